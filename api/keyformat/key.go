@@ -1,0 +1,66 @@
+package keyformat
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+)
+
+// Key is a well-formed key in the clear. Whatever prints, logs or encodes one shows its
+// preview; only Reveal gives the text. The text is held in a closure because package fmt
+// prints unexported fields of other structs by reflection, without asking methods.
+type Key struct {
+	reveal func() string
+}
+
+func newKey(text string) Key { return Key{reveal: func() string { return text }} }
+
+// Reveal returns the key text. Every call of it deserves a reviewer's eye.
+func (k Key) Reveal() string {
+	if k.IsZero() {
+		return ""
+	}
+	return k.reveal()
+}
+
+// IsZero tells whether k holds no key.
+func (k Key) IsZero() bool { return k.reveal == nil }
+
+// Prefix returns what precedes the '_'.
+func (k Key) Prefix() string {
+	prefix, _, _ := strings.Cut(k.Reveal(), string(separator))
+	return prefix
+}
+
+// Digest returns the digest under which validation servers know the key.
+func (k Key) Digest() Digest { return DigestOf(k.Reveal()) }
+
+// Preview shows enough of the key for its holder to recognize it, such as "vctrl_…aB7Q".
+// The characters shown belong to the checksum.
+func (k Key) Preview() string {
+	if k.IsZero() {
+		return ""
+	}
+	text := k.Reveal()
+	return k.Prefix() + string(separator) + "…" + text[len(text)-previewChars:]
+}
+
+// String returns the preview.
+func (k Key) String() string { return k.Preview() }
+
+// GoString returns the preview.
+func (k Key) GoString() string { return "keyformat.Key(" + k.Preview() + ")" }
+
+// Format writes the preview, whatever the verb.
+func (k Key) Format(state fmt.State, _ rune) { _, _ = io.WriteString(state, k.Preview()) }
+
+// LogValue returns the preview.
+func (k Key) LogValue() slog.Value { return slog.StringValue(k.Preview()) }
+
+// MarshalText returns the preview.
+func (k Key) MarshalText() ([]byte, error) { return []byte(k.Preview()), nil }
+
+// MarshalJSON returns the preview.
+func (k Key) MarshalJSON() ([]byte, error) { return json.Marshal(k.Preview()) }

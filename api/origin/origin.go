@@ -1,0 +1,144 @@
+// Package origin is the language of web origins and of the patterns that allow them. The
+// manager reads patterns with it to refuse bad ones, and validation servers to match them.
+//
+// An origin is scheme, host and port (RFC 6454), in the serialization that browsers send
+// (WHATWG HTML, "ASCII serialization of an origin").
+package origin
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+)
+
+// Origin is a web origin in canonical form: Scheme is "http" or "https", Host is lowercase
+// ASCII without a trailing dot (IDN as punycode, IPv6 in brackets), Port is never 0.
+// Origins that are the same compare equal.
+type Origin struct {
+	Scheme, Host string
+	Port         uint16
+}
+
+const (
+	schemeHTTP  = "http"
+	schemeHTTPS = "https"
+	portHTTP    = 80
+	portHTTPS   = 443
+)
+
+// The ways in which a header is not an origin.
+var (
+	// ErrOpaque is the error of "null", which sandboxed frames and local files send.
+	ErrOpaque    = errors.New("an opaque origin")
+	ErrMalformed = errors.New("not an origin: want http(s)://host[:port] and nothing else")
+)
+
+// Parse reads the value of an Origin header. It fails with ErrOpaque or ErrMalformed; it
+// accepts neither path nor user information, nor the list of origins that RFC 6454 allows
+// and nobody sends. A canonical header costs no allocation.
+func Parse(header string) (Origin, error) {
+	if header == "null" {
+		return Origin{}, ErrOpaque
+	}
+	scheme, authority, ok := cutScheme(header)
+	if !ok {
+		return Origin{}, ErrMalformed
+	}
+	return fromAuthority(scheme, authority)
+}
+
+// ParseReferer returns the origin of a Referer header (RFC 9110, section 10.1.3). It
+// fails with ErrOpaque or ErrMalformed; user information is malformed, since RFC 9110
+// forbids to send it and its only use here would be to deceive.
+func ParseReferer(header string) (Origin, error) {
+	if strings.HasPrefix(header, "about:") {
+		return Origin{}, ErrOpaque
+	}
+	scheme, rest, ok := cutScheme(header)
+	if !ok {
+		return Origin{}, ErrMalformed
+	}
+	if end := strings.IndexAny(rest, "/?#"); end >= 0 {
+		rest = rest[:end]
+	}
+	return fromAuthority(scheme, rest)
+}
+
+// String returns the serialization, with the port only where it is not the default.
+func (o Origin) String() string {
+	s := o.Scheme + "://" + o.Host
+	if o.Port != defaultPort(o.Scheme) {
+		s += ":" + strconv.Itoa(int(o.Port))
+	}
+	return s
+}
+
+// IsLocalhost tells whether the origin names the machine itself, on whatever port:
+// localhost, *.localhost (RFC 6761), 127.0.0.0/8 and [::1].
+func (o Origin) IsLocalhost() bool {
+	switch {
+	case o.Host == "localhost", strings.HasSuffix(o.Host, ".localhost"), o.Host == "[::1]":
+		return true
+	case strings.HasPrefix(o.Host, "127."):
+		return endsInNumber(o.Host) // and thus an IPv4 address
+	default:
+		return false
+	}
+}
+
+// cutScheme splits "https://rest" into the canonical scheme and the rest.
+func cutScheme(s string) (scheme, rest string, ok bool) {
+	scheme, rest, ok = strings.Cut(s, "://")
+	switch {
+	case !ok:
+		return "", "", false
+	case strings.EqualFold(scheme, schemeHTTPS):
+		return schemeHTTPS, rest, true
+	case strings.EqualFold(scheme, schemeHTTP):
+		return schemeHTTP, rest, true
+	default:
+		return "", "", false
+	}
+}
+
+// fromAuthority reads host[:port].
+func fromAuthority(scheme, authority string) (Origin, error) {
+	host, portText, hasPort := cutPort(authority)
+	port := defaultPort(scheme)
+	if hasPort {
+		var ok bool
+		if port, ok = parsePort(portText); !ok {
+			return Origin{}, ErrMalformed
+		}
+	}
+	host, err := canonicalHost(host)
+	if err != nil {
+		return Origin{}, ErrMalformed
+	}
+	return Origin{Scheme: scheme, Host: host, Port: port}, nil
+}
+
+// cutPort splits off what follows the last ':' that is not inside brackets.
+func cutPort(authority string) (host, port string, ok bool) {
+	colon := strings.LastIndexByte(authority, ':')
+	if colon < 0 || colon < strings.LastIndexByte(authority, ']') {
+		return authority, "", false
+	}
+	return authority[:colon], authority[colon+1:], true
+}
+
+// parsePort accepts 1 to 65535 without leading zeros or signs.
+func parsePort(s string) (uint16, bool) {
+	if s == "" || s[0] < '1' || s[0] > '9' {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(s, 10, 16)
+	return uint16(n), err == nil
+}
+
+func defaultPort(scheme string) uint16 {
+	if scheme == schemeHTTPS {
+		return portHTTPS
+	}
+	return portHTTP
+}

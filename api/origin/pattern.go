@@ -1,0 +1,150 @@
+package origin
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"golang.org/x/net/idna"
+)
+
+// Pattern allows origins. The zero Pattern allows none.
+//
+//	acme.com                     that host, http and https at their default ports
+//	*.acme.com                   every subdomain at any depth, not acme.com itself
+//	https://acme.com             https only
+//	https://shop.acme.com:8443   https at that port only
+//	acme.com:8443                http and https at that port
+type Pattern struct {
+	scheme   string // "" for both
+	host     string // behind "*.", where there is a wildcard
+	wildcard bool
+	port     uint16 // 0 for the default port of the scheme
+}
+
+const wildcardPrefix = "*."
+
+// ParsePattern reads a pattern. Its errors say what to write instead.
+func ParsePattern(s string) (Pattern, error) {
+	pattern, err := parsePattern(s)
+	if err != nil {
+		return Pattern{}, fmt.Errorf("domain %q: %w", s, err)
+	}
+	return pattern, nil
+}
+
+func parsePattern(s string) (Pattern, error) {
+	var p Pattern
+	rest := s
+	if strings.Contains(s, "://") {
+		var ok bool
+		if p.scheme, rest, ok = cutScheme(s); !ok {
+			return Pattern{}, fmt.Errorf("the scheme must be http or https, or be left out for both")
+		}
+	}
+	if err := checkSurroundings(rest); err != nil {
+		return Pattern{}, err
+	}
+	host, portText, hasPort := cutPort(rest)
+	if hasPort {
+		var ok bool
+		if p.port, ok = parsePort(portText); !ok {
+			return Pattern{}, fmt.Errorf("the port must be a number from 1 to 65535")
+		}
+		if p.scheme != "" && p.port == defaultPort(p.scheme) {
+			p.port = 0
+		}
+	}
+	host, p.wildcard = strings.CutPrefix(host, wildcardPrefix)
+	if strings.Contains(host, "*") {
+		return Pattern{}, fmt.Errorf("a '*' may only stand for subdomains at the very start, as in *.acme.com; list the domains to allow")
+	}
+	var err error
+	if p.host, err = canonicalPatternHost(host); err != nil {
+		return Pattern{}, err
+	}
+	return p, p.checkWildcard()
+}
+
+// checkSurroundings gives what is not a host an error of its own.
+func checkSurroundings(rest string) error {
+	switch {
+	case rest == "":
+		return fmt.Errorf("it is empty: write a domain such as acme.com")
+	case strings.ContainsAny(rest, " \t\r\n,;"):
+		return fmt.Errorf("one domain to an entry, without spaces or commas")
+	case strings.Contains(rest, "@"):
+		return fmt.Errorf("leave out the user name before '@'")
+	case strings.ContainsAny(rest, `/\?#`):
+		return fmt.Errorf("an origin has no path: leave out everything from the '/' on")
+	case strings.Count(rest, ":") > 1 && !strings.Contains(rest, "["):
+		return fmt.Errorf("an IPv6 address goes into brackets, as in [2001:db8::1]")
+	default:
+		return nil
+	}
+}
+
+// canonicalPatternHost also checks punycode that was written out, which browsers would
+// never send if it is not valid.
+func canonicalPatternHost(host string) (string, error) {
+	host, err := canonicalHost(host)
+	if err != nil {
+		return "", err
+	}
+	if strings.Contains(host, "xn--") {
+		if again, err := idna.Lookup.ToASCII(host); err != nil || again != host {
+			return "", errHostIDN
+		}
+	}
+	return host, nil
+}
+
+func (p Pattern) checkWildcard() error {
+	switch {
+	case !p.wildcard:
+		return nil
+	case strings.HasPrefix(p.host, "[") || endsInNumber(p.host):
+		return fmt.Errorf("an IP address has no subdomains: leave out the '*.'")
+	case !strings.Contains(p.host, ".") && p.host != "localhost":
+		return fmt.Errorf("a wildcard over a whole top-level domain would allow anyone: write at least two labels, as in *.acme.%s", p.host)
+	case len(p.host)+len("a.") > maxHost:
+		return errHostLong
+	default:
+		return nil
+	}
+}
+
+// Matches tells whether the pattern allows the origin.
+func (p Pattern) Matches(o Origin) bool {
+	if p.scheme != "" && p.scheme != o.Scheme {
+		return false
+	}
+	port := p.port
+	if port == 0 {
+		port = defaultPort(o.Scheme)
+	}
+	if port != o.Port {
+		return false
+	}
+	if !p.wildcard {
+		return p.host != "" && p.host == o.Host
+	}
+	dot := len(o.Host) - len(p.host) - 1
+	return dot > 0 && o.Host[dot] == '.' && o.Host[dot+1:] == p.host
+}
+
+// String returns the canonical form; ParsePattern reads it back to an equal Pattern.
+func (p Pattern) String() string {
+	var s strings.Builder
+	if p.scheme != "" {
+		s.WriteString(p.scheme + "://")
+	}
+	if p.wildcard {
+		s.WriteString(wildcardPrefix)
+	}
+	s.WriteString(p.host)
+	if p.port != 0 {
+		s.WriteString(":" + strconv.Itoa(int(p.port)))
+	}
+	return s.String()
+}

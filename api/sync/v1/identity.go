@@ -1,0 +1,4 @@
+package syncv1
+
+// Identity is the identity of a group on the wire and in logs: namespace/name.
+func (g *Group) Identity() string { return g.GetNamespace() + "/" + g.GetName() }

@@ -1,0 +1,103 @@
+package v1alpha1
+
+// Condition types, as kstatus reads them: Ready is the outcome, Reconciling says that the
+// controller is at work, Stalled that it waits for somebody.
+const (
+	ConditionReady       = "Ready"
+	ConditionReconciling = "Reconciling"
+	ConditionStalled     = "Stalled"
+
+	// ConditionEnforced says whether the latest change is in force on every connected
+	// validation server.
+	ConditionEnforced = "Enforced"
+
+	// ConditionRoutesOverlap says that two projects of a Group claim the same requests
+	// equally well; such requests go to the first of them by name.
+	ConditionRoutesOverlap = "RoutesOverlap"
+)
+
+// Reasons of conditions and events.
+const (
+	// ReasonReady: the object is in force as declared.
+	ReasonReady = "Ready"
+	// ReasonPublishing: validation servers are taking over a new version.
+	ReasonPublishing = "Publishing"
+	// ReasonDelivering: an acknowledged version is being written to its Secret.
+	ReasonDelivering = "Delivering"
+	// ReasonAcknowledged: every validation server has the change in force.
+	ReasonAcknowledged = "Acknowledged"
+	// ReasonNoServers: no validation server is connected that the change is for.
+	ReasonNoServers = "NoServers"
+	// ReasonWaitingForServers: servers are named in status.enforcement.waitingFor.
+	ReasonWaitingForServers = "WaitingForServers"
+	// ReasonServersLost: servers are named in status.enforcement.lost.
+	ReasonServersLost = "ServersLost"
+
+	// ReasonGroupNotFound: groupRef names no Group.
+	ReasonGroupNotFound = "GroupNotFound"
+	// ReasonNamespaceNotAllowed: the Group does not admit references from this namespace.
+	ReasonNamespaceNotAllowed = "NamespaceNotAllowed"
+	// ReasonProjectNotFound: the Group has no project of a given name.
+	ReasonProjectNotFound = "ProjectNotFound"
+	// ReasonPermissionNotFound: the Group has no capability of a given name.
+	ReasonPermissionNotFound = "PermissionNotFound"
+	// ReasonGroupFrozen: the Group's state is Frozen.
+	ReasonGroupFrozen = "GroupFrozen"
+	// ReasonGroupSuspended: the Group's state is Suspended.
+	ReasonGroupSuspended = "GroupSuspended"
+	// ReasonSuspended: the ApiKey is suspended.
+	ReasonSuspended = "Suspended"
+	// ReasonRevoked: the ApiKey is revoked.
+	ReasonRevoked = "Revoked"
+	// ReasonExpired: the key's time is over.
+	ReasonExpired = "Expired"
+	// ReasonDeleting: the object is being deleted.
+	ReasonDeleting = "Deleting"
+	// ReasonLifetimeNotAllowed: the Group's keyPolicy does not allow the expiry.
+	ReasonLifetimeNotAllowed = "LifetimeNotAllowed"
+	// ReasonSecretConflict: a Secret of the name exists that is not the ApiKey's.
+	ReasonSecretConflict = "SecretConflict"
+	// ReasonSecretTemplateInvalid: the Secret template cannot be rendered.
+	ReasonSecretTemplateInvalid = "SecretTemplateInvalid"
+	// ReasonInvalidSpec: a field has a value that the schema could not refuse.
+	ReasonInvalidSpec = "InvalidSpec"
+	// ReasonNoOverlap: no two projects claim the same requests equally well.
+	ReasonNoOverlap = "NoOverlap"
+	// ReasonRoutesOverlap: the message names the projects and routes.
+	ReasonRoutesOverlap = "RoutesOverlap"
+
+	// ReasonMinted, ReasonDelivered and ReasonRedelivered are events of a version's life.
+	ReasonMinted = "Minted"
+	// ReasonDelivered: the version is in its Secret.
+	ReasonDelivered = "Delivered"
+	// ReasonVersionDropped: a version that was never delivered was given up.
+	ReasonVersionDropped = "VersionDropped"
+	// ReasonEnforced: a revocation, suspension or resumption is in force.
+	ReasonEnforced = "Enforced"
+)
+
+const (
+	// AnnotationCreatedBy holds the user who created an ApiKey; stamped at admission.
+	AnnotationCreatedBy = "keyward.dev/created-by"
+	// FinalizerEnforcement holds a deleted ApiKey until its revocation is enforced.
+	FinalizerEnforcement = "keyward.dev/enforcement"
+
+	// LabelManagedBy and ManagedBy mark the Secrets of the operator.
+	LabelManagedBy = "app.kubernetes.io/managed-by"
+	// ManagedBy is the value of LabelManagedBy.
+	ManagedBy = "keyward"
+	// LabelAPIKey holds, on a Secret, the key id of its ApiKey.
+	LabelAPIKey = "keyward.dev/key-id"
+	// AnnotationVersion holds, on a Secret, the id of the version that it carries.
+	AnnotationVersion = "keyward.dev/version"
+	// AnnotationPreview holds, on a Secret, the preview of the key that it carries.
+	AnnotationPreview = "keyward.dev/preview"
+	// AnnotationExpiresAt holds, on a Secret, when the key that it carries ends.
+	AnnotationExpiresAt = "keyward.dev/expires-at"
+)
+
+// VerbValidate is the verb on groups.keyward.dev that a validation server needs.
+const VerbValidate = "validate"
+
+// SyncAudience is the audience of the tokens that validation servers present.
+const SyncAudience = "keyward.dev/sync"

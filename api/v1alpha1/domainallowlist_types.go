@@ -1,0 +1,112 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// MissingOrigin is what happens to requests that carry neither Origin nor Referer.
+//
+// +kubebuilder:validation:Enum=Deny;Allow
+type MissingOrigin string
+
+const (
+	// MissingOriginDeny refuses requests without an origin, with 403 origin_missing.
+	MissingOriginDeny MissingOrigin = "Deny"
+	// MissingOriginAllow accepts requests without an origin, as servers send them.
+	MissingOriginAllow MissingOrigin = "Allow"
+)
+
+// DomainAllowlistSpec is the desired state of a DomainAllowlist.
+type DomainAllowlistSpec struct {
+	// groupRef names the Group; immutable.
+	//
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="an allowlist stays with its Group; create a new DomainAllowlist for another Group"
+	// +required
+	GroupRef GroupReference `json:"groupRef,omitzero"`
+
+	// projects of the Group that the allowlist is for, 1 to 64. The allowlists of one
+	// project add up: what any of them allows is allowed.
+	//
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	// +listType=set
+	// +required
+	Projects []ProjectName `json:"projects,omitempty"`
+
+	// domains whose pages may present a key, at most 256: acme.com, *.acme.com (any
+	// subdomain, not acme.com itself), https://shop.acme.com:8443. Without a scheme both
+	// http and https match; without a port, the scheme's default port. International
+	// names may be given as they are read.
+	//
+	// +kubebuilder:validation:MaxItems=256
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=272
+	// +kubebuilder:validation:items:Pattern=`^(https?://)?(\*\.)?[^\s/?#@*:\[\]]+(:[0-9]{1,5})?$`
+	// +listType=set
+	// +optional
+	Domains []string `json:"domains,omitempty"`
+
+	// allowLocalhost accepts pages from localhost on any port; default true, for
+	// development. Set it to false for production.
+	//
+	// +kubebuilder:default=true
+	// +optional
+	AllowLocalhost *bool `json:"allowLocalhost,omitempty"`
+
+	// missingOrigin is what happens to requests with neither Origin nor Referer: Deny
+	// (default) or Allow.
+	//
+	// +kubebuilder:default=Deny
+	// +optional
+	MissingOrigin MissingOrigin `json:"missingOrigin,omitempty"`
+}
+
+// DomainAllowlistStatus is the observed state of a DomainAllowlist.
+type DomainAllowlistStatus struct {
+	// conditions: Ready, Stalled.
+	//
+	// +listType=map
+	// +listMapKey=type
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// DomainAllowlist says which origins may present the keys of a project.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:path=domainallowlists,singular=domainallowlist,shortName=dal,categories=keyward
+// +kubebuilder:printcolumn:name="Group",type=string,JSONPath=`.spec.groupRef.name`
+// +kubebuilder:printcolumn:name="Projects",type=string,JSONPath=`.spec.projects`
+// +kubebuilder:printcolumn:name="Domains",type=string,JSONPath=`.spec.domains`
+// +kubebuilder:printcolumn:name="Localhost",type=boolean,JSONPath=`.spec.allowLocalhost`,priority=1
+// +kubebuilder:printcolumn:name="Missing Origin",type=string,JSONPath=`.spec.missingOrigin`,priority=1
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type DomainAllowlist struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata is standard object metadata.
+	//
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// spec is the desired state of the DomainAllowlist.
+	//
+	// +required
+	Spec DomainAllowlistSpec `json:"spec,omitzero"`
+
+	// status is the observed state of the DomainAllowlist.
+	//
+	// +optional
+	Status DomainAllowlistStatus `json:"status,omitzero"`
+}
+
+// DomainAllowlistList is a list of DomainAllowlists.
+//
+// +kubebuilder:object:root=true
+type DomainAllowlistList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []DomainAllowlist `json:"items"`
+}

@@ -54,7 +54,13 @@ func Run(ctx context.Context, opts Options, ready func(server string)) (err erro
 		return err
 	}
 	group := &processes{executable: opts.Executable, logs: filepath.Join(opts.DataDir, "logs"), exited: make(chan exit, len(plan.components()))}
-	defer group.stop()
+	defer func() {
+		if err != nil {
+			group.stop(failTimeout)
+		} else {
+			group.stop(stopTimeout)
+		}
+	}()
 
 	starting, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()

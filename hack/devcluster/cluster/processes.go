@@ -15,6 +15,8 @@ const (
 	pollInterval = 50 * time.Millisecond
 	// stopTimeout is per component; the API server drains its requests before it goes.
 	stopTimeout = 20 * time.Second
+	// failTimeout is for when something has failed already: an API server without its etcd never finishes.
+	failTimeout = 2 * time.Second
 )
 
 // processes are the running components in the order of their start.
@@ -94,13 +96,13 @@ func (p *processes) await(ctx context.Context, what string, check func(context.C
 }
 
 // stop ends the components, last started first, so that none loses what it depends on before it is done.
-func (p *processes) stop() {
+func (p *processes) stop(timeout time.Duration) {
 	for i := len(p.running) - 1; i >= 0; i-- {
 		child := p.running[i]
 		_ = child.cmd.Process.Signal(syscall.SIGTERM) // fails only when it has already ended
 		select {
 		case <-child.done:
-		case <-time.After(stopTimeout):
+		case <-time.After(timeout):
 			_ = child.cmd.Process.Kill()
 			<-child.done
 		}

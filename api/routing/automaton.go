@@ -1,0 +1,170 @@
+package routing
+
+import "slices"
+
+// maxStates bounds the search of pathsTie; ordinary patterns need tens.
+const maxStates = 1 << 14
+
+// pathsTie searches for a path whose best rank is the same on both sides. It runs all
+// patterns of both, as one automaton, over the paths of a sufficient alphabet.
+func pathsTie(a, b []pathPattern) bool {
+	if len(a) == 0 || len(b) == 0 {
+		return len(a) == len(b)
+	}
+	m := newAutomaton(slices.Concat(a, b))
+	letters := alphabetOf(m.patterns)
+	start := m.start()
+	seen := map[string]bool{string(start): true}
+	for queue := []state{start}; len(queue) > 0; queue = queue[1:] {
+		for _, letter := range letters {
+			next := m.step(queue[0], letter)
+			if rank := m.best(next, 0, len(a)); rank > 0 && rank == m.best(next, len(a), len(m.patterns)) {
+				return true
+			}
+			if seen[string(next)] || !slices.Contains(next, here) {
+				continue
+			}
+			if len(seen) == maxStates {
+				return true
+			}
+			seen[string(next)] = true
+			queue = append(queue, next)
+		}
+	}
+	return false
+}
+
+// alphabetOf returns '/', the characters that the patterns mention, and one to stand for
+// all others.
+func alphabetOf(patterns []*compiled) []byte {
+	var used [256]bool
+	used['/'] = true
+	for _, pattern := range patterns {
+		for _, t := range pattern.tokens {
+			used[t.letter] = used[t.letter] || t.kind == literal
+		}
+	}
+	var letters []byte
+	other := byte(0)
+	for c := range used {
+		if used[c] {
+			letters = append(letters, byte(c))
+		} else if other == 0 && c >= 'A' && c <= 'z' {
+			other = byte(c)
+		}
+	}
+	if other != 0 {
+		letters = append(letters, other)
+	}
+	return letters
+}
+
+// automaton runs several path patterns side by side. Each has one position before each of
+// its tokens, one behind the last, where it matches, and one for being inside its subtree.
+type automaton struct {
+	patterns []*compiled
+	size     int // positions of all patterns
+}
+
+type compiled struct {
+	tokens  []token
+	first   int // of its positions
+	rank    int
+	subtree bool
+}
+
+type token struct {
+	kind   tokenKind
+	letter byte
+}
+
+type tokenKind byte
+
+const (
+	literal tokenKind = iota // that letter
+	anyOne                   // any one character but '/'
+	anyRun                   // any run of characters but '/'
+)
+
+// state has a byte for each position, here where the automaton may be.
+type state []byte
+
+const here = 1 // in a state: the automaton may be at this position
+
+func newAutomaton(patterns []pathPattern) *automaton {
+	m := &automaton{}
+	for _, p := range patterns {
+		c := &compiled{first: m.size, rank: p.rank, subtree: p.subtree}
+		for _, segment := range p.segments {
+			c.tokens = append(c.tokens, token{literal, '/'})
+			if segment == "*" {
+				c.tokens = append(c.tokens, token{kind: anyOne})
+			}
+			for _, letter := range []byte(segment) {
+				if letter == '*' {
+					c.tokens = append(c.tokens, token{kind: anyRun})
+				} else {
+					c.tokens = append(c.tokens, token{literal, letter})
+				}
+			}
+		}
+		m.patterns = append(m.patterns, c)
+		m.size += len(c.tokens) + 2
+	}
+	return m
+}
+
+// matched is the position of a pattern behind its last token.
+func (c *compiled) matched() int { return c.first + len(c.tokens) }
+
+// inside is the position of a pattern within its subtree.
+func (c *compiled) inside() int { return c.matched() + 1 }
+
+// enter marks a position, and those behind it that need no letter.
+func (c *compiled) enter(s state, position int) {
+	s[position] = here
+	for position < c.matched() && c.tokens[position-c.first].kind == anyRun {
+		position++
+		s[position] = here
+	}
+}
+
+func (m *automaton) start() state {
+	s := make(state, m.size)
+	for _, c := range m.patterns {
+		c.enter(s, c.first)
+	}
+	return s
+}
+
+// step returns the state after one more letter.
+func (m *automaton) step(from state, letter byte) state {
+	to := make(state, m.size)
+	for _, c := range m.patterns {
+		for i, t := range c.tokens {
+			if position := c.first + i; from[position] == here {
+				switch {
+				case t.kind == literal && t.letter == letter, t.kind == anyOne && letter != '/':
+					c.enter(to, position+1)
+				case t.kind == anyRun && letter != '/':
+					c.enter(to, position)
+				}
+			}
+		}
+		if c.subtree && (from[c.matched()] == here && letter == '/' || from[c.inside()] == here) {
+			to[c.inside()] = here
+		}
+	}
+	return to
+}
+
+// best returns the highest rank of the patterns from up to to that match in the state, or 0.
+func (m *automaton) best(s state, from, to int) int {
+	best := 0
+	for _, c := range m.patterns[from:to] {
+		if s[c.matched()] == here || s[c.inside()] == here {
+			best = max(best, c.rank)
+		}
+	}
+	return best
+}

@@ -1,0 +1,498 @@
+package routing
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func mustCompile(t testing.TB, route Route) Matcher {
+	t.Helper()
+	m, err := Compile(route)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestMatch(t *testing.T) {
+	q := func(name string, values ...string) map[string][]string { return map[string][]string{name: values} }
+	paths := func(p ...string) Route { return Route{Paths: p} }
+	for _, c := range []struct {
+		route   Route
+		request string // METHOD host path?query
+		want    bool
+	}{
+		{Route{Methods: []string{"GET"}}, "GET acme.com /", true},
+		{Route{Methods: []string{"GET"}}, "get acme.com /", false},
+		{Route{Methods: []string{"GET"}}, "HEAD acme.com /", false},
+		{Route{Methods: []string{"GET", "HEAD"}}, "HEAD acme.com /", true},
+
+		{Route{Hosts: []string{"cdn.acme.com"}}, "GET cdn.acme.com /", true},
+		{Route{Hosts: []string{"cdn.acme.com"}}, "GET CDN.ACME.com.:8443 /", true},
+		{Route{Hosts: []string{"CDN.acme.com."}}, "GET cdn.acme.com /", true},
+		{Route{Hosts: []string{"cdn.acme.com"}}, "GET x.cdn.acme.com /", false},
+		{Route{Hosts: []string{"kcdn.acme.com"}}, "GET \u212Acdn.acme.com /", false},
+		{Route{Hosts: []string{"*.acme.com"}}, "GET a.b.acme.com /", true},
+		{Route{Hosts: []string{"*.acme.com"}}, "GET acme.com /", false},
+		{Route{Hosts: []string{"*.acme.com"}}, "GET .acme.com /", false},
+		{Route{Hosts: []string{"*.acme.com"}}, "GET evilacme.com /", false},
+		{Route{Hosts: []string{"[::1]"}}, "GET [::1]:8080 /", true},
+
+		{paths("/api/scenes/mkt-*"), "GET h /api/scenes/mkt-1", true},
+		{paths("/api/scenes/mkt-*"), "GET h /api/scenes/mkt-", true},
+		{paths("/api/scenes/mkt-*"), "GET h /api/scenes/mkt-1/x", false},
+		{paths("/api/scenes/mkt-*"), "GET h /api/scenes/mkt-1/", false},
+		{paths("/api/*/x"), "GET h /api/a/x", true},
+		{paths("/api/*/x"), "GET h /api//x", false},
+		{paths("/api/*/x"), "GET h /api/a/b/x", false},
+		{paths("/a*b*c"), "GET h /abbbc", true},
+		{paths("/a*b*c"), "GET h /abcbd", false},
+		{paths("/api/**"), "GET h /api", true},
+		{paths("/api/**"), "GET h /api/", true},
+		{paths("/api/**"), "GET h /api/a/b", true},
+		{paths("/api/**"), "GET h /apis", false},
+		{paths("/**"), "GET h /", true},
+		{paths("/**"), "GET h /a/b", true},
+		{paths("/"), "GET h /", true},
+		{paths("/"), "GET h /a", false},
+		{paths("/a/"), "GET h /a", false},
+		{paths("/a/"), "GET h /a/", true},
+		{paths("/t-*/media/**"), "GET h /t-1/media/a/b.png", true},
+		{paths("/a", "/b"), "GET h /b", true},
+		{paths("/média/*"), "GET h /média/x", true},
+
+		{Route{Query: q("siteId", "42")}, "GET h /?siteId=42", true},
+		{Route{Query: q("siteId", "42")}, "GET h /?a=1&siteId=42&b", true},
+		{Route{Query: q("siteId", "42")}, "GET h /?siteId=%34%32", true},
+		{Route{Query: q("siteId", "42")}, "GET h /?site%49d=42", true},
+		{Route{Query: q("siteId", "4 2")}, "GET h /?siteId=4+2", true},
+		{Route{Query: q("siteId", "42", "43")}, "GET h /?siteId=43&siteId=42", true},
+		{Route{Query: q("siteId", "")}, "GET h /?siteId", true},
+		{Route{Query: q("siteId", "42")}, "GET h /", false},
+		{Route{Query: q("siteId", "42")}, "GET h /?siteId=43", false},
+		{Route{Query: q("siteId", "42")}, "GET h /?siteid=42", false},
+		{Route{Query: q("siteId", "42")}, "GET h /?siteId=42&siteId=43", false},
+		{Route{Query: q("siteId", "42")}, "GET h /?siteId=42&site%49d=43", false},
+		{Route{Query: q("siteId", "42")}, "GET h /?siteId=42&x=1;siteId=43", false},
+		{Route{Query: q("siteId", "42")}, "GET h /?siteId=42&x=%zz", false},
+		{Route{Query: map[string][]string{"a": {"1"}, "b": {"2"}}}, "GET h /?b=2&a=1", true},
+		{Route{Query: map[string][]string{"a": {"1"}, "b": {"2"}}}, "GET h /?a=1", false},
+
+		{Route{Methods: []string{"POST"}, Hosts: []string{"h"}, Paths: []string{"/x"}, Query: q("a", "1")}, "POST h /x?a=1", true},
+		{Route{Methods: []string{"POST"}, Hosts: []string{"h"}, Paths: []string{"/x"}, Query: q("a", "1")}, "GET h /x?a=1", false},
+		{Route{Methods: []string{"POST"}, Hosts: []string{"h"}, Paths: []string{"/x"}, Query: q("a", "1")}, "POST g /x?a=1", false},
+		{Route{Methods: []string{"POST"}, Hosts: []string{"h"}, Paths: []string{"/x"}, Query: q("a", "1")}, "POST h /y?a=1", false},
+	} {
+		m := mustCompile(t, c.route)
+		if _, got := m.Match(parseRequest(c.request)); got != c.want {
+			t.Errorf("%+v on %s: %v", c.route, c.request, got)
+		}
+	}
+	if _, ok := new(Matcher).Match(&Request{}); ok {
+		t.Error("the zero Matcher matches")
+	}
+}
+
+func parseRequest(s string) *Request {
+	fields := strings.SplitN(s, " ", 3)
+	path, query, _ := strings.Cut(fields[2], "?")
+	return &Request{Method: fields[0], Host: fields[1], Path: path, RawQuery: query}
+}
+
+func TestRankOrder(t *testing.T) {
+	request := parseRequest("GET a.cdn.acme.com /api/scenes/mkt-1?a=1&b=2")
+	q := map[string][]string{"a": {"1"}}
+	ordered := []Route{ // from the most specific on
+		{Hosts: []string{"a.cdn.acme.com"}},
+		{Hosts: []string{"*.cdn.acme.com"}, Paths: []string{"/**"}},
+		{Hosts: []string{"*.acme.com"}, Paths: []string{"/api/scenes/mkt-1"}},
+		{Hosts: []string{"*.acme.com"}},
+		{Paths: []string{"/api/scenes/mkt-1"}},
+		{Paths: []string{"/api/scenes/mkt-1*"}},
+		{Paths: []string{"/api/scenes/mkt-*", "/api/**"}},
+		{Paths: []string{"/api/scenes/*"}},
+		{Paths: []string{"/*/scenes/*"}},
+		{Paths: []string{"/api/**"}, Query: map[string][]string{"a": {"1"}, "b": {"2"}}},
+		{Paths: []string{"/api/**"}, Query: q},
+		{Paths: []string{"/api/**"}},
+		{Paths: []string{"/**"}},
+		{Query: q},
+		{Methods: []string{"GET"}},
+	}
+	var last Rank
+	for i, route := range ordered {
+		m := mustCompile(t, route)
+		rank, ok := m.Match(request)
+		if !ok {
+			t.Fatalf("%+v does not match", route)
+		}
+		if i > 0 && last.Compare(rank) <= 0 {
+			t.Errorf("%+v is not behind %+v", route, ordered[i-1])
+		}
+		last = rank
+	}
+}
+
+func TestCompileNamesFieldAndRemedy(t *testing.T) {
+	for _, c := range []struct {
+		route Route
+		words []string
+	}{
+		{Route{}, []string{"methods, hosts, paths or query"}},
+		{Route{Methods: []string{"GET", "post"}}, []string{"methods[1]", "POST"}},
+		{Route{Methods: []string{""}}, []string{"methods[0]", "GET"}},
+		{Route{Hosts: []string{""}}, []string{"hosts[0]", "cdn.acme.com"}},
+		{Route{Hosts: []string{"*"}}, []string{"hosts[0]", "*.acme.com"}},
+		{Route{Hosts: []string{"*.*.com"}}, []string{"hosts[0]", "*.acme.com"}},
+		{Route{Hosts: []string{"acme.com:80"}}, []string{"hosts[0]", "port"}},
+		{Route{Hosts: []string{"https://acme.com"}}, []string{"hosts[0]", "scheme"}},
+		{Route{Hosts: []string{"a..b"}}, []string{"hosts[0]", "dots"}},
+		{Route{Hosts: []string{"münchen.de"}}, []string{"hosts[0]", "punycode"}},
+		{Route{Paths: []string{""}}, []string{"paths[0]", "'/'"}},
+		{Route{Paths: []string{"/ok", "api"}}, []string{"paths[1]", "'/'"}},
+		{Route{Paths: []string{"/a/**/b"}}, []string{"paths[0]", "/api/**"}},
+		{Route{Paths: []string{"/a**"}}, []string{"paths[0]", "/api/**"}},
+		{Route{Paths: []string{"/a?b"}}, []string{"paths[0]", "query"}},
+		{Route{Paths: []string{"/a%20b"}}, []string{"paths[0]", "percent"}},
+		{Route{Paths: []string{"/a//b"}}, []string{"paths[0]", "empty segment"}},
+		{Route{Paths: []string{"/a/../b"}}, []string{"paths[0]", "'..'"}},
+		{Route{Paths: []string{`/a\b`}}, []string{"paths[0]", "backslash"}},
+		{Route{Paths: []string{"/\xff"}}, []string{"paths[0]", "UTF-8"}},
+		{Route{Query: map[string][]string{"": {"1"}}}, []string{"query", "name"}},
+		{Route{Query: map[string][]string{"a": {}}}, []string{"query[a]", "values"}},
+	} {
+		_, err := Compile(c.route)
+		for _, word := range c.words {
+			if err == nil || !strings.Contains(err.Error(), word) {
+				t.Errorf("%+v: got %v, want a word about %q", c.route, err, word)
+			}
+		}
+	}
+}
+
+func TestCanonicalPath(t *testing.T) {
+	for raw, want := range map[string]string{
+		"/":                       "/",
+		"/a/b":                    "/a/b",
+		"/a/b/":                   "/a/b/",
+		"/a%20b":                  "/a b",
+		"/%61":                    "/a",
+		"/caf%C3%A9":              "/café",
+		"/café":                   "/café",
+		"/a.b/..c/...":            "/a.b/..c/...",
+		"/.well-known/x":          "/.well-known/x",
+		"/a;v=1/b":                "/a;v=1/b",
+		"/%3F%23":                 "/?#",
+		"/*":                      "/*",
+		"":                        "",
+		"a":                       "",
+		"*":                       "",
+		"https://acme.com/":       "",
+		"//":                      "",
+		"//a":                     "",
+		"/a//b":                   "",
+		"/a//":                    "",
+		"/.":                      "",
+		"/..":                     "",
+		"/a/./b":                  "",
+		"/a/../b":                 "",
+		"/a/..":                   "",
+		"/a/%2e%2e/b":             "",
+		"/a/.%2E/b":               "",
+		"/a/..;/b":                "",
+		"/a/..;x=1/b":             "",
+		"/a%2fb":                  "",
+		"/a%2Fb":                  "",
+		"/a%5cb":                  "",
+		`/a\b`:                    "",
+		"/a%252fb":                "",
+		"/a%25":                   "",
+		"/a%00":                   "",
+		"/a\x00":                  "",
+		"/a%0d%0ab":               "",
+		"/a%7f":                   "",
+		"/a%":                     "",
+		"/a%2":                    "",
+		"/a%zz":                   "",
+		"/%ff":                    "",
+		"/%c0%af":                 "",
+		"/\xc0\xaf":               "",
+		"/a?b":                    "",
+		"/a#b":                    "",
+		"/%ed%a0%80":              "",
+		"/a/" + "%2e" + "%2e%2fb": "",
+	} {
+		got, err := CanonicalPath(raw)
+		switch {
+		case want == "" && !errors.Is(err, ErrAmbiguousPath):
+			t.Errorf("%q: got %q, %v, want ErrAmbiguousPath", raw, got, err)
+		case want != "" && (err != nil || got != want):
+			t.Errorf("%q: got %q, %v, want %q", raw, got, err, want)
+		}
+	}
+}
+
+func TestTies(t *testing.T) {
+	q := func(name string, values ...string) map[string][]string { return map[string][]string{name: values} }
+	paths := func(p ...string) Route { return Route{Paths: p} }
+	for _, c := range []struct {
+		a, b Route
+		want bool
+	}{
+		{paths("/a"), paths("/a"), true},
+		{paths("/a"), paths("/b"), false},
+		{paths("/a/*"), paths("/a/**"), false},
+		{paths("/a*"), paths("/*a"), true},
+		{paths("/x/a*"), paths("/y/a*"), false},
+		{paths("/a*", "/a*b"), paths("/*b"), false}, // where both match, a's second is better
+		{paths("/a*c"), paths("/ab*"), true},
+		{paths("/ab*"), paths("/*bc"), true},
+		{paths("/a/*/c"), paths("/a/b/*"), true},
+		{paths("/a/*/c"), paths("/a/b/*/d"), false},
+		{paths("/**"), paths("/**"), true},
+		{paths("/**"), Route{Hosts: []string{"h"}}, false},
+		{Route{Hosts: []string{"h"}, Paths: []string{"/a"}}, paths("/a"), false},
+		{Route{Hosts: []string{"*.a.com"}}, Route{Hosts: []string{"*.b.a.com"}}, false},
+		{Route{Hosts: []string{"*.a.com"}}, Route{Hosts: []string{"*.a.com"}}, true},
+		{Route{Hosts: []string{"x.a.com"}}, Route{Hosts: []string{"X.A.com."}}, true},
+		{Route{Methods: []string{"GET"}, Paths: []string{"/a"}}, Route{Methods: []string{"POST"}, Paths: []string{"/a"}}, false},
+		{Route{Methods: []string{"GET"}, Paths: []string{"/a"}}, paths("/a"), true},
+		{Route{Query: q("a", "1")}, Route{Query: q("a", "1", "2")}, true},
+		{Route{Query: q("a", "1")}, Route{Query: q("a", "2")}, false},
+		{Route{Query: q("a", "1")}, Route{Query: q("b", "2")}, true},
+		{Route{Query: q("a", "1"), Paths: []string{"/a"}}, paths("/a"), false},
+	} {
+		a, b := mustCompile(t, c.a), mustCompile(t, c.b)
+		if got := Ties(&a, &b); got != c.want {
+			t.Errorf("%+v and %+v: %v", c.a, c.b, got)
+		}
+		if got := Ties(&b, &a); got != c.want {
+			t.Errorf("%+v and %+v, turned around: %v", c.a, c.b, got)
+		}
+	}
+}
+
+// drawPath draws patterns from so small an alphabet that they often meet.
+func drawPath(t *rapid.T, label string) string {
+	return rapid.StringMatching(`(/(\*|a|b|a\*|\*b|a\*b|ab)){0,3}(/\*\*|/[ab*])`).Draw(t, label)
+}
+
+func drawRoute(t *rapid.T, label string) Route {
+	hosts := rapid.SliceOfN(rapid.SampledFrom([]string{"a.x", "b.x", "*.x", "*.a.x", "a.a.x"}), 0, 2).Draw(t, label+" hosts")
+	paths := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) string { return drawPath(t, "path") }), 0, 3).Draw(t, label+" paths")
+	methods := rapid.SliceOfN(rapid.SampledFrom([]string{"GET", "POST"}), 0, 1).Draw(t, label+" methods")
+	query := rapid.MapOfN(rapid.SampledFrom([]string{"p", "q"}), rapid.SliceOfN(rapid.SampledFrom([]string{"1", "2"}), 1, 2), 0, 2).Draw(t, label+" query")
+	return Route{Methods: methods, Hosts: hosts, Paths: paths, Query: query}
+}
+
+// TestTiesAgreesWithMatch tries every request of a small world: two routes tie exactly if
+// one of these requests does.
+func TestTiesAgreesWithMatch(t *testing.T) {
+	requests := smallWorld()
+	rapid.Check(t, func(t *rapid.T) {
+		a, errA := Compile(drawRoute(t, "a"))
+		b, errB := Compile(drawRoute(t, "b"))
+		if errA != nil || errB != nil {
+			return
+		}
+		ties := Ties(&a, &b)
+		for i := range requests {
+			rankA, okA := a.Match(&requests[i])
+			rankB, okB := b.Match(&requests[i])
+			if okA && okB && rankA == rankB {
+				if !ties {
+					t.Fatalf("they tie on %+v", requests[i])
+				}
+				return
+			}
+		}
+		if ties {
+			t.Fatal("they tie on no request")
+		}
+	})
+}
+
+// smallWorld has a request for every way in which routes of drawRoute can be told apart.
+func smallWorld() []Request {
+	segments := []string{"a", "b", "ab", "c", "acb"}
+	paths := []string{"/"}
+	level := []string{""}
+	for range 4 {
+		var next []string
+		for _, parent := range level {
+			for _, segment := range segments {
+				next = append(next, parent+"/"+segment)
+			}
+		}
+		paths, level = append(paths, next...), next
+	}
+	var all []Request
+	for _, method := range []string{"GET", "POST"} {
+		for _, host := range []string{"a.x", "b.x", "c.x", "a.a.x", "b.a.x", "y"} {
+			for _, query := range []string{"", "p=1", "p=2", "q=1", "q=2", "p=1&q=1", "p=1&q=2", "p=2&q=1", "p=2&q=2"} {
+				for _, path := range paths {
+					all = append(all, Request{Method: method, Host: host, Path: path, RawQuery: query})
+				}
+			}
+		}
+	}
+	return all
+}
+
+// TestMatchAgreesWithRegexp compares with an independent reading of the patterns.
+func TestMatchAgreesWithRegexp(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		pattern := drawPath(t, "pattern")
+		path := rapid.StringMatching(`(/(a|b|ab|c|acb|aab)){0,4}/?`).Draw(t, "path")
+		m, err := Compile(Route{Paths: []string{pattern}})
+		if err != nil || path == "" {
+			return
+		}
+		_, got := m.Match(&Request{Path: path})
+		if want := regexp.MustCompile(toRegexp(pattern)).MatchString(path); got != want {
+			t.Fatalf("%s on %s: %v", pattern, path, got)
+		}
+	})
+}
+
+func toRegexp(pattern string) string {
+	base, subtree := strings.CutSuffix(pattern, "/**")
+	var out strings.Builder
+	out.WriteString("^")
+	for i, segment := range strings.Split(base, "/") {
+		if i > 0 {
+			out.WriteString("/")
+		}
+		if segment == "*" {
+			out.WriteString("[^/]+")
+			continue
+		}
+		out.WriteString(strings.ReplaceAll(regexp.QuoteMeta(segment), `\*`, "[^/]*"))
+	}
+	if subtree {
+		out.WriteString("(/.*)?")
+	}
+	return out.String() + "$"
+}
+
+func TestMatchDoesNotAllocate(t *testing.T) {
+	m := mustCompile(t, Route{Methods: []string{"GET"}, Hosts: []string{"*.acme.com"}, Paths: []string{"/api/scenes/mkt-*"}, Query: map[string][]string{"siteId": {"42"}}})
+	request := parseRequest("GET cdn.acme.com:8443 /api/scenes/mkt-1?x=1&siteId=42")
+	if n := testing.AllocsPerRun(100, func() {
+		if path, err := CanonicalPath("/api/scenes/mkt-1"); err == nil {
+			request.Path = path
+		}
+		if _, ok := m.Match(request); !ok {
+			t.Fatal("no match")
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func FuzzRoutes(f *testing.F) {
+	f.Add("GET", "*.acme.com", "/api/*", "/api/**", "a", "1", "GET", "x.acme.com", "/api/x", "a=1")
+	f.Add("", "", "/a*b", "/*b", "", "", "POST", "h:80", "/ab", "")
+	f.Fuzz(func(t *testing.T, method, host, path, otherPath, name, value, requestMethod, requestHost, requestPath, rawQuery string) {
+		route := func(path string) Route {
+			r := Route{Paths: []string{path}}
+			if method != "" {
+				r.Methods = []string{method}
+			}
+			if host != "" {
+				r.Hosts = []string{host}
+			}
+			if name != "" {
+				r.Query = map[string][]string{name: {value}}
+			}
+			return r
+		}
+		a, errA := Compile(route(path))
+		b, errB := Compile(route(otherPath))
+		if errA != nil || errB != nil {
+			return
+		}
+		if !Ties(&a, &a) {
+			// A route ties with itself wherever it matches at all.
+			t.Fatalf("%+v does not tie with itself", route(path))
+		}
+		if Ties(&a, &b) != Ties(&b, &a) {
+			t.Fatal("ties are not symmetric")
+		}
+		canonical, err := CanonicalPath(requestPath)
+		if err != nil {
+			return
+		}
+		request := &Request{Method: requestMethod, Host: requestHost, Path: canonical, RawQuery: rawQuery}
+		rankA, okA := a.Match(request)
+		rankB, okB := b.Match(request)
+		if okA && okB && rankA == rankB && !Ties(&a, &b) {
+			t.Fatalf("%+v and %+v tie on %+v", route(path), route(otherPath), request)
+		}
+	})
+}
+
+func FuzzCanonicalPath(f *testing.F) {
+	for _, seed := range []string{"/a/b", "/a%20b", "/%2e%2e/", "/a%252f", "/é", "//", "/a/..;x/b"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		path, err := CanonicalPath(raw)
+		if err != nil {
+			if path != "" || !errors.Is(err, ErrAmbiguousPath) {
+				t.Fatalf("%q: %q, %v", raw, path, err)
+			}
+			return
+		}
+		if path[0] != '/' || strings.ContainsAny(path, "%\\\x00\r\n") || strings.Contains(path, "//") {
+			t.Fatalf("%q is canonically %q", raw, path)
+		}
+		segments := strings.Split(path, "/")
+		if slices.Contains(segments, ".") || slices.Contains(segments, "..") {
+			t.Fatalf("%q is canonically %q", raw, path)
+		}
+		if !strings.ContainsAny(path, "?#") {
+			if again, err := CanonicalPath(path); err != nil || again != path {
+				t.Fatalf("%q is canonically %q, and that %q, %v", raw, path, again, err)
+			}
+		}
+	})
+}
+
+func BenchmarkMatch(b *testing.B) {
+	m := mustCompile(b, Route{Hosts: []string{"*.acme.com"}, Paths: []string{"/api/scenes/mkt-*"}})
+	request := parseRequest("GET cdn.acme.com /api/scenes/mkt-1")
+	b.ReportAllocs()
+	for b.Loop() {
+		m.Match(request)
+	}
+}
+
+func BenchmarkCanonicalPath(b *testing.B) {
+	for _, raw := range []string{"/api/scenes/mkt-1", "/api/scenes/mkt%201"} {
+		b.Run(raw[len(raw)-1:], func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				_, _ = CanonicalPath(raw)
+			}
+		})
+	}
+}
+
+func BenchmarkTies(b *testing.B) {
+	var many []string
+	for i := range 16 {
+		many = append(many, fmt.Sprintf("/api/*/scenes-%d-*/**", i))
+	}
+	a, c := mustCompile(b, Route{Paths: many}), mustCompile(b, Route{Paths: []string{"/api/v1/*scenes*/z*"}})
+	b.ReportAllocs()
+	for b.Loop() {
+		Ties(&a, &c)
+	}
+}

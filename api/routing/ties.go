@@ -1,0 +1,71 @@
+package routing
+
+import (
+	"slices"
+	"strings"
+)
+
+// Ties tells whether some request is matched by both routes with equal rank, so that only
+// their names decide between them.
+//
+// The parts of a request are independent of each other, so the routes tie if each part has
+// a value that does. The answer is exact, except for path patterns made to be hard: after
+// maxStates it is the safe one, true.
+func Ties(a, b *Matcher) bool {
+	return methodsMeet(a, b) && queriesTie(a.query, b.query) && hostsTie(a, b) && pathsTie(a.paths, b.paths)
+}
+
+func methodsMeet(a, b *Matcher) bool {
+	return len(a.methods) == 0 || len(b.methods) == 0 || slices.ContainsFunc(a.methods, func(method string) bool {
+		return slices.Contains(b.methods, method)
+	})
+}
+
+// queriesTie wants equally many parameters, and for those that both name a common value.
+func queriesTie(a, b []queryPattern) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		for j := range b {
+			if a[i].name != b[j].name {
+				continue
+			}
+			if !slices.ContainsFunc(a[i].values, func(value string) bool { return slices.Contains(b[j].values, value) }) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// hostsTie tries one host for each way in which two hosts can tie: an exact name, or a
+// subdomain, unlike any name in use, of a wildcard's suffix.
+func hostsTie(a, b *Matcher) bool {
+	if len(a.hosts) == 0 || len(b.hosts) == 0 {
+		return len(a.hosts) == len(b.hosts)
+	}
+	for _, pattern := range a.hosts {
+		host := pattern.name
+		if pattern.wildcard {
+			host = unusedLabel(a.hosts, b.hosts) + pattern.name
+		}
+		rankA, okA := a.rankHost(host)
+		rankB, okB := b.rankHost(host)
+		if okA && okB && rankA == rankB {
+			return true
+		}
+	}
+	return false
+}
+
+// unusedLabel returns a label that is the first one of no pattern.
+func unusedLabel(lists ...[]hostPattern) string {
+	longest := 0
+	for _, list := range lists {
+		for _, pattern := range list {
+			longest = max(longest, len(pattern.name))
+		}
+	}
+	return strings.Repeat("x", longest+1)
+}

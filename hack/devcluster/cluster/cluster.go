@@ -49,7 +49,7 @@ func Run(ctx context.Context, opts Options, ready func(server string)) (err erro
 	}
 	defer unlock()
 
-	plan, err := newPlan(opts)
+	plan, err := newPlan(ctx, opts)
 	if err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func start(ctx context.Context, group *processes, plan *plan) error {
 }
 
 // newPlan issues the certificates and chooses the ports.
-func newPlan(opts Options) (*plan, error) {
+func newPlan(ctx context.Context, opts Options) (*plan, error) {
 	authority, err := pki.Open(filepath.Join(opts.DataDir, "pki"), time.Now)
 	if err != nil {
 		return nil, err
@@ -133,10 +133,10 @@ func newPlan(opts Options) (*plan, error) {
 	if p.tokenKey, err = authority.SigningKey("service-account"); err != nil {
 		return nil, err
 	}
-	if p.port, err = keptPort(filepath.Join(opts.DataDir, "port"), opts.Port); err != nil {
+	if p.port, err = keptPort(ctx, filepath.Join(opts.DataDir, "port"), opts.Port); err != nil {
 		return nil, err
 	}
-	if p.etcdPort, err = freePort(); err != nil {
+	if p.etcdPort, err = freePort(ctx); err != nil {
 		return nil, err
 	}
 	p.managerKubeconfig = filepath.Join(opts.DataDir, "kube-controller-manager.kubeconfig")

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -32,11 +33,11 @@ func lock(path string) (unlock func(), err error) {
 
 // keptPort returns the wanted port, or else the one remembered in path while it is free, or else any; and
 // remembers it, so that kubeconfigs stay valid across restarts.
-func keptPort(path string, wanted int) (int, error) {
+func keptPort(ctx context.Context, path string, wanted int) (int, error) {
 	port := wanted
 	switch {
 	case wanted > 0:
-		if !free(wanted) {
+		if !free(ctx, wanted) {
 			return 0, fmt.Errorf("port %d on 127.0.0.1 is taken", wanted)
 		}
 	default:
@@ -44,8 +45,8 @@ func keptPort(path string, wanted int) (int, error) {
 		if port, err = remembered(path); err != nil {
 			return 0, err
 		}
-		if port == 0 || !free(port) {
-			if port, err = freePort(); err != nil {
+		if port == 0 || !free(ctx, port) {
+			if port, err = freePort(ctx); err != nil {
 				return 0, err
 			}
 		}
@@ -64,15 +65,14 @@ func remembered(path string) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("read the last port: %w", err)
 	}
-	port, err := strconv.Atoi(strings.TrimSpace(string(data)))
-	if err != nil {
-		return 0, nil // as good as none
+	if port, err := strconv.Atoi(strings.TrimSpace(string(data))); err == nil {
+		return port, nil
 	}
-	return port, nil
+	return 0, nil // a damaged file is as good as none
 }
 
-func free(port int) bool {
-	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+func free(ctx context.Context, port int) bool {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err != nil {
 		return false
 	}
@@ -80,8 +80,8 @@ func free(port int) bool {
 	return true
 }
 
-func freePort() (int, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+func freePort(ctx context.Context) (int, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, fmt.Errorf("find a free port: %w", err)
 	}

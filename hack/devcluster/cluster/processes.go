@@ -60,6 +60,7 @@ func (p *processes) start(name string, args []string) error {
 	}
 	defer func() { _ = log.Close() }() // the child has its own descriptor
 
+	//nolint:noctx // a context kills at once and in no order; stop does neither
 	cmd := exec.Command(p.executable, append([]string{name}, args...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = childAttributes()

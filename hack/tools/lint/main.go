@@ -9,7 +9,6 @@ import (
 
 	"github.com/golangci/golangci-lint/v2/pkg/commands"
 	"github.com/golangci/golangci-lint/v2/pkg/exitcodes"
-
 	// Registers itself as the module plugin "kubeapilinter".
 	_ "sigs.k8s.io/kube-api-linter"
 )

@@ -2,8 +2,9 @@ package routing
 
 import "slices"
 
-// maxStates bounds the search of pathsTie; ordinary patterns need tens.
-const maxStates = 1 << 14
+// maxWork bounds the search of pathsTie, in positions that are looked at. It is some ten
+// milliseconds; ordinary patterns need a hundredth of it.
+const maxWork = 1 << 22
 
 // pathsTie searches for a path whose best rank is the same on both sides. It runs all
 // patterns of both, as one automaton, over the paths of a sufficient alphabet.
@@ -15,7 +16,11 @@ func pathsTie(a, b []pathPattern) bool {
 	letters := alphabetOf(m.patterns)
 	start := m.start()
 	seen := map[string]bool{string(start): true}
+	work := 0
 	for queue := []state{start}; len(queue) > 0; queue = queue[1:] {
+		if work += len(letters) * m.size; work > maxWork {
+			return true
+		}
 		for _, letter := range letters {
 			next := m.step(queue[0], letter)
 			if rank := m.best(next, 0, len(a)); rank > 0 && rank == m.best(next, len(a), len(m.patterns)) {
@@ -23,9 +28,6 @@ func pathsTie(a, b []pathPattern) bool {
 			}
 			if seen[string(next)] || !slices.Contains(next, here) {
 				continue
-			}
-			if len(seen) == maxStates {
-				return true
 			}
 			seen[string(next)] = true
 			queue = append(queue, next)

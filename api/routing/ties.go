@@ -10,7 +10,7 @@ import (
 //
 // The parts of a request are independent of each other, so the routes tie if each part has
 // a value that does. The answer is exact, except for path patterns made to be hard: after
-// maxStates it is the safe one, true.
+// maxWork it is the safe one, true.
 func Ties(a, b *Matcher) bool {
 	return methodsMeet(a, b) && queriesTie(a.query, b.query) && hostsTie(a, b) && pathsTie(a.paths, b.paths)
 }

@@ -1,0 +1,105 @@
+package decision
+
+import "net/http"
+
+// Code is the outcome of a decision. The zero Code is Allowed.
+type Code uint8
+
+// The outcomes, in the order in which they are checked for.
+const (
+	Allowed Code = iota
+	NotSynced
+	Stale
+	PathAmbiguous
+	KeyMissing
+	KeyMalformed
+	KeyUnknown
+	KeyRevoked
+	KeyExpired
+	KeyRetired
+	KeySuspended
+	GroupFrozen
+	GroupSuspended
+	ProjectUnknown
+	ProjectDenied
+	OriginMissing
+	OriginDenied
+	PermissionDenied
+
+	codes // how many there are
+)
+
+// outcome is how a Code appears in HTTP. A detail tells the holder of the key what to do,
+// and nothing about the key, its group or other groups that the holder does not know.
+type outcome struct {
+	name   string
+	status int
+	title  string
+	detail string
+}
+
+var outcomes = [codes]outcome{
+	Allowed: {"allowed", http.StatusOK, "Allowed", ""},
+	NotSynced: {"not_synced", http.StatusServiceUnavailable, "Not ready",
+		"This server has not received its keys yet. Try again in a moment."},
+	Stale: {"stale", http.StatusServiceUnavailable, "Out of date",
+		"This server has been out of touch with the source of its keys for too long. Try again later."},
+	PathAmbiguous: {"path_ambiguous", http.StatusBadRequest, "Ambiguous path",
+		"The path can be read in more than one way. Send it without '.', '..' and empty segments, without encoded slashes and backslashes, and percent-encoded once."},
+	KeyMissing: {"key_missing", http.StatusUnauthorized, "API key missing",
+		"Send the API key as 'Authorization: Bearer <key>' or 'X-Api-Key: <key>'."},
+	KeyMalformed: {"key_malformed", http.StatusUnauthorized, "API key malformed",
+		"What was sent is not one complete API key. Check that it was copied whole and is sent once."},
+	KeyUnknown: {"key_unknown", http.StatusUnauthorized, "API key unknown",
+		"No such API key is known here. Check that it belongs to this environment."},
+	KeyRevoked: {"key_revoked", http.StatusUnauthorized, "API key revoked",
+		"This API key has been revoked for good. Ask for a new one."},
+	KeyExpired: {"key_expired", http.StatusUnauthorized, "API key expired",
+		"This API key has expired. Use its successor, or ask for a new one."},
+	KeyRetired: {"key_retired", http.StatusUnauthorized, "API key replaced",
+		"This API key was rotated and the overlap is over. Use its successor."},
+	KeySuspended: {"key_suspended", http.StatusForbidden, "API key suspended",
+		"This API key is suspended. Ask its owner to resume it."},
+	GroupFrozen: {"group_frozen", http.StatusForbidden, "Group frozen",
+		"The group that this API key belongs to is frozen."},
+	GroupSuspended: {"group_suspended", http.StatusForbidden, "Group suspended",
+		"The group that this API key belongs to is suspended."},
+	ProjectUnknown: {"project_unknown", http.StatusForbidden, "No such project",
+		"The request belongs to no project of the API key's group."},
+	ProjectDenied: {"project_denied", http.StatusForbidden, "Project denied",
+		"This API key is not scoped to the project that the request belongs to."},
+	OriginMissing: {"origin_missing", http.StatusForbidden, "Origin missing",
+		"This project answers browsers only: the request needs an Origin or a Referer header."},
+	OriginDenied: {"origin_denied", http.StatusForbidden, "Origin denied",
+		"This project may not be used from the request's origin. Ask its owner to allow the domain."},
+	PermissionDenied: {"permission_denied", http.StatusForbidden, "Permission denied",
+		"This API key does not permit this method on this path."},
+}
+
+// Codes returns every Code, Allowed first.
+func Codes() []Code {
+	all := make([]Code, codes)
+	for i := range all {
+		all[i] = Code(i)
+	}
+	return all
+}
+
+func (c Code) outcome() *outcome {
+	if c >= codes {
+		c = NotSynced
+	}
+	return &outcomes[c]
+}
+
+// String returns the machine-readable name, such as "key_expired".
+func (c Code) String() string { return c.outcome().name }
+
+// Status returns the HTTP status code (RFC 9110, section 15).
+func (c Code) Status() int { return c.outcome().status }
+
+// Title returns a short summary, the same for every occurrence (RFC 9457, section 3.1.3).
+func (c Code) Title() string { return c.outcome().title }
+
+// Detail returns what the client can do about it; it is empty for Allowed.
+func (c Code) Detail() string { return c.outcome().detail }

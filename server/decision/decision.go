@@ -1,0 +1,220 @@
+// Package decision decides whether a request may pass. It is pure: it knows neither HTTP
+// nor the clock, and holds no state, so the same snapshot, request and instant always give
+// the same answer.
+package decision
+
+import (
+	"slices"
+	"time"
+
+	"github.com/keyward-dev/keyward/api/keyformat"
+	"github.com/keyward-dev/keyward/api/origin"
+	"github.com/keyward-dev/keyward/api/routing"
+)
+
+// Snapshot is what a validation server knows. It is safe for concurrent use.
+type Snapshot interface {
+	// Health tells whether the snapshot may be decided on.
+	Health(now time.Time) Health
+	// Find returns the version with the digest, whatever its state.
+	Find(keyformat.Digest) (Match, bool)
+}
+
+// Health is the state of a snapshot.
+type Health uint8
+
+// The states of a snapshot. The zero Health is Unsynced: without data nothing is allowed.
+const (
+	Unsynced Health = iota
+	Synced
+	TooStale // and configured to deny then
+)
+
+// Match is one minted credential, with the key and the group that it belongs to. What it
+// points to never changes.
+type Match struct {
+	Version Version
+	Key     *Key
+	Group   *Group
+}
+
+// Request is what is known of a request. It holds no credential, so it may be logged.
+type Request struct {
+	Credential Credential
+	Method     string
+	Host       string
+	Path       string // percent-encoded, as sent
+	RawQuery   string // as sent, without the '?'
+	Origin     string // the header's value, "" where there is none
+	Referer    string // the header's value, "" where there is none
+
+	// TrustedProject names the project by the word of whoever routed the request here,
+	// and then routes are not asked. It never comes from the client.
+	TrustedProject string
+}
+
+// Credential is what remains of a presented key.
+type Credential struct {
+	Form   Form
+	Digest keyformat.Digest // set where Form is WellFormed
+}
+
+// Form tells what was presented.
+type Form uint8
+
+// The forms of a presented credential.
+const (
+	Absent Form = iota
+	Malformed
+	WellFormed
+)
+
+// Decision is the answer. Key and Group are set as soon as they are known, also when the
+// request is denied; Project is set when the request is allowed.
+type Decision struct {
+	Code    Code
+	Key     *Key
+	Group   *Group
+	Project *Project
+}
+
+// Allowed tells whether the request may pass.
+func (d Decision) Allowed() bool { return d.Code == Allowed }
+
+// Decide decides the request as of now. The order of the checks is part of the interface:
+// the first that fails is the answer.
+func Decide(snapshot Snapshot, request *Request, now time.Time) Decision {
+	e := evaluation{request: request, nowMillis: now.UnixMilli()}
+	code := e.verdict(snapshot, now)
+	decision := Decision{Code: code, Key: e.match.Key, Group: e.match.Group}
+	if code == Allowed {
+		decision.Project = e.project
+	}
+	return decision
+}
+
+// evaluation is one decision in the making.
+type evaluation struct {
+	request   *Request
+	nowMillis int64
+	routing   routing.Request
+	match     Match
+	project   *Project
+}
+
+// verdict is the table of checks, first failure first. It is a switch, not a list of
+// functions, so that the evaluation stays on the stack.
+func (e *evaluation) verdict(snapshot Snapshot, now time.Time) Code {
+	health := snapshot.Health(now)
+	switch {
+	case health == TooStale:
+		return Stale
+	case health != Synced:
+		return NotSynced
+	case !e.readPath():
+		return PathAmbiguous
+	case e.request.Credential.Form == Absent:
+		return KeyMissing
+	case e.request.Credential.Form != WellFormed:
+		return KeyMalformed
+	case !e.find(snapshot):
+		return KeyUnknown
+	case e.match.Version.Revoked:
+		return KeyRevoked
+	case isOver(e.match.Version.ExpiresAtMillis, e.nowMillis):
+		return KeyExpired
+	case isOver(e.match.Version.RetiresAtMillis, e.nowMillis):
+		return KeyRetired
+	case e.match.Key.Suspended:
+		return KeySuspended
+	case e.match.Group.State == Frozen:
+		return GroupFrozen
+	case e.match.Group.State != Active:
+		return GroupSuspended
+	case !e.findProject():
+		return ProjectUnknown
+	case !slices.Contains(e.match.Key.Scope.Projects, e.project.Name):
+		return ProjectDenied
+	}
+	if code := e.checkOrigin(); code != Allowed {
+		return code
+	}
+	if !e.permitted() {
+		return PermissionDenied
+	}
+	return Allowed
+}
+
+// readPath brings the path into the form in which routes are matched.
+func (e *evaluation) readPath() bool {
+	path, err := routing.CanonicalPath(e.request.Path)
+	e.routing = routing.Request{Method: e.request.Method, Host: e.request.Host, Path: path, RawQuery: e.request.RawQuery}
+	return err == nil
+}
+
+func (e *evaluation) find(snapshot Snapshot) bool {
+	match, ok := snapshot.Find(e.request.Credential.Digest)
+	e.match = match
+	return ok
+}
+
+// isOver tells whether an instant, in Unix milliseconds, has come; 0 never does.
+func isOver(instant, now int64) bool { return instant != 0 && now >= instant }
+
+// findProject finds the project that owns the request: the trusted one, or the one with the
+// most specific route. Projects are in the order of their names, so the first wins a tie.
+func (e *evaluation) findProject() bool {
+	projects := e.match.Group.Projects
+	if trusted := e.request.TrustedProject; trusted != "" {
+		for i := range projects {
+			if projects[i].Name == trusted {
+				e.project = &projects[i]
+			}
+		}
+		return e.project != nil
+	}
+	var best routing.Rank
+	for i := range projects {
+		rank, ok := projects[i].owns(&e.routing)
+		if ok && (e.project == nil || rank.Compare(best) > 0) {
+			e.project, best = &projects[i], rank
+		}
+	}
+	return e.project != nil
+}
+
+// checkOrigin compares the origin, by Origin or else by Referer, with the project's
+// allowlists. One that cannot be read is foreign.
+func (e *evaluation) checkOrigin() Code {
+	var from origin.Origin
+	var err error
+	switch {
+	case e.request.Origin != "":
+		from, err = origin.Parse(e.request.Origin)
+	case e.request.Referer != "":
+		from, err = origin.ParseReferer(e.request.Referer)
+	case e.project.Origins.AllowMissing:
+		return Allowed
+	default:
+		return OriginMissing
+	}
+	if err != nil || !e.project.Origins.allow(from) {
+		return OriginDenied
+	}
+	return Allowed
+}
+
+// permitted tells whether a permission of the key covers method and path.
+func (e *evaluation) permitted() bool {
+	permissions := e.match.Key.Scope.Permissions
+	if (e.routing.Method == "GET" || e.routing.Method == "HEAD") && slices.Contains(permissions, PermissionRead) {
+		return true
+	}
+	for i := range e.match.Group.Capabilities {
+		capability := &e.match.Group.Capabilities[i]
+		if slices.Contains(permissions, capability.Name) && capability.covers(&e.routing) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,108 @@
+package decision
+
+import (
+	"github.com/keyward-dev/keyward/api/origin"
+	"github.com/keyward-dev/keyward/api/routing"
+)
+
+// PermissionRead is the built-in permission: GET and HEAD everywhere in the key's projects.
+const PermissionRead = "read"
+
+// Version is one minted credential of a key. Instants are Unix milliseconds; 0 is never.
+type Version struct {
+	ExpiresAtMillis int64 // from this instant on it is expired
+	RetiresAtMillis int64 // from this instant on it is replaced by its successor
+	Revoked         bool
+}
+
+// Key is one consumer's right to read.
+type Key struct {
+	ID        string
+	Name      string // namespace/name
+	Scope     *Scope // never nil; shared by keys with the same scope
+	Suspended bool
+}
+
+// Scope is what a key may do, and where.
+type Scope struct {
+	Projects    []string
+	Permissions []string
+}
+
+// State is the state of a group.
+type State uint8
+
+// The states of a group. The zero State is Suspended: what is not known to be active, is not.
+const (
+	Suspended State = iota
+	Active
+	Frozen
+)
+
+// Group is whose content it is, compiled for decisions.
+type Group struct {
+	Identity     string // namespace/name
+	DisplayName  string
+	State        State
+	Projects     []Project // sorted by name
+	Capabilities []Capability
+	Context      []ContextValue // sorted by name
+}
+
+// ContextValue is injected upstream on allow.
+type ContextValue struct {
+	Name, Value string
+}
+
+// Project is a part of a group's content.
+type Project struct {
+	Name    string
+	OwnsAll bool // every request that no route claims
+	Routes  []routing.Matcher
+	Origins Origins
+}
+
+// owns returns the rank of the project's best route for the request.
+func (p *Project) owns(request *routing.Request) (routing.Rank, bool) {
+	best, owns := routing.Rank{}, p.OwnsAll
+	for i := range p.Routes {
+		if rank, ok := p.Routes[i].Match(request); ok && (!owns || rank.Compare(best) > 0) {
+			best, owns = rank, true
+		}
+	}
+	return best, owns
+}
+
+// Origins is the sum of a project's allowlists.
+type Origins struct {
+	Patterns       []origin.Pattern
+	AllowLocalhost bool
+	AllowMissing   bool // requests with neither Origin nor Referer
+}
+
+func (o *Origins) allow(from origin.Origin) bool {
+	if o.AllowLocalhost && from.IsLocalhost() {
+		return true
+	}
+	for i := range o.Patterns {
+		if o.Patterns[i].Matches(from) {
+			return true
+		}
+	}
+	return false
+}
+
+// Capability is a named permission beyond read.
+type Capability struct {
+	Name   string
+	Routes []routing.Matcher
+}
+
+func (c *Capability) covers(request *routing.Request) bool {
+	for i := range c.Routes {
+		if _, ok := c.Routes[i].Match(request); ok {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,126 @@
+# Everything that it takes to work on Keyward. Tools are built into ./bin from pinned sources; nothing is
+# installed elsewhere.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+ROOT := $(abspath $(dir $(lastword $(MAKEFILE_LIST))))
+BIN := $(ROOT)/bin
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+FUZZTIME ?= 60s
+
+# The race detector needs a C compiler; tests run without it where there is none.
+RACE := $(if $(shell command -v $(or $(CC),gcc) || command -v clang),-race)
+
+# Other modules of this repository, for format and lint.
+MODULES := hack/devcluster hack/tools/lint
+
+# One clear line instead of a compiler's complaint.
+GO_WANTED := $(shell sed -n 's/^go //p' $(ROOT)/go.mod)
+ifneq ($(filter-out help clean distclean,$(or $(MAKECMDGOALS),help)),)
+GO_FOUND := $(shell cd $(ROOT) && GOTOOLCHAIN=local go env GOVERSION 2>/dev/null)
+ifeq ($(GO_FOUND),)
+$(error Go is missing: install Go $(GO_WANTED) or newer from https://go.dev/dl)
+endif
+ifneq ($(shell printf '%s\n' $(GO_WANTED) $(GO_FOUND:go%=%) | sort -V | head -n 1),$(GO_WANTED))
+$(error $(GO_FOUND) is too old: install Go $(GO_WANTED) or newer from https://go.dev/dl)
+endif
+endif
+
+##@ Use
+
+.PHONY: help
+help: ## Show this help
+	@awk 'BEGIN {FS = ":.*## "} \
+		/^##@ / {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: bin/devcluster build ## Run all of Keyward on a real Kubernetes API, on this machine
+	@bin/keyward-run
+
+.PHONY: build
+build: ## Build the manager, the validator and the runner into bin/
+	@mkdir -p bin
+	@go build -ldflags '-X main.version=$(VERSION)' -o bin/keyward-manager ./cmd/manager
+	@go build -ldflags '-X main.version=$(VERSION)' -o bin/keyward-validator ./cmd/validator
+	@go build -o bin/keyward-run ./hack/run
+
+.PHONY: clean
+clean: ## Forget what make run keeps in .local: data, keys and logs
+	rm -rf .local
+
+.PHONY: distclean
+distclean: clean ## Forget the built programs and tools, too
+	rm -rf bin
+
+##@ Develop
+
+.PHONY: test
+test: bin/devcluster ## Run all tests, as CI does
+	@$(if $(RACE),,echo "no C compiler: testing without the race detector")
+	KUBEBUILDER_ASSETS=$(BIN)/envtest go test $(RACE) ./...
+	cd hack/devcluster && go test ./...
+
+.PHONY: verify
+verify: ## Generate, format and lint; then require that nothing had to change
+	@$(MAKE) --no-print-directory generate fmt lint
+	@if [ -n "$$(git status --porcelain)" ]; then \
+		git --no-pager diff; \
+		git status --short; \
+		echo "verify: the tree is not clean: commit the changes above (after a fresh checkout: run make generate fmt and commit)"; \
+		exit 1; \
+	fi
+	@echo "verify: clean"
+
+.PHONY: generate
+generate: bin/controller-gen bin/buf bin/protoc-gen-go bin/protoc-gen-go-grpc ## Generate code, CRDs, Roles and webhook manifests
+	bin/controller-gen object paths=./api/v1alpha1
+	bin/controller-gen crd paths=./api/v1alpha1 output:crd:dir=config/crd/bases
+	bin/controller-gen rbac:roleName=keyward-manager paths=./controllers/... paths=./webhook/... paths=./cmd/manager output:rbac:dir=config/rbac
+	bin/controller-gen webhook paths=./webhook/... output:webhook:dir=config/webhook
+	cd api && PATH=$(BIN):$$PATH $(BIN)/buf lint && PATH=$(BIN):$$PATH $(BIN)/buf generate
+
+.PHONY: fmt
+fmt: bin/golangci-lint ## Format all Go code
+	bin/golangci-lint fmt ./...
+	@for module in $(MODULES); do (cd $$module && $(BIN)/golangci-lint fmt -c $(ROOT)/.golangci.yml ./...); done
+
+.PHONY: lint
+lint: bin/golangci-lint ## Lint all Go code and the API conventions
+	bin/golangci-lint run ./...
+	bin/golangci-lint run -c .golangci-kal.yml ./api/v1alpha1/...
+	@for module in $(MODULES); do \
+		echo "bin/golangci-lint run ($$module)"; \
+		(cd $$module && $(BIN)/golangci-lint run -c $(ROOT)/.golangci.yml ./...); \
+	done
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz target for FUZZTIME (60s)
+	@{ grep -rl --include='*_test.go' '^func Fuzz' api controllers server webhook cmd 2>/dev/null || true; } | sort | while read -r file; do \
+		sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$file" | while read -r target; do \
+			echo "fuzz: $$target in $$(dirname "$$file")"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")" </dev/null; \
+		done; \
+	done
+
+# What follows is built on demand: when its sources or pins change, and not otherwise.
+
+bin/devcluster: hack/build-devcluster.sh hack/devcluster/go.mod hack/devcluster/go.sum \
+		$(shell find hack/devcluster -name '*.go' ! -name '*_test.go')
+	@hack/build-devcluster.sh
+
+# tool BINARY,MODULE,PACKAGE: builds one tool out of a module below hack/tools.
+define tool
+bin/$(1): $(wildcard hack/tools/$(2)/*.go) hack/tools/$(2)/go.mod hack/tools/$(2)/go.sum
+	@echo "tools: building $(1)"
+	@mkdir -p bin && cd hack/tools/$(2) && go build -o $(BIN)/$(1) $(3)
+	@touch $$@
+endef
+
+$(eval $(call tool,controller-gen,generate,sigs.k8s.io/controller-tools/cmd/controller-gen))
+$(eval $(call tool,protoc-gen-go,generate,google.golang.org/protobuf/cmd/protoc-gen-go))
+$(eval $(call tool,protoc-gen-go-grpc,generate,google.golang.org/grpc/cmd/protoc-gen-go-grpc))
+$(eval $(call tool,buf,buf,github.com/bufbuild/buf/cmd/buf))
+$(eval $(call tool,golangci-lint,lint,.))

@@ -13,7 +13,7 @@ FUZZTIME ?= 60s
 # The race detector needs a C compiler; tests run without it where there is none.
 RACE := $(if $(shell command -v $(or $(CC),gcc) || command -v clang),-race)
 
-# Other modules of this repository, for format and lint.
+# Other modules of this repository, to lint.
 MODULES := hack/devcluster hack/tools/lint
 
 # One clear line instead of a compiler's complaint.
@@ -85,7 +85,6 @@ generate: bin/controller-gen bin/buf bin/protoc-gen-go bin/protoc-gen-go-grpc ##
 .PHONY: fmt
 fmt: bin/golangci-lint ## Format all Go code
 	bin/golangci-lint fmt ./...
-	@for module in $(MODULES); do (cd $$module && $(BIN)/golangci-lint fmt -c $(ROOT)/.golangci.yml ./...); done
 
 .PHONY: lint
 lint: bin/golangci-lint ## Lint all Go code and the API conventions

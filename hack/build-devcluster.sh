@@ -36,7 +36,7 @@ follow() {
 }
 
 if [ ! -e "$out" ]; then
-	echo "devcluster: the first build compiles Kubernetes from source, about 8 minutes on 2 cores; later builds take seconds"
+	echo "devcluster: the first build compiles Kubernetes from source, 4 to 8 minutes on 2 cores; later builds take seconds"
 fi
 
 { packages=$(go list -deps . | wc -l); } 2> >(follow 'fetching modules,' '')

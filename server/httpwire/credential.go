@@ -1,0 +1,118 @@
+// Package httpwire is how requests and decisions look in HTTP, for all doors alike: where a
+// credential is found, which headers an allowed request gains and loses, and how a denial
+// is told.
+package httpwire
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/keyward-dev/keyward/api/keyformat"
+	"github.com/keyward-dev/keyward/server/decision"
+)
+
+// The headers that may carry a key, in http.CanonicalHeaderKey form.
+const (
+	HeaderAuthorization = "Authorization"
+	HeaderAPIKey        = "X-Api-Key"
+
+	schemeBearer = "Bearer"
+)
+
+// NewRequest gathers what a decision needs from the header of a request. Path is percent-
+// encoded, and rawQuery without its '?'; both are as sent.
+func NewRequest(header http.Header, method, host, path, rawQuery string) decision.Request {
+	return decision.Request{
+		Credential: Credential(header),
+		Method:     method,
+		Host:       host,
+		Path:       path,
+		RawQuery:   rawQuery,
+		// Two lines of one of them make a value that is no origin, and so a denial.
+		Origin:  strings.Join(header["Origin"], ", "),
+		Referer: strings.Join(header["Referer"], ", "),
+	}
+}
+
+// SplitTarget splits a request target in origin form (RFC 9112, section 3.2.1).
+func SplitTarget(target string) (path, rawQuery string) {
+	path, rawQuery, _ = strings.Cut(target, "?")
+	return path, rawQuery
+}
+
+// Credential finds the key in the forms
+//
+//	Authorization: Bearer <key>    (RFC 6750, section 2.1; the scheme in any case)
+//	Authorization: <key>
+//	X-Api-Key: <key>
+//
+// A key that is sent twice in one header, or differently in both, is malformed: whoever
+// reads the request next might choose the other. An Authorization of another scheme, such
+// as Basic, is for somebody else.
+func Credential(header http.Header) decision.Credential {
+	authorization, authorizationOK := single(header[HeaderAuthorization])
+	apiKey, apiKeyOK := single(header[HeaderAPIKey])
+	if !authorizationOK || !apiKeyOK {
+		return decision.Credential{Form: decision.Malformed}
+	}
+	text, ours := fromAuthorization(authorization)
+	switch {
+	case !ours:
+		text = apiKey
+	case apiKey != "" && apiKey != text:
+		return decision.Credential{Form: decision.Malformed}
+	}
+	if !ours && text == "" {
+		return decision.Credential{}
+	}
+	return FromText(text)
+}
+
+// FromText is the credential of a key text that was presented, "" included.
+func FromText(text string) decision.Credential {
+	if !keyformat.WellFormed(text) {
+		return decision.Credential{Form: decision.Malformed}
+	}
+	return decision.Credential{Form: decision.WellFormed, Digest: keyformat.DigestOf(text)}
+}
+
+// single returns the value of a header with at most one line, without the white space
+// around it (RFC 9110, section 5.5).
+func single(lines []string) (string, bool) {
+	switch len(lines) {
+	case 0:
+		return "", true
+	case 1:
+		return strings.Trim(lines[0], " \t"), true
+	default:
+		return "", false
+	}
+}
+
+// fromAuthorization returns the key text of an Authorization value, and whether the value
+// is meant for Keyward at all.
+func fromAuthorization(value string) (text string, ours bool) {
+	if value == "" {
+		return "", false
+	}
+	scheme, rest, hasRest := strings.Cut(value, " ")
+	switch {
+	case strings.EqualFold(scheme, schemeBearer):
+		return strings.TrimLeft(rest, " "), true
+	case !hasRest:
+		return value, true
+	default:
+		return value, !isScheme(scheme)
+	}
+}
+
+// isScheme tells an authentication scheme from a key with something behind it: no
+// registered scheme has a '_', and every key has.
+func isScheme(s string) bool {
+	for _, c := range []byte(s) {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' {
+			return false
+		}
+	}
+	return s != ""
+}

@@ -1,0 +1,139 @@
+package httpwire
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/keyward-dev/keyward/server/decision"
+)
+
+// The headers that tell the upstream on whose behalf a request comes.
+const (
+	HeaderGroup         = "X-Keyward-Group"       // namespace/name
+	HeaderGroupName     = "X-Keyward-Group-Name"  // the display name
+	HeaderProject       = "X-Keyward-Project"     //
+	HeaderKeyID         = "X-Keyward-Key-Id"      //
+	HeaderPermissions   = "X-Keyward-Permissions" // separated by commas
+	headerContextPrefix = "X-Keyward-Context-"    // and the name of a context value
+
+	reservedPrefix = "x-keyward-"
+)
+
+// Header is one header line.
+type Header struct {
+	Name, Value string
+}
+
+// ContextHeaders returns what an allowed request gains. Values are encoded by Encode;
+// empty ones are left out.
+func ContextHeaders(d decision.Decision) []Header {
+	if !d.Allowed() {
+		return nil
+	}
+	headers := make([]Header, 0, 5+len(d.Group.Context))
+	add := func(name, value string) {
+		if value != "" {
+			headers = append(headers, Header{name, Encode(value)})
+		}
+	}
+	add(HeaderGroup, d.Group.Identity)
+	add(HeaderGroupName, d.Group.DisplayName)
+	add(HeaderProject, d.Project.Name)
+	add(HeaderKeyID, d.Key.ID)
+	add(HeaderPermissions, strings.Join(d.Key.Scope.Permissions, ","))
+	for _, value := range d.Group.Context {
+		if name, ok := ContextHeaderName(value.Name); ok && !slices.ContainsFunc(headers, func(h Header) bool { return h.Name == name }) {
+			add(name, value.Value)
+		}
+	}
+	return headers
+}
+
+// ContextHeaderName returns the header of a context value: "X-Keyward-Context-Bucketname"
+// for "bucketName", as header names have no case. A name of other characters than letters,
+// digits and '-' has none: upstreams that fold '_' could not tell it from another.
+func ContextHeaderName(name string) (string, bool) {
+	if name == "" {
+		return "", false
+	}
+	for _, c := range []byte(name) {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' {
+			return "", false
+		}
+	}
+	return http.CanonicalHeaderKey(headerContextPrefix + name), true
+}
+
+// Encode makes any text safe in a header line: all bytes but printable ASCII, '%' itself,
+// and spaces at the ends are percent-encoded as UTF-8, so that decodeURIComponent and
+// url.PathUnescape give the text back.
+func Encode(text string) string {
+	const digits = "0123456789ABCDEF"
+	plain := strings.TrimSpace(text) == text
+	for i := 0; plain && i < len(text); i++ {
+		plain = isPlain(text[i])
+	}
+	if plain {
+		return text
+	}
+	var out strings.Builder
+	for i, c := range []byte(text) {
+		if isPlain(c) && (c != ' ' || i > 0 && i < len(text)-1) {
+			out.WriteByte(c)
+			continue
+		}
+		out.Write([]byte{'%', digits[c>>4], digits[c&15]})
+	}
+	return out.String()
+}
+
+func isPlain(c byte) bool { return c >= 0x20 && c < 0x7f && c != '%' }
+
+// Removals returns the names, as sent and in order, of the headers that an upstream must
+// not see: those that only Keyward may set, and the credential unless it is to be kept.
+// Names that are about to be set anyway are left out, because Envoy removes last.
+func Removals(header http.Header, keepCredential bool, set []Header) []string {
+	var names []string
+	for name := range header {
+		isSet := slices.ContainsFunc(set, func(h Header) bool { return strings.EqualFold(h.Name, name) })
+		if !isSet && (isReserved(name) || !keepCredential && carriesCredential(name, header)) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Apply turns the header of an allowed request into the one that its upstream sees.
+func Apply(header http.Header, keepCredential bool, set []Header) {
+	for _, name := range Removals(header, keepCredential, nil) {
+		delete(header, name)
+	}
+	for _, h := range set {
+		header[h.Name] = []string{h.Value}
+	}
+}
+
+// isReserved knows every spelling that an upstream may take for a header of Keyward's: CGI
+// and its heirs turn both '-' and '_' into '_'.
+func isReserved(name string) bool { return strings.HasPrefix(fold(name), reservedPrefix) }
+
+// carriesCredential leaves an Authorization of another scheme to the upstream.
+func carriesCredential(name string, header http.Header) bool {
+	switch fold(name) {
+	case "x-api-key":
+		return true
+	case "authorization":
+		return slices.ContainsFunc(header[name], func(value string) bool {
+			_, ours := fromAuthorization(strings.Trim(value, " \t"))
+			return ours
+		})
+	default:
+		return false
+	}
+}
+
+func fold(name string) string {
+	return strings.ReplaceAll(strings.ToLower(name), "_", "-")
+}

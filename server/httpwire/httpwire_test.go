@@ -1,0 +1,196 @@
+package httpwire
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/net/http/httpguts"
+	"pgregory.net/rapid"
+
+	"github.com/keyward-dev/keyward/api/keyformat"
+	"github.com/keyward-dev/keyward/server/decision"
+)
+
+func mint(t testing.TB) string {
+	t.Helper()
+	key, err := keyformat.Mint("vctrl", rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key.Reveal()
+}
+
+func TestCredential(t *testing.T) {
+	key, other := mint(t), mint(t)
+	for name, c := range map[string]struct {
+		authorization, apiKey []string
+		want                  decision.Form
+	}{
+		"nothing":                   {nil, nil, decision.Absent},
+		"bearer":                    {[]string{"Bearer " + key}, nil, decision.WellFormed},
+		"bearer lowercase":          {[]string{"bearer " + key}, nil, decision.WellFormed},
+		"bearer uppercase":          {[]string{"BEARER " + key}, nil, decision.WellFormed},
+		"bearer, two spaces":        {[]string{"Bearer  " + key}, nil, decision.WellFormed},
+		"bare":                      {[]string{key}, nil, decision.WellFormed},
+		"space around":              {[]string{" \t" + key + "\t "}, nil, decision.WellFormed},
+		"x-api-key":                 {nil, []string{key}, decision.WellFormed},
+		"same in both":              {[]string{"Bearer " + key}, []string{key}, decision.WellFormed},
+		"basic and x-api-key":       {[]string{"Basic dTpw"}, []string{key}, decision.WellFormed},
+		"digest and x-api-key":      {[]string{`Digest a="b", c="d"`}, []string{key}, decision.WellFormed},
+		"basic only":                {[]string{"Basic dTpw"}, nil, decision.Absent},
+		"empty":                     {[]string{""}, []string{" "}, decision.Absent},
+		"empty and x-api-key":       {[]string{""}, []string{key}, decision.WellFormed},
+		"bearer alone":              {[]string{"Bearer"}, nil, decision.Malformed},
+		"bearer and space":          {[]string{"Bearer "}, nil, decision.Malformed},
+		"bearer alone and key":      {[]string{"Bearer"}, []string{key}, decision.Malformed},
+		"bearer with tab":           {[]string{"Bearer\t" + key}, nil, decision.Malformed},
+		"cut off":                   {[]string{"Bearer " + key[:30]}, nil, decision.Malformed},
+		"not a key":                 {[]string{"Bearer eyJhbGciOiJIUzI1NiJ9.e30.x"}, nil, decision.Malformed},
+		"bare and not a key":        {[]string{"secret"}, nil, decision.Malformed},
+		"quoted":                    {[]string{`Bearer "` + key + `"`}, nil, decision.Malformed},
+		"something behind":          {[]string{key + " x"}, nil, decision.Malformed},
+		"something behind bearer":   {[]string{"Bearer " + key + " x"}, nil, decision.Malformed},
+		"tab inside":                {[]string{key[:9] + "\t" + key[9:]}, nil, decision.Malformed},
+		"control character":         {[]string{key + "\x00"}, nil, decision.Malformed},
+		"two lines":                 {[]string{"Bearer " + key, "Bearer " + key}, nil, decision.Malformed},
+		"two lines of x-api-key":    {nil, []string{key, key}, decision.Malformed},
+		"joined by a comma":         {[]string{"Bearer " + key + ",Bearer " + key}, nil, decision.Malformed},
+		"joined by comma and space": {[]string{"Bearer " + key + ", Bearer " + key}, nil, decision.Malformed},
+		"x-api-key joined":          {nil, []string{key + "," + key}, decision.Malformed},
+		"different in both":         {[]string{"Bearer " + key}, []string{other}, decision.Malformed},
+		"malformed x-api-key too":   {[]string{key}, []string{"x"}, decision.Malformed},
+		"two lines, one basic":      {[]string{"Basic dTpw", "Bearer " + key}, nil, decision.Malformed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := Credential(http.Header{HeaderAuthorization: c.authorization, HeaderAPIKey: c.apiKey})
+			if got.Form != c.want {
+				t.Errorf("got %v, want %v", got.Form, c.want)
+			}
+			if got.Form == decision.WellFormed && got.Digest != keyformat.DigestOf(key) {
+				t.Error("the digest of something else")
+			}
+		})
+	}
+}
+
+func FuzzAuthorization(f *testing.F) {
+	key := mint(f)
+	for _, seed := range []string{"Bearer " + key, key, "Basic dTpw", "bearer  " + key + ", " + key, "Bearer\t" + key, ""} {
+		f.Add(seed, "")
+	}
+	f.Add("Basic x", key)
+	f.Fuzz(func(t *testing.T, authorization, apiKey string) {
+		header := http.Header{HeaderAuthorization: {authorization}, HeaderAPIKey: {apiKey}}
+		got := Credential(header)
+		if (got.Form == decision.WellFormed) != (got.Digest != keyformat.Digest{}) {
+			t.Fatalf("form %v with digest %v", got.Form, got.Digest)
+		}
+		if got.Form != decision.WellFormed {
+			return
+		}
+		// What was accepted is one key, and no trace of it is left for the upstream.
+		text := strings.Trim(authorization, " \t")
+		if i := strings.LastIndexByte(text, ' '); i >= 0 {
+			text = text[i+1:]
+		}
+		if keyformat.DigestOf(text) != got.Digest && keyformat.DigestOf(strings.Trim(apiKey, " \t")) != got.Digest {
+			t.Fatalf("%q, %q: the digest of something else", authorization, apiKey)
+		}
+		Apply(header, false, nil)
+		if left := Credential(header); left.Form != decision.Absent {
+			t.Fatalf("%q is left", header)
+		}
+	})
+}
+
+func TestRemovals(t *testing.T) {
+	header := http.Header{
+		"X-Keyward-Group": {"spoofed"}, "x-keyward-project": {"spoofed"}, "X_Keyward_Group": {"spoofed"}, "X-Keyward_Key-Id": {"spoofed"},
+		"X-KEYWARD-ANYTHING": {"spoofed"}, "X-Keywardness": {"fine"}, "Accept": {"*/*"},
+		"Authorization": {"Bearer x"}, "X-Api-Key": {"x"}, "X_api_key": {"x"},
+	}
+	got := Removals(header, false, []Header{{HeaderGroup, "tenants/acme"}})
+	want := []string{"Authorization", "X-Api-Key", "X-KEYWARD-ANYTHING", "X-Keyward_Key-Id", "X_Keyward_Group", "X_api_key", "x-keyward-project"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := Removals(http.Header{"Authorization": {"Bearer x"}, "X-Api-Key": {"x"}}, true, nil); got != nil {
+		t.Errorf("the credential is removed: %q", got)
+	}
+	if got := Removals(http.Header{"Authorization": {"Basic dTpw"}}, false, nil); got != nil {
+		t.Errorf("somebody else's credential is removed: %q", got)
+	}
+	Apply(header, false, []Header{{HeaderGroup, "tenants/acme"}})
+	if len(header) != 3 || header.Get(HeaderGroup) != "tenants/acme" {
+		t.Errorf("left: %q", header)
+	}
+}
+
+func TestContextHeaders(t *testing.T) {
+	d := decision.Decision{
+		Key: &decision.Key{ID: "k1", Scope: &decision.Scope{Permissions: []string{"read", "checkout"}}},
+		Group: &decision.Group{Identity: "tenants/acme", DisplayName: "Acmé 100%\r\nX-Evil: 1", Context: []decision.ContextValue{
+			{Name: "bucketName", Value: "acme-media"}, {Name: "bucketname", Value: "second"}, {Name: "empty"}, {Name: "bad name", Value: "x"}, {Name: "under_score", Value: "x"}}},
+		Project: &decision.Project{Name: "marketing"},
+	}
+	want := []Header{
+		{HeaderGroup, "tenants/acme"}, {HeaderGroupName, "Acm%C3%A9 100%25%0D%0AX-Evil: 1"}, {HeaderProject, "marketing"},
+		{HeaderKeyID, "k1"}, {HeaderPermissions, "read,checkout"}, {"X-Keyward-Context-Bucketname", "acme-media"},
+	}
+	if got := ContextHeaders(d); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	d.Code = decision.KeyRevoked
+	if got := ContextHeaders(d); got != nil {
+		t.Errorf("a denial injects %q", got)
+	}
+}
+
+func TestEncodeIsSafeAndReversible(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.String().Draw(t, "text")
+		encoded := Encode(text)
+		if !httpguts.ValidHeaderFieldValue(encoded) || strings.TrimSpace(encoded) != encoded {
+			t.Fatalf("%q is no header value", encoded)
+		}
+		if decoded, err := url.PathUnescape(encoded); err != nil || decoded != text {
+			t.Fatalf("%q is %q is %q, %v", text, encoded, decoded, err)
+		}
+	})
+}
+
+func TestDenials(t *testing.T) {
+	for _, code := range decision.Codes()[1:] {
+		recorder := httptest.NewRecorder()
+		NewDenial(code).Write(recorder)
+		var p Problem
+		if err := json.Unmarshal(recorder.Body.Bytes(), &p); err != nil {
+			t.Fatal(err)
+		}
+		header := recorder.Header()
+		if recorder.Code != code.Status() || p.Status != code.Status() || p.Code != code.String() || p.Type != "https://keyward.dev/problems/"+code.String() || p.Detail == "" {
+			t.Errorf("%v: %d %+v", code, recorder.Code, p)
+		}
+		if header.Get("Content-Type") != ProblemType || header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%v: %q", code, header)
+		}
+		challenge := header.Get("WWW-Authenticate")
+		if (challenge != "") != (code.Status() == http.StatusUnauthorized) || strings.Contains(challenge, "invalid_token") != (challenge != "" && code != decision.KeyMissing) {
+			t.Errorf("%v: WWW-Authenticate %q", code, challenge)
+		}
+	}
+}
+
+func BenchmarkCredential(b *testing.B) {
+	header := http.Header{HeaderAuthorization: {"Bearer " + mint(b)}}
+	b.ReportAllocs()
+	for b.Loop() {
+		Credential(header)
+	}
+}

@@ -1,0 +1,83 @@
+package httpwire
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/keyward-dev/keyward/server/decision"
+)
+
+const (
+	// ProblemType is the media type of denials (RFC 9457, section 3).
+	ProblemType = "application/problem+json"
+
+	problemBase = "https://keyward.dev/problems/"
+	realm       = `Bearer realm="keyward"`
+)
+
+// Problem is the body of a denial (RFC 9457), with the extension member code.
+type Problem struct {
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail,omitempty"`
+	Code   string `json:"code"`
+}
+
+// NewProblem makes a problem that is not a decision's, such as a malformed request to a
+// door itself.
+func NewProblem(status int, code, title, detail string) Problem {
+	return Problem{Type: problemBase + code, Title: title, Status: status, Detail: detail, Code: code}
+}
+
+// Denial is a denied decision in HTTP.
+type Denial struct {
+	Status  int
+	Headers []Header
+	Body    []byte
+}
+
+// NewDenial returns what a client is told about a code other than Allowed.
+func NewDenial(code decision.Code) Denial {
+	return NewProblem(code.Status(), code.String(), code.Title(), code.Detail()).denial(challenge(code))
+}
+
+// Denial returns the problem as a response.
+func (p Problem) Denial() Denial { return p.denial("") }
+
+func (p Problem) denial(challenge string) Denial {
+	body, err := json.Marshal(p)
+	if err != nil { // it has nothing but strings and a number
+		body = []byte("{}")
+	}
+	headers := []Header{{"Content-Type", ProblemType}, {"Cache-Control", "no-store"}}
+	if challenge != "" {
+		headers = append(headers, Header{"Www-Authenticate", challenge})
+	}
+	if p.Status == http.StatusServiceUnavailable {
+		headers = append(headers, Header{"Retry-After", "1"}) // seconds
+	}
+	return Denial{Status: p.Status, Headers: headers, Body: append(body, '\n')}
+}
+
+// challenge is the WWW-Authenticate of RFC 6750, section 3: where no key was sent, it must
+// not name an error.
+func challenge(code decision.Code) string {
+	switch {
+	case code == decision.KeyMissing:
+		return realm
+	case code.Status() == http.StatusUnauthorized:
+		return realm + `, error="invalid_token", error_description="` + code.Title() + `"`
+	default:
+		return ""
+	}
+}
+
+// Write sends the denial.
+func (d Denial) Write(w http.ResponseWriter) {
+	for _, h := range d.Headers {
+		w.Header()[h.Name] = []string{h.Value}
+	}
+	w.WriteHeader(d.Status)
+	_, _ = w.Write(d.Body) // a client that has gone needs no answer
+}

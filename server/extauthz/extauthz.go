@@ -1,0 +1,134 @@
+// Package extauthz is the door for Envoy and what is built on it: the gRPC service
+// envoy.service.auth.v3.Authorization of the external authorization filter.
+package extauthz
+
+import (
+	"context"
+	"net/http"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/keyward-dev/keyward/server/decision"
+	"github.com/keyward-dev/keyward/server/gate"
+	"github.com/keyward-dev/keyward/server/httpwire"
+)
+
+const (
+	doorName = "extauthz"
+
+	// ProjectExtension is the key of the route's context_extensions that names the trusted
+	// project. Envoy takes it from its own configuration, never from the client.
+	ProjectExtension = "keyward.dev/project"
+)
+
+// Server answers Envoy's checks.
+type Server struct {
+	authv3.UnimplementedAuthorizationServer
+
+	door           *gate.Door
+	keepCredential bool
+}
+
+// Register adds the service to a gRPC server. With keepCredential, upstreams see the key.
+func Register(server *grpc.Server, g *gate.Gate, keepCredential bool) {
+	authv3.RegisterAuthorizationServer(server, &Server{door: g.Door(doorName), keepCredential: keepCredential})
+}
+
+// Check decides one request. Denials are answers, not errors: it never fails.
+func (s *Server) Check(ctx context.Context, check *authv3.CheckRequest) (*authv3.CheckResponse, error) {
+	attributes := check.GetAttributes().GetRequest().GetHttp()
+	header := headerOf(attributes)
+	path, rawQuery := httpwire.SplitTarget(attributes.GetPath())
+	request := httpwire.NewRequest(header, attributes.GetMethod(), attributes.GetHost(), path, rawQuery)
+	request.TrustedProject = check.GetAttributes().GetContextExtensions()[ProjectExtension]
+
+	result := s.door.Decide(ctx, &request)
+	if !result.Allowed() {
+		return denied(result.Code), nil
+	}
+	return s.allowed(result, header), nil
+}
+
+// headerOf reads the headers. Where Envoy is set to encode_raw_headers they come as a list
+// with duplicates; otherwise it has joined duplicates with commas.
+func headerOf(attributes *authv3.AttributeContext_HttpRequest) http.Header {
+	header := http.Header{}
+	for name, value := range attributes.GetHeaders() {
+		header.Add(name, value)
+	}
+	if len(header) > 0 {
+		return header
+	}
+	for _, h := range attributes.GetHeaderMap().GetHeaders() {
+		value := h.GetValue()
+		if raw := h.GetRawValue(); len(raw) > 0 {
+			value = string(raw)
+		}
+		header.Add(h.GetKey(), value)
+	}
+	return header
+}
+
+func (s *Server) allowed(result decision.Decision, header http.Header) *authv3.CheckResponse {
+	set := httpwire.ContextHeaders(result)
+	return &authv3.CheckResponse{
+		Status: &rpcstatus.Status{Code: int32(codes.OK)},
+		HttpResponse: &authv3.CheckResponse_OkResponse{OkResponse: &authv3.OkHttpResponse{
+			Headers:         options(set),
+			HeadersToRemove: httpwire.Removals(header, s.keepCredential, set),
+		}},
+		DynamicMetadata: &structpb.Struct{Fields: map[string]*structpb.Value{
+			"group":   structpb.NewStringValue(result.Group.Identity),
+			"project": structpb.NewStringValue(result.Project.Name),
+			"key_id":  structpb.NewStringValue(result.Key.ID),
+			"code":    structpb.NewStringValue(result.Code.String()),
+		}},
+	}
+}
+
+func denied(code decision.Code) *authv3.CheckResponse {
+	denial := httpwire.NewDenial(code)
+	return &authv3.CheckResponse{
+		Status: &rpcstatus.Status{Code: int32(statusOf(denial.Status)), Message: code.String()},
+		HttpResponse: &authv3.CheckResponse_DeniedResponse{DeniedResponse: &authv3.DeniedHttpResponse{
+			Status:  &typev3.HttpStatus{Code: typev3.StatusCode(denial.Status)},
+			Headers: options(denial.Headers),
+			Body:    string(denial.Body),
+		}},
+		DynamicMetadata: &structpb.Struct{Fields: map[string]*structpb.Value{
+			"code": structpb.NewStringValue(code.String()),
+		}},
+	}
+}
+
+// statusOf is the gRPC status for an HTTP one. Envoy only asks whether it is OK.
+func statusOf(status int) codes.Code {
+	switch status {
+	case http.StatusUnauthorized:
+		return codes.Unauthenticated
+	case http.StatusServiceUnavailable:
+		return codes.Unavailable
+	case http.StatusBadRequest:
+		return codes.InvalidArgument
+	default:
+		return codes.PermissionDenied
+	}
+}
+
+// options replaces headers rather than adding to what the client sent.
+func options(headers []httpwire.Header) []*corev3.HeaderValueOption {
+	list := make([]*corev3.HeaderValueOption, 0, len(headers))
+	for _, h := range headers {
+		list = append(list, &corev3.HeaderValueOption{
+			Header:       &corev3.HeaderValue{Key: h.Name, Value: h.Value},
+			AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
+		})
+	}
+	return list
+}

@@ -1,0 +1,97 @@
+// Package forwardauth is the door for proxies that ask with an HTTP subrequest. It speaks
+// two dialects:
+//
+//   - /authz, for Traefik ForwardAuth, Caddy forward_auth and HAProxy: the original request
+//     is in X-Forwarded-Method, -Host and -Uri. The answer is 200 with the context headers,
+//     or the denial as the client is to see it.
+//   - /authz/nginx, for nginx auth_request, which understands 2xx, 401 and 403 only: the
+//     original request is in X-Original-Method, -Host and -URI. Denials other than 401 are
+//     answered 403, with the status to restore in X-Keyward-Status and the code in
+//     X-Keyward-Code.
+//
+// The parameter project of the URL, which the proxy's own configuration fixes, names the
+// trusted project. The proxy must set the headers above itself, replacing what the client
+// sent, and must drop what the client sent under the name of a context header.
+package forwardauth
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/keyward-dev/keyward/server/gate"
+	"github.com/keyward-dev/keyward/server/httpwire"
+)
+
+const (
+	doorName      = "forwardauth"
+	doorNameNginx = "forwardauth_nginx"
+
+	headerStatus = "X-Keyward-Status"
+	headerCode   = "X-Keyward-Code"
+)
+
+// original names the headers that describe the request in question.
+type original struct {
+	method, host, uri string
+}
+
+var (
+	forwarded = original{"X-Forwarded-Method", "X-Forwarded-Host", "X-Forwarded-Uri"}
+	nginx     = original{"X-Original-Method", "X-Original-Host", "X-Original-Uri"}
+)
+
+// Register adds both dialects to a mux.
+func Register(mux *http.ServeMux, g *gate.Gate) {
+	mux.Handle("/authz", &handler{door: g.Door(doorName), original: forwarded, deny: denyPlain})
+	mux.Handle("/authz/nginx", &handler{door: g.Door(doorNameNginx), original: nginx, deny: denyNginx})
+}
+
+type handler struct {
+	door     *gate.Door
+	original original
+	deny     func(http.ResponseWriter, httpwire.Denial, string)
+}
+
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	var missing string
+	take := func(name string) string {
+		if lines := r.Header[name]; len(lines) == 1 && lines[0] != "" {
+			return lines[0]
+		}
+		missing = name
+		return ""
+	}
+	method, host, uri := take(h.original.method), take(h.original.host), take(h.original.uri)
+	if missing != "" {
+		problem := httpwire.NewProblem(http.StatusBadRequest, "request_incomplete", "Request incomplete",
+			"The proxy must send the header "+missing+" exactly once, with the value of the original request.")
+		h.deny(w, problem.Denial(), problem.Code)
+		return
+	}
+	path, rawQuery := httpwire.SplitTarget(uri)
+	request := httpwire.NewRequest(r.Header, method, host, path, rawQuery)
+	request.TrustedProject = r.URL.Query().Get("project")
+
+	result := h.door.Decide(r.Context(), &request)
+	if !result.Allowed() {
+		h.deny(w, httpwire.NewDenial(result.Code), result.Code.String())
+		return
+	}
+	for _, header := range httpwire.ContextHeaders(result) {
+		w.Header()[header.Name] = []string{header.Value}
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusOK)
+}
+
+func denyPlain(w http.ResponseWriter, denial httpwire.Denial, _ string) { denial.Write(w) }
+
+// denyNginx keeps to the statuses that auth_request passes on.
+func denyNginx(w http.ResponseWriter, denial httpwire.Denial, code string) {
+	w.Header().Set(headerStatus, strconv.Itoa(denial.Status))
+	w.Header().Set(headerCode, code)
+	if denial.Status != http.StatusUnauthorized {
+		denial.Status = http.StatusForbidden
+	}
+	denial.Write(w)
+}

@@ -1,0 +1,111 @@
+// Package reverseproxy is the door that stands in front of one upstream itself. It streams
+// both ways, passes protocol upgrades such as WebSockets on, and sends the upstream exactly
+// the path that was decided on.
+package reverseproxy
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"time"
+
+	"github.com/keyward-dev/keyward/server/gate"
+	"github.com/keyward-dev/keyward/server/httpwire"
+)
+
+const (
+	doorName = "reverseproxy"
+
+	flushAtOnce           = -1
+	dialTimeout           = 5 * time.Second
+	responseHeaderTimeout = 60 * time.Second
+	idleTimeout           = 90 * time.Second
+	maxIdlePerUpstream    = 256
+)
+
+// Config says where requests go.
+type Config struct {
+	// Upstream has a scheme and a host, and no path.
+	Upstream *url.URL
+	// Project is the trusted project of all requests, or "" to ask the routes.
+	Project string
+	// KeepCredential lets the upstream see the key.
+	KeepCredential bool
+}
+
+// New returns the door.
+func New(g *gate.Gate, config Config, log *slog.Logger) http.Handler {
+	h := &handler{door: g.Door(doorName), config: config, log: log}
+	h.proxy = &httputil.ReverseProxy{
+		Rewrite:       h.rewrite,
+		ErrorHandler:  h.upstreamFailed,
+		ErrorLog:      slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		FlushInterval: flushAtOnce,
+		Transport: &http.Transport{
+			DialContext:           (&net.Dialer{Timeout: dialTimeout}).DialContext,
+			TLSHandshakeTimeout:   dialTimeout,
+			ResponseHeaderTimeout: responseHeaderTimeout,
+			IdleConnTimeout:       idleTimeout,
+			MaxIdleConnsPerHost:   maxIdlePerUpstream,
+			ForceAttemptHTTP2:     true,
+			DisableCompression:    true, // what the client did not ask for, the upstream is not asked for
+		},
+	}
+	return h
+}
+
+type handler struct {
+	door   *gate.Door
+	config Config
+	log    *slog.Logger
+	proxy  *httputil.ReverseProxy
+}
+
+// injected is the context key of the headers to inject, on their way to rewrite.
+type injected struct{}
+
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	request := httpwire.NewRequest(r.Header, r.Method, r.Host, r.URL.EscapedPath(), r.URL.RawQuery)
+	request.TrustedProject = h.config.Project
+	result := h.door.Decide(r.Context(), &request)
+	if !result.Allowed() {
+		httpwire.NewDenial(result.Code).Write(w)
+		return
+	}
+	ctx := context.WithValue(r.Context(), injected{}, httpwire.ContextHeaders(result))
+	h.proxy.ServeHTTP(w, r.WithContext(ctx))
+}
+
+// rewrite makes the upstream's request: the same target and Host, headers exchanged.
+// Trailers are dropped, as nothing could be removed from them in time.
+func (h *handler) rewrite(r *httputil.ProxyRequest) {
+	r.SetURL(h.config.Upstream)
+	r.Out.URL.RawQuery = r.In.URL.RawQuery // what was decided on, not what ReverseProxy makes of it
+	r.Out.Host = r.In.Host
+	r.Out.Trailer = nil
+	r.SetXForwarded()
+	set, _ := r.In.Context().Value(injected{}).([]httpwire.Header)
+	httpwire.Apply(r.Out.Header, h.config.KeepCredential, set)
+}
+
+// upstreamFailed answers for an upstream that did not.
+func (h *handler) upstreamFailed(w http.ResponseWriter, r *http.Request, err error) {
+	if r.Context().Err() != nil {
+		h.log.Debug("client went away", "error", err)
+		w.WriteHeader(http.StatusBadGateway) // nobody reads it
+		return
+	}
+	h.log.Warn("upstream failed", "upstream", h.config.Upstream.Host, "error", err)
+	problem := httpwire.NewProblem(http.StatusBadGateway, "upstream_failed", "Upstream failed",
+		"The content server could not be reached or did not answer properly. Try again later.")
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		problem = httpwire.NewProblem(http.StatusGatewayTimeout, "upstream_timeout", "Upstream timed out",
+			"The content server did not answer in time. Try again later.")
+	}
+	problem.Denial().Write(w)
+}

@@ -1,0 +1,107 @@
+package verifyapi
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/keyward-dev/keyward/server/decision"
+	"github.com/keyward-dev/keyward/server/httpwire"
+)
+
+// The headers that a question may carry. Others would look as if they mattered.
+var questionHeaders = []string{httpwire.HeaderAuthorization, httpwire.HeaderAPIKey, "Origin", "Referer"}
+
+// request makes the question one for a decision. What is not given is as in a request
+// without it; the method and a target must be.
+func (q *question) request() (decision.Request, error) {
+	if q.Method == "" {
+		return decision.Request{}, errors.New("method: it is missing; write one such as GET")
+	}
+	host, path, rawQuery, err := q.target()
+	if err != nil {
+		return decision.Request{}, err
+	}
+	header, err := q.header()
+	if err != nil {
+		return decision.Request{}, err
+	}
+	request := httpwire.NewRequest(header, q.Method, host, path, rawQuery)
+	if q.Key != nil {
+		request.Credential = httpwire.FromText(q.Key.reveal())
+	}
+	request.TrustedProject = q.Project
+	return request, nil
+}
+
+// target returns the parts of the URL as they were written: nothing is decoded, so that
+// the decision sees what an HTTP server would.
+func (q *question) target() (host, path, rawQuery string, err error) {
+	if q.URL == "" {
+		if q.Path == "" {
+			return "", "", "", errors.New("path: it is missing; give url, or path with host and query")
+		}
+		if strings.ContainsAny(q.Path, "?#") {
+			return "", "", "", errors.New("path: leave out what follows '?' or '#'; parameters go into query")
+		}
+		return q.Host, q.Path, strings.TrimPrefix(q.Query, "?"), nil
+	}
+	if q.Host != "" || q.Path != "" || q.Query != "" {
+		return "", "", "", errors.New("url: give either url, or host, path and query")
+	}
+	scheme, rest, ok := strings.Cut(q.URL, "://")
+	if !ok || !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https") {
+		return "", "", "", errors.New("url: it must start with http:// or https://")
+	}
+	rest, _, _ = strings.Cut(rest, "#") // which clients never send
+	end := strings.IndexAny(rest, "/?")
+	if end < 0 {
+		end = len(rest)
+	}
+	host = rest[:end]
+	if host == "" || strings.ContainsAny(host, `@\`) {
+		return "", "", "", errors.New("url: it must have a host, and no user name")
+	}
+	path, rawQuery = httpwire.SplitTarget(rest[end:])
+	if path == "" {
+		path = "/"
+	}
+	return host, path, rawQuery, nil
+}
+
+// header collects the headers of the question, and its shorthands for them.
+func (q *question) header() (http.Header, error) {
+	header := http.Header{}
+	for name, lines := range q.Headers {
+		canonical := http.CanonicalHeaderKey(name)
+		if !isQuestionHeader(canonical) {
+			return nil, fmt.Errorf("headers: send only %s; other headers are not looked at", strings.Join(questionHeaders, ", "))
+		}
+		for _, line := range lines {
+			header.Add(canonical, line.reveal())
+		}
+	}
+	if q.Key != nil && (len(header[httpwire.HeaderAuthorization]) > 0 || len(header[httpwire.HeaderAPIKey]) > 0) {
+		return nil, errors.New("key: give the key either here or in headers")
+	}
+	for name, value := range map[string]string{"Origin": q.Origin, "Referer": q.Referer} {
+		if value == "" {
+			continue
+		}
+		if len(header[name]) > 0 {
+			return nil, fmt.Errorf("%s: give it either here or in headers", strings.ToLower(name))
+		}
+		header.Set(name, value)
+	}
+	return header, nil
+}
+
+func isQuestionHeader(name string) bool {
+	for _, known := range questionHeaders {
+		if name == known {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,161 @@
+// Package verifyapi is the door for applications that ask themselves: POST /v1/verify with
+// the facts of a request as JSON, answered with a verdict as JSON.
+package verifyapi
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/keyward-dev/keyward/server/decision"
+	"github.com/keyward-dev/keyward/server/gate"
+	"github.com/keyward-dev/keyward/server/httpwire"
+)
+
+const (
+	doorName = "verifyapi"
+
+	// maxBody bounds the question, in bytes.
+	maxBody = 64 << 10
+)
+
+// Verdict is the answer. Status is that of HTTP, and 200 for what is allowed.
+type Verdict struct {
+	Allowed bool              `json:"allowed"`
+	Code    string            `json:"code"`
+	Status  int               `json:"status"`
+	Title   string            `json:"title,omitempty"`
+	Detail  string            `json:"detail,omitempty"`
+	Group   string            `json:"group,omitempty"`
+	Project string            `json:"project,omitempty"`
+	KeyID   string            `json:"keyId,omitempty"`
+	Headers map[string]string `json:"headers,omitempty"` // for an upstream; see package httpwire
+}
+
+// Register adds POST /v1/verify to a mux.
+func Register(mux *http.ServeMux, g *gate.Gate) {
+	mux.Handle("POST /v1/verify", &handler{g.Door(doorName)})
+}
+
+type handler struct {
+	door *gate.Door
+}
+
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	request, err := decode(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	verdict := newVerdict(h.door.Decide(r.Context(), &request))
+	_ = json.NewEncoder(w).Encode(verdict) // a client that has gone needs no answer
+}
+
+func newVerdict(d decision.Decision) Verdict {
+	verdict := Verdict{Allowed: d.Allowed(), Code: d.Code.String(), Status: d.Code.Status()}
+	if !d.Allowed() {
+		verdict.Title, verdict.Detail = d.Code.Title(), d.Code.Detail()
+		return verdict
+	}
+	verdict.Group, verdict.Project, verdict.KeyID = d.Group.Identity, d.Project.Name, d.Key.ID
+	verdict.Headers = map[string]string{}
+	for _, h := range httpwire.ContextHeaders(d) {
+		verdict.Headers[h.Name] = h.Value
+	}
+	return verdict
+}
+
+func refuse(w http.ResponseWriter, err error) {
+	status := http.StatusBadRequest
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		status = http.StatusRequestEntityTooLarge
+		err = fmt.Errorf("the body is larger than %d bytes", tooLarge.Limit)
+	}
+	httpwire.NewProblem(status, "question_invalid", "Question not understood", err.Error()).Denial().Write(w)
+}
+
+// question is the body as sent. Its strings are taken apart by credential and target; the
+// value itself is never logged or kept.
+type question struct {
+	Key     *secret            `json:"key"`
+	Headers map[string]secrets `json:"headers"`
+
+	Method string `json:"method"`
+	URL    string `json:"url"`
+	Host   string `json:"host"`
+	Path   string `json:"path"`
+	Query  string `json:"query"`
+
+	Origin  string `json:"origin"`
+	Referer string `json:"referer"`
+	Project string `json:"project"`
+}
+
+// secret is text that may be a key. It is held in a closure for the same reason as a
+// keyformat.Key: whatever prints it shows an address.
+type secret struct{ reveal func() string }
+
+// UnmarshalJSON reads a string.
+func (s *secret) UnmarshalJSON(data []byte) error {
+	var text string
+	if err := json.Unmarshal(data, &text); err != nil {
+		return errors.New("it must be a string")
+	}
+	s.reveal = func() string { return text }
+	return nil
+}
+
+// secrets are the lines of one header: a string, or a list of strings.
+type secrets []secret
+
+// UnmarshalJSON reads a string or a list of strings.
+func (s *secrets) UnmarshalJSON(data []byte) error {
+	if strings.HasPrefix(string(data), "[") {
+		return json.Unmarshal(data, (*[]secret)(s))
+	}
+	var one secret
+	if err := json.Unmarshal(data, &one); err != nil {
+		return errors.New("it must be a string or a list of strings")
+	}
+	*s = secrets{one}
+	return nil
+}
+
+// decode reads one question and nothing else. Its errors name the field and hold no value.
+func decode(body io.Reader) (decision.Request, error) {
+	decoder := json.NewDecoder(body)
+	decoder.DisallowUnknownFields()
+	var q question
+	if err := decoder.Decode(&q); err != nil {
+		return decision.Request{}, explain(err)
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return decision.Request{}, errors.New("the body must be one JSON object and nothing behind it")
+	}
+	return q.request()
+}
+
+// explain turns a decoding error into one that quotes no value.
+func explain(err error) error {
+	var tooLarge *http.MaxBytesError
+	var wrongType *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &tooLarge):
+		return err
+	case errors.As(err, &wrongType) && wrongType.Field != "":
+		return fmt.Errorf("%s: it must be a %s, not a %s", wrongType.Field, wrongType.Type.Kind(), strings.Fields(wrongType.Value)[0])
+	case strings.HasPrefix(err.Error(), "json: unknown field "):
+		// Not by its name, which may be a key that slipped out of place.
+		return errors.New("there is an unknown field; the fields are key, headers, method, url, host, path, query, origin, referer and project")
+	case strings.HasPrefix(err.Error(), "it must be"):
+		return fmt.Errorf("key, headers: %w", err)
+	default:
+		return errors.New("the body must be one JSON object")
+	}
+}

@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
@@ -19,6 +20,7 @@ func (p *planner) act() {
 	case current == nil && p.over():
 		p.out.Obstacle = nil
 	case current != nil && p.carries(current):
+		p.dropPending()
 		p.out.Target = current.ID
 		if p.out.Obstacle == nil {
 			p.out.Action = Keep
@@ -137,6 +139,13 @@ func (p *planner) pending() *v1alpha1.KeyVersion {
 		}
 	}
 	return nil
+}
+
+// dropPending gives up what was on its way to a Secret that turns out to be in order.
+func (p *planner) dropPending() {
+	p.out.Versions = slices.DeleteFunc(p.out.Versions, func(v v1alpha1.KeyVersion) bool {
+		return v.State == v1alpha1.VersionPending
+	})
 }
 
 // over is whether the key had its time: it does not start again by itself.

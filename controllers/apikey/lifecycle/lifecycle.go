@@ -13,6 +13,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/keyward-dev/keyward/api/keyformat"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/grant"
 )
@@ -149,4 +150,19 @@ func timeOf(t *metav1.Time) time.Time {
 		return time.Time{}
 	}
 	return t.Time
+}
+
+// NewVersion is the version that an outcome with the action Mint calls for.
+func NewVersion(outcome Outcome, key keyformat.Key, now time.Time) v1alpha1.KeyVersion {
+	version := v1alpha1.KeyVersion{
+		ID:       outcome.Target,
+		State:    v1alpha1.VersionPending,
+		Preview:  key.Preview(),
+		Digest:   key.Digest().String(),
+		MintedAt: metav1.Time{Time: now.Truncate(time.Second)},
+	}
+	if !outcome.ExpiresAt.IsZero() {
+		version.ExpiresAt = &metav1.Time{Time: outcome.ExpiresAt.Truncate(time.Second)}
+	}
+	return version
 }

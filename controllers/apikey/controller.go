@@ -1,0 +1,168 @@
+// Package apikey reconciles ApiKeys: gather what is known, let lifecycle.Plan decide, do
+// the one thing that it says, write the status once.
+package apikey
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/keyward-dev/keyward/api/keyformat"
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/apikey/lifecycle"
+	"github.com/keyward-dev/keyward/controllers/crashpoint"
+	"github.com/keyward-dev/keyward/controllers/grant"
+	"github.com/keyward-dev/keyward/controllers/snapshot"
+)
+
+// FieldOwner owns what the operator sets on Secrets.
+const FieldOwner = client.FieldOwner("keyward")
+
+// conflictRetry is how soon a Secret that is in the way is looked at again: the cache holds
+// the operator's own Secrets only, so that nothing tells of the removal of another.
+const conflictRetry = 30 * time.Second
+
+// Reconciler reconciles ApiKeys.
+type Reconciler struct {
+	Client client.Client
+	// APIReader reads past the cache, which holds only the operator's own Secrets.
+	APIReader client.Reader
+	Hub       *snapshot.Hub
+	Recorder  events.EventRecorder
+	Clock     clock.PassiveClock
+	// Random is the source of keys: crypto/rand.Reader.
+	Random io.Reader
+
+	held *held
+}
+
+// +kubebuilder:rbac:groups=keyward.dev,resources=apikeys,verbs=get;list;watch;update;patch
+// +kubebuilder:rbac:groups=keyward.dev,resources=apikeys/status,verbs=patch
+// +kubebuilder:rbac:groups=keyward.dev,resources=apikeys/finalizers,verbs=update
+// +kubebuilder:rbac:groups=keyward.dev,resources=groups;domainallowlists,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;patch
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// Reconcile brings one ApiKey a step further.
+func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	key := &v1alpha1.ApiKey{}
+	if err := r.Client.Get(ctx, request.NamespacedName, key); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if key.DeletionTimestamp != nil {
+		return r.finalize(ctx, key)
+	}
+	if err := r.ensureFinalizer(ctx, key); err != nil {
+		return ctrl.Result{}, err
+	}
+	found, err := r.gather(ctx, key)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	outcome := lifecycle.Plan(found.input, r.Clock.Now())
+	outcome, err = r.perform(ctx, key, found, outcome)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	return r.record(ctx, key, found, outcome)
+}
+
+// perform does what the plan says. The outcome to record may be a later one: a delivery is
+// complete when it is done.
+func (r *Reconciler) perform(ctx context.Context, key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome) (lifecycle.Outcome, error) {
+	switch outcome.Action {
+	case lifecycle.Mint:
+		return r.mint(key, found, outcome)
+	case lifecycle.Deliver:
+		return r.deliver(ctx, key, found, outcome)
+	case lifecycle.Keep:
+		return r.keep(ctx, key, found, outcome)
+	case lifecycle.None, lifecycle.Publish:
+	}
+	return outcome, nil
+}
+
+// mint makes a new version. It takes effect when it is recorded: from then on the servers
+// are told, and only when all of them accept it is it delivered.
+func (r *Reconciler) mint(key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome) (lifecycle.Outcome, error) {
+	text, err := keyformat.Mint(grant.Prefix(found.input.Group), r.Random)
+	if err != nil {
+		return outcome, fmt.Errorf("minting: %w", err)
+	}
+	r.held.put(key.UID, outcome.Target, text)
+	crashpoint.Here(crashpoint.BeforePending)
+	outcome.Versions = append(outcome.Versions, lifecycle.NewVersion(outcome, text, r.Clock.Now()))
+	return outcome, nil
+}
+
+// deliver writes the held text into the Secret. The version is Active once it is there.
+func (r *Reconciler) deliver(ctx context.Context, key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome) (lifecycle.Outcome, error) {
+	_, text := r.held.get(key.UID)
+	crashpoint.Here(crashpoint.BeforeSecret)
+	version := versionByID(outcome.Versions, outcome.Target)
+	err := r.writeSecret(ctx, key, found, version, text.Reveal)
+	if apierrors.IsAlreadyExists(err) {
+		// Somebody else's Secret, or one that the cache has not seen: the next look is live.
+		r.held.drop(key.UID)
+		return outcome, fmt.Errorf("delivering version %d: %w", version.ID, err)
+	}
+	if err != nil {
+		return outcome, fmt.Errorf("delivering version %d: %w", version.ID, err)
+	}
+	crashpoint.Here(crashpoint.AfterSecret)
+	return r.planAgain(found, version), nil
+}
+
+// keep sees to it that the Secret looks as declared.
+func (r *Reconciler) keep(ctx context.Context, key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome) (lifecycle.Outcome, error) {
+	text := string(found.secret.Data[v1alpha1.SecretKeyAPIKey])
+	version := versionByID(outcome.Versions, outcome.Target)
+	if err := r.writeSecret(ctx, key, found, version, func() string { return text }); err != nil {
+		return outcome, fmt.Errorf("keeping Secret %s: %w", lifecycle.SecretName(key), err)
+	}
+	return outcome, nil
+}
+
+// planAgain is the plan with the version in its Secret.
+func (r *Reconciler) planAgain(found *facts, delivered *v1alpha1.KeyVersion) lifecycle.Outcome {
+	found.input.Secret = lifecycle.Secret{Found: true, Digest: delivered.Digest}
+	return lifecycle.Plan(found.input, r.Clock.Now())
+}
+
+func (r *Reconciler) ensureFinalizer(ctx context.Context, key *v1alpha1.ApiKey) error {
+	before := key.DeepCopy()
+	if !controllerutil.AddFinalizer(key, v1alpha1.FinalizerEnforcement) {
+		return nil
+	}
+	if err := r.Client.Patch(ctx, key, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+		return fmt.Errorf("adding the finalizer: %w", err)
+	}
+	return nil
+}
+
+func (r *Reconciler) event(object client.Object, warning bool, reason, action, note string) {
+	kind := corev1.EventTypeNormal
+	if warning {
+		kind = corev1.EventTypeWarning
+	}
+	r.Recorder.Eventf(object, nil, kind, reason, action, "%s", note)
+}
+
+func versionByID(versions []v1alpha1.KeyVersion, id int64) *v1alpha1.KeyVersion {
+	for i := range versions {
+		if versions[i].ID == id {
+			return &versions[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,42 @@
+package apikey
+
+import (
+	"sync"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/keyward-dev/keyward/api/keyformat"
+)
+
+// held are the texts of Pending versions: the only place, beside the consumer's Secret,
+// where a key exists in plain, from its minting until it is delivered.
+type held struct {
+	mu   sync.Mutex
+	keys map[types.UID]heldKey
+}
+
+type heldKey struct {
+	version int64
+	key     keyformat.Key
+}
+
+func newHeld() *held { return &held{keys: map[types.UID]heldKey{}} }
+
+func (h *held) put(uid types.UID, version int64, key keyformat.Key) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.keys[uid] = heldKey{version, key}
+}
+
+func (h *held) get(uid types.UID) (version int64, key keyformat.Key) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	k := h.keys[uid]
+	return k.version, k.key
+}
+
+func (h *held) drop(uid types.UID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.keys, uid)
+}

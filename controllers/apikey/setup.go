@@ -1,0 +1,77 @@
+package apikey
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/lookup"
+	"github.com/keyward-dev/keyward/controllers/snapshot"
+)
+
+// workers is how many ApiKeys are reconciled at a time: each mostly waits for the API server.
+const workers = 16
+
+// Setup registers the reconciler with the manager.
+func (r *Reconciler) Setup(mgr ctrl.Manager) error {
+	r.held = newHeld()
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("apikey").
+		For(&v1alpha1.ApiKey{}).
+		Owns(&corev1.Secret{}).
+		Watches(&v1alpha1.Group{}, handler.EnqueueRequestsFromMapFunc(r.keysOfGroup),
+			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(lookup.NamespaceMetadata(), handler.EnqueueRequestsFromMapFunc(r.keysInNamespace),
+			builder.WithPredicates(predicate.LabelChangedPredicate{})).
+		WatchesRawSource(r.enforcements()).
+		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
+		Complete(r)
+}
+
+func (r *Reconciler) keysOfGroup(ctx context.Context, group client.Object) []reconcile.Request {
+	keys, err := lookup.Keys(ctx, r.Client, client.ObjectKeyFromObject(group))
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "A change of a Group reaches its keys late")
+		return nil
+	}
+	return requests(keys)
+}
+
+func (r *Reconciler) keysInNamespace(ctx context.Context, namespace client.Object) []reconcile.Request {
+	var keys v1alpha1.ApiKeyList
+	if err := r.Client.List(ctx, &keys, client.InNamespace(namespace.GetName())); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "A change of a namespace reaches its keys late")
+		return nil
+	}
+	return requests(keys.Items)
+}
+
+// enforcements reconciles a key when its latest change is in force on every server.
+func (r *Reconciler) enforcements() source.Source {
+	return source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+		r.Hub.OnEnforced(func(subject snapshot.Subject) {
+			if subject.Kind == snapshot.KindKey {
+				queue.Add(reconcile.Request{NamespacedName: subject.Object})
+			}
+		})
+		return nil
+	})
+}
+
+func requests(keys []v1alpha1.ApiKey) []reconcile.Request {
+	all := make([]reconcile.Request, 0, len(keys))
+	for i := range keys {
+		all = append(all, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&keys[i])})
+	}
+	return all
+}

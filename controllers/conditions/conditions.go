@@ -1,0 +1,65 @@
+// Package conditions writes status conditions the way kstatus reads them: Ready says how an
+// object is, Reconciling and Stalled are present only while they are true.
+package conditions
+
+import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+)
+
+// Set are the conditions of one object, being brought up to an instant.
+type Set struct {
+	Conditions *[]metav1.Condition
+	Generation int64
+	Now        time.Time
+}
+
+// Put sets a condition; its transition time changes with its status only.
+func (s Set) Put(kind string, status bool, reason, message string) {
+	condition := metav1.Condition{
+		Type: kind, Status: metav1.ConditionFalse, Reason: reason, Message: clip(message),
+		ObservedGeneration: s.Generation, LastTransitionTime: metav1.Time{Time: s.Now.Truncate(time.Second)},
+	}
+	if status {
+		condition.Status = metav1.ConditionTrue
+	}
+	meta.SetStatusCondition(s.Conditions, condition)
+}
+
+// Only sets a condition while it is true, and removes it otherwise.
+func (s Set) Only(kind string, status bool, reason, message string) {
+	if status {
+		s.Put(kind, true, reason, message)
+		return
+	}
+	meta.RemoveStatusCondition(s.Conditions, kind)
+}
+
+// Summary is what Ready, Reconciling and Stalled say.
+type Summary struct {
+	Ready bool
+	// Working is whether the controller will go on by itself, Stuck whether somebody has to
+	// act; an object that is as it was declared to be, but not ready, is neither.
+	Working, Stuck  bool
+	Reason, Message string
+}
+
+// Summarize sets Ready, Reconciling and Stalled.
+func (s Set) Summarize(summary Summary) {
+	s.Put(v1alpha1.ConditionReady, summary.Ready, summary.Reason, summary.Message)
+	s.Only(v1alpha1.ConditionReconciling, summary.Working, summary.Reason, summary.Message)
+	s.Only(v1alpha1.ConditionStalled, summary.Stuck, summary.Reason, summary.Message)
+}
+
+// clip keeps a message within what a condition may hold.
+func clip(message string) string {
+	const most = 32768
+	if len(message) > most {
+		return message[:most]
+	}
+	return message
+}

@@ -1,0 +1,74 @@
+package conditions
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"k8s.io/utils/ptr"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/snapshot"
+)
+
+// Fresh is how long after a change its acknowledgements are waited for before the status
+// says who is missing: as a rule they are all there by then, and one write tells it all.
+const Fresh = time.Second
+
+// named is how many servers a status names at most.
+const named = 10
+
+// Enforce sets Enforced and returns the enforcement to put beside it.
+func (s Set) Enforce(e snapshot.Enforcement, recordID string) *v1alpha1.Enforcement {
+	reason, message := describe(e)
+	s.Put(v1alpha1.ConditionEnforced, e.Complete && len(e.Lost) == 0, reason, message)
+	status := &v1alpha1.Enforcement{
+		Servers:      ptr.To(int32(min(e.Servers, 1<<30))),
+		Acknowledged: ptr.To(int32(min(e.Acknowledged, 1<<30))),
+		WaitingFor:   e.Waiting[:min(named, len(e.Waiting))],
+		Lost:         e.Lost[:min(named, len(e.Lost))],
+		Record:       recordID,
+	}
+	if e.Complete && e.Latency > 0 {
+		status.Latency = Latency(e.Latency)
+	}
+	return status
+}
+
+// Latency writes a latency to a tenth of a millisecond.
+func Latency(d time.Duration) string {
+	return max(d.Round(100*time.Microsecond), 100*time.Microsecond).String()
+}
+
+func describe(e snapshot.Enforcement) (reason, message string) {
+	switch {
+	case e.Complete && len(e.Lost) > 0:
+		return v1alpha1.ReasonServersLost, fmt.Sprintf("in force on %d of %d validation servers; the connection to %s is lost: they decide by what they knew until they are back",
+			e.Acknowledged, e.Servers, list(e.Lost))
+	case e.Complete && e.Servers == 0:
+		return v1alpha1.ReasonNoServers, "no validation server is connected; those to come start from the latest state"
+	case e.Complete:
+		return v1alpha1.ReasonAcknowledged, fmt.Sprintf("in force on %d of %d validation servers", e.Acknowledged, e.Servers)
+	default:
+		return v1alpha1.ReasonWaitingForServers, Waiting(e)
+	}
+}
+
+// Waiting says what an incomplete enforcement waits for.
+func Waiting(e snapshot.Enforcement) string {
+	switch {
+	case len(e.Waiting) > 0:
+		return fmt.Sprintf("%d of %d validation servers have acknowledged; waiting for %s", e.Acknowledged, e.Servers, list(e.Waiting))
+	case e.Settling:
+		return "waiting for validation servers to connect to this manager"
+	default:
+		return "waiting for the change to be published"
+	}
+}
+
+func list(names []string) string {
+	if more := len(names) - named; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:named], ", "), more)
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,16 @@
+// Package crashpoint marks the steps between which the manager may die. Only a build with
+// the tag crashpoints can be told to die there, which is how the tests prove that a mint
+// survives it.
+package crashpoint
+
+// The steps of a mint, in order.
+const (
+	BeforePending = "before-pending" // minted, known to this process alone
+	AfterPending  = "after-pending"  // recorded in status, about to be published
+	BeforeSecret  = "before-secret"  // acknowledged by every server
+	AfterSecret   = "after-secret"   // delivered, not yet recorded
+	AfterActive   = "after-active"   // recorded
+)
+
+// Mint are all steps of a mint.
+var Mint = []string{BeforePending, AfterPending, BeforeSecret, AfterSecret, AfterActive}

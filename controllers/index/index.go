@@ -1,0 +1,37 @@
+// Package index names the cache indexes that controllers look things up by.
+package index
+
+import (
+	"context"
+	"fmt"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/grant"
+)
+
+// ByGroup finds ApiKeys and DomainAllowlists by the identity namespace/name of their Group.
+const ByGroup = "group"
+
+// Register declares the indexes. It must run before the cache starts.
+func Register(ctx context.Context, indexer client.FieldIndexer) error {
+	if err := indexer.IndexField(ctx, &v1alpha1.ApiKey{}, ByGroup, func(object client.Object) []string {
+		key, _ := object.(*v1alpha1.ApiKey)
+		return []string{identity(key.Spec.GroupRef, key.Namespace)}
+	}); err != nil {
+		return fmt.Errorf("indexing ApiKeys by Group: %w", err)
+	}
+	if err := indexer.IndexField(ctx, &v1alpha1.DomainAllowlist{}, ByGroup, func(object client.Object) []string {
+		list, _ := object.(*v1alpha1.DomainAllowlist)
+		return []string{identity(list.Spec.GroupRef, list.Namespace)}
+	}); err != nil {
+		return fmt.Errorf("indexing DomainAllowlists by Group: %w", err)
+	}
+	return nil
+}
+
+func identity(ref v1alpha1.GroupReference, namespace string) string {
+	groupNamespace, name := grant.GroupKey(ref, namespace)
+	return groupNamespace + "/" + name
+}

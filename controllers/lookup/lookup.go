@@ -1,0 +1,107 @@
+// Package lookup finds the objects that an ApiKey or a DomainAllowlist depends on.
+package lookup
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/grant"
+	"github.com/keyward-dev/keyward/controllers/index"
+)
+
+// NamespaceMetadata is an empty Namespace of which only the metadata is read and cached.
+func NamespaceMetadata() *metav1.PartialObjectMetadata {
+	object := &metav1.PartialObjectMetadata{}
+	object.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	return object
+}
+
+// Group returns the Group of the name, nil where there is none.
+func Group(ctx context.Context, reader client.Reader, name types.NamespacedName) (*v1alpha1.Group, error) {
+	group := &v1alpha1.Group{}
+	switch err := reader.Get(ctx, name, group); {
+	case apierrors.IsNotFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("reading Group %s: %w", name, err)
+	}
+	return group, nil
+}
+
+// GroupName is the name of the Group that a reference in an object of the namespace names.
+func GroupName(ref v1alpha1.GroupReference, namespace string) types.NamespacedName {
+	groupNamespace, name := grant.GroupKey(ref, namespace)
+	return types.NamespacedName{Namespace: groupNamespace, Name: name}
+}
+
+// ForKey returns the Group of the key, nil where there is none, and why it does not grant
+// what the key asks, nil where it does.
+func ForKey(ctx context.Context, reader client.Reader, key *v1alpha1.ApiKey) (*v1alpha1.Group, *grant.Problem, error) {
+	return check(ctx, reader, func(labels map[string]string) grant.Subject { return grant.ForKey(key, labels) },
+		key.Spec.GroupRef, key.Namespace)
+}
+
+// ForAllowlist is ForKey for a DomainAllowlist.
+func ForAllowlist(ctx context.Context, reader client.Reader, list *v1alpha1.DomainAllowlist) (*v1alpha1.Group, *grant.Problem, error) {
+	return check(ctx, reader, func(labels map[string]string) grant.Subject { return grant.ForAllowlist(list, labels) },
+		list.Spec.GroupRef, list.Namespace)
+}
+
+func check(ctx context.Context, reader client.Reader, subject func(labels map[string]string) grant.Subject,
+	ref v1alpha1.GroupReference, namespace string,
+) (*v1alpha1.Group, *grant.Problem, error) {
+	group, err := Group(ctx, reader, GroupName(ref, namespace))
+	if err != nil {
+		return nil, nil, err
+	}
+	var labels map[string]string
+	if group != nil && group.Namespace != namespace && group.Spec.AllowedNamespaces.From == v1alpha1.NamespacesFromSelector {
+		object := NamespaceMetadata()
+		if err := reader.Get(ctx, types.NamespacedName{Name: namespace}, object); client.IgnoreNotFound(err) != nil {
+			return nil, nil, fmt.Errorf("reading namespace %s: %w", namespace, err)
+		}
+		labels = object.GetLabels()
+	}
+	return group, grant.Check(subject(labels), group), nil
+}
+
+// Allowlists are the DomainAllowlists that refer to the group from namespaces that it
+// admits. A project that the group lacks does not invalidate the rest of a list.
+func Allowlists(ctx context.Context, reader client.Reader, group *v1alpha1.Group) ([]*v1alpha1.DomainAllowlist, error) {
+	var lists v1alpha1.DomainAllowlistList
+	identity := types.NamespacedName{Namespace: group.Namespace, Name: group.Name}.String()
+	if err := reader.List(ctx, &lists, client.MatchingFields{index.ByGroup: identity}); err != nil {
+		return nil, fmt.Errorf("listing the DomainAllowlists of Group %s: %w", identity, err)
+	}
+	var admitted []*v1alpha1.DomainAllowlist
+	for i := range lists.Items {
+		list := &lists.Items[i]
+		if list.DeletionTimestamp != nil {
+			continue
+		}
+		_, problem, err := ForAllowlist(ctx, reader, list)
+		if err != nil {
+			return nil, err
+		}
+		if problem == nil || problem.Reason == v1alpha1.ReasonProjectNotFound {
+			admitted = append(admitted, list)
+		}
+	}
+	return admitted, nil
+}
+
+// Keys are the ApiKeys that refer to the Group of the name.
+func Keys(ctx context.Context, reader client.Reader, group types.NamespacedName) ([]v1alpha1.ApiKey, error) {
+	var keys v1alpha1.ApiKeyList
+	if err := reader.List(ctx, &keys, client.MatchingFields{index.ByGroup: group.String()}); err != nil {
+		return nil, fmt.Errorf("listing the ApiKeys of Group %s: %w", group, err)
+	}
+	return keys.Items, nil
+}

@@ -1,0 +1,222 @@
+package snapshot
+
+import (
+	"slices"
+	"sort"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Enforcement is how far validation servers have the latest change of a record in force.
+type Enforcement struct {
+	// Complete is whether every server that is to have the change has acknowledged it.
+	Complete bool
+	// Servers is how many were to have it, Acknowledged how many of them do.
+	Servers, Acknowledged int
+	// Latency from the change to the last acknowledgement; zero where that is unknown.
+	Latency time.Duration
+	// Waiting and Lost name servers that have not acknowledged: those that are waited
+	// for, and those whose connection was lost for too long.
+	Waiting, Lost []string
+	// Settling is whether servers of an earlier leader are still being waited for.
+	Settling bool
+	// Since is when the change was published; zero where that is unknown.
+	Since time.Time
+}
+
+// Subject is a record with what it belongs to.
+type Subject struct {
+	Ref
+	// Group is the identity namespace/name of its group.
+	Group string
+	// Object is the API object that it is made from.
+	Object types.NamespacedName
+}
+
+// tracking follows changes until they are in force.
+type tracking struct {
+	// open are the changes that are not in force yet, in the order of their revisions. Those
+	// that were overtaken or completed stay until they are swept.
+	open    []*change
+	latest  map[Ref]*change
+	results map[Ref]result
+	// lossy are results that name lost servers.
+	lossy map[Ref]struct{}
+	// asked are records that were asked about before the Hub was open.
+	asked map[Ref]Subject
+}
+
+type result struct {
+	Enforcement
+	subject Subject
+}
+
+type change struct {
+	Subject
+	revision uint64
+	at       time.Time // zero where the change was there before this leader
+	lost     []string
+	done     bool
+}
+
+func newTracking() tracking {
+	return tracking{latest: map[Ref]*change{}, results: map[Ref]result{}, lossy: map[Ref]struct{}{}, asked: map[Ref]Subject{}}
+}
+
+// insert keeps the order: a change that is followed on request may be an old one.
+func (t *tracking) insert(c *change) {
+	at := len(t.open)
+	if at > 0 && t.open[at-1].revision > c.revision {
+		at = sort.Search(at, func(i int) bool { return t.open[i].revision > c.revision })
+	}
+	t.open = slices.Insert(t.open, at, c)
+}
+
+// Enforcement says how far the record of this content is in force. A complete answer that
+// follows an incomplete one is announced through OnEnforced.
+func (h *Hub) Enforcement(subject Subject, recordID string) Enforcement {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.isOpen() {
+		h.tracking.asked[subject.Ref] = subject
+		return Enforcement{Settling: true}
+	}
+	if h.recordID(subject.Ref) != recordID {
+		return Enforcement{Settling: !h.settled} // its change is still to come, and will be announced
+	}
+	if found, ok := h.tracking.results[subject.Ref]; ok {
+		return found.Enforcement
+	}
+	c := h.tracking.latest[subject.Ref]
+	if c == nil {
+		c = h.track(subject, h.revisionOf(subject.Ref), time.Time{})
+	}
+	if c.done {
+		return h.tracking.results[subject.Ref].Enforcement
+	}
+	return h.progress(c)
+}
+
+// Forget drops what is remembered of a record that is gone.
+func (h *Hub) Forget(ref Ref) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if c := h.tracking.latest[ref]; c != nil {
+		c.done = true
+		delete(h.tracking.latest, ref)
+	}
+	delete(h.tracking.results, ref)
+}
+
+// track follows the latest change of a record; an earlier one no longer matters.
+func (h *Hub) track(subject Subject, revision uint64, at time.Time) *change {
+	delete(h.tracking.results, subject.Ref)
+	if earlier := h.tracking.latest[subject.Ref]; earlier != nil {
+		earlier.done = true
+	}
+	c := &change{Subject: subject, revision: revision, at: at}
+	h.tracking.latest[subject.Ref] = c
+	h.tracking.insert(c)
+	h.evaluate(c)
+	return c
+}
+
+// evaluateAfter looks at the open changes past the revision: some may have come into force.
+func (h *Hub) evaluateAfter(revision uint64) {
+	h.evaluateBetween(revision, h.revision)
+}
+
+func (h *Hub) evaluateBetween(after, upTo uint64) {
+	open := h.tracking.open
+	from := sort.Search(len(open), func(i int) bool { return open[i].revision > after })
+	for _, c := range open[from:] {
+		if c.revision > upTo {
+			break
+		}
+		h.evaluate(c)
+	}
+	h.tracking.sweep()
+}
+
+// sweep drops finished changes.
+func (t *tracking) sweep() {
+	t.open = slices.DeleteFunc(t.open, func(c *change) bool { return c.done })
+}
+
+func (h *Hub) evaluate(c *change) {
+	if c.done || !h.settled || !h.inForce(c) {
+		return
+	}
+	enforcement := h.progress(c)
+	enforcement.Complete = true
+	if !c.at.IsZero() && enforcement.Servers > 0 {
+		enforcement.Latency = h.clock.Since(c.at)
+	}
+	c.done = true
+	delete(h.tracking.latest, c.Ref)
+	h.tracking.results[c.Ref] = result{enforcement, c.Subject}
+	if len(enforcement.Lost) > 0 {
+		h.tracking.lossy[c.Ref] = struct{}{}
+	}
+	h.notify(c.Subject)
+}
+
+// found takes note that a server that was lost is current again: what it lacked is in force
+// there now.
+func (h *Hub) found(instance string) {
+	for ref := range h.tracking.lossy {
+		known, ok := h.tracking.results[ref]
+		at := slices.Index(known.Lost, instance)
+		switch {
+		case !ok:
+			delete(h.tracking.lossy, ref) // changed again, or forgotten
+		case at >= 0:
+			known.Lost = slices.Delete(slices.Clone(known.Lost), at, at+1)
+			known.Acknowledged++
+			h.tracking.results[ref] = known
+			if len(known.Lost) == 0 {
+				delete(h.tracking.lossy, ref)
+			}
+			h.notify(known.subject)
+		}
+	}
+}
+
+// inForce stops at the first server that still lacks the change. Map order is random, so
+// with many servers that is found quickly.
+func (h *Hub) inForce(c *change) bool {
+	for sub := range h.subs {
+		if sub.acked < c.revision && sub.serves(c.Group) {
+			return false
+		}
+	}
+	return true
+}
+
+func (h *Hub) progress(c *change) Enforcement {
+	p := Enforcement{Settling: !h.settled, Since: c.at, Lost: slices.Clone(c.lost), Servers: len(c.lost)}
+	for sub := range h.subs {
+		if !sub.serves(c.Group) {
+			continue
+		}
+		p.Servers++
+		if sub.acked >= c.revision {
+			p.Acknowledged++
+		} else {
+			p.Waiting = append(p.Waiting, sub.instance)
+		}
+	}
+	slices.Sort(p.Waiting)
+	slices.Sort(p.Lost)
+	return p
+}
+
+// lost gives up waiting for a server: open changes that it lacks name it and go on without.
+func (h *Hub) lost(sub *Subscription) {
+	for _, c := range h.tracking.open {
+		if !c.done && c.revision > sub.acked && sub.serves(c.Group) {
+			c.lost = append(c.lost, sub.instance)
+		}
+	}
+}

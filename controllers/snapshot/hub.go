@@ -1,0 +1,295 @@
+package snapshot
+
+import (
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+)
+
+// Kind tells the two kinds of records apart.
+type Kind int
+
+// Kinds of records.
+const (
+	KindGroup Kind = iota
+	KindKey
+)
+
+// Ref names a record: a Group by namespace/name, a key by its id.
+type Ref struct {
+	Kind Kind
+	ID   string
+}
+
+// GroupRef names the record of a group by its identity namespace/name.
+func GroupRef(identity string) Ref { return Ref{KindGroup, identity} }
+
+// KeyRef names the record of a key by its id.
+func KeyRef(id string) Ref { return Ref{KindKey, id} }
+
+// Options bound how long the Hub waits for validation servers.
+type Options struct {
+	// Settle is how long after Open nothing counts as enforced, so that servers that were
+	// connected to an earlier leader can be back. It must exceed a server's longest pause
+	// between two attempts to connect, which is 2 s.
+	Settle time.Duration
+	// Grace is how long a server whose connection was lost is waited for.
+	Grace time.Duration
+}
+
+// Hub holds the published records, the subscriptions of validation servers, and how far
+// each of them is.
+type Hub struct {
+	clock   clock.WithDelayedExecution
+	options Options
+
+	mu       sync.Mutex
+	revision uint64
+	groups   map[string]*groupEntry
+	keys     map[string]*keyEntry
+	subs     map[*Subscription]struct{}
+	open     chan struct{}
+	settled  bool
+	tracking tracking
+	notify   func(Subject)
+}
+
+type groupEntry struct {
+	record   *syncv1.Group
+	revision uint64
+	keys     map[string]struct{}
+	// content is the revision of the latest change of the group or of one of its keys, and
+	// hash the content hash at hashed.
+	content, hashed uint64
+	hash            []byte
+}
+
+type keyEntry struct {
+	record   *syncv1.Key
+	revision uint64
+}
+
+// NewHub makes an empty Hub that is not open yet.
+func NewHub(clk clock.WithDelayedExecution, options Options) *Hub {
+	return &Hub{
+		clock:    clk,
+		options:  options,
+		groups:   map[string]*groupEntry{},
+		keys:     map[string]*keyEntry{},
+		subs:     map[*Subscription]struct{}{},
+		open:     make(chan struct{}),
+		tracking: newTracking(),
+		notify:   func(Subject) {},
+	}
+}
+
+// OnEnforced has the function called for every record whose latest change has come into
+// force on all servers. It is called with the Hub locked and must not block or call back.
+func (h *Hub) OnEnforced(notify func(Subject)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	previous := h.notify
+	h.notify = func(subject Subject) { previous(subject); notify(subject) }
+}
+
+// Open declares the records complete: from now on servers may subscribe.
+func (h *Hub) Open() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	close(h.open)
+	for ref, subject := range h.tracking.asked {
+		h.track(subject, h.revisionOf(ref), time.Time{})
+	}
+	h.tracking.asked = nil
+	if h.options.Settle <= 0 {
+		h.settle()
+		return
+	}
+	h.clock.AfterFunc(h.options.Settle, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.settle()
+	})
+}
+
+func (h *Hub) settle() {
+	h.settled = true
+	h.evaluateAfter(0)
+}
+
+// Opened is closed when the records are complete.
+func (h *Hub) Opened() <-chan struct{} { return h.open }
+
+func (h *Hub) isOpen() bool {
+	select {
+	case <-h.open:
+		return true
+	default:
+		return false
+	}
+}
+
+// PutGroup publishes a group's record, which must not be changed afterwards.
+func (h *Hub) PutGroup(record *syncv1.Group) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	identity := record.Identity()
+	entry := h.groups[identity]
+	if entry == nil {
+		entry = &groupEntry{keys: map[string]struct{}{}}
+		h.groups[identity] = entry
+	} else if proto.Equal(entry.record, record) {
+		return
+	}
+	h.revision++
+	entry.record, entry.revision, entry.content = record, h.revision, h.revision
+	h.changed(groupSubject(entry.record))
+}
+
+// DeleteGroup withdraws a group with all its keys.
+func (h *Hub) DeleteGroup(identity string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	entry := h.groups[identity]
+	if entry == nil {
+		return
+	}
+	h.revision++
+	for id := range entry.keys {
+		subject := keySubject(h.keys[id].record)
+		delete(h.keys, id)
+		h.changed(subject)
+	}
+	delete(h.groups, identity)
+	h.changed(groupSubject(entry.record))
+}
+
+// PutKey publishes a key's record, which must not be changed afterwards. Without its group
+// it is not published.
+func (h *Hub) PutKey(record *syncv1.Key) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	id := record.GetId()
+	group := h.groups[record.GetGroup()]
+	if group == nil {
+		return
+	}
+	entry := h.keys[id]
+	if entry == nil {
+		entry = &keyEntry{}
+		h.keys[id] = entry
+		group.keys[id] = struct{}{}
+	} else if proto.Equal(entry.record, record) {
+		return
+	}
+	h.revision++
+	entry.record, entry.revision, group.content = record, h.revision, h.revision
+	h.changed(keySubject(record))
+}
+
+// DeleteKey withdraws a key.
+func (h *Hub) DeleteKey(id string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	entry := h.keys[id]
+	if entry == nil {
+		return
+	}
+	identity := entry.record.GetGroup()
+	h.revision++
+	delete(h.keys, id)
+	if group := h.groups[identity]; group != nil {
+		delete(group.keys, id)
+		group.content = h.revision
+	}
+	h.changed(keySubject(entry.record))
+}
+
+// changed tells the subscriptions of the group, and follows the change until it is in force.
+func (h *Hub) changed(subject Subject) {
+	for sub := range h.subs {
+		sub.changed(subject.Ref, subject.Group)
+	}
+	if h.isOpen() {
+		h.track(subject, h.revision, h.clock.Now())
+	}
+}
+
+func groupSubject(record *syncv1.Group) Subject {
+	return Subject{
+		Ref: GroupRef(record.Identity()), Group: record.Identity(),
+		Object: types.NamespacedName{Namespace: record.GetNamespace(), Name: record.GetName()},
+	}
+}
+
+func keySubject(record *syncv1.Key) Subject {
+	namespace, name, _ := strings.Cut(record.GetName(), "/")
+	return Subject{
+		Ref: KeyRef(record.GetId()), Group: record.GetGroup(),
+		Object: types.NamespacedName{Namespace: namespace, Name: name},
+	}
+}
+
+func (h *Hub) revisionOf(ref Ref) uint64 {
+	switch ref.Kind {
+	case KindGroup:
+		if entry := h.groups[ref.ID]; entry != nil {
+			return entry.revision
+		}
+	case KindKey:
+		if entry := h.keys[ref.ID]; entry != nil {
+			return entry.revision
+		}
+	}
+	return 0
+}
+
+func (h *Hub) recordID(ref Ref) string {
+	switch ref.Kind {
+	case KindGroup:
+		if entry := h.groups[ref.ID]; entry != nil {
+			return RecordID(entry.record)
+		}
+	case KindKey:
+		if entry := h.keys[ref.ID]; entry != nil {
+			return RecordID(entry.record)
+		}
+	}
+	return NoRecord
+}
+
+// hash returns the content hash of a group, nil where there is none. The records are
+// hashed with the Hub unlocked: a large group takes a while.
+func (h *Hub) hash(identity string) []byte {
+	h.mu.Lock()
+	group := h.groups[identity]
+	if group == nil {
+		h.mu.Unlock()
+		return nil
+	}
+	if group.hash != nil && group.hashed == group.content {
+		defer h.mu.Unlock()
+		return group.hash
+	}
+	record, content := group.record, group.content
+	keys := make([]*syncv1.Key, 0, len(group.keys))
+	for id := range group.keys {
+		keys = append(keys, h.keys[id].record)
+	}
+	h.mu.Unlock()
+
+	hash := syncv1.ContentHash(record, keys)
+
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.groups[identity] == group && group.content == content {
+		group.hash, group.hashed = hash, content
+	}
+	return hash
+}

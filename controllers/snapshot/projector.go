@@ -1,0 +1,186 @@
+package snapshot
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/lookup"
+)
+
+// Projector keeps a Hub's records equal to the objects. It works on watch events: a
+// revocation is on its way to the validation servers before any reconciler has seen it.
+type Projector struct {
+	Hub   *Hub
+	Cache cache.Cache
+
+	// mu makes reading the cache and publishing what follows from it one step: without it,
+	// a slow event could overwrite what a later one has published.
+	mu sync.Mutex
+}
+
+// NeedLeaderElection is true: only the leader publishes.
+func (p *Projector) NeedLeaderElection() bool { return true }
+
+// Start publishes all objects, opens the Hub, and follows changes until the context ends.
+func (p *Projector) Start(ctx context.Context) error {
+	kinds := []struct {
+		object  client.Object
+		project func(context.Context, client.Object) error
+	}{
+		{&v1alpha1.Group{}, p.groupChanged},
+		{&v1alpha1.DomainAllowlist{}, p.allowlistChanged},
+		{&v1alpha1.ApiKey{}, p.keyChanged},
+		{lookup.NamespaceMetadata(), p.namespaceChanged},
+	}
+	for _, kind := range kinds {
+		informer, err := p.Cache.GetInformer(ctx, kind.object)
+		if err != nil {
+			return fmt.Errorf("watching %T: %w", kind.object, err)
+		}
+		registration, err := informer.AddEventHandler(p.handler(ctx, kind.project))
+		if err != nil {
+			return fmt.Errorf("watching %T: %w", kind.object, err)
+		}
+		// One kind after the other: keys find their groups published.
+		if !toolscache.WaitForCacheSync(ctx.Done(), registration.HasSynced) {
+			return nil
+		}
+	}
+	p.Hub.Open()
+	<-ctx.Done()
+	return nil
+}
+
+func (p *Projector) handler(ctx context.Context, project func(context.Context, client.Object) error) toolscache.ResourceEventHandler {
+	handle := func(obj any) {
+		if gone, ok := obj.(toolscache.DeletedFinalStateUnknown); ok {
+			obj = gone.Obj
+		}
+		object, ok := obj.(client.Object)
+		if !ok {
+			return
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if err := project(ctx, object); err != nil && ctx.Err() == nil {
+			logf.FromContext(ctx).Error(err, "Publishing failed", "namespace", object.GetNamespace(), "name", object.GetName())
+		}
+	}
+	return toolscache.ResourceEventHandlerFuncs{
+		AddFunc:    handle,
+		UpdateFunc: func(_, obj any) { handle(obj) },
+		DeleteFunc: handle,
+	}
+}
+
+func (p *Projector) keyChanged(ctx context.Context, object client.Object) error {
+	id := KeyID(object.GetUID())
+	key := &v1alpha1.ApiKey{}
+	err := p.Cache.Get(ctx, client.ObjectKeyFromObject(object), key)
+	switch {
+	case apierrors.IsNotFound(err), err == nil && key.UID != object.GetUID():
+		p.Hub.DeleteKey(id)
+		p.Hub.Forget(KeyRef(id))
+		return nil
+	case err != nil:
+		return err
+	}
+	return p.publishKey(ctx, key)
+}
+
+func (p *Projector) publishKey(ctx context.Context, key *v1alpha1.ApiKey) error {
+	_, problem, err := lookup.ForKey(ctx, p.Cache, key)
+	if err != nil {
+		return err
+	}
+	if record := KeyRecord(key, problem); record != nil {
+		p.Hub.PutKey(record)
+	} else {
+		p.Hub.DeleteKey(KeyID(key.UID))
+	}
+	return nil
+}
+
+func (p *Projector) groupChanged(ctx context.Context, object client.Object) error {
+	return p.publishGroup(ctx, client.ObjectKeyFromObject(object))
+}
+
+func (p *Projector) publishGroup(ctx context.Context, name types.NamespacedName) error {
+	group, err := lookup.Group(ctx, p.Cache, name)
+	if err != nil {
+		return err
+	}
+	if group == nil {
+		p.Hub.DeleteGroup(name.String())
+		p.Hub.Forget(GroupRef(name.String()))
+	} else {
+		allowlists, err := lookup.Allowlists(ctx, p.Cache, group)
+		if err != nil {
+			return err
+		}
+		p.Hub.PutGroup(GroupRecord(group, allowlists))
+	}
+	keys, err := lookup.Keys(ctx, p.Cache, name)
+	if err != nil {
+		return err
+	}
+	for i := range keys {
+		if err := p.publishKey(ctx, &keys[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *Projector) allowlistChanged(ctx context.Context, object client.Object) error {
+	list, ok := object.(*v1alpha1.DomainAllowlist)
+	if !ok {
+		return nil
+	}
+	group, err := lookup.Group(ctx, p.Cache, lookup.GroupName(list.Spec.GroupRef, list.Namespace))
+	if err != nil || group == nil {
+		return err
+	}
+	allowlists, err := lookup.Allowlists(ctx, p.Cache, group)
+	if err != nil {
+		return err
+	}
+	p.Hub.PutGroup(GroupRecord(group, allowlists))
+	return nil
+}
+
+// namespaceChanged looks again at what refers to Groups of other namespaces from this one:
+// its labels may now be, or no longer be, what a Group's selector asks for.
+func (p *Projector) namespaceChanged(ctx context.Context, namespace client.Object) error {
+	if !p.Hub.isOpen() {
+		return nil // everything is about to be read with the namespaces as they are
+	}
+	var keys v1alpha1.ApiKeyList
+	if err := p.Cache.List(ctx, &keys, client.InNamespace(namespace.GetName())); err != nil {
+		return err
+	}
+	for i := range keys.Items {
+		if err := p.publishKey(ctx, &keys.Items[i]); err != nil {
+			return err
+		}
+	}
+	var lists v1alpha1.DomainAllowlistList
+	if err := p.Cache.List(ctx, &lists, client.InNamespace(namespace.GetName())); err != nil {
+		return err
+	}
+	for i := range lists.Items {
+		if err := p.allowlistChanged(ctx, &lists.Items[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}

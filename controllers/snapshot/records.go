@@ -1,0 +1,172 @@
+package snapshot
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/hex"
+	"maps"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/keyward-dev/keyward/api/keyformat"
+	"github.com/keyward-dev/keyward/api/origin"
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/apikey/lifecycle"
+	"github.com/keyward-dev/keyward/controllers/grant"
+)
+
+// KeyID is the id of the ApiKey with the UID: stable over its life, never used again, and
+// short enough for a log line.
+func KeyID(uid types.UID) string {
+	sum := sha256.Sum256([]byte(uid))
+	return "k" + strings.ToLower(base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:10]))
+}
+
+// KeyRecord is the published form of a key, or nil where nothing is published: a key without
+// versions, or one that its Group does not grant.
+func KeyRecord(key *v1alpha1.ApiKey, problem *grant.Problem) *syncv1.Key {
+	if problem != nil || len(key.Status.Versions) == 0 {
+		return nil
+	}
+	groupNamespace, groupName := grant.GroupKey(key.Spec.GroupRef, key.Namespace)
+	record := &syncv1.Key{
+		Id:          KeyID(key.UID),
+		Group:       groupNamespace + "/" + groupName,
+		Name:        key.Namespace + "/" + key.Name,
+		Projects:    toStrings(key.Spec.Projects),
+		Permissions: toStrings(key.Spec.Permissions),
+		Suspended:   key.Spec.Suspended != nil && *key.Spec.Suspended,
+	}
+	revoked := lifecycle.Revoked(key)
+	for i := range key.Status.Versions {
+		v := &key.Status.Versions[i]
+		digest, err := keyformat.ParseDigest(v.Digest)
+		if err != nil {
+			continue // the schema admits no other form
+		}
+		version := &syncv1.Version{
+			Digest:  digest[:],
+			Revoked: revoked || v.State == v1alpha1.VersionRevoked,
+		}
+		if v.ExpiresAt != nil {
+			version.ExpiresAtMs = v.ExpiresAt.UnixMilli()
+		}
+		record.Versions = append(record.Versions, version)
+	}
+	return record
+}
+
+// GroupRecord is the published form of a group with the allowlists that refer to it from
+// namespaces that it admits.
+func GroupRecord(group *v1alpha1.Group, allowlists []*v1alpha1.DomainAllowlist) *syncv1.Group {
+	record := &syncv1.Group{
+		Namespace:   group.Namespace,
+		Name:        group.Name,
+		DisplayName: group.Spec.DisplayName,
+		State:       groupState(group.Spec.State),
+		Context:     maps.Clone(group.Spec.Context),
+	}
+	if record.DisplayName == "" {
+		record.DisplayName = group.Name
+	}
+	if len(group.Spec.Projects) == 0 {
+		record.Projects = []*syncv1.Project{{Name: string(v1alpha1.DefaultProject), OwnsAll: true}}
+	}
+	for i := range group.Spec.Projects {
+		project := &group.Spec.Projects[i]
+		record.Projects = append(record.Projects, &syncv1.Project{
+			Name: string(project.Name), Routes: routeRecords(project.Routes),
+		})
+	}
+	for _, project := range record.Projects {
+		project.Origins = originPolicy(v1alpha1.ProjectName(project.GetName()), allowlists)
+	}
+	for i := range group.Spec.Capabilities {
+		capability := &group.Spec.Capabilities[i]
+		record.Capabilities = append(record.Capabilities, &syncv1.Capability{
+			Name: string(capability.Name), Routes: routeRecords(capability.Routes),
+		})
+	}
+	return record
+}
+
+// originPolicy adds up the allowlists of a project. Without any, foreign origins are
+// refused, and requests from servers, which send no origin, are accepted.
+func originPolicy(project v1alpha1.ProjectName, allowlists []*v1alpha1.DomainAllowlist) *syncv1.OriginPolicy {
+	policy, listed := &syncv1.OriginPolicy{}, false
+	for _, list := range allowlists {
+		if !slices.Contains(list.Spec.Projects, project) {
+			continue
+		}
+		listed = true
+		if list.Spec.AllowLocalhost == nil || *list.Spec.AllowLocalhost {
+			policy.AllowLocalhost = true
+		}
+		if list.Spec.MissingOrigin == v1alpha1.MissingOriginAllow {
+			policy.AllowMissing = true
+		}
+		for _, domain := range list.Spec.Domains {
+			// A domain that does not parse allows nothing; its allowlist's status says so.
+			if pattern, err := origin.ParsePattern(domain); err == nil {
+				policy.Patterns = append(policy.Patterns, pattern.String())
+			}
+		}
+	}
+	if !listed {
+		return &syncv1.OriginPolicy{AllowLocalhost: true, AllowMissing: true}
+	}
+	slices.Sort(policy.Patterns)
+	policy.Patterns = slices.Compact(policy.Patterns)
+	return policy
+}
+
+func routeRecords(routes []v1alpha1.Route) []*syncv1.Route {
+	records := make([]*syncv1.Route, 0, len(routes))
+	for i := range routes {
+		route := &routes[i]
+		record := &syncv1.Route{Methods: route.Methods, Hosts: route.Hosts, Paths: route.Paths}
+		for _, name := range slices.Sorted(maps.Keys(route.Query)) {
+			record.Query = append(record.Query, &syncv1.QueryMatch{Name: name, Values: route.Query[name]})
+		}
+		records = append(records, record)
+	}
+	return records
+}
+
+func groupState(state v1alpha1.GroupState) syncv1.GroupState {
+	switch state {
+	case v1alpha1.GroupFrozen:
+		return syncv1.GroupState_GROUP_STATE_FROZEN
+	case v1alpha1.GroupSuspended:
+		return syncv1.GroupState_GROUP_STATE_SUSPENDED
+	default:
+		return syncv1.GroupState_GROUP_STATE_ACTIVE
+	}
+}
+
+// NoRecord is the RecordID of what is not published.
+const NoRecord = "none"
+
+// RecordID identifies the content of a record, for telling whether what was enforced is
+// what is declared now. A nil record is NoRecord.
+func RecordID(record proto.Message) string {
+	if record == nil || !record.ProtoReflect().IsValid() {
+		return NoRecord
+	}
+	// Marshal fails only on invalid UTF-8, which the API server never stores.
+	encoded, _ := proto.MarshalOptions{Deterministic: true}.Marshal(record)
+	sum := sha256.Sum256(encoded)
+	return hex.EncodeToString(sum[:8])
+}
+
+func toStrings[T ~string](names []T) []string {
+	out := make([]string, 0, len(names))
+	for _, name := range names {
+		out = append(out, string(name))
+	}
+	return out
+}

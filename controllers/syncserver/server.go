@@ -1,0 +1,74 @@
+package syncserver
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/controllers/snapshot"
+)
+
+// A validation server that does not answer for this long is taken for lost.
+const (
+	keepaliveTime    = 5 * time.Second
+	keepaliveTimeout = 5 * time.Second
+)
+
+// Server listens for validation servers while this replica leads.
+type Server struct {
+	// Address to listen on, host:port.
+	Address string
+	// Certificate for TLS, read at every handshake.
+	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	// Client reviews tokens and access.
+	Client client.Client
+	Hub    *snapshot.Hub
+	Clock  clock.WithTicker
+}
+
+// NeedLeaderElection is true: a replica that does not lead must not listen.
+func (s *Server) NeedLeaderElection() bool { return true }
+
+// Start serves until the context ends.
+func (s *Server) Start(ctx context.Context) error {
+	log := logf.FromContext(ctx).WithName("sync")
+	// Listening waits for the records, so that a server that connects is current at once.
+	select {
+	case <-s.Hub.Opened():
+	case <-ctx.Done():
+		return nil
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.Address)
+	if err != nil {
+		return fmt.Errorf("listening for validation servers: %w", err)
+	}
+	server := grpc.NewServer(
+		grpc.Creds(credentials.NewTLS(&tls.Config{
+			MinVersion:     tls.VersionTLS13,
+			GetCertificate: s.Certificate,
+		})),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveTime, PermitWithoutStream: true}),
+		grpc.MaxRecvMsgSize(64<<20), // a Hello names the groups that are known
+	)
+	syncv1.RegisterSyncServiceServer(server, &service{
+		hub: s.Hub, access: access{client: s.Client}, clock: s.Clock, log: log,
+	})
+	stop := context.AfterFunc(ctx, server.Stop) // streams never end by themselves
+	defer stop()
+	log.Info("Listening for validation servers", "address", listener.Addr().String())
+	if err := server.Serve(listener); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("serving validation servers: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,140 @@
+package syncserver
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/go-logr/logr"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"k8s.io/utils/clock"
+
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/controllers/snapshot"
+)
+
+const (
+	// patience is how long a server may take to acknowledge an update, or to take one.
+	patience = 30 * time.Second
+	// maxAge is how long a stream lives; then its server proves again who it is.
+	maxAge = 30 * time.Minute
+)
+
+var (
+	errGoodbye = errors.New("the server said goodbye")
+	errMaxAge  = status.Error(codes.Unavailable, "the stream's time is over; connect and authenticate again")
+	errOverdue = status.Errorf(codes.Aborted, "an update was not taken and acknowledged within %s", patience)
+)
+
+// service implements the synchronization protocol on a Hub.
+type service struct {
+	syncv1.UnimplementedSyncServiceServer
+
+	hub    *snapshot.Hub
+	access access
+	clock  clock.WithTicker
+	log    logr.Logger
+}
+
+// Sync serves one validation server.
+func (s *service) Sync(stream syncv1.SyncService_SyncServer) error {
+	user, err := s.access.authenticate(stream.Context())
+	if err != nil {
+		return err
+	}
+	request, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	subscriber, err := s.access.subscriber(stream.Context(), user, request.GetHello())
+	if err != nil {
+		s.log.Info("Refused a validation server", "instance", request.GetHello().GetInstance(), "user", user.Username, "reason", status.Convert(err).Message())
+		return err
+	}
+	log := s.log.WithValues("instance", subscriber.Instance, "user", user.Username)
+
+	select {
+	case <-s.hub.Opened():
+	case <-stream.Context().Done():
+		return stream.Context().Err()
+	}
+	subscription := s.hub.Subscribe(subscriber)
+	connected.Inc()
+	defer connected.Dec()
+	log.Info("A validation server is connected")
+
+	err = s.serve(stream, subscription)
+	subscription.Close(errors.Is(err, errGoodbye))
+	if errors.Is(err, errGoodbye) {
+		log.Info("A validation server has left")
+		return nil
+	}
+	log.Info("The connection to a validation server is lost", "reason", status.Convert(err).Message())
+	return err
+}
+
+// serve runs until either direction fails, the server is overdue, or the stream is too old.
+func (s *service) serve(stream syncv1.SyncService_SyncServer, subscription *snapshot.Subscription) error {
+	ctx, cancel := context.WithCancelCause(stream.Context())
+	defer cancel(nil)
+	progress := make(chan struct{}, 1)
+	go func() { cancel(receive(stream, subscription)) }()
+	go func() { cancel(send(ctx, stream, subscription, progress)) }()
+
+	age := s.clock.NewTimer(maxAge)
+	defer age.Stop()
+	tick := s.clock.NewTicker(patience / 10)
+	defer tick.Stop()
+	for sending := s.clock.Now(); ; {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-age.C():
+			return errMaxAge
+		case <-progress:
+			sending = s.clock.Now()
+		case <-tick.C():
+			// A server that takes nothing at all leaves something unacknowledged too, but
+			// for the pieces of a catch-up, which are not acknowledged one by one.
+			stuck := !subscription.CaughtUp() && s.clock.Since(sending) > patience
+			if stuck || subscription.Overdue(patience) {
+				return errOverdue
+			}
+		}
+	}
+}
+
+func receive(stream syncv1.SyncService_SyncServer, subscription *snapshot.Subscription) error {
+	for {
+		request, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return errGoodbye
+		}
+		if err != nil {
+			return err
+		}
+		ack := request.GetAck()
+		if ack == nil {
+			return status.Error(codes.InvalidArgument, "after the Hello only Acks are expected")
+		}
+		subscription.Ack(ack.GetRevision())
+	}
+}
+
+func send(ctx context.Context, stream syncv1.SyncService_SyncServer, subscription *snapshot.Subscription, progress chan<- struct{}) error {
+	for {
+		update, err := subscription.Next(ctx)
+		if err != nil {
+			return err
+		}
+		if err := stream.Send(&syncv1.SyncResponse{Update: update}); err != nil {
+			return err
+		}
+		select {
+		case progress <- struct{}{}:
+		default:
+		}
+	}
+}

@@ -1,0 +1,100 @@
+package store
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/keyward-dev/keyward/api/origin"
+	"github.com/keyward-dev/keyward/api/routing"
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/server/decision"
+	"github.com/keyward-dev/keyward/server/httpwire"
+)
+
+// compile prepares a group for decisions. Routes, patterns and context values that cannot
+// be used are left out, each on its own; without them less is allowed, never more.
+func (s *Store) compile(wire *syncv1.Group) *decision.Group {
+	group := &decision.Group{
+		Identity:    wire.Identity(),
+		DisplayName: wire.GetDisplayName(),
+		State:       stateOf(wire.GetState()),
+	}
+	for _, project := range wire.GetProjects() {
+		where := group.Identity + ", project " + project.GetName()
+		group.Projects = append(group.Projects, decision.Project{
+			Name:    project.GetName(),
+			OwnsAll: project.GetOwnsAll(),
+			Routes:  s.compileRoutes(where, project.GetRoutes()),
+			Origins: s.compileOrigins(where, project.GetOrigins()),
+		})
+	}
+	slices.SortStableFunc(group.Projects, func(a, b decision.Project) int { return cmp.Compare(a.Name, b.Name) })
+	for _, capability := range wire.GetCapabilities() {
+		where := group.Identity + ", capability " + capability.GetName()
+		group.Capabilities = append(group.Capabilities, decision.Capability{
+			Name:   capability.GetName(),
+			Routes: s.compileRoutes(where, capability.GetRoutes()),
+		})
+	}
+	for name, value := range wire.GetContext() {
+		if _, ok := httpwire.ContextHeaderName(name); !ok {
+			s.reject("context value", group.Identity+", "+name, fmt.Errorf("a name has letters, digits and '-' only"))
+			continue
+		}
+		group.Context = append(group.Context, decision.ContextValue{Name: name, Value: value})
+	}
+	slices.SortFunc(group.Context, func(a, b decision.ContextValue) int { return cmp.Compare(a.Name, b.Name) })
+	return group
+}
+
+func stateOf(state syncv1.GroupState) decision.State {
+	switch state {
+	case syncv1.GroupState_GROUP_STATE_ACTIVE:
+		return decision.Active
+	case syncv1.GroupState_GROUP_STATE_FROZEN:
+		return decision.Frozen
+	default:
+		return decision.Suspended
+	}
+}
+
+func (s *Store) compileRoutes(where string, wire []*syncv1.Route) []routing.Matcher {
+	var routes []routing.Matcher
+	for i, route := range wire {
+		matcher, err := compileRoute(route)
+		if err != nil {
+			s.reject("route", fmt.Sprintf("%s, routes[%d]", where, i), err)
+			continue
+		}
+		routes = append(routes, matcher)
+	}
+	return routes
+}
+
+func compileRoute(wire *syncv1.Route) (routing.Matcher, error) {
+	route := routing.Route{Methods: wire.GetMethods(), Hosts: wire.GetHosts(), Paths: wire.GetPaths()}
+	for _, query := range wire.GetQuery() {
+		if route.Query == nil {
+			route.Query = map[string][]string{}
+		}
+		if _, twice := route.Query[query.GetName()]; twice {
+			return routing.Matcher{}, fmt.Errorf("query: %q is given twice", query.GetName())
+		}
+		route.Query[query.GetName()] = query.GetValues()
+	}
+	return routing.Compile(route)
+}
+
+func (s *Store) compileOrigins(where string, wire *syncv1.OriginPolicy) decision.Origins {
+	origins := decision.Origins{AllowLocalhost: wire.GetAllowLocalhost(), AllowMissing: wire.GetAllowMissing()}
+	for _, text := range wire.GetPatterns() {
+		pattern, err := origin.ParsePattern(text)
+		if err != nil {
+			s.reject("origin", where, err)
+			continue
+		}
+		origins.Patterns = append(origins.Patterns, pattern)
+	}
+	return origins
+}

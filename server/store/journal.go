@@ -1,0 +1,174 @@
+package store
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+)
+
+// The journal is one file: a magic, then frames, each an Update as it was received. An
+// empty frame marks the beginning of a stream. When what was appended has outgrown what
+// the file began with, a fresh file with the present state is renamed over it.
+//
+// A frame has a header of three little-endian words: the length of the payload in bytes,
+// its CRC-32C, and the CRC-32C of the first two words. So a frame that was cut off by a
+// crash, which was never acknowledged, can be told from damage to one that was.
+const (
+	journalName   = "snapshot.journal"
+	journalMagic  = "keyward1"
+	frameHeader   = 12
+	maxFrame      = 256 << 20
+	minOutgrown   = 1 << 20 // bytes
+	touchInterval = 10 * time.Second
+)
+
+var (
+	castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+	errDamaged = errors.New("damaged: a checksum does not match")
+	errMagic   = errors.New("not a journal of this release")
+)
+
+// journal appends to the file. It is used by the holder of Store.writing only.
+type journal struct {
+	file     *os.File
+	base     int64 // bytes of the state that the file began with
+	size     int64
+	touched  time.Time
+	buf      []byte
+	unsynced bool
+	broken   bool // it was removed: what is appended is lost, unless compaction succeeds
+}
+
+// append writes one frame, in one call to the system: when it returns, the frame outlives
+// the process. It outlives the machine after the next sync.
+func (j *journal) append(update *syncv1.Update) error {
+	frame, err := appendFrame(j.buf[:0], update)
+	if err != nil {
+		return err
+	}
+	j.buf = frame
+	n, err := j.file.Write(frame)
+	j.size += int64(n)
+	j.unsynced = true
+	return err
+}
+
+// appendFrame appends a frame to buf; a nil update makes an empty one.
+func appendFrame(buf []byte, update *syncv1.Update) ([]byte, error) {
+	start := len(buf)
+	buf = append(buf, make([]byte, frameHeader)...)
+	if update != nil {
+		var err error
+		if buf, err = (proto.MarshalOptions{}).MarshalAppend(buf, update); err != nil {
+			return nil, fmt.Errorf("encode an update: %w", err)
+		}
+	}
+	header, payload := buf[start:start+frameHeader], buf[start+frameHeader:]
+	if len(payload) > maxFrame {
+		return nil, fmt.Errorf("an update of %d bytes is too large", len(payload))
+	}
+	binary.LittleEndian.PutUint32(header, uint32(len(payload)))
+	binary.LittleEndian.PutUint32(header[4:], crc32.Checksum(payload, castagnoli))
+	binary.LittleEndian.PutUint32(header[8:], crc32.Checksum(header[:8], castagnoli))
+	return buf, nil
+}
+
+// outgrown tells whether it is time for a fresh file.
+func (j *journal) outgrown() bool { return j.broken || j.size-j.base > max(j.base, minOutgrown) }
+
+// touch keeps the time of the last contact in the file's modification time, coarsely, and
+// brings what was appended to the disk.
+func (j *journal) touch(now time.Time) {
+	if now.Sub(j.touched) < touchInterval {
+		return
+	}
+	j.touched = now
+	_ = os.Chtimes(j.file.Name(), now, now) // at worst the server believes itself staler than it is
+	if j.unsynced {
+		j.unsynced = j.file.Sync() != nil
+	}
+}
+
+func (j *journal) close() error { return errors.Join(j.file.Sync(), j.file.Close()) }
+
+// readJournal feeds the frames of a file to apply and begin, and returns the length of its
+// undamaged part. It fails with errDamaged or errMagic if the rest is more than a frame
+// that was cut off.
+func readJournal(file io.Reader, size int64, apply func(*syncv1.Update), begin func()) (good int64, err error) {
+	in := bufio.NewReaderSize(file, 1<<16)
+	magic := make([]byte, len(journalMagic))
+	if _, err := io.ReadFull(in, magic); err != nil || string(magic) != journalMagic {
+		return 0, errMagic
+	}
+	good = int64(len(journalMagic))
+	var header [frameHeader]byte
+	var payload []byte
+	for size-good >= frameHeader {
+		if _, err := io.ReadFull(in, header[:]); err != nil {
+			return good, err
+		}
+		if binary.LittleEndian.Uint32(header[8:]) != crc32.Checksum(header[:8], castagnoli) {
+			return good, tornOrDamaged(header[:], in)
+		}
+		length := int64(binary.LittleEndian.Uint32(header[:]))
+		if size-good-frameHeader < length {
+			return good, nil // cut off
+		}
+		if int64(cap(payload)) < length {
+			payload = make([]byte, length)
+		}
+		payload = payload[:length]
+		if _, err := io.ReadFull(in, payload); err != nil {
+			return good, err
+		}
+		if binary.LittleEndian.Uint32(header[4:]) != crc32.Checksum(payload, castagnoli) {
+			if good+frameHeader+length == size {
+				return good, nil // its length got to the disk, its end did not
+			}
+			return good, errDamaged
+		}
+		good += frameHeader + length
+		if length == 0 {
+			begin()
+			continue
+		}
+		update := &syncv1.Update{}
+		if err := proto.Unmarshal(payload, update); err != nil {
+			return good, fmt.Errorf("damaged: %w", err)
+		}
+		apply(update)
+	}
+	return good, nil
+}
+
+// tornOrDamaged tells a tail of zeros, which file systems leave behind after a power cut,
+// from damage.
+func tornOrDamaged(header []byte, rest io.Reader) error {
+	buf := make([]byte, 1<<16)
+	copy(buf, header)
+	n := len(header)
+	for {
+		for _, b := range buf[:n] {
+			if b != 0 {
+				return errDamaged
+			}
+		}
+		var err error
+		if n, err = rest.Read(buf); err != nil && n == 0 {
+			return nil
+		}
+	}
+}
+
+func journalPath(dir string) string { return filepath.Join(dir, journalName) }

@@ -1,0 +1,154 @@
+package store
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/keyward-dev/keyward/api/keyformat"
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+)
+
+const (
+	filePerm = 0o600
+	dirPerm  = 0o700
+)
+
+// openJournal replays what was kept and prepares to append to it.
+func (s *Store) openJournal() error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if err := os.MkdirAll(s.config.Dir, dirPerm); err != nil {
+		return err
+	}
+	file, err := os.OpenFile(journalPath(s.config.Dir), os.O_RDWR|os.O_APPEND, filePerm)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s.compact()
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.replay(file); err != nil {
+		_ = file.Close()
+		return s.setAside(err)
+	}
+	return nil
+}
+
+// replay applies a whole journal and goes on with it.
+func (s *Store) replay(file *os.File) error {
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	good, err := readJournal(file, info.Size(), s.apply, func() { clear(s.renewed) })
+	if err != nil {
+		return err
+	}
+	if cut := info.Size() - good; cut > 0 {
+		s.log.Warn("the persisted snapshot ended in an update that was cut off; it was not acknowledged and is dropped", slog.Int64("bytes", cut))
+		if err := file.Truncate(good); err != nil {
+			return err
+		}
+		_ = os.Chtimes(file.Name(), info.ModTime(), info.ModTime()) // the time of the last contact
+	}
+	if s.synced.Load() {
+		s.lastContact.Store(info.ModTime().UnixMilli())
+	}
+	s.journal = &journal{file: file, base: good, size: good, touched: info.ModTime()}
+	s.log.Info("started from the persisted snapshot", slog.Int("groups", len(s.groups)), slog.Int("keys", len(s.keys)),
+		slog.Bool("complete", s.synced.Load()), slog.Time("last_contact", info.ModTime()))
+	return nil
+}
+
+// setAside keeps a journal that cannot be trusted for somebody to look at, and empties the
+// store: what is missing from it could be a revocation.
+func (s *Store) setAside(cause error) error {
+	s.metrics.journalErrors.Inc()
+	path := journalPath(s.config.Dir)
+	aside := fmt.Sprintf("%s.damaged", path)
+	if err := os.Rename(path, aside); err != nil {
+		return errors.Join(cause, err)
+	}
+	s.log.Error("the persisted snapshot cannot be trusted; starting without it", slog.Any("error", cause), slog.String("set_aside_as", aside))
+	s.mu.Lock()
+	s.groups, s.keys, s.digests = map[string]*groupRecord{}, map[string]*keyRecord{}, map[keyformat.Digest]*keyRecord{}
+	s.mu.Unlock()
+	clear(s.renewed)
+	s.synced.Store(false)
+	s.revision.Store(0)
+	return s.compact()
+}
+
+// compact replaces the journal with one of the present state. The caller holds writing.
+func (s *Store) compact() error {
+	path := journalPath(s.config.Dir)
+	fresh, size, err := s.writeFresh(path + ".new")
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(fresh.Name(), path); err != nil {
+		return errors.Join(err, fresh.Close(), os.Remove(fresh.Name()))
+	}
+	_ = fresh.Close()
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND, filePerm)
+	if err != nil {
+		return err
+	}
+	if s.journal != nil {
+		_ = s.journal.file.Close() // it has no name any more
+	}
+	if at := s.LastContact(); !at.IsZero() {
+		_ = os.Chtimes(path, at, at)
+	}
+	s.journal = &journal{file: file, base: size, size: size, touched: time.Time{}}
+	return nil
+}
+
+// writeFresh writes the present state to a new file, down to the disk.
+func (s *Store) writeFresh(path string) (*os.File, int64, error) {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, filePerm)
+	if err != nil {
+		return nil, 0, err
+	}
+	out := bufio.NewWriterSize(file, 1<<16)
+	size := int64(len(journalMagic))
+	_, _ = out.WriteString(journalMagic) // a bufio.Writer keeps its error until Flush
+	var frame []byte
+	err = s.dump(func(update *syncv1.Update) error {
+		var err error
+		if frame, err = appendFrame(frame[:0], update); err != nil {
+			return err
+		}
+		size += int64(len(frame))
+		_, err = out.Write(frame)
+		return err
+	})
+	if err = errors.Join(err, out.Flush(), file.Sync()); err != nil {
+		return nil, 0, errors.Join(err, file.Close(), os.Remove(path))
+	}
+	return file, size, nil
+}
+
+// journalFailed removes a journal that has missed an update, so that no restart can begin
+// from it, and starts a fresh one. It returns an error, and the update must not be
+// acknowledged, only if an outdated journal may be left.
+func (s *Store) journalFailed(cause error) error {
+	s.metrics.journalErrors.Inc()
+	s.log.Error("cannot write the persisted snapshot; check that its volume is not full or read-only", slog.Any("error", cause))
+	if err := s.compact(); err == nil {
+		return nil
+	}
+	if err := os.Remove(journalPath(s.config.Dir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return errors.Join(cause, err)
+	}
+	s.journal.broken = true
+	return nil
+}
+
+var _ io.Closer = (*Store)(nil)

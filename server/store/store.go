@@ -1,0 +1,157 @@
+// Package store holds what a validation server knows: groups compiled for decisions, and
+// keys by the digests of their versions. It implements decision.Snapshot, applies the
+// updates of the sync stream, and can keep a journal of them to start from.
+package store
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/keyward-dev/keyward/api/keyformat"
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/server/decision"
+)
+
+// Config says how a store behaves. Its zero value keeps nothing and never gets stale.
+type Config struct {
+	// Dir is where the journal is kept; "" keeps none.
+	Dir string
+	// MaxStaleness is how long after the last contact with the manager the store is still
+	// decided on, where DenyStale is set; 0 is for ever.
+	MaxStaleness time.Duration
+	DenyStale    bool
+}
+
+// Store is safe for concurrent use by any number of readers and one sync stream.
+type Store struct {
+	config  Config
+	log     *slog.Logger
+	metrics *metrics
+
+	// writing serializes updates. Its holder reads the maps without mu, and holds mu only
+	// to change one record, so that decisions never wait for an update as a whole.
+	writing sync.Mutex
+	mu      sync.RWMutex
+	groups  map[string]*groupRecord         // by identity
+	keys    map[string]*keyRecord           // by key id
+	digests map[keyformat.Digest]*keyRecord // by the digest of each version
+	journal *journal                        // nil where none is kept
+	pass    uint32                          // grows with each announcement of replaced groups
+	renewed map[string]uint32               // replaced groups, and the pass that replaces them
+
+	synced      atomic.Bool
+	revision    atomic.Uint64
+	lastContact atomic.Int64 // Unix milliseconds; 0 is never
+}
+
+// groupRecord is one group. Compiled is replaced, never changed.
+type groupRecord struct {
+	wire     *syncv1.Group
+	compiled *decision.Group
+	scopes   map[string]*decision.Scope
+}
+
+// keyRecord is one key. It is replaced, never changed, except for pass, which belongs to
+// the holder of writing.
+type keyRecord struct {
+	decision.Key
+	group    *groupRecord
+	versions []version
+	pass     uint32
+}
+
+type version struct {
+	decision.Version
+	digest keyformat.Digest
+}
+
+// Open returns a store with what its journal has kept, if there is one. A journal that
+// cannot be trusted is set aside, and the store is empty. It fails if the directory cannot
+// be written.
+func Open(config Config, log *slog.Logger, registry prometheus.Registerer) (*Store, error) {
+	s := &Store{
+		config:  config,
+		log:     log,
+		groups:  map[string]*groupRecord{},
+		keys:    map[string]*keyRecord{},
+		digests: map[keyformat.Digest]*keyRecord{},
+		renewed: map[string]uint32{},
+	}
+	s.metrics = newMetrics(s, registry)
+	if config.Dir == "" {
+		return s, nil
+	}
+	if err := s.openJournal(); err != nil {
+		return nil, fmt.Errorf("keep a snapshot in %s: %w", config.Dir, err)
+	}
+	return s, nil
+}
+
+// Close ends the journal. The store can still be read.
+func (s *Store) Close() error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if s.journal == nil {
+		return nil
+	}
+	journal := s.journal
+	s.journal = nil
+	return journal.close()
+}
+
+// Health implements decision.Snapshot.
+func (s *Store) Health(now time.Time) decision.Health {
+	switch {
+	case !s.synced.Load():
+		return decision.Unsynced
+	case s.config.DenyStale && s.config.MaxStaleness > 0 && now.UnixMilli()-s.lastContact.Load() > s.config.MaxStaleness.Milliseconds():
+		return decision.TooStale
+	default:
+		return decision.Synced
+	}
+}
+
+// Find implements decision.Snapshot.
+func (s *Store) Find(digest keyformat.Digest) (decision.Match, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	record, ok := s.digests[digest]
+	if !ok {
+		return decision.Match{}, false
+	}
+	for i := range record.versions {
+		if v := &record.versions[i]; v.digest == digest {
+			return decision.Match{Version: v.Version, Key: &record.Key, Group: record.group.compiled}, true
+		}
+	}
+	return decision.Match{}, false
+}
+
+// Synced tells whether the store has been complete once, by its journal or its stream.
+func (s *Store) Synced() bool { return s.synced.Load() }
+
+// Revision returns the revision of the last update.
+func (s *Store) Revision() uint64 { return s.revision.Load() }
+
+// LastContact returns when the manager was last known to be there; the zero time is never.
+func (s *Store) LastContact() time.Time {
+	if millis := s.lastContact.Load(); millis != 0 {
+		return time.UnixMilli(millis)
+	}
+	return time.Time{}
+}
+
+// Contact notes that the manager is there. The journal remembers it over a restart.
+func (s *Store) Contact(now time.Time) {
+	s.lastContact.Store(now.UnixMilli())
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if s.journal != nil {
+		s.journal.touch(now)
+	}
+}

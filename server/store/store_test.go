@@ -1,0 +1,518 @@
+package store
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
+
+	"github.com/keyward-dev/keyward/api/keyformat"
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/server/decision"
+)
+
+var start = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+func open(t testing.TB, config Config) *Store {
+	t.Helper()
+	s, err := Open(config, slog.New(slog.NewTextHandler(io.Discard, nil)), prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func apply(t testing.TB, s *Store, update *syncv1.Update) {
+	t.Helper()
+	if err := s.Apply(update); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func group(name string) *syncv1.Group {
+	return &syncv1.Group{
+		Namespace: "tenants", Name: name, State: syncv1.GroupState_GROUP_STATE_ACTIVE, DisplayName: name,
+		Projects: []*syncv1.Project{{Name: "default", OwnsAll: true, Origins: &syncv1.OriginPolicy{AllowLocalhost: true, AllowMissing: true}}},
+	}
+}
+
+func digestOf(n int) keyformat.Digest { return sha256.Sum256(fmt.Append(nil, n)) }
+
+// key is a key with one version, both of that number.
+func key(group string, n int) *syncv1.Key {
+	digest := digestOf(n)
+	return &syncv1.Key{
+		Id: fmt.Sprintf("k%d", n), Group: "tenants/" + group, Name: fmt.Sprintf("tenants/key-%d", n),
+		Projects: []string{"default"}, Permissions: []string{"read"}, Versions: []*syncv1.Version{{Digest: digest[:]}},
+	}
+}
+
+func knows(s *Store, n int) bool { _, ok := s.Find(digestOf(n)); return ok }
+
+func TestApply(t *testing.T) {
+	s := open(t, Config{})
+	if s.Health(start) != decision.Unsynced {
+		t.Error("an empty store is synced")
+	}
+	apply(t, s, &syncv1.Update{Revision: 1, Groups: []*syncv1.Group{group("acme"), group("umbrella")}, Keys: []*syncv1.Key{key("acme", 1), key("acme", 2), key("umbrella", 3)}})
+	if s.Health(start) != decision.Unsynced {
+		t.Error("synced before it is caught up")
+	}
+	apply(t, s, &syncv1.Update{Revision: 2, CaughtUp: true})
+	if s.Health(start) != decision.Synced || !knows(s, 1) || !knows(s, 2) || !knows(s, 3) {
+		t.Fatal("not synced")
+	}
+	match, _ := s.Find(digestOf(1))
+	if match.Key.ID != "k1" || match.Key.Name != "tenants/key-1" || match.Group.Identity != "tenants/acme" || match.Group.State != decision.Active {
+		t.Errorf("found %+v", match)
+	}
+
+	rotated := key("acme", 1)
+	next := digestOf(10)
+	rotated.Versions = append(rotated.Versions, &syncv1.Version{Digest: next[:], ExpiresAtMs: 5, RetiresAtMs: 6, Revoked: true})
+	apply(t, s, &syncv1.Update{Revision: 3, Keys: []*syncv1.Key{rotated}})
+	if match, _ := s.Find(next); match.Version != (decision.Version{ExpiresAtMillis: 5, RetiresAtMillis: 6, Revoked: true}) || !knows(s, 1) {
+		t.Errorf("found %+v", match)
+	}
+	rotated = proto.CloneOf(rotated)
+	rotated.Versions = rotated.Versions[1:]
+	frozen := group("acme")
+	frozen.State = syncv1.GroupState_GROUP_STATE_FROZEN
+	apply(t, s, &syncv1.Update{Revision: 4, Keys: []*syncv1.Key{rotated}, Groups: []*syncv1.Group{frozen}, DeletedKeys: []string{"k2", "never"}})
+	if match, _ := s.Find(next); match.Group.State != decision.Frozen || knows(s, 1) || knows(s, 2) {
+		t.Errorf("found %+v", match)
+	}
+	apply(t, s, &syncv1.Update{Revision: 5, DeletedGroups: []string{"tenants/acme", "tenants/never"}})
+	if knows(s, 10) || !knows(s, 3) || s.Revision() != 5 {
+		t.Error("the wrong group is gone")
+	}
+	if groups, keys, versions := s.Size(); groups != 1 || keys != 1 || versions != 1 {
+		t.Errorf("left: %d groups, %d keys, %d versions", groups, keys, versions)
+	}
+}
+
+func TestStaleness(t *testing.T) {
+	for _, c := range []struct {
+		config Config
+		age    time.Duration
+		want   decision.Health
+	}{
+		{Config{}, time.Hour, decision.Synced},
+		{Config{DenyStale: true}, time.Hour, decision.Synced},
+		{Config{MaxStaleness: time.Minute}, time.Hour, decision.Synced},
+		{Config{MaxStaleness: time.Minute, DenyStale: true}, time.Minute, decision.Synced},
+		{Config{MaxStaleness: time.Minute, DenyStale: true}, time.Minute + time.Millisecond, decision.TooStale},
+	} {
+		s := open(t, c.config)
+		apply(t, s, &syncv1.Update{CaughtUp: true})
+		s.Contact(start)
+		if got := s.Health(start.Add(c.age)); got != c.want {
+			t.Errorf("%+v after %v: %v", c.config, c.age, got)
+		}
+	}
+}
+
+// TestBadRecordsAreLeftOut sends what no manager should: the rest still works, and nothing
+// is allowed by the bad part.
+func TestBadRecordsAreLeftOut(t *testing.T) {
+	s := open(t, Config{})
+	g := group("acme")
+	g.Projects = []*syncv1.Project{
+		{Name: "bad", Routes: []*syncv1.Route{{Paths: []string{"no-slash"}}, {}, {Query: []*syncv1.QueryMatch{{Name: "a", Values: []string{"1"}}, {Name: "a", Values: []string{"2"}}}}}},
+		{Name: "good", Routes: []*syncv1.Route{{Paths: []string{"/**"}}}, Origins: &syncv1.OriginPolicy{Patterns: []string{"*", "acme.com"}}},
+	}
+	g.Context = map[string]string{"bad name": "x", "good": "y"}
+	short := key("acme", 2)
+	short.Versions[0].Digest = short.Versions[0].Digest[:31]
+	apply(t, s, &syncv1.Update{Groups: []*syncv1.Group{g}, Keys: []*syncv1.Key{key("acme", 1), short, key("unknown", 3)}, CaughtUp: true})
+	match, ok := s.Find(digestOf(1))
+	if !ok || len(match.Group.Projects[0].Routes) != 0 || len(match.Group.Projects[1].Routes) != 1 || len(match.Group.Projects[1].Origins.Patterns) != 1 || len(match.Group.Context) != 1 {
+		t.Errorf("found %+v", match.Group)
+	}
+	if knows(s, 2) || knows(s, 3) {
+		t.Error("a bad key is known")
+	}
+}
+
+func TestKnownIsTheHashOfWhatWasSent(t *testing.T) {
+	s := open(t, Config{Dir: t.TempDir()})
+	g, keys := group("acme"), []*syncv1.Key{key("acme", 2), key("acme", 1)}
+	keys[0].Suspended = true
+	keys[0].Versions = append(keys[0].Versions, &syncv1.Version{Digest: bytes.Repeat([]byte{9}, 32), ExpiresAtMs: 7, Revoked: true})
+	g.Context = map[string]string{"b": "2", "a": "1"}
+	want := syncv1.ContentHash(g, keys)
+	apply(t, s, &syncv1.Update{Groups: []*syncv1.Group{g}, Keys: keys, CaughtUp: true})
+	for range 2 {
+		known, err := s.Begin()
+		if err != nil || len(known) != 1 || known[0].GetGroup() != "tenants/acme" || !bytes.Equal(known[0].GetHash(), want) {
+			t.Fatalf("known %v, %v", known, err)
+		}
+		s = open(t, s.config) // and after a restart
+	}
+}
+
+// TestReplacingHasNoGap re-sends a group again and again while readers look for a key that
+// is always in it.
+func TestReplacingHasNoGap(t *testing.T) {
+	s := open(t, Config{})
+	apply(t, s, &syncv1.Update{Groups: []*syncv1.Group{group("acme")}, Keys: []*syncv1.Key{key("acme", 1), key("acme", 2)}, CaughtUp: true})
+	done := make(chan struct{})
+	var readers sync.WaitGroup
+	for range 2 {
+		readers.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+					if !knows(s, 1) {
+						t.Error("a valid key was unknown")
+						return
+					}
+				}
+			}
+		})
+	}
+	for range 300 {
+		apply(t, s, &syncv1.Update{ReplacedGroups: []string{"tenants/acme"}, Groups: []*syncv1.Group{group("acme")}})
+		apply(t, s, &syncv1.Update{Keys: []*syncv1.Key{key("acme", 1)}})
+		apply(t, s, &syncv1.Update{CaughtUp: true})
+	}
+	close(done)
+	readers.Wait()
+	if knows(s, 2) {
+		t.Error("what was not sent again is still there")
+	}
+}
+
+func TestABrokenCatchUpIsForgotten(t *testing.T) {
+	s := open(t, Config{Dir: t.TempDir()})
+	apply(t, s, &syncv1.Update{Groups: []*syncv1.Group{group("acme")}, Keys: []*syncv1.Key{key("acme", 1), key("acme", 2)}, CaughtUp: true})
+	apply(t, s, &syncv1.Update{ReplacedGroups: []string{"tenants/acme"}, Keys: []*syncv1.Key{key("acme", 1)}})
+	if _, err := s.Begin(); err != nil {
+		t.Fatal(err)
+	}
+	apply(t, s, &syncv1.Update{CaughtUp: true})
+	for _, s := range []*Store{s, open(t, s.config)} {
+		if !knows(s, 1) || !knows(s, 2) {
+			t.Error("a key is gone that the new stream confirmed")
+		}
+	}
+}
+
+func TestRestart(t *testing.T) {
+	config := Config{Dir: t.TempDir(), MaxStaleness: time.Minute, DenyStale: true}
+	s := open(t, config)
+	apply(t, s, &syncv1.Update{Revision: 1, Groups: []*syncv1.Group{group("acme")}, Keys: []*syncv1.Key{key("acme", 1), key("acme", 2)}})
+	if restarted := open(t, config); restarted.Health(start) != decision.Unsynced {
+		t.Error("half a catch-up is a snapshot")
+	}
+	apply(t, s, &syncv1.Update{Revision: 2, CaughtUp: true})
+	s.Contact(start)
+	apply(t, s, &syncv1.Update{Revision: 3, DeletedKeys: []string{"k1"}})
+	if err := os.Chtimes(filepath.Join(config.Dir, journalName), start, start); err != nil {
+		t.Fatal(err)
+	}
+
+	// Nothing is closed: the process is as good as killed.
+	restarted := open(t, config)
+	if knows(restarted, 1) || !knows(restarted, 2) || restarted.Revision() != 3 {
+		t.Error("the revocation was forgotten")
+	}
+	if !restarted.LastContact().Equal(start) || restarted.Health(start.Add(time.Minute+1e6)) != decision.TooStale {
+		t.Errorf("last contact %v", restarted.LastContact())
+	}
+	info, err := os.Stat(filepath.Join(config.Dir, journalName))
+	if err != nil || info.Mode().Perm() != filePerm {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// journalOf writes a journal of a few updates and returns its bytes, and how many keys are
+// known after each frame.
+func journalOf(t *testing.T) []byte {
+	t.Helper()
+	config := Config{Dir: t.TempDir()}
+	s := open(t, config)
+	apply(t, s, &syncv1.Update{Revision: 1, Groups: []*syncv1.Group{group("acme")}, Keys: []*syncv1.Key{key("acme", 1)}, CaughtUp: true})
+	for n := 2; n < 5; n++ {
+		apply(t, s, &syncv1.Update{Revision: uint64(n), Keys: []*syncv1.Key{key("acme", n)}})
+	}
+	data, err := os.ReadFile(filepath.Join(config.Dir, journalName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func openBytes(t *testing.T, data []byte) *Store {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, journalName), data, filePerm); err != nil {
+		t.Fatal(err)
+	}
+	return open(t, Config{Dir: dir})
+}
+
+func TestATornTailIsCutOff(t *testing.T) {
+	data := journalOf(t)
+	last := uint64(0)
+	for end := len(journalMagic); end <= len(data); end++ {
+		s := openBytes(t, data[:end])
+		revision := s.Revision()
+		if revision < last {
+			t.Fatalf("cut at %d: revision %d after %d", end, revision, last)
+		}
+		last = revision
+		for n := 1; n < 5; n++ {
+			if knows(s, n) != (uint64(n) <= revision) {
+				t.Fatalf("cut at %d: revision %d, key %d", end, revision, n)
+			}
+		}
+		apply(t, s, &syncv1.Update{Revision: 9, Groups: []*syncv1.Group{group("acme")}, Keys: []*syncv1.Key{key("acme", 9)}})
+		if again := open(t, s.config); !knows(again, 9) || again.Revision() != 9 {
+			t.Fatalf("cut at %d: cannot go on", end)
+		}
+	}
+	if last != 4 {
+		t.Fatalf("the whole journal gives revision %d", last)
+	}
+	if s := openBytes(t, append(bytes.Clone(data), make([]byte, 4096)...)); s.Revision() != 4 {
+		t.Error("a tail of zeros is no tail")
+	}
+}
+
+func TestADamagedJournalIsSetAside(t *testing.T) {
+	data := journalOf(t)
+	for at := range data {
+		damaged := bytes.Clone(data)
+		damaged[at] ^= 0x10
+		s := openBytes(t, damaged)
+		if s.Synced() && s.Revision() < 3 {
+			t.Fatalf("damage at %d: synced at revision %d", at, s.Revision())
+		}
+		if !s.Synced() {
+			if _, err := os.Stat(filepath.Join(s.config.Dir, journalName+".damaged")); err != nil {
+				t.Fatalf("damage at %d: %v", at, err)
+			}
+			if knows(s, 1) {
+				t.Fatalf("damage at %d: part of it is used", at)
+			}
+		}
+	}
+}
+
+func TestAnOutgrownJournalIsCompacted(t *testing.T) {
+	config := Config{Dir: t.TempDir()}
+	s := open(t, config)
+	apply(t, s, &syncv1.Update{Groups: []*syncv1.Group{group("acme")}, CaughtUp: true})
+	for n := range 30000 {
+		apply(t, s, &syncv1.Update{Revision: uint64(n), Keys: []*syncv1.Key{key("acme", n%100)}})
+	}
+	info, err := os.Stat(filepath.Join(config.Dir, journalName))
+	if err != nil || info.Size() > minOutgrown+1<<17 {
+		t.Errorf("%d bytes, %v", info.Size(), err)
+	}
+	restarted := open(t, config)
+	if _, keys, _ := restarted.Size(); keys != 100 || !restarted.Synced() || restarted.Revision() != 29999 {
+		t.Errorf("%d keys at revision %d", keys, restarted.Revision())
+	}
+	if left, _ := filepath.Glob(filepath.Join(config.Dir, "*")); len(left) != 1 {
+		t.Errorf("left: %v", left)
+	}
+}
+
+func TestAFullVolumeNeverLeavesAnOldSnapshot(t *testing.T) {
+	config := Config{Dir: t.TempDir()}
+	s := open(t, config)
+	apply(t, s, &syncv1.Update{Groups: []*syncv1.Group{group("acme")}, Keys: []*syncv1.Key{key("acme", 1)}, CaughtUp: true})
+	blockWrites(t, s, config.Dir)
+	apply(t, s, &syncv1.Update{DeletedKeys: []string{"k1"}})
+	if knows(s, 1) {
+		t.Error("not in force")
+	}
+	if restarted := open(t, Config{Dir: copyOf(t, config.Dir)}); restarted.Synced() {
+		t.Error("a restart would begin from before the revocation")
+	}
+	unblockWrites(t, config.Dir)
+	apply(t, s, &syncv1.Update{Keys: []*syncv1.Key{key("acme", 2)}})
+	if restarted := open(t, config); !restarted.Synced() || knows(restarted, 1) || !knows(restarted, 2) {
+		t.Error("it did not recover")
+	}
+}
+
+// blockWrites makes the next append fail, and compaction too: the file is closed under the
+// journal, and a directory is where the fresh one would be written.
+func blockWrites(t *testing.T, s *Store, dir string) {
+	t.Helper()
+	if err := s.journal.file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, journalName+".new"), dirPerm); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func unblockWrites(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.Remove(filepath.Join(dir, journalName+".new")); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func copyOf(t *testing.T, dir string) string {
+	t.Helper()
+	target := t.TempDir()
+	if data, err := os.ReadFile(filepath.Join(dir, journalName)); err == nil {
+		if err := os.WriteFile(filepath.Join(target, journalName), data, filePerm); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return target
+}
+
+// TestRestartAtAnyMoment draws streams of updates, with compactions and restarts in
+// between: a store that was restarted always knows the same as one that was not.
+func TestRestartAtAnyMoment(t *testing.T) {
+	parent := t.TempDir()
+	rapid.Check(t, func(t *rapid.T) {
+		dir, err := os.MkdirTemp(parent, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		quiet, config := slog.New(slog.DiscardHandler), Config{Dir: dir}
+		reopen := func() *Store {
+			s, err := Open(config, quiet, prometheus.NewRegistry())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}
+		memory, err := Open(Config{}, quiet, prometheus.NewRegistry())
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept := reopen()
+		names := []string{"a", "b"}
+		both := func(update *syncv1.Update) {
+			if memory.Apply(update) != nil || kept.Apply(proto.CloneOf(update)) != nil {
+				t.Fatal("an update failed")
+			}
+		}
+		for range rapid.IntRange(1, 20).Draw(t, "steps") {
+			name := rapid.SampledFrom(names).Draw(t, "group")
+			n := rapid.IntRange(0, 5).Draw(t, "key")
+			switch rapid.SampledFrom([]string{"group", "key", "delete", "drop", "announce", "caught up", "compact", "restart", "begin"}).Draw(t, "step") {
+			case "group":
+				both(&syncv1.Update{Groups: []*syncv1.Group{group(name)}})
+			case "key":
+				both(&syncv1.Update{Keys: []*syncv1.Key{key(name, n)}})
+			case "delete":
+				both(&syncv1.Update{DeletedKeys: []string{key(name, n).GetId()}})
+			case "drop":
+				both(&syncv1.Update{DeletedGroups: []string{"tenants/" + name}})
+			case "announce":
+				both(&syncv1.Update{ReplacedGroups: []string{"tenants/" + name}})
+			case "caught up":
+				both(&syncv1.Update{CaughtUp: true})
+			case "compact":
+				if err := kept.compact(); err != nil {
+					t.Fatal(err)
+				}
+			case "restart":
+				kept = reopen()
+			case "begin":
+				if _, err := memory.Begin(); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := kept.Begin(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got, want := fmt.Sprint(kept.known()), fmt.Sprint(memory.known()); got != want || kept.Synced() != memory.Synced() {
+				t.Fatalf("known %s, want %s", got, want)
+			}
+			for n := range 6 {
+				if knows(kept, n) != knows(memory, n) {
+					t.Fatalf("key %d", n)
+				}
+			}
+		}
+	})
+}
+
+func TestADirectoryThatCannotBeWritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, nil, filePerm); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(Config{Dir: path}, slog.New(slog.DiscardHandler), prometheus.NewRegistry()); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("got %v", err)
+	}
+}
+
+const many = 1_000_000
+
+func fill(b *testing.B) *Store {
+	b.Helper()
+	s := open(b, Config{})
+	apply(b, s, &syncv1.Update{Groups: []*syncv1.Group{group("acme")}})
+	update := &syncv1.Update{}
+	for n := range many {
+		update.Keys = append(update.Keys, key("acme", n))
+		if len(update.Keys) == 1000 {
+			apply(b, s, update)
+			update.Keys = update.Keys[:0]
+		}
+	}
+	apply(b, s, &syncv1.Update{CaughtUp: true})
+	return s
+}
+
+func BenchmarkMillionKeys(b *testing.B) {
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	s := fill(b)
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	digest := digestOf(many / 2)
+	request := &decision.Request{Credential: decision.Credential{Form: decision.WellFormed, Digest: digest}, Method: "GET", Host: "h", Path: "/x"}
+	b.Run("Find", func(b *testing.B) {
+		b.ReportAllocs()
+		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/many, "B/key")
+		for b.Loop() {
+			s.Find(digest)
+		}
+	})
+	b.Run("Decide", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if !decision.Decide(s, request, start).Allowed() {
+				b.Fatal("denied")
+			}
+		}
+	})
+	b.Run("Apply", func(b *testing.B) {
+		b.ReportAllocs()
+		update := &syncv1.Update{Keys: []*syncv1.Key{key("acme", 7)}}
+		for b.Loop() {
+			apply(b, s, update)
+		}
+	})
+}

@@ -1,0 +1,182 @@
+package syncclient
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/server/managertest"
+	"github.com/keyward-dev/keyward/server/store"
+)
+
+// buffer is a bytes.Buffer for a logger and a test.
+type buffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+type running struct {
+	client *Client
+	store  *store.Store
+	logs   *buffer
+	stop   func() // and wait
+}
+
+func run(t *testing.T, m *managertest.Manager) *running {
+	t.Helper()
+	logs := &buffer{}
+	log := slog.New(slog.NewJSONHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	s, err := store.Open(store.Config{Dir: t.TempDir()}, log, prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := New(Config{
+		Address: m.Address, ServerName: managertest.ServerName, CAFile: m.CAFile, TokenFile: m.TokenFile,
+		Instance: "validator-0", Groups: []string{"tenants/acme"}, Namespaces: []string{"shops"},
+	}, s, log, prometheus.NewRegistry())
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); client.Run(ctx) }()
+	stop := sync.OnceFunc(func() { cancel(); <-done })
+	t.Cleanup(stop)
+	return &running{client, s, logs, stop}
+}
+
+// eventually waits for what a client does by itself.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.After(20 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("it never came to this: %s", what)
+		}
+	}
+}
+
+func acme() *syncv1.Group {
+	return &syncv1.Group{Namespace: "tenants", Name: "acme", State: syncv1.GroupState_GROUP_STATE_ACTIVE}
+}
+
+func TestStream(t *testing.T) {
+	m := managertest.Start(t)
+	r := run(t, m)
+	stream := m.Next()
+	hello := stream.Hello
+	if hello.GetInstance() != "validator-0" || hello.GetSelector().GetGroups()[0] != "tenants/acme" || hello.GetSelector().GetNamespaces()[0] != "shops" || len(hello.GetKnown()) != 0 {
+		t.Errorf("hello %v", hello)
+	}
+	stream.Send(&syncv1.Update{Revision: 3, Groups: []*syncv1.Group{acme()}})
+	if r.store.Synced() {
+		t.Error("synced too early")
+	}
+	stream.Send(&syncv1.Update{Revision: 4, CaughtUp: true})
+	if !r.store.Synced() || r.store.Revision() != 4 || testutil.ToFloat64(r.client.metrics.connected) != 1 || r.store.LastContact().IsZero() {
+		t.Error("what was acknowledged is not in force")
+	}
+
+	m.Restart() // with another certificate authority
+	stream = m.Next()
+	if known := stream.Hello.GetKnown(); len(known) != 1 || !bytes.Equal(known[0].GetHash(), syncv1.ContentHash(acme(), nil)) {
+		t.Errorf("known after a reconnect: %v", known)
+	}
+	stream.Send(&syncv1.Update{Revision: 1, CaughtUp: true})
+
+	go r.stop()
+	if err := stream.Goodbye(); err != nil {
+		t.Errorf("goodbye: %v", err)
+	}
+	r.stop()
+	if testutil.ToFloat64(r.client.metrics.connected) != 0 {
+		t.Error("still connected")
+	}
+}
+
+func TestRefusalsAreExplainedAndTriedAgain(t *testing.T) {
+	m := managertest.Start(t)
+	if err := os.WriteFile(m.TokenFile, []byte("of somebody else"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := run(t, m)
+	eventually(t, "an unauthenticated stream is explained", func() bool { return strings.Contains(r.logs.String(), "audience keyward.dev/sync") })
+	if err := os.WriteFile(m.TokenFile, []byte(managertest.Token), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m.Next().Close(status.Error(codes.PermissionDenied, "may not validate"))
+	m.Next().Close(status.Error(codes.PermissionDenied, "may not validate"))
+	m.Next().Send(&syncv1.Update{Revision: 1, CaughtUp: true})
+	logs := r.logs.String()
+	if strings.Count(logs, `"WARN","msg":"no stream`) != 2 || !strings.Contains(logs, "verb validate on groups.keyward.dev") {
+		t.Errorf("logged: %s", logs)
+	}
+	if strings.Contains(logs, managertest.Token) {
+		t.Error("the token is logged")
+	}
+}
+
+func TestMissingFilesAreNamed(t *testing.T) {
+	m := managertest.Start(t)
+	ca, err := os.ReadFile(m.CAFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{m.CAFile, m.TokenFile} {
+		if err := os.Rename(path, path+".later"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := run(t, m)
+	eventually(t, "the missing CA is named", func() bool { return strings.Contains(r.logs.String(), "--sync-ca-file") })
+	if err := os.WriteFile(m.CAFile, []byte("no PEM"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the bad CA is named", func() bool { return strings.Contains(r.logs.String(), "no certificate in PEM") })
+	if err := os.WriteFile(m.CAFile, ca, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the missing token is named", func() bool { return strings.Contains(r.logs.String(), "--sync-token-file: open") })
+	if err := os.Rename(m.TokenFile+".later", m.TokenFile); err != nil {
+		t.Fatal(err)
+	}
+	m.Next().Send(&syncv1.Update{Revision: 1, CaughtUp: true})
+	if _, err := os.Stat(filepath.Dir(m.CAFile)); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestGoodbyeToNobody ends a client whose manager is away.
+func TestGoodbyeToNobody(t *testing.T) {
+	m := managertest.Start(t)
+	r := run(t, m)
+	m.Next().Send(&syncv1.Update{Revision: 1, CaughtUp: true})
+	m.Stop()
+	eventually(t, "the loss is noticed", func() bool { return testutil.ToFloat64(r.client.metrics.connected) == 0 })
+	r.stop()
+}

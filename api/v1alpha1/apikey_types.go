@@ -286,8 +286,9 @@ type ApiKeyStatus struct {
 	// +optional
 	Enforcement *Enforcement `json:"enforcement,omitempty"`
 
-	// conditions: Ready, Reconciling, Stalled, Enforced.
+	// conditions are Ready, Reconciling, Stalled, Enforced; at most 16.
 	//
+	// +kubebuilder:validation:MaxItems=16
 	// +listType=map
 	// +listMapKey=type
 	// +optional

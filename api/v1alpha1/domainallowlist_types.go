@@ -63,8 +63,9 @@ type DomainAllowlistSpec struct {
 
 // DomainAllowlistStatus is the observed state of a DomainAllowlist.
 type DomainAllowlistStatus struct {
-	// conditions: Ready, Stalled.
+	// conditions are Ready, Stalled; at most 16.
 	//
+	// +kubebuilder:validation:MaxItems=16
 	// +listType=map
 	// +listMapKey=type
 	// +optional

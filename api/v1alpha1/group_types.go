@@ -134,7 +134,7 @@ type Route struct {
 	// +optional
 	Hosts []string `json:"hosts,omitempty"`
 
-	// paths, at most 32: * is any run of characters within one segment, a trailing /** is
+	// paths are patterns, at most 32: * is any run of characters within one segment, a trailing /** is
 	// the subtree; default: any.
 	//
 	// +kubebuilder:validation:MinItems=1
@@ -247,8 +247,9 @@ type GroupStatus struct {
 	// +optional
 	Enforcement *Enforcement `json:"enforcement,omitempty"`
 
-	// conditions: Ready, Reconciling, Stalled, Enforced, RoutesOverlap.
+	// conditions are Ready, Reconciling, Stalled, Enforced, RoutesOverlap; at most 16.
 	//
+	// +kubebuilder:validation:MaxItems=16
 	// +listType=map
 	// +listMapKey=type
 	// +optional

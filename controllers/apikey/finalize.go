@@ -3,6 +3,7 @@ package apikey
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,7 +41,7 @@ func (r *Reconciler) finalize(ctx context.Context, key *v1alpha1.ApiKey) (ctrl.R
 		}
 		return result, err
 	}
-	if absent := append(found.enforcement.Waiting, found.enforcement.Lost...); len(absent) > 0 {
+	if absent := slices.Concat(found.enforcement.Waiting, found.enforcement.Lost); len(absent) > 0 {
 		r.event(key, true, v1alpha1.ReasonServersLost, "Delete", fmt.Sprintf(
 			"the key is deleted; %s will refuse it only when connected again", strings.Join(absent, ", ")))
 	} else if !unpublished {

@@ -63,13 +63,20 @@ func check(ctx context.Context, reader client.Reader, subject func(labels map[st
 	}
 	var labels map[string]string
 	if group != nil && group.Namespace != namespace && group.Spec.AllowedNamespaces.From == v1alpha1.NamespacesFromSelector {
-		object := NamespaceMetadata()
-		if err := reader.Get(ctx, types.NamespacedName{Name: namespace}, object); client.IgnoreNotFound(err) != nil {
-			return nil, nil, fmt.Errorf("reading namespace %s: %w", namespace, err)
+		if labels, err = NamespaceLabels(ctx, reader, namespace); err != nil {
+			return nil, nil, err
 		}
-		labels = object.GetLabels()
 	}
 	return group, grant.Check(subject(labels), group), nil
+}
+
+// NamespaceLabels are the labels of a namespace, none where it does not exist.
+func NamespaceLabels(ctx context.Context, reader client.Reader, name string) (map[string]string, error) {
+	object := NamespaceMetadata()
+	if err := reader.Get(ctx, types.NamespacedName{Name: name}, object); client.IgnoreNotFound(err) != nil {
+		return nil, fmt.Errorf("reading namespace %s: %w", name, err)
+	}
+	return object.GetLabels(), nil
 }
 
 // Allowlists are the DomainAllowlists that refer to the group from namespaces that it

@@ -1,3 +1,5 @@
+// Package syncv1 is the synchronization protocol between the manager and validation servers:
+// generated from sync.proto, with what both ends compute alike beside it.
 package syncv1
 
 import (

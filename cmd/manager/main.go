@@ -1,0 +1,70 @@
+// The manager runs Keyward's controllers, admission webhooks and sync server.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"time"
+
+	"go.uber.org/zap/zapcore"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+
+	"github.com/keyward-dev/keyward/controllers"
+)
+
+var version = "dev"
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "keyward-manager:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	options := controllers.Options{}
+	logLevel := zapcore.InfoLevel
+	showVersion := flag.Bool("version", false, "print the version and exit")
+	flag.StringVar(&options.Namespace, "namespace", namespace(), "namespace that the manager runs in; default from POD_NAMESPACE")
+	flag.BoolVar(&options.LeaderElect, "leader-elect", true, "let one of several replicas lead")
+	flag.StringVar(&options.SyncAddress, "sync-bind-address", ":9444", "where validation servers connect to the leader")
+	flag.StringVar(&options.WebhookAddress, "webhook-bind-address", ":9443", "where the API server calls admission webhooks")
+	flag.StringVar(&options.MetricsAddress, "metrics-bind-address", ":9445", "where Prometheus reads metrics; 0 turns them off")
+	flag.StringVar(&options.HealthAddress, "health-probe-bind-address", ":9446", "where /healthz and /readyz are; 0 turns them off")
+	flag.StringVar(&options.CertDir, "cert-dir", "/var/run/keyward/certs", "where the Secret keyward-certs is mounted")
+	flag.DurationVar(&options.Sync.Settle, "sync-settle", 5*time.Second,
+		"how long a new leader waits for validation servers to be back before anything counts as enforced; more than 2s")
+	flag.DurationVar(&options.Sync.Grace, "sync-grace", 5*time.Second,
+		"how long a validation server whose connection was lost is waited for")
+	flag.TextVar(&logLevel, "log-level", zapcore.InfoLevel, "debug, info or error")
+	flag.Parse()
+	if *showVersion {
+		fmt.Println(version)
+		return nil
+	}
+	if flag.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q; flags only, see --help", flag.Arg(0))
+	}
+
+	ctrl.SetLogger(zap.New(zap.Level(logLevel)))
+	ctx := ctrl.SetupSignalHandler()
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("finding the API server: %w", err)
+	}
+	mgr, err := controllers.NewManager(ctx, config, options)
+	if err != nil {
+		return err
+	}
+	ctrl.Log.Info("Starting", "version", version)
+	return mgr.Start(ctx)
+}
+
+func namespace() string {
+	if name := os.Getenv("POD_NAMESPACE"); name != "" {
+		return name
+	}
+	return "keyward-system"
+}

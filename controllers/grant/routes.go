@@ -1,0 +1,67 @@
+package grant
+
+import (
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/keyward-dev/keyward/api/origin"
+	"github.com/keyward-dev/keyward/api/routing"
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+)
+
+// Group returns what is wrong with the group by itself that its schema could not refuse, or
+// nil. What it names is left out of what is published; the rest of the group is in force.
+func Group(group *v1alpha1.Group) *Problem {
+	if problem := KeyPolicy(group); problem != nil {
+		return problem
+	}
+	for i := range group.Spec.Projects {
+		if problem := routes(fmt.Sprintf("spec.projects[%d]", i), group.Spec.Projects[i].Routes); problem != nil {
+			return problem
+		}
+	}
+	for i := range group.Spec.Capabilities {
+		if problem := routes(fmt.Sprintf("spec.capabilities[%d]", i), group.Spec.Capabilities[i].Routes); problem != nil {
+			return problem
+		}
+	}
+	if allowed := group.Spec.AllowedNamespaces; allowed.Selector != nil {
+		if _, err := metav1.LabelSelectorAsSelector(allowed.Selector); err != nil {
+			return invalid("spec.allowedNamespaces.selector", err)
+		}
+	}
+	return nil
+}
+
+// Domains returns what is wrong with the domains of an allowlist, or nil.
+func Domains(list *v1alpha1.DomainAllowlist) *Problem {
+	for i, domain := range list.Spec.Domains {
+		if _, err := origin.ParsePattern(domain); err != nil {
+			return invalid(fmt.Sprintf("spec.domains[%d]", i), err)
+		}
+	}
+	return nil
+}
+
+// Route is the declared route in the form that routing compiles.
+func Route(route *v1alpha1.Route) routing.Route {
+	query := make(map[string][]string, len(route.Query))
+	for name, values := range route.Query {
+		query[name] = values
+	}
+	return routing.Route{Methods: route.Methods, Hosts: route.Hosts, Paths: route.Paths, Query: query}
+}
+
+func routes(owner string, declared []v1alpha1.Route) *Problem {
+	for i := range declared {
+		if _, err := routing.Compile(Route(&declared[i])); err != nil {
+			return invalid(fmt.Sprintf("%s.routes[%d]", owner, i), err)
+		}
+	}
+	return nil
+}
+
+func invalid(field string, err error) *Problem {
+	return &Problem{Reason: v1alpha1.ReasonInvalidSpec, Field: field, Message: err.Error()}
+}

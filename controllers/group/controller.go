@@ -1,0 +1,167 @@
+// Package group reconciles Groups: what is wrong with them, how many keys they have, and
+// whether their latest change is in force.
+package group
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/conditions"
+	"github.com/keyward-dev/keyward/controllers/grant"
+	"github.com/keyward-dev/keyward/controllers/lookup"
+	"github.com/keyward-dev/keyward/controllers/snapshot"
+)
+
+// Reconciler reconciles Groups.
+type Reconciler struct {
+	Client   client.Client
+	Hub      *snapshot.Hub
+	Recorder events.EventRecorder
+	Clock    clock.PassiveClock
+}
+
+// +kubebuilder:rbac:groups=keyward.dev,resources=groups,verbs=get;list;watch
+// +kubebuilder:rbac:groups=keyward.dev,resources=groups/status,verbs=patch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// Reconcile brings the status of one Group up to date.
+func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	group, err := lookup.Group(ctx, r.Client, request.NamespacedName)
+	if err != nil || group == nil {
+		return ctrl.Result{}, err
+	}
+	allowlists, err := lookup.Allowlists(ctx, r.Client, group)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	active, err := r.activeKeys(ctx, group)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	recordID := snapshot.RecordID(snapshot.GroupRecord(group, allowlists))
+	enforcement, asked := r.enforcement(group, recordID)
+	if wait := r.deferral(group, enforcement, asked); wait > 0 {
+		return ctrl.Result{RequeueAfter: wait}, nil
+	}
+
+	before := group.DeepCopy()
+	r.describe(group, active)
+	if asked {
+		set := r.conditions(group)
+		group.Status.Enforcement = set.Enforce(enforcement, recordID)
+	}
+	if equality.Semantic.DeepEqual(before.Status, group.Status) {
+		return ctrl.Result{}, nil
+	}
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	if err := r.Client.Status().Patch(ctx, group, patch); err != nil {
+		return ctrl.Result{}, fmt.Errorf("recording the status: %w", err)
+	}
+	r.announce(before, group, enforcement)
+	return ctrl.Result{}, nil
+}
+
+// enforcement asks the Hub about what is not known to be in force already.
+func (r *Reconciler) enforcement(group *v1alpha1.Group, recordID string) (enforcement snapshot.Enforcement, asked bool) {
+	was := group.Status.Enforcement
+	if was != nil && was.Record == recordID && meta.IsStatusConditionTrue(group.Status.Conditions, v1alpha1.ConditionEnforced) {
+		return snapshot.Enforcement{}, false
+	}
+	name := client.ObjectKeyFromObject(group)
+	return r.Hub.Enforcement(snapshot.Subject{Ref: snapshot.GroupRef(name.String()), Group: name.String(), Object: name}, recordID), true
+}
+
+// deferral is how long to hold back a status that lacks nothing but acknowledgements.
+func (r *Reconciler) deferral(group *v1alpha1.Group, enforcement snapshot.Enforcement, asked bool) time.Duration {
+	if !asked || enforcement.Complete || enforcement.Settling || group.Status.Enforcement == nil {
+		return 0
+	}
+	if enforcement.Since.IsZero() {
+		if len(enforcement.Waiting) > 0 {
+			return 0
+		}
+		return conditions.Fresh
+	}
+	return conditions.Fresh - r.Clock.Since(enforcement.Since)
+}
+
+func (r *Reconciler) describe(group *v1alpha1.Group, active int) {
+	group.Status.Projects = ptr.To(int32(len(grant.Projects(group))))
+	group.Status.Keys = &v1alpha1.GroupKeys{Active: ptr.To(int32(active))}
+
+	set := r.conditions(group)
+	overlap := meta.FindStatusCondition(group.Status.Conditions, v1alpha1.ConditionRoutesOverlap)
+	if overlap == nil || overlap.ObservedGeneration != group.Generation {
+		found, complete := overlaps(group.Spec.Projects)
+		reason, message := describeOverlaps(found, complete)
+		set.Put(v1alpha1.ConditionRoutesOverlap, len(found) > 0, reason, message)
+	}
+	if problem := grant.Group(group); problem != nil {
+		set.Summarize(conditions.Summary{Stuck: true, Reason: problem.Reason, Message: problem.Error()})
+		return
+	}
+	set.Summarize(summarize(group))
+}
+
+func summarize(group *v1alpha1.Group) conditions.Summary {
+	switch group.Spec.State {
+	case v1alpha1.GroupFrozen:
+		return conditions.Summary{Reason: v1alpha1.ReasonGroupFrozen, Message: "all keys of the Group are refused with 403 group_frozen until spec.state is Active again"}
+	case v1alpha1.GroupSuspended:
+		return conditions.Summary{Reason: v1alpha1.ReasonGroupSuspended, Message: "all keys of the Group are refused with 403 group_suspended until spec.state is Active again"}
+	default:
+		return conditions.Summary{Ready: true, Reason: v1alpha1.ReasonReady, Message: "the keys of the Group are accepted"}
+	}
+}
+
+// activeKeys counts the keys that are accepted.
+func (r *Reconciler) activeKeys(ctx context.Context, group *v1alpha1.Group) (int, error) {
+	keys, err := lookup.Keys(ctx, r.Client, client.ObjectKeyFromObject(group))
+	if err != nil {
+		return 0, err
+	}
+	active := 0
+	for i := range keys {
+		if isActive(&keys[i]) {
+			active++
+		}
+	}
+	return active, nil
+}
+
+func isActive(key *v1alpha1.ApiKey) bool { return key.Status.State == v1alpha1.KeyActive }
+
+func (r *Reconciler) conditions(group *v1alpha1.Group) conditions.Set {
+	return conditions.Set{Conditions: &group.Status.Conditions, Generation: group.Generation, Now: r.Clock.Now()}
+}
+
+// announce sends an event for a problem that is new, and for a change of state in force.
+func (r *Reconciler) announce(before, group *v1alpha1.Group, enforcement snapshot.Enforcement) {
+	for _, kind := range []string{v1alpha1.ConditionStalled, v1alpha1.ConditionRoutesOverlap} {
+		was := meta.FindStatusCondition(before.Status.Conditions, kind)
+		is := meta.FindStatusCondition(group.Status.Conditions, kind)
+		if meta.IsStatusConditionTrue(group.Status.Conditions, kind) && (was == nil || was.Message != is.Message) {
+			r.Recorder.Eventf(group, nil, corev1.EventTypeWarning, is.Reason, "Check", "%s", is.Message)
+		}
+	}
+	was, is := before.Status.Enforcement, group.Status.Enforcement
+	if enforcement.Complete && (was == nil || was.Record != is.Record || !meta.IsStatusConditionTrue(before.Status.Conditions, v1alpha1.ConditionEnforced)) {
+		enforced := meta.FindStatusCondition(group.Status.Conditions, v1alpha1.ConditionEnforced)
+		note := fmt.Sprintf("%s: %s", group.Spec.State, enforced.Message)
+		if is.Latency != "" {
+			note += " after " + is.Latency
+		}
+		r.Recorder.Eventf(group, nil, corev1.EventTypeNormal, v1alpha1.ReasonEnforced, "Publish", "%s", note)
+	}
+}

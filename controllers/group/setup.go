@@ -1,0 +1,85 @@
+package group
+
+import (
+	"context"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/lookup"
+	"github.com/keyward-dev/keyward/controllers/snapshot"
+)
+
+// countDelay gathers changes of keys before they are counted: a thousand keys minted at once
+// are a few writes of their Group's status, not a thousand.
+const countDelay = time.Second
+
+// Setup registers the reconciler with the manager.
+func (r *Reconciler) Setup(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("group").
+		For(&v1alpha1.Group{}).
+		Watches(&v1alpha1.DomainAllowlist{}, handler.EnqueueRequestsFromMapFunc(groupOfAllowlist),
+			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.ApiKey{}, countKeys(), builder.WithPredicates(activityChanged())).
+		WatchesRawSource(r.enforcements()).
+		Complete(r)
+}
+
+func groupOfAllowlist(_ context.Context, object client.Object) []reconcile.Request {
+	list, ok := object.(*v1alpha1.DomainAllowlist)
+	if !ok {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: lookup.GroupName(list.Spec.GroupRef, list.Namespace)}}
+}
+
+// countKeys enqueues the Group of a key, a little later and once for many keys.
+func countKeys() handler.EventHandler {
+	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+	later := func(object client.Object, q queue) {
+		if key, ok := object.(*v1alpha1.ApiKey); ok {
+			q.AddAfter(reconcile.Request{NamespacedName: groupName(key)}, countDelay)
+		}
+	}
+	return handler.Funcs{
+		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) { later(e.Object, q) },
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) { later(e.ObjectNew, q) },
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) { later(e.Object, q) },
+	}
+}
+
+// activityChanged passes keys that came, went, or became or ceased to be active.
+func activityChanged() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		was, _ := e.ObjectOld.(*v1alpha1.ApiKey)
+		is, _ := e.ObjectNew.(*v1alpha1.ApiKey)
+		return was != nil && is != nil && isActive(was) != isActive(is)
+	}}
+}
+
+func groupName(key *v1alpha1.ApiKey) types.NamespacedName {
+	return lookup.GroupName(key.Spec.GroupRef, key.Namespace)
+}
+
+// enforcements reconciles a Group when its latest change is in force on every server.
+func (r *Reconciler) enforcements() source.Source {
+	return source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+		r.Hub.OnEnforced(func(subject snapshot.Subject) {
+			if subject.Kind == snapshot.KindGroup {
+				queue.Add(reconcile.Request{NamespacedName: subject.Object})
+			}
+		})
+		return nil
+	})
+}

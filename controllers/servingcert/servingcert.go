@@ -1,0 +1,92 @@
+// Package servingcert keeps the manager's TLS certificate: cert-controller issues and renews
+// it in a Secret and tells the webhook configurations, the kubelet mounts it, and both the
+// webhook server and the sync server serve it from there.
+package servingcert
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync/atomic"
+
+	"github.com/open-policy-agent/cert-controller/pkg/rotator"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+)
+
+// Names of objects in config/.
+const (
+	SecretName       = "keyward-certs"
+	webhookService   = "keyward-webhook"
+	syncService      = "keyward-sync"
+	mutatingConfig   = "keyward-mutating"
+	validatingConfig = "keyward-validating"
+)
+
+// +kubebuilder:rbac:groups="",namespace=keyward-system,resources=secrets,verbs=get;list;watch;update,resourceNames=keyward-certs
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingwebhookconfigurations;validatingwebhookconfigurations,verbs=list;watch
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingwebhookconfigurations,verbs=get;update,resourceNames=keyward-mutating
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingwebhookconfigurations,verbs=get;update,resourceNames=keyward-validating
+
+// Certificate is the certificate as it is mounted, once it is.
+type Certificate struct {
+	dir     string
+	issued  chan struct{}
+	watcher atomic.Pointer[certwatcher.CertWatcher]
+}
+
+// Add has the certificate issued and renewed by every replica of the manager, whose
+// namespace is given, and mounted in the directory.
+func Add(mgr manager.Manager, namespace, dir string) (*Certificate, error) {
+	c := &Certificate{dir: dir, issued: make(chan struct{})}
+	err := rotator.AddRotator(mgr, &rotator.CertRotator{
+		SecretKey:      types.NamespacedName{Namespace: namespace, Name: SecretName},
+		CertDir:        dir,
+		CAName:         "keyward-ca",
+		CAOrganization: "keyward",
+		DNSName:        fmt.Sprintf("%s.%s.svc", webhookService, namespace),
+		ExtraDNSNames:  []string{fmt.Sprintf("%s.%s.svc", syncService, namespace)},
+		IsReady:        c.issued,
+		Webhooks: []rotator.WebhookInfo{
+			{Name: mutatingConfig, Type: rotator.Mutating},
+			{Name: validatingConfig, Type: rotator.Validating},
+		},
+		FieldOwner: "keyward",
+	})
+	if err != nil {
+		return nil, fmt.Errorf("adding the certificate rotator: %w", err)
+	}
+	return c, mgr.Add(c)
+}
+
+// NeedLeaderElection is false: every replica serves webhooks.
+func (c *Certificate) NeedLeaderElection() bool { return false }
+
+// Start waits until the certificate is mounted, and reads it again when it changes.
+func (c *Certificate) Start(ctx context.Context) error {
+	select {
+	case <-c.issued:
+	case <-ctx.Done():
+		return nil
+	}
+	watcher, err := certwatcher.New(filepath.Join(c.dir, "tls.crt"), filepath.Join(c.dir, "tls.key"))
+	if err != nil {
+		return fmt.Errorf("reading the serving certificate: %w", err)
+	}
+	c.watcher.Store(watcher)
+	return watcher.Start(ctx)
+}
+
+var errNotIssued = errors.New("the serving certificate is not issued yet")
+
+// Get is for tls.Config.GetCertificate.
+func (c *Certificate) Get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	watcher := c.watcher.Load()
+	if watcher == nil {
+		return nil, errNotIssued
+	}
+	return watcher.GetCertificate(hello)
+}

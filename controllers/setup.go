@@ -1,0 +1,179 @@
+// Package controllers wires the manager together; nothing else does.
+package controllers
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/controller-runtime/pkg/webhook"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/apikey"
+	"github.com/keyward-dev/keyward/controllers/domainallowlist"
+	"github.com/keyward-dev/keyward/controllers/group"
+	"github.com/keyward-dev/keyward/controllers/index"
+	"github.com/keyward-dev/keyward/controllers/servingcert"
+	"github.com/keyward-dev/keyward/controllers/snapshot"
+	"github.com/keyward-dev/keyward/controllers/syncserver"
+	webhookv1alpha1 "github.com/keyward-dev/keyward/webhook/v1alpha1"
+)
+
+// leaseName is the Lease that the leader holds.
+const leaseName = "keyward-manager"
+
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=keyward-system,resources=leases,verbs=create
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=keyward-system,resources=leases,verbs=get;update;patch,resourceNames=keyward-manager
+// +kubebuilder:rbac:groups=events.k8s.io,namespace=keyward-system,resources=events,verbs=create;patch
+// +kubebuilder:rbac:groups=authentication.k8s.io,resources=tokenreviews,verbs=create
+// +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
+
+// Options are the settings of a manager.
+type Options struct {
+	// Namespace that the manager runs in.
+	Namespace string
+	// LeaderElect lets one of several replicas lead; without it this one does.
+	LeaderElect bool
+	// Addresses to listen on, host:port; "0" turns metrics or health probes off.
+	SyncAddress, WebhookAddress, MetricsAddress, HealthAddress string
+	// CertDir is where the Secret with the serving certificate is mounted.
+	CertDir string
+	// Sync bounds how long validation servers are waited for.
+	Sync snapshot.Options
+}
+
+// Scheme has the types that the manager works with.
+func Scheme() *runtime.Scheme {
+	scheme := runtime.NewScheme()
+	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
+	utilruntime.Must(v1alpha1.AddToScheme(scheme))
+	return scheme
+}
+
+// NewManager makes a manager with everything that Keyward runs in it.
+func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl.Manager, error) {
+	var certificate *servingcert.Certificate
+	webhooks, err := webhookServer(options.WebhookAddress, func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		return certificate.Get(hello)
+	})
+	if err != nil {
+		return nil, err
+	}
+	config = rest.CopyConfig(config)
+	config.QPS = -1 // the API server's priority and fairness limits us, as it does everybody
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme:                        Scheme(),
+		Cache:                         CacheOptions(),
+		WebhookServer:                 webhooks,
+		Metrics:                       metricsserver.Options{BindAddress: options.MetricsAddress},
+		HealthProbeBindAddress:        options.HealthAddress,
+		LeaderElection:                options.LeaderElect,
+		LeaderElectionID:              leaseName,
+		LeaderElectionNamespace:       options.Namespace,
+		LeaderElectionReleaseOnCancel: true,
+		GracefulShutdownTimeout:       new(10 * time.Second),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making the manager: %w", err)
+	}
+	if err := index.Register(ctx, mgr.GetFieldIndexer()); err != nil {
+		return nil, err
+	}
+	if certificate, err = servingcert.Add(mgr, options.Namespace, options.CertDir); err != nil {
+		return nil, err
+	}
+	hub := snapshot.NewHub(clock.RealClock{}, options.Sync)
+	if err := addControllers(mgr, hub); err != nil {
+		return nil, err
+	}
+	if err := addSync(mgr, hub, options.SyncAddress, certificate); err != nil {
+		return nil, err
+	}
+	if err := webhookv1alpha1.Setup(mgr); err != nil {
+		return nil, err
+	}
+	return mgr, addChecks(mgr)
+}
+
+// CacheOptions hold, of all Secrets, the operator's own.
+func CacheOptions() cache.Options {
+	return cache.Options{ByObject: map[client.Object]cache.ByObject{
+		&corev1.Secret{}: {Label: labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy})},
+	}}
+}
+
+func addControllers(mgr ctrl.Manager, hub *snapshot.Hub) error {
+	recorder := mgr.GetEventRecorder("keyward")
+	reconcilers := []interface{ Setup(mgr ctrl.Manager) error }{
+		&apikey.Reconciler{
+			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Hub: hub,
+			Recorder: recorder, Clock: clock.RealClock{}, Random: rand.Reader,
+		},
+		&group.Reconciler{Client: mgr.GetClient(), Hub: hub, Recorder: recorder, Clock: clock.RealClock{}},
+		&domainallowlist.Reconciler{Client: mgr.GetClient(), Recorder: recorder, Clock: clock.RealClock{}},
+	}
+	for _, reconciler := range reconcilers {
+		if err := reconciler.Setup(mgr); err != nil {
+			return fmt.Errorf("setting up a controller: %w", err)
+		}
+	}
+	return nil
+}
+
+func addSync(mgr ctrl.Manager, hub *snapshot.Hub, address string, certificate *servingcert.Certificate) error {
+	if err := mgr.Add(&snapshot.Projector{Hub: hub, Cache: mgr.GetCache()}); err != nil {
+		return fmt.Errorf("adding the projector: %w", err)
+	}
+	err := mgr.Add(&syncserver.Server{
+		Address: address, Certificate: certificate.Get, Client: mgr.GetClient(), Hub: hub, Clock: clock.RealClock{},
+	})
+	if err != nil {
+		return fmt.Errorf("adding the sync server: %w", err)
+	}
+	return nil
+}
+
+func addChecks(mgr ctrl.Manager) error {
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return fmt.Errorf("adding the health check: %w", err)
+	}
+	// Ready is a replica that answers admission requests, whether it leads or not.
+	if err := mgr.AddReadyzCheck("webhooks", mgr.GetWebhookServer().StartedChecker()); err != nil {
+		return fmt.Errorf("adding the readiness check: %w", err)
+	}
+	return nil
+}
+
+func webhookServer(address string, certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)) (webhook.Server, error) {
+	host, portText, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, fmt.Errorf("webhook address %q: write host:port or :port", address)
+	}
+	port, err := strconv.Atoi(portText)
+	if err != nil || port < 1 || port > 65535 {
+		return nil, fmt.Errorf("webhook address %q: the port is a number from 1 to 65535", address)
+	}
+	return webhook.NewServer(webhook.Options{
+		Host: host, Port: port,
+		TLSOpts: []func(*tls.Config){func(config *tls.Config) {
+			config.MinVersion = tls.VersionTLS13
+			config.GetCertificate = certificate
+		}},
+	}), nil
+}

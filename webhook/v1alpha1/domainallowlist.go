@@ -1,0 +1,46 @@
+package v1alpha1
+
+import (
+	"context"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/grant"
+	"github.com/keyward-dev/keyward/controllers/lookup"
+)
+
+type domainAllowlists struct {
+	reader client.Reader
+}
+
+// ValidateCreate checks the domains, and the allowlist against its Group.
+func (w *domainAllowlists) ValidateCreate(ctx context.Context, list *v1alpha1.DomainAllowlist) (admission.Warnings, error) {
+	return w.validate(ctx, list)
+}
+
+// ValidateUpdate checks a changed allowlist.
+func (w *domainAllowlists) ValidateUpdate(ctx context.Context, old, list *v1alpha1.DomainAllowlist) (admission.Warnings, error) {
+	if list.DeletionTimestamp != nil || equality.Semantic.DeepEqual(old.Spec, list.Spec) {
+		return nil, nil
+	}
+	return w.validate(ctx, list)
+}
+
+// ValidateDelete allows every deletion.
+func (w *domainAllowlists) ValidateDelete(context.Context, *v1alpha1.DomainAllowlist) (admission.Warnings, error) {
+	return nil, nil
+}
+
+func (w *domainAllowlists) validate(ctx context.Context, list *v1alpha1.DomainAllowlist) (admission.Warnings, error) {
+	if problem := grant.Domains(list); problem != nil {
+		return answer("DomainAllowlist", list.Name, problem)
+	}
+	_, problem, err := lookup.ForAllowlist(ctx, w.reader, list)
+	if err != nil {
+		return nil, err
+	}
+	return answer("DomainAllowlist", list.Name, problem)
+}

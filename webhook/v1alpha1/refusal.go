@@ -1,0 +1,31 @@
+package v1alpha1
+
+import (
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/grant"
+)
+
+// answer turns a problem into a refusal. A Group that is not there is only warned about: it
+// may be applied a moment later, from the same directory even.
+func answer(kind, name string, problem *grant.Problem) (admission.Warnings, error) {
+	if problem == nil {
+		return nil, nil
+	}
+	if problem.Reason == v1alpha1.ReasonGroupNotFound {
+		return admission.Warnings{problem.Error()}, nil
+	}
+	return nil, invalid(kind, name, problem.Field, problem.Message)
+}
+
+// invalid refuses an object, with the field's path and what mends it.
+func invalid(kind, name, path, message string) error {
+	return apierrors.NewInvalid(
+		schema.GroupKind{Group: v1alpha1.GroupVersion.Group, Kind: kind}, name,
+		field.ErrorList{{Type: field.ErrorTypeForbidden, Field: path, Detail: message}},
+	)
+}

@@ -1,0 +1,37 @@
+// Package v1alpha1 answers admission requests about what a schema cannot see: other objects,
+// the requesting user, and formats beyond patterns. It is a courtesy that tells a user at
+// once what the controllers, who are the law, would write into the status later.
+package v1alpha1
+
+import (
+	"fmt"
+
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+)
+
+// +kubebuilder:webhookconfiguration:mutating=true,name=keyward-mutating
+// +kubebuilder:webhookconfiguration:mutating=false,name=keyward-validating
+
+// +kubebuilder:webhook:name=apikeys.mutating.keyward.dev,path=/mutate-keyward-dev-v1alpha1-apikey,mutating=true,failurePolicy=fail,sideEffects=None,groups=keyward.dev,resources=apikeys,verbs=create;update,versions=v1alpha1,admissionReviewVersions=v1,serviceName=keyward-webhook,serviceNamespace=keyward-system,servicePort=9443,timeoutSeconds=10
+// +kubebuilder:webhook:name=apikeys.validating.keyward.dev,path=/validate-keyward-dev-v1alpha1-apikey,mutating=false,failurePolicy=fail,sideEffects=None,groups=keyward.dev,resources=apikeys,verbs=create;update,versions=v1alpha1,admissionReviewVersions=v1,serviceName=keyward-webhook,serviceNamespace=keyward-system,servicePort=9443,timeoutSeconds=10
+// +kubebuilder:webhook:name=groups.validating.keyward.dev,path=/validate-keyward-dev-v1alpha1-group,mutating=false,failurePolicy=fail,sideEffects=None,groups=keyward.dev,resources=groups,verbs=create;update,versions=v1alpha1,admissionReviewVersions=v1,serviceName=keyward-webhook,serviceNamespace=keyward-system,servicePort=9443,timeoutSeconds=10
+// A deletion is only warned about, so it need not wait for a manager that is away.
+// +kubebuilder:webhook:name=groups.deleting.keyward.dev,path=/validate-keyward-dev-v1alpha1-group,mutating=false,failurePolicy=ignore,sideEffects=None,groups=keyward.dev,resources=groups,verbs=delete,versions=v1alpha1,admissionReviewVersions=v1,serviceName=keyward-webhook,serviceNamespace=keyward-system,servicePort=9443,timeoutSeconds=10
+// +kubebuilder:webhook:name=domainallowlists.validating.keyward.dev,path=/validate-keyward-dev-v1alpha1-domainallowlist,mutating=false,failurePolicy=fail,sideEffects=None,groups=keyward.dev,resources=domainallowlists,verbs=create;update,versions=v1alpha1,admissionReviewVersions=v1,serviceName=keyward-webhook,serviceNamespace=keyward-system,servicePort=9443,timeoutSeconds=10
+
+// Setup registers the webhooks with the manager.
+func Setup(mgr ctrl.Manager) error {
+	keys := &apiKeys{reader: mgr.GetClient()}
+	if err := ctrl.NewWebhookManagedBy(mgr, &v1alpha1.ApiKey{}).WithDefaulter(keys).WithValidator(keys).Complete(); err != nil {
+		return fmt.Errorf("setting up the webhooks of ApiKey: %w", err)
+	}
+	if err := ctrl.NewWebhookManagedBy(mgr, &v1alpha1.Group{}).WithValidator(&groups{reader: mgr.GetClient()}).Complete(); err != nil {
+		return fmt.Errorf("setting up the webhook of Group: %w", err)
+	}
+	if err := ctrl.NewWebhookManagedBy(mgr, &v1alpha1.DomainAllowlist{}).WithValidator(&domainAllowlists{reader: mgr.GetClient()}).Complete(); err != nil {
+		return fmt.Errorf("setting up the webhook of DomainAllowlist: %w", err)
+	}
+	return nil
+}

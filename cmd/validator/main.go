@@ -1,0 +1,72 @@
+// Command validator is Keyward's validation server: it authenticates requests with API keys
+// next to the content, from what the manager keeps it current with. It never talks to
+// Kubernetes and never holds a key.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/keyward-dev/keyward/server"
+	"github.com/keyward-dev/keyward/server/options"
+)
+
+// version is set by the linker in releases.
+var version = ""
+
+const (
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	hostname, _ := os.Hostname() // without one, Parse asks for --instance
+	config, err := options.Parse(os.Args[1:], hostname, os.Stdout)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "validator:", err)
+		return exitUsage
+	case config.Version:
+		fmt.Println("validator", versionText())
+		return 0
+	}
+
+	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: config.LogLevel}))
+	validator, err := server.New(config, log)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "validator:", err)
+		return exitFailure
+	}
+	log.Info("starting", slog.String("version", versionText()), slog.String("instance", config.Sync.Instance))
+
+	// A second signal ends the process at once.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	if err := validator.Run(ctx); err != nil {
+		log.Error("ended", slog.Any("error", err))
+		return exitFailure
+	}
+	return 0
+}
+
+func versionText() string {
+	if version != "" {
+		return version
+	}
+	build, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	return build.Main.Version
+}

@@ -1,0 +1,168 @@
+// Package options is the command line of the validator.
+package options
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/keyward-dev/keyward/server/store"
+	"github.com/keyward-dev/keyward/server/syncclient"
+)
+
+// Config is how a validator runs.
+type Config struct {
+	ProxyAddress string // in front of Upstream, if there is one
+	HTTPAddress  string
+	GRPCAddress  string
+	AdminAddress string
+
+	Upstream       *url.URL // nil for none
+	Project        string
+	KeepCredential bool
+
+	Sync  syncclient.Config
+	Store store.Config
+
+	ShutdownDelay   time.Duration
+	ShutdownTimeout time.Duration
+
+	LogLevel slog.Level
+	Version  bool // print it and exit
+}
+
+const (
+	maxInstance = 253
+
+	onStaleAllow = "allow"
+	onStaleDeny  = "deny"
+)
+
+// Parse reads the arguments after the program's name. Its errors are one line, which names
+// the flag and the remedy, or flag.ErrHelp after the usage was written to usage.
+func Parse(args []string, hostname string, usage io.Writer) (Config, error) {
+	var c Config
+	flags := flag.NewFlagSet("validator", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+
+	flags.StringVar(&c.ProxyAddress, "proxy-bind-address", ":8080", "`address` of the reverse proxy in front of --upstream")
+	flags.StringVar(&c.HTTPAddress, "http-bind-address", ":8081", "`address` of /authz, /authz/nginx and /v1/verify")
+	flags.StringVar(&c.GRPCAddress, "grpc-bind-address", ":8082", "`address` of Envoy's external authorization")
+	flags.StringVar(&c.AdminAddress, "admin-bind-address", ":8083", "`address` of /healthz, /readyz and /metrics")
+
+	flags.Func("upstream", "`URL` of the content server, such as http://127.0.0.1:9000; without it there is no reverse proxy", c.setUpstream)
+	flags.StringVar(&c.Project, "project", "", "the `project` of all requests to the reverse proxy; without it routes decide")
+	flags.BoolVar(&c.KeepCredential, "keep-credential", false, "let upstreams see the API key")
+
+	flags.StringVar(&c.Sync.Address, "sync-address", "dns:///keyward-sync.keyward-system.svc:9444", "gRPC `target` of the manager")
+	flags.StringVar(&c.Sync.ServerName, "sync-server-name", "keyward-sync.keyward-system.svc", "`name` in the manager's certificate")
+	flags.StringVar(&c.Sync.CAFile, "sync-ca-file", "/var/run/keyward/ca/ca.crt", "PEM `file` of the authority of the manager's certificate")
+	flags.StringVar(&c.Sync.TokenFile, "sync-token-file", "/var/run/secrets/keyward/token", "`file` of a ServiceAccount token with the audience keyward.dev/sync")
+	flags.StringVar(&c.Sync.Instance, "instance", hostname, "`name` of this server in status and events")
+	flags.Func("group", "`namespace/name` of a group to validate for; repeat it for more; without --group and --namespace: every group that the token may validate", c.addGroup)
+	flags.Func("namespace", "`namespace` of groups to validate for; repeat it for more", c.addNamespace)
+
+	flags.StringVar(&c.Store.Dir, "snapshot-dir", "", "`directory` to keep the snapshot in over restarts; it holds digests, no keys")
+	duration(flags, &c.Store.MaxStaleness, "max-staleness", 0, "how `long` without the manager until --on-stale applies; 0 is for ever (default)")
+	flags.Func("on-stale", "allow: go on deciding from the last snapshot (default); deny: answer 503", c.setOnStale)
+
+	duration(flags, &c.ShutdownDelay, "shutdown-delay", 5*time.Second, "how `long` to serve on, unready, after SIGTERM, until no load balancer sends requests any more (default 5s)")
+	duration(flags, &c.ShutdownTimeout, "shutdown-timeout", 20*time.Second, "how `long` requests in flight may take after that (default 20s)")
+	flags.TextVar(&c.LogLevel, "log-level", slog.LevelInfo, "`level` of the log: debug, info, warn or error")
+	flags.BoolVar(&c.Version, "version", false, "print the version and exit")
+
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			fmt.Fprintln(usage, "Usage: validator [flags]")
+			flags.SetOutput(usage)
+			flags.PrintDefaults()
+		}
+		return Config{}, err
+	}
+	if flags.NArg() > 0 {
+		return Config{}, errors.New("there are only flags, no arguments: check for a space where a '=' should be")
+	}
+	return c, c.check()
+}
+
+func (c *Config) check() error {
+	for name, address := range map[string]string{
+		"proxy-bind-address": c.ProxyAddress, "http-bind-address": c.HTTPAddress,
+		"grpc-bind-address": c.GRPCAddress, "admin-bind-address": c.AdminAddress,
+	} {
+		if _, _, err := net.SplitHostPort(address); err != nil {
+			return fmt.Errorf("--%s: %q is no address: write one such as :8081 or 127.0.0.1:8081", name, address)
+		}
+	}
+	switch {
+	case c.Sync.Instance == "" || len(c.Sync.Instance) > maxInstance:
+		return fmt.Errorf("--instance: give a name of 1 to %d characters, such as the name of the pod", maxInstance)
+	case c.Sync.Address == "":
+		return errors.New("--sync-address: say where the manager is, such as dns:///keyward-sync.keyward-system.svc:9444")
+	case c.Project != "" && c.Upstream == nil:
+		return errors.New("--project: it is for the reverse proxy; give --upstream too, or name the project where the other doors are configured")
+	case c.Store.DenyStale && c.Store.MaxStaleness == 0:
+		return errors.New("--on-stale=deny: say after how long with --max-staleness, such as --max-staleness=1h")
+	default:
+		return nil
+	}
+}
+
+// duration is flags.DurationVar with an error that helps.
+func duration(flags *flag.FlagSet, value *time.Duration, name string, byDefault time.Duration, usage string) {
+	*value = byDefault
+	flags.Func(name, usage, func(text string) error {
+		parsed, err := time.ParseDuration(text)
+		if err != nil || parsed < 0 {
+			return errors.New("write a duration such as 30s, 5m or 1h")
+		}
+		*value = parsed
+		return nil
+	})
+}
+
+func (c *Config) setUpstream(text string) error {
+	upstream, err := url.Parse(text)
+	if err != nil || upstream.Host == "" || upstream.Scheme != "http" && upstream.Scheme != "https" {
+		return errors.New("write a URL such as http://127.0.0.1:9000")
+	}
+	if upstream.Path != "" && upstream.Path != "/" || upstream.RawQuery != "" || upstream.User != nil || upstream.Fragment != "" {
+		return errors.New("leave out everything but scheme, host and port: paths are passed on as they are")
+	}
+	upstream.Path = ""
+	c.Upstream = upstream
+	return nil
+}
+
+func (c *Config) addGroup(text string) error {
+	namespace, name, ok := strings.Cut(text, "/")
+	if !ok || namespace == "" || name == "" || strings.Contains(name, "/") {
+		return errors.New("write namespace/name")
+	}
+	c.Sync.Groups = append(c.Sync.Groups, text)
+	return nil
+}
+
+func (c *Config) addNamespace(text string) error {
+	if text == "" || strings.Contains(text, "/") {
+		return errors.New("write the name of one namespace")
+	}
+	c.Sync.Namespaces = append(c.Sync.Namespaces, text)
+	return nil
+}
+
+func (c *Config) setOnStale(text string) error {
+	switch text {
+	case onStaleAllow, onStaleDeny:
+		c.Store.DenyStale = text == onStaleDeny
+		return nil
+	default:
+		return errors.New("write allow or deny")
+	}
+}

@@ -1,0 +1,189 @@
+// Package server assembles the validator: the store and its sync client behind, the doors in
+// front, the gate between them.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"google.golang.org/grpc"
+
+	"github.com/keyward-dev/keyward/server/extauthz"
+	"github.com/keyward-dev/keyward/server/forwardauth"
+	"github.com/keyward-dev/keyward/server/gate"
+	"github.com/keyward-dev/keyward/server/options"
+	"github.com/keyward-dev/keyward/server/reverseproxy"
+	"github.com/keyward-dev/keyward/server/store"
+	"github.com/keyward-dev/keyward/server/syncclient"
+	"github.com/keyward-dev/keyward/server/verifyapi"
+)
+
+// Server is one validator. Make it with New, and Run it once.
+type Server struct {
+	config options.Config
+	log    *slog.Logger
+	store  *store.Store
+	sync   *syncclient.Client
+
+	doors []*httpListener
+	grpc  *grpcListener
+	admin *httpListener
+
+	draining atomic.Bool
+}
+
+// New opens the store and the listeners, so that whatever cannot work fails here.
+func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector())
+	s := &Server{config: config, log: log}
+	defer func() {
+		if err != nil {
+			s.closeListeners()
+		}
+	}()
+	if s.store, err = store.Open(config.Store, log, registry); err != nil {
+		return nil, fmt.Errorf("--snapshot-dir: %w", err)
+	}
+	s.sync = syncclient.New(config.Sync, s.store, log, registry)
+	if err := s.openDoors(gate.New(s.store, time.Now, log, registry)); err != nil {
+		return nil, err
+	}
+	if s.admin, err = listenHTTP("admin-bind-address", config.AdminAddress, s.adminHandler(registry), log); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Server) openDoors(g *gate.Gate) error {
+	mux := http.NewServeMux()
+	forwardauth.Register(mux, g)
+	verifyapi.Register(mux, g)
+	front, err := listenHTTP("http-bind-address", s.config.HTTPAddress, s.closeWhenDraining(mux), s.log)
+	if err != nil {
+		return err
+	}
+	s.doors = append(s.doors, front)
+
+	if s.config.Upstream != nil {
+		proxy := reverseproxy.New(g, reverseproxy.Config{
+			Upstream: s.config.Upstream, Project: s.config.Project, KeepCredential: s.config.KeepCredential,
+		}, s.log)
+		door, err := listenHTTP("proxy-bind-address", s.config.ProxyAddress, s.closeWhenDraining(proxy), s.log)
+		if err != nil {
+			return err
+		}
+		s.doors = append(s.doors, door)
+	}
+
+	server := grpc.NewServer()
+	extauthz.Register(server, g, s.config.KeepCredential)
+	s.grpc, err = listenGRPC("grpc-bind-address", s.config.GRPCAddress, server)
+	return err
+}
+
+// Addresses are where the server listens; Proxy is nil where there is none.
+type Addresses struct {
+	HTTP, GRPC, Admin, Proxy net.Addr
+}
+
+// Addresses returns the actual addresses, also for port 0.
+func (s *Server) Addresses() Addresses {
+	a := Addresses{HTTP: s.doors[0].listener.Addr(), GRPC: s.grpc.listener.Addr(), Admin: s.admin.listener.Addr()}
+	if len(s.doors) > 1 {
+		a.Proxy = s.doors[1].listener.Addr()
+	}
+	return a
+}
+
+// Run serves until ctx ends, and then drains: unready, it serves on for the shutdown delay;
+// then it stops accepting and finishes what is in flight; then it says goodbye to the
+// manager. It returns an error only if a listener fails.
+func (s *Server) Run(ctx context.Context) error {
+	syncCtx, goodbye := context.WithCancel(context.WithoutCancel(ctx))
+	var synced sync.WaitGroup
+	synced.Go(func() { s.sync.Run(syncCtx) })
+	defer func() {
+		goodbye()
+		synced.Wait()
+		if err := s.store.Close(); err != nil {
+			s.log.Error("cannot close the persisted snapshot", slog.Any("error", err))
+		}
+	}()
+
+	failed := make(chan error, len(s.doors)+2)
+	for _, listener := range append(s.doors, s.admin) {
+		go func() { failed <- listener.serve() }()
+	}
+	go func() { failed <- s.grpc.serve() }()
+	a := s.Addresses()
+	s.log.Info("serving", slog.Any("http", a.HTTP), slog.Any("grpc", a.GRPC), slog.Any("admin", a.Admin), slog.Any("proxy", a.Proxy))
+
+	select {
+	case err := <-failed:
+		s.closeListeners()
+		return err
+	case <-ctx.Done():
+	}
+	s.draining.Store(true)
+	s.log.Info("draining", slog.Duration("delay", s.config.ShutdownDelay), slog.Duration("timeout", s.config.ShutdownTimeout))
+	time.Sleep(s.config.ShutdownDelay)
+	s.drain()
+	return nil
+}
+
+// drain closes the doors at once and waits for what is in flight; the admin address, which
+// tells that the server is unready, stays open until then.
+func (s *Server) drain() {
+	ctx, cancel := context.WithTimeout(context.Background(), s.config.ShutdownTimeout)
+	defer cancel()
+	var closing sync.WaitGroup
+	for _, door := range s.doors {
+		closing.Go(func() { s.report(door.shutdown(ctx)) })
+	}
+	closing.Go(func() { s.report(s.grpc.shutdown(ctx)) })
+	closing.Wait()
+	s.report(s.admin.shutdown(ctx))
+	s.log.Info("drained")
+}
+
+func (s *Server) report(err error) {
+	if err != nil {
+		s.log.Warn("requests in flight were cut off; raise --shutdown-timeout", slog.Any("error", err))
+	}
+}
+
+func (s *Server) closeListeners() {
+	var errs []error
+	for _, listener := range append(s.doors, s.admin) {
+		if listener != nil {
+			errs = append(errs, listener.server.Close(), listener.listener.Close())
+		}
+	}
+	if s.grpc != nil {
+		s.grpc.server.Stop()
+	}
+	if err := errors.Join(errs...); err != nil {
+		s.log.Debug("closing", slog.Any("error", err))
+	}
+}
+
+// closeWhenDraining asks HTTP/1.1 clients not to use their connections again, so that none
+// sends its next request while the connection closes.
+func (s *Server) closeWhenDraining(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.draining.Load() && r.ProtoMajor == 1 && r.Header.Get("Upgrade") == "" {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
+}

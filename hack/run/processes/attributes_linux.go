@@ -1,0 +1,9 @@
+package processes
+
+import "syscall"
+
+// Attributes put a child into its own process group, so that Ctrl-C in the terminal reaches only the runner,
+// which then ends the children in order; and make the kernel end it when the runner is killed outright.
+func Attributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}

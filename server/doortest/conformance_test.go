@@ -1,0 +1,101 @@
+package doortest
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/keyward-dev/keyward/server/decision"
+)
+
+func TestConformance(t *testing.T) {
+	keys, update := snapshot(t)
+	opened := map[string]map[string]door{}
+	for _, world := range []string{"", worldUnsynced, worldStale} {
+		opened[world] = doors(t, newGate(t, world, update))
+	}
+	for _, c := range table {
+		t.Run(c.name, func(t *testing.T) {
+			e := c.exchange(keys)
+			for name, ask := range opened[c.world] {
+				t.Run(name, func(t *testing.T) { c.compare(t, ask(t, e), e.method) })
+			}
+		})
+	}
+}
+
+// TestTheTableIsComplete holds the table to its promise: every code, through every door.
+func TestTheTableIsComplete(t *testing.T) {
+	names, codes := map[string]bool{}, map[decision.Code]bool{}
+	for _, c := range table {
+		if names[c.name] {
+			t.Errorf("two cases %q", c.name)
+		}
+		names[c.name], codes[c.want] = true, true
+	}
+	for _, code := range decision.Codes() {
+		if !codes[code] {
+			t.Errorf("no case for %v", code)
+		}
+	}
+	t.Logf("%d cases", len(table))
+}
+
+func (c *testCase) exchange(keys keyring) exchange {
+	e := exchange{method: usualMethod, host: usualHost, target: usualTarget, project: c.project}
+	if c.request != "" {
+		parts := strings.SplitN(c.request, " ", 3)
+		for i, part := range []*string{&e.method, &e.host, &e.target} {
+			if parts[i] != "-" {
+				*part = parts[i]
+			}
+		}
+	}
+	for _, line := range c.headers {
+		e.lines = append(e.lines, keys.fill(line))
+	}
+	return e
+}
+
+func (c *testCase) compare(t *testing.T, got answer, method string) {
+	t.Helper()
+	if got.allowed != (c.want == decision.Allowed) || got.status != c.want.Status() {
+		t.Fatalf("got %s with status %d, want %v with %d", got.code, got.status, c.want, c.want.Status())
+	}
+	if got.code != c.want.String() && (method != "HEAD" || got.code != "") {
+		t.Errorf("code %q, want %v", got.code, c.want)
+	}
+	if c.want != decision.Allowed {
+		c.compareDenial(t, got)
+		return
+	}
+	injected := injectedFor(c.key, c.owner)
+	slices.Sort(injected)
+	if !slices.Equal(got.injected, injected) {
+		t.Errorf("injected\n%s\nwant\n%s", strings.Join(got.injected, "\n"), strings.Join(injected, "\n"))
+	}
+	if !got.hasUpstream {
+		return
+	}
+	upstream := append(slices.Clone(c.upstream), injected...)
+	slices.Sort(upstream)
+	if !slices.Equal(got.upstream, upstream) {
+		t.Errorf("the upstream sees\n%s\nwant\n%s", strings.Join(got.upstream, "\n"), strings.Join(upstream, "\n"))
+	}
+}
+
+func (c *testCase) compareDenial(t *testing.T, got answer) {
+	t.Helper()
+	if len(got.injected) > 0 {
+		t.Errorf("a denial injects %q", got.injected)
+	}
+	if got.problem.Code != "" {
+		p := got.problem
+		if p.Type != "https://keyward.dev/problems/"+c.want.String() || p.Title != c.want.Title() || p.Status != c.want.Status() || p.Detail != c.want.Detail() {
+			t.Errorf("problem %+v", p)
+		}
+		if (got.challenge != "") != (c.want.Status() == 401) {
+			t.Errorf("WWW-Authenticate: %q", got.challenge)
+		}
+	}
+}

@@ -1,0 +1,352 @@
+package doortest
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/keyward-dev/keyward/server/extauthz"
+	"github.com/keyward-dev/keyward/server/forwardauth"
+	"github.com/keyward-dev/keyward/server/gate"
+	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/reverseproxy"
+	"github.com/keyward-dev/keyward/server/verifyapi"
+)
+
+// exchange is the request of a test case, with the keys filled in.
+type exchange struct {
+	method, host, target, project string
+	lines                         []string
+}
+
+// answer is what a door made of it, in terms that all doors share.
+type answer struct {
+	allowed   bool
+	status    int
+	code      string
+	challenge string // WWW-Authenticate
+	problem   httpwire.Problem
+	injected  []string // sorted header lines
+
+	// Where the door has an upstream: the lines that it sees, of headers that Keyward looks
+	// at and of X-Other.
+	hasUpstream bool
+	upstream    []string
+}
+
+// door asks one door.
+type door func(t *testing.T, e exchange) answer
+
+// doors opens every door on one gate.
+func doors(t *testing.T, g *gate.Gate) map[string]door {
+	t.Helper()
+	mux := http.NewServeMux()
+	forwardauth.Register(mux, g)
+	verifyapi.Register(mux, g)
+	front := httptest.NewServer(mux)
+	t.Cleanup(front.Close)
+	check := dialExtAuthz(t, g)
+	return map[string]door{
+		"extauthz":            func(t *testing.T, e exchange) answer { return askExtAuthz(t, check, e, false) },
+		"extauthz, raw":       func(t *testing.T, e exchange) answer { return askExtAuthz(t, check, e, true) },
+		"forwardauth":         func(t *testing.T, e exchange) answer { return askForwardAuth(t, front.Listener.Addr(), e) },
+		"forwardauth, nginx":  func(t *testing.T, e exchange) answer { return askNginx(t, front.Listener.Addr(), e) },
+		"verifyapi":           func(t *testing.T, e exchange) answer { return askVerify(t, front.URL, e) },
+		"verifyapi, with url": func(t *testing.T, e exchange) answer { return askVerifyURL(t, front.URL, e) },
+		"reverseproxy":        reverseProxy(t, g),
+	}
+}
+
+// send writes a request as it stands, which no HTTP client would, and reads the response.
+func send(t *testing.T, address net.Addr, method, host, target string, lines []string) (*http.Response, []byte) {
+	t.Helper()
+	conn, err := net.Dial("tcp", address.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	var raw bytes.Buffer
+	fmt.Fprintf(&raw, "%s %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n", method, target, host)
+	for _, line := range lines {
+		fmt.Fprintf(&raw, "%s\r\n", line)
+	}
+	raw.WriteString("\r\n")
+	if _, err := conn.Write(raw.Bytes()); err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response, body
+}
+
+// denial reads a denial, whose body a HEAD request does not get.
+func denial(t *testing.T, status int, header http.Header, body []byte) answer {
+	t.Helper()
+	a := answer{status: status, challenge: header.Get("WWW-Authenticate")}
+	if len(body) > 0 {
+		if err := json.Unmarshal(body, &a.problem); err != nil {
+			t.Fatalf("%s: %v", body, err)
+		}
+	}
+	a.code = a.problem.Code
+	if got := header.Get("Content-Type"); got != "application/problem+json" {
+		t.Errorf("a denial of type %q", got)
+	}
+	if got := header.Get("Cache-Control"); got != "no-store" {
+		t.Errorf("a denial with Cache-Control %q", got)
+	}
+	return a
+}
+
+// linesOf returns sorted header lines of the names that are wanted.
+func linesOf(header http.Header, wanted func(lower string) bool) []string {
+	var lines []string
+	for name, values := range header {
+		if lower := strings.ToLower(name); wanted(lower) {
+			for _, value := range values {
+				lines = append(lines, http.CanonicalHeaderKey(name)+": "+value)
+			}
+		}
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+func isContext(lower string) bool { return strings.HasPrefix(lower, "x-keyward-") }
+
+// isWatched are the headers whose way to the upstream matters.
+func isWatched(lower string) bool {
+	folded := strings.ReplaceAll(lower, "_", "-")
+	return isContext(folded) || folded == "authorization" || folded == "x-api-key" || folded == "x-other"
+}
+
+func withProject(path, project string) string {
+	if project == "" {
+		return path
+	}
+	return path + "?project=" + url.QueryEscape(project)
+}
+
+func askForwardAuth(t *testing.T, address net.Addr, e exchange) answer {
+	t.Helper()
+	lines := append([]string{"X-Forwarded-Method: " + e.method, "X-Forwarded-Host: " + e.host, "X-Forwarded-Uri: " + e.target}, e.lines...)
+	response, body := send(t, address, "GET", "keyward:8081", withProject("/authz", e.project), lines)
+	if response.StatusCode != http.StatusOK {
+		return denial(t, response.StatusCode, response.Header, body)
+	}
+	return answer{allowed: true, status: http.StatusOK, code: "allowed", injected: linesOf(response.Header, isContext)}
+}
+
+func askNginx(t *testing.T, address net.Addr, e exchange) answer {
+	t.Helper()
+	lines := append([]string{"X-Original-Method: " + e.method, "X-Original-Host: " + e.host, "X-Original-URI: " + e.target}, e.lines...)
+	response, body := send(t, address, "GET", "keyward:8081", withProject("/authz/nginx", e.project), lines)
+	if response.StatusCode == http.StatusOK {
+		return answer{allowed: true, status: http.StatusOK, code: "allowed", injected: linesOf(response.Header, isContext)}
+	}
+	if response.StatusCode != http.StatusUnauthorized && response.StatusCode != http.StatusForbidden {
+		t.Errorf("nginx does not understand %d", response.StatusCode)
+	}
+	a := denial(t, response.StatusCode, response.Header, body)
+	status, err := strconv.Atoi(response.Header.Get("X-Keyward-Status"))
+	if err != nil || response.Header.Get("X-Keyward-Code") != a.code {
+		t.Errorf("to restore: %q", response.Header)
+	}
+	a.status = status
+	return a
+}
+
+// reverseProxy opens a proxy for each trusted project, as it is a flag, in front of an
+// upstream that tells what it sees.
+func reverseProxy(t *testing.T, g *gate.Gate) door {
+	t.Helper()
+	seen := make(chan *http.Request, 1)
+	upstream := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen <- r }))
+	t.Cleanup(upstream.Close)
+	target, err := url.Parse(upstream.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := map[string]*httptest.Server{}
+	closeAll := func() {
+		for _, proxy := range open {
+			proxy.Close()
+		}
+	}
+	t.Cleanup(closeAll)
+	return func(t *testing.T, e exchange) answer {
+		t.Helper()
+		proxy, ok := open[e.project]
+		if !ok {
+			handler := reverseproxy.New(g, reverseproxy.Config{Upstream: target, Project: e.project}, slog.New(slog.DiscardHandler))
+			proxy = httptest.NewServer(handler)
+			open[e.project] = proxy
+		}
+		response, body := send(t, proxy.Listener.Addr(), e.method, e.host, e.target, e.lines)
+		select {
+		case r := <-seen:
+			if r.RequestURI != e.target || r.Host != e.host || r.Method != e.method {
+				t.Errorf("the upstream sees %s %s %s", r.Method, r.Host, r.RequestURI)
+			}
+			return answer{
+				allowed: true, status: response.StatusCode, code: "allowed", injected: linesOf(r.Header, isContext),
+				hasUpstream: true, upstream: linesOf(r.Header, isWatched),
+			}
+		default:
+			return denial(t, response.StatusCode, response.Header, body)
+		}
+	}
+}
+
+func dialExtAuthz(t *testing.T, g *gate.Gate) authv3.AuthorizationClient {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer()
+	extauthz.Register(server, g, false)
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(server.Stop)
+	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return authv3.NewAuthorizationClient(conn)
+}
+
+// askExtAuthz asks as Envoy does: names in lower case, and duplicates joined by commas,
+// or listed if it is set to encode_raw_headers. Then it does to the request what Envoy
+// would.
+func askExtAuthz(t *testing.T, client authv3.AuthorizationClient, e exchange, raw bool) answer {
+	t.Helper()
+	header := http.Header{} // by names in lower case
+	for _, line := range e.lines {
+		name, value, _ := strings.Cut(line, ": ")
+		name = strings.ToLower(name)
+		header[name] = append(header[name], value)
+	}
+	attributes := &authv3.AttributeContext_HttpRequest{Method: e.method, Host: e.host, Path: e.target, Scheme: "https"}
+	if raw {
+		attributes.HeaderMap = &corev3.HeaderMap{}
+		for name, values := range header {
+			for _, value := range values {
+				attributes.HeaderMap.Headers = append(attributes.HeaderMap.Headers, &corev3.HeaderValue{Key: name, RawValue: []byte(value)})
+			}
+		}
+	} else {
+		attributes.Headers = map[string]string{}
+		for name, values := range header {
+			attributes.Headers[name] = strings.Join(values, ",")
+		}
+	}
+	check := &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: attributes}}}
+	if e.project != "" {
+		check.Attributes.ContextExtensions = map[string]string{extauthz.ProjectExtension: e.project}
+	}
+	response, err := client.Check(context.Background(), check)
+	if err != nil {
+		t.Fatal(err)
+	}
+	code := response.GetDynamicMetadata().GetFields()["code"].GetStringValue()
+	if denied := response.GetDeniedResponse(); denied != nil {
+		if codes.Code(response.GetStatus().GetCode()) == codes.OK {
+			t.Error("a denial with status OK: Envoy would let it pass")
+		}
+		told := http.Header{}
+		for _, option := range denied.GetHeaders() {
+			told.Add(option.GetHeader().GetKey(), option.GetHeader().GetValue())
+		}
+		a := denial(t, int(denied.GetStatus().GetCode()), told, []byte(denied.GetBody()))
+		if a.code != code {
+			t.Errorf("metadata says %q", code)
+		}
+		return a
+	}
+	if codes.Code(response.GetStatus().GetCode()) != codes.OK {
+		t.Error("an allow without status OK")
+	}
+	var injected []string
+	for _, option := range response.GetOkResponse().GetHeaders() {
+		if option.GetAppendAction() != corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD {
+			t.Errorf("%s is added to what the client sent", option.GetHeader().GetKey())
+		}
+		header[strings.ToLower(option.GetHeader().GetKey())] = []string{option.GetHeader().GetValue()}
+		injected = append(injected, option.GetHeader().GetKey()+": "+option.GetHeader().GetValue())
+	}
+	for _, name := range response.GetOkResponse().GetHeadersToRemove() {
+		delete(header, strings.ToLower(name)) // after setting, as Envoy does
+	}
+	slices.Sort(injected)
+	return answer{allowed: true, status: http.StatusOK, code: code, injected: injected, hasUpstream: true, upstream: linesOf(header, isWatched)}
+}
+
+func askVerify(t *testing.T, base string, e exchange) answer {
+	t.Helper()
+	path, query := httpwire.SplitTarget(e.target)
+	return postVerify(t, base, e, map[string]any{"host": e.host, "path": path, "query": query})
+}
+
+func askVerifyURL(t *testing.T, base string, e exchange) answer {
+	t.Helper()
+	return postVerify(t, base, e, map[string]any{"url": "https://" + e.host + e.target})
+}
+
+// postVerify sends what an application would: the headers that concern the decision.
+func postVerify(t *testing.T, base string, e exchange, question map[string]any) answer {
+	t.Helper()
+	headers := map[string][]string{}
+	for _, line := range e.lines {
+		name, value, _ := strings.Cut(line, ": ")
+		switch name {
+		case "Authorization", "X-Api-Key", "Origin", "Referer":
+			headers[name] = append(headers[name], value)
+		}
+	}
+	question["method"], question["headers"], question["project"] = e.method, headers, e.project
+	body, err := json.Marshal(question)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.Post(base+"/v1/verify", "application/json", bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	var verdict verifyapi.Verdict
+	if err := json.NewDecoder(response.Body).Decode(&verdict); err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("%d: %v", response.StatusCode, err)
+	}
+	a := answer{allowed: verdict.Allowed, status: verdict.Status, code: verdict.Code}
+	for name, value := range verdict.Headers {
+		a.injected = append(a.injected, name+": "+value)
+	}
+	slices.Sort(a.injected)
+	return a
+}

@@ -1,0 +1,136 @@
+package doortest
+
+import (
+	"crypto/rand"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/keyward-dev/keyward/api/keyformat"
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/server/gate"
+	"github.com/keyward-dev/keyward/server/store"
+)
+
+var now = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+// keyring has the keys of the table by name.
+type keyring map[string]keyformat.Key
+
+// fill replaces {name} by the text of the key.
+func (k keyring) fill(line string) string {
+	for name, key := range k {
+		line = strings.ReplaceAll(line, "{"+name+"}", key.Reveal())
+	}
+	return line
+}
+
+// snapshot makes keys, and the update of a manager that knows them.
+func snapshot(t testing.TB) (keyring, *syncv1.Update) {
+	t.Helper()
+	keys, update := keyring{}, &syncv1.Update{Revision: 1, CaughtUp: true, Groups: groups()}
+	mint := func(name string) keyformat.Key {
+		key, err := keyformat.Mint("vctrl", rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys[name] = key
+		return key
+	}
+	add := func(name, group string, projects, permissions []string) *syncv1.Key {
+		digest := mint(name).Digest()
+		key := &syncv1.Key{
+			Id: "id-" + name, Group: group, Name: "apps/" + name, Projects: projects, Permissions: permissions,
+			Versions: []*syncv1.Version{{Digest: digest[:]}},
+		}
+		update.Keys = append(update.Keys, key)
+		return key
+	}
+	const acme = "tenants/acme"
+	marketing, read := []string{"marketing"}, []string{"read"}
+	millis := now.UnixMilli()
+
+	add("good", acme, marketing, read)
+	add("both", acme, []string{"marketing", "product"}, []string{"read", "checkout"})
+	add("archivist", acme, []string{"archive"}, read)
+	add("browser", acme, []string{"web"}, read)
+	add("revoked", acme, marketing, read).Versions[0].Revoked = true
+	add("expired", acme, marketing, read).Versions[0].ExpiresAtMs = millis
+	add("expiring", acme, marketing, read).Versions[0].ExpiresAtMs = millis + 1
+	add("retired", acme, marketing, read).Versions[0].RetiresAtMs = millis
+	add("retiring", acme, marketing, read).Versions[0].RetiresAtMs = millis + 1
+	add("suspended", acme, marketing, read).Suspended = true
+	add("frozen", "tenants/frozen", []string{"default"}, read)
+	add("dormant", "tenants/dormant", []string{"default"}, read)
+	add("solo", "tenants/solo", []string{"default"}, read)
+	mint("unknown")
+	add("elsewhere", "tenants/elsewhere", []string{"default"}, read)
+	return keys, update
+}
+
+func groups() []*syncv1.Group {
+	path := func(paths ...string) []*syncv1.Route { return []*syncv1.Route{{Paths: paths}} }
+	lenient := &syncv1.OriginPolicy{AllowLocalhost: true, AllowMissing: true}
+	acme := &syncv1.Group{
+		Namespace: "tenants", Name: "acme", DisplayName: "Acmé Inc", State: syncv1.GroupState_GROUP_STATE_ACTIVE,
+		Projects: []*syncv1.Project{
+			{Name: "archive", Origins: lenient},
+			{Name: "marketing",
+				Routes: []*syncv1.Route{
+					{Paths: []string{"/api/scenes/mkt-*", "/tenant/checkout/**"}},
+					{Paths: []string{"/api/list"}, Query: []*syncv1.QueryMatch{{Name: "siteId", Values: []string{"42"}}}},
+				},
+				Origins: &syncv1.OriginPolicy{Patterns: []string{"https://www.acme.example", "*.shops.acme.example"}, AllowLocalhost: true, AllowMissing: true}},
+			{Name: "product", Origins: lenient, Routes: []*syncv1.Route{{Paths: []string{"/api/scenes/prd-*"}}, {Hosts: []string{"product.acme.example"}}}},
+			{Name: "web", Routes: path("/api/scenes/web-*"), Origins: &syncv1.OriginPolicy{Patterns: []string{"https://www.acme.example"}}},
+		},
+		Capabilities: []*syncv1.Capability{{Name: "checkout", Routes: []*syncv1.Route{{Methods: []string{"POST"}, Paths: []string{"/tenant/checkout/sessions"}}}}},
+		Context:      map[string]string{"bucketName": "acme-media", "note": "50% näher"},
+	}
+	implicit := func(name string, state syncv1.GroupState) *syncv1.Group {
+		return &syncv1.Group{Namespace: "tenants", Name: name, State: state, Projects: []*syncv1.Project{{Name: "default", OwnsAll: true, Origins: lenient}}}
+	}
+	return []*syncv1.Group{
+		acme,
+		implicit("frozen", syncv1.GroupState_GROUP_STATE_FROZEN),
+		implicit("dormant", syncv1.GroupState_GROUP_STATE_SUSPENDED),
+		implicit("solo", syncv1.GroupState_GROUP_STATE_ACTIVE),
+	}
+}
+
+// injectedFor is what an upstream must see of a key.
+func injectedFor(key, owner string) []string {
+	permissions := "read"
+	if key == "both" {
+		permissions = "read,checkout"
+	}
+	lines := []string{"X-Keyward-Key-Id: id-" + key, "X-Keyward-Permissions: " + permissions, "X-Keyward-Project: " + owner}
+	if key == "solo" {
+		return append(lines, "X-Keyward-Group: tenants/solo")
+	}
+	return append(lines, "X-Keyward-Group: tenants/acme", "X-Keyward-Group-Name: Acm%C3%A9 Inc",
+		"X-Keyward-Context-Bucketname: acme-media", "X-Keyward-Context-Note: 50%25 n%C3%A4her")
+}
+
+// newGate is a gate on a store in the state of that world.
+func newGate(t testing.TB, world string, update *syncv1.Update) *gate.Gate {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	s, err := store.Open(store.Config{MaxStaleness: time.Minute, DenyStale: true}, log, prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Contact(now)
+	if world == worldStale {
+		s.Contact(now.Add(-time.Hour))
+	}
+	if world != worldUnsynced {
+		if err := s.Apply(update); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return gate.New(s, func() time.Time { return now }, log, prometheus.NewRegistry())
+}

@@ -38,7 +38,7 @@ help: ## Show this help
 
 .PHONY: run
 run: bin/devcluster build ## Run all of Keyward on a real Kubernetes API, on this machine
-	@bin/keyward-run
+	@exec bin/keyward-run
 
 .PHONY: build
 build: ## Build the manager, the validator and the runner into bin/

@@ -87,6 +87,7 @@ func (r *runner) startValidator(ctx context.Context) error {
 			"--sync-ca-file=" + r.local("validator", "ca", caFile),
 			"--sync-token-file=" + token.Path(),
 			"--snapshot-dir=" + r.local("validator", "snapshot"),
+			"--shutdown-delay=0s", // no load balancer has to hear of it first
 			"--upstream=" + localURL(r.contentPort),
 			"--proxy-bind-address=" + localAddress(proxyPort),
 			"--http-bind-address=" + localAddress(httpPort),

@@ -1,0 +1,271 @@
+package reverseproxy
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/keyward-dev/keyward/api/keyformat"
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/server/gate"
+	"github.com/keyward-dev/keyward/server/store"
+)
+
+// front is a proxy in front of a handler, and a key that it lets pass.
+type front struct {
+	handler *handler
+	url     string
+	address net.Addr
+	key     string
+}
+
+func start(t testing.TB, upstream http.HandlerFunc, config Config) *front {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	s, err := store.Open(store.Config{}, log, prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	minted, err := keyformat.Mint("vctrl", rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := minted.Digest()
+	if err := s.Apply(&syncv1.Update{CaughtUp: true,
+		Groups: []*syncv1.Group{{Namespace: "tenants", Name: "acme", State: syncv1.GroupState_GROUP_STATE_ACTIVE,
+			Projects: []*syncv1.Project{{Name: "default", OwnsAll: true, Origins: &syncv1.OriginPolicy{AllowMissing: true}}}}},
+		Keys: []*syncv1.Key{{Id: "k1", Group: "tenants/acme", Projects: []string{"default"}, Permissions: []string{"read"}, Versions: []*syncv1.Version{{Digest: digest[:]}}}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	behind := httptest.NewServer(upstream)
+	t.Cleanup(behind.Close)
+	if config.Upstream == nil {
+		if config.Upstream, err = url.Parse(behind.URL); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h, ok := New(gate.New(s, time.Now, log, prometheus.NewRegistry()), config, log).(*handler)
+	if !ok {
+		t.Fatal("not a handler")
+	}
+	server := httptest.NewUnstartedServer(h)
+	server.Config.Protocols = new(http.Protocols)
+	server.Config.Protocols.SetHTTP1(true)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	server.Start()
+	t.Cleanup(server.Close)
+	return &front{h, server.URL, server.Listener.Addr(), minted.Reveal()}
+}
+
+func (f *front) request(ctx context.Context, t *testing.T, target string) *http.Request {
+	t.Helper()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, f.url+target, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+f.key)
+	return request
+}
+
+func body(t *testing.T, response *http.Response, err error) string {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestTheUpstreamSeesTheRequestAsItWas(t *testing.T) {
+	f := start(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprintf(w, "%s|%s|%s|%s|%s|%q", r.Host, r.RequestURI, r.Header.Get("X-Forwarded-Host"), r.Header.Get("X-Forwarded-Proto"), r.Header.Get("X-Forwarded-For"), r.Header.Get("Authorization"))
+	}, Config{})
+	request := f.request(t.Context(), t, "/a%20b/c%3Fd/?x=1;y&z=%zz")
+	request.Host = "cdn.acme.com:8443"
+	request.Header.Set("X-Forwarded-For", "203.0.113.7")
+	response, err := http.DefaultClient.Do(request)
+	if got, want := body(t, response, err), `cdn.acme.com:8443|/a%20b/c%3Fd/?x=1;y&z=%zz|cdn.acme.com:8443|http|127.0.0.1|""`; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func TestTheCredentialStaysWhereItIsWanted(t *testing.T) {
+	f := start(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Header.Get("Authorization")) }, Config{KeepCredential: true})
+	response, err := http.DefaultClient.Do(f.request(t.Context(), t, "/"))
+	if got := body(t, response, err); got != "Bearer "+f.key {
+		t.Error("the credential is gone")
+	}
+}
+
+// TestConnectionCannotRemoveTheContext names injected headers as hop-by-hop ones, which a
+// proxy drops.
+func TestConnectionCannotRemoveTheContext(t *testing.T) {
+	f := start(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, r.Header.Get("X-Keyward-Group"))
+	}, Config{})
+	request := f.request(t.Context(), t, "/")
+	request.Header.Set("Connection", "X-Keyward-Group, X-Keyward-Project")
+	response, err := http.DefaultClient.Do(request)
+	if got := body(t, response, err); got != "tenants/acme" {
+		t.Errorf("the upstream sees group %q", got)
+	}
+}
+
+func TestStreams(t *testing.T) {
+	next := make(chan struct{})
+	f := start(t, func(w http.ResponseWriter, r *http.Request) {
+		for i := range 3 {
+			_, _ = fmt.Fprintf(w, "part %d\n", i)
+			if err := http.NewResponseController(w).Flush(); err != nil {
+				t.Error(err)
+			}
+			select {
+			case <-next:
+			case <-r.Context().Done():
+			}
+		}
+	}, Config{})
+	response, err := http.DefaultClient.Do(f.request(t.Context(), t, "/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	lines := bufio.NewReader(response.Body)
+	for i := range 3 {
+		line, err := lines.ReadString('\n')
+		if err != nil || line != fmt.Sprintf("part %d\n", i) {
+			t.Fatalf("%q, %v", line, err)
+		}
+		next <- struct{}{} // the upstream sends no more before this part has arrived
+	}
+}
+
+func TestUpgrades(t *testing.T) {
+	f := start(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") != "echo" || r.Header.Get("X-Keyward-Group") != "tenants/acme" {
+			t.Errorf("the upstream sees %q", r.Header)
+		}
+		conn, stream, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+		line, _ := stream.ReadString('\n')
+		_, _ = io.WriteString(conn, "echo "+line)
+	}, Config{})
+	conn, err := net.Dial("tcp", f.address.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := fmt.Fprintf(conn, "GET /ws HTTP/1.1\r\nHost: h\r\nX-Api-Key: %s\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n", f.key); err != nil {
+		t.Fatal(err)
+	}
+	in := bufio.NewReader(conn)
+	response, err := http.ReadResponse(in, nil)
+	if err != nil || response.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("%v, %v", response, err)
+	}
+	if _, err := io.WriteString(conn, "hello\n"); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := in.ReadString('\n'); err != nil || line != "echo hello\n" {
+		t.Errorf("%q, %v", line, err)
+	}
+}
+
+func TestHTTP2InCleartext(t *testing.T) {
+	f := start(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, r.Header.Get("X-Keyward-Group"))
+	}, Config{})
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	transport := &http.Transport{Protocols: protocols}
+	defer transport.CloseIdleConnections()
+	response, err := (&http.Client{Transport: transport}).Do(f.request(t.Context(), t, "/"))
+	if got := body(t, response, err); got != "tenants/acme" || response.ProtoMajor != 2 {
+		t.Errorf("%s over HTTP/%d", got, response.ProtoMajor)
+	}
+}
+
+func TestTheUpstreamFails(t *testing.T) {
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := closed.Addr().String()
+	if err := closed.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f := start(t, nil, Config{Upstream: &url.URL{Scheme: "http", Host: address}})
+	response, err := http.DefaultClient.Do(f.request(t.Context(), t, "/"))
+	if got := body(t, response, err); response.StatusCode != http.StatusBadGateway || !strings.Contains(got, `"upstream_failed"`) || strings.Contains(got, address) {
+		t.Errorf("%d %s", response.StatusCode, got)
+	}
+}
+
+func TestTheUpstreamIsTooSlow(t *testing.T) {
+	done := make(chan struct{})
+	f := start(t, func(http.ResponseWriter, *http.Request) { <-done }, Config{})
+	defer close(done)
+	transport, ok := f.handler.proxy.Transport.(*http.Transport)
+	if !ok {
+		t.Fatal("another transport")
+	}
+	transport.ResponseHeaderTimeout = 20 * time.Millisecond
+	response, err := http.DefaultClient.Do(f.request(t.Context(), t, "/"))
+	if got := body(t, response, err); response.StatusCode != http.StatusGatewayTimeout || !strings.Contains(got, `"upstream_timeout"`) {
+		t.Errorf("%d %s", response.StatusCode, got)
+	}
+}
+
+func TestTheClientGoesAway(t *testing.T) {
+	arrived, gone := make(chan struct{}), make(chan struct{})
+	f := start(t, func(_ http.ResponseWriter, r *http.Request) {
+		close(arrived)
+		<-r.Context().Done() // the upstream is told
+		close(gone)
+	}, Config{})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-arrived; cancel() }()
+	if response, err := http.DefaultClient.Do(f.request(ctx, t, "/")); err == nil {
+		_ = response.Body.Close()
+		t.Error("an answer to nobody")
+	}
+	<-gone
+}
+
+func BenchmarkProxy(b *testing.B) {
+	f := start(b, func(http.ResponseWriter, *http.Request) {}, Config{})
+	client := &http.Client{}
+	b.ReportAllocs()
+	for b.Loop() {
+		request, _ := http.NewRequest(http.MethodGet, f.url+"/x", http.NoBody)
+		request.Header.Set("Authorization", f.key)
+		response, err := client.Do(request)
+		if err != nil {
+			b.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, response.Body)
+		_ = response.Body.Close()
+	}
+}

@@ -1,0 +1,141 @@
+package verifyapi
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/keyward-dev/keyward/api/keyformat"
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/server/gate"
+	"github.com/keyward-dev/keyward/server/store"
+)
+
+func serve(t *testing.T) (url, key string) {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	s, err := store.Open(store.Config{}, log, prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	minted, err := keyformat.Mint("vctrl", rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := minted.Digest()
+	if err := s.Apply(&syncv1.Update{CaughtUp: true,
+		Groups: []*syncv1.Group{{Namespace: "tenants", Name: "acme", State: syncv1.GroupState_GROUP_STATE_ACTIVE,
+			Projects: []*syncv1.Project{{Name: "default", OwnsAll: true, Origins: &syncv1.OriginPolicy{AllowMissing: true}}}}},
+		Keys: []*syncv1.Key{{Id: "k1", Group: "tenants/acme", Projects: []string{"default"}, Permissions: []string{"read"}, Versions: []*syncv1.Version{{Digest: digest[:]}}}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	Register(mux, gate.New(s, time.Now, log, prometheus.NewRegistry()))
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	return server.URL + "/v1/verify", minted.Reveal()
+}
+
+func post(t *testing.T, url, body string) (int, string) {
+	t.Helper()
+	response, err := http.Post(url, "application/json", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(text)
+}
+
+func TestVerdict(t *testing.T) {
+	url, key := serve(t)
+	for _, c := range []struct{ question, code string }{
+		{`{"key":"KEY","method":"GET","path":"/x"}`, "allowed"},
+		{`{"key":"KEY","method":"GET","url":"https://acme.com"}`, "allowed"},
+		{`{"key":"KEY","method":"GET","url":"HTTP://acme.com?x=1#y"}`, "allowed"},
+		{`{"headers":{"authorization":"Bearer KEY"},"method":"GET","path":"/x"}`, "allowed"},
+		{`{"headers":{"x-api-key":["KEY"]},"method":"GET","host":"h","path":"/x","query":"?a=b","project":"default"}`, "allowed"},
+		{`{"key":"KEY","method":"GET","path":"/x","origin":"https://evil.com"}`, "origin_denied"},
+		{`{"key":"KEY","method":"GET","path":"/x","referer":"https://evil.com/"}`, "origin_denied"},
+		{`{"key":"KEY","method":"POST","path":"/x"}`, "permission_denied"},
+		{`{"key":"KEY","method":"GET","path":"/x/../y"}`, "path_ambiguous"},
+		{`{"key":"KEY","method":"GET","path":"/x","project":"nope"}`, "project_unknown"},
+		{`{"key":"KEY ","method":"GET","path":"/x"}`, "key_malformed"},
+		{`{"key":"","method":"GET","path":"/x"}`, "key_malformed"},
+		{`{"key":null,"method":"GET","path":"/x"}`, "key_missing"},
+		{`{"headers":{"authorization":["Bearer KEY","Bearer KEY"]},"method":"GET","path":"/x"}`, "key_malformed"},
+		{`{"headers":{"authorization":"Bearer KEY","Authorization":"Bearer KEY"},"method":"GET","path":"/x"}`, "key_malformed"},
+	} {
+		status, body := post(t, url, strings.ReplaceAll(c.question, "KEY", key))
+		var verdict Verdict
+		if err := json.Unmarshal([]byte(body), &verdict); err != nil || status != http.StatusOK || verdict.Code != c.code || verdict.Allowed != (c.code == "allowed") {
+			t.Errorf("%s: %d %s", c.question, status, body)
+		}
+		if verdict.Allowed != (verdict.KeyID == "k1" && verdict.Group == "tenants/acme" && verdict.Project == "default" && verdict.Headers["X-Keyward-Key-Id"] == "k1") {
+			t.Errorf("%s: %s", c.question, body)
+		}
+	}
+}
+
+func TestABadQuestionNamesTheField(t *testing.T) {
+	url, key := serve(t)
+	for _, c := range []struct {
+		question, remedy string
+	}{
+		{``, "one JSON object"},
+		{`[]`, "one JSON object"},
+		{`{"key":"KEY"`, "one JSON object"},
+		{`{"key":"KEY","method":"GET","path":"/x"} {}`, "nothing behind it"},
+		{`{"key":"KEY","path":"/x"}`, "method: "},
+		{`{"key":"KEY","method":"GET"}`, "path: "},
+		{`{"key":"KEY","method":"GET","path":"/x?y"}`, "path: "},
+		{`{"key":"KEY","method":"GET","url":"/x"}`, "url: "},
+		{`{"key":"KEY","method":"GET","url":"https://"}`, "url: "},
+		{`{"key":"KEY","method":"GET","url":"https://a@b/"}`, "url: "},
+		{`{"key":"KEY","method":"GET","url":"https://a/","path":"/"}`, "url: "},
+		{`{"key":"KEY","method":1,"path":"/x"}`, "method: "},
+		{`{"key":["KEY"],"method":"GET","path":"/x"}`, "key"},
+		{`{"key":{"KEY":"KEY"},"method":"GET","path":"/x"}`, "key"},
+		{`{"headers":{"authorization":{"KEY":1}},"method":"GET","path":"/x"}`, "headers"},
+		{`{"headers":{"Cookie":"KEY"},"method":"GET","path":"/x"}`, "headers: "},
+		{`{"KEY":"x","method":"GET","path":"/x"}`, "unknown field"},
+		{`{"key":"KEY","headers":{"x-api-key":"KEY"},"method":"GET","path":"/x"}`, "key: "},
+		{`{"origin":"https://a","headers":{"origin":"https://a"},"method":"GET","path":"/x"}`, "origin: "},
+	} {
+		status, body := post(t, url, strings.ReplaceAll(c.question, "KEY", key))
+		if status != http.StatusBadRequest || !strings.Contains(body, c.remedy) || !strings.Contains(body, `"question_invalid"`) {
+			t.Errorf("%s: %d %s, want a word about %q", c.question, status, body, c.remedy)
+		}
+		if strings.Contains(body, key) {
+			t.Errorf("%s: the answer holds the key", c.question)
+		}
+	}
+	if status, body := post(t, url, `{"key":"`+strings.Repeat("x", maxBody)+`"}`); status != http.StatusRequestEntityTooLarge || !strings.Contains(body, "65536") {
+		t.Errorf("too large: %d %s", status, body)
+	}
+}
+
+func TestAQuestionPrintsNoKey(t *testing.T) {
+	_, key := serve(t)
+	var q question
+	if err := json.Unmarshal([]byte(`{"key":"`+key+`","headers":{"authorization":"`+key+`"}}`), &q); err != nil {
+		t.Fatal(err)
+	}
+	encoded, _ := json.Marshal(q.Headers)
+	if printed := fmt.Sprintf("%v %+v %#v %v", q, q, q, &q) + string(encoded); strings.Contains(printed, key) {
+		t.Errorf("printed: %s", printed)
+	}
+}

@@ -56,6 +56,7 @@ func run(interrupted context.Context) error {
 	if err == nil {
 		r.out.instructions(r)
 		<-ctx.Done()
+		r.out.gap() // after the ^C of the terminal
 	}
 	switch cause := context.Cause(ctx); {
 	case interrupted.Err() != nil:

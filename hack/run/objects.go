@@ -113,9 +113,5 @@ func enforced(e *v1alpha1.Enforcement) string {
 	if e == nil || e.Servers == nil || e.Acknowledged == nil {
 		return ""
 	}
-	text := fmt.Sprintf(", in force on %d of %d validation servers", *e.Acknowledged, *e.Servers)
-	if e.Latency != "" {
-		text += " within " + e.Latency
-	}
-	return text
+	return fmt.Sprintf(", in force on %d of %d validation servers", *e.Acknowledged, *e.Servers)
 }

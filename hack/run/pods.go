@@ -52,7 +52,11 @@ func (r *runner) startManager(ctx context.Context) error {
 	if err := r.out.await(ctx, "the manager", startTimeout, answers(localURL(healthPort)+"/readyz")); err != nil {
 		return err
 	}
-	r.out.line("the manager is up, webhooks on")
+	// A manager that was killed keeps the lease for some seconds.
+	if err := r.out.await(ctx, "the manager to lead", startTimeout, listens(localAddress(syncPort))); err != nil {
+		return err
+	}
+	r.out.line("the manager is up and leads, webhooks on")
 	return nil
 }
 

@@ -4,12 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"time"
 )
 
 const (
-	pollInterval = 100 * time.Millisecond
+	pollInterval = 200 * time.Millisecond
 	// patience is after how long a step says what it is waiting for.
 	patience = 10 * time.Second
 )
@@ -27,6 +28,8 @@ func newProgress(out io.Writer) *progress {
 func (p *progress) line(format string, args ...any) {
 	_, _ = fmt.Fprintf(p.out, "[%5.1fs] %s\n", time.Since(p.start).Seconds(), fmt.Sprintf(format, args...))
 }
+
+func (p *progress) gap() { _, _ = fmt.Fprintln(p.out) }
 
 // await repeats a check until it succeeds, for at most as long as the timeout.
 func (p *progress) await(ctx context.Context, what string, timeout time.Duration, check func(context.Context) error) error {
@@ -68,5 +71,16 @@ func answers(url string) func(context.Context) error {
 			return fmt.Errorf("%s answers %s", url, response.Status)
 		}
 		return nil
+	}
+}
+
+// listens is a check that something listens on an address.
+func listens(address string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		connection, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+		if err != nil {
+			return err
+		}
+		return connection.Close()
 	}
 }

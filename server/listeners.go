@@ -94,7 +94,7 @@ func (l *grpcListener) shutdown(ctx context.Context) error {
 }
 
 func listen(flag, address string) (net.Listener, error) {
-	listener, err := net.Listen("tcp", address)
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("--%s: cannot listen on %s; choose another address: %w", flag, address, err)
 	}

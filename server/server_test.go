@@ -72,7 +72,11 @@ func start(t *testing.T, config options.Config) *validator {
 	ctx, stop := context.WithCancel(t.Context())
 	v := &validator{addresses: s.Addresses(), stop: stop, done: make(chan error, 1), logs: logs}
 	go func() { v.done <- s.Run(ctx); close(v.done) }()
-	t.Cleanup(func() { stop(); <-v.done })
+	t.Cleanup(func() {
+		stop()
+		for range v.done { // until it is closed
+		}
+	})
 	return v
 }
 
@@ -248,10 +252,10 @@ func TestShutdownDropsNothing(t *testing.T) {
 	unready.Store(true)
 	waitFor(t, "it stops accepting", func() bool { return load(t.Context(), proxy+"/quick", key) != nil })
 	select {
-	case <-stream.Ended:
-		t.Error("goodbye before the last answer")
-	case <-v.done:
-		t.Error("ended before the last answer")
+	case err := <-stream.Ended:
+		t.Errorf("goodbye before the last answer: %v", err)
+	case err := <-v.done:
+		t.Errorf("ended before the last answer: %v", err)
 	default:
 	}
 	close(release)

@@ -146,25 +146,34 @@ func decode(raw string) (string, error) {
 	decoded := make([]byte, 0, len(raw))
 	for i := 0; i < len(raw); i++ {
 		c := raw[i]
-		switch {
-		case c == '?' || c == '#':
+		if c == '?' || c == '#' {
 			return "", errDelimiter
-		case c == '%':
-			if i+2 >= len(raw) || !isHex(raw[i+1]) || !isHex(raw[i+2]) {
-				return "", errEscape
+		}
+		if c == '%' {
+			var err error
+			if c, err = escaped(raw[i+1:]); err != nil {
+				return "", err
 			}
-			c = unhex(raw[i+1])<<4 | unhex(raw[i+2])
 			i += 2
-			if c == '/' || c == '\\' {
-				return "", errSlash
-			}
-			if c == '%' {
-				return "", errDouble
-			}
 		}
 		decoded = append(decoded, c)
 	}
 	return string(decoded), nil
+}
+
+// escaped returns the character of the two digits that follow a '%'.
+func escaped(digits string) (byte, error) {
+	if len(digits) < 2 || !isHex(digits[0]) || !isHex(digits[1]) {
+		return 0, errEscape
+	}
+	switch c := unhex(digits[0])<<4 | unhex(digits[1]); c {
+	case '/', '\\':
+		return 0, errSlash
+	case '%':
+		return 0, errDouble
+	default:
+		return c, nil
+	}
 }
 
 // checkCanonical checks a decoded path, or a pattern of one.
@@ -175,10 +184,10 @@ func checkCanonical(path string) error {
 	start := 1
 	for i := 1; i <= len(path); i++ {
 		if i < len(path) && path[i] != '/' {
-			switch c := path[i]; {
-			case c == '\\':
+			if path[i] == '\\' {
 				return errSlash
-			case c < 0x20 || c == 0x7f:
+			}
+			if path[i] < 0x20 || path[i] == 0x7f {
 				return errControl
 			}
 			continue

@@ -4,6 +4,7 @@
 package decision
 
 import (
+	"net/http"
 	"slices"
 	"time"
 
@@ -207,7 +208,7 @@ func (e *evaluation) checkOrigin() Code {
 // permitted tells whether a permission of the key covers method and path.
 func (e *evaluation) permitted() bool {
 	permissions := e.match.Key.Scope.Permissions
-	if (e.routing.Method == "GET" || e.routing.Method == "HEAD") && slices.Contains(permissions, PermissionRead) {
+	if (e.routing.Method == http.MethodGet || e.routing.Method == http.MethodHead) && slices.Contains(permissions, PermissionRead) {
 		return true
 	}
 	for i := range e.match.Group.Capabilities {

@@ -75,8 +75,15 @@ func doors(t *testing.T, g *gate.Gate) map[string]door {
 	}
 }
 
+// reply is a response that was read whole.
+type reply struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
 // send writes a request as it stands, which no HTTP client would, and reads the response.
-func send(t *testing.T, address net.Addr, method, host, target string, lines []string) (*http.Response, []byte) {
+func send(t *testing.T, address net.Addr, method, host, target string, lines []string) reply {
 	t.Helper()
 	conn, err := net.Dial("tcp", address.String())
 	if err != nil {
@@ -101,23 +108,23 @@ func send(t *testing.T, address net.Addr, method, host, target string, lines []s
 	if err != nil {
 		t.Fatal(err)
 	}
-	return response, body
+	return reply{response.StatusCode, response.Header, body}
 }
 
 // denial reads a denial, whose body a HEAD request does not get.
-func denial(t *testing.T, status int, header http.Header, body []byte) answer {
+func denial(t *testing.T, r reply) answer {
 	t.Helper()
-	a := answer{status: status, challenge: header.Get("WWW-Authenticate")}
-	if len(body) > 0 {
-		if err := json.Unmarshal(body, &a.problem); err != nil {
-			t.Fatalf("%s: %v", body, err)
+	a := answer{status: r.status, challenge: r.header.Get("WWW-Authenticate")}
+	if len(r.body) > 0 {
+		if err := json.Unmarshal(r.body, &a.problem); err != nil {
+			t.Fatalf("%s: %v", r.body, err)
 		}
 	}
 	a.code = a.problem.Code
-	if got := header.Get("Content-Type"); got != "application/problem+json" {
+	if got := r.header.Get("Content-Type"); got != "application/problem+json" {
 		t.Errorf("a denial of type %q", got)
 	}
-	if got := header.Get("Cache-Control"); got != "no-store" {
+	if got := r.header.Get("Cache-Control"); got != "no-store" {
 		t.Errorf("a denial with Cache-Control %q", got)
 	}
 	return a
@@ -155,27 +162,27 @@ func withProject(path, project string) string {
 func askForwardAuth(t *testing.T, address net.Addr, e exchange) answer {
 	t.Helper()
 	lines := append([]string{"X-Forwarded-Method: " + e.method, "X-Forwarded-Host: " + e.host, "X-Forwarded-Uri: " + e.target}, e.lines...)
-	response, body := send(t, address, "GET", "keyward:8081", withProject("/authz", e.project), lines)
-	if response.StatusCode != http.StatusOK {
-		return denial(t, response.StatusCode, response.Header, body)
+	r := send(t, address, "GET", "keyward:8081", withProject("/authz", e.project), lines)
+	if r.status != http.StatusOK {
+		return denial(t, r)
 	}
-	return answer{allowed: true, status: http.StatusOK, code: "allowed", injected: linesOf(response.Header, isContext)}
+	return answer{allowed: true, status: http.StatusOK, code: "allowed", injected: linesOf(r.header, isContext)}
 }
 
 func askNginx(t *testing.T, address net.Addr, e exchange) answer {
 	t.Helper()
 	lines := append([]string{"X-Original-Method: " + e.method, "X-Original-Host: " + e.host, "X-Original-URI: " + e.target}, e.lines...)
-	response, body := send(t, address, "GET", "keyward:8081", withProject("/authz/nginx", e.project), lines)
-	if response.StatusCode == http.StatusOK {
-		return answer{allowed: true, status: http.StatusOK, code: "allowed", injected: linesOf(response.Header, isContext)}
+	r := send(t, address, "GET", "keyward:8081", withProject("/authz/nginx", e.project), lines)
+	if r.status == http.StatusOK {
+		return answer{allowed: true, status: http.StatusOK, code: "allowed", injected: linesOf(r.header, isContext)}
 	}
-	if response.StatusCode != http.StatusUnauthorized && response.StatusCode != http.StatusForbidden {
-		t.Errorf("nginx does not understand %d", response.StatusCode)
+	if r.status != http.StatusUnauthorized && r.status != http.StatusForbidden {
+		t.Errorf("nginx does not understand %d", r.status)
 	}
-	a := denial(t, response.StatusCode, response.Header, body)
-	status, err := strconv.Atoi(response.Header.Get("X-Keyward-Status"))
-	if err != nil || response.Header.Get("X-Keyward-Code") != a.code {
-		t.Errorf("to restore: %q", response.Header)
+	a := denial(t, r)
+	status, err := strconv.Atoi(r.header.Get("X-Keyward-Status"))
+	if err != nil || r.header.Get("X-Keyward-Code") != a.code {
+		t.Errorf("to restore: %q", r.header)
 	}
 	a.status = status
 	return a
@@ -207,18 +214,18 @@ func reverseProxy(t *testing.T, g *gate.Gate) door {
 			proxy = httptest.NewServer(handler)
 			open[e.project] = proxy
 		}
-		response, body := send(t, proxy.Listener.Addr(), e.method, e.host, e.target, e.lines)
+		got := send(t, proxy.Listener.Addr(), e.method, e.host, e.target, e.lines)
 		select {
 		case r := <-seen:
 			if r.RequestURI != e.target || r.Host != e.host || r.Method != e.method {
 				t.Errorf("the upstream sees %s %s %s", r.Method, r.Host, r.RequestURI)
 			}
 			return answer{
-				allowed: true, status: response.StatusCode, code: "allowed", injected: linesOf(r.Header, isContext),
+				allowed: true, status: got.status, code: "allowed", injected: linesOf(r.Header, isContext),
 				hasUpstream: true, upstream: linesOf(r.Header, isWatched),
 			}
 		default:
-			return denial(t, response.StatusCode, response.Header, body)
+			return denial(t, got)
 		}
 	}
 }
@@ -283,7 +290,7 @@ func askExtAuthz(t *testing.T, client authv3.AuthorizationClient, e exchange, ra
 		for _, option := range denied.GetHeaders() {
 			told.Add(option.GetHeader().GetKey(), option.GetHeader().GetValue())
 		}
-		a := denial(t, int(denied.GetStatus().GetCode()), told, []byte(denied.GetBody()))
+		a := denial(t, reply{int(denied.GetStatus().GetCode()), told, []byte(denied.GetBody())})
 		if a.code != code {
 			t.Errorf("metadata says %q", code)
 		}

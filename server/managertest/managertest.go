@@ -81,7 +81,7 @@ func (m *Manager) Stop() { m.server.Stop() }
 
 func (m *Manager) listen(certificate tls.Certificate, address string) {
 	m.t.Helper()
-	listener, err := net.Listen("tcp", address)
+	listener, err := new(net.ListenConfig).Listen(m.t.Context(), "tcp", address)
 	if err != nil {
 		m.t.Fatal(err)
 	}

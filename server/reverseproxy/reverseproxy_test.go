@@ -80,8 +80,15 @@ func (f *front) request(ctx context.Context, t *testing.T, target string) *http.
 	return request
 }
 
-func body(t *testing.T, response *http.Response, err error) string {
+// reply is a response that was read whole.
+type reply struct {
+	status, major int
+	body          string
+}
+
+func do(t *testing.T, client *http.Client, request *http.Request) reply {
 	t.Helper()
+	response, err := client.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +97,7 @@ func body(t *testing.T, response *http.Response, err error) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(text)
+	return reply{response.StatusCode, response.ProtoMajor, string(text)}
 }
 
 func TestTheUpstreamSeesTheRequestAsItWas(t *testing.T) {
@@ -100,16 +107,14 @@ func TestTheUpstreamSeesTheRequestAsItWas(t *testing.T) {
 	request := f.request(t.Context(), t, "/a%20b/c%3Fd/?x=1;y&z=%zz")
 	request.Host = "cdn.acme.com:8443"
 	request.Header.Set("X-Forwarded-For", "203.0.113.7")
-	response, err := http.DefaultClient.Do(request)
-	if got, want := body(t, response, err), `cdn.acme.com:8443|/a%20b/c%3Fd/?x=1;y&z=%zz|cdn.acme.com:8443|http|127.0.0.1|""`; got != want {
+	if got, want := do(t, http.DefaultClient, request).body, `cdn.acme.com:8443|/a%20b/c%3Fd/?x=1;y&z=%zz|cdn.acme.com:8443|http|127.0.0.1|""`; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
 
 func TestTheCredentialStaysWhereItIsWanted(t *testing.T) {
 	f := start(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Header.Get("Authorization")) }, Config{KeepCredential: true})
-	response, err := http.DefaultClient.Do(f.request(t.Context(), t, "/"))
-	if got := body(t, response, err); got != "Bearer "+f.key {
+	if got := do(t, http.DefaultClient, f.request(t.Context(), t, "/")); got.body != "Bearer "+f.key {
 		t.Error("the credential is gone")
 	}
 }
@@ -122,9 +127,8 @@ func TestConnectionCannotRemoveTheContext(t *testing.T) {
 	}, Config{})
 	request := f.request(t.Context(), t, "/")
 	request.Header.Set("Connection", "X-Keyward-Group, X-Keyward-Project")
-	response, err := http.DefaultClient.Do(request)
-	if got := body(t, response, err); got != "tenants/acme" {
-		t.Errorf("the upstream sees group %q", got)
+	if got := do(t, http.DefaultClient, request); got.body != "tenants/acme" {
+		t.Errorf("the upstream sees group %q", got.body)
 	}
 }
 
@@ -185,6 +189,7 @@ func TestUpgrades(t *testing.T) {
 	if err != nil || response.StatusCode != http.StatusSwitchingProtocols {
 		t.Fatalf("%v, %v", response, err)
 	}
+	defer func() { _ = response.Body.Close() }()
 	if _, err := io.WriteString(conn, "hello\n"); err != nil {
 		t.Fatal(err)
 	}
@@ -201,9 +206,8 @@ func TestHTTP2InCleartext(t *testing.T) {
 	protocols.SetUnencryptedHTTP2(true)
 	transport := &http.Transport{Protocols: protocols}
 	defer transport.CloseIdleConnections()
-	response, err := (&http.Client{Transport: transport}).Do(f.request(t.Context(), t, "/"))
-	if got := body(t, response, err); got != "tenants/acme" || response.ProtoMajor != 2 {
-		t.Errorf("%s over HTTP/%d", got, response.ProtoMajor)
+	if got := do(t, &http.Client{Transport: transport}, f.request(t.Context(), t, "/")); got.body != "tenants/acme" || got.major != 2 {
+		t.Errorf("%s over HTTP/%d", got.body, got.major)
 	}
 }
 
@@ -217,9 +221,8 @@ func TestTheUpstreamFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := start(t, nil, Config{Upstream: &url.URL{Scheme: "http", Host: address}})
-	response, err := http.DefaultClient.Do(f.request(t.Context(), t, "/"))
-	if got := body(t, response, err); response.StatusCode != http.StatusBadGateway || !strings.Contains(got, `"upstream_failed"`) || strings.Contains(got, address) {
-		t.Errorf("%d %s", response.StatusCode, got)
+	if got := do(t, http.DefaultClient, f.request(t.Context(), t, "/")); got.status != http.StatusBadGateway || !strings.Contains(got.body, `"upstream_failed"`) || strings.Contains(got.body, address) {
+		t.Errorf("%d %s", got.status, got.body)
 	}
 }
 
@@ -232,9 +235,8 @@ func TestTheUpstreamIsTooSlow(t *testing.T) {
 		t.Fatal("another transport")
 	}
 	transport.ResponseHeaderTimeout = 20 * time.Millisecond
-	response, err := http.DefaultClient.Do(f.request(t.Context(), t, "/"))
-	if got := body(t, response, err); response.StatusCode != http.StatusGatewayTimeout || !strings.Contains(got, `"upstream_timeout"`) {
-		t.Errorf("%d %s", response.StatusCode, got)
+	if got := do(t, http.DefaultClient, f.request(t.Context(), t, "/")); got.status != http.StatusGatewayTimeout || !strings.Contains(got.body, `"upstream_timeout"`) {
+		t.Errorf("%d %s", got.status, got.body)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -389,13 +390,10 @@ func copyOf(t *testing.T, dir string) string {
 // TestRestartAtAnyMoment draws streams of updates, with compactions and restarts in
 // between: a store that was restarted always knows the same as one that was not.
 func TestRestartAtAnyMoment(t *testing.T) {
-	parent := t.TempDir()
+	parent, run := t.TempDir(), 0
 	rapid.Check(t, func(t *rapid.T) {
-		dir, err := os.MkdirTemp(parent, "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		quiet, config := slog.New(slog.DiscardHandler), Config{Dir: dir}
+		run++
+		quiet, config := slog.New(slog.DiscardHandler), Config{Dir: filepath.Join(parent, strconv.Itoa(run))}
 		reopen := func() *Store {
 			s, err := Open(config, quiet, prometheus.NewRegistry())
 			if err != nil {

@@ -92,16 +92,17 @@ func (c *Client) connect(ctx context.Context) (accepted bool, err error) {
 		return false, err
 	}
 	defer func() { _ = conn.Close() }()
-	// The stream outlives ctx by the goodbye.
+	// Once it is there, the stream outlives ctx by the goodbye.
 	streamCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() { time.AfterFunc(goodbyeTimeout, cancel) })
-	defer stop()
+	notThereYet := context.AfterFunc(ctx, cancel)
 
 	stream, err := syncv1.NewSyncServiceClient(conn).Sync(streamCtx)
 	if err != nil {
 		return false, err
 	}
+	notThereYet()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(goodbyeTimeout, cancel) })()
 	known, err := c.sink.Begin()
 	if err != nil {
 		return false, err

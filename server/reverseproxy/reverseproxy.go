@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/keyward-dev/keyward/server/gate"
@@ -21,6 +22,7 @@ const (
 	doorName = "reverseproxy"
 
 	flushAtOnce           = -1
+	copyBuffer            = 32 << 10 // bytes
 	dialTimeout           = 5 * time.Second
 	responseHeaderTimeout = 60 * time.Second
 	idleTimeout           = 90 * time.Second
@@ -45,6 +47,7 @@ func New(g *gate.Gate, config Config, log *slog.Logger) http.Handler {
 		ErrorHandler:  h.upstreamFailed,
 		ErrorLog:      slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		FlushInterval: flushAtOnce,
+		BufferPool:    &buffers{},
 		Transport: &http.Transport{
 			DialContext:           (&net.Dialer{Timeout: dialTimeout}).DialContext,
 			TLSHandshakeTimeout:   dialTimeout,
@@ -64,6 +67,20 @@ type handler struct {
 	log    *slog.Logger
 	proxy  *httputil.ReverseProxy
 }
+
+// buffers are reused for copying bodies.
+type buffers struct{ pool sync.Pool }
+
+// Get implements httputil.BufferPool.
+func (b *buffers) Get() []byte {
+	if buffer, ok := b.pool.Get().(*[copyBuffer]byte); ok {
+		return buffer[:]
+	}
+	return make([]byte, copyBuffer)
+}
+
+// Put implements httputil.BufferPool.
+func (b *buffers) Put(buffer []byte) { b.pool.Put((*[copyBuffer]byte)(buffer)) }
 
 // injected is the context key of the headers to inject, on their way to rewrite.
 type injected struct{}

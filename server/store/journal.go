@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -48,6 +49,9 @@ type journal struct {
 	buf      []byte
 	unsynced bool
 	broken   bool // it was removed: what is appended is lost, unless compaction succeeds
+
+	syncing    sync.WaitGroup
+	syncFailed func(error) // may be called by another goroutine
 }
 
 // append writes one frame, in one call to the system: when it returns, the frame outlives
@@ -88,7 +92,7 @@ func appendFrame(buf []byte, update *syncv1.Update) ([]byte, error) {
 func (j *journal) outgrown() bool { return j.broken || j.size-j.base > max(j.base, minOutgrown) }
 
 // touch keeps the time of the last contact in the file's modification time, coarsely, and
-// brings what was appended to the disk.
+// has what was appended brought to the disk, for which no acknowledgement waits.
 func (j *journal) touch(now time.Time) {
 	if now.Sub(j.touched) < touchInterval {
 		return
@@ -96,11 +100,25 @@ func (j *journal) touch(now time.Time) {
 	j.touched = now
 	_ = os.Chtimes(j.file.Name(), now, now) // at worst the server believes itself staler than it is
 	if j.unsynced {
-		j.unsynced = j.file.Sync() != nil
+		j.unsynced = false
+		j.syncing.Go(func() {
+			if err := j.file.Sync(); err != nil {
+				j.syncFailed(err)
+			}
+		})
 	}
 }
 
-func (j *journal) close() error { return errors.Join(j.file.Sync(), j.file.Close()) }
+// discard closes a journal whose file has been replaced.
+func (j *journal) discard() {
+	j.syncing.Wait()
+	_ = j.file.Close() // nobody will read it
+}
+
+func (j *journal) close() error {
+	j.syncing.Wait()
+	return errors.Join(j.file.Sync(), j.file.Close())
+}
 
 // readJournal feeds the frames of a file to apply and begin, and returns the length of its
 // undamaged part. It fails with errDamaged or errMagic if the rest is more than a frame

@@ -4,11 +4,9 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
-	"time"
 
 	"github.com/keyward-dev/keyward/api/keyformat"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
@@ -60,7 +58,7 @@ func (s *Store) replay(file *os.File) error {
 	if s.synced.Load() {
 		s.lastContact.Store(info.ModTime().UnixMilli())
 	}
-	s.journal = &journal{file: file, base: good, size: good, touched: info.ModTime()}
+	s.journal = &journal{file: file, base: good, size: good, touched: info.ModTime(), syncFailed: s.logJournalError}
 	s.log.Info("started from the persisted snapshot", slog.Int("groups", len(s.groups)), slog.Int("keys", len(s.keys)),
 		slog.Bool("complete", s.synced.Load()), slog.Time("last_contact", info.ModTime()))
 	return nil
@@ -101,12 +99,12 @@ func (s *Store) compact() error {
 		return err
 	}
 	if s.journal != nil {
-		_ = s.journal.file.Close() // it has no name any more
+		s.journal.discard()
 	}
 	if at := s.LastContact(); !at.IsZero() {
 		_ = os.Chtimes(path, at, at)
 	}
-	s.journal = &journal{file: file, base: size, size: size, touched: time.Time{}}
+	s.journal = &journal{file: file, base: size, size: size, syncFailed: s.logJournalError}
 	return nil
 }
 
@@ -139,8 +137,7 @@ func (s *Store) writeFresh(path string) (*os.File, int64, error) {
 // from it, and starts a fresh one. It returns an error, and the update must not be
 // acknowledged, only if an outdated journal may be left.
 func (s *Store) journalFailed(cause error) error {
-	s.metrics.journalErrors.Inc()
-	s.log.Error("cannot write the persisted snapshot; check that its volume is not full or read-only", slog.Any("error", cause))
+	s.logJournalError(cause)
 	if err := s.compact(); err == nil {
 		return nil
 	}
@@ -151,4 +148,7 @@ func (s *Store) journalFailed(cause error) error {
 	return nil
 }
 
-var _ io.Closer = (*Store)(nil)
+func (s *Store) logJournalError(err error) {
+	s.metrics.journalErrors.Inc()
+	s.log.Error("cannot write the persisted snapshot; check that its volume is not full or read-only", slog.Any("error", err))
+}

@@ -244,9 +244,8 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// journalOf writes a journal of a few updates and returns its bytes, and how many keys are
-// known after each frame.
-func journalOf(t *testing.T) []byte {
+// journalOf writes a journal of a few updates and returns its bytes.
+func journalOf(t testing.TB) []byte {
 	t.Helper()
 	config := Config{Dir: t.TempDir()}
 	s := open(t, config)
@@ -261,7 +260,7 @@ func journalOf(t *testing.T) []byte {
 	return data
 }
 
-func openBytes(t *testing.T, data []byte) *Store {
+func openBytes(t testing.TB, data []byte) *Store {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, journalName), data, filePerm); err != nil {
@@ -316,6 +315,23 @@ func TestADamagedJournalIsSetAside(t *testing.T) {
 			}
 		}
 	}
+}
+
+// FuzzJournal opens whatever bytes: the store works afterwards, and knows nothing that it
+// could not have been told.
+func FuzzJournal(f *testing.F) {
+	data := journalOf(f)
+	f.Add(data)
+	f.Add(data[:len(data)-3])
+	f.Add([]byte(journalMagic))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s := openBytes(t, data)
+		apply(t, s, &syncv1.Update{Revision: 9, CaughtUp: true, Groups: []*syncv1.Group{group("acme")}, Keys: []*syncv1.Key{key("acme", 9)}})
+		if again := open(t, s.config); !knows(again, 9) || !again.Synced() {
+			t.Fatal("cannot go on")
+		}
+	})
 }
 
 func TestAnOutgrownJournalIsCompacted(t *testing.T) {

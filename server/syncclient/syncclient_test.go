@@ -46,7 +46,7 @@ type running struct {
 	stop   func() // and wait
 }
 
-func run(t *testing.T, m *managertest.Manager) *running {
+func run(t testing.TB, m *managertest.Manager) *running {
 	t.Helper()
 	logs := &buffer{}
 	log := slog.New(slog.NewJSONHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -179,4 +179,20 @@ func TestGoodbyeToNobody(t *testing.T) {
 	m.Stop()
 	eventually(t, "the loss is noticed", func() bool { return testutil.ToFloat64(r.client.metrics.connected) == 0 })
 	r.stop()
+}
+
+// BenchmarkUpdate is the time from the manager's sending of one changed key to its knowing
+// that the change is in force and in the journal.
+func BenchmarkUpdate(b *testing.B) {
+	m := managertest.Start(b)
+	run(b, m)
+	stream := m.Next()
+	stream.Send(&syncv1.Update{Revision: 1, Groups: []*syncv1.Group{acme()}, CaughtUp: true})
+	digest := bytes.Repeat([]byte{7}, 32)
+	revision := uint64(1)
+	b.ReportAllocs()
+	for b.Loop() {
+		revision++
+		stream.Send(&syncv1.Update{Revision: revision, Keys: []*syncv1.Key{{Id: "k1", Group: "tenants/acme", Versions: []*syncv1.Version{{Digest: digest, Revoked: revision%2 == 0}}}}})
+	}
 }

@@ -30,8 +30,10 @@ func (r *runner) kubectl(ctx context.Context, args ...string) error {
 	args = append([]string{"--kubeconfig", r.kubeconfig(), "--cache-dir", r.local("kubectl")}, args...)
 	cmd := exec.CommandContext(ctx, r.bin("envtest", "kubectl"), args...)
 	cmd.SysProcAttr = processes.Attributes()
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("kubectl %s: %w\n%s", strings.Join(args[4:], " "), err, bytes.TrimSpace(out))
+	var problems bytes.Buffer
+	cmd.Stderr = &problems
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("kubectl %s: %w\n%s", strings.Join(args[4:], " "), err, bytes.TrimSpace(problems.Bytes()))
 	}
 	return nil
 }

@@ -118,18 +118,16 @@ type SecretTemplate struct {
 	// +kubebuilder:validation:MaxProperties=32
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('keyward.dev/') && k != 'app.kubernetes.io/managed-by')",message="labels of keyward.dev and app.kubernetes.io/managed-by are set by the operator"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 316 && k.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="names must be qualified Kubernetes label names"
-	// +kubebuilder:validation:XValidation:rule="self.all(k, self[k].matches('^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$'))",message="values must be Kubernetes label values: at most 63 letters, digits, '-', '_' and '.'"
 	// +optional
-	Labels map[string]string `json:"labels,omitempty"`
+	Labels map[string]LabelValue `json:"labels,omitempty"`
 
 	// annotations to set on the Secret, at most 32. Those of keyward.dev are the operator's own.
 	//
 	// +kubebuilder:validation:MaxProperties=32
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('keyward.dev/'))",message="annotations of keyward.dev are set by the operator"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 316 && k.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="names must be qualified Kubernetes annotation names"
-	// +kubebuilder:validation:XValidation:rule="self.all(k, size(self[k]) <= 8192)",message="values have at most 8192 characters"
 	// +optional
-	Annotations map[string]string `json:"annotations,omitempty"`
+	Annotations map[string]AnnotationValue `json:"annotations,omitempty"`
 
 	// data are further entries, at most 16, beside api-key. Values are Go templates over
 	// .Key, .KeyID, .Name, .Namespace, .Group, .Projects and .ExpiresAt, with if, else, and the
@@ -138,10 +136,25 @@ type SecretTemplate struct {
 	// +kubebuilder:validation:MaxProperties=16
 	// +kubebuilder:validation:XValidation:rule="self.all(k, k.matches('^[-._a-zA-Z0-9]{1,253}$') && k != '.' && k != '..')",message="names are 1 to 253 letters, digits, '-', '_' and '.'"
 	// +kubebuilder:validation:XValidation:rule="!('api-key' in self)",message="api-key holds the key itself; choose another name"
-	// +kubebuilder:validation:XValidation:rule="self.all(k, size(self[k]) <= 16384)",message="templates have at most 16384 characters"
 	// +optional
-	Data map[string]string `json:"data,omitempty"`
+	Data map[string]EntryTemplate `json:"data,omitempty"`
 }
+
+// LabelValue is the value of a Kubernetes label.
+//
+// +kubebuilder:validation:MaxLength=63
+// +kubebuilder:validation:Pattern=`^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$`
+type LabelValue string
+
+// AnnotationValue is the value of a Kubernetes annotation, of at most 8192 characters.
+//
+// +kubebuilder:validation:MaxLength=8192
+type AnnotationValue string
+
+// EntryTemplate is the template of an entry of a Secret, of at most 16384 characters.
+//
+// +kubebuilder:validation:MaxLength=16384
+type EntryTemplate string
 
 // KeyState summarizes an ApiKey.
 //

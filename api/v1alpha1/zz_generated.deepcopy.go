@@ -454,7 +454,7 @@ func (in *GroupSpec) DeepCopyInto(out *GroupSpec) {
 	}
 	if in.Context != nil {
 		in, out := &in.Context, &out.Context
-		*out = make(map[string]string, len(*in))
+		*out = make(map[string]ContextValue, len(*in))
 		for key, val := range *in {
 			(*out)[key] = val
 		}
@@ -677,21 +677,21 @@ func (in *SecretTemplate) DeepCopyInto(out *SecretTemplate) {
 	*out = *in
 	if in.Labels != nil {
 		in, out := &in.Labels, &out.Labels
-		*out = make(map[string]string, len(*in))
+		*out = make(map[string]LabelValue, len(*in))
 		for key, val := range *in {
 			(*out)[key] = val
 		}
 	}
 	if in.Annotations != nil {
 		in, out := &in.Annotations, &out.Annotations
-		*out = make(map[string]string, len(*in))
+		*out = make(map[string]AnnotationValue, len(*in))
 		for key, val := range *in {
 			(*out)[key] = val
 		}
 	}
 	if in.Data != nil {
 		in, out := &in.Data, &out.Data
-		*out = make(map[string]string, len(*in))
+		*out = make(map[string]EntryTemplate, len(*in))
 		for key, val := range *in {
 			(*out)[key] = val
 		}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"maps"
 	"strconv"
 	"time"
 
@@ -73,10 +72,14 @@ func desiredSecret(key *v1alpha1.ApiKey, version *v1alpha1.KeyVersion, reveal fu
 	if secret.Type == "" {
 		secret.Type = corev1.SecretTypeOpaque
 	}
-	maps.Copy(secret.Labels, template.Labels)
+	for name, value := range template.Labels {
+		secret.Labels[name] = string(value)
+	}
 	secret.Labels[v1alpha1.LabelManagedBy] = v1alpha1.ManagedBy
 	secret.Labels[v1alpha1.LabelAPIKey] = values.KeyID
-	maps.Copy(secret.Annotations, template.Annotations)
+	for name, value := range template.Annotations {
+		secret.Annotations[name] = string(value)
+	}
 	secret.Annotations[v1alpha1.AnnotationVersion] = strconv.FormatInt(version.ID, 10)
 	secret.Annotations[v1alpha1.AnnotationPreview] = version.Preview
 	if expiresAt != "" {

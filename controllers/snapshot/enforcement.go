@@ -49,7 +49,7 @@ type tracking struct {
 
 type result struct {
 	Enforcement
-	subject Subject
+	change *change
 }
 
 type change struct {
@@ -85,10 +85,14 @@ func (h *Hub) Enforcement(subject Subject, recordID string) Enforcement {
 	if h.recordID(subject.Ref) != recordID {
 		return Enforcement{Settling: !h.settled} // its change is still to come, and will be announced
 	}
-	if found, ok := h.tracking.results[subject.Ref]; ok {
-		return found.Enforcement
-	}
 	c := h.tracking.latest[subject.Ref]
+	if found, ok := h.tracking.results[subject.Ref]; ok {
+		if h.inForce(found.change) {
+			return found.Enforcement
+		}
+		// A server has joined that is not caught up.
+		c = h.track(subject, found.change.revision, found.change.at)
+	}
 	if c == nil {
 		c = h.track(subject, h.revisionOf(subject.Ref), time.Time{})
 	}
@@ -155,7 +159,7 @@ func (h *Hub) evaluate(c *change) {
 	}
 	c.done = true
 	delete(h.tracking.latest, c.Ref)
-	h.tracking.results[c.Ref] = result{enforcement, c.Subject}
+	h.tracking.results[c.Ref] = result{enforcement, c}
 	if len(enforcement.Lost) > 0 {
 		h.tracking.lossy[c.Ref] = struct{}{}
 	}
@@ -178,7 +182,7 @@ func (h *Hub) found(instance string) {
 			if len(known.Lost) == 0 {
 				delete(h.tracking.lossy, ref)
 			}
-			h.notify(known.subject)
+			h.notify(known.change.Subject)
 		}
 	}
 }

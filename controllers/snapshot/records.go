@@ -68,7 +68,12 @@ func GroupRecord(group *v1alpha1.Group, allowlists []*v1alpha1.DomainAllowlist) 
 		Name:        group.Name,
 		DisplayName: group.Spec.DisplayName,
 		State:       groupState(group.Spec.State),
-		Context:     maps.Clone(group.Spec.Context),
+	}
+	if len(group.Spec.Context) > 0 {
+		record.Context = make(map[string]string, len(group.Spec.Context))
+		for name, value := range group.Spec.Context {
+			record.Context[name] = string(value)
+		}
 	}
 	if record.DisplayName == "" {
 		record.DisplayName = group.Name

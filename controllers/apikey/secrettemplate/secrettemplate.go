@@ -15,6 +15,8 @@ import (
 	"strings"
 	"text/template"
 	"text/template/parse"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
 // MaxSize is how many bytes an entry may have when rendered.
@@ -44,7 +46,7 @@ var functions = template.FuncMap{
 var fields = []string{"Key", "KeyID", "Name", "Namespace", "Group", "Projects", "ExpiresAt"}
 
 // Check returns what is wrong with the templates, the first by name, or nil.
-func Check(templates map[string]string) error {
+func Check(templates map[string]v1alpha1.EntryTemplate) error {
 	_, err := Render(templates, Values{
 		Key: func() string { return "kw_sample" }, KeyID: "k0", Name: "name", Namespace: "namespace",
 		Group: "group", Projects: []string{"project"}, ExpiresAt: "2030-01-01T00:00:00Z",
@@ -53,14 +55,14 @@ func Check(templates map[string]string) error {
 }
 
 // Render renders all templates. An error names the entry, never a value.
-func Render(templates map[string]string, values Values) (map[string][]byte, error) {
+func Render(templates map[string]v1alpha1.EntryTemplate, values Values) (map[string][]byte, error) {
 	data := map[string]any{
 		"Key": values.Key(), "KeyID": values.KeyID, "Name": values.Name, "Namespace": values.Namespace,
 		"Group": values.Group, "Projects": strings.Join(values.Projects, ","), "ExpiresAt": values.ExpiresAt,
 	}
 	rendered := make(map[string][]byte, len(templates))
 	for _, entry := range slices.Sorted(maps.Keys(templates)) {
-		text, err := render(templates[entry], data)
+		text, err := render(string(templates[entry]), data)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", entry, err)
 		}

@@ -1,0 +1,247 @@
+package lifecycle_test
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/apikey/lifecycle"
+	"github.com/keyward-dev/keyward/controllers/grant"
+)
+
+var start = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+func group() *v1alpha1.Group {
+	return &v1alpha1.Group{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "acme", Name: "acme"},
+		Spec:       v1alpha1.GroupSpec{State: v1alpha1.GroupActive, KeyPolicy: v1alpha1.KeyPolicy{DefaultLifetime: "90d"}},
+	}
+}
+
+func digest(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// version is a version that was minted at the start for an hour.
+func version(id int64, state v1alpha1.VersionState) v1alpha1.KeyVersion {
+	return v1alpha1.KeyVersion{
+		ID: id, State: state, Preview: fmt.Sprintf("kw_…000%d", id), Digest: digest(fmt.Sprint(id)),
+		MintedAt:  metav1.Time{Time: start},
+		ExpiresAt: &metav1.Time{Time: start.Add(time.Hour)},
+	}
+}
+
+func carrying(id int64) lifecycle.Secret {
+	return lifecycle.Secret{Found: true, Digest: digest(fmt.Sprint(id))}
+}
+
+// input is a key with the versions, granted by an active Group.
+func input(versions ...v1alpha1.KeyVersion) lifecycle.Input {
+	key := &v1alpha1.ApiKey{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "acme", Name: "web"},
+		Spec: v1alpha1.ApiKeySpec{
+			GroupRef: v1alpha1.GroupReference{Name: "acme"}, Projects: []v1alpha1.ProjectName{v1alpha1.DefaultProject},
+		},
+	}
+	key.Status.Versions = versions
+	return lifecycle.Input{Key: key, Group: group()}
+}
+
+func TestPlan(t *testing.T) {
+	missing := &grant.Problem{Reason: v1alpha1.ReasonGroupNotFound, Field: "spec.groupRef", Message: "there is none"}
+	tests := map[string]struct {
+		in       lifecycle.Input
+		with     func(*lifecycle.Input)
+		at       time.Duration
+		action   lifecycle.Action
+		target   int64
+		state    v1alpha1.KeyState
+		obstacle string
+		versions []v1alpha1.VersionState
+		wake     time.Duration // after the start; 0 for none
+	}{
+		"a new key is minted": {
+			in: input(), action: lifecycle.Mint, target: 1, state: v1alpha1.KeyPending,
+		},
+		"a held version waits until servers accept it": {
+			in: input(version(1, v1alpha1.VersionPending)), with: func(in *lifecycle.Input) { in.Held = 1 },
+			action: lifecycle.Publish, target: 1, state: v1alpha1.KeyPending,
+			versions: []v1alpha1.VersionState{v1alpha1.VersionPending}, wake: time.Hour,
+		},
+		"an accepted version is delivered": {
+			in: input(version(1, v1alpha1.VersionPending)), with: func(in *lifecycle.Input) { in.Held, in.Published = 1, true },
+			action: lifecycle.Deliver, target: 1, state: v1alpha1.KeyPending,
+			versions: []v1alpha1.VersionState{v1alpha1.VersionPending}, wake: time.Hour,
+		},
+		"a delivered version is active": {
+			in: input(version(1, v1alpha1.VersionPending)), with: func(in *lifecycle.Input) { in.Held, in.Secret = 1, carrying(1) },
+			action: lifecycle.Keep, target: 1, state: v1alpha1.KeyActive,
+			versions: []v1alpha1.VersionState{v1alpha1.VersionActive}, wake: time.Hour,
+		},
+		"after a crash before delivery the version is dropped and minted again": {
+			in: input(version(1, v1alpha1.VersionPending)), action: lifecycle.Mint, target: 2, state: v1alpha1.KeyPending,
+		},
+		"after a crash past delivery the version is adopted from the Secret": {
+			in: input(version(1, v1alpha1.VersionPending)), with: func(in *lifecycle.Input) { in.Secret = carrying(1) },
+			action: lifecycle.Keep, target: 1, state: v1alpha1.KeyActive,
+			versions: []v1alpha1.VersionState{v1alpha1.VersionActive}, wake: time.Hour,
+		},
+		"a lost Secret calls for a new version beside the old": {
+			in: input(version(1, v1alpha1.VersionActive)), action: lifecycle.Mint, target: 2, state: v1alpha1.KeyActive,
+			versions: []v1alpha1.VersionState{v1alpha1.VersionActive}, wake: time.Hour,
+		},
+		"a tampered Secret too": {
+			in: input(version(1, v1alpha1.VersionActive)), with: func(in *lifecycle.Input) { in.Secret = carrying(7) },
+			action: lifecycle.Mint, target: 2, state: v1alpha1.KeyActive,
+			versions: []v1alpha1.VersionState{v1alpha1.VersionActive}, wake: time.Hour,
+		},
+		"a Secret that is back makes the replacement superfluous": {
+			in:     input(version(1, v1alpha1.VersionActive), version(2, v1alpha1.VersionPending)),
+			with:   func(in *lifecycle.Input) { in.Held, in.Secret = 2, carrying(1) },
+			action: lifecycle.Keep, target: 1, state: v1alpha1.KeyActive,
+			versions: []v1alpha1.VersionState{v1alpha1.VersionActive}, wake: time.Hour,
+		},
+		"a key lives until the instant before its expiry": {
+			in: input(version(1, v1alpha1.VersionActive)), with: func(in *lifecycle.Input) { in.Secret = carrying(1) },
+			at: time.Hour - 1, action: lifecycle.Keep, target: 1, state: v1alpha1.KeyActive,
+			versions: []v1alpha1.VersionState{v1alpha1.VersionActive}, wake: time.Hour,
+		},
+		"and is over at its expiry, for good": {
+			in: input(version(1, v1alpha1.VersionActive)), with: func(in *lifecycle.Input) { in.Secret = carrying(1) },
+			at: time.Hour, state: v1alpha1.KeyExpired, versions: []v1alpha1.VersionState{v1alpha1.VersionExpired},
+		},
+		"an earlier declared expiry applies to what exists": {
+			in: input(version(1, v1alpha1.VersionActive)), with: func(in *lifecycle.Input) {
+				in.Key.Spec.ExpiresAfter, in.Secret = "30m", carrying(1)
+			},
+			action: lifecycle.Keep, target: 1, state: v1alpha1.KeyActive,
+			versions: []v1alpha1.VersionState{v1alpha1.VersionActive}, wake: 30 * time.Minute,
+		},
+		"an instant in the past ends the key": {
+			in: input(version(1, v1alpha1.VersionActive)), with: func(in *lifecycle.Input) {
+				in.Key.Spec.ExpiresAt, in.Secret = &metav1.Time{Time: start.Add(-time.Hour)}, carrying(1)
+			},
+			state: v1alpha1.KeyExpired, versions: []v1alpha1.VersionState{v1alpha1.VersionExpired},
+		},
+		"an instant in the past is not minted for": {
+			in:    input(),
+			with:  func(in *lifecycle.Input) { in.Key.Spec.ExpiresAt = &metav1.Time{Time: start.Add(-time.Hour)} },
+			state: v1alpha1.KeyBlocked, obstacle: v1alpha1.ReasonLifetimeNotAllowed,
+		},
+		"a lifetime beyond the policy leaves the version as it is, and says so": {
+			in: input(version(1, v1alpha1.VersionActive)), with: func(in *lifecycle.Input) {
+				in.Key.Spec.ExpiresAfter, in.Secret = "60d", carrying(1)
+				in.Group.Spec.KeyPolicy.MaxLifetime = "30d"
+			},
+			target: 1, state: v1alpha1.KeyActive, obstacle: v1alpha1.ReasonLifetimeNotAllowed,
+			versions: []v1alpha1.VersionState{v1alpha1.VersionActive}, wake: time.Hour,
+		},
+		"never, where the policy does not allow it, is not minted": {
+			in: input(), with: func(in *lifecycle.Input) { in.Key.Spec.ExpiresAfter = v1alpha1.LifetimeNever },
+			state: v1alpha1.KeyBlocked, obstacle: v1alpha1.ReasonLifetimeNotAllowed,
+		},
+		"never, where the policy allows it, has no wake": {
+			in: input(version(1, v1alpha1.VersionActive)), with: func(in *lifecycle.Input) {
+				in.Key.Spec.ExpiresAfter, in.Secret = v1alpha1.LifetimeNever, carrying(1)
+				in.Group.Spec.KeyPolicy.AllowNever = ptr.To(true)
+			},
+			action: lifecycle.Keep, target: 1, state: v1alpha1.KeyActive,
+			versions: []v1alpha1.VersionState{v1alpha1.VersionActive},
+		},
+		"revoking revokes every live version": {
+			in:    input(version(1, v1alpha1.VersionExpired), version(2, v1alpha1.VersionActive), version(3, v1alpha1.VersionPending)),
+			with:  func(in *lifecycle.Input) { in.Key.Spec.Revoked, in.Secret = ptr.To(true), carrying(2) },
+			state: v1alpha1.KeyRevoked,
+			versions: []v1alpha1.VersionState{
+				v1alpha1.VersionExpired, v1alpha1.VersionRevoked, v1alpha1.VersionRevoked,
+			},
+		},
+		"deleting revokes": {
+			in:    input(version(1, v1alpha1.VersionActive)),
+			with:  func(in *lifecycle.Input) { in.Key.DeletionTimestamp = &metav1.Time{Time: start} },
+			state: v1alpha1.KeyRevoked, versions: []v1alpha1.VersionState{v1alpha1.VersionRevoked},
+		},
+		"a key that is revoked before it was minted is never minted": {
+			in: input(), with: func(in *lifecycle.Input) { in.Key.Spec.Revoked = ptr.To(true) }, state: v1alpha1.KeyRevoked,
+		},
+		"a suspended key is not minted": {
+			in: input(), with: func(in *lifecycle.Input) { in.Key.Spec.Suspended = ptr.To(true) },
+			state: v1alpha1.KeySuspended, obstacle: v1alpha1.ReasonSuspended,
+		},
+		"nor delivered": {
+			in: input(version(1, v1alpha1.VersionPending)), with: func(in *lifecycle.Input) {
+				in.Held, in.Published, in.Key.Spec.Suspended = 1, true, ptr.To(true)
+			},
+			state: v1alpha1.KeySuspended, obstacle: v1alpha1.ReasonSuspended,
+			versions: []v1alpha1.VersionState{v1alpha1.VersionPending}, wake: time.Hour,
+		},
+		"nor is one of a frozen Group": {
+			in: input(), with: func(in *lifecycle.Input) { in.Group.Spec.State = v1alpha1.GroupFrozen },
+			state: v1alpha1.KeySuspended, obstacle: v1alpha1.ReasonGroupFrozen,
+		},
+		"nor one that its Group does not grant": {
+			in: input(), with: func(in *lifecycle.Input) { in.Group, in.Problem = nil, missing },
+			state: v1alpha1.KeyBlocked, obstacle: v1alpha1.ReasonGroupNotFound,
+		},
+		"a Secret of somebody else's is left alone": {
+			in: input(), with: func(in *lifecycle.Input) { in.Secret = lifecycle.Secret{Found: true, Foreign: true} },
+			state: v1alpha1.KeyBlocked, obstacle: v1alpha1.ReasonSecretConflict,
+		},
+		"even if it holds the same text": {
+			in: input(version(1, v1alpha1.VersionPending)), with: func(in *lifecycle.Input) {
+				in.Secret = carrying(1)
+				in.Secret.Foreign = true
+			},
+			state: v1alpha1.KeyBlocked, obstacle: v1alpha1.ReasonSecretConflict,
+		},
+		"a template that cannot be rendered stops the mint": {
+			in: input(), with: func(in *lifecycle.Input) {
+				in.Template = &grant.Problem{Reason: v1alpha1.ReasonSecretTemplateInvalid, Field: "spec.secret.template.data", Message: "no"}
+			},
+			state: v1alpha1.KeyBlocked, obstacle: v1alpha1.ReasonSecretTemplateInvalid,
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if test.with != nil {
+				test.with(&test.in)
+			}
+			out := lifecycle.Plan(test.in, start.Add(test.at))
+			if out.Action != test.action || out.Target != test.target || out.State != test.state {
+				t.Errorf("action %v of version %d, state %s; want %v of %d, %s", out.Action, out.Target, out.State, test.action, test.target, test.state)
+			}
+			reason := ""
+			if out.Obstacle != nil {
+				reason = out.Obstacle.Reason
+			}
+			if reason != test.obstacle {
+				t.Errorf("obstacle %q, want %q", reason, test.obstacle)
+			}
+			if got := fmt.Sprint(states(out.Versions)); got != fmt.Sprint(test.versions) {
+				t.Errorf("versions %v, want %v", got, test.versions)
+			}
+			want := time.Time{}
+			if test.wake > 0 {
+				want = start.Add(test.wake)
+			}
+			if !out.Wake.Equal(want) {
+				t.Errorf("wake at %v, want %v", out.Wake, want)
+			}
+		})
+	}
+}
+
+func states(versions []v1alpha1.KeyVersion) []v1alpha1.VersionState {
+	var all []v1alpha1.VersionState
+	for i := range versions {
+		all = append(all, versions[i].State)
+	}
+	return all
+}

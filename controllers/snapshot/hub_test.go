@@ -1,0 +1,424 @@
+package snapshot_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/controllers/snapshot"
+)
+
+const acme = "tenants/acme"
+
+var start = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+func groupRecord(identity string) *syncv1.Group {
+	namespace, name, _ := strings.Cut(identity, "/")
+	return &syncv1.Group{Namespace: namespace, Name: name, Projects: []*syncv1.Project{{Name: "default", OwnsAll: true}}}
+}
+
+func keyRecord(id, group string) *syncv1.Key {
+	return &syncv1.Key{Id: id, Group: group, Name: "web/" + id, Projects: []string{"default"}}
+}
+
+// newHub is an open Hub with a group and a key.
+func newHub(options snapshot.Options) (*snapshot.Hub, *steppedClock) {
+	clk := newClock()
+	hub := snapshot.NewHub(clk, options)
+	hub.PutGroup(groupRecord(acme))
+	hub.PutKey(keyRecord("k1", acme))
+	hub.Open()
+	return hub, clk
+}
+
+func all(string) bool { return true }
+
+// server is a validation server's end: what it holds, by the rules of the protocol.
+type server struct {
+	*snapshot.Subscription
+	groups   map[string]*syncv1.Group
+	keys     map[string]*syncv1.Key
+	replaced map[string]map[string]bool
+	received []*syncv1.Update
+}
+
+func connect(hub *snapshot.Hub, instance string) *server {
+	return subscribe(hub, snapshot.Subscriber{Instance: instance, Selects: all})
+}
+
+func subscribe(hub *snapshot.Hub, subscriber snapshot.Subscriber) *server {
+	return &server{
+		Subscription: hub.Subscribe(subscriber),
+		groups:       map[string]*syncv1.Group{}, keys: map[string]*syncv1.Key{}, replaced: map[string]map[string]bool{},
+	}
+}
+
+// take applies the updates that are there; it acknowledges them if told to.
+func (s *server) take(t interface {
+	Context() context.Context
+	Helper()
+}, acknowledge bool) {
+	t.Helper()
+	for {
+		ctx, cancel := context.WithCancel(t.Context())
+		if s.CaughtUp() {
+			cancel() // what is there is returned all the same
+		}
+		update, err := s.Next(ctx)
+		cancel()
+		if err != nil {
+			break
+		}
+		s.apply(update)
+	}
+	for _, update := range s.received {
+		if acknowledge {
+			s.Ack(update.GetRevision())
+		}
+	}
+}
+
+func (s *server) apply(u *syncv1.Update) {
+	s.received = append(s.received, u)
+	for _, identity := range u.GetDeletedGroups() {
+		delete(s.groups, identity)
+		s.dropKeys(func(k *syncv1.Key) bool { return k.GetGroup() == identity })
+	}
+	for _, id := range u.GetDeletedKeys() {
+		delete(s.keys, id)
+	}
+	for _, identity := range u.GetReplacedGroups() {
+		s.replaced[identity] = map[string]bool{}
+	}
+	for _, group := range u.GetGroups() {
+		s.groups[group.Identity()] = group
+	}
+	for _, key := range u.GetKeys() {
+		s.keys[key.GetId()] = key
+		if seen := s.replaced[key.GetGroup()]; seen != nil {
+			seen[key.GetId()] = true
+		}
+	}
+	if u.GetCaughtUp() {
+		s.dropKeys(func(k *syncv1.Key) bool {
+			seen, replaced := s.replaced[k.GetGroup()]
+			return replaced && !seen[k.GetId()]
+		})
+		clear(s.replaced)
+	}
+}
+
+func (s *server) dropKeys(which func(*syncv1.Key) bool) {
+	for id, key := range s.keys {
+		if which(key) {
+			delete(s.keys, id)
+		}
+	}
+}
+
+func (s *server) known() map[string][]byte {
+	known := map[string][]byte{}
+	for identity, group := range s.groups {
+		var keys []*syncv1.Key
+		for _, key := range s.keys {
+			if key.GetGroup() == identity {
+				keys = append(keys, key)
+			}
+		}
+		known[identity] = syncv1.ContentHash(group, keys)
+	}
+	return known
+}
+
+func enforcement(hub *snapshot.Hub, record *syncv1.Key) snapshot.Enforcement {
+	return hub.Enforcement(snapshot.Subject{Ref: snapshot.KeyRef(record.GetId()), Group: record.GetGroup()}, snapshot.RecordID(record))
+}
+
+func TestEnforcementIsAcknowledged(t *testing.T) {
+	hub, clk := newHub(snapshot.Options{})
+	a, b := connect(hub, "a"), connect(hub, "b")
+	a.take(t, true)
+	b.take(t, true)
+
+	var announced []string
+	hub.OnEnforced(func(s snapshot.Subject) { announced = append(announced, s.ID) })
+	key := keyRecord("k2", acme)
+	hub.PutKey(key)
+	a.take(t, true)
+	b.take(t, false)
+	if e := enforcement(hub, key); e.Complete || e.Servers != 2 || e.Acknowledged != 1 || fmt.Sprint(e.Waiting) != "[b]" {
+		t.Errorf("after one of two: %+v", e)
+	}
+	if len(announced) != 0 {
+		t.Errorf("announced %v too early", announced)
+	}
+	clk.Step(7 * time.Millisecond)
+	b.Ack(b.received[len(b.received)-1].GetRevision())
+	if e := enforcement(hub, key); !e.Complete || e.Acknowledged != 2 || e.Latency != 7*time.Millisecond {
+		t.Errorf("after both: %+v", e)
+	}
+	if fmt.Sprint(announced) != "[k2]" {
+		t.Errorf("announced %v", announced)
+	}
+	if e := enforcement(hub, keyRecord("k2", "tenants/other")); e.Complete {
+		t.Error("another content of the record is said to be in force")
+	}
+}
+
+func TestNobodyIsThere(t *testing.T) {
+	hub, _ := newHub(snapshot.Options{})
+	key := keyRecord("k2", acme)
+	hub.PutKey(key)
+	if e := enforcement(hub, key); !e.Complete || e.Servers != 0 {
+		t.Errorf("%+v", e)
+	}
+	late := connect(hub, "late")
+	late.take(t, true)
+	if late.keys["k2"] == nil {
+		t.Error("a server that came later lacks the key")
+	}
+}
+
+func TestServerThatJoinsIsWaitedForToo(t *testing.T) {
+	hub, _ := newHub(snapshot.Options{})
+	a := connect(hub, "a")
+	a.take(t, true)
+	key := keyRecord("k2", acme)
+	hub.PutKey(key)
+	b := connect(hub, "b")
+	a.take(t, true)
+	if e := enforcement(hub, key); e.Complete || fmt.Sprint(e.Waiting) != "[b]" {
+		t.Errorf("b is connected and has nothing yet: %+v", e)
+	}
+	b.take(t, true)
+	if e := enforcement(hub, key); !e.Complete || e.Servers != 2 {
+		t.Errorf("%+v", e)
+	}
+}
+
+func TestSlowServerDelaysNobodyAndKeepsTheLatestOnly(t *testing.T) {
+	hub, _ := newHub(snapshot.Options{})
+	quick, slow := connect(hub, "quick"), connect(hub, "slow")
+	quick.take(t, true)
+	slow.take(t, true)
+	for i := range 1000 {
+		key := keyRecord("k1", acme)
+		key.Projects = []string{fmt.Sprint(i)}
+		hub.PutKey(key)
+		quick.take(t, true)
+		if got := quick.keys["k1"].GetProjects()[0]; got != fmt.Sprint(i) {
+			t.Fatalf("the quick server has %s of %d", got, i)
+		}
+	}
+	before := len(slow.received)
+	slow.take(t, true)
+	if n := len(slow.received) - before; n != 1 || slow.keys["k1"].GetProjects()[0] != "999" {
+		t.Errorf("the slow server was sent %d updates and has %v", n, slow.keys["k1"].GetProjects())
+	}
+}
+
+func TestLostServer(t *testing.T) {
+	const grace = 5 * time.Second
+	setup := func(t *testing.T) (*snapshot.Hub, *steppedClock, *server, *syncv1.Key) {
+		hub, clk := newHub(snapshot.Options{Grace: grace})
+		a, b := connect(hub, "a"), connect(hub, "b")
+		a.take(t, true)
+		b.take(t, true)
+		b.Close(false)
+		key := keyRecord("k2", acme)
+		hub.PutKey(key)
+		a.take(t, true)
+		if e := enforcement(hub, key); e.Complete || fmt.Sprint(e.Waiting) != "[b]" {
+			t.Fatalf("a lost server is not waited for: %+v", e)
+		}
+		return hub, clk, b, key
+	}
+	t.Run("is given up after a while, and named", func(t *testing.T) {
+		hub, clk, _, key := setup(t)
+		clk.Step(grace - 1)
+		if enforcement(hub, key).Complete {
+			t.Error("given up too early")
+		}
+		clk.Step(1)
+		if e := enforcement(hub, key); !e.Complete || e.Servers != 2 || e.Acknowledged != 1 || fmt.Sprint(e.Lost) != "[b]" {
+			t.Errorf("%+v", e)
+		}
+	})
+	t.Run("is waited for when it is back in time", func(t *testing.T) {
+		hub, clk, _, key := setup(t)
+		back := connect(hub, "b")
+		clk.Step(grace)
+		if e := enforcement(hub, key); e.Complete || fmt.Sprint(e.Waiting) != "[b]" {
+			t.Errorf("%+v", e)
+		}
+		back.take(t, true)
+		if e := enforcement(hub, key); !e.Complete || e.Servers != 2 || len(e.Lost) != 0 {
+			t.Errorf("%+v", e)
+		}
+	})
+	t.Run("is no longer named when it is back late", func(t *testing.T) {
+		hub, clk, _, key := setup(t)
+		clk.Step(grace)
+		back := connect(hub, "b")
+		back.take(t, true)
+		if e := enforcement(hub, key); !e.Complete || e.Servers != 2 || e.Acknowledged != 2 || len(e.Lost) != 0 {
+			t.Errorf("%+v", e)
+		}
+	})
+}
+
+func TestGoodbyeIsNotWaitedFor(t *testing.T) {
+	hub, _ := newHub(snapshot.Options{Grace: time.Minute})
+	a := connect(hub, "a")
+	a.take(t, true)
+	key := keyRecord("k2", acme)
+	hub.PutKey(key)
+	a.Close(true)
+	if e := enforcement(hub, key); !e.Complete || e.Servers != 0 || len(e.Lost) != 0 {
+		t.Errorf("%+v", e)
+	}
+}
+
+func TestSettling(t *testing.T) {
+	clk := newClock()
+	hub := snapshot.NewHub(clk, snapshot.Options{Settle: 5 * time.Second})
+	hub.PutGroup(groupRecord(acme))
+	key := keyRecord("k1", acme)
+	hub.PutKey(key)
+	if e := enforcement(hub, key); e.Complete || !e.Settling {
+		t.Errorf("before Open: %+v", e)
+	}
+	announced := 0
+	hub.OnEnforced(func(snapshot.Subject) { announced++ })
+	hub.Open()
+	if e := enforcement(hub, key); e.Complete || !e.Settling {
+		t.Errorf("servers of an earlier leader may be on their way: %+v", e)
+	}
+	clk.Step(5 * time.Second)
+	if e := enforcement(hub, key); !e.Complete || announced != 1 {
+		t.Errorf("%+v, announced %d times", e, announced)
+	}
+}
+
+func TestReconnectTransfersWhatDiffers(t *testing.T) {
+	const other, gone = "tenants/other", "tenants/gone"
+	hub, _ := newHub(snapshot.Options{})
+	for _, identity := range []string{other, gone} {
+		hub.PutGroup(groupRecord(identity))
+		hub.PutKey(keyRecord("k-"+identity, identity))
+	}
+	first := connect(hub, "a")
+	first.take(t, true)
+	first.Close(true)
+
+	hub.DeleteGroup(gone)
+	hub.PutKey(keyRecord("k9", other))
+	hub.DeleteKey("k-" + other)
+	again := subscribe(hub, snapshot.Subscriber{Instance: "a", Selects: all, Known: first.known()})
+	again.groups, again.keys = first.groups, first.keys
+	again.take(t, true)
+
+	if len(again.received) != 3 { // the group that differs, its keys, the end
+		t.Errorf("%d updates: %v", len(again.received), again.received)
+	}
+	for _, update := range again.received {
+		if slices.Contains(update.GetReplacedGroups(), acme) {
+			t.Error("a group that is unchanged was sent again")
+		}
+	}
+	if again.groups[gone] != nil || again.keys["k-"+gone] != nil || again.keys["k-"+other] != nil {
+		t.Error("what is gone is still there")
+	}
+	if again.keys["k9"] == nil || again.keys["k1"] == nil {
+		t.Error("something is missing")
+	}
+	if e := enforcement(hub, keyRecord("k9", other)); !e.Complete {
+		t.Errorf("caught up, but not in force: %+v", e)
+	}
+}
+
+func TestLargeUpdatesComeInPieces(t *testing.T) {
+	const keys = 20_000
+	hub, _ := newHub(snapshot.Options{})
+	early := connect(hub, "early")
+	early.take(t, true)
+	last := keyRecord("", acme)
+	for i := range keys {
+		last = keyRecord(fmt.Sprintf("bulk%05d", i), acme)
+		hub.PutKey(last)
+	}
+	late := connect(hub, "late")
+	for name, s := range map[string]*server{"changes": early, "catch-up": late} {
+		before := len(s.received)
+		s.take(t, false)
+		if pieces := len(s.received) - before; pieces < 2 {
+			t.Errorf("%s: %d pieces", name, pieces)
+		}
+		for _, update := range s.received[before : len(s.received)-1] {
+			s.Ack(update.GetRevision())
+		}
+		if len(s.keys) != keys+1 {
+			t.Errorf("%s: %d keys", name, len(s.keys))
+		}
+	}
+	if e := enforcement(hub, last); e.Complete || e.Acknowledged != 0 {
+		t.Errorf("in force before the last piece: %+v", e)
+	}
+	early.Ack(early.received[len(early.received)-1].GetRevision())
+	late.Ack(late.received[len(late.received)-1].GetRevision())
+	if e := enforcement(hub, last); !e.Complete {
+		t.Errorf("%+v", e)
+	}
+}
+
+func TestAuthorization(t *testing.T) {
+	const other = "tenants/other"
+	hub, _ := newHub(snapshot.Options{})
+	hub.PutGroup(groupRecord(other))
+	asked := map[string]int{}
+	may := func(_ context.Context, group string) (bool, error) {
+		asked[group]++
+		return group == acme, nil
+	}
+	s := subscribe(hub, snapshot.Subscriber{Instance: "a", Selects: all, Authorize: may})
+	s.take(t, true)
+	secret := keyRecord("k2", other)
+	hub.PutKey(secret)
+	hub.PutGroup(groupRecord("tenants/new"))
+	s.take(t, true)
+	if len(s.groups) != 1 || len(s.keys) != 1 {
+		t.Errorf("it has %d groups and %d keys that it may not have", len(s.groups)-1, len(s.keys)-1)
+	}
+	if e := enforcement(hub, secret); !e.Complete || e.Servers != 0 {
+		t.Errorf("a server that may not have the group is waited for: %+v", e)
+	}
+	for group, times := range asked {
+		if times != 1 {
+			t.Errorf("asked %d times about %s", times, group)
+		}
+	}
+}
+
+func TestOverdue(t *testing.T) {
+	hub, clk := newHub(snapshot.Options{})
+	s := connect(hub, "a")
+	s.take(t, true)
+	clk.Step(time.Hour)
+	if s.Overdue(time.Minute) {
+		t.Error("an idle server is overdue")
+	}
+	hub.PutKey(keyRecord("k2", acme))
+	s.take(t, false)
+	clk.Step(time.Minute + 1)
+	if !s.Overdue(time.Minute) {
+		t.Error("an unacknowledged update is not overdue")
+	}
+	s.Ack(s.received[len(s.received)-1].GetRevision())
+	if s.Overdue(time.Minute) {
+		t.Error("an acknowledged update is overdue")
+	}
+}

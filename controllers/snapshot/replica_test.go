@@ -1,0 +1,117 @@
+package snapshot_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
+
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/controllers/snapshot"
+)
+
+// TestReplicas: whatever changes, in whatever order servers read, acknowledge, fail and come
+// back, each ends up with exactly the published records; and whatever is said to be in force
+// is what every connected server holds.
+func TestReplicas(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		hub, clk := newHub(snapshot.Options{Grace: time.Second})
+		groups := map[string]*syncv1.Group{acme: groupRecord(acme)}
+		keys := map[string]*syncv1.Key{"k1": keyRecord("k1", acme)}
+		servers := map[string]*server{}
+
+		name := func(t *rapid.T, kind string, n int) string {
+			return fmt.Sprintf("%s%d", kind, rapid.IntRange(1, n).Draw(t, kind))
+		}
+		group := func(t *rapid.T) string { return "tenants/" + name(t, "g", 3) }
+
+		t.Repeat(map[string]func(*rapid.T){
+			"put group": func(t *rapid.T) {
+				record := groupRecord(group(t))
+				record.DisplayName = name(t, "display", 3)
+				groups[record.Identity()] = record
+				hub.PutGroup(record)
+			},
+			"put key": func(t *rapid.T) {
+				id := name(t, "k", 6)
+				identity := group(t)
+				if known := keys[id]; known != nil {
+					identity = known.GetGroup() // a key keeps its group
+				}
+				if groups[identity] == nil {
+					return
+				}
+				record := keyRecord(id, identity)
+				record.Suspended = rapid.Bool().Draw(t, "suspended")
+				keys[id] = record
+				hub.PutKey(record)
+			},
+			"delete key": func(t *rapid.T) {
+				id := name(t, "k", 6)
+				delete(keys, id)
+				hub.DeleteKey(id)
+			},
+			"delete group": func(t *rapid.T) {
+				identity := group(t)
+				delete(groups, identity)
+				for id, key := range keys {
+					if key.GetGroup() == identity {
+						delete(keys, id)
+					}
+				}
+				hub.DeleteGroup(identity)
+			},
+			"connect": func(t *rapid.T) {
+				instance := name(t, "s", 3)
+				was := servers[instance]
+				if was != nil {
+					was.Close(rapid.Bool().Draw(t, "goodbye"))
+				}
+				subscriber := snapshot.Subscriber{Instance: instance, Selects: all}
+				if was != nil {
+					subscriber.Known = was.known()
+				}
+				servers[instance] = subscribe(hub, subscriber)
+				if was != nil {
+					servers[instance].groups, servers[instance].keys = was.groups, was.keys
+				}
+			},
+			"read": func(t *rapid.T) {
+				if s := servers[name(t, "s", 3)]; s != nil {
+					s.take(t, rapid.Bool().Draw(t, "acknowledge"))
+				}
+			},
+			"time": func(*rapid.T) { clk.Step(time.Second) },
+			"": func(t *rapid.T) {
+				for id, record := range keys {
+					if !enforcement(hub, record).Complete {
+						continue
+					}
+					for instance, s := range servers {
+						if !proto.Equal(s.keys[id], record) {
+							t.Fatalf("%s is said to be in force, but %s has %v", id, instance, s.keys[id])
+						}
+					}
+				}
+			},
+		})
+		for _, s := range servers {
+			s.take(t, true)
+		}
+		for instance, s := range servers {
+			if fmt.Sprint(len(s.groups), len(s.keys)) != fmt.Sprint(len(groups), len(keys)) {
+				t.Fatalf("%s has %d groups and %d keys of %d and %d", instance, len(s.groups), len(s.keys), len(groups), len(keys))
+			}
+			for id, record := range keys {
+				if !proto.Equal(s.keys[id], record) {
+					t.Fatalf("%s has %v of %v", instance, s.keys[id], record)
+				}
+				if e := enforcement(hub, record); !e.Complete {
+					t.Fatalf("all have read, but %s is not in force: %+v", id, e)
+				}
+			}
+		}
+	})
+}

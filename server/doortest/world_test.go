@@ -88,7 +88,7 @@ func groups() []*syncv1.Group {
 			{Name: "web", Routes: path("/api/scenes/web-*"), Origins: &syncv1.OriginPolicy{Patterns: []string{"https://www.acme.example"}}},
 		},
 		Capabilities: []*syncv1.Capability{{Name: "checkout", Routes: []*syncv1.Route{{Methods: []string{"POST"}, Paths: []string{"/tenant/checkout/sessions"}}}}},
-		Context:      map[string]string{"bucketName": "acme-media", "note": "50% näher"},
+		Context:      map[string]string{"bucketName": "acme-media", "share": "50%"},
 	}
 	implicit := func(name string, state syncv1.GroupState) *syncv1.Group {
 		return &syncv1.Group{Namespace: "tenants", Name: name, State: state, Projects: []*syncv1.Project{{Name: "default", OwnsAll: true, Origins: lenient}}}
@@ -112,7 +112,7 @@ func injectedFor(key, owner string) []string {
 		return append(lines, "X-Keyward-Group: tenants/solo")
 	}
 	return append(lines, "X-Keyward-Group: tenants/acme", "X-Keyward-Group-Name: Acm%C3%A9 Inc",
-		"X-Keyward-Context-Bucketname: acme-media", "X-Keyward-Context-Note: 50%25 n%C3%A4her")
+		"X-Keyward-Context-Bucketname: acme-media", "X-Keyward-Context-Share: 50%")
 }
 
 // newGate is a gate on a store in the state of that world.

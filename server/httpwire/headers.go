@@ -25,8 +25,9 @@ type Header struct {
 	Name, Value string
 }
 
-// ContextHeaders returns what an allowed request gains. Values are encoded by Encode;
-// empty ones are left out.
+// ContextHeaders returns what an allowed request gains; empty values are left out. The
+// display name, which is free text, is encoded by Encode. All other values are printable
+// ASCII and appear as they are; one that is not, against all rules, is encoded too.
 func ContextHeaders(d decision.Decision) []Header {
 	if !d.Allowed() {
 		return nil
@@ -34,17 +35,17 @@ func ContextHeaders(d decision.Decision) []Header {
 	headers := make([]Header, 0, 5+len(d.Group.Context))
 	add := func(name, value string) {
 		if value != "" {
-			headers = append(headers, Header{name, Encode(value)})
+			headers = append(headers, Header{name, value})
 		}
 	}
-	add(HeaderGroup, d.Group.Identity)
-	add(HeaderGroupName, d.Group.DisplayName)
-	add(HeaderProject, d.Project.Name)
-	add(HeaderKeyID, d.Key.ID)
-	add(HeaderPermissions, strings.Join(d.Key.Scope.Permissions, ","))
+	add(HeaderGroup, safe(d.Group.Identity))
+	add(HeaderGroupName, Encode(d.Group.DisplayName))
+	add(HeaderProject, safe(d.Project.Name))
+	add(HeaderKeyID, safe(d.Key.ID))
+	add(HeaderPermissions, safe(strings.Join(d.Key.Scope.Permissions, ",")))
 	for _, value := range d.Group.Context {
 		if name, ok := ContextHeaderName(value.Name); ok && !slices.ContainsFunc(headers, func(h Header) bool { return h.Name == name }) {
-			add(name, value.Value)
+			add(name, safe(value.Value))
 		}
 	}
 	return headers
@@ -69,17 +70,13 @@ func ContextHeaderName(name string) (string, bool) {
 // and spaces at the ends are percent-encoded as UTF-8, so that decodeURIComponent and
 // url.PathUnescape give the text back.
 func Encode(text string) string {
-	const digits = "0123456789ABCDEF"
-	plain := strings.TrimSpace(text) == text
-	for i := 0; plain && i < len(text); i++ {
-		plain = isPlain(text[i])
-	}
-	if plain {
+	if isSafe(text) && !strings.Contains(text, "%") {
 		return text
 	}
+	const digits = "0123456789ABCDEF"
 	var out strings.Builder
 	for i, c := range []byte(text) {
-		if isPlain(c) && (c != ' ' || i > 0 && i < len(text)-1) {
+		if isPrintable(c) && c != '%' && (c != ' ' || i > 0 && i < len(text)-1) {
 			out.WriteByte(c)
 			continue
 		}
@@ -88,7 +85,24 @@ func Encode(text string) string {
 	return out.String()
 }
 
-func isPlain(c byte) bool { return c >= 0x20 && c < 0x7f && c != '%' }
+// safe returns text that can be sent as it is, and other text encoded.
+func safe(text string) string {
+	if isSafe(text) {
+		return text
+	}
+	return Encode(text)
+}
+
+func isSafe(text string) bool {
+	for i := range len(text) {
+		if !isPrintable(text[i]) {
+			return false
+		}
+	}
+	return strings.Trim(text, " ") == text
+}
+
+func isPrintable(c byte) bool { return c >= 0x20 && c < 0x7f }
 
 // Removals returns the names, as sent and in order, of the headers that an upstream must
 // not see: those that only Keyward may set, and the credential unless it is to be kept.

@@ -42,7 +42,7 @@ type Reconciler struct {
 	// Random is the source of keys: crypto/rand.Reader.
 	Random io.Reader
 
-	held *held
+	held held
 }
 
 // +kubebuilder:rbac:groups=keyward.dev,resources=apikeys,verbs=get;list;watch;update;patch

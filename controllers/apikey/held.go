@@ -9,7 +9,8 @@ import (
 )
 
 // held are the texts of Pending versions: the only place, beside the consumer's Secret,
-// where a key exists in plain, from its minting until it is delivered.
+// where a key exists in plain, from its minting until it is delivered. The zero value holds
+// none.
 type held struct {
 	mu   sync.Mutex
 	keys map[types.UID]heldKey
@@ -20,11 +21,12 @@ type heldKey struct {
 	key     keyformat.Key
 }
 
-func newHeld() *held { return &held{keys: map[types.UID]heldKey{}} }
-
 func (h *held) put(uid types.UID, version int64, key keyformat.Key) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.keys == nil {
+		h.keys = map[types.UID]heldKey{}
+	}
 	h.keys[uid] = heldKey{version, key}
 }
 

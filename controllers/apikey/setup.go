@@ -24,7 +24,6 @@ const workers = 16
 
 // Setup registers the reconciler with the manager.
 func (r *Reconciler) Setup(mgr ctrl.Manager) error {
-	r.held = newHeld()
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("apikey").
 		For(&v1alpha1.ApiKey{}).

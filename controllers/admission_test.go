@@ -1,0 +1,137 @@
+package controllers_test
+
+import (
+	"context"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers"
+)
+
+// warnings collects what the API server warns a client of.
+type warnings struct{ texts []string }
+
+func (w *warnings) HandleWarningHeaderWithContext(_ context.Context, _ int, _, text string) {
+	w.texts = append(w.texts, text)
+}
+
+// as is a client of another user, and what it is warned of.
+func as(user string) (client.Client, *warnings) {
+	GinkgoHelper()
+	impersonating := rest.CopyConfig(config)
+	impersonating.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: []string{"system:masters"}}
+	heard := &warnings{}
+	impersonating.WarningHandlerWithContext = heard
+	c, err := client.New(impersonating, client.Options{Scheme: controllers.Scheme()})
+	Expect(err).NotTo(HaveOccurred())
+	return c, heard
+}
+
+var _ = Describe("Admission", func() {
+	var w *world
+	BeforeEach(func(ctx SpecContext) { w = newWorld(ctx) })
+
+	It("stamps who creates a key, for good", func(ctx SpecContext) {
+		w.group(ctx)
+		jane, _ := as("jane@acme.example")
+		key := w.newKey(func(k *v1alpha1.ApiKey) {
+			k.Annotations = map[string]string{v1alpha1.AnnotationCreatedBy: "somebody else"}
+		})
+		Expect(jane.Create(ctx, key)).To(Succeed())
+		Expect(key.Annotations).To(HaveKeyWithValue(v1alpha1.AnnotationCreatedBy, "jane@acme.example"))
+		Expect(key.Finalizers).To(ContainElement(v1alpha1.FinalizerEnforcement))
+
+		joe, _ := as("joe@acme.example")
+		forged := key.DeepCopy()
+		forged.Annotations[v1alpha1.AnnotationCreatedBy] = "joe@acme.example"
+		Expect(joe.Update(ctx, forged)).To(MatchError(ContainSubstring("it is set when the object is created and cannot change")))
+
+		replaced := key.DeepCopy()
+		replaced.Annotations = nil
+		replaced.Spec.Description = "put in place of it"
+		Expect(joe.Update(ctx, replaced)).To(Succeed())
+		Expect(replaced.Annotations).To(HaveKeyWithValue(v1alpha1.AnnotationCreatedBy, "jane@acme.example"))
+
+		key = w.settle(ctx, "web", ready)
+		Expect(key.Status.CreatedBy).To(Equal("jane@acme.example"))
+	})
+
+	It("warns of a Group that is not there, for it may come", func(ctx SpecContext) {
+		user, heard := as("jane")
+		Expect(user.Create(ctx, w.newKey())).To(Succeed())
+		Expect(user.Create(ctx, w.newAllowlist())).To(Succeed())
+		Expect(heard.texts).To(HaveLen(2))
+		for _, text := range heard.texts {
+			Expect(text).To(And(ContainSubstring("spec.groupRef"), ContainSubstring("create it, or correct the reference")))
+		}
+	})
+
+	DescribeTable("refuses what a Group does not grant", func(ctx SpecContext, change func(*v1alpha1.ApiKey), mentions ...string) {
+		g := w.group(ctx, func(g *v1alpha1.Group) {
+			g.Spec.KeyPolicy.DefaultLifetime, g.Spec.KeyPolicy.MaxLifetime = "30d", "30d"
+		})
+		Eventually(func(inner Gomega) { // the webhook's cache may lag
+			err := admin.Create(ctx, w.newKey(change), client.DryRunAll)
+			inner.Expect(err).To(HaveOccurred())
+			for _, mention := range append(mentions, g.Name) {
+				inner.Expect(err.Error()).To(ContainSubstring(mention))
+			}
+		}).Should(Succeed())
+	},
+		Entry("a project", func(k *v1alpha1.ApiKey) { k.Spec.Projects = []v1alpha1.ProjectName{"marketing", "sales"} },
+			"spec.projects[1]", `has no project "sales"; it has "marketing", "product"`),
+		Entry("a capability", func(k *v1alpha1.ApiKey) { k.Spec.Permissions = []v1alpha1.PermissionName{"checkout"} },
+			"spec.permissions[0]", `keys may have "read"`),
+		Entry("a lifetime", func(k *v1alpha1.ApiKey) { k.Spec.ExpiresAfter = "31d" }, "spec.expiresAfter", "raise keyPolicy.maxLifetime"),
+		Entry("no expiry", func(k *v1alpha1.ApiKey) { k.Spec.ExpiresAfter = "Never" }, "spec.expiresAfter", "set keyPolicy.allowNever"),
+	)
+
+	It("refuses a namespace that a Group does not admit", func(ctx SpecContext) {
+		other := newWorld(ctx)
+		other.group(ctx)
+		Eventually(func() error {
+			return admin.Create(ctx, w.newKey(func(k *v1alpha1.ApiKey) { k.Spec.GroupRef.Namespace = other.namespace }), client.DryRunAll)
+		}).Should(MatchError(And(ContainSubstring("spec.groupRef"), ContainSubstring("let spec.allowedNamespaces of the Group admit it"))))
+	})
+
+	It("refuses a template that cannot be rendered", func(ctx SpecContext) {
+		Expect(admin.Create(ctx, w.newKey(func(k *v1alpha1.ApiKey) {
+			k.Spec.Secret.Template.Data = map[string]v1alpha1.EntryTemplate{".env": "{{ .Secret }}"}
+		}))).To(MatchError(And(ContainSubstring("spec.secret.template.data"), ContainSubstring(".env: .Secret is not a field"))))
+	})
+
+	It("is never in the way of ending a key", func(ctx SpecContext) {
+		g := w.group(ctx)
+		key := w.key(ctx)
+		Expect(admin.Delete(ctx, g)).To(Succeed())
+		w.group(ctx, func(g *v1alpha1.Group) { g.Spec.Projects = nil })
+		Eventually(func() error {
+			return admin.Create(ctx, w.newKey(func(k *v1alpha1.ApiKey) { k.Name = "other" }), client.DryRunAll)
+		}).Should(MatchError(ContainSubstring("no project")))
+		edit(ctx, key, func(k *v1alpha1.ApiKey) { k.Spec.Suspended = ptr.To(true) })
+		edit(ctx, key, func(k *v1alpha1.ApiKey) { k.Spec.Revoked = ptr.To(true) })
+		edit(ctx, key, func(k *v1alpha1.ApiKey) { k.Labels = map[string]string{"a": "b"} })
+		Expect(admin.Delete(ctx, key)).To(Succeed())
+	})
+
+	It("warns of keys that a change of their Group takes out of use", func(ctx SpecContext) {
+		g := w.group(ctx)
+		w.key(ctx)
+		user, heard := as("jane")
+		Eventually(func(inner Gomega) {
+			heard.texts = nil
+			inner.Expect(user.Get(ctx, client.ObjectKeyFromObject(g), g)).To(Succeed())
+			g.Spec.Projects = g.Spec.Projects[1:]
+			inner.Expect(user.Update(ctx, g, client.DryRunAll)).To(Succeed())
+			inner.Expect(heard.texts).To(ConsistOf(And(ContainSubstring("1 ApiKeys are no longer accepted"), ContainSubstring("/web"))))
+			heard.texts = nil
+			inner.Expect(user.Delete(ctx, g, client.DryRunAll)).To(Succeed())
+			inner.Expect(heard.texts).To(ConsistOf(ContainSubstring("1 ApiKeys of the Group")))
+		}).Should(Succeed())
+	})
+})

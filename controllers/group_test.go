@@ -1,0 +1,125 @@
+package controllers_test
+
+import (
+	"context"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+)
+
+func (w *world) newAllowlist(change ...func(*v1alpha1.DomainAllowlist)) *v1alpha1.DomainAllowlist {
+	list := &v1alpha1.DomainAllowlist{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "web"}}
+	list.Spec.GroupRef.Name = "acme"
+	list.Spec.Projects = []v1alpha1.ProjectName{"marketing"}
+	list.Spec.Domains = []string{"www.acme.example"}
+	for _, f := range change {
+		f(list)
+	}
+	return list
+}
+
+var _ = Describe("Group", func() {
+	var w *world
+	BeforeEach(func(ctx SpecContext) { w = newWorld(ctx) })
+
+	settle := func(ctx context.Context, check func(Gomega, *v1alpha1.Group)) *v1alpha1.Group {
+		GinkgoHelper()
+		group := &v1alpha1.Group{}
+		Eventually(func(g Gomega) {
+			g.Expect(w.reconcileGroup(ctx, "acme")).To(Succeed())
+			g.Expect(admin.Get(ctx, w.request("acme").NamespacedName, group)).To(Succeed())
+			check(g, group)
+		}).Should(Succeed())
+		return group
+	}
+	condition := func(group *v1alpha1.Group, kind string) metav1.Condition {
+		if c := meta.FindStatusCondition(group.Status.Conditions, kind); c != nil {
+			return *c
+		}
+		return metav1.Condition{}
+	}
+
+	It("counts its projects and its active keys", func(ctx SpecContext) {
+		w.group(ctx)
+		w.key(ctx)
+		w.settle(ctx, "web", ready)
+		w.key(ctx, func(k *v1alpha1.ApiKey) { k.Name = "pending" })
+		settle(ctx, func(g Gomega, group *v1alpha1.Group) {
+			g.Expect(*group.Status.Projects).To(BeEquivalentTo(2))
+			g.Expect(*group.Status.Keys.Active).To(BeEquivalentTo(1))
+			g.Expect(condition(group, v1alpha1.ConditionReady).Status).To(Equal(metav1.ConditionTrue))
+		})
+	})
+
+	It("says on how many servers a freeze is in force", func(ctx SpecContext) {
+		group := w.group(ctx)
+		v := w.connect("v")
+		settle(ctx, func(g Gomega, group *v1alpha1.Group) {
+			v.catchUp()
+			g.Expect(condition(group, v1alpha1.ConditionEnforced).Status).To(Equal(metav1.ConditionTrue))
+		})
+		edit(ctx, group, func(g *v1alpha1.Group) { g.Spec.State = v1alpha1.GroupFrozen })
+		Eventually(func(g Gomega) {
+			g.Expect(w.reconcileGroup(ctx, "acme")).To(Succeed())
+			w.clock.Step(1e9)
+			g.Expect(admin.Get(ctx, client.ObjectKeyFromObject(group), group)).To(Succeed())
+			g.Expect(group.Status.Enforcement.WaitingFor).To(Equal([]string{"v"}))
+			g.Expect(condition(group, v1alpha1.ConditionEnforced).Status).To(Equal(metav1.ConditionFalse))
+		}).Should(Succeed())
+		v.catchUp()
+		group = settle(ctx, func(g Gomega, group *v1alpha1.Group) {
+			g.Expect(condition(group, v1alpha1.ConditionEnforced).Status).To(Equal(metav1.ConditionTrue))
+		})
+		Expect(*group.Status.Enforcement.Acknowledged).To(BeEquivalentTo(1))
+		Expect(group.Status.Enforcement.Latency).NotTo(BeEmpty())
+		Expect(condition(group, v1alpha1.ConditionReady).Reason).To(Equal(v1alpha1.ReasonGroupFrozen))
+		Expect(w.events()).To(ContainSubstring("Frozen: in force on 1 of 1"))
+	})
+
+	It("reports routes that claim the same requests", func(ctx SpecContext) {
+		w.group(ctx, func(g *v1alpha1.Group) {
+			g.Spec.Projects[1].Routes = append(g.Spec.Projects[1].Routes, v1alpha1.Route{Paths: []string{"/mkt/**"}})
+		})
+		group := settle(ctx, func(g Gomega, group *v1alpha1.Group) {
+			g.Expect(condition(group, v1alpha1.ConditionRoutesOverlap).Status).To(Equal(metav1.ConditionTrue))
+		})
+		Expect(condition(group, v1alpha1.ConditionRoutesOverlap).Message).To(And(
+			ContainSubstring("spec.projects[0].routes[0] (marketing)"), ContainSubstring("spec.projects[1].routes[1] (product)")))
+		edit(ctx, group, func(g *v1alpha1.Group) { g.Spec.Projects[1].Routes = g.Spec.Projects[1].Routes[:1] })
+		settle(ctx, func(g Gomega, group *v1alpha1.Group) {
+			g.Expect(condition(group, v1alpha1.ConditionRoutesOverlap).Status).To(Equal(metav1.ConditionFalse))
+		})
+	})
+})
+
+var _ = Describe("DomainAllowlist", func() {
+	var w *world
+	BeforeEach(func(ctx SpecContext) { w = newWorld(ctx) })
+
+	reason := func(ctx context.Context) func(Gomega) string {
+		return func(g Gomega) string {
+			g.Expect(w.reconcileAllowlist(ctx, "web")).To(Succeed())
+			list := &v1alpha1.DomainAllowlist{}
+			g.Expect(admin.Get(ctx, w.request("web").NamespacedName, list)).To(Succeed())
+			if c := meta.FindStatusCondition(list.Status.Conditions, v1alpha1.ConditionReady); c != nil {
+				return c.Reason
+			}
+			return ""
+		}
+	}
+
+	It("is ready with its Group, and says what is missing", func(ctx SpecContext) {
+		Expect(admin.Create(ctx, w.newAllowlist())).To(Succeed())
+		Eventually(reason(ctx)).Should(Equal(v1alpha1.ReasonGroupNotFound))
+		group := w.group(ctx)
+		Eventually(reason(ctx)).Should(Equal(v1alpha1.ReasonReady))
+		edit(ctx, group, func(g *v1alpha1.Group) { g.Spec.Projects = g.Spec.Projects[1:] })
+		Eventually(reason(ctx)).Should(Equal(v1alpha1.ReasonProjectNotFound))
+		Expect(w.events()).To(ContainSubstring("spec.projects[0]"))
+	})
+})

@@ -1,0 +1,174 @@
+package controllers_test
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/cert"
+	"k8s.io/utils/clock"
+
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/syncserver"
+)
+
+// serveSync serves the sync protocol on loopback and returns a client of it.
+func serveSync() syncv1.SyncServiceClient {
+	GinkgoHelper()
+	certPEM, keyPEM, err := cert.GenerateSelfSignedCertKey("localhost", nil, nil)
+	Expect(err).NotTo(HaveOccurred())
+	pair, err := tls.X509KeyPair(certPEM, keyPEM)
+	Expect(err).NotTo(HaveOccurred())
+
+	free, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	Expect(err).NotTo(HaveOccurred())
+	address := free.Addr().String()
+	Expect(free.Close()).To(Succeed())
+
+	running, stop := context.WithCancel(context.Background())
+	stopped := make(chan error, 1)
+	server := &syncserver.Server{
+		Address: address, Hub: hub, Client: admin, Clock: clock.RealClock{},
+		Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &pair, nil },
+	}
+	go func() { stopped <- server.Start(running) }()
+	DeferCleanup(func() {
+		stop()
+		Eventually(stopped).Should(Receive(BeNil()))
+	})
+	pool, err := cert.NewPoolFromBytes(certPEM)
+	Expect(err).NotTo(HaveOccurred())
+	connection, err := grpc.NewClient(address, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
+		RootCAs: pool, ServerName: "localhost", MinVersion: tls.VersionTLS13,
+	})))
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(connection.Close)
+	return syncv1.NewSyncServiceClient(connection)
+}
+
+var _ = Describe("Sync", func() {
+	var (
+		w    *world
+		sync syncv1.SyncServiceClient
+	)
+	BeforeEach(func(ctx SpecContext) {
+		w = newWorld(ctx)
+		w.group(ctx)
+		sync = serveSync()
+		Expect(admin.Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "validator"}})).To(Succeed())
+	})
+
+	// token is a real one of the validator's ServiceAccount.
+	token := func(ctx context.Context, audience string) string {
+		GinkgoHelper()
+		request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{Audiences: []string{audience}}}
+		account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "validator"}}
+		Expect(admin.SubResource("token").Create(ctx, account, request)).To(Succeed())
+		return request.Status.Token
+	}
+	// allow lets the validator validate the Group of the name.
+	allow := func(ctx context.Context, group string) {
+		GinkgoHelper()
+		role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "validate-" + group}}
+		role.Rules = []rbacv1.PolicyRule{{
+			APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: []string{"groups"},
+			Verbs: []string{v1alpha1.VerbValidate}, ResourceNames: []string{group},
+		}}
+		Expect(admin.Create(ctx, role)).To(Succeed())
+		binding := &rbacv1.RoleBinding{ObjectMeta: role.ObjectMeta}
+		binding.ResourceVersion = ""
+		binding.RoleRef = rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role.Name}
+		binding.Subjects = []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: w.namespace, Name: "validator"}}
+		Expect(admin.Create(ctx, binding)).To(Succeed())
+	}
+	// first opens a stream and returns all updates of the catch-up.
+	first := func(ctx context.Context, authorization string, hello *syncv1.Hello) ([]*syncv1.Update, error) {
+		if authorization != "" {
+			ctx = metadata.AppendToOutgoingContext(ctx, "authorization", authorization)
+		}
+		stream, err := sync.Sync(ctx)
+		if err != nil {
+			return nil, err
+		}
+		_ = stream.Send(&syncv1.SyncRequest{Message: &syncv1.SyncRequest_Hello{Hello: hello}})
+		var updates []*syncv1.Update
+		for {
+			response, err := stream.Recv()
+			if err != nil {
+				return updates, err
+			}
+			updates = append(updates, response.GetUpdate())
+			if response.GetUpdate().GetCaughtUp() {
+				return updates, stream.CloseSend()
+			}
+		}
+	}
+	hello := func(groups ...string) *syncv1.Hello {
+		return &syncv1.Hello{Instance: "validator-0", Selector: &syncv1.GroupSelector{Groups: groups}}
+	}
+
+	DescribeTable("refuses", func(ctx SpecContext, authorization func(context.Context) string, code codes.Code, mention string) {
+		_, err := first(ctx, authorization(ctx), hello(w.namespace+"/acme"))
+		Expect(status.Code(err)).To(Equal(code), "%v", err)
+		Expect(err.Error()).To(ContainSubstring(mention))
+	},
+		Entry("no token", func(context.Context) string { return "" }, codes.Unauthenticated, "bearer token"),
+		Entry("a token of nobody's", func(context.Context) string { return "Bearer nonsense" }, codes.Unauthenticated, "audience keyward.dev/sync"),
+		Entry("a token for the API server", func(ctx context.Context) string {
+			return "Bearer " + token(ctx, "https://kubernetes.default.svc")
+		}, codes.Unauthenticated, "audience keyward.dev/sync"),
+		Entry("a group that the server may not validate", func(ctx context.Context) string {
+			return "Bearer " + token(ctx, v1alpha1.SyncAudience)
+		}, codes.PermissionDenied, "bind it to a Role with the verb validate on groups.keyward.dev"),
+	)
+
+	DescribeTable("refuses a Hello", func(ctx SpecContext, hello *syncv1.Hello, mention string) {
+		_, err := first(ctx, "Bearer "+token(ctx, v1alpha1.SyncAudience), hello)
+		Expect(status.Code(err)).To(Equal(codes.InvalidArgument))
+		Expect(err.Error()).To(ContainSubstring(mention))
+	},
+		Entry("without an instance", &syncv1.Hello{}, "instance"),
+		Entry("with a group without namespace", hello("acme"), "namespace/name"),
+		Entry("with an empty namespace", &syncv1.Hello{Instance: "v", Selector: &syncv1.GroupSelector{Namespaces: []string{""}}}, "namespace is empty"),
+	)
+
+	It("sends a named group to a server that may validate it", func(ctx SpecContext) {
+		allow(ctx, "acme")
+		var updates []*syncv1.Update
+		Eventually(func() (err error) {
+			updates, err = first(ctx, "Bearer "+token(ctx, v1alpha1.SyncAudience), hello(w.namespace+"/acme"))
+			return err
+		}).Should(Succeed())
+		Expect(updates).To(HaveLen(2))
+		Expect(updates[0].GetGroups()[0].Identity()).To(Equal(w.namespace + "/acme"))
+	})
+
+	It("sends, of all groups, those that a server may validate", func(ctx SpecContext) {
+		hidden := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "hidden"}}
+		Expect(admin.Create(ctx, hidden)).To(Succeed())
+		allow(ctx, "acme")
+		Eventually(func(g Gomega) {
+			updates, err := first(ctx, "Bearer "+token(ctx, v1alpha1.SyncAudience), &syncv1.Hello{Instance: "validator-0"})
+			g.Expect(err).NotTo(HaveOccurred())
+			var groups []string
+			for _, update := range updates {
+				for _, group := range update.GetGroups() {
+					groups = append(groups, group.Identity())
+				}
+			}
+			g.Expect(groups).To(Equal([]string{w.namespace + "/acme"}))
+		}).Should(Succeed())
+	})
+})

@@ -32,7 +32,6 @@ import (
 	"github.com/keyward-dev/keyward/controllers/servingcert"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
 	"github.com/keyward-dev/keyward/controllers/syncserver"
-	webhookv1alpha1 "github.com/keyward-dev/keyward/webhook/v1alpha1"
 )
 
 // leaseName is the Lease that the leader holds.
@@ -66,10 +65,11 @@ func Scheme() *runtime.Scheme {
 	return scheme
 }
 
-// NewManager makes a manager with everything that Keyward runs in it.
-func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl.Manager, error) {
+// NewManager makes a manager with everything that Keyward runs in it. The webhooks, which
+// are told to set themselves up, stand above the controllers whose checks they share.
+func NewManager(ctx context.Context, config *rest.Config, options Options, webhooks func(ctrl.Manager) error) (ctrl.Manager, error) {
 	var certificate *servingcert.Certificate
-	webhooks, err := webhookServer(options.WebhookAddress, func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	server, err := webhookServer(options.WebhookAddress, func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 		return certificate.Get(hello)
 	})
 	if err != nil {
@@ -80,7 +80,7 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                        Scheme(),
 		Cache:                         CacheOptions(),
-		WebhookServer:                 webhooks,
+		WebhookServer:                 server,
 		Metrics:                       metricsserver.Options{BindAddress: options.MetricsAddress},
 		HealthProbeBindAddress:        options.HealthAddress,
 		LeaderElection:                options.LeaderElect,
@@ -105,7 +105,7 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 	if err := addSync(mgr, hub, options.SyncAddress, certificate); err != nil {
 		return nil, err
 	}
-	if err := webhookv1alpha1.Setup(mgr); err != nil {
+	if err := webhooks(mgr); err != nil {
 		return nil, err
 	}
 	return mgr, addChecks(mgr)

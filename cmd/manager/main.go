@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	"github.com/keyward-dev/keyward/controllers"
+	webhookv1alpha1 "github.com/keyward-dev/keyward/webhook/v1alpha1"
 )
 
 var version = "dev"
@@ -54,7 +55,7 @@ func run() error {
 	if err != nil {
 		return fmt.Errorf("finding the API server: %w", err)
 	}
-	mgr, err := controllers.NewManager(ctx, config, options)
+	mgr, err := controllers.NewManager(ctx, config, options, webhookv1alpha1.Setup)
 	if err != nil {
 		return err
 	}

@@ -38,6 +38,7 @@ func (r *Reconciler) record(ctx context.Context, key *v1alpha1.ApiKey, found *fa
 	}
 	switch outcome.Action {
 	case lifecycle.Mint:
+		minted.Inc()
 		crashpoint.Here(crashpoint.AfterPending)
 	case lifecycle.Keep:
 		crashpoint.Here(crashpoint.AfterActive)

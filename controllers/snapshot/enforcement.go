@@ -156,6 +156,7 @@ func (h *Hub) evaluate(c *change) {
 	enforcement.Complete = true
 	if !c.at.IsZero() && enforcement.Servers > 0 {
 		enforcement.Latency = h.clock.Since(c.at)
+		latency.Observe(enforcement.Latency.Seconds())
 	}
 	c.done = true
 	delete(h.tracking.latest, c.Ref)

@@ -1,0 +1,14 @@
+package snapshot
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+)
+
+var latency = prometheus.NewHistogram(prometheus.HistogramOpts{
+	Name:    "keyward_enforcement_latency_seconds",
+	Help:    "Time from the manager's seeing a change to its being in force on every validation server.",
+	Buckets: []float64{.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10, 30, 60},
+})
+
+func init() { metrics.Registry.MustRegister(latency) }

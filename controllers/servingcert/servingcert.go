@@ -10,9 +10,11 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync/atomic"
+	"time"
 
 	"github.com/open-policy-agent/cert-controller/pkg/rotator"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 )
@@ -26,6 +28,9 @@ const (
 	validatingConfig = "keyward-validating"
 )
 
+// mountInterval is how often to look for the mounted files at the start.
+const mountInterval = 200 * time.Millisecond
+
 // +kubebuilder:rbac:groups="",namespace=keyward-system,resources=secrets,verbs=get;list;watch;update,resourceNames=keyward-certs
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingwebhookconfigurations;validatingwebhookconfigurations,verbs=list;watch
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingwebhookconfigurations,verbs=get;update,resourceNames=keyward-mutating
@@ -34,14 +39,13 @@ const (
 // Certificate is the certificate as it is mounted, once it is.
 type Certificate struct {
 	dir     string
-	issued  chan struct{}
 	watcher atomic.Pointer[certwatcher.CertWatcher]
 }
 
 // Add has the certificate issued and renewed by every replica of the manager, whose
 // namespace is given, and mounted in the directory.
 func Add(mgr manager.Manager, namespace, dir string) (*Certificate, error) {
-	c := &Certificate{dir: dir, issued: make(chan struct{})}
+	c := &Certificate{dir: dir}
 	err := rotator.AddRotator(mgr, &rotator.CertRotator{
 		SecretKey:      types.NamespacedName{Namespace: namespace, Name: SecretName},
 		CertDir:        dir,
@@ -49,7 +53,7 @@ func Add(mgr manager.Manager, namespace, dir string) (*Certificate, error) {
 		CAOrganization: "keyward",
 		DNSName:        fmt.Sprintf("%s.%s.svc", webhookService, namespace),
 		ExtraDNSNames:  []string{fmt.Sprintf("%s.%s.svc", syncService, namespace)},
-		IsReady:        c.issued,
+		IsReady:        make(chan struct{}), // closed by the rotator; the files are what counts here
 		Webhooks: []rotator.WebhookInfo{
 			{Name: mutatingConfig, Type: rotator.Mutating},
 			{Name: validatingConfig, Type: rotator.Validating},
@@ -67,26 +71,29 @@ func (c *Certificate) NeedLeaderElection() bool { return false }
 
 // Start waits until the certificate is mounted, and reads it again when it changes.
 func (c *Certificate) Start(ctx context.Context) error {
-	select {
-	case <-c.issued:
-	case <-ctx.Done():
-		return nil
+	mounted := func(context.Context) (bool, error) { return c.read(), nil }
+	if wait.PollUntilContextCancel(ctx, mountInterval, true, mounted) != nil {
+		return nil // the manager stops
 	}
-	watcher, err := certwatcher.New(filepath.Join(c.dir, "tls.crt"), filepath.Join(c.dir, "tls.key"))
-	if err != nil {
-		return fmt.Errorf("reading the serving certificate: %w", err)
-	}
-	c.watcher.Store(watcher)
-	return watcher.Start(ctx)
+	return c.watcher.Load().Start(ctx)
 }
 
-var errNotIssued = errors.New("the serving certificate is not issued yet")
+// read is whether both files are there and fit.
+func (c *Certificate) read() bool {
+	watcher, err := certwatcher.New(filepath.Join(c.dir, "tls.crt"), filepath.Join(c.dir, "tls.key"))
+	if err == nil {
+		c.watcher.Store(watcher)
+	}
+	return err == nil
+}
+
+var errNotMounted = errors.New("the serving certificate is not mounted yet")
 
 // Get is for tls.Config.GetCertificate.
 func (c *Certificate) Get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	watcher := c.watcher.Load()
 	if watcher == nil {
-		return nil, errNotIssued
+		return nil, errNotMounted
 	}
 	return watcher.GetCertificate(hello)
 }

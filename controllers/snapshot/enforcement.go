@@ -154,7 +154,7 @@ func (h *Hub) evaluate(c *change) {
 	}
 	enforcement := h.progress(c)
 	enforcement.Complete = true
-	if !c.at.IsZero() && enforcement.Servers > 0 {
+	if !c.at.Before(h.since) && enforcement.Servers > 0 { // what a new leader waits for is no latency
 		enforcement.Latency = h.clock.Since(c.at)
 		latency.Observe(enforcement.Latency.Seconds())
 	}

@@ -56,6 +56,7 @@ type Hub struct {
 	subs     map[*Subscription]struct{}
 	open     chan struct{}
 	settled  bool
+	since    time.Time // when it settled
 	tracking tracking
 	notify   func(Subject)
 }
@@ -119,7 +120,7 @@ func (h *Hub) Open() {
 }
 
 func (h *Hub) settle() {
-	h.settled = true
+	h.settled, h.since = true, h.clock.Now()
 	h.evaluateAfter(0)
 }
 

@@ -72,10 +72,12 @@ func (c *Certificate) NeedLeaderElection() bool { return false }
 // Start waits until the certificate is mounted, and reads it again when it changes.
 func (c *Certificate) Start(ctx context.Context) error {
 	mounted := func(context.Context) (bool, error) { return c.read(), nil }
-	if wait.PollUntilContextCancel(ctx, mountInterval, true, mounted) != nil {
+	_ = wait.PollUntilContextCancel(ctx, mountInterval, true, mounted)
+	watcher := c.watcher.Load()
+	if watcher == nil {
 		return nil // the manager stops
 	}
-	return c.watcher.Load().Start(ctx)
+	return watcher.Start(ctx)
 }
 
 // read is whether both files are there and fit.

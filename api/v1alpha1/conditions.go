@@ -66,7 +66,7 @@ const (
 	// ReasonRoutesOverlap: the message names the projects and routes.
 	ReasonRoutesOverlap = "RoutesOverlap"
 
-	// ReasonMinted, ReasonDelivered and ReasonRedelivered are events of a version's life.
+	// ReasonMinted: a version takes the place of one whose text was lost.
 	ReasonMinted = "Minted"
 	// ReasonDelivered: the version is in its Secret.
 	ReasonDelivered = "Delivered"

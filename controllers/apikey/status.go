@@ -179,26 +179,31 @@ func (r *Reconciler) announce(before, key *v1alpha1.ApiKey, outcome lifecycle.Ou
 	for _, note := range outcome.Notes {
 		r.event(key, note.Warning, note.Reason, "Plan", note.Message)
 	}
-	if outcome.Action == lifecycle.Mint {
-		version := versionByID(outcome.Versions, outcome.Target)
-		r.event(key, false, v1alpha1.ReasonMinted, "Mint", fmt.Sprintf("version %d (%s) is minted", version.ID, version.Preview))
-	}
 	ready := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionReady)
 	if was := meta.FindStatusCondition(before.Status.Conditions, v1alpha1.ConditionReady); outcome.Obstacle != nil &&
 		ready != nil && (was == nil || was.Reason != ready.Reason || was.Message != ready.Message) {
-		r.event(key, true, ready.Reason, "Plan", ready.Message)
+		r.event(key, !declared(ready.Reason), ready.Reason, "Plan", ready.Message)
 	}
-	enforced := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionEnforced)
-	was := meta.FindStatusCondition(before.Status.Conditions, v1alpha1.ConditionEnforced)
-	if enforced == nil || !enforcement.Complete || before.Status.Enforcement != nil && key.Status.Enforcement.Record == before.Status.Enforcement.Record &&
-		was != nil && was.Status == enforced.Status {
+	if !enforcement.Complete || !newlyEnforced(before, key) {
 		return
 	}
+	enforced := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionEnforced)
 	note := fmt.Sprintf("%s: %s", key.Status.State, enforced.Message)
 	if enforcement.Latency > 0 {
 		note += " after " + conditions.Latency(enforcement.Latency)
 	}
 	r.event(key, enforced.Status != metav1.ConditionTrue, v1alpha1.ReasonEnforced, "Publish", note)
+}
+
+// newlyEnforced is whether the status says for the first time how a change was enforced. A
+// first version is not mentioned where all went well: its delivery says as much.
+func newlyEnforced(before, key *v1alpha1.ApiKey) bool {
+	was, is := before.Status.Enforcement, key.Status.Enforcement
+	everywhere := isConditionTrue(key, v1alpha1.ConditionEnforced)
+	if is == nil || before.Status.SecretRef == nil && everywhere {
+		return false
+	}
+	return was == nil || was.Record != is.Record || isConditionTrue(before, v1alpha1.ConditionEnforced) != everywhere
 }
 
 func isConditionTrue(key *v1alpha1.ApiKey, kind string) bool {

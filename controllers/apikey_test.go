@@ -130,6 +130,7 @@ var _ = Describe("ApiKey", func() {
 			g.Expect(admin.Get(ctx, w.request("web").NamespacedName, key)).To(Succeed())
 			ready(g, key)
 		}).Should(Succeed())
+		w.cached(ctx, key)
 		Expect(writes).To(Equal(3), "status, Secret, status")
 		for range 10 {
 			_, err := w.reconcileKey(ctx, "web")

@@ -146,7 +146,22 @@ func (w *world) settle(ctx context.Context, name string, check func(Gomega, *v1a
 		g.Expect(admin.Get(ctx, w.request(name).NamespacedName, key)).To(Succeed())
 		check(g, key)
 	}).Should(Succeed())
+	w.cached(ctx, key)
 	return key
+}
+
+// cached waits until the manager's cache has the key as it is, and the Secret if there is one.
+func (w *world) cached(ctx context.Context, key *v1alpha1.ApiKey) {
+	GinkgoHelper()
+	Eventually(func(g Gomega) {
+		seen := &v1alpha1.ApiKey{}
+		g.Expect(manager.GetClient().Get(ctx, client.ObjectKeyFromObject(key), seen)).To(Succeed())
+		g.Expect(seen.ResourceVersion).To(Equal(key.ResourceVersion))
+		if key.Status.SecretRef != nil && key.Status.State == v1alpha1.KeyActive {
+			secret := &corev1.Secret{}
+			g.Expect(manager.GetClient().Get(ctx, client.ObjectKeyFromObject(key), secret)).To(Succeed())
+		}
+	}).Should(Succeed())
 }
 
 func (w *world) group(ctx context.Context, change ...func(*v1alpha1.Group)) *v1alpha1.Group {

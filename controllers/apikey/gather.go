@@ -111,7 +111,7 @@ func (r *Reconciler) gatherEnforcement(key *v1alpha1.ApiKey, problem *grant.Prob
 	if was == nil && f.recordID == snapshot.NoRecord {
 		return
 	}
-	if was != nil && was.Record == f.recordID && isConditionTrue(key, v1alpha1.ConditionEnforced) {
+	if was != nil && was.Record == f.recordID && isEnforced(key) {
 		f.input.Published = true
 		return
 	}

@@ -41,7 +41,9 @@ func (r *Reconciler) record(ctx context.Context, key *v1alpha1.ApiKey, found *fa
 		minted.Inc()
 		crashpoint.Here(crashpoint.AfterPending)
 	case lifecycle.Keep:
-		crashpoint.Here(crashpoint.AfterActive)
+		if found.input.Held != 0 { // a step of this mint, not of every look at a key that is there
+			crashpoint.Here(crashpoint.AfterActive)
+		}
 		r.held.drop(key.UID)
 	case lifecycle.None, lifecycle.Publish, lifecycle.Deliver:
 	}
@@ -107,7 +109,7 @@ func asked(key *v1alpha1.ApiKey, found *facts) bool {
 	if was == nil {
 		return found.recordID != snapshot.NoRecord
 	}
-	return was.Record != found.recordID || !isConditionTrue(key, v1alpha1.ConditionEnforced)
+	return was.Record != found.recordID || !isEnforced(key)
 }
 
 // shownVersion is the version that a list of keys shows: the current, or the last there was.
@@ -199,13 +201,13 @@ func (r *Reconciler) announce(before, key *v1alpha1.ApiKey, outcome lifecycle.Ou
 // first version is not mentioned where all went well: its delivery says as much.
 func newlyEnforced(before, key *v1alpha1.ApiKey) bool {
 	was, is := before.Status.Enforcement, key.Status.Enforcement
-	everywhere := isConditionTrue(key, v1alpha1.ConditionEnforced)
+	everywhere := isEnforced(key)
 	if is == nil || before.Status.SecretRef == nil && everywhere {
 		return false
 	}
-	return was == nil || was.Record != is.Record || isConditionTrue(before, v1alpha1.ConditionEnforced) != everywhere
+	return was == nil || was.Record != is.Record || isEnforced(before) != everywhere
 }
 
-func isConditionTrue(key *v1alpha1.ApiKey, kind string) bool {
-	return meta.IsStatusConditionTrue(key.Status.Conditions, kind)
+func isEnforced(key *v1alpha1.ApiKey) bool {
+	return meta.IsStatusConditionTrue(key.Status.Conditions, v1alpha1.ConditionEnforced)
 }

@@ -5,6 +5,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -59,6 +60,31 @@ var _ = Describe("Admission", func() {
 
 		key = w.settle(ctx, "web", ready)
 		Expect(key.Status.CreatedBy).To(Equal("jane@acme.example"))
+	})
+
+	It("keeps stamp and finalizer when a manifest is applied again", func(ctx SpecContext) {
+		w.group(ctx)
+		manifest := func(description string) client.ObjectKey {
+			GinkgoHelper()
+			object := &unstructured.Unstructured{Object: map[string]any{
+				"apiVersion": v1alpha1.GroupVersion.String(), "kind": "ApiKey",
+				"metadata": map[string]any{"namespace": w.namespace, "name": "web"},
+				"spec": map[string]any{
+					"groupRef": map[string]any{"name": "acme"}, "projects": []any{"marketing"}, "description": description,
+				},
+			}}
+			apply := client.ApplyConfigurationFromUnstructured(object)
+			Expect(admin.Apply(ctx, apply, client.FieldOwner("argocd"))).To(Succeed())
+			return client.ObjectKeyFromObject(object)
+		}
+		name := manifest("first")
+		w.settle(ctx, "web", ready)
+		manifest("second")
+		key := &v1alpha1.ApiKey{}
+		Expect(admin.Get(ctx, name, key)).To(Succeed())
+		Expect(key.Spec.Description).To(Equal("second"))
+		Expect(key.Finalizers).To(ContainElement(v1alpha1.FinalizerEnforcement))
+		Expect(key.Annotations).To(HaveKey(v1alpha1.AnnotationCreatedBy))
 	})
 
 	It("warns of a Group that is not there, for it may come", func(ctx SpecContext) {

@@ -34,7 +34,7 @@ endif
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} \
 		/^##@ / {printf "\n%s\n", substr($$0, 5)} \
-		/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+		/^[a-z][a-z0-9-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: bin/devcluster build ## Run all of Keyward on a real Kubernetes API, on this machine
@@ -60,8 +60,18 @@ distclean: clean ## Forget the built programs and tools, too
 .PHONY: test
 test: bin/devcluster ## Run all tests, as CI does
 	@$(if $(RACE),,echo "no C compiler: testing without the race detector")
-	KUBEBUILDER_ASSETS=$(BIN)/envtest go test $(RACE) ./...
+	KUBEBUILDER_ASSETS=$(BIN)/envtest go test $(RACE) $$(go list ./... | grep -v '/hack/e2e$$')
 	cd hack/devcluster && go test ./...
+	@$(MAKE) --no-print-directory e2e
+
+# By themselves, because they measure time; and always, because they depend on more than Go code.
+.PHONY: e2e
+e2e: bin/devcluster ## Run the end-to-end tests: real processes on a real Kubernetes API
+	go test $(RACE) -count=1 -timeout 15m ./hack/e2e
+
+.PHONY: bench-revoke
+bench-revoke: bin/devcluster ## Measure how soon a revocation is enforced, for docs/performance.md
+	go test -run '^$$' -bench '^BenchmarkRevocation$$' -benchtime 200x -timeout 30m ./hack/e2e
 
 .PHONY: verify
 verify: ## Generate, format and lint; then require that nothing had to change

@@ -1,0 +1,124 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	// What the programs are built from, so that the go tool never takes a result for current that
+	// was had with others.
+	_ "github.com/keyward-dev/keyward/server"
+)
+
+// root is the repository.
+var root = func() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
+}()
+
+func bin(path ...string) string { return filepath.Join(append([]string{root, "bin"}, path...)...) }
+
+var shared struct {
+	sync.Mutex
+
+	cluster *cluster
+	err     error
+}
+
+func TestMain(m *testing.M) {
+	log.SetLogger(logr.Discard()) // that of clients in this process; the programs have their own
+	code := m.Run()
+	if c := shared.cluster; c != nil {
+		c.shutDown()
+		if code == 0 {
+			_ = os.RemoveAll(c.dir) // what cannot be removed stays in the temporary directory
+		} else {
+			fmt.Fprintf(os.Stderr, "e2e: logs and data are kept in %s\n", c.dir)
+		}
+	}
+	os.Exit(code)
+}
+
+// theCluster is the one of all tests; the first to ask for it has it started.
+func theCluster(t testing.TB) *cluster {
+	t.Helper()
+	if _, err := os.Stat(bin("devcluster")); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("bin/devcluster is missing: make bin/devcluster")
+		}
+		t.Skip("bin/devcluster is missing, so there is no Kubernetes API to test on: make bin/devcluster")
+	}
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.cluster == nil && shared.err == nil {
+		begin := time.Now()
+		shared.cluster, shared.err = startCluster()
+		t.Logf("the cluster took %s", time.Since(begin).Round(time.Millisecond))
+	}
+	if shared.err != nil {
+		t.Fatal(shared.err)
+	}
+	return shared.cluster
+}
+
+// build makes the programs from the sources as they are; what is up to date costs next to nothing.
+func build(ctx context.Context) error {
+	for _, arguments := range [][]string{
+		{"-o", bin("e2e", "keyward-manager"), "./cmd/manager"},
+		{"-o", bin("e2e", "keyward-validator"), "./cmd/validator"},
+		{"-tags", "crashpoints", "-o", bin("e2e", "keyward-manager-crashpoints"), "./cmd/manager"},
+	} {
+		if err := goBuild(ctx, arguments...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func goBuild(ctx context.Context, arguments ...string) error {
+	cmd := exec.CommandContext(ctx, "go", append([]string{"build"}, arguments...)...)
+	cmd.Dir = root
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build %s: %w\n%s", strings.Join(arguments, " "), err, output)
+	}
+	return nil
+}
+
+// eventually polls until the condition holds, and fails the test with its last complaint if that is not soon.
+func eventually(t testing.TB, what string, patience time.Duration, condition func() error) {
+	t.Helper()
+	if err := poll(t.Context(), patience, condition); err != nil {
+		t.Fatalf("waiting %s for %s: %v", patience, what, err)
+	}
+}
+
+// poll returns the last complaint if the condition does not come to hold.
+func poll(ctx context.Context, patience time.Duration, condition func() error) error {
+	const interval = 20 * time.Millisecond
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	deadline := time.After(patience)
+	for {
+		err := condition()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			return err
+		case <-ctx.Done():
+			return err
+		}
+	}
+}

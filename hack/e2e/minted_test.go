@@ -1,0 +1,58 @@
+package e2e
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+)
+
+// minted are all keys that were ever in a Secret.
+type minted struct {
+	mu   sync.Mutex
+	keys map[string]string // by plaintext: the Secret
+}
+
+func collectKeys(ctx context.Context, core kubernetes.Interface) (*minted, error) {
+	m := &minted{keys: map[string]string{}}
+	factory := informers.NewSharedInformerFactoryWithOptions(core, 0, informers.WithTweakListOptions(func(options *metav1.ListOptions) {
+		options.LabelSelector = v1alpha1.LabelManagedBy + "=" + v1alpha1.ManagedBy
+	}))
+	_, err := factory.Core().V1().Secrets().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    m.note,
+		UpdateFunc: func(_, object any) { m.note(object) },
+	})
+	factory.StartWithContext(ctx)
+	return m, err
+}
+
+func (m *minted) note(object any) {
+	secret, ok := object.(*corev1.Secret)
+	if !ok {
+		return
+	}
+	if key := string(secret.Data[v1alpha1.SecretKeyAPIKey]); key != "" {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.keys[key] = secret.Namespace + "/" + secret.Name
+	}
+}
+
+// all returns the keys in a fixed order.
+func (m *minted) all() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	keys := make([]string, 0, len(m.keys))
+	for key := range m.keys {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}

@@ -1,0 +1,139 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/keyward-dev/keyward/hack/run/processes"
+)
+
+// process is a running program with a log of its own.
+type process struct {
+	name string
+	log  string
+	cmd  *exec.Cmd
+	done chan struct{}
+}
+
+var started atomic.Int64
+
+// startProcess runs a program with a few more variables in its environment.
+func startProcess(logs, name string, environment []string, command ...string) (*process, error) {
+	path := filepath.Join(logs, fmt.Sprintf("%03d-%s.log", started.Add(1), name))
+	log, err := processes.OpenLog(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = log.Close() }() // the program has its own
+
+	// Without a context, which kills at once: tests say how a process ends.
+	cmd := exec.Command(command[0], command[1:]...)
+	cmd.Env = append(os.Environ(), environment...)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = processes.Attributes()
+	if err := starter.start(cmd); err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	p := &process{name: name, log: path, cmd: cmd, done: make(chan struct{})}
+	go func() {
+		_ = cmd.Wait() // the state says it all
+		close(p.done)
+	}()
+	return p, nil
+}
+
+// starter starts all programs on one thread that lasts: on Linux they die with the thread that started them,
+// so that none is left behind whatever happens to the tests.
+var starter = newThread()
+
+type thread struct{ jobs chan func() }
+
+func newThread() *thread {
+	t := &thread{jobs: make(chan func())}
+	go func() {
+		runtime.LockOSThread()
+		for job := range t.jobs {
+			job()
+		}
+	}()
+	return t
+}
+
+func (t *thread) start(cmd *exec.Cmd) error {
+	result := make(chan error, 1)
+	t.jobs <- func() { result <- cmd.Start() }
+	return <-result
+}
+
+func (p *process) hasEnded() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// signal sends a signal; a process that has ended needs none.
+func (p *process) signal(t testing.TB, signal syscall.Signal) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(signal); err != nil && !p.hasEnded() {
+		t.Fatalf("%s to %s: %v", signal, p.name, err)
+	}
+}
+
+// kill ends it as a crash does.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill() // fails only when it has ended
+	<-p.done
+}
+
+// stop ends it as a kubelet does.
+func (p *process) stop(grace time.Duration) {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // fails only when it has ended
+	select {
+	case <-p.done:
+	case <-time.After(grace):
+		p.kill()
+	}
+}
+
+// killedItself is whether it ended by SIGKILL.
+func (p *process) killedItself() bool {
+	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
+}
+
+// complaint is the end of its log, for an error.
+func (p *process) complaint() error {
+	return fmt.Errorf("%s has ended (%s); its last lines:\n%s", p.name, p.cmd.ProcessState, processes.Tail(p.log))
+}
+
+// ending remembers what is to be done before the cluster goes.
+type ending struct {
+	mu   sync.Mutex
+	undo []func()
+}
+
+func (e *ending) later(undo func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.undo = append(e.undo, undo)
+}
+
+func (e *ending) now() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i := len(e.undo) - 1; i >= 0; i-- {
+		e.undo[i]()
+	}
+	e.undo = nil
+}

@@ -1,0 +1,114 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/keyward-dev/keyward/api/keyformat"
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/server/decision"
+	"github.com/keyward-dev/keyward/server/store"
+	"github.com/keyward-dev/keyward/server/syncclient"
+)
+
+// subscriber is the inside of a validation server with a window: what it receives is kept byte for byte, it can
+// be asked about digests whose key nobody has, and it can be slow.
+type subscriber struct {
+	*store.Store
+
+	instance string
+	slowness time.Duration
+	bytes    *os.File
+
+	mu   sync.Mutex
+	seen map[keyformat.Digest]struct{} // all digests that were ever received
+	err  error
+}
+
+// subscribe connects a subscriber for as long as the test lasts, and waits until it is current.
+func (w *world) subscribe(instance string, slowness time.Duration) *subscriber {
+	w.t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	inner, err := store.Open(store.Config{}, log, prometheus.NewRegistry())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	file, err := os.Create(w.path("logs", fmt.Sprintf("%s-%s.updates", w.namespace, instance)))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	s := &subscriber{Store: inner, instance: instance, slowness: slowness, bytes: file, seen: map[keyformat.Digest]struct{}{}}
+	sync := syncclient.New(syncclient.Config{
+		Address: w.syncAddress, ServerName: "keyward-sync." + systemNamespace + ".svc",
+		CAFile: filepath.Join(w.ca.Dir, caFile), TokenFile: w.validatorToken.Path(), Instance: instance,
+	}, s, log, prometheus.NewRegistry())
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); sync.Run(ctx) }()
+	w.t.Cleanup(func() {
+		cancel()
+		<-done
+		if err := file.Close(); err != nil || s.err != nil {
+			w.t.Errorf("keeping the updates: %v, %v", err, s.err)
+		}
+	})
+	eventually(w.t, instance+" to be current", patience, func() error {
+		if !s.Synced() {
+			return errors.New("it is not")
+		}
+		return nil
+	})
+	return s
+}
+
+// Apply keeps the update, and then puts it in force.
+func (s *subscriber) Apply(update *syncv1.Update) error {
+	data, err := proto.Marshal(update)
+	if err == nil {
+		_, err = s.bytes.Write(data)
+	}
+	s.mu.Lock()
+	s.err = errors.Join(s.err, err)
+	for _, key := range update.GetKeys() {
+		for _, version := range key.GetVersions() {
+			s.seen[keyformat.Digest(version.GetDigest())] = struct{}{}
+		}
+	}
+	s.mu.Unlock()
+	time.Sleep(s.slowness) // nothing is waited for: this is how slow it is
+	return s.Store.Apply(update)
+}
+
+// digests returns all that were ever received.
+func (s *subscriber) digests() []keyformat.Digest {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]keyformat.Digest, 0, len(s.seen))
+	for digest := range s.seen {
+		all = append(all, digest)
+	}
+	return all
+}
+
+// decide says what a request with the key of this digest is answered.
+func (s *subscriber) decide(digest keyformat.Digest) string {
+	return decision.Decide(s.Store, &decision.Request{
+		Credential: decision.Credential{Form: decision.WellFormed, Digest: digest},
+		Method:     http.MethodGet, Path: "/mkt/scene",
+	}, time.Now()).Code.String()
+}
+
+// verify answers as a validation server does.
+func (s *subscriber) verify(_ context.Context, key string) (string, error) {
+	return s.decide(keyformat.DigestOf(key)), nil
+}

@@ -1,0 +1,304 @@
+package e2e
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/keyward-dev/keyward/api/keyformat"
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+)
+
+// world is a namespace on the cluster, and the managers and validation servers of one test.
+type world struct {
+	*cluster
+	t         testing.TB
+	ctx       context.Context
+	namespace string
+}
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	w := &world{cluster: theCluster(t), t: t, ctx: t.Context()}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "e2e-"}}
+	if err := w.admin.Create(w.ctx, namespace); err != nil {
+		t.Fatal(err)
+	}
+	w.namespace = namespace.Name
+	return w
+}
+
+// runs takes care of a process for as long as the test lasts; its metrics are kept for the search in the end.
+func (w *world) runs(p *process, metrics func() string) {
+	w.t.Cleanup(func() {
+		if !p.hasEnded() {
+			w.keepMetrics(p.name, metrics())
+		}
+		p.kill()
+	})
+}
+
+func (w *world) keepMetrics(name, address string) {
+	_, body, err := get("http://" + address + "/metrics")
+	if err != nil {
+		w.t.Errorf("metrics of %s: %v", name, err)
+		return
+	}
+	file, err := os.CreateTemp(w.path("logs"), name+"-*.metrics")
+	if err != nil {
+		w.t.Error(err)
+		return
+	}
+	if _, err := io.WriteString(file, body); err != nil {
+		w.t.Error(err)
+	}
+	_ = file.Close() // nobody reads it before the end
+}
+
+// get asks a process for what it shows over HTTP.
+func get(url string) (status int, body string, err error) {
+	client := http.Client{Timeout: 5 * time.Second}
+	response, err := client.Get(url)
+	if err != nil {
+		return 0, "", err
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	return response.StatusCode, string(text), err
+}
+
+// answers200 is a condition.
+func answers200(url string) error {
+	status, body, err := get(url)
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("%s answers %d: %s", url, status, strings.TrimSpace(body))
+	}
+	return err
+}
+
+// manager is a running manager.
+type manager struct {
+	*process
+	webhooks, metrics, health string
+}
+
+// managerSetup says how a manager is started. Its zero value is a manager as shipped, but alone.
+type managerSetup struct {
+	binary      string
+	environment []string
+	elect       bool
+	level       string // of the log; debug, the highest, where nothing is said
+	// settle is the default where nothing is said; quick is for tests in which no validation server waits
+	// for the manager to come back.
+	settle, grace time.Duration
+}
+
+// highest verbosity of logs.
+const highest = "debug"
+
+// Validation servers pause up to 2 s between two attempts to connect.
+const (
+	defaultSettle = 3 * time.Second
+	quick         = 100 * time.Millisecond
+)
+
+// startManager starts a manager under its ServiceAccount and waits for nothing.
+func (w *world) startManager(setup managerSetup) *manager {
+	w.t.Helper()
+	m := &manager{}
+	for _, address := range []*string{&m.webhooks, &m.metrics, &m.health} {
+		var err error
+		if *address, err = freeAddress(); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	var err error
+	m.process, err = startProcess(w.path("logs"), "manager", setup.environment,
+		cmp.Or(setup.binary, bin("e2e", "keyward-manager")),
+		"--kubeconfig="+w.managerConfig,
+		"--cert-dir="+w.certs.Dir,
+		"--webhook-bind-address="+m.webhooks,
+		"--metrics-bind-address="+m.metrics,
+		"--health-probe-bind-address="+m.health,
+		"--sync-bind-address="+w.syncAddress,
+		"--sync-settle="+cmp.Or(setup.settle, defaultSettle).String(),
+		"--sync-grace="+cmp.Or(setup.grace, defaultSettle).String(),
+		fmt.Sprintf("--leader-elect=%t", setup.elect),
+		"--log-level="+cmp.Or(setup.level, highest),
+	)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.webhooks.add(m.webhooks)
+	w.t.Cleanup(func() { w.webhooks.remove(m.webhooks) })
+	w.runs(m.process, func() string { return m.metrics })
+	return m
+}
+
+// awaitReady waits until the manager answers admission requests.
+func (w *world) awaitReady(m *manager) {
+	w.t.Helper()
+	eventually(w.t, "the manager", patience, func() error {
+		if m.hasEnded() {
+			return m.complaint()
+		}
+		return answers200("http://" + m.health + "/readyz")
+	})
+}
+
+// lead starts the one manager of the test, and waits until it answers and leads.
+func (w *world) lead(setup managerSetup) *manager {
+	w.t.Helper()
+	m := w.startManager(setup)
+	w.awaitReady(m)
+	w.awaitLeader()
+	return m
+}
+
+// awaitLeader waits until some manager listens for validation servers.
+func (w *world) awaitLeader() {
+	w.t.Helper()
+	eventually(w.t, "a manager that leads", patience, func() error {
+		conn, err := net.DialTimeout("tcp", w.syncAddress, time.Second)
+		if err == nil {
+			err = conn.Close()
+		}
+		return err
+	})
+}
+
+// create retries for as long as the API server cannot reach the webhooks: that is not what is tested.
+func (w *world) create(object client.Object) {
+	w.t.Helper()
+	if err := w.tryCreate(object); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) tryCreate(object client.Object) error {
+	var refused error
+	err := poll(w.ctx, patience, func() error {
+		err := w.admin.Create(w.ctx, object)
+		if err != nil && !strings.Contains(err.Error(), "failed calling webhook") {
+			refused = err
+			return nil // trying again does not help
+		}
+		return err
+	})
+	return errors.Join(err, refused)
+}
+
+// createGroup creates the Group acme with the projects marketing and product.
+func (w *world) createGroup() {
+	w.t.Helper()
+	group := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "acme"}}
+	group.Spec.Projects = []v1alpha1.Project{
+		{Name: "marketing", Routes: []v1alpha1.Route{{Paths: []string{"/mkt/**"}}}},
+		{Name: "product", Routes: []v1alpha1.Route{{Paths: []string{"/prd/**"}}}},
+	}
+	w.create(group)
+}
+
+// newKey is an ApiKey for the project marketing.
+func (w *world) newKey(name string) *v1alpha1.ApiKey {
+	key := &v1alpha1.ApiKey{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}}
+	key.Spec.GroupRef.Name = "acme"
+	key.Spec.Projects = []v1alpha1.ProjectName{"marketing"}
+	return key
+}
+
+func (w *world) createKey(name string, change ...func(*v1alpha1.ApiKey)) {
+	w.t.Helper()
+	key := w.newKey(name)
+	for _, f := range change {
+		f(key)
+	}
+	w.create(key)
+}
+
+// awaitKey waits until the ApiKey is as the condition wants it.
+func (w *world) awaitKey(name, what string, condition func(*v1alpha1.ApiKey) bool) *v1alpha1.ApiKey {
+	w.t.Helper()
+	key := &v1alpha1.ApiKey{}
+	eventually(w.t, fmt.Sprintf("ApiKey %s to be %s", name, what), patience, func() error {
+		if err := w.admin.Get(w.ctx, client.ObjectKey{Namespace: w.namespace, Name: name}, key); err != nil {
+			return err
+		}
+		if !condition(key) {
+			return fmt.Errorf("its status is %+v", key.Status)
+		}
+		return nil
+	})
+	return key
+}
+
+// isTrue is a condition of the object as it is now.
+func isTrue(key *v1alpha1.ApiKey, condition string) bool {
+	found := meta.FindStatusCondition(key.Status.Conditions, condition)
+	return found != nil && found.Status == metav1.ConditionTrue && found.ObservedGeneration == key.Generation
+}
+
+func isReady(key *v1alpha1.ApiKey) bool { return isTrue(key, v1alpha1.ConditionReady) }
+
+// isEnforced is whether at least so many servers have the latest change in force.
+func isEnforced(servers int32) func(*v1alpha1.ApiKey) bool {
+	return func(key *v1alpha1.ApiKey) bool {
+		e := key.Status.Enforcement
+		return isTrue(key, v1alpha1.ConditionEnforced) && e != nil && e.Acknowledged != nil && *e.Acknowledged >= servers
+	}
+}
+
+// mint creates an ApiKey, waits until it is ready, and returns the key.
+func (w *world) mint(name string, change ...func(*v1alpha1.ApiKey)) string {
+	w.t.Helper()
+	w.createKey(name, change...)
+	w.awaitKey(name, "ready", isReady)
+	return w.plaintext(name)
+}
+
+// plaintext reads the key from its Secret.
+func (w *world) plaintext(name string) string {
+	w.t.Helper()
+	secret := &corev1.Secret{}
+	if err := w.admin.Get(w.ctx, client.ObjectKey{Namespace: w.namespace, Name: name}, secret); err != nil {
+		w.t.Fatal(err)
+	}
+	key := string(secret.Data[v1alpha1.SecretKeyAPIKey])
+	if key == "" {
+		w.t.Fatalf("Secret %s has no %s", name, v1alpha1.SecretKeyAPIKey)
+	}
+	return key
+}
+
+// revoke declares the revocation, and returns when the API server has it.
+func (w *world) revoke(name string) {
+	w.t.Helper()
+	patch := client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"revoked":true}}`))
+	eventually(w.t, "the revocation to be admitted", patience, func() error {
+		return w.admin.Patch(w.ctx, w.newKey(name), patch)
+	})
+}
+
+// strangeKey is a well-formed key that nobody has published.
+func strangeKey(t testing.TB) string {
+	t.Helper()
+	key, err := keyformat.Mint("acme", rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key.Reveal()
+}

@@ -90,7 +90,7 @@ func (w *world) hasOneUsableKey(key *v1alpha1.ApiKey, window *subscriber) {
 		w.t.Errorf("the Secrets are %v", w.secretsOf(key))
 	}
 	known := map[keyformat.Digest]bool{}
-	for _, key := range w.minted.all() {
+	for key := range w.minted.all() {
 		known[keyformat.DigestOf(key)] = true
 	}
 	if !known[digest] {

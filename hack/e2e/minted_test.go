@@ -2,7 +2,7 @@ package e2e
 
 import (
 	"context"
-	"slices"
+	"maps"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -45,14 +45,9 @@ func (m *minted) note(object any) {
 	}
 }
 
-// all returns the keys in a fixed order.
-func (m *minted) all() []string {
+// all returns the keys, and which Secret each was in.
+func (m *minted) all() map[string]string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	keys := make([]string, 0, len(m.keys))
-	for key := range m.keys {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	return keys
+	return maps.Clone(m.keys)
 }

@@ -1,0 +1,148 @@
+package e2e
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestPlaintextIsInSecretsOnly searches for every key that was minted since the cluster started. The go tool runs
+// tests in the order of their files: this is the last one, and what it searches is the whole run.
+func TestPlaintextIsInSecretsOnly(t *testing.T) {
+	w := newWorld(t)
+	m := w.lead(managerSetup{settle: quick})
+	window := w.subscribe("window", 0)
+	v := w.startValidator(validatorSetup{instance: "validator"})
+	v.awaitReady()
+	w.createGroup()
+	key := w.mint("web")
+	v.requires(t, key, "allowed")
+	v.requires(t, key+"x", "key_malformed")
+	if err := window.bytes.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	w.keepMetrics(m.name, m.metrics)
+	w.keepMetrics(v.name, v.listens.Admin.String())
+	for _, kind := range []string{"apikeys", "groups", "domainallowlists", "events", "events.events.k8s.io"} {
+		output, err := w.kubectl("get", kind, "--all-namespaces", "--output=yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(w.path("logs", kind+".yaml"), []byte(output), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	keys := w.minted.all()
+	search := searchFor(keys)
+	search.findsAnyway(t, key)
+
+	var read int
+	for _, dir := range []string{w.path("logs"), w.path("snapshots"), w.path("cluster", "logs")} {
+		n := search.dir(t, dir)
+		t.Logf("%s: %d bytes", filepath.Base(dir), n)
+		read += n
+	}
+	stored := w.etcd()
+	inSecrets := map[string]bool{}
+	for name, value := range stored {
+		read += len(value)
+		for _, found := range search.in(value) {
+			if !strings.HasPrefix(name, "/registry/secrets/") {
+				t.Errorf("etcd has the plaintext of %s in %s", found, name)
+			}
+			inSecrets[found] = true
+		}
+	}
+	// What is stored in Secrets is what has to be found: the search works, there as everywhere.
+	if len(inSecrets) != len(keys) {
+		t.Errorf("of %d keys, %d were found in the Secrets of etcd", len(keys), len(inSecrets))
+	}
+	t.Logf("searched %d bytes for %d keys", read, len(keys))
+}
+
+// search knows the Secrets that keys are from, so that what it finds has a name.
+type search map[[window]byte]string
+
+// window is how many characters in a row give a key away. It also finds a key that was cut off.
+const window = 16
+
+// searchFor looks for keys as they are, in base64 at any offset, and in hexadecimal.
+func searchFor(keys map[string]string) search {
+	s := search{}
+	for key, secret := range keys {
+		_, body, _ := strings.Cut(key, "_")
+		texts := []string{body, body[window:], body[2*window:], hex.EncodeToString([]byte(body))}
+		for offset := range 3 {
+			texts = append(texts, base64.StdEncoding.EncodeToString([]byte(body[offset:])))
+		}
+		for _, text := range texts {
+			s[[window]byte([]byte(text[:window]))] = secret
+		}
+	}
+	return s
+}
+
+// in returns the Secrets whose keys are in the data.
+func (s search) in(data []byte) []string {
+	found := map[string]bool{}
+	run := 0 // of characters that keys are written in
+	for i, c := range data {
+		if c|0x20 < 'a' || c|0x20 > 'z' {
+			if (c < '0' || c > '9') && c != '+' && c != '/' {
+				run = 0
+				continue
+			}
+		}
+		if run++; run >= window {
+			if name, ok := s[[window]byte(data[i+1-window:i+1])]; ok {
+				found[name] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
+}
+
+// dir searches all files below a directory and returns how much it has read.
+func (s search) dir(t *testing.T, dir string) (read int) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		read += len(data)
+		for _, found := range s.in(data) {
+			t.Errorf("%s has the plaintext of %s", path, found)
+		}
+		return nil
+	})
+	if err != nil || read == 0 {
+		t.Errorf("%s: %d bytes, %v", dir, read, err)
+	}
+	return read
+}
+
+// findsAnyway shows that the search finds a key in the middle of a log, however it is written.
+func (s search) findsAnyway(t *testing.T, key string) {
+	t.Helper()
+	for _, line := range []string{
+		`{"level":"debug","key":"` + key + `"}`,
+		`Authorization: Bearer ` + key[:len(key)/2] + `…`,
+		`data: ` + base64.StdEncoding.EncodeToString([]byte(key)),
+		`data: ` + base64.StdEncoding.EncodeToString([]byte("KEY="+key+"\n")),
+		`0x` + hex.EncodeToString([]byte(key)),
+	} {
+		if len(s.in([]byte("one line\n"+line+"\nanother"))) != 1 {
+			t.Errorf("the search does not find a key that is written like %s", strings.ReplaceAll(line, key, "<key>"))
+		}
+	}
+}

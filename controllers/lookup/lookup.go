@@ -104,10 +104,11 @@ func Allowlists(ctx context.Context, reader client.Reader, group *v1alpha1.Group
 	return admitted, nil
 }
 
-// Keys are the ApiKeys that refer to the Group of the name.
+// Keys are the ApiKeys that refer to the Group of the name. They are the cache's own, since a
+// Group may have very many: read them, change nothing.
 func Keys(ctx context.Context, reader client.Reader, group types.NamespacedName) ([]v1alpha1.ApiKey, error) {
 	var keys v1alpha1.ApiKeyList
-	if err := reader.List(ctx, &keys, client.MatchingFields{index.ByGroup: group.String()}); err != nil {
+	if err := reader.List(ctx, &keys, client.MatchingFields{index.ByGroup: group.String()}, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing the ApiKeys of Group %s: %w", group, err)
 	}
 	return keys.Items, nil

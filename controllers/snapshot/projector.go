@@ -3,6 +3,7 @@ package snapshot
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -34,19 +35,20 @@ func (p *Projector) NeedLeaderElection() bool { return true }
 func (p *Projector) Start(ctx context.Context) error {
 	kinds := []struct {
 		object  client.Object
+		matters func(was, is client.Object) bool
 		project func(context.Context, client.Object) error
 	}{
-		{&v1alpha1.Group{}, p.groupChanged},
-		{&v1alpha1.DomainAllowlist{}, p.allowlistChanged},
-		{&v1alpha1.ApiKey{}, p.keyChanged},
-		{lookup.NamespaceMetadata(), p.namespaceChanged},
+		{&v1alpha1.Group{}, specChanged, p.groupChanged},
+		{&v1alpha1.DomainAllowlist{}, specChanged, p.allowlistChanged},
+		{&v1alpha1.ApiKey{}, anyChange, p.keyChanged},
+		{lookup.NamespaceMetadata(), labelsChanged, p.namespaceChanged},
 	}
 	for _, kind := range kinds {
 		informer, err := p.Cache.GetInformer(ctx, kind.object)
 		if err != nil {
 			return fmt.Errorf("watching %T: %w", kind.object, err)
 		}
-		registration, err := informer.AddEventHandler(p.handler(ctx, kind.project))
+		registration, err := informer.AddEventHandler(p.handler(ctx, kind.matters, kind.project))
 		if err != nil {
 			return fmt.Errorf("watching %T: %w", kind.object, err)
 		}
@@ -60,7 +62,24 @@ func (p *Projector) Start(ctx context.Context) error {
 	return nil
 }
 
-func (p *Projector) handler(ctx context.Context, project func(context.Context, client.Object) error) toolscache.ResourceEventHandler {
+// Of a Group, its status says nothing to a server; it changes often, and reading all keys of
+// a Group for it would hold up what matters.
+func specChanged(was, is client.Object) bool {
+	return was.GetGeneration() != is.GetGeneration() || was.GetUID() != is.GetUID()
+}
+
+func labelsChanged(was, is client.Object) bool {
+	return !maps.Equal(was.GetLabels(), is.GetLabels())
+}
+
+// Of an ApiKey, the status is what holds the digests.
+func anyChange(was, is client.Object) bool {
+	return was.GetResourceVersion() != is.GetResourceVersion()
+}
+
+func (p *Projector) handler(ctx context.Context, matters func(was, is client.Object) bool,
+	project func(context.Context, client.Object) error,
+) toolscache.ResourceEventHandler {
 	handle := func(obj any) {
 		if gone, ok := obj.(toolscache.DeletedFinalStateUnknown); ok {
 			obj = gone.Obj
@@ -76,8 +95,14 @@ func (p *Projector) handler(ctx context.Context, project func(context.Context, c
 		}
 	}
 	return toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    handle,
-		UpdateFunc: func(_, obj any) { handle(obj) },
+		AddFunc: handle,
+		UpdateFunc: func(old, obj any) {
+			was, _ := old.(client.Object)
+			is, _ := obj.(client.Object)
+			if was == nil || is == nil || matters(was, is) {
+				handle(obj)
+			}
+		},
 		DeleteFunc: handle,
 	}
 }
@@ -165,7 +190,7 @@ func (p *Projector) namespaceChanged(ctx context.Context, namespace client.Objec
 		return nil // everything is about to be read with the namespaces as they are
 	}
 	var keys v1alpha1.ApiKeyList
-	if err := p.Cache.List(ctx, &keys, client.InNamespace(namespace.GetName())); err != nil {
+	if err := p.Cache.List(ctx, &keys, client.InNamespace(namespace.GetName()), client.UnsafeDisableDeepCopy); err != nil {
 		return err
 	}
 	for i := range keys.Items {

@@ -389,5 +389,33 @@ var _ = Describe("ApiKey", func() {
 		})
 		Expect(keyformat.DigestOf(w.plaintext(ctx)).String()).To(Equal(key.Status.Versions[1].Digest))
 		Expect(w.events()).To(ContainSubstring("no longer holds version 1"))
+		Expect(key.Status.Versions[0].State).To(Equal(v1alpha1.VersionRevoked), "whoever removed it may have had a reason")
+	})
+
+	It("says why the API server refuses its Secret, without its text, and tries again", func(ctx SpecContext) {
+		w.group(ctx)
+		refuse := true
+		w.keys.Client = interceptor.NewClient(clientWithWatch(), interceptor.Funcs{
+			Create: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.CreateOption) error {
+				if secret, ok := object.(*corev1.Secret); ok && refuse {
+					return apierrors.NewForbidden(corev1.Resource("secrets"), "web",
+						errors.New("policy none does not like "+string(secret.Data[v1alpha1.SecretKeyAPIKey])))
+				}
+				return c.Create(ctx, object, options...)
+			},
+		})
+		w.key(ctx)
+		key := &v1alpha1.ApiKey{}
+		Eventually(func(g Gomega) {
+			_, _ = w.reconcileKey(ctx, "web")
+			g.Expect(admin.Get(ctx, w.request("web").NamespacedName, key)).To(Succeed())
+			because(v1alpha1.ConditionStalled, v1alpha1.ReasonSecretRefused)(g, key)
+		}).Should(Succeed())
+		Expect(key.Status.State).To(Equal(v1alpha1.KeyBlocked))
+		said := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionReady).Message + w.events()
+		Expect(said).To(ContainSubstring(`policy none does not like …`))
+		refuse = false
+		w.settle(ctx, "web", ready)
+		Expect(said).NotTo(ContainSubstring(w.plaintext(ctx)))
 	})
 })

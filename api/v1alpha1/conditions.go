@@ -57,6 +57,8 @@ const (
 	ReasonLifetimeNotAllowed = "LifetimeNotAllowed"
 	// ReasonSecretConflict: a Secret of the name exists that is not the ApiKey's.
 	ReasonSecretConflict = "SecretConflict"
+	// ReasonSecretRefused: the API server does not let the Secret be written.
+	ReasonSecretRefused = "SecretRefused"
 	// ReasonSecretTemplateInvalid: the Secret template cannot be rendered.
 	ReasonSecretTemplateInvalid = "SecretTemplateInvalid"
 	// ReasonInvalidSpec: a field has a value that the schema could not refuse.

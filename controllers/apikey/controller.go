@@ -4,6 +4,7 @@ package apikey
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"github.com/keyward-dev/keyward/api/keyformat"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/apikey/lifecycle"
+	"github.com/keyward-dev/keyward/controllers/conditions"
 	"github.com/keyward-dev/keyward/controllers/crashpoint"
 	"github.com/keyward-dev/keyward/controllers/grant"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
@@ -29,7 +31,7 @@ const FieldOwner = client.FieldOwner("keyward")
 
 // conflictRetry is how soon a Secret that is in the way is looked at again: the cache holds
 // the operator's own Secrets only, so that nothing tells of the removal of another.
-const conflictRetry = 30 * time.Second
+const conflictRetry = 5 * time.Second
 
 // Reconciler reconciles ApiKeys.
 type Reconciler struct {
@@ -45,7 +47,7 @@ type Reconciler struct {
 	held held
 }
 
-// +kubebuilder:rbac:groups=keyward.dev,resources=apikeys,verbs=get;list;watch;update;patch
+// +kubebuilder:rbac:groups=keyward.dev,resources=apikeys,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=keyward.dev,resources=apikeys/status,verbs=patch
 // +kubebuilder:rbac:groups=keyward.dev,resources=apikeys/finalizers,verbs=update
 // +kubebuilder:rbac:groups=keyward.dev,resources=groups;domainallowlists,verbs=get;list;watch
@@ -71,10 +73,29 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	outcome := lifecycle.Plan(found.input, r.Clock.Now())
 	outcome, err = r.perform(ctx, key, found, outcome)
-	if err != nil {
+	refused := (*secretError)(nil)
+	switch {
+	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
+		return ctrl.Result{RequeueAfter: conditions.StaleRetry}, nil // the next look knows better
+	case errors.As(err, &refused):
+		outcome = blocked(outcome, refused.problem(key))
+	case err != nil:
 		return ctrl.Result{}, err
 	}
-	return r.record(ctx, key, found, outcome)
+	result, notRecorded := r.record(ctx, key, found, outcome)
+	if apierrors.IsConflict(notRecorded) {
+		return ctrl.Result{RequeueAfter: conditions.StaleRetry}, nil
+	}
+	return result, errors.Join(err, notRecorded)
+}
+
+// blocked is the outcome with an obstacle that only trying has shown.
+func blocked(outcome lifecycle.Outcome, problem *grant.Problem) lifecycle.Outcome {
+	outcome.Action, outcome.Obstacle = lifecycle.None, problem
+	if outcome.State == v1alpha1.KeyPending {
+		outcome.State = v1alpha1.KeyBlocked
+	}
+	return outcome
 }
 
 // perform does what the plan says. The outcome to record may be a later one: a delivery is
@@ -114,10 +135,10 @@ func (r *Reconciler) deliver(ctx context.Context, key *v1alpha1.ApiKey, found *f
 	if apierrors.IsAlreadyExists(err) {
 		// Somebody else's Secret, or one that the cache has not seen: the next look is live.
 		r.held.drop(key.UID)
-		return outcome, fmt.Errorf("delivering version %d: %w", version.ID, err)
+		return outcome, err
 	}
 	if err != nil {
-		return outcome, fmt.Errorf("delivering version %d: %w", version.ID, err)
+		return outcome, err
 	}
 	crashpoint.Here(crashpoint.AfterSecret)
 	return r.planAgain(found, version), nil
@@ -128,7 +149,7 @@ func (r *Reconciler) keep(ctx context.Context, key *v1alpha1.ApiKey, found *fact
 	text := string(found.secret.Data[v1alpha1.SecretKeyAPIKey])
 	version := versionByID(outcome.Versions, outcome.Target)
 	if err := r.writeSecret(ctx, key, found, version, func() string { return text }); err != nil {
-		return outcome, fmt.Errorf("keeping Secret %s: %w", lifecycle.SecretName(key), err)
+		return outcome, err
 	}
 	return outcome, nil
 }

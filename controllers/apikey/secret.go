@@ -32,12 +32,12 @@ func (r *Reconciler) writeSecret(ctx context.Context, key *v1alpha1.ApiKey, foun
 	}
 	if found.secret == nil {
 		// Create, not apply: a Secret of the name that somebody makes at this moment stays theirs.
-		return r.Client.Create(ctx, desired, FieldOwner)
+		return newSecretError(r.Client.Create(ctx, desired, FieldOwner), reveal())
 	}
 	if inShape(found.secret, desired) {
 		return nil
 	}
-	return r.applySecret(ctx, found.secret, desired)
+	return newSecretError(r.applySecret(ctx, found.secret, desired), reveal())
 }
 
 func desiredSecret(key *v1alpha1.ApiKey, version *v1alpha1.KeyVersion, reveal func() string) (*corev1.Secret, error) {

@@ -11,6 +11,10 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
+// StaleRetry is how soon to try again what was decided on an object that has changed since.
+// The watch event of the change is on its way, and as a rule comes first.
+const StaleRetry = 100 * time.Millisecond
+
 // Set are the conditions of one object, being brought up to an instant.
 type Set struct {
 	Conditions *[]metav1.Condition

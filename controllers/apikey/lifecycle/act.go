@@ -20,8 +20,8 @@ func (p *planner) act() {
 	case current == nil && p.over():
 		p.out.Obstacle = nil
 	case current != nil && p.carries(current):
-		p.dropPending()
 		p.out.Target = current.ID
+		p.endOthers()
 		if p.out.Obstacle == nil {
 			p.out.Action = Keep
 		}
@@ -45,7 +45,7 @@ func (p *planner) mint(lost *v1alpha1.KeyVersion) {
 		return
 	}
 	if lost != nil {
-		p.note(true, v1alpha1.ReasonMinted, "Secret %s no longer holds version %d (%s), whose text is stored nowhere else; a new version takes its place",
+		p.note(true, v1alpha1.ReasonMinted, "Secret %s no longer holds version %d (%s), whose text is stored nowhere else; a new version takes its place, and revokes it once delivered",
 			SecretName(p.in.Key), lost.ID, lost.Preview)
 	}
 	p.out.Action = Mint
@@ -141,11 +141,19 @@ func (p *planner) pending() *v1alpha1.KeyVersion {
 	return nil
 }
 
-// dropPending gives up what was on its way to a Secret that turns out to be in order.
-func (p *planner) dropPending() {
+// endOthers leaves the target as the only version. What was on its way to the Secret is given
+// up. What the target took the place of, since its text was no longer in the Secret, is
+// revoked: whoever removed it may have had a reason.
+func (p *planner) endOthers() {
 	p.out.Versions = slices.DeleteFunc(p.out.Versions, func(v v1alpha1.KeyVersion) bool {
 		return v.State == v1alpha1.VersionPending
 	})
+	for i := range p.out.Versions {
+		if v := &p.out.Versions[i]; Live(v.State) && v.ID != p.out.Target {
+			p.end(v, v1alpha1.VersionRevoked)
+		}
+	}
+	p.trim()
 }
 
 // over is whether the key had its time: it does not start again by itself.

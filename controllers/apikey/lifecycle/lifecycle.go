@@ -18,10 +18,6 @@ import (
 	"github.com/keyward-dev/keyward/controllers/grant"
 )
 
-// MaxLive is how many versions of a key may be accepted at a time. More come about only when
-// the Secret is lost again and again; then the oldest is revoked.
-const MaxLive = 4
-
 // MaxEnded is how many ended versions are remembered, for their codes: a holder of an
 // older version reads key_unknown.
 const MaxEnded = 8

@@ -108,6 +108,12 @@ func TestPlan(t *testing.T) {
 			action: lifecycle.Keep, target: 1, state: v1alpha1.KeyActive,
 			versions: []v1alpha1.VersionState{v1alpha1.VersionActive}, wake: time.Hour,
 		},
+		"a successor that is delivered revokes what it replaces": {
+			in:     input(version(1, v1alpha1.VersionActive), version(2, v1alpha1.VersionPending)),
+			with:   func(in *lifecycle.Input) { in.Held, in.Secret = 2, carrying(2) },
+			action: lifecycle.Keep, target: 2, state: v1alpha1.KeyActive,
+			versions: []v1alpha1.VersionState{v1alpha1.VersionRevoked, v1alpha1.VersionActive}, wake: time.Hour,
+		},
 		"a key lives until the instant before its expiry": {
 			in: input(version(1, v1alpha1.VersionActive)), with: func(in *lifecycle.Input) { in.Secret = carrying(1) },
 			at: time.Hour - 1, action: lifecycle.Keep, target: 1, state: v1alpha1.KeyActive,

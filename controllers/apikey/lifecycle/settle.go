@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -67,28 +68,21 @@ func (p *planner) adoptExpiry(v *v1alpha1.KeyVersion) {
 	}
 }
 
-// trim bounds the list of versions.
+// trim forgets the oldest of the versions that ended.
 func (p *planner) trim() {
-	live, over := 0, 0
-	kept := make([]v1alpha1.KeyVersion, 0, len(p.out.Versions))
-	for i := len(p.out.Versions) - 1; i >= 0; i-- { // newest first
-		v := p.out.Versions[i]
-		if Live(v.State) {
-			if live++; live > MaxLive {
-				p.end(&v, v1alpha1.VersionRevoked)
-			}
+	over := 0
+	for i := range p.out.Versions {
+		if !Live(p.out.Versions[i].State) {
+			over++
 		}
-		if !Live(v.State) {
-			if over++; over > MaxEnded {
-				continue
-			}
+	}
+	p.out.Versions = slices.DeleteFunc(p.out.Versions, func(v v1alpha1.KeyVersion) bool {
+		if Live(v.State) || over <= MaxEnded {
+			return false
 		}
-		kept = append(kept, v)
-	}
-	for i, j := 0, len(kept)-1; i < j; i, j = i+1, j-1 {
-		kept[i], kept[j] = kept[j], kept[i]
-	}
-	p.out.Versions = kept
+		over--
+		return true
+	})
 }
 
 func (p *planner) end(v *v1alpha1.KeyVersion, state v1alpha1.VersionState) {

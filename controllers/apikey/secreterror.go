@@ -1,0 +1,36 @@
+package apikey
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/apikey/lifecycle"
+	"github.com/keyward-dev/keyward/controllers/grant"
+)
+
+// secretError is why the API server does not let a Secret be written: a quota, a policy, an
+// immutable Secret. Its text is shown, so it never holds that of the key, whoever put it in.
+type secretError struct {
+	cause error
+	text  string
+}
+
+func newSecretError(err error, key string) error {
+	if err == nil {
+		return nil
+	}
+	return &secretError{cause: err, text: strings.ReplaceAll(err.Error(), key, "…")}
+}
+
+func (e *secretError) Error() string { return e.text }
+
+// Unwrap lets apierrors tell what kind of refusal it is.
+func (e *secretError) Unwrap() error { return e.cause }
+
+func (e *secretError) problem(key *v1alpha1.ApiKey) *grant.Problem {
+	return &grant.Problem{
+		Reason: v1alpha1.ReasonSecretRefused, Field: "spec.secret",
+		Message: fmt.Sprintf("Secret %q cannot be written, which is tried again: %v", lifecycle.SecretName(key), e),
+	}
+}

@@ -2,9 +2,11 @@ package controllers_test
 
 import (
 	"context"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
@@ -143,6 +145,23 @@ var _ = Describe("Admission", func() {
 		edit(ctx, key, func(k *v1alpha1.ApiKey) { k.Spec.Revoked = ptr.To(true) })
 		edit(ctx, key, func(k *v1alpha1.ApiKey) { k.Labels = map[string]string{"a": "b"} })
 		Expect(admin.Delete(ctx, key)).To(Succeed())
+	})
+
+	It("warns of edits that end a key, or that come too late", func(ctx SpecContext) {
+		w.group(ctx)
+		key := w.key(ctx, func(k *v1alpha1.ApiKey) { k.Spec.ExpiresAt = &metav1.Time{Time: w.clock.Now().Add(time.Hour)} })
+		w.settle(ctx, "web", ready)
+		user, heard := as("jane")
+		Expect(user.Get(ctx, client.ObjectKeyFromObject(key), key)).To(Succeed())
+		key.Spec.ExpiresAt = &metav1.Time{Time: w.clock.Now().Add(-time.Hour)}
+		Expect(user.Update(ctx, key)).To(Succeed())
+		Expect(heard.texts).To(ConsistOf(ContainSubstring("ends the key for good")))
+
+		key = w.settle(ctx, "web", because(v1alpha1.ConditionReady, v1alpha1.ReasonExpired))
+		heard.texts = nil
+		key.Spec.ExpiresAt = &metav1.Time{Time: w.clock.Now().Add(time.Hour)}
+		Expect(user.Update(ctx, key)).To(Succeed())
+		Expect(heard.texts).To(ConsistOf(ContainSubstring("expired for good")))
 	})
 
 	It("warns of keys that a change of their Group takes out of use", func(ctx SpecContext) {

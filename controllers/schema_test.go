@@ -5,6 +5,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -40,7 +41,7 @@ var _ = Describe("The schema", func() {
 			k.Spec.ExpiresAt = ptr.To(k.CreationTimestamp)
 			k.Spec.ExpiresAt.Time = w.clock.Now()
 		}, "expiresAfter and expiresAt exclude each other; remove one"),
-		Entry("with a lifetime that is none", func(k *v1alpha1.ApiKey) { k.Spec.ExpiresAfter = "soon" }, "spec.expiresAfter"),
+		Entry("with a lifetime that is none", func(k *v1alpha1.ApiKey) { k.Spec.ExpiresAfter = "soon" }, "spec.expiresAfter", "such as 90d"),
 		Entry("with units out of order", func(k *v1alpha1.ApiKey) { k.Spec.ExpiresAfter = "1h1d" }, "spec.expiresAfter"),
 		Entry("with a Secret name that is none", func(k *v1alpha1.ApiKey) { k.Spec.Secret.Name = "Web_Key" }, "spec.secret.name"),
 		Entry("with an entry in place of the key", func(k *v1alpha1.ApiKey) {
@@ -62,6 +63,19 @@ var _ = Describe("The schema", func() {
 			k.Spec.Secret.Template.Type = "kubernetes.io/service-account-token"
 		}, "use Opaque or a type of your own"),
 	)
+
+	It("refuses values of another type, with the field", func(ctx SpecContext) {
+		w.group(ctx)
+		object := &unstructured.Unstructured{}
+		object.SetAPIVersion(v1alpha1.GroupVersion.String())
+		object.SetKind("ApiKey")
+		object.SetNamespace(w.namespace)
+		object.SetName("web")
+		object.Object["spec"] = map[string]any{
+			"groupRef": map[string]any{"name": "acme"}, "projects": []any{"marketing"}, "expiresAfter": int64(30), "suspended": "yes",
+		}
+		refused(admin.Create(ctx, object), "spec.expiresAfter", "spec.suspended", `must be of type boolean`)
+	})
 
 	DescribeTable("refuses a change of an ApiKey", func(ctx SpecContext, first, change func(*v1alpha1.ApiKey), mentions ...string) {
 		w.group(ctx)
@@ -122,7 +136,9 @@ var _ = Describe("The schema", func() {
 			g.Spec.Context = map[string]v1alpha1.ContextValue{"bucket": "a\r\nX-Admin: 1"}
 		}, "spec.context"),
 		Entry("with a prefix that has an underscore", func(g *v1alpha1.Group) { g.Spec.KeyPolicy.Prefix = "my_kw" }, "spec.keyPolicy.prefix"),
-		Entry("with a default beyond the longest", func(g *v1alpha1.Group) { g.Spec.KeyPolicy.MaxLifetime = "30d" },
+		Entry("with a default beyond the longest", func(g *v1alpha1.Group) {
+			g.Spec.KeyPolicy.DefaultLifetime, g.Spec.KeyPolicy.MaxLifetime = "90d", "30d"
+		},
 			"spec.keyPolicy.defaultLifetime", "shorten it, or raise maxLifetime"),
 		Entry("with a selector for All", func(g *v1alpha1.Group) {
 			g.Spec.AllowedNamespaces.From = v1alpha1.NamespacesFromSelector
@@ -133,7 +149,7 @@ var _ = Describe("The schema", func() {
 		w.group(ctx)
 		refused(admin.Create(ctx, w.newAllowlist(change)), mentions...)
 	},
-		Entry("with a path", func(l *v1alpha1.DomainAllowlist) { l.Spec.Domains = []string{"acme.example/shop"} }, "spec.domains[0]"),
+		Entry("with a path", func(l *v1alpha1.DomainAllowlist) { l.Spec.Domains = []string{"acme.example/shop"} }, "spec.domains[0]", "without a path"),
 		Entry("with everything", func(l *v1alpha1.DomainAllowlist) { l.Spec.Domains = []string{"*"} }, "spec.domains[0]"),
 		Entry("with a whole top-level domain", func(l *v1alpha1.DomainAllowlist) { l.Spec.Domains = []string{"*.example"} }, "spec.domains[0]"),
 		Entry("with a port that is none", func(l *v1alpha1.DomainAllowlist) { l.Spec.Domains = []string{"acme.example:99999"} }, "spec.domains[0]"),
@@ -150,7 +166,7 @@ var _ = Describe("The schema", func() {
 			g.Spec.Context = map[string]v1alpha1.ContextValue{"database": "acme_prod", "bucketName": "acme media"}
 		})
 		Expect(admin.Create(ctx, w.newAllowlist(func(l *v1alpha1.DomainAllowlist) {
-			l.Spec.Domains = []string{"acme.example", "*.acme.example", "https://shop.acme.example:8443", "bücher.example"}
+			l.Spec.Domains = []string{"acme.example", "*.acme.example", "https://shop.acme.example:8443", "bücher.example", "https://[2001:db8::1]:8443"}
 		}))).To(Succeed())
 		key := w.key(ctx)
 		Expect(key.Spec.Permissions).To(Equal([]v1alpha1.PermissionName{v1alpha1.PermissionRead}))

@@ -41,7 +41,7 @@ type DomainAllowlistSpec struct {
 	// +kubebuilder:validation:MaxItems=256
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=272
-	// +kubebuilder:validation:items:Pattern=`^(https?://)?(\*\.)?[^\s/?#@*:\[\]]+(:[0-9]{1,5})?$`
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^(https?://)?([*][.])?([^ /?#@*:]+|[[][0-9a-fA-F:.]+[]])(:[0-9]{1,5})?$')",message="write acme.com, *.acme.com, https://shop.acme.com:8443 or the like, without a path; a wildcard stands for whole labels at the front"
 	// +listType=set
 	// +optional
 	Domains []string `json:"domains,omitempty"`

@@ -201,9 +201,9 @@ type KeyPolicy struct {
 	// +optional
 	Prefix string `json:"prefix,omitempty"`
 
-	// defaultLifetime of keys that do not say when they expire; default 90d.
+	// defaultLifetime of keys that do not say when they expire; default 90d, or maxLifetime
+	// where that is shorter.
 	//
-	// +kubebuilder:default="90d"
 	// +optional
 	DefaultLifetime Duration `json:"defaultLifetime,omitempty"`
 

@@ -127,19 +127,20 @@ func TestExpiry(t *testing.T) {
 		reason string
 		field  string
 	}{
-		"90 days by default":        {want: 90 * day},
-		"the Group's default":       {policy: v1alpha1.KeyPolicy{DefaultLifetime: "30d"}, want: 30 * day},
-		"declared":                  {spec: v1alpha1.ApiKeySpec{ExpiresAfter: "1d12h"}, want: 36 * time.Hour},
-		"declared instant":          {spec: v1alpha1.ApiKeySpec{ExpiresAt: at(day)}, want: day},
-		"exactly the longest":       {spec: v1alpha1.ApiKeySpec{ExpiresAfter: "30d"}, policy: v1alpha1.KeyPolicy{MaxLifetime: "30d"}, want: 30 * day},
-		"a second too long":         {spec: v1alpha1.ApiKeySpec{ExpiresAt: at(30*day + time.Second)}, policy: v1alpha1.KeyPolicy{MaxLifetime: "30d"}, reason: v1alpha1.ReasonLifetimeNotAllowed, field: "spec.expiresAt"},
-		"too long":                  {spec: v1alpha1.ApiKeySpec{ExpiresAfter: "31d"}, policy: v1alpha1.KeyPolicy{MaxLifetime: "30d"}, reason: v1alpha1.ReasonLifetimeNotAllowed, field: "spec.expiresAfter"},
-		"never, not allowed":        {spec: v1alpha1.ApiKeySpec{ExpiresAfter: "Never"}, reason: v1alpha1.ReasonLifetimeNotAllowed, field: "spec.expiresAfter"},
-		"never, allowed":            {spec: v1alpha1.ApiKeySpec{ExpiresAfter: "Never"}, policy: v1alpha1.KeyPolicy{AllowNever: ptr.To(true)}, never: true},
-		"never, allowed and capped": {spec: v1alpha1.ApiKeySpec{ExpiresAfter: "Never"}, policy: v1alpha1.KeyPolicy{AllowNever: ptr.To(true), MaxLifetime: "30d"}, never: true},
-		"no time at all":            {spec: v1alpha1.ApiKeySpec{ExpiresAfter: "0s"}, reason: v1alpha1.ReasonInvalidSpec, field: "spec.expiresAfter"},
-		"in the past":               {spec: v1alpha1.ApiKeySpec{ExpiresAt: at(-time.Second)}, reason: v1alpha1.ReasonLifetimeNotAllowed, field: "spec.expiresAt"},
-		"now":                       {spec: v1alpha1.ApiKeySpec{ExpiresAt: at(0)}, reason: v1alpha1.ReasonLifetimeNotAllowed, field: "spec.expiresAt"},
+		"90 days by default":         {want: 90 * day},
+		"the Group's default":        {policy: v1alpha1.KeyPolicy{DefaultLifetime: "30d"}, want: 30 * day},
+		"the longest, where shorter": {policy: v1alpha1.KeyPolicy{MaxLifetime: "30d"}, want: 30 * day},
+		"declared":                   {spec: v1alpha1.ApiKeySpec{ExpiresAfter: "1d12h"}, want: 36 * time.Hour},
+		"declared instant":           {spec: v1alpha1.ApiKeySpec{ExpiresAt: at(day)}, want: day},
+		"exactly the longest":        {spec: v1alpha1.ApiKeySpec{ExpiresAfter: "30d"}, policy: v1alpha1.KeyPolicy{MaxLifetime: "30d"}, want: 30 * day},
+		"a second too long":          {spec: v1alpha1.ApiKeySpec{ExpiresAt: at(30*day + time.Second)}, policy: v1alpha1.KeyPolicy{MaxLifetime: "30d"}, reason: v1alpha1.ReasonLifetimeNotAllowed, field: "spec.expiresAt"},
+		"too long":                   {spec: v1alpha1.ApiKeySpec{ExpiresAfter: "31d"}, policy: v1alpha1.KeyPolicy{MaxLifetime: "30d"}, reason: v1alpha1.ReasonLifetimeNotAllowed, field: "spec.expiresAfter"},
+		"never, not allowed":         {spec: v1alpha1.ApiKeySpec{ExpiresAfter: "Never"}, reason: v1alpha1.ReasonLifetimeNotAllowed, field: "spec.expiresAfter"},
+		"never, allowed":             {spec: v1alpha1.ApiKeySpec{ExpiresAfter: "Never"}, policy: v1alpha1.KeyPolicy{AllowNever: ptr.To(true)}, never: true},
+		"never, allowed and capped":  {spec: v1alpha1.ApiKeySpec{ExpiresAfter: "Never"}, policy: v1alpha1.KeyPolicy{AllowNever: ptr.To(true), MaxLifetime: "30d"}, never: true},
+		"no time at all":             {spec: v1alpha1.ApiKeySpec{ExpiresAfter: "0s"}, reason: v1alpha1.ReasonInvalidSpec, field: "spec.expiresAfter"},
+		"in the past":                {spec: v1alpha1.ApiKeySpec{ExpiresAt: at(-time.Second)}, reason: v1alpha1.ReasonLifetimeNotAllowed, field: "spec.expiresAt"},
+		"now":                        {spec: v1alpha1.ApiKeySpec{ExpiresAt: at(0)}, reason: v1alpha1.ReasonLifetimeNotAllowed, field: "spec.expiresAt"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

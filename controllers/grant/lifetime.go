@@ -33,10 +33,7 @@ func Expiry(key *v1alpha1.ApiKey, group *v1alpha1.Group, mintedAt time.Time) (ti
 	policy := group.Spec.KeyPolicy
 	declared, field := key.Spec.ExpiresAfter, "spec.expiresAfter"
 	if declared == "" {
-		declared, field = v1alpha1.Lifetime(policy.DefaultLifetime), "spec.expiresAfter (the Group's defaultLifetime)"
-	}
-	if declared == "" {
-		declared = defaultLifetime
+		declared, field = v1alpha1.Lifetime(defaultLifetimeOf(policy)), "spec.expiresAfter (the Group's defaultLifetime)"
 	}
 	if declared == v1alpha1.LifetimeNever {
 		if policy.AllowNever == nil || !*policy.AllowNever {
@@ -53,6 +50,19 @@ func Expiry(key *v1alpha1.ApiKey, group *v1alpha1.Group, mintedAt time.Time) (ti
 		return time.Time{}, &Problem{Reason: v1alpha1.ReasonInvalidSpec, Field: field, Message: "a key lives at least 1s"}
 	}
 	return checkInstant(group, field, mintedAt.Add(lifetime), mintedAt)
+}
+
+// defaultLifetimeOf is the declared default, or else the general one as far as it is allowed.
+func defaultLifetimeOf(policy v1alpha1.KeyPolicy) v1alpha1.Duration {
+	if policy.DefaultLifetime != "" {
+		return policy.DefaultLifetime
+	}
+	longest, err := ParseDuration(policy.MaxLifetime)
+	general, _ := ParseDuration(defaultLifetime)
+	if err == nil && longest < general {
+		return policy.MaxLifetime
+	}
+	return defaultLifetime
 }
 
 // DeclaresExpiry is whether the key says itself when it ends, so that an edit is meant for

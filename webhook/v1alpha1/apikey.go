@@ -2,15 +2,11 @@ package v1alpha1
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"time"
 
-	admissionv1 "k8s.io/api/admission/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
@@ -21,32 +17,7 @@ import (
 
 type apiKeys struct {
 	reader client.Reader
-}
-
-// Default stamps who creates the key, and holds the object from its first moment on, which
-// saves the controller a write.
-func (w *apiKeys) Default(ctx context.Context, key *v1alpha1.ApiKey) error {
-	request, err := admission.RequestFromContext(ctx)
-	if err != nil {
-		return fmt.Errorf("reading the request: %w", err)
-	}
-	switch request.Operation {
-	case admissionv1.Create:
-		metav1.SetMetaDataAnnotation(&key.ObjectMeta, v1alpha1.AnnotationCreatedBy, request.UserInfo.Username)
-		controllerutil.AddFinalizer(key, v1alpha1.FinalizerEnforcement)
-	case admissionv1.Update:
-		// A manifest that is put in place of the object does not have the stamp.
-		old := &metav1.PartialObjectMetadata{}
-		if err := json.Unmarshal(request.OldObject.Raw, old); err != nil {
-			return fmt.Errorf("reading the old object: %w", err)
-		}
-		creator, stamped := old.Annotations[v1alpha1.AnnotationCreatedBy]
-		if _, has := key.Annotations[v1alpha1.AnnotationCreatedBy]; stamped && !has {
-			metav1.SetMetaDataAnnotation(&key.ObjectMeta, v1alpha1.AnnotationCreatedBy, creator)
-		}
-	case admissionv1.Delete, admissionv1.Connect:
-	}
-	return nil
+	clock  clock.PassiveClock
 }
 
 // ValidateCreate checks the key against its Group.
@@ -65,7 +36,20 @@ func (w *apiKeys) ValidateUpdate(ctx context.Context, old, key *v1alpha1.ApiKey)
 	if key.DeletionTimestamp != nil || equality.Semantic.DeepEqual(old.Spec, key.Spec) || endsKey(old, key) {
 		return nil, nil
 	}
-	return w.validate(ctx, key)
+	warnings, err := w.validate(ctx, key)
+	return append(warnings, finality(key, w.clock.Now())...), err
+}
+
+// finality warns of edits that end a key for good, and of those that come too late.
+func finality(key *v1alpha1.ApiKey, now time.Time) admission.Warnings {
+	versions := key.Status.Versions
+	switch {
+	case key.Status.State == v1alpha1.KeyExpired:
+		return admission.Warnings{"the key is expired for good, whatever spec says now; create a new ApiKey"}
+	case len(versions) > 0 && key.Spec.ExpiresAt != nil && !key.Spec.ExpiresAt.After(now):
+		return admission.Warnings{"spec.expiresAt: the instant is over, which ends the key for good"}
+	}
+	return nil
 }
 
 // endsKey is whether the change suspends or revokes the key: nothing may be in the way of that.
@@ -89,17 +73,17 @@ func (w *apiKeys) validate(ctx context.Context, key *v1alpha1.ApiKey) (admission
 		return nil, err
 	}
 	if problem == nil {
-		_, problem = grant.Expiry(key, group, minting(key))
+		_, problem = grant.Expiry(key, group, minting(key, w.clock.Now()))
 	}
 	return answer("ApiKey", key.Name, problem)
 }
 
 // minting is when the version whose expiry is in question was or will be minted. An edited
 // instant in the past is how a key is made to end now.
-func minting(key *v1alpha1.ApiKey) time.Time {
+func minting(key *v1alpha1.ApiKey, now time.Time) time.Time {
 	versions := key.Status.Versions
 	if len(versions) == 0 {
-		return metav1.Now().Time
+		return now
 	}
 	minted := versions[len(versions)-1].MintedAt.Time
 	if at := key.Spec.ExpiresAt; at != nil && !at.After(minted) {

@@ -6,7 +6,9 @@ package v1alpha1
 import (
 	"fmt"
 
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
@@ -23,9 +25,10 @@ import (
 
 // Setup registers the webhooks with the manager.
 func Setup(mgr ctrl.Manager) error {
-	keys := &apiKeys{reader: mgr.GetClient()}
-	if err := ctrl.NewWebhookManagedBy(mgr, &v1alpha1.ApiKey{}).WithDefaulter(keys).WithValidator(keys).Complete(); err != nil {
-		return fmt.Errorf("setting up the webhooks of ApiKey: %w", err)
+	keys := &apiKeys{reader: mgr.GetClient(), clock: clock.RealClock{}}
+	mgr.GetWebhookServer().Register("/mutate-keyward-dev-v1alpha1-apikey", &admission.Webhook{Handler: stamp{}})
+	if err := ctrl.NewWebhookManagedBy(mgr, &v1alpha1.ApiKey{}).WithValidator(keys).Complete(); err != nil {
+		return fmt.Errorf("setting up the webhook of ApiKey: %w", err)
 	}
 	if err := ctrl.NewWebhookManagedBy(mgr, &v1alpha1.Group{}).WithValidator(&groups{reader: mgr.GetClient()}).Complete(); err != nil {
 		return fmt.Errorf("setting up the webhook of Group: %w", err)

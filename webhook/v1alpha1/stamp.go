@@ -1,0 +1,61 @@
+package v1alpha1
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+)
+
+// stamp marks new ApiKeys with the user who creates them, and holds them from their first
+// moment on, which saves the controller a write.
+//
+// It knows metadata only. A typed Defaulter would have to decode the spec, and so be the one
+// to refuse a number in place of a text, in words of Go; the schema, whose turn comes later,
+// does it better.
+type stamp struct{}
+
+// Handle implements admission.Handler.
+func (stamp) Handle(_ context.Context, request admission.Request) admission.Response {
+	object := &unstructured.Unstructured{}
+	if err := json.Unmarshal(request.Object.Raw, &object.Object); err != nil {
+		return admission.Errored(http.StatusBadRequest, err)
+	}
+	switch request.Operation {
+	case admissionv1.Create:
+		annotate(object, request.UserInfo.Username)
+		controllerutil.AddFinalizer(object, v1alpha1.FinalizerEnforcement)
+	case admissionv1.Update:
+		// A manifest that is put in place of the object does not have the stamp.
+		old := &metav1.PartialObjectMetadata{}
+		if err := json.Unmarshal(request.OldObject.Raw, old); err != nil {
+			return admission.Errored(http.StatusBadRequest, err)
+		}
+		creator, stamped := old.Annotations[v1alpha1.AnnotationCreatedBy]
+		if _, has := object.GetAnnotations()[v1alpha1.AnnotationCreatedBy]; stamped && !has {
+			annotate(object, creator)
+		}
+	case admissionv1.Delete, admissionv1.Connect:
+	}
+	stamped, err := json.Marshal(object.Object)
+	if err != nil {
+		return admission.Errored(http.StatusInternalServerError, err)
+	}
+	return admission.PatchResponseFromRaw(request.Object.Raw, stamped)
+}
+
+func annotate(object *unstructured.Unstructured, creator string) {
+	annotations := object.GetAnnotations()
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	annotations[v1alpha1.AnnotationCreatedBy] = creator
+	object.SetAnnotations(annotations)
+}

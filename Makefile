@@ -49,6 +49,8 @@ build: ## Build the manager, the validator and the runner into bin/
 
 .PHONY: clean
 clean: ## Forget what make run keeps in .local: data, keys and logs
+	@if [ -e .local/cluster/lock ] && command -v flock >/dev/null && ! flock -n .local/cluster/lock true; then \
+		echo "make run is running on this data: end it with Ctrl-C first"; exit 1; fi
 	rm -rf .local
 
 .PHONY: distclean

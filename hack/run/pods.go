@@ -53,7 +53,7 @@ func (r *runner) startManager(ctx context.Context) error {
 		return err
 	}
 	// A manager that was killed keeps the lease for some seconds.
-	if err := r.out.await(ctx, "the manager to lead", startTimeout, listens(localAddress(syncPort))); err != nil {
+	if err := r.out.await(ctx, "the manager to lead (after a crash, the lease of the last one has to run out: up to 15 s)", startTimeout, listens(localAddress(syncPort))); err != nil {
 		return err
 	}
 	r.out.line("the manager is up and leads, webhooks on")

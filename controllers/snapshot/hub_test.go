@@ -221,6 +221,27 @@ func TestSlowServerDelaysNobodyAndKeepsTheLatestOnly(t *testing.T) {
 	}
 }
 
+func TestSlowServerIsNotSentMoreThanItAcknowledges(t *testing.T) {
+	hub, _ := newHub(snapshot.Options{})
+	slow := connect(hub, "slow")
+	slow.take(t, true)
+	before := len(slow.received)
+	for i := range 1000 {
+		key := keyRecord("k1", acme)
+		key.Projects = []string{fmt.Sprint(i)}
+		hub.PutKey(key)
+		slow.take(t, false)
+	}
+	if sent := len(slow.received) - before; sent > 4 {
+		t.Errorf("%d updates were sent without an acknowledgement", sent)
+	}
+	slow.Ack(slow.received[len(slow.received)-1].GetRevision())
+	slow.take(t, true)
+	if slow.keys["k1"].GetProjects()[0] != "999" {
+		t.Errorf("after acknowledging it has %v", slow.keys["k1"].GetProjects())
+	}
+}
+
 func TestLostServer(t *testing.T) {
 	const grace = 5 * time.Second
 	setup := func(t *testing.T) (*snapshot.Hub, *steppedClock, *server, *syncv1.Key) {

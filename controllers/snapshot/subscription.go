@@ -13,6 +13,10 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 )
 
+// window is how many updates a server may leave unacknowledged. Past it, changes gather here,
+// where a later one replaces an earlier, rather than in the buffers of the connection.
+const window = 4
+
 // chunkBytes is about how much one update carries; a single record may exceed it.
 const chunkBytes = 512 << 10
 
@@ -49,7 +53,8 @@ type Subscription struct {
 	caughtUp  bool
 	sent      uint64
 	acked     uint64
-	unacked   time.Time // when the earliest unacknowledged revision was taken; zero if none
+	inFlight  []uint64  // revisions of updates that are not acknowledged
+	unacked   time.Time // since when there are any, or since the last acknowledgement; zero if none
 	closed    sync.Once
 	// replay are, during the catch-up, groups still to be sent or confirmed; replaying are
 	// the remaining keys of the one under way. Both belong to Next alone.
@@ -131,10 +136,12 @@ func (s *Subscription) Ack(revision uint64) {
 	if before < s.joined && s.joined <= revision {
 		s.hub.found(s.instance)
 	}
+	s.inFlight = slices.DeleteFunc(s.inFlight, func(sent uint64) bool { return sent <= revision })
 	s.unacked = time.Time{}
-	if s.sent > s.acked {
+	if len(s.inFlight) > 0 {
 		s.unacked = s.hub.clock.Now()
 	}
+	s.signal() // there may be more to send now
 	s.hub.evaluateBetween(before, revision)
 }
 
@@ -258,7 +265,7 @@ func (s *Subscription) takeChanges() *syncv1.Update {
 	h := s.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(s.groups) == 0 && len(s.keys) == 0 {
+	if len(s.groups)+len(s.keys) == 0 || len(s.inFlight) >= window {
 		return nil
 	}
 	update, size := &syncv1.Update{Revision: s.sent}, 0
@@ -299,6 +306,7 @@ func (s *Subscription) takeChanges() *syncv1.Update {
 
 func (s *Subscription) took(revision uint64) {
 	s.sent = revision
+	s.inFlight = append(s.inFlight, revision)
 	if s.unacked.IsZero() {
 		s.unacked = s.hub.clock.Now()
 	}

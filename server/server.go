@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"google.golang.org/grpc"
 
+	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/extauthz"
 	"github.com/keyward-dev/keyward/server/forwardauth"
 	"github.com/keyward-dev/keyward/server/gate"
@@ -24,6 +25,7 @@ import (
 	"github.com/keyward-dev/keyward/server/reverseproxy"
 	"github.com/keyward-dev/keyward/server/store"
 	"github.com/keyward-dev/keyward/server/syncclient"
+	"github.com/keyward-dev/keyward/server/throttle"
 	"github.com/keyward-dev/keyward/server/verifyapi"
 )
 
@@ -55,7 +57,7 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 		return nil, fmt.Errorf("--snapshot-dir: %w", err)
 	}
 	s.sync = syncclient.New(config.Sync, s.store, log, registry)
-	if err := s.openDoors(gate.New(s.store, time.Now, log, registry)); err != nil {
+	if err := s.openDoors(gate.New(s.store, time.Now, log, registry, gate.WithThrottle(throttle.New(config.Throttle)))); err != nil {
 		return nil, err
 	}
 	if s.admin, err = listenHTTP("admin-bind-address", config.AdminAddress, s.adminHandler(registry), log); err != nil {
@@ -65,8 +67,9 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 }
 
 func (s *Server) openDoors(g *gate.Gate) error {
+	clients := clientaddr.New(s.config.TrustedProxies, s.config.ClientAddressHeader)
 	mux := http.NewServeMux()
-	forwardauth.Register(mux, g)
+	forwardauth.Register(mux, g, clients)
 	verifyapi.Register(mux, g)
 	front, err := listenHTTP("http-bind-address", s.config.HTTPAddress, s.closeWhenDraining(mux), s.log)
 	if err != nil {
@@ -76,7 +79,7 @@ func (s *Server) openDoors(g *gate.Gate) error {
 
 	if s.config.Upstream != nil {
 		proxy := reverseproxy.New(g, reverseproxy.Config{
-			Upstream: s.config.Upstream, Project: s.config.Project, KeepCredential: s.config.KeepCredential,
+			Upstream: s.config.Upstream, Project: s.config.Project, KeepCredential: s.config.KeepCredential, Clients: clients,
 		}, s.log)
 		door, err := listenHTTP("proxy-bind-address", s.config.ProxyAddress, s.closeWhenDraining(proxy), s.log)
 		if err != nil {
@@ -86,7 +89,7 @@ func (s *Server) openDoors(g *gate.Gate) error {
 	}
 
 	server := grpc.NewServer()
-	extauthz.Register(server, g, s.config.KeepCredential)
+	extauthz.Register(server, g, clients, s.config.KeepCredential)
 	s.grpc, err = listenGRPC("grpc-bind-address", s.config.GRPCAddress, server)
 	return err
 }

@@ -26,6 +26,10 @@ const (
 	OriginDenied
 	PermissionDenied
 
+	// TooManyFailures takes the place of another denial, where a client had too many. That
+	// is not decided here, but by who knows the client.
+	TooManyFailures
+
 	codes // how many there are
 )
 
@@ -74,6 +78,8 @@ var outcomes = [codes]outcome{
 		"This project may not be used from the request's origin. Ask its owner to allow the domain."},
 	PermissionDenied: {"permission_denied", http.StatusForbidden, "Permission denied",
 		"This API key does not permit this method on this path."},
+	TooManyFailures: {"too_many_failures", http.StatusTooManyRequests, "Too many failures",
+		"Too many requests from this address were refused. Correct the API key or the origin, and wait before trying again."},
 }
 
 // Codes returns every Code, Allowed first.
@@ -90,6 +96,18 @@ func (c Code) outcome() *outcome {
 		c = NotSynced
 	}
 	return &outcomes[c]
+}
+
+// FailedAttempt tells whether a denial may be a guess: at a key, or at where a key that was
+// found may be used. The other denials are about servers, or tell a holder about their key.
+func (c Code) FailedAttempt() bool {
+	switch c {
+	case KeyMissing, KeyMalformed, KeyUnknown, KeyRevoked, KeyExpired, KeyRetired,
+		ProjectUnknown, ProjectDenied, OriginMissing, OriginDenied:
+		return true
+	default:
+		return false
+	}
 }
 
 // String returns the machine-readable name, such as "key_expired".

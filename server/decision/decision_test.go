@@ -169,6 +169,16 @@ func TestEveryCodeIsComplete(t *testing.T) {
 	}
 }
 
+// TestFailedAttempts: whatever is answered 401 is one, and nothing that is not about the
+// request.
+func TestFailedAttempts(t *testing.T) {
+	for _, code := range Codes() {
+		if status := code.Status(); status == 401 && !code.FailedAttempt() || status != 401 && status != 403 && code.FailedAttempt() {
+			t.Errorf("%v: %v", code, code.FailedAttempt())
+		}
+	}
+}
+
 // TestNothingButTheRightKeyIsAllowed draws requests and keys: what is allowed has passed
 // every check on its own.
 func TestNothingButTheRightKeyIsAllowed(t *testing.T) {

@@ -1,6 +1,7 @@
 package doortest
 
 import (
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -11,7 +12,7 @@ import (
 func TestConformance(t *testing.T) {
 	keys, update := snapshot(t)
 	opened := map[string]map[string]door{}
-	for _, world := range []string{"", worldUnsynced, worldStale} {
+	for _, world := range []string{"", worldUnsynced, worldStale, worldFailed} {
 		opened[world] = doors(t, newGate(t, world, update))
 	}
 	for _, c := range table {
@@ -42,7 +43,7 @@ func TestTheTableIsComplete(t *testing.T) {
 }
 
 func (c *testCase) exchange(keys keyring) exchange {
-	e := exchange{method: usualMethod, host: usualHost, target: usualTarget, project: c.project}
+	e := exchange{method: usualMethod, host: usualHost, target: usualTarget, project: c.project, client: c.client}
 	if c.request != "" {
 		parts := strings.SplitN(c.request, " ", 3)
 		for i, part := range []*string{&e.method, &e.host, &e.target} {
@@ -88,6 +89,10 @@ func (c *testCase) compareDenial(t *testing.T, got answer) {
 	t.Helper()
 	if len(got.injected) > 0 {
 		t.Errorf("a denial injects %q", got.injected)
+	}
+	wantRetry := map[int]string{http.StatusTooManyRequests: "60", http.StatusServiceUnavailable: "1"}[c.want.Status()]
+	if got.retryAfter != wantRetry && !got.isVerdict {
+		t.Errorf("Retry-After: %q, want %q", got.retryAfter, wantRetry)
 	}
 	if got.problem.Code != "" {
 		p := got.problem

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -23,6 +24,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/extauthz"
 	"github.com/keyward-dev/keyward/server/forwardauth"
 	"github.com/keyward-dev/keyward/server/gate"
@@ -33,8 +35,9 @@ import (
 
 // exchange is the request of a test case, with the keys filled in.
 type exchange struct {
-	method, host, target, project string
-	lines                         []string
+	method, host, target, project, client string
+
+	lines []string
 }
 
 // answer is what a door made of it, in terms that all doors share.
@@ -43,8 +46,11 @@ type answer struct {
 	status    int
 	code      string
 	challenge string // WWW-Authenticate
-	problem   httpwire.Problem
-	injected  []string // sorted header lines
+
+	retryAfter string // seconds
+	isVerdict  bool   // and no HTTP response
+	problem    httpwire.Problem
+	injected   []string // sorted header lines
 
 	// Where the door has an upstream: the lines that it sees, of headers that Keyward looks
 	// at and of X-Other.
@@ -58,12 +64,13 @@ type door func(t *testing.T, e exchange) answer
 // doors opens every door on one gate.
 func doors(t *testing.T, g *gate.Gate) map[string]door {
 	t.Helper()
+	loopback := clientaddr.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, clientaddr.HeaderXForwardedFor)
 	mux := http.NewServeMux()
-	forwardauth.Register(mux, g)
+	forwardauth.Register(mux, g, loopback)
 	verifyapi.Register(mux, g)
 	front := httptest.NewServer(mux)
 	t.Cleanup(front.Close)
-	check := dialExtAuthz(t, g)
+	check := dialExtAuthz(t, g, loopback)
 	return map[string]door{
 		"extauthz":            func(t *testing.T, e exchange) answer { return askExtAuthz(t, check, e, false) },
 		"extauthz, raw":       func(t *testing.T, e exchange) answer { return askExtAuthz(t, check, e, true) },
@@ -71,8 +78,16 @@ func doors(t *testing.T, g *gate.Gate) map[string]door {
 		"forwardauth, nginx":  func(t *testing.T, e exchange) answer { return askNginx(t, front.Listener.Addr(), e) },
 		"verifyapi":           func(t *testing.T, e exchange) answer { return askVerify(t, front.URL, e) },
 		"verifyapi, with url": func(t *testing.T, e exchange) answer { return askVerifyURL(t, front.URL, e) },
-		"reverseproxy":        reverseProxy(t, g),
+		"reverseproxy":        reverseProxy(t, g, loopback),
 	}
+}
+
+// throughProxy returns the header lines behind a proxy that adds whom it has seen.
+func throughProxy(e exchange) []string {
+	if e.client == "" {
+		return e.lines
+	}
+	return append(slices.Clone(e.lines), "X-Forwarded-For: "+e.client)
 }
 
 // reply is a response that was read whole.
@@ -114,7 +129,7 @@ func send(t *testing.T, address net.Addr, method, host, target string, lines []s
 // denial reads a denial, whose body a HEAD request does not get.
 func denial(t *testing.T, r reply) answer {
 	t.Helper()
-	a := answer{status: r.status, challenge: r.header.Get("WWW-Authenticate")}
+	a := answer{status: r.status, challenge: r.header.Get("WWW-Authenticate"), retryAfter: r.header.Get("Retry-After")}
 	if len(r.body) > 0 {
 		if err := json.Unmarshal(r.body, &a.problem); err != nil {
 			t.Fatalf("%s: %v", r.body, err)
@@ -161,7 +176,7 @@ func withProject(path, project string) string {
 
 func askForwardAuth(t *testing.T, address net.Addr, e exchange) answer {
 	t.Helper()
-	lines := append([]string{"X-Forwarded-Method: " + e.method, "X-Forwarded-Host: " + e.host, "X-Forwarded-Uri: " + e.target}, e.lines...)
+	lines := append([]string{"X-Forwarded-Method: " + e.method, "X-Forwarded-Host: " + e.host, "X-Forwarded-Uri: " + e.target}, throughProxy(e)...)
 	r := send(t, address, "GET", "keyward:8081", withProject("/authz", e.project), lines)
 	if r.status != http.StatusOK {
 		return denial(t, r)
@@ -172,6 +187,10 @@ func askForwardAuth(t *testing.T, address net.Addr, e exchange) answer {
 func askNginx(t *testing.T, address net.Addr, e exchange) answer {
 	t.Helper()
 	lines := append([]string{"X-Original-Method: " + e.method, "X-Original-Host: " + e.host, "X-Original-URI: " + e.target}, e.lines...)
+	if e.client != "" {
+		client, _, _ := strings.Cut(e.client, ":4711") // $remote_addr has no port
+		lines = append(lines, "X-Real-IP: "+client)
+	}
 	r := send(t, address, "GET", "keyward:8081", withProject("/authz/nginx", e.project), lines)
 	if r.status == http.StatusOK {
 		return answer{allowed: true, status: http.StatusOK, code: "allowed", injected: linesOf(r.header, isContext)}
@@ -190,7 +209,7 @@ func askNginx(t *testing.T, address net.Addr, e exchange) answer {
 
 // reverseProxy opens a proxy for each trusted project, as it is a flag, in front of an
 // upstream that tells what it sees.
-func reverseProxy(t *testing.T, g *gate.Gate) door {
+func reverseProxy(t *testing.T, g *gate.Gate, clients *clientaddr.Resolver) door {
 	t.Helper()
 	seen := make(chan *http.Request, 1)
 	upstream := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen <- r }))
@@ -210,11 +229,11 @@ func reverseProxy(t *testing.T, g *gate.Gate) door {
 		t.Helper()
 		proxy, ok := open[e.project]
 		if !ok {
-			handler := reverseproxy.New(g, reverseproxy.Config{Upstream: target, Project: e.project}, slog.New(slog.DiscardHandler))
+			handler := reverseproxy.New(g, reverseproxy.Config{Upstream: target, Project: e.project, Clients: clients}, slog.New(slog.DiscardHandler))
 			proxy = httptest.NewServer(handler)
 			open[e.project] = proxy
 		}
-		got := send(t, proxy.Listener.Addr(), e.method, e.host, e.target, e.lines)
+		got := send(t, proxy.Listener.Addr(), e.method, e.host, e.target, throughProxy(e))
 		select {
 		case r := <-seen:
 			if r.RequestURI != e.target || r.Host != e.host || r.Method != e.method {
@@ -230,14 +249,14 @@ func reverseProxy(t *testing.T, g *gate.Gate) door {
 	}
 }
 
-func dialExtAuthz(t *testing.T, g *gate.Gate) authv3.AuthorizationClient {
+func dialExtAuthz(t *testing.T, g *gate.Gate, clients *clientaddr.Resolver) authv3.AuthorizationClient {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := grpc.NewServer()
-	extauthz.Register(server, g, false)
+	extauthz.Register(server, g, clients, false)
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)
 	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -274,6 +293,12 @@ func askExtAuthz(t *testing.T, client authv3.AuthorizationClient, e exchange, ra
 		}
 	}
 	check := &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: attributes}}}
+	if e.client != "" {
+		client, _, _ := strings.Cut(e.client, ":4711") // the port is in another field
+		check.Attributes.Source = &authv3.AttributeContext_Peer{Address: &corev3.Address{Address: &corev3.Address_SocketAddress{
+			SocketAddress: &corev3.SocketAddress{Address: client},
+		}}}
+	}
 	if e.project != "" {
 		check.Attributes.ContextExtensions = map[string]string{extauthz.ProjectExtension: e.project}
 	}
@@ -336,6 +361,9 @@ func postVerify(t *testing.T, base string, e exchange, question map[string]any) 
 			headers[name] = append(headers[name], value)
 		}
 	}
+	if e.client != "" {
+		question["clientAddress"] = e.client
+	}
 	question["method"], question["headers"], question["project"] = e.method, headers, e.project
 	body, err := json.Marshal(question)
 	if err != nil {
@@ -350,7 +378,10 @@ func postVerify(t *testing.T, base string, e exchange, question map[string]any) 
 	if err := json.NewDecoder(response.Body).Decode(&verdict); err != nil || response.StatusCode != http.StatusOK {
 		t.Fatalf("%d: %v", response.StatusCode, err)
 	}
-	a := answer{allowed: verdict.Allowed, status: verdict.Status, code: verdict.Code}
+	a := answer{allowed: verdict.Allowed, status: verdict.Status, code: verdict.Code, isVerdict: true}
+	if (verdict.RetryAfter != 0) != (verdict.Status == http.StatusTooManyRequests) {
+		t.Errorf("retry after %d", verdict.RetryAfter)
+	}
 	for name, value := range verdict.Headers {
 		a.injected = append(a.injected, name+": "+value)
 	}

@@ -8,6 +8,7 @@ type testCase struct {
 	request string   // METHOD host target; a part that is "-" is as in usual
 	headers []string // lines; {name} stands for the text of that key
 	project string   // the trusted project
+	client  string   // the address that the nearest proxy has seen
 	world   string   // which snapshot; "" is the usual one
 	want    decision.Code
 
@@ -24,6 +25,10 @@ const (
 
 	worldUnsynced = "unsynced"
 	worldStale    = "stale"
+	worldFailed   = "failed" // in which failingIPv4 and failingIPv6 had too many failures
+
+	failingIPv4 = "192.0.2.1"
+	failingIPv6 = "2001:db8::1"
 )
 
 // bearer is the usual way to present a key.
@@ -123,6 +128,23 @@ var table = []testCase{
 	{name: "capability", request: "POST - /tenant/checkout/sessions", headers: bearer("both"), key: "both", owner: "marketing"},
 	{name: "capability not granted", request: "POST - /tenant/checkout/sessions", headers: bearer("good"), want: decision.PermissionDenied},
 	{name: "capability by another method", request: "PUT - /tenant/checkout/sessions", headers: bearer("both"), want: decision.PermissionDenied},
+
+	// Too many failures.
+	{name: "too many failures", client: failingIPv4, world: worldFailed, want: decision.TooManyFailures},
+	{name: "too many failures, with a port", client: failingIPv4 + ":4711", world: worldFailed, headers: bearer("unknown"), want: decision.TooManyFailures},
+	{name: "too many failures of the same /64", client: "2001:db8::ffff:2", world: worldFailed, headers: bearer("revoked"), want: decision.TooManyFailures},
+	{name: "too many failures, foreign origin", client: failingIPv4, world: worldFailed, headers: with("good", "Origin: https://evil.example"), want: decision.TooManyFailures},
+	{name: "too many failures, other project", request: "- - /api/scenes/prd-1", client: failingIPv4, world: worldFailed, headers: bearer("good"), want: decision.TooManyFailures},
+	{name: "a good key among failures", client: failingIPv4, world: worldFailed, headers: bearer("good"), key: "good", owner: "marketing"},
+	{name: "no guess among failures", request: "POST - -", client: failingIPv4, world: worldFailed, headers: bearer("good"), want: decision.PermissionDenied},
+	{name: "suspended among failures", client: failingIPv4, world: worldFailed, headers: bearer("suspended"), want: decision.KeySuspended},
+	{name: "failure of a neighbour", client: "192.0.2.2", world: worldFailed, want: decision.KeyMissing},
+	{name: "failure of the next /64", client: "2001:db8:0:1::1", world: worldFailed, want: decision.KeyMissing},
+	{name: "a forged address does not help", client: failingIPv4, world: worldFailed, headers: []string{"X-Forwarded-For: 198.51.100.7"}, want: decision.TooManyFailures},
+	{name: "a forged list does not help", client: failingIPv4, world: worldFailed, headers: []string{"X-Forwarded-For: 198.51.100.7, 198.51.100.8"}, want: decision.TooManyFailures},
+	{name: "a header of another proxy does not help", client: failingIPv4, world: worldFailed, headers: []string{"Forwarded: for=198.51.100.7", "X-Client-Ip: 198.51.100.7"}, want: decision.TooManyFailures},
+	{name: "an address does not harm others", client: "192.0.2.3", world: worldFailed, headers: []string{"X-Forwarded-For: " + failingIPv4}, want: decision.KeyMissing},
+	{name: "no address", world: worldFailed, want: decision.KeyMissing},
 
 	// What the upstream sees.
 	{name: "spoofed context", key: "good", owner: "marketing",

@@ -5,6 +5,7 @@ package extauthz
 import (
 	"context"
 	"net/http"
+	"net/netip"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -14,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/httpwire"
@@ -31,13 +33,15 @@ const (
 type Server struct {
 	authv3.UnimplementedAuthorizationServer
 
-	door           *gate.Door
+	door    *gate.Door
+	clients *clientaddr.Resolver
+
 	keepCredential bool
 }
 
 // Register adds the service to a gRPC server. With keepCredential, upstreams see the key.
-func Register(server *grpc.Server, g *gate.Gate, keepCredential bool) {
-	authv3.RegisterAuthorizationServer(server, &Server{door: g.Door(doorName), keepCredential: keepCredential})
+func Register(server *grpc.Server, g *gate.Gate, clients *clientaddr.Resolver, keepCredential bool) {
+	authv3.RegisterAuthorizationServer(server, &Server{door: g.Door(doorName), clients: clients, keepCredential: keepCredential})
 }
 
 // Check decides one request. Denials are answers, not errors: it never fails.
@@ -45,14 +49,26 @@ func (s *Server) Check(ctx context.Context, check *authv3.CheckRequest) (*authv3
 	attributes := check.GetAttributes().GetRequest().GetHttp()
 	header := headerOf(attributes)
 	path, rawQuery := httpwire.SplitTarget(attributes.GetPath())
-	request := httpwire.NewRequest(header, attributes.GetMethod(), attributes.GetHost(), path, rawQuery)
+	request := gate.Request{
+		Request: httpwire.NewRequest(header, attributes.GetMethod(), attributes.GetHost(), path, rawQuery),
+		Client:  s.clients.Seen(peerOf(check), header),
+	}
 	request.TrustedProject = check.GetAttributes().GetContextExtensions()[ProjectExtension]
 
 	result := s.door.Decide(ctx, &request)
 	if !result.Allowed() {
-		return denied(result.Code), nil
+		return denied(result), nil
 	}
-	return s.allowed(result, header), nil
+	return s.allowed(result.Decision, header), nil
+}
+
+// peerOf returns who has connected to Envoy. Behind another proxy that is not the client.
+func peerOf(check *authv3.CheckRequest) netip.Addr {
+	peer, err := netip.ParseAddr(check.GetAttributes().GetSource().GetAddress().GetSocketAddress().GetAddress())
+	if err != nil { // a pipe, or an old Envoy
+		return netip.Addr{}
+	}
+	return peer
 }
 
 // headerOf reads the headers. Where Envoy is set to encode_raw_headers they come as a list
@@ -92,8 +108,8 @@ func (s *Server) allowed(result decision.Decision, header http.Header) *authv3.C
 	}
 }
 
-func denied(code decision.Code) *authv3.CheckResponse {
-	denial := httpwire.NewDenial(code)
+func denied(result gate.Result) *authv3.CheckResponse {
+	code, denial := result.Code, httpwire.NewDenial(result.Code, result.RetryAfter)
 	return &authv3.CheckResponse{
 		Status: &rpcstatus.Status{Code: int32(statusOf(denial.Status)), Message: code.String()},
 		HttpResponse: &authv3.CheckResponse_DeniedResponse{DeniedResponse: &authv3.DeniedHttpResponse{
@@ -112,6 +128,8 @@ func statusOf(status int) codes.Code {
 	switch status {
 	case http.StatusUnauthorized:
 		return codes.Unauthenticated
+	case http.StatusTooManyRequests:
+		return codes.ResourceExhausted
 	case http.StatusServiceUnavailable:
 		return codes.Unavailable
 	case http.StatusBadRequest:

@@ -11,13 +11,17 @@
 //
 // The parameter project of the URL, which the proxy's own configuration fixes, names the
 // trusted project. The proxy must set the headers above itself, replacing what the client
-// sent, and must drop what the client sent under the name of a context header.
+// sent, and must drop what the client sent under the name of a context header. So it is
+// with the client's address, which is believed of trusted proxies only: /authz takes it
+// from the list in X-Forwarded-For or Forwarded, /authz/nginx from X-Real-IP.
 package forwardauth
 
 import (
 	"net/http"
+	"net/netip"
 	"strconv"
 
+	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/httpwire"
 )
@@ -33,21 +37,25 @@ const (
 // original names the headers that describe the request in question.
 type original struct {
 	method, host, uri string
+	// client is where the proxy puts the one address of the client; "" if it adds it to a
+	// list instead.
+	client string
 }
 
 var (
-	forwarded = original{"X-Forwarded-Method", "X-Forwarded-Host", "X-Forwarded-Uri"}
-	nginx     = original{"X-Original-Method", "X-Original-Host", "X-Original-Uri"}
+	forwarded = original{method: "X-Forwarded-Method", host: "X-Forwarded-Host", uri: "X-Forwarded-Uri"}
+	nginx     = original{method: "X-Original-Method", host: "X-Original-Host", uri: "X-Original-Uri", client: "X-Real-Ip"}
 )
 
 // Register adds both dialects to a mux.
-func Register(mux *http.ServeMux, g *gate.Gate) {
-	mux.Handle("/authz", &handler{door: g.Door(doorName), original: forwarded, deny: denyPlain})
-	mux.Handle("/authz/nginx", &handler{door: g.Door(doorNameNginx), original: nginx, deny: denyNginx})
+func Register(mux *http.ServeMux, g *gate.Gate, clients *clientaddr.Resolver) {
+	mux.Handle("/authz", &handler{door: g.Door(doorName), clients: clients, original: forwarded, deny: denyPlain})
+	mux.Handle("/authz/nginx", &handler{door: g.Door(doorNameNginx), clients: clients, original: nginx, deny: denyNginx})
 }
 
 type handler struct {
 	door     *gate.Door
+	clients  *clientaddr.Resolver
 	original original
 	deny     func(http.ResponseWriter, httpwire.Denial, string)
 }
@@ -69,19 +77,30 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	path, rawQuery := httpwire.SplitTarget(uri)
-	request := httpwire.NewRequest(r.Header, method, host, path, rawQuery)
+	request := gate.Request{Request: httpwire.NewRequest(r.Header, method, host, path, rawQuery), Client: h.clientOf(r)}
 	request.TrustedProject = r.URL.Query().Get("project")
 
 	result := h.door.Decide(r.Context(), &request)
 	if !result.Allowed() {
-		h.deny(w, httpwire.NewDenial(result.Code), result.Code.String())
+		h.deny(w, httpwire.NewDenial(result.Code, result.RetryAfter), result.Code.String())
 		return
 	}
-	for _, header := range httpwire.ContextHeaders(result) {
+	for _, header := range httpwire.ContextHeaders(result.Decision) {
 		w.Header()[header.Name] = []string{header.Value}
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusOK)
+}
+
+// clientOf is where the request in question comes from, by the word of a trusted proxy. The
+// proxy's own address is nobody's: to count failures by it would hold all its clients to
+// account for each of them.
+func (h *handler) clientOf(r *http.Request) netip.Addr {
+	peer := clientaddr.Peer(r.RemoteAddr)
+	if h.original.client != "" {
+		return h.clients.ToldOne(peer, r.Header[h.original.client])
+	}
+	return h.clients.Told(peer, r.Header)
 }
 
 func denyPlain(w http.ResponseWriter, denial httpwire.Denial, _ string) { denial.Write(w) }

@@ -25,7 +25,7 @@ func TestAnIncompleteQuestionIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()
-	Register(mux, gate.New(s, time.Now, log, prometheus.NewRegistry()))
+	Register(mux, gate.New(s, time.Now, log, prometheus.NewRegistry()), nil)
 	server := httptest.NewServer(mux)
 	defer server.Close()
 

@@ -169,7 +169,7 @@ func TestEncodeIsSafeAndReversible(t *testing.T) {
 func TestDenials(t *testing.T) {
 	for _, code := range decision.Codes()[1:] {
 		recorder := httptest.NewRecorder()
-		NewDenial(code).Write(recorder)
+		NewDenial(code, 0).Write(recorder)
 		var p Problem
 		if err := json.Unmarshal(recorder.Body.Bytes(), &p); err != nil {
 			t.Fatal(err)

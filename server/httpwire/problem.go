@@ -3,6 +3,8 @@ package httpwire
 import (
 	"encoding/json"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/keyward-dev/keyward/server/decision"
 )
@@ -37,15 +39,23 @@ type Denial struct {
 	Body    []byte
 }
 
-// NewDenial returns what a client is told about a code other than Allowed.
-func NewDenial(code decision.Code) Denial {
-	return NewProblem(code.Status(), code.String(), code.Title(), code.Detail()).denial(challenge(code))
+// NewDenial returns what a client is told about a code other than Allowed, and when to try
+// again; 0 where that is not known.
+func NewDenial(code decision.Code, retryAfter time.Duration) Denial {
+	problem := NewProblem(code.Status(), code.String(), code.Title(), code.Detail())
+	if code.Status() == http.StatusServiceUnavailable {
+		retryAfter = time.Second
+	}
+	return problem.denial(challenge(code), RetrySeconds(retryAfter))
 }
 
-// Denial returns the problem as a response.
-func (p Problem) Denial() Denial { return p.denial("") }
+// RetrySeconds is the value of Retry-After (RFC 9110, section 10.2.3), in whole seconds.
+func RetrySeconds(after time.Duration) int { return int((after + time.Second - 1) / time.Second) }
 
-func (p Problem) denial(challenge string) Denial {
+// Denial returns the problem as a response.
+func (p Problem) Denial() Denial { return p.denial("", 0) }
+
+func (p Problem) denial(challenge string, retrySeconds int) Denial {
 	body, err := json.Marshal(p)
 	if err != nil { // it has nothing but strings and a number
 		body = []byte("{}")
@@ -54,8 +64,8 @@ func (p Problem) denial(challenge string) Denial {
 	if challenge != "" {
 		headers = append(headers, Header{"Www-Authenticate", challenge})
 	}
-	if p.Status == http.StatusServiceUnavailable {
-		headers = append(headers, Header{"Retry-After", "1"}) // seconds
+	if retrySeconds > 0 {
+		headers = append(headers, Header{"Retry-After", strconv.Itoa(retrySeconds)})
 	}
 	return Denial{Status: p.Status, Headers: headers, Body: append(body, '\n')}
 }

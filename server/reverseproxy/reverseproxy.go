@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/httpwire"
 )
@@ -37,6 +38,8 @@ type Config struct {
 	Project string
 	// KeepCredential lets the upstream see the key.
 	KeepCredential bool
+	// Clients knows which proxies may stand in front.
+	Clients *clientaddr.Resolver
 }
 
 // New returns the door.
@@ -86,14 +89,17 @@ func (b *buffers) Put(buffer []byte) { b.pool.Put((*[copyBuffer]byte)(buffer)) }
 type injected struct{}
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	request := httpwire.NewRequest(r.Header, r.Method, r.Host, r.URL.EscapedPath(), r.URL.RawQuery)
+	request := gate.Request{
+		Request: httpwire.NewRequest(r.Header, r.Method, r.Host, r.URL.EscapedPath(), r.URL.RawQuery),
+		Client:  h.config.Clients.Seen(clientaddr.Peer(r.RemoteAddr), r.Header),
+	}
 	request.TrustedProject = h.config.Project
 	result := h.door.Decide(r.Context(), &request)
 	if !result.Allowed() {
-		httpwire.NewDenial(result.Code).Write(w)
+		httpwire.NewDenial(result.Code, result.RetryAfter).Write(w)
 		return
 	}
-	ctx := context.WithValue(r.Context(), injected{}, httpwire.ContextHeaders(result))
+	ctx := context.WithValue(r.Context(), injected{}, httpwire.ContextHeaders(result.Decision))
 	h.proxy.ServeHTTP(w, r.WithContext(ctx))
 }
 

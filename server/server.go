@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/keyward-dev/keyward/server/clientaddr"
+	"github.com/keyward-dev/keyward/server/explain"
 	"github.com/keyward-dev/keyward/server/extauthz"
 	"github.com/keyward-dev/keyward/server/forwardauth"
 	"github.com/keyward-dev/keyward/server/gate"
@@ -35,6 +36,8 @@ type Server struct {
 	log    *slog.Logger
 	store  *store.Store
 	sync   *syncclient.Client
+
+	decisions *explain.Ring // nil where none are kept
 
 	doors []*httpListener
 	grpc  *grpcListener
@@ -57,7 +60,15 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 		return nil, fmt.Errorf("--snapshot-dir: %w", err)
 	}
 	s.sync = syncclient.New(config.Sync, s.store, log, registry)
-	if err := s.openDoors(gate.New(s.store, time.Now, log, registry, gate.WithThrottle(throttle.New(config.Throttle)))); err != nil {
+	around := []gate.Option{gate.WithThrottle(throttle.New(config.Throttle))}
+	if config.AdminTokenFile != "" {
+		if _, err := explain.ReadToken(config.AdminTokenFile); err != nil {
+			return nil, fmt.Errorf("--admin-token-file: %w", err)
+		}
+		s.decisions = explain.New()
+		around = append(around, gate.WithRecorder(s.decisions))
+	}
+	if err := s.openDoors(gate.New(s.store, time.Now, log, registry, around...)); err != nil {
 		return nil, err
 	}
 	if s.admin, err = listenHTTP("admin-bind-address", config.AdminAddress, s.adminHandler(registry), log); err != nil {

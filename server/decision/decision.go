@@ -70,8 +70,8 @@ const (
 	WellFormed
 )
 
-// Decision is the answer. Key and Group are set as soon as they are known, also when the
-// request is denied; Project is set when the request is allowed.
+// Decision is the answer. Key, Group and Project are set as soon as they are known, also
+// when the request is denied.
 type Decision struct {
 	Code    Code
 	Key     *Key
@@ -87,11 +87,7 @@ func (d Decision) Allowed() bool { return d.Code == Allowed }
 func Decide(snapshot Snapshot, request *Request, now time.Time) Decision {
 	e := evaluation{request: request, nowMillis: now.UnixMilli()}
 	code := e.verdict(snapshot, now)
-	decision := Decision{Code: code, Key: e.match.Key, Group: e.match.Group}
-	if code == Allowed {
-		decision.Project = e.project
-	}
-	return decision
+	return Decision{Code: code, Key: e.match.Key, Group: e.match.Group, Project: e.project}
 }
 
 // evaluation is one decision in the making.

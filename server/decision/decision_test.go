@@ -144,7 +144,7 @@ func TestDecide(t *testing.T) {
 			if got.Code != c.want {
 				t.Errorf("got %v, want %v", got.Code, c.want)
 			}
-			if got.Allowed() != (got.Project != nil) {
+			if (got.Code == Allowed || got.Code >= ProjectDenied) != (got.Project != nil) {
 				t.Errorf("%v with project %v", got.Code, got.Project)
 			}
 		})

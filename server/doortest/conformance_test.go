@@ -1,6 +1,7 @@
 package doortest
 
 import (
+	"crypto/rand"
 	"net/http"
 	"slices"
 	"strings"
@@ -19,7 +20,7 @@ func TestConformance(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			e := c.exchange(keys)
 			for name, ask := range opened[c.world] {
-				t.Run(name, func(t *testing.T) { c.compare(t, ask(t, e), e.method) })
+				t.Run(name, func(t *testing.T) { c.compare(t, ask(t, e), e) })
 			}
 		})
 	}
@@ -58,13 +59,17 @@ func (c *testCase) exchange(keys keyring) exchange {
 	return e
 }
 
-func (c *testCase) compare(t *testing.T, got answer, method string) {
+func (c *testCase) compare(t *testing.T, got answer, e exchange) {
 	t.Helper()
 	if got.allowed != (c.want == decision.Allowed) || got.status != c.want.Status() {
 		t.Fatalf("got %s with status %d, want %v with %d", got.code, got.status, c.want, c.want.Status())
 	}
-	if got.code != c.want.String() && (method != "HEAD" || got.code != "") {
+	if got.code != c.want.String() && (e.method != "HEAD" || got.code != "") {
 		t.Errorf("code %q, want %v", got.code, c.want)
+	}
+	sent := strings.Join(e.lines, "\n")
+	if c.id != "" && got.requestID != c.id || c.id == "" && (len(got.requestID) != len(rand.Text()) || strings.Contains(sent, got.requestID)) {
+		t.Errorf("request id %q", got.requestID)
 	}
 	if c.want != decision.Allowed {
 		c.compareDenial(t, got)
@@ -79,6 +84,7 @@ func (c *testCase) compare(t *testing.T, got answer, method string) {
 		return
 	}
 	upstream := append(slices.Clone(c.upstream), injected...)
+	upstream = append(upstream, "X-Request-Id: "+got.requestID)
 	slices.Sort(upstream)
 	if !slices.Equal(got.upstream, upstream) {
 		t.Errorf("the upstream sees\n%s\nwant\n%s", strings.Join(got.upstream, "\n"), strings.Join(upstream, "\n"))

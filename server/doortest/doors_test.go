@@ -3,7 +3,6 @@ package doortest
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -18,14 +17,7 @@ import (
 	"strings"
 	"testing"
 
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
-
 	"github.com/keyward-dev/keyward/server/clientaddr"
-	"github.com/keyward-dev/keyward/server/extauthz"
 	"github.com/keyward-dev/keyward/server/forwardauth"
 	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/httpwire"
@@ -51,6 +43,7 @@ type answer struct {
 	isVerdict  bool   // and no HTTP response
 	problem    httpwire.Problem
 	injected   []string // sorted header lines
+	requestID  string   // as the client is told
 
 	// Where the door has an upstream: the lines that it sees, of headers that Keyward looks
 	// at and of X-Other.
@@ -129,7 +122,7 @@ func send(t *testing.T, address net.Addr, method, host, target string, lines []s
 // denial reads a denial, whose body a HEAD request does not get.
 func denial(t *testing.T, r reply) answer {
 	t.Helper()
-	a := answer{status: r.status, challenge: r.header.Get("WWW-Authenticate"), retryAfter: r.header.Get("Retry-After")}
+	a := answer{status: r.status, challenge: r.header.Get("WWW-Authenticate"), retryAfter: r.header.Get("Retry-After"), requestID: r.header.Get("X-Request-Id")}
 	if len(r.body) > 0 {
 		if err := json.Unmarshal(r.body, &a.problem); err != nil {
 			t.Fatalf("%s: %v", r.body, err)
@@ -164,7 +157,7 @@ func isContext(lower string) bool { return strings.HasPrefix(lower, "x-keyward-"
 // isWatched are the headers whose way to the upstream matters.
 func isWatched(lower string) bool {
 	folded := strings.ReplaceAll(lower, "_", "-")
-	return isContext(folded) || folded == "authorization" || folded == "x-api-key" || folded == "x-other"
+	return isContext(folded) || folded == "authorization" || folded == "x-api-key" || folded == "x-request-id" || folded == "x-other"
 }
 
 func withProject(path, project string) string {
@@ -181,7 +174,7 @@ func askForwardAuth(t *testing.T, address net.Addr, e exchange) answer {
 	if r.status != http.StatusOK {
 		return denial(t, r)
 	}
-	return answer{allowed: true, status: http.StatusOK, code: "allowed", injected: linesOf(r.header, isContext)}
+	return answer{allowed: true, status: http.StatusOK, code: "allowed", injected: linesOf(r.header, isContext), requestID: r.header.Get("X-Request-Id")}
 }
 
 func askNginx(t *testing.T, address net.Addr, e exchange) answer {
@@ -193,7 +186,7 @@ func askNginx(t *testing.T, address net.Addr, e exchange) answer {
 	}
 	r := send(t, address, "GET", "keyward:8081", withProject("/authz/nginx", e.project), lines)
 	if r.status == http.StatusOK {
-		return answer{allowed: true, status: http.StatusOK, code: "allowed", injected: linesOf(r.header, isContext)}
+		return answer{allowed: true, status: http.StatusOK, code: "allowed", injected: linesOf(r.header, isContext), requestID: r.header.Get("X-Request-Id")}
 	}
 	if r.status != http.StatusUnauthorized && r.status != http.StatusForbidden {
 		t.Errorf("nginx does not understand %d", r.status)
@@ -212,7 +205,10 @@ func askNginx(t *testing.T, address net.Addr, e exchange) answer {
 func reverseProxy(t *testing.T, g *gate.Gate, clients *clientaddr.Resolver) door {
 	t.Helper()
 	seen := make(chan *http.Request, 1)
-	upstream := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen <- r }))
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Request-Id", "of-the-upstream")
+		seen <- r
+	}))
 	t.Cleanup(upstream.Close)
 	target, err := url.Parse(upstream.URL)
 	if err != nil {
@@ -240,151 +236,11 @@ func reverseProxy(t *testing.T, g *gate.Gate, clients *clientaddr.Resolver) door
 				t.Errorf("the upstream sees %s %s %s", r.Method, r.Host, r.RequestURI)
 			}
 			return answer{
-				allowed: true, status: got.status, code: "allowed", injected: linesOf(r.Header, isContext),
+				allowed: true, status: got.status, code: "allowed", injected: linesOf(r.Header, isContext), requestID: strings.Join(got.header["X-Request-Id"], ", "),
 				hasUpstream: true, upstream: linesOf(r.Header, isWatched),
 			}
 		default:
 			return denial(t, got)
 		}
 	}
-}
-
-func dialExtAuthz(t *testing.T, g *gate.Gate, clients *clientaddr.Resolver) authv3.AuthorizationClient {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := grpc.NewServer()
-	extauthz.Register(server, g, clients, false)
-	go func() { _ = server.Serve(listener) }()
-	t.Cleanup(server.Stop)
-	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	return authv3.NewAuthorizationClient(conn)
-}
-
-// askExtAuthz asks as Envoy does: names in lower case, and duplicates joined by commas,
-// or listed if it is set to encode_raw_headers. Then it does to the request what Envoy
-// would.
-func askExtAuthz(t *testing.T, client authv3.AuthorizationClient, e exchange, raw bool) answer {
-	t.Helper()
-	header := http.Header{} // by names in lower case
-	for _, line := range e.lines {
-		name, value, _ := strings.Cut(line, ": ")
-		name = strings.ToLower(name)
-		header[name] = append(header[name], value)
-	}
-	attributes := &authv3.AttributeContext_HttpRequest{Method: e.method, Host: e.host, Path: e.target, Scheme: "https"}
-	if raw {
-		attributes.HeaderMap = &corev3.HeaderMap{}
-		for name, values := range header {
-			for _, value := range values {
-				attributes.HeaderMap.Headers = append(attributes.HeaderMap.Headers, &corev3.HeaderValue{Key: name, RawValue: []byte(value)})
-			}
-		}
-	} else {
-		attributes.Headers = map[string]string{}
-		for name, values := range header {
-			attributes.Headers[name] = strings.Join(values, ",")
-		}
-	}
-	check := &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: attributes}}}
-	if e.client != "" {
-		client, _, _ := strings.Cut(e.client, ":4711") // the port is in another field
-		check.Attributes.Source = &authv3.AttributeContext_Peer{Address: &corev3.Address{Address: &corev3.Address_SocketAddress{
-			SocketAddress: &corev3.SocketAddress{Address: client},
-		}}}
-	}
-	if e.project != "" {
-		check.Attributes.ContextExtensions = map[string]string{extauthz.ProjectExtension: e.project}
-	}
-	response, err := client.Check(context.Background(), check)
-	if err != nil {
-		t.Fatal(err)
-	}
-	code := response.GetDynamicMetadata().GetFields()["code"].GetStringValue()
-	if denied := response.GetDeniedResponse(); denied != nil {
-		if codes.Code(response.GetStatus().GetCode()) == codes.OK {
-			t.Error("a denial with status OK: Envoy would let it pass")
-		}
-		told := http.Header{}
-		for _, option := range denied.GetHeaders() {
-			told.Add(option.GetHeader().GetKey(), option.GetHeader().GetValue())
-		}
-		a := denial(t, reply{int(denied.GetStatus().GetCode()), told, []byte(denied.GetBody())})
-		if a.code != code {
-			t.Errorf("metadata says %q", code)
-		}
-		return a
-	}
-	if codes.Code(response.GetStatus().GetCode()) != codes.OK {
-		t.Error("an allow without status OK")
-	}
-	var injected []string
-	for _, option := range response.GetOkResponse().GetHeaders() {
-		if option.GetAppendAction() != corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD {
-			t.Errorf("%s is added to what the client sent", option.GetHeader().GetKey())
-		}
-		header[strings.ToLower(option.GetHeader().GetKey())] = []string{option.GetHeader().GetValue()}
-		injected = append(injected, option.GetHeader().GetKey()+": "+option.GetHeader().GetValue())
-	}
-	for _, name := range response.GetOkResponse().GetHeadersToRemove() {
-		delete(header, strings.ToLower(name)) // after setting, as Envoy does
-	}
-	slices.Sort(injected)
-	return answer{allowed: true, status: http.StatusOK, code: code, injected: injected, hasUpstream: true, upstream: linesOf(header, isWatched)}
-}
-
-func askVerify(t *testing.T, base string, e exchange) answer {
-	t.Helper()
-	path, query := httpwire.SplitTarget(e.target)
-	return postVerify(t, base, e, map[string]any{"host": e.host, "path": path, "query": query})
-}
-
-func askVerifyURL(t *testing.T, base string, e exchange) answer {
-	t.Helper()
-	return postVerify(t, base, e, map[string]any{"url": "https://" + e.host + e.target})
-}
-
-// postVerify sends what an application would: the headers that concern the decision.
-func postVerify(t *testing.T, base string, e exchange, question map[string]any) answer {
-	t.Helper()
-	headers := map[string][]string{}
-	for _, line := range e.lines {
-		name, value, _ := strings.Cut(line, ": ")
-		switch name {
-		case "Authorization", "X-Api-Key", "Origin", "Referer":
-			headers[name] = append(headers[name], value)
-		}
-	}
-	if e.client != "" {
-		question["clientAddress"] = e.client
-	}
-	question["method"], question["headers"], question["project"] = e.method, headers, e.project
-	body, err := json.Marshal(question)
-	if err != nil {
-		t.Fatal(err)
-	}
-	response, err := http.Post(base+"/v1/verify", "application/json", bytes.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	var verdict verifyapi.Verdict
-	if err := json.NewDecoder(response.Body).Decode(&verdict); err != nil || response.StatusCode != http.StatusOK {
-		t.Fatalf("%d: %v", response.StatusCode, err)
-	}
-	a := answer{allowed: verdict.Allowed, status: verdict.Status, code: verdict.Code, isVerdict: true}
-	if (verdict.RetryAfter != 0) != (verdict.Status == http.StatusTooManyRequests) {
-		t.Errorf("retry after %d", verdict.RetryAfter)
-	}
-	for name, value := range verdict.Headers {
-		a.injected = append(a.injected, name+": "+value)
-	}
-	slices.Sort(a.injected)
-	return a
 }

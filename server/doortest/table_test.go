@@ -1,6 +1,10 @@
 package doortest
 
-import "github.com/keyward-dev/keyward/server/decision"
+import (
+	"strings"
+
+	"github.com/keyward-dev/keyward/server/decision"
+)
 
 // testCase is one request, and what every door must make of it.
 type testCase struct {
@@ -9,6 +13,7 @@ type testCase struct {
 	headers []string // lines; {name} stands for the text of that key
 	project string   // the trusted project
 	client  string   // the address that the nearest proxy has seen
+	id      string   // the request's id; "" is a new one
 	world   string   // which snapshot; "" is the usual one
 	want    decision.Code
 
@@ -151,5 +156,13 @@ var table = []testCase{
 		headers: with("good", "X-Keyward-Group: tenants/evil", "X-Keyward-Context-Database: evil", "X-Keyward-Anything: evil", "X-Other: stays"), upstream: []string{"X-Other: stays"}},
 	{name: "spoofed context, lower case", key: "good", owner: "marketing", headers: with("good", "x-keyward-project: evil", "x-keyward-key-id: evil")},
 	{name: "spoofed context, underscores", key: "good", owner: "marketing", headers: with("good", "X_Keyward_Group: evil", "X-Keyward_Project: evil", "x_keyward_context_bucketname: evil")},
+	{name: "request id taken", headers: with("good", "X-Request-Id: 5f0c3a52-0d1c"), id: "5f0c3a52-0d1c", key: "good", owner: "marketing"},
+	{name: "request id taken, denied", headers: []string{"X-Request-Id: 5f0c3a52-0d1c"}, id: "5f0c3a52-0d1c", want: decision.KeyMissing},
+	{name: "request id of two lines", headers: with("good", "X-Request-Id: a", "X-Request-Id: b"), key: "good", owner: "marketing"},
+	{name: "request id with a space", headers: with("good", "X-Request-Id: a b"), key: "good", owner: "marketing"},
+	{name: "request id of markup", headers: []string{"X-Request-Id: <script>"}, want: decision.KeyMissing},
+	{name: "request id that is too long", headers: with("good", "X-Request-Id: "+strings.Repeat("a", 129)), key: "good", owner: "marketing"},
+	{name: "request id that is a key", headers: with("good", "X-Request-Id: {good}"), key: "good", owner: "marketing"},
+	{name: "request id with underscores", headers: with("good", "X_Request_Id: other", "X-Request-Id: mine"), id: "mine", key: "good", owner: "marketing"},
 	{name: "spoofed project is not trusted", headers: with("good", "X-Keyward-Project: marketing"), request: "- - /elsewhere", want: decision.ProjectUnknown},
 }

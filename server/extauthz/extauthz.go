@@ -52,14 +52,15 @@ func (s *Server) Check(ctx context.Context, check *authv3.CheckRequest) (*authv3
 	request := gate.Request{
 		Request: httpwire.NewRequest(header, attributes.GetMethod(), attributes.GetHost(), path, rawQuery),
 		Client:  s.clients.Seen(peerOf(check), header),
+		ID:      httpwire.RequestID(header[httpwire.HeaderRequestID]...),
 	}
 	request.TrustedProject = check.GetAttributes().GetContextExtensions()[ProjectExtension]
 
 	result := s.door.Decide(ctx, &request)
 	if !result.Allowed() {
-		return denied(result), nil
+		return denied(result, request.ID), nil
 	}
-	return s.allowed(result.Decision, header), nil
+	return s.allowed(result.Decision, request.ID, header), nil
 }
 
 // peerOf returns who has connected to Envoy. Behind another proxy that is not the client.
@@ -91,13 +92,15 @@ func headerOf(attributes *authv3.AttributeContext_HttpRequest) http.Header {
 	return header
 }
 
-func (s *Server) allowed(result decision.Decision, header http.Header) *authv3.CheckResponse {
-	set := httpwire.ContextHeaders(result)
+func (s *Server) allowed(result decision.Decision, requestID string, header http.Header) *authv3.CheckResponse {
+	set := httpwire.UpstreamHeaders(result, requestID)
 	return &authv3.CheckResponse{
 		Status: &rpcstatus.Status{Code: int32(codes.OK)},
 		HttpResponse: &authv3.CheckResponse_OkResponse{OkResponse: &authv3.OkHttpResponse{
 			Headers:         options(set),
 			HeadersToRemove: httpwire.Removals(header, s.keepCredential, set),
+
+			ResponseHeadersToAdd: options([]httpwire.Header{{Name: httpwire.HeaderRequestID, Value: requestID}}),
 		}},
 		DynamicMetadata: &structpb.Struct{Fields: map[string]*structpb.Value{
 			"group":   structpb.NewStringValue(result.Group.Identity),
@@ -108,13 +111,13 @@ func (s *Server) allowed(result decision.Decision, header http.Header) *authv3.C
 	}
 }
 
-func denied(result gate.Result) *authv3.CheckResponse {
+func denied(result gate.Result, requestID string) *authv3.CheckResponse {
 	code, denial := result.Code, httpwire.NewDenial(result.Code, result.RetryAfter)
 	return &authv3.CheckResponse{
 		Status: &rpcstatus.Status{Code: int32(statusOf(denial.Status)), Message: code.String()},
 		HttpResponse: &authv3.CheckResponse_DeniedResponse{DeniedResponse: &authv3.DeniedHttpResponse{
 			Status:  &typev3.HttpStatus{Code: typev3.StatusCode(denial.Status)},
-			Headers: options(denial.Headers),
+			Headers: options(append(denial.Headers, httpwire.Header{Name: httpwire.HeaderRequestID, Value: requestID})),
 			Body:    string(denial.Body),
 		}},
 		DynamicMetadata: &structpb.Struct{Fields: map[string]*structpb.Value{

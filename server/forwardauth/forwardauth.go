@@ -61,6 +61,8 @@ type handler struct {
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	requestID := httpwire.RequestID(r.Header[httpwire.HeaderRequestID]...)
+	w.Header().Set(httpwire.HeaderRequestID, requestID)
 	var missing string
 	take := func(name string) string {
 		if lines := r.Header[name]; len(lines) == 1 && lines[0] != "" {
@@ -77,7 +79,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	path, rawQuery := httpwire.SplitTarget(uri)
-	request := gate.Request{Request: httpwire.NewRequest(r.Header, method, host, path, rawQuery), Client: h.clientOf(r)}
+	request := gate.Request{Request: httpwire.NewRequest(r.Header, method, host, path, rawQuery), Client: h.clientOf(r), ID: requestID}
 	request.TrustedProject = r.URL.Query().Get("project")
 
 	result := h.door.Decide(r.Context(), &request)

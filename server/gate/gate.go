@@ -20,6 +20,7 @@ type Gate struct {
 	now       func() time.Time
 	log       *slog.Logger
 	throttle  *throttle.Throttle
+	recorder  Recorder
 	decisions *prometheus.CounterVec
 	attempts  *prometheus.CounterVec
 	duration  *prometheus.HistogramVec
@@ -31,6 +32,8 @@ type Request struct {
 
 	// Client is where the request comes from. It is the zero Addr where that is not known.
 	Client netip.Addr
+	// ID names the request in logs.
+	ID string
 }
 
 // Result is what a door is to answer.
@@ -46,6 +49,14 @@ type Option func(*Gate)
 
 // WithThrottle lets the gate answer failed attempts of clients that had too many as such.
 func WithThrottle(t *throttle.Throttle) Option { return func(g *Gate) { g.throttle = t } }
+
+// Recorder hears of every decision. It must not keep the request.
+type Recorder interface {
+	Record(door string, at time.Time, request *Request, result *Result)
+}
+
+// WithRecorder lets a recorder hear of every decision.
+func WithRecorder(r Recorder) Option { return func(g *Gate) { g.recorder = r } }
 
 // New returns a gate that reads the time from now and registers its metrics with metrics.
 func New(snapshot decision.Snapshot, now func() time.Time, log *slog.Logger, metrics prometheus.Registerer, options ...Option) *Gate {
@@ -105,6 +116,9 @@ func (d *Door) Decide(ctx context.Context, request *Request) Result {
 	}
 	d.duration.Observe(time.Since(begin).Seconds())
 	d.decisions[result.Code].Inc()
+	if d.gate.recorder != nil {
+		d.gate.recorder.Record(d.name, now, request, &result)
+	}
 	if d.gate.log.Enabled(ctx, slog.LevelDebug) {
 		d.logDecision(ctx, request, result)
 	}
@@ -132,6 +146,7 @@ func (d *Door) failed(request *Request, result *Result, now time.Time) {
 func (d *Door) logDecision(ctx context.Context, request *Request, result Result) {
 	attributes := []slog.Attr{
 		slog.String("door", d.name),
+		slog.String("request", request.ID),
 		slog.String("code", result.Code.String()),
 		slog.String("method", request.Method),
 		slog.String("host", request.Host),

@@ -104,6 +104,12 @@ func isSafe(text string) bool {
 
 func isPrintable(c byte) bool { return c >= 0x20 && c < 0x7f }
 
+// UpstreamHeaders returns what the upstream is told of an allowed request: its context and
+// its id.
+func UpstreamHeaders(d decision.Decision, requestID string) []Header {
+	return append(ContextHeaders(d), Header{HeaderRequestID, requestID})
+}
+
 // Removals returns the names, as sent and in order, of the headers that an upstream must
 // not see: those that only Keyward may set, and the credential unless it is to be kept.
 // Names that are about to be set anyway are left out, because Envoy removes last.
@@ -129,9 +135,12 @@ func Apply(header http.Header, keepCredential bool, set []Header) {
 	}
 }
 
-// isReserved knows every spelling that an upstream may take for a header of Keyward's: CGI
-// and its heirs turn both '-' and '_' into '_'.
-func isReserved(name string) bool { return strings.HasPrefix(fold(name), reservedPrefix) }
+// isReserved knows every spelling that an upstream may take for a header of Keyward's, or
+// for the id that it gives: CGI and its heirs turn both '-' and '_' into '_'.
+func isReserved(name string) bool {
+	folded := fold(name)
+	return strings.HasPrefix(folded, reservedPrefix) || folded == "x-request-id"
+}
 
 // carriesCredential leaves an Authorization of another scheme to the upstream.
 func carriesCredential(name string, header http.Header) bool {

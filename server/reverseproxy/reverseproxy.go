@@ -46,11 +46,13 @@ type Config struct {
 func New(g *gate.Gate, config Config, log *slog.Logger) http.Handler {
 	h := &handler{door: g.Door(doorName), config: config, log: log}
 	h.proxy = &httputil.ReverseProxy{
-		Rewrite:       h.rewrite,
-		ErrorHandler:  h.upstreamFailed,
-		ErrorLog:      slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-		FlushInterval: flushAtOnce,
-		BufferPool:    &buffers{},
+		Rewrite: h.rewrite,
+
+		ModifyResponse: modifyResponse,
+		ErrorHandler:   h.upstreamFailed,
+		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		FlushInterval:  flushAtOnce,
+		BufferPool:     &buffers{},
 		Transport: &http.Transport{
 			DialContext:           (&net.Dialer{Timeout: dialTimeout}).DialContext,
 			TLSHandshakeTimeout:   dialTimeout,
@@ -85,21 +87,33 @@ func (b *buffers) Get() []byte {
 // Put implements httputil.BufferPool.
 func (b *buffers) Put(buffer []byte) { b.pool.Put((*[copyBuffer]byte)(buffer)) }
 
-// injected is the context key of the headers to inject, on their way to rewrite.
-type injected struct{}
+// passed is the context key of what goes through the proxy beside the request, by value.
+type passed struct{}
+
+type passage struct {
+	requestID string
+	upstream  []httpwire.Header // to set in the upstream's request
+}
+
+func passageOf(r *http.Request) passage {
+	p, _ := r.Context().Value(passed{}).(passage)
+	return p
+}
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	request := gate.Request{
 		Request: httpwire.NewRequest(r.Header, r.Method, r.Host, r.URL.EscapedPath(), r.URL.RawQuery),
 		Client:  h.config.Clients.Seen(clientaddr.Peer(r.RemoteAddr), r.Header),
+		ID:      httpwire.RequestID(r.Header[httpwire.HeaderRequestID]...),
 	}
 	request.TrustedProject = h.config.Project
 	result := h.door.Decide(r.Context(), &request)
 	if !result.Allowed() {
+		w.Header().Set(httpwire.HeaderRequestID, request.ID)
 		httpwire.NewDenial(result.Code, result.RetryAfter).Write(w)
 		return
 	}
-	ctx := context.WithValue(r.Context(), injected{}, httpwire.ContextHeaders(result.Decision))
+	ctx := context.WithValue(r.Context(), passed{}, passage{request.ID, httpwire.UpstreamHeaders(result.Decision, request.ID)})
 	h.proxy.ServeHTTP(w, r.WithContext(ctx))
 }
 
@@ -111,12 +125,19 @@ func (h *handler) rewrite(r *httputil.ProxyRequest) {
 	r.Out.Host = r.In.Host
 	r.Out.Trailer = nil
 	r.SetXForwarded()
-	set, _ := r.In.Context().Value(injected{}).([]httpwire.Header)
-	httpwire.Apply(r.Out.Header, h.config.KeepCredential, set)
+	httpwire.Apply(r.Out.Header, h.config.KeepCredential, passageOf(r.In).upstream)
+}
+
+// modifyResponse replaces what the upstream says about the request. It is not set on the
+// ResponseWriter, whose headers do not survive an informational response.
+func modifyResponse(response *http.Response) error {
+	response.Header.Set(httpwire.HeaderRequestID, passageOf(response.Request).requestID)
+	return nil
 }
 
 // upstreamFailed answers for an upstream that did not.
 func (h *handler) upstreamFailed(w http.ResponseWriter, r *http.Request, err error) {
+	w.Header().Set(httpwire.HeaderRequestID, passageOf(r).requestID)
 	if r.Context().Err() != nil {
 		h.log.Debug("client went away", "error", err)
 		w.WriteHeader(http.StatusBadGateway) // nobody reads it

@@ -34,6 +34,9 @@ func (q *question) request() (gate.Request, error) {
 			return gate.Request{}, errors.New("clientAddress: write an IP address such as 192.0.2.1")
 		}
 	}
+	if q.RequestID != "" {
+		request.ID = httpwire.RequestID(q.RequestID)
+	}
 	if q.Key != nil {
 		request.Credential = httpwire.FromText(q.Key.reveal())
 	}

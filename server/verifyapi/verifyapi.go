@@ -35,6 +35,8 @@ type Verdict struct {
 
 	// RetryAfter is after how many seconds another attempt makes sense.
 	RetryAfter int `json:"retryAfter,omitempty"`
+	// RequestID is for logs, the upstream and the client.
+	RequestID string `json:"requestId"`
 }
 
 // Register adds POST /v1/verify to a mux.
@@ -49,12 +51,18 @@ type handler struct {
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	request, err := decode(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
+		w.Header().Set(httpwire.HeaderRequestID, httpwire.RequestID(r.Header[httpwire.HeaderRequestID]...))
 		refuse(w, err)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
+	if request.ID == "" {
+		request.ID = httpwire.RequestID(r.Header[httpwire.HeaderRequestID]...)
+	}
+	w.Header().Set(httpwire.HeaderRequestID, request.ID)
 	verdict := newVerdict(h.door.Decide(r.Context(), &request))
+	verdict.RequestID = request.ID
 	_ = json.NewEncoder(w).Encode(verdict) // a client that has gone needs no answer
 }
 
@@ -101,6 +109,8 @@ type question struct {
 
 	// ClientAddress is where the request comes from, by the word of the application.
 	ClientAddress string `json:"clientAddress"`
+	// RequestID is that of the request in question, if it has one.
+	RequestID string `json:"requestId"`
 }
 
 // secret is text that may be a key. It is held in a closure for the same reason as a
@@ -158,7 +168,7 @@ func explain(err error) error {
 		return fmt.Errorf("%s: it must be a %s, not a %s", wrongType.Field, wrongType.Type.Kind(), strings.Fields(wrongType.Value)[0])
 	case strings.HasPrefix(err.Error(), "json: unknown field "):
 		// Not by its name, which may be a key that slipped out of place.
-		return errors.New("there is an unknown field; the fields are key, headers, method, url, host, path, query, origin, referer, project and clientAddress")
+		return errors.New("there is an unknown field; the fields are key, headers, method, url, host, path, query, origin, referer, project, clientAddress and requestId")
 	case strings.HasPrefix(err.Error(), "it must be"):
 		return fmt.Errorf("key, headers: %w", err)
 	default:

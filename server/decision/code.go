@@ -30,6 +30,10 @@ const (
 	// is not decided here, but by who knows the client.
 	TooManyFailures
 
+	// Preflight is the answer to a browser that asks whether it may send a request from an
+	// origin that is allowed. Nothing is let through by it.
+	Preflight
+
 	codes // how many there are
 )
 
@@ -80,6 +84,8 @@ var outcomes = [codes]outcome{
 		"This API key does not permit this method on this path."},
 	TooManyFailures: {"too_many_failures", http.StatusTooManyRequests, "Too many failures",
 		"Too many requests from this address were refused. Correct the API key or the origin, and wait before trying again."},
+	Preflight: {"preflight", http.StatusNoContent, "Preflight answered",
+		"Requests from this origin may be sent, with an API key."},
 }
 
 // Codes returns every Code, Allowed first.

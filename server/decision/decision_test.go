@@ -17,6 +17,8 @@ import (
 type memory struct {
 	health  Health
 	matches map[keyformat.Digest]Match
+	groups  []*Group // for Allowing
+	tooMany bool
 }
 
 func (m *memory) Health(time.Time) Health { return m.health }
@@ -24,6 +26,10 @@ func (m *memory) Health(time.Time) Health { return m.health }
 func (m *memory) Find(digest keyformat.Digest) (Match, bool) {
 	match, ok := m.matches[digest]
 	return match, ok
+}
+
+func (m *memory) Allowing(from origin.Origin) ([]*Group, bool) {
+	return slices.DeleteFunc(slices.Clone(m.groups), func(g *Group) bool { return !g.Allows(from) }), m.tooMany
 }
 
 var (
@@ -65,7 +71,7 @@ func acme(t testing.TB) (*memory, *Match) {
 		Capabilities: []Capability{{Name: "checkout", Routes: routes(t, routing.Route{Methods: []string{"POST"}, Paths: []string{"/shared/checkout"}})}},
 	}
 	match := &Match{Key: &Key{ID: "k1", Scope: &Scope{Projects: []string{"marketing"}, Permissions: []string{"read"}}}, Group: group}
-	return &memory{Synced, map[keyformat.Digest]Match{}}, match
+	return &memory{health: Synced, matches: map[keyformat.Digest]Match{}}, match
 }
 
 // setup is one case of TestDecide, about to be arranged.

@@ -71,6 +71,7 @@ func (c *testCase) compare(t *testing.T, got answer, e exchange) {
 	if c.id != "" && got.requestID != c.id || c.id == "" && (len(got.requestID) != len(rand.Text()) || strings.Contains(sent, got.requestID)) {
 		t.Errorf("request id %q", got.requestID)
 	}
+	c.compareCORS(t, got)
 	if c.want != decision.Allowed {
 		c.compareDenial(t, got)
 		return
@@ -88,6 +89,35 @@ func (c *testCase) compare(t *testing.T, got answer, e exchange) {
 	slices.Sort(upstream)
 	if !slices.Equal(got.upstream, upstream) {
 		t.Errorf("the upstream sees\n%s\nwant\n%s", strings.Join(got.upstream, "\n"), strings.Join(upstream, "\n"))
+	}
+}
+
+// compareCORS looks at what a page could read.
+func (c *testCase) compareCORS(t *testing.T, got answer) {
+	t.Helper()
+	if !got.toldAll {
+		return
+	}
+	wantVary, wantMethods, wantAge := "Origin", "", ""
+	if c.want == decision.Preflight || c.preflight {
+		wantVary = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"
+	}
+	if c.want == decision.Preflight {
+		wantMethods, wantAge = "GET, HEAD"+c.methods, "600"
+	}
+	for name, want := range map[string]string{
+		"Access-Control-Allow-Origin": c.readable, "Vary": wantVary, "Access-Control-Allow-Methods": wantMethods, "Access-Control-Max-Age": wantAge,
+		"Access-Control-Allow-Credentials": "",
+	} {
+		if lines := strings.Join(got.told[name], "|"); lines != want {
+			t.Errorf("%s: %q, want %q", name, lines, want)
+		}
+	}
+	if exposed := got.told.Get("Access-Control-Expose-Headers"); (exposed != "") != (c.readable != "" && c.want != decision.Preflight) {
+		t.Errorf("exposed: %q", exposed)
+	}
+	if headers := got.told.Get("Access-Control-Allow-Headers"); c.want == decision.Preflight && !strings.HasPrefix(headers+",", "Authorization, X-Api-Key, Content-Type"+c.asked+",") {
+		t.Errorf("allowed headers: %q", headers)
 	}
 }
 

@@ -45,6 +45,9 @@ type answer struct {
 	injected   []string // sorted header lines
 	requestID  string   // as the client is told
 
+	toldAll bool        // whether the door has a say in the client's answer
+	told    http.Header // of CORS, as the client is told
+
 	// Where the door has an upstream: the lines that it sees, of headers that Keyward looks
 	// at and of X-Other.
 	hasUpstream bool
@@ -122,13 +125,20 @@ func send(t *testing.T, address net.Addr, method, host, target string, lines []s
 // denial reads a denial, whose body a HEAD request does not get.
 func denial(t *testing.T, r reply) answer {
 	t.Helper()
-	a := answer{status: r.status, challenge: r.header.Get("WWW-Authenticate"), retryAfter: r.header.Get("Retry-After"), requestID: r.header.Get("X-Request-Id")}
+	a := answer{toldAll: true, told: r.header, status: r.status, challenge: r.header.Get("WWW-Authenticate"), retryAfter: r.header.Get("Retry-After"), requestID: r.header.Get("X-Request-Id")}
 	if len(r.body) > 0 {
 		if err := json.Unmarshal(r.body, &a.problem); err != nil {
 			t.Fatalf("%s: %v", r.body, err)
 		}
 	}
 	a.code = a.problem.Code
+	if status := r.header.Get("X-Keyward-Status"); r.status == http.StatusNoContent || status == "204" {
+		a.status, a.code = http.StatusNoContent, "preflight"
+		if status != "" && (r.status != http.StatusForbidden || r.header.Get("X-Keyward-Code") != a.code) || len(r.body) > 0 {
+			t.Errorf("a preflight is answered %d, %q", r.status, r.header)
+		}
+		return a
+	}
 	if got := r.header.Get("Content-Type"); got != "application/problem+json" {
 		t.Errorf("a denial of type %q", got)
 	}
@@ -236,7 +246,7 @@ func reverseProxy(t *testing.T, g *gate.Gate, clients *clientaddr.Resolver) door
 				t.Errorf("the upstream sees %s %s %s", r.Method, r.Host, r.RequestURI)
 			}
 			return answer{
-				allowed: true, status: got.status, code: "allowed", injected: linesOf(r.Header, isContext), requestID: strings.Join(got.header["X-Request-Id"], ", "),
+				allowed: true, status: got.status, code: "allowed", toldAll: true, told: got.header, injected: linesOf(r.Header, isContext), requestID: strings.Join(got.header["X-Request-Id"], ", "),
 				hasUpstream: true, upstream: linesOf(r.Header, isWatched),
 			}
 		default:

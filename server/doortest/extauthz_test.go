@@ -105,8 +105,10 @@ func askExtAuthz(t *testing.T, client authv3.AuthorizationClient, e exchange, ra
 		delete(header, strings.ToLower(name)) // after setting, as Envoy does
 	}
 	slices.Sort(injected)
+	told := toldBy(response.GetOkResponse().GetResponseHeadersToAdd())
 	return answer{
-		allowed: true, status: http.StatusOK, code: code, injected: injected, requestID: toldBy(response.GetOkResponse().GetResponseHeadersToAdd()).Get("X-Request-Id"),
+		toldAll: true, told: told,
+		allowed: true, status: http.StatusOK, code: code, injected: injected, requestID: told.Get("X-Request-Id"),
 		hasUpstream: true, upstream: linesOf(header, isWatched),
 	}
 }

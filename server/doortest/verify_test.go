@@ -30,7 +30,7 @@ func postVerify(t *testing.T, base string, e exchange, question map[string]any) 
 	for _, line := range e.lines {
 		name, value, _ := strings.Cut(line, ": ")
 		switch name {
-		case "Authorization", "X-Api-Key", "Origin", "Referer":
+		case "Authorization", "X-Api-Key", "Origin", "Referer", "Access-Control-Request-Method", "Access-Control-Request-Headers":
 			headers[name] = append(headers[name], value)
 		case "X-Request-Id":
 			ids = append(ids, value)
@@ -54,7 +54,10 @@ func postVerify(t *testing.T, base string, e exchange, question map[string]any) 
 	if err := json.NewDecoder(response.Body).Decode(&verdict); err != nil || response.StatusCode != http.StatusOK {
 		t.Fatalf("%d: %v", response.StatusCode, err)
 	}
-	a := answer{allowed: verdict.Allowed, status: verdict.Status, code: verdict.Code, isVerdict: true, requestID: verdict.RequestID}
+	a := answer{allowed: verdict.Allowed, status: verdict.Status, code: verdict.Code, isVerdict: true, requestID: verdict.RequestID, toldAll: true, told: http.Header{}}
+	for name, value := range verdict.ResponseHeaders {
+		a.told.Set(name, value)
+	}
 	if got := response.Header.Get("X-Request-Id"); got != verdict.RequestID {
 		t.Errorf("the answer has the id %q, the verdict %q", got, verdict.RequestID)
 	}

@@ -58,9 +58,9 @@ func (s *Server) Check(ctx context.Context, check *authv3.CheckRequest) (*authv3
 
 	result := s.door.Decide(ctx, &request)
 	if !result.Allowed() {
-		return denied(result, request.ID), nil
+		return denied(result, &request), nil
 	}
-	return s.allowed(result.Decision, request.ID, header), nil
+	return s.allowed(result.Decision, &request, header), nil
 }
 
 // peerOf returns who has connected to Envoy. Behind another proxy that is not the client.
@@ -92,15 +92,15 @@ func headerOf(attributes *authv3.AttributeContext_HttpRequest) http.Header {
 	return header
 }
 
-func (s *Server) allowed(result decision.Decision, requestID string, header http.Header) *authv3.CheckResponse {
-	set := httpwire.UpstreamHeaders(result, requestID)
+func (s *Server) allowed(result decision.Decision, request *gate.Request, header http.Header) *authv3.CheckResponse {
+	set := httpwire.UpstreamHeaders(result, request.ID)
 	return &authv3.CheckResponse{
 		Status: &rpcstatus.Status{Code: int32(codes.OK)},
 		HttpResponse: &authv3.CheckResponse_OkResponse{OkResponse: &authv3.OkHttpResponse{
 			Headers:         options(set),
 			HeadersToRemove: httpwire.Removals(header, s.keepCredential, set),
 
-			ResponseHeadersToAdd: options([]httpwire.Header{{Name: httpwire.HeaderRequestID, Value: requestID}}),
+			ResponseHeadersToAdd: forClient(result, request),
 		}},
 		DynamicMetadata: &structpb.Struct{Fields: map[string]*structpb.Value{
 			"group":   structpb.NewStringValue(result.Group.Identity),
@@ -111,19 +111,33 @@ func (s *Server) allowed(result decision.Decision, requestID string, header http
 	}
 }
 
-func denied(result gate.Result, requestID string) *authv3.CheckResponse {
-	code, denial := result.Code, httpwire.NewDenial(result.Code, result.RetryAfter)
+func denied(result gate.Result, request *gate.Request) *authv3.CheckResponse {
+	code, denial := result.Code, httpwire.NewDenial(result.Decision, &request.Request, result.RetryAfter)
 	return &authv3.CheckResponse{
 		Status: &rpcstatus.Status{Code: int32(statusOf(denial.Status)), Message: code.String()},
 		HttpResponse: &authv3.CheckResponse_DeniedResponse{DeniedResponse: &authv3.DeniedHttpResponse{
 			Status:  &typev3.HttpStatus{Code: typev3.StatusCode(denial.Status)},
-			Headers: options(append(denial.Headers, httpwire.Header{Name: httpwire.HeaderRequestID, Value: requestID})),
+			Headers: options(append(denial.Headers, httpwire.Header{Name: httpwire.HeaderRequestID, Value: request.ID})),
 			Body:    string(denial.Body),
 		}},
 		DynamicMetadata: &structpb.Struct{Fields: map[string]*structpb.Value{
 			"code": structpb.NewStringValue(code.String()),
 		}},
 	}
+}
+
+// forClient returns what the response of an upstream gains. An upstream that speaks CORS
+// itself keeps its word.
+func forClient(result decision.Decision, request *gate.Request) []*corev3.HeaderValueOption {
+	list := options([]httpwire.Header{{Name: httpwire.HeaderRequestID, Value: request.ID}})
+	add := func(h httpwire.Header, action corev3.HeaderValueOption_HeaderAppendAction) {
+		list = append(list, &corev3.HeaderValueOption{Header: &corev3.HeaderValue{Key: h.Name, Value: h.Value}, AppendAction: action})
+	}
+	add(httpwire.Header{Name: httpwire.HeaderVary, Value: httpwire.Vary(&request.Request)}, corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD)
+	for _, h := range httpwire.CORS(result, &request.Request) {
+		add(h, corev3.HeaderValueOption_ADD_IF_ABSENT)
+	}
+	return list
 }
 
 // statusOf is the gRPC status for an HTTP one. Envoy only asks whether it is OK.

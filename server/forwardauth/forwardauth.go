@@ -9,6 +9,9 @@
 //     answered 403, with the status to restore in X-Keyward-Status and the code in
 //     X-Keyward-Code.
 //
+// To a proxy 2xx means that a request may pass. So a preflight, which is answered 204 and
+// does not, is answered 403 in both, with 204 in X-Keyward-Status.
+//
 // The parameter project of the URL, which the proxy's own configuration fixes, names the
 // trusted project. The proxy must set the headers above itself, replacing what the client
 // sent, and must drop what the client sent under the name of a context header. So it is
@@ -84,7 +87,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	result := h.door.Decide(r.Context(), &request)
 	if !result.Allowed() {
-		h.deny(w, httpwire.NewDenial(result.Code, result.RetryAfter), result.Code.String())
+		h.deny(w, httpwire.NewDenial(result.Decision, &request.Request, result.RetryAfter), result.Code.String())
 		return
 	}
 	for _, header := range httpwire.ContextHeaders(result.Decision) {
@@ -105,7 +108,15 @@ func (h *handler) clientOf(r *http.Request) netip.Addr {
 	return h.clients.Told(peer, r.Header)
 }
 
-func denyPlain(w http.ResponseWriter, denial httpwire.Denial, _ string) { denial.Write(w) }
+// denyPlain answers a denial as the client is to see it. A preflight is not: with its status
+// the proxy would take it for allowed, and let it through.
+func denyPlain(w http.ResponseWriter, denial httpwire.Denial, code string) {
+	if denial.Status < http.StatusMultipleChoices {
+		denyNginx(w, denial, code)
+		return
+	}
+	denial.Write(w)
+}
 
 // denyNginx keeps to the statuses that auth_request passes on.
 func denyNginx(w http.ResponseWriter, denial httpwire.Denial, code string) {

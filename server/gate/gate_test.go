@@ -12,12 +12,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/keyward-dev/keyward/api/keyformat"
+	"github.com/keyward-dev/keyward/api/origin"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/throttle"
 )
 
 // one is a snapshot of one key, whose digest is its own.
 type one struct{ digest keyformat.Digest }
+
+func (one) Allowing(origin.Origin) ([]*decision.Group, bool) { return nil, false }
 
 func (one) Health(time.Time) decision.Health { return decision.Synced }
 

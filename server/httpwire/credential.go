@@ -22,7 +22,7 @@ const (
 // NewRequest gathers what a decision needs from the header of a request. Path is percent-
 // encoded, and rawQuery without its '?'; both are as sent.
 func NewRequest(header http.Header, method, host, path, rawQuery string) decision.Request {
-	return decision.Request{
+	request := decision.Request{
 		Credential: Credential(header),
 		Method:     method,
 		Host:       host,
@@ -32,6 +32,11 @@ func NewRequest(header http.Header, method, host, path, rawQuery string) decisio
 		Origin:  strings.Join(header["Origin"], ", "),
 		Referer: strings.Join(header["Referer"], ", "),
 	}
+	if asked := header[headerRequestMethod]; method == http.MethodOptions && request.Origin != "" && len(asked) == 1 && isToken(asked[0]) {
+		request.PreflightMethod = asked[0]
+		request.PreflightHeaders = strings.Join(header[headerRequestHeaders], ",")
+	}
+	return request
 }
 
 // SplitTarget splits a request target in origin form (RFC 9112, section 3.2.1).

@@ -17,6 +17,8 @@ const (
 	realm       = `Bearer realm="keyward"`
 )
 
+var noStore = Header{"Cache-Control", "no-store"}
+
 // Problem is the body of a denial (RFC 9457), with the extension member code.
 type Problem struct {
 	Type   string `json:"type"`
@@ -32,16 +34,27 @@ func NewProblem(status int, code, title, detail string) Problem {
 	return Problem{Type: problemBase + code, Title: title, Status: status, Detail: detail, Code: code}
 }
 
-// Denial is a denied decision in HTTP.
+// Denial is a denied decision in HTTP, or a preflight that is answered: in any case the
+// request goes no further. The body of the latter is empty.
 type Denial struct {
 	Status  int
 	Headers []Header
 	Body    []byte
 }
 
-// NewDenial returns what a client is told about a code other than Allowed, and when to try
-// again; 0 where that is not known.
-func NewDenial(code decision.Code, retryAfter time.Duration) Denial {
+// NewDenial returns what a client is told about a decision other than Allowed, and when to
+// try again; 0 where that is not known.
+func NewDenial(d decision.Decision, request *decision.Request, retryAfter time.Duration) Denial {
+	denial := answerTo(d.Code, retryAfter)
+	denial.Headers = append(denial.Headers, Header{HeaderVary, Vary(request)})
+	denial.Headers = append(denial.Headers, CORS(d, request)...)
+	return denial
+}
+
+func answerTo(code decision.Code, retryAfter time.Duration) Denial {
+	if code == decision.Preflight {
+		return Denial{Status: code.Status(), Headers: []Header{noStore}}
+	}
 	problem := NewProblem(code.Status(), code.String(), code.Title(), code.Detail())
 	if code.Status() == http.StatusServiceUnavailable {
 		retryAfter = time.Second
@@ -60,7 +73,7 @@ func (p Problem) denial(challenge string, retrySeconds int) Denial {
 	if err != nil { // it has nothing but strings and a number
 		body = []byte("{}")
 	}
-	headers := []Header{{"Content-Type", ProblemType}, {"Cache-Control", "no-store"}}
+	headers := []Header{{"Content-Type", ProblemType}, noStore}
 	if challenge != "" {
 		headers = append(headers, Header{"Www-Authenticate", challenge})
 	}

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -93,6 +94,8 @@ type passed struct{}
 type passage struct {
 	requestID string
 	upstream  []httpwire.Header // to set in the upstream's request
+	vary      string
+	cors      []httpwire.Header // to set in the upstream's response, if it does not speak CORS
 }
 
 func passageOf(r *http.Request) passage {
@@ -110,10 +113,15 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	result := h.door.Decide(r.Context(), &request)
 	if !result.Allowed() {
 		w.Header().Set(httpwire.HeaderRequestID, request.ID)
-		httpwire.NewDenial(result.Code, result.RetryAfter).Write(w)
+		httpwire.NewDenial(result.Decision, &request.Request, result.RetryAfter).Write(w)
 		return
 	}
-	ctx := context.WithValue(r.Context(), passed{}, passage{request.ID, httpwire.UpstreamHeaders(result.Decision, request.ID)})
+	ctx := context.WithValue(r.Context(), passed{}, passage{
+		requestID: request.ID,
+		upstream:  httpwire.UpstreamHeaders(result.Decision, request.ID),
+		vary:      httpwire.Vary(&request.Request),
+		cors:      httpwire.CORS(result.Decision, &request.Request),
+	})
 	h.proxy.ServeHTTP(w, r.WithContext(ctx))
 }
 
@@ -131,13 +139,42 @@ func (h *handler) rewrite(r *httputil.ProxyRequest) {
 // modifyResponse replaces what the upstream says about the request. It is not set on the
 // ResponseWriter, whose headers do not survive an informational response.
 func modifyResponse(response *http.Response) error {
-	response.Header.Set(httpwire.HeaderRequestID, passageOf(response.Request).requestID)
+	p := passageOf(response.Request)
+	p.mark(response.Header)
 	return nil
+}
+
+// mark adds what an allowed request's answer has, from the upstream or in its place. An
+// upstream that speaks CORS itself keeps its word.
+func (p *passage) mark(header http.Header) {
+	header.Set(httpwire.HeaderRequestID, p.requestID)
+	if !varies(header, p.vary) {
+		header.Add(httpwire.HeaderVary, p.vary)
+	}
+	if len(header[httpwire.HeaderAllowOrigin]) > 0 {
+		return
+	}
+	header.Del("Access-Control-Allow-Credentials") // it was not meant for this origin
+	for _, h := range p.cors {
+		header.Set(h.Name, h.Value)
+	}
+}
+
+func varies(header http.Header, on string) bool {
+	for _, line := range header[httpwire.HeaderVary] {
+		for name := range strings.SplitSeq(line, ",") {
+			if name = strings.TrimSpace(name); name == "*" || strings.EqualFold(name, on) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // upstreamFailed answers for an upstream that did not.
 func (h *handler) upstreamFailed(w http.ResponseWriter, r *http.Request, err error) {
-	w.Header().Set(httpwire.HeaderRequestID, passageOf(r).requestID)
+	p := passageOf(r)
+	p.mark(w.Header())
 	if r.Context().Err() != nil {
 		h.log.Debug("client went away", "error", err)
 		w.WriteHeader(http.StatusBadGateway) // nobody reads it

@@ -35,6 +35,8 @@ type Verdict struct {
 
 	// RetryAfter is after how many seconds another attempt makes sense.
 	RetryAfter int `json:"retryAfter,omitempty"`
+	// ResponseHeaders let a page read the answer, whatever it is; see package httpwire.
+	ResponseHeaders map[string]string `json:"responseHeaders,omitempty"`
 	// RequestID is for logs, the upstream and the client.
 	RequestID string `json:"requestId"`
 }
@@ -61,8 +63,13 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		request.ID = httpwire.RequestID(r.Header[httpwire.HeaderRequestID]...)
 	}
 	w.Header().Set(httpwire.HeaderRequestID, request.ID)
-	verdict := newVerdict(h.door.Decide(r.Context(), &request))
+	result := h.door.Decide(r.Context(), &request)
+	verdict := newVerdict(result)
 	verdict.RequestID = request.ID
+	verdict.ResponseHeaders = map[string]string{httpwire.HeaderVary: httpwire.Vary(&request.Request)}
+	for _, header := range httpwire.CORS(result.Decision, &request.Request) {
+		verdict.ResponseHeaders[header.Name] = header.Value
+	}
 	_ = json.NewEncoder(w).Encode(verdict) // a client that has gone needs no answer
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"google.golang.org/grpc"
 
+	"github.com/keyward-dev/keyward/server/awsauthorizer"
 	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/explain"
 	"github.com/keyward-dev/keyward/server/extauthz"
@@ -82,6 +83,7 @@ func (s *Server) openDoors(g *gate.Gate) error {
 	mux := http.NewServeMux()
 	forwardauth.Register(mux, g, clients)
 	verifyapi.Register(mux, g)
+	awsauthorizer.Register(mux, g, clients)
 	front, err := listenHTTP("http-bind-address", s.config.HTTPAddress, s.closeWhenDraining(mux), s.log)
 	if err != nil {
 		return err

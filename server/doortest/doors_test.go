@@ -17,6 +17,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/keyward-dev/keyward/server/awsauthorizer"
 	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/forwardauth"
 	"github.com/keyward-dev/keyward/server/gate"
@@ -64,6 +65,7 @@ func doors(t *testing.T, g *gate.Gate) map[string]door {
 	mux := http.NewServeMux()
 	forwardauth.Register(mux, g, loopback)
 	verifyapi.Register(mux, g)
+	awsauthorizer.Register(mux, g, loopback)
 	front := httptest.NewServer(mux)
 	t.Cleanup(front.Close)
 	check := dialExtAuthz(t, g, loopback)
@@ -73,6 +75,8 @@ func doors(t *testing.T, g *gate.Gate) map[string]door {
 		"forwardauth":         func(t *testing.T, e exchange) answer { return askForwardAuth(t, front.Listener.Addr(), e) },
 		"forwardauth, nginx":  func(t *testing.T, e exchange) answer { return askNginx(t, front.Listener.Addr(), e) },
 		"verifyapi":           func(t *testing.T, e exchange) answer { return askVerify(t, front.URL, e) },
+		"awsauthorizer, 1.0":  func(t *testing.T, e exchange) answer { return askAWS1(t, front.URL, e) },
+		"awsauthorizer, 2.0":  func(t *testing.T, e exchange) answer { return askAWS2(t, front.URL, e) },
 		"verifyapi, with url": func(t *testing.T, e exchange) answer { return askVerifyURL(t, front.URL, e) },
 		"reverseproxy":        reverseProxy(t, g, loopback),
 	}

@@ -42,7 +42,7 @@ func ContextHeaders(d decision.Decision) []Header {
 	add(HeaderGroupName, Encode(d.Group.DisplayName))
 	add(HeaderProject, safe(d.Project.Name))
 	add(HeaderKeyID, safe(d.Key.ID))
-	add(HeaderPermissions, safe(strings.Join(d.Key.Scope.Permissions, ",")))
+	add(HeaderPermissions, Permissions(d))
 	for _, value := range d.Group.Context {
 		if name, ok := ContextHeaderName(value.Name); ok && !slices.ContainsFunc(headers, func(h Header) bool { return h.Name == name }) {
 			add(name, safe(value.Value))
@@ -50,6 +50,9 @@ func ContextHeaders(d decision.Decision) []Header {
 	}
 	return headers
 }
+
+// Permissions lists those of an allowed request's key.
+func Permissions(d decision.Decision) string { return safe(strings.Join(d.Key.Scope.Permissions, ",")) }
 
 // ContextHeaderName returns the header of a context value: "X-Keyward-Context-Bucketname"
 // for "bucketName", as header names have no case. A name of other characters than letters,

@@ -66,7 +66,7 @@ func Parse(args []string, hostname string, usage io.Writer) (Config, error) {
 	flags.SetOutput(io.Discard)
 
 	flags.StringVar(&c.ProxyAddress, "proxy-bind-address", ":8080", "`address` of the reverse proxy in front of --upstream")
-	flags.StringVar(&c.HTTPAddress, "http-bind-address", ":8081", "`address` of /authz, /authz/nginx and /v1/verify")
+	flags.StringVar(&c.HTTPAddress, "http-bind-address", ":8081", "`address` of /authz, /authz/nginx, /v1/verify and /v1/authorizers/aws")
 	flags.StringVar(&c.GRPCAddress, "grpc-bind-address", ":8082", "`address` of Envoy's external authorization")
 	flags.StringVar(&c.AdminAddress, "admin-bind-address", ":8083", "`address` of /healthz, /readyz, /metrics and /v1/decisions")
 	flags.StringVar(&c.AdminTokenFile, "admin-token-file", "", "`file` of the token for /v1/decisions; without it no decisions are kept")

@@ -9,6 +9,9 @@
 //     answered 403, with the status to restore in X-Keyward-Status and the code in
 //     X-Keyward-Code.
 //
+// nginx drops the body of an answer to auth_request. It gets it again, with the status, from
+// /authz/nginx/denials/ and the code, where nothing is decided.
+//
 // To a proxy 2xx means that a request may pass. So a preflight, which is answered 204 and
 // does not, is answered 403 in both, with 204 in X-Keyward-Status.
 //
@@ -54,6 +57,7 @@ var (
 func Register(mux *http.ServeMux, g *gate.Gate, clients *clientaddr.Resolver) {
 	mux.Handle("/authz", &handler{door: g.Door(doorName), clients: clients, original: forwarded, deny: denyPlain})
 	mux.Handle("/authz/nginx", &handler{door: g.Door(doorNameNginx), clients: clients, original: nginx, deny: denyNginx})
+	mux.HandleFunc("GET /authz/nginx/denials/{code}", tellDenial)
 }
 
 type handler struct {
@@ -76,8 +80,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	method, host, uri := take(h.original.method), take(h.original.host), take(h.original.uri)
 	if missing != "" {
-		problem := httpwire.NewProblem(http.StatusBadRequest, "request_incomplete", "Request incomplete",
-			"The proxy must send the header "+missing+" exactly once, with the value of the original request.")
+		problem := incomplete(missing)
 		h.deny(w, problem.Denial(), problem.Code)
 		return
 	}

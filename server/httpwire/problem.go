@@ -51,6 +51,14 @@ func NewDenial(d decision.Decision, request *decision.Request, retryAfter time.D
 	return denial
 }
 
+// CodeDenial is the part of a denial that depends on its code alone.
+func CodeDenial(code decision.Code) Denial {
+	if code == decision.Preflight {
+		return Denial{Status: code.Status(), Headers: []Header{noStore}}
+	}
+	return NewProblem(code.Status(), code.String(), code.Title(), code.Detail()).Denial()
+}
+
 func answerTo(code decision.Code, retryAfter time.Duration) Denial {
 	if code == decision.Preflight {
 		return Denial{Status: code.Status(), Headers: []Header{noStore}}

@@ -188,7 +188,7 @@ func askForwardAuth(t *testing.T, address net.Addr, e exchange) answer {
 	if r.status != http.StatusOK {
 		return denial(t, r)
 	}
-	return answer{allowed: true, status: http.StatusOK, code: "allowed", injected: linesOf(r.header, isContext), requestID: r.header.Get("X-Request-Id")}
+	return answer{allowed: true, status: http.StatusOK, code: "allowed", toldAll: true, told: r.header, injected: linesOf(r.header, isContext), requestID: r.header.Get("X-Request-Id")}
 }
 
 func askNginx(t *testing.T, address net.Addr, e exchange) answer {
@@ -200,7 +200,7 @@ func askNginx(t *testing.T, address net.Addr, e exchange) answer {
 	}
 	r := send(t, address, "GET", "keyward:8081", withProject("/authz/nginx", e.project), lines)
 	if r.status == http.StatusOK {
-		return answer{allowed: true, status: http.StatusOK, code: "allowed", injected: linesOf(r.header, isContext), requestID: r.header.Get("X-Request-Id")}
+		return answer{allowed: true, status: http.StatusOK, code: "allowed", toldAll: true, told: r.header, injected: linesOf(r.header, isContext), requestID: r.header.Get("X-Request-Id")}
 	}
 	if r.status != http.StatusUnauthorized && r.status != http.StatusForbidden {
 		t.Errorf("nginx does not understand %d", r.status)

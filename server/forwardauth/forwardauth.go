@@ -96,6 +96,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for _, header := range httpwire.ContextHeaders(result.Decision) {
 		w.Header()[header.Name] = []string{header.Value}
 	}
+	for _, header := range httpwire.CORS(result.Decision, &request.Request) { // for the proxy to add to the answer
+		w.Header()[header.Name] = []string{header.Value}
+	}
+	w.Header().Set(httpwire.HeaderVary, httpwire.Vary(&request.Request))
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusOK)
 }

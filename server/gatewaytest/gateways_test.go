@@ -24,6 +24,11 @@ const page = "https://www.acme.example"
 var exchanges = []exchange{
 	{name: "allowed", headers: []string{"Authorization: Bearer {key}"}, status: 200,
 		seen: map[string]string{"X-Keyward-Group": "tenants/acme", "X-Keyward-Project": "media", "X-Keyward-Key-Id": "k1", "X-Keyward-Context-Bucketname": "acme-media", "Authorization": "", "X-Api-Key": ""}},
+	{name: "allowed, for a page", headers: []string{"Authorization: Bearer {key}", "Origin: " + page}, status: 200,
+		answer: map[string]string{"Access-Control-Allow-Origin": page, "Access-Control-Expose-Headers": "X-Request-Id", "Vary": "Origin"}, seen: map[string]string{"Origin": page, "X-Keyward-Project": "media"}},
+	{name: "allowed, and the content server speaks CORS", target: "/media/cors", headers: []string{"Authorization: Bearer {key}", "Origin: " + page}, status: 200,
+		answer: map[string]string{"Access-Control-Allow-Origin": "https://theirs.example"}},
+	{name: "allowed, for nobody's page", headers: []string{"Authorization: Bearer {key}"}, status: 200, answer: map[string]string{"Access-Control-Allow-Origin": ""}},
 	{name: "spoofed context", headers: []string{"X-Api-Key: {key}", "X-Keyward-Group: tenants/evil", "X-Keyward-Context-Bucketname: evil"}, status: 200,
 		seen: map[string]string{"X-Keyward-Group": "tenants/acme", "X-Keyward-Context-Bucketname": "acme-media", "X-Api-Key": ""}},
 	{name: "spoofed context, underscores", headers: []string{"X-Api-Key: {key}", "X_Keyward_Group: evil", "X-Keyward_Project: evil"}, status: 200,

@@ -76,6 +76,9 @@ func newWorld(t *testing.T) *world {
 	w.content = serve(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		w.seen <- r.Header
 		rw.Header().Set("X-Request-Id", "of-the-upstream")
+		if strings.HasSuffix(r.URL.Path, "/cors") {
+			rw.Header().Set("Access-Control-Allow-Origin", "https://theirs.example")
+		}
 		if strings.HasSuffix(r.URL.Path, "/teapot") {
 			rw.WriteHeader(http.StatusForbidden)
 		}

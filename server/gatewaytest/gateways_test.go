@@ -58,6 +58,8 @@ func TestNginx(t *testing.T) { through(t, startNginx) }
 
 func TestCaddy(t *testing.T) { through(t, startCaddy) }
 
+func TestHAProxy(t *testing.T) { through(t, startHAProxy) }
+
 func through(t *testing.T, start func(t *testing.T, keyward, content string) (address string)) {
 	t.Helper()
 	w := newWorld(t)
@@ -74,7 +76,7 @@ func TestAway(t *testing.T) {
 		start  func(t *testing.T, keyward, content string) (address string)
 		status int
 		code   string
-	}{"nginx": {startNginx, 503, "validator_away"}, "caddy": {startCaddy, 502, ""}} {
+	}{"nginx": {startNginx, 503, "validator_away"}, "caddy": {startCaddy, 502, ""}, "haproxy": {startHAProxy, 503, "validator_away"}} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			address := c.start(t, freeAddress(t), w.content)

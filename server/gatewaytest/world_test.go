@@ -188,6 +188,16 @@ func startCaddy(t *testing.T, keyward, content string) string {
 	return address
 }
 
+func startHAProxy(t *testing.T, keyward, content string) string {
+	t.Helper()
+	program, dir, address := installed(t, "haproxy"), t.TempDir(), freeAddress(t)
+	write(t, filepath.Join(dir, "keyward.lua"), shipped(t, "haproxy/keyward.lua", "127.0.0.1:8081", keyward))
+	main := filepath.Join(dir, "haproxy.cfg")
+	write(t, main, shipped(t, "haproxy/haproxy.cfg", "127.0.0.1:8080", address, "127.0.0.1:9000", content, "lua-load ", "lua-load "+dir+"/"))
+	run(t, dir, program, "-db", "-f", main)
+	return address
+}
+
 func installed(t *testing.T, name string) string {
 	t.Helper()
 	program, err := exec.LookPath(name)

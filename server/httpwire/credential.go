@@ -62,6 +62,8 @@ func Credential(header http.Header) decision.Credential {
 	}
 	text, ours := fromAuthorization(authorization)
 	switch {
+	case !ours && isJoined(authorization):
+		return decision.Credential{Form: decision.Malformed}
 	case !ours:
 		text = apiKey
 	case apiKey != "" && apiKey != text:
@@ -109,6 +111,30 @@ func fromAuthorization(value string) (text string, ours bool) {
 	default:
 		return value, !isScheme(scheme)
 	}
+}
+
+// isJoined tells whether an Authorization of another scheme is followed by a second one,
+// from a line that a proxy has joined with a comma: what follows is not a parameter of the
+// first (RFC 9110, section 11.4).
+func isJoined(value string) bool {
+	quoted := false
+	for i := 0; i < len(value); i++ {
+		switch c := value[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case c == ',' && !quoted && !startsParameter(value[i+1:]):
+			return true
+		}
+	}
+	return false
+}
+
+func startsParameter(s string) bool {
+	s = strings.TrimLeft(s, " \t")
+	name, _, hasValue := strings.Cut(s, "=")
+	return hasValue && isToken(strings.TrimRight(name, " \t"))
 }
 
 // isScheme tells an authentication scheme from a key with something behind it: no

@@ -6,14 +6,22 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/keyward-dev/keyward/server/explain"
 )
 
-// adminHandler serves /healthz, /readyz and /metrics.
+// adminHandler serves /healthz, /readyz and /metrics to everybody, and /v1/decisions to who
+// has the token.
 func (s *Server) adminHandler(registry *prometheus.Registry) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	if s.decisions == nil {
+		mux.HandleFunc("GET "+explain.Path, explain.Off)
+	} else {
+		mux.Handle("GET "+explain.Path, s.decisions.Handler(s.config.AdminTokenFile, s.log))
+	}
 	return mux
 }
 

@@ -17,6 +17,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"google.golang.org/grpc"
 
+	"github.com/keyward-dev/keyward/server/awsauthorizer"
+	"github.com/keyward-dev/keyward/server/clientaddr"
+	"github.com/keyward-dev/keyward/server/explain"
 	"github.com/keyward-dev/keyward/server/extauthz"
 	"github.com/keyward-dev/keyward/server/forwardauth"
 	"github.com/keyward-dev/keyward/server/gate"
@@ -24,6 +27,7 @@ import (
 	"github.com/keyward-dev/keyward/server/reverseproxy"
 	"github.com/keyward-dev/keyward/server/store"
 	"github.com/keyward-dev/keyward/server/syncclient"
+	"github.com/keyward-dev/keyward/server/throttle"
 	"github.com/keyward-dev/keyward/server/verifyapi"
 )
 
@@ -33,6 +37,8 @@ type Server struct {
 	log    *slog.Logger
 	store  *store.Store
 	sync   *syncclient.Client
+
+	decisions *explain.Ring // nil where none are kept
 
 	doors []*httpListener
 	grpc  *grpcListener
@@ -55,7 +61,15 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 		return nil, fmt.Errorf("--snapshot-dir: %w", err)
 	}
 	s.sync = syncclient.New(config.Sync, s.store, log, registry)
-	if err := s.openDoors(gate.New(s.store, time.Now, log, registry)); err != nil {
+	around := []gate.Option{gate.WithThrottle(throttle.New(config.Throttle))}
+	if config.AdminTokenFile != "" {
+		if _, err := explain.ReadToken(config.AdminTokenFile); err != nil {
+			return nil, fmt.Errorf("--admin-token-file: %w", err)
+		}
+		s.decisions = explain.New()
+		around = append(around, gate.WithRecorder(s.decisions))
+	}
+	if err := s.openDoors(gate.New(s.store, time.Now, log, registry, around...)); err != nil {
 		return nil, err
 	}
 	if s.admin, err = listenHTTP("admin-bind-address", config.AdminAddress, s.adminHandler(registry), log); err != nil {
@@ -65,9 +79,11 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 }
 
 func (s *Server) openDoors(g *gate.Gate) error {
+	clients := clientaddr.New(s.config.TrustedProxies, s.config.ClientAddressHeader)
 	mux := http.NewServeMux()
-	forwardauth.Register(mux, g)
+	forwardauth.Register(mux, g, clients)
 	verifyapi.Register(mux, g)
+	awsauthorizer.Register(mux, g, clients)
 	front, err := listenHTTP("http-bind-address", s.config.HTTPAddress, s.closeWhenDraining(mux), s.log)
 	if err != nil {
 		return err
@@ -76,7 +92,7 @@ func (s *Server) openDoors(g *gate.Gate) error {
 
 	if s.config.Upstream != nil {
 		proxy := reverseproxy.New(g, reverseproxy.Config{
-			Upstream: s.config.Upstream, Project: s.config.Project, KeepCredential: s.config.KeepCredential,
+			Upstream: s.config.Upstream, Project: s.config.Project, KeepCredential: s.config.KeepCredential, Clients: clients,
 		}, s.log)
 		door, err := listenHTTP("proxy-bind-address", s.config.ProxyAddress, s.closeWhenDraining(proxy), s.log)
 		if err != nil {
@@ -86,7 +102,7 @@ func (s *Server) openDoors(g *gate.Gate) error {
 	}
 
 	server := grpc.NewServer()
-	extauthz.Register(server, g, s.config.KeepCredential)
+	extauthz.Register(server, g, clients, s.config.KeepCredential)
 	s.grpc, err = listenGRPC("grpc-bind-address", s.config.GRPCAddress, server)
 	return err
 }

@@ -312,7 +312,7 @@ func TestWhatCannotWorkFailsAtOnce(t *testing.T) {
 	defer func() { _ = taken.Close() }()
 	for flag, value := range map[string]string{
 		"--http-bind-address": taken.Addr().String(), "--grpc-bind-address": taken.Addr().String(),
-		"--admin-bind-address": taken.Addr().String(), "--snapshot-dir": "/dev/null/x",
+		"--admin-bind-address": taken.Addr().String(), "--snapshot-dir": "/dev/null/x", "--admin-token-file": "/dev/null",
 	} {
 		_, err := New(configFor(t, m, flag+"="+value), slog.New(slog.DiscardHandler))
 		if err == nil || !strings.Contains(err.Error(), flag) {

@@ -133,6 +133,10 @@ func (p Pattern) Matches(o Origin) bool {
 	return dot > 0 && o.Host[dot] == '.' && o.Host[dot+1:] == p.host
 }
 
+// Host returns the host that the pattern is about, to look patterns up by: the very host,
+// or with a wildcard the one that it is in front of.
+func (p Pattern) Host() (host string, wildcard bool) { return p.host, p.wildcard }
+
 // String returns the canonical form; ParsePattern reads it back to an equal Pattern.
 func (p Pattern) String() string {
 	var s strings.Builder

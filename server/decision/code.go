@@ -26,6 +26,14 @@ const (
 	OriginDenied
 	PermissionDenied
 
+	// TooManyFailures takes the place of another denial, where a client had too many. That
+	// is not decided here, but by who knows the client.
+	TooManyFailures
+
+	// Preflight is the answer to a browser that asks whether it may send a request from an
+	// origin that is allowed. Nothing is let through by it.
+	Preflight
+
 	codes // how many there are
 )
 
@@ -74,6 +82,10 @@ var outcomes = [codes]outcome{
 		"This project may not be used from the request's origin. Ask its owner to allow the domain."},
 	PermissionDenied: {"permission_denied", http.StatusForbidden, "Permission denied",
 		"This API key does not permit this method on this path."},
+	TooManyFailures: {"too_many_failures", http.StatusTooManyRequests, "Too many failures",
+		"Too many requests from this address were refused. Correct the API key or the origin, and wait before trying again."},
+	Preflight: {"preflight", http.StatusNoContent, "Preflight answered",
+		"Requests from this origin may be sent, with an API key."},
 }
 
 // Codes returns every Code, Allowed first.
@@ -90,6 +102,18 @@ func (c Code) outcome() *outcome {
 		c = NotSynced
 	}
 	return &outcomes[c]
+}
+
+// FailedAttempt tells whether a denial may be a guess: at a key, or at where a key that was
+// found may be used. The other denials are about servers, or tell a holder about their key.
+func (c Code) FailedAttempt() bool {
+	switch c {
+	case KeyMissing, KeyMalformed, KeyUnknown, KeyRevoked, KeyExpired, KeyRetired,
+		ProjectUnknown, ProjectDenied, OriginMissing, OriginDenied:
+		return true
+	default:
+		return false
+	}
 }
 
 // String returns the machine-readable name, such as "key_expired".

@@ -4,7 +4,6 @@
 package decision
 
 import (
-	"net/http"
 	"slices"
 	"time"
 
@@ -19,6 +18,9 @@ type Snapshot interface {
 	Health(now time.Time) Health
 	// Find returns the version with the digest, whatever its state.
 	Find(keyformat.Digest) (Match, bool)
+	// Allowing returns the groups of which a project allows the origin, maybe one more than
+	// once. Instead it may say that they are too many to ask each.
+	Allowing(origin.Origin) (groups []*Group, tooMany bool)
 }
 
 // Health is the state of a snapshot.
@@ -49,6 +51,12 @@ type Request struct {
 	Origin     string // the header's value, "" where there is none
 	Referer    string // the header's value, "" where there is none
 
+	// PreflightMethod is the method that a browser asks about (Access-Control-Request-
+	// Method), "" where the request is no preflight; PreflightHeaders are the names of
+	// headers that it wants to send, separated by commas.
+	PreflightMethod  string
+	PreflightHeaders string
+
 	// TrustedProject names the project by the word of whoever routed the request here,
 	// and then routes are not asked. It never comes from the client.
 	TrustedProject string
@@ -70,13 +78,19 @@ const (
 	WellFormed
 )
 
-// Decision is the answer. Key and Group are set as soon as they are known, also when the
-// request is denied; Project is set when the request is allowed.
+// Decision is the answer. Key, Group and Project are set as soon as they are known, also
+// when the request is denied.
 type Decision struct {
 	Code    Code
 	Key     *Key
 	Group   *Group
 	Project *Project
+
+	// OriginAllowed says that pages of the request's Origin may read the answer, whatever it
+	// is. It is never set without an Origin, or for an opaque one.
+	OriginAllowed bool
+	// MethodAllowed says of a Preflight that there may be keys that permit the method.
+	MethodAllowed bool
 }
 
 // Allowed tells whether the request may pass.
@@ -86,12 +100,14 @@ func (d Decision) Allowed() bool { return d.Code == Allowed }
 // the first that fails is the answer.
 func Decide(snapshot Snapshot, request *Request, now time.Time) Decision {
 	e := evaluation{request: request, nowMillis: now.UnixMilli()}
-	code := e.verdict(snapshot, now)
-	decision := Decision{Code: code, Key: e.match.Key, Group: e.match.Group}
-	if code == Allowed {
-		decision.Project = e.project
+	if request.PreflightMethod != "" {
+		return e.preflight(snapshot, now)
 	}
-	return decision
+	code := e.verdict(snapshot, now)
+	return Decision{
+		Code: code, Key: e.match.Key, Group: e.match.Group, Project: e.project,
+		OriginAllowed: request.Origin != "" && e.mayRead(snapshot, code),
+	}
 }
 
 // evaluation is one decision in the making.
@@ -162,26 +178,32 @@ func (e *evaluation) find(snapshot Snapshot) bool {
 // isOver tells whether an instant, in Unix milliseconds, has come; 0 never does.
 func isOver(instant, now int64) bool { return instant != 0 && now >= instant }
 
-// findProject finds the project that owns the request: the trusted one, or the one with the
-// most specific route. Projects are in the order of their names, so the first wins a tie.
 func (e *evaluation) findProject() bool {
-	projects := e.match.Group.Projects
+	e.project = e.ownerIn(e.match.Group)
+	return e.project != nil
+}
+
+// ownerIn finds the project of a group that owns the request: the trusted one, or the one
+// with the most specific route. Projects are in the order of their names, so the first wins
+// a tie.
+func (e *evaluation) ownerIn(group *Group) (owner *Project) {
+	projects := group.Projects
 	if trusted := e.request.TrustedProject; trusted != "" {
 		for i := range projects {
 			if projects[i].Name == trusted {
-				e.project = &projects[i]
+				owner = &projects[i]
 			}
 		}
-		return e.project != nil
+		return owner
 	}
 	var best routing.Rank
 	for i := range projects {
 		rank, ok := projects[i].owns(&e.routing)
-		if ok && (e.project == nil || rank.Compare(best) > 0) {
-			e.project, best = &projects[i], rank
+		if ok && (owner == nil || rank.Compare(best) > 0) {
+			owner, best = &projects[i], rank
 		}
 	}
-	return e.project != nil
+	return owner
 }
 
 // checkOrigin compares the origin, by Origin or else by Referer, with the project's
@@ -208,7 +230,7 @@ func (e *evaluation) checkOrigin() Code {
 // permitted tells whether a permission of the key covers method and path.
 func (e *evaluation) permitted() bool {
 	permissions := e.match.Key.Scope.Permissions
-	if (e.routing.Method == http.MethodGet || e.routing.Method == http.MethodHead) && slices.Contains(permissions, PermissionRead) {
+	if e.readOnly() && slices.Contains(permissions, PermissionRead) {
 		return true
 	}
 	for i := range e.match.Group.Capabilities {

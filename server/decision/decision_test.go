@@ -17,6 +17,8 @@ import (
 type memory struct {
 	health  Health
 	matches map[keyformat.Digest]Match
+	groups  []*Group // for Allowing
+	tooMany bool
 }
 
 func (m *memory) Health(time.Time) Health { return m.health }
@@ -24,6 +26,10 @@ func (m *memory) Health(time.Time) Health { return m.health }
 func (m *memory) Find(digest keyformat.Digest) (Match, bool) {
 	match, ok := m.matches[digest]
 	return match, ok
+}
+
+func (m *memory) Allowing(from origin.Origin) ([]*Group, bool) {
+	return slices.DeleteFunc(slices.Clone(m.groups), func(g *Group) bool { return !g.Allows(from) }), m.tooMany
 }
 
 var (
@@ -65,7 +71,7 @@ func acme(t testing.TB) (*memory, *Match) {
 		Capabilities: []Capability{{Name: "checkout", Routes: routes(t, routing.Route{Methods: []string{"POST"}, Paths: []string{"/shared/checkout"}})}},
 	}
 	match := &Match{Key: &Key{ID: "k1", Scope: &Scope{Projects: []string{"marketing"}, Permissions: []string{"read"}}}, Group: group}
-	return &memory{Synced, map[keyformat.Digest]Match{}}, match
+	return &memory{health: Synced, matches: map[keyformat.Digest]Match{}}, match
 }
 
 // setup is one case of TestDecide, about to be arranged.
@@ -144,7 +150,7 @@ func TestDecide(t *testing.T) {
 			if got.Code != c.want {
 				t.Errorf("got %v, want %v", got.Code, c.want)
 			}
-			if got.Allowed() != (got.Project != nil) {
+			if (got.Code == Allowed || got.Code >= ProjectDenied) != (got.Project != nil) {
 				t.Errorf("%v with project %v", got.Code, got.Project)
 			}
 		})
@@ -166,6 +172,16 @@ func TestEveryCodeIsComplete(t *testing.T) {
 	}
 	if Code(200).Status() < 400 {
 		t.Error("a code that there is not allows")
+	}
+}
+
+// TestFailedAttempts: whatever is answered 401 is one, and nothing that is not about the
+// request.
+func TestFailedAttempts(t *testing.T) {
+	for _, code := range Codes() {
+		if status := code.Status(); status == 401 && !code.FailedAttempt() || status != 401 && status != 403 && code.FailedAttempt() {
+			t.Errorf("%v: %v", code, code.FailedAttempt())
+		}
 	}
 }
 

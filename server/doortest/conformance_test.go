@@ -1,6 +1,8 @@
 package doortest
 
 import (
+	"crypto/rand"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -11,14 +13,14 @@ import (
 func TestConformance(t *testing.T) {
 	keys, update := snapshot(t)
 	opened := map[string]map[string]door{}
-	for _, world := range []string{"", worldUnsynced, worldStale} {
+	for _, world := range []string{"", worldUnsynced, worldStale, worldFailed} {
 		opened[world] = doors(t, newGate(t, world, update))
 	}
 	for _, c := range table {
 		t.Run(c.name, func(t *testing.T) {
 			e := c.exchange(keys)
 			for name, ask := range opened[c.world] {
-				t.Run(name, func(t *testing.T) { c.compare(t, ask(t, e), e.method) })
+				t.Run(name, func(t *testing.T) { c.compare(t, ask(t, e), e) })
 			}
 		})
 	}
@@ -42,7 +44,7 @@ func TestTheTableIsComplete(t *testing.T) {
 }
 
 func (c *testCase) exchange(keys keyring) exchange {
-	e := exchange{method: usualMethod, host: usualHost, target: usualTarget, project: c.project}
+	e := exchange{method: usualMethod, host: usualHost, target: usualTarget, project: c.project, client: c.client}
 	if c.request != "" {
 		parts := strings.SplitN(c.request, " ", 3)
 		for i, part := range []*string{&e.method, &e.host, &e.target} {
@@ -57,14 +59,19 @@ func (c *testCase) exchange(keys keyring) exchange {
 	return e
 }
 
-func (c *testCase) compare(t *testing.T, got answer, method string) {
+func (c *testCase) compare(t *testing.T, got answer, e exchange) {
 	t.Helper()
 	if got.allowed != (c.want == decision.Allowed) || got.status != c.want.Status() {
 		t.Fatalf("got %s with status %d, want %v with %d", got.code, got.status, c.want, c.want.Status())
 	}
-	if got.code != c.want.String() && (method != "HEAD" || got.code != "") {
+	if got.code != c.want.String() && (e.method != "HEAD" || got.code != "") {
 		t.Errorf("code %q, want %v", got.code, c.want)
 	}
+	sent := strings.Join(e.lines, "\n")
+	if c.id != "" && got.requestID != c.id || c.id == "" && (len(got.requestID) != len(rand.Text()) || strings.Contains(sent, got.requestID)) {
+		t.Errorf("request id %q", got.requestID)
+	}
+	c.compareCORS(t, got)
 	if c.want != decision.Allowed {
 		c.compareDenial(t, got)
 		return
@@ -78,9 +85,39 @@ func (c *testCase) compare(t *testing.T, got answer, method string) {
 		return
 	}
 	upstream := append(slices.Clone(c.upstream), injected...)
+	upstream = append(upstream, "X-Request-Id: "+got.requestID)
 	slices.Sort(upstream)
 	if !slices.Equal(got.upstream, upstream) {
 		t.Errorf("the upstream sees\n%s\nwant\n%s", strings.Join(got.upstream, "\n"), strings.Join(upstream, "\n"))
+	}
+}
+
+// compareCORS looks at what a page could read.
+func (c *testCase) compareCORS(t *testing.T, got answer) {
+	t.Helper()
+	if !got.toldAll {
+		return
+	}
+	wantVary, wantMethods, wantAge := "Origin", "", ""
+	if c.want == decision.Preflight || c.preflight {
+		wantVary = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"
+	}
+	if c.want == decision.Preflight {
+		wantMethods, wantAge = "GET, HEAD"+c.methods, "600"
+	}
+	for name, want := range map[string]string{
+		"Access-Control-Allow-Origin": c.readable, "Vary": wantVary, "Access-Control-Allow-Methods": wantMethods, "Access-Control-Max-Age": wantAge,
+		"Access-Control-Allow-Credentials": "",
+	} {
+		if lines := strings.Join(got.told[name], "|"); lines != want {
+			t.Errorf("%s: %q, want %q", name, lines, want)
+		}
+	}
+	if exposed := got.told.Get("Access-Control-Expose-Headers"); (exposed != "") != (c.readable != "" && c.want != decision.Preflight) {
+		t.Errorf("exposed: %q", exposed)
+	}
+	if headers := got.told.Get("Access-Control-Allow-Headers"); c.want == decision.Preflight && !strings.HasPrefix(headers+",", "Authorization, X-Api-Key, Content-Type"+c.asked+",") {
+		t.Errorf("allowed headers: %q", headers)
 	}
 }
 
@@ -88,6 +125,10 @@ func (c *testCase) compareDenial(t *testing.T, got answer) {
 	t.Helper()
 	if len(got.injected) > 0 {
 		t.Errorf("a denial injects %q", got.injected)
+	}
+	wantRetry := map[int]string{http.StatusTooManyRequests: "60", http.StatusServiceUnavailable: "1"}[c.want.Status()]
+	if got.retryAfter != wantRetry && !got.isVerdict {
+		t.Errorf("Retry-After: %q, want %q", got.retryAfter, wantRetry)
 	}
 	if got.problem.Code != "" {
 		p := got.problem

@@ -3,7 +3,6 @@ package doortest
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,19 +10,15 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
-
-	"github.com/keyward-dev/keyward/server/extauthz"
+	"github.com/keyward-dev/keyward/server/awsauthorizer"
+	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/forwardauth"
 	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/httpwire"
@@ -33,8 +28,9 @@ import (
 
 // exchange is the request of a test case, with the keys filled in.
 type exchange struct {
-	method, host, target, project string
-	lines                         []string
+	method, host, target, project, client string
+
+	lines []string
 }
 
 // answer is what a door made of it, in terms that all doors share.
@@ -43,8 +39,15 @@ type answer struct {
 	status    int
 	code      string
 	challenge string // WWW-Authenticate
-	problem   httpwire.Problem
-	injected  []string // sorted header lines
+
+	retryAfter string // seconds
+	isVerdict  bool   // and no HTTP response
+	problem    httpwire.Problem
+	injected   []string // sorted header lines
+	requestID  string   // as the client is told
+
+	toldAll bool        // whether the door has a say in the client's answer
+	told    http.Header // of CORS, as the client is told
 
 	// Where the door has an upstream: the lines that it sees, of headers that Keyward looks
 	// at and of X-Other.
@@ -58,21 +61,33 @@ type door func(t *testing.T, e exchange) answer
 // doors opens every door on one gate.
 func doors(t *testing.T, g *gate.Gate) map[string]door {
 	t.Helper()
+	loopback := clientaddr.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, clientaddr.HeaderXForwardedFor)
 	mux := http.NewServeMux()
-	forwardauth.Register(mux, g)
+	forwardauth.Register(mux, g, loopback)
 	verifyapi.Register(mux, g)
+	awsauthorizer.Register(mux, g, loopback)
 	front := httptest.NewServer(mux)
 	t.Cleanup(front.Close)
-	check := dialExtAuthz(t, g)
+	check := dialExtAuthz(t, g, loopback)
 	return map[string]door{
 		"extauthz":            func(t *testing.T, e exchange) answer { return askExtAuthz(t, check, e, false) },
 		"extauthz, raw":       func(t *testing.T, e exchange) answer { return askExtAuthz(t, check, e, true) },
 		"forwardauth":         func(t *testing.T, e exchange) answer { return askForwardAuth(t, front.Listener.Addr(), e) },
 		"forwardauth, nginx":  func(t *testing.T, e exchange) answer { return askNginx(t, front.Listener.Addr(), e) },
 		"verifyapi":           func(t *testing.T, e exchange) answer { return askVerify(t, front.URL, e) },
+		"awsauthorizer, 1.0":  func(t *testing.T, e exchange) answer { return askAWS1(t, front.URL, e) },
+		"awsauthorizer, 2.0":  func(t *testing.T, e exchange) answer { return askAWS2(t, front.URL, e) },
 		"verifyapi, with url": func(t *testing.T, e exchange) answer { return askVerifyURL(t, front.URL, e) },
-		"reverseproxy":        reverseProxy(t, g),
+		"reverseproxy":        reverseProxy(t, g, loopback),
 	}
+}
+
+// throughProxy returns the header lines behind a proxy that adds whom it has seen.
+func throughProxy(e exchange) []string {
+	if e.client == "" {
+		return e.lines
+	}
+	return append(slices.Clone(e.lines), "X-Forwarded-For: "+e.client)
 }
 
 // reply is a response that was read whole.
@@ -114,13 +129,20 @@ func send(t *testing.T, address net.Addr, method, host, target string, lines []s
 // denial reads a denial, whose body a HEAD request does not get.
 func denial(t *testing.T, r reply) answer {
 	t.Helper()
-	a := answer{status: r.status, challenge: r.header.Get("WWW-Authenticate")}
+	a := answer{toldAll: true, told: r.header, status: r.status, challenge: r.header.Get("WWW-Authenticate"), retryAfter: r.header.Get("Retry-After"), requestID: r.header.Get("X-Request-Id")}
 	if len(r.body) > 0 {
 		if err := json.Unmarshal(r.body, &a.problem); err != nil {
 			t.Fatalf("%s: %v", r.body, err)
 		}
 	}
 	a.code = a.problem.Code
+	if status := r.header.Get("X-Keyward-Status"); r.status == http.StatusNoContent || status == "204" {
+		a.status, a.code = http.StatusNoContent, "preflight"
+		if status != "" && (r.status != http.StatusForbidden || r.header.Get("X-Keyward-Code") != a.code) || len(r.body) > 0 {
+			t.Errorf("a preflight is answered %d, %q", r.status, r.header)
+		}
+		return a
+	}
 	if got := r.header.Get("Content-Type"); got != "application/problem+json" {
 		t.Errorf("a denial of type %q", got)
 	}
@@ -149,7 +171,7 @@ func isContext(lower string) bool { return strings.HasPrefix(lower, "x-keyward-"
 // isWatched are the headers whose way to the upstream matters.
 func isWatched(lower string) bool {
 	folded := strings.ReplaceAll(lower, "_", "-")
-	return isContext(folded) || folded == "authorization" || folded == "x-api-key" || folded == "x-other"
+	return isContext(folded) || folded == "authorization" || folded == "x-api-key" || folded == "x-request-id" || folded == "x-other"
 }
 
 func withProject(path, project string) string {
@@ -161,20 +183,24 @@ func withProject(path, project string) string {
 
 func askForwardAuth(t *testing.T, address net.Addr, e exchange) answer {
 	t.Helper()
-	lines := append([]string{"X-Forwarded-Method: " + e.method, "X-Forwarded-Host: " + e.host, "X-Forwarded-Uri: " + e.target}, e.lines...)
+	lines := append([]string{"X-Forwarded-Method: " + e.method, "X-Forwarded-Host: " + e.host, "X-Forwarded-Uri: " + e.target}, throughProxy(e)...)
 	r := send(t, address, "GET", "keyward:8081", withProject("/authz", e.project), lines)
 	if r.status != http.StatusOK {
 		return denial(t, r)
 	}
-	return answer{allowed: true, status: http.StatusOK, code: "allowed", injected: linesOf(r.header, isContext)}
+	return answer{allowed: true, status: http.StatusOK, code: "allowed", toldAll: true, told: r.header, injected: linesOf(r.header, isContext), requestID: r.header.Get("X-Request-Id")}
 }
 
 func askNginx(t *testing.T, address net.Addr, e exchange) answer {
 	t.Helper()
 	lines := append([]string{"X-Original-Method: " + e.method, "X-Original-Host: " + e.host, "X-Original-URI: " + e.target}, e.lines...)
+	if e.client != "" {
+		client, _, _ := strings.Cut(e.client, ":4711") // $remote_addr has no port
+		lines = append(lines, "X-Real-IP: "+client)
+	}
 	r := send(t, address, "GET", "keyward:8081", withProject("/authz/nginx", e.project), lines)
 	if r.status == http.StatusOK {
-		return answer{allowed: true, status: http.StatusOK, code: "allowed", injected: linesOf(r.header, isContext)}
+		return answer{allowed: true, status: http.StatusOK, code: "allowed", toldAll: true, told: r.header, injected: linesOf(r.header, isContext), requestID: r.header.Get("X-Request-Id")}
 	}
 	if r.status != http.StatusUnauthorized && r.status != http.StatusForbidden {
 		t.Errorf("nginx does not understand %d", r.status)
@@ -190,10 +216,13 @@ func askNginx(t *testing.T, address net.Addr, e exchange) answer {
 
 // reverseProxy opens a proxy for each trusted project, as it is a flag, in front of an
 // upstream that tells what it sees.
-func reverseProxy(t *testing.T, g *gate.Gate) door {
+func reverseProxy(t *testing.T, g *gate.Gate, clients *clientaddr.Resolver) door {
 	t.Helper()
 	seen := make(chan *http.Request, 1)
-	upstream := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen <- r }))
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Request-Id", "of-the-upstream")
+		seen <- r
+	}))
 	t.Cleanup(upstream.Close)
 	target, err := url.Parse(upstream.URL)
 	if err != nil {
@@ -210,150 +239,22 @@ func reverseProxy(t *testing.T, g *gate.Gate) door {
 		t.Helper()
 		proxy, ok := open[e.project]
 		if !ok {
-			handler := reverseproxy.New(g, reverseproxy.Config{Upstream: target, Project: e.project}, slog.New(slog.DiscardHandler))
+			handler := reverseproxy.New(g, reverseproxy.Config{Upstream: target, Project: e.project, Clients: clients}, slog.New(slog.DiscardHandler))
 			proxy = httptest.NewServer(handler)
 			open[e.project] = proxy
 		}
-		got := send(t, proxy.Listener.Addr(), e.method, e.host, e.target, e.lines)
+		got := send(t, proxy.Listener.Addr(), e.method, e.host, e.target, throughProxy(e))
 		select {
 		case r := <-seen:
 			if r.RequestURI != e.target || r.Host != e.host || r.Method != e.method {
 				t.Errorf("the upstream sees %s %s %s", r.Method, r.Host, r.RequestURI)
 			}
 			return answer{
-				allowed: true, status: got.status, code: "allowed", injected: linesOf(r.Header, isContext),
+				allowed: true, status: got.status, code: "allowed", toldAll: true, told: got.header, injected: linesOf(r.Header, isContext), requestID: strings.Join(got.header["X-Request-Id"], ", "),
 				hasUpstream: true, upstream: linesOf(r.Header, isWatched),
 			}
 		default:
 			return denial(t, got)
 		}
 	}
-}
-
-func dialExtAuthz(t *testing.T, g *gate.Gate) authv3.AuthorizationClient {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := grpc.NewServer()
-	extauthz.Register(server, g, false)
-	go func() { _ = server.Serve(listener) }()
-	t.Cleanup(server.Stop)
-	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	return authv3.NewAuthorizationClient(conn)
-}
-
-// askExtAuthz asks as Envoy does: names in lower case, and duplicates joined by commas,
-// or listed if it is set to encode_raw_headers. Then it does to the request what Envoy
-// would.
-func askExtAuthz(t *testing.T, client authv3.AuthorizationClient, e exchange, raw bool) answer {
-	t.Helper()
-	header := http.Header{} // by names in lower case
-	for _, line := range e.lines {
-		name, value, _ := strings.Cut(line, ": ")
-		name = strings.ToLower(name)
-		header[name] = append(header[name], value)
-	}
-	attributes := &authv3.AttributeContext_HttpRequest{Method: e.method, Host: e.host, Path: e.target, Scheme: "https"}
-	if raw {
-		attributes.HeaderMap = &corev3.HeaderMap{}
-		for name, values := range header {
-			for _, value := range values {
-				attributes.HeaderMap.Headers = append(attributes.HeaderMap.Headers, &corev3.HeaderValue{Key: name, RawValue: []byte(value)})
-			}
-		}
-	} else {
-		attributes.Headers = map[string]string{}
-		for name, values := range header {
-			attributes.Headers[name] = strings.Join(values, ",")
-		}
-	}
-	check := &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: attributes}}}
-	if e.project != "" {
-		check.Attributes.ContextExtensions = map[string]string{extauthz.ProjectExtension: e.project}
-	}
-	response, err := client.Check(context.Background(), check)
-	if err != nil {
-		t.Fatal(err)
-	}
-	code := response.GetDynamicMetadata().GetFields()["code"].GetStringValue()
-	if denied := response.GetDeniedResponse(); denied != nil {
-		if codes.Code(response.GetStatus().GetCode()) == codes.OK {
-			t.Error("a denial with status OK: Envoy would let it pass")
-		}
-		told := http.Header{}
-		for _, option := range denied.GetHeaders() {
-			told.Add(option.GetHeader().GetKey(), option.GetHeader().GetValue())
-		}
-		a := denial(t, reply{int(denied.GetStatus().GetCode()), told, []byte(denied.GetBody())})
-		if a.code != code {
-			t.Errorf("metadata says %q", code)
-		}
-		return a
-	}
-	if codes.Code(response.GetStatus().GetCode()) != codes.OK {
-		t.Error("an allow without status OK")
-	}
-	var injected []string
-	for _, option := range response.GetOkResponse().GetHeaders() {
-		if option.GetAppendAction() != corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD {
-			t.Errorf("%s is added to what the client sent", option.GetHeader().GetKey())
-		}
-		header[strings.ToLower(option.GetHeader().GetKey())] = []string{option.GetHeader().GetValue()}
-		injected = append(injected, option.GetHeader().GetKey()+": "+option.GetHeader().GetValue())
-	}
-	for _, name := range response.GetOkResponse().GetHeadersToRemove() {
-		delete(header, strings.ToLower(name)) // after setting, as Envoy does
-	}
-	slices.Sort(injected)
-	return answer{allowed: true, status: http.StatusOK, code: code, injected: injected, hasUpstream: true, upstream: linesOf(header, isWatched)}
-}
-
-func askVerify(t *testing.T, base string, e exchange) answer {
-	t.Helper()
-	path, query := httpwire.SplitTarget(e.target)
-	return postVerify(t, base, e, map[string]any{"host": e.host, "path": path, "query": query})
-}
-
-func askVerifyURL(t *testing.T, base string, e exchange) answer {
-	t.Helper()
-	return postVerify(t, base, e, map[string]any{"url": "https://" + e.host + e.target})
-}
-
-// postVerify sends what an application would: the headers that concern the decision.
-func postVerify(t *testing.T, base string, e exchange, question map[string]any) answer {
-	t.Helper()
-	headers := map[string][]string{}
-	for _, line := range e.lines {
-		name, value, _ := strings.Cut(line, ": ")
-		switch name {
-		case "Authorization", "X-Api-Key", "Origin", "Referer":
-			headers[name] = append(headers[name], value)
-		}
-	}
-	question["method"], question["headers"], question["project"] = e.method, headers, e.project
-	body, err := json.Marshal(question)
-	if err != nil {
-		t.Fatal(err)
-	}
-	response, err := http.Post(base+"/v1/verify", "application/json", bytes.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	var verdict verifyapi.Verdict
-	if err := json.NewDecoder(response.Body).Decode(&verdict); err != nil || response.StatusCode != http.StatusOK {
-		t.Fatalf("%d: %v", response.StatusCode, err)
-	}
-	a := answer{allowed: verdict.Allowed, status: verdict.Status, code: verdict.Code}
-	for name, value := range verdict.Headers {
-		a.injected = append(a.injected, name+": "+value)
-	}
-	slices.Sort(a.injected)
-	return a
 }

@@ -3,6 +3,7 @@ package doortest
 import (
 	"crypto/rand"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/store"
+	"github.com/keyward-dev/keyward/server/throttle"
 )
 
 var now = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
@@ -132,5 +134,20 @@ func newGate(t testing.TB, world string, update *syncv1.Update) *gate.Gate {
 			t.Fatal(err)
 		}
 	}
-	return gate.New(s, func() time.Time { return now }, log, prometheus.NewRegistry())
+	var options []gate.Option
+	if world == worldFailed {
+		options = append(options, gate.WithThrottle(exhausted()))
+	}
+	return gate.New(s, func() time.Time { return now }, log, prometheus.NewRegistry(), options...)
+}
+
+// exhausted is a throttle that has seen too much of the failing clients.
+func exhausted() *throttle.Throttle {
+	const failures = 20 // more than there are doors
+	t := throttle.New(throttle.Config{Failures: failures, IPv6Prefix: 64})
+	for range failures {
+		t.Fail(netip.MustParseAddr(failingIPv4), now)
+		t.Fail(netip.MustParseAddr(failingIPv6), now)
+	}
+	return t
 }

@@ -5,6 +5,7 @@ package extauthz
 import (
 	"context"
 	"net/http"
+	"net/netip"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -14,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/httpwire"
@@ -31,13 +33,15 @@ const (
 type Server struct {
 	authv3.UnimplementedAuthorizationServer
 
-	door           *gate.Door
+	door    *gate.Door
+	clients *clientaddr.Resolver
+
 	keepCredential bool
 }
 
 // Register adds the service to a gRPC server. With keepCredential, upstreams see the key.
-func Register(server *grpc.Server, g *gate.Gate, keepCredential bool) {
-	authv3.RegisterAuthorizationServer(server, &Server{door: g.Door(doorName), keepCredential: keepCredential})
+func Register(server *grpc.Server, g *gate.Gate, clients *clientaddr.Resolver, keepCredential bool) {
+	authv3.RegisterAuthorizationServer(server, &Server{door: g.Door(doorName), clients: clients, keepCredential: keepCredential})
 }
 
 // Check decides one request. Denials are answers, not errors: it never fails.
@@ -45,14 +49,27 @@ func (s *Server) Check(ctx context.Context, check *authv3.CheckRequest) (*authv3
 	attributes := check.GetAttributes().GetRequest().GetHttp()
 	header := headerOf(attributes)
 	path, rawQuery := httpwire.SplitTarget(attributes.GetPath())
-	request := httpwire.NewRequest(header, attributes.GetMethod(), attributes.GetHost(), path, rawQuery)
+	request := gate.Request{
+		Request: httpwire.NewRequest(header, attributes.GetMethod(), attributes.GetHost(), path, rawQuery),
+		Client:  s.clients.Seen(peerOf(check), header),
+		ID:      httpwire.RequestID(header[httpwire.HeaderRequestID]...),
+	}
 	request.TrustedProject = check.GetAttributes().GetContextExtensions()[ProjectExtension]
 
 	result := s.door.Decide(ctx, &request)
 	if !result.Allowed() {
-		return denied(result.Code), nil
+		return denied(result, &request), nil
 	}
-	return s.allowed(result, header), nil
+	return s.allowed(result.Decision, &request, header), nil
+}
+
+// peerOf returns who has connected to Envoy. Behind another proxy that is not the client.
+func peerOf(check *authv3.CheckRequest) netip.Addr {
+	peer, err := netip.ParseAddr(check.GetAttributes().GetSource().GetAddress().GetSocketAddress().GetAddress())
+	if err != nil { // a pipe, or an old Envoy
+		return netip.Addr{}
+	}
+	return peer
 }
 
 // headerOf reads the headers. Where Envoy is set to encode_raw_headers they come as a list
@@ -75,13 +92,15 @@ func headerOf(attributes *authv3.AttributeContext_HttpRequest) http.Header {
 	return header
 }
 
-func (s *Server) allowed(result decision.Decision, header http.Header) *authv3.CheckResponse {
-	set := httpwire.ContextHeaders(result)
+func (s *Server) allowed(result decision.Decision, request *gate.Request, header http.Header) *authv3.CheckResponse {
+	set := httpwire.UpstreamHeaders(result, request.ID)
 	return &authv3.CheckResponse{
 		Status: &rpcstatus.Status{Code: int32(codes.OK)},
 		HttpResponse: &authv3.CheckResponse_OkResponse{OkResponse: &authv3.OkHttpResponse{
 			Headers:         options(set),
 			HeadersToRemove: httpwire.Removals(header, s.keepCredential, set),
+
+			ResponseHeadersToAdd: forClient(result, request),
 		}},
 		DynamicMetadata: &structpb.Struct{Fields: map[string]*structpb.Value{
 			"group":   structpb.NewStringValue(result.Group.Identity),
@@ -92,13 +111,13 @@ func (s *Server) allowed(result decision.Decision, header http.Header) *authv3.C
 	}
 }
 
-func denied(code decision.Code) *authv3.CheckResponse {
-	denial := httpwire.NewDenial(code)
+func denied(result gate.Result, request *gate.Request) *authv3.CheckResponse {
+	code, denial := result.Code, httpwire.NewDenial(result.Decision, &request.Request, result.RetryAfter)
 	return &authv3.CheckResponse{
 		Status: &rpcstatus.Status{Code: int32(statusOf(denial.Status)), Message: code.String()},
 		HttpResponse: &authv3.CheckResponse_DeniedResponse{DeniedResponse: &authv3.DeniedHttpResponse{
 			Status:  &typev3.HttpStatus{Code: typev3.StatusCode(denial.Status)},
-			Headers: options(denial.Headers),
+			Headers: options(append(denial.Headers, httpwire.Header{Name: httpwire.HeaderRequestID, Value: request.ID})),
 			Body:    string(denial.Body),
 		}},
 		DynamicMetadata: &structpb.Struct{Fields: map[string]*structpb.Value{
@@ -107,11 +126,27 @@ func denied(code decision.Code) *authv3.CheckResponse {
 	}
 }
 
+// forClient returns what the response of an upstream gains. An upstream that speaks CORS
+// itself keeps its word.
+func forClient(result decision.Decision, request *gate.Request) []*corev3.HeaderValueOption {
+	list := options([]httpwire.Header{{Name: httpwire.HeaderRequestID, Value: request.ID}})
+	add := func(h httpwire.Header, action corev3.HeaderValueOption_HeaderAppendAction) {
+		list = append(list, &corev3.HeaderValueOption{Header: &corev3.HeaderValue{Key: h.Name, Value: h.Value}, AppendAction: action})
+	}
+	add(httpwire.Header{Name: httpwire.HeaderVary, Value: httpwire.Vary(&request.Request)}, corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD)
+	for _, h := range httpwire.CORS(result, &request.Request) {
+		add(h, corev3.HeaderValueOption_ADD_IF_ABSENT)
+	}
+	return list
+}
+
 // statusOf is the gRPC status for an HTTP one. Envoy only asks whether it is OK.
 func statusOf(status int) codes.Code {
 	switch status {
 	case http.StatusUnauthorized:
 		return codes.Unauthenticated
+	case http.StatusTooManyRequests:
+		return codes.ResourceExhausted
 	case http.StatusServiceUnavailable:
 		return codes.Unavailable
 	case http.StatusBadRequest:

@@ -75,7 +75,7 @@ func TestACheckWithoutARequestIsDenied(t *testing.T) {
 
 func TestEveryDenialIsOneForEnvoy(t *testing.T) {
 	for _, code := range decision.Codes()[1:] {
-		response := denied(code)
+		response := denied(gate.Result{Decision: decision.Decision{Code: code}}, &gate.Request{})
 		status := response.GetDeniedResponse().GetStatus().GetCode()
 		if codes.Code(response.GetStatus().GetCode()) == codes.OK || typev3.StatusCode_name[int32(status)] == "" || int(status) != code.Status() {
 			t.Errorf("%v: %v", code, response)

@@ -11,10 +11,33 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/httpwire"
 	"github.com/keyward-dev/keyward/server/store"
 )
+
+// TestDenialsAreToldAgain: with status and body of the decision, and nothing else.
+func TestDenialsAreToldAgain(t *testing.T) {
+	mux := http.NewServeMux()
+	log := slog.New(slog.DiscardHandler)
+	s, err := store.Open(store.Config{}, log, prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	Register(mux, gate.New(s, time.Now, log, prometheus.NewRegistry()), nil)
+	want := map[string]int{codeIncomplete: 400, "nope": 404, "allowed": 404, "preflight": 204}
+	for _, code := range decision.Codes()[1:] {
+		want[code.String()] = code.Status()
+	}
+	for code, status := range want {
+		recorder := httptest.NewRecorder()
+		mux.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/authz/nginx/denials/"+code, http.NoBody))
+		if recorder.Code != status || (recorder.Body.Len() > 0) != (status != 204) || recorder.Header().Get("WWW-Authenticate") != "" {
+			t.Errorf("%s: %d %s", code, recorder.Code, recorder.Body)
+		}
+	}
+}
 
 // TestAnIncompleteQuestionIsRefused is about proxies that are not set up properly: nothing
 // is guessed.
@@ -25,7 +48,7 @@ func TestAnIncompleteQuestionIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()
-	Register(mux, gate.New(s, time.Now, log, prometheus.NewRegistry()))
+	Register(mux, gate.New(s, time.Now, log, prometheus.NewRegistry()), nil)
 	server := httptest.NewServer(mux)
 	defer server.Close()
 

@@ -5,11 +5,13 @@ package gate
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/keyward-dev/keyward/server/decision"
+	"github.com/keyward-dev/keyward/server/throttle"
 )
 
 // Gate decides on one snapshot. It is safe for concurrent use.
@@ -17,12 +19,47 @@ type Gate struct {
 	snapshot  decision.Snapshot
 	now       func() time.Time
 	log       *slog.Logger
+	throttle  *throttle.Throttle
+	recorder  Recorder
 	decisions *prometheus.CounterVec
+	attempts  *prometheus.CounterVec
 	duration  *prometheus.HistogramVec
 }
 
+// Request is a request as a door knows it.
+type Request struct {
+	decision.Request
+
+	// Client is where the request comes from. It is the zero Addr where that is not known.
+	Client netip.Addr
+	// ID names the request in logs.
+	ID string
+}
+
+// Result is what a door is to answer.
+type Result struct {
+	decision.Decision
+
+	// RetryAfter is when another attempt makes sense; 0 where that is not known.
+	RetryAfter time.Duration
+}
+
+// Option adds to what a gate does.
+type Option func(*Gate)
+
+// WithThrottle lets the gate answer failed attempts of clients that had too many as such.
+func WithThrottle(t *throttle.Throttle) Option { return func(g *Gate) { g.throttle = t } }
+
+// Recorder hears of every decision. It must not keep the request.
+type Recorder interface {
+	Record(door string, at time.Time, request *Request, result *Result)
+}
+
+// WithRecorder lets a recorder hear of every decision.
+func WithRecorder(r Recorder) Option { return func(g *Gate) { g.recorder = r } }
+
 // New returns a gate that reads the time from now and registers its metrics with metrics.
-func New(snapshot decision.Snapshot, now func() time.Time, log *slog.Logger, metrics prometheus.Registerer) *Gate {
+func New(snapshot decision.Snapshot, now func() time.Time, log *slog.Logger, metrics prometheus.Registerer, options ...Option) *Gate {
 	g := &Gate{
 		snapshot: snapshot,
 		now:      now,
@@ -31,13 +68,20 @@ func New(snapshot decision.Snapshot, now func() time.Time, log *slog.Logger, met
 			Name: "keyward_validator_decisions_total",
 			Help: "Decisions by door and code; the code of what was let through is allowed.",
 		}, []string{"door", "code"}),
+		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "keyward_validator_failed_attempts_total",
+			Help: "Failed attempts by door and outcome: counted against the client's address, throttled, or unattributed, where the address is not known.",
+		}, []string{"door", "outcome"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "keyward_validator_decision_duration_seconds",
 			Help:    "How long deciding took, without reading the request and writing the answer.",
 			Buckets: prometheus.ExponentialBuckets(250e-9, 4, 10), // 250 ns to 66 ms
 		}, []string{"door"}),
 	}
-	metrics.MustRegister(g.decisions, g.duration)
+	metrics.MustRegister(g.decisions, g.attempts, g.duration)
+	for _, option := range options {
+		option(g)
+	}
 	return g
 }
 
@@ -47,6 +91,8 @@ type Door struct {
 	name      string
 	decisions []prometheus.Counter // by code, looked up once
 	duration  prometheus.Observer
+
+	counted, throttled, unattributed prometheus.Counter
 }
 
 // Door returns the gate for the door of that name, which labels its metrics.
@@ -55,26 +101,52 @@ func (g *Gate) Door(name string) *Door {
 	for _, code := range decision.Codes() {
 		d.decisions = append(d.decisions, g.decisions.WithLabelValues(name, code.String()))
 	}
+	d.counted = g.attempts.WithLabelValues(name, "counted")
+	d.throttled = g.attempts.WithLabelValues(name, "throttled")
+	d.unattributed = g.attempts.WithLabelValues(name, "unattributed")
 	return d
 }
 
 // Decide decides the request as of now.
-func (d *Door) Decide(ctx context.Context, request *decision.Request) decision.Decision {
-	begin := time.Now()
-	result := decision.Decide(d.gate.snapshot, request, d.gate.now())
+func (d *Door) Decide(ctx context.Context, request *Request) Result {
+	begin, now := time.Now(), d.gate.now()
+	result := Result{Decision: decision.Decide(d.gate.snapshot, &request.Request, now)}
+	if result.Code.FailedAttempt() {
+		d.failed(request, &result, now)
+	}
 	d.duration.Observe(time.Since(begin).Seconds())
 	d.decisions[result.Code].Inc()
+	if d.gate.recorder != nil {
+		d.gate.recorder.Record(d.name, now, request, &result)
+	}
 	if d.gate.log.Enabled(ctx, slog.LevelDebug) {
 		d.logDecision(ctx, request, result)
 	}
 	return result
 }
 
+// failed counts a failed attempt. What is allowed never gets here: a good key is good
+// whatever its neighbours do.
+func (d *Door) failed(request *Request, result *Result, now time.Time) {
+	wait := d.gate.throttle.Fail(request.Client, now)
+	switch {
+	case wait > 0:
+		result.Code = decision.TooManyFailures
+		result.RetryAfter = wait
+		d.throttled.Inc()
+	case request.Client.IsValid():
+		d.counted.Inc()
+	default:
+		d.unattributed.Inc()
+	}
+}
+
 // logDecision leaves out path, query and referer, in which clients put things that belong
 // in no log.
-func (d *Door) logDecision(ctx context.Context, request *decision.Request, result decision.Decision) {
+func (d *Door) logDecision(ctx context.Context, request *Request, result Result) {
 	attributes := []slog.Attr{
 		slog.String("door", d.name),
+		slog.String("request", request.ID),
 		slog.String("code", result.Code.String()),
 		slog.String("method", request.Method),
 		slog.String("host", request.Host),

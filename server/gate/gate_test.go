@@ -3,6 +3,7 @@ package gate
 import (
 	"bytes"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -11,11 +12,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/keyward-dev/keyward/api/keyformat"
+	"github.com/keyward-dev/keyward/api/origin"
 	"github.com/keyward-dev/keyward/server/decision"
+	"github.com/keyward-dev/keyward/server/throttle"
 )
 
 // one is a snapshot of one key, whose digest is its own.
 type one struct{ digest keyformat.Digest }
+
+func (one) Allowing(origin.Origin) ([]*decision.Group, bool) { return nil, false }
 
 func (one) Health(time.Time) decision.Health { return decision.Synced }
 
@@ -32,11 +37,10 @@ func TestADecisionIsCountedAndLogged(t *testing.T) {
 	digest := keyformat.DigestOf("some key")
 	g := New(one{digest}, time.Now, slog.New(slog.NewJSONHandler(&logs, &slog.HandlerOptions{Level: slog.LevelDebug})), registry)
 	door := g.Door("test")
-	request := &decision.Request{
+	request := &Request{Request: decision.Request{
 		Credential: decision.Credential{Form: decision.WellFormed, Digest: digest}, Method: "GET", Host: "cdn.acme.com",
-		Path: "/secret-in-the-path", RawQuery: "token=secret-in-the-query", Referer: "https://acme.com/?secret-in-the-referer",
-	}
-	request.Referer = ""
+		Path: "/secret-in-the-path", RawQuery: "token=secret-in-the-query",
+	}}
 	if d := door.Decide(t.Context(), request); !d.Allowed() {
 		t.Fatalf("got %v", d.Code)
 	}
@@ -61,5 +65,55 @@ func TestADecisionIsCountedAndLogged(t *testing.T) {
 	}
 	if strings.Contains(text, "secret-in") {
 		t.Errorf("logged: %s", text)
+	}
+}
+
+// TestFailuresAreThrottled: too many failures of one client, a good key of the same client,
+// failures of others, and denials that are no attempts.
+func TestFailuresAreThrottled(t *testing.T) {
+	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	good := keyformat.DigestOf("some key")
+	g := New(one{good}, func() time.Time { return now }, slog.New(slog.DiscardHandler), prometheus.NewRegistry(),
+		WithThrottle(throttle.New(throttle.Config{Failures: 2, IPv6Prefix: 64})))
+	door := g.Door("test")
+	for i, step := range []struct {
+		client, method, origin string
+		good                   bool
+		want                   decision.Code
+		retryAfter             time.Duration
+	}{
+		{"192.0.2.1", "GET", "", true, decision.Allowed, 0},
+		{"192.0.2.1", "GET", "", false, decision.KeyUnknown, 0},
+		{"192.0.2.1", "GET", "https://evil.com", true, decision.OriginDenied, 0},
+		{"192.0.2.1", "GET", "", false, decision.TooManyFailures, time.Minute},
+		{"192.0.2.1", "GET", "https://evil.com", true, decision.TooManyFailures, time.Minute},
+		{"192.0.2.1", "GET", "", true, decision.Allowed, 0},
+		{"192.0.2.1", "POST", "", true, decision.PermissionDenied, 0},
+		{"192.0.2.2", "GET", "", false, decision.KeyUnknown, 0},
+		{"2001:db8::1", "GET", "", false, decision.KeyUnknown, 0},
+		{"2001:db8::2", "GET", "", false, decision.KeyUnknown, 0},
+		{"2001:db8::3", "GET", "", false, decision.TooManyFailures, time.Minute},
+		{"", "GET", "", false, decision.KeyUnknown, 0},
+		{"", "GET", "", false, decision.KeyUnknown, 0},
+		{"", "GET", "", false, decision.KeyUnknown, 0},
+	} {
+		request := &Request{Request: decision.Request{Credential: decision.Credential{Form: decision.WellFormed}, Method: step.method, Path: "/x", Origin: step.origin}}
+		if step.good {
+			request.Credential.Digest = good
+		}
+		if step.client != "" {
+			request.Client = netip.MustParseAddr(step.client)
+		}
+		if got := door.Decide(t.Context(), request); got.Code != step.want || got.RetryAfter != step.retryAfter {
+			t.Errorf("step %d: got %v, retry after %v", i, got.Code, got.RetryAfter)
+		}
+	}
+	for outcome, want := range map[string]float64{"counted": 5, "throttled": 3, "unattributed": 3} {
+		if got := testutil.ToFloat64(g.attempts.WithLabelValues("test", outcome)); got != want {
+			t.Errorf("%v attempts %s, want %v", got, outcome, want)
+		}
+	}
+	if got := testutil.ToFloat64(g.decisions.WithLabelValues("test", "too_many_failures")); got != 3 {
+		t.Errorf("too_many_failures is counted %v times", got)
 	}
 }

@@ -22,7 +22,7 @@ const (
 // NewRequest gathers what a decision needs from the header of a request. Path is percent-
 // encoded, and rawQuery without its '?'; both are as sent.
 func NewRequest(header http.Header, method, host, path, rawQuery string) decision.Request {
-	return decision.Request{
+	request := decision.Request{
 		Credential: Credential(header),
 		Method:     method,
 		Host:       host,
@@ -32,6 +32,11 @@ func NewRequest(header http.Header, method, host, path, rawQuery string) decisio
 		Origin:  strings.Join(header["Origin"], ", "),
 		Referer: strings.Join(header["Referer"], ", "),
 	}
+	if asked := header[headerRequestMethod]; method == http.MethodOptions && request.Origin != "" && len(asked) == 1 && isToken(asked[0]) {
+		request.PreflightMethod = asked[0]
+		request.PreflightHeaders = strings.Join(header[headerRequestHeaders], ",")
+	}
+	return request
 }
 
 // SplitTarget splits a request target in origin form (RFC 9112, section 3.2.1).
@@ -57,6 +62,8 @@ func Credential(header http.Header) decision.Credential {
 	}
 	text, ours := fromAuthorization(authorization)
 	switch {
+	case !ours && isJoined(authorization):
+		return decision.Credential{Form: decision.Malformed}
 	case !ours:
 		text = apiKey
 	case apiKey != "" && apiKey != text:
@@ -104,6 +111,30 @@ func fromAuthorization(value string) (text string, ours bool) {
 	default:
 		return value, !isScheme(scheme)
 	}
+}
+
+// isJoined tells whether an Authorization of another scheme is followed by a second one,
+// from a line that a proxy has joined with a comma: what follows is not a parameter of the
+// first (RFC 9110, section 11.4).
+func isJoined(value string) bool {
+	quoted := false
+	for i := 0; i < len(value); i++ {
+		switch c := value[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case c == ',' && !quoted && !startsParameter(value[i+1:]):
+			return true
+		}
+	}
+	return false
+}
+
+func startsParameter(s string) bool {
+	s = strings.TrimLeft(s, " \t")
+	name, _, hasValue := strings.Cut(s, "=")
+	return hasValue && isToken(strings.TrimRight(name, " \t"))
 }
 
 // isScheme tells an authentication scheme from a key with something behind it: no

@@ -42,7 +42,7 @@ func ContextHeaders(d decision.Decision) []Header {
 	add(HeaderGroupName, Encode(d.Group.DisplayName))
 	add(HeaderProject, safe(d.Project.Name))
 	add(HeaderKeyID, safe(d.Key.ID))
-	add(HeaderPermissions, safe(strings.Join(d.Key.Scope.Permissions, ",")))
+	add(HeaderPermissions, Permissions(d))
 	for _, value := range d.Group.Context {
 		if name, ok := ContextHeaderName(value.Name); ok && !slices.ContainsFunc(headers, func(h Header) bool { return h.Name == name }) {
 			add(name, safe(value.Value))
@@ -50,6 +50,9 @@ func ContextHeaders(d decision.Decision) []Header {
 	}
 	return headers
 }
+
+// Permissions lists those of an allowed request's key.
+func Permissions(d decision.Decision) string { return safe(strings.Join(d.Key.Scope.Permissions, ",")) }
 
 // ContextHeaderName returns the header of a context value: "X-Keyward-Context-Bucketname"
 // for "bucketName", as header names have no case. A name of other characters than letters,
@@ -104,6 +107,12 @@ func isSafe(text string) bool {
 
 func isPrintable(c byte) bool { return c >= 0x20 && c < 0x7f }
 
+// UpstreamHeaders returns what the upstream is told of an allowed request: its context and
+// its id.
+func UpstreamHeaders(d decision.Decision, requestID string) []Header {
+	return append(ContextHeaders(d), Header{HeaderRequestID, requestID})
+}
+
 // Removals returns the names, as sent and in order, of the headers that an upstream must
 // not see: those that only Keyward may set, and the credential unless it is to be kept.
 // Names that are about to be set anyway are left out, because Envoy removes last.
@@ -129,9 +138,12 @@ func Apply(header http.Header, keepCredential bool, set []Header) {
 	}
 }
 
-// isReserved knows every spelling that an upstream may take for a header of Keyward's: CGI
-// and its heirs turn both '-' and '_' into '_'.
-func isReserved(name string) bool { return strings.HasPrefix(fold(name), reservedPrefix) }
+// isReserved knows every spelling that an upstream may take for a header of Keyward's, or
+// for the id that it gives: CGI and its heirs turn both '-' and '_' into '_'.
+func isReserved(name string) bool {
+	folded := fold(name)
+	return strings.HasPrefix(folded, reservedPrefix) || folded == "x-request-id"
+}
 
 // carriesCredential leaves an Authorization of another scheme to the upstream.
 func carriesCredential(name string, header http.Header) bool {

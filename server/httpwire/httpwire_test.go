@@ -65,6 +65,11 @@ func TestCredential(t *testing.T) {
 		"x-api-key joined":          {nil, []string{key + "," + key}, decision.Malformed},
 		"different in both":         {[]string{"Bearer " + key}, []string{other}, decision.Malformed},
 		"malformed x-api-key too":   {[]string{key}, []string{"x"}, decision.Malformed},
+		"basic joined with bearer":  {[]string{"Basic dTpw,Bearer " + key}, []string{key}, decision.Malformed},
+		"basic joined with a key":   {[]string{"Basic dTpw, " + key}, []string{key}, decision.Malformed},
+		"basic joined with basic":   {[]string{"Basic dTpw=,Basic dTpw="}, []string{key}, decision.Malformed},
+		"basic joined with nothing": {[]string{"Basic dTpw,"}, []string{key}, decision.Malformed},
+		"a comma in a parameter":    {[]string{`Digest a="b, c \", d", e = f`}, []string{key}, decision.WellFormed},
 		"two lines, one basic":      {[]string{"Basic dTpw", "Bearer " + key}, nil, decision.Malformed},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -169,7 +174,13 @@ func TestEncodeIsSafeAndReversible(t *testing.T) {
 func TestDenials(t *testing.T) {
 	for _, code := range decision.Codes()[1:] {
 		recorder := httptest.NewRecorder()
-		NewDenial(code).Write(recorder)
+		NewDenial(decision.Decision{Code: code}, &decision.Request{}, 0).Write(recorder)
+		if code == decision.Preflight {
+			if recorder.Code != http.StatusNoContent || recorder.Body.Len() > 0 {
+				t.Errorf("%d %s", recorder.Code, recorder.Body)
+			}
+			continue
+		}
 		var p Problem
 		if err := json.Unmarshal(recorder.Body.Bytes(), &p); err != nil {
 			t.Fatal(err)

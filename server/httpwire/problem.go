@@ -3,6 +3,8 @@ package httpwire
 import (
 	"encoding/json"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/keyward-dev/keyward/server/decision"
 )
@@ -14,6 +16,8 @@ const (
 	problemBase = "https://keyward.dev/problems/"
 	realm       = `Bearer realm="keyward"`
 )
+
+var noStore = Header{"Cache-Control", "no-store"}
 
 // Problem is the body of a denial (RFC 9457), with the extension member code.
 type Problem struct {
@@ -30,32 +34,59 @@ func NewProblem(status int, code, title, detail string) Problem {
 	return Problem{Type: problemBase + code, Title: title, Status: status, Detail: detail, Code: code}
 }
 
-// Denial is a denied decision in HTTP.
+// Denial is a denied decision in HTTP, or a preflight that is answered: in any case the
+// request goes no further. The body of the latter is empty.
 type Denial struct {
 	Status  int
 	Headers []Header
 	Body    []byte
 }
 
-// NewDenial returns what a client is told about a code other than Allowed.
-func NewDenial(code decision.Code) Denial {
-	return NewProblem(code.Status(), code.String(), code.Title(), code.Detail()).denial(challenge(code))
+// NewDenial returns what a client is told about a decision other than Allowed, and when to
+// try again; 0 where that is not known.
+func NewDenial(d decision.Decision, request *decision.Request, retryAfter time.Duration) Denial {
+	denial := answerTo(d.Code, retryAfter)
+	denial.Headers = append(denial.Headers, Header{HeaderVary, Vary(request)})
+	denial.Headers = append(denial.Headers, CORS(d, request)...)
+	return denial
 }
 
-// Denial returns the problem as a response.
-func (p Problem) Denial() Denial { return p.denial("") }
+// CodeDenial is the part of a denial that depends on its code alone.
+func CodeDenial(code decision.Code) Denial {
+	if code == decision.Preflight {
+		return Denial{Status: code.Status(), Headers: []Header{noStore}}
+	}
+	return NewProblem(code.Status(), code.String(), code.Title(), code.Detail()).Denial()
+}
 
-func (p Problem) denial(challenge string) Denial {
+func answerTo(code decision.Code, retryAfter time.Duration) Denial {
+	if code == decision.Preflight {
+		return Denial{Status: code.Status(), Headers: []Header{noStore}}
+	}
+	problem := NewProblem(code.Status(), code.String(), code.Title(), code.Detail())
+	if code.Status() == http.StatusServiceUnavailable {
+		retryAfter = time.Second
+	}
+	return problem.denial(challenge(code), RetrySeconds(retryAfter))
+}
+
+// RetrySeconds is the value of Retry-After (RFC 9110, section 10.2.3), in whole seconds.
+func RetrySeconds(after time.Duration) int { return int((after + time.Second - 1) / time.Second) }
+
+// Denial returns the problem as a response.
+func (p Problem) Denial() Denial { return p.denial("", 0) }
+
+func (p Problem) denial(challenge string, retrySeconds int) Denial {
 	body, err := json.Marshal(p)
 	if err != nil { // it has nothing but strings and a number
 		body = []byte("{}")
 	}
-	headers := []Header{{"Content-Type", ProblemType}, {"Cache-Control", "no-store"}}
+	headers := []Header{{"Content-Type", ProblemType}, noStore}
 	if challenge != "" {
 		headers = append(headers, Header{"Www-Authenticate", challenge})
 	}
-	if p.Status == http.StatusServiceUnavailable {
-		headers = append(headers, Header{"Retry-After", "1"}) // seconds
+	if retrySeconds > 0 {
+		headers = append(headers, Header{"Retry-After", strconv.Itoa(retrySeconds)})
 	}
 	return Denial{Status: p.Status, Headers: headers, Body: append(body, '\n')}
 }

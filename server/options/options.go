@@ -8,12 +8,16 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
 
+	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/store"
 	"github.com/keyward-dev/keyward/server/syncclient"
+	"github.com/keyward-dev/keyward/server/throttle"
 )
 
 // Config is how a validator runs.
@@ -26,6 +30,12 @@ type Config struct {
 	Upstream       *url.URL // nil for none
 	Project        string
 	KeepCredential bool
+
+	TrustedProxies      []netip.Prefix
+	ClientAddressHeader string
+	Throttle            throttle.Config
+
+	AdminTokenFile string
 
 	Sync  syncclient.Config
 	Store store.Config
@@ -40,6 +50,10 @@ type Config struct {
 const (
 	maxInstance = 253
 
+	defaultFailures   = 60
+	defaultIPv6Prefix = 64
+	bitsIPv6          = 128
+
 	onStaleAllow = "allow"
 	onStaleDeny  = "deny"
 )
@@ -52,13 +66,20 @@ func Parse(args []string, hostname string, usage io.Writer) (Config, error) {
 	flags.SetOutput(io.Discard)
 
 	flags.StringVar(&c.ProxyAddress, "proxy-bind-address", ":8080", "`address` of the reverse proxy in front of --upstream")
-	flags.StringVar(&c.HTTPAddress, "http-bind-address", ":8081", "`address` of /authz, /authz/nginx and /v1/verify")
+	flags.StringVar(&c.HTTPAddress, "http-bind-address", ":8081", "`address` of /authz, /authz/nginx, /v1/verify and /v1/authorizers/aws")
 	flags.StringVar(&c.GRPCAddress, "grpc-bind-address", ":8082", "`address` of Envoy's external authorization")
-	flags.StringVar(&c.AdminAddress, "admin-bind-address", ":8083", "`address` of /healthz, /readyz and /metrics")
+	flags.StringVar(&c.AdminAddress, "admin-bind-address", ":8083", "`address` of /healthz, /readyz, /metrics and /v1/decisions")
+	flags.StringVar(&c.AdminTokenFile, "admin-token-file", "", "`file` of the token for /v1/decisions; without it no decisions are kept")
 
 	flags.Func("upstream", "`URL` of the content server, such as http://127.0.0.1:9000; without it there is no reverse proxy", c.setUpstream)
 	flags.StringVar(&c.Project, "project", "", "the `project` of all requests to the reverse proxy; without it routes decide")
 	flags.BoolVar(&c.KeepCredential, "keep-credential", false, "let upstreams see the API key")
+
+	flags.Func("trusted-proxies", "`CIDRs`, separated by commas, of proxies that tell the client's address; repeat it for more; without it no proxy is believed", c.addTrustedProxies)
+	c.ClientAddressHeader = clientaddr.HeaderXForwardedFor
+	flags.Func("client-address-header", "`name` of the header in which trusted proxies list addresses: X-Forwarded-For (default) or Forwarded", c.setClientAddressHeader)
+	flags.IntVar(&c.Throttle.Failures, "max-failures-per-minute", defaultFailures, "how `many` requests of one client address may fail in a minute before failures are answered 429; 0 is any number")
+	flags.IntVar(&c.Throttle.IPv6Prefix, "throttle-ipv6-prefix", defaultIPv6Prefix, "`bits` of an IPv6 address that tell clients apart")
 
 	flags.StringVar(&c.Sync.Address, "sync-address", "dns:///keyward-sync.keyward-system.svc:9444", "gRPC `target` of the manager")
 	flags.StringVar(&c.Sync.ServerName, "sync-server-name", "keyward-sync.keyward-system.svc", "`name` in the manager's certificate")
@@ -103,6 +124,10 @@ func (c *Config) check() error {
 	switch {
 	case c.Sync.Instance == "" || len(c.Sync.Instance) > maxInstance:
 		return fmt.Errorf("--instance: give a name of 1 to %d characters, such as the name of the pod", maxInstance)
+	case c.Throttle.Failures < 0:
+		return errors.New("--max-failures-per-minute: write a number such as 60, or 0 for any")
+	case c.Throttle.IPv6Prefix < 1 || c.Throttle.IPv6Prefix > bitsIPv6:
+		return fmt.Errorf("--throttle-ipv6-prefix: write a number of bits from 1 to %d, such as 64", bitsIPv6)
 	case c.Sync.Address == "":
 		return errors.New("--sync-address: say where the manager is, such as dns:///keyward-sync.keyward-system.svc:9444")
 	case c.Project != "" && c.Upstream == nil:
@@ -137,6 +162,25 @@ func (c *Config) setUpstream(text string) error {
 	}
 	upstream.Path = ""
 	c.Upstream = upstream
+	return nil
+}
+
+func (c *Config) addTrustedProxies(text string) error {
+	for one := range strings.SplitSeq(text, ",") {
+		prefix, err := netip.ParsePrefix(strings.TrimSpace(one))
+		if err != nil {
+			return errors.New("write CIDRs such as 10.0.0.0/8,2001:db8::/32")
+		}
+		c.TrustedProxies = append(c.TrustedProxies, prefix.Masked())
+	}
+	return nil
+}
+
+func (c *Config) setClientAddressHeader(text string) error {
+	c.ClientAddressHeader = http.CanonicalHeaderKey(text)
+	if c.ClientAddressHeader != clientaddr.HeaderXForwardedFor && c.ClientAddressHeader != clientaddr.HeaderForwarded {
+		return errors.New("write X-Forwarded-For or Forwarded")
+	}
 	return nil
 }
 

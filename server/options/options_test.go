@@ -3,6 +3,7 @@ package options
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"log/slog"
 	"strings"
@@ -15,7 +16,8 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Sync.Instance != "pod-0" || c.Upstream != nil || c.HTTPAddress != ":8081" || c.LogLevel != slog.LevelInfo || c.Store.DenyStale || c.Store.Dir != "" {
+	if c.Sync.Instance != "pod-0" || c.Upstream != nil || c.HTTPAddress != ":8081" || c.LogLevel != slog.LevelInfo || c.Store.DenyStale || c.Store.Dir != "" ||
+		c.Throttle.Failures != 60 || c.Throttle.IPv6Prefix != 64 || len(c.TrustedProxies) != 0 || c.ClientAddressHeader != "X-Forwarded-For" {
 		t.Errorf("got %+v", c)
 	}
 }
@@ -24,12 +26,14 @@ func TestFlags(t *testing.T) {
 	c, err := Parse([]string{
 		"--upstream=http://127.0.0.1:9000/", "--project=marketing", "--keep-credential", "--group=a/b", "--group=c/d", "--namespace=e",
 		"--max-staleness=1h", "--on-stale=deny", "--log-level=debug", "--snapshot-dir=/x", "--shutdown-delay=0s",
+		"--trusted-proxies=10.1.2.3/8, 192.0.2.0/24", "--trusted-proxies=2001:db8::/32", "--client-address-header=forwarded", "--max-failures-per-minute=0",
 	}, "pod-0", io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if c.Upstream.String() != "http://127.0.0.1:9000" || c.Project != "marketing" || !c.KeepCredential || len(c.Sync.Groups) != 2 ||
-		len(c.Sync.Namespaces) != 1 || c.Store.MaxStaleness != time.Hour || !c.Store.DenyStale || c.LogLevel != slog.LevelDebug {
+		len(c.Sync.Namespaces) != 1 || c.Store.MaxStaleness != time.Hour || !c.Store.DenyStale || c.LogLevel != slog.LevelDebug ||
+		fmt.Sprint(c.TrustedProxies) != "[10.0.0.0/8 192.0.2.0/24 2001:db8::/32]" || c.ClientAddressHeader != "Forwarded" || c.Throttle.Failures != 0 {
 		t.Errorf("got %+v", c)
 	}
 }
@@ -49,6 +53,12 @@ func TestErrorsNameFlagAndRemedy(t *testing.T) {
 		{"--instance=", "instance", "name of the pod"},
 		{"--sync-address=", "sync-address", "dns:///"},
 		{"--project=marketing", "project", "--upstream"},
+		{"--trusted-proxies=10.0.0.1", "trusted-proxies", "10.0.0.0/8"},
+		{"--trusted-proxies=10.0.0.0/8,", "trusted-proxies", "10.0.0.0/8"},
+		{"--client-address-header=X-Real-IP", "client-address-header", "Forwarded"},
+		{"--max-failures-per-minute=-1", "max-failures-per-minute", "0 for any"},
+		{"--throttle-ipv6-prefix=0", "throttle-ipv6-prefix", "64"},
+		{"--throttle-ipv6-prefix=129", "throttle-ipv6-prefix", "64"},
 		{"--log-level=loud", "log-level", "level"},
 		{"--nope", "nope", "not defined"},
 		{"--upstream http://h:1 extra", "", "no arguments"},

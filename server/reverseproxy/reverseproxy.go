@@ -11,9 +11,11 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/httpwire"
 )
@@ -37,17 +39,21 @@ type Config struct {
 	Project string
 	// KeepCredential lets the upstream see the key.
 	KeepCredential bool
+	// Clients knows which proxies may stand in front.
+	Clients *clientaddr.Resolver
 }
 
 // New returns the door.
 func New(g *gate.Gate, config Config, log *slog.Logger) http.Handler {
 	h := &handler{door: g.Door(doorName), config: config, log: log}
 	h.proxy = &httputil.ReverseProxy{
-		Rewrite:       h.rewrite,
-		ErrorHandler:  h.upstreamFailed,
-		ErrorLog:      slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-		FlushInterval: flushAtOnce,
-		BufferPool:    &buffers{},
+		Rewrite: h.rewrite,
+
+		ModifyResponse: modifyResponse,
+		ErrorHandler:   h.upstreamFailed,
+		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		FlushInterval:  flushAtOnce,
+		BufferPool:     &buffers{},
 		Transport: &http.Transport{
 			DialContext:           (&net.Dialer{Timeout: dialTimeout}).DialContext,
 			TLSHandshakeTimeout:   dialTimeout,
@@ -82,18 +88,40 @@ func (b *buffers) Get() []byte {
 // Put implements httputil.BufferPool.
 func (b *buffers) Put(buffer []byte) { b.pool.Put((*[copyBuffer]byte)(buffer)) }
 
-// injected is the context key of the headers to inject, on their way to rewrite.
-type injected struct{}
+// passed is the context key of what goes through the proxy beside the request, by value.
+type passed struct{}
+
+type passage struct {
+	requestID string
+	upstream  []httpwire.Header // to set in the upstream's request
+	vary      string
+	cors      []httpwire.Header // to set in the upstream's response, if it does not speak CORS
+}
+
+func passageOf(r *http.Request) passage {
+	p, _ := r.Context().Value(passed{}).(passage)
+	return p
+}
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	request := httpwire.NewRequest(r.Header, r.Method, r.Host, r.URL.EscapedPath(), r.URL.RawQuery)
+	request := gate.Request{
+		Request: httpwire.NewRequest(r.Header, r.Method, r.Host, r.URL.EscapedPath(), r.URL.RawQuery),
+		Client:  h.config.Clients.Seen(clientaddr.Peer(r.RemoteAddr), r.Header),
+		ID:      httpwire.RequestID(r.Header[httpwire.HeaderRequestID]...),
+	}
 	request.TrustedProject = h.config.Project
 	result := h.door.Decide(r.Context(), &request)
 	if !result.Allowed() {
-		httpwire.NewDenial(result.Code).Write(w)
+		w.Header().Set(httpwire.HeaderRequestID, request.ID)
+		httpwire.NewDenial(result.Decision, &request.Request, result.RetryAfter).Write(w)
 		return
 	}
-	ctx := context.WithValue(r.Context(), injected{}, httpwire.ContextHeaders(result))
+	ctx := context.WithValue(r.Context(), passed{}, passage{
+		requestID: request.ID,
+		upstream:  httpwire.UpstreamHeaders(result.Decision, request.ID),
+		vary:      httpwire.Vary(&request.Request),
+		cors:      httpwire.CORS(result.Decision, &request.Request),
+	})
 	h.proxy.ServeHTTP(w, r.WithContext(ctx))
 }
 
@@ -105,12 +133,48 @@ func (h *handler) rewrite(r *httputil.ProxyRequest) {
 	r.Out.Host = r.In.Host
 	r.Out.Trailer = nil
 	r.SetXForwarded()
-	set, _ := r.In.Context().Value(injected{}).([]httpwire.Header)
-	httpwire.Apply(r.Out.Header, h.config.KeepCredential, set)
+	httpwire.Apply(r.Out.Header, h.config.KeepCredential, passageOf(r.In).upstream)
+}
+
+// modifyResponse replaces what the upstream says about the request. It is not set on the
+// ResponseWriter, whose headers do not survive an informational response.
+func modifyResponse(response *http.Response) error {
+	p := passageOf(response.Request)
+	p.mark(response.Header)
+	return nil
+}
+
+// mark adds what an allowed request's answer has, from the upstream or in its place. An
+// upstream that speaks CORS itself keeps its word.
+func (p *passage) mark(header http.Header) {
+	header.Set(httpwire.HeaderRequestID, p.requestID)
+	if !varies(header, p.vary) {
+		header.Add(httpwire.HeaderVary, p.vary)
+	}
+	if len(header[httpwire.HeaderAllowOrigin]) > 0 {
+		return
+	}
+	header.Del("Access-Control-Allow-Credentials") // it was not meant for this origin
+	for _, h := range p.cors {
+		header.Set(h.Name, h.Value)
+	}
+}
+
+func varies(header http.Header, on string) bool {
+	for _, line := range header[httpwire.HeaderVary] {
+		for name := range strings.SplitSeq(line, ",") {
+			if name = strings.TrimSpace(name); name == "*" || strings.EqualFold(name, on) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // upstreamFailed answers for an upstream that did not.
 func (h *handler) upstreamFailed(w http.ResponseWriter, r *http.Request, err error) {
+	p := passageOf(r)
+	p.mark(w.Header())
 	if r.Context().Err() != nil {
 		h.log.Debug("client went away", "error", err)
 		w.WriteHeader(http.StatusBadGateway) // nobody reads it

@@ -45,7 +45,7 @@ func start(t testing.TB, upstream http.HandlerFunc, config Config) *front {
 	digest := minted.Digest()
 	if err := s.Apply(&syncv1.Update{CaughtUp: true,
 		Groups: []*syncv1.Group{{Namespace: "tenants", Name: "acme", State: syncv1.GroupState_GROUP_STATE_ACTIVE,
-			Projects: []*syncv1.Project{{Name: "default", OwnsAll: true, Origins: &syncv1.OriginPolicy{AllowMissing: true}}}}},
+			Projects: []*syncv1.Project{{Name: "default", OwnsAll: true, Origins: &syncv1.OriginPolicy{AllowMissing: true, AllowLocalhost: true}}}}},
 		Keys: []*syncv1.Key{{Id: "k1", Group: "tenants/acme", Projects: []string{"default"}, Permissions: []string{"read"}, Versions: []*syncv1.Version{{Digest: digest[:]}}}},
 	}); err != nil {
 		t.Fatal(err)

@@ -98,6 +98,9 @@ func (s *Store) deleteGroups(identities []string) {
 	for _, identity := range identities {
 		if group, ok := s.groups[identity]; ok {
 			gone[group] = true
+			s.mu.Lock()
+			s.origins.remove(group, group.compiled)
+			s.mu.Unlock()
 			delete(s.groups, identity)
 		}
 		delete(s.renewed, identity)
@@ -113,11 +116,17 @@ func (s *Store) putGroup(wire *syncv1.Group) {
 	compiled := s.compile(wire)
 	if record, ok := s.groups[wire.Identity()]; ok {
 		s.mu.Lock()
+		s.origins.remove(record, record.compiled)
 		record.wire, record.compiled = wire, compiled
+		s.origins.add(record, compiled)
 		s.mu.Unlock()
 		return
 	}
-	s.groups[wire.Identity()] = &groupRecord{wire: wire, compiled: compiled, scopes: map[string]*decision.Scope{}}
+	record := &groupRecord{wire: wire, compiled: compiled, scopes: map[string]*decision.Scope{}}
+	s.groups[wire.Identity()] = record
+	s.mu.Lock()
+	s.origins.add(record, compiled)
+	s.mu.Unlock()
 }
 
 func (s *Store) putKey(wire *syncv1.Key) {

@@ -40,6 +40,7 @@ type Store struct {
 	groups  map[string]*groupRecord         // by identity
 	keys    map[string]*keyRecord           // by key id
 	digests map[keyformat.Digest]*keyRecord // by the digest of each version
+	origins origins                         // groups by what they allow
 	journal *journal                        // nil where none is kept
 	pass    uint32                          // grows with each announcement of replaced groups
 	renewed map[string]uint32               // replaced groups, and the pass that replaces them
@@ -80,6 +81,7 @@ func Open(config Config, log *slog.Logger, registry prometheus.Registerer) (*Sto
 		groups:  map[string]*groupRecord{},
 		keys:    map[string]*keyRecord{},
 		digests: map[keyformat.Digest]*keyRecord{},
+		origins: origins{},
 		renewed: map[string]uint32{},
 	}
 	s.metrics = newMetrics(s, registry)

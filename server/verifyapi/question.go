@@ -6,28 +6,37 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/keyward-dev/keyward/server/decision"
+	"github.com/keyward-dev/keyward/server/clientaddr"
+	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/httpwire"
 )
 
 // The headers that a question may carry. Others would look as if they mattered.
-var questionHeaders = []string{httpwire.HeaderAuthorization, httpwire.HeaderAPIKey, "Origin", "Referer"}
+var questionHeaders = append([]string{httpwire.HeaderAuthorization, httpwire.HeaderAPIKey}, httpwire.QuestionHeaders...)
 
 // request makes the question one for a decision. What is not given is as in a request
 // without it; the method and a target must be.
-func (q *question) request() (decision.Request, error) {
+func (q *question) request() (gate.Request, error) {
 	if q.Method == "" {
-		return decision.Request{}, errors.New("method: it is missing; write one such as GET")
+		return gate.Request{}, errors.New("method: it is missing; write one such as GET")
 	}
 	host, path, rawQuery, err := q.target()
 	if err != nil {
-		return decision.Request{}, err
+		return gate.Request{}, err
 	}
 	header, err := q.header()
 	if err != nil {
-		return decision.Request{}, err
+		return gate.Request{}, err
 	}
-	request := httpwire.NewRequest(header, q.Method, host, path, rawQuery)
+	request := gate.Request{Request: httpwire.NewRequest(header, q.Method, host, path, rawQuery)}
+	if q.ClientAddress != "" {
+		if request.Client = clientaddr.Read(q.ClientAddress); !request.Client.IsValid() {
+			return gate.Request{}, errors.New("clientAddress: write an IP address such as 192.0.2.1")
+		}
+	}
+	if q.RequestID != "" {
+		request.ID = httpwire.RequestID(q.RequestID)
+	}
 	if q.Key != nil {
 		request.Credential = httpwire.FromText(q.Key.reveal())
 	}

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/httpwire"
 )
@@ -33,6 +32,13 @@ type Verdict struct {
 	Project string            `json:"project,omitempty"`
 	KeyID   string            `json:"keyId,omitempty"`
 	Headers map[string]string `json:"headers,omitempty"` // for an upstream; see package httpwire
+
+	// RetryAfter is after how many seconds another attempt makes sense.
+	RetryAfter int `json:"retryAfter,omitempty"`
+	// ResponseHeaders let a page read the answer, whatever it is; see package httpwire.
+	ResponseHeaders map[string]string `json:"responseHeaders,omitempty"`
+	// RequestID is for logs, the upstream and the client.
+	RequestID string `json:"requestId"`
 }
 
 // Register adds POST /v1/verify to a mux.
@@ -47,24 +53,36 @@ type handler struct {
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	request, err := decode(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
+		w.Header().Set(httpwire.HeaderRequestID, httpwire.RequestID(r.Header[httpwire.HeaderRequestID]...))
 		refuse(w, err)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	verdict := newVerdict(h.door.Decide(r.Context(), &request))
+	if request.ID == "" {
+		request.ID = httpwire.RequestID(r.Header[httpwire.HeaderRequestID]...)
+	}
+	w.Header().Set(httpwire.HeaderRequestID, request.ID)
+	result := h.door.Decide(r.Context(), &request)
+	verdict := newVerdict(result)
+	verdict.RequestID = request.ID
+	verdict.ResponseHeaders = map[string]string{httpwire.HeaderVary: httpwire.Vary(&request.Request)}
+	for _, header := range httpwire.CORS(result.Decision, &request.Request) {
+		verdict.ResponseHeaders[header.Name] = header.Value
+	}
 	_ = json.NewEncoder(w).Encode(verdict) // a client that has gone needs no answer
 }
 
-func newVerdict(d decision.Decision) Verdict {
+func newVerdict(d gate.Result) Verdict {
 	verdict := Verdict{Allowed: d.Allowed(), Code: d.Code.String(), Status: d.Code.Status()}
 	if !d.Allowed() {
 		verdict.Title, verdict.Detail = d.Code.Title(), d.Code.Detail()
+		verdict.RetryAfter = httpwire.RetrySeconds(d.RetryAfter)
 		return verdict
 	}
 	verdict.Group, verdict.Project, verdict.KeyID = d.Group.Identity, d.Project.Name, d.Key.ID
 	verdict.Headers = map[string]string{}
-	for _, h := range httpwire.ContextHeaders(d) {
+	for _, h := range httpwire.ContextHeaders(d.Decision) {
 		verdict.Headers[h.Name] = h.Value
 	}
 	return verdict
@@ -95,6 +113,11 @@ type question struct {
 	Origin  string `json:"origin"`
 	Referer string `json:"referer"`
 	Project string `json:"project"`
+
+	// ClientAddress is where the request comes from, by the word of the application.
+	ClientAddress string `json:"clientAddress"`
+	// RequestID is that of the request in question, if it has one.
+	RequestID string `json:"requestId"`
 }
 
 // secret is text that may be a key. It is held in a closure for the same reason as a
@@ -128,15 +151,15 @@ func (s *secrets) UnmarshalJSON(data []byte) error {
 }
 
 // decode reads one question and nothing else. Its errors name the field and hold no value.
-func decode(body io.Reader) (decision.Request, error) {
+func decode(body io.Reader) (gate.Request, error) {
 	decoder := json.NewDecoder(body)
 	decoder.DisallowUnknownFields()
 	var q question
 	if err := decoder.Decode(&q); err != nil {
-		return decision.Request{}, explain(err)
+		return gate.Request{}, explain(err)
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return decision.Request{}, errors.New("the body must be one JSON object and nothing behind it")
+		return gate.Request{}, errors.New("the body must be one JSON object and nothing behind it")
 	}
 	return q.request()
 }
@@ -152,7 +175,7 @@ func explain(err error) error {
 		return fmt.Errorf("%s: it must be a %s, not a %s", wrongType.Field, wrongType.Type.Kind(), strings.Fields(wrongType.Value)[0])
 	case strings.HasPrefix(err.Error(), "json: unknown field "):
 		// Not by its name, which may be a key that slipped out of place.
-		return errors.New("there is an unknown field; the fields are key, headers, method, url, host, path, query, origin, referer and project")
+		return errors.New("there is an unknown field; the fields are key, headers, method, url, host, path, query, origin, referer, project, clientAddress and requestId")
 	case strings.HasPrefix(err.Error(), "it must be"):
 		return fmt.Errorf("key, headers: %w", err)
 	default:

@@ -1,0 +1,73 @@
+-- Asks Keyward's validation server about a request, for haproxy.cfg beside this file: HAProxy has no subrequests of its
+-- own. Set the validation server's address here, because HAProxy's client for Lua knows no backends.
+local keyward = 'http://127.0.0.1:8081'
+
+-- What goes along from the client. The request itself is described by what HAProxy knows.
+local asked = {'authorization', 'x-api-key', 'origin', 'referer', 'x-request-id', 'access-control-request-method', 'access-control-request-headers'}
+
+local away = '{"type":"https://keyward.dev/problems/validator_away","title":"Not ready","status":503,' ..
+  '"detail":"No validation server could be asked. Try again in a moment.","code":"validator_away"}\n'
+
+-- Lists of header values begin with 0.
+local function list(headers, name)
+  local values = {}
+  local i = 0
+  while headers[name] and headers[name][i] do
+    values[#values + 1] = headers[name][i]
+    i = i + 1
+  end
+  return values
+end
+
+local function is_ours(name)
+  name = name:lower():gsub('_', '-')
+  return name:sub(1, 10) == 'x-keyward-' or name == 'x-request-id' or name == 'x-api-key' or name == 'authorization'
+end
+
+local function deny(txn, status, headers, body)
+  txn:done(txn:reply{status = status, headers = headers, body = body})
+end
+
+-- http-request lua.keyward PROJECT; - for the project that the routes name
+core.register_action('keyward', {'http-req'}, function(txn, project)
+  local sent = txn.http:req_get_headers()
+  local headers = {
+    ['x-forwarded-method'] = {txn.f:method()},
+    ['x-forwarded-host'] = list(sent, 'host'),
+    ['x-forwarded-uri'] = {txn.f:pathq()},
+    ['x-forwarded-for'] = {txn.f:src()},
+  }
+  for _, name in ipairs(asked) do
+    local values = list(sent, name)
+    if #values > 0 then headers[name] = values end
+  end
+  local query = project ~= '-' and '?project=' .. project or ''
+  local answer = core.httpclient():get{url = keyward .. '/authz' .. query, headers = headers, timeout = 5000}
+  if not answer or not answer.headers or not list(answer.headers, 'x-request-id')[1] then
+    return deny(txn, 503, {['content-type'] = {'application/problem+json'}, ['cache-control'] = {'no-store'}, ['retry-after'] = {'1'}}, away)
+  end
+
+  if answer.status ~= 200 then
+    local told = {}
+    for name in pairs(answer.headers) do
+      if name ~= 'content-length' and name ~= 'connection' and name ~= 'transfer-encoding' and name:sub(1, 10) ~= 'x-keyward-' then
+        told[name] = list(answer.headers, name)
+      end
+    end
+    -- A preflight is answered, and goes no further: the status that lets requests pass is in a header.
+    local status = tonumber(list(answer.headers, 'x-keyward-status')[1]) or answer.status
+    return deny(txn, status, told, answer.body or '')
+  end
+
+  -- Nobody but Keyward says on whose behalf a request comes, in whatever spelling; and the key is not for the content
+  -- server.
+  for name in pairs(sent) do
+    if is_ours(name) then txn.http:req_del_header(name) end
+  end
+  for name in pairs(answer.headers) do
+    if is_ours(name) then txn.http:req_set_header(name, list(answer.headers, name)[1]) end
+  end
+  txn:set_var('txn.request_id', list(answer.headers, 'x-request-id')[1])
+  local origin = list(answer.headers, 'access-control-allow-origin')[1]
+  if origin then txn:set_var('txn.allow_origin', origin) end
+end, 1)

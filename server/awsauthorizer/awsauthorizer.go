@@ -1,0 +1,152 @@
+// Package awsauthorizer is the door for Amazon API Gateway: POST /v1/authorizers/aws with the
+// event of a Lambda authorizer, answered with what that Lambda is to return. The Lambda
+// itself only passes both on.
+//
+// An event of payload format 1.0 (types TOKEN and REQUEST) is answered with an IAM policy for
+// the very method and path that was asked for, one of format 2.0 with a simple response. The
+// parameter project of the URL, which the Lambda's configuration fixes, names the trusted
+// project.
+package awsauthorizer
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/keyward-dev/keyward/server/clientaddr"
+	"github.com/keyward-dev/keyward/server/decision"
+	"github.com/keyward-dev/keyward/server/gate"
+	"github.com/keyward-dev/keyward/server/httpwire"
+)
+
+const (
+	doorName = "awsauthorizer"
+
+	// maxBody bounds the event, in bytes. API Gateway takes 10 KiB of headers.
+	maxBody = 64 << 10
+
+	policyVersion = "2012-10-17"
+	policyAction  = "execute-api:Invoke"
+	effectAllow   = "Allow"
+	effectDeny    = "Deny"
+
+	// nobody is the principal of a request whose key is not known.
+	nobody = "anonymous"
+)
+
+// PolicyResponse answers an event of format 1.0.
+type PolicyResponse struct {
+	PrincipalID    string         `json:"principalId"`
+	PolicyDocument PolicyDocument `json:"policyDocument"`
+	Context        map[string]any `json:"context"`
+}
+
+// PolicyDocument is an IAM policy, whose names begin with capitals.
+type PolicyDocument struct {
+	Version   string
+	Statement []Statement
+}
+
+// Statement allows or denies one method on one path.
+type Statement struct {
+	Action, Effect, Resource string
+}
+
+// SimpleResponse answers an event of format 2.0.
+type SimpleResponse struct {
+	IsAuthorized bool           `json:"isAuthorized"`
+	Context      map[string]any `json:"context"`
+}
+
+// Register adds POST /v1/authorizers/aws to a mux.
+func Register(mux *http.ServeMux, g *gate.Gate, clients *clientaddr.Resolver) {
+	mux.Handle("POST /v1/authorizers/aws", &handler{g.Door(doorName), clients})
+}
+
+type handler struct {
+	door    *gate.Door
+	clients *clientaddr.Resolver
+}
+
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	event, err := decode(http.MaxBytesReader(w, r.Body, maxBody))
+	if err == nil {
+		err = event.check()
+	}
+	if err != nil {
+		w.Header().Set(httpwire.HeaderRequestID, httpwire.RequestID(r.Header[httpwire.HeaderRequestID]...))
+		refuse(w, err)
+		return
+	}
+	request := event.request(h.clients)
+	request.TrustedProject = r.URL.Query().Get("project")
+	result := h.door.Decide(r.Context(), &request)
+
+	w.Header().Set(httpwire.HeaderRequestID, request.ID)
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = json.NewEncoder(w).Encode(event.respond(result, request.ID)) // a client that has gone needs no answer
+}
+
+func refuse(w http.ResponseWriter, err error) {
+	status := http.StatusBadRequest
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		status = http.StatusRequestEntityTooLarge
+		err = fmt.Errorf("the event is larger than %d bytes", tooLarge.Limit)
+	}
+	httpwire.NewProblem(status, "event_invalid", "Event not understood", err.Error()).Denial().Write(w)
+}
+
+func (e *event) respond(result gate.Result, requestID string) any {
+	about := contextOf(result, requestID)
+	if e.Version == version2 {
+		return SimpleResponse{IsAuthorized: result.Allowed(), Context: about}
+	}
+	principal, effect := nobody, effectDeny
+	if result.Allowed() {
+		effect = effectAllow
+	}
+	if result.Key != nil {
+		principal = result.Key.ID
+	}
+	return PolicyResponse{
+		PrincipalID:    principal,
+		PolicyDocument: PolicyDocument{Version: policyVersion, Statement: []Statement{{policyAction, effect, e.MethodArn}}},
+		Context:        about,
+	}
+}
+
+// contextOf is what integrations and gateway responses find in $context.authorizer: of what
+// is allowed whose content it is, of a denial why. It is flat, as API Gateway demands.
+func contextOf(result gate.Result, requestID string) map[string]any {
+	about := map[string]any{"requestId": requestID, "code": result.Code.String(), "status": result.Code.Status()}
+	if !result.Allowed() {
+		about["title"], about["detail"] = result.Code.Title(), result.Code.Detail()
+		if seconds := httpwire.RetrySeconds(result.RetryAfter); seconds > 0 {
+			about["retryAfter"] = seconds
+		}
+		return about
+	}
+	for name, value := range groupContext(result.Decision) {
+		if _, taken := about[name]; !taken && value != "" {
+			about[name] = value
+		}
+	}
+	return about
+}
+
+// groupContext puts the names that are Keyward's before those that a group may choose.
+func groupContext(d decision.Decision) map[string]string {
+	values := map[string]string{}
+	for _, value := range d.Group.Context {
+		values[value.Name] = value.Value
+	}
+	values["groupID"] = d.Group.Identity
+	values["groupName"] = d.Group.DisplayName
+	values["project"] = d.Project.Name
+	values["keyId"] = d.Key.ID
+	values["permissions"] = httpwire.Permissions(d)
+	return values
+}

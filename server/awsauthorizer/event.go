@@ -1,0 +1,204 @@
+package awsauthorizer
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"github.com/keyward-dev/keyward/server/clientaddr"
+	"github.com/keyward-dev/keyward/server/gate"
+	"github.com/keyward-dev/keyward/server/httpwire"
+)
+
+const (
+	typeToken   = "TOKEN"
+	typeRequest = "REQUEST"
+
+	version1 = "1.0"
+	version2 = "2.0"
+
+	maxHeaders = 256
+)
+
+// event is what API Gateway sends to an authorizer, of all types and formats, as far as it
+// is looked at. It holds the client's credential, so it is never printed.
+type event struct {
+	Version string `json:"version"`
+	Type    string `json:"type"`
+
+	// Of format 1.0. In a TOKEN there is nothing else.
+	MethodArn          string `json:"methodArn"`
+	AuthorizationToken string `json:"authorizationToken"`
+
+	HTTPMethod      string              `json:"httpMethod"`
+	Path            string              `json:"path"`
+	MultiHeaders    map[string][]string `json:"multiValueHeaders"`
+	Parameters      map[string]string   `json:"queryStringParameters"`
+	MultiParameters map[string][]string `json:"multiValueQueryStringParameters"`
+
+	// Of format 2.0.
+	RawPath  string `json:"rawPath"`
+	RawQuery string `json:"rawQueryString"`
+
+	// Of both.
+	Headers map[string]string `json:"headers"`
+	Context struct {
+		RequestID  string `json:"requestId"`
+		DomainName string `json:"domainName"`
+		Identity   struct {
+			SourceIP string `json:"sourceIp"`
+		} `json:"identity"`
+		HTTP struct {
+			Method   string `json:"method"`
+			SourceIP string `json:"sourceIp"`
+		} `json:"http"`
+	} `json:"requestContext"`
+}
+
+// decode reads one event and nothing else. API Gateway may add fields. Errors name the field
+// and hold no value.
+func decode(body io.Reader) (*event, error) {
+	decoder := json.NewDecoder(body)
+	e := &event{}
+	if err := decoder.Decode(e); err != nil {
+		var tooLarge *http.MaxBytesError
+		var wrongType *json.UnmarshalTypeError
+		switch {
+		case errors.As(err, &tooLarge):
+			return nil, err
+		case errors.As(err, &wrongType) && wrongType.Field != "":
+			return nil, fmt.Errorf("%s: it must be a %s, not a %s", wrongType.Field, wrongType.Type.Kind(), strings.Fields(wrongType.Value)[0])
+		default:
+			return nil, errors.New("the body must be one JSON object, the authorizer's event as it is")
+		}
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("the body must be one JSON object and nothing behind it")
+	}
+	return e, nil
+}
+
+// check also brings a TOKEN into the form of a REQUEST.
+func (e *event) check() error {
+	if e.Version == "" { // REST APIs do not say
+		e.Version = version1
+	}
+	if len(e.Headers) > maxHeaders || len(e.MultiHeaders) > maxHeaders {
+		return fmt.Errorf("headers: there are more than %d", maxHeaders)
+	}
+	switch {
+	case e.Version != version1 && e.Version != version2:
+		return errors.New("version: it must be 1.0 or 2.0, or be missing for 1.0")
+	case e.Type != typeRequest && e.Type != typeToken:
+		return errors.New("type: it must be TOKEN or REQUEST")
+	case e.Version == version2 && e.Type != typeRequest:
+		return errors.New("type: of format 2.0 it must be REQUEST")
+	case e.Version == version2:
+		return present(map[string]string{"requestContext.http.method": e.Context.HTTP.Method, "rawPath": e.RawPath})
+	}
+	method, path, err := splitArn(e.MethodArn)
+	if err != nil {
+		return err
+	}
+	if e.Type == typeToken {
+		e.HTTPMethod, e.Path = method, path
+		e.Headers, e.MultiHeaders = nil, map[string][]string{httpwire.HeaderAuthorization: {e.AuthorizationToken}}
+	}
+	return present(map[string]string{"httpMethod": e.HTTPMethod, "path": e.Path})
+}
+
+func present(fields map[string]string) error {
+	for name, value := range fields {
+		if value == "" {
+			return fmt.Errorf("%s: it is missing", name)
+		}
+	}
+	return nil
+}
+
+// splitArn reads arn:aws:execute-api:REGION:ACCOUNT:API/STAGE/METHOD/PATH. It becomes the
+// resource of a policy, which API Gateway may keep and apply to other requests. So it must
+// mean nothing but itself there.
+func splitArn(arn string) (method, path string, err error) {
+	if arn == "" {
+		return "", "", errors.New("methodArn: it is missing")
+	}
+	const prefix, service, resource, inResource = 0, 2, 5, 4 // the indexes of parts, and how many a resource has
+	parts := strings.SplitN(arn, ":", resource+1)
+	if len(parts) <= resource || parts[prefix] != "arn" || parts[service] != "execute-api" {
+		return "", "", errors.New("methodArn: it must be one of execute-api")
+	}
+	if strings.ContainsAny(arn, "*?") || strings.Contains(arn, "${") {
+		return "", "", errors.New("methodArn: it must have no '*', '?' or '${', which have a meaning in a policy")
+	}
+	of := strings.SplitN(parts[resource], "/", inResource)
+	if len(of) < inResource-1 {
+		return "", "", errors.New("methodArn: it must name stage and method")
+	}
+	path = "/"
+	if len(of) == inResource {
+		path += of[inResource-1]
+	}
+	return of[2], path, nil
+}
+
+// request makes the event one for a decision.
+func (e *event) request(clients *clientaddr.Resolver) gate.Request {
+	header := e.header()
+	method, path, query, source := e.HTTPMethod, e.Path, e.query(), e.Context.Identity.SourceIP
+	if e.Version == version2 {
+		method, path, query, source = e.Context.HTTP.Method, e.RawPath, e.RawQuery, e.Context.HTTP.SourceIP
+	}
+	host := e.Context.DomainName
+	if host == "" {
+		host = header.Get("Host")
+	}
+	if strings.ContainsAny(path, "%?#") {
+		// API Gateway does not say whether it has decoded a path, so what is still encoded
+		// could be read in two ways. So can the empty path.
+		path = ""
+	}
+	request := gate.Request{Request: httpwire.NewRequest(header, method, host, path, query)}
+	if peer, err := netip.ParseAddr(source); err == nil {
+		request.Client = clients.Seen(peer, header)
+	}
+	ids := header[httpwire.HeaderRequestID]
+	if len(ids) == 0 && e.Context.RequestID != "" {
+		ids = []string{e.Context.RequestID}
+	}
+	request.ID = httpwire.RequestID(ids...)
+	return request
+}
+
+// header prefers the list with duplicates. Without it they are joined by commas, or lost.
+func (e *event) header() http.Header {
+	header := http.Header{}
+	for name, values := range e.MultiHeaders {
+		for _, value := range values {
+			header.Add(name, value)
+		}
+	}
+	if len(e.MultiHeaders) > 0 {
+		return header
+	}
+	for name, value := range e.Headers {
+		header.Add(name, value)
+	}
+	return header
+}
+
+func (e *event) query() string {
+	parameters := url.Values(e.MultiParameters)
+	if len(parameters) == 0 {
+		parameters = url.Values{}
+		for name, value := range e.Parameters {
+			parameters.Set(name, value)
+		}
+	}
+	return parameters.Encode()
+}

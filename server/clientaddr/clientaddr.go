@@ -1,0 +1,154 @@
+// Package clientaddr tells from which address a request came, without believing the client:
+// by the connection, and behind trusted proxies by the list to which each of them has added
+// the address that it saw.
+package clientaddr
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// The headers in which proxies list addresses, in http.CanonicalHeaderKey form. A proxy
+// keeps one of them up to date and passes the other on as the client wrote it, so only the
+// one that was chosen is looked at.
+const (
+	HeaderXForwardedFor = "X-Forwarded-For"
+	HeaderForwarded     = "Forwarded" // RFC 7239
+)
+
+// Resolver finds the addresses of clients. A nil Resolver trusts no proxy.
+//
+// The zero netip.Addr is the answer where the address is not known: where nobody who is
+// trusted names one, or only trusted proxies are named. The address of a trusted proxy is
+// never taken for a client's, for many clients share it.
+type Resolver struct {
+	trusted []netip.Prefix
+	header  string
+}
+
+// New returns a resolver that believes proxies at the trusted addresses, and the list in
+// the header of that name, which is one of the two above.
+func New(trusted []netip.Prefix, header string) *Resolver {
+	return &Resolver{trusted: trusted, header: header}
+}
+
+// Seen is for servers that clients reach directly or through proxies. The peer is who
+// opened the connection.
+func (r *Resolver) Seen(peer netip.Addr, header http.Header) netip.Addr {
+	if peer = canonical(peer); !r.trusts(peer) {
+		return peer
+	}
+	return r.lastUntrusted(header[r.header])
+}
+
+// Told is for servers that only proxies ask about requests of others: what an untrusted
+// peer tells is not believed, and its own address says nothing.
+func (r *Resolver) Told(peer netip.Addr, header http.Header) netip.Addr {
+	if !r.trusts(canonical(peer)) {
+		return netip.Addr{}
+	}
+	return r.lastUntrusted(header[r.header])
+}
+
+// ToldOne is Told for proxies that name one address in a header of its own.
+func (r *Resolver) ToldOne(peer netip.Addr, lines []string) netip.Addr {
+	if len(lines) != 1 || !r.trusts(canonical(peer)) {
+		return netip.Addr{}
+	}
+	if client := Read(lines[0]); !r.trusts(client) {
+		return client
+	}
+	return netip.Addr{}
+}
+
+// Read reads an address as proxies write it, from whoever must know it.
+func Read(text string) netip.Addr {
+	address, _ := parse(strings.Trim(text, " \t"))
+	return address
+}
+
+// Peer reads the address of a connection as net/http gives it.
+func Peer(remoteAddr string) netip.Addr {
+	peer, err := netip.ParseAddrPort(remoteAddr)
+	if err != nil { // not a network connection
+		return netip.Addr{}
+	}
+	return canonical(peer.Addr())
+}
+
+func (r *Resolver) trusts(address netip.Addr) bool {
+	if r == nil || !address.IsValid() {
+		return false
+	}
+	for _, prefix := range r.trusted {
+		if prefix.Contains(address) {
+			return true
+		}
+	}
+	return false
+}
+
+// lastUntrusted walks from the end of the list, which the nearest proxy wrote, to the first
+// address that is not a trusted proxy's. What is left of it came from outside, and what
+// cannot be read ends the walk.
+func (r *Resolver) lastUntrusted(lines []string) netip.Addr {
+	for i := len(lines) - 1; i >= 0; i-- {
+		for rest, more := lines[i], true; more; {
+			var element string
+			rest, element, more = r.cutLast(rest)
+			address, ok := r.read(element)
+			if !ok {
+				return netip.Addr{}
+			}
+			if !r.trusts(address) {
+				return address
+			}
+		}
+	}
+	return netip.Addr{}
+}
+
+func (r *Resolver) cutLast(list string) (rest, element string, more bool) {
+	comma := strings.LastIndexByte(list, ',')
+	if r.header == HeaderForwarded {
+		comma = lastOutsideQuotes(list, ',')
+	}
+	if comma < 0 {
+		return "", list, false
+	}
+	return list[:comma], list[comma+1:], true
+}
+
+func (r *Resolver) read(element string) (netip.Addr, bool) {
+	element = strings.Trim(element, " \t")
+	if r.header == HeaderForwarded {
+		var ok bool
+		if element, ok = forwardedFor(element); !ok {
+			return netip.Addr{}, false
+		}
+	}
+	return parse(element)
+}
+
+// parse reads an address as proxies write it: with or without port, IPv6 with or without
+// brackets.
+func parse(text string) (netip.Addr, bool) {
+	if address, err := netip.ParseAddr(text); err == nil {
+		return canonical(address), true
+	}
+	if withPort, err := netip.ParseAddrPort(text); err == nil {
+		return canonical(withPort.Addr()), true
+	}
+	if len(text) < 2 || text[0] != '[' || text[len(text)-1] != ']' {
+		return netip.Addr{}, false
+	}
+	address, err := netip.ParseAddr(text[1 : len(text)-1])
+	if err != nil || !address.Is6() {
+		return netip.Addr{}, false
+	}
+	return canonical(address), true
+}
+
+// canonical writes one address one way.
+func canonical(address netip.Addr) netip.Addr { return address.Unmap().WithZone("") }

@@ -1,0 +1,72 @@
+package doortest
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/verifyapi"
+)
+
+func askVerify(t *testing.T, base string, e exchange) answer {
+	t.Helper()
+	path, query := httpwire.SplitTarget(e.target)
+	return postVerify(t, base, e, map[string]any{"host": e.host, "path": path, "query": query})
+}
+
+func askVerifyURL(t *testing.T, base string, e exchange) answer {
+	t.Helper()
+	return postVerify(t, base, e, map[string]any{"url": "https://" + e.host + e.target})
+}
+
+// postVerify sends what an application would: the headers that concern the decision.
+func postVerify(t *testing.T, base string, e exchange, question map[string]any) answer {
+	t.Helper()
+	headers, ids := map[string][]string{}, []string(nil)
+	for _, line := range e.lines {
+		name, value, _ := strings.Cut(line, ": ")
+		switch name {
+		case "Authorization", "X-Api-Key", "Origin", "Referer", "Access-Control-Request-Method", "Access-Control-Request-Headers":
+			headers[name] = append(headers[name], value)
+		case "X-Request-Id":
+			ids = append(ids, value)
+		}
+	}
+	if e.client != "" {
+		question["clientAddress"] = e.client
+	}
+	question["requestId"] = strings.Join(ids, ", ")
+	question["method"], question["headers"], question["project"] = e.method, headers, e.project
+	body, err := json.Marshal(question)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.Post(base+"/v1/verify", "application/json", bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	var verdict verifyapi.Verdict
+	if err := json.NewDecoder(response.Body).Decode(&verdict); err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("%d: %v", response.StatusCode, err)
+	}
+	a := answer{allowed: verdict.Allowed, status: verdict.Status, code: verdict.Code, isVerdict: true, requestID: verdict.RequestID, toldAll: true, told: http.Header{}}
+	for name, value := range verdict.ResponseHeaders {
+		a.told.Set(name, value)
+	}
+	if got := response.Header.Get("X-Request-Id"); got != verdict.RequestID {
+		t.Errorf("the answer has the id %q, the verdict %q", got, verdict.RequestID)
+	}
+	if (verdict.RetryAfter != 0) != (verdict.Status == http.StatusTooManyRequests) {
+		t.Errorf("retry after %d", verdict.RetryAfter)
+	}
+	for name, value := range verdict.Headers {
+		a.injected = append(a.injected, name+": "+value)
+	}
+	slices.Sort(a.injected)
+	return a
+}

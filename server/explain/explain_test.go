@@ -1,0 +1,197 @@
+package explain
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/keyward-dev/keyward/api/keyformat"
+	"github.com/keyward-dev/keyward/server/decision"
+	"github.com/keyward-dev/keyward/server/gate"
+)
+
+var now = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+func request(id string) *gate.Request {
+	return &gate.Request{ID: id, Request: decision.Request{Method: "GET", Host: "cdn.acme.example", Path: "/secret-path", RawQuery: "secret-query", Origin: "https://www.acme.example"}}
+}
+
+func denied(code decision.Code) *gate.Result {
+	return &gate.Result{Decision: decision.Decision{Code: code, Key: &decision.Key{ID: "k1"}, Group: &decision.Group{Identity: "tenants/acme"}}}
+}
+
+func TestTheLatestDecisionsAreKept(t *testing.T) {
+	ring := newRing(3)
+	if got := ring.Find(Query{Limit: 9}); len(got) != 0 {
+		t.Errorf("before anything was decided: %v", got)
+	}
+	for i := range 8 {
+		ring.Record("test", now.Add(time.Duration(i)), request(fmt.Sprintf("r%d", i)), denied(decision.KeyExpired))
+	}
+	var ids []string
+	for _, d := range ring.Find(Query{Limit: 9}) {
+		ids = append(ids, d.RequestID)
+	}
+	if got := strings.Join(ids, " "); got != "r7 r6 r5" {
+		t.Errorf("got %s", got)
+	}
+	want := Decision{Time: now.Add(7), RequestID: "r7", Door: "test", Code: "key_expired", Status: 401, Method: "GET",
+		Host: "cdn.acme.example", Origin: "https://www.acme.example", Group: "tenants/acme", KeyID: "k1"}
+	if got := ring.Find(Query{Limit: 1}); len(got) != 1 || got[0] != want {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestQueries(t *testing.T) {
+	ring := newRing(10)
+	ring.Record("a", now, request("r1"), denied(decision.KeyExpired))
+	ring.Record("b", now, request("r2"), &gate.Result{Decision: decision.Decision{Code: decision.KeyMissing}})
+	for query, want := range map[Query]int{
+		{}: 2, {RequestID: "r1"}: 1, {RequestID: "r"}: 0, {KeyID: "k1"}: 1, {Code: "key_missing"}: 1, {Code: "key_missing", KeyID: "k1"}: 0,
+	} {
+		query.Limit = 9
+		if got := ring.Find(query); len(got) != want {
+			t.Errorf("%+v: %+v", query, got)
+		}
+	}
+}
+
+// TestNothingSecretIsKept puts a key wherever a client can put it.
+func TestNothingSecretIsKept(t *testing.T) {
+	minted, err := keyformat.Mint("vctrl", rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := minted.Reveal()
+	ring := newRing(10)
+	for _, from := range []decision.Request{
+		{Method: key, Host: key, Path: "/" + key, RawQuery: "key=" + key, Origin: key},
+		{Method: "GET", Origin: "https://acme.example/" + key},
+		{Method: "GET", Referer: "https://acme.example/page?key=" + key},
+		{Method: "GET", Referer: "https://" + key + "@acme.example/"},
+	} {
+		ring.Record("test", now, &gate.Request{ID: key, Request: from}, denied(decision.KeyMalformed))
+	}
+	text, err := json.Marshal(ring.Find(Query{Limit: 9}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(text), key) || !strings.Contains(string(text), `"origin":"https://acme.example"`) || !strings.Contains(string(text), `"unreadable"`) {
+		t.Errorf("kept %s", text)
+	}
+}
+
+func TestWhatClientsChooseIsCutOff(t *testing.T) {
+	ring := newRing(1)
+	long := strings.Repeat("A", 64<<10)
+	ring.Record("test", now, &gate.Request{ID: "r1", Request: decision.Request{Method: long, Host: long, Origin: "https://" + long}}, denied(decision.KeyMissing))
+	if n := len(ring.slots[0].text); n > 128+maxHost+maxOrigin+maxMethod {
+		t.Errorf("%d bytes of one request", n)
+	}
+}
+
+func TestRecordingDoesNotAllocate(t *testing.T) {
+	ring, from, result := newRing(4), request("r1"), denied(decision.KeyExpired)
+	from.Origin = ""
+	for range 4 {
+		ring.Record("test", now, from, result)
+	}
+	if n := testing.AllocsPerRun(100, func() { ring.Record("test", now, from, result) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestConcurrentRecordsAndQueries(t *testing.T) {
+	ring := newRing(8)
+	var group sync.WaitGroup
+	for i := range 4 {
+		id := fmt.Sprintf("r%d", i)
+		group.Go(func() {
+			for range 500 {
+				ring.Record(id, now, request(id), denied(decision.KeyExpired))
+			}
+		})
+		group.Go(func() {
+			for range 100 {
+				for _, d := range ring.Find(Query{Limit: 9}) {
+					if d.Door != d.RequestID {
+						t.Errorf("a mixture: %+v", d)
+					}
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
+func TestHandler(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "token")
+	write := func(token string) {
+		if err := os.WriteFile(file, []byte(token), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ring := newRing(4)
+	ring.Record("test", now, request("r1"), denied(decision.KeyExpired))
+	handler := ring.Handler(file, slog.New(slog.DiscardHandler))
+	ask := func(target, authorization string) (int, string) {
+		recorder, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, target, http.NoBody)
+		if authorization != "" {
+			r.Header.Set("Authorization", authorization)
+		}
+		handler.ServeHTTP(recorder, r)
+		return recorder.Code, recorder.Body.String()
+	}
+	const token, next = "a-token-of-some-length", "the-token-that-follows"
+	if status, body := ask(Path, "Bearer "+token); status != 503 || !strings.Contains(body, "admin_token_unreadable") {
+		t.Errorf("without a file: %d %s", status, body)
+	}
+	write("short\n")
+	if status, _ := ask(Path, "Bearer short"); status != 503 {
+		t.Errorf("with a short token: %d", status)
+	}
+	write(token + "\n")
+	for _, wrong := range []string{"", token, "Bearer", "Bearer ", "Bearer " + token + "x", "Bearer " + token[1:], "Basic " + token} {
+		if status, body := ask(Path, wrong); status != 401 || strings.Contains(body, "r1") {
+			t.Errorf("%q: %d %s", wrong, status, body)
+		}
+	}
+	for target, want := range map[string]string{
+		Path: `"requestId":"r1"`, Path + "?request_id=r1&key_id=k1&code=key_expired&limit=1": `"requestId":"r1"`, Path + "?code=allowed": `{"decisions":[]}`,
+	} {
+		if status, body := ask(target, "Bearer "+token); status != 200 || !strings.Contains(body, want) {
+			t.Errorf("%s: %d %s", target, status, body)
+		}
+	}
+	for target, want := range map[string]string{
+		"?limit=0": "limit", "?limit=1001": "limit", "?limit=x": "limit", "?code=nope": "code", "?nope=1": "parameters", "?code=allowed&code=stale": "once", "?a=%zz": "encoded",
+	} {
+		if status, body := ask(Path+target, "bearer "+token); status != 400 || !strings.Contains(body, want) {
+			t.Errorf("%s: %d %s", target, status, body)
+		}
+	}
+	write(next)
+	if status, _ := ask(Path, "Bearer "+token); status != 401 {
+		t.Errorf("the replaced token: %d", status)
+	}
+	if status, _ := ask(Path, "Bearer "+next); status != 200 {
+		t.Errorf("the new token: %d", status)
+	}
+}
+
+func BenchmarkRecord(b *testing.B) {
+	ring, from, result := New(), request("0123456789abcdef0123456789abcdef"), denied(decision.KeyExpired)
+	b.ReportAllocs()
+	for b.Loop() {
+		ring.Record("test", now, from, result)
+	}
+}

@@ -1,0 +1,119 @@
+package gatewaytest
+
+import (
+	"strings"
+	"testing"
+)
+
+// exchange is a request through a gateway, and what comes of it. In headers {key} stands
+// for a key of the project media, which allows pages of https://www.acme.example.
+type exchange struct {
+	name           string
+	method, target string
+	headers        []string
+
+	status int
+	code   string            // of the problem; "" is an answer of the content server
+	answer map[string]string // headers of the answer; "" must not be there
+	seen   map[string]string // headers that the content server sees
+	mute   bool              // denied without a body
+}
+
+const page = "https://www.acme.example"
+
+var exchanges = []exchange{
+	{name: "allowed", headers: []string{"Authorization: Bearer {key}"}, status: 200,
+		seen: map[string]string{"X-Keyward-Group": "tenants/acme", "X-Keyward-Project": "media", "X-Keyward-Key-Id": "k1", "X-Keyward-Context-Bucketname": "acme-media", "Authorization": "", "X-Api-Key": ""}},
+	{name: "allowed, for a page", headers: []string{"Authorization: Bearer {key}", "Origin: " + page}, status: 200,
+		answer: map[string]string{"Access-Control-Allow-Origin": page, "Access-Control-Expose-Headers": "X-Request-Id", "Vary": "Origin"}, seen: map[string]string{"Origin": page, "X-Keyward-Project": "media"}},
+	{name: "allowed, and the content server speaks CORS", target: "/media/cors", headers: []string{"Authorization: Bearer {key}", "Origin: " + page}, status: 200,
+		answer: map[string]string{"Access-Control-Allow-Origin": "https://theirs.example"}},
+	{name: "allowed, for nobody's page", headers: []string{"Authorization: Bearer {key}"}, status: 200, answer: map[string]string{"Access-Control-Allow-Origin": ""}},
+	{name: "spoofed context", headers: []string{"X-Api-Key: {key}", "X-Keyward-Group: tenants/evil", "X-Keyward-Context-Bucketname: evil"}, status: 200,
+		seen: map[string]string{"X-Keyward-Group": "tenants/acme", "X-Keyward-Context-Bucketname": "acme-media", "X-Api-Key": ""}},
+	{name: "spoofed context, underscores", headers: []string{"X-Api-Key: {key}", "X_Keyward_Group: evil", "X-Keyward_Project: evil"}, status: 200,
+		seen: map[string]string{"X-Keyward-Group": "tenants/acme", "X_Keyward_Group": "", "X-Keyward_Project": ""}},
+	{name: "request id", headers: []string{"Authorization: Bearer {key}", "X-Request-Id: mine"}, status: 200,
+		answer: map[string]string{"X-Request-Id": "mine"}, seen: map[string]string{"X-Request-Id": "mine"}},
+	{name: "request id, denied", headers: []string{"X-Request-Id: mine"}, status: 401, code: "key_missing", answer: map[string]string{"X-Request-Id": "mine"}},
+	{name: "what the content server denies", target: "/media/teapot", headers: []string{"Authorization: Bearer {key}"}, status: 403, seen: map[string]string{"X-Keyward-Project": "media"}},
+	{name: "no key", status: 401, code: "key_missing", answer: map[string]string{"WWW-Authenticate": `Bearer realm="keyward"`, "Access-Control-Allow-Origin": ""}},
+	{name: "foreign origin", headers: []string{"Authorization: Bearer {key}", "Origin: https://evil.example"}, status: 403, code: "origin_denied",
+		answer: map[string]string{"Access-Control-Allow-Origin": "", "Vary": "Origin"}},
+	{name: "no permission, for a page", method: "POST", headers: []string{"Authorization: Bearer {key}", "Origin: " + page}, status: 403, code: "permission_denied",
+		answer: map[string]string{"Access-Control-Allow-Origin": page, "Access-Control-Expose-Headers": "X-Request-Id, Retry-After, WWW-Authenticate"}},
+	{name: "ambiguous path", target: "/media/../x", headers: []string{"Authorization: Bearer {key}"}, status: 400, code: "path_ambiguous"},
+	{name: "encoded slash", target: "/media/a%2fb", headers: []string{"Authorization: Bearer {key}"}, status: 400, code: "path_ambiguous"},
+	{name: "spoofed original request", target: "/other", headers: []string{"Authorization: Bearer {key}",
+		"X-Forwarded-Uri: /media/1", "X-Original-URI: /media/1", "X-Forwarded-Method: GET", "X-Original-Method: GET"}, status: 403, code: "project_unknown"},
+	{name: "preflight", method: "OPTIONS", headers: []string{"Origin: " + page, "Access-Control-Request-Method: GET", "Access-Control-Request-Headers: authorization"}, status: 204, mute: true,
+		answer: map[string]string{"Access-Control-Allow-Origin": page, "Access-Control-Allow-Methods": "GET, HEAD", "Access-Control-Max-Age": "600"}},
+	{name: "foreign preflight", method: "OPTIONS", headers: []string{"Origin: https://evil.example", "Access-Control-Request-Method: GET"}, status: 403, code: "origin_denied",
+		answer: map[string]string{"Access-Control-Allow-Origin": ""}},
+	{name: "too many failures", headers: []string{"Client: failing", "X-Forwarded-For: 198.51.100.7", "X-Real-IP: 198.51.100.7"}, status: 429, code: "too_many_failures", answer: map[string]string{"Retry-After": "60"}},
+	{name: "a good key among failures", headers: []string{"Client: failing", "Authorization: Bearer {key}"}, status: 200, seen: map[string]string{"X-Keyward-Key-Id": "k1"}},
+}
+
+func TestNginx(t *testing.T) { through(t, startNginx) }
+
+func TestCaddy(t *testing.T) { through(t, startCaddy) }
+
+func TestHAProxy(t *testing.T) { through(t, startHAProxy) }
+
+func through(t *testing.T, start func(t *testing.T, keyward, content string) (address string)) {
+	t.Helper()
+	w := newWorld(t)
+	address := start(t, w.keyward, w.content)
+	waitFor(t, address)
+	for _, e := range exchanges {
+		t.Run(e.name, func(t *testing.T) { e.compare(t, w.exchange(t, address, e)) })
+	}
+}
+
+// TestAway is about gateways that cannot ask: nothing passes.
+func TestAway(t *testing.T) {
+	for name, c := range map[string]struct {
+		start  func(t *testing.T, keyward, content string) (address string)
+		status int
+		code   string
+	}{"nginx": {startNginx, 503, "validator_away"}, "caddy": {startCaddy, 502, ""}, "haproxy": {startHAProxy, 503, "validator_away"}} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			address := c.start(t, freeAddress(t), w.content)
+			waitFor(t, address)
+			got := w.exchange(t, address, exchange{headers: []string{"Authorization: Bearer {key}"}})
+			if got.status != c.status || got.problem.Code != c.code || got.seen != nil {
+				t.Errorf("got %d %s; the content server sees %v", got.status, got.body, got.seen)
+			}
+		})
+	}
+}
+
+func (e *exchange) compare(t *testing.T, got outcome) {
+	t.Helper()
+	if got.status != e.status || got.problem.Code != e.code {
+		t.Fatalf("got %d %s", got.status, got.body)
+	}
+	if e.code != "" && (got.problem.Status != e.status || got.header.Get("Content-Type") != "application/problem+json") {
+		t.Errorf("problem %s of type %s", got.body, got.header.Get("Content-Type"))
+	}
+	if (got.seen != nil) != (e.code == "" && !e.mute) || e.mute && len(got.body) > 0 {
+		t.Fatalf("the content server sees %v, the client %q", got.seen, got.body)
+	}
+	for name, want := range e.answer {
+		if lines := strings.Join(got.header.Values(name), "|"); lines != want {
+			t.Errorf("the client is told %s: %q, want %q", name, lines, want)
+		}
+	}
+	if ids := got.header.Values("X-Request-Id"); len(ids) != 1 || ids[0] == "" || ids[0] == "of-the-upstream" {
+		t.Errorf("request ids %q", ids)
+	}
+	if got.seen == nil {
+		return
+	}
+	for name, want := range e.seen {
+		if lines := strings.Join(got.seen.Values(name), "|"); lines != want {
+			t.Errorf("the content server sees %s: %q, want %q", name, lines, want)
+		}
+	}
+}

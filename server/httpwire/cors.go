@@ -1,0 +1,84 @@
+package httpwire
+
+import (
+	"strings"
+
+	"github.com/keyward-dev/keyward/api/origin"
+	"github.com/keyward-dev/keyward/server/decision"
+)
+
+// The headers of the CORS protocol (WHATWG Fetch, section 3.3). Credentials are not among
+// them: a key is sent by a page, never by the browser on its own.
+const (
+	HeaderAllowOrigin = "Access-Control-Allow-Origin"
+	HeaderVary        = "Vary"
+
+	headerOrigin         = "Origin"
+	headerRequestMethod  = "Access-Control-Request-Method"
+	headerRequestHeaders = "Access-Control-Request-Headers"
+	headerAllowMethods   = "Access-Control-Allow-Methods"
+	headerAllowHeaders   = "Access-Control-Allow-Headers"
+	headerExposeHeaders  = "Access-Control-Expose-Headers"
+	headerMaxAge         = "Access-Control-Max-Age"
+
+	readMethods  = "GET, HEAD"
+	keyHeaders   = "Authorization, X-Api-Key, Content-Type"
+	maxAge       = "600" // seconds; a change of what is allowed is in force without it
+	varyOnAsking = headerOrigin + ", " + headerRequestMethod + ", " + headerRequestHeaders
+
+	maxAskedHeaders = 2 << 10 // bytes
+)
+
+// QuestionHeaders are the headers of requests, other than the credential's, that decisions
+// depend on.
+var QuestionHeaders = []string{headerOrigin, "Referer", headerRequestMethod, headerRequestHeaders}
+
+// CORS returns what lets pages of the request's origin read the answer to it, and nothing
+// if they may not. The answer varies on the origin in any case.
+func CORS(d decision.Decision, request *decision.Request) []Header {
+	if !d.OriginAllowed {
+		return nil
+	}
+	from, err := origin.Parse(request.Origin)
+	if err != nil { // then it is not allowed
+		return nil
+	}
+	allowed := Header{HeaderAllowOrigin, from.String()}
+	switch d.Code {
+	case decision.Preflight:
+		methods := readMethods
+		if asked := request.PreflightMethod; d.MethodAllowed && asked != "GET" && asked != "HEAD" {
+			methods += ", " + asked
+		}
+		return []Header{allowed, {headerAllowMethods, methods}, {headerAllowHeaders, keyHeaders + asked(request.PreflightHeaders)}, {headerMaxAge, maxAge}}
+	case decision.Allowed:
+		return []Header{allowed, {headerExposeHeaders, HeaderRequestID}}
+	default:
+		return []Header{allowed, {headerExposeHeaders, HeaderRequestID + ", Retry-After, WWW-Authenticate"}}
+	}
+}
+
+// Vary is the value of that header in answers to the request.
+func Vary(request *decision.Request) string {
+	if request.PreflightMethod != "" {
+		return varyOnAsking
+	}
+	return headerOrigin
+}
+
+// asked returns the names in an Access-Control-Request-Headers that a page may send, to be
+// added to a list: what is none is left out, and so are those that only Keyward sets, and
+// the wildcard, which is no name.
+func asked(list string) string {
+	if len(list) > maxAskedHeaders {
+		return ""
+	}
+	var names strings.Builder
+	for name := range strings.SplitSeq(list, ",") {
+		name = strings.Trim(name, " \t")
+		if isToken(name) && name != "*" && !strings.HasPrefix(fold(name), reservedPrefix) {
+			names.WriteString(", " + name)
+		}
+	}
+	return names.String()
+}

@@ -1,0 +1,130 @@
+// Package throttle counts failed attempts by client address, in a table of fixed size: a
+// flood of addresses costs no more memory than there is, and does not make it forget those
+// who fail most.
+package throttle
+
+import (
+	"hash/maphash"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Window is the time for which failures are counted. It begins with the first.
+const Window = time.Minute
+
+// The table is divided into shards, each with a lock, and these into sets, within which a
+// client has its place. All in all there is room for about a million clients in 24 MiB; a
+// shard takes none before it is used.
+const (
+	shards       = 256
+	setsPerShard = 512
+	setSize      = 8
+
+	bitsIPv4 = 32
+)
+
+// Config says what is too much.
+type Config struct {
+	// Failures is how many a client may have within a Window; 0 is any number.
+	Failures int
+	// IPv6Prefix is how many bits of an IPv6 address tell clients apart: whoever has one
+	// address usually has all of its /64.
+	IPv6Prefix int
+}
+
+// Throttle is safe for concurrent use. A nil Throttle lets everything pass.
+type Throttle struct {
+	config Config
+	seed   maphash.Seed // unknown to clients, so that they cannot choose their place
+	shards [shards]shard
+}
+
+type shard struct {
+	mu   sync.Mutex
+	sets *[setsPerShard]set
+}
+
+type set [setSize]slot
+
+// slot is one client's window. Clients are told apart by 64 bits of a hash: among a million
+// of them the odds that any two share a slot are 1 in 37 million.
+type slot struct {
+	client   uint64
+	end      int64 // Unix milliseconds
+	failures int64
+}
+
+// New returns a throttle with no failures, or nil if it would never refuse.
+func New(config Config) *Throttle {
+	if config.Failures <= 0 {
+		return nil
+	}
+	return &Throttle{config: config, seed: maphash.MakeSeed()}
+}
+
+// Fail counts a failed attempt of a client, or tells, if there were too many already, how
+// long the client has to wait until the next counts as one again. An unknown client, which
+// is the zero Addr, never has too many.
+func (t *Throttle) Fail(client netip.Addr, now time.Time) time.Duration {
+	if t == nil || !client.IsValid() {
+		return 0
+	}
+	hash := t.hash(client)
+	millis := now.UnixMilli()
+	shard := &t.shards[hash%shards]
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	if shard.sets == nil {
+		shard.sets = new([setsPerShard]set)
+	}
+	slot := shard.sets[hash/shards%setsPerShard].find(hash, millis)
+	if slot.failures >= int64(t.config.Failures) {
+		return time.Duration(slot.end-millis) * time.Millisecond
+	}
+	slot.failures++
+	return 0
+}
+
+func (t *Throttle) hash(client netip.Addr) uint64 {
+	client = client.Unmap().WithZone("")
+	bits := bitsIPv4
+	if client.Is6() {
+		bits = t.config.IPv6Prefix
+	}
+	if network, err := client.Prefix(bits); err == nil {
+		client = network.Addr()
+	}
+	bytes := client.As16()
+	return maphash.Bytes(t.seed, bytes[:])
+}
+
+// find returns the client's slot, with a new window if it has none. That takes the place
+// of a window that is over, or else of the one with the fewest failures, and among these of
+// the one that ends first.
+func (s *set) find(client uint64, now int64) *slot {
+	free := &s[0]
+	for i := range s {
+		slot := &s[i]
+		if slot.isOver(now) {
+			slot.failures = 0
+			slot.end = 0
+		} else if slot.client == client {
+			return slot
+		}
+		if slot.failures < free.failures || slot.failures == free.failures && slot.end < free.end {
+			free = slot
+		}
+	}
+	*free = newSlot(client, now)
+	return free
+}
+
+func newSlot(client uint64, now int64) slot {
+	return slot{client: client, end: now + Window.Milliseconds()}
+}
+
+// isOver also holds for a window that ends too late, because the clock was turned back.
+func (s *slot) isOver(now int64) bool {
+	return s.end <= now || s.end > now+Window.Milliseconds()
+}

@@ -1,6 +1,7 @@
 package httpwire
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"strconv"
@@ -73,14 +74,23 @@ func answerTo(code decision.Code, retryAfter time.Duration) Denial {
 // RetrySeconds is the value of Retry-After (RFC 9110, section 10.2.3), in whole seconds.
 func RetrySeconds(after time.Duration) int { return int((after + time.Second - 1) / time.Second) }
 
+// json is the problem's body, on a line of its own, and as a person reads it: no '<' needs
+// escaping where nothing is HTML.
+func (p Problem) json() []byte {
+	var body bytes.Buffer
+	encoder := json.NewEncoder(&body)
+	encoder.SetEscapeHTML(false)
+	if encoder.Encode(p) != nil { // it has nothing but strings and a number
+		return []byte("{}")
+	}
+	return body.Bytes()
+}
+
 // Denial returns the problem as a response.
 func (p Problem) Denial() Denial { return p.denial("", 0) }
 
 func (p Problem) denial(challenge string, retrySeconds int) Denial {
-	body, err := json.Marshal(p)
-	if err != nil { // it has nothing but strings and a number
-		body = []byte("{}")
-	}
+	body := p.json()
 	headers := []Header{{"Content-Type", ProblemType}, noStore}
 	if challenge != "" {
 		headers = append(headers, Header{"Www-Authenticate", challenge})

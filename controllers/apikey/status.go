@@ -51,20 +51,13 @@ func (r *Reconciler) record(ctx context.Context, key *v1alpha1.ApiKey, found *fa
 	return ctrl.Result{RequeueAfter: next(found, outcome, now)}, nil
 }
 
-// deferral is how long to hold a status back in which nothing but acknowledgements, on
-// their way as a rule, is missing.
+// deferral is how long to hold the status back. What a process must not forget is never held
+// back.
 func deferral(key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome, now time.Time) time.Duration {
-	waiting := !found.input.Published && found.recordID != snapshot.NoRecord
-	if !waiting || found.enforcement.Settling || !equality.Semantic.DeepEqual(key.Status.Versions, outcome.Versions) {
+	if found.input.Published || found.recordID == snapshot.NoRecord || !equality.Semantic.DeepEqual(key.Status.Versions, outcome.Versions) {
 		return 0
 	}
-	if found.enforcement.Since.IsZero() {
-		if len(found.enforcement.Waiting) > 0 {
-			return 0 // an old change; who is missing is known
-		}
-		return conditions.Fresh
-	}
-	return conditions.Fresh - now.Sub(found.enforcement.Since)
+	return conditions.Hold(found.enforcement, now)
 }
 
 // next is when to look again without being told to; zero if never.

@@ -15,6 +15,22 @@ import (
 // says who is missing: as a rule they are all there by then, and one write tells it all.
 const Fresh = time.Second
 
+// Hold is how long to hold a status back that lacks nothing but acknowledgements which are,
+// as a rule, on their way. Where it is known who is missing, or that a new leader waits, it
+// is not held back.
+func Hold(e snapshot.Enforcement, now time.Time) time.Duration {
+	switch {
+	case e.Complete, e.Settling:
+		return 0
+	case !e.Since.IsZero():
+		return Fresh - now.Sub(e.Since)
+	case len(e.Waiting) > 0:
+		return 0
+	default:
+		return Fresh // the change is still to be published
+	}
+}
+
 // named is how many servers a status names at most.
 const named = 10
 

@@ -5,7 +5,6 @@ package group
 import (
 	"context"
 	"fmt"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -52,8 +51,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	recordID := snapshot.RecordID(snapshot.GroupRecord(group, allowlists))
 	enforcement, asked := r.enforcement(group, recordID)
-	if wait := r.deferral(group, enforcement, asked); wait > 0 {
-		return ctrl.Result{RequeueAfter: wait}, nil
+	if asked && group.Status.Enforcement != nil {
+		if wait := conditions.Hold(enforcement, r.Clock.Now()); wait > 0 {
+			return ctrl.Result{RequeueAfter: wait}, nil
+		}
 	}
 
 	before := group.DeepCopy()
@@ -83,20 +84,6 @@ func (r *Reconciler) enforcement(group *v1alpha1.Group, recordID string) (enforc
 	}
 	name := client.ObjectKeyFromObject(group)
 	return r.Hub.Enforcement(snapshot.Subject{Ref: snapshot.GroupRef(name.String()), Group: name.String(), Object: name}, recordID), true
-}
-
-// deferral is how long to hold back a status that lacks nothing but acknowledgements.
-func (r *Reconciler) deferral(group *v1alpha1.Group, enforcement snapshot.Enforcement, asked bool) time.Duration {
-	if !asked || enforcement.Complete || enforcement.Settling || group.Status.Enforcement == nil {
-		return 0
-	}
-	if enforcement.Since.IsZero() {
-		if len(enforcement.Waiting) > 0 {
-			return 0
-		}
-		return conditions.Fresh
-	}
-	return conditions.Fresh - r.Clock.Since(enforcement.Since)
 }
 
 func (r *Reconciler) describe(group *v1alpha1.Group, active int) {

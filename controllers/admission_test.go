@@ -99,6 +99,20 @@ var _ = Describe("Admission", func() {
 		}
 	})
 
+	It("warns of a Secret that is another key's", func(ctx SpecContext) {
+		w.group(ctx)
+		w.key(ctx)
+		user, heard := as("jane")
+		second := func() *v1alpha1.ApiKey {
+			return w.newKey(func(k *v1alpha1.ApiKey) { k.Name, k.Spec.Secret.Name = "second", "web" })
+		}
+		Eventually(func(g Gomega) { // the webhook's cache may lag
+			heard.texts = nil
+			g.Expect(user.Create(ctx, second(), client.DryRunAll)).To(Succeed())
+			g.Expect(heard.texts).To(ConsistOf(ContainSubstring(`Secret "web" is that of ApiKey "web"`)))
+		}).Should(Succeed())
+	})
+
 	DescribeTable("refuses what a Group does not grant", func(ctx SpecContext, change func(*v1alpha1.ApiKey), mentions ...string) {
 		g := w.group(ctx, func(g *v1alpha1.Group) {
 			g.Spec.KeyPolicy.DefaultLifetime, g.Spec.KeyPolicy.MaxLifetime = "30d", "30d"

@@ -8,11 +8,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/apikey/lifecycle"
 	"github.com/keyward-dev/keyward/controllers/grant"
 )
 
 // ByGroup finds ApiKeys and DomainAllowlists by the identity namespace/name of their Group.
 const ByGroup = "group"
+
+// BySecret finds ApiKeys by the name of their Secret.
+const BySecret = "secret"
 
 // Register declares the indexes. It must run before the cache starts.
 func Register(ctx context.Context, indexer client.FieldIndexer) error {
@@ -21,6 +25,12 @@ func Register(ctx context.Context, indexer client.FieldIndexer) error {
 		return []string{identity(key.Spec.GroupRef, key.Namespace)}
 	}); err != nil {
 		return fmt.Errorf("indexing ApiKeys by Group: %w", err)
+	}
+	if err := indexer.IndexField(ctx, &v1alpha1.ApiKey{}, BySecret, func(object client.Object) []string {
+		key, _ := object.(*v1alpha1.ApiKey)
+		return []string{lifecycle.SecretName(key)}
+	}); err != nil {
+		return fmt.Errorf("indexing ApiKeys by Secret: %w", err)
 	}
 	if err := indexer.IndexField(ctx, &v1alpha1.DomainAllowlist{}, ByGroup, func(object client.Object) []string {
 		list, _ := object.(*v1alpha1.DomainAllowlist)

@@ -2,6 +2,7 @@ package v1alpha1
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -10,8 +11,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/apikey/lifecycle"
 	"github.com/keyward-dev/keyward/controllers/apikey/secrettemplate"
 	"github.com/keyward-dev/keyward/controllers/grant"
+	"github.com/keyward-dev/keyward/controllers/index"
 	"github.com/keyward-dev/keyward/controllers/lookup"
 )
 
@@ -20,9 +23,23 @@ type apiKeys struct {
 	clock  clock.PassiveClock
 }
 
-// ValidateCreate checks the key against its Group.
+// ValidateCreate checks the key against its Group, and warns of a Secret that is taken.
 func (w *apiKeys) ValidateCreate(ctx context.Context, key *v1alpha1.ApiKey) (admission.Warnings, error) {
-	return w.validate(ctx, key)
+	warnings, err := w.validate(ctx, key)
+	if err != nil {
+		return warnings, err
+	}
+	var others v1alpha1.ApiKeyList
+	err = w.reader.List(ctx, &others, client.InNamespace(key.Namespace),
+		client.MatchingFields{index.BySecret: lifecycle.SecretName(key)}, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return warnings, fmt.Errorf("looking for keys with the same Secret: %w", err)
+	}
+	for i := range others.Items {
+		warnings = append(warnings, fmt.Sprintf("spec.secret.name: Secret %q is that of ApiKey %q; this key is not delivered until it is free",
+			lifecycle.SecretName(key), others.Items[i].Name))
+	}
+	return warnings, nil
 }
 
 // ValidateUpdate checks a changed key against its Group; what has not changed may have

@@ -68,7 +68,8 @@ func (j *journal) append(update *syncv1.Update) error {
 	return err
 }
 
-// appendFrame appends a frame to buf; a nil update makes an empty one.
+// appendFrame appends a frame to buf. A nil update, which marks the beginning of a stream,
+// makes an empty one. An update that says nothing would look the same, and makes none.
 func appendFrame(buf []byte, update *syncv1.Update) ([]byte, error) {
 	start := len(buf)
 	buf = append(buf, make([]byte, frameHeader)...)
@@ -76,6 +77,9 @@ func appendFrame(buf []byte, update *syncv1.Update) ([]byte, error) {
 		var err error
 		if buf, err = (proto.MarshalOptions{}).MarshalAppend(buf, update); err != nil {
 			return nil, fmt.Errorf("encode an update: %w", err)
+		}
+		if len(buf) == start+frameHeader {
+			return buf[:start], nil
 		}
 	}
 	header, payload := buf[start:start+frameHeader], buf[start+frameHeader:]

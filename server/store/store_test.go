@@ -405,6 +405,42 @@ func copyOf(t *testing.T, dir string) string {
 
 // TestRestartAtAnyMoment draws streams of updates, with compactions and restarts in
 // between: a store that was restarted always knows the same as one that was not.
+// TestAnUpdateThatSaysNothingIsNoBeginning: in the middle of a first catch-up, a piece of
+// which may be empty, neither a compaction nor such a piece may end what was announced.
+func TestAnUpdateThatSaysNothingIsNoBeginning(t *testing.T) {
+	for name, midway := range map[string]func(*Store) error{
+		"a compaction":   func(s *Store) error { return s.compact() },
+		"an empty piece": func(s *Store) error { return s.Apply(&syncv1.Update{}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := Config{Dir: t.TempDir()}
+			kept, err := Open(config, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, step := range []func() error{
+				func() error {
+					return kept.Apply(&syncv1.Update{Groups: []*syncv1.Group{group("a")}, Keys: []*syncv1.Key{key("a", 0)}})
+				},
+				func() error { return kept.Apply(&syncv1.Update{ReplacedGroups: []string{"tenants/a"}}) },
+				func() error { return midway(kept) },
+				func() error { return kept.Apply(&syncv1.Update{CaughtUp: true}) },
+			} {
+				if err := step(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			restarted, err := Open(config, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if knows(kept, 0) || knows(restarted, 0) {
+				t.Errorf("a key that was not sent again is known: before %v, after a restart %v", knows(kept, 0), knows(restarted, 0))
+			}
+		})
+	}
+}
+
 func TestRestartAtAnyMoment(t *testing.T) {
 	parent, run := t.TempDir(), 0
 	rapid.Check(t, func(t *rapid.T) {

@@ -169,7 +169,7 @@ var _ = Describe("Admission", func() {
 		Expect(user.Get(ctx, client.ObjectKeyFromObject(key), key)).To(Succeed())
 		key.Spec.ExpiresAt = &metav1.Time{Time: w.clock.Now().Add(-time.Hour)}
 		Expect(user.Update(ctx, key)).To(Succeed())
-		Expect(heard.texts).To(ConsistOf(ContainSubstring("ends the key for good")))
+		Expect(heard.texts).To(ConsistOf(ContainSubstring("which is for good")))
 
 		key = w.settle(ctx, "web", because(v1alpha1.ConditionReady, v1alpha1.ReasonExpired))
 		heard.texts = nil

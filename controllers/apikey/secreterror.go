@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/apikey/lifecycle"
 	"github.com/keyward-dev/keyward/controllers/grant"
@@ -29,8 +31,12 @@ func (e *secretError) Error() string { return e.text }
 func (e *secretError) Unwrap() error { return e.cause }
 
 func (e *secretError) problem(key *v1alpha1.ApiKey) *grant.Problem {
+	remedy := ""
+	if apierrors.IsInvalid(e.cause) {
+		remedy = "; if the Secret is immutable, delete it, and a new key takes its place"
+	}
 	return &grant.Problem{
 		Reason: v1alpha1.ReasonSecretRefused, Field: "spec.secret",
-		Message: fmt.Sprintf("Secret %q cannot be written, which is tried again: %v", lifecycle.SecretName(key), e),
+		Message: fmt.Sprintf("Secret %q cannot be written, which is tried again: %v%s", lifecycle.SecretName(key), e, remedy),
 	}
 }

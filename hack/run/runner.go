@@ -87,7 +87,7 @@ func (r *runner) stop() {
 
 // startCluster starts the Kubernetes control plane and connects to it as its admin.
 func (r *runner) startCluster(ctx context.Context) error {
-	r.out.line("starting Kubernetes; all logs are in .local/logs")
+	r.out.line("starting Kubernetes; logs are in .local/logs, its own in .local/cluster/logs")
 	ready := newFinder("devcluster is ready:")
 	err := r.programs.Start(processes.Program{
 		Name:    "cluster",

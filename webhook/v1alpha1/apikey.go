@@ -53,18 +53,16 @@ func (w *apiKeys) ValidateUpdate(ctx context.Context, old, key *v1alpha1.ApiKey)
 	if key.DeletionTimestamp != nil || equality.Semantic.DeepEqual(old.Spec, key.Spec) || endsKey(old, key) {
 		return nil, nil
 	}
-	warnings, err := w.validate(ctx, key)
-	return append(warnings, finality(key, w.clock.Now())...), err
+	return w.validate(ctx, key)
 }
 
 // finality warns of edits that end a key for good, and of those that come too late.
-func finality(key *v1alpha1.ApiKey, now time.Time) admission.Warnings {
-	versions := key.Status.Versions
+func finality(key *v1alpha1.ApiKey, expiresAt, now time.Time) admission.Warnings {
 	switch {
 	case key.Status.State == v1alpha1.KeyExpired:
 		return admission.Warnings{"the key is expired for good, whatever spec says now; create a new ApiKey"}
-	case len(versions) > 0 && key.Spec.ExpiresAt != nil && !key.Spec.ExpiresAt.After(now):
-		return admission.Warnings{"spec.expiresAt: the instant is over, which ends the key for good"}
+	case len(key.Status.Versions) > 0 && !expiresAt.IsZero() && !expiresAt.After(now):
+		return admission.Warnings{fmt.Sprintf("by this the key ended at %s, which is for good", expiresAt.UTC().Format(time.RFC3339))}
 	}
 	return nil
 }
@@ -89,10 +87,15 @@ func (w *apiKeys) validate(ctx context.Context, key *v1alpha1.ApiKey) (admission
 	if err != nil {
 		return nil, err
 	}
-	if problem == nil {
-		_, problem = grant.Expiry(key, group, minting(key, w.clock.Now()))
+	if problem != nil {
+		return answer("ApiKey", key.Name, problem)
 	}
-	return answer("ApiKey", key.Name, problem)
+	now := w.clock.Now()
+	expiresAt, problem := grant.Expiry(key, group, minting(key, now))
+	if problem != nil {
+		return answer("ApiKey", key.Name, problem)
+	}
+	return finality(key, expiresAt, now), nil
 }
 
 // minting is when the version whose expiry is in question was or will be minted. An edited

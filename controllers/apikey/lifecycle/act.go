@@ -177,7 +177,7 @@ func (p *planner) state() v1alpha1.KeyState {
 		return v1alpha1.KeyBlocked
 	case groupInactive(&p.in) != nil, suspended(&p.in) != nil:
 		return v1alpha1.KeySuspended
-	case current != nil && current.State == v1alpha1.VersionActive:
+	case current != nil && current.State == v1alpha1.VersionActive && p.carries(current):
 		return v1alpha1.KeyActive
 	case p.out.Obstacle != nil:
 		return v1alpha1.KeyBlocked

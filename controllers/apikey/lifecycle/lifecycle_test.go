@@ -94,12 +94,12 @@ func TestPlan(t *testing.T) {
 			versions: []v1alpha1.VersionState{v1alpha1.VersionActive}, wake: time.Hour,
 		},
 		"a lost Secret calls for a new version beside the old": {
-			in: input(version(1, v1alpha1.VersionActive)), action: lifecycle.Mint, target: 2, state: v1alpha1.KeyActive,
+			in: input(version(1, v1alpha1.VersionActive)), action: lifecycle.Mint, target: 2, state: v1alpha1.KeyPending,
 			versions: []v1alpha1.VersionState{v1alpha1.VersionActive}, wake: time.Hour,
 		},
 		"a tampered Secret too": {
 			in: input(version(1, v1alpha1.VersionActive)), with: func(in *lifecycle.Input) { in.Secret = carrying(7) },
-			action: lifecycle.Mint, target: 2, state: v1alpha1.KeyActive,
+			action: lifecycle.Mint, target: 2, state: v1alpha1.KeyPending,
 			versions: []v1alpha1.VersionState{v1alpha1.VersionActive}, wake: time.Hour,
 		},
 		"a Secret that is back makes the replacement superfluous": {
@@ -199,6 +199,12 @@ func TestPlan(t *testing.T) {
 		"a Secret of somebody else's is left alone": {
 			in: input(), with: func(in *lifecycle.Input) { in.Secret = lifecycle.Secret{Found: true, Foreign: true} },
 			state: v1alpha1.KeyBlocked, obstacle: v1alpha1.ReasonSecretConflict,
+		},
+		"also in place of one that was lost": {
+			in:    input(version(1, v1alpha1.VersionActive)),
+			with:  func(in *lifecycle.Input) { in.Secret = lifecycle.Secret{Found: true, Foreign: true} },
+			state: v1alpha1.KeyBlocked, obstacle: v1alpha1.ReasonSecretConflict,
+			versions: []v1alpha1.VersionState{v1alpha1.VersionActive}, wake: time.Hour,
 		},
 		"even if it holds the same text": {
 			in: input(version(1, v1alpha1.VersionPending)), with: func(in *lifecycle.Input) {

@@ -22,8 +22,6 @@ const (
 	ReasonReady = "Ready"
 	// ReasonPublishing: validation servers are taking over a new version.
 	ReasonPublishing = "Publishing"
-	// ReasonDelivering: an acknowledged version is being written to its Secret.
-	ReasonDelivering = "Delivering"
 	// ReasonAcknowledged: every validation server has the change in force.
 	ReasonAcknowledged = "Acknowledged"
 	// ReasonNoServers: no validation server is connected that the change is for.

@@ -424,6 +424,32 @@ func TestAuthorization(t *testing.T) {
 	}
 }
 
+// TestGroupThatAppearsDuringAuthorization: between the questions and the next update there is
+// a moment, in which a group may appear that nobody has asked about.
+func TestGroupThatAppearsDuringAuthorization(t *testing.T) {
+	const asked, secret = "tenants/asked", "tenants/secret"
+	hub, _ := newHub(snapshot.Options{})
+	may := func(_ context.Context, group string) (bool, error) {
+		if group == asked {
+			hub.PutGroup(groupRecord(secret))
+			hub.PutKey(keyRecord("k2", secret))
+		}
+		return group != secret, nil
+	}
+	s := subscribe(hub, snapshot.Subscriber{Instance: "a", Selects: all, Authorize: may})
+	s.take(t, true)
+	hub.PutGroup(groupRecord(asked))
+	s.take(t, true)
+	hub.PutKey(keyRecord("k3", asked))
+	s.take(t, true)
+	if s.groups[secret] != nil || s.keys["k2"] != nil {
+		t.Error("it has a group that it may not have")
+	}
+	if s.groups[asked] == nil || s.keys["k3"] == nil {
+		t.Error("it lacks a group that it may have")
+	}
+}
+
 func TestOverdue(t *testing.T) {
 	hub, clk := newHub(snapshot.Options{})
 	s := connect(hub, "a")

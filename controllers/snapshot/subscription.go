@@ -268,6 +268,9 @@ func (s *Subscription) takeChanges() *syncv1.Update {
 	if len(s.groups)+len(s.keys) == 0 || len(s.inFlight) >= window {
 		return nil
 	}
+	if len(s.undecided) > 0 {
+		return nil // a group has appeared that is to be asked about first; it has signalled so
+	}
 	update, size := &syncv1.Update{Revision: s.sent}, 0
 	for identity := range s.groups {
 		if size > chunkBytes {

@@ -81,6 +81,7 @@ func NewHub(clk clock.WithDelayedExecution, options Options) *Hub {
 	return &Hub{
 		clock:    clk,
 		options:  options,
+		revision: 1, // so that also an empty Hub has something to acknowledge
 		groups:   map[string]*groupEntry{},
 		keys:     map[string]*keyEntry{},
 		subs:     map[*Subscription]struct{}{},

@@ -450,6 +450,18 @@ func TestGroupThatAppearsDuringAuthorization(t *testing.T) {
 	}
 }
 
+func TestServerOfAnEmptyHubIsNotOverdue(t *testing.T) {
+	clk := newClock()
+	hub := snapshot.NewHub(clk, snapshot.Options{})
+	hub.Open()
+	s := connect(hub, "a")
+	s.take(t, true)
+	clk.Step(time.Hour)
+	if s.Overdue(time.Minute) {
+		t.Error("it has acknowledged that there is nothing")
+	}
+}
+
 func TestOverdue(t *testing.T) {
 	hub, clk := newHub(snapshot.Options{})
 	s := connect(hub, "a")

@@ -225,6 +225,9 @@ var _ = Describe("ApiKey", func() {
 		w.group(ctx)
 		w.key(ctx, func(k *v1alpha1.ApiKey) { k.Spec.ExpiresAfter = "1h" })
 		key := w.settle(ctx, "web", ready)
+		w.clock.Step(30 * time.Minute)
+		w.settle(ctx, "web", because(v1alpha1.ConditionExpiringSoon, v1alpha1.ReasonExpiresAt))
+		Expect(w.events()).To(ContainSubstring("does not rotate by itself"))
 		left := key.Status.ExpiresAt.Sub(w.clock.Now())
 		Eventually(func(g Gomega) {
 			result, err := w.reconcileKey(ctx, "web")

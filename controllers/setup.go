@@ -32,6 +32,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/servingcert"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
 	"github.com/keyward-dev/keyward/controllers/syncserver"
+	"github.com/keyward-dev/keyward/controllers/usage"
 )
 
 // leaseName is the Lease that the leader holds.
@@ -55,6 +56,9 @@ type Options struct {
 	CertDir string
 	// Sync bounds how long validation servers are waited for.
 	Sync snapshot.Options
+	// LastUsedResolution is how far the last use of a key must have moved on to be written
+	// into its status.
+	LastUsedResolution time.Duration
 }
 
 // Scheme has the types that the manager works with.
@@ -98,11 +102,11 @@ func NewManager(ctx context.Context, config *rest.Config, options Options, webho
 	if certificate, err = servingcert.Add(mgr, options.Namespace, options.CertDir); err != nil {
 		return nil, err
 	}
-	hub := snapshot.NewHub(clock.RealClock{}, options.Sync)
-	if err := addControllers(mgr, hub); err != nil {
+	hub, tracker := snapshot.NewHub(clock.RealClock{}, options.Sync), usage.NewTracker(clock.RealClock{})
+	if err := addControllers(mgr, hub, tracker, options); err != nil {
 		return nil, err
 	}
-	if err := addSync(mgr, hub, options.SyncAddress, certificate); err != nil {
+	if err := addSync(mgr, hub, tracker, options.SyncAddress, certificate); err != nil {
 		return nil, err
 	}
 	if err := webhooks(mgr); err != nil {
@@ -118,12 +122,12 @@ func CacheOptions() cache.Options {
 	}}
 }
 
-func addControllers(mgr ctrl.Manager, hub *snapshot.Hub) error {
+func addControllers(mgr ctrl.Manager, hub *snapshot.Hub, tracker *usage.Tracker, options Options) error {
 	recorder := mgr.GetEventRecorder("keyward")
 	reconcilers := []interface{ Setup(mgr ctrl.Manager) error }{
 		&apikey.Reconciler{
-			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Hub: hub,
-			Recorder: recorder, Clock: clock.RealClock{}, Random: rand.Reader,
+			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Hub: hub, Usage: tracker,
+			Recorder: recorder, Clock: clock.RealClock{}, Random: rand.Reader, LastUsedResolution: options.LastUsedResolution,
 		},
 		&group.Reconciler{Client: mgr.GetClient(), Hub: hub, Recorder: recorder, Clock: clock.RealClock{}},
 		&domainallowlist.Reconciler{Client: mgr.GetClient(), Recorder: recorder, Clock: clock.RealClock{}},
@@ -136,12 +140,12 @@ func addControllers(mgr ctrl.Manager, hub *snapshot.Hub) error {
 	return nil
 }
 
-func addSync(mgr ctrl.Manager, hub *snapshot.Hub, address string, certificate *servingcert.Certificate) error {
+func addSync(mgr ctrl.Manager, hub *snapshot.Hub, tracker *usage.Tracker, address string, certificate *servingcert.Certificate) error {
 	if err := mgr.Add(&snapshot.Projector{Hub: hub, Cache: mgr.GetCache()}); err != nil {
 		return fmt.Errorf("adding the projector: %w", err)
 	}
 	err := mgr.Add(&syncserver.Server{
-		Address: address, Certificate: certificate.Get, Client: mgr.GetClient(), Hub: hub, Clock: clock.RealClock{},
+		Address: address, Certificate: certificate.Get, Client: mgr.GetClient(), Hub: hub, Usage: tracker, Clock: clock.RealClock{},
 	})
 	if err != nil {
 		return fmt.Errorf("adding the sync server: %w", err)

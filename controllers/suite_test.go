@@ -30,6 +30,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/group"
 	"github.com/keyward-dev/keyward/controllers/index"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
+	"github.com/keyward-dev/keyward/controllers/usage"
 	webhookv1alpha1 "github.com/keyward-dev/keyward/webhook/v1alpha1"
 )
 
@@ -93,6 +94,7 @@ type world struct {
 	namespace string
 	clock     *clocktesting.FakeClock
 	recorder  *events.FakeRecorder
+	usage     *usage.Tracker
 	keys      *apikey.Reconciler
 }
 
@@ -104,6 +106,7 @@ func newWorld(ctx context.Context) *world {
 		clock:     clocktesting.NewFakeClock(time.Now()),
 		recorder:  events.NewFakeRecorder(1000),
 	}
+	w.usage = usage.NewTracker(w.clock)
 	w.restart()
 	return w
 }
@@ -112,7 +115,7 @@ func newWorld(ctx context.Context) *world {
 func (w *world) restart() {
 	w.keys = &apikey.Reconciler{
 		Client: manager.GetClient(), APIReader: manager.GetAPIReader(), Hub: hub,
-		Recorder: w.recorder, Clock: w.clock, Random: rand.Reader,
+		Recorder: w.recorder, Clock: w.clock, Random: rand.Reader, Usage: w.usage, LastUsedResolution: time.Minute,
 	}
 }
 

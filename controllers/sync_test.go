@@ -22,6 +22,7 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/syncserver"
+	"github.com/keyward-dev/keyward/controllers/usage"
 )
 
 // serveSync serves the sync protocol on loopback and returns a client of it.
@@ -40,7 +41,7 @@ func serveSync() syncv1.SyncServiceClient {
 	running, stop := context.WithCancel(context.Background())
 	stopped := make(chan error, 1)
 	server := &syncserver.Server{
-		Address: address, Hub: hub, Client: admin, Clock: clock.RealClock{},
+		Address: address, Hub: hub, Usage: usage.NewTracker(clock.RealClock{}), Client: admin, Clock: clock.RealClock{},
 		Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &pair, nil },
 	}
 	go func() { stopped <- server.Start(running) }()

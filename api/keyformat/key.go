@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Key is a well-formed key in the clear. Whatever prints, logs or encodes one shows its
+// Key is a key in the clear. Whatever prints, logs or encodes one shows its
 // preview; only Reveal gives the text. The text is held in a closure because package fmt
 // prints unexported fields of other structs by reflection, without asking methods.
 type Key struct {
@@ -28,8 +28,12 @@ func (k Key) Reveal() string {
 // IsZero tells whether k holds no key.
 func (k Key) IsZero() bool { return k.reveal == nil }
 
-// Prefix returns what precedes the '_'.
+// Prefix returns what precedes the '_', or "" of a key that was imported and is of another
+// form.
 func (k Key) Prefix() string {
+	if !WellFormed(k.Reveal()) {
+		return ""
+	}
 	prefix, _, _ := strings.Cut(k.Reveal(), string(separator))
 	return prefix
 }
@@ -38,13 +42,17 @@ func (k Key) Prefix() string {
 func (k Key) Digest() Digest { return DigestOf(k.Reveal()) }
 
 // Preview shows enough of the key for its holder to recognize it, such as "vctrl_…aB7Q".
-// The characters shown belong to the checksum.
+// The characters shown belong to the checksum; of an imported key they are its last four.
 func (k Key) Preview() string {
 	if k.IsZero() {
 		return ""
 	}
 	text := k.Reveal()
-	return k.Prefix() + string(separator) + "…" + text[len(text)-previewChars:]
+	shown := "…" + text[len(text)-previewChars:]
+	if prefix := k.Prefix(); prefix != "" {
+		return prefix + string(separator) + shown
+	}
+	return shown
 }
 
 // String returns the preview.

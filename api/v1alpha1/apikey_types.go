@@ -18,6 +18,7 @@ const LifetimeNever Lifetime = "Never"
 //
 // +kubebuilder:validation:XValidation:rule="!(has(self.expiresAfter) && has(self.expiresAt))",message="expiresAfter and expiresAt exclude each other; remove one"
 // +kubebuilder:validation:XValidation:rule="!(has(oldSelf.revoked) && oldSelf.revoked) || (has(self.revoked) && self.revoked)",message="a revocation cannot be undone; create a new ApiKey instead",fieldPath=".revoked"
+// +kubebuilder:validation:XValidation:rule="!(has(self.rotation) && has(self.rotation.every) && has(self.secret) && has(self.secret.reveal) && self.secret.reveal == 'Once')",message="a key that is revealed once needs somebody to claim each new version: rotate it by rotation.trigger, not by rotation.every",fieldPath=".rotation.every"
 type ApiKeySpec struct {
 	// groupRef names the Group whose content the key reads; immutable.
 	//
@@ -60,6 +61,21 @@ type ApiKeySpec struct {
 	// +optional
 	ExpiresAt *metav1.Time `json:"expiresAt,omitempty"`
 
+	// rotation replaces the key by a new version, now and then, with an overlap in which
+	// both are accepted.
+	//
+	// +kubebuilder:default={}
+	// +optional
+	Rotation Rotation `json:"rotation,omitzero"`
+
+	// importFrom makes a key that exists already the first version, so that its holders
+	// notice nothing; later versions are minted. It takes effect only before there is a
+	// first version.
+	//
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a key is imported once; create a new ApiKey to import another"
+	// +optional
+	ImportFrom *ImportSource `json:"importFrom,omitempty"`
+
 	// suspended refuses the key with 403 key_suspended for as long as it is true; default false.
 	//
 	// +kubebuilder:default=false
@@ -78,85 +94,6 @@ type ApiKeySpec struct {
 	// +optional
 	Secret SecretSpec `json:"secret,omitzero"`
 }
-
-// SecretSpec is where a key is delivered.
-//
-// +kubebuilder:validation:XValidation:rule="has(self.name) == has(oldSelf.name)",message="the Secret of a key keeps its name; create a new ApiKey for another Secret",fieldPath=".name"
-type SecretSpec struct {
-	// name of the Secret; default: the name of the ApiKey; immutable. A Secret of that name
-	// that does not belong to the ApiKey is never touched.
-	//
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="the Secret of a key keeps its name; create a new ApiKey for another Secret"
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
-	// +optional
-	Name string `json:"name,omitempty"`
-
-	// template shapes the Secret.
-	//
-	// +kubebuilder:default={}
-	// +optional
-	Template SecretTemplate `json:"template,omitzero"`
-}
-
-// SecretKeyAPIKey is the key of the Secret's data that holds the key text.
-const SecretKeyAPIKey = "api-key"
-
-// SecretTemplate shapes a Secret.
-type SecretTemplate struct {
-	// type of the Secret; default Opaque; immutable, as it is on Secrets.
-	//
-	// +kubebuilder:default=Opaque
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="the type of a Secret cannot change; create a new ApiKey"
-	// +kubebuilder:validation:XValidation:rule="!self.startsWith('kubernetes.io/') || self == 'kubernetes.io/basic-auth'",message="this type has a meaning to Kubernetes that a key cannot have; use Opaque or a type of your own"
-	// +optional
-	Type string `json:"type,omitempty"`
-
-	// labels to set on the Secret, at most 32. Those of keyward.dev are the operator's own.
-	//
-	// +kubebuilder:validation:MaxProperties=32
-	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('keyward.dev/') && k != 'app.kubernetes.io/managed-by')",message="labels of keyward.dev and app.kubernetes.io/managed-by are set by the operator"
-	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 316 && k.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="names must be qualified Kubernetes label names"
-	// +optional
-	Labels map[string]LabelValue `json:"labels,omitempty"`
-
-	// annotations to set on the Secret, at most 32. Those of keyward.dev are the operator's own.
-	//
-	// +kubebuilder:validation:MaxProperties=32
-	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('keyward.dev/'))",message="annotations of keyward.dev are set by the operator"
-	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 316 && k.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="names must be qualified Kubernetes annotation names"
-	// +optional
-	Annotations map[string]AnnotationValue `json:"annotations,omitempty"`
-
-	// data are further entries, at most 16, beside api-key. Values are Go templates over
-	// .Key, .KeyID, .Name, .Namespace, .Group, .Projects and .ExpiresAt, with if, else, and the
-	// functions b64enc, quote (a JSON string) and urlquery; for instance "ACME_KEY={{ .Key }}".
-	//
-	// +kubebuilder:validation:MaxProperties=16
-	// +kubebuilder:validation:XValidation:rule="self.all(k, k.matches('^[-._a-zA-Z0-9]{1,253}$') && k != '.' && k != '..')",message="names are 1 to 253 letters, digits, '-', '_' and '.'"
-	// +kubebuilder:validation:XValidation:rule="!('api-key' in self)",message="api-key holds the key itself; choose another name"
-	// +optional
-	Data map[string]EntryTemplate `json:"data,omitempty"`
-}
-
-// LabelValue is the value of a Kubernetes label.
-//
-// +kubebuilder:validation:MaxLength=63
-// +kubebuilder:validation:Pattern=`^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$`
-type LabelValue string
-
-// AnnotationValue is the value of a Kubernetes annotation, of at most 8192 characters.
-//
-// +kubebuilder:validation:MaxLength=8192
-type AnnotationValue string
-
-// EntryTemplate is the template of an entry of a Secret, of at most 16384 characters.
-//
-// +kubebuilder:validation:MaxLength=16384
-type EntryTemplate string
 
 // KeyState summarizes an ApiKey.
 //
@@ -178,67 +115,6 @@ const (
 	// KeyRevoked is a key that was revoked.
 	KeyRevoked KeyState = "Revoked"
 )
-
-// VersionState is the state of one version of a key.
-//
-// +kubebuilder:validation:Enum=Pending;Active;Expired;Revoked
-type VersionState string
-
-// States of a version. Expired and Revoked are final: a version never leaves them.
-const (
-	// VersionPending is published but not yet delivered.
-	VersionPending VersionState = "Pending"
-	// VersionActive is delivered.
-	VersionActive VersionState = "Active"
-	// VersionExpired is over by its expiry.
-	VersionExpired VersionState = "Expired"
-	// VersionRevoked is over by revocation.
-	VersionRevoked VersionState = "Revoked"
-)
-
-// KeyVersion is one minted credential of an ApiKey.
-type KeyVersion struct {
-	// id of the version, unique within the ApiKey: 1, 2, …
-	//
-	// +kubebuilder:validation:Minimum=1
-	// +required
-	ID int64 `json:"id,omitempty"`
-
-	// state is Pending, Active, Expired or Revoked.
-	//
-	// +required
-	State VersionState `json:"state,omitempty"`
-
-	// preview is what may be shown of the key: its prefix and its last four characters.
-	//
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=64
-	// +required
-	Preview string `json:"preview,omitempty"`
-
-	// digest is sha256: and the SHA-256 of the key text in hexadecimal.
-	//
-	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
-	// +kubebuilder:validation:MinLength=71
-	// +kubebuilder:validation:MaxLength=71
-	// +required
-	Digest string `json:"digest,omitempty"`
-
-	// mintedAt is when the version was minted.
-	//
-	// +required
-	MintedAt metav1.Time `json:"mintedAt,omitzero"`
-
-	// deliveredAt is when the version was seen in its Secret.
-	//
-	// +optional
-	DeliveredAt *metav1.Time `json:"deliveredAt,omitempty"`
-
-	// expiresAt is when the version ends; absent where it never does.
-	//
-	// +optional
-	ExpiresAt *metav1.Time `json:"expiresAt,omitempty"`
-}
 
 // SecretReference names a Secret in the namespace of the ApiKey.
 type SecretReference struct {
@@ -276,6 +152,17 @@ type ApiKeyStatus struct {
 	// +optional
 	ExpiresAt *metav1.Time `json:"expiresAt,omitempty"`
 
+	// nextRotationAt is when the key rotates by itself; absent where it does not.
+	//
+	// +optional
+	NextRotationAt *metav1.Time `json:"nextRotationAt,omitempty"`
+
+	// lastUsedAt is when a version of the key last let a request through, as far as
+	// validation servers have reported; absent where none did. It is written now and then.
+	//
+	// +optional
+	LastUsedAt *metav1.Time `json:"lastUsedAt,omitempty"`
+
 	// createdBy is the user who created the ApiKey, as admission saw them.
 	//
 	// +kubebuilder:validation:MinLength=1
@@ -301,7 +188,8 @@ type ApiKeyStatus struct {
 	// +optional
 	Enforcement *Enforcement `json:"enforcement,omitempty"`
 
-	// conditions are Ready, Reconciling, Stalled, Enforced; at most 16.
+	// conditions are Ready, Reconciling, Stalled, Enforced, ExpiringSoon, CutoverPending; at
+	// most 16.
 	//
 	// +kubebuilder:validation:MaxItems=16
 	// +listType=map
@@ -320,6 +208,8 @@ type ApiKeyStatus struct {
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`
 // +kubebuilder:printcolumn:name="Expires",type=string,JSONPath=`.status.expiresAt`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Rotates",type=string,JSONPath=`.status.nextRotationAt`,priority=1
+// +kubebuilder:printcolumn:name="Last Used",type=date,JSONPath=`.status.lastUsedAt`,priority=1
 // +kubebuilder:printcolumn:name="Projects",type=string,JSONPath=`.spec.projects`,priority=1
 // +kubebuilder:printcolumn:name="Created By",type=string,JSONPath=`.status.createdBy`,priority=1
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,priority=1

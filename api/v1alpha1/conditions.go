@@ -11,6 +11,13 @@ const (
 	// validation server.
 	ConditionEnforced = "Enforced"
 
+	// ConditionExpiringSoon says that the key ends within 14 days, or the second half of a
+	// shorter life, and will not rotate by itself before.
+	ConditionExpiringSoon = "ExpiringSoon"
+
+	// ConditionCutoverPending says that a version whose overlap is about to end is still used.
+	ConditionCutoverPending = "CutoverPending"
+
 	// ConditionRoutesOverlap says that two projects of a Group claim the same requests
 	// equally well; such requests go to the first of them by name.
 	ConditionRoutesOverlap = "RoutesOverlap"
@@ -66,6 +73,35 @@ const (
 	// ReasonRoutesOverlap: the message names the projects and routes.
 	ReasonRoutesOverlap = "RoutesOverlap"
 
+	// ReasonExpiresAt: the message says when, and what mends it.
+	ReasonExpiresAt = "ExpiresAt"
+	// ReasonStillUsed: the message says which version, since when, and from how many clients.
+	ReasonStillUsed = "StillUsed"
+	// ReasonImportRefused: what importFrom names is no key that can be imported.
+	ReasonImportRefused = "ImportRefused"
+	// ReasonRestoreRefused: the Secret that an earlier life of the ApiKey left cannot be taken over.
+	ReasonRestoreRefused = "RestoreRefused"
+	// ReasonOverlapsPending: so many versions are in their overlap that the next rotation waits.
+	ReasonOverlapsPending = "OverlapsPending"
+	// ReasonRestartRefused: a workload of secret.restart cannot be rolled.
+	ReasonRestartRefused = "RestartRefused"
+
+	// ReasonCreated: a default key is created with its Group.
+	ReasonCreated = "Created"
+	// ReasonRotated: a new version has taken the place of an earlier one.
+	ReasonRotated = "Rotated"
+	// ReasonRetired: a version's overlap with its successor is over.
+	ReasonRetired = "Retired"
+	// ReasonImported: an existing key became the first version.
+	ReasonImported = "Imported"
+	// ReasonRestored: a version was taken over from a Secret that outlived its ApiKey's status.
+	ReasonRestored = "Restored"
+	// ReasonClaimed: the text of a version that is revealed once is gone from its Secret.
+	ReasonClaimed = "Claimed"
+	// ReasonUnclaimed: nobody claimed a version that is revealed once within its hour.
+	ReasonUnclaimed = "Unclaimed"
+	// ReasonRestarted: the workloads of secret.restart were rolled.
+	ReasonRestarted = "Restarted"
 	// ReasonMinted: a version takes the place of one whose text was lost.
 	ReasonMinted = "Minted"
 	// ReasonDelivered: the version is in its Secret.
@@ -92,6 +128,22 @@ const (
 	AnnotationVersion = "keyward.dev/version"
 	// AnnotationPreview holds, on a Secret, the preview of the key that it carries.
 	AnnotationPreview = "keyward.dev/preview"
+	// AnnotationAPIKey holds, on a Secret, the name of its ApiKey, by which a restored ApiKey
+	// knows a restored Secret.
+	AnnotationAPIKey = "keyward.dev/api-key"
+	// AnnotationMintedAt holds, on a Secret, when the key that it carries was minted.
+	AnnotationMintedAt = "keyward.dev/minted-at"
+	// AnnotationRotatesAt holds, on a Secret, when the key that it carries is replaced.
+	AnnotationRotatesAt = "keyward.dev/rotates-at"
+	// AnnotationClaimed is set to true on a Secret whose ApiKey is revealed once, to say that
+	// somebody has the text: it is removed from the cluster.
+	AnnotationClaimed = "keyward.dev/claimed"
+	// AnnotationRestored is set at admission on an ApiKey that comes with the stamp of an
+	// earlier life: its creator then.
+	AnnotationRestored = "keyward.dev/restored-from"
+	// AnnotationRestartPrefix is followed by a key id, and holds on a pod template the version
+	// that the workload was last rolled for.
+	AnnotationRestartPrefix = "restart.keyward.dev/"
 	// AnnotationExpiresAt holds, on a Secret, when the key that it carries ends.
 	AnnotationExpiresAt = "keyward.dev/expires-at"
 )

@@ -81,6 +81,12 @@ type GroupSpec struct {
 	// +optional
 	KeyPolicy KeyPolicy `json:"keyPolicy,omitzero"`
 
+	// defaultKey is an ApiKey that is created with the Group.
+	//
+	// +kubebuilder:default={}
+	// +optional
+	DefaultKey DefaultKey `json:"defaultKey,omitzero"`
+
 	// allowedNamespaces says which namespaces may refer to this Group; default: its own.
 	//
 	// +kubebuilder:default={}
@@ -217,6 +223,28 @@ type KeyPolicy struct {
 	// +kubebuilder:default=false
 	// +optional
 	AllowNever *bool `json:"allowNever,omitempty"`
+}
+
+// DefaultKey is an ApiKey that is created with a Group, for all projects that the Group has
+// then, and deleted with it. Everything else about it, and what it becomes later, is for its
+// owner to edit.
+//
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.name) || has(self.name) && self.name == oldSelf.name",message="the default key keeps its name; disable it and create an ApiKey of your own",fieldPath=".name"
+type DefaultKey struct {
+	// enabled creates the ApiKey, and creates it again where it was deleted; default false.
+	// Disabling leaves an ApiKey that is there as it is.
+	//
+	// +kubebuilder:default=false
+	// +optional
+	Enabled *bool `json:"enabled,omitempty"`
+
+	// name of the ApiKey; default: the name of the Group and "-default".
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	// +optional
+	Name string `json:"name,omitempty"`
 }
 
 // AllowedNamespaces says from which namespaces a Group may be referenced, as Gateway API

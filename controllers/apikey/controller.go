@@ -24,13 +24,14 @@ import (
 	"github.com/keyward-dev/keyward/controllers/crashpoint"
 	"github.com/keyward-dev/keyward/controllers/grant"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
+	"github.com/keyward-dev/keyward/controllers/usage"
 )
 
 // FieldOwner owns what the operator sets on Secrets.
 const FieldOwner = client.FieldOwner("keyward")
 
 // conflictRetry is how soon a Secret that is in the way is looked at again: the cache holds
-// the operator's own Secrets only, so that nothing tells of the removal of another.
+// the operator's own Secrets only, so that nothing tells of the change of another.
 const conflictRetry = 5 * time.Second
 
 // Reconciler reconciles ApiKeys.
@@ -39,10 +40,13 @@ type Reconciler struct {
 	// APIReader reads past the cache, which holds only the operator's own Secrets.
 	APIReader client.Reader
 	Hub       *snapshot.Hub
+	Usage     *usage.Tracker
 	Recorder  events.EventRecorder
 	Clock     clock.PassiveClock
 	// Random is the source of keys: crypto/rand.Reader.
 	Random io.Reader
+	// LastUsedResolution is how far the last use of a version must have moved on to be written.
+	LastUsedResolution time.Duration
 
 	held held
 }
@@ -51,7 +55,7 @@ type Reconciler struct {
 // +kubebuilder:rbac:groups=keyward.dev,resources=apikeys/status,verbs=patch
 // +kubebuilder:rbac:groups=keyward.dev,resources=apikeys/finalizers,verbs=update
 // +kubebuilder:rbac:groups=keyward.dev,resources=groups;domainallowlists,verbs=get;list;watch
-// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;patch
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
@@ -103,27 +107,31 @@ func blocked(outcome lifecycle.Outcome, problem *grant.Problem) lifecycle.Outcom
 func (r *Reconciler) perform(ctx context.Context, key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome) (lifecycle.Outcome, error) {
 	switch outcome.Action {
 	case lifecycle.Mint:
-		return r.mint(key, found, outcome)
+		text, err := keyformat.Mint(grant.Prefix(found.input.Group), r.Random)
+		if err != nil {
+			return outcome, fmt.Errorf("minting: %w", err)
+		}
+		return r.begin(key, outcome, text), nil
+	case lifecycle.Import:
+		return r.begin(key, outcome, found.imported), nil
 	case lifecycle.Deliver:
 		return r.deliver(ctx, key, found, outcome)
 	case lifecycle.Keep:
 		return r.keep(ctx, key, found, outcome)
+	case lifecycle.Conceal:
+		return outcome, r.conceal(ctx, found.secret)
 	case lifecycle.None, lifecycle.Publish:
 	}
 	return outcome, nil
 }
 
-// mint makes a new version. It takes effect when it is recorded: from then on the servers
+// begin adds a new version. It takes effect when it is recorded: from then on the servers
 // are told, and only when all of them accept it is it delivered.
-func (r *Reconciler) mint(key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome) (lifecycle.Outcome, error) {
-	text, err := keyformat.Mint(grant.Prefix(found.input.Group), r.Random)
-	if err != nil {
-		return outcome, fmt.Errorf("minting: %w", err)
-	}
+func (r *Reconciler) begin(key *v1alpha1.ApiKey, outcome lifecycle.Outcome, text keyformat.Key) lifecycle.Outcome {
 	r.held.put(key.UID, outcome.Target, text)
 	crashpoint.Here(crashpoint.BeforePending)
-	outcome.Versions = append(outcome.Versions, lifecycle.NewVersion(outcome, text, r.Clock.Now()))
-	return outcome, nil
+	outcome.Versions = append(outcome.Versions, lifecycle.NewVersion(outcome, text, key.Spec.Rotation.Trigger, r.Clock.Now()))
+	return outcome
 }
 
 // deliver writes the held text into the Secret. The version is Active once it is there.
@@ -141,6 +149,7 @@ func (r *Reconciler) deliver(ctx context.Context, key *v1alpha1.ApiKey, found *f
 		return outcome, err
 	}
 	crashpoint.Here(crashpoint.AfterSecret)
+	found.delivered = true
 	return r.planAgain(found, version), nil
 }
 
@@ -151,13 +160,30 @@ func (r *Reconciler) keep(ctx context.Context, key *v1alpha1.ApiKey, found *fact
 	if err := r.writeSecret(ctx, key, found, version, func() string { return text }); err != nil {
 		return outcome, err
 	}
+	if outcome.Restart {
+		return outcome, r.restart(ctx, key, found, version)
+	}
 	return outcome, nil
 }
 
-// planAgain is the plan with the version in its Secret.
+// conceal removes the Secret, exactly as it was read.
+func (r *Reconciler) conceal(ctx context.Context, secret *corev1.Secret) error {
+	err := r.Client.Delete(ctx, secret, client.Preconditions{UID: &secret.UID, ResourceVersion: &secret.ResourceVersion})
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("removing the Secret: %w", err)
+	}
+	return nil
+}
+
+// planAgain is the plan with the version in its Secret, to be recorded before anything else
+// is done.
 func (r *Reconciler) planAgain(found *facts, delivered *v1alpha1.KeyVersion) lifecycle.Outcome {
 	found.input.Secret = lifecycle.Secret{Found: true, Digest: delivered.Digest}
-	return lifecycle.Plan(found.input, r.Clock.Now())
+	outcome := lifecycle.Plan(found.input, r.Clock.Now())
+	if outcome.Action != lifecycle.Keep {
+		outcome.Action = lifecycle.None
+	}
+	return outcome
 }
 
 func (r *Reconciler) ensureFinalizer(ctx context.Context, key *v1alpha1.ApiKey) error {

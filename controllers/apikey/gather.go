@@ -3,11 +3,12 @@ package apikey
 import (
 	"context"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 
 	"github.com/keyward-dev/keyward/api/keyformat"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
@@ -22,6 +23,10 @@ import (
 type facts struct {
 	input  lifecycle.Input
 	secret *corev1.Secret // nil where there is none, or a foreign one
+
+	imported  keyformat.Key  // what spec.importFrom names, where it matters
+	delivered bool           // in this reconciliation
+	stuck     *grant.Problem // what is left undone, though the key works
 
 	// recordID and enforcement are about the record that follows from the object as it is.
 	recordID    string
@@ -45,7 +50,11 @@ func (r *Reconciler) gather(ctx context.Context, key *v1alpha1.ApiKey) (*facts, 
 			Field:  "spec.secret.template.data", Message: err.Error(),
 		}
 	}
+	if err := r.gatherImport(ctx, key, f); err != nil {
+		return nil, err
+	}
 	r.gatherEnforcement(key, problem, f)
+	r.gatherUsage(key, f)
 	return f, nil
 }
 
@@ -72,7 +81,7 @@ func (r *Reconciler) gatherSecret(ctx context.Context, key *v1alpha1.ApiKey, f *
 	default:
 		f.found(key, live)
 	}
-	return nil
+	return r.gatherLeft(ctx, key, f)
 }
 
 // mintsNext is whether, by what is known so far, a version is missing from its Secret that
@@ -85,19 +94,21 @@ func mintsNext(f *facts) bool {
 	if current == nil {
 		return len(f.input.Key.Status.Versions) == 0
 	}
-	return current.Digest != f.input.Secret.Digest && f.input.Held == 0
+	return current.ClaimedAt == nil && current.Digest != f.input.Secret.Digest && f.input.Held == 0
 }
 
 func (f *facts) found(key *v1alpha1.ApiKey, secret *corev1.Secret) {
-	f.input.Secret = lifecycle.Secret{Found: true, Foreign: !metav1.IsControlledBy(secret, key)}
 	f.secret = nil
-	if f.input.Secret.Foreign {
+	f.input.Secret = lifecycle.Secret{Found: true}
+	text := string(secret.Data[v1alpha1.SecretKeyAPIKey])
+	if text != "" {
+		f.input.Secret.Digest = keyformat.DigestOf(text).String()
+	}
+	if f.input.Secret.Foreign = !belongs(key, secret, f.input.Secret.Digest); f.input.Secret.Foreign {
 		return
 	}
 	f.secret = secret
-	if text := secret.Data[v1alpha1.SecretKeyAPIKey]; len(text) > 0 {
-		f.input.Secret.Digest = keyformat.DigestOf(string(text)).String()
-	}
+	f.input.Secret.Claimed = secret.Annotations[v1alpha1.AnnotationClaimed] == "true"
 }
 
 // gatherEnforcement asks the Hub only about what is not known to be in force already: an
@@ -121,4 +132,25 @@ func (r *Reconciler) gatherEnforcement(key *v1alpha1.ApiKey, problem *grant.Prob
 		Object: types.NamespacedName{Namespace: key.Namespace, Name: key.Name},
 	}, f.recordID)
 	f.input.Published = f.enforcement.Complete
+}
+
+// gatherUsage asks for what validation servers have reported about the versions that live.
+// Where fewer servers are connected than once were told of the key, those that are missing
+// may go on accepting it: a new leader does not know them otherwise.
+func (r *Reconciler) gatherUsage(key *v1alpha1.ApiKey, f *facts) {
+	versions := key.Status.Versions
+	digests := make([]keyformat.Digest, len(versions))
+	for i := range versions {
+		digests[i], _ = keyformat.ParseDigest(versions[i].Digest) // the schema admits no other form
+	}
+	report := r.Usage.Of(lookup.GroupName(key.Spec.GroupRef, key.Namespace).String(), digests)
+	f.input.Usage = lifecycle.Usage{Since: report.Since, Through: report.Through, Of: make(map[string]lifecycle.Use, len(versions))}
+	if enforcement := key.Status.Enforcement; enforcement != nil && report.Servers < int(ptr.Deref(enforcement.Servers, 0)) {
+		f.input.Usage.Through = time.Time{}
+	}
+	for i := range versions {
+		if use := report.Of[i]; !use.Last.IsZero() {
+			f.input.Usage.Of[versions[i].Digest] = lifecycle.Use{Last: use.Last, Clients: use.Clients, More: use.More}
+		}
+	}
 }

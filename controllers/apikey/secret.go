@@ -19,6 +19,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/apikey/lifecycle"
 	"github.com/keyward-dev/keyward/controllers/apikey/secrettemplate"
+	"github.com/keyward-dev/keyward/controllers/grant"
 	"github.com/keyward-dev/keyward/controllers/lookup"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
 )
@@ -82,6 +83,12 @@ func desiredSecret(key *v1alpha1.ApiKey, version *v1alpha1.KeyVersion, reveal fu
 	}
 	secret.Annotations[v1alpha1.AnnotationVersion] = strconv.FormatInt(version.ID, 10)
 	secret.Annotations[v1alpha1.AnnotationPreview] = version.Preview
+	secret.Annotations[v1alpha1.AnnotationAPIKey] = key.Name
+	secret.Annotations[v1alpha1.AnnotationMintedAt] = version.MintedAt.UTC().Format(time.RFC3339)
+	rotation, _ := grant.RotationOf(key)
+	if at := rotation.RotatesAt(key, version); !at.IsZero() {
+		secret.Annotations[v1alpha1.AnnotationRotatesAt] = at.UTC().Format(time.RFC3339)
+	}
 	if expiresAt != "" {
 		secret.Annotations[v1alpha1.AnnotationExpiresAt] = expiresAt
 	}
@@ -91,6 +98,9 @@ func desiredSecret(key *v1alpha1.ApiKey, version *v1alpha1.KeyVersion, reveal fu
 // inShape is whether the Secret has what is declared, and the operator owns nothing else of
 // it: what a template no longer sets is to go, what others have added is theirs.
 func inShape(secret, desired *corev1.Secret) bool {
+	if owner := metav1.GetControllerOf(secret); owner == nil || owner.UID != desired.OwnerReferences[0].UID {
+		return false
+	}
 	if !contains(secret.Labels, desired.Labels) || !contains(secret.Annotations, desired.Annotations) {
 		return false
 	}

@@ -26,28 +26,27 @@ func (r *Reconciler) record(ctx context.Context, key *v1alpha1.ApiKey, found *fa
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}
 	before := key.DeepCopy()
-	key.Status = desiredStatus(key, found, outcome, now)
+	key.Status = r.desiredStatus(key, found, outcome, now)
 	if !equality.Semantic.DeepEqual(before.Status, key.Status) {
 		patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 		if err := r.Client.Status().Patch(ctx, key, patch); err != nil {
-			if outcome.Action == lifecycle.Mint {
+			if begins(outcome) {
 				r.held.drop(key.UID) // nobody knows of the version yet
 			}
 			return ctrl.Result{}, fmt.Errorf("recording the status: %w", err)
 		}
 	}
 	switch outcome.Action {
-	case lifecycle.Mint:
+	case lifecycle.Mint, lifecycle.Import:
 		minted.Inc()
 		crashpoint.Here(crashpoint.AfterPending)
-	case lifecycle.Keep:
-		if found.input.Held != 0 { // a step of this mint, not of every look at a key that is there
-			crashpoint.Here(crashpoint.AfterActive)
-		}
-		r.held.drop(key.UID)
-	case lifecycle.None, lifecycle.Publish, lifecycle.Deliver:
+	case lifecycle.None, lifecycle.Publish, lifecycle.Deliver, lifecycle.Keep, lifecycle.Conceal:
 	}
-	r.announce(before, key, outcome, found.enforcement)
+	if found.delivered {
+		crashpoint.Here(crashpoint.AfterActive)
+		r.held.drop(key.UID)
+	}
+	r.announce(before, key, found, outcome)
 	return ctrl.Result{RequeueAfter: next(found, outcome, now)}, nil
 }
 
@@ -66,29 +65,46 @@ func next(found *facts, outcome lifecycle.Outcome, now time.Time) time.Duration 
 	if !outcome.Wake.IsZero() {
 		after = max(outcome.Wake.Sub(now), time.Millisecond)
 	}
-	if found.input.Secret.Foreign && (after == 0 || after > conflictRetry) {
-		after = conflictRetry
+	sooner := func(d time.Duration) {
+		if after == 0 || after > d {
+			after = d
+		}
+	}
+	if found.input.Secret.Foreign || outcome.Obstacle != nil && outcome.Obstacle.Reason == v1alpha1.ReasonImportRefused {
+		sooner(conflictRetry)
+	}
+	if found.stuck != nil {
+		sooner(restartRetry)
 	}
 	return after
 }
 
-func desiredStatus(key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome, now time.Time) v1alpha1.ApiKeyStatus {
+// begins is whether the outcome adds a version.
+func begins(outcome lifecycle.Outcome) bool {
+	return outcome.Action == lifecycle.Mint || outcome.Action == lifecycle.Import
+}
+
+func (r *Reconciler) desiredStatus(key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome, now time.Time) v1alpha1.ApiKeyStatus {
 	status := *key.Status.DeepCopy()
 	status.KeyID = snapshot.KeyID(key.UID)
 	status.CreatedBy = key.Annotations[v1alpha1.AnnotationCreatedBy]
 	status.State = outcome.State
 	status.Versions = outcome.Versions
+	status.Preview, status.ExpiresAt, status.SecretRef, status.NextRotationAt = "", nil, nil, nil
 	if shown := shownVersion(outcome.Versions); shown != nil {
 		status.Preview, status.ExpiresAt = shown.Preview, shown.ExpiresAt
-		if shown.DeliveredAt != nil {
+		if shown.DeliveredAt != nil && shown.ClaimedAt == nil {
 			status.SecretRef = &v1alpha1.SecretReference{Name: lifecycle.SecretName(key)}
 		}
-	} else {
-		status.Preview, status.ExpiresAt, status.SecretRef = "", nil, nil
 	}
+	if !outcome.RotatesAt.IsZero() {
+		status.NextRotationAt = &metav1.Time{Time: outcome.RotatesAt.Truncate(time.Second)}
+	}
+	r.noteUse(&status, found.input.Usage)
 	set := conditions.Set{Conditions: &status.Conditions, Generation: key.Generation, Now: now}
 	set.Summarize(summarize(key, found, outcome))
-	if asked(key, found) && outcome.Action != lifecycle.Mint {
+	foretell(set, &status, outcome)
+	if asked(key, found) && !begins(outcome) {
 		status.Enforcement = set.Enforce(found.enforcement, found.recordID)
 	} else if known := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionEnforced); known != nil {
 		known.ObservedGeneration = key.Generation
@@ -116,68 +132,21 @@ func shownVersion(versions []v1alpha1.KeyVersion) *v1alpha1.KeyVersion {
 	return &versions[len(versions)-1]
 }
 
-func summarize(key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome) conditions.Summary {
-	secret := lifecycle.SecretName(key)
-	waiting := found.recordID != snapshot.NoRecord && !found.input.Published
-	switch {
-	case key.DeletionTimestamp != nil:
-		return conditions.Summary{
-			Working: true, Reason: v1alpha1.ReasonDeleting,
-			Message: "deleting revokes the key; " + conditions.Waiting(found.enforcement),
-		}
-	case outcome.State == v1alpha1.KeyRevoked:
-		return conditions.Summary{
-			Working: waiting, Reason: v1alpha1.ReasonRevoked,
-			Message: "the key is revoked for good; create a new ApiKey where one is needed",
-		}
-	case outcome.State == v1alpha1.KeyExpired:
-		return conditions.Summary{
-			Stuck: true, Reason: v1alpha1.ReasonExpired,
-			Message: "the key's time is over; create a new ApiKey where one is needed",
-		}
-	case outcome.Obstacle != nil:
-		return conditions.Summary{
-			Working: waiting && declared(outcome.Obstacle.Reason),
-			Stuck:   !declared(outcome.Obstacle.Reason),
-			Reason:  outcome.Obstacle.Reason, Message: outcome.Obstacle.Error(),
-		}
-	case outcome.Action == lifecycle.Keep:
-		return conditions.Summary{
-			Ready: true, Working: waiting, Reason: v1alpha1.ReasonReady,
-			Message: fmt.Sprintf("the key is accepted, and delivered in Secret %s", secret),
-		}
-	case outcome.Action == lifecycle.Mint:
-		return conditions.Summary{
-			Working: true, Reason: v1alpha1.ReasonPublishing,
-			Message: fmt.Sprintf("version %d is minted; validation servers are told before it is delivered", outcome.Target),
-		}
-	default:
-		return conditions.Summary{
-			Working: true, Reason: v1alpha1.ReasonPublishing,
-			Message: fmt.Sprintf("version %d is delivered when every validation server accepts it; %s", outcome.Target, conditions.Waiting(found.enforcement)),
-		}
-	}
-}
-
-// declared is whether the reason is a state that somebody declared, rather than a mistake
-// that somebody has to mend.
-func declared(reason string) bool {
-	switch reason {
-	case v1alpha1.ReasonSuspended, v1alpha1.ReasonGroupFrozen, v1alpha1.ReasonGroupSuspended:
-		return true
-	}
-	return false
-}
-
 // announce sends the events of what has happened.
-func (r *Reconciler) announce(before, key *v1alpha1.ApiKey, outcome lifecycle.Outcome, enforcement snapshot.Enforcement) {
+func (r *Reconciler) announce(before, key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome) {
+	enforcement := found.enforcement
 	for _, note := range outcome.Notes {
 		r.event(key, note.Warning, note.Reason, "Plan", note.Message)
 	}
 	ready := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionReady)
-	if was := meta.FindStatusCondition(before.Status.Conditions, v1alpha1.ConditionReady); outcome.Obstacle != nil &&
+	if was := meta.FindStatusCondition(before.Status.Conditions, v1alpha1.ConditionReady); (outcome.Obstacle != nil || found.stuck != nil) &&
 		ready != nil && (was == nil || was.Reason != ready.Reason || was.Message != ready.Message) {
 		r.event(key, !declared(ready.Reason), ready.Reason, "Plan", ready.Message)
+	}
+	for _, kind := range []string{v1alpha1.ConditionExpiringSoon, v1alpha1.ConditionCutoverPending} {
+		if is := meta.FindStatusCondition(key.Status.Conditions, kind); is != nil && !meta.IsStatusConditionTrue(before.Status.Conditions, kind) {
+			r.event(key, true, kind, "Plan", is.Message)
+		}
 	}
 	if !enforcement.Complete || !newlyEnforced(before, key) {
 		return

@@ -33,12 +33,17 @@ type Reconciler struct {
 
 // +kubebuilder:rbac:groups=keyward.dev,resources=groups,verbs=get;list;watch
 // +kubebuilder:rbac:groups=keyward.dev,resources=groups/status,verbs=patch
+// +kubebuilder:rbac:groups=keyward.dev,resources=groups/finalizers,verbs=update
+// +kubebuilder:rbac:groups=keyward.dev,resources=apikeys,verbs=create
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // Reconcile brings the status of one Group up to date.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	group, err := lookup.Group(ctx, r.Client, request.NamespacedName)
 	if err != nil || group == nil {
+		return ctrl.Result{}, err
+	}
+	if err := r.ensureDefaultKey(ctx, group); err != nil {
 		return ctrl.Result{}, err
 	}
 	allowlists, err := lookup.Allowlists(ctx, r.Client, group)

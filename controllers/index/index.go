@@ -18,6 +18,9 @@ const ByGroup = "group"
 // BySecret finds ApiKeys by the name of their Secret.
 const BySecret = "secret"
 
+// ByDigest finds ApiKeys by the digest of any of their versions.
+const ByDigest = "digest"
+
 // Register declares the indexes. It must run before the cache starts.
 func Register(ctx context.Context, indexer client.FieldIndexer) error {
 	if err := indexer.IndexField(ctx, &v1alpha1.ApiKey{}, ByGroup, func(object client.Object) []string {
@@ -31,6 +34,16 @@ func Register(ctx context.Context, indexer client.FieldIndexer) error {
 		return []string{lifecycle.SecretName(key)}
 	}); err != nil {
 		return fmt.Errorf("indexing ApiKeys by Secret: %w", err)
+	}
+	if err := indexer.IndexField(ctx, &v1alpha1.ApiKey{}, ByDigest, func(object client.Object) []string {
+		key, _ := object.(*v1alpha1.ApiKey)
+		digests := make([]string, 0, len(key.Status.Versions))
+		for i := range key.Status.Versions {
+			digests = append(digests, key.Status.Versions[i].Digest)
+		}
+		return digests
+	}); err != nil {
+		return fmt.Errorf("indexing ApiKeys by digest: %w", err)
 	}
 	if err := indexer.IndexField(ctx, &v1alpha1.DomainAllowlist{}, ByGroup, func(object client.Object) []string {
 		list, _ := object.(*v1alpha1.DomainAllowlist)

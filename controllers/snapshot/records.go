@@ -55,6 +55,9 @@ func KeyRecord(key *v1alpha1.ApiKey, problem *grant.Problem) *syncv1.Key {
 		if v.ExpiresAt != nil {
 			version.ExpiresAtMs = v.ExpiresAt.UnixMilli()
 		}
+		if v.RetiresAt != nil {
+			version.RetiresAtMs = v.RetiresAt.UnixMilli()
+		}
 		record.Versions = append(record.Versions, version)
 	}
 	return record

@@ -16,6 +16,7 @@ import (
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
+	"github.com/keyward-dev/keyward/controllers/usage"
 )
 
 // A validation server that does not answer for this long is taken for lost.
@@ -33,6 +34,7 @@ type Server struct {
 	// Client reviews tokens and access.
 	Client client.Client
 	Hub    *snapshot.Hub
+	Usage  *usage.Tracker
 	Clock  clock.WithTicker
 }
 
@@ -62,7 +64,7 @@ func (s *Server) Start(ctx context.Context) error {
 		grpc.MaxRecvMsgSize(64<<20), // a Hello names the groups that are known
 	)
 	syncv1.RegisterSyncServiceServer(server, &service{
-		hub: s.Hub, access: access{client: s.Client}, clock: s.Clock, log: log,
+		hub: s.Hub, usage: s.Usage, access: access{client: s.Client}, clock: s.Clock, log: log,
 	})
 	stop := context.AfterFunc(ctx, server.Stop) // streams never end by themselves
 	defer stop()

@@ -13,6 +13,7 @@ import (
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
+	"github.com/keyward-dev/keyward/controllers/usage"
 )
 
 const (
@@ -33,6 +34,7 @@ type service struct {
 	syncv1.UnimplementedSyncServiceServer
 
 	hub    *snapshot.Hub
+	usage  *usage.Tracker
 	access access
 	clock  clock.WithTicker
 	log    logr.Logger
@@ -61,12 +63,14 @@ func (s *service) Sync(stream syncv1.SyncService_SyncServer) error {
 		return stream.Context().Err()
 	}
 	subscription := s.hub.Subscribe(subscriber)
+	reporter := s.usage.Connect(subscriber.Instance, subscriber.Selects)
 	connected.Inc()
 	defer connected.Dec()
 	log.Info("A validation server is connected")
 
-	err = s.serve(stream, subscription)
+	err = s.serve(stream, subscription, reporter)
 	subscription.Close(errors.Is(err, errGoodbye))
+	reporter.Close(errors.Is(err, errGoodbye))
 	if errors.Is(err, errGoodbye) {
 		log.Info("A validation server has left")
 		return nil
@@ -76,11 +80,11 @@ func (s *service) Sync(stream syncv1.SyncService_SyncServer) error {
 }
 
 // serve runs until either direction fails, the server is overdue, or the stream is too old.
-func (s *service) serve(stream syncv1.SyncService_SyncServer, subscription *snapshot.Subscription) error {
+func (s *service) serve(stream syncv1.SyncService_SyncServer, subscription *snapshot.Subscription, reporter *usage.Server) error {
 	ctx, cancel := context.WithCancelCause(stream.Context())
 	defer cancel(nil)
 	progress := make(chan struct{}, 1)
-	go func() { cancel(receive(stream, subscription)) }()
+	go func() { cancel(receive(stream, subscription, reporter)) }()
 	go func() { cancel(send(ctx, stream, subscription, progress)) }()
 
 	age := s.clock.NewTimer(maxAge)
@@ -106,7 +110,7 @@ func (s *service) serve(stream syncv1.SyncService_SyncServer, subscription *snap
 	}
 }
 
-func receive(stream syncv1.SyncService_SyncServer, subscription *snapshot.Subscription) error {
+func receive(stream syncv1.SyncService_SyncServer, subscription *snapshot.Subscription, reporter *usage.Server) error {
 	for {
 		request, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
@@ -115,11 +119,14 @@ func receive(stream syncv1.SyncService_SyncServer, subscription *snapshot.Subscr
 		if err != nil {
 			return err
 		}
-		ack := request.GetAck()
-		if ack == nil {
-			return status.Error(codes.InvalidArgument, "after the Hello only Acks are expected")
+		switch message := request.GetMessage().(type) {
+		case *syncv1.SyncRequest_Ack:
+			subscription.Ack(message.Ack.GetRevision())
+		case *syncv1.SyncRequest_Uses:
+			reporter.Report(message.Uses)
+		default:
+			return status.Error(codes.InvalidArgument, "after the Hello only Acks and Uses are expected")
 		}
-		subscription.Ack(ack.GetRevision())
 	}
 }
 

@@ -83,6 +83,13 @@ func (w *apiKeys) validate(ctx context.Context, key *v1alpha1.ApiKey) (admission
 	if err := secrettemplate.Check(key.Spec.Secret.Template.Data); err != nil {
 		return nil, invalid("ApiKey", key.Name, "spec.secret.template.data", err.Error())
 	}
+	if _, problem := grant.RotationOf(key); problem != nil {
+		return answer("ApiKey", key.Name, problem)
+	}
+	if from := key.Spec.ImportFrom; from != nil && from.SecretKeyRef.Name == lifecycle.SecretName(key) {
+		return nil, invalid("ApiKey", key.Name, "spec.importFrom.secretKeyRef.name",
+			"this is the Secret that the key is delivered in; give spec.secret.name another name")
+	}
 	group, problem, err := lookup.ForKey(ctx, w.reader, key)
 	if err != nil {
 		return nil, err

@@ -30,7 +30,10 @@ func (stamp) Handle(_ context.Context, request admission.Request) admission.Resp
 	}
 	switch request.Operation {
 	case admissionv1.Create:
-		annotate(object, request.UserInfo.Username)
+		if earlier, stamped := object.GetAnnotations()[v1alpha1.AnnotationCreatedBy]; stamped {
+			annotate(object, v1alpha1.AnnotationRestored, earlier) // a copy, or from a backup
+		}
+		annotate(object, v1alpha1.AnnotationCreatedBy, request.UserInfo.Username)
 		controllerutil.AddFinalizer(object, v1alpha1.FinalizerEnforcement)
 	case admissionv1.Update:
 		// A manifest that is put in place of the object does not have the stamp.
@@ -40,7 +43,7 @@ func (stamp) Handle(_ context.Context, request admission.Request) admission.Resp
 		}
 		creator, stamped := old.Annotations[v1alpha1.AnnotationCreatedBy]
 		if _, has := object.GetAnnotations()[v1alpha1.AnnotationCreatedBy]; stamped && !has {
-			annotate(object, creator)
+			annotate(object, v1alpha1.AnnotationCreatedBy, creator)
 		}
 	case admissionv1.Delete, admissionv1.Connect:
 	}
@@ -51,11 +54,11 @@ func (stamp) Handle(_ context.Context, request admission.Request) admission.Resp
 	return admission.PatchResponseFromRaw(request.Object.Raw, stamped)
 }
 
-func annotate(object *unstructured.Unstructured, creator string) {
+func annotate(object *unstructured.Unstructured, name, value string) {
 	annotations := object.GetAnnotations()
 	if annotations == nil {
 		annotations = map[string]string{}
 	}
-	annotations[v1alpha1.AnnotationCreatedBy] = creator
+	annotations[name] = value
 	object.SetAnnotations(annotations)
 }

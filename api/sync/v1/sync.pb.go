@@ -84,6 +84,7 @@ type SyncRequest struct {
 	//
 	//	*SyncRequest_Hello
 	//	*SyncRequest_Ack
+	//	*SyncRequest_Uses
 	Message       isSyncRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -144,6 +145,15 @@ func (x *SyncRequest) GetAck() *Ack {
 	return nil
 }
 
+func (x *SyncRequest) GetUses() *Uses {
+	if x != nil {
+		if x, ok := x.Message.(*SyncRequest_Uses); ok {
+			return x.Uses
+		}
+	}
+	return nil
+}
+
 type isSyncRequest_Message interface {
 	isSyncRequest_Message()
 }
@@ -156,9 +166,15 @@ type SyncRequest_Ack struct {
 	Ack *Ack `protobuf:"bytes,2,opt,name=ack,proto3,oneof"`
 }
 
+type SyncRequest_Uses struct {
+	Uses *Uses `protobuf:"bytes,3,opt,name=uses,proto3,oneof"`
+}
+
 func (*SyncRequest_Hello) isSyncRequest_Message() {}
 
 func (*SyncRequest_Ack) isSyncRequest_Message() {}
+
+func (*SyncRequest_Uses) isSyncRequest_Message() {}
 
 // Hello opens a stream.
 type Hello struct {
@@ -381,6 +397,137 @@ func (x *Ack) GetRevision() uint64 {
 	return 0
 }
 
+// Uses reports which versions have let requests through. It is sent now and then, also if
+// there is nothing to report, and says nothing that a later one does not say better: to lose
+// one, or to send it twice, does no harm.
+type Uses struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// through_ms is the instant, in Unix milliseconds of the server's clock, until which all
+	// uses are in this or an earlier message of the stream.
+	ThroughMs     int64         `protobuf:"varint,1,opt,name=through_ms,json=throughMs,proto3" json:"through_ms,omitempty"`
+	Versions      []*VersionUse `protobuf:"bytes,2,rep,name=versions,proto3" json:"versions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Uses) Reset() {
+	*x = Uses{}
+	mi := &file_sync_v1_sync_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Uses) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Uses) ProtoMessage() {}
+
+func (x *Uses) ProtoReflect() protoreflect.Message {
+	mi := &file_sync_v1_sync_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Uses.ProtoReflect.Descriptor instead.
+func (*Uses) Descriptor() ([]byte, []int) {
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Uses) GetThroughMs() int64 {
+	if x != nil {
+		return x.ThroughMs
+	}
+	return 0
+}
+
+func (x *Uses) GetVersions() []*VersionUse {
+	if x != nil {
+		return x.Versions
+	}
+	return nil
+}
+
+// VersionUse is the use of one version.
+type VersionUse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// digest of the version, 32 bytes.
+	Digest []byte `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
+	// last_ms is when it last let a request through, in Unix milliseconds.
+	LastMs int64 `protobuf:"varint,2,opt,name=last_ms,json=lastMs,proto3" json:"last_ms,omitempty"`
+	// clients are, of a version in its overlap, hashes of the client addresses that used it,
+	// the same on all servers; at most 32.
+	Clients []uint64 `protobuf:"fixed64,3,rep,packed,name=clients,proto3" json:"clients,omitempty"`
+	// more_clients says that there were more than 32.
+	MoreClients   bool `protobuf:"varint,4,opt,name=more_clients,json=moreClients,proto3" json:"more_clients,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VersionUse) Reset() {
+	*x = VersionUse{}
+	mi := &file_sync_v1_sync_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VersionUse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VersionUse) ProtoMessage() {}
+
+func (x *VersionUse) ProtoReflect() protoreflect.Message {
+	mi := &file_sync_v1_sync_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VersionUse.ProtoReflect.Descriptor instead.
+func (*VersionUse) Descriptor() ([]byte, []int) {
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *VersionUse) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+func (x *VersionUse) GetLastMs() int64 {
+	if x != nil {
+		return x.LastMs
+	}
+	return 0
+}
+
+func (x *VersionUse) GetClients() []uint64 {
+	if x != nil {
+		return x.Clients
+	}
+	return nil
+}
+
+func (x *VersionUse) GetMoreClients() bool {
+	if x != nil {
+		return x.MoreClients
+	}
+	return false
+}
+
 type SyncResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Update        *Update                `protobuf:"bytes,1,opt,name=update,proto3" json:"update,omitempty"`
@@ -390,7 +537,7 @@ type SyncResponse struct {
 
 func (x *SyncResponse) Reset() {
 	*x = SyncResponse{}
-	mi := &file_sync_v1_sync_proto_msgTypes[5]
+	mi := &file_sync_v1_sync_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -402,7 +549,7 @@ func (x *SyncResponse) String() string {
 func (*SyncResponse) ProtoMessage() {}
 
 func (x *SyncResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[5]
+	mi := &file_sync_v1_sync_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -415,7 +562,7 @@ func (x *SyncResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncResponse.ProtoReflect.Descriptor instead.
 func (*SyncResponse) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{5}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SyncResponse) GetUpdate() *Update {
@@ -449,7 +596,7 @@ type Update struct {
 
 func (x *Update) Reset() {
 	*x = Update{}
-	mi := &file_sync_v1_sync_proto_msgTypes[6]
+	mi := &file_sync_v1_sync_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -461,7 +608,7 @@ func (x *Update) String() string {
 func (*Update) ProtoMessage() {}
 
 func (x *Update) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[6]
+	mi := &file_sync_v1_sync_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -474,7 +621,7 @@ func (x *Update) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Update.ProtoReflect.Descriptor instead.
 func (*Update) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{6}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Update) GetRevision() uint64 {
@@ -545,7 +692,7 @@ type Group struct {
 
 func (x *Group) Reset() {
 	*x = Group{}
-	mi := &file_sync_v1_sync_proto_msgTypes[7]
+	mi := &file_sync_v1_sync_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -557,7 +704,7 @@ func (x *Group) String() string {
 func (*Group) ProtoMessage() {}
 
 func (x *Group) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[7]
+	mi := &file_sync_v1_sync_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -570,7 +717,7 @@ func (x *Group) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Group.ProtoReflect.Descriptor instead.
 func (*Group) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{7}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Group) GetNamespace() string {
@@ -635,7 +782,7 @@ type Project struct {
 
 func (x *Project) Reset() {
 	*x = Project{}
-	mi := &file_sync_v1_sync_proto_msgTypes[8]
+	mi := &file_sync_v1_sync_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -647,7 +794,7 @@ func (x *Project) String() string {
 func (*Project) ProtoMessage() {}
 
 func (x *Project) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[8]
+	mi := &file_sync_v1_sync_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -660,7 +807,7 @@ func (x *Project) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Project.ProtoReflect.Descriptor instead.
 func (*Project) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{8}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Project) GetName() string {
@@ -705,7 +852,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_sync_v1_sync_proto_msgTypes[9]
+	mi := &file_sync_v1_sync_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -717,7 +864,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[9]
+	mi := &file_sync_v1_sync_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -730,7 +877,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{9}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Route) GetMethods() []string {
@@ -771,7 +918,7 @@ type QueryMatch struct {
 
 func (x *QueryMatch) Reset() {
 	*x = QueryMatch{}
-	mi := &file_sync_v1_sync_proto_msgTypes[10]
+	mi := &file_sync_v1_sync_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -783,7 +930,7 @@ func (x *QueryMatch) String() string {
 func (*QueryMatch) ProtoMessage() {}
 
 func (x *QueryMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[10]
+	mi := &file_sync_v1_sync_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -796,7 +943,7 @@ func (x *QueryMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryMatch.ProtoReflect.Descriptor instead.
 func (*QueryMatch) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{10}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *QueryMatch) GetName() string {
@@ -823,7 +970,7 @@ type Capability struct {
 
 func (x *Capability) Reset() {
 	*x = Capability{}
-	mi := &file_sync_v1_sync_proto_msgTypes[11]
+	mi := &file_sync_v1_sync_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -835,7 +982,7 @@ func (x *Capability) String() string {
 func (*Capability) ProtoMessage() {}
 
 func (x *Capability) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[11]
+	mi := &file_sync_v1_sync_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -848,7 +995,7 @@ func (x *Capability) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Capability.ProtoReflect.Descriptor instead.
 func (*Capability) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{11}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Capability) GetName() string {
@@ -878,7 +1025,7 @@ type OriginPolicy struct {
 
 func (x *OriginPolicy) Reset() {
 	*x = OriginPolicy{}
-	mi := &file_sync_v1_sync_proto_msgTypes[12]
+	mi := &file_sync_v1_sync_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -890,7 +1037,7 @@ func (x *OriginPolicy) String() string {
 func (*OriginPolicy) ProtoMessage() {}
 
 func (x *OriginPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[12]
+	mi := &file_sync_v1_sync_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -903,7 +1050,7 @@ func (x *OriginPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OriginPolicy.ProtoReflect.Descriptor instead.
 func (*OriginPolicy) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{12}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *OriginPolicy) GetPatterns() []string {
@@ -946,7 +1093,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_sync_v1_sync_proto_msgTypes[13]
+	mi := &file_sync_v1_sync_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -958,7 +1105,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[13]
+	mi := &file_sync_v1_sync_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -971,7 +1118,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{13}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Key) GetId() string {
@@ -1038,7 +1185,7 @@ type Version struct {
 
 func (x *Version) Reset() {
 	*x = Version{}
-	mi := &file_sync_v1_sync_proto_msgTypes[14]
+	mi := &file_sync_v1_sync_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1050,7 +1197,7 @@ func (x *Version) String() string {
 func (*Version) ProtoMessage() {}
 
 func (x *Version) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[14]
+	mi := &file_sync_v1_sync_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1063,7 +1210,7 @@ func (x *Version) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Version.ProtoReflect.Descriptor instead.
 func (*Version) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{14}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Version) GetDigest() []byte {
@@ -1098,10 +1245,11 @@ var File_sync_v1_sync_proto protoreflect.FileDescriptor
 
 const file_sync_v1_sync_proto_rawDesc = "" +
 	"\n" +
-	"\x12sync/v1/sync.proto\x12\x0fkeyward.sync.v1\"r\n" +
+	"\x12sync/v1/sync.proto\x12\x0fkeyward.sync.v1\"\x9f\x01\n" +
 	"\vSyncRequest\x12.\n" +
 	"\x05hello\x18\x01 \x01(\v2\x16.keyward.sync.v1.HelloH\x00R\x05hello\x12(\n" +
-	"\x03ack\x18\x02 \x01(\v2\x14.keyward.sync.v1.AckH\x00R\x03ackB\t\n" +
+	"\x03ack\x18\x02 \x01(\v2\x14.keyward.sync.v1.AckH\x00R\x03ack\x12+\n" +
+	"\x04uses\x18\x03 \x01(\v2\x15.keyward.sync.v1.UsesH\x00R\x04usesB\t\n" +
 	"\amessage\"\x92\x01\n" +
 	"\x05Hello\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12:\n" +
@@ -1117,7 +1265,17 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x12\n" +
 	"\x04hash\x18\x02 \x01(\fR\x04hash\"!\n" +
 	"\x03Ack\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\x04R\brevision\"?\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\"^\n" +
+	"\x04Uses\x12\x1d\n" +
+	"\n" +
+	"through_ms\x18\x01 \x01(\x03R\tthroughMs\x127\n" +
+	"\bversions\x18\x02 \x03(\v2\x1b.keyward.sync.v1.VersionUseR\bversions\"z\n" +
+	"\n" +
+	"VersionUse\x12\x16\n" +
+	"\x06digest\x18\x01 \x01(\fR\x06digest\x12\x17\n" +
+	"\alast_ms\x18\x02 \x01(\x03R\x06lastMs\x12\x18\n" +
+	"\aclients\x18\x03 \x03(\x06R\aclients\x12!\n" +
+	"\fmore_clients\x18\x04 \x01(\bR\vmoreClients\"?\n" +
 	"\fSyncResponse\x12/\n" +
 	"\x06update\x18\x01 \x01(\v2\x17.keyward.sync.v1.UpdateR\x06update\"\x8e\x02\n" +
 	"\x06Update\x12\x1a\n" +
@@ -1196,7 +1354,7 @@ func file_sync_v1_sync_proto_rawDescGZIP() []byte {
 }
 
 var file_sync_v1_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_sync_v1_sync_proto_goTypes = []any{
 	(GroupState)(0),       // 0: keyward.sync.v1.GroupState
 	(*SyncRequest)(nil),   // 1: keyward.sync.v1.SyncRequest
@@ -1204,42 +1362,46 @@ var file_sync_v1_sync_proto_goTypes = []any{
 	(*GroupSelector)(nil), // 3: keyward.sync.v1.GroupSelector
 	(*KnownGroup)(nil),    // 4: keyward.sync.v1.KnownGroup
 	(*Ack)(nil),           // 5: keyward.sync.v1.Ack
-	(*SyncResponse)(nil),  // 6: keyward.sync.v1.SyncResponse
-	(*Update)(nil),        // 7: keyward.sync.v1.Update
-	(*Group)(nil),         // 8: keyward.sync.v1.Group
-	(*Project)(nil),       // 9: keyward.sync.v1.Project
-	(*Route)(nil),         // 10: keyward.sync.v1.Route
-	(*QueryMatch)(nil),    // 11: keyward.sync.v1.QueryMatch
-	(*Capability)(nil),    // 12: keyward.sync.v1.Capability
-	(*OriginPolicy)(nil),  // 13: keyward.sync.v1.OriginPolicy
-	(*Key)(nil),           // 14: keyward.sync.v1.Key
-	(*Version)(nil),       // 15: keyward.sync.v1.Version
-	nil,                   // 16: keyward.sync.v1.Group.ContextEntry
+	(*Uses)(nil),          // 6: keyward.sync.v1.Uses
+	(*VersionUse)(nil),    // 7: keyward.sync.v1.VersionUse
+	(*SyncResponse)(nil),  // 8: keyward.sync.v1.SyncResponse
+	(*Update)(nil),        // 9: keyward.sync.v1.Update
+	(*Group)(nil),         // 10: keyward.sync.v1.Group
+	(*Project)(nil),       // 11: keyward.sync.v1.Project
+	(*Route)(nil),         // 12: keyward.sync.v1.Route
+	(*QueryMatch)(nil),    // 13: keyward.sync.v1.QueryMatch
+	(*Capability)(nil),    // 14: keyward.sync.v1.Capability
+	(*OriginPolicy)(nil),  // 15: keyward.sync.v1.OriginPolicy
+	(*Key)(nil),           // 16: keyward.sync.v1.Key
+	(*Version)(nil),       // 17: keyward.sync.v1.Version
+	nil,                   // 18: keyward.sync.v1.Group.ContextEntry
 }
 var file_sync_v1_sync_proto_depIdxs = []int32{
 	2,  // 0: keyward.sync.v1.SyncRequest.hello:type_name -> keyward.sync.v1.Hello
 	5,  // 1: keyward.sync.v1.SyncRequest.ack:type_name -> keyward.sync.v1.Ack
-	3,  // 2: keyward.sync.v1.Hello.selector:type_name -> keyward.sync.v1.GroupSelector
-	4,  // 3: keyward.sync.v1.Hello.known:type_name -> keyward.sync.v1.KnownGroup
-	7,  // 4: keyward.sync.v1.SyncResponse.update:type_name -> keyward.sync.v1.Update
-	8,  // 5: keyward.sync.v1.Update.groups:type_name -> keyward.sync.v1.Group
-	14, // 6: keyward.sync.v1.Update.keys:type_name -> keyward.sync.v1.Key
-	0,  // 7: keyward.sync.v1.Group.state:type_name -> keyward.sync.v1.GroupState
-	9,  // 8: keyward.sync.v1.Group.projects:type_name -> keyward.sync.v1.Project
-	12, // 9: keyward.sync.v1.Group.capabilities:type_name -> keyward.sync.v1.Capability
-	16, // 10: keyward.sync.v1.Group.context:type_name -> keyward.sync.v1.Group.ContextEntry
-	10, // 11: keyward.sync.v1.Project.routes:type_name -> keyward.sync.v1.Route
-	13, // 12: keyward.sync.v1.Project.origins:type_name -> keyward.sync.v1.OriginPolicy
-	11, // 13: keyward.sync.v1.Route.query:type_name -> keyward.sync.v1.QueryMatch
-	10, // 14: keyward.sync.v1.Capability.routes:type_name -> keyward.sync.v1.Route
-	15, // 15: keyward.sync.v1.Key.versions:type_name -> keyward.sync.v1.Version
-	1,  // 16: keyward.sync.v1.SyncService.Sync:input_type -> keyward.sync.v1.SyncRequest
-	6,  // 17: keyward.sync.v1.SyncService.Sync:output_type -> keyward.sync.v1.SyncResponse
-	17, // [17:18] is the sub-list for method output_type
-	16, // [16:17] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	6,  // 2: keyward.sync.v1.SyncRequest.uses:type_name -> keyward.sync.v1.Uses
+	3,  // 3: keyward.sync.v1.Hello.selector:type_name -> keyward.sync.v1.GroupSelector
+	4,  // 4: keyward.sync.v1.Hello.known:type_name -> keyward.sync.v1.KnownGroup
+	7,  // 5: keyward.sync.v1.Uses.versions:type_name -> keyward.sync.v1.VersionUse
+	9,  // 6: keyward.sync.v1.SyncResponse.update:type_name -> keyward.sync.v1.Update
+	10, // 7: keyward.sync.v1.Update.groups:type_name -> keyward.sync.v1.Group
+	16, // 8: keyward.sync.v1.Update.keys:type_name -> keyward.sync.v1.Key
+	0,  // 9: keyward.sync.v1.Group.state:type_name -> keyward.sync.v1.GroupState
+	11, // 10: keyward.sync.v1.Group.projects:type_name -> keyward.sync.v1.Project
+	14, // 11: keyward.sync.v1.Group.capabilities:type_name -> keyward.sync.v1.Capability
+	18, // 12: keyward.sync.v1.Group.context:type_name -> keyward.sync.v1.Group.ContextEntry
+	12, // 13: keyward.sync.v1.Project.routes:type_name -> keyward.sync.v1.Route
+	15, // 14: keyward.sync.v1.Project.origins:type_name -> keyward.sync.v1.OriginPolicy
+	13, // 15: keyward.sync.v1.Route.query:type_name -> keyward.sync.v1.QueryMatch
+	12, // 16: keyward.sync.v1.Capability.routes:type_name -> keyward.sync.v1.Route
+	17, // 17: keyward.sync.v1.Key.versions:type_name -> keyward.sync.v1.Version
+	1,  // 18: keyward.sync.v1.SyncService.Sync:input_type -> keyward.sync.v1.SyncRequest
+	8,  // 19: keyward.sync.v1.SyncService.Sync:output_type -> keyward.sync.v1.SyncResponse
+	19, // [19:20] is the sub-list for method output_type
+	18, // [18:19] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_sync_v1_sync_proto_init() }
@@ -1250,6 +1412,7 @@ func file_sync_v1_sync_proto_init() {
 	file_sync_v1_sync_proto_msgTypes[0].OneofWrappers = []any{
 		(*SyncRequest_Hello)(nil),
 		(*SyncRequest_Ack)(nil),
+		(*SyncRequest_Uses)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1257,7 +1420,7 @@ func file_sync_v1_sync_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sync_v1_sync_proto_rawDesc), len(file_sync_v1_sync_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   16,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -32,7 +32,7 @@ const (
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 type SyncServiceClient interface {
 	// Sync keeps one validation server current. The first request on the stream is a
-	// Hello, all that follow are Acks. The server answers with updates: first the
+	// Hello, all that follow are Acks and Uses. The server answers with updates: first the
 	// catch-up, whose last update has caught_up set, then one update for each change.
 	//
 	// Errors: UNAUTHENTICATED (no or unknown token), PERMISSION_DENIED (a selected
@@ -68,7 +68,7 @@ type SyncService_SyncClient = grpc.BidiStreamingClient[SyncRequest, SyncResponse
 // for forward compatibility.
 type SyncServiceServer interface {
 	// Sync keeps one validation server current. The first request on the stream is a
-	// Hello, all that follow are Acks. The server answers with updates: first the
+	// Hello, all that follow are Acks and Uses. The server answers with updates: first the
 	// catch-up, whose last update has caught_up set, then one update for each change.
 	//
 	// Errors: UNAUTHENTICATED (no or unknown token), PERMISSION_DENIED (a selected

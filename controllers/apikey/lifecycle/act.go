@@ -1,13 +1,21 @@
 package lifecycle
 
 import (
-	"fmt"
-	"slices"
-	"time"
-
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/grant"
 )
+
+// steps are the stages of a key's life, in order; the first that applies is what is done.
+var steps = []func(*planner) (applies bool){
+	(*planner).finish,
+	(*planner).restore,
+	(*planner).importFirst,
+	(*planner).bring,
+	(*planner).conceal,
+	(*planner).rotate,
+	(*planner).mintMissing,
+	(*planner).keep,
+}
 
 // act chooses the action.
 func (p *planner) act() {
@@ -15,185 +23,216 @@ func (p *planner) act() {
 		return
 	}
 	p.out.Obstacle = p.obstacle()
-	current := Current(p.out.Versions)
-	switch {
-	case current == nil && p.over():
-		p.out.Obstacle = nil
-	case current != nil && p.carries(current):
-		p.out.Target = current.ID
-		p.endOthers()
-		if p.out.Obstacle == nil {
-			p.out.Action = Keep
+	for _, step := range steps {
+		if step(p) {
+			return
 		}
-	case p.out.Obstacle != nil:
-	case p.pending() != nil:
-		p.out.Target = p.pending().ID
-		p.out.Action = Publish
-		if p.in.Published {
-			p.out.Action = Deliver
-		}
-	default:
-		p.mint(current)
 	}
 }
 
-// mint plans a new version: the first, or one in place of a version whose text was lost.
-func (p *planner) mint(lost *v1alpha1.KeyVersion) {
+// finish is for a key that had its time: it does not start again by itself.
+func (p *planner) finish() bool {
+	if !p.over() {
+		return false
+	}
+	p.out.Obstacle = nil
+	return true
+}
+
+// over is whether the key had its time. One that rotates by itself goes on where nobody was
+// there to rotate it before it expired, unless it was declared to be over meanwhile.
+func (p *planner) over() bool {
+	if p.active() != nil || p.pending() != nil || len(p.out.Versions) == 0 {
+		return false
+	}
+	last := &p.out.Versions[len(p.out.Versions)-1]
+	renews := p.rotation.Every > 0 && p.in.Key.Spec.ExpiresAt == nil && last.State == v1alpha1.VersionExpired
+	return !renews || p.in.Key.Status.State == v1alpha1.KeyExpired
+}
+
+// restore takes over what a Secret holds of a key whose status was lost, as after a restore
+// from a backup: its holders notice nothing.
+func (p *planner) restore() bool {
+	if len(p.out.Versions) > 0 || !p.in.Secret.Found || p.in.Secret.Foreign || p.in.Secret.Digest == "" {
+		return false
+	}
+	switch {
+	case p.in.Problem != nil:
+		return true
+	case p.in.Secret.LeftProblem != nil:
+		p.out.Obstacle = p.in.Secret.LeftProblem
+		return true
+	}
+	version := *p.in.Secret.Left.DeepCopy()
+	version.State, version.Cause = v1alpha1.VersionActive, v1alpha1.CauseRestored
+	version.Digest, version.Trigger = p.in.Secret.Digest, p.in.Key.Spec.Rotation.Trigger
+	version.DeliveredAt = seconds(p.now)
+	if problem := p.limit(&version); problem != nil {
+		p.out.Obstacle = problem
+		return true
+	}
+	p.note(false, v1alpha1.ReasonRestored, "version %d (%s) is taken over from Secret %s: whoever holds it goes on as before",
+		version.ID, version.Preview, SecretName(p.in.Key))
+	if over(version.ExpiresAt, p.now) {
+		p.end(&version, v1alpha1.VersionExpired)
+	}
+	p.out.Versions = append(p.out.Versions, version)
+	return true
+}
+
+// limit sees to it that a version that is taken over ends no later than it may by what is
+// declared: an annotation of a Secret is no authority.
+func (p *planner) limit(version *v1alpha1.KeyVersion) *grant.Problem {
+	latest, problem := grant.Expiry(p.in.Key, p.in.Group, version.MintedAt.Time)
+	if at := p.in.Key.Spec.ExpiresAt; at != nil && !at.After(version.MintedAt.Time) {
+		latest, problem = at.Time, nil
+	}
+	if problem != nil {
+		return problem
+	}
+	if !latest.IsZero() && (version.ExpiresAt == nil || version.ExpiresAt.After(latest)) {
+		version.ExpiresAt = seconds(latest)
+	}
+	return nil
+}
+
+// importFirst makes an existing key the first version.
+func (p *planner) importFirst() bool {
+	if len(p.out.Versions) > 0 || p.in.Key.Spec.ImportFrom == nil {
+		return false
+	}
+	if p.out.Obstacle == nil {
+		p.out.Obstacle = p.in.Import
+	}
+	if p.out.Obstacle == nil {
+		p.make(Import, v1alpha1.CauseImported)
+	}
+	return true
+}
+
+// bring publishes and delivers the version that is on its way.
+func (p *planner) bring() bool {
+	pending := p.pending()
+	if pending == nil {
+		return false
+	}
+	if p.out.Obstacle != nil {
+		return true
+	}
+	p.out.Target, p.out.Action = pending.ID, Publish
+	if p.in.Published {
+		p.out.Action = Deliver
+	}
+	return true
+}
+
+// rotate replaces a version that works by a new one, where that is due.
+func (p *planner) rotate() bool {
+	active := p.active()
+	if active == nil || !p.carries(active) && active.ClaimedAt == nil || p.out.Obstacle != nil {
+		return false
+	}
+	cause := p.due(active)
+	if cause == "" {
+		return false
+	}
+	retiring := 0
+	for i := range p.out.Versions {
+		if p.out.Versions[i].State == v1alpha1.VersionRetiring {
+			retiring++
+		}
+	}
+	if retiring >= MaxRetiring && p.rotation.Overlap > 0 {
+		p.out.Postponed = true
+		return false
+	}
+	p.make(Mint, cause)
+	return true
+}
+
+// due is why the version is to be replaced, "" where it is not.
+func (p *planner) due(active *v1alpha1.KeyVersion) v1alpha1.VersionCause {
+	trigger := p.in.Key.Spec.Rotation.Trigger
+	if trigger != "" && p.out.Versions[len(p.out.Versions)-1].Trigger != trigger {
+		return v1alpha1.CauseTriggered
+	}
+	if at := p.rotation.RotatesAt(p.in.Key, active); !at.IsZero() && !p.now.Before(at) {
+		return v1alpha1.CauseScheduled
+	}
+	return ""
+}
+
+// mintMissing mints the first version, or one in place of what is no longer there.
+func (p *planner) mintMissing() bool {
+	active := p.active()
+	if active != nil && (p.carries(active) || active.ClaimedAt != nil) {
+		return false
+	}
+	if p.out.Obstacle != nil {
+		return true
+	}
+	switch {
+	case active != nil:
+		if p.make(Mint, v1alpha1.CauseReplaced) {
+			p.note(true, v1alpha1.ReasonMinted, "Secret %s no longer holds version %d (%s), whose text is stored nowhere else; a new version takes its place, and revokes it once delivered",
+				SecretName(p.in.Key), active.ID, active.Preview)
+		}
+	case len(p.in.Key.Status.Versions) > 0 && len(p.out.Versions) > 0:
+		p.make(Mint, v1alpha1.CauseScheduled) // expired while nobody was there to rotate it
+	default:
+		if from := p.in.Key.Annotations[v1alpha1.AnnotationRestored]; p.make(Mint, v1alpha1.CauseCreated) && from != "" && len(p.in.Key.Status.Versions) == 0 {
+			p.note(true, v1alpha1.ReasonMinted, "the ApiKey was created from a copy or a backup (by %s then) without its Secret %s: a new key is minted, and whoever holds an earlier one is refused",
+				from, SecretName(p.in.Key))
+		}
+	}
+	return true
+}
+
+// make plans a new version.
+func (p *planner) make(action Action, cause v1alpha1.VersionCause) bool {
 	expiresAt, problem := grant.Expiry(p.in.Key, p.in.Group, p.now)
 	if problem != nil {
 		p.out.Obstacle = problem
-		return
+		return false
 	}
-	if lost != nil {
-		p.note(true, v1alpha1.ReasonMinted, "Secret %s no longer holds version %d (%s), whose text is stored nowhere else; a new version takes its place, and revokes it once delivered",
-			SecretName(p.in.Key), lost.ID, lost.Preview)
-	}
-	p.out.Action = Mint
-	p.out.ExpiresAt = expiresAt
-	p.out.Target = 1
+	p.out.Action, p.out.Cause, p.out.ExpiresAt, p.out.Target = action, cause, expiresAt, 1
 	for i := range p.in.Key.Status.Versions {
 		p.out.Target = max(p.out.Target, p.in.Key.Status.Versions[i].ID+1)
 	}
+	return true
 }
 
-// obstacles are what keeps a key from being minted and delivered, in order; the first is
-// reported. A key is not delivered while validation servers would refuse it.
-var obstacles = []func(*Input) *grant.Problem{
-	notGranted,
-	groupInactive,
-	suspended,
-	expiryNotAllowed,
-	secretForeign,
-	templateInvalid,
-}
-
-func (p *planner) obstacle() *grant.Problem {
-	for _, check := range obstacles {
-		if problem := check(&p.in); problem != nil {
-			return problem
-		}
+// keep sees to the Secret of a version that works.
+func (p *planner) keep() bool {
+	active := p.active()
+	p.out.Target = active.ID
+	if p.out.Obstacle != nil || !p.carries(active) {
+		return true
 	}
-	return nil
-}
-
-func notGranted(in *Input) *grant.Problem { return in.Problem }
-
-func groupInactive(in *Input) *grant.Problem {
-	reason := ""
-	switch in.Group.Spec.State {
-	case v1alpha1.GroupFrozen:
-		reason = v1alpha1.ReasonGroupFrozen
-	case v1alpha1.GroupSuspended:
-		reason = v1alpha1.ReasonGroupSuspended
-	default:
-		return nil
+	p.out.Action = Keep
+	switch active.Cause {
+	case v1alpha1.CauseScheduled, v1alpha1.CauseTriggered, v1alpha1.CauseReplaced:
+		p.out.Restart = len(p.in.Key.Spec.Secret.Restart) > 0 && active.RestartedAt == nil
+	case v1alpha1.CauseCreated, v1alpha1.CauseImported, v1alpha1.CauseRestored:
 	}
-	return &grant.Problem{
-		Reason: reason, Field: "spec.groupRef",
-		Message: fmt.Sprintf("Group %s/%s is %s: all its keys are refused until its spec.state is Active again",
-			in.Group.Namespace, in.Group.Name, in.Group.Spec.State),
-	}
-}
-
-func suspended(in *Input) *grant.Problem {
-	if !isTrue(in.Key.Spec.Suspended) {
-		return nil
-	}
-	return &grant.Problem{
-		Reason: v1alpha1.ReasonSuspended, Field: "spec.suspended",
-		Message: "the key is refused until this is false again",
-	}
-}
-
-// expiryNotAllowed reports an edit that existing versions do not follow.
-func expiryNotAllowed(in *Input) *grant.Problem {
-	current := Current(in.Key.Status.Versions)
-	if current == nil || !grant.DeclaresExpiry(in.Key) {
-		return nil
-	}
-	if at := in.Key.Spec.ExpiresAt; at != nil && !at.After(current.MintedAt.Time) {
-		return nil // over, not too long
-	}
-	_, problem := grant.Expiry(in.Key, in.Group, current.MintedAt.Time)
-	return problem
-}
-
-func secretForeign(in *Input) *grant.Problem {
-	if !in.Secret.Foreign {
-		return nil
-	}
-	return &grant.Problem{
-		Reason: v1alpha1.ReasonSecretConflict, Field: "spec.secret.name",
-		Message: fmt.Sprintf("Secret %q exists and does not belong to this ApiKey; it is left alone. Remove it, or create the ApiKey with another secret.name",
-			SecretName(in.Key)),
-	}
-}
-
-func templateInvalid(in *Input) *grant.Problem { return in.Template }
-
-// pending is the version that is on its way to the Secret, which is the held one.
-func (p *planner) pending() *v1alpha1.KeyVersion {
-	for i := range p.out.Versions {
-		if p.out.Versions[i].State == v1alpha1.VersionPending {
-			return &p.out.Versions[i]
-		}
-	}
-	return nil
-}
-
-// endOthers leaves the target as the only version. What was on its way to the Secret is given
-// up. What the target took the place of, since its text was no longer in the Secret, is
-// revoked: whoever removed it may have had a reason.
-func (p *planner) endOthers() {
-	p.out.Versions = slices.DeleteFunc(p.out.Versions, func(v v1alpha1.KeyVersion) bool {
-		return v.State == v1alpha1.VersionPending
-	})
-	for i := range p.out.Versions {
-		if v := &p.out.Versions[i]; Live(v.State) && v.ID != p.out.Target {
-			p.end(v, v1alpha1.VersionRevoked)
-		}
-	}
-	p.trim()
-}
-
-// over is whether the key had its time: it does not start again by itself.
-func (p *planner) over() bool {
-	for i := range p.out.Versions {
-		if !Live(p.out.Versions[i].State) {
-			return true
-		}
-	}
-	return false
+	return true
 }
 
 func (p *planner) state() v1alpha1.KeyState {
-	current := Current(p.out.Versions)
+	active := p.active()
 	switch {
 	case Revoked(p.in.Key):
 		return v1alpha1.KeyRevoked
-	case current == nil && p.over():
+	case Current(p.out.Versions) == nil && p.over():
 		return v1alpha1.KeyExpired
 	case p.in.Problem != nil:
 		return v1alpha1.KeyBlocked
-	case groupInactive(&p.in) != nil, suspended(&p.in) != nil:
+	case groupInactive(p) != nil, suspended(p) != nil:
 		return v1alpha1.KeySuspended
-	case current != nil && current.State == v1alpha1.VersionActive && p.carries(current):
+	case active != nil && (p.carries(active) || active.ClaimedAt != nil), p.over():
 		return v1alpha1.KeyActive
 	case p.out.Obstacle != nil:
 		return v1alpha1.KeyBlocked
 	}
 	return v1alpha1.KeyPending
-}
-
-// wake is the earliest expiry of a live version.
-func (p *planner) wake() time.Time {
-	var next time.Time
-	for i := range p.out.Versions {
-		v := &p.out.Versions[i]
-		at := timeOf(v.ExpiresAt)
-		if Live(v.State) && !at.IsZero() && (next.IsZero() || at.Before(next)) {
-			next = at
-		}
-	}
-	return next
 }

@@ -14,63 +14,112 @@ import (
 	"github.com/keyward-dev/keyward/controllers/apikey/lifecycle"
 )
 
-// world is what a reconciler acts on: one key, its Secret, and a process that holds texts
-// until it dies.
+// world is what a reconciler acts on: one key, its Secret, a process that holds texts until
+// it dies, and what validation servers go by.
 type world struct {
-	in     lifecycle.Input
-	now    time.Time
-	texts  map[int64]keyformat.Key // what this process holds
-	secret *keyformat.Key
-	ended  map[int64]v1alpha1.VersionState
-	minted int
+	in      lifecycle.Input
+	now     time.Time
+	texts   map[int64]keyformat.Key // what this process holds
+	secret  *keyformat.Key
+	claimed bool
+	minted  int
+
+	ended     map[int64]v1alpha1.VersionState
+	published []v1alpha1.KeyVersion // what every server accepts by
 }
 
 // step runs one reconciliation. It dies at the given point of it: 0 before anything is
 // recorded, 1 after the Secret is written, and so not recorded; otherwise it lives.
 func (w *world) step(t *rapid.T, dies int) {
-	w.in.Secret = lifecycle.Secret{Found: w.secret != nil}
-	if w.secret != nil {
-		w.in.Secret.Digest = w.secret.Digest().String()
-	}
+	w.look()
 	out := lifecycle.Plan(w.in, w.now)
 	w.check(t, out)
 	switch out.Action {
-	case lifecycle.Mint:
-		w.minted++
-		text, err := keyformat.Mint("kw", &counter{n: byte(w.minted)})
-		if err != nil {
-			t.Fatal(err)
-		}
+	case lifecycle.Mint, lifecycle.Import:
 		if dies == 0 {
 			w.crash()
 			return
 		}
-		out.Versions = append(out.Versions, lifecycle.NewVersion(out, text, w.now))
-		w.texts = map[int64]keyformat.Key{out.Target: text}
-		w.in.Held = out.Target
-		w.in.Published = false
+		w.record(t, &out)
 	case lifecycle.Deliver:
 		text, held := w.texts[out.Target]
 		if !held {
 			t.Fatalf("version %d is to be delivered, but its text is gone", out.Target)
 		}
-		if !w.in.Published {
+		if !accepted(w.published, text, w.now) && !w.blind() {
 			t.Fatalf("version %d is delivered before every server accepts it", out.Target)
 		}
-		w.secret = &text
+		w.secret, w.claimed = &text, false
 		if dies == 1 {
 			w.crash()
 			return
 		}
-		w.in.Secret = lifecycle.Secret{Found: true, Digest: text.Digest().String()}
+		w.look()
 		out = lifecycle.Plan(w.in, w.now)
+		w.check(t, out)
 		w.crash() // the text is no longer held
+	case lifecycle.Conceal:
+		if v := byID(out.Versions, out.Target); v.ClaimedAt == nil {
+			t.Fatalf("version %d is concealed without a record", out.Target)
+		}
+		w.secret = nil
 	case lifecycle.None, lifecycle.Publish, lifecycle.Keep:
 	}
-	w.in.Key.Status.Versions = out.Versions
+	if fmt.Sprint(w.in.Key.Status.Versions) != fmt.Sprint(out.Versions) {
+		w.in.Published = false
+	}
+	w.in.Key.Status.Versions, w.in.Key.Status.State = out.Versions, out.State
+}
+
+// look reads the Secret as the reconciler does.
+func (w *world) look() {
+	w.in.Secret = lifecycle.Secret{Found: w.secret != nil, Claimed: w.claimed}
+	if w.secret == nil {
+		return
+	}
+	w.in.Secret.Digest = w.secret.Digest().String()
+	w.in.Secret.Left = &v1alpha1.KeyVersion{ID: 1, Preview: w.secret.Preview(), MintedAt: metav1.Time{Time: w.now}}
+}
+
+func (w *world) record(t *rapid.T, out *lifecycle.Outcome) {
+	w.minted++
+	text, err := keyformat.Mint("kw", &counter{n: byte(w.minted), m: byte(w.minted >> 8)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out.Versions = append(out.Versions, lifecycle.NewVersion(*out, text, w.in.Key.Spec.Rotation.Trigger, w.now))
+	w.texts = map[int64]keyformat.Key{out.Target: text}
+	w.in.Held = out.Target
 }
 
 func (w *world) crash() { w.texts, w.in.Held = nil, 0 }
+
+// acknowledge has all servers take over what is recorded.
+func (w *world) acknowledge() {
+	w.published = nil
+	for i := range w.in.Key.Status.Versions {
+		w.published = append(w.published, *w.in.Key.Status.Versions[i].DeepCopy())
+	}
+	w.in.Published = len(w.published) > 0
+}
+
+// blind is whether the servers refuse the key whatever its versions.
+func (w *world) blind() bool {
+	return lifecycle.Revoked(w.in.Key) || ptr.Deref(w.in.Key.Spec.Suspended, false) || w.in.Group.Spec.State != v1alpha1.GroupActive
+}
+
+// accepted is whether servers with these versions accept the text, by their own clock.
+func accepted(versions []v1alpha1.KeyVersion, text keyformat.Key, now time.Time) bool {
+	for i := range versions {
+		v := &versions[i]
+		if v.Digest != text.Digest().String() {
+			continue
+		}
+		over := v.ExpiresAt != nil && !now.Before(v.ExpiresAt.Time) || v.RetiresAt != nil && !now.Before(v.RetiresAt.Time)
+		return v.State != v1alpha1.VersionRevoked && !over
+	}
+	return false
+}
 
 // check holds what must be true of every plan.
 func (w *world) check(t *rapid.T, out lifecycle.Outcome) {
@@ -89,18 +138,20 @@ func (w *world) check(t *rapid.T, out lifecycle.Outcome) {
 			continue
 		}
 		live++
-		if v.ExpiresAt != nil && !w.now.Before(v.ExpiresAt.Time) {
-			t.Fatalf("version %d lives past its expiry", v.ID)
-		}
-		if lifecycle.Revoked(w.in.Key) {
-			t.Fatalf("version %d of a revoked key is %s", v.ID, v.State)
-		}
+		w.checkLive(t, v)
 	}
-	if live > 2 || len(out.Versions)-live > lifecycle.MaxEnded {
+	if live > lifecycle.MaxRetiring+3 || len(out.Versions)-live > lifecycle.MaxEnded {
 		t.Fatalf("%d live of %d versions", live, len(out.Versions))
 	}
-	if out.Action == lifecycle.Mint && (ids[out.Target] || w.ended[out.Target] != "") {
+	making := out.Action == lifecycle.Mint || out.Action == lifecycle.Import
+	if making && (ids[out.Target] || w.ended[out.Target] != "") {
 		t.Fatalf("version %d is minted twice", out.Target)
+	}
+	if making && w.blind() {
+		t.Fatalf("version %d is minted, and would be refused", out.Target)
+	}
+	if !out.Wake.IsZero() && !out.Wake.After(w.now) {
+		t.Fatalf("the wake %v is over", out.Wake)
 	}
 	again := lifecycle.Plan(w.in, w.now)
 	if fmt.Sprint(again) != fmt.Sprint(out) {
@@ -108,32 +159,75 @@ func (w *world) check(t *rapid.T, out lifecycle.Outcome) {
 	}
 }
 
-// TestHistories lets keys live through arbitrary edits, crashes, losses and clock jumps.
+func (w *world) checkLive(t *rapid.T, v *v1alpha1.KeyVersion) {
+	if v.ExpiresAt != nil && !w.now.Before(v.ExpiresAt.Time) {
+		t.Fatalf("version %d lives past its expiry", v.ID)
+	}
+	if lifecycle.Revoked(w.in.Key) {
+		t.Fatalf("version %d of a revoked key is %s", v.ID, v.State)
+	}
+	if v.State != v1alpha1.VersionRetiring {
+		return
+	}
+	if v.RetiresAt == nil || !w.now.Before(v.RetiresAt.Time) {
+		t.Fatalf("version %d is in its overlap past %v", v.ID, v.RetiresAt)
+	}
+}
+
+func byID(versions []v1alpha1.KeyVersion, id int64) *v1alpha1.KeyVersion {
+	for i := range versions {
+		if versions[i].ID == id {
+			return &versions[i]
+		}
+	}
+	return nil
+}
+
+// TestHistories lets keys live through arbitrary schedules, edits, crashes, losses, claims
+// and clock jumps.
 func TestHistories(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := &world{in: input(), now: start, ended: map[int64]v1alpha1.VersionState{}}
-		w.in.Key.Spec.ExpiresAfter = "2h"
+		spec := &w.in.Key.Spec
+		spec.ExpiresAfter = "2h"
+		spec.Rotation.Overlap = "10m"
+		if rapid.Bool().Draw(t, "once") {
+			spec.Secret.Reveal = v1alpha1.RevealOnce
+		}
+		if rapid.Bool().Draw(t, "import") {
+			spec.ImportFrom = &v1alpha1.ImportSource{}
+		}
 		t.Repeat(map[string]func(*rapid.T){
 			"reconcile":      func(t *rapid.T) { w.step(t, 2) },
 			"die unrecorded": func(t *rapid.T) { w.step(t, 0) },
 			"die delivered":  func(t *rapid.T) { w.step(t, 1) },
 			"die idle":       func(*rapid.T) { w.crash() },
-			"acknowledge":    func(*rapid.T) { w.in.Published = len(w.in.Key.Status.Versions) > 0 },
+			"acknowledge":    func(*rapid.T) { w.acknowledge() },
 			"lose Secret":    func(*rapid.T) { w.secret = nil },
+			"lose status":    func(t *rapid.T) { w.loseStatus(t) },
+			"claim":          func(*rapid.T) { w.claimed = w.secret != nil && spec.Secret.Reveal == v1alpha1.RevealOnce },
 			"pass time": func(t *rapid.T) {
-				w.now = w.now.Add(time.Duration(rapid.IntRange(0, 60).Draw(t, "minutes")) * time.Minute)
+				w.now = w.now.Add(time.Duration(rapid.IntRange(0, 3600).Draw(t, "seconds")) * time.Second)
 			},
 			"clock back": func(*rapid.T) { w.now = w.now.Add(-time.Second) },
-			"suspend":    func(t *rapid.T) { w.in.Key.Spec.Suspended = ptr.To(rapid.Bool().Draw(t, "suspended")) },
+			"suspend":    func(t *rapid.T) { spec.Suspended = ptr.To(rapid.Bool().Draw(t, "suspended")) },
 			"freeze": func(t *rapid.T) {
 				w.in.Group.Spec.State = rapid.SampledFrom([]v1alpha1.GroupState{v1alpha1.GroupActive, v1alpha1.GroupFrozen}).Draw(t, "state")
 			},
 			"edit expiry": func(t *rapid.T) {
-				w.in.Key.Spec.ExpiresAfter = rapid.SampledFrom([]v1alpha1.Lifetime{"1h", "2h", "3h"}).Draw(t, "expiresAfter")
+				spec.ExpiresAfter = rapid.SampledFrom([]v1alpha1.Lifetime{"1h", "2h", "3h"}).Draw(t, "expiresAfter")
 			},
+			"edit schedule": func(t *rapid.T) {
+				spec.Rotation.Every = rapid.SampledFrom([]v1alpha1.Duration{"", "30m", "1h", "5h"}).Draw(t, "every")
+			},
+			"edit overlap": func(t *rapid.T) {
+				spec.Rotation.Overlap = rapid.SampledFrom([]v1alpha1.Duration{"", "0s", "5m", "1h"}).Draw(t, "overlap")
+			},
+			"trigger": func(t *rapid.T) { spec.Rotation.Trigger = rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "trigger") },
+			"use":     func(t *rapid.T) { w.use(t) },
 			"revoke seldom": func(t *rapid.T) {
-				if rapid.IntRange(0, 19).Draw(t, "dice") == 0 {
-					w.in.Key.Spec.Revoked = ptr.To(true)
+				if rapid.IntRange(0, 29).Draw(t, "dice") == 0 {
+					spec.Revoked = ptr.To(true)
 				}
 			},
 		})
@@ -141,54 +235,140 @@ func TestHistories(t *testing.T) {
 	})
 }
 
-// settles: left alone with everything working, a healthy key ends up with one delivered
-// version that its Secret carries.
+// loseStatus is a restore from a backup without status, seldom.
+func (w *world) loseStatus(t *rapid.T) {
+	if rapid.IntRange(0, 9).Draw(t, "dice") > 0 || len(w.in.Key.Status.Versions) == 0 {
+		return
+	}
+	w.crash()
+	w.in.Key.Status, w.in.Published = v1alpha1.ApiKeyStatus{}, false
+	w.ended, w.published = map[int64]v1alpha1.VersionState{}, nil
+}
+
+// use reports that versions were used, and that every server has reported.
+func (w *world) use(t *rapid.T) {
+	w.in.Key.Spec.Rotation.RetireWhenUnusedFor = rapid.SampledFrom([]v1alpha1.Duration{"", "1m"}).Draw(t, "unused")
+	w.in.Usage.Through = w.now
+	w.in.Usage.Of = map[string]lifecycle.Use{}
+	for i := range w.in.Key.Status.Versions {
+		if rapid.Bool().Draw(t, "used") {
+			w.in.Usage.Of[w.in.Key.Status.Versions[i].Digest] = lifecycle.Use{Last: w.now, Clients: 1}
+		}
+	}
+}
+
+// settles: left alone with everything working, a healthy key ends up with a delivered
+// version that its Secret carries, or somebody has claimed, and that every server accepts.
 func (w *world) settles(t *rapid.T) {
 	w.in.Key.Spec.Suspended = nil
 	w.in.Group.Spec.State = v1alpha1.GroupActive
-	for range 6 {
+	w.in.Key.Spec.Rotation = v1alpha1.Rotation{Overlap: "1h"}
+	for range 12 {
 		w.step(t, 2)
-		w.in.Published = true
+		w.acknowledge()
 	}
+	w.look()
 	out := lifecycle.Plan(w.in, w.now)
 	if out.State == v1alpha1.KeyRevoked || out.State == v1alpha1.KeyExpired {
 		return
 	}
+	if out.State != v1alpha1.KeyActive {
+		t.Fatalf("a healthy key does not settle: %s %v", out.State, out.Obstacle)
+	}
 	current := lifecycle.Current(w.in.Key.Status.Versions)
-	if current == nil || current.State != v1alpha1.VersionActive || w.secret == nil || w.secret.Digest().String() != current.Digest {
+	if current.State == v1alpha1.VersionRetiring || current.ClaimedAt != nil {
+		return
+	}
+	if current.State != v1alpha1.VersionActive || w.secret == nil || w.secret.Digest().String() != current.Digest || !accepted(w.published, *w.secret, w.now) {
 		t.Fatalf("a healthy key does not settle: %s, %v", out.State, states(w.in.Key.Status.Versions))
 	}
+}
+
+// TestNobodyIsRefused: a consumer that reads its Secret at least once in an overlap is never
+// refused, whatever the schedule, the triggers, and when the manager dies.
+func TestNobodyIsRefused(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := &world{in: input(), now: start, ended: map[int64]v1alpha1.VersionState{}}
+		spec := &w.in.Key.Spec
+		spec.ExpiresAfter = "2h"
+		spec.Rotation = v1alpha1.Rotation{Every: "30m", Overlap: "10m"}
+		for range 4 {
+			w.step(t, 2)
+			w.acknowledge()
+		}
+		held, read := *w.secret, w.now
+		for range 200 {
+			switch rapid.SampledFrom([]string{"reconcile", "reconcile", "acknowledge", "die", "die delivered", "trigger", "pass", "pass"}).Draw(t, "next") {
+			case "reconcile":
+				w.step(t, 2)
+			case "acknowledge":
+				w.acknowledge()
+			case "die":
+				w.crash()
+			case "die delivered":
+				w.step(t, 1)
+			case "trigger":
+				spec.Rotation.Trigger = fmt.Sprint(w.minted)
+			case "pass":
+				w.now = w.now.Add(time.Duration(rapid.IntRange(0, 120).Draw(t, "seconds")) * time.Second)
+			}
+			if w.now.Sub(read) > 9*time.Minute {
+				held, read = *w.secret, w.now
+			}
+			current := lifecycle.Current(w.published)
+			if current == nil || current.ExpiresAt != nil && !w.now.Before(current.ExpiresAt.Time) {
+				return // the manager was away for longer than a key lives
+			}
+			if !accepted(w.published, held, w.now) {
+				t.Fatalf("refused: %v", w.published)
+			}
+		}
+	})
 }
 
 // TestWakeIsExact: nothing happens by time alone before the announced instant, and
 // something does at it.
 func TestWakeIsExact(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var versions []v1alpha1.KeyVersion
-		for id := range rapid.IntRange(1, 2).Draw(t, "versions") {
-			v := version(int64(id+1), v1alpha1.VersionActive)
-			v.ExpiresAt = &metav1.Time{Time: start.Add(time.Duration(rapid.IntRange(1, 5).Draw(t, "hours")) * time.Hour)}
-			versions = append(versions, v)
-		}
-		in := input(versions...) // whose Secret is lost
-		now := lifecycle.Plan(in, start)
-		before := lifecycle.Plan(in, now.Wake.Add(-1))
-		after := lifecycle.Plan(in, now.Wake)
-		if fmt.Sprint(states(before.Versions)) != fmt.Sprint(states(now.Versions)) {
-			t.Fatal("a version changed before the wake")
-		}
-		if fmt.Sprint(states(after.Versions)) == fmt.Sprint(states(now.Versions)) {
-			t.Fatal("no version changed at the wake")
+		old := delivered(1, v1alpha1.VersionRetiring, -40*day)
+		old.RetiresAt = at(day + time.Second)
+		in := input(old, delivered(2, v1alpha1.VersionActive, 0))
+		in.Secret = carrying(2)
+		in.Key.Spec.Rotation.Every = rapid.SampledFrom([]v1alpha1.Duration{"", "30d", "80d"}).Draw(t, "every")
+		in.Key.Spec.Rotation.Overlap = rapid.SampledFrom([]v1alpha1.Duration{"", "1h", "3d"}).Draw(t, "overlap")
+		in.Usage.Of = map[string]lifecycle.Use{old.Digest: {Last: start.Add(time.Duration(rapid.IntRange(-10, 80).Draw(t, "hours")) * time.Hour)}}
+		for now := start; ; {
+			plan := lifecycle.Plan(in, now)
+			if plan.Wake.IsZero() {
+				if plan.State != v1alpha1.KeyExpired {
+					t.Fatalf("no wake in state %s", plan.State)
+				}
+				return
+			}
+			in.Key.Status.Versions, in.Key.Status.State = plan.Versions, plan.State
+			between := now.Add(time.Duration(rapid.Int64Range(0, int64(plan.Wake.Sub(now))-1).Draw(t, "between")))
+			if before := lifecycle.Plan(in, between); summary(before) != summary(plan) {
+				t.Fatalf("something changed before the wake: %s, then %s", summary(plan), summary(before))
+			}
+			if plan.Action == lifecycle.Mint {
+				return
+			}
+			now = plan.Wake
 		}
 	})
 }
 
+func summary(out lifecycle.Outcome) string {
+	return fmt.Sprint(states(out.Versions), out.Action, out.Expiring, out.Cutover != nil, out.State)
+}
+
 // counter is a reader of bytes that tell mints apart.
-type counter struct{ n byte }
+type counter struct{ n, m byte }
 
 func (c *counter) Read(p []byte) (int, error) {
 	for i := range p {
 		p[i] = c.n
 	}
+	p[0] = c.m
 	return len(p), nil
 }

@@ -2,13 +2,15 @@
 // what is declared, what was done so far, and the time: no clients, no clock, no randomness.
 //
 // A version is published first (Pending: validation servers accept it), then delivered
-// (Active: its text is in the Secret), and ends as Expired or Revoked, which are final. A
-// process can die between any two steps. What it leaves behind is one of two things: a
-// Pending version whose text is nowhere, which is dropped and minted again, or a Pending
-// version whose text is in the Secret already, which is adopted.
+// (Active: its text is in the Secret). When a successor was delivered in its place it stays
+// accepted for an overlap (Retiring). It ends as Retired, Expired or Revoked, which are
+// final. A process can die between any two steps. What it leaves behind is one of two
+// things: a Pending version whose text is nowhere, which is dropped and minted again, or a
+// Pending version whose text is in the Secret already, which is adopted.
 package lifecycle
 
 import (
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,36 +20,15 @@ import (
 	"github.com/keyward-dev/keyward/controllers/grant"
 )
 
-// MaxEnded is how many ended versions are remembered, for their codes: a holder of an
-// older version reads key_unknown.
-const MaxEnded = 8
-
-// Input is everything that a plan depends on, beside the time.
-type Input struct {
-	// Key is the ApiKey with the status that was last written.
-	Key *v1alpha1.ApiKey
-	// Group is the Group that the key refers to, nil where there is none.
-	Group *v1alpha1.Group
-	// Problem is why the Group does not grant what the key asks, nil where it does.
-	Problem *grant.Problem
-	// Secret is what was found under the name of the key's Secret.
-	Secret Secret
-	// Template is what is wrong with the key's Secret template, nil where nothing is.
-	Template *grant.Problem
-	// Held is the Pending version whose text this process holds in memory, or 0.
-	Held int64
-	// Published is whether every connected validation server has acknowledged the versions
-	// in Key's status.
-	Published bool
-}
-
-// Secret is what was found under the name of the key's Secret.
-type Secret struct {
-	// Found is whether there is a Secret of the name, Foreign whether it is not the key's.
-	Found, Foreign bool
-	// Digest of the key text in it, in the form of KeyVersion's digest; empty without one.
-	Digest string
-}
+const (
+	// MaxEnded is how many ended versions are remembered, for their codes: a holder of an
+	// older version reads key_unknown.
+	MaxEnded = 8
+	// MaxRetiring is how many versions may be in their overlap before the next rotation waits.
+	MaxRetiring = 4
+	// ClaimWithin is how long the text of a key that is revealed once waits to be claimed.
+	ClaimWithin = time.Hour
+)
 
 // Action is the one thing to do next.
 type Action int
@@ -58,12 +39,17 @@ const (
 	None Action = iota
 	// Mint makes a new version, to be recorded as Pending before anything else.
 	Mint
+	// Import takes the key that spec.importFrom names as the first version, to be recorded
+	// as Pending before anything else.
+	Import
 	// Publish waits until every connected validation server accepts the Target version.
 	Publish
 	// Deliver writes the held text of the Target version into the Secret.
 	Deliver
 	// Keep sees to it that the Secret, which carries the Target version, is in shape.
 	Keep
+	// Conceal removes the Secret, whose text was claimed or is over.
+	Conceal
 )
 
 // Note is something worth an event.
@@ -77,15 +63,27 @@ type Note struct {
 type Outcome struct {
 	// Versions to record.
 	Versions []v1alpha1.KeyVersion
-	// Action to take, and the version that it is about (of Mint: the new one's id).
+	// Action to take, and the version that it is about (of Mint and Import: the new one's id).
 	Action Action
 	Target int64
-	// ExpiresAt is, for Mint, when the new version ends; zero means never.
+	// Cause is, for Mint and Import, why; ExpiresAt is when the new version ends; zero means
+	// never.
+	Cause     v1alpha1.VersionCause
 	ExpiresAt time.Time
+	// Restart is, for Keep, whether workloads are still to be rolled for the Target version.
+	Restart bool
 	// State and Obstacle summarize. The obstacle is why the key is not, or not yet again,
 	// accepted or delivered, as far as somebody has to act.
 	State    v1alpha1.KeyState
 	Obstacle *grant.Problem
+	// RotatesAt is when the key rotates by itself; zero if never. Postponed is whether a
+	// rotation is due and waits for the end of an overlap.
+	RotatesAt time.Time
+	Postponed bool
+	// Expiring is whether the key ends soon and will not rotate by itself before.
+	Expiring bool
+	// Cutover is the version that is still used though its overlap is about to end, or nil.
+	Cutover *Cutover
 	// Notes are worth an event each.
 	Notes []Note
 	// Wake is the next instant at which time alone changes the plan; zero if there is none.
@@ -95,16 +93,18 @@ type Outcome struct {
 // Plan decides what becomes of a key at the instant now.
 func Plan(in Input, now time.Time) Outcome {
 	p := &planner{in: in, now: now}
+	p.rotation, p.rotationProblem = grant.RotationOf(in.Key)
 	for i := range in.Key.Status.Versions {
 		version := *in.Key.Status.Versions[i].DeepCopy()
 		if p.settle(&version) {
 			p.out.Versions = append(p.out.Versions, version)
 		}
 	}
-	p.trim()
+	p.succeed()
 	p.act()
+	p.trim()
 	p.out.State = p.state()
-	p.out.Wake = p.wake()
+	p.foresee()
 	return p.out
 }
 
@@ -112,11 +112,14 @@ type planner struct {
 	in  Input
 	now time.Time
 	out Outcome
+
+	rotation        grant.Rotation
+	rotationProblem *grant.Problem
 }
 
 // Live is whether a version in this state is accepted by validation servers.
 func Live(state v1alpha1.VersionState) bool {
-	return state == v1alpha1.VersionPending || state == v1alpha1.VersionActive
+	return state == v1alpha1.VersionPending || state == v1alpha1.VersionActive || state == v1alpha1.VersionRetiring
 }
 
 // Revoked is whether the key is revoked, which a deletion is too.
@@ -124,20 +127,38 @@ func Revoked(key *v1alpha1.ApiKey) bool {
 	return isTrue(key.Spec.Revoked) || key.DeletionTimestamp != nil
 }
 
-// Current is the version that the consumer should be using: the latest that was delivered
-// and still lives, or failing that the latest that lives; nil if none does.
+// Current is the version that the consumer should be using: the latest that was delivered,
+// or failing that one that is to be, or that is in its overlap; nil if none lives.
 func Current(versions []v1alpha1.KeyVersion) *v1alpha1.KeyVersion {
-	var current *v1alpha1.KeyVersion
-	for i := range versions {
-		v := &versions[i]
-		switch {
-		case !Live(v.State):
-		case v.State == v1alpha1.VersionActive, current == nil, current.State == v1alpha1.VersionPending:
-			current = v
+	for _, state := range []v1alpha1.VersionState{v1alpha1.VersionActive, v1alpha1.VersionPending, v1alpha1.VersionRetiring} {
+		if v := latest(versions, state); v != nil {
+			return v
 		}
 	}
-	return current
+	return nil
 }
+
+func latest(versions []v1alpha1.KeyVersion, state v1alpha1.VersionState) *v1alpha1.KeyVersion {
+	for i := range slices.Backward(versions) {
+		if versions[i].State == state {
+			return &versions[i]
+		}
+	}
+	return nil
+}
+
+// active is the version that was delivered last, nil where none lives.
+func (p *planner) active() *v1alpha1.KeyVersion {
+	return latest(p.out.Versions, v1alpha1.VersionActive)
+}
+
+// pending is the version that is on its way to the Secret, nil where there is none.
+func (p *planner) pending() *v1alpha1.KeyVersion {
+	return latest(p.out.Versions, v1alpha1.VersionPending)
+}
+
+// once is whether the text is revealed only until it is claimed.
+func (p *planner) once() bool { return p.in.Key.Spec.Secret.Reveal == v1alpha1.RevealOnce }
 
 func isTrue(b *bool) bool { return b != nil && *b }
 
@@ -148,17 +169,22 @@ func timeOf(t *metav1.Time) time.Time {
 	return t.Time
 }
 
-// NewVersion is the version that an outcome with the action Mint calls for.
-func NewVersion(outcome Outcome, key keyformat.Key, now time.Time) v1alpha1.KeyVersion {
+// seconds is an instant as API objects hold it.
+func seconds(t time.Time) *metav1.Time { return &metav1.Time{Time: t.Truncate(time.Second)} }
+
+// NewVersion is the version that an outcome with the action Mint or Import calls for.
+func NewVersion(outcome Outcome, key keyformat.Key, trigger string, now time.Time) v1alpha1.KeyVersion {
 	version := v1alpha1.KeyVersion{
 		ID:       outcome.Target,
 		State:    v1alpha1.VersionPending,
+		Cause:    outcome.Cause,
+		Trigger:  trigger,
 		Preview:  key.Preview(),
 		Digest:   key.Digest().String(),
-		MintedAt: metav1.Time{Time: now.Truncate(time.Second)},
+		MintedAt: *seconds(now),
 	}
 	if !outcome.ExpiresAt.IsZero() {
-		version.ExpiresAt = &metav1.Time{Time: outcome.ExpiresAt.Truncate(time.Second)}
+		version.ExpiresAt = seconds(outcome.ExpiresAt)
 	}
 	return version
 }

@@ -29,6 +29,14 @@ func digest(text string) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
+// soon is when a version of version is said to expire soon, after the start.
+const soon = 30 * time.Minute
+
+func because(cause v1alpha1.VersionCause, v v1alpha1.KeyVersion) v1alpha1.KeyVersion {
+	v.Cause = cause
+	return v
+}
+
 // version is a version that was minted at the start for an hour.
 func version(id int64, state v1alpha1.VersionState) v1alpha1.KeyVersion {
 	return v1alpha1.KeyVersion{
@@ -83,7 +91,7 @@ func TestPlan(t *testing.T) {
 		"a delivered version is active": {
 			in: input(version(1, v1alpha1.VersionPending)), with: func(in *lifecycle.Input) { in.Held, in.Secret = 1, carrying(1) },
 			action: lifecycle.Keep, target: 1, state: v1alpha1.KeyActive,
-			versions: []v1alpha1.VersionState{v1alpha1.VersionActive}, wake: time.Hour,
+			versions: []v1alpha1.VersionState{v1alpha1.VersionActive}, wake: soon,
 		},
 		"after a crash before delivery the version is dropped and minted again": {
 			in: input(version(1, v1alpha1.VersionPending)), action: lifecycle.Mint, target: 2, state: v1alpha1.KeyPending,
@@ -91,28 +99,28 @@ func TestPlan(t *testing.T) {
 		"after a crash past delivery the version is adopted from the Secret": {
 			in: input(version(1, v1alpha1.VersionPending)), with: func(in *lifecycle.Input) { in.Secret = carrying(1) },
 			action: lifecycle.Keep, target: 1, state: v1alpha1.KeyActive,
-			versions: []v1alpha1.VersionState{v1alpha1.VersionActive}, wake: time.Hour,
+			versions: []v1alpha1.VersionState{v1alpha1.VersionActive}, wake: soon,
 		},
 		"a lost Secret calls for a new version beside the old": {
 			in: input(version(1, v1alpha1.VersionActive)), action: lifecycle.Mint, target: 2, state: v1alpha1.KeyPending,
-			versions: []v1alpha1.VersionState{v1alpha1.VersionActive}, wake: time.Hour,
+			versions: []v1alpha1.VersionState{v1alpha1.VersionActive}, wake: soon,
 		},
 		"a tampered Secret too": {
 			in: input(version(1, v1alpha1.VersionActive)), with: func(in *lifecycle.Input) { in.Secret = carrying(7) },
 			action: lifecycle.Mint, target: 2, state: v1alpha1.KeyPending,
-			versions: []v1alpha1.VersionState{v1alpha1.VersionActive}, wake: time.Hour,
+			versions: []v1alpha1.VersionState{v1alpha1.VersionActive}, wake: soon,
 		},
 		"a Secret that is back makes the replacement superfluous": {
-			in:     input(version(1, v1alpha1.VersionActive), version(2, v1alpha1.VersionPending)),
+			in:     input(version(1, v1alpha1.VersionActive), because(v1alpha1.CauseReplaced, version(2, v1alpha1.VersionPending))),
 			with:   func(in *lifecycle.Input) { in.Held, in.Secret = 2, carrying(1) },
 			action: lifecycle.Keep, target: 1, state: v1alpha1.KeyActive,
-			versions: []v1alpha1.VersionState{v1alpha1.VersionActive}, wake: time.Hour,
+			versions: []v1alpha1.VersionState{v1alpha1.VersionActive}, wake: soon,
 		},
 		"a successor that is delivered revokes what it replaces": {
-			in:     input(version(1, v1alpha1.VersionActive), version(2, v1alpha1.VersionPending)),
+			in:     input(version(1, v1alpha1.VersionActive), because(v1alpha1.CauseReplaced, version(2, v1alpha1.VersionPending))),
 			with:   func(in *lifecycle.Input) { in.Held, in.Secret = 2, carrying(2) },
 			action: lifecycle.Keep, target: 2, state: v1alpha1.KeyActive,
-			versions: []v1alpha1.VersionState{v1alpha1.VersionRevoked, v1alpha1.VersionActive}, wake: time.Hour,
+			versions: []v1alpha1.VersionState{v1alpha1.VersionRevoked, v1alpha1.VersionActive}, wake: soon,
 		},
 		"a key lives until the instant before its expiry": {
 			in: input(version(1, v1alpha1.VersionActive)), with: func(in *lifecycle.Input) { in.Secret = carrying(1) },
@@ -128,7 +136,7 @@ func TestPlan(t *testing.T) {
 				in.Key.Spec.ExpiresAfter, in.Secret = "30m", carrying(1)
 			},
 			action: lifecycle.Keep, target: 1, state: v1alpha1.KeyActive,
-			versions: []v1alpha1.VersionState{v1alpha1.VersionActive}, wake: 30 * time.Minute,
+			versions: []v1alpha1.VersionState{v1alpha1.VersionActive}, wake: 15 * time.Minute,
 		},
 		"an instant in the past ends the key": {
 			in: input(version(1, v1alpha1.VersionActive)), with: func(in *lifecycle.Input) {
@@ -147,7 +155,7 @@ func TestPlan(t *testing.T) {
 				in.Group.Spec.KeyPolicy.MaxLifetime = "30d"
 			},
 			target: 1, state: v1alpha1.KeyActive, obstacle: v1alpha1.ReasonLifetimeNotAllowed,
-			versions: []v1alpha1.VersionState{v1alpha1.VersionActive}, wake: time.Hour,
+			versions: []v1alpha1.VersionState{v1alpha1.VersionActive}, wake: soon,
 		},
 		"never, where the policy does not allow it, is not minted": {
 			in: input(), with: func(in *lifecycle.Input) { in.Key.Spec.ExpiresAfter = v1alpha1.LifetimeNever },
@@ -204,7 +212,7 @@ func TestPlan(t *testing.T) {
 			in:    input(version(1, v1alpha1.VersionActive)),
 			with:  func(in *lifecycle.Input) { in.Secret = lifecycle.Secret{Found: true, Foreign: true} },
 			state: v1alpha1.KeyBlocked, obstacle: v1alpha1.ReasonSecretConflict,
-			versions: []v1alpha1.VersionState{v1alpha1.VersionActive}, wake: time.Hour,
+			versions: []v1alpha1.VersionState{v1alpha1.VersionActive}, wake: soon,
 		},
 		"even if it holds the same text": {
 			in: input(version(1, v1alpha1.VersionPending)), with: func(in *lifecycle.Input) {

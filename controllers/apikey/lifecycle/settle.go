@@ -11,17 +11,23 @@ import (
 	"github.com/keyward-dev/keyward/controllers/grant"
 )
 
-// settle brings one version up to the instant. It reports false for a version to drop.
+// settle brings one version up to the instant. It reports false for a version to drop. What
+// was over by the instants that were published is over, whatever was declared since.
 func (p *planner) settle(v *v1alpha1.KeyVersion) (keep bool) {
-	if !Live(v.State) {
+	switch {
+	case !Live(v.State):
 		return true
-	}
-	if Revoked(p.in.Key) {
+	case Revoked(p.in.Key):
 		p.end(v, v1alpha1.VersionRevoked)
 		return true
+	case over(v.ExpiresAt, p.now):
+		p.end(v, v1alpha1.VersionExpired)
+		return true
+	case v.State == v1alpha1.VersionRetiring && over(v.RetiresAt, p.now):
+		p.end(v, v1alpha1.VersionRetired)
+		return true
 	}
-	p.adoptExpiry(v)
-	if ended(v, p.now) {
+	if p.adoptExpiry(v); over(v.ExpiresAt, p.now) {
 		p.end(v, v1alpha1.VersionExpired)
 		return true
 	}
@@ -35,7 +41,7 @@ func (p *planner) settle(v *v1alpha1.KeyVersion) (keep bool) {
 func (p *planner) settlePending(v *v1alpha1.KeyVersion) (keep bool) {
 	if p.carries(v) {
 		v.State = v1alpha1.VersionActive
-		v.DeliveredAt = &metav1.Time{Time: p.now.Truncate(time.Second)}
+		v.DeliveredAt = seconds(p.now)
 		p.note(false, v1alpha1.ReasonDelivered, "version %d (%s) is in Secret %s", v.ID, v.Preview, SecretName(p.in.Key))
 		return true
 	}
@@ -70,17 +76,17 @@ func (p *planner) adoptExpiry(v *v1alpha1.KeyVersion) {
 
 // trim forgets the oldest of the versions that ended.
 func (p *planner) trim() {
-	over := 0
+	ended := 0
 	for i := range p.out.Versions {
 		if !Live(p.out.Versions[i].State) {
-			over++
+			ended++
 		}
 	}
 	p.out.Versions = slices.DeleteFunc(p.out.Versions, func(v v1alpha1.KeyVersion) bool {
-		if Live(v.State) || over <= MaxEnded {
+		if Live(v.State) || ended <= MaxEnded {
 			return false
 		}
-		over--
+		ended--
 		return true
 	})
 }
@@ -88,8 +94,11 @@ func (p *planner) trim() {
 func (p *planner) end(v *v1alpha1.KeyVersion, state v1alpha1.VersionState) {
 	v.State = state
 	reason, what := v1alpha1.ReasonRevoked, "is revoked"
-	if state == v1alpha1.VersionExpired {
+	switch state {
+	case v1alpha1.VersionExpired:
 		reason, what = v1alpha1.ReasonExpired, "has expired"
+	case v1alpha1.VersionRetired:
+		reason, what = v1alpha1.ReasonRetired, "is retired: its overlap is over"
 	}
 	p.note(false, reason, "version %d (%s) %s", v.ID, v.Preview, what)
 }
@@ -103,10 +112,8 @@ func (p *planner) note(warning bool, reason, format string, args ...any) {
 	p.out.Notes = append(p.out.Notes, Note{Warning: warning, Reason: reason, Message: fmt.Sprintf(format, args...)})
 }
 
-// ended is whether the version's time is over at the instant, which its expiry excludes.
-func ended(v *v1alpha1.KeyVersion, now time.Time) bool {
-	return v.ExpiresAt != nil && !now.Before(v.ExpiresAt.Time)
-}
+// over is whether an instant, at which something ends, has come.
+func over(at *metav1.Time, now time.Time) bool { return at != nil && !now.Before(at.Time) }
 
 // SecretName is the name of the key's Secret.
 func SecretName(key *v1alpha1.ApiKey) string {

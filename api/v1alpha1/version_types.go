@@ -1,0 +1,125 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// VersionState is the state of one version of a key.
+//
+// +kubebuilder:validation:Enum=Pending;Active;Retiring;Retired;Expired;Revoked
+type VersionState string
+
+// States of a version. Retired, Expired and Revoked are final: a version never leaves them.
+const (
+	// VersionPending is published but not yet delivered.
+	VersionPending VersionState = "Pending"
+	// VersionActive is delivered.
+	VersionActive VersionState = "Active"
+	// VersionRetiring has a successor, and is accepted until its retiresAt.
+	VersionRetiring VersionState = "Retiring"
+	// VersionRetired is over because its overlap with its successor is.
+	VersionRetired VersionState = "Retired"
+	// VersionExpired is over by its expiry.
+	VersionExpired VersionState = "Expired"
+	// VersionRevoked is over by revocation.
+	VersionRevoked VersionState = "Revoked"
+)
+
+// VersionCause is why a version came to be.
+//
+// +kubebuilder:validation:Enum=Created;Scheduled;Triggered;Replaced;Imported;Restored
+type VersionCause string
+
+// Causes of versions.
+const (
+	// CauseCreated is the first version of a key.
+	CauseCreated VersionCause = "Created"
+	// CauseScheduled replaces a version whose age, or coming expiry, was due for it.
+	CauseScheduled VersionCause = "Scheduled"
+	// CauseTriggered replaces a version because rotation.trigger changed.
+	CauseTriggered VersionCause = "Triggered"
+	// CauseReplaced takes the place of a version whose text was lost with its Secret.
+	CauseReplaced VersionCause = "Replaced"
+	// CauseImported was a key before there was the ApiKey.
+	CauseImported VersionCause = "Imported"
+	// CauseRestored was found in a Secret that outlived the status of its ApiKey.
+	CauseRestored VersionCause = "Restored"
+)
+
+// KeyVersion is one credential of an ApiKey.
+type KeyVersion struct {
+	// id of the version, unique within the ApiKey: 1, 2, …
+	//
+	// +kubebuilder:validation:Minimum=1
+	// +required
+	ID int64 `json:"id,omitempty"`
+
+	// state is Pending, Active, Retiring, Retired, Expired or Revoked.
+	//
+	// +required
+	State VersionState `json:"state,omitempty"`
+
+	// cause is why the version came to be: Created (default), Scheduled, Triggered,
+	// Replaced, Imported or Restored.
+	//
+	// +optional
+	Cause VersionCause `json:"cause,omitempty"`
+
+	// preview is what may be shown of the key: its prefix and its last four characters.
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +required
+	Preview string `json:"preview,omitempty"`
+
+	// digest is sha256: and the SHA-256 of the key text in hexadecimal.
+	//
+	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
+	// +kubebuilder:validation:MinLength=71
+	// +kubebuilder:validation:MaxLength=71
+	// +required
+	Digest string `json:"digest,omitempty"`
+
+	// trigger is the rotation.trigger under which the version came to be.
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	// +optional
+	Trigger string `json:"trigger,omitempty"`
+
+	// mintedAt is when the version was minted or imported.
+	//
+	// +required
+	MintedAt metav1.Time `json:"mintedAt,omitzero"`
+
+	// deliveredAt is when the version was seen in its Secret.
+	//
+	// +optional
+	DeliveredAt *metav1.Time `json:"deliveredAt,omitempty"`
+
+	// claimedAt is, for reveal: Once, when its text was claimed or its hour was over.
+	//
+	// +optional
+	ClaimedAt *metav1.Time `json:"claimedAt,omitempty"`
+
+	// restartedAt is when the workloads of secret.restart were rolled for the version.
+	//
+	// +optional
+	RestartedAt *metav1.Time `json:"restartedAt,omitempty"`
+
+	// retiresAt is when the version's overlap with its successor ends.
+	//
+	// +optional
+	RetiresAt *metav1.Time `json:"retiresAt,omitempty"`
+
+	// expiresAt is when the version ends; absent where it never does.
+	//
+	// +optional
+	ExpiresAt *metav1.Time `json:"expiresAt,omitempty"`
+
+	// lastUsedAt is when the version last let a request through, as far as validation
+	// servers have reported. It is written now and then.
+	//
+	// +optional
+	LastUsedAt *metav1.Time `json:"lastUsedAt,omitempty"`
+}

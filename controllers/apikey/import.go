@@ -1,0 +1,71 @@
+package apikey
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/keyward-dev/keyward/api/keyformat"
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/grant"
+)
+
+// gatherImport reads the key that spec.importFrom names, as long as it matters: before there
+// is a first version, and until that is delivered, also by another process.
+func (r *Reconciler) gatherImport(ctx context.Context, key *v1alpha1.ApiKey, f *facts) error {
+	pending := importPending(key)
+	if key.Spec.ImportFrom == nil || len(key.Status.Versions) > 0 && (pending == nil || f.input.Held != 0) {
+		return nil
+	}
+	ref := key.Spec.ImportFrom.SecretKeyRef
+	refuse := func(format string, args ...any) {
+		f.input.Import = &grant.Problem{
+			Reason: v1alpha1.ReasonImportRefused, Field: "spec.importFrom.secretKeyRef", Message: fmt.Sprintf(format, args...),
+		}
+	}
+	secret := &corev1.Secret{}
+	switch err := r.APIReader.Get(ctx, types.NamespacedName{Namespace: key.Namespace, Name: ref.Name}, secret); {
+	case apierrors.IsNotFound(err):
+		refuse("there is no Secret %q; create it", ref.Name)
+		return nil
+	case err != nil:
+		return fmt.Errorf("reading Secret %s: %w", ref.Name, err)
+	}
+	value, has := secret.Data[ref.Key]
+	if !has {
+		refuse("Secret %q has no entry %q; add it, or correct the reference", ref.Name, ref.Key)
+		return nil
+	}
+	text, err := keyformat.Import(string(value))
+	if err != nil {
+		refuse("entry %q of Secret %q is refused: %v", ref.Key, ref.Name, err)
+		return nil
+	}
+	other, err := r.holderOf(ctx, key, text.Digest().String())
+	if err != nil {
+		return err
+	}
+	if other != "" {
+		refuse("entry %q of Secret %q is the key of ApiKey %s already; each key has one ApiKey", ref.Key, ref.Name, other)
+		return nil
+	}
+	f.imported = text
+	if pending != nil && pending.Digest == text.Digest().String() {
+		r.held.put(key.UID, pending.ID, text)
+		f.input.Held = pending.ID
+	}
+	return nil
+}
+
+// importPending is the imported version that is on its way to the key's Secret.
+func importPending(key *v1alpha1.ApiKey) *v1alpha1.KeyVersion {
+	for i := range key.Status.Versions {
+		if v := &key.Status.Versions[i]; v.State == v1alpha1.VersionPending && v.Cause == v1alpha1.CauseImported {
+			return v
+		}
+	}
+	return nil
+}

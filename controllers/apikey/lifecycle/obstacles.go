@@ -1,0 +1,86 @@
+package lifecycle
+
+import (
+	"fmt"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/grant"
+)
+
+// obstacles are what keeps a key from being minted and delivered, in order; the first is
+// reported. A key is not delivered while validation servers would refuse it.
+var obstacles = []func(*planner) *grant.Problem{
+	notGranted,
+	groupInactive,
+	suspended,
+	expiryNotAllowed,
+	rotationInvalid,
+	secretForeign,
+	templateInvalid,
+}
+
+func (p *planner) obstacle() *grant.Problem {
+	for _, check := range obstacles {
+		if problem := check(p); problem != nil {
+			return problem
+		}
+	}
+	return nil
+}
+
+func notGranted(p *planner) *grant.Problem { return p.in.Problem }
+
+func groupInactive(p *planner) *grant.Problem {
+	group, reason := p.in.Group, ""
+	switch group.Spec.State {
+	case v1alpha1.GroupFrozen:
+		reason = v1alpha1.ReasonGroupFrozen
+	case v1alpha1.GroupSuspended:
+		reason = v1alpha1.ReasonGroupSuspended
+	default:
+		return nil
+	}
+	return &grant.Problem{
+		Reason: reason, Field: "spec.groupRef",
+		Message: fmt.Sprintf("Group %s/%s is %s: all its keys are refused until its spec.state is Active again",
+			group.Namespace, group.Name, group.Spec.State),
+	}
+}
+
+func suspended(p *planner) *grant.Problem {
+	if !isTrue(p.in.Key.Spec.Suspended) {
+		return nil
+	}
+	return &grant.Problem{
+		Reason: v1alpha1.ReasonSuspended, Field: "spec.suspended",
+		Message: "the key is refused until this is false again",
+	}
+}
+
+// expiryNotAllowed reports an edit that existing versions do not follow.
+func expiryNotAllowed(p *planner) *grant.Problem {
+	current := Current(p.in.Key.Status.Versions)
+	if current == nil || !grant.DeclaresExpiry(p.in.Key) {
+		return nil
+	}
+	if at := p.in.Key.Spec.ExpiresAt; at != nil && !at.After(current.MintedAt.Time) {
+		return nil // over, not too long
+	}
+	_, problem := grant.Expiry(p.in.Key, p.in.Group, current.MintedAt.Time)
+	return problem
+}
+
+func rotationInvalid(p *planner) *grant.Problem { return p.rotationProblem }
+
+func secretForeign(p *planner) *grant.Problem {
+	if !p.in.Secret.Foreign {
+		return nil
+	}
+	return &grant.Problem{
+		Reason: v1alpha1.ReasonSecretConflict, Field: "spec.secret.name",
+		Message: fmt.Sprintf("Secret %q exists and does not belong to this ApiKey; it is left alone. Remove it, or create the ApiKey with another secret.name",
+			SecretName(p.in.Key)),
+	}
+}
+
+func templateInvalid(p *planner) *grant.Problem { return p.in.Template }

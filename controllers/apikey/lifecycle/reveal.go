@@ -1,0 +1,68 @@
+package lifecycle
+
+import (
+	"time"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+)
+
+// conceal removes the text of a key that is revealed once, when it was claimed or its time
+// to be claimed is over. That it is over is recorded first: a text that is missing without
+// such a record is lost.
+func (p *planner) conceal() bool {
+	active := p.active()
+	if !p.once() || active == nil || p.in.Secret.Foreign {
+		return false
+	}
+	if active.ClaimedAt == nil {
+		return p.claim(active)
+	}
+	if p.in.Secret.Found && p.in.Secret.Digest != "" {
+		p.out.Action, p.out.Target = Conceal, active.ID
+		return true
+	}
+	return false
+}
+
+// claim ends the wait for somebody to take the text.
+func (p *planner) claim(active *v1alpha1.KeyVersion) bool {
+	switch deadline := active.DeliveredAt.Add(ClaimWithin); {
+	case p.carries(active) && p.in.Secret.Claimed:
+		p.note(false, v1alpha1.ReasonClaimed, "version %d (%s) was claimed; its text is removed from the cluster", active.ID, active.Preview)
+	case !p.carries(active):
+		p.note(false, v1alpha1.ReasonClaimed, "version %d (%s) was taken from Secret %s by hand, which counts as claiming it; rotate the key to get another",
+			active.ID, active.Preview, SecretName(p.in.Key))
+	case p.now.Before(deadline):
+		return false
+	case p.predecessor(active) != nil:
+		// To let the earlier version retire would leave the consumer with nothing.
+		p.note(true, v1alpha1.ReasonUnclaimed, "version %d (%s) was not claimed within %s and is revoked; the earlier version stays. Change rotation.trigger to try again",
+			active.ID, active.Preview, ClaimWithin)
+		active.State = v1alpha1.VersionRevoked
+		return true
+	default:
+		p.note(true, v1alpha1.ReasonUnclaimed, "version %d (%s) was not claimed within %s; its text is removed from the cluster. Rotate the key to get another",
+			active.ID, active.Preview, ClaimWithin)
+	}
+	active.ClaimedAt = seconds(p.now)
+	p.succeed()
+	return true
+}
+
+// predecessor is an earlier version that is not to be replaced before this one is claimed.
+func (p *planner) predecessor(active *v1alpha1.KeyVersion) *v1alpha1.KeyVersion {
+	for i := range p.out.Versions {
+		if v := &p.out.Versions[i]; v.State == v1alpha1.VersionActive && v.ID < active.ID {
+			return v
+		}
+	}
+	return nil
+}
+
+// claimDeadline is when the wait for a claim ends; zero where there is none.
+func (p *planner) claimDeadline() time.Time {
+	if active := p.active(); p.once() && active != nil && active.ClaimedAt == nil {
+		return active.DeliveredAt.Add(ClaimWithin)
+	}
+	return time.Time{}
+}

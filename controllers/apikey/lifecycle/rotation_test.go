@@ -1,0 +1,384 @@
+package lifecycle_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/apikey/lifecycle"
+	"github.com/keyward-dev/keyward/controllers/grant"
+)
+
+const day = 24 * time.Hour
+
+func at(d time.Duration) *metav1.Time { return &metav1.Time{Time: start.Add(d)} }
+
+// delivered is a version of 90 days that was minted and delivered at an instant.
+func delivered(id int64, state v1alpha1.VersionState, when time.Duration) v1alpha1.KeyVersion {
+	v := version(id, state)
+	v.MintedAt, v.DeliveredAt, v.ExpiresAt = *at(when), at(when), at(when+90*day)
+	v.Cause = v1alpha1.CauseScheduled
+	return v
+}
+
+// retiring is a version whose successor was delivered at the start.
+func retiring(id int64) v1alpha1.KeyVersion {
+	v := delivered(id, v1alpha1.VersionRetiring, -60*day)
+	if id > 1 {
+		v.DeliveredAt = at(0)
+	}
+	v.RetiresAt = at(day + time.Second)
+	return v
+}
+
+func claimed(v v1alpha1.KeyVersion, when time.Duration) v1alpha1.KeyVersion {
+	v.ClaimedAt = at(when)
+	return v
+}
+
+// step is what is planned for a key of which v1 was delivered at the start, rotating every
+// 60 days with a day of overlap.
+type step struct {
+	versions []v1alpha1.KeyVersion
+	carries  int64 // the version in the Secret; 0 is no Secret
+	with     func(*lifecycle.Input)
+	at       time.Duration
+
+	action lifecycle.Action
+	cause  v1alpha1.VersionCause
+	want   string // states
+	state  v1alpha1.KeyState
+	wake   time.Duration // 0 is none
+	note   string        // part of a note; "" is no note
+	check  func(*testing.T, lifecycle.Outcome)
+}
+
+func TestRotation(t *testing.T) {
+	one := []v1alpha1.KeyVersion{delivered(1, v1alpha1.VersionActive, 0)}
+	pair := []v1alpha1.KeyVersion{retiring(1), delivered(2, v1alpha1.VersionActive, 0)}
+	pending := delivered(2, v1alpha1.VersionPending, 60*day)
+	pending.DeliveredAt = nil
+	used := func(through, first, second time.Duration) func(*lifecycle.Input) {
+		return func(in *lifecycle.Input) {
+			in.Key.Spec.Rotation.RetireWhenUnusedFor = "1h"
+			in.Usage = lifecycle.Usage{Since: start.Add(-day), Of: map[string]lifecycle.Use{
+				pair[0].Digest: {Last: start.Add(first), Clients: 3}, pair[1].Digest: {Last: start.Add(second)},
+			}}
+			if through != 0 {
+				in.Usage.Through = start.Add(through)
+			}
+		}
+	}
+	rotation := func(change func(*v1alpha1.Rotation)) func(*lifecycle.Input) {
+		return func(in *lifecycle.Input) { change(&in.Key.Spec.Rotation) }
+	}
+	run(t, map[string]step{
+		"a version is kept until its age is due": {
+			versions: one, carries: 1, at: 60*day - 1, action: lifecycle.Keep, want: "Active", state: v1alpha1.KeyActive, wake: 60 * day,
+			check: func(t *testing.T, out lifecycle.Outcome) {
+				if !out.RotatesAt.Equal(start.Add(60*day)) || out.Expiring {
+					t.Errorf("rotates at %v, expiring %v", out.RotatesAt, out.Expiring)
+				}
+			},
+		},
+		"and then replaced, while it is accepted": {
+			versions: one, carries: 1, at: 60 * day, action: lifecycle.Mint, cause: v1alpha1.CauseScheduled, want: "Active", state: v1alpha1.KeyActive, wake: 90 * day,
+		},
+		"a rotation that was missed happens once": {
+			versions: one, carries: 1, at: 89 * day, action: lifecycle.Mint, cause: v1alpha1.CauseScheduled, want: "Active", state: v1alpha1.KeyActive, wake: 90 * day,
+		},
+		"even if nobody was there before it expired": {
+			versions: one, carries: 1, at: 200 * day, action: lifecycle.Mint, cause: v1alpha1.CauseScheduled, want: "Expired", state: v1alpha1.KeyPending, note: "has expired",
+		},
+		"but not where the key was over before": {
+			versions: one, carries: 1, at: 200 * day, want: "Expired", state: v1alpha1.KeyExpired, note: "has expired",
+			with: func(in *lifecycle.Input) { in.Key.Status.State = v1alpha1.KeyExpired },
+		},
+		"nor with an instant as its end": {
+			versions: one, carries: 1, at: 200 * day, want: "Expired", state: v1alpha1.KeyExpired, note: "has expired",
+			with: func(in *lifecycle.Input) { in.Key.Spec.ExpiresAt = at(90 * day) },
+		},
+		"the new version is published before it is delivered": {
+			versions: append(one[:1:1], pending), carries: 1, at: 60 * day, action: lifecycle.Publish, want: "Active Pending", state: v1alpha1.KeyActive, wake: 90 * day,
+			with: func(in *lifecycle.Input) { in.Held = 2 },
+		},
+		"and delivered when all servers accept it": {
+			versions: append(one[:1:1], pending), carries: 1, at: 60 * day, action: lifecycle.Deliver, want: "Active Pending", state: v1alpha1.KeyActive, wake: 90 * day,
+			with: func(in *lifecycle.Input) { in.Held, in.Published = 2, true },
+		},
+		"from then on the overlap counts, a second more for what instants are cut by": {
+			versions: append(one[:1:1], pending), carries: 2, at: 60 * day, action: lifecycle.Keep, want: "Retiring Active", state: v1alpha1.KeyActive, wake: 60*day + 3*(day+time.Second)/4, note: "which is accepted until 2027-01-21T12:00:01Z",
+			check: func(t *testing.T, out lifecycle.Outcome) {
+				if got := out.Versions[0].RetiresAt; !got.Equal(at(61*day + time.Second)) {
+					t.Errorf("retires at %v", got)
+				}
+			},
+		},
+		"without overlap it counts at once": {
+			versions: append(one[:1:1], pending), carries: 2, at: 60 * day, action: lifecycle.Keep, want: "Retired Active", state: v1alpha1.KeyActive, wake: 120 * day, note: "is retired",
+			with: rotation(func(r *v1alpha1.Rotation) { r.Overlap = "0s" }),
+		},
+		"a process that dies before delivery leaves the rotation due": {
+			versions: append(one[:1:1], pending), carries: 1, at: 60 * day, action: lifecycle.Mint, cause: v1alpha1.CauseScheduled, want: "Active", state: v1alpha1.KeyActive, wake: 90 * day, note: "never delivered",
+		},
+		"the overlap ends to the second": {
+			versions: pair, carries: 2, at: day + time.Second, action: lifecycle.Keep, want: "Retired Active", state: v1alpha1.KeyActive, wake: 60 * day, note: "overlap is over",
+		},
+		"and not before": {
+			versions: pair, carries: 2, at: day, action: lifecycle.Keep, want: "Retiring Active", state: v1alpha1.KeyActive, wake: day + time.Second,
+		},
+		"a longer overlap holds for those under way": {
+			versions: pair, carries: 2, at: day, action: lifecycle.Keep, want: "Retiring Active", state: v1alpha1.KeyActive, wake: 3 * (2*day + time.Second) / 4,
+			with: rotation(func(r *v1alpha1.Rotation) { r.Overlap = "2d" }),
+		},
+		"but not for those that are over": {
+			versions: pair, carries: 2, at: 2 * day, action: lifecycle.Keep, want: "Retired Active", state: v1alpha1.KeyActive, wake: 60 * day, note: "overlap is over",
+			with: rotation(func(r *v1alpha1.Rotation) { r.Overlap = "3d" }),
+		},
+		"a shorter one too": {
+			versions: pair, carries: 2, at: 2 * time.Hour, action: lifecycle.Keep, want: "Retired Active", state: v1alpha1.KeyActive, wake: 60 * day, note: "overlap is over",
+			with: rotation(func(r *v1alpha1.Rotation) { r.Overlap = "1h" }),
+		},
+		"a trigger rotates": {
+			versions: one, carries: 1, at: day, action: lifecycle.Mint, cause: v1alpha1.CauseTriggered, want: "Active", state: v1alpha1.KeyActive, wake: 90 * day,
+			with: rotation(func(r *v1alpha1.Rotation) { r.Trigger = "leak" }),
+		},
+		"once": {
+			versions: func() []v1alpha1.KeyVersion { v := one[0]; v.Trigger = "leak"; return []v1alpha1.KeyVersion{v} }(), carries: 1, at: day,
+			action: lifecycle.Keep, want: "Active", state: v1alpha1.KeyActive, wake: 60 * day, with: rotation(func(r *v1alpha1.Rotation) { r.Trigger = "leak" }),
+		},
+		"a suspended key waits for its rotation": {
+			versions: one, carries: 1, at: 61 * day, want: "Active", state: v1alpha1.KeySuspended, wake: 90 * day,
+			with: func(in *lifecycle.Input) { in.Key.Spec.Suspended = new(true) },
+		},
+		"so does one with many overlaps": {
+			versions: []v1alpha1.KeyVersion{retiring(1), retiring(2), retiring(3), retiring(4), delivered(5, v1alpha1.VersionActive, 0)}, carries: 5, at: time.Hour,
+			action: lifecycle.Keep, want: "Retiring Retiring Retiring Retiring Active", state: v1alpha1.KeyActive, wake: 3 * (day + time.Second) / 4,
+			with: rotation(func(r *v1alpha1.Rotation) { r.Trigger = "leak" }),
+			check: func(t *testing.T, out lifecycle.Outcome) {
+				if !out.Postponed {
+					t.Error("does not say so")
+				}
+			},
+		},
+		"a rotation comes in time for its overlap": {
+			versions: one, carries: 1, at: 89 * day, action: lifecycle.Mint, cause: v1alpha1.CauseScheduled, want: "Active", state: v1alpha1.KeyActive, wake: 90 * day,
+			with: rotation(func(r *v1alpha1.Rotation) { r.Every = "120d" }),
+		},
+		"an overlap longer than the schedule is refused": {
+			versions: one, carries: 1, at: 61 * day, want: "Active", state: v1alpha1.KeyActive, wake: 76 * day,
+			with:  rotation(func(r *v1alpha1.Rotation) { r.Every = "12h" }),
+			check: obstacle(v1alpha1.ReasonInvalidSpec),
+		},
+		"a version that is not used any more retires early": {
+			versions: pair, carries: 2, at: 3 * time.Hour, action: lifecycle.Keep, want: "Retired Active", state: v1alpha1.KeyActive, wake: 60 * day, note: "was not used for 1h",
+			with: used(3*time.Hour, 2*time.Hour, 2*time.Hour),
+		},
+		"not before it was silent for long enough": {
+			versions: pair, carries: 2, at: 3*time.Hour - 1, action: lifecycle.Keep, want: "Retiring Active", state: v1alpha1.KeyActive, wake: 3 * time.Hour,
+			with: used(3*time.Hour-1, 2*time.Hour, 2*time.Hour),
+		},
+		"not while a server is away": {
+			versions: pair, carries: 2, at: 3 * time.Hour, action: lifecycle.Keep, want: "Retiring Active", state: v1alpha1.KeyActive, wake: 3*time.Hour + 10*time.Second,
+			with: used(0, 2*time.Hour, 2*time.Hour),
+		},
+		"not before the new version was used": {
+			versions: pair, carries: 2, at: 3 * time.Hour, action: lifecycle.Keep, want: "Retiring Active", state: v1alpha1.KeyActive, wake: 3 * (day + time.Second) / 4,
+			with: used(3*time.Hour, -time.Hour, -time.Hour),
+		},
+		"not by what happened while nobody watched": {
+			versions: pair, carries: 2, at: 3 * time.Hour, action: lifecycle.Keep, want: "Retiring Active", state: v1alpha1.KeyActive, wake: 3*time.Hour + 30*time.Minute,
+			with: func(in *lifecycle.Input) {
+				used(3*time.Hour, 0, 2*time.Hour)(in)
+				in.Usage.Since = start.Add(150 * time.Minute)
+			},
+		},
+		"a version that is still used near the end is told of": {
+			versions: pair, carries: 2, at: 20 * time.Hour, action: lifecycle.Keep, want: "Retiring Active", state: v1alpha1.KeyActive, wake: 20*time.Hour + 10*time.Second,
+			with: used(0, 19*time.Hour, 2*time.Hour),
+			check: func(t *testing.T, out lifecycle.Outcome) {
+				if c := out.Cutover; c == nil || c.ID != 1 || c.Clients != 3 || !c.Since.Equal(start) || !c.Ends.Equal(start.Add(day+time.Second)) {
+					t.Errorf("cut-over: %+v", c)
+				}
+			},
+		},
+		"not one that is still used in the middle": {
+			versions: pair, carries: 2, at: 12 * time.Hour, action: lifecycle.Keep, want: "Retiring Active", state: v1alpha1.KeyActive, wake: 12*time.Hour + 10*time.Second,
+			with: used(0, 11*time.Hour, 2*time.Hour),
+			check: func(t *testing.T, out lifecycle.Outcome) {
+				if out.Cutover != nil {
+					t.Error("told of")
+				}
+			},
+		},
+		"a key that will not rotate expires soon, two weeks before": {
+			versions: one, carries: 1, at: 76 * day, action: lifecycle.Keep, want: "Active", state: v1alpha1.KeyActive, wake: 90 * day,
+			with: rotation(func(r *v1alpha1.Rotation) { r.Every = "" }),
+			check: func(t *testing.T, out lifecycle.Outcome) {
+				if !out.Expiring || !out.RotatesAt.IsZero() {
+					t.Error("does not say so")
+				}
+			},
+		},
+	})
+}
+
+func TestReveal(t *testing.T) {
+	one := []v1alpha1.KeyVersion{delivered(1, v1alpha1.VersionActive, 0)}
+	old := claimed(delivered(1, v1alpha1.VersionActive, -day), -day)
+	two := []v1alpha1.KeyVersion{old, delivered(2, v1alpha1.VersionActive, 0)}
+	once := func(change func(*lifecycle.Input)) func(*lifecycle.Input) {
+		return func(in *lifecycle.Input) {
+			in.Key.Spec.Rotation.Every = ""
+			in.Key.Spec.Secret.Reveal = v1alpha1.RevealOnce
+			if change != nil {
+				change(in)
+			}
+		}
+	}
+	run(t, map[string]step{
+		"a text waits to be claimed": {
+			versions: one, carries: 1, at: time.Hour - 1, with: once(nil), action: lifecycle.Keep, want: "Active", state: v1alpha1.KeyActive, wake: time.Hour,
+		},
+		"when it is, that is recorded": {
+			versions: one, carries: 1, at: time.Minute, with: once(func(in *lifecycle.Input) { in.Secret.Claimed = true }),
+			want: "Active", state: v1alpha1.KeyActive, wake: 76 * day, note: "was claimed",
+		},
+		"and then it is removed": {
+			versions: []v1alpha1.KeyVersion{claimed(one[0], time.Minute)}, carries: 1, at: time.Minute, with: once(nil),
+			action: lifecycle.Conceal, want: "Active", state: v1alpha1.KeyActive, wake: 76 * day,
+		},
+		"and stays so": {
+			versions: []v1alpha1.KeyVersion{claimed(one[0], time.Minute)}, at: time.Hour, with: once(nil), want: "Active", state: v1alpha1.KeyActive, wake: 76 * day,
+		},
+		"an hour is enough": {
+			versions: one, carries: 1, at: time.Hour, with: once(nil), want: "Active", state: v1alpha1.KeyActive, wake: 76 * day, note: "was not claimed",
+		},
+		"removing the Secret by hand counts as claiming": {
+			versions: one, at: time.Minute, with: once(nil), want: "Active", state: v1alpha1.KeyActive, wake: 76 * day, note: "counts as claiming",
+		},
+		"a rotation waits for the claim": {
+			versions: two, carries: 2, at: time.Minute, with: once(nil), action: lifecycle.Keep, want: "Active Active", state: v1alpha1.KeyActive, wake: time.Hour,
+		},
+		"with which the overlap begins": {
+			versions: two, carries: 2, at: time.Minute, with: once(func(in *lifecycle.Input) { in.Secret.Claimed = true }),
+			want: "Retiring Active", state: v1alpha1.KeyActive, wake: time.Minute + 3*(day+time.Second)/4, note: "takes the place of version 1",
+		},
+		"without a claim nothing is lost": {
+			versions: two, carries: 2, at: time.Hour, with: once(nil), want: "Active Revoked", state: v1alpha1.KeyActive, wake: 75 * day, note: "the earlier version stays",
+		},
+		"but the text": {
+			versions: []v1alpha1.KeyVersion{old, delivered(2, v1alpha1.VersionRevoked, 0)}, carries: 2, at: time.Hour, with: once(nil),
+			action: lifecycle.Conceal, want: "Active Revoked", state: v1alpha1.KeyActive, wake: 75 * day,
+		},
+	})
+}
+
+func TestRestoreAndImport(t *testing.T) {
+	left := delivered(7, "", -day)
+	left.DeliveredAt, left.Cause, left.Digest = nil, "", ""
+	restored := func(change func(*lifecycle.Input)) func(*lifecycle.Input) {
+		return func(in *lifecycle.Input) {
+			in.Secret.Left = left.DeepCopy()
+			if change != nil {
+				change(in)
+			}
+		}
+	}
+	imports := func(change func(*lifecycle.Input)) func(*lifecycle.Input) {
+		return func(in *lifecycle.Input) {
+			in.Key.Spec.ImportFrom = &v1alpha1.ImportSource{}
+			if change != nil {
+				change(in)
+			}
+		}
+	}
+	refused := &grant.Problem{Reason: v1alpha1.ReasonImportRefused, Field: "spec.importFrom", Message: "no"}
+	run(t, map[string]step{
+		"a Secret that outlived its status keeps its key": {
+			carries: 7, with: restored(nil), want: "Active", state: v1alpha1.KeyActive, wake: 59 * day, note: "version 7 (kw_…0007) is taken over",
+			check: func(t *testing.T, out lifecycle.Outcome) {
+				v := out.Versions[0]
+				if v.ID != 7 || v.Digest != digest("7") || v.Cause != v1alpha1.CauseRestored || !v.ExpiresAt.Equal(at(89*day)) || v.DeliveredAt == nil {
+					t.Errorf("%+v", v)
+				}
+			},
+		},
+		"also where nothing could be minted now": {
+			carries: 7, with: restored(func(in *lifecycle.Input) { in.Key.Spec.Suspended = new(true) }), want: "Active", state: v1alpha1.KeySuspended, wake: 89 * day, note: "is taken over",
+		},
+		"and its expiry": {
+			carries: 7, at: 89 * day, with: restored(nil), want: "Expired", state: v1alpha1.KeyPending, note: "has expired",
+		},
+		"not what cannot be a key": {
+			carries: 7, with: restored(func(in *lifecycle.Input) {
+				in.Secret.LeftProblem = &grant.Problem{Reason: v1alpha1.ReasonRestoreRefused}
+			}),
+			state: v1alpha1.KeyBlocked, check: obstacle(v1alpha1.ReasonRestoreRefused),
+		},
+		"without its Secret a copy is minted anew, and told so": {
+			with:   func(in *lifecycle.Input) { in.Key.Annotations = map[string]string{v1alpha1.AnnotationRestored: "ada"} },
+			action: lifecycle.Mint, cause: v1alpha1.CauseCreated, state: v1alpha1.KeyPending, note: "whoever holds an earlier one is refused",
+		},
+		"an existing key becomes the first version": {
+			with: imports(nil), action: lifecycle.Import, cause: v1alpha1.CauseImported, state: v1alpha1.KeyPending,
+		},
+		"unless it is none": {
+			with: imports(func(in *lifecycle.Input) { in.Import = refused }), state: v1alpha1.KeyBlocked, check: obstacle(v1alpha1.ReasonImportRefused),
+		},
+		"later versions are minted": {
+			versions: []v1alpha1.KeyVersion{delivered(1, v1alpha1.VersionActive, 0)}, carries: 1, at: 60 * day, with: imports(func(in *lifecycle.Input) { in.Import = refused }),
+			action: lifecycle.Mint, cause: v1alpha1.CauseScheduled, want: "Active", state: v1alpha1.KeyActive, wake: 90 * day,
+		},
+	})
+}
+
+func obstacle(reason string) func(*testing.T, lifecycle.Outcome) {
+	return func(t *testing.T, out lifecycle.Outcome) {
+		t.Helper()
+		if out.Obstacle == nil || out.Obstacle.Reason != reason {
+			t.Errorf("obstacle %v, want %s", out.Obstacle, reason)
+		}
+	}
+}
+
+func run(t *testing.T, steps map[string]step) {
+	t.Helper()
+	for name, s := range steps {
+		t.Run(name, func(t *testing.T) {
+			in := input(s.versions...)
+			in.Key.Spec.Rotation = v1alpha1.Rotation{Every: "60d", Overlap: "24h"}
+			if s.carries > 0 {
+				in.Secret = carrying(s.carries)
+			}
+			if s.with != nil {
+				s.with(&in)
+			}
+			out := lifecycle.Plan(in, start.Add(s.at))
+			if out.Action != s.action || out.Cause != s.cause || out.State != s.state {
+				t.Errorf("action %v for %q, state %s; want %v for %q, %s; obstacle %v", out.Action, out.Cause, out.State, s.action, s.cause, s.state, out.Obstacle)
+			}
+			if got := strings.Trim(fmt.Sprint(states(out.Versions)), "[]"); got != s.want {
+				t.Errorf("versions %s, want %s", got, s.want)
+			}
+			notes := fmt.Sprint(out.Notes)
+			if s.note == "" && len(out.Notes) > 0 || !strings.Contains(notes, s.note) {
+				t.Errorf("notes %s, want %q", notes, s.note)
+			}
+			want := time.Time{}
+			if s.wake > 0 {
+				want = start.Add(s.wake)
+			}
+			if !out.Wake.Equal(want) {
+				t.Errorf("wake %v after the start, want %v", out.Wake.Sub(start), s.wake)
+			}
+			if s.check != nil {
+				s.check(t, out)
+			}
+		})
+	}
+}

@@ -1,0 +1,119 @@
+package lifecycle
+
+import (
+	"slices"
+	"time"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+)
+
+// succeed lets the version that was delivered last take the place of the earlier ones. One
+// whose text was lost with its Secret is revoked at once, for whoever removed it may have
+// had a reason; the others stay for the overlap.
+func (p *planner) succeed() {
+	current := p.active()
+	if current == nil {
+		return
+	}
+	for i := range p.out.Versions {
+		v := &p.out.Versions[i]
+		if v.State != v1alpha1.VersionActive || v.ID == current.ID || p.takenOver(current).IsZero() {
+			continue
+		}
+		if current.Cause == v1alpha1.CauseReplaced {
+			p.end(v, v1alpha1.VersionRevoked)
+			continue
+		}
+		v.State = v1alpha1.VersionRetiring
+		v.RetiresAt = seconds(p.overlapEnd(current))
+		p.note(false, v1alpha1.ReasonRotated, "version %d (%s) takes the place of version %d (%s), which is accepted until %s",
+			current.ID, current.Preview, v.ID, v.Preview, v.RetiresAt.UTC().Format(time.RFC3339))
+	}
+	for i := range p.out.Versions {
+		if v := &p.out.Versions[i]; v.State == v1alpha1.VersionRetiring {
+			p.retire(v, p.successor(i))
+		}
+	}
+	p.giveUp(current)
+}
+
+// retire follows an edit of the overlap, and ends it when it is over, or early when the
+// version is no longer used.
+func (p *planner) retire(v, successor *v1alpha1.KeyVersion) {
+	if successor != nil && p.rotationProblem == nil {
+		v.RetiresAt = seconds(p.overlapEnd(successor))
+	}
+	if successor != nil && p.quiet(v, successor) {
+		v.RetiresAt = seconds(p.now)
+		p.note(false, v1alpha1.ReasonRetired, "version %d (%s) was not used for %s, and version %d is: its overlap ends early",
+			v.ID, v.Preview, p.in.Key.Spec.Rotation.RetireWhenUnusedFor, successor.ID)
+		v.State = v1alpha1.VersionRetired
+		return
+	}
+	if over(v.RetiresAt, p.now) {
+		p.end(v, v1alpha1.VersionRetired)
+	}
+}
+
+// giveUp drops a version that was to replace one whose text was lost, where the text is back.
+func (p *planner) giveUp(current *v1alpha1.KeyVersion) {
+	if !p.carries(current) {
+		return
+	}
+	p.out.Versions = slices.DeleteFunc(p.out.Versions, func(v v1alpha1.KeyVersion) bool {
+		return v.State == v1alpha1.VersionPending && v.Cause == v1alpha1.CauseReplaced
+	})
+}
+
+// successor is the version that took the place of the one at the index.
+func (p *planner) successor(at int) *v1alpha1.KeyVersion {
+	for i := at + 1; i < len(p.out.Versions); i++ {
+		if v := &p.out.Versions[i]; !p.takenOver(v).IsZero() {
+			return v
+		}
+	}
+	return nil
+}
+
+// takenOver is when a consumer could use the version; zero while nobody can.
+func (p *planner) takenOver(v *v1alpha1.KeyVersion) time.Time {
+	if p.once() {
+		return timeOf(v.ClaimedAt)
+	}
+	return timeOf(v.DeliveredAt)
+}
+
+// overlapEnd is when the versions before this one retire. Instants of API objects are cut to
+// the second; an overlap is never shorter than declared.
+func (p *planner) overlapEnd(successor *v1alpha1.KeyVersion) time.Time {
+	at := p.takenOver(successor)
+	if p.rotation.Overlap == 0 {
+		return at
+	}
+	return at.Add(p.rotation.Overlap + time.Second)
+}
+
+// quiet is whether the overlap ends early.
+func (p *planner) quiet(v, successor *v1alpha1.KeyVersion) bool {
+	at := p.quietAt(v, successor)
+	return !at.IsZero() && !p.in.Usage.Through.Before(at)
+}
+
+// quietAt is when the version will not have been used for long enough, as things are; zero
+// where that does not matter, or the successor was not used yet.
+func (p *planner) quietAt(v, successor *v1alpha1.KeyVersion) time.Time {
+	if p.rotation.UnusedFor == 0 || p.rotationProblem != nil {
+		return time.Time{}
+	}
+	since := p.takenOver(successor)
+	if !p.in.Usage.Of[successor.Digest].Last.After(since) {
+		return time.Time{}
+	}
+	// What happened before anybody watched is not known.
+	for _, at := range []time.Time{p.in.Usage.Since, p.in.Usage.Of[v.Digest].Last, timeOf(v.LastUsedAt)} {
+		if at.After(since) {
+			since = at
+		}
+	}
+	return since.Add(p.rotation.UnusedFor)
+}

@@ -1,0 +1,201 @@
+// Package usage gathers what validation servers report about the use of keys: when each
+// version last let a request through, and whether every server that matters has reported.
+// It lives in memory; what is worth keeping is written into status, now and then.
+package usage
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"k8s.io/utils/clock"
+
+	"github.com/keyward-dev/keyward/api/keyformat"
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+)
+
+const (
+	// MaxClients is how many client addresses of a version are told apart.
+	MaxClients = 32
+	// forgetAfter is how long the use of a version is remembered.
+	forgetAfter = 24 * time.Hour
+	// maxAway is how many servers that were lost are remembered.
+	maxAway = 10_000
+)
+
+// Use is the use of one version.
+type Use struct {
+	// Last is when it last let a request through.
+	Last time.Time
+	// Clients is from how many addresses during its overlap; More says there were more.
+	Clients int
+	More    bool
+}
+
+// Report is what is known about some versions of one group.
+type Report struct {
+	// Since is from when on uses are known.
+	Since time.Time
+	// Through is until when all servers of the group have reported; zero while one of them
+	// has not, or is away, or there is none.
+	Through time.Time
+	// Servers is how many servers of the group are connected.
+	Servers int
+	// Of are the uses, in the order of the digests.
+	Of []Use
+}
+
+// Tracker is safe for concurrent use.
+type Tracker struct {
+	clock clock.PassiveClock
+
+	mu      sync.Mutex
+	since   time.Time
+	uses    map[keyformat.Digest]*use
+	servers map[*Server]struct{}
+	away    map[string]func(group string) bool // by instance: which groups it serves
+}
+
+type use struct {
+	last, announced time.Time
+	clients         []uint64
+	more            bool
+}
+
+// NewTracker returns a tracker that has heard nothing yet.
+func NewTracker(clk clock.PassiveClock) *Tracker {
+	return &Tracker{
+		clock: clk,
+		uses:  map[keyformat.Digest]*use{}, servers: map[*Server]struct{}{}, away: map[string]func(string) bool{},
+	}
+}
+
+// Server is one connected validation server.
+type Server struct {
+	tracker  *Tracker
+	instance string
+	serves   func(group string) bool
+	through  time.Time
+}
+
+// Connect notes a server, and which groups it serves. It is to be closed.
+func (t *Tracker) Connect(instance string, serves func(group string) bool) *Server {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := &Server{tracker: t, instance: instance, serves: serves}
+	t.servers[s] = struct{}{}
+	delete(t.away, instance)
+	if t.since.IsZero() { // a replica that does not lead hears nothing
+		t.since = t.clock.Now()
+	}
+	return s
+}
+
+// Close forgets a server that said goodbye. One that was lost may go on serving, and is
+// missed until it is back.
+func (s *Server) Close(goodbye bool) {
+	t := s.tracker
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.servers, s)
+	for other := range t.servers {
+		if other.instance == s.instance {
+			return // it is back already
+		}
+	}
+	if !goodbye && len(t.away) < maxAway {
+		t.away[s.instance] = s.serves
+	}
+}
+
+// Report takes note of uses. A server's clock is believed only as far as it is not ahead.
+func (s *Server) Report(uses *syncv1.Uses) {
+	t := s.tracker
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.clock.Now()
+	for _, v := range uses.GetVersions() {
+		if len(v.GetDigest()) != len(keyformat.Digest{}) {
+			continue
+		}
+		digest := keyformat.Digest(v.GetDigest())
+		known := t.uses[digest]
+		if known == nil {
+			known = &use{}
+			t.uses[digest] = known
+		}
+		if last := earlier(time.UnixMilli(v.GetLastMs()), now); last.After(known.last) {
+			known.last = last
+		}
+		known.add(v.GetClients(), v.GetMoreClients())
+	}
+	s.through = earlier(time.UnixMilli(uses.GetThroughMs()), now)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func (u *use) add(clients []uint64, more bool) {
+	u.more = u.more || more
+	for _, client := range clients {
+		switch {
+		case slices.Contains(u.clients, client):
+		case len(u.clients) >= MaxClients:
+			u.more = true
+		default:
+			u.clients = append(u.clients, client)
+		}
+	}
+}
+
+// Of reports on versions of keys of the group namespace/name, by their digests.
+func (t *Tracker) Of(group string, digests []keyformat.Digest) Report {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	report := Report{Since: t.since, Of: make([]Use, len(digests))}
+	for i, digest := range digests {
+		if known := t.uses[digest]; known != nil {
+			report.Of[i] = Use{Last: known.last, Clients: len(known.clients), More: known.more}
+		}
+	}
+	silent := false
+	for server := range t.servers {
+		if !server.serves(group) {
+			continue
+		}
+		if report.Servers++; report.Servers == 1 || server.through.Before(report.Through) {
+			report.Through = server.through
+		}
+		silent = silent || server.through.IsZero()
+	}
+	for _, serves := range t.away {
+		silent = silent || serves(group)
+	}
+	if silent {
+		report.Through = time.Time{}
+	}
+	return report
+}
+
+// Due returns the digests of versions whose last use has moved on by the resolution since
+// they were last returned, and forgets what was not used for a day.
+func (t *Tracker) Due(resolution time.Duration) []keyformat.Digest {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var due []keyformat.Digest
+	now := t.clock.Now()
+	for digest, known := range t.uses {
+		switch {
+		case now.Sub(known.last) > forgetAfter:
+			delete(t.uses, digest)
+		case known.announced.IsZero(), known.last.Sub(known.announced) >= resolution:
+			known.announced = known.last
+			due = append(due, digest)
+		}
+	}
+	return due
+}

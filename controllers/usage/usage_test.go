@@ -1,0 +1,98 @@
+package usage_test
+
+import (
+	"testing"
+	"time"
+
+	clocktesting "k8s.io/utils/clock/testing"
+
+	"github.com/keyward-dev/keyward/api/keyformat"
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/controllers/usage"
+)
+
+var (
+	start = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	one   = keyformat.DigestOf("one")
+	all   = func(string) bool { return true }
+)
+
+func uses(through, last time.Time, clients ...uint64) *syncv1.Uses {
+	return &syncv1.Uses{ThroughMs: through.UnixMilli(), Versions: []*syncv1.VersionUse{{Digest: one[:], LastMs: last.UnixMilli(), Clients: clients}}}
+}
+
+// TestThrough: all servers of a group must have reported, and none be away.
+func TestThrough(t *testing.T) {
+	clock := clocktesting.NewFakeClock(start)
+	tracker := usage.NewTracker(clock)
+	want := func(when string, through time.Time, servers int) {
+		t.Helper()
+		report := tracker.Of("acme/acme", nil)
+		if !report.Through.Equal(through) || report.Servers != servers {
+			t.Errorf("%s: through %v by %d, want %v by %d", when, report.Through, report.Servers, through, servers)
+		}
+	}
+	want("without servers", time.Time{}, 0)
+	a := tracker.Connect("a", all)
+	other := tracker.Connect("other", func(group string) bool { return group == "other/other" })
+	defer other.Close(true)
+	want("before a report", time.Time{}, 1)
+	a.Report(uses(start, start))
+	want("after one", start, 1)
+	b := tracker.Connect("b", all)
+	want("when another joins", time.Time{}, 2)
+	b.Report(uses(start.Add(-time.Minute), start))
+	want("the earlier counts", start.Add(-time.Minute), 2)
+	b.Report(uses(start.Add(time.Hour), start))
+	want("no clock is believed that is ahead", start, 2)
+	b.Close(false)
+	want("while one is away", time.Time{}, 1)
+	b = tracker.Connect("b", all)
+	b.Report(uses(start, start))
+	want("when it is back", start, 2)
+	again := tracker.Connect("b", all)
+	again.Report(uses(start, start))
+	b.Close(false)
+	want("when it was back before it was missed", start, 2)
+	again.Close(true)
+	want("when one says goodbye", start, 1)
+}
+
+func TestUses(t *testing.T) {
+	clock := clocktesting.NewFakeClock(start)
+	tracker := usage.NewTracker(clock)
+	a, b := tracker.Connect("a", all), tracker.Connect("b", all)
+	a.Report(uses(start, start.Add(-time.Minute), 1, 2))
+	b.Report(uses(start, start.Add(-time.Hour), 2, 3))
+	b.Report(&syncv1.Uses{Versions: []*syncv1.VersionUse{{Digest: []byte("short")}}})
+	got := tracker.Of("acme/acme", []keyformat.Digest{keyformat.DigestOf("two"), one}).Of
+	if got[0] != (usage.Use{}) || !got[1].Last.Equal(start.Add(-time.Minute)) || got[1].Clients != 3 || got[1].More {
+		t.Errorf("got %+v", got)
+	}
+	for i := range uint64(100) {
+		a.Report(uses(start, start, i))
+	}
+	if got := tracker.Of("acme/acme", []keyformat.Digest{one}).Of[0]; got.Clients != usage.MaxClients || !got.More {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// TestDue: a version is due at its first use, and then once in the resolution.
+func TestDue(t *testing.T) {
+	clock := clocktesting.NewFakeClock(start)
+	tracker := usage.NewTracker(clock)
+	a := tracker.Connect("a", all)
+	for i, step := range []struct {
+		after time.Duration
+		used  bool
+		want  int
+	}{{0, true, 1}, {time.Minute, true, 0}, {9 * time.Minute, true, 1}, {time.Hour, false, 0}, {time.Second, true, 1}, {25 * time.Hour, false, 0}, {0, true, 1}} {
+		clock.Step(step.after)
+		if step.used {
+			a.Report(uses(clock.Now(), clock.Now()))
+		}
+		if due := tracker.Due(10 * time.Minute); len(due) != step.want {
+			t.Errorf("step %d: %d due, want %d", i, len(due), step.want)
+		}
+	}
+}

@@ -28,6 +28,7 @@ import (
 	"github.com/keyward-dev/keyward/server/store"
 	"github.com/keyward-dev/keyward/server/syncclient"
 	"github.com/keyward-dev/keyward/server/throttle"
+	"github.com/keyward-dev/keyward/server/usage"
 	"github.com/keyward-dev/keyward/server/verifyapi"
 )
 
@@ -60,8 +61,9 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 	if s.store, err = store.Open(config.Store, log, registry); err != nil {
 		return nil, fmt.Errorf("--snapshot-dir: %w", err)
 	}
-	s.sync = syncclient.New(config.Sync, s.store, log, registry)
-	around := []gate.Option{gate.WithThrottle(throttle.New(config.Throttle))}
+	uses := usage.New()
+	s.sync = syncclient.New(config.Sync, s.store, uses, log, registry)
+	around := []gate.Option{gate.WithThrottle(throttle.New(config.Throttle)), gate.WithMeter(uses)}
 	if config.AdminTokenFile != "" {
 		if _, err := explain.ReadToken(config.AdminTokenFile); err != nil {
 			return nil, fmt.Errorf("--admin-token-file: %w", err)

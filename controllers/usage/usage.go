@@ -129,7 +129,9 @@ func (s *Server) Report(uses *syncv1.Uses) {
 		}
 		known.add(v.GetClients(), v.GetMoreClients())
 	}
-	s.through = earlier(time.UnixMilli(uses.GetThroughMs()), now)
+	if uses.GetThroughMs() > 0 {
+		s.through = earlier(time.UnixMilli(uses.GetThroughMs()), now)
+	}
 }
 
 func earlier(a, b time.Time) time.Time {

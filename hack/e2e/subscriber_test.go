@@ -19,6 +19,7 @@ import (
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/store"
 	"github.com/keyward-dev/keyward/server/syncclient"
+	"github.com/keyward-dev/keyward/server/usage"
 )
 
 // subscriber is the inside of a validation server with a window: what it receives is kept byte for byte, it can
@@ -50,8 +51,8 @@ func (w *world) subscribe(instance string, slowness time.Duration) *subscriber {
 	s := &subscriber{Store: inner, instance: instance, slowness: slowness, bytes: file, seen: map[keyformat.Digest]struct{}{}}
 	sync := syncclient.New(syncclient.Config{
 		Address: w.syncAddress, ServerName: "keyward-sync." + systemNamespace + ".svc",
-		CAFile: filepath.Join(w.ca.Dir, caFile), TokenFile: w.validatorToken.Path(), Instance: instance,
-	}, s, log, prometheus.NewRegistry())
+		CAFile: filepath.Join(w.ca.Dir, caFile), TokenFile: w.validatorToken.Path(), Instance: instance, UsageInterval: time.Minute,
+	}, s, usage.New(), log, prometheus.NewRegistry())
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); sync.Run(ctx) }()

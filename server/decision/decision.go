@@ -65,7 +65,7 @@ type Request struct {
 // Credential is what remains of a presented key.
 type Credential struct {
 	Form   Form
-	Digest keyformat.Digest // set where Form is WellFormed
+	Digest keyformat.Digest // set where Form is WellFormed or Foreign
 }
 
 // Form tells what was presented.
@@ -76,6 +76,8 @@ const (
 	Absent Form = iota
 	Malformed
 	WellFormed
+	// Foreign is no key of ours by its form, but may be one that was imported.
+	Foreign
 )
 
 // Decision is the answer. Key, Group and Project are set as soon as they are known, also
@@ -86,6 +88,8 @@ type Decision struct {
 	Group   *Group
 	Project *Project
 
+	// Retiring says that the key has a successor, and is accepted for their overlap only.
+	Retiring bool
 	// OriginAllowed says that pages of the request's Origin may read the answer, whatever it
 	// is. It is never set without an Origin, or for an opaque one.
 	OriginAllowed bool
@@ -106,6 +110,7 @@ func Decide(snapshot Snapshot, request *Request, now time.Time) Decision {
 	code := e.verdict(snapshot, now)
 	return Decision{
 		Code: code, Key: e.match.Key, Group: e.match.Group, Project: e.project,
+		Retiring:      e.match.Version.RetiresAtMillis != 0,
 		OriginAllowed: request.Origin != "" && e.mayRead(snapshot, code),
 	}
 }
@@ -132,10 +137,10 @@ func (e *evaluation) verdict(snapshot Snapshot, now time.Time) Code {
 		return PathAmbiguous
 	case e.request.Credential.Form == Absent:
 		return KeyMissing
-	case e.request.Credential.Form != WellFormed:
+	case e.request.Credential.Form != WellFormed && e.request.Credential.Form != Foreign:
 		return KeyMalformed
 	case !e.find(snapshot):
-		return KeyUnknown
+		return e.unknown()
 	case e.match.Version.Revoked:
 		return KeyRevoked
 	case isOver(e.match.Version.ExpiresAtMillis, e.nowMillis):
@@ -167,6 +172,14 @@ func (e *evaluation) readPath() bool {
 	path, err := routing.CanonicalPath(e.request.Path)
 	e.routing = routing.Request{Method: e.request.Method, Host: e.request.Host, Path: path, RawQuery: e.request.RawQuery}
 	return err == nil
+}
+
+// unknown is the code for a credential that no key has.
+func (e *evaluation) unknown() Code {
+	if e.request.Credential.Form == Foreign {
+		return KeyMalformed
+	}
+	return KeyUnknown
 }
 
 func (e *evaluation) find(snapshot Snapshot) bool {

@@ -95,6 +95,8 @@ func TestDecide(t *testing.T) {
 		"no path":               {PathAmbiguous, func(s *setup) { s.request.Path = "" }},
 		"missing":               {KeyMissing, func(s *setup) { s.request.Credential = Credential{} }},
 		"malformed":             {KeyMalformed, func(s *setup) { s.request.Credential.Form = Malformed }},
+		"imported":              {Allowed, func(s *setup) { s.request.Credential.Form = Foreign }},
+		"not imported":          {KeyMalformed, func(s *setup) { s.request.Credential = Credential{Form: Foreign, Digest: keyformat.Digest{2}} }},
 		"a form of the future":  {KeyMalformed, func(s *setup) { s.request.Credential.Form = 9 }},
 		"unknown":               {KeyUnknown, func(s *setup) { s.request.Credential.Digest = keyformat.Digest{2} }},
 		"revoked":               {KeyRevoked, func(s *setup) { s.match.Version = Version{Revoked: true, ExpiresAtMillis: 1, RetiresAtMillis: 1} }},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/keyward-dev/keyward/api/keyformat"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/throttle"
 )
@@ -21,6 +22,7 @@ type Gate struct {
 	log       *slog.Logger
 	throttle  *throttle.Throttle
 	recorder  Recorder
+	meter     Meter
 	decisions *prometheus.CounterVec
 	attempts  *prometheus.CounterVec
 	duration  *prometheus.HistogramVec
@@ -57,6 +59,15 @@ type Recorder interface {
 
 // WithRecorder lets a recorder hear of every decision.
 func WithRecorder(r Recorder) Option { return func(g *Gate) { g.recorder = r } }
+
+// Meter hears of requests that were let through: with which version, when, whether that is
+// retiring, and from where, as far as that is known.
+type Meter interface {
+	Used(version keyformat.Digest, at time.Time, retiring bool, client netip.Addr)
+}
+
+// WithMeter lets a meter hear of every request that was let through.
+func WithMeter(m Meter) Option { return func(g *Gate) { g.meter = m } }
 
 // New returns a gate that reads the time from now and registers its metrics with metrics.
 func New(snapshot decision.Snapshot, now func() time.Time, log *slog.Logger, metrics prometheus.Registerer, options ...Option) *Gate {
@@ -111,6 +122,9 @@ func (g *Gate) Door(name string) *Door {
 func (d *Door) Decide(ctx context.Context, request *Request) Result {
 	begin, now := time.Now(), d.gate.now()
 	result := Result{Decision: decision.Decide(d.gate.snapshot, &request.Request, now)}
+	if result.Allowed() && d.gate.meter != nil {
+		d.gate.meter.Used(request.Credential.Digest, now, result.Retiring, request.Client)
+	}
 	if result.Code.FailedAttempt() {
 		d.failed(request, &result, now)
 	}

@@ -77,10 +77,14 @@ func Credential(header http.Header) decision.Credential {
 
 // FromText is the credential of a key text that was presented, "" included.
 func FromText(text string) decision.Credential {
-	if !keyformat.WellFormed(text) {
+	switch {
+	case keyformat.WellFormed(text):
+		return decision.Credential{Form: decision.WellFormed, Digest: keyformat.DigestOf(text)}
+	case keyformat.Importable(text):
+		return decision.Credential{Form: decision.Foreign, Digest: keyformat.DigestOf(text)}
+	default:
 		return decision.Credential{Form: decision.Malformed}
 	}
-	return decision.Credential{Form: decision.WellFormed, Digest: keyformat.DigestOf(text)}
 }
 
 // single returns the value of a header with at most one line, without the white space

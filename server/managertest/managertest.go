@@ -51,6 +51,7 @@ type Manager struct {
 type Stream struct {
 	Hello *syncv1.Hello
 	Ended chan error // receives how the validator ended it
+	Uses  chan *syncv1.Uses
 
 	t        testing.TB
 	requests chan *syncv1.SyncRequest
@@ -155,7 +156,7 @@ func (s *service) Sync(stream grpc.BidiStreamingServer[syncv1.SyncRequest, syncv
 	}
 	open := &Stream{
 		Hello: first.GetHello(), Ended: make(chan error, 1), t: s.m.t,
-		requests: make(chan *syncv1.SyncRequest, 16), updates: make(chan *syncv1.Update), close: make(chan error, 1),
+		Uses: make(chan *syncv1.Uses, 1024), requests: make(chan *syncv1.SyncRequest, 16), updates: make(chan *syncv1.Update), close: make(chan error, 1),
 	}
 	ended := make(chan error, 1)
 	go func() {
@@ -164,6 +165,10 @@ func (s *service) Sync(stream grpc.BidiStreamingServer[syncv1.SyncRequest, syncv
 			if err != nil {
 				ended <- err
 				return
+			}
+			if uses := request.GetUses(); uses != nil {
+				open.Uses <- uses
+				continue
 			}
 			open.requests <- request
 		}

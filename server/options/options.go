@@ -89,6 +89,7 @@ func Parse(args []string, hostname string, usage io.Writer) (Config, error) {
 	flags.Func("group", "`namespace/name` of a group to validate for; repeat it for more; without --group and --namespace: every group that the token may validate", c.addGroup)
 	flags.Func("namespace", "`namespace` of groups to validate for; repeat it for more", c.addNamespace)
 
+	duration(flags, &c.Sync.UsageInterval, "usage-interval", 10*time.Second, "how `often` to report to the manager what was used, at least 1s (default 10s)")
 	flags.StringVar(&c.Store.Dir, "snapshot-dir", "", "`directory` to keep the snapshot in over restarts; it holds digests, no keys")
 	duration(flags, &c.Store.MaxStaleness, "max-staleness", 0, "how `long` without the manager until --on-stale applies; 0 is for ever (default)")
 	flags.Func("on-stale", "allow: go on deciding from the last snapshot (default); deny: answer 503", c.setOnStale)
@@ -130,6 +131,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("--throttle-ipv6-prefix: write a number of bits from 1 to %d, such as 64", bitsIPv6)
 	case c.Sync.Address == "":
 		return errors.New("--sync-address: say where the manager is, such as dns:///keyward-sync.keyward-system.svc:9444")
+	case c.Sync.UsageInterval < time.Second:
+		return errors.New("--usage-interval: write at least 1s, such as 10s")
 	case c.Project != "" && c.Upstream == nil:
 		return errors.New("--project: it is for the reverse proxy; give --upstream too, or name the project where the other doors are configured")
 	case c.Store.DenyStale && c.Store.MaxStaleness == 0:

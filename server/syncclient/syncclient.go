@@ -24,7 +24,13 @@ const (
 	maxBackoff = 2 * time.Second
 
 	contactInterval = time.Second
-	goodbyeTimeout  = 2 * time.Second
+	// usesMargin is how long a request may take from its decision until it is noted as a use.
+	usesMargin = time.Second
+	// usesOnce is how many uses one message reports.
+	usesOnce = 5000
+	// usesReach is how far back a new stream reports what earlier ones may not have.
+	usesReach      = 24 * time.Hour
+	goodbyeTimeout = 2 * time.Second
 )
 
 // Config says whom to connect to, and as whom.
@@ -37,6 +43,8 @@ type Config struct {
 	Instance   string
 	Groups     []string // namespace/name; with Namespaces empty: all that the token may validate
 	Namespaces []string
+
+	UsageInterval time.Duration // between reports of what was used
 }
 
 // Sink is where updates go.
@@ -49,18 +57,25 @@ type Sink interface {
 	Contact(now time.Time)
 }
 
+// Source is where uses come from.
+type Source interface {
+	// Since returns the versions that were used at the instant or later.
+	Since(instant, now time.Time) []*syncv1.VersionUse
+}
+
 // Client runs one stream at a time.
 type Client struct {
 	config  Config
 	sink    Sink
+	source  Source
 	log     *slog.Logger
 	metrics *metrics
 	lastErr codes.Code // of the last attempt; OK after a stream that was accepted
 }
 
 // New returns a client that has not connected yet.
-func New(config Config, sink Sink, log *slog.Logger, registry prometheus.Registerer) *Client {
-	return &Client{config: config, sink: sink, log: log, metrics: newMetrics(registry)}
+func New(config Config, sink Sink, source Source, log *slog.Logger, registry prometheus.Registerer) *Client {
+	return &Client{config: config, sink: sink, source: source, log: log, metrics: newMetrics(registry)}
 }
 
 // Run keeps the stream up until ctx ends, and then says goodbye to the manager so that it
@@ -127,6 +142,9 @@ func (c *Client) follow(ctx context.Context, stream grpc.BidiStreamingClient[syn
 
 	contact := time.NewTicker(contactInterval)
 	defer contact.Stop()
+	report := time.NewTicker(c.config.UsageInterval)
+	defer report.Stop()
+	through := time.Now().Add(-usesReach)
 	defer c.metrics.connected.Set(0)
 	goodbye := ctx.Done()
 	for {
@@ -144,10 +162,17 @@ func (c *Client) follow(ctx context.Context, stream grpc.BidiStreamingClient[syn
 			if accepted {
 				c.sink.Contact(time.Now())
 			}
+		case <-report.C:
+			if through, err = c.report(stream, through, time.Now().Add(-usesMargin)); err != nil {
+				return accepted, err
+			}
 		case err := <-ended:
 			return accepted, err
 		case <-goodbye:
 			goodbye = nil
+			if _, err := c.report(stream, through, time.Now()); err != nil {
+				return accepted, err
+			}
 			if err := stream.CloseSend(); err != nil {
 				return accepted, err
 			}
@@ -194,6 +219,26 @@ func (c *Client) apply(stream grpc.BidiStreamingClient[syncv1.SyncRequest, syncv
 		slog.Int("keys", len(update.GetKeys())), slog.Bool("caught_up", update.GetCaughtUp()))
 	c.sink.Contact(time.Now())
 	return nil
+}
+
+// report tells what was used since the last report, until through.
+func (c *Client) report(stream grpc.BidiStreamingClient[syncv1.SyncRequest, syncv1.SyncResponse], since, through time.Time) (time.Time, error) {
+	versions := c.source.Since(since, time.Now())
+	for {
+		uses := &syncv1.Uses{Versions: versions[:min(usesOnce, len(versions))]}
+		if versions = versions[len(uses.GetVersions()):]; len(versions) == 0 {
+			uses.ThroughMs = through.UnixMilli()
+		}
+		if err := stream.Send(&syncv1.SyncRequest{Message: &syncv1.SyncRequest_Uses{Uses: uses}}); err != nil {
+			if errors.Is(err, io.EOF) {
+				return since, nil // the reason comes with the next Recv
+			}
+			return since, err
+		}
+		if len(versions) == 0 {
+			return through, nil
+		}
+	}
 }
 
 // explain logs why there is no stream: loudly when the reason is new, with what to do about

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,9 +17,11 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/keyward-dev/keyward/api/keyformat"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/server/managertest"
 	"github.com/keyward-dev/keyward/server/store"
+	"github.com/keyward-dev/keyward/server/usage"
 )
 
 // buffer is a bytes.Buffer for a logger and a test.
@@ -42,6 +45,7 @@ func (b *buffer) String() string {
 type running struct {
 	client *Client
 	store  *store.Store
+	uses   *usage.Recorder
 	logs   *buffer
 	stop   func() // and wait
 }
@@ -54,16 +58,18 @@ func run(t testing.TB, m *managertest.Manager) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
+	uses := usage.New()
 	client := New(Config{
 		Address: m.Address, ServerName: managertest.ServerName, CAFile: m.CAFile, TokenFile: m.TokenFile,
 		Instance: "validator-0", Groups: []string{"tenants/acme"}, Namespaces: []string{"shops"},
-	}, s, log, prometheus.NewRegistry())
+		UsageInterval: 10 * time.Millisecond,
+	}, s, uses, log, prometheus.NewRegistry())
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); client.Run(ctx) }()
 	stop := sync.OnceFunc(func() { cancel(); <-done })
 	t.Cleanup(stop)
-	return &running{client, s, logs, stop}
+	return &running{client, s, uses, logs, stop}
 }
 
 // eventually waits for what a client does by itself.
@@ -83,6 +89,41 @@ func eventually(t *testing.T, what string, holds func() bool) {
 
 func acme() *syncv1.Group {
 	return &syncv1.Group{Namespace: "tenants", Name: "acme", State: syncv1.GroupState_GROUP_STATE_ACTIVE}
+}
+
+// TestUses: what was used is reported, on each stream anew, and before the goodbye.
+func TestUses(t *testing.T) {
+	m := managertest.Start(t)
+	r := run(t, m)
+	stream := m.Next()
+	digest := keyformat.DigestOf("one")
+	// told waits for a report of the digest, and for one that says until when that holds.
+	told := func(stream *managertest.Stream) {
+		t.Helper()
+		found := false
+		for deadline := time.After(20 * time.Second); ; {
+			select {
+			case uses := <-stream.Uses:
+				for _, v := range uses.GetVersions() {
+					found = found || keyformat.Digest(v.GetDigest()) == digest
+				}
+				if found && uses.GetThroughMs() > 0 {
+					return
+				}
+			case <-deadline:
+				t.Fatal("nothing was reported")
+			}
+		}
+	}
+	r.uses.Used(digest, time.Now(), false, netip.Addr{})
+	told(stream)
+	stream.Close(status.Error(codes.Unavailable, "connect again"))
+	stream = m.Next()
+	told(stream)
+	digest = keyformat.DigestOf("last")
+	r.uses.Used(digest, time.Now(), false, netip.Addr{})
+	r.stop()
+	told(stream)
 }
 
 func TestStream(t *testing.T) {

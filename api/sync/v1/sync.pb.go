@@ -403,7 +403,7 @@ func (x *Ack) GetRevision() uint64 {
 type Uses struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// through_ms is the instant, in Unix milliseconds of the server's clock, until which all
-	// uses are in this or an earlier message of the stream.
+	// uses are in this or an earlier message of the stream; 0 where more follow.
 	ThroughMs     int64         `protobuf:"varint,1,opt,name=through_ms,json=throughMs,proto3" json:"through_ms,omitempty"`
 	Versions      []*VersionUse `protobuf:"bytes,2,rep,name=versions,proto3" json:"versions,omitempty"`
 	unknownFields protoimpl.UnknownFields

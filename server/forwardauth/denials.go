@@ -17,8 +17,12 @@ func tellDenial(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	if name == codeIncomplete {
-		incomplete("X-Original-Method, X-Original-Host or X-Original-URI").Denial().Write(w)
+	switch name {
+	case codeIncomplete:
+		incomplete("X-Original-Method, X-Original-Host, X-Original-URI or X-Real-IP").Denial().Write(w)
+		return
+	case codeParameter:
+		invalidParameter("The address that nginx asks takes project=<name> only.").Denial().Write(w)
 		return
 	}
 	httpwire.NewProblem(http.StatusNotFound, "code_unknown", "No such code", "There is no denial with this code.").Denial().Write(w)

@@ -56,7 +56,7 @@ func newWorld(t *testing.T) *world {
 	}
 	if err := s.Apply(&syncv1.Update{CaughtUp: true,
 		Groups: []*syncv1.Group{{Namespace: "tenants", Name: "acme", State: syncv1.GroupState_GROUP_STATE_ACTIVE, Context: map[string]string{"bucketName": "acme-media"},
-			Projects: []*syncv1.Project{{Name: "media", Routes: []*syncv1.Route{{Paths: []string{"/media/**"}}},
+			Projects: []*syncv1.Project{{Name: "media", Routes: []*syncv1.Route{{Hosts: []string{"cdn.acme.example"}, Paths: []string{"/media/**"}}},
 				Origins: &syncv1.OriginPolicy{Patterns: []string{page}, AllowMissing: true}}}}},
 		Keys: []*syncv1.Key{{Id: "k1", Group: "tenants/acme", Projects: []string{"media"}, Permissions: []string{"read"}, Versions: []*syncv1.Version{{Digest: digest[:]}}}},
 	}); err != nil {

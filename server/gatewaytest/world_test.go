@@ -198,11 +198,40 @@ func startHAProxy(t *testing.T, keyward, content string) string {
 	return address
 }
 
+func startTraefik(t *testing.T, keyward, content string) string {
+	t.Helper()
+	program := filepath.Join("../../bin", "traefik")
+	if _, err := os.Stat(program); err != nil {
+		program = installed(t, "traefik")
+	}
+	program, err := filepath.Abs(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, address := t.TempDir(), freeAddress(t)
+	dynamic := filepath.Join(dir, "keyward.yaml")
+	write(t, dynamic, shipped(t, "traefik/keyward.yaml", "127.0.0.1:8081", keyward, "127.0.0.1:9000", content))
+	main := filepath.Join(dir, "traefik.yaml")
+	write(t, main, shipped(t, "traefik/traefik.yaml", "127.0.0.1:8080", address, "keyward.yaml\n\n", dynamic+"\n\n"))
+	run(t, dir, program, "--configFile="+main)
+	waitFor(t, address)
+	// It listens before it has read what to do with requests.
+	await(t, "Traefik's routes", func() bool {
+		response, err := http.Get("http://" + address)
+		if err != nil {
+			return false
+		}
+		_ = response.Body.Close()
+		return response.StatusCode != http.StatusNotFound
+	})
+	return address
+}
+
 func installed(t *testing.T, name string) string {
 	t.Helper()
 	program, err := exec.LookPath(name)
 	if err != nil {
-		t.Skipf("%s is not installed", name)
+		t.Skipf("%s is not installed (see hack/install-gateways.sh, make bin/traefik)", name)
 	}
 	return program
 }
@@ -243,14 +272,21 @@ func portOf(address string) string {
 
 func waitFor(t *testing.T, address string) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	await(t, address, func() bool {
 		conn, err := net.Dial("tcp", address)
 		if err == nil {
 			_ = conn.Close()
-			return
 		}
+		return err == nil
+	})
+}
+
+// await waits for a condition.
+func await(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal(err)
+			t.Fatalf("waited in vain for %s", what)
 		}
 	}
 }

@@ -37,6 +37,7 @@ var exchanges = []exchange{
 	{name: "request id", headers: []string{"Authorization: Bearer {key}", "X-Request-Id: mine"}, status: 200,
 		answer: map[string]string{"X-Request-Id": "mine"}, seen: map[string]string{"X-Request-Id": "mine"}},
 	{name: "request id, denied", headers: []string{"X-Request-Id: mine"}, status: 401, code: "key_missing", answer: map[string]string{"X-Request-Id": "mine"}},
+	{name: "quota exceeded", headers: []string{"Authorization: Bearer {spent}", "Origin: " + page}, status: 402, code: "quota_exceeded", answer: map[string]string{"Access-Control-Allow-Origin": page}},
 	{name: "what the content server denies", target: "/media/teapot", headers: []string{"Authorization: Bearer {key}"}, status: 403, seen: map[string]string{"X-Keyward-Project": "media"}},
 	{name: "no key", status: 401, code: "key_missing", answer: map[string]string{"WWW-Authenticate": `Bearer realm="keyward"`, "Access-Control-Allow-Origin": ""}},
 	{name: "foreign origin", headers: []string{"Authorization: Bearer {key}", "Origin: https://evil.example"}, status: 403, code: "origin_denied",
@@ -63,7 +64,7 @@ var exchanges = []exchange{
 // gateway is a proxy with its shipped configuration.
 type gateway struct {
 	name  string
-	start func(t *testing.T, keyward, content string) (address string)
+	start func(t *testing.T, w *world) (address string)
 
 	// What it answers if no validation server can be asked.
 	away     int
@@ -80,6 +81,9 @@ var (
 	traefik = gateway{name: "Traefik", start: startTraefik, away: 500, namesNothing: true, overrides: true}
 
 	gateways = []gateway{nginx, haproxy, caddy, traefik}
+
+	// The door that needs no gateway.
+	own = gateway{name: "reverse proxy", start: startProxy}
 )
 
 func TestNginx(t *testing.T) { nginx.through(t) }
@@ -90,10 +94,12 @@ func TestCaddy(t *testing.T) { caddy.through(t) }
 
 func TestTraefik(t *testing.T) { traefik.through(t) }
 
+func TestReverseProxy(t *testing.T) { own.through(t) }
+
 func (g *gateway) through(t *testing.T) {
 	t.Helper()
 	w := newWorld(t)
-	address := g.start(t, w.keyward, w.content)
+	address := g.start(t, w)
 	waitFor(t, address)
 	for _, e := range exchanges {
 		t.Run(e.name, func(t *testing.T) { g.compare(t, e, w.exchange(t, address, e)) })
@@ -105,7 +111,8 @@ func TestAway(t *testing.T) {
 	for _, g := range gateways {
 		t.Run(g.name, func(t *testing.T) {
 			w := newWorld(t)
-			address := g.start(t, freeAddress(t), w.content)
+			w.keyward = freeAddress(t)
+			address := g.start(t, w)
 			waitFor(t, address)
 			got := w.exchange(t, address, exchange{headers: []string{"Authorization: Bearer {key}"}})
 			if got.status != g.away || got.problem.Code != g.awayCode || got.seen != nil {

@@ -28,6 +28,9 @@ func (w *world) contentServer() http.Handler {
 	mux.HandleFunc("POST /media/upload", func(rw http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(rw, checksum(r.Body))
 	})
+	mux.HandleFunc("GET /media/text", func(rw http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(rw, "a scene")
+	})
 	mux.HandleFunc("/", func(rw http.ResponseWriter, r *http.Request) {
 		w.seen <- r.Header
 		rw.Header().Set("X-Request-Id", "of-the-upstream")

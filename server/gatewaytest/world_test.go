@@ -56,7 +56,8 @@ func (q quota) Record(_ string, _ time.Time, _ *gate.Request, result *gate.Resul
 	}
 }
 
-func newWorld(t *testing.T) *world {
+// newWorld allows pages of more origins than the usual one.
+func newWorld(t *testing.T, origins ...string) *world {
 	t.Helper()
 	log, w := slog.New(slog.DiscardHandler), &world{seen: make(chan http.Header, 1), heard: make(chan struct{}, 1)}
 	var keys []*syncv1.Key
@@ -77,7 +78,7 @@ func newWorld(t *testing.T) *world {
 		Groups: []*syncv1.Group{{Namespace: "tenants", Name: "acme", State: syncv1.GroupState_GROUP_STATE_ACTIVE, Context: map[string]string{"bucketName": "acme-media"},
 			Capabilities: []*syncv1.Capability{{Name: "upload", Routes: []*syncv1.Route{{Methods: []string{"POST"}, Paths: []string{"/media/upload"}}}}},
 			Projects: []*syncv1.Project{{Name: "media", Routes: []*syncv1.Route{{Hosts: []string{"cdn.acme.example"}, Paths: []string{"/media/**"}}},
-				Origins: &syncv1.OriginPolicy{Patterns: []string{page}, AllowMissing: true}}}}},
+				Origins: &syncv1.OriginPolicy{Patterns: append(origins, page), AllowMissing: true}}}}},
 		Keys: keys,
 	}); err != nil {
 		t.Fatal(err)

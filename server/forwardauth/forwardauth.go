@@ -16,10 +16,10 @@
 // proxy 2xx means that a request may pass; so a preflight, which is answered 204 and does
 // not, is answered 403, with 204 in X-Keyward-Status.
 //
-// nginx understands 2xx, 401 and 403 only: denials other than 401 are answered 403, with the
-// status to restore in X-Keyward-Status and the code in X-Keyward-Code. It drops the body,
-// and gets it again, with the status, from /authz/nginx/denials/ and the code, where nothing
-// is decided.
+// nginx understands 2xx, 401 and 403 only, and drops the body: denials are answered 401 or
+// 403, with the status to restore in X-Keyward-Status, the code in X-Keyward-Code, and the
+// body in X-Keyward-Problem. Only 503 stays what it is, so that nginx asks another validation
+// server, if it has one.
 //
 // The parameter project of the URL, which the proxy's own configuration fixes, names the
 // trusted project; any other parameter is refused. Caddy adds the client's query to a path
@@ -32,6 +32,7 @@
 package forwardauth
 
 import (
+	"bytes"
 	"net/http"
 	"strconv"
 
@@ -41,8 +42,9 @@ import (
 )
 
 const (
-	headerStatus = "X-Keyward-Status"
-	headerCode   = "X-Keyward-Code"
+	headerStatus  = "X-Keyward-Status"
+	headerCode    = "X-Keyward-Code"
+	headerProblem = "X-Keyward-Problem"
 )
 
 // Register adds all dialects to a mux.
@@ -58,7 +60,6 @@ func Register(mux *http.ServeMux, g *gate.Gate, clients *clientaddr.Resolver) {
 			mux.HandleFunc(d.path+pathPreflights+pathProject, h.answerPreflight)
 		}
 	}
-	mux.HandleFunc("GET /authz/nginx/denials/{code}", tellDenial)
 }
 
 type handler struct {
@@ -112,7 +113,10 @@ func (h *handler) deny(w http.ResponseWriter, denial httpwire.Denial, code strin
 	if h.narrow || denial.Status < http.StatusMultipleChoices {
 		w.Header().Set(headerStatus, strconv.Itoa(denial.Status))
 		w.Header().Set(headerCode, code)
-		if denial.Status != http.StatusUnauthorized {
+		if h.narrow && len(denial.Body) > 0 {
+			w.Header().Set(headerProblem, string(bytes.TrimSpace(denial.Body)))
+		}
+		if denial.Status != http.StatusUnauthorized && denial.Status != http.StatusServiceUnavailable {
 			denial.Status = http.StatusForbidden
 		}
 	}

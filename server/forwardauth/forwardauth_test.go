@@ -14,7 +14,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/httpwire"
 	"github.com/keyward-dev/keyward/server/store"
@@ -30,22 +29,6 @@ func newMux(t *testing.T) *http.ServeMux {
 	mux := http.NewServeMux()
 	Register(mux, gate.New(s, time.Now, log, prometheus.NewRegistry()), nil)
 	return mux
-}
-
-// TestDenialsAreToldAgain: with status and body of the decision, and nothing else.
-func TestDenialsAreToldAgain(t *testing.T) {
-	mux := newMux(t)
-	want := map[string]int{codeIncomplete: 400, codeParameter: 400, "nope": 404, "allowed": 404, "preflight": 204}
-	for _, code := range decision.Codes()[1:] {
-		want[code.String()] = code.Status()
-	}
-	for code, status := range want {
-		recorder := httptest.NewRecorder()
-		mux.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/authz/nginx/denials/"+code, http.NoBody))
-		if recorder.Code != status || (recorder.Body.Len() > 0) != (status != 204) || recorder.Header().Get("WWW-Authenticate") != "" {
-			t.Errorf("%s: %d %s", code, recorder.Code, recorder.Body)
-		}
-	}
 }
 
 // ask sends a question in a dialect, complete but for what is changed.
@@ -64,7 +47,8 @@ func ask(t *testing.T, mux http.Handler, d *dialect, target string, changed http
 	if err := json.Unmarshal(recorder.Body.Bytes(), &problem); err != nil {
 		t.Fatalf("%s: %v", recorder.Body, err)
 	}
-	if d.narrow != (recorder.Header().Get(headerStatus) == strconv.Itoa(problem.Status)) {
+	if d.narrow != (recorder.Header().Get(headerStatus) == strconv.Itoa(problem.Status)) ||
+		d.narrow != (recorder.Header().Get(headerProblem) == strings.TrimSpace(recorder.Body.String())) {
 		t.Errorf("%s: %v to restore", target, recorder.Header())
 	}
 	return recorder.Code, problem

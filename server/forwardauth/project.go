@@ -44,3 +44,11 @@ func (d *dialect) trustedProject(r *http.Request) (project, wrong string) {
 func invalidParameter(detail string) httpwire.Problem {
 	return httpwire.NewProblem(http.StatusBadRequest, codeParameter, "Invalid parameter", detail+" The proxy's configuration is to be corrected.")
 }
+
+const codeIncomplete = "request_incomplete"
+
+// incomplete tells a proxy that it is not set up properly.
+func incomplete(header string) httpwire.Problem {
+	return httpwire.NewProblem(http.StatusBadRequest, codeIncomplete, "Request incomplete",
+		"The proxy must send the header "+header+" exactly once, with the value of the original request.")
+}

@@ -1,9 +1,12 @@
 package gatewaytest
 
 import (
+	"fmt"
 	"maps"
 	"strings"
 	"testing"
+
+	"github.com/keyward-dev/keyward/server/decision"
 )
 
 // exchange is a request through a gateway, and what comes of it. In headers {key} stands
@@ -95,6 +98,16 @@ func TestCaddy(t *testing.T) { caddy.through(t) }
 func TestTraefik(t *testing.T) { traefik.through(t) }
 
 func TestReverseProxy(t *testing.T) { own.through(t) }
+
+// TestNginxRestoresEveryStatus: one that the configuration does not know would be told as 503.
+func TestNginxRestoresEveryStatus(t *testing.T) {
+	site := shipped(t, "nginx/keyward.conf")
+	for _, code := range decision.Codes()[1:] {
+		if line := fmt.Sprintf("if ($keyward_status = %[1]d) { return %[1]d", code.Status()); !strings.Contains(site, line) {
+			t.Errorf("no %q, for %v", line, code)
+		}
+	}
+}
 
 func (g *gateway) through(t *testing.T) {
 	t.Helper()

@@ -46,6 +46,9 @@ var rows = []row{
 	{"denial, for an allowed page", "403 `permission_denied`, CORS", func(t *testing.T, c *client) string {
 		return c.tell(t, exchange{method: "DELETE", headers: []string{"Origin: " + page, "Authorization: Bearer {key}"}})
 	}},
+	{"denial, before the body is sent", "403 `permission_denied`", func(t *testing.T, c *client) string {
+		return c.tell(t, exchange{method: "POST", headers: []string{"Authorization: Bearer {key}", "Content-Length: 4"}}) // which never come
+	}},
 	{"content, for an allowed page", "200, CORS", told("Origin: "+page, "Authorization: Bearer {key}")},
 	{"WebSocket", "echoes", socket},
 	{"Server-Sent Events", "one by one", listen},

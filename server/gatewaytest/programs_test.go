@@ -35,7 +35,7 @@ func startNginx(t *testing.T, w *world) string {
 	write(t, filepath.Join(dir, "keyward.conf"), site)
 	main := filepath.Join(dir, "nginx.conf")
 	write(t, main, fmt.Sprintf(`daemon off; master_process off; pid %[1]s/pid; error_log stderr error;
-events {}
+events { worker_connections 4096; }
 http {
 	access_log off; client_body_temp_path %[1]s/a; proxy_temp_path %[1]s/b; fastcgi_temp_path %[1]s/c; uwsgi_temp_path %[1]s/d; scgi_temp_path %[1]s/e;
 	include %[1]s/keyward.conf;

@@ -141,6 +141,9 @@ func (w *world) exchange(t *testing.T, address string, e exchange) outcome {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: cdn.acme.example\r\nConnection: close\r\n%s\r\n", method, target, lines); err != nil {
 		t.Fatal(err)
 	}

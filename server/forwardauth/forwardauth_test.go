@@ -6,7 +6,9 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/httpwire"
 	"github.com/keyward-dev/keyward/server/store"
@@ -84,6 +87,29 @@ func TestAnIncompleteQuestionIsRefused(t *testing.T) {
 				if status != d.refusal() || problem.Status != http.StatusBadRequest || problem.Code != codeIncomplete || !strings.Contains(problem.Detail, name) {
 					t.Errorf("%s with %s %q: %d %+v", d.path, name, values, status, problem)
 				}
+			}
+		}
+	}
+}
+
+// TestAddresses: each dialect reads the address where its proxy puts it, and nowhere else;
+// the list that the validator was told to read is for the plain one.
+func TestAddresses(t *testing.T) {
+	header := http.Header{"Forwarded": {"for=198.51.100.1"}, "X-Forwarded-For": {"198.51.100.2"}, "X-Real-Ip": {"198.51.100.3"}, "X-Haproxy-Src": {"198.51.100.4"}}
+	proxy := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+	for path, want := range map[string]string{"/authz": "198.51.100.1", "/authz/nginx": "198.51.100.3", "/authz/traefik": "198.51.100.2", "/authz/caddy": "198.51.100.2", "/authz/haproxy": "198.51.100.4"} {
+		d := &dialects[slices.IndexFunc(dialects, func(d dialect) bool { return d.path == path })]
+		for name, c := range map[string]struct {
+			resolver *clientaddr.Resolver
+			remote   string
+			want     string
+		}{
+			"a trusted proxy":    {clientaddr.New(proxy, clientaddr.HeaderForwarded), "192.0.2.1:9", want},
+			"another":            {clientaddr.New(proxy, clientaddr.HeaderForwarded), "203.0.113.1:9", "invalid IP"},
+			"nobody is believed": {nil, "192.0.2.1:9", "invalid IP"},
+		} {
+			if got := d.client(&http.Request{RemoteAddr: c.remote, Header: header}, c.resolver); got.String() != c.want {
+				t.Errorf("%s, %s: %v, want %s", path, name, got, c.want)
 			}
 		}
 	}

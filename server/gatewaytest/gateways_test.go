@@ -119,6 +119,33 @@ func (g *gateway) through(t *testing.T) {
 	}
 }
 
+// TestTrustedProject names the project in the configuration, as its comments say: what the
+// client says about projects still changes nothing, and routes are not asked.
+func TestTrustedProject(t *testing.T) {
+	for _, g := range gateways {
+		t.Run(g.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.project = "media"
+			address := g.start(t, w)
+			waitFor(t, address)
+			for _, e := range []exchange{
+				{name: "elsewhere", target: "/elsewhere", headers: []string{"Authorization: Bearer {key}"}, status: 200, seen: map[string]string{"X-Keyward-Project": "media"}},
+				{name: "spoofed", target: "/elsewhere?project=other", headers: []string{"Authorization: Bearer {key}", "X-Keyward-Project: other"}, status: 200, seen: map[string]string{"X-Keyward-Project": "media"}},
+				{name: "preflight", method: "OPTIONS", target: "/elsewhere?project=other", headers: []string{"Origin: " + page, "Access-Control-Request-Method: GET"}, status: 204, mute: true,
+					answer: map[string]string{"Access-Control-Allow-Origin": page}},
+			} {
+				t.Run(e.name, func(t *testing.T) { g.compare(t, e, w.exchange(t, address, e)) })
+			}
+
+			w.project = "nope"
+			address = g.start(t, w)
+			waitFor(t, address)
+			e := exchange{headers: []string{"Authorization: Bearer {key}"}, status: 403, code: "project_unknown"}
+			g.compare(t, e, w.exchange(t, address, e))
+		})
+	}
+}
+
 // TestAway is about gateways that cannot ask: nothing passes.
 func TestAway(t *testing.T) {
 	for _, g := range gateways {

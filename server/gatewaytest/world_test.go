@@ -41,6 +41,7 @@ type world struct {
 	keyward, content, key string
 	spent                 string // a key whose quota is used up
 	proxy                 http.Handler
+	project               string // that the gateway is to name
 
 	seen  chan http.Header
 	heard chan struct{} // an event has reached the client

@@ -3,6 +3,7 @@ package gatewaytest
 import (
 	"fmt"
 	"maps"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -80,7 +81,7 @@ type gateway struct {
 var (
 	nginx   = gateway{name: "nginx", start: startNginx, away: 503, awayCode: "validator_away"}
 	haproxy = gateway{name: "HAProxy", start: startHAProxy, away: 503, awayCode: "validator_away"}
-	caddy   = gateway{name: "Caddy", start: startCaddy, away: 502}
+	caddy   = gateway{name: "Caddy", start: startCaddy, away: 503, awayCode: "validator_away"}
 	traefik = gateway{name: "Traefik", start: startTraefik, away: 500, namesNothing: true, overrides: true}
 
 	gateways = []gateway{nginx, haproxy, caddy, traefik}
@@ -157,6 +158,22 @@ func TestAway(t *testing.T) {
 			got := w.exchange(t, address, exchange{headers: []string{"Authorization: Bearer {key}"}})
 			if got.status != g.away || got.problem.Code != g.awayCode || got.seen != nil {
 				t.Errorf("got %d %s; the content server sees %v", got.status, got.body, got.seen)
+			}
+		})
+	}
+}
+
+// TestContentAway: that is not Keyward's fault, and nobody says so.
+func TestContentAway(t *testing.T) {
+	for _, g := range gateways {
+		t.Run(g.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.content = freeAddress(t)
+			address := g.start(t, w)
+			waitFor(t, address)
+			got := w.exchange(t, address, exchange{headers: []string{"Authorization: Bearer {key}"}})
+			if got.status != http.StatusBadGateway && got.status != http.StatusServiceUnavailable || got.problem.Code != "" {
+				t.Errorf("got %d %s", got.status, got.body)
 			}
 		})
 	}

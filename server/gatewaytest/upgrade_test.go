@@ -176,7 +176,7 @@ func TestUpgradeUnderLoad(t *testing.T) {
 	transport := &http.Transport{MaxIdleConnsPerHost: atOnce, DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(usualClient)}}).DialContext}
 	t.Cleanup(transport.CloseIdleConnections)
 	l := &load{client: &http.Client{Transport: transport, Timeout: patience / 6}, target: "http://" + address + "/media/1", key: key.Reveal()}
-	ctx, stop := context.WithTimeout(t.Context(), patience)
+	ctx, stop := context.WithTimeout(t.Context(), 3*patience)
 	took := make(chan time.Duration, 1)
 	go func() { took <- l.run(ctx) }()
 	more := func() {

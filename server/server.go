@@ -92,7 +92,7 @@ func (s *Server) openDoors(g *gate.Gate) error {
 
 	if s.config.Upstream != nil {
 		proxy := reverseproxy.New(g, reverseproxy.Config{
-			Upstream: s.config.Upstream, Project: s.config.Project, KeepCredential: s.config.KeepCredential, Clients: clients,
+			Upstream: s.config.Upstream, Timeout: s.config.Timeout, Project: s.config.Project, KeepCredential: s.config.KeepCredential, Clients: clients,
 		}, s.log)
 		door, err := listenHTTP("proxy-bind-address", s.config.ProxyAddress, s.closeWhenDraining(proxy), s.log)
 		if err != nil {

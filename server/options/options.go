@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,7 +28,8 @@ type Config struct {
 	GRPCAddress  string
 	AdminAddress string
 
-	Upstream       *url.URL // nil for none
+	Upstream       *url.URL      // nil for none
+	Timeout        time.Duration // of Upstream, until it begins its answer
 	Project        string
 	KeepCredential bool
 
@@ -50,6 +52,8 @@ type Config struct {
 const (
 	maxInstance = 253
 
+	defaultTimeout = time.Minute
+
 	defaultFailures   = 60
 	defaultIPv6Prefix = 64
 	bitsIPv6          = 128
@@ -71,7 +75,8 @@ func Parse(args []string, hostname string, usage io.Writer) (Config, error) {
 	flags.StringVar(&c.AdminAddress, "admin-bind-address", ":8083", "`address` of /healthz, /readyz, /metrics and /v1/decisions")
 	flags.StringVar(&c.AdminTokenFile, "admin-token-file", "", "`file` of the token for /v1/decisions; without it no decisions are kept")
 
-	flags.Func("upstream", "`URL` of the content server, such as http://127.0.0.1:9000; without it there is no reverse proxy", c.setUpstream)
+	flags.Func("upstream", "`URL` of the content server, such as http://127.0.0.1:9000, https:// or h2c://; without it there is no reverse proxy", c.setUpstream)
+	duration(flags, &c.Timeout, "upstream-timeout", defaultTimeout, "how `long` the upstream may take to begin its answer; 0 is for ever (default 1m)")
 	flags.StringVar(&c.Project, "project", "", "the `project` of all requests to the reverse proxy; without it routes decide")
 	flags.BoolVar(&c.KeepCredential, "keep-credential", false, "let upstreams see the API key")
 
@@ -154,7 +159,7 @@ func duration(flags *flag.FlagSet, value *time.Duration, name string, byDefault 
 
 func (c *Config) setUpstream(text string) error {
 	upstream, err := url.Parse(text)
-	if err != nil || upstream.Host == "" || upstream.Scheme != "http" && upstream.Scheme != "https" {
+	if err != nil || upstream.Host == "" || !slices.Contains([]string{"http", "https", "h2c"}, upstream.Scheme) {
 		return errors.New("write a URL such as http://127.0.0.1:9000")
 	}
 	if upstream.Path != "" && upstream.Path != "/" || upstream.RawQuery != "" || upstream.User != nil || upstream.Fragment != "" {

@@ -25,13 +25,13 @@ func TestDefaults(t *testing.T) {
 func TestFlags(t *testing.T) {
 	c, err := Parse([]string{
 		"--upstream=http://127.0.0.1:9000/", "--project=marketing", "--keep-credential", "--group=a/b", "--group=c/d", "--namespace=e",
-		"--max-staleness=1h", "--on-stale=deny", "--log-level=debug", "--snapshot-dir=/x", "--shutdown-delay=0s",
+		"--max-staleness=1h", "--on-stale=deny", "--log-level=debug", "--snapshot-dir=/x", "--shutdown-delay=0s", "--upstream-timeout=5s",
 		"--trusted-proxies=10.1.2.3/8, 192.0.2.0/24", "--trusted-proxies=2001:db8::/32", "--client-address-header=forwarded", "--max-failures-per-minute=0",
 	}, "pod-0", io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Upstream.String() != "http://127.0.0.1:9000" || c.Project != "marketing" || !c.KeepCredential || len(c.Sync.Groups) != 2 ||
+	if c.Timeout != 5*time.Second || c.Upstream.String() != "http://127.0.0.1:9000" || c.Project != "marketing" || !c.KeepCredential || len(c.Sync.Groups) != 2 ||
 		len(c.Sync.Namespaces) != 1 || c.Store.MaxStaleness != time.Hour || !c.Store.DenyStale || c.LogLevel != slog.LevelDebug ||
 		fmt.Sprint(c.TrustedProxies) != "[10.0.0.0/8 192.0.2.0/24 2001:db8::/32]" || c.ClientAddressHeader != "Forwarded" || c.Throttle.Failures != 0 {
 		t.Errorf("got %+v", c)
@@ -43,6 +43,8 @@ func TestErrorsNameFlagAndRemedy(t *testing.T) {
 		{"--upstream=localhost:9000", "upstream", "http://127.0.0.1:9000"},
 		{"--upstream=http://h/base", "upstream", "leave out everything"},
 		{"--upstream=http://u:p@h", "upstream", "leave out everything"},
+		{"--upstream=ftp://h", "upstream", "http://127.0.0.1:9000"},
+		{"--upstream-timeout=soon", "upstream-timeout", "duration"},
 		{"--group=acme", "group", "namespace/name"},
 		{"--namespace=a/b", "namespace", "one namespace"},
 		{"--on-stale=maybe", "on-stale", "allow or deny"},

@@ -76,7 +76,7 @@ func asked(list string) string {
 	var names strings.Builder
 	for name := range strings.SplitSeq(list, ",") {
 		name = strings.Trim(name, " \t")
-		if isToken(name) && name != "*" && !strings.HasPrefix(fold(name), reservedPrefix) {
+		if IsToken(name) && name != "*" && !strings.HasPrefix(fold(name), reservedPrefix) {
 			names.WriteString(", " + name)
 		}
 	}

@@ -33,6 +33,8 @@ type Config struct {
 	Project        string
 	KeepCredential bool
 
+	Listeners Listeners
+
 	TrustedProxies      []netip.Prefix
 	ClientAddressHeader string
 	Throttle            throttle.Config
@@ -79,6 +81,8 @@ func Parse(args []string, hostname string, usage io.Writer) (Config, error) {
 	duration(flags, &c.Timeout, "upstream-timeout", defaultTimeout, "how `long` the upstream may take to begin its answer; 0 is for ever (default 1m)")
 	flags.StringVar(&c.Project, "project", "", "the `project` of all requests to the reverse proxy; without it routes decide")
 	flags.BoolVar(&c.KeepCredential, "keep-credential", false, "let upstreams see the API key")
+
+	c.Listeners.flags(flags)
 
 	flags.Func("trusted-proxies", "`CIDRs`, separated by commas, of proxies that tell the client's address; repeat it for more; without it no proxy is believed", c.addTrustedProxies)
 	c.ClientAddressHeader = clientaddr.HeaderXForwardedFor
@@ -135,12 +139,14 @@ func (c *Config) check() error {
 		return fmt.Errorf("--throttle-ipv6-prefix: write a number of bits from 1 to %d, such as 64", bitsIPv6)
 	case c.Sync.Address == "":
 		return errors.New("--sync-address: say where the manager is, such as dns:///keyward-sync.keyward-system.svc:9444")
+	case c.Listeners.ProxyProtocol && (c.Upstream == nil || len(c.TrustedProxies) == 0):
+		return errors.New("--proxy-protocol: it is for the reverse proxy; give --upstream, and with --trusted-proxies the addresses of the load balancers that speak it")
 	case c.Project != "" && c.Upstream == nil:
 		return errors.New("--project: it is for the reverse proxy; give --upstream too, or name the project where the other doors are configured")
 	case c.Store.DenyStale && c.Store.MaxStaleness == 0:
 		return errors.New("--on-stale=deny: say after how long with --max-staleness, such as --max-staleness=1h")
 	default:
-		return nil
+		return c.Listeners.check()
 	}
 }
 

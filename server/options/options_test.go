@@ -17,7 +17,8 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	if c.Sync.Instance != "pod-0" || c.Upstream != nil || c.HTTPAddress != ":8081" || c.LogLevel != slog.LevelInfo || c.Store.DenyStale || c.Store.Dir != "" ||
-		c.Throttle.Failures != 60 || c.Throttle.IPv6Prefix != 64 || len(c.TrustedProxies) != 0 || c.ClientAddressHeader != "X-Forwarded-For" {
+		c.Throttle.Failures != 60 || c.Throttle.IPv6Prefix != 64 || len(c.TrustedProxies) != 0 || c.ClientAddressHeader != "X-Forwarded-For" ||
+		c.Listeners != (Listeners{MaxHeaderBytes: 65536, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}) {
 		t.Errorf("got %+v", c)
 	}
 }
@@ -45,6 +46,15 @@ func TestErrorsNameFlagAndRemedy(t *testing.T) {
 		{"--upstream=http://u:p@h", "upstream", "leave out everything"},
 		{"--upstream=ftp://h", "upstream", "http://127.0.0.1:9000"},
 		{"--upstream-timeout=soon", "upstream-timeout", "duration"},
+		{"--max-header-bytes=1", "max-header-bytes", "65536"},
+		{"--max-header-bytes=2000000", "max-header-bytes", "65536"},
+		{"--read-header-timeout=0s", "read-header-timeout", "10s"},
+		{"--idle-timeout=0s", "idle-timeout", "2m"},
+		{"--max-connections=-1", "max-connections", "0 for any"},
+		{"--tls-cert-file=/x", "tls-cert-file", "--tls-key-file"},
+		{"--tls-key-file=/x", "tls-cert-file", "--tls-key-file"},
+		{"--proxy-protocol --trusted-proxies=10.0.0.0/8", "proxy-protocol", "--upstream"},
+		{"--proxy-protocol --upstream=http://h:1", "proxy-protocol", "--trusted-proxies"},
 		{"--group=acme", "group", "namespace/name"},
 		{"--namespace=a/b", "namespace", "one namespace"},
 		{"--on-stale=maybe", "on-stale", "allow or deny"},

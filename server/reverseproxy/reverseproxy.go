@@ -264,14 +264,14 @@ func (h *handler) upstreamFailed(w http.ResponseWriter, r *http.Request, err err
 	}
 	var timeout net.Error
 	switch {
-	case r.Context().Err() != nil:
-		h.log.Debug("client went away", slog.Any("error", err))
-		w.WriteHeader(http.StatusBadGateway) // nobody reads it
 	case errors.Is(err, errClientBody):
 		h.log.Debug("client sent half a request", slog.Any("error", err))
 		w.Header().Set(headerConnection, connectionClose)
 		httpwire.NewProblem(http.StatusBadRequest, "request_malformed", "Malformed request",
 			"The body of the request is not complete, or not encoded as HTTP wants it.").Denial().Write(w)
+	case r.Context().Err() != nil:
+		h.log.Debug("client went away", slog.Any("error", err))
+		w.WriteHeader(http.StatusBadGateway) // nobody reads it
 	case errors.As(err, &timeout) && timeout.Timeout():
 		h.log.Warn("upstream timed out", slog.String("upstream", h.config.Upstream.Host), slog.Any("error", err))
 		httpwire.NewProblem(http.StatusGatewayTimeout, "upstream_timeout", "Upstream timed out",

@@ -169,7 +169,7 @@ func (c *Conn) instead(p []byte) (httpwire.Denial, bool) {
 	case c.refused != nil:
 		return c.refused.denial, true
 	case status == http.StatusRequestHeaderFieldsTooLarge:
-		return httpwire.NewProblem(status, "headers_too_large", "Headers too large", "The headers of the request are larger than this server reads. Send fewer or shorter ones.").Denial(), true
+		return errTooLarge.denial, true
 	default:
 		return httpwire.NewProblem(status, codeMalformed, titleMalformed, "The request is not as HTTP wants it.").Denial(), true
 	}

@@ -2,6 +2,7 @@ package framing
 
 import (
 	"bytes"
+	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -31,6 +32,9 @@ var (
 	errLengths     = malformed("There are both Content-Length and Transfer-Encoding.")
 	errChunk       = malformed("The body is not encoded in chunks as it should be.")
 	errTarget      = &violation{httpwire.CodeDenial(decision.PathAmbiguous)}
+
+	errTooLarge = &violation{httpwire.NewProblem(http.StatusRequestHeaderFieldsTooLarge, "headers_too_large", "Headers too large",
+		"The headers of the request are larger than this server reads. Send fewer or shorter ones.").Denial()}
 
 	preface = []byte("PRI * HTTP/2.0")
 	crlf    = []byte("\r\n")
@@ -63,7 +67,6 @@ type scanner struct {
 	left      int64 // of the body or chunk
 	line      int   // where in what is pending the current line begins
 	searched  int   // how far in what is pending there is no end of it
-	trailing  int   // bytes of trailers so far
 	firstLine bool  // the current line is not the first of its head
 	head      head
 }
@@ -111,7 +114,7 @@ func (s *scanner) scanLines(rest []byte) (int, *violation) {
 		end := bytes.IndexByte(rest[s.searched:], '\n')
 		if end < 0 {
 			s.searched = len(rest)
-			return s.incomplete(rest)
+			return 0, s.incomplete(rest)
 		}
 		end += s.searched
 		line := rest[s.line:end]
@@ -119,6 +122,9 @@ func (s *scanner) scanLines(rest []byte) (int, *violation) {
 			return 0, errBareLF
 		}
 		s.line, s.searched = end+1, end+1
+		if violation := s.incomplete(rest[:end+1]); violation != nil {
+			return 0, violation
+		}
 		complete, violation := s.take(line[:len(line)-1])
 		if violation != nil {
 			return 0, violation
@@ -127,22 +133,18 @@ func (s *scanner) scanLines(rest []byte) (int, *violation) {
 			s.line, s.searched = 0, 0
 			return end + 1, nil
 		}
-		if n, violation := s.incomplete(rest[:end+1]); n > 0 || violation != nil {
-			return n, violation
-		}
 	}
 }
 
-// incomplete bounds what is held back. A head that is too large is net/http's to answer.
-func (s *scanner) incomplete(held []byte) (int, *violation) {
+// incomplete bounds what is held back.
+func (s *scanner) incomplete(held []byte) *violation {
 	switch {
 	case s.state == inHead && len(held) > s.maxHead:
-		s.state = notHTTP1
-		return len(held), nil
+		return errTooLarge
 	case s.state != inHead && s.state != inTrailer && len(held) > maxChunkLine, s.state == inTrailer && len(held) > s.maxHead:
-		return 0, errChunk
+		return errChunk
 	default:
-		return 0, nil
+		return nil
 	}
 }
 

@@ -86,7 +86,7 @@ func groups() []*syncv1.Group {
 					{Paths: []string{"/api/list"}, Query: []*syncv1.QueryMatch{{Name: "siteId", Values: []string{"42"}}}},
 				},
 				Origins: &syncv1.OriginPolicy{Patterns: []string{"https://www.acme.example", "*.shops.acme.example"}, AllowLocalhost: true, AllowMissing: true}},
-			{Name: "product", Origins: lenient, Routes: []*syncv1.Route{{Paths: []string{"/api/scenes/prd-*"}}, {Hosts: []string{"product.acme.example"}}}},
+			{Name: "product", Origins: lenient, Routes: []*syncv1.Route{{Paths: []string{"/api/scenes/prd-*"}}, {Hosts: []string{"product.acme.example", "xn--mnchen-3ya.example"}}}},
 			{Name: "web", Routes: path("/api/scenes/web-*"), Origins: &syncv1.OriginPolicy{Patterns: []string{"https://www.acme.example"}}},
 		},
 		Capabilities: []*syncv1.Capability{{Name: "checkout", Routes: []*syncv1.Route{{Methods: []string{"POST"}, Paths: []string{"/tenant/checkout/sessions"}}}}},

@@ -31,7 +31,7 @@ var (
 	errCoding      = malformed("Transfer-Encoding is not 'chunked', once, in HTTP/1.1.")
 	errLengths     = malformed("There are both Content-Length and Transfer-Encoding.")
 	errChunk       = malformed("The body is not encoded in chunks as it should be.")
-	errTarget      = &violation{httpwire.CodeDenial(decision.PathAmbiguous)}
+	errTarget      = &violation{httpwire.NewDenial(decision.Decision{Code: decision.PathAmbiguous}, &decision.Request{}, 0)}
 
 	errTooLarge = &violation{httpwire.NewProblem(http.StatusRequestHeaderFieldsTooLarge, "headers_too_large", "Headers too large",
 		"The headers of the request are larger than this server reads. Send fewer or shorter ones.").Denial()}

@@ -39,3 +39,19 @@ func TestWhatTheUpstreamIsToldOfTheClient(t *testing.T) {
 		})
 	}
 }
+
+// TestConnectionCannotHideWhatWasDecidedOn names decisive headers as hop-by-hop ones.
+func TestConnectionCannotHideWhatWasDecidedOn(t *testing.T) {
+	f := start(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprintf(w, "%q %q %q %q", r.Header["Origin"], r.Header["Referer"], r.Header["Authorization"], r.Header["X-Custom"])
+	}, Config{})
+	request := f.request(t.Context(), t, "/")
+	request.Header.Del("Authorization")
+	for name, value := range map[string]string{"X-Api-Key": f.key, "Authorization": "Basic dTpw", "Origin": "http://localhost:1", "Referer": "http://localhost:1/", "X-Custom": "gone",
+		"Connection": "Origin, referer, Authorization, X-Api-Key, X-Custom, X-Forwarded-For"} {
+		request.Header.Set(name, value)
+	}
+	if got, want := do(t, http.DefaultClient, request).body, `["http://localhost:1"] ["http://localhost:1/"] ["Basic dTpw"] []`; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}

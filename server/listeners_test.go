@@ -100,6 +100,16 @@ func TestHeaderLimit(t *testing.T) {
 	}
 }
 
+// TestHeadersWithoutEnd are refused when they are too large, and not when they are complete.
+func TestHeadersWithoutEnd(t *testing.T) {
+	v, _ := running(t)
+	for _, endless := range []string{strings.Repeat("x", 70<<10), strings.Repeat("X-A: b\r\n", 10<<10)} {
+		if status, _ := dial(t, v.addresses.Proxy).ask("GET /x HTTP/1.1\r\nHost: h\r\n" + endless); status != http.StatusRequestHeaderFieldsTooLarge {
+			t.Errorf("status %d", status)
+		}
+	}
+}
+
 // TestTimeouts lets a client be slow with its headers, and another send no second request.
 func TestTimeouts(t *testing.T) {
 	v, key := running(t, "--read-header-timeout=50ms", "--idle-timeout=50ms")

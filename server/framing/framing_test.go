@@ -46,7 +46,7 @@ func through(size int, rest ...string) (string, *violation) {
 var parts = []string{
 	"GET / HTTP/1.1\r\n", "POST /x HTTP/1.0\r\n", "PRI * HTTP/2.0\r\n", "Host: h\r\n", "Content-Length: 3\r\n", "Transfer-Encoding: chunked\r\n", "Connection: upgrade\r\n", "Upgrade: websocket\r\n",
 	"\r\n", "\n", "\r", "3\r\n", "abc", "\r\n0\r\n", "X-A: b\r\n", " c\r\n", "0", "X-A: b\r\n\r\n", strings.Repeat("x", 150), "GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
-	"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc", "GET / HTTP/1.1\r\nHost: h\r\n\r\n",
+	"GET /%zz%2f%?%zz HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc", "GET / HTTP/1.1\r\nHost: h\r\n\r\n",
 }
 
 // TestHowItArrivesDoesNotMatter splits a stream in another way, and reads it in other
@@ -76,7 +76,7 @@ func FuzzWhatIsLetThrough(f *testing.F) {
 	f.Add([]byte(strings.Join(parts[19:], "")))
 	f.Fuzz(func(t *testing.T, stream []byte) {
 		got, refused := through(4096, string(stream))
-		if got = strings.TrimSuffix(got, "?\r\n\r\n"); !strings.HasPrefix(string(stream), got) {
+		if got = strings.TrimSuffix(got, "?\r\n\r\n"); !strings.HasPrefix(spoiled(string(stream)), spoiled(got)) {
 			t.Fatalf("%q is let through of %q", got, stream)
 		}
 		in := bufio.NewReader(strings.NewReader(got))
@@ -94,6 +94,9 @@ func FuzzWhatIsLetThrough(f *testing.F) {
 		}
 	})
 }
+
+// spoiled does not tell bad escapes from what they are made.
+func spoiled(s string) string { return strings.ReplaceAll(s, "%", `\`) }
 
 // TestNothingIsHeldWhenIdle: between requests a connection costs no buffer.
 func TestNothingIsHeldWhenIdle(t *testing.T) {

@@ -3,11 +3,9 @@ package framing
 import (
 	"bytes"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 
-	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/httpwire"
 )
 
@@ -31,7 +29,6 @@ var (
 	errCoding      = malformed("Transfer-Encoding is not 'chunked', once, in HTTP/1.1.")
 	errLengths     = malformed("There are both Content-Length and Transfer-Encoding.")
 	errChunk       = malformed("The body is not encoded in chunks as it should be.")
-	errTarget      = &violation{httpwire.NewDenial(decision.Decision{Code: decision.PathAmbiguous}, &decision.Request{}, 0)}
 
 	errTooLarge = &violation{httpwire.NewProblem(http.StatusRequestHeaderFieldsTooLarge, "headers_too_large", "Headers too large",
 		"The headers of the request are larger than this server reads. Send fewer or shorter ones.").Denial()}
@@ -59,7 +56,8 @@ const (
 )
 
 // scanner follows a stream of requests (RFC 9112). Heads, chunk sizes and trailers are let
-// through when they are complete and right, bodies as they come.
+// through when they are complete and right, bodies as they come. Of what is let through it
+// changes nothing but bad escapes.
 type scanner struct {
 	maxHead int
 
@@ -237,12 +235,28 @@ func (h *head) requestLine(line []byte) *violation {
 			h.authority = rest[:end]
 		}
 	}
-	if strings.Contains(target, "%") {
-		if _, err := url.ParseRequestURI(target); err != nil {
-			return errTarget
+	if strings.Contains(h.authority, "%") {
+		return errHost
+	}
+	start := len(method) + len(" ")
+	spoilBadEscapes(line[start : start+len(target)])
+	return nil
+}
+
+// spoilBadEscapes makes a '%' in a path that begins no escape a backslash. net/http would
+// refuse the request; so a door does it, which knows who may read why: both make a path
+// ambiguous.
+func spoilBadEscapes(target []byte) {
+	path, _, _ := bytes.Cut(target, []byte("?"))
+	for i, c := range path {
+		if c == '%' && (len(path) < i+3 || !isHex(path[i+1]) || !isHex(path[i+2])) {
+			path[i] = '\\'
 		}
 	}
-	return nil
+}
+
+func isHex(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
 }
 
 func (h *head) field(line []byte) *violation {

@@ -136,6 +136,7 @@ func TestConnectionCannotRemoveTheContext(t *testing.T) {
 func TestStreams(t *testing.T) {
 	next := make(chan struct{})
 	f := start(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "21") // also of a length that is known
 		for i := range 3 {
 			_, _ = fmt.Fprintf(w, "part %d\n", i)
 			if err := http.NewResponseController(w).Flush(); err != nil {

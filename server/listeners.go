@@ -2,45 +2,96 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"time"
 
+	"github.com/pires/go-proxyproto"
+	"golang.org/x/net/netutil"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+
+	"github.com/keyward-dev/keyward/server/certfiles"
+	"github.com/keyward-dev/keyward/server/clientaddr"
+	"github.com/keyward-dev/keyward/server/framing"
+	"github.com/keyward-dev/keyward/server/options"
 )
 
-const (
-	readHeaderTimeout = 10 * time.Second
-	idleTimeout       = 120 * time.Second
-	maxHeaderBytes    = 64 << 10
-)
+// listenerConfig is how one address is listened on.
+type listenerConfig struct {
+	flag, address string
+	limits        options.Listeners
 
-// httpListener is an HTTP/1.1 and cleartext HTTP/2 server with its listener. There are no
-// timeouts for bodies: content streams for as long as it takes.
+	tls     *tls.Config          // nil for none
+	proxies *clientaddr.Resolver // nil where nobody speaks the PROXY protocol
+}
+
+// httpListener is an HTTP/1.1 and HTTP/2 server with its listener. There are no timeouts for
+// bodies: content streams for as long as it takes.
 type httpListener struct {
 	listener net.Listener
 	server   *http.Server
 }
 
-func listenHTTP(flag, address string, handler http.Handler, log *slog.Logger) (*httpListener, error) {
-	listener, err := listen(flag, address)
+func listenHTTP(config listenerConfig, handler http.Handler, log *slog.Logger) (*httpListener, error) {
+	listener, err := listen(config)
 	if err != nil {
 		return nil, err
 	}
+	if config.tls != nil {
+		listener = tls.NewListener(listener, config.tls)
+	}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true)
-	return &httpListener{listener: listener, server: &http.Server{
-		Handler:           handler,
+	protocols.SetUnencryptedHTTP2(true) // and also within TLS, of which net/http does not know
+	return &httpListener{listener: framing.Listen(listener, config.limits.MaxHeaderBytes), server: &http.Server{
+		Handler:           tellTLS(handler),
+		ConnContext:       withConn,
 		Protocols:         protocols,
-		ReadHeaderTimeout: readHeaderTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
+		ReadHeaderTimeout: config.limits.ReadHeaderTimeout,
+		IdleTimeout:       config.limits.IdleTimeout,
+		MaxHeaderBytes:    config.limits.MaxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+
+		DisableGeneralOptionsHandler: true, // OPTIONS * is for us to refuse
 	}}, nil
+}
+
+// connKey is the context key of a request's *tls.Conn.
+type connKey struct{}
+
+func withConn(ctx context.Context, conn net.Conn) context.Context {
+	if strict, ok := conn.(*framing.Conn); ok {
+		if secure, ok := strict.Conn.(*tls.Conn); ok {
+			return context.WithValue(ctx, connKey{}, secure)
+		}
+	}
+	return ctx
+}
+
+// tellTLS sets what net/http would if it knew that it is behind TLS.
+func tellTLS(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if conn, ok := r.Context().Value(connKey{}).(*tls.Conn); ok {
+			state := conn.ConnectionState()
+			r.TLS = &state
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// closeUpgrades ends connections on which clients want to change the protocol, where none
+// can: what follows may not be HTTP.
+func closeUpgrades(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor == 1 && r.Header.Get("Upgrade") != "" {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func (l *httpListener) serve() error {
@@ -63,11 +114,17 @@ type grpcListener struct {
 	server   *grpc.Server
 }
 
-func listenGRPC(flag, address string, server *grpc.Server) (*grpcListener, error) {
-	listener, err := listen(flag, address)
+func listenGRPC(config listenerConfig, register func(*grpc.Server)) (*grpcListener, error) {
+	listener, err := listen(config)
 	if err != nil {
 		return nil, err
 	}
+	serverOptions := []grpc.ServerOption{grpc.ConnectionTimeout(config.limits.ReadHeaderTimeout)}
+	if config.tls != nil {
+		serverOptions = append(serverOptions, grpc.Creds(credentials.NewTLS(config.tls)))
+	}
+	server := grpc.NewServer(serverOptions...)
+	register(server)
 	return &grpcListener{listener, server}, nil
 }
 
@@ -93,10 +150,38 @@ func (l *grpcListener) shutdown(ctx context.Context) error {
 	}
 }
 
-func listen(flag, address string) (net.Listener, error) {
-	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", address)
+func listen(config listenerConfig) (net.Listener, error) {
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", config.address)
 	if err != nil {
-		return nil, fmt.Errorf("--%s: cannot listen on %s; choose another address: %w", flag, address, err)
+		return nil, fmt.Errorf("--%s: cannot listen on %s; choose another address: %w", config.flag, config.address, err)
 	}
-	return listener, nil
+	if config.limits.MaxConnections > 0 {
+		listener = netutil.LimitListener(listener, config.limits.MaxConnections)
+	}
+	if config.proxies == nil {
+		return listener, nil
+	}
+	return &proxyproto.Listener{
+		Listener:          listener,
+		ReadHeaderTimeout: config.limits.ReadHeaderTimeout,
+		ConnPolicy: func(conn proxyproto.ConnPolicyOptions) (proxyproto.Policy, error) {
+			// To anybody else its header is no HTTP.
+			if config.proxies.Trusts(clientaddr.Peer(conn.Upstream.String())) {
+				return proxyproto.REQUIRE, nil
+			}
+			return proxyproto.SKIP, nil
+		},
+	}, nil
+}
+
+// doorTLS is the TLS configuration of all doors, nil for none.
+func doorTLS(limits options.Listeners, log *slog.Logger) (*tls.Config, error) {
+	if limits.TLSCertFile == "" {
+		return nil, nil
+	}
+	config, err := certfiles.Config(limits.TLSCertFile, limits.TLSKeyFile, log)
+	if err != nil {
+		return nil, fmt.Errorf("--tls-cert-file, --tls-key-file: %w", err)
+	}
+	return config, nil
 }

@@ -12,10 +12,10 @@ const worldSpent = "spent"
 
 // quotaTable goes on where the table ends.
 var quotaTable = []testCase{
-	{name: "quota exceeded", headers: bearer("good"), world: worldSpent, want: decision.QuotaExceeded},
-	{name: "readable: quota exceeded", headers: with("good", "Origin: "+acmePage), world: worldSpent, readable: acmePage, want: decision.QuotaExceeded},
-	{name: "a denial comes before the quota", headers: bearer("revoked"), world: worldSpent, want: decision.KeyRevoked},
-	{name: "a preflight is no use of the quota", request: "OPTIONS - -", headers: asks(acmePage, "GET"), world: worldSpent, readable: acmePage, want: decision.Preflight},
+	{name: "quota exceeded", guards: "a Group beyond its quota still served", headers: bearer("good"), world: worldSpent, want: decision.QuotaExceeded},
+	{name: "readable: quota exceeded", guards: "a page that cannot tell its user that the quota is used up", headers: with("good", "Origin: "+acmePage), world: worldSpent, readable: acmePage, want: decision.QuotaExceeded},
+	{name: "a denial comes before the quota", guards: "a refused key that learns of the quota, or uses it up", headers: bearer("revoked"), world: worldSpent, want: decision.KeyRevoked},
+	{name: "a preflight is no use of the quota", guards: "preflights refused, or paid for, where the quota is used up", request: "OPTIONS - -", headers: asks(acmePage, "GET"), world: worldSpent, readable: acmePage, want: decision.Preflight},
 }
 
 // spent stands in for what is to count usage: nothing is left of any quota.

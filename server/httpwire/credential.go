@@ -32,7 +32,7 @@ func NewRequest(header http.Header, method, host, path, rawQuery string) decisio
 		Origin:  strings.Join(header["Origin"], ", "),
 		Referer: strings.Join(header["Referer"], ", "),
 	}
-	if asked := header[headerRequestMethod]; method == http.MethodOptions && request.Origin != "" && len(asked) == 1 && isToken(asked[0]) {
+	if asked := header[headerRequestMethod]; method == http.MethodOptions && request.Origin != "" && len(asked) == 1 && IsToken(asked[0]) {
 		request.PreflightMethod = asked[0]
 		request.PreflightHeaders = strings.Join(header[headerRequestHeaders], ",")
 	}
@@ -138,7 +138,7 @@ func isJoined(value string) bool {
 func startsParameter(s string) bool {
 	s = strings.TrimLeft(s, " \t")
 	name, _, hasValue := strings.Cut(s, "=")
-	return hasValue && isToken(strings.TrimRight(name, " \t"))
+	return hasValue && IsToken(strings.TrimRight(name, " \t"))
 }
 
 // isScheme tells an authentication scheme from a key with something behind it: no

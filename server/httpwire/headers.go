@@ -160,6 +160,27 @@ func carriesCredential(name string, header http.Header) bool {
 	}
 }
 
+// Decisive are the headers that decisions depend on and upstreams may, too: a Connection
+// header that names them (RFC 9110, section 7.6.1) does not take them from the upstream.
+var Decisive = append([]string{HeaderAuthorization, HeaderAPIKey}, QuestionHeaders...)
+
+// mayNotTrail are names, folded, and beginnings of names that end in '-', of fields that
+// tell how to frame, route, authenticate or read a message. They come in time or not at
+// all (RFC 9110, section 6.5.1).
+var mayNotTrail = []string{
+	reservedPrefix, "x-request-id", "authorization", "x-api-key", "cookie", "proxy-", "origin", "referer", "access-control-",
+	"host", "forwarded", "x-forwarded-", "x-original-", "x-real-ip", "via", "expect", "range", "if-", "content-", "cache-control", "pragma", "max-forwards",
+	"transfer-encoding", "te", "trailer", "connection", "keep-alive", "upgrade", "x-http-method-override", "x-method-override", "x-http-method",
+}
+
+// MayTrail tells whether an upstream may see a request's trailer of that name.
+func MayTrail(name string) bool {
+	folded := fold(name)
+	return !slices.ContainsFunc(mayNotTrail, func(s string) bool {
+		return folded == s || strings.HasSuffix(s, "-") && strings.HasPrefix(folded, s)
+	})
+}
+
 func fold(name string) string {
 	return strings.ReplaceAll(strings.ToLower(name), "_", "-")
 }

@@ -23,18 +23,32 @@ import (
 const (
 	doorName = "reverseproxy"
 
-	flushAtOnce           = -1
-	copyBuffer            = 32 << 10 // bytes
-	dialTimeout           = 5 * time.Second
-	responseHeaderTimeout = 60 * time.Second
-	idleTimeout           = 90 * time.Second
-	maxIdlePerUpstream    = 256
+	flushAtOnce        = -1
+	copyBuffer         = 32 << 10 // bytes
+	dialTimeout        = 5 * time.Second
+	idleTimeout        = 90 * time.Second
+	maxIdlePerUpstream = 256
+
+	// expectTimeout is for upstreams that do not know Expect, and wait for the body.
+	expectTimeout = time.Second
+
+	// SchemeH2C in an upstream's URL is HTTP/2 in cleartext, by prior knowledge (RFC 9113,
+	// section 3.3).
+	SchemeH2C = "h2c"
+
+	headerConnection  = "Connection"
+	headerUpgrade     = "Upgrade"
+	connectionClose   = "close"
+	protocolWebSocket = "websocket"
 )
 
 // Config says where requests go.
 type Config struct {
-	// Upstream has a scheme and a host, and no path.
+	// Upstream has a scheme, which is http, https or h2c, and a host, and no path.
 	Upstream *url.URL
+	// Timeout is how long the upstream may take to begin its answer, once it has the request;
+	// 0 is for ever.
+	Timeout time.Duration
 	// Project is the trusted project of all requests, or "" to ask the routes.
 	Project string
 	// KeepCredential lets the upstream see the key.
@@ -54,17 +68,39 @@ func New(g *gate.Gate, config Config, log *slog.Logger) http.Handler {
 		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		FlushInterval:  flushAtOnce,
 		BufferPool:     &buffers{},
-		Transport: &http.Transport{
-			DialContext:           (&net.Dialer{Timeout: dialTimeout}).DialContext,
-			TLSHandshakeTimeout:   dialTimeout,
-			ResponseHeaderTimeout: responseHeaderTimeout,
-			IdleConnTimeout:       idleTimeout,
-			MaxIdleConnsPerHost:   maxIdlePerUpstream,
-			ForceAttemptHTTP2:     true,
-			DisableCompression:    true, // what the client did not ask for, the upstream is not asked for
-		},
+		Transport:      newTransport(config),
+	}
+	h.target = *config.Upstream
+	if h.target.Scheme == SchemeH2C {
+		h.target.Scheme = "http"
 	}
 	return h
+}
+
+// newTransport speaks HTTP/1.1 to an upstream with the scheme http, HTTP/2 with h2c, and
+// with https whichever the upstream prefers. It repeats a request only if that has no body
+// and an idempotent method (RFC 9110, section 9.2.2), or if nothing of it was sent.
+func newTransport(config Config) *http.Transport {
+	protocols := new(http.Protocols)
+	switch config.Upstream.Scheme {
+	case SchemeH2C:
+		protocols.SetUnencryptedHTTP2(true)
+	case "https":
+		protocols.SetHTTP2(true)
+		protocols.SetHTTP1(true)
+	default:
+		protocols.SetHTTP1(true)
+	}
+	return &http.Transport{
+		DialContext:           (&net.Dialer{Timeout: dialTimeout}).DialContext,
+		Protocols:             protocols,
+		TLSHandshakeTimeout:   dialTimeout,
+		ResponseHeaderTimeout: config.Timeout,
+		ExpectContinueTimeout: expectTimeout,
+		IdleConnTimeout:       idleTimeout,
+		MaxIdleConnsPerHost:   maxIdlePerUpstream,
+		DisableCompression:    true, // what the client did not ask for, the upstream is not asked for
+	}
 }
 
 type handler struct {
@@ -72,6 +108,7 @@ type handler struct {
 	config Config
 	log    *slog.Logger
 	proxy  *httputil.ReverseProxy
+	target url.URL // of the upstream, as its transport knows schemes
 }
 
 // buffers are reused for copying bodies.
@@ -93,6 +130,7 @@ type passed struct{}
 
 type passage struct {
 	requestID string
+	upgrade   bool              // whether the client wants to change the protocol
 	upstream  []httpwire.Header // to set in the upstream's request
 	vary      string
 	cors      []httpwire.Header // to set in the upstream's response, if it does not speak CORS
@@ -104,8 +142,9 @@ func passageOf(r *http.Request) passage {
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	path, rawQuery := targetOf(r)
 	request := gate.Request{
-		Request: httpwire.NewRequest(r.Header, r.Method, r.Host, r.URL.EscapedPath(), r.URL.RawQuery),
+		Request: httpwire.NewRequest(r.Header, r.Method, r.Host, path, rawQuery),
 		Client:  h.config.Clients.Seen(clientaddr.Peer(r.RemoteAddr), r.Header),
 		ID:      httpwire.RequestID(r.Header[httpwire.HeaderRequestID]...),
 	}
@@ -113,27 +152,66 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	result := h.door.Decide(r.Context(), &request)
 	if !result.Allowed() {
 		w.Header().Set(httpwire.HeaderRequestID, request.ID)
+		closeRefusedUpgrade(w.Header(), r)
 		httpwire.NewDenial(result.Decision, &request.Request, result.RetryAfter).Write(w)
 		return
 	}
 	ctx := context.WithValue(r.Context(), passed{}, passage{
 		requestID: request.ID,
+		upgrade:   r.ProtoMajor == 1 && r.Header.Get(headerUpgrade) != "",
 		upstream:  httpwire.UpstreamHeaders(result.Decision, request.ID),
 		vary:      httpwire.Vary(&request.Request),
 		cors:      httpwire.CORS(result.Decision, &request.Request),
 	})
+	if r.ProtoMajor == 1 && r.ContentLength != 0 {
+		// Or else the first byte of the answer would wait for the last of the request.
+		if err := http.NewResponseController(w).EnableFullDuplex(); err != nil {
+			h.log.Debug("streams one way at a time", slog.Any("error", err))
+		}
+	}
 	h.proxy.ServeHTTP(w, r.WithContext(ctx))
 }
 
+// targetOf returns path and query as they were sent. What net/url makes of a path is not
+// always the same one: in "/a%2fb|" it decodes the slash, because of the other character.
+func targetOf(r *http.Request) (path, rawQuery string) {
+	target := r.RequestURI
+	if _, rest, ok := strings.Cut(target, "://"); ok && target[0] != '/' { // absolute form (RFC 9112, section 3.2.2)
+		slash := strings.IndexByte(rest, '/')
+		if slash < 0 {
+			return "/", r.URL.RawQuery
+		}
+		target = rest[slash:]
+	}
+	return httpwire.SplitTarget(target)
+}
+
 // rewrite makes the upstream's request: the same target and Host, headers exchanged.
-// Trailers are dropped, as nothing could be removed from them in time.
 func (h *handler) rewrite(r *httputil.ProxyRequest) {
-	r.SetURL(h.config.Upstream)
+	r.SetURL(&h.target)
 	r.Out.URL.RawQuery = r.In.URL.RawQuery // what was decided on, not what ReverseProxy makes of it
 	r.Out.Host = r.In.Host
-	r.Out.Trailer = nil
-	r.SetXForwarded()
+	if !strings.EqualFold(r.Out.Header.Get(headerUpgrade), protocolWebSocket) {
+		// Another protocol may have requests of its own, such as h2c, which nobody would decide on.
+		r.Out.Header.Del(headerUpgrade)
+		r.Out.Header.Del(headerConnection)
+	}
+	for _, name := range httpwire.Decisive {
+		if lines, ok := r.In.Header[name]; ok {
+			r.Out.Header[name] = lines
+		}
+	}
+	passTrailers(r)
+	h.tellForwarded(r)
 	httpwire.Apply(r.Out.Header, h.config.KeepCredential, passageOf(r.In).upstream)
+}
+
+// closeRefusedUpgrade ends the connection of a client that wanted to change its protocol
+// and must not: what it may have sent already is not HTTP.
+func closeRefusedUpgrade(header http.Header, r *http.Request) {
+	if r.ProtoMajor == 1 && r.Header.Get(headerUpgrade) != "" {
+		header.Set(headerConnection, connectionClose)
+	}
 }
 
 // modifyResponse replaces what the upstream says about the request. It is not set on the
@@ -141,6 +219,12 @@ func (h *handler) rewrite(r *httputil.ProxyRequest) {
 func modifyResponse(response *http.Response) error {
 	p := passageOf(response.Request)
 	p.mark(response.Header)
+	if response.StatusCode != http.StatusSwitchingProtocols && p.upgrade {
+		response.Header.Set(headerConnection, connectionClose)
+	}
+	if len(response.Trailer) > 0 {
+		response.Header.Del("Content-Length") // in HTTP/1.1 there are no trailers beside it
+	}
 	return nil
 }
 
@@ -175,18 +259,26 @@ func varies(header http.Header, on string) bool {
 func (h *handler) upstreamFailed(w http.ResponseWriter, r *http.Request, err error) {
 	p := passageOf(r)
 	p.mark(w.Header())
-	if r.Context().Err() != nil {
-		h.log.Debug("client went away", "error", err)
-		w.WriteHeader(http.StatusBadGateway) // nobody reads it
-		return
+	if p.upgrade {
+		w.Header().Set(headerConnection, connectionClose)
 	}
-	h.log.Warn("upstream failed", "upstream", h.config.Upstream.Host, "error", err)
-	problem := httpwire.NewProblem(http.StatusBadGateway, "upstream_failed", "Upstream failed",
-		"The content server could not be reached or did not answer properly. Try again later.")
 	var timeout net.Error
-	if errors.As(err, &timeout) && timeout.Timeout() {
-		problem = httpwire.NewProblem(http.StatusGatewayTimeout, "upstream_timeout", "Upstream timed out",
-			"The content server did not answer in time. Try again later.")
+	switch {
+	case errors.Is(err, errClientBody):
+		h.log.Debug("client sent half a request", slog.Any("error", err))
+		w.Header().Set(headerConnection, connectionClose)
+		httpwire.NewProblem(http.StatusBadRequest, "request_malformed", "Malformed request",
+			"The body of the request is not complete, or not encoded as HTTP wants it.").Denial().Write(w)
+	case r.Context().Err() != nil:
+		h.log.Debug("client went away", slog.Any("error", err))
+		w.WriteHeader(http.StatusBadGateway) // nobody reads it
+	case errors.As(err, &timeout) && timeout.Timeout():
+		h.log.Warn("upstream timed out", slog.String("upstream", h.config.Upstream.Host), slog.Any("error", err))
+		httpwire.NewProblem(http.StatusGatewayTimeout, "upstream_timeout", "Upstream timed out",
+			"The content server did not answer in time. Try again later.").Denial().Write(w)
+	default:
+		h.log.Warn("upstream failed", slog.String("upstream", h.config.Upstream.Host), slog.Any("error", err))
+		httpwire.NewProblem(http.StatusBadGateway, "upstream_failed", "Upstream failed",
+			"The content server could not be reached or did not answer properly. Try again later.").Denial().Write(w)
 	}
-	problem.Denial().Write(w)
 }

@@ -5,9 +5,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"time"
 
 	"github.com/pires/go-proxyproto"
 	"golang.org/x/net/netutil"
@@ -17,6 +19,7 @@ import (
 	"github.com/keyward-dev/keyward/server/certfiles"
 	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/framing"
+	"github.com/keyward-dev/keyward/server/httpwire"
 	"github.com/keyward-dev/keyward/server/options"
 )
 
@@ -48,8 +51,9 @@ func listenHTTP(config listenerConfig, handler http.Handler, log *slog.Logger) (
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true) // and also within TLS, of which net/http does not know
 	return &httpListener{listener: framing.Listen(listener, config.limits.MaxHeaderBytes), server: &http.Server{
-		Handler:           tellTLS(handler),
+		Handler:           answering(tellTLS(boundLeftovers(handler))),
 		ConnContext:       withConn,
+		ConnState:         noteIdle,
 		Protocols:         protocols,
 		ReadHeaderTimeout: config.limits.ReadHeaderTimeout,
 		IdleTimeout:       config.limits.IdleTimeout,
@@ -60,34 +64,100 @@ func listenHTTP(config listenerConfig, handler http.Handler, log *slog.Logger) (
 	}}, nil
 }
 
-// connKey is the context key of a request's *tls.Conn.
+// leftoverTimeout is how long the rest of a body is read that no handler has read. It is read
+// so that the client does not miss the answer, which it has by then.
+const leftoverTimeout = time.Second
+
+// connKey is the context key of a request's *framing.Conn.
 type connKey struct{}
 
 func withConn(ctx context.Context, conn net.Conn) context.Context {
-	if strict, ok := conn.(*framing.Conn); ok {
-		if secure, ok := strict.Conn.(*tls.Conn); ok {
-			return context.WithValue(ctx, connKey{}, secure)
+	return context.WithValue(ctx, connKey{}, conn)
+}
+
+// answering tells the connection from when on what is written to it is an answer of ours,
+// and noteIdle from when on it is not.
+func answering(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if conn, ok := r.Context().Value(connKey{}).(*framing.Conn); ok {
+			conn.Answering(true)
 		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func noteIdle(conn net.Conn, state http.ConnState) {
+	if strict, ok := conn.(*framing.Conn); ok && state == http.StateIdle {
+		strict.Answering(false)
 	}
-	return ctx
 }
 
 // tellTLS sets what net/http would if it knew that it is behind TLS.
 func tellTLS(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if conn, ok := r.Context().Value(connKey{}).(*tls.Conn); ok {
-			state := conn.ConnectionState()
-			r.TLS = &state
+		if strict, ok := r.Context().Value(connKey{}).(*framing.Conn); ok {
+			if conn, ok := strict.Conn.(*tls.Conn); ok {
+				state := conn.ConnectionState()
+				r.TLS = &state
+			}
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// boundLeftovers lets an answer go out before the request's body is there: a client that is
+// refused need not send it, and one that never does holds nothing for long.
+func boundLeftovers(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor > 1 || r.ContentLength == 0 {
+			next.ServeHTTP(w, r)
+			return
+		}
+		control := http.NewResponseController(w)
+		if err := control.EnableFullDuplex(); err != nil {
+			w.Header().Set("Connection", "close") // then the body is not waited for either
+		}
+		next.ServeHTTP(w, r)
+		_ = control.SetReadDeadline(time.Now().Add(leftoverTimeout)) // fails where the connection is gone
+	})
+}
+
+// boundBodies is for handlers that read a whole body, and not a large one, or none. Until the
+// body is read to its end, the connection is one to close: what is left of it is no request.
+func boundBodies(timeout time.Duration, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor == 1 && r.ContentLength != 0 {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(timeout)) // fails where the connection is gone
+			if w.Header().Get("Connection") == "" {
+				w.Header().Set("Connection", "close")
+				r.Body = &untilEnd{r.Body, w.Header()}
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// untilEnd keeps a connection that was to be closed when the body has come to its end.
+type untilEnd struct {
+	io.ReadCloser
+
+	header http.Header
+}
+
+// Read implements io.Reader.
+func (b *untilEnd) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if errors.Is(err, io.EOF) {
+		b.header.Del("Connection")
+	}
+	return n, err
 }
 
 // closeUpgrades ends connections on which clients want to change the protocol, where none
 // can: what follows may not be HTTP.
 func closeUpgrades(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ProtoMajor == 1 && r.Header.Get("Upgrade") != "" {
+		if r.ProtoMajor == 1 && len(r.Header[httpwire.HeaderUpgrade]) > 0 {
 			w.Header().Set("Connection", "close")
 		}
 		next.ServeHTTP(w, r)

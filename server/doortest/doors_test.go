@@ -32,6 +32,9 @@ type exchange struct {
 	method, host, target, project, client string
 
 	lines []string
+
+	// arrived is told the target that the upstream sees; without it that is to be the one sent.
+	arrived func(target string)
 }
 
 // answer is what a door made of it, in terms that all doors share.
@@ -229,7 +232,9 @@ func reverseProxy(t testing.TB, g *gate.Gate, clients *clientaddr.Resolver) door
 		got := send(t, proxy.Listener.Addr(), e.method, e.host, e.target, throughProxy(e))
 		select {
 		case r := <-seen:
-			if !sameTarget(r.RequestURI, e.target) || r.Host != e.host || r.Method != e.method {
+			if e.arrived != nil {
+				e.arrived(r.RequestURI)
+			} else if !sameTarget(r.RequestURI, e.target) || r.Host != e.host || r.Method != e.method {
 				t.Errorf("the upstream sees %s %s %s", r.Method, r.Host, r.RequestURI)
 			}
 			return answer{

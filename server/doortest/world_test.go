@@ -128,7 +128,7 @@ func injectedFor(key, owner string) []string {
 }
 
 // newGate is a gate on a store in the state of that world.
-func newGate(t testing.TB, world string, update *syncv1.Update) *gate.Gate {
+func newGate(t testing.TB, world string, update *syncv1.Update, options ...gate.Option) *gate.Gate {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	s, err := store.Open(store.Config{MaxStaleness: time.Minute, DenyStale: true}, log, prometheus.NewRegistry())
@@ -144,7 +144,6 @@ func newGate(t testing.TB, world string, update *syncv1.Update) *gate.Gate {
 			t.Fatal(err)
 		}
 	}
-	var options []gate.Option
 	if world == worldFailed {
 		options = append(options, gate.WithThrottle(exhausted()))
 	}

@@ -79,7 +79,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	project, wrong := h.trustedProject(r)
 	if wrong != "" {
-		h.refuse(w, invalidParameter(wrong))
+		h.refuse(w, httpwire.InvalidParameter(wrong))
 		return
 	}
 	path, rawQuery := httpwire.SplitTarget(asked.uri)

@@ -129,7 +129,7 @@ func TestParametersAreRefused(t *testing.T) {
 			}
 		}
 		for _, query := range wrong {
-			if status, problem := ask(t, mux, &d, d.path+query, nil); status != d.refusal() || problem.Status != http.StatusBadRequest || problem.Code != codeParameter {
+			if status, problem := ask(t, mux, &d, d.path+query, nil); status != d.refusal() || problem.Status != http.StatusBadRequest || problem.Code != "parameter_invalid" {
 				t.Errorf("%s%s: %d %+v", d.path, query, status, problem)
 			}
 		}

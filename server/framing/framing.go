@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 
 	"github.com/keyward-dev/keyward/server/httpwire"
 )
@@ -25,12 +26,16 @@ const (
 	// slack is what net/http allows beyond its MaxHeaderBytes.
 	slack = 4 << 10
 
-	// netHTTPErrorHeaders is behind the status line of what net/http answers by itself. No
-	// handler's answer looks like it: that would have a date.
+	// netHTTPErrorHeaders is behind the status line of what net/http answers by itself.
 	netHTTPErrorHeaders = "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
 	maxNetHTTPError     = 512
 
 	minRead = 512
+
+	// nonsense is neither a request nor a chunk nor a trailer: net/http answers when it is done
+	// with the requests before, or the handler does when it reads the body. It is long enough
+	// for net/http to see that it is not HTTP/2.
+	nonsense = "? this is not HTTP\r\n\r\n"
 )
 
 // Listen returns a listener for an http.Server whose MaxHeaderBytes is maxHead.
@@ -60,8 +65,13 @@ type Conn struct {
 	pending []byte // read, and of that through may be passed on
 	through int
 	refused *violation
-	err     error // to return when nothing is left
+
+	answering atomic.Bool
 }
+
+// Answering notes whether what is written to the connection is a handler's answer, which may
+// look like anything, or what net/http writes by itself.
+func (c *Conn) Answering(yes bool) { c.answering.Store(yes) }
 
 // Read implements io.Reader.
 func (c *Conn) Read(p []byte) (int, error) {
@@ -69,8 +79,8 @@ func (c *Conn) Read(p []byte) (int, error) {
 		return 0, nil
 	}
 	for c.through == 0 {
-		if c.err != nil {
-			return 0, c.err
+		if c.refused != nil {
+			return 0, c.discard()
 		}
 		if n, ok, err := c.readThrough(p); ok {
 			return n, err
@@ -117,12 +127,21 @@ func (c *Conn) readMore(p []byte) error {
 		return nil // an error will be there again
 	}
 	c.refused, c.pending = violation, c.pending[:through:through]
-	c.err = net.ErrClosed
-	// Neither a request nor a chunk nor a trailer: net/http answers when it is done with the
-	// requests before, or the handler does when it reads the body.
-	c.pending = append(c.pending, "?\r\n\r\n"...)
+	c.pending = append(c.pending, nonsense...)
 	c.through = len(c.pending)
 	return nil
+}
+
+// discard reads what follows something that was refused, until the connection ends. To
+// report the end any earlier would be to net/http as if the client had gone, which cancels
+// the request before.
+func (c *Conn) discard() error {
+	var nowhere [minRead]byte
+	for {
+		if _, err := c.Conn.Read(nowhere[:]); err != nil {
+			return err
+		}
+	}
 }
 
 // CloseWrite lets net/http end a connection without losing its last answer.
@@ -155,7 +174,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 // instead is the denial to send instead of net/http's own words.
 func (c *Conn) instead(p []byte) (httpwire.Denial, bool) {
 	const begin = "HTTP/1.1 "
-	if len(p) > maxNetHTTPError || !bytes.HasPrefix(p, []byte(begin)) {
+	if c.answering.Load() || len(p) > maxNetHTTPError || !bytes.HasPrefix(p, []byte(begin)) {
 		return httpwire.Denial{}, false
 	}
 	line, _, ok := bytes.Cut(p, []byte(netHTTPErrorHeaders))

@@ -77,7 +77,7 @@ type head struct {
 	length          int64
 	codings         int
 	chunked         bool
-	upgrade, asked  bool // the headers Upgrade, and Connection: upgrade
+	upgrade, asked  bool // the headers Upgrade: websocket, and Connection: upgrade
 }
 
 // scan returns how much of what is pending may be read by net/http. What it holds back has
@@ -195,7 +195,8 @@ func (s *scanner) endHead() *violation {
 	case h.length > 0:
 		s.state, s.left = inBody, h.length
 	case h.upgrade && h.asked:
-		// What follows is HTTP only if the upgrade is refused, and then the doors close.
+		// What follows is HTTP only if the upgrade is refused, and then the doors close. To
+		// another protocol than this nobody upgrades, and what follows is HTTP.
 		s.state = notHTTP1
 	}
 	return nil
@@ -229,12 +230,7 @@ func (h *head) requestLine(line []byte) *violation {
 		return errVersion
 	}
 	h.minor = version[len(version)-1]
-	if _, rest, absolute := strings.Cut(target, "://"); absolute && target[0] != '/' && target[0] != '*' {
-		h.authority = rest
-		if end := strings.IndexAny(rest, "/?#"); end >= 0 {
-			h.authority = rest[:end]
-		}
-	}
+	h.authority, _, _ = httpwire.Target(target)
 	if strings.Contains(h.authority, "%") {
 		return errHost
 	}
@@ -279,7 +275,7 @@ func (h *head) field(line []byte) *violation {
 		h.codings++
 		h.chunked = strings.EqualFold(value, "chunked")
 	case "upgrade":
-		h.upgrade = true
+		h.upgrade = h.upgrade || strings.EqualFold(value, httpwire.ProtocolWebSocket)
 	case "connection":
 		for option := range strings.SplitSeq(value, ",") {
 			h.asked = h.asked || strings.EqualFold(strings.Trim(option, " \t"), "upgrade")

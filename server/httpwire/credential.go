@@ -45,6 +45,29 @@ func SplitTarget(target string) (path, rawQuery string) {
 	return path, rawQuery
 }
 
+// Target splits the target of an HTTP/1 request in origin form, or in absolute form of the
+// schemes http and https (RFC 9112, section 3.2). A target in another form comes back as the
+// path; as no path begins like that, it is refused as one.
+func Target(target string) (authority, path, rawQuery string) {
+	scheme, rest, absolute := strings.Cut(target, "://")
+	if !absolute || !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https") {
+		path, rawQuery = SplitTarget(target)
+		return "", path, rawQuery
+	}
+	end := strings.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
+	}
+	if end == 0 {
+		return "", target, ""
+	}
+	path, rawQuery = SplitTarget(rest[end:])
+	if path == "" {
+		path = "/"
+	}
+	return rest[:end], path, rawQuery
+}
+
 // Credential finds the key in the forms
 //
 //	Authorization: Bearer <key>    (RFC 6750, section 2.1; the scheme in any case)

@@ -20,6 +20,13 @@ const (
 	reservedPrefix = "x-keyward-"
 )
 
+// HeaderUpgrade asks for another protocol (RFC 9110, section 7.8), and ProtocolWebSocket is
+// the only one that is passed on: in others there are requests on which nobody decides.
+const (
+	HeaderUpgrade     = "Upgrade"
+	ProtocolWebSocket = "websocket"
+)
+
 // Header is one header line.
 type Header struct {
 	Name, Value string

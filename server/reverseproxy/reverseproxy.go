@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/keyward-dev/keyward/server/clientaddr"
@@ -36,10 +37,8 @@ const (
 	// section 3.3).
 	SchemeH2C = "h2c"
 
-	headerConnection  = "Connection"
-	headerUpgrade     = "Upgrade"
-	connectionClose   = "close"
-	protocolWebSocket = "websocket"
+	headerConnection = "Connection"
+	connectionClose  = "close"
 )
 
 // Config says where requests go.
@@ -130,7 +129,10 @@ type passed struct{}
 
 type passage struct {
 	requestID string
+	path      string            // that was decided on, as it was sent
+	rawQuery  string            // that was decided on
 	upgrade   bool              // whether the client wants to change the protocol
+	bodyEnded *atomic.Bool      // nil where there is no body, or in HTTP/2
 	upstream  []httpwire.Header // to set in the upstream's request
 	vary      string
 	cors      []httpwire.Header // to set in the upstream's response, if it does not speak CORS
@@ -152,48 +154,47 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	result := h.door.Decide(r.Context(), &request)
 	if !result.Allowed() {
 		w.Header().Set(httpwire.HeaderRequestID, request.ID)
-		closeRefusedUpgrade(w.Header(), r)
+		closeUnread(w.Header(), r)
 		httpwire.NewDenial(result.Decision, &request.Request, result.RetryAfter).Write(w)
 		return
 	}
-	ctx := context.WithValue(r.Context(), passed{}, passage{
+	p := passage{
 		requestID: request.ID,
-		upgrade:   r.ProtoMajor == 1 && r.Header.Get(headerUpgrade) != "",
+		path:      path,
+		rawQuery:  rawQuery,
+		upgrade:   wantsUpgrade(r),
 		upstream:  httpwire.UpstreamHeaders(result.Decision, request.ID),
 		vary:      httpwire.Vary(&request.Request),
 		cors:      httpwire.CORS(result.Decision, &request.Request),
-	})
+	}
 	if r.ProtoMajor == 1 && r.ContentLength != 0 {
+		p.bodyEnded = new(atomic.Bool)
 		// Or else the first byte of the answer would wait for the last of the request.
 		if err := http.NewResponseController(w).EnableFullDuplex(); err != nil {
 			h.log.Debug("streams one way at a time", slog.Any("error", err))
 		}
 	}
+	ctx := context.WithValue(r.Context(), passed{}, p)
 	h.proxy.ServeHTTP(w, r.WithContext(ctx))
 }
 
 // targetOf returns path and query as they were sent. What net/url makes of a path is not
 // always the same one: in "/a%2fb|" it decodes the slash, because of the other character.
 func targetOf(r *http.Request) (path, rawQuery string) {
-	target := r.RequestURI
-	if _, rest, ok := strings.Cut(target, "://"); ok && target[0] != '/' { // absolute form (RFC 9112, section 3.2.2)
-		slash := strings.IndexByte(rest, '/')
-		if slash < 0 {
-			return "/", r.URL.RawQuery
-		}
-		target = rest[slash:]
+	if r.ProtoMajor > 1 { // in which there is no absolute form (RFC 9113, section 8.3.1)
+		return httpwire.SplitTarget(r.RequestURI)
 	}
-	return httpwire.SplitTarget(target)
+	_, path, rawQuery = httpwire.Target(r.RequestURI)
+	return path, rawQuery
 }
 
 // rewrite makes the upstream's request: the same target and Host, headers exchanged.
 func (h *handler) rewrite(r *httputil.ProxyRequest) {
-	r.SetURL(&h.target)
-	r.Out.URL.RawQuery = r.In.URL.RawQuery // what was decided on, not what ReverseProxy makes of it
+	p := passageOf(r.In)
+	r.Out.URL = h.upstreamURL(p.path, p.rawQuery)
 	r.Out.Host = r.In.Host
-	if !strings.EqualFold(r.Out.Header.Get(headerUpgrade), protocolWebSocket) {
-		// Another protocol may have requests of its own, such as h2c, which nobody would decide on.
-		r.Out.Header.Del(headerUpgrade)
+	if asked := r.In.Header[httpwire.HeaderUpgrade]; len(asked) != 1 || !strings.EqualFold(asked[0], httpwire.ProtocolWebSocket) {
+		r.Out.Header.Del(httpwire.HeaderUpgrade)
 		r.Out.Header.Del(headerConnection)
 	}
 	for _, name := range httpwire.Decisive {
@@ -203,13 +204,28 @@ func (h *handler) rewrite(r *httputil.ProxyRequest) {
 	}
 	passTrailers(r)
 	h.tellForwarded(r)
-	httpwire.Apply(r.Out.Header, h.config.KeepCredential, passageOf(r.In).upstream)
+	httpwire.Apply(r.Out.Header, h.config.KeepCredential, p.upstream)
 }
 
-// closeRefusedUpgrade ends the connection of a client that wanted to change its protocol
-// and must not: what it may have sent already is not HTTP.
-func closeRefusedUpgrade(header http.Header, r *http.Request) {
-	if r.ProtoMajor == 1 && r.Header.Get(headerUpgrade) != "" {
+// upstreamURL is made of what was decided on, and of nothing else.
+func (h *handler) upstreamURL(path, rawQuery string) *url.URL {
+	u := h.target
+	u.RawQuery = rawQuery
+	u.RawPath = path
+	u.Path, _ = url.PathUnescape(path) // a path with bad escapes is not decided on
+	return &u
+}
+
+// wantsUpgrade tells whether the client wants to change the protocol, be it to nothing: where
+// one reader sees a wish and another none, what follows is not the same to both.
+func wantsUpgrade(r *http.Request) bool {
+	return r.ProtoMajor == 1 && len(r.Header[httpwire.HeaderUpgrade]) > 0
+}
+
+// closeUnread ends the connection of a client that is refused, and may have sent already what
+// must not be taken for a request: a body, or another protocol than HTTP.
+func closeUnread(header http.Header, r *http.Request) {
+	if wantsUpgrade(r) || r.ProtoMajor == 1 && r.ContentLength != 0 {
 		header.Set(headerConnection, connectionClose)
 	}
 }
@@ -219,7 +235,7 @@ func closeRefusedUpgrade(header http.Header, r *http.Request) {
 func modifyResponse(response *http.Response) error {
 	p := passageOf(response.Request)
 	p.mark(response.Header)
-	if response.StatusCode != http.StatusSwitchingProtocols && p.upgrade {
+	if response.StatusCode != http.StatusSwitchingProtocols && (p.upgrade || p.bodyLeft()) {
 		response.Header.Set(headerConnection, connectionClose)
 	}
 	if len(response.Trailer) > 0 {
@@ -227,6 +243,9 @@ func modifyResponse(response *http.Response) error {
 	}
 	return nil
 }
+
+// bodyLeft is whether the request's body has not come to its end.
+func (p *passage) bodyLeft() bool { return p.bodyEnded != nil && !p.bodyEnded.Load() }
 
 // mark adds what an allowed request's answer has, from the upstream or in its place. An
 // upstream that speaks CORS itself keeps its word.
@@ -259,7 +278,7 @@ func varies(header http.Header, on string) bool {
 func (h *handler) upstreamFailed(w http.ResponseWriter, r *http.Request, err error) {
 	p := passageOf(r)
 	p.mark(w.Header())
-	if p.upgrade {
+	if p.upgrade || p.bodyLeft() {
 		w.Header().Set(headerConnection, connectionClose)
 	}
 	var timeout net.Error

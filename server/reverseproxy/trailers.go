@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httputil"
+	"sync/atomic"
 
 	"github.com/keyward-dev/keyward/server/httpwire"
 )
@@ -17,7 +18,7 @@ func passTrailers(r *httputil.ProxyRequest) {
 	if r.Out.Body == nil {
 		return
 	}
-	body := &requestBody{ReadCloser: r.Out.Body, in: r.In}
+	body := &requestBody{ReadCloser: r.Out.Body, in: r.In, ended: passageOf(r.In).bodyEnded}
 	r.Out.Body = body
 	for name := range r.In.Trailer {
 		if httpwire.MayTrail(name) {
@@ -35,6 +36,7 @@ type requestBody struct {
 	io.ReadCloser
 
 	in      *http.Request
+	ended   *atomic.Bool
 	trailer http.Header // what is announced; the values come with the end of the body
 }
 
@@ -49,6 +51,9 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	switch {
 	case err == nil:
 	case errors.Is(err, io.EOF):
+		if b.ended != nil {
+			b.ended.Store(true)
+		}
 		for name := range b.trailer {
 			b.trailer[name] = b.in.Trailer[name]
 		}

@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -122,6 +123,9 @@ type outcome struct {
 func (w *world) exchange(t *testing.T, address string, e exchange) outcome {
 	t.Helper()
 	client, lines := usualClient, ""
+	if !e.keepAlive && !slices.ContainsFunc(e.headers, func(line string) bool { return strings.HasPrefix(line, "Connection: ") }) {
+		lines = "Connection: close\r\n"
+	}
 	for _, line := range e.headers {
 		if line == "Client: failing" {
 			client = failingClient
@@ -145,7 +149,7 @@ func (w *world) exchange(t *testing.T, address string, e exchange) outcome {
 	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: cdn.acme.example\r\nConnection: close\r\n%s\r\n", method, target, lines); err != nil {
+	if _, err := fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: cdn.acme.example\r\n%s\r\n", method, target, lines); err != nil {
 		t.Fatal(err)
 	}
 	response, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})

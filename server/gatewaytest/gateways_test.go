@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,6 +41,8 @@ var exchanges = []exchange{
 	{name: "allowed, for nobody's page", headers: []string{"Authorization: Bearer {key}"}, status: 200, answer: map[string]string{"Access-Control-Allow-Origin": ""}},
 	{name: "spoofed context", headers: []string{"X-Api-Key: {key}", "X-Keyward-Group: tenants/evil", "X-Keyward-Context-Bucketname: evil"}, status: 200,
 		seen: map[string]string{"X-Keyward-Group": "tenants/acme", "X-Keyward-Context-Bucketname": "acme-media", "X-Api-Key": ""}},
+	{name: "spoofed context that the decision does not have", headers: []string{"X-Api-Key: {key}", "X-Keyward-Context-Anything: evil", "X-Keyward-Tier: evil"}, status: 200,
+		seen: map[string]string{"X-Keyward-Group": "tenants/acme", "X-Keyward-Context-Anything": "", "X-Keyward-Tier": ""}},
 	{name: "spoofed context, underscores", headers: []string{"X-Api-Key: {key}", "X_Keyward_Group: evil", "X-Keyward_Project: evil"}, status: 200,
 		seen: map[string]string{"X-Keyward-Group": "tenants/acme", "X_Keyward_Group": "", "X-Keyward_Project": ""}},
 	{name: "spoofed request id and key, underscores", headers: []string{"X-Api-Key: {key}", "X-Request_Id: evil", "X_Request_Id: evil", "X_Api_Key: evil", "X-Api_Key: evil"}, status: 200,
@@ -100,10 +103,12 @@ type gateway struct {
 	// What it cannot do: name the request in answers that the content server gives, and leave
 	// what that says about CORS alone.
 	namesNothing, overrides bool
+	// What it cannot do: remove headers by prefix. Keyward refuses requests with spoofed context.
+	refusesSpoofs bool
 }
 
 var (
-	nginx   = gateway{name: "nginx", start: startNginx, away: 503, awayCode: "validator_away"}
+	nginx   = gateway{name: "nginx", start: startNginx, away: 503, awayCode: "validator_away", refusesSpoofs: true}
 	haproxy = gateway{name: "HAProxy", start: startHAProxy, away: 503, awayCode: "validator_away"}
 	caddy   = gateway{name: "Caddy", start: startCaddy, away: 503, awayCode: "validator_away"}
 	traefik = gateway{name: "Traefik", start: startTraefik, away: 500, namesNothing: true, overrides: true}
@@ -205,6 +210,9 @@ func TestContentAway(t *testing.T) {
 
 func (g *gateway) compare(t *testing.T, e exchange, got outcome) {
 	t.Helper()
+	if g.refusesSpoofs && slices.ContainsFunc(e.headers, func(line string) bool { return strings.HasPrefix(line, "X-Keyward-") }) {
+		e.status, e.code = 400, "header_reserved"
+	}
 	if got.status != e.status || got.problem.Code != e.code {
 		t.Fatalf("got %d %s", got.status, got.body)
 	}

@@ -95,7 +95,7 @@ func (s *Server) openDoors(g *gate.Gate) error {
 	verifyapi.Register(mux, g)
 	awsauthorizer.Register(mux, g, clients)
 	front, err := listenHTTP(listenerConfig{flag: "http-bind-address", address: s.config.HTTPAddress, limits: s.config.Listeners, tls: secure},
-		s.closeWhenDraining(closeUpgrades(boundBodies(s.config.Listeners.ReadHeaderTimeout, mux))), s.log)
+		s.closeWhenDraining(closeUpgrades(boundBodies(s.config.Listeners.ReadHeaderTimeout, withUnknown(mux)))), s.log)
 	if err != nil {
 		return err
 	}

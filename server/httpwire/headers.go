@@ -152,6 +152,17 @@ func isReserved(name string) bool {
 	return strings.HasPrefix(folded, reservedPrefix) || folded == "x-request-id"
 }
 
+// SendsReserved tells whether there is a header by which only Keyward says on whose behalf a
+// request comes, in any spelling.
+func SendsReserved(header http.Header) bool {
+	for name := range header {
+		if strings.HasPrefix(fold(name), reservedPrefix) {
+			return true
+		}
+	}
+	return false
+}
+
 // carriesCredential leaves an Authorization of another scheme to the upstream.
 func carriesCredential(name string, header http.Header) bool {
 	switch fold(name) {

@@ -80,7 +80,7 @@ func Parse(args []string, hostname string, usage io.Writer) (Config, error) {
 	flags.Func("upstream", "`URL` of the content server, such as http://127.0.0.1:9000, https:// or h2c://; without it there is no reverse proxy", c.setUpstream)
 	duration(flags, &c.Timeout, "upstream-timeout", defaultTimeout, "how `long` the upstream may take to begin its answer; 0 is for ever (default 1m)")
 	flags.StringVar(&c.Project, "project", "", "the `project` of all requests to the reverse proxy; without it routes decide")
-	flags.BoolVar(&c.KeepCredential, "keep-credential", false, "let upstreams see the API key")
+	flags.BoolVar(&c.KeepCredential, "keep-credential", false, "let content servers see the API key: whoever reads their logs or their memory can use it; by default it is removed")
 
 	c.Listeners.flags(flags)
 

@@ -38,7 +38,9 @@ func TestEtcdCopiedWhileRunning(t *testing.T) {
 
 	w.revoke("revoked")
 	w.trigger("rotated", "after the copy")
-	w.awaitKey("rotated", "rotated", func(key *v1alpha1.ApiKey) bool { return len(key.Status.Versions) == 2 && live(key) == 1 && isReady(key) })
+	w.awaitKey("rotated", "rotated", func(key *v1alpha1.ApiKey) bool {
+		return len(key.Status.Versions) == 2 && live(key) == 1 && isReady(key)
+	})
 	since, late := w.plaintext("rotated"), w.mint("late")
 	for _, v := range validators {
 		v.awaits(revoked, "key_revoked")
@@ -83,7 +85,9 @@ func TestRestoredWithoutStatus(t *testing.T) {
 	w.createGroup()
 	w.mint("web", overlapping("0s"))
 	w.trigger("web", "once")
-	w.awaitKey("web", "rotated", func(key *v1alpha1.ApiKey) bool { return len(key.Status.Versions) == 2 && live(key) == 1 && isReady(key) })
+	w.awaitKey("web", "rotated", func(key *v1alpha1.ApiKey) bool {
+		return len(key.Status.Versions) == 2 && live(key) == 1 && isReady(key)
+	})
 	text, bare := w.plaintext("web"), w.mint("bare")
 	web, secret := w.lose("web")
 	alone, _ := w.lose("bare")
@@ -124,7 +128,9 @@ func TestLostSecret(t *testing.T) {
 	if err := w.core.CoreV1().Secrets(w.namespace).Delete(w.ctx, "web", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	key := w.awaitKey("web", "replaced", func(key *v1alpha1.ApiKey) bool { return len(key.Status.Versions) == 2 && isReady(key) && isEnforced(1)(key) })
+	key := w.awaitKey("web", "replaced", func(key *v1alpha1.ApiKey) bool {
+		return len(key.Status.Versions) == 2 && isReady(key) && isEnforced(1)(key)
+	})
 	if first, second := key.Status.Versions[0], key.Status.Versions[1]; first.State != v1alpha1.VersionRevoked || second.Cause != v1alpha1.CauseReplaced {
 		t.Errorf("its versions are %+v", key.Status.Versions)
 	}

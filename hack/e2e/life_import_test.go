@@ -65,7 +65,7 @@ func TestImportOfAThousand(t *testing.T) {
 	w.awaitAll("imported", isReady)
 	w.each(keys, func(i int) error {
 		if code, err := v.verify(w.ctx, holders[i].text); err != nil || code != "allowed" {
-			return fmt.Errorf("%s is answered %s (%w)", holders[i].name, code, err)
+			return errors.Join(fmt.Errorf("%s is answered %q", holders[i].name, code), err)
 		}
 		return nil
 	})
@@ -88,7 +88,7 @@ func TestImportOfAThousand(t *testing.T) {
 	w.each(keys, func(i int) error {
 		return poll(w.ctx, patience, func() error {
 			if code, err := v.verify(w.ctx, holders[i].text); err != nil || code != "key_retired" {
-				return fmt.Errorf("%s is answered %s (%w)", holders[i].name, code, err)
+				return errors.Join(fmt.Errorf("%s is answered %q", holders[i].name, code), err)
 			}
 			return nil
 		})

@@ -159,7 +159,7 @@ func (w *world) lose(name string) (*v1alpha1.ApiKey, *corev1.Secret) {
 	eventually(w.t, name+" and its Secret to be gone", patience, func() error {
 		for _, object := range []client.Object{&v1alpha1.ApiKey{}, &corev1.Secret{}} {
 			if err := w.admin.Get(w.ctx, at, object); !apierrors.IsNotFound(err) {
-				return fmt.Errorf("%T is there (%v)", object, err)
+				return errors.Join(fmt.Errorf("%T is there", object), err)
 			}
 		}
 		return nil

@@ -78,7 +78,7 @@ soak: bin/devcluster ## Rotate a key 30 times under load, while the manager is k
 
 .PHONY: histories
 histories: ## Let keys live through 100,000 generated histories
-	go test -count=1 -timeout 60m -v -run '^Test(Histories|NobodyIsRefused|WakeIsExact)$$' ./controllers/apikey/lifecycle -rapid.checks=100000 -rapid.nofailfile
+	go test -count=1 -timeout 2h -v -run '^Test(Histories|NobodyIsRefused|WakeIsExact)$$' ./controllers/apikey/lifecycle -rapid.checks=100000 -rapid.nofailfile
 
 .PHONY: bench-revoke
 bench-revoke: bin/devcluster ## Measure how soon a revocation is enforced, for docs/performance.md

@@ -63,6 +63,7 @@ distclean: clean ## Forget the built programs and tools, too
 test: bin/devcluster ## Run all tests, as CI does
 	@$(if $(RACE),,echo "no C compiler: testing without the race detector")
 	KUBEBUILDER_ASSETS=$(BIN)/envtest go test $(RACE) $$(go list ./... | grep -v '/hack/e2e$$')
+	go test ./controllers/apikey/lifecycle -rapid.checks=2000
 	cd hack/devcluster && go test ./...
 	@$(MAKE) --no-print-directory e2e
 
@@ -70,6 +71,14 @@ test: bin/devcluster ## Run all tests, as CI does
 .PHONY: e2e
 e2e: bin/devcluster ## Run the end-to-end tests: real processes on a real Kubernetes API
 	go test $(RACE) -count=1 -timeout 15m ./hack/e2e
+
+.PHONY: soak
+soak: bin/devcluster ## Rotate a key 30 times under load, while the manager is killed now and then
+	KEYWARD_E2E_ROTATIONS=30 go test $(RACE) -count=1 -timeout 15m -v -run '^TestRotationsRefuseNobody$$' ./hack/e2e
+
+.PHONY: histories
+histories: ## Let keys live through 100,000 generated histories
+	go test -count=1 -timeout 2h -v -run '^Test(Histories|NobodyIsRefused|WakeIsExact)$$' ./controllers/apikey/lifecycle -rapid.checks=100000 -rapid.nofailfile
 
 .PHONY: bench-revoke
 bench-revoke: bin/devcluster ## Measure how soon a revocation is enforced, for docs/performance.md

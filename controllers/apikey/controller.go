@@ -161,7 +161,7 @@ func (r *Reconciler) keep(ctx context.Context, key *v1alpha1.ApiKey, found *fact
 		return outcome, err
 	}
 	if outcome.Restart {
-		return outcome, r.restart(ctx, key, found, version)
+		return r.restart(ctx, key, found, outcome)
 	}
 	return outcome, nil
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-
 	"os"
 	"time"
 
@@ -160,4 +159,3 @@ func isTerminal(stream any) bool {
 	file, ok := stream.(*os.File)
 	return ok && terminal(file)
 }
-

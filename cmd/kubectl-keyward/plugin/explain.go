@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
@@ -39,7 +40,7 @@ type explanation struct {
 }
 
 type explained struct {
-	decision
+	ruling
 	Why  string `json:"why"`
 	Mend string `json:"mend,omitempty"`
 }
@@ -96,7 +97,7 @@ func (q *question) run(ctx context.Context, about string) error {
 		return err
 	}
 	result := &explanation{Decisions: []explained{}}
-	key, queries, err := q.resolve(ctx, s, about)
+	key, queries, err := resolve(ctx, s, about)
 	if err != nil {
 		return err
 	}
@@ -107,7 +108,7 @@ func (q *question) run(ctx context.Context, about string) error {
 	if result.Asked == 0 {
 		return errors.New("no validation server told its decisions")
 	}
-	byKey := key != nil || slices.ContainsFunc(decisions, func(d decision) bool { return d.RequestID != about })
+	byKey := key != nil || slices.ContainsFunc(decisions, func(d ruling) bool { return d.RequestID != about })
 	if key == nil && len(decisions) > 0 {
 		key = s.keyOf(ctx, &decisions[0])
 	}
@@ -124,31 +125,32 @@ func (q *question) run(ctx context.Context, about string) error {
 
 // resolve returns the ApiKey of that name, if there is one, and what to ask of servers, in
 // order, until there is an answer.
-func (q *question) resolve(ctx context.Context, s *session, about string) (*v1alpha1.ApiKey, []url.Values, error) {
+func resolve(ctx context.Context, s *session, about string) (*v1alpha1.ApiKey, []url.Values, error) {
+	byID := []url.Values{{"request_id": {about}}, byKey(about)}
+	if len(validation.IsDNS1123Subdomain(about)) > 0 {
+		return nil, byID, nil // no object has such a name
+	}
 	key := &v1alpha1.ApiKey{}
 	err := s.Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: about}, key)
 	switch {
 	case err == nil && key.Status.KeyID == "":
 		return nil, nil, refusedf("the manager has not looked at ApiKey %s/%s yet: kubectl keyward -n %s status %s", key.Namespace, key.Name, key.Namespace, key.Name)
 	case err == nil:
-		return key, q.byKey(key.Status.KeyID), nil
-	case apierrors.IsNotFound(err), apierrors.IsInvalid(err), apierrors.IsForbidden(err):
-		return nil, append([]url.Values{{"request_id": {about}}}, q.byKey(about)...), nil
+		return key, []url.Values{byKey(key.Status.KeyID)}, nil
+	case apierrors.IsNotFound(err), apierrors.IsForbidden(err):
+		return nil, byID, nil
 	default:
 		return nil, nil, err
 	}
 }
 
-// byKey asks for refusals code by code, because a busy key's would be lost among what was
-// let through, and for the rest last.
-func (q *question) byKey(id string) []url.Values {
-	limit := strconv.Itoa(mostDecisions)
-	return []url.Values{{"key_id": {id}, "limit": {limit}}}
+func byKey(id string) url.Values {
+	return url.Values{"key_id": {id}, "limit": {strconv.Itoa(mostDecisions)}}
 }
 
 // ask asks all servers at once, and returns their decisions, the latest first.
-func (e *explanation) ask(ctx context.Context, s *session, validators []validator, token string, queries []url.Values) []decision {
-	answers, problems := make([][]decision, len(validators)), make([]error, len(validators))
+func (e *explanation) ask(ctx context.Context, s *session, validators []validator, token string, queries []url.Values) []ruling {
+	answers, problems := make([][]ruling, len(validators)), make([]error, len(validators))
 	var group sync.WaitGroup
 	for i := range validators {
 		group.Go(func() { answers[i], problems[i] = validators[i].ask(ctx, s, token, queries) })
@@ -162,12 +164,12 @@ func (e *explanation) ask(ctx context.Context, s *session, validators []validato
 		e.Asked++
 	}
 	all := slices.Concat(answers...)
-	slices.SortStableFunc(all, func(a, b decision) int { return b.Time.Compare(a.Time) })
+	slices.SortStableFunc(all, func(a, b ruling) int { return b.Time.Compare(a.Time) })
 	return all
 }
 
 // keep takes over what is to be shown.
-func (e *explanation) keep(decisions []decision, limit int, all bool) {
+func (e *explanation) keep(decisions []ruling, limit int, all bool) {
 	for i := range decisions {
 		d := &decisions[i]
 		if !all && !d.refused() {
@@ -186,10 +188,10 @@ func (e *explanation) keep(decisions []decision, limit int, all bool) {
 	}
 }
 
-func (d *decision) refused() bool { return d.Code != codeAllowed && d.Code != codePreflight }
+func (d ruling) refused() bool { return d.Code != codeAllowed && d.Code != codePreflight }
 
 // keyOf is the ApiKey that a decision is about, as far as one may see it.
-func (s *session) keyOf(ctx context.Context, d *decision) *v1alpha1.ApiKey {
+func (s *session) keyOf(ctx context.Context, d *ruling) *v1alpha1.ApiKey {
 	if d.KeyID == "" {
 		return nil
 	}

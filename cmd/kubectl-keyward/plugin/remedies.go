@@ -49,7 +49,7 @@ var remedies = map[string]remedy{
 }
 
 // explain is the remedy for a decision.
-func (d *decision) explain(key string) remedy {
+func (d *ruling) explain(key string) remedy {
 	r, ok := remedies[d.Code]
 	if !ok {
 		return remedy{why: "This plugin does not know the code; a newer one may."}

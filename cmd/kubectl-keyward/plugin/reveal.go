@@ -24,15 +24,15 @@ const lookAgain = 200 * time.Millisecond
 
 // revelation is the document of reveal. The key is not in it.
 type revelation struct {
-	Namespace  string           `json:"namespace"`
-	Name       string           `json:"name"`
-	Secret     string           `json:"secret"`
-	Entry      string           `json:"entry"`
-	Version    int64            `json:"version"`
-	Preview    string           `json:"preview"`
-	Reveal     v1alpha1.Reveal  `json:"reveal"`
-	ExpiresAt  *metav1.Time     `json:"expiresAt,omitempty"`
-	ClaimUntil *metav1.Time     `json:"claimUntil,omitempty"`
+	Namespace  string          `json:"namespace"`
+	Name       string          `json:"name"`
+	Secret     string          `json:"secret"`
+	Entry      string          `json:"entry"`
+	Version    int64           `json:"version"`
+	Preview    string          `json:"preview"`
+	Reveal     v1alpha1.Reveal `json:"reveal"`
+	ExpiresAt  *metav1.Time    `json:"expiresAt,omitempty"`
+	ClaimUntil *metav1.Time    `json:"claimUntil,omitempty"`
 	version    *v1alpha1.KeyVersion
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -97,8 +98,11 @@ func (p *page) keys(views []keyView, everywhere bool) {
 			row = texts(v.Namespace)
 		}
 		row = append(row, cell{v.Name, bold}, cell{string(v.State), stateStyle(v.State)})
-		row = append(row, texts(group, strings.Join(v.Projects, ","), or(v.Preview, "-"),
-			or(p.when(v.ExpiresAt, minute), "never"), or(p.when(v.NextRotationAt, minute), "when asked"),
+		expires, rotates := or(p.when(v.ExpiresAt, time.DateOnly), "never"), or(p.when(v.NextRotationAt, time.DateOnly), "when asked")
+		if v.over() {
+			expires, rotates = "over", "-"
+		}
+		row = append(row, texts(group, brief(v.Projects), or(v.Preview, "-"), expires, rotates,
 			or(p.when(v.LastUsedAt, minute), "-"), fraction(v.Enforcement))...)
 		var reasons []string
 		worst := plain
@@ -111,6 +115,15 @@ func (p *page) keys(views []keyView, everywhere bool) {
 		rows = append(rows, append(row, cell{or(strings.Join(reasons, ","), "-"), worst}))
 	}
 	p.table(rows)
+}
+
+// brief names the first projects, and counts the others.
+func brief(projects []string) string {
+	const shown = 2
+	if more := len(projects) - shown; more > 0 {
+		return fmt.Sprintf("%s,+%d", strings.Join(projects[:shown], ","), more)
+	}
+	return strings.Join(projects, ",")
 }
 
 func fraction(e *enforcementView) string {
@@ -144,10 +157,12 @@ func (p *page) key(v *keyView) {
 	if v.Description != "" {
 		facts = append(facts, texts("Description", v.Description))
 	}
-	facts = append(facts, texts("Key id", or(v.KeyID, "-")), texts("Secret", secret), texts("Created by", or(v.CreatedBy, "-")),
-		texts("Expires", or(p.when(v.ExpiresAt, instant), "never")),
-		texts("Next rotation", or(p.when(v.NextRotationAt, instant), "when asked for")),
-		texts("Last used", or(p.when(v.LastUsedAt, instant), "not as far as is known")),
+	facts = append(facts, texts("Key id", or(v.KeyID, "-")), texts("Secret", secret), texts("Created by", or(v.CreatedBy, "-")))
+	if !v.over() {
+		facts = append(facts, texts("Expires", or(p.when(v.ExpiresAt, instant), "never")),
+			texts("Next rotation", or(p.when(v.NextRotationAt, instant), "when asked for")))
+	}
+	facts = append(facts, texts("Last used", or(p.when(v.LastUsedAt, instant), "not as far as is known")),
 		texts("Enforcement", describeEnforcement(v.Enforcement)))
 	p.table(facts)
 	if len(v.Versions) == 0 {

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -37,8 +39,8 @@ const (
 	mostAnswer = 8 << 20
 )
 
-// decision is one decision as a validation server tells it.
-type decision struct {
+// ruling is one decision as a validation server tells it.
+type ruling struct {
 	Validator string    `json:"validator"`
 	Time      time.Time `json:"time"`
 	RequestID string    `json:"requestId"`
@@ -121,7 +123,7 @@ func (w *servers) token(ctx context.Context, s *session) (string, error) {
 }
 
 // ask asks one server, which a Pod is through the API server.
-func (v *validator) ask(ctx context.Context, s *session, token string, queries []url.Values) ([]decision, error) {
+func (v *validator) ask(ctx context.Context, s *session, token string, queries []url.Values) ([]ruling, error) {
 	ctx, cancel := context.WithTimeout(ctx, serverPatience)
 	defer cancel()
 	base := v.url
@@ -132,20 +134,40 @@ func (v *validator) ask(ctx context.Context, s *session, token string, queries [
 		}
 		base = local
 	}
-	var all []decision
 	for _, query := range queries {
 		decisions, err := v.fetch(ctx, base, token, query)
 		if err != nil {
 			return nil, err
 		}
-		if all = append(all, decisions...); len(all) > 0 {
-			break
+		if len(decisions) == mostDecisions && !slices.ContainsFunc(decisions, ruling.refused) {
+			return v.fetchRefused(ctx, base, token, query, decisions)
 		}
+		if len(decisions) > 0 {
+			return decisions, nil
+		}
+	}
+	return nil, nil
+}
+
+// fetchRefused looks code by code for refusals: those of a busy key are lost among what was
+// let through.
+func (v *validator) fetchRefused(ctx context.Context, base, token string, query url.Values, all []ruling) ([]ruling, error) {
+	for _, code := range slices.Sorted(maps.Keys(remedies)) {
+		if code == codeAllowed || code == codePreflight {
+			continue
+		}
+		query := maps.Clone(query)
+		query.Set("code", code)
+		decisions, err := v.fetch(ctx, base, token, query)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, decisions...)
 	}
 	return all, nil
 }
 
-func (v *validator) fetch(ctx context.Context, base, token string, query url.Values) ([]decision, error) {
+func (v *validator) fetch(ctx context.Context, base, token string, query url.Values) ([]ruling, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/v1/decisions?"+query.Encode(), http.NoBody)
 	if err != nil {
 		return nil, err
@@ -169,7 +191,7 @@ func (v *validator) fetch(ctx context.Context, base, token string, query url.Val
 		_ = json.NewDecoder(body).Decode(&problem) // without one, the status says it
 		return nil, fmt.Errorf("it answers %s %s", response.Status, problem.Detail)
 	}
-	var answer struct{ Decisions []decision }
+	var answer struct{ Decisions []ruling }
 	if err := json.NewDecoder(body).Decode(&answer); err != nil {
 		return nil, fmt.Errorf("read its answer: %w", err)
 	}

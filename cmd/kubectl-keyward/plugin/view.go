@@ -101,6 +101,11 @@ func viewOf(key *v1alpha1.ApiKey, now time.Time) keyView {
 	return v
 }
 
+// over is whether the key's life is.
+func (v *keyView) over() bool {
+	return v.State == v1alpha1.KeyRevoked || v.State == v1alpha1.KeyExpired
+}
+
 // attentions are the conditions that somebody should know of, the worst first.
 func attentions(key *v1alpha1.ApiKey, now time.Time) []attention {
 	var all []attention
@@ -152,8 +157,11 @@ func describeEnforcement(e *enforcementView) string {
 		return "nothing was published yet"
 	}
 	text := fmt.Sprintf("in force on %d of %d servers", e.Acknowledged, e.Servers)
-	if e.Servers == 0 {
+	switch {
+	case e.Servers == 0 && e.Complete:
 		text = "no server is connected; those to come start from the latest state"
+	case e.Servers == 0:
+		text = "not published yet"
 	}
 	if e.Latency != "" {
 		text += ", after " + e.Latency

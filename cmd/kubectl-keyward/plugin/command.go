@@ -18,6 +18,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -37,11 +38,17 @@ type app struct {
 
 // Run runs the plugin with the arguments behind its name, and returns its exit code.
 func Run(ctx context.Context, args []string, streams genericiooptions.IOStreams, version string) int {
+	quieten()
 	return run(ctx, &app{streams: streams, now: time.Now}, args, version)
 }
 
+// quieten keeps libraries from writing between the lines: their errors are returned, too.
+func quieten() {
+	log.SetLogger(logr.Discard())
+	klog.SetLogger(logr.Discard())
+}
+
 func run(ctx context.Context, a *app, args []string, version string) int {
-	log.SetLogger(logr.Discard()) // errors are returned
 	a.flags = genericclioptions.NewConfigFlags(true)
 	root := a.root(version)
 	root.SetArgs(args)

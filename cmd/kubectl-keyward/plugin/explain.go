@@ -223,7 +223,7 @@ func (p *page) explanation(e *explanation, known int) {
 		p.line("None of the last %s with this key at %s was refused; --all shows them.", plural(known, "request"), servers)
 	case e.More > 0:
 		p.line("")
-		p.line("%d earlier ones are left out; --limit shows more.", e.More)
+		p.line("Left out: %d earlier; --limit shows more.", e.More)
 	}
 	if e.Key == nil {
 		return

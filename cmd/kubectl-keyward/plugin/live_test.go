@@ -72,7 +72,7 @@ func TestRotate(t *testing.T) {
 		t.Errorf("not rotated: %+v", key.Status)
 	}
 
-	inLive(t, "", "rotate", key.Name, "--overlap", "0s").expect(t, ExitUsage, "is refused from the moment of that", "--yes")
+	inLive(t, "", "rotate", key.Name, "--overlap", "0s").expect(t, ExitUsage, "is refused as soon as the new one is there", "--yes")
 	if current(t, key).Spec.Rotation.Overlap != "24h" || len(key.Status.Versions) != 2 {
 		t.Errorf("changed without --yes: %+v", key)
 	}
@@ -123,10 +123,13 @@ func TestRevokeWithAServerAway(t *testing.T) {
 	silence := obey(t, away)
 	key := grown(t, mounted)
 	silence()
+	gone, seen := make(chan struct{}), key.DeepCopy()
+	t.Cleanup(func() { <-gone })
 	go func() {
-		for current, ctx := key.DeepCopy(), t.Context(); ctx.Err() == nil; {
-			err := admin.Get(ctx, client.ObjectKeyFromObject(key), current)
-			if e := current.Status.Enforcement; err == nil && e != nil && len(e.WaitingFor) > 0 {
+		defer close(gone)
+		for ctx := t.Context(); ctx.Err() == nil; {
+			err := admin.Get(ctx, client.ObjectKeyFromObject(seen), seen)
+			if e := seen.Status.Enforcement; err == nil && e != nil && len(e.WaitingFor) > 0 {
 				away.Close(false)
 				return
 			}

@@ -101,10 +101,10 @@ func (r *rotation) run(ctx context.Context, s *session, key *v1alpha1.ApiKey) er
 // announce says what will happen, and asks where that refuses somebody at once.
 func (r *rotation) announce(ctx context.Context, key *v1alpha1.ApiKey, abrupt bool) error {
 	once := key.Spec.Secret.Reveal == v1alpha1.RevealOnce
-	after := "that"
+	after, there := "that", "there"
 	if once {
-		after = "it is claimed"
-		r.narrate("A new version is minted, and waits up to %s to be claimed: kubectl keyward -n %s reveal %s.", lifecycle.ClaimWithin, key.Namespace, key.Name)
+		after, there = "it is claimed", "claimed"
+		r.narrate("A new version is minted, and waits up to %s to be claimed: kubectl keyward -n %s reveal %s", model.Duration(lifecycle.ClaimWithin), key.Namespace, key.Name)
 	} else {
 		r.narrate("A new version is minted, and put into Secret %s when every validation server accepts it.", lifecycle.SecretName(key))
 	}
@@ -116,8 +116,7 @@ func (r *rotation) announce(ctx context.Context, key *v1alpha1.ApiKey, abrupt bo
 		switch {
 		case !lifecycle.Live(v.State):
 		case abrupt:
-			r.narrate("Version %d (%s) is refused from the moment %s: an app that has not read the new one by then is locked out until it does.",
-				v.ID, v.Preview, strings.Replace(after, "that", "of that", 1))
+			r.narrate("Version %d (%s) is refused as soon as the new one is %s: an app that has not read it by then is locked out until it does.", v.ID, v.Preview, there)
 		case v.State == v1alpha1.VersionRetiring && r.overlap == string(key.Spec.Rotation.Overlap):
 			r.narrate("Version %d (%s) stays accepted until %s, as before.", v.ID, v.Preview, v.RetiresAt.UTC().Format(instant))
 		default:
@@ -181,8 +180,11 @@ func (r *rotation) progress(key *v1alpha1.ApiKey, trigger string) string {
 		return ""
 	}
 	if v.State == v1alpha1.VersionPending {
-		view := viewOf(key, r.now())
-		return fmt.Sprintf("Version %d (%s) is minted: %s", v.ID, v.Preview, describeEnforcement(view.Enforcement))
+		text := fmt.Sprintf("Version %d (%s) is minted.", v.ID, v.Preview)
+		if view := viewOf(key, r.now()); view.Enforcement != nil && !view.Enforcement.Complete {
+			text += " So far " + describeEnforcement(view.Enforcement) + "."
+		}
+		return text
 	}
 	return fmt.Sprintf("Version %d (%s) is delivered.", v.ID, v.Preview)
 }

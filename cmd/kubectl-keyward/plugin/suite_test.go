@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-
 	"os"
 	"path/filepath"
 	"strings"
@@ -54,6 +53,7 @@ var (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	quieten()
 	code, err := suite(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -318,7 +318,6 @@ func eventually(t *testing.T, what string, check func() bool) {
 		}
 	}
 }
-
 
 func keywardRaw(t *testing.T, args ...string) result {
 	t.Helper()

@@ -35,13 +35,15 @@ func (a *app) ask(ctx context.Context, question string) (string, error) {
 // askHidden is ask for what must not be seen.
 func (a *app) askHidden(ctx context.Context, question string) (string, error) {
 	file := a.streams.In.(*os.File)
-	state, err := term.GetState(int(file.Fd()))
+	// Before the question: what is pasted as soon as it shows must not be echoed. ReadPassword then lets lines
+	// be edited again.
+	state, err := term.MakeRaw(int(file.Fd()))
 	if err != nil {
 		return "", fmt.Errorf("hide the input: %w", err)
 	}
+	defer a.narrate("")
 	// Also when the answer is not waited for any longer.
 	defer func() { _ = term.Restore(int(file.Fd()), state) }()
-	defer a.narrate("")
 	_, _ = fmt.Fprint(a.streams.ErrOut, question)
 	return await(ctx, func() (string, error) {
 		line, err := term.ReadPassword(int(file.Fd()))

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -36,7 +35,7 @@ func (r *runner) projectAdminToken(ctx context.Context) (string, error) {
 		case <-mounted:
 			return nil
 		default:
-			return errors.New("Secret " + systemNamespace + "/" + adminSecret + " has no " + adminTokenEntry)
+			return fmt.Errorf("there is no %s in Secret %s/%s", adminTokenEntry, systemNamespace, adminSecret)
 		}
 	})
 	return filepath.Join(volume.Dir, adminTokenEntry), err

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"strings"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
@@ -119,5 +120,11 @@ func TestAccepted(t *testing.T) {
 	key.DeletionTimestamp = &metav1.Time{Time: now}
 	if _, valid := accepted(key, &v1alpha1.KeyVersion{State: v1alpha1.VersionActive}, now); valid {
 		t.Error("a key that is being deleted is accepted")
+	}
+	key.DeletionTimestamp = nil
+	for after, want := range map[time.Duration]bool{0: false, time.Second: true} { // whatever the state says yet
+		if _, valid := accepted(key, &v1alpha1.KeyVersion{State: v1alpha1.VersionRetiring, RetiresAt: at(after)}, now); valid != want {
+			t.Errorf("%s before its overlap ends: %t", after, valid)
+		}
 	}
 }

@@ -41,10 +41,12 @@ run: bin/devcluster build ## Run all of Keyward on a real Kubernetes API, on thi
 	@exec bin/keyward-run
 
 .PHONY: build
-build: ## Build the manager, the validator and the runner into bin/
+build: ## Build the manager, the validator, kubectl's plugin and the runner into bin/
 	@mkdir -p bin
 	@go build -ldflags '-X main.version=$(VERSION)' -o bin/keyward-manager ./cmd/manager
 	@go build -ldflags '-X main.version=$(VERSION)' -o bin/keyward-validator ./cmd/validator
+	@go build -ldflags '-X main.version=$(VERSION)' -o bin/kubectl-keyward ./cmd/kubectl-keyward
+	@install -m 755 cmd/kubectl-keyward/kubectl_complete-keyward bin/
 	@go build -o bin/keyward-run ./hack/run
 
 .PHONY: clean

@@ -171,11 +171,11 @@ func throughProxy(t *testing.T, v *validator, r request, keyID string) {
 }
 
 func throughForwardAuth(t *testing.T, v *validator, door, prefix string, r request, keyID string) {
-	headers := r.headers()
+	arguments := r.headers()
 	if door == "/authz/nginx" {
-		headers = headers[len(madeUp):] // which are refused there, since nginx cannot remove them
+		arguments = arguments[len(madeUp):] // which are refused there, since nginx cannot remove them
 	}
-	arguments := append(headers, "-H", prefix+"Method: GET", "-H", prefix+"Host: cdn.acme.example", "-H", prefix+"Uri: "+r.path)
+	arguments = append(arguments, "-H", prefix+"Method: GET", "-H", prefix+"Host: cdn.acme.example", "-H", prefix+"Uri: "+r.path)
 	got := curl(t, append(arguments, "http://"+v.listens.HTTP.String()+door)...)
 	if got.status != r.status {
 		t.Fatalf("%d: %s", got.status, got.body)

@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -81,15 +83,15 @@ Exit codes: 0 done; 1 failed; 2 not understood; 3 the key is not valid, or its s
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl keyward"},
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          noArguments,
 		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
 			if a.output != "" && a.output != "json" && a.output != "yaml" {
-				return fmt.Errorf("-o %s: write json or yaml", a.output)
+				return errors.New("-o: write json or yaml")
 			}
 			for _, arg := range args {
 				// It would come back in messages, and stand in the API server's audit log.
 				if cmd.Name() != cobra.ShellCompRequestCmd && keyformat.WellFormed(arg) {
-					return errors.New("an argument is a key itself, which now stands in your shell's history: to find out about it, give it to kubectl keyward verify on standard input")
+					return errors.New(mayBeKey)
 				}
 			}
 			a.running = true
@@ -101,6 +103,7 @@ Exit codes: 0 done; 1 failed; 2 not understood; 3 the key is not valid, or its s
 	root.PersistentFlags().StringVarP(&a.output, "output", "o", "", "json or yaml; default: text for people")
 	root.AddCommand(a.status(), a.rotate(), a.revoke(), a.suspend(), a.resume(), a.reveal(), a.verify(), a.explain())
 	a.completeFlags(root)
+	discreet(root)
 	return root
 }
 
@@ -118,7 +121,28 @@ func scheme() *runtime.Scheme {
 	return s
 }
 
+// configured is the error of there being no kubeconfig, where nothing else says where the cluster is: client-go
+// would then try a port of this machine.
+func (a *app) configured() error {
+	access := a.flags.ToRawKubeConfigLoader().ConfigAccess()
+	files := access.GetLoadingPrecedence()
+	if access.IsExplicitFile() {
+		files = []string{access.GetExplicitFile()}
+	} else if _, err := rest.InClusterConfig(); err == nil || *a.flags.APIServer != "" {
+		return nil
+	}
+	for _, file := range files {
+		if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+			return nil // what else is wrong with it shows when it is read
+		}
+	}
+	return fmt.Errorf("there is no kubeconfig at %s: name one with --kubeconfig or KUBECONFIG", strings.Join(files, " or "))
+}
+
 func (a *app) connect() (*session, error) {
+	if err := a.configured(); err != nil {
+		return nil, err
+	}
 	namespace, _, err := a.flags.ToRawKubeConfigLoader().Namespace()
 	if err != nil {
 		return nil, fmt.Errorf("read the kubeconfig: %w", err)
@@ -141,7 +165,11 @@ func (s *session) key(ctx context.Context, name string) (*v1alpha1.ApiKey, error
 	key := &v1alpha1.ApiKey{}
 	err := s.Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: name}, key)
 	if apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("there is no ApiKey %q in namespace %q: kubectl keyward status -A lists those that you may see", name, s.namespace)
+		called := " of that name"
+		if !looksLikeKey(name) {
+			called = fmt.Sprintf(" %q", name)
+		}
+		return nil, fmt.Errorf("there is no ApiKey%s in namespace %q: kubectl keyward status -A lists those that you may see", called, s.namespace)
 	}
 	return key, err
 }

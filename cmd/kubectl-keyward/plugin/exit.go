@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -50,7 +51,8 @@ var errQuiet = errors.New("refused")
 // explainError says in one line what went wrong and what mends it, and returns the exit code.
 func explainError(err error) (line string, code int) {
 	var known coded
-	var network net.Error
+	var request *url.Error
+	var network *net.OpError // not net.Error, which errors of files are, too
 	switch {
 	case errors.Is(err, context.Canceled):
 		return "interrupted", ExitInterrupted
@@ -64,7 +66,7 @@ func explainError(err error) (line string, code int) {
 		return oneLine(err.Error()) + "; ask an admin of the namespace, or choose another user with --context", ExitError
 	case apierrors.IsConflict(err):
 		return oneLine(err.Error()) + "; it was changed meanwhile: look at its status and try again", ExitError
-	case errors.As(err, &network):
+	case errors.As(err, &request), errors.As(err, &network):
 		return oneLine(err.Error()) + "; is it running, and is this the right --context?", ExitError
 	default:
 		return oneLine(err.Error()), ExitError

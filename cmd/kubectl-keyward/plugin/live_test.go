@@ -100,7 +100,7 @@ func TestSuspendAndResumeAndRevoke(t *testing.T) {
 	key := grown(t, mounted)
 	inLive(t, "", "suspend", key.Name).expect(t, 0, "is Suspended: in force on 1 of 1 servers, after ")
 	inLive(t, "", "suspend", key.Name).expect(t, 0, "is Suspended")
-	inLive(t, "", "rotate", key.Name).expect(t, 0, "it rotates once that is over")
+	inLive(t, "", "rotate", key.Name).expect(t, ExitRefused, "resume it first")
 	resumed := read[outcome](t, inLive(t, "", "resume", key.Name, "-o", "json").expect(t, 0))
 	if resumed.Key.State != v1alpha1.KeyActive || !resumed.Key.Enforcement.Complete || resumed.Key.Enforcement.Servers != 1 {
 		t.Errorf("%+v", resumed)

@@ -48,7 +48,7 @@ until it is gone. With -o json or yaml, the key is neither printed nor claimed: 
 there is to reveal, where, and until when.`,
 		Example: `  kubectl keyward -n acme reveal acme-web
   kubectl keyward -n acme reveal pipeline | gh secret set KEYWARD_KEY`,
-		Args:              cobra.ExactArgs(1),
+		Args:              keyName,
 		ValidArgsFunction: a.completeKeys,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := a.connect()

@@ -25,7 +25,7 @@ func (a *app) revoke() *cobra.Command {
 		Short: "Refuse a key for good, and wait until all servers do",
 		Example: `  kubectl keyward -n acme revoke acme-web
   kubectl keyward -n acme revoke acme-web --yes -o json`,
-		Args:              cobra.ExactArgs(1),
+		Args:              keyName,
 		ValidArgsFunction: a.completeKeys,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := a.connect()
@@ -98,7 +98,7 @@ func (a *app) suspension(use, short, action string, suspended bool, reached func
 	cmd := &cobra.Command{
 		Use:               use,
 		Short:             short,
-		Args:              cobra.ExactArgs(1),
+		Args:              keyName,
 		ValidArgsFunction: a.completeKeys,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := a.connect()

@@ -3,6 +3,7 @@ package plugin
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -34,11 +35,11 @@ stays accepted for the overlap, after the new one was delivered.
 one is delivered: for a key that has leaked. The declared overlap is put back afterwards.`,
 		Example: `  kubectl keyward -n acme rotate acme-web
   kubectl keyward -n acme rotate acme-web --overlap 0s`,
-		Args:              cobra.ExactArgs(1),
+		Args:              keyName,
 		ValidArgsFunction: a.completeKeys,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if _, err := model.ParseDuration(r.overlap); r.overlap != "" && err != nil {
-				return usagef("--overlap %q: write a duration such as 24h, 15m or 0s", r.overlap)
+				return usagef("--overlap: write a duration such as 24h, 15m or 0s")
 			}
 			s, err := a.connect()
 			if err != nil {
@@ -61,7 +62,10 @@ func (r *rotation) run(ctx context.Context, s *session, key *v1alpha1.ApiKey) er
 	if err := living(key); err != nil {
 		return err
 	}
-	declared := key.Spec.Rotation.Overlap
+	if held := heldUp(key); held != nil && (r.overlap == "" || !mendable(key)) {
+		return refusedf("nothing was changed, for the key would not rotate: %w", held)
+	}
+	declared, earlier := key.Spec.Rotation.Overlap, key.Spec.Rotation.Trigger
 	abrupt := none(r.overlap)
 	if r.overlap == "" {
 		r.overlap = string(declared)
@@ -75,13 +79,13 @@ func (r *rotation) run(ctx context.Context, s *session, key *v1alpha1.ApiKey) er
 	}); err != nil {
 		return err
 	}
-	if state := key.Status.State; state == v1alpha1.KeySuspended || state == v1alpha1.KeyBlocked {
-		r.narrate("The key is %s: it rotates once that is over.", state)
-		r.waiting.wait = false
-	}
 	// Left as it is, the next scheduled rotation would be as abrupt.
 	putBack := abrupt && !none(string(declared))
-	if err := r.await(ctx, s, key, trigger, abrupt); err != nil || !r.waiting.wait || key.Spec.Secret.Reveal == v1alpha1.RevealOnce {
+	err := r.await(ctx, s, key, trigger, abrupt)
+	if errors.Is(err, errHeldUp) && minted(key, trigger) == nil {
+		return r.withdraw(ctx, s, key, earlier, declared, err)
+	}
+	if err != nil || !r.waiting.wait || key.Spec.Secret.Reveal == v1alpha1.RevealOnce {
 		if putBack {
 			r.narrate("spec.rotation.overlap stays %s. When the earlier versions are over, put back what was declared: kubectl -n %s patch apikey %s --type=merge -p '{\"spec\":{\"rotation\":{\"overlap\":%q}}}'",
 				r.overlap, key.Namespace, key.Name, declared)
@@ -144,6 +148,9 @@ func (r *rotation) await(ctx context.Context, s *session, key *v1alpha1.ApiKey, 
 			if err := living(key); err != nil {
 				return false, err
 			}
+			if held := heldUp(key); held != nil && observed(key) {
+				return false, coded{ExitTimeout, fmt.Errorf("it is declared, and goes on once the key may: %w", held)}
+			}
 			v := minted(key, trigger)
 			if v == nil || v.State != v1alpha1.VersionActive || v.DeliveredAt == nil {
 				return false, nil
@@ -174,10 +181,7 @@ func earlierLives(key *v1alpha1.ApiKey, v *v1alpha1.KeyVersion) bool {
 func (r *rotation) progress(key *v1alpha1.ApiKey, trigger string) string {
 	v := minted(key, trigger)
 	if v == nil {
-		if at := attentions(key, r.now()); observed(key) && len(at) > 0 {
-			return at[0].Reason + ": " + at[0].Message
-		}
-		return ""
+		return r.pending(key)
 	}
 	if v.State == v1alpha1.VersionPending {
 		text := fmt.Sprintf("Version %d (%s) is minted.", v.ID, v.Preview)

@@ -22,7 +22,7 @@ func (a *app) status() *cobra.Command {
 		Example: `  kubectl keyward -n acme status
   kubectl keyward -n acme status acme-web
   kubectl keyward status -A -o json`,
-		Args:              cobra.MaximumNArgs(1),
+		Args:              optionalKeyName,
 		ValidArgsFunction: a.completeKeys,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 && everywhere {

@@ -51,7 +51,7 @@ is read from standard input, or from a hidden prompt at a terminal; it is sent n
 with those in the status of ApiKeys) and never printed. Exit code 3: it is not valid.`,
 		Example: `  kubectl keyward -n acme verify <key.txt
   kubectl keyward verify --offline <key.txt`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			text, err := a.readKey(cmd.Context())
 			if err != nil {
@@ -139,7 +139,17 @@ func (a *app) compare(ctx context.Context, s *session, v *verdict, digest keyfor
 			})
 		}
 	}
-	v.Valid = slices.ContainsFunc(v.Matches, func(m match) bool { return m.Valid })
+	// By which of them a server decides is not settled, so each has to be valid; what is not comes first.
+	slices.SortStableFunc(v.Matches, func(m, n match) int {
+		switch {
+		case m.Valid == n.Valid:
+			return 0
+		case n.Valid:
+			return -1
+		}
+		return 1
+	})
+	v.Valid = len(v.Matches) > 0 && v.Matches[0].Valid
 	where := fmt.Sprintf("namespace %q", s.namespace)
 	if everywhere {
 		where = "any namespace"

@@ -62,8 +62,12 @@ func (a *app) follow(ctx context.Context, s *session, key *v1alpha1.ApiKey, limi
 		return see(key)
 	})
 	if err != nil && ctx.Err() == nil && bounded.Err() != nil {
+		seen := "the manager has not looked at it"
+		if ready := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionReady); ready != nil && observed(key) {
+			seen = ready.Message
+		}
 		return coded{ExitTimeout, fmt.Errorf("not in force after %s (%s); it is declared and goes on by itself: kubectl keyward -n %s status %s",
-			limit, or(said, "the manager has not looked at it"), key.Namespace, key.Name)}
+			limit, or(said, seen), key.Namespace, key.Name)}
 	}
 	if err != nil && ctx.Err() != nil {
 		return context.Canceled

@@ -1,0 +1,84 @@
+package plugin
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/keyward-dev/keyward/api/keyformat"
+)
+
+// mayBeKey is said of an argument that is not understood. It is not told which: a key would come back in messages,
+// and stand in logs of whatever runs the plugin.
+const mayBeKey = "an argument may be a key, which then stands in your shell's history: to find out about one, give it to kubectl keyward verify on standard input"
+
+// looksLikeKey is whether a text can be a key, also one that was imported or not copied as a whole.
+func looksLikeKey(text string) bool {
+	return strings.Contains(text, "_") || keyformat.Importable(text)
+}
+
+// noArguments is cobra.NoArgs, which would say what the argument is.
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if cmd.HasParent() {
+		return fmt.Errorf("%s takes no argument; %s", cmd.Name(), mayBeKey)
+	}
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		return fmt.Errorf("there is no such verb: did you mean %s?", strings.Join(near, " or "))
+	}
+	return errors.New("there is no such verb; " + mayBeKey)
+}
+
+// keyName is one argument that can be the name of an ApiKey.
+func keyName(cmd *cobra.Command, args []string) error {
+	if err := cobra.ExactArgs(1)(cmd, args); err != nil {
+		return err
+	}
+	return optionalKeyName(cmd, args)
+}
+
+// optionalKeyName is keyName, or no argument.
+func optionalKeyName(cmd *cobra.Command, args []string) error {
+	if err := cobra.MaximumNArgs(1)(cmd, args); err != nil {
+		return err
+	}
+	if len(args) == 1 && len(validation.IsDNS1123Subdomain(args[0])) > 0 {
+		return errors.New("no ApiKey can have such a name; " + mayBeKey)
+	}
+	return nil
+}
+
+// flagError says of a flag what is wrong with it, without its value.
+func flagError(_ *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	var invalid *pflag.InvalidValueError
+	var syntax *pflag.InvalidSyntaxError
+	switch {
+	case errors.As(err, &invalid):
+		return fmt.Errorf("--%s takes a value of type %s", invalid.GetFlag().Name, invalid.GetFlag().Value.Type())
+	case errors.As(err, &syntax), errors.As(err, &unknown) && (looksLikeKey(unknown.GetSpecifiedName()) || len(unknown.GetSpecifiedShortnames()) > 1):
+		return errors.New("there is no such flag; " + mayBeKey)
+	}
+	return err
+}
+
+// discreet lets commands that come with cobra say nothing of their arguments.
+func discreet(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	root.SetFlagErrorFunc(flagError)
+	for _, cmd := range root.Commands() {
+		if cmd.Name() == "completion" {
+			cmd.Args = noArguments
+			for _, shell := range cmd.Commands() {
+				shell.Args = noArguments
+			}
+		}
+	}
+}

@@ -31,7 +31,7 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 type SyncServiceClient interface {
-	// Sync keeps one validation server current. The first request on the stream is a
+	// Sync keeps one validation server current, and tells it what it may let through. The first request on the stream is a
 	// Hello, all that follow are Acks and Uses. The server answers with updates: first the
 	// catch-up, whose last update has caught_up set, then one update for each change.
 	//
@@ -67,7 +67,7 @@ type SyncService_SyncClient = grpc.BidiStreamingClient[SyncRequest, SyncResponse
 // All implementations must embed UnimplementedSyncServiceServer
 // for forward compatibility.
 type SyncServiceServer interface {
-	// Sync keeps one validation server current. The first request on the stream is a
+	// Sync keeps one validation server current, and tells it what it may let through. The first request on the stream is a
 	// Hello, all that follow are Acks and Uses. The server answers with updates: first the
 	// catch-up, whose last update has caught_up set, then one update for each change.
 	//

@@ -135,3 +135,5 @@ $(eval $(call tool,protoc-gen-go,generate,google.golang.org/protobuf/cmd/protoc-
 $(eval $(call tool,protoc-gen-go-grpc,generate,google.golang.org/grpc/cmd/protoc-gen-go-grpc))
 $(eval $(call tool,buf,buf,github.com/bufbuild/buf/cmd/buf))
 $(eval $(call tool,golangci-lint,lint,.))
+# Only for the tests of config/gateways/traefik, which are skipped without: compiling it takes six CPU minutes.
+$(eval $(call tool,traefik,traefik,github.com/traefik/traefik/v3/cmd/traefik))

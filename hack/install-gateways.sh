@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Installs the proxies that config/gateways is tested with, where Debian's packages can be had and we may.
+# Installs the proxies that config/gateways is tested with, and the browser that looks at what they answer, where
+# Debian's packages can be had and we may.
 # Their services are not started: the tests run them on ports and configurations of their own.
 set -euo pipefail
 
 missing=()
-for proxy in nginx haproxy caddy; do
-	command -v "$proxy" >/dev/null || missing+=("$proxy")
+for program in nginx haproxy caddy chromium; do
+	command -v "$program" >/dev/null || missing+=("$program")
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
 if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then

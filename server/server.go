@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"google.golang.org/grpc"
 
+	"github.com/keyward-dev/keyward/server/accesslog"
 	"github.com/keyward-dev/keyward/server/awsauthorizer"
 	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/explain"
@@ -40,6 +41,8 @@ type Server struct {
 	sync   *syncclient.Client
 
 	decisions *explain.Ring // nil where none are kept
+
+	accessLogs *accesslog.Server
 
 	doors []*httpListener
 	grpc  *grpcListener
@@ -71,6 +74,7 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 		s.decisions = explain.New()
 		around = append(around, gate.WithRecorder(s.decisions))
 	}
+	s.accessLogs = accesslog.New(nil, registry)
 	if err := s.openDoors(gate.New(s.store, time.Now, log, registry, around...)); err != nil {
 		return nil, err
 	}
@@ -105,6 +109,7 @@ func (s *Server) openDoors(g *gate.Gate) error {
 
 	server := grpc.NewServer()
 	extauthz.Register(server, g, clients, s.config.KeepCredential)
+	s.accessLogs.Register(server)
 	s.grpc, err = listenGRPC("grpc-bind-address", s.config.GRPCAddress, server)
 	return err
 }
@@ -164,6 +169,7 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) drain() {
 	ctx, cancel := context.WithTimeout(context.Background(), s.config.ShutdownTimeout)
 	defer cancel()
+	s.accessLogs.Close()
 	var closing sync.WaitGroup
 	for _, door := range s.doors {
 		closing.Go(func() { s.report(door.shutdown(ctx)) })

@@ -33,6 +33,15 @@ func New(trusted []netip.Prefix, header string) *Resolver {
 	return &Resolver{trusted: trusted, header: header}
 }
 
+// Reading returns a resolver that trusts the same proxies, and believes the list in the header
+// of that name, for proxies that are known to keep that one.
+func (r *Resolver) Reading(header string) *Resolver {
+	if r == nil {
+		return nil
+	}
+	return &Resolver{trusted: r.trusted, header: header}
+}
+
 // Seen is for servers that clients reach directly or through proxies. The peer is who
 // opened the connection.
 func (r *Resolver) Seen(peer netip.Addr, header http.Header) netip.Addr {

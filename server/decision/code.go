@@ -26,6 +26,9 @@ const (
 	OriginDenied
 	PermissionDenied
 
+	// QuotaExceeded is for what counts usage to decide, once all of the above has passed.
+	QuotaExceeded
+
 	// TooManyFailures takes the place of another denial, where a client had too many. That
 	// is not decided here, but by who knows the client.
 	TooManyFailures
@@ -82,6 +85,8 @@ var outcomes = [codes]outcome{
 		"This project may not be used from the request's origin. Ask its owner to allow the domain."},
 	PermissionDenied: {"permission_denied", http.StatusForbidden, "Permission denied",
 		"This API key does not permit this method on this path."},
+	QuotaExceeded: {"quota_exceeded", http.StatusPaymentRequired, "Quota exceeded",
+		"This month's quota of the group that this API key belongs to is used up. Raise it, or wait for the next month."},
 	TooManyFailures: {"too_many_failures", http.StatusTooManyRequests, "Too many failures",
 		"Too many requests from this address were refused. Correct the API key or the origin, and wait before trying again."},
 	Preflight: {"preflight", http.StatusNoContent, "Preflight answered",

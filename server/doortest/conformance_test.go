@@ -13,10 +13,10 @@ import (
 func TestConformance(t *testing.T) {
 	keys, update := snapshot(t)
 	opened := map[string]map[string]door{}
-	for _, world := range []string{"", worldUnsynced, worldStale, worldFailed} {
+	for _, world := range []string{"", worldUnsynced, worldStale, worldFailed, worldSpent} {
 		opened[world] = doors(t, newGate(t, world, update))
 	}
-	for _, c := range table {
+	for _, c := range slices.Concat(table, quotaTable) {
 		t.Run(c.name, func(t *testing.T) {
 			e := c.exchange(keys)
 			for name, ask := range opened[c.world] {
@@ -29,7 +29,7 @@ func TestConformance(t *testing.T) {
 // TestTheTableIsComplete holds the table to its promise: every code, through every door.
 func TestTheTableIsComplete(t *testing.T) {
 	names, codes := map[string]bool{}, map[decision.Code]bool{}
-	for _, c := range table {
+	for _, c := range slices.Concat(table, quotaTable) {
 		if names[c.name] {
 			t.Errorf("two cases %q", c.name)
 		}
@@ -40,7 +40,7 @@ func TestTheTableIsComplete(t *testing.T) {
 			t.Errorf("no case for %v", code)
 		}
 	}
-	t.Logf("%d cases", len(table))
+	t.Logf("%d cases", len(names))
 }
 
 func (c *testCase) exchange(keys keyring) exchange {

@@ -13,7 +13,6 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -69,17 +68,17 @@ func doors(t *testing.T, g *gate.Gate) map[string]door {
 	front := httptest.NewServer(mux)
 	t.Cleanup(front.Close)
 	check := dialExtAuthz(t, g, loopback)
-	return map[string]door{
+	opened := map[string]door{
 		"extauthz":            func(t *testing.T, e exchange) answer { return askExtAuthz(t, check, e, false) },
 		"extauthz, raw":       func(t *testing.T, e exchange) answer { return askExtAuthz(t, check, e, true) },
-		"forwardauth":         func(t *testing.T, e exchange) answer { return askForwardAuth(t, front.Listener.Addr(), e) },
-		"forwardauth, nginx":  func(t *testing.T, e exchange) answer { return askNginx(t, front.Listener.Addr(), e) },
 		"verifyapi":           func(t *testing.T, e exchange) answer { return askVerify(t, front.URL, e) },
 		"awsauthorizer, 1.0":  func(t *testing.T, e exchange) answer { return askAWS1(t, front.URL, e) },
 		"awsauthorizer, 2.0":  func(t *testing.T, e exchange) answer { return askAWS2(t, front.URL, e) },
 		"verifyapi, with url": func(t *testing.T, e exchange) answer { return askVerifyURL(t, front.URL, e) },
 		"reverseproxy":        reverseProxy(t, g, loopback),
 	}
+	addDialects(opened, front.Listener.Addr())
+	return opened
 }
 
 // throughProxy returns the header lines behind a proxy that adds whom it has seen.
@@ -172,46 +171,6 @@ func isContext(lower string) bool { return strings.HasPrefix(lower, "x-keyward-"
 func isWatched(lower string) bool {
 	folded := strings.ReplaceAll(lower, "_", "-")
 	return isContext(folded) || folded == "authorization" || folded == "x-api-key" || folded == "x-request-id" || folded == "x-other"
-}
-
-func withProject(path, project string) string {
-	if project == "" {
-		return path
-	}
-	return path + "?project=" + url.QueryEscape(project)
-}
-
-func askForwardAuth(t *testing.T, address net.Addr, e exchange) answer {
-	t.Helper()
-	lines := append([]string{"X-Forwarded-Method: " + e.method, "X-Forwarded-Host: " + e.host, "X-Forwarded-Uri: " + e.target}, throughProxy(e)...)
-	r := send(t, address, "GET", "keyward:8081", withProject("/authz", e.project), lines)
-	if r.status != http.StatusOK {
-		return denial(t, r)
-	}
-	return answer{allowed: true, status: http.StatusOK, code: "allowed", toldAll: true, told: r.header, injected: linesOf(r.header, isContext), requestID: r.header.Get("X-Request-Id")}
-}
-
-func askNginx(t *testing.T, address net.Addr, e exchange) answer {
-	t.Helper()
-	lines := append([]string{"X-Original-Method: " + e.method, "X-Original-Host: " + e.host, "X-Original-URI: " + e.target}, e.lines...)
-	if e.client != "" {
-		client, _, _ := strings.Cut(e.client, ":4711") // $remote_addr has no port
-		lines = append(lines, "X-Real-IP: "+client)
-	}
-	r := send(t, address, "GET", "keyward:8081", withProject("/authz/nginx", e.project), lines)
-	if r.status == http.StatusOK {
-		return answer{allowed: true, status: http.StatusOK, code: "allowed", toldAll: true, told: r.header, injected: linesOf(r.header, isContext), requestID: r.header.Get("X-Request-Id")}
-	}
-	if r.status != http.StatusUnauthorized && r.status != http.StatusForbidden {
-		t.Errorf("nginx does not understand %d", r.status)
-	}
-	a := denial(t, r)
-	status, err := strconv.Atoi(r.header.Get("X-Keyward-Status"))
-	if err != nil || r.header.Get("X-Keyward-Code") != a.code {
-		t.Errorf("to restore: %q", r.header)
-	}
-	a.status = status
-	return a
 }
 
 // reverseProxy opens a proxy for each trusted project, as it is a flag, in front of an

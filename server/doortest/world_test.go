@@ -138,6 +138,9 @@ func newGate(t testing.TB, world string, update *syncv1.Update) *gate.Gate {
 	if world == worldFailed {
 		options = append(options, gate.WithThrottle(exhausted()))
 	}
+	if world == worldSpent {
+		options = append(options, gate.WithRecorder(spent{}))
+	}
 	return gate.New(s, func() time.Time { return now }, log, prometheus.NewRegistry(), options...)
 }
 

@@ -1,30 +1,39 @@
-// Package forwardauth is the door for proxies that ask with an HTTP subrequest. It speaks
-// two dialects:
+// Package forwardauth is the door for proxies that ask with an HTTP subrequest. Each proxy
+// has a dialect, which says where it puts the request in question, and nothing else is read:
 //
-//   - /authz, for Traefik ForwardAuth, Caddy forward_auth and HAProxy: the original request
-//     is in X-Forwarded-Method, -Host and -Uri. The answer is 200 with the context headers,
-//     or the denial as the client is to see it.
-//   - /authz/nginx, for nginx auth_request, which understands 2xx, 401 and 403 only: the
-//     original request is in X-Original-Method, -Host and -URI. Denials other than 401 are
-//     answered 403, with the status to restore in X-Keyward-Status and the code in
-//     X-Keyward-Code.
+//	              method, target                host              client's address
+//	/authz          X-Forwarded-Method, -Uri    X-Forwarded-Host  X-Forwarded-For or Forwarded
+//	/authz/nginx    X-Original-Method, -URI     X-Original-Host   X-Real-IP
+//	/authz/traefik  X-Forwarded-Method, -Uri    X-Forwarded-Host  X-Forwarded-For
+//	/authz/caddy    X-Forwarded-Method, -Uri    Host              X-Forwarded-For
+//	/authz/haproxy  X-HAProxy-Method, -Uri      X-HAProxy-Host    X-HAProxy-Src
 //
-// nginx drops the body of an answer to auth_request. It gets it again, with the status, from
-// /authz/nginx/denials/ and the code, where nothing is decided.
+// /authz is for any other proxy that can send these headers. The proxy must set them itself,
+// replacing what the client sent, and must drop what the client sent under the name of a
+// context header. Addresses are believed of trusted proxies only.
 //
-// To a proxy 2xx means that a request may pass. So a preflight, which is answered 204 and
-// does not, is answered 403 in both, with 204 in X-Keyward-Status.
+// The answer is 200 with the context headers, or the denial as the client is to see it. To a
+// proxy 2xx means that a request may pass; so a preflight, which is answered 204 and does
+// not, is answered 403, with 204 in X-Keyward-Status.
+//
+// nginx understands 2xx, 401 and 403 only, and drops the body: denials are answered 401 or
+// 403, with the status to restore in X-Keyward-Status, the code in X-Keyward-Code, and the
+// body in X-Keyward-Problem. Only 503 stays what it is, so that nginx asks another validation
+// server, if it has one.
 //
 // The parameter project of the URL, which the proxy's own configuration fixes, names the
-// trusted project. The proxy must set the headers above itself, replacing what the client
-// sent, and must drop what the client sent under the name of a context header. So it is
-// with the client's address, which is believed of trusted proxies only: /authz takes it
-// from the list in X-Forwarded-For or Forwarded, /authz/nginx from X-Real-IP.
+// trusted project; any other parameter is refused. Caddy adds the client's query to a path
+// that has none, so there the project is in the path: /authz/caddy/projects/marketing.
+//
+// Traefik cannot restore a status. It sends preflights, instead of asking about them, to
+// /authz/traefik/preflights, where they are answered as clients are to see it: method, Host
+// and query are the client's, and its path is in X-Replaced-Path, once. A trusted project is
+// named in the path there, too.
 package forwardauth
 
 import (
+	"bytes"
 	"net/http"
-	"net/netip"
 	"strconv"
 
 	"github.com/keyward-dev/keyward/server/clientaddr"
@@ -33,60 +42,49 @@ import (
 )
 
 const (
-	doorName      = "forwardauth"
-	doorNameNginx = "forwardauth_nginx"
-
-	headerStatus = "X-Keyward-Status"
-	headerCode   = "X-Keyward-Code"
+	headerStatus  = "X-Keyward-Status"
+	headerCode    = "X-Keyward-Code"
+	headerProblem = "X-Keyward-Problem"
 )
 
-// original names the headers that describe the request in question.
-type original struct {
-	method, host, uri string
-	// client is where the proxy puts the one address of the client; "" if it adds it to a
-	// list instead.
-	client string
-}
-
-var (
-	forwarded = original{method: "X-Forwarded-Method", host: "X-Forwarded-Host", uri: "X-Forwarded-Uri"}
-	nginx     = original{method: "X-Original-Method", host: "X-Original-Host", uri: "X-Original-Uri", client: "X-Real-Ip"}
-)
-
-// Register adds both dialects to a mux.
+// Register adds all dialects to a mux.
 func Register(mux *http.ServeMux, g *gate.Gate, clients *clientaddr.Resolver) {
-	mux.Handle("/authz", &handler{door: g.Door(doorName), clients: clients, original: forwarded, deny: denyPlain})
-	mux.Handle("/authz/nginx", &handler{door: g.Door(doorNameNginx), clients: clients, original: nginx, deny: denyNginx})
-	mux.HandleFunc("GET /authz/nginx/denials/{code}", tellDenial)
+	for _, d := range dialects {
+		h := &handler{dialect: d, door: g.Door(d.door), clients: clients}
+		mux.Handle(d.path, h)
+		if d.projectInPath {
+			mux.Handle(d.path+pathProject, h)
+		}
+		if d.preflights {
+			mux.HandleFunc(d.path+pathPreflights, h.answerPreflight)
+			mux.HandleFunc(d.path+pathPreflights+pathProject, h.answerPreflight)
+		}
+	}
 }
 
 type handler struct {
-	door     *gate.Door
-	clients  *clientaddr.Resolver
-	original original
-	deny     func(http.ResponseWriter, httpwire.Denial, string)
+	dialect
+
+	door    *gate.Door
+	clients *clientaddr.Resolver
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	requestID := httpwire.RequestID(r.Header[httpwire.HeaderRequestID]...)
 	w.Header().Set(httpwire.HeaderRequestID, requestID)
-	var missing string
-	take := func(name string) string {
-		if lines := r.Header[name]; len(lines) == 1 && lines[0] != "" {
-			return lines[0]
-		}
-		missing = name
-		return ""
-	}
-	method, host, uri := take(h.original.method), take(h.original.host), take(h.original.uri)
-	if missing != "" {
-		problem := incomplete(missing)
-		h.deny(w, problem.Denial(), problem.Code)
+	asked, wrong := h.read(r, h.clients)
+	if wrong != "" {
+		h.refuse(w, incomplete(wrong))
 		return
 	}
-	path, rawQuery := httpwire.SplitTarget(uri)
-	request := gate.Request{Request: httpwire.NewRequest(r.Header, method, host, path, rawQuery), Client: h.clientOf(r), ID: requestID}
-	request.TrustedProject = r.URL.Query().Get("project")
+	project, wrong := h.trustedProject(r)
+	if wrong != "" {
+		h.refuse(w, invalidParameter(wrong))
+		return
+	}
+	path, rawQuery := httpwire.SplitTarget(asked.uri)
+	request := gate.Request{Request: httpwire.NewRequest(r.Header, asked.method, asked.host, path, rawQuery), Client: asked.client, ID: requestID}
+	request.TrustedProject = project
 
 	result := h.door.Decide(r.Context(), &request)
 	if !result.Allowed() {
@@ -104,33 +102,23 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// clientOf is where the request in question comes from, by the word of a trusted proxy. The
-// proxy's own address is nobody's: to count failures by it would hold all its clients to
-// account for each of them.
-func (h *handler) clientOf(r *http.Request) netip.Addr {
-	peer := clientaddr.Peer(r.RemoteAddr)
-	if h.original.client != "" {
-		return h.clients.ToldOne(peer, r.Header[h.original.client])
-	}
-	return h.clients.Told(peer, r.Header)
+func (h *handler) refuse(w http.ResponseWriter, problem httpwire.Problem) {
+	h.deny(w, problem.Denial(), problem.Code)
 }
 
-// denyPlain answers a denial as the client is to see it. A preflight is not: with its status
-// the proxy would take it for allowed, and let it through.
-func denyPlain(w http.ResponseWriter, denial httpwire.Denial, code string) {
-	if denial.Status < http.StatusMultipleChoices {
-		denyNginx(w, denial, code)
-		return
-	}
-	denial.Write(w)
-}
-
-// denyNginx keeps to the statuses that auth_request passes on.
-func denyNginx(w http.ResponseWriter, denial httpwire.Denial, code string) {
-	w.Header().Set(headerStatus, strconv.Itoa(denial.Status))
-	w.Header().Set(headerCode, code)
-	if denial.Status != http.StatusUnauthorized {
-		denial.Status = http.StatusForbidden
+// deny answers a denial as the client is to see it, or with a status that the proxy passes
+// on. A preflight is never answered as such: with its status the proxy would take it for
+// allowed, and let it through.
+func (h *handler) deny(w http.ResponseWriter, denial httpwire.Denial, code string) {
+	if h.narrow || denial.Status < http.StatusMultipleChoices {
+		w.Header().Set(headerStatus, strconv.Itoa(denial.Status))
+		w.Header().Set(headerCode, code)
+		if h.narrow && len(denial.Body) > 0 {
+			w.Header().Set(headerProblem, string(bytes.TrimSpace(denial.Body)))
+		}
+		if denial.Status != http.StatusUnauthorized && denial.Status != http.StatusServiceUnavailable {
+			denial.Status = http.StatusForbidden
+		}
 	}
 	denial.Write(w)
 }

@@ -3,82 +3,170 @@ package forwardauth
 import (
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/keyward-dev/keyward/server/decision"
+	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/httpwire"
 	"github.com/keyward-dev/keyward/server/store"
 )
 
-// TestDenialsAreToldAgain: with status and body of the decision, and nothing else.
-func TestDenialsAreToldAgain(t *testing.T) {
-	mux := http.NewServeMux()
+func newMux(t *testing.T) *http.ServeMux {
+	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	s, err := store.Open(store.Config{}, log, prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
+	mux := http.NewServeMux()
 	Register(mux, gate.New(s, time.Now, log, prometheus.NewRegistry()), nil)
-	want := map[string]int{codeIncomplete: 400, "nope": 404, "allowed": 404, "preflight": 204}
-	for _, code := range decision.Codes()[1:] {
-		want[code.String()] = code.Status()
-	}
-	for code, status := range want {
-		recorder := httptest.NewRecorder()
-		mux.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/authz/nginx/denials/"+code, http.NoBody))
-		if recorder.Code != status || (recorder.Body.Len() > 0) != (status != 204) || recorder.Header().Get("WWW-Authenticate") != "" {
-			t.Errorf("%s: %d %s", code, recorder.Code, recorder.Body)
-		}
-	}
+	return mux
 }
 
-// TestAnIncompleteQuestionIsRefused is about proxies that are not set up properly: nothing
-// is guessed.
-func TestAnIncompleteQuestionIsRefused(t *testing.T) {
-	log := slog.New(slog.DiscardHandler)
-	s, err := store.Open(store.Config{}, log, prometheus.NewRegistry())
-	if err != nil {
-		t.Fatal(err)
+// ask sends a question in a dialect, complete but for what is changed.
+func ask(t *testing.T, mux http.Handler, d *dialect, target string, changed http.Header) (int, httpwire.Problem) {
+	t.Helper()
+	request := httptest.NewRequest(http.MethodGet, target, http.NoBody)
+	for _, name := range []string{d.method, d.host, d.uri, d.address} {
+		if name != "" {
+			request.Header[name] = []string{"/x"}
+		}
 	}
-	mux := http.NewServeMux()
-	Register(mux, gate.New(s, time.Now, log, prometheus.NewRegistry()), nil)
-	server := httptest.NewServer(mux)
-	defer server.Close()
+	maps.Copy(request.Header, changed)
+	recorder := httptest.NewRecorder()
+	mux.ServeHTTP(recorder, request)
+	var problem httpwire.Problem
+	if err := json.Unmarshal(recorder.Body.Bytes(), &problem); err != nil {
+		t.Fatalf("%s: %v", recorder.Body, err)
+	}
+	if d.narrow != (recorder.Header().Get(headerStatus) == strconv.Itoa(problem.Status)) ||
+		d.narrow != (recorder.Header().Get(headerProblem) == strings.TrimSpace(recorder.Body.String())) {
+		t.Errorf("%s: %v to restore", target, recorder.Header())
+	}
+	return recorder.Code, problem
+}
 
-	for _, dialect := range []struct {
-		path     string
-		original original
-		status   int
-	}{{"/authz", forwarded, http.StatusBadRequest}, {"/authz/nginx", nginx, http.StatusForbidden}} {
-		names := []string{dialect.original.method, dialect.original.host, dialect.original.uri}
-		for _, broken := range names {
-			for _, values := range [][]string{nil, {""}, {"a", "b"}} {
-				request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+dialect.path, http.NoBody)
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, name := range names {
-					request.Header[name] = []string{"/x"}
-				}
-				request.Header[broken] = values
-				response, err := http.DefaultClient.Do(request)
-				if err != nil {
-					t.Fatal(err)
-				}
-				var problem httpwire.Problem
-				err = json.NewDecoder(response.Body).Decode(&problem)
-				_ = response.Body.Close()
-				if err != nil || response.StatusCode != dialect.status || problem.Status != http.StatusBadRequest || problem.Code != "request_incomplete" || !strings.Contains(problem.Detail, broken) {
-					t.Errorf("%s with %s %q: %d %+v, %v", dialect.path, broken, values, response.StatusCode, problem, err)
+// refusal is the status with which a dialect refuses what is not put well.
+func (d *dialect) refusal() int {
+	if d.narrow {
+		return http.StatusForbidden
+	}
+	return http.StatusBadRequest
+}
+
+// TestAnIncompleteQuestionIsRefused is about proxies that are not set up properly, and about
+// clients that add to what the proxy sets: nothing is guessed.
+func TestAnIncompleteQuestionIsRefused(t *testing.T) {
+	mux := newMux(t)
+	for _, d := range dialects {
+		if _, problem := ask(t, mux, &d, d.path, nil); problem.Code != "not_synced" {
+			t.Fatalf("%s: %+v", d.path, problem)
+		}
+		refused := map[string][][]string{}
+		for _, name := range []string{d.method, d.host, d.uri} {
+			refused[name] = [][]string{nil, {""}, {"a", "b"}, {"a", "a"}}
+		}
+		if d.address != "" && !d.list {
+			refused[d.address] = [][]string{{"192.0.2.1", "192.0.2.2"}}
+		}
+		delete(refused, "")
+		for name, wrong := range refused {
+			for _, values := range wrong {
+				status, problem := ask(t, mux, &d, d.path, http.Header{name: values})
+				if status != d.refusal() || problem.Status != http.StatusBadRequest || problem.Code != codeIncomplete || !strings.Contains(problem.Detail, name) {
+					t.Errorf("%s with %s %q: %d %+v", d.path, name, values, status, problem)
 				}
 			}
 		}
 	}
+}
+
+// TestAddresses: each dialect reads the address where its proxy puts it, and nowhere else;
+// the list that the validator was told to read is for the plain one.
+func TestAddresses(t *testing.T) {
+	header := http.Header{"Forwarded": {"for=198.51.100.1"}, "X-Forwarded-For": {"198.51.100.2"}, "X-Real-Ip": {"198.51.100.3"}, "X-Haproxy-Src": {"198.51.100.4"}}
+	proxy := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+	for path, want := range map[string]string{"/authz": "198.51.100.1", "/authz/nginx": "198.51.100.3", "/authz/traefik": "198.51.100.2", "/authz/caddy": "198.51.100.2", "/authz/haproxy": "198.51.100.4"} {
+		d := &dialects[slices.IndexFunc(dialects, func(d dialect) bool { return d.path == path })]
+		for name, c := range map[string]struct {
+			resolver *clientaddr.Resolver
+			remote   string
+			want     string
+		}{
+			"a trusted proxy":    {clientaddr.New(proxy, clientaddr.HeaderForwarded), "192.0.2.1:9", want},
+			"another":            {clientaddr.New(proxy, clientaddr.HeaderForwarded), "203.0.113.1:9", "invalid IP"},
+			"nobody is believed": {nil, "192.0.2.1:9", "invalid IP"},
+		} {
+			if got := d.client(&http.Request{RemoteAddr: c.remote, Header: header}, c.resolver); got.String() != c.want {
+				t.Errorf("%s, %s: %v, want %s", path, name, got, c.want)
+			}
+		}
+	}
+}
+
+// TestParametersAreRefused: one that is passed over would let another project decide.
+func TestParametersAreRefused(t *testing.T) {
+	mux := newMux(t)
+	for _, d := range dialects {
+		good, wrong := []string{"", "?project=marketing", "?project=%6darketing"}, []string{"?projct=marketing", "?Project=marketing", "?project=", "?project", "?project=a&project=b", "?project=a&x=1", "?project=a;x", "?%zz", "?x"}
+		if d.projectInPath {
+			good, wrong = []string{"", "/projects/marketing"}, append(wrong, "?", "?project=marketing", "/projects/marketing?project=other", "/projects/marketing?x=1")
+		}
+		for _, query := range good {
+			if _, problem := ask(t, mux, &d, d.path+query, nil); problem.Code != "not_synced" {
+				t.Errorf("%s%s: %+v", d.path, query, problem)
+			}
+		}
+		for _, query := range wrong {
+			if status, problem := ask(t, mux, &d, d.path+query, nil); status != d.refusal() || problem.Status != http.StatusBadRequest || problem.Code != codeParameter {
+				t.Errorf("%s%s: %d %+v", d.path, query, status, problem)
+			}
+		}
+	}
+}
+
+// TestPreflightsOnly: in the place of a content server nothing else is answered.
+func TestPreflightsOnly(t *testing.T) {
+	mux := newMux(t)
+	for name, lines := range map[string][]string{"none": nil, "two": {"/x", "/x"}, "an empty one": {""}} {
+		request := httptest.NewRequest(http.MethodOptions, "/authz/traefik/preflights", http.NoBody)
+		request.Header[headerReplacedPath] = lines
+		recorder := httptest.NewRecorder()
+		mux.ServeHTTP(recorder, request)
+		if recorder.Code != http.StatusBadRequest || !strings.Contains(recorder.Body.String(), headerReplacedPath) {
+			t.Errorf("%s: %d %s", name, recorder.Code, recorder.Body)
+		}
+	}
+}
+
+// FuzzParameters: whatever is taken for a project, an operator has written as one.
+func FuzzParameters(f *testing.F) {
+	for _, query := range []string{"", "project=a", "project=a&project=b", "projct=a", "project=%41", "project=a;b", "project", "=a"} {
+		f.Add(query)
+	}
+	f.Fuzz(func(t *testing.T, query string) {
+		for _, d := range dialects {
+			project, wrong := d.trustedProject(&http.Request{URL: &url.URL{Path: d.path, RawQuery: query}})
+			if wrong != "" {
+				if project != "" {
+					t.Errorf("%q names %q and is wrong", query, project)
+				}
+				continue
+			}
+			if values, err := url.ParseQuery(query); err != nil || len(values) > 1 || values.Get("project") != project || d.projectInPath && query != "" {
+				t.Errorf("%q names %q", query, project)
+			}
+		}
+	})
 }

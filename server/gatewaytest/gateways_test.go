@@ -1,8 +1,13 @@
 package gatewaytest
 
 import (
+	"fmt"
+	"maps"
+	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/keyward-dev/keyward/server/decision"
 )
 
 // exchange is a request through a gateway, and what comes of it. In headers {key} stands
@@ -36,6 +41,7 @@ var exchanges = []exchange{
 	{name: "request id", headers: []string{"Authorization: Bearer {key}", "X-Request-Id: mine"}, status: 200,
 		answer: map[string]string{"X-Request-Id": "mine"}, seen: map[string]string{"X-Request-Id": "mine"}},
 	{name: "request id, denied", headers: []string{"X-Request-Id: mine"}, status: 401, code: "key_missing", answer: map[string]string{"X-Request-Id": "mine"}},
+	{name: "quota exceeded", headers: []string{"Authorization: Bearer {spent}", "Origin: " + page}, status: 402, code: "quota_exceeded", answer: map[string]string{"Access-Control-Allow-Origin": page}},
 	{name: "what the content server denies", target: "/media/teapot", headers: []string{"Authorization: Bearer {key}"}, status: 403, seen: map[string]string{"X-Keyward-Project": "media"}},
 	{name: "no key", status: 401, code: "key_missing", answer: map[string]string{"WWW-Authenticate": `Bearer realm="keyward"`, "Access-Control-Allow-Origin": ""}},
 	{name: "foreign origin", headers: []string{"Authorization: Bearer {key}", "Origin: https://evil.example"}, status: 403, code: "origin_denied",
@@ -45,51 +51,135 @@ var exchanges = []exchange{
 	{name: "ambiguous path", target: "/media/../x", headers: []string{"Authorization: Bearer {key}"}, status: 400, code: "path_ambiguous"},
 	{name: "encoded slash", target: "/media/a%2fb", headers: []string{"Authorization: Bearer {key}"}, status: 400, code: "path_ambiguous"},
 	{name: "spoofed original request", target: "/other", headers: []string{"Authorization: Bearer {key}",
-		"X-Forwarded-Uri: /media/1", "X-Original-URI: /media/1", "X-Forwarded-Method: GET", "X-Original-Method: GET"}, status: 403, code: "project_unknown"},
+		"X-Forwarded-Uri: /media/1", "X-Original-URI: /media/1", "X-HAProxy-Uri: /media/1", "X-Forwarded-Method: GET", "X-Original-Method: GET", "X-HAProxy-Method: GET"}, status: 403, code: "project_unknown"},
+	{name: "spoofed original method", method: "POST", headers: []string{"Authorization: Bearer {key}", "X-Forwarded-Method: GET", "X-Original-Method: GET", "X-HAProxy-Method: GET"}, status: 403, code: "permission_denied"},
+	{name: "spoofed original host", headers: []string{"Authorization: Bearer {key}", "X-Forwarded-Host: evil.example", "X-Original-Host: evil.example", "X-HAProxy-Host: evil.example"}, status: 200,
+		seen: map[string]string{"X-Keyward-Project": "media"}},
+	{name: "spoofed project", target: "/other?project=media", headers: []string{"Authorization: Bearer {key}"}, status: 403, code: "project_unknown"},
+	{name: "a query", target: "/media/1?projct=x&project=other", headers: []string{"Authorization: Bearer {key}"}, status: 200, seen: map[string]string{"X-Keyward-Project": "media"}},
 	{name: "preflight", method: "OPTIONS", headers: []string{"Origin: " + page, "Access-Control-Request-Method: GET", "Access-Control-Request-Headers: authorization"}, status: 204, mute: true,
 		answer: map[string]string{"Access-Control-Allow-Origin": page, "Access-Control-Allow-Methods": "GET, HEAD", "Access-Control-Max-Age": "600"}},
 	{name: "foreign preflight", method: "OPTIONS", headers: []string{"Origin: https://evil.example", "Access-Control-Request-Method: GET"}, status: 403, code: "origin_denied",
 		answer: map[string]string{"Access-Control-Allow-Origin": ""}},
-	{name: "too many failures", headers: []string{"Client: failing", "X-Forwarded-For: 198.51.100.7", "X-Real-IP: 198.51.100.7"}, status: 429, code: "too_many_failures", answer: map[string]string{"Retry-After": "60"}},
+	{name: "too many failures", headers: []string{"Client: failing", "X-Forwarded-For: 198.51.100.7", "X-Real-IP: 198.51.100.7", "X-HAProxy-Src: 198.51.100.7"}, status: 429, code: "too_many_failures", answer: map[string]string{"Retry-After": "60"}},
 	{name: "a good key among failures", headers: []string{"Client: failing", "Authorization: Bearer {key}"}, status: 200, seen: map[string]string{"X-Keyward-Key-Id": "k1"}},
 }
 
-func TestNginx(t *testing.T) { through(t, startNginx) }
+// gateway is a proxy with its shipped configuration.
+type gateway struct {
+	name  string
+	start func(t *testing.T, w *world) (address string)
 
-func TestCaddy(t *testing.T) { through(t, startCaddy) }
+	// What it answers if no validation server can be asked.
+	away     int
+	awayCode string
+	// What it cannot do: name the request in answers that the content server gives, and leave
+	// what that says about CORS alone.
+	namesNothing, overrides bool
+}
 
-func TestHAProxy(t *testing.T) { through(t, startHAProxy) }
+var (
+	nginx   = gateway{name: "nginx", start: startNginx, away: 503, awayCode: "validator_away"}
+	haproxy = gateway{name: "HAProxy", start: startHAProxy, away: 503, awayCode: "validator_away"}
+	caddy   = gateway{name: "Caddy", start: startCaddy, away: 503, awayCode: "validator_away"}
+	traefik = gateway{name: "Traefik", start: startTraefik, away: 500, namesNothing: true, overrides: true}
 
-func through(t *testing.T, start func(t *testing.T, keyward, content string) (address string)) {
+	gateways = []gateway{nginx, haproxy, caddy, traefik}
+
+	// The door that needs no gateway.
+	own = gateway{name: "reverse proxy", start: startProxy}
+)
+
+func TestNginx(t *testing.T) { nginx.through(t) }
+
+func TestHAProxy(t *testing.T) { haproxy.through(t) }
+
+func TestCaddy(t *testing.T) { caddy.through(t) }
+
+func TestTraefik(t *testing.T) { traefik.through(t) }
+
+func TestReverseProxy(t *testing.T) { own.through(t) }
+
+// TestNginxRestoresEveryStatus: one that the configuration does not know would be told as 503.
+func TestNginxRestoresEveryStatus(t *testing.T) {
+	site := shipped(t, "nginx/keyward.conf")
+	for _, code := range decision.Codes()[1:] {
+		if line := fmt.Sprintf("if ($keyward_status = %[1]d) { return %[1]d", code.Status()); !strings.Contains(site, line) {
+			t.Errorf("no %q, for %v", line, code)
+		}
+	}
+}
+
+func (g *gateway) through(t *testing.T) {
 	t.Helper()
 	w := newWorld(t)
-	address := start(t, w.keyward, w.content)
+	address := g.start(t, w)
 	waitFor(t, address)
 	for _, e := range exchanges {
-		t.Run(e.name, func(t *testing.T) { e.compare(t, w.exchange(t, address, e)) })
+		t.Run(e.name, func(t *testing.T) { g.compare(t, e, w.exchange(t, address, e)) })
+	}
+}
+
+// TestTrustedProject names the project in the configuration, as its comments say: what the
+// client says about projects still changes nothing, and routes are not asked.
+func TestTrustedProject(t *testing.T) {
+	for _, g := range gateways {
+		t.Run(g.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.project = "media"
+			address := g.start(t, w)
+			waitFor(t, address)
+			for _, e := range []exchange{
+				{name: "elsewhere", target: "/elsewhere", headers: []string{"Authorization: Bearer {key}"}, status: 200, seen: map[string]string{"X-Keyward-Project": "media"}},
+				{name: "spoofed", target: "/elsewhere?project=other", headers: []string{"Authorization: Bearer {key}", "X-Keyward-Project: other"}, status: 200, seen: map[string]string{"X-Keyward-Project": "media"}},
+				{name: "preflight", method: "OPTIONS", target: "/elsewhere?project=other", headers: []string{"Origin: " + page, "Access-Control-Request-Method: GET"}, status: 204, mute: true,
+					answer: map[string]string{"Access-Control-Allow-Origin": page}},
+			} {
+				t.Run(e.name, func(t *testing.T) { g.compare(t, e, w.exchange(t, address, e)) })
+			}
+
+			w.project = "nope"
+			address = g.start(t, w)
+			waitFor(t, address)
+			e := exchange{headers: []string{"Authorization: Bearer {key}"}, status: 403, code: "project_unknown"}
+			g.compare(t, e, w.exchange(t, address, e))
+		})
 	}
 }
 
 // TestAway is about gateways that cannot ask: nothing passes.
 func TestAway(t *testing.T) {
-	for name, c := range map[string]struct {
-		start  func(t *testing.T, keyward, content string) (address string)
-		status int
-		code   string
-	}{"nginx": {startNginx, 503, "validator_away"}, "caddy": {startCaddy, 502, ""}, "haproxy": {startHAProxy, 503, "validator_away"}} {
-		t.Run(name, func(t *testing.T) {
+	for _, g := range gateways {
+		t.Run(g.name, func(t *testing.T) {
 			w := newWorld(t)
-			address := c.start(t, freeAddress(t), w.content)
+			w.keyward = freeAddress(t)
+			address := g.start(t, w)
 			waitFor(t, address)
 			got := w.exchange(t, address, exchange{headers: []string{"Authorization: Bearer {key}"}})
-			if got.status != c.status || got.problem.Code != c.code || got.seen != nil {
+			if got.status != g.away || got.problem.Code != g.awayCode || got.seen != nil {
 				t.Errorf("got %d %s; the content server sees %v", got.status, got.body, got.seen)
 			}
 		})
 	}
 }
 
-func (e *exchange) compare(t *testing.T, got outcome) {
+// TestContentAway: that is not Keyward's fault, and nobody says so.
+func TestContentAway(t *testing.T) {
+	for _, g := range gateways {
+		t.Run(g.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.content = freeAddress(t)
+			address := g.start(t, w)
+			waitFor(t, address)
+			got := w.exchange(t, address, exchange{headers: []string{"Authorization: Bearer {key}"}})
+			if got.status != http.StatusBadGateway && got.status != http.StatusServiceUnavailable || got.problem.Code != "" {
+				t.Errorf("got %d %s", got.status, got.body)
+			}
+		})
+	}
+}
+
+func (g *gateway) compare(t *testing.T, e exchange, got outcome) {
 	t.Helper()
 	if got.status != e.status || got.problem.Code != e.code {
 		t.Fatalf("got %d %s", got.status, got.body)
@@ -100,12 +190,20 @@ func (e *exchange) compare(t *testing.T, got outcome) {
 	if (got.seen != nil) != (e.code == "" && !e.mute) || e.mute && len(got.body) > 0 {
 		t.Fatalf("the content server sees %v, the client %q", got.seen, got.body)
 	}
-	for name, want := range e.answer {
+	named, answer := true, maps.Clone(e.answer)
+	if got.seen != nil && g.namesNothing {
+		named = false
+		delete(answer, "X-Request-Id")
+	}
+	if got.seen != nil && g.overrides && answer["Access-Control-Allow-Origin"] != "" {
+		answer["Access-Control-Allow-Origin"] = page
+	}
+	for name, want := range answer {
 		if lines := strings.Join(got.header.Values(name), "|"); lines != want {
 			t.Errorf("the client is told %s: %q, want %q", name, lines, want)
 		}
 	}
-	if ids := got.header.Values("X-Request-Id"); len(ids) != 1 || ids[0] == "" || ids[0] == "of-the-upstream" {
+	if ids := got.header.Values("X-Request-Id"); len(ids) != 1 || ids[0] == "" || (ids[0] == "of-the-upstream") == named {
 		t.Errorf("request ids %q", ids)
 	}
 	if got.seen == nil {

@@ -11,9 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"os"
-	"os/exec"
-	"path/filepath"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -23,9 +21,11 @@ import (
 	"github.com/keyward-dev/keyward/api/keyformat"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/server/clientaddr"
+	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/forwardauth"
 	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/reverseproxy"
 	"github.com/keyward-dev/keyward/server/store"
 	"github.com/keyward-dev/keyward/server/throttle"
 )
@@ -39,26 +39,48 @@ const (
 // world is what a gateway stands between.
 type world struct {
 	keyward, content, key string
+	spent                 string // a key whose quota is used up
+	proxy                 http.Handler
+	project               string // that the gateway is to name
 
-	seen chan http.Header
+	seen  chan http.Header
+	heard chan struct{} // an event has reached the client
 }
 
-func newWorld(t *testing.T) *world {
-	t.Helper()
-	minted, err := keyformat.Mint("vctrl", rand.Reader)
-	if err != nil {
-		t.Fatal(err)
+// quota stands in for what is to count usage: nothing is left to the key of that name.
+type quota string
+
+// Record implements gate.Recorder.
+func (q quota) Record(_ string, _ time.Time, _ *gate.Request, result *gate.Result) {
+	if result.Code == decision.Allowed && result.Key.ID == string(q) {
+		result.Code = decision.QuotaExceeded
 	}
-	log, digest := slog.New(slog.DiscardHandler), minted.Digest()
+}
+
+// newWorld allows pages of more origins than the usual one.
+func newWorld(t *testing.T, origins ...string) *world {
+	t.Helper()
+	log, w := slog.New(slog.DiscardHandler), &world{seen: make(chan http.Header, 1), heard: make(chan struct{}, 1)}
+	var keys []*syncv1.Key
+	for id, text := range map[string]*string{"k1": &w.key, "spent": &w.spent} {
+		minted, err := keyformat.Mint("vctrl", rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		digest := minted.Digest()
+		*text = minted.Reveal()
+		keys = append(keys, &syncv1.Key{Id: id, Group: "tenants/acme", Projects: []string{"media"}, Permissions: []string{"read", "upload"}, Versions: []*syncv1.Version{{Digest: digest[:]}}})
+	}
 	s, err := store.Open(store.Config{}, log, prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Apply(&syncv1.Update{CaughtUp: true,
 		Groups: []*syncv1.Group{{Namespace: "tenants", Name: "acme", State: syncv1.GroupState_GROUP_STATE_ACTIVE, Context: map[string]string{"bucketName": "acme-media"},
-			Projects: []*syncv1.Project{{Name: "media", Routes: []*syncv1.Route{{Paths: []string{"/media/**"}}},
-				Origins: &syncv1.OriginPolicy{Patterns: []string{page}, AllowMissing: true}}}}},
-		Keys: []*syncv1.Key{{Id: "k1", Group: "tenants/acme", Projects: []string{"media"}, Permissions: []string{"read"}, Versions: []*syncv1.Version{{Digest: digest[:]}}}},
+			Capabilities: []*syncv1.Capability{{Name: "upload", Routes: []*syncv1.Route{{Methods: []string{"POST"}, Paths: []string{"/media/upload"}}}}},
+			Projects: []*syncv1.Project{{Name: "media", Routes: []*syncv1.Route{{Hosts: []string{"cdn.acme.example"}, Paths: []string{"/media/**"}}},
+				Origins: &syncv1.OriginPolicy{Patterns: append(origins, page), AllowMissing: true}}}}},
+		Keys: keys,
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -67,22 +89,16 @@ func newWorld(t *testing.T) *world {
 	for range failures {
 		limit.Fail(netip.MustParseAddr(failingClient), now)
 	}
+	g := gate.New(s, func() time.Time { return now }, log, prometheus.NewRegistry(), gate.WithThrottle(limit), gate.WithRecorder(quota("spent")))
+	trusted := clientaddr.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, clientaddr.HeaderXForwardedFor)
 	mux := http.NewServeMux()
-	forwardauth.Register(mux, gate.New(s, func() time.Time { return now }, log, prometheus.NewRegistry(), gate.WithThrottle(limit)),
-		clientaddr.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, clientaddr.HeaderXForwardedFor))
-
-	w := &world{key: minted.Reveal(), seen: make(chan http.Header, 1)}
-	w.keyward = serve(t, mux)
-	w.content = serve(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		w.seen <- r.Header
-		rw.Header().Set("X-Request-Id", "of-the-upstream")
-		if strings.HasSuffix(r.URL.Path, "/cors") {
-			rw.Header().Set("Access-Control-Allow-Origin", "https://theirs.example")
-		}
-		if strings.HasSuffix(r.URL.Path, "/teapot") {
-			rw.WriteHeader(http.StatusForbidden)
-		}
-	}))
+	forwardauth.Register(mux, g, trusted)
+	w.keyward, w.content = serve(t, mux), serve(t, w.contentServer())
+	upstream, err := url.Parse("http://" + w.content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.proxy = reverseproxy.New(g, reverseproxy.Config{Upstream: upstream, Clients: trusted}, log)
 	return w
 }
 
@@ -111,7 +127,7 @@ func (w *world) exchange(t *testing.T, address string, e exchange) outcome {
 			client = failingClient
 			continue
 		}
-		lines += strings.ReplaceAll(line, "{key}", w.key) + "\r\n"
+		lines += strings.NewReplacer("{key}", w.key, "{spent}", w.spent).Replace(line) + "\r\n"
 	}
 	method, target := "GET", "/media/1"
 	if e.method != "" {
@@ -126,6 +142,9 @@ func (w *world) exchange(t *testing.T, address string, e exchange) outcome {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: cdn.acme.example\r\nConnection: close\r\n%s\r\n", method, target, lines); err != nil {
 		t.Fatal(err)
 	}
@@ -144,120 +163,4 @@ func (w *world) exchange(t *testing.T, address string, e exchange) outcome {
 	default:
 	}
 	return o
-}
-
-// shipped returns a configuration as it is shipped, with the addresses of this test.
-func shipped(t *testing.T, path string, replacements ...string) string {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join("../../config/gateways", path))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := 0; i < len(replacements); i += 2 {
-		if !strings.Contains(string(text), replacements[i]) {
-			t.Fatalf("no %q in %s", replacements[i], path)
-		}
-	}
-	return strings.NewReplacer(replacements...).Replace(string(text))
-}
-
-func startNginx(t *testing.T, keyward, content string) string {
-	t.Helper()
-	program, dir, address := installed(t, "nginx"), t.TempDir(), freeAddress(t)
-	site := shipped(t, "nginx/keyward.conf", "127.0.0.1:8081", keyward, "127.0.0.1:9000", content, "listen 8080", "listen "+address)
-	write(t, filepath.Join(dir, "keyward.conf"), site)
-	main := filepath.Join(dir, "nginx.conf")
-	write(t, main, fmt.Sprintf(`daemon off; master_process off; pid %[1]s/pid; error_log stderr error;
-events {}
-http {
-	access_log off; client_body_temp_path %[1]s/a; proxy_temp_path %[1]s/b; fastcgi_temp_path %[1]s/c; uwsgi_temp_path %[1]s/d; scgi_temp_path %[1]s/e;
-	include %[1]s/keyward.conf;
-}
-`, dir))
-	run(t, dir, program, "-e", "stderr", "-p", dir, "-c", main)
-	return address
-}
-
-func startCaddy(t *testing.T, keyward, content string) string {
-	t.Helper()
-	program, dir, address := installed(t, "caddy"), t.TempDir(), freeAddress(t)
-	site := shipped(t, "caddy/Caddyfile", "127.0.0.1:8081", keyward, "127.0.0.1:9000", content, ":8080 {", "http://:"+portOf(address)+" {")
-	main := filepath.Join(dir, "Caddyfile")
-	write(t, main, "{\n\tadmin off\n}\n"+site)
-	run(t, dir, program, "run", "--config", main)
-	return address
-}
-
-func startHAProxy(t *testing.T, keyward, content string) string {
-	t.Helper()
-	program, dir, address := installed(t, "haproxy"), t.TempDir(), freeAddress(t)
-	write(t, filepath.Join(dir, "keyward.lua"), shipped(t, "haproxy/keyward.lua", "127.0.0.1:8081", keyward))
-	main := filepath.Join(dir, "haproxy.cfg")
-	write(t, main, shipped(t, "haproxy/haproxy.cfg", "127.0.0.1:8080", address, "127.0.0.1:9000", content, "lua-load ", "lua-load "+dir+"/"))
-	run(t, dir, program, "-db", "-f", main)
-	return address
-}
-
-func installed(t *testing.T, name string) string {
-	t.Helper()
-	program, err := exec.LookPath(name)
-	if err != nil {
-		t.Skipf("%s is not installed", name)
-	}
-	return program
-}
-
-// run starts a program that ends with the test.
-func run(t *testing.T, home, program string, args ...string) {
-	t.Helper()
-	command := exec.CommandContext(t.Context(), program, args...)
-	command.Env = append(os.Environ(), "HOME="+home, "XDG_DATA_HOME="+home, "XDG_CONFIG_HOME="+home)
-	var output strings.Builder
-	command.Stdout, command.Stderr = &output, &output
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = command.Process.Kill()
-		_ = command.Wait()
-		if t.Failed() {
-			t.Log(output.String())
-		}
-	})
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
-}
-
-func portOf(address string) string {
-	_, port, _ := net.SplitHostPort(address)
-	return port
-}
-
-func waitFor(t *testing.T, address string) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		conn, err := net.Dial("tcp", address)
-		if err == nil {
-			_ = conn.Close()
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-	}
-}
-
-func write(t *testing.T, path, text string) {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
 }

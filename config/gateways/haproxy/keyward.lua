@@ -32,17 +32,17 @@ end
 core.register_action('keyward', {'http-req'}, function(txn, project)
   local sent = txn.http:req_get_headers()
   local headers = {
-    ['x-forwarded-method'] = {txn.f:method()},
-    ['x-forwarded-host'] = list(sent, 'host'),
-    ['x-forwarded-uri'] = {txn.f:pathq()},
-    ['x-forwarded-for'] = {txn.f:src()},
+    ['x-haproxy-method'] = {txn.f:method()},
+    ['x-haproxy-host'] = list(sent, 'host'),
+    ['x-haproxy-uri'] = {txn.f:pathq()},
+    ['x-haproxy-src'] = {txn.f:src()},
   }
   for _, name in ipairs(asked) do
     local values = list(sent, name)
     if #values > 0 then headers[name] = values end
   end
   local query = project ~= '-' and '?project=' .. project or ''
-  local answer = core.httpclient():get{url = keyward .. '/authz' .. query, headers = headers, timeout = 5000}
+  local answer = core.httpclient():get{url = keyward .. '/authz/haproxy' .. query, headers = headers, timeout = 5000}
   if not answer or not answer.headers or not list(answer.headers, 'x-request-id')[1] then
     return deny(txn, 503, {['content-type'] = {'application/problem+json'}, ['cache-control'] = {'no-store'}, ['retry-after'] = {'1'}}, away)
   end

@@ -1,0 +1,121 @@
+// Package accesslog takes in what Envoy tells of finished requests: the gRPC service
+// envoy.service.accesslog.v3.AccessLogService. Whose key it was is in the dynamic metadata
+// that the door extauthz gave along with its decision.
+package accesslog
+
+import (
+	"errors"
+	"io"
+	"sync"
+
+	accesslogdatav3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
+	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+)
+
+// MetadataNamespace is where Envoy's filter keeps the metadata of a decision.
+const MetadataNamespace = "envoy.filters.http.ext_authz"
+
+// Response is what was sent to the holder of a key.
+type Response struct {
+	Group     string // namespace/name
+	Project   string
+	KeyID     string
+	BodyBytes uint64
+}
+
+// Recorder hears of every response that has a key. It must not block, and it is called by
+// many streams at once.
+type Recorder interface {
+	RecordResponse(r Response)
+}
+
+// Server takes in access logs. Nothing waits in it: an entry is handed over before the next
+// message is read, so a sender that is faster than that is held back by gRPC's flow control,
+// and Envoy drops what it cannot send. Decisions do not wait for it.
+type Server struct {
+	accesslogv3.UnimplementedAccessLogServiceServer
+
+	recorder Recorder
+	closing  chan struct{}
+	close    sync.Once
+
+	recorded, unattributed, other prometheus.Counter
+	bytes                         prometheus.Counter
+}
+
+// New returns a server that hands entries to a recorder, which may be nil, and registers its
+// metrics with metrics.
+func New(recorder Recorder, metrics prometheus.Registerer) *Server {
+	entries := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "keyward_validator_access_log_entries_total",
+		Help: "Entries of Envoy's access logs by outcome: recorded, unattributed, where no key is named, or other, where it is not of HTTP.",
+	}, []string{"outcome"})
+	s := &Server{
+		recorder:     recorder,
+		closing:      make(chan struct{}),
+		recorded:     entries.WithLabelValues("recorded"),
+		unattributed: entries.WithLabelValues("unattributed"),
+		other:        entries.WithLabelValues("other"),
+		bytes: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "keyward_validator_access_log_response_bytes_total",
+			Help: "Bytes of response bodies in the entries that were recorded.",
+		}),
+	}
+	metrics.MustRegister(entries, s.bytes)
+	return s
+}
+
+// Register adds the service to a gRPC server.
+func (s *Server) Register(server *grpc.Server) { accesslogv3.RegisterAccessLogServiceServer(server, s) }
+
+// Close ends all streams. They have no end of their own, and a server that waits for them
+// would never be done; Envoy opens them again, elsewhere.
+func (s *Server) Close() { s.close.Do(func() { close(s.closing) }) }
+
+// StreamAccessLogs takes in one stream until either side ends it.
+func (s *Server) StreamAccessLogs(stream accesslogv3.AccessLogService_StreamAccessLogsServer) error {
+	read := make(chan error, 1)
+	go func() { read <- s.read(stream) }() // ends with the stream, when this function has returned
+	select {
+	case err := <-read:
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	case <-s.closing:
+	}
+	return stream.SendAndClose(&accesslogv3.StreamAccessLogsResponse{})
+}
+
+func (s *Server) read(stream accesslogv3.AccessLogService_StreamAccessLogsServer) error {
+	for {
+		message, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		for _, entry := range message.GetHttpLogs().GetLogEntry() {
+			s.record(entry)
+		}
+		s.other.Add(float64(len(message.GetTcpLogs().GetLogEntry())))
+	}
+}
+
+func (s *Server) record(entry *accesslogdatav3.HTTPAccessLogEntry) {
+	fields := entry.GetCommonProperties().GetMetadata().GetFilterMetadata()[MetadataNamespace].GetFields()
+	response := Response{
+		Group:     fields["group"].GetStringValue(),
+		Project:   fields["project"].GetStringValue(),
+		KeyID:     fields["key_id"].GetStringValue(),
+		BodyBytes: entry.GetResponse().GetResponseBodyBytes(),
+	}
+	if response.Group == "" || response.KeyID == "" {
+		s.unattributed.Inc()
+		return
+	}
+	s.recorded.Inc()
+	s.bytes.Add(float64(response.BodyBytes))
+	if s.recorder != nil {
+		s.recorder.RecordResponse(response)
+	}
+}

@@ -1,0 +1,141 @@
+package doortest
+
+import (
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// dialect is how one proxy asks the door forwardauth.
+type dialect struct {
+	path string
+	// The headers that the proxy sets; without host it keeps the client's.
+	method, host, uri string
+	address           string
+	bare              bool // the address has no port
+	list              bool // the address is added to what there is
+	projectInPath     bool
+	narrow            bool // the proxy understands 2xx, 401 and 403, and no bodies
+}
+
+var dialects = map[string]dialect{
+	"plain":   {path: "/authz", method: "X-Forwarded-Method", host: "X-Forwarded-Host", uri: "X-Forwarded-Uri", address: "X-Forwarded-For", list: true},
+	"nginx":   {path: "/authz/nginx", method: "X-Original-Method", host: "X-Original-Host", uri: "X-Original-URI", address: "X-Real-IP", bare: true, narrow: true},
+	"traefik": {path: "/authz/traefik", method: "X-Forwarded-Method", host: "X-Forwarded-Host", uri: "X-Forwarded-Uri", address: "X-Forwarded-For", bare: true},
+	"caddy":   {path: "/authz/caddy", method: "X-Forwarded-Method", uri: "X-Forwarded-Uri", address: "X-Forwarded-For", bare: true, projectInPath: true},
+	"haproxy": {path: "/authz/haproxy", method: "X-HAProxy-Method", host: "X-HAProxy-Host", uri: "X-HAProxy-Uri", address: "X-HAProxy-Src", bare: true},
+}
+
+// says are the headers that the proxy sets.
+func (d *dialect) says(e exchange) []string {
+	lines := []string{d.method + ": " + e.method, d.uri + ": " + e.target}
+	if d.host != "" {
+		lines = append(lines, d.host+": "+e.host)
+	}
+	if e.client != "" {
+		client := e.client
+		if d.bare {
+			client, _, _ = strings.Cut(client, ":4711")
+		}
+		lines = append(lines, d.address+": "+client)
+	}
+	return lines
+}
+
+// heard is a client that has heard of all dialects, and says of each what the proxy does not
+// say itself.
+func (d *dialect) heard() []string {
+	set := []string{d.method, d.host, d.uri, d.address}
+	var lines []string
+	for _, other := range dialects {
+		for _, line := range []string{other.method + ": DELETE", other.host + ": evil.example", other.uri + ": /elsewhere", other.address + ": " + failingIPv4} {
+			if name, _, _ := strings.Cut(line, ":"); name != "" && !slices.Contains(set, name) && !slices.Contains(lines, line) {
+				lines = append(lines, line)
+			}
+		}
+	}
+	return append(lines, "Forwarded: for="+failingIPv4+";host=evil.example", "X-Original-Url: /elsewhere", "X-Rewrite-Url: /elsewhere", "X-Http-Method-Override: DELETE", "X-Replaced-Path: /elsewhere")
+}
+
+func (d *dialect) target(project string) string {
+	switch {
+	case project == "":
+		return d.path
+	case d.projectInPath:
+		return d.path + "/projects/" + url.PathEscape(project)
+	default:
+		return d.path + "?project=" + url.QueryEscape(project)
+	}
+}
+
+// addDialects adds the door in every dialect, and once more for clients that try them all.
+func addDialects(opened map[string]door, front net.Addr) {
+	for name, d := range dialects {
+		opened["forwardauth, "+name] = func(t *testing.T, e exchange) answer { return d.ask(t, front, e, nil) }
+		opened["forwardauth, "+name+", and all others"] = func(t *testing.T, e exchange) answer { return d.ask(t, front, e, d.heard()) }
+	}
+	opened["forwardauth, traefik's preflights"] = func(t *testing.T, e exchange) answer { return askPreflight(t, front, e) }
+}
+
+// askPreflight sends preflights where Traefik is told to, and asks about all else.
+func askPreflight(t *testing.T, front net.Addr, e exchange) answer {
+	t.Helper()
+	traefik := dialects["traefik"]
+	asksMethod := func(line string) bool { return strings.HasPrefix(line, "Access-Control-Request-Method: ") }
+	if e.method != "OPTIONS" || !slices.ContainsFunc(e.lines, asksMethod) {
+		return traefik.ask(t, front, e, nil)
+	}
+	path, query, hasQuery := strings.Cut(e.target, "?")
+	target := traefik.path + "/preflights"
+	if e.project != "" {
+		target += "/projects/" + url.PathEscape(e.project)
+	}
+	if hasQuery {
+		target += "?" + query
+	}
+	lines := append(slices.Clone(e.lines), "X-Replaced-Path: "+path)
+	if e.client != "" {
+		lines = append(lines, "X-Forwarded-For: "+e.client)
+	}
+	r := send(t, front, e.method, e.host, target, lines)
+	if code := "preflight_expected"; r.status == http.StatusBadRequest && strings.Contains(string(r.body), code) {
+		return traefik.ask(t, front, e, nil) // two methods are none
+	}
+	return denial(t, r)
+}
+
+func (d *dialect) ask(t *testing.T, front net.Addr, e exchange, more []string) answer {
+	t.Helper()
+	host, lines := "keyward:8081", slices.Clone(e.lines)
+	if d.host == "" {
+		host = e.host
+	}
+	if !d.list { // the proxy replaces it
+		lines = slices.DeleteFunc(lines, func(line string) bool {
+			name, _, _ := strings.Cut(line, ":")
+			return strings.EqualFold(name, d.address)
+		})
+	}
+	lines = append(lines, more...)
+	r := send(t, front, "GET", host, d.target(e.project), append(lines, d.says(e)...))
+	if r.status == http.StatusOK {
+		return answer{allowed: true, status: http.StatusOK, code: "allowed", toldAll: true, told: r.header, injected: linesOf(r.header, isContext), requestID: r.header.Get("X-Request-Id")}
+	}
+	a := denial(t, r)
+	if !d.narrow {
+		return a
+	}
+	status, err := strconv.Atoi(r.header.Get("X-Keyward-Status"))
+	if r.status != http.StatusUnauthorized && r.status != http.StatusForbidden && (r.status != http.StatusServiceUnavailable || status != r.status) {
+		t.Errorf("%d is not understood", r.status)
+	}
+	if err != nil || r.header.Get("X-Keyward-Code") != a.code || r.header.Get("X-Keyward-Problem") != strings.TrimSpace(string(r.body)) {
+		t.Errorf("to restore: %q", r.header)
+	}
+	a.status = status
+	return a
+}

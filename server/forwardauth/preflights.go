@@ -1,0 +1,38 @@
+package forwardauth
+
+import (
+	"net/http"
+
+	"github.com/keyward-dev/keyward/server/gate"
+	"github.com/keyward-dev/keyward/server/httpwire"
+)
+
+// What Traefik makes of a request by its middleware replacePath: this path, with the client's
+// query, and the client's path in a header, to which it adds rather than replacing.
+const (
+	pathPreflights     = "/preflights"
+	headerReplacedPath = "X-Replaced-Path"
+)
+
+// answerPreflight answers in the place of the content server. Nothing is let through here.
+func (h *handler) answerPreflight(w http.ResponseWriter, r *http.Request) {
+	requestID := httpwire.RequestID(r.Header[httpwire.HeaderRequestID]...)
+	w.Header().Set(httpwire.HeaderRequestID, requestID)
+	lines := r.Header[headerReplacedPath]
+	if len(lines) != 1 || lines[0] == "" {
+		incomplete(headerReplacedPath).Denial().Write(w)
+		return
+	}
+	request := gate.Request{
+		Request: httpwire.NewRequest(r.Header, r.Method, r.Host, lines[0], r.URL.RawQuery),
+		Client:  h.client(r, h.clients),
+		ID:      requestID,
+	}
+	request.TrustedProject = r.PathValue(parameterProject)
+	result := h.door.Decide(r.Context(), &request)
+	if result.Allowed() {
+		httpwire.NewProblem(http.StatusBadRequest, "preflight_expected", "Not a preflight", "Only preflights are answered here.").Denial().Write(w)
+		return
+	}
+	httpwire.NewDenial(result.Decision, &request.Request, result.RetryAfter).Write(w)
+}

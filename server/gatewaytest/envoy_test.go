@@ -1,0 +1,173 @@
+package gatewaytest
+
+import (
+	"strings"
+	"testing"
+
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/grpc/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
+	authzv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
+	managerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/http/early_header_mutation/header_mutation/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/anypb"
+	"sigs.k8s.io/yaml"
+
+	"github.com/keyward-dev/keyward/server/extauthz"
+	"github.com/keyward-dev/keyward/server/httpwire"
+)
+
+// envoyConfig reads the configuration as Envoy does: what it does not know, it refuses.
+func envoyConfig(t *testing.T, replacements ...string) (*bootstrapv3.Bootstrap, error) {
+	t.Helper()
+	text, err := yaml.YAMLToJSONStrict([]byte(shipped(t, "envoy/envoy.yaml", replacements...)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := &bootstrapv3.Bootstrap{}
+	if err := protojson.Unmarshal(text, config); err != nil {
+		return nil, err
+	}
+	return config, visit(config.ProtoReflect(), func(proto.Message) {})
+}
+
+// visit shows every message in a message, also those in an Any, and validates each by the
+// rules that its authors have published with it.
+func visit(message protoreflect.Message, show func(proto.Message)) error {
+	m := message.Interface()
+	if checked, ok := m.(interface{ ValidateAll() error }); ok {
+		if err := checked.ValidateAll(); err != nil {
+			return err
+		}
+	}
+	show(m)
+	if packed, ok := m.(*anypb.Any); ok {
+		inner, err := packed.UnmarshalNew()
+		if err != nil {
+			return err
+		}
+		return visit(inner.ProtoReflect(), show)
+	}
+	var failed error
+	each := func(value protoreflect.Value) bool {
+		failed = visit(value.Message(), show)
+		return failed == nil
+	}
+	message.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
+		switch {
+		case field.IsMap():
+			if field.MapValue().Message() != nil {
+				value.Map().Range(func(_ protoreflect.MapKey, value protoreflect.Value) bool { return each(value) })
+			}
+		case field.Message() == nil:
+		case field.IsList():
+			for i := 0; i < value.List().Len() && failed == nil; i++ {
+				each(value.List().Get(i))
+			}
+		default:
+			each(value)
+		}
+		return failed == nil
+	})
+	return failed
+}
+
+// TestEnvoyConfig holds the configuration to the protobufs that Envoy publishes. There is no
+// Envoy to run it.
+func TestEnvoyConfig(t *testing.T) {
+	config, err := envoyConfig(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clusters := map[string]bool{}
+	for _, cluster := range config.GetStaticResources().GetClusters() {
+		clusters[cluster.GetName()] = true
+	}
+	var filter *authzv3.ExtAuthz
+	var manager *managerv3.HttpConnectionManager
+	projects, messages := []string(nil), 0
+	err = visit(config.ProtoReflect(), func(m proto.Message) {
+		messages++
+		switch m := m.(type) {
+		case *authzv3.ExtAuthz:
+			filter = m
+		case *managerv3.HttpConnectionManager:
+			manager = m
+		case *authzv3.ExtAuthzPerRoute:
+			projects = append(projects, m.GetCheckSettings().GetContextExtensions()[extauthz.ProjectExtension])
+		case interface{ GetClusterName() string }: // an endpoint, or somebody to ask
+			if !clusters[m.GetClusterName()] {
+				t.Errorf("no cluster %q", m.GetClusterName())
+			}
+		case interface{ GetCluster() string }:
+			if name := m.GetCluster(); !clusters[name] && name != "keyward-gateways" {
+				t.Errorf("no cluster %q", name)
+			}
+		}
+	})
+	if err != nil || filter == nil || manager == nil || messages < 100 {
+		t.Fatalf("%d messages: %v", messages, err)
+	}
+	if len(projects) != 1 || projects[0] == "" {
+		t.Errorf("trusted projects %q", projects)
+	}
+	if filter.GetFailureModeAllow() || filter.GetStatusOnError().GetCode() != 503 || !filter.GetEncodeRawHeaders() {
+		t.Error("the filter lets requests pass, or says less than it knows")
+	}
+	if manager.GetNormalizePath() == nil || manager.GetNormalizePath().GetValue() || manager.GetMergeSlashes() || !manager.GetUseRemoteAddress().GetValue() {
+		t.Error("the content server may see another request than was decided on")
+	}
+	compareHeaders(t, filter)
+}
+
+// compareHeaders: what Envoy does not send is neither decided on nor removed.
+func compareHeaders(t *testing.T, filter *authzv3.ExtAuthz) {
+	t.Helper()
+	sent := func(name string) bool {
+		for _, pattern := range filter.GetAllowedHeaders().GetPatterns() {
+			if exact := pattern.GetExact(); exact != "" && exact == name || pattern.GetPrefix() != "" && strings.HasPrefix(name, pattern.GetPrefix()) {
+				return true
+			}
+		}
+		return false
+	}
+	names := append([]string{"Authorization", "X-Api-Key", httpwire.HeaderRequestID, "X-Forwarded-For", "Forwarded", httpwire.HeaderGroup, "X-Keyward-Context-Anything"}, httpwire.QuestionHeaders...)
+	for _, name := range names {
+		if !sent(strings.ToLower(name)) {
+			t.Errorf("%s is not sent", name)
+		}
+	}
+	if sent("cookie") {
+		t.Error("cookies are sent")
+	}
+}
+
+// TestEnvoyConfigIsHeldToTheProtobufs: what Envoy would refuse, or take for something else, is
+// found here.
+func TestEnvoyConfigIsHeldToTheProtobufs(t *testing.T) {
+	for name, change := range map[string][2]string{
+		"a field":                  {"use_remote_address", "use_remote_addr"},
+		"a field of a filter":      {"failure_mode_allow: false", "failure_mode_alow: false"},
+		"a type":                   {"router.v3.Router", "router.v3.Routre"},
+		"a status":                 {"ServiceUnavailable", "ServiceUnavailble"},
+		"a value":                  {"1s}", "1x}"},
+		"a rule":                   {"port_value: 8082", "port_value: 80820"},
+		"a rule, within an Any":    {"stat_prefix: clients", `stat_prefix: ""`},
+		"a field, within a route":  {"context_extensions", "context_extension"},
+		"a rule, of a cluster":     {"connect_timeout: 1s", "connect_timeout: 0s"},
+		"a field of an access log": {"log_name", "logname"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := envoyConfig(t, change[0], change[1]); err == nil {
+				t.Error("it passes")
+			} else {
+				t.Log(err)
+			}
+		})
+	}
+}

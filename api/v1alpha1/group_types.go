@@ -301,6 +301,12 @@ type GroupStatus struct {
 	// +optional
 	Usage *GroupUsage `json:"usage,omitempty"`
 
+	// previousUsage is that of the month before, which validation servers that were away may
+	// still report.
+	//
+	// +optional
+	PreviousUsage *GroupUsage `json:"previousUsage,omitempty"`
+
 	// enforcement of the latest change of the Group or of its DomainAllowlists.
 	//
 	// +optional

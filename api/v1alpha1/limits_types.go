@@ -147,7 +147,7 @@ type GroupUsage struct {
 	OverageBytes *int64 `json:"overageBytes,omitempty"`
 
 	// unconfirmedRequests were let through without an allowance while the manager was away,
-	// where quotaFailurePolicy is Allow.
+	// where quotaFailurePolicy is Allow. They come on top of the quota.
 	//
 	// +kubebuilder:validation:Minimum=0
 	// +optional
@@ -172,11 +172,24 @@ type LedgerEntry struct {
 	// +required
 	Server string `json:"server,omitempty"`
 
-	// leased is how many requests the server may let through in all.
+	// leased is how many requests the server may let through in all, as far as they need an
+	// allowance.
 	//
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Leased *int64 `json:"leased,omitempty"`
+
+	// sequence of the latest allowance.
+	//
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	Sequence *int64 `json:"sequence,omitempty"`
+
+	// spent is how much of leased it has reported as used.
+	//
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	Spent *int64 `json:"spent,omitempty"`
 
 	// requests that it has reported.
 	//
@@ -189,18 +202,6 @@ type LedgerEntry struct {
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Bytes *int64 `json:"bytes,omitempty"`
-
-	// overageRequests that it has reported.
-	//
-	// +kubebuilder:validation:Minimum=0
-	// +optional
-	OverageRequests *int64 `json:"overageRequests,omitempty"`
-
-	// overageBytes that it has reported.
-	//
-	// +kubebuilder:validation:Minimum=0
-	// +optional
-	OverageBytes *int64 `json:"overageBytes,omitempty"`
 
 	// unconfirmedRequests that it has reported.
 	//

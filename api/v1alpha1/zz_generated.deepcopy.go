@@ -559,6 +559,11 @@ func (in *GroupStatus) DeepCopyInto(out *GroupStatus) {
 		*out = new(GroupUsage)
 		(*in).DeepCopyInto(*out)
 	}
+	if in.PreviousUsage != nil {
+		in, out := &in.PreviousUsage, &out.PreviousUsage
+		*out = new(GroupUsage)
+		(*in).DeepCopyInto(*out)
+	}
 	if in.Enforcement != nil {
 		in, out := &in.Enforcement, &out.Enforcement
 		*out = new(Enforcement)
@@ -715,6 +720,16 @@ func (in *LedgerEntry) DeepCopyInto(out *LedgerEntry) {
 		*out = new(int64)
 		**out = **in
 	}
+	if in.Sequence != nil {
+		in, out := &in.Sequence, &out.Sequence
+		*out = new(int64)
+		**out = **in
+	}
+	if in.Spent != nil {
+		in, out := &in.Spent, &out.Spent
+		*out = new(int64)
+		**out = **in
+	}
 	if in.Requests != nil {
 		in, out := &in.Requests, &out.Requests
 		*out = new(int64)
@@ -722,16 +737,6 @@ func (in *LedgerEntry) DeepCopyInto(out *LedgerEntry) {
 	}
 	if in.Bytes != nil {
 		in, out := &in.Bytes, &out.Bytes
-		*out = new(int64)
-		**out = **in
-	}
-	if in.OverageRequests != nil {
-		in, out := &in.OverageRequests, &out.OverageRequests
-		*out = new(int64)
-		**out = **in
-	}
-	if in.OverageBytes != nil {
-		in, out := &in.OverageBytes, &out.OverageBytes
 		*out = new(int64)
 		**out = **in
 	}

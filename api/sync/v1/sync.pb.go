@@ -592,16 +592,17 @@ type GroupUse struct {
 	Requests uint64 `protobuf:"varint,3,opt,name=requests,proto3" json:"requests,omitempty"`
 	// bytes of response bodies, as far as this server has seen them.
 	Bytes uint64 `protobuf:"varint,4,opt,name=bytes,proto3" json:"bytes,omitempty"`
-	// overage_requests were let through beyond the quota, where that is metered.
-	OverageRequests uint64 `protobuf:"varint,5,opt,name=overage_requests,json=overageRequests,proto3" json:"overage_requests,omitempty"`
-	OverageBytes    uint64 `protobuf:"varint,6,opt,name=overage_bytes,json=overageBytes,proto3" json:"overage_bytes,omitempty"`
-	// unconfirmed_requests were let through without an allowance.
+	// unconfirmed_requests were let through although they needed an allowance and there was
+	// none, because the manager did not answer.
 	UnconfirmedRequests uint64 `protobuf:"varint,7,opt,name=unconfirmed_requests,json=unconfirmedRequests,proto3" json:"unconfirmed_requests,omitempty"`
 	// leased is the allowance that the server holds itself to: requests that it may let
-	// through in all, unconfirmed ones and overage not counted. It is the one of the Allowance
-	// with this sequence, or less, where the server has given back what it had not spent.
+	// through in all, as far as they need one. It is the one of the Allowance with this
+	// sequence, or less, where the server has given back what it had not spent.
 	Leased   uint64 `protobuf:"varint,8,opt,name=leased,proto3" json:"leased,omitempty"`
 	Sequence uint64 `protobuf:"varint,9,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// spent is how much of leased is used. What is neither spent nor unconfirmed needed no
+	// allowance when it was let through.
+	Spent uint64 `protobuf:"varint,12,opt,name=spent,proto3" json:"spent,omitempty"`
 	// wants is how many more requests the server asks to be allowed; 0 for none.
 	Wants uint64 `protobuf:"varint,10,opt,name=wants,proto3" json:"wants,omitempty"`
 	// closed says that this life of the server is over: what it has not spent is free.
@@ -668,20 +669,6 @@ func (x *GroupUse) GetBytes() uint64 {
 	return 0
 }
 
-func (x *GroupUse) GetOverageRequests() uint64 {
-	if x != nil {
-		return x.OverageRequests
-	}
-	return 0
-}
-
-func (x *GroupUse) GetOverageBytes() uint64 {
-	if x != nil {
-		return x.OverageBytes
-	}
-	return 0
-}
-
 func (x *GroupUse) GetUnconfirmedRequests() uint64 {
 	if x != nil {
 		return x.UnconfirmedRequests
@@ -699,6 +686,13 @@ func (x *GroupUse) GetLeased() uint64 {
 func (x *GroupUse) GetSequence() uint64 {
 	if x != nil {
 		return x.Sequence
+	}
+	return 0
+}
+
+func (x *GroupUse) GetSpent() uint64 {
+	if x != nil {
+		return x.Spent
 	}
 	return 0
 }
@@ -963,13 +957,16 @@ type Allowance struct {
 	Leased uint64 `protobuf:"varint,4,opt,name=leased,proto3" json:"leased,omitempty"`
 	// sequence orders the allowances of one group and life; a GroupUse names it.
 	Sequence uint64 `protobuf:"varint,5,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	// recall asks the server to give back, with its next report at once, what it has not spent.
+	// recall asks the server to give back, with a report at once, what it has not spent of the
+	// allowance with this sequence. One that has a later sequence already does not.
 	Recall bool       `protobuf:"varint,6,opt,name=recall,proto3" json:"recall,omitempty"`
 	State  QuotaState `protobuf:"varint,7,opt,name=state,proto3,enum=keyward.sync.v1.QuotaState" json:"state,omitempty"`
 	// recorded is the account as it is persisted: the server need not report it again.
 	Recorded *GroupUse `protobuf:"bytes,8,opt,name=recorded,proto3" json:"recorded,omitempty"`
 	// servers is how many servers share the group's rate limit, this one included.
-	Servers       uint32 `protobuf:"varint,9,opt,name=servers,proto3" json:"servers,omitempty"`
+	Servers uint32 `protobuf:"varint,9,opt,name=servers,proto3" json:"servers,omitempty"`
+	// refused says why the latest report of the account was not taken; empty where it was.
+	Refused       string `protobuf:"bytes,10,opt,name=refused,proto3" json:"refused,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1067,11 +1064,20 @@ func (x *Allowance) GetServers() uint32 {
 	return 0
 }
 
+func (x *Allowance) GetRefused() string {
+	if x != nil {
+		return x.Refused
+	}
+	return ""
+}
+
 // Limits bound a group.
 type Limits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// request_quota is whether requests need an allowance; byte_quota is whether a byte quota
-	// exists, whose end the manager announces by EXHAUSTED.
+	// request_quota is whether there is a quota of requests, so that they need an allowance
+	// where overage is BLOCK. Where it is METER they need none: what goes beyond the quota is
+	// the sum less the quota. byte_quota is whether a byte quota exists, whose end the manager
+	// announces by EXHAUSTED.
 	RequestQuota bool    `protobuf:"varint,1,opt,name=request_quota,json=requestQuota,proto3" json:"request_quota,omitempty"`
 	ByteQuota    bool    `protobuf:"varint,2,opt,name=byte_quota,json=byteQuota,proto3" json:"byte_quota,omitempty"`
 	Overage      Overage `protobuf:"varint,3,opt,name=overage,proto3,enum=keyward.sync.v1.Overage" json:"overage,omitempty"`
@@ -1924,20 +1930,19 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x04keys\x18\x05 \x03(\v2\x17.keyward.sync.v1.KeyUseR\x04keys\x12\x1d\n" +
 	"\n" +
 	"through_ms\x18\x01 \x01(\x03R\tthroughMs\x127\n" +
-	"\bversions\x18\x02 \x03(\v2\x1b.keyward.sync.v1.VersionUseR\bversions\"\xcf\x02\n" +
+	"\bversions\x18\x02 \x03(\v2\x1b.keyward.sync.v1.VersionUseR\bversions\"\xc2\x02\n" +
 	"\bGroupUse\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x16\n" +
 	"\x06period\x18\x02 \x01(\tR\x06period\x12\x1a\n" +
 	"\brequests\x18\x03 \x01(\x04R\brequests\x12\x14\n" +
-	"\x05bytes\x18\x04 \x01(\x04R\x05bytes\x12)\n" +
-	"\x10overage_requests\x18\x05 \x01(\x04R\x0foverageRequests\x12#\n" +
-	"\roverage_bytes\x18\x06 \x01(\x04R\foverageBytes\x121\n" +
+	"\x05bytes\x18\x04 \x01(\x04R\x05bytes\x121\n" +
 	"\x14unconfirmed_requests\x18\a \x01(\x04R\x13unconfirmedRequests\x12\x16\n" +
 	"\x06leased\x18\b \x01(\x04R\x06leased\x12\x1a\n" +
 	"\bsequence\x18\t \x01(\x04R\bsequence\x12\x14\n" +
+	"\x05spent\x18\f \x01(\x04R\x05spent\x12\x14\n" +
 	"\x05wants\x18\n" +
 	" \x01(\x04R\x05wants\x12\x16\n" +
-	"\x06closed\x18\v \x01(\bR\x06closed\"6\n" +
+	"\x06closed\x18\v \x01(\bR\x06closedJ\x04\b\x05\x10\x06J\x04\b\x06\x10\aR\x10overage_requestsR\roverage_bytes\"6\n" +
 	"\x06KeyUse\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x1a\n" +
 	"\brequests\x18\x02 \x01(\x04R\brequests\"z\n" +
@@ -1955,7 +1960,7 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\n" +
 	"Allowances\x12\x15\n" +
 	"\x06now_ms\x18\x01 \x01(\x03R\x05nowMs\x122\n" +
-	"\x06groups\x18\x02 \x03(\v2\x1a.keyward.sync.v1.AllowanceR\x06groups\"\xab\x02\n" +
+	"\x06groups\x18\x02 \x03(\v2\x1a.keyward.sync.v1.AllowanceR\x06groups\"\xc5\x02\n" +
 	"\tAllowance\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x16\n" +
 	"\x06period\x18\x02 \x01(\tR\x06period\x12 \n" +
@@ -1966,7 +1971,9 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x06recall\x18\x06 \x01(\bR\x06recall\x121\n" +
 	"\x05state\x18\a \x01(\x0e2\x1b.keyward.sync.v1.QuotaStateR\x05state\x125\n" +
 	"\brecorded\x18\b \x01(\v2\x19.keyward.sync.v1.GroupUseR\brecorded\x12\x18\n" +
-	"\aservers\x18\t \x01(\rR\aservers\"\xd3\x01\n" +
+	"\aservers\x18\t \x01(\rR\aservers\x12\x18\n" +
+	"\arefused\x18\n" +
+	" \x01(\tR\arefused\"\xd3\x01\n" +
 	"\x06Limits\x12#\n" +
 	"\rrequest_quota\x18\x01 \x01(\bR\frequestQuota\x12\x1d\n" +
 	"\n" +

@@ -122,8 +122,25 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		vary:      httpwire.Vary(&request.Request),
 		cors:      httpwire.CORS(result.Decision, &request.Request),
 	})
-	h.proxy.ServeHTTP(w, r.WithContext(ctx))
+	h.proxy.ServeHTTP(&counted{ResponseWriter: w, sent: func(bytes int) { h.door.Sent(result.Group, bytes) }}, r.WithContext(ctx))
 }
+
+// counted counts the bytes of the body that the client takes, as it takes them.
+type counted struct {
+	http.ResponseWriter
+
+	sent func(bytes int)
+}
+
+// Write implements http.ResponseWriter.
+func (c *counted) Write(data []byte) (int, error) {
+	n, err := c.ResponseWriter.Write(data)
+	c.sent(n)
+	return n, err
+}
+
+// Unwrap lets http.ResponseController flush and hijack.
+func (c *counted) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 
 // rewrite makes the upstream's request: the same target and Host, headers exchanged.
 // Trailers are dropped, as nothing could be removed from them in time.

@@ -19,6 +19,12 @@ func (s *Store) compile(wire *syncv1.Group) *decision.Group {
 		Identity:    wire.Identity(),
 		DisplayName: wire.GetDisplayName(),
 		State:       stateOf(wire.GetState()),
+		Limits: decision.Limits{
+			RequestQuota: wire.GetLimits().GetRequestQuota(),
+			ByteQuota:    wire.GetLimits().GetByteQuota(),
+			Metered:      wire.GetLimits().GetOverage() == syncv1.Overage_OVERAGE_METER,
+			DenyUnknown:  wire.GetLimits().GetDenyUnknown(),
+		},
 	}
 	for _, project := range wire.GetProjects() {
 		where := group.Identity + ", project " + project.GetName()

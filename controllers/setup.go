@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
@@ -33,10 +34,15 @@ import (
 	"github.com/keyward-dev/keyward/controllers/snapshot"
 	"github.com/keyward-dev/keyward/controllers/syncserver"
 	"github.com/keyward-dev/keyward/controllers/usage"
+	"github.com/keyward-dev/keyward/controllers/usage/accounts"
+	"github.com/keyward-dev/keyward/controllers/usage/store"
 )
 
 // leaseName is the Lease that the leader holds.
 const leaseName = "keyward-manager"
+
+// statusWrites is how many times a second usage is written into the status of Groups.
+const statusWrites = 40
 
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=keyward-system,resources=leases,verbs=create
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=keyward-system,resources=leases,verbs=get;update;patch,resourceNames=keyward-manager
@@ -106,7 +112,11 @@ func NewManager(ctx context.Context, config *rest.Config, options Options, webho
 	if err := addControllers(mgr, hub, tracker, options); err != nil {
 		return nil, err
 	}
-	if err := addSync(mgr, hub, tracker, options.SyncAddress, certificate); err != nil {
+	aggregator, err := addUsage(mgr, options)
+	if err != nil {
+		return nil, err
+	}
+	if err := addSync(mgr, hub, tracker, aggregator, options.SyncAddress, certificate); err != nil {
 		return nil, err
 	}
 	if err := webhooks(mgr); err != nil {
@@ -140,12 +150,31 @@ func addControllers(mgr ctrl.Manager, hub *snapshot.Hub, tracker *usage.Tracker,
 	return nil
 }
 
-func addSync(mgr ctrl.Manager, hub *snapshot.Hub, tracker *usage.Tracker, address string, certificate *servingcert.Certificate) error {
+// addUsage adds what counts, and leases quotas.
+func addUsage(mgr ctrl.Manager, options Options) (*accounts.Aggregator, error) {
+	status := &store.Status{
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(),
+		Describe: func(group *v1alpha1.Group) { accounts.Describe(group, clock.RealClock{}.Now()) },
+		Wrote:    accounts.Announce(mgr.GetEventRecorder("keyward")),
+	}
+	aggregator := accounts.New(accounts.Config{
+		Store: status, Clock: clock.RealClock{}, Log: ctrl.Log.WithName("usage"), Writes: statusWrites,
+		Settle: options.Sync.Settle, Grace: options.Sync.Grace,
+	})
+	for _, runnable := range []manager.Runnable{aggregator, &accounts.Follower{Aggregator: aggregator, Cache: mgr.GetCache()}} {
+		if err := mgr.Add(runnable); err != nil {
+			return nil, fmt.Errorf("adding the usage: %w", err)
+		}
+	}
+	return aggregator, nil
+}
+
+func addSync(mgr ctrl.Manager, hub *snapshot.Hub, tracker *usage.Tracker, aggregator *accounts.Aggregator, address string, certificate *servingcert.Certificate) error {
 	if err := mgr.Add(&snapshot.Projector{Hub: hub, Cache: mgr.GetCache()}); err != nil {
 		return fmt.Errorf("adding the projector: %w", err)
 	}
 	err := mgr.Add(&syncserver.Server{
-		Address: address, Certificate: certificate.Get, Client: mgr.GetClient(), Hub: hub, Usage: tracker, Clock: clock.RealClock{},
+		Address: address, Certificate: certificate.Get, Client: mgr.GetClient(), Hub: hub, Usage: tracker, Accounts: aggregator, Clock: clock.RealClock{},
 	})
 	if err != nil {
 		return fmt.Errorf("adding the sync server: %w", err)

@@ -153,6 +153,12 @@ type GroupUsage struct {
 	// +optional
 	UnconfirmedRequests *int64 `json:"unconfirmedRequests,omitempty"`
 
+	// revision counts the writes.
+	//
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	Revision *int64 `json:"revision,omitempty"`
+
 	// ledger is what validation servers have been allowed and have reported, by which a new
 	// leader goes on. At most 256 of them; others need another usage store.
 	//

@@ -617,6 +617,11 @@ func (in *GroupUsage) DeepCopyInto(out *GroupUsage) {
 		*out = new(int64)
 		**out = **in
 	}
+	if in.Revision != nil {
+		in, out := &in.Revision, &out.Revision
+		*out = new(int64)
+		**out = **in
+	}
 	if in.Ledger != nil {
 		in, out := &in.Ledger, &out.Ledger
 		*out = make([]LedgerEntry, len(*in))

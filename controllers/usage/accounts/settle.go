@@ -97,7 +97,7 @@ func (a *Aggregator) settle(ctx context.Context, b *book) error {
 		}
 		entry := store.Entry{Ledger: work, Version: b.entry.Version}
 		totals := v.limits.totals(work.Total())
-		if totals != b.totals || !work.Equal(b.entry.Ledger) {
+		if totals != b.totals || !v.limits.equal(b.limits) || !work.Equal(b.entry.Ledger) {
 			entry.Version, err = a.save(ctx, b.key, entry, totals)
 			if errors.Is(err, store.ErrConflict) {
 				a.mu.Lock()

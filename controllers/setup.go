@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -62,6 +63,9 @@ type Options struct {
 	CertDir string
 	// Sync bounds how long validation servers are waited for.
 	Sync snapshot.Options
+	// UsageStore is the URL of the Redis or Valkey in which usage is kept; without it the
+	// status of Groups holds it. It may hold a password: it is not logged.
+	UsageStore string
 	// LastUsedResolution is how far the last use of a key must have moved on to be written
 	// into its status.
 	LastUsedResolution time.Duration
@@ -157,11 +161,22 @@ func addUsage(mgr ctrl.Manager, options Options) (*accounts.Aggregator, error) {
 		Describe: func(group *v1alpha1.Group) { accounts.Describe(group, clock.RealClock{}.Now()) },
 		Wrote:    accounts.Announce(mgr.GetEventRecorder("keyward")),
 	}
-	aggregator := accounts.New(accounts.Config{
+	config := accounts.Config{
 		Store: status, Clock: clock.RealClock{}, Log: ctrl.Log.WithName("usage"), Writes: statusWrites,
 		Settle: options.Sync.Settle, Grace: options.Sync.Grace,
-	})
-	for _, runnable := range []manager.Runnable{aggregator, &accounts.Follower{Aggregator: aggregator, Cache: mgr.GetCache()}} {
+	}
+	var runnables []manager.Runnable
+	if options.UsageStore != "" {
+		redis, err := store.OpenRedis(options.UsageStore, "keyward:", clock.RealClock{})
+		if err != nil {
+			return nil, fmt.Errorf("--usage-store: %w", err)
+		}
+		published := store.Publish(redis, status, statusWrites)
+		config.Store, config.Writes = published, rate.Inf
+		runnables = append(runnables, published)
+	}
+	aggregator := accounts.New(config)
+	for _, runnable := range append(runnables, aggregator, &accounts.Follower{Aggregator: aggregator, Cache: mgr.GetCache()}) {
 		if err := mgr.Add(runnable); err != nil {
 			return nil, fmt.Errorf("adding the usage: %w", err)
 		}

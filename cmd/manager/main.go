@@ -39,6 +39,8 @@ func run() error {
 		"how long a new leader waits for validation servers to be back before anything counts as enforced; more than 2s")
 	flag.DurationVar(&options.Sync.Grace, "sync-grace", 5*time.Second,
 		"how long a validation server whose connection was lost is waited for")
+	flag.StringVar(&options.UsageStore, "usage-store", "",
+		"redis:// or rediss:// URL of the Redis or Valkey that keeps usage; default from KEYWARD_USAGE_STORE, and without it in the status of Groups")
 	flag.DurationVar(&options.LastUsedResolution, "last-used-resolution", 10*time.Minute,
 		"how far the last use of a key must have moved on to be written into its status; a busy key costs one write in that time")
 	flag.TextVar(&logLevel, "log-level", zapcore.InfoLevel, "debug, info or error")
@@ -51,6 +53,9 @@ func run() error {
 		return fmt.Errorf("unexpected argument %q; flags only, see --help", flag.Arg(0))
 	}
 
+	if options.UsageStore == "" {
+		options.UsageStore = os.Getenv("KEYWARD_USAGE_STORE") // not as the flag's default, which --help prints
+	}
 	if options.LastUsedResolution < time.Second {
 		return fmt.Errorf("--last-used-resolution: write at least 1s, such as 10m")
 	}

@@ -1,12 +1,15 @@
 package e2e
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -24,34 +27,44 @@ import (
 // them, while servers come and go and leaders are killed: exactly the quota is admitted, all
 // others are told that it is used up, and what is counted is what was admitted.
 func TestQuota(t *testing.T) {
-	for _, c := range []struct {
-		name                       string
-		validators, quota, offered int
-		changes                    bool
-	}{
-		{"1,000 requests and 16 servers", 16, 1_000, 2_000, false},
-		{"50,000 requests, 8 servers that come and go, and leaders that are killed", 8, 50_000, 80_000, true},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			r := newQuotaRun(t, c.validators, c.quota, v1alpha1.QuotaFailureDeny)
-			if c.changes {
-				r.at(c.quota/6, r.replaceValidator)
-				r.at(c.quota/3, r.killLeader)
-				r.at(c.quota/2, r.replaceValidator)
-				r.at(c.quota*2/3, r.killLeader)
-			}
-			begin := time.Now()
-			r.offer(c.offered)
-			t.Logf("%d admitted, %d refused with 402, %d times 503, %d connections lost, in %s",
-				r.admitted.Load(), r.exceeded.Load(), r.unavailable.Load(), r.lost.Load(), time.Since(begin).Round(time.Millisecond))
-			if r.admitted.Load() != int64(c.quota) || r.exceeded.Load() != int64(c.offered-c.quota) {
-				t.Errorf("%d admitted and %d refused of %d, with a quota of %d", r.admitted.Load(), r.exceeded.Load(), c.offered, c.quota)
-			}
-			usage := r.awaitCounted(r.admitted.Load())
-			if ptr.Deref(usage.UnconfirmedRequests, 0) != 0 {
-				t.Errorf("status says that %d were let through unconfirmed", *usage.UnconfirmedRequests)
-			}
-		})
+	t.Run("1,000 requests and 16 servers", func(t *testing.T) {
+		newQuotaRun(t, 16, 1_000, v1alpha1.QuotaFailureDeny, "").exactly(2_000)
+	})
+	t.Run("50,000 requests, 8 servers that come and go, and leaders that are killed", func(t *testing.T) {
+		r := newQuotaRun(t, 8, 50_000, v1alpha1.QuotaFailureDeny, "")
+		r.comeAndGo()
+		r.exactly(80_000)
+	})
+}
+
+// TestQuotaInRedis is the same with another store, which is killed in the middle.
+func TestQuotaInRedis(t *testing.T) {
+	redis := startRedis(t)
+	r := newQuotaRun(t, 8, 50_000, v1alpha1.QuotaFailureDeny, redis.url())
+	r.comeAndGo()
+	r.at(r.quota*2/5, redis.restart)
+	r.exactly(80_000)
+}
+
+// TestQuotaCrash kills a validation server: no more than the quota is admitted, and no less
+// than the quota without what the server held.
+func TestQuotaCrash(t *testing.T) {
+	r := newQuotaRun(t, 3, 5_000, v1alpha1.QuotaFailureDeny, "")
+	r.at(r.quota/2, func() { r.take().kill() })
+	r.offer(8_000)
+	group := &v1alpha1.Group{}
+	if err := r.admin.Get(r.ctx, client.ObjectKey{Namespace: r.namespace, Name: "acme"}, group); err != nil {
+		t.Fatal(err)
+	}
+	held := int64(0)
+	for _, entry := range group.Status.Usage.Ledger {
+		if strings.HasPrefix(entry.Server, "validator-1/") {
+			held = ptr.Deref(entry.Leased, 0) - ptr.Deref(entry.Spent, 0)
+		}
+	}
+	t.Logf("%d admitted of %d, the server that was killed held %d", r.admitted.Load(), r.quota, held)
+	if missing := int64(r.quota) - r.admitted.Load(); missing < 0 || missing > held {
+		t.Errorf("%d admitted of %d, where %d were held", r.admitted.Load(), r.quota, held)
 	}
 }
 
@@ -59,10 +72,11 @@ func TestQuota(t *testing.T) {
 // quota is what the status says was admitted meanwhile.
 func TestQuotaAllow(t *testing.T) {
 	const quota, offered = 5_000, 9_000
-	r := newQuotaRun(t, 3, quota, v1alpha1.QuotaFailureAllow)
+	r := newQuotaRun(t, 3, quota, v1alpha1.QuotaFailureAllow, "")
 	r.at(quota/2, r.killLeader)
 	r.at(quota*3/4, r.killLeader)
 	r.offer(offered)
+	r.awaitLeader()
 	for r.exceeded.Load() == 0 { // what is left, with the leader there
 		r.offer(100)
 	}
@@ -79,6 +93,8 @@ func TestQuotaAllow(t *testing.T) {
 type quotaRun struct {
 	*world
 
+	quota    int
+	setup    managerSetup
 	key      string
 	http     http.Client
 	managers []*manager // the leader first
@@ -87,8 +103,7 @@ type quotaRun struct {
 	mu         sync.RWMutex
 	validators []*validator
 
-	changes  []change
-	changing sync.Mutex
+	changes []change
 
 	admitted, exceeded, unavailable, lost atomic.Int64
 }
@@ -99,16 +114,19 @@ type change struct {
 	do func()
 }
 
-func newQuotaRun(t *testing.T, validators, quota int, policy v1alpha1.QuotaFailurePolicy) *quotaRun {
+func newQuotaRun(t *testing.T, validators, quota int, policy v1alpha1.QuotaFailurePolicy, store string) *quotaRun {
 	w := newWorld(t)
-	r := &quotaRun{world: w}
+	r := &quotaRun{world: w, quota: quota, setup: managerSetup{elect: true, level: "info"}}
+	if store != "" {
+		r.setup.environment = []string{"KEYWARD_USAGE_STORE=" + store}
+	}
 	r.http.Transport = &http.Transport{MaxIdleConnsPerHost: 64}
 	r.http.Timeout = patience
 	t.Cleanup(r.http.CloseIdleConnections)
-	r.managers = append(r.managers, w.startManager(managerSetup{elect: true, level: "info"}))
+	r.managers = append(r.managers, w.startManager(r.setup))
 	w.awaitReady(r.managers[0])
 	w.awaitLeader()
-	r.managers = append(r.managers, w.startManager(managerSetup{elect: true, level: "info"}))
+	r.managers = append(r.managers, w.startManager(r.setup))
 	w.awaitReady(r.managers[1])
 	group := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "acme"}}
 	group.Spec.Projects = []v1alpha1.Project{{Name: "marketing", Routes: []v1alpha1.Route{{Paths: []string{"/mkt/**"}}}}}
@@ -135,32 +153,60 @@ func (r *quotaRun) addValidator() {
 	r.validators = append(r.validators, v)
 }
 
+// take takes a server away from the clients.
+func (r *quotaRun) take() *validator {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	v := r.validators[0]
+	r.validators = r.validators[1:]
+	return v
+}
+
 // replaceValidator ends one as a kubelet does, and adds another.
 func (r *quotaRun) replaceValidator() {
 	r.addValidator()
-	r.mu.Lock()
-	v := r.validators[0]
-	r.validators = r.validators[1:]
-	r.mu.Unlock()
-	v.signal(r.t, syscall.SIGTERM)
+	r.take().signal(r.t, syscall.SIGTERM)
+}
+
+// comeAndGo replaces two validation servers and kills two leaders during the run.
+func (r *quotaRun) comeAndGo() {
+	r.at(r.quota/6, r.replaceValidator)
+	r.at(r.quota/3, r.killLeader)
+	r.at(r.quota/2, r.replaceValidator)
+	r.at(r.quota*2/3, r.killLeader)
+}
+
+// exactly offers requests, of which exactly the quota is to be admitted and counted.
+func (r *quotaRun) exactly(offered int) {
+	t := r.t
+	t.Helper()
+	begin := time.Now()
+	r.offer(offered)
+	t.Logf("%d admitted, %d refused with 402, %d times 503, %d connections lost, in %s",
+		r.admitted.Load(), r.exceeded.Load(), r.unavailable.Load(), r.lost.Load(), time.Since(begin).Round(time.Millisecond))
+	if r.admitted.Load() != int64(r.quota) || r.exceeded.Load() != int64(offered-r.quota) {
+		t.Errorf("%d admitted and %d refused of %d, with a quota of %d", r.admitted.Load(), r.exceeded.Load(), offered, r.quota)
+	}
+	usage := r.awaitCounted(r.admitted.Load())
+	if ptr.Deref(usage.UnconfirmedRequests, 0) != 0 {
+		t.Errorf("status says that %d were let through unconfirmed", *usage.UnconfirmedRequests)
+	}
 }
 
 // killLeader lets the manager that waits take its place, and another wait.
 func (r *quotaRun) killLeader() {
+	r.awaitLeader() // the one before is gone: it is this one
 	r.managers[0].kill()
-	r.managers = append(r.managers[1:], r.startManager(managerSetup{elect: true, level: "info"}))
+	r.managers = append(r.managers[1:], r.startManager(r.setup))
 }
 
 func (r *quotaRun) at(admitted int, do func()) {
 	r.changes = append(r.changes, change{int64(admitted), do})
+	slices.SortStableFunc(r.changes, func(a, b change) int { return cmp.Compare(a.at, b.at) })
 }
 
 // changed makes the changes that are due.
 func (r *quotaRun) changed() {
-	if !r.changing.TryLock() {
-		return
-	}
-	defer r.changing.Unlock()
 	for len(r.changes) > 0 && r.admitted.Load() >= r.changes[0].at {
 		r.changes[0].do()
 		r.changes = r.changes[1:]
@@ -189,6 +235,9 @@ func (r *quotaRun) offer(requests int) {
 		select {
 		case <-done:
 			tick.Stop()
+			if len(r.changes) > 0 {
+				r.t.Errorf("%d changes were still to come", len(r.changes))
+			}
 			return
 		case <-tick.C:
 			r.changed()

@@ -138,8 +138,11 @@ func newGate(t testing.TB, world string, update *syncv1.Update) *gate.Gate {
 	if world == worldFailed {
 		options = append(options, gate.WithThrottle(exhausted()))
 	}
-	if world == worldSpent {
-		options = append(options, gate.WithRecorder(spent{}))
+	switch world {
+	case worldSpent:
+		options = append(options, gate.WithQuota(spent{}))
+	case worldUnavailable:
+		options = append(options, gate.WithQuota(unavailable{}))
 	}
 	return gate.New(s, func() time.Time { return now }, log, prometheus.NewRegistry(), options...)
 }

@@ -53,7 +53,7 @@ type Option func(*Gate)
 // WithThrottle lets the gate answer failed attempts of clients that had too many as such.
 func WithThrottle(t *throttle.Throttle) Option { return func(g *Gate) { g.throttle = t } }
 
-// Recorder hears of every decision. It must not keep the request.
+// Recorder hears of every decision. It must not keep the request, nor change anything.
 type Recorder interface {
 	Record(door string, at time.Time, request *Request, result *Result)
 }
@@ -147,7 +147,8 @@ func (d *Door) Decide(ctx context.Context, request *Request) Result {
 	d.duration.Observe(time.Since(begin).Seconds())
 	d.decisions[result.Code].Inc()
 	if d.gate.recorder != nil {
-		d.gate.recorder.Record(d.name, now, request, &result)
+		told := result // a copy, so that only what is recorded is on the heap
+		d.gate.recorder.Record(d.name, now, request, &told)
 	}
 	if d.gate.log.Enabled(ctx, slog.LevelDebug) {
 		d.logDecision(ctx, request, result)

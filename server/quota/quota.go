@@ -18,6 +18,9 @@ import (
 // patience is how long a request waits for an allowance while the manager is there.
 const patience = 250 * time.Millisecond
 
+// retryAfter is when to try again while nobody knows what is left.
+const retryAfter = time.Second
+
 // Book is the accounts of this life of the server. It is safe for concurrent use.
 type Book struct {
 	life    string
@@ -110,7 +113,7 @@ func (b *Book) await(ctx context.Context, m *month, deny bool, now time.Time) (d
 	}
 	if deny {
 		b.metrics.unavailable.Inc()
-		return decision.QuotaUnavailable, 0
+		return decision.QuotaUnavailable, retryAfter
 	}
 	m.unconfirmed.Add(1)
 	b.metrics.unconfirmed.Inc()

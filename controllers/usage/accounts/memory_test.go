@@ -21,6 +21,7 @@ type memory struct {
 	before   bool // the next write fails
 	after    bool // the next write succeeds, and nobody hears of it
 	requests uint64
+	totals   store.Totals
 }
 
 func newMemory() *memory { return &memory{entries: map[store.Key]store.Entry{}} }
@@ -47,7 +48,7 @@ func (m *memory) Save(_ context.Context, key store.Key, entry store.Entry, total
 	}
 	m.version++
 	m.writes++
-	m.requests = totals.Requests
+	m.requests, m.totals = totals.Requests, totals
 	version := strconv.Itoa(m.version)
 	m.entries[key] = store.Entry{Ledger: entry.Ledger.Clone(), Version: version}
 	if m.after {

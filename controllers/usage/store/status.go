@@ -105,7 +105,27 @@ func (s *Status) write(ctx context.Context, group *v1alpha1.Group, key Key, entr
 		return errors.New("two later months have begun, which leave no room for what comes so late")
 	}
 	fill(usage, key.Month, entry.Ledger, totals)
-	if s.Describe != nil && usage == group.Status.Usage {
+	return s.patch(ctx, before, group)
+}
+
+// Publish writes totals of the current month, whose ledger is kept elsewhere. Errors:
+// ErrNoGroup.
+func (s *Status) Publish(ctx context.Context, key Key, totals Totals) error {
+	group, err := s.read(ctx, key)
+	if err != nil {
+		return err
+	}
+	before := group.DeepCopy()
+	usage := usageFor(group, key.Month)
+	if usage == nil {
+		return nil // of a month that is long over
+	}
+	fill(usage, key.Month, &ledger.Ledger{}, totals)
+	return s.patch(ctx, before, group)
+}
+
+func (s *Status) patch(ctx context.Context, before, group *v1alpha1.Group) error {
+	if s.Describe != nil {
 		s.Describe(group)
 	}
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})

@@ -68,8 +68,8 @@ func Parse(args []string, hostname string, usage io.Writer) (Config, error) {
 	flags.StringVar(&c.ProxyAddress, "proxy-bind-address", ":8080", "`address` of the reverse proxy in front of --upstream")
 	flags.StringVar(&c.HTTPAddress, "http-bind-address", ":8081", "`address` of /authz, /authz/nginx, /v1/verify and /v1/authorizers/aws")
 	flags.StringVar(&c.GRPCAddress, "grpc-bind-address", ":8082", "`address` of Envoy's external authorization")
-	flags.StringVar(&c.AdminAddress, "admin-bind-address", ":8083", "`address` of /healthz, /readyz, /metrics and /v1/decisions")
-	flags.StringVar(&c.AdminTokenFile, "admin-token-file", "", "`file` of the token for /v1/decisions; without it no decisions are kept")
+	flags.StringVar(&c.AdminAddress, "admin-bind-address", ":8083", "`address` of /healthz, /readyz, /metrics, /v1/decisions and /v1/usage")
+	flags.StringVar(&c.AdminTokenFile, "admin-token-file", "", "`file` of the token for /v1/decisions and /v1/usage; without it no decisions are kept, and no usage is taken in")
 
 	flags.Func("upstream", "`URL` of the content server, such as http://127.0.0.1:9000; without it there is no reverse proxy", c.setUpstream)
 	flags.StringVar(&c.Project, "project", "", "the `project` of all requests to the reverse proxy; without it routes decide")

@@ -77,7 +77,7 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 		s.decisions = explain.New()
 		around = append(around, gate.WithRecorder(s.decisions))
 	}
-	s.accessLogs = accesslog.New(responses{s.quotas}, registry)
+	s.accessLogs = accesslog.New(responses{s.quotas, s.store}, registry)
 	if err := s.openDoors(gate.New(s.store, time.Now, log, registry, around...)); err != nil {
 		return nil, err
 	}
@@ -88,11 +88,16 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 }
 
 // responses counts the bytes that Envoy tells of.
-type responses struct{ quotas *quota.Book }
+type responses struct {
+	quotas *quota.Book
+	store  *store.Store
+}
 
 // RecordResponse implements accesslog.Recorder.
 func (r responses) RecordResponse(response accesslog.Response) {
-	r.quotas.Sent(response.Group, response.BodyBytes, time.Now())
+	if r.store.HasGroup(response.Group) { // or anybody who gets here could have any number counted
+		r.quotas.Sent(response.Group, response.BodyBytes, time.Now())
+	}
 }
 
 func (s *Server) openDoors(g *gate.Gate) error {

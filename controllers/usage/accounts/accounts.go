@@ -27,6 +27,9 @@ const (
 	// tell is how often servers are told the time.
 	tell = 5 * time.Second
 
+	// writesAtOnce are not counted against the writes a second.
+	writesAtOnce = 5
+
 	urgentWorkers = 8
 	lazyWorkers   = 2
 )
@@ -85,12 +88,8 @@ type report struct {
 
 // New returns an aggregator that knows of nothing.
 func New(config Config) *Aggregator {
-	burst := 1
-	if config.Writes != rate.Inf {
-		burst = max(1, int(config.Writes))
-	}
 	return &Aggregator{
-		config: config, limiter: rate.NewLimiter(config.Writes, burst), began: config.Clock.Now(),
+		config: config, limiter: rate.NewLimiter(config.Writes, writesAtOnce), began: config.Clock.Now(),
 		limits: map[string]Limits{}, books: map[store.Key]*book{}, sessions: map[*Session]struct{}{},
 		servers: map[string]*Session{}, lost: map[string]time.Time{}, urgent: newQueue(), lazy: newQueue(),
 	}

@@ -9,11 +9,11 @@ import (
 type Presence uint8
 
 const (
-	// Away: it cannot, and nobody knows whether it ever will.
+	// Away is that it cannot, and nobody knows whether it ever will.
 	Away Presence = iota
-	// Expected: it is about to be back.
+	// Expected is that it is about to be back.
 	Expected
-	// Connected: it can.
+	// Connected is that it can.
 	Connected
 )
 

@@ -117,6 +117,9 @@ var _ = Describe("Sync", func() {
 			if err != nil {
 				return updates, err
 			}
+			if response.GetUpdate() == nil {
+				continue // it is told what time it is
+			}
 			updates = append(updates, response.GetUpdate())
 			if response.GetUpdate().GetCaughtUp() {
 				return updates, stream.CloseSend()

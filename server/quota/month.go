@@ -14,6 +14,8 @@ const (
 	// ahead is for how long an allowance should last at the pace of now. It bounds how often
 	// the manager has to persist one, and what is lost with a server that crashes.
 	ahead = 5 * time.Minute
+	// refusedPause is how long what was refused is not reported again.
+	refusedPause = 30 * time.Second
 	// mostWanted keeps sums in range.
 	mostWanted = 1 << 40
 )
@@ -37,6 +39,7 @@ type month struct {
 	raised           time.Time     // when the allowance was, and spent by then
 	spentThen        uint64
 	recorded         use
+	refused          time.Time // when the manager did not take the latest report
 }
 
 // use is a GroupUse in comparable form.
@@ -82,6 +85,14 @@ func (m *month) fellSilent() {
 	m.silent = true
 }
 
+// refuse notes that the manager did not take the latest report, such as of a group that is
+// gone.
+func (m *month) refuse(now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.refused = now
+}
+
 // allow takes over what the manager says, and returns whether it wants an answer at once.
 func (m *month) allow(a *syncv1.Allowance, now time.Time) (answer bool) {
 	m.mu.Lock()
@@ -104,7 +115,7 @@ func (m *month) allow(a *syncv1.Allowance, now time.Time) (answer bool) {
 	if r := a.GetRecorded(); r != nil {
 		m.recorded = use{r.GetLeased(), r.GetSequence(), r.GetSpent(), r.GetRequests(), r.GetUnconfirmedRequests(), r.GetBytes(), r.GetClosed()}
 	}
-	m.silent = false
+	m.silent, m.refused = false, time.Time{}
 	close(m.changed)
 	m.changed = make(chan struct{})
 	return answer
@@ -127,6 +138,8 @@ func (m *month) report(now time.Time, closing, whole bool) *syncv1.GroupUse {
 	defer m.mu.Unlock()
 	if closing {
 		m.giveBack()
+	} else if !m.refused.IsZero() && now.Sub(m.refused) < refusedPause {
+		return nil
 	}
 	is := m.use()
 	is.closed = closing && (is != use{})
@@ -161,11 +174,11 @@ func (m *month) wants(spent uint64, now time.Time) uint64 {
 	return max(leastWanted, uint64(min(pace*float64(ahead), mostWanted)))
 }
 
-// isSettled is whether the manager has persisted the account as it is.
+// isSettled is whether the manager has persisted the account as it is, or will not.
 func (m *month) isSettled(closing bool) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	is := m.use()
 	is.closed = closing && (is != use{})
-	return is == m.recorded
+	return is == m.recorded || !m.refused.IsZero()
 }

@@ -184,3 +184,17 @@ func TestMetrics(t *testing.T) {
 		t.Errorf("counted %v", got)
 	}
 }
+
+// TestRefused: what the manager refuses is kept, reported again after a while, and does not
+// keep the server from ending.
+func TestRefused(t *testing.T) {
+	b := newBook()
+	b.Sent("tenants/acme", 7, now)
+	b.lease(0, 0, func(a *syncv1.Allowance) { a.Refused = "no such Group" })
+	if uses := b.Due(now.Add(refusedPause-1), false); len(uses) != 0 || !b.Settled() {
+		t.Errorf("reported again at once: %v", uses)
+	}
+	if uses := b.Due(now.Add(refusedPause), false); len(uses) != 1 || uses[0].GetBytes() != 7 {
+		t.Errorf("reported %v", uses)
+	}
+}

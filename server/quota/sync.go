@@ -20,6 +20,8 @@ func (b *Book) Allow(said *syncv1.Allowances, now time.Time) {
 		}
 		if allowance.GetRefused() != "" {
 			b.metrics.refused.Inc()
+			m.refuse(now)
+			continue
 		}
 		if m.allow(allowance, now) {
 			b.report(m)

@@ -23,16 +23,18 @@ func (r *reporter) all(through time.Time) error {
 	if err := r.accounts(r.client.uses.Due(time.Now(), false)); err != nil {
 		return err
 	}
-	versions := r.client.source.Since(r.through, time.Now())
+	keys, versions := r.client.source.Keys(r.through), r.client.source.Since(r.through, time.Now())
 	for {
-		uses := &syncv1.Uses{Versions: versions[:min(usesOnce, len(versions))]}
-		if versions = versions[len(uses.GetVersions()):]; len(versions) == 0 {
+		uses := &syncv1.Uses{Versions: versions[:min(usesOnce, len(versions))], Keys: keys[:min(usesOnce, len(keys))]}
+		keys, versions = keys[len(uses.GetKeys()):], versions[len(uses.GetVersions()):]
+		over := len(keys)+len(versions) == 0
+		if over {
 			uses.ThroughMs = through.UnixMilli()
 		}
-		if over, err := r.send(uses); err != nil || over {
+		if gone, err := r.send(uses); err != nil || gone {
 			return err
 		}
-		if len(versions) == 0 {
+		if over {
 			r.through = through
 			return nil
 		}

@@ -65,6 +65,8 @@ type Sink interface {
 type Source interface {
 	// Since returns the versions that were used at the instant or later.
 	Since(instant, now time.Time) []*syncv1.VersionUse
+	// Keys returns how often the keys were used that were used at the instant or later.
+	Keys(instant time.Time) []*syncv1.KeyUse
 }
 
 // Accounts are what groups have used, and may use.

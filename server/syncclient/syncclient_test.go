@@ -117,13 +117,13 @@ func TestUses(t *testing.T) {
 			}
 		}
 	}
-	r.uses.Used(digest, time.Now(), false, netip.Addr{})
+	r.uses.Used("k1", digest, time.Now(), false, netip.Addr{})
 	told(stream)
 	stream.Close(status.Error(codes.Unavailable, "connect again"))
 	stream = m.Next()
 	told(stream)
 	digest = keyformat.DigestOf("last")
-	r.uses.Used(digest, time.Now(), false, netip.Addr{})
+	r.uses.Used("k1", digest, time.Now(), false, netip.Addr{})
 	r.stop()
 	told(stream)
 }

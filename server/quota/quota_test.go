@@ -124,7 +124,7 @@ func TestRecallIsAtomic(t *testing.T) {
 	}
 	m := b.month("tenants/acme", now)
 	leased, sequence := uint64(0), uint64(0)
-	for range 3000 {
+	for range 30_000 { // the moment to catch is short
 		leased += 20
 		sequence++
 		b.lease(leased, sequence)

@@ -150,8 +150,9 @@ func (a *Aggregator) SetLimits(group string, limits Limits) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.limits[group] = limits
-	for key, b := range a.books {
-		if key.Group == group && !b.limits.equal(limits) {
+	month := ledger.MonthOf(a.config.Clock.Now())
+	for _, key := range []store.Key{{Group: group, Month: month}, {Group: group, Month: month.Previous()}} {
+		if b := a.books[key]; b != nil && !b.limits.equal(limits) {
 			a.enqueue(b, true)
 		}
 	}

@@ -41,10 +41,12 @@ run: bin/devcluster build ## Run all of Keyward on a real Kubernetes API, on thi
 	@exec bin/keyward-run
 
 .PHONY: build
-build: ## Build the manager, the validator and the runner into bin/
+build: ## Build the manager, the validator, kubectl's plugin and the runner into bin/
 	@mkdir -p bin
 	@go build -ldflags '-X main.version=$(VERSION)' -o bin/keyward-manager ./cmd/manager
 	@go build -ldflags '-X main.version=$(VERSION)' -o bin/keyward-validator ./cmd/validator
+	@go build -ldflags '-X main.version=$(VERSION)' -o bin/kubectl-keyward ./cmd/kubectl-keyward
+	@install -m 755 cmd/kubectl-keyward/kubectl_complete-keyward bin/
 	@go build -o bin/keyward-run ./hack/run
 
 .PHONY: clean
@@ -63,6 +65,7 @@ distclean: clean ## Forget the built programs and tools, too
 test: bin/devcluster ## Run all tests, as CI does
 	@$(if $(RACE),,echo "no C compiler: testing without the race detector")
 	KUBEBUILDER_ASSETS=$(BIN)/envtest go test $(RACE) $$(go list ./... | grep -v '/hack/e2e$$')
+	go test ./controllers/apikey/lifecycle -rapid.checks=2000
 	cd hack/devcluster && go test ./...
 	@$(MAKE) --no-print-directory e2e
 
@@ -70,6 +73,14 @@ test: bin/devcluster ## Run all tests, as CI does
 .PHONY: e2e
 e2e: bin/devcluster ## Run the end-to-end tests: real processes on a real Kubernetes API
 	go test $(RACE) -count=1 -timeout 15m ./hack/e2e
+
+.PHONY: soak
+soak: bin/devcluster ## Rotate a key 30 times under load, while the manager is killed now and then
+	KEYWARD_E2E_ROTATIONS=30 go test $(RACE) -count=1 -timeout 15m -v -run '^TestRotationsRefuseNobody$$' ./hack/e2e
+
+.PHONY: histories
+histories: ## Let keys live through 100,000 generated histories
+	go test -count=1 -timeout 2h -v -run '^Test(Histories|NobodyIsRefused|WakeIsExact)$$' ./controllers/apikey/lifecycle -rapid.checks=100000 -rapid.nofailfile
 
 .PHONY: bench-revoke
 bench-revoke: bin/devcluster ## Measure how soon a revocation is enforced, for docs/performance.md
@@ -135,5 +146,5 @@ $(eval $(call tool,protoc-gen-go,generate,google.golang.org/protobuf/cmd/protoc-
 $(eval $(call tool,protoc-gen-go-grpc,generate,google.golang.org/grpc/cmd/protoc-gen-go-grpc))
 $(eval $(call tool,buf,buf,github.com/bufbuild/buf/cmd/buf))
 $(eval $(call tool,golangci-lint,lint,.))
-# Only for the tests of config/gateways/traefik, which are skipped without: compiling it takes six CPU minutes.
+# For the tests of config/gateways/traefik, which are skipped without: compiling it takes six CPU minutes, once.
 $(eval $(call tool,traefik,traefik,github.com/traefik/traefik/v3/cmd/traefik))

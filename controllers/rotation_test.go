@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/keyward-dev/keyward/api/keyformat"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
@@ -205,8 +206,20 @@ var _ = Describe("Rotation", func() {
 			ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "absent"},
 			Spec:       appsv1.StatefulSetSpec{Selector: &metav1.LabelSelector{MatchLabels: pod.Labels}, Template: pod},
 		})).To(Succeed())
+		conflicts := 1
+		w.keys.Client = interceptor.NewClient(clientWithWatch(), interceptor.Funcs{
+			SubResourcePatch: func(ctx context.Context, c client.Client, subresource string, object client.Object, patch client.Patch, options ...client.SubResourcePatchOption) error {
+				if k, ok := object.(*v1alpha1.ApiKey); ok && k.Status.Versions[1].RestartedAt != nil && conflicts > 0 {
+					conflicts--
+					return apierrors.NewConflict(v1alpha1.GroupVersion.WithResource("apikeys").GroupResource(), "web", nil)
+				}
+				return c.SubResource(subresource).Patch(ctx, object, patch, options...)
+			},
+		})
 		key = w.settle(ctx, "web", ready)
 		Expect(key.Status.Versions[1].RestartedAt).NotTo(BeNil())
+		Expect(conflicts).To(BeZero())
+		Expect(strings.Count(w.events(), "rolled for version 2")).To(Equal(1), "said twice")
 		Expect(admin.Get(ctx, client.ObjectKeyFromObject(shop), shop)).To(Succeed())
 		Expect(shop.Generation).To(Equal(generation), "rolled twice")
 	})

@@ -2,45 +2,166 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"time"
 
+	"github.com/pires/go-proxyproto"
+	"golang.org/x/net/netutil"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+
+	"github.com/keyward-dev/keyward/server/certfiles"
+	"github.com/keyward-dev/keyward/server/clientaddr"
+	"github.com/keyward-dev/keyward/server/framing"
+	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/options"
 )
 
-const (
-	readHeaderTimeout = 10 * time.Second
-	idleTimeout       = 120 * time.Second
-	maxHeaderBytes    = 64 << 10
-)
+// listenerConfig is how one address is listened on.
+type listenerConfig struct {
+	flag, address string
+	limits        options.Listeners
 
-// httpListener is an HTTP/1.1 and cleartext HTTP/2 server with its listener. There are no
-// timeouts for bodies: content streams for as long as it takes.
+	tls     *tls.Config          // nil for none
+	proxies *clientaddr.Resolver // nil where nobody speaks the PROXY protocol
+}
+
+// httpListener is an HTTP/1.1 and HTTP/2 server with its listener. There are no timeouts for
+// bodies: content streams for as long as it takes.
 type httpListener struct {
 	listener net.Listener
 	server   *http.Server
 }
 
-func listenHTTP(flag, address string, handler http.Handler, log *slog.Logger) (*httpListener, error) {
-	listener, err := listen(flag, address)
+func listenHTTP(config listenerConfig, handler http.Handler, log *slog.Logger) (*httpListener, error) {
+	listener, err := listen(config)
 	if err != nil {
 		return nil, err
 	}
+	if config.tls != nil {
+		listener = tls.NewListener(listener, config.tls)
+	}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true)
-	return &httpListener{listener: listener, server: &http.Server{
-		Handler:           handler,
+	protocols.SetUnencryptedHTTP2(true) // and also within TLS, of which net/http does not know
+	return &httpListener{listener: framing.Listen(listener, config.limits.MaxHeaderBytes), server: &http.Server{
+		Handler:           answering(tellTLS(boundLeftovers(handler))),
+		ConnContext:       withConn,
+		ConnState:         noteIdle,
 		Protocols:         protocols,
-		ReadHeaderTimeout: readHeaderTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
+		ReadHeaderTimeout: config.limits.ReadHeaderTimeout,
+		IdleTimeout:       config.limits.IdleTimeout,
+		MaxHeaderBytes:    config.limits.MaxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+
+		DisableGeneralOptionsHandler: true, // OPTIONS * is for us to refuse
 	}}, nil
+}
+
+// leftoverTimeout is how long the rest of a body is read that no handler has read. It is read
+// so that the client does not miss the answer, which it has by then.
+const leftoverTimeout = time.Second
+
+// connKey is the context key of a request's *framing.Conn.
+type connKey struct{}
+
+func withConn(ctx context.Context, conn net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, conn)
+}
+
+// answering tells the connection from when on what is written to it is an answer of ours,
+// and noteIdle from when on it is not.
+func answering(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if conn, ok := r.Context().Value(connKey{}).(*framing.Conn); ok {
+			conn.Answering(true)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func noteIdle(conn net.Conn, state http.ConnState) {
+	if strict, ok := conn.(*framing.Conn); ok && state == http.StateIdle {
+		strict.Answering(false)
+	}
+}
+
+// tellTLS sets what net/http would if it knew that it is behind TLS.
+func tellTLS(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strict, ok := r.Context().Value(connKey{}).(*framing.Conn); ok {
+			if conn, ok := strict.Conn.(*tls.Conn); ok {
+				state := conn.ConnectionState()
+				r.TLS = &state
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// boundLeftovers lets an answer go out before the request's body is there: a client that is
+// refused need not send it, and one that never does holds nothing for long.
+func boundLeftovers(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor > 1 || r.ContentLength == 0 {
+			next.ServeHTTP(w, r)
+			return
+		}
+		control := http.NewResponseController(w)
+		if err := control.EnableFullDuplex(); err != nil {
+			w.Header().Set("Connection", "close") // then the body is not waited for either
+		}
+		next.ServeHTTP(w, r)
+		_ = control.SetReadDeadline(time.Now().Add(leftoverTimeout)) // fails where the connection is gone
+	})
+}
+
+// boundBodies is for handlers that read a whole body, and not a large one, or none. Until the
+// body is read to its end, the connection is one to close: what is left of it is no request.
+func boundBodies(timeout time.Duration, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor == 1 && r.ContentLength != 0 {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(timeout)) // fails where the connection is gone
+			if w.Header().Get("Connection") == "" {
+				w.Header().Set("Connection", "close")
+				r.Body = &untilEnd{r.Body, w.Header()}
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// untilEnd keeps a connection that was to be closed when the body has come to its end.
+type untilEnd struct {
+	io.ReadCloser
+
+	header http.Header
+}
+
+// Read implements io.Reader.
+func (b *untilEnd) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if errors.Is(err, io.EOF) {
+		b.header.Del("Connection")
+	}
+	return n, err
+}
+
+// closeUpgrades ends connections on which clients want to change the protocol, where none
+// can: what follows may not be HTTP.
+func closeUpgrades(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor == 1 && len(r.Header[httpwire.HeaderUpgrade]) > 0 {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func (l *httpListener) serve() error {
@@ -63,11 +184,17 @@ type grpcListener struct {
 	server   *grpc.Server
 }
 
-func listenGRPC(flag, address string, server *grpc.Server) (*grpcListener, error) {
-	listener, err := listen(flag, address)
+func listenGRPC(config listenerConfig, register func(*grpc.Server)) (*grpcListener, error) {
+	listener, err := listen(config)
 	if err != nil {
 		return nil, err
 	}
+	serverOptions := []grpc.ServerOption{grpc.ConnectionTimeout(config.limits.ReadHeaderTimeout)}
+	if config.tls != nil {
+		serverOptions = append(serverOptions, grpc.Creds(credentials.NewTLS(config.tls)))
+	}
+	server := grpc.NewServer(serverOptions...)
+	register(server)
 	return &grpcListener{listener, server}, nil
 }
 
@@ -93,10 +220,38 @@ func (l *grpcListener) shutdown(ctx context.Context) error {
 	}
 }
 
-func listen(flag, address string) (net.Listener, error) {
-	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", address)
+func listen(config listenerConfig) (net.Listener, error) {
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", config.address)
 	if err != nil {
-		return nil, fmt.Errorf("--%s: cannot listen on %s; choose another address: %w", flag, address, err)
+		return nil, fmt.Errorf("--%s: cannot listen on %s; choose another address: %w", config.flag, config.address, err)
 	}
-	return listener, nil
+	if config.limits.MaxConnections > 0 {
+		listener = netutil.LimitListener(listener, config.limits.MaxConnections)
+	}
+	if config.proxies == nil {
+		return listener, nil
+	}
+	return &proxyproto.Listener{
+		Listener:          listener,
+		ReadHeaderTimeout: config.limits.ReadHeaderTimeout,
+		ConnPolicy: func(conn proxyproto.ConnPolicyOptions) (proxyproto.Policy, error) {
+			// To anybody else its header is no HTTP.
+			if config.proxies.Trusts(clientaddr.Peer(conn.Upstream.String())) {
+				return proxyproto.REQUIRE, nil
+			}
+			return proxyproto.SKIP, nil
+		},
+	}, nil
+}
+
+// doorTLS is the TLS configuration of all doors, nil for none.
+func doorTLS(limits options.Listeners, log *slog.Logger) (*tls.Config, error) {
+	if limits.TLSCertFile == "" {
+		return nil, nil
+	}
+	config, err := certfiles.Config(limits.TLSCertFile, limits.TLSKeyFile, log)
+	if err != nil {
+		return nil, fmt.Errorf("--tls-cert-file, --tls-key-file: %w", err)
+	}
+	return config, nil
 }

@@ -81,7 +81,7 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 	if err := s.openDoors(gate.New(s.store, time.Now, log, registry, around...)); err != nil {
 		return nil, err
 	}
-	if s.admin, err = listenHTTP("admin-bind-address", config.AdminAddress, s.adminHandler(registry), log); err != nil {
+	if s.admin, err = listenHTTP(listenerConfig{flag: "admin-bind-address", address: config.AdminAddress, limits: config.Listeners}, closeUpgrades(s.adminHandler(registry)), log); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -102,11 +102,16 @@ func (r responses) RecordResponse(response accesslog.Response) {
 
 func (s *Server) openDoors(g *gate.Gate) error {
 	clients := clientaddr.New(s.config.TrustedProxies, s.config.ClientAddressHeader)
+	secure, err := doorTLS(s.config.Listeners, s.log)
+	if err != nil {
+		return err
+	}
 	mux := http.NewServeMux()
 	forwardauth.Register(mux, g, clients)
 	verifyapi.Register(mux, g)
 	awsauthorizer.Register(mux, g, clients)
-	front, err := listenHTTP("http-bind-address", s.config.HTTPAddress, s.closeWhenDraining(mux), s.log)
+	front, err := listenHTTP(listenerConfig{flag: "http-bind-address", address: s.config.HTTPAddress, limits: s.config.Listeners, tls: secure},
+		s.closeWhenDraining(closeUpgrades(boundBodies(s.config.Listeners.ReadHeaderTimeout, withUnknown(mux)))), s.log)
 	if err != nil {
 		return err
 	}
@@ -114,19 +119,24 @@ func (s *Server) openDoors(g *gate.Gate) error {
 
 	if s.config.Upstream != nil {
 		proxy := reverseproxy.New(g, reverseproxy.Config{
-			Upstream: s.config.Upstream, Project: s.config.Project, KeepCredential: s.config.KeepCredential, Clients: clients,
+			Upstream: s.config.Upstream, Timeout: s.config.Timeout, Project: s.config.Project, KeepCredential: s.config.KeepCredential, Clients: clients,
 		}, s.log)
-		door, err := listenHTTP("proxy-bind-address", s.config.ProxyAddress, s.closeWhenDraining(proxy), s.log)
+		config := listenerConfig{flag: "proxy-bind-address", address: s.config.ProxyAddress, limits: s.config.Listeners, tls: secure}
+		if s.config.Listeners.ProxyProtocol {
+			config.proxies = clients
+		}
+		door, err := listenHTTP(config, s.closeWhenDraining(proxy), s.log)
 		if err != nil {
 			return err
 		}
 		s.doors = append(s.doors, door)
 	}
 
-	server := grpc.NewServer()
-	extauthz.Register(server, g, clients, s.config.KeepCredential)
-	s.accessLogs.Register(server)
-	s.grpc, err = listenGRPC("grpc-bind-address", s.config.GRPCAddress, server)
+	s.grpc, err = listenGRPC(listenerConfig{flag: "grpc-bind-address", address: s.config.GRPCAddress, limits: s.config.Listeners, tls: secure},
+		func(server *grpc.Server) {
+			extauthz.Register(server, g, clients, s.config.KeepCredential)
+			s.accessLogs.Register(server)
+		})
 	return err
 }
 

@@ -34,6 +34,8 @@ const FieldOwner = client.FieldOwner("keyward")
 // the operator's own Secrets only, so that nothing tells of the change of another.
 const conflictRetry = 5 * time.Second
 
+var errStale = errors.New("the version was recorded already")
+
 // Reconciler reconciles ApiKeys.
 type Reconciler struct {
 	Client client.Client
@@ -106,14 +108,19 @@ func blocked(outcome lifecycle.Outcome, problem *grant.Problem) lifecycle.Outcom
 // complete when it is done.
 func (r *Reconciler) perform(ctx context.Context, key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome) (lifecycle.Outcome, error) {
 	switch outcome.Action {
-	case lifecycle.Mint:
+	case lifecycle.Mint, lifecycle.Import:
+		if held, _ := r.held.get(key.UID); held == outcome.Target {
+			// This version was recorded, and the cache does not know yet.
+			return outcome, apierrors.NewConflict(v1alpha1.GroupVersion.WithResource("apikeys").GroupResource(), key.Name, errStale)
+		}
+		if outcome.Action == lifecycle.Import {
+			return r.begin(key, outcome, found.imported), nil
+		}
 		text, err := keyformat.Mint(grant.Prefix(found.input.Group), r.Random)
 		if err != nil {
 			return outcome, fmt.Errorf("minting: %w", err)
 		}
 		return r.begin(key, outcome, text), nil
-	case lifecycle.Import:
-		return r.begin(key, outcome, found.imported), nil
 	case lifecycle.Deliver:
 		return r.deliver(ctx, key, found, outcome)
 	case lifecycle.Keep:
@@ -161,7 +168,7 @@ func (r *Reconciler) keep(ctx context.Context, key *v1alpha1.ApiKey, found *fact
 		return outcome, err
 	}
 	if outcome.Restart {
-		return outcome, r.restart(ctx, key, found, version)
+		return r.restart(ctx, key, found, outcome)
 	}
 	return outcome, nil
 }

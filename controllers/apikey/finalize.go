@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
@@ -41,6 +42,15 @@ func (r *Reconciler) finalize(ctx context.Context, key *v1alpha1.ApiKey) (ctrl.R
 		}
 		return result, err
 	}
+	before := key.DeepCopy()
+	controllerutil.RemoveFinalizer(key, v1alpha1.FinalizerEnforcement)
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	switch err := r.Client.Patch(ctx, key, patch); {
+	case apierrors.IsNotFound(err):
+		return ctrl.Result{}, nil // it is gone, and that was said
+	case err != nil:
+		return ctrl.Result{}, fmt.Errorf("removing the finalizer: %w", err)
+	}
 	if absent := slices.Concat(found.enforcement.Waiting, found.enforcement.Lost); len(absent) > 0 {
 		r.event(key, true, v1alpha1.ReasonServersLost, "Delete", fmt.Sprintf(
 			"the key is deleted; %s will refuse it only when connected again", strings.Join(absent, ", ")))
@@ -50,12 +60,6 @@ func (r *Reconciler) finalize(ctx context.Context, key *v1alpha1.ApiKey) (ctrl.R
 			note += " after " + conditions.Latency(latency)
 		}
 		r.event(key, false, v1alpha1.ReasonEnforced, "Delete", note)
-	}
-	before := key.DeepCopy()
-	controllerutil.RemoveFinalizer(key, v1alpha1.FinalizerEnforcement)
-	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-	if err := r.Client.Patch(ctx, key, patch); client.IgnoreNotFound(err) != nil {
-		return ctrl.Result{}, fmt.Errorf("removing the finalizer: %w", err)
 	}
 	return ctrl.Result{}, nil
 }

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/apikey/lifecycle"
 	"github.com/keyward-dev/keyward/controllers/grant"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
 )
@@ -25,10 +26,12 @@ const restartRetry = time.Minute
 // restart rolls the workloads that read the Secret only when they start. It patches an
 // annotation of the pod template, blindly and so without the permission to read workloads;
 // the same value twice rolls nothing. What fails is said, and is in the way of nothing else.
-func (r *Reconciler) restart(ctx context.Context, key *v1alpha1.ApiKey, found *facts, version *v1alpha1.KeyVersion) error {
+// What was rolled is said when it is recorded.
+func (r *Reconciler) restart(ctx context.Context, key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome) (lifecycle.Outcome, error) {
+	version := versionByID(outcome.Versions, outcome.Target)
 	patch, err := json.Marshal(podTemplate(v1alpha1.AnnotationRestartPrefix+snapshot.KeyID(key.UID), strconv.FormatInt(version.ID, 10)))
 	if err != nil {
-		return fmt.Errorf("writing the patch: %w", err)
+		return outcome, fmt.Errorf("writing the patch: %w", err)
 	}
 	var rolled, failed []string
 	for _, workload := range key.Spec.Secret.Restart {
@@ -49,12 +52,14 @@ func (r *Reconciler) restart(ctx context.Context, key *v1alpha1.ApiKey, found *f
 			Reason: v1alpha1.ReasonRestartRefused, Field: "spec.secret.restart",
 			Message: "cannot be rolled, which is tried again: " + strings.Join(failed, ", "),
 		}
-		return nil
+		return outcome, nil
 	}
 	version.RestartedAt = &metav1.Time{Time: r.Clock.Now().Truncate(time.Second)}
-	r.event(key, false, v1alpha1.ReasonRestarted, "Restart",
-		fmt.Sprintf("rolled for version %d (%s): %s", version.ID, version.Preview, strings.Join(rolled, ", ")))
-	return nil
+	outcome.Notes = append(outcome.Notes, lifecycle.Note{
+		Reason:  v1alpha1.ReasonRestarted,
+		Message: fmt.Sprintf("rolled for version %d (%s): %s", version.ID, version.Preview, strings.Join(rolled, ", ")),
+	})
+	return outcome, nil
 }
 
 // podTemplate is a patch that sets one annotation of a workload's pods.

@@ -22,6 +22,11 @@ type minted struct {
 
 func collectKeys(ctx context.Context, core kubernetes.Interface) (*minted, error) {
 	m := &minted{keys: map[string]string{}}
+	return m, m.follow(ctx, core)
+}
+
+// follow adds the keys of a cluster, from now on.
+func (m *minted) follow(ctx context.Context, core kubernetes.Interface) error {
 	factory := informers.NewSharedInformerFactoryWithOptions(core, 0, informers.WithTweakListOptions(func(options *metav1.ListOptions) {
 		options.LabelSelector = v1alpha1.LabelManagedBy + "=" + v1alpha1.ManagedBy
 	}))
@@ -30,7 +35,7 @@ func collectKeys(ctx context.Context, core kubernetes.Interface) (*minted, error
 		UpdateFunc: func(_, object any) { m.note(object) },
 	})
 	factory.StartWithContext(ctx)
-	return m, err
+	return err
 }
 
 func (m *minted) note(object any) {

@@ -10,6 +10,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
 // TestPlaintextIsInSecretsOnly searches for every key that was minted since the cluster started. The go tool runs
@@ -60,10 +64,16 @@ func TestPlaintextIsInSecretsOnly(t *testing.T) {
 		}
 	}
 	// What is stored in Secrets is what has to be found: the search works, there as everywhere.
-	if len(inSecrets) != len(keys) {
-		t.Errorf("of %d keys, %d were found in the Secrets of etcd", len(keys), len(inSecrets))
+	secrets, err := w.core.CoreV1().Secrets(metav1.NamespaceAll).List(w.ctx, metav1.ListOptions{LabelSelector: v1alpha1.LabelManagedBy + "=" + v1alpha1.ManagedBy})
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Logf("searched %d bytes for %d keys", read, len(keys))
+	for _, secret := range secrets.Items {
+		if name := secret.Namespace + "/" + secret.Name; !inSecrets[name] && len(secret.Data[v1alpha1.SecretKeyAPIKey]) > 0 {
+			t.Errorf("the key in Secret %s was not found in etcd", name)
+		}
+	}
+	t.Logf("searched %d bytes for %d keys, of which %d are in Secrets", read, len(keys), len(secrets.Items))
 }
 
 // search knows the Secrets that keys are from, so that what it finds has a name.
@@ -76,8 +86,11 @@ const window = 16
 func searchFor(keys map[string]string) search {
 	s := search{}
 	for key, secret := range keys {
-		_, body, _ := strings.Cut(key, "_")
-		texts := []string{body, body[window:], body[2*window:], hex.EncodeToString([]byte(body))}
+		body := longestRun(key)
+		texts := []string{hex.EncodeToString([]byte(body))}
+		for at := 0; at+window <= len(body); at += window {
+			texts = append(texts, body[at:])
+		}
 		for offset := range 3 {
 			texts = append(texts, base64.StdEncoding.EncodeToString([]byte(body[offset:])))
 		}
@@ -88,16 +101,29 @@ func searchFor(keys map[string]string) search {
 	return s
 }
 
+// longestRun is the part of a key that can be found: of one that was minted, all behind its prefix.
+func longestRun(key string) (longest string) {
+	for _, run := range strings.FieldsFunc(key, func(c rune) bool { return !written(byte(c)) }) {
+		if len(run) > len(longest) {
+			longest = run
+		}
+	}
+	return longest
+}
+
+// written is whether keys are written in the character, as they are or in base64.
+func written(c byte) bool {
+	return c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9' || c == '+' || c == '/'
+}
+
 // in returns the Secrets whose keys are in the data.
 func (s search) in(data []byte) []string {
 	found := map[string]bool{}
-	run := 0 // of characters that keys are written in
+	run := 0
 	for i, c := range data {
-		if c|0x20 < 'a' || c|0x20 > 'z' {
-			if (c < '0' || c > '9') && c != '+' && c != '/' {
-				run = 0
-				continue
-			}
+		if !written(c) {
+			run = 0
+			continue
 		}
 		if run++; run >= window {
 			if name, ok := s[[window]byte(data[i+1-window:i+1])]; ok {

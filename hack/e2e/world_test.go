@@ -100,6 +100,7 @@ type manager struct {
 type managerSetup struct {
 	binary      string
 	environment []string
+	flags       []string
 	elect       bool
 	level       string // of the log; debug, the highest, where nothing is said
 	// settle is the default where nothing is said; quick is for tests in which no validation server waits
@@ -127,19 +128,19 @@ func (w *world) startManager(setup managerSetup) *manager {
 		}
 	}
 	var err error
-	m.process, err = startProcess(w.path("logs"), "manager", setup.environment,
+	m.process, err = startProcess(w.path("logs"), "manager", setup.environment, append([]string{
 		cmp.Or(setup.binary, bin("e2e", "keyward-manager")),
-		"--kubeconfig="+w.managerConfig,
-		"--cert-dir="+w.certs.Dir,
-		"--webhook-bind-address="+m.webhooks,
-		"--metrics-bind-address="+m.metrics,
-		"--health-probe-bind-address="+m.health,
-		"--sync-bind-address="+w.syncAddress,
-		"--sync-settle="+cmp.Or(setup.settle, defaultSettle).String(),
-		"--sync-grace="+cmp.Or(setup.grace, defaultSettle).String(),
+		"--kubeconfig=" + w.managerConfig,
+		"--cert-dir=" + w.certs.Dir,
+		"--webhook-bind-address=" + m.webhooks,
+		"--metrics-bind-address=" + m.metrics,
+		"--health-probe-bind-address=" + m.health,
+		"--sync-bind-address=" + w.syncAddress,
+		"--sync-settle=" + cmp.Or(setup.settle, defaultSettle).String(),
+		"--sync-grace=" + cmp.Or(setup.grace, defaultSettle).String(),
 		fmt.Sprintf("--leader-elect=%t", setup.elect),
-		"--log-level="+cmp.Or(setup.level, highest),
-	)
+		"--log-level=" + cmp.Or(setup.level, highest),
+	}, setup.flags...)...)
 	if err != nil {
 		w.t.Fatal(err)
 	}

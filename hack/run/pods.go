@@ -81,6 +81,10 @@ func (r *runner) startValidator(ctx context.Context) error {
 	if err := token.Project(ctx, r.core, r.fail); err != nil {
 		return err
 	}
+	adminToken, err := r.projectAdminToken(ctx)
+	if err != nil {
+		return err
+	}
 	err = r.programs.Start(processes.Program{
 		Name: "validator",
 		Command: []string{
@@ -97,6 +101,7 @@ func (r *runner) startValidator(ctx context.Context) error {
 			"--http-bind-address=" + localAddress(httpPort),
 			"--grpc-bind-address=" + localAddress(grpcPort),
 			"--admin-bind-address=" + localAddress(adminPort),
+			"--admin-token-file=" + adminToken,
 		},
 		Grace: podGrace,
 	})

@@ -111,6 +111,8 @@ func (p *progress) instructions(r *runner) {
 		fmt.Fprintf(&b, "# %s: %s\n%s\n\n", strings.TrimSpace(fmt.Sprintf("%d %s", sample.status, sample.code)), sample.title, sample.curl())
 	}
 	fmt.Fprintf(&b, "# What is in force, and where:\n%s get keyward -A\n\n", kubectl)
+	fmt.Fprintf(&b, "# The same as a person would ask for it; docs/kubectl-keyward.md has the other verbs:\nPATH=%s:%s:$PATH kubectl keyward --kubeconfig %s -n %s status %s\n\n",
+		quote(r.bin()), quote(r.bin("envtest")), quote(r.kubeconfig()), sampleNamespace, sampleKey)
 	b.WriteString("Ctrl-C ends it and keeps the data. docs/getting-started.md goes on from here.\n")
 	_, _ = p.out.Write([]byte(b.String()))
 }

@@ -70,6 +70,12 @@ type handler struct {
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	project, wrong := httpwire.TrustedProject(r.URL.RawQuery)
+	if wrong != "" {
+		w.Header().Set(httpwire.HeaderRequestID, httpwire.RequestID(r.Header[httpwire.HeaderRequestID]...))
+		httpwire.InvalidParameter(wrong).Denial().Write(w)
+		return
+	}
 	event, err := decode(http.MaxBytesReader(w, r.Body, maxBody))
 	if err == nil {
 		err = event.check()
@@ -80,7 +86,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	request := event.request(h.clients)
-	request.TrustedProject = r.URL.Query().Get("project")
+	request.TrustedProject = project
 	result := h.door.Decide(r.Context(), &request)
 
 	w.Header().Set(httpwire.HeaderRequestID, request.ID)

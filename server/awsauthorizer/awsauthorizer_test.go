@@ -121,6 +121,11 @@ func TestResponses(t *testing.T) {
 	if _, got := post(t, url, strings.ReplaceAll(restEvent, "KEY", key)); !strings.Contains(got, `"requestId":"c6af9ac6-7b61-11e6-9a41-93e8deadbeef"`) {
 		t.Errorf("the gateway's request id is not taken: %s", got)
 	}
+	for _, wrong := range []string{"?projct=media", "?Project=media", "?project=", "?project=media&project=other", "?project=other;x"} {
+		if status, got := post(t, url+wrong, strings.ReplaceAll(restEvent, "KEY", key)); status != 400 || !strings.Contains(got, "parameter_invalid") {
+			t.Errorf("%s: %d %s", wrong, status, got)
+		}
+	}
 	if _, got := post(t, url+"?project=nope", strings.ReplaceAll(restEvent, "KEY", key)); !strings.Contains(got, "project_unknown") && !strings.Contains(got, "too_many_failures") {
 		t.Errorf("the trusted project is not asked: %s", got)
 	}

@@ -86,6 +86,17 @@ func Peer(remoteAddr string) netip.Addr {
 	return canonical(peer.Addr())
 }
 
+// Trusts tells whether the peer, as Peer gives it, is a proxy that is believed.
+func (r *Resolver) Trusts(peer netip.Addr) bool { return r.trusts(peer) }
+
+// Header is the name of the header in which trusted proxies list addresses.
+func (r *Resolver) Header() string {
+	if r == nil {
+		return HeaderXForwardedFor
+	}
+	return r.header
+}
+
 func (r *Resolver) trusts(address netip.Addr) bool {
 	if r == nil || !address.IsValid() {
 		return false

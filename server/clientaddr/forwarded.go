@@ -56,3 +56,18 @@ func isEscaped(s string, i int) bool {
 	}
 	return n%2 == 1
 }
+
+// Forwarded is the element of that header (RFC 7239, section 4) about a connection from
+// remoteAddr with a request for host by proto. A host that would need escapes is left out.
+func Forwarded(remoteAddr, host, proto string) string {
+	element := "for=unknown"
+	if peer := Peer(remoteAddr); peer.Is4() {
+		element = "for=" + peer.String()
+	} else if peer.Is6() {
+		element = `for="[` + peer.String() + `]"`
+	}
+	if host != "" && !strings.ContainsAny(host, `"\`) {
+		element += `;host="` + host + `"`
+	}
+	return element + ";proto=" + proto
+}

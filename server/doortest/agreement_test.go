@@ -6,6 +6,9 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/keyward-dev/keyward/api/origin"
+	"github.com/keyward-dev/keyward/api/routing"
 )
 
 // pieces are what requests are put together from: good parts, and those that somebody would
@@ -66,6 +69,24 @@ func TestDoorsAgree(t *testing.T) {
 				rt.Fatalf("%s %s%s, project %q, %q:\n%s says %d %s %q,\n%s says %d %s %q", e.method, e.host, e.target, e.project, e.lines,
 					firstName, first.status, first.code, first.injected, name, got.status, got.code, got.injected)
 			}
+		}
+	})
+}
+
+// TestHostsAreOneLanguage: a host in an origin and a host in a request are compared in the
+// same form, whatever case, dot or port they come with.
+func TestHostsAreOneLanguage(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		host := rapid.StringMatching(`([A-Za-z0-9_-]{1,5}\.){0,3}[A-Za-z][A-Za-z0-9_-]{0,5}\.?(:[1-9][0-9]{0,3})?|\[::[0-9A-F]{1,3}\]|127\.0\.0\.1`).Draw(t, "host")
+		from, err := origin.Parse("https://" + host)
+		if err != nil {
+			return
+		}
+		if got := routing.CanonicalHost(host); got != from.Host && !strings.HasPrefix(host, "[") {
+			t.Fatalf("%s is %s to routes and %s to allowlists", host, got, from.Host)
+		}
+		if again := routing.CanonicalHost(from.Host); again != from.Host {
+			t.Fatalf("%s is %s to routes", from.Host, again)
 		}
 	})
 }

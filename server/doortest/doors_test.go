@@ -16,9 +16,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/keyward-dev/keyward/api/routing"
 	"github.com/keyward-dev/keyward/server/awsauthorizer"
 	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/forwardauth"
+	"github.com/keyward-dev/keyward/server/framing"
 	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/httpwire"
 	"github.com/keyward-dev/keyward/server/reverseproxy"
@@ -30,6 +32,9 @@ type exchange struct {
 	method, host, target, project, client string
 
 	lines []string
+
+	// arrived is told the target that the upstream sees; without it that is to be the one sent.
+	arrived func(target string)
 }
 
 // answer is what a door made of it, in terms that all doors share.
@@ -54,11 +59,13 @@ type answer struct {
 	upstream    []string
 }
 
+const verifyURL = "verifyapi, with url"
+
 // door asks one door.
 type door func(t *testing.T, e exchange) answer
 
 // doors opens every door on one gate.
-func doors(t *testing.T, g *gate.Gate) map[string]door {
+func doors(t testing.TB, g *gate.Gate) map[string]door {
 	t.Helper()
 	loopback := clientaddr.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, clientaddr.HeaderXForwardedFor)
 	mux := http.NewServeMux()
@@ -69,13 +76,13 @@ func doors(t *testing.T, g *gate.Gate) map[string]door {
 	t.Cleanup(front.Close)
 	check := dialExtAuthz(t, g, loopback)
 	opened := map[string]door{
-		"extauthz":            func(t *testing.T, e exchange) answer { return askExtAuthz(t, check, e, false) },
-		"extauthz, raw":       func(t *testing.T, e exchange) answer { return askExtAuthz(t, check, e, true) },
-		"verifyapi":           func(t *testing.T, e exchange) answer { return askVerify(t, front.URL, e) },
-		"awsauthorizer, 1.0":  func(t *testing.T, e exchange) answer { return askAWS1(t, front.URL, e) },
-		"awsauthorizer, 2.0":  func(t *testing.T, e exchange) answer { return askAWS2(t, front.URL, e) },
-		"verifyapi, with url": func(t *testing.T, e exchange) answer { return askVerifyURL(t, front.URL, e) },
-		"reverseproxy":        reverseProxy(t, g, loopback),
+		"extauthz":           func(t *testing.T, e exchange) answer { return askExtAuthz(t, check, e, false) },
+		"extauthz, raw":      func(t *testing.T, e exchange) answer { return askExtAuthz(t, check, e, true) },
+		"verifyapi":          func(t *testing.T, e exchange) answer { return askVerify(t, front.URL, e) },
+		"awsauthorizer, 1.0": func(t *testing.T, e exchange) answer { return askAWS1(t, front.URL, e) },
+		"awsauthorizer, 2.0": func(t *testing.T, e exchange) answer { return askAWS2(t, front.URL, e) },
+		verifyURL:            func(t *testing.T, e exchange) answer { return askVerifyURL(t, front.URL, e) },
+		"reverseproxy":       reverseProxy(t, g, loopback),
 	}
 	addDialects(opened, front.Listener.Addr())
 	return opened
@@ -97,7 +104,7 @@ type reply struct {
 }
 
 // send writes a request as it stands, which no HTTP client would, and reads the response.
-func send(t *testing.T, address net.Addr, method, host, target string, lines []string) reply {
+func send(t testing.TB, address net.Addr, method, host, target string, lines []string) reply {
 	t.Helper()
 	conn, err := net.Dial("tcp", address.String())
 	if err != nil {
@@ -173,9 +180,25 @@ func isWatched(lower string) bool {
 	return isContext(folded) || folded == "authorization" || folded == "x-api-key" || folded == "x-request-id" || folded == "x-other"
 }
 
+// maxHeaderBytes is the default of the validator.
+const maxHeaderBytes = 64 << 10
+
+// sameTarget tells whether what the upstream sees is what was decided on: the same path,
+// but for characters that have to be encoded and were not, and the same query to the byte.
+func sameTarget(seen, sent string) bool {
+	seenPath, seenQuery := httpwire.SplitTarget(seen)
+	sentPath, sentQuery := httpwire.SplitTarget(sent)
+	one, err := routing.CanonicalPath(seenPath)
+	if err != nil {
+		return false
+	}
+	other, err := routing.CanonicalPath(sentPath)
+	return err == nil && one == other && seenQuery == sentQuery
+}
+
 // reverseProxy opens a proxy for each trusted project, as it is a flag, in front of an
 // upstream that tells what it sees.
-func reverseProxy(t *testing.T, g *gate.Gate, clients *clientaddr.Resolver) door {
+func reverseProxy(t testing.TB, g *gate.Gate, clients *clientaddr.Resolver) door {
 	t.Helper()
 	seen := make(chan *http.Request, 1)
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -199,13 +222,19 @@ func reverseProxy(t *testing.T, g *gate.Gate, clients *clientaddr.Resolver) door
 		proxy, ok := open[e.project]
 		if !ok {
 			handler := reverseproxy.New(g, reverseproxy.Config{Upstream: target, Project: e.project, Clients: clients}, slog.New(slog.DiscardHandler))
-			proxy = httptest.NewServer(handler)
+			proxy = httptest.NewUnstartedServer(handler)
+			proxy.Listener = framing.Listen(proxy.Listener, maxHeaderBytes)
+			proxy.Config.MaxHeaderBytes = maxHeaderBytes
+			proxy.Config.DisableGeneralOptionsHandler = true
+			proxy.Start()
 			open[e.project] = proxy
 		}
 		got := send(t, proxy.Listener.Addr(), e.method, e.host, e.target, throughProxy(e))
 		select {
 		case r := <-seen:
-			if r.RequestURI != e.target || r.Host != e.host || r.Method != e.method {
+			if e.arrived != nil {
+				e.arrived(r.RequestURI)
+			} else if !sameTarget(r.RequestURI, e.target) || r.Host != e.host || r.Method != e.method {
 				t.Errorf("the upstream sees %s %s %s", r.Method, r.Host, r.RequestURI)
 			}
 			return answer{

@@ -19,7 +19,7 @@ import (
 	"github.com/keyward-dev/keyward/server/gate"
 )
 
-func dialExtAuthz(t *testing.T, g *gate.Gate, clients *clientaddr.Resolver) authv3.AuthorizationClient {
+func dialExtAuthz(t testing.TB, g *gate.Gate, clients *clientaddr.Resolver) authv3.AuthorizationClient {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

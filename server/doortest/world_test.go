@@ -34,16 +34,21 @@ func (k keyring) fill(line string) string {
 func snapshot(t testing.TB) (keyring, *syncv1.Update) {
 	t.Helper()
 	keys, update := keyring{}, &syncv1.Update{Revision: 1, CaughtUp: true, Groups: groups()}
-	mint := func(name string) keyformat.Key {
-		key, err := keyformat.Mint("vctrl", rand.Reader)
+	keep := func(name string, key keyformat.Key, err error) {
 		if err != nil {
 			t.Fatal(err)
 		}
 		keys[name] = key
-		return key
+	}
+	mint := func(name string) {
+		key, err := keyformat.Mint("vctrl", rand.Reader)
+		keep(name, key, err)
 	}
 	add := func(name, group string, projects, permissions []string) *syncv1.Key {
-		digest := mint(name).Digest()
+		if _, given := keys[name]; !given {
+			mint(name)
+		}
+		digest := keys[name].Digest()
 		key := &syncv1.Key{
 			Id: "id-" + name, Group: group, Name: "apps/" + name, Projects: projects, Permissions: permissions,
 			Versions: []*syncv1.Version{{Digest: digest[:]}},
@@ -69,6 +74,11 @@ func snapshot(t testing.TB) (keyring, *syncv1.Update) {
 	add("dormant", "tenants/dormant", []string{"default"}, read)
 	add("solo", "tenants/solo", []string{"default"}, read)
 	mint("unknown")
+	foreign, err := keyformat.Import("legacy/platform+" + rand.Text())
+	keep("imported", foreign, err)
+	add("imported", acme, marketing, read)
+	foreign, err = keyformat.Import("legacy/platform+" + rand.Text())
+	keep("another platform's", foreign, err)
 	add("elsewhere", "tenants/elsewhere", []string{"default"}, read)
 	return keys, update
 }
@@ -86,7 +96,7 @@ func groups() []*syncv1.Group {
 					{Paths: []string{"/api/list"}, Query: []*syncv1.QueryMatch{{Name: "siteId", Values: []string{"42"}}}},
 				},
 				Origins: &syncv1.OriginPolicy{Patterns: []string{"https://www.acme.example", "*.shops.acme.example"}, AllowLocalhost: true, AllowMissing: true}},
-			{Name: "product", Origins: lenient, Routes: []*syncv1.Route{{Paths: []string{"/api/scenes/prd-*"}}, {Hosts: []string{"product.acme.example"}}}},
+			{Name: "product", Origins: lenient, Routes: []*syncv1.Route{{Paths: []string{"/api/scenes/prd-*"}}, {Hosts: []string{"product.acme.example", "xn--mnchen-3ya.example"}}}},
 			{Name: "web", Routes: path("/api/scenes/web-*"), Origins: &syncv1.OriginPolicy{Patterns: []string{"https://www.acme.example"}}},
 		},
 		Capabilities: []*syncv1.Capability{{Name: "checkout", Routes: []*syncv1.Route{{Methods: []string{"POST"}, Paths: []string{"/tenant/checkout/sessions"}}}}},
@@ -118,7 +128,7 @@ func injectedFor(key, owner string) []string {
 }
 
 // newGate is a gate on a store in the state of that world.
-func newGate(t testing.TB, world string, update *syncv1.Update) *gate.Gate {
+func newGate(t testing.TB, world string, update *syncv1.Update, options ...gate.Option) *gate.Gate {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	s, err := store.Open(store.Config{MaxStaleness: time.Minute, DenyStale: true}, log, prometheus.NewRegistry())
@@ -134,7 +144,6 @@ func newGate(t testing.TB, world string, update *syncv1.Update) *gate.Gate {
 			t.Fatal(err)
 		}
 	}
-	var options []gate.Option
 	if world == worldFailed {
 		options = append(options, gate.WithThrottle(exhausted()))
 	}

@@ -25,6 +25,9 @@ type dialect struct {
 	projectInPath bool
 	// narrow is for a proxy that understands 2xx, 401 and 403 only.
 	narrow bool
+	// cannotRemove is for a proxy that cannot remove headers by prefix: what a client sends under
+	// a name that is Keyward's, and the configuration does not set, would reach the upstream.
+	cannotRemove bool
 	// preflights is for a proxy that cannot restore a status, and sends preflights here instead
 	// of asking about them.
 	preflights bool
@@ -32,7 +35,7 @@ type dialect struct {
 
 var dialects = []dialect{
 	{path: "/authz", door: "forwardauth", method: "X-Forwarded-Method", host: "X-Forwarded-Host", uri: "X-Forwarded-Uri", list: true},
-	{path: "/authz/nginx", door: "forwardauth_nginx", method: "X-Original-Method", host: "X-Original-Host", uri: "X-Original-Uri", address: "X-Real-Ip", narrow: true},
+	{path: "/authz/nginx", door: "forwardauth_nginx", method: "X-Original-Method", host: "X-Original-Host", uri: "X-Original-Uri", address: "X-Real-Ip", narrow: true, cannotRemove: true},
 	{path: "/authz/traefik", door: "forwardauth_traefik", method: "X-Forwarded-Method", host: "X-Forwarded-Host", uri: "X-Forwarded-Uri", address: clientaddr.HeaderXForwardedFor, list: true, preflights: true},
 	// Caddy passes the client's Host on, to the content server too. X-Forwarded-Host it takes from proxies that it trusts.
 	{path: "/authz/caddy", door: "forwardauth_caddy", method: "X-Forwarded-Method", uri: "X-Forwarded-Uri", address: clientaddr.HeaderXForwardedFor, list: true, projectInPath: true},

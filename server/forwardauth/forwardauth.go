@@ -21,6 +21,9 @@
 // body in X-Keyward-Problem. Only 503 stays what it is, so that nginx asks another validation
 // server, if it has one.
 //
+// nginx cannot remove headers by prefix either, so that requests in which a client sends a
+// header X-Keyward-… are refused with 400.
+//
 // The parameter project of the URL, which the proxy's own configuration fixes, names the
 // trusted project; any other parameter is refused. Caddy adds the client's query to a path
 // that has none, so there the project is in the path: /authz/caddy/projects/marketing.
@@ -45,6 +48,8 @@ const (
 	headerStatus  = "X-Keyward-Status"
 	headerCode    = "X-Keyward-Code"
 	headerProblem = "X-Keyward-Problem"
+
+	codeReserved = "header_reserved"
 )
 
 // Register adds all dialects to a mux.
@@ -77,9 +82,13 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, incomplete(wrong))
 		return
 	}
+	if h.cannotRemove && httpwire.SendsReserved(r.Header) {
+		h.refuse(w, httpwire.NewProblem(http.StatusBadRequest, codeReserved, "Reserved header", "Headers whose names begin with X-Keyward- are not for clients to send."))
+		return
+	}
 	project, wrong := h.trustedProject(r)
 	if wrong != "" {
-		h.refuse(w, invalidParameter(wrong))
+		h.refuse(w, httpwire.InvalidParameter(wrong))
 		return
 	}
 	path, rawQuery := httpwire.SplitTarget(asked.uri)

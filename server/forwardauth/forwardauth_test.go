@@ -129,7 +129,7 @@ func TestParametersAreRefused(t *testing.T) {
 			}
 		}
 		for _, query := range wrong {
-			if status, problem := ask(t, mux, &d, d.path+query, nil); status != d.refusal() || problem.Status != http.StatusBadRequest || problem.Code != codeParameter {
+			if status, problem := ask(t, mux, &d, d.path+query, nil); status != d.refusal() || problem.Status != http.StatusBadRequest || problem.Code != "parameter_invalid" {
 				t.Errorf("%s%s: %d %+v", d.path, query, status, problem)
 			}
 		}
@@ -169,4 +169,20 @@ func FuzzParameters(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestReservedHeadersAreRefused where the proxy might let the upstream see them.
+func TestReservedHeadersAreRefused(t *testing.T) {
+	mux := newMux(t)
+	for _, d := range dialects {
+		for name, refused := range map[string]bool{
+			"X-Keyward-Group": true, "X-Keyward-Context-Anything": true, "X_keyward_context_anything": true, "X-Keyward-": true,
+			"X-Keyward": false, "X-Keywards-Group": false, "Cookie": false,
+		} {
+			status, problem := ask(t, mux, &d, d.path, http.Header{name: {"evil"}})
+			if got := problem.Code == codeReserved; got != (refused && d.cannotRemove) || got && (problem.Status != http.StatusBadRequest || status != http.StatusForbidden) {
+				t.Errorf("%s, %s: %d %+v", d.path, name, status, problem)
+			}
+		}
+	}
 }

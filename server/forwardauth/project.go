@@ -2,17 +2,13 @@ package forwardauth
 
 import (
 	"net/http"
-	"net/url"
-	"strconv"
 
 	"github.com/keyward-dev/keyward/server/httpwire"
 )
 
 const (
-	codeParameter    = "parameter_invalid"
 	parameterProject = "project"
 	pathProject      = "/projects/{" + parameterProject + "}"
-	shownParameter   = 64 // bytes of what somebody else wrote
 )
 
 // trustedProject reads what the proxy's configuration says, or tells what is wrong with it.
@@ -25,24 +21,7 @@ func (d *dialect) trustedProject(r *http.Request) (project, wrong string) {
 		}
 		return r.PathValue(parameterProject), ""
 	}
-	parameters, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return "", "The query of this address cannot be read."
-	}
-	for name, values := range parameters {
-		switch {
-		case name != parameterProject:
-			return "", "There is no parameter " + strconv.QuoteToASCII(name[:min(len(name), shownParameter)]) + "; this address takes project=<name> only."
-		case len(values) != 1 || values[0] == "":
-			return "", "The parameter project must be there once and name a project, or not be there."
-		}
-		project = values[0]
-	}
-	return project, ""
-}
-
-func invalidParameter(detail string) httpwire.Problem {
-	return httpwire.NewProblem(http.StatusBadRequest, codeParameter, "Invalid parameter", detail+" The proxy's configuration is to be corrected.")
+	return httpwire.TrustedProject(r.URL.RawQuery)
 }
 
 const codeIncomplete = "request_incomplete"

@@ -186,8 +186,8 @@ func (d *Door) logDecision(ctx context.Context, request *Request, result Result)
 		slog.String("door", d.name),
 		slog.String("request", request.ID),
 		slog.String("code", result.Code.String()),
-		slog.String("method", request.Method),
-		slog.String("host", request.Host),
+		slog.String("method", loggedMethod(request.Method)),
+		slog.String("host", loggedHost(request.Host)),
 	}
 	if result.Key != nil {
 		attributes = append(attributes, slog.String("key", result.Key.ID), slog.String("group", result.Group.Identity))

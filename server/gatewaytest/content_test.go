@@ -15,6 +15,10 @@ import (
 const (
 	large  = 100 << 20 // bytes
 	events = 5
+
+	// What else the content server sees, as if it were headers.
+	headerTarget = "Seen-Target"
+	headerHost   = "Seen-Host"
 )
 
 // contentServer has something of everything that content is made of.
@@ -32,6 +36,8 @@ func (w *world) contentServer() http.Handler {
 		_, _ = io.WriteString(rw, "a scene")
 	})
 	mux.HandleFunc("/", func(rw http.ResponseWriter, r *http.Request) {
+		r.Header.Set(headerTarget, r.RequestURI)
+		r.Header.Set(headerHost, r.Host)
 		w.seen <- r.Header
 		rw.Header().Set("X-Request-Id", "of-the-upstream")
 		if strings.HasSuffix(r.URL.Path, "/cors") {

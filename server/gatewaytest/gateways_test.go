@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,6 +17,7 @@ type exchange struct {
 	name           string
 	method, target string
 	headers        []string
+	keepAlive      bool // after the answer; without it or a header Connection the connection is closed
 
 	status int
 	code   string            // of the problem; "" is an answer of the content server
@@ -24,7 +26,10 @@ type exchange struct {
 	mute   bool              // denied without a body
 }
 
-const page = "https://www.acme.example"
+const (
+	page         = "https://www.acme.example"
+	webSocketKey = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+)
 
 var exchanges = []exchange{
 	{name: "allowed", headers: []string{"Authorization: Bearer {key}"}, status: 200,
@@ -36,8 +41,27 @@ var exchanges = []exchange{
 	{name: "allowed, for nobody's page", headers: []string{"Authorization: Bearer {key}"}, status: 200, answer: map[string]string{"Access-Control-Allow-Origin": ""}},
 	{name: "spoofed context", headers: []string{"X-Api-Key: {key}", "X-Keyward-Group: tenants/evil", "X-Keyward-Context-Bucketname: evil"}, status: 200,
 		seen: map[string]string{"X-Keyward-Group": "tenants/acme", "X-Keyward-Context-Bucketname": "acme-media", "X-Api-Key": ""}},
+	{name: "spoofed context that the decision does not have", headers: []string{"X-Api-Key: {key}", "X-Keyward-Context-Anything: evil", "X-Keyward-Tier: evil"}, status: 200,
+		seen: map[string]string{"X-Keyward-Group": "tenants/acme", "X-Keyward-Context-Anything": "", "X-Keyward-Tier": ""}},
 	{name: "spoofed context, underscores", headers: []string{"X-Api-Key: {key}", "X_Keyward_Group: evil", "X-Keyward_Project: evil"}, status: 200,
 		seen: map[string]string{"X-Keyward-Group": "tenants/acme", "X_Keyward_Group": "", "X-Keyward_Project": ""}},
+	{name: "spoofed request id and key, underscores", headers: []string{"X-Api-Key: {key}", "X-Request_Id: evil", "X_Request_Id: evil", "X_Api_Key: evil", "X-Api_Key: evil"}, status: 200,
+		seen: map[string]string{"X-Request_id": "", "X_request_id": "", "X_api_key": "", "X-Api_key": ""}},
+	{name: "context that is named in Connection", headers: []string{"Authorization: Bearer {key}", "Connection: close, X-Keyward-Group, X-Keyward-Context-Bucketname, X-Request-Id"}, status: 200,
+		seen: map[string]string{"X-Keyward-Group": "tenants/acme", "X-Keyward-Context-Bucketname": "acme-media", "Connection": ""}},
+	{name: "context that is named in Connection, of a WebSocket", headers: []string{"Authorization: Bearer {key}", "Connection: Upgrade, X-Keyward-Group", "Upgrade: WebSocket", webSocketKey}, status: 200,
+		seen: map[string]string{"X-Keyward-Group": "tenants/acme"}},
+	{name: "an origin that is named in Connection", headers: []string{"Authorization: Bearer {key}", "Connection: close, Origin", "Origin: https://evil.example"}, status: 403, code: "origin_denied"},
+	{name: "a referrer that is named in Connection", headers: []string{"Authorization: Bearer {key}", "Connection: close, referer", "Referer: https://evil.example/"}, status: 403, code: "origin_denied"},
+	{name: "an origin that is named in Connection, of a WebSocket", headers: []string{"Authorization: Bearer {key}", "Connection: Upgrade, Origin", "Upgrade: websocket", webSocketKey, "Origin: https://evil.example"}, status: 403, code: "origin_denied"},
+	{name: "upgrade to h2c", headers: []string{"Authorization: Bearer {key}", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA"}, status: 200, seen: upgradesNothing},
+	{name: "upgrade to anything", headers: []string{"Authorization: Bearer {key}", "Connection: Upgrade", "Upgrade: foo"}, status: 200, seen: upgradesNothing},
+	{name: "upgrade to a WebSocket or h2c", headers: []string{"Authorization: Bearer {key}", "Connection: Upgrade, HTTP2-Settings", "Upgrade: websocket, h2c", webSocketKey, "HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA"}, status: 200, seen: upgradesNothing},
+	{name: "upgrade to h2c or a WebSocket", headers: []string{"Authorization: Bearer {key}", "Connection: Upgrade", "Upgrade: h2c, websocket", webSocketKey}, status: 200, seen: upgradesNothing},
+	{name: "upgrade to a WebSocket of a version", headers: []string{"Authorization: Bearer {key}", "Connection: Upgrade", "Upgrade: websocket/13", webSocketKey}, status: 200, seen: upgradesNothing},
+	{name: "target with a host", target: "http://cdn.acme.example/media/1?a=b", headers: []string{"Authorization: Bearer {key}"}, status: 200, seen: map[string]string{headerTarget: "/media/1?a=b", headerHost: "cdn.acme.example"}},
+	{name: "target with a host, ambiguous", target: "http://cdn.acme.example/media/../x", headers: []string{"Authorization: Bearer {key}"}, status: 400, code: "path_ambiguous"},
+	{name: "client's address", headers: []string{"Authorization: Bearer {key}"}, status: 200, seen: map[string]string{"X-Forwarded-For": usualClient}},
 	{name: "request id", headers: []string{"Authorization: Bearer {key}", "X-Request-Id: mine"}, status: 200,
 		answer: map[string]string{"X-Request-Id": "mine"}, seen: map[string]string{"X-Request-Id": "mine"}},
 	{name: "request id, denied", headers: []string{"X-Request-Id: mine"}, status: 401, code: "key_missing", answer: map[string]string{"X-Request-Id": "mine"}},
@@ -65,6 +89,9 @@ var exchanges = []exchange{
 	{name: "a good key among failures", headers: []string{"Client: failing", "Authorization: Bearer {key}"}, status: 200, seen: map[string]string{"X-Keyward-Key-Id": "k1"}},
 }
 
+// upgradesNothing: only WebSockets are asked of content servers.
+var upgradesNothing = map[string]string{"Upgrade": "", "Connection": "", "Http2-Settings": ""}
+
 // gateway is a proxy with its shipped configuration.
 type gateway struct {
 	name  string
@@ -76,10 +103,12 @@ type gateway struct {
 	// What it cannot do: name the request in answers that the content server gives, and leave
 	// what that says about CORS alone.
 	namesNothing, overrides bool
+	// What it cannot do: remove headers by prefix. Keyward refuses requests with spoofed context.
+	refusesSpoofs bool
 }
 
 var (
-	nginx   = gateway{name: "nginx", start: startNginx, away: 503, awayCode: "validator_away"}
+	nginx   = gateway{name: "nginx", start: startNginx, away: 503, awayCode: "validator_away", refusesSpoofs: true}
 	haproxy = gateway{name: "HAProxy", start: startHAProxy, away: 503, awayCode: "validator_away"}
 	caddy   = gateway{name: "Caddy", start: startCaddy, away: 503, awayCode: "validator_away"}
 	traefik = gateway{name: "Traefik", start: startTraefik, away: 500, namesNothing: true, overrides: true}
@@ -181,6 +210,9 @@ func TestContentAway(t *testing.T) {
 
 func (g *gateway) compare(t *testing.T, e exchange, got outcome) {
 	t.Helper()
+	if g.refusesSpoofs && slices.ContainsFunc(e.headers, func(line string) bool { return strings.HasPrefix(line, "X-Keyward-") }) {
+		e.status, e.code = 400, "header_reserved"
+	}
 	if got.status != e.status || got.problem.Code != e.code {
 		t.Fatalf("got %d %s", got.status, got.body)
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"runtime"
 	"strings"
 	"testing"
@@ -18,6 +19,9 @@ import (
 
 // patience is for one row: 100 MB with the race detector, beside other tests.
 const patience = 60 * time.Second
+
+// bodyless is how long to wait for an answer that needs no body.
+const bodyless = 3 * time.Second
 
 // row is something that clients do, and what it comes to.
 type row struct {
@@ -49,11 +53,34 @@ var rows = []row{
 	{"denial, before the body is sent", "403 `permission_denied`", func(t *testing.T, c *client) string {
 		return c.tell(t, exchange{method: "POST", headers: []string{"Authorization: Bearer {key}", "Content-Length: 4"}}) // which never come
 	}},
+	{"the same, on a connection that is kept", "", func(t *testing.T, c *client) string {
+		return c.denied(t, exchange{method: "POST", keepAlive: true, headers: []string{"Authorization: Bearer {key}", "Content-Length: 4"}}, "body")
+	}},
+	{"the same, in chunks", "", func(t *testing.T, c *client) string {
+		return c.denied(t, exchange{method: "POST", keepAlive: true, headers: []string{"Authorization: Bearer {key}", "Transfer-Encoding: chunked"}}, "4\r\nbody\r\n0\r\n\r\n")
+	}},
 	{"content, for an allowed page", "200, CORS", told("Origin: "+page, "Authorization: Bearer {key}")},
 	{"WebSocket", "echoes", socket},
+	{"any other `Upgrade`", "200, no upgrade", func(t *testing.T, c *client) string {
+		got := c.exchange(t, c.address, exchange{headers: []string{"Authorization: Bearer {key}", "Connection: Upgrade", "Upgrade: h2c"}})
+		if got.seen.Get("Upgrade") != "" {
+			return fmt.Sprint(got.status, ", asked of the content server")
+		}
+		return fmt.Sprint(got.status, ", no upgrade")
+	}},
 	{"Server-Sent Events", "one by one", listen},
 	{"100 MB down", "as sent, streamed", download},
 	{"100 MB up", "as sent, streamed", upload},
+	{"spoofed `X-Keyward-` headers", "", func(t *testing.T, c *client) string {
+		got := c.exchange(t, c.address, exchange{headers: []string{"Authorization: Bearer {key}", "X-Keyward-Group: evil", "X-Keyward-Context-Anything: evil"}})
+		if got.seen == nil {
+			return summary(got)
+		}
+		if got.seen.Get("X-Keyward-Group") != "tenants/acme" || got.seen.Get("X-Keyward-Context-Anything") != "" {
+			t.Errorf("the content server sees %v", got.seen)
+		}
+		return "removed"
+	}},
 	{"`X-Request-Id` of content is", "", func(t *testing.T, c *client) string {
 		if id := c.exchange(t, c.address, exchange{headers: []string{"Authorization: Bearer {key}"}}).header.Get("X-Request-Id"); id == "of-the-upstream" {
 			return "the content server's"
@@ -113,7 +140,40 @@ func told(headers ...string) func(*testing.T, *client) string {
 // tell says what a client is told.
 func (c *client) tell(t *testing.T, e exchange) string {
 	t.Helper()
-	got := c.exchange(t, c.address, e)
+	return summary(c.exchange(t, c.address, e))
+}
+
+// denied says what a client is told that sends its body late, or never if it need not.
+func (c *client) denied(t *testing.T, e exchange, body string) string {
+	t.Helper()
+	conn := c.send(t, c.address, e)
+	defer func() { _ = conn.Close() }()
+	wait := func(d time.Duration) (outcome, error) {
+		if err := conn.SetDeadline(time.Now().Add(d)); err != nil {
+			t.Fatal(err)
+		}
+		return c.receive(conn, e)
+	}
+	got, err := wait(bodyless)
+	if err == nil {
+		return summary(got)
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal(err)
+	}
+	if err := conn.SetDeadline(time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(conn, body); err != nil {
+		t.Fatal(err)
+	}
+	if got, err = wait(patience); err != nil {
+		t.Fatal(err)
+	}
+	return summary(got) + ", after the body"
+}
+
+func summary(got outcome) string {
 	text := problem(got.status, got.problem.Code)
 	if got.header.Get("WWW-Authenticate") != "" {
 		text += ", `WWW-Authenticate`"

@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -121,7 +122,25 @@ type outcome struct {
 // exchange sends a request as it stands.
 func (w *world) exchange(t *testing.T, address string, e exchange) outcome {
 	t.Helper()
+	conn := w.send(t, address, e)
+	defer func() { _ = conn.Close() }()
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	o, err := w.receive(conn, e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// send sends a request, and leaves the answer to receive.
+func (w *world) send(t *testing.T, address string, e exchange) net.Conn {
+	t.Helper()
 	client, lines := usualClient, ""
+	if !e.keepAlive && !slices.ContainsFunc(e.headers, func(line string) bool { return strings.HasPrefix(line, "Connection: ") }) {
+		lines = "Connection: close\r\n"
+	}
 	for _, line := range e.headers {
 		if line == "Client: failing" {
 			client = failingClient
@@ -129,10 +148,7 @@ func (w *world) exchange(t *testing.T, address string, e exchange) outcome {
 		}
 		lines += strings.NewReplacer("{key}", w.key, "{spent}", w.spent).Replace(line) + "\r\n"
 	}
-	method, target := "GET", "/media/1"
-	if e.method != "" {
-		method = e.method
-	}
+	target := "/media/1"
 	if e.target != "" {
 		target = e.target
 	}
@@ -141,26 +157,35 @@ func (w *world) exchange(t *testing.T, address string, e exchange) outcome {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = conn.Close() }()
-	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if _, err := fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: cdn.acme.example\r\n%s\r\n", e.methodOrGet(), target, lines); err != nil {
+		_ = conn.Close()
 		t.Fatal(err)
 	}
-	if _, err := fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: cdn.acme.example\r\nConnection: close\r\n%s\r\n", method, target, lines); err != nil {
-		t.Fatal(err)
-	}
-	response, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
+	return conn
+}
+
+// receive reads one answer.
+func (w *world) receive(conn net.Conn, e exchange) (outcome, error) {
+	response, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: e.methodOrGet()})
 	if err != nil {
-		t.Fatal(err)
+		return outcome{}, err
 	}
 	defer func() { _ = response.Body.Close() }()
 	o := outcome{status: response.StatusCode, header: response.Header}
 	if o.body, err = io.ReadAll(response.Body); err != nil {
-		t.Fatal(err)
+		return outcome{}, err
 	}
 	_ = json.Unmarshal(o.body, &o.problem) // what is none has no code
 	select {
 	case o.seen = <-w.seen:
 	default:
 	}
-	return o
+	return o, nil
+}
+
+func (e *exchange) methodOrGet() string {
+	if e.method == "" {
+		return http.MethodGet
+	}
+	return e.method
 }

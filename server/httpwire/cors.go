@@ -39,11 +39,12 @@ func CORS(d decision.Decision, request *decision.Request) []Header {
 	if !d.OriginAllowed {
 		return nil
 	}
-	from, err := origin.Parse(request.Origin)
-	if err != nil { // then it is not allowed
+	if _, err := origin.Parse(request.Origin); err != nil || !isSafe(request.Origin) { // then it is not allowed, or no browser's
 		return nil
 	}
-	allowed := Header{HeaderAllowOrigin, from.String()}
+	// Browsers compare it byte by byte with what they sent (Fetch, section 4.10), also with a
+	// dot at the end of the host, which is the same host and to them another origin.
+	allowed := Header{HeaderAllowOrigin, request.Origin}
 	switch d.Code {
 	case decision.Preflight:
 		methods := readMethods
@@ -76,7 +77,7 @@ func asked(list string) string {
 	var names strings.Builder
 	for name := range strings.SplitSeq(list, ",") {
 		name = strings.Trim(name, " \t")
-		if isToken(name) && name != "*" && !strings.HasPrefix(fold(name), reservedPrefix) {
+		if IsToken(name) && name != "*" && !strings.HasPrefix(fold(name), reservedPrefix) {
 			names.WriteString(", " + name)
 		}
 	}

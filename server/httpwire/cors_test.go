@@ -15,9 +15,11 @@ func TestCORS(t *testing.T) {
 		request  decision.Request
 		want     string
 	}{
-		"not allowed":       {decision.Decision{Code: decision.OriginDenied}, decision.Request{Origin: page}, ""},
-		"allowed":           {decision.Decision{OriginAllowed: true}, decision.Request{Origin: page}, page + "|X-Request-Id"},
-		"in canonical form": {decision.Decision{OriginAllowed: true}, decision.Request{Origin: "HTTPS://WWW.acme.example:443"}, page + "|X-Request-Id"},
+		"not allowed":      {decision.Decision{Code: decision.OriginDenied}, decision.Request{Origin: page}, ""},
+		"allowed":          {decision.Decision{OriginAllowed: true}, decision.Request{Origin: page}, page + "|X-Request-Id"},
+		"as it was sent":   {decision.Decision{OriginAllowed: true}, decision.Request{Origin: "HTTPS://WWW.acme.example:443"}, "HTTPS://WWW.acme.example:443|X-Request-Id"},
+		"a dot at the end": {decision.Decision{OriginAllowed: true}, decision.Request{Origin: page + "."}, page + ".|X-Request-Id"},
+		"what none sends":  {decision.Decision{OriginAllowed: true}, decision.Request{Origin: "https://münchen.example"}, ""},
 		"denied": {decision.Decision{Code: decision.KeyExpired, OriginAllowed: true}, decision.Request{Origin: page},
 			page + "|X-Request-Id, Retry-After, WWW-Authenticate"},
 		"never opaque": {decision.Decision{Code: decision.KeyExpired, OriginAllowed: true}, decision.Request{Origin: "null"}, ""},

@@ -32,7 +32,7 @@ func NewRequest(header http.Header, method, host, path, rawQuery string) decisio
 		Origin:  strings.Join(header["Origin"], ", "),
 		Referer: strings.Join(header["Referer"], ", "),
 	}
-	if asked := header[headerRequestMethod]; method == http.MethodOptions && request.Origin != "" && len(asked) == 1 && isToken(asked[0]) {
+	if asked := header[headerRequestMethod]; method == http.MethodOptions && request.Origin != "" && len(asked) == 1 && IsToken(asked[0]) {
 		request.PreflightMethod = asked[0]
 		request.PreflightHeaders = strings.Join(header[headerRequestHeaders], ",")
 	}
@@ -43,6 +43,29 @@ func NewRequest(header http.Header, method, host, path, rawQuery string) decisio
 func SplitTarget(target string) (path, rawQuery string) {
 	path, rawQuery, _ = strings.Cut(target, "?")
 	return path, rawQuery
+}
+
+// Target splits the target of an HTTP/1 request in origin form, or in absolute form of the
+// schemes http and https (RFC 9112, section 3.2). A target in another form comes back as the
+// path; as no path begins like that, it is refused as one.
+func Target(target string) (authority, path, rawQuery string) {
+	scheme, rest, absolute := strings.Cut(target, "://")
+	if !absolute || !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https") {
+		path, rawQuery = SplitTarget(target)
+		return "", path, rawQuery
+	}
+	end := strings.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
+	}
+	if end == 0 {
+		return "", target, ""
+	}
+	path, rawQuery = SplitTarget(rest[end:])
+	if path == "" {
+		path = "/"
+	}
+	return rest[:end], path, rawQuery
 }
 
 // Credential finds the key in the forms
@@ -138,7 +161,7 @@ func isJoined(value string) bool {
 func startsParameter(s string) bool {
 	s = strings.TrimLeft(s, " \t")
 	name, _, hasValue := strings.Cut(s, "=")
-	return hasValue && isToken(strings.TrimRight(name, " \t"))
+	return hasValue && IsToken(strings.TrimRight(name, " \t"))
 }
 
 // isScheme tells an authentication scheme from a key with something behind it: no

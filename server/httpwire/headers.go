@@ -20,6 +20,13 @@ const (
 	reservedPrefix = "x-keyward-"
 )
 
+// HeaderUpgrade asks for another protocol (RFC 9110, section 7.8), and ProtocolWebSocket is
+// the only one that is passed on: in others there are requests on which nobody decides.
+const (
+	HeaderUpgrade     = "Upgrade"
+	ProtocolWebSocket = "websocket"
+)
+
 // Header is one header line.
 type Header struct {
 	Name, Value string
@@ -145,6 +152,17 @@ func isReserved(name string) bool {
 	return strings.HasPrefix(folded, reservedPrefix) || folded == "x-request-id"
 }
 
+// SendsReserved tells whether there is a header by which only Keyward says on whose behalf a
+// request comes, in any spelling.
+func SendsReserved(header http.Header) bool {
+	for name := range header {
+		if strings.HasPrefix(fold(name), reservedPrefix) {
+			return true
+		}
+	}
+	return false
+}
+
 // carriesCredential leaves an Authorization of another scheme to the upstream.
 func carriesCredential(name string, header http.Header) bool {
 	switch fold(name) {
@@ -158,6 +176,27 @@ func carriesCredential(name string, header http.Header) bool {
 	default:
 		return false
 	}
+}
+
+// Decisive are the headers that decisions depend on and upstreams may, too: a Connection
+// header that names them (RFC 9110, section 7.6.1) does not take them from the upstream.
+var Decisive = append([]string{HeaderAuthorization, HeaderAPIKey}, QuestionHeaders...)
+
+// mayNotTrail are names, folded, and beginnings of names that end in '-', of fields that
+// tell how to frame, route, authenticate or read a message. They come in time or not at
+// all (RFC 9110, section 6.5.1).
+var mayNotTrail = []string{
+	reservedPrefix, "x-request-id", "authorization", "x-api-key", "cookie", "proxy-", "origin", "referer", "access-control-",
+	"host", "forwarded", "x-forwarded-", "x-original-", "x-real-ip", "via", "expect", "range", "if-", "content-", "cache-control", "pragma", "max-forwards",
+	"transfer-encoding", "te", "trailer", "connection", "keep-alive", "upgrade", "x-http-method-override", "x-method-override", "x-http-method",
+}
+
+// MayTrail tells whether an upstream may see a request's trailer of that name.
+func MayTrail(name string) bool {
+	folded := fold(name)
+	return !slices.ContainsFunc(mayNotTrail, func(s string) bool {
+		return folded == s || strings.HasSuffix(s, "-") && strings.HasPrefix(folded, s)
+	})
 }
 
 func fold(name string) string {

@@ -16,14 +16,14 @@ const maxRequestID = 128
 // is none that is safe to repeat: 1 to 128 characters of a token (RFC 9110, section 5.6.2),
 // on one line, which are not by mistake a key.
 func RequestID(lines ...string) string {
-	if len(lines) == 1 && len(lines[0]) <= maxRequestID && isToken(lines[0]) && !keyformat.WellFormed(lines[0]) {
+	if len(lines) == 1 && len(lines[0]) <= maxRequestID && IsToken(lines[0]) && !keyformat.WellFormed(lines[0]) {
 		return lines[0]
 	}
 	return strings.ToLower(rand.Text())
 }
 
-// isToken tells a token from other text.
-func isToken(text string) bool {
+// IsToken tells a token from other text.
+func IsToken(text string) bool {
 	for _, c := range []byte(text) {
 		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)) {
 			return false

@@ -16,7 +16,7 @@ func TestRequestID(t *testing.T) {
 		nil, {""}, {" a"}, {"a b"}, {"a,b"}, {"a\x00"}, {"ä"}, {"\x80"}, {`"a"`}, {"a\r\nX-Evil: 1"}, {strings.Repeat("x", 129)}, {"a", "a"}, {mint(t)},
 	} {
 		got := RequestID(lines...)
-		if !isToken(got) || len(got) < 20 || seen[got] || len(lines) > 0 && got == lines[0] {
+		if !IsToken(got) || len(got) < 20 || seen[got] || len(lines) > 0 && got == lines[0] {
 			t.Errorf("%q becomes %q", lines, got)
 		}
 		seen[got] = true

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,9 +28,12 @@ type Config struct {
 	GRPCAddress  string
 	AdminAddress string
 
-	Upstream       *url.URL // nil for none
+	Upstream       *url.URL      // nil for none
+	Timeout        time.Duration // of Upstream, until it begins its answer
 	Project        string
 	KeepCredential bool
+
+	Listeners Listeners
 
 	TrustedProxies      []netip.Prefix
 	ClientAddressHeader string
@@ -50,6 +54,8 @@ type Config struct {
 const (
 	maxInstance = 253
 
+	defaultTimeout = time.Minute
+
 	defaultFailures   = 60
 	defaultIPv6Prefix = 64
 	bitsIPv6          = 128
@@ -66,14 +72,17 @@ func Parse(args []string, hostname string, usage io.Writer) (Config, error) {
 	flags.SetOutput(io.Discard)
 
 	flags.StringVar(&c.ProxyAddress, "proxy-bind-address", ":8080", "`address` of the reverse proxy in front of --upstream")
-	flags.StringVar(&c.HTTPAddress, "http-bind-address", ":8081", "`address` of /authz, /authz/nginx, /v1/verify and /v1/authorizers/aws")
+	flags.StringVar(&c.HTTPAddress, "http-bind-address", ":8081", "`address` of /authz and its dialects, /v1/verify and /v1/authorizers/aws")
 	flags.StringVar(&c.GRPCAddress, "grpc-bind-address", ":8082", "`address` of Envoy's external authorization")
 	flags.StringVar(&c.AdminAddress, "admin-bind-address", ":8083", "`address` of /healthz, /readyz, /metrics, /v1/decisions and /v1/usage")
 	flags.StringVar(&c.AdminTokenFile, "admin-token-file", "", "`file` of the token for /v1/decisions and /v1/usage; without it no decisions are kept, and no usage is taken in")
 
-	flags.Func("upstream", "`URL` of the content server, such as http://127.0.0.1:9000; without it there is no reverse proxy", c.setUpstream)
+	flags.Func("upstream", "`URL` of the content server, such as http://127.0.0.1:9000, https:// or h2c://; without it there is no reverse proxy", c.setUpstream)
+	duration(flags, &c.Timeout, "upstream-timeout", defaultTimeout, "how `long` the upstream may take to begin its answer; 0 is for ever (default 1m)")
 	flags.StringVar(&c.Project, "project", "", "the `project` of all requests to the reverse proxy; without it routes decide")
-	flags.BoolVar(&c.KeepCredential, "keep-credential", false, "let upstreams see the API key")
+	flags.BoolVar(&c.KeepCredential, "keep-credential", false, "let content servers see the API key: whoever reads their logs or their memory can use it; by default it is removed")
+
+	c.Listeners.flags(flags)
 
 	flags.Func("trusted-proxies", "`CIDRs`, separated by commas, of proxies that tell the client's address; repeat it for more; without it no proxy is believed", c.addTrustedProxies)
 	c.ClientAddressHeader = clientaddr.HeaderXForwardedFor
@@ -134,12 +143,14 @@ func (c *Config) check() error {
 		return errors.New("--sync-address: say where the manager is, such as dns:///keyward-sync.keyward-system.svc:9444")
 	case c.Sync.UsageInterval < time.Second:
 		return errors.New("--usage-interval: write at least 1s, such as 10s")
+	case c.Listeners.ProxyProtocol && (c.Upstream == nil || len(c.TrustedProxies) == 0):
+		return errors.New("--proxy-protocol: it is for the reverse proxy; give --upstream, and with --trusted-proxies the addresses of the load balancers that speak it")
 	case c.Project != "" && c.Upstream == nil:
 		return errors.New("--project: it is for the reverse proxy; give --upstream too, or name the project where the other doors are configured")
 	case c.Store.DenyStale && c.Store.MaxStaleness == 0:
 		return errors.New("--on-stale=deny: say after how long with --max-staleness, such as --max-staleness=1h")
 	default:
-		return nil
+		return c.Listeners.check()
 	}
 }
 
@@ -158,7 +169,7 @@ func duration(flags *flag.FlagSet, value *time.Duration, name string, byDefault 
 
 func (c *Config) setUpstream(text string) error {
 	upstream, err := url.Parse(text)
-	if err != nil || upstream.Host == "" || upstream.Scheme != "http" && upstream.Scheme != "https" {
+	if err != nil || upstream.Host == "" || !slices.Contains([]string{"http", "https", "h2c"}, upstream.Scheme) {
 		return errors.New("write a URL such as http://127.0.0.1:9000")
 	}
 	if upstream.Path != "" && upstream.Path != "/" || upstream.RawQuery != "" || upstream.User != nil || upstream.Fragment != "" {

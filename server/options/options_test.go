@@ -17,7 +17,8 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	if c.Sync.Instance != "pod-0" || c.Upstream != nil || c.HTTPAddress != ":8081" || c.LogLevel != slog.LevelInfo || c.Store.DenyStale || c.Store.Dir != "" ||
-		c.Throttle.Failures != 60 || c.Throttle.IPv6Prefix != 64 || len(c.TrustedProxies) != 0 || c.ClientAddressHeader != "X-Forwarded-For" {
+		c.Throttle.Failures != 60 || c.Throttle.IPv6Prefix != 64 || len(c.TrustedProxies) != 0 || c.ClientAddressHeader != "X-Forwarded-For" ||
+		c.Listeners != (Listeners{MaxHeaderBytes: 65536, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}) {
 		t.Errorf("got %+v", c)
 	}
 }
@@ -25,13 +26,13 @@ func TestDefaults(t *testing.T) {
 func TestFlags(t *testing.T) {
 	c, err := Parse([]string{
 		"--upstream=http://127.0.0.1:9000/", "--project=marketing", "--keep-credential", "--group=a/b", "--group=c/d", "--namespace=e",
-		"--max-staleness=1h", "--on-stale=deny", "--log-level=debug", "--snapshot-dir=/x", "--shutdown-delay=0s",
+		"--max-staleness=1h", "--on-stale=deny", "--log-level=debug", "--snapshot-dir=/x", "--shutdown-delay=0s", "--upstream-timeout=5s",
 		"--trusted-proxies=10.1.2.3/8, 192.0.2.0/24", "--trusted-proxies=2001:db8::/32", "--client-address-header=forwarded", "--max-failures-per-minute=0",
 	}, "pod-0", io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Upstream.String() != "http://127.0.0.1:9000" || c.Project != "marketing" || !c.KeepCredential || len(c.Sync.Groups) != 2 ||
+	if c.Timeout != 5*time.Second || c.Upstream.String() != "http://127.0.0.1:9000" || c.Project != "marketing" || !c.KeepCredential || len(c.Sync.Groups) != 2 ||
 		len(c.Sync.Namespaces) != 1 || c.Store.MaxStaleness != time.Hour || !c.Store.DenyStale || c.LogLevel != slog.LevelDebug ||
 		fmt.Sprint(c.TrustedProxies) != "[10.0.0.0/8 192.0.2.0/24 2001:db8::/32]" || c.ClientAddressHeader != "Forwarded" || c.Throttle.Failures != 0 {
 		t.Errorf("got %+v", c)
@@ -43,6 +44,17 @@ func TestErrorsNameFlagAndRemedy(t *testing.T) {
 		{"--upstream=localhost:9000", "upstream", "http://127.0.0.1:9000"},
 		{"--upstream=http://h/base", "upstream", "leave out everything"},
 		{"--upstream=http://u:p@h", "upstream", "leave out everything"},
+		{"--upstream=ftp://h", "upstream", "http://127.0.0.1:9000"},
+		{"--upstream-timeout=soon", "upstream-timeout", "duration"},
+		{"--max-header-bytes=1", "max-header-bytes", "65536"},
+		{"--max-header-bytes=2000000", "max-header-bytes", "65536"},
+		{"--read-header-timeout=0s", "read-header-timeout", "10s"},
+		{"--idle-timeout=0s", "idle-timeout", "2m"},
+		{"--max-connections=-1", "max-connections", "0 for any"},
+		{"--tls-cert-file=/x", "tls-cert-file", "--tls-key-file"},
+		{"--tls-key-file=/x", "tls-cert-file", "--tls-key-file"},
+		{"--proxy-protocol --trusted-proxies=10.0.0.0/8", "proxy-protocol", "--upstream"},
+		{"--proxy-protocol --upstream=http://h:1", "proxy-protocol", "--trusted-proxies"},
 		{"--group=acme", "group", "namespace/name"},
 		{"--namespace=a/b", "namespace", "one namespace"},
 		{"--on-stale=maybe", "on-stale", "allow or deny"},

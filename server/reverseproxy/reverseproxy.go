@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/keyward-dev/keyward/server/clientaddr"
@@ -23,18 +24,30 @@ import (
 const (
 	doorName = "reverseproxy"
 
-	flushAtOnce           = -1
-	copyBuffer            = 32 << 10 // bytes
-	dialTimeout           = 5 * time.Second
-	responseHeaderTimeout = 60 * time.Second
-	idleTimeout           = 90 * time.Second
-	maxIdlePerUpstream    = 256
+	flushAtOnce        = -1
+	copyBuffer         = 32 << 10 // bytes
+	dialTimeout        = 5 * time.Second
+	idleTimeout        = 90 * time.Second
+	maxIdlePerUpstream = 256
+
+	// expectTimeout is for upstreams that do not know Expect, and wait for the body.
+	expectTimeout = time.Second
+
+	// SchemeH2C in an upstream's URL is HTTP/2 in cleartext, by prior knowledge (RFC 9113,
+	// section 3.3).
+	SchemeH2C = "h2c"
+
+	headerConnection = "Connection"
+	connectionClose  = "close"
 )
 
 // Config says where requests go.
 type Config struct {
-	// Upstream has a scheme and a host, and no path.
+	// Upstream has a scheme, which is http, https or h2c, and a host, and no path.
 	Upstream *url.URL
+	// Timeout is how long the upstream may take to begin its answer, once it has the request;
+	// 0 is for ever.
+	Timeout time.Duration
 	// Project is the trusted project of all requests, or "" to ask the routes.
 	Project string
 	// KeepCredential lets the upstream see the key.
@@ -54,17 +67,39 @@ func New(g *gate.Gate, config Config, log *slog.Logger) http.Handler {
 		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		FlushInterval:  flushAtOnce,
 		BufferPool:     &buffers{},
-		Transport: &http.Transport{
-			DialContext:           (&net.Dialer{Timeout: dialTimeout}).DialContext,
-			TLSHandshakeTimeout:   dialTimeout,
-			ResponseHeaderTimeout: responseHeaderTimeout,
-			IdleConnTimeout:       idleTimeout,
-			MaxIdleConnsPerHost:   maxIdlePerUpstream,
-			ForceAttemptHTTP2:     true,
-			DisableCompression:    true, // what the client did not ask for, the upstream is not asked for
-		},
+		Transport:      newTransport(config),
+	}
+	h.target = *config.Upstream
+	if h.target.Scheme == SchemeH2C {
+		h.target.Scheme = "http"
 	}
 	return h
+}
+
+// newTransport speaks HTTP/1.1 to an upstream with the scheme http, HTTP/2 with h2c, and
+// with https whichever the upstream prefers. It repeats a request only if that has no body
+// and an idempotent method (RFC 9110, section 9.2.2), or if nothing of it was sent.
+func newTransport(config Config) *http.Transport {
+	protocols := new(http.Protocols)
+	switch config.Upstream.Scheme {
+	case SchemeH2C:
+		protocols.SetUnencryptedHTTP2(true)
+	case "https":
+		protocols.SetHTTP2(true)
+		protocols.SetHTTP1(true)
+	default:
+		protocols.SetHTTP1(true)
+	}
+	return &http.Transport{
+		DialContext:           (&net.Dialer{Timeout: dialTimeout}).DialContext,
+		Protocols:             protocols,
+		TLSHandshakeTimeout:   dialTimeout,
+		ResponseHeaderTimeout: config.Timeout,
+		ExpectContinueTimeout: expectTimeout,
+		IdleConnTimeout:       idleTimeout,
+		MaxIdleConnsPerHost:   maxIdlePerUpstream,
+		DisableCompression:    true, // what the client did not ask for, the upstream is not asked for
+	}
 }
 
 type handler struct {
@@ -72,6 +107,7 @@ type handler struct {
 	config Config
 	log    *slog.Logger
 	proxy  *httputil.ReverseProxy
+	target url.URL // of the upstream, as its transport knows schemes
 }
 
 // buffers are reused for copying bodies.
@@ -93,6 +129,10 @@ type passed struct{}
 
 type passage struct {
 	requestID string
+	path      string            // that was decided on, as it was sent
+	rawQuery  string            // that was decided on
+	upgrade   bool              // whether the client wants to change the protocol
+	bodyEnded *atomic.Bool      // nil where there is no body, or in HTTP/2
 	upstream  []httpwire.Header // to set in the upstream's request
 	vary      string
 	cors      []httpwire.Header // to set in the upstream's response, if it does not speak CORS
@@ -104,8 +144,9 @@ func passageOf(r *http.Request) passage {
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	path, rawQuery := targetOf(r)
 	request := gate.Request{
-		Request: httpwire.NewRequest(r.Header, r.Method, r.Host, r.URL.EscapedPath(), r.URL.RawQuery),
+		Request: httpwire.NewRequest(r.Header, r.Method, r.Host, path, rawQuery),
 		Client:  h.config.Clients.Seen(clientaddr.Peer(r.RemoteAddr), r.Header),
 		ID:      httpwire.RequestID(r.Header[httpwire.HeaderRequestID]...),
 	}
@@ -113,16 +154,38 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	result := h.door.Decide(r.Context(), &request)
 	if !result.Allowed() {
 		w.Header().Set(httpwire.HeaderRequestID, request.ID)
+		closeUnread(w.Header(), r)
 		httpwire.NewDenial(result.Decision, &request.Request, result.RetryAfter).Write(w)
 		return
 	}
-	ctx := context.WithValue(r.Context(), passed{}, passage{
+	p := passage{
 		requestID: request.ID,
+		path:      path,
+		rawQuery:  rawQuery,
+		upgrade:   wantsUpgrade(r),
 		upstream:  httpwire.UpstreamHeaders(result.Decision, request.ID),
 		vary:      httpwire.Vary(&request.Request),
 		cors:      httpwire.CORS(result.Decision, &request.Request),
-	})
+	}
+	if r.ProtoMajor == 1 && r.ContentLength != 0 {
+		p.bodyEnded = new(atomic.Bool)
+		// Or else the first byte of the answer would wait for the last of the request.
+		if err := http.NewResponseController(w).EnableFullDuplex(); err != nil {
+			h.log.Debug("streams one way at a time", slog.Any("error", err))
+		}
+	}
+	ctx := context.WithValue(r.Context(), passed{}, p)
 	h.proxy.ServeHTTP(&counted{ResponseWriter: w, sent: func(bytes int) { h.door.Sent(result.Group, bytes) }}, r.WithContext(ctx))
+}
+
+// targetOf returns path and query as they were sent. What net/url makes of a path is not
+// always the same one: in "/a%2fb|" it decodes the slash, because of the other character.
+func targetOf(r *http.Request) (path, rawQuery string) {
+	if r.ProtoMajor > 1 { // in which there is no absolute form (RFC 9113, section 8.3.1)
+		return httpwire.SplitTarget(r.RequestURI)
+	}
+	_, path, rawQuery = httpwire.Target(r.RequestURI)
+	return path, rawQuery
 }
 
 // counted counts the bytes of the body that the client takes, as it takes them.
@@ -143,14 +206,45 @@ func (c *counted) Write(data []byte) (int, error) {
 func (c *counted) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 
 // rewrite makes the upstream's request: the same target and Host, headers exchanged.
-// Trailers are dropped, as nothing could be removed from them in time.
 func (h *handler) rewrite(r *httputil.ProxyRequest) {
-	r.SetURL(h.config.Upstream)
-	r.Out.URL.RawQuery = r.In.URL.RawQuery // what was decided on, not what ReverseProxy makes of it
+	p := passageOf(r.In)
+	r.Out.URL = h.upstreamURL(p.path, p.rawQuery)
 	r.Out.Host = r.In.Host
-	r.Out.Trailer = nil
-	r.SetXForwarded()
-	httpwire.Apply(r.Out.Header, h.config.KeepCredential, passageOf(r.In).upstream)
+	if asked := r.In.Header[httpwire.HeaderUpgrade]; len(asked) != 1 || !strings.EqualFold(asked[0], httpwire.ProtocolWebSocket) {
+		r.Out.Header.Del(httpwire.HeaderUpgrade)
+		r.Out.Header.Del(headerConnection)
+	}
+	for _, name := range httpwire.Decisive {
+		if lines, ok := r.In.Header[name]; ok {
+			r.Out.Header[name] = lines
+		}
+	}
+	passTrailers(r)
+	h.tellForwarded(r)
+	httpwire.Apply(r.Out.Header, h.config.KeepCredential, p.upstream)
+}
+
+// upstreamURL is made of what was decided on, and of nothing else.
+func (h *handler) upstreamURL(path, rawQuery string) *url.URL {
+	u := h.target
+	u.RawQuery = rawQuery
+	u.RawPath = path
+	u.Path, _ = url.PathUnescape(path) // a path with bad escapes is not decided on
+	return &u
+}
+
+// wantsUpgrade tells whether the client wants to change the protocol, be it to nothing: where
+// one reader sees a wish and another none, what follows is not the same to both.
+func wantsUpgrade(r *http.Request) bool {
+	return r.ProtoMajor == 1 && len(r.Header[httpwire.HeaderUpgrade]) > 0
+}
+
+// closeUnread ends the connection of a client that is refused, and may have sent already what
+// must not be taken for a request: a body, or another protocol than HTTP.
+func closeUnread(header http.Header, r *http.Request) {
+	if wantsUpgrade(r) || r.ProtoMajor == 1 && r.ContentLength != 0 {
+		header.Set(headerConnection, connectionClose)
+	}
 }
 
 // modifyResponse replaces what the upstream says about the request. It is not set on the
@@ -158,8 +252,17 @@ func (h *handler) rewrite(r *httputil.ProxyRequest) {
 func modifyResponse(response *http.Response) error {
 	p := passageOf(response.Request)
 	p.mark(response.Header)
+	if response.StatusCode != http.StatusSwitchingProtocols && (p.upgrade || p.bodyLeft()) {
+		response.Header.Set(headerConnection, connectionClose)
+	}
+	if len(response.Trailer) > 0 {
+		response.Header.Del("Content-Length") // in HTTP/1.1 there are no trailers beside it
+	}
 	return nil
 }
+
+// bodyLeft is whether the request's body has not come to its end.
+func (p *passage) bodyLeft() bool { return p.bodyEnded != nil && !p.bodyEnded.Load() }
 
 // mark adds what an allowed request's answer has, from the upstream or in its place. An
 // upstream that speaks CORS itself keeps its word.
@@ -192,18 +295,26 @@ func varies(header http.Header, on string) bool {
 func (h *handler) upstreamFailed(w http.ResponseWriter, r *http.Request, err error) {
 	p := passageOf(r)
 	p.mark(w.Header())
-	if r.Context().Err() != nil {
-		h.log.Debug("client went away", "error", err)
-		w.WriteHeader(http.StatusBadGateway) // nobody reads it
-		return
+	if p.upgrade || p.bodyLeft() {
+		w.Header().Set(headerConnection, connectionClose)
 	}
-	h.log.Warn("upstream failed", "upstream", h.config.Upstream.Host, "error", err)
-	problem := httpwire.NewProblem(http.StatusBadGateway, "upstream_failed", "Upstream failed",
-		"The content server could not be reached or did not answer properly. Try again later.")
 	var timeout net.Error
-	if errors.As(err, &timeout) && timeout.Timeout() {
-		problem = httpwire.NewProblem(http.StatusGatewayTimeout, "upstream_timeout", "Upstream timed out",
-			"The content server did not answer in time. Try again later.")
+	switch {
+	case errors.Is(err, errClientBody):
+		h.log.Debug("client sent half a request", slog.Any("error", err))
+		w.Header().Set(headerConnection, connectionClose)
+		httpwire.NewProblem(http.StatusBadRequest, "request_malformed", "Malformed request",
+			"The body of the request is not complete, or not encoded as HTTP wants it.").Denial().Write(w)
+	case r.Context().Err() != nil:
+		h.log.Debug("client went away", slog.Any("error", err))
+		w.WriteHeader(http.StatusBadGateway) // nobody reads it
+	case errors.As(err, &timeout) && timeout.Timeout():
+		h.log.Warn("upstream timed out", slog.String("upstream", h.config.Upstream.Host), slog.Any("error", err))
+		httpwire.NewProblem(http.StatusGatewayTimeout, "upstream_timeout", "Upstream timed out",
+			"The content server did not answer in time. Try again later.").Denial().Write(w)
+	default:
+		h.log.Warn("upstream failed", slog.String("upstream", h.config.Upstream.Host), slog.Any("error", err))
+		httpwire.NewProblem(http.StatusBadGateway, "upstream_failed", "Upstream failed",
+			"The content server could not be reached or did not answer properly. Try again later.").Denial().Write(w)
 	}
-	problem.Denial().Write(w)
 }

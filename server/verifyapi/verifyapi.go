@@ -3,6 +3,7 @@
 package verifyapi
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -152,7 +153,14 @@ func (s *secrets) UnmarshalJSON(data []byte) error {
 
 // decode reads one question and nothing else. Its errors name the field and hold no value.
 func decode(body io.Reader) (gate.Request, error) {
-	decoder := json.NewDecoder(body)
+	text, err := io.ReadAll(body)
+	if err != nil {
+		return gate.Request{}, explain(err)
+	}
+	if err := checkNames(text); err != nil {
+		return gate.Request{}, err
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
 	var q question
 	if err := decoder.Decode(&q); err != nil {
@@ -175,7 +183,7 @@ func explain(err error) error {
 		return fmt.Errorf("%s: it must be a %s, not a %s", wrongType.Field, wrongType.Type.Kind(), strings.Fields(wrongType.Value)[0])
 	case strings.HasPrefix(err.Error(), "json: unknown field "):
 		// Not by its name, which may be a key that slipped out of place.
-		return errors.New("there is an unknown field; the fields are key, headers, method, url, host, path, query, origin, referer, project, clientAddress and requestId")
+		return errUnknownField
 	case strings.HasPrefix(err.Error(), "it must be"):
 		return fmt.Errorf("key, headers: %w", err)
 	default:

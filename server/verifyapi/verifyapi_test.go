@@ -112,6 +112,11 @@ func TestABadQuestionNamesTheField(t *testing.T) {
 		{`{"headers":{"authorization":{"KEY":1}},"method":"GET","path":"/x"}`, "headers"},
 		{`{"headers":{"Cookie":"KEY"},"method":"GET","path":"/x"}`, "headers: "},
 		{`{"KEY":"x","method":"GET","path":"/x"}`, "unknown field"},
+		{`{"key":"KEY","method":"GET","Path":"/x"}`, "unknown field"},
+		{`{"key":"KEY","method":"GET","path":"/x","PATH":"/y"}`, "unknown field"},
+		{`{"key":"x","key":"KEY","method":"GET","path":"/x"}`, "twice"},
+		{`{"key":"KEY","method":"GET","path":"/x","path":"/y"}`, "twice"},
+		{`{"headers":{"origin":"https://a","origin":"https://b"},"key":"KEY","method":"GET","path":"/x"}`, "twice"},
 		{`{"key":"KEY","headers":{"x-api-key":"KEY"},"method":"GET","path":"/x"}`, "key: "},
 		{`{"origin":"https://a","headers":{"origin":"https://a"},"method":"GET","path":"/x"}`, "origin: "},
 	} {

@@ -31,10 +31,11 @@ end
 -- http-request lua.keyward PROJECT; - for the project that the routes name
 core.register_action('keyward', {'http-req'}, function(txn, project)
   local sent = txn.http:req_get_headers()
+  local target = txn.f:pathq()
   local headers = {
     ['x-haproxy-method'] = {txn.f:method()},
     ['x-haproxy-host'] = list(sent, 'host'),
-    ['x-haproxy-uri'] = {txn.f:pathq()},
+    ['x-haproxy-uri'] = {target},
     ['x-haproxy-src'] = {txn.f:src()},
   }
   for _, name in ipairs(asked) do
@@ -67,6 +68,8 @@ core.register_action('keyward', {'http-req'}, function(txn, project)
   for name in pairs(answer.headers) do
     if is_ours(name) then txn.http:req_set_header(name, list(answer.headers, name)[1]) end
   end
+  -- A target may name a host, too (GET http://…). The content server receives what was decided on.
+  txn.http:req_set_uri(target)
   txn:set_var('txn.request_id', list(answer.headers, 'x-request-id')[1])
   local origin = list(answer.headers, 'access-control-allow-origin')[1]
   if origin then txn:set_var('txn.allow_origin', origin) end

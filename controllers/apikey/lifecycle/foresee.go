@@ -66,9 +66,14 @@ func (p *planner) foreseeCutover(v, successor *v1alpha1.KeyVersion) {
 	quarter := ends.Sub(since) / 4
 	p.wakeAt(ends.Add(-quarter))
 	use := p.in.Usage.Of[v.Digest]
-	if !p.now.Before(ends.Add(-quarter)) && use.Last.After(since) && p.now.Sub(use.Last) <= quarter {
+	switch {
+	case p.now.Before(ends.Add(-quarter)):
+	case use.Last.After(since) && p.now.Sub(use.Last) <= quarter:
 		p.out.Cutover = &Cutover{ID: v.ID, Preview: v.Preview, Since: since, Ends: ends, Use: use}
 		p.wakeAt(use.Last.Add(quarter + 1))
+	default:
+		// A use is not announced each time.
+		p.wakeAt(p.now.Add(max(usageRetry, quarter/8)))
 	}
 	if quiet := p.quietAt(v, successor); !quiet.IsZero() {
 		if p.now.Before(quiet) {

@@ -206,6 +206,9 @@ func TestRotation(t *testing.T) {
 				}
 			},
 		},
+		"one that is silent near the end is looked at again": {
+			versions: pair, carries: 2, at: 20 * time.Hour, action: lifecycle.Keep, want: "Retiring Active", state: v1alpha1.KeyActive, wake: 20*time.Hour + (day+time.Second)/4/8,
+		},
 		"not one that is still used in the middle": {
 			versions: pair, carries: 2, at: 12 * time.Hour, action: lifecycle.Keep, want: "Retiring Active", state: v1alpha1.KeyActive, wake: 12*time.Hour + 10*time.Second,
 			with: used(0, 11*time.Hour, 2*time.Hour),

@@ -1,0 +1,284 @@
+package plugin
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/keyward-dev/keyward/api/keyformat"
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+)
+
+// grown is an ApiKey that the real controllers have delivered, with a Group of its own.
+func grown(t *testing.T, change func(*v1alpha1.ApiKey)) *v1alpha1.ApiKey {
+	t.Helper()
+	g := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: live, Name: t.Name()}}
+	g.Name = strings.ToLower(t.Name())
+	key := &v1alpha1.ApiKey{ObjectMeta: metav1.ObjectMeta{Namespace: live, Name: g.Name}}
+	key.Spec.GroupRef.Name = g.Name
+	key.Spec.Projects = []v1alpha1.ProjectName{v1alpha1.DefaultProject}
+	change(key)
+	for _, object := range []client.Object{g, key} {
+		if err := admin.Create(t.Context(), object); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "the key is delivered", func() bool { return current(t, key).Status.SecretRef != nil })
+	return key
+}
+
+func current(t *testing.T, key *v1alpha1.ApiKey) *v1alpha1.ApiKey {
+	t.Helper()
+	if err := admin.Get(t.Context(), client.ObjectKeyFromObject(key), key); err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// text is what the Secret of the key holds.
+func text(t *testing.T, key *v1alpha1.ApiKey) string {
+	t.Helper()
+	secret := &corev1.Secret{}
+	if err := admin.Get(t.Context(), client.ObjectKeyFromObject(key), secret); err != nil {
+		t.Fatal(err)
+	}
+	return string(secret.Data[v1alpha1.SecretKeyAPIKey])
+}
+
+func mounted(*v1alpha1.ApiKey) {}
+
+func once(key *v1alpha1.ApiKey) { key.Spec.Secret.Reveal = v1alpha1.RevealOnce }
+
+func inLive(t *testing.T, stdin string, args ...string) result {
+	t.Helper()
+	return keywardAt(t, time.Now, stdin, append(args, "-n", live)...)
+}
+
+func TestRotate(t *testing.T) {
+	obey(t, server(t, "edge-1"))
+	key := grown(t, mounted)
+	first := text(t, key)
+	inLive(t, "", "rotate", key.Name).expect(t, 0, "("+keyPreview(t, first)+") stays accepted for 24h after that", "is rotated: in force on 1 of 1 servers",
+		"("+keyPreview(t, first)+") is Retiring").lacks(t, first)
+	if second := text(t, key); second == first || current(t, key).Status.Versions[0].State != v1alpha1.VersionRetiring {
+		t.Errorf("not rotated: %+v", key.Status)
+	}
+
+	inLive(t, "", "rotate", key.Name, "--overlap", "0s").expect(t, ExitUsage, "is refused as soon as the new one is there", "--yes")
+	if current(t, key).Spec.Rotation.Overlap != "24h" || len(key.Status.Versions) != 2 {
+		t.Errorf("changed without --yes: %+v", key)
+	}
+	r := inLive(t, "", "rotate", key.Name, "--overlap", "0s", "--yes", "-o", "json").expect(t, 0, "spec.rotation.overlap is 24h again")
+	done := read[outcome](t, r)
+	if done.Action != "rotate" || len(done.Key.Versions) != 3 || done.Key.Versions[0].State != v1alpha1.VersionRetired || done.Key.Versions[1].State != v1alpha1.VersionRetired {
+		t.Errorf("%+v", done)
+	}
+	if current(t, key).Spec.Rotation.Overlap != "24h" {
+		t.Errorf("the overlap stays %s", key.Spec.Rotation.Overlap)
+	}
+	inLive(t, "", "rotate", key.Name, "--overlap", "1h", "--wait=false").expect(t, 0, "spec.rotation.overlap is 1h from now on, instead of 24h", "declared")
+}
+
+func TestRotateWithoutAnybodyToAcknowledge(t *testing.T) {
+	silence := obey(t, server(t, "slow"))
+	key := grown(t, mounted)
+	silence()
+	inLive(t, "", "rotate", key.Name, "--timeout", "2s").expect(t, ExitTimeout, "slow", "goes on by itself: kubectl keyward -n live status")
+	inLive(t, "", "status", key.Name).expect(t, 0, "Pending", "waiting for slow")
+}
+
+func TestSuspendAndResumeAndRevoke(t *testing.T) {
+	obey(t, server(t, "edge-1"))
+	key := grown(t, mounted)
+	inLive(t, "", "suspend", key.Name).expect(t, 0, "is Suspended: in force on 1 of 1 servers, after ")
+	inLive(t, "", "suspend", key.Name).expect(t, 0, "is Suspended")
+	inLive(t, "", "rotate", key.Name).expect(t, 0, "it rotates once that is over")
+	resumed := read[outcome](t, inLive(t, "", "resume", key.Name, "-o", "json").expect(t, 0))
+	if resumed.Key.State != v1alpha1.KeyActive || !resumed.Key.Enforcement.Complete || resumed.Key.Enforcement.Servers != 1 {
+		t.Errorf("%+v", resumed)
+	}
+
+	inLive(t, key.Name+"\n", "revoke", key.Name).expect(t, ExitUsage, "there is nobody to ask: add --yes")
+	if current(t, key).Spec.Revoked != nil && *key.Spec.Revoked {
+		t.Fatal("revoked though nobody was asked")
+	}
+	inLive(t, "", "revoke", key.Name, "--yes").expect(t, 0, "is Revoked: in force on 1 of 1 servers, after ")
+	inLive(t, "", "revoke", key.Name, "--yes").expect(t, 0, "is Revoked")
+	for _, verb := range []string{"rotate", "suspend", "resume", "reveal"} {
+		inLive(t, "", verb, key.Name).expect(t, ExitRefused, "create a new ApiKey")
+	}
+}
+
+// TestRevokeWithAServerAway loses a server between the revocation and its acknowledgement.
+func TestRevokeWithAServerAway(t *testing.T) {
+	away := server(t, "away")
+	silence := obey(t, away)
+	key := grown(t, mounted)
+	silence()
+	gone, seen := make(chan struct{}), key.DeepCopy()
+	t.Cleanup(func() { <-gone })
+	go func() {
+		defer close(gone)
+		for ctx := t.Context(); ctx.Err() == nil; {
+			err := admin.Get(ctx, client.ObjectKeyFromObject(seen), seen)
+			if e := seen.Status.Enforcement; err == nil && e != nil && len(e.WaitingFor) > 0 {
+				away.Close(false)
+				return
+			}
+		}
+	}()
+	inLive(t, "", "revoke", key.Name, "--yes").expect(t, ExitIncomplete, "waiting for away", "lost, and deciding by what they knew: away", "until they are back")
+}
+
+func TestReveal(t *testing.T) {
+	key := grown(t, mounted)
+	plain := text(t, key)
+	r := inLive(t, "", "reveal", key.Name).expect(t, 0, "remains in Secret live/testreveal")
+	if r.out != plain || strings.Contains(r.err, plain) {
+		t.Errorf("out %q, standard error %q", r.out, r.err)
+	}
+	for _, output := range []string{"json", "yaml"} {
+		inLive(t, "", "reveal", key.Name, "-o", output).expect(t, 0, "Mounted", keyPreview(t, plain)).lacks(t, plain)
+	}
+}
+
+func TestRevealOnce(t *testing.T) {
+	key := grown(t, once)
+	plain := text(t, key)
+	described := read[revelation](t, inLive(t, "", "reveal", key.Name, "-o", "json").expect(t, 0).lacks(t, plain))
+	if described.ClaimUntil == nil || described.Preview != keyPreview(t, plain) || text(t, key) != plain {
+		t.Errorf("%+v", described)
+	}
+	inLive(t, "", "status", key.Name).expect(t, 0, "Unclaimed", "kubectl keyward -n live reveal")
+	r := inLive(t, "", "reveal", key.Name).expect(t, 0, "the only time", "gone from the cluster")
+	if r.out != plain || strings.Contains(r.err, plain) {
+		t.Errorf("out %q, standard error %q", r.out, r.err)
+	}
+	if err := admin.Get(t.Context(), client.ObjectKeyFromObject(key), &corev1.Secret{}); !apierrors.IsNotFound(err) {
+		t.Errorf("the Secret: %v", err)
+	}
+	inLive(t, "", "reveal", key.Name).expect(t, ExitRefused, "rotate testrevealonce")
+	inLive(t, plain, "verify").expect(t, 0, "Valid", live+"/"+key.Name).lacks(t, plain)
+
+	inLive(t, "", "rotate", key.Name).expect(t, 0, keyPreview(t, plain)+") stays accepted for 24h after it is claimed", "is delivered")
+	if r = inLive(t, "", "reveal", key.Name).expect(t, 0); r.out == plain || !keyformat.WellFormed(r.out) {
+		t.Errorf("revealed %d characters", len(r.out))
+	}
+}
+
+// TestRevealOfWhatIsNotOurs has a Secret of the name that holds something else.
+func TestRevealOfWhatIsNotOurs(t *testing.T) {
+	namespace(t, "foreign")
+	object(t, "foreign", "web", func(*v1alpha1.ApiKey) {})
+	keyward(t, "", "reveal", "web", "-n", "foreign").expect(t, ExitRefused, "not delivered yet")
+	const foreign = "a-password-of-somebody-else"
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "foreign", Name: "web"}, StringData: map[string]string{v1alpha1.SecretKeyAPIKey: foreign}}
+	if err := admin.Create(t.Context(), secret); err != nil {
+		t.Fatal(err)
+	}
+	keyward(t, "", "reveal", "web", "-n", "foreign").expect(t, ExitRefused, "does not hold a version of this key").lacks(t, foreign)
+}
+
+func keyPreview(t *testing.T, text string) string {
+	t.Helper()
+	key, err := keyformat.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key.Preview()
+}
+
+// terminalSession runs a command at a terminal, where somebody types an answer once the
+// screen shows the question, and returns the screen and the exit code.
+func terminalSession(t *testing.T, question, typed string, args ...string) (screen string, code int) {
+	t.Helper()
+	t.Setenv("NO_COLOR", "")
+	t.Setenv("TERM", "xterm")
+	keyboard, tty, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = keyboard.Close() }()
+	shown, written := make(chan string, 1), make(chan string, 100)
+	go func() {
+		all, buffer := "", make([]byte, 4096)
+		for {
+			n, err := keyboard.Read(buffer)
+			if err != nil { // EIO: the other end is closed
+				shown <- all
+				return
+			}
+			all += string(buffer[:n])
+			select {
+			case written <- all:
+			default:
+			}
+		}
+	}()
+	if question != "" {
+		go func() {
+			for all := range written {
+				if strings.Contains(all, question) {
+					_, _ = keyboard.WriteString(typed)
+					return
+				}
+			}
+		}()
+	}
+	a := &app{streams: genericiooptions.IOStreams{In: tty, Out: tty, ErrOut: tty}, now: time.Now}
+	code = run(t.Context(), a, append(args, "--kubeconfig", kubeconfig, "-n", live), "test")
+	_ = tty.Close()
+	return <-shown, code
+}
+
+func TestAtATerminal(t *testing.T) {
+	key := grown(t, mounted)
+	plain := text(t, key)
+
+	if screen, code := terminalSession(t, "", "", "status", key.Name); code != 0 || !strings.Contains(screen, "\x1b[32mActive\x1b[0m") {
+		t.Errorf("no colours: %d %q", code, screen)
+	}
+	if screen, code := terminalSession(t, "", "", "reveal", key.Name); code != 0 || !strings.Contains(screen, plain+"\r\n") {
+		t.Errorf("reveal: %d %q", code, screen)
+	}
+	// It stands on the screen only if the terminal echoes it.
+	if screen, code := terminalSession(t, "not shown", plain+"\n", "verify"); code != 0 || !strings.Contains(screen, "Valid") || strings.Contains(screen, plain) {
+		t.Errorf("verify: %d %q", code, screen)
+	}
+	if screen, code := terminalSession(t, "to go on: ", "yes\n", "revoke", key.Name); code != ExitError || !strings.Contains(screen, "nothing was changed") {
+		t.Errorf("another answer: %d %q", code, screen)
+	}
+	if current(t, key).Status.State != v1alpha1.KeyActive {
+		t.Fatal("revoked by the wrong answer")
+	}
+	if screen, code := terminalSession(t, "to go on: ", key.Name+"\n", "revoke", key.Name); code != 0 || !strings.Contains(screen, "Revoked") {
+		t.Errorf("the answer: %d %q", code, screen)
+	}
+}
+
+func TestNoColorIsHeard(t *testing.T) {
+	keyboard, tty, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = keyboard.Close(), tty.Close() }()
+	a := &app{now: time.Now}
+	for value, want := range map[string]bool{"": true, "1": false} {
+		t.Setenv("NO_COLOR", value)
+		t.Setenv("TERM", "xterm")
+		if got := a.page(tty).colours; got != want {
+			t.Errorf("NO_COLOR=%q: %t", value, got)
+		}
+	}
+	if a.page(os.Stdin).colours && !isTerminal(os.Stdin) {
+		t.Error("colours without a terminal")
+	}
+}

@@ -1,0 +1,137 @@
+package plugin
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/duration"
+	"sigs.k8s.io/yaml"
+)
+
+// style is how a text is shown on a terminal with colours.
+type style string
+
+const (
+	plain  style = ""
+	bold   style = "1"
+	red    style = "31"
+	green  style = "32"
+	yellow style = "33"
+)
+
+// page collects what is printed for people.
+type page struct {
+	bytes.Buffer
+	colours bool
+	now     time.Time
+}
+
+func (a *app) page(out io.Writer) *page {
+	colours := isTerminal(out) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	return &page{colours: colours, now: a.now()}
+}
+
+// print writes the document with -o, and what text writes without.
+func (a *app) print(document any, text func(*page)) error {
+	var all []byte
+	var err error
+	switch a.output {
+	case "json":
+		all, err = json.MarshalIndent(document, "", "  ")
+		all = append(all, '\n')
+	case "yaml":
+		all, err = yaml.Marshal(document)
+	default:
+		p := a.page(a.streams.Out)
+		text(p)
+		all = p.Bytes()
+	}
+	if err != nil {
+		return fmt.Errorf("write the result: %w", err)
+	}
+	if _, err = a.streams.Out.Write(all); err != nil {
+		return fmt.Errorf("write the result: %w", err)
+	}
+	return nil
+}
+
+func (p *page) line(format string, args ...any) { _, _ = fmt.Fprintf(p, format+"\n", args...) }
+
+func (p *page) paint(s style, text string) string {
+	if !p.colours || s == plain || text == "" {
+		return text
+	}
+	return "\x1b[" + string(s) + "m" + text + "\x1b[0m"
+}
+
+// cell is one text of a table.
+type cell struct {
+	text  string
+	style style
+}
+
+func texts(all ...string) []cell {
+	row := make([]cell, 0, len(all))
+	for _, text := range all {
+		row = append(row, cell{text: text})
+	}
+	return row
+}
+
+// table writes rows with their columns aligned, whatever the colours.
+func (p *page) table(rows [][]cell) {
+	var widths []int
+	for _, row := range rows {
+		for i, c := range row {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], utf8.RuneCountInString(c.text))
+		}
+	}
+	for _, row := range rows {
+		var line strings.Builder
+		for i, c := range row {
+			line.WriteString(p.paint(c.style, c.text))
+			if i < len(row)-1 {
+				line.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(c.text)+3))
+			}
+		}
+		p.line("%s", strings.TrimRight(line.String(), " "))
+	}
+}
+
+const (
+	instant = "2006-01-02 15:04:05 MST"
+	minute  = "2006-01-02 15:04 MST"
+)
+
+// when is an instant as a distance from now and as what it is.
+func (p *page) when(t *metav1.Time, layout string) string {
+	if t == nil || t.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf("%s (%s)", p.distance(t), t.UTC().Format(layout))
+}
+
+func (p *page) distance(t *metav1.Time) string {
+	if left := t.Sub(p.now); left > 0 {
+		return "in " + duration.HumanDuration(left)
+	}
+	return duration.HumanDuration(p.now.Sub(t.Time)) + " ago"
+}
+
+// or is the text, or what stands for its absence.
+func or(text, absent string) string {
+	if text == "" {
+		return absent
+	}
+	return text
+}

@@ -1,0 +1,134 @@
+package plugin
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/utils/ptr"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+)
+
+// outcome is the document of a command that changes a key.
+type outcome struct {
+	Action string  `json:"action"`
+	Waited bool    `json:"waited"`
+	Key    keyView `json:"key"`
+}
+
+func (a *app) revoke() *cobra.Command {
+	yes := false
+	var waiting patience
+	cmd := &cobra.Command{
+		Use:   "revoke KEY",
+		Short: "Refuse a key for good, and wait until all servers do",
+		Example: `  kubectl keyward -n acme revoke acme-web
+  kubectl keyward -n acme revoke acme-web --yes -o json`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeKeys,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := a.connect()
+			if err != nil {
+				return err
+			}
+			key, err := s.key(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if !ptr.Deref(key.Spec.Revoked, false) {
+				a.narrate("All versions of ApiKey %s/%s are refused for good from now on. This cannot be undone.", key.Namespace, key.Name)
+				if err := a.confirm(cmd.Context(), yes, key.Name); err != nil {
+					return err
+				}
+			}
+			return a.declare(cmd.Context(), s, key, "revoke", waiting,
+				func(spec *v1alpha1.ApiKeySpec) { spec.Revoked = ptr.To(true) },
+				func(key *v1alpha1.ApiKey) bool { return key.Status.State == v1alpha1.KeyRevoked })
+		},
+	}
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	waiting.flags(cmd)
+	return cmd
+}
+
+// declare edits the key, waits until that is in force, and says how it is.
+func (a *app) declare(ctx context.Context, s *session, key *v1alpha1.ApiKey, action string, waiting patience, change func(*v1alpha1.ApiKeySpec), reached func(*v1alpha1.ApiKey) bool) error {
+	if err := s.patch(ctx, key, change); err != nil {
+		return err
+	}
+	if waiting.wait {
+		err := a.follow(ctx, s, key, waiting.timeout, a.enforced, func(key *v1alpha1.ApiKey) (bool, error) {
+			return settled(key) && reached(key), nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	view := viewOf(key, a.now())
+	err := a.print(outcome{action, waiting.wait, view}, func(p *page) {
+		name := p.paint(bold, view.Namespace+"/"+view.Name)
+		if !waiting.wait {
+			p.line("%s: declared; its state was %s", name, view.State)
+			return
+		}
+		p.line("%s is %s: %s", name, p.paint(stateStyle(view.State), string(view.State)), describeEnforcement(view.Enforcement))
+	})
+	if err != nil || !waiting.wait {
+		return err
+	}
+	return incomplete(key)
+}
+
+func (a *app) suspend() *cobra.Command {
+	return a.suspension("suspend KEY", "Refuse a key until it is resumed", "suspend", true, func(key *v1alpha1.ApiKey) bool {
+		return key.Status.State != v1alpha1.KeyActive && key.Status.State != v1alpha1.KeyPending
+	})
+}
+
+func (a *app) resume() *cobra.Command {
+	return a.suspension("resume KEY", "Accept a suspended key again", "resume", false, func(key *v1alpha1.ApiKey) bool {
+		ready := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionReady)
+		return ready != nil && ready.Reason != v1alpha1.ReasonSuspended
+	})
+}
+
+func (a *app) suspension(use, short, action string, suspended bool, reached func(*v1alpha1.ApiKey) bool) *cobra.Command {
+	var waiting patience
+	cmd := &cobra.Command{
+		Use:               use,
+		Short:             short,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeKeys,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := a.connect()
+			if err != nil {
+				return err
+			}
+			key, err := s.key(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if err := living(key); err != nil {
+				return err
+			}
+			return a.declare(cmd.Context(), s, key, action, waiting,
+				func(spec *v1alpha1.ApiKeySpec) { spec.Suspended = &suspended }, reached)
+		},
+	}
+	waiting.flags(cmd)
+	return cmd
+}
+
+// living is the error of a key whose life is over, or nil.
+func living(key *v1alpha1.ApiKey) error {
+	switch {
+	case key.DeletionTimestamp != nil:
+		return refusedf("ApiKey %s/%s is being deleted, which revokes it", key.Namespace, key.Name)
+	case ptr.Deref(key.Spec.Revoked, false), key.Status.State == v1alpha1.KeyRevoked:
+		return refusedf("ApiKey %s/%s is revoked for good: create a new ApiKey", key.Namespace, key.Name)
+	case key.Status.State == v1alpha1.KeyExpired:
+		return refusedf("ApiKey %s/%s has expired: create a new ApiKey", key.Namespace, key.Name)
+	}
+	return nil
+}

@@ -1,0 +1,120 @@
+package plugin
+
+import (
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+)
+
+// population creates keys in every state that status has words for.
+func population(t *testing.T, namespace string) {
+	t.Helper()
+	object(t, namespace, "web", func(k *v1alpha1.ApiKey) {
+		k.Spec.Projects = []v1alpha1.ProjectName{"marketing", "product"}
+		k.Spec.Description = "The website"
+		first := version(t, 1, v1alpha1.VersionRetiring, -60*day)
+		first.RetiresAt, first.LastUsedAt = at(time.Hour), at(-3*time.Minute)
+		gone := version(t, 7, v1alpha1.VersionRetired, -120*day)
+		gone.ID, gone.RetiresAt = 1, at(-59*day)
+		first.ID = 2
+		second := version(t, 3, v1alpha1.VersionActive, -23*time.Hour)
+		second.Cause, second.LastUsedAt = v1alpha1.CauseScheduled, at(-10*time.Second)
+		k.Status.Versions = []v1alpha1.KeyVersion{gone, first, second}
+		k.Status.LastUsedAt, k.Status.NextRotationAt = at(-10*time.Second), at(59*day)
+		condition(k, v1alpha1.ConditionCutoverPending, metav1.ConditionTrue, v1alpha1.ReasonStillUsed, "version 2 is still used, by 2 client addresses")
+	})
+	object(t, namespace, "stopped", func(k *v1alpha1.ApiKey) {
+		k.Status.State = v1alpha1.KeySuspended
+		k.Status.Enforcement = &v1alpha1.Enforcement{
+			Servers: ptr.To[int32](3), Acknowledged: ptr.To[int32](1), WaitingFor: []string{"edge-1"}, Lost: []string{"edge-2"}, Record: "r2",
+		}
+		condition(k, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSuspended, "spec.suspended: the key is refused until this is false again")
+		condition(k, v1alpha1.ConditionEnforced, metav1.ConditionFalse, v1alpha1.ReasonWaitingForServers, "1 of 3 validation servers have acknowledged; waiting for edge-1")
+	})
+	object(t, namespace, "pipeline", func(k *v1alpha1.ApiKey) {
+		k.Spec.GroupRef.Namespace = "tenants"
+		k.Spec.Secret.Reveal = v1alpha1.RevealOnce
+		k.Status.Versions[0].MintedAt, k.Status.Versions[0].DeliveredAt = *at(-time.Minute), at(-time.Minute)
+		k.Status.Versions[0].ExpiresAt = nil
+		condition(k, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady, "the key is accepted, and waits in Secret pipeline to be claimed")
+	})
+	object(t, namespace, "ended", func(k *v1alpha1.ApiKey) {
+		k.Spec.Revoked = ptr.To(true)
+		k.Status.State, k.Status.Versions[0].State = v1alpha1.KeyRevoked, v1alpha1.VersionRevoked
+		condition(k, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRevoked, "the key is revoked for good; create a new ApiKey where one is needed")
+	})
+	object(t, namespace, "fresh", func(k *v1alpha1.ApiKey) { k.Status = v1alpha1.ApiKeyStatus{} })
+	object(t, namespace, "overdue", func(k *v1alpha1.ApiKey) { k.Status.Versions[0].ExpiresAt = at(-time.Minute) })
+}
+
+func TestStatus(t *testing.T) {
+	namespace(t, "status")
+	population(t, "status")
+	keyward(t, "", "status", "-n", "status").golden(t, "status-all")
+	for _, name := range []string{"web", "stopped", "pipeline", "ended", "fresh", "overdue"} {
+		keyward(t, "", "status", "-n", "status", name).golden(t, "status-"+name)
+	}
+	keyward(t, "", "status", "-n", "status", "web", "-o", "json").golden(t, "status-json")
+	keyward(t, "", "status", "-n", "status", "web", "-o", "yaml").golden(t, "status-yaml")
+
+	all := read[struct{ Keys []keyView }](t, keyward(t, "", "status", "-A", "-o", "json").expect(t, 0))
+	found := 0
+	for i := range all.Keys {
+		if all.Keys[i].Namespace == "status" {
+			found++
+		}
+	}
+	if found != 6 {
+		t.Errorf("-A: %d of 6 keys", found)
+	}
+	keyward(t, "", "status", "-A").expect(t, 0, "NAMESPACE", "tenants/acme")
+	keyward(t, "", "status", "-n", "nowhere").expect(t, 0, `no ApiKeys in namespace "nowhere"`)
+}
+
+func TestMistakes(t *testing.T) {
+	key := mint(t, 9).Reveal()
+	for name, test := range map[string]struct {
+		args []string
+		code int
+		want string
+	}{
+		"an unknown verb":        {[]string{"rotat"}, ExitUsage, "kubectl keyward --help"},
+		"an unknown flag":        {[]string{"status", "--nope"}, ExitUsage, "--nope"},
+		"an unknown output":      {[]string{"status", "-o", "xml"}, ExitUsage, "json or yaml"},
+		"a name too much":        {[]string{"revoke", "a", "b"}, ExitUsage, "accepts 1 arg"},
+		"no name":                {[]string{"reveal"}, ExitUsage, "accepts 1 arg"},
+		"a name and all":         {[]string{"status", "a", "-A"}, ExitUsage, "not both"},
+		"a key as a name":        {[]string{"explain", key}, ExitUsage, "kubectl keyward verify"},
+		"an overlap in words":    {[]string{"rotate", "a", "--overlap", "soon"}, ExitUsage, "24h"},
+		"no such ApiKey":         {[]string{"status", "nobody"}, ExitError, "status -A"},
+		"no such context":        {[]string{"status", "--context", "nope"}, ExitError, "nope"},
+		"nobody at home":         {[]string{"status", "--server", "https://127.0.0.1:1"}, ExitError, "--context"},
+		"somebody without right": {[]string{"status", "--as", "nobody"}, ExitError, "ask an admin"},
+		"no token Secret":        {[]string{"explain", "x", "--url", "http://127.0.0.1:1", "--token-secret", "default/none"}, ExitError, "--token-file"},
+		"no validation server":   {[]string{"explain", "x", "--validator-namespace", "default"}, ExitError, "--selector"},
+		"a URL without a scheme": {[]string{"explain", "x", "--url", "127.0.0.1"}, ExitUsage, "http://127.0.0.1:8083"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := keyward(t, "", test.args...).expect(t, test.code, test.want).lacks(t, key)
+			if r.out != "" || len(r.err) == 0 || r.err[len(r.err)-1] != '\n' || len(splitLines(r.err)) != 1 {
+				t.Errorf("not one line on standard error: %q %q", r.out, r.err)
+			}
+		})
+	}
+}
+
+func TestCompletion(t *testing.T) {
+	namespace(t, "completion")
+	object(t, "completion", "website", func(*v1alpha1.ApiKey) {})
+	object(t, "completion", "worker", func(*v1alpha1.ApiKey) {})
+	complete := func(args ...string) string {
+		// What follows the last argument is not read by __complete.
+		return keywardRaw(t, append([]string{"__complete", "--kubeconfig", kubeconfig, "-n", "completion"}, args...)...).out
+	}
+	golden(t, "completion", complete("revoke", "we")+complete("status", "")+complete("reveal", "website", "")+complete("re")+
+		complete("status", "-o", "")+complete("status", "--namespace", "compl"))
+}

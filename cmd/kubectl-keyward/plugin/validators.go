@@ -1,0 +1,263 @@
+package plugin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/portforward"
+	"k8s.io/client-go/transport/spdy"
+	"k8s.io/streaming/pkg/httpstream"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+const (
+	// adminPort is where validation servers tell decisions, unless their Pod says otherwise.
+	adminPort = 8083
+	// adminPortName is its name in Pods.
+	adminPortName = "admin"
+	// tokenEntry is the entry of the Secret with the token.
+	tokenEntry = "token"
+	// serverPatience is how long one server may take.
+	serverPatience = 10 * time.Second
+	// mostAnswer bounds what is read of an answer: 1000 decisions are far below.
+	mostAnswer = 8 << 20
+)
+
+// ruling is one decision as a validation server tells it.
+type ruling struct {
+	Validator string    `json:"validator"`
+	Time      time.Time `json:"time"`
+	RequestID string    `json:"requestId"`
+	Door      string    `json:"door"`
+	Code      string    `json:"code"`
+	Status    int       `json:"status"`
+	Method    string    `json:"method,omitempty"`
+	Host      string    `json:"host,omitempty"`
+	Origin    string    `json:"origin,omitempty"`
+	Group     string    `json:"group,omitempty"`
+	Project   string    `json:"project,omitempty"`
+	KeyID     string    `json:"keyId,omitempty"`
+}
+
+// validator is a validation server to ask.
+type validator struct {
+	name string
+	url  string // directly
+	pod  *corev1.Pod
+}
+
+// servers are where to look for validation servers, and how to be let in.
+type servers struct {
+	urls                []string
+	namespace, selector string
+	tokenFile, secret   string
+}
+
+// find returns the servers to ask.
+func (w *servers) find(ctx context.Context, s *session) ([]validator, error) {
+	var found []validator
+	for _, text := range w.urls {
+		at, err := url.Parse(text)
+		if err != nil || at.Host == "" || at.Scheme != "http" && at.Scheme != "https" {
+			return nil, usagef("--url %q: write where the admin port of a validation server is, such as http://127.0.0.1:8083", text)
+		}
+		found = append(found, validator{name: at.Host, url: strings.TrimSuffix(text, "/")})
+	}
+	if len(found) > 0 {
+		return found, nil
+	}
+	var pods corev1.PodList
+	selector, err := labels.Parse(w.selector)
+	if err != nil {
+		return nil, usagef("--selector: %w", err)
+	}
+	if err := s.List(ctx, &pods, client.InNamespace(w.namespace), client.MatchingLabelsSelector{Selector: selector}); err != nil {
+		return nil, err
+	}
+	for i := range pods.Items {
+		if pod := &pods.Items[i]; pod.Status.Phase == corev1.PodRunning {
+			found = append(found, validator{name: pod.Namespace + "/" + pod.Name, pod: pod})
+		}
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("no validation server runs with the labels %s in namespace %s: see --selector and --validator-namespace, or give --url", w.selector, w.namespace)
+	}
+	return found, nil
+}
+
+// token returns what the servers want to see.
+func (w *servers) token(ctx context.Context, s *session) (string, error) {
+	if w.tokenFile != "" {
+		text, err := os.ReadFile(w.tokenFile)
+		if err != nil {
+			return "", fmt.Errorf("--token-file: %w", err)
+		}
+		return strings.TrimSpace(string(text)), nil
+	}
+	namespace, name, ok := strings.Cut(w.secret, "/")
+	if !ok {
+		return "", usagef("--token-secret %q: write NAMESPACE/NAME", w.secret)
+	}
+	secret := &corev1.Secret{}
+	err := s.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, secret)
+	if apierrors.IsNotFound(err) {
+		return "", fmt.Errorf("there is no Secret %s with the token of the validation servers: give --token-file or --token-secret; docs/kubectl-keyward.md says how to let servers keep decisions", w.secret)
+	}
+	return strings.TrimSpace(string(secret.Data[tokenEntry])), err
+}
+
+// ask asks one server, which a Pod is through the API server.
+func (v *validator) ask(ctx context.Context, s *session, token string, queries []url.Values) ([]ruling, error) {
+	ctx, cancel := context.WithTimeout(ctx, serverPatience)
+	defer cancel()
+	base := v.url
+	if v.pod != nil {
+		local, err := forward(ctx, s.config, v.pod)
+		if err != nil {
+			return nil, err
+		}
+		base = local
+	}
+	for _, query := range queries {
+		decisions, err := v.fetch(ctx, base, token, query)
+		if err != nil {
+			return nil, err
+		}
+		if len(decisions) == mostDecisions && !slices.ContainsFunc(decisions, ruling.refused) {
+			return v.fetchRefused(ctx, base, token, query, decisions)
+		}
+		if len(decisions) > 0 {
+			return decisions, nil
+		}
+	}
+	return nil, nil
+}
+
+// fetchRefused looks code by code for refusals: those of a busy key are lost among what was
+// let through.
+func (v *validator) fetchRefused(ctx context.Context, base, token string, query url.Values, all []ruling) ([]ruling, error) {
+	for _, code := range slices.Sorted(maps.Keys(remedies)) {
+		if code == codeAllowed || code == codePreflight {
+			continue
+		}
+		query := maps.Clone(query)
+		query.Set("code", code)
+		decisions, err := v.fetch(ctx, base, token, query)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, decisions...)
+	}
+	return all, nil
+}
+
+func (v *validator) fetch(ctx context.Context, base, token string, query url.Values) ([]ruling, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/v1/decisions?"+query.Encode(), http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Authorization", "Bearer "+token)
+	// Its own transport: no connection outlives the tunnel.
+	response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true, Proxy: http.ProxyFromEnvironment}}).Do(request)
+	if err != nil {
+		return nil, errors.Unwrap(err) // without the URL, which is the query again
+	}
+	defer func() { _ = response.Body.Close() }()
+	body := io.LimitReader(response.Body, mostAnswer)
+	switch response.StatusCode {
+	case http.StatusOK:
+	case http.StatusNotFound:
+		return nil, errors.New("it keeps no decisions: start it with --admin-token-file")
+	case http.StatusUnauthorized:
+		return nil, errors.New("it wants another token: see --token-file and --token-secret")
+	default:
+		var problem struct{ Title, Detail string }
+		_ = json.NewDecoder(body).Decode(&problem) // without one, the status says it
+		return nil, fmt.Errorf("it answers %s %s", response.Status, problem.Detail)
+	}
+	var answer struct{ Decisions []ruling }
+	if err := json.NewDecoder(body).Decode(&answer); err != nil {
+		return nil, fmt.Errorf("read its answer: %w", err)
+	}
+	for i := range answer.Decisions {
+		answer.Decisions[i].Validator = v.name
+	}
+	return answer.Decisions, nil
+}
+
+// forward opens a tunnel to the admin port of a Pod, until ctx is done, and returns the URL
+// of its near end.
+func forward(ctx context.Context, config *rest.Config, pod *corev1.Pod) (string, error) {
+	server, _, err := rest.DefaultServerUrlFor(config)
+	if err != nil {
+		return "", err
+	}
+	at := server.JoinPath("api/v1/namespaces", pod.Namespace, "pods", pod.Name, "portforward")
+	dialer, err := tunnels(config, at)
+	if err != nil {
+		return "", err
+	}
+	ready, failed := make(chan struct{}), make(chan error, 1)
+	tunnel, err := portforward.NewOnAddressesForStreamingWithContext(ctx, dialer, []string{"127.0.0.1"},
+		[]string{"0:" + strconv.Itoa(adminPortOf(pod))}, ready, nil, nil)
+	if err != nil {
+		return "", err
+	}
+	go func() { failed <- tunnel.ForwardPorts() }()
+	select {
+	case <-ctx.Done():
+		return "", ctx.Err()
+	case err := <-failed:
+		return "", fmt.Errorf("forward its port: %w", err)
+	case <-ready:
+	}
+	ports, err := tunnel.GetPorts()
+	if err != nil {
+		return "", err
+	}
+	return "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(int(ports[0].Local))), nil
+}
+
+// tunnels dials as kubectl does: by WebSocket, and by SPDY where the API server is older.
+func tunnels(config *rest.Config, at *url.URL) (httpstream.Dialer, error) {
+	transport, upgrader, err := spdy.RoundTripperFor(config)
+	if err != nil {
+		return nil, err
+	}
+	older := spdy.NewDialerForStreaming(upgrader, &http.Client{Transport: transport}, http.MethodPost, at)
+	newer, err := portforward.NewSPDYOverWebsocketDialerForStreaming(at, config)
+	if err != nil {
+		return nil, err
+	}
+	return portforward.NewFallbackDialerForStreaming(newer, older, func(err error) bool {
+		return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)
+	}), nil
+}
+
+func adminPortOf(pod *corev1.Pod) int {
+	containers := append(append([]corev1.Container{}, pod.Spec.InitContainers...), pod.Spec.Containers...)
+	for i := range containers {
+		for _, port := range containers[i].Ports {
+			if port.Name == adminPortName {
+				return int(port.ContainerPort)
+			}
+		}
+	}
+	return adminPort
+}

@@ -1,0 +1,200 @@
+package plugin
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/apikey/lifecycle"
+)
+
+// keyView is what is said of an ApiKey, by text and by -o alike. It has no digests.
+type keyView struct {
+	Namespace      string            `json:"namespace"`
+	Name           string            `json:"name"`
+	State          v1alpha1.KeyState `json:"state"`
+	Message        string            `json:"message,omitempty"`
+	Attention      []attention       `json:"attention,omitempty"`
+	Group          string            `json:"group"`
+	Projects       []string          `json:"projects"`
+	Permissions    []string          `json:"permissions,omitempty"`
+	Description    string            `json:"description,omitempty"`
+	KeyID          string            `json:"keyID,omitempty"`
+	Preview        string            `json:"preview,omitempty"`
+	Secret         string            `json:"secret"`
+	Reveal         v1alpha1.Reveal   `json:"reveal"`
+	CreatedBy      string            `json:"createdBy,omitempty"`
+	ExpiresAt      *metav1.Time      `json:"expiresAt,omitempty"`
+	NextRotationAt *metav1.Time      `json:"nextRotationAt,omitempty"`
+	LastUsedAt     *metav1.Time      `json:"lastUsedAt,omitempty"`
+	Overlap        v1alpha1.Duration `json:"overlap,omitempty"`
+	Enforcement    *enforcementView  `json:"enforcement,omitempty"`
+	Versions       []versionView     `json:"versions,omitempty"`
+}
+
+// attention is something that somebody should read first.
+type attention struct {
+	// Urgent is whether the key does not work, or a change is not in force.
+	Urgent  bool   `json:"urgent"`
+	Reason  string `json:"reason"`
+	Message string `json:"message"`
+}
+
+type enforcementView struct {
+	Complete     bool     `json:"complete"`
+	Servers      int32    `json:"servers"`
+	Acknowledged int32    `json:"acknowledged"`
+	Latency      string   `json:"latency,omitempty"`
+	WaitingFor   []string `json:"waitingFor,omitempty"`
+	Lost         []string `json:"lost,omitempty"`
+}
+
+type versionView struct {
+	ID          int64                 `json:"id"`
+	State       v1alpha1.VersionState `json:"state"`
+	Cause       v1alpha1.VersionCause `json:"cause"`
+	Preview     string                `json:"preview"`
+	MintedAt    metav1.Time           `json:"mintedAt"`
+	DeliveredAt *metav1.Time          `json:"deliveredAt,omitempty"`
+	ClaimedAt   *metav1.Time          `json:"claimedAt,omitempty"`
+	RetiresAt   *metav1.Time          `json:"retiresAt,omitempty"`
+	ExpiresAt   *metav1.Time          `json:"expiresAt,omitempty"`
+	LastUsedAt  *metav1.Time          `json:"lastUsedAt,omitempty"`
+}
+
+func viewOf(key *v1alpha1.ApiKey, now time.Time) keyView {
+	status := &key.Status
+	v := keyView{
+		Namespace: key.Namespace, Name: key.Name, State: status.State, Attention: attentions(key, now),
+		Group: groupOf(key), Projects: names(key.Spec.Projects), Permissions: names(key.Spec.Permissions), Description: key.Spec.Description,
+		KeyID: status.KeyID, Preview: status.Preview, Secret: lifecycle.SecretName(key), Reveal: key.Spec.Secret.Reveal, CreatedBy: status.CreatedBy,
+		ExpiresAt: status.ExpiresAt, NextRotationAt: status.NextRotationAt, LastUsedAt: status.LastUsedAt, Overlap: key.Spec.Rotation.Overlap,
+	}
+	if v.State == "" {
+		v.State = v1alpha1.KeyPending
+	}
+	if ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady); ready != nil {
+		v.Message = ready.Message
+	}
+	if e := status.Enforcement; e != nil {
+		v.Enforcement = &enforcementView{
+			Complete: meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionEnforced),
+			Servers:  number(e.Servers), Acknowledged: number(e.Acknowledged), Latency: e.Latency, WaitingFor: e.WaitingFor, Lost: e.Lost,
+		}
+	}
+	for i := range status.Versions {
+		w := &status.Versions[i]
+		cause := w.Cause
+		if cause == "" {
+			cause = v1alpha1.CauseCreated
+		}
+		v.Versions = append(v.Versions, versionView{
+			ID: w.ID, State: w.State, Cause: cause, Preview: w.Preview, MintedAt: w.MintedAt, DeliveredAt: w.DeliveredAt,
+			ClaimedAt: w.ClaimedAt, RetiresAt: w.RetiresAt, ExpiresAt: w.ExpiresAt, LastUsedAt: w.LastUsedAt,
+		})
+	}
+	return v
+}
+
+// over is whether the key's life is.
+func (v *keyView) over() bool {
+	return v.State == v1alpha1.KeyRevoked || v.State == v1alpha1.KeyExpired
+}
+
+// attentions are the conditions that somebody should know of, the worst first.
+func attentions(key *v1alpha1.ApiKey, now time.Time) []attention {
+	var all []attention
+	add := func(urgent bool, reason, message string) {
+		all = append(all, attention{urgent, reason, message})
+	}
+	conditions := key.Status.Conditions
+	ready := meta.FindStatusCondition(conditions, v1alpha1.ConditionReady)
+	switch {
+	case ready == nil:
+		add(true, "NotSeen", "the manager has not looked at this ApiKey yet; if that does not change, see whether it runs: kubectl -n keyward-system get pods")
+	case ready.ObservedGeneration < key.Generation:
+		add(true, "NotSeen", "the manager has not looked at the latest edit yet; what follows is how it was before")
+	}
+	if ready != nil && (ready.Status != metav1.ConditionTrue || meta.IsStatusConditionTrue(conditions, v1alpha1.ConditionStalled)) {
+		add(true, ready.Reason, ready.Message)
+	}
+	if at := key.Status.ExpiresAt; at != nil && key.Status.State == v1alpha1.KeyActive && !now.Before(at.Time) {
+		add(true, v1alpha1.ReasonExpired, "the key's time is over, and validation servers refuse it; that its state does not say so means that the manager is away")
+	}
+	if c := meta.FindStatusCondition(conditions, v1alpha1.ConditionEnforced); c != nil && c.Status != metav1.ConditionTrue {
+		add(true, c.Reason, c.Message)
+	}
+	for _, kind := range []string{v1alpha1.ConditionCutoverPending, v1alpha1.ConditionExpiringSoon} {
+		if c := meta.FindStatusCondition(conditions, kind); c != nil && c.Status == metav1.ConditionTrue {
+			add(false, kind, c.Message)
+		}
+	}
+	if v := unclaimed(key); v != nil {
+		add(false, "Unclaimed", fmt.Sprintf("version %d waits to be claimed until %s: kubectl keyward -n %s reveal %s",
+			v.ID, v.DeliveredAt.Add(lifecycle.ClaimWithin).UTC().Format(instant), key.Namespace, key.Name))
+	}
+	return all
+}
+
+// unclaimed is the version whose text waits to be taken, or nil.
+func unclaimed(key *v1alpha1.ApiKey) *v1alpha1.KeyVersion {
+	current := lifecycle.Current(key.Status.Versions)
+	if key.Spec.Secret.Reveal != v1alpha1.RevealOnce || current == nil || current.State != v1alpha1.VersionActive ||
+		current.DeliveredAt == nil || current.ClaimedAt != nil {
+		return nil
+	}
+	return current
+}
+
+// describeEnforcement says how far the latest change has got.
+func describeEnforcement(e *enforcementView) string {
+	if e == nil {
+		return "nothing was published yet"
+	}
+	text := fmt.Sprintf("in force on %d of %d servers", e.Acknowledged, e.Servers)
+	switch {
+	case e.Servers == 0 && e.Complete:
+		text = "no server is connected; those to come start from the latest state"
+	case e.Servers == 0:
+		text = "not published yet"
+	}
+	if e.Latency != "" {
+		text += ", after " + e.Latency
+	}
+	if len(e.WaitingFor) > 0 {
+		text += "; waiting for " + strings.Join(e.WaitingFor, ", ")
+	}
+	if len(e.Lost) > 0 {
+		text += "; lost, and deciding by what they knew: " + strings.Join(e.Lost, ", ")
+	}
+	return text
+}
+
+// groupOf is the identity of the key's Group.
+func groupOf(key *v1alpha1.ApiKey) string {
+	namespace := key.Spec.GroupRef.Namespace
+	if namespace == "" {
+		namespace = key.Namespace
+	}
+	return namespace + "/" + key.Spec.GroupRef.Name
+}
+
+func names[T ~string](all []T) []string {
+	texts := make([]string, 0, len(all))
+	for _, name := range all {
+		texts = append(texts, string(name))
+	}
+	return slices.Clip(texts)
+}
+
+func number(n *int32) int32 {
+	if n == nil {
+		return 0
+	}
+	return *n
+}

@@ -1,0 +1,195 @@
+// Package framing reads HTTP/1 requests strictly before net/http reads them leniently: where
+// one ends and the next begins must be plain to every server on their way, or a request
+// could hide in another (RFC 9112, section 11.2). What is not plain is refused and the
+// connection closed. HTTP/2 has its frames, and passes.
+//
+// It also puts the answers that net/http gives by itself, in plain text, into the form of
+// all other denials.
+package framing
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/keyward-dev/keyward/server/httpwire"
+)
+
+const (
+	statusMalformed = http.StatusBadRequest
+	codeMalformed   = "request_malformed"
+	titleMalformed  = "Malformed request"
+
+	// slack is what net/http allows beyond its MaxHeaderBytes.
+	slack = 4 << 10
+
+	// netHTTPErrorHeaders is behind the status line of what net/http answers by itself.
+	netHTTPErrorHeaders = "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
+	maxNetHTTPError     = 512
+
+	minRead = 512
+
+	// nonsense is neither a request nor a chunk nor a trailer: net/http answers when it is done
+	// with the requests before, or the handler does when it reads the body. It is long enough
+	// for net/http to see that it is not HTTP/2.
+	nonsense = "? this is not HTTP\r\n\r\n"
+)
+
+// Listen returns a listener for an http.Server whose MaxHeaderBytes is maxHead.
+func Listen(l net.Listener, maxHead int) net.Listener { return &listener{l, maxHead + slack} }
+
+type listener struct {
+	net.Listener
+
+	maxHead int
+}
+
+// Accept implements net.Listener.
+func (l *listener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &Conn{Conn: conn, scanner: scanner{maxHead: l.maxHead}}, nil
+}
+
+// Conn is a connection whose requests are plain. Only one goroutine may Read at a time, as
+// is the rule for an http.Server.
+type Conn struct {
+	net.Conn
+
+	scanner scanner
+	pending []byte // read, and of that through may be passed on
+	through int
+	refused *violation
+
+	answering atomic.Bool
+}
+
+// Answering notes whether what is written to the connection is a handler's answer, which may
+// look like anything, or what net/http writes by itself.
+func (c *Conn) Answering(yes bool) { c.answering.Store(yes) }
+
+// Read implements io.Reader.
+func (c *Conn) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	for c.through == 0 {
+		if c.refused != nil {
+			return 0, c.discard()
+		}
+		if n, ok, err := c.readThrough(p); ok {
+			return n, err
+		}
+		if err := c.readMore(p); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, c.pending[:c.through])
+	c.through -= n
+	c.pending = c.pending[n:]
+	if len(c.pending) == 0 {
+		c.pending = nil // an idle connection holds no memory
+	}
+	return n, nil
+}
+
+// readThrough reads what needs no look, without a copy.
+func (c *Conn) readThrough(p []byte) (n int, ok bool, err error) {
+	s := &c.scanner
+	if len(c.pending) > 0 || s.state != notHTTP1 && (s.state != inBody && s.state != inChunk || s.left <= int64(len(p))) {
+		return 0, false, nil
+	}
+	n, err = c.Conn.Read(p)
+	s.left -= int64(n) // which does not matter where it is not HTTP/1
+	return n, true, err
+}
+
+// readMore reads until there is something to decide on. It uses p as a buffer, unless that
+// is the one byte with which net/http waits for the end of a connection.
+func (c *Conn) readMore(p []byte) error {
+	buffer := p
+	if len(buffer) < minRead {
+		buffer = make([]byte, minRead)
+	}
+	n, err := c.Conn.Read(buffer)
+	if n == 0 {
+		return err
+	}
+	c.pending = append(c.pending, buffer[:n]...)
+	through, violation := c.scanner.scan(c.pending)
+	c.through = through
+	if violation == nil {
+		return nil // an error will be there again
+	}
+	c.refused, c.pending = violation, c.pending[:through:through]
+	c.pending = append(c.pending, nonsense...)
+	c.through = len(c.pending)
+	return nil
+}
+
+// discard reads what follows something that was refused, until the connection ends. To
+// report the end any earlier would be to net/http as if the client had gone, which cancels
+// the request before.
+func (c *Conn) discard() error {
+	var nowhere [minRead]byte
+	for {
+		if _, err := c.Conn.Read(nowhere[:]); err != nil {
+			return err
+		}
+	}
+}
+
+// CloseWrite lets net/http end a connection without losing its last answer.
+func (c *Conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// Write implements io.Writer.
+func (c *Conn) Write(p []byte) (int, error) {
+	denial, ok := c.instead(p)
+	if !ok {
+		return c.Conn.Write(p)
+	}
+	var answer bytes.Buffer
+	fmt.Fprintf(&answer, "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Length: %d\r\n", denial.Status, http.StatusText(denial.Status), len(denial.Body))
+	for _, h := range append(denial.Headers, httpwire.Header{Name: httpwire.HeaderRequestID, Value: httpwire.RequestID()}) {
+		fmt.Fprintf(&answer, "%s: %s\r\n", h.Name, h.Value)
+	}
+	answer.Write(crlf)
+	answer.Write(denial.Body)
+	if _, err := c.Conn.Write(answer.Bytes()); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// instead is the denial to send instead of net/http's own words.
+func (c *Conn) instead(p []byte) (httpwire.Denial, bool) {
+	const begin = "HTTP/1.1 "
+	if c.answering.Load() || len(p) > maxNetHTTPError || !bytes.HasPrefix(p, []byte(begin)) {
+		return httpwire.Denial{}, false
+	}
+	line, _, ok := bytes.Cut(p, []byte(netHTTPErrorHeaders))
+	if !ok || bytes.Contains(line, crlf) || len(line) < len(begin)+3 {
+		return httpwire.Denial{}, false
+	}
+	status, err := strconv.Atoi(string(line[len(begin) : len(begin)+3]))
+	switch {
+	case err != nil:
+		return httpwire.Denial{}, false
+	case c.refused != nil:
+		return c.refused.denial, true
+	case status == http.StatusRequestHeaderFieldsTooLarge:
+		return errTooLarge.denial, true
+	default:
+		return httpwire.NewProblem(status, codeMalformed, titleMalformed, "The request is not as HTTP wants it.").Denial(), true
+	}
+}

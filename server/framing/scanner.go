@@ -1,0 +1,306 @@
+package framing
+
+import (
+	"bytes"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/keyward-dev/keyward/server/httpwire"
+)
+
+// violation is why a message is refused. Servers on its way may understand it differently,
+// which is all that a smuggled request needs.
+type violation struct{ denial httpwire.Denial }
+
+func malformed(detail string) *violation {
+	return &violation{httpwire.NewProblem(statusMalformed, codeMalformed, titleMalformed, detail).Denial()}
+}
+
+var (
+	errBareLF      = malformed("A line does not end in CR LF.")
+	errFolded      = malformed("A header line is continued on the next one (obs-fold).")
+	errRequestLine = malformed("The request line is not 'method target HTTP/1.1'.")
+	errVersion     = malformed("The version is neither HTTP/1.1 nor HTTP/1.0.")
+	errName        = malformed("A header has no name, or a space or another character in its name that does not belong there.")
+	errControl     = malformed("A header has a control character in its value.")
+	errHost        = malformed("The request needs one Host header, with the host of its target if that has one.")
+	errLength      = malformed("Content-Length is not one number.")
+	errCoding      = malformed("Transfer-Encoding is not 'chunked', once, in HTTP/1.1.")
+	errLengths     = malformed("There are both Content-Length and Transfer-Encoding.")
+	errChunk       = malformed("The body is not encoded in chunks as it should be.")
+
+	errTooLarge = &violation{httpwire.NewProblem(http.StatusRequestHeaderFieldsTooLarge, "headers_too_large", "Headers too large",
+		"The headers of the request are larger than this server reads. Send fewer or shorter ones.").Denial()}
+
+	preface = []byte("PRI * HTTP/2.0")
+	crlf    = []byte("\r\n")
+)
+
+const (
+	maxLengthDigits = 18
+	maxChunkLine    = 4 << 10 // bytes, extensions included
+	maxChunkDigits  = 16
+)
+
+type state uint8
+
+const (
+	inHead state = iota
+	inBody
+	inChunkSize
+	inChunk
+	afterChunk
+	inTrailer
+	notHTTP1 // HTTP/2, or what a connection was upgraded to
+)
+
+// scanner follows a stream of requests (RFC 9112). Heads, chunk sizes and trailers are let
+// through when they are complete and right, bodies as they come. Of what is let through it
+// changes nothing but bad escapes.
+type scanner struct {
+	maxHead int
+
+	state     state
+	left      int64 // of the body or chunk
+	line      int   // where in what is pending the current line begins
+	searched  int   // how far in what is pending there is no end of it
+	firstLine bool  // the current line is not the first of its head
+	head      head
+}
+
+// head is what matters of a request's head.
+type head struct {
+	minor           byte
+	authority, host string
+	hosts, lengths  int
+	length          int64
+	codings         int
+	chunked         bool
+	upgrade, asked  bool // the headers Upgrade: websocket, and Connection: upgrade
+}
+
+// scan returns how much of what is pending may be read by net/http. What it holds back has
+// to be there again the next time, with more behind it.
+func (s *scanner) scan(pending []byte) (through int, _ *violation) {
+	for through < len(pending) {
+		rest := pending[through:]
+		switch s.state {
+		case notHTTP1:
+			return len(pending), nil
+		case inBody, inChunk:
+			n := min(int64(len(rest)), s.left)
+			s.left -= n
+			through += int(n)
+			if s.left == 0 {
+				s.state = map[state]state{inBody: inHead, inChunk: afterChunk}[s.state]
+			}
+		default:
+			n, violation := s.scanLines(rest)
+			if violation != nil || n == 0 {
+				return through, violation
+			}
+			through += n
+		}
+	}
+	return through, nil
+}
+
+// scanLines returns 0 where the part of the message that consists of lines is not complete.
+func (s *scanner) scanLines(rest []byte) (int, *violation) {
+	for {
+		end := bytes.IndexByte(rest[s.searched:], '\n')
+		if end < 0 {
+			s.searched = len(rest)
+			return 0, s.incomplete(rest)
+		}
+		end += s.searched
+		line := rest[s.line:end]
+		if len(line) == 0 || line[len(line)-1] != '\r' {
+			return 0, errBareLF
+		}
+		s.line, s.searched = end+1, end+1
+		if violation := s.incomplete(rest[:end+1]); violation != nil {
+			return 0, violation
+		}
+		complete, violation := s.take(line[:len(line)-1])
+		if violation != nil {
+			return 0, violation
+		}
+		if complete {
+			s.line, s.searched = 0, 0
+			return end + 1, nil
+		}
+	}
+}
+
+// incomplete bounds what is held back.
+func (s *scanner) incomplete(held []byte) *violation {
+	switch {
+	case s.state == inHead && len(held) > s.maxHead:
+		return errTooLarge
+	case s.state != inHead && s.state != inTrailer && len(held) > maxChunkLine, s.state == inTrailer && len(held) > s.maxHead:
+		return errChunk
+	default:
+		return nil
+	}
+}
+
+// take reads one line, and tells whether it completes what it belongs to.
+func (s *scanner) take(line []byte) (complete bool, _ *violation) {
+	switch s.state {
+	case inChunkSize:
+		return true, s.chunkSize(line)
+	case afterChunk:
+		if len(line) > 0 {
+			return false, errChunk
+		}
+		s.state = inChunkSize
+		return true, nil
+	case inTrailer:
+		if len(line) == 0 {
+			s.state = inHead
+			return true, nil
+		}
+		_, _, violation := field(line)
+		return false, violation
+	}
+	if !s.firstLine {
+		s.firstLine = true
+		s.head = head{}
+		if bytes.Equal(line, preface) {
+			s.state = notHTTP1
+			return true, nil
+		}
+		return false, s.head.requestLine(line)
+	}
+	if len(line) > 0 {
+		return false, s.head.field(line)
+	}
+	s.firstLine = false
+	return true, s.endHead()
+}
+
+func (s *scanner) endHead() *violation {
+	h := &s.head
+	switch {
+	case h.hosts > 1, h.hosts == 0 && h.minor == '1', h.authority != "" && h.hosts == 1 && !strings.EqualFold(h.authority, h.host):
+		return errHost
+	case h.lengths > 0 && h.codings > 0:
+		return errLengths
+	case h.codings > 0 && (h.codings > 1 || !h.chunked || h.minor == '0'):
+		return errCoding
+	case h.chunked:
+		s.state = inChunkSize
+	case h.length > 0:
+		s.state, s.left = inBody, h.length
+	case h.upgrade && h.asked:
+		// What follows is HTTP only if the upgrade is refused, and then the doors close. To
+		// another protocol than this nobody upgrades, and what follows is HTTP.
+		s.state = notHTTP1
+	}
+	return nil
+}
+
+func (s *scanner) chunkSize(line []byte) *violation {
+	digits, extension, _ := bytes.Cut(line, []byte(";"))
+	if hasControl(extension) {
+		return errChunk
+	}
+	digits = bytes.TrimRight(digits, " \t")
+	size, err := strconv.ParseUint(string(digits), 16, 63)
+	if err != nil || len(digits) > maxChunkDigits {
+		return errChunk
+	}
+	if s.left = int64(size); size == 0 {
+		s.state = inTrailer
+	} else {
+		s.state = inChunk
+	}
+	return nil
+}
+
+func (h *head) requestLine(line []byte) *violation {
+	method, rest, _ := strings.Cut(string(line), " ")
+	target, version, ok := strings.Cut(rest, " ")
+	switch {
+	case !ok || !isToken(method) || target == "" || hasControl([]byte(target)) || strings.ContainsAny(target, "\t "):
+		return errRequestLine
+	case version != "HTTP/1.1" && version != "HTTP/1.0":
+		return errVersion
+	}
+	h.minor = version[len(version)-1]
+	h.authority, _, _ = httpwire.Target(target)
+	if strings.Contains(h.authority, "%") {
+		return errHost
+	}
+	start := len(method) + len(" ")
+	spoilBadEscapes(line[start : start+len(target)])
+	return nil
+}
+
+// spoilBadEscapes makes a '%' in a path that begins no escape a backslash. net/http would
+// refuse the request; so a door does it, which knows who may read why: both make a path
+// ambiguous.
+func spoilBadEscapes(target []byte) {
+	path, _, _ := bytes.Cut(target, []byte("?"))
+	for i, c := range path {
+		if c == '%' && (len(path) < i+3 || !isHex(path[i+1]) || !isHex(path[i+2])) {
+			path[i] = '\\'
+		}
+	}
+}
+
+func isHex(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
+}
+
+func (h *head) field(line []byte) *violation {
+	name, value, violation := field(line)
+	if violation != nil {
+		return violation
+	}
+	switch strings.ToLower(name) {
+	case "host":
+		h.hosts++
+		h.host = value
+	case "content-length":
+		h.lengths++
+		length, err := strconv.ParseUint(value, 10, 63)
+		if err != nil || h.lengths > 1 || len(value) > maxLengthDigits {
+			return errLength
+		}
+		h.length = int64(length)
+	case "transfer-encoding":
+		h.codings++
+		h.chunked = strings.EqualFold(value, "chunked")
+	case "upgrade":
+		h.upgrade = h.upgrade || strings.EqualFold(value, httpwire.ProtocolWebSocket)
+	case "connection":
+		for option := range strings.SplitSeq(value, ",") {
+			h.asked = h.asked || strings.EqualFold(strings.Trim(option, " \t"), "upgrade")
+		}
+	}
+	return nil
+}
+
+// field splits a field line (RFC 9112, section 5).
+func field(line []byte) (name, value string, _ *violation) {
+	if line[0] == ' ' || line[0] == '\t' {
+		return "", "", errFolded
+	}
+	name, value, ok := strings.Cut(string(line), ":")
+	switch {
+	case !ok || !isToken(name):
+		return "", "", errName
+	case hasControl([]byte(value)):
+		return "", "", errControl
+	}
+	return name, strings.Trim(value, " \t"), nil
+}
+
+func hasControl(text []byte) bool {
+	return bytes.ContainsFunc(text, func(c rune) bool { return c < 0x20 && c != '\t' || c == 0x7f })
+}
+
+func isToken(text string) bool { return httpwire.IsToken(text) }

@@ -1,0 +1,52 @@
+package server
+
+import (
+	"net/http"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/keyward-dev/keyward/server/httpwire"
+)
+
+const everyPath = "/"
+
+// withUnknown lets a mux answer paths and methods that it does not know with problems, which
+// have an id as all answers have: 404 path_unknown, and 405 method_unknown with Allow
+// (RFC 9110, section 15.5.6).
+func withUnknown(mux *http.ServeMux) http.Handler {
+	unknown := func(w http.ResponseWriter, r *http.Request) {
+		problem := httpwire.NewProblem(http.StatusNotFound, "path_unknown", "Not found", "Nothing is answered at this path. Gateways ask at /authz and below, apps at /v1/verify.")
+		if allowed := methodsOf(mux, r); len(allowed) > 0 {
+			w.Header().Set("Allow", strings.Join(allowed, ", "))
+			problem = httpwire.NewProblem(http.StatusMethodNotAllowed, "method_unknown", "Method not allowed", "This path is for the methods that the header Allow lists.")
+		}
+		w.Header().Set(httpwire.HeaderRequestID, httpwire.RequestID(r.Header[httpwire.HeaderRequestID]...))
+		problem.Denial().Write(w)
+	}
+	mux.HandleFunc(everyPath, unknown)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !isClean(r.URL.Path) { // the mux would redirect, which to a gateway is no answer
+			unknown(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+func isClean(p string) bool {
+	return p == everyPath || strings.HasPrefix(p, everyPath) && path.Clean(p) == strings.TrimSuffix(p, "/")
+}
+
+// methodsOf returns the methods that the mux knows for the path of a request.
+func methodsOf(mux *http.ServeMux, r *http.Request) []string {
+	if !isClean(r.URL.Path) {
+		return nil
+	}
+	return slices.DeleteFunc([]string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}, func(method string) bool {
+		other := *r
+		other.Method = method
+		_, pattern := mux.Handler(&other)
+		return pattern == everyPath
+	})
+}

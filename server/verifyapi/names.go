@@ -1,0 +1,90 @@
+package verifyapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"reflect"
+	"strings"
+)
+
+var (
+	errUnknownField = errors.New("there is an unknown field; the fields are " + strings.Join(fields(), ", "))
+	errTwice        = errors.New("a field or a header is there twice; whoever reads the body next might take the other")
+)
+
+// fields are the names of a question's fields.
+func fields() []string {
+	var names []string
+	for field := range reflect.TypeFor[question]().Fields() {
+		names = append(names, field.Tag.Get("json"))
+	}
+	return names
+}
+
+// checkNames refuses what package encoding/json reads in a way of its own: fields that are
+// there twice, and fields in another case. What is no JSON is for the decoder to refuse.
+func checkNames(body []byte) error {
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	if token, err := decoder.Token(); err != nil || token != json.Delim('{') {
+		return nil //nolint:nilerr // for the decoder to refuse
+	}
+	known := map[string]bool{} // true: seen
+	for _, name := range fields() {
+		known[name] = false
+	}
+	return eachMember(decoder, func(name string) error {
+		seen, ok := known[name]
+		switch {
+		case !ok:
+			return errUnknownField
+		case seen:
+			return errTwice
+		}
+		known[name] = true
+		return checkValue(decoder)
+	})
+}
+
+// checkValue refuses members of objects within the value that are there twice. Header names
+// in another case are lines of one header, and are for the decision to refuse.
+func checkValue(decoder *json.Decoder) error {
+	token, err := decoder.Token()
+	if err != nil {
+		return nil //nolint:nilerr // for the decoder to refuse
+	}
+	switch token {
+	case json.Delim('['):
+		for decoder.More() {
+			if err := checkValue(decoder); err != nil {
+				return err
+			}
+		}
+		_, _ = decoder.Token()
+	case json.Delim('{'):
+		seen := map[string]bool{}
+		return eachMember(decoder, func(name string) error {
+			if seen[name] {
+				return errTwice
+			}
+			seen[name] = true
+			return checkValue(decoder)
+		})
+	}
+	return nil
+}
+
+func eachMember(decoder *json.Decoder, check func(name string) error) error {
+	for decoder.More() {
+		token, err := decoder.Token()
+		name, ok := token.(string)
+		if err != nil || !ok {
+			return nil //nolint:nilerr // for the decoder to refuse
+		}
+		if err := check(name); err != nil {
+			return err
+		}
+	}
+	_, _ = decoder.Token() // the end of the object
+	return nil
+}

@@ -4,12 +4,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -21,6 +18,7 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers"
+	"github.com/keyward-dev/keyward/hack/ports"
 	"github.com/keyward-dev/keyward/hack/run/mounts"
 	"github.com/keyward-dev/keyward/hack/run/processes"
 )
@@ -91,7 +89,7 @@ func startCluster() (_ *cluster, err error) {
 	if err := c.install(); err != nil {
 		return nil, err
 	}
-	if c.syncAddress, err = freeAddress(); err != nil {
+	if c.syncAddress, err = ports.Free(); err != nil {
 		return nil, err
 	}
 	c.minted, err = collectKeys(ctx, c.core)
@@ -197,19 +195,4 @@ func (c *cluster) kubectl(args ...string) (string, error) {
 		return "", fmt.Errorf("kubectl %s: %w\n%s", strings.Join(args, " "), err, bytes.TrimSpace(problems.Bytes()))
 	}
 	return string(output), nil
-}
-
-// freeAddress is one that nobody listens on. It is below the ports that the kernel hands out by itself, so
-// that no outgoing connection takes it meanwhile.
-func freeAddress() (string, error) {
-	const lowest, highest = 20_000, 30_000
-	var err error
-	for range 100 {
-		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(lowest+rand.IntN(highest-lowest)))
-		var listener net.Listener
-		if listener, err = net.Listen("tcp", address); err == nil {
-			return address, listener.Close()
-		}
-	}
-	return "", fmt.Errorf("find a free port: %w", err)
 }

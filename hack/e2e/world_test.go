@@ -21,6 +21,7 @@ import (
 
 	"github.com/keyward-dev/keyward/api/keyformat"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/hack/ports"
 )
 
 // world is a namespace on the cluster, and the managers and validation servers of one test.
@@ -123,7 +124,7 @@ func (w *world) startManager(setup managerSetup) *manager {
 	m := &manager{}
 	for _, address := range []*string{&m.webhooks, &m.metrics, &m.health} {
 		var err error
-		if *address, err = freeAddress(); err != nil {
+		if *address, err = ports.Free(); err != nil {
 			w.t.Fatal(err)
 		}
 	}

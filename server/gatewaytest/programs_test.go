@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/keyward-dev/keyward/hack/ports"
 )
 
 // shipped returns a configuration as it is shipped, with the addresses of this test.
@@ -146,12 +148,11 @@ func run(t *testing.T, home, program string, args ...string) {
 
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := ports.Free()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
+	return address
 }
 
 func portOf(address string) string {

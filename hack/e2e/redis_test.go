@@ -5,6 +5,8 @@ import (
 	"os/exec"
 	"testing"
 	"time"
+
+	"github.com/keyward-dev/keyward/hack/ports"
 )
 
 // redis is a running redis-server that forgets nothing when it is killed.
@@ -23,7 +25,7 @@ func startRedis(t testing.TB) *redis {
 		t.Skip("redis-server is not installed; see hack/install-gateways.sh")
 	}
 	c := theCluster(t) // whose directory the log is in
-	address, err := freeAddress()
+	address, err := ports.Free()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,6 @@
 // Package quota counts what groups use in a calendar month (UTC), and spends the allowances
 // that the manager leases to this server. Months are those of the manager's clock. See
-// docs/design/0008-quotas.md.
+// docs/design/0009-quotas.md.
 package quota
 
 import (

@@ -46,6 +46,8 @@ var remedies = map[string]remedy{
 		"Keys may GET and HEAD; for more, the Group declares a capability with routes, and spec.permissions of the ApiKey names it."},
 	"quota_exceeded": {"Group {group} has used up its quota.",
 		"Wait until it resets, or ask whoever runs Keyward for a larger one."},
+	"quota_unavailable": {"It could not be known in time whether the quota of Group {group} is used up.",
+		"The client tries again (Retry-After). If that lasts, see whether the manager runs and the server can reach it; quotaFailurePolicy: Allow lets requests through meanwhile."},
 	"too_many_failures": {"Too many requests from the client's address were refused, so that further failures are not looked into.",
 		"See what the earlier refusals were. If many clients share the address: does the validation server know the proxy in front of it (--trusted-proxies)?"},
 }

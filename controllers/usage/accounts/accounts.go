@@ -1,6 +1,6 @@
 // Package accounts aggregates what validation servers report of the use of groups, and leases
 // them what is left of quotas. Nothing is acknowledged or leased before it is persisted. See
-// docs/design/0008-quotas.md.
+// docs/design/0009-quotas.md.
 package accounts
 
 import (

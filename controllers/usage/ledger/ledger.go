@@ -1,6 +1,6 @@
 // Package ledger keeps the accounts of one group in one month: what each life of a
 // validation server may let through, and what it has. It is pure. See
-// docs/design/0008-quotas.md for why the quota holds whatever is lost, sent twice or crashes.
+// docs/design/0009-quotas.md for why the quota holds whatever is lost, sent twice or crashes.
 package ledger
 
 import (

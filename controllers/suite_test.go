@@ -98,6 +98,7 @@ type world struct {
 	recorder  *events.FakeRecorder
 	usage     *usage.Tracker
 	keys      *apikey.Reconciler
+	tiers     *tier.Catalogue
 }
 
 func newWorld(ctx context.Context) *world {
@@ -107,6 +108,7 @@ func newWorld(ctx context.Context) *world {
 		namespace: namespace.Name,
 		clock:     clocktesting.NewFakeClock(time.Now()),
 		recorder:  events.NewFakeRecorder(1000),
+		tiers:     tiers,
 	}
 	w.usage = usage.NewTracker(w.clock)
 	w.restart()
@@ -117,7 +119,7 @@ func newWorld(ctx context.Context) *world {
 func (w *world) restart() {
 	w.keys = &apikey.Reconciler{
 		Client: manager.GetClient(), APIReader: manager.GetAPIReader(), Hub: hub,
-		Recorder: w.recorder, Clock: w.clock, Random: rand.Reader, Usage: w.usage, Tiers: tiers, LastUsedResolution: time.Minute,
+		Recorder: w.recorder, Clock: w.clock, Random: rand.Reader, Usage: w.usage, Tiers: w.tiers, LastUsedResolution: time.Minute,
 	}
 }
 
@@ -126,7 +128,7 @@ func (w *world) reconcileKey(ctx context.Context, name string) (reconcile.Result
 }
 
 func (w *world) reconcileGroup(ctx context.Context, name string) error {
-	r := &group.Reconciler{Client: manager.GetClient(), Hub: hub, Tiers: tiers, Recorder: w.recorder, Clock: w.clock}
+	r := &group.Reconciler{Client: manager.GetClient(), Hub: hub, Tiers: w.tiers, Recorder: w.recorder, Clock: w.clock}
 	_, err := r.Reconcile(ctx, w.request(name))
 	return err
 }

@@ -201,7 +201,7 @@ func (r *Reconciler) gatherPlace(ctx context.Context, key *v1alpha1.ApiKey, f *f
 		r.places.forget(groupOf(key))
 		return nil
 	}
-	if f.input.Problem != nil {
+	if granted := f.input.Problem == nil; !granted {
 		r.places.refuse(key)
 		return nil
 	}

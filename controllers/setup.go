@@ -34,6 +34,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/servingcert"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
 	"github.com/keyward-dev/keyward/controllers/syncserver"
+	"github.com/keyward-dev/keyward/controllers/tier"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/controllers/usage/accounts"
 	"github.com/keyward-dev/keyward/controllers/usage/store"
@@ -63,6 +64,8 @@ type Options struct {
 	CertDir string
 	// Sync bounds how long validation servers are waited for.
 	Sync snapshot.Options
+	// Tiers that Groups may name.
+	Tiers *tier.Catalogue
 	// UsageStore is the URL of the Redis or Valkey in which usage is kept; without it the
 	// status of Groups holds it. It may hold a password: it is not logged.
 	UsageStore string
@@ -141,9 +144,9 @@ func addControllers(mgr ctrl.Manager, hub *snapshot.Hub, tracker *usage.Tracker,
 	reconcilers := []interface{ Setup(mgr ctrl.Manager) error }{
 		&apikey.Reconciler{
 			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Hub: hub, Usage: tracker,
-			Recorder: recorder, Clock: clock.RealClock{}, Random: rand.Reader, LastUsedResolution: options.LastUsedResolution,
+			Recorder: recorder, Clock: clock.RealClock{}, Random: rand.Reader, Tiers: options.Tiers, LastUsedResolution: options.LastUsedResolution,
 		},
-		&group.Reconciler{Client: mgr.GetClient(), Hub: hub, Recorder: recorder, Clock: clock.RealClock{}},
+		&group.Reconciler{Client: mgr.GetClient(), Hub: hub, Tiers: options.Tiers, Recorder: recorder, Clock: clock.RealClock{}},
 		&domainallowlist.Reconciler{Client: mgr.GetClient(), Recorder: recorder, Clock: clock.RealClock{}},
 	}
 	for _, reconciler := range reconcilers {

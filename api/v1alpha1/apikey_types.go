@@ -76,12 +76,6 @@ type ApiKeySpec struct {
 	// +optional
 	ImportFrom *ImportSource `json:"importFrom,omitempty"`
 
-	// limits of this key alone, within those of its Group.
-	//
-	// +kubebuilder:default={}
-	// +optional
-	Limits RateLimit `json:"limits,omitzero"`
-
 	// suspended refuses the key with 403 key_suspended for as long as it is true; default false.
 	//
 	// +kubebuilder:default=false

@@ -63,12 +63,13 @@ func (p *Projector) Start(ctx context.Context) error {
 	return nil
 }
 
-// Of a Group's status, servers are told the limits; the rest changes often, and reading all
-// keys of a Group for it would hold up what matters.
+// Of a Group's status, servers are told the limits and the tier; the rest changes often, and
+// reading all keys of a Group for it would hold up what matters.
 func groupMatters(was, is client.Object) bool {
 	before, _ := was.(*v1alpha1.Group)
 	after, _ := is.(*v1alpha1.Group)
-	return specChanged(was, is) || before != nil && after != nil && !proto.Equal(limitsRecord(before), limitsRecord(after))
+	return specChanged(was, is) || before != nil && after != nil &&
+		(tierOf(before) != tierOf(after) || !proto.Equal(limitsRecord(before), limitsRecord(after)))
 }
 
 func specChanged(was, is client.Object) bool {

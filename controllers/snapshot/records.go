@@ -71,6 +71,7 @@ func GroupRecord(group *v1alpha1.Group, allowlists []*v1alpha1.DomainAllowlist) 
 		Name:        group.Name,
 		DisplayName: group.Spec.DisplayName,
 		State:       groupState(group.Spec.State),
+		Tier:        tierOf(group),
 		Limits:      limitsRecord(group),
 	}
 	if len(group.Spec.Context) > 0 {
@@ -163,6 +164,14 @@ func limitsRecord(group *v1alpha1.Group) *syncv1.Limits {
 	}
 	record.DenyUnknown = limits.QuotaFailurePolicy == v1alpha1.QuotaFailureDeny
 	return record
+}
+
+// tierOf is the tier that the Group's limits are from.
+func tierOf(group *v1alpha1.Group) string {
+	if group.Status.Limits == nil {
+		return ""
+	}
+	return group.Status.Limits.Tier
 }
 
 func groupState(state v1alpha1.GroupState) syncv1.GroupState {

@@ -43,6 +43,7 @@ const (
 type Group struct {
 	Identity     string // namespace/name
 	DisplayName  string
+	Tier         string // that its limits are from; empty where it has none
 	State        State
 	Projects     []Project // sorted by name
 	Capabilities []Capability

@@ -18,6 +18,7 @@ func (s *Store) compile(wire *syncv1.Group) *decision.Group {
 	group := &decision.Group{
 		Identity:    wire.Identity(),
 		DisplayName: wire.GetDisplayName(),
+		Tier:        wire.GetTier(),
 		State:       stateOf(wire.GetState()),
 		Limits: decision.Limits{
 			RequestQuota: wire.GetLimits().GetRequestQuota(),

@@ -963,10 +963,8 @@ type Allowance struct {
 	State  QuotaState `protobuf:"varint,7,opt,name=state,proto3,enum=keyward.sync.v1.QuotaState" json:"state,omitempty"`
 	// recorded is the account as it is persisted: the server need not report it again.
 	Recorded *GroupUse `protobuf:"bytes,8,opt,name=recorded,proto3" json:"recorded,omitempty"`
-	// servers is how many servers share the group's rate limit, this one included.
-	Servers uint32 `protobuf:"varint,9,opt,name=servers,proto3" json:"servers,omitempty"`
 	// refused says why the latest report of the account was not taken; empty where it was.
-	Refused       string `protobuf:"bytes,10,opt,name=refused,proto3" json:"refused,omitempty"`
+	Refused       string `protobuf:"bytes,9,opt,name=refused,proto3" json:"refused,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1057,13 +1055,6 @@ func (x *Allowance) GetRecorded() *GroupUse {
 	return nil
 }
 
-func (x *Allowance) GetServers() uint32 {
-	if x != nil {
-		return x.Servers
-	}
-	return 0
-}
-
 func (x *Allowance) GetRefused() string {
 	if x != nil {
 		return x.Refused
@@ -1082,8 +1073,7 @@ type Limits struct {
 	ByteQuota    bool    `protobuf:"varint,2,opt,name=byte_quota,json=byteQuota,proto3" json:"byte_quota,omitempty"`
 	Overage      Overage `protobuf:"varint,3,opt,name=overage,proto3,enum=keyward.sync.v1.Overage" json:"overage,omitempty"`
 	// deny_unknown answers 503 where an allowance is spent and the manager is away.
-	DenyUnknown   bool       `protobuf:"varint,4,opt,name=deny_unknown,json=denyUnknown,proto3" json:"deny_unknown,omitempty"`
-	Rate          *RateLimit `protobuf:"bytes,5,opt,name=rate,proto3" json:"rate,omitempty"`
+	DenyUnknown   bool `protobuf:"varint,4,opt,name=deny_unknown,json=denyUnknown,proto3" json:"deny_unknown,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1146,66 +1136,6 @@ func (x *Limits) GetDenyUnknown() bool {
 	return false
 }
 
-func (x *Limits) GetRate() *RateLimit {
-	if x != nil {
-		return x.Rate
-	}
-	return nil
-}
-
-// RateLimit bounds how fast requests are let through. Zero is unlimited.
-type RateLimit struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	RequestsPerSecond uint32                 `protobuf:"varint,1,opt,name=requests_per_second,json=requestsPerSecond,proto3" json:"requests_per_second,omitempty"`
-	Burst             uint32                 `protobuf:"varint,2,opt,name=burst,proto3" json:"burst,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *RateLimit) Reset() {
-	*x = RateLimit{}
-	mi := &file_sync_v1_sync_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RateLimit) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RateLimit) ProtoMessage() {}
-
-func (x *RateLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RateLimit.ProtoReflect.Descriptor instead.
-func (*RateLimit) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{13}
-}
-
-func (x *RateLimit) GetRequestsPerSecond() uint32 {
-	if x != nil {
-		return x.RequestsPerSecond
-	}
-	return 0
-}
-
-func (x *RateLimit) GetBurst() uint32 {
-	if x != nil {
-		return x.Burst
-	}
-	return 0
-}
-
 // Update brings a server from one revision to a later one. Within an update the order
 // of application is: deleted groups, deleted keys, groups, keys.
 type Update struct {
@@ -1230,7 +1160,7 @@ type Update struct {
 
 func (x *Update) Reset() {
 	*x = Update{}
-	mi := &file_sync_v1_sync_proto_msgTypes[14]
+	mi := &file_sync_v1_sync_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1242,7 +1172,7 @@ func (x *Update) String() string {
 func (*Update) ProtoMessage() {}
 
 func (x *Update) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[14]
+	mi := &file_sync_v1_sync_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1255,7 +1185,7 @@ func (x *Update) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Update.ProtoReflect.Descriptor instead.
 func (*Update) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{14}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Update) GetRevision() uint64 {
@@ -1328,7 +1258,7 @@ type Group struct {
 
 func (x *Group) Reset() {
 	*x = Group{}
-	mi := &file_sync_v1_sync_proto_msgTypes[15]
+	mi := &file_sync_v1_sync_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1340,7 +1270,7 @@ func (x *Group) String() string {
 func (*Group) ProtoMessage() {}
 
 func (x *Group) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[15]
+	mi := &file_sync_v1_sync_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1353,7 +1283,7 @@ func (x *Group) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Group.ProtoReflect.Descriptor instead.
 func (*Group) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{15}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Group) GetNamespace() string {
@@ -1432,7 +1362,7 @@ type Project struct {
 
 func (x *Project) Reset() {
 	*x = Project{}
-	mi := &file_sync_v1_sync_proto_msgTypes[16]
+	mi := &file_sync_v1_sync_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1444,7 +1374,7 @@ func (x *Project) String() string {
 func (*Project) ProtoMessage() {}
 
 func (x *Project) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[16]
+	mi := &file_sync_v1_sync_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1457,7 +1387,7 @@ func (x *Project) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Project.ProtoReflect.Descriptor instead.
 func (*Project) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{16}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Project) GetName() string {
@@ -1502,7 +1432,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_sync_v1_sync_proto_msgTypes[17]
+	mi := &file_sync_v1_sync_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1514,7 +1444,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[17]
+	mi := &file_sync_v1_sync_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1527,7 +1457,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{17}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Route) GetMethods() []string {
@@ -1568,7 +1498,7 @@ type QueryMatch struct {
 
 func (x *QueryMatch) Reset() {
 	*x = QueryMatch{}
-	mi := &file_sync_v1_sync_proto_msgTypes[18]
+	mi := &file_sync_v1_sync_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1580,7 +1510,7 @@ func (x *QueryMatch) String() string {
 func (*QueryMatch) ProtoMessage() {}
 
 func (x *QueryMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[18]
+	mi := &file_sync_v1_sync_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1593,7 +1523,7 @@ func (x *QueryMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryMatch.ProtoReflect.Descriptor instead.
 func (*QueryMatch) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{18}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *QueryMatch) GetName() string {
@@ -1620,7 +1550,7 @@ type Capability struct {
 
 func (x *Capability) Reset() {
 	*x = Capability{}
-	mi := &file_sync_v1_sync_proto_msgTypes[19]
+	mi := &file_sync_v1_sync_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1632,7 +1562,7 @@ func (x *Capability) String() string {
 func (*Capability) ProtoMessage() {}
 
 func (x *Capability) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[19]
+	mi := &file_sync_v1_sync_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1645,7 +1575,7 @@ func (x *Capability) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Capability.ProtoReflect.Descriptor instead.
 func (*Capability) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{19}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Capability) GetName() string {
@@ -1675,7 +1605,7 @@ type OriginPolicy struct {
 
 func (x *OriginPolicy) Reset() {
 	*x = OriginPolicy{}
-	mi := &file_sync_v1_sync_proto_msgTypes[20]
+	mi := &file_sync_v1_sync_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1687,7 +1617,7 @@ func (x *OriginPolicy) String() string {
 func (*OriginPolicy) ProtoMessage() {}
 
 func (x *OriginPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[20]
+	mi := &file_sync_v1_sync_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1700,7 +1630,7 @@ func (x *OriginPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OriginPolicy.ProtoReflect.Descriptor instead.
 func (*OriginPolicy) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{20}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *OriginPolicy) GetPatterns() []string {
@@ -1737,14 +1667,13 @@ type Key struct {
 	Permissions   []string   `protobuf:"bytes,5,rep,name=permissions,proto3" json:"permissions,omitempty"`
 	Suspended     bool       `protobuf:"varint,6,opt,name=suspended,proto3" json:"suspended,omitempty"`
 	Versions      []*Version `protobuf:"bytes,7,rep,name=versions,proto3" json:"versions,omitempty"`
-	Rate          *RateLimit `protobuf:"bytes,8,opt,name=rate,proto3" json:"rate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_sync_v1_sync_proto_msgTypes[21]
+	mi := &file_sync_v1_sync_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1756,7 +1685,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[21]
+	mi := &file_sync_v1_sync_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1769,7 +1698,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{21}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Key) GetId() string {
@@ -1821,13 +1750,6 @@ func (x *Key) GetVersions() []*Version {
 	return nil
 }
 
-func (x *Key) GetRate() *RateLimit {
-	if x != nil {
-		return x.Rate
-	}
-	return nil
-}
-
 // Version is one minted credential of a key. It is valid until the earliest of its
 // instants, which are Unix milliseconds; zero means never.
 type Version struct {
@@ -1843,7 +1765,7 @@ type Version struct {
 
 func (x *Version) Reset() {
 	*x = Version{}
-	mi := &file_sync_v1_sync_proto_msgTypes[22]
+	mi := &file_sync_v1_sync_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1855,7 +1777,7 @@ func (x *Version) String() string {
 func (*Version) ProtoMessage() {}
 
 func (x *Version) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[22]
+	mi := &file_sync_v1_sync_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1868,7 +1790,7 @@ func (x *Version) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Version.ProtoReflect.Descriptor instead.
 func (*Version) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{22}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Version) GetDigest() []byte {
@@ -1960,7 +1882,7 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\n" +
 	"Allowances\x12\x15\n" +
 	"\x06now_ms\x18\x01 \x01(\x03R\x05nowMs\x122\n" +
-	"\x06groups\x18\x02 \x03(\v2\x1a.keyward.sync.v1.AllowanceR\x06groups\"\xc5\x02\n" +
+	"\x06groups\x18\x02 \x03(\v2\x1a.keyward.sync.v1.AllowanceR\x06groups\"\xab\x02\n" +
 	"\tAllowance\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x16\n" +
 	"\x06period\x18\x02 \x01(\tR\x06period\x12 \n" +
@@ -1971,19 +1893,13 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x06recall\x18\x06 \x01(\bR\x06recall\x121\n" +
 	"\x05state\x18\a \x01(\x0e2\x1b.keyward.sync.v1.QuotaStateR\x05state\x125\n" +
 	"\brecorded\x18\b \x01(\v2\x19.keyward.sync.v1.GroupUseR\brecorded\x12\x18\n" +
-	"\aservers\x18\t \x01(\rR\aservers\x12\x18\n" +
-	"\arefused\x18\n" +
-	" \x01(\tR\arefused\"\xd3\x01\n" +
+	"\arefused\x18\t \x01(\tR\arefused\"\xa3\x01\n" +
 	"\x06Limits\x12#\n" +
 	"\rrequest_quota\x18\x01 \x01(\bR\frequestQuota\x12\x1d\n" +
 	"\n" +
 	"byte_quota\x18\x02 \x01(\bR\tbyteQuota\x122\n" +
 	"\aoverage\x18\x03 \x01(\x0e2\x18.keyward.sync.v1.OverageR\aoverage\x12!\n" +
-	"\fdeny_unknown\x18\x04 \x01(\bR\vdenyUnknown\x12.\n" +
-	"\x04rate\x18\x05 \x01(\v2\x1a.keyward.sync.v1.RateLimitR\x04rate\"Q\n" +
-	"\tRateLimit\x12.\n" +
-	"\x13requests_per_second\x18\x01 \x01(\rR\x11requestsPerSecond\x12\x14\n" +
-	"\x05burst\x18\x02 \x01(\rR\x05burst\"\x8e\x02\n" +
+	"\fdeny_unknown\x18\x04 \x01(\bR\vdenyUnknown\"\x8e\x02\n" +
 	"\x06Update\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12.\n" +
 	"\x06groups\x18\x02 \x03(\v2\x16.keyward.sync.v1.GroupR\x06groups\x12(\n" +
@@ -2026,7 +1942,7 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\fOriginPolicy\x12\x1a\n" +
 	"\bpatterns\x18\x01 \x03(\tR\bpatterns\x12'\n" +
 	"\x0fallow_localhost\x18\x02 \x01(\bR\x0eallowLocalhost\x12#\n" +
-	"\rallow_missing\x18\x03 \x01(\bR\fallowMissing\"\x81\x02\n" +
+	"\rallow_missing\x18\x03 \x01(\bR\fallowMissing\"\xd1\x01\n" +
 	"\x03Key\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12\x12\n" +
@@ -2034,8 +1950,7 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\bprojects\x18\x04 \x03(\tR\bprojects\x12 \n" +
 	"\vpermissions\x18\x05 \x03(\tR\vpermissions\x12\x1c\n" +
 	"\tsuspended\x18\x06 \x01(\bR\tsuspended\x124\n" +
-	"\bversions\x18\a \x03(\v2\x18.keyward.sync.v1.VersionR\bversions\x12.\n" +
-	"\x04rate\x18\b \x01(\v2\x1a.keyward.sync.v1.RateLimitR\x04rate\"\x83\x01\n" +
+	"\bversions\x18\a \x03(\v2\x18.keyward.sync.v1.VersionR\bversions\"\x83\x01\n" +
 	"\aVersion\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\fR\x06digest\x12\"\n" +
 	"\rexpires_at_ms\x18\x02 \x01(\x03R\vexpiresAtMs\x12\"\n" +
@@ -2072,7 +1987,7 @@ func file_sync_v1_sync_proto_rawDescGZIP() []byte {
 }
 
 var file_sync_v1_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_sync_v1_sync_proto_goTypes = []any{
 	(QuotaState)(0),       // 0: keyward.sync.v1.QuotaState
 	(Overage)(0),          // 1: keyward.sync.v1.Overage
@@ -2090,17 +2005,16 @@ var file_sync_v1_sync_proto_goTypes = []any{
 	(*Allowances)(nil),    // 13: keyward.sync.v1.Allowances
 	(*Allowance)(nil),     // 14: keyward.sync.v1.Allowance
 	(*Limits)(nil),        // 15: keyward.sync.v1.Limits
-	(*RateLimit)(nil),     // 16: keyward.sync.v1.RateLimit
-	(*Update)(nil),        // 17: keyward.sync.v1.Update
-	(*Group)(nil),         // 18: keyward.sync.v1.Group
-	(*Project)(nil),       // 19: keyward.sync.v1.Project
-	(*Route)(nil),         // 20: keyward.sync.v1.Route
-	(*QueryMatch)(nil),    // 21: keyward.sync.v1.QueryMatch
-	(*Capability)(nil),    // 22: keyward.sync.v1.Capability
-	(*OriginPolicy)(nil),  // 23: keyward.sync.v1.OriginPolicy
-	(*Key)(nil),           // 24: keyward.sync.v1.Key
-	(*Version)(nil),       // 25: keyward.sync.v1.Version
-	nil,                   // 26: keyward.sync.v1.Group.ContextEntry
+	(*Update)(nil),        // 16: keyward.sync.v1.Update
+	(*Group)(nil),         // 17: keyward.sync.v1.Group
+	(*Project)(nil),       // 18: keyward.sync.v1.Project
+	(*Route)(nil),         // 19: keyward.sync.v1.Route
+	(*QueryMatch)(nil),    // 20: keyward.sync.v1.QueryMatch
+	(*Capability)(nil),    // 21: keyward.sync.v1.Capability
+	(*OriginPolicy)(nil),  // 22: keyward.sync.v1.OriginPolicy
+	(*Key)(nil),           // 23: keyward.sync.v1.Key
+	(*Version)(nil),       // 24: keyward.sync.v1.Version
+	nil,                   // 25: keyward.sync.v1.Group.ContextEntry
 }
 var file_sync_v1_sync_proto_depIdxs = []int32{
 	4,  // 0: keyward.sync.v1.SyncRequest.hello:type_name -> keyward.sync.v1.Hello
@@ -2111,33 +2025,31 @@ var file_sync_v1_sync_proto_depIdxs = []int32{
 	9,  // 5: keyward.sync.v1.Uses.groups:type_name -> keyward.sync.v1.GroupUse
 	10, // 6: keyward.sync.v1.Uses.keys:type_name -> keyward.sync.v1.KeyUse
 	11, // 7: keyward.sync.v1.Uses.versions:type_name -> keyward.sync.v1.VersionUse
-	17, // 8: keyward.sync.v1.SyncResponse.update:type_name -> keyward.sync.v1.Update
+	16, // 8: keyward.sync.v1.SyncResponse.update:type_name -> keyward.sync.v1.Update
 	13, // 9: keyward.sync.v1.SyncResponse.allowances:type_name -> keyward.sync.v1.Allowances
 	14, // 10: keyward.sync.v1.Allowances.groups:type_name -> keyward.sync.v1.Allowance
 	0,  // 11: keyward.sync.v1.Allowance.state:type_name -> keyward.sync.v1.QuotaState
 	9,  // 12: keyward.sync.v1.Allowance.recorded:type_name -> keyward.sync.v1.GroupUse
 	1,  // 13: keyward.sync.v1.Limits.overage:type_name -> keyward.sync.v1.Overage
-	16, // 14: keyward.sync.v1.Limits.rate:type_name -> keyward.sync.v1.RateLimit
-	18, // 15: keyward.sync.v1.Update.groups:type_name -> keyward.sync.v1.Group
-	24, // 16: keyward.sync.v1.Update.keys:type_name -> keyward.sync.v1.Key
-	2,  // 17: keyward.sync.v1.Group.state:type_name -> keyward.sync.v1.GroupState
-	19, // 18: keyward.sync.v1.Group.projects:type_name -> keyward.sync.v1.Project
-	22, // 19: keyward.sync.v1.Group.capabilities:type_name -> keyward.sync.v1.Capability
-	26, // 20: keyward.sync.v1.Group.context:type_name -> keyward.sync.v1.Group.ContextEntry
-	15, // 21: keyward.sync.v1.Group.limits:type_name -> keyward.sync.v1.Limits
-	20, // 22: keyward.sync.v1.Project.routes:type_name -> keyward.sync.v1.Route
-	23, // 23: keyward.sync.v1.Project.origins:type_name -> keyward.sync.v1.OriginPolicy
-	21, // 24: keyward.sync.v1.Route.query:type_name -> keyward.sync.v1.QueryMatch
-	20, // 25: keyward.sync.v1.Capability.routes:type_name -> keyward.sync.v1.Route
-	25, // 26: keyward.sync.v1.Key.versions:type_name -> keyward.sync.v1.Version
-	16, // 27: keyward.sync.v1.Key.rate:type_name -> keyward.sync.v1.RateLimit
-	3,  // 28: keyward.sync.v1.SyncService.Sync:input_type -> keyward.sync.v1.SyncRequest
-	12, // 29: keyward.sync.v1.SyncService.Sync:output_type -> keyward.sync.v1.SyncResponse
-	29, // [29:30] is the sub-list for method output_type
-	28, // [28:29] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	17, // 14: keyward.sync.v1.Update.groups:type_name -> keyward.sync.v1.Group
+	23, // 15: keyward.sync.v1.Update.keys:type_name -> keyward.sync.v1.Key
+	2,  // 16: keyward.sync.v1.Group.state:type_name -> keyward.sync.v1.GroupState
+	18, // 17: keyward.sync.v1.Group.projects:type_name -> keyward.sync.v1.Project
+	21, // 18: keyward.sync.v1.Group.capabilities:type_name -> keyward.sync.v1.Capability
+	25, // 19: keyward.sync.v1.Group.context:type_name -> keyward.sync.v1.Group.ContextEntry
+	15, // 20: keyward.sync.v1.Group.limits:type_name -> keyward.sync.v1.Limits
+	19, // 21: keyward.sync.v1.Project.routes:type_name -> keyward.sync.v1.Route
+	22, // 22: keyward.sync.v1.Project.origins:type_name -> keyward.sync.v1.OriginPolicy
+	20, // 23: keyward.sync.v1.Route.query:type_name -> keyward.sync.v1.QueryMatch
+	19, // 24: keyward.sync.v1.Capability.routes:type_name -> keyward.sync.v1.Route
+	24, // 25: keyward.sync.v1.Key.versions:type_name -> keyward.sync.v1.Version
+	3,  // 26: keyward.sync.v1.SyncService.Sync:input_type -> keyward.sync.v1.SyncRequest
+	12, // 27: keyward.sync.v1.SyncService.Sync:output_type -> keyward.sync.v1.SyncResponse
+	27, // [27:28] is the sub-list for method output_type
+	26, // [26:27] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_sync_v1_sync_proto_init() }
@@ -2156,7 +2068,7 @@ func file_sync_v1_sync_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sync_v1_sync_proto_rawDesc), len(file_sync_v1_sync_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   24,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

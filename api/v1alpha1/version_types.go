@@ -107,6 +107,11 @@ type KeyVersion struct {
 	// +optional
 	RestartedAt *metav1.Time `json:"restartedAt,omitempty"`
 
+	// replacedAt is when its successor was there to be used, and its overlap began.
+	//
+	// +optional
+	ReplacedAt *metav1.Time `json:"replacedAt,omitempty"`
+
 	// retiresAt is when the version's overlap with its successor ends.
 	//
 	// +optional

@@ -692,6 +692,10 @@ func (in *KeyVersion) DeepCopyInto(out *KeyVersion) {
 		in, out := &in.RestartedAt, &out.RestartedAt
 		*out = (*in).DeepCopy()
 	}
+	if in.ReplacedAt != nil {
+		in, out := &in.ReplacedAt, &out.ReplacedAt
+		*out = (*in).DeepCopy()
+	}
 	if in.RetiresAt != nil {
 		in, out := &in.RetiresAt, &out.RetiresAt
 		*out = (*in).DeepCopy()

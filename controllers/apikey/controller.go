@@ -121,6 +121,10 @@ func (r *Reconciler) perform(ctx context.Context, key *v1alpha1.ApiKey, found *f
 			return outcome, apierrors.NewConflict(v1alpha1.GroupVersion.WithResource("apikeys").GroupResource(), key.Name, errStale)
 		}
 		if outcome.Action == lifecycle.Import {
+			// The cache may not know yet of another that imports the same.
+			if !r.held.putOnly(key.UID, outcome.Target, found.imported) {
+				return outcome, apierrors.NewConflict(v1alpha1.GroupVersion.WithResource("apikeys").GroupResource(), key.Name, errStale)
+			}
 			return r.begin(key, outcome, found.imported), nil
 		}
 		text, err := keyformat.Mint(grant.Prefix(found.input.Group), r.Random)

@@ -42,6 +42,13 @@ func (r *Reconciler) finalize(ctx context.Context, key *v1alpha1.ApiKey) (ctrl.R
 		}
 		return result, err
 	}
+	if found.secret != nil { // its text is revoked: nothing may take it over, whatever keeps it
+		if err := r.conceal(ctx, found.secret); apierrors.IsConflict(err) {
+			return ctrl.Result{RequeueAfter: conditions.StaleRetry}, nil
+		} else if err != nil {
+			return ctrl.Result{}, err
+		}
+	}
 	before := key.DeepCopy()
 	controllerutil.RemoveFinalizer(key, v1alpha1.FinalizerEnforcement)
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})

@@ -97,7 +97,9 @@ func mintsNext(f *facts) bool {
 	if current == nil {
 		return len(f.input.Key.Status.Versions) == 0
 	}
-	return current.ClaimedAt == nil && current.Digest != f.input.Secret.Digest && f.input.Held == 0
+	// With a delivered version beside it, the one that is held says nothing of the Secret.
+	held := f.input.Held != 0 && current.State != v1alpha1.VersionActive
+	return current.ClaimedAt == nil && current.Digest != f.input.Secret.Digest && !held
 }
 
 func (f *facts) found(key *v1alpha1.ApiKey, secret *corev1.Secret) {

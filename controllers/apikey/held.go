@@ -30,6 +30,22 @@ func (h *held) put(uid types.UID, version int64, key keyformat.Key) {
 	h.keys[uid] = heldKey{version, key}
 }
 
+// putOnly is put, unless the same text is held for another ApiKey.
+func (h *held) putOnly(uid types.UID, version int64, key keyformat.Key) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for other, k := range h.keys {
+		if other != uid && k.key.Digest() == key.Digest() {
+			return false
+		}
+	}
+	if h.keys == nil {
+		h.keys = map[types.UID]heldKey{}
+	}
+	h.keys[uid] = heldKey{version, key}
+	return true
+}
+
 func (h *held) get(uid types.UID) (version int64, key keyformat.Key) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

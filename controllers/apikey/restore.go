@@ -16,16 +16,18 @@ import (
 	"github.com/keyward-dev/keyward/controllers/index"
 )
 
-// belongs is whether the Secret is that of the key. One of an earlier life of it is: backups
-// restore it without its owner, or with one that is no more. It is known by its annotation,
-// and by the text, as far as the status still knows that.
+// maxLeftID bounds the ids of versions that a Secret tells of; those to come count on from it.
+const maxLeftID = 1 << 31
+
+// belongs is whether the Secret is that of the key. One of an earlier life of it is, where a
+// backup restores it without its owner. It is known by its annotation, and by the text, as
+// far as the status still knows that.
 func belongs(key *v1alpha1.ApiKey, secret *corev1.Secret, digest string) bool {
 	if metav1.IsControlledBy(secret, key) {
 		return true
 	}
-	owner := metav1.GetControllerOf(secret)
-	if owner != nil && (owner.Kind != "ApiKey" || owner.Name != key.Name) {
-		return false
+	if metav1.GetControllerOf(secret) != nil {
+		return false // that of an ApiKey that was deleted, and so revoked, goes with it
 	}
 	if secret.Labels[v1alpha1.LabelManagedBy] != v1alpha1.ManagedBy || secret.Annotations[v1alpha1.AnnotationAPIKey] != key.Name {
 		return false
@@ -73,7 +75,7 @@ func restoreProblem(secret *corev1.Secret, format string, args ...any) *grant.Pr
 // left is the version as the annotations describe it.
 func left(secret *corev1.Secret, text keyformat.Key) *v1alpha1.KeyVersion {
 	version := &v1alpha1.KeyVersion{ID: 1, Preview: text.Preview(), MintedAt: secret.CreationTimestamp}
-	if id, err := strconv.ParseInt(secret.Annotations[v1alpha1.AnnotationVersion], 10, 64); err == nil && id > 0 {
+	if id, err := strconv.ParseInt(secret.Annotations[v1alpha1.AnnotationVersion], 10, 64); err == nil && id > 0 && id < maxLeftID {
 		version.ID = id
 	}
 	if at, err := time.Parse(time.RFC3339, secret.Annotations[v1alpha1.AnnotationMintedAt]); err == nil && at.Before(version.MintedAt.Time) {

@@ -12,6 +12,7 @@ const (
 
 	minEvery     = time.Minute
 	minUnusedFor = 10 * time.Second
+	minRotating  = 3 * time.Minute
 )
 
 // Rotation is how a key rotates.
@@ -59,6 +60,23 @@ func RotationOf(key *v1alpha1.ApiKey) (Rotation, *Problem) {
 		}
 		return Rotation{Overlap: r.Overlap}, rotationProblem("overlap",
 			fmt.Sprintf("%s is longer than every %s; write a shorter overlap", overlap, spec.Every))
+	}
+	return r, nil
+}
+
+// RotationUnder is RotationOf, and also says what is wrong with the rotation under the
+// group's keyPolicy, where there is a group: a key that lives for seconds would rotate all
+// the time.
+func RotationUnder(key *v1alpha1.ApiKey, group *v1alpha1.Group) (Rotation, *Problem) {
+	r, problem := RotationOf(key)
+	if problem != nil || group == nil || r.Every == 0 || key.Spec.ExpiresAt != nil {
+		return r, problem
+	}
+	start := time.Unix(0, 0)
+	expiresAt, problem := Expiry(key, group, start)
+	if lifetime := expiresAt.Sub(start); problem == nil && !expiresAt.IsZero() && lifetime < minRotating {
+		r.Every = 0
+		return r, rotationProblem("every", fmt.Sprintf("a key that lives for %s cannot rotate by itself; let it live for at least %s", lifetime, minRotating))
 	}
 	return r, nil
 }

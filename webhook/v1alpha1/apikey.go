@@ -142,6 +142,9 @@ func (w *apiKeys) validate(ctx context.Context, key *v1alpha1.ApiKey) (admission
 	if problem != nil {
 		return answer("ApiKey", key.Name, problem)
 	}
+	if _, problem := grant.RotationUnder(key, group); problem != nil {
+		return answer("ApiKey", key.Name, problem)
+	}
 	now := w.clock.Now()
 	expiresAt, problem := grant.Expiry(key, group, minting(key, now))
 	if problem != nil {

@@ -20,6 +20,7 @@ var steps = []func(*planner) (applies bool){
 // act chooses the action.
 func (p *planner) act() {
 	if Revoked(p.in.Key) {
+		p.concealOver()
 		return
 	}
 	p.out.Obstacle = p.obstacle()
@@ -36,6 +37,7 @@ func (p *planner) finish() bool {
 		return false
 	}
 	p.out.Obstacle = nil
+	p.concealOver()
 	return true
 }
 
@@ -71,7 +73,7 @@ func (p *planner) restore() bool {
 		p.out.Obstacle = problem
 		return true
 	}
-	p.note(false, v1alpha1.ReasonRestored, "version %d (%s) is taken over from Secret %s: whoever holds it goes on as before",
+	p.note(true, v1alpha1.ReasonRestored, "version %d (%s) is taken over from Secret %s, which was there before this ApiKey: whoever holds it goes on as before",
 		version.ID, version.Preview, SecretName(p.in.Key))
 	if over(version.ExpiresAt, p.now) {
 		p.end(&version, v1alpha1.VersionExpired)
@@ -115,6 +117,9 @@ func (p *planner) bring() bool {
 	pending := p.pending()
 	if pending == nil {
 		return false
+	}
+	if active := p.active(); active != nil && !p.carries(active) && !p.once() && pending.Cause != v1alpha1.CauseReplaced {
+		pending.Cause = v1alpha1.CauseReplaced // what it was to follow was lost meanwhile
 	}
 	if p.out.Obstacle != nil {
 		return true

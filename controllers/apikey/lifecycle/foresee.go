@@ -12,6 +12,9 @@ const (
 	expiringSoon = 14 * 24 * time.Hour
 	// usageRetry is how soon to look again whether all servers have reported.
 	usageRetry = 10 * time.Second
+	// stillUsed is how old a use may be, at least, for a version to be still used: uses are
+	// reported now and then.
+	stillUsed = 30 * time.Second
 )
 
 // Cutover is a version that is still used though its overlap is about to end.
@@ -25,6 +28,7 @@ type Cutover struct {
 
 // foresee says what is to come, and when the plan will be another one.
 func (p *planner) foresee() {
+	active := p.active()
 	p.wakeAt(p.claimDeadline())
 	for i := range p.out.Versions {
 		v := &p.out.Versions[i]
@@ -34,10 +38,9 @@ func (p *planner) foresee() {
 		p.wakeAt(timeOf(v.ExpiresAt))
 		if v.State == v1alpha1.VersionRetiring {
 			p.wakeAt(timeOf(v.RetiresAt))
-			p.foreseeCutover(v, p.successor(i))
+			p.foreseeCutover(v, active)
 		}
 	}
-	active := p.active()
 	if active == nil || Revoked(p.in.Key) {
 		return
 	}
@@ -55,11 +58,11 @@ func (p *planner) foresee() {
 }
 
 // foreseeCutover looks at the last quarter of an overlap.
-func (p *planner) foreseeCutover(v, successor *v1alpha1.KeyVersion) {
-	if successor == nil {
+func (p *planner) foreseeCutover(v, current *v1alpha1.KeyVersion) {
+	if current == nil || v.ReplacedAt == nil {
 		return
 	}
-	since, ends := p.takenOver(successor), v.RetiresAt.Time
+	since, ends := v.ReplacedAt.Time, v.RetiresAt.Time
 	if v.ExpiresAt != nil && v.ExpiresAt.Before(v.RetiresAt) {
 		ends = v.ExpiresAt.Time
 	}
@@ -68,14 +71,14 @@ func (p *planner) foreseeCutover(v, successor *v1alpha1.KeyVersion) {
 	use := p.in.Usage.Of[v.Digest]
 	switch {
 	case p.now.Before(ends.Add(-quarter)):
-	case use.Last.After(since) && p.now.Sub(use.Last) <= quarter:
+	case use.Last.After(since) && p.now.Sub(use.Last) <= max(quarter, stillUsed):
 		p.out.Cutover = &Cutover{ID: v.ID, Preview: v.Preview, Since: since, Ends: ends, Use: use}
-		p.wakeAt(use.Last.Add(quarter + 1))
+		p.wakeAt(use.Last.Add(max(quarter, stillUsed) + 1))
 	default:
 		// A use is not announced each time.
 		p.wakeAt(p.now.Add(max(usageRetry, quarter/8)))
 	}
-	if quiet := p.quietAt(v, successor); !quiet.IsZero() {
+	if quiet := p.quietAt(v, current); !quiet.IsZero() {
 		if p.now.Before(quiet) {
 			p.wakeAt(quiet)
 		} else {

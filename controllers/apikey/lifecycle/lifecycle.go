@@ -93,7 +93,7 @@ type Outcome struct {
 // Plan decides what becomes of a key at the instant now.
 func Plan(in Input, now time.Time) Outcome {
 	p := &planner{in: in, now: now}
-	p.rotation, p.rotationProblem = grant.RotationOf(in.Key)
+	p.rotation, p.rotationProblem = grant.RotationUnder(in.Key, in.Group)
 	for i := range in.Key.Status.Versions {
 		version := *in.Key.Status.Versions[i].DeepCopy()
 		if p.settle(&version) {

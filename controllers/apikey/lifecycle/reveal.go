@@ -17,11 +17,18 @@ func (p *planner) conceal() bool {
 	if active.ClaimedAt == nil {
 		return p.claim(active)
 	}
-	if p.in.Secret.Found && p.in.Secret.Digest != "" {
+	if p.in.Secret.Found { // whatever is left in it: a template may repeat the text
 		p.out.Action, p.out.Target = Conceal, active.ID
 		return true
 	}
 	return false
+}
+
+// concealOver removes the Secret of a key that is revealed once and had its time.
+func (p *planner) concealOver() {
+	if p.once() && p.in.Secret.Found && !p.in.Secret.Foreign {
+		p.out.Action = Conceal
+	}
 }
 
 // claim ends the wait for somebody to take the text.
@@ -29,6 +36,15 @@ func (p *planner) claim(active *v1alpha1.KeyVersion) bool {
 	switch deadline := active.DeliveredAt.Add(ClaimWithin); {
 	case p.carries(active) && p.in.Secret.Claimed:
 		p.note(false, v1alpha1.ReasonClaimed, "version %d (%s) was claimed; its text is removed from the cluster", active.ID, active.Preview)
+	case p.in.Secret.Found && !p.carries(active):
+		// It was edited: nobody has the text, and nobody will.
+		if p.predecessor(active) == nil {
+			return false // it is minted anew
+		}
+		p.note(true, v1alpha1.ReasonUnclaimed, "version %d (%s) is no longer in Secret %s, which was edited, and is revoked; the earlier version stays. Change rotation.trigger to try again",
+			active.ID, active.Preview, SecretName(p.in.Key))
+		active.State = v1alpha1.VersionRevoked
+		return true
 	case !p.carries(active):
 		p.note(false, v1alpha1.ReasonClaimed, "version %d (%s) was taken from Secret %s by hand, which counts as claiming it; rotate the key to get another",
 			active.ID, active.Preview, SecretName(p.in.Key))

@@ -31,7 +31,7 @@ func retiring(id int64) v1alpha1.KeyVersion {
 	if id > 1 {
 		v.DeliveredAt = at(0)
 	}
-	v.RetiresAt = at(day + time.Second)
+	v.ReplacedAt, v.RetiresAt = at(0), at(day+time.Second)
 	return v
 }
 
@@ -150,6 +150,32 @@ func TestRotation(t *testing.T) {
 		"once": {
 			versions: func() []v1alpha1.KeyVersion { v := one[0]; v.Trigger = "leak"; return []v1alpha1.KeyVersion{v} }(), carries: 1, at: day,
 			action: lifecycle.Keep, want: "Active", state: v1alpha1.KeyActive, wake: 60 * day, with: rotation(func(r *v1alpha1.Rotation) { r.Trigger = "leak" }),
+		},
+		"a text that is lost while its successor is on its way is revoked by it": {
+			versions: append(one[:1:1], pending), carries: 9, at: 60 * day, action: lifecycle.Publish, want: "Active Pending", state: v1alpha1.KeyPending, wake: 90 * day,
+			with: func(in *lifecycle.Input) { in.Held = 2 },
+			check: func(t *testing.T, out lifecycle.Outcome) {
+				if out.Versions[1].Cause != v1alpha1.CauseReplaced {
+					t.Errorf("cause %s", out.Versions[1].Cause)
+				}
+			},
+		},
+		"an overlap does not depend on a successor that is forgotten": {
+			versions: []v1alpha1.KeyVersion{retiring(1), delivered(7, v1alpha1.VersionActive, time.Hour)}, carries: 7, at: 2 * time.Hour,
+			action: lifecycle.Keep, want: "Retiring Active", state: v1alpha1.KeyActive, wake: 3 * (day + time.Second) / 4,
+			check: func(t *testing.T, out lifecycle.Outcome) {
+				if got := out.Versions[0].RetiresAt; !got.Equal(at(day + time.Second)) {
+					t.Errorf("retires at %v", got)
+				}
+			},
+		},
+		"a key that lives for seconds does not rotate by itself": {
+			versions: one, carries: 1, at: day, want: "Active", state: v1alpha1.KeyActive, wake: 76 * day,
+			with: func(in *lifecycle.Input) {
+				in.Key.Spec.Rotation.Every, in.Key.Spec.Rotation.Overlap = "1m", "1m"
+				in.Group.Spec.KeyPolicy.DefaultLifetime = "2s"
+			},
+			check: obstacle(v1alpha1.ReasonInvalidSpec),
 		},
 		"a suspended key waits for its rotation": {
 			versions: one, carries: 1, at: 61 * day, want: "Active", state: v1alpha1.KeySuspended, wake: 90 * day,
@@ -273,6 +299,27 @@ func TestReveal(t *testing.T) {
 		},
 		"without a claim nothing is lost": {
 			versions: two, carries: 2, at: time.Hour, with: once(nil), want: "Active Revoked", state: v1alpha1.KeyActive, wake: 75 * day, note: "the earlier version stays",
+		},
+		"a second that is on offer revokes the first, which nobody has": {
+			versions: append(two[:2:2], delivered(3, v1alpha1.VersionActive, time.Minute)), carries: 3, at: 2 * time.Minute, with: once(nil),
+			action: lifecycle.Keep, want: "Active Revoked Active", state: v1alpha1.KeyActive, wake: time.Hour + time.Minute, note: "version 2 (kw_…0002) is revoked",
+		},
+		"to edit the Secret is not to claim it": {
+			versions: two, carries: 9, at: time.Minute, with: once(nil), want: "Active Revoked", state: v1alpha1.KeyActive, wake: 75 * day, note: "was edited",
+		},
+		"nor the first time: a new text is offered": {
+			versions: one, carries: 9, at: time.Minute, with: once(nil), action: lifecycle.Mint, cause: v1alpha1.CauseReplaced, want: "Active", state: v1alpha1.KeyPending, wake: time.Hour, note: "no longer holds",
+		},
+		"whatever is left of a Secret is removed": {
+			versions: []v1alpha1.KeyVersion{claimed(one[0], time.Minute)}, at: time.Minute, with: once(func(in *lifecycle.Input) { in.Secret.Found = true }),
+			action: lifecycle.Conceal, want: "Active", state: v1alpha1.KeyActive, wake: 76 * day,
+		},
+		"also when the key is revoked": {
+			versions: one, carries: 1, at: time.Minute, with: once(func(in *lifecycle.Input) { in.Key.Spec.Revoked = new(true) }),
+			action: lifecycle.Conceal, want: "Revoked", state: v1alpha1.KeyRevoked, note: "is revoked",
+		},
+		"or over": {
+			versions: one, carries: 1, at: 90 * day, with: once(nil), action: lifecycle.Conceal, want: "Expired", state: v1alpha1.KeyExpired, note: "has expired",
 		},
 		"but the text": {
 			versions: []v1alpha1.KeyVersion{old, delivered(2, v1alpha1.VersionRevoked, 0)}, carries: 2, at: time.Hour, with: once(nil),

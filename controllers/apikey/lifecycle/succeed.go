@@ -9,7 +9,8 @@ import (
 
 // succeed lets the version that was delivered last take the place of the earlier ones. One
 // whose text was lost with its Secret is revoked at once, for whoever removed it may have
-// had a reason; the others stay for the overlap.
+// had a reason, and so is one that nobody had claimed, for nobody has it; the others stay
+// for the overlap.
 func (p *planner) succeed() {
 	current := p.active()
 	if current == nil {
@@ -17,36 +18,43 @@ func (p *planner) succeed() {
 	}
 	for i := range p.out.Versions {
 		v := &p.out.Versions[i]
-		if v.State != v1alpha1.VersionActive || v.ID == current.ID || p.takenOver(current).IsZero() {
+		if v.State != v1alpha1.VersionActive || v.ID == current.ID {
 			continue
 		}
-		if current.Cause == v1alpha1.CauseReplaced {
+		switch at := p.takenOver(current); {
+		case p.once() && v.ClaimedAt == nil, !at.IsZero() && current.Cause == v1alpha1.CauseReplaced:
 			p.end(v, v1alpha1.VersionRevoked)
-			continue
+		case !at.IsZero():
+			p.replace(v, current, at)
 		}
-		v.State = v1alpha1.VersionRetiring
-		v.RetiresAt = seconds(p.overlapEnd(current))
-		p.note(false, v1alpha1.ReasonRotated, "version %d (%s) takes the place of version %d (%s), which is accepted until %s",
-			current.ID, current.Preview, v.ID, v.Preview, v.RetiresAt.UTC().Format(time.RFC3339))
 	}
 	for i := range p.out.Versions {
 		if v := &p.out.Versions[i]; v.State == v1alpha1.VersionRetiring {
-			p.retire(v, p.successor(i))
+			p.retire(v, current)
 		}
 	}
 	p.giveUp(current)
 }
 
+// replace begins the overlap of a version with its successor, which was there to be used at
+// an instant.
+func (p *planner) replace(v, successor *v1alpha1.KeyVersion, at time.Time) {
+	v.State, v.ReplacedAt = v1alpha1.VersionRetiring, seconds(at)
+	v.RetiresAt = seconds(p.overlapEnd(v))
+	p.note(false, v1alpha1.ReasonRotated, "version %d (%s) takes the place of version %d (%s), which is accepted until %s",
+		successor.ID, successor.Preview, v.ID, v.Preview, v.RetiresAt.UTC().Format(time.RFC3339))
+}
+
 // retire follows an edit of the overlap, and ends it when it is over, or early when the
-// version is no longer used.
-func (p *planner) retire(v, successor *v1alpha1.KeyVersion) {
-	if successor != nil && p.rotationProblem == nil {
-		v.RetiresAt = seconds(p.overlapEnd(successor))
+// version is no longer used and the current one is.
+func (p *planner) retire(v, current *v1alpha1.KeyVersion) {
+	if v.ReplacedAt != nil && p.rotationProblem == nil {
+		v.RetiresAt = seconds(p.overlapEnd(v))
 	}
-	if successor != nil && p.quiet(v, successor) {
+	if p.quiet(v, current) {
 		v.RetiresAt = seconds(p.now)
 		p.note(false, v1alpha1.ReasonRetired, "version %d (%s) was not used for %s, and version %d is: its overlap ends early",
-			v.ID, v.Preview, p.in.Key.Spec.Rotation.RetireWhenUnusedFor, successor.ID)
+			v.ID, v.Preview, p.in.Key.Spec.Rotation.RetireWhenUnusedFor, current.ID)
 		v.State = v1alpha1.VersionRetired
 		return
 	}
@@ -65,16 +73,6 @@ func (p *planner) giveUp(current *v1alpha1.KeyVersion) {
 	})
 }
 
-// successor is the version that took the place of the one at the index.
-func (p *planner) successor(at int) *v1alpha1.KeyVersion {
-	for i := at + 1; i < len(p.out.Versions); i++ {
-		if v := &p.out.Versions[i]; !p.takenOver(v).IsZero() {
-			return v
-		}
-	}
-	return nil
-}
-
 // takenOver is when a consumer could use the version; zero while nobody can.
 func (p *planner) takenOver(v *v1alpha1.KeyVersion) time.Time {
 	if p.once() {
@@ -83,30 +81,29 @@ func (p *planner) takenOver(v *v1alpha1.KeyVersion) time.Time {
 	return timeOf(v.DeliveredAt)
 }
 
-// overlapEnd is when the versions before this one retire. Instants of API objects are cut to
+// overlapEnd is when a version that was replaced retires. Instants of API objects are cut to
 // the second; an overlap is never shorter than declared.
-func (p *planner) overlapEnd(successor *v1alpha1.KeyVersion) time.Time {
-	at := p.takenOver(successor)
+func (p *planner) overlapEnd(v *v1alpha1.KeyVersion) time.Time {
 	if p.rotation.Overlap == 0 {
-		return at
+		return v.ReplacedAt.Time
 	}
-	return at.Add(p.rotation.Overlap + time.Second)
+	return v.ReplacedAt.Add(p.rotation.Overlap + time.Second)
 }
 
 // quiet is whether the overlap ends early.
-func (p *planner) quiet(v, successor *v1alpha1.KeyVersion) bool {
-	at := p.quietAt(v, successor)
+func (p *planner) quiet(v, current *v1alpha1.KeyVersion) bool {
+	at := p.quietAt(v, current)
 	return !at.IsZero() && !p.in.Usage.Through.Before(at)
 }
 
 // quietAt is when the version will not have been used for long enough, as things are; zero
-// where that does not matter, or the successor was not used yet.
-func (p *planner) quietAt(v, successor *v1alpha1.KeyVersion) time.Time {
-	if p.rotation.UnusedFor == 0 || p.rotationProblem != nil {
+// where that does not matter, or the current version was not used yet.
+func (p *planner) quietAt(v, current *v1alpha1.KeyVersion) time.Time {
+	if p.rotation.UnusedFor == 0 || p.rotationProblem != nil || v.ReplacedAt == nil {
 		return time.Time{}
 	}
-	since := p.takenOver(successor)
-	if !p.in.Usage.Of[successor.Digest].Last.After(since) {
+	since := v.ReplacedAt.Time
+	if !p.in.Usage.Of[current.Digest].Last.After(since) {
 		return time.Time{}
 	}
 	// What happened before anybody watched is not known.

@@ -117,6 +117,9 @@ var _ = Describe("Sync", func() {
 			if err != nil {
 				return updates, err
 			}
+			if response.GetUpdate() == nil {
+				continue // allowances, which are no part of the catch-up
+			}
 			updates = append(updates, response.GetUpdate())
 			if response.GetUpdate().GetCaughtUp() {
 				return updates, stream.CloseSend()

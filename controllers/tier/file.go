@@ -111,6 +111,8 @@ func onlyDocument(text string) ([]byte, error) {
 	end := func() error {
 		encoded, err := yaml.YAMLToJSONStrict([]byte(document.String()))
 		switch {
+		case err != nil && strings.Contains(err.Error(), "already set in map"):
+			return fmt.Errorf("%s; give it once", oneLine(err))
 		case err != nil:
 			return errors.New(oneLine(err))
 		case string(encoded) == "null": // comments only

@@ -45,7 +45,7 @@ func TestParseRefuses(t *testing.T) {
 		"another kind":        {"apiVersion: v1\nkind: ConfigMap\n", `apiVersion and kind: "v1" and "ConfigMap" are not known`},
 		"an unknown field":    {pro("limits: {key: 3}"), `unknown field "tiers[0].limits.key"; remove it, or correct its name`},
 		"a field in capitals": {pro("Limits: {keys: 3}"), `unknown field "tiers[0].Limits"; remove it`},
-		"a duplicate":         {pro("limits: {keys: 3,\n      keys: 4}"), `line 6: key "keys" already set in map`},
+		"a duplicate":         {pro("limits: {keys: 3,\n      keys: 4}"), `line 6: key "keys" already set in map; give it once`},
 		"a tier twice":        {head + "tiers: [{name: Pro}, {name: Free}, {name: Pro}]", "tiers[2].name: Pro is there twice; rename one, or remove it"},
 		"no name":             {head + "tiers: [{}]", `tiers[0].name: "" is no name; write 1 to 63 letters`},
 		"a negative number":   {pro("limits: {keys: -1}"), "tiers[0] (Pro).limits.keys: -1 is no whole number from 0 to 1000000; correct it, or leave it out for no limit"},

@@ -99,6 +99,21 @@ var _ = Describe("Admission", func() {
 		}
 	})
 
+	It("warns of a tier that is not in the catalogue, for it may come", func(ctx SpecContext) {
+		user, heard := as("jane")
+		g := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "acme"}}
+		g.Spec.Tier = "Gold"
+		Expect(user.Create(ctx, g)).To(Succeed())
+		Expect(heard.texts).To(ConsistOf(ContainSubstring(`spec.tier: the catalogue has no tier "Gold"; it has Free, Basic, Pro`)))
+		heard.texts = nil
+		g.Spec.Tier = "Pro"
+		Expect(user.Update(ctx, g)).To(Succeed())
+		Expect(heard.texts).To(BeEmpty())
+		g.Spec.Tier = "Silver"
+		Expect(user.Update(ctx, g)).To(Succeed())
+		Expect(heard.texts).To(ConsistOf(ContainSubstring(`no tier "Silver"`)))
+	})
+
 	It("warns of a Secret that is another key's", func(ctx SpecContext) {
 		w.group(ctx)
 		w.key(ctx)

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/tier"
 )
 
 func (w *world) newAllowlist(change ...func(*v1alpha1.DomainAllowlist)) *v1alpha1.DomainAllowlist {
@@ -79,6 +80,40 @@ var _ = Describe("Group", func() {
 		Expect(group.Status.Enforcement.Latency).NotTo(BeEmpty())
 		Expect(condition(group, v1alpha1.ConditionReady).Reason).To(Equal(v1alpha1.ReasonGroupFrozen))
 		Expect(w.events()).To(ContainSubstring("Frozen: in force on 1 of 1"))
+	})
+
+	It("resolves its tier, and keeps the limits of one that is gone", func(ctx SpecContext) {
+		group := w.group(ctx, func(g *v1alpha1.Group) {
+			g.Spec.Tier = "Pro"
+			g.Spec.Limits.RequestsPerMonth = new(int64(7))
+		})
+		v := w.connect("v")
+		resolved := func(tier string, keys int32, reason string) *v1alpha1.Group {
+			GinkgoHelper()
+			return settle(ctx, func(g Gomega, group *v1alpha1.Group) {
+				v.catchUp()
+				g.Expect(group.Status.Limits).NotTo(BeNil())
+				g.Expect(group.Status.Limits.Tier).To(Equal(tier))
+				g.Expect(group.Status.Limits.Keys).To(HaveValue(Equal(keys)))
+				g.Expect(group.Status.Limits.RequestsPerMonth).To(HaveValue(BeEquivalentTo(7)))
+				g.Expect(group.Status.Keys.Limit).To(HaveValue(Equal(keys)))
+				g.Expect(condition(group, v1alpha1.ConditionTierResolved).Reason).To(Equal(reason))
+				g.Expect(condition(group, v1alpha1.ConditionReady).Status).To(Equal(metav1.ConditionTrue))
+				g.Expect(condition(group, v1alpha1.ConditionEnforced).Status).To(Equal(metav1.ConditionTrue))
+			})
+		}
+		Expect(resolved("Pro", 10, v1alpha1.ReasonTierFound).Status.Limits.BytesPerMonth.String()).To(Equal("100G"))
+
+		w.tiers = &tier.Catalogue{Tiers: tier.Builtin().Tiers[:2]}
+		resolved("Pro", 10, v1alpha1.ReasonTierNotFound)
+		Expect(w.events()).To(ContainSubstring(`TierNotFound the catalogue has no tier "Pro"; it has Free, Basic`))
+		edit(ctx, group, func(g *v1alpha1.Group) { g.Spec.Tier = "Basic" })
+		resolved("Basic", 5, v1alpha1.ReasonTierFound)
+		edit(ctx, group, func(g *v1alpha1.Group) { g.Spec.Tier, g.Spec.Limits.RequestsPerMonth = "", nil })
+		settle(ctx, func(g Gomega, group *v1alpha1.Group) {
+			g.Expect(group.Status.Limits).To(BeNil())
+			g.Expect(meta.FindStatusCondition(group.Status.Conditions, v1alpha1.ConditionTierResolved)).To(BeNil())
+		})
 	})
 
 	It("reports routes that claim the same requests", func(ctx SpecContext) {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -21,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
@@ -32,11 +34,17 @@ import (
 	"github.com/keyward-dev/keyward/controllers/servingcert"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
 	"github.com/keyward-dev/keyward/controllers/syncserver"
+	"github.com/keyward-dev/keyward/controllers/tier"
 	"github.com/keyward-dev/keyward/controllers/usage"
+	"github.com/keyward-dev/keyward/controllers/usage/accounts"
+	"github.com/keyward-dev/keyward/controllers/usage/store"
 )
 
 // leaseName is the Lease that the leader holds.
 const leaseName = "keyward-manager"
+
+// statusWrites is how many times a second usage is written into the status of Groups.
+const statusWrites = 40
 
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=keyward-system,resources=leases,verbs=create
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=keyward-system,resources=leases,verbs=get;update;patch,resourceNames=keyward-manager
@@ -56,6 +64,11 @@ type Options struct {
 	CertDir string
 	// Sync bounds how long validation servers are waited for.
 	Sync snapshot.Options
+	// Tiers that Groups may name.
+	Tiers *tier.Catalogue
+	// UsageStore is the URL of the Redis or Valkey in which usage is kept; without it the
+	// status of Groups holds it. It may hold a password: it is not logged.
+	UsageStore string
 	// LastUsedResolution is how far the last use of a key must have moved on to be written
 	// into its status.
 	LastUsedResolution time.Duration
@@ -106,7 +119,11 @@ func NewManager(ctx context.Context, config *rest.Config, options Options, webho
 	if err := addControllers(mgr, hub, tracker, options); err != nil {
 		return nil, err
 	}
-	if err := addSync(mgr, hub, tracker, options.SyncAddress, certificate); err != nil {
+	aggregator, err := addUsage(mgr, options)
+	if err != nil {
+		return nil, err
+	}
+	if err := addSync(mgr, hub, tracker, aggregator, options.SyncAddress, certificate); err != nil {
 		return nil, err
 	}
 	if err := webhooks(mgr); err != nil {
@@ -127,9 +144,9 @@ func addControllers(mgr ctrl.Manager, hub *snapshot.Hub, tracker *usage.Tracker,
 	reconcilers := []interface{ Setup(mgr ctrl.Manager) error }{
 		&apikey.Reconciler{
 			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Hub: hub, Usage: tracker,
-			Recorder: recorder, Clock: clock.RealClock{}, Random: rand.Reader, LastUsedResolution: options.LastUsedResolution,
+			Recorder: recorder, Clock: clock.RealClock{}, Random: rand.Reader, Tiers: options.Tiers, LastUsedResolution: options.LastUsedResolution,
 		},
-		&group.Reconciler{Client: mgr.GetClient(), Hub: hub, Recorder: recorder, Clock: clock.RealClock{}},
+		&group.Reconciler{Client: mgr.GetClient(), Hub: hub, Tiers: options.Tiers, Recorder: recorder, Clock: clock.RealClock{}},
 		&domainallowlist.Reconciler{Client: mgr.GetClient(), Recorder: recorder, Clock: clock.RealClock{}},
 	}
 	for _, reconciler := range reconcilers {
@@ -140,12 +157,42 @@ func addControllers(mgr ctrl.Manager, hub *snapshot.Hub, tracker *usage.Tracker,
 	return nil
 }
 
-func addSync(mgr ctrl.Manager, hub *snapshot.Hub, tracker *usage.Tracker, address string, certificate *servingcert.Certificate) error {
+// addUsage adds what counts, and leases quotas.
+func addUsage(mgr ctrl.Manager, options Options) (*accounts.Aggregator, error) {
+	status := &store.Status{
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(),
+		Describe: func(group *v1alpha1.Group) { accounts.Describe(group, clock.RealClock{}.Now()) },
+		Wrote:    accounts.Announce(mgr.GetEventRecorder("keyward")),
+	}
+	config := accounts.Config{
+		Store: status, Clock: clock.RealClock{}, Log: ctrl.Log.WithName("usage"), Writes: statusWrites,
+		Settle: options.Sync.Settle, Grace: options.Sync.Grace,
+	}
+	var runnables []manager.Runnable
+	if options.UsageStore != "" {
+		redis, err := store.OpenRedis(options.UsageStore, "keyward:", clock.RealClock{})
+		if err != nil {
+			return nil, fmt.Errorf("--usage-store: %w", err)
+		}
+		published := store.Publish(redis, status, statusWrites)
+		config.Store, config.Writes = published, rate.Inf
+		runnables = append(runnables, published)
+	}
+	aggregator := accounts.New(config)
+	for _, runnable := range append(runnables, aggregator, &accounts.Follower{Aggregator: aggregator, Cache: mgr.GetCache()}) {
+		if err := mgr.Add(runnable); err != nil {
+			return nil, fmt.Errorf("adding the usage: %w", err)
+		}
+	}
+	return aggregator, nil
+}
+
+func addSync(mgr ctrl.Manager, hub *snapshot.Hub, tracker *usage.Tracker, aggregator *accounts.Aggregator, address string, certificate *servingcert.Certificate) error {
 	if err := mgr.Add(&snapshot.Projector{Hub: hub, Cache: mgr.GetCache()}); err != nil {
 		return fmt.Errorf("adding the projector: %w", err)
 	}
 	err := mgr.Add(&syncserver.Server{
-		Address: address, Certificate: certificate.Get, Client: mgr.GetClient(), Hub: hub, Usage: tracker, Clock: clock.RealClock{},
+		Address: address, Certificate: certificate.Get, Client: mgr.GetClient(), Hub: hub, Usage: tracker, Accounts: aggregator, Clock: clock.RealClock{},
 	})
 	if err != nil {
 		return fmt.Errorf("adding the sync server: %w", err)

@@ -30,6 +30,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/group"
 	"github.com/keyward-dev/keyward/controllers/index"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
+	"github.com/keyward-dev/keyward/controllers/tier"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	webhookv1alpha1 "github.com/keyward-dev/keyward/webhook/v1alpha1"
 )
@@ -47,6 +48,7 @@ var (
 	manager ctrl.Manager // its cache, its webhooks; no controllers
 	admin   client.Client
 	hub     *snapshot.Hub
+	tiers   = tier.Builtin()
 )
 
 var _ = BeforeSuite(func(ctx SpecContext) {
@@ -72,7 +74,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	})
 	Expect(err).NotTo(HaveOccurred())
 	Expect(index.Register(ctx, manager.GetFieldIndexer())).To(Succeed())
-	Expect(webhookv1alpha1.Setup(manager)).To(Succeed())
+	Expect(webhookv1alpha1.Setup(manager, tiers)).To(Succeed())
 	hub = snapshot.NewHub(clock.RealClock{}, snapshot.Options{})
 	Expect(manager.Add(&snapshot.Projector{Hub: hub, Cache: manager.GetCache()})).To(Succeed())
 
@@ -96,6 +98,7 @@ type world struct {
 	recorder  *events.FakeRecorder
 	usage     *usage.Tracker
 	keys      *apikey.Reconciler
+	tiers     *tier.Catalogue
 }
 
 func newWorld(ctx context.Context) *world {
@@ -105,6 +108,7 @@ func newWorld(ctx context.Context) *world {
 		namespace: namespace.Name,
 		clock:     clocktesting.NewFakeClock(time.Now()),
 		recorder:  events.NewFakeRecorder(1000),
+		tiers:     tiers,
 	}
 	w.usage = usage.NewTracker(w.clock)
 	w.restart()
@@ -115,7 +119,7 @@ func newWorld(ctx context.Context) *world {
 func (w *world) restart() {
 	w.keys = &apikey.Reconciler{
 		Client: manager.GetClient(), APIReader: manager.GetAPIReader(), Hub: hub,
-		Recorder: w.recorder, Clock: w.clock, Random: rand.Reader, Usage: w.usage, LastUsedResolution: time.Minute,
+		Recorder: w.recorder, Clock: w.clock, Random: rand.Reader, Usage: w.usage, Tiers: w.tiers, LastUsedResolution: time.Minute,
 	}
 }
 
@@ -124,7 +128,7 @@ func (w *world) reconcileKey(ctx context.Context, name string) (reconcile.Result
 }
 
 func (w *world) reconcileGroup(ctx context.Context, name string) error {
-	r := &group.Reconciler{Client: manager.GetClient(), Hub: hub, Recorder: w.recorder, Clock: w.clock}
+	r := &group.Reconciler{Client: manager.GetClient(), Hub: hub, Tiers: w.tiers, Recorder: w.recorder, Clock: w.clock}
 	_, err := r.Reconcile(ctx, w.request(name))
 	return err
 }

@@ -7,6 +7,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"golang.org/x/time/rate"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -23,6 +24,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/syncserver"
 	"github.com/keyward-dev/keyward/controllers/usage"
+	"github.com/keyward-dev/keyward/controllers/usage/accounts"
 )
 
 // serveSync serves the sync protocol on loopback and returns a client of it.
@@ -41,7 +43,7 @@ func serveSync() syncv1.SyncServiceClient {
 	running, stop := context.WithCancel(context.Background())
 	stopped := make(chan error, 1)
 	server := &syncserver.Server{
-		Address: address, Hub: hub, Usage: usage.NewTracker(clock.RealClock{}), Client: admin, Clock: clock.RealClock{},
+		Address: address, Hub: hub, Usage: usage.NewTracker(clock.RealClock{}), Accounts: noAccounts(), Client: admin, Clock: clock.RealClock{},
 		Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &pair, nil },
 	}
 	go func() { stopped <- server.Start(running) }()
@@ -57,6 +59,11 @@ func serveSync() syncv1.SyncServiceClient {
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(connection.Close)
 	return syncv1.NewSyncServiceClient(connection)
+}
+
+// noAccounts takes in reports, and does nothing with them.
+func noAccounts() *accounts.Aggregator {
+	return accounts.New(accounts.Config{Clock: clock.RealClock{}, Log: GinkgoLogr, Writes: rate.Inf})
 }
 
 var _ = Describe("Sync", func() {
@@ -109,6 +116,9 @@ var _ = Describe("Sync", func() {
 			response, err := stream.Recv()
 			if err != nil {
 				return updates, err
+			}
+			if response.GetUpdate() == nil {
+				continue // it is told what time it is
 			}
 			updates = append(updates, response.GetUpdate())
 			if response.GetUpdate().GetCaughtUp() {

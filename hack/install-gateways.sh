@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Installs the proxies that config/gateways is tested with, and the browser that looks at what they answer, where
-# Debian's packages can be had and we may.
+# Installs the proxies that config/gateways is tested with, the browser that looks at what they answer, and the Redis
+# that usage is kept in, where Debian's packages can be had and we may.
 # Their services are not started: the tests run them on ports and configurations of their own.
 set -euo pipefail
 
 missing=()
-for program in nginx haproxy caddy chromium; do
+for program in nginx haproxy caddy chromium redis-server; do
 	command -v "$program" >/dev/null || missing+=("$program")
 done
 [ ${#missing[@]} -gt 0 ] || exit 0

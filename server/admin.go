@@ -3,15 +3,17 @@ package server
 import (
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/keyward-dev/keyward/server/explain"
+	"github.com/keyward-dev/keyward/server/usageapi"
 )
 
-// adminHandler serves /healthz, /readyz and /metrics to everybody, and /v1/decisions to who
-// has the token.
+// adminHandler serves /healthz, /readyz and /metrics to everybody, and /v1/decisions and
+// /v1/usage to who has the token.
 func (s *Server) adminHandler(registry *prometheus.Registry) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok") })
@@ -19,7 +21,9 @@ func (s *Server) adminHandler(registry *prometheus.Registry) http.Handler {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	if s.decisions == nil {
 		mux.HandleFunc("GET "+explain.Path, explain.Off)
+		mux.HandleFunc("POST "+usageapi.Path, usageapi.Off)
 	} else {
+		mux.Handle("POST "+usageapi.Path, explain.Guard(s.config.AdminTokenFile, s.log, usageapi.Handler(s.store, s.quotas, time.Now)))
 		mux.Handle("GET "+explain.Path, s.decisions.Handler(s.config.AdminTokenFile, s.log))
 	}
 	return mux

@@ -25,6 +25,7 @@ import (
 	"github.com/keyward-dev/keyward/server/forwardauth"
 	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/options"
+	"github.com/keyward-dev/keyward/server/quota"
 	"github.com/keyward-dev/keyward/server/reverseproxy"
 	"github.com/keyward-dev/keyward/server/store"
 	"github.com/keyward-dev/keyward/server/syncclient"
@@ -39,6 +40,7 @@ type Server struct {
 	log    *slog.Logger
 	store  *store.Store
 	sync   *syncclient.Client
+	quotas *quota.Book
 
 	decisions *explain.Ring // nil where none are kept
 
@@ -65,8 +67,9 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 		return nil, fmt.Errorf("--snapshot-dir: %w", err)
 	}
 	uses := usage.New()
-	s.sync = syncclient.New(config.Sync, s.store, uses, log, registry)
-	around := []gate.Option{gate.WithThrottle(throttle.New(config.Throttle)), gate.WithMeter(uses)}
+	s.quotas = quota.New(registry)
+	s.sync = syncclient.New(config.Sync, s.store, uses, s.quotas, log, registry)
+	around := []gate.Option{gate.WithThrottle(throttle.New(config.Throttle)), gate.WithMeter(uses), gate.WithQuota(s.quotas)}
 	if config.AdminTokenFile != "" {
 		if _, err := explain.ReadToken(config.AdminTokenFile); err != nil {
 			return nil, fmt.Errorf("--admin-token-file: %w", err)
@@ -74,7 +77,7 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 		s.decisions = explain.New()
 		around = append(around, gate.WithRecorder(s.decisions))
 	}
-	s.accessLogs = accesslog.New(nil, registry)
+	s.accessLogs = accesslog.New(responses{s.quotas, s.store}, registry)
 	if err := s.openDoors(gate.New(s.store, time.Now, log, registry, around...)); err != nil {
 		return nil, err
 	}
@@ -82,6 +85,19 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// responses counts the bytes that Envoy tells of.
+type responses struct {
+	quotas *quota.Book
+	store  *store.Store
+}
+
+// RecordResponse implements accesslog.Recorder.
+func (r responses) RecordResponse(response accesslog.Response) {
+	if r.store.HasGroup(response.Group) { // or anybody who gets here could have any number counted
+		r.quotas.Sent(response.Group, response.BodyBytes, time.Now())
+	}
 }
 
 func (s *Server) openDoors(g *gate.Gate) error {

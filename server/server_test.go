@@ -138,7 +138,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 func TestLife(t *testing.T) {
 	m := managertest.Start(t)
 	key := mint(t)
-	config := configFor(t, m, "--upstream="+upstream(t, echo), "--snapshot-dir="+t.TempDir())
+	config := configFor(t, m, "--upstream="+upstream(t, echo), "--snapshot-dir="+t.TempDir(), "--usage-timeout=100ms")
 	v := start(t, config)
 	stream := m.Next()
 	if status, body := get(t, v.addresses.Admin, "/readyz", ""); status != 503 {

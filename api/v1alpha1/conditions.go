@@ -18,6 +18,14 @@ const (
 	// ConditionCutoverPending says that a version whose overlap is about to end is still used.
 	ConditionCutoverPending = "CutoverPending"
 
+	// ConditionTierResolved says of a Group that names a tier whether the catalogue has it.
+	ConditionTierResolved = "TierResolved"
+
+	// ConditionQuotaLow says that 80 % of a monthly quota are used, and
+	// ConditionQuotaExceeded that all of it is.
+	ConditionQuotaLow      = "QuotaLow"
+	ConditionQuotaExceeded = "QuotaExceeded"
+
 	// ConditionRoutesOverlap says that two projects of a Group claim the same requests
 	// equally well; such requests go to the first of them by name.
 	ConditionRoutesOverlap = "RoutesOverlap"
@@ -88,6 +96,15 @@ const (
 
 	// ReasonCreated: a default key is created with its Group.
 	ReasonCreated = "Created"
+	// ReasonTierFound: the tier is in the catalogue.
+	ReasonTierFound = "TierFound"
+	// ReasonTierNotFound: the catalogue has no such tier; the limits stay as they were.
+	ReasonTierNotFound = "TierNotFound"
+	// ReasonKeyLimitReached: the Group has as many ApiKeys as it may have.
+	ReasonKeyLimitReached = "KeyLimitReached"
+	// ReasonQuotaUsed: the message says how much of which quota is used.
+	ReasonQuotaUsed = "QuotaUsed"
+
 	// ReasonRotated: a new version has taken the place of an earlier one.
 	ReasonRotated = "Rotated"
 	// ReasonRetired: a version's overlap with its successor is over.

@@ -41,6 +41,21 @@ type GroupSpec struct {
 	// +optional
 	DisplayName string `json:"displayName,omitempty"`
 
+	// tier names limits in the operator's tier catalogue; default: the catalogue's default,
+	// which may be none. A tier that is not in the catalogue leaves the limits as they were.
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?$`
+	// +optional
+	Tier string `json:"tier,omitempty"`
+
+	// limits of this Group in place of those of its tier.
+	//
+	// +kubebuilder:default={}
+	// +optional
+	Limits Limits `json:"limits,omitzero"`
+
 	// state is whether the Group's keys are accepted: Active (default), Frozen or Suspended.
 	// Anything but Active answers 403 to all keys of the Group at once; it is reversible.
 	//
@@ -276,6 +291,22 @@ type GroupStatus struct {
 	// +optional
 	Keys *GroupKeys `json:"keys,omitempty"`
 
+	// limits in force.
+	//
+	// +optional
+	Limits *GroupLimits `json:"limits,omitempty"`
+
+	// usage of the current month.
+	//
+	// +optional
+	Usage *GroupUsage `json:"usage,omitempty"`
+
+	// previousUsage is that of the month before, which validation servers that were away may
+	// still report.
+	//
+	// +optional
+	PreviousUsage *GroupUsage `json:"previousUsage,omitempty"`
+
 	// enforcement of the latest change of the Group or of its DomainAllowlists.
 	//
 	// +optional
@@ -297,6 +328,12 @@ type GroupKeys struct {
 	// +kubebuilder:validation:Minimum=0
 	// +required
 	Active *int32 `json:"active,omitempty"`
+
+	// limit is the most ApiKeys that the Group may have; absent where there is none.
+	//
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	Limit *int32 `json:"limit,omitempty"`
 }
 
 // Group is whose content it is: an organization, a tenant.

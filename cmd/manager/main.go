@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	"github.com/keyward-dev/keyward/controllers"
+	"github.com/keyward-dev/keyward/controllers/tier"
 	webhookv1alpha1 "github.com/keyward-dev/keyward/webhook/v1alpha1"
 )
 
@@ -25,7 +26,8 @@ func main() {
 }
 
 func run() error {
-	options := controllers.Options{}
+	options := controllers.Options{Tiers: tier.Builtin()}
+	configFile := ""
 	logLevel := zapcore.InfoLevel
 	showVersion := flag.Bool("version", false, "print the version and exit")
 	flag.StringVar(&options.Namespace, "namespace", namespace(), "namespace that the manager runs in; default from POD_NAMESPACE")
@@ -39,8 +41,11 @@ func run() error {
 		"how long a new leader waits for validation servers to be back before anything counts as enforced; more than 2s")
 	flag.DurationVar(&options.Sync.Grace, "sync-grace", 5*time.Second,
 		"how long a validation server whose connection was lost is waited for")
+	flag.StringVar(&options.UsageStore, "usage-store", "",
+		"redis:// or rediss:// URL of the Redis or Valkey that keeps usage; default from KEYWARD_USAGE_STORE, and without it in the status of Groups")
 	flag.DurationVar(&options.LastUsedResolution, "last-used-resolution", 10*time.Minute,
 		"how far the last use of a key must have moved on to be written into its status; a busy key costs one write in that time")
+	flag.StringVar(&configFile, "config", "", "YAML file with the catalogue of tiers, docs/tiers.md; without it the built-in one")
 	flag.TextVar(&logLevel, "log-level", zapcore.InfoLevel, "debug, info or error")
 	flag.Parse()
 	if *showVersion {
@@ -51,6 +56,15 @@ func run() error {
 		return fmt.Errorf("unexpected argument %q; flags only, see --help", flag.Arg(0))
 	}
 
+	if configFile != "" {
+		var err error
+		if options.Tiers, err = tier.Load(configFile); err != nil {
+			return err
+		}
+	}
+	if options.UsageStore == "" {
+		options.UsageStore = os.Getenv("KEYWARD_USAGE_STORE") // not as the flag's default, which --help prints
+	}
 	if options.LastUsedResolution < time.Second {
 		return fmt.Errorf("--last-used-resolution: write at least 1s, such as 10m")
 	}
@@ -60,7 +74,9 @@ func run() error {
 	if err != nil {
 		return fmt.Errorf("finding the API server: %w", err)
 	}
-	mgr, err := controllers.NewManager(ctx, config, options, webhookv1alpha1.Setup)
+	mgr, err := controllers.NewManager(ctx, config, options, func(mgr ctrl.Manager) error {
+		return webhookv1alpha1.Setup(mgr, options.Tiers)
+	})
 	if err != nil {
 		return err
 	}

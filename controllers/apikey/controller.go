@@ -24,6 +24,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/crashpoint"
 	"github.com/keyward-dev/keyward/controllers/grant"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
+	"github.com/keyward-dev/keyward/controllers/tier"
 	"github.com/keyward-dev/keyward/controllers/usage"
 )
 
@@ -43,6 +44,7 @@ type Reconciler struct {
 	APIReader client.Reader
 	Hub       *snapshot.Hub
 	Usage     *usage.Tracker
+	Tiers     *tier.Catalogue
 	Recorder  events.EventRecorder
 	Clock     clock.PassiveClock
 	// Random is the source of keys: crypto/rand.Reader.
@@ -50,7 +52,8 @@ type Reconciler struct {
 	// LastUsedResolution is how far the last use of a version must have moved on to be written.
 	LastUsedResolution time.Duration
 
-	held held
+	held   held
+	places places
 }
 
 // +kubebuilder:rbac:groups=keyward.dev,resources=apikeys,verbs=get;list;watch;patch
@@ -65,8 +68,12 @@ type Reconciler struct {
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	key := &v1alpha1.ApiKey{}
 	if err := r.Client.Get(ctx, request.NamespacedName, key); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.places.lost(request.NamespacedName)
+		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
+	r.places.note(key)
 	if key.DeletionTimestamp != nil {
 		return r.finalize(ctx, key)
 	}

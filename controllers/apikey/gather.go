@@ -50,6 +50,9 @@ func (r *Reconciler) gather(ctx context.Context, key *v1alpha1.ApiKey) (*facts, 
 			Field:  "spec.secret.template.data", Message: err.Error(),
 		}
 	}
+	if err := r.gatherPlace(ctx, key, f); err != nil {
+		return nil, err
+	}
 	if err := r.gatherImport(ctx, key, f); err != nil {
 		return nil, err
 	}

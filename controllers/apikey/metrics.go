@@ -5,9 +5,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 )
 
-var minted = prometheus.NewCounter(prometheus.CounterOpts{
-	Name: "keyward_versions_minted_total",
-	Help: "Versions of keys that were minted and recorded.",
-})
+var (
+	minted = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "keyward_versions_minted_total",
+		Help: "Versions of keys that were minted and recorded.",
+	})
+	withoutPlace = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "keyward_keys_beyond_limit_total",
+		Help: "ApiKeys that admission let pass and that were not minted, because their Group has as many as it may have.",
+	})
+)
 
-func init() { metrics.Registry.MustRegister(minted) }
+func init() { metrics.Registry.MustRegister(minted, withoutPlace) }

@@ -34,12 +34,14 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 		Named("apikey").
 		For(&v1alpha1.ApiKey{}).
 		Owns(&corev1.Secret{}).
+		Watches(&v1alpha1.ApiKey{}, r.followPlaces()).
 		Watches(&v1alpha1.Group{}, handler.EnqueueRequestsFromMapFunc(r.keysOfGroup),
 			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(lookup.NamespaceMetadata(), handler.EnqueueRequestsFromMapFunc(r.keysInNamespace),
 			builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		WatchesRawSource(r.enforcements()).
 		WatchesRawSource(r.used()).
+		WatchesRawSource(r.freed()).
 		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
 		Complete(r)
 }

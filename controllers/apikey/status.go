@@ -141,6 +141,9 @@ func (r *Reconciler) announce(before, key *v1alpha1.ApiKey, found *facts, outcom
 	ready := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionReady)
 	if was := meta.FindStatusCondition(before.Status.Conditions, v1alpha1.ConditionReady); (outcome.Obstacle != nil || found.stuck != nil) &&
 		ready != nil && (was == nil || was.Reason != ready.Reason || was.Message != ready.Message) {
+		if ready.Reason == v1alpha1.ReasonKeyLimitReached {
+			withoutPlace.Inc()
+		}
 		r.event(key, !declared(ready.Reason), ready.Reason, "Plan", ready.Message)
 	}
 	for _, kind := range []string{v1alpha1.ConditionExpiringSoon, v1alpha1.ConditionCutoverPending} {

@@ -168,6 +168,16 @@ func permissionsExist(s Subject, group *v1alpha1.Group) *Problem {
 	return nil
 }
 
+// KeyLimitReached is why a key is not minted in a Group that has as many ApiKeys as it may have.
+func KeyLimitReached(group *v1alpha1.Group, limit int32) *Problem {
+	return &Problem{
+		Reason: v1alpha1.ReasonKeyLimitReached,
+		Field:  "spec.groupRef",
+		Message: fmt.Sprintf("Group %s/%s may have %d ApiKeys, and has them; delete or revoke one, or raise spec.limits.keys or spec.tier of the Group",
+			group.Namespace, group.Name, limit),
+	}
+}
+
 func join[T ~string](names []T) string {
 	quoted := make([]string, 0, len(names))
 	for _, name := range names {

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
@@ -21,12 +22,14 @@ import (
 	"github.com/keyward-dev/keyward/controllers/grant"
 	"github.com/keyward-dev/keyward/controllers/lookup"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
+	"github.com/keyward-dev/keyward/controllers/tier"
 )
 
 // Reconciler reconciles Groups.
 type Reconciler struct {
 	Client   client.Client
 	Hub      *snapshot.Hub
+	Tiers    *tier.Catalogue
 	Recorder events.EventRecorder
 	Clock    clock.PassiveClock
 }
@@ -54,16 +57,20 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	before := group.DeepCopy()
+	resolution := r.Tiers.Resolve(group)
+	group.Status.Limits = resolution.Limits
+	// New limits are published with the status, and never held back.
+	resolved := equality.Semantic.DeepEqual(before.Status.Limits, group.Status.Limits)
 	recordID := snapshot.RecordID(snapshot.GroupRecord(group, allowlists))
 	enforcement, asked := r.enforcement(group, recordID)
-	if asked && group.Status.Enforcement != nil {
+	if asked && resolved && group.Status.Enforcement != nil {
 		if wait := conditions.Hold(enforcement, r.Clock.Now()); wait > 0 {
 			return ctrl.Result{RequeueAfter: wait}, nil
 		}
 	}
 
-	before := group.DeepCopy()
-	r.describe(group, active)
+	r.describe(group, resolution, active)
 	if asked {
 		set := r.conditions(group)
 		group.Status.Enforcement = set.Enforce(enforcement, recordID)
@@ -91,9 +98,9 @@ func (r *Reconciler) enforcement(group *v1alpha1.Group, recordID string) (enforc
 	return r.Hub.Enforcement(snapshot.Subject{Ref: snapshot.GroupRef(name.String()), Group: name.String(), Object: name}, recordID), true
 }
 
-func (r *Reconciler) describe(group *v1alpha1.Group, active int) {
+func (r *Reconciler) describe(group *v1alpha1.Group, resolution tier.Resolution, active int) {
 	group.Status.Projects = ptr.To(int32(len(grant.Projects(group))))
-	group.Status.Keys = &v1alpha1.GroupKeys{Active: ptr.To(int32(active))}
+	group.Status.Keys = &v1alpha1.GroupKeys{Active: ptr.To(int32(active)), Limit: resolution.Keys()}
 
 	set := r.conditions(group)
 	overlap := meta.FindStatusCondition(group.Status.Conditions, v1alpha1.ConditionRoutesOverlap)
@@ -102,11 +109,24 @@ func (r *Reconciler) describe(group *v1alpha1.Group, active int) {
 		reason, message := describeOverlaps(found, complete)
 		set.Put(v1alpha1.ConditionRoutesOverlap, len(found) > 0, reason, message)
 	}
+	describeTier(set, resolution)
 	if problem := grant.Group(group); problem != nil {
 		set.Summarize(conditions.Summary{Stuck: true, Reason: problem.Reason, Message: problem.Error()})
 		return
 	}
 	set.Summarize(summarize(group))
+}
+
+// describeTier says of a tier that is named whether the catalogue has it.
+func describeTier(set conditions.Set, resolution tier.Resolution) {
+	switch {
+	case !resolution.Named:
+		meta.RemoveStatusCondition(set.Conditions, v1alpha1.ConditionTierResolved)
+	case resolution.Found:
+		set.Put(v1alpha1.ConditionTierResolved, true, v1alpha1.ReasonTierFound, resolution.Message)
+	default:
+		set.Put(v1alpha1.ConditionTierResolved, false, v1alpha1.ReasonTierNotFound, resolution.Message)
+	}
 }
 
 func summarize(group *v1alpha1.Group) conditions.Summary {
@@ -143,10 +163,14 @@ func (r *Reconciler) conditions(group *v1alpha1.Group) conditions.Set {
 
 // announce sends an event for a problem that is new, and for a change of state in force.
 func (r *Reconciler) announce(before, group *v1alpha1.Group, enforcement snapshot.Enforcement) {
-	for _, kind := range []string{v1alpha1.ConditionStalled, v1alpha1.ConditionRoutesOverlap} {
+	problems := map[string]metav1.ConditionStatus{
+		v1alpha1.ConditionStalled: metav1.ConditionTrue, v1alpha1.ConditionRoutesOverlap: metav1.ConditionTrue,
+		v1alpha1.ConditionTierResolved: metav1.ConditionFalse,
+	}
+	for kind, problem := range problems {
 		was := meta.FindStatusCondition(before.Status.Conditions, kind)
 		is := meta.FindStatusCondition(group.Status.Conditions, kind)
-		if meta.IsStatusConditionTrue(group.Status.Conditions, kind) && (was == nil || was.Message != is.Message) {
+		if is != nil && is.Status == problem && (was == nil || was.Status != is.Status || was.Message != is.Message) {
 			r.Recorder.Eventf(group, nil, corev1.EventTypeWarning, is.Reason, "Check", "%s", is.Message)
 		}
 	}

@@ -40,6 +40,9 @@ func (r *Reconciler) ensureDefaultKey(ctx context.Context, group *v1alpha1.Group
 	switch err := r.Client.Create(ctx, key); {
 	case apierrors.IsAlreadyExists(err):
 		return nil // the cache has not seen it yet
+	case apierrors.IsInvalid(err): // by the webhook: the Group has all the ApiKeys that it may have
+		r.Recorder.Eventf(group, nil, "Warning", v1alpha1.ReasonKeyLimitReached, "Create", "the default key %s is not created: %v", name.Name, err)
+		return nil
 	case err != nil:
 		return fmt.Errorf("creating the default key %s: %w", name, err)
 	}

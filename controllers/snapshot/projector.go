@@ -6,6 +6,7 @@ import (
 	"maps"
 	"sync"
 
+	"google.golang.org/protobuf/proto"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
@@ -38,7 +39,7 @@ func (p *Projector) Start(ctx context.Context) error {
 		matters func(was, is client.Object) bool
 		project func(context.Context, client.Object) error
 	}{
-		{&v1alpha1.Group{}, specChanged, p.groupChanged},
+		{&v1alpha1.Group{}, groupMatters, p.groupChanged},
 		{&v1alpha1.DomainAllowlist{}, specChanged, p.allowlistChanged},
 		{&v1alpha1.ApiKey{}, anyChange, p.keyChanged},
 		{lookup.NamespaceMetadata(), labelsChanged, p.namespaceChanged},
@@ -62,8 +63,15 @@ func (p *Projector) Start(ctx context.Context) error {
 	return nil
 }
 
-// Of a Group, its status says nothing to a server; it changes often, and reading all keys of
-// a Group for it would hold up what matters.
+// Of a Group's status, servers are told the limits and the tier; the rest changes often, and
+// reading all keys of a Group for it would hold up what matters.
+func groupMatters(was, is client.Object) bool {
+	before, _ := was.(*v1alpha1.Group)
+	after, _ := is.(*v1alpha1.Group)
+	return specChanged(was, is) || before != nil && after != nil &&
+		(tierOf(before) != tierOf(after) || !proto.Equal(limitsRecord(before), limitsRecord(after)))
+}
+
 func specChanged(was, is client.Object) bool {
 	return was.GetGeneration() != is.GetGeneration() || was.GetUID() != is.GetUID()
 }

@@ -71,6 +71,8 @@ func GroupRecord(group *v1alpha1.Group, allowlists []*v1alpha1.DomainAllowlist) 
 		Name:        group.Name,
 		DisplayName: group.Spec.DisplayName,
 		State:       groupState(group.Spec.State),
+		Tier:        tierOf(group),
+		Limits:      limitsRecord(group),
 	}
 	if len(group.Spec.Context) > 0 {
 		record.Context = make(map[string]string, len(group.Spec.Context))
@@ -143,6 +145,33 @@ func routeRecords(routes []v1alpha1.Route) []*syncv1.Route {
 		records = append(records, record)
 	}
 	return records
+}
+
+// limitsRecord is what servers have to know of a Group's limits; nil is none. How much of a
+// quota is left, they are told by allowances.
+func limitsRecord(group *v1alpha1.Group) *syncv1.Limits {
+	limits := group.Spec.Limits
+	if group.Status.Limits != nil {
+		limits = group.Status.Limits.Limits
+	}
+	record := &syncv1.Limits{RequestQuota: limits.RequestsPerMonth != nil, ByteQuota: limits.BytesPerMonth != nil}
+	if !record.RequestQuota && !record.ByteQuota {
+		return nil
+	}
+	record.Overage = syncv1.Overage_OVERAGE_BLOCK
+	if limits.Overage == v1alpha1.OverageMeter {
+		record.Overage = syncv1.Overage_OVERAGE_METER
+	}
+	record.DenyUnknown = limits.QuotaFailurePolicy == v1alpha1.QuotaFailureDeny
+	return record
+}
+
+// tierOf is the tier that the Group's limits are from.
+func tierOf(group *v1alpha1.Group) string {
+	if group.Status.Limits == nil {
+		return ""
+	}
+	return group.Status.Limits.Tier
 }
 
 func groupState(state v1alpha1.GroupState) syncv1.GroupState {

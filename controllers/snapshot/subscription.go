@@ -100,6 +100,18 @@ func (s *Subscription) serves(group string) bool {
 	return allowed || !decided
 }
 
+// Serves is whether the server may have the group; known is false while that is being asked.
+func (s *Subscription) Serves(group string) (serves, known bool) {
+	h := s.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.groups[group] == nil || !s.subscriber.Selects(group) {
+		return false, true
+	}
+	allowed, decided := s.decided[group]
+	return allowed || s.subscriber.Authorize == nil, decided || s.subscriber.Authorize == nil
+}
+
 func (s *Subscription) changed(ref Ref, group string) {
 	if !s.serves(group) || s.isAway() {
 		return

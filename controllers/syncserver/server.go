@@ -17,6 +17,7 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
 	"github.com/keyward-dev/keyward/controllers/usage"
+	"github.com/keyward-dev/keyward/controllers/usage/accounts"
 )
 
 // A validation server that does not answer for this long is taken for lost.
@@ -35,7 +36,9 @@ type Server struct {
 	Client client.Client
 	Hub    *snapshot.Hub
 	Usage  *usage.Tracker
-	Clock  clock.WithTicker
+	// Accounts are what groups have used, and may use.
+	Accounts *accounts.Aggregator
+	Clock    clock.WithTicker
 }
 
 // NeedLeaderElection is true: a replica that does not lead must not listen.
@@ -64,7 +67,7 @@ func (s *Server) Start(ctx context.Context) error {
 		grpc.MaxRecvMsgSize(64<<20), // a Hello names the groups that are known
 	)
 	syncv1.RegisterSyncServiceServer(server, &service{
-		hub: s.Hub, usage: s.Usage, access: access{client: s.Client}, clock: s.Clock, log: log,
+		hub: s.Hub, usage: s.Usage, accounts: s.Accounts, access: access{client: s.Client}, clock: s.Clock, log: log,
 	})
 	stop := context.AfterFunc(ctx, server.Stop) // streams never end by themselves
 	defer stop()

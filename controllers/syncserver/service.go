@@ -14,6 +14,7 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
 	"github.com/keyward-dev/keyward/controllers/usage"
+	"github.com/keyward-dev/keyward/controllers/usage/accounts"
 )
 
 const (
@@ -33,11 +34,20 @@ var (
 type service struct {
 	syncv1.UnimplementedSyncServiceServer
 
-	hub    *snapshot.Hub
-	usage  *usage.Tracker
-	access access
-	clock  clock.WithTicker
-	log    logr.Logger
+	hub      *snapshot.Hub
+	usage    *usage.Tracker
+	accounts *accounts.Aggregator
+	access   access
+	clock    clock.WithTicker
+	log      logr.Logger
+}
+
+// connection is one validation server that is connected.
+type connection struct {
+	stream       syncv1.SyncService_SyncServer
+	subscription *snapshot.Subscription
+	reporter     *usage.Server
+	session      *accounts.Session
 }
 
 // Sync serves one validation server.
@@ -63,14 +73,19 @@ func (s *service) Sync(stream syncv1.SyncService_SyncServer) error {
 		return stream.Context().Err()
 	}
 	subscription := s.hub.Subscribe(subscriber)
-	reporter := s.usage.Connect(subscriber.Instance, subscriber.Selects)
+	c := &connection{
+		stream: stream, subscription: subscription,
+		reporter: s.usage.Connect(subscriber.Instance, subscriber.Selects),
+		session:  s.accounts.Connect(subscriber.Instance, subscription.Serves),
+	}
 	connected.Inc()
 	defer connected.Dec()
 	log.Info("A validation server is connected")
 
-	err = s.serve(stream, subscription, reporter)
+	err = s.serve(c)
 	subscription.Close(errors.Is(err, errGoodbye))
-	reporter.Close(errors.Is(err, errGoodbye))
+	c.reporter.Close(errors.Is(err, errGoodbye))
+	c.session.Close()
 	if errors.Is(err, errGoodbye) {
 		log.Info("A validation server has left")
 		return nil
@@ -80,12 +95,14 @@ func (s *service) Sync(stream syncv1.SyncService_SyncServer) error {
 }
 
 // serve runs until either direction fails, the server is overdue, or the stream is too old.
-func (s *service) serve(stream syncv1.SyncService_SyncServer, subscription *snapshot.Subscription, reporter *usage.Server) error {
-	ctx, cancel := context.WithCancelCause(stream.Context())
+func (s *service) serve(c *connection) error {
+	ctx, cancel := context.WithCancelCause(c.stream.Context())
 	defer cancel(nil)
 	progress := make(chan struct{}, 1)
-	go func() { cancel(receive(stream, subscription, reporter)) }()
-	go func() { cancel(send(ctx, stream, subscription, progress)) }()
+	updates := make(chan *syncv1.Update)
+	go func() { cancel(c.receive()) }()
+	go func() { cancel(c.await(ctx, updates)) }()
+	go func() { cancel(c.send(ctx, updates, progress)) }()
 
 	age := s.clock.NewTimer(maxAge)
 	defer age.Stop()
@@ -102,17 +119,17 @@ func (s *service) serve(stream syncv1.SyncService_SyncServer, subscription *snap
 		case <-tick.C():
 			// A server that takes nothing at all leaves something unacknowledged too, but
 			// for the pieces of a catch-up, which are not acknowledged one by one.
-			stuck := !subscription.CaughtUp() && s.clock.Since(sending) > patience
-			if stuck || subscription.Overdue(patience) {
+			stuck := !c.subscription.CaughtUp() && s.clock.Since(sending) > patience
+			if stuck || c.subscription.Overdue(patience) {
 				return errOverdue
 			}
 		}
 	}
 }
 
-func receive(stream syncv1.SyncService_SyncServer, subscription *snapshot.Subscription, reporter *usage.Server) error {
+func (c *connection) receive() error {
 	for {
-		request, err := stream.Recv()
+		request, err := c.stream.Recv()
 		if errors.Is(err, io.EOF) {
 			return errGoodbye
 		}
@@ -121,22 +138,46 @@ func receive(stream syncv1.SyncService_SyncServer, subscription *snapshot.Subscr
 		}
 		switch message := request.GetMessage().(type) {
 		case *syncv1.SyncRequest_Ack:
-			subscription.Ack(message.Ack.GetRevision())
+			c.subscription.Ack(message.Ack.GetRevision())
 		case *syncv1.SyncRequest_Uses:
-			reporter.Report(message.Uses)
+			c.reporter.Report(message.Uses)
+			if err := c.session.Report(message.Uses); err != nil {
+				return err
+			}
 		default:
 			return status.Error(codes.InvalidArgument, "after the Hello only Acks and Uses are expected")
 		}
 	}
 }
 
-func send(ctx context.Context, stream syncv1.SyncService_SyncServer, subscription *snapshot.Subscription, progress chan<- struct{}) error {
+// await hands on updates as they are wanted.
+func (c *connection) await(ctx context.Context, updates chan<- *syncv1.Update) error {
 	for {
-		update, err := subscription.Next(ctx)
+		update, err := c.subscription.Next(ctx)
 		if err != nil {
 			return err
 		}
-		if err := stream.Send(&syncv1.SyncResponse{Update: update}); err != nil {
+		select {
+		case updates <- update:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// send sends updates and allowances, whichever there is.
+func (c *connection) send(ctx context.Context, updates <-chan *syncv1.Update, progress chan<- struct{}) error {
+	for {
+		response := &syncv1.SyncResponse{}
+		select {
+		case update := <-updates:
+			response.Update = update
+		case <-c.session.Ready():
+			response.Allowances = c.session.Take()
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if err := c.stream.Send(response); err != nil {
 			return err
 		}
 		select {

@@ -44,7 +44,7 @@ func sampleRequests(key, unknown string) []request {
 
 // contextHeaders are what the upstream of the sample is told, but for the id of the key.
 var contextHeaders = map[string]string{
-	"X-Keyward-Group": "acme/acme", "X-Keyward-Group-Name": "Acme Inc", "X-Keyward-Project": "marketing",
+	"X-Keyward-Group": "acme/acme", "X-Keyward-Group-Name": "Acme Inc", "X-Keyward-Tier": "Pro", "X-Keyward-Project": "marketing",
 	"X-Keyward-Permissions": "read,checkout", "X-Keyward-Context-Database": "acme_prod", "X-Keyward-Context-Bucketname": "acme-media",
 }
 

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -132,6 +133,7 @@ func (w *world) startManager(setup managerSetup) *manager {
 	m.process, err = startProcess(w.path("logs"), "manager", setup.environment, append([]string{
 		cmp.Or(setup.binary, bin("e2e", "keyward-manager")),
 		"--kubeconfig=" + w.managerConfig,
+		"--config=" + filepath.Join(root, "config/manager/manager.yaml"),
 		"--cert-dir=" + w.certs.Dir,
 		"--webhook-bind-address=" + m.webhooks,
 		"--metrics-bind-address=" + m.metrics,

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"time"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
@@ -38,6 +39,7 @@ func (r *runner) startManager(ctx context.Context) error {
 		Command: []string{
 			r.bin("keyward-manager"),
 			"--kubeconfig=" + kubeconfig,
+			"--config=" + filepath.Join(r.root, "config/manager/manager.yaml"),
 			"--cert-dir=" + certs.Dir,
 			"--webhook-bind-address=" + localAddress(webhookPort),
 			"--sync-bind-address=" + localAddress(syncPort),

@@ -151,6 +151,7 @@ func groupContext(d decision.Decision) map[string]string {
 	}
 	values["groupID"] = d.Group.Identity
 	values["groupName"] = d.Group.DisplayName
+	values["tier"] = d.Group.Tier
 	values["project"] = d.Project.Name
 	values["keyId"] = d.Key.ID
 	values["permissions"] = httpwire.Permissions(d)

@@ -29,6 +29,9 @@ const (
 	// QuotaExceeded is for what counts usage to decide, once all of the above has passed.
 	QuotaExceeded
 
+	// QuotaUnavailable takes its place while nobody knows, and the group wants it denied then.
+	QuotaUnavailable
+
 	// TooManyFailures takes the place of another denial, where a client had too many. That
 	// is not decided here, but by who knows the client.
 	TooManyFailures
@@ -87,6 +90,8 @@ var outcomes = [codes]outcome{
 		"This API key does not permit this method on this path."},
 	QuotaExceeded: {"quota_exceeded", http.StatusPaymentRequired, "Quota exceeded",
 		"This month's quota of the group that this API key belongs to is used up. Raise it, or wait for the next month."},
+	QuotaUnavailable: {"quota_unavailable", http.StatusServiceUnavailable, "Quota unavailable",
+		"It is not known at the moment whether this month's quota of the group that this API key belongs to is used up. Try again in a moment."},
 	TooManyFailures: {"too_many_failures", http.StatusTooManyRequests, "Too many failures",
 		"Too many requests from this address were refused. Correct the API key or the origin, and wait before trying again."},
 	Preflight: {"preflight", http.StatusNoContent, "Preflight answered",

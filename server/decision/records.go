@@ -43,10 +43,23 @@ const (
 type Group struct {
 	Identity     string // namespace/name
 	DisplayName  string
+	Tier         string // that its limits are from; empty where it has none
 	State        State
 	Projects     []Project // sorted by name
 	Capabilities []Capability
 	Context      []ContextValue // sorted by name
+	Limits       Limits
+}
+
+// Limits say which quotas a group has. What is used of them is not known here.
+type Limits struct {
+	// RequestQuota is whether requests are counted against a quota, ByteQuota whether the
+	// bytes of responses are.
+	RequestQuota, ByteQuota bool
+	// Metered is whether what goes beyond a quota is let through.
+	Metered bool
+	// DenyUnknown is whether requests are refused while it is not known what is left.
+	DenyUnknown bool
 }
 
 // ContextValue is injected upstream on allow.

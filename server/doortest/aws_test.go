@@ -117,11 +117,11 @@ func fromAWS(t *testing.T, allowed bool, context map[string]any) answer {
 	code, _ := context["code"].(string)
 	id, _ := context["requestId"].(string)
 	a := answer{allowed: allowed, status: int(status), code: code, requestID: id, isVerdict: true}
-	if _, wait := context["retryAfter"]; wait != (a.status == http.StatusTooManyRequests) {
+	if _, wait := context["retryAfter"]; wait != waits(a.status, a.code) {
 		t.Errorf("the context is %v", context)
 	}
 	named := map[string]string{
-		"groupID": "X-Keyward-Group", "groupName": "X-Keyward-Group-Name", "project": "X-Keyward-Project", "keyId": "X-Keyward-Key-Id", "permissions": "X-Keyward-Permissions",
+		"groupID": "X-Keyward-Group", "groupName": "X-Keyward-Group-Name", "tier": "X-Keyward-Tier", "project": "X-Keyward-Project", "keyId": "X-Keyward-Key-Id", "permissions": "X-Keyward-Permissions",
 	}
 	for name, value := range context {
 		text, isText := value.(string)

@@ -13,7 +13,7 @@ import (
 func TestConformance(t *testing.T) {
 	keys, update := snapshot(t)
 	opened := map[string]map[string]door{}
-	for _, world := range []string{"", worldUnsynced, worldStale, worldFailed, worldSpent} {
+	for _, world := range []string{"", worldUnsynced, worldStale, worldFailed, worldSpent, worldUnavailable} {
 		opened[world] = doors(t, newGate(t, world, update))
 	}
 	for _, c := range slices.Concat(table, quotaTable) {
@@ -134,7 +134,7 @@ func (c *testCase) compareDenial(t *testing.T, got answer) {
 	if len(got.injected) > 0 {
 		t.Errorf("a denial injects %q", got.injected)
 	}
-	wantRetry := map[int]string{http.StatusTooManyRequests: "60", http.StatusServiceUnavailable: "1"}[c.want.Status()]
+	wantRetry := map[int]string{http.StatusTooManyRequests: "60", http.StatusPaymentRequired: "86400", http.StatusServiceUnavailable: "1"}[c.want.Status()]
 	if got.retryAfter != wantRetry && !got.isVerdict {
 		t.Errorf("Retry-After: %q, want %q", got.retryAfter, wantRetry)
 	}

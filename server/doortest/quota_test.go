@@ -1,29 +1,49 @@
 package doortest
 
 import (
+	"context"
+	"net/http"
 	"time"
 
 	"github.com/keyward-dev/keyward/server/decision"
-	"github.com/keyward-dev/keyward/server/gate"
 )
 
-// worldSpent is where every Group has used up its quota.
-const worldSpent = "spent"
+const (
+	// worldSpent is where every Group has used up its quota.
+	worldSpent = "spent"
+	// worldUnavailable is where nobody knows whether it has.
+	worldUnavailable = "unavailable"
+)
 
 // quotaTable goes on where the table ends.
 var quotaTable = []testCase{
 	{name: "quota exceeded", guards: "a Group beyond its quota still served", headers: bearer("good"), world: worldSpent, want: decision.QuotaExceeded},
 	{name: "readable: quota exceeded", guards: "a page that cannot tell its user that the quota is used up", headers: with("good", "Origin: "+acmePage), world: worldSpent, readable: acmePage, want: decision.QuotaExceeded},
+	{name: "quota unavailable", guards: "a Group that has to deny what nobody knows of, and is served", headers: bearer("good"), world: worldUnavailable, want: decision.QuotaUnavailable},
 	{name: "a denial comes before the quota", guards: "a refused key that learns of the quota, or uses it up", headers: bearer("revoked"), world: worldSpent, want: decision.KeyRevoked},
 	{name: "a preflight is no use of the quota", guards: "preflights refused, or paid for, where the quota is used up", request: "OPTIONS - -", headers: asks(acmePage, "GET"), world: worldSpent, readable: acmePage, want: decision.Preflight},
 }
 
-// spent stands in for what is to count usage: nothing is left of any quota.
+// spent is a quota of which nothing is left, until tomorrow.
 type spent struct{}
 
-// Record implements gate.Recorder.
-func (spent) Record(_ string, _ time.Time, _ *gate.Request, result *gate.Result) {
-	if result.Code == decision.Allowed {
-		result.Code = decision.QuotaExceeded
-	}
+// Spend implements gate.Quota.
+func (spent) Spend(context.Context, *decision.Group, time.Time) (decision.Code, time.Duration) {
+	return decision.QuotaExceeded, 24 * time.Hour
+}
+
+// Sent implements gate.Quota.
+func (spent) Sent(string, uint64, time.Time) {}
+
+// unavailable is a quota of which nobody knows what is left.
+type unavailable struct{ spent }
+
+// Spend implements gate.Quota.
+func (unavailable) Spend(context.Context, *decision.Group, time.Time) (decision.Code, time.Duration) {
+	return decision.QuotaUnavailable, time.Second
+}
+
+// waits is whether a verdict says when to try again.
+func waits(status int, code string) bool {
+	return status == http.StatusTooManyRequests || status == http.StatusPaymentRequired || code == decision.QuotaUnavailable.String()
 }

@@ -61,7 +61,7 @@ func postVerify(t *testing.T, base string, e exchange, question map[string]any) 
 	if got := response.Header.Get("X-Request-Id"); got != verdict.RequestID {
 		t.Errorf("the answer has the id %q, the verdict %q", got, verdict.RequestID)
 	}
-	if (verdict.RetryAfter != 0) != (verdict.Status == http.StatusTooManyRequests) {
+	if (verdict.RetryAfter != 0) != waits(verdict.Status, verdict.Code) {
 		t.Errorf("retry after %d", verdict.RetryAfter)
 	}
 	for name, value := range verdict.Headers {

@@ -87,7 +87,7 @@ func groups() []*syncv1.Group {
 	path := func(paths ...string) []*syncv1.Route { return []*syncv1.Route{{Paths: paths}} }
 	lenient := &syncv1.OriginPolicy{AllowLocalhost: true, AllowMissing: true}
 	acme := &syncv1.Group{
-		Namespace: "tenants", Name: "acme", DisplayName: "Acmé Inc", State: syncv1.GroupState_GROUP_STATE_ACTIVE,
+		Namespace: "tenants", Name: "acme", DisplayName: "Acmé Inc", Tier: "Pro", State: syncv1.GroupState_GROUP_STATE_ACTIVE,
 		Projects: []*syncv1.Project{
 			{Name: "archive", Origins: lenient},
 			{Name: "marketing",
@@ -123,7 +123,7 @@ func injectedFor(key, owner string) []string {
 	if key == "solo" {
 		return append(lines, "X-Keyward-Group: tenants/solo")
 	}
-	return append(lines, "X-Keyward-Group: tenants/acme", "X-Keyward-Group-Name: Acm%C3%A9 Inc",
+	return append(lines, "X-Keyward-Group: tenants/acme", "X-Keyward-Group-Name: Acm%C3%A9 Inc", "X-Keyward-Tier: Pro",
 		"X-Keyward-Context-Bucketname: acme-media", "X-Keyward-Context-Share: 50%")
 }
 
@@ -147,8 +147,11 @@ func newGate(t testing.TB, world string, update *syncv1.Update, options ...gate.
 	if world == worldFailed {
 		options = append(options, gate.WithThrottle(exhausted()))
 	}
-	if world == worldSpent {
-		options = append(options, gate.WithRecorder(spent{}))
+	switch world {
+	case worldSpent:
+		options = append(options, gate.WithQuota(spent{}))
+	case worldUnavailable:
+		options = append(options, gate.WithQuota(unavailable{}))
 	}
 	return gate.New(s, func() time.Time { return now }, log, prometheus.NewRegistry(), options...)
 }

@@ -32,13 +32,27 @@ func Off(w http.ResponseWriter, _ *http.Request) {
 		"Start the validator with --admin-token-file to keep the last decisions and to read them here.").Denial().Write(w)
 }
 
-// Handler tells decisions to whoever presents the token in the file. The file is read for
-// each request, so that the token can be replaced.
+// Handler tells decisions to whoever presents the token in the file.
 func (r *Ring) Handler(tokenFile string, log *slog.Logger) http.Handler {
+	return Guard(tokenFile, log, http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		query, err := read(request.URL)
+		if err != nil {
+			httpwire.NewProblem(http.StatusBadRequest, "query_invalid", "Query not understood", err.Error()).Denial().Write(w)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Cache-Control", "no-store")
+		_ = json.NewEncoder(w).Encode(map[string]any{"decisions": r.Find(query)}) // a client that has gone needs no answer
+	}))
+}
+
+// Guard lets requests through that present the token in the file. The file is read for each
+// request, so that the token can be replaced.
+func Guard(tokenFile string, log *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		token, err := ReadToken(tokenFile)
 		if err != nil {
-			log.Error("nobody can read decisions", slog.Any("error", err))
+			log.Error("nobody can use what needs the admin's token", slog.Any("error", err))
 			httpwire.NewProblem(http.StatusServiceUnavailable, "admin_token_unreadable", "No token to compare with",
 				"The validator cannot read the file of --admin-token-file. Its log says why.").Denial().Write(w)
 			return
@@ -49,14 +63,7 @@ func (r *Ring) Handler(tokenFile string, log *slog.Logger) http.Handler {
 				"Send the token of the validator's --admin-token-file as 'Authorization: Bearer <token>'.").Denial().Write(w)
 			return
 		}
-		query, err := read(request.URL)
-		if err != nil {
-			httpwire.NewProblem(http.StatusBadRequest, "query_invalid", "Query not understood", err.Error()).Denial().Write(w)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Cache-Control", "no-store")
-		_ = json.NewEncoder(w).Encode(map[string]any{"decisions": r.Find(query)}) // a client that has gone needs no answer
+		next.ServeHTTP(w, request)
 	})
 }
 

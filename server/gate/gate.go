@@ -23,6 +23,7 @@ type Gate struct {
 	throttle  *throttle.Throttle
 	recorder  Recorder
 	meter     Meter
+	quota     Quota
 	decisions *prometheus.CounterVec
 	attempts  *prometheus.CounterVec
 	duration  *prometheus.HistogramVec
@@ -52,7 +53,7 @@ type Option func(*Gate)
 // WithThrottle lets the gate answer failed attempts of clients that had too many as such.
 func WithThrottle(t *throttle.Throttle) Option { return func(g *Gate) { g.throttle = t } }
 
-// Recorder hears of every decision. It must not keep the request.
+// Recorder hears of every decision. It must not keep the request, nor change anything.
 type Recorder interface {
 	Record(door string, at time.Time, request *Request, result *Result)
 }
@@ -60,14 +61,26 @@ type Recorder interface {
 // WithRecorder lets a recorder hear of every decision.
 func WithRecorder(r Recorder) Option { return func(g *Gate) { g.recorder = r } }
 
-// Meter hears of requests that were let through: with which version, when, whether that is
-// retiring, and from where, as far as that is known.
+// Meter hears of requests that were let through: with which key, by its id, and which version
+// of it, when, whether that is retiring, and from where, as far as that is known.
 type Meter interface {
-	Used(version keyformat.Digest, at time.Time, retiring bool, client netip.Addr)
+	Used(key string, version keyformat.Digest, at time.Time, retiring bool, client netip.Addr)
 }
 
 // WithMeter lets a meter hear of every request that was let through.
 func WithMeter(m Meter) Option { return func(g *Gate) { g.meter = m } }
+
+// Quota counts what groups use.
+type Quota interface {
+	// Spend counts a request that is let through otherwise, or says why it is not, and how
+	// long that lasts, where that is known. It may wait.
+	Spend(ctx context.Context, group *decision.Group, now time.Time) (decision.Code, time.Duration)
+	// Sent counts bytes of the response bodies of a group, namespace/name.
+	Sent(group string, bytes uint64, now time.Time)
+}
+
+// WithQuota lets a quota have the last word about every request that is let through.
+func WithQuota(q Quota) Option { return func(g *Gate) { g.quota = q } }
 
 // New returns a gate that reads the time from now and registers its metrics with metrics.
 func New(snapshot decision.Snapshot, now func() time.Time, log *slog.Logger, metrics prometheus.Registerer, options ...Option) *Gate {
@@ -122,8 +135,11 @@ func (g *Gate) Door(name string) *Door {
 func (d *Door) Decide(ctx context.Context, request *Request) Result {
 	begin, now := time.Now(), d.gate.now()
 	result := Result{Decision: decision.Decide(d.gate.snapshot, &request.Request, now)}
+	if result.Allowed() && d.gate.quota != nil {
+		result.Code, result.RetryAfter = d.gate.quota.Spend(ctx, result.Group, now)
+	}
 	if result.Allowed() && d.gate.meter != nil {
-		d.gate.meter.Used(request.Credential.Digest, now, result.Retiring, request.Client)
+		d.gate.meter.Used(result.Key.ID, request.Credential.Digest, now, result.Retiring, request.Client)
 	}
 	if result.Code.FailedAttempt() {
 		d.failed(request, &result, now)
@@ -131,12 +147,20 @@ func (d *Door) Decide(ctx context.Context, request *Request) Result {
 	d.duration.Observe(time.Since(begin).Seconds())
 	d.decisions[result.Code].Inc()
 	if d.gate.recorder != nil {
-		d.gate.recorder.Record(d.name, now, request, &result)
+		told := result // a copy, so that only what is recorded is on the heap
+		d.gate.recorder.Record(d.name, now, request, &told)
 	}
 	if d.gate.log.Enabled(ctx, slog.LevelDebug) {
 		d.logDecision(ctx, request, result)
 	}
 	return result
+}
+
+// Sent counts bytes of the response body of a request that was let through.
+func (d *Door) Sent(group *decision.Group, bytes int) {
+	if d.gate.quota != nil && bytes > 0 {
+		d.gate.quota.Sent(group.Identity, uint64(bytes), d.gate.now())
+	}
 }
 
 // failed counts a failed attempt. What is allowed never gets here: a good key is good

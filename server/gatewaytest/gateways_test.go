@@ -33,7 +33,7 @@ const (
 
 var exchanges = []exchange{
 	{name: "allowed", headers: []string{"Authorization: Bearer {key}"}, status: 200,
-		seen: map[string]string{"X-Keyward-Group": "tenants/acme", "X-Keyward-Project": "media", "X-Keyward-Key-Id": "k1", "X-Keyward-Context-Bucketname": "acme-media", "Authorization": "", "X-Api-Key": ""}},
+		seen: map[string]string{"X-Keyward-Group": "tenants/acme", "X-Keyward-Tier": "Pro", "X-Keyward-Project": "media", "X-Keyward-Key-Id": "id-acme", "X-Keyward-Context-Bucketname": "acme-media", "Authorization": "", "X-Api-Key": ""}},
 	{name: "allowed, for a page", headers: []string{"Authorization: Bearer {key}", "Origin: " + page}, status: 200,
 		answer: map[string]string{"Access-Control-Allow-Origin": page, "Access-Control-Expose-Headers": "X-Request-Id", "Vary": "Origin"}, seen: map[string]string{"Origin": page, "X-Keyward-Project": "media"}},
 	{name: "allowed, and the content server speaks CORS", target: "/media/cors", headers: []string{"Authorization: Bearer {key}", "Origin: " + page}, status: 200,
@@ -42,7 +42,7 @@ var exchanges = []exchange{
 	{name: "spoofed context", headers: []string{"X-Api-Key: {key}", "X-Keyward-Group: tenants/evil", "X-Keyward-Context-Bucketname: evil"}, status: 200,
 		seen: map[string]string{"X-Keyward-Group": "tenants/acme", "X-Keyward-Context-Bucketname": "acme-media", "X-Api-Key": ""}},
 	{name: "spoofed context that the decision does not have", headers: []string{"X-Api-Key: {key}", "X-Keyward-Context-Anything: evil", "X-Keyward-Tier: evil"}, status: 200,
-		seen: map[string]string{"X-Keyward-Group": "tenants/acme", "X-Keyward-Context-Anything": "", "X-Keyward-Tier": ""}},
+		seen: map[string]string{"X-Keyward-Group": "tenants/acme", "X-Keyward-Context-Anything": "", "X-Keyward-Tier": "Pro"}},
 	{name: "spoofed context, underscores", headers: []string{"X-Api-Key: {key}", "X_Keyward_Group: evil", "X-Keyward_Project: evil"}, status: 200,
 		seen: map[string]string{"X-Keyward-Group": "tenants/acme", "X_Keyward_Group": "", "X-Keyward_Project": ""}},
 	{name: "spoofed request id and key, underscores", headers: []string{"X-Api-Key: {key}", "X-Request_Id: evil", "X_Request_Id: evil", "X_Api_Key: evil", "X-Api_Key: evil"}, status: 200,
@@ -86,7 +86,7 @@ var exchanges = []exchange{
 	{name: "foreign preflight", method: "OPTIONS", headers: []string{"Origin: https://evil.example", "Access-Control-Request-Method: GET"}, status: 403, code: "origin_denied",
 		answer: map[string]string{"Access-Control-Allow-Origin": ""}},
 	{name: "too many failures", headers: []string{"Client: failing", "X-Forwarded-For: 198.51.100.7", "X-Real-IP: 198.51.100.7", "X-HAProxy-Src: 198.51.100.7"}, status: 429, code: "too_many_failures", answer: map[string]string{"Retry-After": "60"}},
-	{name: "a good key among failures", headers: []string{"Client: failing", "Authorization: Bearer {key}"}, status: 200, seen: map[string]string{"X-Keyward-Key-Id": "k1"}},
+	{name: "a good key among failures", headers: []string{"Client: failing", "Authorization: Bearer {key}"}, status: 200, seen: map[string]string{"X-Keyward-Key-Id": "id-acme"}},
 }
 
 // upgradesNothing: only WebSockets are asked of content servers.

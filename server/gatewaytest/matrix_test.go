@@ -41,7 +41,7 @@ type client struct {
 var rows = []row{
 	{"a good key", "200", told("Authorization: Bearer {key}")},
 	{"no key", "401 `key_missing`, `WWW-Authenticate`", told()},
-	{"the quota is used up (forced)", "402 `quota_exceeded`", told("Authorization: Bearer {spent}")},
+	{"the quota is used up (forced)", "402 `quota_exceeded`, `Retry-After: 86400`", told("Authorization: Bearer {spent}")},
 	{"a foreign origin", "403 `origin_denied`", told("Authorization: Bearer {key}", "Origin: https://evil.example")},
 	{"too many failures", "429 `too_many_failures`, `Retry-After: 60`", told("Client: failing")},
 	{"preflight", "204, CORS", func(t *testing.T, c *client) string {

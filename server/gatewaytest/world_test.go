@@ -2,6 +2,7 @@ package gatewaytest
 
 import (
 	"bufio"
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -48,14 +49,32 @@ type world struct {
 	heard chan struct{} // an event has reached the client
 }
 
-// quota stands in for what is to count usage: nothing is left to the key of that name.
+// quota leaves nothing to the Group of that identity, until tomorrow.
 type quota string
 
-// Record implements gate.Recorder.
-func (q quota) Record(_ string, _ time.Time, _ *gate.Request, result *gate.Result) {
-	if result.Code == decision.Allowed && result.Key.ID == string(q) {
-		result.Code = decision.QuotaExceeded
+// Spend implements gate.Quota.
+func (q quota) Spend(_ context.Context, group *decision.Group, _ time.Time) (decision.Code, time.Duration) {
+	if group.Identity == string(q) {
+		return decision.QuotaExceeded, 24 * time.Hour
 	}
+	return decision.Allowed, 0
+}
+
+// Sent implements gate.Quota.
+func (quota) Sent(string, uint64, time.Time) {}
+
+// groups are two of the same, one for each key.
+func groups(origins []string) []*syncv1.Group {
+	var both []*syncv1.Group
+	for _, name := range []string{"acme", "spent"} {
+		both = append(both, &syncv1.Group{
+			Namespace: "tenants", Name: name, Tier: "Pro", State: syncv1.GroupState_GROUP_STATE_ACTIVE, Context: map[string]string{"bucketName": "acme-media"},
+			Capabilities: []*syncv1.Capability{{Name: "upload", Routes: []*syncv1.Route{{Methods: []string{"POST"}, Paths: []string{"/media/upload"}}}}},
+			Projects: []*syncv1.Project{{Name: "media", Routes: []*syncv1.Route{{Hosts: []string{"cdn.acme.example"}, Paths: []string{"/media/**"}}},
+				Origins: &syncv1.OriginPolicy{Patterns: origins, AllowMissing: true}}},
+		})
+	}
+	return both
 }
 
 // newWorld allows pages of more origins than the usual one.
@@ -63,26 +82,20 @@ func newWorld(t *testing.T, origins ...string) *world {
 	t.Helper()
 	log, w := slog.New(slog.DiscardHandler), &world{seen: make(chan http.Header, 1), heard: make(chan struct{}, 1)}
 	var keys []*syncv1.Key
-	for id, text := range map[string]*string{"k1": &w.key, "spent": &w.spent} {
+	for id, text := range map[string]*string{"acme": &w.key, "spent": &w.spent} {
 		minted, err := keyformat.Mint("vctrl", rand.Reader)
 		if err != nil {
 			t.Fatal(err)
 		}
 		digest := minted.Digest()
 		*text = minted.Reveal()
-		keys = append(keys, &syncv1.Key{Id: id, Group: "tenants/acme", Projects: []string{"media"}, Permissions: []string{"read", "upload"}, Versions: []*syncv1.Version{{Digest: digest[:]}}})
+		keys = append(keys, &syncv1.Key{Id: "id-" + id, Group: "tenants/" + id, Projects: []string{"media"}, Permissions: []string{"read", "upload"}, Versions: []*syncv1.Version{{Digest: digest[:]}}})
 	}
 	s, err := store.Open(store.Config{}, log, prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Apply(&syncv1.Update{CaughtUp: true,
-		Groups: []*syncv1.Group{{Namespace: "tenants", Name: "acme", State: syncv1.GroupState_GROUP_STATE_ACTIVE, Context: map[string]string{"bucketName": "acme-media"},
-			Capabilities: []*syncv1.Capability{{Name: "upload", Routes: []*syncv1.Route{{Methods: []string{"POST"}, Paths: []string{"/media/upload"}}}}},
-			Projects: []*syncv1.Project{{Name: "media", Routes: []*syncv1.Route{{Hosts: []string{"cdn.acme.example"}, Paths: []string{"/media/**"}}},
-				Origins: &syncv1.OriginPolicy{Patterns: append(origins, page), AllowMissing: true}}}}},
-		Keys: keys,
-	}); err != nil {
+	if err := s.Apply(&syncv1.Update{CaughtUp: true, Groups: groups(append(origins, page)), Keys: keys}); err != nil {
 		t.Fatal(err)
 	}
 	const failures = 100
@@ -90,7 +103,7 @@ func newWorld(t *testing.T, origins ...string) *world {
 	for range failures {
 		limit.Fail(netip.MustParseAddr(failingClient), now)
 	}
-	g := gate.New(s, func() time.Time { return now }, log, prometheus.NewRegistry(), gate.WithThrottle(limit), gate.WithRecorder(quota("spent")))
+	g := gate.New(s, func() time.Time { return now }, log, prometheus.NewRegistry(), gate.WithThrottle(limit), gate.WithQuota(quota("tenants/spent")))
 	trusted := clientaddr.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, clientaddr.HeaderXForwardedFor)
 	mux := http.NewServeMux()
 	forwardauth.Register(mux, g, trusted)

@@ -12,6 +12,7 @@ import (
 const (
 	HeaderGroup         = "X-Keyward-Group"       // namespace/name
 	HeaderGroupName     = "X-Keyward-Group-Name"  // the display name
+	HeaderTier          = "X-Keyward-Tier"        //
 	HeaderProject       = "X-Keyward-Project"     //
 	HeaderKeyID         = "X-Keyward-Key-Id"      //
 	HeaderPermissions   = "X-Keyward-Permissions" // separated by commas
@@ -39,7 +40,7 @@ func ContextHeaders(d decision.Decision) []Header {
 	if !d.Allowed() {
 		return nil
 	}
-	headers := make([]Header, 0, 5+len(d.Group.Context))
+	headers := make([]Header, 0, 6+len(d.Group.Context))
 	add := func(name, value string) {
 		if value != "" {
 			headers = append(headers, Header{name, value})
@@ -47,6 +48,7 @@ func ContextHeaders(d decision.Decision) []Header {
 	}
 	add(HeaderGroup, safe(d.Group.Identity))
 	add(HeaderGroupName, Encode(d.Group.DisplayName))
+	add(HeaderTier, safe(d.Group.Tier))
 	add(HeaderProject, safe(d.Project.Name))
 	add(HeaderKeyID, safe(d.Key.ID))
 	add(HeaderPermissions, Permissions(d))

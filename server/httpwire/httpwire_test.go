@@ -140,12 +140,12 @@ func TestRemovals(t *testing.T) {
 func TestContextHeaders(t *testing.T) {
 	d := decision.Decision{
 		Key: &decision.Key{ID: "k1", Scope: &decision.Scope{Permissions: []string{"read", "checkout"}}},
-		Group: &decision.Group{Identity: "tenants/acme", DisplayName: "Acmé 100%\r\nX-Evil: 1", Context: []decision.ContextValue{
+		Group: &decision.Group{Identity: "tenants/acme", DisplayName: "Acmé 100%\r\nX-Evil: 1", Tier: "Pro", Context: []decision.ContextValue{
 			{Name: "bucketName", Value: "acme-media"}, {Name: "bucketname", Value: "second"}, {Name: "empty"}, {Name: "share", Value: "50% of it"}, {Name: "smuggled", Value: "a\r\nX-Evil: 1"}, {Name: "bad name", Value: "x"}, {Name: "under_score", Value: "x"}}},
 		Project: &decision.Project{Name: "marketing"},
 	}
 	want := []Header{
-		{HeaderGroup, "tenants/acme"}, {HeaderGroupName, "Acm%C3%A9 100%25%0D%0AX-Evil: 1"}, {HeaderProject, "marketing"},
+		{HeaderGroup, "tenants/acme"}, {HeaderGroupName, "Acm%C3%A9 100%25%0D%0AX-Evil: 1"}, {HeaderTier, "Pro"}, {HeaderProject, "marketing"},
 		{HeaderKeyID, "k1"}, {HeaderPermissions, "read,checkout"}, {"X-Keyward-Context-Bucketname", "acme-media"},
 		{"X-Keyward-Context-Share", "50% of it"}, {"X-Keyward-Context-Smuggled", "a%0D%0AX-Evil: 1"},
 	}

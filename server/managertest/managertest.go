@@ -50,6 +50,7 @@ type Stream struct {
 	t        testing.TB
 	requests chan *syncv1.SyncRequest
 	updates  chan *syncv1.Update
+	allow    chan *syncv1.Allowances
 	close    chan error
 }
 
@@ -117,6 +118,9 @@ func (s *Stream) Send(update *syncv1.Update) {
 	}
 }
 
+// Allow sends allowances.
+func (s *Stream) Allow(allowances *syncv1.Allowances) { s.allow <- allowances }
+
 // Close ends the stream with an error.
 func (s *Stream) Close(err error) { s.close <- err }
 
@@ -150,7 +154,7 @@ func (s *service) Sync(stream grpc.BidiStreamingServer[syncv1.SyncRequest, syncv
 	}
 	open := &Stream{
 		Hello: first.GetHello(), Ended: make(chan error, 1), t: s.m.t,
-		Uses: make(chan *syncv1.Uses, 1024), requests: make(chan *syncv1.SyncRequest, 16), updates: make(chan *syncv1.Update), close: make(chan error, 1),
+		Uses: make(chan *syncv1.Uses, 1024), requests: make(chan *syncv1.SyncRequest, 16), updates: make(chan *syncv1.Update), allow: make(chan *syncv1.Allowances, 1024), close: make(chan error, 1),
 	}
 	ended := make(chan error, 1)
 	go func() {
@@ -162,6 +166,9 @@ func (s *service) Sync(stream grpc.BidiStreamingServer[syncv1.SyncRequest, syncv
 			}
 			if uses := request.GetUses(); uses != nil {
 				open.Uses <- uses
+				if len(uses.GetGroups()) > 0 {
+					open.allow <- recorded(uses)
+				}
 				continue
 			}
 			open.requests <- request
@@ -174,6 +181,10 @@ func (s *service) Sync(stream grpc.BidiStreamingServer[syncv1.SyncRequest, syncv
 			if err := stream.Send(&syncv1.SyncResponse{Update: update}); err != nil {
 				return err
 			}
+		case allowances := <-open.allow:
+			if err := stream.Send(&syncv1.SyncResponse{Allowances: allowances}); err != nil {
+				return err
+			}
 		case err := <-open.close:
 			return err
 		case err := <-ended:
@@ -184,6 +195,17 @@ func (s *service) Sync(stream grpc.BidiStreamingServer[syncv1.SyncRequest, syncv
 			return err
 		}
 	}
+}
+
+// recorded says that all that is reported is persisted.
+func recorded(uses *syncv1.Uses) *syncv1.Allowances {
+	allowances := &syncv1.Allowances{NowMs: time.Now().UnixMilli()}
+	for _, use := range uses.GetGroups() {
+		allowances.Groups = append(allowances.Groups, &syncv1.Allowance{
+			Group: use.GetGroup(), Period: use.GetPeriod(), Leased: use.GetLeased(), Sequence: use.GetSequence(), Recorded: use,
+		})
+	}
+	return allowances
 }
 
 // certificate makes a new authority with one certificate, and writes the CA file.

@@ -74,8 +74,8 @@ func Parse(args []string, hostname string, usage io.Writer) (Config, error) {
 	flags.StringVar(&c.ProxyAddress, "proxy-bind-address", ":8080", "`address` of the reverse proxy in front of --upstream")
 	flags.StringVar(&c.HTTPAddress, "http-bind-address", ":8081", "`address` of /authz and its dialects, /v1/verify and /v1/authorizers/aws")
 	flags.StringVar(&c.GRPCAddress, "grpc-bind-address", ":8082", "`address` of Envoy's external authorization")
-	flags.StringVar(&c.AdminAddress, "admin-bind-address", ":8083", "`address` of /healthz, /readyz, /metrics and /v1/decisions")
-	flags.StringVar(&c.AdminTokenFile, "admin-token-file", "", "`file` of the token for /v1/decisions; without it no decisions are kept")
+	flags.StringVar(&c.AdminAddress, "admin-bind-address", ":8083", "`address` of /healthz, /readyz, /metrics, /v1/decisions and /v1/usage")
+	flags.StringVar(&c.AdminTokenFile, "admin-token-file", "", "`file` of the token for /v1/decisions and /v1/usage; without it no decisions are kept, and no usage is taken in")
 
 	flags.Func("upstream", "`URL` of the content server, such as http://127.0.0.1:9000, https:// or h2c://; without it there is no reverse proxy", c.setUpstream)
 	duration(flags, &c.Timeout, "upstream-timeout", defaultTimeout, "how `long` the upstream may take to begin its answer; 0 is for ever (default 1m)")
@@ -99,6 +99,7 @@ func Parse(args []string, hostname string, usage io.Writer) (Config, error) {
 	flags.Func("namespace", "`namespace` of groups to validate for; repeat it for more", c.addNamespace)
 
 	duration(flags, &c.Sync.UsageInterval, "usage-interval", 10*time.Second, "how `often` to report to the manager what was used, at least 1s (default 10s)")
+	duration(flags, &c.Sync.UsageTimeout, "usage-timeout", 20*time.Second, "how `long` to wait, when all requests are finished after SIGTERM, for the manager to take down what was used (default 20s)")
 	flags.StringVar(&c.Store.Dir, "snapshot-dir", "", "`directory` to keep the snapshot in over restarts; it holds digests, no keys")
 	duration(flags, &c.Store.MaxStaleness, "max-staleness", 0, "how `long` without the manager until --on-stale applies; 0 is for ever (default)")
 	flags.Func("on-stale", "allow: go on deciding from the last snapshot (default); deny: answer 503", c.setOnStale)

@@ -175,7 +175,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	ctx := context.WithValue(r.Context(), passed{}, p)
-	h.proxy.ServeHTTP(w, r.WithContext(ctx))
+	h.proxy.ServeHTTP(&counted{ResponseWriter: w, sent: func(bytes int) { h.door.Sent(result.Group, bytes) }}, r.WithContext(ctx))
 }
 
 // targetOf returns path and query as they were sent. What net/url makes of a path is not
@@ -187,6 +187,23 @@ func targetOf(r *http.Request) (path, rawQuery string) {
 	_, path, rawQuery = httpwire.Target(r.RequestURI)
 	return path, rawQuery
 }
+
+// counted counts the bytes of the body that the client takes, as it takes them.
+type counted struct {
+	http.ResponseWriter
+
+	sent func(bytes int)
+}
+
+// Write implements http.ResponseWriter.
+func (c *counted) Write(data []byte) (int, error) {
+	n, err := c.ResponseWriter.Write(data)
+	c.sent(n)
+	return n, err
+}
+
+// Unwrap lets http.ResponseController flush and hijack.
+func (c *counted) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 
 // rewrite makes the upstream's request: the same target and Host, headers exchanged.
 func (h *handler) rewrite(r *httputil.ProxyRequest) {

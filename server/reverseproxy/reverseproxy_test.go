@@ -20,6 +20,7 @@ import (
 	"github.com/keyward-dev/keyward/api/keyformat"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/server/gate"
+	"github.com/keyward-dev/keyward/server/quota"
 	"github.com/keyward-dev/keyward/server/store"
 )
 
@@ -29,6 +30,7 @@ type front struct {
 	url     string
 	address net.Addr
 	key     string
+	quotas  *quota.Book
 }
 
 func start(t testing.TB, upstream http.HandlerFunc, config Config) *front {
@@ -58,7 +60,8 @@ func start(t testing.TB, upstream http.HandlerFunc, config Config) *front {
 			t.Fatal(err)
 		}
 	}
-	h, ok := New(gate.New(s, time.Now, log, prometheus.NewRegistry()), config, log).(*handler)
+	quotas := quota.New(prometheus.NewRegistry())
+	h, ok := New(gate.New(s, time.Now, log, prometheus.NewRegistry(), gate.WithQuota(quotas)), config, log).(*handler)
 	if !ok {
 		t.Fatal("not a handler")
 	}
@@ -68,7 +71,7 @@ func start(t testing.TB, upstream http.HandlerFunc, config Config) *front {
 	server.Config.Protocols.SetUnencryptedHTTP2(true)
 	server.Start()
 	t.Cleanup(server.Close)
-	return &front{h, server.URL, server.Listener.Addr(), minted.Reveal()}
+	return &front{h, server.URL, server.Listener.Addr(), minted.Reveal(), quotas}
 }
 
 func (f *front) request(ctx context.Context, t *testing.T, target string) *http.Request {

@@ -18,7 +18,14 @@ func (s *Store) compile(wire *syncv1.Group) *decision.Group {
 	group := &decision.Group{
 		Identity:    wire.Identity(),
 		DisplayName: wire.GetDisplayName(),
+		Tier:        wire.GetTier(),
 		State:       stateOf(wire.GetState()),
+		Limits: decision.Limits{
+			RequestQuota: wire.GetLimits().GetRequestQuota(),
+			ByteQuota:    wire.GetLimits().GetByteQuota(),
+			Metered:      wire.GetLimits().GetOverage() == syncv1.Overage_OVERAGE_METER,
+			DenyUnknown:  wire.GetLimits().GetDenyUnknown(),
+		},
 	}
 	for _, project := range wire.GetProjects() {
 		where := group.Identity + ", project " + project.GetName()

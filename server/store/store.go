@@ -157,3 +157,21 @@ func (s *Store) Contact(now time.Time) {
 		s.journal.touch(now)
 	}
 }
+
+// HasGroup is whether the group with the identity namespace/name is known.
+func (s *Store) HasGroup(identity string) bool {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	return s.groups[identity] != nil
+}
+
+// GroupOf returns the identity of the group of a key, by its id.
+func (s *Store) GroupOf(keyID string) (identity string, ok bool) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	key, ok := s.keys[keyID]
+	if !ok {
+		return "", false
+	}
+	return key.group.compiled.Identity, true
+}

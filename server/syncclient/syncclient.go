@@ -31,6 +31,8 @@ const (
 	// usesReach is how far back a new stream reports what earlier ones may not have.
 	usesReach      = 24 * time.Hour
 	goodbyeTimeout = 2 * time.Second
+	// urgentPause is between two urgent reports, in which more may gather.
+	urgentPause = 10 * time.Millisecond
 )
 
 // Config says whom to connect to, and as whom.
@@ -45,6 +47,8 @@ type Config struct {
 	Namespaces []string
 
 	UsageInterval time.Duration // between reports of what was used
+	// UsageTimeout is how long a server that ends tries to report what it has let through.
+	UsageTimeout time.Duration
 }
 
 // Sink is where updates go.
@@ -61,6 +65,26 @@ type Sink interface {
 type Source interface {
 	// Since returns the versions that were used at the instant or later.
 	Since(instant, now time.Time) []*syncv1.VersionUse
+	// Keys returns how often the keys were used that were used at the instant or later.
+	Keys(instant time.Time) []*syncv1.KeyUse
+}
+
+// Accounts are what groups have used, and may use.
+type Accounts interface {
+	// Life tells this run of the server from others.
+	Life() string
+	// Linked notes whether the manager is there to be asked.
+	Linked(linked bool)
+	// Allow takes over what the manager says.
+	Allow(said *syncv1.Allowances, now time.Time)
+	// Wake receives when Urgent has something to report.
+	Wake() <-chan struct{}
+	Urgent(now time.Time) []*syncv1.GroupUse
+	// Due returns all that the manager has not persisted; whole, what it may ask for, too.
+	Due(now time.Time, whole bool) []*syncv1.GroupUse
+	// Close ends the life, and Settled is whether the manager has persisted everything.
+	Close()
+	Settled() bool
 }
 
 // Client runs one stream at a time.
@@ -68,23 +92,31 @@ type Client struct {
 	config  Config
 	sink    Sink
 	source  Source
+	uses    Accounts
 	log     *slog.Logger
 	metrics *metrics
 	lastErr codes.Code // of the last attempt; OK after a stream that was accepted
 }
 
 // New returns a client that has not connected yet.
-func New(config Config, sink Sink, source Source, log *slog.Logger, registry prometheus.Registerer) *Client {
-	return &Client{config: config, sink: sink, source: source, log: log, metrics: newMetrics(registry)}
+func New(config Config, sink Sink, source Source, uses Accounts, log *slog.Logger, registry prometheus.Registerer) *Client {
+	return &Client{config: config, sink: sink, source: source, uses: uses, log: log, metrics: newMetrics(registry)}
 }
 
 // Run keeps the stream up until ctx ends, and then says goodbye to the manager so that it
-// stops counting on this server.
+// stops counting on this server. Should the manager be away then, it is waited for as long
+// as it does not know what was let through.
 func (c *Client) Run(ctx context.Context) {
+	last, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	defer context.AfterFunc(ctx, func() {
+		c.uses.Close()
+		time.AfterFunc(c.config.UsageTimeout, end)
+	})()
 	backoff := minBackoff
-	for ctx.Err() == nil {
-		accepted, err := c.connect(ctx)
-		if ctx.Err() != nil {
+	for !c.isDone(ctx, last) {
+		accepted, err := c.connect(ctx, last)
+		if c.isDone(ctx, last) {
 			return
 		}
 		if accepted {
@@ -92,32 +124,41 @@ func (c *Client) Run(ctx context.Context) {
 		}
 		c.explain(err)
 		select {
-		case <-ctx.Done():
+		case <-last.Done():
 		case <-time.After(backoff/2 + rand.N(backoff/2)): // jitter, lest all come back at once
 		}
 		backoff = min(2*backoff, maxBackoff)
 	}
 }
 
+// isDone is whether there is no more to be done.
+func (c *Client) isDone(ctx, last context.Context) bool {
+	return last.Err() != nil || ctx.Err() != nil && c.uses.Settled()
+}
+
 // connect makes one connection with one stream and returns when it has ended. A new
 // connection each time asks the DNS anew, so that a new leader is found at once.
-func (c *Client) connect(ctx context.Context) (accepted bool, err error) {
+func (c *Client) connect(ctx, last context.Context) (accepted bool, err error) {
 	conn, err := c.dial()
 	if err != nil {
 		return false, err
 	}
 	defer func() { _ = conn.Close() }()
-	// Once it is there, the stream outlives ctx by the goodbye.
+	// The stream outlives ctx by the goodbye.
 	streamCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	notThereYet := context.AfterFunc(ctx, cancel)
+	defer context.AfterFunc(last, func() { time.AfterFunc(goodbyeTimeout, cancel) })()
+	settled := context.AfterFunc(ctx, func() {
+		if c.uses.Settled() {
+			cancel() // nobody there needs to hear anything
+		}
+	})
 
 	stream, err := syncv1.NewSyncServiceClient(conn).Sync(streamCtx)
 	if err != nil {
 		return false, err
 	}
-	notThereYet()
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(goodbyeTimeout, cancel) })()
+	settled()
 	known, err := c.sink.Begin()
 	if err != nil {
 		return false, err
@@ -131,58 +172,92 @@ func (c *Client) connect(ctx context.Context) (accepted bool, err error) {
 		_, err = stream.Recv() // Send only knows that the stream is over, not why
 		return false, err
 	}
-	return c.follow(ctx, stream)
+	return c.follow(ctx, last, stream)
 }
 
-// follow applies and acknowledges updates until the stream or ctx ends.
-func (c *Client) follow(ctx context.Context, stream grpc.BidiStreamingClient[syncv1.SyncRequest, syncv1.SyncResponse]) (accepted bool, err error) {
-	updates := make(chan *syncv1.Update)
+// follow applies and acknowledges updates, and reports uses, until the stream ends. When ctx
+// ends it says goodbye as soon as the manager has persisted everything, or last ends.
+func (c *Client) follow(ctx, last context.Context, stream grpc.BidiStreamingClient[syncv1.SyncRequest, syncv1.SyncResponse]) (accepted bool, err error) {
+	responses := make(chan *syncv1.SyncResponse)
 	ended := make(chan error, 1)
-	go receive(stream, updates, ended)
+	go receive(stream, responses, ended)
 
 	contact := time.NewTicker(contactInterval)
 	defer contact.Stop()
-	report := time.NewTicker(c.config.UsageInterval)
-	defer report.Stop()
-	through := time.Now().Add(-usesReach)
+	interval := time.NewTicker(c.config.UsageInterval)
+	defer interval.Stop()
 	defer c.metrics.connected.Set(0)
-	goodbye := ctx.Done()
+	defer c.uses.Linked(false)
+	r := &reporter{client: c, stream: stream, through: time.Now().Add(-usesReach)}
+	if err := r.accounts(c.uses.Due(time.Now(), true)); err != nil {
+		return false, err
+	}
+	closing, timeout, wake := ctx.Done(), last.Done(), c.uses.Wake()
+	pause := time.NewTimer(urgentPause)
+	defer pause.Stop()
+	goodbye := false
 	for {
+		err := error(nil)
 		select {
-		case update := <-updates:
+		case response := <-responses:
 			if !accepted {
 				accepted = true
 				c.accept()
 			}
-			if err := c.apply(stream, update); err != nil {
-				return accepted, err
-			}
+			err = c.take(stream, response)
 		case <-contact.C:
 			// The stream is watched by keepalives: if it has not ended, the manager is there.
 			if accepted {
 				c.sink.Contact(time.Now())
 			}
-		case <-report.C:
-			if through, err = c.report(stream, through, time.Now().Add(-usesMargin)); err != nil {
-				return accepted, err
-			}
+		case <-wake:
+			wake = nil
+			pause.Reset(urgentPause)
+			err = r.accounts(c.uses.Urgent(time.Now()))
+		case <-pause.C:
+			wake = c.uses.Wake()
+		case <-interval.C:
+			err = r.all(time.Now().Add(-usesMargin))
 		case err := <-ended:
 			return accepted, err
-		case <-goodbye:
-			goodbye = nil
-			if _, err := c.report(stream, through, time.Now()); err != nil {
-				return accepted, err
-			}
-			if err := stream.CloseSend(); err != nil {
-				return accepted, err
-			}
+		case <-closing:
+			closing = nil
+			c.uses.Close()
+			err = r.all(time.Now())
+		case <-timeout:
+			timeout, goodbye = nil, true
+			err = stream.CloseSend()
+		}
+		if err == nil && !goodbye && ctx.Err() != nil && closing == nil && c.uses.Settled() {
+			goodbye = true
+			err = stream.CloseSend()
+		}
+		if err != nil {
+			return accepted, err
 		}
 	}
 }
 
+// take deals with what has come.
+func (c *Client) take(stream grpc.BidiStreamingClient[syncv1.SyncRequest, syncv1.SyncResponse], response *syncv1.SyncResponse) error {
+	if allowances := response.GetAllowances(); allowances != nil {
+		c.uses.Allow(allowances, time.Now())
+		for _, allowance := range allowances.GetGroups() {
+			if why := allowance.GetRefused(); why != "" {
+				c.log.Warn("the manager refuses a report of usage; it is kept and sent again",
+					slog.String("group", allowance.GetGroup()), slog.String("period", allowance.GetPeriod()), slog.String("reason", why))
+			}
+		}
+	}
+	if update := response.GetUpdate(); update != nil {
+		return c.apply(stream, update)
+	}
+	return nil
+}
+
 // receive hands on what comes until the stream ends, which it does at the latest when
 // connect returns and cancels its context.
-func receive(stream grpc.BidiStreamingClient[syncv1.SyncRequest, syncv1.SyncResponse], updates chan<- *syncv1.Update, ended chan<- error) {
+func receive(stream grpc.BidiStreamingClient[syncv1.SyncRequest, syncv1.SyncResponse], responses chan<- *syncv1.SyncResponse, ended chan<- error) {
 	for {
 		response, err := stream.Recv()
 		if err != nil {
@@ -190,7 +265,7 @@ func receive(stream grpc.BidiStreamingClient[syncv1.SyncRequest, syncv1.SyncResp
 			return
 		}
 		select {
-		case updates <- response.GetUpdate():
+		case responses <- response:
 		case <-stream.Context().Done():
 			ended <- stream.Context().Err()
 			return
@@ -201,6 +276,7 @@ func receive(stream grpc.BidiStreamingClient[syncv1.SyncRequest, syncv1.SyncResp
 func (c *Client) accept() {
 	c.lastErr = codes.OK
 	c.metrics.connected.Set(1)
+	c.uses.Linked(true)
 	c.log.Info("connected to the manager", slog.String("address", c.config.Address))
 }
 
@@ -219,26 +295,6 @@ func (c *Client) apply(stream grpc.BidiStreamingClient[syncv1.SyncRequest, syncv
 		slog.Int("keys", len(update.GetKeys())), slog.Bool("caught_up", update.GetCaughtUp()))
 	c.sink.Contact(time.Now())
 	return nil
-}
-
-// report tells what was used since the last report, until through.
-func (c *Client) report(stream grpc.BidiStreamingClient[syncv1.SyncRequest, syncv1.SyncResponse], since, through time.Time) (time.Time, error) {
-	versions := c.source.Since(since, time.Now())
-	for {
-		uses := &syncv1.Uses{Versions: versions[:min(usesOnce, len(versions))]}
-		if versions = versions[len(uses.GetVersions()):]; len(versions) == 0 {
-			uses.ThroughMs = through.UnixMilli()
-		}
-		if err := stream.Send(&syncv1.SyncRequest{Message: &syncv1.SyncRequest_Uses{Uses: uses}}); err != nil {
-			if errors.Is(err, io.EOF) {
-				return since, nil // the reason comes with the next Recv
-			}
-			return since, err
-		}
-		if len(versions) == 0 {
-			return through, nil
-		}
-	}
 }
 
 // explain logs why there is no stream: loudly when the reason is new, with what to do about

@@ -20,6 +20,7 @@ import (
 	"github.com/keyward-dev/keyward/api/keyformat"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/server/managertest"
+	"github.com/keyward-dev/keyward/server/quota"
 	"github.com/keyward-dev/keyward/server/store"
 	"github.com/keyward-dev/keyward/server/usage"
 )
@@ -46,6 +47,7 @@ type running struct {
 	client *Client
 	store  *store.Store
 	uses   *usage.Recorder
+	quotas *quota.Book
 	logs   *buffer
 	stop   func() // and wait
 }
@@ -58,18 +60,18 @@ func run(t testing.TB, m *managertest.Manager) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	uses := usage.New()
+	uses, accounts := usage.New(), quota.New(prometheus.NewRegistry())
 	client := New(Config{
 		Address: m.Address, ServerName: managertest.ServerName, CAFile: m.CAFile, TokenFile: m.TokenFile,
 		Instance: "validator-0", Groups: []string{"tenants/acme"}, Namespaces: []string{"shops"},
-		UsageInterval: 10 * time.Millisecond,
-	}, s, uses, log, prometheus.NewRegistry())
+		UsageInterval: 10 * time.Millisecond, UsageTimeout: 10 * time.Second,
+	}, s, uses, accounts, log, prometheus.NewRegistry())
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); client.Run(ctx) }()
 	stop := sync.OnceFunc(func() { cancel(); <-done })
 	t.Cleanup(stop)
-	return &running{client, s, uses, logs, stop}
+	return &running{client, s, uses, accounts, logs, stop}
 }
 
 // eventually waits for what a client does by itself.
@@ -115,13 +117,13 @@ func TestUses(t *testing.T) {
 			}
 		}
 	}
-	r.uses.Used(digest, time.Now(), false, netip.Addr{})
+	r.uses.Used("k1", digest, time.Now(), false, netip.Addr{})
 	told(stream)
 	stream.Close(status.Error(codes.Unavailable, "connect again"))
 	stream = m.Next()
 	told(stream)
 	digest = keyformat.DigestOf("last")
-	r.uses.Used(digest, time.Now(), false, netip.Addr{})
+	r.uses.Used("k1", digest, time.Now(), false, netip.Addr{})
 	r.stop()
 	told(stream)
 }

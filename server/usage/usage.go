@@ -27,6 +27,9 @@ const (
 // Recorder is safe for concurrent use.
 type Recorder struct {
 	shards [shards]shard
+
+	mu   sync.Mutex
+	keys map[string]*atomic.Uint64 // how often each key was used in this life
 }
 
 // shard is a part of the versions, so that requests seldom wait for each other.
@@ -37,6 +40,8 @@ type shard struct {
 
 type use struct {
 	lastMillis atomic.Int64
+	key        string
+	requests   *atomic.Uint64 // of the key, with all its versions
 
 	mu      sync.Mutex
 	clients []uint64
@@ -45,17 +50,18 @@ type use struct {
 
 // New returns a recorder that remembers nothing.
 func New() *Recorder {
-	r := &Recorder{}
+	r := &Recorder{keys: map[string]*atomic.Uint64{}}
 	for i := range r.shards {
 		r.shards[i].uses = map[keyformat.Digest]*use{}
 	}
 	return r
 }
 
-// Used notes that the version let a request through. Of a version that is retiring, the
+// Used notes that the version of the key with the id let a request through. Of a version that is retiring, the
 // client's address is told from others; it may be unknown.
-func (r *Recorder) Used(digest keyformat.Digest, at time.Time, retiring bool, client netip.Addr) {
-	u := r.of(digest)
+func (r *Recorder) Used(key string, digest keyformat.Digest, at time.Time, retiring bool, client netip.Addr) {
+	u := r.of(key, digest)
+	u.requests.Add(1)
 	for now := at.UnixMilli(); ; {
 		last := u.lastMillis.Load()
 		if last >= now || u.lastMillis.CompareAndSwap(last, now) {
@@ -67,7 +73,7 @@ func (r *Recorder) Used(digest keyformat.Digest, at time.Time, retiring bool, cl
 	}
 }
 
-func (r *Recorder) of(digest keyformat.Digest) *use {
+func (r *Recorder) of(key string, digest keyformat.Digest) *use {
 	s := &r.shards[digest[0]%shards]
 	s.mu.RLock()
 	u := s.uses[digest]
@@ -78,10 +84,43 @@ func (r *Recorder) of(digest keyformat.Digest) *use {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if u = s.uses[digest]; u == nil {
-		u = &use{}
+		u = &use{key: key, requests: r.counter(key)}
 		s.uses[digest] = u
 	}
 	return u
+}
+
+// counter is that of a key, which outlives its versions.
+func (r *Recorder) counter(key string) *atomic.Uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	counter := r.keys[key]
+	if counter == nil {
+		counter = &atomic.Uint64{}
+		r.keys[key] = counter
+	}
+	return counter
+}
+
+// Keys returns how often, in this life, the keys were used that were used at the instant or
+// later.
+func (r *Recorder) Keys(instant time.Time) []*syncv1.KeyUse {
+	used := map[string]*atomic.Uint64{}
+	for i := range r.shards {
+		s := &r.shards[i]
+		s.mu.RLock()
+		for _, u := range s.uses {
+			if u.lastMillis.Load() >= instant.UnixMilli() {
+				used[u.key] = u.requests
+			}
+		}
+		s.mu.RUnlock()
+	}
+	keys := make([]*syncv1.KeyUse, 0, len(used))
+	for key, requests := range used {
+		keys = append(keys, &syncv1.KeyUse{Key: key, Requests: requests.Load()})
+	}
+	return keys
 }
 
 func (u *use) add(client uint64) {

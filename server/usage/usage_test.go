@@ -28,10 +28,10 @@ func find(uses []*syncv1.VersionUse, digest keyformat.Digest) *syncv1.VersionUse
 
 func TestUses(t *testing.T) {
 	r := New()
-	r.Used(one, start, false, home)
-	r.Used(one, start.Add(-time.Second), true, home)
-	r.Used(one, start, true, netip.MustParseAddr("::ffff:192.0.2.1"))
-	r.Used(one, start, true, netip.Addr{})
+	r.Used("k1", one, start, false, home)
+	r.Used("k1", one, start.Add(-time.Second), true, home)
+	r.Used("k1", one, start, true, netip.MustParseAddr("::ffff:192.0.2.1"))
+	r.Used("k1", one, start, true, netip.Addr{})
 	u := find(r.Since(start, start), one)
 	if u == nil || u.GetLastMs() != start.UnixMilli() || len(u.GetClients()) != 1 || u.GetMoreClients() {
 		t.Fatalf("got %v", u)
@@ -40,7 +40,7 @@ func TestUses(t *testing.T) {
 		t.Error("told of what was used before")
 	}
 	if other := New(); true {
-		other.Used(one, start, true, home)
+		other.Used("k1", one, start, true, home)
 		if find(other.Since(start, start), one).GetClients()[0] != u.GetClients()[0] {
 			t.Error("two servers do not agree on an address")
 		}
@@ -48,7 +48,7 @@ func TestUses(t *testing.T) {
 	for i := range uint32(40) {
 		var address [4]byte
 		binary.BigEndian.PutUint32(address[:], i)
-		r.Used(one, start, true, netip.AddrFrom4(address))
+		r.Used("k1", one, start, true, netip.AddrFrom4(address))
 	}
 	if u := find(r.Since(start, start), one); len(u.GetClients()) != maxClients || !u.GetMoreClients() {
 		t.Errorf("told %d clients apart, more %v", len(u.GetClients()), u.GetMoreClients())
@@ -65,7 +65,7 @@ func TestConcurrently(t *testing.T) {
 	for i := range 8 {
 		all.Go(func() {
 			for n := range 1000 {
-				r.Used(keyformat.DigestOf(string(rune('a'+n%7))), start.Add(time.Duration(n*i)*time.Millisecond), true, home)
+				r.Used("k1", keyformat.DigestOf(string(rune('a'+n%7))), start.Add(time.Duration(n*i)*time.Millisecond), true, home)
 				r.Since(start, start)
 			}
 		})
@@ -85,7 +85,23 @@ func BenchmarkUsed(b *testing.B) {
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for now := start; pb.Next(); now = now.Add(1e6) {
-			r.Used(one, now, false, home)
+			r.Used("k1", one, now, false, home)
 		}
 	})
+}
+
+// TestKeys: requests are counted by key, whichever version they have, and for good.
+func TestKeys(t *testing.T) {
+	r := New()
+	r.Used("k1", one, start, false, home)
+	r.Used("k1", keyformat.DigestOf("its successor"), start.Add(time.Minute), false, home)
+	r.Used("k2", keyformat.DigestOf("another"), start, false, home)
+	if keys := r.Keys(start.Add(time.Second)); len(keys) != 1 || keys[0].GetKey() != "k1" || keys[0].GetRequests() != 2 {
+		t.Errorf("got %v", keys)
+	}
+	r.Since(start, start.Add(forgetAfter+time.Hour))
+	r.Used("k1", one, start.Add(time.Hour), false, home)
+	if keys := r.Keys(start.Add(time.Hour)); len(keys) != 1 || keys[0].GetRequests() != 3 {
+		t.Errorf("after its versions were forgotten: %v", keys)
+	}
 }

@@ -16,17 +16,22 @@ import (
 	"github.com/keyward-dev/keyward/controllers/grant"
 	"github.com/keyward-dev/keyward/controllers/index"
 	"github.com/keyward-dev/keyward/controllers/lookup"
+	"github.com/keyward-dev/keyward/controllers/tier"
 )
 
 type apiKeys struct {
 	reader client.Reader
 	clock  clock.PassiveClock
+	tiers  *tier.Catalogue
 }
 
-// ValidateCreate checks the key against its Group, and warns of a Secret that is taken.
+// ValidateCreate checks the key against its Group and what that may have, and warns of a Secret that is taken.
 func (w *apiKeys) ValidateCreate(ctx context.Context, key *v1alpha1.ApiKey) (admission.Warnings, error) {
 	warnings, err := w.validate(ctx, key)
 	if err != nil {
+		return warnings, err
+	}
+	if err := w.checkLimit(ctx, key); err != nil {
 		return warnings, err
 	}
 	var others v1alpha1.ApiKeyList
@@ -40,6 +45,46 @@ func (w *apiKeys) ValidateCreate(ctx context.Context, key *v1alpha1.ApiKey) (adm
 			lifecycle.SecretName(key), others.Items[i].Name))
 	}
 	return warnings, nil
+}
+
+// checkLimit refuses a key that its Group has no place for. The Group may have another tier,
+// or fewer keys, by the time that it is created again.
+func (w *apiKeys) checkLimit(ctx context.Context, key *v1alpha1.ApiKey) error {
+	name := lookup.GroupName(key.Spec.GroupRef, key.Namespace)
+	group, err := lookup.Group(ctx, w.reader, name)
+	if err != nil || group == nil {
+		return err
+	}
+	resolution := w.tiers.Resolve(group)
+	limit := resolution.Keys()
+	if limit == nil {
+		return nil
+	}
+	keys, err := lookup.Keys(ctx, w.reader, name)
+	if err != nil {
+		return err
+	}
+	count := 0
+	for i := range keys {
+		if !lifecycle.Counts(&keys[i]) {
+			continue
+		}
+		if keys[i].Namespace != group.Namespace { // or else whoever is not admitted could use up the places
+			labels, err := lookup.NamespaceLabels(ctx, w.reader, keys[i].Namespace)
+			if err != nil {
+				return err
+			}
+			if grant.Check(grant.ForKey(&keys[i], labels), group) != nil {
+				continue
+			}
+		}
+		count++
+	}
+	if count < int(*limit) {
+		return nil
+	}
+	problem := grant.KeyLimitReached(group, *limit)
+	return invalid("ApiKey", key.Name, problem.Field, problem.Message)
 }
 
 // ValidateUpdate checks a changed key against its Group; what has not changed may have

@@ -11,18 +11,31 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/grant"
 	"github.com/keyward-dev/keyward/controllers/lookup"
+	"github.com/keyward-dev/keyward/controllers/tier"
 )
 
 type groups struct {
 	reader client.Reader
+	tiers  *tier.Catalogue
 }
 
-// ValidateCreate checks what the schema could not.
+// ValidateCreate checks what the schema could not, and warns of a tier that nobody knows: the
+// catalogue may be about to have it.
 func (w *groups) ValidateCreate(_ context.Context, group *v1alpha1.Group) (admission.Warnings, error) {
-	return answer("Group", group.Name, grant.Group(group))
+	if problem := grant.Group(group); problem != nil {
+		return answer("Group", group.Name, problem)
+	}
+	return w.tierWarnings(group), nil
 }
 
-// ValidateUpdate checks a changed Group, and warns about keys that the change takes out of
+func (w *groups) tierWarnings(group *v1alpha1.Group) admission.Warnings {
+	if warning := w.tiers.Warning(group); warning != "" {
+		return admission.Warnings{warning}
+	}
+	return nil
+}
+
+// ValidateUpdate checks a changed Group, and warns about its tier, and about keys that the change takes out of
 // use: of a project or capability that is gone, or of a namespace no longer admitted.
 func (w *groups) ValidateUpdate(ctx context.Context, old, group *v1alpha1.Group) (admission.Warnings, error) {
 	if group.DeletionTimestamp != nil || equality.Semantic.DeepEqual(old.Spec, group.Spec) {
@@ -47,10 +60,11 @@ func (w *groups) ValidateUpdate(ctx context.Context, old, group *v1alpha1.Group)
 			example = fmt.Sprintf("%s/%s: %s", keys[i].Namespace, keys[i].Name, problem.Message)
 		}
 	}
-	if stranded == 0 {
-		return nil, nil
+	warnings := w.tierWarnings(group)
+	if stranded > 0 {
+		warnings = append(warnings, fmt.Sprintf("%d ApiKeys are no longer accepted, for instance %s", stranded, example))
 	}
-	return admission.Warnings{fmt.Sprintf("%d ApiKeys are no longer accepted, for instance %s", stranded, example)}, nil
+	return warnings, nil
 }
 
 // ValidateDelete warns about the keys that stop with the Group.

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/tier"
 )
 
 // +kubebuilder:webhookconfiguration:mutating=true,name=keyward-mutating
@@ -23,14 +24,14 @@ import (
 // +kubebuilder:webhook:name=groups.deleting.keyward.dev,path=/validate-keyward-dev-v1alpha1-group,mutating=false,failurePolicy=ignore,sideEffects=None,groups=keyward.dev,resources=groups,verbs=delete,versions=v1alpha1,admissionReviewVersions=v1,serviceName=keyward-webhook,serviceNamespace=keyward-system,servicePort=9443,timeoutSeconds=10
 // +kubebuilder:webhook:name=domainallowlists.validating.keyward.dev,path=/validate-keyward-dev-v1alpha1-domainallowlist,mutating=false,failurePolicy=fail,sideEffects=None,groups=keyward.dev,resources=domainallowlists,verbs=create;update,versions=v1alpha1,admissionReviewVersions=v1,serviceName=keyward-webhook,serviceNamespace=keyward-system,servicePort=9443,timeoutSeconds=10
 
-// Setup registers the webhooks with the manager.
-func Setup(mgr ctrl.Manager) error {
-	keys := &apiKeys{reader: mgr.GetClient(), clock: clock.RealClock{}}
+// Setup registers the webhooks with the manager. Groups may name the tiers of the catalogue.
+func Setup(mgr ctrl.Manager, tiers *tier.Catalogue) error {
+	keys := &apiKeys{reader: mgr.GetClient(), clock: clock.RealClock{}, tiers: tiers}
 	mgr.GetWebhookServer().Register("/mutate-keyward-dev-v1alpha1-apikey", &admission.Webhook{Handler: stamp{}})
 	if err := ctrl.NewWebhookManagedBy(mgr, &v1alpha1.ApiKey{}).WithValidator(keys).Complete(); err != nil {
 		return fmt.Errorf("setting up the webhook of ApiKey: %w", err)
 	}
-	if err := ctrl.NewWebhookManagedBy(mgr, &v1alpha1.Group{}).WithValidator(&groups{reader: mgr.GetClient()}).Complete(); err != nil {
+	if err := ctrl.NewWebhookManagedBy(mgr, &v1alpha1.Group{}).WithValidator(&groups{reader: mgr.GetClient(), tiers: tiers}).Complete(); err != nil {
 		return fmt.Errorf("setting up the webhook of Group: %w", err)
 	}
 	if err := ctrl.NewWebhookManagedBy(mgr, &v1alpha1.DomainAllowlist{}).WithValidator(&domainAllowlists{reader: mgr.GetClient()}).Complete(); err != nil {

@@ -26,6 +26,106 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type QuotaState int32
+
+const (
+	QuotaState_QUOTA_STATE_UNSPECIFIED QuotaState = 0
+	// OPEN: the server may spend its allowance, and ask for more.
+	QuotaState_QUOTA_STATE_OPEN QuotaState = 1
+	// EXHAUSTED: the quota of the month is used up; nobody has any of it left.
+	QuotaState_QUOTA_STATE_EXHAUSTED QuotaState = 2
+)
+
+// Enum value maps for QuotaState.
+var (
+	QuotaState_name = map[int32]string{
+		0: "QUOTA_STATE_UNSPECIFIED",
+		1: "QUOTA_STATE_OPEN",
+		2: "QUOTA_STATE_EXHAUSTED",
+	}
+	QuotaState_value = map[string]int32{
+		"QUOTA_STATE_UNSPECIFIED": 0,
+		"QUOTA_STATE_OPEN":        1,
+		"QUOTA_STATE_EXHAUSTED":   2,
+	}
+)
+
+func (x QuotaState) Enum() *QuotaState {
+	p := new(QuotaState)
+	*p = x
+	return p
+}
+
+func (x QuotaState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (QuotaState) Descriptor() protoreflect.EnumDescriptor {
+	return file_sync_v1_sync_proto_enumTypes[0].Descriptor()
+}
+
+func (QuotaState) Type() protoreflect.EnumType {
+	return &file_sync_v1_sync_proto_enumTypes[0]
+}
+
+func (x QuotaState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use QuotaState.Descriptor instead.
+func (QuotaState) EnumDescriptor() ([]byte, []int) {
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{0}
+}
+
+type Overage int32
+
+const (
+	Overage_OVERAGE_UNSPECIFIED Overage = 0
+	Overage_OVERAGE_BLOCK       Overage = 1
+	Overage_OVERAGE_METER       Overage = 2
+)
+
+// Enum value maps for Overage.
+var (
+	Overage_name = map[int32]string{
+		0: "OVERAGE_UNSPECIFIED",
+		1: "OVERAGE_BLOCK",
+		2: "OVERAGE_METER",
+	}
+	Overage_value = map[string]int32{
+		"OVERAGE_UNSPECIFIED": 0,
+		"OVERAGE_BLOCK":       1,
+		"OVERAGE_METER":       2,
+	}
+)
+
+func (x Overage) Enum() *Overage {
+	p := new(Overage)
+	*p = x
+	return p
+}
+
+func (x Overage) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Overage) Descriptor() protoreflect.EnumDescriptor {
+	return file_sync_v1_sync_proto_enumTypes[1].Descriptor()
+}
+
+func (Overage) Type() protoreflect.EnumType {
+	return &file_sync_v1_sync_proto_enumTypes[1]
+}
+
+func (x Overage) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Overage.Descriptor instead.
+func (Overage) EnumDescriptor() ([]byte, []int) {
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{1}
+}
+
 type GroupState int32
 
 const (
@@ -62,11 +162,11 @@ func (x GroupState) String() string {
 }
 
 func (GroupState) Descriptor() protoreflect.EnumDescriptor {
-	return file_sync_v1_sync_proto_enumTypes[0].Descriptor()
+	return file_sync_v1_sync_proto_enumTypes[2].Descriptor()
 }
 
 func (GroupState) Type() protoreflect.EnumType {
-	return &file_sync_v1_sync_proto_enumTypes[0]
+	return &file_sync_v1_sync_proto_enumTypes[2]
 }
 
 func (x GroupState) Number() protoreflect.EnumNumber {
@@ -75,7 +175,7 @@ func (x GroupState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use GroupState.Descriptor instead.
 func (GroupState) EnumDescriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{0}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{2}
 }
 
 type SyncRequest struct {
@@ -402,6 +502,11 @@ func (x *Ack) GetRevision() uint64 {
 // one, or to send it twice, does no harm.
 type Uses struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
+	// life tells the runs of one instance apart: a random text of each process. Counters are
+	// those of a life, in a month; they never decrease.
+	Life   string      `protobuf:"bytes,3,opt,name=life,proto3" json:"life,omitempty"`
+	Groups []*GroupUse `protobuf:"bytes,4,rep,name=groups,proto3" json:"groups,omitempty"`
+	Keys   []*KeyUse   `protobuf:"bytes,5,rep,name=keys,proto3" json:"keys,omitempty"`
 	// through_ms is the instant, in Unix milliseconds of the server's clock, until which all
 	// uses are in this or an earlier message of the stream; 0 where more follow.
 	ThroughMs     int64         `protobuf:"varint,1,opt,name=through_ms,json=throughMs,proto3" json:"through_ms,omitempty"`
@@ -440,6 +545,27 @@ func (*Uses) Descriptor() ([]byte, []int) {
 	return file_sync_v1_sync_proto_rawDescGZIP(), []int{5}
 }
 
+func (x *Uses) GetLife() string {
+	if x != nil {
+		return x.Life
+	}
+	return ""
+}
+
+func (x *Uses) GetGroups() []*GroupUse {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *Uses) GetKeys() []*KeyUse {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
 func (x *Uses) GetThroughMs() int64 {
 	if x != nil {
 		return x.ThroughMs
@@ -452,6 +578,191 @@ func (x *Uses) GetVersions() []*VersionUse {
 		return x.Versions
 	}
 	return nil
+}
+
+// GroupUse is the account of one group in one month: what this life of the server has let
+// through, cumulatively, and by which allowance.
+type GroupUse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// group is the identity namespace/name.
+	Group string `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	// period is the calendar month in UTC by the manager's clock, such as 2026-11.
+	Period string `protobuf:"bytes,2,opt,name=period,proto3" json:"period,omitempty"`
+	// requests that were let through, all kinds included.
+	Requests uint64 `protobuf:"varint,3,opt,name=requests,proto3" json:"requests,omitempty"`
+	// bytes of response bodies, as far as this server has seen them.
+	Bytes uint64 `protobuf:"varint,4,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// unconfirmed_requests were let through although they needed an allowance and there was
+	// none, because the manager did not answer.
+	UnconfirmedRequests uint64 `protobuf:"varint,7,opt,name=unconfirmed_requests,json=unconfirmedRequests,proto3" json:"unconfirmed_requests,omitempty"`
+	// leased is the allowance that the server holds itself to: requests that it may let
+	// through in all, as far as they need one. It is the one of the Allowance with this
+	// sequence, or less, where the server has given back what it had not spent.
+	Leased   uint64 `protobuf:"varint,8,opt,name=leased,proto3" json:"leased,omitempty"`
+	Sequence uint64 `protobuf:"varint,9,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// spent is how much of leased is used. What is neither spent nor unconfirmed needed no
+	// allowance when it was let through.
+	Spent uint64 `protobuf:"varint,12,opt,name=spent,proto3" json:"spent,omitempty"`
+	// wants is how many more requests the server asks to be allowed; 0 for none.
+	Wants uint64 `protobuf:"varint,10,opt,name=wants,proto3" json:"wants,omitempty"`
+	// closed says that this life of the server is over: what it has not spent is free.
+	Closed        bool `protobuf:"varint,11,opt,name=closed,proto3" json:"closed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GroupUse) Reset() {
+	*x = GroupUse{}
+	mi := &file_sync_v1_sync_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GroupUse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GroupUse) ProtoMessage() {}
+
+func (x *GroupUse) ProtoReflect() protoreflect.Message {
+	mi := &file_sync_v1_sync_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GroupUse.ProtoReflect.Descriptor instead.
+func (*GroupUse) Descriptor() ([]byte, []int) {
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *GroupUse) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *GroupUse) GetPeriod() string {
+	if x != nil {
+		return x.Period
+	}
+	return ""
+}
+
+func (x *GroupUse) GetRequests() uint64 {
+	if x != nil {
+		return x.Requests
+	}
+	return 0
+}
+
+func (x *GroupUse) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *GroupUse) GetUnconfirmedRequests() uint64 {
+	if x != nil {
+		return x.UnconfirmedRequests
+	}
+	return 0
+}
+
+func (x *GroupUse) GetLeased() uint64 {
+	if x != nil {
+		return x.Leased
+	}
+	return 0
+}
+
+func (x *GroupUse) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *GroupUse) GetSpent() uint64 {
+	if x != nil {
+		return x.Spent
+	}
+	return 0
+}
+
+func (x *GroupUse) GetWants() uint64 {
+	if x != nil {
+		return x.Wants
+	}
+	return 0
+}
+
+func (x *GroupUse) GetClosed() bool {
+	if x != nil {
+		return x.Closed
+	}
+	return false
+}
+
+// KeyUse counts the requests of one key in this life of the server.
+type KeyUse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// key is the id of the key.
+	Key           string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Requests      uint64 `protobuf:"varint,2,opt,name=requests,proto3" json:"requests,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyUse) Reset() {
+	*x = KeyUse{}
+	mi := &file_sync_v1_sync_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyUse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyUse) ProtoMessage() {}
+
+func (x *KeyUse) ProtoReflect() protoreflect.Message {
+	mi := &file_sync_v1_sync_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyUse.ProtoReflect.Descriptor instead.
+func (*KeyUse) Descriptor() ([]byte, []int) {
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *KeyUse) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *KeyUse) GetRequests() uint64 {
+	if x != nil {
+		return x.Requests
+	}
+	return 0
 }
 
 // VersionUse is the use of one version.
@@ -472,7 +783,7 @@ type VersionUse struct {
 
 func (x *VersionUse) Reset() {
 	*x = VersionUse{}
-	mi := &file_sync_v1_sync_proto_msgTypes[6]
+	mi := &file_sync_v1_sync_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -484,7 +795,7 @@ func (x *VersionUse) String() string {
 func (*VersionUse) ProtoMessage() {}
 
 func (x *VersionUse) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[6]
+	mi := &file_sync_v1_sync_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -497,7 +808,7 @@ func (x *VersionUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VersionUse.ProtoReflect.Descriptor instead.
 func (*VersionUse) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{6}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *VersionUse) GetDigest() []byte {
@@ -529,15 +840,17 @@ func (x *VersionUse) GetMoreClients() bool {
 }
 
 type SyncResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Update        *Update                `protobuf:"bytes,1,opt,name=update,proto3" json:"update,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Either of these.
+	Update        *Update     `protobuf:"bytes,1,opt,name=update,proto3" json:"update,omitempty"`
+	Allowances    *Allowances `protobuf:"bytes,2,opt,name=allowances,proto3" json:"allowances,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SyncResponse) Reset() {
 	*x = SyncResponse{}
-	mi := &file_sync_v1_sync_proto_msgTypes[7]
+	mi := &file_sync_v1_sync_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -549,7 +862,7 @@ func (x *SyncResponse) String() string {
 func (*SyncResponse) ProtoMessage() {}
 
 func (x *SyncResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[7]
+	mi := &file_sync_v1_sync_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -562,7 +875,7 @@ func (x *SyncResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncResponse.ProtoReflect.Descriptor instead.
 func (*SyncResponse) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{7}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SyncResponse) GetUpdate() *Update {
@@ -570,6 +883,257 @@ func (x *SyncResponse) GetUpdate() *Update {
 		return x.Update
 	}
 	return nil
+}
+
+func (x *SyncResponse) GetAllowances() *Allowances {
+	if x != nil {
+		return x.Allowances
+	}
+	return nil
+}
+
+// Allowances tell a server what it may let through.
+type Allowances struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// now_ms is the manager's clock, Unix milliseconds, by which months change.
+	NowMs         int64        `protobuf:"varint,1,opt,name=now_ms,json=nowMs,proto3" json:"now_ms,omitempty"`
+	Groups        []*Allowance `protobuf:"bytes,2,rep,name=groups,proto3" json:"groups,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Allowances) Reset() {
+	*x = Allowances{}
+	mi := &file_sync_v1_sync_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Allowances) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Allowances) ProtoMessage() {}
+
+func (x *Allowances) ProtoReflect() protoreflect.Message {
+	mi := &file_sync_v1_sync_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Allowances.ProtoReflect.Descriptor instead.
+func (*Allowances) Descriptor() ([]byte, []int) {
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Allowances) GetNowMs() int64 {
+	if x != nil {
+		return x.NowMs
+	}
+	return 0
+}
+
+func (x *Allowances) GetGroups() []*Allowance {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+// Allowance is the part of a group's monthly quota that one life of a server may spend.
+type Allowance struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Group  string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	Period string                 `protobuf:"bytes,2,opt,name=period,proto3" json:"period,omitempty"`
+	// resets_at_ms is when the month ends, Unix milliseconds of the manager's clock.
+	ResetsAtMs int64 `protobuf:"varint,3,opt,name=resets_at_ms,json=resetsAtMs,proto3" json:"resets_at_ms,omitempty"`
+	// leased is how many requests the server may let through in all, cumulatively.
+	Leased uint64 `protobuf:"varint,4,opt,name=leased,proto3" json:"leased,omitempty"`
+	// sequence orders the allowances of one group and life; a GroupUse names it.
+	Sequence uint64 `protobuf:"varint,5,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// recall asks the server to give back, with a report at once, what it has not spent of the
+	// allowance with this sequence. One that has a later sequence already does not.
+	Recall bool       `protobuf:"varint,6,opt,name=recall,proto3" json:"recall,omitempty"`
+	State  QuotaState `protobuf:"varint,7,opt,name=state,proto3,enum=keyward.sync.v1.QuotaState" json:"state,omitempty"`
+	// recorded is the account as it is persisted: the server need not report it again.
+	Recorded *GroupUse `protobuf:"bytes,8,opt,name=recorded,proto3" json:"recorded,omitempty"`
+	// refused says why the latest report of the account was not taken; empty where it was.
+	Refused       string `protobuf:"bytes,9,opt,name=refused,proto3" json:"refused,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Allowance) Reset() {
+	*x = Allowance{}
+	mi := &file_sync_v1_sync_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Allowance) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Allowance) ProtoMessage() {}
+
+func (x *Allowance) ProtoReflect() protoreflect.Message {
+	mi := &file_sync_v1_sync_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Allowance.ProtoReflect.Descriptor instead.
+func (*Allowance) Descriptor() ([]byte, []int) {
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Allowance) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *Allowance) GetPeriod() string {
+	if x != nil {
+		return x.Period
+	}
+	return ""
+}
+
+func (x *Allowance) GetResetsAtMs() int64 {
+	if x != nil {
+		return x.ResetsAtMs
+	}
+	return 0
+}
+
+func (x *Allowance) GetLeased() uint64 {
+	if x != nil {
+		return x.Leased
+	}
+	return 0
+}
+
+func (x *Allowance) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *Allowance) GetRecall() bool {
+	if x != nil {
+		return x.Recall
+	}
+	return false
+}
+
+func (x *Allowance) GetState() QuotaState {
+	if x != nil {
+		return x.State
+	}
+	return QuotaState_QUOTA_STATE_UNSPECIFIED
+}
+
+func (x *Allowance) GetRecorded() *GroupUse {
+	if x != nil {
+		return x.Recorded
+	}
+	return nil
+}
+
+func (x *Allowance) GetRefused() string {
+	if x != nil {
+		return x.Refused
+	}
+	return ""
+}
+
+// Limits bound a group.
+type Limits struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// request_quota is whether there is a quota of requests, so that they need an allowance
+	// where overage is BLOCK. Where it is METER they need none: what goes beyond the quota is
+	// the sum less the quota. byte_quota is whether a byte quota exists, whose end the manager
+	// announces by EXHAUSTED.
+	RequestQuota bool    `protobuf:"varint,1,opt,name=request_quota,json=requestQuota,proto3" json:"request_quota,omitempty"`
+	ByteQuota    bool    `protobuf:"varint,2,opt,name=byte_quota,json=byteQuota,proto3" json:"byte_quota,omitempty"`
+	Overage      Overage `protobuf:"varint,3,opt,name=overage,proto3,enum=keyward.sync.v1.Overage" json:"overage,omitempty"`
+	// deny_unknown answers 503 where an allowance is spent and the manager is away.
+	DenyUnknown   bool `protobuf:"varint,4,opt,name=deny_unknown,json=denyUnknown,proto3" json:"deny_unknown,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Limits) Reset() {
+	*x = Limits{}
+	mi := &file_sync_v1_sync_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Limits) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Limits) ProtoMessage() {}
+
+func (x *Limits) ProtoReflect() protoreflect.Message {
+	mi := &file_sync_v1_sync_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Limits.ProtoReflect.Descriptor instead.
+func (*Limits) Descriptor() ([]byte, []int) {
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Limits) GetRequestQuota() bool {
+	if x != nil {
+		return x.RequestQuota
+	}
+	return false
+}
+
+func (x *Limits) GetByteQuota() bool {
+	if x != nil {
+		return x.ByteQuota
+	}
+	return false
+}
+
+func (x *Limits) GetOverage() Overage {
+	if x != nil {
+		return x.Overage
+	}
+	return Overage_OVERAGE_UNSPECIFIED
+}
+
+func (x *Limits) GetDenyUnknown() bool {
+	if x != nil {
+		return x.DenyUnknown
+	}
+	return false
 }
 
 // Update brings a server from one revision to a later one. Within an update the order
@@ -596,7 +1160,7 @@ type Update struct {
 
 func (x *Update) Reset() {
 	*x = Update{}
-	mi := &file_sync_v1_sync_proto_msgTypes[8]
+	mi := &file_sync_v1_sync_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -608,7 +1172,7 @@ func (x *Update) String() string {
 func (*Update) ProtoMessage() {}
 
 func (x *Update) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[8]
+	mi := &file_sync_v1_sync_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -621,7 +1185,7 @@ func (x *Update) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Update.ProtoReflect.Descriptor instead.
 func (*Update) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{8}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Update) GetRevision() uint64 {
@@ -686,13 +1250,15 @@ type Group struct {
 	Capabilities []*Capability `protobuf:"bytes,6,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
 	// context is injected upstream on allow, as X-Keyward-Context-<Name>.
 	Context       map[string]string `protobuf:"bytes,7,rep,name=context,proto3" json:"context,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Tier          string            `protobuf:"bytes,8,opt,name=tier,proto3" json:"tier,omitempty"`
+	Limits        *Limits           `protobuf:"bytes,9,opt,name=limits,proto3" json:"limits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Group) Reset() {
 	*x = Group{}
-	mi := &file_sync_v1_sync_proto_msgTypes[9]
+	mi := &file_sync_v1_sync_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -704,7 +1270,7 @@ func (x *Group) String() string {
 func (*Group) ProtoMessage() {}
 
 func (x *Group) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[9]
+	mi := &file_sync_v1_sync_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -717,7 +1283,7 @@ func (x *Group) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Group.ProtoReflect.Descriptor instead.
 func (*Group) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{9}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Group) GetNamespace() string {
@@ -769,6 +1335,20 @@ func (x *Group) GetContext() map[string]string {
 	return nil
 }
 
+func (x *Group) GetTier() string {
+	if x != nil {
+		return x.Tier
+	}
+	return ""
+}
+
+func (x *Group) GetLimits() *Limits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
 type Project struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Name   string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -782,7 +1362,7 @@ type Project struct {
 
 func (x *Project) Reset() {
 	*x = Project{}
-	mi := &file_sync_v1_sync_proto_msgTypes[10]
+	mi := &file_sync_v1_sync_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -794,7 +1374,7 @@ func (x *Project) String() string {
 func (*Project) ProtoMessage() {}
 
 func (x *Project) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[10]
+	mi := &file_sync_v1_sync_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -807,7 +1387,7 @@ func (x *Project) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Project.ProtoReflect.Descriptor instead.
 func (*Project) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{10}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Project) GetName() string {
@@ -852,7 +1432,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_sync_v1_sync_proto_msgTypes[11]
+	mi := &file_sync_v1_sync_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -864,7 +1444,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[11]
+	mi := &file_sync_v1_sync_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -877,7 +1457,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{11}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Route) GetMethods() []string {
@@ -918,7 +1498,7 @@ type QueryMatch struct {
 
 func (x *QueryMatch) Reset() {
 	*x = QueryMatch{}
-	mi := &file_sync_v1_sync_proto_msgTypes[12]
+	mi := &file_sync_v1_sync_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -930,7 +1510,7 @@ func (x *QueryMatch) String() string {
 func (*QueryMatch) ProtoMessage() {}
 
 func (x *QueryMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[12]
+	mi := &file_sync_v1_sync_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -943,7 +1523,7 @@ func (x *QueryMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryMatch.ProtoReflect.Descriptor instead.
 func (*QueryMatch) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{12}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *QueryMatch) GetName() string {
@@ -970,7 +1550,7 @@ type Capability struct {
 
 func (x *Capability) Reset() {
 	*x = Capability{}
-	mi := &file_sync_v1_sync_proto_msgTypes[13]
+	mi := &file_sync_v1_sync_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -982,7 +1562,7 @@ func (x *Capability) String() string {
 func (*Capability) ProtoMessage() {}
 
 func (x *Capability) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[13]
+	mi := &file_sync_v1_sync_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -995,7 +1575,7 @@ func (x *Capability) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Capability.ProtoReflect.Descriptor instead.
 func (*Capability) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{13}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Capability) GetName() string {
@@ -1025,7 +1605,7 @@ type OriginPolicy struct {
 
 func (x *OriginPolicy) Reset() {
 	*x = OriginPolicy{}
-	mi := &file_sync_v1_sync_proto_msgTypes[14]
+	mi := &file_sync_v1_sync_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1037,7 +1617,7 @@ func (x *OriginPolicy) String() string {
 func (*OriginPolicy) ProtoMessage() {}
 
 func (x *OriginPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[14]
+	mi := &file_sync_v1_sync_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1050,7 +1630,7 @@ func (x *OriginPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OriginPolicy.ProtoReflect.Descriptor instead.
 func (*OriginPolicy) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{14}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *OriginPolicy) GetPatterns() []string {
@@ -1093,7 +1673,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_sync_v1_sync_proto_msgTypes[15]
+	mi := &file_sync_v1_sync_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1105,7 +1685,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[15]
+	mi := &file_sync_v1_sync_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1118,7 +1698,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{15}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Key) GetId() string {
@@ -1185,7 +1765,7 @@ type Version struct {
 
 func (x *Version) Reset() {
 	*x = Version{}
-	mi := &file_sync_v1_sync_proto_msgTypes[16]
+	mi := &file_sync_v1_sync_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1197,7 +1777,7 @@ func (x *Version) String() string {
 func (*Version) ProtoMessage() {}
 
 func (x *Version) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[16]
+	mi := &file_sync_v1_sync_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1210,7 +1790,7 @@ func (x *Version) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Version.ProtoReflect.Descriptor instead.
 func (*Version) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{16}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Version) GetDigest() []byte {
@@ -1265,19 +1845,61 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x12\n" +
 	"\x04hash\x18\x02 \x01(\fR\x04hash\"!\n" +
 	"\x03Ack\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\x04R\brevision\"^\n" +
-	"\x04Uses\x12\x1d\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\"\xd2\x01\n" +
+	"\x04Uses\x12\x12\n" +
+	"\x04life\x18\x03 \x01(\tR\x04life\x121\n" +
+	"\x06groups\x18\x04 \x03(\v2\x19.keyward.sync.v1.GroupUseR\x06groups\x12+\n" +
+	"\x04keys\x18\x05 \x03(\v2\x17.keyward.sync.v1.KeyUseR\x04keys\x12\x1d\n" +
 	"\n" +
 	"through_ms\x18\x01 \x01(\x03R\tthroughMs\x127\n" +
-	"\bversions\x18\x02 \x03(\v2\x1b.keyward.sync.v1.VersionUseR\bversions\"z\n" +
+	"\bversions\x18\x02 \x03(\v2\x1b.keyward.sync.v1.VersionUseR\bversions\"\xc2\x02\n" +
+	"\bGroupUse\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12\x16\n" +
+	"\x06period\x18\x02 \x01(\tR\x06period\x12\x1a\n" +
+	"\brequests\x18\x03 \x01(\x04R\brequests\x12\x14\n" +
+	"\x05bytes\x18\x04 \x01(\x04R\x05bytes\x121\n" +
+	"\x14unconfirmed_requests\x18\a \x01(\x04R\x13unconfirmedRequests\x12\x16\n" +
+	"\x06leased\x18\b \x01(\x04R\x06leased\x12\x1a\n" +
+	"\bsequence\x18\t \x01(\x04R\bsequence\x12\x14\n" +
+	"\x05spent\x18\f \x01(\x04R\x05spent\x12\x14\n" +
+	"\x05wants\x18\n" +
+	" \x01(\x04R\x05wants\x12\x16\n" +
+	"\x06closed\x18\v \x01(\bR\x06closedJ\x04\b\x05\x10\x06J\x04\b\x06\x10\aR\x10overage_requestsR\roverage_bytes\"6\n" +
+	"\x06KeyUse\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x1a\n" +
+	"\brequests\x18\x02 \x01(\x04R\brequests\"z\n" +
 	"\n" +
 	"VersionUse\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\fR\x06digest\x12\x17\n" +
 	"\alast_ms\x18\x02 \x01(\x03R\x06lastMs\x12\x18\n" +
 	"\aclients\x18\x03 \x03(\x06R\aclients\x12!\n" +
-	"\fmore_clients\x18\x04 \x01(\bR\vmoreClients\"?\n" +
+	"\fmore_clients\x18\x04 \x01(\bR\vmoreClients\"|\n" +
 	"\fSyncResponse\x12/\n" +
-	"\x06update\x18\x01 \x01(\v2\x17.keyward.sync.v1.UpdateR\x06update\"\x8e\x02\n" +
+	"\x06update\x18\x01 \x01(\v2\x17.keyward.sync.v1.UpdateR\x06update\x12;\n" +
+	"\n" +
+	"allowances\x18\x02 \x01(\v2\x1b.keyward.sync.v1.AllowancesR\n" +
+	"allowances\"W\n" +
+	"\n" +
+	"Allowances\x12\x15\n" +
+	"\x06now_ms\x18\x01 \x01(\x03R\x05nowMs\x122\n" +
+	"\x06groups\x18\x02 \x03(\v2\x1a.keyward.sync.v1.AllowanceR\x06groups\"\xab\x02\n" +
+	"\tAllowance\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12\x16\n" +
+	"\x06period\x18\x02 \x01(\tR\x06period\x12 \n" +
+	"\fresets_at_ms\x18\x03 \x01(\x03R\n" +
+	"resetsAtMs\x12\x16\n" +
+	"\x06leased\x18\x04 \x01(\x04R\x06leased\x12\x1a\n" +
+	"\bsequence\x18\x05 \x01(\x04R\bsequence\x12\x16\n" +
+	"\x06recall\x18\x06 \x01(\bR\x06recall\x121\n" +
+	"\x05state\x18\a \x01(\x0e2\x1b.keyward.sync.v1.QuotaStateR\x05state\x125\n" +
+	"\brecorded\x18\b \x01(\v2\x19.keyward.sync.v1.GroupUseR\brecorded\x12\x18\n" +
+	"\arefused\x18\t \x01(\tR\arefused\"\xa3\x01\n" +
+	"\x06Limits\x12#\n" +
+	"\rrequest_quota\x18\x01 \x01(\bR\frequestQuota\x12\x1d\n" +
+	"\n" +
+	"byte_quota\x18\x02 \x01(\bR\tbyteQuota\x122\n" +
+	"\aoverage\x18\x03 \x01(\x0e2\x18.keyward.sync.v1.OverageR\aoverage\x12!\n" +
+	"\fdeny_unknown\x18\x04 \x01(\bR\vdenyUnknown\"\x8e\x02\n" +
 	"\x06Update\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12.\n" +
 	"\x06groups\x18\x02 \x03(\v2\x16.keyward.sync.v1.GroupR\x06groups\x12(\n" +
@@ -1285,7 +1907,7 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x0edeleted_groups\x18\x04 \x03(\tR\rdeletedGroups\x12!\n" +
 	"\fdeleted_keys\x18\x05 \x03(\tR\vdeletedKeys\x12'\n" +
 	"\x0freplaced_groups\x18\x06 \x03(\tR\x0ereplacedGroups\x12\x1b\n" +
-	"\tcaught_up\x18\a \x01(\bR\bcaughtUp\"\x81\x03\n" +
+	"\tcaught_up\x18\a \x01(\bR\bcaughtUp\"\xc6\x03\n" +
 	"\x05Group\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12!\n" +
@@ -1293,7 +1915,9 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x05state\x18\x04 \x01(\x0e2\x1b.keyward.sync.v1.GroupStateR\x05state\x124\n" +
 	"\bprojects\x18\x05 \x03(\v2\x18.keyward.sync.v1.ProjectR\bprojects\x12?\n" +
 	"\fcapabilities\x18\x06 \x03(\v2\x1b.keyward.sync.v1.CapabilityR\fcapabilities\x12=\n" +
-	"\acontext\x18\a \x03(\v2#.keyward.sync.v1.Group.ContextEntryR\acontext\x1a:\n" +
+	"\acontext\x18\a \x03(\v2#.keyward.sync.v1.Group.ContextEntryR\acontext\x12\x12\n" +
+	"\x04tier\x18\b \x01(\tR\x04tier\x12/\n" +
+	"\x06limits\x18\t \x01(\v2\x17.keyward.sync.v1.LimitsR\x06limits\x1a:\n" +
 	"\fContextEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa1\x01\n" +
@@ -1331,7 +1955,16 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x06digest\x18\x01 \x01(\fR\x06digest\x12\"\n" +
 	"\rexpires_at_ms\x18\x02 \x01(\x03R\vexpiresAtMs\x12\"\n" +
 	"\rretires_at_ms\x18\x03 \x01(\x03R\vretiresAtMs\x12\x18\n" +
-	"\arevoked\x18\x04 \x01(\bR\arevoked*t\n" +
+	"\arevoked\x18\x04 \x01(\bR\arevoked*Z\n" +
+	"\n" +
+	"QuotaState\x12\x1b\n" +
+	"\x17QUOTA_STATE_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10QUOTA_STATE_OPEN\x10\x01\x12\x19\n" +
+	"\x15QUOTA_STATE_EXHAUSTED\x10\x02*H\n" +
+	"\aOverage\x12\x17\n" +
+	"\x13OVERAGE_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rOVERAGE_BLOCK\x10\x01\x12\x11\n" +
+	"\rOVERAGE_METER\x10\x02*t\n" +
 	"\n" +
 	"GroupState\x12\x1b\n" +
 	"\x17GROUP_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
@@ -1353,55 +1986,70 @@ func file_sync_v1_sync_proto_rawDescGZIP() []byte {
 	return file_sync_v1_sync_proto_rawDescData
 }
 
-var file_sync_v1_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_sync_v1_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_sync_v1_sync_proto_goTypes = []any{
-	(GroupState)(0),       // 0: keyward.sync.v1.GroupState
-	(*SyncRequest)(nil),   // 1: keyward.sync.v1.SyncRequest
-	(*Hello)(nil),         // 2: keyward.sync.v1.Hello
-	(*GroupSelector)(nil), // 3: keyward.sync.v1.GroupSelector
-	(*KnownGroup)(nil),    // 4: keyward.sync.v1.KnownGroup
-	(*Ack)(nil),           // 5: keyward.sync.v1.Ack
-	(*Uses)(nil),          // 6: keyward.sync.v1.Uses
-	(*VersionUse)(nil),    // 7: keyward.sync.v1.VersionUse
-	(*SyncResponse)(nil),  // 8: keyward.sync.v1.SyncResponse
-	(*Update)(nil),        // 9: keyward.sync.v1.Update
-	(*Group)(nil),         // 10: keyward.sync.v1.Group
-	(*Project)(nil),       // 11: keyward.sync.v1.Project
-	(*Route)(nil),         // 12: keyward.sync.v1.Route
-	(*QueryMatch)(nil),    // 13: keyward.sync.v1.QueryMatch
-	(*Capability)(nil),    // 14: keyward.sync.v1.Capability
-	(*OriginPolicy)(nil),  // 15: keyward.sync.v1.OriginPolicy
-	(*Key)(nil),           // 16: keyward.sync.v1.Key
-	(*Version)(nil),       // 17: keyward.sync.v1.Version
-	nil,                   // 18: keyward.sync.v1.Group.ContextEntry
+	(QuotaState)(0),       // 0: keyward.sync.v1.QuotaState
+	(Overage)(0),          // 1: keyward.sync.v1.Overage
+	(GroupState)(0),       // 2: keyward.sync.v1.GroupState
+	(*SyncRequest)(nil),   // 3: keyward.sync.v1.SyncRequest
+	(*Hello)(nil),         // 4: keyward.sync.v1.Hello
+	(*GroupSelector)(nil), // 5: keyward.sync.v1.GroupSelector
+	(*KnownGroup)(nil),    // 6: keyward.sync.v1.KnownGroup
+	(*Ack)(nil),           // 7: keyward.sync.v1.Ack
+	(*Uses)(nil),          // 8: keyward.sync.v1.Uses
+	(*GroupUse)(nil),      // 9: keyward.sync.v1.GroupUse
+	(*KeyUse)(nil),        // 10: keyward.sync.v1.KeyUse
+	(*VersionUse)(nil),    // 11: keyward.sync.v1.VersionUse
+	(*SyncResponse)(nil),  // 12: keyward.sync.v1.SyncResponse
+	(*Allowances)(nil),    // 13: keyward.sync.v1.Allowances
+	(*Allowance)(nil),     // 14: keyward.sync.v1.Allowance
+	(*Limits)(nil),        // 15: keyward.sync.v1.Limits
+	(*Update)(nil),        // 16: keyward.sync.v1.Update
+	(*Group)(nil),         // 17: keyward.sync.v1.Group
+	(*Project)(nil),       // 18: keyward.sync.v1.Project
+	(*Route)(nil),         // 19: keyward.sync.v1.Route
+	(*QueryMatch)(nil),    // 20: keyward.sync.v1.QueryMatch
+	(*Capability)(nil),    // 21: keyward.sync.v1.Capability
+	(*OriginPolicy)(nil),  // 22: keyward.sync.v1.OriginPolicy
+	(*Key)(nil),           // 23: keyward.sync.v1.Key
+	(*Version)(nil),       // 24: keyward.sync.v1.Version
+	nil,                   // 25: keyward.sync.v1.Group.ContextEntry
 }
 var file_sync_v1_sync_proto_depIdxs = []int32{
-	2,  // 0: keyward.sync.v1.SyncRequest.hello:type_name -> keyward.sync.v1.Hello
-	5,  // 1: keyward.sync.v1.SyncRequest.ack:type_name -> keyward.sync.v1.Ack
-	6,  // 2: keyward.sync.v1.SyncRequest.uses:type_name -> keyward.sync.v1.Uses
-	3,  // 3: keyward.sync.v1.Hello.selector:type_name -> keyward.sync.v1.GroupSelector
-	4,  // 4: keyward.sync.v1.Hello.known:type_name -> keyward.sync.v1.KnownGroup
-	7,  // 5: keyward.sync.v1.Uses.versions:type_name -> keyward.sync.v1.VersionUse
-	9,  // 6: keyward.sync.v1.SyncResponse.update:type_name -> keyward.sync.v1.Update
-	10, // 7: keyward.sync.v1.Update.groups:type_name -> keyward.sync.v1.Group
-	16, // 8: keyward.sync.v1.Update.keys:type_name -> keyward.sync.v1.Key
-	0,  // 9: keyward.sync.v1.Group.state:type_name -> keyward.sync.v1.GroupState
-	11, // 10: keyward.sync.v1.Group.projects:type_name -> keyward.sync.v1.Project
-	14, // 11: keyward.sync.v1.Group.capabilities:type_name -> keyward.sync.v1.Capability
-	18, // 12: keyward.sync.v1.Group.context:type_name -> keyward.sync.v1.Group.ContextEntry
-	12, // 13: keyward.sync.v1.Project.routes:type_name -> keyward.sync.v1.Route
-	15, // 14: keyward.sync.v1.Project.origins:type_name -> keyward.sync.v1.OriginPolicy
-	13, // 15: keyward.sync.v1.Route.query:type_name -> keyward.sync.v1.QueryMatch
-	12, // 16: keyward.sync.v1.Capability.routes:type_name -> keyward.sync.v1.Route
-	17, // 17: keyward.sync.v1.Key.versions:type_name -> keyward.sync.v1.Version
-	1,  // 18: keyward.sync.v1.SyncService.Sync:input_type -> keyward.sync.v1.SyncRequest
-	8,  // 19: keyward.sync.v1.SyncService.Sync:output_type -> keyward.sync.v1.SyncResponse
-	19, // [19:20] is the sub-list for method output_type
-	18, // [18:19] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	4,  // 0: keyward.sync.v1.SyncRequest.hello:type_name -> keyward.sync.v1.Hello
+	7,  // 1: keyward.sync.v1.SyncRequest.ack:type_name -> keyward.sync.v1.Ack
+	8,  // 2: keyward.sync.v1.SyncRequest.uses:type_name -> keyward.sync.v1.Uses
+	5,  // 3: keyward.sync.v1.Hello.selector:type_name -> keyward.sync.v1.GroupSelector
+	6,  // 4: keyward.sync.v1.Hello.known:type_name -> keyward.sync.v1.KnownGroup
+	9,  // 5: keyward.sync.v1.Uses.groups:type_name -> keyward.sync.v1.GroupUse
+	10, // 6: keyward.sync.v1.Uses.keys:type_name -> keyward.sync.v1.KeyUse
+	11, // 7: keyward.sync.v1.Uses.versions:type_name -> keyward.sync.v1.VersionUse
+	16, // 8: keyward.sync.v1.SyncResponse.update:type_name -> keyward.sync.v1.Update
+	13, // 9: keyward.sync.v1.SyncResponse.allowances:type_name -> keyward.sync.v1.Allowances
+	14, // 10: keyward.sync.v1.Allowances.groups:type_name -> keyward.sync.v1.Allowance
+	0,  // 11: keyward.sync.v1.Allowance.state:type_name -> keyward.sync.v1.QuotaState
+	9,  // 12: keyward.sync.v1.Allowance.recorded:type_name -> keyward.sync.v1.GroupUse
+	1,  // 13: keyward.sync.v1.Limits.overage:type_name -> keyward.sync.v1.Overage
+	17, // 14: keyward.sync.v1.Update.groups:type_name -> keyward.sync.v1.Group
+	23, // 15: keyward.sync.v1.Update.keys:type_name -> keyward.sync.v1.Key
+	2,  // 16: keyward.sync.v1.Group.state:type_name -> keyward.sync.v1.GroupState
+	18, // 17: keyward.sync.v1.Group.projects:type_name -> keyward.sync.v1.Project
+	21, // 18: keyward.sync.v1.Group.capabilities:type_name -> keyward.sync.v1.Capability
+	25, // 19: keyward.sync.v1.Group.context:type_name -> keyward.sync.v1.Group.ContextEntry
+	15, // 20: keyward.sync.v1.Group.limits:type_name -> keyward.sync.v1.Limits
+	19, // 21: keyward.sync.v1.Project.routes:type_name -> keyward.sync.v1.Route
+	22, // 22: keyward.sync.v1.Project.origins:type_name -> keyward.sync.v1.OriginPolicy
+	20, // 23: keyward.sync.v1.Route.query:type_name -> keyward.sync.v1.QueryMatch
+	19, // 24: keyward.sync.v1.Capability.routes:type_name -> keyward.sync.v1.Route
+	24, // 25: keyward.sync.v1.Key.versions:type_name -> keyward.sync.v1.Version
+	3,  // 26: keyward.sync.v1.SyncService.Sync:input_type -> keyward.sync.v1.SyncRequest
+	12, // 27: keyward.sync.v1.SyncService.Sync:output_type -> keyward.sync.v1.SyncResponse
+	27, // [27:28] is the sub-list for method output_type
+	26, // [26:27] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_sync_v1_sync_proto_init() }
@@ -1419,8 +2067,8 @@ func file_sync_v1_sync_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sync_v1_sync_proto_rawDesc), len(file_sync_v1_sync_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   18,
+			NumEnums:      3,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -31,9 +31,10 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 type SyncServiceClient interface {
-	// Sync keeps one validation server current. The first request on the stream is a
-	// Hello, all that follow are Acks and Uses. The server answers with updates: first the
-	// catch-up, whose last update has caught_up set, then one update for each change.
+	// Sync keeps one validation server current, and tells it what it may let through. The
+	// first request on the stream is a Hello, all that follow are Acks and Uses. The server
+	// answers with updates: first the catch-up, whose last update has caught_up set, then one
+	// update for each change; and with allowances in between.
 	//
 	// Errors: UNAUTHENTICATED (no or unknown token), PERMISSION_DENIED (a selected
 	// group that the caller may not `validate`), UNAVAILABLE (not the leader, or the
@@ -67,9 +68,10 @@ type SyncService_SyncClient = grpc.BidiStreamingClient[SyncRequest, SyncResponse
 // All implementations must embed UnimplementedSyncServiceServer
 // for forward compatibility.
 type SyncServiceServer interface {
-	// Sync keeps one validation server current. The first request on the stream is a
-	// Hello, all that follow are Acks and Uses. The server answers with updates: first the
-	// catch-up, whose last update has caught_up set, then one update for each change.
+	// Sync keeps one validation server current, and tells it what it may let through. The
+	// first request on the stream is a Hello, all that follow are Acks and Uses. The server
+	// answers with updates: first the catch-up, whose last update has caught_up set, then one
+	// update for each change; and with allowances in between.
 	//
 	// Errors: UNAUTHENTICATED (no or unknown token), PERMISSION_DENIED (a selected
 	// group that the caller may not `validate`), UNAVAILABLE (not the leader, or the

@@ -44,8 +44,10 @@ var remedies = map[string]remedy{
 		"If it may: add its domain to spec.domains of a DomainAllowlist of the project. If nobody knows the site: the key may have been copied; rotate it."},
 	"permission_denied": {"The key does not permit {method} on this path.",
 		"Keys may GET and HEAD; for more, the Group declares a capability with routes, and spec.permissions of the ApiKey names it."},
-	"quota_exceeded": {"Group {group} has used up its quota.",
-		"Wait until it resets, or ask whoever runs Keyward for a larger one."},
+	"quota_exceeded": {"Group {group} has used up its requests or bytes of this month, which ends with the month in UTC.",
+		"If it may have more: raise spec.limits of the Group, or give it another spec.tier, which takes effect at once; overage: Meter lets more through and counts it."},
+	"quota_unavailable": {"The manager is away, and the validation server has used up what it may let through of Group {group}'s quota.",
+		"See whether the manager runs and the server can reach it; quotaFailurePolicy: Allow in spec.limits of the Group lets requests through meanwhile."},
 	"too_many_failures": {"Too many requests from the client's address were refused, so that further failures are not looked into.",
 		"See what the earlier refusals were. If many clients share the address: does the validation server know the proxy in front of it (--trusted-proxies)?"},
 }

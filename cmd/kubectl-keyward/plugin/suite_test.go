@@ -31,6 +31,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/group"
 	"github.com/keyward-dev/keyward/controllers/index"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
+	"github.com/keyward-dev/keyward/controllers/tier"
 	"github.com/keyward-dev/keyward/controllers/usage"
 )
 
@@ -115,10 +116,10 @@ func manager(ctx context.Context) (ctrl.Manager, error) {
 	recorder := mgr.GetEventRecorder("keyward")
 	for _, reconciler := range []interface{ Setup(ctrl.Manager) error }{
 		&apikey.Reconciler{
-			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Hub: hub, Usage: usage.NewTracker(clock.RealClock{}),
+			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Hub: hub, Usage: usage.NewTracker(clock.RealClock{}), Tiers: tier.Builtin(),
 			Recorder: recorder, Clock: clock.RealClock{}, Random: rand.Reader, LastUsedResolution: time.Minute,
 		},
-		&group.Reconciler{Client: mgr.GetClient(), Hub: hub, Recorder: recorder, Clock: clock.RealClock{}},
+		&group.Reconciler{Client: mgr.GetClient(), Hub: hub, Tiers: tier.Builtin(), Recorder: recorder, Clock: clock.RealClock{}},
 	} {
 		if err := reconciler.Setup(mgr); err != nil {
 			return nil, err

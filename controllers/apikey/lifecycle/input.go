@@ -21,6 +21,9 @@ type Input struct {
 	Template *grant.Problem
 	// Import is why the key that spec.importFrom names cannot be imported, nil where it can.
 	Import *grant.Problem
+	// NoPlace is why a key that has no version yet is not to get one, because its Group has
+	// as many keys as it may have; nil where it has a place.
+	NoPlace *grant.Problem
 	// Held is the Pending version whose text this process holds in memory, or 0.
 	Held int64
 	// Published is whether every connected validation server has acknowledged the versions

@@ -127,6 +127,12 @@ func Revoked(key *v1alpha1.ApiKey) bool {
 	return isTrue(key.Spec.Revoked) || key.DeletionTimestamp != nil
 }
 
+// Counts is whether the key takes one of the places that its Group has for keys: one that may
+// be accepted, now or later.
+func Counts(key *v1alpha1.ApiKey) bool {
+	return !Revoked(key) && key.Status.State != v1alpha1.KeyExpired
+}
+
 // Current is the version that the consumer should be using: the latest that was delivered,
 // or failing that one that is to be, or that is in its overlap; nil if none lives.
 func Current(versions []v1alpha1.KeyVersion) *v1alpha1.KeyVersion {

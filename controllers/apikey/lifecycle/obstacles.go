@@ -17,6 +17,7 @@ var obstacles = []func(*planner) *grant.Problem{
 	rotationInvalid,
 	secretForeign,
 	templateInvalid,
+	noPlace,
 }
 
 func (p *planner) obstacle() *grant.Problem {
@@ -84,3 +85,5 @@ func secretForeign(p *planner) *grant.Problem {
 }
 
 func templateInvalid(p *planner) *grant.Problem { return p.in.Template }
+
+func noPlace(p *planner) *grant.Problem { return p.in.NoPlace }

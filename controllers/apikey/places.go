@@ -1,0 +1,240 @@
+package apikey
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/apikey/lifecycle"
+	"github.com/keyward-dev/keyward/controllers/grant"
+	"github.com/keyward-dev/keyward/controllers/lookup"
+)
+
+// places knows, of Groups with a limit, which keys have a place and which wait for one. It is
+// what keeps workers that mint at the same time, each with a cache that does not have the
+// other's key yet, from minting more than there are places: a place is taken here first. It is
+// fed by the cache's events, so that a key that waits costs no listing of all others.
+//
+// A key that has a version has a place, whatever the limit is now. Of those that wait the
+// oldest are next, by creation and then by UID.
+type places struct {
+	mu     sync.Mutex
+	groups map[types.NamespacedName]*placesOf
+	of     map[types.NamespacedName]types.NamespacedName // the Group of a key that is known
+	wake   func(key types.NamespacedName)                // nil until the controller has started
+}
+
+// placesOf are those of one Group, by the names of keys.
+type placesOf struct {
+	limit   int
+	taken   map[types.NamespacedName]types.UID
+	waiting map[types.NamespacedName]waiter
+	refused map[types.NamespacedName]types.UID // by the Group: they are not its keys to count
+}
+
+type waiter struct {
+	created time.Time
+	uid     types.UID
+	name    types.NamespacedName
+}
+
+func older(a, b waiter) int {
+	return cmp.Or(a.created.Compare(b.created), cmp.Compare(a.uid, b.uid))
+}
+
+// note takes note of a key as it is. It matters only where its Group has a limit.
+func (p *places) note(key *v1alpha1.ApiKey) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if of := p.groups[groupOf(key)]; of != nil {
+		p.see(of, key)
+	}
+}
+
+// lost takes note of a key that is gone.
+func (p *places) lost(key types.NamespacedName) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if of := p.groups[p.of[key]]; of != nil {
+		p.end(of, key)
+	}
+}
+
+func (p *places) see(of *placesOf, key *v1alpha1.ApiKey) {
+	name := client.ObjectKeyFromObject(key)
+	uid, taken := of.taken[name]
+	if taken && uid != key.UID || of.refused[name] != "" && of.refused[name] != key.UID {
+		p.end(of, name) // that was another of the same name
+		taken = false
+	}
+	switch {
+	case !lifecycle.Counts(key):
+		p.end(of, name)
+		return
+	case taken: // for good: that this process mints it may not be in the cache yet
+	case len(key.Status.Versions) > 0:
+		of.take(name, key.UID)
+	case of.refused[name] == "":
+		of.waiting[name] = waiter{created: key.CreationTimestamp.Time, uid: key.UID, name: name}
+	}
+	p.of[name] = groupOf(key)
+}
+
+func (of *placesOf) take(name types.NamespacedName, uid types.UID) {
+	delete(of.waiting, name)
+	delete(of.refused, name)
+	of.taken[name] = uid
+}
+
+// end forgets a key that does not count any more, and wakes those whose turn it is.
+func (p *places) end(of *placesOf, name types.NamespacedName) {
+	delete(of.taken, name)
+	delete(of.waiting, name)
+	delete(of.refused, name)
+	delete(p.of, name)
+	p.next(of)
+}
+
+// next wakes the oldest keys that wait, as many as there are places.
+func (p *places) next(of *placesOf) {
+	free := min(of.limit-len(of.taken), len(of.waiting))
+	if free <= 0 || p.wake == nil {
+		return
+	}
+	for _, w := range slices.SortedFunc(maps.Values(of.waiting), older)[:free] {
+		p.wake(w.name)
+	}
+}
+
+// take gives the key a place, if there is one for it: one that is free, and not for a key that
+// is older. The keys of the Group are listed when it is asked for the first time.
+func (p *places) take(key *v1alpha1.ApiKey, limit int, list func() ([]v1alpha1.ApiKey, error)) (bool, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	of := p.groups[groupOf(key)]
+	if of == nil {
+		keys, err := list()
+		if err != nil {
+			return false, err
+		}
+		of = &placesOf{taken: map[types.NamespacedName]types.UID{}, waiting: map[types.NamespacedName]waiter{}, refused: map[types.NamespacedName]types.UID{}}
+		if p.groups == nil {
+			p.groups, p.of = map[types.NamespacedName]*placesOf{}, map[types.NamespacedName]types.NamespacedName{}
+		}
+		for i := range keys {
+			p.see(of, &keys[i])
+		}
+		p.groups[groupOf(key)] = of
+	}
+	name := client.ObjectKeyFromObject(key)
+	of.limit = limit
+	delete(of.refused, name)
+	p.see(of, key)
+	if _, taken := of.taken[name]; taken {
+		return true, nil
+	}
+	free, self := limit-len(of.taken), of.waiting[name]
+	for _, other := range of.waiting {
+		if free <= 0 {
+			break
+		}
+		if older(other, self) < 0 {
+			free--
+		}
+	}
+	if free <= 0 {
+		return false, nil
+	}
+	of.take(name, key.UID)
+	return true, nil
+}
+
+// refuse is for a key that the Group does not grant what it asks: those of a namespace that it
+// does not admit must not use up its places.
+func (p *places) refuse(key *v1alpha1.ApiKey) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	of, name := p.groups[groupOf(key)], client.ObjectKeyFromObject(key)
+	if of == nil || of.refused[name] == key.UID {
+		return
+	}
+	p.end(of, name)
+	of.refused[name], p.of[name] = key.UID, groupOf(key)
+}
+
+// forget is for a Group that has no limit, or is gone.
+func (p *places) forget(group types.NamespacedName) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.groups, group)
+}
+
+func groupOf(key *v1alpha1.ApiKey) types.NamespacedName {
+	return lookup.GroupName(key.Spec.GroupRef, key.Namespace)
+}
+
+// gatherPlace asks for a place for a key that is about to get its first version. A version that
+// comes back with a restored Secret is not minted, and needs none.
+func (r *Reconciler) gatherPlace(ctx context.Context, key *v1alpha1.ApiKey, f *facts) error {
+	if len(key.Status.Versions) > 0 || !lifecycle.Counts(key) {
+		return nil
+	}
+	if f.input.Group == nil {
+		r.places.forget(groupOf(key))
+		return nil
+	}
+	resolution := r.Tiers.Resolve(f.input.Group)
+	limit := resolution.Keys()
+	if limit == nil {
+		r.places.forget(groupOf(key))
+		return nil
+	}
+	if granted := f.input.Problem == nil; !granted {
+		r.places.refuse(key)
+		return nil
+	}
+	has, err := r.places.take(key, int(*limit), func() ([]v1alpha1.ApiKey, error) {
+		return lookup.Keys(ctx, r.Client, groupOf(key))
+	})
+	if err == nil && !has {
+		f.input.NoPlace = grant.KeyLimitReached(f.input.Group, *limit)
+	}
+	return err
+}
+
+// followPlaces feeds places with what the cache sees, before it is reconciled. A limit that is
+// raised reaches all keys with the Group's change.
+func (r *Reconciler) followPlaces() handler.EventHandler {
+	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+	note := func(object client.Object) {
+		if key, ok := object.(*v1alpha1.ApiKey); ok {
+			r.places.note(key)
+		}
+	}
+	return handler.Funcs{
+		CreateFunc: func(_ context.Context, e event.CreateEvent, _ queue) { note(e.Object) },
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, _ queue) { note(e.ObjectNew) },
+	}
+}
+
+// freed reconciles the keys whose turn it is when a place becomes free.
+func (r *Reconciler) freed() source.Source {
+	return source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+		r.places.mu.Lock()
+		defer r.places.mu.Unlock()
+		r.places.wake = func(key types.NamespacedName) { queue.Add(reconcile.Request{NamespacedName: key}) }
+		return nil
+	})
+}

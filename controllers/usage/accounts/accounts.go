@@ -1,0 +1,183 @@
+// Package accounts aggregates what validation servers report of the use of groups, and leases
+// them what is left of quotas. Nothing is acknowledged or leased before it is persisted. See
+// docs/design/0009-quotas.md.
+package accounts
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"golang.org/x/time/rate"
+	"k8s.io/utils/clock"
+
+	"github.com/keyward-dev/keyward/controllers/usage/ledger"
+	"github.com/keyward-dev/keyward/controllers/usage/store"
+)
+
+const (
+	// gather is how long a report that nobody waits for is held, for others to be persisted
+	// with it.
+	gather = 2 * time.Second
+	// again is how soon to look again whether something has come back for those who wait,
+	// and how soon to try again when the store is away.
+	again = 100 * time.Millisecond
+	retry = time.Second
+	// tell is how often servers are told the time.
+	tell = 5 * time.Second
+
+	// writesAtOnce are not counted against the writes a second.
+	writesAtOnce = 5
+
+	urgentWorkers = 8
+	lazyWorkers   = 2
+)
+
+// Config says where accounts are kept, and by which clock.
+type Config struct {
+	Store store.Store
+	Clock clock.WithTickerAndDelayedExecution
+	Log   logr.Logger
+	// Writes a second that the store is to bear; rate.Inf for any number.
+	Writes rate.Limit
+	// Settle is how long a new leader waits for servers to be back, and Grace how long a
+	// server that was lost is waited for, before what they hold counts as out of reach.
+	Settle, Grace time.Duration
+}
+
+// Aggregator is safe for concurrent use.
+type Aggregator struct {
+	config  Config
+	limiter *rate.Limiter
+
+	mu       sync.Mutex
+	began    time.Time
+	limits   map[string]Limits // by group
+	books    map[store.Key]*book
+	sessions map[*Session]struct{}
+	servers  map[string]*Session  // by account
+	lost     map[string]time.Time // accounts whose server was lost, and when
+	asked    uint64
+	urgent   queue
+	lazy     queue
+}
+
+// book is one ledger with what is to be done about it.
+type book struct {
+	key     store.Key
+	reports map[string]*report // the latest of each server
+	limits  Limits             // as servers were told
+	// waiting is whether a server waits for what others may give back; exhausted, whether
+	// servers were told that nothing is left.
+	waiting, exhausted bool
+	queued, wanted     urgency
+	busy               bool // a worker has it
+
+	// The rest belongs to the worker that has it; to read it takes the lock, too.
+	entry  store.Entry // its Ledger is nil before it is loaded
+	totals store.Totals
+	closed map[string]time.Time // since when accounts are known to be closed
+}
+
+type report struct {
+	account      ledger.Account
+	wants, asked uint64
+	fresh        bool // not persisted yet
+}
+
+// New returns an aggregator that knows of nothing.
+func New(config Config) *Aggregator {
+	return &Aggregator{
+		config: config, limiter: rate.NewLimiter(config.Writes, writesAtOnce), began: config.Clock.Now(),
+		limits: map[string]Limits{}, books: map[store.Key]*book{}, sessions: map[*Session]struct{}{},
+		servers: map[string]*Session{}, lost: map[string]time.Time{}, urgent: newQueue(), lazy: newQueue(),
+	}
+}
+
+// NeedLeaderElection is true: only the leader leases.
+func (a *Aggregator) NeedLeaderElection() bool { return true }
+
+// Start works until the context ends.
+func (a *Aggregator) Start(ctx context.Context) error {
+	a.mu.Lock()
+	a.began = a.config.Clock.Now()
+	a.mu.Unlock()
+	var workers sync.WaitGroup
+	for range urgentWorkers {
+		workers.Go(func() { a.work(ctx, &a.urgent) })
+	}
+	for range lazyWorkers {
+		workers.Go(func() { a.work(ctx, &a.lazy) })
+	}
+	ticker := a.config.Clock.NewTicker(tell)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			workers.Wait()
+			return nil
+		case <-ticker.C():
+			a.tick()
+		}
+	}
+}
+
+// tick tells servers the time, and forgets months that are over.
+func (a *Aggregator) tick() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for s := range a.sessions {
+		s.outbox.signal()
+	}
+	now := a.config.Clock.Now()
+	for server, since := range a.lost {
+		if now.Sub(since) > a.config.Grace {
+			delete(a.lost, server)
+		}
+	}
+	month := ledger.MonthOf(now)
+	for key, b := range a.books {
+		if key.Month != month && key.Month != month.Previous() && !b.busy && b.queued == idle {
+			delete(a.books, key)
+		}
+	}
+}
+
+// SetLimits notes the limits of a group. A quota that was raised is leased at once, one that
+// was lowered recalled.
+func (a *Aggregator) SetLimits(group string, limits Limits) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.limits[group] = limits
+	month := ledger.MonthOf(a.config.Clock.Now())
+	for _, key := range []store.Key{{Group: group, Month: month}, {Group: group, Month: month.Previous()}} {
+		if b := a.books[key]; b != nil && !b.limits.equal(limits) {
+			a.enqueue(b, true)
+		}
+	}
+}
+
+// Forget drops a group that is gone.
+func (a *Aggregator) Forget(group string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.limits, group)
+	for key, b := range a.books {
+		if key.Group == group && !b.busy {
+			b.reports = map[string]*report{}
+			b.entry = store.Entry{}
+			b.queued = idle
+			delete(a.books, key)
+		}
+	}
+}
+
+func (a *Aggregator) book(key store.Key) *book {
+	b := a.books[key]
+	if b == nil {
+		b = &book{key: key, reports: map[string]*report{}, limits: a.limits[key.Group], closed: map[string]time.Time{}}
+		a.books[key] = b
+	}
+	return b
+}

@@ -1,0 +1,278 @@
+package accounts_test
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/controllers/usage/accounts"
+	"github.com/keyward-dev/keyward/controllers/usage/ledger"
+	"github.com/keyward-dev/keyward/controllers/usage/store"
+	"github.com/keyward-dev/keyward/server/decision"
+	"github.com/keyward-dev/keyward/server/quota"
+)
+
+func november(text string) store.Key {
+	month, _ := ledger.ParseMonth(text)
+	return store.Key{Group: acme, Month: month}
+}
+
+// TestBadInput: what is wrong is refused by itself and changes nothing; what is right beside
+// it is taken.
+func TestBadInput(t *testing.T) {
+	good := func(change func(*syncv1.GroupUse)) *syncv1.GroupUse {
+		use := &syncv1.GroupUse{Group: acme, Period: "2026-11", Requests: 20, Spent: 5, Leased: 10, Sequence: 1, Bytes: 100}
+		change(use)
+		return use
+	}
+	for _, c := range []struct {
+		name, want string
+		use        *syncv1.GroupUse
+	}{
+		{"overflow", "out of range", good(func(u *syncv1.GroupUse) { u.Requests = math.MaxUint64 })},
+		{"overflowing bytes", "out of range", good(func(u *syncv1.GroupUse) { u.Bytes = math.MaxInt64 })},
+		{"negative, as unsigned", "out of range", good(func(u *syncv1.GroupUse) { u.Spent = math.MaxUint64 })},
+		{"decreasing requests", "less than what was reported", good(func(u *syncv1.GroupUse) { u.Requests = 19 })},
+		{"decreasing bytes", "less than what was reported", good(func(u *syncv1.GroupUse) { u.Bytes = 99 })},
+		{"more spent than leased", "contradict", good(func(u *syncv1.GroupUse) { u.Spent = 11 })},
+		{"more spent than let through", "contradict", good(func(u *syncv1.GroupUse) { u.UnconfirmedRequests = 16 })},
+		{"an allowance that was not given", "not the one that was given", good(func(u *syncv1.GroupUse) { u.Leased = 1000 })},
+		{"a group of others", "may not serve", good(func(u *syncv1.GroupUse) { u.Group = "tenants/other" })},
+		{"a clock from last year", "neither this nor the last", good(func(u *syncv1.GroupUse) { u.Period = "2025-11" })},
+		{"a month that has not begun", "neither this nor the last", good(func(u *syncv1.GroupUse) { u.Period = "2026-12" })},
+		{"no month", "no month", good(func(u *syncv1.GroupUse) { u.Period = "November" })},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			n := newNetwork(t, 1000)
+			s := n.leaders[0].Connect("server", func(group string) (bool, bool) { return group == acme, true })
+			say := func(use *syncv1.GroupUse) *syncv1.Allowances {
+				if err := s.Report(&syncv1.Uses{Life: "life", Groups: []*syncv1.GroupUse{use}}); err != nil {
+					t.Fatal(err)
+				}
+				n.leaders[0].SettleAll(t.Context())
+				return s.Take()
+			}
+			say(&syncv1.GroupUse{Group: acme, Period: "2026-11", Wants: 10})
+			say(good(func(*syncv1.GroupUse) {}))
+			before := n.store.entries[november("2026-11")].Ledger.Clone()
+			answer := say(c.use).GetGroups()
+			if len(answer) != 1 || !strings.Contains(answer[0].GetRefused(), c.want) {
+				t.Errorf("answered %v", answer)
+			}
+			if after := n.store.entries[november("2026-11")].Ledger; !after.Equal(before) {
+				t.Errorf("was %+v, is %+v", before, after)
+			}
+			if answer := say(good(func(u *syncv1.GroupUse) { u.Requests = 21 })).GetGroups(); len(answer) == 0 || answer[0].GetRecorded().GetRequests() != 21 {
+				t.Errorf("what is right is answered %v", answer)
+			}
+		})
+	}
+}
+
+// TestLives: a stream has one life, and an earlier stream of it is not heard any more.
+func TestLives(t *testing.T) {
+	n := newNetwork(t, 1000)
+	all := func(string) (bool, bool) { return true, true }
+	first := n.leaders[0].Connect("server", all)
+	for _, c := range []struct {
+		life string
+		want codes.Code
+	}{{"", codes.OK}, {strings.Repeat("x", 27), codes.InvalidArgument}, {"one", codes.OK}, {"two", codes.InvalidArgument}} {
+		if err := first.Report(&syncv1.Uses{Life: c.life}); status.Code(err) != c.want {
+			t.Errorf("%q: %v", c.life, err)
+		}
+	}
+	second := n.leaders[0].Connect("server", all)
+	for i, s := range []interface{ Report(*syncv1.Uses) error }{second, first} {
+		use := &syncv1.GroupUse{Group: acme, Period: "2026-11", Requests: uint64(5 + i)}
+		if err := s.Report(&syncv1.Uses{Life: "one", Groups: []*syncv1.GroupUse{use}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.leaders[0].SettleAll(t.Context())
+	if n.store.requests != 5 {
+		t.Errorf("%d counted", n.store.requests)
+	}
+}
+
+// TestStoreAway: nothing is acknowledged or leased that is not persisted, and nothing is lost.
+func TestStoreAway(t *testing.T) {
+	n := newNetwork(t, 1000)
+	n.add()
+	s := n.servers[0]
+	n.connect(s, 0)
+	n.request(s)
+	n.store.before = true
+	n.report(s, true)
+	for len(s.stream.up) > 0 {
+		s.stream.deliverUp(t, false)
+	}
+	n.leaders[0].SettleAll(t.Context())
+	if said := s.stream.session.Take(); len(said.GetGroups()) != 0 {
+		t.Errorf("said %v", said)
+	}
+	n.clock.Step(2 * time.Second) // by then it is tried again
+	eventually(t, func() bool {
+		n.leaders[0].SettleAll(t.Context())
+		return n.store.writes == 1
+	})
+	s.book.Allow(s.stream.session.Take(), n.clock.Now())
+	if n.request(s) != decision.Allowed {
+		t.Error("no allowance")
+	}
+}
+
+// TestMonthEnds: the last month is counted as such when it is reported late, and nothing of
+// its allowances is carried over.
+func TestMonthEnds(t *testing.T) {
+	for _, end := range []string{"2026-12-01", "2027-01-01", "2027-03-01", "2028-03-01", "2017-01-01"} {
+		at, err := time.Parse(time.DateOnly, end)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := newNetwork(t, 10)
+		n.clock.SetTime(at.Add(-2 * time.Second))
+		skewed := func(by time.Duration) time.Time { return n.clock.Now().Add(by) }
+		skews := []time.Duration{-5 * time.Second, 5 * time.Second}
+		for range skews {
+			n.add()
+		}
+		spend := func() (allowed int) {
+			for i, s := range n.servers {
+				for range 20 {
+					if code, _ := s.book.Spend(t.Context(), n.group, skewed(skews[i])); code == decision.Allowed {
+						allowed++
+					}
+				}
+			}
+			return allowed
+		}
+		exchange := func() {
+			for range 20 {
+				for i, s := range n.servers {
+					if s.stream == nil {
+						n.connect(s, 0)
+						s.stream.up = nil
+					}
+					if err := s.stream.session.Report(&syncv1.Uses{Life: s.book.Life(), Groups: s.book.Due(skewed(skews[i]), true)}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				n.leaders[0].SettleAll(t.Context())
+				for i, s := range n.servers {
+					s.book.Allow(s.stream.session.Take(), skewed(skews[i]))
+				}
+			}
+		}
+		use := func() (allowed int) {
+			for range 20 {
+				exchange()
+				allowed += spend()
+			}
+			return allowed
+		}
+		exchange()
+		first := use()
+		n.clock.SetTime(at.Add(-time.Millisecond))
+		first += spend()
+		n.clock.SetTime(at)
+		second := use()
+		exchange()
+		last := ledger.MonthOf(at.Add(-time.Second))
+		counted := n.store.entries[store.Key{Group: acme, Month: last}].Ledger.Total().Requests
+		next := n.store.entries[store.Key{Group: acme, Month: ledger.MonthOf(at)}].Ledger.Total().Requests
+		if first != 10 || second != 10 || counted != 10 || next != 10 {
+			t.Errorf("%s: %d and %d admitted, %d and %d counted", end, first, second, counted, next)
+		}
+	}
+}
+
+// TestLimits: a byte quota that is used up, a raised and a lowered quota.
+func TestLimits(t *testing.T) {
+	n := newNetwork(t, 100)
+	n.add()
+	s := n.servers[0]
+	n.pump()
+	for range 20 {
+		n.pump()
+		for n.request(s) == decision.Allowed {
+		}
+	}
+	if n.admitted != 100 || n.request(s) != decision.QuotaExceeded {
+		t.Fatalf("%d admitted", n.admitted)
+	}
+	n.setQuota(103)
+	n.pump()
+	if code := n.request(s); code != decision.Allowed {
+		t.Errorf("after the quota was raised: %v", code)
+	}
+	n.setQuota(50)
+	n.pump()
+	n.request(s)
+	n.pump()
+	if code := n.request(s); code != decision.QuotaExceeded {
+		t.Errorf("after the quota was lowered: %v", code)
+	}
+}
+
+// TestOverage: what goes beyond a metered quota is told from the rest by subtraction.
+func TestOverage(t *testing.T) {
+	five := uint64(5)
+	n := newNetwork(t, 5)
+	n.group.Limits = decision.Limits{RequestQuota: true, Metered: true}
+	n.leaders[0].SetLimits(acme, accounts.Limits{Requests: &five, Bytes: &five, Metered: true})
+	n.add()
+	for range 8 {
+		n.request(n.servers[0])
+	}
+	n.servers[0].book.Sent(acme, 12, n.clock.Now())
+	n.pump()
+	if want := (store.Totals{Requests: 8, OverageRequests: 3, Bytes: 12, OverageBytes: 7}); n.store.totals != want {
+		t.Errorf("%+v", n.store.totals)
+	}
+}
+
+// TestGoodbye: what a server that ends has not spent is free for others.
+func TestGoodbye(t *testing.T) {
+	n := newNetwork(t, 16)
+	n.add()
+	leaving := n.servers[0]
+	n.pump()
+	n.request(leaving)
+	n.pump()
+	leaving.book.Close()
+	n.pump()
+	if !leaving.book.Settled() {
+		t.Error("it does not know that all is persisted")
+	}
+	n.servers = []*server{{name: "other", book: quota.New(prometheus.NewRegistry())}}
+	for range 40 {
+		n.pump()
+		for n.request(n.servers[0]) == decision.Allowed {
+		}
+	}
+	if n.admitted != 16 {
+		t.Errorf("%d admitted", n.admitted)
+	}
+}
+
+// eventually waits for what timers do in the background.
+func eventually(t *testing.T, condition func() bool) {
+	t.Helper()
+	deadline := time.After(10 * time.Second)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !condition() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("it does not come to hold")
+		}
+	}
+}

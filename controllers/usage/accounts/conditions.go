@@ -1,0 +1,80 @@
+package accounts
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/client-go/tools/events"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/conditions"
+)
+
+// lowPercent of a quota are when people are warned.
+const (
+	lowPercent  = 80
+	fullPercent = 100
+)
+
+// Describe sets the conditions QuotaLow and QuotaExceeded by the usage in the status; a Group
+// without a quota has neither.
+func Describe(group *v1alpha1.Group, now time.Time) {
+	limits := LimitsOf(group)
+	set := conditions.Set{Conditions: &group.Status.Conditions, Generation: group.Generation, Now: now}
+	if limits.Requests == nil && limits.Bytes == nil || group.Status.Usage == nil {
+		meta.RemoveStatusCondition(&group.Status.Conditions, v1alpha1.ConditionQuotaLow)
+		meta.RemoveStatusCondition(&group.Status.Conditions, v1alpha1.ConditionQuotaExceeded)
+		return
+	}
+	low, full := reached(group, limits, lowPercent), reached(group, limits, fullPercent)
+	set.Put(v1alpha1.ConditionQuotaLow, len(low) > 0, v1alpha1.ReasonQuotaUsed, describe(low, lowPercent, group))
+	message := describe(full, fullPercent, group)
+	if len(full) > 0 && limits.Metered {
+		message += "; what goes beyond is let through and counted"
+	} else if len(full) > 0 {
+		message += "; requests are refused with 402 quota_exceeded"
+	}
+	set.Put(v1alpha1.ConditionQuotaExceeded, len(full) > 0, v1alpha1.ReasonQuotaUsed, message)
+}
+
+// reached names the quotas of which so many percent are used.
+func reached(group *v1alpha1.Group, limits Limits, percent float64) []string {
+	var names []string
+	for _, quota := range []struct {
+		name  string
+		used  *int64
+		quota *uint64
+	}{
+		{"requestsPerMonth", group.Status.Usage.Requests, limits.Requests},
+		{"bytesPerMonth", group.Status.Usage.Bytes, limits.Bytes},
+	} {
+		if quota.quota != nil && quota.used != nil && float64(*quota.used)*fullPercent >= percent*float64(*quota.quota) {
+			names = append(names, quota.name)
+		}
+	}
+	return names
+}
+
+func describe(names []string, percent int, group *v1alpha1.Group) string {
+	if len(names) == 0 {
+		return fmt.Sprintf("less than %d %% of each quota is used", percent)
+	}
+	return fmt.Sprintf("%d %% of %s or more are used; it is reset at %s",
+		percent, strings.Join(names, " and "), group.Status.Usage.ResetsAt.UTC().Format(time.RFC3339))
+}
+
+// Announce returns what sends an event when a quota gets low or is used up.
+func Announce(recorder events.EventRecorder) func(before, group *v1alpha1.Group) {
+	return func(before, group *v1alpha1.Group) {
+		for _, kind := range []string{v1alpha1.ConditionQuotaLow, v1alpha1.ConditionQuotaExceeded} {
+			is := meta.FindStatusCondition(group.Status.Conditions, kind)
+			if is == nil || !meta.IsStatusConditionTrue(group.Status.Conditions, kind) || meta.IsStatusConditionTrue(before.Status.Conditions, kind) {
+				continue
+			}
+			recorder.Eventf(group, nil, corev1.EventTypeWarning, kind, "Count", "%s", is.Message)
+		}
+	}
+}

@@ -1,0 +1,19 @@
+package accounts
+
+import "context"
+
+// SettleAll has all books looked at that are waiting for it, as workers do.
+func (a *Aggregator) SettleAll(ctx context.Context) {
+	a.mu.Lock()
+	var due []*book
+	for _, b := range a.books {
+		if b.queued != idle || b.waiting {
+			b.queued, b.busy = idle, true
+			due = append(due, b)
+		}
+	}
+	a.mu.Unlock()
+	for _, b := range due {
+		a.process(ctx, b)
+	}
+}

@@ -1,0 +1,71 @@
+package accounts
+
+import (
+	"math"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/usage/ledger"
+	"github.com/keyward-dev/keyward/controllers/usage/store"
+)
+
+// Limits are the quotas of a group; nil is none.
+type Limits struct {
+	Requests, Bytes *uint64
+	// Metered is whether what goes beyond is let through.
+	Metered bool
+}
+
+// LimitsOf are the quotas of a Group as they are in force.
+func LimitsOf(group *v1alpha1.Group) Limits {
+	of := group.Spec.Limits
+	if group.Status.Limits != nil {
+		of = group.Status.Limits.Limits
+	}
+	limits := Limits{Metered: of.Overage == v1alpha1.OverageMeter}
+	if of.RequestsPerMonth != nil && *of.RequestsPerMonth >= 0 {
+		limits.Requests = new(uint64(*of.RequestsPerMonth))
+	}
+	if of.BytesPerMonth != nil && of.BytesPerMonth.Sign() >= 0 {
+		limits.Bytes = new(uint64(of.BytesPerMonth.Value()))
+	}
+	return limits
+}
+
+func (l Limits) equal(other Limits) bool {
+	same := func(a, b *uint64) bool { return a == b || a != nil && b != nil && *a == *b }
+	return l.Metered == other.Metered && same(l.Requests, other.Requests) && same(l.Bytes, other.Bytes)
+}
+
+// usedUp is whether the bytes are.
+func (l Limits) usedUp(total ledger.Account) bool {
+	return !l.Metered && l.Bytes != nil && total.Bytes >= *l.Bytes
+}
+
+// quota is how many requests may be leased in all.
+func (l Limits) quota(total ledger.Account) uint64 {
+	switch {
+	case l.usedUp(total):
+		return 0
+	case l.Requests == nil || l.Metered:
+		return math.MaxUint64
+	default:
+		return *l.Requests
+	}
+}
+
+// totals are what to show of a ledger.
+func (l Limits) totals(total ledger.Account) store.Totals {
+	totals := store.Totals{Requests: total.Requests, Bytes: total.Bytes, Unconfirmed: total.Unconfirmed}
+	if l.Metered {
+		totals.OverageRequests = beyond(total.Requests, l.Requests)
+		totals.OverageBytes = beyond(total.Bytes, l.Bytes)
+	}
+	return totals
+}
+
+func beyond(used uint64, quota *uint64) uint64 {
+	if quota == nil || used <= *quota {
+		return 0
+	}
+	return used - *quota
+}

@@ -1,0 +1,59 @@
+package accounts_test
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"sync"
+
+	"github.com/keyward-dev/keyward/controllers/usage/ledger"
+	"github.com/keyward-dev/keyward/controllers/usage/store"
+)
+
+var errAway = errors.New("the store is away")
+
+// memory is a store that outlives aggregators, and fails when it is told to.
+type memory struct {
+	mu       sync.Mutex
+	entries  map[store.Key]store.Entry
+	version  int
+	writes   int
+	before   bool // the next write fails
+	after    bool // the next write succeeds, and nobody hears of it
+	requests uint64
+	totals   store.Totals
+}
+
+func newMemory() *memory { return &memory{entries: map[store.Key]store.Entry{}} }
+
+func (m *memory) Load(_ context.Context, key store.Key) (store.Entry, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	entry, ok := m.entries[key]
+	if !ok {
+		return store.Entry{Ledger: &ledger.Ledger{}}, nil
+	}
+	return store.Entry{Ledger: entry.Ledger.Clone(), Version: entry.Version}, nil
+}
+
+func (m *memory) Save(_ context.Context, key store.Key, entry store.Entry, totals store.Totals) (string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.before {
+		m.before = false
+		return "", errAway
+	}
+	if m.entries[key].Version != entry.Version {
+		return "", store.ErrConflict
+	}
+	m.version++
+	m.writes++
+	m.requests, m.totals = totals.Requests, totals
+	version := strconv.Itoa(m.version)
+	m.entries[key] = store.Entry{Ledger: entry.Ledger.Clone(), Version: version}
+	if m.after {
+		m.after = false
+		return "", errAway
+	}
+	return version, nil
+}

@@ -1,0 +1,366 @@
+package accounts_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
+	clocktesting "k8s.io/utils/clock/testing"
+	"pgregory.net/rapid"
+
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/controllers/usage/accounts"
+	"github.com/keyward-dev/keyward/server/decision"
+	"github.com/keyward-dev/keyward/server/quota"
+)
+
+const acme = "tenants/acme"
+
+var start = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+// network is validation servers and leaders, as they are, with everything between them in the
+// hands of the test.
+type network struct {
+	t       failer
+	clock   *clocktesting.FakeClock
+	store   *memory
+	leaders []*accounts.Aggregator // more than one while an old one has not noticed
+	servers []*server
+	started int
+	quota   uint64
+	group   *decision.Group
+
+	admitted, crashed uint64
+}
+
+type server struct {
+	name    string
+	book    *quota.Book
+	stream  *stream
+	strays  []*stream // of which the leader has not noticed the end
+	closing bool
+}
+
+// stream is a connection: what is on its way, up and down.
+type stream struct {
+	leader  int
+	session *accounts.Session
+	up      []*syncv1.Uses
+	down    []*syncv1.Allowances
+}
+
+func newNetwork(t failer, quota uint64) *network {
+	n := &network{
+		t: t, clock: clocktesting.NewFakeClock(start), store: newMemory(), quota: quota,
+		group: &decision.Group{Identity: acme, Limits: decision.Limits{RequestQuota: true, DenyUnknown: true}},
+	}
+	n.leaders = []*accounts.Aggregator{n.newLeader()}
+	return n
+}
+
+func (n *network) newLeader() *accounts.Aggregator {
+	a := accounts.New(accounts.Config{
+		Store: n.store, Clock: n.clock, Log: logr.Discard(), Writes: rate.Inf, Settle: 5 * time.Second, Grace: 5 * time.Second,
+	})
+	a.SetLimits(acme, n.limits())
+	return a
+}
+
+func (n *network) limits() accounts.Limits { return accounts.Limits{Requests: &n.quota} }
+
+func (n *network) setQuota(quota uint64) {
+	n.quota = quota
+	for _, leader := range n.leaders {
+		leader.SetLimits(acme, accounts.Limits{Requests: &quota})
+	}
+}
+
+func (n *network) add() {
+	n.started++
+	n.servers = append(n.servers, &server{name: fmt.Sprintf("server-%d", n.started%3), book: quota.New(prometheus.NewRegistry())})
+}
+
+func (n *network) connect(s *server, leader int) {
+	n.disconnect(s)
+	session := n.leaders[leader].Connect(s.name, func(group string) (bool, bool) { return group == acme, true })
+	s.stream = &stream{leader: leader, session: session}
+	s.stream.up = []*syncv1.Uses{{Life: s.book.Life(), Groups: s.book.Due(n.clock.Now(), true)}}
+}
+
+// disconnect ends the server's stream; the leader may hear of what is on its way still.
+func (n *network) disconnect(s *server) {
+	if s.stream != nil {
+		s.stream.down = nil
+		s.strays = append(s.strays, s.stream)
+		s.stream = nil
+	}
+}
+
+func (n *network) request(s *server) decision.Code {
+	code, _ := s.book.Spend(context.Background(), n.group, n.clock.Now())
+	if code == decision.Allowed {
+		n.admitted++
+	}
+	return code
+}
+
+func (n *network) report(s *server, all bool) {
+	if s.stream == nil {
+		return
+	}
+	groups := s.book.Urgent(n.clock.Now())
+	if all {
+		groups = s.book.Due(n.clock.Now(), false)
+	}
+	s.stream.up = append(s.stream.up, &syncv1.Uses{Life: s.book.Life(), Groups: groups})
+}
+
+func (st *stream) deliverUp(t failer, again bool) {
+	if len(st.up) == 0 {
+		return
+	}
+	if err := st.session.Report(st.up[0]); err != nil {
+		t.Fatal(err)
+	}
+	if !again {
+		st.up = st.up[1:]
+	}
+}
+
+// pump lets everything through until nothing moves.
+func (n *network) pump() {
+	for range 50 {
+		for _, s := range n.servers {
+			if s.stream == nil {
+				n.connect(s, 0)
+			}
+			n.report(s, true)
+			for len(s.stream.up) > 0 {
+				s.stream.deliverUp(n.t, false)
+			}
+		}
+		n.leaders[0].SettleAll(context.Background())
+		for _, s := range n.servers {
+			s.book.Allow(s.stream.session.Take(), n.clock.Now())
+		}
+	}
+}
+
+// round takes a server's report to its leader and the answer back, or part of the way.
+func (n *network) round(t *rapid.T, s *server) {
+	if s.stream == nil {
+		n.connect(s, rapid.IntRange(0, len(n.leaders)-1).Draw(t, "leader"))
+	}
+	way := rapid.IntRange(1, 9).Draw(t, "way")
+	n.report(s, rapid.Bool().Draw(t, "all"))
+	for way > 1 && len(s.stream.up) > 0 {
+		s.stream.deliverUp(n.t, false)
+	}
+	if way > 2 {
+		n.leaders[s.stream.leader].SettleAll(context.Background())
+	}
+	if way > 3 {
+		s.stream.down = append(s.stream.down, s.stream.session.Take())
+	}
+	for way > 4 && len(s.stream.down) > 0 {
+		s.book.Allow(s.stream.down[0], n.clock.Now())
+		s.stream.down = s.stream.down[1:]
+	}
+}
+
+// replace starts a new leader; the old one may go on for a while.
+func (n *network) replace(overlap bool) {
+	for _, s := range n.servers {
+		if s.stream != nil && !overlap {
+			n.disconnect(s)
+		}
+		s.strays = nil
+	}
+	if overlap {
+		n.leaders = []*accounts.Aggregator{n.newLeader(), n.leaders[0]}
+		for _, s := range n.servers {
+			if s.stream == nil {
+				continue
+			}
+			if s.stream.leader == 1 {
+				n.disconnect(s)
+				s.strays = nil
+				continue
+			}
+			s.stream.leader = 1
+		}
+		return
+	}
+	n.leaders = []*accounts.Aggregator{n.newLeader()}
+}
+
+// crash ends a server without a goodbye.
+func (n *network) crash(i int) {
+	s := n.servers[i]
+	n.disconnect(s)
+	for _, stray := range s.strays {
+		stray.session.Close()
+	}
+	n.crashed++
+	n.servers = append(n.servers[:i], n.servers[i+1:]...)
+}
+
+// TestExact: whatever is lost, late, sent twice, or crashes, no more than the quota is ever
+// admitted; and if no server crashed, exactly the quota is, and counted.
+func TestExact(t *testing.T) {
+	for range 5 { // what needs many coincidences is rare
+		rapid.Check(t, exact)
+	}
+}
+
+func exact(t *rapid.T) {
+	n := newNetwork(t, uint64(rapid.IntRange(0, 100).Draw(t, "quota")))
+	n.add()
+	pick := func(t *rapid.T) *server {
+		if len(n.servers) == 0 {
+			n.add()
+		}
+		return n.servers[rapid.IntRange(0, len(n.servers)-1).Draw(t, "server")]
+	}
+	t.Repeat(map[string]func(*rapid.T){
+		"requests": func(t *rapid.T) {
+			s := pick(t)
+			for range rapid.IntRange(1, 40).Draw(t, "n") {
+				n.request(s)
+			}
+		},
+		"round": func(t *rapid.T) { n.round(t, pick(t)) },
+		"busy round": func(t *rapid.T) {
+			s := pick(t)
+			for range rapid.IntRange(1, 40).Draw(t, "n") {
+				n.request(s)
+			}
+			n.round(t, s)
+		},
+		"start": func(t *rapid.T) {
+			if len(n.servers) < 5 {
+				n.add()
+			}
+		},
+		"connect":    func(t *rapid.T) { n.connect(pick(t), rapid.IntRange(0, len(n.leaders)-1).Draw(t, "leader")) },
+		"disconnect": func(t *rapid.T) { n.disconnect(pick(t)) },
+		"report":     func(t *rapid.T) { n.report(pick(t), rapid.Bool().Draw(t, "all")) },
+		"deliver up": func(t *rapid.T) {
+			if s := pick(t); s.stream != nil {
+				s.stream.deliverUp(n.t, rapid.IntRange(0, 4).Draw(t, "again") == 0)
+			}
+		},
+		"deliver late": func(t *rapid.T) {
+			if s := pick(t); len(s.strays) > 0 {
+				s.strays[0].deliverUp(n.t, false)
+			}
+		},
+		"notice": func(t *rapid.T) {
+			if s := pick(t); len(s.strays) > 0 {
+				s.strays[0].session.Close()
+				s.strays = s.strays[1:]
+			}
+		},
+		"settle": func(t *rapid.T) {
+			leader := n.leaders[rapid.IntRange(0, len(n.leaders)-1).Draw(t, "leader")]
+			n.store.before, n.store.after = rapid.IntRange(0, 9).Draw(t, "away") == 0, rapid.IntRange(0, 9).Draw(t, "unheard") == 0
+			leader.SettleAll(context.Background())
+			n.store.before, n.store.after = false, false
+		},
+		"send": func(t *rapid.T) {
+			if s := pick(t); s.stream != nil {
+				s.stream.down = append(s.stream.down, s.stream.session.Take())
+			}
+		},
+		"deliver down": func(t *rapid.T) {
+			if s := pick(t); s.stream != nil && len(s.stream.down) > 0 {
+				s.book.Allow(s.stream.down[0], n.clock.Now())
+				s.stream.down = s.stream.down[1:]
+			}
+		},
+		"everything": func(t *rapid.T) {
+			if rapid.IntRange(0, 9).Draw(t, "rarely") == 0 {
+				n.pump()
+			}
+		},
+		"close": func(t *rapid.T) {
+			if s := pick(t); rapid.IntRange(0, 3).Draw(t, "rarely") == 0 {
+				s.book.Close()
+				s.closing = true
+			}
+		},
+		"replace leader": func(t *rapid.T) {
+			if rapid.IntRange(0, 2).Draw(t, "rarely") == 0 {
+				n.replace(rapid.IntRange(0, 3).Draw(t, "crash") > 0)
+			}
+		},
+		"crash": func(t *rapid.T) {
+			if s := pick(t); rapid.IntRange(0, 5).Draw(t, "rarely") == 0 {
+				for i := range n.servers {
+					if n.servers[i] == s {
+						n.crash(i)
+						return
+					}
+				}
+			}
+		},
+		"raise": func(t *rapid.T) { n.setQuota(n.quota + uint64(rapid.IntRange(0, 20).Draw(t, "by"))) },
+		"time":  func(t *rapid.T) { n.clock.Step(time.Duration(rapid.IntRange(1, 6).Draw(t, "seconds")) * time.Second) },
+		"": func(t *rapid.T) {
+			if n.admitted > n.quota {
+				t.Fatalf("%d admitted of %d", n.admitted, n.quota)
+			}
+		},
+	})
+	n.finish(t)
+}
+
+// finish lets everything through, and uses up the quota.
+func (n *network) finish(t *rapid.T) {
+	n.replace(false)
+	n.add()
+	n.pump()
+	n.clock.Step(10 * time.Second)
+	used := 0
+	for range 200 {
+		n.pump()
+		used = 0
+		for _, s := range n.servers {
+			if s.closing {
+				used++
+				continue
+			}
+			for n.request(s) == decision.Allowed {
+			}
+			if n.request(s) == decision.QuotaExceeded {
+				used++
+			}
+		}
+		if used == len(n.servers) {
+			break
+		}
+	}
+	n.pump()
+	switch {
+	case used != len(n.servers):
+		t.Fatalf("%d of %d servers know that the quota is used up, with %d of %d admitted", used, len(n.servers), n.admitted, n.quota)
+	case n.admitted > n.quota, n.crashed == 0 && n.admitted != n.quota:
+		t.Fatalf("%d admitted of %d, %d servers crashed", n.admitted, n.quota, n.crashed)
+	case n.crashed == 0 && n.store.requests != n.admitted && n.admitted > 0:
+		t.Fatalf("%d counted of %d admitted", n.store.requests, n.admitted)
+	case n.store.requests > n.admitted:
+		t.Fatalf("%d counted of %d admitted", n.store.requests, n.admitted)
+	}
+	for _, s := range n.servers {
+		if !s.book.Settled() {
+			t.Fatalf("%s is not settled", s.name)
+		}
+	}
+}
+
+// failer is a test, or one run of a property.
+type failer interface{ Fatal(args ...any) }

@@ -1,0 +1,131 @@
+package accounts
+
+import (
+	"fmt"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/controllers/usage/ledger"
+	"github.com/keyward-dev/keyward/controllers/usage/store"
+)
+
+// maxLife bounds the name of a life.
+const maxLife = 26
+
+// Session is the stream of one server.
+type Session struct {
+	aggregator *Aggregator
+	instance   string
+	serves     func(group string) (serves, known bool)
+	outbox     outbox
+
+	server string // the account's; "" before the first report
+}
+
+// Connect notes a server and, as far as that is known, which groups it may serve. It is to be
+// closed.
+func (a *Aggregator) Connect(instance string, serves func(group string) (serves, known bool)) *Session {
+	s := &Session{aggregator: a, instance: instance, serves: serves, outbox: newOutbox()}
+	s.outbox.signal() // it learns what time it is
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.sessions[s] = struct{}{}
+	return s
+}
+
+// Close forgets the session. Unless the server said goodbye, it is waited for a while.
+func (s *Session) Close() {
+	a := s.aggregator
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.sessions, s)
+	if s.server != "" && a.servers[s.server] == s {
+		delete(a.servers, s.server)
+		a.lost[s.server] = a.config.Clock.Now()
+	}
+}
+
+// Ready receives when there is something to send.
+func (s *Session) Ready() <-chan struct{} { return s.outbox.ready }
+
+// Take returns what is to be sent.
+func (s *Session) Take() *syncv1.Allowances {
+	return s.outbox.take(s.aggregator.config.Clock.Now().UnixMilli())
+}
+
+// Report takes in what the server reports. It does not wait: what is right is persisted soon,
+// and then told. What is not is refused, each account by itself; the error is for what ends
+// the stream.
+func (s *Session) Report(uses *syncv1.Uses) error {
+	life := uses.GetLife()
+	if life == "" {
+		return nil // of a release that does not count
+	}
+	if len(life) > maxLife {
+		return status.Errorf(codes.InvalidArgument, "life: give a text of 1 to %d characters", maxLife)
+	}
+	a := s.aggregator
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if s.server == "" {
+		s.server = s.instance + "/" + life
+		a.servers[s.server] = s
+		delete(a.lost, s.server)
+	}
+	switch {
+	case s.server != s.instance+"/"+life:
+		return status.Error(codes.InvalidArgument, "life: it is another than before on this stream")
+	case a.servers[s.server] != s:
+		return nil // it has connected again: what comes late is older than what it says there
+	}
+	for _, use := range uses.GetGroups() {
+		if err := s.take(use); err != nil {
+			s.refuse(use.GetGroup(), use.GetPeriod(), err)
+		}
+	}
+	return nil
+}
+
+// take notes the report of one account. The caller holds the aggregator's lock.
+func (s *Session) take(use *syncv1.GroupUse) error {
+	a := s.aggregator
+	month, err := ledger.ParseMonth(use.GetPeriod())
+	if err != nil {
+		return err
+	}
+	now := ledger.MonthOf(a.config.Clock.Now())
+	if month != now && month != now.Previous() {
+		return fmt.Errorf("the month %s is neither this nor the last, by the manager's clock: set the server's", month)
+	}
+	serves, known := s.serves(use.GetGroup())
+	switch {
+	case !known:
+		return nil // it is being asked, and the server says it again
+	case !serves:
+		return fmt.Errorf("the server may not serve the group")
+	}
+	b := a.book(store.Key{Group: use.GetGroup(), Month: month})
+	a.asked++
+	b.reports[s.server] = &report{
+		fresh: true, wants: use.GetWants(), asked: a.asked,
+		account: ledger.Account{
+			Leased: use.GetLeased(), Sequence: use.GetSequence(), Requests: use.GetRequests(), Spent: use.GetSpent(),
+			Unconfirmed: use.GetUnconfirmedRequests(), Bytes: use.GetBytes(), Closed: use.GetClosed(),
+		},
+	}
+	// Who gives back does it for somebody who waits.
+	a.enqueue(b, use.GetWants() > 0 || use.GetClosed() || b.waiting)
+	return nil
+}
+
+func (s *Session) refuse(group, period string, err error) {
+	refused.Inc()
+	s.aggregator.config.Log.Info("Refused a report of usage", "server", s.server, "group", group, "period", period, "reason", err.Error())
+	month, parseErr := ledger.ParseMonth(period)
+	if parseErr != nil {
+		month = ledger.Month{}
+	}
+	s.outbox.put(store.Key{Group: group, Month: month}, &syncv1.Allowance{Group: group, Period: period, Refused: err.Error()})
+}

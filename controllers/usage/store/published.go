@@ -1,0 +1,93 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+	"k8s.io/client-go/util/workqueue"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+)
+
+// publishAfter is how old totals in the status of a Group may get, unless there are so many
+// Groups that the writes are not enough.
+const publishAfter = 5 * time.Second
+
+// Published is a store that shows totals in the status of Groups, now and then.
+type Published struct {
+	Store
+
+	status  *Status
+	limiter *rate.Limiter
+	queue   workqueue.TypedDelayingInterface[Key]
+
+	mu     sync.Mutex
+	totals map[Key]Totals
+}
+
+// Publish returns the store with its totals published, in so many writes a second. It has to
+// be started.
+func Publish(store Store, status *Status, writes rate.Limit) *Published {
+	return &Published{
+		Store: store, status: status, limiter: rate.NewLimiter(writes, 1),
+		queue: workqueue.NewTypedDelayingQueue[Key](), totals: map[Key]Totals{},
+	}
+}
+
+// Save implements Store.
+func (p *Published) Save(ctx context.Context, key Key, entry Entry, totals Totals) (string, error) {
+	version, err := p.Store.Save(ctx, key, entry, totals)
+	if err != nil {
+		return "", err
+	}
+	p.mu.Lock()
+	p.totals[key] = totals
+	p.mu.Unlock()
+	p.queue.AddAfter(key, publishAfter)
+	return version, nil
+}
+
+// NeedLeaderElection is true: only the leader counts.
+func (p *Published) NeedLeaderElection() bool { return true }
+
+// Start publishes until the context ends.
+func (p *Published) Start(ctx context.Context) error {
+	defer context.AfterFunc(ctx, p.queue.ShutDown)()
+	for {
+		key, over := p.queue.Get()
+		if over {
+			return nil
+		}
+		if err := p.publish(ctx, key); err != nil && ctx.Err() == nil {
+			logf.FromContext(ctx).Error(err, "Usage cannot be shown in the status; trying again", "group", key.Group)
+			p.queue.AddAfter(key, publishAfter)
+		}
+		p.queue.Done(key)
+	}
+}
+
+func (p *Published) publish(ctx context.Context, key Key) error {
+	if err := p.limiter.Wait(ctx); err != nil {
+		return fmt.Errorf("waiting to publish: %w", err)
+	}
+	p.mu.Lock()
+	totals, ok := p.totals[key]
+	delete(p.totals, key)
+	p.mu.Unlock()
+	if !ok {
+		return nil
+	}
+	err := p.status.Publish(ctx, key, totals)
+	if err == nil || errors.Is(err, ErrNoGroup) {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, later := p.totals[key]; !later {
+		p.totals[key] = totals
+	}
+	return err
+}

@@ -1,0 +1,134 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"k8s.io/utils/clock"
+
+	"github.com/keyward-dev/keyward/controllers/usage/ledger"
+)
+
+const (
+	// keepFor is how long after its month a ledger is kept.
+	keepFor = 62 * 24 * time.Hour
+
+	fieldVersion = ":version"
+	fieldFolded  = ":folded"
+)
+
+// Redis keeps ledgers in Redis or Valkey, each in a hash with a field for each account. How
+// much survives a crash is as Redis is configured: with appendfsync always, everything.
+type Redis struct {
+	client redis.UniversalClient
+	prefix string
+	clock  clock.PassiveClock
+}
+
+// OpenRedis returns a store at a URL such as redis://user:password@host:6379/0, or rediss://
+// for TLS. It connects when it is used. Its errors do not show the URL, which may hold a
+// password.
+func OpenRedis(url, prefix string, clk clock.PassiveClock) (*Redis, error) {
+	options, err := redis.ParseURL(url)
+	if err != nil {
+		return nil, errors.New("write a URL such as redis://host:6379/0, or rediss:// for TLS")
+	}
+	// Each attempt is bounded, so that a store that is away is noticed; the aggregator tries again.
+	options.DialTimeout, options.ReadTimeout, options.WriteTimeout, options.MaxRetries = 2*time.Second, 2*time.Second, 2*time.Second, -1
+	return &Redis{client: redis.NewClient(options), prefix: prefix, clock: clk}, nil
+}
+
+// Close ends the connections.
+func (r *Redis) Close() error { return r.client.Close() }
+
+func (r *Redis) name(key Key) string {
+	return r.prefix + "usage:{" + key.Group + "}:" + key.Month.String()
+}
+
+// Load implements Store.
+func (r *Redis) Load(ctx context.Context, key Key) (Entry, error) {
+	fields, err := r.client.HGetAll(ctx, r.name(key)).Result()
+	if err != nil {
+		return Entry{}, fmt.Errorf("reading from Redis: %w", err)
+	}
+	entry := Entry{Ledger: &ledger.Ledger{Accounts: map[string]ledger.Account{}}, Version: fields[fieldVersion]}
+	for name, text := range fields {
+		if name == fieldVersion {
+			continue
+		}
+		var account ledger.Account
+		if err := json.Unmarshal([]byte(text), &account); err != nil {
+			return Entry{}, fmt.Errorf("%s, field %s, is no account: %w", r.name(key), name, err)
+		}
+		if name == fieldFolded {
+			entry.Ledger.Folded = account
+		} else {
+			entry.Ledger.Accounts[name] = account
+		}
+	}
+	return entry, nil
+}
+
+// replace replaces the hash if it has the version: KEYS[1] the hash, ARGV the version, the
+// time to live in seconds, and names and values of all fields.
+var replace = redis.NewScript(`
+local version = redis.call('HGET', KEYS[1], ':version') or ''
+if version ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[1])
+for i = 3, #ARGV, 1000 do
+  redis.call('HSET', KEYS[1], unpack(ARGV, i, math.min(i + 999, #ARGV)))
+end
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+return 1
+`)
+
+// Save implements Store.
+func (r *Redis) Save(ctx context.Context, key Key, entry Entry, _ Totals) (string, error) {
+	version := next(entry.Version)
+	arguments := []any{entry.Version, r.seconds(key), fieldVersion, version}
+	add := func(name string, account ledger.Account) error {
+		text, err := json.Marshal(account)
+		arguments = append(arguments, name, text)
+		return err
+	}
+	for server, account := range entry.Ledger.Accounts {
+		if err := add(server, account); err != nil {
+			return "", err
+		}
+	}
+	if entry.Ledger.Folded != (ledger.Account{}) {
+		if err := add(fieldFolded, entry.Ledger.Folded); err != nil {
+			return "", err
+		}
+	}
+	replaced, err := replace.Run(ctx, r.client, []string{r.name(key)}, arguments...).Int()
+	if err != nil {
+		return "", fmt.Errorf("writing to Redis: %w", err)
+	}
+	if replaced == 0 {
+		return "", ErrConflict
+	}
+	return version, nil
+}
+
+// seconds is how long the hash is to be kept.
+func (r *Redis) seconds(key Key) int64 {
+	return int64(max(time.Minute, key.Month.End().Add(keepFor).Sub(r.clock.Now())) / time.Second)
+}
+
+// next makes versions that no other history of the hash has had, should one be lost.
+func next(version string) string {
+	count, history, found := strings.Cut(version, "-")
+	n, err := strconv.ParseUint(count, 36, 64)
+	if err != nil || !found {
+		history = rand.Text()
+	}
+	return strconv.FormatUint(n+1, 36) + "-" + history
+}

@@ -1,0 +1,292 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"sync"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+	"pgregory.net/rapid"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers"
+	"github.com/keyward-dev/keyward/controllers/usage/accounts"
+	"github.com/keyward-dev/keyward/controllers/usage/ledger"
+	"github.com/keyward-dev/keyward/controllers/usage/store"
+)
+
+// TestStores is what every store promises.
+func TestStores(t *testing.T) {
+	for _, kind := range []struct {
+		name string
+		open func(t *testing.T) (s store.Store, group func() string)
+	}{{"status", openStatus}, {"redis", openRedis}} {
+		t.Run(kind.name, func(t *testing.T) {
+			s, group := kind.open(t)
+			t.Run("round trip", func(t *testing.T) { roundTrip(t, s, group) })
+			t.Run("one writer wins", func(t *testing.T) { oneWins(t, s, group()) })
+			t.Run("months", func(t *testing.T) { months(t, s, group()) })
+		})
+	}
+}
+
+var (
+	last = ledger.MonthOf(time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC))
+	this = last.Next()
+)
+
+// roundTrip writes any ledgers over each other and reads them back, by the version only that
+// is the latest.
+func roundTrip(t *testing.T, s store.Store, group func() string) {
+	counter := rapid.Uint64Range(0, ledger.Max)
+	account := rapid.Custom(func(t *rapid.T) ledger.Account {
+		return ledger.Account{
+			Leased: counter.Draw(t, "leased"), Sequence: counter.Draw(t, "sequence"), Requests: counter.Draw(t, "requests"), Spent: counter.Draw(t, "spent"),
+			Unconfirmed: counter.Draw(t, "unconfirmed"), Bytes: counter.Draw(t, "bytes"), Closed: rapid.Bool().Draw(t, "closed"),
+		}
+	})
+	rapid.Check(t, func(rt *rapid.T) {
+		key := store.Key{Group: group(), Month: this}
+		entry := load(rt, s, key)
+		if !entry.Ledger.Equal(&ledger.Ledger{}) {
+			rt.Fatalf("a new one has %+v", entry.Ledger)
+		}
+		stale := entry.Version
+		for range rapid.IntRange(1, 3).Draw(rt, "writes") {
+			entry.Ledger = &ledger.Ledger{
+				Accounts: rapid.MapOfN(rapid.StringMatching(`[a-z0-9.-]{1,20}/[A-Z2-7]{26}`), account, 0, 12).Draw(rt, "accounts"),
+				Folded:   account.Draw(rt, "folded"),
+			}
+			version, err := s.Save(t.Context(), key, entry, store.Totals{Requests: 1})
+			if err != nil {
+				rt.Fatal(err)
+			}
+			if _, err := s.Save(t.Context(), key, store.Entry{Ledger: entry.Ledger, Version: stale}, store.Totals{}); !errors.Is(err, store.ErrConflict) {
+				rt.Fatalf("with a stale version: %v", err)
+			}
+			stale = entry.Version
+			got := load(rt, s, key)
+			if got.Version != version || !got.Ledger.Equal(entry.Ledger) {
+				rt.Fatalf("wrote %+v as %s, read %+v as %s", entry.Ledger, version, got.Ledger, got.Version)
+			}
+			entry = got
+		}
+	})
+}
+
+func load(t interface{ Fatal(args ...any) }, s store.Store, key store.Key) store.Entry {
+	entry, err := s.Load(context.Background(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return entry
+}
+
+// oneWins has many write at once, each adding one to what it has read.
+func oneWins(t *testing.T, s store.Store, group string) {
+	const writers, each = 4, 5
+	key := store.Key{Group: group, Month: this}
+	var writing sync.WaitGroup
+	for range writers {
+		writing.Go(func() {
+			for done := 0; done < each; {
+				entry, err := s.Load(t.Context(), key)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				a := entry.Ledger.Accounts["all"]
+				a.Requests++
+				entry.Ledger.Accounts["all"] = a
+				switch _, err := s.Save(t.Context(), key, entry, store.Totals{}); {
+				case err == nil:
+					done++
+				case !errors.Is(err, store.ErrConflict):
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	writing.Wait()
+	if got := load(t, s, key).Ledger.Accounts["all"].Requests; got != writers*each {
+		t.Errorf("%d of %d writes are there", got, writers*each)
+	}
+}
+
+// months keeps that of this month and that of the last apart, whichever is written first.
+func months(t *testing.T, s store.Store, group string) {
+	for i, month := range []ledger.Month{last, this, last, this} {
+		key := store.Key{Group: group, Month: month}
+		entry := load(t, s, key)
+		entry.Ledger = &ledger.Ledger{Accounts: map[string]ledger.Account{"a": {Requests: uint64(10*i + 1)}}}
+		if _, err := s.Save(t.Context(), key, entry, store.Totals{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for month, want := range map[ledger.Month]uint64{last: 21, this: 31} {
+		if got := load(t, s, store.Key{Group: group, Month: month}).Ledger.Total().Requests; got != want {
+			t.Errorf("%s has %d, want %d", month, got, want)
+		}
+	}
+}
+
+func openStatus(t *testing.T) (store.Store, func() string) {
+	admin := startAPI(t)
+	n := 0
+	s := &store.Status{Client: admin, Reader: admin}
+	missing := store.Key{Group: "default/missing", Month: this}
+	if _, err := s.Load(t.Context(), missing); !errors.Is(err, store.ErrNoGroup) {
+		t.Errorf("without a Group: %v", err)
+	}
+	many := &ledger.Ledger{Accounts: map[string]ledger.Account{}}
+	for i := range 256 {
+		many.Accounts[fmt.Sprint(i)] = ledger.Account{Requests: 1}
+	}
+	if _, err := s.Save(t.Context(), missing, store.Entry{Ledger: many}, store.Totals{}); !errors.Is(err, store.ErrFull) {
+		t.Errorf("with too many accounts: %v", err)
+	}
+	return s, func() string {
+		n++
+		group := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: fmt.Sprintf("group-%d", n)}}
+		if err := admin.Create(context.Background(), group); err != nil {
+			t.Fatal(err)
+		}
+		return client.ObjectKeyFromObject(group).String()
+	}
+}
+
+func startAPI(t *testing.T) client.Client {
+	t.Helper()
+	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
+		t.Skip("KUBEBUILDER_ASSETS is not set: make test does")
+	}
+	environment := &envtest.Environment{CRDDirectoryPaths: []string{"../../../config/crd/bases"}, ErrorIfCRDPathMissing: true}
+	config, err := environment.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = environment.Stop() })
+	config.QPS = -1
+	admin, err := client.New(config, client.Options{Scheme: controllers.Scheme()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return admin
+}
+
+// TestStatus: what people see of a ledger, and who is told when a quota gets low.
+func TestStatus(t *testing.T) {
+	admin := startAPI(t)
+	group := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "acme"}}
+	group.Spec.Limits.RequestsPerMonth = ptr.To(int64(100))
+	if err := admin.Create(t.Context(), group); err != nil {
+		t.Fatal(err)
+	}
+	var told []string
+	s := &store.Status{
+		Client: admin, Reader: admin,
+		Describe: func(group *v1alpha1.Group) { accounts.Describe(group, this.Begin()) },
+		Wrote: func(_, group *v1alpha1.Group) {
+			told = told[:0]
+			for _, c := range group.Status.Conditions {
+				told = append(told, c.Type+"="+string(c.Status))
+			}
+		},
+	}
+	key := store.Key{Group: "default/acme", Month: this}
+	entry := load(t, s, key)
+	for _, c := range []struct {
+		requests uint64
+		want     string
+	}{
+		{79, "[QuotaLow=False QuotaExceeded=False]"},
+		{80, "[QuotaLow=True QuotaExceeded=False]"},
+		{100, "[QuotaLow=True QuotaExceeded=True]"},
+	} {
+		entry.Ledger = &ledger.Ledger{Accounts: map[string]ledger.Account{"a": {Requests: c.requests}}}
+		version, err := s.Save(t.Context(), key, entry, store.Totals{Requests: c.requests})
+		if err != nil {
+			t.Fatal(err)
+		}
+		entry.Version = version
+		if fmt.Sprint(told) != c.want {
+			t.Errorf("%d requests: %v", c.requests, told)
+		}
+	}
+	if err := s.Publish(t.Context(), key, store.Totals{Requests: 42, Unconfirmed: 2}); err != nil {
+		t.Fatal(err)
+	}
+	if err := admin.Get(t.Context(), client.ObjectKeyFromObject(group), group); err != nil {
+		t.Fatal(err)
+	}
+	u := group.Status.Usage
+	if u.Period != "2026-12" || *u.Requests != 42 || *u.UnconfirmedRequests != 2 || !u.ResetsAt.Time.Equal(this.End()) || len(u.Ledger) != 0 {
+		t.Errorf("status: %+v", u)
+	}
+}
+
+func openRedis(t *testing.T) (store.Store, func() string) {
+	address := startRedis(t, t.TempDir())
+	s, err := store.OpenRedis("redis://"+address+"/0", "test:", clock.RealClock{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	if _, err := store.OpenRedis("redis://user:secret@:x:y/0", "", clock.RealClock{}); err == nil || fmt.Sprint(err) == "" {
+		t.Error("a malformed URL is taken")
+	}
+	n := 0
+	return s, func() string {
+		n++
+		return fmt.Sprintf("default/group-%d", n)
+	}
+}
+
+// startRedis starts a real one on a free port until the test is over.
+func startRedis(t *testing.T, dir string) string {
+	t.Helper()
+	program, err := exec.LookPath("redis-server")
+	if err != nil {
+		t.Skip("redis-server is not installed; see hack/install-gateways.sh")
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	_ = listener.Close()
+	_, port, _ := net.SplitHostPort(address)
+	redis := exec.Command(program, "--bind", "127.0.0.1", "--port", port, "--dir", dir, "--save", "", "--appendonly", "no")
+	if err := redis.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = redis.Process.Kill()
+		_ = redis.Wait()
+	})
+	deadline := time.After(30 * time.Second)
+	for tick := time.NewTicker(10 * time.Millisecond); ; {
+		conn, err := net.Dial("tcp", address)
+		if err == nil {
+			tick.Stop()
+			_ = conn.Close()
+			return address
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal(err)
+		}
+	}
+}

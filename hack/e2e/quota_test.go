@@ -1,0 +1,313 @@
+package e2e
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+)
+
+// TestQuota offers more requests than a Group may have, as fast as validation servers take
+// them, while servers come and go and leaders are killed: exactly the quota is admitted, all
+// others are told that it is used up, and what is counted is what was admitted.
+func TestQuota(t *testing.T) {
+	t.Run("1,000 requests and 16 servers", func(t *testing.T) {
+		newQuotaRun(t, 16, 1_000, v1alpha1.QuotaFailureDeny, "").exactly(2_000)
+	})
+	t.Run("50,000 requests, 8 servers that come and go, and leaders that are killed", func(t *testing.T) {
+		r := newQuotaRun(t, 8, 50_000, v1alpha1.QuotaFailureDeny, "")
+		r.comeAndGo()
+		r.exactly(80_000)
+	})
+}
+
+// TestQuotaInRedis is the same with another store, which is killed in the middle.
+func TestQuotaInRedis(t *testing.T) {
+	redis := startRedis(t)
+	r := newQuotaRun(t, 8, 50_000, v1alpha1.QuotaFailureDeny, redis.url())
+	r.comeAndGo()
+	r.at(r.quota*2/5, redis.restart)
+	r.exactly(80_000)
+}
+
+// TestQuotaCrash kills a validation server: no more than the quota is admitted, and no less
+// than the quota without what the server held.
+func TestQuotaCrash(t *testing.T) {
+	r := newQuotaRun(t, 3, 5_000, v1alpha1.QuotaFailureDeny, "")
+	r.at(r.quota/2, func() { r.take().kill() })
+	r.offer(8_000)
+	group := &v1alpha1.Group{}
+	if err := r.admin.Get(r.ctx, client.ObjectKey{Namespace: r.namespace, Name: "acme"}, group); err != nil {
+		t.Fatal(err)
+	}
+	held := int64(0)
+	for _, entry := range group.Status.Usage.Ledger {
+		if strings.HasPrefix(entry.Server, "validator-1/") {
+			held = ptr.Deref(entry.Leased, 0) - ptr.Deref(entry.Spent, 0)
+		}
+	}
+	t.Logf("%d admitted of %d, the server that was killed held %d", r.admitted.Load(), r.quota, held)
+	if missing := int64(r.quota) - r.admitted.Load(); missing < 0 || missing > held {
+		t.Errorf("%d admitted of %d, where %d were held", r.admitted.Load(), r.quota, held)
+	}
+}
+
+// TestQuotaAllow kills the leader for good while requests go on: what is admitted beyond the
+// quota is what the status says was admitted meanwhile.
+func TestQuotaAllow(t *testing.T) {
+	const quota, offered = 5_000, 9_000
+	r := newQuotaRun(t, 3, quota, v1alpha1.QuotaFailureAllow, "")
+	r.at(quota/2, r.killLeader)
+	r.at(quota*3/4, r.killLeader)
+	r.offer(offered)
+	r.awaitLeader()
+	for r.exceeded.Load() == 0 { // what is left, with the leader there
+		r.offer(100)
+	}
+	r.offer(1000)
+	usage := r.awaitCounted(r.admitted.Load())
+	beyond := r.admitted.Load() - quota
+	t.Logf("%d admitted beyond the quota", beyond)
+	if unconfirmed := ptr.Deref(usage.UnconfirmedRequests, 0); unconfirmed != beyond {
+		t.Errorf("%d admitted beyond the quota, status says %d", beyond, unconfirmed)
+	}
+}
+
+// quotaRun is clients of one Group on many validation servers.
+type quotaRun struct {
+	*world
+
+	quota    int
+	setup    managerSetup
+	key      string
+	http     http.Client
+	managers []*manager // the leader first
+	named    int
+
+	mu         sync.RWMutex
+	validators []*validator
+
+	changes []change
+
+	admitted, exceeded, unavailable, lost atomic.Int64
+}
+
+// change is something that happens when so many are admitted.
+type change struct {
+	at int64
+	do func()
+}
+
+func newQuotaRun(t *testing.T, validators, quota int, policy v1alpha1.QuotaFailurePolicy, store string) *quotaRun {
+	w := newWorld(t)
+	r := &quotaRun{world: w, quota: quota, setup: managerSetup{elect: true, level: "info"}}
+	if store != "" {
+		r.setup.environment = []string{"KEYWARD_USAGE_STORE=" + store}
+	}
+	r.http.Transport = &http.Transport{MaxIdleConnsPerHost: 64}
+	r.http.Timeout = patience
+	t.Cleanup(r.http.CloseIdleConnections)
+	r.managers = append(r.managers, w.startManager(r.setup))
+	w.awaitReady(r.managers[0])
+	w.awaitLeader()
+	r.managers = append(r.managers, w.startManager(r.setup))
+	w.awaitReady(r.managers[1])
+	group := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "acme"}}
+	group.Spec.Projects = []v1alpha1.Project{{Name: "marketing", Routes: []v1alpha1.Route{{Paths: []string{"/mkt/**"}}}}}
+	group.Spec.Limits = v1alpha1.Limits{RequestsPerMonth: ptr.To(int64(quota)), QuotaFailurePolicy: policy}
+	w.create(group)
+	for range validators {
+		r.addValidator()
+	}
+	for _, v := range r.validators {
+		v.awaitReady()
+	}
+	r.key = w.mint("counted")
+	return r
+}
+
+func (r *quotaRun) addValidator() {
+	r.named++
+	v := r.startValidator(validatorSetup{
+		instance: fmt.Sprintf("validator-%d", r.named),
+		flags:    []string{"--log-level=info", "--usage-interval=1s", "--namespace=" + r.namespace},
+	})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.validators = append(r.validators, v)
+}
+
+// take takes a server away from the clients.
+func (r *quotaRun) take() *validator {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	v := r.validators[0]
+	r.validators = r.validators[1:]
+	return v
+}
+
+// replaceValidator ends one as a kubelet does, and adds another.
+func (r *quotaRun) replaceValidator() {
+	r.addValidator()
+	r.take().signal(r.t, syscall.SIGTERM)
+}
+
+// comeAndGo replaces two validation servers and kills two leaders during the run.
+func (r *quotaRun) comeAndGo() {
+	r.at(r.quota/6, r.replaceValidator)
+	r.at(r.quota/3, r.killLeader)
+	r.at(r.quota/2, r.replaceValidator)
+	r.at(r.quota*2/3, r.killLeader)
+}
+
+// exactly offers requests, of which exactly the quota is to be admitted and counted.
+func (r *quotaRun) exactly(offered int) {
+	t := r.t
+	t.Helper()
+	begin := time.Now()
+	r.offer(offered)
+	t.Logf("%d admitted, %d refused with 402, %d times 503, %d connections lost, in %s",
+		r.admitted.Load(), r.exceeded.Load(), r.unavailable.Load(), r.lost.Load(), time.Since(begin).Round(time.Millisecond))
+	if r.admitted.Load() != int64(r.quota) || r.exceeded.Load() != int64(offered-r.quota) {
+		t.Errorf("%d admitted and %d refused of %d, with a quota of %d", r.admitted.Load(), r.exceeded.Load(), offered, r.quota)
+	}
+	usage := r.awaitCounted(r.admitted.Load())
+	if ptr.Deref(usage.UnconfirmedRequests, 0) != 0 {
+		t.Errorf("status says that %d were let through unconfirmed", *usage.UnconfirmedRequests)
+	}
+}
+
+// killLeader lets the manager that waits take its place, and another wait.
+func (r *quotaRun) killLeader() {
+	r.awaitLeader() // the one before is gone: it is this one
+	r.managers[0].kill()
+	r.managers = append(r.managers[1:], r.startManager(r.setup))
+}
+
+func (r *quotaRun) at(admitted int, do func()) {
+	r.changes = append(r.changes, change{int64(admitted), do})
+	slices.SortStableFunc(r.changes, func(a, b change) int { return cmp.Compare(a.at, b.at) })
+}
+
+// changed makes the changes that are due.
+func (r *quotaRun) changed() {
+	for len(r.changes) > 0 && r.admitted.Load() >= r.changes[0].at {
+		r.changes[0].do()
+		r.changes = r.changes[1:]
+	}
+}
+
+// offer sends requests until each has been admitted or refused for good.
+func (r *quotaRun) offer(requests int) {
+	const clients = 32
+	var left atomic.Int64
+	left.Store(int64(requests))
+	var asking sync.WaitGroup
+	for range clients {
+		asking.Go(func() {
+			for left.Add(-1) >= 0 {
+				if err := r.ask(); err != nil {
+					r.t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() { asking.Wait(); close(done) }()
+	for tick := time.NewTicker(5 * time.Millisecond); ; {
+		select {
+		case <-done:
+			tick.Stop()
+			if len(r.changes) > 0 {
+				r.t.Errorf("%d changes were still to come", len(r.changes))
+			}
+			return
+		case <-tick.C:
+			r.changed()
+		}
+	}
+}
+
+// ask sends one request, again and again where its answer says so.
+func (r *quotaRun) ask() error {
+	for {
+		r.mu.RLock()
+		v := r.validators[rand.IntN(len(r.validators))]
+		r.mu.RUnlock()
+		request, err := http.NewRequestWithContext(r.ctx, http.MethodGet, "http://"+v.listens.HTTP.String()+"/authz", nil)
+		if err != nil {
+			return err
+		}
+		request.Header = http.Header{
+			"Authorization": {"Bearer " + r.key}, "X-Forwarded-Method": {"GET"},
+			"X-Forwarded-Host": {"cdn.acme.com"}, "X-Forwarded-Uri": {"/mkt/scene"},
+		}
+		response, err := r.http.Do(request)
+		if err != nil {
+			if r.ctx.Err() != nil {
+				return err
+			}
+			r.lost.Add(1) // it went while we connected: nothing was decided
+			continue
+		}
+		_, _ = io.Copy(io.Discard, response.Body)
+		_ = response.Body.Close()
+		switch response.StatusCode {
+		case http.StatusOK:
+			r.admitted.Add(1)
+			return nil
+		case http.StatusPaymentRequired:
+			r.exceeded.Add(1)
+			if response.Header.Get("Retry-After") == "" {
+				return errors.New("402 without Retry-After")
+			}
+			return nil
+		case http.StatusServiceUnavailable:
+			r.unavailable.Add(1)
+			seconds, err := strconv.Atoi(response.Header.Get("Retry-After"))
+			if err != nil {
+				return fmt.Errorf("503 without Retry-After: %w", err)
+			}
+			select {
+			case <-time.After(time.Duration(seconds) * time.Second):
+			case <-r.ctx.Done():
+				return r.ctx.Err()
+			}
+		default:
+			return fmt.Errorf("%s answers %s", v.setup.instance, response.Status)
+		}
+	}
+}
+
+// awaitCounted waits until the status counts so many requests, and no more.
+func (r *quotaRun) awaitCounted(requests int64) *v1alpha1.GroupUsage {
+	r.t.Helper()
+	group := &v1alpha1.Group{}
+	eventually(r.t, "the status to count all requests", patience, func() error {
+		if err := r.admin.Get(r.ctx, client.ObjectKey{Namespace: r.namespace, Name: "acme"}, group); err != nil {
+			return err
+		}
+		if group.Status.Usage == nil || ptr.Deref(group.Status.Usage.Requests, 0) != requests {
+			return fmt.Errorf("of %d it says %+v", requests, group.Status.Usage)
+		}
+		return nil
+	})
+	return group.Status.Usage
+}

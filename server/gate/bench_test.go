@@ -1,0 +1,62 @@
+package gate
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/keyward-dev/keyward/api/keyformat"
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/server/decision"
+	"github.com/keyward-dev/keyward/server/quota"
+	"github.com/keyward-dev/keyward/server/usage"
+)
+
+// compiled is a snapshot of one key of a group with a quota, as the store holds it.
+type compiled struct {
+	one
+
+	match decision.Match
+}
+
+func (c *compiled) Find(digest keyformat.Digest) (decision.Match, bool) {
+	return c.match, digest == c.digest
+}
+
+// BenchmarkDecide is a decision with all that is around it, with and without a quota to spend.
+func BenchmarkDecide(b *testing.B) {
+	digest := keyformat.DigestOf("some key")
+	snapshot := &compiled{one: one{digest}}
+	snapshot.match, _ = snapshot.one.Find(digest)
+	snapshot.match.Group.Limits = decision.Limits{RequestQuota: true}
+	quotas := quota.New(prometheus.NewRegistry())
+	now := time.Now()
+	quotas.Sent("tenants/acme", 0, now)
+	quotas.Allow(&syncv1.Allowances{NowMs: now.UnixMilli(), Groups: []*syncv1.Allowance{
+		{Group: "tenants/acme", Period: now.UTC().Format("2006-01"), Leased: 1 << 40, Sequence: 1},
+	}}, now)
+	for _, c := range []struct {
+		name    string
+		options []Option
+	}{
+		{"without", []Option{WithMeter(usage.New())}},
+		{"quota", []Option{WithMeter(usage.New()), WithQuota(quotas)}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			door := New(snapshot, time.Now, slog.New(slog.DiscardHandler), prometheus.NewRegistry(), c.options...).Door("test")
+			request := &Request{Request: decision.Request{
+				Credential: decision.Credential{Form: decision.WellFormed, Digest: digest},
+				Method:     "GET", Host: "cdn.acme.com", Path: "/api/scenes/mkt-1",
+			}}
+			ctx := b.Context()
+			b.ReportAllocs()
+			for b.Loop() {
+				if result := door.Decide(ctx, request); !result.Allowed() {
+					b.Fatal(result.Code)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,70 @@
+package gate
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/keyward-dev/keyward/api/keyformat"
+	"github.com/keyward-dev/keyward/server/decision"
+	"github.com/keyward-dev/keyward/server/throttle"
+)
+
+// around hears of everything that a gate tells others.
+type around struct {
+	code               decision.Code
+	asked, used, bytes int
+	recorded           decision.Code
+}
+
+func (a *around) Spend(context.Context, *decision.Group, time.Time) (decision.Code, time.Duration) {
+	a.asked++
+	return a.code, time.Hour
+}
+
+func (a *around) Sent(_ string, bytes uint64, _ time.Time) { a.bytes += int(bytes) }
+
+func (a *around) Used(string, keyformat.Digest, time.Time, bool, netip.Addr) { a.used++ }
+
+func (a *around) Record(_ string, _ time.Time, _ *Request, result *Result) { a.recorded = result.Code }
+
+// TestQuotaComesLast: only what is let through otherwise is asked about, and what the quota
+// refuses is no use of a key and no failed attempt.
+func TestQuotaComesLast(t *testing.T) {
+	good := keyformat.DigestOf("some key")
+	for _, c := range []struct {
+		name        string
+		digest      keyformat.Digest
+		quota, want decision.Code
+		asked, used int
+	}{
+		{"allowed", good, decision.Allowed, decision.Allowed, 3, 3},
+		{"exceeded", good, decision.QuotaExceeded, decision.QuotaExceeded, 3, 0},
+		{"unavailable", good, decision.QuotaUnavailable, decision.QuotaUnavailable, 3, 0},
+		{"denied otherwise", keyformat.Digest{}, decision.QuotaExceeded, decision.TooManyFailures, 0, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a := &around{code: c.quota}
+			g := New(one{good}, time.Now, slog.New(slog.DiscardHandler), prometheus.NewRegistry(),
+				WithQuota(a), WithMeter(a), WithRecorder(a), WithThrottle(throttle.New(throttle.Config{Failures: 1, IPv6Prefix: 64})))
+			door := g.Door("test")
+			var result Result
+			for range 3 {
+				result = door.Decide(t.Context(), &Request{
+					Request: decision.Request{Credential: decision.Credential{Form: decision.WellFormed, Digest: c.digest}, Method: "GET", Path: "/x"},
+					Client:  netip.MustParseAddr("192.0.2.1"),
+				})
+			}
+			if result.Code != c.want || a.recorded != c.want || a.asked != c.asked || a.used != c.used {
+				t.Errorf("%v, recorded %v, asked %d times, used %d times", result.Code, a.recorded, a.asked, a.used)
+			}
+			if c.want == decision.QuotaExceeded && result.RetryAfter != time.Hour {
+				t.Errorf("retry after %v", result.RetryAfter)
+			}
+		})
+	}
+}

@@ -1,0 +1,188 @@
+// Package quota counts what groups use in a calendar month (UTC), and spends the allowances
+// that the manager leases to this server. Months are those of the manager's clock. See
+// docs/design/0009-quotas.md.
+package quota
+
+import (
+	"context"
+	"crypto/rand"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/keyward-dev/keyward/server/decision"
+)
+
+// patience is how long a request waits for an allowance while the manager is there.
+const patience = 250 * time.Millisecond
+
+// retryAfter is when to try again while nobody knows what is left.
+const retryAfter = time.Second
+
+// Book is the accounts of this life of the server. It is safe for concurrent use.
+type Book struct {
+	life    string
+	metrics *metrics
+	offset  atomic.Int64 // the manager's clock less ours, milliseconds
+	linked  atomic.Bool
+	groups  sync.Map // of *group by its identity
+	wake    chan struct{}
+
+	mu     sync.Mutex
+	urgent map[*month]struct{}
+	closed bool
+}
+
+// group has the account of the current month at hand, and those before as long as there is
+// something to report of them.
+type group struct {
+	identity string
+	current  atomic.Pointer[month]
+
+	mu     sync.Mutex
+	months []*month
+}
+
+// New returns a book of a new life, in which nothing is counted.
+func New(registry prometheus.Registerer) *Book {
+	return &Book{life: rand.Text(), metrics: newMetrics(registry), wake: make(chan struct{}, 1), urgent: map[*month]struct{}{}}
+}
+
+// Life tells this run of the server from others.
+func (b *Book) Life() string { return b.life }
+
+// Spend counts a request of the group that is let through otherwise, or says why it is not:
+// the quota is used up until after the duration, or it is not known whether it is. It waits
+// for the manager where that may help.
+func (b *Book) Spend(ctx context.Context, of *decision.Group, now time.Time) (decision.Code, time.Duration) {
+	m := b.month(of.Identity, now)
+	limits := &of.Limits
+	switch {
+	case limits.Metered || !limits.RequestQuota && !limits.ByteQuota:
+		m.free.Add(1)
+		return decision.Allowed, 0
+	case !limits.RequestQuota:
+		if m.exhausted.Load() {
+			return b.exceeded(m, now)
+		}
+		m.free.Add(1)
+		return decision.Allowed, 0
+	}
+	if taken, low := m.take(); taken {
+		if low {
+			b.report(m)
+		}
+		return decision.Allowed, 0
+	}
+	return b.await(ctx, m, limits.DenyUnknown, now)
+}
+
+// await is Spend where no allowance is left.
+func (b *Book) await(ctx context.Context, m *month, deny bool, now time.Time) (decision.Code, time.Duration) {
+	var timeout <-chan time.Time
+	for {
+		changed, silent := m.hunger()
+		if taken, _ := m.take(); taken {
+			return decision.Allowed, 0
+		}
+		if m.exhausted.Load() {
+			return b.exceeded(m, now)
+		}
+		b.report(m)
+		if !b.linked.Load() || silent {
+			break
+		}
+		if timeout == nil {
+			b.metrics.waited.Inc()
+			timer := time.NewTimer(patience)
+			defer timer.Stop()
+			timeout = timer.C
+		}
+		select {
+		case <-changed:
+			continue
+		case <-timeout:
+			m.fellSilent()
+		case <-ctx.Done():
+			b.metrics.unavailable.Inc()
+			return decision.QuotaUnavailable, 0 // nobody reads it
+		}
+		break
+	}
+	if deny {
+		b.metrics.unavailable.Inc()
+		return decision.QuotaUnavailable, retryAfter
+	}
+	m.unconfirmed.Add(1)
+	b.metrics.unconfirmed.Inc()
+	return decision.Allowed, 0
+}
+
+func (b *Book) exceeded(m *month, now time.Time) (decision.Code, time.Duration) {
+	b.metrics.exceeded.Inc()
+	return decision.QuotaExceeded, time.Duration(m.ends-b.managerMillis(now)) * time.Millisecond
+}
+
+// Sent counts bytes of response bodies of a group, namespace/name.
+func (b *Book) Sent(identity string, bytes uint64, now time.Time) {
+	b.month(identity, now).bytes.Add(bytes)
+}
+
+// Count counts requests and bytes of a group that were let through elsewhere, which needs no
+// allowance any more.
+func (b *Book) Count(identity string, requests, bytes uint64, now time.Time) {
+	m := b.month(identity, now)
+	m.free.Add(requests)
+	m.bytes.Add(bytes)
+}
+
+// Linked notes whether the manager is there to be asked.
+func (b *Book) Linked(linked bool) { b.linked.Store(linked) }
+
+func (b *Book) managerMillis(now time.Time) int64 { return now.UnixMilli() + b.offset.Load() }
+
+// month returns the account of the month in which the manager's clock is.
+func (b *Book) month(identity string, now time.Time) *month {
+	known, ok := b.groups.Load(identity)
+	if !ok {
+		known, _ = b.groups.LoadOrStore(identity, &group{identity: identity})
+	}
+	g, _ := known.(*group)
+	millis := b.managerMillis(now)
+	if m := g.current.Load(); m != nil && m.begins <= millis && millis < m.ends {
+		return m
+	}
+	return g.roll(millis)
+}
+
+// roll makes the month of an instant the current one.
+func (g *group) roll(millis int64) *month {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, m := range g.months {
+		if m.begins <= millis && millis < m.ends {
+			g.current.Store(m)
+			return m
+		}
+	}
+	m := newMonth(g.identity, time.UnixMilli(millis))
+	g.months = append(g.months, m)
+	g.current.Store(m)
+	return m
+}
+
+// report has the account reported soon.
+func (b *Book) report(m *month) {
+	b.mu.Lock()
+	b.urgent[m] = struct{}{}
+	b.mu.Unlock()
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Wake receives when something should be reported soon.
+func (b *Book) Wake() <-chan struct{} { return b.wake }

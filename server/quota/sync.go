@@ -1,0 +1,111 @@
+package quota
+
+import (
+	"time"
+
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+)
+
+// kept is how many months of a group are kept for what the manager has not persisted.
+const kept = 2
+
+// Allow takes over what the manager says. Its clock is taken as it was when it wrote: that
+// leaves this server behind by the time that the message took, never ahead.
+func (b *Book) Allow(said *syncv1.Allowances, now time.Time) {
+	b.offset.Store(said.GetNowMs() - now.UnixMilli())
+	for _, allowance := range said.GetGroups() {
+		m := b.find(allowance.GetGroup(), allowance.GetPeriod())
+		if m == nil {
+			continue
+		}
+		if allowance.GetRefused() != "" {
+			b.metrics.refused.Inc()
+			m.refuse(now)
+			continue
+		}
+		if m.allow(allowance, now) {
+			b.report(m)
+		}
+	}
+}
+
+func (b *Book) find(identity, period string) *month {
+	known, ok := b.groups.Load(identity)
+	if !ok {
+		return nil
+	}
+	g, _ := known.(*group)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, m := range g.months {
+		if m.period == period {
+			return m
+		}
+	}
+	return nil
+}
+
+// Urgent returns what should be reported at once: who needs more, and who gives back.
+func (b *Book) Urgent(now time.Time) []*syncv1.GroupUse {
+	b.mu.Lock()
+	urgent, closed := b.urgent, b.closed
+	b.urgent = map[*month]struct{}{}
+	b.mu.Unlock()
+	var uses []*syncv1.GroupUse
+	for m := range urgent {
+		if report := m.report(now, closed, true); report != nil {
+			uses = append(uses, report)
+		}
+	}
+	return uses
+}
+
+// Due returns all that the manager has not persisted. At the beginning of a stream it is to
+// be whole: with every account that has an allowance, so that the manager knows whom to ask
+// for it.
+func (b *Book) Due(now time.Time, whole bool) []*syncv1.GroupUse {
+	b.mu.Lock()
+	closed := b.closed
+	b.mu.Unlock()
+	var uses []*syncv1.GroupUse
+	b.each(func(m *month) {
+		if report := m.report(now, closed, whole); report != nil {
+			uses = append(uses, report)
+		}
+	})
+	return uses
+}
+
+// each calls f with every account, and forgets those of long ago.
+func (b *Book) each(f func(m *month)) {
+	b.groups.Range(func(_, value any) bool {
+		g, _ := value.(*group)
+		g.mu.Lock()
+		if len(g.months) > kept {
+			g.months = append([]*month(nil), g.months[len(g.months)-kept:]...)
+		}
+		months := g.months
+		g.mu.Unlock()
+		for _, m := range months {
+			f(m)
+		}
+		return true
+	})
+}
+
+// Close ends the life: what is not spent is given back, and nothing more is spent.
+func (b *Book) Close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+}
+
+// Settled is whether the manager has persisted everything.
+func (b *Book) Settled() bool {
+	b.mu.Lock()
+	closed := b.closed
+	b.mu.Unlock()
+	settled := true
+	b.each(func(m *month) { settled = settled && m.isSettled(closed) })
+	return settled
+}

@@ -1,0 +1,45 @@
+package syncclient
+
+import (
+	"testing"
+	"time"
+
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/server/decision"
+	"github.com/keyward-dev/keyward/server/managertest"
+)
+
+// TestTheEndWaitsForTheManager: a server that ends while the manager is away stays until it
+// has reported what it let through, and gives back what it has not spent.
+func TestTheEndWaitsForTheManager(t *testing.T) {
+	m := managertest.Start(t)
+	r := run(t, m)
+	stream := m.Next()
+	stream.Send(&syncv1.Update{Revision: 1, CaughtUp: true})
+	group := &decision.Group{Identity: "tenants/acme", Limits: decision.Limits{RequestQuota: true, DenyUnknown: true}}
+	now := time.Now()
+	r.quotas.Sent(group.Identity, 100, now)
+	stream.Allow(&syncv1.Allowances{NowMs: now.UnixMilli(), Groups: []*syncv1.Allowance{
+		{Group: group.Identity, Period: now.UTC().Format("2006-01"), Leased: 5, Sequence: 1},
+	}})
+	eventually(t, "the allowance is there", func() bool {
+		code, _ := r.quotas.Spend(t.Context(), group, now)
+		return code == decision.Allowed
+	})
+	m.Stop()
+	r.quotas.Sent(group.Identity, 11, now)
+	stopped := make(chan struct{})
+	go func() { r.stop(); close(stopped) }()
+	m.Restart()
+	stream = m.Next()
+	<-stopped
+	var last *syncv1.GroupUse
+	for len(stream.Uses) > 0 {
+		for _, use := range (<-stream.Uses).GetGroups() {
+			last = use
+		}
+	}
+	if !last.GetClosed() || last.GetBytes() != 111 || last.GetSpent() != 1 || last.GetLeased() != 1 || !r.quotas.Settled() {
+		t.Errorf("at last it reported %v", last)
+	}
+}

@@ -1,0 +1,144 @@
+// Package usageapi takes in what was used where no door of this server sees it: POST
+// /v1/usage, a JSON list of what to add.
+package usageapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/keyward-dev/keyward/server/httpwire"
+)
+
+const (
+	// Path is where usage is taken in.
+	Path = "/v1/usage"
+
+	maxBody    = 1 << 20
+	maxEntries = 10_000
+	// maxAmount is the most that one entry adds, so that sums stay in range.
+	maxAmount = 1 << 40
+)
+
+// Groups are those that are known here.
+type Groups interface {
+	// HasGroup is whether the group namespace/name is known.
+	HasGroup(identity string) bool
+	// GroupOf returns the group of a key, by its id.
+	GroupOf(keyID string) (identity string, ok bool)
+}
+
+// Counter counts what has been let through elsewhere.
+type Counter interface {
+	Count(group string, requests, bytes uint64, now time.Time)
+}
+
+// entry is what to add. Numbers are signed, so that a negative one can be told as such.
+type entry struct {
+	Group    string      `json:"group"`
+	Key      string      `json:"key"`
+	Requests json.Number `json:"requests"`
+	Bytes    json.Number `json:"bytes"`
+}
+
+type delta struct {
+	group           string
+	requests, bytes uint64
+}
+
+// Off answers where there is no token that could be presented.
+func Off(w http.ResponseWriter, _ *http.Request) {
+	httpwire.NewProblem(http.StatusNotFound, "usage_off", "Usage is not taken in",
+		"Start the validator with --admin-token-file to report usage here.").Denial().Write(w)
+}
+
+// Handler takes in usage, all of a request or, if something in it is wrong, nothing.
+func Handler(groups Groups, counter Counter, now func() time.Time) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		deltas, err := read(http.MaxBytesReader(w, r.Body, maxBody), groups)
+		if err != nil {
+			status := http.StatusBadRequest
+			var tooLarge *http.MaxBytesError
+			if errors.As(err, &tooLarge) {
+				status = http.StatusRequestEntityTooLarge
+			}
+			httpwire.NewProblem(status, "usage_invalid", "Usage not understood; nothing of it is counted", err.Error()).Denial().Write(w)
+			return
+		}
+		for _, d := range deltas {
+			counter.Count(d.group, d.requests, d.bytes, now())
+		}
+		w.WriteHeader(http.StatusNoContent)
+	})
+}
+
+func read(body io.Reader, groups Groups) ([]delta, error) {
+	text, err := io.ReadAll(body)
+	if err != nil {
+		return nil, fmt.Errorf("the body cannot be read: %w", err)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	var entries []entry
+	if err := decoder.Decode(&entries); err != nil {
+		return nil, fmt.Errorf(`write a JSON list such as [{"group": "tenants/acme", "requests": 1, "bytes": 4096}]: %w`, err)
+	}
+	if decoder.More() {
+		return nil, errors.New("something follows the list")
+	}
+	if len(entries) > maxEntries {
+		return nil, fmt.Errorf("the list has more than %d entries: send several", maxEntries)
+	}
+	deltas := make([]delta, 0, len(entries))
+	for i := range entries {
+		d, field, err := entries[i].delta(groups)
+		if err != nil {
+			return nil, fmt.Errorf("[%d].%s: %w", i, field, err)
+		}
+		deltas = append(deltas, d)
+	}
+	return deltas, nil
+}
+
+// delta checks one entry; the field is that of the error.
+func (e *entry) delta(groups Groups) (d delta, field string, err error) {
+	switch {
+	case e.Group != "" && e.Key != "":
+		return d, "key", errors.New("give either group or key")
+	case e.Group != "":
+		if !groups.HasGroup(e.Group) {
+			return d, "group", errors.New("no such group is known here; write namespace/name")
+		}
+		d.group = e.Group
+	case e.Key != "":
+		group, ok := groups.GroupOf(e.Key)
+		if !ok {
+			return d, "key", errors.New("no key with such an id is known here")
+		}
+		d.group = group
+	default:
+		return d, "group", errors.New("it is missing; write namespace/name, or give key")
+	}
+	if d.requests, err = amount(e.Requests); err != nil {
+		return d, "requests", err
+	}
+	if d.bytes, err = amount(e.Bytes); err != nil {
+		return d, "bytes", err
+	}
+	return d, "", nil
+}
+
+func amount(number json.Number) (uint64, error) {
+	if number == "" {
+		return 0, nil
+	}
+	n, err := number.Int64()
+	if err != nil || n < 0 || n > maxAmount {
+		return 0, fmt.Errorf("write a whole number from 0 to %d", int64(maxAmount))
+	}
+	return uint64(n), nil
+}

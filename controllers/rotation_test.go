@@ -22,6 +22,7 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/apikey/lifecycle"
+	"github.com/keyward-dev/keyward/controllers/index"
 )
 
 // versions is a check for the states of a key's versions.
@@ -431,6 +432,61 @@ var _ = Describe("A key with a past", func() {
 		w.settle(ctx, "web", ready)
 		Expect(w.plaintext(ctx)).NotTo(Equal(text))
 		Expect(w.events()).To(ContainSubstring("whoever holds an earlier one is refused"))
+	})
+
+	It("takes its Secret along when it is deleted, and so revoked", func(ctx SpecContext) {
+		w.key(ctx)
+		key := w.settle(ctx, "web", ready)
+		Expect(admin.Delete(ctx, key)).To(Succeed())
+		Eventually(func(g Gomega) {
+			_, err := w.reconcileKey(ctx, "web")
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(apierrors.IsNotFound(admin.Get(ctx, client.ObjectKeyFromObject(key), &v1alpha1.ApiKey{}))).To(BeTrue())
+			_, err = w.secret(ctx)
+			g.Expect(apierrors.IsNotFound(err)).To(BeTrue(), "a later ApiKey of the name could take it over")
+		}).Should(Succeed())
+	})
+
+	It("does not take over the Secret of an ApiKey that was deleted", func(ctx SpecContext) {
+		text := w.other(ctx)
+		Expect(admin.Create(ctx, &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace: w.namespace, Name: "again",
+				Labels:      map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy},
+				Annotations: map[string]string{v1alpha1.AnnotationAPIKey: "again"},
+				OwnerReferences: []metav1.OwnerReference{{
+					APIVersion: v1alpha1.GroupVersion.String(), Kind: "ApiKey", Name: "again", UID: "gone", Controller: ptr.To(true),
+				}},
+			},
+			Data: map[string][]byte{v1alpha1.SecretKeyAPIKey: []byte(text)},
+		})).To(Succeed())
+		w.key(ctx, func(k *v1alpha1.ApiKey) { k.Name = "again" })
+		w.settle(ctx, "again", because(v1alpha1.ConditionStalled, v1alpha1.ReasonSecretConflict))
+	})
+
+	It("is not imported twice, even if the cache does not know yet", func(ctx SpecContext) {
+		w.connect("slow") // so that the first stays on its way
+		legacy(ctx, "legacy-platform/wanted+0123456789")
+		w.keys.Client = interceptor.NewClient(clientWithWatch(), interceptor.Funcs{
+			List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, options ...client.ListOption) error {
+				for _, option := range options {
+					if fields, ok := option.(client.MatchingFields); ok && fields[index.ByDigest] != "" {
+						return nil // nobody has it, for all that is known
+					}
+				}
+				return c.List(ctx, list, options...)
+			},
+		})
+		w.key(ctx, importing("legacy", "token"))
+		w.settle(ctx, "web", versions(v1alpha1.VersionPending))
+		w.key(ctx, importing("legacy", "token"), func(k *v1alpha1.ApiKey) { k.Name = "second" })
+		Consistently(func(g Gomega) {
+			_, err := w.reconcileKey(ctx, "second")
+			g.Expect(err).NotTo(HaveOccurred())
+			second := &v1alpha1.ApiKey{}
+			g.Expect(admin.Get(ctx, w.request("second").NamespacedName, second)).To(Succeed())
+			g.Expect(second.Status.Versions).To(BeEmpty())
+		}, "500ms").Should(Succeed())
 	})
 
 	It("does not take over what is no key, or another's", func(ctx SpecContext) {

@@ -105,6 +105,24 @@ var _ = Describe("Rotation", func() {
 		ready(Default, key)
 	})
 
+	It("goes on after a replacement was given up, because the Secret was back", func(ctx SpecContext) {
+		key := w.key(ctx)
+		w.settle(ctx, "web", ready)
+		secret, err := w.secret(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		v := w.connect("slow")
+		Expect(admin.Delete(ctx, secret.DeepCopy())).To(Succeed())
+		w.settle(ctx, "web", versions(active, v1alpha1.VersionPending))
+		secret.ObjectMeta = metav1.ObjectMeta{Namespace: secret.Namespace, Name: secret.Name, Labels: secret.Labels, Annotations: secret.Annotations}
+		Expect(admin.Create(ctx, secret)).To(Succeed())
+		w.settle(ctx, "web", versions(active))
+		edit(ctx, key, trigger("now", "1h"))
+		w.settle(ctx, "web", func(g Gomega, k *v1alpha1.ApiKey) {
+			v.catchUp()
+			versions(retiring, active)(g, k)
+		})
+	})
+
 	It("regenerates without overlap: the old version stops at once", func(ctx SpecContext) {
 		key := w.key(ctx)
 		w.settle(ctx, "web", ready)

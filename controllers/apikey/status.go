@@ -44,7 +44,10 @@ func (r *Reconciler) record(ctx context.Context, key *v1alpha1.ApiKey, found *fa
 	}
 	if found.delivered {
 		crashpoint.Here(crashpoint.AfterActive)
-		r.held.drop(key.UID)
+	}
+	held, _ := r.held.get(key.UID)
+	if v := versionByID(key.Status.Versions, held); v == nil || v.State != v1alpha1.VersionPending {
+		r.held.drop(key.UID) // delivered, over, or given up: nobody needs the text any more
 	}
 	r.announce(before, key, found, outcome)
 	return ctrl.Result{RequeueAfter: next(found, outcome, now)}, nil

@@ -52,6 +52,12 @@ func NewDenial(d decision.Decision, request *decision.Request, retryAfter time.D
 	return denial
 }
 
+// With returns the denial with more headers.
+func (d Denial) With(headers ...Header) Denial {
+	d.Headers = append(d.Headers, headers...)
+	return d
+}
+
 // CodeDenial is the part of a denial that depends on its code alone.
 func CodeDenial(code decision.Code) Denial {
 	if code == decision.Preflight {

@@ -165,6 +165,13 @@ func (s *Store) HasGroup(identity string) bool {
 	return s.groups[identity] != nil
 }
 
+// HasKey is whether the key with the id is known.
+func (s *Store) HasKey(id string) bool {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	return s.keys[id] != nil
+}
+
 // GroupOf returns the identity of the group of a key, by its id.
 func (s *Store) GroupOf(keyID string) (identity string, ok bool) {
 	s.writing.Lock()

@@ -85,7 +85,7 @@ func (l *Limiter) admit(group *decision.Group, key *decision.Key, at int64) Verd
 			ofKey = l.bucket(&l.keys, key.ID, key.Rate, servers, at)
 		}
 		var verdict Verdict
-		open := true
+		var open bool
 		switch {
 		case ofKey == nil:
 			verdict.Wait, open = ofGroup.take(at, l.at)

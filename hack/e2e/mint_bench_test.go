@@ -111,16 +111,24 @@ func (w *world) awaitReadyKeys(n int) {
 	}
 }
 
-var writeRequests = regexp.MustCompile(`(?m)^rest_client_requests_total\{.*method="(?:POST|PUT|PATCH|DELETE)".*\} ([0-9.e+]+)$`)
+var (
+	writeRequests  = regexp.MustCompile(`(?m)^rest_client_requests_total\{.*method="(?:POST|PUT|PATCH|DELETE)".*\} ([0-9.e+]+)$`)
+	changeRequests = regexp.MustCompile(`(?m)^rest_client_requests_total\{.*method="(?:POST|PATCH|DELETE)".*\} ([0-9.e+]+)$`)
+)
 
 // writes is how many requests the manager has made that change something, events and leases included.
-func (m *manager) writes() int {
+func (m *manager) writes() int { return m.requests(writeRequests) }
+
+// changes are those without PUT, by which the manager renews its lease and does nothing else.
+func (m *manager) changes() int { return m.requests(changeRequests) }
+
+func (m *manager) requests(which *regexp.Regexp) int {
 	_, body, err := get("http://" + m.metrics + "/metrics")
 	if err != nil {
 		return 0
 	}
 	sum := 0.0
-	for _, found := range writeRequests.FindAllStringSubmatch(body, -1) {
+	for _, found := range which.FindAllStringSubmatch(body, -1) {
 		n, _ := strconv.ParseFloat(found[1], 64) // the expression admits nothing else
 		sum += n
 	}

@@ -104,7 +104,7 @@ func (p Problem) denial(challenge string, retrySeconds int) Denial {
 	if retrySeconds > 0 {
 		headers = append(headers, Header{"Retry-After", strconv.Itoa(retrySeconds)})
 	}
-	return Denial{Status: p.Status, Headers: headers, Body: append(body, '\n')}
+	return Denial{Status: p.Status, Headers: headers, Body: body}
 }
 
 // challenge is the WWW-Authenticate of RFC 6750, section 3: where no key was sent, it must

@@ -85,7 +85,7 @@ func BenchmarkScale(b *testing.B) {
 	b.ReportMetric(ratio(each, floor, 0.99), "p99-of-floor")
 
 	w.awaitQuiet(m)
-	b.ReportMetric(m.memory(b), "leader-B")
+	b.ReportMetric(m.memory(b)/1e6, "leader-MB")
 	before := m.changes()
 	time.Sleep(scaleIdle) // nothing is to happen
 	b.ReportMetric(float64(m.changes()-before), "idle-writes")

@@ -133,11 +133,18 @@ func NewManager(ctx context.Context, config *rest.Config, options Options, webho
 	return mgr, addChecks(mgr)
 }
 
-// CacheOptions hold, of all Secrets, the operator's own.
+// CacheOptions hold, of all Secrets, the operator's own, and of the field owners, which are
+// half of an object, what is needed of them: of Secrets, which fields are the operator's.
 func CacheOptions() cache.Options {
-	return cache.Options{ByObject: map[client.Object]cache.ByObject{
-		&corev1.Secret{}: {Label: labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy})},
-	}}
+	return cache.Options{
+		DefaultTransform: cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Secret{}: {
+				Label:     labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}),
+				Transform: func(object any) (any, error) { return object, nil },
+			},
+		},
+	}
 }
 
 func addControllers(mgr ctrl.Manager, hub *snapshot.Hub, tracker *usage.Tracker, options Options) error {

@@ -53,7 +53,7 @@ func fromEnvironment(name string, byDefault int) int {
 //   - what is written while nothing happens.
 func BenchmarkScale(b *testing.B) {
 	w := newWorld(b)
-	setup := managerSetup{settle: quick, level: "info", elect: true}
+	setup := managerSetup{settle: quick, level: "info", elect: true, patience: 5 * patience, flags: strings.Fields(os.Getenv("KEYWARD_BENCH_MANAGER_FLAGS"))}
 	m := w.lead(setup)
 	w.createGroup()
 	w.mint("seed")

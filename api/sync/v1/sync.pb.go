@@ -711,12 +711,19 @@ func (x *GroupUse) GetClosed() bool {
 	return false
 }
 
-// KeyUse counts the requests of one key in this life of the server.
+// KeyUse counts the requests of one key in one month and this life of the server,
+// cumulatively. It is for people to see, and quotas do not depend on it.
 type KeyUse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// key is the id of the key.
-	Key           string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	Requests      uint64 `protobuf:"varint,2,opt,name=requests,proto3" json:"requests,omitempty"`
+	Key      string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Requests uint64 `protobuf:"varint,2,opt,name=requests,proto3" json:"requests,omitempty"`
+	// group is the identity namespace/name of the key's group.
+	Group string `protobuf:"bytes,3,opt,name=group,proto3" json:"group,omitempty"`
+	// period is the calendar month in UTC by the manager's clock, such as 2026-11.
+	Period string `protobuf:"bytes,4,opt,name=period,proto3" json:"period,omitempty"`
+	// recorded is how many of them are persisted, as far as the server has been told.
+	Recorded      uint64 `protobuf:"varint,5,opt,name=recorded,proto3" json:"recorded,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -761,6 +768,27 @@ func (x *KeyUse) GetKey() string {
 func (x *KeyUse) GetRequests() uint64 {
 	if x != nil {
 		return x.Requests
+	}
+	return 0
+}
+
+func (x *KeyUse) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *KeyUse) GetPeriod() string {
+	if x != nil {
+		return x.Period
+	}
+	return ""
+}
+
+func (x *KeyUse) GetRecorded() uint64 {
+	if x != nil {
+		return x.Recorded
 	}
 	return 0
 }
@@ -896,8 +924,11 @@ func (x *SyncResponse) GetAllowances() *Allowances {
 type Allowances struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// now_ms is the manager's clock, Unix milliseconds, by which months change.
-	NowMs         int64        `protobuf:"varint,1,opt,name=now_ms,json=nowMs,proto3" json:"now_ms,omitempty"`
-	Groups        []*Allowance `protobuf:"bytes,2,rep,name=groups,proto3" json:"groups,omitempty"`
+	NowMs  int64        `protobuf:"varint,1,opt,name=now_ms,json=nowMs,proto3" json:"now_ms,omitempty"`
+	Groups []*Allowance `protobuf:"bytes,2,rep,name=groups,proto3" json:"groups,omitempty"`
+	// keys are counts of keys as they are persisted, in recorded: the server need not report
+	// them again.
+	Keys          []*KeyUse `protobuf:"bytes,3,rep,name=keys,proto3" json:"keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -942,6 +973,13 @@ func (x *Allowances) GetNowMs() int64 {
 func (x *Allowances) GetGroups() []*Allowance {
 	if x != nil {
 		return x.Groups
+	}
+	return nil
+}
+
+func (x *Allowances) GetKeys() []*KeyUse {
+	if x != nil {
+		return x.Keys
 	}
 	return nil
 }
@@ -1864,10 +1902,13 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x05spent\x18\f \x01(\x04R\x05spent\x12\x14\n" +
 	"\x05wants\x18\n" +
 	" \x01(\x04R\x05wants\x12\x16\n" +
-	"\x06closed\x18\v \x01(\bR\x06closedJ\x04\b\x05\x10\x06J\x04\b\x06\x10\aR\x10overage_requestsR\roverage_bytes\"6\n" +
+	"\x06closed\x18\v \x01(\bR\x06closedJ\x04\b\x05\x10\x06J\x04\b\x06\x10\aR\x10overage_requestsR\roverage_bytes\"\x80\x01\n" +
 	"\x06KeyUse\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x1a\n" +
-	"\brequests\x18\x02 \x01(\x04R\brequests\"z\n" +
+	"\brequests\x18\x02 \x01(\x04R\brequests\x12\x14\n" +
+	"\x05group\x18\x03 \x01(\tR\x05group\x12\x16\n" +
+	"\x06period\x18\x04 \x01(\tR\x06period\x12\x1a\n" +
+	"\brecorded\x18\x05 \x01(\x04R\brecorded\"z\n" +
 	"\n" +
 	"VersionUse\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\fR\x06digest\x12\x17\n" +
@@ -1878,11 +1919,12 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x06update\x18\x01 \x01(\v2\x17.keyward.sync.v1.UpdateR\x06update\x12;\n" +
 	"\n" +
 	"allowances\x18\x02 \x01(\v2\x1b.keyward.sync.v1.AllowancesR\n" +
-	"allowances\"W\n" +
+	"allowances\"\x84\x01\n" +
 	"\n" +
 	"Allowances\x12\x15\n" +
 	"\x06now_ms\x18\x01 \x01(\x03R\x05nowMs\x122\n" +
-	"\x06groups\x18\x02 \x03(\v2\x1a.keyward.sync.v1.AllowanceR\x06groups\"\xab\x02\n" +
+	"\x06groups\x18\x02 \x03(\v2\x1a.keyward.sync.v1.AllowanceR\x06groups\x12+\n" +
+	"\x04keys\x18\x03 \x03(\v2\x17.keyward.sync.v1.KeyUseR\x04keys\"\xab\x02\n" +
 	"\tAllowance\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x16\n" +
 	"\x06period\x18\x02 \x01(\tR\x06period\x12 \n" +
@@ -2028,28 +2070,29 @@ var file_sync_v1_sync_proto_depIdxs = []int32{
 	16, // 8: keyward.sync.v1.SyncResponse.update:type_name -> keyward.sync.v1.Update
 	13, // 9: keyward.sync.v1.SyncResponse.allowances:type_name -> keyward.sync.v1.Allowances
 	14, // 10: keyward.sync.v1.Allowances.groups:type_name -> keyward.sync.v1.Allowance
-	0,  // 11: keyward.sync.v1.Allowance.state:type_name -> keyward.sync.v1.QuotaState
-	9,  // 12: keyward.sync.v1.Allowance.recorded:type_name -> keyward.sync.v1.GroupUse
-	1,  // 13: keyward.sync.v1.Limits.overage:type_name -> keyward.sync.v1.Overage
-	17, // 14: keyward.sync.v1.Update.groups:type_name -> keyward.sync.v1.Group
-	23, // 15: keyward.sync.v1.Update.keys:type_name -> keyward.sync.v1.Key
-	2,  // 16: keyward.sync.v1.Group.state:type_name -> keyward.sync.v1.GroupState
-	18, // 17: keyward.sync.v1.Group.projects:type_name -> keyward.sync.v1.Project
-	21, // 18: keyward.sync.v1.Group.capabilities:type_name -> keyward.sync.v1.Capability
-	25, // 19: keyward.sync.v1.Group.context:type_name -> keyward.sync.v1.Group.ContextEntry
-	15, // 20: keyward.sync.v1.Group.limits:type_name -> keyward.sync.v1.Limits
-	19, // 21: keyward.sync.v1.Project.routes:type_name -> keyward.sync.v1.Route
-	22, // 22: keyward.sync.v1.Project.origins:type_name -> keyward.sync.v1.OriginPolicy
-	20, // 23: keyward.sync.v1.Route.query:type_name -> keyward.sync.v1.QueryMatch
-	19, // 24: keyward.sync.v1.Capability.routes:type_name -> keyward.sync.v1.Route
-	24, // 25: keyward.sync.v1.Key.versions:type_name -> keyward.sync.v1.Version
-	3,  // 26: keyward.sync.v1.SyncService.Sync:input_type -> keyward.sync.v1.SyncRequest
-	12, // 27: keyward.sync.v1.SyncService.Sync:output_type -> keyward.sync.v1.SyncResponse
-	27, // [27:28] is the sub-list for method output_type
-	26, // [26:27] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	10, // 11: keyward.sync.v1.Allowances.keys:type_name -> keyward.sync.v1.KeyUse
+	0,  // 12: keyward.sync.v1.Allowance.state:type_name -> keyward.sync.v1.QuotaState
+	9,  // 13: keyward.sync.v1.Allowance.recorded:type_name -> keyward.sync.v1.GroupUse
+	1,  // 14: keyward.sync.v1.Limits.overage:type_name -> keyward.sync.v1.Overage
+	17, // 15: keyward.sync.v1.Update.groups:type_name -> keyward.sync.v1.Group
+	23, // 16: keyward.sync.v1.Update.keys:type_name -> keyward.sync.v1.Key
+	2,  // 17: keyward.sync.v1.Group.state:type_name -> keyward.sync.v1.GroupState
+	18, // 18: keyward.sync.v1.Group.projects:type_name -> keyward.sync.v1.Project
+	21, // 19: keyward.sync.v1.Group.capabilities:type_name -> keyward.sync.v1.Capability
+	25, // 20: keyward.sync.v1.Group.context:type_name -> keyward.sync.v1.Group.ContextEntry
+	15, // 21: keyward.sync.v1.Group.limits:type_name -> keyward.sync.v1.Limits
+	19, // 22: keyward.sync.v1.Project.routes:type_name -> keyward.sync.v1.Route
+	22, // 23: keyward.sync.v1.Project.origins:type_name -> keyward.sync.v1.OriginPolicy
+	20, // 24: keyward.sync.v1.Route.query:type_name -> keyward.sync.v1.QueryMatch
+	19, // 25: keyward.sync.v1.Capability.routes:type_name -> keyward.sync.v1.Route
+	24, // 26: keyward.sync.v1.Key.versions:type_name -> keyward.sync.v1.Version
+	3,  // 27: keyward.sync.v1.SyncService.Sync:input_type -> keyward.sync.v1.SyncRequest
+	12, // 28: keyward.sync.v1.SyncService.Sync:output_type -> keyward.sync.v1.SyncResponse
+	28, // [28:29] is the sub-list for method output_type
+	27, // [27:28] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_sync_v1_sync_proto_init() }

@@ -41,6 +41,9 @@ type Server struct {
 	store  *store.Store
 	sync   *syncclient.Client
 	quotas *quota.Book
+	uses   *usage.Recorder
+
+	registry *prometheus.Registry
 
 	decisions *explain.Ring // nil where none are kept
 
@@ -57,7 +60,7 @@ type Server struct {
 func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector())
-	s := &Server{config: config, log: log}
+	s := &Server{config: config, log: log, registry: registry}
 	defer func() {
 		if err != nil {
 			s.closeListeners()
@@ -66,10 +69,10 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 	if s.store, err = store.Open(config.Store, log, registry); err != nil {
 		return nil, fmt.Errorf("--snapshot-dir: %w", err)
 	}
-	uses := usage.New()
+	s.uses = usage.New()
 	s.quotas = quota.New(registry)
-	s.sync = syncclient.New(config.Sync, s.store, uses, s.quotas, log, registry)
-	around := []gate.Option{gate.WithThrottle(throttle.New(config.Throttle)), gate.WithMeter(uses), gate.WithQuota(s.quotas)}
+	s.sync = syncclient.New(config.Sync, s.store, s.uses, s.quotas, log, registry)
+	around := []gate.Option{gate.WithThrottle(throttle.New(config.Throttle)), gate.WithMeter(s.uses), gate.WithQuota(s.quotas)}
 	if config.AdminTokenFile != "" {
 		if _, err := explain.ReadToken(config.AdminTokenFile); err != nil {
 			return nil, fmt.Errorf("--admin-token-file: %w", err)
@@ -81,7 +84,7 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 	if err := s.openDoors(gate.New(s.store, time.Now, log, registry, around...)); err != nil {
 		return nil, err
 	}
-	if s.admin, err = listenHTTP(listenerConfig{flag: "admin-bind-address", address: config.AdminAddress, limits: config.Listeners}, closeUpgrades(s.adminHandler(registry)), log); err != nil {
+	if s.admin, err = listenHTTP(listenerConfig{flag: "admin-bind-address", address: config.AdminAddress, limits: config.Listeners}, closeUpgrades(s.adminHandler()), log); err != nil {
 		return nil, err
 	}
 	return s, nil

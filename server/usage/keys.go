@@ -6,7 +6,6 @@ import (
 	"time"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
-	"github.com/keyward-dev/keyward/server/decision"
 )
 
 // keepUnrecorded is for how long beyond a day counts are kept that the manager does not take: by
@@ -36,26 +35,32 @@ type count struct {
 }
 
 // key returns that of a key, which outlives its versions.
-func (r *Recorder) key(of *decision.Key, group *decision.Group) *key {
+func (r *Recorder) key(id, name, group string) *key {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	k := r.keys[of.ID]
+	k := r.keys[id]
 	if k == nil {
-		k = &key{id: of.ID, name: of.Name, group: group.Identity}
-		r.keys[of.ID] = k
+		k = &key{id: id, name: name, group: group}
+		r.keys[id] = k
 	}
 	return k
 }
 
-// used counts a request. The months are those of the manager's clock.
-func (k *key) used(millis, offset int64) {
+// Count notes requests that were let through elsewhere with the key, by its id and its name and
+// that of its group, both namespace/name.
+func (r *Recorder) Count(id, name, group string, requests uint64, at time.Time) {
+	r.key(id, name, group).used(requests, at.UnixMilli(), r.offset.Load())
+}
+
+// used counts requests. The months are those of the manager's clock.
+func (k *key) used(requests uint64, millis, offset int64) {
 	advance(&k.lastMillis, millis)
 	millis += offset
 	c := k.current.Load()
 	if c == nil || millis < c.begins || c.ends <= millis {
 		c = k.roll(millis)
 	}
-	c.requests.Add(1)
+	c.requests.Add(requests)
 }
 
 // roll makes the month of an instant the current one. A clock that was turned back counts in

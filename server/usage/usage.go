@@ -66,7 +66,7 @@ func (r *Recorder) Used(of *decision.Key, group *decision.Group, request *decisi
 	digest := request.Credential.Digest
 	u := r.of(of, group, digest)
 	millis := at.UnixMilli()
-	u.key.used(millis, r.offset.Load())
+	u.key.used(1, millis, r.offset.Load())
 	advance(&u.lastMillis, millis)
 	if from, referer := request.Origin, false; from != "" || request.Referer != "" {
 		if from == "" {
@@ -100,7 +100,7 @@ func (r *Recorder) of(key *decision.Key, group *decision.Group, digest keyformat
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if u = s.uses[digest]; u == nil {
-		u = &use{key: r.key(key, group)}
+		u = &use{key: r.key(key.ID, key.Name, group.Identity)}
 		s.uses[digest] = u
 	}
 	return u

@@ -1,19 +1,31 @@
 package controllers_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"sync/atomic"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"golang.org/x/sync/errgroup"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers"
 	"github.com/keyward-dev/keyward/controllers/usage"
+	"github.com/keyward-dev/keyward/controllers/usage/accounts"
+	"github.com/keyward-dev/keyward/controllers/usage/ledger"
+	"github.com/keyward-dev/keyward/controllers/usage/store"
 )
 
 var _ = Describe("The requests of an ApiKey", func() {
@@ -68,6 +80,59 @@ var _ = Describe("The requests of an ApiKey", func() {
 		w.settle(ctx, "web", because(v1alpha1.ConditionReady, v1alpha1.ReasonSuspended))
 		Expect(admin.Get(ctx, client.ObjectKeyFromObject(key), key)).To(Succeed())
 		Expect(*key.Status.Usage.Requests).To(BeEquivalentTo(6), "the status was written anyway")
+	})
+})
+
+var _ = Describe("The usage of many Groups", func() {
+	// With KEYWARD_GROUPS=10000 it is as docs/operations.md has it.
+	It("costs the API server no more than 50 writes a second", func(ctx SpecContext) {
+		const seconds = 5
+		count, err := strconv.Atoi(cmp.Or(os.Getenv("KEYWARD_GROUPS"), "400"))
+		Expect(err).NotTo(HaveOccurred())
+		w := newWorld(ctx)
+		name := func(i int) string { return fmt.Sprint("group-", i) }
+		var creating errgroup.Group
+		creating.SetLimit(16)
+		for i := range count {
+			creating.Go(func() error {
+				return admin.Create(ctx, &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name(i)}})
+			})
+		}
+		Expect(creating.Wait()).To(Succeed())
+
+		var writes atomic.Int64
+		writer := interceptor.NewClient(clientWithWatch(), countWrites(func() { writes.Add(1) }))
+		aggregator := accounts.New(accounts.Config{
+			Store: &store.Status{Client: writer, Reader: admin}, Clock: clock.RealClock{}, Log: GinkgoLogr, Writes: controllers.StatusWrites,
+		})
+		session := aggregator.Connect("server", func(string) (bool, bool) { return true, true })
+		report := func(requests uint64) {
+			uses := &syncv1.Uses{Life: "life"}
+			for i := range count {
+				uses.Groups = append(uses.Groups, &syncv1.GroupUse{
+					Group: w.namespace + "/" + name(i), Period: ledger.MonthOf(time.Now()).String(), Requests: requests, Bytes: requests,
+				})
+			}
+			Expect(session.Report(uses)).To(Succeed())
+		}
+		for i := range count {
+			aggregator.SetLimits(w.namespace+"/"+name(i), accounts.Limits{})
+		}
+		running, stop := context.WithCancel(ctx)
+		defer stop()
+		go func() { defer GinkgoRecover(); Expect(aggregator.Start(running)).To(Succeed()) }()
+		report(1)
+		Eventually(writes.Load).Should(BeNumerically(">", 0)) // they are gathered first
+		begin, written := time.Now(), writes.Load()
+		for n := uint64(2); time.Since(begin) < seconds*time.Second; n++ {
+			before := writes.Load()
+			Eventually(writes.Load).Should(BeNumerically(">", before+controllers.StatusWrites/4))
+			report(n) // all are active, all the time
+		}
+		pace := float64(writes.Load()-written) / time.Since(begin).Seconds()
+		AddReportEntry("writes a second", fmt.Sprintf("%.1f, of %d groups", pace, count))
+		Expect(pace).To(BeNumerically("<", 50))
+		Expect(pace).To(BeNumerically(">", 10), "and yet they are written")
 	})
 })
 

@@ -219,7 +219,7 @@ func (w *world) awaitUsage(group string, requests, bytes int64) v1alpha1.GroupUs
 	eventually(w.t, "the usage in the status of Group "+group, patience, func() error {
 		usage = w.usage(group)
 		if ptr.Deref(usage.Requests, 0) != requests || ptr.Deref(usage.Bytes, 0) != bytes {
-			return fmt.Errorf("of %d requests and %d bytes it says %+v", requests, bytes, usage)
+			return fmt.Errorf("of %d requests and %d bytes it says %d and %d", requests, bytes, ptr.Deref(usage.Requests, 0), ptr.Deref(usage.Bytes, 0))
 		}
 		return nil
 	})

@@ -26,6 +26,7 @@ import (
 	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/options"
 	"github.com/keyward-dev/keyward/server/quota"
+	"github.com/keyward-dev/keyward/server/ratelimit"
 	"github.com/keyward-dev/keyward/server/reverseproxy"
 	"github.com/keyward-dev/keyward/server/store"
 	"github.com/keyward-dev/keyward/server/syncclient"
@@ -42,6 +43,7 @@ type Server struct {
 	sync   *syncclient.Client
 	quotas *quota.Book
 	uses   *usage.Recorder
+	rates  *ratelimit.Limiter
 
 	registry *prometheus.Registry
 
@@ -71,8 +73,11 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 	}
 	s.uses = usage.New()
 	s.quotas = quota.New(registry)
-	s.sync = syncclient.New(config.Sync, s.store, s.uses, s.quotas, log, registry)
-	around := []gate.Option{gate.WithThrottle(throttle.New(config.Throttle)), gate.WithMeter(s.uses), gate.WithQuota(s.quotas)}
+	s.rates = ratelimit.New(time.Now)
+	s.sync = syncclient.New(config.Sync, s.store, s.uses, s.quotas, s.rates, log, registry)
+	around := []gate.Option{
+		gate.WithThrottle(throttle.New(config.Throttle)), gate.WithMeter(s.uses), gate.WithRates(s.rates), gate.WithQuota(s.quotas),
+	}
 	if config.AdminTokenFile != "" {
 		if _, err := explain.ReadToken(config.AdminTokenFile); err != nil {
 			return nil, fmt.Errorf("--admin-token-file: %w", err)
@@ -164,6 +169,7 @@ func (s *Server) Run(ctx context.Context) error {
 	syncCtx, goodbye := context.WithCancel(context.WithoutCancel(ctx))
 	var synced sync.WaitGroup
 	synced.Go(func() { s.sync.Run(syncCtx) })
+	synced.Go(func() { s.rates.Run(syncCtx, s.store.HasGroup, s.store.HasKey) })
 	defer func() {
 		goodbye()
 		synced.Wait()

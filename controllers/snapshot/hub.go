@@ -53,6 +53,7 @@ type Hub struct {
 	revision uint64
 	groups   map[string]*groupEntry
 	keys     map[string]*keyEntry
+	limited  map[string]*groupEntry // in which something has a rate limit
 	subs     map[*Subscription]struct{}
 	open     chan struct{}
 	settled  bool
@@ -69,6 +70,9 @@ type groupEntry struct {
 	// hash the content hash at hashed.
 	content, hashed uint64
 	hash            []byte
+	// servers is how many share its rate limits, and limited how many there are of those: its
+	// own and those of its keys.
+	servers, limited int
 }
 
 type keyEntry struct {
@@ -84,6 +88,7 @@ func NewHub(clk clock.WithDelayedExecution, options Options) *Hub {
 		revision: 1, // so that also an empty Hub has something to acknowledge
 		groups:   map[string]*groupEntry{},
 		keys:     map[string]*keyEntry{},
+		limited:  map[string]*groupEntry{},
 		subs:     map[*Subscription]struct{}{},
 		open:     make(chan struct{}),
 		tracking: newTracking(),
@@ -122,6 +127,10 @@ func (h *Hub) Open() {
 
 func (h *Hub) settle() {
 	h.settled, h.since = true, h.clock.Now()
+	for sub := range h.subs {
+		clear(sub.told) // what was told so far may have been passed over
+	}
+	h.recounted()
 	h.evaluateAfter(0)
 }
 
@@ -144,12 +153,13 @@ func (h *Hub) PutGroup(record *syncv1.Group) {
 	identity := record.Identity()
 	entry := h.groups[identity]
 	if entry == nil {
-		entry = &groupEntry{keys: map[string]struct{}{}}
+		entry = &groupEntry{keys: map[string]struct{}{}, servers: h.counted(identity)}
 		h.groups[identity] = entry
 	} else if proto.Equal(entry.record, record) {
 		return
 	}
 	h.revision++
+	h.limits(identity, entry, entry.record.GetLimits().GetRate() != nil, record.GetLimits().GetRate() != nil)
 	entry.record, entry.revision, entry.content = record, h.revision, h.revision
 	h.changed(groupSubject(entry.record))
 }
@@ -169,6 +179,10 @@ func (h *Hub) DeleteGroup(identity string) {
 		h.changed(subject)
 	}
 	delete(h.groups, identity)
+	if h.limited[identity] != nil {
+		delete(h.limited, identity)
+		h.recounted()
+	}
 	h.changed(groupSubject(entry.record))
 }
 
@@ -191,6 +205,7 @@ func (h *Hub) PutKey(record *syncv1.Key) {
 		return
 	}
 	h.revision++
+	h.limits(record.GetGroup(), group, entry.record.GetRate() != nil, record.GetRate() != nil)
 	entry.record, entry.revision, group.content = record, h.revision, h.revision
 	h.changed(keySubject(record))
 }
@@ -209,6 +224,7 @@ func (h *Hub) DeleteKey(id string) {
 	if group := h.groups[identity]; group != nil {
 		delete(group.keys, id)
 		group.content = h.revision
+		h.limits(identity, group, entry.record.GetRate() != nil, false)
 	}
 	h.changed(keySubject(entry.record))
 }

@@ -169,7 +169,7 @@ func (c *connection) await(ctx context.Context, updates chan<- *syncv1.Update) e
 	}
 }
 
-// send sends updates and allowances, whichever there is.
+// send sends updates, allowances and numbers of servers, whichever there is.
 func (c *connection) send(ctx context.Context, updates <-chan *syncv1.Update, progress chan<- struct{}) error {
 	for {
 		response := &syncv1.SyncResponse{}
@@ -180,6 +180,10 @@ func (c *connection) send(ctx context.Context, updates <-chan *syncv1.Update, pr
 			response.Allowances = c.session.Take()
 		case <-c.keys.Ready():
 			response.Allowances = c.keys.Take()
+		case <-c.subscription.ServersChanged():
+			if response.Servers = c.subscription.TakeServers(); response.Servers == nil {
+				continue
+			}
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

@@ -35,7 +35,7 @@ type KeyName struct{ Group, ID string }
 // Servers report cumulative counts, each with what they know to be persisted of it. Here is, by
 // the life of a server, what has been taken of them, so that what is sent again, on whichever
 // stream, is not counted again; and a count that was not seen before begins at what is persisted,
-// so that a new leader takes what the last one had not written. See docs/design/0010-key-usage.md
+// so that a new leader takes what the last one had not written. See docs/design/0011-key-usage.md
 // for what a crash may lose or count twice.
 type Keys struct {
 	clock clock.PassiveClock

@@ -140,6 +140,7 @@ func (s *Store) putKey(wire *syncv1.Key) {
 		Key: decision.Key{
 			ID: wire.GetId(), Name: wire.GetName(), Suspended: wire.GetSuspended(),
 			Scope: group.scope(wire.GetProjects(), wire.GetPermissions()),
+			Rate:  rateOf(wire.GetRate()),
 		},
 		group: group,
 		pass:  s.pass,

@@ -165,6 +165,13 @@ func (s *Store) HasGroup(identity string) bool {
 	return s.groups[identity] != nil
 }
 
+// HasKey is whether the key with the id is known.
+func (s *Store) HasKey(id string) bool {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	return s.keys[id] != nil
+}
+
 // KeyOf returns the name of a key and of its group, both namespace/name, by the key's id.
 func (s *Store) KeyOf(keyID string) (name, group string, ok bool) {
 	s.writing.Lock()

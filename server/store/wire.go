@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/server/decision"
 )
 
 // known returns the content hash of each group, by the records as they came over the wire.
@@ -28,6 +29,9 @@ func (k *keyRecord) wire() *syncv1.Key {
 	wire := &syncv1.Key{
 		Id: k.ID, Group: k.group.compiled.Identity, Name: k.Name, Suspended: k.Suspended,
 		Projects: k.Scope.Projects, Permissions: k.Scope.Permissions,
+	}
+	if k.Rate != (decision.RateLimit{}) {
+		wire.Rate = &syncv1.RateLimit{PerSecond: k.Rate.PerSecond, Burst: k.Rate.Burst}
 	}
 	for i := range k.versions {
 		v := &k.versions[i]

@@ -72,6 +72,8 @@ type Options struct {
 	// LastUsedResolution is how far the last use of a key must have moved on to be written
 	// into its status.
 	LastUsedResolution time.Duration
+	// MetricsGroups is how many Groups have metrics of their own.
+	MetricsGroups int
 }
 
 // Scheme has the types that the manager works with.
@@ -176,7 +178,7 @@ func addUsage(mgr ctrl.Manager, options Options) (*accounts.Aggregator, error) {
 		Store: status, Clock: clock.RealClock{}, Log: ctrl.Log.WithName("usage"), Writes: statusWrites,
 		Settle: options.Sync.Settle, Grace: options.Sync.Grace,
 	}
-	var runnables []manager.Runnable
+	runnables := []manager.Runnable{&accounts.GroupMetrics{Reader: mgr.GetCache(), Clock: clock.RealClock{}, Groups: options.MetricsGroups}}
 	if options.UsageStore != "" {
 		redis, err := store.OpenRedis(options.UsageStore, "keyward:", clock.RealClock{})
 		if err != nil {

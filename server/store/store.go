@@ -172,13 +172,13 @@ func (s *Store) HasKey(id string) bool {
 	return s.keys[id] != nil
 }
 
-// GroupOf returns the identity of the group of a key, by its id.
-func (s *Store) GroupOf(keyID string) (identity string, ok bool) {
+// KeyOf returns the name of a key and of its group, both namespace/name, by the key's id.
+func (s *Store) KeyOf(keyID string) (name, group string, ok bool) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	key, ok := s.keys[keyID]
 	if !ok {
-		return "", false
+		return "", "", false
 	}
-	return key.group.compiled.Identity, true
+	return key.Name, key.group.compiled.Identity, true
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -157,8 +156,8 @@ func (b *bench) addTargets(v *process.Validator, keys *fixture.Keys, upstream st
 		if err := b.startFloors(upstream, known, fixture.Subrequests(keys.Known), fixture.Requests(keys.Known)); err != nil {
 			return err
 		}
-		add(forwardAuth, overHTTP(v.HTTP.String(), fixture.Subrequests(keys.Known), http.StatusOK))
-		add(reverseProxy, overHTTP(v.Proxy.String(), fixture.Requests(keys.Known), http.StatusOK))
+		add(forwardAuth, overHTTP(v.HTTP.String(), fixture.Subrequests(keys.Known)))
+		add(reverseProxy, overHTTP(v.Proxy.String(), fixture.Requests(keys.Known)))
 	}
 	add(hit(keys.Count), overGRPC(v.GRPC.String(), known, allowed))
 	add(miss(keys.Count), overGRPC(v.GRPC.String(), unknown, denied))
@@ -174,10 +173,10 @@ func (b *bench) startFloors(upstream string, checks, subrequests, requests [][]b
 			return overGRPC(address, checks, whatever)
 		}},
 		{floor.HTTP, httpFloor, func(address string) func(context.Context, time.Duration) (load.Result, error) {
-			return overHTTP(address, subrequests, http.StatusOK)
+			return overHTTP(address, subrequests)
 		}},
 		{floor.Proxy, proxyFloor, func(address string) func(context.Context, time.Duration) (load.Result, error) {
-			return overHTTP(address, requests, http.StatusOK)
+			return overHTTP(address, requests)
 		}},
 	} {
 		p, address, err := b.startFloor(f.name, upstream)
@@ -195,9 +194,9 @@ func overGRPC(address string, checks [][]byte, right func([]byte) error) func(co
 	}
 }
 
-func overHTTP(address string, requests [][]byte, status int) func(context.Context, time.Duration) (load.Result, error) {
+func overHTTP(address string, requests [][]byte) func(context.Context, time.Duration) (load.Result, error) {
 	return func(ctx context.Context, duration time.Duration) (load.Result, error) {
-		return load.HTTP(ctx, address, requests, status, duration)
+		return load.HTTP(ctx, address, requests, duration)
 	}
 }
 

@@ -18,7 +18,7 @@ func (f figures) add(name string, value float64) { f[name] = append(f[name], val
 // itself where there is no floor.
 type row struct {
 	what         string
-	of, floor    string  // names of figures
+	of, floor    string // names of figures
 	goal         float64
 	atLeast      bool // the goal is, otherwise at most
 	unit, format string

@@ -200,7 +200,7 @@ func mint(t *testing.T) keyformat.Key {
 func wire(id string, key keyformat.Key) *syncv1.Key {
 	digest := key.Digest()
 	return &syncv1.Key{
-		Id: id, Group: "tenants/acme", Name: "apps/" + id, Projects: []string{"default"}, Permissions: []string{"read"},
+		Id: id, Group: "tenants/acme", Projects: []string{"default"}, Permissions: []string{"read"},
 		Versions: []*syncv1.Version{{Digest: digest[:]}},
 	}
 }

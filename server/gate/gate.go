@@ -189,7 +189,7 @@ func (d *Door) logDecision(ctx context.Context, request *Request, result Result)
 		slog.String("method", loggedMethod(request.Method)),
 		slog.String("host", loggedHost(request.Host)),
 	}
-	if result.Key != nil {
+	if result.Group != nil {
 		attributes = append(attributes, slog.String("key", result.Key.ID), slog.String("group", result.Group.Identity))
 	}
 	if result.Project != nil {

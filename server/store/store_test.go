@@ -55,7 +55,7 @@ func digestOf(n int) keyformat.Digest { return sha256.Sum256(fmt.Append(nil, n))
 func key(group string, n int) *syncv1.Key {
 	digest := digestOf(n)
 	return &syncv1.Key{
-		Id: fmt.Sprintf("k%d", n), Group: "tenants/" + group, Name: fmt.Sprintf("tenants/key-%d", n),
+		Id: fmt.Sprintf("k%d", n), Group: "tenants/" + group,
 		Projects: []string{"default"}, Permissions: []string{"read"}, Versions: []*syncv1.Version{{Digest: digest[:]}},
 	}
 }
@@ -76,7 +76,7 @@ func TestApply(t *testing.T) {
 		t.Fatal("not synced")
 	}
 	match, _ := s.Find(digestOf(1))
-	if match.Key.ID != "k1" || match.Key.Name != "tenants/key-1" || match.Group.Identity != "tenants/acme" || match.Group.State != decision.Active {
+	if match.Key.ID != "k1" || match.Group.Identity != "tenants/acme" || match.Group.State != decision.Active {
 		t.Errorf("found %+v", match)
 	}
 

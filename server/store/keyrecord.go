@@ -93,7 +93,7 @@ func (k *keyRecord) decode(encoded []byte) bool {
 		}
 		encoded, last = encoded[n:], number
 		switch {
-		case number == keySuspended:
+		case number == keySuspended && value == nil:
 			k.suspended = bits != 0
 			continue
 		case value == nil:

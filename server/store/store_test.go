@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -514,55 +513,4 @@ func TestADirectoryThatCannotBeWritten(t *testing.T) {
 	if _, err := Open(Config{Dir: path}, slog.New(slog.DiscardHandler), prometheus.NewRegistry()); err == nil || !strings.Contains(err.Error(), path) {
 		t.Errorf("got %v", err)
 	}
-}
-
-const many = 1_000_000
-
-func fill(b *testing.B) *Store {
-	b.Helper()
-	s := open(b, Config{})
-	apply(b, s, &syncv1.Update{Groups: []*syncv1.Group{group("acme")}})
-	update := &syncv1.Update{}
-	for n := range many {
-		update.Keys = append(update.Keys, key("acme", n))
-		if len(update.Keys) == 1000 {
-			apply(b, s, update)
-			update.Keys = update.Keys[:0]
-		}
-	}
-	apply(b, s, &syncv1.Update{CaughtUp: true})
-	return s
-}
-
-func BenchmarkMillionKeys(b *testing.B) {
-	var before, after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
-	s := fill(b)
-	runtime.GC()
-	runtime.ReadMemStats(&after)
-	digest := digestOf(many / 2)
-	request := &decision.Request{Credential: decision.Credential{Form: decision.WellFormed, Digest: digest}, Method: "GET", Host: "h", Path: "/x"}
-	b.Run("Find", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			s.Find(digest)
-		}
-		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/many, "B/key")
-	})
-	b.Run("Decide", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			if !decision.Decide(s, request, start).Allowed() {
-				b.Fatal("denied")
-			}
-		}
-	})
-	b.Run("Apply", func(b *testing.B) {
-		b.ReportAllocs()
-		update := &syncv1.Update{Keys: []*syncv1.Key{key("acme", 7)}}
-		for b.Loop() {
-			apply(b, s, update)
-		}
-	})
 }

@@ -52,11 +52,17 @@ func (r *record) version() decision.Version {
 	return decision.Version{ExpiresAtMillis: r.expires, RetiresAtMillis: r.retires, Revoked: r.flags.has(isRevoked)}
 }
 
-// chunkRecords is how many records are allocated at a time. All their ids fit into a text
-// whose places are 16 bits.
-const chunkRecords = 256
+// chunkRecords is how many records are allocated at a time: as many as have room for their
+// ids in one text.
+const chunkRecords = maxText / (MaxID + 1)
 
 type chunk [chunkRecords]record
+
+// Ids begin at multiples of textUnit, so that 16 bits say where.
+const (
+	textUnit = 4
+	maxText  = textUnit << 16
+)
 
 // text holds the ids of the keys of a chunk. It only ever grows, or is replaced by another:
 // strings that were handed out stay as they are.
@@ -66,24 +72,37 @@ type text struct {
 }
 
 func (t *text) of(r *record) string {
-	return t.String()[r.text : uint(r.text)+uint(r.length)]
+	at := textUnit * int(r.text)
+	return t.String()[at : at+int(r.length)]
 }
 
 // add gives a record of the chunk its id.
 func (t *text) add(records *chunk, r *record, id string) {
-	if 2*t.dead > t.Len() || t.Len()+len(id) > math.MaxUint16 {
+	if 2*t.dead > t.Len() || t.Len()+room(len(id)) > maxText {
 		t.rebuild(records)
 	}
 	if t.Len() == 0 {
-		t.Grow(chunkRecords * len(id)) // ids are about as long as each other
+		t.Grow(chunkRecords * room(len(id))) // ids are about as long as each other
 	}
-	r.text, r.length = uint16(t.Len()), uint8(len(id))
-	t.WriteString(id)
+	r.text, r.length = t.write(id), uint8(len(id))
 }
+
+// write returns where it has put the id.
+func (t *text) write(id string) uint16 {
+	at := t.Len()
+	t.WriteString(id)
+	for t.Len()%textUnit != 0 {
+		t.WriteByte(0)
+	}
+	return uint16(at / textUnit)
+}
+
+// room is what an id of so many bytes takes.
+func room(length int) int { return (length + textUnit - 1) / textUnit * textUnit }
 
 // remove takes the id from a record.
 func (t *text) remove(r *record) {
-	t.dead += int(r.length)
+	t.dead += room(int(r.length))
 	r.length = 0
 }
 
@@ -95,9 +114,8 @@ func (t *text) rebuild(records *chunk) {
 	t.dead = 0
 	for i := range records {
 		if r := &records[i]; r.length > 0 {
-			id := earlier[r.text : uint(r.text)+uint(r.length)]
-			r.text = uint16(t.Len())
-			t.WriteString(id)
+			at := textUnit * int(r.text)
+			r.text = t.write(earlier[at : at+int(r.length)])
 		}
 	}
 }

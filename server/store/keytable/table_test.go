@@ -3,7 +3,6 @@ package keytable
 import (
 	"crypto/sha256"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -150,13 +149,38 @@ func TestGrowing(t *testing.T) {
 			t.Fatalf("left: %d keys, %d versions", keys, versions)
 		}
 	}
+	if chunkRecords != 1024 {
+		t.Errorf("chunks have %d records", chunkRecords)
+	}
 	if want := uint32(2 * keys); table.taken != want {
 		t.Errorf("%d records were taken for %d", table.taken, want)
 	}
 	for _, text := range table.texts {
-		if text.Len() > math.MaxUint16 {
+		if text.Len() > maxText {
 			t.Errorf("a text of %d bytes", text.Len())
 		}
+	}
+}
+
+// TestTheLongestIDs fills texts to their end, and goes on in what is given free.
+func TestTheLongestIDs(t *testing.T) {
+	const keys = 2*chunkRecords - 1
+	id := func(n int) string { return fmt.Sprintf("%0*d", MaxID, n) }
+	table := New()
+	for n := range keys {
+		table.Put(Key{ID: id(n)}, nil)
+	}
+	for n := range 2 * keys {
+		table.Delete(id(n))
+		table.Put(Key{ID: id(n + keys)}, nil)
+	}
+	for n := 2 * keys; n < 3*keys; n++ {
+		if key, ok := table.Get(id(n)); !ok || key.ID != id(n) {
+			t.Fatalf("key %d: %q, %v", n, key.ID, ok)
+		}
+	}
+	if len(table.texts) != 2 {
+		t.Errorf("%d texts", len(table.texts))
 	}
 }
 

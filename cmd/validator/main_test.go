@@ -71,9 +71,18 @@ type process struct {
 
 func launch(t *testing.T, m *managertest.Manager, dir string) *process {
 	t.Helper()
-	cmd := command(t, "--http-bind-address=127.0.0.1:0", "--grpc-bind-address=127.0.0.1:0", "--admin-bind-address=127.0.0.1:0", "--instance=validator-0",
-		"--sync-address="+m.Address, "--sync-server-name="+managertest.ServerName, "--sync-ca-file="+m.CAFile, "--sync-token-file="+m.TokenFile,
-		"--snapshot-dir="+dir, "--shutdown-delay=0s", "--log-level=debug")
+	return start(t, command(t, arguments(m, dir)...))
+}
+
+func arguments(m *managertest.Manager, dir string) []string {
+	return []string{"--http-bind-address=127.0.0.1:0", "--grpc-bind-address=127.0.0.1:0", "--admin-bind-address=127.0.0.1:0", "--instance=validator-0",
+		"--sync-address=" + m.Address, "--sync-server-name=" + managertest.ServerName, "--sync-ca-file=" + m.CAFile, "--sync-token-file=" + m.TokenFile,
+		"--snapshot-dir=" + dir, "--shutdown-delay=0s", "--log-level=debug"}
+}
+
+// start returns when the process serves, which it does once it has read its journal.
+func start(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

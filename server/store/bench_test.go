@@ -136,3 +136,36 @@ func BenchmarkCollect(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkDecideOnAllCores is about the lock that readers share, alone and while an update
+// changes one key after the other.
+func BenchmarkDecideOnAllCores(b *testing.B) {
+	s := fill(b, 10_000)
+	decide := func(b *testing.B) {
+		b.RunParallel(func(p *testing.PB) {
+			request := &decision.Request{Credential: decision.Credential{Form: decision.WellFormed, Digest: digestOf(rand.IntN(10_000))}, Method: http.MethodGet, Path: "/x"}
+			for p.Next() {
+				decision.Decide(s, request, start)
+			}
+		})
+	}
+	b.Run("Idle", decide)
+	b.Run("Updating", func(b *testing.B) {
+		done, stopped := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(stopped)
+			changed := key("acme-7", 7)
+			for {
+				select {
+				case <-done:
+					return
+				default:
+					s.apply(&syncv1.Update{Keys: []*syncv1.Key{changed}})
+				}
+			}
+		}()
+		decide(b)
+		close(done)
+		<-stopped
+	})
+}

@@ -2,6 +2,8 @@ package controllers_test
 
 import (
 	"context"
+	"fmt"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -10,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/snapshot"
 	"github.com/keyward-dev/keyward/controllers/tier"
 )
 
@@ -114,6 +117,48 @@ var _ = Describe("Group", func() {
 			g.Expect(group.Status.Limits).To(BeNil())
 			g.Expect(meta.FindStatusCondition(group.Status.Conditions, v1alpha1.ConditionTierResolved)).To(BeNil())
 		})
+	})
+
+	It("publishes the rate limit that its tier and itself come to, and how many servers share it", func(ctx SpecContext) {
+		pace := func(perSecond int32) *tier.Catalogue {
+			limits := v1alpha1.Limits{RateLimit: v1alpha1.RateLimit{RequestsPerSecond: &perSecond}}
+			return &tier.Catalogue{Tiers: []tier.Tier{{Name: "Pro", Limits: limits}}}
+		}
+		w.tiers = pace(100)
+		group := w.group(ctx, func(g *v1alpha1.Group) {
+			g.Spec.Tier = "Pro"
+			g.Spec.Limits.Burst = new(int32(7))
+		})
+		v := hub.Subscribe(snapshot.Subscriber{Instance: "v", Selects: w.selects})
+		defer v.Close(true)
+		told := func(want string) {
+			GinkgoHelper()
+			Eventually(func(g Gomega) {
+				g.Expect(w.reconcileGroup(ctx, "acme")).To(Succeed())
+				next, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+				defer cancel()
+				update, err := v.Next(next)
+				g.Expect(err).NotTo(HaveOccurred())
+				v.Ack(update.GetRevision())
+				g.Expect(update.GetGroups()).To(HaveLen(1))
+				rate := update.GetGroups()[0].GetLimits().GetRate()
+				g.Expect(fmt.Sprintf("%d, %d at once", rate.GetPerSecond(), rate.GetBurst())).To(Equal(want))
+			}).Should(Succeed())
+		}
+		told("100, 7 at once")
+		Expect(admin.Get(ctx, client.ObjectKeyFromObject(group), group)).To(Succeed())
+		Expect(group.Status.Limits.RequestsPerSecond).To(HaveValue(BeEquivalentTo(100)))
+		Expect(group.Status.Limits.Burst).To(HaveValue(BeEquivalentTo(7)))
+		w.tiers = pace(200)
+		told("200, 7 at once")
+		edit(ctx, group, func(g *v1alpha1.Group) { g.Spec.Limits.RequestsPerSecond, g.Spec.Limits.Burst = new(int32(3)), nil })
+		told("3, 3 at once")
+
+		w.connect("another")
+		Eventually(v.ServersChanged()).Should(Receive())
+		servers := v.TakeServers().GetGroups()
+		Expect(servers).To(HaveLen(1))
+		Expect(servers[0].GetServers()).To(BeEquivalentTo(2))
 	})
 
 	It("reports routes that claim the same requests", func(ctx SpecContext) {

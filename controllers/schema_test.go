@@ -59,6 +59,10 @@ var _ = Describe("The schema", func() {
 		Entry("with an annotation of the operator's", func(k *v1alpha1.ApiKey) {
 			k.Spec.Secret.Template.Annotations = map[string]v1alpha1.AnnotationValue{v1alpha1.AnnotationVersion: "9"}
 		}, "are set by the operator"),
+		Entry("with a burst and no rate", func(k *v1alpha1.ApiKey) { k.Spec.Limits.Burst = ptr.To[int32](5) },
+			"spec.limits.burst", "a burst means nothing without requestsPerSecond; set it, or remove burst"),
+		Entry("with a rate of nothing", func(k *v1alpha1.ApiKey) { k.Spec.Limits.RequestsPerSecond = ptr.To[int32](0) }, "spec.limits.requestsPerSecond"),
+		Entry("with a rate of too much", func(k *v1alpha1.ApiKey) { k.Spec.Limits.RequestsPerSecond = ptr.To[int32](1_000_001) }, "spec.limits.requestsPerSecond"),
 		Entry("with a type that Kubernetes has a meaning for", func(k *v1alpha1.ApiKey) {
 			k.Spec.Secret.Template.Type = "kubernetes.io/service-account-token"
 		}, "use Opaque or a type of your own"),
@@ -106,6 +110,7 @@ var _ = Describe("The schema", func() {
 		change(g)
 		refused(admin.Create(ctx, g), mentions...)
 	},
+		Entry("with a burst of too much", func(g *v1alpha1.Group) { g.Spec.Limits.Burst = ptr.To[int32](1_000_001) }, "spec.limits.burst"),
 		Entry("with an unknown state", func(g *v1alpha1.Group) { g.Spec.State = "Paused" }, "spec.state", "Frozen"),
 		Entry("with a project twice", func(g *v1alpha1.Group) { g.Spec.Projects = []v1alpha1.Project{{Name: "a"}, {Name: "a"}} }, "spec.projects[1]", "Duplicate"),
 		Entry("with a route of nothing", func(g *v1alpha1.Group) {

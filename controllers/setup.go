@@ -58,8 +58,8 @@ type Options struct {
 	Namespace string
 	// LeaderElect lets one of several replicas lead; without it this one does.
 	LeaderElect bool
-	// Addresses to listen on, host:port; "0" turns metrics or health probes off.
-	SyncAddress, WebhookAddress, MetricsAddress, HealthAddress string
+	// Addresses to listen on, host:port; "0" turns metrics, health probes or profiles off.
+	SyncAddress, WebhookAddress, MetricsAddress, HealthAddress, PprofAddress string
 	// CertDir is where the Secret with the serving certificate is mounted.
 	CertDir string
 	// Sync bounds how long validation servers are waited for.
@@ -100,6 +100,7 @@ func NewManager(ctx context.Context, config *rest.Config, options Options, webho
 		WebhookServer:                 server,
 		Metrics:                       metricsserver.Options{BindAddress: options.MetricsAddress},
 		HealthProbeBindAddress:        options.HealthAddress,
+		PprofBindAddress:              options.PprofAddress,
 		LeaderElection:                options.LeaderElect,
 		LeaderElectionID:              leaseName,
 		LeaderElectionNamespace:       options.Namespace,

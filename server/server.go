@@ -26,6 +26,7 @@ import (
 	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/options"
 	"github.com/keyward-dev/keyward/server/quota"
+	"github.com/keyward-dev/keyward/server/ratelimit"
 	"github.com/keyward-dev/keyward/server/reverseproxy"
 	"github.com/keyward-dev/keyward/server/store"
 	"github.com/keyward-dev/keyward/server/syncclient"
@@ -41,6 +42,7 @@ type Server struct {
 	store  *store.Store
 	sync   *syncclient.Client
 	quotas *quota.Book
+	rates  *ratelimit.Limiter
 
 	decisions *explain.Ring // nil where none are kept
 
@@ -68,8 +70,11 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 	}
 	uses := usage.New()
 	s.quotas = quota.New(registry)
-	s.sync = syncclient.New(config.Sync, s.store, uses, s.quotas, log, registry)
-	around := []gate.Option{gate.WithThrottle(throttle.New(config.Throttle)), gate.WithMeter(uses), gate.WithQuota(s.quotas)}
+	s.rates = ratelimit.New(time.Now)
+	s.sync = syncclient.New(config.Sync, s.store, uses, s.quotas, s.rates, log, registry)
+	around := []gate.Option{
+		gate.WithThrottle(throttle.New(config.Throttle)), gate.WithMeter(uses), gate.WithRates(s.rates), gate.WithQuota(s.quotas),
+	}
 	if config.AdminTokenFile != "" {
 		if _, err := explain.ReadToken(config.AdminTokenFile); err != nil {
 			return nil, fmt.Errorf("--admin-token-file: %w", err)
@@ -161,6 +166,7 @@ func (s *Server) Run(ctx context.Context) error {
 	syncCtx, goodbye := context.WithCancel(context.WithoutCancel(ctx))
 	var synced sync.WaitGroup
 	synced.Go(func() { s.sync.Run(syncCtx) })
+	synced.Go(func() { s.rates.Run(syncCtx, s.store.HasGroup, s.store.HasKey) })
 	defer func() {
 		goodbye()
 		synced.Wait()

@@ -76,6 +76,13 @@ type ApiKeySpec struct {
 	// +optional
 	ImportFrom *ImportSource `json:"importFrom,omitempty"`
 
+	// limits of this key alone, beside those of its Group.
+	//
+	// +kubebuilder:default={}
+	// +kubebuilder:validation:XValidation:rule="!has(self.burst) || has(self.requestsPerSecond)",message="a burst means nothing without requestsPerSecond; set it, or remove burst",fieldPath=".burst"
+	// +optional
+	Limits RateLimit `json:"limits,omitzero"`
+
 	// suspended refuses the key with 403 key_suspended for as long as it is true; default false.
 	//
 	// +kubebuilder:default=false

@@ -66,6 +66,28 @@ type Limits struct {
 	//
 	// +optional
 	QuotaFailurePolicy QuotaFailurePolicy `json:"quotaFailurePolicy,omitempty"`
+
+	RateLimit `json:",inline"`
+}
+
+// RateLimit bounds how fast requests are let through; beyond it they are answered 429
+// rate_limited with Retry-After. Of N validation servers that are connected, each lets an Nth
+// through.
+type RateLimit struct {
+	// requestsPerSecond that are let through, 1 to 1000000; default: unlimited.
+	//
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000000
+	// +optional
+	RequestsPerSecond *int32 `json:"requestsPerSecond,omitempty"`
+
+	// burst is how many requests may come at once, 1 to 1000000; default: as many as in one
+	// second.
+	//
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000000
+	// +optional
+	Burst *int32 `json:"burst,omitempty"`
 }
 
 // GroupLimits are the limits of a Group as they are in force.

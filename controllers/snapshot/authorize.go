@@ -21,6 +21,10 @@ func (s *Subscription) may(ctx context.Context, group string) (bool, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s.decided[group] = allowed
+	if entry := h.groups[group]; entry != nil && s.isCounted(group) {
+		entry.servers++
+		h.recounted()
+	}
 	delete(s.undecided, group)
 	if !allowed {
 		h.evaluateAfter(s.acked) // it was counted until now

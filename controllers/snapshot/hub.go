@@ -52,6 +52,7 @@ type Hub struct {
 	revision uint64
 	groups   map[string]*groupEntry
 	keys     map[string]*keyEntry
+	limited  map[string]*groupEntry // in which something has a rate limit
 	subs     map[*Subscription]struct{}
 	open     chan struct{}
 	settled  bool
@@ -65,6 +66,9 @@ type groupEntry struct {
 	revision uint64
 	keys     map[string]struct{}
 	content  syncv1.Content
+	// servers is how many share its rate limits, and limited how many there are of those: its
+	// own and those of its keys.
+	servers, limited int
 }
 
 type keyEntry struct {
@@ -85,6 +89,7 @@ func NewHub(clk clock.WithDelayedExecution, options Options) *Hub {
 		revision: 1, // so that also an empty Hub has something to acknowledge
 		groups:   map[string]*groupEntry{},
 		keys:     map[string]*keyEntry{},
+		limited:  map[string]*groupEntry{},
 		subs:     map[*Subscription]struct{}{},
 		open:     make(chan struct{}),
 		tracking: newTracking(),
@@ -123,6 +128,10 @@ func (h *Hub) Open() {
 
 func (h *Hub) settle() {
 	h.settled, h.since = true, h.clock.Now()
+	for sub := range h.subs {
+		clear(sub.told) // what was told so far may have been passed over
+	}
+	h.recounted()
 	h.evaluateAfter(0)
 }
 
@@ -145,7 +154,7 @@ func (h *Hub) PutGroup(record *syncv1.Group) {
 	identity := record.Identity()
 	entry := h.groups[identity]
 	if entry == nil {
-		entry = &groupEntry{keys: map[string]struct{}{}}
+		entry = &groupEntry{keys: map[string]struct{}{}, servers: h.counted(identity)}
 		h.groups[identity] = entry
 	} else if proto.Equal(entry.record, record) {
 		return
@@ -153,6 +162,7 @@ func (h *Hub) PutGroup(record *syncv1.Group) {
 		entry.content.Remove(syncv1.HashGroup(entry.record))
 	}
 	h.revision++
+	h.limits(identity, entry, entry.record.GetLimits().GetRate() != nil, record.GetLimits().GetRate() != nil)
 	entry.record, entry.revision = record, h.revision
 	entry.content.Add(syncv1.HashGroup(record))
 	h.changed(groupSubject(entry.record))
@@ -173,6 +183,10 @@ func (h *Hub) DeleteGroup(identity string) {
 		h.changed(subject)
 	}
 	delete(h.groups, identity)
+	if h.limited[identity] != nil {
+		delete(h.limited, identity)
+		h.recounted()
+	}
 	h.changed(groupSubject(entry.record))
 }
 
@@ -197,6 +211,7 @@ func (h *Hub) PutKey(record *syncv1.Key, object types.NamespacedName) {
 		h.leaveGroup(entry.record)
 	}
 	h.revision++
+	h.limits(record.GetGroup(), group, entry.record.GetRate() != nil, record.GetRate() != nil)
 	entry.record, entry.object, entry.revision = record, object, h.revision
 	group.keys[id] = struct{}{}
 	group.content.Add(syncv1.HashKey(record))
@@ -214,6 +229,9 @@ func (h *Hub) DeleteKey(id string) {
 	h.revision++
 	delete(h.keys, id)
 	h.leaveGroup(entry.record)
+	if group := h.groups[entry.record.GetGroup()]; group != nil {
+		h.limits(entry.record.GetGroup(), group, entry.record.GetRate() != nil, false)
+	}
 	h.changed(entry.subject())
 }
 

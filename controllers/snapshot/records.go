@@ -39,6 +39,7 @@ func KeyRecord(key *v1alpha1.ApiKey, problem *grant.Problem) *syncv1.Key {
 		Projects:    toStrings(key.Spec.Projects),
 		Permissions: toStrings(key.Spec.Permissions),
 		Suspended:   key.Spec.Suspended != nil && *key.Spec.Suspended,
+		Rate:        rateRecord(key.Spec.Limits),
 	}
 	revoked := lifecycle.Revoked(key)
 	for i := range key.Status.Versions {
@@ -153,9 +154,14 @@ func limitsRecord(group *v1alpha1.Group) *syncv1.Limits {
 	if group.Status.Limits != nil {
 		limits = group.Status.Limits.Limits
 	}
-	record := &syncv1.Limits{RequestQuota: limits.RequestsPerMonth != nil, ByteQuota: limits.BytesPerMonth != nil}
+	record := &syncv1.Limits{
+		RequestQuota: limits.RequestsPerMonth != nil, ByteQuota: limits.BytesPerMonth != nil, Rate: rateRecord(limits.RateLimit),
+	}
 	if !record.RequestQuota && !record.ByteQuota {
-		return nil
+		if record.Rate == nil {
+			return nil
+		}
+		return record
 	}
 	record.Overage = syncv1.Overage_OVERAGE_BLOCK
 	if limits.Overage == v1alpha1.OverageMeter {
@@ -163,6 +169,19 @@ func limitsRecord(group *v1alpha1.Group) *syncv1.Limits {
 	}
 	record.DenyUnknown = limits.QuotaFailurePolicy == v1alpha1.QuotaFailureDeny
 	return record
+}
+
+// rateRecord is nil where there is no rate; a burst alone means nothing.
+func rateRecord(limit v1alpha1.RateLimit) *syncv1.RateLimit {
+	rate := limit.RequestsPerSecond
+	if rate == nil || *rate < 1 {
+		return nil
+	}
+	burst := rate
+	if limit.Burst != nil && *limit.Burst >= 1 {
+		burst = limit.Burst
+	}
+	return &syncv1.RateLimit{PerSecond: uint32(*rate), Burst: uint32(*burst)}
 }
 
 // tierOf is the tier that the Group's limits are from.

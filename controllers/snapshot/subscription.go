@@ -56,6 +56,8 @@ type Subscription struct {
 	inFlight  []uint64  // revisions of updates that are not acknowledged
 	unacked   time.Time // since when there are any, or since the last acknowledgement; zero if none
 	closed    sync.Once
+	servers   chan struct{}  // one slot: look how many servers there are
+	told      map[string]int // how many there are of groups, as the server was told
 	// replay are, during the catch-up, groups still to be sent or confirmed; replaying are
 	// the remaining keys of the one under way. Both belong to Next alone.
 	replay    []string
@@ -73,6 +75,8 @@ func (h *Hub) Subscribe(subscriber Subscriber) *Subscription {
 		groups:    map[string]struct{}{},
 		keys:      map[string]struct{}{},
 		wake:      make(chan struct{}, 1),
+		servers:   make(chan struct{}, 1),
+		told:      map[string]int{},
 		joined:    h.revision,
 	}
 	for identity := range h.groups {
@@ -87,6 +91,7 @@ func (h *Hub) Subscribe(subscriber Subscriber) *Subscription {
 		}
 	}
 	h.subs[sub] = struct{}{}
+	h.count(sub, 1)
 	return sub
 }
 
@@ -171,6 +176,7 @@ func (s *Subscription) Close(goodbye bool) {
 		h := s.hub
 		h.mu.Lock()
 		defer h.mu.Unlock()
+		h.count(s, -1)
 		if goodbye || h.options.Grace <= 0 {
 			if !goodbye {
 				h.lost(s)
@@ -263,6 +269,7 @@ func (s *Subscription) finishCatchUp() *syncv1.Update {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s.caughtUp = true
+	s.recounted()
 	s.took(s.joined)
 	return &syncv1.Update{
 		Revision:      s.joined,

@@ -165,7 +165,7 @@ func (c *connection) await(ctx context.Context, updates chan<- *syncv1.Update) e
 	}
 }
 
-// send sends updates and allowances, whichever there is.
+// send sends updates, allowances and numbers of servers, whichever there is.
 func (c *connection) send(ctx context.Context, updates <-chan *syncv1.Update, progress chan<- struct{}) error {
 	for {
 		response := &syncv1.SyncResponse{}
@@ -174,6 +174,10 @@ func (c *connection) send(ctx context.Context, updates <-chan *syncv1.Update, pr
 			response.Update = update
 		case <-c.session.Ready():
 			response.Allowances = c.session.Take()
+		case <-c.subscription.ServersChanged():
+			if response.Servers = c.subscription.TakeServers(); response.Servers == nil {
+				continue
+			}
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

@@ -26,6 +26,8 @@ const (
 const (
 	maxKeys     = 1_000_000
 	maxRequests = 1_000_000_000_000_000
+	maxRate     = 1_000_000
+	maxBurst    = 1_000_000
 )
 
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?$`)
@@ -49,6 +51,8 @@ type fileLimits struct {
 	BytesPerMonth      scalar `json:"bytesPerMonth"`
 	Overage            scalar `json:"overage"`
 	QuotaFailurePolicy scalar `json:"quotaFailurePolicy"`
+	RequestsPerSecond  scalar `json:"requestsPerSecond"`
+	Burst              scalar `json:"burst"`
 }
 
 // scalar is a text, number or truth value as it is written, so that what is wrong with it is
@@ -184,15 +188,21 @@ func (t *fileTier) parse(path string) (*Tier, error) {
 	default:
 		return nil, fmt.Errorf("%s.auditLog: %s is neither true nor false", path, written)
 	}
-	keys, err := t.Limits.Keys.number(path+".limits.keys", maxKeys)
-	if err != nil {
+	var err error
+	if parsed.Limits.Keys, err = t.Limits.Keys.small(path+".limits.keys", 0, maxKeys); err != nil {
 		return nil, err
 	}
-	if keys != nil {
-		parsed.Limits.Keys = new(int32(*keys)) //nolint:gosec // it is at most maxKeys
-	}
-	if parsed.Limits.RequestsPerMonth, err = t.Limits.RequestsPerMonth.number(path+".limits.requestsPerMonth", maxRequests); err != nil {
+	if parsed.Limits.RequestsPerMonth, err = t.Limits.RequestsPerMonth.number(path+".limits.requestsPerMonth", 0, maxRequests); err != nil {
 		return nil, err
+	}
+	if parsed.Limits.RequestsPerSecond, err = t.Limits.RequestsPerSecond.small(path+".limits.requestsPerSecond", 1, maxRate); err != nil {
+		return nil, err
+	}
+	if parsed.Limits.Burst, err = t.Limits.Burst.small(path+".limits.burst", 1, maxBurst); err != nil {
+		return nil, err
+	}
+	if parsed.Limits.Burst != nil && parsed.Limits.RequestsPerSecond == nil {
+		return nil, fmt.Errorf("%s.limits.burst: it means nothing without requestsPerSecond; set that, or remove burst", path)
 	}
 	if parsed.Limits.BytesPerMonth, err = t.Limits.BytesPerMonth.quantity(path + ".limits.bytesPerMonth"); err != nil {
 		return nil, err
@@ -204,15 +214,23 @@ func (t *fileTier) parse(path string) (*Tier, error) {
 	return parsed, err
 }
 
-func (s scalar) number(path string, most int64) (*int64, error) {
+func (s scalar) number(path string, least, most int64) (*int64, error) {
 	if s == nil {
 		return nil, nil
 	}
 	n, err := strconv.ParseInt(string(s), 10, 64)
-	if err != nil || n < 0 || n > most {
-		return nil, fmt.Errorf("%s: %s is no whole number from 0 to %d; correct it, or leave it out for no limit", path, s, most)
+	if err != nil || n < least || n > most {
+		return nil, fmt.Errorf("%s: %s is no whole number from %d to %d; correct it, or leave it out for no limit", path, s, least, most)
 	}
 	return &n, nil
+}
+
+func (s scalar) small(path string, least, most int32) (*int32, error) {
+	n, err := s.number(path, int64(least), int64(most))
+	if n == nil {
+		return nil, err
+	}
+	return new(int32(*n)), nil //nolint:gosec // it is at most most
 }
 
 func (s scalar) quantity(path string) (*resource.Quantity, error) {

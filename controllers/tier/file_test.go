@@ -18,7 +18,7 @@ func TestParse(t *testing.T) {
 defaultTier: Trial
 tiers:
   - {name: Trial, limits: {keys: 1, requestsPerMonth: 100, bytesPerMonth: 10M, quotaFailurePolicy: Deny}}
-  - {name: Paid, auditLog: true, limits: {bytesPerMonth: 1000000, overage: Meter}}
+  - {name: Paid, auditLog: true, limits: {bytesPerMonth: 1000000, overage: Meter, requestsPerSecond: 50, burst: 1000000}}
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -28,7 +28,8 @@ tiers:
 		trial.Limits.BytesPerMonth.Value() != 10_000_000 || trial.Limits.QuotaFailurePolicy != "Deny" || trial.AuditLog {
 		t.Errorf("%+v", catalogue)
 	}
-	if !paid.AuditLog || paid.Limits.Keys != nil || paid.Limits.RequestsPerMonth != nil || paid.Limits.BytesPerMonth.Value() != 1_000_000 || paid.Limits.Overage != "Meter" {
+	if !paid.AuditLog || paid.Limits.Keys != nil || paid.Limits.RequestsPerMonth != nil || paid.Limits.BytesPerMonth.Value() != 1_000_000 || paid.Limits.Overage != "Meter" ||
+		*paid.Limits.RequestsPerSecond != 50 || *paid.Limits.Burst != 1_000_000 || trial.Limits.RequestsPerSecond != nil {
 		t.Errorf("%+v", paid)
 	}
 	for text, tiers := range map[string]int{head: 6, head + "tiers: []\n": 0} {
@@ -57,6 +58,10 @@ func TestParseRefuses(t *testing.T) {
 		"a negative quantity": {pro("limits: {bytesPerMonth: -1G}"), `"-1G" is no number of bytes`},
 		"half a byte":         {pro("limits: {bytesPerMonth: 500m}"), `"500m" is no number of bytes`},
 		"exabytes":            {pro("limits: {bytesPerMonth: 8Ei}"), `"8Ei" is no number of bytes`},
+		"no rate at all":      {pro("limits: {requestsPerSecond: 0}"), "tiers[0] (Pro).limits.requestsPerSecond: 0 is no whole number from 1 to 1000000; correct it, or leave it out for no limit"},
+		"too fast":            {pro("limits: {requestsPerSecond: 1000001}"), "is no whole number from 1 to 1000000"},
+		"too much at once":    {pro("limits: {requestsPerSecond: 1, burst: 1000001}"), "tiers[0] (Pro).limits.burst: 1000001 is no whole number from 1 to 1000000"},
+		"a burst alone":       {pro("limits: {burst: 5}"), "tiers[0] (Pro).limits.burst: it means nothing without requestsPerSecond; set that, or remove burst"},
 		"another overage":     {pro("limits: {overage: meter}"), `tiers[0] (Pro).limits.overage: "meter" is not known; write Block or Meter`},
 		"another policy":      {pro("limits: {quotaFailurePolicy: 1}"), "quotaFailurePolicy: 1 is not known; write Allow or Deny"},
 		"no truth":            {pro("auditLog: sometimes"), `tiers[0] (Pro).auditLog: "sometimes" is neither true nor false`},

@@ -146,6 +146,8 @@ func override(limits, by *v1alpha1.Limits) {
 	replace(&limits.Keys, by.Keys)
 	replace(&limits.RequestsPerMonth, by.RequestsPerMonth)
 	replace(&limits.BytesPerMonth, by.BytesPerMonth)
+	replace(&limits.RequestsPerSecond, by.RequestsPerSecond)
+	replace(&limits.Burst, by.Burst)
 	if by.Overage != "" {
 		limits.Overage = by.Overage
 	}

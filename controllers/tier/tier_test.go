@@ -88,6 +88,38 @@ func TestResolve(t *testing.T) {
 	}
 }
 
+// TestResolveRates: each of the two is the Group's, or else the tier's.
+func TestResolveRates(t *testing.T) {
+	rate := func(perSecond, burst int32) (limit v1alpha1.RateLimit) {
+		if perSecond > 0 {
+			limit.RequestsPerSecond = &perSecond
+		}
+		if burst > 0 {
+			limit.Burst = &burst
+		}
+		return limit
+	}
+	for _, test := range []struct {
+		name              string
+		tier, group, want v1alpha1.RateLimit
+	}{
+		{"none", rate(0, 0), rate(0, 0), rate(0, 0)},
+		{"the tier's", rate(10, 20), rate(0, 0), rate(10, 20)},
+		{"the Group's", rate(0, 0), rate(10, 20), rate(10, 20)},
+		{"the Group's rate, the tier's burst", rate(10, 20), rate(30, 0), rate(30, 20)},
+		{"the tier's rate, the Group's burst", rate(10, 0), rate(0, 40), rate(10, 40)},
+		{"a burst without a rate", rate(0, 0), rate(0, 40), rate(0, 40)},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			catalogue := &tier.Catalogue{Tiers: []tier.Tier{{Name: "Pro", Limits: v1alpha1.Limits{RateLimit: test.tier}}}}
+			resolution := catalogue.Resolve(groupOf("Pro", func(g *v1alpha1.Group) { g.Spec.Limits.RateLimit = test.group }))
+			if diff := cmp.Diff(test.want, resolution.Limits.RateLimit); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
 // TestDefaults holds the built-in catalogue to the table that is published.
 func TestDefaults(t *testing.T) {
 	var got []string

@@ -14,8 +14,8 @@ import (
 // etcdAddress is in etcd's log: its port is any that was free.
 var etcdAddress = regexp.MustCompile(`serving client traffic securely.*"address":"([^"]+)"`)
 
-// etcd returns all that is stored, by its key. It reads what the API server writes, past the API server.
-func (w *world) etcd() map[string][]byte {
+// etcdClient is for what is past the API server; the caller closes its idle connections.
+func (w *world) etcdClient() (client *http.Client, url string) {
 	w.t.Helper()
 	log, err := os.ReadFile(w.path("cluster", "logs", "etcd.log"))
 	if err != nil {
@@ -35,16 +35,25 @@ func (w *world) etcd() map[string][]byte {
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(authority)
-	transport := &http.Transport{TLSClientConfig: &tls.Config{Certificates: []tls.Certificate{certificate}, RootCAs: roots, MinVersion: tls.VersionTLS12}}
-	defer transport.CloseIdleConnections()
+	return &http.Client{Timeout: patience, Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{Certificates: []tls.Certificate{certificate}, RootCAs: roots, MinVersion: tls.VersionTLS12},
+	}}, "https://" + string(address[1])
+}
+
+// etcd returns all that is stored, by its key. It reads what the API server writes, past the API server.
+func (w *world) etcd() map[string][]byte {
+	w.t.Helper()
+	client, url := w.etcdClient()
+	defer client.CloseIdleConnections()
 
 	const page = 500
 	stored := map[string][]byte{}
 	for from, more := []byte{0}, true; more; {
-		var values []etcdValue
-		if values, more, err = etcdRange(&http.Client{Transport: transport}, "https://"+string(address[1]), from, page); err != nil {
+		values, further, err := etcdRange(client, url, from, page)
+		if err != nil {
 			w.t.Fatal(err)
 		}
+		more = further
 		for _, value := range values {
 			stored[string(value.Key)] = value.Value
 			from = append(bytes.Clone(value.Key), 0)
@@ -53,7 +62,10 @@ func (w *world) etcd() map[string][]byte {
 	return stored
 }
 
-type etcdValue struct{ Key, Value []byte }
+type etcdValue struct {
+	Key   []byte `json:"key"`
+	Value []byte `json:"value"`
+}
 
 // etcdRange speaks to etcd's gateway for JSON; a range that ends in zero is open.
 func etcdRange(client *http.Client, url string, from []byte, limit int) (values []etcdValue, more bool, err error) {

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -136,4 +137,21 @@ func (e *ending) now() {
 		e.undo[i]()
 	}
 	e.undo = nil
+}
+
+// memory is its resident memory, in bytes.
+func (p *process) memory(t testing.TB) float64 {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		var kib float64
+		if _, err := fmt.Sscanf(line, "VmRSS: %f kB", &kib); err == nil {
+			return kib * 1024
+		}
+	}
+	t.Fatalf("%s has no resident memory", p.name)
+	return 0
 }

@@ -18,6 +18,7 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/quota"
+	"github.com/keyward-dev/keyward/server/ratelimit"
 	"github.com/keyward-dev/keyward/server/store"
 	"github.com/keyward-dev/keyward/server/syncclient"
 	"github.com/keyward-dev/keyward/server/usage"
@@ -53,7 +54,7 @@ func (w *world) subscribe(instance string, slowness time.Duration) *subscriber {
 	sync := syncclient.New(syncclient.Config{
 		Address: w.syncAddress, ServerName: "keyward-sync." + systemNamespace + ".svc",
 		CAFile: filepath.Join(w.ca.Dir, caFile), TokenFile: w.validatorToken.Path(), Instance: instance, UsageInterval: time.Minute,
-	}, s, usage.New(), quota.New(prometheus.NewRegistry()), log, prometheus.NewRegistry())
+	}, s, usage.New(), quota.New(prometheus.NewRegistry()), ratelimit.New(time.Now), log, prometheus.NewRegistry())
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); sync.Run(ctx) }()

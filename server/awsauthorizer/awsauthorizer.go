@@ -124,10 +124,17 @@ func (e *event) respond(result gate.Result, requestID string) any {
 	}
 }
 
+// rateNames are the names of headers in the context, for integrations and gateway responses to
+// send them.
+var rateNames = map[string]string{httpwire.HeaderRateLimitPolicy: "rateLimitPolicy", httpwire.HeaderRateLimit: "rateLimit"}
+
 // contextOf is what integrations and gateway responses find in $context.authorizer: of what
 // is allowed whose content it is, of a denial why. It is flat, as API Gateway demands.
 func contextOf(result gate.Result, requestID string) map[string]any {
 	about := map[string]any{"requestId": requestID, "code": result.Code.String(), "status": result.Code.Status()}
+	for _, h := range httpwire.RateLimit(result.Rates) {
+		about[rateNames[h.Name]] = h.Value
+	}
 	if !result.Allowed() {
 		about["title"], about["detail"] = result.Code.Title(), result.Code.Detail()
 		if seconds := httpwire.RetrySeconds(result.RetryAfter); seconds > 0 {

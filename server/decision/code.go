@@ -26,6 +26,9 @@ const (
 	OriginDenied
 	PermissionDenied
 
+	// RateLimited is for what counts requests to decide, once all of the above has passed.
+	RateLimited
+
 	// QuotaExceeded is for what counts usage to decide, once all of the above has passed.
 	QuotaExceeded
 
@@ -88,6 +91,8 @@ var outcomes = [codes]outcome{
 		"This project may not be used from the request's origin. Ask its owner to allow the domain."},
 	PermissionDenied: {"permission_denied", http.StatusForbidden, "Permission denied",
 		"This API key does not permit this method on this path."},
+	RateLimited: {"rate_limited", http.StatusTooManyRequests, "Too many requests",
+		"Requests with this API key, or with all keys of its group together, come faster than they may. Wait as long as Retry-After says, and then send them more slowly."},
 	QuotaExceeded: {"quota_exceeded", http.StatusPaymentRequired, "Quota exceeded",
 		"This month's quota of the group that this API key belongs to is used up. Raise it, or wait for the next month."},
 	QuotaUnavailable: {"quota_unavailable", http.StatusServiceUnavailable, "Quota unavailable",

@@ -20,6 +20,7 @@ type Key struct {
 	ID        string // never empty
 	Scope     *Scope // never nil, and never changes; shared by keys with the same scope
 	Suspended bool
+	Rate      RateLimit // of this key alone
 }
 
 // Scope is what a key may do, and where.
@@ -50,8 +51,21 @@ type Group struct {
 	Limits       Limits
 }
 
-// Limits say which quotas a group has. What is used of them is not known here.
+// RateLimit bounds how fast requests are let through, by all validation servers together. The
+// zero RateLimit is none.
+type RateLimit struct {
+	PerSecond uint32
+	Burst     uint32 // requests that may come at once
+}
+
+// IsSet tells whether there is a limit.
+func (l RateLimit) IsSet() bool { return l.PerSecond > 0 }
+
+// Limits say which limits a group has. What is used of them is not known here.
 type Limits struct {
+	// Rate is of all keys of the group together.
+	Rate RateLimit
+
 	// RequestQuota is whether requests are counted against a quota, ByteQuota whether the
 	// bytes of responses are.
 	RequestQuota, ByteQuota bool

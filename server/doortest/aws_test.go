@@ -116,7 +116,12 @@ func fromAWS(t *testing.T, allowed bool, context map[string]any) answer {
 	status, _ := context["status"].(float64)
 	code, _ := context["code"].(string)
 	id, _ := context["requestId"].(string)
-	a := answer{allowed: allowed, status: int(status), code: code, requestID: id, isVerdict: true}
+	a := answer{allowed: allowed, status: int(status), code: code, requestID: id, isVerdict: true, told: http.Header{}}
+	for name, header := range map[string]string{"rateLimitPolicy": "RateLimit-Policy", "rateLimit": "RateLimit"} {
+		if value, ok := context[name].(string); ok {
+			a.told.Set(header, value)
+		}
+	}
 	if _, wait := context["retryAfter"]; wait != waits(a.status, a.code) {
 		t.Errorf("the context is %v", context)
 	}
@@ -128,7 +133,7 @@ func fromAWS(t *testing.T, allowed bool, context map[string]any) answer {
 		switch header, known := named[name]; {
 		case known:
 			a.injected = append(a.injected, header+": "+httpwire.Encode(text))
-		case slices.Contains([]string{"status", "code", "requestId", "title", "detail", "retryAfter"}, name):
+		case slices.Contains([]string{"status", "code", "requestId", "title", "detail", "retryAfter", "rateLimit", "rateLimitPolicy"}, name):
 		case isText:
 			header, _ := httpwire.ContextHeaderName(name)
 			a.injected = append(a.injected, header+": "+text)

@@ -13,10 +13,10 @@ import (
 func TestConformance(t *testing.T) {
 	keys, update := snapshot(t)
 	opened := map[string]map[string]door{}
-	for _, world := range []string{"", worldUnsynced, worldStale, worldFailed, worldSpent, worldUnavailable} {
+	for _, world := range []string{"", worldUnsynced, worldStale, worldFailed, worldPaced, worldFast, worldSpent, worldUnavailable} {
 		opened[world] = doors(t, newGate(t, world, update))
 	}
-	for _, c := range slices.Concat(table, quotaTable) {
+	for _, c := range slices.Concat(table, rateTable, quotaTable) {
 		t.Run(c.name, func(t *testing.T) {
 			e := c.exchange(keys)
 			for name, ask := range opened[c.world] {
@@ -33,7 +33,7 @@ func TestConformance(t *testing.T) {
 // door, and every case for a reason of its own.
 func TestTheTableIsComplete(t *testing.T) {
 	names, guards, codes := map[string]bool{}, map[string]bool{}, map[decision.Code]bool{}
-	for _, c := range slices.Concat(table, quotaTable) {
+	for _, c := range slices.Concat(table, rateTable, quotaTable) {
 		if names[c.name] {
 			t.Errorf("two cases %q", c.name)
 		}
@@ -80,6 +80,7 @@ func (c *testCase) compare(t *testing.T, got answer, e exchange) {
 		t.Errorf("request id %q", got.requestID)
 	}
 	c.compareCORS(t, got)
+	c.compareRates(t, got.told)
 	if c.want != decision.Allowed {
 		c.compareDenial(t, got)
 		return
@@ -135,6 +136,9 @@ func (c *testCase) compareDenial(t *testing.T, got answer) {
 		t.Errorf("a denial injects %q", got.injected)
 	}
 	wantRetry := map[int]string{http.StatusTooManyRequests: "60", http.StatusPaymentRequired: "86400", http.StatusServiceUnavailable: "1"}[c.want.Status()]
+	if c.want == decision.RateLimited {
+		wantRetry = "2" // in 1.5 seconds there is one
+	}
 	if got.retryAfter != wantRetry && !got.isVerdict {
 		t.Errorf("Retry-After: %q, want %q", got.retryAfter, wantRetry)
 	}

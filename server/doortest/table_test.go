@@ -20,6 +20,8 @@ type testCase struct {
 
 	except string // doors, by the beginning of their names, that cannot be asked about it
 
+	rates string // what is left of rate limits, as a regular expression
+
 	readable  string // the origin whose pages may read the answer
 	preflight bool   // where want does not say so
 	methods   string // of a preflight, that are allowed beside GET and HEAD

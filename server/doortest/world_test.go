@@ -73,6 +73,7 @@ func snapshot(t testing.TB) (keyring, *syncv1.Update) {
 	add("frozen", "tenants/frozen", []string{"default"}, read)
 	add("dormant", "tenants/dormant", []string{"default"}, read)
 	add("solo", "tenants/solo", []string{"default"}, read)
+	add("paced", paced, []string{"default"}, read).Rate = &syncv1.RateLimit{PerSecond: 2, Burst: 900}
 	mint("unknown")
 	foreign, err := keyformat.Import("legacy/platform+" + rand.Text())
 	keep("imported", foreign, err)
@@ -105,11 +106,14 @@ func groups() []*syncv1.Group {
 	implicit := func(name string, state syncv1.GroupState) *syncv1.Group {
 		return &syncv1.Group{Namespace: "tenants", Name: name, State: state, Projects: []*syncv1.Project{{Name: "default", OwnsAll: true, Origins: lenient}}}
 	}
+	limited := implicit("paced", syncv1.GroupState_GROUP_STATE_ACTIVE)
+	limited.Limits = &syncv1.Limits{Rate: &syncv1.RateLimit{PerSecond: 3, Burst: 3000}}
 	return []*syncv1.Group{
 		acme,
 		implicit("frozen", syncv1.GroupState_GROUP_STATE_FROZEN),
 		implicit("dormant", syncv1.GroupState_GROUP_STATE_SUSPENDED),
 		implicit("solo", syncv1.GroupState_GROUP_STATE_ACTIVE),
+		limited,
 	}
 }
 
@@ -120,8 +124,8 @@ func injectedFor(key, owner string) []string {
 		permissions = "read,checkout"
 	}
 	lines := []string{"X-Keyward-Key-Id: id-" + key, "X-Keyward-Permissions: " + permissions, "X-Keyward-Project: " + owner}
-	if key == "solo" {
-		return append(lines, "X-Keyward-Group: tenants/solo")
+	if key == "solo" || key == "paced" {
+		return append(lines, "X-Keyward-Group: tenants/"+key)
 	}
 	return append(lines, "X-Keyward-Group: tenants/acme", "X-Keyward-Group-Name: Acm%C3%A9 Inc", "X-Keyward-Tier: Pro",
 		"X-Keyward-Context-Bucketname: acme-media", "X-Keyward-Context-Share: 50%")
@@ -148,8 +152,10 @@ func newGate(t testing.TB, world string, update *syncv1.Update, options ...gate.
 		options = append(options, gate.WithThrottle(exhausted()))
 	}
 	switch world {
+	case worldPaced, worldFast:
+		options = append(options, gate.WithRates(paces(t, s, update, world == worldFast)))
 	case worldSpent:
-		options = append(options, gate.WithQuota(spent{}))
+		options = append(options, gate.WithRates(paces(t, s, update, false)), gate.WithQuota(spent{}))
 	case worldUnavailable:
 		options = append(options, gate.WithQuota(unavailable{}))
 	}

@@ -16,7 +16,6 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/keyward-dev/keyward/server/clientaddr"
-	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/httpwire"
 )
@@ -60,7 +59,7 @@ func (s *Server) Check(ctx context.Context, check *authv3.CheckRequest) (*authv3
 	if !result.Allowed() {
 		return denied(result, &request), nil
 	}
-	return s.allowed(result.Decision, &request, header), nil
+	return s.allowed(result, &request, header), nil
 }
 
 // peerOf returns who has connected to Envoy. Behind another proxy that is not the client.
@@ -92,8 +91,8 @@ func headerOf(attributes *authv3.AttributeContext_HttpRequest) http.Header {
 	return header
 }
 
-func (s *Server) allowed(result decision.Decision, request *gate.Request, header http.Header) *authv3.CheckResponse {
-	set := httpwire.UpstreamHeaders(result, request.ID)
+func (s *Server) allowed(result gate.Result, request *gate.Request, header http.Header) *authv3.CheckResponse {
+	set := httpwire.UpstreamHeaders(result.Decision, request.ID)
 	return &authv3.CheckResponse{
 		Status: &rpcstatus.Status{Code: int32(codes.OK)},
 		HttpResponse: &authv3.CheckResponse_OkResponse{OkResponse: &authv3.OkHttpResponse{
@@ -112,7 +111,7 @@ func (s *Server) allowed(result decision.Decision, request *gate.Request, header
 }
 
 func denied(result gate.Result, request *gate.Request) *authv3.CheckResponse {
-	code, denial := result.Code, httpwire.NewDenial(result.Decision, &request.Request, result.RetryAfter)
+	code, denial := result.Code, httpwire.NewDenial(result.Decision, &request.Request, result.RetryAfter).With(httpwire.RateLimit(result.Rates)...)
 	return &authv3.CheckResponse{
 		Status: &rpcstatus.Status{Code: int32(statusOf(denial.Status)), Message: code.String()},
 		HttpResponse: &authv3.CheckResponse_DeniedResponse{DeniedResponse: &authv3.DeniedHttpResponse{
@@ -127,14 +126,17 @@ func denied(result gate.Result, request *gate.Request) *authv3.CheckResponse {
 }
 
 // forClient returns what the response of an upstream gains. An upstream that speaks CORS
-// itself keeps its word.
-func forClient(result decision.Decision, request *gate.Request) []*corev3.HeaderValueOption {
+// itself keeps its word, and one with rate limits of its own tells them, too.
+func forClient(result gate.Result, request *gate.Request) []*corev3.HeaderValueOption {
 	list := options([]httpwire.Header{{Name: httpwire.HeaderRequestID, Value: request.ID}})
 	add := func(h httpwire.Header, action corev3.HeaderValueOption_HeaderAppendAction) {
 		list = append(list, &corev3.HeaderValueOption{Header: &corev3.HeaderValue{Key: h.Name, Value: h.Value}, AppendAction: action})
 	}
 	add(httpwire.Header{Name: httpwire.HeaderVary, Value: httpwire.Vary(&request.Request)}, corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD)
-	for _, h := range httpwire.CORS(result, &request.Request) {
+	for _, h := range httpwire.RateLimit(result.Rates) {
+		add(h, corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD)
+	}
+	for _, h := range httpwire.CORS(result.Decision, &request.Request) {
 		add(h, corev3.HeaderValueOption_ADD_IF_ABSENT)
 	}
 	return list

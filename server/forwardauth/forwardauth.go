@@ -97,13 +97,14 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	result := h.door.Decide(r.Context(), &request)
 	if !result.Allowed() {
-		h.deny(w, httpwire.NewDenial(result.Decision, &request.Request, result.RetryAfter), result.Code.String())
+		denial := httpwire.NewDenial(result.Decision, &request.Request, result.RetryAfter).With(httpwire.RateLimit(result.Rates)...)
+		h.deny(w, denial, result.Code.String())
 		return
 	}
 	for _, header := range httpwire.ContextHeaders(result.Decision) {
 		w.Header()[header.Name] = []string{header.Value}
 	}
-	for _, header := range httpwire.CORS(result.Decision, &request.Request) { // for the proxy to add to the answer
+	for _, header := range append(httpwire.CORS(result.Decision, &request.Request), httpwire.RateLimit(result.Rates)...) { // for the proxy to add to the answer
 		w.Header()[header.Name] = []string{header.Value}
 	}
 	w.Header().Set(httpwire.HeaderVary, httpwire.Vary(&request.Request))

@@ -11,6 +11,7 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/quota"
+	"github.com/keyward-dev/keyward/server/ratelimit"
 	"github.com/keyward-dev/keyward/server/usage"
 )
 
@@ -25,7 +26,9 @@ func (c *compiled) Find(digest keyformat.Digest) (decision.Match, bool) {
 	return c.match, digest == c.digest
 }
 
-// BenchmarkDecide is a decision with all that is around it, with and without a quota to spend.
+// BenchmarkDecide is a decision with all that is around it, with and without a quota to spend
+// and rate limits to keep. With rates, and without any of the group and the key, it is to be as
+// without.
 func BenchmarkDecide(b *testing.B) {
 	digest := keyformat.DigestOf("some key")
 	snapshot := &compiled{one: one{digest}}
@@ -37,15 +40,26 @@ func BenchmarkDecide(b *testing.B) {
 	quotas.Allow(&syncv1.Allowances{NowMs: now.UnixMilli(), Groups: []*syncv1.Allowance{
 		{Group: "tenants/acme", Period: now.UTC().Format("2006-01"), Leased: 1 << 40, Sequence: 1},
 	}}, now)
+	fast := decision.RateLimit{PerSecond: 1_000_000, Burst: 1_000_000}
+	requests := 0
+	clock := func() time.Time { // nothing can be faster than that, or else the limit would be tested
+		requests++
+		return time.Now().Add(time.Duration(requests) * time.Microsecond)
+	}
 	for _, c := range []struct {
-		name    string
-		options []Option
+		name       string
+		group, key decision.RateLimit
+		options    []Option
 	}{
-		{"without", []Option{WithMeter(usage.New())}},
-		{"quota", []Option{WithMeter(usage.New()), WithQuota(quotas)}},
+		{"without", decision.RateLimit{}, decision.RateLimit{}, []Option{WithMeter(usage.New())}},
+		{"rates, none set", decision.RateLimit{}, decision.RateLimit{}, []Option{WithMeter(usage.New()), WithRates(ratelimit.New(time.Now))}},
+		{"rate of the group", fast, decision.RateLimit{}, []Option{WithMeter(usage.New()), WithRates(ratelimit.New(time.Now))}},
+		{"rates of both", fast, fast, []Option{WithMeter(usage.New()), WithRates(ratelimit.New(time.Now))}},
+		{"quota", decision.RateLimit{}, decision.RateLimit{}, []Option{WithMeter(usage.New()), WithQuota(quotas)}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			door := New(snapshot, time.Now, slog.New(slog.DiscardHandler), prometheus.NewRegistry(), c.options...).Door("test")
+			snapshot.match.Group.Limits.Rate, snapshot.match.Key.Rate = c.group, c.key
+			door := New(snapshot, clock, slog.New(slog.DiscardHandler), prometheus.NewRegistry(), c.options...).Door("test")
 			request := &Request{Request: decision.Request{
 				Credential: decision.Credential{Form: decision.WellFormed, Digest: digest},
 				Method:     "GET", Host: "cdn.acme.com", Path: "/api/scenes/mkt-1",

@@ -12,6 +12,7 @@ import (
 
 	"github.com/keyward-dev/keyward/api/keyformat"
 	"github.com/keyward-dev/keyward/server/decision"
+	"github.com/keyward-dev/keyward/server/ratelimit"
 	"github.com/keyward-dev/keyward/server/throttle"
 )
 
@@ -23,6 +24,7 @@ type Gate struct {
 	throttle  *throttle.Throttle
 	recorder  Recorder
 	meter     Meter
+	rates     *ratelimit.Limiter
 	quota     Quota
 	decisions *prometheus.CounterVec
 	attempts  *prometheus.CounterVec
@@ -45,6 +47,9 @@ type Result struct {
 
 	// RetryAfter is when another attempt makes sense; 0 where that is not known.
 	RetryAfter time.Duration
+
+	// Rates are how the rate limits stand, where there are any and the request came to them.
+	Rates ratelimit.Standings
 }
 
 // Option adds to what a gate does.
@@ -69,6 +74,9 @@ type Meter interface {
 
 // WithMeter lets a meter hear of every request that was let through.
 func WithMeter(m Meter) Option { return func(g *Gate) { g.meter = m } }
+
+// WithRates lets a limiter refuse requests that come too fast.
+func WithRates(l *ratelimit.Limiter) Option { return func(g *Gate) { g.rates = l } }
 
 // Quota counts what groups use.
 type Quota interface {
@@ -135,6 +143,9 @@ func (g *Gate) Door(name string) *Door {
 func (d *Door) Decide(ctx context.Context, request *Request) Result {
 	begin, now := time.Now(), d.gate.now()
 	result := Result{Decision: decision.Decide(d.gate.snapshot, &request.Request, now)}
+	if result.Allowed() && d.gate.rates != nil {
+		d.limit(&result, now)
+	}
 	if result.Allowed() && d.gate.quota != nil {
 		result.Code, result.RetryAfter = d.gate.quota.Spend(ctx, result.Group, now)
 	}
@@ -160,6 +171,18 @@ func (d *Door) Decide(ctx context.Context, request *Request) Result {
 func (d *Door) Sent(group *decision.Group, bytes int) {
 	if d.gate.quota != nil && bytes > 0 {
 		d.gate.quota.Sent(group.Identity, uint64(bytes), d.gate.now())
+	}
+}
+
+// limit refuses what comes too fast. It costs nothing of a quota.
+func (d *Door) limit(result *Result, now time.Time) {
+	if !result.Group.Limits.Rate.IsSet() && !result.Key.Rate.IsSet() {
+		return
+	}
+	verdict := d.gate.rates.Admit(result.Group, &result.Key, now)
+	result.Rates = verdict.Standings
+	if !verdict.Admitted {
+		result.Code, result.RetryAfter = decision.RateLimited, verdict.Wait
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/keyward-dev/keyward/api/keyformat"
 	"github.com/keyward-dev/keyward/server/decision"
+	"github.com/keyward-dev/keyward/server/ratelimit"
 	"github.com/keyward-dev/keyward/server/throttle"
 )
 
@@ -66,5 +67,55 @@ func TestQuotaComesLast(t *testing.T) {
 				t.Errorf("retry after %v", result.RetryAfter)
 			}
 		})
+	}
+}
+
+// paced is a snapshot of one key that has a rate limit.
+type paced struct{ one }
+
+func (p paced) Find(digest keyformat.Digest) (decision.Match, bool) {
+	match, ok := p.one.Find(digest)
+	match.Key.Rate = decision.RateLimit{PerSecond: 1, Burst: 2}
+	return match, ok
+}
+
+// TestRateComesBeforeQuota: what is refused for its rate costs nothing of a quota, and is no use
+// of a key and no failed attempt; what the quota refuses has passed the limiter.
+func TestRateComesBeforeQuota(t *testing.T) {
+	good := keyformat.DigestOf("some key")
+	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	for _, quota := range []decision.Code{decision.Allowed, decision.QuotaExceeded} {
+		a := &around{code: quota}
+		clock := func() time.Time { return now }
+		g := New(paced{one{good}}, clock, slog.New(slog.DiscardHandler), prometheus.NewRegistry(),
+			WithRates(ratelimit.New(clock)), WithQuota(a), WithRecorder(a), WithThrottle(throttle.New(throttle.Config{Failures: 1, IPv6Prefix: 64})))
+		door := g.Door("test")
+		for i, want := range []struct {
+			digest keyformat.Digest
+			method string
+			code   decision.Code
+			asked  int
+			left   uint32
+			wait   time.Duration
+		}{
+			{keyformat.Digest{}, "GET", decision.KeyUnknown, 0, 0, 0},
+			{good, "POST", decision.PermissionDenied, 0, 0, 0},
+			{good, "GET", quota, 1, 1, 0},
+			{good, "GET", quota, 2, 0, 0},
+			{good, "GET", decision.RateLimited, 2, 0, time.Second},
+			{good, "GET", decision.RateLimited, 2, 0, time.Second},
+			{good, "POST", decision.PermissionDenied, 2, 0, 0},
+		} {
+			result := door.Decide(t.Context(), &Request{
+				Request: decision.Request{Credential: decision.Credential{Form: decision.WellFormed, Digest: want.digest}, Method: want.method, Path: "/x"},
+				Client:  netip.MustParseAddr("192.0.2.1"),
+			})
+			if result.Code == quota {
+				result.RetryAfter -= time.Hour // what the quota says
+			}
+			if result.Code != want.code || a.recorded != want.code || a.asked != want.asked || result.Rates.Key.Left != want.left || result.RetryAfter != want.wait {
+				t.Errorf("step %d: %v after %v, asked %d times, %+v", i, result.Code, result.RetryAfter, a.asked, result.Rates)
+			}
+		}
 	}
 }

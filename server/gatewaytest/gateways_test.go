@@ -28,6 +28,7 @@ type exchange struct {
 
 const (
 	page         = "https://www.acme.example"
+	exposed      = "X-Request-Id, RateLimit, RateLimit-Policy"
 	webSocketKey = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
 )
 
@@ -35,7 +36,7 @@ var exchanges = []exchange{
 	{name: "allowed", headers: []string{"Authorization: Bearer {key}"}, status: 200,
 		seen: map[string]string{"X-Keyward-Group": "tenants/acme", "X-Keyward-Tier": "Pro", "X-Keyward-Project": "media", "X-Keyward-Key-Id": "id-acme", "X-Keyward-Context-Bucketname": "acme-media", "Authorization": "", "X-Api-Key": ""}},
 	{name: "allowed, for a page", headers: []string{"Authorization: Bearer {key}", "Origin: " + page}, status: 200,
-		answer: map[string]string{"Access-Control-Allow-Origin": page, "Access-Control-Expose-Headers": "X-Request-Id", "Vary": "Origin"}, seen: map[string]string{"Origin": page, "X-Keyward-Project": "media"}},
+		answer: map[string]string{"Access-Control-Allow-Origin": page, "Access-Control-Expose-Headers": exposed, "RateLimit": "", "RateLimit-Policy": "", "Vary": "Origin"}, seen: map[string]string{"Origin": page, "X-Keyward-Project": "media"}},
 	{name: "allowed, and the content server speaks CORS", target: "/media/cors", headers: []string{"Authorization: Bearer {key}", "Origin: " + page}, status: 200,
 		answer: map[string]string{"Access-Control-Allow-Origin": "https://theirs.example"}},
 	{name: "allowed, for nobody's page", headers: []string{"Authorization: Bearer {key}"}, status: 200, answer: map[string]string{"Access-Control-Allow-Origin": ""}},
@@ -66,12 +67,15 @@ var exchanges = []exchange{
 		answer: map[string]string{"X-Request-Id": "mine"}, seen: map[string]string{"X-Request-Id": "mine"}},
 	{name: "request id, denied", headers: []string{"X-Request-Id: mine"}, status: 401, code: "key_missing", answer: map[string]string{"X-Request-Id": "mine"}},
 	{name: "quota exceeded", headers: []string{"Authorization: Bearer {spent}", "Origin: " + page}, status: 402, code: "quota_exceeded", answer: map[string]string{"Access-Control-Allow-Origin": page}},
+	{name: "not too fast", headers: []string{"Authorization: Bearer {paced}"}, status: 200, answer: map[string]string{"RateLimit-Policy": `"key";q=5;w=1`}, seen: map[string]string{"X-Keyward-Key-Id": "id-paced"}},
+	{name: "too fast", headers: []string{"Authorization: Bearer {fast}", "Origin: " + page}, status: 429, code: "rate_limited",
+		answer: map[string]string{"Retry-After": "1", "RateLimit-Policy": `"key";q=2;w=1`, "RateLimit": `"key";r=0;t=1`, "Access-Control-Allow-Origin": page}},
 	{name: "what the content server denies", target: "/media/teapot", headers: []string{"Authorization: Bearer {key}"}, status: 403, seen: map[string]string{"X-Keyward-Project": "media"}},
 	{name: "no key", status: 401, code: "key_missing", answer: map[string]string{"WWW-Authenticate": `Bearer realm="keyward"`, "Access-Control-Allow-Origin": ""}},
 	{name: "foreign origin", headers: []string{"Authorization: Bearer {key}", "Origin: https://evil.example"}, status: 403, code: "origin_denied",
 		answer: map[string]string{"Access-Control-Allow-Origin": "", "Vary": "Origin"}},
 	{name: "no permission, for a page", method: "POST", headers: []string{"Authorization: Bearer {key}", "Origin: " + page}, status: 403, code: "permission_denied",
-		answer: map[string]string{"Access-Control-Allow-Origin": page, "Access-Control-Expose-Headers": "X-Request-Id, Retry-After, WWW-Authenticate"}},
+		answer: map[string]string{"Access-Control-Allow-Origin": page, "Access-Control-Expose-Headers": exposed + ", Retry-After, WWW-Authenticate", "RateLimit": "", "RateLimit-Policy": ""}},
 	{name: "ambiguous path", target: "/media/../x", headers: []string{"Authorization: Bearer {key}"}, status: 400, code: "path_ambiguous"},
 	{name: "encoded slash", target: "/media/a%2fb", headers: []string{"Authorization: Bearer {key}"}, status: 400, code: "path_ambiguous"},
 	{name: "spoofed original request", target: "/other", headers: []string{"Authorization: Bearer {key}",
@@ -225,13 +229,15 @@ func (g *gateway) compare(t *testing.T, e exchange, got outcome) {
 	named, answer := true, maps.Clone(e.answer)
 	if got.seen != nil && g.namesNothing {
 		named = false
-		delete(answer, "X-Request-Id")
+		for _, name := range []string{"X-Request-Id", "RateLimit", "RateLimit-Policy"} {
+			delete(answer, name)
+		}
 	}
 	if got.seen != nil && g.overrides && answer["Access-Control-Allow-Origin"] != "" {
 		answer["Access-Control-Allow-Origin"] = page
 	}
 	for name, want := range answer {
-		if lines := strings.Join(got.header.Values(name), "|"); lines != want {
+		if lines := strings.Join(got.header.Values(name), "|"); lines != want || want == "" && got.header.Values(name) != nil {
 			t.Errorf("the client is told %s: %q, want %q", name, lines, want)
 		}
 	}

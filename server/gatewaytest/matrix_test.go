@@ -42,6 +42,7 @@ var rows = []row{
 	{"a good key", "200", told("Authorization: Bearer {key}")},
 	{"no key", "401 `key_missing`, `WWW-Authenticate`", told()},
 	{"the quota is used up (forced)", "402 `quota_exceeded`, `Retry-After: 86400`", told("Authorization: Bearer {spent}")},
+	{"too fast (forced)", "429 `rate_limited`, `Retry-After: 1`", told("Authorization: Bearer {fast}")},
 	{"a foreign origin", "403 `origin_denied`", told("Authorization: Bearer {key}", "Origin: https://evil.example")},
 	{"too many failures", "429 `too_many_failures`, `Retry-After: 60`", told("Client: failing")},
 	{"preflight", "204, CORS", func(t *testing.T, c *client) string {
@@ -86,6 +87,12 @@ var rows = []row{
 			return "the content server's"
 		}
 		return "the decision's"
+	}},
+	{"`RateLimit` comes with content", "", func(t *testing.T, c *client) string {
+		if c.exchange(t, c.address, exchange{headers: []string{"Authorization: Bearer {paced}"}}).header.Get("RateLimit") == "" {
+			return "no"
+		}
+		return "yes"
 	}},
 	{"CORS of the content server is", "", func(t *testing.T, c *client) string {
 		got := c.exchange(t, c.address, exchange{target: "/media/cors", headers: []string{"Authorization: Bearer {key}", "Origin: " + page}})

@@ -27,6 +27,7 @@ import (
 	"github.com/keyward-dev/keyward/server/forwardauth"
 	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/ratelimit"
 	"github.com/keyward-dev/keyward/server/reverseproxy"
 	"github.com/keyward-dev/keyward/server/store"
 	"github.com/keyward-dev/keyward/server/throttle"
@@ -42,6 +43,7 @@ const (
 type world struct {
 	keyward, content, key string
 	spent                 string // a key whose quota is used up
+	paced, fast           string // keys with rate limits, of which that of fast is used up
 	proxy                 http.Handler
 	project               string // that the gateway is to name
 
@@ -63,7 +65,7 @@ func (q quota) Spend(_ context.Context, group *decision.Group, _ time.Time) (dec
 // Sent implements gate.Quota.
 func (quota) Sent(string, uint64, time.Time) {}
 
-// groups are two of the same, one for each key.
+// groups are two of the same.
 func groups(origins []string) []*syncv1.Group {
 	var both []*syncv1.Group
 	for _, name := range []string{"acme", "spent"} {
@@ -82,14 +84,23 @@ func newWorld(t *testing.T, origins ...string) *world {
 	t.Helper()
 	log, w := slog.New(slog.DiscardHandler), &world{seen: make(chan http.Header, 1), heard: make(chan struct{}, 1)}
 	var keys []*syncv1.Key
-	for id, text := range map[string]*string{"acme": &w.key, "spent": &w.spent} {
+	for id, text := range map[string]*string{"acme": &w.key, "spent": &w.spent, "paced": &w.paced, "fast": &w.fast} {
 		minted, err := keyformat.Mint("vctrl", rand.Reader)
 		if err != nil {
 			t.Fatal(err)
 		}
 		digest := minted.Digest()
 		*text = minted.Reveal()
-		keys = append(keys, &syncv1.Key{Id: "id-" + id, Group: "tenants/" + id, Projects: []string{"media"}, Permissions: []string{"read", "upload"}, Versions: []*syncv1.Version{{Digest: digest[:]}}})
+		key := &syncv1.Key{Id: "id-" + id, Group: "tenants/acme", Projects: []string{"media"}, Permissions: []string{"read", "upload"}, Versions: []*syncv1.Version{{Digest: digest[:]}}}
+		switch id {
+		case "spent":
+			key.Group = "tenants/spent"
+		case "paced":
+			key.Rate = &syncv1.RateLimit{PerSecond: 5, Burst: 1000}
+		case "fast":
+			key.Rate = &syncv1.RateLimit{PerSecond: 2, Burst: 1}
+		}
+		keys = append(keys, key)
 	}
 	s, err := store.Open(store.Config{}, log, prometheus.NewRegistry())
 	if err != nil {
@@ -103,7 +114,10 @@ func newWorld(t *testing.T, origins ...string) *world {
 	for range failures {
 		limit.Fail(netip.MustParseAddr(failingClient), now)
 	}
-	g := gate.New(s, func() time.Time { return now }, log, prometheus.NewRegistry(), gate.WithThrottle(limit), gate.WithQuota(quota("tenants/spent")))
+	rates := ratelimit.New(func() time.Time { return now })
+	rates.Admit(&decision.Group{Identity: "tenants/acme"}, &decision.Key{ID: "id-fast", Rate: decision.RateLimit{PerSecond: 2, Burst: 1}}, now)
+	g := gate.New(s, func() time.Time { return now }, log, prometheus.NewRegistry(),
+		gate.WithThrottle(limit), gate.WithRates(rates), gate.WithQuota(quota("tenants/spent")))
 	trusted := clientaddr.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, clientaddr.HeaderXForwardedFor)
 	mux := http.NewServeMux()
 	forwardauth.Register(mux, g, trusted)
@@ -159,7 +173,7 @@ func (w *world) send(t *testing.T, address string, e exchange) net.Conn {
 			client = failingClient
 			continue
 		}
-		lines += strings.NewReplacer("{key}", w.key, "{spent}", w.spent).Replace(line) + "\r\n"
+		lines += strings.NewReplacer("{key}", w.key, "{spent}", w.spent, "{paced}", w.paced, "{fast}", w.fast).Replace(line) + "\r\n"
 	}
 	target := "/media/1"
 	if e.target != "" {

@@ -24,6 +24,7 @@ const (
 	readMethods  = "GET, HEAD"
 	keyHeaders   = "Authorization, X-Api-Key, Content-Type"
 	maxAge       = "600" // seconds; a change of what is allowed is in force without it
+	exposed      = HeaderRequestID + ", RateLimit, RateLimit-Policy"
 	varyOnAsking = headerOrigin + ", " + headerRequestMethod + ", " + headerRequestHeaders
 
 	maxAskedHeaders = 2 << 10 // bytes
@@ -53,9 +54,9 @@ func CORS(d decision.Decision, request *decision.Request) []Header {
 		}
 		return []Header{allowed, {headerAllowMethods, methods}, {headerAllowHeaders, keyHeaders + asked(request.PreflightHeaders)}, {headerMaxAge, maxAge}}
 	case decision.Allowed:
-		return []Header{allowed, {headerExposeHeaders, HeaderRequestID}}
+		return []Header{allowed, {headerExposeHeaders, exposed}}
 	default:
-		return []Header{allowed, {headerExposeHeaders, HeaderRequestID + ", Retry-After, WWW-Authenticate"}}
+		return []Header{allowed, {headerExposeHeaders, exposed + ", Retry-After, WWW-Authenticate"}}
 	}
 }
 

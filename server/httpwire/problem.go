@@ -52,6 +52,12 @@ func NewDenial(d decision.Decision, request *decision.Request, retryAfter time.D
 	return denial
 }
 
+// With returns the denial with more headers.
+func (d Denial) With(headers ...Header) Denial {
+	d.Headers = append(d.Headers, headers...)
+	return d
+}
+
 // CodeDenial is the part of a denial that depends on its code alone.
 func CodeDenial(code decision.Code) Denial {
 	if code == decision.Preflight {
@@ -98,7 +104,7 @@ func (p Problem) denial(challenge string, retrySeconds int) Denial {
 	if retrySeconds > 0 {
 		headers = append(headers, Header{"Retry-After", strconv.Itoa(retrySeconds)})
 	}
-	return Denial{Status: p.Status, Headers: headers, Body: append(body, '\n')}
+	return Denial{Status: p.Status, Headers: headers, Body: body}
 }
 
 // challenge is the WWW-Authenticate of RFC 6750, section 3: where no key was sent, it must

@@ -51,6 +51,7 @@ type Stream struct {
 	requests chan *syncv1.SyncRequest
 	updates  chan *syncv1.Update
 	allow    chan *syncv1.Allowances
+	share    chan *syncv1.Servers
 	close    chan error
 }
 
@@ -121,6 +122,9 @@ func (s *Stream) Send(update *syncv1.Update) {
 // Allow sends allowances.
 func (s *Stream) Allow(allowances *syncv1.Allowances) { s.allow <- allowances }
 
+// Share tells how many servers there are.
+func (s *Stream) Share(servers *syncv1.Servers) { s.share <- servers }
+
 // Close ends the stream with an error.
 func (s *Stream) Close(err error) { s.close <- err }
 
@@ -154,7 +158,7 @@ func (s *service) Sync(stream grpc.BidiStreamingServer[syncv1.SyncRequest, syncv
 	}
 	open := &Stream{
 		Hello: first.GetHello(), Ended: make(chan error, 1), t: s.m.t,
-		Uses: make(chan *syncv1.Uses, 1024), requests: make(chan *syncv1.SyncRequest, 16), updates: make(chan *syncv1.Update), allow: make(chan *syncv1.Allowances, 1024), close: make(chan error, 1),
+		Uses: make(chan *syncv1.Uses, 1024), requests: make(chan *syncv1.SyncRequest, 16), updates: make(chan *syncv1.Update), allow: make(chan *syncv1.Allowances, 1024), share: make(chan *syncv1.Servers, 16), close: make(chan error, 1),
 	}
 	ended := make(chan error, 1)
 	go func() {
@@ -179,6 +183,10 @@ func (s *service) Sync(stream grpc.BidiStreamingServer[syncv1.SyncRequest, syncv
 		select {
 		case update := <-open.updates:
 			if err := stream.Send(&syncv1.SyncResponse{Update: update}); err != nil {
+				return err
+			}
+		case servers := <-open.share:
+			if err := stream.Send(&syncv1.SyncResponse{Servers: servers}); err != nil {
 				return err
 			}
 		case allowances := <-open.allow:

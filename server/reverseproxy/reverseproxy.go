@@ -136,6 +136,7 @@ type passage struct {
 	upstream  []httpwire.Header // to set in the upstream's request
 	vary      string
 	cors      []httpwire.Header // to set in the upstream's response, if it does not speak CORS
+	rates     []httpwire.Header // to add to it
 }
 
 func passageOf(r *http.Request) passage {
@@ -155,7 +156,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !result.Allowed() {
 		w.Header().Set(httpwire.HeaderRequestID, request.ID)
 		closeUnread(w.Header(), r)
-		httpwire.NewDenial(result.Decision, &request.Request, result.RetryAfter).Write(w)
+		httpwire.NewDenial(result.Decision, &request.Request, result.RetryAfter).With(httpwire.RateLimit(result.Rates)...).Write(w)
 		return
 	}
 	p := passage{
@@ -166,6 +167,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		upstream:  httpwire.UpstreamHeaders(result.Decision, request.ID),
 		vary:      httpwire.Vary(&request.Request),
 		cors:      httpwire.CORS(result.Decision, &request.Request),
+		rates:     httpwire.RateLimit(result.Rates),
 	}
 	if r.ProtoMajor == 1 && r.ContentLength != 0 {
 		p.bodyEnded = new(atomic.Bool)
@@ -270,6 +272,9 @@ func (p *passage) mark(header http.Header) {
 	header.Set(httpwire.HeaderRequestID, p.requestID)
 	if !varies(header, p.vary) {
 		header.Add(httpwire.HeaderVary, p.vary)
+	}
+	for _, h := range p.rates { // they are lists: an upstream may have limits of its own
+		header.Add(h.Name, h.Value)
 	}
 	if len(header[httpwire.HeaderAllowOrigin]) > 0 {
 		return

@@ -25,6 +25,7 @@ func (s *Store) compile(wire *syncv1.Group) *decision.Group {
 			ByteQuota:    wire.GetLimits().GetByteQuota(),
 			Metered:      wire.GetLimits().GetOverage() == syncv1.Overage_OVERAGE_METER,
 			DenyUnknown:  wire.GetLimits().GetDenyUnknown(),
+			Rate:         rateOf(wire.GetLimits().GetRate()),
 		},
 	}
 	for _, project := range wire.GetProjects() {
@@ -53,6 +54,10 @@ func (s *Store) compile(wire *syncv1.Group) *decision.Group {
 	}
 	slices.SortFunc(group.Context, func(a, b decision.ContextValue) int { return cmp.Compare(a.Name, b.Name) })
 	return group
+}
+
+func rateOf(wire *syncv1.RateLimit) decision.RateLimit {
+	return decision.RateLimit{PerSecond: wire.GetPerSecond(), Burst: wire.GetBurst()}
 }
 
 func stateOf(state syncv1.GroupState) decision.State {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"math"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -27,6 +28,10 @@ const (
 	keyPermissions protowire.Number = 5
 	keySuspended   protowire.Number = 6
 	keyVersions    protowire.Number = 7
+	keyRate        protowire.Number = 8
+
+	ratePerSecond protowire.Number = 1
+	rateBurst     protowire.Number = 2
 
 	versionDigest  protowire.Number = 1
 	versionExpires protowire.Number = 2
@@ -37,9 +42,10 @@ const (
 // keyRecord is a syncv1.Key. Its memory is used again for the next one.
 type keyRecord struct {
 	id []byte
-	// scope is the encoding of the fields from keyGroup to keyPermissions, which few keys do
-	// not share with others.
+	// scope is the encoding of the fields from keyGroup to keyPermissions, and from rateAt on of
+	// keyRate: what few keys do not share with others.
 	scope     []byte
+	rateAt    int
 	suspended bool
 	versions  []keytable.Version
 }
@@ -62,6 +68,10 @@ func (k *keyRecord) set(wire *syncv1.Key) (leftOut int) {
 	for _, permission := range wire.GetPermissions() {
 		k.scope = appendField(k.scope, keyPermissions, permission)
 	}
+	k.rateAt = len(k.scope)
+	if rate := wire.GetRate(); rate != nil {
+		k.appendRate(rate.GetPerSecond(), rate.GetBurst())
+	}
 	k.suspended = wire.GetSuspended()
 	for _, v := range wire.GetVersions() {
 		if len(v.GetDigest()) != len(keyformat.Digest{}) {
@@ -76,6 +86,12 @@ func (k *keyRecord) set(wire *syncv1.Key) (leftOut int) {
 	return leftOut
 }
 
+func (k *keyRecord) appendRate(perSecond, burst uint32) {
+	var scratch [16]byte // more than a rate ever takes
+	encoded := appendNumber(scratch[:0], ratePerSecond, uint64(perSecond))
+	k.scope = appendField(k.scope, keyRate, appendNumber(encoded, rateBurst, uint64(burst)))
+}
+
 // decodeScope returns a message with the fields of a scope.
 func decodeScope(scope []byte) (*syncv1.Key, error) {
 	wire := &syncv1.Key{}
@@ -86,6 +102,7 @@ func decodeScope(scope []byte) (*syncv1.Key, error) {
 // returns false, the encoding may be of another form, or bad; protobuf knows.
 func (k *keyRecord) decode(encoded []byte) bool {
 	k.reset()
+	rated := false
 	for last := keyID; len(encoded) > 0; {
 		number, value, bits, n := consume(encoded, last)
 		if n < 0 {
@@ -104,6 +121,12 @@ func (k *keyRecord) decode(encoded []byte) bool {
 				return false
 			}
 			continue
+		case number == keyRate:
+			if rated || !k.decodeRate(value) {
+				return false
+			}
+			rated = true
+			continue
 		case !utf8.Valid(value):
 			return false
 		}
@@ -120,7 +143,29 @@ func (k *keyRecord) decode(encoded []byte) bool {
 		default:
 			return false
 		}
+		k.rateAt = len(k.scope)
 	}
+	return true
+}
+
+func (k *keyRecord) decodeRate(encoded []byte) bool {
+	var perSecond, burst uint64
+	for last := ratePerSecond; len(encoded) > 0; {
+		number, value, bits, n := consume(encoded, last)
+		if n < 0 || value != nil || bits > math.MaxUint32 {
+			return false
+		}
+		encoded, last = encoded[n:], number
+		switch number {
+		case ratePerSecond:
+			perSecond = bits
+		case rateBurst:
+			burst = bits
+		default:
+			return false
+		}
+	}
+	k.appendRate(uint32(perSecond), uint32(burst))
 	return true
 }
 
@@ -175,10 +220,10 @@ func consume(encoded []byte, last protowire.Number) (number protowire.Number, va
 
 // encode appends the deterministic encoding of the message.
 func (k *keyRecord) encode(buf []byte) []byte {
-	return encodeKey(buf, k.id, k.scope, k.suspended, k.versions)
+	return encodeKey(buf, k.id, k.scope[:k.rateAt], k.scope[k.rateAt:], k.suspended, k.versions)
 }
 
-func encodeKey[T string | []byte](buf []byte, id, scope T, suspended bool, versions []keytable.Version) []byte {
+func encodeKey[T string | []byte](buf []byte, id, scope, rate T, suspended bool, versions []keytable.Version) []byte {
 	if len(id) > 0 {
 		buf = appendField(buf, keyID, id)
 	}
@@ -197,7 +242,7 @@ func encodeKey[T string | []byte](buf []byte, id, scope T, suspended bool, versi
 		}
 		buf = appendField(buf, keyVersions, encoded)
 	}
-	return buf
+	return append(buf, rate...)
 }
 
 func appendField[T string | []byte](buf []byte, number protowire.Number, value T) []byte {

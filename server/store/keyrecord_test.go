@@ -14,14 +14,18 @@ import (
 )
 
 func (k *keyRecord) equal(other *keyRecord) bool {
-	return bytes.Equal(k.id, other.id) && bytes.Equal(k.scope, other.scope) && k.suspended == other.suspended && slices.Equal(k.versions, other.versions)
+	return bytes.Equal(k.id, other.id) && bytes.Equal(k.scope, other.scope) && k.rateAt == other.rateAt && k.suspended == other.suspended && slices.Equal(k.versions, other.versions)
 }
 
 // anyKey is a record that a manager may send.
 var anyKey = rapid.Custom(func(t *rapid.T) *syncv1.Key {
 	names := rapid.SliceOfN(rapid.StringN(0, 9, -1), 0, 3)
+	var rate *syncv1.RateLimit
+	if rapid.Bool().Draw(t, "limited") {
+		rate = &syncv1.RateLimit{PerSecond: rapid.Uint32().Draw(t, "per second"), Burst: rapid.Uint32().Draw(t, "burst")}
+	}
 	return &syncv1.Key{
-		Id: rapid.String().Draw(t, "id"), Group: rapid.String().Draw(t, "group"), Suspended: rapid.Bool().Draw(t, "suspended"),
+		Rate: rate, Id: rapid.String().Draw(t, "id"), Group: rapid.String().Draw(t, "group"), Suspended: rapid.Bool().Draw(t, "suspended"),
 		Projects: names.Draw(t, "projects"), Permissions: names.Draw(t, "permissions"),
 		Versions: rapid.SliceOfN(rapid.Custom(func(t *rapid.T) *syncv1.Version {
 			return &syncv1.Version{
@@ -49,7 +53,7 @@ func TestKeyRecordIsProtobuf(t *testing.T) {
 			t.Fatalf("decoded as %+v, want %+v", decoded, set)
 		}
 		scope, err := decodeScope(set.scope)
-		if err != nil || !proto.Equal(scope, &syncv1.Key{Group: wire.GetGroup(), Projects: wire.GetProjects(), Permissions: wire.GetPermissions()}) {
+		if err != nil || !proto.Equal(scope, &syncv1.Key{Group: wire.GetGroup(), Projects: wire.GetProjects(), Permissions: wire.GetPermissions(), Rate: wire.GetRate()}) {
 			t.Fatalf("the scope is %v, %v", scope, err)
 		}
 	})
@@ -61,14 +65,20 @@ func FuzzKeyRecord(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	empty := encodeKey(nil, "k1", string(protowire.AppendTag(nil, keyGroup, protowire.BytesType))+"\x00", true, nil)
+	empty := encodeKey(nil, "k1", string(protowire.AppendTag(nil, keyGroup, protowire.BytesType))+"\x00", "", true, nil)
+	limited := key("acme", 2)
+	limited.Rate = &syncv1.RateLimit{PerSecond: 1, Burst: 300}
+	rated, err := proto.Marshal(limited)
+	if err != nil {
+		f.Fatal(err)
+	}
 	for _, seed := range [][]byte{
-		encoded, slices.Concat(encoded, encoded), encoded[:len(encoded)-1], {}, empty,
-		encodeKey(nil, "k\xff", "", false, nil),                            // not UTF-8
-		encodeKey(nil, "k1", "\x1a\x01x\x30\x00\x30\x01", false, nil),      // the name of earlier releases; suspended, twice
-		encodeKey(nil, "k1", "", false, make([]keytable.Version, 2)),       // digests of zeros
-		append(encodeKey(nil, "k1", "", false, nil), 0x3a, 2, 0x08, 1),     // a digest that is a number
-		append(encodeKey(nil, "k1", "", false, nil), 0x0b, 0x0c, 0x0d, 14), // groups
+		encoded, slices.Concat(encoded, encoded), encoded[:len(encoded)-1], {}, empty, rated, slices.Concat(rated, rated[len(rated)-3:]),
+		encodeKey(nil, "k\xff", "", "", false, nil),                            // not UTF-8
+		encodeKey(nil, "k1", "\x1a\x01x\x30\x00\x30\x01", "", false, nil),      // the name of earlier releases; suspended, twice
+		encodeKey(nil, "k1", "", "", false, make([]keytable.Version, 2)),       // digests of zeros
+		append(encodeKey(nil, "k1", "", "", false, nil), 0x3a, 2, 0x08, 1),     // a digest that is a number
+		append(encodeKey(nil, "k1", "", "", false, nil), 0x0b, 0x0c, 0x0d, 14), // groups
 	} {
 		f.Add(seed)
 	}
@@ -100,6 +110,9 @@ func TestEncodedUpdatesAreUpdates(t *testing.T) {
 			for _, n := range rapid.SliceOfN(rapid.IntRange(0, 5), 0, 6).Draw(rt, "keys") {
 				wire := key(rapid.SampledFrom([]string{"a", "b", "none"}).Draw(rt, "group"), n)
 				wire.Suspended = rapid.Bool().Draw(rt, "suspended")
+				if rapid.Bool().Draw(rt, "limited") {
+					wire.Rate = &syncv1.RateLimit{PerSecond: rapid.Uint32Range(1, 2).Draw(rt, "per second"), Burst: 3}
+				}
 				switch rapid.IntRange(0, 9).Draw(rt, "oddity") {
 				case 0:
 					wire.Versions[0].Digest = wire.Versions[0].Digest[1:]
@@ -134,7 +147,8 @@ func sameState(t *rapid.T, got, want *Store) {
 	for n := range 6 {
 		gotMatch, gotOK := got.Find(digestOf(n))
 		wantMatch, wantOK := want.Find(digestOf(n))
-		if gotOK != wantOK || gotMatch.Version != wantMatch.Version || gotMatch.Key.ID != wantMatch.Key.ID || gotMatch.Key.Suspended != wantMatch.Key.Suspended {
+		if gotOK != wantOK || gotMatch.Version != wantMatch.Version || gotMatch.Key.ID != wantMatch.Key.ID || gotMatch.Key.Suspended != wantMatch.Key.Suspended ||
+			gotMatch.Key.Rate != wantMatch.Key.Rate {
 			t.Fatalf("key %d: %+v, want %+v", n, gotMatch, wantMatch)
 		}
 	}

@@ -13,10 +13,12 @@ import (
 type scope struct {
 	decision.Scope // never changes
 
+	rate    decision.RateLimit // of each of the keys alone
 	group   *groupRecord
 	number  uint32
 	encoded string // see keyRecord
-	keys    int    // that hold the number
+	rateAt  int
+	keys    int // that hold the number
 }
 
 // scopes are found by what they are, and by their numbers.
@@ -47,7 +49,8 @@ func (s *Store) scopeOf(record *keyRecord) (*scope, error) {
 	}
 	added := &scope{
 		Scope: decision.Scope{Projects: wire.GetProjects(), Permissions: wire.GetPermissions()},
-		group: group, encoded: string(record.scope), number: uint32(len(s.scopes.numbered)),
+		rate:  rateOf(wire.GetRate()),
+		group: group, encoded: string(record.scope), rateAt: record.rateAt, number: uint32(len(s.scopes.numbered)),
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -121,7 +121,8 @@ func (s *Store) Find(digest keyformat.Digest) (decision.Match, bool) {
 	}
 	of := s.scopes.numbered[key.Scope]
 	return decision.Match{
-		Version: version, Key: decision.Key{ID: key.ID, Scope: &of.Scope, Suspended: key.Suspended}, Group: of.group.compiled,
+		Version: version, Group: of.group.compiled,
+		Key: decision.Key{ID: key.ID, Scope: &of.Scope, Suspended: key.Suspended, Rate: of.rate},
 	}, true
 }
 
@@ -154,6 +155,14 @@ func (s *Store) HasGroup(identity string) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.groups[identity] != nil
+}
+
+// HasKey is whether the key with the id is known.
+func (s *Store) HasKey(id string) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	_, ok := s.keys.Get(id)
+	return ok
 }
 
 // GroupOf returns the identity of the group of a key, by its id.

@@ -153,12 +153,17 @@ func TestKnownIsTheHashOfWhatWasSent(t *testing.T) {
 	keys[0].Suspended = true
 	keys[0].Versions = append(keys[0].Versions, &syncv1.Version{Digest: bytes.Repeat([]byte{9}, 32), ExpiresAtMs: 7, Revoked: true})
 	g.Context = map[string]string{"b": "2", "a": "1"}
+	g.Limits = &syncv1.Limits{Rate: &syncv1.RateLimit{PerSecond: 5, Burst: 6}}
+	keys[1].Rate = &syncv1.RateLimit{PerSecond: 7, Burst: 8}
 	want := syncv1.ContentHash(g, keys)
 	apply(t, s, &syncv1.Update{Groups: []*syncv1.Group{g}, Keys: keys, CaughtUp: true})
 	for range 2 {
 		known, err := s.Begin()
 		if err != nil || len(known) != 1 || known[0].GetGroup() != "tenants/acme" || !bytes.Equal(known[0].GetHash(), want) {
 			t.Fatalf("known %v, %v", known, err)
+		}
+		if match, ok := s.Find(digestOf(1)); !ok || match.Group.Limits.Rate != (decision.RateLimit{PerSecond: 5, Burst: 6}) || match.Key.Rate != (decision.RateLimit{PerSecond: 7, Burst: 8}) {
+			t.Errorf("the rates are %+v and %+v", match.Group.Limits, match.Key.Rate)
 		}
 		s = open(t, s.config) // and after a restart
 	}

@@ -109,5 +109,6 @@ func (s *Store) dumpKeys(p *piece, wanted func(keytable.Key) bool) error {
 
 // encode appends the record again from which the key was made.
 func (s *Store) encode(buf []byte, key keytable.Key, versions []keytable.Version) []byte {
-	return encodeKey(buf, key.ID, s.scopes.numbered[key.Scope].encoded, key.Suspended, versions)
+	of := s.scopes.numbered[key.Scope]
+	return encodeKey(buf, key.ID, of.encoded[:of.rateAt], of.encoded[of.rateAt:], key.Suspended, versions)
 }

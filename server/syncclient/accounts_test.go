@@ -43,3 +43,25 @@ func TestTheEndWaitsForTheManager(t *testing.T) {
 		t.Errorf("at last it reported %v", last)
 	}
 }
+
+// TestShares: how many servers there are is taken over, and stays when the manager is away.
+func TestShares(t *testing.T) {
+	m := managertest.Start(t)
+	r := run(t, m)
+	stream := m.Next()
+	stream.Send(&syncv1.Update{Revision: 1, CaughtUp: true})
+	group := &decision.Group{Identity: "tenants/acme", Limits: decision.Limits{Rate: decision.RateLimit{PerSecond: 1, Burst: 12}}}
+	now := time.Now()
+	left := func() uint32 { return r.rates.Admit(group, &decision.Key{}, now).Group.Left }
+	if got := left(); got != 11 {
+		t.Errorf("alone it has %d left", got)
+	}
+	stream.Share(&syncv1.Servers{Groups: []*syncv1.GroupServers{{Group: group.Identity, Servers: 4}}})
+	eventually(t, "it has its part", func() bool { return left() <= 2 })
+	m.Stop()
+	m.Restart()
+	m.Next()
+	if got := left(); got > 2 {
+		t.Errorf("after another start of the manager it has %d left", got)
+	}
+}

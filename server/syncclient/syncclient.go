@@ -87,20 +87,27 @@ type Accounts interface {
 	Settled() bool
 }
 
+// Shares are among how many servers rate limits are shared.
+type Shares interface {
+	// Told takes over what the manager says.
+	Told(*syncv1.Servers)
+}
+
 // Client runs one stream at a time.
 type Client struct {
 	config  Config
 	sink    Sink
 	source  Source
 	uses    Accounts
+	shares  Shares
 	log     *slog.Logger
 	metrics *metrics
 	lastErr codes.Code // of the last attempt; OK after a stream that was accepted
 }
 
 // New returns a client that has not connected yet.
-func New(config Config, sink Sink, source Source, uses Accounts, log *slog.Logger, registry prometheus.Registerer) *Client {
-	return &Client{config: config, sink: sink, source: source, uses: uses, log: log, metrics: newMetrics(registry)}
+func New(config Config, sink Sink, source Source, uses Accounts, shares Shares, log *slog.Logger, registry prometheus.Registerer) *Client {
+	return &Client{config: config, sink: sink, source: source, uses: uses, shares: shares, log: log, metrics: newMetrics(registry)}
 }
 
 // Run keeps the stream up until ctx ends, and then says goodbye to the manager so that it
@@ -248,6 +255,9 @@ func (c *Client) take(stream grpc.BidiStreamingClient[syncv1.SyncRequest, syncv1
 					slog.String("group", allowance.GetGroup()), slog.String("period", allowance.GetPeriod()), slog.String("reason", why))
 			}
 		}
+	}
+	if servers := response.GetServers(); servers != nil {
+		c.shares.Told(servers)
 	}
 	if update := response.GetUpdate(); update != nil {
 		return c.apply(stream, update)

@@ -21,6 +21,7 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/server/managertest"
 	"github.com/keyward-dev/keyward/server/quota"
+	"github.com/keyward-dev/keyward/server/ratelimit"
 	"github.com/keyward-dev/keyward/server/store"
 	"github.com/keyward-dev/keyward/server/usage"
 )
@@ -48,6 +49,7 @@ type running struct {
 	store  *store.Store
 	uses   *usage.Recorder
 	quotas *quota.Book
+	rates  *ratelimit.Limiter
 	logs   *buffer
 	stop   func() // and wait
 }
@@ -60,18 +62,18 @@ func run(t testing.TB, m *managertest.Manager) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	uses, accounts := usage.New(), quota.New(prometheus.NewRegistry())
+	uses, accounts, rates := usage.New(), quota.New(prometheus.NewRegistry()), ratelimit.New(time.Now)
 	client := New(Config{
 		Address: m.Address, ServerName: managertest.ServerName, CAFile: m.CAFile, TokenFile: m.TokenFile,
 		Instance: "validator-0", Groups: []string{"tenants/acme"}, Namespaces: []string{"shops"},
 		UsageInterval: 10 * time.Millisecond, UsageTimeout: 10 * time.Second,
-	}, s, uses, accounts, log, prometheus.NewRegistry())
+	}, s, uses, accounts, rates, log, prometheus.NewRegistry())
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); client.Run(ctx) }()
 	stop := sync.OnceFunc(func() { cancel(); <-done })
 	t.Cleanup(stop)
-	return &running{client, s, uses, accounts, logs, stop}
+	return &running{client, s, uses, accounts, rates, logs, stop}
 }
 
 // eventually waits for what a client does by itself.

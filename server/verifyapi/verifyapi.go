@@ -36,7 +36,8 @@ type Verdict struct {
 
 	// RetryAfter is after how many seconds another attempt makes sense.
 	RetryAfter int `json:"retryAfter,omitempty"`
-	// ResponseHeaders let a page read the answer, whatever it is; see package httpwire.
+	// ResponseHeaders let a page read the answer, whatever it is, and tell how rate limits
+	// stand; see package httpwire.
 	ResponseHeaders map[string]string `json:"responseHeaders,omitempty"`
 	// RequestID is for logs, the upstream and the client.
 	RequestID string `json:"requestId"`
@@ -68,7 +69,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	verdict := newVerdict(result)
 	verdict.RequestID = request.ID
 	verdict.ResponseHeaders = map[string]string{httpwire.HeaderVary: httpwire.Vary(&request.Request)}
-	for _, header := range httpwire.CORS(result.Decision, &request.Request) {
+	for _, header := range append(httpwire.CORS(result.Decision, &request.Request), httpwire.RateLimit(result.Rates)...) {
 		verdict.ResponseHeaders[header.Name] = header.Value
 	}
 	_ = json.NewEncoder(w).Encode(verdict) // a client that has gone needs no answer

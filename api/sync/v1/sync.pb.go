@@ -841,9 +841,10 @@ func (x *VersionUse) GetMoreClients() bool {
 
 type SyncResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Either of these.
+	// Any of these.
 	Update        *Update     `protobuf:"bytes,1,opt,name=update,proto3" json:"update,omitempty"`
 	Allowances    *Allowances `protobuf:"bytes,2,opt,name=allowances,proto3" json:"allowances,omitempty"`
+	Servers       *Servers    `protobuf:"bytes,3,opt,name=servers,proto3" json:"servers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -892,6 +893,126 @@ func (x *SyncResponse) GetAllowances() *Allowances {
 	return nil
 }
 
+func (x *SyncResponse) GetServers() *Servers {
+	if x != nil {
+		return x.Servers
+	}
+	return nil
+}
+
+// Servers tell a server with how many others it shares the rate limits of groups. They follow
+// whenever servers come and go; a later message replaces, of the groups in it, what an earlier
+// one said.
+type Servers struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Groups []*GroupServers        `protobuf:"bytes,1,rep,name=groups,proto3" json:"groups,omitempty"`
+	// settling says that servers may be about to come back, as after a change of the leader: a
+	// server that has heard of more of them goes on with that.
+	Settling      bool `protobuf:"varint,2,opt,name=settling,proto3" json:"settling,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Servers) Reset() {
+	*x = Servers{}
+	mi := &file_sync_v1_sync_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Servers) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Servers) ProtoMessage() {}
+
+func (x *Servers) ProtoReflect() protoreflect.Message {
+	mi := &file_sync_v1_sync_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Servers.ProtoReflect.Descriptor instead.
+func (*Servers) Descriptor() ([]byte, []int) {
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Servers) GetGroups() []*GroupServers {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *Servers) GetSettling() bool {
+	if x != nil {
+		return x.Settling
+	}
+	return false
+}
+
+// GroupServers is how many servers are connected for a group in which something has a rate
+// limit, the one that is told included.
+type GroupServers struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// group is the identity namespace/name.
+	Group string `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	// servers is 0 where nothing in the group has a rate limit any more.
+	Servers       uint32 `protobuf:"varint,2,opt,name=servers,proto3" json:"servers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GroupServers) Reset() {
+	*x = GroupServers{}
+	mi := &file_sync_v1_sync_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GroupServers) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GroupServers) ProtoMessage() {}
+
+func (x *GroupServers) ProtoReflect() protoreflect.Message {
+	mi := &file_sync_v1_sync_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GroupServers.ProtoReflect.Descriptor instead.
+func (*GroupServers) Descriptor() ([]byte, []int) {
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *GroupServers) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *GroupServers) GetServers() uint32 {
+	if x != nil {
+		return x.Servers
+	}
+	return 0
+}
+
 // Allowances tell a server what it may let through.
 type Allowances struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -904,7 +1025,7 @@ type Allowances struct {
 
 func (x *Allowances) Reset() {
 	*x = Allowances{}
-	mi := &file_sync_v1_sync_proto_msgTypes[10]
+	mi := &file_sync_v1_sync_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -916,7 +1037,7 @@ func (x *Allowances) String() string {
 func (*Allowances) ProtoMessage() {}
 
 func (x *Allowances) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[10]
+	mi := &file_sync_v1_sync_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -929,7 +1050,7 @@ func (x *Allowances) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Allowances.ProtoReflect.Descriptor instead.
 func (*Allowances) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{10}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Allowances) GetNowMs() int64 {
@@ -971,7 +1092,7 @@ type Allowance struct {
 
 func (x *Allowance) Reset() {
 	*x = Allowance{}
-	mi := &file_sync_v1_sync_proto_msgTypes[11]
+	mi := &file_sync_v1_sync_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -983,7 +1104,7 @@ func (x *Allowance) String() string {
 func (*Allowance) ProtoMessage() {}
 
 func (x *Allowance) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[11]
+	mi := &file_sync_v1_sync_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -996,7 +1117,7 @@ func (x *Allowance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Allowance.ProtoReflect.Descriptor instead.
 func (*Allowance) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{11}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Allowance) GetGroup() string {
@@ -1073,14 +1194,16 @@ type Limits struct {
 	ByteQuota    bool    `protobuf:"varint,2,opt,name=byte_quota,json=byteQuota,proto3" json:"byte_quota,omitempty"`
 	Overage      Overage `protobuf:"varint,3,opt,name=overage,proto3,enum=keyward.sync.v1.Overage" json:"overage,omitempty"`
 	// deny_unknown answers 503 where an allowance is spent and the manager is away.
-	DenyUnknown   bool `protobuf:"varint,4,opt,name=deny_unknown,json=denyUnknown,proto3" json:"deny_unknown,omitempty"`
+	DenyUnknown bool `protobuf:"varint,4,opt,name=deny_unknown,json=denyUnknown,proto3" json:"deny_unknown,omitempty"`
+	// rate is of all keys of the group together; absent where there is none.
+	Rate          *RateLimit `protobuf:"bytes,5,opt,name=rate,proto3" json:"rate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_sync_v1_sync_proto_msgTypes[12]
+	mi := &file_sync_v1_sync_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1092,7 +1215,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[12]
+	mi := &file_sync_v1_sync_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1105,7 +1228,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{12}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Limits) GetRequestQuota() bool {
@@ -1136,6 +1259,68 @@ func (x *Limits) GetDenyUnknown() bool {
 	return false
 }
 
+func (x *Limits) GetRate() *RateLimit {
+	if x != nil {
+		return x.Rate
+	}
+	return nil
+}
+
+// RateLimit bounds how fast requests are let through, by all servers together.
+type RateLimit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// per_second is how many requests are let through in one second, 1 to 1000000.
+	PerSecond uint32 `protobuf:"varint,1,opt,name=per_second,json=perSecond,proto3" json:"per_second,omitempty"`
+	// burst is how many may come at once, 1 to 1000000.
+	Burst         uint32 `protobuf:"varint,2,opt,name=burst,proto3" json:"burst,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RateLimit) Reset() {
+	*x = RateLimit{}
+	mi := &file_sync_v1_sync_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RateLimit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RateLimit) ProtoMessage() {}
+
+func (x *RateLimit) ProtoReflect() protoreflect.Message {
+	mi := &file_sync_v1_sync_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RateLimit.ProtoReflect.Descriptor instead.
+func (*RateLimit) Descriptor() ([]byte, []int) {
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *RateLimit) GetPerSecond() uint32 {
+	if x != nil {
+		return x.PerSecond
+	}
+	return 0
+}
+
+func (x *RateLimit) GetBurst() uint32 {
+	if x != nil {
+		return x.Burst
+	}
+	return 0
+}
+
 // Update brings a server from one revision to a later one. Within an update the order
 // of application is: deleted groups, deleted keys, groups, keys.
 type Update struct {
@@ -1160,7 +1345,7 @@ type Update struct {
 
 func (x *Update) Reset() {
 	*x = Update{}
-	mi := &file_sync_v1_sync_proto_msgTypes[13]
+	mi := &file_sync_v1_sync_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1172,7 +1357,7 @@ func (x *Update) String() string {
 func (*Update) ProtoMessage() {}
 
 func (x *Update) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[13]
+	mi := &file_sync_v1_sync_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1185,7 +1370,7 @@ func (x *Update) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Update.ProtoReflect.Descriptor instead.
 func (*Update) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{13}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Update) GetRevision() uint64 {
@@ -1258,7 +1443,7 @@ type Group struct {
 
 func (x *Group) Reset() {
 	*x = Group{}
-	mi := &file_sync_v1_sync_proto_msgTypes[14]
+	mi := &file_sync_v1_sync_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1270,7 +1455,7 @@ func (x *Group) String() string {
 func (*Group) ProtoMessage() {}
 
 func (x *Group) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[14]
+	mi := &file_sync_v1_sync_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1283,7 +1468,7 @@ func (x *Group) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Group.ProtoReflect.Descriptor instead.
 func (*Group) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{14}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Group) GetNamespace() string {
@@ -1362,7 +1547,7 @@ type Project struct {
 
 func (x *Project) Reset() {
 	*x = Project{}
-	mi := &file_sync_v1_sync_proto_msgTypes[15]
+	mi := &file_sync_v1_sync_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1374,7 +1559,7 @@ func (x *Project) String() string {
 func (*Project) ProtoMessage() {}
 
 func (x *Project) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[15]
+	mi := &file_sync_v1_sync_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1387,7 +1572,7 @@ func (x *Project) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Project.ProtoReflect.Descriptor instead.
 func (*Project) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{15}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Project) GetName() string {
@@ -1432,7 +1617,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_sync_v1_sync_proto_msgTypes[16]
+	mi := &file_sync_v1_sync_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1444,7 +1629,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[16]
+	mi := &file_sync_v1_sync_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1457,7 +1642,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{16}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Route) GetMethods() []string {
@@ -1498,7 +1683,7 @@ type QueryMatch struct {
 
 func (x *QueryMatch) Reset() {
 	*x = QueryMatch{}
-	mi := &file_sync_v1_sync_proto_msgTypes[17]
+	mi := &file_sync_v1_sync_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1510,7 +1695,7 @@ func (x *QueryMatch) String() string {
 func (*QueryMatch) ProtoMessage() {}
 
 func (x *QueryMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[17]
+	mi := &file_sync_v1_sync_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1523,7 +1708,7 @@ func (x *QueryMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryMatch.ProtoReflect.Descriptor instead.
 func (*QueryMatch) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{17}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *QueryMatch) GetName() string {
@@ -1550,7 +1735,7 @@ type Capability struct {
 
 func (x *Capability) Reset() {
 	*x = Capability{}
-	mi := &file_sync_v1_sync_proto_msgTypes[18]
+	mi := &file_sync_v1_sync_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1562,7 +1747,7 @@ func (x *Capability) String() string {
 func (*Capability) ProtoMessage() {}
 
 func (x *Capability) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[18]
+	mi := &file_sync_v1_sync_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1575,7 +1760,7 @@ func (x *Capability) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Capability.ProtoReflect.Descriptor instead.
 func (*Capability) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{18}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Capability) GetName() string {
@@ -1605,7 +1790,7 @@ type OriginPolicy struct {
 
 func (x *OriginPolicy) Reset() {
 	*x = OriginPolicy{}
-	mi := &file_sync_v1_sync_proto_msgTypes[19]
+	mi := &file_sync_v1_sync_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1617,7 +1802,7 @@ func (x *OriginPolicy) String() string {
 func (*OriginPolicy) ProtoMessage() {}
 
 func (x *OriginPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[19]
+	mi := &file_sync_v1_sync_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1630,7 +1815,7 @@ func (x *OriginPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OriginPolicy.ProtoReflect.Descriptor instead.
 func (*OriginPolicy) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{19}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *OriginPolicy) GetPatterns() []string {
@@ -1660,18 +1845,20 @@ type Key struct {
 	// id is the ApiKey's status.keyID, unique among all keys and never reused. 1 to 255 bytes.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// group is the identity namespace/name of the group.
-	Group         string     `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
-	Projects      []string   `protobuf:"bytes,4,rep,name=projects,proto3" json:"projects,omitempty"`
-	Permissions   []string   `protobuf:"bytes,5,rep,name=permissions,proto3" json:"permissions,omitempty"`
-	Suspended     bool       `protobuf:"varint,6,opt,name=suspended,proto3" json:"suspended,omitempty"`
-	Versions      []*Version `protobuf:"bytes,7,rep,name=versions,proto3" json:"versions,omitempty"`
+	Group       string     `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
+	Projects    []string   `protobuf:"bytes,4,rep,name=projects,proto3" json:"projects,omitempty"`
+	Permissions []string   `protobuf:"bytes,5,rep,name=permissions,proto3" json:"permissions,omitempty"`
+	Suspended   bool       `protobuf:"varint,6,opt,name=suspended,proto3" json:"suspended,omitempty"`
+	Versions    []*Version `protobuf:"bytes,7,rep,name=versions,proto3" json:"versions,omitempty"`
+	// rate is of this key alone; absent where there is none.
+	Rate          *RateLimit `protobuf:"bytes,8,opt,name=rate,proto3" json:"rate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_sync_v1_sync_proto_msgTypes[20]
+	mi := &file_sync_v1_sync_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1683,7 +1870,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[20]
+	mi := &file_sync_v1_sync_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1696,7 +1883,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{20}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Key) GetId() string {
@@ -1741,6 +1928,13 @@ func (x *Key) GetVersions() []*Version {
 	return nil
 }
 
+func (x *Key) GetRate() *RateLimit {
+	if x != nil {
+		return x.Rate
+	}
+	return nil
+}
+
 // Version is one minted credential of a key. It is valid until the earliest of its
 // instants, which are Unix milliseconds; zero means never.
 type Version struct {
@@ -1756,7 +1950,7 @@ type Version struct {
 
 func (x *Version) Reset() {
 	*x = Version{}
-	mi := &file_sync_v1_sync_proto_msgTypes[21]
+	mi := &file_sync_v1_sync_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1768,7 +1962,7 @@ func (x *Version) String() string {
 func (*Version) ProtoMessage() {}
 
 func (x *Version) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[21]
+	mi := &file_sync_v1_sync_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1781,7 +1975,7 @@ func (x *Version) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Version.ProtoReflect.Descriptor instead.
 func (*Version) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{21}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Version) GetDigest() []byte {
@@ -1864,12 +2058,19 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x06digest\x18\x01 \x01(\fR\x06digest\x12\x17\n" +
 	"\alast_ms\x18\x02 \x01(\x03R\x06lastMs\x12\x18\n" +
 	"\aclients\x18\x03 \x03(\x06R\aclients\x12!\n" +
-	"\fmore_clients\x18\x04 \x01(\bR\vmoreClients\"|\n" +
+	"\fmore_clients\x18\x04 \x01(\bR\vmoreClients\"\xb0\x01\n" +
 	"\fSyncResponse\x12/\n" +
 	"\x06update\x18\x01 \x01(\v2\x17.keyward.sync.v1.UpdateR\x06update\x12;\n" +
 	"\n" +
 	"allowances\x18\x02 \x01(\v2\x1b.keyward.sync.v1.AllowancesR\n" +
-	"allowances\"W\n" +
+	"allowances\x122\n" +
+	"\aservers\x18\x03 \x01(\v2\x18.keyward.sync.v1.ServersR\aservers\"\\\n" +
+	"\aServers\x125\n" +
+	"\x06groups\x18\x01 \x03(\v2\x1d.keyward.sync.v1.GroupServersR\x06groups\x12\x1a\n" +
+	"\bsettling\x18\x02 \x01(\bR\bsettling\">\n" +
+	"\fGroupServers\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12\x18\n" +
+	"\aservers\x18\x02 \x01(\rR\aservers\"W\n" +
 	"\n" +
 	"Allowances\x12\x15\n" +
 	"\x06now_ms\x18\x01 \x01(\x03R\x05nowMs\x122\n" +
@@ -1884,13 +2085,18 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x06recall\x18\x06 \x01(\bR\x06recall\x121\n" +
 	"\x05state\x18\a \x01(\x0e2\x1b.keyward.sync.v1.QuotaStateR\x05state\x125\n" +
 	"\brecorded\x18\b \x01(\v2\x19.keyward.sync.v1.GroupUseR\brecorded\x12\x18\n" +
-	"\arefused\x18\t \x01(\tR\arefused\"\xa3\x01\n" +
+	"\arefused\x18\t \x01(\tR\arefused\"\xd3\x01\n" +
 	"\x06Limits\x12#\n" +
 	"\rrequest_quota\x18\x01 \x01(\bR\frequestQuota\x12\x1d\n" +
 	"\n" +
 	"byte_quota\x18\x02 \x01(\bR\tbyteQuota\x122\n" +
 	"\aoverage\x18\x03 \x01(\x0e2\x18.keyward.sync.v1.OverageR\aoverage\x12!\n" +
-	"\fdeny_unknown\x18\x04 \x01(\bR\vdenyUnknown\"\x8e\x02\n" +
+	"\fdeny_unknown\x18\x04 \x01(\bR\vdenyUnknown\x12.\n" +
+	"\x04rate\x18\x05 \x01(\v2\x1a.keyward.sync.v1.RateLimitR\x04rate\"@\n" +
+	"\tRateLimit\x12\x1d\n" +
+	"\n" +
+	"per_second\x18\x01 \x01(\rR\tperSecond\x12\x14\n" +
+	"\x05burst\x18\x02 \x01(\rR\x05burst\"\x8e\x02\n" +
 	"\x06Update\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12.\n" +
 	"\x06groups\x18\x02 \x03(\v2\x16.keyward.sync.v1.GroupR\x06groups\x12(\n" +
@@ -1933,14 +2139,15 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\fOriginPolicy\x12\x1a\n" +
 	"\bpatterns\x18\x01 \x03(\tR\bpatterns\x12'\n" +
 	"\x0fallow_localhost\x18\x02 \x01(\bR\x0eallowLocalhost\x12#\n" +
-	"\rallow_missing\x18\x03 \x01(\bR\fallowMissing\"\xc9\x01\n" +
+	"\rallow_missing\x18\x03 \x01(\bR\fallowMissing\"\xf9\x01\n" +
 	"\x03Key\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12\x1a\n" +
 	"\bprojects\x18\x04 \x03(\tR\bprojects\x12 \n" +
 	"\vpermissions\x18\x05 \x03(\tR\vpermissions\x12\x1c\n" +
 	"\tsuspended\x18\x06 \x01(\bR\tsuspended\x124\n" +
-	"\bversions\x18\a \x03(\v2\x18.keyward.sync.v1.VersionR\bversionsJ\x04\b\x03\x10\x04R\x04name\"\x83\x01\n" +
+	"\bversions\x18\a \x03(\v2\x18.keyward.sync.v1.VersionR\bversions\x12.\n" +
+	"\x04rate\x18\b \x01(\v2\x1a.keyward.sync.v1.RateLimitR\x04rateJ\x04\b\x03\x10\x04R\x04name\"\x83\x01\n" +
 	"\aVersion\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\fR\x06digest\x12\"\n" +
 	"\rexpires_at_ms\x18\x02 \x01(\x03R\vexpiresAtMs\x12\"\n" +
@@ -1977,7 +2184,7 @@ func file_sync_v1_sync_proto_rawDescGZIP() []byte {
 }
 
 var file_sync_v1_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_sync_v1_sync_proto_goTypes = []any{
 	(QuotaState)(0),       // 0: keyward.sync.v1.QuotaState
 	(Overage)(0),          // 1: keyward.sync.v1.Overage
@@ -1992,19 +2199,22 @@ var file_sync_v1_sync_proto_goTypes = []any{
 	(*KeyUse)(nil),        // 10: keyward.sync.v1.KeyUse
 	(*VersionUse)(nil),    // 11: keyward.sync.v1.VersionUse
 	(*SyncResponse)(nil),  // 12: keyward.sync.v1.SyncResponse
-	(*Allowances)(nil),    // 13: keyward.sync.v1.Allowances
-	(*Allowance)(nil),     // 14: keyward.sync.v1.Allowance
-	(*Limits)(nil),        // 15: keyward.sync.v1.Limits
-	(*Update)(nil),        // 16: keyward.sync.v1.Update
-	(*Group)(nil),         // 17: keyward.sync.v1.Group
-	(*Project)(nil),       // 18: keyward.sync.v1.Project
-	(*Route)(nil),         // 19: keyward.sync.v1.Route
-	(*QueryMatch)(nil),    // 20: keyward.sync.v1.QueryMatch
-	(*Capability)(nil),    // 21: keyward.sync.v1.Capability
-	(*OriginPolicy)(nil),  // 22: keyward.sync.v1.OriginPolicy
-	(*Key)(nil),           // 23: keyward.sync.v1.Key
-	(*Version)(nil),       // 24: keyward.sync.v1.Version
-	nil,                   // 25: keyward.sync.v1.Group.ContextEntry
+	(*Servers)(nil),       // 13: keyward.sync.v1.Servers
+	(*GroupServers)(nil),  // 14: keyward.sync.v1.GroupServers
+	(*Allowances)(nil),    // 15: keyward.sync.v1.Allowances
+	(*Allowance)(nil),     // 16: keyward.sync.v1.Allowance
+	(*Limits)(nil),        // 17: keyward.sync.v1.Limits
+	(*RateLimit)(nil),     // 18: keyward.sync.v1.RateLimit
+	(*Update)(nil),        // 19: keyward.sync.v1.Update
+	(*Group)(nil),         // 20: keyward.sync.v1.Group
+	(*Project)(nil),       // 21: keyward.sync.v1.Project
+	(*Route)(nil),         // 22: keyward.sync.v1.Route
+	(*QueryMatch)(nil),    // 23: keyward.sync.v1.QueryMatch
+	(*Capability)(nil),    // 24: keyward.sync.v1.Capability
+	(*OriginPolicy)(nil),  // 25: keyward.sync.v1.OriginPolicy
+	(*Key)(nil),           // 26: keyward.sync.v1.Key
+	(*Version)(nil),       // 27: keyward.sync.v1.Version
+	nil,                   // 28: keyward.sync.v1.Group.ContextEntry
 }
 var file_sync_v1_sync_proto_depIdxs = []int32{
 	4,  // 0: keyward.sync.v1.SyncRequest.hello:type_name -> keyward.sync.v1.Hello
@@ -2015,31 +2225,35 @@ var file_sync_v1_sync_proto_depIdxs = []int32{
 	9,  // 5: keyward.sync.v1.Uses.groups:type_name -> keyward.sync.v1.GroupUse
 	10, // 6: keyward.sync.v1.Uses.keys:type_name -> keyward.sync.v1.KeyUse
 	11, // 7: keyward.sync.v1.Uses.versions:type_name -> keyward.sync.v1.VersionUse
-	16, // 8: keyward.sync.v1.SyncResponse.update:type_name -> keyward.sync.v1.Update
-	13, // 9: keyward.sync.v1.SyncResponse.allowances:type_name -> keyward.sync.v1.Allowances
-	14, // 10: keyward.sync.v1.Allowances.groups:type_name -> keyward.sync.v1.Allowance
-	0,  // 11: keyward.sync.v1.Allowance.state:type_name -> keyward.sync.v1.QuotaState
-	9,  // 12: keyward.sync.v1.Allowance.recorded:type_name -> keyward.sync.v1.GroupUse
-	1,  // 13: keyward.sync.v1.Limits.overage:type_name -> keyward.sync.v1.Overage
-	17, // 14: keyward.sync.v1.Update.groups:type_name -> keyward.sync.v1.Group
-	23, // 15: keyward.sync.v1.Update.keys:type_name -> keyward.sync.v1.Key
-	2,  // 16: keyward.sync.v1.Group.state:type_name -> keyward.sync.v1.GroupState
-	18, // 17: keyward.sync.v1.Group.projects:type_name -> keyward.sync.v1.Project
-	21, // 18: keyward.sync.v1.Group.capabilities:type_name -> keyward.sync.v1.Capability
-	25, // 19: keyward.sync.v1.Group.context:type_name -> keyward.sync.v1.Group.ContextEntry
-	15, // 20: keyward.sync.v1.Group.limits:type_name -> keyward.sync.v1.Limits
-	19, // 21: keyward.sync.v1.Project.routes:type_name -> keyward.sync.v1.Route
-	22, // 22: keyward.sync.v1.Project.origins:type_name -> keyward.sync.v1.OriginPolicy
-	20, // 23: keyward.sync.v1.Route.query:type_name -> keyward.sync.v1.QueryMatch
-	19, // 24: keyward.sync.v1.Capability.routes:type_name -> keyward.sync.v1.Route
-	24, // 25: keyward.sync.v1.Key.versions:type_name -> keyward.sync.v1.Version
-	3,  // 26: keyward.sync.v1.SyncService.Sync:input_type -> keyward.sync.v1.SyncRequest
-	12, // 27: keyward.sync.v1.SyncService.Sync:output_type -> keyward.sync.v1.SyncResponse
-	27, // [27:28] is the sub-list for method output_type
-	26, // [26:27] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	19, // 8: keyward.sync.v1.SyncResponse.update:type_name -> keyward.sync.v1.Update
+	15, // 9: keyward.sync.v1.SyncResponse.allowances:type_name -> keyward.sync.v1.Allowances
+	13, // 10: keyward.sync.v1.SyncResponse.servers:type_name -> keyward.sync.v1.Servers
+	14, // 11: keyward.sync.v1.Servers.groups:type_name -> keyward.sync.v1.GroupServers
+	16, // 12: keyward.sync.v1.Allowances.groups:type_name -> keyward.sync.v1.Allowance
+	0,  // 13: keyward.sync.v1.Allowance.state:type_name -> keyward.sync.v1.QuotaState
+	9,  // 14: keyward.sync.v1.Allowance.recorded:type_name -> keyward.sync.v1.GroupUse
+	1,  // 15: keyward.sync.v1.Limits.overage:type_name -> keyward.sync.v1.Overage
+	18, // 16: keyward.sync.v1.Limits.rate:type_name -> keyward.sync.v1.RateLimit
+	20, // 17: keyward.sync.v1.Update.groups:type_name -> keyward.sync.v1.Group
+	26, // 18: keyward.sync.v1.Update.keys:type_name -> keyward.sync.v1.Key
+	2,  // 19: keyward.sync.v1.Group.state:type_name -> keyward.sync.v1.GroupState
+	21, // 20: keyward.sync.v1.Group.projects:type_name -> keyward.sync.v1.Project
+	24, // 21: keyward.sync.v1.Group.capabilities:type_name -> keyward.sync.v1.Capability
+	28, // 22: keyward.sync.v1.Group.context:type_name -> keyward.sync.v1.Group.ContextEntry
+	17, // 23: keyward.sync.v1.Group.limits:type_name -> keyward.sync.v1.Limits
+	22, // 24: keyward.sync.v1.Project.routes:type_name -> keyward.sync.v1.Route
+	25, // 25: keyward.sync.v1.Project.origins:type_name -> keyward.sync.v1.OriginPolicy
+	23, // 26: keyward.sync.v1.Route.query:type_name -> keyward.sync.v1.QueryMatch
+	22, // 27: keyward.sync.v1.Capability.routes:type_name -> keyward.sync.v1.Route
+	27, // 28: keyward.sync.v1.Key.versions:type_name -> keyward.sync.v1.Version
+	18, // 29: keyward.sync.v1.Key.rate:type_name -> keyward.sync.v1.RateLimit
+	3,  // 30: keyward.sync.v1.SyncService.Sync:input_type -> keyward.sync.v1.SyncRequest
+	12, // 31: keyward.sync.v1.SyncService.Sync:output_type -> keyward.sync.v1.SyncResponse
+	31, // [31:32] is the sub-list for method output_type
+	30, // [30:31] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_sync_v1_sync_proto_init() }
@@ -2058,7 +2272,7 @@ func file_sync_v1_sync_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sync_v1_sync_proto_rawDesc), len(file_sync_v1_sync_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   23,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -34,7 +34,7 @@ type SyncServiceClient interface {
 	// Sync keeps one validation server current, and tells it what it may let through. The
 	// first request on the stream is a Hello, all that follow are Acks and Uses. The server
 	// answers with updates: first the catch-up, whose last update has caught_up set, then one
-	// update for each change; and with allowances in between.
+	// update for each change; and with allowances and numbers of servers in between.
 	//
 	// Errors: UNAUTHENTICATED (no or unknown token), PERMISSION_DENIED (a selected
 	// group that the caller may not `validate`), UNAVAILABLE (not the leader, or the
@@ -71,7 +71,7 @@ type SyncServiceServer interface {
 	// Sync keeps one validation server current, and tells it what it may let through. The
 	// first request on the stream is a Hello, all that follow are Acks and Uses. The server
 	// answers with updates: first the catch-up, whose last update has caught_up set, then one
-	// update for each change; and with allowances in between.
+	// update for each change; and with allowances and numbers of servers in between.
 	//
 	// Errors: UNAUTHENTICATED (no or unknown token), PERMISSION_DENIED (a selected
 	// group that the caller may not `validate`), UNAVAILABLE (not the leader, or the

@@ -44,6 +44,8 @@ var remedies = map[string]remedy{
 		"If it may: add its domain to spec.domains of a DomainAllowlist of the project. If nobody knows the site: the key may have been copied; rotate it."},
 	"permission_denied": {"The key does not permit {method} on this path.",
 		"Keys may GET and HEAD; for more, the Group declares a capability with routes, and spec.permissions of the ApiKey names it."},
+	"rate_limited": {"Requests with the key, or with all keys of Group {group}, came faster than the limit lets through.",
+		"If they may come faster: raise requestsPerSecond, or burst where they come all at once, in spec.limits of the ApiKey, of the Group, or of its tier."},
 	"quota_exceeded": {"Group {group} has used up its requests or bytes of this month, which ends with the month in UTC.",
 		"If it may have more: raise spec.limits of the Group, or give it another spec.tier, which takes effect at once; overage: Meter lets more through and counts it."},
 	"quota_unavailable": {"The manager is away, and the validation server has used up what it may let through of Group {group}'s quota.",

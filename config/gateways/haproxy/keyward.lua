@@ -71,6 +71,11 @@ core.register_action('keyward', {'http-req'}, function(txn, project)
   -- A target may name a host, too (GET http://…). The content server receives what was decided on.
   txn.http:req_set_uri(target)
   txn:set_var('txn.request_id', list(answer.headers, 'x-request-id')[1])
+  local rate = list(answer.headers, 'ratelimit')[1]
+  if rate then
+    txn:set_var('txn.rate', rate)
+    txn:set_var('txn.rate_policy', list(answer.headers, 'ratelimit-policy')[1])
+  end
   local origin = list(answer.headers, 'access-control-allow-origin')[1]
   if origin then txn:set_var('txn.allow_origin', origin) end
 end, 1)

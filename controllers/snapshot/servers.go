@@ -1,0 +1,104 @@
+package snapshot
+
+import (
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+)
+
+// Servers share the rate limits of a group: each lets its part through, and so has to know how
+// many there are. That is not in the group's record, whose hash must not change with it.
+
+// isCounted is whether the server is one of those that share the limits of the group: it is
+// connected, and may have the group for certain.
+func (s *Subscription) isCounted(group string) bool {
+	if _, here := s.hub.subs[s]; !here || s.isAway() || !s.subscriber.Selects(group) {
+		return false
+	}
+	return s.subscriber.Authorize == nil || s.decided[group]
+}
+
+// count adds a server to those of all its groups, or takes it away.
+func (h *Hub) count(s *Subscription, by int) {
+	for identity, group := range h.groups {
+		if s.isCounted(identity) {
+			group.servers += by
+		}
+	}
+	h.recounted()
+}
+
+// counted is how many servers share the limits of a group.
+func (h *Hub) counted(group string) (servers int) {
+	for sub := range h.subs {
+		if sub.isCounted(group) {
+			servers++
+		}
+	}
+	return servers
+}
+
+// recounted has all servers look whether they know how many they are.
+func (h *Hub) recounted() {
+	for sub := range h.subs {
+		sub.recounted()
+	}
+}
+
+func (s *Subscription) recounted() {
+	select {
+	case s.servers <- struct{}{}:
+	default: // it has not looked since the last time
+	}
+}
+
+// limits notes that a record of the group has gained or lost a rate limit.
+func (h *Hub) limits(identity string, group *groupEntry, had, has bool) {
+	switch {
+	case had == has:
+		return
+	case has:
+		group.limited++
+	default:
+		group.limited--
+	}
+	if group.limited > 0 {
+		h.limited[identity] = group
+	} else {
+		delete(h.limited, identity)
+	}
+	h.recounted()
+}
+
+// ServersChanged receives when TakeServers may have something to say.
+func (s *Subscription) ServersChanged() <-chan struct{} { return s.servers }
+
+// TakeServers returns how many servers share the limits of groups, of those of which the server
+// was told something else; nil if there are none. It does not before the server has what it
+// lacked when it subscribed: until then it goes on with what it was told by then.
+func (s *Subscription) TakeServers() *syncv1.Servers {
+	h := s.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !s.caughtUp || s.isAway() {
+		return nil
+	}
+	message := &syncv1.Servers{Settling: !h.settled}
+	tell := func(identity string, servers int) {
+		message.Groups = append(message.Groups, &syncv1.GroupServers{Group: identity, Servers: uint32(servers)}) //nolint:gosec // so many there are not
+	}
+	for identity := range s.told {
+		if h.limited[identity] == nil || !s.isCounted(identity) {
+			delete(s.told, identity)
+			tell(identity, 0)
+		}
+	}
+	for identity, group := range h.limited {
+		if s.isCounted(identity) && s.told[identity] != group.servers {
+			s.told[identity] = group.servers
+			tell(identity, group.servers)
+		}
+	}
+	if len(message.GetGroups()) == 0 {
+		return nil
+	}
+	return message
+}

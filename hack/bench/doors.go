@@ -1,0 +1,214 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/keyward-dev/keyward/hack/bench/fixture"
+	"github.com/keyward-dev/keyward/hack/bench/floor"
+	"github.com/keyward-dev/keyward/hack/bench/load"
+	"github.com/keyward-dev/keyward/hack/bench/process"
+)
+
+// target is a server under a load.
+type target struct {
+	name    string
+	process *process.Process
+	load    func(context.Context, time.Duration) (load.Result, error)
+}
+
+// fleets are the numbers of keys that are measured with.
+var fleets = []int{1, 10_000, 1_000_000}
+
+// bench has all that runs while the doors are measured.
+type bench struct {
+	config
+
+	dir     string
+	targets []*target
+	running []interface{ Kill() }
+	figures figures
+}
+
+func run(ctx context.Context, c config) (err error) {
+	b := &bench{config: c, figures: figures{}}
+	if b.dir, err = os.MkdirTemp("", "keyward-bench"); err != nil {
+		return err
+	}
+	defer func() {
+		for _, p := range b.running {
+			p.Kill()
+		}
+		err = errors.Join(err, os.RemoveAll(b.dir))
+	}()
+	for _, count := range fleets {
+		if err := b.startFleet(count); err != nil {
+			return fmt.Errorf("%d keys: %w", count, err)
+		}
+	}
+	if err := b.measureDoors(ctx); err != nil {
+		return err
+	}
+	return b.figures.tell(os.Stdout, c.out)
+}
+
+// startFloor runs this program as a floor.
+func (b *bench) startFloor(arguments ...string) (*process.Process, string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, "", err
+	}
+	p, err := process.Start(self, append([]string{"floor"}, arguments...)...)
+	if err != nil {
+		return nil, "", err
+	}
+	b.running = append(b.running, p)
+	address, err := p.Line(func(string) bool { return true })
+	return p, address, err
+}
+
+// startFleet runs a validation server that knows so many keys, with all that is asked of it.
+func (b *bench) startFleet(count int) error {
+	progress("%d keys", count)
+	dir := filepath.Join(b.dir, fmt.Sprint(count))
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	keys := fixture.New(count)
+	manager, err := fixture.StartManager(keys, dir)
+	if err != nil {
+		return err
+	}
+	flags := []string{
+		"--sync-address=" + manager.Address, "--sync-server-name=" + fixture.ServerName, "--sync-ca-file=" + manager.CAFile, "--sync-token-file=" + manager.TokenFile,
+		"--max-failures-per-minute=0",
+	}
+	_, upstream, err := b.startFloor(floor.Upstream)
+	if err != nil {
+		return err
+	}
+	v, _, err := process.StartValidator(b.validator, append(flags, "--upstream=http://"+upstream)...)
+	if err != nil {
+		return err
+	}
+	b.running = append(b.running, v)
+	known, err := fixture.Checks(keys.Known)
+	if err != nil {
+		return err
+	}
+	unknown, err := fixture.Checks(keys.Unknown)
+	if err != nil {
+		return err
+	}
+	add := func(door string, load func(context.Context, time.Duration) (load.Result, error)) {
+		b.targets = append(b.targets, &target{name: fmt.Sprintf("%s, %d keys", door, count), process: v.Process, load: load})
+	}
+	if count == 10_000 {
+		if err := b.startFloors(upstream, known, fixture.Subrequests(keys.Known), fixture.Requests(keys.Known)); err != nil {
+			return err
+		}
+		add("forward-auth", overHTTP(v.HTTP.String(), fixture.Subrequests(keys.Known), http.StatusOK))
+		add("reverse proxy", overHTTP(v.Proxy.String(), fixture.Requests(keys.Known), http.StatusOK))
+	}
+	add("ext_authz hit", overGRPC(v.GRPC.String(), known, allowed))
+	add("ext_authz miss", overGRPC(v.GRPC.String(), unknown, denied))
+	return nil
+}
+
+func (b *bench) startFloors(upstream string, checks, subrequests, requests [][]byte) error {
+	for _, f := range []struct {
+		name string
+		load func(address string) func(context.Context, time.Duration) (load.Result, error)
+	}{
+		{floor.GRPC, func(address string) func(context.Context, time.Duration) (load.Result, error) {
+			return overGRPC(address, checks, whatever)
+		}},
+		{floor.HTTP, func(address string) func(context.Context, time.Duration) (load.Result, error) {
+			return overHTTP(address, subrequests, http.StatusOK)
+		}},
+		{floor.Proxy, func(address string) func(context.Context, time.Duration) (load.Result, error) {
+			return overHTTP(address, requests, http.StatusOK)
+		}},
+	} {
+		p, address, err := b.startFloor(f.name, upstream)
+		if err != nil {
+			return err
+		}
+		b.targets = append(b.targets, &target{name: f.name + " floor", process: p, load: f.load(address)})
+	}
+	return nil
+}
+
+func overGRPC(address string, checks [][]byte, right func([]byte) error) func(context.Context, time.Duration) (load.Result, error) {
+	return func(ctx context.Context, duration time.Duration) (load.Result, error) {
+		return load.GRPC(ctx, address, checks, right, duration)
+	}
+}
+
+func overHTTP(address string, requests [][]byte, status int) func(context.Context, time.Duration) (load.Result, error) {
+	return func(ctx context.Context, duration time.Duration) (load.Result, error) {
+		return load.HTTP(ctx, address, requests, status, duration)
+	}
+}
+
+func whatever([]byte) error { return nil }
+
+// allowed and denied look for the code in the answer; to parse each would cost the client
+// more than the server. The first of each load are parsed.
+func allowed(answer []byte) error { return hasCode(answer, "allowed") }
+
+func denied(answer []byte) error { return hasCode(answer, "key_unknown") }
+
+func hasCode(answer []byte, code string) error {
+	if bytes.Contains(answer, []byte(code)) {
+		return nil
+	}
+	response := &authv3.CheckResponse{}
+	if err := proto.Unmarshal(answer, response); err != nil {
+		return err
+	}
+	return fmt.Errorf("it is not %s: %v", code, response)
+}
+
+// measureDoors has all targets take turns.
+func (b *bench) measureDoors(ctx context.Context) error {
+	for n := range b.runs {
+		progress("run %d of %d", n+1, b.runs)
+		for _, t := range b.targets {
+			if !b.only.MatchString(t.name) {
+				continue
+			}
+			if _, err := t.load(ctx, b.duration/4); err != nil { // to warm it up
+				return fmt.Errorf("%s: %w", t.name, err)
+			}
+			before, err := t.process.CPU()
+			if err != nil {
+				return err
+			}
+			result, err := t.load(ctx, b.duration)
+			if err != nil {
+				return fmt.Errorf("%s: %w", t.name, err)
+			}
+			after, err := t.process.CPU()
+			if err != nil {
+				return err
+			}
+			b.figures.add(t.name, float64((after-before).Nanoseconds())/float64(result.Requests)/1e3)
+			progress("%-32s %6.1f µs CPU, %6.0f requests/s", t.name, float64((after-before).Nanoseconds())/float64(result.Requests)/1e3, float64(result.Requests)/result.Took.Seconds())
+		}
+	}
+	return nil
+}
+
+func progress(format string, arguments ...any) {
+	fmt.Fprintf(os.Stderr, "bench: "+format+"\n", arguments...)
+}

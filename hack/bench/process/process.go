@@ -1,0 +1,132 @@
+// Package process runs the programs that are measured, and reads what they cost from the
+// kernel's own accounts (Linux).
+package process
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	// ticksPerSecond is USER_HZ, in which /proc counts CPU time; it is 100 everywhere.
+	ticksPerSecond = 100
+	// patience is how long a program may take until it is ready.
+	patience = 5 * time.Minute
+)
+
+// Process is a running program.
+type Process struct {
+	cmd   *exec.Cmd
+	lines chan string
+}
+
+// Start runs a program, whose lines on stdout and stderr can be read.
+func Start(command string, arguments ...string) (*Process, error) {
+	p := &Process{cmd: exec.Command(command, arguments...), lines: make(chan string, 1024)}
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	p.cmd.Stderr = p.cmd.Stdout
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		defer close(p.lines)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			select {
+			case p.lines <- lines.Text():
+			default: // nobody wants it
+			}
+		}
+	}()
+	return p, nil
+}
+
+// Line returns the next line that wanted accepts.
+func (p *Process) Line(wanted func(string) bool) (string, error) {
+	last, timeout := "", time.After(patience)
+	for {
+		select {
+		case line, ok := <-p.lines:
+			switch {
+			case !ok:
+				return "", fmt.Errorf("%s ended: %s", p.cmd.Path, last)
+			case wanted(line):
+				return line, nil
+			}
+			last = line
+		case <-timeout:
+			return "", fmt.Errorf("%s is not ready: %s", p.cmd.Path, last)
+		}
+	}
+}
+
+// Kill ends the program at once.
+func (p *Process) Kill() {
+	_ = p.cmd.Process.Kill() // it may have ended
+	_ = p.cmd.Wait()
+}
+
+// Interrupt ends the program properly.
+func (p *Process) Interrupt() error {
+	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
+		return err
+	}
+	return p.cmd.Wait()
+}
+
+// CPU returns the processor time that the program has used so far, in user and kernel mode,
+// to 10 ms.
+func (p *Process) CPU() (time.Duration, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := bytes.Cut(stat, []byte(") ")) // behind the name, which may be anything
+	const user, system = 11, 12
+	fields := strings.Fields(string(rest))
+	if len(fields) <= system {
+		return 0, errors.New("/proc/…/stat has another form")
+	}
+	ticks := 0
+	for _, field := range fields[user : system+1] {
+		n, err := strconv.Atoi(field)
+		if err != nil {
+			return 0, err
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * time.Second / ticksPerSecond, nil
+}
+
+// Memory returns the resident memory of the program now and at its most, in bytes.
+func (p *Process) Memory() (now, most int64, err error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, 0, err
+	}
+	for line := range strings.Lines(string(status)) {
+		fields := strings.Fields(line)
+		if len(fields) < 2 || fields[0] != "VmRSS:" && fields[0] != "VmHWM:" {
+			continue
+		}
+		kib, err := strconv.ParseInt(fields[1], 10, 64)
+		if err != nil {
+			return 0, 0, err
+		}
+		if fields[0] == "VmRSS:" {
+			now = kib << 10
+		} else {
+			most = kib << 10
+		}
+	}
+	return now, most, nil
+}

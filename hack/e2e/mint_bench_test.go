@@ -1,0 +1,151 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+)
+
+// minted is how many keys BenchmarkMint mints, and Secrets its floor creates.
+const mintedKeys = 2_000
+
+// BenchmarkMint measures how many keys a second are minted, published to a validation server and delivered, where
+// all are declared already and their Group comes last; and as the floor, how many Secrets a second the same API
+// server takes from 32 workers. What a key costs in writes is counted by the manager's own client.
+func BenchmarkMint(b *testing.B) {
+	w := newWorld(b)
+	m := w.lead(managerSetup{settle: quick, level: "info", flags: strings.Fields(os.Getenv("KEYWARD_BENCH_MANAGER_FLAGS"))})
+	w.startValidator(validatorSetup{instance: "one", flags: []string{"--log-level=info"}}).awaitReady()
+	w.createKeys("key", mintedKeys).Wait()
+	w.awaitReadyKeys(0) // all are known to have no Group
+	for b.Loop() {
+		floor := w.createSecrets(mintedKeys)
+		before := m.writes()
+		begin := time.Now()
+		w.createGroup()
+		w.awaitReadyKeys(mintedKeys)
+		took := time.Since(begin)
+		w.awaitQuiet(m)
+		writes := float64(m.writes()-before) / mintedKeys
+		mint, bare := mintedKeys/took.Seconds(), mintedKeys/floor.Seconds()
+		b.ReportMetric(mint, "keys/s")
+		b.ReportMetric(bare, "floor-secrets/s")
+		b.ReportMetric(writes, "writes/key")
+		b.ReportMetric(mint/(bare/writes), "of-floor")
+	}
+	b.ReportMetric(0, "ns/op") // the time of a loop says nothing
+}
+
+// createSecrets has 32 workers create so many Secrets, of the size of a key's.
+func (w *world) createSecrets(n int) time.Duration {
+	var next atomic.Int64
+	var creating sync.WaitGroup
+	begin := time.Now()
+	for range 32 {
+		creating.Go(func() {
+			for i := next.Add(1); i <= int64(n); i = next.Add(1) {
+				secret := &corev1.Secret{
+					ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: fmt.Sprintf("floor-%d", i), Labels: map[string]string{"of": "the-floor"}},
+					Data:       map[string][]byte{"api-key": []byte("vctrl_0000000000000000000000000000000000000000000000000")},
+				}
+				if err := w.admin.Create(w.ctx, secret); err != nil {
+					w.t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	creating.Wait()
+	return time.Since(begin)
+}
+
+// awaitReadyKeys follows a watch until so many ApiKeys are ready; 0 waits until all have a status.
+func (w *world) awaitReadyKeys(n int) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.ctx, 10*patience)
+	defer cancel()
+	list := &v1alpha1.ApiKeyList{}
+	if err := w.admin.List(ctx, list, client.InNamespace(w.namespace)); err != nil {
+		w.t.Fatal(err)
+	}
+	done := map[string]bool{}
+	see := func(key *v1alpha1.ApiKey) {
+		if isReady(key) || n == 0 && len(key.Status.Conditions) > 0 {
+			done[key.Name] = true
+		}
+	}
+	for i := range list.Items {
+		see(&list.Items[i])
+	}
+	want := n
+	if n == 0 {
+		want = len(list.Items)
+	}
+	watching, err := w.admin.Watch(ctx, &v1alpha1.ApiKeyList{}, client.InNamespace(w.namespace), &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: list.ResourceVersion}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer watching.Stop()
+	for len(done) < want {
+		event, ok := <-watching.ResultChan()
+		if !ok {
+			w.t.Fatalf("%d of %d keys are done: the watch ended: %v", len(done), want, ctx.Err())
+		}
+		if key, isKey := event.Object.(*v1alpha1.ApiKey); isKey {
+			see(key)
+		}
+	}
+}
+
+var (
+	writeRequests  = regexp.MustCompile(`(?m)^rest_client_requests_total\{.*method="(?:POST|PUT|PATCH|DELETE)".*\} ([0-9.e+]+)$`)
+	changeRequests = regexp.MustCompile(`(?m)^rest_client_requests_total\{.*method="(?:POST|PATCH|DELETE)".*\} ([0-9.e+]+)$`)
+)
+
+// writes is how many requests the manager has made that change something, events and leases included.
+func (m *manager) writes() int { return m.requests(writeRequests) }
+
+// changes are those without PUT, by which the manager renews its lease and does nothing else.
+func (m *manager) changes() int { return m.requests(changeRequests) }
+
+func (m *manager) requests(which *regexp.Regexp) int {
+	_, body, err := get("http://" + m.metrics + "/metrics")
+	if err != nil {
+		return 0
+	}
+	sum := 0.0
+	for _, found := range which.FindAllStringSubmatch(body, -1) {
+		n, _ := strconv.ParseFloat(found[1], 64) // the expression admits nothing else
+		sum += n
+	}
+	return int(sum)
+}
+
+// awaitQuiet waits until the manager has written nothing for a second.
+func (w *world) awaitQuiet(m *manager) {
+	w.t.Helper()
+	last, since := m.writes(), time.Now()
+	eventually(w.t, "the manager to be quiet", patience, func() error {
+		if now := m.writes(); now != last {
+			last, since = now, time.Now()
+		}
+		if time.Since(since) < time.Second {
+			return errors.New("it still writes")
+		}
+		return nil
+	})
+}

@@ -1,0 +1,278 @@
+package e2e
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/stats"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/snapshot"
+)
+
+// How large BenchmarkScale is; see docs/performance.md.
+var (
+	scaleKeys    = fromEnvironment("KEYWARD_BENCH_KEYS", 100_000)
+	scaleServers = fromEnvironment("KEYWARD_BENCH_SERVERS", 1_000)
+	scaleRevoked = fromEnvironment("KEYWARD_BENCH_REVOCATIONS", 100)
+	scaleIdle    = time.Duration(fromEnvironment("KEYWARD_BENCH_IDLE_SECONDS", 60)) * time.Second
+)
+
+func fromEnvironment(name string, byDefault int) int {
+	if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
+		return n
+	}
+	return byDefault
+}
+
+// BenchmarkScale puts one manager before many keys and many validation servers: real streams over real
+// connections, but of clients that decide nothing, all in this process. One of them takes nothing more once it is
+// current. It measures
+//
+//   - from the PATCH of a revocation until the servers have it, and until a bare watch of the object does;
+//   - what a server receives that has everything already, and one that has nothing;
+//   - the manager's memory, and how long after a restart all servers are current again;
+//   - what is written while nothing happens.
+func BenchmarkScale(b *testing.B) {
+	w := newWorld(b)
+	setup := managerSetup{settle: quick, level: "info", elect: true}
+	m := w.lead(setup)
+	w.createGroup()
+	w.mint("seed")
+	m.stop(patience)
+	names := w.seed("seed", scaleKeys)
+
+	begin := time.Now()
+	m = w.lead(setup)
+	first := w.subscribe("first", 0)
+	b.ReportMetric(time.Since(begin).Seconds(), "s-to-first-current")
+	known, err := first.Begin()
+	if err != nil {
+		b.Fatal(err)
+	}
+	fleet := w.startFleet(known)
+	fleet.awaitCurrent(1)
+	whole, err := first.bytes.Stat()
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(whole.Size()), "snapshot-B")
+	b.ReportMetric(float64(fleet.servers[0].received.Load()), "reconnect-B")
+	close(fleet.stall)
+
+	w.awaitQuiet(m)
+	floor, each := w.revokeAtScale(names[:scaleRevoked], fleet)
+	fmt.Printf("\n| from just before the PATCH until … | p50 | p99 | max |\n|---|---|---|---|\n%s%s| servers : the floor | %.2f | %.2f | |\n\n",
+		row("a bare watch sees it (the floor)", floor), row("a server has it", each), ratio(each, floor, 0.5), ratio(each, floor, 0.99))
+	b.ReportMetric(ratio(each, floor, 0.99), "p99-of-floor")
+
+	w.awaitQuiet(m)
+	b.ReportMetric(m.memory(b), "leader-B")
+	before := m.changes()
+	time.Sleep(scaleIdle) // nothing is to happen
+	b.ReportMetric(float64(m.changes()-before), "idle-writes")
+
+	m.kill()
+	begin = time.Now()
+	w.lead(setup)
+	fleet.awaitCurrent(2)
+	b.ReportMetric(time.Since(begin).Seconds(), "s-restart-to-current")
+	b.ReportMetric(0, "ns/op")
+}
+
+// fleet is many validation servers as the manager sees them.
+type fleet struct {
+	*world
+
+	known    []*syncv1.KnownGroup
+	servers  []*scaleServer
+	secure   credentials.TransportCredentials
+	token    string
+	stall    chan struct{} // closed when the first server is to take nothing more
+	arrivals chan arrival
+}
+
+// arrival is a revocation that has reached a server.
+type arrival struct {
+	key string
+	at  time.Time
+}
+
+type scaleServer struct {
+	instance string
+	received atomic.Int64 // bytes
+	current  atomic.Int64 // how often it has become current
+}
+
+// startFleet connects all servers, which hold the known groups already, for as long as the test lasts.
+func (w *world) startFleet(known []*syncv1.KnownGroup) *fleet {
+	w.t.Helper()
+	authority, err := os.ReadFile(filepath.Join(w.ca.Dir, caFile))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	token, err := os.ReadFile(w.validatorToken.Path())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(authority)
+	f := &fleet{
+		world: w, known: known, token: strings.TrimSpace(string(token)), stall: make(chan struct{}), arrivals: make(chan arrival, 2*scaleServers),
+		secure: credentials.NewTLS(&tls.Config{RootCAs: roots, ServerName: "keyward-sync." + systemNamespace + ".svc", MinVersion: tls.VersionTLS13}),
+	}
+	var running sync.WaitGroup
+	ctx, cancel := context.WithCancel(context.Background())
+	w.t.Cleanup(func() { cancel(); running.Wait() })
+	for i := range scaleServers {
+		s := &scaleServer{instance: fmt.Sprintf("server-%05d", i)}
+		f.servers = append(f.servers, s)
+		running.Go(func() {
+			for ctx.Err() == nil {
+				if err := f.connect(ctx, s); err != nil && ctx.Err() == nil {
+					time.Sleep(time.Second) // as a validation server pauses
+				}
+			}
+		})
+	}
+	return f
+}
+
+// connect is one stream until it ends.
+func (f *fleet) connect(ctx context.Context, s *scaleServer) error {
+	ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+f.token))
+	defer cancel()
+	conn, err := grpc.NewClient(f.syncAddress, grpc.WithTransportCredentials(f.secure), grpc.WithStatsHandler(s))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	stream, err := syncv1.NewSyncServiceClient(conn).Sync(ctx)
+	if err != nil {
+		return err
+	}
+	hello := &syncv1.Hello{Instance: s.instance, Known: f.known}
+	if err := stream.Send(&syncv1.SyncRequest{Message: &syncv1.SyncRequest_Hello{Hello: hello}}); err != nil {
+		return err
+	}
+	for {
+		response, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		update := response.GetUpdate()
+		if update == nil {
+			continue
+		}
+		for _, key := range update.GetKeys() {
+			if len(key.GetVersions()) > 0 && key.GetVersions()[0].GetRevoked() {
+				select {
+				case f.arrivals <- arrival{key.GetId(), time.Now()}:
+				default: // nobody waits for it
+				}
+			}
+		}
+		if err := stream.Send(&syncv1.SyncRequest{Message: &syncv1.SyncRequest_Ack{Ack: &syncv1.Ack{Revision: update.GetRevision()}}}); err != nil {
+			return err
+		}
+		if update.GetCaughtUp() {
+			s.current.Add(1)
+		}
+		if s == f.servers[0] {
+			select {
+			case <-f.stall:
+				<-ctx.Done()
+			default:
+			}
+		}
+	}
+}
+
+// TagRPC implements stats.Handler.
+func (*scaleServer) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
+
+// HandleRPC implements stats.Handler.
+func (s *scaleServer) HandleRPC(_ context.Context, event stats.RPCStats) {
+	if in, ok := event.(*stats.InPayload); ok {
+		s.received.Add(int64(in.WireLength))
+	}
+}
+
+// TagConn implements stats.Handler.
+func (*scaleServer) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+
+// HandleConn implements stats.Handler.
+func (*scaleServer) HandleConn(context.Context, stats.ConnStats) {}
+
+// awaitCurrent waits until all servers but the first, which may be stalled, have become current so often.
+func (f *fleet) awaitCurrent(times int64) {
+	f.t.Helper()
+	eventually(f.t, "all servers to be current", 5*patience, func() error {
+		missing := 0
+		for _, s := range f.servers[1:] {
+			if s.current.Load() < times {
+				missing++
+			}
+		}
+		if missing > 0 {
+			return fmt.Errorf("%d are not", missing)
+		}
+		return nil
+	})
+}
+
+// revokeAtScale revokes keys one after the other, and returns how long it took until a watch and each server knew.
+func (w *world) revokeAtScale(names []string, f *fleet) (floor, each []time.Duration) {
+	w.t.Helper()
+	objects, err := dynamic.NewForConfig(w.config)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	keys := objects.Resource(v1alpha1.GroupVersion.WithResource("apikeys")).Namespace(w.namespace)
+	for _, name := range names {
+		watching, err := keys.Watch(w.ctx, metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector("metadata.name", name).String()})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		ready, observed := make(chan struct{}, 1), make(chan time.Time, 1)
+		go func() { observed <- whenSeen(w.ctx, watching, ready) }()
+		<-ready
+		begin := time.Now()
+		object, err := keys.Patch(w.ctx, name, types.MergePatchType, []byte(`{"spec":{"revoked":true}}`), metav1.PatchOptions{})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		id, timeout := snapshot.KeyID(object.GetUID()), time.After(patience)
+		for told := 1; told < len(f.servers); {
+			select {
+			case a := <-f.arrivals:
+				if a.key == id {
+					each, told = append(each, a.at.Sub(begin)), told+1
+				}
+			case <-timeout:
+				w.t.Fatalf("%d of %d servers know that %s is revoked", told, len(f.servers), name)
+			}
+		}
+		floor = append(floor, (<-observed).Sub(begin))
+		watching.Stop()
+	}
+	return floor, each
+}

@@ -1,0 +1,75 @@
+package doortest
+
+import (
+	"net/http"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/keyward-dev/keyward/api/keyformat"
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/server/decision"
+	"github.com/keyward-dev/keyward/server/ratelimit"
+	"github.com/keyward-dev/keyward/server/store"
+)
+
+const (
+	// worldPaced is where the Group and its key that have rate limits share them among three
+	// servers, and none of it is used.
+	worldPaced = "paced"
+	// worldFast is where the key has used its part up.
+	worldFast = "fast"
+
+	paced = "tenants/paced"
+
+	ratePolicies = `"group";q=3;w=1, "key";q=2;w=1`
+	// ratesLeft is what is left while doors are asked, of parts of 1000 and 300.
+	ratesLeft = `"group";r=9[0-9]{2};t=[0-9]{1,2}, "key";r=2[0-9]{2};t=[0-9]{1,2}`
+	// ratesUsed is what is left where the key's part is used up.
+	ratesUsed = `"group";r=700;t=300, "key";r=0;t=2`
+)
+
+// rateTable stands between the table and that of quotas.
+var rateTable = []testCase{
+	{name: "not too fast", guards: "clients that cannot pace themselves, for nobody tells them how", headers: bearer("paced"), world: worldPaced, key: "paced", owner: "default", rates: ratesLeft},
+	{name: "readable: not too fast", guards: "pages that cannot pace themselves", headers: with("paced", "Origin: http://localhost:5173"), world: worldPaced, readable: "http://localhost:5173", key: "paced", owner: "default", rates: ratesLeft},
+	{name: "without a rate limit", guards: "a key without a limit that is told one", headers: bearer("good"), world: worldFast, key: "good", owner: "marketing"},
+	{name: "too fast", guards: "one key that takes all that a content server has", headers: bearer("paced"), world: worldFast, want: decision.RateLimited, rates: ratesUsed},
+	{name: "readable: too fast", guards: "a page that cannot know when to try again", headers: with("paced", "Origin: http://localhost:5173"), world: worldFast, readable: "http://localhost:5173", want: decision.RateLimited, rates: ratesUsed},
+	{name: "a denial comes before the rate limit", guards: "refused requests that learn of the limit, or use it up", request: "POST - -", headers: bearer("paced"), world: worldFast, want: decision.PermissionDenied},
+	{name: "the rate limit comes before the quota", guards: "a Group beyond its quota that asks as fast as it can", headers: bearer("paced"), world: worldSpent, want: decision.QuotaExceeded, rates: ratesLeft},
+}
+
+// paces is a limiter of three servers, and what is used of it.
+func paces(t testing.TB, s *store.Store, update *syncv1.Update, used bool) *ratelimit.Limiter {
+	t.Helper()
+	limiter := ratelimit.New(func() time.Time { return now })
+	limiter.Told(&syncv1.Servers{Groups: []*syncv1.GroupServers{{Group: paced, Servers: 3}}})
+	for _, key := range update.GetKeys() {
+		if key.GetId() != "id-paced" || !used {
+			continue
+		}
+		match, _ := s.Find(keyformat.Digest(key.GetVersions()[0].GetDigest()))
+		for range key.GetRate().GetBurst() / 3 {
+			if verdict := limiter.Admit(match.Group, &match.Key, now); !verdict.Admitted {
+				t.Fatal("it is not there to be used")
+			}
+		}
+	}
+	return limiter
+}
+
+// compareRates looks at what clients are told of rate limits.
+func (c *testCase) compareRates(t *testing.T, told http.Header) {
+	t.Helper()
+	policies, rates := told.Values("RateLimit-Policy"), told.Values("RateLimit")
+	if c.rates == "" {
+		if len(policies)+len(rates) > 0 {
+			t.Errorf("rate limits: %q, %q", policies, rates)
+		}
+		return
+	}
+	if len(policies) != 1 || policies[0] != ratePolicies || len(rates) != 1 || !regexp.MustCompile("^"+c.rates+"$").MatchString(rates[0]) {
+		t.Errorf("rate limits: %q, %q; want %s", policies, rates, c.rates)
+	}
+}

@@ -1,0 +1,36 @@
+package httpwire
+
+import (
+	"testing"
+	"time"
+
+	"github.com/keyward-dev/keyward/server/decision"
+	"github.com/keyward-dev/keyward/server/ratelimit"
+)
+
+func TestRateLimit(t *testing.T) {
+	group := ratelimit.Standing{Limit: decision.RateLimit{PerSecond: 100, Burst: 200}, Left: 150, Reset: 500 * time.Millisecond}
+	key := ratelimit.Standing{Limit: decision.RateLimit{PerSecond: 1_000_000}, Reset: time.Second + 1}
+	full := group
+	full.Reset = 0
+	for _, c := range []struct {
+		name           string
+		standings      ratelimit.Standings
+		policies, left string
+	}{
+		{"none", ratelimit.Standings{}, "", ""},
+		{"a group's", ratelimit.Standings{Group: group}, `"group";q=100;w=1`, `"group";r=150;t=1`},
+		{"a key's, of which nothing is left", ratelimit.Standings{Key: key}, `"key";q=1000000;w=1`, `"key";r=0;t=2`},
+		{"both", ratelimit.Standings{Group: full, Key: key}, `"group";q=100;w=1, "key";q=1000000;w=1`, `"group";r=150;t=0, "key";r=0;t=2`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := map[string]string{}
+			for _, h := range RateLimit(c.standings) {
+				got[h.Name] = h.Value
+			}
+			if got[HeaderRateLimitPolicy] != c.policies || got[HeaderRateLimit] != c.left {
+				t.Errorf("got %q", got)
+			}
+		})
+	}
+}

@@ -117,7 +117,7 @@ func catchUp(key keyformat.Key) *syncv1.Update {
 		Revision: 1, CaughtUp: true,
 		Groups: []*syncv1.Group{{Namespace: "tenants", Name: "acme", State: syncv1.GroupState_GROUP_STATE_ACTIVE,
 			Projects: []*syncv1.Project{{Name: "default", OwnsAll: true, Origins: &syncv1.OriginPolicy{AllowLocalhost: true, AllowMissing: true}}}}},
-		Keys: []*syncv1.Key{{Id: "k1", Group: "tenants/acme", Name: "tenants/web", Projects: []string{"default"}, Permissions: []string{"read"},
+		Keys: []*syncv1.Key{{Id: "k1", Group: "tenants/acme", Projects: []string{"default"}, Permissions: []string{"read"},
 			Versions: []*syncv1.Version{{Digest: digest[:]}}}},
 	}
 }

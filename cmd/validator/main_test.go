@@ -71,9 +71,18 @@ type process struct {
 
 func launch(t *testing.T, m *managertest.Manager, dir string) *process {
 	t.Helper()
-	cmd := command(t, "--http-bind-address=127.0.0.1:0", "--grpc-bind-address=127.0.0.1:0", "--admin-bind-address=127.0.0.1:0", "--instance=validator-0",
-		"--sync-address="+m.Address, "--sync-server-name="+managertest.ServerName, "--sync-ca-file="+m.CAFile, "--sync-token-file="+m.TokenFile,
-		"--snapshot-dir="+dir, "--shutdown-delay=0s", "--log-level=debug")
+	return start(t, command(t, arguments(m, dir)...))
+}
+
+func arguments(m *managertest.Manager, dir string) []string {
+	return []string{"--http-bind-address=127.0.0.1:0", "--grpc-bind-address=127.0.0.1:0", "--admin-bind-address=127.0.0.1:0", "--instance=validator-0",
+		"--sync-address=" + m.Address, "--sync-server-name=" + managertest.ServerName, "--sync-ca-file=" + m.CAFile, "--sync-token-file=" + m.TokenFile,
+		"--snapshot-dir=" + dir, "--shutdown-delay=0s", "--log-level=debug"}
+}
+
+// start returns when the process serves, which it does once it has read its journal.
+func start(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -200,7 +209,7 @@ func mint(t *testing.T) keyformat.Key {
 func wire(id string, key keyformat.Key) *syncv1.Key {
 	digest := key.Digest()
 	return &syncv1.Key{
-		Id: id, Group: "tenants/acme", Name: "apps/" + id, Projects: []string{"default"}, Permissions: []string{"read"},
+		Id: id, Group: "tenants/acme", Projects: []string{"default"}, Permissions: []string{"read"},
 		Versions: []*syncv1.Version{{Digest: digest[:]}},
 	}
 }

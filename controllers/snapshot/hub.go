@@ -1,7 +1,6 @@
 package snapshot
 
 import (
-	"strings"
 	"sync"
 	"time"
 
@@ -66,10 +65,7 @@ type groupEntry struct {
 	record   *syncv1.Group
 	revision uint64
 	keys     map[string]struct{}
-	// content is the revision of the latest change of the group or of one of its keys, and
-	// hash the content hash at hashed.
-	content, hashed uint64
-	hash            []byte
+	content  syncv1.Content
 	// servers is how many share its rate limits, and limited how many there are of those: its
 	// own and those of its keys.
 	servers, limited int
@@ -77,7 +73,12 @@ type groupEntry struct {
 
 type keyEntry struct {
 	record   *syncv1.Key
+	object   types.NamespacedName
 	revision uint64
+}
+
+func (e *keyEntry) subject() Subject {
+	return Subject{Ref: KeyRef(e.record.GetId()), Group: e.record.GetGroup(), Object: e.object}
 }
 
 // NewHub makes an empty Hub that is not open yet.
@@ -157,10 +158,13 @@ func (h *Hub) PutGroup(record *syncv1.Group) {
 		h.groups[identity] = entry
 	} else if proto.Equal(entry.record, record) {
 		return
+	} else {
+		entry.content.Remove(syncv1.HashGroup(entry.record))
 	}
 	h.revision++
 	h.limits(identity, entry, entry.record.GetLimits().GetRate() != nil, record.GetLimits().GetRate() != nil)
-	entry.record, entry.revision, entry.content = record, h.revision, h.revision
+	entry.record, entry.revision = record, h.revision
+	entry.content.Add(syncv1.HashGroup(record))
 	h.changed(groupSubject(entry.record))
 }
 
@@ -174,7 +178,7 @@ func (h *Hub) DeleteGroup(identity string) {
 	}
 	h.revision++
 	for id := range entry.keys {
-		subject := keySubject(h.keys[id].record)
+		subject := h.keys[id].subject()
 		delete(h.keys, id)
 		h.changed(subject)
 	}
@@ -186,9 +190,9 @@ func (h *Hub) DeleteGroup(identity string) {
 	h.changed(groupSubject(entry.record))
 }
 
-// PutKey publishes a key's record, which must not be changed afterwards. Without its group
-// it is not published.
-func (h *Hub) PutKey(record *syncv1.Key) {
+// PutKey publishes the record of the key that is made from the object. The record must not
+// be changed afterwards. Without its group it is not published.
+func (h *Hub) PutKey(record *syncv1.Key, object types.NamespacedName) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	id := record.GetId()
@@ -197,17 +201,21 @@ func (h *Hub) PutKey(record *syncv1.Key) {
 		return
 	}
 	entry := h.keys[id]
+	if entry != nil && proto.Equal(entry.record, record) {
+		return
+	}
 	if entry == nil {
 		entry = &keyEntry{}
 		h.keys[id] = entry
-		group.keys[id] = struct{}{}
-	} else if proto.Equal(entry.record, record) {
-		return
+	} else {
+		h.leaveGroup(entry.record)
 	}
 	h.revision++
 	h.limits(record.GetGroup(), group, entry.record.GetRate() != nil, record.GetRate() != nil)
-	entry.record, entry.revision, group.content = record, h.revision, h.revision
-	h.changed(keySubject(record))
+	entry.record, entry.object, entry.revision = record, object, h.revision
+	group.keys[id] = struct{}{}
+	group.content.Add(syncv1.HashKey(record))
+	h.changed(entry.subject())
 }
 
 // DeleteKey withdraws a key.
@@ -218,15 +226,21 @@ func (h *Hub) DeleteKey(id string) {
 	if entry == nil {
 		return
 	}
-	identity := entry.record.GetGroup()
 	h.revision++
 	delete(h.keys, id)
-	if group := h.groups[identity]; group != nil {
-		delete(group.keys, id)
-		group.content = h.revision
-		h.limits(identity, group, entry.record.GetRate() != nil, false)
+	h.leaveGroup(entry.record)
+	if group := h.groups[entry.record.GetGroup()]; group != nil {
+		h.limits(entry.record.GetGroup(), group, entry.record.GetRate() != nil, false)
 	}
-	h.changed(keySubject(entry.record))
+	h.changed(entry.subject())
+}
+
+// leaveGroup takes a key's record out of its group.
+func (h *Hub) leaveGroup(record *syncv1.Key) {
+	if group := h.groups[record.GetGroup()]; group != nil {
+		delete(group.keys, record.GetId())
+		group.content.Remove(syncv1.HashKey(record))
+	}
 }
 
 // changed tells the subscriptions of the group, and follows the change until it is in force.
@@ -243,14 +257,6 @@ func groupSubject(record *syncv1.Group) Subject {
 	return Subject{
 		Ref: GroupRef(record.Identity()), Group: record.Identity(),
 		Object: types.NamespacedName{Namespace: record.GetNamespace(), Name: record.GetName()},
-	}
-}
-
-func keySubject(record *syncv1.Key) Subject {
-	namespace, name, _ := strings.Cut(record.GetName(), "/")
-	return Subject{
-		Ref: KeyRef(record.GetId()), Group: record.GetGroup(),
-		Object: types.NamespacedName{Namespace: namespace, Name: name},
 	}
 }
 
@@ -282,32 +288,13 @@ func (h *Hub) recordID(ref Ref) string {
 	return NoRecord
 }
 
-// hash returns the content hash of a group, nil where there is none. The records are
-// hashed with the Hub unlocked: a large group takes a while.
+// hash returns the content hash of a group, nil where there is none.
 func (h *Hub) hash(identity string) []byte {
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	group := h.groups[identity]
 	if group == nil {
-		h.mu.Unlock()
 		return nil
 	}
-	if group.hash != nil && group.hashed == group.content {
-		defer h.mu.Unlock()
-		return group.hash
-	}
-	record, content := group.record, group.content
-	keys := make([]*syncv1.Key, 0, len(group.keys))
-	for id := range group.keys {
-		keys = append(keys, h.keys[id].record)
-	}
-	h.mu.Unlock()
-
-	hash := syncv1.ContentHash(record, keys)
-
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.groups[identity] == group && group.content == content {
-		group.hash, group.hashed = hash, content
-	}
-	return hash
+	return group.content.Bytes()
 }

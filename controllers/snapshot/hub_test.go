@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
 )
@@ -22,15 +24,21 @@ func groupRecord(identity string) *syncv1.Group {
 }
 
 func keyRecord(id, group string) *syncv1.Key {
-	return &syncv1.Key{Id: id, Group: group, Name: "web/" + id, Projects: []string{"default"}}
+	return &syncv1.Key{Id: id, Group: group, Projects: []string{"default"}}
 }
+
+func objectOf(record *syncv1.Key) types.NamespacedName {
+	return types.NamespacedName{Namespace: "web", Name: record.GetId()}
+}
+
+func putKey(hub *snapshot.Hub, record *syncv1.Key) { hub.PutKey(record, objectOf(record)) }
 
 // newHub is an open Hub with a group and a key.
 func newHub(options snapshot.Options) (*snapshot.Hub, *steppedClock) {
 	clk := newClock()
 	hub := snapshot.NewHub(clk, options)
 	hub.PutGroup(groupRecord(acme))
-	hub.PutKey(keyRecord("k1", acme))
+	putKey(hub, keyRecord("k1", acme))
 	hub.Open()
 	return hub, clk
 }
@@ -145,9 +153,9 @@ func TestEnforcementIsAcknowledged(t *testing.T) {
 	b.take(t, true)
 
 	var announced []string
-	hub.OnEnforced(func(s snapshot.Subject) { announced = append(announced, s.ID) })
+	hub.OnEnforced(func(s snapshot.Subject) { announced = append(announced, s.ID+" "+s.Object.String()) })
 	key := keyRecord("k2", acme)
-	hub.PutKey(key)
+	putKey(hub, key)
 	a.take(t, true)
 	b.take(t, false)
 	if e := enforcement(hub, key); e.Complete || e.Servers != 2 || e.Acknowledged != 1 || fmt.Sprint(e.Waiting) != "[b]" {
@@ -161,7 +169,7 @@ func TestEnforcementIsAcknowledged(t *testing.T) {
 	if e := enforcement(hub, key); !e.Complete || e.Acknowledged != 2 || e.Latency != 7*time.Millisecond {
 		t.Errorf("after both: %+v", e)
 	}
-	if fmt.Sprint(announced) != "[k2]" {
+	if fmt.Sprint(announced) != "[k2 web/k2]" {
 		t.Errorf("announced %v", announced)
 	}
 	if e := enforcement(hub, keyRecord("k2", "tenants/other")); e.Complete {
@@ -172,7 +180,7 @@ func TestEnforcementIsAcknowledged(t *testing.T) {
 func TestNobodyIsThere(t *testing.T) {
 	hub, _ := newHub(snapshot.Options{})
 	key := keyRecord("k2", acme)
-	hub.PutKey(key)
+	putKey(hub, key)
 	if e := enforcement(hub, key); !e.Complete || e.Servers != 0 {
 		t.Errorf("%+v", e)
 	}
@@ -188,7 +196,7 @@ func TestServerThatJoinsIsWaitedForToo(t *testing.T) {
 	a := connect(hub, "a")
 	a.take(t, true)
 	key := keyRecord("k2", acme)
-	hub.PutKey(key)
+	putKey(hub, key)
 	b := connect(hub, "b")
 	a.take(t, true)
 	if e := enforcement(hub, key); e.Complete || fmt.Sprint(e.Waiting) != "[b]" {
@@ -208,7 +216,7 @@ func TestSlowServerDelaysNobodyAndKeepsTheLatestOnly(t *testing.T) {
 	for i := range 1000 {
 		key := keyRecord("k1", acme)
 		key.Projects = []string{fmt.Sprint(i)}
-		hub.PutKey(key)
+		putKey(hub, key)
 		quick.take(t, true)
 		if got := quick.keys["k1"].GetProjects()[0]; got != fmt.Sprint(i) {
 			t.Fatalf("the quick server has %s of %d", got, i)
@@ -229,7 +237,7 @@ func TestSlowServerIsNotSentMoreThanItAcknowledges(t *testing.T) {
 	for i := range 1000 {
 		key := keyRecord("k1", acme)
 		key.Projects = []string{fmt.Sprint(i)}
-		hub.PutKey(key)
+		putKey(hub, key)
 		slow.take(t, false)
 	}
 	if sent := len(slow.received) - before; sent > 4 {
@@ -251,7 +259,7 @@ func TestLostServer(t *testing.T) {
 		b.take(t, true)
 		b.Close(false)
 		key := keyRecord("k2", acme)
-		hub.PutKey(key)
+		putKey(hub, key)
 		a.take(t, true)
 		if e := enforcement(hub, key); e.Complete || fmt.Sprint(e.Waiting) != "[b]" {
 			t.Fatalf("a lost server is not waited for: %+v", e)
@@ -297,7 +305,7 @@ func TestGoodbyeIsNotWaitedFor(t *testing.T) {
 	a := connect(hub, "a")
 	a.take(t, true)
 	key := keyRecord("k2", acme)
-	hub.PutKey(key)
+	putKey(hub, key)
 	a.Close(true)
 	if e := enforcement(hub, key); !e.Complete || e.Servers != 0 || len(e.Lost) != 0 {
 		t.Errorf("%+v", e)
@@ -309,7 +317,7 @@ func TestSettling(t *testing.T) {
 	hub := snapshot.NewHub(clk, snapshot.Options{Settle: 5 * time.Second})
 	hub.PutGroup(groupRecord(acme))
 	key := keyRecord("k1", acme)
-	hub.PutKey(key)
+	putKey(hub, key)
 	if e := enforcement(hub, key); e.Complete || !e.Settling {
 		t.Errorf("before Open: %+v", e)
 	}
@@ -330,14 +338,14 @@ func TestReconnectTransfersWhatDiffers(t *testing.T) {
 	hub, _ := newHub(snapshot.Options{})
 	for _, identity := range []string{other, gone} {
 		hub.PutGroup(groupRecord(identity))
-		hub.PutKey(keyRecord("k-"+identity, identity))
+		putKey(hub, keyRecord("k-"+identity, identity))
 	}
 	first := connect(hub, "a")
 	first.take(t, true)
 	first.Close(true)
 
 	hub.DeleteGroup(gone)
-	hub.PutKey(keyRecord("k9", other))
+	putKey(hub, keyRecord("k9", other))
 	hub.DeleteKey("k-" + other)
 	again := subscribe(hub, snapshot.Subscriber{Instance: "a", Selects: all, Known: first.known()})
 	again.groups, again.keys = first.groups, first.keys
@@ -370,7 +378,7 @@ func TestLargeUpdatesComeInPieces(t *testing.T) {
 	last := keyRecord("", acme)
 	for i := range keys {
 		last = keyRecord(fmt.Sprintf("bulk%05d", i), acme)
-		hub.PutKey(last)
+		putKey(hub, last)
 	}
 	late := connect(hub, "late")
 	for name, s := range map[string]*server{"changes": early, "catch-up": late} {
@@ -408,7 +416,7 @@ func TestAuthorization(t *testing.T) {
 	s := subscribe(hub, snapshot.Subscriber{Instance: "a", Selects: all, Authorize: may})
 	s.take(t, true)
 	secret := keyRecord("k2", other)
-	hub.PutKey(secret)
+	putKey(hub, secret)
 	hub.PutGroup(groupRecord("tenants/new"))
 	s.take(t, true)
 	if len(s.groups) != 1 || len(s.keys) != 1 {
@@ -432,7 +440,7 @@ func TestGroupThatAppearsDuringAuthorization(t *testing.T) {
 	may := func(_ context.Context, group string) (bool, error) {
 		if group == asked {
 			hub.PutGroup(groupRecord(secret))
-			hub.PutKey(keyRecord("k2", secret))
+			putKey(hub, keyRecord("k2", secret))
 		}
 		return group != secret, nil
 	}
@@ -440,7 +448,7 @@ func TestGroupThatAppearsDuringAuthorization(t *testing.T) {
 	s.take(t, true)
 	hub.PutGroup(groupRecord(asked))
 	s.take(t, true)
-	hub.PutKey(keyRecord("k3", asked))
+	putKey(hub, keyRecord("k3", asked))
 	s.take(t, true)
 	if s.groups[secret] != nil || s.keys["k2"] != nil {
 		t.Error("it has a group that it may not have")
@@ -470,7 +478,7 @@ func TestOverdue(t *testing.T) {
 	if s.Overdue(time.Minute) {
 		t.Error("an idle server is overdue")
 	}
-	hub.PutKey(keyRecord("k2", acme))
+	putKey(hub, keyRecord("k2", acme))
 	s.take(t, false)
 	clk.Step(time.Minute + 1)
 	if !s.Overdue(time.Minute) {

@@ -136,7 +136,7 @@ func (p *Projector) publishKey(ctx context.Context, key *v1alpha1.ApiKey) error 
 		return err
 	}
 	if record := KeyRecord(key, problem); record != nil {
-		p.Hub.PutKey(record)
+		p.Hub.PutKey(record, client.ObjectKeyFromObject(key))
 	} else {
 		p.Hub.DeleteKey(KeyID(key.UID))
 	}

@@ -36,7 +36,6 @@ func KeyRecord(key *v1alpha1.ApiKey, problem *grant.Problem) *syncv1.Key {
 	record := &syncv1.Key{
 		Id:          KeyID(key.UID),
 		Group:       groupNamespace + "/" + groupName,
-		Name:        key.Namespace + "/" + key.Name,
 		Projects:    toStrings(key.Spec.Projects),
 		Permissions: toStrings(key.Spec.Permissions),
 		Suspended:   key.Spec.Suspended != nil && *key.Spec.Suspended,

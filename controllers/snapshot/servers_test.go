@@ -86,7 +86,7 @@ func TestServersAreCounted(t *testing.T) {
 		}
 	}
 	expect("without a limit", 0)
-	hub.PutKey(limitedKey("k2", acme))
+	putKey(hub, limitedKey("k2", acme))
 	expect("with a limit of a key", 2)
 	hub.PutGroup(limitedGroup(acme))
 	hub.DeleteKey("k2")
@@ -209,9 +209,9 @@ func TestEverybodyKnowsHowManyTheyAre(t *testing.T) {
 				id := identity + rapid.SampledFrom([]string{"a", "b"}).Draw(t, "key")
 				keys[identity][id] = limited
 				if limited {
-					hub.PutKey(limitedKey(id, identity))
+					putKey(hub, limitedKey(id, identity))
 				} else {
-					hub.PutKey(keyRecord(id, identity))
+					putKey(hub, keyRecord(id, identity))
 				}
 			},
 			"delete key": func(t *rapid.T) {

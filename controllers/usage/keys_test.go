@@ -199,7 +199,7 @@ func (s *keyServer) report(whole bool) {
 func (n *keyNetwork) use(s *keyServer) {
 	n.used++
 	request := &decision.Request{Credential: decision.Credential{Digest: keyformat.DigestOf("one")}}
-	s.Used(&decision.Key{ID: web.ID}, &decision.Group{Identity: web.Group}, request, start, false, netip.Addr{})
+	s.Used(web.ID, &decision.Group{Identity: web.Group}, request, start, false, netip.Addr{})
 }
 
 // TestKeysOnce: streams that are lost, reports and acknowledgements that are repeated or lost, writes

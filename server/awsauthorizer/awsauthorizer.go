@@ -114,7 +114,7 @@ func (e *event) respond(result gate.Result, requestID string) any {
 	if result.Allowed() {
 		effect = effectAllow
 	}
-	if result.Key != nil {
+	if result.Group != nil {
 		principal = result.Key.ID
 	}
 	return PolicyResponse{

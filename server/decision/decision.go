@@ -37,7 +37,7 @@ const (
 // points to never changes.
 type Match struct {
 	Version Version
-	Key     *Key
+	Key     Key
 	Group   *Group
 }
 
@@ -84,7 +84,7 @@ const (
 // when the request is denied.
 type Decision struct {
 	Code    Code
-	Key     *Key
+	Key     Key
 	Group   *Group
 	Project *Project
 

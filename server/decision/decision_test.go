@@ -70,7 +70,7 @@ func acme(t testing.TB) (*memory, *Match) {
 		},
 		Capabilities: []Capability{{Name: "checkout", Routes: routes(t, routing.Route{Methods: []string{"POST"}, Paths: []string{"/shared/checkout"}})}},
 	}
-	match := &Match{Key: &Key{ID: "k1", Scope: &Scope{Projects: []string{"marketing"}, Permissions: []string{"read"}}}, Group: group}
+	match := &Match{Key: Key{ID: "k1", Scope: &Scope{Projects: []string{"marketing"}, Permissions: []string{"read"}}}, Group: group}
 	return &memory{health: Synced, matches: map[keyformat.Digest]Match{}}, match
 }
 
@@ -197,7 +197,7 @@ func TestNothingButTheRightKeyIsAllowed(t *testing.T) {
 		}
 		m := *match
 		m.Version = Version{instant("expires"), instant("retires"), rapid.Bool().Draw(t, "revoked")}
-		m.Key = &Key{Suspended: rapid.Bool().Draw(t, "suspended"), Scope: &Scope{
+		m.Key = Key{Suspended: rapid.Bool().Draw(t, "suspended"), Scope: &Scope{
 			Projects:    rapid.SliceOf(rapid.SampledFrom([]string{"archive", "marketing", "product"})).Draw(t, "projects"),
 			Permissions: rapid.SliceOf(rapid.SampledFrom([]string{"read", "checkout"})).Draw(t, "permissions"),
 		}}

@@ -15,11 +15,10 @@ type Version struct {
 	Revoked         bool
 }
 
-// Key is one consumer's right to read.
+// Key is one consumer's right to read. Its zero value is none.
 type Key struct {
-	ID        string
-	Name      string // namespace/name
-	Scope     *Scope // never nil; shared by keys with the same scope
+	ID        string // never empty
+	Scope     *Scope // never nil, and never changes; shared by keys with the same scope
 	Suspended bool
 	Rate      RateLimit // of this key alone
 }

@@ -51,7 +51,7 @@ func paces(t testing.TB, s *store.Store, update *syncv1.Update, used bool) *rate
 		}
 		match, _ := s.Find(keyformat.Digest(key.GetVersions()[0].GetDigest()))
 		for range key.GetRate().GetBurst() / 3 {
-			if verdict := limiter.Admit(match.Group, match.Key, now); !verdict.Admitted {
+			if verdict := limiter.Admit(match.Group, &match.Key, now); !verdict.Admitted {
 				t.Fatal("it is not there to be used")
 			}
 		}

@@ -50,7 +50,7 @@ func snapshot(t testing.TB) (keyring, *syncv1.Update) {
 		}
 		digest := keys[name].Digest()
 		key := &syncv1.Key{
-			Id: "id-" + name, Group: group, Name: "apps/" + name, Projects: projects, Permissions: permissions,
+			Id: "id-" + name, Group: group, Projects: projects, Permissions: permissions,
 			Versions: []*syncv1.Version{{Digest: digest[:]}},
 		}
 		update.Keys = append(update.Keys, key)

@@ -26,7 +26,7 @@ func request(id string) *gate.Request {
 }
 
 func denied(code decision.Code) *gate.Result {
-	return &gate.Result{Decision: decision.Decision{Code: code, Key: &decision.Key{ID: "k1"}, Group: &decision.Group{Identity: "tenants/acme"}}}
+	return &gate.Result{Decision: decision.Decision{Code: code, Key: decision.Key{ID: "k1"}, Group: &decision.Group{Identity: "tenants/acme"}}}
 }
 
 func TestTheLatestDecisionsAreKept(t *testing.T) {

@@ -67,7 +67,7 @@ func (r *Ring) Record(door string, at time.Time, request *gate.Request, result *
 	defer s.mu.Unlock()
 	s.sequence, s.at, s.code, s.door = sequence, at, result.Code, door
 	s.keyID, s.group, s.project = "", "", ""
-	if result.Key != nil {
+	if result.Group != nil {
 		s.keyID, s.group = result.Key.ID, result.Group.Identity
 	}
 	if result.Project != nil {

@@ -69,7 +69,7 @@ func WithRecorder(r Recorder) Option { return func(g *Gate) { g.recorder = r } }
 // its version is retiring, and from where, as far as that is known. It must not keep the
 // request, nor change anything.
 type Meter interface {
-	Used(key *decision.Key, group *decision.Group, request *decision.Request, at time.Time, retiring bool, client netip.Addr)
+	Used(keyID string, group *decision.Group, request *decision.Request, at time.Time, retiring bool, client netip.Addr)
 }
 
 // WithMeter lets a meter hear of every request that was let through.
@@ -150,7 +150,7 @@ func (d *Door) Decide(ctx context.Context, request *Request) Result {
 		result.Code, result.RetryAfter = d.gate.quota.Spend(ctx, result.Group, now)
 	}
 	if result.Allowed() && d.gate.meter != nil {
-		d.gate.meter.Used(result.Key, result.Group, &request.Request, now, result.Retiring, request.Client)
+		d.gate.meter.Used(result.Key.ID, result.Group, &request.Request, now, result.Retiring, request.Client)
 	}
 	if result.Code.FailedAttempt() {
 		d.failed(request, &result, now)
@@ -179,7 +179,7 @@ func (d *Door) limit(result *Result, now time.Time) {
 	if !result.Group.Limits.Rate.IsSet() && !result.Key.Rate.IsSet() {
 		return
 	}
-	verdict := d.gate.rates.Admit(result.Group, result.Key, now)
+	verdict := d.gate.rates.Admit(result.Group, &result.Key, now)
 	result.Rates = verdict.Standings
 	if !verdict.Admitted {
 		result.Code, result.RetryAfter = decision.RateLimited, verdict.Wait
@@ -212,7 +212,7 @@ func (d *Door) logDecision(ctx context.Context, request *Request, result Result)
 		slog.String("method", loggedMethod(request.Method)),
 		slog.String("host", loggedHost(request.Host)),
 	}
-	if result.Key != nil {
+	if result.Group != nil {
 		attributes = append(attributes, slog.String("key", result.Key.ID), slog.String("group", result.Group.Identity))
 	}
 	if result.Project != nil {

@@ -26,7 +26,7 @@ func (one) Health(time.Time) decision.Health { return decision.Synced }
 
 func (s one) Find(digest keyformat.Digest) (decision.Match, bool) {
 	return decision.Match{
-		Key:   &decision.Key{ID: "k1", Scope: &decision.Scope{Projects: []string{"default"}, Permissions: []string{"read"}}},
+		Key:   decision.Key{ID: "k1", Scope: &decision.Scope{Projects: []string{"default"}, Permissions: []string{"read"}}},
 		Group: &decision.Group{Identity: "tenants/acme", State: decision.Active, Projects: []decision.Project{{Name: "default", OwnsAll: true, Origins: decision.Origins{AllowMissing: true}}}},
 	}, digest == s.digest
 }

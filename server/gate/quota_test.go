@@ -29,7 +29,7 @@ func (a *around) Spend(context.Context, *decision.Group, time.Time) (decision.Co
 
 func (a *around) Sent(_ string, bytes uint64, _ time.Time) { a.bytes += int(bytes) }
 
-func (a *around) Used(*decision.Key, *decision.Group, *decision.Request, time.Time, bool, netip.Addr) {
+func (a *around) Used(string, *decision.Group, *decision.Request, time.Time, bool, netip.Addr) {
 	a.used++
 }
 

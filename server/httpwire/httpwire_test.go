@@ -139,7 +139,7 @@ func TestRemovals(t *testing.T) {
 
 func TestContextHeaders(t *testing.T) {
 	d := decision.Decision{
-		Key: &decision.Key{ID: "k1", Scope: &decision.Scope{Permissions: []string{"read", "checkout"}}},
+		Key: decision.Key{ID: "k1", Scope: &decision.Scope{Permissions: []string{"read", "checkout"}}},
 		Group: &decision.Group{Identity: "tenants/acme", DisplayName: "Acmé 100%\r\nX-Evil: 1", Tier: "Pro", Context: []decision.ContextValue{
 			{Name: "bucketName", Value: "acme-media"}, {Name: "bucketname", Value: "second"}, {Name: "empty"}, {Name: "share", Value: "50% of it"}, {Name: "smuggled", Value: "a\r\nX-Evil: 1"}, {Name: "bad name", Value: "x"}, {Name: "under_score", Value: "x"}}},
 		Project: &decision.Project{Name: "marketing"},

@@ -1,14 +1,14 @@
 package store
 
 import (
-	"errors"
 	"log/slog"
-	"slices"
-	"strings"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/keyward-dev/keyward/api/keyformat"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
-	"github.com/keyward-dev/keyward/server/decision"
+	"github.com/keyward-dev/keyward/server/store/keytable"
 )
 
 // Begin starts a new stream and returns what the store holds already. What the last stream
@@ -48,6 +48,48 @@ func (s *Store) Apply(update *syncv1.Update) error {
 
 // apply follows the order that the protocol gives. The caller holds writing.
 func (s *Store) apply(update *syncv1.Update) {
+	s.applyBeforeKeys(update)
+	for _, key := range update.GetKeys() {
+		s.putMessage(key)
+	}
+	s.applyAfterKeys(update)
+}
+
+// applyEncoded is apply for an update as it is in the journal, whose keys are not made into
+// messages on the way.
+func (s *Store) applyEncoded(encoded []byte) error {
+	var rest []byte
+	for left := encoded; len(left) > 0; {
+		number, kind, n := protowire.ConsumeField(left)
+		if n < 0 {
+			return protowire.ParseError(n)
+		}
+		if number != updateKeys || kind != protowire.BytesType {
+			rest = append(rest, left[:n]...)
+		}
+		left = left[n:]
+	}
+	update := &syncv1.Update{}
+	if err := proto.Unmarshal(rest, update); err != nil {
+		return err
+	}
+	s.applyBeforeKeys(update)
+	for left := encoded; len(left) > 0; {
+		number, kind, start := protowire.ConsumeTag(left)
+		n := protowire.ConsumeFieldValue(number, kind, left[start:])
+		if number == updateKeys && kind == protowire.BytesType {
+			key, _ := protowire.ConsumeBytes(left[start:])
+			if err := s.putEncoded(key); err != nil {
+				return err
+			}
+		}
+		left = left[start+n:]
+	}
+	s.applyAfterKeys(update)
+	return nil
+}
+
+func (s *Store) applyBeforeKeys(update *syncv1.Update) {
 	s.announce(update.GetReplacedGroups())
 	s.deleteGroups(update.GetDeletedGroups())
 	for _, id := range update.GetDeletedKeys() {
@@ -56,9 +98,9 @@ func (s *Store) apply(update *syncv1.Update) {
 	for _, group := range update.GetGroups() {
 		s.putGroup(group)
 	}
-	for _, key := range update.GetKeys() {
-		s.putKey(key)
-	}
+}
+
+func (s *Store) applyAfterKeys(update *syncv1.Update) {
 	if update.GetCaughtUp() {
 		s.sweep()
 		s.synced.Store(true)
@@ -82,119 +124,121 @@ func (s *Store) sweep() {
 	if len(s.renewed) == 0 {
 		return
 	}
-	for id, key := range s.keys {
-		if pass, ok := s.renewed[key.group.compiled.Identity]; ok && key.pass < pass {
-			s.deleteKey(id)
+	for key := range s.keys.All() {
+		group := s.scopes.numbered[key.Scope].group.compiled
+		if pass, ok := s.renewed[group.Identity]; ok && key.Pass < pass {
+			s.deleteKey(key.ID)
 		}
 	}
 	clear(s.renewed)
 }
 
 func (s *Store) deleteGroups(identities []string) {
-	if len(identities) == 0 {
-		return
-	}
-	gone := map[*groupRecord]bool{}
+	gone, keys := map[*groupRecord]bool{}, 0
 	for _, identity := range identities {
 		if group, ok := s.groups[identity]; ok {
 			gone[group] = true
+			keys += group.keys
 			s.mu.Lock()
 			s.origins.remove(group, group.compiled)
-			s.mu.Unlock()
 			delete(s.groups, identity)
+			s.mu.Unlock()
 		}
 		delete(s.renewed, identity)
 	}
-	for id, key := range s.keys {
-		if gone[key.group] {
-			s.deleteKey(id)
+	if keys == 0 {
+		return
+	}
+	for key := range s.keys.All() {
+		if gone[s.scopes.numbered[key.Scope].group] {
+			s.deleteKey(key.ID)
 		}
 	}
 }
 
 func (s *Store) putGroup(wire *syncv1.Group) {
 	compiled := s.compile(wire)
-	if record, ok := s.groups[wire.Identity()]; ok {
-		s.mu.Lock()
-		s.origins.remove(record, record.compiled)
-		record.wire, record.compiled = wire, compiled
-		s.origins.add(record, compiled)
-		s.mu.Unlock()
-		return
+	record, known := s.groups[wire.Identity()]
+	if !known {
+		record = &groupRecord{}
 	}
-	record := &groupRecord{wire: wire, compiled: compiled, scopes: map[string]*decision.Scope{}}
-	s.groups[wire.Identity()] = record
-	s.mu.Lock()
-	s.origins.add(record, compiled)
-	s.mu.Unlock()
-}
-
-func (s *Store) putKey(wire *syncv1.Key) {
-	group, ok := s.groups[wire.GetGroup()]
-	if !ok {
-		s.reject("key", wire.GetId(), errors.New("its group is not known"))
-		s.deleteKey(wire.GetId())
-		return
-	}
-	record := &keyRecord{
-		Key: decision.Key{
-			ID: wire.GetId(), Name: wire.GetName(), Suspended: wire.GetSuspended(),
-			Scope: group.scope(wire.GetProjects(), wire.GetPermissions()),
-			Rate:  rateOf(wire.GetRate()),
-		},
-		group: group,
-		pass:  s.pass,
-	}
-	for _, v := range wire.GetVersions() {
-		if len(v.GetDigest()) != len(keyformat.Digest{}) {
-			s.reject("version of key", wire.GetId(), keyformat.ErrDigest)
-			continue
-		}
-		record.versions = append(record.versions, version{
-			digest:  keyformat.Digest(v.GetDigest()),
-			Version: decision.Version{ExpiresAtMillis: v.GetExpiresAtMs(), RetiresAtMillis: v.GetRetiresAtMs(), Revoked: v.GetRevoked()},
-		})
-	}
-	record.versions = slices.Clip(record.versions)
-
+	hash := syncv1.HashGroup(wire)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.forget(s.keys[record.ID])
-	s.keys[record.ID] = record
-	for i := range record.versions {
-		s.digests[record.versions[i].digest] = record
+	if known {
+		s.origins.remove(record, record.compiled)
+		record.content.Remove(syncv1.HashGroup(record.wire))
+	}
+	record.wire, record.compiled = wire, compiled
+	record.content.Add(hash)
+	s.groups[wire.Identity()] = record
+	s.origins.add(record, compiled)
+}
+
+func (s *Store) putMessage(wire *syncv1.Key) {
+	for range s.record.set(wire) {
+		s.reject("version of key", wire.GetId(), keyformat.ErrDigest)
+	}
+	s.putKey(&s.record)
+}
+
+func (s *Store) putEncoded(encoded []byte) error {
+	if s.record.decode(encoded) {
+		s.putKey(&s.record)
+		return nil
+	}
+	wire := &syncv1.Key{}
+	if err := proto.Unmarshal(encoded, wire); err != nil {
+		return err
+	}
+	s.putMessage(wire)
+	return nil
+}
+
+func (s *Store) putKey(record *keyRecord) {
+	of, err := s.scopeOf(record)
+	if err != nil {
+		s.reject("key", string(record.id), err)
+		s.deleteKey(string(record.id))
+		return
+	}
+	s.encoded = record.encode(s.encoded[:0])
+	of.group.content.Add(syncv1.HashEncodedKey(s.encoded))
+	of.group.keys++
+	of.keys++
+	earlier, replaces := s.keys.Get(string(record.id))
+	if replaces {
+		s.uncount(earlier)
+	}
+	key := keytable.Key{ID: string(record.id), Scope: of.number, Suspended: record.suspended, Pass: s.pass}
+	s.mu.Lock()
+	s.keys.Put(key, record.versions)
+	s.mu.Unlock()
+	if replaces {
+		s.dropUnused(earlier.Scope)
 	}
 }
 
 func (s *Store) deleteKey(id string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.forget(s.keys[id])
-	delete(s.keys, id)
-}
-
-// forget removes the digests of a key, if there is one. The caller holds mu.
-func (s *Store) forget(key *keyRecord) {
-	if key == nil {
+	key, ok := s.keys.Get(id)
+	if !ok {
 		return
 	}
-	for i := range key.versions {
-		if digest := key.versions[i].digest; s.digests[digest] == key {
-			delete(s.digests, digest)
-		}
-	}
+	s.uncount(key)
+	s.mu.Lock()
+	s.keys.Delete(id)
+	s.mu.Unlock()
+	s.dropUnused(key.Scope)
 }
 
-// scope returns one Scope for all keys of the group that have the same, of which there are
-// few.
-func (g *groupRecord) scope(projects, permissions []string) *decision.Scope {
-	id := strings.Join(projects, ",") + ";" + strings.Join(permissions, ",")
-	scope, ok := g.scopes[id]
-	if !ok {
-		scope = &decision.Scope{Projects: projects, Permissions: permissions}
-		g.scopes[id] = scope
-	}
-	return scope
+// uncount takes a key that is about to go out of the sums.
+func (s *Store) uncount(key keytable.Key) {
+	s.versions = s.keys.Versions(s.versions[:0], key.ID)
+	s.encoded = s.encode(s.encoded[:0], key, s.versions)
+	of := s.scopes.numbered[key.Scope]
+	of.group.content.Remove(syncv1.HashEncodedKey(s.encoded))
+	of.group.keys--
+	of.keys--
 }
 
 // reject logs and counts a record that cannot be used.

@@ -57,8 +57,17 @@ type journal struct {
 // append writes one frame, in one call to the system: when it returns, the frame outlives
 // the process. It outlives the machine after the next sync.
 func (j *journal) append(update *syncv1.Update) error {
-	frame, err := appendFrame(j.buf[:0], update)
-	if err != nil {
+	var err error
+	frame := beginFrame(j.buf[:0])
+	if update != nil {
+		if frame, err = (proto.MarshalOptions{}).MarshalAppend(frame, update); err != nil {
+			return fmt.Errorf("encode an update: %w", err)
+		}
+		if len(frame) == frameHeader {
+			return nil // it says nothing, and would look like the beginning of a stream
+		}
+	}
+	if err := endFrame(frame); err != nil {
 		return err
 	}
 	j.buf = frame
@@ -68,28 +77,20 @@ func (j *journal) append(update *syncv1.Update) error {
 	return err
 }
 
-// appendFrame appends a frame to buf. A nil update, which marks the beginning of a stream,
-// makes an empty one. An update that says nothing would look the same, and makes none.
-func appendFrame(buf []byte, update *syncv1.Update) ([]byte, error) {
-	start := len(buf)
-	buf = append(buf, make([]byte, frameHeader)...)
-	if update != nil {
-		var err error
-		if buf, err = (proto.MarshalOptions{}).MarshalAppend(buf, update); err != nil {
-			return nil, fmt.Errorf("encode an update: %w", err)
-		}
-		if len(buf) == start+frameHeader {
-			return buf[:start], nil
-		}
-	}
-	header, payload := buf[start:start+frameHeader], buf[start+frameHeader:]
+// beginFrame makes room in an empty buffer for the header of a frame, whose payload is to
+// be appended. An empty one marks the beginning of a stream.
+func beginFrame(buf []byte) []byte { return append(buf, make([]byte, frameHeader)...) }
+
+// endFrame fills in the header.
+func endFrame(frame []byte) error {
+	header, payload := frame[:frameHeader], frame[frameHeader:]
 	if len(payload) > maxFrame {
-		return nil, fmt.Errorf("an update of %d bytes is too large", len(payload))
+		return fmt.Errorf("an update of %d bytes is too large", len(payload))
 	}
 	binary.LittleEndian.PutUint32(header, uint32(len(payload)))
 	binary.LittleEndian.PutUint32(header[4:], crc32.Checksum(payload, castagnoli))
 	binary.LittleEndian.PutUint32(header[8:], crc32.Checksum(header[:8], castagnoli))
-	return buf, nil
+	return nil
 }
 
 // outgrown tells whether it is time for a fresh file.
@@ -124,10 +125,10 @@ func (j *journal) close() error {
 	return errors.Join(j.file.Sync(), j.file.Close())
 }
 
-// readJournal feeds the frames of a file to apply and begin, and returns the length of its
+// readJournal feeds the frames of a file to apply, each good until the next, and begin, and returns the length of its
 // undamaged part. It fails with errDamaged or errMagic if the rest is more than a frame
 // that was cut off.
-func readJournal(file io.Reader, size int64, apply func(*syncv1.Update), begin func()) (good int64, err error) {
+func readJournal(file io.Reader, size int64, apply func(update []byte) error, begin func()) (good int64, err error) {
 	in := bufio.NewReaderSize(file, 1<<16)
 	magic := make([]byte, len(journalMagic))
 	if _, err := io.ReadFull(in, magic); err != nil || string(magic) != journalMagic {
@@ -165,11 +166,9 @@ func readJournal(file io.Reader, size int64, apply func(*syncv1.Update), begin f
 			begin()
 			continue
 		}
-		update := &syncv1.Update{}
-		if err := proto.Unmarshal(payload, update); err != nil {
+		if err := apply(payload); err != nil {
 			return good, fmt.Errorf("damaged: %w", err)
 		}
-		apply(update)
 	}
 	return good, nil
 }

@@ -66,7 +66,8 @@ func newMetrics(s *Store, registry prometheus.Registerer) *metrics {
 
 // Size returns how many groups, keys and versions of keys the store holds.
 func (s *Store) Size() (groups, keys, versions int) {
-	s.writing.Lock()
-	defer s.writing.Unlock()
-	return len(s.groups), len(s.keys), len(s.digests)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	keys, versions = s.keys.Len()
+	return len(s.groups), keys, versions
 }

@@ -8,8 +8,7 @@ import (
 	"log/slog"
 	"os"
 
-	"github.com/keyward-dev/keyward/api/keyformat"
-	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/server/store/keytable"
 )
 
 const (
@@ -44,7 +43,7 @@ func (s *Store) replay(file *os.File) error {
 	if err != nil {
 		return err
 	}
-	good, err := readJournal(file, info.Size(), s.apply, func() { clear(s.renewed) })
+	good, err := readJournal(file, info.Size(), s.applyEncoded, func() { clear(s.renewed) })
 	if err != nil {
 		return err
 	}
@@ -59,7 +58,8 @@ func (s *Store) replay(file *os.File) error {
 		s.lastContact.Store(info.ModTime().UnixMilli())
 	}
 	s.journal = &journal{file: file, base: good, size: good, touched: info.ModTime(), syncFailed: s.logJournalError}
-	s.log.Info("started from the persisted snapshot", slog.Int("groups", len(s.groups)), slog.Int("keys", len(s.keys)),
+	groups, keys, _ := s.Size()
+	s.log.Info("started from the persisted snapshot", slog.Int("groups", groups), slog.Int("keys", keys),
 		slog.Bool("complete", s.synced.Load()), slog.Time("last_contact", info.ModTime()))
 	return nil
 }
@@ -75,7 +75,7 @@ func (s *Store) setAside(cause error) error {
 	}
 	s.log.Error("the persisted snapshot cannot be trusted; starting without it", slog.Any("error", cause), slog.String("set_aside_as", aside))
 	s.mu.Lock()
-	s.groups, s.keys, s.digests = map[string]*groupRecord{}, map[string]*keyRecord{}, map[keyformat.Digest]*keyRecord{}
+	s.groups, s.keys, s.scopes, s.origins = map[string]*groupRecord{}, keytable.New(), newScopes(), origins{}
 	s.mu.Unlock()
 	clear(s.renewed)
 	s.synced.Store(false)
@@ -118,13 +118,16 @@ func (s *Store) writeFresh(path string) (*os.File, int64, error) {
 	size := int64(len(journalMagic))
 	_, _ = out.WriteString(journalMagic) // a bufio.Writer keeps its error until Flush
 	var frame []byte
-	err = s.dump(func(update *syncv1.Update) error {
-		var err error
-		if frame, err = appendFrame(frame[:0], update); err != nil {
+	err = s.dump(func(update []byte) error {
+		if len(update) == 0 {
+			return nil
+		}
+		frame = append(beginFrame(frame[:0]), update...)
+		if err := endFrame(frame); err != nil {
 			return err
 		}
 		size += int64(len(frame))
-		_, err = out.Write(frame)
+		_, err := out.Write(frame)
 		return err
 	})
 	if err = errors.Join(err, out.Flush(), file.Sync()); err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/keyward-dev/keyward/api/keyformat"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/server/decision"
+	"github.com/keyward-dev/keyward/server/store/keytable"
 )
 
 // Config says how a store behaves. Its zero value keeps nothing and never gets stale.
@@ -33,17 +34,22 @@ type Store struct {
 	log     *slog.Logger
 	metrics *metrics
 
-	// writing serializes updates. Its holder reads the maps without mu, and holds mu only
-	// to change one record, so that decisions never wait for an update as a whole.
+	// writing serializes updates. Its holder reads without mu, and holds mu only to change
+	// one record, so that decisions never wait for an update as a whole.
 	writing sync.Mutex
 	mu      sync.RWMutex
-	groups  map[string]*groupRecord         // by identity
-	keys    map[string]*keyRecord           // by key id
-	digests map[keyformat.Digest]*keyRecord // by the digest of each version
-	origins origins                         // groups by what they allow
-	journal *journal                        // nil where none is kept
-	pass    uint32                          // grows with each announcement of replaced groups
-	renewed map[string]uint32               // replaced groups, and the pass that replaces them
+	groups  map[string]*groupRecord // by identity
+	keys    *keytable.Table
+	scopes  scopes
+	origins origins           // groups by what they allow
+	journal *journal          // nil where none is kept
+	pass    uint32            // grows with each announcement of replaced groups
+	renewed map[string]uint32 // replaced groups, and the pass that replaces them
+
+	// These belong to the holder of writing, who uses their memory again and again.
+	record   keyRecord
+	versions []keytable.Version
+	encoded  []byte
 
 	synced      atomic.Bool
 	revision    atomic.Uint64
@@ -54,21 +60,8 @@ type Store struct {
 type groupRecord struct {
 	wire     *syncv1.Group
 	compiled *decision.Group
-	scopes   map[string]*decision.Scope
-}
-
-// keyRecord is one key. It is replaced, never changed, except for pass, which belongs to
-// the holder of writing.
-type keyRecord struct {
-	decision.Key
-	group    *groupRecord
-	versions []version
-	pass     uint32
-}
-
-type version struct {
-	decision.Version
-	digest keyformat.Digest
+	content  syncv1.Content
+	keys     int
 }
 
 // Open returns a store with what its journal has kept, if there is one. A journal that
@@ -79,8 +72,8 @@ func Open(config Config, log *slog.Logger, registry prometheus.Registerer) (*Sto
 		config:  config,
 		log:     log,
 		groups:  map[string]*groupRecord{},
-		keys:    map[string]*keyRecord{},
-		digests: map[keyformat.Digest]*keyRecord{},
+		keys:    keytable.New(),
+		scopes:  newScopes(),
 		origins: origins{},
 		renewed: map[string]uint32{},
 	}
@@ -122,16 +115,15 @@ func (s *Store) Health(now time.Time) decision.Health {
 func (s *Store) Find(digest keyformat.Digest) (decision.Match, bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	record, ok := s.digests[digest]
+	key, version, ok := s.keys.Find(&digest)
 	if !ok {
 		return decision.Match{}, false
 	}
-	for i := range record.versions {
-		if v := &record.versions[i]; v.digest == digest {
-			return decision.Match{Version: v.Version, Key: &record.Key, Group: record.group.compiled}, true
-		}
-	}
-	return decision.Match{}, false
+	of := s.scopes.numbered[key.Scope]
+	return decision.Match{
+		Version: version, Group: of.group.compiled,
+		Key: decision.Key{ID: key.ID, Scope: &of.Scope, Suspended: key.Suspended, Rate: of.rate},
+	}, true
 }
 
 // Synced tells whether the store has been complete once, by its journal or its stream.
@@ -160,25 +152,26 @@ func (s *Store) Contact(now time.Time) {
 
 // HasGroup is whether the group with the identity namespace/name is known.
 func (s *Store) HasGroup(identity string) bool {
-	s.writing.Lock()
-	defer s.writing.Unlock()
+	s.mu.RLock()
+	defer s.mu.RUnlock()
 	return s.groups[identity] != nil
 }
 
 // HasKey is whether the key with the id is known.
 func (s *Store) HasKey(id string) bool {
-	s.writing.Lock()
-	defer s.writing.Unlock()
-	return s.keys[id] != nil
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	_, ok := s.keys.Get(id)
+	return ok
 }
 
-// KeyOf returns the name of a key and of its group, both namespace/name, by the key's id.
-func (s *Store) KeyOf(keyID string) (name, group string, ok bool) {
-	s.writing.Lock()
-	defer s.writing.Unlock()
-	key, ok := s.keys[keyID]
+// GroupOf returns the identity of the group of a key, by its id.
+func (s *Store) GroupOf(keyID string) (identity string, ok bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	key, ok := s.keys.Get(keyID)
 	if !ok {
-		return "", "", false
+		return "", false
 	}
-	return key.Name, key.group.compiled.Identity, true
+	return s.scopes.numbered[key.Scope].group.compiled.Identity, true
 }

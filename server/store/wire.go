@@ -5,92 +5,110 @@ import (
 	"maps"
 	"slices"
 
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
-	"github.com/keyward-dev/keyward/server/decision"
+	"github.com/keyward-dev/keyward/server/store/keytable"
 )
 
 // known returns the content hash of each group, by the records as they came over the wire.
 // The caller holds writing.
 func (s *Store) known() []*syncv1.KnownGroup {
-	keys := map[*groupRecord][]*syncv1.Key{}
-	for _, key := range s.keys {
-		keys[key.group] = append(keys[key.group], key.wire())
-	}
 	known := make([]*syncv1.KnownGroup, 0, len(s.groups))
 	for identity, group := range s.groups {
-		known = append(known, &syncv1.KnownGroup{Group: identity, Hash: syncv1.ContentHash(group.wire, keys[group])})
+		known = append(known, &syncv1.KnownGroup{Group: identity, Hash: group.content.Bytes()})
 	}
 	slices.SortFunc(known, func(a, b *syncv1.KnownGroup) int { return cmp.Compare(a.GetGroup(), b.GetGroup()) })
 	return known
 }
 
-// wire makes the record again from which the key was made.
-func (k *keyRecord) wire() *syncv1.Key {
-	wire := &syncv1.Key{
-		Id: k.ID, Group: k.group.compiled.Identity, Name: k.Name, Suspended: k.Suspended,
-		Projects: k.Scope.Projects, Permissions: k.Scope.Permissions,
-	}
-	if k.Rate != (decision.RateLimit{}) {
-		wire.Rate = &syncv1.RateLimit{PerSecond: k.Rate.PerSecond, Burst: k.Rate.Burst}
-	}
-	for i := range k.versions {
-		v := &k.versions[i]
-		wire.Versions = append(wire.Versions, &syncv1.Version{
-			Digest: v.digest[:], ExpiresAtMs: v.ExpiresAtMillis, RetiresAtMs: v.RetiresAtMillis, Revoked: v.Revoked,
-		})
-	}
-	return wire
+// pieceBytes is about how much is in one update of a dump; a single record may exceed it.
+const pieceBytes = 64 << 10
+
+// piece is an encoded update in the making.
+type piece struct {
+	buf  []byte
+	emit func(update []byte) error
 }
 
-// recordsPerUpdate keeps the updates of a dump small.
-const recordsPerUpdate = 512
-
-// dump tells the whole store as the updates of a catch-up. If one is going on, it begins
-// again in the dump where the store is in it, so that the sweep to come finds what it must.
-// The caller holds writing.
-func (s *Store) dump(emit func(*syncv1.Update) error) error {
-	var groups []*syncv1.Group
-	for _, group := range s.groups {
-		groups = append(groups, group.wire)
+// add adds an encoded record.
+func (p *piece) add(field protowire.Number, record []byte) error {
+	p.buf = appendField(p.buf, field, record)
+	if len(p.buf) < pieceBytes {
+		return nil
 	}
-	for chunk := range slices.Chunk(groups, recordsPerUpdate) {
-		if err := emit(&syncv1.Update{Groups: chunk}); err != nil {
+	return p.flush()
+}
+
+func (p *piece) flush() error {
+	err := p.emit(p.buf)
+	p.buf = p.buf[:0]
+	return err
+}
+
+// end adds what is no record, and ends the piece.
+func (p *piece) end(update *syncv1.Update) (err error) {
+	if p.buf, err = (proto.MarshalOptions{}).MarshalAppend(p.buf, update); err != nil {
+		return err
+	}
+	return p.flush()
+}
+
+// dump tells the whole store as the encoded updates of a catch-up. If one is going on, it
+// begins again in the dump where the store is in it, so that the sweep to come finds what it
+// must. The caller holds writing.
+func (s *Store) dump(emit func(update []byte) error) error {
+	p := &piece{emit: emit}
+	var record []byte
+	for _, group := range s.groups {
+		var err error
+		if record, err = (proto.MarshalOptions{}).MarshalAppend(record[:0], group.wire); err != nil {
+			return err
+		}
+		if err := p.add(updateGroups, record); err != nil {
 			return err
 		}
 	}
-	if err := s.dumpKeys(emit, func(*keyRecord) bool { return true }); err != nil {
+	if err := p.flush(); err != nil {
 		return err
 	}
-	if err := emit(&syncv1.Update{Revision: s.revision.Load(), CaughtUp: s.synced.Load()}); err != nil {
+	if err := s.dumpKeys(p, func(keytable.Key) bool { return true }); err != nil {
 		return err
 	}
-	if len(s.renewed) == 0 {
-		return nil
-	}
-	announcement := &syncv1.Update{Revision: s.revision.Load(), ReplacedGroups: slices.Collect(maps.Keys(s.renewed))}
-	if err := emit(announcement); err != nil {
+	revision := s.revision.Load()
+	if err := p.end(&syncv1.Update{Revision: revision, CaughtUp: s.synced.Load()}); err != nil || len(s.renewed) == 0 {
 		return err
 	}
-	return s.dumpKeys(emit, func(key *keyRecord) bool {
-		pass, ok := s.renewed[key.group.compiled.Identity]
-		return ok && key.pass >= pass
+	if err := p.end(&syncv1.Update{Revision: revision, ReplacedGroups: slices.Collect(maps.Keys(s.renewed))}); err != nil {
+		return err
+	}
+	err := s.dumpKeys(p, func(key keytable.Key) bool {
+		pass, ok := s.renewed[s.scopes.numbered[key.Scope].group.compiled.Identity]
+		return ok && key.Pass >= pass
 	})
+	if err != nil {
+		return err
+	}
+	return p.end(&syncv1.Update{Revision: revision})
 }
 
-// dumpKeys emits the keys that are wanted.
-func (s *Store) dumpKeys(emit func(*syncv1.Update) error, wanted func(*keyRecord) bool) error {
-	update := &syncv1.Update{Revision: s.revision.Load()}
-	for _, key := range s.keys {
+// dumpKeys adds the keys that are wanted.
+func (s *Store) dumpKeys(p *piece, wanted func(keytable.Key) bool) error {
+	for key, versions := range s.keys.All() {
 		if !wanted(key) {
 			continue
 		}
-		update.Keys = append(update.Keys, key.wire())
-		if len(update.Keys) == recordsPerUpdate {
-			if err := emit(update); err != nil {
-				return err
-			}
-			update.Keys = update.Keys[:0]
+		s.encoded = s.encode(s.encoded[:0], key, versions)
+		if err := p.add(updateKeys, s.encoded); err != nil {
+			return err
 		}
 	}
-	return emit(update)
+	return nil
+}
+
+// encode appends the record again from which the key was made.
+func (s *Store) encode(buf []byte, key keytable.Key, versions []keytable.Version) []byte {
+	of := s.scopes.numbered[key.Scope]
+	return encodeKey(buf, key.ID, of.encoded[:of.rateAt], of.encoded[of.rateAt:], key.Suspended, versions)
 }

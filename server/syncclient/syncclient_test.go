@@ -99,7 +99,7 @@ func acme() *syncv1.Group {
 // use is one request with the version.
 func (r *running) use(digest keyformat.Digest) {
 	request := &decision.Request{Credential: decision.Credential{Form: decision.WellFormed, Digest: digest}}
-	r.uses.Used(&decision.Key{ID: "k1", Name: "tenants/web"}, &decision.Group{Identity: "tenants/acme"}, request, time.Now(), false, netip.Addr{})
+	r.uses.Used("k1", &decision.Group{Identity: "tenants/acme"}, request, time.Now(), false, netip.Addr{})
 }
 
 // TestUses: what was used is reported, on each stream anew, and before the goodbye.

@@ -14,10 +14,10 @@ const keepUnrecorded = 31 * 24 * time.Hour
 
 // key is the use of one key, whichever version of it.
 type key struct {
-	id, name, group string // names are namespace/name
-	lastMillis      atomic.Int64
-	current         atomic.Pointer[count]
-	origins         atomic.Pointer[origins] // nil before the first, and where there are too many
+	id, group  string // the group is namespace/name
+	lastMillis atomic.Int64
+	current    atomic.Pointer[count]
+	origins    atomic.Pointer[origins] // nil before the first, and where there are too many
 
 	mu     sync.Mutex
 	before *count // of the last month, until the manager has persisted it
@@ -35,21 +35,21 @@ type count struct {
 }
 
 // key returns that of a key, which outlives its versions.
-func (r *Recorder) key(id, name, group string) *key {
+func (r *Recorder) key(id, group string) *key {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	k := r.keys[id]
 	if k == nil {
-		k = &key{id: id, name: name, group: group}
+		k = &key{id: id, group: group}
 		r.keys[id] = k
 	}
 	return k
 }
 
-// Count notes requests that were let through elsewhere with the key, by its id and its name and
-// that of its group, both namespace/name.
-func (r *Recorder) Count(id, name, group string, requests uint64, at time.Time) {
-	r.key(id, name, group).used(requests, at.UnixMilli(), r.offset.Load())
+// Count notes requests that were let through elsewhere with the key, by its id and that
+// of its group, namespace/name.
+func (r *Recorder) Count(id, group string, requests uint64, at time.Time) {
+	r.key(id, group).used(requests, at.UnixMilli(), r.offset.Load())
 }
 
 // used counts requests. The months are those of the manager's clock.

@@ -14,7 +14,7 @@ import (
 func (r *Recorder) fromHeaders(origin, referer string) {
 	request := &decision.Request{Origin: origin, Referer: referer}
 	request.Credential.Digest = one
-	r.Used(&decision.Key{ID: "k1", Name: "tenants/web"}, acme, request, start, false, home)
+	r.Used("k1", acme, request, start, false, home)
 }
 
 func (r *Recorder) originsOf() []Origin {
@@ -86,7 +86,7 @@ func TestManyKeys(t *testing.T) {
 
 // TestNoAllocation: to count a known origin allocates nothing.
 func TestNoAllocation(t *testing.T) {
-	r, key := New(), &decision.Key{ID: "k1"}
+	r, key := New(), "k1"
 	for _, request := range []*decision.Request{{}, {Origin: "https://shop.acme.com"}, {Referer: "https://shop.acme.com/a?b"}} {
 		if n := testing.AllocsPerRun(100, func() { r.Used(key, acme, request, start, false, home) }); n != 0 {
 			t.Errorf("%+v: %v allocations", request, n)

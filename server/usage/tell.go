@@ -9,7 +9,6 @@ import (
 // Key is the use of one key, as this server has seen it since it was started.
 type Key struct {
 	ID    string `json:"keyId"`
-	Name  string `json:"name"`
 	Group string `json:"group"`
 	// Period is the month that Requests are of, such as 2026-11; those of earlier months and
 	// of other servers are not among them.
@@ -37,14 +36,14 @@ func (r *Recorder) Tell(wants func(id, group string) bool, limit int) (told []Ke
 	for _, k := range r.keys {
 		if c := k.current.Load(); c != nil && wants(k.id, k.group) {
 			told = append(told, Key{
-				ID: k.id, Name: k.name, Group: k.group, Period: c.period, Requests: c.requests.Load(),
+				ID: k.id, Group: k.group, Period: c.period, Requests: c.requests.Load(),
 				LastUsedAt: time.UnixMilli(k.lastMillis.Load()).UTC(), Origins: k.origins.Load().tell(),
 			})
 		}
 	}
 	r.mu.Unlock()
 	slices.SortFunc(told, func(a, b Key) int {
-		return cmp.Or(cmp.Compare(b.Requests, a.Requests), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+		return cmp.Or(cmp.Compare(b.Requests, a.Requests), cmp.Compare(a.ID, b.ID))
 	})
 	return told[:min(limit, len(told))], len(told)
 }

@@ -62,9 +62,9 @@ func New() *Recorder {
 
 // Used notes that a version of the key let the request through. Of a version that is retiring,
 // the client's address is told from others; it may be unknown.
-func (r *Recorder) Used(of *decision.Key, group *decision.Group, request *decision.Request, at time.Time, retiring bool, client netip.Addr) {
+func (r *Recorder) Used(keyID string, group *decision.Group, request *decision.Request, at time.Time, retiring bool, client netip.Addr) {
 	digest := request.Credential.Digest
-	u := r.of(of, group, digest)
+	u := r.of(keyID, group, digest)
 	millis := at.UnixMilli()
 	u.key.used(1, millis, r.offset.Load())
 	advance(&u.lastMillis, millis)
@@ -89,7 +89,7 @@ func advance(last *atomic.Int64, millis int64) {
 	}
 }
 
-func (r *Recorder) of(key *decision.Key, group *decision.Group, digest keyformat.Digest) *use {
+func (r *Recorder) of(keyID string, group *decision.Group, digest keyformat.Digest) *use {
 	s := &r.shards[digest[0]%shards]
 	s.mu.RLock()
 	u := s.uses[digest]
@@ -100,7 +100,7 @@ func (r *Recorder) of(key *decision.Key, group *decision.Group, digest keyformat
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if u = s.uses[digest]; u == nil {
-		u = &use{key: r.key(key.ID, key.Name, group.Identity)}
+		u = &use{key: r.key(keyID, group.Identity)}
 		s.uses[digest] = u
 	}
 	return u

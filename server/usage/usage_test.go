@@ -26,7 +26,7 @@ func (r *Recorder) used(id string, digest keyformat.Digest, at time.Time, retiri
 	if len(origin) > 0 {
 		request.Origin = origin[0]
 	}
-	r.Used(&decision.Key{ID: id, Name: "tenants/" + id}, acme, request, at, retiring, client)
+	r.Used(id, acme, request, at, retiring, client)
 }
 
 func find(uses []*syncv1.VersionUse, digest keyformat.Digest) *syncv1.VersionUse {
@@ -95,7 +95,7 @@ func TestConcurrently(t *testing.T) {
 // BenchmarkUsed is a request without an origin, with one that is known, and with one of more than
 // there is room for.
 func BenchmarkUsed(b *testing.B) {
-	key := &decision.Key{ID: "k1", Name: "tenants/web"}
+	const key = "k1"
 	for name, requests := range map[string][]decision.Request{
 		"no origin":    {{}},
 		"origin":       {{Origin: "https://shop.acme.com"}},

@@ -87,7 +87,7 @@ func ask(target *url.URL, groups Groups) (question, error) {
 	case q.group != "" && !groups.HasGroup(q.group):
 		return question{}, fmt.Errorf("group: %w; write namespace/name", errUnknown)
 	case q.key != "":
-		if _, _, ok := groups.KeyOf(q.key); !ok {
+		if _, ok := groups.GroupOf(q.key); !ok {
 			return question{}, fmt.Errorf("key: %w; write its id, the keyID in the status of an ApiKey", errUnknown)
 		}
 	}

@@ -28,8 +28,8 @@ const (
 type Groups interface {
 	// HasGroup is whether the group namespace/name is known.
 	HasGroup(identity string) bool
-	// KeyOf returns the name of a key and of its group, both namespace/name, by its id.
-	KeyOf(keyID string) (name, group string, ok bool)
+	// GroupOf returns the group of a key, namespace/name, by the key's id.
+	GroupOf(keyID string) (group string, ok bool)
 }
 
 // Counter counts what has been let through elsewhere.
@@ -39,7 +39,7 @@ type Counter interface {
 
 // KeyCounter counts it by key.
 type KeyCounter interface {
-	Count(keyID, name, group string, requests uint64, now time.Time)
+	Count(keyID, group string, requests uint64, now time.Time)
 }
 
 // entry is what to add. Numbers are signed, so that a negative one can be told as such.
@@ -51,7 +51,7 @@ type entry struct {
 }
 
 type delta struct {
-	keyID, name     string // empty where no key is given
+	keyID           string // empty where no key is given
 	group           string
 	requests, bytes uint64
 }
@@ -78,7 +78,7 @@ func Handler(groups Groups, counter Counter, keys KeyCounter, now func() time.Ti
 		for _, d := range deltas {
 			counter.Count(d.group, d.requests, d.bytes, now())
 			if d.keyID != "" && d.requests > 0 {
-				keys.Count(d.keyID, d.name, d.group, d.requests, now())
+				keys.Count(d.keyID, d.group, d.requests, now())
 			}
 		}
 		w.WriteHeader(http.StatusNoContent)
@@ -125,7 +125,7 @@ func (e *entry) delta(groups Groups) (d delta, field string, err error) {
 		d.group = e.Group
 	case e.Key != "":
 		var ok bool
-		if d.name, d.group, ok = groups.KeyOf(e.Key); !ok {
+		if d.group, ok = groups.GroupOf(e.Key); !ok {
 			return d, "key", errors.New("no key with such an id is known here")
 		}
 		d.keyID = e.Key

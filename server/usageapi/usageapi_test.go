@@ -15,8 +15,8 @@ type known struct{ counted []string }
 
 func (known) HasGroup(identity string) bool { return identity == "tenants/acme" }
 
-func (known) KeyOf(key string) (string, string, bool) {
-	return "tenants/web", "tenants/acme", key == "k1"
+func (known) GroupOf(key string) (string, bool) {
+	return "tenants/acme", key == "k1"
 }
 
 func (k *known) Count(group string, requests, bytes uint64, _ time.Time) {
@@ -26,8 +26,8 @@ func (k *known) Count(group string, requests, bytes uint64, _ time.Time) {
 // byKey is the same by key.
 type byKey struct{ *known }
 
-func (k byKey) Count(id, name, group string, requests uint64, _ time.Time) {
-	k.counted = append(k.counted, fmt.Sprint(id, " ", name, " ", group, requests))
+func (k byKey) Count(id, group string, requests uint64, _ time.Time) {
+	k.counted = append(k.counted, fmt.Sprint(id, " ", group, requests))
 }
 
 // TestUsage: all of a list is counted, or nothing, and the answer names the field.
@@ -39,7 +39,7 @@ func TestUsage(t *testing.T) {
 	}{
 		{`[]`, 204, "[]"},
 		{`[{"group":"tenants/acme","requests":2,"bytes":10},{"key":"k1","bytes":5}]`, 204, "[tenants/acme2 10 tenants/acme0 5]"},
-		{`[{"key":"k1","requests":3}]`, 204, "[tenants/acme3 0 k1 tenants/web tenants/acme3]"},
+		{`[{"key":"k1","requests":3}]`, 204, "[tenants/acme3 0 k1 tenants/acme3]"},
 		{`[{"group":"tenants/acme","bytes":10},{"group":"tenants/other"}]`, 400, "[1].group: no such group"},
 		{`[{"key":"k2"}]`, 400, "[0].key: no key"},
 		{`[{"key":"k1","group":"tenants/acme"}]`, 400, "[0].key: give either"},
@@ -90,8 +90,8 @@ func (s *told) Tell(wants func(id, group string) bool, limit int) ([]usage.Key, 
 	s.asked = limit
 	keys := []usage.Key{}
 	for _, k := range []usage.Key{
-		{ID: "k1", Group: "tenants/acme", Name: "tenants/web", Period: "2026-11", Requests: 5, Origins: []usage.Origin{{Origin: "https://acme.com", Requests: 4, Error: 1}}},
-		{ID: "k2", Group: "tenants/acme", Name: "tenants/cli", Requests: 3}, {ID: "k3", Group: "tenants/other"},
+		{ID: "k1", Group: "tenants/acme", Period: "2026-11", Requests: 5, Origins: []usage.Origin{{Origin: "https://acme.com", Requests: 4, Error: 1}}},
+		{ID: "k2", Group: "tenants/acme", Requests: 3}, {ID: "k3", Group: "tenants/other"},
 	} {
 		if wants(k.ID, k.Group) {
 			keys = append(keys, k)
@@ -109,7 +109,7 @@ func TestTell(t *testing.T) {
 		limit  int
 	}{
 		{"group=tenants/acme", 200, []string{`"keyId":"k1"`, `"keyId":"k2"`, `"total":2`, `{"origin":"https://acme.com","requests":4,"error":1}`}, 100},
-		{"key=k1&limit=7", 200, []string{`"keyId":"k1"`, `"name":"tenants/web"`, `"period":"2026-11","requests":5`, `"total":1`}, 7},
+		{"key=k1&limit=7", 200, []string{`"keyId":"k1"`, `"period":"2026-11","requests":5`, `"total":1`}, 7},
 		{"", 400, []string{"either group"}, 0},
 		{"group=tenants/acme&key=k1", 400, []string{"either group"}, 0},
 		{"group=", 400, []string{"group: give it once"}, 0},

@@ -4,8 +4,8 @@ package syncv1
 
 import (
 	"crypto/sha256"
-	"slices"
-	"strings"
+	"encoding/binary"
+	"math/bits"
 
 	"google.golang.org/protobuf/proto"
 )
@@ -13,30 +13,77 @@ import (
 // HashSize is the length of a content hash in bytes.
 const HashSize = sha256.Size
 
-// ContentHash identifies the state of one group with all its keys: the SHA-256 over the
-// group and then its keys in the order of their ids. Both ends compute it, so a server
-// that kept its snapshot over a reconnect is sent nothing that it has already. Ends built
-// from different releases may encode a message differently and then disagree; the cost is
-// one group sent again. The keys are sorted in place.
-func ContentHash(group *Group, keys []*Key) []byte {
-	slices.SortFunc(keys, func(a, b *Key) int { return strings.Compare(a.GetId(), b.GetId()) })
+// Content identifies the state of one group with all its keys: the sum, modulo 2^256, of the
+// hashes of their records. Both ends keep it current, at the cost of one record when one
+// changes, so that a server that kept its snapshot over a reconnect is sent nothing that it
+// has already. Ends built from different releases may encode a message differently and then
+// disagree; the cost is one group sent again.
+//
+// A sum is weaker than a hash over everything: somebody who chose very many records freely
+// might find two sets of them with the same sum (Wagner, A Generalized Birthday Problem,
+// 2002). Records are made by the manager, which validation servers trust anyway.
+//
+// The zero Content has no records.
+type Content struct{ words [HashSize / 8]uint64 }
 
-	hash := sha256.New()
-	encode := proto.MarshalOptions{Deterministic: true}
-	var buf []byte
-	add := func(m proto.Message) {
-		// Marshal fails only on invalid UTF-8, which the API server never stores.
-		buf, _ = encode.MarshalAppend(buf[:0], m)
-		var size [4]byte
-		for i := range size {
-			size[i] = byte(len(buf) >> (8 * i))
-		}
-		hash.Write(size[:])
-		hash.Write(buf)
+// RecordHash is the SHA-256 of a record in its deterministic encoding, behind a byte for
+// its kind.
+type RecordHash [HashSize]byte
+
+const (
+	groupTag byte = 'G'
+	keyTag   byte = 'K'
+)
+
+// HashGroup returns the hash of the record of a group.
+func HashGroup(group *Group) RecordHash { return hashRecord(groupTag, group) }
+
+// HashKey returns the hash of the record of a key.
+func HashKey(key *Key) RecordHash { return hashRecord(keyTag, key) }
+
+// HashEncodedKey returns the HashKey of the key with this deterministic encoding.
+func HashEncodedKey(encoded []byte) RecordHash {
+	var onStack [256]byte
+	return sha256.Sum256(append(append(onStack[:0], keyTag), encoded...))
+}
+
+func hashRecord(tag byte, record proto.Message) RecordHash {
+	// Marshal fails only on invalid UTF-8, which the API server never stores.
+	encoded, _ := proto.MarshalOptions{Deterministic: true}.MarshalAppend([]byte{tag}, record)
+	return sha256.Sum256(encoded)
+}
+
+// Add adds a record.
+func (c *Content) Add(hash RecordHash) {
+	var carry uint64
+	for i := range c.words {
+		c.words[i], carry = bits.Add64(c.words[i], binary.LittleEndian.Uint64(hash[8*i:]), carry)
 	}
-	add(group)
+}
+
+// Remove undoes an Add of the same record.
+func (c *Content) Remove(hash RecordHash) {
+	var borrow uint64
+	for i := range c.words {
+		c.words[i], borrow = bits.Sub64(c.words[i], binary.LittleEndian.Uint64(hash[8*i:]), borrow)
+	}
+}
+
+// Bytes returns the content hash as it is sent.
+func (c *Content) Bytes() []byte {
+	sum := make([]byte, 0, HashSize)
+	for _, word := range c.words {
+		sum = binary.LittleEndian.AppendUint64(sum, word)
+	}
+	return sum
+}
+
+// ContentHash returns the content hash of a group with these keys, in whatever order.
+func ContentHash(group *Group, keys []*Key) []byte {
+	var content Content
+	content.Add(HashGroup(group))
 	for _, key := range keys {
-		add(key)
+		content.Add(HashKey(key))
 	}
-	return hash.Sum(nil)
+	return content.Bytes()
 }

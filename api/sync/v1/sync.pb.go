@@ -401,7 +401,7 @@ type KnownGroup struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// group is the identity namespace/name.
 	Group string `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
-	// hash is the content hash of the group (see package syncv1, ContentHash).
+	// hash is the content hash of the group (see package syncv1, Content).
 	Hash          []byte `protobuf:"bytes,2,opt,name=hash,proto3" json:"hash,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1880,12 +1880,10 @@ func (x *OriginPolicy) GetAllowMissing() bool {
 // Key is one ApiKey as its group's validation servers need it.
 type Key struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// id is the ApiKey's status.keyID, unique among all keys and never reused.
+	// id is the ApiKey's status.keyID, unique among all keys and never reused. 1 to 255 bytes.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// group is the identity namespace/name of the group.
-	Group string `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
-	// name is the identity namespace/name of the ApiKey.
-	Name        string     `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	Group       string     `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
 	Projects    []string   `protobuf:"bytes,4,rep,name=projects,proto3" json:"projects,omitempty"`
 	Permissions []string   `protobuf:"bytes,5,rep,name=permissions,proto3" json:"permissions,omitempty"`
 	Suspended   bool       `protobuf:"varint,6,opt,name=suspended,proto3" json:"suspended,omitempty"`
@@ -1936,13 +1934,6 @@ func (x *Key) GetId() string {
 func (x *Key) GetGroup() string {
 	if x != nil {
 		return x.Group
-	}
-	return ""
-}
-
-func (x *Key) GetName() string {
-	if x != nil {
-		return x.Name
 	}
 	return ""
 }
@@ -2190,16 +2181,15 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\fOriginPolicy\x12\x1a\n" +
 	"\bpatterns\x18\x01 \x03(\tR\bpatterns\x12'\n" +
 	"\x0fallow_localhost\x18\x02 \x01(\bR\x0eallowLocalhost\x12#\n" +
-	"\rallow_missing\x18\x03 \x01(\bR\fallowMissing\"\x81\x02\n" +
+	"\rallow_missing\x18\x03 \x01(\bR\fallowMissing\"\xf9\x01\n" +
 	"\x03Key\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
-	"\x05group\x18\x02 \x01(\tR\x05group\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name\x12\x1a\n" +
+	"\x05group\x18\x02 \x01(\tR\x05group\x12\x1a\n" +
 	"\bprojects\x18\x04 \x03(\tR\bprojects\x12 \n" +
 	"\vpermissions\x18\x05 \x03(\tR\vpermissions\x12\x1c\n" +
 	"\tsuspended\x18\x06 \x01(\bR\tsuspended\x124\n" +
 	"\bversions\x18\a \x03(\v2\x18.keyward.sync.v1.VersionR\bversions\x12.\n" +
-	"\x04rate\x18\b \x01(\v2\x1a.keyward.sync.v1.RateLimitR\x04rate\"\x83\x01\n" +
+	"\x04rate\x18\b \x01(\v2\x1a.keyward.sync.v1.RateLimitR\x04rateJ\x04\b\x03\x10\x04R\x04name\"\x83\x01\n" +
 	"\aVersion\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\fR\x06digest\x12\"\n" +
 	"\rexpires_at_ms\x18\x02 \x01(\x03R\vexpiresAtMs\x12\"\n" +

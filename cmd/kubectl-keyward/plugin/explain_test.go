@@ -45,7 +45,7 @@ func remembering(t *testing.T) (*explain.Ring, *httptest.Server, string) {
 func record(ring *explain.Ring, id, key string, code decision.Code, before time.Duration) {
 	result := &gate.Result{Decision: decision.Decision{Code: code}}
 	if key != "" {
-		result.Key, result.Group, result.Project = &decision.Key{ID: key}, &decision.Group{Identity: "explain/acme"}, &decision.Project{Name: "marketing"}
+		result.Key, result.Group, result.Project = decision.Key{ID: key}, &decision.Group{Identity: "explain/acme"}, &decision.Project{Name: "marketing"}
 	}
 	ring.Record("reverseproxy", now.Add(-before), &gate.Request{ID: id, Request: decision.Request{
 		Method: "GET", Host: "cdn.acme.example", Path: "/secret-path", Origin: "https://evil.example",

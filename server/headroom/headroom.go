@@ -1,0 +1,70 @@
+// Package headroom bounds how much garbage may pile up before it is collected.
+//
+// Go collects when the heap has doubled: the work of a collection, which is to mark what is
+// alive, then stands in proportion to what was allocated since the last. The keys of a
+// validation server are large and have nothing to mark, so doubling them would buy nothing:
+// with a million keys, 110 MB. Here the heap grows between collections by as much as there
+// is to mark instead, and by 8 MB at least.
+package headroom
+
+import (
+	"os"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+)
+
+// least is how much may be allocated between two collections at least, in bytes.
+const least = 8 << 20
+
+// defaultPercent is what Go begins with. It is never exceeded here.
+const defaultPercent = 100
+
+// Keep keeps the headroom right from now on, for the whole process, unless GOGC or
+// GOMEMLIMIT is set: then somebody has decided otherwise.
+func Keep() {
+	for _, name := range []string{"GOGC", "GOMEMLIMIT"} {
+		if os.Getenv(name) != "" {
+			return
+		}
+	}
+	k := &keeper{percent: defaultPercent, samples: make([]metrics.Sample, len(names))}
+	for i, name := range names {
+		k.samples[i].Name = name
+	}
+	k.adjust()
+}
+
+// What is read, see package metrics. All of it is as of the last collection.
+var names = [...]string{"/gc/heap/live:bytes", "/gc/scan/stack:bytes", "/gc/scan/globals:bytes", "/gc/scan/heap:bytes"}
+
+type keeper struct {
+	percent int
+	samples []metrics.Sample
+}
+
+// adjust sets the percentage, and has itself called again after the next collection.
+func (k *keeper) adjust() {
+	metrics.Read(k.samples)
+	live, stacks, globals, toMark := k.bytes(0), k.bytes(1), k.bytes(2), k.bytes(3)
+	percent := percentFor(live+stacks+globals, toMark+stacks+globals)
+	if change := percent - k.percent; 8*max(change, -change) > k.percent {
+		k.percent = percent
+		debug.SetGCPercent(percent)
+	}
+	type garbage struct{ _ *keeper } // found by the next collection
+	runtime.AddCleanup(&garbage{}, (*keeper).adjust, k)
+}
+
+func (k *keeper) bytes(i int) uint64 {
+	if k.samples[i].Value.Kind() != metrics.KindUint64 {
+		return 0 // of a runtime that does not know it
+	}
+	return k.samples[i].Value.Uint64()
+}
+
+// percentFor returns by how much the heap may grow, where so many bytes count as alive and so
+// many of them are to be marked.
+func percentFor(alive, toMark uint64) int {
+	return int(min(defaultPercent, max(1, defaultPercent*max(least, toMark)/max(1, alive))))
+}

@@ -1,0 +1,185 @@
+package store
+
+import (
+	"bytes"
+	"slices"
+	"testing"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
+
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/server/store/keytable"
+)
+
+func (k *keyRecord) equal(other *keyRecord) bool {
+	return bytes.Equal(k.id, other.id) && bytes.Equal(k.scope, other.scope) && k.rateAt == other.rateAt && k.suspended == other.suspended && slices.Equal(k.versions, other.versions)
+}
+
+// anyKey is a record that a manager may send.
+var anyKey = rapid.Custom(func(t *rapid.T) *syncv1.Key {
+	names := rapid.SliceOfN(rapid.StringN(0, 9, -1), 0, 3)
+	var rate *syncv1.RateLimit
+	if rapid.Bool().Draw(t, "limited") {
+		rate = &syncv1.RateLimit{PerSecond: rapid.Uint32().Draw(t, "per second"), Burst: rapid.Uint32().Draw(t, "burst")}
+	}
+	return &syncv1.Key{
+		Rate: rate, Id: rapid.String().Draw(t, "id"), Group: rapid.String().Draw(t, "group"), Suspended: rapid.Bool().Draw(t, "suspended"),
+		Projects: names.Draw(t, "projects"), Permissions: names.Draw(t, "permissions"),
+		Versions: rapid.SliceOfN(rapid.Custom(func(t *rapid.T) *syncv1.Version {
+			return &syncv1.Version{
+				Digest: rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "digest"), Revoked: rapid.Bool().Draw(t, "revoked"),
+				ExpiresAtMs: rapid.Int64().Draw(t, "expires"), RetiresAtMs: rapid.Int64().Draw(t, "retires"),
+			}
+		}), 0, 3).Draw(t, "versions"),
+	}
+})
+
+// TestKeyRecordIsProtobuf: what is encoded is what protobuf encodes, and it is decoded
+// without asking protobuf.
+func TestKeyRecordIsProtobuf(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		wire := anyKey.Draw(t, "key")
+		want, err := proto.MarshalOptions{Deterministic: true}.Marshal(wire)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var set, decoded keyRecord
+		if set.set(wire) != 0 || !bytes.Equal(set.encode(nil), want) {
+			t.Fatalf("encoded as %x, want %x", set.encode(nil), want)
+		}
+		if !decoded.decode(want) || !decoded.equal(&set) {
+			t.Fatalf("decoded as %+v, want %+v", decoded, set)
+		}
+		scope, err := decodeScope(set.scope)
+		if err != nil || !proto.Equal(scope, &syncv1.Key{Group: wire.GetGroup(), Projects: wire.GetProjects(), Permissions: wire.GetPermissions(), Rate: wire.GetRate()}) {
+			t.Fatalf("the scope is %v, %v", scope, err)
+		}
+	})
+}
+
+// FuzzKeyRecord: whatever is decoded, protobuf decodes to the same.
+func FuzzKeyRecord(f *testing.F) {
+	encoded, err := proto.Marshal(key("acme", 1))
+	if err != nil {
+		f.Fatal(err)
+	}
+	empty := encodeKey(nil, "k1", string(protowire.AppendTag(nil, keyGroup, protowire.BytesType))+"\x00", "", true, nil)
+	limited := key("acme", 2)
+	limited.Rate = &syncv1.RateLimit{PerSecond: 1, Burst: 300}
+	rated, err := proto.Marshal(limited)
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, seed := range [][]byte{
+		encoded, slices.Concat(encoded, encoded), encoded[:len(encoded)-1], {}, empty, rated, slices.Concat(rated, rated[len(rated)-3:]),
+		encodeKey(nil, "k\xff", "", "", false, nil),                            // not UTF-8
+		encodeKey(nil, "k1", "\x1a\x01x\x30\x00\x30\x01", "", false, nil),      // the name of earlier releases; suspended, twice
+		encodeKey(nil, "k1", "", "", false, make([]keytable.Version, 2)),       // digests of zeros
+		append(encodeKey(nil, "k1", "", "", false, nil), 0x3a, 2, 0x08, 1),     // a digest that is a number
+		append(encodeKey(nil, "k1", "", "", false, nil), 0x0b, 0x0c, 0x0d, 14), // groups
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, encoded []byte) {
+		var got, want keyRecord
+		if !got.decode(encoded) {
+			return
+		}
+		wire := &syncv1.Key{}
+		if err := proto.Unmarshal(encoded, wire); err != nil {
+			t.Fatalf("protobuf: %v", err)
+		}
+		if leftOut := want.set(wire); leftOut > 0 || !got.equal(&want) {
+			t.Fatalf("decoded as %+v, want %+v without %d", got, want, leftOut)
+		}
+	})
+}
+
+// TestEncodedUpdatesAreUpdates: an update does the same whether it comes as a message or in
+// the journal, whatever it says.
+func TestEncodedUpdatesAreUpdates(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		message, encoded := open(t, Config{}), open(t, Config{})
+		for range rapid.IntRange(1, 4).Draw(rt, "updates") {
+			update := &syncv1.Update{Revision: rapid.Uint64().Draw(rt, "revision"), CaughtUp: rapid.Bool().Draw(rt, "caught up")}
+			for _, name := range rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b"}), 0, 2).Draw(rt, "groups") {
+				update.Groups = append(update.Groups, group(name))
+			}
+			for _, n := range rapid.SliceOfN(rapid.IntRange(0, 5), 0, 6).Draw(rt, "keys") {
+				wire := key(rapid.SampledFrom([]string{"a", "b", "none"}).Draw(rt, "group"), n)
+				wire.Suspended = rapid.Bool().Draw(rt, "suspended")
+				if rapid.Bool().Draw(rt, "limited") {
+					wire.Rate = &syncv1.RateLimit{PerSecond: rapid.Uint32Range(1, 2).Draw(rt, "per second"), Burst: 3}
+				}
+				switch rapid.IntRange(0, 9).Draw(rt, "oddity") {
+				case 0:
+					wire.Versions[0].Digest = wire.Versions[0].Digest[1:]
+				case 1:
+					wire.Id = ""
+				case 2:
+					wire.Id = string(bytes.Repeat([]byte("x"), keytable.MaxID+1))
+				case 3:
+					wire.ProtoReflect().SetUnknown(protowire.AppendString(protowire.AppendTag(nil, 99, protowire.BytesType), "of a later release"))
+				}
+				update.Keys = append(update.Keys, wire)
+			}
+			for _, n := range rapid.SliceOfN(rapid.IntRange(0, 5), 0, 2).Draw(rt, "deleted") {
+				update.DeletedKeys = append(update.DeletedKeys, key("a", n).GetId())
+			}
+			update.DeletedGroups = rapid.SliceOfN(rapid.SampledFrom([]string{"tenants/a", "tenants/b"}), 0, 1).Draw(rt, "deleted groups")
+			data, err := proto.Marshal(update)
+			if err != nil {
+				rt.Fatal(err)
+			}
+			message.apply(update)
+			if err := encoded.applyEncoded(data); err != nil {
+				rt.Fatal(err)
+			}
+			sameState(rt, encoded, message)
+		}
+	})
+}
+
+// sameState compares two stores, and the sums of one with the records that it would send on.
+func sameState(t *rapid.T, got, want *Store) {
+	for n := range 6 {
+		gotMatch, gotOK := got.Find(digestOf(n))
+		wantMatch, wantOK := want.Find(digestOf(n))
+		if gotOK != wantOK || gotMatch.Version != wantMatch.Version || gotMatch.Key.ID != wantMatch.Key.ID || gotMatch.Key.Suspended != wantMatch.Key.Suspended ||
+			gotMatch.Key.Rate != wantMatch.Key.Rate {
+			t.Fatalf("key %d: %+v, want %+v", n, gotMatch, wantMatch)
+		}
+	}
+	if got.Revision() != want.Revision() || got.Synced() != want.Synced() {
+		t.Fatalf("revision %d, synced %v; want %d, %v", got.Revision(), got.Synced(), want.Revision(), want.Synced())
+	}
+	hashes := map[string][]byte{}
+	for _, known := range got.known() {
+		hashes[known.GetGroup()] = known.GetHash()
+	}
+	keys := map[string][]*syncv1.Key{}
+	for key, versions := range want.keys.All() {
+		wire := &syncv1.Key{}
+		if err := proto.Unmarshal(want.encode(nil, key, versions), wire); err != nil {
+			t.Fatal(err)
+		}
+		keys[wire.GetGroup()] = append(keys[wire.GetGroup()], wire)
+	}
+	for identity, group := range want.groups {
+		if !bytes.Equal(hashes[identity], syncv1.ContentHash(group.wire, keys[identity])) || group.keys != len(keys[identity]) {
+			t.Fatalf("%s: the hash is not of its %d records", identity, len(keys[identity]))
+		}
+	}
+	if len(hashes) != len(want.groups) {
+		t.Fatalf("%d hashes of %d groups", len(hashes), len(want.groups))
+	}
+	used := map[uint32]int{}
+	for key := range want.keys.All() {
+		used[key.Scope]++
+	}
+	if len(want.scopes.byEncoding) != len(used) || len(want.scopes.numbered)-len(want.scopes.free) != len(used) {
+		t.Fatalf("%d scopes are kept, %d are in use", len(want.scopes.byEncoding), len(used))
+	}
+}

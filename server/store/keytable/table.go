@@ -1,0 +1,230 @@
+// Package keytable holds keys and their versions in memory without pointers: whatever their
+// number, the garbage collector has nothing to mark in it, and a key with one version takes
+// about 115 bytes.
+package keytable
+
+import (
+	"crypto/subtle"
+	"hash/maphash"
+	"iter"
+
+	"github.com/keyward-dev/keyward/api/keyformat"
+	"github.com/keyward-dev/keyward/server/decision"
+)
+
+// Key is one key without its versions.
+type Key struct {
+	ID        string // 1 to MaxID bytes, unique
+	Scope     uint32 // means nothing to the table
+	Pass      uint32 // means nothing to the table
+	Suspended bool
+}
+
+// Version is one minted credential of a key.
+type Version struct {
+	decision.Version
+
+	Digest keyformat.Digest
+}
+
+// Table finds keys by their ids, and by the digests of their versions. It is for one writer
+// or, while nobody writes, any number of readers. What it returns stays as it is.
+//
+// Memory is not given back: what is deleted makes room for the keys to come.
+type Table struct {
+	// Records have numbers from 1. A key has the number of its first version; the further
+	// ones, which are few, are records of their own.
+	chunks []*chunk
+	texts  []*text
+	free   uint32 // the first free record, 0 if there is none
+	taken  uint32 // the last record that was ever taken
+
+	// Hashes are seeded: whoever imports keys of their choice does not choose places.
+	seed    maphash.Seed
+	ids     index
+	digests index
+}
+
+// New returns an empty table.
+func New() *Table { return &Table{seed: maphash.MakeSeed()} }
+
+// Len returns how many keys there are, and how many digests that find one.
+func (t *Table) Len() (keys, versions int) { return t.ids.len, t.digests.len }
+
+func (t *Table) at(number uint32) *record {
+	return &t.chunks[number/chunkRecords][number%chunkRecords]
+}
+
+func (t *Table) text(number uint32) *text { return t.texts[number/chunkRecords] }
+
+func (t *Table) key(number uint32) Key {
+	r := t.at(number)
+	return Key{ID: t.text(number).of(r), Scope: r.scope, Pass: r.pass, Suspended: r.flags.has(isSuspended)}
+}
+
+// Find returns the key of which a version has the digest, and that version. Of two keys
+// with the same digest it is the one that was put last.
+func (t *Table) Find(digest *keyformat.Digest) (Key, decision.Version, bool) {
+	number := t.numberOf(digest)
+	if number == 0 {
+		return Key{}, decision.Version{}, false
+	}
+	r := t.at(number)
+	if !r.flags.has(isKey) {
+		number = r.scope
+	}
+	return t.key(number), r.version(), true
+}
+
+// numberOf returns the number of the version with the digest, or 0. How long it takes tells
+// nothing about how much of a digest is right.
+func (t *Table) numberOf(digest *keyformat.Digest) uint32 {
+	found := t.digests.seek(t.hash(digest))
+	for number := found.next(); number != 0; number = found.next() {
+		if subtle.ConstantTimeCompare(t.at(number).digest[:], digest[:]) == 1 {
+			return number
+		}
+	}
+	return 0
+}
+
+func (t *Table) hash(digest *keyformat.Digest) uint64 { return maphash.Bytes(t.seed, digest[:]) }
+
+// Get returns the key with the id.
+func (t *Table) Get(id string) (Key, bool) {
+	number := t.numberOfID(id)
+	if number == 0 {
+		return Key{}, false
+	}
+	return t.key(number), true
+}
+
+func (t *Table) numberOfID(id string) uint32 {
+	found := t.ids.seek(maphash.String(t.seed, id))
+	for number := found.next(); number != 0; number = found.next() {
+		if t.text(number).of(t.at(number)) == id {
+			return number
+		}
+	}
+	return 0
+}
+
+// Versions appends the versions of the key with the id, in the order in which they were
+// put.
+func (t *Table) Versions(versions []Version, id string) []Version {
+	if number := t.numberOfID(id); number != 0 {
+		return t.versions(versions, number)
+	}
+	return versions
+}
+
+func (t *Table) versions(versions []Version, number uint32) []Version {
+	for ; number != 0; number = t.at(number).next {
+		if r := t.at(number); r.flags.has(isVersion) {
+			versions = append(versions, Version{r.version(), r.digest})
+		}
+	}
+	return versions
+}
+
+// Put adds a key, or replaces the one with its id and all its versions. The id may be a
+// part of something larger; the table keeps a copy.
+func (t *Table) Put(key Key, versions []Version) {
+	number := t.numberOfID(key.ID)
+	if number != 0 {
+		t.dropVersions(number)
+	} else {
+		number = t.take()
+		t.text(number).add(t.chunks[number/chunkRecords], t.at(number), key.ID)
+		t.ids.insert(maphash.String(t.seed, key.ID), number)
+	}
+	r := t.at(number)
+	r.flags, r.scope, r.pass, r.next = isKey|when(key.Suspended, isSuspended), key.Scope, key.Pass, 0
+	// The last comes first: of two with the same digest, the first is to be found.
+	for i := len(versions) - 1; i >= 0; i-- {
+		at := number
+		if i > 0 {
+			at = t.take()
+			further := t.at(at)
+			further.scope, further.next = number, r.next
+			r.next = at
+		}
+		t.at(at).setVersion(&versions[i])
+		t.point(&versions[i].Digest, at)
+	}
+}
+
+// point has the digest stand for a version.
+func (t *Table) point(digest *keyformat.Digest, number uint32) {
+	hash := t.hash(digest)
+	found := t.digests.seek(hash)
+	for other := found.next(); other != 0; other = found.next() {
+		if t.at(other).digest == *digest {
+			found.replace(number)
+			return
+		}
+	}
+	t.digests.insert(hash, number)
+}
+
+// Delete removes the key with the id and its versions.
+func (t *Table) Delete(id string) {
+	number := t.numberOfID(id)
+	if number == 0 {
+		return
+	}
+	t.dropVersions(number)
+	t.ids.remove(maphash.String(t.seed, id), number)
+	t.text(number).remove(t.at(number))
+	t.release(number)
+}
+
+// dropVersions leaves a key without versions.
+func (t *Table) dropVersions(number uint32) {
+	r := t.at(number)
+	if r.flags.has(isVersion) {
+		t.digests.remove(t.hash(&r.digest), number)
+	}
+	for further := r.next; further != 0; {
+		next := t.at(further).next
+		t.digests.remove(t.hash(&t.at(further).digest), further)
+		t.release(further)
+		further = next
+	}
+	r.next = 0
+}
+
+// take returns the number of a record that is free.
+func (t *Table) take() uint32 {
+	if number := t.free; number != 0 {
+		t.free = t.at(number).next
+		return number
+	}
+	t.taken++
+	if int(t.taken/chunkRecords) == len(t.chunks) {
+		t.chunks, t.texts = append(t.chunks, &chunk{}), append(t.texts, &text{})
+	}
+	return t.taken
+}
+
+func (t *Table) release(number uint32) {
+	*t.at(number) = record{next: t.free}
+	t.free = number
+}
+
+// All returns each key with its versions, which are good until the next. The key that was
+// returned last may be deleted meanwhile, and nothing else may be changed.
+func (t *Table) All() iter.Seq2[Key, []Version] {
+	return func(yield func(Key, []Version) bool) {
+		var versions []Version
+		for number := uint32(1); number <= t.taken; number++ {
+			if !t.at(number).flags.has(isKey) {
+				continue
+			}
+			versions = t.versions(versions[:0], number)
+			if !yield(t.key(number), versions) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,79 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/keyward-dev/keyward/server/decision"
+	"github.com/keyward-dev/keyward/server/store/keytable"
+)
+
+// scope is what keys of one group have in common that may do the same. There are few, so
+// that a key only has to hold the number of its own.
+type scope struct {
+	decision.Scope // never changes
+
+	rate    decision.RateLimit // of each of the keys alone
+	group   *groupRecord
+	number  uint32
+	encoded string // see keyRecord
+	rateAt  int
+	keys    int // that hold the number
+}
+
+// scopes are found by what they are, and by their numbers.
+type scopes struct {
+	byEncoding map[string]*scope
+	numbered   []*scope // nil where a number is free
+	free       []uint32
+}
+
+func newScopes() scopes { return scopes{byEncoding: map[string]*scope{}} }
+
+// scopeOf returns the scope of a record that can be used. It holds mu to add one. The caller
+// holds writing, and calls dropUnused when a key ceases to have it.
+func (s *Store) scopeOf(record *keyRecord) (*scope, error) {
+	if len(record.id) == 0 || len(record.id) > keytable.MaxID {
+		return nil, fmt.Errorf("an id has 1 to %d bytes", keytable.MaxID)
+	}
+	if found, ok := s.scopes.byEncoding[string(record.scope)]; ok {
+		return found, nil
+	}
+	wire, err := decodeScope(record.scope)
+	if err != nil {
+		return nil, err
+	}
+	group, ok := s.groups[wire.GetGroup()]
+	if !ok {
+		return nil, errors.New("its group is not known")
+	}
+	added := &scope{
+		Scope: decision.Scope{Projects: wire.GetProjects(), Permissions: wire.GetPermissions()},
+		rate:  rateOf(wire.GetRate()),
+		group: group, encoded: string(record.scope), rateAt: record.rateAt, number: uint32(len(s.scopes.numbered)),
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if last := len(s.scopes.free) - 1; last >= 0 {
+		added.number = s.scopes.free[last]
+		s.scopes.free = s.scopes.free[:last]
+		s.scopes.numbered[added.number] = added
+	} else {
+		s.scopes.numbered = append(s.scopes.numbered, added)
+	}
+	s.scopes.byEncoding[added.encoded] = added
+	return added, nil
+}
+
+// dropUnused forgets a scope if no key has it.
+func (s *Store) dropUnused(number uint32) {
+	unused := s.scopes.numbered[number]
+	if unused.keys > 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.scopes.byEncoding, unused.encoded)
+	s.scopes.numbered[number] = nil
+	s.scopes.free = append(s.scopes.free, number)
+}

@@ -184,12 +184,17 @@ type grpcListener struct {
 	server   *grpc.Server
 }
 
-func listenGRPC(config listenerConfig, register func(*grpc.Server)) (*grpcListener, error) {
+// streamWorkers are goroutines that serve one request after the other, as many as may be under
+// way at once on a busy server: a new one for each has to grow its stack anew. More requests,
+// and streams of access logs that keep a worker, have goroutines of their own.
+const streamWorkers = 64
+
+func listenGRPC(config listenerConfig, codec grpc.ServerOption, register func(*grpc.Server)) (*grpcListener, error) {
 	listener, err := listen(config)
 	if err != nil {
 		return nil, err
 	}
-	serverOptions := []grpc.ServerOption{grpc.ConnectionTimeout(config.limits.ReadHeaderTimeout)}
+	serverOptions := []grpc.ServerOption{codec, grpc.NumStreamWorkers(streamWorkers), grpc.ConnectionTimeout(config.limits.ReadHeaderTimeout)}
 	if config.tls != nil {
 		serverOptions = append(serverOptions, grpc.Creds(credentials.NewTLS(config.tls)))
 	}

@@ -132,7 +132,7 @@ func (s *Server) openDoors(g *gate.Gate) error {
 		s.doors = append(s.doors, door)
 	}
 
-	s.grpc, err = listenGRPC(listenerConfig{flag: "grpc-bind-address", address: s.config.GRPCAddress, limits: s.config.Listeners, tls: secure},
+	s.grpc, err = listenGRPC(listenerConfig{flag: "grpc-bind-address", address: s.config.GRPCAddress, limits: s.config.Listeners, tls: secure}, extauthz.ServerOption(),
 		func(server *grpc.Server) {
 			extauthz.Register(server, g, clients, s.config.KeepCredential)
 			s.accessLogs.Register(server)

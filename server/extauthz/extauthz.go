@@ -42,9 +42,9 @@ func Register(server *grpc.Server, g *gate.Gate, clients *clientaddr.Resolver, k
 func (s *Server) answer(ctx context.Context, q *question) *answer {
 	path, rawQuery := httpwire.SplitTarget(q.target)
 	q.request = gate.Request{
-		Request: httpwire.NewRequest(q.header, q.method, q.host, path, rawQuery),
-		Client:  s.clients.Seen(peerOf(q), q.header),
-		ID:      httpwire.RequestID(q.header[httpwire.HeaderRequestID]...),
+		Request: httpwire.NewRequest(q.Header, q.method, q.host, path, rawQuery),
+		Client:  s.clients.Seen(peerOf(q), q.Header),
+		ID:      httpwire.RequestID(q.Header[httpwire.HeaderRequestID]...),
 	}
 	q.request.TrustedProject = q.project
 
@@ -91,7 +91,7 @@ type addition struct {
 func (s *Server) allow(r *reply, result gate.Result, q *question) {
 	r.status = codes.OK
 	r.set = append(httpwire.AppendContextHeaders(r.set, result.Decision), httpwire.Header{Name: httpwire.HeaderRequestID, Value: q.request.ID})
-	r.remove = httpwire.AppendRemovals(r.remove, q.header, s.keepCredential, r.set)
+	r.remove = httpwire.AppendRemovals(r.remove, q.Header, s.keepCredential, r.set)
 	r.metadata = [...]httpwire.Header{
 		{Name: "group", Value: result.Group.Identity},
 		{Name: "project", Value: result.Project.Name},

@@ -126,7 +126,7 @@ func TestNothingIsLeftOfAQuestion(t *testing.T) {
 		for _, h := range append(q.reply.set[:cap(q.reply.set)], httpwire.Header{}) {
 			again += h.Value
 		}
-		if strings.Contains(again, key) || strings.Contains(again, "tenants/acme") || len(q.header) > 0 || q.method+q.host+q.target+q.peer+q.project+q.request.ID != "" {
+		if strings.Contains(again, key) || strings.Contains(again, "tenants/acme") || len(q.Header) > 0 || q.method+q.host+q.target+q.peer+q.project+q.request.ID != "" {
 			t.Errorf("left: %s", again)
 		}
 	}
@@ -135,7 +135,7 @@ func TestNothingIsLeftOfAQuestion(t *testing.T) {
 // TestAQuestionIsNotPrinted: it holds a key.
 func TestAQuestionIsNotPrinted(t *testing.T) {
 	q := newQuestion()
-	q.add("Authorization", "Bearer secret")
+	q.Add("Authorization", "Bearer secret")
 	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
 		if text := fmt.Sprintf(format, q); strings.Contains(text, "secret") {
 			t.Errorf("%s: %s", format, text)

@@ -12,7 +12,6 @@ package extauthz
 
 import (
 	"net/http"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/keyward-dev/keyward/server/clientaddr"
@@ -77,13 +76,8 @@ const (
 	entryRaw   = 3<<3 | typeBytes
 )
 
-// named are the headers that decisions depend on, by the length of their names.
-var named = func() (byLength [32][]string) {
-	for _, name := range append([]string{httpwire.HeaderRequestID, clientaddr.HeaderXForwardedFor, clientaddr.HeaderForwarded}, httpwire.Decisive...) {
-		byLength[len(name)] = append(byLength[len(name)], name)
-	}
-	return byLength
-}()
+// named are the headers that decisions depend on.
+var named = httpwire.NewNames(append([]string{httpwire.HeaderRequestID, clientaddr.HeaderXForwardedFor, clientaddr.HeaderForwarded}, httpwire.Decisive...)...)
 
 // parse reads a CheckRequest, or returns false, with some of it read.
 func (q *question) parse(message string) bool {
@@ -245,10 +239,10 @@ func (q *question) parseHeader(message string) bool {
 	if name == "" {
 		return ok
 	}
-	if _, twice := q.header[name]; twice {
+	if _, twice := q.Header[name]; twice {
 		return false
 	}
-	q.add(name, e.value)
+	q.Add(name, e.value)
 	return true
 }
 
@@ -268,7 +262,7 @@ func (q *question) parseList(message string) bool {
 			e.value = e.raw
 		}
 		if name != "" {
-			q.add(name, e.value)
+			q.Add(name, e.value)
 		}
 		message = rest
 	}
@@ -283,12 +277,8 @@ func matters(name string) (canonical string, ok bool) {
 			return "", false
 		}
 	}
-	if len(name) < len(named) {
-		for _, canonical := range named[len(name)] {
-			if strings.EqualFold(canonical, name) {
-				return canonical, true
-			}
-		}
+	if canonical = named.Find(name); canonical != "" {
+		return canonical, true
 	}
 	if httpwire.MayBeRemoved(name) {
 		return http.CanonicalHeaderKey(name), true

@@ -151,10 +151,10 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		for _, q := range []*question{got, want} {
-			q.header = mattering(q.header)
+			q.Header = mattering(q.Header)
 		}
 		if got.method != want.method || got.host != want.host || got.target != want.target || got.peer != want.peer || got.project != want.project ||
-			!maps.EqualFunc(got.header, want.header, slices.Equal) {
+			!maps.EqualFunc(got.Header, want.Header, slices.Equal) {
 			t.Fatalf("got  %+v\nwant %+v", *got, *want)
 		}
 	})

@@ -7,6 +7,7 @@ import (
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 
 	"github.com/keyward-dev/keyward/server/gate"
+	"github.com/keyward-dev/keyward/server/httpwire"
 )
 
 // question is what a check asks, as far as an answer depends on it, and the answer in the
@@ -16,17 +17,11 @@ type question struct {
 	peer                 string // the address of who has connected to Envoy
 	project              string // that the route names
 
-	// header has those lines that matter, or all. lines is room for their values.
-	header http.Header
-	lines  [usualLines]string
-	used   int
+	httpwire.Lines // those that matter, or all
 
 	request gate.Request
 	reply   reply
 }
-
-// usualLines is how many lines of the headers that matter there are seldom more than.
-const usualLines = 8
 
 // String tells nothing: a question holds a key.
 func (*question) String() string { return "a check" }
@@ -34,7 +29,7 @@ func (*question) String() string { return "a check" }
 // GoString tells nothing.
 func (q *question) GoString() string { return q.String() }
 
-var questionPool = sync.Pool{New: func() any { return &question{header: http.Header{}} }}
+var questionPool = sync.Pool{New: func() any { return &question{Lines: httpwire.Lines{Header: http.Header{}}} }}
 
 func newQuestion() *question {
 	q, _ := questionPool.Get().(*question)
@@ -48,23 +43,11 @@ func (q *question) release() {
 }
 
 func (q *question) reset() {
-	clear(q.header)
+	q.Reset()
 	clear(q.reply.set)
 	clear(q.reply.remove)
 	clear(q.reply.added)
-	*q = question{header: q.header, reply: reply{set: q.reply.set[:0], remove: q.reply.remove[:0], added: q.reply.added[:0]}}
-}
-
-// add is http.Header.Add for a name that is canonical.
-func (q *question) add(name, value string) {
-	values, more := q.header[name]
-	if more || q.used == len(q.lines) {
-		q.header[name] = append(values, value)
-		return
-	}
-	q.lines[q.used] = value
-	q.header[name] = q.lines[q.used : q.used+1 : q.used+1]
-	q.used++
+	*q = question{Lines: q.Lines, reply: reply{set: q.reply.set[:0], remove: q.reply.remove[:0], added: q.reply.added[:0]}}
 }
 
 // read takes over a message that parse has left.
@@ -81,9 +64,9 @@ func (q *question) read(check *authv3.CheckRequest) {
 // with duplicates; otherwise it has joined duplicates with commas.
 func (q *question) readHeader(attributes *authv3.AttributeContext_HttpRequest) {
 	for name, value := range attributes.GetHeaders() {
-		q.header.Add(name, value)
+		q.Header.Add(name, value)
 	}
-	if len(q.header) > 0 {
+	if len(q.Header) > 0 {
 		return
 	}
 	for _, h := range attributes.GetHeaderMap().GetHeaders() {
@@ -91,6 +74,6 @@ func (q *question) readHeader(attributes *authv3.AttributeContext_HttpRequest) {
 		if raw := h.GetRawValue(); len(raw) > 0 {
 			value = string(raw)
 		}
-		q.header.Add(h.GetKey(), value)
+		q.Header.Add(h.GetKey(), value)
 	}
 }

@@ -108,7 +108,8 @@ func TestAddresses(t *testing.T) {
 			"another":            {clientaddr.New(proxy, clientaddr.HeaderForwarded), "203.0.113.1:9", "invalid IP"},
 			"nobody is believed": {nil, "192.0.2.1:9", "invalid IP"},
 		} {
-			if got := d.client(&http.Request{RemoteAddr: c.remote, Header: header}, c.resolver); got.String() != c.want {
+			h := &handler{dialect: *d, clients: c.resolver, addresses: d.addresses(c.resolver)}
+			if got := h.client(clientaddr.Peer(c.remote), header); got.String() != c.want {
 				t.Errorf("%s, %s: %v, want %s", path, name, got, c.want)
 			}
 		}
@@ -157,7 +158,7 @@ func FuzzParameters(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, query string) {
 		for _, d := range dialects {
-			project, wrong := d.trustedProject(&http.Request{URL: &url.URL{Path: d.path, RawQuery: query}})
+			project, wrong := d.trustedProject(&exchange{Question: httpwire.Question{Path: d.path, RawQuery: query}})
 			if wrong != "" {
 				if project != "" {
 					t.Errorf("%q names %q and is wrong", query, project)

@@ -182,11 +182,15 @@ func MayBeRemoved(name string) bool {
 	return isReserved(name) || isFolded(name, foldedAuthorization) || isFolded(name, foldedAPIKey)
 }
 
+// IsReserved tells whether only Keyward may say what the header of that name says, in any
+// spelling.
+func IsReserved(name string) bool { return hasFoldedPrefix(name, reservedPrefix) }
+
 // SendsReserved tells whether there is a header by which only Keyward says on whose behalf a
 // request comes, in any spelling.
 func SendsReserved(header http.Header) bool {
 	for name := range header {
-		if hasFoldedPrefix(name, reservedPrefix) {
+		if IsReserved(name) {
 			return true
 		}
 	}

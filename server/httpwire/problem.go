@@ -35,14 +35,6 @@ func NewProblem(status int, code, title, detail string) Problem {
 	return Problem{Type: problemBase + code, Title: title, Status: status, Detail: detail, Code: code}
 }
 
-// Denial is a denied decision in HTTP, or a preflight that is answered: in any case the
-// request goes no further. The body of the latter is empty.
-type Denial struct {
-	Status  int
-	Headers []Header
-	Body    []byte // not to be changed
-}
-
 // NewDenial returns what a client is told about a decision other than Allowed, and when to
 // try again; 0 where that is not known.
 func NewDenial(d decision.Decision, request *decision.Request, retryAfter time.Duration) Denial {
@@ -122,13 +114,4 @@ func challenge(code decision.Code) string {
 	default:
 		return ""
 	}
-}
-
-// Write sends the denial.
-func (d Denial) Write(w http.ResponseWriter) {
-	for _, h := range d.Headers {
-		w.Header()[h.Name] = []string{h.Value}
-	}
-	w.WriteHeader(d.Status)
-	_, _ = w.Write(d.Body) // a client that has gone needs no answer
 }

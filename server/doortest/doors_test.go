@@ -223,7 +223,7 @@ func reverseProxy(t testing.TB, g *gate.Gate, clients *clientaddr.Resolver) door
 		if !ok {
 			handler := reverseproxy.New(g, reverseproxy.Config{Upstream: target, Project: e.project, Clients: clients}, slog.New(slog.DiscardHandler))
 			proxy = httptest.NewUnstartedServer(handler)
-			proxy.Listener = framing.Listen(proxy.Listener, maxHeaderBytes)
+			proxy.Listener = framing.Listen(proxy.Listener, framing.Config{MaxHeaderBytes: maxHeaderBytes})
 			proxy.Config.MaxHeaderBytes = maxHeaderBytes
 			proxy.Config.DisableGeneralOptionsHandler = true
 			proxy.Start()

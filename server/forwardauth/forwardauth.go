@@ -55,7 +55,7 @@ const (
 
 // Register adds all dialects to a mux, and returns what answers their plain questions without.
 func Register(mux *http.ServeMux, g *gate.Gate, clients *clientaddr.Resolver) *Plain {
-	plain := newPlain(clients)
+	plain := newPlain()
 	for _, d := range dialects {
 		h := &handler{dialect: d, door: g.Door(d.door), clients: clients, addresses: d.addresses(clients)}
 		plain.handlers[d.path] = h
@@ -127,9 +127,9 @@ func (h *handler) answer(ctx context.Context, e *exchange, answer *httpwire.Answ
 		return
 	}
 	answer.Status = http.StatusOK
-	headers := httpwire.AppendContextHeaders(answer.Headers, result.Decision)
-	headers = append(headers, httpwire.CORS(result.Decision, &e.request.Request)...) // for the proxy to add to the answer
-	answer.Headers = append(headers, httpwire.Header{Name: httpwire.HeaderVary, Value: httpwire.Vary(&e.request.Request)}, noStore)
+	answer.Headers = httpwire.AppendContextHeaders(answer.Headers, result.Decision)
+	answer.Headers = append(answer.Headers, httpwire.CORS(result.Decision, &e.request.Request)...) // for the proxy to add to the answer
+	answer.Headers = append(answer.Headers, httpwire.Header{Name: httpwire.HeaderVary, Value: httpwire.Vary(&e.request.Request)}, noStore)
 }
 
 var noStore = httpwire.Header{Name: "Cache-Control", Value: "no-store"}

@@ -17,7 +17,7 @@ type Plain struct {
 	names    *httpwire.Names
 }
 
-func newPlain(clients *clientaddr.Resolver) *Plain {
+func newPlain() *Plain {
 	names := append([]string{httpwire.HeaderRequestID, clientaddr.HeaderXForwardedFor, clientaddr.HeaderForwarded}, httpwire.Decisive...)
 	for _, d := range dialects {
 		for _, name := range []string{d.method, d.host, d.uri, d.address} {

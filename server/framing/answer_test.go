@@ -111,7 +111,7 @@ func (c *client) send(text string) {
 }
 
 // want reads an answer.
-func (c *client) want(body string) *http.Response {
+func (c *client) want(body string) http.Header {
 	c.t.Helper()
 	response, err := http.ReadResponse(c.in, nil)
 	if err != nil {
@@ -122,7 +122,7 @@ func (c *client) want(body string) *http.Response {
 	if err != nil || string(got) != body {
 		c.t.Fatalf("got %q, %v, want %q", got, err, body)
 	}
-	return response
+	return response.Header
 }
 
 // wantEnd waits until the server hangs up.
@@ -143,12 +143,12 @@ func TestPlainAnswers(t *testing.T) {
 	_, _, c := serve(t, Config{Answerer: answerer{}, IdleTimeout: time.Minute}, nothing)
 	c.settle()
 	c.send(plain("1") + plain("2") + plain("3")[:20])
-	response := c.want("plain 1")
-	if response.Header.Get("X-Peer") != "127.0.0.1" || response.Header.Get("X-Bent") != "a  b" || response.ContentLength != 7 {
-		t.Errorf("%v", response)
+	header := c.want("plain 1")
+	if header.Get("X-Peer") != "127.0.0.1" || header.Get("X-Bent") != "a  b" || header.Get("Content-Length") != "7" {
+		t.Errorf("%v", header)
 	}
-	if date, err := http.ParseTime(response.Header.Get("Date")); err != nil || time.Since(date) > time.Minute {
-		t.Errorf("%q, %v", response.Header, err)
+	if date, err := http.ParseTime(header.Get("Date")); err != nil || time.Since(date) > time.Minute {
+		t.Errorf("%q, %v", header, err)
 	}
 	c.want("plain 2")
 	c.send(plain("3")[20:] + "GET /other HTTP/1.1\r\nHost: h\r\n\r\n" + plain("4"))
@@ -157,18 +157,18 @@ func TestPlainAnswers(t *testing.T) {
 	c.want("")
 	c.settle()
 	c.send("GET / HTTP/1.1\n")
-	if response, err := http.ReadResponse(c.in, nil); err != nil || response.StatusCode != http.StatusBadRequest || response.Header.Get("Content-Type") != httpwire.ProblemType {
-		t.Errorf("%v, %v", response, err)
+	if body := c.read(); !strings.Contains(body, codeMalformed) {
+		t.Error(body)
 	}
 }
 
 // TestNoAnswerOvertakesAnother: while a handler runs, or a body is read, all is net/http's.
 func TestNoAnswerOvertakesAnother(t *testing.T) {
-	running, go_ := make(chan struct{}), make(chan struct{})
+	running, end := make(chan struct{}), make(chan struct{})
 	_, _, c := serve(t, Config{Answerer: answerer{}, IdleTimeout: time.Minute}, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/slow" {
 			running <- struct{}{}
-			<-go_
+			<-end
 			_, _ = io.Copy(w, r.Body)
 			_, _ = io.WriteString(w, "slow")
 		}
@@ -177,12 +177,12 @@ func TestNoAnswerOvertakesAnother(t *testing.T) {
 		c.send("GET /slow HTTP/1.1\r\nHost: h\r\n\r\n")
 		<-running
 		c.send(plain("1"))
-		go_ <- struct{}{}
+		end <- struct{}{}
 		c.want("slow")
 		c.read() // whoever had it
 		c.send("POST /slow HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\na")
 		<-running
-		go_ <- struct{}{}
+		end <- struct{}{}
 		c.send("bc" + plain("2"))
 		c.want("abcslow")
 		c.read()
@@ -296,7 +296,7 @@ func BenchmarkAnswer(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		sent.rest = append(sent.rest[:0], request)
-		if _, err := conn.Read(buffer); err != io.EOF || sent.bytes == 0 {
+		if _, err := conn.Read(buffer); !errors.Is(err, io.EOF) || sent.bytes == 0 {
 			b.Fatal(err)
 		}
 		sent.bytes = 0

@@ -93,6 +93,16 @@ bench: bin/devcluster build ## Measure everything that docs/performance.md promi
 bench-revoke: bin/devcluster ## Measure how soon a revocation is enforced, for docs/performance.md
 	go test -run '^$$' -bench '^BenchmarkRevocation$$' -benchtime 200x -timeout 30m ./hack/e2e
 
+# What is on the way of a request, and of an update to the snapshot.
+MICRO_PACKAGES := ./api/keyformat ./api/origin ./api/routing \
+	./server/decision ./server/extauthz ./server/forwardauth ./server/framing ./server/gate ./server/httpwire ./server/store ./server/usage
+MICRO := ^Benchmark(WellFormed|DigestOf|ParseAndMatch|Match|CanonicalPath|Decide|Parse|Encode|Answer|Read|Tally|Credential|MillionKeys|Used)$$
+MICRO_COUNT ?= 10
+
+.PHONY: bench-micro
+bench-micro: ## Run the micro benchmarks MICRO_COUNT times (10), for benchstat
+	@go test -run '^$$' -bench '$(MICRO)' -benchtime 200ms -count $(MICRO_COUNT) -timeout 30m $(MICRO_PACKAGES)
+
 .PHONY: verify
 verify: ## Generate, format and lint; then require that nothing had to change
 	@$(MAKE) --no-print-directory generate fmt lint

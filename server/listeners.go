@@ -29,13 +29,14 @@ type listenerConfig struct {
 	limits        options.Listeners
 
 	tls     *tls.Config          // nil for none
+	plain   framing.Answerer     // of what needs no handler, nil for none
 	proxies *clientaddr.Resolver // nil where nobody speaks the PROXY protocol
 }
 
 // httpListener is an HTTP/1.1 and HTTP/2 server with its listener. There are no timeouts for
 // bodies: content streams for as long as it takes.
 type httpListener struct {
-	listener net.Listener
+	listener *framing.Listener
 	server   *http.Server
 }
 
@@ -50,10 +51,13 @@ func listenHTTP(config listenerConfig, handler http.Handler, log *slog.Logger) (
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true) // and also within TLS, of which net/http does not know
-	return &httpListener{listener: framing.Listen(listener, config.limits.MaxHeaderBytes), server: &http.Server{
+	strict := framing.Listen(listener, framing.Config{
+		MaxHeaderBytes: config.limits.MaxHeaderBytes, ReadHeaderTimeout: config.limits.ReadHeaderTimeout, IdleTimeout: config.limits.IdleTimeout, Answerer: config.plain,
+	})
+	return &httpListener{listener: strict, server: &http.Server{
 		Handler:           answering(tellTLS(boundLeftovers(handler))),
 		ConnContext:       withConn,
-		ConnState:         noteIdle,
+		ConnState:         framing.NoteState,
 		Protocols:         protocols,
 		ReadHeaderTimeout: config.limits.ReadHeaderTimeout,
 		IdleTimeout:       config.limits.IdleTimeout,
@@ -75,21 +79,14 @@ func withConn(ctx context.Context, conn net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, conn)
 }
 
-// answering tells the connection from when on what is written to it is an answer of ours,
-// and noteIdle from when on it is not.
+// answering tells the connection from when on what is written to it is an answer of ours.
 func answering(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if conn, ok := r.Context().Value(connKey{}).(*framing.Conn); ok {
-			conn.Answering(true)
+			conn.Answering()
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-func noteIdle(conn net.Conn, state http.ConnState) {
-	if strict, ok := conn.(*framing.Conn); ok && state == http.StateIdle {
-		strict.Answering(false)
-	}
 }
 
 // tellTLS sets what net/http would if it knew that it is behind TLS.
@@ -175,7 +172,7 @@ func (l *httpListener) shutdown(ctx context.Context) error {
 	if err := l.server.Shutdown(ctx); err != nil {
 		return errors.Join(err, l.server.Close())
 	}
-	return nil
+	return l.listener.Wait(ctx)
 }
 
 // grpcListener is a gRPC server with its listener.
@@ -184,12 +181,17 @@ type grpcListener struct {
 	server   *grpc.Server
 }
 
-func listenGRPC(config listenerConfig, register func(*grpc.Server)) (*grpcListener, error) {
+// streamWorkers are goroutines that serve one request after the other, as many as may be under
+// way at once on a busy server: a new one for each has to grow its stack anew. More requests,
+// and streams of access logs that keep a worker, have goroutines of their own.
+const streamWorkers = 64
+
+func listenGRPC(config listenerConfig, codec grpc.ServerOption, register func(*grpc.Server)) (*grpcListener, error) {
 	listener, err := listen(config)
 	if err != nil {
 		return nil, err
 	}
-	serverOptions := []grpc.ServerOption{grpc.ConnectionTimeout(config.limits.ReadHeaderTimeout)}
+	serverOptions := []grpc.ServerOption{codec, grpc.NumStreamWorkers(streamWorkers), grpc.ConnectionTimeout(config.limits.ReadHeaderTimeout)}
 	if config.tls != nil {
 		serverOptions = append(serverOptions, grpc.Creds(credentials.NewTLS(config.tls)))
 	}

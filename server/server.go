@@ -23,7 +23,9 @@ import (
 	"github.com/keyward-dev/keyward/server/explain"
 	"github.com/keyward-dev/keyward/server/extauthz"
 	"github.com/keyward-dev/keyward/server/forwardauth"
+	"github.com/keyward-dev/keyward/server/framing"
 	"github.com/keyward-dev/keyward/server/gate"
+	"github.com/keyward-dev/keyward/server/httpwire"
 	"github.com/keyward-dev/keyward/server/options"
 	"github.com/keyward-dev/keyward/server/quota"
 	"github.com/keyward-dev/keyward/server/ratelimit"
@@ -115,10 +117,10 @@ func (s *Server) openDoors(g *gate.Gate) error {
 		return err
 	}
 	mux := http.NewServeMux()
-	forwardauth.Register(mux, g, clients)
+	plain := forwardauth.Register(mux, g, clients)
 	verifyapi.Register(mux, g)
 	awsauthorizer.Register(mux, g, clients)
-	front, err := listenHTTP(listenerConfig{flag: "http-bind-address", address: s.config.HTTPAddress, limits: s.config.Listeners, tls: secure},
+	front, err := listenHTTP(listenerConfig{flag: "http-bind-address", address: s.config.HTTPAddress, limits: s.config.Listeners, tls: secure, plain: whileServing{plain, &s.draining}},
 		s.closeWhenDraining(closeUpgrades(boundBodies(s.config.Listeners.ReadHeaderTimeout, withUnknown(mux)))), s.log)
 	if err != nil {
 		return err
@@ -140,7 +142,7 @@ func (s *Server) openDoors(g *gate.Gate) error {
 		s.doors = append(s.doors, door)
 	}
 
-	s.grpc, err = listenGRPC(listenerConfig{flag: "grpc-bind-address", address: s.config.GRPCAddress, limits: s.config.Listeners, tls: secure},
+	s.grpc, err = listenGRPC(listenerConfig{flag: "grpc-bind-address", address: s.config.GRPCAddress, limits: s.config.Listeners, tls: secure}, extauthz.ServerOption(),
 		func(server *grpc.Server) {
 			extauthz.Register(server, g, clients, s.config.KeepCredential)
 			s.accessLogs.Register(server)
@@ -234,6 +236,18 @@ func (s *Server) closeListeners() {
 	if err := errors.Join(errs...); err != nil {
 		s.log.Debug("closing", slog.Any("error", err))
 	}
+}
+
+// whileServing leaves everything to the handlers when closeWhenDraining has to have its say.
+type whileServing struct {
+	framing.Answerer
+
+	draining *atomic.Bool
+}
+
+// Answer implements framing.Answerer.
+func (w whileServing) Answer(question *httpwire.Question, answer *httpwire.Answer) bool {
+	return !w.draining.Load() && w.Answerer.Answer(question, answer)
 }
 
 // closeWhenDraining asks HTTP/1.1 clients not to use their connections again, so that none

@@ -108,12 +108,19 @@ func isPrefix(s string) bool {
 
 func isBase62(s string) bool {
 	for i := range len(s) {
-		if c := s[i]; (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
+		if !inAlphabet[s[i]] {
 			return false
 		}
 	}
 	return true
 }
+
+var inAlphabet = func() (in [256]bool) {
+	for _, c := range []byte(alphabet) {
+		in[c] = true
+	}
+	return in
+}()
 
 // encodeBody writes the bytes, as one big-endian number, in base62 with leading zeros.
 func encodeBody(secret [secretBytes]byte) [bodyLen]byte {

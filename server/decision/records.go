@@ -78,6 +78,8 @@ type Limits struct {
 // ContextValue is injected upstream on allow.
 type ContextValue struct {
 	Name, Value string
+	// Header is the name of the header that has it, where that was worked out beforehand.
+	Header string
 }
 
 // Project is a part of a group's content.

@@ -69,22 +69,22 @@ func doors(t testing.TB, g *gate.Gate) map[string]door {
 	t.Helper()
 	loopback := clientaddr.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, clientaddr.HeaderXForwardedFor)
 	mux := http.NewServeMux()
-	forwardauth.Register(mux, g, loopback)
+	plain := forwardauth.Register(mux, g, loopback)
 	verifyapi.Register(mux, g)
 	awsauthorizer.Register(mux, g, loopback)
-	front := httptest.NewServer(mux)
-	t.Cleanup(front.Close)
+	front := startFront(t, mux, plain)
+	url := "http://" + front.String()
 	check := dialExtAuthz(t, g, loopback)
 	opened := map[string]door{
 		"extauthz":           func(t *testing.T, e exchange) answer { return askExtAuthz(t, check, e, false) },
 		"extauthz, raw":      func(t *testing.T, e exchange) answer { return askExtAuthz(t, check, e, true) },
-		"verifyapi":          func(t *testing.T, e exchange) answer { return askVerify(t, front.URL, e) },
-		"awsauthorizer, 1.0": func(t *testing.T, e exchange) answer { return askAWS1(t, front.URL, e) },
-		"awsauthorizer, 2.0": func(t *testing.T, e exchange) answer { return askAWS2(t, front.URL, e) },
-		verifyURL:            func(t *testing.T, e exchange) answer { return askVerifyURL(t, front.URL, e) },
+		"verifyapi":          func(t *testing.T, e exchange) answer { return askVerify(t, url, e) },
+		"awsauthorizer, 1.0": func(t *testing.T, e exchange) answer { return askAWS1(t, url, e) },
+		"awsauthorizer, 2.0": func(t *testing.T, e exchange) answer { return askAWS2(t, url, e) },
+		verifyURL:            func(t *testing.T, e exchange) answer { return askVerifyURL(t, url, e) },
 		"reverseproxy":       reverseProxy(t, g, loopback),
 	}
-	addDialects(opened, front.Listener.Addr())
+	addDialects(opened, front)
 	return opened
 }
 
@@ -223,7 +223,7 @@ func reverseProxy(t testing.TB, g *gate.Gate, clients *clientaddr.Resolver) door
 		if !ok {
 			handler := reverseproxy.New(g, reverseproxy.Config{Upstream: target, Project: e.project, Clients: clients}, slog.New(slog.DiscardHandler))
 			proxy = httptest.NewUnstartedServer(handler)
-			proxy.Listener = framing.Listen(proxy.Listener, maxHeaderBytes)
+			proxy.Listener = framing.Listen(proxy.Listener, framing.Config{MaxHeaderBytes: maxHeaderBytes})
 			proxy.Config.MaxHeaderBytes = maxHeaderBytes
 			proxy.Config.DisableGeneralOptionsHandler = true
 			proxy.Start()

@@ -25,7 +25,7 @@ func dialExtAuthz(t testing.TB, g *gate.Gate, clients *clientaddr.Resolver) auth
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := grpc.NewServer()
+	server := grpc.NewServer(extauthz.ServerOption())
 	extauthz.Register(server, g, clients, false)
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)

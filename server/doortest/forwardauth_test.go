@@ -127,7 +127,11 @@ func (d *dialect) ask(t *testing.T, front net.Addr, e exchange, more []string) a
 		})
 	}
 	lines = append(lines, more...)
-	r := send(t, front, "GET", host, d.target(e.project), append(lines, d.says(e)...))
+	lines = append(lines, d.says(e)...)
+	r := send(t, front, "GET", host, d.target(e.project), lines)
+	if warm := sendWarm(t, front, host, d.target(e.project), lines); !same(r, warm, strings.Join(lines, "\n")) {
+		t.Errorf("%s %q: answered %v,\nand %v on a connection that was open", d.target(e.project), lines, r, warm)
+	}
 	if r.status == http.StatusOK {
 		return answer{allowed: true, status: http.StatusOK, code: "allowed", toldAll: true, told: r.header, injected: linesOf(r.header, isContext), requestID: r.header.Get("X-Request-Id")}
 	}

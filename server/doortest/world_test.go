@@ -164,7 +164,7 @@ func newGate(t testing.TB, world string, update *syncv1.Update, options ...gate.
 
 // exhausted is a throttle that has seen too much of the failing clients.
 func exhausted() *throttle.Throttle {
-	const failures = 20 // more than there are doors
+	const failures = 50 // more than there are doors, of which some are asked twice
 	t := throttle.New(throttle.Config{Failures: failures, IPv6Prefix: 64})
 	for range failures {
 		t.Fail(netip.MustParseAddr(failingIPv4), now)

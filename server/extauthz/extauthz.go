@@ -8,12 +8,8 @@ import (
 	"net/netip"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
-	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
-	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/gate"
@@ -30,116 +26,97 @@ const (
 
 // Server answers Envoy's checks.
 type Server struct {
-	authv3.UnimplementedAuthorizationServer
-
 	door    *gate.Door
 	clients *clientaddr.Resolver
 
 	keepCredential bool
 }
 
-// Register adds the service to a gRPC server. With keepCredential, upstreams see the key.
+// Register adds the service to a gRPC server, which needs the ServerOption. With
+// keepCredential, upstreams see the key.
 func Register(server *grpc.Server, g *gate.Gate, clients *clientaddr.Resolver, keepCredential bool) {
-	authv3.RegisterAuthorizationServer(server, &Server{door: g.Door(doorName), clients: clients, keepCredential: keepCredential})
+	server.RegisterService(&service, &Server{door: g.Door(doorName), clients: clients, keepCredential: keepCredential})
 }
 
-// Check decides one request. Denials are answers, not errors: it never fails.
-func (s *Server) Check(ctx context.Context, check *authv3.CheckRequest) (*authv3.CheckResponse, error) {
-	attributes := check.GetAttributes().GetRequest().GetHttp()
-	header := headerOf(attributes)
-	path, rawQuery := httpwire.SplitTarget(attributes.GetPath())
-	request := gate.Request{
-		Request: httpwire.NewRequest(header, attributes.GetMethod(), attributes.GetHost(), path, rawQuery),
-		Client:  s.clients.Seen(peerOf(check), header),
-		ID:      httpwire.RequestID(header[httpwire.HeaderRequestID]...),
+// answer decides one request. Denials are answers, not errors: it never fails.
+func (s *Server) answer(ctx context.Context, q *question) *answer {
+	path, rawQuery := httpwire.SplitTarget(q.target)
+	q.request = gate.Request{
+		Request: httpwire.NewRequest(q.Header, q.method, q.host, path, rawQuery),
+		Client:  s.clients.Seen(peerOf(q), q.Header),
+		ID:      httpwire.RequestID(q.Header[httpwire.HeaderRequestID]...),
 	}
-	request.TrustedProject = check.GetAttributes().GetContextExtensions()[ProjectExtension]
+	q.request.TrustedProject = q.project
 
-	result := s.door.Decide(ctx, &request)
-	if !result.Allowed() {
-		return denied(result, &request), nil
+	result := s.door.Decide(ctx, &q.request)
+	if result.Allowed() {
+		s.allow(&q.reply, result, q)
+	} else {
+		deny(&q.reply, result, &q.request)
 	}
-	return s.allowed(result, &request, header), nil
+	return encode(&q.reply)
 }
 
 // peerOf returns who has connected to Envoy. Behind another proxy that is not the client.
-func peerOf(check *authv3.CheckRequest) netip.Addr {
-	peer, err := netip.ParseAddr(check.GetAttributes().GetSource().GetAddress().GetSocketAddress().GetAddress())
+func peerOf(q *question) netip.Addr {
+	peer, err := netip.ParseAddr(q.peer)
 	if err != nil { // a pipe, or an old Envoy
 		return netip.Addr{}
 	}
 	return peer
 }
 
-// headerOf reads the headers. Where Envoy is set to encode_raw_headers they come as a list
-// with duplicates; otherwise it has joined duplicates with commas.
-func headerOf(attributes *authv3.AttributeContext_HttpRequest) http.Header {
-	header := http.Header{}
-	for name, value := range attributes.GetHeaders() {
-		header.Add(name, value)
-	}
-	if len(header) > 0 {
-		return header
-	}
-	for _, h := range attributes.GetHeaderMap().GetHeaders() {
-		value := h.GetValue()
-		if raw := h.GetRawValue(); len(raw) > 0 {
-			value = string(raw)
-		}
-		header.Add(h.GetKey(), value)
-	}
-	return header
+// reply is what Envoy is told.
+type reply struct {
+	status  codes.Code // of gRPC. Envoy only asks whether it is OK
+	message string
+	denial  int // the HTTP status of a denial, 0 where the request may pass
+
+	// set are headers that replace what is there: of the upstream's request, or of the denial.
+	set    []httpwire.Header
+	remove []string   // names of headers that the upstream must not see
+	added  []addition // to the response of the upstream
+	body   []byte     // of the denial
+
+	metadata [4]httpwire.Header // for Envoy's access log. Those without a name are not there
 }
 
-func (s *Server) allowed(result gate.Result, request *gate.Request, header http.Header) *authv3.CheckResponse {
-	set := httpwire.UpstreamHeaders(result.Decision, request.ID)
-	return &authv3.CheckResponse{
-		Status: &rpcstatus.Status{Code: int32(codes.OK)},
-		HttpResponse: &authv3.CheckResponse_OkResponse{OkResponse: &authv3.OkHttpResponse{
-			Headers:         options(set),
-			HeadersToRemove: httpwire.Removals(header, s.keepCredential, set),
+// addition is a header for the client, and what becomes of the upstream's.
+type addition struct {
+	httpwire.Header
 
-			ResponseHeadersToAdd: forClient(result, request),
-		}},
-		DynamicMetadata: &structpb.Struct{Fields: map[string]*structpb.Value{
-			"group":   structpb.NewStringValue(result.Group.Identity),
-			"project": structpb.NewStringValue(result.Project.Name),
-			"key_id":  structpb.NewStringValue(result.Key.ID),
-			"code":    structpb.NewStringValue(result.Code.String()),
-		}},
-	}
+	action corev3.HeaderValueOption_HeaderAppendAction
 }
 
-func denied(result gate.Result, request *gate.Request) *authv3.CheckResponse {
-	code, denial := result.Code, httpwire.NewDenial(result.Decision, &request.Request, result.RetryAfter).With(httpwire.RateLimit(result.Rates)...)
-	return &authv3.CheckResponse{
-		Status: &rpcstatus.Status{Code: int32(statusOf(denial.Status)), Message: code.String()},
-		HttpResponse: &authv3.CheckResponse_DeniedResponse{DeniedResponse: &authv3.DeniedHttpResponse{
-			Status:  &typev3.HttpStatus{Code: typev3.StatusCode(denial.Status)},
-			Headers: options(append(denial.Headers, httpwire.Header{Name: httpwire.HeaderRequestID, Value: request.ID})),
-			Body:    string(denial.Body),
-		}},
-		DynamicMetadata: &structpb.Struct{Fields: map[string]*structpb.Value{
-			"code": structpb.NewStringValue(code.String()),
-		}},
+func (s *Server) allow(r *reply, result gate.Result, q *question) {
+	r.status = codes.OK
+	r.set = append(httpwire.AppendContextHeaders(r.set, result.Decision), httpwire.Header{Name: httpwire.HeaderRequestID, Value: q.request.ID})
+	r.remove = httpwire.AppendRemovals(r.remove, q.Header, s.keepCredential, r.set)
+	r.metadata = [...]httpwire.Header{
+		{Name: "group", Value: result.Group.Identity},
+		{Name: "project", Value: result.Project.Name},
+		{Name: "key_id", Value: result.Key.ID},
+		{Name: "code", Value: result.Code.String()},
 	}
-}
-
-// forClient returns what the response of an upstream gains. An upstream that speaks CORS
-// itself keeps its word, and one with rate limits of its own tells them, too.
-func forClient(result gate.Result, request *gate.Request) []*corev3.HeaderValueOption {
-	list := options([]httpwire.Header{{Name: httpwire.HeaderRequestID, Value: request.ID}})
 	add := func(h httpwire.Header, action corev3.HeaderValueOption_HeaderAppendAction) {
-		list = append(list, &corev3.HeaderValueOption{Header: &corev3.HeaderValue{Key: h.Name, Value: h.Value}, AppendAction: action})
+		r.added = append(r.added, addition{h, action})
 	}
-	add(httpwire.Header{Name: httpwire.HeaderVary, Value: httpwire.Vary(&request.Request)}, corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD)
-	for _, h := range httpwire.RateLimit(result.Rates) {
+	add(httpwire.Header{Name: httpwire.HeaderRequestID, Value: q.request.ID}, corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD)
+	add(httpwire.Header{Name: httpwire.HeaderVary, Value: httpwire.Vary(&q.request.Request)}, corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD)
+	for _, h := range httpwire.RateLimit(result.Rates) { // an upstream with rate limits of its own tells them, too
 		add(h, corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD)
 	}
-	for _, h := range httpwire.CORS(result.Decision, &request.Request) {
+	for _, h := range httpwire.CORS(result.Decision, &q.request.Request) { // an upstream that speaks CORS itself keeps its word
 		add(h, corev3.HeaderValueOption_ADD_IF_ABSENT)
 	}
-	return list
+}
+
+func deny(r *reply, result gate.Result, request *gate.Request) {
+	denial := httpwire.NewDenial(result.Decision, &request.Request, result.RetryAfter).With(httpwire.RateLimit(result.Rates)...)
+	r.status, r.message = statusOf(denial.Status), result.Code.String()
+	r.denial, r.body = denial.Status, denial.Body
+	r.set = append(append(r.set, denial.Headers...), httpwire.Header{Name: httpwire.HeaderRequestID, Value: request.ID})
+	r.metadata[0] = httpwire.Header{Name: "code", Value: result.Code.String()}
 }
 
 // statusOf is the gRPC status for an HTTP one. Envoy only asks whether it is OK.
@@ -156,16 +133,4 @@ func statusOf(status int) codes.Code {
 	default:
 		return codes.PermissionDenied
 	}
-}
-
-// options replaces headers rather than adding to what the client sent.
-func options(headers []httpwire.Header) []*corev3.HeaderValueOption {
-	list := make([]*corev3.HeaderValueOption, 0, len(headers))
-	for _, h := range headers {
-		list = append(list, &corev3.HeaderValueOption{
-			Header:       &corev3.HeaderValue{Key: h.Name, Value: h.Value},
-			AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
-		})
-	}
-	return list
 }

@@ -2,8 +2,10 @@ package extauthz
 
 import (
 	"crypto/rand"
+	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,15 +13,17 @@ import (
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/keyward-dev/keyward/api/keyformat"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/gate"
+	"github.com/keyward-dev/keyward/server/httpwire"
 	"github.com/keyward-dev/keyward/server/store"
 )
 
-func newServer(t *testing.T, keepCredential bool) (*Server, string) {
+func newServer(t testing.TB, keepCredential bool) (*Server, string) {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	s, err := store.Open(store.Config{}, log, prometheus.NewRegistry())
@@ -42,16 +46,31 @@ func newServer(t *testing.T, keepCredential bool) (*Server, string) {
 	return &Server{door: door, keepCredential: keepCredential}, key.Reveal()
 }
 
+// ask is one call without a connection.
+func ask(t testing.TB, server *Server, check *authv3.CheckRequest) *authv3.CheckResponse {
+	t.Helper()
+	message, err := proto.Marshal(check)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := newQuestion()
+	defer q.release()
+	if err := q.unmarshal(string(message)); err != nil {
+		t.Fatal(err)
+	}
+	return decoded(t, server.answer(t.Context(), q))
+}
+
 func TestTheCredentialStaysWhereItIsWanted(t *testing.T) {
 	for _, keep := range []bool{false, true} {
 		server, key := newServer(t, keep)
-		response, err := server.Check(t.Context(), &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
+		response := ask(t, server, &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
 			Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{
 				Method: "GET", Path: "/x?y", Headers: map[string]string{"authorization": "Bearer " + key},
 			}},
 		}})
-		if err != nil || codes.Code(response.GetStatus().GetCode()) != codes.OK {
-			t.Fatalf("%v, %v", response, err)
+		if codes.Code(response.GetStatus().GetCode()) != codes.OK {
+			t.Fatal(response)
 		}
 		if removed := slices.Contains(response.GetOkResponse().GetHeadersToRemove(), headerKey); removed == keep {
 			t.Errorf("keep %v: removed %v", keep, removed)
@@ -66,19 +85,135 @@ const headerKey = "Authorization"
 func TestACheckWithoutARequestIsDenied(t *testing.T) {
 	server, _ := newServer(t, false)
 	for _, check := range []*authv3.CheckRequest{nil, {}, {Attributes: &authv3.AttributeContext{}}} {
-		response, err := server.Check(t.Context(), check)
-		if err != nil || response.GetDeniedResponse() == nil || codes.Code(response.GetStatus().GetCode()) == codes.OK {
-			t.Errorf("%v: %v, %v", check, response, err)
+		response := ask(t, server, check)
+		if response.GetDeniedResponse() == nil || codes.Code(response.GetStatus().GetCode()) == codes.OK {
+			t.Errorf("%v: %v", check, response)
 		}
 	}
 }
 
 func TestEveryDenialIsOneForEnvoy(t *testing.T) {
 	for _, code := range decision.Codes()[1:] {
-		response := denied(gate.Result{Decision: decision.Decision{Code: code}}, &gate.Request{})
+		var r reply
+		deny(&r, gate.Result{Decision: decision.Decision{Code: code}}, &gate.Request{})
+		response := decoded(t, encode(&r))
 		status := response.GetDeniedResponse().GetStatus().GetCode()
 		if codes.Code(response.GetStatus().GetCode()) == codes.OK || typev3.StatusCode_name[int32(status)] == "" || int(status) != code.Status() {
 			t.Errorf("%v: %v", code, response)
 		}
 	}
+}
+
+// TestNothingIsLeftOfAQuestion: the next one that is read into the same room has nothing of it.
+func TestNothingIsLeftOfAQuestion(t *testing.T) {
+	server, key := newServer(t, false)
+	q := newQuestion()
+	for _, check := range []*authv3.CheckRequest{checks()[0], checks()[3]} { // parsed, and not
+		check.Attributes.ContextExtensions = nil
+		check.Attributes.Request.Http.Headers = map[string]string{"authorization": "Bearer " + key, "x-keyward-group": "evil"}
+		message, err := proto.Marshal(check)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := q.unmarshal(string(message)); err != nil {
+			t.Fatal(err)
+		}
+		if decoded(t, server.answer(t.Context(), q)).GetOkResponse() == nil {
+			t.Fatal("denied")
+		}
+		q.reset()
+		again := fmt.Sprintf("%#v", struct{ question }{*q})
+		for _, h := range append(q.reply.set[:cap(q.reply.set)], httpwire.Header{}) {
+			again += h.Value
+		}
+		if strings.Contains(again, key) || strings.Contains(again, "tenants/acme") || len(q.Header) > 0 || q.method+q.host+q.target+q.peer+q.project+q.request.ID != "" {
+			t.Errorf("left: %s", again)
+		}
+	}
+}
+
+// TestAQuestionIsNotPrinted: it holds a key.
+func TestAQuestionIsNotPrinted(t *testing.T) {
+	q := newQuestion()
+	q.Add("Authorization", "Bearer secret")
+	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
+		if text := fmt.Sprintf(format, q); strings.Contains(text, "secret") {
+			t.Errorf("%s: %s", format, text)
+		}
+	}
+}
+
+func BenchmarkParse(b *testing.B) {
+	message, err := proto.Marshal(checks()[0])
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("by hand", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			q := newQuestion()
+			if !q.parse(string(message)) {
+				b.Fatal("not parsed")
+			}
+			q.release()
+		}
+	})
+	b.Run("protobuf", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			q, err := plain(message)
+			if err != nil {
+				b.Fatal(err)
+			}
+			q.release()
+		}
+	})
+}
+
+// BenchmarkAnswer is a decision with its answer; the gate's part of it has a benchmark there.
+func BenchmarkAnswer(b *testing.B) {
+	server, key := newServer(b, false)
+	for name, credential := range map[string]string{"allow": key, "deny": "not a key"} {
+		check := checks()[0]
+		check.Attributes.Request.Http.Headers = map[string]string{"authorization": "Bearer " + credential, "x-request-id": "1"}
+		check.Attributes.ContextExtensions = nil
+		message, err := proto.Marshal(check)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(name, func(b *testing.B) {
+			q := newQuestion()
+			b.ReportAllocs()
+			for b.Loop() {
+				if !q.parse(string(message)) {
+					b.Fatal("not parsed")
+				}
+				answers{}.Put((*[]byte)(server.answer(b.Context(), q)))
+				q.reset()
+			}
+		})
+	}
+}
+
+func BenchmarkEncode(b *testing.B) {
+	r := &reply{
+		set:    []httpwire.Header{{Name: httpwire.HeaderGroup, Value: "tenants/acme"}, {Name: httpwire.HeaderProject, Value: "marketing"}, {Name: httpwire.HeaderKeyID, Value: "k000000000000001"}, {Name: httpwire.HeaderPermissions, Value: "read"}, {Name: httpwire.HeaderRequestID, Value: "1"}},
+		remove: []string{"Authorization"},
+		added:  []addition{{Header: httpwire.Header{Name: httpwire.HeaderRequestID, Value: "1"}, action: 2}, {Header: httpwire.Header{Name: httpwire.HeaderVary, Value: "Origin"}}},
+	}
+	r.metadata = [...]httpwire.Header{{Name: "group", Value: "tenants/acme"}, {Name: "project", Value: "marketing"}, {Name: "key_id", Value: "k000000000000001"}, {Name: "code", Value: "allowed"}}
+	b.Run("by hand", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			answers{}.Put((*[]byte)(encode(r)))
+		}
+	})
+	b.Run("protobuf", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := proto.Marshal(plainly(r)); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/keyward-dev/keyward/server/clientaddr"
+	"github.com/keyward-dev/keyward/server/httpwire"
 )
 
 // dialect says where one proxy puts what it knows of the request in question. Nothing else is
@@ -50,36 +51,39 @@ type original struct {
 }
 
 // read finds the request in question, or the header that the proxy did not send as it must.
-func (d *dialect) read(r *http.Request, clients *clientaddr.Resolver) (o original, wrong string) {
+func (h *handler) read(q *httpwire.Question) (o original, wrong string) {
 	take := func(name string) string {
-		if lines := r.Header[name]; len(lines) == 1 && lines[0] != "" {
+		if lines := q.Header[name]; len(lines) == 1 && lines[0] != "" {
 			return lines[0]
 		}
 		wrong = name
 		return ""
 	}
-	o.method, o.uri, o.host = take(d.method), take(d.uri), r.Host // of which net/http takes exactly one
-	if d.host != "" {
-		o.host = take(d.host)
+	o.method, o.uri, o.host = take(h.method), take(h.uri), q.Host // of which there is exactly one
+	if h.host != "" {
+		o.host = take(h.host)
 	}
-	if d.address != "" && !d.list && len(r.Header[d.address]) > 1 {
-		wrong = d.address
+	if h.address != "" && !h.list && len(q.Header[h.address]) > 1 {
+		wrong = h.address
 	}
-	o.client = d.client(r, clients)
+	o.client = h.client(q.Peer, q.Header)
 	return o, wrong
 }
 
 // client is where the request in question comes from, by the word of a trusted proxy. The
 // proxy's own address is nobody's: to count failures by it would hold all its clients to
 // account for each of them.
-func (d *dialect) client(r *http.Request, clients *clientaddr.Resolver) netip.Addr {
-	peer := clientaddr.Peer(r.RemoteAddr)
-	switch {
-	case d.address == "":
-		return clients.Told(peer, r.Header)
-	case d.list:
-		return clients.Reading(d.address).Told(peer, r.Header)
-	default:
-		return clients.ToldOne(peer, r.Header[d.address])
+func (h *handler) client(peer netip.Addr, header http.Header) netip.Addr {
+	if h.address != "" && !h.list {
+		return h.clients.ToldOne(peer, header[h.address])
 	}
+	return h.addresses.Told(peer, header)
+}
+
+// addresses reads the list that the dialect's proxies keep, or that the validator was told to.
+func (d *dialect) addresses(clients *clientaddr.Resolver) *clientaddr.Resolver {
+	if d.address == "" {
+		return clients
+	}
+	return clients.Reading(d.address)
 }

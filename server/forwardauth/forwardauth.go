@@ -36,6 +36,7 @@ package forwardauth
 
 import (
 	"bytes"
+	"context"
 	"net/http"
 	"strconv"
 
@@ -52,10 +53,12 @@ const (
 	codeReserved = "header_reserved"
 )
 
-// Register adds all dialects to a mux.
-func Register(mux *http.ServeMux, g *gate.Gate, clients *clientaddr.Resolver) {
+// Register adds all dialects to a mux, and returns what answers their plain questions without.
+func Register(mux *http.ServeMux, g *gate.Gate, clients *clientaddr.Resolver) *Plain {
+	plain := newPlain()
 	for _, d := range dialects {
-		h := &handler{dialect: d, door: g.Door(d.door), clients: clients}
+		h := &handler{dialect: d, door: g.Door(d.door), clients: clients, addresses: d.addresses(clients)}
+		plain.handlers[d.path] = h
 		mux.Handle(d.path, h)
 		if d.projectInPath {
 			mux.Handle(d.path+pathProject, h)
@@ -65,70 +68,91 @@ func Register(mux *http.ServeMux, g *gate.Gate, clients *clientaddr.Resolver) {
 			mux.HandleFunc(d.path+pathPreflights+pathProject, h.answerPreflight)
 		}
 	}
+	return plain
 }
 
 type handler struct {
 	dialect
 
-	door    *gate.Door
-	clients *clientaddr.Resolver
+	door      *gate.Door
+	clients   *clientaddr.Resolver
+	addresses *clientaddr.Resolver // by the dialect's list
+}
+
+// exchange is a question with its answer.
+type exchange struct {
+	httpwire.Question
+
+	forceQuery  bool   // there is a '?' with nothing behind it
+	projectPath string // the project that the path names
+
+	request gate.Request
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	requestID := httpwire.RequestID(r.Header[httpwire.HeaderRequestID]...)
-	w.Header().Set(httpwire.HeaderRequestID, requestID)
-	asked, wrong := h.read(r, h.clients)
+	e := exchange{
+		Question:   httpwire.Question{Path: r.URL.Path, RawQuery: r.URL.RawQuery, Host: r.Host, Peer: clientaddr.Peer(r.RemoteAddr), Header: r.Header},
+		forceQuery: r.URL.ForceQuery, projectPath: r.PathValue(parameterProject),
+	}
+	var answer httpwire.Answer
+	h.answer(r.Context(), &e, &answer)
+	answer.Write(w)
+}
+
+// answer finds the answer, to whose headers it adds.
+func (h *handler) answer(ctx context.Context, e *exchange, answer *httpwire.Answer) {
+	requestID := httpwire.RequestID(e.Header[httpwire.HeaderRequestID]...)
+	answer.Headers = append(answer.Headers, httpwire.Header{Name: httpwire.HeaderRequestID, Value: requestID})
+	asked, wrong := h.read(&e.Question)
 	if wrong != "" {
-		h.refuse(w, incomplete(wrong))
+		h.refuse(answer, incomplete(wrong))
 		return
 	}
-	if h.cannotRemove && httpwire.SendsReserved(r.Header) {
-		h.refuse(w, httpwire.NewProblem(http.StatusBadRequest, codeReserved, "Reserved header", "Headers whose names begin with X-Keyward- are not for clients to send."))
+	if h.cannotRemove && httpwire.SendsReserved(e.Header) {
+		h.refuse(answer, httpwire.NewProblem(http.StatusBadRequest, codeReserved, "Reserved header", "Headers whose names begin with X-Keyward- are not for clients to send."))
 		return
 	}
-	project, wrong := h.trustedProject(r)
+	project, wrong := h.trustedProject(e)
 	if wrong != "" {
-		h.refuse(w, httpwire.InvalidParameter(wrong))
+		h.refuse(answer, httpwire.InvalidParameter(wrong))
 		return
 	}
 	path, rawQuery := httpwire.SplitTarget(asked.uri)
-	request := gate.Request{Request: httpwire.NewRequest(r.Header, asked.method, asked.host, path, rawQuery), Client: asked.client, ID: requestID}
-	request.TrustedProject = project
+	e.request = gate.Request{Request: httpwire.NewRequest(e.Header, asked.method, asked.host, path, rawQuery), Client: asked.client, ID: requestID}
+	e.request.TrustedProject = project
 
-	result := h.door.Decide(r.Context(), &request)
+	result := h.door.Decide(ctx, &e.request)
 	if !result.Allowed() {
-		denial := httpwire.NewDenial(result.Decision, &request.Request, result.RetryAfter).With(httpwire.RateLimit(result.Rates)...)
-		h.deny(w, denial, result.Code.String())
+		denial := httpwire.NewDenial(result.Decision, &e.request.Request, result.RetryAfter).With(httpwire.RateLimit(result.Rates)...)
+		h.deny(answer, denial, result.Code.String())
 		return
 	}
-	for _, header := range httpwire.ContextHeaders(result.Decision) {
-		w.Header()[header.Name] = []string{header.Value}
-	}
-	for _, header := range append(httpwire.CORS(result.Decision, &request.Request), httpwire.RateLimit(result.Rates)...) { // for the proxy to add to the answer
-		w.Header()[header.Name] = []string{header.Value}
-	}
-	w.Header().Set(httpwire.HeaderVary, httpwire.Vary(&request.Request))
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(http.StatusOK)
+	answer.Status = http.StatusOK
+	answer.Headers = httpwire.AppendContextHeaders(answer.Headers, result.Decision)
+	answer.Headers = append(answer.Headers, httpwire.CORS(result.Decision, &e.request.Request)...) // for the proxy to add to the answer
+	answer.Headers = append(answer.Headers, httpwire.RateLimit(result.Rates)...)
+	answer.Headers = append(answer.Headers, httpwire.Header{Name: httpwire.HeaderVary, Value: httpwire.Vary(&e.request.Request)}, noStore)
 }
 
-func (h *handler) refuse(w http.ResponseWriter, problem httpwire.Problem) {
-	h.deny(w, problem.Denial(), problem.Code)
+var noStore = httpwire.Header{Name: "Cache-Control", Value: "no-store"}
+
+func (h *handler) refuse(answer *httpwire.Answer, problem httpwire.Problem) {
+	h.deny(answer, problem.Denial(), problem.Code)
 }
 
 // deny answers a denial as the client is to see it, or with a status that the proxy passes
 // on. A preflight is never answered as such: with its status the proxy would take it for
 // allowed, and let it through.
-func (h *handler) deny(w http.ResponseWriter, denial httpwire.Denial, code string) {
+func (h *handler) deny(answer *httpwire.Answer, denial httpwire.Denial, code string) {
 	if h.narrow || denial.Status < http.StatusMultipleChoices {
-		w.Header().Set(headerStatus, strconv.Itoa(denial.Status))
-		w.Header().Set(headerCode, code)
+		answer.Headers = append(answer.Headers, httpwire.Header{Name: headerStatus, Value: strconv.Itoa(denial.Status)}, httpwire.Header{Name: headerCode, Value: code})
 		if h.narrow && len(denial.Body) > 0 {
-			w.Header().Set(headerProblem, string(bytes.TrimSpace(denial.Body)))
+			answer.Headers = append(answer.Headers, httpwire.Header{Name: headerProblem, Value: string(bytes.TrimSpace(denial.Body))})
 		}
 		if denial.Status != http.StatusUnauthorized && denial.Status != http.StatusServiceUnavailable {
 			denial.Status = http.StatusForbidden
 		}
 	}
-	denial.Write(w)
+	answer.Status, answer.Body = denial.Status, denial.Body
+	answer.Headers = append(answer.Headers, denial.Headers...)
 }

@@ -1,6 +1,7 @@
 package forwardauth
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"log/slog"
 	"maps"
@@ -16,6 +17,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/keyward-dev/keyward/api/keyformat"
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/httpwire"
@@ -108,7 +111,8 @@ func TestAddresses(t *testing.T) {
 			"another":            {clientaddr.New(proxy, clientaddr.HeaderForwarded), "203.0.113.1:9", "invalid IP"},
 			"nobody is believed": {nil, "192.0.2.1:9", "invalid IP"},
 		} {
-			if got := d.client(&http.Request{RemoteAddr: c.remote, Header: header}, c.resolver); got.String() != c.want {
+			h := &handler{dialect: *d, clients: c.resolver, addresses: d.addresses(c.resolver)}
+			if got := h.client(clientaddr.Peer(c.remote), header); got.String() != c.want {
 				t.Errorf("%s, %s: %v, want %s", path, name, got, c.want)
 			}
 		}
@@ -157,7 +161,7 @@ func FuzzParameters(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, query string) {
 		for _, d := range dialects {
-			project, wrong := d.trustedProject(&http.Request{URL: &url.URL{Path: d.path, RawQuery: query}})
+			project, wrong := d.trustedProject(&exchange{Question: httpwire.Question{Path: d.path, RawQuery: query}})
 			if wrong != "" {
 				if project != "" {
 					t.Errorf("%q names %q and is wrong", query, project)
@@ -184,5 +188,42 @@ func TestReservedHeadersAreRefused(t *testing.T) {
 				t.Errorf("%s, %s: %d %+v", d.path, name, status, problem)
 			}
 		}
+	}
+}
+
+// BenchmarkAnswer is a question with its answer, but for what is read and written.
+func BenchmarkAnswer(b *testing.B) {
+	log := slog.New(slog.DiscardHandler)
+	s, err := store.Open(store.Config{}, log, prometheus.NewRegistry())
+	if err != nil {
+		b.Fatal(err)
+	}
+	key, err := keyformat.Mint("vctrl", rand.Reader)
+	if err != nil {
+		b.Fatal(err)
+	}
+	digest := key.Digest()
+	if err := s.Apply(&syncv1.Update{CaughtUp: true,
+		Groups: []*syncv1.Group{{Namespace: "tenants", Name: "acme", State: syncv1.GroupState_GROUP_STATE_ACTIVE,
+			Projects: []*syncv1.Project{{Name: "default", OwnsAll: true, Origins: &syncv1.OriginPolicy{AllowMissing: true}}}, Context: map[string]string{"database": "acme_prod"}}},
+		Keys: []*syncv1.Key{{Id: "k1", Group: "tenants/acme", Projects: []string{"default"}, Permissions: []string{"read"}, Versions: []*syncv1.Version{{Digest: digest[:]}}}},
+	}); err != nil {
+		b.Fatal(err)
+	}
+	plain := Register(http.NewServeMux(), gate.New(s, time.Now, log, prometheus.NewRegistry()), nil)
+	for name, credential := range map[string]string{"allow": "Bearer " + key.Reveal(), "deny": "Bearer x"} {
+		question := &httpwire.Question{Path: "/authz", Host: "validator", Header: http.Header{
+			"X-Forwarded-Method": {"GET"}, "X-Forwarded-Host": {"cdn.acme.com"}, "X-Forwarded-Uri": {"/x?y"}, "Authorization": {credential}, "X-Request-Id": {"1"},
+		}}
+		b.Run(name, func(b *testing.B) {
+			var answer httpwire.Answer
+			b.ReportAllocs()
+			for b.Loop() {
+				answer.Headers = answer.Headers[:0]
+				if !plain.Answer(question, &answer) {
+					b.Fatal("not answered")
+				}
+			}
+		})
 	}
 }

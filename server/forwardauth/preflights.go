@@ -3,6 +3,7 @@ package forwardauth
 import (
 	"net/http"
 
+	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/httpwire"
 )
@@ -25,7 +26,7 @@ func (h *handler) answerPreflight(w http.ResponseWriter, r *http.Request) {
 	}
 	request := gate.Request{
 		Request: httpwire.NewRequest(r.Header, r.Method, r.Host, lines[0], r.URL.RawQuery),
-		Client:  h.client(r, h.clients),
+		Client:  h.client(clientaddr.Peer(r.RemoteAddr), r.Header),
 		ID:      requestID,
 	}
 	request.TrustedProject = r.PathValue(parameterProject)

@@ -13,15 +13,18 @@ const (
 
 // trustedProject reads what the proxy's configuration says, or tells what is wrong with it.
 // Nothing that looks like a project is passed over, for then another would decide.
-func (d *dialect) trustedProject(r *http.Request) (project, wrong string) {
+func (d *dialect) trustedProject(e *exchange) (project, wrong string) {
 	if d.projectInPath {
-		if r.URL.RawQuery != "" || r.URL.ForceQuery {
+		if e.RawQuery != "" || e.forceQuery {
 			return "", "This address takes no query, and what came may be the client's own: end the path with a '?' in the proxy's configuration. " +
 				"The project goes into the path: " + d.path + "/projects/<name>."
 		}
-		return r.PathValue(parameterProject), ""
+		return e.projectPath, ""
 	}
-	return httpwire.TrustedProject(r.URL.RawQuery)
+	if e.RawQuery == "" {
+		return "", ""
+	}
+	return httpwire.TrustedProject(e.RawQuery)
 }
 
 const codeIncomplete = "request_incomplete"

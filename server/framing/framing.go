@@ -12,8 +12,12 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
+	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/keyward-dev/keyward/server/httpwire"
 )
@@ -38,22 +42,33 @@ const (
 	nonsense = "? this is not HTTP\r\n\r\n"
 )
 
-// Listen returns a listener for an http.Server whose MaxHeaderBytes is maxHead.
-func Listen(l net.Listener, maxHead int) net.Listener { return &listener{l, maxHead + slack} }
+// Config is how the connections of an http.Server are read.
+type Config struct {
+	// These are the server's.
+	MaxHeaderBytes                 int
+	ReadHeaderTimeout, IdleTimeout time.Duration
 
-type listener struct {
+	Answerer Answerer // nil for none
+}
+
+// Listen returns a listener for an http.Server, whose ConnState is to be NoteState.
+func Listen(l net.Listener, config Config) *Listener { return &Listener{Listener: l, config: config} }
+
+// Listener accepts connections of the type *Conn.
+type Listener struct {
 	net.Listener
 
-	maxHead int
+	config  Config
+	closing sync.WaitGroup // connections that are to be closed when they have answered
 }
 
 // Accept implements net.Listener.
-func (l *listener) Accept() (net.Conn, error) {
+func (l *Listener) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	return &Conn{Conn: conn, scanner: scanner{maxHead: l.maxHead}}, nil
+	return &Conn{Conn: conn, listener: l, scanner: scanner{maxHead: l.config.MaxHeaderBytes + slack}}, nil
 }
 
 // Conn is a connection whose requests are plain. Only one goroutine may Read at a time, as
@@ -61,17 +76,29 @@ func (l *listener) Accept() (net.Conn, error) {
 type Conn struct {
 	net.Conn
 
-	scanner scanner
-	pending []byte // read, and of that through may be passed on
-	through int
-	refused *violation
+	listener *Listener
+	scanner  scanner
+	pending  []byte // read, and of that through may be passed on
+	through  int
+	refused  *violation
+	peer     netip.Addr // read once, where it is asked for
 
 	answering atomic.Bool
+	idles     atomic.Int64 // how often net/http was done with a request
+	turn      atomic.Int32 // who may close it
 }
 
-// Answering notes whether what is written to the connection is a handler's answer, which may
-// look like anything, or what net/http writes by itself.
-func (c *Conn) Answering(yes bool) { c.answering.Store(yes) }
+// Answering notes that what is written to the connection is a handler's answer, which may
+// look like anything, and not what net/http writes by itself.
+func (c *Conn) Answering() { c.answering.Store(true) }
+
+// NoteState is for the ConnState of an http.Server.
+func NoteState(conn net.Conn, state http.ConnState) {
+	if c, ok := conn.(*Conn); ok && state == http.StateIdle {
+		c.answering.Store(false)
+		c.idles.Add(1)
+	}
+}
 
 // Read implements io.Reader.
 func (c *Conn) Read(p []byte) (int, error) {
@@ -85,8 +112,8 @@ func (c *Conn) Read(p []byte) (int, error) {
 		if n, ok, err := c.readThrough(p); ok {
 			return n, err
 		}
-		if err := c.readMore(p); err != nil {
-			return 0, err
+		if n, err := c.readMore(p); n > 0 || err != nil {
+			return n, err
 		}
 	}
 	n := copy(p, c.pending[:c.through])
@@ -109,27 +136,59 @@ func (c *Conn) readThrough(p []byte) (n int, ok bool, err error) {
 	return n, true, err
 }
 
-// readMore reads until there is something to decide on. It uses p as a buffer, unless that
-// is the one byte with which net/http waits for the end of a connection.
-func (c *Conn) readMore(p []byte) error {
+// readMore reads something, and lets through what is complete and right: it is either in p
+// then, or pending. It uses p as a buffer, unless that is the one byte with which net/http waits
+// for the end of a connection.
+func (c *Conn) readMore(p []byte) (int, error) {
 	buffer := p
 	if len(buffer) < minRead {
 		buffer = make([]byte, minRead)
 	}
 	n, err := c.Conn.Read(buffer)
 	if n == 0 {
-		return err
+		return 0, err // one that comes with something will be there again
 	}
-	c.pending = append(c.pending, buffer[:n]...)
-	through, violation := c.scanner.scan(c.pending)
-	c.through = through
+	read, held := buffer[:n], len(c.pending) > 0
+	if held {
+		read = append(c.pending, read...)
+	}
+	read, through, violation, err := c.answerPlain(read, len(p))
+	if err != nil {
+		return 0, err
+	}
 	if violation == nil {
-		return nil // an error will be there again
+		var more int
+		more, violation = c.scanner.scan(read[through:])
+		through += more
 	}
-	c.refused, c.pending = violation, c.pending[:through:through]
-	c.pending = append(c.pending, nonsense...)
-	c.through = len(c.pending)
-	return nil
+	switch {
+	case violation != nil:
+		c.refused, c.pending = violation, append(slices.Clone(read[:through]), nonsense...)
+		c.through = len(c.pending)
+	case through == len(read) && len(read) <= len(p):
+		c.pending = nil
+		return copy(p, read), nil
+	case held:
+		c.pending, c.through = read, through
+	default:
+		c.pending, c.through = slices.Clone(read), through
+		return 0, c.hurry()
+	}
+	return 0, nil
+}
+
+// hurry bounds the time that the rest of a head may take. Where net/http waits for a request, it
+// does not know that one has begun.
+func (c *Conn) hurry() error {
+	if c.through > 0 || c.scanner.state != inHead || !c.isIdle() || c.listener.config.ReadHeaderTimeout == 0 {
+		return nil
+	}
+	return c.SetReadDeadline(time.Now().Add(c.listener.config.ReadHeaderTimeout))
+}
+
+// isIdle tells whether net/http is done with all requests, of which there was one.
+func (c *Conn) isIdle() bool {
+	return c.scanner.heads > 0 && c.scanner.heads == c.idles.Load()
 }
 
 // discard reads what follows something that was refused, until the connection ends. To

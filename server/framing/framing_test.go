@@ -31,7 +31,7 @@ func (p *pieces) Read(b []byte) (int, error) {
 }
 
 func through(size int, rest ...string) (string, *violation) {
-	conn := &Conn{Conn: &pieces{rest: rest}, scanner: scanner{maxHead: 200}}
+	conn := &Conn{Conn: &pieces{rest: rest}, listener: &Listener{}, scanner: scanner{maxHead: 200}}
 	var out bytes.Buffer
 	buffer := make([]byte, size)
 	for {
@@ -100,7 +100,7 @@ func spoiled(s string) string { return strings.ReplaceAll(s, "%", `\`) }
 
 // TestNothingIsHeldWhenIdle: between requests a connection costs no buffer.
 func TestNothingIsHeldWhenIdle(t *testing.T) {
-	conn := &Conn{Conn: &pieces{rest: []string{"GET / HTTP/1.1\r\nHost: h\r\n\r\n"}}, scanner: scanner{maxHead: 200}}
+	conn := &Conn{Conn: &pieces{rest: []string{"GET / HTTP/1.1\r\nHost: h\r\n\r\n"}}, listener: &Listener{}, scanner: scanner{maxHead: 200}}
 	if n, err := conn.Read(make([]byte, 4096)); n == 0 || err != nil || conn.pending != nil {
 		t.Errorf("%d, %v, held %d", n, err, cap(conn.pending))
 	}
@@ -108,7 +108,7 @@ func TestNothingIsHeldWhenIdle(t *testing.T) {
 
 func BenchmarkRead(b *testing.B) {
 	request := "GET /api/scenes/mkt-1 HTTP/1.1\r\nHost: cdn.acme.example\r\nUser-Agent: curl/8\r\nAccept: */*\r\nAuthorization: Bearer " + strings.Repeat("x", 55) + "\r\n\r\n"
-	conn, buffer := &Conn{scanner: scanner{maxHead: 64 << 10}}, make([]byte, 4096)
+	conn, buffer := &Conn{listener: &Listener{}, scanner: scanner{maxHead: 64 << 10}}, make([]byte, 4096)
 	b.ReportAllocs()
 	for b.Loop() {
 		conn.Conn = &pieces{rest: []string{request}}

@@ -35,6 +35,8 @@ var (
 
 	preface = []byte("PRI * HTTP/2.0")
 	crlf    = []byte("\r\n")
+	space   = []byte(" ")
+	colon   = []byte(":")
 )
 
 const (
@@ -67,12 +69,13 @@ type scanner struct {
 	searched  int   // how far in what is pending there is no end of it
 	firstLine bool  // the current line is not the first of its head
 	head      head
+	heads     int64 // that are complete, and for net/http
 }
 
 // head is what matters of a request's head.
 type head struct {
 	minor           byte
-	authority, host string
+	authority, host string // the latter only where there is an authority to compare it with
 	hosts, lengths  int
 	length          int64
 	codings         int
@@ -182,6 +185,7 @@ func (s *scanner) take(line []byte) (complete bool, _ *violation) {
 }
 
 func (s *scanner) endHead() *violation {
+	s.heads++
 	h := &s.head
 	switch {
 	case h.hosts > 1, h.hosts == 0 && h.minor == '1', h.authority != "" && h.hosts == 1 && !strings.EqualFold(h.authority, h.host):
@@ -221,21 +225,22 @@ func (s *scanner) chunkSize(line []byte) *violation {
 }
 
 func (h *head) requestLine(line []byte) *violation {
-	method, rest, _ := strings.Cut(string(line), " ")
-	target, version, ok := strings.Cut(rest, " ")
+	method, rest, _ := bytes.Cut(line, space)
+	target, version, ok := bytes.Cut(rest, space)
 	switch {
-	case !ok || !isToken(method) || target == "" || hasControl([]byte(target)) || strings.ContainsAny(target, "\t "):
+	case !ok || !httpwire.IsToken(method) || len(target) == 0 || hasControl(target) || bytes.ContainsAny(target, "\t "):
 		return errRequestLine
-	case version != "HTTP/1.1" && version != "HTTP/1.0":
+	case string(version) != "HTTP/1.1" && string(version) != "HTTP/1.0":
 		return errVersion
 	}
 	h.minor = version[len(version)-1]
-	h.authority, _, _ = httpwire.Target(target)
+	if bytes.Contains(target, []byte("://")) {
+		h.authority, _, _ = httpwire.Target(string(target))
+	}
 	if strings.Contains(h.authority, "%") {
 		return errHost
 	}
-	start := len(method) + len(" ")
-	spoilBadEscapes(line[start : start+len(target)])
+	spoilBadEscapes(target)
 	return nil
 }
 
@@ -260,47 +265,57 @@ func (h *head) field(line []byte) *violation {
 	if violation != nil {
 		return violation
 	}
-	switch strings.ToLower(name) {
-	case "host":
+	switch {
+	case is(name, "host"):
 		h.hosts++
-		h.host = value
-	case "content-length":
+		if h.authority != "" {
+			h.host = string(value)
+		}
+	case is(name, "content-length"):
 		h.lengths++
-		length, err := strconv.ParseUint(value, 10, 63)
+		length, err := strconv.ParseUint(string(value), 10, 63)
 		if err != nil || h.lengths > 1 || len(value) > maxLengthDigits {
 			return errLength
 		}
 		h.length = int64(length)
-	case "transfer-encoding":
+	case is(name, "transfer-encoding"):
 		h.codings++
-		h.chunked = strings.EqualFold(value, "chunked")
-	case "upgrade":
-		h.upgrade = h.upgrade || strings.EqualFold(value, httpwire.ProtocolWebSocket)
-	case "connection":
-		for option := range strings.SplitSeq(value, ",") {
-			h.asked = h.asked || strings.EqualFold(strings.Trim(option, " \t"), "upgrade")
+		h.chunked = is(value, "chunked")
+	case is(name, "upgrade"):
+		h.upgrade = h.upgrade || is(value, httpwire.ProtocolWebSocket)
+	case is(name, "connection"):
+		for option := range bytes.SplitSeq(value, []byte(",")) {
+			h.asked = h.asked || is(bytes.Trim(option, " \t"), "upgrade")
 		}
 	}
 	return nil
 }
 
+// is compares a text with one in lowercase.
+func is(text []byte, lowercase string) bool {
+	return len(text) == len(lowercase) && strings.EqualFold(string(text), lowercase)
+}
+
 // field splits a field line (RFC 9112, section 5).
-func field(line []byte) (name, value string, _ *violation) {
+func field(line []byte) (name, value []byte, _ *violation) {
 	if line[0] == ' ' || line[0] == '\t' {
-		return "", "", errFolded
+		return nil, nil, errFolded
 	}
-	name, value, ok := strings.Cut(string(line), ":")
+	name, value, ok := bytes.Cut(line, colon)
 	switch {
-	case !ok || !isToken(name):
-		return "", "", errName
-	case hasControl([]byte(value)):
-		return "", "", errControl
+	case !ok || !httpwire.IsToken(name):
+		return nil, nil, errName
+	case hasControl(value):
+		return nil, nil, errControl
 	}
-	return name, strings.Trim(value, " \t"), nil
+	return name, bytes.Trim(value, " \t"), nil
 }
 
 func hasControl(text []byte) bool {
-	return bytes.ContainsFunc(text, func(c rune) bool { return c < 0x20 && c != '\t' || c == 0x7f })
+	for _, c := range text {
+		if c < 0x20 && c != '\t' || c == 0x7f {
+			return true
+		}
+	}
+	return false
 }
-
-func isToken(text string) bool { return httpwire.IsToken(text) }

@@ -19,6 +19,10 @@ const (
 	headerContextPrefix = "X-Keyward-Context-"    // and the name of a context value
 
 	reservedPrefix = "x-keyward-"
+
+	foldedAuthorization = "authorization"
+	foldedAPIKey        = "x-api-key"
+	foldedRequestID     = "x-request-id"
 )
 
 // HeaderUpgrade asks for another protocol (RFC 9110, section 7.8), and ProtocolWebSocket is
@@ -40,7 +44,12 @@ func ContextHeaders(d decision.Decision) []Header {
 	if !d.Allowed() {
 		return nil
 	}
-	headers := make([]Header, 0, 6+len(d.Group.Context))
+	return AppendContextHeaders(make([]Header, 0, 6+len(d.Group.Context)), d)
+}
+
+// AppendContextHeaders is ContextHeaders of a request that is allowed, for callers with a
+// list of their own, which must have no such headers yet.
+func AppendContextHeaders(headers []Header, d decision.Decision) []Header {
 	add := func(name, value string) {
 		if value != "" {
 			headers = append(headers, Header{name, value})
@@ -52,12 +61,21 @@ func ContextHeaders(d decision.Decision) []Header {
 	add(HeaderProject, safe(d.Project.Name))
 	add(HeaderKeyID, safe(d.Key.ID))
 	add(HeaderPermissions, Permissions(d))
-	for _, value := range d.Group.Context {
-		if name, ok := ContextHeaderName(value.Name); ok && !slices.ContainsFunc(headers, func(h Header) bool { return h.Name == name }) {
+	for i := range d.Group.Context {
+		value := &d.Group.Context[i]
+		if name, ok := headerOf(value); ok && !slices.ContainsFunc(headers, func(h Header) bool { return h.Name == name }) {
 			add(name, safe(value.Value))
 		}
 	}
 	return headers
+}
+
+// headerOf saves making the name of a header anew for every request.
+func headerOf(value *decision.ContextValue) (name string, ok bool) {
+	if value.Header != "" {
+		return value.Header, true
+	}
+	return ContextHeaderName(value.Name)
 }
 
 // Permissions lists those of an allowed request's key.
@@ -126,10 +144,16 @@ func UpstreamHeaders(d decision.Decision, requestID string) []Header {
 // not see: those that only Keyward may set, and the credential unless it is to be kept.
 // Names that are about to be set anyway are left out, because Envoy removes last.
 func Removals(header http.Header, keepCredential bool, set []Header) []string {
-	var names []string
+	return AppendRemovals(nil, header, keepCredential, set)
+}
+
+// AppendRemovals is Removals for callers with an empty list of their own.
+func AppendRemovals(names []string, header http.Header, keepCredential bool, set []Header) []string {
 	for name := range header {
-		isSet := slices.ContainsFunc(set, func(h Header) bool { return strings.EqualFold(h.Name, name) })
-		if !isSet && (isReserved(name) || !keepCredential && carriesCredential(name, header)) {
+		if !isReserved(name) && (keepCredential || !carriesCredential(name, header)) {
+			continue
+		}
+		if !slices.ContainsFunc(set, func(h Header) bool { return strings.EqualFold(h.Name, name) }) {
 			names = append(names, name)
 		}
 	}
@@ -150,15 +174,23 @@ func Apply(header http.Header, keepCredential bool, set []Header) {
 // isReserved knows every spelling that an upstream may take for a header of Keyward's, or
 // for the id that it gives: CGI and its heirs turn both '-' and '_' into '_'.
 func isReserved(name string) bool {
-	folded := fold(name)
-	return strings.HasPrefix(folded, reservedPrefix) || folded == "x-request-id"
+	return hasFoldedPrefix(name, reservedPrefix) || isFolded(name, foldedRequestID)
 }
+
+// MayBeRemoved tells whether the header of that name may be among the Removals of a request.
+func MayBeRemoved(name string) bool {
+	return isReserved(name) || isFolded(name, foldedAuthorization) || isFolded(name, foldedAPIKey)
+}
+
+// IsReserved tells whether only Keyward may say what the header of that name says, in any
+// spelling.
+func IsReserved(name string) bool { return hasFoldedPrefix(name, reservedPrefix) }
 
 // SendsReserved tells whether there is a header by which only Keyward says on whose behalf a
 // request comes, in any spelling.
 func SendsReserved(header http.Header) bool {
 	for name := range header {
-		if strings.HasPrefix(fold(name), reservedPrefix) {
+		if IsReserved(name) {
 			return true
 		}
 	}
@@ -167,10 +199,10 @@ func SendsReserved(header http.Header) bool {
 
 // carriesCredential leaves an Authorization of another scheme to the upstream.
 func carriesCredential(name string, header http.Header) bool {
-	switch fold(name) {
-	case "x-api-key":
+	switch {
+	case isFolded(name, foldedAPIKey):
 		return true
-	case "authorization":
+	case isFolded(name, foldedAuthorization):
 		return slices.ContainsFunc(header[name], func(value string) bool {
 			_, ours := fromAuthorization(strings.Trim(value, " \t"))
 			return ours
@@ -203,4 +235,32 @@ func MayTrail(name string) bool {
 
 func fold(name string) string {
 	return strings.ReplaceAll(strings.ToLower(name), "_", "-")
+}
+
+// hasFoldedPrefix is strings.HasPrefix(fold(name), prefix) without a copy of the name. The
+// prefix is folded, and ASCII.
+func hasFoldedPrefix(name, prefix string) bool {
+	if len(name) < len(prefix) {
+		return false
+	}
+	for i := range len(prefix) {
+		c := name[i]
+		switch {
+		case c >= 0x80: // what is one letter may be lowercase in fewer bytes
+			return strings.HasPrefix(fold(name), prefix)
+		case c >= 'A' && c <= 'Z':
+			c += 'a' - 'A'
+		case c == '_':
+			c = '-'
+		}
+		if c != prefix[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// isFolded is fold(name) == folded without a copy of the name.
+func isFolded(name, folded string) bool {
+	return hasFoldedPrefix(name, folded) && (len(name) == len(folded) || fold(name) == folded)
 }

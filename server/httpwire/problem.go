@@ -35,14 +35,6 @@ func NewProblem(status int, code, title, detail string) Problem {
 	return Problem{Type: problemBase + code, Title: title, Status: status, Detail: detail, Code: code}
 }
 
-// Denial is a denied decision in HTTP, or a preflight that is answered: in any case the
-// request goes no further. The body of the latter is empty.
-type Denial struct {
-	Status  int
-	Headers []Header
-	Body    []byte
-}
-
 // NewDenial returns what a client is told about a decision other than Allowed, and when to
 // try again; 0 where that is not known.
 func NewDenial(d decision.Decision, request *decision.Request, retryAfter time.Duration) Denial {
@@ -70,12 +62,20 @@ func answerTo(code decision.Code, retryAfter time.Duration) Denial {
 	if code == decision.Preflight {
 		return Denial{Status: code.Status(), Headers: []Header{noStore}}
 	}
-	problem := NewProblem(code.Status(), code.String(), code.Title(), code.Detail())
 	if code.Status() == http.StatusServiceUnavailable {
 		retryAfter = time.Second
 	}
-	return problem.denial(challenge(code), RetrySeconds(retryAfter))
+	return denialOf(code.Status(), bodies[code], challenge(code), RetrySeconds(retryAfter))
 }
+
+// bodies are those of denials by code, which nobody changes.
+var bodies = func() map[decision.Code][]byte {
+	all := map[decision.Code][]byte{}
+	for _, code := range decision.Codes() {
+		all[code] = NewProblem(code.Status(), code.String(), code.Title(), code.Detail()).json()
+	}
+	return all
+}()
 
 // RetrySeconds is the value of Retry-After (RFC 9110, section 10.2.3), in whole seconds.
 func RetrySeconds(after time.Duration) int { return int((after + time.Second - 1) / time.Second) }
@@ -93,18 +93,20 @@ func (p Problem) json() []byte {
 }
 
 // Denial returns the problem as a response.
-func (p Problem) Denial() Denial { return p.denial("", 0) }
+func (p Problem) Denial() Denial { return denialOf(p.Status, p.json(), "", 0) }
 
-func (p Problem) denial(challenge string, retrySeconds int) Denial {
-	body := p.json()
-	headers := []Header{{"Content-Type", ProblemType}, noStore}
+// usualHeaders is how many headers a denial has, with those that a door adds.
+const usualHeaders = 8
+
+func denialOf(status int, body []byte, challenge string, retrySeconds int) Denial {
+	headers := append(make([]Header, 0, usualHeaders), Header{"Content-Type", ProblemType}, noStore)
 	if challenge != "" {
 		headers = append(headers, Header{"Www-Authenticate", challenge})
 	}
 	if retrySeconds > 0 {
 		headers = append(headers, Header{"Retry-After", strconv.Itoa(retrySeconds)})
 	}
-	return Denial{Status: p.Status, Headers: headers, Body: body}
+	return Denial{Status: status, Headers: headers, Body: body}
 }
 
 // challenge is the WWW-Authenticate of RFC 6750, section 3: where no key was sent, it must
@@ -118,13 +120,4 @@ func challenge(code decision.Code) string {
 	default:
 		return ""
 	}
-}
-
-// Write sends the denial.
-func (d Denial) Write(w http.ResponseWriter) {
-	for _, h := range d.Headers {
-		w.Header()[h.Name] = []string{h.Value}
-	}
-	w.WriteHeader(d.Status)
-	_, _ = w.Write(d.Body) // a client that has gone needs no answer
 }

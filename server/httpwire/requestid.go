@@ -23,11 +23,18 @@ func RequestID(lines ...string) string {
 }
 
 // IsToken tells a token from other text.
-func IsToken(text string) bool {
-	for _, c := range []byte(text) {
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)) {
+func IsToken[T string | []byte](text T) bool {
+	for i := range len(text) {
+		if !isTokenByte[text[i]] {
 			return false
 		}
 	}
-	return text != ""
+	return len(text) > 0
 }
+
+var isTokenByte = func() (is [256]bool) {
+	for _, c := range []byte("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") {
+		is[c] = true
+	}
+	return is
+}()

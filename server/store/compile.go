@@ -46,11 +46,12 @@ func (s *Store) compile(wire *syncv1.Group) *decision.Group {
 		})
 	}
 	for name, value := range wire.GetContext() {
-		if _, ok := httpwire.ContextHeaderName(name); !ok {
+		header, ok := httpwire.ContextHeaderName(name)
+		if !ok {
 			s.reject("context value", group.Identity+", "+name, fmt.Errorf("a name has letters, digits and '-' only"))
 			continue
 		}
-		group.Context = append(group.Context, decision.ContextValue{Name: name, Value: value})
+		group.Context = append(group.Context, decision.ContextValue{Name: name, Value: value, Header: header})
 	}
 	slices.SortFunc(group.Context, func(a, b decision.ContextValue) int { return cmp.Compare(a.Name, b.Name) })
 	return group

@@ -1,0 +1,129 @@
+package extauthz
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/encoding/proto" // which also registers the codec of all other messages
+	"google.golang.org/grpc/mem"
+	protobuf "google.golang.org/protobuf/proto"
+)
+
+// ServerOption makes a gRPC server read our checks and write our answers as this package does,
+// and everything else as it would without.
+func ServerOption() grpc.ServerOption {
+	return grpc.ForceServerCodecV2(codec{encoding.GetCodecV2(proto.Name)})
+}
+
+// service is Envoy's, with our messages in place of the generated ones.
+var service = grpc.ServiceDesc{
+	ServiceName: authv3.Authorization_ServiceDesc.ServiceName,
+	HandlerType: (*answering)(nil),
+	Methods:     []grpc.MethodDesc{{MethodName: "Check", Handler: check}},
+	Metadata:    authv3.Authorization_ServiceDesc.Metadata,
+}
+
+type answering interface {
+	answer(ctx context.Context, q *question) *answer
+}
+
+// check implements grpc.MethodHandler.
+func check(server any, ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) { //nolint:revive // gRPC wants its arguments in this order
+	s, ok := server.(answering)
+	if !ok {
+		return nil, fmt.Errorf("%T does not answer checks", server)
+	}
+	q := newQuestion()
+	defer q.release()
+	if err := decode(q); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return s.answer(ctx, q), nil
+	}
+	info := &grpc.UnaryServerInfo{Server: server, FullMethod: authv3.Authorization_Check_FullMethodName}
+	return interceptor(ctx, q, info, func(ctx context.Context, _ any) (any, error) { return s.answer(ctx, q), nil })
+}
+
+// codec reads questions, writes answers, and leaves other messages to the codec of gRPC.
+type codec struct{ encoding.CodecV2 }
+
+// Unmarshal implements encoding.CodecV2.
+func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
+	q, ok := v.(*question)
+	if !ok {
+		return c.CodecV2.Unmarshal(data, v)
+	}
+	return q.unmarshal(textOf(data))
+}
+
+// Marshal implements encoding.CodecV2. It takes the answer over.
+func (c codec) Marshal(v any) (mem.BufferSlice, error) {
+	a, ok := v.(*answer)
+	if !ok {
+		return c.CodecV2.Marshal(v)
+	}
+	return mem.BufferSlice{mem.NewBuffer((*[]byte)(a), answers{})}, nil
+}
+
+// textOf copies a message, once, for all that is cut out of it: gRPC uses its buffers again.
+func textOf(data mem.BufferSlice) string {
+	var text strings.Builder
+	text.Grow(data.Len())
+	for _, buffer := range data {
+		text.Write(buffer.ReadOnlyData())
+	}
+	return text.String()
+}
+
+// unmarshal reads a CheckRequest. It fails as proto.Unmarshal does.
+func (q *question) unmarshal(text string) error {
+	if q.parse(text) {
+		return nil
+	}
+	check := &authv3.CheckRequest{}
+	if err := protobuf.Unmarshal([]byte(text), check); err != nil {
+		return err
+	}
+	q.read(check)
+	return nil
+}
+
+// answer is an encoded CheckResponse.
+type answer []byte
+
+// answerSize is more than answers usually have. Buffers as small as gRPC's threshold for pooling
+// would not come back.
+const answerSize = 4 << 10
+
+var answerPool = sync.Pool{New: func() any {
+	a := make(answer, 0, answerSize)
+	return &a
+}}
+
+func newAnswer() *answer {
+	a, _ := answerPool.Get().(*answer)
+	*a = (*a)[:0]
+	return a
+}
+
+// answers is where gRPC returns answers when they are sent. It implements mem.BufferPool.
+type answers struct{}
+
+// Get implements mem.BufferPool. Nobody asks for one.
+func (answers) Get(length int) *[]byte {
+	buffer := make([]byte, length)
+	return &buffer
+}
+
+// Put implements mem.BufferPool.
+func (answers) Put(buffer *[]byte) {
+	if cap(*buffer) <= 4*answerSize {
+		answerPool.Put((*answer)(buffer))
+	}
+}

@@ -1,0 +1,38 @@
+package httpwire
+
+import (
+	"net/http"
+	"net/netip"
+)
+
+// Question is what a proxy asks about a request, as far as a door reads it. Nobody may keep
+// its header.
+type Question struct {
+	Path, RawQuery string // of the question itself
+	Host           string
+	Peer           netip.Addr // who asks
+	Header         http.Header
+}
+
+// Answer is an answer in HTTP.
+type Answer struct {
+	Status  int
+	Headers []Header
+	Body    []byte // not to be changed
+}
+
+// Denial is the Answer to a request that is denied, or to a preflight: in any case the request
+// goes no further. The body of the latter is empty.
+type Denial = Answer
+
+// Write sends the answer.
+func (a Answer) Write(w http.ResponseWriter) {
+	header := w.Header()
+	values := make([]string, len(a.Headers)) // at once, for all of them
+	for i, h := range a.Headers {
+		values[i] = h.Value
+		header[h.Name] = values[i : i+1 : i+1]
+	}
+	w.WriteHeader(a.Status)
+	_, _ = w.Write(a.Body) // a client that has gone needs no answer
+}

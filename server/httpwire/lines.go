@@ -1,0 +1,67 @@
+package httpwire
+
+import (
+	"net/http"
+	"strings"
+)
+
+// usualLines is how many lines of the headers that a door reads there are seldom more than.
+const usualLines = 10
+
+// Lines are those lines of a header that a door reads, in room that can be used again.
+type Lines struct {
+	Header http.Header
+
+	values [usualLines]string
+	used   int
+}
+
+// Add is http.Header.Add for a name that is canonical.
+func (l *Lines) Add(name, value string) {
+	if l.Header == nil {
+		l.Header = http.Header{}
+	}
+	values, more := l.Header[name]
+	if more || l.used == len(l.values) {
+		l.Header[name] = append(values, value)
+		return
+	}
+	l.values[l.used] = value
+	l.Header[name] = l.values[l.used : l.used+1 : l.used+1]
+	l.used++
+}
+
+// Reset forgets all lines.
+func (l *Lines) Reset() {
+	clear(l.Header)
+	*l = Lines{Header: l.Header}
+}
+
+// maxName is the length of the longest name that Names may have.
+const maxName = 32
+
+// Names are names of headers to look for, by their length.
+type Names [maxName + 1][]string
+
+// NewNames returns the names, which are canonical.
+func NewNames(names ...string) *Names {
+	n := &Names{}
+	for _, name := range names {
+		n[len(name)] = append(n[len(name)], name)
+	}
+	return n
+}
+
+// Find returns the name in its canonical form, or "" where it is not one of them. It has no
+// letters but those of ASCII.
+func (n *Names) Find(name string) string {
+	if len(name) > maxName {
+		return ""
+	}
+	for _, canonical := range n[len(name)] {
+		if strings.EqualFold(canonical, name) {
+			return canonical
+		}
+	}
+	return ""
+}

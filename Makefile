@@ -84,6 +84,11 @@ soak: bin/devcluster ## Rotate a key 30 times under load, while the manager is k
 histories: ## Let keys live through 100,000 generated histories
 	go test -count=1 -timeout 2h -v -run '^Test(Histories|NobodyIsRefused|WakeIsExact)$$' ./controllers/apikey/lifecycle -rapid.checks=100000 -rapid.nofailfile
 
+.PHONY: bench
+bench: bin/devcluster build ## Measure everything that docs/performance.md promises, against floors (half an hour)
+	@go build -o bin/keyward-bench ./hack/bench
+	bin/keyward-bench -json bin/bench.json
+
 .PHONY: bench-revoke
 bench-revoke: bin/devcluster ## Measure how soon a revocation is enforced, for docs/performance.md
 	go test -run '^$$' -bench '^BenchmarkRevocation$$' -benchtime 200x -timeout 30m ./hack/e2e

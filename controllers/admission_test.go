@@ -2,6 +2,7 @@ package controllers_test
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -11,6 +12,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers"
@@ -191,6 +193,32 @@ var _ = Describe("Admission", func() {
 		key.Spec.ExpiresAt = &metav1.Time{Time: w.clock.Now().Add(time.Hour)}
 		Expect(user.Update(ctx, key)).To(Succeed())
 		Expect(heard.texts).To(ConsistOf(ContainSubstring("expired for good")))
+	})
+
+	It("counts what it refuses by kind and reason", func(ctx SpecContext) {
+		w.group(ctx)
+		refused := func(kind, reason string) (n float64) {
+			families, err := metrics.Registry.Gather()
+			Expect(err).NotTo(HaveOccurred())
+			for _, family := range families {
+				for _, m := range family.GetMetric() {
+					labels := map[string]string{}
+					for _, label := range m.GetLabel() {
+						labels[label.GetName()] = label.GetValue()
+					}
+					if family.GetName() == "keyward_admission_refusals_total" && labels["kind"] == kind && labels["reason"] == reason {
+						n = m.GetCounter().GetValue()
+					}
+				}
+			}
+			return n
+		}
+		before := refused("ApiKey", v1alpha1.ReasonProjectNotFound)
+		key := w.newKey(func(k *v1alpha1.ApiKey) { k.Spec.Projects = []v1alpha1.ProjectName{"nowhere"} })
+		Eventually(func() string { return fmt.Sprint(admin.Create(ctx, key.DeepCopy(), client.DryRunAll)) }).Should(ContainSubstring("nowhere"))
+		Expect(refused("ApiKey", v1alpha1.ReasonProjectNotFound)).To(Equal(before + 1))
+		Expect(admin.Create(ctx, w.newKey(), client.DryRunAll)).To(Succeed())
+		Expect(refused("ApiKey", v1alpha1.ReasonProjectNotFound)).To(Equal(before + 1))
 	})
 
 	It("warns of keys that a change of their Group takes out of use", func(ctx SpecContext) {

@@ -72,6 +72,8 @@ type Options struct {
 	// LastUsedResolution is how far the last use of a key must have moved on to be written
 	// into its status.
 	LastUsedResolution time.Duration
+	// MetricsGroups is how many Groups have metrics of their own.
+	MetricsGroups int
 }
 
 // Scheme has the types that the manager works with.
@@ -133,11 +135,18 @@ func NewManager(ctx context.Context, config *rest.Config, options Options, webho
 	return mgr, addChecks(mgr)
 }
 
-// CacheOptions hold, of all Secrets, the operator's own.
+// CacheOptions hold, of all Secrets, the operator's own, and of the field owners, which are
+// half of an object, what is needed of them: of Secrets, which fields are the operator's.
 func CacheOptions() cache.Options {
-	return cache.Options{ByObject: map[client.Object]cache.ByObject{
-		&corev1.Secret{}: {Label: labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy})},
-	}}
+	return cache.Options{
+		DefaultTransform: cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Secret{}: {
+				Label:     labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}),
+				Transform: func(object any) (any, error) { return object, nil },
+			},
+		},
+	}
 }
 
 func addControllers(mgr ctrl.Manager, hub *snapshot.Hub, tracker *usage.Tracker, options Options) error {
@@ -169,7 +178,7 @@ func addUsage(mgr ctrl.Manager, options Options) (*accounts.Aggregator, error) {
 		Store: status, Clock: clock.RealClock{}, Log: ctrl.Log.WithName("usage"), Writes: statusWrites,
 		Settle: options.Sync.Settle, Grace: options.Sync.Grace,
 	}
-	var runnables []manager.Runnable
+	runnables := []manager.Runnable{&accounts.GroupMetrics{Reader: mgr.GetCache(), Clock: clock.RealClock{}, Groups: options.MetricsGroups}}
 	if options.UsageStore != "" {
 		redis, err := store.OpenRedis(options.UsageStore, "keyward:", clock.RealClock{})
 		if err != nil {

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/keyward-dev/keyward/server/explain"
@@ -14,16 +13,17 @@ import (
 
 // adminHandler serves /healthz, /readyz and /metrics to everybody, and /v1/decisions and
 // /v1/usage to who has the token.
-func (s *Server) adminHandler(registry *prometheus.Registry) http.Handler {
+func (s *Server) adminHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", s.readyz)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
 	if s.decisions == nil {
 		mux.HandleFunc("GET "+explain.Path, explain.Off)
-		mux.HandleFunc("POST "+usageapi.Path, usageapi.Off)
+		mux.HandleFunc(usageapi.Path, usageapi.Off)
 	} else {
-		mux.Handle("POST "+usageapi.Path, explain.Guard(s.config.AdminTokenFile, s.log, usageapi.Handler(s.store, s.quotas, time.Now)))
+		mux.Handle("POST "+usageapi.Path, explain.Guard(s.config.AdminTokenFile, s.log, usageapi.Handler(s.store, s.quotas, s.uses, time.Now)))
+		mux.Handle("GET "+usageapi.Path, explain.Guard(s.config.AdminTokenFile, s.log, usageapi.Tell(s.store, s.uses)))
 		mux.Handle("GET "+explain.Path, s.decisions.Handler(s.config.AdminTokenFile, s.log))
 	}
 	return mux

@@ -42,7 +42,10 @@ type Server struct {
 	store  *store.Store
 	sync   *syncclient.Client
 	quotas *quota.Book
+	uses   *usage.Recorder
 	rates  *ratelimit.Limiter
+
+	registry *prometheus.Registry
 
 	decisions *explain.Ring // nil where none are kept
 
@@ -59,7 +62,7 @@ type Server struct {
 func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector())
-	s := &Server{config: config, log: log}
+	s := &Server{config: config, log: log, registry: registry}
 	defer func() {
 		if err != nil {
 			s.closeListeners()
@@ -68,12 +71,12 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 	if s.store, err = store.Open(config.Store, log, registry); err != nil {
 		return nil, fmt.Errorf("--snapshot-dir: %w", err)
 	}
-	uses := usage.New()
+	s.uses = usage.New()
 	s.quotas = quota.New(registry)
 	s.rates = ratelimit.New(time.Now)
-	s.sync = syncclient.New(config.Sync, s.store, uses, s.quotas, s.rates, log, registry)
+	s.sync = syncclient.New(config.Sync, s.store, s.uses, s.quotas, s.rates, log, registry)
 	around := []gate.Option{
-		gate.WithThrottle(throttle.New(config.Throttle)), gate.WithMeter(uses), gate.WithRates(s.rates), gate.WithQuota(s.quotas),
+		gate.WithThrottle(throttle.New(config.Throttle)), gate.WithMeter(s.uses), gate.WithRates(s.rates), gate.WithQuota(s.quotas),
 	}
 	if config.AdminTokenFile != "" {
 		if _, err := explain.ReadToken(config.AdminTokenFile); err != nil {
@@ -86,7 +89,7 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 	if err := s.openDoors(gate.New(s.store, time.Now, log, registry, around...)); err != nil {
 		return nil, err
 	}
-	if s.admin, err = listenHTTP(listenerConfig{flag: "admin-bind-address", address: config.AdminAddress, limits: config.Listeners}, closeUpgrades(s.adminHandler(registry)), log); err != nil {
+	if s.admin, err = listenHTTP(listenerConfig{flag: "admin-bind-address", address: config.AdminAddress, limits: config.Listeners}, closeUpgrades(s.adminHandler()), log); err != nil {
 		return nil, err
 	}
 	return s, nil

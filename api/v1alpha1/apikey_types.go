@@ -133,6 +133,23 @@ type SecretReference struct {
 	Name string `json:"name,omitempty"`
 }
 
+// KeyUsage is how often a key was used in a calendar month (UTC). Quotas do not go by it.
+type KeyUsage struct {
+	// period is the month, such as 2026-11.
+	//
+	// +kubebuilder:validation:MinLength=7
+	// +kubebuilder:validation:MaxLength=7
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}$`
+	// +required
+	Period string `json:"period,omitempty"`
+
+	// requests that were let through with the key.
+	//
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	Requests *int64 `json:"requests,omitempty"`
+}
+
 // ApiKeyStatus is the observed state of an ApiKey.
 type ApiKeyStatus struct {
 	// keyID identifies the ApiKey in headers, logs and metrics. It is no secret.
@@ -169,6 +186,12 @@ type ApiKeyStatus struct {
 	//
 	// +optional
 	LastUsedAt *metav1.Time `json:"lastUsedAt,omitempty"`
+
+	// usage of the latest month in which the key was used, as far as validation servers have
+	// reported; absent where it never was. It is written now and then.
+	//
+	// +optional
+	Usage *KeyUsage `json:"usage,omitempty"`
 
 	// createdBy is the user who created the ApiKey, as admission saw them.
 	//

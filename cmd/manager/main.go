@@ -45,7 +45,8 @@ func run() error {
 	flag.StringVar(&options.UsageStore, "usage-store", "",
 		"redis:// or rediss:// URL of the Redis or Valkey that keeps usage; default from KEYWARD_USAGE_STORE, and without it in the status of Groups")
 	flag.DurationVar(&options.LastUsedResolution, "last-used-resolution", 10*time.Minute,
-		"how far the last use of a key must have moved on to be written into its status; a busy key costs one write in that time")
+		"how far the last use of a key must have moved on to be written into its status, with its requests; a busy key costs one write in that time")
+	flag.IntVar(&options.MetricsGroups, "metrics-groups", 100, "how many Groups, those with the most requests, have metrics of their own; the others are one")
 	flag.StringVar(&configFile, "config", "", "YAML file with the catalogue of tiers, docs/tiers.md; without it the built-in one")
 	flag.TextVar(&logLevel, "log-level", zapcore.InfoLevel, "debug, info or error")
 	flag.Parse()

@@ -2,10 +2,8 @@ package apikey
 
 import (
 	"context"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -17,16 +15,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/index"
 	"github.com/keyward-dev/keyward/controllers/lookup"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
 )
 
 // workers is how many ApiKeys are reconciled at a time: each mostly waits for the API server.
 const workers = 16
-
-// usedInterval is how often reported uses are looked through for what is to be written.
-const usedInterval = 10 * time.Second
 
 // Setup registers the reconciler with the manager.
 func (r *Reconciler) Setup(mgr ctrl.Manager) error {
@@ -72,26 +66,6 @@ func (r *Reconciler) enforcements() source.Source {
 				queue.Add(reconcile.Request{NamespacedName: subject.Object})
 			}
 		})
-		return nil
-	})
-}
-
-// used reconciles keys whose last use is to be written. They are spread over the time until
-// the next look, so that a busy cluster has no bursts of writes.
-func (r *Reconciler) used() source.Source {
-	return source.Func(func(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
-		go wait.UntilWithContext(ctx, func(ctx context.Context) {
-			due := r.Usage.Due(r.LastUsedResolution)
-			for i, digest := range due {
-				var keys v1alpha1.ApiKeyList
-				if err := r.Client.List(ctx, &keys, client.MatchingFields{index.ByDigest: digest.String()}, client.UnsafeDisableDeepCopy); err != nil {
-					ctrl.LoggerFrom(ctx).Error(err, "The last use of a key is written late")
-				}
-				for _, request := range requests(keys.Items) {
-					queue.AddAfter(request, usedInterval*time.Duration(i)/time.Duration(len(due)))
-				}
-			}
-		}, usedInterval)
 		return nil
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -27,13 +28,21 @@ func (r *Reconciler) record(ctx context.Context, key *v1alpha1.ApiKey, found *fa
 	}
 	before := key.DeepCopy()
 	key.Status = r.desiredStatus(key, found, outcome, now)
-	if !equality.Semantic.DeepEqual(before.Status, key.Status) {
+	changed := !equality.Semantic.DeepEqual(before.Status, key.Status)
+	count := r.count(key, found, changed)
+	if changed || count != nil {
 		patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 		if err := r.Client.Status().Patch(ctx, key, patch); err != nil {
 			if begins(outcome) {
 				r.held.drop(key.UID) // nobody knows of the version yet
 			}
+			if count != nil && apierrors.IsConflict(err) {
+				r.Usage.Keys.Refused(count)
+			}
 			return ctrl.Result{}, fmt.Errorf("recording the status: %w", err)
+		}
+		if count != nil {
+			r.Usage.Keys.Wrote(count)
 		}
 	}
 	switch outcome.Action {
@@ -103,7 +112,7 @@ func (r *Reconciler) desiredStatus(key *v1alpha1.ApiKey, found *facts, outcome l
 	if !outcome.RotatesAt.IsZero() {
 		status.NextRotationAt = &metav1.Time{Time: outcome.RotatesAt.Truncate(time.Second)}
 	}
-	r.noteUse(&status, found.input.Usage)
+	noteUse(&status, found.input.Usage, r.LastUsedResolution)
 	set := conditions.Set{Conditions: &status.Conditions, Generation: key.Generation, Now: now}
 	set.Summarize(summarize(key, found, outcome))
 	foretell(set, &status, outcome)

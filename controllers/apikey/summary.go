@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/apikey/lifecycle"
 	"github.com/keyward-dev/keyward/controllers/conditions"
@@ -100,21 +98,6 @@ func foretell(set conditions.Set, status *v1alpha1.ApiKeyStatus, outcome lifecyc
 	set.Only(v1alpha1.ConditionCutoverPending, true, v1alpha1.ReasonStillUsed, fmt.Sprintf(
 		"version %d (%s) is still used, by %s since its successor was there at %s; it is refused from %s on: let its users read the Secret again, or extend spec.rotation.overlap",
 		c.ID, c.Preview, clients, c.Since.UTC().Format(time.RFC3339), c.Ends.UTC().Format(time.RFC3339)))
-}
-
-// noteUse writes when versions were last used, where that has moved on far enough.
-func (r *Reconciler) noteUse(status *v1alpha1.ApiKeyStatus, usage lifecycle.Usage) {
-	for i := range status.Versions {
-		v := &status.Versions[i]
-		last := usage.Of[v.Digest].Last.Truncate(time.Second)
-		if last.IsZero() || v.LastUsedAt != nil && last.Sub(v.LastUsedAt.Time) < r.LastUsedResolution {
-			continue
-		}
-		v.LastUsedAt = &metav1.Time{Time: last}
-		if status.LastUsedAt == nil || status.LastUsedAt.Before(v.LastUsedAt) {
-			status.LastUsedAt = v.LastUsedAt
-		}
-	}
 }
 
 // declared is whether the reason is a state that somebody declared, rather than a mistake

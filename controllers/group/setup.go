@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -28,12 +29,35 @@ const countDelay = time.Second
 func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("group").
-		For(&v1alpha1.Group{}).
+		For(&v1alpha1.Group{}, builder.WithPredicates(moreThanUsage())).
 		Watches(&v1alpha1.DomainAllowlist{}, handler.EnqueueRequestsFromMapFunc(groupOfAllowlist),
 			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.ApiKey{}, countKeys(), builder.WithPredicates(activityChanged())).
 		WatchesRawSource(r.enforcements()).
 		Complete(r)
+}
+
+// moreThanUsage passes changes of anything but the usage, which is written by who counts it: a
+// Group need not be looked at again each time that some of its requests are counted.
+func moreThanUsage() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		was, _ := e.ObjectOld.(*v1alpha1.Group)
+		is, _ := e.ObjectNew.(*v1alpha1.Group)
+		return was != nil && is != nil && (was.ResourceVersion == is.ResourceVersion || !equality.Semantic.DeepEqual(withoutUsage(was), withoutUsage(is)))
+	}}
+}
+
+// withoutUsage is the Group without what its usage changes; it shares the rest with it.
+func withoutUsage(group *v1alpha1.Group) *v1alpha1.Group {
+	rest := *group
+	rest.ResourceVersion, rest.ManagedFields = "", nil
+	rest.Status.Usage, rest.Status.PreviousUsage, rest.Status.Conditions = nil, nil, nil
+	for i := range group.Status.Conditions {
+		if c := &group.Status.Conditions[i]; c.Type != v1alpha1.ConditionQuotaLow && c.Type != v1alpha1.ConditionQuotaExceeded {
+			rest.Status.Conditions = append(rest.Status.Conditions, *c)
+		}
+	}
+	return &rest
 }
 
 func groupOfAllowlist(_ context.Context, object client.Object) []reconcile.Request {

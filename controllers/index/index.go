@@ -21,6 +21,9 @@ const BySecret = "secret"
 // ByDigest finds ApiKeys by the digest of any of their versions.
 const ByDigest = "digest"
 
+// ByKeyID finds ApiKeys by the id of their key.
+const ByKeyID = "keyID"
+
 // Register declares the indexes. It must run before the cache starts.
 func Register(ctx context.Context, indexer client.FieldIndexer) error {
 	if err := indexer.IndexField(ctx, &v1alpha1.ApiKey{}, ByGroup, func(object client.Object) []string {
@@ -44,6 +47,12 @@ func Register(ctx context.Context, indexer client.FieldIndexer) error {
 		return digests
 	}); err != nil {
 		return fmt.Errorf("indexing ApiKeys by digest: %w", err)
+	}
+	if err := indexer.IndexField(ctx, &v1alpha1.ApiKey{}, ByKeyID, func(object client.Object) []string {
+		key, _ := object.(*v1alpha1.ApiKey)
+		return []string{key.Status.KeyID}
+	}); err != nil {
+		return fmt.Errorf("indexing ApiKeys by key id: %w", err)
 	}
 	if err := indexer.IndexField(ctx, &v1alpha1.DomainAllowlist{}, ByGroup, func(object client.Object) []string {
 		list, _ := object.(*v1alpha1.DomainAllowlist)

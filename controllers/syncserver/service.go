@@ -47,6 +47,7 @@ type connection struct {
 	stream       syncv1.SyncService_SyncServer
 	subscription *snapshot.Subscription
 	reporter     *usage.Server
+	keys         *usage.KeyReporter
 	session      *accounts.Session
 }
 
@@ -76,6 +77,7 @@ func (s *service) Sync(stream syncv1.SyncService_SyncServer) error {
 	c := &connection{
 		stream: stream, subscription: subscription,
 		reporter: s.usage.Connect(subscriber.Instance, subscriber.Selects),
+		keys:     s.usage.Keys.Connect(subscriber.Instance, subscription.Serves),
 		session:  s.accounts.Connect(subscriber.Instance, subscription.Serves),
 	}
 	connected.Inc()
@@ -85,6 +87,7 @@ func (s *service) Sync(stream syncv1.SyncService_SyncServer) error {
 	err = s.serve(c)
 	subscription.Close(errors.Is(err, errGoodbye))
 	c.reporter.Close(errors.Is(err, errGoodbye))
+	c.keys.Close(errors.Is(err, errGoodbye))
 	c.session.Close()
 	if errors.Is(err, errGoodbye) {
 		log.Info("A validation server has left")
@@ -141,6 +144,7 @@ func (c *connection) receive() error {
 			c.subscription.Ack(message.Ack.GetRevision())
 		case *syncv1.SyncRequest_Uses:
 			c.reporter.Report(message.Uses)
+			c.keys.Report(message.Uses)
 			if err := c.session.Report(message.Uses); err != nil {
 				return err
 			}
@@ -174,6 +178,8 @@ func (c *connection) send(ctx context.Context, updates <-chan *syncv1.Update, pr
 			response.Update = update
 		case <-c.session.Ready():
 			response.Allowances = c.session.Take()
+		case <-c.keys.Ready():
+			response.Allowances = c.keys.Take()
 		case <-c.subscription.ServersChanged():
 			if response.Servers = c.subscription.TakeServers(); response.Servers == nil {
 				continue

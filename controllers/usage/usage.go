@@ -19,10 +19,6 @@ const (
 	MaxClients = 32
 	// forgetAfter is how long the use of a version is remembered.
 	forgetAfter = 24 * time.Hour
-	// Bounds of what a server reports of a key.
-	maxLife, maxKeyID, maxRequests = 26, 64, 1 << 52
-	// maxKeys is of how many keys requests are counted.
-	maxKeys = 200_000
 	// maxAway is how many servers that were lost are remembered.
 	maxAway = 10_000
 )
@@ -51,12 +47,14 @@ type Report struct {
 
 // Tracker is safe for concurrent use.
 type Tracker struct {
+	// Keys counts requests.
+	Keys *Keys
+
 	clock clock.PassiveClock
 
 	mu      sync.Mutex
 	since   time.Time
 	uses    map[keyformat.Digest]*use
-	keys    map[string]map[string]uint64 // requests by key, and by the life of a server
 	servers map[*Server]struct{}
 	away    map[string]func(group string) bool // by instance: which groups it serves
 }
@@ -70,8 +68,8 @@ type use struct {
 // NewTracker returns a tracker that has heard nothing yet.
 func NewTracker(clk clock.PassiveClock) *Tracker {
 	return &Tracker{
-		clock: clk,
-		uses:  map[keyformat.Digest]*use{}, keys: map[string]map[string]uint64{}, servers: map[*Server]struct{}{}, away: map[string]func(string) bool{},
+		Keys: newKeys(clk), clock: clk,
+		uses: map[keyformat.Digest]*use{}, servers: map[*Server]struct{}{}, away: map[string]func(string) bool{},
 	}
 }
 
@@ -134,21 +132,6 @@ func (s *Server) Report(uses *syncv1.Uses) {
 		}
 		known.add(v.GetClients(), v.GetMoreClients())
 	}
-	for _, k := range uses.GetKeys() {
-		if len(uses.GetLife()) > maxLife || len(k.GetKey()) > maxKeyID || k.GetRequests() > maxRequests {
-			continue
-		}
-		lives := t.keys[k.GetKey()]
-		if lives == nil {
-			if len(t.keys) == maxKeys {
-				continue
-			}
-			lives = map[string]uint64{}
-			t.keys[k.GetKey()] = lives
-		}
-		life := s.instance + "/" + uses.GetLife()
-		lives[life] = max(lives[life], k.GetRequests())
-	}
 	if uses.GetThroughMs() > 0 {
 		s.through = earlier(time.UnixMilli(uses.GetThroughMs()), now)
 	}
@@ -201,25 +184,6 @@ func (t *Tracker) Of(group string, digests []keyformat.Digest) Report {
 		report.Through = time.Time{}
 	}
 	return report
-}
-
-// Requests returns how often a key was used, by its id, as far as servers have reported to this
-// leader. It is for people to see; what counts against a quota is in package accounts.
-func (t *Tracker) Requests(keyID string) uint64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	sum := uint64(0)
-	for _, requests := range t.keys[keyID] {
-		sum += requests
-	}
-	return sum
-}
-
-// Forget drops what is known of a key that is gone, by its id.
-func (t *Tracker) Forget(keyID string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.keys, keyID)
 }
 
 // Due returns the digests of versions whose last use has moved on by the resolution since

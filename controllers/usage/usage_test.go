@@ -96,25 +96,3 @@ func TestDue(t *testing.T) {
 		}
 	}
 }
-
-// TestRequests adds up what lives of servers report, each cumulatively.
-func TestRequests(t *testing.T) {
-	tracker := usage.NewTracker(clocktesting.NewFakeClock(start))
-	a, b := tracker.Connect("a", all), tracker.Connect("b", all)
-	say := func(s *usage.Server, life string, requests uint64) {
-		s.Report(&syncv1.Uses{Life: life, Keys: []*syncv1.KeyUse{{Key: "k1", Requests: requests}}})
-	}
-	say(a, "one", 5)
-	say(a, "one", 7)
-	say(a, "one", 6) // late
-	say(b, "one", 3)
-	say(b, "two", 1)
-	say(b, "three", 1<<63)
-	if got := tracker.Requests("k1"); got != 11 {
-		t.Errorf("%d requests", got)
-	}
-	tracker.Forget("k1")
-	if got := tracker.Requests("k1"); got != 0 {
-		t.Errorf("%d requests of a key that is gone", got)
-	}
-}

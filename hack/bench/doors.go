@@ -5,9 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
+	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -27,13 +28,28 @@ type target struct {
 }
 
 // fleets are the numbers of keys that are measured with.
-var fleets = []int{1, 10_000, 1_000_000}
+var fleets = []int{0, 1, few, many}
+
+const (
+	few  = 10_000
+	many = 1_000_000
+)
+
+// fleet is a validation server with so many keys.
+type fleet struct {
+	*process.Validator
+
+	keys    int
+	flags   []string
+	manager *fixture.Manager
+}
 
 // bench has all that runs while the doors are measured.
 type bench struct {
 	config
 
 	dir     string
+	fleets  []*fleet
 	targets []*target
 	running []interface{ Kill() }
 	figures figures
@@ -55,10 +71,24 @@ func run(ctx context.Context, c config) (err error) {
 			return fmt.Errorf("%d keys: %w", count, err)
 		}
 	}
+	if err := b.measureMemory(); err != nil {
+		return err
+	}
 	if err := b.measureDoors(ctx); err != nil {
 		return err
 	}
-	return b.figures.tell(os.Stdout, c.out)
+	if err := b.measureLoaded(); err != nil {
+		return err
+	}
+	if err := b.measureStart(); err != nil {
+		return err
+	}
+	if c.cluster {
+		if err := b.measureCluster(ctx); err != nil {
+			return err
+		}
+	}
+	return b.figures.tell(table, os.Stdout, c.out)
 }
 
 // startFloor runs this program as a floor.
@@ -90,17 +120,27 @@ func (b *bench) startFleet(count int) error {
 	}
 	flags := []string{
 		"--sync-address=" + manager.Address, "--sync-server-name=" + fixture.ServerName, "--sync-ca-file=" + manager.CAFile, "--sync-token-file=" + manager.TokenFile,
-		"--max-failures-per-minute=0",
+		"--max-failures-per-minute=0", "--snapshot-dir=" + filepath.Join(dir, "snapshot"),
 	}
 	_, upstream, err := b.startFloor(floor.Upstream)
 	if err != nil {
 		return err
 	}
-	v, _, err := process.StartValidator(b.validator, append(flags, "--upstream=http://"+upstream)...)
+	flags = append(flags, "--upstream=http://"+upstream)
+	v, _, err := process.StartValidator(b.validator, flags...)
 	if err != nil {
 		return err
 	}
 	b.running = append(b.running, v)
+	b.fleets = append(b.fleets, &fleet{v, count, flags, manager})
+	if count == 0 {
+		return nil
+	}
+	return b.addTargets(v, keys, upstream)
+}
+
+// addTargets are the doors that are measured with so many keys.
+func (b *bench) addTargets(v *process.Validator, keys *fixture.Keys, upstream string) error {
 	known, err := fixture.Checks(keys.Known)
 	if err != nil {
 		return err
@@ -109,41 +149,41 @@ func (b *bench) startFleet(count int) error {
 	if err != nil {
 		return err
 	}
-	add := func(door string, load func(context.Context, time.Duration) (load.Result, error)) {
-		b.targets = append(b.targets, &target{name: fmt.Sprintf("%s, %d keys", door, count), process: v.Process, load: load})
+	add := func(name string, load func(context.Context, time.Duration) (load.Result, error)) {
+		b.targets = append(b.targets, &target{name: name, process: v.Process, load: load})
 	}
-	if count == 10_000 {
+	if keys.Count == few {
 		if err := b.startFloors(upstream, known, fixture.Subrequests(keys.Known), fixture.Requests(keys.Known)); err != nil {
 			return err
 		}
-		add("forward-auth", overHTTP(v.HTTP.String(), fixture.Subrequests(keys.Known), http.StatusOK))
-		add("reverse proxy", overHTTP(v.Proxy.String(), fixture.Requests(keys.Known), http.StatusOK))
+		add(forwardAuth, overHTTP(v.HTTP.String(), fixture.Subrequests(keys.Known)))
+		add(reverseProxy, overHTTP(v.Proxy.String(), fixture.Requests(keys.Known)))
 	}
-	add("ext_authz hit", overGRPC(v.GRPC.String(), known, allowed))
-	add("ext_authz miss", overGRPC(v.GRPC.String(), unknown, denied))
+	add(hit(keys.Count), overGRPC(v.GRPC.String(), known, allowed))
+	add(miss(keys.Count), overGRPC(v.GRPC.String(), unknown, denied))
 	return nil
 }
 
 func (b *bench) startFloors(upstream string, checks, subrequests, requests [][]byte) error {
 	for _, f := range []struct {
-		name string
-		load func(address string) func(context.Context, time.Duration) (load.Result, error)
+		name, figure string
+		load         func(address string) func(context.Context, time.Duration) (load.Result, error)
 	}{
-		{floor.GRPC, func(address string) func(context.Context, time.Duration) (load.Result, error) {
+		{floor.GRPC, grpcFloor, func(address string) func(context.Context, time.Duration) (load.Result, error) {
 			return overGRPC(address, checks, whatever)
 		}},
-		{floor.HTTP, func(address string) func(context.Context, time.Duration) (load.Result, error) {
-			return overHTTP(address, subrequests, http.StatusOK)
+		{floor.HTTP, httpFloor, func(address string) func(context.Context, time.Duration) (load.Result, error) {
+			return overHTTP(address, subrequests)
 		}},
-		{floor.Proxy, func(address string) func(context.Context, time.Duration) (load.Result, error) {
-			return overHTTP(address, requests, http.StatusOK)
+		{floor.Proxy, proxyFloor, func(address string) func(context.Context, time.Duration) (load.Result, error) {
+			return overHTTP(address, requests)
 		}},
 	} {
 		p, address, err := b.startFloor(f.name, upstream)
 		if err != nil {
 			return err
 		}
-		b.targets = append(b.targets, &target{name: f.name + " floor", process: p, load: f.load(address)})
+		b.targets = append(b.targets, &target{name: f.figure, process: p, load: f.load(address)})
 	}
 	return nil
 }
@@ -154,9 +194,9 @@ func overGRPC(address string, checks [][]byte, right func([]byte) error) func(co
 	}
 }
 
-func overHTTP(address string, requests [][]byte, status int) func(context.Context, time.Duration) (load.Result, error) {
+func overHTTP(address string, requests [][]byte) func(context.Context, time.Duration) (load.Result, error) {
 	return func(ctx context.Context, duration time.Duration) (load.Result, error) {
-		return load.HTTP(ctx, address, requests, status, duration)
+		return load.HTTP(ctx, address, requests, duration)
 	}
 }
 
@@ -182,6 +222,7 @@ func hasCode(answer []byte, code string) error {
 // measureDoors has all targets take turns.
 func (b *bench) measureDoors(ctx context.Context) error {
 	for n := range b.runs {
+		dear, cheap := 0.0, math.Inf(1)
 		progress("run %d of %d", n+1, b.runs)
 		for _, t := range b.targets {
 			if !b.only.MatchString(t.name) {
@@ -202,8 +243,15 @@ func (b *bench) measureDoors(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			b.figures.add(t.name, float64((after-before).Nanoseconds())/float64(result.Requests)/1e3)
-			progress("%-32s %6.1f µs CPU, %6.0f requests/s", t.name, float64((after-before).Nanoseconds())/float64(result.Requests)/1e3, float64(result.Requests)/result.Took.Seconds())
+			cost := float64((after - before).Microseconds()) / float64(result.Requests)
+			b.figures.add(t.name, cost)
+			progress("%-44s %6.1f µs CPU, %6.0f requests/s", t.name, cost, float64(result.Requests)/result.Took.Seconds())
+			if strings.HasPrefix(t.name, extAuthz) {
+				dear, cheap = max(dear, cost), min(cheap, cost)
+			}
+		}
+		if dear > 0 {
+			b.figures.add(flatness, dear/cheap)
 		}
 	}
 	return nil

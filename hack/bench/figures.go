@@ -1,10 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"slices"
 )
@@ -14,18 +14,73 @@ type figures map[string][]float64
 
 func (f figures) add(name string, value float64) { f[name] = append(f[name], value) }
 
-func (f figures) tell(out io.Writer, path string) error {
-	for _, name := range slices.Sorted(maps.Keys(f)) {
-		fmt.Fprintf(out, "%s: %.1f\n", name, median(f[name]))
+// row is a line of the table: a figure in proportion to another of the same run, or by
+// itself where there is no floor.
+type row struct {
+	what         string
+	of, floor    string // names of figures
+	goal         float64
+	atLeast      bool // the goal is, otherwise at most
+	unit, format string
+}
+
+// of are the figures of a row, one for each run, and complete is whether there are any.
+func (f figures) of(r row) (values []float64, complete bool) {
+	values = slices.Clone(f[r.of])
+	if r.floor != "" {
+		floors := f[r.floor]
+		values = values[:min(len(values), len(floors))]
+		for i := range values {
+			values[i] /= floors[i]
+		}
+	}
+	return values, len(values) > 0
+}
+
+// told is a row as it was measured.
+type told struct {
+	What   string  `json:"what"`
+	Median float64 `json:"median"`
+	Least  float64 `json:"least"`
+	Most   float64 `json:"most"`
+	Bound  string  `json:"bound"`
+	Goal   float64 `json:"goal"`
+	Unit   string  `json:"unit"`
+	Met    bool    `json:"met"`
+}
+
+// tell writes the table, and everything to the file where there is one.
+func (f figures) tell(rows []row, out io.Writer, path string) error {
+	var all []told
+	fmt.Fprintln(out, "| what | median | least … most | goal | met |\n|---|---|---|---|---|")
+	for _, r := range rows {
+		values, complete := f.of(r)
+		if !complete {
+			continue
+		}
+		slices.Sort(values)
+		t := told{What: r.what, Median: median(values), Least: values[0], Most: values[len(values)-1], Goal: r.goal, Unit: r.unit}
+		t.Met, t.Bound = t.Median <= t.Goal, "≤"
+		if r.atLeast {
+			t.Met, t.Bound = t.Median >= t.Goal, "≥"
+		}
+		all = append(all, t)
+		format := cmp.Or(r.format, "%.2f")
+		number := func(v float64) string { return fmt.Sprintf(format, v) }
+		met := "yes"
+		if !t.Met {
+			met = "**no**"
+		}
+		fmt.Fprintf(out, "| %s | %s%s | %s … %s | %s %s%s | %s |\n", t.What, number(t.Median), t.Unit, number(t.Least), number(t.Most), t.Bound, number(t.Goal), t.Unit, met)
 	}
 	if path == "" {
 		return nil
 	}
-	encoded, err := json.MarshalIndent(f, "", "  ")
+	encoded, err := json.MarshalIndent(map[string]any{"table": all, "figures": f}, "", "  ")
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(path, encoded, 0o600)
+	return os.WriteFile(path, append(encoded, '\n'), 0o600)
 }
 
 func median(values []float64) float64 {

@@ -53,7 +53,7 @@ func fromEnvironment(name string, byDefault int) int {
 //   - what is written while nothing happens.
 func BenchmarkScale(b *testing.B) {
 	w := newWorld(b)
-	setup := managerSetup{settle: quick, level: "info", elect: true}
+	setup := managerSetup{settle: quick, level: "info", elect: true, patience: 5 * patience, flags: strings.Fields(os.Getenv("KEYWARD_BENCH_MANAGER_FLAGS"))}
 	m := w.lead(setup)
 	w.createGroup()
 	w.mint("seed")
@@ -85,7 +85,7 @@ func BenchmarkScale(b *testing.B) {
 	b.ReportMetric(ratio(each, floor, 0.99), "p99-of-floor")
 
 	w.awaitQuiet(m)
-	b.ReportMetric(m.memory(b), "leader-B")
+	b.ReportMetric(m.memory(b)/1e6, "leader-MB")
 	before := m.changes()
 	time.Sleep(scaleIdle) // nothing is to happen
 	b.ReportMetric(float64(m.changes()-before), "idle-writes")

@@ -8,8 +8,10 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
@@ -72,6 +74,8 @@ func become(key *v1alpha1.ApiKey, secret *corev1.Secret, name string, text keyfo
 	key.Status.KeyID, key.Status.Preview, key.Status.SecretRef.Name = snapshot.KeyID(key.UID), text.Preview(), name
 	version := &key.Status.Versions[0]
 	version.Preview, version.Digest = text.Preview(), text.Digest().String()
+	ready := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionReady)
+	ready.Message = strings.ReplaceAll(ready.Message, "Secret "+secret.Name, "Secret "+name)
 	key.Status.Enforcement.Record = snapshot.RecordID(snapshot.KeyRecord(key, nil))
 
 	secret.Name, secret.UID = name, uuid.NewUUID()

@@ -96,6 +96,8 @@ func answers200(url string) error {
 type manager struct {
 	*process
 	webhooks, metrics, health string
+
+	patience time.Duration
 }
 
 // managerSetup says how a manager is started. Its zero value is a manager as shipped, but alone.
@@ -108,6 +110,8 @@ type managerSetup struct {
 	// settle is the default where nothing is said; quick is for tests in which no validation server waits
 	// for the manager to come back.
 	settle, grace time.Duration
+	// patience is how long it may take to start, where that is not the usual.
+	patience time.Duration
 }
 
 // highest verbosity of logs.
@@ -122,7 +126,7 @@ const (
 // startManager starts a manager under its ServiceAccount and waits for nothing.
 func (w *world) startManager(setup managerSetup) *manager {
 	w.t.Helper()
-	m := &manager{}
+	m := &manager{patience: cmp.Or(setup.patience, patience)}
 	for _, address := range []*string{&m.webhooks, &m.metrics, &m.health} {
 		var err error
 		if *address, err = ports.Free(); err != nil {
@@ -156,7 +160,7 @@ func (w *world) startManager(setup managerSetup) *manager {
 // awaitReady waits until the manager answers admission requests.
 func (w *world) awaitReady(m *manager) {
 	w.t.Helper()
-	eventually(w.t, "the manager", patience, func() error {
+	eventually(w.t, "the manager", m.patience, func() error {
 		if m.hasEnded() {
 			return m.complaint()
 		}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/keyward-dev/keyward/api/keyformat"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/ratelimit"
 	"github.com/keyward-dev/keyward/server/throttle"
@@ -66,10 +65,11 @@ type Recorder interface {
 // WithRecorder lets a recorder hear of every decision.
 func WithRecorder(r Recorder) Option { return func(g *Gate) { g.recorder = r } }
 
-// Meter hears of requests that were let through: with which key, by its id, and which version
-// of it, when, whether that is retiring, and from where, as far as that is known.
+// Meter hears of requests that were let through: with which key of which group, when, whether
+// its version is retiring, and from where, as far as that is known. It must not keep the
+// request, nor change anything.
 type Meter interface {
-	Used(key string, version keyformat.Digest, at time.Time, retiring bool, client netip.Addr)
+	Used(keyID string, group *decision.Group, request *decision.Request, at time.Time, retiring bool, client netip.Addr)
 }
 
 // WithMeter lets a meter hear of every request that was let through.
@@ -150,7 +150,7 @@ func (d *Door) Decide(ctx context.Context, request *Request) Result {
 		result.Code, result.RetryAfter = d.gate.quota.Spend(ctx, result.Group, now)
 	}
 	if result.Allowed() && d.gate.meter != nil {
-		d.gate.meter.Used(result.Key.ID, request.Credential.Digest, now, result.Retiring, request.Client)
+		d.gate.meter.Used(result.Key.ID, result.Group, &request.Request, now, result.Retiring, request.Client)
 	}
 	if result.Code.FailedAttempt() {
 		d.failed(request, &result, now)

@@ -29,7 +29,9 @@ func (a *around) Spend(context.Context, *decision.Group, time.Time) (decision.Co
 
 func (a *around) Sent(_ string, bytes uint64, _ time.Time) { a.bytes += int(bytes) }
 
-func (a *around) Used(string, keyformat.Digest, time.Time, bool, netip.Addr) { a.used++ }
+func (a *around) Used(string, *decision.Group, *decision.Request, time.Time, bool, netip.Addr) {
+	a.used++
+}
 
 func (a *around) Record(_ string, _ time.Time, _ *Request, result *Result) { a.recorded = result.Code }
 

@@ -15,6 +15,7 @@ type reporter struct {
 	client  *Client
 	stream  grpc.BidiStreamingClient[syncv1.SyncRequest, syncv1.SyncResponse]
 	through time.Time // until when the uses of versions are reported
+	told    bool      // whether everything was told once
 }
 
 // all tells what was used since the last time, until through, and what the manager has not
@@ -23,7 +24,7 @@ func (r *reporter) all(through time.Time) error {
 	if err := r.accounts(r.client.uses.Due(time.Now(), false)); err != nil {
 		return err
 	}
-	keys, versions := r.client.source.Keys(r.through), r.client.source.Since(r.through, time.Now())
+	keys, versions := r.client.source.Keys(!r.told), r.client.source.Since(r.through, time.Now())
 	for {
 		uses := &syncv1.Uses{Versions: versions[:min(usesOnce, len(versions))], Keys: keys[:min(usesOnce, len(keys))]}
 		keys, versions = keys[len(uses.GetKeys()):], versions[len(uses.GetVersions()):]
@@ -35,7 +36,7 @@ func (r *reporter) all(through time.Time) error {
 			return err
 		}
 		if over {
-			r.through = through
+			r.through, r.told = through, true
 			return nil
 		}
 	}

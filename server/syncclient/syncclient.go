@@ -65,8 +65,11 @@ type Sink interface {
 type Source interface {
 	// Since returns the versions that were used at the instant or later.
 	Since(instant, now time.Time) []*syncv1.VersionUse
-	// Keys returns how often the keys were used that were used at the instant or later.
-	Keys(instant time.Time) []*syncv1.KeyUse
+	// Keys returns what the manager was not told on this stream of the use of keys; at its
+	// beginning, which is whole, all that it has not persisted.
+	Keys(whole bool) []*syncv1.KeyUse
+	// Recorded takes over what it has.
+	Recorded(said *syncv1.Allowances, now time.Time)
 }
 
 // Accounts are what groups have used, and may use.
@@ -248,7 +251,9 @@ func (c *Client) follow(ctx, last context.Context, stream grpc.BidiStreamingClie
 // take deals with what has come.
 func (c *Client) take(stream grpc.BidiStreamingClient[syncv1.SyncRequest, syncv1.SyncResponse], response *syncv1.SyncResponse) error {
 	if allowances := response.GetAllowances(); allowances != nil {
-		c.uses.Allow(allowances, time.Now())
+		now := time.Now()
+		c.source.Recorded(allowances, now)
+		c.uses.Allow(allowances, now)
 		for _, allowance := range allowances.GetGroups() {
 			if why := allowance.GetRefused(); why != "" {
 				c.log.Warn("the manager refuses a report of usage; it is kept and sent again",

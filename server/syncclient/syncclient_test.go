@@ -19,6 +19,7 @@ import (
 
 	"github.com/keyward-dev/keyward/api/keyformat"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/managertest"
 	"github.com/keyward-dev/keyward/server/quota"
 	"github.com/keyward-dev/keyward/server/ratelimit"
@@ -95,23 +96,33 @@ func acme() *syncv1.Group {
 	return &syncv1.Group{Namespace: "tenants", Name: "acme", State: syncv1.GroupState_GROUP_STATE_ACTIVE}
 }
 
+// use is one request with the version.
+func (r *running) use(digest keyformat.Digest) {
+	request := &decision.Request{Credential: decision.Credential{Form: decision.WellFormed, Digest: digest}}
+	r.uses.Used("k1", &decision.Group{Identity: "tenants/acme"}, request, time.Now(), false, netip.Addr{})
+}
+
 // TestUses: what was used is reported, on each stream anew, and before the goodbye.
 func TestUses(t *testing.T) {
 	m := managertest.Start(t)
 	r := run(t, m)
 	stream := m.Next()
 	digest := keyformat.DigestOf("one")
-	// told waits for a report of the digest, and for one that says until when that holds.
-	told := func(stream *managertest.Stream) {
+	// told waits for a report of the digest and of so many requests of the key, and for one that
+	// says until when that holds.
+	told := func(stream *managertest.Stream, requests uint64) {
 		t.Helper()
-		found := false
+		found, counted := false, requests == 0
 		for deadline := time.After(20 * time.Second); ; {
 			select {
 			case uses := <-stream.Uses:
 				for _, v := range uses.GetVersions() {
 					found = found || keyformat.Digest(v.GetDigest()) == digest
 				}
-				if found && uses.GetThroughMs() > 0 {
+				for _, k := range uses.GetKeys() {
+					counted = counted || k.GetRequests() == requests
+				}
+				if found && counted && uses.GetThroughMs() > 0 {
 					return
 				}
 			case <-deadline:
@@ -119,15 +130,17 @@ func TestUses(t *testing.T) {
 			}
 		}
 	}
-	r.uses.Used("k1", digest, time.Now(), false, netip.Addr{})
-	told(stream)
+	r.use(digest)
+	told(stream, 1)
 	stream.Close(status.Error(codes.Unavailable, "connect again"))
 	stream = m.Next()
-	told(stream)
+	told(stream, 1)
+	stream.Allow(&syncv1.Allowances{NowMs: time.Now().UnixMilli(), Keys: []*syncv1.KeyUse{{Key: "k1", Period: time.Now().UTC().Format("2006-01"), Recorded: 1}}})
+	eventually(t, "what is persisted is not told again", func() bool { return len(r.uses.Keys(true)) == 0 })
 	digest = keyformat.DigestOf("last")
-	r.uses.Used("k1", digest, time.Now(), false, netip.Addr{})
+	r.use(digest)
 	r.stop()
-	told(stream)
+	told(stream, 2)
 }
 
 func TestStream(t *testing.T) {

@@ -1,6 +1,7 @@
-// Package usage remembers which versions of keys have let requests through, for the reports
-// to the manager: when each was last used, and, of a version whose overlap with its
-// successor is under way, from which client addresses.
+// Package usage remembers what let requests through, for the reports to the manager and for
+// people: when each version of a key was last used, and, while its overlap with its successor
+// is under way, from which client addresses; how often each key was used in a month; and from
+// which origins most.
 package usage
 
 import (
@@ -14,6 +15,7 @@ import (
 
 	"github.com/keyward-dev/keyward/api/keyformat"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/server/decision"
 )
 
 const (
@@ -27,9 +29,11 @@ const (
 // Recorder is safe for concurrent use.
 type Recorder struct {
 	shards [shards]shard
+	offset atomic.Int64 // the manager's clock less ours, milliseconds
 
-	mu   sync.Mutex
-	keys map[string]*atomic.Uint64 // how often each key was used in this life
+	mu      sync.Mutex
+	keys    map[string]*key // by id
+	origins int             // keys whose origins are told apart
 }
 
 // shard is a part of the versions, so that requests seldom wait for each other.
@@ -40,8 +44,7 @@ type shard struct {
 
 type use struct {
 	lastMillis atomic.Int64
-	key        string
-	requests   *atomic.Uint64 // of the key, with all its versions
+	key        *key
 
 	mu      sync.Mutex
 	clients []uint64
@@ -50,30 +53,43 @@ type use struct {
 
 // New returns a recorder that remembers nothing.
 func New() *Recorder {
-	r := &Recorder{keys: map[string]*atomic.Uint64{}}
+	r := &Recorder{keys: map[string]*key{}}
 	for i := range r.shards {
 		r.shards[i].uses = map[keyformat.Digest]*use{}
 	}
 	return r
 }
 
-// Used notes that the version of the key with the id let a request through. Of a version that is retiring, the
-// client's address is told from others; it may be unknown.
-func (r *Recorder) Used(key string, digest keyformat.Digest, at time.Time, retiring bool, client netip.Addr) {
-	u := r.of(key, digest)
-	u.requests.Add(1)
-	for now := at.UnixMilli(); ; {
-		last := u.lastMillis.Load()
-		if last >= now || u.lastMillis.CompareAndSwap(last, now) {
-			break
+// Used notes that a version of the key with the id let the request through. Of a version that is retiring,
+// the client's address is told from others; it may be unknown.
+func (r *Recorder) Used(keyID string, group *decision.Group, request *decision.Request, at time.Time, retiring bool, client netip.Addr) {
+	digest := request.Credential.Digest
+	u := r.of(keyID, group, digest)
+	millis := at.UnixMilli()
+	u.key.used(1, millis, r.offset.Load())
+	advance(&u.lastMillis, millis)
+	if from, referer := request.Origin, false; from != "" || request.Referer != "" {
+		if from == "" {
+			from, referer = request.Referer, true
 		}
+		r.from(u.key, from, referer)
 	}
 	if retiring && client.IsValid() {
 		u.add(hash(digest, client))
 	}
 }
 
-func (r *Recorder) of(key string, digest keyformat.Digest) *use {
+// advance lets an instant move on.
+func advance(last *atomic.Int64, millis int64) {
+	for {
+		was := last.Load()
+		if was >= millis || last.CompareAndSwap(was, millis) {
+			return
+		}
+	}
+}
+
+func (r *Recorder) of(keyID string, group *decision.Group, digest keyformat.Digest) *use {
 	s := &r.shards[digest[0]%shards]
 	s.mu.RLock()
 	u := s.uses[digest]
@@ -84,43 +100,10 @@ func (r *Recorder) of(key string, digest keyformat.Digest) *use {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if u = s.uses[digest]; u == nil {
-		u = &use{key: key, requests: r.counter(key)}
+		u = &use{key: r.key(keyID, group.Identity)}
 		s.uses[digest] = u
 	}
 	return u
-}
-
-// counter is that of a key, which outlives its versions.
-func (r *Recorder) counter(key string) *atomic.Uint64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	counter := r.keys[key]
-	if counter == nil {
-		counter = &atomic.Uint64{}
-		r.keys[key] = counter
-	}
-	return counter
-}
-
-// Keys returns how often, in this life, the keys were used that were used at the instant or
-// later.
-func (r *Recorder) Keys(instant time.Time) []*syncv1.KeyUse {
-	used := map[string]*atomic.Uint64{}
-	for i := range r.shards {
-		s := &r.shards[i]
-		s.mu.RLock()
-		for _, u := range s.uses {
-			if u.lastMillis.Load() >= instant.UnixMilli() {
-				used[u.key] = u.requests
-			}
-		}
-		s.mu.RUnlock()
-	}
-	keys := make([]*syncv1.KeyUse, 0, len(used))
-	for key, requests := range used {
-		keys = append(keys, &syncv1.KeyUse{Key: key, Requests: requests.Load()})
-	}
-	return keys
 }
 
 func (u *use) add(client uint64) {
@@ -143,13 +126,15 @@ func hash(digest keyformat.Digest, client netip.Addr) uint64 {
 	return binary.BigEndian.Uint64(sum[:8])
 }
 
-// Since returns the versions that were used at the instant or later, and forgets those that
-// were not used for a day before now.
+// Since returns the versions that were used at the instant or later, and forgets what was not
+// used for a day before now.
 func (r *Recorder) Since(instant, now time.Time) []*syncv1.VersionUse {
 	var used []*syncv1.VersionUse
+	forget := now.Add(-forgetAfter).UnixMilli()
 	for i := range r.shards {
-		used = r.shards[i].since(used, instant.UnixMilli(), now.Add(-forgetAfter).UnixMilli())
+		used = r.shards[i].since(used, instant.UnixMilli(), forget)
 	}
+	r.forget(forget)
 	return used
 }
 

@@ -2,6 +2,7 @@ package usage
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"sync"
 	"testing"
@@ -9,13 +10,24 @@ import (
 
 	"github.com/keyward-dev/keyward/api/keyformat"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/server/decision"
 )
 
 var (
 	start = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	one   = keyformat.DigestOf("one")
+	acme  = &decision.Group{Identity: "tenants/acme"}
 	home  = netip.MustParseAddr("192.0.2.1")
 )
+
+// used is one request with a version of a key, from an origin or none.
+func (r *Recorder) used(id string, digest keyformat.Digest, at time.Time, retiring bool, client netip.Addr, origin ...string) {
+	request := &decision.Request{Credential: decision.Credential{Form: decision.WellFormed, Digest: digest}}
+	if len(origin) > 0 {
+		request.Origin = origin[0]
+	}
+	r.Used(id, acme, request, at, retiring, client)
+}
 
 func find(uses []*syncv1.VersionUse, digest keyformat.Digest) *syncv1.VersionUse {
 	for _, u := range uses {
@@ -28,10 +40,10 @@ func find(uses []*syncv1.VersionUse, digest keyformat.Digest) *syncv1.VersionUse
 
 func TestUses(t *testing.T) {
 	r := New()
-	r.Used("k1", one, start, false, home)
-	r.Used("k1", one, start.Add(-time.Second), true, home)
-	r.Used("k1", one, start, true, netip.MustParseAddr("::ffff:192.0.2.1"))
-	r.Used("k1", one, start, true, netip.Addr{})
+	r.used("k1", one, start, false, home)
+	r.used("k1", one, start.Add(-time.Second), true, home)
+	r.used("k1", one, start, true, netip.MustParseAddr("::ffff:192.0.2.1"))
+	r.used("k1", one, start, true, netip.Addr{})
 	u := find(r.Since(start, start), one)
 	if u == nil || u.GetLastMs() != start.UnixMilli() || len(u.GetClients()) != 1 || u.GetMoreClients() {
 		t.Fatalf("got %v", u)
@@ -40,7 +52,7 @@ func TestUses(t *testing.T) {
 		t.Error("told of what was used before")
 	}
 	if other := New(); true {
-		other.Used("k1", one, start, true, home)
+		other.used("k1", one, start, true, home)
 		if find(other.Since(start, start), one).GetClients()[0] != u.GetClients()[0] {
 			t.Error("two servers do not agree on an address")
 		}
@@ -48,7 +60,7 @@ func TestUses(t *testing.T) {
 	for i := range uint32(40) {
 		var address [4]byte
 		binary.BigEndian.PutUint32(address[:], i)
-		r.Used("k1", one, start, true, netip.AddrFrom4(address))
+		r.used("k1", one, start, true, netip.AddrFrom4(address))
 	}
 	if u := find(r.Since(start, start), one); len(u.GetClients()) != maxClients || !u.GetMoreClients() {
 		t.Errorf("told %d clients apart, more %v", len(u.GetClients()), u.GetMoreClients())
@@ -65,7 +77,7 @@ func TestConcurrently(t *testing.T) {
 	for i := range 8 {
 		all.Go(func() {
 			for n := range 1000 {
-				r.Used("k1", keyformat.DigestOf(string(rune('a'+n%7))), start.Add(time.Duration(n*i)*time.Millisecond), true, home)
+				r.used("k1", keyformat.DigestOf(string(rune('a'+n%7))), start.Add(time.Duration(n*i)*time.Millisecond), true, home)
 				r.Since(start, start)
 			}
 		})
@@ -80,28 +92,34 @@ func TestConcurrently(t *testing.T) {
 	}
 }
 
+// BenchmarkUsed is a request without an origin, with one that is known, and with one of more than
+// there is room for.
 func BenchmarkUsed(b *testing.B) {
-	r := New()
-	b.ReportAllocs()
-	b.RunParallel(func(pb *testing.PB) {
-		for now := start; pb.Next(); now = now.Add(1e6) {
-			r.Used("k1", one, now, false, home)
-		}
-	})
+	for name, requests := range map[string][]decision.Request{
+		"no origin":    {{}},
+		"origin":       {{Origin: "https://shop.acme.com"}},
+		"referer":      {{Referer: "https://shop.acme.com/scenes/1?x=y"}},
+		"many origins": manyOrigins(100),
+	} {
+		b.Run(name, func(b *testing.B) {
+			r := New()
+			for i := range requests {
+				requests[i].Credential.Digest = one
+			}
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				for i, now := 0, start; pb.Next(); i, now = i+1, now.Add(1e6) {
+					r.Used("k1", acme, &requests[i%len(requests)], now, false, home)
+				}
+			})
+		})
+	}
 }
 
-// TestKeys: requests are counted by key, whichever version they have, and for good.
-func TestKeys(t *testing.T) {
-	r := New()
-	r.Used("k1", one, start, false, home)
-	r.Used("k1", keyformat.DigestOf("its successor"), start.Add(time.Minute), false, home)
-	r.Used("k2", keyformat.DigestOf("another"), start, false, home)
-	if keys := r.Keys(start.Add(time.Second)); len(keys) != 1 || keys[0].GetKey() != "k1" || keys[0].GetRequests() != 2 {
-		t.Errorf("got %v", keys)
+func manyOrigins(n int) []decision.Request {
+	requests := make([]decision.Request, n)
+	for i := range requests {
+		requests[i].Origin = fmt.Sprintf("https://%d.acme.com", i)
 	}
-	r.Since(start, start.Add(forgetAfter+time.Hour))
-	r.Used("k1", one, start.Add(time.Hour), false, home)
-	if keys := r.Keys(start.Add(time.Hour)); len(keys) != 1 || keys[0].GetRequests() != 3 {
-		t.Errorf("after its versions were forgotten: %v", keys)
-	}
+	return requests
 }

@@ -1,5 +1,5 @@
-// Package usageapi takes in what was used where no door of this server sees it: POST
-// /v1/usage, a JSON list of what to add.
+// Package usageapi takes in what was used where no door of this server sees it, POST /v1/usage
+// with a JSON list of what to add, and tells what was: GET /v1/usage.
 package usageapi
 
 import (
@@ -28,13 +28,18 @@ const (
 type Groups interface {
 	// HasGroup is whether the group namespace/name is known.
 	HasGroup(identity string) bool
-	// GroupOf returns the group of a key, by its id.
+	// GroupOf returns the identity of the group of a key, by its id.
 	GroupOf(keyID string) (identity string, ok bool)
 }
 
 // Counter counts what has been let through elsewhere.
 type Counter interface {
 	Count(group string, requests, bytes uint64, now time.Time)
+}
+
+// KeyCounter counts it by key.
+type KeyCounter interface {
+	Count(keyID, group string, requests uint64, now time.Time)
 }
 
 // entry is what to add. Numbers are signed, so that a negative one can be told as such.
@@ -46,18 +51,19 @@ type entry struct {
 }
 
 type delta struct {
+	keyID           string // empty where no key is given
 	group           string
 	requests, bytes uint64
 }
 
 // Off answers where there is no token that could be presented.
 func Off(w http.ResponseWriter, _ *http.Request) {
-	httpwire.NewProblem(http.StatusNotFound, "usage_off", "Usage is not taken in",
-		"Start the validator with --admin-token-file to report usage here.").Denial().Write(w)
+	httpwire.NewProblem(http.StatusNotFound, "usage_off", "Usage is neither taken in nor told",
+		"Start the validator with --admin-token-file to report usage here, and to read it.").Denial().Write(w)
 }
 
 // Handler takes in usage, all of a request or, if something in it is wrong, nothing.
-func Handler(groups Groups, counter Counter, now func() time.Time) http.Handler {
+func Handler(groups Groups, counter Counter, keys KeyCounter, now func() time.Time) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		deltas, err := read(http.MaxBytesReader(w, r.Body, maxBody), groups)
 		if err != nil {
@@ -71,6 +77,9 @@ func Handler(groups Groups, counter Counter, now func() time.Time) http.Handler 
 		}
 		for _, d := range deltas {
 			counter.Count(d.group, d.requests, d.bytes, now())
+			if d.keyID != "" && d.requests > 0 {
+				keys.Count(d.keyID, d.group, d.requests, now())
+			}
 		}
 		w.WriteHeader(http.StatusNoContent)
 	})
@@ -115,11 +124,11 @@ func (e *entry) delta(groups Groups) (d delta, field string, err error) {
 		}
 		d.group = e.Group
 	case e.Key != "":
-		group, ok := groups.GroupOf(e.Key)
-		if !ok {
+		var ok bool
+		if d.group, ok = groups.GroupOf(e.Key); !ok {
 			return d, "key", errors.New("no key with such an id is known here")
 		}
-		d.group = group
+		d.keyID = e.Key
 	default:
 		return d, "group", errors.New("it is missing; write namespace/name, or give key")
 	}

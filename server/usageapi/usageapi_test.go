@@ -7,16 +7,27 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/keyward-dev/keyward/server/usage"
 )
 
 type known struct{ counted []string }
 
 func (known) HasGroup(identity string) bool { return identity == "tenants/acme" }
 
-func (known) GroupOf(key string) (string, bool) { return "tenants/acme", key == "k1" }
+func (known) GroupOf(key string) (string, bool) {
+	return "tenants/acme", key == "k1"
+}
 
 func (k *known) Count(group string, requests, bytes uint64, _ time.Time) {
 	k.counted = append(k.counted, fmt.Sprint(group, requests, bytes))
+}
+
+// byKey is the same by key.
+type byKey struct{ *known }
+
+func (k byKey) Count(id, group string, requests uint64, _ time.Time) {
+	k.counted = append(k.counted, fmt.Sprint(id, " ", group, requests))
 }
 
 // TestUsage: all of a list is counted, or nothing, and the answer names the field.
@@ -28,6 +39,7 @@ func TestUsage(t *testing.T) {
 	}{
 		{`[]`, 204, "[]"},
 		{`[{"group":"tenants/acme","requests":2,"bytes":10},{"key":"k1","bytes":5}]`, 204, "[tenants/acme2 10 tenants/acme0 5]"},
+		{`[{"key":"k1","requests":3}]`, 204, "[tenants/acme3 0 k1 tenants/acme3]"},
 		{`[{"group":"tenants/acme","bytes":10},{"group":"tenants/other"}]`, 400, "[1].group: no such group"},
 		{`[{"key":"k2"}]`, 400, "[0].key: no key"},
 		{`[{"key":"k1","group":"tenants/acme"}]`, 400, "[0].key: give either"},
@@ -45,7 +57,7 @@ func TestUsage(t *testing.T) {
 	} {
 		k := &known{}
 		w := httptest.NewRecorder()
-		Handler(k, k, time.Now).ServeHTTP(w, httptest.NewRequest(http.MethodPost, Path, strings.NewReader(c.body)))
+		Handler(k, k, byKey{k}, time.Now).ServeHTTP(w, httptest.NewRequest(http.MethodPost, Path, strings.NewReader(c.body)))
 		said := w.Body.String()
 		if c.status == 204 {
 			said = fmt.Sprint(k.counted)
@@ -69,4 +81,55 @@ func FuzzUsage(f *testing.F) {
 			}
 		}
 	})
+}
+
+// told are keys that were used.
+type told struct{ asked int }
+
+func (s *told) Tell(wants func(id, group string) bool, limit int) ([]usage.Key, int) {
+	s.asked = limit
+	keys := []usage.Key{}
+	for _, k := range []usage.Key{
+		{ID: "k1", Group: "tenants/acme", Period: "2026-11", Requests: 5, Origins: []usage.Origin{{Origin: "https://acme.com", Requests: 4, Error: 1}}},
+		{ID: "k2", Group: "tenants/acme", Requests: 3}, {ID: "k3", Group: "tenants/other"},
+	} {
+		if wants(k.ID, k.Group) {
+			keys = append(keys, k)
+		}
+	}
+	return keys, len(keys)
+}
+
+// TestTell: a group or a key is told, what is not understood is not.
+func TestTell(t *testing.T) {
+	for _, c := range []struct {
+		query  string
+		status int
+		want   []string
+		limit  int
+	}{
+		{"group=tenants/acme", 200, []string{`"keyId":"k1"`, `"keyId":"k2"`, `"total":2`, `{"origin":"https://acme.com","requests":4,"error":1}`}, 100},
+		{"key=k1&limit=7", 200, []string{`"keyId":"k1"`, `"period":"2026-11","requests":5`, `"total":1`}, 7},
+		{"", 400, []string{"either group"}, 0},
+		{"group=tenants/acme&key=k1", 400, []string{"either group"}, 0},
+		{"group=", 400, []string{"group: give it once"}, 0},
+		{"key=k1&key=k2", 400, []string{"key: give it once"}, 0},
+		{"key=k1&limit=0", 400, []string{"limit: write a number"}, 0},
+		{"key=k1&limit=1001", 400, []string{"limit: write a number"}, 0},
+		{"key=k1&colour=red", 400, []string{"the parameters are"}, 0},
+		{"key=%zz", 400, []string{"not properly encoded"}, 0},
+		{"group=tenants/other", 404, []string{"group: it is not known here"}, 0},
+		{"key=k3", 404, []string{"key: it is not known here"}, 0},
+	} {
+		s, w := &told{}, httptest.NewRecorder()
+		Tell(known{}, s).ServeHTTP(w, httptest.NewRequest(http.MethodGet, Path+"?"+c.query, http.NoBody))
+		for _, part := range c.want {
+			if !strings.Contains(w.Body.String(), part) {
+				t.Errorf("%s: no %s in %s", c.query, part, w.Body)
+			}
+		}
+		if w.Code != c.status || s.asked != c.limit || strings.Contains(w.Body.String(), "k3\"") {
+			t.Errorf("%s: %d, asked for %d, %s", c.query, w.Code, s.asked, w.Body)
+		}
+	}
 }

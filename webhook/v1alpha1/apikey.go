@@ -84,7 +84,7 @@ func (w *apiKeys) checkLimit(ctx context.Context, key *v1alpha1.ApiKey) error {
 		return nil
 	}
 	problem := grant.KeyLimitReached(group, *limit)
-	return invalid("ApiKey", key.Name, problem.Field, problem.Message)
+	return refuse("ApiKey", key.Name, problem)
 }
 
 // ValidateUpdate checks a changed key against its Group; what has not changed may have
@@ -92,8 +92,10 @@ func (w *apiKeys) checkLimit(ctx context.Context, key *v1alpha1.ApiKey) error {
 func (w *apiKeys) ValidateUpdate(ctx context.Context, old, key *v1alpha1.ApiKey) (admission.Warnings, error) {
 	const stamp = v1alpha1.AnnotationCreatedBy
 	if old.Annotations[stamp] != key.Annotations[stamp] {
-		return nil, invalid("ApiKey", key.Name, "metadata.annotations["+stamp+"]",
-			"it is set when the object is created and cannot change; remove it from the manifest")
+		return nil, refuse("ApiKey", key.Name, &grant.Problem{
+			Reason: v1alpha1.ReasonInvalidSpec, Field: "metadata.annotations[" + stamp + "]",
+			Message: "it is set when the object is created and cannot change; remove it from the manifest",
+		})
 	}
 	if key.DeletionTimestamp != nil || equality.Semantic.DeepEqual(old.Spec, key.Spec) || endsKey(old, key) {
 		return nil, nil
@@ -126,14 +128,18 @@ func (w *apiKeys) ValidateDelete(context.Context, *v1alpha1.ApiKey) (admission.W
 
 func (w *apiKeys) validate(ctx context.Context, key *v1alpha1.ApiKey) (admission.Warnings, error) {
 	if err := secrettemplate.Check(key.Spec.Secret.Template.Data); err != nil {
-		return nil, invalid("ApiKey", key.Name, "spec.secret.template.data", err.Error())
+		return nil, refuse("ApiKey", key.Name, &grant.Problem{
+			Reason: v1alpha1.ReasonSecretTemplateInvalid, Field: "spec.secret.template.data", Message: err.Error(),
+		})
 	}
 	if _, problem := grant.RotationOf(key); problem != nil {
 		return answer("ApiKey", key.Name, problem)
 	}
 	if from := key.Spec.ImportFrom; from != nil && from.SecretKeyRef.Name == lifecycle.SecretName(key) {
-		return nil, invalid("ApiKey", key.Name, "spec.importFrom.secretKeyRef.name",
-			"this is the Secret that the key is delivered in; give spec.secret.name another name")
+		return nil, refuse("ApiKey", key.Name, &grant.Problem{
+			Reason: v1alpha1.ReasonImportRefused, Field: "spec.importFrom.secretKeyRef.name",
+			Message: "this is the Secret that the key is delivered in; give spec.secret.name another name",
+		})
 	}
 	group, problem, err := lookup.ForKey(ctx, w.reader, key)
 	if err != nil {

@@ -19,13 +19,14 @@ func answer(kind, name string, problem *grant.Problem) (admission.Warnings, erro
 	if problem.Reason == v1alpha1.ReasonGroupNotFound {
 		return admission.Warnings{problem.Error()}, nil
 	}
-	return nil, invalid(kind, name, problem.Field, problem.Message)
+	return nil, refuse(kind, name, problem)
 }
 
-// invalid refuses an object, with the field's path and what mends it.
-func invalid(kind, name, path, message string) error {
+// refuse refuses an object, with the field's path and what mends it.
+func refuse(kind, name string, problem *grant.Problem) error {
+	refusals.WithLabelValues(kind, problem.Reason).Inc()
 	return apierrors.NewInvalid(
 		schema.GroupKind{Group: v1alpha1.GroupVersion.Group, Kind: kind}, name,
-		field.ErrorList{{Type: field.ErrorTypeForbidden, Field: path, Detail: message}},
+		field.ErrorList{{Type: field.ErrorTypeForbidden, Field: problem.Field, Detail: problem.Message}},
 	)
 }

@@ -711,12 +711,19 @@ func (x *GroupUse) GetClosed() bool {
 	return false
 }
 
-// KeyUse counts the requests of one key in this life of the server.
+// KeyUse counts the requests of one key in one month and this life of the server,
+// cumulatively. It is for people to see, and quotas do not depend on it.
 type KeyUse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// key is the id of the key.
-	Key           string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	Requests      uint64 `protobuf:"varint,2,opt,name=requests,proto3" json:"requests,omitempty"`
+	Key      string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Requests uint64 `protobuf:"varint,2,opt,name=requests,proto3" json:"requests,omitempty"`
+	// group is the identity namespace/name of the key's group.
+	Group string `protobuf:"bytes,3,opt,name=group,proto3" json:"group,omitempty"`
+	// period is the calendar month in UTC by the manager's clock, such as 2026-11.
+	Period string `protobuf:"bytes,4,opt,name=period,proto3" json:"period,omitempty"`
+	// recorded is how many of them are persisted, as far as the server has been told.
+	Recorded      uint64 `protobuf:"varint,5,opt,name=recorded,proto3" json:"recorded,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -761,6 +768,27 @@ func (x *KeyUse) GetKey() string {
 func (x *KeyUse) GetRequests() uint64 {
 	if x != nil {
 		return x.Requests
+	}
+	return 0
+}
+
+func (x *KeyUse) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *KeyUse) GetPeriod() string {
+	if x != nil {
+		return x.Period
+	}
+	return ""
+}
+
+func (x *KeyUse) GetRecorded() uint64 {
+	if x != nil {
+		return x.Recorded
 	}
 	return 0
 }
@@ -1017,8 +1045,11 @@ func (x *GroupServers) GetServers() uint32 {
 type Allowances struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// now_ms is the manager's clock, Unix milliseconds, by which months change.
-	NowMs         int64        `protobuf:"varint,1,opt,name=now_ms,json=nowMs,proto3" json:"now_ms,omitempty"`
-	Groups        []*Allowance `protobuf:"bytes,2,rep,name=groups,proto3" json:"groups,omitempty"`
+	NowMs  int64        `protobuf:"varint,1,opt,name=now_ms,json=nowMs,proto3" json:"now_ms,omitempty"`
+	Groups []*Allowance `protobuf:"bytes,2,rep,name=groups,proto3" json:"groups,omitempty"`
+	// keys are counts of keys as they are persisted, in recorded: the server need not report
+	// them again.
+	Keys          []*KeyUse `protobuf:"bytes,3,rep,name=keys,proto3" json:"keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1063,6 +1094,13 @@ func (x *Allowances) GetNowMs() int64 {
 func (x *Allowances) GetGroups() []*Allowance {
 	if x != nil {
 		return x.Groups
+	}
+	return nil
+}
+
+func (x *Allowances) GetKeys() []*KeyUse {
+	if x != nil {
+		return x.Keys
 	}
 	return nil
 }
@@ -2049,10 +2087,13 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x05spent\x18\f \x01(\x04R\x05spent\x12\x14\n" +
 	"\x05wants\x18\n" +
 	" \x01(\x04R\x05wants\x12\x16\n" +
-	"\x06closed\x18\v \x01(\bR\x06closedJ\x04\b\x05\x10\x06J\x04\b\x06\x10\aR\x10overage_requestsR\roverage_bytes\"6\n" +
+	"\x06closed\x18\v \x01(\bR\x06closedJ\x04\b\x05\x10\x06J\x04\b\x06\x10\aR\x10overage_requestsR\roverage_bytes\"\x80\x01\n" +
 	"\x06KeyUse\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x1a\n" +
-	"\brequests\x18\x02 \x01(\x04R\brequests\"z\n" +
+	"\brequests\x18\x02 \x01(\x04R\brequests\x12\x14\n" +
+	"\x05group\x18\x03 \x01(\tR\x05group\x12\x16\n" +
+	"\x06period\x18\x04 \x01(\tR\x06period\x12\x1a\n" +
+	"\brecorded\x18\x05 \x01(\x04R\brecorded\"z\n" +
 	"\n" +
 	"VersionUse\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\fR\x06digest\x12\x17\n" +
@@ -2070,11 +2111,12 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\bsettling\x18\x02 \x01(\bR\bsettling\">\n" +
 	"\fGroupServers\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x18\n" +
-	"\aservers\x18\x02 \x01(\rR\aservers\"W\n" +
+	"\aservers\x18\x02 \x01(\rR\aservers\"\x84\x01\n" +
 	"\n" +
 	"Allowances\x12\x15\n" +
 	"\x06now_ms\x18\x01 \x01(\x03R\x05nowMs\x122\n" +
-	"\x06groups\x18\x02 \x03(\v2\x1a.keyward.sync.v1.AllowanceR\x06groups\"\xab\x02\n" +
+	"\x06groups\x18\x02 \x03(\v2\x1a.keyward.sync.v1.AllowanceR\x06groups\x12+\n" +
+	"\x04keys\x18\x03 \x03(\v2\x17.keyward.sync.v1.KeyUseR\x04keys\"\xab\x02\n" +
 	"\tAllowance\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x16\n" +
 	"\x06period\x18\x02 \x01(\tR\x06period\x12 \n" +
@@ -2230,30 +2272,31 @@ var file_sync_v1_sync_proto_depIdxs = []int32{
 	13, // 10: keyward.sync.v1.SyncResponse.servers:type_name -> keyward.sync.v1.Servers
 	14, // 11: keyward.sync.v1.Servers.groups:type_name -> keyward.sync.v1.GroupServers
 	16, // 12: keyward.sync.v1.Allowances.groups:type_name -> keyward.sync.v1.Allowance
-	0,  // 13: keyward.sync.v1.Allowance.state:type_name -> keyward.sync.v1.QuotaState
-	9,  // 14: keyward.sync.v1.Allowance.recorded:type_name -> keyward.sync.v1.GroupUse
-	1,  // 15: keyward.sync.v1.Limits.overage:type_name -> keyward.sync.v1.Overage
-	18, // 16: keyward.sync.v1.Limits.rate:type_name -> keyward.sync.v1.RateLimit
-	20, // 17: keyward.sync.v1.Update.groups:type_name -> keyward.sync.v1.Group
-	26, // 18: keyward.sync.v1.Update.keys:type_name -> keyward.sync.v1.Key
-	2,  // 19: keyward.sync.v1.Group.state:type_name -> keyward.sync.v1.GroupState
-	21, // 20: keyward.sync.v1.Group.projects:type_name -> keyward.sync.v1.Project
-	24, // 21: keyward.sync.v1.Group.capabilities:type_name -> keyward.sync.v1.Capability
-	28, // 22: keyward.sync.v1.Group.context:type_name -> keyward.sync.v1.Group.ContextEntry
-	17, // 23: keyward.sync.v1.Group.limits:type_name -> keyward.sync.v1.Limits
-	22, // 24: keyward.sync.v1.Project.routes:type_name -> keyward.sync.v1.Route
-	25, // 25: keyward.sync.v1.Project.origins:type_name -> keyward.sync.v1.OriginPolicy
-	23, // 26: keyward.sync.v1.Route.query:type_name -> keyward.sync.v1.QueryMatch
-	22, // 27: keyward.sync.v1.Capability.routes:type_name -> keyward.sync.v1.Route
-	27, // 28: keyward.sync.v1.Key.versions:type_name -> keyward.sync.v1.Version
-	18, // 29: keyward.sync.v1.Key.rate:type_name -> keyward.sync.v1.RateLimit
-	3,  // 30: keyward.sync.v1.SyncService.Sync:input_type -> keyward.sync.v1.SyncRequest
-	12, // 31: keyward.sync.v1.SyncService.Sync:output_type -> keyward.sync.v1.SyncResponse
-	31, // [31:32] is the sub-list for method output_type
-	30, // [30:31] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	10, // 13: keyward.sync.v1.Allowances.keys:type_name -> keyward.sync.v1.KeyUse
+	0,  // 14: keyward.sync.v1.Allowance.state:type_name -> keyward.sync.v1.QuotaState
+	9,  // 15: keyward.sync.v1.Allowance.recorded:type_name -> keyward.sync.v1.GroupUse
+	1,  // 16: keyward.sync.v1.Limits.overage:type_name -> keyward.sync.v1.Overage
+	18, // 17: keyward.sync.v1.Limits.rate:type_name -> keyward.sync.v1.RateLimit
+	20, // 18: keyward.sync.v1.Update.groups:type_name -> keyward.sync.v1.Group
+	26, // 19: keyward.sync.v1.Update.keys:type_name -> keyward.sync.v1.Key
+	2,  // 20: keyward.sync.v1.Group.state:type_name -> keyward.sync.v1.GroupState
+	21, // 21: keyward.sync.v1.Group.projects:type_name -> keyward.sync.v1.Project
+	24, // 22: keyward.sync.v1.Group.capabilities:type_name -> keyward.sync.v1.Capability
+	28, // 23: keyward.sync.v1.Group.context:type_name -> keyward.sync.v1.Group.ContextEntry
+	17, // 24: keyward.sync.v1.Group.limits:type_name -> keyward.sync.v1.Limits
+	22, // 25: keyward.sync.v1.Project.routes:type_name -> keyward.sync.v1.Route
+	25, // 26: keyward.sync.v1.Project.origins:type_name -> keyward.sync.v1.OriginPolicy
+	23, // 27: keyward.sync.v1.Route.query:type_name -> keyward.sync.v1.QueryMatch
+	22, // 28: keyward.sync.v1.Capability.routes:type_name -> keyward.sync.v1.Route
+	27, // 29: keyward.sync.v1.Key.versions:type_name -> keyward.sync.v1.Version
+	18, // 30: keyward.sync.v1.Key.rate:type_name -> keyward.sync.v1.RateLimit
+	3,  // 31: keyward.sync.v1.SyncService.Sync:input_type -> keyward.sync.v1.SyncRequest
+	12, // 32: keyward.sync.v1.SyncService.Sync:output_type -> keyward.sync.v1.SyncResponse
+	32, // [32:33] is the sub-list for method output_type
+	31, // [31:32] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_sync_v1_sync_proto_init() }

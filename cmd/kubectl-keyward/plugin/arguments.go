@@ -54,6 +54,17 @@ func optionalKeyName(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
+// groupName is one argument that can be the name of a Group.
+func groupName(cmd *cobra.Command, args []string) error {
+	if err := cobra.ExactArgs(1)(cmd, args); err != nil {
+		return err
+	}
+	if len(validation.IsDNS1123Subdomain(args[0])) > 0 {
+		return errGroupName
+	}
+	return nil
+}
+
 // flagError says of a flag what is wrong with it, without its value.
 func flagError(_ *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError

@@ -74,9 +74,9 @@ func run(ctx context.Context, a *app, args []string, version string) int {
 func (a *app) root(version string) *cobra.Command {
 	root := &cobra.Command{
 		Use:     "kubectl-keyward",
-		Short:   "Look at API keys, rotate, reveal and revoke them, and find out why one was refused",
+		Short:   "Look at API keys and their use, rotate, reveal and revoke them, and find out why one was refused",
 		Version: version,
-		Long: `Look at API keys, rotate, reveal and revoke them, and find out why one was refused.
+		Long: `Look at API keys and their use, rotate, reveal and revoke them, and find out why one was refused.
 
 Exit codes: 0 done; 1 failed; 2 not understood; 3 the key is not valid, or its state does not allow it;
 4 declared, but not in force in time; 5 in force, but not on servers that are away; 130 interrupted.`,
@@ -85,8 +85,10 @@ Exit codes: 0 done; 1 failed; 2 not understood; 3 the key is not valid, or its s
 		SilenceUsage:  true,
 		Args:          noArguments,
 		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
-			if a.output != "" && a.output != "json" && a.output != "yaml" {
-				return errors.New("-o: write json or yaml")
+			switch {
+			case a.output == outputWide && isWide(cmd.Name()), a.output == "", a.output == "json", a.output == "yaml":
+			default:
+				return errors.New("-o: write json or yaml; with usage, also wide")
 			}
 			for _, arg := range args {
 				// It would come back in messages, and stand in the API server's audit log.
@@ -100,8 +102,8 @@ Exit codes: 0 done; 1 failed; 2 not understood; 3 the key is not valid, or its s
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	a.flags.AddFlags(root.PersistentFlags())
-	root.PersistentFlags().StringVarP(&a.output, "output", "o", "", "json or yaml; default: text for people")
-	root.AddCommand(a.status(), a.rotate(), a.revoke(), a.suspend(), a.resume(), a.reveal(), a.verify(), a.explain())
+	root.PersistentFlags().StringVarP(&a.output, "output", "o", "", "json or yaml, of usage also wide; default: text for people")
+	root.AddCommand(a.status(), a.usage(), a.rotate(), a.revoke(), a.suspend(), a.resume(), a.reveal(), a.verify(), a.explain())
 	a.completeFlags(root)
 	discreet(root)
 	return root

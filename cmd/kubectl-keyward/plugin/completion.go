@@ -35,9 +35,34 @@ func (a *app) completeKeys(cmd *cobra.Command, args []string, typed string) ([]s
 	})
 }
 
+// completeGroups offers the Groups of the namespace for the one argument.
+func (a *app) completeGroups(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return a.complete(cmd, func(ctx context.Context, s *session) (names []string) {
+		var groups v1alpha1.GroupList
+		if s.List(ctx, &groups, client.InNamespace(s.namespace)) != nil {
+			return nil
+		}
+		for i := range groups.Items {
+			if group := &groups.Items[i]; strings.HasPrefix(group.Name, typed) {
+				names = append(names, group.Name+"\t"+group.Spec.DisplayName)
+			}
+		}
+		return names
+	})
+}
+
 func (a *app) completeFlags(root *cobra.Command) {
 	for flag, offer := range map[string]cobra.CompletionFunc{
-		"output": cobra.FixedCompletions([]string{"json", "yaml"}, cobra.ShellCompDirectiveNoFileComp),
+		"output": func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+			forms := []string{"json", "yaml"}
+			if isWide(cmd.Name()) {
+				forms = append(forms, outputWide)
+			}
+			return forms, cobra.ShellCompDirectiveNoFileComp
+		},
 		"namespace": func(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
 			return a.complete(cmd, func(ctx context.Context, s *session) (names []string) {
 				var namespaces corev1.NamespaceList

@@ -111,10 +111,13 @@ func TestCompletion(t *testing.T) {
 	namespace(t, "completion")
 	object(t, "completion", "website", func(*v1alpha1.ApiKey) {})
 	object(t, "completion", "worker", func(*v1alpha1.ApiKey) {})
+	month(t, "completion", "acme", func(*v1alpha1.Group) {})
+	month(t, "completion", "other", func(*v1alpha1.Group) {})
 	complete := func(args ...string) string {
 		// What follows the last argument is not read by __complete.
 		return keywardRaw(t, append([]string{"__complete", "--kubeconfig", kubeconfig, "-n", "completion"}, args...)...).out
 	}
 	golden(t, "completion", complete("revoke", "we")+complete("status", "")+complete("reveal", "website", "")+complete("re")+
-		complete("status", "-o", "")+complete("status", "--namespace", "compl"))
+		complete("status", "-o", "")+complete("status", "--namespace", "compl")+
+		complete("usage", "ac")+complete("usage", "acme", "")+complete("usage", "acme", "-o", ""))
 }

@@ -17,3 +17,6 @@ func (a *Aggregator) SettleAll(ctx context.Context) {
 		a.process(ctx, b)
 	}
 }
+
+// Collector is that of the metrics of Groups.
+var Collector = collector

@@ -172,6 +172,24 @@ func (n *network) round(t *rapid.T, s *server) {
 	}
 }
 
+// cross has two reports of a server on their way when the first is answered: the second, of
+// before the answer, must take back nothing of it.
+func (n *network) cross(s *server, requests int) {
+	if s.stream == nil {
+		n.connect(s, 0)
+	}
+	for range requests {
+		n.request(s)
+	}
+	n.report(s, true)
+	n.report(s, true)
+	for range 2 {
+		s.stream.deliverUp(n.t, false)
+		n.leaders[s.stream.leader].SettleAll(context.Background())
+	}
+	s.stream.down = append(s.stream.down, s.stream.session.Take())
+}
+
 // replace starts a new leader; the old one may go on for a while.
 func (n *network) replace(overlap bool) {
 	for _, s := range n.servers {
@@ -241,6 +259,7 @@ func exact(t *rapid.T) {
 			}
 			n.round(t, s)
 		},
+		"crossing": func(t *rapid.T) { n.cross(pick(t), rapid.IntRange(1, 40).Draw(t, "n")) },
 		"start": func(t *rapid.T) {
 			if len(n.servers) < 5 {
 				n.add()

@@ -32,6 +32,83 @@ func TestFold(t *testing.T) {
 	})
 }
 
+// holder is a server as far as its ledger is concerned, with what is under way between them.
+type holder struct {
+	leased, sequence, spent uint64
+	up                      []ledger.Account // reports
+	down                    []ledger.Account // allowances
+}
+
+// mayHold is what it may let through in all, once what is under way to it has arrived.
+func (h *holder) mayHold() uint64 {
+	most := h.leased
+	for _, a := range h.down {
+		if a.Sequence > h.sequence {
+			most = max(most, a.Leased)
+		}
+	}
+	return most
+}
+
+// TestCommitted: in whichever order reports and allowances arrive, late, or more than once,
+// what servers hold or are about to hold is committed, and that is never more than the quota.
+func TestCommitted(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l, quota := &ledger.Ledger{}, rapid.Uint64Range(0, 200).Draw(t, "quota")
+		holders := map[string]*holder{"a": {}, "b": {}}
+		pick := func(t *rapid.T) (string, *holder) {
+			name := rapid.SampledFrom([]string{"a", "b"}).Draw(t, "server")
+			return name, holders[name]
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"spend": func(t *rapid.T) {
+				_, h := pick(t)
+				h.spent += rapid.Uint64Range(0, h.leased-h.spent).Draw(t, "n")
+			},
+			"report": func(t *rapid.T) {
+				_, h := pick(t)
+				if rapid.Bool().Draw(t, "gives back") {
+					h.leased = h.spent
+				}
+				h.up = append(h.up, ledger.Account{Leased: h.leased, Sequence: h.sequence, Spent: h.spent, Requests: h.spent})
+			},
+			"hear": func(t *rapid.T) {
+				name, h := pick(t)
+				if len(h.up) == 0 {
+					return
+				}
+				said := rapid.SampledFrom(h.up).Draw(t, "report") // it may be heard again
+				if l.Report(name, said) != nil {
+					return
+				}
+				peer := ledger.Peer{Presence: ledger.Connected, Sequence: said.Sequence, Wants: rapid.Uint64Range(0, 20).Draw(t, "wants")}
+				for _, raised := range l.Allow(quota, map[string]ledger.Peer{name: peer}).Raised {
+					holders[raised].down = append(holders[raised].down, l.Accounts[raised])
+				}
+			},
+			"take": func(t *rapid.T) {
+				_, h := pick(t)
+				if len(h.down) == 0 {
+					return
+				}
+				if a := rapid.SampledFrom(h.down).Draw(t, "allowance"); a.Sequence > h.sequence {
+					h.leased, h.sequence = max(h.leased, a.Leased), a.Sequence
+				}
+			},
+			"": func(t *rapid.T) {
+				for name, h := range holders {
+					if a := l.Accounts[name]; h.mayHold() > max(a.Leased, a.Spent) {
+						t.Fatalf("%s may hold %d by %+v", name, h.mayHold(), a)
+					}
+				}
+				if l.Committed() > quota {
+					t.Fatalf("%d committed of %d", l.Committed(), quota)
+				}
+			},
+		})
+	})
+}
+
 // TestMonth: months of all lengths, by their first and last instants in UTC.
 func TestMonth(t *testing.T) {
 	for _, c := range []struct {

@@ -37,7 +37,7 @@ const maxIdle = 256
 // Serve runs a floor until it fails. It writes the address where it listens to out, as one
 // line. Proxy takes the address of its upstream.
 func Serve(name, upstream string, out io.Writer) error {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}

@@ -86,8 +86,8 @@ func (raw) Unmarshal(data mem.BufferSlice, v any) error {
 var _ encoding.CodecV2 = raw{}
 
 // HTTP sends encoded requests of HTTP/1.1 in turn, over a connection of each worker, and
-// wants answers with the status.
-func HTTP(ctx context.Context, address string, requests [][]byte, status int, duration time.Duration) (Result, error) {
+// wants all of them to be answered 200.
+func HTTP(ctx context.Context, address string, requests [][]byte, duration time.Duration) (Result, error) {
 	return run(ctx, duration, func(int) (func(context.Context, int) error, error) {
 		conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
 		if err != nil {
@@ -104,7 +104,8 @@ func HTTP(ctx context.Context, address string, requests [][]byte, status int, du
 				return errors.Join(ctx.Err(), err)
 			}
 			_, err = io.Copy(io.Discard, response.Body)
-			if response.StatusCode != status {
+			_ = response.Body.Close() // it is read
+			if response.StatusCode != http.StatusOK {
 				return fmt.Errorf("answered %s", response.Status)
 			}
 			return err

@@ -5,6 +5,7 @@ package process
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -29,7 +30,7 @@ type Process struct {
 
 // Start runs a program, whose lines on stdout and stderr can be read.
 func Start(command string, arguments ...string) (*Process, error) {
-	p := &Process{cmd: exec.Command(command, arguments...), lines: make(chan string, 1024)}
+	p := &Process{cmd: exec.CommandContext(context.Background(), command, arguments...), lines: make(chan string, 1024)}
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -49,7 +50,11 @@ func StartValidator(binary string, flags ...string) (*Validator, time.Duration, 
 }
 
 func (v *Validator) isReady() bool {
-	response, err := http.Get("http://" + v.Admin.String() + "/readyz")
+	question, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://"+v.Admin.String()+"/readyz", nil)
+	if err != nil {
+		return false
+	}
+	response, err := http.DefaultClient.Do(question)
 	if err != nil {
 		return false
 	}

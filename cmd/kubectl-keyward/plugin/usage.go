@@ -1,0 +1,233 @@
+package plugin
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+)
+
+// usageView is what is said of a Group's month, by text and by -o alike.
+type usageView struct {
+	Namespace string              `json:"namespace"`
+	Name      string              `json:"name"`
+	Tier      string              `json:"tier,omitempty"`
+	State     v1alpha1.GroupState `json:"state"`
+	// Period is the month (UTC), DaysLeft the days of it that have not begun.
+	Period   string      `json:"period"`
+	ResetsAt metav1.Time `json:"resetsAt"`
+	DaysLeft int         `json:"daysLeft"`
+
+	Overage   v1alpha1.Overage `json:"overage"`
+	Requests  useView          `json:"requests"`
+	Bytes     useView          `json:"bytes"`
+	Keys      useView          `json:"keys"`
+	Attention []attention      `json:"attention,omitempty"`
+
+	// UnconfirmedRequests are on top of the quota.
+	UnconfirmedRequests int64        `json:"unconfirmedRequests,omitempty"`
+	ByKey               []keyUseView `json:"byKey"`
+}
+
+// useView is one limit, and what is used of it.
+type useView struct {
+	Used int64 `json:"used"`
+	// Limit and Percent are absent where there is no limit.
+	Limit   *int64 `json:"limit,omitempty"`
+	Percent *int64 `json:"percent,omitempty"`
+	// Forecast is for the end of the month, and UsedUpAt when the limit will be reached by it.
+	Forecast int64        `json:"forecast,omitempty"`
+	UsedUpAt *metav1.Time `json:"usedUpAt,omitempty"`
+	// Overage went beyond the limit, and is metered.
+	Overage int64 `json:"overage,omitempty"`
+}
+
+type keyUseView struct {
+	Namespace  string            `json:"namespace"`
+	Name       string            `json:"name"`
+	KeyID      string            `json:"keyID,omitempty"`
+	State      v1alpha1.KeyState `json:"state"`
+	Preview    string            `json:"preview,omitempty"`
+	Requests   int64             `json:"requests"`
+	LastUsedAt *metav1.Time      `json:"lastUsedAt,omitempty"`
+}
+
+func (a *app) usage() *cobra.Command {
+	limit := 0
+	cmd := &cobra.Command{
+		Use:   "usage GROUP",
+		Short: "Show a Group's month at a glance: what is used of its limits, and by which keys",
+		Long: `Show a Group's month at a glance: what is used of its limits, and by which keys.
+
+Months are calendar months in UTC. The forecast is linear. What is shown of keys may be some minutes old.`,
+		Example: `  kubectl keyward -n acme usage acme
+  kubectl keyward -n acme usage acme -o wide`,
+		Args:              groupName,
+		ValidArgsFunction: a.completeGroups,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if limit < 0 {
+				return usagef("--limit: write how many keys to show, or 0 for all")
+			}
+			s, err := a.connect()
+			if err != nil {
+				return err
+			}
+			group, err := s.group(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			keys, err := a.keysOf(cmd.Context(), s, group)
+			if err != nil {
+				return err
+			}
+			view := a.usageOf(group, keys)
+			wide := a.output == outputWide
+			return a.print(view, func(p *page) { p.usage(&view, limit, wide) })
+		},
+	}
+	cmd.Flags().IntVar(&limit, "limit", 20, "how many keys to show in text, those with the most requests; 0 is all")
+	return cmd
+}
+
+// group reads the Group of that name.
+func (s *session) group(ctx context.Context, name string) (*v1alpha1.Group, error) {
+	group := &v1alpha1.Group{}
+	err := s.Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: name}, group)
+	if apierrors.IsNotFound(err) {
+		called := " of that name"
+		if !looksLikeKey(name) {
+			called = fmt.Sprintf(" %q", name)
+		}
+		return nil, fmt.Errorf("there is no Group%s in namespace %q: kubectl get groups.keyward.dev -A lists those that you may see", called, s.namespace)
+	}
+	return group, err
+}
+
+// keysOf lists the ApiKeys of a Group, as far as its user may see them.
+func (a *app) keysOf(ctx context.Context, s *session, group *v1alpha1.Group) ([]v1alpha1.ApiKey, error) {
+	from := group.Spec.AllowedNamespaces.From
+	everywhere := from != "" && from != v1alpha1.NamespacesFromSame
+	keys, err := s.keys(ctx, everywhere)
+	if everywhere && apierrors.IsForbidden(err) {
+		a.narrate("! Keys of other namespaces are left out: you may not list them.")
+		keys, err = s.keys(ctx, false)
+	}
+	identity := group.Namespace + "/" + group.Name
+	return slices.DeleteFunc(keys, func(key v1alpha1.ApiKey) bool { return groupOf(&key) != identity }), err
+}
+
+// usageOf is what is to be said.
+func (a *app) usageOf(group *v1alpha1.Group, keys []v1alpha1.ApiKey) usageView {
+	now, limits := a.now(), group.Spec.Limits
+	v := usageView{Namespace: group.Namespace, Name: group.Name, Tier: group.Spec.Tier, State: group.Spec.State, ByKey: []keyUseView{}}
+	if in := group.Status.Limits; in != nil {
+		limits, v.Tier = in.Limits, cmp.Or(in.Tier, v.Tier)
+	}
+	v.Overage = cmp.Or(limits.Overage, v1alpha1.OverageBlock)
+	used := ptr.Deref(group.Status.Usage, v1alpha1.GroupUsage{})
+	period, begin, end := monthOf(used.Period, now)
+	if used.Period != period {
+		used = v1alpha1.GroupUsage{} // nothing of this month yet
+	}
+	const day = 24 * 60 * 60
+	v.Period, v.ResetsAt, v.DaysLeft = period, metav1.NewTime(end), int(end.Sub(now).Seconds())/day
+	v.UnconfirmedRequests = ptr.Deref(used.UnconfirmedRequests, 0)
+	var bytes *int64
+	if quantity := limits.BytesPerMonth; quantity != nil {
+		bytes = ptr.To(quantity.Value())
+	}
+	v.Requests = useOf(used.Requests, limits.RequestsPerMonth, used.OverageRequests)
+	v.Bytes = useOf(used.Bytes, bytes, used.OverageBytes)
+	for _, use := range []*useView{&v.Requests, &v.Bytes} {
+		if use.Limit != nil && use.Used >= *use.Limit && v.Overage == v1alpha1.OverageBlock {
+			continue // nothing more is let through
+		}
+		total, usedUp := forecast(use.Used, use.Limit, begin, end, now)
+		if use.Forecast = total; !usedUp.IsZero() {
+			use.UsedUpAt = ptr.To(metav1.NewTime(usedUp))
+		}
+	}
+	if count := group.Status.Keys; count != nil {
+		v.Keys = useOf(widen(count.Active), widen(count.Limit), nil)
+	}
+	v.attend(group)
+	for i := range keys {
+		v.ByKey = append(v.ByKey, keyUseOf(&keys[i], period))
+	}
+	slices.SortFunc(v.ByKey, func(a, b keyUseView) int {
+		return cmp.Or(cmp.Compare(b.Requests, a.Requests), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	return v
+}
+
+func useOf(used, limit, overage *int64) useView {
+	v := useView{Used: ptr.Deref(used, 0), Limit: limit, Overage: ptr.Deref(overage, 0)}
+	const whole = 100
+	if limit != nil {
+		percent := int64(whole)
+		if *limit > 0 {
+			percent = int64(float64(v.Used) / float64(*limit) * whole)
+		}
+		v.Percent = &percent
+	}
+	return v
+}
+
+func widen(n *int32) *int64 {
+	if n == nil {
+		return nil
+	}
+	return ptr.To(int64(*n))
+}
+
+func keyUseOf(key *v1alpha1.ApiKey, period string) keyUseView {
+	v := keyUseView{
+		Namespace: key.Namespace, Name: key.Name, KeyID: key.Status.KeyID, State: key.Status.State,
+		Preview: key.Status.Preview, LastUsedAt: key.Status.LastUsedAt,
+	}
+	if usage := key.Status.Usage; usage != nil && usage.Period == period {
+		v.Requests = ptr.Deref(usage.Requests, 0)
+	}
+	return v
+}
+
+// attend adds what somebody should know of, the worst first.
+func (v *usageView) attend(group *v1alpha1.Group) {
+	add := func(urgent bool, reason, format string, args ...any) {
+		v.Attention = append(v.Attention, attention{urgent, reason, fmt.Sprintf(format, args...)})
+	}
+	if v.State == v1alpha1.GroupFrozen || v.State == v1alpha1.GroupSuspended {
+		add(true, string(v.State), "all keys of the Group are refused")
+	}
+	for _, of := range []struct {
+		name string
+		use  *useView
+	}{{"requests", &v.Requests}, {"bytes", &v.Bytes}} {
+		switch use := of.use; {
+		case use.Limit != nil && use.Used >= *use.Limit && v.Overage == v1alpha1.OverageMeter:
+			add(false, "QuotaExceeded", "all %s of the month are used; more are metered", of.name)
+		case use.Limit != nil && use.Used >= *use.Limit:
+			add(true, "QuotaExceeded", "all %s of the month are used: 402 until it ends", of.name)
+		case use.UsedUpAt != nil:
+			add(false, "Forecast", "at this pace, all %s are used on %s", of.name, use.UsedUpAt.UTC().Format("Monday, January 2"))
+		}
+	}
+	if c := meta.FindStatusCondition(group.Status.Conditions, v1alpha1.ConditionTierResolved); c != nil && c.Status == metav1.ConditionFalse {
+		add(false, c.Reason, "%s", c.Message)
+	}
+	if keys := v.Keys; keys.Limit != nil && keys.Used >= *keys.Limit {
+		add(false, v1alpha1.ReasonKeyLimitReached, "there is no place for another ApiKey")
+	}
+}
+
+var errGroupName = errors.New("no Group can have such a name; " + mayBeKey)

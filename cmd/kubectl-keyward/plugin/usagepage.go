@@ -1,0 +1,187 @@
+package plugin
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/dustin/go-humanize"
+)
+
+const (
+	// outputWide is -o wide.
+	outputWide = "wide"
+
+	// barWidth and nameWidth keep lines within 80 columns.
+	barWidth, nameWidth = 15, 36
+	// From commaMost on, numbers are rounded.
+	commaMost = 10_000_000
+
+	lowPercent, fullPercent = 80, 100
+)
+
+// usage writes a Group's month.
+func (p *page) usage(v *usageView, limit int, wide bool) {
+	title := fmt.Sprintf("Group %s", p.paint(bold, v.Namespace+"/"+v.Name))
+	if v.Tier != "" {
+		title += ", tier " + v.Tier
+	}
+	p.line("%s", title)
+	p.line("%s (UTC): %s, until %s", v.Period, daysLeft(v.DaysLeft), v.ResetsAt.UTC().Format(minute))
+	for _, at := range v.Attention {
+		s := yellow
+		if at.Urgent {
+			s = red
+		}
+		p.line("%s %s", p.paint(s, "! "+at.Reason+":"), at.Message)
+	}
+	p.line("")
+	rows := [][]cell{
+		use("Requests", &v.Requests, numbers(wide)),
+		use("Bytes", &v.Bytes, sizes(wide)),
+		use("Keys", &v.Keys, numbers(wide)),
+	}
+	p.table(rows)
+	p.beyond(v, wide)
+	p.line("")
+	p.byKey(v, limit, wide)
+}
+
+func daysLeft(days int) string {
+	if days == 1 {
+		return "1 day left"
+	}
+	return fmt.Sprintf("%d days left", days)
+}
+
+// use is one line: a bar, the share, the amounts, and what is to come.
+func use(name string, u *useView, text func(int64) string) []cell {
+	amounts, foreseen := text(u.Used), ""
+	if u.Forecast > 0 {
+		foreseen = "forecast " + text(u.Forecast)
+	}
+	if u.Limit == nil {
+		return texts(name, "", amounts+", no limit", foreseen)
+	}
+	s := green
+	switch {
+	case *u.Percent >= fullPercent:
+		s = red
+	case *u.Percent >= lowPercent:
+		s = yellow
+	}
+	return []cell{{text: name}, {bar(*u.Percent) + " " + percentage(*u.Percent), s}, {text: amounts + " of " + text(*u.Limit)}, {text: foreseen}}
+}
+
+func percentage(percent int64) string {
+	const most = 999
+	if percent > most {
+		return fmt.Sprintf(">%d%%", most)
+	}
+	return fmt.Sprintf("%3d %%", percent)
+}
+
+// bar has no full end before all is used, and none that is empty when something is.
+func bar(percent int64) string {
+	full := int(min(percent, fullPercent)) * barWidth / fullPercent
+	if percent > 0 {
+		full = max(full, 1)
+	}
+	return "[" + strings.Repeat("#", full) + strings.Repeat(".", barWidth-full) + "]"
+}
+
+// beyond says what quotas do not bound.
+func (p *page) beyond(v *usageView, wide bool) {
+	if v.Requests.Overage > 0 || v.Bytes.Overage > 0 {
+		p.line("Overage: %s requests and %s beyond the quotas, metered.", numbers(wide)(v.Requests.Overage), sizes(wide)(v.Bytes.Overage))
+	}
+	if v.UnconfirmedRequests > 0 {
+		p.line("Unconfirmed: %s requests on top, while the manager was away.", numbers(wide)(v.UnconfirmedRequests))
+	}
+}
+
+// byKey writes the keys, those with the most requests first.
+func (p *page) byKey(v *usageView, limit int, wide bool) {
+	if len(v.ByKey) == 0 {
+		p.line("It has no keys.")
+		return
+	}
+	sum := int64(0)
+	for i := range v.ByKey {
+		sum += v.ByKey[i].Requests
+	}
+	header := texts("KEY", "STATE", "REQUESTS", "SHARE", "LAST USED")
+	if wide {
+		header = append(header, texts("PREVIEW", "KEY ID")...)
+	}
+	rows := [][]cell{header}
+	shown := v.ByKey
+	if limit > 0 && len(shown) > limit {
+		shown = shown[:limit]
+	}
+	for i := range shown {
+		rows = append(rows, p.keyUse(v, &shown[i], sum, wide))
+	}
+	p.table(rows)
+	if more := len(v.ByKey) - len(shown); more > 0 {
+		p.line("Left out: %d with fewer requests; --limit shows more.", more)
+	}
+}
+
+func (p *page) keyUse(v *usageView, k *keyUseView, sum int64, wide bool) []cell {
+	name, used, share := k.Name, "-", "-"
+	if k.Namespace != v.Namespace {
+		name = k.Namespace + "/" + k.Name
+	}
+	if sum > 0 {
+		share = fmt.Sprintf("%d %%", int(math.Round(float64(k.Requests)/float64(sum)*fullPercent)))
+	}
+	if k.LastUsedAt != nil {
+		used = p.distance(k.LastUsedAt)
+		if wide {
+			used = p.when(k.LastUsedAt, instant)
+		}
+	}
+	if !wide {
+		name = shorten(name, nameWidth)
+	}
+	row := []cell{{name, bold}, {string(k.State), stateStyle(k.State)}, {text: numbers(wide)(k.Requests)}, {text: share}, {text: used}}
+	if wide {
+		row = append(row, texts(or(k.Preview, "-"), or(k.KeyID, "-"))...)
+	}
+	return row
+}
+
+// shorten leaves out the middle, where names differ least.
+func shorten(text string, width int) string {
+	if utf8.RuneCountInString(text) <= width {
+		return text
+	}
+	half := (width - 1) / 2
+	runes := []rune(text)
+	return string(runes[:half]) + "…" + string(runes[len(runes)-(width-1-half):])
+}
+
+// numbers writes counts; exactly, where there is room.
+func numbers(exact bool) func(int64) string {
+	return func(n int64) string {
+		if exact || n < commaMost {
+			return humanize.Comma(n)
+		}
+		return strings.TrimSpace(humanize.SIWithDigits(float64(n), 1, ""))
+	}
+}
+
+// sizes writes bytes in powers of 1000, as limits usually are.
+func sizes(exact bool) func(int64) string {
+	return func(n int64) string {
+		if exact {
+			return humanize.Comma(n)
+		}
+		return humanize.Bytes(uint64(max(0, n)))
+	}
+}
+
+// isWide is whether the verb knows -o wide.
+func isWide(verb string) bool { return verb == "usage" }

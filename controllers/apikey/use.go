@@ -1,0 +1,107 @@
+package apikey
+
+import (
+	"context"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/apikey/lifecycle"
+	"github.com/keyward-dev/keyward/controllers/index"
+	"github.com/keyward-dev/keyward/controllers/lookup"
+	"github.com/keyward-dev/keyward/controllers/snapshot"
+	"github.com/keyward-dev/keyward/controllers/usage"
+)
+
+const (
+	// usedInterval is how often reported uses are looked through for what is to be written.
+	usedInterval = 10 * time.Second
+	// countsAtOnce is of how many keys requests are written in that time, unless their status
+	// is written anyway: 40 a second.
+	countsAtOnce = 400
+)
+
+// used reconciles keys whose last use or requests are to be written. They are spread over the
+// time until the next look, so that a busy cluster has no bursts of writes.
+func (r *Reconciler) used() source.Source {
+	return source.Func(func(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+		go wait.UntilWithContext(ctx, func(ctx context.Context) {
+			due := append(r.counted(ctx), r.lastUsed(ctx)...)
+			for i, request := range due {
+				queue.AddAfter(request, usedInterval*time.Duration(i)/time.Duration(len(due)))
+			}
+		}, usedInterval)
+		return nil
+	})
+}
+
+// lastUsed are the keys whose last use has moved on.
+func (r *Reconciler) lastUsed(ctx context.Context) (due []reconcile.Request) {
+	for _, digest := range r.Usage.Due(r.LastUsedResolution) {
+		var keys v1alpha1.ApiKeyList
+		if err := r.Client.List(ctx, &keys, client.MatchingFields{index.ByDigest: digest.String()}, client.UnsafeDisableDeepCopy); err != nil {
+			ctrl.LoggerFrom(ctx).Error(err, "The last use of a key is written late")
+		}
+		due = append(due, requests(keys.Items)...)
+	}
+	return due
+}
+
+// counted are the keys whose requests are to be written. What servers say of keys that are gone,
+// or of another Group, is forgotten.
+func (r *Reconciler) counted(ctx context.Context) (due []reconcile.Request) {
+	for _, name := range r.Usage.Keys.Due(r.LastUsedResolution, countsAtOnce) {
+		var keys v1alpha1.ApiKeyList
+		if err := r.Client.List(ctx, &keys, client.MatchingFields{index.ByKeyID: name.ID}, client.UnsafeDisableDeepCopy); err != nil {
+			ctrl.LoggerFrom(ctx).Error(err, "The requests of a key are written late")
+			continue
+		}
+		if len(keys.Items) != 1 || keyName(&keys.Items[0]) != name {
+			r.Usage.Keys.Forget(name)
+			continue
+		}
+		due = append(due, requests(keys.Items)...)
+	}
+	return due
+}
+
+func keyName(key *v1alpha1.ApiKey) usage.KeyName {
+	return usage.KeyName{Group: lookup.GroupName(key.Spec.GroupRef, key.Namespace).String(), ID: snapshot.KeyID(key.UID)}
+}
+
+// noteUse writes when versions were last used, where that has moved on by the resolution.
+func noteUse(status *v1alpha1.ApiKeyStatus, usage lifecycle.Usage, resolution time.Duration) {
+	for i := range status.Versions {
+		v := &status.Versions[i]
+		last := usage.Of[v.Digest].Last.Truncate(time.Second)
+		if last.IsZero() || v.LastUsedAt != nil && last.Sub(v.LastUsedAt.Time) < max(resolution, time.Second) {
+			continue
+		}
+		v.LastUsedAt = &metav1.Time{Time: last}
+		if status.LastUsedAt == nil || status.LastUsedAt.Before(v.LastUsedAt) {
+			status.LastUsedAt = v.LastUsedAt
+		}
+	}
+}
+
+// count writes the requests of the month, where that is due or where the status is written
+// anyway, and the last use with them.
+func (r *Reconciler) count(key *v1alpha1.ApiKey, found *facts, changed bool) *usage.Count {
+	was := ptr.Deref(key.Status.Usage, v1alpha1.KeyUsage{})
+	count := r.Usage.Keys.Of(keyName(key), was.Period, uint64(max(0, ptr.Deref(was.Requests, 0))))
+	if count == nil || !count.Due && !changed {
+		return nil
+	}
+	key.Status.Usage = &v1alpha1.KeyUsage{Period: count.Month.String(), Requests: ptr.To(int64(count.Requests))}
+	noteUse(&key.Status, found.input.Usage, 0)
+	r.Usage.Keys.Writing(count)
+	return count
+}

@@ -1,0 +1,4 @@
+package controllers
+
+// StatusWrites is how many times a second usage is written.
+const StatusWrites = statusWrites

@@ -1,0 +1,371 @@
+package usage
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"k8s.io/utils/clock"
+
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/controllers/usage/ledger"
+)
+
+const (
+	// Bounds of what a server reports of a key.
+	maxLife, maxKeyID, maxGroup = 26, 64, 317
+	// maxKeys is of how many keys requests are counted, and maxCounts of how many keys of
+	// all servers together.
+	maxKeys, maxCounts = 200_000, 2_000_000
+	// keysAtOnce is how many counts one message acknowledges.
+	keysAtOnce = 5000
+	// maxAttempts is how many writes are remembered that failed, or did not seem to succeed.
+	maxAttempts = 8
+)
+
+// KeyName names a key, and the group namespace/name that it is of by what a server says: a key
+// that is of another is not what the server may speak of.
+type KeyName struct{ Group, ID string }
+
+// Keys adds up the requests of keys in a month, until they are written into status. It is for
+// people to see; what counts against a quota is in package accounts.
+//
+// Servers report cumulative counts, each with what they know to be persisted of it. Here is, by
+// the life of a server, what has been taken of them, so that what is sent again, on whichever
+// stream, is not counted again; and a count that was not seen before begins at what is persisted,
+// so that a new leader takes what the last one had not written. See docs/design/0011-key-usage.md
+// for what a crash may lose or count twice.
+type Keys struct {
+	clock clock.PassiveClock
+
+	mu     sync.Mutex
+	keys   map[KeyName]*keyUse
+	lives  map[string]*life
+	counts int
+}
+
+// keyUse is what is known of one key, and not written yet.
+type keyUse struct {
+	month   ledger.Month
+	pending uint64
+	written time.Time
+	due     bool
+	// attempts are writes of which it is not known whether they succeeded.
+	attempts []*Count
+}
+
+// life is one run of a server.
+type life struct {
+	counts   map[KeyName]*taken
+	reporter *KeyReporter // nil while it is away
+	lost     time.Time
+}
+
+// taken is how much of a count was added up, and how much of that is written.
+type taken struct {
+	month          ledger.Month
+	taken, written uint64
+}
+
+func newKeys(clk clock.PassiveClock) *Keys {
+	return &Keys{clock: clk, keys: map[KeyName]*keyUse{}, lives: map[string]*life{}}
+}
+
+// KeyReporter is the stream of one server.
+type KeyReporter struct {
+	keys     *Keys
+	instance string
+	serves   func(group string) (serves, known bool)
+	ready    chan struct{} // one slot: there is something to tell
+
+	name string // of the life; "" before the first report
+	told map[KeyName]*syncv1.KeyUse
+}
+
+// Connect notes a server and, as far as that is known, which groups it may serve. It is to be
+// closed.
+func (k *Keys) Connect(instance string, serves func(group string) (serves, known bool)) *KeyReporter {
+	return &KeyReporter{keys: k, instance: instance, serves: serves, ready: make(chan struct{}, 1), told: map[KeyName]*syncv1.KeyUse{}}
+}
+
+// Close forgets a server that said goodbye, which reports nothing again. One that was lost may,
+// for a day.
+func (r *KeyReporter) Close(goodbye bool) {
+	k := r.keys
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	l := k.lives[r.name]
+	if l == nil || l.reporter != r {
+		return
+	}
+	l.reporter, l.lost = nil, k.clock.Now()
+	if goodbye {
+		k.drop(r.name)
+	}
+}
+
+// drop forgets a life. What was taken of it stays. The caller holds the lock.
+func (k *Keys) drop(name string) {
+	k.counts -= len(k.lives[name].counts)
+	delete(k.lives, name)
+}
+
+// Report takes in what the server reports. What is wrong is left out, each count by itself.
+func (r *KeyReporter) Report(uses *syncv1.Uses) {
+	if len(uses.GetKeys()) == 0 || uses.GetLife() == "" || len(uses.GetLife()) > maxLife {
+		return
+	}
+	k := r.keys
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if r.name == "" {
+		r.name = r.instance + "/" + uses.GetLife()
+		l := k.lives[r.name]
+		if l == nil {
+			l = &life{counts: map[KeyName]*taken{}}
+			k.lives[r.name] = l
+		}
+		l.reporter = r
+	}
+	l := k.lives[r.name]
+	if l == nil || l.reporter != r {
+		return // it has connected again, and says more there
+	}
+	for _, use := range uses.GetKeys() {
+		if !r.take(l, use) {
+			keysRefused.Inc()
+		}
+	}
+}
+
+// take adds up one count, unless something is wrong with it. The caller holds the lock.
+func (r *KeyReporter) take(l *life, use *syncv1.KeyUse) bool {
+	k, name := r.keys, KeyName{Group: use.GetGroup(), ID: use.GetKey()}
+	month, err := ledger.ParseMonth(use.GetPeriod())
+	now := ledger.MonthOf(k.clock.Now())
+	if err != nil || month != now && month != now.Previous() || use.GetRequests() > ledger.Max || use.GetRecorded() > use.GetRequests() ||
+		len(name.ID) == 0 || len(name.ID) > maxKeyID || len(name.Group) > maxGroup {
+		return false
+	}
+	if serves, known := r.serves(name.Group); !serves {
+		return !known // it is being asked, and a later stream says it again
+	}
+	is := k.keys[name]
+	t := l.counts[name]
+	switch {
+	case is == nil && len(k.keys) >= maxKeys, t == nil && k.counts >= maxCounts:
+		return false
+	case is == nil:
+		is = &keyUse{month: month}
+		k.keys[name] = is
+	case is.month.Begin().Before(month.Begin()):
+		is.month, is.pending, is.attempts = month, 0, nil // what is shown is this month
+	}
+	switch {
+	case t == nil:
+		t = &taken{month: month, taken: use.GetRecorded(), written: use.GetRecorded()}
+		l.counts[name] = t
+		k.counts++
+	case t.month.Begin().After(month.Begin()):
+		r.tell(name, month, use.GetRequests())
+		return true
+	case t.month != month:
+		*t = taken{month: month, taken: use.GetRecorded(), written: use.GetRecorded()}
+	}
+	if month != is.month { // the last one is not shown any more
+		r.tell(name, month, use.GetRequests())
+		return true
+	}
+	if use.GetRequests() > t.taken {
+		is.pending += use.GetRequests() - t.taken
+		t.taken = use.GetRequests()
+	}
+	if use.GetRecorded() < t.written {
+		r.tell(name, month, t.written)
+	}
+	return true
+}
+
+// tell has the server told what is persisted. The caller holds the lock.
+func (r *KeyReporter) tell(name KeyName, month ledger.Month, recorded uint64) {
+	r.told[name] = &syncv1.KeyUse{Key: name.ID, Group: name.Group, Period: month.String(), Recorded: recorded}
+	r.signal()
+}
+
+func (r *KeyReporter) signal() {
+	select {
+	case r.ready <- struct{}{}:
+	default:
+	}
+}
+
+// Ready receives when there is something to send.
+func (r *KeyReporter) Ready() <-chan struct{} { return r.ready }
+
+// Take returns what is to be sent.
+func (r *KeyReporter) Take() *syncv1.Allowances {
+	k := r.keys
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	message := &syncv1.Allowances{NowMs: k.clock.Now().UnixMilli()}
+	for _, name := range slices.Collect(maps.Keys(r.told)) {
+		if len(message.GetKeys()) == keysAtOnce {
+			r.signal()
+			break
+		}
+		message.Keys = append(message.Keys, r.told[name])
+		delete(r.told, name)
+	}
+	return message
+}
+
+// Due returns the keys of which something is to be written, and was not for the resolution; those
+// that wait longest, and no more than so many. It forgets servers that were lost a day ago.
+func (k *Keys) Due(resolution time.Duration, most int) []KeyName {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := k.clock.Now()
+	for name, l := range k.lives {
+		if l.reporter == nil && now.Sub(l.lost) > forgetAfter {
+			k.drop(name)
+		}
+	}
+	type candidate struct {
+		name KeyName
+		use  *keyUse
+	}
+	var due []candidate
+	for name, use := range k.keys {
+		switch {
+		case use.pending > 0 && now.Sub(use.written) >= resolution:
+			due = append(due, candidate{name, use})
+		case use.pending == 0 && now.Sub(use.written) > forgetAfter:
+			k.forget(name)
+		}
+	}
+	slices.SortFunc(due, func(a, b candidate) int {
+		return cmp.Or(a.use.written.Compare(b.use.written), cmp.Compare(a.name.ID, b.name.ID))
+	})
+	names := make([]KeyName, 0, min(most, len(due)))
+	for _, c := range due[:min(most, len(due))] {
+		c.use.due = true
+		names = append(names, c.name)
+	}
+	return names
+}
+
+// Count is requests of a key as they are to be shown.
+type Count struct {
+	Month    ledger.Month
+	Requests uint64
+	// Due says that they are to be written if nothing else is.
+	Due bool
+
+	name    KeyName
+	pending uint64
+	taken   map[*life]uint64
+}
+
+// Of returns what is to be shown of a key, where now there is shown a number of requests in a
+// month; nil is that nothing is to be added.
+func (k *Keys) Of(name KeyName, period string, requests uint64) *Count {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	use := k.keys[name]
+	if use == nil {
+		return nil
+	}
+	for _, a := range use.attempts {
+		if a.Month.String() == period && a.Requests == requests {
+			k.wrote(a) // it did succeed
+		}
+	}
+	if use.pending == 0 {
+		return nil
+	}
+	c := &Count{Month: use.month, Due: use.due, name: name, pending: use.pending, Requests: use.pending, taken: map[*life]uint64{}}
+	switch month := use.month.String(); {
+	case period == month:
+		c.Requests += requests
+	case period > month:
+		k.forget(name) // of a month that is not shown any more
+		return nil
+	}
+	for _, l := range k.lives {
+		if t := l.counts[name]; t != nil && t.month == use.month {
+			c.taken[l] = t.taken
+		}
+	}
+	return c
+}
+
+// Writing notes that a count is about to be written. Then Wrote notes that it was, and Refused that
+// it was not; without either, it shows when the status is seen again.
+func (k *Keys) Writing(c *Count) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if use := k.keys[c.name]; use != nil {
+		use.attempts = append(use.attempts[max(0, len(use.attempts)-maxAttempts+1):], c)
+	}
+}
+
+// Refused notes that it was not.
+func (k *Keys) Refused(c *Count) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if use := k.keys[c.name]; use != nil {
+		use.attempts = slices.DeleteFunc(use.attempts, func(a *Count) bool { return a == c })
+	}
+}
+
+// Wrote has servers told what is persisted.
+func (k *Keys) Wrote(c *Count) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.wrote(c)
+}
+
+// wrote is Wrote. The caller holds the lock.
+func (k *Keys) wrote(c *Count) {
+	use := k.keys[c.name]
+	if use == nil || !slices.Contains(use.attempts, c) {
+		return
+	}
+	use.attempts, use.due, use.written = nil, false, k.clock.Now()
+	use.pending -= c.pending
+	for l, n := range c.taken {
+		t := l.counts[c.name]
+		if t == nil || t.month != c.Month {
+			continue
+		}
+		t.written = n
+		if l.reporter != nil {
+			l.reporter.tell(c.name, c.Month, n)
+		}
+	}
+}
+
+// Forget drops a key that is gone, and has servers told that nothing more is needed of it.
+func (k *Keys) Forget(name KeyName) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.forget(name)
+}
+
+// forget is Forget. The caller holds the lock.
+func (k *Keys) forget(name KeyName) {
+	delete(k.keys, name)
+	for _, l := range k.lives {
+		t := l.counts[name]
+		if t == nil {
+			continue
+		}
+		if l.reporter != nil && t.written < t.taken {
+			l.reporter.tell(name, t.month, t.taken)
+		}
+		delete(l.counts, name)
+		k.counts--
+	}
+}

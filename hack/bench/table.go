@@ -1,0 +1,48 @@
+package main
+
+import "fmt"
+
+// Names of figures.
+const (
+	grpcFloor  = "gRPC floor"
+	httpFloor  = "HTTP floor"
+	proxyFloor = "proxy floor"
+
+	extAuthz     = "ext_authz"
+	forwardAuth  = "forward-auth"
+	reverseProxy = "reverse proxy"
+
+	flatness  = "ext_authz, dearest : cheapest"
+	base      = "memory without keys"
+	perKey    = "memory per key"
+	afterLoad = "memory per key, after the load"
+	restart   = "start"
+	size      = "binary"
+)
+
+// table is what is promised.
+var table = []row{
+	{what: "ext_authz, 10,000 keys, a good key : gRPC floor, CPU", of: hit(10_000), floor: grpcFloor, goal: 0.85},
+	{what: "ext_authz, 1 key, a good key : gRPC floor, CPU", of: hit(1), floor: grpcFloor, goal: 0.85},
+	{what: "ext_authz, 1,000,000 keys, a good key : gRPC floor, CPU", of: hit(1_000_000), floor: grpcFloor, goal: 0.85},
+	{what: "ext_authz, 10,000 keys, an unknown key : gRPC floor, CPU", of: miss(10_000), floor: grpcFloor, goal: 0.85},
+	{what: "ext_authz, the dearest of 1, 10,000 and 1,000,000 keys, good and unknown : the cheapest, CPU", of: flatness, goal: 1.10},
+	{what: "forward-auth : HTTP floor, CPU", of: forwardAuth, floor: httpFloor, goal: 1.15},
+	{what: "reverse proxy : proxy floor, CPU", of: reverseProxy, floor: proxyFloor, goal: 1.10},
+	{what: "validator, resident, no keys", of: base, goal: 25, unit: " MB", format: "%.1f"},
+	{what: "validator, resident, per key of 1,000,000", of: perKey, goal: 160, unit: " B", format: "%.0f"},
+	{what: "the same under load", of: afterLoad, goal: 160, unit: " B", format: "%.0f"},
+	{what: "validator, binary", of: size, goal: 20, unit: " MB", format: "%.1f"},
+	{what: "validator, start to ready, 1,000,000 persisted keys", of: restart, goal: 3, unit: " s"},
+	{what: "minting : bare POSTs of Secrets ÷ writes per key", of: "of-floor", goal: 0.8, atLeast: true},
+	{what: "writes per key", of: "writes/key", goal: 3},
+	{what: "revocation at 1,000 servers, 100,000 keys : a bare watch, p99", of: "p99-of-floor", goal: 3},
+	{what: "reconnect with 100,000 unchanged keys : the snapshot, bytes", of: "reconnect-B", floor: "snapshot-B", goal: 0.01, format: "%.6f"},
+	{what: "leader, resident, 100,000 keys", of: "leader-MB", goal: 1500, unit: " MB", format: "%.0f"},
+	{what: "leader killed, until 1,000 servers are current", of: "s-restart-to-current", goal: 30, unit: " s", format: "%.1f"},
+	{what: "writes of an idle manager, besides its lease", of: "idle-writes", goal: 0, format: "%.0f"},
+}
+
+func hit(keys int) string { return fmt.Sprintf("%s, %d keys, a good key", extAuthz, keys) }
+
+func miss(keys int) string { return fmt.Sprintf("%s, %d keys, an unknown key", extAuthz, keys) }

@@ -1,0 +1,163 @@
+package usage
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/keyward-dev/keyward/api/keyformat"
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+)
+
+// told is what the manager is told, by key and month.
+func told(uses []*syncv1.KeyUse) map[string][2]uint64 {
+	all := map[string][2]uint64{}
+	for _, use := range uses {
+		all[use.GetGroup()+" "+use.GetKey()+" "+use.GetPeriod()] = [2]uint64{use.GetRequests(), use.GetRecorded()}
+	}
+	return all
+}
+
+// recorded is that the manager has persisted a count.
+func recorded(now time.Time, id, period string, n uint64) *syncv1.Allowances {
+	return &syncv1.Allowances{NowMs: now.UnixMilli(), Keys: []*syncv1.KeyUse{{Key: id, Period: period, Recorded: n}}}
+}
+
+// TestKeys: requests are counted by key, whichever version they have; what the manager has
+// persisted is told no more, and what it has heard on the stream not again.
+func TestKeys(t *testing.T) {
+	r := New()
+	r.used("k1", one, start, false, home)
+	r.used("k1", keyformat.DigestOf("its successor"), start.Add(time.Minute), false, home)
+	r.used("k2", keyformat.DigestOf("another"), start, false, home)
+	const k1, k2 = "tenants/acme k1 2026-11", "tenants/acme k2 2026-11"
+	want := func(when string, whole bool, want map[string][2]uint64) {
+		t.Helper()
+		got := told(r.Keys(whole))
+		if len(got) != len(want) {
+			t.Errorf("%s: told %v", when, got)
+		}
+		for name, n := range want {
+			if got[name] != n {
+				t.Errorf("%s: told %v, want %v", when, got, want)
+			}
+		}
+	}
+	want("at first", true, map[string][2]uint64{k1: {2, 0}, k2: {1, 0}})
+	want("on the same stream", false, nil)
+	want("on another", true, map[string][2]uint64{k1: {2, 0}, k2: {1, 0}})
+	r.Recorded(recorded(start, "k1", "2026-11", 1), start)
+	r.Recorded(recorded(start, "k1", "2026-10", 7), start)
+	r.Recorded(recorded(start, "k9", "2026-11", 7), start)
+	r.used("k1", one, start, false, home)
+	want("after more", false, map[string][2]uint64{k1: {3, 1}})
+	r.Recorded(recorded(start, "k1", "2026-11", 3), start)
+	r.Recorded(recorded(start, "k1", "2026-11", 2), start) // late
+	r.Recorded(recorded(start, "k2", "2026-11", 99), start)
+	want("when all is persisted", true, nil)
+}
+
+// TestMonths: requests count in the month of the manager's clock, and those of the last are told
+// until they are persisted.
+func TestMonths(t *testing.T) {
+	r := New()
+	end := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
+	r.Recorded(&syncv1.Allowances{NowMs: end.Add(-time.Second).UnixMilli()}, end.Add(4*time.Second)) // we are ahead by 5 s
+	r.used("k1", one, end.Add(4999*time.Millisecond), false, home)
+	r.used("k1", one, end.Add(5*time.Second), false, home)
+	r.used("k1", one, end.Add(time.Second), false, home) // turned back: it stays
+	got := told(r.Keys(true))
+	if len(got) != 2 || got["tenants/acme k1 2026-11"][0] != 1 || got["tenants/acme k1 2026-12"][0] != 2 {
+		t.Errorf("told %v", got)
+	}
+	r.Recorded(recorded(end, "k1", "2026-11", 1), end)
+	if got := told(r.Keys(true)); len(got) != 1 {
+		t.Errorf("told %v", got)
+	}
+}
+
+// TestForget: what is persisted is forgotten after a day, what is not when its month is over.
+func TestForget(t *testing.T) {
+	r := New()
+	r.used("k1", one, start, false, home, "https://acme.com")
+	r.used("k2", keyformat.DigestOf("two"), start, false, home, "https://acme.com")
+	r.Recorded(recorded(start, "k1", "2026-11", 1), start)
+	for _, step := range []struct {
+		after time.Duration
+		keys  int
+	}{{time.Hour, 2}, {25 * time.Hour, 1}, {25*time.Hour + keepUnrecorded, 0}} {
+		r.Since(start, start.Add(step.after))
+		if _, all := r.Tell(func(string, string) bool { return true }, 10); all != step.keys || r.origins != step.keys {
+			t.Errorf("after %s: %d keys, %d with origins", step.after, all, r.origins)
+		}
+	}
+	r.used("k1", one, start, false, home)
+	if got := told(r.Keys(false)); len(got) != 1 {
+		t.Errorf("used again: %v", got)
+	}
+}
+
+// TestCountedOnce: whatever is lost between a server and its manager, and however often streams
+// begin anew, a manager that adds up what is beyond recorded has counted each request once.
+func TestCountedOnce(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r, used, persisted, taken := New(), uint64(0), uint64(0), uint64(0)
+		t.Repeat(map[string]func(*rapid.T){
+			"use": func(t *rapid.T) {
+				for range rapid.IntRange(1, 5).Draw(t, "n") {
+					r.used("k1", one, start, false, home)
+					used++
+				}
+			},
+			"tell": func(t *rapid.T) {
+				uses := r.Keys(rapid.Bool().Draw(t, "whole"))
+				if len(uses) > 0 && rapid.Bool().Draw(t, "arrives") {
+					taken = uses[0].GetRequests()
+				}
+			},
+			"persist": func(t *rapid.T) {
+				persisted = taken
+				if rapid.Bool().Draw(t, "arrives") {
+					r.Recorded(recorded(start, "k1", "2026-11", persisted), start)
+				}
+			},
+			"new leader": func(*rapid.T) {
+				taken = persisted
+				for _, use := range r.Keys(true) {
+					if use.GetRecorded() > persisted {
+						t.Fatalf("told as persisted: %d, which are %d", use.GetRecorded(), persisted)
+					}
+					taken = use.GetRequests()
+				}
+				if taken != used {
+					t.Fatalf("told %d of %d", taken, used)
+				}
+			},
+		})
+	})
+}
+
+// TestConcurrentKeys counts while months change and somebody reads.
+func TestConcurrentKeys(t *testing.T) {
+	r := New()
+	var all sync.WaitGroup
+	for i := range 4 {
+		all.Go(func() {
+			for n := range 2000 {
+				at := start.Add(time.Duration(n) * time.Minute * 20)
+				r.used("k1", one, at, false, home, "https://"+string(rune('a'+(n+i)%12))+".acme.com")
+				if n%100 == 0 {
+					r.Keys(n%200 == 0)
+					r.Tell(func(string, string) bool { return true }, 1)
+				}
+			}
+		})
+	}
+	all.Wait()
+	keys, _ := r.Tell(func(string, string) bool { return true }, 1)
+	if len(keys) != 1 || len(keys[0].Origins) != monitored || keys[0].Requests == 0 {
+		t.Errorf("%+v", keys)
+	}
+}

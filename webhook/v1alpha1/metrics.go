@@ -1,0 +1,13 @@
+package v1alpha1
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+)
+
+var refusals = prometheus.NewCounterVec(prometheus.CounterOpts{
+	Name: "keyward_admission_refusals_total",
+	Help: "Objects that this replica's webhooks refused, by kind and by the reason, which is one of those of conditions. What the schema refuses does not get here.",
+}, []string{"kind", "reason"})
+
+func init() { metrics.Registry.MustRegister(refusals) }

@@ -60,7 +60,7 @@ func New() *Recorder {
 	return r
 }
 
-// Used notes that a version of the key let the request through. Of a version that is retiring,
+// Used notes that a version of the key with the id let the request through. Of a version that is retiring,
 // the client's address is told from others; it may be unknown.
 func (r *Recorder) Used(keyID string, group *decision.Group, request *decision.Request, at time.Time, retiring bool, client netip.Addr) {
 	digest := request.Credential.Digest

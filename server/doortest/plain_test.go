@@ -147,7 +147,7 @@ func FuzzPlain(f *testing.F) {
 	}
 	keys, update := snapshot(f)
 	mux := http.NewServeMux()
-	plain := forwardauth.Register(mux, newGate(f, worldFailed, update), clientaddr.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, clientaddr.HeaderXForwardedFor))
+	plain := forwardauth.Register(mux, newGate(f, "", update), clientaddr.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, clientaddr.HeaderXForwardedFor))
 	fast, slow := startFront(f, mux, plain), startFront(f, mux, nil)
 	answersOf := func(t *testing.T, address net.Addr, stream string) []reply {
 		conn, in := dialWarm(t, address)
@@ -185,7 +185,7 @@ func FuzzPlain(f *testing.F) {
 func TestWhatIsPlain(t *testing.T) {
 	keys, update := snapshot(t)
 	mux := http.NewServeMux()
-	plain := &counted{Answerer: forwardauth.Register(mux, newGate(t, worldFailed, update), nil)}
+	plain := &counted{Answerer: forwardauth.Register(mux, newGate(t, "", update), nil)}
 	front := startFront(t, mux, plain)
 	for name, d := range dialects {
 		e := exchange{method: "GET", host: "cdn.acme.example", target: "/api/scenes/mkt-1?x", client: "192.0.2.1:4711"}

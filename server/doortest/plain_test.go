@@ -129,7 +129,7 @@ func plainStreams() []string {
 		"X-Original-Method: GET\r\nX-Original-Host: cdn.acme.example\r\nX-Original-URI: /api/scenes/mkt-1\r\nX-HAProxy-Method: GET\r\nX-HAProxy-Host: cdn.acme.example\r\nX-HAProxy-Uri: /api/scenes/mkt-1\r\n" +
 		"Authorization: Bearer {good}\r\nX-Request-Id: mine\r\nOrigin: https://www.acme.example\r\n"
 	var streams []string
-	for _, target := range []string{"/authz", "/authz/nginx", "/authz/traefik", "/authz/caddy", "/authz/haproxy", "/authz?project=marketing", "/authz?project=web", "/authz?", "/authz?x", "/authz?project=%6darketing", "/authz/", "//authz", "/authz/../authz",
+	for _, target := range []string{"/authz", "/authz/nginx", "/authz/traefik", "/authz/caddy", "/authz/haproxy", "/authz?project=marketing", "/authz?project=web", "/authz?", "/authz?x", "/authz?x&y&z", "/authz?project=%6darketing", "/authz/", "//authz", "/authz/../authz",
 		"/authz/caddy/projects/marketing", "/authz/caddy/projects/nope", "/authz/caddy/projects/%6darketing", "/authz/caddy/projects/..", "/authz/caddy/projects/", "/authz/caddy?project=marketing", "/authz/caddy?", "/authz/caddy/projects/marketing?", "/authz/caddy/projects/a.b", "/authz?project=a.b", "/authz/traefik/preflights", "http://cdn.acme.example/authz", "/authz%", "/%61uthz", "/authz#x", "*"} {
 		streams = append(streams, "GET "+target+" HTTP/1.1\r\n"+lines+"\r\n")
 	}
@@ -154,7 +154,7 @@ func FuzzPlain(f *testing.F) {
 	}
 	keys, update := snapshot(f)
 	mux := http.NewServeMux()
-	plain := forwardauth.Register(mux, newGate(f, worldFailed, update), clientaddr.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, clientaddr.HeaderXForwardedFor))
+	plain := forwardauth.Register(mux, newGate(f, "", update), clientaddr.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, clientaddr.HeaderXForwardedFor))
 	fast, slow := startFront(f, mux, plain), startFront(f, mux, nil)
 	answersOf := func(t *testing.T, address net.Addr, stream string) []reply {
 		conn, in := dialWarm(t, address)
@@ -192,7 +192,7 @@ func FuzzPlain(f *testing.F) {
 func TestWhatIsPlain(t *testing.T) {
 	keys, update := snapshot(t)
 	mux := http.NewServeMux()
-	plain := &counted{Answerer: forwardauth.Register(mux, newGate(t, worldFailed, update), nil)}
+	plain := &counted{Answerer: forwardauth.Register(mux, newGate(t, "", update), nil)}
 	front := startFront(t, mux, plain)
 	for name, d := range dialects {
 		e := exchange{method: "GET", host: "cdn.acme.example", target: "/api/scenes/mkt-1?x", client: "192.0.2.1:4711"}

@@ -122,7 +122,7 @@ func TestNothingIsLeftOfAQuestion(t *testing.T) {
 			t.Fatal("denied")
 		}
 		q.reset()
-		again := fmt.Sprintf("%#v", struct{ question }{*q})
+		again := fmt.Sprintf("%+v %+v", q.request, q.reply)
 		for _, h := range append(q.reply.set[:cap(q.reply.set)], httpwire.Header{}) {
 			again += h.Value
 		}

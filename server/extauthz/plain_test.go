@@ -155,7 +155,8 @@ func FuzzParse(f *testing.F) {
 		}
 		if got.method != want.method || got.host != want.host || got.target != want.target || got.peer != want.peer || got.project != want.project ||
 			!maps.EqualFunc(got.Header, want.Header, slices.Equal) {
-			t.Fatalf("got  %+v\nwant %+v", *got, *want)
+			t.Fatalf("got  %q %q %q %q %q %q\nwant %q %q %q %q %q %q", got.method, got.host, got.target, got.peer, got.project, got.Header,
+				want.method, want.host, want.target, want.peer, want.project, want.Header)
 		}
 	})
 }

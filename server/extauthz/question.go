@@ -23,12 +23,6 @@ type question struct {
 	reply   reply
 }
 
-// String tells nothing: a question holds a key.
-func (*question) String() string { return "a check" }
-
-// GoString tells nothing.
-func (q *question) GoString() string { return q.String() }
-
 var questionPool = sync.Pool{New: func() any { return &question{Lines: httpwire.Lines{Header: http.Header{}}} }}
 
 func newQuestion() *question {

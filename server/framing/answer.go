@@ -84,18 +84,19 @@ func (c *Conn) isPlain(portion int) bool {
 
 // exchange is a question with its answer. It is used again.
 type exchange struct {
+	httpwire.Lines // of the question
+
 	question httpwire.Question
-	lines    httpwire.Lines
 	answer   httpwire.Answer
 	written  []byte
 }
 
-var exchanges = sync.Pool{New: func() any { return &exchange{lines: httpwire.Lines{Header: http.Header{}}} }}
+var exchanges = sync.Pool{New: func() any { return &exchange{Lines: httpwire.Lines{Header: http.Header{}}} }}
 
 func (e *exchange) release() {
-	e.lines.Reset()
+	e.Reset()
 	clear(e.answer.Headers)
-	*e = exchange{lines: e.lines, answer: httpwire.Answer{Headers: e.answer.Headers[:0]}, written: e.written[:0]}
+	*e = exchange{Lines: e.Lines, answer: httpwire.Answer{Headers: e.answer.Headers[:0]}, written: e.written[:0]}
 	exchanges.Put(e)
 }
 
@@ -112,7 +113,7 @@ func (c *Conn) answer(head []byte) (answered bool, err error) {
 	if !c.peer.IsValid() {
 		c.peer = clientaddr.Peer(c.RemoteAddr().String())
 	}
-	e.question.Peer, e.question.Header = c.peer, e.lines.Header
+	e.question.Peer, e.question.Header = c.peer, e.Header
 	if !c.turn.CompareAndSwap(turnFree, turnAnswering) {
 		return false, net.ErrClosed
 	}
@@ -187,7 +188,7 @@ func (e *exchange) read(head string, answerer Answerer) bool {
 		switch unusual.Find(name) {
 		case "":
 			if canonical := answerer.Reads(name); canonical != "" {
-				e.lines.Add(canonical, value)
+				e.Add(canonical, value)
 			}
 		case headerHost:
 			e.question.Host = value

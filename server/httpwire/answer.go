@@ -8,6 +8,8 @@ import (
 // Question is what a proxy asks about a request, as far as a door reads it. Nobody may keep
 // its header.
 type Question struct {
+	secret
+
 	Path, RawQuery string // of the question itself
 	Host           string
 	Peer           netip.Addr // who asks

@@ -166,8 +166,10 @@ func Apply(header http.Header, keepCredential bool, set []Header) {
 	for _, name := range Removals(header, keepCredential, nil) {
 		delete(header, name)
 	}
-	for _, h := range set {
-		header[h.Name] = []string{h.Value}
+	values := make([]string, len(set)) // at once, for all of them
+	for i, h := range set {
+		values[i] = h.Value
+		header[h.Name] = values[i : i+1 : i+1]
 	}
 }
 

@@ -1,6 +1,9 @@
 package httpwire
 
 import (
+	"fmt"
+	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 )
@@ -8,8 +11,24 @@ import (
 // usualLines is how many lines of the headers that a door reads there are seldom more than.
 const usualLines = 10
 
+// secret is a part of what may hold a key: whatever prints, logs or encodes it says so.
+type secret struct{}
+
+const secretText = "(not shown)"
+
+// Format implements fmt.Formatter.
+func (secret) Format(state fmt.State, _ rune) { _, _ = io.WriteString(state, secretText) }
+
+// LogValue implements slog.LogValuer.
+func (secret) LogValue() slog.Value { return slog.StringValue(secretText) }
+
+// MarshalText implements encoding.TextMarshaler.
+func (secret) MarshalText() ([]byte, error) { return []byte(secretText), nil }
+
 // Lines are those lines of a header that a door reads, in room that can be used again.
 type Lines struct {
+	secret
+
 	Header http.Header
 
 	values [usualLines]string

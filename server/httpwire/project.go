@@ -1,8 +1,10 @@
 package httpwire
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 )
 
@@ -20,7 +22,8 @@ func TrustedProject(rawQuery string) (project, wrong string) {
 	if err != nil {
 		return "", "The query of this address cannot be read."
 	}
-	for name, values := range parameters {
+	for _, name := range slices.Sorted(maps.Keys(parameters)) { // so that the same is told every time
+		values := parameters[name]
 		switch {
 		case name != parameterProject:
 			return "", "There is no parameter " + strconv.QuoteToASCII(name[:min(len(name), shownParameter)]) + "; this address takes project=<name> only."

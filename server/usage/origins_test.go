@@ -86,7 +86,7 @@ func TestManyKeys(t *testing.T) {
 
 // TestNoAllocation: to count a known origin allocates nothing.
 func TestNoAllocation(t *testing.T) {
-	r, key := New(), "k1"
+	r := New()
 	for _, request := range []*decision.Request{{}, {Origin: "https://shop.acme.com"}, {Referer: "https://shop.acme.com/a?b"}} {
 		if n := testing.AllocsPerRun(100, func() { r.Used("k1", acme, request, start, false, home) }); n != 0 {
 			t.Errorf("%+v: %v allocations", request, n)

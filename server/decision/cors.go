@@ -49,8 +49,8 @@ func (e *evaluation) mayRead(snapshot Snapshot, code Code) bool {
 	case e.project != nil:
 		return e.project.Origins.allow(from)
 	case code == PathAmbiguous:
-		groups, tooMany := snapshot.Allowing(from)
-		return tooMany || len(groups) > 0
+		found, tooMany := snapshot.Allowing(from, func(*Group) bool { return true })
+		return found || tooMany
 	case e.match.Group != nil:
 		return e.match.Group.Allows(from)
 	default:
@@ -64,21 +64,16 @@ func (e *evaluation) mayRead(snapshot Snapshot, code Code) bool {
 // origin that asking each would take long, it is allowed: no more follows from it than
 // that a browser sends a request, or reads why it was denied.
 func (e *evaluation) openTo(snapshot Snapshot, from origin.Origin) (allowed, method bool) {
-	groups, tooMany := snapshot.Allowing(from)
-	if tooMany {
-		return true, true
-	}
-	for _, group := range groups {
-		owner := e.ownerIn(group)
+	asking := *e // a copy, so that only here an evaluation is on the heap
+	found, tooMany := snapshot.Allowing(from, func(group *Group) bool {
+		owner := asking.ownerIn(group)
 		if owner == nil || !owner.Origins.allow(from) {
-			continue
+			return false
 		}
 		allowed = true
-		if e.readOnly() || slices.ContainsFunc(group.Capabilities, func(c Capability) bool { return c.covers(&e.routing) }) {
-			return true, true
-		}
-	}
-	return allowed, false
+		return asking.readOnly() || slices.ContainsFunc(group.Capabilities, func(c Capability) bool { return c.covers(&asking.routing) })
+	})
+	return allowed || tooMany, found || tooMany
 }
 
 // readOnly tells whether the permission to read covers the method.

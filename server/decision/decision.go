@@ -18,9 +18,9 @@ type Snapshot interface {
 	Health(now time.Time) Health
 	// Find returns the version with the digest, whatever its state.
 	Find(keyformat.Digest) (Match, bool)
-	// Allowing returns the groups of which a project allows the origin, maybe one more than
-	// once. Instead it may say that they are too many to ask each.
-	Allowing(origin.Origin) (groups []*Group, tooMany bool)
+	// Allowing asks about the groups of which a project allows the origin, maybe about one
+	// more than once, until one will do. It says so, or that they are too many to ask each.
+	Allowing(from origin.Origin, willDo func(*Group) bool) (found, tooMany bool)
 }
 
 // Health is the state of a snapshot.

@@ -20,7 +20,9 @@ import (
 // one is a snapshot of one key, whose digest is its own.
 type one struct{ digest keyformat.Digest }
 
-func (one) Allowing(origin.Origin) ([]*decision.Group, bool) { return nil, false }
+func (one) Allowing(origin.Origin, func(*decision.Group) bool) (found, tooMany bool) {
+	return false, false
+}
 
 func (one) Health(time.Time) decision.Health { return decision.Synced }
 

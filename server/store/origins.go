@@ -63,31 +63,35 @@ func placesOf(group *decision.Group) []string {
 }
 
 // Allowing implements decision.Snapshot.
-func (s *Store) Allowing(from origin.Origin) (groups []*decision.Group, tooMany bool) {
+func (s *Store) Allowing(from origin.Origin, willDo func(*decision.Group) bool) (found, tooMany bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	add := func(place string) {
+	asked := 0
+	ask := func(place string) {
 		for _, record := range s.origins[place] {
-			if !record.compiled.Allows(from) {
+			switch {
+			case !record.compiled.Allows(from):
 				continue
-			}
-			if tooMany = tooMany || len(groups) == maxAllowing; tooMany {
+			case asked == maxAllowing:
+				tooMany = true
 				return
 			}
-			groups = append(groups, record.compiled)
+			asked++
+			if found = willDo(record.compiled); found {
+				return
+			}
 		}
 	}
 	if from.IsLocalhost() {
-		add(localhost)
+		ask(localhost)
 	}
-	add(from.Host)
-	for rest, more := from.Host, true; more && !tooMany; {
+	if !found && !tooMany {
+		ask(from.Host)
+	}
+	for rest, more := from.Host, true; more && !found && !tooMany; {
 		if _, rest, more = strings.Cut(rest, "."); more {
-			add(wildcard + rest)
+			ask(wildcard + rest)
 		}
 	}
-	if tooMany {
-		return nil, true
-	}
-	return groups, false
+	return found, tooMany
 }

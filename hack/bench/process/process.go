@@ -4,23 +4,20 @@ package process
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 )
 
-const (
-	// ticksPerSecond is USER_HZ, in which /proc counts CPU time; it is 100 everywhere.
-	ticksPerSecond = 100
-	// patience is how long a program may take until it is ready.
-	patience = 5 * time.Minute
-)
+// patience is how long a program may take until it is ready.
+const patience = 5 * time.Minute
 
 // Process is a running program.
 type Process struct {
@@ -84,28 +81,30 @@ func (p *Process) Interrupt() error {
 	return p.cmd.Wait()
 }
 
-// CPU returns the processor time that the program has used so far, in user and kernel mode,
-// to 10 ms.
+// CPU returns the processor time that the program's threads have used so far, in user and
+// kernel mode, by the scheduler's own account in nanoseconds.
 func (p *Process) CPU() (time.Duration, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
-	if err != nil {
-		return 0, err
+	accounts, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.cmd.Process.Pid))
+	if err != nil || len(accounts) == 0 {
+		return 0, fmt.Errorf("the kernel keeps no account of process %d: %w", p.cmd.Process.Pid, err)
 	}
-	_, rest, _ := bytes.Cut(stat, []byte(") ")) // behind the name, which may be anything
-	const user, system = 11, 12
-	fields := strings.Fields(string(rest))
-	if len(fields) <= system {
-		return 0, errors.New("/proc/…/stat has another form")
-	}
-	ticks := 0
-	for _, field := range fields[user : system+1] {
-		n, err := strconv.Atoi(field)
+	var sum time.Duration
+	for _, path := range accounts {
+		account, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // Go ends few threads, and none that has worked
+		}
 		if err != nil {
 			return 0, err
 		}
-		ticks += n
+		ran, _, _ := strings.Cut(string(account), " ")
+		nanoseconds, err := strconv.ParseInt(ran, 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		sum += time.Duration(nanoseconds)
 	}
-	return time.Duration(ticks) * time.Second / ticksPerSecond, nil
+	return sum, nil
 }
 
 // Memory returns the resident memory of the program now and at its most, in bytes.

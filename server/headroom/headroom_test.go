@@ -14,10 +14,10 @@ func TestPercentFor(t *testing.T) {
 		alive, toMark uint64
 		want          int
 	}{
-		{0, 0, 100},
-		{3 * mb, 2 * mb, 100}, // small: as Go does it
-		{16 * mb, 2 * mb, 50},
-		{128 * mb, 4 * mb, 6}, // keys
+		{0, 0, 400},
+		{3 * mb, 2 * mb, 400}, // small
+		{16 * mb, 2 * mb, 100},
+		{128 * mb, 4 * mb, 12}, // keys
 		{128 * mb, 96 * mb, 75},
 		{128 * mb, 128 * mb, 100}, // all pointers: as Go does it
 		{1 << 40, 0, 1},

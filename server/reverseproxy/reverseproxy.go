@@ -24,7 +24,9 @@ import (
 const (
 	doorName = "reverseproxy"
 
-	flushAtOnce        = -1
+	// flushAfter is how long the beginning of an answer of known length may wait for the rest,
+	// which saves a write in most. Answers of unknown length, and events, never wait.
+	flushAfter         = 5 * time.Millisecond
 	copyBuffer         = 32 << 10 // bytes
 	dialTimeout        = 5 * time.Second
 	idleTimeout        = 90 * time.Second
@@ -65,7 +67,7 @@ func New(g *gate.Gate, config Config, log *slog.Logger) http.Handler {
 		ModifyResponse: modifyResponse,
 		ErrorHandler:   h.upstreamFailed,
 		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-		FlushInterval:  flushAtOnce,
+		FlushInterval:  flushAfter,
 		BufferPool:     &buffers{},
 		Transport:      newTransport(config),
 	}
@@ -177,6 +179,12 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	ctx := context.WithValue(r.Context(), passed{}, p)
+	defer func() {
+		if reason := recover(); reason != nil { // cut off: what was counted goes out all the same
+			_ = http.NewResponseController(w).Flush() // the client may be the one that has gone
+			panic(reason)
+		}
+	}()
 	h.proxy.ServeHTTP(&counted{ResponseWriter: w, sent: func(bytes int) { h.door.Sent(result.Group, bytes) }}, r.WithContext(ctx))
 }
 

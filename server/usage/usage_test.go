@@ -95,7 +95,6 @@ func TestConcurrently(t *testing.T) {
 // BenchmarkUsed is a request without an origin, with one that is known, and with one of more than
 // there is room for.
 func BenchmarkUsed(b *testing.B) {
-	const key = "k1"
 	for name, requests := range map[string][]decision.Request{
 		"no origin":    {{}},
 		"origin":       {{Origin: "https://shop.acme.com"}},

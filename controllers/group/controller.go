@@ -23,6 +23,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/lookup"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
 	"github.com/keyward-dev/keyward/controllers/tier"
+	"github.com/keyward-dev/keyward/controllers/usage/accounts"
 )
 
 // Reconciler reconciles Groups.
@@ -71,12 +72,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 
 	r.describe(group, resolution, active)
+	accounts.Describe(group, r.Clock.Now())
+	result := ctrl.Result{RequeueAfter: accounts.Changes(group, r.Clock.Now())}
 	if asked {
 		set := r.conditions(group)
 		group.Status.Enforcement = set.Enforce(enforcement, recordID)
 	}
 	if equality.Semantic.DeepEqual(before.Status, group.Status) {
-		return ctrl.Result{}, nil
+		return result, nil
 	}
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 	if err := r.Client.Status().Patch(ctx, group, patch); apierrors.IsConflict(err) {
@@ -85,7 +88,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{}, fmt.Errorf("recording the status: %w", err)
 	}
 	r.announce(before, group, enforcement)
-	return ctrl.Result{}, nil
+	accounts.Announce(r.Recorder)(before, group)
+	return result, nil
 }
 
 // enforcement asks the Hub about what is not known to be in force already.

@@ -38,7 +38,8 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 }
 
 // moreThanUsage passes changes of anything but the usage, which is written by who counts it: a
-// Group need not be looked at again each time that some of its requests are counted.
+// Group need not be looked at again each time that some of its requests are counted, but when
+// a quota has become low or is used up, of which the end of the month makes an end.
 func moreThanUsage() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		was, _ := e.ObjectOld.(*v1alpha1.Group)
@@ -51,12 +52,7 @@ func moreThanUsage() predicate.Predicate {
 func withoutUsage(group *v1alpha1.Group) *v1alpha1.Group {
 	rest := *group
 	rest.ResourceVersion, rest.ManagedFields = "", nil
-	rest.Status.Usage, rest.Status.PreviousUsage, rest.Status.Conditions = nil, nil, nil
-	for i := range group.Status.Conditions {
-		if c := &group.Status.Conditions[i]; c.Type != v1alpha1.ConditionQuotaLow && c.Type != v1alpha1.ConditionQuotaExceeded {
-			rest.Status.Conditions = append(rest.Status.Conditions, *c)
-		}
-	}
+	rest.Status.Usage, rest.Status.PreviousUsage = nil, nil
 	return &rest
 }
 

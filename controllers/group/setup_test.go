@@ -27,9 +27,8 @@ func TestUsageIsNotReconciled(t *testing.T) {
 			g.Status.Usage = &v1alpha1.GroupUsage{Period: "2026-11", Requests: ptr.To[int64](2)}
 			g.Status.PreviousUsage = &v1alpha1.GroupUsage{Period: "2026-10"}
 			g.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "keyward-manager"}}
-			condition(v1alpha1.ConditionQuotaLow, metav1.ConditionTrue)(g)
-			condition(v1alpha1.ConditionQuotaExceeded, metav1.ConditionFalse)(g)
 		}, false},
+		"a quota that has become low": {condition(v1alpha1.ConditionQuotaLow, metav1.ConditionTrue), true},
 		"nothing, as in a resync": {func(g *v1alpha1.Group) { g.ResourceVersion = "1" }, true},
 		"spec":                    {func(g *v1alpha1.Group) { g.Generation = 2 }, true},
 		"a label":                 {func(g *v1alpha1.Group) { g.Labels = map[string]string{"a": "b"} }, true},

@@ -53,7 +53,7 @@ func fromEnvironment(name string, byDefault int) int {
 //   - what is written while nothing happens.
 func BenchmarkScale(b *testing.B) {
 	w := newWorld(b)
-	setup := managerSetup{settle: quick, level: "info", elect: true, patience: 5 * patience, flags: strings.Fields(os.Getenv("KEYWARD_BENCH_MANAGER_FLAGS"))}
+	setup := managerSetup{settle: quick, level: "info", elect: true, patience: 5 * patience, environment: []string{"GOMEMLIMIT=1350MiB"}, flags: strings.Fields(os.Getenv("KEYWARD_BENCH_MANAGER_FLAGS"))}
 	m := w.lead(setup)
 	w.createGroup()
 	w.mint("seed")
@@ -64,11 +64,7 @@ func BenchmarkScale(b *testing.B) {
 	m = w.lead(setup)
 	first := w.subscribe("first", 0)
 	b.ReportMetric(time.Since(begin).Seconds(), "s-to-first-current")
-	known, err := first.Begin()
-	if err != nil {
-		b.Fatal(err)
-	}
-	fleet := w.startFleet(known)
+	fleet := w.startFleet(first)
 	fleet.awaitCurrent(1)
 	whole, err := first.bytes.Stat()
 	if err != nil {
@@ -102,7 +98,7 @@ func BenchmarkScale(b *testing.B) {
 type fleet struct {
 	*world
 
-	known    []*syncv1.KnownGroup
+	first    *subscriber // which holds what they all do
 	servers  []*scaleServer
 	secure   credentials.TransportCredentials
 	token    string
@@ -122,8 +118,8 @@ type scaleServer struct {
 	current  atomic.Int64 // how often it has become current
 }
 
-// startFleet connects all servers, which hold the known groups already, for as long as the test lasts.
-func (w *world) startFleet(known []*syncv1.KnownGroup) *fleet {
+// startFleet connects all servers, which hold what the first does, for as long as the test lasts.
+func (w *world) startFleet(first *subscriber) *fleet {
 	w.t.Helper()
 	authority, err := os.ReadFile(filepath.Join(w.ca.Dir, caFile))
 	if err != nil {
@@ -136,7 +132,7 @@ func (w *world) startFleet(known []*syncv1.KnownGroup) *fleet {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(authority)
 	f := &fleet{
-		world: w, known: known, token: strings.TrimSpace(string(token)), stall: make(chan struct{}), arrivals: make(chan arrival, 2*scaleServers),
+		world: w, first: first, token: strings.TrimSpace(string(token)), stall: make(chan struct{}), arrivals: make(chan arrival, 2*scaleServers),
 		secure: credentials.NewTLS(&tls.Config{RootCAs: roots, ServerName: "keyward-sync." + systemNamespace + ".svc", MinVersion: tls.VersionTLS13}),
 	}
 	var running sync.WaitGroup
@@ -169,7 +165,11 @@ func (f *fleet) connect(ctx context.Context, s *scaleServer) error {
 	if err != nil {
 		return err
 	}
-	hello := &syncv1.Hello{Instance: s.instance, Known: f.known}
+	known, err := f.first.Begin()
+	if err != nil {
+		return err
+	}
+	hello := &syncv1.Hello{Instance: s.instance, Known: known}
 	if err := stream.Send(&syncv1.SyncRequest{Message: &syncv1.SyncRequest_Hello{Hello: hello}}); err != nil {
 		return err
 	}

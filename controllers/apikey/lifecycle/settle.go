@@ -42,7 +42,9 @@ func (p *planner) settlePending(v *v1alpha1.KeyVersion) (keep bool) {
 	if p.carries(v) {
 		v.State = v1alpha1.VersionActive
 		v.DeliveredAt = seconds(p.now)
-		p.note(false, v1alpha1.ReasonDelivered, "version %d (%s) is in Secret %s", v.ID, v.Preview, SecretName(p.in.Key))
+		if v.Cause != v1alpha1.CauseCreated { // of the first the status says it all, and each event is a write
+			p.note(false, v1alpha1.ReasonDelivered, "version %d (%s) is in Secret %s", v.ID, v.Preview, SecretName(p.in.Key))
+		}
 		return true
 	}
 	if p.in.Held == v.ID {

@@ -19,8 +19,8 @@ const (
 	fullPercent = 100
 )
 
-// Describe sets the conditions QuotaLow and QuotaExceeded by the usage in the status; a Group
-// without a quota has neither.
+// Describe sets the conditions QuotaLow and QuotaExceeded by the usage in the status, of which
+// nothing counts any more once its month is over; a Group without a quota has neither.
 func Describe(group *v1alpha1.Group, now time.Time) {
 	limits := LimitsOf(group)
 	set := conditions.Set{Conditions: &group.Status.Conditions, Generation: group.Generation, Now: now}
@@ -29,7 +29,10 @@ func Describe(group *v1alpha1.Group, now time.Time) {
 		meta.RemoveStatusCondition(&group.Status.Conditions, v1alpha1.ConditionQuotaExceeded)
 		return
 	}
-	low, full := reached(group, limits, lowPercent), reached(group, limits, fullPercent)
+	var low, full []string
+	if now.Before(group.Status.Usage.ResetsAt.Time) {
+		low, full = reached(group, limits, lowPercent), reached(group, limits, fullPercent)
+	}
 	set.Put(v1alpha1.ConditionQuotaLow, len(low) > 0, v1alpha1.ReasonQuotaUsed, describe(low, lowPercent, group))
 	message := describe(full, fullPercent, group)
 	if len(full) > 0 && limits.Metered {
@@ -38,6 +41,15 @@ func Describe(group *v1alpha1.Group, now time.Time) {
 		message += "; requests are refused with 402 quota_exceeded"
 	}
 	set.Put(v1alpha1.ConditionQuotaExceeded, len(full) > 0, v1alpha1.ReasonQuotaUsed, message)
+}
+
+// Changes returns how long it is until Describe says something else without any further
+// usage, because the month ends; 0 where it does not.
+func Changes(group *v1alpha1.Group, now time.Time) time.Duration {
+	if group.Status.Usage == nil || !meta.IsStatusConditionTrue(group.Status.Conditions, v1alpha1.ConditionQuotaLow) {
+		return 0
+	}
+	return max(group.Status.Usage.ResetsAt.Sub(now), time.Millisecond)
 }
 
 // reached names the quotas of which so many percent are used.

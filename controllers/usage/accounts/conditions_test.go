@@ -1,0 +1,41 @@
+package accounts
+
+import (
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+)
+
+// TestDescribe: a quota that is low or used up is, until its month is over.
+func TestDescribe(t *testing.T) {
+	resets := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		used      int64
+		now       time.Time
+		low, full bool
+		changes   time.Duration
+	}{
+		"little":                      {79, resets.Add(-time.Hour), false, false, 0},
+		"low":                         {80, resets.Add(-time.Hour), true, false, time.Hour},
+		"used up":                     {100, resets.Add(-time.Second), true, true, time.Second},
+		"used up, in the last moment": {100, resets.Add(-time.Nanosecond), true, true, time.Millisecond},
+		"used up, and over":           {100, resets, false, false, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			group := &v1alpha1.Group{}
+			group.Status.Limits = &v1alpha1.GroupLimits{Limits: v1alpha1.Limits{RequestsPerMonth: ptr.To[int64](100)}}
+			group.Status.Usage = &v1alpha1.GroupUsage{Period: "2026-11", ResetsAt: metav1.NewTime(resets), Requests: &c.used}
+			Describe(group, c.now)
+			low := meta.IsStatusConditionTrue(group.Status.Conditions, v1alpha1.ConditionQuotaLow)
+			full := meta.IsStatusConditionTrue(group.Status.Conditions, v1alpha1.ConditionQuotaExceeded)
+			if low != c.low || full != c.full || Changes(group, c.now) != c.changes {
+				t.Errorf("low %t, used up %t, changes in %v", low, full, Changes(group, c.now))
+			}
+		})
+	}
+}

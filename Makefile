@@ -9,6 +9,7 @@ ROOT := $(abspath $(dir $(lastword $(MAKEFILE_LIST))))
 BIN := $(ROOT)/bin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FUZZTIME ?= 60s
+SOAK ?= 1h
 # Without tables for debuggers, which are a third of a program. Stack traces do not need them.
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
@@ -77,7 +78,11 @@ e2e: bin/devcluster ## Run the end-to-end tests: real processes on a real Kubern
 	go test $(RACE) -count=1 -timeout 15m ./hack/e2e
 
 .PHONY: soak
-soak: bin/devcluster ## Rotate a key 30 times under load, while the manager is killed now and then
+soak: bin/devcluster ## Live for SOAK (1h) under half load while keys come and go: nothing may leak, nor race
+	KEYWARD_E2E_SOAK=$(SOAK) KEYWARD_E2E_RACE=$(RACE) go test $(RACE) -count=1 -timeout 24h -v -run '^TestSoak$$' ./hack/e2e
+
+.PHONY: rotations
+rotations: bin/devcluster ## Rotate a key 30 times under load, while the manager is killed now and then
 	KEYWARD_E2E_ROTATIONS=30 go test $(RACE) -count=1 -timeout 15m -v -run '^TestRotationsRefuseNobody$$' ./hack/e2e
 
 .PHONY: histories

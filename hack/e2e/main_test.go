@@ -86,7 +86,11 @@ func build(ctx context.Context) error {
 }
 
 func goBuild(ctx context.Context, arguments ...string) error {
-	cmd := exec.CommandContext(ctx, "go", append([]string{"build"}, arguments...)...)
+	build := []string{"build"}
+	if os.Getenv(raceEnvironment) != "" {
+		build = append(build, "-race")
+	}
+	cmd := exec.CommandContext(ctx, "go", append(build, arguments...)...)
 	cmd.Dir = root
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build %s: %w\n%s", strings.Join(arguments, " "), err, output)

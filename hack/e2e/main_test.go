@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -71,8 +72,20 @@ func theCluster(t testing.TB) *cluster {
 	return shared.cluster
 }
 
-// build makes the programs from the sources as they are; what is up to date costs next to nothing.
+// build makes the programs from the sources as they are; what is up to date costs next to nothing. Tests that run at
+// the same time make them once.
 func build(ctx context.Context) error {
+	if err := os.MkdirAll(bin("e2e"), 0o755); err != nil {
+		return err
+	}
+	lock, err := os.Create(bin("e2e", "lock"))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Close() }() // which unlocks it
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return err
+	}
 	for _, arguments := range [][]string{
 		{"-o", bin("e2e", "keyward-manager"), "./cmd/manager"},
 		{"-o", bin("e2e", "keyward-validator"), "./cmd/validator"},

@@ -97,6 +97,9 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 	return s, nil
 }
 
+// maxResponse is the most bytes of one response that are believed.
+const maxResponse = 1 << 40
+
 // responses counts the bytes that Envoy tells of.
 type responses struct {
 	quotas *quota.Book
@@ -106,7 +109,7 @@ type responses struct {
 // RecordResponse implements accesslog.Recorder.
 func (r responses) RecordResponse(response accesslog.Response) {
 	if r.store.HasGroup(response.Group) { // or anybody who gets here could have any number counted
-		r.quotas.Sent(response.Group, response.BodyBytes, time.Now())
+		r.quotas.Count(response.Group, 0, min(response.BodyBytes, maxResponse), time.Now())
 	}
 }
 

@@ -29,12 +29,12 @@ func TestUsageIsNotReconciled(t *testing.T) {
 			g.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "keyward-manager"}}
 		}, false},
 		"a quota that has become low": {condition(v1alpha1.ConditionQuotaLow, metav1.ConditionTrue), true},
-		"nothing, as in a resync": {func(g *v1alpha1.Group) { g.ResourceVersion = "1" }, true},
-		"spec":                    {func(g *v1alpha1.Group) { g.Generation = 2 }, true},
-		"a label":                 {func(g *v1alpha1.Group) { g.Labels = map[string]string{"a": "b"} }, true},
-		"its deletion":            {func(g *v1alpha1.Group) { g.DeletionTimestamp = ptr.To(metav1.Now()) }, true},
-		"limits":                  {func(g *v1alpha1.Group) { g.Status.Limits = nil }, true},
-		"another condition":       {condition(v1alpha1.ConditionReady, metav1.ConditionFalse), true},
+		"nothing, as in a resync":     {func(g *v1alpha1.Group) { g.ResourceVersion = "1" }, true},
+		"spec":                        {func(g *v1alpha1.Group) { g.Generation = 2 }, true},
+		"a label":                     {func(g *v1alpha1.Group) { g.Labels = map[string]string{"a": "b"} }, true},
+		"its deletion":                {func(g *v1alpha1.Group) { g.DeletionTimestamp = ptr.To(metav1.Now()) }, true},
+		"limits":                      {func(g *v1alpha1.Group) { g.Status.Limits = nil }, true},
+		"another condition":           {condition(v1alpha1.ConditionReady, metav1.ConditionFalse), true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			was := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Name: "acme", Generation: 1, ResourceVersion: "1"}}

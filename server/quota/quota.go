@@ -18,6 +18,10 @@ import (
 // patience is how long a request waits for an allowance while the manager is there.
 const patience = 250 * time.Millisecond
 
+// mostCounted is the most requests, and the most bytes, that an account takes from elsewhere. The
+// manager takes twice as many.
+const mostCounted = 1 << 51
+
 // retryAfter is when to try again while nobody knows what is left.
 const retryAfter = time.Second
 
@@ -29,6 +33,8 @@ type Book struct {
 	linked  atomic.Bool
 	groups  sync.Map // of *group by its identity
 	wake    chan struct{}
+
+	counting sync.Mutex // of what was let through elsewhere
 
 	mu     sync.Mutex
 	urgent map[*month]struct{}
@@ -131,11 +137,18 @@ func (b *Book) Sent(identity string, bytes uint64, now time.Time) {
 }
 
 // Count counts requests and bytes of a group that were let through elsewhere, which needs no
-// allowance any more.
-func (b *Book) Count(identity string, requests, bytes uint64, now time.Time) {
+// allowance any more. Where the account of the month would have more than can be counted, it
+// counts nothing: the manager would not take the account any more, with all that is in it.
+func (b *Book) Count(identity string, requests, bytes uint64, now time.Time) bool {
+	b.counting.Lock()
+	defer b.counting.Unlock()
 	m := b.month(identity, now)
+	if m.free.Load()+requests > mostCounted || m.bytes.Load()+bytes > mostCounted {
+		return false
+	}
 	m.free.Add(requests)
 	m.bytes.Add(bytes)
+	return true
 }
 
 // Linked notes whether the manager is there to be asked.

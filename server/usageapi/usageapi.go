@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/keyward-dev/keyward/server/httpwire"
@@ -34,7 +35,9 @@ type Groups interface {
 
 // Counter counts what has been let through elsewhere.
 type Counter interface {
-	Count(group string, requests, bytes uint64, now time.Time)
+	// Count adds to the account of a group, all of it, or nothing where that would be more
+	// than can be counted in a month.
+	Count(group string, requests, bytes uint64, now time.Time) bool
 }
 
 // KeyCounter counts it by key.
@@ -75,14 +78,50 @@ func Handler(groups Groups, counter Counter, keys KeyCounter, now func() time.Ti
 			httpwire.NewProblem(status, "usage_invalid", "Usage not understood; nothing of it is counted", err.Error()).Denial().Write(w)
 			return
 		}
+		counted := sums(deltas)
+		for i, sum := range counted {
+			if counter.Count(sum.group, sum.requests, sum.bytes, now()) {
+				continue
+			}
+			detail := "the month of " + sum.group + " would have more than can be counted; look for what reports far too much"
+			if i > 0 {
+				detail += "; other groups of the list are counted: " + groupsOf(counted[:i])
+			}
+			httpwire.NewProblem(http.StatusConflict, "usage_overflow", "More than can be counted", detail).Denial().Write(w)
+			return
+		}
 		for _, d := range deltas {
-			counter.Count(d.group, d.requests, d.bytes, now())
 			if d.keyID != "" && d.requests > 0 {
 				keys.Count(d.keyID, d.group, d.requests, now())
 			}
 		}
 		w.WriteHeader(http.StatusNoContent)
 	})
+}
+
+// sums are what a list adds to each group, in the order of the list.
+func sums(deltas []delta) []delta {
+	var sums []delta
+	at := map[string]int{}
+	for _, d := range deltas {
+		i, ok := at[d.group]
+		if !ok {
+			i = len(sums)
+			at[d.group] = i
+			sums = append(sums, delta{group: d.group})
+		}
+		sums[i].requests += d.requests // at most maxEntries of maxAmount
+		sums[i].bytes += d.bytes
+	}
+	return sums
+}
+
+func groupsOf(sums []delta) string {
+	var names []string
+	for _, sum := range sums {
+		names = append(names, sum.group)
+	}
+	return strings.Join(names, ", ")
 }
 
 func read(body io.Reader, groups Groups) ([]delta, error) {
@@ -95,6 +134,9 @@ func read(body io.Reader, groups Groups) ([]delta, error) {
 	var entries []entry
 	if err := decoder.Decode(&entries); err != nil {
 		return nil, fmt.Errorf(`write a JSON list such as [{"group": "tenants/acme", "requests": 1, "bytes": 4096}]: %w`, err)
+	}
+	if entries == nil {
+		return nil, errors.New("null is no list")
 	}
 	if decoder.More() {
 		return nil, errors.New("something follows the list")

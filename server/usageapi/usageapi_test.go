@@ -19,8 +19,13 @@ func (known) GroupOf(key string) (string, bool) {
 	return "tenants/acme", key == "k1"
 }
 
-func (k *known) Count(group string, requests, bytes uint64, _ time.Time) {
+func (k *known) Count(group string, requests, bytes uint64, _ time.Time) bool {
+	const most = 3 << 40
+	if requests > most || bytes > most {
+		return false
+	}
 	k.counted = append(k.counted, fmt.Sprint(group, requests, bytes))
+	return true
 }
 
 // byKey is the same by key.
@@ -38,7 +43,7 @@ func TestUsage(t *testing.T) {
 		want   string // in the answer, or what is counted
 	}{
 		{`[]`, 204, "[]"},
-		{`[{"group":"tenants/acme","requests":2,"bytes":10},{"key":"k1","bytes":5}]`, 204, "[tenants/acme2 10 tenants/acme0 5]"},
+		{`[{"group":"tenants/acme","requests":2,"bytes":10},{"key":"k1","bytes":5}]`, 204, "[tenants/acme2 15]"},
 		{`[{"key":"k1","requests":3}]`, 204, "[tenants/acme3 0 k1 tenants/acme3]"},
 		{`[{"group":"tenants/acme","bytes":10},{"group":"tenants/other"}]`, 400, "[1].group: no such group"},
 		{`[{"key":"k2"}]`, 400, "[0].key: no key"},
@@ -51,6 +56,8 @@ func TestUsage(t *testing.T) {
 		{`[{"key":"k1","colour":1}]`, 400, "colour"},
 		{`{}`, 400, "JSON list"},
 		{`[] []`, 400, "follows"},
+		{`null`, 400, "no list"},
+		{`[` + strings.Repeat(`{"group":"tenants/acme","bytes":1099511627776},`, 3) + `{"group":"tenants/acme","bytes":1}]`, 409, "the month of tenants/acme would have more"},
 		{``, 400, "JSON list"},
 		{`[` + strings.Repeat(" ", maxBody) + `]`, 413, "too large"},
 		{`[` + strings.Repeat(`{"key":"k1"},`, maxEntries) + `{"key":"k1"}]`, 400, "more than 10000"},

@@ -146,7 +146,8 @@ func (a *app) usageOf(group *v1alpha1.Group, keys []v1alpha1.ApiKey) usageView {
 	if quantity := limits.BytesPerMonth; quantity != nil {
 		bytes = ptr.To(quantity.Value())
 	}
-	v.Requests = useOf(used.Requests, limits.RequestsPerMonth, used.OverageRequests)
+	confirmed := ptr.To(ptr.Deref(used.Requests, 0) - v.UnconfirmedRequests) // which the quota is about
+	v.Requests = useOf(confirmed, limits.RequestsPerMonth, used.OverageRequests)
 	v.Bytes = useOf(used.Bytes, bytes, used.OverageBytes)
 	for _, use := range []*useView{&v.Requests, &v.Bytes} {
 		if use.Limit != nil && use.Used >= *use.Limit && v.Overage == v1alpha1.OverageBlock {
@@ -230,4 +231,4 @@ func (v *usageView) attend(group *v1alpha1.Group) {
 	}
 }
 
-var errGroupName = errors.New("no Group can have such a name; " + mayBeKey)
+var errGroupName = errors.New("no Group can have such a name: write the name alone, and its namespace with -n; " + mayBeKey)

@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/ptr"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/conditions"
@@ -55,15 +56,17 @@ func Changes(group *v1alpha1.Group, now time.Time) time.Duration {
 // reached names the quotas of which so many percent are used.
 func reached(group *v1alpha1.Group, limits Limits, percent float64) []string {
 	var names []string
+	usage := group.Status.Usage
 	for _, quota := range []struct {
 		name  string
-		used  *int64
+		used  int64
 		quota *uint64
 	}{
-		{"requestsPerMonth", group.Status.Usage.Requests, limits.Requests},
-		{"bytesPerMonth", group.Status.Usage.Bytes, limits.Bytes},
+		// Unconfirmed requests come on top of the quota.
+		{"requestsPerMonth", ptr.Deref(usage.Requests, 0) - ptr.Deref(usage.UnconfirmedRequests, 0), limits.Requests},
+		{"bytesPerMonth", ptr.Deref(usage.Bytes, 0), limits.Bytes},
 	} {
-		if quota.quota != nil && quota.used != nil && float64(*quota.used)*fullPercent >= percent*float64(*quota.quota) {
+		if quota.quota != nil && float64(quota.used)*fullPercent >= percent*float64(*quota.quota) {
 			names = append(names, quota.name)
 		}
 	}

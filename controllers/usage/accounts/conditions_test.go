@@ -16,20 +16,22 @@ func TestDescribe(t *testing.T) {
 	resets := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
 	for name, c := range map[string]struct {
 		used      int64
+		on        int64 // unconfirmed requests, on top
 		now       time.Time
 		low, full bool
 		changes   time.Duration
 	}{
-		"little":                      {79, resets.Add(-time.Hour), false, false, 0},
-		"low":                         {80, resets.Add(-time.Hour), true, false, time.Hour},
-		"used up":                     {100, resets.Add(-time.Second), true, true, time.Second},
-		"used up, in the last moment": {100, resets.Add(-time.Nanosecond), true, true, time.Millisecond},
-		"used up, and over":           {100, resets, false, false, 0},
+		"little":                      {79, 0, resets.Add(-time.Hour), false, false, 0},
+		"little, and many on top":     {79, 50, resets.Add(-time.Hour), false, false, 0},
+		"low":                         {80, 0, resets.Add(-time.Hour), true, false, time.Hour},
+		"used up":                     {100, 0, resets.Add(-time.Second), true, true, time.Second},
+		"used up, in the last moment": {100, 0, resets.Add(-time.Nanosecond), true, true, time.Millisecond},
+		"used up, and over":           {100, 0, resets, false, false, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			group := &v1alpha1.Group{}
 			group.Status.Limits = &v1alpha1.GroupLimits{Limits: v1alpha1.Limits{RequestsPerMonth: ptr.To[int64](100)}}
-			group.Status.Usage = &v1alpha1.GroupUsage{Period: "2026-11", ResetsAt: metav1.NewTime(resets), Requests: &c.used}
+			group.Status.Usage = &v1alpha1.GroupUsage{Period: "2026-11", ResetsAt: metav1.NewTime(resets), Requests: ptr.To(c.used + c.on), UnconfirmedRequests: &c.on}
 			Describe(group, c.now)
 			low := meta.IsStatusConditionTrue(group.Status.Conditions, v1alpha1.ConditionQuotaLow)
 			full := meta.IsStatusConditionTrue(group.Status.Conditions, v1alpha1.ConditionQuotaExceeded)

@@ -39,7 +39,7 @@ func BenchmarkMint(b *testing.B) {
 		w.createGroup()
 		w.awaitReadyKeys(mintedKeys)
 		took := time.Since(begin)
-		w.awaitQuiet(m)
+		w.awaitQuiet(m, time.Second)
 		writes := float64(m.writes()-before) / mintedKeys
 		mint, bare := mintedKeys/took.Seconds(), mintedKeys/floor.Seconds()
 		b.ReportMetric(mint, "keys/s")
@@ -135,15 +135,15 @@ func (m *manager) requests(which *regexp.Regexp) int {
 	return int(sum)
 }
 
-// awaitQuiet waits until the manager has written nothing for a second.
-func (w *world) awaitQuiet(m *manager) {
+// awaitQuiet waits until the manager has changed nothing for so long.
+func (w *world) awaitQuiet(m *manager, quiet time.Duration) {
 	w.t.Helper()
-	last, since := m.writes(), time.Now()
-	eventually(w.t, "the manager to be quiet", patience, func() error {
-		if now := m.writes(); now != last {
+	last, since := m.changes(), time.Now()
+	eventually(w.t, "the manager to be quiet", 3*patience, func() error {
+		if now := m.changes(); now != last {
 			last, since = now, time.Now()
 		}
-		if time.Since(since) < time.Second {
+		if time.Since(since) < quiet {
 			return errors.New("it still writes")
 		}
 		return nil

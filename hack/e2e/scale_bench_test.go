@@ -74,13 +74,13 @@ func BenchmarkScale(b *testing.B) {
 	b.ReportMetric(float64(fleet.servers[0].received.Load()), "reconnect-B")
 	close(fleet.stall)
 
-	w.awaitQuiet(m)
+	w.awaitQuiet(m, time.Second)
 	floor, each := w.revokeAtScale(names[:scaleRevoked], fleet)
 	fmt.Printf("\n| from just before the PATCH until … | p50 | p99 | max |\n|---|---|---|---|\n%s%s| servers : the floor | %.2f | %.2f | |\n\n",
 		row("a bare watch sees it (the floor)", floor), row("a server has it", each), ratio(each, floor, 0.5), ratio(each, floor, 0.99))
 	b.ReportMetric(ratio(each, floor, 0.99), "p99-of-floor")
 
-	w.awaitQuiet(m)
+	w.awaitQuiet(m, 40*time.Second) // until the server that takes nothing is given up
 	b.ReportMetric(m.memory(b)/1e6, "leader-MB")
 	before := m.changes()
 	time.Sleep(scaleIdle) // nothing is to happen

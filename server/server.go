@@ -109,7 +109,7 @@ type responses struct {
 // RecordResponse implements accesslog.Recorder.
 func (r responses) RecordResponse(response accesslog.Response) {
 	if r.store.HasGroup(response.Group) { // or anybody who gets here could have any number counted
-		r.quotas.Count(response.Group, 0, min(response.BodyBytes, maxResponse), time.Now())
+		r.quotas.Count([]quota.Amount{{Group: response.Group, Bytes: min(response.BodyBytes, maxResponse)}}, time.Now())
 	}
 }
 

@@ -22,11 +22,16 @@ func TestCountIsBounded(t *testing.T) {
 		{0, 1, false},
 		{0, 0, true},
 	} {
-		if got := b.Count("tenants/acme", c.requests, c.bytes, now); got != c.want {
-			t.Errorf("%d requests and %d bytes: %t", c.requests, c.bytes, got)
+		// The other comes first, and has room: where there is none for both, it is not counted either.
+		full, got := b.Count([]Amount{{Group: "tenants/other"}, {"tenants/acme", c.requests, c.bytes}}, now)
+		if got != c.want || (full == "tenants/acme") == c.want {
+			t.Errorf("%d requests and %d bytes: %t, %q", c.requests, c.bytes, got, full)
 		}
 	}
-	uses := b.Due(now, false)
+	if _, ok := b.Count([]Amount{{"tenants/other", 1, 1}, {"tenants/acme", 1, 1}}, now); ok {
+		t.Error("more than can be counted")
+	}
+	uses := b.Due(now, false) // of the other nothing: not even a part of a list was counted
 	if len(uses) != 1 || uses[0].GetRequests() != mostCounted || uses[0].GetBytes() != mostCounted {
 		t.Errorf("counted %v", uses)
 	}

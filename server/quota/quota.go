@@ -136,19 +136,30 @@ func (b *Book) Sent(identity string, bytes uint64, now time.Time) {
 	b.month(identity, now).bytes.Add(bytes)
 }
 
-// Count counts requests and bytes of a group that were let through elsewhere, which needs no
-// allowance any more. Where the account of the month would have more than can be counted, it
-// counts nothing: the manager would not take the account any more, with all that is in it.
-func (b *Book) Count(identity string, requests, bytes uint64, now time.Time) bool {
+// Amount is what a group has used elsewhere.
+type Amount struct {
+	Group           string // namespace/name
+	Requests, Bytes uint64
+}
+
+// Count counts what was let through elsewhere, which needs no allowance any more; no group
+// twice. Where the account of a month would have more than can be counted, it counts nothing,
+// and returns the group: the manager would not take that account any more, with all in it.
+func (b *Book) Count(amounts []Amount, now time.Time) (full string, ok bool) {
 	b.counting.Lock()
 	defer b.counting.Unlock()
-	m := b.month(identity, now)
-	if m.free.Load()+requests > mostCounted || m.bytes.Load()+bytes > mostCounted {
-		return false
+	for _, a := range amounts {
+		m := b.month(a.Group, now)
+		if m.free.Load()+a.Requests > mostCounted || m.bytes.Load()+a.Bytes > mostCounted {
+			return a.Group, false
+		}
 	}
-	m.free.Add(requests)
-	m.bytes.Add(bytes)
-	return true
+	for _, a := range amounts {
+		m := b.month(a.Group, now)
+		m.free.Add(a.Requests)
+		m.bytes.Add(a.Bytes)
+	}
+	return "", true
 }
 
 // Linked notes whether the manager is there to be asked.

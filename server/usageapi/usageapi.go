@@ -9,10 +9,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/quota"
 )
 
 const (
@@ -35,9 +35,9 @@ type Groups interface {
 
 // Counter counts what has been let through elsewhere.
 type Counter interface {
-	// Count adds to the account of a group, all of it, or nothing where that would be more
-	// than can be counted in a month.
-	Count(group string, requests, bytes uint64, now time.Time) bool
+	// Count adds to the accounts of groups, or nothing where one of them would have more than
+	// can be counted in a month; it returns which.
+	Count(amounts []quota.Amount, now time.Time) (full string, ok bool)
 }
 
 // KeyCounter counts it by key.
@@ -78,16 +78,9 @@ func Handler(groups Groups, counter Counter, keys KeyCounter, now func() time.Ti
 			httpwire.NewProblem(status, "usage_invalid", "Usage not understood; nothing of it is counted", err.Error()).Denial().Write(w)
 			return
 		}
-		counted := sums(deltas)
-		for i, sum := range counted {
-			if counter.Count(sum.group, sum.requests, sum.bytes, now()) {
-				continue
-			}
-			detail := "the month of " + sum.group + " would have more than can be counted; look for what reports far too much"
-			if i > 0 {
-				detail += "; other groups of the list are counted: " + groupsOf(counted[:i])
-			}
-			httpwire.NewProblem(http.StatusConflict, "usage_overflow", "More than can be counted", detail).Denial().Write(w)
+		if full, ok := counter.Count(sums(deltas), now()); !ok {
+			httpwire.NewProblem(http.StatusConflict, "usage_overflow", "More than can be counted; nothing of it is",
+				"The month of "+full+" would have more than can be counted: look for what reports far too much.").Denial().Write(w)
 			return
 		}
 		for _, d := range deltas {
@@ -100,28 +93,20 @@ func Handler(groups Groups, counter Counter, keys KeyCounter, now func() time.Ti
 }
 
 // sums are what a list adds to each group, in the order of the list.
-func sums(deltas []delta) []delta {
-	var sums []delta
+func sums(deltas []delta) []quota.Amount {
+	var sums []quota.Amount
 	at := map[string]int{}
 	for _, d := range deltas {
 		i, ok := at[d.group]
 		if !ok {
 			i = len(sums)
 			at[d.group] = i
-			sums = append(sums, delta{group: d.group})
+			sums = append(sums, quota.Amount{Group: d.group})
 		}
-		sums[i].requests += d.requests // at most maxEntries of maxAmount
-		sums[i].bytes += d.bytes
+		sums[i].Requests += d.requests // at most maxEntries of maxAmount
+		sums[i].Bytes += d.bytes
 	}
 	return sums
-}
-
-func groupsOf(sums []delta) string {
-	var names []string
-	for _, sum := range sums {
-		names = append(names, sum.group)
-	}
-	return strings.Join(names, ", ")
 }
 
 func read(body io.Reader, groups Groups) ([]delta, error) {

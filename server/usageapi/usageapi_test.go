@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/keyward-dev/keyward/server/quota"
 	"github.com/keyward-dev/keyward/server/usage"
 )
 
@@ -19,13 +20,17 @@ func (known) GroupOf(key string) (string, bool) {
 	return "tenants/acme", key == "k1"
 }
 
-func (k *known) Count(group string, requests, bytes uint64, _ time.Time) bool {
+func (k *known) Count(amounts []quota.Amount, _ time.Time) (full string, ok bool) {
 	const most = 3 << 40
-	if requests > most || bytes > most {
-		return false
+	for _, a := range amounts {
+		if a.Requests > most || a.Bytes > most {
+			return a.Group, false
+		}
 	}
-	k.counted = append(k.counted, fmt.Sprint(group, requests, bytes))
-	return true
+	for _, a := range amounts {
+		k.counted = append(k.counted, fmt.Sprint(a.Group, a.Requests, a.Bytes))
+	}
+	return "", true
 }
 
 // byKey is the same by key.
@@ -57,7 +62,7 @@ func TestUsage(t *testing.T) {
 		{`{}`, 400, "JSON list"},
 		{`[] []`, 400, "follows"},
 		{`null`, 400, "no list"},
-		{`[` + strings.Repeat(`{"group":"tenants/acme","bytes":1099511627776},`, 3) + `{"group":"tenants/acme","bytes":1}]`, 409, "the month of tenants/acme would have more"},
+		{`[` + strings.Repeat(`{"group":"tenants/acme","bytes":1099511627776},`, 3) + `{"group":"tenants/acme","bytes":1}]`, 409, "The month of tenants/acme would have more"},
 		{``, 400, "JSON list"},
 		{`[` + strings.Repeat(" ", maxBody) + `]`, 413, "too large"},
 		{`[` + strings.Repeat(`{"key":"k1"},`, maxEntries) + `{"key":"k1"}]`, 400, "more than 10000"},

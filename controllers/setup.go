@@ -40,9 +40,6 @@ import (
 	"github.com/keyward-dev/keyward/controllers/usage/store"
 )
 
-// leaseName is the Lease that the leader holds.
-const leaseName = "keyward-manager"
-
 // statusWrites is how many times a second usage is written into the status of Groups.
 const statusWrites = 40
 
@@ -58,6 +55,9 @@ type Options struct {
 	Namespace string
 	// LeaderElect lets one of several replicas lead; without it this one does.
 	LeaderElect bool
+	// Identity is what the replica holds the Lease by, other than all that may run at the same time,
+	// and the same after a restart of its container. It is random where it is empty.
+	Identity string
 	// Addresses to listen on, host:port; "0" turns metrics, health probes or profiles off.
 	SyncAddress, WebhookAddress, MetricsAddress, HealthAddress, PprofAddress string
 	// CertDir is where the Secret with the serving certificate is mounted.
@@ -96,6 +96,10 @@ func NewManager(ctx context.Context, config *rest.Config, options Options, webho
 	}
 	config = rest.CopyConfig(config)
 	config.QPS = -1 // the API server's priority and fairness limits us, as it does everybody
+	lock, err := leaseLock(config, options)
+	if err != nil {
+		return nil, err
+	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                        Scheme(),
 		Cache:                         CacheOptions(),
@@ -107,13 +111,19 @@ func NewManager(ctx context.Context, config *rest.Config, options Options, webho
 		LeaderElectionID:              leaseName,
 		LeaderElectionNamespace:       options.Namespace,
 		LeaderElectionReleaseOnCancel: true,
+		RenewDeadline:                 new(renewDeadline),
 		GracefulShutdownTimeout:       new(10 * time.Second),
+
+		LeaderElectionResourceLockInterface: lock,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("making the manager: %w", err)
 	}
 	if err := index.Register(ctx, mgr.GetFieldIndexer()); err != nil {
 		return nil, err
+	}
+	if err := mgr.Add(warmth{mgr.GetCache()}); err != nil {
+		return nil, fmt.Errorf("adding the warmth: %w", err)
 	}
 	if certificate, err = servingcert.Add(mgr, options.Namespace, options.CertDir); err != nil {
 		return nil, err

@@ -26,7 +26,7 @@ func main() {
 }
 
 func run() error {
-	options := controllers.Options{Tiers: tier.Builtin()}
+	options := controllers.Options{Tiers: tier.Builtin(), Identity: identity()}
 	configFile := ""
 	logLevel := zapcore.InfoLevel
 	showVersion := flag.Bool("version", false, "print the version and exit")
@@ -91,4 +91,14 @@ func namespace() string {
 		return name
 	}
 	return "keyward-system"
+}
+
+// identity is that of the Pod, so that a container which is restarted is the replica that it was.
+// Elsewhere there is none.
+func identity() string {
+	name, uid := os.Getenv("POD_NAME"), os.Getenv("POD_UID")
+	if name == "" || uid == "" {
+		return ""
+	}
+	return name + "_" + uid
 }

@@ -95,7 +95,7 @@ func mintsNext(f *facts) bool {
 	}
 	current := lifecycle.Current(f.input.Key.Status.Versions)
 	if current == nil {
-		return len(f.input.Key.Status.Versions) == 0
+		return len(f.input.Key.Status.Versions) == 0 && f.input.Problem == nil
 	}
 	// With a delivered version beside it, the one that is held says nothing of the Secret.
 	held := f.input.Held != 0 && current.State != v1alpha1.VersionActive

@@ -39,7 +39,8 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 
 // moreThanUsage passes changes of anything but the usage, which is written by who counts it: a
 // Group need not be looked at again each time that some of its requests are counted, but when
-// a quota has become low or is used up, of which the end of the month makes an end.
+// a quota has become low or is used up, of which the end of the month makes an end. Nor need it
+// be for its own count of keys, which would be counted over and over while it changes.
 func moreThanUsage() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		was, _ := e.ObjectOld.(*v1alpha1.Group)
@@ -48,11 +49,11 @@ func moreThanUsage() predicate.Predicate {
 	}}
 }
 
-// withoutUsage is the Group without what its usage changes; it shares the rest with it.
+// withoutUsage is the Group without what its usage and its keys change; it shares the rest with it.
 func withoutUsage(group *v1alpha1.Group) *v1alpha1.Group {
 	rest := *group
 	rest.ResourceVersion, rest.ManagedFields = "", nil
-	rest.Status.Usage, rest.Status.PreviousUsage = nil, nil
+	rest.Status.Usage, rest.Status.PreviousUsage, rest.Status.Keys = nil, nil, nil
 	return &rest
 }
 

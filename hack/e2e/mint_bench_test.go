@@ -159,15 +159,17 @@ func (w *world) awaitReadyKeys(n int) {
 var (
 	writeRequests  = regexp.MustCompile(`(?m)^rest_client_requests_total\{.*method="(?:POST|PUT|PATCH|DELETE)".*\} ([0-9.e+]+)$`)
 	changeRequests = regexp.MustCompile(`(?m)^rest_client_requests_total\{.*method="(?:POST|PATCH|DELETE)".*\} ([0-9.e+]+)$`)
+	cpuSeconds     = regexp.MustCompile(`(?m)^process_cpu_seconds_total ([0-9.e+]+)$`)
 )
 
 // writes is how many requests the manager has made that change something, events and leases included.
-func (m *manager) writes() int { return m.requests(writeRequests) }
+func (m *manager) writes() int { return int(m.sum(writeRequests)) }
 
 // changes are those without PUT, by which the manager renews its lease and does nothing else.
-func (m *manager) changes() int { return m.requests(changeRequests) }
+func (m *manager) changes() int { return int(m.sum(changeRequests)) }
 
-func (m *manager) requests(which *regexp.Regexp) int {
+// sum adds up what the expression finds among the manager's metrics.
+func (m *manager) sum(which *regexp.Regexp) float64 {
 	_, body, err := get("http://" + m.metrics + "/metrics")
 	if err != nil {
 		return 0
@@ -177,7 +179,7 @@ func (m *manager) requests(which *regexp.Regexp) int {
 		n, _ := strconv.ParseFloat(found[1], 64) // the expression admits nothing else
 		sum += n
 	}
-	return int(sum)
+	return sum
 }
 
 // awaitQuiet waits until the manager has changed nothing for so long.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -49,11 +50,13 @@ func fromEnvironment(name string, byDefault int) int {
 //
 //   - from the PATCH of a revocation until the servers have it, and until a bare watch of the object does;
 //   - what a server receives that has everything already, and one that has nothing;
-//   - the manager's memory, and how long after a restart all servers are current again;
-//   - what is written while nothing happens.
+//   - the manager's memory;
+//   - what is written while nothing happens;
+//   - how long it takes until all servers are current again after the manager was killed and its container started
+//     again, and after it was killed for good while another replica waited.
 func BenchmarkScale(b *testing.B) {
 	w := newWorld(b)
-	setup := managerSetup{settle: quick, level: "info", elect: true, patience: 5 * patience, environment: []string{"GOMEMLIMIT=1350MiB"}, flags: strings.Fields(os.Getenv("KEYWARD_BENCH_MANAGER_FLAGS"))}
+	setup := scaleSetup("one")
 	m := w.lead(setup)
 	w.createGroup()
 	w.mint("seed")
@@ -65,7 +68,7 @@ func BenchmarkScale(b *testing.B) {
 	first := w.subscribe("first", 0)
 	b.ReportMetric(time.Since(begin).Seconds(), "s-to-first-current")
 	fleet := w.startFleet(first)
-	fleet.awaitCurrent(1)
+	fleet.awaitCurrent()
 	whole, err := first.bytes.Stat()
 	if err != nil {
 		b.Fatal(err)
@@ -86,12 +89,49 @@ func BenchmarkScale(b *testing.B) {
 	time.Sleep(scaleIdle) // nothing is to happen
 	b.ReportMetric(float64(m.changes()-before), "idle-writes")
 
+	fleet.mark()
 	m.kill()
 	begin = time.Now()
-	w.lead(setup)
-	fleet.awaitCurrent(2)
+	m = w.startManager(setup)
+	fleet.awaitCurrent()
 	b.ReportMetric(time.Since(begin).Seconds(), "s-restart-to-current")
+
+	standby := w.startManager(scaleSetup("two"))
+	w.awaitReady(standby)
+	w.awaitIdle(m)
+	w.awaitIdle(standby)
+	fleet.mark()
+	m.kill()
+	begin = time.Now()
+	fleet.awaitCurrent()
+	b.ReportMetric(time.Since(begin).Seconds(), "s-takeover-to-current")
 	b.ReportMetric(0, "ns/op")
+}
+
+// scaleSetup is a replica as it is deployed, with the identity of its Pod.
+func scaleSetup(pod string) managerSetup {
+	return managerSetup{
+		settle: quick, level: "info", elect: true, patience: 5 * patience,
+		environment: []string{"GOMEMLIMIT=1350MiB", "POD_NAME=keyward-manager-" + pod, "POD_UID=" + pod},
+		flags:       strings.Fields(os.Getenv("KEYWARD_BENCH_MANAGER_FLAGS")),
+	}
+}
+
+// awaitIdle waits until the manager has read everything, and does next to nothing.
+func (w *world) awaitIdle(m *manager) {
+	w.t.Helper()
+	last, at := m.sum(cpuSeconds), time.Now()
+	eventually(w.t, "the manager to have nothing to do", 5*patience, func() error {
+		if time.Since(at) < 3*time.Second {
+			return errors.New("too soon to tell")
+		}
+		spent := (m.sum(cpuSeconds) - last) / time.Since(at).Seconds()
+		last, at = m.sum(cpuSeconds), time.Now()
+		if spent > 0.1 {
+			return fmt.Errorf("it is busy: %.2f processors", spent)
+		}
+		return nil
+	})
 }
 
 // fleet is many validation servers as the manager sees them.
@@ -116,6 +156,7 @@ type scaleServer struct {
 	instance string
 	received atomic.Int64 // bytes
 	current  atomic.Int64 // how often it has become current
+	marked   int64        // of these, how often before the mark
 }
 
 // startFleet connects all servers, which hold what the first does, for as long as the test lasts.
@@ -222,13 +263,20 @@ func (*scaleServer) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.C
 // HandleConn implements stats.Handler.
 func (*scaleServer) HandleConn(context.Context, stats.ConnStats) {}
 
-// awaitCurrent waits until all servers but the first, which may be stalled, have become current so often.
-func (f *fleet) awaitCurrent(times int64) {
+// mark is from when on awaitCurrent waits.
+func (f *fleet) mark() {
+	for _, s := range f.servers {
+		s.marked = s.current.Load()
+	}
+}
+
+// awaitCurrent waits until all servers but the first, which may be stalled, have become current since the mark.
+func (f *fleet) awaitCurrent() {
 	f.t.Helper()
 	eventually(f.t, "all servers to be current", 5*patience, func() error {
 		missing := 0
 		for _, s := range f.servers[1:] {
-			if s.current.Load() < times {
+			if s.current.Load() <= s.marked {
 				missing++
 			}
 		}

@@ -8,12 +8,11 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/keyformat"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/grant"
-	"github.com/keyward-dev/keyward/controllers/index"
+	"github.com/keyward-dev/keyward/controllers/lookup"
 )
 
 // maxLeftID bounds the ids of versions that a Secret tells of; those to come count on from it.
@@ -89,12 +88,12 @@ func left(secret *corev1.Secret, text keyformat.Key) *v1alpha1.KeyVersion {
 
 // holderOf names another ApiKey with a version of the digest, "" where there is none.
 func (r *Reconciler) holderOf(ctx context.Context, key *v1alpha1.ApiKey, digest string) (string, error) {
-	var holders v1alpha1.ApiKeyList
-	if err := r.Client.List(ctx, &holders, client.MatchingFields{index.ByDigest: digest}, client.UnsafeDisableDeepCopy); err != nil {
+	holders, err := lookup.KeysWithDigest(ctx, r.Client, digest)
+	if err != nil {
 		return "", fmt.Errorf("looking for another ApiKey with the same key: %w", err)
 	}
-	for i := range holders.Items {
-		if other := &holders.Items[i]; other.UID != key.UID {
+	for i := range holders {
+		if other := &holders[i]; other.UID != key.UID {
 			return other.Namespace + "/" + other.Name, nil
 		}
 	}

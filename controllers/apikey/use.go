@@ -9,13 +9,11 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/apikey/lifecycle"
-	"github.com/keyward-dev/keyward/controllers/index"
 	"github.com/keyward-dev/keyward/controllers/lookup"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
 	"github.com/keyward-dev/keyward/controllers/usage"
@@ -46,11 +44,11 @@ func (r *Reconciler) used() source.Source {
 // lastUsed are the keys whose last use has moved on.
 func (r *Reconciler) lastUsed(ctx context.Context) (due []reconcile.Request) {
 	for _, digest := range r.Usage.Due(r.LastUsedResolution) {
-		var keys v1alpha1.ApiKeyList
-		if err := r.Client.List(ctx, &keys, client.MatchingFields{index.ByDigest: digest.String()}, client.UnsafeDisableDeepCopy); err != nil {
+		keys, err := lookup.KeysWithDigest(ctx, r.Client, digest.String())
+		if err != nil {
 			ctrl.LoggerFrom(ctx).Error(err, "The last use of a key is written late")
 		}
-		due = append(due, requests(keys.Items)...)
+		due = append(due, requests(keys)...)
 	}
 	return due
 }
@@ -59,16 +57,16 @@ func (r *Reconciler) lastUsed(ctx context.Context) (due []reconcile.Request) {
 // or of another Group, is forgotten.
 func (r *Reconciler) counted(ctx context.Context) (due []reconcile.Request) {
 	for _, name := range r.Usage.Keys.Due(r.LastUsedResolution, countsAtOnce) {
-		var keys v1alpha1.ApiKeyList
-		if err := r.Client.List(ctx, &keys, client.MatchingFields{index.ByKeyID: name.ID}, client.UnsafeDisableDeepCopy); err != nil {
+		keys, err := lookup.KeysWithID(ctx, r.Client, name.ID)
+		if err != nil {
 			ctrl.LoggerFrom(ctx).Error(err, "The requests of a key are written late")
 			continue
 		}
-		if len(keys.Items) != 1 || keyName(&keys.Items[0]) != name {
+		if len(keys) != 1 || keyName(&keys[0]) != name {
 			r.Usage.Keys.Forget(name)
 			continue
 		}
-		due = append(due, requests(keys.Items)...)
+		due = append(due, requests(keys)...)
 	}
 	return due
 }

@@ -4,6 +4,8 @@ package index
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
+	"strconv"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -15,14 +17,26 @@ import (
 // ByGroup finds ApiKeys and DomainAllowlists by the identity namespace/name of their Group.
 const ByGroup = "group"
 
-// BySecret finds ApiKeys by the name of their Secret.
+// BySecret finds ApiKeys by the Bucket of the name of their Secret.
 const BySecret = "secret"
 
-// ByDigest finds ApiKeys by the digest of any of their versions.
+// ByDigest finds ApiKeys by the Bucket of the digest of any of their versions.
 const ByDigest = "digest"
 
-// ByKeyID finds ApiKeys by the id of their key.
+// ByKeyID finds ApiKeys by the Bucket of the id of their key.
 const ByKeyID = "keyID"
+
+// buckets are so many that a manager with 100,000 keys has a handful in each.
+const buckets = 1 << 14
+
+// Bucket is where to look for what only one key has, or few. An index entry of its own for each value would
+// take more memory than the keys themselves: the cache keeps two sets for each. So a bucket has other
+// keys, too, and who looks for one has to compare.
+func Bucket(value string) string {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(value)) // never fails
+	return strconv.Itoa(int(h.Sum32() % buckets))
+}
 
 // Register declares the indexes. It must run before the cache starts.
 func Register(ctx context.Context, indexer client.FieldIndexer) error {
@@ -34,7 +48,7 @@ func Register(ctx context.Context, indexer client.FieldIndexer) error {
 	}
 	if err := indexer.IndexField(ctx, &v1alpha1.ApiKey{}, BySecret, func(object client.Object) []string {
 		key, _ := object.(*v1alpha1.ApiKey)
-		return []string{lifecycle.SecretName(key)}
+		return []string{Bucket(lifecycle.SecretName(key))}
 	}); err != nil {
 		return fmt.Errorf("indexing ApiKeys by Secret: %w", err)
 	}
@@ -42,7 +56,7 @@ func Register(ctx context.Context, indexer client.FieldIndexer) error {
 		key, _ := object.(*v1alpha1.ApiKey)
 		digests := make([]string, 0, len(key.Status.Versions))
 		for i := range key.Status.Versions {
-			digests = append(digests, key.Status.Versions[i].Digest)
+			digests = append(digests, Bucket(key.Status.Versions[i].Digest))
 		}
 		return digests
 	}); err != nil {
@@ -50,7 +64,7 @@ func Register(ctx context.Context, indexer client.FieldIndexer) error {
 	}
 	if err := indexer.IndexField(ctx, &v1alpha1.ApiKey{}, ByKeyID, func(object client.Object) []string {
 		key, _ := object.(*v1alpha1.ApiKey)
-		return []string{key.Status.KeyID}
+		return []string{Bucket(key.Status.KeyID)}
 	}); err != nil {
 		return fmt.Errorf("indexing ApiKeys by key id: %w", err)
 	}

@@ -4,6 +4,7 @@ package lookup
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -12,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/apikey/lifecycle"
 	"github.com/keyward-dev/keyward/controllers/grant"
 	"github.com/keyward-dev/keyward/controllers/index"
 )
@@ -24,9 +26,9 @@ func NamespaceMetadata() *metav1.PartialObjectMetadata {
 }
 
 // Group returns the Group of the name, nil where there is none.
-func Group(ctx context.Context, reader client.Reader, name types.NamespacedName) (*v1alpha1.Group, error) {
+func Group(ctx context.Context, reader client.Reader, name types.NamespacedName, options ...client.GetOption) (*v1alpha1.Group, error) {
 	group := &v1alpha1.Group{}
-	switch err := reader.Get(ctx, name, group); {
+	switch err := reader.Get(ctx, name, group, options...); {
 	case apierrors.IsNotFound(err):
 		return nil, nil
 	case err != nil:
@@ -42,7 +44,7 @@ func GroupName(ref v1alpha1.GroupReference, namespace string) types.NamespacedNa
 }
 
 // ForKey returns the Group of the key, nil where there is none, and why it does not grant
-// what the key asks, nil where it does.
+// what the key asks, nil where it does. The Group is the cache's own: read it, change nothing.
 func ForKey(ctx context.Context, reader client.Reader, key *v1alpha1.ApiKey) (*v1alpha1.Group, *grant.Problem, error) {
 	return check(ctx, reader, func(labels map[string]string) grant.Subject { return grant.ForKey(key, labels) },
 		key.Spec.GroupRef, key.Namespace)
@@ -57,7 +59,7 @@ func ForAllowlist(ctx context.Context, reader client.Reader, list *v1alpha1.Doma
 func check(ctx context.Context, reader client.Reader, subject func(labels map[string]string) grant.Subject,
 	ref v1alpha1.GroupReference, namespace string,
 ) (*v1alpha1.Group, *grant.Problem, error) {
-	group, err := Group(ctx, reader, GroupName(ref, namespace))
+	group, err := Group(ctx, reader, GroupName(ref, namespace), client.UnsafeDisableDeepCopy)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -112,4 +114,36 @@ func Keys(ctx context.Context, reader client.Reader, group types.NamespacedName)
 		return nil, fmt.Errorf("listing the ApiKeys of Group %s: %w", group, err)
 	}
 	return keys.Items, nil
+}
+
+// KeysWithDigest are the ApiKeys that have a version of the digest. As with Keys, they are the
+// cache's own.
+func KeysWithDigest(ctx context.Context, reader client.Reader, digest string) ([]v1alpha1.ApiKey, error) {
+	return keysWith(ctx, reader, index.ByDigest, digest, func(key *v1alpha1.ApiKey) bool {
+		return slices.ContainsFunc(key.Status.Versions, func(v v1alpha1.KeyVersion) bool { return v.Digest == digest })
+	})
+}
+
+// KeysWithID are the ApiKeys whose key has the id. As with Keys, they are the cache's own.
+func KeysWithID(ctx context.Context, reader client.Reader, id string) ([]v1alpha1.ApiKey, error) {
+	return keysWith(ctx, reader, index.ByKeyID, id, func(key *v1alpha1.ApiKey) bool { return key.Status.KeyID == id })
+}
+
+// KeysWithSecret are the ApiKeys of a namespace that are delivered in the Secret of the name. As
+// with Keys, they are the cache's own.
+func KeysWithSecret(ctx context.Context, reader client.Reader, secret types.NamespacedName) ([]v1alpha1.ApiKey, error) {
+	return keysWith(ctx, reader, index.BySecret, secret.Name, func(key *v1alpha1.ApiKey) bool {
+		return lifecycle.SecretName(key) == secret.Name
+	}, client.InNamespace(secret.Namespace))
+}
+
+// keysWith leaves of a bucket the keys that have the value.
+func keysWith(ctx context.Context, reader client.Reader, field, value string, has func(*v1alpha1.ApiKey) bool, options ...client.ListOption,
+) ([]v1alpha1.ApiKey, error) {
+	var keys v1alpha1.ApiKeyList
+	options = append(options, client.MatchingFields{field: index.Bucket(value)}, client.UnsafeDisableDeepCopy)
+	if err := reader.List(ctx, &keys, options...); err != nil {
+		return nil, fmt.Errorf("listing the ApiKeys by %s: %w", field, err)
+	}
+	return slices.DeleteFunc(keys.Items, func(key v1alpha1.ApiKey) bool { return !has(&key) }), nil
 }

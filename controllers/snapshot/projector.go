@@ -27,6 +27,8 @@ type Projector struct {
 	// mu makes reading the cache and publishing what follows from it one step: without it,
 	// a slow event could overwrite what a later one has published.
 	mu sync.Mutex
+	// keysFollow is until the ApiKeys' own turn has come: with it they are all published.
+	keysFollow bool
 }
 
 // NeedLeaderElection is true: only the leader publishes.
@@ -44,7 +46,13 @@ func (p *Projector) Start(ctx context.Context) error {
 		{&v1alpha1.ApiKey{}, anyChange, p.keyChanged},
 		{lookup.NamespaceMetadata(), labelsChanged, p.namespaceChanged},
 	}
+	p.keysFollow = true
 	for _, kind := range kinds {
+		if _, keys := kind.object.(*v1alpha1.ApiKey); keys {
+			p.mu.Lock()
+			p.keysFollow = false
+			p.mu.Unlock()
+		}
 		informer, err := p.Cache.GetInformer(ctx, kind.object)
 		if err != nil {
 			return fmt.Errorf("watching %T: %w", kind.object, err)
@@ -118,7 +126,7 @@ func (p *Projector) handler(ctx context.Context, matters func(was, is client.Obj
 func (p *Projector) keyChanged(ctx context.Context, object client.Object) error {
 	id := KeyID(object.GetUID())
 	key := &v1alpha1.ApiKey{}
-	err := p.Cache.Get(ctx, client.ObjectKeyFromObject(object), key)
+	err := p.Cache.Get(ctx, client.ObjectKeyFromObject(object), key, client.UnsafeDisableDeepCopy) // it is only read
 	switch {
 	case apierrors.IsNotFound(err), err == nil && key.UID != object.GetUID():
 		p.Hub.DeleteKey(id)
@@ -161,6 +169,9 @@ func (p *Projector) publishGroup(ctx context.Context, name types.NamespacedName)
 			return err
 		}
 		p.Hub.PutGroup(GroupRecord(group, allowlists))
+	}
+	if p.keysFollow {
+		return nil
 	}
 	keys, err := lookup.Keys(ctx, p.Cache, name)
 	if err != nil {

@@ -19,11 +19,13 @@ import (
 	"github.com/keyward-dev/keyward/controllers/grant"
 )
 
+var keyIDs = base32.HexEncoding.WithPadding(base32.NoPadding)
+
 // KeyID is the id of the ApiKey with the UID: stable over its life, never used again, and
 // short enough for a log line.
 func KeyID(uid types.UID) string {
 	sum := sha256.Sum256([]byte(uid))
-	return "k" + strings.ToLower(base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:10]))
+	return "k" + strings.ToLower(keyIDs.EncodeToString(sum[:10]))
 }
 
 // KeyRecord is the published form of a key, or nil where nothing is published: a key without

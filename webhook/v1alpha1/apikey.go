@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
@@ -14,7 +15,6 @@ import (
 	"github.com/keyward-dev/keyward/controllers/apikey/lifecycle"
 	"github.com/keyward-dev/keyward/controllers/apikey/secrettemplate"
 	"github.com/keyward-dev/keyward/controllers/grant"
-	"github.com/keyward-dev/keyward/controllers/index"
 	"github.com/keyward-dev/keyward/controllers/lookup"
 	"github.com/keyward-dev/keyward/controllers/tier"
 )
@@ -34,15 +34,13 @@ func (w *apiKeys) ValidateCreate(ctx context.Context, key *v1alpha1.ApiKey) (adm
 	if err := w.checkLimit(ctx, key); err != nil {
 		return warnings, err
 	}
-	var others v1alpha1.ApiKeyList
-	err = w.reader.List(ctx, &others, client.InNamespace(key.Namespace),
-		client.MatchingFields{index.BySecret: lifecycle.SecretName(key)}, client.UnsafeDisableDeepCopy)
+	others, err := lookup.KeysWithSecret(ctx, w.reader, types.NamespacedName{Namespace: key.Namespace, Name: lifecycle.SecretName(key)})
 	if err != nil {
 		return warnings, fmt.Errorf("looking for keys with the same Secret: %w", err)
 	}
-	for i := range others.Items {
+	for i := range others {
 		warnings = append(warnings, fmt.Sprintf("spec.secret.name: Secret %q is that of ApiKey %q; this key is not delivered until it is free",
-			lifecycle.SecretName(key), others.Items[i].Name))
+			lifecycle.SecretName(key), others[i].Name))
 	}
 	return warnings, nil
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers"
+	"github.com/keyward-dev/keyward/controllers/index"
 )
 
 // warnings collects what the API server warns a client of.
@@ -128,6 +129,16 @@ var _ = Describe("Admission", func() {
 			g.Expect(user.Create(ctx, second(), client.DryRunAll)).To(Succeed())
 			g.Expect(heard.texts).To(ConsistOf(ContainSubstring(`Secret "web" is that of ApiKey "web"`)))
 		}).Should(Succeed())
+
+		neighbour := 0 // in the index, of the name that is taken
+		for index.Bucket(fmt.Sprint("s", neighbour)) != index.Bucket("web") {
+			neighbour++
+		}
+		heard.texts = nil
+		Expect(user.Create(ctx, w.newKey(func(k *v1alpha1.ApiKey) {
+			k.Name, k.Spec.Secret.Name = "third", fmt.Sprint("s", neighbour)
+		}), client.DryRunAll)).To(Succeed())
+		Expect(heard.texts).To(BeEmpty())
 	})
 
 	DescribeTable("refuses what a Group does not grant", func(ctx SpecContext, change func(*v1alpha1.ApiKey), mentions ...string) {

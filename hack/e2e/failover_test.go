@@ -7,6 +7,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 )
 
 // TestFailover kills the manager that leads while another waits, and lets nobody notice.
@@ -46,6 +51,34 @@ func TestFailover(t *testing.T) {
 		t.Errorf("of %d requests meanwhile, these were not allowed: %v", asked, refused)
 	}
 	t.Logf("%d requests meanwhile, all allowed", asked)
+}
+
+// TestRestartGoesOnLeading kills the manager that leads, and starts it again as a kubelet does a container: it does
+// not wait for the Lease of its own past to run out.
+func TestRestartGoesOnLeading(t *testing.T) {
+	w := newWorld(t)
+	setup := managerSetup{elect: true, settle: quick, environment: []string{"POD_NAME=keyward-manager-abc", "POD_UID=0b5e2e0c"}}
+	first := w.lead(setup)
+	lease := w.lease()
+	if holder := ptr.Deref(lease.Spec.HolderIdentity, ""); holder != "keyward-manager-abc_0b5e2e0c" {
+		t.Fatalf("the Lease is held by %q", holder)
+	}
+	first.kill()
+	begin := time.Now()
+	w.lead(setup)
+	t.Logf("leads again %s after it was killed", time.Since(begin).Round(time.Millisecond))
+	if again := w.lease(); !equality.Semantic.DeepEqual(again.Spec.LeaseTransitions, lease.Spec.LeaseTransitions) || !again.Spec.AcquireTime.Equal(lease.Spec.AcquireTime) {
+		t.Errorf("the Lease has changed hands: %+v, was %+v", again.Spec, lease.Spec)
+	}
+}
+
+func (w *world) lease() *coordinationv1.Lease {
+	w.t.Helper()
+	lease, err := w.core.CoordinationV1().Leases(systemNamespace).Get(w.ctx, "keyward-manager", metav1.GetOptions{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return lease
 }
 
 // awaitConnected waits until the server says that it is connected with a manager (1), or that it is not (0).

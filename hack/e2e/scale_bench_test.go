@@ -34,7 +34,7 @@ var (
 	scaleKeys    = fromEnvironment("KEYWARD_BENCH_KEYS", 100_000)
 	scaleServers = fromEnvironment("KEYWARD_BENCH_SERVERS", 1_000)
 	scaleRevoked = fromEnvironment("KEYWARD_BENCH_REVOCATIONS", 100)
-	scaleIdle    = time.Duration(fromEnvironment("KEYWARD_BENCH_IDLE_SECONDS", 60)) * time.Second
+	scaleIdle    = time.Duration(fromEnvironment("KEYWARD_BENCH_IDLE_SECONDS", 600)) * time.Second
 )
 
 func fromEnvironment(name string, byDefault int) int {

@@ -89,8 +89,8 @@ func TestForget(t *testing.T) {
 		keys  int
 	}{{time.Hour, 2}, {25 * time.Hour, 1}, {25*time.Hour + keepUnrecorded, 0}} {
 		r.Since(start, start.Add(step.after))
-		if _, all := r.Tell(func(string, string) bool { return true }, 10); all != step.keys || r.origins != step.keys {
-			t.Errorf("after %s: %d keys, %d with origins", step.after, all, r.origins)
+		if _, all := r.Tell(func(string, string) bool { return true }, 10); all != step.keys || r.origins.Load() != int64(step.keys) {
+			t.Errorf("after %s: %d keys, %d with origins", step.after, all, r.origins.Load())
 		}
 	}
 	r.used("k1", one, start, false, home)

@@ -80,7 +80,7 @@ func (t *Table) Find(digest *keyformat.Digest) (Key, decision.Version, bool) {
 // nothing about how much of a digest is right.
 func (t *Table) numberOf(digest *keyformat.Digest) uint32 {
 	found := t.digests.seek(t.hash(digest))
-	for number := found.next(); number != 0; number = found.next() {
+	for number := found.Next(); number != 0; number = found.Next() {
 		if subtle.ConstantTimeCompare(t.at(number).digest[:], digest[:]) == 1 {
 			return number
 		}
@@ -101,7 +101,7 @@ func (t *Table) Get(id string) (Key, bool) {
 
 func (t *Table) numberOfID(id string) uint32 {
 	found := t.ids.seek(maphash.String(t.seed, id))
-	for number := found.next(); number != 0; number = found.next() {
+	for number := found.Next(); number != 0; number = found.Next() {
 		if t.text(number).of(t.at(number)) == id {
 			return number
 		}
@@ -158,9 +158,9 @@ func (t *Table) Put(key Key, versions []Version) {
 func (t *Table) point(digest *keyformat.Digest, number uint32) {
 	hash := t.hash(digest)
 	found := t.digests.seek(hash)
-	for other := found.next(); other != 0; other = found.next() {
+	for other := found.Next(); other != 0; other = found.Next() {
 		if t.at(other).digest == *digest {
-			found.replace(number)
+			found.Replace(number)
 			return
 		}
 	}

@@ -3,8 +3,9 @@ package keytable
 import "github.com/keyward-dev/keyward/server/openhash"
 
 // bucketBits splits an index, so that growing it means to copy a small part at a time: with
-// a million keys that is 16 KB, with ten million 128 KB.
-const bucketBits = 10
+// a million keys that is 64 KB, with ten million 512 KB. More and smaller parts would be more for
+// each garbage collection to look after.
+const bucketBits = 8
 
 // index finds the numbers of records by hashes. The upper bits choose the bucket.
 type index struct {

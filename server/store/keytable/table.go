@@ -36,6 +36,7 @@ type Table struct {
 	// ones, which are few, are records of their own.
 	chunks []*chunk
 	texts  []*text
+	blank  []chunk // allocated, and not yet among the chunks
 	free   uint32 // the first free record, 0 if there is none
 	taken  uint32 // the last record that was ever taken
 
@@ -202,9 +203,22 @@ func (t *Table) take() uint32 {
 	}
 	t.taken++
 	if int(t.taken/chunkRecords) == len(t.chunks) {
-		t.chunks, t.texts = append(t.chunks, &chunk{}), append(t.texts, &text{})
+		t.grow()
 	}
 	return t.taken
+}
+
+// maxBlock is how many chunks are allocated at once at most, 1 MB.
+const maxBlock = 16
+
+// grow adds a chunk. The more there are, the more are allocated at once: to the garbage collector
+// these are one object to look after.
+func (t *Table) grow() {
+	if len(t.blank) == 0 {
+		t.blank = make([]chunk, min(maxBlock, 1+len(t.chunks)/maxBlock))
+	}
+	t.chunks, t.texts = append(t.chunks, &t.blank[0]), append(t.texts, &text{})
+	t.blank = t.blank[1:]
 }
 
 func (t *Table) release(number uint32) {

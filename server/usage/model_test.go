@@ -102,7 +102,7 @@ func (m *model) since(instant, now time.Time) []string {
 	forget := now.Add(-forgetAfter)
 	for v, u := range m.versions {
 		if !u.last.Before(instant) {
-			told = append(told, fmt.Sprint(v.digest[:], u.last.UnixMilli(), u.clients[:min(maxClients, len(u.clients))], len(u.clients) > maxClients))
+			told = append(told, fmt.Sprintf("%x %d %v %v", v.digest[:], u.last.UnixMilli(), u.clients[:min(maxClients, len(u.clients))], len(u.clients) > maxClients))
 		}
 		if u.last.Before(forget) {
 			delete(m.versions, v)
@@ -237,7 +237,7 @@ func TestRecorderIsMaps(t *testing.T) {
 			"since": func(t *rapid.T) {
 				instant, got := at(t), []string(nil)
 				for _, u := range r.Since(instant, now) {
-					got = append(got, fmt.Sprint(u.GetDigest(), u.GetLastMs(), u.GetClients(), u.GetMoreClients()))
+					got = append(got, fmt.Sprintf("%x %d %v %v", u.GetDigest(), u.GetLastMs(), u.GetClients(), u.GetMoreClients()))
 				}
 				slices.Sort(got)
 				if want := m.since(instant, now); !slices.Equal(got, want) {

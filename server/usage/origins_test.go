@@ -49,7 +49,7 @@ func TestOrigins(t *testing.T) {
 	}
 }
 
-// TestSpaceSaving: the bounds that the docstring of origins promises hold for any requests.
+// TestSpaceSaving: the bounds that the docstring of monitor promises hold for any requests.
 func TestSpaceSaving(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r, counts := New(), map[string]uint64{}

@@ -37,8 +37,8 @@ type Table struct {
 	chunks []*chunk
 	texts  []*text
 	blank  []chunk // allocated, and not yet among the chunks
-	free   uint32 // the first free record, 0 if there is none
-	taken  uint32 // the last record that was ever taken
+	free   uint32  // the first free record, 0 if there is none
+	taken  uint32  // the last record that was ever taken
 
 	// Hashes are seeded: whoever imports keys of their choice does not choose places.
 	seed    maphash.Seed

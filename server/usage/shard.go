@@ -9,7 +9,7 @@ import (
 )
 
 // shard is a part of the keys with all that is remembered of them, so that requests seldom wait
-// for each other. A request holds it for some 100 ns.
+// for each other. A request holds it for some 50 ns.
 type shard struct {
 	recorder *Recorder
 

@@ -1,8 +1,7 @@
 package usage
 
 import (
-	"sync"
-	"sync/atomic"
+	"strings"
 	"time"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
@@ -12,149 +11,156 @@ import (
 // then their month is over.
 const keepUnrecorded = 31 * 24 * time.Hour
 
-// key is the use of one key, whichever version of it.
-type key struct {
-	id, group  string // the group is namespace/name
-	lastMillis atomic.Int64
-	current    atomic.Pointer[count]
-	origins    atomic.Pointer[origins] // nil before the first, and where there are too many
+// maxInlineID is the length of the ids that the manager gives to keys. Others may be longer.
+const maxInlineID = 17
 
-	mu     sync.Mutex
-	before *count // of the last month, until the manager has persisted it
+// key is the use of one key, whichever version of it. It is as large as a cache line, so that to
+// count a request is to wait for memory once.
+type key struct {
+	last  int64 // when it was used, Unix milliseconds
+	count count // of the month
+
+	// Numbers, of which 0 is none.
+	group    uint32
+	versions uint32 // the first
+	origins  uint32 // the first monitor
+
+	month  month
+	length uint8 // of the id, isLong where it is elsewhere
+	inline [maxInlineID]byte
 }
+
+const isLong = 0xff
 
 // count is the requests of one key in one month, in this life of the server.
 type count struct {
-	period       string
-	begins, ends int64 // Unix milliseconds of the manager's clock
-	requests     atomic.Uint64
-
-	// The rest belongs to who holds the recorder's lock.
+	requests uint64
 	sent     uint64 // on this stream
 	recorded uint64 // as the manager has persisted it
 }
 
-// key returns that of a key, which outlives its versions.
-func (r *Recorder) key(id, group string) *key {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	k := r.keys[id]
-	if k == nil {
-		k = &key{id: id, group: group}
-		r.keys[id] = k
-	}
-	return k
+// past is what the manager has not persisted of an earlier month.
+type past struct {
+	count
+
+	month month
 }
 
-// Count notes requests that were let through elsewhere with the key, by its id and that
-// of its group, namespace/name.
-func (r *Recorder) Count(id, group string, requests uint64, at time.Time) {
-	r.key(id, group).used(requests, at.UnixMilli(), r.offset.Load())
+func (s *shard) setID(number uint32, id string) {
+	k := s.keys.at(number)
+	if len(id) <= maxInlineID {
+		k.length = uint8(copy(k.inline[:], id))
+		return
+	}
+	k.length = isLong
+	if s.longIDs == nil {
+		s.longIDs = map[uint32]string{}
+	}
+	s.longIDs[number] = strings.Clone(id) // it may be a part of something larger
 }
 
-// used counts requests. The months are those of the manager's clock.
-func (k *key) used(requests uint64, millis, offset int64) {
-	advance(&k.lastMillis, millis)
-	millis += offset
-	c := k.current.Load()
-	if c == nil || millis < c.begins || c.ends <= millis {
-		c = k.roll(millis)
+func (s *shard) id(number uint32) string {
+	k := s.keys.at(number)
+	if k.length == isLong {
+		return s.longIDs[number]
 	}
-	c.requests.Add(requests)
+	return string(k.inline[:k.length])
 }
 
-// roll makes the month of an instant the current one. A clock that was turned back counts in
-// the month that has begun already.
-func (k *key) roll(millis int64) *count {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	c := k.current.Load()
-	if c != nil && millis < c.ends {
-		return c
+func (s *shard) isID(number uint32, id string) bool {
+	k := s.keys.at(number)
+	if k.length == isLong {
+		return s.longIDs[number] == id
 	}
-	at := time.UnixMilli(millis).UTC()
-	begin := time.Date(at.Year(), at.Month(), 1, 0, 0, 0, 0, time.UTC)
-	k.before = c
-	c = &count{period: begin.Format("2006-01"), begins: begin.UnixMilli(), ends: begin.AddDate(0, 1, 0).UnixMilli()}
-	k.current.Store(c)
-	return c
+	return string(k.inline[:k.length]) == id
 }
 
-// counts are those of this month and the last, as far as there are any.
-func (k *key) counts() []*count {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	var counts []*count
-	if k.before != nil {
-		counts = append(counts, k.before)
+// count counts requests. The months are those of the manager's clock. A clock that was turned
+// back counts in the month that has begun already.
+func (s *shard) count(number uint32, requests uint64, millis int64) {
+	k := s.keys.at(number)
+	k.last = max(k.last, millis)
+	if now := s.calendar.of(millis + s.recorder.offset.Load()); now > k.month {
+		s.roll(number, now)
 	}
-	if c := k.current.Load(); c != nil {
-		counts = append(counts, c)
-	}
-	return counts
+	k.count.requests += requests
 }
 
-// Keys returns the counts that the manager has not persisted, as far as it was not told them
-// on this stream already; at the beginning of a stream, which is whole, all of them.
-func (r *Recorder) Keys(whole bool) []*syncv1.KeyUse {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var uses []*syncv1.KeyUse
-	for _, k := range r.keys {
-		for _, c := range k.counts() {
-			requests := c.requests.Load()
-			if requests == c.recorded || requests == c.sent && !whole {
-				continue
-			}
-			c.sent = requests
-			uses = append(uses, &syncv1.KeyUse{Key: k.id, Group: k.group, Period: c.period, Requests: requests, Recorded: c.recorded})
+// roll begins with a month. What is not persisted of the last one is kept until it is.
+func (s *shard) roll(number uint32, now month) {
+	k := s.keys.at(number)
+	delete(s.before, number)
+	if !k.count.isRecorded() {
+		if s.before == nil {
+			s.before = map[uint32]past{}
+		}
+		s.before[number] = past{k.count, k.month}
+	}
+	k.count, k.month = count{}, now
+}
+
+func (c *count) isRecorded() bool { return c.requests == c.recorded }
+
+// take is whether the manager is to be told, and takes it to be.
+func (c *count) take(whole bool) bool {
+	if c.isRecorded() || c.requests == c.sent && !whole {
+		return false
+	}
+	c.sent = c.requests
+	return true
+}
+
+// record takes over how much the manager has persisted, which may be news of earlier.
+func (c *count) record(recorded uint64) { c.recorded = max(c.recorded, min(recorded, c.requests)) }
+
+// tellCounts appends what the manager is to be told.
+func (s *shard) tellCounts(uses []*syncv1.KeyUse, whole bool) []*syncv1.KeyUse {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	tell := func(number uint32, c *count, in month) {
+		uses = append(uses, &syncv1.KeyUse{
+			Key: s.id(number), Group: s.recorder.groups.of(s.keys.at(number).group),
+			Period: in.String(), Requests: c.requests, Recorded: c.recorded,
+		})
+	}
+	for number := range s.all {
+		if p, ok := s.before[number]; ok && p.take(whole) {
+			s.before[number] = p
+			tell(number, &p.count, p.month)
+		}
+		if k := s.keys.at(number); k.count.take(whole) {
+			tell(number, &k.count, k.month)
 		}
 	}
 	return uses
 }
 
-// Recorded takes over what the manager has persisted, and what time it is there.
-func (r *Recorder) Recorded(said *syncv1.Allowances, now time.Time) {
-	r.offset.Store(said.GetNowMs() - now.UnixMilli())
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, use := range said.GetKeys() {
-		k := r.keys[use.GetKey()]
-		if k == nil {
-			continue
-		}
-		for _, c := range k.counts() {
-			if c.period == use.GetPeriod() {
-				c.recorded = max(c.recorded, min(use.GetRecorded(), c.requests.Load()))
-			}
+// recorded notes how much of a month the manager has persisted.
+func (s *shard) recorded(hash uint64, id string, in month, recorded uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	number := s.find(hash, id)
+	if number == 0 {
+		return
+	}
+	if k := s.keys.at(number); k.month == in {
+		k.count.record(recorded)
+	}
+	if p, ok := s.before[number]; ok && p.month == in {
+		p.record(recorded)
+		if s.before[number] = p; p.isRecorded() {
+			delete(s.before, number)
 		}
 	}
 }
 
-// forget drops keys that were not used since the instant, in Unix milliseconds. What the manager
-// has not persisted is kept for longer: it may be away.
-func (r *Recorder) forget(since int64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for id, k := range r.keys {
-		last := k.lastMillis.Load()
-		if last >= since || !k.isRecorded() && last >= since-keepUnrecorded.Milliseconds() {
-			continue
-		}
-		if k.origins.Load() != nil {
-			r.origins--
-		}
-		delete(r.keys, id)
+// isForgotten is whether a key was not used since the instant, in Unix milliseconds. What the
+// manager has not persisted is kept for longer: it may be away.
+func (s *shard) isForgotten(number uint32, since int64) bool {
+	k := s.keys.at(number)
+	_, unrecorded := s.before[number]
+	if unrecorded = unrecorded || !k.count.isRecorded(); unrecorded {
+		since -= keepUnrecorded.Milliseconds()
 	}
-}
-
-// isRecorded is whether the manager has persisted everything. The caller holds the recorder's
-// lock.
-func (k *key) isRecorded() bool {
-	for _, c := range k.counts() {
-		if c.requests.Load() != c.recorded {
-			return false
-		}
-	}
-	return true
+	return k.last < since
 }

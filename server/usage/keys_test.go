@@ -78,6 +78,19 @@ func TestMonths(t *testing.T) {
 	}
 }
 
+// TestPastMonths: of a month before the last one nothing is told any more.
+func TestPastMonths(t *testing.T) {
+	r := New()
+	for month, persisted := range []uint64{0, 1, 0} {
+		at := start.AddDate(0, month, 0)
+		r.used("k1", one, at, false, home)
+		r.Recorded(recorded(at, "k1", at.Format("2006-01"), persisted), at)
+	}
+	if got := told(r.Keys(true)); len(got) != 1 || got["tenants/acme k1 2027-01"][0] != 1 {
+		t.Errorf("told %v", got)
+	}
+}
+
 // TestForget: what is persisted is forgotten after a day, what is not when its month is over.
 func TestForget(t *testing.T) {
 	r := New()
@@ -89,8 +102,8 @@ func TestForget(t *testing.T) {
 		keys  int
 	}{{time.Hour, 2}, {25 * time.Hour, 1}, {25*time.Hour + keepUnrecorded, 0}} {
 		r.Since(start, start.Add(step.after))
-		if _, all := r.Tell(func(string, string) bool { return true }, 10); all != step.keys || r.origins != step.keys {
-			t.Errorf("after %s: %d keys, %d with origins", step.after, all, r.origins)
+		if _, all := r.Tell(func(string, string) bool { return true }, 10); all != step.keys || r.origins.Load() != int64(step.keys) {
+			t.Errorf("after %s: %d keys, %d with origins", step.after, all, r.origins.Load())
 		}
 	}
 	r.used("k1", one, start, false, home)

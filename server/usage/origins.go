@@ -2,8 +2,6 @@ package usage
 
 import (
 	"strings"
-	"sync"
-	"sync/atomic"
 
 	"github.com/keyward-dev/keyward/api/origin"
 )
@@ -12,66 +10,100 @@ const (
 	// monitored is how many origins of a key are told apart.
 	monitored = 8
 	// maxOrigins is of how many keys origins are told apart; with the longest origins that
-	// there are, these take 50 MB.
+	// there are, all different, these take 60 MB.
 	maxOrigins = 20_000
 	// maxOrigin is the longest serialization of an origin, in bytes: scheme, host and port.
 	maxOrigin = 280
 )
 
-// origins are the origins that a key is used from most, by the algorithm Space-Saving (Metwally,
-// Agrawal and El Abbadi: Efficient Computation of Frequent and Top-k Elements in Data Streams,
-// ICDT 2005). With m = 8 monitored origins and N requests that have one, a count is never too low,
-// it is too high by at most its error, which is at most N/m, and every origin of more than N/m
-// requests is among them. Requests that arrive while their origin gives way to another may be
-// missed: at most one for each processor and change.
-//
-// To count a known origin takes neither a lock nor memory.
-type origins struct {
-	monitored [monitored]atomic.Pointer[monitor]
-
-	mu sync.Mutex // of who replaces one
-}
-
-// monitor counts one origin. Its text is the serialization, never what a client wrote.
+// monitor counts one of the origins that a key is used from most, by the algorithm Space-Saving
+// (Metwally, Agrawal and El Abbadi: Efficient Computation of Frequent and Top-k Elements in Data
+// Streams, ICDT 2005). With m = 8 monitored origins and N requests that have one, a count is never
+// too low, it is too high by at most its error, which is at most N/m, and every origin of more
+// than N/m requests is among them.
 type monitor struct {
-	text     string
-	requests atomic.Uint64
+	requests uint64
 	error    uint64
+	text     uint32 // its number: the serialization, never what a client wrote
+	next     uint32 // monitor of the key, 0 is none
 }
 
-// from counts a request by its Origin or Referer.
-func (r *Recorder) from(k *key, header string, referer bool) {
-	o := k.origins.Load()
-	if o == nil {
-		if o = r.monitor(k); o == nil {
-			return
+// countKnown counts a request of an origin that is monitored and written as browsers do, or
+// returns false.
+func (s *shard) countKnown(k *key, text string) bool {
+	for number := k.origins; number != 0; {
+		m := s.monitors.at(number)
+		if s.origins.of(m.text) == text {
+			m.requests++
+			return true
 		}
+		number = m.next
 	}
-	if referer {
-		header = withoutPath(header)
-	}
-	if m := o.find(header); m != nil { // as browsers write it
-		m.requests.Add(1)
-		return
-	}
-	from, err := origin.Parse(header)
+	return false
+}
+
+// noteOrigin counts a request by its origin, however it is written.
+func (s *shard) noteOrigin(hash uint64, id, written string) {
+	from, err := origin.Parse(written)
 	if err != nil {
 		return // nothing that an allowlist could have allowed
 	}
-	o.count(from)
+	text := from.String()
+	if len(text) > maxOrigin {
+		return // no host is so long
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if number := s.find(hash, id); number != 0 && !s.countKnown(s.keys.at(number), text) {
+		s.countNew(s.keys.at(number), text)
+	}
 }
 
-// monitor begins to tell the origins of a key apart; nil where there are too many keys.
-func (r *Recorder) monitor(k *key) *origins {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	o := k.origins.Load()
-	if o == nil && r.origins < maxOrigins && r.keys[k.id] == k {
-		r.origins++
-		o = &origins{}
-		k.origins.Store(o)
+// countNew counts an origin that is not monitored yet. It takes the place of the one with the
+// fewest requests, of several the one that began first, and inherits their number
+// as its error.
+func (s *shard) countNew(k *key, text string) {
+	var fewest *monitor
+	monitors := 0
+	for number := k.origins; number != 0; monitors++ {
+		m := s.monitors.at(number)
+		if fewest == nil || m.requests <= fewest.requests {
+			fewest = m
+		}
+		number = m.next
 	}
-	return o
+	switch {
+	case monitors == monitored:
+		s.origins.release(fewest.text)
+		fewest.text, fewest.error = s.origins.refer(text), fewest.requests
+		fewest.requests++
+	case monitors > 0 || s.recorder.mayMonitor():
+		number := s.monitors.take()
+		*s.monitors.at(number) = monitor{requests: 1, text: s.origins.refer(text), next: k.origins}
+		k.origins = number
+	}
+}
+
+// mayMonitor is whether the origins of one more key are told apart, and counts it.
+func (r *Recorder) mayMonitor() bool {
+	if r.origins.Add(1) <= maxOrigins {
+		return true
+	}
+	r.origins.Add(-1)
+	return false
+}
+
+func (s *shard) dropOrigins(k *key) {
+	if k.origins != 0 {
+		s.recorder.origins.Add(-1)
+	}
+	for number := k.origins; number != 0; {
+		m := *s.monitors.at(number)
+		s.origins.release(m.text)
+		s.monitors.release(number)
+		number = m.next
+	}
+	k.origins = 0
 }
 
 // withoutPath leaves of a Referer what an Origin has. Its path and query are not looked at any
@@ -87,42 +119,4 @@ func withoutPath(referer string) string {
 		return referer[:authority+end]
 	}
 	return referer
-}
-
-func (o *origins) find(text string) *monitor {
-	for i := range o.monitored {
-		if m := o.monitored[i].Load(); m != nil && m.text == text {
-			return m
-		}
-	}
-	return nil
-}
-
-// count counts an origin that may not be monitored yet. It takes the place of the one with the
-// fewest requests, and inherits their number as its error.
-func (o *origins) count(from origin.Origin) {
-	text := from.String()
-	if len(text) > maxOrigin {
-		return // no host is so long
-	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if m := o.find(text); m != nil {
-		m.requests.Add(1)
-		return
-	}
-	least, fewest := 0, uint64(0)
-	for i := range o.monitored {
-		m := o.monitored[i].Load()
-		if m == nil {
-			least, fewest = i, 0
-			break
-		}
-		if requests := m.requests.Load(); i == 0 || requests < fewest {
-			least, fewest = i, requests
-		}
-	}
-	m := &monitor{text: strings.Clone(text), error: fewest}
-	m.requests.Store(fewest + 1)
-	o.monitored[least].Store(m)
 }

@@ -49,7 +49,7 @@ func TestOrigins(t *testing.T) {
 	}
 }
 
-// TestSpaceSaving: the bounds that the docstring of origins promises hold for any requests.
+// TestSpaceSaving: the bounds that the docstring of monitor promises hold for any requests.
 func TestSpaceSaving(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r, counts := New(), map[string]uint64{}
@@ -77,7 +77,7 @@ func TestSpaceSaving(t *testing.T) {
 // TestManyKeys: origins are told apart of so many keys and no more; all are counted.
 func TestManyKeys(t *testing.T) {
 	r := New()
-	r.origins = maxOrigins
+	r.origins.Store(maxOrigins)
 	r.fromHeaders("https://acme.com", "")
 	if keys, _ := r.Tell(func(string, string) bool { return true }, 1); keys[0].Requests != 1 || len(keys[0].Origins) != 0 {
 		t.Errorf("%+v", keys)

@@ -31,32 +31,37 @@ type Origin struct {
 // Tell returns the keys that the function wants, those with the most requests first, up to a
 // limit, and how many there are in all.
 func (r *Recorder) Tell(wants func(id, group string) bool, limit int) (told []Key, all int) {
-	r.mu.Lock()
 	told = []Key{}
-	for _, k := range r.keys {
-		if c := k.current.Load(); c != nil && wants(k.id, k.group) {
-			told = append(told, Key{
-				ID: k.id, Group: k.group, Period: c.period, Requests: c.requests.Load(),
-				LastUsedAt: time.UnixMilli(k.lastMillis.Load()).UTC(), Origins: k.origins.Load().tell(),
-			})
-		}
+	for i := range r.shards {
+		told = r.shards[i].tell(told, wants)
 	}
-	r.mu.Unlock()
 	slices.SortFunc(told, func(a, b Key) int {
 		return cmp.Or(cmp.Compare(b.Requests, a.Requests), cmp.Compare(a.ID, b.ID))
 	})
 	return told[:min(limit, len(told))], len(told)
 }
 
-func (o *origins) tell() []Origin {
-	told := []Origin{}
-	if o == nil {
-		return told
-	}
-	for i := range o.monitored {
-		if m := o.monitored[i].Load(); m != nil {
-			told = append(told, Origin{m.text, m.requests.Load(), m.error})
+func (s *shard) tell(told []Key, wants func(id, group string) bool) []Key {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for number := range s.all {
+		k := s.keys.at(number)
+		if id, group := s.id(number), s.recorder.groups.of(k.group); wants(id, group) {
+			told = append(told, Key{
+				ID: id, Group: group, Period: k.month.String(), Requests: k.count.requests,
+				LastUsedAt: time.UnixMilli(k.last).UTC(), Origins: s.tellOrigins(k),
+			})
 		}
+	}
+	return told
+}
+
+func (s *shard) tellOrigins(k *key) []Origin {
+	told := []Origin{}
+	for number := k.origins; number != 0; {
+		m := s.monitors.at(number)
+		told = append(told, Origin{s.origins.of(m.text), m.requests, m.error})
+		number = m.next
 	}
 	slices.SortFunc(told, func(a, b Origin) int {
 		return cmp.Or(cmp.Compare(b.Requests, a.Requests), cmp.Compare(a.Origin, b.Origin))

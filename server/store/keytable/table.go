@@ -36,8 +36,9 @@ type Table struct {
 	// ones, which are few, are records of their own.
 	chunks []*chunk
 	texts  []*text
-	free   uint32 // the first free record, 0 if there is none
-	taken  uint32 // the last record that was ever taken
+	blank  []chunk // allocated, and not yet among the chunks
+	free   uint32  // the first free record, 0 if there is none
+	taken  uint32  // the last record that was ever taken
 
 	// Hashes are seeded: whoever imports keys of their choice does not choose places.
 	seed    maphash.Seed
@@ -80,7 +81,7 @@ func (t *Table) Find(digest *keyformat.Digest) (Key, decision.Version, bool) {
 // nothing about how much of a digest is right.
 func (t *Table) numberOf(digest *keyformat.Digest) uint32 {
 	found := t.digests.seek(t.hash(digest))
-	for number := found.next(); number != 0; number = found.next() {
+	for number := found.Next(); number != 0; number = found.Next() {
 		if subtle.ConstantTimeCompare(t.at(number).digest[:], digest[:]) == 1 {
 			return number
 		}
@@ -101,7 +102,7 @@ func (t *Table) Get(id string) (Key, bool) {
 
 func (t *Table) numberOfID(id string) uint32 {
 	found := t.ids.seek(maphash.String(t.seed, id))
-	for number := found.next(); number != 0; number = found.next() {
+	for number := found.Next(); number != 0; number = found.Next() {
 		if t.text(number).of(t.at(number)) == id {
 			return number
 		}
@@ -158,9 +159,9 @@ func (t *Table) Put(key Key, versions []Version) {
 func (t *Table) point(digest *keyformat.Digest, number uint32) {
 	hash := t.hash(digest)
 	found := t.digests.seek(hash)
-	for other := found.next(); other != 0; other = found.next() {
+	for other := found.Next(); other != 0; other = found.Next() {
 		if t.at(other).digest == *digest {
-			found.replace(number)
+			found.Replace(number)
 			return
 		}
 	}
@@ -202,9 +203,22 @@ func (t *Table) take() uint32 {
 	}
 	t.taken++
 	if int(t.taken/chunkRecords) == len(t.chunks) {
-		t.chunks, t.texts = append(t.chunks, &chunk{}), append(t.texts, &text{})
+		t.grow()
 	}
 	return t.taken
+}
+
+// maxBlock is how many chunks are allocated at once at most, 1 MB.
+const maxBlock = 16
+
+// grow adds a chunk. The more there are, the more are allocated at once: to the garbage collector
+// these are one object to look after.
+func (t *Table) grow() {
+	if len(t.blank) == 0 {
+		t.blank = make([]chunk, min(maxBlock, 1+len(t.chunks)/maxBlock))
+	}
+	t.chunks, t.texts = append(t.chunks, &t.blank[0]), append(t.texts, &text{})
+	t.blank = t.blank[1:]
 }
 
 func (t *Table) release(number uint32) {

@@ -210,7 +210,7 @@ func TestIndexIsAMultimap(t *testing.T) {
 				found := map[uint32]uint64{}
 				for _, h := range want {
 					c := x.seek(h)
-					for n := c.next(); n != 0; n = c.next() {
+					for n := c.Next(); n != 0; n = c.Next() {
 						found[n] = h
 					}
 				}

@@ -1,0 +1,83 @@
+package usage
+
+import (
+	"fmt"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/keyward-dev/keyward/api/keyformat"
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/server/decision"
+)
+
+func TestAKeyIsACacheLine(t *testing.T) {
+	if k, v, m := unsafe.Sizeof(key{}), unsafe.Sizeof(version{}), unsafe.Sizeof(monitor{}); k != 64 || v != 48 || m != 24 {
+		t.Errorf("%d, %d and %d bytes", k, v, m)
+	}
+}
+
+// TestNothingToMark: keys in use are no objects of their own, and take little memory.
+func TestNothingToMark(t *testing.T) {
+	const keys = 100_000
+	before, after := runtime.MemStats{}, runtime.MemStats{}
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	r := New()
+	request := &decision.Request{Origin: "https://www.acme.com"}
+	for i := range keys {
+		id := fmt.Sprintf("k%016x", i)
+		request.Credential.Digest = keyformat.DigestOf(id)
+		r.Used(id, acme, request, start, false, home)
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	objects, bytes := float64(after.HeapObjects)-float64(before.HeapObjects), float64(after.HeapAlloc)-float64(before.HeapAlloc)
+	t.Logf("%.0f objects, %.0f bytes for each key", objects, bytes/keys)
+	if objects > keys/50 || bytes > 200*keys {
+		t.Errorf("%.0f objects, %.0f bytes for each key", objects, bytes/keys)
+	}
+	runtime.KeepAlive(r)
+}
+
+// TestConcurrentForgetting has keys used, counted, persisted, told and forgotten at once, while
+// months go by; then all is forgotten.
+func TestConcurrentForgetting(t *testing.T) {
+	r := New()
+	const step, steps = 6 * time.Hour, 1000
+	var all sync.WaitGroup
+	for worker := range 4 {
+		all.Go(func() {
+			for n := range steps {
+				now := start.Add(time.Duration(n) * step)
+				id, group := fmt.Sprintf("a key of some length %d", (n/7+worker)%20), &decision.Group{Identity: fmt.Sprint("tenants/", n%3)}
+				request := &decision.Request{Origin: fmt.Sprintf("https://%d.acme.com", n%13)}
+				request.Credential.Digest = keyformat.DigestOf(fmt.Sprint(id, n%3))
+				r.Used(id, group, request, now, n%2 == 0, home)
+				r.Count(id, group.Identity, 2, now)
+				switch n % 10 {
+				case 0:
+					r.Since(now.Add(-step), now)
+				case 5:
+					r.Recorded(&syncv1.Allowances{NowMs: now.UnixMilli(), Keys: r.Keys(n%20 == 0)}, now)
+				case 9:
+					r.Tell(func(string, string) bool { return true }, 1)
+				}
+			}
+		})
+	}
+	all.Wait()
+	keys, _ := r.Tell(func(string, string) bool { return true }, 20)
+	for _, k := range keys {
+		seen := uint64(0)
+		for _, o := range k.Origins {
+			seen += o.Requests
+		}
+		if k.Requests == 0 || k.Requests%3 != 0 || seen == 0 {
+			t.Errorf("%+v", k)
+		}
+	}
+	checkEmpty(t, r, start.Add(steps*step))
+}

@@ -105,8 +105,8 @@ bench-revoke: bin/devcluster ## Measure how soon a revocation is enforced, for d
 
 # What is on the way of a request, and of an update to the snapshot.
 MICRO_PACKAGES := ./api/keyformat ./api/origin ./api/routing \
-	./server/decision ./server/extauthz ./server/forwardauth ./server/framing ./server/gate ./server/httpwire ./server/store ./server/usage
-MICRO := ^Benchmark(WellFormed|DigestOf|ParseAndMatch|Match|CanonicalPath|Decide|Parse|Encode|Answer|Read|Tally|Credential|MillionKeys|Used)$$
+	./server/decision ./server/extauthz ./server/forwardauth ./server/framing ./server/gate ./server/httpwire ./server/reverseproxy ./server/store ./server/usage
+MICRO := ^Benchmark(WellFormed|DigestOf|ParseAndMatch|Match|CanonicalPath|Decide|Parse|Encode|Answer|Read|Tally|Credential|MillionKeys|Pass|Used)$$
 MICRO_COUNT ?= 10
 
 .PHONY: bench-micro

@@ -44,7 +44,7 @@ func ContextHeaders(d decision.Decision) []Header {
 	if !d.Allowed() {
 		return nil
 	}
-	return AppendContextHeaders(make([]Header, 0, 6+len(d.Group.Context)), d)
+	return AppendContextHeaders(make([]Header, 0, 6+len(d.Group.Context)+1), d) // and the request's id
 }
 
 // AppendContextHeaders is ContextHeaders of a request that is allowed, for callers with a

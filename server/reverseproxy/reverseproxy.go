@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/keyward-dev/keyward/server/clientaddr"
+	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/httpwire"
 )
@@ -126,10 +127,13 @@ func (b *buffers) Get() []byte {
 // Put implements httputil.BufferPool.
 func (b *buffers) Put(buffer []byte) { b.pool.Put((*[copyBuffer]byte)(buffer)) }
 
-// passed is the context key of what goes through the proxy beside the request, by value.
+// passed is the context key of what goes through the proxy beside the request, a *passage.
 type passed struct{}
 
+// passage is the context of a request that is let through. It does not change.
 type passage struct {
+	context.Context
+
 	requestID string
 	path      string            // that was decided on, as it was sent
 	rawQuery  string            // that was decided on
@@ -141,9 +145,19 @@ type passage struct {
 	rates     []httpwire.Header // to add to it
 }
 
-func passageOf(r *http.Request) passage {
-	p, _ := r.Context().Value(passed{}).(passage)
-	return p
+// Value implements context.Context.
+func (p *passage) Value(key any) any {
+	if key == (passed{}) {
+		return p
+	}
+	return p.Context.Value(key)
+}
+
+func passageOf(r *http.Request) *passage {
+	if p, ok := r.Context().Value(passed{}).(*passage); ok {
+		return p
+	}
+	return &passage{}
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -161,7 +175,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		httpwire.NewDenial(result.Decision, &request.Request, result.RetryAfter).With(httpwire.RateLimit(result.Rates)...).Write(w)
 		return
 	}
-	p := passage{
+	p := &passage{
+		Context:   r.Context(),
 		requestID: request.ID,
 		path:      path,
 		rawQuery:  rawQuery,
@@ -178,14 +193,13 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			h.log.Debug("streams one way at a time", slog.Any("error", err))
 		}
 	}
-	ctx := context.WithValue(r.Context(), passed{}, p)
 	defer func() {
 		if reason := recover(); reason != nil { // cut off: what was counted goes out all the same
 			_ = http.NewResponseController(w).Flush() // the client may be the one that has gone
 			panic(reason)
 		}
 	}()
-	h.proxy.ServeHTTP(&counted{ResponseWriter: w, sent: func(bytes int) { h.door.Sent(result.Group, bytes) }}, r.WithContext(ctx))
+	h.proxy.ServeHTTP(&counted{w, h.door, result.Group}, r.WithContext(p))
 }
 
 // targetOf returns path and query as they were sent. What net/url makes of a path is not
@@ -202,13 +216,14 @@ func targetOf(r *http.Request) (path, rawQuery string) {
 type counted struct {
 	http.ResponseWriter
 
-	sent func(bytes int)
+	door  *gate.Door
+	group *decision.Group
 }
 
 // Write implements http.ResponseWriter.
 func (c *counted) Write(data []byte) (int, error) {
 	n, err := c.ResponseWriter.Write(data)
-	c.sent(n)
+	c.door.Sent(c.group, n)
 	return n, err
 }
 

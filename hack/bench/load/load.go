@@ -46,7 +46,7 @@ func GRPC(ctx context.Context, address string, checks [][]byte, right func(answe
 		defer func() { _ = client.Close() }()
 		clients[i] = client
 	}
-	return run(ctx, duration, func(worker int) (func(context.Context, int) error, error) {
+	return run(ctx, duration, func(_ context.Context, worker int) (func(context.Context, int) error, error) {
 		client := clients[worker%connections]
 		return func(ctx context.Context, n int) error {
 			var answer []byte
@@ -88,12 +88,12 @@ var _ encoding.CodecV2 = raw{}
 // HTTP sends encoded requests of HTTP/1.1 in turn, over a connection of each worker, and
 // wants all of them to be answered 200.
 func HTTP(ctx context.Context, address string, requests [][]byte, duration time.Duration) (Result, error) {
-	return run(ctx, duration, func(int) (func(context.Context, int) error, error) {
+	return run(ctx, duration, func(ctx context.Context, _ int) (func(context.Context, int) error, error) {
 		conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
 		if err != nil {
 			return nil, err
 		}
-		context.AfterFunc(ctx, func() { _ = conn.Close() })
+		context.AfterFunc(ctx, func() { _ = conn.Close() }) // or what is measured next would have more and more idle connections
 		in := bufio.NewReader(conn)
 		return func(ctx context.Context, n int) error {
 			if _, err := conn.Write(requests[n%len(requests)]); err != nil {
@@ -113,8 +113,9 @@ func HTTP(ctx context.Context, address string, requests [][]byte, duration time.
 	})
 }
 
-// run has all workers ask until the time is over, and waits for their last answers.
-func run(ctx context.Context, duration time.Duration, open func(worker int) (ask func(context.Context, int) error, err error)) (Result, error) {
+// run has all workers ask until the time is over, and waits for their last answers. What they
+// open with the context that they are given is theirs until then.
+func run(ctx context.Context, duration time.Duration, open func(ctx context.Context, worker int) (ask func(context.Context, int) error, err error)) (Result, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var asked atomic.Int64
@@ -124,7 +125,7 @@ func run(ctx context.Context, duration time.Duration, open func(worker int) (ask
 	defer time.AfterFunc(duration, func() { over.Store(true) }).Stop()
 	var asking sync.WaitGroup
 	for worker := range workers {
-		ask, err := open(worker)
+		ask, err := open(ctx, worker)
 		if err != nil {
 			return Result{}, err
 		}

@@ -3,6 +3,7 @@ package plugin
 import (
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -123,19 +124,12 @@ func TestRevokeWithAServerAway(t *testing.T) {
 	silence := obey(t, away)
 	key := grown(t, mounted)
 	silence()
-	gone, seen := make(chan struct{}), key.DeepCopy()
-	t.Cleanup(func() { <-gone })
-	go func() {
-		defer close(gone)
-		for ctx := t.Context(); ctx.Err() == nil; {
-			err := admin.Get(ctx, client.ObjectKeyFromObject(seen), seen)
-			if e := seen.Status.Enforcement; err == nil && e != nil && len(e.WaitingFor) > 0 {
-				away.Close(false)
-				return
-			}
+	leaves := sync.OnceFunc(func() { away.Close(false) })
+	heard(t, time.Now, "", func(said string) {
+		if strings.Contains(said, "waiting for away") {
+			leaves()
 		}
-	}()
-	inLive(t, "", "revoke", key.Name, "--yes").expect(t, ExitIncomplete, "waiting for away", "lost, and deciding by what they knew: away", "until they are back")
+	}, "revoke", key.Name, "--yes", "-n", live).expect(t, ExitIncomplete, "waiting for away", "lost, and deciding by what they knew: away", "until they are back")
 }
 
 func TestReveal(t *testing.T) {

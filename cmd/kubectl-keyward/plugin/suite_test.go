@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -170,10 +171,25 @@ func keyward(t *testing.T, stdin string, args ...string) result {
 
 func keywardAt(t *testing.T, clock func() time.Time, stdin string, args ...string) result {
 	t.Helper()
+	return heard(t, clock, stdin, func(string) {}, args...)
+}
+
+// heard runs the plugin, and tells what it says to people as it says it.
+func heard(t *testing.T, clock func() time.Time, stdin string, hear func(said string), args ...string) result {
+	t.Helper()
 	var out, problems bytes.Buffer
-	a := &app{streams: genericiooptions.IOStreams{In: strings.NewReader(stdin), Out: &out, ErrOut: &problems}, now: clock}
+	a := &app{streams: genericiooptions.IOStreams{In: strings.NewReader(stdin), Out: &out, ErrOut: io.MultiWriter(&problems, hearing(hear))}, now: clock}
 	code := run(t.Context(), a, append(args, "--kubeconfig", kubeconfig, "--cache-dir", t.TempDir()), "test")
 	return result{code, out.String(), problems.String()}
+}
+
+// hearing is called with what is written.
+type hearing func(said string)
+
+// Write implements io.Writer.
+func (h hearing) Write(said []byte) (int, error) {
+	h(string(said))
+	return len(said), nil
 }
 
 // expect fails where the code or a part of the output is another.

@@ -1,0 +1,83 @@
+package openhash
+
+import (
+	"maps"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// all are the numbers that the table has for a hash.
+func all(t *Table, hash uint64) []uint32 {
+	var numbers []uint32
+	for c := t.Seek(hash); ; {
+		number := c.Next()
+		if number == 0 {
+			slices.Sort(numbers)
+			return numbers
+		}
+		numbers = append(numbers, number)
+	}
+}
+
+// TestTable holds the table to a plain map, with so few hashes that many share a place, wrap
+// around its end, or are the same.
+func TestTable(t *testing.T) {
+	hashes := rapid.SampledFrom([]uint64{0, 1, 2, 3, 4, 7, 8, 1 << 31, 1<<32 - 1, 1<<32 - 2, 1 << 33})
+	rapid.Check(t, func(t *rapid.T) {
+		table, model, last := &Table{}, map[uint32]uint64{}, uint32(0)
+		some := func(t *rapid.T) uint32 {
+			if len(model) == 0 {
+				t.Skip("it is empty")
+			}
+			return rapid.SampledFrom(slices.Sorted(maps.Keys(model))).Draw(t, "number")
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"insert": func(t *rapid.T) {
+				last++
+				model[last] = hashes.Draw(t, "hash")
+				table.Insert(model[last], last)
+			},
+			"remove": func(t *rapid.T) {
+				number := some(t)
+				if !table.Remove(model[number], number) {
+					t.Fatalf("%d is not there", number)
+				}
+				delete(model, number)
+			},
+			"remove what is not there": func(t *rapid.T) {
+				if hash := hashes.Draw(t, "hash"); table.Remove(hash, last+1) {
+					t.Fatalf("%d was there", last+1)
+				}
+			},
+			"replace": func(t *rapid.T) {
+				number := some(t)
+				last++
+				for c := table.Seek(model[number]); ; {
+					if c.Next() == number {
+						c.Replace(last)
+						break
+					}
+				}
+				model[last] = model[number]
+				delete(model, number)
+			},
+			"": func(t *rapid.T) {
+				want := map[uint32][]uint32{} // by the part of the hash that counts
+				for number, hash := range model {
+					want[uint32(hash)] = append(want[uint32(hash)], number)
+				}
+				for _, hash := range []uint64{0, 1, 2, 3, 4, 5, 7, 8, 1 << 31, 1<<32 - 1, 1<<32 - 2} {
+					slices.Sort(want[uint32(hash)])
+					if got := all(table, hash); !slices.Equal(got, want[uint32(hash)]) {
+						t.Fatalf("hash %x: %v, want %v", hash, got, want[uint32(hash)])
+					}
+				}
+				if table.used != len(model) || 4*table.used > 3*len(table.slots) {
+					t.Fatalf("%d of %d slots are used, for %d", table.used, len(table.slots), len(model))
+				}
+			},
+		})
+	})
+}

@@ -29,6 +29,9 @@ type Projector struct {
 	mu sync.Mutex
 	// keysFollow is until the ApiKeys' own turn has come: with it they are all published.
 	keysFollow bool
+	// relabelled are the namespaces that have changed since before anything was published, until
+	// everything is.
+	relabelled map[string]bool
 }
 
 // NeedLeaderElection is true: only the leader publishes.
@@ -40,19 +43,18 @@ func (p *Projector) Start(ctx context.Context) error {
 		object  client.Object
 		matters func(was, is client.Object) bool
 		project func(context.Context, client.Object) error
+		begin   func() // is called before there is anything of the kind
 	}{
-		{&v1alpha1.Group{}, groupMatters, p.groupChanged},
-		{&v1alpha1.DomainAllowlist{}, specChanged, p.allowlistChanged},
-		{&v1alpha1.ApiKey{}, anyChange, p.keyChanged},
-		{lookup.NamespaceMetadata(), labelsChanged, p.namespaceChanged},
+		{lookup.NamespaceMetadata(), labelsChanged, p.namespaceChanged, func() { p.keysFollow, p.relabelled = true, map[string]bool{} }},
+		// From here on labels are gone by: what has changed before is read as it is.
+		{&v1alpha1.Group{}, groupMatters, p.groupChanged, func() { p.relabelled = map[string]bool{} }},
+		{&v1alpha1.DomainAllowlist{}, specChanged, p.allowlistChanged, func() {}},
+		{&v1alpha1.ApiKey{}, anyChange, p.keyChanged, func() { p.keysFollow = false }},
 	}
-	p.keysFollow = true
 	for _, kind := range kinds {
-		if _, keys := kind.object.(*v1alpha1.ApiKey); keys {
-			p.mu.Lock()
-			p.keysFollow = false
-			p.mu.Unlock()
-		}
+		p.mu.Lock()
+		kind.begin()
+		p.mu.Unlock()
 		informer, err := p.Cache.GetInformer(ctx, kind.object)
 		if err != nil {
 			return fmt.Errorf("watching %T: %w", kind.object, err)
@@ -66,8 +68,24 @@ func (p *Projector) Start(ctx context.Context) error {
 			return nil
 		}
 	}
-	p.Hub.Open()
+	if err := p.open(ctx); err != nil {
+		return err
+	}
 	<-ctx.Done()
+	return nil
+}
+
+// open makes up for what has changed while the records were published, and opens the Hub.
+func (p *Projector) open(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for namespace := range p.relabelled {
+		if err := p.publishNamespace(ctx, namespace); err != nil {
+			return fmt.Errorf("publishing what is in namespace %s: %w", namespace, err)
+		}
+	}
+	p.relabelled = nil
+	p.Hub.Open()
 	return nil
 }
 
@@ -203,13 +221,19 @@ func (p *Projector) allowlistChanged(ctx context.Context, object client.Object) 
 }
 
 // namespaceChanged looks again at what refers to Groups of other namespaces from this one:
-// its labels may now be, or no longer be, what a Group's selector asks for.
+// its labels may now be, or no longer be, what a Group's selector asks for. Before the Hub is open that
+// waits until everything is published.
 func (p *Projector) namespaceChanged(ctx context.Context, namespace client.Object) error {
-	if !p.Hub.isOpen() {
-		return nil // everything is about to be read with the namespaces as they are
+	if p.relabelled != nil {
+		p.relabelled[namespace.GetName()] = true
+		return nil
 	}
+	return p.publishNamespace(ctx, namespace.GetName())
+}
+
+func (p *Projector) publishNamespace(ctx context.Context, namespace string) error {
 	var keys v1alpha1.ApiKeyList
-	if err := p.Cache.List(ctx, &keys, client.InNamespace(namespace.GetName()), client.UnsafeDisableDeepCopy); err != nil {
+	if err := p.Cache.List(ctx, &keys, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return err
 	}
 	for i := range keys.Items {
@@ -218,7 +242,7 @@ func (p *Projector) namespaceChanged(ctx context.Context, namespace client.Objec
 		}
 	}
 	var lists v1alpha1.DomainAllowlistList
-	if err := p.Cache.List(ctx, &lists, client.InNamespace(namespace.GetName())); err != nil {
+	if err := p.Cache.List(ctx, &lists, client.InNamespace(namespace)); err != nil {
 		return err
 	}
 	for i := range lists.Items {

@@ -1,0 +1,90 @@
+package controllers_test
+
+import (
+	"context"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/lookup"
+	"github.com/keyward-dev/keyward/controllers/snapshot"
+)
+
+// interrupted is a cache of which the ApiKeys are followed only when something has happened.
+type interrupted struct {
+	cache.Cache
+
+	happens func()
+}
+
+// GetInformer implements cache.Informers.
+func (c interrupted) GetInformer(ctx context.Context, object client.Object, options ...cache.InformerGetOption) (cache.Informer, error) {
+	if _, keys := object.(*v1alpha1.ApiKey); keys {
+		c.happens()
+	}
+	return c.Cache.GetInformer(ctx, object, options...)
+}
+
+var _ = Describe("A leader that begins", func() {
+	It("publishes namespaces as they are, whatever changes meanwhile", func(ctx SpecContext) {
+		w, other := newWorld(ctx), newWorld(ctx)
+		other.group(ctx, func(g *v1alpha1.Group) {
+			g.Spec.AllowedNamespaces = v1alpha1.AllowedNamespaces{
+				From:     v1alpha1.NamespacesFromSelector,
+				Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"admitted": w.namespace}},
+			}
+		})
+		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.namespace}}
+		edit(ctx, namespace, func(n *corev1.Namespace) { n.Labels["admitted"] = w.namespace })
+		Eventually(func() error { // the webhook's cache may lag
+			return admin.Create(ctx, w.newAllowlist(func(l *v1alpha1.DomainAllowlist) { l.Spec.GroupRef.Namespace = other.namespace }))
+		}).Should(Succeed())
+		patterns := func(hub *snapshot.Hub) func(Gomega) []string {
+			v := validator{hub.Subscribe(snapshot.Subscriber{Instance: "v", Selects: other.selects})}
+			DeferCleanup(func() { v.Close(true) })
+			var latest []string
+			return func(g Gomega) []string {
+				next, cancel := context.WithCancel(ctx)
+				if v.CaughtUp() {
+					cancel()
+				}
+				defer cancel()
+				if update, err := v.Next(next); err == nil {
+					v.Ack(update.GetRevision())
+					for _, group := range update.GetGroups() {
+						latest = group.GetProjects()[0].GetOrigins().GetPatterns()
+					}
+				}
+				return latest
+			}
+		}
+		Eventually(patterns(hub)).Should(ConsistOf("www.acme.example"))
+
+		fresh, before := snapshot.NewHub(clock.RealClock{}, snapshot.Options{}), 0
+		projector := &snapshot.Projector{Hub: fresh, Cache: interrupted{manager.GetCache(), func() {
+			defer GinkgoRecover()
+			before++ // the Group is published with the allowlist
+			edit(ctx, namespace, func(n *corev1.Namespace) { delete(n.Labels, "admitted") })
+			Eventually(func() (map[string]string, error) {
+				return lookup.NamespaceLabels(ctx, manager.GetCache(), w.namespace)
+			}).ShouldNot(HaveKey("admitted"))
+		}}}
+		running, stop := context.WithCancel(ctx)
+		ended := make(chan error, 1)
+		go func() { ended <- projector.Start(running) }()
+		DeferCleanup(func() {
+			stop()
+			Eventually(ended).Should(Receive(BeNil()))
+		})
+		Eventually(fresh.Opened()).Should(BeClosed())
+		Expect(before).To(Equal(1))
+		Eventually(patterns(fresh)).Should(BeEmpty())
+		Consistently(patterns(fresh), "100ms").Should(BeEmpty())
+	})
+})

@@ -67,8 +67,8 @@ func run() error {
 	if options.UsageStore == "" {
 		options.UsageStore = os.Getenv("KEYWARD_USAGE_STORE") // not as the flag's default, which --help prints
 	}
-	if options.LastUsedResolution < time.Second {
-		return fmt.Errorf("--last-used-resolution: write at least 1s, such as 10m")
+	if options.LastUsedResolution < time.Second || options.LastUsedResolution > 12*time.Hour {
+		return fmt.Errorf("--last-used-resolution: write 1s to 12h, such as 10m") // validation servers forget what is recorded after two days
 	}
 	ctrl.SetLogger(zap.New(zap.Level(logLevel)))
 	ctx := ctrl.SetupSignalHandler()

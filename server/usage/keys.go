@@ -7,9 +7,15 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 )
 
-// keepUnrecorded is for how long beyond a day counts are kept that the manager does not take: by
-// then their month is over.
-const keepUnrecorded = 31 * 24 * time.Hour
+const (
+	// keepRecorded is for how long beyond a day a count is kept that the manager has persisted. Who
+	// counts from the beginning again would be taken for what was counted already, until the
+	// manager has forgotten it, too: a day after it has written it, which it does later.
+	keepRecorded = 24 * time.Hour
+	// keepUnrecorded is for how long beyond a day counts are kept that the manager does not take: by
+	// then their month is over.
+	keepUnrecorded = 31 * 24 * time.Hour
+)
 
 // maxInlineID is the length of the ids that the manager gives to keys. Others may be longer.
 const maxInlineID = 17
@@ -159,8 +165,9 @@ func (s *shard) recorded(hash uint64, id string, in month, recorded uint64) {
 func (s *shard) isForgotten(number uint32, since int64) bool {
 	k := s.keys.at(number)
 	_, unrecorded := s.before[number]
-	if unrecorded = unrecorded || !k.count.isRecorded(); unrecorded {
-		since -= keepUnrecorded.Milliseconds()
+	keep := keepRecorded
+	if unrecorded || !k.count.isRecorded() {
+		keep = keepUnrecorded
 	}
-	return k.last < since
+	return k.last < since-keep.Milliseconds()
 }

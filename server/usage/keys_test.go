@@ -91,7 +91,7 @@ func TestPastMonths(t *testing.T) {
 	}
 }
 
-// TestForget: what is persisted is forgotten after a day, what is not when its month is over.
+// TestForget: what is persisted is forgotten after two days, what is not when its month is over.
 func TestForget(t *testing.T) {
 	r := New()
 	r.used("k1", one, start, false, home, "https://acme.com")
@@ -100,7 +100,7 @@ func TestForget(t *testing.T) {
 	for _, step := range []struct {
 		after time.Duration
 		keys  int
-	}{{time.Hour, 2}, {25 * time.Hour, 1}, {25*time.Hour + keepUnrecorded, 0}} {
+	}{{time.Hour, 2}, {25 * time.Hour, 2}, {25*time.Hour + keepRecorded, 1}, {25*time.Hour + keepUnrecorded, 0}} {
 		r.Since(start, start.Add(step.after))
 		if _, all := r.Tell(func(string, string) bool { return true }, 10); all != step.keys || r.origins.Load() != int64(step.keys) {
 			t.Errorf("after %s: %d keys, %d with origins", step.after, all, r.origins.Load())

@@ -109,7 +109,7 @@ func (m *model) since(instant, now time.Time) []string {
 		}
 	}
 	for id, k := range m.keys {
-		keep := forget
+		keep := forget.Add(-keepRecorded)
 		if slices.ContainsFunc(k.months, func(c *modelMonth) bool { return c.requests != c.recorded }) {
 			keep = forget.Add(-keepUnrecorded)
 		}

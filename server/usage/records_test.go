@@ -70,12 +70,8 @@ func TestConcurrentForgetting(t *testing.T) {
 	}
 	all.Wait()
 	keys, _ := r.Tell(func(string, string) bool { return true }, 20)
-	for _, k := range keys {
-		seen := uint64(0)
-		for _, o := range k.Origins {
-			seen += o.Requests
-		}
-		if k.Requests == 0 || k.Requests%3 != 0 || seen == 0 {
+	for _, k := range keys { // each may have been forgotten at any moment, and have begun anew
+		if k.Requests == 0 || k.Requests > 4*3*steps {
 			t.Errorf("%+v", k)
 		}
 	}

@@ -179,6 +179,9 @@ func (b *bench) startFloors(upstream string, checks, subrequests, requests [][]b
 		{floor.Proxy, proxyFloor, func(address string) func(context.Context, time.Duration) (load.Result, error) {
 			return overHTTP(address, requests)
 		}},
+		{floor.Pooled, pooledFloor, func(address string) func(context.Context, time.Duration) (load.Result, error) {
+			return overHTTP(address, requests)
+		}},
 	} {
 		p, address, err := b.startFloor(f.name, upstream)
 		if err != nil {

@@ -122,6 +122,24 @@ func mattering(header http.Header) http.Header {
 	return kept
 }
 
+// TestMatters: what a decision may depend on is kept, spelled out here because FuzzParse asks
+// matters itself.
+func TestMatters(t *testing.T) {
+	for _, name := range []string{
+		"Authorization", "X-Api-Key", "Origin", "Referer", "Access-Control-Request-Method", "X-Request-Id", "X-Forwarded-For", "Forwarded",
+		"X-Keyward-Group", "X-Keyward-Project",
+	} {
+		for _, written := range []string{name, strings.ToLower(name), strings.ToUpper(name)} {
+			if canonical, ok := matters(written); canonical != name || !ok {
+				t.Errorf("%s: %q %t", written, canonical, ok)
+			}
+		}
+	}
+	if canonical, ok := matters("accept-language"); canonical != "" || !ok {
+		t.Errorf("accept-language: %q %t", canonical, ok)
+	}
+}
+
 // FuzzParse: whatever is sent, it means what protobuf reads, or is refused as protobuf does.
 func FuzzParse(f *testing.F) {
 	for _, check := range checks() {

@@ -1,6 +1,6 @@
 // Package floor has the servers that Keyward's doors are compared with: the same protocol,
-// by the same library with its default options, and no decision. Nothing that speaks the
-// protocol through that library can cost less.
+// by the same library with its default options, and no decision. What costs less than its
+// floor has other options, or a part of the protocol of its own.
 package floor
 
 import (
@@ -13,6 +13,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strings"
+	"sync"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
@@ -24,7 +25,8 @@ const (
 	GRPC     = "grpc"     // ext_authz that answers OK to everything
 	HTTP     = "http"     // 200 to everything
 	Proxy    = "proxy"    // httputil.ReverseProxy in front of an upstream
-	Upstream = "upstream" // the content behind both proxies
+	Pooled   = "pooled"   // the same, with a pool of buffers, which it has not by default
+	Upstream = "upstream" // the content behind the proxies
 )
 
 // bodySize of the upstream's answers, in bytes.
@@ -35,7 +37,7 @@ const bodySize = 1024
 const maxIdle = 256
 
 // Serve runs a floor until it fails. It writes the address where it listens to out, as one
-// line. Proxy takes the address of its upstream.
+// line. Proxies take the address of their upstream.
 func Serve(name, upstream string, out io.Writer) error {
 	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -49,7 +51,7 @@ func Serve(name, upstream string, out io.Writer) error {
 		return server.Serve(listener)
 	case HTTP:
 		return http.Serve(listener, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	case Proxy:
+	case Proxy, Pooled:
 		transport, ok := http.DefaultTransport.(*http.Transport)
 		if !ok {
 			return errors.New("net/http has another default transport")
@@ -57,10 +59,14 @@ func Serve(name, upstream string, out io.Writer) error {
 		transport = transport.Clone()
 		transport.MaxIdleConnsPerHost = maxIdle
 		target := &url.URL{Scheme: "http", Host: upstream}
-		return http.Serve(listener, &httputil.ReverseProxy{
+		proxy := &httputil.ReverseProxy{
 			Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(target) },
 			Transport: transport,
-		})
+		}
+		if name == Pooled {
+			proxy.BufferPool = &buffers{}
+		}
+		return http.Serve(listener, proxy)
 	case Upstream:
 		body := strings.Repeat("x", bodySize)
 		return http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }))
@@ -68,6 +74,20 @@ func Serve(name, upstream string, out io.Writer) error {
 		return fmt.Errorf("there is no floor %q", name)
 	}
 }
+
+// buffers are as large as those that httputil makes.
+type buffers struct{ pool sync.Pool }
+
+// Get implements httputil.BufferPool.
+func (b *buffers) Get() []byte {
+	if buffer, ok := b.pool.Get().(*[32 << 10]byte); ok {
+		return buffer[:]
+	}
+	return make([]byte, 32<<10)
+}
+
+// Put implements httputil.BufferPool.
+func (b *buffers) Put(buffer []byte) { b.pool.Put((*[32 << 10]byte)(buffer)) }
 
 type allowAll struct {
 	authv3.UnimplementedAuthorizationServer

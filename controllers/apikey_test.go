@@ -287,12 +287,7 @@ var _ = Describe("ApiKey", func() {
 
 	It("says that its Group does not admit its namespace", func(ctx SpecContext) {
 		other := newWorld(ctx)
-		other.group(ctx, func(g *v1alpha1.Group) {
-			g.Spec.AllowedNamespaces = v1alpha1.AllowedNamespaces{
-				From:     v1alpha1.NamespacesFromSelector,
-				Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"admitted": w.namespace}},
-			}
-		})
+		other.group(ctx, admitting(w))
 		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.namespace}}
 		edit(ctx, namespace, func(n *corev1.Namespace) { n.Labels["admitted"] = w.namespace })
 		key := w.newKey(func(k *v1alpha1.ApiKey) { k.Spec.GroupRef.Namespace = other.namespace })

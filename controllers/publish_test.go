@@ -34,12 +34,7 @@ func (c interrupted) GetInformer(ctx context.Context, object client.Object, opti
 var _ = Describe("A leader that begins", func() {
 	It("publishes namespaces as they are, whatever changes meanwhile", func(ctx SpecContext) {
 		w, other := newWorld(ctx), newWorld(ctx)
-		other.group(ctx, func(g *v1alpha1.Group) {
-			g.Spec.AllowedNamespaces = v1alpha1.AllowedNamespaces{
-				From:     v1alpha1.NamespacesFromSelector,
-				Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"admitted": w.namespace}},
-			}
-		})
+		other.group(ctx, admitting(w))
 		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.namespace}}
 		edit(ctx, namespace, func(n *corev1.Namespace) { n.Labels["admitted"] = w.namespace })
 		Eventually(func() error { // the webhook's cache may lag

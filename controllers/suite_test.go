@@ -185,6 +185,16 @@ func (w *world) group(ctx context.Context, change ...func(*v1alpha1.Group)) *v1a
 	return g
 }
 
+// admitting has a Group admit the other namespace while that has the label.
+func admitting(other *world) func(*v1alpha1.Group) {
+	return func(g *v1alpha1.Group) {
+		g.Spec.AllowedNamespaces = v1alpha1.AllowedNamespaces{
+			From:     v1alpha1.NamespacesFromSelector,
+			Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"admitted": other.namespace}},
+		}
+	}
+}
+
 func (w *world) newKey(change ...func(*v1alpha1.ApiKey)) *v1alpha1.ApiKey {
 	key := &v1alpha1.ApiKey{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "web"}}
 	key.Spec.GroupRef.Name = "acme"

@@ -29,8 +29,8 @@ const ByKeyID = "keyID"
 // buckets are so many that a manager with 100,000 keys has a handful in each.
 const buckets = 1 << 14
 
-// Bucket is where to look for what only one key has, or few. An index entry of its own for each value would
-// take more memory than the keys themselves: the cache keeps two sets for each. So a bucket has other
+// Bucket is where to look for what only one key has, or few. An index entry of its own for each value takes
+// almost as much memory as the keys themselves: the cache keeps two sets for each. So a bucket has other
 // keys, too, and who looks for one has to compare.
 func Bucket(value string) string {
 	h := fnv.New32a()

@@ -1,26 +1,133 @@
 package server
 
 import (
+	"context"
 	"strings"
 	"testing"
+	"time"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	accesslogdatav3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/structpb"
 
+	"github.com/keyward-dev/keyward/server/accesslog"
 	"github.com/keyward-dev/keyward/server/managertest"
 )
 
-// TestShutdownEndsAccessLogs: Envoy keeps that stream open for as long as it lives.
-func TestShutdownEndsAccessLogs(t *testing.T) {
-	v := start(t, configFor(t, managertest.Start(t), "--shutdown-delay=0s", "--shutdown-timeout=20s"))
+// forged is what anybody can make up who knows the name of a Group.
+var forged = map[string]any{"group": "tenants/acme", "project": "default", "key_id": "k1", "code": "allowed"}
+
+func logEntry(t *testing.T, bytes uint64, said map[string]any) *accesslogdatav3.HTTPAccessLogEntry {
+	t.Helper()
+	metadata, err := structpb.NewStruct(said)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return logEntryOf(bytes, metadata)
+}
+
+func logEntryOf(bytes uint64, metadata *structpb.Struct) *accesslogdatav3.HTTPAccessLogEntry {
+	return &accesslogdatav3.HTTPAccessLogEntry{
+		CommonProperties: &accesslogdatav3.AccessLogCommon{Metadata: &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{accesslog.MetadataNamespace: metadata}}},
+		Response:         &accesslogdatav3.HTTPResponseProperties{ResponseBodyBytes: bytes},
+	}
+}
+
+// sendLogs sends entries and waits until all are taken in.
+func sendLogs(ctx context.Context, conn *grpc.ClientConn, entries ...*accesslogdatav3.HTTPAccessLogEntry) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	stream, err := accesslogv3.NewAccessLogServiceClient(conn).StreamAccessLogs(ctx)
+	if err != nil {
+		return err
+	}
+	_ = stream.Send(&accesslogv3.StreamAccessLogsMessage{LogEntries: &accesslogv3.StreamAccessLogsMessage_HttpLogs{
+		HttpLogs: &accesslogv3.StreamAccessLogsMessage_HTTPAccessLogEntries{LogEntry: entries},
+	}}) // what is wrong with it, the answer says
+	_, err = stream.CloseAndRecv()
+	return err
+}
+
+func dialGRPC(t *testing.T, v *validator) *grpc.ClientConn {
+	t.Helper()
 	conn, err := grpc.NewClient(v.addresses.GRPC.String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = conn.Close() }()
-	stream, err := accesslogv3.NewAccessLogServiceClient(conn).StreamAccessLogs(t.Context())
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// TestAccessLogsAreBelievedFromNobody: without a word of the operator, whoever reaches the port has nothing counted.
+func TestAccessLogsAreBelievedFromNobody(t *testing.T) {
+	m := managertest.Start(t)
+	v := start(t, configFor(t, m))
+	m.Next().Send(catchUp(mint(t)))
+	waitFor(t, "it is ready", func() bool { code, _ := get(t, v.addresses.Admin, "/readyz", ""); return code == 200 })
+	if err := sendLogs(t.Context(), dialGRPC(t, v), logEntry(t, 1<<40, forged)); status.Code(err) != codes.Unimplemented {
+		t.Errorf("the log is answered %v", err)
+	}
+	if metrics := metricsOf(t, v); strings.Contains(metrics, "keyward_validator_access_log_response_bytes_total 1.0") {
+		t.Error("the forged entry was counted")
+	}
+}
+
+// TestAccessLogsCountWhatWasAllowed, each once, whatever else they say.
+func TestAccessLogsCountWhatWasAllowed(t *testing.T) {
+	m := managertest.Start(t)
+	key := mint(t)
+	v := start(t, configFor(t, m, "--envoy-access-log"))
+	m.Next().Send(catchUp(key))
+	waitFor(t, "it is ready", func() bool { code, _ := get(t, v.addresses.Admin, "/readyz", ""); return code == 200 })
+	conn := dialGRPC(t, v)
+	allowed := func() *structpb.Struct {
+		t.Helper()
+		response, err := authv3.NewAuthorizationClient(conn).Check(t.Context(), &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
+			Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{
+				Method: "GET", Host: "content.example", Path: "/a", Scheme: "https", Headers: map[string]string{"authorization": "Bearer " + key.Reveal()},
+			}},
+		}})
+		if err != nil || response.GetStatus().GetCode() != 0 {
+			t.Fatalf("%v, %v", response, err)
+		}
+		return response.GetDynamicMetadata()
+	}
+	one, two := allowed(), allowed()
+	changed := two.AsMap()
+	changed["group"], changed["key_id"] = "tenants/other", "k2" // it is counted for the Group that it was decided for
+	guessed := one.AsMap()
+	guessed["receipt"] = strings.Repeat("A", len(one.AsMap()["receipt"].(string))) //nolint:forcetypeassert // a test that fails
+	if err := sendLogs(t.Context(), conn,
+		logEntry(t, 1<<40, forged),
+		logEntry(t, 1<<40, guessed),
+		logEntryOf(1000, one), logEntryOf(1<<40, one), // again
+		logEntry(t, 500, changed),
+	); err != nil {
+		t.Fatal(err)
+	}
+	metrics := metricsOf(t, v)
+	for _, line := range []string{
+		`keyward_validator_access_log_entries_total{outcome="recorded"} 2`,
+		`keyward_validator_access_log_entries_total{outcome="forged"} 2`,
+		`keyward_validator_access_log_entries_total{outcome="unattributed"} 1`,
+		`keyward_validator_access_log_response_bytes_total 1500`,
+	} {
+		if !strings.Contains(metrics, line+"\n") {
+			t.Errorf("metrics lack %s", line)
+		}
+	}
+}
+
+// TestShutdownEndsAccessLogs: Envoy keeps that stream open for as long as it lives.
+func TestShutdownEndsAccessLogs(t *testing.T) {
+	v := start(t, configFor(t, managertest.Start(t), "--shutdown-delay=0s", "--shutdown-timeout=20s", "--envoy-access-log"))
+	stream, err := accesslogv3.NewAccessLogServiceClient(dialGRPC(t, v)).StreamAccessLogs(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

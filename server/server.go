@@ -51,6 +51,7 @@ type Server struct {
 
 	decisions *explain.Ring // nil where none are kept
 
+	receipts   *accesslog.Receipts // nil, as what takes access logs in, where none are believed
 	accessLogs *accesslog.Server
 
 	doors []*httpListener
@@ -87,7 +88,10 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 		s.decisions = explain.New()
 		around = append(around, gate.WithRecorder(s.decisions))
 	}
-	s.accessLogs = accesslog.New(responses{s.quotas, s.store}, registry)
+	if config.EnvoyAccessLog {
+		s.receipts = accesslog.NewReceipts(time.Now, registry)
+		s.accessLogs = accesslog.New(s.receipts, responses{s.quotas, s.store}, registry)
+	}
 	if err := s.openDoors(gate.New(s.store, time.Now, log, registry, around...)); err != nil {
 		return nil, err
 	}
@@ -97,9 +101,6 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 	return s, nil
 }
 
-// maxResponse is the most bytes of one response that are believed.
-const maxResponse = 1 << 40
-
 // responses counts the bytes that Envoy tells of.
 type responses struct {
 	quotas *quota.Book
@@ -108,8 +109,8 @@ type responses struct {
 
 // RecordResponse implements accesslog.Recorder.
 func (r responses) RecordResponse(response accesslog.Response) {
-	if r.store.HasGroup(response.Group) { // or anybody who gets here could have any number counted
-		r.quotas.Count([]quota.Amount{{Group: response.Group, Bytes: min(response.BodyBytes, maxResponse)}}, time.Now())
+	if r.store.HasGroup(response.Group) { // it may be gone by now
+		r.quotas.Count([]quota.Amount{{Group: response.Group, Bytes: response.BodyBytes}}, time.Now())
 	}
 }
 
@@ -147,8 +148,12 @@ func (s *Server) openDoors(g *gate.Gate) error {
 
 	s.grpc, err = listenGRPC(listenerConfig{flag: "grpc-bind-address", address: s.config.GRPCAddress, limits: s.config.Listeners, tls: secure}, extauthz.ServerOption(),
 		func(server *grpc.Server) {
-			extauthz.Register(server, g, clients, s.config.KeepCredential)
-			s.accessLogs.Register(server)
+			var logged []extauthz.Option
+			if s.accessLogs != nil {
+				s.accessLogs.Register(server)
+				logged = append(logged, extauthz.WithReceipts(s.receipts))
+			}
+			extauthz.Register(server, g, clients, s.config.KeepCredential, logged...)
 		})
 	return err
 }
@@ -209,7 +214,9 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) drain() {
 	ctx, cancel := context.WithTimeout(context.Background(), s.config.ShutdownTimeout)
 	defer cancel()
-	s.accessLogs.Close()
+	if s.accessLogs != nil {
+		s.accessLogs.Close()
+	}
 	var closing sync.WaitGroup
 	for _, door := range s.doors {
 		closing.Go(func() { s.report(door.shutdown(ctx)) })

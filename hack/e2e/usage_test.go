@@ -17,6 +17,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	accesslogdatav3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -226,8 +227,8 @@ func (w *world) awaitUsage(group string, requests, bytes int64) v1alpha1.GroupUs
 	return usage
 }
 
-// TestReportedUsage reports usage that no door saw, by POST /v1/usage and by Envoy's access logs:
-// the statuses have the exact numbers, of the Group and of the key; and what is wrong, or of a Group
+// TestReportedUsage reports usage that no door saw, by POST /v1/usage, and bytes by Envoy's access logs of what
+// was allowed to it: the statuses have the exact numbers, of the Group and of the key; and what is wrong, or of a Group
 // that the server may not validate, changes nothing.
 func TestReportedUsage(t *testing.T) {
 	const token = "a-token-of-some-length"
@@ -240,7 +241,7 @@ func TestReportedUsage(t *testing.T) {
 	if err := os.WriteFile(tokenFile, []byte(token), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	setup := validatorSetup{instance: "reporter", flags: []string{"--usage-interval=1s", "--group=" + w.namespace + "/acme", "--admin-token-file=" + tokenFile}}
+	setup := validatorSetup{instance: "reporter", flags: []string{"--usage-interval=1s", "--group=" + w.namespace + "/acme", "--admin-token-file=" + tokenFile, "--envoy-access-log"}}
 	v := w.startValidator(setup)
 	v.awaitReady()
 	key := w.mint("web")
@@ -279,17 +280,21 @@ func TestReportedUsage(t *testing.T) {
 	}
 	refused()
 	post(token, `[{"group": "`+identity+`", "requests": 3, "bytes": 81920}, {"key": "`+id+`", "requests": 4, "bytes": 4096}]`, 204)
-	entries := 0
+	const answered = 50
 	logs := v.accessLogs(t)
-	for i := range 50 {
-		entries++
-		logs.send(t, entry(identity, id, uint64(1000+i)))
+	for i := range answered {
+		one := entry(v.allowed(t, key), uint64(1000+i))
+		logs.send(t, one, one) // it counts once
 	}
-	logs.send(t, entry(w.namespace+"/other", id, 7), entry("", id, 7), entry(identity, "", 7), &accesslogdatav3.HTTPAccessLogEntry{})
+	forged, err := structpb.NewStruct(map[string]any{"group": identity, "project": "marketing", "key_id": id, "code": "allowed", "receipt": strings.Repeat("A", 22)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	logs.send(t, entry(forged, 1<<40), entry(nil, 7), &accesslogdatav3.HTTPAccessLogEntry{})
 	logs.close(t)
-	logged := int64(50*1000 + 49*50/2)
+	logged := int64(answered*1000 + (answered-1)*answered/2)
 	v.requires(t, key, "allowed")
-	w.awaitUsage("acme", 8, 81920+4096+logged)
+	w.awaitUsage("acme", 8+answered, 81920+4096+logged)
 	refused()
 
 	// The server ends, and another life of it begins: counts go on, and none counts twice.
@@ -298,9 +303,9 @@ func TestReportedUsage(t *testing.T) {
 	v.start()
 	v.awaitReady()
 	post(token, `[{"key": "`+id+`", "requests": 1, "bytes": 1}]`, 204)
-	w.awaitUsage("acme", 9, 81920+4096+logged+1)
+	w.awaitUsage("acme", 9+answered, 81920+4096+logged+1)
 	w.awaitKey("web", "counted", func(key *v1alpha1.ApiKey) bool {
-		return key.Status.Usage != nil && *key.Status.Usage.Requests == 6 && key.Status.LastUsedAt != nil
+		return key.Status.Usage != nil && *key.Status.Usage.Requests == 6+answered && key.Status.LastUsedAt != nil
 	})
 	if usage := w.usage("other"); usage.Period != "" {
 		t.Errorf("of the other Group it says %+v", usage)
@@ -343,18 +348,31 @@ func (l accessLogs) close(t *testing.T) {
 	}
 }
 
-// entry is what Envoy tells of a response.
-func entry(group, key string, bytes uint64) *accesslogdatav3.HTTPAccessLogEntry {
-	fields := map[string]*structpb.Value{"project": structpb.NewStringValue("marketing")}
-	for name, text := range map[string]string{"group": group, "key_id": key} {
-		if text != "" {
-			fields[name] = structpb.NewStringValue(text)
-		}
-	}
+// entry is what Envoy tells of a response, with the metadata of the decision.
+func entry(metadata *structpb.Struct, bytes uint64) *accesslogdatav3.HTTPAccessLogEntry {
 	return &accesslogdatav3.HTTPAccessLogEntry{
 		CommonProperties: &accesslogdatav3.AccessLogCommon{Metadata: &corev3.Metadata{
-			FilterMetadata: map[string]*structpb.Struct{accesslog.MetadataNamespace: {Fields: fields}},
+			FilterMetadata: map[string]*structpb.Struct{accesslog.MetadataNamespace: metadata},
 		}},
 		Response: &accesslogdatav3.HTTPResponseProperties{ResponseBodyBytes: bytes},
 	}
+}
+
+// allowed asks as Envoy does, and returns the metadata that it would put into its access log.
+func (v *validator) allowed(t *testing.T, key string) *structpb.Struct {
+	t.Helper()
+	conn, err := grpc.NewClient(v.listens.GRPC.String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	response, err := authv3.NewAuthorizationClient(conn).Check(t.Context(), &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
+		Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{
+			Method: "GET", Host: "content.example", Path: "/mkt/scene", Scheme: "https", Headers: map[string]string{"authorization": "Bearer " + key},
+		}},
+	}})
+	if err != nil || response.GetStatus().GetCode() != 0 {
+		t.Fatalf("%v, %v", response, err)
+	}
+	return response.GetDynamicMetadata()
 }

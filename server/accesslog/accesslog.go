@@ -1,6 +1,7 @@
 // Package accesslog takes in what Envoy tells of finished requests: the gRPC service
-// envoy.service.accesslog.v3.AccessLogService. Whose key it was is in the dynamic metadata
-// that the door extauthz gave along with its decision.
+// envoy.service.accesslog.v3.AccessLogService. Whoever reaches the port can send such entries, so an entry
+// counts only with the receipt that the integration extauthz gave along with a decision, in the dynamic
+// metadata, and once; for whom is what was decided, whatever else the entry says.
 package accesslog
 
 import (
@@ -17,10 +18,12 @@ import (
 // MetadataNamespace is where Envoy's filter keeps the metadata of a decision.
 const MetadataNamespace = "envoy.filters.http.ext_authz"
 
+// MetadataReceipt is the field in it that holds the receipt.
+const MetadataReceipt = "receipt"
+
 // Response is what was sent to the holder of a key.
 type Response struct {
 	Group     string // namespace/name
-	Project   string
 	KeyID     string
 	BodyBytes uint64
 }
@@ -37,25 +40,29 @@ type Recorder interface {
 type Server struct {
 	accesslogv3.UnimplementedAccessLogServiceServer
 
+	receipts *Receipts
 	recorder Recorder
 	closing  chan struct{}
 	close    sync.Once
 
-	recorded, unattributed, other prometheus.Counter
-	bytes                         prometheus.Counter
+	recorded, forged, unattributed, other prometheus.Counter
+
+	bytes prometheus.Counter
 }
 
-// New returns a server that hands entries to a recorder, which may be nil, and registers its
-// metrics with metrics.
-func New(recorder Recorder, metrics prometheus.Registerer) *Server {
+// New returns a server that hands entries with a receipt to a recorder, which may be nil, and
+// registers its metrics with metrics.
+func New(receipts *Receipts, recorder Recorder, metrics prometheus.Registerer) *Server {
 	entries := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "keyward_validator_access_log_entries_total",
-		Help: "Entries of Envoy's access logs by outcome: recorded, unattributed, where no key is named, or other, where it is not of HTTP.",
+		Help: "Entries of Envoy's access logs by outcome: recorded, forged, where this server has not allowed the request or has counted it already, unattributed, without a receipt, or other, where it is not of HTTP or the response goes on.",
 	}, []string{"outcome"})
 	s := &Server{
+		receipts:     receipts,
 		recorder:     recorder,
 		closing:      make(chan struct{}),
 		recorded:     entries.WithLabelValues("recorded"),
+		forged:       entries.WithLabelValues("forged"),
 		unattributed: entries.WithLabelValues("unattributed"),
 		other:        entries.WithLabelValues("other"),
 		bytes: prometheus.NewCounter(prometheus.CounterOpts{
@@ -102,15 +109,19 @@ func (s *Server) read(stream accesslogv3.AccessLogService_StreamAccessLogsServer
 }
 
 func (s *Server) record(entry *accesslogdatav3.HTTPAccessLogEntry) {
-	fields := entry.GetCommonProperties().GetMetadata().GetFilterMetadata()[MetadataNamespace].GetFields()
-	response := Response{
-		Group:     fields["group"].GetStringValue(),
-		Project:   fields["project"].GetStringValue(),
-		KeyID:     fields["key_id"].GetStringValue(),
-		BodyBytes: entry.GetResponse().GetResponseBodyBytes(),
+	common := entry.GetCommonProperties()
+	if common.GetIntermediateLogEntry() { // its last one says all
+		s.other.Inc()
+		return
 	}
-	if response.Group == "" || response.KeyID == "" {
+	text := common.GetMetadata().GetFilterMetadata()[MetadataNamespace].GetFields()[MetadataReceipt].GetStringValue()
+	if text == "" {
 		s.unattributed.Inc()
+		return
+	}
+	response, known := s.receipts.redeem(text, entry.GetResponse().GetResponseBodyBytes())
+	if !known {
+		s.forged.Inc()
 		return
 	}
 	s.recorded.Inc()

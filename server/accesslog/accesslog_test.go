@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -19,6 +20,12 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/types/known/structpb"
 )
+
+// lastHour is when test requests were allowed, so that all of their bytes can be.
+func lastHour() *Receipts {
+	now := time.Now()
+	return newReceipts(1<<15, func() time.Time { now = now.Add(time.Hour); return now }, prometheus.NewRegistry())
+}
 
 // sums adds up what it hears.
 type sums struct {
@@ -42,13 +49,13 @@ func (s *sums) RecordResponse(r Response) {
 }
 
 // open starts a server and returns it with a stream to it.
-func open(t *testing.T, recorder Recorder) (*Server, *grpc.Server, accesslogv3.AccessLogService_StreamAccessLogsClient) {
+func open(t *testing.T, receipts *Receipts, recorder Recorder) (*Server, *grpc.Server, accesslogv3.AccessLogService_StreamAccessLogsClient) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, server := New(recorder, prometheus.NewRegistry()), grpc.NewServer()
+	s, server := New(receipts, recorder, prometheus.NewRegistry()), grpc.NewServer()
 	s.Register(server)
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)
@@ -83,24 +90,28 @@ func batch(entries ...*accesslogdatav3.HTTPAccessLogEntry) *accesslogv3.StreamAc
 	}}
 }
 
-var (
-	ofOne = map[string]any{"group": "tenants/acme", "project": "media", "key_id": "k1", "code": "allowed"}
-	ofTwo = map[string]any{"group": "tenants/acme", "project": "media", "key_id": "k2", "code": "allowed"}
-)
+func with(receipt string) map[string]any {
+	return map[string]any{"group": "tenants/forged", "project": "media", "key_id": "k9", "code": "allowed", MetadataReceipt: receipt}
+}
 
 func TestEntriesAreRecorded(t *testing.T) {
-	heard := &sums{}
-	s, _, stream := open(t, heard)
+	heard, receipts := &sums{}, lastHour()
+	s, _, stream := open(t, receipts, heard)
+	ofOne := func() map[string]any { return with(receipts.Issue("tenants/acme", "k1")) }
+	twice, goesOn := ofOne(), ofOne()
+	begun := entry(7, goesOn)
+	begun.CommonProperties.IntermediateLogEntry = true
 	tcp := &accesslogv3.StreamAccessLogsMessage{LogEntries: &accesslogv3.StreamAccessLogsMessage_TcpLogs{
 		TcpLogs: &accesslogv3.StreamAccessLogsMessage_TCPAccessLogEntries{LogEntry: []*accesslogdatav3.TCPAccessLogEntry{{}}},
 	}}
-	elsewhere := entry(7, ofOne)
+	elsewhere := entry(7, ofOne())
 	elsewhere.CommonProperties.Metadata.FilterMetadata = map[string]*structpb.Struct{"another": elsewhere.CommonProperties.Metadata.FilterMetadata[MetadataNamespace]}
 	for _, message := range []*accesslogv3.StreamAccessLogsMessage{
 		{Identifier: &accesslogv3.StreamAccessLogsMessage_Identifier{LogName: "keyward"}},
-		batch(entry(1, ofOne), entry(10, ofTwo)),
-		batch(entry(100, ofOne)),
-		batch(entry(7, map[string]any{"code": "key_unknown"}), entry(7, map[string]any{"group": 1, "key_id": true}), entry(7, nil), elsewhere, nil, &accesslogdatav3.HTTPAccessLogEntry{}),
+		batch(entry(1, twice), entry(10, with(receipts.Issue("tenants/acme", "k2")))),
+		batch(begun, entry(100, goesOn)),
+		batch(entry(7, twice), entry(7, with("guessed")), entry(7, with(strings.Repeat("A", 22))), entry(7, with(strings.Repeat("A", 1<<20)))),
+		batch(entry(7, map[string]any{"code": "key_unknown"}), entry(7, map[string]any{"group": "tenants/acme", "key_id": "k1", MetadataReceipt: 1}), entry(7, nil), elsewhere, nil, &accesslogdatav3.HTTPAccessLogEntry{}),
 		tcp,
 		batch(),
 	} {
@@ -111,14 +122,14 @@ func TestEntriesAreRecorded(t *testing.T) {
 	if _, err := stream.CloseAndRecv(); err != nil {
 		t.Fatal(err)
 	}
-	one, two := heard.bytes[Response{Group: "tenants/acme", Project: "media", KeyID: "k1"}], heard.bytes[Response{Group: "tenants/acme", Project: "media", KeyID: "k2"}]
+	one, two := heard.bytes[Response{Group: "tenants/acme", KeyID: "k1"}], heard.bytes[Response{Group: "tenants/acme", KeyID: "k2"}]
 	if len(heard.bytes) != 2 || one != 101 || two != 10 {
 		t.Errorf("heard %v", heard.bytes)
 	}
 	for name, c := range map[string]struct {
 		counter prometheus.Counter
 		want    float64
-	}{"recorded": {s.recorded, 3}, "unattributed": {s.unattributed, 6}, "other": {s.other, 1}, "bytes": {s.bytes, 111}} {
+	}{"recorded": {s.recorded, 3}, "forged": {s.forged, 4}, "unattributed": {s.unattributed, 6}, "other": {s.other, 2}, "bytes": {s.bytes, 111}} {
 		if got := testutil.ToFloat64(c.counter); got != c.want {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
@@ -127,8 +138,9 @@ func TestEntriesAreRecorded(t *testing.T) {
 
 // TestClose: a server that drains does not wait for a stream that has no end.
 func TestClose(t *testing.T) {
-	s, server, stream := open(t, nil)
-	if err := stream.Send(batch(entry(1, ofOne))); err != nil {
+	receipts := lastHour()
+	s, server, stream := open(t, receipts, nil)
+	if err := stream.Send(batch(entry(1, with(receipts.Issue("tenants/acme", "k1"))))); err != nil {
 		t.Fatal(err)
 	}
 	for testutil.ToFloat64(s.recorded) == 0 {
@@ -144,17 +156,17 @@ func TestClose(t *testing.T) {
 
 // TestASlowRecorderHoldsItsSendersBack, and nothing piles up here.
 func TestASlowRecorderHoldsItsSendersBack(t *testing.T) {
-	heard := &sums{wait: make(chan struct{})}
-	_, _, stream := open(t, heard)
+	heard, receipts := &sums{wait: make(chan struct{})}, lastHour()
+	_, _, stream := open(t, receipts, heard)
 	const messages, size = 100, 200
-	entries := make([]*accesslogdatav3.HTTPAccessLogEntry, size)
-	for i := range entries {
-		entries[i] = entry(1, ofOne)
-	}
 	sent := make(chan error, 1)
 	progress := make(chan int, messages)
 	go func() {
 		for i := range messages {
+			entries := make([]*accesslogdatav3.HTTPAccessLogEntry, size)
+			for j := range entries {
+				entries[j] = entry(1, with(receipts.Issue("tenants/acme", "k1")))
+			}
 			if err := stream.Send(batch(entries...)); err != nil {
 				sent <- err
 				return
@@ -181,7 +193,7 @@ func TestASlowRecorderHoldsItsSendersBack(t *testing.T) {
 	if _, err := stream.CloseAndRecv(); err != nil {
 		t.Fatal(err)
 	}
-	if got := heard.bytes[Response{Group: "tenants/acme", Project: "media", KeyID: "k1"}]; got != messages*size {
+	if got := heard.bytes[Response{Group: "tenants/acme", KeyID: "k1"}]; got != messages*size {
 		t.Errorf("%d bytes, want %d", got, messages*size)
 	}
 }

@@ -30,12 +30,29 @@ type Server struct {
 	clients *clientaddr.Resolver
 
 	keepCredential bool
+	receipts       Receipts
 }
+
+// Receipts remembers allowed requests for Envoy's access log.
+type Receipts interface {
+	// Issue returns the receipt of an allowed request of a key of a group, namespace/name.
+	Issue(group, keyID string) string
+}
+
+// Option changes how the service answers.
+type Option func(*Server)
+
+// WithReceipts gives a receipt along with every request that is allowed.
+func WithReceipts(r Receipts) Option { return func(s *Server) { s.receipts = r } }
 
 // Register adds the service to a gRPC server, which needs the ServerOption. With
 // keepCredential, upstreams see the key.
-func Register(server *grpc.Server, g *gate.Gate, clients *clientaddr.Resolver, keepCredential bool) {
-	server.RegisterService(&service, &Server{door: g.Door(doorName), clients: clients, keepCredential: keepCredential})
+func Register(server *grpc.Server, g *gate.Gate, clients *clientaddr.Resolver, keepCredential bool, options ...Option) {
+	s := &Server{door: g.Door(doorName), clients: clients, keepCredential: keepCredential}
+	for _, option := range options {
+		option(s)
+	}
+	server.RegisterService(&service, s)
 }
 
 // answer decides one request. Denials are answers, not errors: it never fails.
@@ -78,7 +95,7 @@ type reply struct {
 	added  []addition // to the response of the upstream
 	body   []byte     // of the denial
 
-	metadata [4]httpwire.Header // for Envoy's access log. Those without a name are not there
+	metadata [5]httpwire.Header // for Envoy's access log. Those without a name are not there
 }
 
 // addition is a header for the client, and what becomes of the upstream's.
@@ -92,11 +109,14 @@ func (s *Server) allow(r *reply, result gate.Result, q *question) {
 	r.status = codes.OK
 	r.set = append(httpwire.AppendContextHeaders(r.set, result.Decision), httpwire.Header{Name: httpwire.HeaderRequestID, Value: q.request.ID})
 	r.remove = httpwire.AppendRemovals(r.remove, q.Header, s.keepCredential, r.set)
-	r.metadata = [...]httpwire.Header{
+	r.metadata = [len(r.metadata)]httpwire.Header{
 		{Name: "group", Value: result.Group.Identity},
 		{Name: "project", Value: result.Project.Name},
 		{Name: "key_id", Value: result.Key.ID},
 		{Name: "code", Value: result.Code.String()},
+	}
+	if s.receipts != nil {
+		r.metadata[len(r.metadata)-1] = httpwire.Header{Name: "receipt", Value: s.receipts.Issue(result.Group.Identity, result.Key.ID)}
 	}
 	add := func(h httpwire.Header, action corev3.HeaderValueOption_HeaderAppendAction) {
 		r.added = append(r.added, addition{h, action})

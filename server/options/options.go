@@ -41,6 +41,8 @@ type Config struct {
 
 	AdminTokenFile string
 
+	EnvoyAccessLog bool // take in Envoy's access logs, for bytes
+
 	Sync  syncclient.Config
 	Store store.Config
 
@@ -76,6 +78,8 @@ func Parse(args []string, hostname string, usage io.Writer) (Config, error) {
 	flags.StringVar(&c.GRPCAddress, "grpc-bind-address", ":8082", "`address` of Envoy's external authorization")
 	flags.StringVar(&c.AdminAddress, "admin-bind-address", ":8083", "`address` of /healthz, /readyz, /metrics, /v1/decisions and /v1/usage")
 	flags.StringVar(&c.AdminTokenFile, "admin-token-file", "", "`file` of the token for /v1/decisions and /v1/usage; without it no decisions are kept, and usage is neither taken in nor told")
+
+	flags.BoolVar(&c.EnvoyAccessLog, "envoy-access-log", false, "take in Envoy's gRPC access log at --grpc-bind-address, and count the bytes of responses to what this server has allowed, each once; the log must be sent to the server that decides; by default no log is believed")
 
 	flags.Func("upstream", "`URL` of the content server, such as http://127.0.0.1:9000, https:// or h2c://; without it there is no reverse proxy", c.setUpstream)
 	duration(flags, &c.Timeout, "upstream-timeout", defaultTimeout, "how `long` the upstream may take to begin its answer; 0 is for ever (default 1m)")

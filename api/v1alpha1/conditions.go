@@ -76,6 +76,8 @@ const (
 	ReasonSecretTemplateInvalid = "SecretTemplateInvalid"
 	// ReasonInvalidSpec: a field has a value that the schema could not refuse.
 	ReasonInvalidSpec = "InvalidSpec"
+	// ReasonManageRequired: the user may not set what is the platform's of a Group.
+	ReasonManageRequired = "ManageRequired"
 	// ReasonNoOverlap: no two projects claim the same requests equally well.
 	ReasonNoOverlap = "NoOverlap"
 	// ReasonRoutesOverlap: the message names the projects and routes.
@@ -167,6 +169,9 @@ const (
 
 // VerbValidate is the verb on groups.keyward.dev that a validation server needs.
 const VerbValidate = "validate"
+
+// VerbManage is the verb on groups.keyward.dev that it takes to set what is the platform's of a Group.
+const VerbManage = "manage"
 
 // SyncAudience is the audience of the tokens that validation servers present.
 const SyncAudience = "keyward.dev/sync"

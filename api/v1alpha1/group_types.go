@@ -102,11 +102,18 @@ type GroupSpec struct {
 	// +optional
 	DefaultKey DefaultKey `json:"defaultKey,omitzero"`
 
-	// allowedNamespaces says which namespaces may refer to this Group; default: its own.
+	// allowedNamespaces says in which namespaces ApiKeys may refer to this Group; default: its own.
 	//
 	// +kubebuilder:default={}
 	// +optional
 	AllowedNamespaces AllowedNamespaces `json:"allowedNamespaces,omitzero"`
+
+	// allowlistsFrom says from which namespaces DomainAllowlists of this Group count; default: its
+	// own. Whoever writes one there says which origins may use all keys of a project.
+	//
+	// +kubebuilder:default={}
+	// +optional
+	AllowlistsFrom AllowedNamespaces `json:"allowlistsFrom,omitzero"`
 }
 
 // ContextValue is a value that becomes an HTTP header: printable ASCII of at most 1024
@@ -263,7 +270,7 @@ type DefaultKey struct {
 }
 
 // AllowedNamespaces says from which namespaces a Group may be referenced, as Gateway API
-// listeners do.
+// listeners do. An empty selector admits every namespace.
 //
 // +kubebuilder:validation:XValidation:rule="(has(self.from) && self.from == 'Selector') == has(self.selector)",message="selector is for from: Selector, and required there"
 type AllowedNamespaces struct {

@@ -24,9 +24,15 @@ func answer(kind, name string, problem *grant.Problem) (admission.Warnings, erro
 
 // refuse refuses an object, with the field's path and what mends it.
 func refuse(kind, name string, problem *grant.Problem) error {
-	refusals.WithLabelValues(kind, problem.Reason).Inc()
-	return apierrors.NewInvalid(
-		schema.GroupKind{Group: v1alpha1.GroupVersion.Group, Kind: kind}, name,
-		field.ErrorList{{Type: field.ErrorTypeForbidden, Field: problem.Field, Detail: problem.Message}},
-	)
+	return refuseFields(kind, name, problem.Reason, field.ErrorList{fieldError(problem)})
+}
+
+func fieldError(problem *grant.Problem) *field.Error {
+	return &field.Error{Type: field.ErrorTypeForbidden, Field: problem.Field, Detail: problem.Message}
+}
+
+// refuseFields refuses an object for all that is wrong with it.
+func refuseFields(kind, name, reason string, problems field.ErrorList) error {
+	refusals.WithLabelValues(kind, reason).Inc()
+	return apierrors.NewInvalid(schema.GroupKind{Group: v1alpha1.GroupVersion.Group, Kind: kind}, name, problems)
 }

@@ -192,6 +192,7 @@ func admitting(other *world) func(*v1alpha1.Group) {
 			From:     v1alpha1.NamespacesFromSelector,
 			Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"admitted": other.namespace}},
 		}
+		g.Spec.AllowlistsFrom = *g.Spec.AllowedNamespaces.DeepCopy()
 	}
 }
 

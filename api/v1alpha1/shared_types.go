@@ -18,7 +18,8 @@ type GroupReference struct {
 	Name string `json:"name,omitempty"`
 
 	// namespace of the Group; default: the namespace of the referring object. Another
-	// namespace works only where the Group's allowedNamespaces admits this one.
+	// namespace works only where the Group admits this one: by allowedNamespaces for ApiKeys,
+	// by allowlistsFrom for DomainAllowlists.
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63

@@ -32,6 +32,10 @@ type Subject struct {
 	Namespace       string
 	NamespaceLabels map[string]string
 
+	// Allowlist says that it is a DomainAllowlist, which a Group admits by a field of its own: it speaks for
+	// all keys of a project, not for its own.
+	Allowlist bool
+
 	GroupRef    v1alpha1.GroupReference
 	Projects    []v1alpha1.ProjectName
 	Permissions []v1alpha1.PermissionName
@@ -53,6 +57,7 @@ func ForAllowlist(list *v1alpha1.DomainAllowlist, namespaceLabels map[string]str
 	return Subject{
 		Namespace:       list.Namespace,
 		NamespaceLabels: namespaceLabels,
+		Allowlist:       true,
 		GroupRef:        list.Spec.GroupRef,
 		Projects:        list.Spec.Projects,
 	}
@@ -110,12 +115,23 @@ func groupExists(s Subject, group *v1alpha1.Group) *Problem {
 	}
 }
 
+// Admits is which namespaces the group admits objects like the subject from, and the field that says so.
+func Admits(s Subject, group *v1alpha1.Group) (from v1alpha1.AllowedNamespaces, field string) {
+	if s.Allowlist {
+		return group.Spec.AllowlistsFrom, "spec.allowlistsFrom"
+	}
+	return group.Spec.AllowedNamespaces, "spec.allowedNamespaces"
+}
+
 func namespaceAllowed(s Subject, group *v1alpha1.Group) *Problem {
 	if s.Namespace == group.Namespace {
 		return nil
 	}
-	remedy := ""
-	switch allowed := group.Spec.AllowedNamespaces; allowed.From {
+	remedy, what := "", "references"
+	if s.Allowlist {
+		what = "DomainAllowlists"
+	}
+	switch allowed, field := Admits(s, group); allowed.From {
 	case v1alpha1.NamespacesFromAll:
 		return nil
 	case v1alpha1.NamespacesFromSelector:
@@ -123,15 +139,15 @@ func namespaceAllowed(s Subject, group *v1alpha1.Group) *Problem {
 		if err == nil && allowed.Selector != nil && selector.Matches(labels.Set(s.NamespaceLabels)) {
 			return nil
 		}
-		remedy = "label the namespace so that spec.allowedNamespaces.selector of the Group matches it"
+		remedy = fmt.Sprintf("label the namespace so that %s.selector of the Group matches it", field)
 	default:
-		remedy = "let spec.allowedNamespaces of the Group admit it"
+		remedy = fmt.Sprintf("let %s of the Group admit it", field)
 	}
 	return &Problem{
 		Reason: v1alpha1.ReasonNamespaceNotAllowed,
 		Field:  "spec.groupRef",
-		Message: fmt.Sprintf("Group %s/%s does not admit references from namespace %q; %s",
-			group.Namespace, group.Name, s.Namespace, remedy),
+		Message: fmt.Sprintf("Group %s/%s does not admit %s from namespace %q; %s",
+			group.Namespace, group.Name, what, s.Namespace, remedy),
 	}
 }
 

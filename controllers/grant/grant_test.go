@@ -71,6 +71,29 @@ func TestCheck(t *testing.T) {
 			},
 			reason: v1alpha1.ReasonNamespaceNotAllowed, field: "spec.groupRef",
 		},
+		"an allowlist of another namespace, where keys are admitted": {
+			subject: grant.Subject{Namespace: "web", Allowlist: true, NamespaceLabels: map[string]string{"tier": "paid"}},
+			group: func(g *v1alpha1.Group) *v1alpha1.Group {
+				g.Spec.AllowedNamespaces = v1alpha1.AllowedNamespaces{From: v1alpha1.NamespacesFromSelector, Selector: selector}
+				return g
+			},
+			reason: v1alpha1.ReasonNamespaceNotAllowed, field: "spec.groupRef", mention: "let spec.allowlistsFrom of the Group admit it",
+		},
+		"an allowlist of a namespace that is selected": {
+			subject: grant.Subject{Namespace: "web", Allowlist: true, NamespaceLabels: map[string]string{"tier": "paid"}},
+			group: func(g *v1alpha1.Group) *v1alpha1.Group {
+				g.Spec.AllowlistsFrom = v1alpha1.AllowedNamespaces{From: v1alpha1.NamespacesFromSelector, Selector: selector}
+				return g
+			},
+		},
+		"a key, where allowlists are admitted": {
+			subject: grant.Subject{Namespace: "web"},
+			group: func(g *v1alpha1.Group) *v1alpha1.Group {
+				g.Spec.AllowlistsFrom.From = v1alpha1.NamespacesFromAll
+				return g
+			},
+			reason: v1alpha1.ReasonNamespaceNotAllowed, field: "spec.groupRef", mention: "spec.allowedNamespaces",
+		},
 		"the own namespace needs no selector": {
 			subject: grant.Subject{Namespace: "tenants"},
 			group: func(g *v1alpha1.Group) *v1alpha1.Group {

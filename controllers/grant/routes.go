@@ -26,9 +26,11 @@ func Group(group *v1alpha1.Group) *Problem {
 			return problem
 		}
 	}
-	if allowed := group.Spec.AllowedNamespaces; allowed.Selector != nil {
-		if _, err := metav1.LabelSelectorAsSelector(allowed.Selector); err != nil {
-			return invalid("spec.allowedNamespaces.selector", err)
+	for _, subject := range []Subject{{}, {Allowlist: true}} {
+		if from, field := Admits(subject, group); from.Selector != nil {
+			if _, err := metav1.LabelSelectorAsSelector(from.Selector); err != nil {
+				return invalid(field+".selector", err)
+			}
 		}
 	}
 	return nil

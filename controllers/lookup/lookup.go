@@ -64,9 +64,11 @@ func check(ctx context.Context, reader client.Reader, subject func(labels map[st
 		return nil, nil, err
 	}
 	var labels map[string]string
-	if group != nil && group.Namespace != namespace && group.Spec.AllowedNamespaces.From == v1alpha1.NamespacesFromSelector {
-		if labels, err = NamespaceLabels(ctx, reader, namespace); err != nil {
-			return nil, nil, err
+	if group != nil && group.Namespace != namespace {
+		if from, _ := grant.Admits(subject(nil), group); from.From == v1alpha1.NamespacesFromSelector {
+			if labels, err = NamespaceLabels(ctx, reader, namespace); err != nil {
+				return nil, nil, err
+			}
 		}
 	}
 	return group, grant.Check(subject(labels), group), nil
@@ -81,8 +83,8 @@ func NamespaceLabels(ctx context.Context, reader client.Reader, name string) (ma
 	return object.GetLabels(), nil
 }
 
-// Allowlists are the DomainAllowlists that refer to the group from namespaces that it
-// admits. A project that the group lacks does not invalidate the rest of a list.
+// Allowlists are the DomainAllowlists that refer to the group from namespaces of which it
+// says that they count (allowlistsFrom). A project that the group lacks does not invalidate the rest of a list.
 func Allowlists(ctx context.Context, reader client.Reader, group *v1alpha1.Group) ([]*v1alpha1.DomainAllowlist, error) {
 	var lists v1alpha1.DomainAllowlistList
 	identity := types.NamespacedName{Namespace: group.Namespace, Name: group.Name}.String()

@@ -65,8 +65,7 @@ func KeyRecord(key *v1alpha1.ApiKey, problem *grant.Problem) *syncv1.Key {
 	return record
 }
 
-// GroupRecord is the published form of a group with the allowlists that refer to it from
-// namespaces that it admits.
+// GroupRecord is the published form of a group with the allowlists that count for it.
 func GroupRecord(group *v1alpha1.Group, allowlists []*v1alpha1.DomainAllowlist) *syncv1.Group {
 	record := &syncv1.Group{
 		Namespace:   group.Namespace,

@@ -27,13 +27,11 @@ const (
 	mostPercent = 400
 )
 
-// Keep keeps the headroom right from now on, for the whole process, unless GOGC or
-// GOMEMLIMIT is set: then somebody has decided otherwise.
+// Keep keeps the headroom right from now on, for the whole process, unless GOGC is set: then
+// somebody has decided otherwise. GOMEMLIMIT holds beside it: near that limit, Go collects sooner.
 func Keep() {
-	for _, name := range []string{"GOGC", "GOMEMLIMIT"} {
-		if os.Getenv(name) != "" {
-			return
-		}
+	if os.Getenv("GOGC") != "" {
+		return
 	}
 	k := &keeper{percent: defaultPercent, samples: make([]metrics.Sample, len(names))}
 	for i, name := range names {

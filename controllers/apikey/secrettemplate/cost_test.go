@@ -6,46 +6,20 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
-	"runtime"
 	"strings"
 	"testing"
 	"text/template"
 	"time"
 
-	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/apikey/secrettemplate"
+	"github.com/keyward-dev/keyward/hack/cost"
 )
 
-// What all templates of an ApiKey may cost, whether they are accepted or refused.
-const (
-	maxAllocated = 32 << 20
-	maxCPU       = 50 * time.Millisecond
-)
-
-// cost runs f and returns the bytes that it allocated and the time that its thread worked.
-// Nothing else may run at the same time.
-func cost(f func()) (allocated uint64, worked time.Duration) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	start := threadTime()
-	f()
-	worked = threadTime() - start
-	runtime.ReadMemStats(&after)
-	return after.TotalAlloc - before.TotalAlloc, worked
-}
-
-func threadTime() time.Duration {
-	var usage unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_THREAD, &usage); err != nil {
-		panic(err)
-	}
-	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
-}
+// bound is what all templates of an ApiKey may cost, whether they are accepted or refused.
+var bound = cost.Cost{Allocated: 32 << 20, Worked: 50 * time.Millisecond}
 
 type failer interface {
 	Helper()
@@ -57,12 +31,8 @@ type failer interface {
 func withinBounds(t failer, templates map[string]v1alpha1.EntryTemplate, values secrettemplate.Values) (rendered map[string][]byte, refused error) {
 	t.Helper()
 	measured := func(what string, f func()) {
-		allocated, worked := cost(f)
-		if worked > maxCPU { // a page fault or a cold cache; what is slow is slow again
-			_, worked = cost(f)
-		}
-		if allocated > maxAllocated || worked > maxCPU {
-			t.Fatalf("%s allocated %d bytes and worked for %v: %.300q", what, allocated, worked, fmt.Sprint(templates))
+		if is, within := cost.Within(bound, f); !within {
+			t.Fatalf("%s allocated %d bytes and worked for %v: %.300q", what, is.Allocated, is.Worked, fmt.Sprint(templates))
 		}
 	}
 	measured("admission", func() { refused = secrettemplate.Check(templates) })

@@ -12,6 +12,11 @@ import (
 const (
 	maxHost  = 253
 	maxLabel = 63
+
+	// maxWritten is how long a host may be as it is written: each character of an international
+	// name takes up to 4 bytes in UTF-8, and becomes at least one. Working out its punycode
+	// takes the square of its length, so nothing longer is looked at.
+	maxWritten = 4 * (maxHost + 1)
 )
 
 var (
@@ -26,6 +31,9 @@ var (
 // canonicalHost lowercases a host, drops the dot at its end (the same host in DNS), and
 // turns IDN into punycode and IP addresses into their one canonical spelling.
 func canonicalHost(host string) (string, error) {
+	if len(host) > maxWritten {
+		return "", errHostLong
+	}
 	if strings.HasPrefix(host, "[") {
 		return canonicalIPv6(host)
 	}

@@ -26,6 +26,9 @@ const wildcardPrefix = "*."
 
 // ParsePattern reads a pattern. Its errors say what to write instead.
 func ParsePattern(s string) (Pattern, error) {
+	if len(s) > len("https://*.")+maxWritten+len(":65535") {
+		return Pattern{}, errHostLong
+	}
 	pattern, err := parsePattern(s)
 	if err != nil {
 		return Pattern{}, fmt.Errorf("domain %q: %w", s, err)

@@ -36,7 +36,8 @@ type Rotation struct {
 // ImportSource is where an existing key is found.
 type ImportSource struct {
 	// secretKeyRef names an entry of a Secret in the namespace of the ApiKey: printable
-	// ASCII without spaces, 20 to 512 characters, of which at least 8 differ.
+	// ASCII without spaces, 20 to 512 characters, of which at least 8 differ. Whoever creates
+	// the ApiKey needs the right to get that Secret.
 	//
 	// +required
 	SecretKeyRef SecretKeyReference `json:"secretKeyRef,omitzero"`
@@ -44,17 +45,19 @@ type ImportSource struct {
 
 // SecretKeyReference names an entry of a Secret.
 type SecretKeyReference struct {
-	// name of the Secret.
+	// name of the Secret: a DNS name of at most 253 characters.
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 	// +required
 	Name string `json:"name,omitempty"`
 
-	// key of the entry.
+	// key of the entry: at most 253 letters, digits, '-', '_' and '.'.
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
 	// +required
 	Key string `json:"key,omitempty"`
 }

@@ -25,7 +25,8 @@ type SecretSpec struct {
 
 	// restart names workloads, at most 16, to roll when a new version takes the place of an
 	// earlier one: those that read the Secret as environment variables. The manager needs
-	// the permission to patch them, which it does not have by default.
+	// the permission to patch them, which it does not have by default, and so does whoever
+	// adds one here.
 	//
 	// +kubebuilder:validation:MaxItems=16
 	// +listType=map
@@ -66,10 +67,11 @@ type Workload struct {
 	// +required
 	Kind WorkloadKind `json:"kind,omitempty"`
 
-	// name of the workload.
+	// name of the workload: a DNS name of at most 253 characters.
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 	// +required
 	Name string `json:"name,omitempty"`
 }
@@ -79,17 +81,19 @@ const SecretKeyAPIKey = "api-key"
 
 // SecretTemplate shapes a Secret.
 type SecretTemplate struct {
-	// type of the Secret; default Opaque; immutable, as it is on Secrets.
+	// type of the Secret; default Opaque; immutable, as it is on Secrets. Whoever sets another
+	// needs the right to create Secrets.
 	//
 	// +kubebuilder:default=Opaque
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="the type of a Secret cannot change; create a new ApiKey"
-	// +kubebuilder:validation:XValidation:rule="!self.startsWith('kubernetes.io/') || self == 'kubernetes.io/basic-auth'",message="this type has a meaning to Kubernetes that a key cannot have; use Opaque or a type of your own"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([^/]*[.])?(kubernetes[.]io|k8s[.]io|helm[.]sh)/') || self == 'kubernetes.io/basic-auth'",message="this type has a meaning to Kubernetes or Helm that a key cannot have; use Opaque or a type of your own"
 	// +optional
 	Type string `json:"type,omitempty"`
 
 	// labels to set on the Secret, at most 32. Those of keyward.dev are the operator's own.
+	// Whoever adds one needs the right to create Secrets.
 	//
 	// +kubebuilder:validation:MaxProperties=32
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('keyward.dev/') && k != 'app.kubernetes.io/managed-by')",message="labels of keyward.dev and app.kubernetes.io/managed-by are set by the operator"
@@ -97,19 +101,23 @@ type SecretTemplate struct {
 	// +optional
 	Labels map[string]LabelValue `json:"labels,omitempty"`
 
-	// annotations to set on the Secret, at most 32. Those of keyward.dev are the operator's own.
+	// annotations to set on the Secret, at most 32, of 131072 characters together. Those of
+	// keyward.dev are the operator's own. Whoever adds one needs the right to create Secrets.
 	//
 	// +kubebuilder:validation:MaxProperties=32
+	// +kubebuilder:validation:XValidation:rule="self.map(k, size(self[k])).sum() <= 131072",message="the annotations have at most 131072 characters together; shorten them"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('keyward.dev/'))",message="annotations of keyward.dev are set by the operator"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 316 && k.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="names must be qualified Kubernetes annotation names"
 	// +optional
 	Annotations map[string]AnnotationValue `json:"annotations,omitempty"`
 
-	// data are further entries, at most 16, beside api-key. Values are Go templates over
-	// .Key, .KeyID, .Name, .Namespace, .Group, .Projects and .ExpiresAt, with if, else, and the
-	// functions b64enc, quote (a JSON string) and urlquery; for instance "ACME_KEY={{ .Key }}".
+	// data are further entries, at most 16, of 65536 characters together, beside api-key. Values
+	// are Go templates over .Key, .KeyID, .Name, .Namespace, .Group, .Projects and .ExpiresAt,
+	// with if, else, and the functions b64enc, quote (a JSON string) and urlquery, at most 3 in a
+	// pipeline and 16 in a template; for instance "ACME_KEY={{ .Key }}".
 	//
 	// +kubebuilder:validation:MaxProperties=16
+	// +kubebuilder:validation:XValidation:rule="self.map(k, size(self[k])).sum() <= 65536",message="the templates have at most 65536 characters together; shorten them"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, k.matches('^[-._a-zA-Z0-9]{1,253}$') && k != '.' && k != '..')",message="names are 1 to 253 letters, digits, '-', '_' and '.'"
 	// +kubebuilder:validation:XValidation:rule="!('api-key' in self)",message="api-key holds the key itself; choose another name"
 	// +optional

@@ -2,6 +2,7 @@ package apikey
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/apikey/lifecycle"
 	"github.com/keyward-dev/keyward/controllers/conditions"
+	"github.com/keyward-dev/keyward/controllers/lookup"
 )
 
 // deletionPatience bounds how long a deletion waits for its enforcement. It is longer than
@@ -22,32 +24,39 @@ import (
 const deletionPatience = time.Minute
 
 // finalize lets a deleted ApiKey go when every validation server refuses its key. The
-// deletion itself is what tells them: it was published with the watch event.
+// deletion itself is what tells them: it was published with the watch event. It never depends
+// on what cannot be read or written: that is tried again for as long as servers are waited for.
 func (r *Reconciler) finalize(ctx context.Context, key *v1alpha1.ApiKey) (ctrl.Result, error) {
 	r.held.drop(key.UID)
 	if !controllerutil.ContainsFinalizer(key, v1alpha1.FinalizerEnforcement) {
 		return ctrl.Result{}, nil
 	}
-	found, err := r.gather(ctx, key)
-	if err != nil {
-		return ctrl.Result{}, err
-	}
-	now := r.Clock.Now()
-	left := key.DeletionTimestamp.Add(deletionPatience).Sub(now)
+	left := key.DeletionTimestamp.Add(deletionPatience).Sub(r.Clock.Now())
 	unpublished := len(key.Status.Versions) == 0
-	if !found.input.Published && !unpublished && left > 0 {
-		result, err := r.record(ctx, key, found, lifecycle.Plan(found.input, now))
-		if result.RequeueAfter == 0 || result.RequeueAfter > left {
-			result.RequeueAfter = left
+	found, err := r.gatherEnd(ctx, key)
+	if err == nil && left > 0 && !unpublished && !found.input.Published {
+		var result ctrl.Result
+		result, err = r.record(ctx, key, found, lifecycle.Plan(found.input, r.Clock.Now()))
+		if err == nil {
+			if result.RequeueAfter == 0 || result.RequeueAfter > left {
+				result.RequeueAfter = left
+			}
+			return result, nil
 		}
-		return result, err
 	}
-	if found.secret != nil { // its text is revoked: nothing may take it over, whatever keeps it
-		if err := r.conceal(ctx, found.secret); apierrors.IsConflict(err) {
+	if err == nil && found.secret != nil { // its text is revoked: nothing may take it over, whatever keeps it
+		err = r.conceal(ctx, found.secret)
+		if apierrors.IsConflict(err) && left > -deletionPatience {
 			return ctrl.Result{RequeueAfter: conditions.StaleRetry}, nil
-		} else if err != nil {
-			return ctrl.Result{}, err
 		}
+	}
+	if err != nil {
+		log := ctrl.LoggerFrom(ctx)
+		if left > 0 {
+			log.Error(err, "A deleted ApiKey is looked at again")
+			return ctrl.Result{RequeueAfter: min(left, conflictRetry)}, nil
+		}
+		log.Error(err, "A deleted ApiKey is let go; its Secret goes with it by garbage collection")
 	}
 	before := key.DeepCopy()
 	controllerutil.RemoveFinalizer(key, v1alpha1.FinalizerEnforcement)
@@ -69,4 +78,14 @@ func (r *Reconciler) finalize(ctx context.Context, key *v1alpha1.ApiKey) (ctrl.R
 		r.event(key, false, v1alpha1.ReasonEnforced, "Delete", note)
 	}
 	return ctrl.Result{}, nil
+}
+
+// gatherEnd gathers what matters of a key that is being deleted, which of all that it names is its
+// own Secret. With an error the facts are what is known all the same.
+func (r *Reconciler) gatherEnd(ctx context.Context, key *v1alpha1.ApiKey) (*facts, error) {
+	group, problem, err := lookup.ForKey(ctx, r.Client, key)
+	f := &facts{input: lifecycle.Input{Key: key, Group: group, Problem: problem}}
+	r.gatherEnforcement(key, problem, f)
+	r.gatherUsage(key, f)
+	return f, errors.Join(err, r.gatherSecret(ctx, key, f))
 }

@@ -24,9 +24,10 @@ type facts struct {
 	input  lifecycle.Input
 	secret *corev1.Secret // nil where there is none, or a foreign one
 
-	imported  keyformat.Key  // what spec.importFrom names, where it matters
-	delivered bool           // in this reconciliation
-	stuck     *grant.Problem // what is left undone, though the key works
+	imported    keyformat.Key  // what spec.importFrom names, where it matters
+	importNever bool           // it names nothing that could ever be there
+	delivered   bool           // in this reconciliation
+	stuck       *grant.Problem // what is left undone, though the key works
 
 	// recordID and enforcement are about the record that follows from the object as it is.
 	recordID    string

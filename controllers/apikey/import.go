@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/keyward-dev/keyward/api/keyformat"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
@@ -26,10 +27,18 @@ func (r *Reconciler) gatherImport(ctx context.Context, key *v1alpha1.ApiKey, f *
 			Reason: v1alpha1.ReasonImportRefused, Field: "spec.importFrom.secretKeyRef", Message: fmt.Sprintf(format, args...),
 		}
 	}
+	if len(validation.IsDNS1123Subdomain(ref.Name)) > 0 { // the schema of the time let it pass
+		refuse("%.253q is no name of a Secret; create another ApiKey, with one", ref.Name)
+		f.importNever = true
+		return nil
+	}
 	secret := &corev1.Secret{}
 	switch err := r.APIReader.Get(ctx, types.NamespacedName{Namespace: key.Namespace, Name: ref.Name}, secret); {
 	case apierrors.IsNotFound(err):
 		refuse("there is no Secret %q; create it", ref.Name)
+		return nil
+	case unreadable(err):
+		refuse("Secret %q cannot be read: %.500s; let the manager get it", ref.Name, err.Error())
 		return nil
 	case err != nil:
 		return fmt.Errorf("reading Secret %s: %w", ref.Name, err)
@@ -58,6 +67,11 @@ func (r *Reconciler) gatherImport(ctx context.Context, key *v1alpha1.ApiKey, f *
 		f.input.Held = pending.ID
 	}
 	return nil
+}
+
+// unreadable reports whether it is no use to read the same again until somebody acts.
+func unreadable(err error) bool {
+	return apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsMethodNotSupported(err)
 }
 
 // importPending is the imported version that is on its way to the key's Secret.

@@ -82,7 +82,7 @@ func next(found *facts, outcome lifecycle.Outcome, now time.Time) time.Duration 
 			after = d
 		}
 	}
-	if found.input.Secret.Foreign || outcome.Obstacle != nil && outcome.Obstacle.Reason == v1alpha1.ReasonImportRefused {
+	if found.input.Secret.Foreign || outcome.Obstacle != nil && outcome.Obstacle.Reason == v1alpha1.ReasonImportRefused && !found.importNever {
 		sooner(conflictRetry)
 	}
 	if found.stuck != nil {

@@ -23,12 +23,16 @@ type apiKeys struct {
 	reader client.Reader
 	clock  clock.PassiveClock
 	tiers  *tier.Catalogue
+	access *access
 }
 
 // ValidateCreate checks the key against its Group and what that may have, and warns of a Secret that is taken.
 func (w *apiKeys) ValidateCreate(ctx context.Context, key *v1alpha1.ApiKey) (admission.Warnings, error) {
 	warnings, err := w.validate(ctx, key)
 	if err != nil {
+		return warnings, err
+	}
+	if err := w.checkRights(ctx, &v1alpha1.ApiKey{}, key); err != nil {
 		return warnings, err
 	}
 	if err := w.checkLimit(ctx, key); err != nil {
@@ -38,11 +42,18 @@ func (w *apiKeys) ValidateCreate(ctx context.Context, key *v1alpha1.ApiKey) (adm
 	if err != nil {
 		return warnings, fmt.Errorf("looking for keys with the same Secret: %w", err)
 	}
-	for i := range others {
-		warnings = append(warnings, fmt.Sprintf("spec.secret.name: Secret %q is that of ApiKey %q; this key is not delivered until it is free",
-			lifecycle.SecretName(key), others[i].Name))
+	if len(others) > 0 {
+		warnings = append(warnings, fmt.Sprintf("spec.secret.name: Secret %q is that of ApiKey %q%s; this key is not delivered until it is free",
+			lifecycle.SecretName(key), others[0].Name, andOthers(len(others)-1)))
 	}
 	return warnings, nil
+}
+
+func andOthers(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" and %d others", n)
 }
 
 // checkLimit refuses a key that its Group has no place for. The Group may have another tier,
@@ -98,7 +109,11 @@ func (w *apiKeys) ValidateUpdate(ctx context.Context, old, key *v1alpha1.ApiKey)
 	if key.DeletionTimestamp != nil || equality.Semantic.DeepEqual(old.Spec, key.Spec) || endsKey(old, key) {
 		return nil, nil
 	}
-	return w.validate(ctx, key)
+	warnings, err := w.validate(ctx, key)
+	if err != nil {
+		return warnings, err
+	}
+	return warnings, w.checkRights(ctx, old, key)
 }
 
 // finality warns of edits that end a key for good, and of those that come too late.

@@ -24,9 +24,11 @@ import (
 // +kubebuilder:webhook:name=groups.deleting.keyward.dev,path=/validate-keyward-dev-v1alpha1-group,mutating=false,failurePolicy=fail,sideEffects=None,groups=keyward.dev,resources=groups,verbs=delete,versions=v1alpha1,admissionReviewVersions=v1,serviceName=keyward-webhook,serviceNamespace=keyward-system,servicePort=9443,timeoutSeconds=10,patch=`{"matchConditions":[{"name":"by-a-user","expression":"!(request.userInfo.username in ['system:serviceaccount:kube-system:namespace-controller', 'system:serviceaccount:kube-system:generic-garbage-collector', 'system:kube-controller-manager'])"}]}`
 // +kubebuilder:webhook:name=domainallowlists.validating.keyward.dev,path=/validate-keyward-dev-v1alpha1-domainallowlist,mutating=false,failurePolicy=fail,sideEffects=None,groups=keyward.dev,resources=domainallowlists,verbs=create;update,versions=v1alpha1,admissionReviewVersions=v1,serviceName=keyward-webhook,serviceNamespace=keyward-system,servicePort=9443,timeoutSeconds=10
 
+// +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
+
 // Setup registers the webhooks with the manager. Groups may name the tiers of the catalogue.
 func Setup(mgr ctrl.Manager, tiers *tier.Catalogue) error {
-	keys := &apiKeys{reader: mgr.GetClient(), clock: clock.RealClock{}, tiers: tiers}
+	keys := &apiKeys{reader: mgr.GetClient(), clock: clock.RealClock{}, tiers: tiers, access: &access{client: mgr.GetClient()}}
 	mgr.GetWebhookServer().Register("/mutate-keyward-dev-v1alpha1-apikey", &admission.Webhook{Handler: stamp{}})
 	if err := ctrl.NewWebhookManagedBy(mgr, &v1alpha1.ApiKey{}).WithValidator(keys).Complete(); err != nil {
 		return fmt.Errorf("setting up the webhook of ApiKey: %w", err)

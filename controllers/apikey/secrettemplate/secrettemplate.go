@@ -1,26 +1,37 @@
 // Package secrettemplate renders the entries of a Secret from templates that users write.
-// The language is text/template without anything that could run long or grow large: no
-// loops, no nested templates, no variables, and three functions.
+//
+// The language is a small part of that of text/template: text, if and else, fields, string
+// literals and three functions, without loops, variables and nested templates. Functions make
+// longer texts of their arguments, so a chain of them grows exponentially, also where its
+// result is never output. The work is therefore bounded before it is done: by the size and
+// the form of the templates, and by a budget of bytes that every text which is made is taken
+// from. Admission and controller render with the same code in the same bounds, and admission
+// with the longest values that there can be: what it accepts, the controller can render.
 package secrettemplate
 
 import (
-	"bytes"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
-	"net/url"
 	"slices"
 	"strings"
-	"text/template"
 	"text/template/parse"
 
+	"github.com/keyward-dev/keyward/api/keyformat"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// MaxSize is how many bytes an entry may have when rendered.
-const MaxSize = 64 << 10
+// Bounds of the templates of one Secret.
+const (
+	// MaxEntries is how many templates there may be.
+	MaxEntries = 16
+	// MaxTemplates is how many bytes all of them may have together.
+	MaxTemplates = 64 << 10
+	// MaxSize is how many bytes an entry may have when rendered, and an argument of a function.
+	MaxSize = 64 << 10
+	// MaxWork is how many bytes all entries may have together, with all results of functions.
+	MaxWork = 512 << 10
+)
 
 // Values are what templates may use.
 type Values struct {
@@ -36,118 +47,107 @@ type Values struct {
 	ExpiresAt string
 }
 
-// functions that templates may call.
-var functions = template.FuncMap{
-	"b64enc":   func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) },
-	"quote":    quote,
-	"urlquery": url.QueryEscape,
-}
-
 var fields = []string{"Key", "KeyID", "Name", "Namespace", "Group", "Projects", "ExpiresAt"}
 
-// Check returns what is wrong with the templates, the first by name, or nil.
+// byField are the values as templates see them.
+func (v Values) byField() map[string]string {
+	return map[string]string{
+		"Key": v.Key(), "KeyID": v.KeyID, "Name": v.Name, "Namespace": v.Namespace,
+		"Group": v.Group, "Projects": strings.Join(v.Projects, ","), "ExpiresAt": v.ExpiresAt,
+	}
+}
+
+// longest are the values from which the longest texts follow, by what the schema admits. A
+// quotation mark is the character that all functions make the most of. Only expiresAt can be
+// empty, and lead into the other branch of an if.
+func longest(expiresAt string) Values {
+	const (
+		maxKeyID, maxLabel, maxName = 32, 63, 253
+		maxProjects                 = 64
+	)
+	return Values{
+		Key:       func() string { return strings.Repeat(`"`, keyformat.MaxImport) },
+		KeyID:     strings.Repeat("k", maxKeyID),
+		Name:      strings.Repeat("n", maxName),
+		Namespace: strings.Repeat("n", maxLabel),
+		Group:     strings.Repeat("n", maxLabel) + "/" + strings.Repeat("n", maxName),
+		Projects:  slices.Repeat([]string{strings.Repeat("p", maxLabel)}, maxProjects),
+		ExpiresAt: expiresAt,
+	}
+}
+
+// Check returns what is wrong with the templates, the first by name, or nil: then Render
+// succeeds whatever the values are.
 func Check(templates map[string]v1alpha1.EntryTemplate) error {
-	_, err := Render(templates, Values{
-		Key: func() string { return "kw_sample" }, KeyID: "k0", Name: "name", Namespace: "namespace",
-		Group: "group", Projects: []string{"project"}, ExpiresAt: "2030-01-01T00:00:00Z",
-	})
-	return err
-}
-
-// Render renders all templates. An error names the entry, never a value.
-func Render(templates map[string]v1alpha1.EntryTemplate, values Values) (map[string][]byte, error) {
-	data := map[string]any{
-		"Key": values.Key(), "KeyID": values.KeyID, "Name": values.Name, "Namespace": values.Namespace,
-		"Group": values.Group, "Projects": strings.Join(values.Projects, ","), "ExpiresAt": values.ExpiresAt,
+	if len(templates) == 0 {
+		return nil
 	}
-	rendered := make(map[string][]byte, len(templates))
-	for _, entry := range slices.Sorted(maps.Keys(templates)) {
-		text, err := render(string(templates[entry]), data)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", entry, err)
-		}
-		rendered[entry] = text
-	}
-	return rendered, nil
-}
-
-func render(text string, data map[string]any) ([]byte, error) {
-	tmpl, err := template.New("entry").Funcs(functions).Parse(text)
+	entries, err := compile(templates)
 	if err != nil {
-		return nil, errors.New(strings.TrimPrefix(err.Error(), "template: "))
+		return err
 	}
-	if len(tmpl.Templates()) > 1 {
-		return nil, errors.New("nested templates are not supported")
-	}
-	if tmpl.Tree != nil {
-		if err := check(tmpl.Root); err != nil {
-			return nil, err
-		}
-	}
-	var out bytes.Buffer
-	if err := tmpl.Execute(&out, data); err != nil {
-		return nil, errors.New("the template cannot be executed; use only fields and the functions b64enc, quote and urlquery")
-	}
-	if out.Len() > MaxSize {
-		return nil, fmt.Errorf("the entry is larger than %d bytes", MaxSize)
-	}
-	return out.Bytes(), nil
-}
-
-// check refuses every construct but text, if, fields, strings and the functions.
-func check(node parse.Node) error {
-	switch n := node.(type) {
-	case *parse.ListNode:
-		if n == nil {
-			return nil
-		}
-		return checkAll(n.Nodes)
-	case *parse.TextNode, *parse.StringNode, *parse.CommentNode:
-		return nil
-	case *parse.ActionNode:
-		return check(n.Pipe)
-	case *parse.IfNode:
-		return checkAll([]parse.Node{n.Pipe, n.List, n.ElseList})
-	case *parse.PipeNode:
-		if len(n.Decl) > 0 {
-			return errors.New("variables are not supported")
-		}
-		for _, command := range n.Cmds {
-			if err := checkAll(command.Args); err != nil {
-				return err
-			}
-		}
-		return nil
-	case *parse.FieldNode:
-		if len(n.Ident) == 1 && slices.Contains(fields, n.Ident[0]) {
-			return nil
-		}
-		return fmt.Errorf(".%s is not a field; use .%s", strings.Join(n.Ident, "."), strings.Join(fields, ", ."))
-	case *parse.IdentifierNode:
-		if _, known := functions[n.Ident]; known {
-			return nil
-		}
-		return fmt.Errorf("%s is not a function here; use b64enc, quote or urlquery", n.Ident)
-	default:
-		return fmt.Errorf("%s is not supported; use fields, if and else, and the functions b64enc, quote and urlquery", node)
-	}
-}
-
-func checkAll(nodes []parse.Node) error {
-	for _, node := range nodes {
-		if err := check(node); err != nil {
-			return err
+	for _, expiresAt := range []string{"9999-12-31T23:59:59Z", ""} {
+		if _, err := render(entries, longest(expiresAt)); err != nil {
+			return fmt.Errorf("%w, where names and key are as long as they can be", err)
 		}
 	}
 	return nil
 }
 
-func quote(s string) (string, error) {
-	var out bytes.Buffer
-	encoder := json.NewEncoder(&out)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(s); err != nil {
-		return "", err
+// Render renders all templates. An error names the entry, never a value.
+func Render(templates map[string]v1alpha1.EntryTemplate, values Values) (map[string][]byte, error) {
+	entries, err := compile(templates)
+	if err != nil {
+		return nil, err
 	}
-	return strings.TrimSuffix(out.String(), "\n"), nil
+	return render(entries, values)
 }
+
+// entry is a template whose form was checked.
+type entry struct {
+	name string
+	root *parse.ListNode
+}
+
+// compile reads the templates, in the order of their names.
+func compile(templates map[string]v1alpha1.EntryTemplate) ([]entry, error) {
+	if len(templates) > MaxEntries {
+		return nil, fmt.Errorf("there are %d entries; write at most %d", len(templates), MaxEntries)
+	}
+	size := 0
+	for _, text := range templates {
+		size += len(text)
+	}
+	if size > MaxTemplates {
+		return nil, fmt.Errorf("the templates have %d bytes together; write at most %d", size, MaxTemplates)
+	}
+	entries := make([]entry, 0, len(templates))
+	for _, name := range slices.Sorted(maps.Keys(templates)) {
+		root, err := read(string(templates[name]))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		entries = append(entries, entry{name, root})
+	}
+	return entries, nil
+}
+
+func render(entries []entry, values Values) (map[string][]byte, error) {
+	r := &renderer{values: values.byField(), left: MaxWork}
+	rendered := make(map[string][]byte, len(entries))
+	for _, entry := range entries {
+		var out output
+		if err := r.list(&out, entry.root); err != nil {
+			return nil, fmt.Errorf("%s: %w", entry.name, err)
+		}
+		rendered[entry.name] = out.text
+	}
+	return rendered, nil
+}
+
+var (
+	errSize = fmt.Errorf("the entry, or what a function is given, is larger than %d bytes", MaxSize)
+	errWork = fmt.Errorf("all entries, with what functions make on the way, are larger than %d bytes", MaxWork)
+
+	errForm = errors.New("the template has another form than was checked")
+)

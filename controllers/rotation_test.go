@@ -163,7 +163,7 @@ var _ = Describe("Rotation", func() {
 	})
 
 	It("ends an overlap early when everybody has cut over, and warns while somebody has not", func(ctx SpecContext) {
-		server := w.usage.Connect("validator", w.selects)
+		server := w.usage.Connect(w.peer("validator"))
 		w.key(ctx, func(k *v1alpha1.ApiKey) {
 			k.Spec.Rotation = v1alpha1.Rotation{Overlap: "8h", RetireWhenUnusedFor: "1h"}
 		})
@@ -179,7 +179,7 @@ var _ = Describe("Rotation", func() {
 
 		server.Close(false)
 		w.clock.Step(30 * time.Minute)
-		server = w.usage.Connect("another", w.selects)
+		server = w.usage.Connect(w.peer("another"))
 		server.Report(w.use(key, 1))
 		edit(ctx, key, func(k *v1alpha1.ApiKey) { k.Spec.Rotation.Overlap = "20h" })
 		w.settle(ctx, "web", func(g Gomega, k *v1alpha1.ApiKey) {
@@ -188,7 +188,7 @@ var _ = Describe("Rotation", func() {
 		w.clock.Step(45 * time.Minute)
 		server.Report(w.use(key))
 		w.settle(ctx, "web", func(g Gomega, k *v1alpha1.ApiKey) { versions(retiring, active)(g, k) })
-		back := w.usage.Connect("validator", w.selects)
+		back := w.usage.Connect(w.peer("validator"))
 		back.Report(w.use(key))
 		key = w.settle(ctx, "web", versions(retired, active))
 		Expect(meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionCutoverPending)).To(BeNil())

@@ -64,6 +64,8 @@ type Options struct {
 	CertDir string
 	// Sync bounds how long validation servers are waited for.
 	Sync snapshot.Options
+	// SyncStreams is how many streams the validation servers of one ServiceAccount may have.
+	SyncStreams int
 	// Tiers that Groups may name.
 	Tiers *tier.Catalogue
 	// UsageStore is the URL of the Redis or Valkey in which usage is kept; without it the
@@ -128,6 +130,7 @@ func NewManager(ctx context.Context, config *rest.Config, options Options, webho
 	if certificate, err = servingcert.Add(mgr, options.Namespace, options.CertDir); err != nil {
 		return nil, err
 	}
+	options.Sync.Patience = syncserver.Patience
 	hub, tracker := snapshot.NewHub(clock.RealClock{}, options.Sync), usage.NewTracker(clock.RealClock{})
 	if err := addControllers(mgr, hub, tracker, options); err != nil {
 		return nil, err
@@ -136,7 +139,7 @@ func NewManager(ctx context.Context, config *rest.Config, options Options, webho
 	if err != nil {
 		return nil, err
 	}
-	if err := addSync(mgr, hub, tracker, aggregator, options.SyncAddress, certificate); err != nil {
+	if err := addSync(mgr, hub, tracker, aggregator, options, certificate); err != nil {
 		return nil, err
 	}
 	if err := webhooks(mgr); err != nil {
@@ -207,12 +210,13 @@ func addUsage(mgr ctrl.Manager, options Options) (*accounts.Aggregator, error) {
 	return aggregator, nil
 }
 
-func addSync(mgr ctrl.Manager, hub *snapshot.Hub, tracker *usage.Tracker, aggregator *accounts.Aggregator, address string, certificate *servingcert.Certificate) error {
+func addSync(mgr ctrl.Manager, hub *snapshot.Hub, tracker *usage.Tracker, aggregator *accounts.Aggregator, options Options, certificate *servingcert.Certificate) error {
 	if err := mgr.Add(&snapshot.Projector{Hub: hub, Cache: mgr.GetCache()}); err != nil {
 		return fmt.Errorf("adding the projector: %w", err)
 	}
 	err := mgr.Add(&syncserver.Server{
-		Address: address, Certificate: certificate.Get, Client: mgr.GetClient(), Hub: hub, Usage: tracker, Accounts: aggregator, Clock: clock.RealClock{},
+		Address: options.SyncAddress, Certificate: certificate.Get, Client: mgr.GetClient(), Hub: hub, Usage: tracker, Accounts: aggregator,
+		Clock: clock.RealClock{}, Streams: options.SyncStreams,
 	})
 	if err != nil {
 		return fmt.Errorf("adding the sync server: %w", err)

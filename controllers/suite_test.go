@@ -241,3 +241,8 @@ func (w *world) events() string {
 func (w *world) selects(identity string) bool {
 	return identity == fmt.Sprintf("%s/acme", w.namespace)
 }
+
+// peer is a validation server of the world's Group, to its tracker.
+func (w *world) peer(instance string) usage.Peer {
+	return usage.Peer{Instance: instance, Serves: w.selects, GroupOf: hub.GroupOf}
+}

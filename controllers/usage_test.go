@@ -37,7 +37,10 @@ var _ = Describe("The requests of an ApiKey", func() {
 		key := w.settle(ctx, "web", ready)
 		w.keys.Client = interceptor.NewClient(clientWithWatch(), countWrites(func() { writes++ }))
 		name := usage.KeyName{Group: w.namespace + "/acme", ID: key.Status.KeyID}
-		server := w.usage.Keys.Connect("validator", func(group string) (bool, bool) { return w.selects(group), true })
+		server := w.usage.Keys.Connect(usage.KeyPeer{
+			Instance: "validator", Serves: func(group string) (bool, bool) { return w.selects(group), true },
+			ServesKey: func(group, _ string) bool { return w.selects(group) },
+		})
 		report := func(requests uint64) {
 			server.Report(&syncv1.Uses{Life: "one", Keys: []*syncv1.KeyUse{{
 				Group: name.Group, Key: name.ID, Period: w.clock.Now().UTC().Format("2006-01"), Requests: requests,

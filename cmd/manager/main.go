@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	"github.com/keyward-dev/keyward/controllers"
+	"github.com/keyward-dev/keyward/controllers/syncserver"
 	"github.com/keyward-dev/keyward/controllers/tier"
 	webhookv1alpha1 "github.com/keyward-dev/keyward/webhook/v1alpha1"
 )
@@ -42,6 +43,8 @@ func run() error {
 		"how long a new leader waits for validation servers to be back before anything counts as enforced; more than 2s")
 	flag.DurationVar(&options.Sync.Grace, "sync-grace", 5*time.Second,
 		"how long a validation server whose connection was lost is waited for")
+	flag.IntVar(&options.SyncStreams, "sync-streams-per-account", syncserver.DefaultStreams,
+		"how many streams the validation servers of one ServiceAccount may have together: more than there are of them, for those that come back before they are missed")
 	flag.StringVar(&options.UsageStore, "usage-store", "",
 		"redis:// or rediss:// URL of the Redis or Valkey that keeps usage; default from KEYWARD_USAGE_STORE, and without it in the status of Groups")
 	flag.DurationVar(&options.LastUsedResolution, "last-used-resolution", 10*time.Minute,
@@ -66,6 +69,9 @@ func run() error {
 	}
 	if options.UsageStore == "" {
 		options.UsageStore = os.Getenv("KEYWARD_USAGE_STORE") // not as the flag's default, which --help prints
+	}
+	if options.SyncStreams < 1 {
+		return fmt.Errorf("--sync-streams-per-account: write a number such as %d", syncserver.DefaultStreams)
 	}
 	if options.LastUsedResolution < time.Second || options.LastUsedResolution > 12*time.Hour {
 		return fmt.Errorf("--last-used-resolution: write 1s to 12h, such as 10m") // validation servers forget what is recorded after two days

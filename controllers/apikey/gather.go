@@ -149,7 +149,7 @@ func (r *Reconciler) gatherUsage(key *v1alpha1.ApiKey, f *facts) {
 	for i := range versions {
 		digests[i], _ = keyformat.ParseDigest(versions[i].Digest) // the schema admits no other form
 	}
-	report := r.Usage.Of(lookup.GroupName(key.Spec.GroupRef, key.Namespace).String(), digests)
+	report := r.Usage.Of(lookup.GroupName(key.Spec.GroupRef, key.Namespace).String(), digests, oldestRetiring(versions))
 	f.input.Usage = lifecycle.Usage{Since: report.Since, Through: report.Through, Of: make(map[string]lifecycle.Use, len(versions))}
 	if enforcement := key.Status.Enforcement; enforcement != nil && report.Servers < int(ptr.Deref(enforcement.Servers, 0)) {
 		f.input.Usage.Through = time.Time{}
@@ -159,4 +159,23 @@ func (r *Reconciler) gatherUsage(key *v1alpha1.ApiKey, f *facts) {
 			f.input.Usage.Of[versions[i].Digest] = lifecycle.Use{Last: use.Last, Clients: use.Clients, More: use.More}
 		}
 	}
+}
+
+// oldestRetiring is since when servers may have known a version that is in its overlap; nil without one. A text that
+// came from elsewhere may be older than its version here.
+func oldestRetiring(versions []v1alpha1.KeyVersion) (oldest *time.Time) {
+	for i := range versions {
+		v := &versions[i]
+		if v.State != v1alpha1.VersionRetiring {
+			continue
+		}
+		minted := v.MintedAt.Time
+		if v.Cause == v1alpha1.CauseImported || v.Cause == v1alpha1.CauseRestored {
+			minted = time.Time{}
+		}
+		if oldest == nil || minted.Before(*oldest) {
+			oldest = &minted
+		}
+	}
+	return oldest
 }

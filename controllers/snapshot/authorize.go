@@ -1,58 +1,235 @@
 package snapshot
 
-import "context"
+import (
+	"context"
+	"maps"
+	"slices"
+)
 
-// may is whether the server may have a group that it selects, asked once a subscription.
-func (s *Subscription) may(ctx context.Context, group string) (bool, error) {
-	if s.subscriber.Authorize == nil {
-		return true, nil
+// Authorizer says which groups a subscriber may have of those that it selects. All and Known are called with the
+// Hub locked: they answer by what is known, do not wait, and do not call back.
+type Authorizer interface {
+	// All reports whether the subscriber may have everything that it selects.
+	All() bool
+	// Known is whether it may have the group, where that is known.
+	Known(group string) (allowed, known bool)
+	// Ask finds it out, and may take its time.
+	Ask(ctx context.Context, group string) (allowed bool, err error)
+}
+
+// mayHave reports whether the subscriber may have the group. While that is not known it may not, so that nobody
+// waits for it: nothing of the group was sent to it, and it cannot accept any of the group's keys.
+func (s *Subscription) mayHave(group string) bool {
+	if !s.subscriber.Selects(group) {
+		return false
 	}
+	if s.all {
+		return true
+	}
+	_, allowed := s.allowed[group]
+	return allowed
+}
+
+// Serves reports whether the group is published and the server may have it; known is false while that is asked.
+func (s *Subscription) Serves(group string) (serves, known bool) {
 	h := s.hub
 	h.mu.Lock()
-	allowed, decided := s.decided[group]
-	h.mu.Unlock()
-	if decided {
-		return allowed, nil
+	defer h.mu.Unlock()
+	if h.groups[group] == nil || !s.subscriber.Selects(group) {
+		return false, true
 	}
-	allowed, err := s.subscriber.Authorize(ctx, group)
+	_, asked := s.undecided[group]
+	return s.mayHave(group), !asked
+}
+
+// Has reports whether the server may have the group, and has it or has been sent it: what it lets through of the
+// group's keys, it may have let through rightly. That is so of a server that is closed, too.
+func (s *Subscription) Has(group string) bool {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	return s.has(group)
+}
+
+func (s *Subscription) has(group string) bool {
+	if !s.mayHave(group) {
+		return false
+	}
+	if s.caughtUp || s.answers {
+		return true
+	}
+	if s.isAway() {
+		return false // it never had a whole snapshot, and answers nothing before it has
+	}
+	_, unsent := slices.BinarySearch(s.replay, group)
+	return !unsent
+}
+
+// ServesKey reports whether the key is one of the group, and the server may have that.
+func (s *Subscription) ServesKey(group, id string) bool {
+	h := s.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	entry := h.keys[id]
+	return entry != nil && entry.record.GetGroup() == group && s.mayHave(group)
+}
+
+// ask finds out about one of the groups of which it is not known whether the server may have them. What there is
+// to send of others does not wait for more than that.
+func (s *Subscription) ask(ctx context.Context) (asked bool, err error) {
+	group, any := s.nextUndecided()
+	if !any {
+		return false, nil
+	}
+	allowed, err := s.subscriber.Authorizer.Ask(ctx, group)
 	if err != nil {
 		return false, err
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	s.decided[group] = allowed
-	if entry := h.groups[group]; entry != nil && s.isCounted(group) {
-		entry.servers++
-		h.recounted()
-	}
-	delete(s.undecided, group)
-	if !allowed {
-		h.evaluateAfter(s.acked) // it was counted until now
-	}
-	return allowed, nil
+	s.decide(group, allowed)
+	return true, nil
 }
 
-// authorize decides about groups that appeared since the server subscribed.
-func (s *Subscription) authorize(ctx context.Context) error {
-	for _, group := range s.takeUndecided() {
-		if _, err := s.may(ctx, group); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *Subscription) takeUndecided() []string {
+func (s *Subscription) nextUndecided() (group string, any bool) {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
-	var groups []string
 	for group := range s.undecided {
-		groups = append(groups, group)
+		return group, true
 	}
-	return groups
+	return "", false
 }
 
-func (s *Subscription) refused(group string) bool {
-	allowed, decided := s.decided[group]
-	return decided && !allowed
+func (s *Subscription) decide(group string, allowed bool) {
+	h := s.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(s.undecided, group)
+	if s.isAway() {
+		return
+	}
+	switch had := s.mayHave(group); {
+	case allowed && !had:
+		s.grant(group)
+	case !allowed && had:
+		s.withdraw(group)
+		h.evaluateAfter(s.acked)
+	}
+}
+
+// grant lets the server have a group, which it is sent whole.
+func (s *Subscription) grant(group string) {
+	s.allowed[group] = struct{}{}
+	delete(s.undecided, group)
+	entry := s.hub.groups[group]
+	if entry == nil {
+		return
+	}
+	if s.isCounted(group) {
+		entry.servers++
+		s.hub.recounted()
+	}
+	if !s.caughtUp {
+		if at, there := slices.BinarySearch(s.replay, group); !there {
+			s.replay = slices.Insert(s.replay, at, group)
+		}
+	} else {
+		s.groups[group] = struct{}{}
+		for id := range entry.keys {
+			s.keys[id] = struct{}{}
+		}
+	}
+	s.signal()
+}
+
+// withdraw takes a group back from the server, which counts for it no longer.
+func (s *Subscription) withdraw(group string) {
+	h := s.hub
+	if entry := h.groups[group]; entry != nil && s.isCounted(group) {
+		entry.servers--
+		h.recounted()
+	}
+	delete(s.allowed, group)
+	if s.isAway() {
+		return
+	}
+	s.withdrawn[group] = struct{}{}
+	s.groups[group] = struct{}{}
+	for id := range s.keys {
+		if entry := h.keys[id]; entry != nil && entry.record.GetGroup() == group {
+			delete(s.keys, id)
+		}
+	}
+	s.signal()
+}
+
+// Review compares with what the authorizer knows by now: groups that the server may not have any more are taken
+// back, and those that it may have now are sent.
+func (s *Subscription) Review() {
+	h := s.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	authorizer := s.subscriber.Authorizer
+	if authorizer == nil || s.isAway() {
+		return
+	}
+	all := authorizer.All()
+	if all && s.all {
+		return
+	}
+	if s.all { // it had everything; from here on it is noted what it has
+		for group := range h.groups {
+			if s.subscriber.Selects(group) {
+				s.allowed[group] = struct{}{}
+			}
+		}
+		s.all = false
+	}
+	for group := range h.groups {
+		if !s.subscriber.Selects(group) {
+			continue
+		}
+		allowed, known := all, all
+		if !all {
+			allowed, known = authorizer.Known(group)
+		}
+		switch has := s.mayHave(group); {
+		case !known:
+			s.undecided[group] = struct{}{}
+			s.signal()
+		case allowed && !has:
+			s.grant(group)
+		case !allowed && has:
+			s.withdraw(group)
+		}
+	}
+	s.forgetGone()
+	if s.all = all; all {
+		s.allowed = map[string]struct{}{}
+	}
+	h.evaluateAfter(0)
+}
+
+// forgetGone drops groups that are gone, once the server has acknowledged that.
+func (s *Subscription) forgetGone() {
+	if !s.caughtUp || len(s.groups)+len(s.keys)+len(s.inFlight) > 0 {
+		return
+	}
+	for group := range s.allowed {
+		if s.hub.groups[group] == nil {
+			delete(s.allowed, group)
+		}
+	}
+}
+
+// Left returns what the server served when it was closed: as Has, and as a list, which is nil where it is all that
+// there is. They keep nothing else of the subscription.
+func (s *Subscription) Left() (has func(group string) bool, groups []string) {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	if !s.caughtUp && !s.answers {
+		return func(string) bool { return false }, []string{}
+	}
+	if s.all {
+		return s.subscriber.Selects, nil
+	}
+	allowed := maps.Clone(s.allowed)
+	return func(group string) bool { _, may := allowed[group]; return may }, slices.AppendSeq([]string{}, maps.Keys(allowed))
 }

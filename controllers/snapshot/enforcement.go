@@ -43,6 +43,7 @@ type tracking struct {
 	results map[Ref]result
 	// lossy are results that name lost servers.
 	lossy map[Ref]struct{}
+	watching bool // a look at changes that have waited long enough is due
 	// asked are records that were asked about before the Hub was open.
 	asked map[Ref]Subject
 }
@@ -56,7 +57,8 @@ type change struct {
 	Subject
 	revision uint64
 	at       time.Time // zero where the change was there before this leader
-	lost     []string
+	deadline time.Time // when it is waited for no longer; zero is never
+	lost     []server
 	done     bool
 }
 
@@ -90,16 +92,18 @@ func (h *Hub) Enforcement(subject Subject, recordID string) Enforcement {
 		if h.inForce(found.change) {
 			return found.Enforcement
 		}
-		// A server has joined that is not caught up.
-		c = h.track(subject, found.change.revision, found.change.at)
+		// A server has joined that is not caught up. It is waited for, but not beyond what the change
+		// may wait in all: others may come after it.
+		c = h.track(subject, found.change.revision, found.change.at, found.change.deadline)
 	}
 	if c == nil {
-		c = h.track(subject, h.revisionOf(subject.Ref), time.Time{})
+		c = h.track(subject, h.revisionOf(subject.Ref), time.Time{}, h.deadline())
 	}
 	if c.done {
 		return h.tracking.results[subject.Ref].Enforcement
 	}
-	return h.progress(c)
+	p, _ := h.progress(c)
+	return p
 }
 
 // Forget drops what is remembered of a record that is gone.
@@ -114,15 +118,16 @@ func (h *Hub) Forget(ref Ref) {
 }
 
 // track follows the latest change of a record; an earlier one no longer matters.
-func (h *Hub) track(subject Subject, revision uint64, at time.Time) *change {
+func (h *Hub) track(subject Subject, revision uint64, at, deadline time.Time) *change {
 	delete(h.tracking.results, subject.Ref)
 	if earlier := h.tracking.latest[subject.Ref]; earlier != nil {
 		earlier.done = true
 	}
-	c := &change{Subject: subject, revision: revision, at: at}
+	c := &change{Subject: subject, revision: revision, at: at, deadline: deadline}
 	h.tracking.latest[subject.Ref] = c
 	h.tracking.insert(c)
 	h.evaluate(c)
+	h.watch(c)
 	return c
 }
 
@@ -152,8 +157,8 @@ func (h *Hub) evaluate(c *change) {
 	if c.done || !h.settled || !h.inForce(c) {
 		return
 	}
-	enforcement := h.progress(c)
-	enforcement.Complete = true
+	enforcement, lost := h.progress(c)
+	enforcement.Complete, c.lost = true, lost
 	if !c.at.Before(h.since) && enforcement.Servers > 0 { // what a new leader waits for is no latency
 		enforcement.Latency = h.clock.Since(c.at)
 		latency.Observe(enforcement.Latency.Seconds())
@@ -167,61 +172,49 @@ func (h *Hub) evaluate(c *change) {
 	h.notify(c.Subject)
 }
 
-// found takes note that a server that was lost is current again: what it lacked is in force
-// there now.
-func (h *Hub) found(instance string) {
-	for ref := range h.tracking.lossy {
-		known, ok := h.tracking.results[ref]
-		at := slices.Index(known.Lost, instance)
-		switch {
-		case !ok:
-			delete(h.tracking.lossy, ref) // changed again, or forgotten
-		case at >= 0:
-			known.Lost = slices.Delete(slices.Clone(known.Lost), at, at+1)
-			known.Acknowledged++
-			h.tracking.results[ref] = known
-			if len(known.Lost) == 0 {
-				delete(h.tracking.lossy, ref)
-			}
-			h.notify(known.change.Subject)
-		}
-	}
-}
-
 // inForce stops at the first server that still lacks the change. Map order is random, so
 // with many servers that is found quickly.
 func (h *Hub) inForce(c *change) bool {
+	if h.isOver(c) {
+		return true
+	}
 	for sub := range h.subs {
-		if sub.acked < c.revision && sub.serves(c.Group) {
+		if sub.acked < c.revision && sub.has(c.Group) {
 			return false
 		}
 	}
 	return true
 }
 
-func (h *Hub) progress(c *change) Enforcement {
-	p := Enforcement{Settling: !h.settled, Since: c.at, Lost: slices.Clone(c.lost), Servers: len(c.lost)}
+// progress says how far a change is, and which servers were given up.
+func (h *Hub) progress(c *change) (p Enforcement, lost []server) {
+	p = Enforcement{Settling: !h.settled, Since: c.at}
+	over, names := h.isOver(c), naming{}
+	var waiting []server
+	here := map[server]struct{}{}
 	for sub := range h.subs {
-		if !sub.serves(c.Group) {
+		if !sub.has(c.Group) {
 			continue
 		}
 		p.Servers++
-		if sub.acked >= c.revision {
+		here[sub.server] = struct{}{}
+		names.note(sub.server)
+		switch {
+		case sub.acked >= c.revision:
 			p.Acknowledged++
-		} else {
-			p.Waiting = append(p.Waiting, sub.instance)
+		case over:
+			lost = append(lost, sub.server)
+		default:
+			waiting = append(waiting, sub.server)
 		}
 	}
-	slices.Sort(p.Waiting)
-	slices.Sort(p.Lost)
-	return p
-}
-
-// lost gives up waiting for a server: open changes that it lacks name it and go on without.
-func (h *Hub) lost(sub *Subscription) {
-	for _, c := range h.tracking.open {
-		if !c.done && c.revision > sub.acked && sub.serves(c.Group) {
-			c.lost = append(c.lost, sub.instance)
+	for _, gone := range c.lost {
+		if _, back := here[gone]; !back {
+			p.Servers++
+			names.note(gone)
+			lost = append(lost, gone)
 		}
 	}
+	p.Waiting, p.Lost = names.of(waiting), names.of(lost)
+	return p, lost
 }

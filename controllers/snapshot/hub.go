@@ -1,6 +1,8 @@
 package snapshot
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -8,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
+	"github.com/keyward-dev/keyward/api/keyformat"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 )
 
@@ -40,6 +43,10 @@ type Options struct {
 	Settle time.Duration
 	// Grace is how long a server whose connection was lost is waited for.
 	Grace time.Duration
+	// Patience is how long a server may take to acknowledge an update. A change waits for Patience
+	// and Grace from its own publication, and no longer, whoever comes, goes or keeps silent
+	// meanwhile; 0 lets it wait as long as there is somebody to wait for.
+	Patience time.Duration
 }
 
 // Hub holds the published records, the subscriptions of validation servers, and how far
@@ -52,6 +59,7 @@ type Hub struct {
 	revision uint64
 	groups   map[string]*groupEntry
 	keys     map[string]*keyEntry
+	digests  map[keyformat.Digest]*keyEntry // keys by their versions
 	limited  map[string]*groupEntry // in which something has a rate limit
 	subs     map[*Subscription]struct{}
 	open     chan struct{}
@@ -89,6 +97,7 @@ func NewHub(clk clock.WithDelayedExecution, options Options) *Hub {
 		revision: 1, // so that also an empty Hub has something to acknowledge
 		groups:   map[string]*groupEntry{},
 		keys:     map[string]*keyEntry{},
+		digests:  map[keyformat.Digest]*keyEntry{},
 		limited:  map[string]*groupEntry{},
 		subs:     map[*Subscription]struct{}{},
 		open:     make(chan struct{}),
@@ -112,7 +121,7 @@ func (h *Hub) Open() {
 	defer h.mu.Unlock()
 	close(h.open)
 	for ref, subject := range h.tracking.asked {
-		h.track(subject, h.revisionOf(ref), time.Time{})
+		h.track(subject, h.revisionOf(ref), time.Time{}, h.deadline())
 	}
 	h.tracking.asked = nil
 	if h.options.Settle <= 0 {
@@ -179,6 +188,7 @@ func (h *Hub) DeleteGroup(identity string) {
 	h.revision++
 	for id := range entry.keys {
 		subject := h.keys[id].subject()
+		h.unlearn(h.keys[id])
 		delete(h.keys, id)
 		h.changed(subject)
 	}
@@ -209,10 +219,12 @@ func (h *Hub) PutKey(record *syncv1.Key, object types.NamespacedName) {
 		h.keys[id] = entry
 	} else {
 		h.leaveGroup(entry.record)
+		h.unlearn(entry)
 	}
 	h.revision++
 	h.limits(record.GetGroup(), group, entry.record.GetRate() != nil, record.GetRate() != nil)
 	entry.record, entry.object, entry.revision = record, object, h.revision
+	h.learn(entry)
 	group.keys[id] = struct{}{}
 	group.content.Add(syncv1.HashKey(record))
 	h.changed(entry.subject())
@@ -228,6 +240,7 @@ func (h *Hub) DeleteKey(id string) {
 	}
 	h.revision++
 	delete(h.keys, id)
+	h.unlearn(entry)
 	h.leaveGroup(entry.record)
 	if group := h.groups[entry.record.GetGroup()]; group != nil {
 		h.limits(entry.record.GetGroup(), group, entry.record.GetRate() != nil, false)
@@ -249,7 +262,7 @@ func (h *Hub) changed(subject Subject) {
 		sub.changed(subject.Ref, subject.Group)
 	}
 	if h.isOpen() {
-		h.track(subject, h.revision, h.clock.Now())
+		h.track(subject, h.revision, h.clock.Now(), h.deadline())
 	}
 }
 
@@ -288,13 +301,37 @@ func (h *Hub) recordID(ref Ref) string {
 	return NoRecord
 }
 
-// hash returns the content hash of a group, nil where there is none.
-func (h *Hub) hash(identity string) []byte {
+// Groups returns the identities of all groups.
+func (h *Hub) Groups() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	group := h.groups[identity]
-	if group == nil {
-		return nil
+	return slices.Sorted(maps.Keys(h.groups))
+}
+
+// GroupOf returns the group of the key that has a version of the digest.
+func (h *Hub) GroupOf(digest keyformat.Digest) (group string, known bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	entry := h.digests[digest]
+	if entry == nil {
+		return "", false
 	}
-	return group.content.Bytes()
+	return entry.record.GetGroup(), true
+}
+
+// learn notes the digests of a key, and unlearn forgets them.
+func (h *Hub) learn(entry *keyEntry) {
+	for _, version := range entry.record.GetVersions() {
+		if digest := version.GetDigest(); len(digest) == len(keyformat.Digest{}) {
+			h.digests[keyformat.Digest(digest)] = entry
+		}
+	}
+}
+
+func (h *Hub) unlearn(entry *keyEntry) {
+	for _, version := range entry.record.GetVersions() {
+		if digest := version.GetDigest(); len(digest) == len(keyformat.Digest{}) && h.digests[keyformat.Digest(digest)] == entry {
+			delete(h.digests, keyformat.Digest(digest))
+		}
+	}
 }

@@ -197,10 +197,10 @@ func TestServerThatJoinsIsWaitedForToo(t *testing.T) {
 	a.take(t, true)
 	key := keyRecord("k2", acme)
 	putKey(hub, key)
-	b := connect(hub, "b")
+	b := subscribe(hub, snapshot.Subscriber{Instance: "b", Selects: all, Known: map[string][]byte{acme: []byte("outdated")}})
 	a.take(t, true)
 	if e := enforcement(hub, key); e.Complete || fmt.Sprint(e.Waiting) != "[b]" {
-		t.Errorf("b is connected and has nothing yet: %+v", e)
+		t.Errorf("b is connected and decides by what it knew: %+v", e)
 	}
 	b.take(t, true)
 	if e := enforcement(hub, key); !e.Complete || e.Servers != 2 {
@@ -413,7 +413,7 @@ func TestAuthorization(t *testing.T) {
 		asked[group]++
 		return group == acme, nil
 	}
-	s := subscribe(hub, snapshot.Subscriber{Instance: "a", Selects: all, Authorize: may})
+	s := subscribe(hub, snapshot.Subscriber{Instance: "a", Selects: all, Authorizer: asking(may)})
 	s.take(t, true)
 	secret := keyRecord("k2", other)
 	putKey(hub, secret)
@@ -444,7 +444,7 @@ func TestGroupThatAppearsDuringAuthorization(t *testing.T) {
 		}
 		return group != secret, nil
 	}
-	s := subscribe(hub, snapshot.Subscriber{Instance: "a", Selects: all, Authorize: may})
+	s := subscribe(hub, snapshot.Subscriber{Instance: "a", Selects: all, Authorizer: asking(may)})
 	s.take(t, true)
 	hub.PutGroup(groupRecord(asked))
 	s.take(t, true)

@@ -10,10 +10,8 @@ import (
 // isCounted is whether the server is one of those that share the limits of the group: it is
 // connected, and may have the group for certain.
 func (s *Subscription) isCounted(group string) bool {
-	if _, here := s.hub.subs[s]; !here || s.isAway() || !s.subscriber.Selects(group) {
-		return false
-	}
-	return s.subscriber.Authorize == nil || s.decided[group]
+	_, here := s.hub.subs[s]
+	return here && !s.isAway() && s.mayHave(group)
 }
 
 // count adds a server to those of all its groups, or takes it away.

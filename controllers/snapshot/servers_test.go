@@ -125,7 +125,7 @@ func TestServersThatMayNotHaveTheGroup(t *testing.T) {
 	a := share(hub, snapshot.Subscriber{Instance: "a", Selects: all})
 	allowed, answer := true, errors.New("the API server is away")
 	may := func(context.Context, string) (bool, error) { return allowed, answer }
-	b := share(hub, snapshot.Subscriber{Instance: "b", Selects: all, Authorize: may})
+	b := share(hub, snapshot.Subscriber{Instance: "b", Selects: all, Authorizer: asking(may)})
 	if got := a.hear(t)[acme]; got != 1 {
 		t.Errorf("it shares with %d", got)
 	}
@@ -136,15 +136,15 @@ func TestServersThatMayNotHaveTheGroup(t *testing.T) {
 	}
 	b.Close(true)
 	allowed = false
-	b = share(hub, snapshot.Subscriber{Instance: "b", Selects: all, Authorize: may})
+	b = share(hub, snapshot.Subscriber{Instance: "b", Selects: all, Authorizer: asking(may)})
 	if got := b.hear(t); len(got) != 0 || a.hear(t)[acme] != 1 {
 		t.Errorf("it shares with %d, the other is told %v", a.counts[acme], got)
 	}
 	var c *sharing
-	c = share(hub, snapshot.Subscriber{Instance: "c", Selects: all, Authorize: func(context.Context, string) (bool, error) {
+	c = share(hub, snapshot.Subscriber{Instance: "c", Selects: all, Authorizer: asking(func(context.Context, string) (bool, error) {
 		c.Close(true) // before it is known
 		return true, nil
-	}})
+	})})
 	c.hear(t)
 	if got := a.hear(t)[acme]; got != 1 {
 		t.Errorf("it shares with %d, one of which has gone", got)
@@ -227,7 +227,7 @@ func TestEverybodyKnowsHowManyTheyAre(t *testing.T) {
 				}
 				subscriber := snapshot.Subscriber{Instance: "s", Selects: all}
 				if rapid.Bool().Draw(t, "ask") {
-					subscriber.Authorize = func(_ context.Context, group string) (bool, error) { return may[group], nil }
+					subscriber.Authorizer = asking(func(_ context.Context, group string) (bool, error) { return may[group], nil })
 				} else {
 					subscriber.Selects = func(group string) bool { return may[group] }
 				}

@@ -25,13 +25,15 @@ type Subscriber struct {
 	// Instance names the validation server.
 	Instance string
 	// Identity is who the server proved to be. A subscriber of the same instance and
-	// identity takes the place of an earlier one whose connection was lost.
+	// identity takes the place of an earlier one whose connection was lost; one of the same
+	// instance and another identity is another server.
 	Identity string
+	// Owner is the identity as people read it, for where two servers have one Instance.
+	Owner string
 	// Selects is whether the subscriber asked for the group.
 	Selects func(group string) bool
-	// Authorize is whether the subscriber may have a group that it selects; it may take
-	// its time. Nil authorizes all.
-	Authorize func(ctx context.Context, group string) (bool, error)
+	// Authorizer says which groups it may have of these. Nil lets it have all.
+	Authorizer Authorizer
 	// Known are the hashes of groups that the server holds already.
 	Known map[string][]byte
 }
@@ -41,11 +43,14 @@ type Subscriber struct {
 type Subscription struct {
 	hub        *Hub
 	subscriber Subscriber
-	instance   string
+	server     server
 
 	// The rest is guarded by the Hub's lock.
-	decided   map[string]bool     // authorization of groups, where there is a question
-	undecided map[string]struct{} // groups to authorize
+	all       bool                // it may have everything that it selects
+	allowed   map[string]struct{} // otherwise, what it may have
+	undecided map[string]struct{} // groups to ask about
+	withdrawn map[string]struct{} // groups to take back
+	answers   bool                // it decides by what it held when it came
 	groups    map[string]struct{} // dirty groups
 	keys      map[string]struct{} // dirty keys
 	wake      chan struct{}       // one slot: there is something to do
@@ -53,13 +58,14 @@ type Subscription struct {
 	caughtUp  bool
 	sent      uint64
 	acked     uint64
+	givenUp   bool      // a change is no longer waited for here
 	inFlight  []uint64  // revisions of updates that are not acknowledged
 	unacked   time.Time // since when there are any, or since the last acknowledgement; zero if none
 	closed    sync.Once
 	servers   chan struct{}  // one slot: look how many servers there are
 	told      map[string]int // how many there are of groups, as the server was told
-	// replay are, during the catch-up, groups still to be sent or confirmed; replaying are
-	// the remaining keys of the one under way. Both belong to Next alone.
+	// replay are, during the catch-up, groups still to be sent or confirmed, in order; replaying
+	// are the remaining keys of the one under way.
 	replay    []string
 	replaying []string
 }
@@ -69,9 +75,13 @@ func (h *Hub) Subscribe(subscriber Subscriber) *Subscription {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	sub := &Subscription{
-		hub: h, subscriber: subscriber, instance: subscriber.Instance,
-		decided:   map[string]bool{},
+		hub: h, subscriber: subscriber,
+		server:    server{subscriber.Instance, subscriber.Identity, subscriber.Owner},
+		all:       subscriber.Authorizer == nil || subscriber.Authorizer.All(),
+		allowed:   map[string]struct{}{},
 		undecided: map[string]struct{}{},
+		withdrawn: map[string]struct{}{},
+		answers:   len(subscriber.Known) > 0,
 		groups:    map[string]struct{}{},
 		keys:      map[string]struct{}{},
 		wake:      make(chan struct{}, 1),
@@ -80,14 +90,31 @@ func (h *Hub) Subscribe(subscriber Subscriber) *Subscription {
 		joined:    h.revision,
 	}
 	for identity := range h.groups {
-		if subscriber.Selects(identity) {
+		if !subscriber.Selects(identity) {
+			continue
+		}
+		if !sub.all {
+			allowed, known := subscriber.Authorizer.Known(identity)
+			if !known {
+				sub.undecided[identity] = struct{}{}
+			}
+			if !allowed || !known {
+				continue
+			}
+			sub.allowed[identity] = struct{}{}
+		}
+		known, held := subscriber.Known[identity]
+		delete(subscriber.Known, identity)
+		if !held || !bytes.Equal(known, h.groups[identity].content.Bytes()) {
 			sub.replay = append(sub.replay, identity)
 		}
 	}
 	slices.Sort(sub.replay)
+	sub.subscriber.Known = maps.Clone(subscriber.Known) // what was confirmed is not kept
 	for earlier := range h.subs {
-		if earlier.instance == sub.instance && earlier.subscriber.Identity == subscriber.Identity && earlier.isAway() {
+		if earlier.server == sub.server && earlier.isAway() {
 			delete(h.subs, earlier)
+			sub.answers = sub.answers || earlier.caughtUp
 		}
 	}
 	h.subs[sub] = struct{}{}
@@ -95,34 +122,19 @@ func (h *Hub) Subscribe(subscriber Subscriber) *Subscription {
 	return sub
 }
 
-// serves is whether a change of the group is for this server. While it is undecided whether
-// the server may have the group, it is counted.
-func (s *Subscription) serves(group string) bool {
-	if !s.subscriber.Selects(group) {
-		return false
-	}
-	allowed, decided := s.decided[group]
-	return allowed || !decided
-}
-
-// Serves is whether the server may have the group; known is false while that is being asked.
-func (s *Subscription) Serves(group string) (serves, known bool) {
-	h := s.hub
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.groups[group] == nil || !s.subscriber.Selects(group) {
-		return false, true
-	}
-	allowed, decided := s.decided[group]
-	return allowed || s.subscriber.Authorize == nil, decided || s.subscriber.Authorize == nil
-}
-
 func (s *Subscription) changed(ref Ref, group string) {
-	if !s.serves(group) || s.isAway() {
+	if s.isAway() || !s.subscriber.Selects(group) {
 		return
 	}
-	if _, decided := s.decided[group]; !decided && s.subscriber.Authorize != nil {
-		s.undecided[group] = struct{}{}
+	if !s.mayHave(group) {
+		switch allowed, known := s.subscriber.Authorizer.Known(group); {
+		case !known:
+			s.undecided[group] = struct{}{}
+			s.signal()
+		case allowed:
+			s.grant(group)
+		}
+		return
 	}
 	switch ref.Kind {
 	case KindGroup:
@@ -140,18 +152,21 @@ func (s *Subscription) signal() {
 	}
 }
 
-// Ack takes note that the server has everything up to the revision in force.
-func (s *Subscription) Ack(revision uint64) {
+// Ack takes note that the server has everything up to the revision in force. It returns false for a revision that
+// was not sent, which no server can have.
+func (s *Subscription) Ack(revision uint64) bool {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
-	revision = min(revision, s.sent)
+	if revision > s.sent {
+		return false
+	}
 	if revision <= s.acked {
-		return
+		return true
 	}
 	before := s.acked
 	s.acked = revision
-	if before < s.joined && s.joined <= revision {
-		s.hub.found(s.instance)
+	if s.givenUp || before < s.joined && s.joined <= revision {
+		s.givenUp = !s.hub.found(s)
 	}
 	s.inFlight = slices.DeleteFunc(s.inFlight, func(sent uint64) bool { return sent <= revision })
 	s.unacked = time.Time{}
@@ -160,6 +175,7 @@ func (s *Subscription) Ack(revision uint64) {
 	}
 	s.signal() // there may be more to send now
 	s.hub.evaluateBetween(before, revision)
+	return true
 }
 
 // Overdue is whether the server has left an update unacknowledged for longer than patience.
@@ -186,6 +202,7 @@ func (s *Subscription) Close(goodbye bool) {
 			return
 		}
 		s.groups, s.keys = nil, nil // marks it as away
+		s.replay, s.replaying, s.undecided, s.withdrawn, s.told, s.subscriber.Known = nil, nil, nil, nil, nil, nil
 		h.clock.AfterFunc(h.options.Grace, func() {
 			h.mu.Lock()
 			defer h.mu.Unlock()
@@ -204,14 +221,13 @@ func (s *Subscription) isAway() bool { return s.groups == nil }
 // Next returns the next update, waiting until there is one.
 func (s *Subscription) Next(ctx context.Context) (*syncv1.Update, error) {
 	for {
-		if err := s.authorize(ctx); err != nil {
-			return nil, err
-		}
-		if !s.caughtUp {
-			return s.catchUp(ctx)
-		}
-		if update := s.takeChanges(); update != nil {
+		if update := s.take(); update != nil {
 			return update, nil
+		}
+		if asked, err := s.ask(ctx); err != nil {
+			return nil, err
+		} else if asked {
+			continue
 		}
 		select {
 		case <-s.wake:
@@ -221,61 +237,53 @@ func (s *Subscription) Next(ctx context.Context) (*syncv1.Update, error) {
 	}
 }
 
-// catchUp returns the next piece of what the server lacked when it subscribed.
-func (s *Subscription) catchUp(ctx context.Context) (*syncv1.Update, error) {
-	for {
-		if len(s.replaying) > 0 {
-			return &syncv1.Update{Keys: s.replayKeys()}, nil
-		}
-		if len(s.replay) == 0 {
-			return s.finishCatchUp(), nil
-		}
-		identity := s.replay[0]
-		s.replay = s.replay[1:]
-		allowed, err := s.may(ctx, identity)
-		if err != nil {
-			return nil, err
-		}
-		if !allowed {
-			continue
-		}
-		known, held := s.subscriber.Known[identity]
-		if held && bytes.Equal(known, s.hub.hash(identity)) {
-			delete(s.subscriber.Known, identity)
-			continue
-		}
-		if update := s.startReplay(identity); update != nil {
-			delete(s.subscriber.Known, identity)
-			return update, nil
-		}
+// take returns what there is to send, or nil.
+func (s *Subscription) take() *syncv1.Update {
+	if !s.CaughtUp() {
+		return s.catchUp()
 	}
+	return s.takeChanges()
 }
 
-func (s *Subscription) startReplay(identity string) *syncv1.Update {
+// catchUp returns the next piece of what the server lacked when it subscribed; nil where there is something to ask
+// about first.
+func (s *Subscription) catchUp() *syncv1.Update {
 	h := s.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	group := h.groups[identity]
-	if group == nil {
-		return nil // deleted meanwhile
+	for {
+		switch {
+		case s.isAway(), len(s.undecided) > 0:
+			return nil
+		case len(s.replaying) > 0:
+			return &syncv1.Update{Keys: s.replayKeys()}
+		case len(s.replay) == 0:
+			return s.finishCatchUp()
+		}
+		identity := s.replay[0]
+		s.replay = s.replay[1:]
+		group := h.groups[identity]
+		if group == nil || !s.mayHave(identity) {
+			continue // it is gone meanwhile, or was taken back
+		}
+		known, held := s.subscriber.Known[identity]
+		delete(s.subscriber.Known, identity)
+		if held && bytes.Equal(known, group.content.Bytes()) {
+			continue
+		}
+		s.replaying = slices.Sorted(maps.Keys(group.keys))
+		return &syncv1.Update{ReplacedGroups: []string{identity}, Groups: []*syncv1.Group{group.record}}
 	}
-	s.replaying = slices.Sorted(maps.Keys(group.keys))
-	return &syncv1.Update{ReplacedGroups: []string{identity}, Groups: []*syncv1.Group{group.record}}
 }
 
 // finishCatchUp says that the rest of what the server knew is no more.
 func (s *Subscription) finishCatchUp() *syncv1.Update {
-	h := s.hub
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	s.caughtUp = true
 	s.recounted()
 	s.took(s.joined)
-	return &syncv1.Update{
-		Revision:      s.joined,
-		CaughtUp:      true,
-		DeletedGroups: slices.Sorted(maps.Keys(s.subscriber.Known)),
-	}
+	stale := slices.Sorted(maps.Keys(s.subscriber.Known))
+	s.subscriber.Known = nil
+	return &syncv1.Update{Revision: s.joined, CaughtUp: true, DeletedGroups: stale}
 }
 
 // takeChanges returns what has changed since, the latest state of each record, or nil. What
@@ -287,21 +295,20 @@ func (s *Subscription) takeChanges() *syncv1.Update {
 	if len(s.groups)+len(s.keys) == 0 || len(s.inFlight) >= window {
 		return nil
 	}
-	if len(s.undecided) > 0 {
-		return nil // a group has appeared that is to be asked about first; it has signalled so
-	}
 	update, size := &syncv1.Update{Revision: s.sent}, 0
 	for identity := range s.groups {
 		if size > chunkBytes {
 			return update
 		}
 		delete(s.groups, identity)
-		switch group := h.groups[identity]; {
-		case s.refused(identity):
-		case group == nil:
+		_, withdrawn := s.withdrawn[identity]
+		delete(s.withdrawn, identity)
+		group := h.groups[identity]
+		if withdrawn || group == nil && s.mayHave(identity) {
 			update.DeletedGroups = append(update.DeletedGroups, identity)
 			size += len(identity)
-		default:
+		}
+		if group != nil && s.mayHave(identity) {
 			update.Groups = append(update.Groups, group.record)
 			size += proto.Size(group.record)
 		}
@@ -315,7 +322,7 @@ func (s *Subscription) takeChanges() *syncv1.Update {
 		case key == nil:
 			update.DeletedKeys = append(update.DeletedKeys, id)
 			size += len(id)
-		case s.refused(key.record.GetGroup()):
+		case !s.mayHave(key.record.GetGroup()):
 		default:
 			update.Keys = append(update.Keys, key.record)
 			size += proto.Size(key.record)
@@ -334,10 +341,15 @@ func (s *Subscription) took(revision uint64) {
 	}
 }
 
-// replayKeys takes the next keys of the group that is being replayed.
-func (s *Subscription) replayKeys() []*syncv1.Key {
+// Stale is of how many groups that it knew the server is still to be told that they are no more.
+func (s *Subscription) Stale() int {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
+	return len(s.subscriber.Known)
+}
+
+// replayKeys takes the next keys of the group that is being replayed.
+func (s *Subscription) replayKeys() []*syncv1.Key {
 	var records []*syncv1.Key
 	for size := 0; len(s.replaying) > 0 && size <= chunkBytes; s.replaying = s.replaying[1:] {
 		// A key that is gone meanwhile is left out, and so is gone for the server too.

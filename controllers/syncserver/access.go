@@ -2,6 +2,7 @@ package syncserver
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"strings"
 
@@ -17,33 +18,39 @@ import (
 
 // access asks the API server who a validation server is and what it may have.
 type access struct {
-	client client.Client
+	client   client.Client
+	attempts *attempts
 }
 
+var errToken = status.Errorf(codes.Unauthenticated,
+	"the token is not valid for the audience %s; mount a projected ServiceAccount token with that audience", v1alpha1.SyncAudience)
+
 // authenticate reviews the bearer token of the call.
-func (a access) authenticate(ctx context.Context) (authenticationv1.UserInfo, error) {
-	token, err := bearerToken(ctx)
+func (a access) authenticate(ctx context.Context) (identity, error) {
+	text, err := bearerToken(ctx)
 	if err != nil {
-		return authenticationv1.UserInfo{}, err
+		return identity{}, err
 	}
-	review := &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{
-		Token:     token,
-		Audiences: []string{v1alpha1.SyncAudience},
-	}}
-	if err := a.client.Create(ctx, review); err != nil {
-		return authenticationv1.UserInfo{}, status.Errorf(codes.Unavailable, "the token could not be reviewed: %v", err)
-	}
-	if !review.Status.Authenticated {
-		return authenticationv1.UserInfo{}, status.Errorf(codes.Unauthenticated,
-			"the token is not valid for the audience %s; mount a projected ServiceAccount token with that audience", v1alpha1.SyncAudience)
-	}
-	return review.Status.User, nil
+	user, err := a.attempts.review(ctx, sha256.Sum256([]byte(text)), addressOf(ctx), func() (user authenticationv1.UserInfo, good bool, err error) {
+		review := &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{
+			Token:     text,
+			Audiences: []string{v1alpha1.SyncAudience},
+		}}
+		if err := a.client.Create(ctx, review); err != nil {
+			return user, false, status.Errorf(codes.Unavailable, "the token could not be reviewed: %v", err)
+		}
+		return review.Status.User, review.Status.Authenticated, nil
+	})
+	return identityOf(user), err
 }
+
+// maxToken is how long an authorization header may be.
+const maxToken = 16 << 10
 
 func bearerToken(ctx context.Context) (string, error) {
 	md, _ := metadata.FromIncomingContext(ctx)
 	values := md.Get("authorization")
-	if len(values) == 1 {
+	if len(values) == 1 && len(values[0]) <= maxToken {
 		if scheme, token, found := strings.Cut(values[0], " "); found && strings.EqualFold(scheme, "bearer") && token != "" {
 			return token, nil
 		}
@@ -53,17 +60,14 @@ func bearerToken(ctx context.Context) (string, error) {
 
 // mayValidate is whether the user may `validate` the Group; an empty name stands for all of
 // the namespace, an empty namespace for all namespaces.
-func (a access) mayValidate(ctx context.Context, user authenticationv1.UserInfo, namespace, name string) (bool, error) {
-	extra := make(map[string]authorizationv1.ExtraValue, len(user.Extra))
-	for key, values := range user.Extra {
-		extra[key] = authorizationv1.ExtraValue(values)
-	}
+func (a access) mayValidate(ctx context.Context, id identity, q question) (bool, error) {
+	user := id.user
 	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
-		User: user.Username, UID: user.UID, Groups: user.Groups, Extra: extra,
+		User: user.Username, UID: user.UID, Groups: user.Groups, Extra: id.extra(),
 		ResourceAttributes: &authorizationv1.ResourceAttributes{
 			Group: v1alpha1.GroupVersion.Group, Version: v1alpha1.GroupVersion.Version,
 			Resource: "groups", Verb: v1alpha1.VerbValidate,
-			Namespace: namespace, Name: name,
+			Namespace: q.namespace, Name: q.name,
 		},
 	}}
 	if err := a.client.Create(ctx, review); err != nil {
@@ -72,7 +76,7 @@ func (a access) mayValidate(ctx context.Context, user authenticationv1.UserInfo,
 	return review.Status.Allowed, nil
 }
 
-func denied(user authenticationv1.UserInfo, what string) error {
+func denied(id identity, what string) error {
 	return status.Error(codes.PermissionDenied, fmt.Sprintf("%s may not %s %s; bind it to a Role with the verb %s on groups.%s",
-		user.Username, v1alpha1.VerbValidate, what, v1alpha1.VerbValidate, v1alpha1.GroupVersion.Group))
+		id.user.Username, v1alpha1.VerbValidate, what, v1alpha1.VerbValidate, v1alpha1.GroupVersion.Group))
 }

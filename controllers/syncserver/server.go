@@ -7,6 +7,8 @@ import (
 	"net"
 	"time"
 
+	"github.com/go-logr/logr"
+	"golang.org/x/time/rate"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
@@ -24,6 +26,8 @@ import (
 const (
 	keepaliveTime    = 5 * time.Second
 	keepaliveTimeout = 5 * time.Second
+	// window is how many bytes of a stream are on their way.
+	window = 64 << 10
 )
 
 // Server listens for validation servers while this replica leads.
@@ -39,6 +43,8 @@ type Server struct {
 	// Accounts are what groups have used, and may use.
 	Accounts *accounts.Aggregator
 	Clock    clock.WithTicker
+	// Streams is how many streams the servers of one ServiceAccount may have together; 0 is DefaultStreams.
+	Streams int
 }
 
 // NeedLeaderElection is true: a replica that does not lead must not listen.
@@ -62,13 +68,19 @@ func (s *Server) Start(ctx context.Context) error {
 			MinVersion:     tls.VersionTLS13,
 			GetCertificate: s.Certificate,
 		})),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			Time: keepaliveTime, Timeout: keepaliveTimeout, MaxConnectionIdle: 2 * helloWithin,
+		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveTime, PermitWithoutStream: true}),
-		grpc.MaxRecvMsgSize(64<<20), // a Hello names the groups that are known
+		grpc.MaxRecvMsgSize(maxRequestBytes), // a Hello names the groups that are known
+		grpc.ForceServerCodecV2(newCodec()),
+		grpc.MaxConcurrentStreams(streamsOfPod),
+		grpc.MaxHeaderListSize(2*maxToken),
+		grpc.ConnectionTimeout(helloWithin),
+		// Windows of a fixed size, so that a stream that is not read costs no more.
+		grpc.StaticStreamWindowSize(window), grpc.StaticConnWindowSize(2*window),
 	)
-	syncv1.RegisterSyncServiceServer(server, &service{
-		hub: s.Hub, usage: s.Usage, accounts: s.Accounts, access: access{client: s.Client}, clock: s.Clock, log: log,
-	})
+	syncv1.RegisterSyncServiceServer(server, s.service(log))
 	stop := context.AfterFunc(ctx, server.Stop) // streams never end by themselves
 	defer stop()
 	log.Info("Listening for validation servers", "address", listener.Addr().String())
@@ -76,4 +88,20 @@ func (s *Server) Start(ctx context.Context) error {
 		return fmt.Errorf("serving validation servers: %w", err)
 	}
 	return nil
+}
+
+func (s *Server) service(log logr.Logger) *service {
+	most := s.Streams
+	if most <= 0 {
+		most = DefaultStreams
+	}
+	access := access{client: s.Client, attempts: newAttempts(s.Clock)}
+	exploring := rate.NewLimiter(explored, exploredAtOnce)
+	return &service{
+		hub: s.Hub, usage: s.Usage, accounts: s.Accounts, access: access, streams: newStreams(most), clock: s.Clock, log: log,
+		refusals: rate.NewLimiter(1, 100),
+		registry: &registry{clock: s.Clock, accounts: map[string]*rights{}, make: func(id identity) *rights {
+			return newRights(func(ctx context.Context, q question) (bool, error) { return access.mayValidate(ctx, id, q) }, s.Clock, exploring, most)
+		}},
+	}
 }

@@ -3,10 +3,10 @@ package syncserver
 import (
 	"context"
 	"errors"
-	"io"
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/time/rate"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"k8s.io/utils/clock"
@@ -18,8 +18,10 @@ import (
 )
 
 const (
-	// patience is how long a server may take to acknowledge an update, or to take one.
-	patience = 30 * time.Second
+	// Patience is how long a server may take to acknowledge an update, or to take one.
+	Patience = 30 * time.Second
+	// helloWithin is how long it may take to say who it is.
+	helloWithin = 10 * time.Second
 	// maxAge is how long a stream lives; then its server proves again who it is.
 	maxAge = 30 * time.Minute
 )
@@ -27,7 +29,12 @@ const (
 var (
 	errGoodbye = errors.New("the server said goodbye")
 	errMaxAge  = status.Error(codes.Unavailable, "the stream's time is over; connect and authenticate again")
-	errOverdue = status.Errorf(codes.Aborted, "an update was not taken and acknowledged within %s", patience)
+	errOverdue = status.Errorf(codes.Aborted, "an update was not taken and acknowledged within %s", Patience)
+	errSilent  = status.Errorf(codes.Aborted, "there was no Hello within %s", helloWithin)
+	errUnsent  = status.Error(codes.InvalidArgument, "ack: the revision was not sent on this stream")
+	errAccount = status.Error(codes.ResourceExhausted, "the ServiceAccount has too many streams, or opens them too often; see --sync-streams-per-account")
+	errPod     = status.Errorf(codes.ResourceExhausted, "a server has at most %d streams", streamsOfPod)
+	errStale   = status.Error(codes.ResourceExhausted, "known: the servers of the ServiceAccount know too many groups that are not theirs; try again when others have caught up")
 )
 
 // service implements the synchronization protocol on a Hub.
@@ -38,57 +45,33 @@ type service struct {
 	usage    *usage.Tracker
 	accounts *accounts.Aggregator
 	access   access
+	registry *registry
+	streams  *streams
 	clock    clock.WithTicker
 	log      logr.Logger
-}
-
-// connection is one validation server that is connected.
-type connection struct {
-	stream       syncv1.SyncService_SyncServer
-	subscription *snapshot.Subscription
-	reporter     *usage.Server
-	keys         *usage.KeyReporter
-	session      *accounts.Session
+	refusals *rate.Limiter // of log lines
 }
 
 // Sync serves one validation server.
 func (s *service) Sync(stream syncv1.SyncService_SyncServer) error {
-	user, err := s.access.authenticate(stream.Context())
+	id, err := s.access.authenticate(stream.Context())
 	if err != nil {
 		return err
 	}
-	request, err := stream.Recv()
+	c, err := s.admit(stream, id)
 	if err != nil {
+		if s.refusals.AllowN(s.clock.Now(), 1) { // whoever is refused may try very often
+			s.log.Info("Refused a validation server", "user", id.user.Username, "reason", status.Convert(err).Message())
+		}
 		return err
 	}
-	subscriber, err := s.access.subscriber(stream.Context(), user, request.GetHello())
-	if err != nil {
-		s.log.Info("Refused a validation server", "instance", request.GetHello().GetInstance(), "user", user.Username, "reason", status.Convert(err).Message())
-		return err
-	}
-	log := s.log.WithValues("instance", subscriber.Instance, "user", user.Username)
-
-	select {
-	case <-s.hub.Opened():
-	case <-stream.Context().Done():
-		return stream.Context().Err()
-	}
-	subscription := s.hub.Subscribe(subscriber)
-	c := &connection{
-		stream: stream, subscription: subscription,
-		reporter: s.usage.Connect(subscriber.Instance, subscriber.Selects),
-		keys:     s.usage.Keys.Connect(subscriber.Instance, subscription.Serves),
-		session:  s.accounts.Connect(subscriber.Instance, subscription.Serves),
-	}
+	defer c.leave()
+	log := s.log.WithValues("instance", c.instance, "server", id.owner())
 	connected.Inc()
 	defer connected.Dec()
 	log.Info("A validation server is connected")
-
 	err = s.serve(c)
-	subscription.Close(errors.Is(err, errGoodbye))
-	c.reporter.Close(errors.Is(err, errGoodbye))
-	c.keys.Close(errors.Is(err, errGoodbye))
-	c.session.Close()
+	c.close(errors.Is(err, errGoodbye))
 	if errors.Is(err, errGoodbye) {
 		log.Info("A validation server has left")
 		return nil
@@ -97,102 +80,139 @@ func (s *service) Sync(stream syncv1.SyncService_SyncServer) error {
 	return err
 }
 
+// admit takes the Hello, and registers the server for what it may have: nothing knows of it before.
+func (s *service) admit(stream syncv1.SyncService_SyncServer, id identity) (c *connection, err error) {
+	c = &connection{stream: stream, log: s.log}
+	defer func() {
+		if err != nil {
+			c.leave()
+		}
+	}()
+	account := id.account()
+	if !c.open(s.streams, "account "+account, s.streams.most) {
+		return c, errAccount
+	}
+	if id.pod != "" && !c.open(s.streams, "pod "+id.server(), streamsOfPod) {
+		return c, errPod
+	}
+	rights, leave := s.registry.of(id)
+	c.leaving = append(c.leaving, leave)
+	c.rights = rights
+	if !rights.opens.AllowN(s.clock.Now(), 1) {
+		return c, errAccount
+	}
+	// Hellos are large: of one account, a few are received at a time.
+	slots := s.streams.slots("account " + account)
+	deadline := s.clock.NewTimer(helloWithin)
+	defer deadline.Stop()
+	select {
+	case slots <- struct{}{}:
+		defer func() { <-slots }()
+	case <-deadline.C():
+		return c, errSilent
+	case <-stream.Context().Done():
+		return c, stream.Context().Err()
+	}
+	hello, err := s.receiveHello(stream)
+	if err != nil {
+		return c, err
+	}
+	select {
+	case <-s.hub.Opened():
+	case <-stream.Context().Done():
+		return c, stream.Context().Err()
+	}
+	who, err := subscriber(stream.Context(), id, rights, hello, s.hub.Groups)
+	if err != nil {
+		return c, err
+	}
+	if !c.open(s.streams, "server "+id.server()+"\x00"+who.Instance, streamsOfPod) {
+		return c, errPod
+	}
+	return c, s.register(c, account, who)
+}
+
+// receiveHello waits for the first request. The stream ends when it does not come, and with that the waiting.
+func (s *service) receiveHello(stream syncv1.SyncService_SyncServer) (*syncv1.Hello, error) {
+	type received struct {
+		request *syncv1.SyncRequest
+		err     error
+	}
+	first := make(chan received, 1)
+	go func() {
+		request, err := stream.Recv()
+		first <- received{request, err}
+	}()
+	timer := s.clock.NewTimer(helloWithin)
+	defer timer.Stop()
+	select {
+	case r := <-first:
+		return r.request.GetHello(), r.err
+	case <-timer.C():
+		return nil, errSilent
+	case <-stream.Context().Done():
+		return nil, stream.Context().Err()
+	}
+}
+
+// register makes the server one of those that are there.
+func (s *service) register(c *connection, account string, who snapshot.Subscriber) error {
+	c.instance = who.Instance
+	c.subscription = s.hub.Subscribe(who)
+	told, ok := s.streams.tell(account, c.subscription.Stale())
+	if !ok {
+		c.subscription.Close(true)
+		return errStale
+	}
+	c.told = told
+	c.leaving = append(c.leaving, told)
+	c.reporter = s.usage.Connect(usage.Peer{
+		Instance: who.Instance, Identity: who.Identity,
+		Serves: c.subscription.Has, GroupOf: s.hub.GroupOf, Left: c.subscription.Left,
+	})
+	c.keys = s.usage.Keys.Connect(usage.KeyPeer{
+		Instance: who.Instance, Identity: who.Identity,
+		Serves: c.subscription.Serves, ServesKey: c.subscription.ServesKey,
+	})
+	c.session = s.accounts.Connect(accounts.NameOf(who.Instance, who.Identity), c.subscription.Serves)
+	return nil
+}
+
 // serve runs until either direction fails, the server is overdue, or the stream is too old.
 func (s *service) serve(c *connection) error {
 	ctx, cancel := context.WithCancelCause(c.stream.Context())
 	defer cancel(nil)
-	progress := make(chan struct{}, 1)
 	updates := make(chan *syncv1.Update)
+	reviews := make(chan struct{}, 1)
 	go func() { cancel(c.receive()) }()
 	go func() { cancel(c.await(ctx, updates)) }()
-	go func() { cancel(c.send(ctx, updates, progress)) }()
+	go func() { cancel(c.send(ctx, updates, s.clock)) }()
+	go c.review(ctx, reviews)
 
 	age := s.clock.NewTimer(maxAge)
 	defer age.Stop()
-	tick := s.clock.NewTicker(patience / 10)
+	tick := s.clock.NewTicker(Patience / 10)
 	defer tick.Stop()
-	for sending := s.clock.Now(); ; {
+	review := s.clock.NewTicker(reviewInterval)
+	defer review.Stop()
+	for {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-age.C():
 			return errMaxAge
-		case <-progress:
-			sending = s.clock.Now()
+		case <-review.C():
+			select {
+			case reviews <- struct{}{}:
+			default: // the last one is not over
+			}
 		case <-tick.C():
-			// A server that takes nothing at all leaves something unacknowledged too, but
-			// for the pieces of a catch-up, which are not acknowledged one by one.
-			stuck := !c.subscription.CaughtUp() && s.clock.Since(sending) > patience
-			if stuck || c.subscription.Overdue(patience) {
+			if c.subscription.CaughtUp() {
+				c.told()
+			}
+			if c.isStuck(s.clock.Now()) || c.subscription.Overdue(Patience) {
 				return errOverdue
 			}
-		}
-	}
-}
-
-func (c *connection) receive() error {
-	for {
-		request, err := c.stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return errGoodbye
-		}
-		if err != nil {
-			return err
-		}
-		switch message := request.GetMessage().(type) {
-		case *syncv1.SyncRequest_Ack:
-			c.subscription.Ack(message.Ack.GetRevision())
-		case *syncv1.SyncRequest_Uses:
-			c.reporter.Report(message.Uses)
-			c.keys.Report(message.Uses)
-			if err := c.session.Report(message.Uses); err != nil {
-				return err
-			}
-		default:
-			return status.Error(codes.InvalidArgument, "after the Hello only Acks and Uses are expected")
-		}
-	}
-}
-
-// await hands on updates as they are wanted.
-func (c *connection) await(ctx context.Context, updates chan<- *syncv1.Update) error {
-	for {
-		update, err := c.subscription.Next(ctx)
-		if err != nil {
-			return err
-		}
-		select {
-		case updates <- update:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-}
-
-// send sends updates, allowances and numbers of servers, whichever there is.
-func (c *connection) send(ctx context.Context, updates <-chan *syncv1.Update, progress chan<- struct{}) error {
-	for {
-		response := &syncv1.SyncResponse{}
-		select {
-		case update := <-updates:
-			response.Update = update
-		case <-c.session.Ready():
-			response.Allowances = c.session.Take()
-		case <-c.keys.Ready():
-			response.Allowances = c.keys.Take()
-		case <-c.subscription.ServersChanged():
-			if response.Servers = c.subscription.TakeServers(); response.Servers == nil {
-				continue
-			}
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-		if err := c.stream.Send(response); err != nil {
-			return err
-		}
-		select {
-		case progress <- struct{}{}:
-		default:
 		}
 	}
 }

@@ -2,97 +2,119 @@ package syncserver
 
 import (
 	"context"
-	"slices"
 	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	authenticationv1 "k8s.io/api/authentication/v1"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
 )
 
-// Bounds of a Hello.
+// Bounds of what is in a Hello; those of its lists are in the codec.
 const (
-	maxInstance  = 253
-	maxSelectors = 10_000
+	maxInstance = 253
+	maxLabel    = 253 // a name of Kubernetes
+	maxIdentity = 2*maxLabel + 1
+	maxHash     = 64
+	// widerFrom is from how many selected groups on it is worth asking for all of them first.
+	widerFrom = 16
 )
 
-// subscriber turns a Hello into what the caller may subscribe to. A group or namespace that
-// it names must be allowed; of all groups, those that are not allowed are left out.
-func (a access) subscriber(ctx context.Context, user authenticationv1.UserInfo, hello *syncv1.Hello) (snapshot.Subscriber, error) {
+// subscriber turns a Hello into what the caller may subscribe to. A group or namespace that it names must be allowed;
+// of all groups, those that are not allowed are left out, and there must be one that is. When it returns, what the
+// caller may have of the groups is known.
+func subscriber(ctx context.Context, id identity, r *rights, hello *syncv1.Hello, groups func() []string) (snapshot.Subscriber, error) {
 	none := snapshot.Subscriber{}
 	if err := checkHello(hello); err != nil {
 		return none, err
 	}
-	subscriber := snapshot.Subscriber{
-		Instance: hello.GetInstance(),
-		Identity: user.Username,
-		Known:    map[string][]byte{},
+	selected := &selection{rights: r, groups: map[string]struct{}{}, namespaces: map[string]struct{}{}}
+	for _, group := range hello.GetSelector().GetGroups() {
+		selected.groups[group] = struct{}{}
 	}
-	for _, known := range hello.GetKnown() {
-		subscriber.Known[known.GetGroup()] = known.GetHash()
+	for _, namespace := range hello.GetSelector().GetNamespaces() {
+		selected.namespaces[namespace] = struct{}{}
 	}
-	groups, namespaces := hello.GetSelector().GetGroups(), hello.GetSelector().GetNamespaces()
-	if len(groups)+len(namespaces) == 0 {
-		subscriber.Selects = func(string) bool { return true }
-		allowed, err := a.mayValidate(ctx, user, "", "")
-		if err != nil {
-			return none, err
-		}
-		if !allowed {
-			subscriber.Authorize = func(ctx context.Context, group string) (bool, error) {
-				namespace, name, _ := strings.Cut(group, "/")
-				return a.mayValidate(ctx, user, namespace, name)
-			}
-		}
-		return subscriber, nil
+	if err := selected.authorize(ctx, id, groups); err != nil {
+		return none, err
 	}
-	for _, group := range groups {
-		namespace, name, _ := strings.Cut(group, "/")
-		allowed, err := a.mayValidate(ctx, user, namespace, name)
-		if err != nil {
-			return none, err
-		}
-		if !allowed {
-			return none, denied(user, "Group "+group)
-		}
+	known := make(map[string][]byte, len(hello.GetKnown()))
+	for _, of := range hello.GetKnown() {
+		known[of.GetGroup()] = of.GetHash()
 	}
-	for _, namespace := range namespaces {
-		allowed, err := a.mayValidate(ctx, user, namespace, "")
-		if err != nil {
-			return none, err
+	return snapshot.Subscriber{
+		Instance: hello.GetInstance(), Identity: id.server(), Owner: id.owner(),
+		Selects: selected.selects, Authorizer: selected, Known: known,
+	}, nil
+}
+
+// authorize asks about all that is selected, and is an error where the caller may not have it.
+func (s *selection) authorize(ctx context.Context, id identity, groups func() []string) error {
+	if s.isEverything() {
+		any, err := s.rights.explore(ctx, groups(), id.namespace())
+		if err == nil && !any {
+			err = denied(id, "any Group")
 		}
-		if !allowed {
-			return none, denied(user, "the Groups of namespace "+namespace)
+		return err
+	}
+	questions := s.questions()
+	if len(questions) >= widerFrom {
+		if all, err := s.rights.may(ctx, question{}); all || err != nil {
+			return err
 		}
 	}
-	subscriber.Selects = func(group string) bool {
-		namespace, _, _ := strings.Cut(group, "/")
-		return slices.Contains(groups, group) || slices.Contains(namespaces, namespace)
+	for _, q := range questions {
+		allowed, err := s.rights.may(ctx, q)
+		switch {
+		case err != nil:
+			return err
+		case !allowed && q.name == "":
+			return denied(id, "the Groups of namespace "+q.namespace)
+		case !allowed:
+			return denied(id, "Group "+q.namespace+"/"+q.name)
+		}
 	}
-	return subscriber, nil
+	return nil
 }
 
 func checkHello(hello *syncv1.Hello) error {
 	switch n := len(hello.GetInstance()); {
 	case hello == nil:
 		return status.Error(codes.InvalidArgument, "the first request of a stream is a Hello")
-	case n == 0 || n > maxInstance:
-		return status.Errorf(codes.InvalidArgument, "instance: give a name of 1 to %d characters", maxInstance)
+	case n == 0 || n > maxInstance || strings.ContainsFunc(hello.GetInstance(), isNoInstance):
+		return status.Errorf(codes.InvalidArgument, "instance: give a name of 1 to %d letters, digits and -._:/", maxInstance)
 	}
-	selector := hello.GetSelector()
-	if len(selector.GetGroups())+len(selector.GetNamespaces()) > maxSelectors {
-		return status.Errorf(codes.InvalidArgument, "selector: at most %d groups and namespaces; select whole namespaces", maxSelectors)
-	}
-	for _, group := range selector.GetGroups() {
-		if namespace, name, found := strings.Cut(group, "/"); !found || namespace == "" || name == "" || strings.Contains(name, "/") {
-			return status.Errorf(codes.InvalidArgument, "selector: %q is not of the form namespace/name", group)
+	for _, group := range hello.GetSelector().GetGroups() {
+		if namespace, name, found := strings.Cut(group, "/"); !found || !isName(namespace) || !isName(name) {
+			return status.Errorf(codes.InvalidArgument, "selector: %.80q is not of the form namespace/name", group)
 		}
 	}
-	if slices.Contains(selector.GetNamespaces(), "") {
-		return status.Error(codes.InvalidArgument, "selector: a namespace is empty")
+	for _, namespace := range hello.GetSelector().GetNamespaces() {
+		switch {
+		case namespace == "":
+			return status.Error(codes.InvalidArgument, "selector: a namespace is empty")
+		case !isName(namespace):
+			return status.Errorf(codes.InvalidArgument, "selector: %.80q is no namespace", namespace)
+		}
+	}
+	for _, known := range hello.GetKnown() {
+		if len(known.GetGroup()) > maxIdentity || len(known.GetHash()) > maxHash {
+			return status.Errorf(codes.InvalidArgument, "known: %.80q is no group with its hash", known.GetGroup())
+		}
 	}
 	return nil
+}
+
+// isNoInstance is whether a character does not belong in an instance's name, which is shown to people and in logs.
+func isNoInstance(r rune) bool { return !isAlphanumeric(r) && !strings.ContainsRune("-._:/", r) }
+
+// isName is whether a text may be the name of a namespace or a Group.
+func isName(name string) bool {
+	return name != "" && len(name) <= maxLabel &&
+		!strings.ContainsFunc(name, func(r rune) bool { return !isAlphanumeric(r) && r != '-' && r != '.' })
+}
+
+func isAlphanumeric(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
 }

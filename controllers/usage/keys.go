@@ -21,6 +21,9 @@ const (
 	maxKeys, maxCounts = 200_000, 2_000_000
 	// keysAtOnce is how many counts one message acknowledges.
 	keysAtOnce = 5000
+	// maxLives is how many lives of one identity are remembered whose server was lost, and maxTold how many counts
+	// wait to be acknowledged on one stream.
+	maxLives, maxTold = 4000, 4 * keysAtOnce
 	// maxAttempts is how many writes are remembered that failed, or did not seem to succeed.
 	maxAttempts = 8
 )
@@ -42,7 +45,7 @@ type Keys struct {
 
 	mu     sync.Mutex
 	keys   map[KeyName]*keyUse
-	lives  map[string]*life
+	lives  map[lifeName]*life
 	counts int
 }
 
@@ -55,6 +58,9 @@ type keyUse struct {
 	// attempts are writes of which it is not known whether they succeeded.
 	attempts []*Count
 }
+
+// lifeName is one run of a server: what it says itself, under the identity that it has proved.
+type lifeName struct{ instance, identity, life string }
 
 // life is one run of a server.
 type life struct {
@@ -70,24 +76,32 @@ type taken struct {
 }
 
 func newKeys(clk clock.PassiveClock) *Keys {
-	return &Keys{clock: clk, keys: map[KeyName]*keyUse{}, lives: map[string]*life{}}
+	return &Keys{clock: clk, keys: map[KeyName]*keyUse{}, lives: map[lifeName]*life{}}
 }
 
 // KeyReporter is the stream of one server.
 type KeyReporter struct {
-	keys     *Keys
-	instance string
-	serves   func(group string) (serves, known bool)
-	ready    chan struct{} // one slot: there is something to tell
+	keys  *Keys
+	peer  KeyPeer
+	ready chan struct{} // one slot: there is something to tell
 
-	name string // of the life; "" before the first report
+	name lifeName // its life is "" before the first report
 	told map[KeyName]*syncv1.KeyUse
 }
 
-// Connect notes a server and, as far as that is known, which groups it may serve. It is to be
-// closed.
-func (k *Keys) Connect(instance string, serves func(group string) (serves, known bool)) *KeyReporter {
-	return &KeyReporter{keys: k, instance: instance, serves: serves, ready: make(chan struct{}, 1), told: map[KeyName]*syncv1.KeyUse{}}
+// KeyPeer is a validation server as it is here.
+type KeyPeer struct {
+	// Instance and Identity say which server it is: the same name of another identity is another.
+	Instance, Identity string
+	// Serves is whether it may speak of the group, as far as that is known.
+	Serves func(group string) (serves, known bool)
+	// ServesKey is whether the key is one of the group, and the server may have that.
+	ServesKey func(group, id string) bool
+}
+
+// Connect notes a server. It is to be closed.
+func (k *Keys) Connect(peer KeyPeer) *KeyReporter {
+	return &KeyReporter{keys: k, peer: peer, ready: make(chan struct{}, 1), told: map[KeyName]*syncv1.KeyUse{}}
 }
 
 // Close forgets a server that said goodbye, which reports nothing again. One that was lost may,
@@ -103,11 +117,29 @@ func (r *KeyReporter) Close(goodbye bool) {
 	l.reporter, l.lost = nil, k.clock.Now()
 	if goodbye {
 		k.drop(r.name)
+		return
+	}
+	k.dropOldest(r.peer.Identity)
+}
+
+// dropOldest keeps the lives of an identity, whose servers were lost, from piling up. The caller holds the lock.
+func (k *Keys) dropOldest(identity string) {
+	lost, oldest := 0, lifeName{}
+	for name, l := range k.lives {
+		if name.identity != identity || l.reporter != nil {
+			continue
+		}
+		if lost++; lost == 1 || l.lost.Before(k.lives[oldest].lost) {
+			oldest = name
+		}
+	}
+	if lost > maxLives {
+		k.drop(oldest)
 	}
 }
 
 // drop forgets a life. What was taken of it stays. The caller holds the lock.
-func (k *Keys) drop(name string) {
+func (k *Keys) drop(name lifeName) {
 	k.counts -= len(k.lives[name].counts)
 	delete(k.lives, name)
 }
@@ -120,8 +152,8 @@ func (r *KeyReporter) Report(uses *syncv1.Uses) {
 	k := r.keys
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if r.name == "" {
-		r.name = r.instance + "/" + uses.GetLife()
+	if r.name.life == "" {
+		r.name = lifeName{r.peer.Instance, r.peer.Identity, uses.GetLife()}
 		l := k.lives[r.name]
 		if l == nil {
 			l = &life{counts: map[KeyName]*taken{}}
@@ -149,8 +181,12 @@ func (r *KeyReporter) take(l *life, use *syncv1.KeyUse) bool {
 		len(name.ID) == 0 || len(name.ID) > maxKeyID || len(name.Group) > maxGroup {
 		return false
 	}
-	if serves, known := r.serves(name.Group); !serves {
+	if serves, known := r.peer.Serves(name.Group); !serves {
 		return !known // it is being asked, and a later stream says it again
+	}
+	if k.keys[name] == nil && !r.peer.ServesKey(name.Group, name.ID) {
+		r.tell(name, month, use.GetRequests()) // it is gone, or never was: nothing more is needed of it
+		return true
 	}
 	is := k.keys[name]
 	t := l.counts[name]
@@ -190,6 +226,9 @@ func (r *KeyReporter) take(l *life, use *syncv1.KeyUse) bool {
 
 // tell has the server told what is persisted. The caller holds the lock.
 func (r *KeyReporter) tell(name KeyName, month ledger.Month, recorded uint64) {
+	if r.told[name] == nil && len(r.told) >= maxTold {
+		return // it takes nothing, and reports again what it was not told
+	}
 	r.told[name] = &syncv1.KeyUse{Key: name.ID, Group: name.Group, Period: month.String(), Recorded: recorded}
 	r.signal()
 }

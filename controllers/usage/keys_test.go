@@ -54,6 +54,11 @@ func (s *shown) writeStale(keys *usage.Keys) {
 	}
 }
 
+// keyPeer is a server of which every key is known.
+func keyPeer(instance string) usage.KeyPeer {
+	return usage.KeyPeer{Instance: instance, Serves: mayServe, ServesKey: func(string, string) bool { return true }}
+}
+
 func mayServe(group string) (serves, known bool) {
 	return group == web.Group, group != "tenants/undecided"
 }
@@ -86,7 +91,7 @@ func TestKeyReports(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			keys := newKeys(clocktesting.NewFakeClock(start))
-			r := keys.Connect("server", mayServe)
+			r := keys.Connect(keyPeer("server"))
 			r.Report(&syncv1.Uses{Life: "one", Keys: []*syncv1.KeyUse{say(10, 0)}})
 			use := say(12, 0)
 			c.change(use)
@@ -107,7 +112,7 @@ func TestKeyReports(t *testing.T) {
 func TestKeysMonth(t *testing.T) {
 	clk := clocktesting.NewFakeClock(start)
 	keys, s := newKeys(clk), &shown{}
-	a, b := keys.Connect("a", mayServe), keys.Connect("b", mayServe)
+	a, b := keys.Connect(keyPeer("a")), keys.Connect(keyPeer("b"))
 	december := &syncv1.KeyUse{Group: web.Group, Key: web.ID, Period: "2026-12", Requests: 3}
 	a.Report(&syncv1.Uses{Life: "one", Keys: []*syncv1.KeyUse{say(10, 0)}})
 	s.write(keys, 0)
@@ -128,7 +133,7 @@ func TestKeysMonth(t *testing.T) {
 func TestKeysDue(t *testing.T) {
 	clk := clocktesting.NewFakeClock(start)
 	keys, s := newKeys(clk), &shown{}
-	r := keys.Connect("a", mayServe)
+	r := keys.Connect(keyPeer("a"))
 	report := func(id string, n uint64) {
 		r.Report(&syncv1.Uses{Life: "one", Keys: []*syncv1.KeyUse{{Group: web.Group, Key: id, Period: "2026-11", Requests: n}}})
 	}
@@ -188,7 +193,7 @@ func (s *keyServer) connect(keys *usage.Keys) {
 	if s.stream != nil {
 		s.stream.Close(false)
 	}
-	s.stream = keys.Connect("server", mayServe)
+	s.stream = keys.Connect(keyPeer("server"))
 	s.report(true)
 }
 

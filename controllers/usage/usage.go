@@ -19,8 +19,8 @@ const (
 	MaxClients = 32
 	// forgetAfter is how long the use of a version is remembered.
 	forgetAfter = 24 * time.Hour
-	// maxAway is how many servers that were lost are remembered.
-	maxAway = 10_000
+	// maxUses is of how many versions it is.
+	maxUses = 2_000_000
 )
 
 // Use is the use of one version.
@@ -37,7 +37,7 @@ type Report struct {
 	// Since is from when on uses are known.
 	Since time.Time
 	// Through is until when all servers of the group have reported; zero while one of them
-	// has not, or is away, or there is none.
+	// has not, or is away and may know a version that was asked about, or there is none.
 	Through time.Time
 	// Servers is how many servers of the group are connected.
 	Servers int
@@ -56,10 +56,24 @@ type Tracker struct {
 	since   time.Time
 	uses    map[keyformat.Digest]*use
 	servers map[*Server]struct{}
-	away    map[string]func(group string) bool // by instance: which groups it serves
+	absent  absent
+}
+
+// Peer is a validation server as the tracker sees it.
+type Peer struct {
+	// Instance and Identity say which server it is: the same name of another identity is another.
+	Instance, Identity string
+	// Serves is whether it may have the group, and has it. It is asked after the end of the stream, too.
+	Serves func(group string) bool
+	// GroupOf is the group of the key that has a version of the digest.
+	GroupOf func(digest keyformat.Digest) (group string, known bool)
+	// Left returns what it served when its stream ended, for as long as it is missed: as Serves, and as a
+	// list; nil is all groups. Without it, Serves goes on to say so.
+	Left func() (serves func(group string) bool, groups []string)
 }
 
 type use struct {
+	group string
 	last, announced time.Time
 	clients         []uint64
 	more            bool
@@ -69,25 +83,25 @@ type use struct {
 func NewTracker(clk clock.PassiveClock) *Tracker {
 	return &Tracker{
 		Keys: newKeys(clk), clock: clk,
-		uses: map[keyformat.Digest]*use{}, servers: map[*Server]struct{}{}, away: map[string]func(string) bool{},
+		uses: map[keyformat.Digest]*use{}, servers: map[*Server]struct{}{}, absent: newAbsent(),
 	}
 }
 
 // Server is one connected validation server.
 type Server struct {
-	tracker  *Tracker
-	instance string
-	serves   func(group string) bool
-	through  time.Time
+	Peer
+
+	tracker *Tracker
+	through time.Time
 }
 
 // Connect notes a server, and which groups it serves. It is to be closed.
-func (t *Tracker) Connect(instance string, serves func(group string) bool) *Server {
+func (t *Tracker) Connect(peer Peer) *Server {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s := &Server{tracker: t, instance: instance, serves: serves}
+	s := &Server{Peer: peer, tracker: t}
 	t.servers[s] = struct{}{}
-	delete(t.away, instance)
+	t.absent.back(peer)
 	if t.since.IsZero() { // a replica that does not lead hears nothing
 		t.since = t.clock.Now()
 	}
@@ -102,16 +116,17 @@ func (s *Server) Close(goodbye bool) {
 	defer t.mu.Unlock()
 	delete(t.servers, s)
 	for other := range t.servers {
-		if other.instance == s.instance {
+		if other.Instance == s.Instance && other.Identity == s.Identity {
 			return // it is back already
 		}
 	}
-	if !goodbye && len(t.away) < maxAway {
-		t.away[s.instance] = s.serves
+	if !goodbye {
+		t.absent.miss(s.Peer, t.clock.Now())
 	}
 }
 
-// Report takes note of uses. A server's clock is believed only as far as it is not ahead.
+// Report takes note of uses: of versions that are known, of groups that the server serves. A server's clock is
+// believed only as far as it is not ahead.
 func (s *Server) Report(uses *syncv1.Uses) {
 	t := s.tracker
 	t.mu.Lock()
@@ -119,13 +134,13 @@ func (s *Server) Report(uses *syncv1.Uses) {
 	now := t.clock.Now()
 	for _, v := range uses.GetVersions() {
 		if len(v.GetDigest()) != len(keyformat.Digest{}) {
+			versionsRefused.Inc()
 			continue
 		}
-		digest := keyformat.Digest(v.GetDigest())
-		known := t.uses[digest]
+		known := t.use(s, keyformat.Digest(v.GetDigest()))
 		if known == nil {
-			known = &use{}
-			t.uses[digest] = known
+			versionsRefused.Inc()
+			continue
 		}
 		if last := earlier(time.UnixMilli(v.GetLastMs()), now); last.After(known.last) {
 			known.last = last
@@ -135,6 +150,23 @@ func (s *Server) Report(uses *syncv1.Uses) {
 	if uses.GetThroughMs() > 0 {
 		s.through = earlier(time.UnixMilli(uses.GetThroughMs()), now)
 	}
+}
+
+// use is that of the version, where the server may speak of it.
+func (t *Tracker) use(s *Server, digest keyformat.Digest) *use {
+	if known := t.uses[digest]; known != nil {
+		if !s.Serves(known.group) {
+			return nil
+		}
+		return known
+	}
+	group, ok := s.GroupOf(digest)
+	if !ok || !s.Serves(group) || len(t.uses) >= maxUses {
+		return nil
+	}
+	known := &use{group: group}
+	t.uses[digest] = known
+	return known
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -157,8 +189,10 @@ func (u *use) add(clients []uint64, more bool) {
 	}
 }
 
-// Of reports on versions of keys of the group namespace/name, by their digests.
-func (t *Tracker) Of(group string, digests []keyformat.Digest) Report {
+// Of reports on versions of keys of the group namespace/name, by their digests. Oldest is since when
+// servers may have known one that is in its overlap: a server that was lost before does not matter. Without one,
+// nobody asks through when servers have reported.
+func (t *Tracker) Of(group string, digests []keyformat.Digest, oldest *time.Time) Report {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	report := Report{Since: t.since, Of: make([]Use, len(digests))}
@@ -167,9 +201,12 @@ func (t *Tracker) Of(group string, digests []keyformat.Digest) Report {
 			report.Of[i] = Use{Last: known.last, Clients: len(known.clients), More: known.more}
 		}
 	}
+	if oldest == nil {
+		return report
+	}
 	silent := false
 	for server := range t.servers {
-		if !server.serves(group) {
+		if !server.Serves(group) {
 			continue
 		}
 		if report.Servers++; report.Servers == 1 || server.through.Before(report.Through) {
@@ -177,10 +214,7 @@ func (t *Tracker) Of(group string, digests []keyformat.Digest) Report {
 		}
 		silent = silent || server.through.IsZero()
 	}
-	for _, serves := range t.away {
-		silent = silent || serves(group)
-	}
-	if silent {
+	if silent || t.absent.matters(group, *oldest) {
 		report.Through = time.Time{}
 	}
 	return report

@@ -17,6 +17,13 @@ var (
 	all   = func(string) bool { return true }
 )
 
+// connect is a server of a Hub in which all digests are of acme/acme.
+func connect(tracker *usage.Tracker, instance string, serves func(string) bool) *usage.Server {
+	return tracker.Connect(usage.Peer{
+		Instance: instance, Serves: serves, GroupOf: func(keyformat.Digest) (string, bool) { return "acme/acme", true },
+	})
+}
+
 func uses(through, last time.Time, clients ...uint64) *syncv1.Uses {
 	return &syncv1.Uses{ThroughMs: through.UnixMilli(), Versions: []*syncv1.VersionUse{{Digest: one[:], LastMs: last.UnixMilli(), Clients: clients}}}
 }
@@ -27,19 +34,19 @@ func TestThrough(t *testing.T) {
 	tracker := usage.NewTracker(clock)
 	want := func(when string, through time.Time, servers int) {
 		t.Helper()
-		report := tracker.Of("acme/acme", nil)
+		report := tracker.Of("acme/acme", nil, &start)
 		if !report.Through.Equal(through) || report.Servers != servers {
 			t.Errorf("%s: through %v by %d, want %v by %d", when, report.Through, report.Servers, through, servers)
 		}
 	}
 	want("without servers", time.Time{}, 0)
-	a := tracker.Connect("a", all)
-	other := tracker.Connect("other", func(group string) bool { return group == "other/other" })
+	a := connect(tracker, "a", all)
+	other := connect(tracker, "other", func(group string) bool { return group == "other/other" })
 	defer other.Close(true)
 	want("before a report", time.Time{}, 1)
 	a.Report(uses(start, start))
 	want("after one", start, 1)
-	b := tracker.Connect("b", all)
+	b := connect(tracker, "b", all)
 	want("when another joins", time.Time{}, 2)
 	b.Report(uses(start.Add(-time.Minute), start))
 	want("the earlier counts", start.Add(-time.Minute), 2)
@@ -47,10 +54,10 @@ func TestThrough(t *testing.T) {
 	want("no clock is believed that is ahead", start, 2)
 	b.Close(false)
 	want("while one is away", time.Time{}, 1)
-	b = tracker.Connect("b", all)
+	b = connect(tracker, "b", all)
 	b.Report(uses(start, start))
 	want("when it is back", start, 2)
-	again := tracker.Connect("b", all)
+	again := connect(tracker, "b", all)
 	again.Report(uses(start, start))
 	b.Close(false)
 	want("when it was back before it was missed", start, 2)
@@ -61,18 +68,18 @@ func TestThrough(t *testing.T) {
 func TestUses(t *testing.T) {
 	clock := clocktesting.NewFakeClock(start)
 	tracker := usage.NewTracker(clock)
-	a, b := tracker.Connect("a", all), tracker.Connect("b", all)
+	a, b := connect(tracker, "a", all), connect(tracker, "b", all)
 	a.Report(uses(start, start.Add(-time.Minute), 1, 2))
 	b.Report(uses(start, start.Add(-time.Hour), 2, 3))
 	b.Report(&syncv1.Uses{Versions: []*syncv1.VersionUse{{Digest: []byte("short")}}})
-	got := tracker.Of("acme/acme", []keyformat.Digest{keyformat.DigestOf("two"), one}).Of
+	got := tracker.Of("acme/acme", []keyformat.Digest{keyformat.DigestOf("two"), one}, nil).Of
 	if got[0] != (usage.Use{}) || !got[1].Last.Equal(start.Add(-time.Minute)) || got[1].Clients != 3 || got[1].More {
 		t.Errorf("got %+v", got)
 	}
 	for i := range uint64(100) {
 		a.Report(uses(start, start, i))
 	}
-	if got := tracker.Of("acme/acme", []keyformat.Digest{one}).Of[0]; got.Clients != usage.MaxClients || !got.More {
+	if got := tracker.Of("acme/acme", []keyformat.Digest{one}, nil).Of[0]; got.Clients != usage.MaxClients || !got.More {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -81,7 +88,7 @@ func TestUses(t *testing.T) {
 func TestDue(t *testing.T) {
 	clock := clocktesting.NewFakeClock(start)
 	tracker := usage.NewTracker(clock)
-	a := tracker.Connect("a", all)
+	a := connect(tracker, "a", all)
 	for i, step := range []struct {
 		after time.Duration
 		used  bool

@@ -143,8 +143,8 @@ func (c *Config) check() error {
 		}
 	}
 	switch {
-	case c.Sync.Instance == "" || len(c.Sync.Instance) > maxInstance:
-		return fmt.Errorf("--instance: give a name of 1 to %d characters, such as the name of the pod", maxInstance)
+	case c.Sync.Instance == "" || len(c.Sync.Instance) > maxInstance || strings.ContainsFunc(c.Sync.Instance, isNoInstance):
+		return fmt.Errorf("--instance: give a name of 1 to %d letters, digits and -._:/, such as the name of the pod", maxInstance)
 	case c.Throttle.Failures < 0:
 		return errors.New("--max-failures-per-minute: write a number such as 60, or 0 for any")
 	case c.Throttle.IPv6Prefix < 1 || c.Throttle.IPv6Prefix > bitsIPv6:
@@ -244,4 +244,9 @@ func (c *Config) setPathParameters(text string) error {
 	default:
 		return errors.New("write allow or deny")
 	}
+}
+
+// isNoInstance is whether the manager does not take a character in the name of an instance.
+func isNoInstance(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-._:/", r)
 }

@@ -48,8 +48,9 @@ type Config struct {
 
 // Aggregator is safe for concurrent use.
 type Aggregator struct {
-	config  Config
-	limiter *rate.Limiter
+	config   Config
+	limiter  *rate.Limiter
+	refusals *rate.Limiter // of log lines
 
 	mu       sync.Mutex
 	began    time.Time
@@ -89,7 +90,7 @@ type report struct {
 // New returns an aggregator that knows of nothing.
 func New(config Config) *Aggregator {
 	return &Aggregator{
-		config: config, limiter: rate.NewLimiter(config.Writes, writesAtOnce), began: config.Clock.Now(),
+		config: config, limiter: rate.NewLimiter(config.Writes, writesAtOnce), refusals: rate.NewLimiter(1, 100), began: config.Clock.Now(),
 		limits: map[string]Limits{}, books: map[store.Key]*book{}, sessions: map[*Session]struct{}{},
 		servers: map[string]*Session{}, lost: map[string]time.Time{}, urgent: newQueue(), lazy: newQueue(),
 	}

@@ -32,6 +32,14 @@ func (o *outbox) put(key store.Key, allowance *syncv1.Allowance) {
 	o.signal()
 }
 
+// isFull reports whether so much waits that refusals are left out. What a server is allowed never is: it is bounded by
+// the groups that there are.
+func (o *outbox) isFull() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.allowances) >= maxRefusals
+}
+
 func (o *outbox) signal() {
 	select {
 	case o.ready <- struct{}{}:

@@ -1,7 +1,10 @@
 package accounts
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -11,8 +14,43 @@ import (
 	"github.com/keyward-dev/keyward/controllers/usage/store"
 )
 
-// maxLife bounds the name of a life.
-const maxLife = 26
+const (
+	// maxLife bounds the name of a life.
+	maxLife = 26
+	// maxRefusals is how many refusals wait for one server to take them; of more it is not told.
+	maxRefusals = 10_000
+	// Bounds of what is repeated of a report that is wrong.
+	maxGroup, maxPeriod = 317, 16
+	// maxNamed is how much of an instance is in the name of its accounts, which has to fit into a status.
+	maxNamed = 240
+)
+
+// NameOf names a server's accounts: an instance may be the name of several servers, a name here is that of one. The
+// identity is not in it as it is, for names are as long as a status takes.
+func NameOf(instance, identity string) string {
+	sum := sha256.Sum256([]byte(identity + "\x00" + instance))
+	return instance[:min(len(instance), maxNamed)] + "@" + hex.EncodeToString(sum[:6])
+}
+
+// before is the name that a server's account had before names were bound to identities.
+func before(account string) string {
+	at, slash := strings.LastIndexByte(account, '@'), strings.LastIndexByte(account, '/')
+	if at < 0 || slash < at {
+		return account
+	}
+	return account[:at] + account[slash:]
+}
+
+// adopt gives an account the name that it has by now.
+func adopt(work *ledger.Ledger, account string) {
+	earlier := before(account)
+	known, ok := work.Accounts[earlier]
+	if _, has := work.Accounts[account]; !ok || has || earlier == account {
+		return
+	}
+	delete(work.Accounts, earlier)
+	work.Accounts[account] = known
+}
 
 // Session is the stream of one server.
 type Session struct {
@@ -63,8 +101,10 @@ func (s *Session) Report(uses *syncv1.Uses) error {
 	if life == "" {
 		return nil // of a release that does not count
 	}
-	if len(life) > maxLife {
-		return status.Errorf(codes.InvalidArgument, "life: give a text of 1 to %d characters", maxLife)
+	if len(life) > maxLife || strings.ContainsFunc(life, func(r rune) bool {
+		return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	}) {
+		return status.Errorf(codes.InvalidArgument, "life: give a text of 1 to %d letters and digits", maxLife)
 	}
 	a := s.aggregator
 	a.mu.Lock()
@@ -122,10 +162,15 @@ func (s *Session) take(use *syncv1.GroupUse) error {
 
 func (s *Session) refuse(group, period string, err error) {
 	refused.Inc()
-	s.aggregator.config.Log.Info("Refused a report of usage", "server", s.server, "group", group, "period", period, "reason", err.Error())
+	if a := s.aggregator; a.refusals.AllowN(a.config.Clock.Now(), 1) { // whoever is wrong may be it very often
+		a.config.Log.Info("Refused a report of usage", "server", s.server, "group", group, "period", period, "reason", err.Error())
+	}
 	month, parseErr := ledger.ParseMonth(period)
 	if parseErr != nil {
 		month = ledger.Month{}
+	}
+	if len(group) > maxGroup || len(period) > maxPeriod || s.outbox.isFull() {
+		return
 	}
 	s.outbox.put(store.Key{Group: group, Month: month}, &syncv1.Allowance{Group: group, Period: period, Refused: err.Error()})
 }

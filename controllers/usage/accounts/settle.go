@@ -86,6 +86,7 @@ func (a *Aggregator) settle(ctx context.Context, b *book) error {
 		}
 		work := b.entry.Ledger.Clone()
 		for server, r := range v.reports {
+			adopt(work, server)
 			if err := work.Report(server, r.account); err != nil {
 				v.refused[server] = err
 			}

@@ -1,0 +1,113 @@
+package syncserver
+
+import (
+	"fmt"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/encoding/proto"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+)
+
+// Bounds of a request, which are looked at before it is decoded: decoded, an empty entry of a list is many times as
+// large as on the wire.
+const (
+	maxRequestBytes = 4 << 20
+	maxSelectors    = 1000
+	maxKnown        = 50_000
+	maxUses         = 5000 // of each list: more than that, a server sends in several requests
+	maxClients      = 32
+)
+
+// Numbers of fields, as in sync.proto.
+const (
+	fieldHello, fieldUses                         = 1, 3
+	helloSelector, helloKnown                     = 2, 3
+	usesGroups, usesKeys, usesVersions            = 4, 5, 2
+	selectorGroups, selectorNamespaces, ofClients = 1, 2, 3
+)
+
+// bounds are of the lists in a message, by their fields.
+type bounds map[protowire.Number]bound
+
+type bound struct {
+	name string
+	most int
+	in   bounds // of the message that it is
+}
+
+var requestBounds = bounds{
+	fieldHello: {"hello", 1, bounds{
+		helloSelector: {"hello.selector", 1, bounds{
+			selectorGroups:     {"hello.selector.groups", maxSelectors, nil},
+			selectorNamespaces: {"hello.selector.namespaces", maxSelectors, nil},
+		}},
+		helloKnown: {"hello.known", maxKnown, nil},
+	}},
+	fieldUses: {"uses", 1, bounds{
+		usesGroups: {"uses.groups", maxUses, nil},
+		usesKeys:   {"uses.keys", maxUses, nil},
+		// Clients are packed or not: eight bytes, or nine, each.
+		usesVersions: {"uses.versions", maxUses, bounds{ofClients: {"uses.versions.clients", maxClients, nil}}},
+	}},
+}
+
+// check looks through an encoded message.
+func (b bounds) check(encoded []byte) error {
+	counts := map[protowire.Number]int{}
+	for len(encoded) > 0 {
+		number, kind, n := protowire.ConsumeTag(encoded)
+		if n < 0 {
+			return protowire.ParseError(n)
+		}
+		size := protowire.ConsumeFieldValue(number, kind, encoded[n:])
+		if size < 0 {
+			return protowire.ParseError(size)
+		}
+		limit, ok := b[number]
+		if !ok {
+			encoded = encoded[n+size:]
+			continue
+		}
+		value := encoded[n : n+size]
+		encoded = encoded[n+size:]
+		entries := 1
+		if kind == protowire.BytesType {
+			value, _ = protowire.ConsumeBytes(value)
+			if number == ofClients && limit.most == maxClients {
+				entries = len(value) / 8
+			}
+		}
+		if counts[number] += entries; counts[number] > limit.most {
+			return fmt.Errorf("%s: at most %d entries are taken in one request", limit.name, limit.most)
+		}
+		if limit.in != nil {
+			if err := limit.in.check(value); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// boundedCodec refuses requests whose lists are too long before it decodes them.
+type boundedCodec struct{ encoding.CodecV2 }
+
+func newCodec() encoding.CodecV2 { return boundedCodec{encoding.GetCodecV2(proto.Name)} }
+
+// Unmarshal implements encoding.CodecV2.
+func (c boundedCodec) Unmarshal(data mem.BufferSlice, into any) error {
+	if _, ok := into.(*syncv1.SyncRequest); ok {
+		encoded := data.MaterializeToBuffer(mem.DefaultBufferPool())
+		err := requestBounds.check(encoded.ReadOnlyData())
+		encoded.Free()
+		if err != nil {
+			return status.Error(codes.InvalidArgument, err.Error())
+		}
+	}
+	return c.CodecV2.Unmarshal(data, into)
+}

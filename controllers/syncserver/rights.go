@@ -1,0 +1,313 @@
+package syncserver
+
+import (
+	"context"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+	"k8s.io/utils/clock"
+)
+
+const (
+	// reviewInterval is how often the rights of a connected server are reviewed, and reviewedFor how old a review
+	// may be that another server of the account had: together less than a minute.
+	reviewInterval = 45 * time.Second
+	reviewedFor    = 10 * time.Second
+	// refusedFor is how long a refusal is believed before a server is asked about that connects. One that is
+	// connected goes by it for recheckRefused.
+	refusedFor     = 30 * time.Second
+	recheckRefused = 10 * time.Minute
+	// Whoever may have few of many groups is asked about each of them: so many a second, of all who connect.
+	explored, exploredAtOnce = 1000, 10_000
+	// maxAccounts is how many accounts are remembered that have no stream.
+	maxAccounts = 1000
+)
+
+// question is what to ask about: a group, all of a namespace where the name is empty, or everything.
+type question struct{ namespace, name string }
+
+func about(group string) question {
+	namespace, name, _ := strings.Cut(group, "/")
+	return question{namespace, name}
+}
+
+// verdict is the answer to a question, and when it was given.
+type verdict struct {
+	allowed bool
+	at      time.Time
+}
+
+// forever is as old as an answer can be.
+const forever = time.Duration(math.MaxInt64)
+
+// ask puts a question to the API server.
+type ask func(ctx context.Context, q question) (bool, error)
+
+// rights are what the servers of one account may validate, as far as was asked: however many servers it has, each
+// question is asked once, and again each minute while it is allowed.
+type rights struct {
+	ask     ask
+	clock   clock.PassiveClock
+	limiter *rate.Limiter // of exploring
+	opens   *rate.Limiter // of streams
+
+	asking sync.Mutex // held by who asks; taken before mu
+
+	mu       sync.Mutex
+	verdicts map[question]verdict
+	reviewed time.Time
+	streams  int
+	left     time.Time // when the last stream ended
+}
+
+func newRights(ask ask, clk clock.PassiveClock, limiter *rate.Limiter, streams int) *rights {
+	return &rights{
+		ask: ask, clock: clk, limiter: limiter, opens: rate.NewLimiter(opened, 2*streams), verdicts: map[question]verdict{},
+	}
+}
+
+// known is the answer to a question where there is one that is not older than those ages.
+func (r *rights) known(q question, allowedFor, refusedFor time.Duration) (allowed, known bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	v, asked := r.verdicts[q]
+	age := r.clock.Since(v.at)
+	return asked && v.allowed, asked && (v.allowed && age <= allowedFor || !v.allowed && age <= refusedFor)
+}
+
+// may answers a question that the account may be asked about.
+func (r *rights) may(ctx context.Context, q question) (bool, error) {
+	r.asking.Lock()
+	defer r.asking.Unlock()
+	return r.mayAlone(ctx, q)
+}
+
+// mayAlone is may for who holds asking.
+func (r *rights) mayAlone(ctx context.Context, q question) (bool, error) {
+	if allowed, known := r.known(q, reviewInterval, refusedFor); known {
+		return allowed, nil
+	}
+	allowed, err := r.ask(ctx, q)
+	if err != nil {
+		return false, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.verdicts[q] = verdict{allowed, r.clock.Now()}
+	return allowed, nil
+}
+
+// group is whether the account may have a group, by what is known; for servers that are connected. What was allowed
+// stays so until a review says otherwise.
+func (r *rights) group(group string) (allowed, known bool) {
+	q := about(group)
+	for _, wider := range []question{{}, {namespace: q.namespace}} {
+		if allowed, _ := r.known(wider, forever, 0); allowed {
+			return true, true
+		}
+	}
+	return r.known(q, forever, recheckRefused)
+}
+
+// askGroup finds out whether the account may have a group that has appeared.
+func (r *rights) askGroup(ctx context.Context, group string) (bool, error) {
+	r.asking.Lock()
+	defer r.asking.Unlock()
+	q := about(group)
+	if allowed, err := r.mayAlone(ctx, question{namespace: q.namespace}); allowed || err != nil {
+		return allowed, err
+	}
+	return r.mayAlone(ctx, q)
+}
+
+// explore finds out which of the groups the account may have, from the whole to the parts, and whether that is any.
+func (r *rights) explore(ctx context.Context, groups []string, home string) (any bool, err error) {
+	r.asking.Lock()
+	defer r.asking.Unlock()
+	if all, err := r.mayAlone(ctx, question{}); all || err != nil {
+		return all, err
+	}
+	namespaces := map[string]bool{}
+	for _, group := range groups {
+		namespaces[about(group).namespace] = false
+	}
+	if home != "" {
+		namespaces[home] = false // it may be the first there
+	}
+	for namespace := range namespaces {
+		allowed, err := r.exploreOne(ctx, question{namespace: namespace})
+		if err != nil {
+			return false, err
+		}
+		namespaces[namespace] = allowed
+		any = any || allowed
+	}
+	for _, group := range groups {
+		q := about(group)
+		if namespaces[q.namespace] {
+			continue
+		}
+		allowed, err := r.exploreOne(ctx, q)
+		if err != nil {
+			return false, err
+		}
+		any = any || allowed
+	}
+	return any, nil
+}
+
+func (r *rights) exploreOne(ctx context.Context, q question) (bool, error) {
+	if allowed, known := r.known(q, reviewInterval, refusedFor); known {
+		return allowed, nil
+	}
+	if err := r.limiter.Wait(ctx); err != nil {
+		return false, err
+	}
+	return r.mayAlone(ctx, q)
+}
+
+// review asks again about what is allowed, unless that was done a moment ago for another server.
+func (r *rights) review(ctx context.Context) error {
+	r.asking.Lock()
+	defer r.asking.Unlock()
+	r.mu.Lock()
+	recent := r.clock.Since(r.reviewed) < reviewedFor
+	var allowed []question
+	for q, v := range r.verdicts {
+		if v.allowed {
+			allowed = append(allowed, q)
+		} else if r.clock.Since(v.at) > recheckRefused {
+			delete(r.verdicts, q)
+		}
+	}
+	r.mu.Unlock()
+	if recent {
+		return nil
+	}
+	for _, q := range allowed {
+		still, err := r.ask(ctx, q)
+		if err != nil {
+			return err
+		}
+		r.mu.Lock()
+		r.verdicts[q] = verdict{still, r.clock.Now()}
+		r.mu.Unlock()
+	}
+	r.mu.Lock()
+	r.reviewed = r.clock.Now()
+	r.mu.Unlock()
+	return nil
+}
+
+// registry has the rights of accounts.
+type registry struct {
+	make  func(identity) *rights
+	clock clock.PassiveClock
+
+	mu       sync.Mutex
+	accounts map[string]*rights
+}
+
+// of returns the rights of an account, for one more stream of it; leave is to be called when that ends.
+func (g *registry) of(id identity) (r *rights, leave func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	account := id.account()
+	r = g.accounts[account]
+	if r == nil {
+		g.forget()
+		r = g.make(id)
+		g.accounts[account] = r
+	}
+	r.streams++
+	return r, func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if r.streams--; r.streams == 0 {
+			r.left = g.clock.Now()
+		}
+	}
+}
+
+// forget makes room: of accounts without a stream, those that left first go.
+func (g *registry) forget() {
+	var idle []string
+	for name, r := range g.accounts {
+		switch {
+		case r.streams > 0:
+		case g.clock.Since(r.left) > refusedFor:
+			delete(g.accounts, name)
+		default:
+			idle = append(idle, name)
+		}
+	}
+	if len(idle) < maxAccounts {
+		return
+	}
+	slices.SortFunc(idle, func(a, b string) int { return g.accounts[a].left.Compare(g.accounts[b].left) })
+	for _, name := range idle[:len(idle)-maxAccounts/2] {
+		delete(g.accounts, name)
+	}
+}
+
+// selection is what one server has asked for, and may have of it. It implements snapshot.Authorizer.
+type selection struct {
+	rights     *rights
+	groups     map[string]struct{}
+	namespaces map[string]struct{} // both empty: everything
+}
+
+func (s *selection) isEverything() bool { return len(s.groups)+len(s.namespaces) == 0 }
+
+// selects is what was asked for.
+func (s *selection) selects(group string) bool {
+	if s.isEverything() {
+		return true
+	}
+	if _, named := s.groups[group]; named {
+		return true
+	}
+	_, named := s.namespaces[about(group).namespace]
+	return named
+}
+
+// questions are those whose answers decide about all of it.
+func (s *selection) questions() []question {
+	if s.isEverything() {
+		return []question{{}}
+	}
+	var all []question
+	for _, group := range slices.Sorted(maps.Keys(s.groups)) {
+		all = append(all, about(group))
+	}
+	for _, namespace := range slices.Sorted(maps.Keys(s.namespaces)) {
+		all = append(all, question{namespace: namespace})
+	}
+	return all
+}
+
+// All implements snapshot.Authorizer.
+func (s *selection) All() bool {
+	if allowed, _ := s.rights.known(question{}, forever, 0); allowed {
+		return true
+	}
+	for _, q := range s.questions() {
+		if allowed, _ := s.rights.known(q, forever, 0); !allowed {
+			return false
+		}
+	}
+	return true
+}
+
+// Known implements snapshot.Authorizer.
+func (s *selection) Known(group string) (allowed, known bool) { return s.rights.group(group) }
+
+// Ask implements snapshot.Authorizer.
+func (s *selection) Ask(ctx context.Context, group string) (bool, error) {
+	return s.rights.askGroup(ctx, group)
+}

@@ -1,0 +1,63 @@
+package accounts_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/go-logr/logr/funcr"
+	"golang.org/x/time/rate"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"k8s.io/utils/clock"
+
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/controllers/usage/accounts"
+	"github.com/keyward-dev/keyward/controllers/usage/ledger"
+)
+
+// TestReportsOfOthersGroups: what a server says of groups that it does not serve is refused, and neither what it is
+// told of that nor what is logged piles up.
+func TestReportsOfOthersGroups(t *testing.T) {
+	lines := 0
+	log := funcr.New(func(string, string) { lines++ }, funcr.Options{})
+	a := accounts.New(accounts.Config{Clock: clock.RealClock{}, Log: log, Writes: rate.Inf})
+	session := a.Connect("rogue", func(string) (bool, bool) { return false, true })
+	for i := range 20 {
+		uses := &syncv1.Uses{Life: "life"}
+		for j := range 5000 {
+			uses.Groups = append(uses.Groups, &syncv1.GroupUse{Group: fmt.Sprintf("others/%d-%d", i, j), Period: ledger.MonthOf(clock.RealClock{}.Now()).String(), Requests: 1})
+		}
+		if err := session.Report(uses); err != nil {
+			t.Fatal(err)
+		}
+	}
+	told := 0
+	for {
+		message := session.Take()
+		if len(message.GetGroups()) == 0 {
+			break
+		}
+		told += len(message.GetGroups())
+	}
+	if told > 10_000 || told == 0 || lines > 200 {
+		t.Errorf("%d refusals wait, and %d lines were logged", told, lines)
+	}
+}
+
+// TestLifeIsLettersAndDigits, so that no account's name can be read in two ways.
+func TestLifeIsLettersAndDigits(t *testing.T) {
+	for life, right := range map[string]bool{"life": true, "4XYZ": true, "a/b": false, "a@b": false, "\x1b[31m": false, "123456789012345678901234567": false} {
+		a := accounts.New(accounts.Config{Clock: clock.RealClock{}, Writes: rate.Inf})
+		err := a.Connect("v", func(string) (bool, bool) { return true, true }).Report(&syncv1.Uses{Life: life})
+		if (err == nil) != right || err != nil && status.Code(err) != codes.InvalidArgument {
+			t.Errorf("%q: %v", life, err)
+		}
+	}
+}
+
+// TestNamesAreOfOneIdentity.
+func TestNamesAreOfOneIdentity(t *testing.T) {
+	if accounts.NameOf("v", "a") == accounts.NameOf("v", "b") || accounts.NameOf("v", "a") != accounts.NameOf("v", "a") {
+		t.Error("two identities have one name")
+	}
+}

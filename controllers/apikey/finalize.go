@@ -28,6 +28,13 @@ func (r *Reconciler) finalize(ctx context.Context, key *v1alpha1.ApiKey) (ctrl.R
 	if !controllerutil.ContainsFinalizer(key, v1alpha1.FinalizerEnforcement) {
 		return ctrl.Result{}, nil
 	}
+	if rekeyed, err := r.rekey(ctx, key); rekeyed || err != nil {
+		return stale(err)
+	}
+	// Before anything that can fail: what is deleted does not come back.
+	if kept, err := r.remember(ctx, key, key.Status.Versions); !kept || err != nil {
+		return ctrl.Result{RequeueAfter: rememberRetry}, err
+	}
 	found, err := r.gather(ctx, key)
 	if err != nil {
 		return ctrl.Result{}, err

@@ -49,7 +49,7 @@ type Memory struct {
 type shard struct {
 	name, version string // of the object; empty where there is none yet
 	ids           []id
-	dirty    bool
+	dirty         bool
 }
 
 // Recall returns what is known of the digest.

@@ -15,6 +15,7 @@ import (
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/controllers/seal"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/controllers/usage/accounts"
@@ -39,6 +40,9 @@ type Server struct {
 	// Accounts are what groups have used, and may use.
 	Accounts *accounts.Aggregator
 	Clock    clock.WithTicker
+	// Seals has the secret of the digests of keys that are Imported.
+	Seals    *seal.Keeper
+	Imported *snapshot.Imported
 }
 
 // NeedLeaderElection is true: a replica that does not lead must not listen.
@@ -68,6 +72,7 @@ func (s *Server) Start(ctx context.Context) error {
 	)
 	syncv1.RegisterSyncServiceServer(server, &service{
 		hub: s.Hub, usage: s.Usage, accounts: s.Accounts, access: access{client: s.Client}, clock: s.Clock, log: log,
+		seals: s.Seals, imported: s.Imported,
 	})
 	stop := context.AfterFunc(ctx, server.Stop) // streams never end by themselves
 	defer stop()

@@ -12,6 +12,7 @@ import (
 	"k8s.io/utils/clock"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/controllers/seal"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/controllers/usage/accounts"
@@ -40,6 +41,8 @@ type service struct {
 	access   access
 	clock    clock.WithTicker
 	log      logr.Logger
+	seals    *seal.Keeper
+	imported *snapshot.Imported
 }
 
 // connection is one validation server that is connected.
@@ -104,7 +107,7 @@ func (s *service) serve(c *connection) error {
 	progress := make(chan struct{}, 1)
 	updates := make(chan *syncv1.Update)
 	go func() { cancel(c.receive()) }()
-	go func() { cancel(c.await(ctx, updates)) }()
+	go func() { cancel(c.await(ctx, updates, &secrecy{service: s, subscription: c.subscription})) }()
 	go func() { cancel(c.send(ctx, updates, progress)) }()
 
 	age := s.clock.NewTimer(maxAge)
@@ -155,10 +158,13 @@ func (c *connection) receive() error {
 }
 
 // await hands on updates as they are wanted.
-func (c *connection) await(ctx context.Context, updates chan<- *syncv1.Update) error {
+func (c *connection) await(ctx context.Context, updates chan<- *syncv1.Update, secrecy *secrecy) error {
 	for {
 		update, err := c.subscription.Next(ctx)
 		if err != nil {
+			return err
+		}
+		if err := secrecy.add(ctx, update); err != nil {
 			return err
 		}
 		select {

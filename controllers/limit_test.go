@@ -44,6 +44,7 @@ func (w *world) run(ctx context.Context) {
 	Expect((&apikey.Reconciler{
 		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Hub: hub, Usage: usage.NewTracker(clock.RealClock{}), Tiers: tiers,
 		Recorder: w.recorder, Clock: clock.RealClock{}, Random: rand.Reader, LastUsedResolution: time.Minute,
+		Seals: seals(), Memory: memory(clock.RealClock{}),
 	}).Setup(mgr)).To(Succeed())
 	Expect((&group.Reconciler{Client: mgr.GetClient(), Hub: hub, Tiers: tiers, Recorder: w.recorder, Clock: clock.RealClock{}}).Setup(mgr)).To(Succeed())
 	running, stop := context.WithCancel(context.Background())

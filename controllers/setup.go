@@ -31,6 +31,8 @@ import (
 	"github.com/keyward-dev/keyward/controllers/domainallowlist"
 	"github.com/keyward-dev/keyward/controllers/group"
 	"github.com/keyward-dev/keyward/controllers/index"
+	"github.com/keyward-dev/keyward/controllers/revoked"
+	"github.com/keyward-dev/keyward/controllers/seal"
 	"github.com/keyward-dev/keyward/controllers/servingcert"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
 	"github.com/keyward-dev/keyward/controllers/syncserver"
@@ -132,14 +134,15 @@ func NewManager(ctx context.Context, config *rest.Config, options Options, webho
 	}
 	options.Sync.Patience = syncserver.Patience
 	hub, tracker := snapshot.NewHub(clock.RealClock{}, options.Sync), usage.NewTracker(clock.RealClock{})
-	if err := addControllers(mgr, hub, tracker, options); err != nil {
+	seals, imported := &seal.Keeper{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: options.Namespace, Random: rand.Reader}, &snapshot.Imported{}
+	if err := addControllers(mgr, hub, tracker, seals, options); err != nil {
 		return nil, err
 	}
 	aggregator, err := addUsage(mgr, options)
 	if err != nil {
 		return nil, err
 	}
-	if err := addSync(mgr, hub, tracker, aggregator, options, certificate); err != nil {
+	if err := addSync(mgr, hub, tracker, aggregator, seals, imported, options, certificate); err != nil {
 		return nil, err
 	}
 	if err := webhooks(mgr); err != nil {
@@ -162,11 +165,17 @@ func CacheOptions() cache.Options {
 	}
 }
 
-func addControllers(mgr ctrl.Manager, hub *snapshot.Hub, tracker *usage.Tracker, options Options) error {
+func addControllers(mgr ctrl.Manager, hub *snapshot.Hub, tracker *usage.Tracker, seals *seal.Keeper, options Options) error {
+	memory := &revoked.Memory{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: options.Namespace, Clock: clock.RealClock{}}
+	for _, runnable := range []manager.Runnable{seals, memory} {
+		if err := mgr.Add(runnable); err != nil {
+			return fmt.Errorf("adding what the manager keeps: %w", err)
+		}
+	}
 	recorder := mgr.GetEventRecorder("keyward")
 	reconcilers := []interface{ Setup(mgr ctrl.Manager) error }{
 		&apikey.Reconciler{
-			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Hub: hub, Usage: tracker,
+			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Hub: hub, Usage: tracker, Seals: seals, Memory: memory,
 			Recorder: recorder, Clock: clock.RealClock{}, Random: rand.Reader, Tiers: options.Tiers, LastUsedResolution: options.LastUsedResolution,
 		},
 		&group.Reconciler{Client: mgr.GetClient(), Hub: hub, Tiers: options.Tiers, Recorder: recorder, Clock: clock.RealClock{}},
@@ -210,13 +219,15 @@ func addUsage(mgr ctrl.Manager, options Options) (*accounts.Aggregator, error) {
 	return aggregator, nil
 }
 
-func addSync(mgr ctrl.Manager, hub *snapshot.Hub, tracker *usage.Tracker, aggregator *accounts.Aggregator, options Options, certificate *servingcert.Certificate) error {
-	if err := mgr.Add(&snapshot.Projector{Hub: hub, Cache: mgr.GetCache()}); err != nil {
+func addSync(mgr ctrl.Manager, hub *snapshot.Hub, tracker *usage.Tracker, aggregator *accounts.Aggregator,
+	seals *seal.Keeper, imported *snapshot.Imported, options Options, certificate *servingcert.Certificate,
+) error {
+	if err := mgr.Add(&snapshot.Projector{Hub: hub, Cache: mgr.GetCache(), Imported: imported}); err != nil {
 		return fmt.Errorf("adding the projector: %w", err)
 	}
 	err := mgr.Add(&syncserver.Server{
 		Address: options.SyncAddress, Certificate: certificate.Get, Client: mgr.GetClient(), Hub: hub, Usage: tracker, Accounts: aggregator,
-		Clock: clock.RealClock{}, Streams: options.SyncStreams,
+		Clock: clock.RealClock{}, Streams: options.SyncStreams, Seals: seals, Imported: imported,
 	})
 	if err != nil {
 		return fmt.Errorf("adding the sync server: %w", err)

@@ -29,6 +29,8 @@ import (
 	"github.com/keyward-dev/keyward/controllers/domainallowlist"
 	"github.com/keyward-dev/keyward/controllers/group"
 	"github.com/keyward-dev/keyward/controllers/index"
+	"github.com/keyward-dev/keyward/controllers/revoked"
+	"github.com/keyward-dev/keyward/controllers/seal"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
 	"github.com/keyward-dev/keyward/controllers/tier"
 	"github.com/keyward-dev/keyward/controllers/usage"
@@ -44,11 +46,12 @@ func TestControllers(t *testing.T) {
 
 // The API server, webhooks included, is one for all specs; each has a namespace of its own.
 var (
-	config  *rest.Config
-	manager ctrl.Manager // its cache, its webhooks; no controllers
-	admin   client.Client
-	hub     *snapshot.Hub
-	tiers   = tier.Builtin()
+	config   *rest.Config
+	manager  ctrl.Manager // its cache, its webhooks; no controllers
+	admin    client.Client
+	hub      *snapshot.Hub
+	imported = &snapshot.Imported{}
+	tiers    = tier.Builtin()
 )
 
 var _ = BeforeSuite(func(ctx SpecContext) {
@@ -76,7 +79,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	Expect(index.Register(ctx, manager.GetFieldIndexer())).To(Succeed())
 	Expect(webhookv1alpha1.Setup(manager, tiers)).To(Succeed())
 	hub = snapshot.NewHub(clock.RealClock{}, snapshot.Options{})
-	Expect(manager.Add(&snapshot.Projector{Hub: hub, Cache: manager.GetCache()})).To(Succeed())
+	Expect(manager.Add(&snapshot.Projector{Hub: hub, Cache: manager.GetCache(), Imported: imported})).To(Succeed())
 
 	running, stop := context.WithCancel(context.Background())
 	stopped := make(chan error, 1)
@@ -87,9 +90,13 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	})
 	admin, err = client.New(config, client.Options{Scheme: controllers.Scheme()})
 	Expect(err).NotTo(HaveOccurred())
+	Expect(admin.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: systemNamespace}})).To(Succeed())
 	Eventually(hub.Opened()).Should(BeClosed())
 	Eventually(func() error { return manager.GetWebhookServer().StartedChecker()(nil) }).Should(Succeed())
 })
+
+// systemNamespace is that of the manager.
+const systemNamespace = "keyward-system"
 
 // world is a namespace with what acts in it.
 type world struct {
@@ -120,7 +127,18 @@ func (w *world) restart() {
 	w.keys = &apikey.Reconciler{
 		Client: manager.GetClient(), APIReader: manager.GetAPIReader(), Hub: hub,
 		Recorder: w.recorder, Clock: w.clock, Random: rand.Reader, Usage: w.usage, Tiers: w.tiers, LastUsedResolution: time.Minute,
+		Seals: seals(), Memory: memory(w.clock),
 	}
+}
+
+// seals is the manager's secret, as a new process reads it.
+func seals() *seal.Keeper {
+	return &seal.Keeper{Reader: manager.GetAPIReader(), Client: manager.GetClient(), Namespace: systemNamespace, Random: rand.Reader}
+}
+
+// memory is what the manager has remembered, as a new process reads it.
+func memory(clk clock.PassiveClock) *revoked.Memory {
+	return &revoked.Memory{Reader: manager.GetAPIReader(), Client: manager.GetClient(), Namespace: systemNamespace, Clock: clk}
 }
 
 func (w *world) reconcileKey(ctx context.Context, name string) (reconcile.Result, error) {

@@ -44,6 +44,7 @@ func serveSync() syncv1.SyncServiceClient {
 	stopped := make(chan error, 1)
 	server := &syncserver.Server{
 		Address: address, Hub: hub, Usage: usage.NewTracker(clock.RealClock{}), Accounts: noAccounts(), Client: admin, Clock: clock.RealClock{},
+		Seals: seals(), Imported: imported,
 		Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &pair, nil },
 	}
 	go func() { stopped <- server.Start(running) }()

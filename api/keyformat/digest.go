@@ -8,7 +8,8 @@ import (
 )
 
 // Digest is the SHA-256 of a whole key text. Bodies carry 256 random bits, so a digest
-// needs neither salt nor stretching and may be stored and sent.
+// needs neither salt nor stretching and may be stored and sent. Of texts that were imported
+// the digest that is stored and sent is keyed, see DigestSecret.
 type Digest [sha256.Size]byte
 
 const digestScheme = "sha256:"

@@ -38,21 +38,35 @@ func (k Key) Prefix() string {
 	return prefix
 }
 
-// Digest returns the digest under which validation servers know the key.
+// IsForeign reports whether k is a key that is not of Keyward's own form: one that was imported.
+func (k Key) IsForeign() bool { return !k.IsZero() && !WellFormed(k.Reveal()) }
+
+// Digest returns the plain digest of the key. Of one that IsForeign it is not to be shown to
+// anybody, see DigestSecret.
 func (k Key) Digest() Digest { return DigestOf(k.Reveal()) }
 
+// ForeignPreview is the preview of every key that IsForeign. Nothing of such a text may be shown,
+// because it may have few secret characters.
+const ForeignPreview = "imported"
+
+// IsForeignPreview reports whether a preview is that of a key that IsForeign. Earlier releases
+// showed "…" and the last four characters.
+func IsForeignPreview(preview string) bool {
+	return preview == ForeignPreview || strings.HasPrefix(preview, "…")
+}
+
 // Preview shows enough of the key for its holder to recognize it, such as "vctrl_…aB7Q".
-// The characters shown belong to the checksum; of an imported key they are its last four.
+// The characters shown belong to the checksum. Of a key that IsForeign it shows none.
 func (k Key) Preview() string {
 	if k.IsZero() {
 		return ""
 	}
-	text := k.Reveal()
-	shown := "…" + text[len(text)-previewChars:]
-	if prefix := k.Prefix(); prefix != "" {
-		return prefix + string(separator) + shown
+	prefix := k.Prefix()
+	if prefix == "" {
+		return ForeignPreview
 	}
-	return shown
+	text := k.Reveal()
+	return prefix + string(separator) + "…" + text[len(text)-previewChars:]
 }
 
 // String returns the preview.

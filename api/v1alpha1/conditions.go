@@ -91,6 +91,8 @@ const (
 	ReasonImportRefused = "ImportRefused"
 	// ReasonRestoreRefused: the Secret that an earlier life of the ApiKey left cannot be taken over.
 	ReasonRestoreRefused = "RestoreRefused"
+	// ReasonTextRevoked: the text that was to be restored or imported was revoked, deleted or retired before.
+	ReasonTextRevoked = "TextRevoked"
 	// ReasonOverlapsPending: so many versions are in their overlap that the next rotation waits.
 	ReasonOverlapsPending = "OverlapsPending"
 	// ReasonRestartRefused: a workload of secret.restart cannot be rolled.
@@ -165,6 +167,12 @@ const (
 	AnnotationRestartPrefix = "restart.keyward.dev/"
 	// AnnotationExpiresAt holds, on a Secret, when the key that it carries ends.
 	AnnotationExpiresAt = "keyward.dev/expires-at"
+	// AnnotationSeal holds, on a Secret, what only the manager can make: that it wrote the text and
+	// the annotations above, for the ApiKey of this name in this namespace.
+	AnnotationSeal = "keyward.dev/seal"
+	// AnnotationRestoringUntil holds, on a Namespace, until when (RFC 3339) Secrets without a seal, and
+	// texts of ApiKeys that were deleted, are taken over from restored Secrets in it.
+	AnnotationRestoringUntil = "keyward.dev/restoring-until"
 )
 
 // VerbValidate is the verb on groups.keyward.dev that a validation server needs.

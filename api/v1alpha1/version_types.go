@@ -65,18 +65,21 @@ type KeyVersion struct {
 	// +optional
 	Cause VersionCause `json:"cause,omitempty"`
 
-	// preview is what may be shown of the key: its prefix and its last four characters.
+	// preview is what may be shown of the key: its prefix and its last four characters; of a key
+	// that was imported and is of another form: imported.
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	// +required
 	Preview string `json:"preview,omitempty"`
 
-	// digest is sha256: and the SHA-256 of the key text in hexadecimal.
+	// digest is sha256: and the SHA-256 of the key text in hexadecimal. Of a key that was imported
+	// and is of another form it is hmac-sha256:, the id of the manager's secret, ':' and an HMAC
+	// under that, so that nobody who reads it can test texts against it.
 	//
-	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
+	// +kubebuilder:validation:Pattern=`^(sha256|hmac-sha256:[0-9a-f]{8}):[0-9a-f]{64}$`
 	// +kubebuilder:validation:MinLength=71
-	// +kubebuilder:validation:MaxLength=71
+	// +kubebuilder:validation:MaxLength=85
 	// +required
 	Digest string `json:"digest,omitempty"`
 

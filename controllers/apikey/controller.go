@@ -23,6 +23,8 @@ import (
 	"github.com/keyward-dev/keyward/controllers/conditions"
 	"github.com/keyward-dev/keyward/controllers/crashpoint"
 	"github.com/keyward-dev/keyward/controllers/grant"
+	"github.com/keyward-dev/keyward/controllers/revoked"
+	"github.com/keyward-dev/keyward/controllers/seal"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
 	"github.com/keyward-dev/keyward/controllers/tier"
 	"github.com/keyward-dev/keyward/controllers/usage"
@@ -44,9 +46,12 @@ type Reconciler struct {
 	APIReader client.Reader
 	Hub       *snapshot.Hub
 	Usage     *usage.Tracker
-	Tiers     *tier.Catalogue
-	Recorder  events.EventRecorder
-	Clock     clock.PassiveClock
+	// Seals has the manager's secret, and Memory the keys that are not to come back.
+	Seals    *seal.Keeper
+	Memory   *revoked.Memory
+	Tiers    *tier.Catalogue
+	Recorder events.EventRecorder
+	Clock    clock.PassiveClock
 	// Random is the source of keys: crypto/rand.Reader.
 	Random io.Reader
 	// LastUsedResolution is how far the last use of a version must have moved on to be written.
@@ -80,11 +85,17 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if err := r.ensureFinalizer(ctx, key); err != nil {
 		return ctrl.Result{}, err
 	}
+	if rekeyed, err := r.rekey(ctx, key); rekeyed || err != nil {
+		return stale(err)
+	}
 	found, err := r.gather(ctx, key)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
 	outcome := lifecycle.Plan(found.input, r.Clock.Now())
+	if kept, err := r.remember(ctx, key, outcome.Versions); !kept || err != nil {
+		return ctrl.Result{RequeueAfter: rememberRetry}, err
+	}
 	outcome, err = r.perform(ctx, key, found, outcome)
 	refused := (*secretError)(nil)
 	switch {
@@ -125,13 +136,13 @@ func (r *Reconciler) perform(ctx context.Context, key *v1alpha1.ApiKey, found *f
 			if !r.held.putOnly(key.UID, outcome.Target, found.imported) {
 				return outcome, apierrors.NewConflict(v1alpha1.GroupVersion.WithResource("apikeys").GroupResource(), key.Name, errStale)
 			}
-			return r.begin(key, outcome, found.imported), nil
+			return r.begin(key, found, outcome, found.imported), nil
 		}
 		text, err := keyformat.Mint(grant.Prefix(found.input.Group), r.Random)
 		if err != nil {
 			return outcome, fmt.Errorf("minting: %w", err)
 		}
-		return r.begin(key, outcome, text), nil
+		return r.begin(key, found, outcome, text), nil
 	case lifecycle.Deliver:
 		return r.deliver(ctx, key, found, outcome)
 	case lifecycle.Keep:
@@ -145,10 +156,10 @@ func (r *Reconciler) perform(ctx context.Context, key *v1alpha1.ApiKey, found *f
 
 // begin adds a new version. It takes effect when it is recorded: from then on the servers
 // are told, and only when all of them accept it is it delivered.
-func (r *Reconciler) begin(key *v1alpha1.ApiKey, outcome lifecycle.Outcome, text keyformat.Key) lifecycle.Outcome {
+func (r *Reconciler) begin(key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome, text keyformat.Key) lifecycle.Outcome {
 	r.held.put(key.UID, outcome.Target, text)
 	crashpoint.Here(crashpoint.BeforePending)
-	outcome.Versions = append(outcome.Versions, lifecycle.NewVersion(outcome, text, key.Spec.Rotation.Trigger, r.Clock.Now()))
+	outcome.Versions = append(outcome.Versions, lifecycle.NewVersion(outcome, text, found.keys.Digests.Of(text), key.Spec.Rotation.Trigger, r.Clock.Now()))
 	return outcome
 }
 

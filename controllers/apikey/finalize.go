@@ -32,6 +32,13 @@ func (r *Reconciler) finalize(ctx context.Context, key *v1alpha1.ApiKey) (ctrl.R
 		return ctrl.Result{}, nil
 	}
 	left := key.DeletionTimestamp.Add(deletionPatience).Sub(r.Clock.Now())
+	if rekeyed, err := r.rekey(ctx, key); rekeyed || apierrors.IsConflict(err) || err != nil && left > 0 {
+		return stale(err)
+	}
+	// Before anything that is given up after a while: what is deleted does not come back.
+	if kept, err := r.remember(ctx, key, key.Status.Versions); !kept || err != nil {
+		return ctrl.Result{RequeueAfter: rememberRetry}, err
+	}
 	unpublished := len(key.Status.Versions) == 0
 	found, err := r.gatherEnd(ctx, key)
 	if err == nil && left > 0 && !unpublished && !found.input.Published {

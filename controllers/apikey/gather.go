@@ -16,12 +16,14 @@ import (
 	"github.com/keyward-dev/keyward/controllers/apikey/secrettemplate"
 	"github.com/keyward-dev/keyward/controllers/grant"
 	"github.com/keyward-dev/keyward/controllers/lookup"
+	"github.com/keyward-dev/keyward/controllers/seal"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
 )
 
 // facts are what a reconciliation goes by.
 type facts struct {
 	input  lifecycle.Input
+	keys   *seal.Keys
 	secret *corev1.Secret // nil where there is none, or a foreign one
 
 	imported    keyformat.Key  // what spec.importFrom names, where it matters
@@ -42,9 +44,13 @@ func (r *Reconciler) gather(ctx context.Context, key *v1alpha1.ApiKey) (*facts, 
 	f := &facts{input: lifecycle.Input{Key: key, Group: group, Problem: problem}}
 	f.input.Held, _ = r.held.get(key.UID)
 
+	if f.keys, err = r.Seals.Keys(ctx); err != nil {
+		return nil, err
+	}
 	if err := r.gatherSecret(ctx, key, f); err != nil {
 		return nil, err
 	}
+	f.input.Unverifiable = f.unverifiable(key)
 	if err := secrettemplate.Check(key.Spec.Secret.Template.Data); err != nil {
 		f.input.Template = &grant.Problem{
 			Reason: v1alpha1.ReasonSecretTemplateInvalid,
@@ -108,7 +114,7 @@ func (f *facts) found(key *v1alpha1.ApiKey, secret *corev1.Secret) {
 	f.input.Secret = lifecycle.Secret{Found: true}
 	text := string(secret.Data[v1alpha1.SecretKeyAPIKey])
 	if text != "" {
-		f.input.Secret.Digest = keyformat.DigestOf(text).String()
+		f.input.Secret.Digest = digestOf(f.keys, text)
 	}
 	if f.input.Secret.Foreign = !belongs(key, secret, f.input.Secret.Digest); f.input.Secret.Foreign {
 		return
@@ -147,7 +153,8 @@ func (r *Reconciler) gatherUsage(key *v1alpha1.ApiKey, f *facts) {
 	versions := key.Status.Versions
 	digests := make([]keyformat.Digest, len(versions))
 	for i := range versions {
-		digests[i], _ = keyformat.ParseDigest(versions[i].Digest) // the schema admits no other form
+		read, _ := keyformat.ReadDigest(versions[i].Digest) // the schema admits no other form
+		digests[i] = read.Digest
 	}
 	report := r.Usage.Of(lookup.GroupName(key.Spec.GroupRef, key.Namespace).String(), digests, oldestRetiring(versions))
 	f.input.Usage = lifecycle.Usage{Since: report.Since, Through: report.Through, Of: make(map[string]lifecycle.Use, len(versions))}

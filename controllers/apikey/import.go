@@ -53,16 +53,26 @@ func (r *Reconciler) gatherImport(ctx context.Context, key *v1alpha1.ApiKey, f *
 		refuse("entry %q of Secret %q is refused: %v", ref.Key, ref.Name, err)
 		return nil
 	}
-	other, err := r.holderOf(ctx, key, text.Digest().String())
+	digest := f.keys.Digests.Of(text)
+	other, err := r.holderOf(ctx, key, digest)
 	if err != nil {
 		return err
 	}
 	if other != "" {
-		refuse("entry %q of Secret %q is the key of ApiKey %s already; each key has one ApiKey", ref.Key, ref.Name, other)
+		refuse("entry %q of Secret %q is the key of %s already; each key has one ApiKey", ref.Key, ref.Name, other)
+		return nil
+	}
+	over, allowed, err := r.wasOver(ctx, key, digest)
+	if err != nil {
+		return err
+	}
+	if over != "" && allowed == "" {
+		refuse("entry %q of Secret %q holds a key that %s; it is not accepted again: import another, or leave importFrom out, and a new key is minted", ref.Key, ref.Name, over)
+		f.input.Import.Reason = v1alpha1.ReasonTextRevoked
 		return nil
 	}
 	f.imported = text
-	if pending != nil && pending.Digest == text.Digest().String() {
+	if pending != nil && pending.Digest == digest {
 		r.held.put(key.UID, pending.ID, text)
 		f.input.Held = pending.ID
 	}

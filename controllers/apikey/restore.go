@@ -39,17 +39,17 @@ func belongs(key *v1alpha1.ApiKey, secret *corev1.Secret, digest string) bool {
 }
 
 // gatherLeft reads what a Secret says about the version that it carries, for a key whose
-// status knows of none.
+// status knows of none. It is believed where the manager has sealed it, and the text is not over.
 func (r *Reconciler) gatherLeft(ctx context.Context, key *v1alpha1.ApiKey, f *facts) error {
 	if f.secret == nil || f.input.Secret.Digest == "" || len(key.Status.Versions) > 0 {
 		return nil
 	}
-	text, err := keyformat.Parse(string(f.secret.Data[v1alpha1.SecretKeyAPIKey]))
-	if err != nil {
-		text, err = keyformat.Import(string(f.secret.Data[v1alpha1.SecretKeyAPIKey]))
+	refuse := func(reason, format string, args ...any) {
+		f.input.Secret.LeftProblem = restoreProblem(f.secret, reason, format, args...)
 	}
+	text, err := keyOf(string(f.secret.Data[v1alpha1.SecretKeyAPIKey]))
 	if err != nil {
-		f.input.Secret.LeftProblem = restoreProblem(f.secret, "holds no key: %v", err)
+		refuse(v1alpha1.ReasonRestoreRefused, "holds no key: %v", err)
 		return nil
 	}
 	other, err := r.holderOf(ctx, key, f.input.Secret.Digest)
@@ -57,17 +57,38 @@ func (r *Reconciler) gatherLeft(ctx context.Context, key *v1alpha1.ApiKey, f *fa
 		return err
 	}
 	if other != "" {
-		f.input.Secret.LeftProblem = restoreProblem(f.secret, "holds the key of ApiKey %s", other)
+		refuse(v1alpha1.ReasonRestoreRefused, "holds the key of %s", other)
 		return nil
 	}
-	f.input.Secret.Left = left(f.secret, text)
+	over, allowed, err := r.wasOver(ctx, key, f.input.Secret.Digest)
+	if err != nil {
+		return err
+	}
+	if over != "" && allowed == "" {
+		refuse(v1alpha1.ReasonTextRevoked, "holds a key that %s, which is not accepted again", over)
+		return nil
+	}
+	f.input.Secret.Left, f.input.Secret.LeftAllowed = left(f.secret, text), allowed
+	if f.keys.Verify(sealed(key, f.secret), f.secret.Annotations[v1alpha1.AnnotationSeal]) {
+		return nil
+	}
+	until, err := r.restoringUntil(ctx, key.Namespace)
+	switch {
+	case err != nil:
+		return err
+	case until == "":
+		refuse(v1alpha1.ReasonRestoreRefused, "has no seal of this manager for what it holds: it was made or changed by somebody else, or the manager's secret was lost")
+	default:
+		f.input.Secret.LeftAllowed = "has no seal of this manager; it is taken over because its namespace allows that until " + until
+	}
 	return nil
 }
 
-func restoreProblem(secret *corev1.Secret, format string, args ...any) *grant.Problem {
+func restoreProblem(secret *corev1.Secret, reason, format string, args ...any) *grant.Problem {
 	return &grant.Problem{
-		Reason: v1alpha1.ReasonRestoreRefused, Field: "spec.secret.name",
-		Message: fmt.Sprintf("Secret %q of an earlier life of this ApiKey ", secret.Name) + fmt.Sprintf(format, args...) + "; delete the Secret, and a new key is minted",
+		Reason: reason, Field: "spec.secret.name",
+		Message: fmt.Sprintf("Secret %q of an earlier life of this ApiKey ", secret.Name) + fmt.Sprintf(format, args...) +
+			"; delete the Secret, and a new key is minted, or see \"Lost and restored\" in docs/lifecycle.md",
 	}
 }
 
@@ -86,16 +107,26 @@ func left(secret *corev1.Secret, text keyformat.Key) *v1alpha1.KeyVersion {
 	return version
 }
 
-// holderOf names another ApiKey with a version of the digest, "" where there is none.
+// holderOf tells of another ApiKey with a version of the digest, "" where there is none. One of
+// another namespace is not named: whoever may create ApiKeys here may not know of it.
 func (r *Reconciler) holderOf(ctx context.Context, key *v1alpha1.ApiKey, digest string) (string, error) {
-	holders, err := lookup.KeysWithDigest(ctx, r.Client, digest)
+	read, err := keyformat.ReadDigest(digest)
 	if err != nil {
 		return "", fmt.Errorf("looking for another ApiKey with the same key: %w", err)
 	}
+	holders, err := lookup.KeysWithDigest(ctx, r.Client, read.Digest)
+	if err != nil {
+		return "", fmt.Errorf("looking for another ApiKey with the same key: %w", err)
+	}
+	found := ""
 	for i := range holders {
-		if other := &holders[i]; other.UID != key.UID {
-			return other.Namespace + "/" + other.Name, nil
+		switch other := &holders[i]; {
+		case other.UID == key.UID:
+		case other.Namespace == key.Namespace:
+			return "ApiKey " + other.Name, nil
+		default:
+			found = "another ApiKey"
 		}
 	}
-	return "", nil
+	return found, nil
 }

@@ -21,13 +21,14 @@ import (
 	"github.com/keyward-dev/keyward/controllers/apikey/secrettemplate"
 	"github.com/keyward-dev/keyward/controllers/grant"
 	"github.com/keyward-dev/keyward/controllers/lookup"
+	"github.com/keyward-dev/keyward/controllers/seal"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
 )
 
 // writeSecret brings the Secret into the declared form with the version's text. Where it
 // looks so already, nothing is written.
 func (r *Reconciler) writeSecret(ctx context.Context, key *v1alpha1.ApiKey, found *facts, version *v1alpha1.KeyVersion, reveal func() string) error {
-	desired, err := desiredSecret(key, version, reveal)
+	desired, err := desiredSecret(found.keys, key, version, reveal)
 	if err != nil {
 		return err
 	}
@@ -41,7 +42,7 @@ func (r *Reconciler) writeSecret(ctx context.Context, key *v1alpha1.ApiKey, foun
 	return newSecretError(r.applySecret(ctx, found.secret, desired), reveal())
 }
 
-func desiredSecret(key *v1alpha1.ApiKey, version *v1alpha1.KeyVersion, reveal func() string) (*corev1.Secret, error) {
+func desiredSecret(keys *seal.Keys, key *v1alpha1.ApiKey, version *v1alpha1.KeyVersion, reveal func() string) (*corev1.Secret, error) {
 	template := key.Spec.Secret.Template
 	expiresAt := ""
 	if version.ExpiresAt != nil {
@@ -92,6 +93,7 @@ func desiredSecret(key *v1alpha1.ApiKey, version *v1alpha1.KeyVersion, reveal fu
 	if expiresAt != "" {
 		secret.Annotations[v1alpha1.AnnotationExpiresAt] = expiresAt
 	}
+	secret.Annotations[v1alpha1.AnnotationSeal] = keys.Seal(sealed(key, secret))
 	return secret, nil
 }
 

@@ -32,6 +32,7 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 		For(&v1alpha1.ApiKey{}).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(keyOfSecret)).
 		Watches(&v1alpha1.ApiKey{}, r.followPlaces()).
+		Watches(&v1alpha1.ApiKey{}, r.rememberGone()).
 		Watches(&v1alpha1.Group{}, handler.EnqueueRequestsFromMapFunc(r.keysOfGroup),
 			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(lookup.NamespaceMetadata(), handler.EnqueueRequestsFromMapFunc(r.keysInNamespace),

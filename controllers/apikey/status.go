@@ -82,13 +82,19 @@ func next(found *facts, outcome lifecycle.Outcome, now time.Time) time.Duration 
 			after = d
 		}
 	}
-	if found.input.Secret.Foreign || outcome.Obstacle != nil && outcome.Obstacle.Reason == v1alpha1.ReasonImportRefused && !found.importNever {
+	if found.input.Secret.Foreign || outcome.Obstacle != nil && retried(outcome.Obstacle.Reason) && !found.importNever {
 		sooner(conflictRetry)
 	}
 	if found.stuck != nil {
 		sooner(restartRetry)
 	}
 	return after
+}
+
+// retried is whether nothing tells when what is in the way is gone: Secrets that are not the operator's,
+// annotations of namespaces.
+func retried(reason string) bool {
+	return reason == v1alpha1.ReasonImportRefused || reason == v1alpha1.ReasonRestoreRefused || reason == v1alpha1.ReasonTextRevoked
 }
 
 // begins is whether the outcome adds a version.

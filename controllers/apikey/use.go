@@ -44,7 +44,7 @@ func (r *Reconciler) used() source.Source {
 // lastUsed are the keys whose last use has moved on.
 func (r *Reconciler) lastUsed(ctx context.Context) (due []reconcile.Request) {
 	for _, digest := range r.Usage.Due(r.LastUsedResolution) {
-		keys, err := lookup.KeysWithDigest(ctx, r.Client, digest.String())
+		keys, err := lookup.KeysWithDigest(ctx, r.Client, digest)
 		if err != nil {
 			ctrl.LoggerFrom(ctx).Error(err, "The last use of a key is written late")
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"strconv"
+	"strings"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -20,7 +21,7 @@ const ByGroup = "group"
 // BySecret finds ApiKeys by the Bucket of the name of their Secret.
 const BySecret = "secret"
 
-// ByDigest finds ApiKeys by the Bucket of the digest of any of their versions.
+// ByDigest finds ApiKeys by the Bucket of the Digits of the digest of any of their versions.
 const ByDigest = "digest"
 
 // ByKeyID finds ApiKeys by the Bucket of the id of their key.
@@ -37,6 +38,9 @@ func Bucket(value string) string {
 	_, _ = h.Write([]byte(value)) // never fails
 	return strconv.Itoa(int(h.Sum32() % buckets))
 }
+
+// Digits are those of a digest as it is written in a status, without how it was made.
+func Digits(digest string) string { return digest[strings.LastIndexByte(digest, ':')+1:] }
 
 // Register declares the indexes. It must run before the cache starts.
 func Register(ctx context.Context, indexer client.FieldIndexer) error {
@@ -56,7 +60,7 @@ func Register(ctx context.Context, indexer client.FieldIndexer) error {
 		key, _ := object.(*v1alpha1.ApiKey)
 		digests := make([]string, 0, len(key.Status.Versions))
 		for i := range key.Status.Versions {
-			digests = append(digests, Bucket(key.Status.Versions[i].Digest))
+			digests = append(digests, Bucket(Digits(key.Status.Versions[i].Digest)))
 		}
 		return digests
 	}); err != nil {

@@ -3,6 +3,7 @@ package lookup
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"slices"
 
@@ -12,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/keyward-dev/keyward/api/keyformat"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/apikey/lifecycle"
 	"github.com/keyward-dev/keyward/controllers/grant"
@@ -120,9 +122,10 @@ func Keys(ctx context.Context, reader client.Reader, group types.NamespacedName)
 
 // KeysWithDigest are the ApiKeys that have a version of the digest. As with Keys, they are the
 // cache's own.
-func KeysWithDigest(ctx context.Context, reader client.Reader, digest string) ([]v1alpha1.ApiKey, error) {
-	return keysWith(ctx, reader, index.ByDigest, digest, func(key *v1alpha1.ApiKey) bool {
-		return slices.ContainsFunc(key.Status.Versions, func(v v1alpha1.KeyVersion) bool { return v.Digest == digest })
+func KeysWithDigest(ctx context.Context, reader client.Reader, digest keyformat.Digest) ([]v1alpha1.ApiKey, error) {
+	digits := hex.EncodeToString(digest[:])
+	return keysWith(ctx, reader, index.ByDigest, digits, func(key *v1alpha1.ApiKey) bool {
+		return slices.ContainsFunc(key.Status.Versions, func(v v1alpha1.KeyVersion) bool { return index.Digits(v.Digest) == digits })
 	})
 }
 

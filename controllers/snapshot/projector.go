@@ -23,6 +23,8 @@ import (
 type Projector struct {
 	Hub   *Hub
 	Cache cache.Cache
+	// Imported is told which keys have keyed digests; nil where nobody asks.
+	Imported *Imported
 
 	// mu makes reading the cache and publishing what follows from it one step: without it,
 	// a slow event could overwrite what a later one has published.
@@ -149,6 +151,7 @@ func (p *Projector) keyChanged(ctx context.Context, object client.Object) error 
 	case apierrors.IsNotFound(err), err == nil && key.UID != object.GetUID():
 		p.Hub.DeleteKey(id)
 		p.Hub.Forget(KeyRef(id))
+		p.Imported.forget(id)
 		return nil
 	case err != nil:
 		return err
@@ -162,6 +165,7 @@ func (p *Projector) publishKey(ctx context.Context, key *v1alpha1.ApiKey) error 
 		return err
 	}
 	if record := KeyRecord(key, problem); record != nil {
+		p.Imported.note(record, key) // first: who is sent the record is sent the secret with it
 		p.Hub.PutKey(record, client.ObjectKeyFromObject(key))
 	} else {
 		p.Hub.DeleteKey(KeyID(key.UID))

@@ -46,12 +46,12 @@ func KeyRecord(key *v1alpha1.ApiKey, problem *grant.Problem) *syncv1.Key {
 	revoked := lifecycle.Revoked(key)
 	for i := range key.Status.Versions {
 		v := &key.Status.Versions[i]
-		digest, err := keyformat.ParseDigest(v.Digest)
+		read, err := keyformat.ReadDigest(v.Digest)
 		if err != nil {
 			continue // the schema admits no other form
 		}
 		version := &syncv1.Version{
-			Digest:  digest[:],
+			Digest:  read.Digest[:],
 			Revoked: revoked || v.State == v1alpha1.VersionRevoked,
 		}
 		if v.ExpiresAt != nil {

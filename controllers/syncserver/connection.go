@@ -86,10 +86,13 @@ func (c *connection) receive() error {
 }
 
 // await hands on updates as they are wanted.
-func (c *connection) await(ctx context.Context, updates chan<- *syncv1.Update) error {
+func (c *connection) await(ctx context.Context, updates chan<- *syncv1.Update, secrecy *secrecy) error {
 	for {
 		update, err := c.subscription.Next(ctx)
 		if err != nil {
+			return err
+		}
+		if err := secrecy.add(ctx, update); err != nil {
 			return err
 		}
 		select {

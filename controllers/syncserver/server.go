@@ -17,6 +17,7 @@ import (
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/controllers/seal"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/controllers/usage/accounts"
@@ -45,6 +46,9 @@ type Server struct {
 	Clock    clock.WithTicker
 	// Streams is how many streams the servers of one ServiceAccount may have together; 0 is DefaultStreams.
 	Streams int
+	// Seals has the secret of the digests of keys that are Imported.
+	Seals    *seal.Keeper
+	Imported *snapshot.Imported
 }
 
 // NeedLeaderElection is true: a replica that does not lead must not listen.
@@ -99,6 +103,7 @@ func (s *Server) service(log logr.Logger) *service {
 	exploring := rate.NewLimiter(explored, exploredAtOnce)
 	return &service{
 		hub: s.Hub, usage: s.Usage, accounts: s.Accounts, access: access, streams: newStreams(most), clock: s.Clock, log: log,
+		seals: s.Seals, imported: s.Imported,
 		refusals: rate.NewLimiter(1, 100),
 		registry: &registry{clock: s.Clock, accounts: map[string]*rights{}, make: func(id identity) *rights {
 			return newRights(func(ctx context.Context, q question) (bool, error) { return access.mayValidate(ctx, id, q) }, s.Clock, exploring, most)

@@ -12,6 +12,7 @@ import (
 	"k8s.io/utils/clock"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/controllers/seal"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/controllers/usage/accounts"
@@ -50,6 +51,8 @@ type service struct {
 	clock    clock.WithTicker
 	log      logr.Logger
 	refusals *rate.Limiter // of log lines
+	seals    *seal.Keeper
+	imported *snapshot.Imported
 }
 
 // Sync serves one validation server.
@@ -185,7 +188,7 @@ func (s *service) serve(c *connection) error {
 	updates := make(chan *syncv1.Update)
 	reviews := make(chan struct{}, 1)
 	go func() { cancel(c.receive()) }()
-	go func() { cancel(c.await(ctx, updates)) }()
+	go func() { cancel(c.await(ctx, updates, &secrecy{service: s, subscription: c.subscription})) }()
 	go func() { cancel(c.send(ctx, updates, s.clock)) }()
 	go c.review(ctx, reviews)
 

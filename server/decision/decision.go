@@ -24,6 +24,13 @@ type Snapshot interface {
 	Allowing(from origin.Origin, willDo func(*Group) bool) (found, tooMany bool)
 }
 
+// Recognizer is a Snapshot that knows some credentials by other digests than the plain ones.
+type Recognizer interface {
+	// Recognize replaces the digest of a Foreign credential by the one that Find knows it by. It may
+	// be called again with the result.
+	Recognize(*Credential)
+}
+
 // Health is the state of a snapshot.
 type Health uint8
 
@@ -69,7 +76,7 @@ type Request struct {
 // Credential is what remains of a presented key.
 type Credential struct {
 	Form   Form
-	Digest keyformat.Digest // set where Form is WellFormed or Foreign
+	Digest keyformat.Digest // set where Form is WellFormed or Foreign; of the latter see Recognizer
 }
 
 // Form tells what was presented.

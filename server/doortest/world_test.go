@@ -33,7 +33,13 @@ func (k keyring) fill(line string) string {
 // snapshot makes keys, and the update of a manager that knows them.
 func snapshot(t testing.TB) (keyring, *syncv1.Update) {
 	t.Helper()
-	keys, update := keyring{}, &syncv1.Update{Revision: 1, CaughtUp: true, Groups: groups()}
+	random := make([]byte, 32)
+	_, _ = rand.Read(random) // it never fails
+	secret, err := keyformat.NewDigestSecret(random)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, update := keyring{}, &syncv1.Update{Revision: 1, CaughtUp: true, Groups: groups(), DigestSecret: random}
 	keep := func(name string, key keyformat.Key, err error) {
 		if err != nil {
 			t.Fatal(err)
@@ -49,6 +55,9 @@ func snapshot(t testing.TB) (keyring, *syncv1.Update) {
 			mint(name)
 		}
 		digest := keys[name].Digest()
+		if keys[name].IsForeign() {
+			digest = secret.Keyed(digest)
+		}
 		key := &syncv1.Key{
 			Id: "id-" + name, Group: group, Projects: projects, Permissions: permissions,
 			Versions: []*syncv1.Version{{Digest: digest[:]}},

@@ -19,16 +19,18 @@ import (
 // Gate decides on one snapshot. It is safe for concurrent use.
 type Gate struct {
 	snapshot decision.Snapshot
-	now      func() time.Time
-	log      *slog.Logger
-	throttle *throttle.Throttle
-	recorder Recorder
-	meter    Meter
-	rates    *ratelimit.Limiter
-	quota    Quota
-	reading  routing.Reading
-	tallies  *tallies
-	attempts *prometheus.CounterVec
+	// recognizer is the snapshot, where it is one.
+	recognizer decision.Recognizer
+	now        func() time.Time
+	log        *slog.Logger
+	throttle   *throttle.Throttle
+	recorder   Recorder
+	meter      Meter
+	rates      *ratelimit.Limiter
+	quota      Quota
+	reading    routing.Reading
+	tallies    *tallies
+	attempts   *prometheus.CounterVec
 }
 
 // Request is a request as a door knows it.
@@ -106,6 +108,7 @@ func New(snapshot decision.Snapshot, now func() time.Time, log *slog.Logger, met
 			Help: "Failed attempts by door and outcome: counted against the client's address, throttled, or unattributed, where the address is not known.",
 		}, []string{"door", "outcome"}),
 	}
+	g.recognizer, _ = snapshot.(decision.Recognizer)
 	metrics.MustRegister(g.tallies, g.attempts)
 	for _, option := range options {
 		option(g)
@@ -135,6 +138,9 @@ func (g *Gate) Door(name string) *Door {
 func (d *Door) Decide(ctx context.Context, request *Request) Result {
 	now := d.gate.now()
 	request.Reading = d.gate.reading
+	if request.Credential.Form == decision.Foreign && d.gate.recognizer != nil {
+		d.gate.recognizer.Recognize(&request.Credential)
+	}
 	result := Result{Decision: decision.Begin(d.gate.snapshot, &request.Request, now)}
 	if result.Allowed() && d.gate.rates != nil {
 		d.limit(&result, now)

@@ -90,6 +90,13 @@ func (s *Store) applyEncoded(encoded []byte) error {
 }
 
 func (s *Store) applyBeforeKeys(update *syncv1.Update) {
+	if secret := update.GetDigestSecret(); len(secret) > 0 {
+		if made, err := keyformat.NewDigestSecret(secret); err != nil {
+			s.reject("digest secret", "", err)
+		} else {
+			s.secret.Store(made)
+		}
+	}
 	s.announce(update.GetReplacedGroups())
 	s.deleteGroups(update.GetDeletedGroups())
 	for _, id := range update.GetDeletedKeys() {

@@ -78,6 +78,7 @@ func (s *Store) setAside(cause error) error {
 	s.groups, s.keys, s.scopes, s.origins = map[string]*groupRecord{}, keytable.New(), newScopes(), origins{}
 	s.mu.Unlock()
 	clear(s.renewed)
+	s.secret.Store(nil)
 	s.synced.Store(false)
 	s.revision.Store(0)
 	return s.compact()

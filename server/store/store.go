@@ -51,6 +51,7 @@ type Store struct {
 	versions []keytable.Version
 	encoded  []byte
 
+	secret      atomic.Pointer[keyformat.DigestSecret] // of the digests of imported keys; nil while there are none
 	synced      atomic.Bool
 	revision    atomic.Uint64
 	lastContact atomic.Int64 // Unix milliseconds; 0 is never
@@ -124,6 +125,22 @@ func (s *Store) Find(digest keyformat.Digest) (decision.Match, bool) {
 		Version: version, Group: of.group.compiled,
 		Key: decision.Key{ID: key.ID, Scope: &of.Scope, Suspended: key.Suspended, Rate: of.rate},
 	}, true
+}
+
+// Recognize implements decision.Recognizer. A text that is not of Keyward's own form is known by its
+// keyed digest. Without a secret there is no such key, or only what an earlier manager has sent, which is known
+// by its plain digest.
+func (s *Store) Recognize(credential *decision.Credential) {
+	secret := s.secret.Load()
+	if credential.Form != decision.Foreign || secret == nil {
+		return
+	}
+	keyed := secret.Keyed(credential.Digest)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if _, _, known := s.keys.Find(&keyed); known {
+		credential.Digest = keyed
+	}
 }
 
 // Synced tells whether the store has been complete once, by its journal or its stream.

@@ -61,6 +61,11 @@ func (p *piece) end(update *syncv1.Update) (err error) {
 func (s *Store) dump(emit func(update []byte) error) error {
 	p := &piece{emit: emit}
 	var record []byte
+	if secret := s.secret.Load(); secret != nil {
+		if err := p.end(&syncv1.Update{Revision: s.revision.Load(), DigestSecret: secret.Bytes()}); err != nil {
+			return err
+		}
+	}
 	for _, group := range s.groups {
 		var err error
 		if record, err = (proto.MarshalOptions{}).MarshalAppend(record[:0], group.wire); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -94,7 +95,7 @@ func (s *session) find(ctx context.Context, key *v1alpha1.ApiKey) (*corev1.Secre
 	text, _ := keyformat.Import(string(secret.Data[v1alpha1.SecretKeyAPIKey])) // a zero key has no version
 	for i := range key.Status.Versions {
 		v := &key.Status.Versions[i]
-		if text.IsZero() || v.Digest != text.Digest().String() {
+		if text.IsZero() || !carries(secret, text, v) {
 			continue
 		}
 		found := &revelation{
@@ -108,6 +109,15 @@ func (s *session) find(ctx context.Context, key *v1alpha1.ApiKey) (*corev1.Secre
 	}
 	return nil, keyformat.Key{}, nil, refusedf("Secret %s/%s does not hold a version of this key; if it does not belong to the ApiKey, kubectl keyward -n %s status %s says so",
 		key.Namespace, name, key.Namespace, key.Name)
+}
+
+// carries reports whether the Secret holds the version. The digest of a key that was imported is known to
+// the manager only: of such a one the Secret says which version it is.
+func carries(secret *corev1.Secret, text keyformat.Key, v *v1alpha1.KeyVersion) bool {
+	if text.IsForeign() && keyformat.IsForeignPreview(v.Preview) {
+		return secret.Annotations[v1alpha1.AnnotationVersion] == strconv.FormatInt(v.ID, 10)
+	}
+	return v.Digest == text.Digest().String()
 }
 
 // show prints the key, and claims it only when it is printed: what went wrong before can be

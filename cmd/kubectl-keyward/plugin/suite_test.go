@@ -31,6 +31,8 @@ import (
 	"github.com/keyward-dev/keyward/controllers/apikey"
 	"github.com/keyward-dev/keyward/controllers/group"
 	"github.com/keyward-dev/keyward/controllers/index"
+	"github.com/keyward-dev/keyward/controllers/revoked"
+	"github.com/keyward-dev/keyward/controllers/seal"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
 	"github.com/keyward-dev/keyward/controllers/tier"
 	"github.com/keyward-dev/keyward/controllers/usage"
@@ -119,6 +121,8 @@ func manager(ctx context.Context) (ctrl.Manager, error) {
 		&apikey.Reconciler{
 			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Hub: hub, Usage: usage.NewTracker(clock.RealClock{}), Tiers: tier.Builtin(),
 			Recorder: recorder, Clock: clock.RealClock{}, Random: rand.Reader, LastUsedResolution: time.Minute,
+			Seals:  &seal.Keeper{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: live, Random: rand.Reader},
+			Memory: &revoked.Memory{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: live, Clock: clock.RealClock{}},
 		},
 		&group.Reconciler{Client: mgr.GetClient(), Hub: hub, Tiers: tier.Builtin(), Recorder: recorder, Clock: clock.RealClock{}},
 	} {

@@ -113,7 +113,7 @@ func readable(text string) (v verdict, usable bool) {
 	case err == nil:
 		return verdict{Valid: true, WellFormed: true, Reason: "it is a complete key"}, true
 	case errors.Is(err, keyformat.ErrShape) && keyformat.Importable(text):
-		return verdict{Valid: false, Reason: "it is not of Keyward's form, or not complete; only a key that was imported can look like this"}, true
+		return verdict{Valid: false, Reason: "it is not of Keyward's form, or not complete; only a key that was imported can look like this, and only a validation server can tell (POST /v1/verify): their digests are keyed"}, true
 	default:
 		return verdict{Reason: err.Error()}, errors.Is(err, keyformat.ErrChecksum)
 	}

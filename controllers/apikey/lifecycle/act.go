@@ -75,6 +75,9 @@ func (p *planner) restore() bool {
 	}
 	p.note(true, v1alpha1.ReasonRestored, "version %d (%s) is taken over from Secret %s, which was there before this ApiKey: whoever holds it goes on as before",
 		version.ID, version.Preview, SecretName(p.in.Key))
+	if p.in.Secret.LeftAllowed != "" {
+		p.note(true, v1alpha1.ReasonRestored, "Secret %s %s", SecretName(p.in.Key), p.in.Secret.LeftAllowed)
+	}
 	if over(version.ExpiresAt, p.now) {
 		p.end(&version, v1alpha1.VersionExpired)
 	}

@@ -94,7 +94,7 @@ func (w *world) record(t *rapid.T, out *lifecycle.Outcome) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out.Versions = append(out.Versions, lifecycle.NewVersion(*out, text, w.in.Key.Spec.Rotation.Trigger, w.now))
+	out.Versions = append(out.Versions, lifecycle.NewVersion(*out, text, text.Digest().String(), w.in.Key.Spec.Rotation.Trigger, w.now))
 	w.texts = map[int64]keyformat.Key{out.Target: text}
 	w.in.Held = out.Target
 }

@@ -24,6 +24,8 @@ type Input struct {
 	// NoPlace is why a key that has no version yet is not to get one, because its Group has
 	// as many keys as it may have; nil where it has a place.
 	NoPlace *grant.Problem
+	// Unverifiable is why it cannot be told which text the versions are of, nil where it can.
+	Unverifiable *grant.Problem
 	// Held is the Pending version whose text this process holds in memory, or 0.
 	Held int64
 	// Published is whether every connected validation server has acknowledged the versions
@@ -46,6 +48,8 @@ type Secret struct {
 	// why it cannot be taken over.
 	Left        *v1alpha1.KeyVersion
 	LeftProblem *grant.Problem
+	// LeftAllowed says what would have been refused, and by whom it is allowed; empty otherwise.
+	LeftAllowed string
 }
 
 // Usage is what validation servers have reported about the use of a key's versions.

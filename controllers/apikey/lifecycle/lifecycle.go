@@ -178,15 +178,16 @@ func timeOf(t *metav1.Time) time.Time {
 // seconds is an instant as API objects hold it.
 func seconds(t time.Time) *metav1.Time { return &metav1.Time{Time: t.Truncate(time.Second)} }
 
-// NewVersion is the version that an outcome with the action Mint or Import calls for.
-func NewVersion(outcome Outcome, key keyformat.Key, trigger string, now time.Time) v1alpha1.KeyVersion {
+// NewVersion is the version that an outcome with the action Mint or Import calls for. The digest is as
+// keyformat.DigestSecret gives it.
+func NewVersion(outcome Outcome, key keyformat.Key, digest, trigger string, now time.Time) v1alpha1.KeyVersion {
 	version := v1alpha1.KeyVersion{
 		ID:       outcome.Target,
 		State:    v1alpha1.VersionPending,
 		Cause:    outcome.Cause,
 		Trigger:  trigger,
 		Preview:  key.Preview(),
-		Digest:   key.Digest().String(),
+		Digest:   digest,
 		MintedAt: *seconds(now),
 	}
 	if !outcome.ExpiresAt.IsZero() {

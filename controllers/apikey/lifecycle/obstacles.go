@@ -17,6 +17,7 @@ var obstacles = []func(*planner) *grant.Problem{
 	rotationInvalid,
 	secretForeign,
 	templateInvalid,
+	unverifiable,
 	noPlace,
 }
 
@@ -85,5 +86,7 @@ func secretForeign(p *planner) *grant.Problem {
 }
 
 func templateInvalid(p *planner) *grant.Problem { return p.in.Template }
+
+func unverifiable(p *planner) *grant.Problem { return p.in.Unverifiable }
 
 func noPlace(p *planner) *grant.Problem { return p.in.NoPlace }

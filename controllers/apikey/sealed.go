@@ -1,0 +1,151 @@
+package apikey
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/keyward-dev/keyward/api/keyformat"
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/apikey/lifecycle"
+	"github.com/keyward-dev/keyward/controllers/conditions"
+	"github.com/keyward-dev/keyward/controllers/grant"
+	"github.com/keyward-dev/keyward/controllers/lookup"
+	"github.com/keyward-dev/keyward/controllers/seal"
+)
+
+// sealed is what the seal of a Secret is to vouch for.
+func sealed(key *v1alpha1.ApiKey, secret *corev1.Secret) seal.Sealed {
+	return seal.Sealed{
+		Namespace: key.Namespace, ApiKey: key.Name, Text: string(secret.Data[v1alpha1.SecretKeyAPIKey]),
+		Version:   secret.Annotations[v1alpha1.AnnotationVersion],
+		MintedAt:  secret.Annotations[v1alpha1.AnnotationMintedAt],
+		ExpiresAt: secret.Annotations[v1alpha1.AnnotationExpiresAt],
+	}
+}
+
+// keyOf reads a key of either form.
+func keyOf(text string) (keyformat.Key, error) {
+	key, err := keyformat.Parse(text)
+	if err != nil {
+		key, err = keyformat.Import(text)
+	}
+	return key, err
+}
+
+// digestOf is the digest of a text as statuses have it. One that is no key at all has none that any
+// version has.
+func digestOf(keys *seal.Keys, text string) string {
+	if keyformat.WellFormed(text) {
+		return keyformat.DigestOf(text).String()
+	}
+	return keys.Digests.Format(keys.Digests.Keyed(keyformat.DigestOf(text)))
+}
+
+// restoringUntil is until when a namespace takes over what is refused otherwise; empty where it does not.
+// Only who runs the platform may annotate namespaces.
+func (r *Reconciler) restoringUntil(ctx context.Context, namespace string) (string, error) {
+	object := lookup.NamespaceMetadata()
+	if err := r.Client.Get(ctx, types.NamespacedName{Name: namespace}, object); client.IgnoreNotFound(err) != nil {
+		return "", fmt.Errorf("reading namespace %s: %w", namespace, err)
+	}
+	until := object.GetAnnotations()[v1alpha1.AnnotationRestoringUntil]
+	if at, err := time.Parse(time.RFC3339, until); err != nil || !r.Clock.Now().Before(at) {
+		return "", nil
+	}
+	return until, nil
+}
+
+// rekey brings the digests of imported keys into today's form, with one write: an earlier release kept
+// plain ones and showed the last characters, and the manager's secret may have been lost.
+func (r *Reconciler) rekey(ctx context.Context, key *v1alpha1.ApiKey) (rekeyed bool, err error) {
+	imported := slices.ContainsFunc(key.Status.Versions, func(v v1alpha1.KeyVersion) bool { return keyformat.IsForeignPreview(v.Preview) })
+	if !imported {
+		return false, nil
+	}
+	keys, err := r.Seals.Keys(ctx)
+	if err != nil {
+		return false, err
+	}
+	before := key.DeepCopy()
+	for i := range key.Status.Versions {
+		v := &key.Status.Versions[i]
+		read, err := keyformat.ReadDigest(v.Digest)
+		switch {
+		case err != nil, !keyformat.IsForeignPreview(v.Preview):
+			continue
+		case read.SecretID == "":
+			v.Digest, rekeyed = keys.Digests.Format(keys.Digests.Keyed(read.Digest)), true
+		case read.SecretID != keys.Digests.ID() && v == lifecycle.Current(key.Status.Versions):
+			digest, err := r.readAgain(ctx, key, keys)
+			if err != nil {
+				return false, err
+			}
+			if digest != "" {
+				v.Digest, rekeyed = digest, true
+			}
+		}
+		v.Preview = keyformat.ForeignPreview
+	}
+	if !rekeyed {
+		return false, nil
+	}
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	if err := r.Client.Status().Patch(ctx, key, patch); err != nil {
+		return false, fmt.Errorf("recording keyed digests: %w", err)
+	}
+	return true, nil
+}
+
+// readAgain is the digest of the text in the key's own Secret, where its namespace allows to believe that;
+// empty otherwise.
+func (r *Reconciler) readAgain(ctx context.Context, key *v1alpha1.ApiKey, keys *seal.Keys) (string, error) {
+	until, err := r.restoringUntil(ctx, key.Namespace)
+	if err != nil || until == "" {
+		return "", err
+	}
+	name := types.NamespacedName{Namespace: key.Namespace, Name: lifecycle.SecretName(key)}
+	secret := &corev1.Secret{}
+	if err := r.APIReader.Get(ctx, name, secret); err != nil {
+		return "", client.IgnoreNotFound(err)
+	}
+	text, err := keyOf(string(secret.Data[v1alpha1.SecretKeyAPIKey]))
+	if err != nil || secret.Annotations[v1alpha1.AnnotationAPIKey] != key.Name {
+		return "", nil //nolint:nilerr // it holds no key; the condition says so
+	}
+	r.event(key, true, v1alpha1.ReasonRestored, "Plan", fmt.Sprintf(
+		"Secret %s is believed to hold the key, though the manager's secret was lost, because its namespace allows that until %s", name.Name, until))
+	return keys.Digests.Of(text), nil
+}
+
+// unverifiable is the problem of versions whose digests are by a secret that the manager has lost.
+func (f *facts) unverifiable(key *v1alpha1.ApiKey) *grant.Problem {
+	for i := range key.Status.Versions {
+		v := &key.Status.Versions[i]
+		read, err := keyformat.ReadDigest(v.Digest)
+		if err != nil || read.SecretID == "" || read.SecretID == f.keys.Digests.ID() || v != lifecycle.Current(key.Status.Versions) {
+			continue
+		}
+		return &grant.Problem{
+			Reason: v1alpha1.ReasonRestoreRefused, Field: "spec.secret.name",
+			Message: fmt.Sprintf("version %d was imported under another secret of the manager, which was lost since, so that its text cannot be recognized; "+
+				"restore Secret %s of the manager's namespace and restart the manager, or see \"Lost and restored\" in docs/lifecycle.md", v.ID, seal.SecretName),
+		}
+	}
+	return nil
+}
+
+// stale is the result where something was recorded, or somebody else was faster: the next look knows better.
+func stale(err error) (ctrl.Result, error) {
+	if err == nil || apierrors.IsConflict(err) {
+		return ctrl.Result{RequeueAfter: conditions.StaleRetry}, nil
+	}
+	return ctrl.Result{}, err
+}

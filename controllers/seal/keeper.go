@@ -1,0 +1,152 @@
+package seal
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+)
+
+const (
+	// SecretName names the Secret with the manager's secret, in the manager's namespace.
+	SecretName = "keyward-seal"
+
+	rootEntry = "root"
+	// lookInterval is how often the leader looks whether the Secret is still there.
+	lookInterval = time.Minute
+)
+
+// ErrReplaced is the error of a Keeper whose Secret holds another secret than before. The manager has
+// to start again with it: half of what it knows is by the earlier one.
+var ErrReplaced = errors.New("the manager's secret in Secret " + SecretName + " was replaced; starting again with the new one")
+
+// Keeper reads the manager's secret, and makes it where there is none. It is for the leader.
+type Keeper struct {
+	// Reader reads past the cache.
+	Reader client.Reader
+	Client client.Client
+	// Namespace of the manager.
+	Namespace string
+	// Random is the source of the secret: crypto/rand.Reader.
+	Random io.Reader
+
+	mu   sync.Mutex
+	root []byte
+	keys *Keys
+}
+
+// Keys returns what is derived from the secret. It asks the API server once.
+func (k *Keeper) Keys(ctx context.Context) (*Keys, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.keys != nil {
+		return k.keys, nil
+	}
+	root, err := k.obtain(ctx)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := NewKeys(root)
+	if err != nil {
+		return nil, fmt.Errorf("entry %q of Secret %s/%s: %w; restore the Secret from a backup", rootEntry, k.Namespace, SecretName, err)
+	}
+	k.root, k.keys = root, keys
+	return keys, nil
+}
+
+// obtain returns the secret, a new one where there is none.
+func (k *Keeper) obtain(ctx context.Context) ([]byte, error) {
+	root, err := k.read(ctx)
+	if !apierrors.IsNotFound(err) {
+		return root, err
+	}
+	if root, err = newRoot(k.Random); err != nil {
+		return nil, err
+	}
+	switch err := k.write(ctx, root); {
+	case apierrors.IsAlreadyExists(err):
+		return k.read(ctx)
+	case err != nil:
+		return nil, err
+	}
+	logf.FromContext(ctx).Info("Made the manager's secret; keep a copy of it with your backups", "namespace", k.Namespace, "secret", SecretName)
+	return root, nil
+}
+
+func (k *Keeper) read(ctx context.Context) ([]byte, error) {
+	secret := &corev1.Secret{}
+	if err := k.Reader.Get(ctx, types.NamespacedName{Namespace: k.Namespace, Name: SecretName}, secret); err != nil {
+		return nil, fmt.Errorf("reading the manager's secret: %w", err)
+	}
+	return secret.Data[rootEntry], nil
+}
+
+func (k *Keeper) write(ctx context.Context, root []byte) error {
+	secret := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: k.Namespace, Name: SecretName,
+			Labels: map[string]string{"app.kubernetes.io/name": "keyward", "app.kubernetes.io/component": "manager"},
+		},
+		Immutable: ptr.To(true),
+		Data:      map[string][]byte{rootEntry: root},
+	}
+	if err := k.Client.Create(ctx, secret); err != nil {
+		return fmt.Errorf("writing the manager's secret: %w", err)
+	}
+	return nil
+}
+
+// NeedLeaderElection is true: only the leader seals.
+func (k *Keeper) NeedLeaderElection() bool { return true }
+
+// Start looks after the Secret until the context ends: one that was deleted is written again, and where it
+// holds another secret the manager has to start again.
+func (k *Keeper) Start(ctx context.Context) error {
+	log := logf.FromContext(ctx).WithName("seal")
+	err := wait.PollUntilContextCancel(ctx, lookInterval, false, func(ctx context.Context) (bool, error) {
+		switch err := k.Look(ctx); {
+		case errors.Is(err, ErrReplaced):
+			return false, err
+		case err != nil:
+			log.Error(err, "The manager's secret cannot be looked after")
+		}
+		return false, nil
+	})
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // the manager stops
+	}
+	return err
+}
+
+// Look compares the Secret with what is in use.
+func (k *Keeper) Look(ctx context.Context) error {
+	k.mu.Lock()
+	used := k.root
+	k.mu.Unlock()
+	if used == nil {
+		return nil
+	}
+	root, err := k.read(ctx)
+	switch {
+	case apierrors.IsNotFound(err):
+		logf.FromContext(ctx).Info("The manager's secret was deleted; writing it again", "namespace", k.Namespace, "secret", SecretName)
+		return k.write(ctx, used)
+	case err != nil:
+		return err
+	case !bytes.Equal(root, used):
+		return ErrReplaced
+	}
+	return nil
+}

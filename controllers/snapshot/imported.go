@@ -1,0 +1,87 @@
+package snapshot
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/keyward-dev/keyward/api/keyformat"
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+)
+
+// Imported knows which keys have digests that are keyed, so that the secret of digests is sent to the
+// validation servers that need it, and to no others. A nil Imported knows nothing.
+type Imported struct {
+	mu     sync.RWMutex
+	keys   map[string]string // group by key id
+	groups map[string]int    // number of such keys
+	some   atomic.Bool
+}
+
+func (i *Imported) note(record *syncv1.Key, key *v1alpha1.ApiKey) {
+	if i == nil {
+		return
+	}
+	keyed := slices.ContainsFunc(key.Status.Versions, func(v v1alpha1.KeyVersion) bool {
+		read, err := keyformat.ReadDigest(v.Digest)
+		return err == nil && read.SecretID != ""
+	})
+	if !keyed {
+		i.forget(record.GetId())
+		return
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.drop(record.GetId())
+	if i.keys == nil {
+		i.keys, i.groups = map[string]string{}, map[string]int{}
+	}
+	i.keys[record.GetId()] = record.GetGroup()
+	i.groups[record.GetGroup()]++
+	i.some.Store(true)
+}
+
+func (i *Imported) forget(id string) {
+	if i == nil || !i.some.Load() {
+		return
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.drop(id)
+}
+
+func (i *Imported) drop(id string) {
+	group, is := i.keys[id]
+	if !is {
+		return
+	}
+	delete(i.keys, id)
+	if i.groups[group]--; i.groups[group] == 0 {
+		delete(i.groups, group)
+	}
+	i.some.Store(len(i.keys) > 0)
+}
+
+// In reports whether one of the keys of an update has a keyed digest, or, where that ends a catch-up,
+// one of a group that is served.
+func (i *Imported) In(update *syncv1.Update, serves func(group string) bool) bool {
+	if i == nil || !i.some.Load() {
+		return false
+	}
+	i.mu.RLock()
+	defer i.mu.RUnlock()
+	for _, key := range update.GetKeys() {
+		if _, is := i.keys[key.GetId()]; is {
+			return true
+		}
+	}
+	if update.GetCaughtUp() {
+		for group := range i.groups {
+			if serves(group) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,127 @@
+package store
+
+import (
+	"bytes"
+	"os"
+	"testing"
+
+	"github.com/keyward-dev/keyward/api/keyformat"
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/server/decision"
+)
+
+const importedText = "legacy-platform/0123456789+ABCDEF=="
+
+// foreign is the credential of the imported text, as every integration makes it.
+func foreign() decision.Credential {
+	return decision.Credential{Form: decision.Foreign, Digest: keyformat.DigestOf(importedText)}
+}
+
+func digestSecret(t testing.TB, fill byte) *keyformat.DigestSecret {
+	t.Helper()
+	secret, err := keyformat.NewDigestSecret(bytes.Repeat([]byte{fill}, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return secret
+}
+
+// imported is an update with the imported key by the digest, n of the group.
+func imported(n int, digest keyformat.Digest) *syncv1.Key {
+	k := key("acme", n)
+	k.Versions[0].Digest = digest[:]
+	return k
+}
+
+func recognizes(s *Store) bool {
+	credential := foreign()
+	s.Recognize(&credential)
+	_, found := s.Find(credential.Digest)
+	again := credential
+	s.Recognize(&again)
+	return found && again == credential // also where it is asked twice
+}
+
+// An imported key is known by its keyed digest, also after a restart, and by no other secret.
+func TestImportedKeysAreRecognized(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, Config{Dir: dir})
+	secret := digestSecret(t, 1)
+	apply(t, s, &syncv1.Update{
+		Revision: 1, CaughtUp: true, DigestSecret: secret.Bytes(), Groups: []*syncv1.Group{group("acme")},
+		Keys: []*syncv1.Key{imported(1, secret.Keyed(keyformat.DigestOf(importedText)))},
+	})
+	if _, plain := s.Find(foreign().Digest); plain || !recognizes(s) {
+		t.Fatalf("it is known by its plain digest: %v, recognized: %v", plain, recognizes(s))
+	}
+	reopen := func() {
+		t.Helper()
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s = open(t, Config{Dir: dir})
+		if !recognizes(s) {
+			t.Fatal("it is not recognized after a restart")
+		}
+	}
+	reopen() // from what was appended
+	if err := s.compact(); err != nil {
+		t.Fatal(err)
+	}
+	reopen() // from a fresh file
+	info, err := os.Stat(journalPath(dir))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("who may read the secret: %v, %v", info.Mode(), err)
+	}
+	apply(t, s, &syncv1.Update{Revision: 2, DigestSecret: digestSecret(t, 2).Bytes()})
+	if recognizes(s) {
+		t.Error("it is recognized by another secret")
+	}
+	apply(t, s, &syncv1.Update{Revision: 3, DigestSecret: []byte("short")})
+	apply(t, s, &syncv1.Update{Revision: 4, DigestSecret: secret.Bytes()})
+	if !recognizes(s) {
+		t.Error("it is not recognized by its own")
+	}
+}
+
+// What an earlier manager has sent, and what is yet to be keyed, goes on.
+func TestPlainDigestsOfImportedKeysGoOn(t *testing.T) {
+	s := open(t, Config{})
+	apply(t, s, &syncv1.Update{Revision: 1, CaughtUp: true, Groups: []*syncv1.Group{group("acme")}, Keys: []*syncv1.Key{imported(1, foreign().Digest)}})
+	if !recognizes(s) {
+		t.Error("without a secret it is not recognized")
+	}
+	apply(t, s, &syncv1.Update{Revision: 2, DigestSecret: digestSecret(t, 1).Bytes()})
+	if !recognizes(s) {
+		t.Error("beside a secret it is not recognized")
+	}
+}
+
+// Junk costs next to nothing where there are no imported keys, and little where there are; it allocates nothing.
+func TestRecognizeDoesNotAllocate(t *testing.T) {
+	s := open(t, Config{})
+	apply(t, s, &syncv1.Update{Revision: 1, CaughtUp: true, DigestSecret: digestSecret(t, 1).Bytes()})
+	if n := testing.AllocsPerRun(100, func() { credential := foreign(); s.Recognize(&credential) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkRecognize(b *testing.B) {
+	s := fill(b, 10_000)
+	credential := foreign()
+	b.Run("none imported", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			s.Recognize(&credential)
+		}
+	})
+	if err := s.Apply(&syncv1.Update{DigestSecret: digestSecret(b, 1).Bytes()}); err != nil {
+		b.Fatal(err)
+	}
+	b.Run("junk", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			s.Recognize(&credential)
+		}
+	})
+}

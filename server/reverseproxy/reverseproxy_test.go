@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,6 +32,15 @@ type front struct {
 	address net.Addr
 	key     string
 	quotas  *quota.Book
+	decided *atomic.Pointer[gate.Request] // the latest
+}
+
+type recorder struct{ latest atomic.Pointer[gate.Request] }
+
+// Record implements gate.Recorder.
+func (r *recorder) Record(_ string, _ time.Time, request *gate.Request, _ *gate.Result) {
+	decided := *request
+	r.latest.Store(&decided)
 }
 
 func start(t testing.TB, upstream http.HandlerFunc, config Config) *front {
@@ -61,7 +71,11 @@ func start(t testing.TB, upstream http.HandlerFunc, config Config) *front {
 		}
 	}
 	quotas := quota.New(prometheus.NewRegistry())
-	h, ok := New(gate.New(s, time.Now, log, prometheus.NewRegistry(), gate.WithQuota(quotas)), config, log).(*handler)
+	decided, around := &recorder{}, []gate.Option{gate.WithQuota(quotas)}
+	if _, benchmark := t.(*testing.B); !benchmark {
+		around = append(around, gate.WithRecorder(decided))
+	}
+	h, ok := New(gate.New(s, time.Now, log, prometheus.NewRegistry(), around...), config, log).(*handler)
 	if !ok {
 		t.Fatal("not a handler")
 	}
@@ -71,7 +85,7 @@ func start(t testing.TB, upstream http.HandlerFunc, config Config) *front {
 	server.Config.Protocols.SetUnencryptedHTTP2(true)
 	server.Start()
 	t.Cleanup(server.Close)
-	return &front{h, server.URL, server.Listener.Addr(), minted.Reveal(), quotas}
+	return &front{h, server.URL, server.Listener.Addr(), minted.Reveal(), quotas, &decided.latest}
 }
 
 func (f *front) request(ctx context.Context, t *testing.T, target string) *http.Request {

@@ -53,8 +53,8 @@ type Config struct {
 	Timeout time.Duration
 	// Project is the trusted project of all requests, or "" to ask the routes.
 	Project string
-	// KeepCredential lets the upstream see the key.
-	KeepCredential bool
+	// Stripping is what the upstream does not see.
+	Stripping httpwire.Stripping
 	// Clients knows which proxies may stand in front.
 	Clients *clientaddr.Resolver
 }
@@ -242,8 +242,10 @@ func (h *handler) rewrite(r *httputil.ProxyRequest) {
 		}
 	}
 	passTrailers(r)
-	h.tellForwarded(r)
-	httpwire.Apply(r.Out.Header, h.config.KeepCredential, p.upstream)
+	believed := h.config.Clients.Trusts(clientaddr.Peer(r.In.RemoteAddr))
+	h.config.Stripping.Strip(r.Out.Header, believed)
+	h.tellForwarded(r, believed)
+	httpwire.Set(r.Out.Header, p.upstream)
 }
 
 // wantsUpgrade tells whether the client wants to change the protocol, be it to nothing: where

@@ -21,6 +21,7 @@ import (
 	"github.com/keyward-dev/keyward/api/keyformat"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/server/gate"
+	"github.com/keyward-dev/keyward/server/httpwire"
 	"github.com/keyward-dev/keyward/server/quota"
 	"github.com/keyward-dev/keyward/server/store"
 )
@@ -131,7 +132,7 @@ func TestTheUpstreamSeesTheRequestAsItWas(t *testing.T) {
 }
 
 func TestTheCredentialStaysWhereItIsWanted(t *testing.T) {
-	f := start(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Header.Get("Authorization")) }, Config{KeepCredential: true})
+	f := start(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Header.Get("Authorization")) }, Config{Stripping: httpwire.Stripping{KeepCredential: true}})
 	if got := do(t, http.DefaultClient, f.request(t.Context(), t, "/")); got.body != "Bearer "+f.key {
 		t.Error("the credential is gone")
 	}

@@ -27,6 +27,7 @@ func (s *Store) compile(wire *syncv1.Group) *decision.Group {
 			DenyUnknown:  wire.GetLimits().GetDenyUnknown(),
 			Rate:         rateOf(wire.GetLimits().GetRate()),
 		},
+		SharedCaching: wire.GetCaching() == syncv1.Caching_CACHING_SHARED,
 	}
 	for _, project := range wire.GetProjects() {
 		where := group.Identity + ", project " + project.GetName()

@@ -134,7 +134,7 @@ func (s *Server) openDoors(g *gate.Gate) error {
 
 	if s.config.Upstream != nil {
 		proxy := reverseproxy.New(g, reverseproxy.Config{
-			Upstream: s.config.Upstream, Timeout: s.config.Timeout, Project: s.config.Project, KeepCredential: s.config.KeepCredential, Clients: clients,
+			Upstream: s.config.Upstream, Timeout: s.config.Timeout, Project: s.config.Project, Stripping: s.config.Stripping, Clients: clients,
 		}, s.log)
 		config := listenerConfig{flag: "proxy-bind-address", address: s.config.ProxyAddress, limits: s.config.Listeners, tls: secure}
 		if s.config.Listeners.ProxyProtocol {
@@ -154,7 +154,7 @@ func (s *Server) openDoors(g *gate.Gate) error {
 				s.accessLogs.Register(server)
 				logged = append(logged, extauthz.WithReceipts(s.receipts))
 			}
-			extauthz.Register(server, g, clients, s.config.KeepCredential, logged...)
+			extauthz.Register(server, g, clients, s.config.Stripping, logged...)
 		})
 	return err
 }

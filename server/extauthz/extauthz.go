@@ -29,8 +29,8 @@ type Server struct {
 	door    *gate.Door
 	clients *clientaddr.Resolver
 
-	keepCredential bool
-	receipts       Receipts
+	stripping httpwire.Stripping
+	receipts  Receipts
 }
 
 // Receipts remembers allowed requests for Envoy's access log.
@@ -45,14 +45,21 @@ type Option func(*Server)
 // WithReceipts gives a receipt along with every request that is allowed.
 func WithReceipts(r Receipts) Option { return func(s *Server) { s.receipts = r } }
 
-// Register adds the service to a gRPC server, which needs the ServerOption. With
-// keepCredential, upstreams see the key.
-func Register(server *grpc.Server, g *gate.Gate, clients *clientaddr.Resolver, keepCredential bool, options ...Option) {
-	s := &Server{door: g.Door(doorName), clients: clients, keepCredential: keepCredential}
+// Register adds the service to a gRPC server, which needs the ServerOption.
+func Register(server *grpc.Server, g *gate.Gate, clients *clientaddr.Resolver, stripping httpwire.Stripping, options ...Option) {
+	server.RegisterService(&service, newServer(g, clients, stripping, options...))
+}
+
+// envoyWrites are the headers that Envoy has written when it asks, or does not let through.
+var envoyWrites = httpwire.NewNames(clientaddr.HeaderXForwardedFor, "X-Forwarded-Proto", "X-Forwarded-Client-Cert", "X-Envoy-External-Address")
+
+func newServer(g *gate.Gate, clients *clientaddr.Resolver, stripping httpwire.Stripping, options ...Option) *Server {
+	stripping.Writes = envoyWrites
+	s := &Server{door: g.Door(doorName), clients: clients, stripping: stripping}
 	for _, option := range options {
 		option(s)
 	}
-	server.RegisterService(&service, s)
+	return s
 }
 
 // answer decides one request. Denials are answers, not errors: it never fails.
@@ -108,7 +115,7 @@ type addition struct {
 func (s *Server) allow(r *reply, result gate.Result, q *question) {
 	r.status = codes.OK
 	r.set = append(httpwire.AppendContextHeaders(r.set, result.Decision), httpwire.Header{Name: httpwire.HeaderRequestID, Value: q.request.ID})
-	r.remove = httpwire.AppendRemovals(r.remove, q.Header, s.keepCredential, r.set)
+	r.remove = s.stripping.Names(r.remove, q.Header, s.clients.Trusts(peerOf(q)), r.set)
 	r.metadata = [len(r.metadata)]httpwire.Header{
 		{Name: "group", Value: result.Group.Identity},
 		{Name: "project", Value: result.Project.Name},
@@ -123,12 +130,31 @@ func (s *Server) allow(r *reply, result gate.Result, q *question) {
 	}
 	add(httpwire.Header{Name: httpwire.HeaderRequestID, Value: q.request.ID}, corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD)
 	add(httpwire.Header{Name: httpwire.HeaderVary, Value: httpwire.Vary(&q.request.Request)}, corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD)
+	if !result.Group.SharedCaching {
+		r.added = append(r.added, privately...)
+	}
 	for _, h := range httpwire.RateLimit(result.Rates) { // an upstream with rate limits of its own tells them, too
 		add(h, corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD)
 	}
-	for _, h := range httpwire.CORS(result.Decision, &q.request.Request) { // an upstream that speaks CORS itself keeps its word
-		add(h, corev3.HeaderValueOption_ADD_IF_ABSENT)
+	for _, h := range httpwire.CORS(result.Decision, &q.request.Request) {
+		action := corev3.HeaderValueOption_ADD_IF_ABSENT // an upstream that speaks CORS itself keeps its word
+		if h.Name == httpwire.HeaderExposeHeaders {      // but what may be read is a list
+			action = corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD
+		}
+		add(h, action)
 	}
+}
+
+// privately keeps an answer out of caches that serve more than one client. Envoy cannot take
+// anything out of the upstream's Cache-Control, but private outweighs what is in it (RFC 9111,
+// section 3). What outranks Cache-Control in some caches is replaced where it is there.
+var privately = []addition{
+	{httpwire.Header{Name: "Cache-Control", Value: "private"}, corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD},
+	{httpwire.Header{Name: "X-Accel-Expires", Value: "0"}, corev3.HeaderValueOption_OVERWRITE_IF_EXISTS},
+	{httpwire.Header{Name: "Surrogate-Control", Value: "no-store"}, corev3.HeaderValueOption_OVERWRITE_IF_EXISTS},
+	{httpwire.Header{Name: "Edge-Control", Value: "no-store"}, corev3.HeaderValueOption_OVERWRITE_IF_EXISTS},
+	{httpwire.Header{Name: "CDN-Cache-Control", Value: "no-store"}, corev3.HeaderValueOption_OVERWRITE_IF_EXISTS},
+	{httpwire.Header{Name: "Cloudflare-CDN-Cache-Control", Value: "no-store"}, corev3.HeaderValueOption_OVERWRITE_IF_EXISTS},
 }
 
 func deny(r *reply, result gate.Result, request *gate.Request) {

@@ -132,7 +132,7 @@ func (s *Server) openDoors(g *gate.Gate) error {
 
 	if s.config.Upstream != nil {
 		proxy := reverseproxy.New(g, reverseproxy.Config{
-			Upstream: s.config.Upstream, Timeout: s.config.Timeout, Project: s.config.Project, KeepCredential: s.config.KeepCredential, Clients: clients,
+			Upstream: s.config.Upstream, Timeout: s.config.Timeout, Project: s.config.Project, Stripping: s.config.Stripping, Clients: clients,
 		}, s.log)
 		config := listenerConfig{flag: "proxy-bind-address", address: s.config.ProxyAddress, limits: s.config.Listeners, tls: secure}
 		if s.config.Listeners.ProxyProtocol {
@@ -147,7 +147,7 @@ func (s *Server) openDoors(g *gate.Gate) error {
 
 	s.grpc, err = listenGRPC(listenerConfig{flag: "grpc-bind-address", address: s.config.GRPCAddress, limits: s.config.Listeners, tls: secure}, extauthz.ServerOption(),
 		func(server *grpc.Server) {
-			extauthz.Register(server, g, clients, s.config.KeepCredential)
+			extauthz.Register(server, g, clients, s.config.Stripping)
 			s.accessLogs.Register(server)
 		})
 	return err

@@ -96,6 +96,9 @@ const (
 	// hidden is a request that must not get through within another; the key is good.
 	hidden = "GET /hidden HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\n\r\n"
 
+	// lenient is the same where requests are not read strictly.
+	lenient = "GET /hidden HTTP/1.1\nHost: h\nX-Api-Key: {key}\n\n"
+
 	// last follows everything, and makes the server hang up if it has not yet.
 	last     = "GET /last HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nConnection: close\r\n\r\n"
 	seenLast = `GET h /last "" true`
@@ -181,6 +184,8 @@ var smuggling = []struct {
 		seen: []string{`GET h /a "x" true`}, unseen: "Authorization"},
 	{name: "a trailer that is a key", sent: "GET /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTrailer: X-Api-Key\r\n\r\n0\r\nX-Api-Key: {key}\r\n\r\n", code: "key_missing"},
 	{name: "a trailer that is folded", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-A: b\r\n c\r\n\r\n", code: malformed},
+	{name: "the preface of HTTP/2 with headers", sent: "PRI * HTTP/2.0\r\nHost: h\r\nX-Api-Key: {key}\r\n\r\n" + lenient, code: malformed},
+	{name: "the preface of HTTP/2, cut off", sent: "PRI * HTTP/2.0\r\n\r\nSM\r\n" + lenient, code: malformed},
 	{name: "an upgrade that the upstream refuses", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n" + hidden, seen: []string{`GET h /a "" true`}},
 	{name: "an upgrade to HTTP/2", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n\r\n" + hidden, seen: []string{`GET h /a "" true`}, unseen: "h2c"},
 }
@@ -258,5 +263,50 @@ func exchange(t *testing.T, address net.Addr, sent string) (statuses []int, code
 			t.Errorf("%s: %v", body, err)
 		}
 		code = problem.Code
+	}
+}
+
+// TestThePrefaceIsNoRequest sends it behind one, in two pieces, however it is cut: strict reading
+// goes on, and what is behind it never reaches the upstream.
+func TestThePrefaceIsNoRequest(t *testing.T) {
+	upstream := startRawUpstream(t)
+	m, key := managertest.Start(t), mint(t)
+	v := start(t, configFor(t, m, "--upstream=http://"+upstream.address))
+	m.Next().Send(catchUp(key))
+	if status, _ := get(t, v.addresses.Proxy, "/ready", key.Reveal()); status != http.StatusOK {
+		t.Fatal("not ready")
+	}
+	const first = "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\n\r\n"
+	for _, preface := range []string{"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "PRI * HTTP/2.0\r\nHost: h\r\n\r\n"} {
+		for at := range preface {
+			upstream.take()
+			conn, err := net.Dial("tcp", v.addresses.Proxy.String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+			in := bufio.NewReader(conn)
+			var statuses []int
+			for _, piece := range []string{fillIn(first+preface[:at], key), preface[at:] + fillIn(lenient, key)} {
+				if _, err := io.WriteString(conn, piece); err != nil {
+					t.Fatal(err)
+				}
+				response, err := http.ReadResponse(in, nil) // so that the first piece has been read
+				if err != nil {
+					t.Fatalf("%q cut at %d: %v", preface, at, err)
+				}
+				_, _ = io.Copy(io.Discard, response.Body)
+				_ = response.Body.Close()
+				statuses = append(statuses, response.StatusCode)
+			}
+			if _, err := in.ReadByte(); !errors.Is(err, io.EOF) {
+				t.Errorf("%q cut at %d: the connection stays open: %v", preface, at, err)
+			}
+			_ = conn.Close()
+			seen, raw := upstream.take()
+			if !slices.Equal(statuses, []int{http.StatusOK, http.StatusBadRequest}) || len(seen) != 1 || strings.Contains(raw, "hidden") {
+				t.Errorf("%q cut at %d: answers %v, the upstream has seen %q", preface, at, statuses, seen)
+			}
+		}
 	}
 }

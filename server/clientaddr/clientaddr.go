@@ -86,8 +86,8 @@ func Peer(remoteAddr string) netip.Addr {
 	return canonical(peer.Addr())
 }
 
-// Trusts tells whether the peer, as Peer gives it, is a proxy that is believed.
-func (r *Resolver) Trusts(peer netip.Addr) bool { return r.trusts(peer) }
+// Trusts tells whether the peer is a proxy that is believed.
+func (r *Resolver) Trusts(peer netip.Addr) bool { return r.trusts(canonical(peer)) }
 
 // Header is the name of the header in which trusted proxies list addresses.
 func (r *Resolver) Header() string {

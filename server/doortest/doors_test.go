@@ -183,17 +183,32 @@ func isWatched(lower string) bool {
 // maxHeaderBytes is the default of the validator.
 const maxHeaderBytes = 64 << 10
 
-// sameTarget tells whether what the upstream sees is what was decided on: the same path,
-// but for characters that have to be encoded and were not, and the same query to the byte.
+// sameTarget tells whether what the upstream sees is what was decided on, byte by byte, but for
+// characters that may not be raw in a request line, each of which is encoded.
 func sameTarget(seen, sent string) bool {
-	seenPath, seenQuery := httpwire.SplitTarget(seen)
-	sentPath, sentQuery := httpwire.SplitTarget(sent)
-	one, err := routing.CanonicalPath(seenPath)
+	path, rawQuery, query := strings.Cut(sent, "?")
+	want := encoded(path, " \"<>^`{|}")
+	if query {
+		want += "?" + encoded(rawQuery, " #")
+	}
+	one, err := routing.CanonicalPath(path)
 	if err != nil {
 		return false
 	}
-	other, err := routing.CanonicalPath(sentPath)
-	return err == nil && one == other && seenQuery == sentQuery
+	seenPath, _ := httpwire.SplitTarget(seen)
+	other, err := routing.CanonicalPath(seenPath)
+	return err == nil && one == other && seen == want
+}
+
+func encoded(text, encode string) (out string) {
+	for _, c := range []byte(text) {
+		if c >= 0x80 || strings.IndexByte(encode, c) >= 0 {
+			out += fmt.Sprintf("%%%02X", c)
+		} else {
+			out += string(c)
+		}
+	}
+	return out
 }
 
 // reverseProxy opens a proxy for each trusted project, as it is a flag, in front of an

@@ -17,6 +17,7 @@ import (
 	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/extauthz"
 	"github.com/keyward-dev/keyward/server/gate"
+	"github.com/keyward-dev/keyward/server/httpwire"
 )
 
 func dialExtAuthz(t testing.TB, g *gate.Gate, clients *clientaddr.Resolver) authv3.AuthorizationClient {
@@ -26,7 +27,7 @@ func dialExtAuthz(t testing.TB, g *gate.Gate, clients *clientaddr.Resolver) auth
 		t.Fatal(err)
 	}
 	server := grpc.NewServer(extauthz.ServerOption())
-	extauthz.Register(server, g, clients, false)
+	extauthz.Register(server, g, clients, httpwire.Stripping{})
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)
 	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))

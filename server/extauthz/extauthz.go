@@ -29,13 +29,20 @@ type Server struct {
 	door    *gate.Door
 	clients *clientaddr.Resolver
 
-	keepCredential bool
+	stripping httpwire.Stripping
 }
 
-// Register adds the service to a gRPC server, which needs the ServerOption. With
-// keepCredential, upstreams see the key.
-func Register(server *grpc.Server, g *gate.Gate, clients *clientaddr.Resolver, keepCredential bool) {
-	server.RegisterService(&service, &Server{door: g.Door(doorName), clients: clients, keepCredential: keepCredential})
+// Register adds the service to a gRPC server, which needs the ServerOption.
+func Register(server *grpc.Server, g *gate.Gate, clients *clientaddr.Resolver, stripping httpwire.Stripping) {
+	server.RegisterService(&service, newServer(g, clients, stripping))
+}
+
+// envoyWrites are the headers that Envoy has written when it asks, or does not let through.
+var envoyWrites = httpwire.NewNames(clientaddr.HeaderXForwardedFor, "X-Forwarded-Proto", "X-Forwarded-Client-Cert", "X-Envoy-External-Address")
+
+func newServer(g *gate.Gate, clients *clientaddr.Resolver, stripping httpwire.Stripping) *Server {
+	stripping.Writes = envoyWrites
+	return &Server{door: g.Door(doorName), clients: clients, stripping: stripping}
 }
 
 // answer decides one request. Denials are answers, not errors: it never fails.
@@ -91,7 +98,7 @@ type addition struct {
 func (s *Server) allow(r *reply, result gate.Result, q *question) {
 	r.status = codes.OK
 	r.set = append(httpwire.AppendContextHeaders(r.set, result.Decision), httpwire.Header{Name: httpwire.HeaderRequestID, Value: q.request.ID})
-	r.remove = httpwire.AppendRemovals(r.remove, q.Header, s.keepCredential, r.set)
+	r.remove = s.stripping.Names(r.remove, q.Header, s.clients.Trusts(peerOf(q)), r.set)
 	r.metadata = [...]httpwire.Header{
 		{Name: "group", Value: result.Group.Identity},
 		{Name: "project", Value: result.Project.Name},

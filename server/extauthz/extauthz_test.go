@@ -4,11 +4,13 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,13 +19,14 @@ import (
 
 	"github.com/keyward-dev/keyward/api/keyformat"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/httpwire"
 	"github.com/keyward-dev/keyward/server/store"
 )
 
-func newServer(t testing.TB, keepCredential bool) (*Server, string) {
+func startServer(t testing.TB, keepCredential bool) (*Server, string) {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	s, err := store.Open(store.Config{}, log, prometheus.NewRegistry())
@@ -42,8 +45,8 @@ func newServer(t testing.TB, keepCredential bool) (*Server, string) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	door := gate.New(s, time.Now, log, prometheus.NewRegistry()).Door(doorName)
-	return &Server{door: door, keepCredential: keepCredential}, key.Reveal()
+	g := gate.New(s, time.Now, log, prometheus.NewRegistry())
+	return newServer(g, nil, httpwire.Stripping{KeepCredential: keepCredential}), key.Reveal()
 }
 
 // ask is one call without a connection.
@@ -63,7 +66,7 @@ func ask(t testing.TB, server *Server, check *authv3.CheckRequest) *authv3.Check
 
 func TestTheCredentialStaysWhereItIsWanted(t *testing.T) {
 	for _, keep := range []bool{false, true} {
-		server, key := newServer(t, keep)
+		server, key := startServer(t, keep)
 		response := ask(t, server, &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
 			Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{
 				Method: "GET", Path: "/x?y", Headers: map[string]string{"authorization": "Bearer " + key},
@@ -83,7 +86,7 @@ const headerKey = "Authorization"
 
 // TestACheckWithoutARequestIsDenied sends what Envoy never does.
 func TestACheckWithoutARequestIsDenied(t *testing.T) {
-	server, _ := newServer(t, false)
+	server, _ := startServer(t, false)
 	for _, check := range []*authv3.CheckRequest{nil, {}, {Attributes: &authv3.AttributeContext{}}} {
 		response := ask(t, server, check)
 		if response.GetDeniedResponse() == nil || codes.Code(response.GetStatus().GetCode()) == codes.OK {
@@ -106,7 +109,7 @@ func TestEveryDenialIsOneForEnvoy(t *testing.T) {
 
 // TestNothingIsLeftOfAQuestion: the next one that is read into the same room has nothing of it.
 func TestNothingIsLeftOfAQuestion(t *testing.T) {
-	server, key := newServer(t, false)
+	server, key := startServer(t, false)
 	q := newQuestion()
 	for _, check := range []*authv3.CheckRequest{checks()[0], checks()[3]} { // parsed, and not
 		check.Attributes.ContextExtensions = nil
@@ -172,7 +175,7 @@ func BenchmarkParse(b *testing.B) {
 
 // BenchmarkAnswer is a decision with its answer; the gate's part of it has a benchmark there.
 func BenchmarkAnswer(b *testing.B) {
-	server, key := newServer(b, false)
+	server, key := startServer(b, false)
 	for name, credential := range map[string]string{"allow": key, "deny": "not a key"} {
 		check := checks()[0]
 		check.Attributes.Request.Http.Headers = map[string]string{"authorization": "Bearer " + credential, "x-request-id": "1"}
@@ -216,4 +219,33 @@ func BenchmarkEncode(b *testing.B) {
 			}
 		}
 	})
+}
+
+// TestEnvoyIsToldToRemoveOverrides and what only trusted proxies know, but for what Envoy itself
+// has written.
+func TestEnvoyIsToldToRemoveOverrides(t *testing.T) {
+	server, key := startServer(t, false)
+	server.clients = clientaddr.New([]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, clientaddr.HeaderXForwardedFor)
+	sent := []string{"x-http-method-override", "x-original-url", "x_rewrite_url", "x-host", "x-forwarded-prefix", "x_forwarded_for", "x-forwarded-for", "x-forwarded-proto", "x-envoy-external-address", "x-forwarded-host", "x-real-ip", "forwarded", "x-custom"}
+	for peer, want := range map[string]string{
+		"192.0.2.1": "[Authorization Forwarded X-Forwarded-Host X-Forwarded-Prefix X-Host X-Http-Method-Override X-Original-Url X-Real-Ip X_forwarded_for X_rewrite_url]",
+		"10.1.2.3":  "[Authorization X-Forwarded-Prefix X-Host X-Http-Method-Override X-Original-Url X_forwarded_for X_rewrite_url]",
+		"":          "[Authorization Forwarded X-Forwarded-Host X-Forwarded-Prefix X-Host X-Http-Method-Override X-Original-Url X-Real-Ip X_forwarded_for X_rewrite_url]",
+	} {
+		check := checks()[0]
+		check.Attributes.ContextExtensions = nil
+		headers := map[string]string{"authorization": "Bearer " + key}
+		for _, name := range sent {
+			headers[name] = "x"
+		}
+		check.Attributes.Request.Http.Headers = headers
+		check.Attributes.Source = &authv3.AttributeContext_Peer{Address: &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{Address: peer}}}}
+		ok := ask(t, server, check).GetOkResponse()
+		if ok == nil {
+			t.Fatal("denied")
+		}
+		if got := fmt.Sprint(ok.GetHeadersToRemove()); got != want {
+			t.Errorf("%s: %s, want %s", peer, got, want)
+		}
+	}
 }

@@ -33,7 +33,8 @@ var (
 	errTooLarge = &violation{httpwire.NewProblem(http.StatusRequestHeaderFieldsTooLarge, "headers_too_large", "Headers too large",
 		"The headers of the request are larger than this server reads. Send fewer or shorter ones.").Denial()}
 
-	preface = []byte("PRI * HTTP/2.0")
+	// preface is how a connection begins that speaks HTTP/2 (RFC 9113, section 3.4).
+	preface = []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 	crlf    = []byte("\r\n")
 	space   = []byte(" ")
 	colon   = []byte(":")
@@ -86,6 +87,14 @@ type head struct {
 // scan returns how much of what is pending may be read by net/http. What it holds back has
 // to be there again the next time, with more behind it.
 func (s *scanner) scan(pending []byte) (through int, _ *violation) {
+	if s.heads == 0 && s.state == inHead && !s.firstLine {
+		switch s.prefaced(pending) {
+		case yes:
+			s.state = notHTTP1
+		case undecided:
+			return 0, nil
+		}
+	}
 	for through < len(pending) {
 		rest := pending[through:]
 		switch s.state {
@@ -107,6 +116,28 @@ func (s *scanner) scan(pending []byte) (through int, _ *violation) {
 		}
 	}
 	return through, nil
+}
+
+type answerYet uint8
+
+const (
+	no answerYet = iota
+	yes
+	undecided
+)
+
+// prefaced reports whether a connection whose first bytes these are speaks HTTP/2. It takes the
+// whole preface, as the first bytes: to net/http, and to whoever reads HTTP/1 leniently, a
+// request line like the preface's is a request, with more of them behind it.
+func (*scanner) prefaced(first []byte) answerYet {
+	switch {
+	case bytes.HasPrefix(first, preface):
+		return yes
+	case bytes.HasPrefix(preface, first):
+		return undecided
+	default:
+		return no
+	}
 }
 
 // scanLines returns 0 where the part of the message that consists of lines is not complete.
@@ -171,10 +202,6 @@ func (s *scanner) take(line []byte) (complete bool, _ *violation) {
 	if !s.firstLine {
 		s.firstLine = true
 		s.head = head{}
-		if bytes.Equal(line, preface) {
-			s.state = notHTTP1
-			return true, nil
-		}
 		return false, s.head.requestLine(line)
 	}
 	if len(line) > 0 {

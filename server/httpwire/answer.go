@@ -29,12 +29,7 @@ type Denial = Answer
 
 // Write sends the answer.
 func (a Answer) Write(w http.ResponseWriter) {
-	header := w.Header()
-	values := make([]string, len(a.Headers)) // at once, for all of them
-	for i, h := range a.Headers {
-		values[i] = h.Value
-		header[h.Name] = values[i : i+1 : i+1]
-	}
+	Set(w.Header(), a.Headers)
 	w.WriteHeader(a.Status)
 	_, _ = w.Write(a.Body) // a client that has gone needs no answer
 }

@@ -140,48 +140,15 @@ func UpstreamHeaders(d decision.Decision, requestID string) []Header {
 	return append(ContextHeaders(d), Header{HeaderRequestID, requestID})
 }
 
-// Removals returns the names, as sent and in order, of the headers that an upstream must
-// not see: those that only Keyward may set, and the credential unless it is to be kept.
-// Names that are about to be set anyway are left out, because Envoy removes last.
-func Removals(header http.Header, keepCredential bool, set []Header) []string {
-	return AppendRemovals(nil, header, keepCredential, set)
-}
-
-// AppendRemovals is Removals for callers with an empty list of their own.
-func AppendRemovals(names []string, header http.Header, keepCredential bool, set []Header) []string {
-	for name := range header {
-		if !isReserved(name) && (keepCredential || !carriesCredential(name, header)) {
-			continue
-		}
-		if !slices.ContainsFunc(set, func(h Header) bool { return strings.EqualFold(h.Name, name) }) {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
-}
-
-// Apply turns the header of an allowed request into the one that its upstream sees.
-func Apply(header http.Header, keepCredential bool, set []Header) {
-	for _, name := range Removals(header, keepCredential, nil) {
-		delete(header, name)
-	}
-	values := make([]string, len(set)) // at once, for all of them
-	for i, h := range set {
-		values[i] = h.Value
-		header[h.Name] = values[i : i+1 : i+1]
-	}
-}
-
 // isReserved knows every spelling that an upstream may take for a header of Keyward's, or
 // for the id that it gives: CGI and its heirs turn both '-' and '_' into '_'.
 func isReserved(name string) bool {
 	return hasFoldedPrefix(name, reservedPrefix) || isFolded(name, foldedRequestID)
 }
 
-// MayBeRemoved tells whether the header of that name may be among the Removals of a request.
+// MayBeRemoved tells whether the header of that name may be among those to remove of a request.
 func MayBeRemoved(name string) bool {
-	return isReserved(name) || isFolded(name, foldedAuthorization) || isFolded(name, foldedAPIKey)
+	return isReserved(name) || isFolded(name, foldedAuthorization) || isFolded(name, foldedAPIKey) || kindOf(name) != ordinary
 }
 
 // IsReserved tells whether only Keyward may say what the header of that name says, in any
@@ -223,14 +190,14 @@ var Decisive = append([]string{HeaderAuthorization, HeaderAPIKey}, QuestionHeade
 // all (RFC 9110, section 6.5.1).
 var mayNotTrail = []string{
 	reservedPrefix, "x-request-id", "authorization", "x-api-key", "cookie", "proxy-", "origin", "referer", "access-control-",
-	"host", "forwarded", "x-forwarded-", "x-original-", "x-real-ip", "via", "expect", "range", "if-", "content-", "cache-control", "pragma", "max-forwards",
-	"transfer-encoding", "te", "trailer", "connection", "keep-alive", "upgrade", "x-http-method-override", "x-method-override", "x-http-method",
+	"host", "via", "expect", "range", "if-", "content-", "cache-control", "pragma", "max-forwards",
+	"transfer-encoding", "te", "trailer", "connection", "keep-alive", "upgrade",
 }
 
 // MayTrail tells whether an upstream may see a request's trailer of that name.
 func MayTrail(name string) bool {
 	folded := fold(name)
-	return !slices.ContainsFunc(mayNotTrail, func(s string) bool {
+	return kindOf(name) == ordinary && !slices.ContainsFunc(mayNotTrail, func(s string) bool {
 		return folded == s || strings.HasSuffix(s, "-") && strings.HasPrefix(folded, s)
 	})
 }

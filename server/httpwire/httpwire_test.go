@@ -107,7 +107,7 @@ func FuzzAuthorization(f *testing.F) {
 		if keyformat.DigestOf(text) != got.Digest && keyformat.DigestOf(strings.Trim(apiKey, " \t")) != got.Digest {
 			t.Fatalf("%q, %q: the digest of something else", authorization, apiKey)
 		}
-		Apply(header, false, nil)
+		new(Stripping).Strip(header, false)
 		if left := Credential(header); left.Form != decision.Absent {
 			t.Fatalf("%q is left", header)
 		}
@@ -120,18 +120,19 @@ func TestRemovals(t *testing.T) {
 		"X-KEYWARD-ANYTHING": {"spoofed"}, "X-Keywardness": {"fine"}, "Accept": {"*/*"},
 		"Authorization": {"Bearer x"}, "X-Api-Key": {"x"}, "X_api_key": {"x"},
 	}
-	got := Removals(header, false, []Header{{HeaderGroup, "tenants/acme"}})
+	got := new(Stripping).Names(nil, header, false, []Header{{HeaderGroup, "tenants/acme"}})
 	want := []string{"Authorization", "X-Api-Key", "X-KEYWARD-ANYTHING", "X-Keyward_Key-Id", "X_Keyward_Group", "X_api_key", "x-keyward-project"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if got := Removals(http.Header{"Authorization": {"Bearer x"}, "X-Api-Key": {"x"}}, true, nil); got != nil {
+	if got := (&Stripping{KeepCredential: true}).Names(nil, http.Header{"Authorization": {"Bearer x"}, "X-Api-Key": {"x"}}, false, nil); got != nil {
 		t.Errorf("the credential is removed: %q", got)
 	}
-	if got := Removals(http.Header{"Authorization": {"Basic dTpw"}}, false, nil); got != nil {
+	if got := new(Stripping).Names(nil, http.Header{"Authorization": {"Basic dTpw"}}, false, nil); got != nil {
 		t.Errorf("somebody else's credential is removed: %q", got)
 	}
-	Apply(header, false, []Header{{HeaderGroup, "tenants/acme"}})
+	new(Stripping).Strip(header, false)
+	Set(header, []Header{{HeaderGroup, "tenants/acme"}})
 	if len(header) != 3 || header.Get(HeaderGroup) != "tenants/acme" {
 		t.Errorf("left: %q", header)
 	}

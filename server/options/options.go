@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/keyward-dev/keyward/server/clientaddr"
+	"github.com/keyward-dev/keyward/server/httpwire"
 	"github.com/keyward-dev/keyward/server/store"
 	"github.com/keyward-dev/keyward/server/syncclient"
 	"github.com/keyward-dev/keyward/server/throttle"
@@ -28,10 +29,10 @@ type Config struct {
 	GRPCAddress  string
 	AdminAddress string
 
-	Upstream       *url.URL      // nil for none
-	Timeout        time.Duration // of Upstream, until it begins its answer
-	Project        string
-	KeepCredential bool
+	Upstream  *url.URL      // nil for none
+	Timeout   time.Duration // of Upstream, until it begins its answer
+	Project   string
+	Stripping httpwire.Stripping // of what content servers see
 
 	Listeners Listeners
 
@@ -80,7 +81,8 @@ func Parse(args []string, hostname string, usage io.Writer) (Config, error) {
 	flags.Func("upstream", "`URL` of the content server, such as http://127.0.0.1:9000, https:// or h2c://; without it there is no reverse proxy", c.setUpstream)
 	duration(flags, &c.Timeout, "upstream-timeout", defaultTimeout, "how `long` the upstream may take to begin its answer; 0 is for ever (default 1m)")
 	flags.StringVar(&c.Project, "project", "", "the `project` of all requests to the reverse proxy; without it routes decide")
-	flags.BoolVar(&c.KeepCredential, "keep-credential", false, "let content servers see the API key: whoever reads their logs or their memory can use it; by default it is removed")
+	flags.BoolVar(&c.Stripping.KeepCredential, "keep-credential", false, "let content servers see the API key: whoever reads their logs or their memory can use it; by default it is removed")
+	flags.Func("keep-override-headers", "`names`, separated by commas, of headers such as X-HTTP-Method-Override that content servers are to see: a request may then be served as another than was decided on; by default all headers of the kind are removed", c.keepOverrides)
 
 	c.Listeners.flags(flags)
 
@@ -177,6 +179,17 @@ func (c *Config) setUpstream(text string) error {
 	}
 	upstream.Path = ""
 	c.Upstream = upstream
+	return nil
+}
+
+func (c *Config) keepOverrides(text string) error {
+	for name := range strings.SplitSeq(text, ",") {
+		name = strings.TrimSpace(name)
+		if !httpwire.IsOverride(name) || strings.Contains(name, "_") {
+			return errors.New("write names of headers that are removed for what content servers may take them for, such as X-HTTP-Method-Override,X-Original-URL; others are not concerned")
+		}
+		c.Stripping.KeepOverrides = append(c.Stripping.KeepOverrides, name)
+	}
 	return nil
 }
 

@@ -25,14 +25,14 @@ func TestDefaults(t *testing.T) {
 
 func TestFlags(t *testing.T) {
 	c, err := Parse([]string{
-		"--upstream=http://127.0.0.1:9000/", "--project=marketing", "--keep-credential", "--group=a/b", "--group=c/d", "--namespace=e",
+		"--upstream=http://127.0.0.1:9000/", "--project=marketing", "--keep-credential", "--keep-override-headers=X-HTTP-Method-Override, x-original-url", "--keep-override-headers=X-Method-Override", "--group=a/b", "--group=c/d", "--namespace=e",
 		"--max-staleness=1h", "--on-stale=deny", "--log-level=debug", "--snapshot-dir=/x", "--shutdown-delay=0s", "--upstream-timeout=5s",
 		"--trusted-proxies=10.1.2.3/8, 192.0.2.0/24", "--trusted-proxies=2001:db8::/32", "--client-address-header=forwarded", "--max-failures-per-minute=0",
 	}, "pod-0", io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Timeout != 5*time.Second || c.Upstream.String() != "http://127.0.0.1:9000" || c.Project != "marketing" || !c.KeepCredential || len(c.Sync.Groups) != 2 ||
+	if c.Timeout != 5*time.Second || c.Upstream.String() != "http://127.0.0.1:9000" || c.Project != "marketing" || !c.Stripping.KeepCredential || fmt.Sprint(c.Stripping.KeepOverrides) != "[X-HTTP-Method-Override x-original-url X-Method-Override]" || len(c.Sync.Groups) != 2 ||
 		len(c.Sync.Namespaces) != 1 || c.Store.MaxStaleness != time.Hour || !c.Store.DenyStale || c.LogLevel != slog.LevelDebug ||
 		fmt.Sprint(c.TrustedProxies) != "[10.0.0.0/8 192.0.2.0/24 2001:db8::/32]" || c.ClientAddressHeader != "Forwarded" || c.Throttle.Failures != 0 {
 		t.Errorf("got %+v", c)
@@ -68,6 +68,9 @@ func TestErrorsNameFlagAndRemedy(t *testing.T) {
 		{"--trusted-proxies=10.0.0.1", "trusted-proxies", "10.0.0.0/8"},
 		{"--trusted-proxies=10.0.0.0/8,", "trusted-proxies", "10.0.0.0/8"},
 		{"--client-address-header=X-Real-IP", "client-address-header", "Forwarded"},
+		{"--keep-override-headers=X-Forwarded-For", "keep-override-headers", "X-HTTP-Method-Override"},
+		{"--keep-override-headers=X_HTTP_Method", "keep-override-headers", "X-HTTP-Method-Override"},
+		{"--keep-override-headers=", "keep-override-headers", "X-HTTP-Method-Override"},
 		{"--max-failures-per-minute=-1", "max-failures-per-minute", "0 for any"},
 		{"--throttle-ipv6-prefix=0", "throttle-ipv6-prefix", "64"},
 		{"--throttle-ipv6-prefix=129", "throttle-ipv6-prefix", "64"},

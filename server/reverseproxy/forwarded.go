@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/keyward-dev/keyward/server/clientaddr"
+	"github.com/keyward-dev/keyward/server/httpwire"
 )
 
 const (
@@ -15,21 +16,23 @@ const (
 
 // tellForwarded tells the upstream who asks, for which host and by which protocol. What a
 // trusted proxy says of that is passed on, with its address added to the list; what anybody
-// else says has been removed by ReverseProxy.
-func (h *handler) tellForwarded(r *httputil.ProxyRequest) {
-	clients := h.config.Clients
-	believed := clients.Trusts(clientaddr.Peer(r.In.RemoteAddr))
-	byForwarded := clients.Header() == clientaddr.HeaderForwarded
+// else says has been removed.
+func (h *handler) tellForwarded(r *httputil.ProxyRequest, believed bool) {
+	byForwarded := h.config.Clients.Header() == clientaddr.HeaderForwarded
 	if believed && !byForwarded {
 		r.Out.Header[clientaddr.HeaderXForwardedFor] = slices.Clone(r.In.Header[clientaddr.HeaderXForwardedFor])
 	}
 	r.SetXForwarded()
 	if believed && !byForwarded { // one that writes Forwarded passes the others on as the client wrote them
-		for _, name := range []string{headerForwardedHost, headerForwardedProto} {
-			if lines := r.In.Header[name]; len(lines) == 1 && lines[0] != "" {
-				r.Out.Header[name] = lines
-			}
+		if lines := r.In.Header[headerForwardedHost]; len(lines) == 1 && httpwire.IsHost(lines[0]) {
+			r.Out.Header[headerForwardedHost] = lines
 		}
+		if lines := r.In.Header[headerForwardedProto]; len(lines) == 1 && httpwire.IsToken(lines[0]) {
+			r.Out.Header[headerForwardedProto] = lines
+		}
+	}
+	if r.Out.Header.Get(headerForwardedHost) == "" { // a request of HTTP/1.0 need not have one
+		delete(r.Out.Header, headerForwardedHost)
 	}
 	if !byForwarded {
 		return

@@ -53,8 +53,8 @@ type Config struct {
 	Timeout time.Duration
 	// Project is the trusted project of all requests, or "" to ask the routes.
 	Project string
-	// KeepCredential lets the upstream see the key.
-	KeepCredential bool
+	// Stripping is what the upstream does not see.
+	Stripping httpwire.Stripping
 	// Clients knows which proxies may stand in front.
 	Clients *clientaddr.Resolver
 }
@@ -105,6 +105,9 @@ func newTransport(config Config) *http.Transport {
 	}
 }
 
+var hostMalformed = httpwire.NewProblem(http.StatusBadRequest, "request_malformed", "Malformed request",
+	"The host of the request must be a name or an address, with or without a port.")
+
 type handler struct {
 	door   *gate.Door
 	config Config
@@ -135,8 +138,7 @@ type passage struct {
 	context.Context
 
 	requestID string
-	path      string            // that was decided on, as it was sent
-	rawQuery  string            // that was decided on
+	target    target            // that was decided on
 	upgrade   bool              // whether the client wants to change the protocol
 	bodyEnded *atomic.Bool      // nil where there is no body, or in HTTP/2
 	upstream  []httpwire.Header // to set in the upstream's request
@@ -161,9 +163,9 @@ func passageOf(r *http.Request) *passage {
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	path, rawQuery := targetOf(r)
+	target := targetOf(r)
 	request := gate.Request{
-		Request: httpwire.NewRequest(r.Header, r.Method, r.Host, path, rawQuery),
+		Request: httpwire.NewRequest(r.Header, r.Method, r.Host, target.path, target.rawQuery),
 		Client:  h.config.Clients.Seen(clientaddr.Peer(r.RemoteAddr), r.Header),
 		ID:      httpwire.RequestID(r.Header[httpwire.HeaderRequestID]...),
 	}
@@ -175,11 +177,16 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		httpwire.NewDenial(result.Decision, &request.Request, result.RetryAfter).With(httpwire.RateLimit(result.Rates)...).Write(w)
 		return
 	}
+	if r.Host != "" && !httpwire.IsHost(r.Host) { // it would arrive as another one
+		w.Header().Set(httpwire.HeaderRequestID, request.ID)
+		closeUnread(w.Header(), r)
+		hostMalformed.Denial().Write(w)
+		return
+	}
 	p := &passage{
 		Context:   r.Context(),
 		requestID: request.ID,
-		path:      path,
-		rawQuery:  rawQuery,
+		target:    target,
 		upgrade:   wantsUpgrade(r),
 		upstream:  httpwire.UpstreamHeaders(result.Decision, request.ID),
 		vary:      httpwire.Vary(&request.Request),
@@ -200,16 +207,6 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}()
 	h.proxy.ServeHTTP(&counted{w, h.door, result.Group}, r.WithContext(p))
-}
-
-// targetOf returns path and query as they were sent. What net/url makes of a path is not
-// always the same one: in "/a%2fb|" it decodes the slash, because of the other character.
-func targetOf(r *http.Request) (path, rawQuery string) {
-	if r.ProtoMajor > 1 { // in which there is no absolute form (RFC 9113, section 8.3.1)
-		return httpwire.SplitTarget(r.RequestURI)
-	}
-	_, path, rawQuery = httpwire.Target(r.RequestURI)
-	return path, rawQuery
 }
 
 // counted counts the bytes of the body that the client takes, as it takes them.
@@ -233,7 +230,7 @@ func (c *counted) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 // rewrite makes the upstream's request: the same target and Host, headers exchanged.
 func (h *handler) rewrite(r *httputil.ProxyRequest) {
 	p := passageOf(r.In)
-	r.Out.URL = h.upstreamURL(p.path, p.rawQuery)
+	r.Out.URL = h.upstreamURL(p.target)
 	r.Out.Host = r.In.Host
 	if asked := r.In.Header[httpwire.HeaderUpgrade]; len(asked) != 1 || !strings.EqualFold(asked[0], httpwire.ProtocolWebSocket) {
 		r.Out.Header.Del(httpwire.HeaderUpgrade)
@@ -245,17 +242,10 @@ func (h *handler) rewrite(r *httputil.ProxyRequest) {
 		}
 	}
 	passTrailers(r)
-	h.tellForwarded(r)
-	httpwire.Apply(r.Out.Header, h.config.KeepCredential, p.upstream)
-}
-
-// upstreamURL is made of what was decided on, and of nothing else.
-func (h *handler) upstreamURL(path, rawQuery string) *url.URL {
-	u := h.target
-	u.RawQuery = rawQuery
-	u.RawPath = path
-	u.Path, _ = url.PathUnescape(path) // a path with bad escapes is not decided on
-	return &u
+	believed := h.config.Clients.Trusts(clientaddr.Peer(r.In.RemoteAddr))
+	h.config.Stripping.Strip(r.Out.Header, believed)
+	h.tellForwarded(r, believed)
+	httpwire.Set(r.Out.Header, p.upstream)
 }
 
 // wantsUpgrade tells whether the client wants to change the protocol, be it to nothing: where

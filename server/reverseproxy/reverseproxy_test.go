@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"github.com/keyward-dev/keyward/api/keyformat"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/server/gate"
+	"github.com/keyward-dev/keyward/server/httpwire"
 	"github.com/keyward-dev/keyward/server/quota"
 	"github.com/keyward-dev/keyward/server/store"
 )
@@ -31,6 +33,15 @@ type front struct {
 	address net.Addr
 	key     string
 	quotas  *quota.Book
+	decided *atomic.Pointer[gate.Request] // the latest
+}
+
+type recorder struct{ latest atomic.Pointer[gate.Request] }
+
+// Record implements gate.Recorder.
+func (r *recorder) Record(_ string, _ time.Time, request *gate.Request, _ *gate.Result) {
+	decided := *request
+	r.latest.Store(&decided)
 }
 
 func start(t testing.TB, upstream http.HandlerFunc, config Config) *front {
@@ -61,7 +72,11 @@ func start(t testing.TB, upstream http.HandlerFunc, config Config) *front {
 		}
 	}
 	quotas := quota.New(prometheus.NewRegistry())
-	h, ok := New(gate.New(s, time.Now, log, prometheus.NewRegistry(), gate.WithQuota(quotas)), config, log).(*handler)
+	decided, around := &recorder{}, []gate.Option{gate.WithQuota(quotas)}
+	if _, benchmark := t.(*testing.B); !benchmark {
+		around = append(around, gate.WithRecorder(decided))
+	}
+	h, ok := New(gate.New(s, time.Now, log, prometheus.NewRegistry(), around...), config, log).(*handler)
 	if !ok {
 		t.Fatal("not a handler")
 	}
@@ -71,7 +86,7 @@ func start(t testing.TB, upstream http.HandlerFunc, config Config) *front {
 	server.Config.Protocols.SetUnencryptedHTTP2(true)
 	server.Start()
 	t.Cleanup(server.Close)
-	return &front{h, server.URL, server.Listener.Addr(), minted.Reveal(), quotas}
+	return &front{h, server.URL, server.Listener.Addr(), minted.Reveal(), quotas, &decided.latest}
 }
 
 func (f *front) request(ctx context.Context, t *testing.T, target string) *http.Request {
@@ -117,7 +132,7 @@ func TestTheUpstreamSeesTheRequestAsItWas(t *testing.T) {
 }
 
 func TestTheCredentialStaysWhereItIsWanted(t *testing.T) {
-	f := start(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Header.Get("Authorization")) }, Config{KeepCredential: true})
+	f := start(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Header.Get("Authorization")) }, Config{Stripping: httpwire.Stripping{KeepCredential: true}})
 	if got := do(t, http.DefaultClient, f.request(t.Context(), t, "/")); got.body != "Bearer "+f.key {
 		t.Error("the credential is gone")
 	}

@@ -1,0 +1,164 @@
+package httpwire
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// kind is what a header means to content servers beside what it says.
+type kind uint8
+
+const (
+	ordinary kind = iota
+	// override makes some content servers and frameworks take another method, path, host or file
+	// than the request's, on which nobody has decided.
+	override
+	// forwarding tells where a request comes from, and for which host and by which protocol it
+	// came. Only proxies that are trusted know.
+	forwarding
+)
+
+// unusualNames are names, folded, and beginnings of names that end in '-'.
+var unusualNames = map[string]kind{
+	// The method: Rails, Laravel, Symfony, Express, ASP.NET and others.
+	"x-http-method-override": override, "x-http-method": override, "x-method-override": override, "x-method": override, "x-forwarded-method": override,
+	// The path: IIS and its URL rewriting, Symfony, Zend, Spring, Traefik, Envoy, WSGI.
+	"x-original-": override, "x-rewrite-": override, "x-forwarded-uri": override, "x-forwarded-url": override, "x-forwarded-path": override, "x-forwarded-prefix": override,
+	"x-forwarded-pathbase": override, "x-replaced-path": override, "x-envoy-original-path": override, "x-script-name": override, "x-forwarded-script-name": override,
+	"x-request-uri": override, "x-proxy-url": override, "x-waws-unencoded-url": override, "x-http-path-override": override,
+	// The host.
+	"x-host": override, "x-forwarded-server": override, "x-http-host-override": override, "x-host-override": override, "x-envoy-original-host": override, "x-proxy-host": override,
+	// The file: Rack.
+	"x-accel-mapping": override, "x-sendfile-type": override,
+
+	"x-forwarded-": forwarding, "x-forwarded": forwarding, "forwarded": forwarding, "forwarded-for": forwarding, "x-real-": forwarding, "real-ip": forwarding,
+	"true-client-ip": forwarding, "x-true-client-ip": forwarding, "cf-connecting-": forwarding, "cf-pseudo-ipv4": forwarding, "x-client-ip": forwarding, "client-ip": forwarding, "x-cluster-client-ip": forwarding,
+	"fastly-client-ip": forwarding, "fly-client-ip": forwarding, "do-connecting-ip": forwarding, "x-nf-client-connection-ip": forwarding, "x-vercel-forwarded-for": forwarding,
+	"x-azure-": forwarding, "x-appengine-user-ip": forwarding, "x-appengine-remote-addr": forwarding, "cloudfront-viewer-address": forwarding, "x-envoy-external-address": forwarding,
+	"x-originating-ip": forwarding, "x-remote-": forwarding, "x-proxyuser-ip": forwarding, "proxy-client-ip": forwarding, "wl-proxy-": forwarding, "x-coming-from": forwarding, "ali-cdn-real-ip": forwarding, "cdn-src-ip": forwarding,
+	"front-end-https": forwarding, "x-scheme": forwarding, "x-url-scheme": forwarding, "x-arr-ssl": forwarding,
+}
+
+// maxUnusual is the length of the longest of them.
+var maxUnusual = func() (longest int) {
+	for name := range unusualNames {
+		longest = max(longest, len(name))
+	}
+	return longest
+}()
+
+// mayBeUnusual has their first bytes, folded or not.
+var mayBeUnusual = func() (first [256]bool) {
+	for name := range unusualNames {
+		first[name[0]], first[name[0]-'a'+'A'] = true, true
+	}
+	return first
+}()
+
+// kindOf knows every spelling that an upstream may take for one of them. It is asked about every
+// header of every request.
+func kindOf(name string) kind {
+	if name == "" || !mayBeUnusual[name[0]] {
+		return ordinary
+	}
+	var room [40]byte // more than the longest takes
+	folded := room[:0]
+	for i := range min(len(name), maxUnusual+1) {
+		c := name[i]
+		switch {
+		case c >= 0x80: // no token, and so in no header but by mistake
+			folded = append(room[:0], fold(name)...)
+			return kindOfFolded(folded)
+		case c >= 'A' && c <= 'Z':
+			c += 'a' - 'A'
+		case c == '_':
+			c = '-'
+		}
+		folded = append(folded, c)
+	}
+	return kindOfFolded(folded)
+}
+
+func kindOfFolded(folded []byte) kind {
+	if kind, ok := unusualNames[string(folded)]; ok {
+		return kind
+	}
+	found, hyphens := ordinary, 0
+	for i, c := range folded {
+		if c != '-' {
+			continue
+		}
+		if kind, ok := unusualNames[string(folded[:i+1])]; ok {
+			found = kind
+		}
+		if hyphens++; hyphens == 2 { // none of the beginnings has more
+			break
+		}
+	}
+	return found
+}
+
+// IsOverride reports whether the header of that name is removed for what content servers may take
+// it for.
+func IsOverride(name string) bool { return kindOf(name) == override }
+
+// Stripping is what upstreams must not see of requests that are allowed, beside what only Keyward
+// may say.
+type Stripping struct {
+	// KeepCredential lets them see the key.
+	KeepCredential bool
+	// KeepOverrides are names of overrides that they may see, in this spelling but for the case.
+	KeepOverrides []string
+	// Writes are the forwarding headers that the proxy in between writes itself, whoever its client
+	// is; nil for none.
+	Writes *Names
+}
+
+// Names appends to an empty list the names, as sent and in order, of the headers to remove. Those
+// that are set anyway are left out, because Envoy removes last. What a peer that is believed says
+// about forwarding is its word, but in spellings that proxies do not use it is its client's.
+func (s *Stripping) Names(names []string, header http.Header, believed bool, set []Header) []string {
+	for name := range header {
+		if s.mayStay(name, header, believed) {
+			continue
+		}
+		if !slices.ContainsFunc(set, func(h Header) bool { return strings.EqualFold(h.Name, name) }) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Strip removes them.
+func (s *Stripping) Strip(header http.Header, believed bool) {
+	for name := range header {
+		if !s.mayStay(name, header, believed) {
+			delete(header, name)
+		}
+	}
+}
+
+func (s *Stripping) mayStay(name string, header http.Header, believed bool) bool {
+	if isReserved(name) || !s.KeepCredential && carriesCredential(name, header) {
+		return false
+	}
+	switch kindOf(name) {
+	case override:
+		return slices.ContainsFunc(s.KeepOverrides, func(kept string) bool { return strings.EqualFold(kept, name) })
+	case forwarding:
+		return (believed || s.Writes != nil && s.Writes.Find(name) != "") && !strings.Contains(name, "_")
+	default:
+		return true
+	}
+}
+
+// Set sets headers of a request or response.
+func Set(header http.Header, set []Header) {
+	values := make([]string, len(set)) // at once, for all of them
+	for i, h := range set {
+		values[i] = h.Value
+		header[h.Name] = values[i : i+1 : i+1]
+	}
+}

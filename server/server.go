@@ -79,6 +79,7 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 	s.sync = syncclient.New(config.Sync, s.store, s.uses, s.quotas, s.rates, log, registry)
 	around := []gate.Option{
 		gate.WithThrottle(throttle.New(config.Throttle)), gate.WithMeter(s.uses), gate.WithRates(s.rates), gate.WithQuota(s.quotas),
+		gate.WithReading(config.Reading),
 	}
 	if config.AdminTokenFile != "" {
 		if _, err := explain.ReadToken(config.AdminTokenFile); err != nil {

@@ -2,6 +2,7 @@ package origin
 
 import (
 	"fmt"
+	"iter"
 	"strconv"
 	"strings"
 
@@ -136,6 +137,25 @@ func (p Pattern) Matches(o Origin) bool {
 // Host returns the host that the pattern is about, to look patterns up by: the very host,
 // or with a wildcard the one that it is in front of.
 func (p Pattern) Host() (host string, wildcard bool) { return p.host, p.wildcard }
+
+// Origins returns the origins that the pattern allows, to look patterns up by: at most one of
+// each scheme. With a wildcard their host is the one that it is in front of.
+func (p Pattern) Origins() iter.Seq[Origin] {
+	return func(yield func(Origin) bool) {
+		for _, scheme := range []string{schemeHTTP, schemeHTTPS} {
+			if p.host == "" || p.scheme != "" && p.scheme != scheme {
+				continue
+			}
+			port := p.port
+			if port == 0 {
+				port = defaultPort(scheme)
+			}
+			if !yield(Origin{Scheme: scheme, Host: p.host, Port: port}) {
+				return
+			}
+		}
+	}
+}
 
 // String returns the canonical form; ParsePattern reads it back to an equal Pattern.
 func (p Pattern) String() string {

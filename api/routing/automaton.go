@@ -1,24 +1,26 @@
 package routing
 
-import "slices"
-
-// maxWork bounds the search of pathsTie, in positions that are looked at. It is some ten
-// milliseconds; ordinary patterns need a hundredth of it.
-const maxWork = 1 << 22
+import (
+	"slices"
+	"strings"
+)
 
 // pathsTie searches for a path whose best rank is the same on both sides. It runs all
 // patterns of both, as one automaton, over the paths of a sufficient alphabet.
-func pathsTie(a, b []pathPattern) bool {
+func (s *Search) pathsTie(a, b []pathPattern) bool {
 	if len(a) == 0 || len(b) == 0 {
 		return len(a) == len(b)
 	}
+	if !mayTie(a, b) {
+		return false
+	}
+	a, b = withSlashes(a), withSlashes(b)
 	m := newAutomaton(slices.Concat(a, b))
 	letters := alphabetOf(m.patterns)
 	start := m.start()
 	seen := map[string]bool{string(start): true}
-	work := 0
 	for queue := []state{start}; len(queue) > 0; queue = queue[1:] {
-		if work += len(letters) * m.size; work > maxWork {
+		if !s.spend(len(letters) * m.size) {
 			return true
 		}
 		for _, letter := range letters {
@@ -34,6 +36,31 @@ func pathsTie(a, b []pathPattern) bool {
 		}
 	}
 	return false
+}
+
+// mayTie reports whether there are two patterns of the same rank of which one begins as the
+// other does, without which there is no tie.
+func mayTie(a, b []pathPattern) bool {
+	for i := range a {
+		for j := range b {
+			one, other := a[i].exact.prefix, b[j].exact.prefix
+			if a[i].rank == b[j].rank && (strings.HasPrefix(one, other) || strings.HasPrefix(other, one)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// withSlashes adds the forms of patterns with a slash at the end, which are owned alike.
+func withSlashes(patterns []pathPattern) []pathPattern {
+	all := slices.Clone(patterns)
+	for _, p := range patterns {
+		if text := p.exact.text; !p.subtree && !p.alias && !strings.HasSuffix(text, "/") {
+			all = append(all, pathPattern{exact: spelling{text: text + "/"}, rank: p.rank, alias: true})
+		}
+	}
+	return all
 }
 
 // alphabetOf returns '/', the characters that the patterns mention, and one to stand for
@@ -97,7 +124,10 @@ func newAutomaton(patterns []pathPattern) *automaton {
 	m := &automaton{}
 	for _, p := range patterns {
 		c := &compiled{first: m.size, rank: p.rank, subtree: p.subtree}
-		for _, segment := range p.segments {
+		for i, segment := range strings.Split(p.exact.text, "/") {
+			if i == 0 { // in front of the first slash
+				continue
+			}
 			c.tokens = append(c.tokens, token{literal, '/'})
 			if segment == "*" {
 				c.tokens = append(c.tokens, token{kind: anyOne})

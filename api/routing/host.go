@@ -2,6 +2,7 @@ package routing
 
 import (
 	"errors"
+	"net/netip"
 	"strings"
 )
 
@@ -40,23 +41,19 @@ func compileHost(pattern string) (hostPattern, error) {
 	case len(suffix) > 255:
 		return hostPattern{}, errors.New("a host is at most 255 characters long")
 	case strings.HasPrefix(suffix, "["):
-		if wildcard || !strings.HasSuffix(suffix, "]") {
+		name, err := CanonicalHost(suffix)
+		if wildcard || err != nil || !strings.HasSuffix(suffix, "]") {
 			return hostPattern{}, errors.New("an IPv6 address is written in brackets, without port and wildcard: [2001:db8::1]")
 		}
-		return hostPattern{name: CanonicalHost(suffix)}, nil
+		return hostPattern{name: name}, nil
 	case strings.Contains(suffix, ":"):
 		return hostPattern{}, errors.New("leave out the port: it is not compared")
+	case strings.Contains(suffix, "..") || strings.HasPrefix(suffix, "."):
+		return hostPattern{}, errors.New("there is nothing between two dots")
 	}
-	name := CanonicalHost(suffix)
-	for label := range strings.SplitSeq(name, ".") {
-		if label == "" {
-			return hostPattern{}, errors.New("there is nothing between two dots")
-		}
-		for _, c := range []byte(label) {
-			if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' {
-				return hostPattern{}, errors.New("a host has letters, digits and '-' only; write international names in punycode (xn--…)")
-			}
-		}
+	name, err := CanonicalHost(suffix)
+	if err != nil {
+		return hostPattern{}, errors.New("a host has letters, digits and '-' only, at most 63 between two dots, and is no number but of an IPv4 address; write international names in punycode (xn--…)")
 	}
 	if wildcard {
 		name = "." + name
@@ -64,28 +61,130 @@ func compileHost(pattern string) (hostPattern, error) {
 	return hostPattern{wildcard: wildcard, name: name}, nil
 }
 
-// CanonicalHost is a request's host as routes compare it: lowercase, without port and
-// without a dot at the end. It allocates only for uppercase letters.
-func CanonicalHost(host string) string {
-	if colon := strings.LastIndexByte(host, ':'); colon > strings.LastIndexByte(host, ']') {
-		host = host[:colon]
+// ErrHost is what CanonicalHost makes of what is no host.
+var ErrHost = errors.New("not a host: want a name, an IPv4 address or an IPv6 address in brackets, and maybe ':' and a port")
+
+// The limits of RFC 1035, section 2.3.4, in octets.
+const (
+	maxHostName  = 253
+	maxHostLabel = 63
+)
+
+// CanonicalHost is a request's host as routes compare it: lowercase, without port, without a
+// dot at the end, and an IPv6 address in its one canonical spelling. What is neither a name nor
+// an address, with a port or without, is an error: servers behind would take it for another
+// host, or for none. No host at all is "". It allocates only for uppercase letters and for
+// addresses in another spelling.
+func CanonicalHost(host string) (string, error) {
+	if host == "" {
+		return "", nil
 	}
-	return lowerASCII(strings.TrimSuffix(host, "."))
+	if host[0] == '[' {
+		return canonicalIPv6(host)
+	}
+	label, end, upper := 0, len(host), false
+scan:
+	for i := 0; i < len(host); i++ {
+		switch c := host[i]; {
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9', c == '-', c == '_':
+			label++
+		case c >= 'A' && c <= 'Z':
+			label++
+			upper = true
+		case c == '.':
+			if label == 0 || label > maxHostLabel {
+				return "", ErrHost
+			}
+			label = 0
+		case c == ':':
+			if !isPort(host[i+1:]) {
+				return "", ErrHost
+			}
+			end = i
+			break scan
+		default:
+			return "", ErrHost
+		}
+	}
+	host = host[:end]
+	if label == 0 && host != "" { // and so there is something in front of a dot
+		host = host[:end-1]
+		label = 1
+	}
+	if label == 0 || label > maxHostLabel || len(host) > maxHostName {
+		return "", ErrHost
+	}
+	if upper {
+		host = lowerASCII(host)
+	}
+	if endsInNumber(host) {
+		if address, err := netip.ParseAddr(host); err != nil || !address.Is4() {
+			return "", ErrHost
+		}
+	}
+	return host, nil
+}
+
+func canonicalIPv6(host string) (string, error) {
+	end := strings.IndexByte(host, ']')
+	if end < 0 {
+		return "", ErrHost
+	}
+	if rest := host[end+1:]; rest != "" && (rest[0] != ':' || !isPort(rest[1:])) {
+		return "", ErrHost
+	}
+	address, err := netip.ParseAddr(host[1:end])
+	if err != nil || !address.Is6() || address.Zone() != "" {
+		return "", ErrHost
+	}
+	var room [64]byte
+	if canonical := address.AppendTo(room[:0]); string(canonical) != host[1:end] {
+		return "[" + string(canonical) + "]", nil
+	}
+	return host[:end+1], nil
+}
+
+// isPort reports whether a text is a port, or none.
+func isPort(text string) bool {
+	const maxDigits, maxPort = 5, 1<<16 - 1
+	if len(text) > maxDigits {
+		return false
+	}
+	port := 0
+	for i := range len(text) {
+		if text[i] < '0' || text[i] > '9' {
+			return false
+		}
+		port = 10*port + int(text[i]-'0')
+	}
+	return port <= maxPort
+}
+
+// endsInNumber is the WHATWG URL rule that tells a would-be IPv4 address, in any of its odd
+// spellings, from a name. No top-level domain starts with a digit.
+func endsInNumber(host string) bool {
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	if last == "" || last[0] < '0' || last[0] > '9' {
+		return false
+	}
+	if strings.HasPrefix(last, "0x") {
+		return true
+	}
+	for i := range len(last) {
+		if last[i] < '0' || last[i] > '9' {
+			return false
+		}
+	}
+	return true
 }
 
 // lowerASCII leaves alone what strings.ToLower would fold into ASCII, such as the Kelvin sign.
 func lowerASCII(s string) string {
-	for i := range len(s) {
-		if c := s[i]; c < 'A' || c > 'Z' {
-			continue
+	lower := []byte(s)
+	for i, c := range lower {
+		if c >= 'A' && c <= 'Z' {
+			lower[i] = c + ('a' - 'A')
 		}
-		lower := []byte(s)
-		for j := i; j < len(lower); j++ {
-			if c := lower[j]; c >= 'A' && c <= 'Z' {
-				lower[j] = c + ('a' - 'A')
-			}
-		}
-		return string(lower)
 	}
-	return s
+	return string(lower)
 }

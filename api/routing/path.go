@@ -4,30 +4,53 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 )
 
 // pathPattern is a compiled path pattern. Literals are in canonical form, so they compare
 // byte by byte with the result of CanonicalPath.
 type pathPattern struct {
-	segments []string // what follows each '/', with '*' as written
-	subtree  bool     // '/**' at the end
-	rank     int
+	exact, folded spelling // the latter for where case is ignored
+	subtree       bool     // '/**' at the end
+	rank          int
+
+	// alias is a pattern that nobody has written, for another form of one: it is for those who
+	// own a path, and grants nothing.
+	alias bool
+}
+
+// spelling is the text of a pattern without '/**', taken apart.
+type spelling struct {
+	text string
+
+	// prefix is what precedes the first '*', or the whole where there is none.
+	prefix string
+	// segments are those from the first with a '*' on, and at is where the first begins.
+	segments []segment
+	at       int
+}
+
+// segment is what lies between the stars: one piece where there are none.
+type segment struct {
+	pieces []string
+	least  int  // bytes of all pieces together
+	any    bool // it is "*", which is any but the empty one
 }
 
 const subtreeSuffix = "/**"
 
-func compilePath(pattern string) (pathPattern, error) {
+// compilePath returns the patterns that a text stands for: its own, and for one that ends in a
+// slash an alias without, as content servers tend to read both alike. That one comes behind
+// everything that claims the very path.
+func compilePath(pattern string) ([]pathPattern, error) {
 	base, subtree := strings.CutSuffix(pattern, subtreeSuffix)
 	if err := checkPathPattern(pattern, base); err != nil {
-		return pathPattern{}, err
+		return nil, err
 	}
-	p := pathPattern{subtree: subtree}
-	if base != "" {
-		p.segments = strings.Split(base[1:], "/")
+	patterns := []pathPattern{{exact: spell(base), folded: spell(foldCase(base)), subtree: subtree, rank: pathRank(base, subtree)}}
+	if bare, ok := strings.CutSuffix(base, "/"); ok && bare != "" && !subtree {
+		patterns = append(patterns, pathPattern{exact: spell(bare), folded: spell(foldCase(bare)), rank: pathRank(bare, true) - 1, alias: true})
 	}
-	p.rank = pathRank(base, subtree)
-	return p, nil
+	return patterns, nil
 }
 
 // pathRank orders path patterns by the number of literal characters; of patterns with
@@ -50,184 +73,108 @@ func checkPathPattern(pattern, base string) error {
 		return errors.New("'**' may only be the whole last segment, as in /api/**; within a segment write one '*'")
 	case strings.ContainsAny(base, "?#"):
 		return errors.New("leave out what follows '?' or '#'; parameters go into query")
-	case strings.Contains(base, "%"):
-		return errors.New("write characters as they are, not percent-encoded: requests are decoded before they are compared")
 	}
 	if base == "" {
 		return nil
 	}
-	if err := checkCanonical(base); err != nil {
+	_, err := Reading{Parameters: true}.check(base, false) // as generous as any validation server may be
+	switch {
+	case errors.Is(err, errDouble):
+		return errors.New("write characters as they are, not percent-encoded: requests are decoded before they are compared")
+	case err != nil:
 		return fmt.Errorf("no request could match it: %w", err)
 	}
 	return nil
 }
 
-// match tells whether the pattern matches the whole of a canonical path.
-func (p *pathPattern) match(path string) bool {
-	for _, segment := range p.segments {
+func spell(base string) spelling {
+	star := strings.IndexByte(base, '*')
+	if star < 0 {
+		return spelling{text: base, prefix: base}
+	}
+	s := spelling{text: base, prefix: base[:star]}
+	s.at = strings.LastIndexByte(s.prefix, '/') // a pattern begins with a slash
+	for text := range strings.SplitSeq(base[s.at+1:], "/") {
+		s.segments = append(s.segments, segment{pieces: strings.Split(text, "*"), least: len(text) - strings.Count(text, "*"), any: text == "*"})
+	}
+	return s
+}
+
+// of returns the spelling to compare the request's path with.
+func (p *pathPattern) of(request *Request) *spelling {
+	if request.IgnoreCase {
+		return &p.folded
+	}
+	return &p.exact
+}
+
+// match reports whether the pattern matches the whole of the request's path. To own a path is
+// also to own it with a slash at the end, which many content servers read alike.
+func (p *pathPattern) match(request *Request, owning bool) bool {
+	rest, ok := p.of(request).cut(request)
+	switch {
+	case !ok:
+		return false
+	case rest == "":
+		return true
+	case p.subtree:
+		return rest[0] == '/'
+	default:
+		return owning && rest == "/"
+	}
+}
+
+// cut returns what is left of the request's path behind what the pattern matches. It looks at
+// no part of the path twice, so the work is that of reading path and pattern once.
+func (s *spelling) cut(request *Request) (rest string, ok bool) {
+	request.spend(patternWork + len(s.prefix)/bytesCompared)
+	path := request.Path
+	if !strings.HasPrefix(path, s.prefix) {
+		return "", false
+	}
+	if s.segments == nil {
+		return path[len(s.prefix):], true
+	}
+	path = path[s.at:]
+	for i := range s.segments {
 		if path == "" || path[0] != '/' {
-			return false
+			return "", false
 		}
 		end := strings.IndexByte(path[1:], '/') + 1
 		if end == 0 {
 			end = len(path)
 		}
-		if !matchSegment(segment, path[1:end]) {
-			return false
+		request.spend(segmentWork + end/bytesCompared)
+		if !s.segments[i].match(path[1:end], request) {
+			return "", false
 		}
 		path = path[end:]
 	}
-	return path == "" || p.subtree
+	return path, true
 }
 
-// matchSegment matches '*' with any run of characters. Backtracking to the last '*' only
-// is enough, and keeps the work under len(pattern) × len(s).
-func matchSegment(pattern, s string) bool {
-	if pattern == "*" {
+// match takes each piece where it comes first: what lies in front of it is then as short, and
+// what is left as long, as it can be. Only the last has its place, at the end.
+func (g *segment) match(s string, request *Request) bool {
+	if g.any {
 		return s != ""
 	}
-	at, star, resume := 0, -1, 0
-	for i := 0; i < len(s); {
-		switch {
-		case at < len(pattern) && pattern[at] == '*':
-			star, resume = at, i
-			at++
-		case at < len(pattern) && pattern[at] == s[i]:
-			at++
-			i++
-		case star >= 0:
-			resume++
-			at, i = star+1, resume
-		default:
-			return false
-		}
+	last := len(g.pieces) - 1
+	if last == 0 {
+		return s == g.pieces[0]
 	}
-	return strings.Trim(pattern[at:], "*") == ""
-}
-
-// ErrAmbiguousPath is wrapped by the errors of CanonicalPath. It marks paths that the
-// servers on a request's way may read in different ways, so that one that checks access
-// and one that serves content would not mean the same resource.
-var ErrAmbiguousPath = errors.New("ambiguous path")
-
-// The reasons for ErrAmbiguousPath, made once so that refusing is as cheap as accepting.
-var (
-	errNotAbsolute  = fmt.Errorf("%w: it does not start with '/'", ErrAmbiguousPath)
-	errDotSegment   = fmt.Errorf("%w: it has a '.' or '..' segment", ErrAmbiguousPath)
-	errEmptySegment = fmt.Errorf("%w: it has an empty segment", ErrAmbiguousPath)
-	errSlash        = fmt.Errorf("%w: it has an encoded slash or a backslash", ErrAmbiguousPath)
-	errControl      = fmt.Errorf("%w: it has a control character", ErrAmbiguousPath)
-	errDouble       = fmt.Errorf("%w: it is percent-encoded twice", ErrAmbiguousPath)
-	errEscape       = fmt.Errorf("%w: it has an invalid percent-encoding", ErrAmbiguousPath)
-	errUTF8         = fmt.Errorf("%w: it is not UTF-8", ErrAmbiguousPath)
-	errDelimiter    = fmt.Errorf("%w: it has a '?' or '#'", ErrAmbiguousPath)
-)
-
-// CanonicalPath returns the path on which routes are matched: raw, the path as sent,
-// percent-decoded once. What two readers could understand differently is refused with an
-// error that wraps ErrAmbiguousPath. A slash at the end is kept. A path without escapes is
-// returned as it is, without allocation.
-func CanonicalPath(raw string) (string, error) {
-	path := raw
-	if strings.ContainsAny(raw, "%?#") {
-		var err error
-		if path, err = decode(raw); err != nil {
-			return "", err
-		}
-	}
-	if err := checkCanonical(path); err != nil {
-		return "", err
-	}
-	return path, nil
-}
-
-// decode undoes one percent-encoding (RFC 3986, section 2.1).
-func decode(raw string) (string, error) {
-	decoded := make([]byte, 0, len(raw))
-	for i := 0; i < len(raw); i++ {
-		c := raw[i]
-		if c == '?' || c == '#' {
-			return "", errDelimiter
-		}
-		if c == '%' {
-			var err error
-			if c, err = escaped(raw[i+1:]); err != nil {
-				return "", err
-			}
-			i += 2
-		}
-		decoded = append(decoded, c)
-	}
-	return string(decoded), nil
-}
-
-// escaped returns the character of the two digits that follow a '%'.
-func escaped(digits string) (byte, error) {
-	if len(digits) < 2 || !isHex(digits[0]) || !isHex(digits[1]) {
-		return 0, errEscape
-	}
-	switch c := unhex(digits[0])<<4 | unhex(digits[1]); c {
-	case '/', '\\':
-		return 0, errSlash
-	case '%':
-		return 0, errDouble
-	default:
-		return c, nil
-	}
-}
-
-// checkCanonical checks a decoded path, or a pattern of one.
-func checkCanonical(path string) error {
-	if path == "" || path[0] != '/' {
-		return errNotAbsolute
-	}
-	start := 1
-	for i := 1; i <= len(path); i++ {
-		if i < len(path) && path[i] != '/' {
-			if path[i] == '\\' {
-				return errSlash
-			}
-			if path[i] < 0x20 || path[i] == 0x7f {
-				return errControl
-			}
-			continue
-		}
-		segment := path[start:i]
-		if segment == "" && i < len(path) {
-			return errEmptySegment
-		}
-		if isDotSegment(segment) {
-			return errDotSegment
-		}
-		start = i + 1
-	}
-	if !utf8.ValidString(path) {
-		return errUTF8
-	}
-	return nil
-}
-
-// isDotSegment also knows the dot segments with a parameter, such as "..;x", which servlet
-// containers read as "..".
-func isDotSegment(segment string) bool {
-	if segment == "" || segment[0] != '.' {
+	if len(s) < g.least || !strings.HasPrefix(s, g.pieces[0]) || !strings.HasSuffix(s, g.pieces[last]) {
 		return false
 	}
-	name, _, _ := strings.Cut(segment, ";")
-	return name == "." || name == ".."
-}
-
-func isHex(c byte) bool {
-	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
-}
-
-func unhex(c byte) byte {
-	switch {
-	case c <= '9':
-		return c - '0'
-	case c <= 'F':
-		return c - 'A' + 10
-	default:
-		return c - 'a' + 10
+	s = s[len(g.pieces[0]) : len(s)-len(g.pieces[last])]
+	for _, piece := range g.pieces[1:last] {
+		at := strings.Index(s, piece)
+		if at < 0 {
+			request.spend(searchWork(len(s), len(piece)))
+			return false
+		}
+		s = s[at+len(piece):]
+		request.spend(searchWork(at, len(piece)))
 	}
+	return true
 }

@@ -6,53 +6,169 @@ import (
 	"strings"
 )
 
+// maxQuery is how many bytes of a query are compared with routes. A longer one could have
+// anything in it, but is nobody's concern where no route looks at it.
+const maxQuery = 8 << 10
+
 // queryPattern demands a parameter and allows its values.
 type queryPattern struct {
 	name   string
+	folded string // see foldName
+	root   string // of a name with brackets, what precedes them, folded; or else ""
 	values []string
 }
 
-// matchQuery fails closed where servers read a query differently: a repeated parameter
-// must be allowed in each of its values, and a ';', which some take for a '&', or an
-// invalid escape matches no route with a query part.
-func (m *Matcher) matchQuery(raw string) bool {
-	if len(m.query) == 0 {
-		return true
+// outcome is what comes of comparing a query.
+type outcome uint8
+
+const (
+	differs outcome = iota
+	matches
+	doubtful // some readers of the query would say that it matches, and others that it does not
+)
+
+func newQueryPattern(name string, values []string) queryPattern {
+	p := queryPattern{name: name, folded: foldName(name), values: slices.Clone(values)}
+	if root, _, list := strings.Cut(name, "["); list {
+		p.root = foldName(root)
 	}
-	if strings.IndexByte(raw, ';') >= 0 {
-		return false
-	}
-	for i := range m.query {
-		if !m.query[i].match(raw) {
+	return p
+}
+
+// CheckQuery reports whether a query has only bytes that belong in one. Others, such as spaces,
+// '#' and what is not ASCII, end the query for some readers, or begin another line of HTTP.
+func CheckQuery(raw string) bool {
+	for i := range len(raw) {
+		if c := raw[i]; c <= ' ' || c >= 0x7f || c == '#' {
 			return false
 		}
 	}
 	return true
 }
 
-func (p *queryPattern) match(raw string) bool {
-	present := false
+// matchQuery wants every parameter to match in the eyes of every reader.
+func (m *Matcher) matchQuery(request *Request) outcome {
+	result := matches
+	for i := range m.query {
+		request.spend(queryWork + len(request.RawQuery)/bytesSearched)
+		if request.Exhausted() {
+			return differs
+		}
+		switch m.query[i].match(request) {
+		case differs:
+			return differs
+		case doubtful:
+			result = doubtful
+		}
+	}
+	return result
+}
+
+// match is in doubt where servers read a query differently: where a parameter comes with values
+// of which only some are allowed, or under a name that only some read as this one, and where
+// there is a ';', which some take for a '&', or an invalid escape beside it.
+func (p *queryPattern) match(request *Request) outcome {
+	raw := request.RawQuery
+	if len(raw) > maxQuery {
+		return doubtful
+	}
+	separators, broken := "&", false
+	if strings.IndexByte(raw, ';') >= 0 {
+		separators = "&;"
+		broken = true
+	}
+	var allowed, others, doubt bool
 	for raw != "" {
 		var pair string
-		pair, raw, _ = strings.Cut(raw, "&")
+		if end := strings.IndexAny(raw, separators); end >= 0 {
+			pair, raw = raw[:end], raw[end+1:]
+		} else {
+			pair, raw = raw, ""
+		}
 		name, value, _ := strings.Cut(pair, "=")
-		name, ok := unescape(name)
-		if !ok {
-			return false
-		}
-		value, ok = unescape(value)
-		if !ok {
-			return false
-		}
-		if name != p.name {
+		called := p.compare(name, request)
+		if called == differs && isPlain(value) {
 			continue
 		}
-		if !slices.Contains(p.values, value) {
+		request.spend(valueWork + len(value))
+		text, ok := unescape(value)
+		switch {
+		case !ok:
+			broken = true
+			others = others || called != differs
+		case called == differs:
+		case called == doubtful:
+			doubt = true
+		case p.allows(text, request):
+			allowed = true
+		default:
+			others = true
+			doubt = doubt || p.allows(foldValue(text), request)
+		}
+	}
+	switch {
+	case doubt, allowed && (others || broken), others && broken:
+		return doubtful
+	case allowed:
+		return matches
+	default:
+		return differs
+	}
+}
+
+func (p *queryPattern) allows(value string, request *Request) bool {
+	request.spend(len(p.values) / methodWork)
+	return slices.Contains(p.values, value)
+}
+
+// compare tells whether a name, as sent, is that of the parameter, or may be to some readers.
+func (p *queryPattern) compare(name string, request *Request) outcome {
+	if isPlain(name) {
+		switch {
+		case name == p.name:
+			return matches
+		case equalFolded(name, p.folded), p.root != "" && equalFolded(name, p.root):
+			return doubtful
+		default:
+			return differs
+		}
+	}
+	request.spend(len(name) * decodingWork)
+	decoded, ok := unescape(name)
+	if ok && decoded == p.name {
+		return matches
+	}
+	if p.mayBe(name, request) {
+		return doubtful
+	}
+	return differs
+}
+
+// isPlain reports whether a text means itself to every reader. Brackets and dots do not.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' {
 			return false
 		}
-		present = true
 	}
-	return present
+	return true
+}
+
+// equalFolded compares a plain text with one that is folded.
+func equalFolded(plain, folded string) bool {
+	if len(plain) != len(folded) {
+		return false
+	}
+	for i := range len(plain) {
+		c := plain[i]
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if c != folded[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // unescape decodes application/x-www-form-urlencoded.

@@ -8,6 +8,9 @@ import (
 	"strings"
 )
 
+// MaxPatterns is how many bytes all path patterns of one Group may have together.
+const MaxPatterns = 64 << 10
+
 // Route describes requests. Parts that are empty match everything; one must not be.
 type Route struct {
 	Methods, Hosts, Paths []string
@@ -17,9 +20,16 @@ type Route struct {
 // Request is what routes are matched on.
 type Request struct {
 	Method   string // as sent; methods are case-sensitive (RFC 9110, section 9.1)
-	Host     string // as sent, with or without port
+	Host     string // from CanonicalHost
 	Path     string // from CanonicalPath
-	RawQuery string // as sent, without the '?'
+	RawQuery string // as sent, without the '?'; see CheckQuery
+
+	// IgnoreCase says that the path was folded, as a Reading that ignores case does.
+	IgnoreCase bool
+
+	spent   int
+	doubted bool
+	doubt   Rank
 }
 
 // Rank says how specific a match is. Ranks that compare equal tie.
@@ -65,12 +75,15 @@ func Compile(route Route) (Matcher, error) {
 		m.hosts = append(m.hosts, pattern)
 	}
 	for i, path := range route.Paths {
-		pattern, err := compilePath(path)
+		patterns, err := compilePath(path)
 		if err != nil {
 			return Matcher{}, fmt.Errorf("paths[%d] %q: %w", i, path, err)
 		}
-		m.paths = append(m.paths, pattern)
+		m.paths = append(m.paths, patterns...)
 	}
+	// The most specific come first, so that the first that matches is the one.
+	slices.SortStableFunc(m.hosts, func(a, b hostPattern) int { return cmp.Compare(b.rank(), a.rank()) })
+	slices.SortStableFunc(m.paths, func(a, b pathPattern) int { return cmp.Compare(b.rank, a.rank) })
 	for name, values := range route.Query {
 		if name == "" {
 			return Matcher{}, fmt.Errorf("query: a parameter must have a name")
@@ -78,7 +91,7 @@ func Compile(route Route) (Matcher, error) {
 		if len(values) == 0 {
 			return Matcher{}, fmt.Errorf("query[%s]: list the values to match", name)
 		}
-		m.query = append(m.query, queryPattern{name: name, values: slices.Clone(values)})
+		m.query = append(m.query, newQueryPattern(name, values))
 	}
 	slices.SortFunc(m.query, func(a, b queryPattern) int { return cmp.Compare(a.name, b.name) })
 	return m, nil
@@ -96,49 +109,87 @@ func checkMethod(method string) error {
 	return nil
 }
 
-// Match tells whether the route describes the request, and how specifically. It does not
-// allocate, unless the host has uppercase letters or the query is escaped.
+// Match reports whether a project with the route owns the request, and how specifically. What
+// content servers tend to read alike is owned alike, such as a path with a slash at the end.
+// Where that depends on how the query is read, it does not match, and the request remembers
+// the doubt. It does not allocate, unless the query is escaped.
 func (m *Matcher) Match(request *Request) (Rank, bool) {
-	if len(m.methods)+len(m.hosts)+len(m.paths)+len(m.query) == 0 {
-		return Rank{}, false
-	}
-	if len(m.methods) > 0 && !slices.Contains(m.methods, request.Method) {
-		return Rank{}, false
-	}
-	path, ok := m.rankPath(request.Path)
+	host, path, ok := m.match(request, true)
 	if !ok {
 		return Rank{}, false
 	}
-	host, ok := m.rankHost(request.Host)
-	if !ok || !m.matchQuery(request.RawQuery) {
-		return Rank{}, false
+	rank := Rank{host: host, path: path, query: len(m.query)}
+	switch m.matchQuery(request) {
+	case matches:
+		return rank, true
+	case doubtful:
+		if !request.doubted || rank.Compare(request.doubt) > 0 {
+			request.doubted, request.doubt = true, rank
+		}
 	}
-	return Rank{host: host, path: path, query: len(m.query)}, true
+	return Rank{}, false
+}
+
+// Grants reports whether a permission with the route covers the request. It covers what is
+// written and nothing else: a slash at the end is another path.
+func (m *Matcher) Grants(request *Request) bool {
+	_, _, ok := m.match(request, false)
+	return ok && m.matchQuery(request) == matches
+}
+
+// TakeDoubt returns the highest rank of a route of which it was in doubt whether it matches
+// since it was last asked for.
+func (r *Request) TakeDoubt() (rank Rank, doubted bool) {
+	rank, doubted = r.doubt, r.doubted
+	r.doubt, r.doubted = Rank{}, false
+	return rank, doubted
+}
+
+// match compares everything but the query, what is cheap first.
+func (m *Matcher) match(request *Request, owning bool) (host, path int, ok bool) {
+	request.spend(routeWork)
+	if len(m.methods)+len(m.hosts)+len(m.paths)+len(m.query) == 0 || request.Exhausted() {
+		return 0, 0, false
+	}
+	if host, ok = m.rankHost(request); !ok {
+		return 0, 0, false
+	}
+	if len(m.methods) > 0 {
+		request.spend(methodWork * len(m.methods))
+		if !slices.Contains(m.methods, request.Method) {
+			return 0, 0, false
+		}
+	}
+	path, ok = m.rankPath(request, owning)
+	return host, path, ok && !request.Exhausted()
 }
 
 // rankPath returns the rank of the most specific path pattern that matches.
-func (m *Matcher) rankPath(path string) (best int, ok bool) {
+func (m *Matcher) rankPath(request *Request, owning bool) (best int, ok bool) {
 	if len(m.paths) == 0 {
 		return 0, true
 	}
 	for i := range m.paths {
-		if p := &m.paths[i]; (!ok || p.rank > best) && p.match(path) {
-			best, ok = p.rank, true
+		if p := &m.paths[i]; (owning || !p.alias) && p.match(request, owning) {
+			return p.rank, true
+		}
+		if request.Exhausted() {
+			return 0, false
 		}
 	}
-	return best, ok
+	return 0, false
 }
 
 // rankHost returns the rank of the most specific host pattern that matches.
-func (m *Matcher) rankHost(host string) (best int, ok bool) {
+func (m *Matcher) rankHost(request *Request) (best int, ok bool) {
 	if len(m.hosts) == 0 {
 		return 0, true
 	}
-	host = CanonicalHost(host)
 	for i := range m.hosts {
-		if p := &m.hosts[i]; (!ok || p.rank() > best) && p.match(host) {
-			best, ok = p.rank(), true
+		request.spend(hostWork)
+		if p := &m.hosts[i]; p.match(request.Host) {
+			return p.rank(), true
 		}
 	}
-	return best, ok
+	return 0, false
 }

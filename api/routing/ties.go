@@ -5,14 +5,47 @@ import (
 	"strings"
 )
 
+// Search looks for ties, with a bound on the work of all that it is asked.
+type Search struct{ left int }
+
+// NewSearch returns a search that may look at so many positions of patterns, some five
+// nanoseconds each.
+func NewSearch(positions int) *Search { return &Search{left: positions} }
+
+// maxWork bounds the search for a single tie. Ordinary patterns need a hundredth of it.
+const maxWork = 1 << 22
+
+// comparisonWork is what it takes to fetch two routes.
+const comparisonWork = 16
+
+func (s *Search) spend(positions int) bool {
+	s.left -= positions
+	return s.left >= 0
+}
+
+// Exhausted reports whether the bound was reached, so that the last answer is a guess.
+func (s *Search) Exhausted() bool { return s.left < 0 }
+
+// Ties is Search.Ties with a bound of its own.
+func Ties(a, b *Matcher) bool { return NewSearch(maxWork).Ties(a, b) }
+
 // Ties tells whether some request is matched by both routes with equal rank, so that only
 // their names decide between them.
 //
 // The parts of a request are independent of each other, so the routes tie if each part has
-// a value that does. The answer is exact, except for path patterns made to be hard: after
-// maxWork it is the safe one, true.
-func Ties(a, b *Matcher) bool {
-	return methodsMeet(a, b) && queriesTie(a.query, b.query) && hostsTie(a, b) && pathsTie(a.paths, b.paths)
+// a value that does. The answer is exact, but where the bound is reached: then it is the safe
+// one, true.
+func (s *Search) Ties(a, b *Matcher) bool {
+	work := comparisonWork + len(a.methods)*len(b.methods) + len(a.hosts)*(len(a.hosts)+len(b.hosts)) + len(a.paths)*len(b.paths)
+	for i := range a.query {
+		for j := range b.query {
+			work += 1 + len(a.query[i].values)*len(b.query[j].values)
+		}
+	}
+	if !s.spend(work) {
+		return true
+	}
+	return methodsMeet(a, b) && queriesTie(a.query, b.query) && hostsTie(a, b) && s.pathsTie(a.paths, b.paths)
 }
 
 func methodsMeet(a, b *Matcher) bool {
@@ -50,8 +83,8 @@ func hostsTie(a, b *Matcher) bool {
 		if pattern.wildcard {
 			host = unusedLabel(a.hosts, b.hosts) + pattern.name
 		}
-		rankA, okA := a.rankHost(host)
-		rankB, okB := b.rankHost(host)
+		rankA, okA := a.rankHost(&Request{Host: host})
+		rankB, okB := b.rankHost(&Request{Host: host})
 		if okA && okB && rankA == rankB {
 			return true
 		}

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/keyward-dev/keyward/api/routing"
 	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/httpwire"
@@ -158,7 +159,7 @@ func (e *event) request(clients *clientaddr.Resolver) gate.Request {
 	if host == "" {
 		host = header.Get("Host")
 	}
-	if strings.ContainsAny(path, "%?#") {
+	if len(path) <= routing.MaxPath && strings.ContainsAny(path, "%?#") {
 		// API Gateway does not say whether it has decoded a path, so what is still encoded
 		// could be read in two ways. So can the empty path.
 		path = ""

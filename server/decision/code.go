@@ -10,7 +10,13 @@ const (
 	Allowed Code = iota
 	NotSynced
 	Stale
+	PathTooLong
+	HostInvalid
 	PathAmbiguous
+
+	// QueryAmbiguous is found with the path, of bytes that belong in no query, and with the
+	// project, where routes look at a parameter that can be read in two ways.
+	QueryAmbiguous
 	KeyMissing
 	KeyMalformed
 	KeyUnknown
@@ -61,8 +67,14 @@ var outcomes = [codes]outcome{
 		"This server has not received its keys yet. Try again in a moment."},
 	Stale: {"stale", http.StatusServiceUnavailable, "Out of date",
 		"This server has been out of touch with the source of its keys for too long. Try again later."},
+	PathTooLong: {"path_too_long", http.StatusRequestURITooLong, "Path too long",
+		"The path is longer than 8192 bytes. Send a shorter one."},
+	HostInvalid: {"host_invalid", http.StatusBadRequest, "Invalid host",
+		"The host is not a name, an IPv4 address or an IPv6 address in brackets, with a port or without. Send it as it is in the URL, in punycode where it is international."},
 	PathAmbiguous: {"path_ambiguous", http.StatusBadRequest, "Ambiguous path",
-		"The path can be read in more than one way. Send it without '.', '..' and empty segments, without encoded slashes and backslashes, and percent-encoded once."},
+		"The path can be read in more than one way. Send it without '.', '..' and empty segments, without ';', without segments that end in '.' or a space, without encoded slashes and backslashes, and percent-encoded once."},
+	QueryAmbiguous: {"query_ambiguous", http.StatusBadRequest, "Ambiguous query",
+		"The query can be read in more than one way. Percent-encode spaces, '#' and what is not ASCII, separate parameters by '&' only, and send each parameter once and under its exact name."},
 	KeyMissing: {"key_missing", http.StatusUnauthorized, "API key missing",
 		"Send the API key as 'Authorization: Bearer <key>' or 'X-Api-Key: <key>'."},
 	KeyMalformed: {"key_malformed", http.StatusUnauthorized, "API key malformed",

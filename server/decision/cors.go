@@ -17,8 +17,10 @@ func (e *evaluation) preflight(snapshot Snapshot, now time.Time) Decision {
 		return Decision{Code: Stale}
 	case health != Synced:
 		return Decision{Code: NotSynced}
-	case !e.readPath():
-		return Decision{Code: PathAmbiguous, OriginAllowed: e.mayRead(snapshot, PathAmbiguous)}
+	}
+	if code := e.read(); code != Allowed {
+		allowed, _ := e.mayRead(snapshot, code)
+		return Decision{Code: code, OriginAllowed: allowed}
 	}
 	e.routing.Method = e.request.PreflightMethod
 	from, err := origin.Parse(e.request.Origin)
@@ -33,47 +35,94 @@ func (e *evaluation) preflight(snapshot Snapshot, now time.Time) Decision {
 }
 
 // mayRead tells whether the origin of the request may read an answer: that is up to the
-// project that owns the request, or as far as that is not known, to those that may be it.
-func (e *evaluation) mayRead(snapshot Snapshot, code Code) bool {
+// project that owns the request, or as far as that is not known, to those that may be it. It
+// leaves that unread where the groups of others have to be searched for it.
+func (e *evaluation) mayRead(snapshot Snapshot, code Code) (allowed, unread bool) {
 	switch code {
 	case Allowed, PermissionDenied: // the origin has been checked
-		return true
+		return true, false
 	case NotSynced, Stale, OriginMissing, OriginDenied:
-		return false
+		return false, false
 	}
 	from, err := origin.Parse(e.request.Origin)
 	if err != nil {
-		return false
+		return false, false
 	}
 	switch {
 	case e.project != nil:
-		return e.project.Origins.allow(from)
-	case code == PathAmbiguous:
-		found, tooMany := snapshot.Allowing(from, func(*Group) bool { return true })
-		return found || tooMany
+		return e.project.Origins.allow(from), false
 	case e.match.Group != nil:
-		return e.match.Group.Allows(from)
+		return e.match.Group.Allows(from), false
+	case code == PathTooLong, code == HostInvalid, code == PathAmbiguous, code == QueryAmbiguous:
+		return isKnown(snapshot, from), false
 	default:
-		allowed, _ := e.openTo(snapshot, from)
-		return allowed
+		return false, true
 	}
 }
 
-// openTo asks all groups for a project that owns the request and allows the origin, and
+// isKnown tells whether any group allows the origin, without asking a group about the request.
+func isKnown(snapshot Snapshot, from origin.Origin) bool {
+	found, tooMany := snapshot.Allowing(from, func(*Group) bool { return true })
+	return found || tooMany
+}
+
+// Finish finds out whether pages of the request's origin may read the answer, where Begin has
+// left that. It searches the groups that allow the origin for one that owns the request, or
+// without a search is content with any of them: for clients who are not worth it.
+func (d *Decision) Finish(snapshot Snapshot, request *Request, search bool) {
+	if !d.unread {
+		return
+	}
+	d.unread = false
+	from, err := origin.Parse(request.Origin)
+	if err != nil {
+		return
+	}
+	if !search {
+		d.OriginAllowed = isKnown(snapshot, from)
+		return
+	}
+	e := evaluation{request: request}
+	if e.read() == Allowed {
+		d.OriginAllowed, _ = e.openTo(snapshot, from)
+	}
+}
+
+const (
+	// searchWork bounds the work of asking groups about one request, in the units of package
+	// routing: a millisecond or so, whatever their owners have written into them.
+	searchWork = 1 << 18
+	// groupWork is what it takes to fetch a group from memory.
+	groupWork = 32
+)
+
+// openTo asks all groups for a project that owns the request and allows its origin, and
 // whether any key of such a group may permit the method. Where so many groups allow an
-// origin that asking each would take long, it is allowed: no more follows from it than
-// that a browser sends a request, or reads why it was denied.
+// origin, or have such routes, that asking each would take long, it is allowed: no more follows
+// from it than that a browser sends a request, or reads why it was denied.
 func (e *evaluation) openTo(snapshot Snapshot, from origin.Origin) (allowed, method bool) {
 	asking := *e // a copy, so that only here an evaluation is on the heap
+	asking.routing.Bound(searchWork)
 	found, tooMany := snapshot.Allowing(from, func(group *Group) bool {
+		asking.doubtful = false
+		asking.routing.Spend(groupWork)
 		owner := asking.ownerIn(group)
+		if owner != nil {
+			asking.routing.Spend(len(owner.Origins.Patterns))
+		}
+		if asking.routing.Exhausted() {
+			return true
+		}
 		if owner == nil || !owner.Origins.allow(from) {
 			return false
 		}
 		allowed = true
-		return asking.readOnly() || slices.ContainsFunc(group.Capabilities, func(c Capability) bool { return c.covers(&asking.routing) })
+		return asking.readOnly() || slices.ContainsFunc(group.Capabilities, func(c Capability) bool {
+			asking.routing.Spend(projectWork)
+			return c.covers(&asking.routing)
+		}) || asking.routing.Exhausted()
 	})
-	return allowed || tooMany, found || tooMany
+	return allowed || found || tooMany, found || tooMany
 }
 
 // readOnly tells whether the permission to read covers the method.

@@ -19,7 +19,8 @@ type Snapshot interface {
 	// Find returns the version with the digest, whatever its state.
 	Find(keyformat.Digest) (Match, bool)
 	// Allowing asks about the groups of which a project allows the origin, maybe about one
-	// more than once, until one will do. It says so, or that they are too many to ask each.
+	// more than once, until one will do. It says so, or that they are too many to ask each; then
+	// it asks about none. What is asked holds nothing up: it holds no lock.
 	Allowing(from origin.Origin, willDo func(*Group) bool) (found, tooMany bool)
 }
 
@@ -56,6 +57,9 @@ type Request struct {
 	// headers that it wants to send, separated by commas.
 	PreflightMethod  string
 	PreflightHeaders string
+
+	// Reading is how the content servers behind read paths. It never comes from the client.
+	Reading routing.Reading
 
 	// TrustedProject names the project by the word of whoever routed the request here,
 	// and then routes are not asked. It never comes from the client.
@@ -95,6 +99,9 @@ type Decision struct {
 	OriginAllowed bool
 	// MethodAllowed says of a Preflight that there may be keys that permit the method.
 	MethodAllowed bool
+
+	// unread is whether OriginAllowed is still to be found out, among all groups.
+	unread bool
 }
 
 // Allowed tells whether the request may pass.
@@ -103,16 +110,27 @@ func (d Decision) Allowed() bool { return d.Code == Allowed }
 // Decide decides the request as of now. The order of the checks is part of the interface:
 // the first that fails is the answer.
 func Decide(snapshot Snapshot, request *Request, now time.Time) Decision {
+	d := Begin(snapshot, request, now)
+	d.Finish(snapshot, request, true)
+	return d
+}
+
+// Begin decides the request, but for whether pages may read a denial for which the groups of
+// others would have to be searched. Finish finds that out.
+func Begin(snapshot Snapshot, request *Request, now time.Time) Decision {
 	e := evaluation{request: request, nowMillis: now.UnixMilli()}
 	if request.PreflightMethod != "" {
 		return e.preflight(snapshot, now)
 	}
 	code := e.verdict(snapshot, now)
-	return Decision{
+	d := Decision{
 		Code: code, Key: e.match.Key, Group: e.match.Group, Project: e.project,
-		Retiring:      e.match.Version.RetiresAtMillis != 0,
-		OriginAllowed: request.Origin != "" && e.mayRead(snapshot, code),
+		Retiring: e.match.Version.RetiresAtMillis != 0,
 	}
+	if request.Origin != "" {
+		d.OriginAllowed, d.unread = e.mayRead(snapshot, code)
+	}
+	return d
 }
 
 // evaluation is one decision in the making.
@@ -122,6 +140,7 @@ type evaluation struct {
 	routing   routing.Request
 	match     Match
 	project   *Project
+	doubtful  bool // there is no project, because it depends on how the query is read
 }
 
 // verdict is the table of checks, first failure first. It is a switch, not a list of
@@ -133,8 +152,11 @@ func (e *evaluation) verdict(snapshot Snapshot, now time.Time) Code {
 		return Stale
 	case health != Synced:
 		return NotSynced
-	case !e.readPath():
-		return PathAmbiguous
+	}
+	if code := e.read(); code != Allowed {
+		return code
+	}
+	switch {
 	case e.request.Credential.Form == Absent:
 		return KeyMissing
 	case e.request.Credential.Form != WellFormed && e.request.Credential.Form != Foreign:
@@ -154,7 +176,7 @@ func (e *evaluation) verdict(snapshot Snapshot, now time.Time) Code {
 	case e.match.Group.State != Active:
 		return GroupSuspended
 	case !e.findProject():
-		return ProjectUnknown
+		return e.unowned()
 	case !slices.Contains(e.match.Key.Scope.Projects, e.project.Name):
 		return ProjectDenied
 	}
@@ -167,11 +189,26 @@ func (e *evaluation) verdict(snapshot Snapshot, now time.Time) Code {
 	return Allowed
 }
 
-// readPath brings the path into the form in which routes are matched.
-func (e *evaluation) readPath() bool {
-	path, err := routing.CanonicalPath(e.request.Path)
-	e.routing = routing.Request{Method: e.request.Method, Host: e.request.Host, Path: path, RawQuery: e.request.RawQuery}
-	return err == nil
+// read brings the request into the form in which routes are matched, or says what of it could
+// be read in more than one way.
+func (e *evaluation) read() Code {
+	if len(e.request.Path) > routing.MaxPath {
+		return PathTooLong
+	}
+	host, err := routing.CanonicalHost(e.request.Host)
+	if err != nil {
+		return HostInvalid
+	}
+	path, err := e.request.Reading.Path(e.request.Path)
+	if err != nil {
+		return PathAmbiguous
+	}
+	if !routing.CheckQuery(e.request.RawQuery) {
+		return QueryAmbiguous
+	}
+	e.routing.Method, e.routing.Host, e.routing.Path, e.routing.RawQuery = e.request.Method, host, path, e.request.RawQuery
+	e.routing.IgnoreCase = e.request.Reading.IgnoreCase
+	return Allowed
 }
 
 // unknown is the code for a credential that no key has.
@@ -196,9 +233,18 @@ func (e *evaluation) findProject() bool {
 	return e.project != nil
 }
 
+// unowned is the code for a request that belongs to no project.
+func (e *evaluation) unowned() Code {
+	if e.doubtful {
+		return QueryAmbiguous
+	}
+	return ProjectUnknown
+}
+
 // ownerIn finds the project of a group that owns the request: the trusted one, or the one
 // with the most specific route. Projects are in the order of their names, so the first wins
-// a tie.
+// a tie. Where it takes too much work to find out, or depends on how the query is read, nobody
+// owns it: the project with the next best route is not the one.
 func (e *evaluation) ownerIn(group *Group) (owner *Project) {
 	projects := group.Projects
 	if trusted := e.request.TrustedProject; trusted != "" {
@@ -216,7 +262,27 @@ func (e *evaluation) ownerIn(group *Group) (owner *Project) {
 			owner, best = &projects[i], rank
 		}
 	}
+	if _, doubted := e.routing.TakeDoubt(); doubted {
+		e.doubtful = e.isDoubtful(projects, owner, best)
+	}
+	if e.doubtful || e.routing.Exhausted() {
+		return nil
+	}
 	return owner
+}
+
+// isDoubtful tells whether another project than the owner may have a route that is as good.
+func (e *evaluation) isDoubtful(projects []Project, owner *Project, best routing.Rank) bool {
+	for i := range projects {
+		if &projects[i] == owner {
+			continue
+		}
+		_, _ = projects[i].owns(&e.routing)
+		if rank, doubted := e.routing.TakeDoubt(); doubted && (owner == nil || rank.Compare(best) >= 0) {
+			return true
+		}
+	}
+	return false
 }
 
 // checkOrigin compares the origin, by Origin or else by Referer, with the project's

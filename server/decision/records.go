@@ -90,12 +90,19 @@ type Project struct {
 	Origins Origins
 }
 
+// projectWork is what it takes to fetch a project from memory.
+const projectWork = 8
+
 // owns returns the rank of the project's best route for the request.
 func (p *Project) owns(request *routing.Request) (routing.Rank, bool) {
+	request.Spend(projectWork)
 	best, owns := routing.Rank{}, p.OwnsAll
 	for i := range p.Routes {
 		if rank, ok := p.Routes[i].Match(request); ok && (!owns || rank.Compare(best) > 0) {
 			best, owns = rank, true
+		}
+		if request.Exhausted() {
+			break
 		}
 	}
 	return best, owns
@@ -128,7 +135,7 @@ type Capability struct {
 
 func (c *Capability) covers(request *routing.Request) bool {
 	for i := range c.Routes {
-		if _, ok := c.Routes[i].Match(request); ok {
+		if c.Routes[i].Grants(request) {
 			return true
 		}
 	}

@@ -63,6 +63,8 @@ func snapshot(t testing.TB) (keyring, *syncv1.Update) {
 	add("good", acme, marketing, read)
 	add("both", acme, []string{"marketing", "product"}, []string{"read", "checkout"})
 	add("archivist", acme, []string{"archive"}, read)
+	add("reader", "tenants/docs", []string{"public"}, read)
+	add("secretary", "tenants/docs", []string{"secret"}, read)
 	add("browser", acme, []string{"web"}, read)
 	add("revoked", acme, marketing, read).Versions[0].Revoked = true
 	add("expired", acme, marketing, read).Versions[0].ExpiresAtMs = millis
@@ -109,11 +111,24 @@ func groups() []*syncv1.Group {
 	limited := implicit("paced", syncv1.GroupState_GROUP_STATE_ACTIVE)
 	limited.Limits = &syncv1.Limits{Rate: &syncv1.RateLimit{PerSecond: 3, Burst: 3000}}
 	return []*syncv1.Group{
-		acme,
+		acme, nested(path, lenient),
 		implicit("frozen", syncv1.GroupState_GROUP_STATE_FROZEN),
 		implicit("dormant", syncv1.GroupState_GROUP_STATE_SUSPENDED),
 		implicit("solo", syncv1.GroupState_GROUP_STATE_ACTIVE),
 		limited,
+	}
+}
+
+// nested is a group with one project for all, and others for parts of it.
+func nested(path func(...string) []*syncv1.Route, lenient *syncv1.OriginPolicy) *syncv1.Group {
+	site := []*syncv1.Route{{Paths: []string{"/docs/list"}, Query: []*syncv1.QueryMatch{{Name: "site", Values: []string{"1"}}}}}
+	return &syncv1.Group{
+		Namespace: "tenants", Name: "docs", State: syncv1.GroupState_GROUP_STATE_ACTIVE,
+		Projects: []*syncv1.Project{
+			{Name: "public", Routes: path("/docs/**"), Origins: lenient},
+			{Name: "secret", Routes: path("/docs/secret", "/docs/paper-*", "/docs/folder/"), Origins: lenient},
+			{Name: "site", Routes: site, Origins: lenient},
+		},
 	}
 }
 
@@ -124,8 +139,8 @@ func injectedFor(key, owner string) []string {
 		permissions = "read,checkout"
 	}
 	lines := []string{"X-Keyward-Key-Id: id-" + key, "X-Keyward-Permissions: " + permissions, "X-Keyward-Project: " + owner}
-	if key == "solo" || key == "paced" {
-		return append(lines, "X-Keyward-Group: tenants/"+key)
+	if group := map[string]string{"solo": "solo", "paced": "paced", "reader": "docs", "secretary": "docs"}[key]; group != "" {
+		return append(lines, "X-Keyward-Group: tenants/"+group)
 	}
 	return append(lines, "X-Keyward-Group: tenants/acme", "X-Keyward-Group-Name: Acm%C3%A9 Inc", "X-Keyward-Tier: Pro",
 		"X-Keyward-Context-Bucketname: acme-media", "X-Keyward-Context-Share: 50%")

@@ -135,7 +135,7 @@ func statusOf(status int) codes.Code {
 		return codes.ResourceExhausted
 	case http.StatusServiceUnavailable:
 		return codes.Unavailable
-	case http.StatusBadRequest:
+	case http.StatusBadRequest, http.StatusRequestURITooLong:
 		return codes.InvalidArgument
 	default:
 		return codes.PermissionDenied

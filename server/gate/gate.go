@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/keyward-dev/keyward/api/routing"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/ratelimit"
 	"github.com/keyward-dev/keyward/server/throttle"
@@ -25,6 +26,7 @@ type Gate struct {
 	meter    Meter
 	rates    *ratelimit.Limiter
 	quota    Quota
+	reading  routing.Reading
 	tallies  *tallies
 	attempts *prometheus.CounterVec
 }
@@ -55,6 +57,9 @@ type Option func(*Gate)
 
 // WithThrottle lets the gate answer failed attempts of clients that had too many as such.
 func WithThrottle(t *throttle.Throttle) Option { return func(g *Gate) { g.throttle = t } }
+
+// WithReading tells the gate how content servers read paths.
+func WithReading(r routing.Reading) Option { return func(g *Gate) { g.reading = r } }
 
 // Recorder hears of every decision. It must not keep the request, nor change anything.
 type Recorder interface {
@@ -129,7 +134,8 @@ func (g *Gate) Door(name string) *Door {
 // Decide decides the request as of now.
 func (d *Door) Decide(ctx context.Context, request *Request) Result {
 	now := d.gate.now()
-	result := Result{Decision: decision.Decide(d.gate.snapshot, &request.Request, now)}
+	request.Reading = d.gate.reading
+	result := Result{Decision: decision.Begin(d.gate.snapshot, &request.Request, now)}
 	if result.Allowed() && d.gate.rates != nil {
 		d.limit(&result, now)
 	}
@@ -141,6 +147,10 @@ func (d *Door) Decide(ctx context.Context, request *Request) Result {
 	}
 	if result.Code.FailedAttempt() {
 		d.failed(request, &result, now)
+	}
+	if !result.Allowed() {
+		// Who fails too often has others' groups searched no more.
+		result.Finish(d.gate.snapshot, &request.Request, result.Code != decision.TooManyFailures)
 	}
 	d.tally.note(result.Code, time.Since(now)) // two readings of the clock are dear enough
 	if d.gate.recorder != nil {

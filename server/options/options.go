@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/keyward-dev/keyward/api/routing"
 	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/httpwire"
 	"github.com/keyward-dev/keyward/server/store"
@@ -35,6 +36,8 @@ type Config struct {
 	Stripping httpwire.Stripping // of what content servers see
 
 	Listeners Listeners
+
+	Reading routing.Reading
 
 	TrustedProxies      []netip.Prefix
 	ClientAddressHeader string
@@ -61,8 +64,8 @@ const (
 	defaultIPv6Prefix = 64
 	bitsIPv6          = 128
 
-	onStaleAllow = "allow"
-	onStaleDeny  = "deny"
+	allow = "allow"
+	deny  = "deny"
 )
 
 // Parse reads the arguments after the program's name. Its errors are one line, which names
@@ -85,6 +88,9 @@ func Parse(args []string, hostname string, usage io.Writer) (Config, error) {
 	flags.Func("keep-override-headers", "`names`, separated by commas, of headers such as X-HTTP-Method-Override that content servers are to see: a request may then be served as another than was decided on; by default all headers of the kind are removed", c.keepOverrides)
 
 	c.Listeners.flags(flags)
+
+	flags.Func("path-parameters", "deny: answer 400 where a segment of the path has a ';', or ends in '.' or a space, which some content servers cut off (default); allow: take them as they are, because the content servers do", c.setPathParameters)
+	flags.BoolVar(&c.Reading.IgnoreCase, "ignore-path-case", false, "compare paths with routes without regard to case, because the content servers do; names such as REPORT~1 are answered 400 then")
 
 	flags.Func("trusted-proxies", "`CIDRs`, separated by commas, of proxies that tell the client's address; repeat it for more; without it no proxy is believed", c.addTrustedProxies)
 	c.ClientAddressHeader = clientaddr.HeaderXForwardedFor
@@ -231,8 +237,18 @@ func (c *Config) addNamespace(text string) error {
 
 func (c *Config) setOnStale(text string) error {
 	switch text {
-	case onStaleAllow, onStaleDeny:
-		c.Store.DenyStale = text == onStaleDeny
+	case allow, deny:
+		c.Store.DenyStale = text == deny
+		return nil
+	default:
+		return errors.New("write allow or deny")
+	}
+}
+
+func (c *Config) setPathParameters(text string) error {
+	switch text {
+	case allow, deny:
+		c.Reading.Parameters = text == allow
 		return nil
 	default:
 		return errors.New("write allow or deny")

@@ -140,9 +140,9 @@ func (s *Store) deleteGroups(identities []string) {
 			gone[group] = true
 			keys += group.keys
 			s.mu.Lock()
-			s.origins.remove(group, group.compiled)
 			delete(s.groups, identity)
 			s.mu.Unlock()
+			s.unlist(group.compiled)
 		}
 		delete(s.renewed, identity)
 	}
@@ -162,17 +162,19 @@ func (s *Store) putGroup(wire *syncv1.Group) {
 	if !known {
 		record = &groupRecord{}
 	}
-	hash := syncv1.HashGroup(wire)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if known {
-		s.origins.remove(record, record.compiled)
-		record.content.Remove(syncv1.HashGroup(record.wire))
+	content, before := record.content, record.compiled
+	if known { // beforehand, for decisions wait for what is done under mu
+		content.Remove(syncv1.HashGroup(record.wire))
 	}
-	record.wire, record.compiled = wire, compiled
-	record.content.Add(hash)
+	content.Add(syncv1.HashGroup(wire))
+	s.mu.Lock()
+	record.wire, record.compiled, record.content = wire, compiled, content
 	s.groups[wire.Identity()] = record
-	s.origins.add(record, compiled)
+	s.mu.Unlock()
+	s.list(compiled)
+	if known {
+		s.unlist(before)
+	}
 }
 
 func (s *Store) putMessage(wire *syncv1.Key) {

@@ -28,6 +28,11 @@ func (s *Store) compile(wire *syncv1.Group) *decision.Group {
 			Rate:         rateOf(wire.GetLimits().GetRate()),
 		},
 	}
+	if size := pathPatterns(wire); size > routing.MaxPatterns {
+		// A part of them would leave what the others own to the rest. So nobody owns anything.
+		s.reject("routes", group.Identity, fmt.Errorf("%d bytes of path patterns are more than the %d that a group may have: no route of it is in force", size, routing.MaxPatterns))
+		wire = withoutRoutes(wire)
+	}
 	for _, project := range wire.GetProjects() {
 		where := group.Identity + ", project " + project.GetName()
 		group.Projects = append(group.Projects, decision.Project{
@@ -55,6 +60,36 @@ func (s *Store) compile(wire *syncv1.Group) *decision.Group {
 	}
 	slices.SortFunc(group.Context, func(a, b decision.ContextValue) int { return cmp.Compare(a.Name, b.Name) })
 	return group
+}
+
+// pathPatterns is how many bytes of path patterns a group has.
+func pathPatterns(wire *syncv1.Group) (size int) {
+	add := func(routes []*syncv1.Route) {
+		for _, route := range routes {
+			for _, path := range route.GetPaths() {
+				size += len(path)
+			}
+		}
+	}
+	for _, project := range wire.GetProjects() {
+		add(project.GetRoutes())
+	}
+	for _, capability := range wire.GetCapabilities() {
+		add(capability.GetRoutes())
+	}
+	return size
+}
+
+// withoutRoutes is the group with projects that own nothing and capabilities that cover nothing.
+func withoutRoutes(wire *syncv1.Group) *syncv1.Group {
+	bare := &syncv1.Group{Namespace: wire.GetNamespace(), Name: wire.GetName(), Context: wire.GetContext()}
+	for _, project := range wire.GetProjects() {
+		bare.Projects = append(bare.Projects, &syncv1.Project{Name: project.GetName(), Origins: project.GetOrigins()})
+	}
+	for _, capability := range wire.GetCapabilities() {
+		bare.Capabilities = append(bare.Capabilities, &syncv1.Capability{Name: capability.GetName()})
+	}
+	return bare
 }
 
 func rateOf(wire *syncv1.RateLimit) decision.RateLimit {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -8,90 +9,104 @@ import (
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
-const (
-	// maxAllowing is up to how many groups are asked about one origin.
-	maxAllowing = 512
+// maxAllowing is up to how many groups are asked about one origin.
+const maxAllowing = 512
 
-	wildcard = "*."
-	// localhost stands for all names and addresses of the machine itself. No pattern is it.
-	localhost = "*"
-)
-
-// origins finds groups by what their patterns start from: a host, "*." and a host, or
-// localhost. Schemes and ports are left for the patterns to compare.
-type origins map[string][]*groupRecord
-
-// add and remove are called with the same compiled group.
-func (o origins) add(record *groupRecord, group *decision.Group) {
-	for _, at := range placesOf(group) {
-		o[at] = append(o[at], record)
-	}
+// place is what a pattern allows: an origin, or with the wildcard all of which the host is in
+// a subdomain of its host. The zero place is localhost, whatever its port.
+type place struct {
+	origin   origin.Origin
+	wildcard bool
 }
 
-func (o origins) remove(record *groupRecord, group *decision.Group) {
-	for _, at := range placesOf(group) {
-		records := o[at]
-		if i := slices.Index(records, record); i >= 0 {
-			last := len(records) - 1
-			records[i], records[last] = records[last], nil
-			o[at] = records[:last]
+// origins finds groups by what they allow, so that no pattern has to be asked.
+type origins map[place][]*decision.Group
+
+// placesAtOnce is how many places are changed while decisions wait.
+const placesAtOnce = 64
+
+// list lets a compiled group be found, and unlist lets it be found no more. The caller holds
+// writing.
+func (s *Store) list(group *decision.Group) {
+	s.change(group, func(groups []*decision.Group) []*decision.Group { return append(groups, group) })
+}
+
+func (s *Store) unlist(group *decision.Group) {
+	s.change(group, func(groups []*decision.Group) []*decision.Group {
+		if i := slices.Index(groups, group); i >= 0 {
+			last := len(groups) - 1
+			groups[i], groups[last] = groups[last], nil
+			groups = groups[:last]
 		}
-		if len(o[at]) == 0 {
-			delete(o, at)
+		return groups
+	})
+}
+
+// change replaces what is at the places of a group, a few at a time. Meanwhile a group that
+// is replaced may be found twice.
+func (s *Store) change(group *decision.Group, replaced func([]*decision.Group) []*decision.Group) {
+	for places := range slices.Chunk(placesOf(group), placesAtOnce) {
+		s.mu.Lock()
+		for _, at := range places {
+			if groups := replaced(s.origins[at]); len(groups) > 0 {
+				s.origins[at] = groups
+			} else {
+				delete(s.origins, at)
+			}
 		}
+		s.mu.Unlock()
 	}
 }
 
 // placesOf returns where a group is to be found, each place once.
-func placesOf(group *decision.Group) []string {
-	var places []string
+func placesOf(group *decision.Group) []place {
+	places := map[place]struct{}{}
 	for i := range group.Projects {
 		allowed := &group.Projects[i].Origins
 		if allowed.AllowLocalhost {
-			places = append(places, localhost)
+			places[place{}] = struct{}{}
 		}
 		for _, pattern := range allowed.Patterns {
-			host, isWildcard := pattern.Host()
-			if isWildcard {
-				host = wildcard + host
+			_, wildcard := pattern.Host()
+			for from := range pattern.Origins() {
+				places[place{from, wildcard}] = struct{}{}
 			}
-			places = append(places, host)
 		}
 	}
-	slices.Sort(places)
-	return slices.Compact(places)
+	return slices.Collect(maps.Keys(places))
 }
 
-// Allowing implements decision.Snapshot.
+// Allowing implements decision.Snapshot. Under the lock it only finds the groups: asking them is
+// to evaluate what their owners have written.
 func (s *Store) Allowing(from origin.Origin, willDo func(*decision.Group) bool) (found, tooMany bool) {
+	var room [maxAllowing]*decision.Group
+	groups, tooMany := s.allowing(from, room[:0])
+	if tooMany {
+		return false, true
+	}
+	return slices.ContainsFunc(groups, willDo), false
+}
+
+// allowing adds the groups that allow the origin, or tells that there is no room for all.
+func (s *Store) allowing(from origin.Origin, groups []*decision.Group) (_ []*decision.Group, tooMany bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	asked := 0
-	ask := func(place string) {
-		for _, record := range s.origins[place] {
-			switch {
-			case !record.compiled.Allows(from):
-				continue
-			case asked == maxAllowing:
-				tooMany = true
-				return
-			}
-			asked++
-			if found = willDo(record.compiled); found {
-				return
-			}
+	take := func(at place) {
+		here := s.origins[at]
+		if len(here) > cap(groups)-len(groups) {
+			tooMany = true
+			return
 		}
+		groups = append(groups, here...)
 	}
 	if from.IsLocalhost() {
-		ask(localhost)
+		take(place{})
 	}
-	if !found && !tooMany {
-		ask(from.Host)
-	}
-	for rest, more := from.Host, true; more && !found && !tooMany; {
-		if _, rest, more = strings.Cut(rest, "."); more {
-			ask(wildcard + rest)
+	take(place{origin: from})
+	for at, more := (place{from, true}), true; more && !tooMany; {
+		if _, at.origin.Host, more = strings.Cut(at.origin.Host, "."); more {
+			take(at)
 		}
 	}
-	return found, tooMany
+	return groups, tooMany
 }

@@ -1,0 +1,98 @@
+package routing
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// This file knows how readers of queries make other names of names:
+//
+//	PHP              drops white space in front, writes '_' for ' ', '.' and a lone '[', reads x[…] as x
+//	Rack, Rails      reads x[…] and [x] as x
+//	qs (Express)     reads x[…] as x
+//	ASP.NET          compares without regard to case
+//	servers in C     end a name at NUL
+//	behind a proxy   decode a second time
+//
+// A name that any of them could read as a parameter's is one that is in doubt.
+
+// maxDecodings is how often a name may be decoded on its way.
+const maxDecodings = 3
+
+// foldName is the form in which names are compared that some readers take for one.
+func foldName(name string) string {
+	return strings.Map(func(c rune) rune {
+		if c == '.' || c == '[' || unicode.IsSpace(c) {
+			return '_'
+		}
+		return foldRune(c)
+	}, name)
+}
+
+// mayBe reports whether some reader takes a name, as sent, for the parameter's.
+func (p *queryPattern) mayBe(name string, request *Request) bool {
+	name = strings.ReplaceAll(name, "+", " ")
+	for range maxDecodings {
+		decoded := decodeLeniently(name)
+		if p.folds(decoded, request) {
+			return true
+		}
+		if decoded == name {
+			break
+		}
+		name = decoded
+	}
+	return false
+}
+
+// folds compares a decoded name in the ways in which readers could fold it.
+func (p *queryPattern) folds(name string, request *Request) bool {
+	name, _, _ = strings.Cut(name, "\x00")
+	if i := strings.LastIndexAny(name, "&;"); i >= 0 { // as "amp;id", or as "x;id" to who decodes first
+		name = name[i+1:]
+	}
+	name = strings.ToValidUTF8(name, "")
+	name = strings.TrimLeftFunc(name, func(c rune) bool {
+		return unicode.IsSpace(c) || unicode.IsControl(c) || c == '+' || c == '?' || c == '[' || c == ']' || c == '\ufeff'
+	})
+	if first, _ := utf8.DecodeRuneInString(name); first == utf8.RuneError || !strings.HasPrefix(p.folded, foldName(string(first))) {
+		return false
+	}
+	request.spend(len(name) * comparingWork)
+	trimmed := strings.TrimRightFunc(name, isSpaceOrControl)
+	if p.root != "" {
+		bare := strings.TrimRightFunc(trimmed, func(c rune) bool { return c == '[' || c == ']' })
+		return foldName(bare) == p.root || strings.HasPrefix(foldName(trimmed), p.folded)
+	}
+	if brackets := strings.IndexAny(trimmed, "[]"); brackets >= 0 && foldName(strings.TrimRightFunc(trimmed[:brackets], isSpaceOrControl)) == p.folded {
+		return true
+	}
+	return foldName(trimmed) == p.folded || foldName(name) == p.folded
+}
+
+func isSpaceOrControl(c rune) bool { return unicode.IsSpace(c) || unicode.IsControl(c) || c == '+' }
+
+// foldValue is what some readers make of a value: they end it at NUL, and drop white space
+// around it.
+func foldValue(value string) string {
+	value, _, _ = strings.Cut(value, "\x00")
+	return strings.TrimFunc(value, isSpaceOrControl)
+}
+
+// decodeLeniently decodes the escapes that are valid, and leaves others as they are.
+func decodeLeniently(s string) string {
+	if strings.IndexByte(s, '%') < 0 {
+		return s
+	}
+	decoded := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c == '%' && startsEscape(s[i:]) {
+			c = unhex(s[i+1])<<4 | unhex(s[i+2])
+			i += 2
+		}
+		decoded = append(decoded, c)
+	}
+	return string(decoded)
+}

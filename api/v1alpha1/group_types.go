@@ -32,6 +32,18 @@ const (
 	NamespacesFromSelector NamespacesFrom = "Selector"
 )
 
+// Caching is who may keep answers to the Group's requests.
+//
+// +kubebuilder:validation:Enum=Private;Shared
+type Caching string
+
+const (
+	// CachingPrivate lets browsers keep answers, and no cache that serves more than one client.
+	CachingPrivate Caching = "Private"
+	// CachingShared lets shared caches keep what the content server lets them keep.
+	CachingShared Caching = "Shared"
+)
+
 // GroupSpec is the desired state of a Group.
 type GroupSpec struct {
 	// displayName is the Group's name for people, at most 128 characters; default: metadata.name.
@@ -89,6 +101,15 @@ type GroupSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self.all(k, self.all(j, k == j || k.lowerAscii() != j.lowerAscii()))",message="two names differ only in case and would become the same HTTP header; rename one"
 	// +optional
 	Context map[string]ContextValue `json:"context,omitempty"`
+
+	// caching is who may keep answers to allowed requests: Private (default), only the client, such
+	// as a browser; or Shared, also caches and CDNs in front of the validation server, as the content
+	// server's Cache-Control says. What such a cache has kept it serves without asking: also after
+	// a revocation, beyond quotas, and by itself for each key, which Vary tells it to keep apart.
+	//
+	// +kubebuilder:default=Private
+	// +optional
+	Caching Caching `json:"caching,omitempty"`
 
 	// keyPolicy bounds the keys of the Group. It applies when a key is minted.
 	//

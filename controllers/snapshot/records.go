@@ -75,6 +75,7 @@ func GroupRecord(group *v1alpha1.Group, allowlists []*v1alpha1.DomainAllowlist) 
 		State:       groupState(group.Spec.State),
 		Tier:        tierOf(group),
 		Limits:      limitsRecord(group),
+		Caching:     caching(group.Spec.Caching),
 	}
 	if len(group.Spec.Context) > 0 {
 		record.Context = make(map[string]string, len(group.Spec.Context))
@@ -203,6 +204,14 @@ func groupState(state v1alpha1.GroupState) syncv1.GroupState {
 	default:
 		return syncv1.GroupState_GROUP_STATE_ACTIVE
 	}
+}
+
+// caching is shared only where that is said.
+func caching(declared v1alpha1.Caching) syncv1.Caching {
+	if declared == v1alpha1.CachingShared {
+		return syncv1.Caching_CACHING_SHARED
+	}
+	return syncv1.Caching_CACHING_UNSPECIFIED
 }
 
 // NoRecord is the RecordID of what is not published.

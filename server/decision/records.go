@@ -49,6 +49,8 @@ type Group struct {
 	Capabilities []Capability
 	Context      []ContextValue // sorted by name
 	Limits       Limits
+	// SharedCaching lets shared caches keep answers, as the content server says.
+	SharedCaching bool
 }
 
 // RateLimit bounds how fast requests are let through, by all validation servers together. The

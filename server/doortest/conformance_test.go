@@ -111,7 +111,12 @@ func (c *testCase) compareCORS(t *testing.T, got answer) {
 	if !got.toldAll {
 		return
 	}
-	wantVary, wantMethods, wantAge := "Origin", "", ""
+	wantVary, wantMethods, wantAge := "Authorization, X-Api-Key, Origin, Referer", "", ""
+	if slices.ContainsFunc(c.headers, func(line string) bool {
+		return strings.HasPrefix(strings.ToLower(line), "origin:") && strings.Trim(line[len("origin:"):], " \t") != ""
+	}) {
+		wantVary = "Authorization, X-Api-Key, Origin"
+	}
 	if c.want == decision.Preflight || c.preflight {
 		wantVary = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"
 	}

@@ -110,12 +110,31 @@ func (s *Server) allow(r *reply, result gate.Result, q *question) {
 	}
 	add(httpwire.Header{Name: httpwire.HeaderRequestID, Value: q.request.ID}, corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD)
 	add(httpwire.Header{Name: httpwire.HeaderVary, Value: httpwire.Vary(&q.request.Request)}, corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD)
+	if !result.Group.SharedCaching {
+		r.added = append(r.added, privately...)
+	}
 	for _, h := range httpwire.RateLimit(result.Rates) { // an upstream with rate limits of its own tells them, too
 		add(h, corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD)
 	}
-	for _, h := range httpwire.CORS(result.Decision, &q.request.Request) { // an upstream that speaks CORS itself keeps its word
-		add(h, corev3.HeaderValueOption_ADD_IF_ABSENT)
+	for _, h := range httpwire.CORS(result.Decision, &q.request.Request) {
+		action := corev3.HeaderValueOption_ADD_IF_ABSENT // an upstream that speaks CORS itself keeps its word
+		if h.Name == httpwire.HeaderExposeHeaders {      // but what may be read is a list
+			action = corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD
+		}
+		add(h, action)
 	}
+}
+
+// privately keeps an answer out of caches that serve more than one client. Envoy cannot take
+// anything out of the upstream's Cache-Control, but private outweighs what is in it (RFC 9111,
+// section 3). What outranks Cache-Control in some caches is replaced where it is there.
+var privately = []addition{
+	{httpwire.Header{Name: "Cache-Control", Value: "private"}, corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD},
+	{httpwire.Header{Name: "X-Accel-Expires", Value: "0"}, corev3.HeaderValueOption_OVERWRITE_IF_EXISTS},
+	{httpwire.Header{Name: "Surrogate-Control", Value: "no-store"}, corev3.HeaderValueOption_OVERWRITE_IF_EXISTS},
+	{httpwire.Header{Name: "Edge-Control", Value: "no-store"}, corev3.HeaderValueOption_OVERWRITE_IF_EXISTS},
+	{httpwire.Header{Name: "CDN-Cache-Control", Value: "no-store"}, corev3.HeaderValueOption_OVERWRITE_IF_EXISTS},
+	{httpwire.Header{Name: "Cloudflare-CDN-Cache-Control", Value: "no-store"}, corev3.HeaderValueOption_OVERWRITE_IF_EXISTS},
 }
 
 func deny(r *reply, result gate.Result, request *gate.Request) {

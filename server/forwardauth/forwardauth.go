@@ -131,6 +131,7 @@ func (h *handler) answer(ctx context.Context, e *exchange, answer *httpwire.Answ
 	answer.Headers = httpwire.AppendContextHeaders(answer.Headers, result.Decision)
 	answer.Headers = append(answer.Headers, httpwire.CORS(result.Decision, &e.request.Request)...) // for the proxy to add to the answer
 	answer.Headers = append(answer.Headers, httpwire.RateLimit(result.Rates)...)
+	answer.Headers = httpwire.Caching(answer.Headers, result.Decision)
 	answer.Headers = append(answer.Headers, httpwire.Header{Name: httpwire.HeaderVary, Value: httpwire.Vary(&e.request.Request)}, noStore)
 }
 

@@ -40,6 +40,11 @@ func (w *world) contentServer() http.Handler {
 		r.Header.Set(headerHost, r.Host)
 		w.seen <- r.Header
 		rw.Header().Set("X-Request-Id", "of-the-upstream")
+		for name, values := range r.URL.Query() { // that the content server is to say
+			if said, ok := strings.CutPrefix(name, "say-"); ok {
+				rw.Header()[http.CanonicalHeaderKey(said)] = values
+			}
+		}
 		if strings.HasSuffix(r.URL.Path, "/cors") {
 			rw.Header().Set("Access-Control-Allow-Origin", "https://theirs.example")
 		}

@@ -28,7 +28,8 @@ type exchange struct {
 
 const (
 	page         = "https://www.acme.example"
-	exposed      = "X-Request-Id, RateLimit, RateLimit-Policy"
+	exposed      = "X-Request-Id, RateLimit, RateLimit-Policy, Content-Range, Accept-Ranges, ETag, Content-Disposition"
+	varies       = "Authorization, X-Api-Key, Origin"
 	webSocketKey = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
 )
 
@@ -36,7 +37,7 @@ var exchanges = []exchange{
 	{name: "allowed", headers: []string{"Authorization: Bearer {key}"}, status: 200,
 		seen: map[string]string{"X-Keyward-Group": "tenants/acme", "X-Keyward-Tier": "Pro", "X-Keyward-Project": "media", "X-Keyward-Key-Id": "id-acme", "X-Keyward-Context-Bucketname": "acme-media", "Authorization": "", "X-Api-Key": ""}},
 	{name: "allowed, for a page", headers: []string{"Authorization: Bearer {key}", "Origin: " + page}, status: 200,
-		answer: map[string]string{"Access-Control-Allow-Origin": page, "Access-Control-Expose-Headers": exposed, "RateLimit": "", "RateLimit-Policy": "", "Vary": "Origin"}, seen: map[string]string{"Origin": page, "X-Keyward-Project": "media"}},
+		answer: map[string]string{"Access-Control-Allow-Origin": page, "Access-Control-Expose-Headers": exposed, "RateLimit": "", "RateLimit-Policy": "", "Vary": varies}, seen: map[string]string{"Origin": page, "X-Keyward-Project": "media"}},
 	{name: "allowed, and the content server speaks CORS", target: "/media/cors", headers: []string{"Authorization: Bearer {key}", "Origin: " + page}, status: 200,
 		answer: map[string]string{"Access-Control-Allow-Origin": "https://theirs.example"}},
 	{name: "allowed, for nobody's page", headers: []string{"Authorization: Bearer {key}"}, status: 200, answer: map[string]string{"Access-Control-Allow-Origin": ""}},
@@ -73,7 +74,7 @@ var exchanges = []exchange{
 	{name: "what the content server denies", target: "/media/teapot", headers: []string{"Authorization: Bearer {key}"}, status: 403, seen: map[string]string{"X-Keyward-Project": "media"}},
 	{name: "no key", status: 401, code: "key_missing", answer: map[string]string{"WWW-Authenticate": `Bearer realm="keyward"`, "Access-Control-Allow-Origin": ""}},
 	{name: "foreign origin", headers: []string{"Authorization: Bearer {key}", "Origin: https://evil.example"}, status: 403, code: "origin_denied",
-		answer: map[string]string{"Access-Control-Allow-Origin": "", "Vary": "Origin"}},
+		answer: map[string]string{"Access-Control-Allow-Origin": "", "Vary": varies}},
 	{name: "no permission, for a page", method: "POST", headers: []string{"Authorization: Bearer {key}", "Origin: " + page}, status: 403, code: "permission_denied",
 		answer: map[string]string{"Access-Control-Allow-Origin": page, "Access-Control-Expose-Headers": exposed + ", Retry-After, WWW-Authenticate", "RateLimit": "", "RateLimit-Policy": ""}},
 	{name: "ambiguous path", target: "/media/../x", headers: []string{"Authorization: Bearer {key}"}, status: 400, code: "path_ambiguous"},
@@ -107,6 +108,8 @@ type gateway struct {
 	// What it cannot do: name the request in answers that the content server gives, and leave
 	// what that says about CORS alone.
 	namesNothing, overrides bool
+	// What it cannot do: let caches keep what a Group lets them.
+	keepsNothing bool
 	// What it cannot do: remove headers by prefix. Keyward refuses requests with spoofed context.
 	refusesSpoofs bool
 }
@@ -115,7 +118,7 @@ var (
 	nginx   = gateway{name: "nginx", start: startNginx, away: 503, awayCode: "validator_away", refusesSpoofs: true}
 	haproxy = gateway{name: "HAProxy", start: startHAProxy, away: 503, awayCode: "validator_away"}
 	caddy   = gateway{name: "Caddy", start: startCaddy, away: 503, awayCode: "validator_away"}
-	traefik = gateway{name: "Traefik", start: startTraefik, away: 500, namesNothing: true, overrides: true}
+	traefik = gateway{name: "Traefik", start: startTraefik, away: 500, namesNothing: true, overrides: true, keepsNothing: true}
 
 	gateways = []gateway{nginx, haproxy, caddy, traefik}
 

@@ -44,6 +44,7 @@ type world struct {
 	keyward, content, key string
 	spent                 string // a key whose quota is used up
 	paced, fast           string // keys with rate limits, of which that of fast is used up
+	shared                string // a key of a Group whose answers may be kept
 	proxy                 http.Handler
 	project               string // that the gateway is to name
 
@@ -65,18 +66,19 @@ func (q quota) Spend(_ context.Context, group *decision.Group, _ time.Time) (dec
 // Sent implements gate.Quota.
 func (quota) Sent(string, uint64, time.Time) {}
 
-// groups are two of the same.
+// groups are three of the same, but for caching.
 func groups(origins []string) []*syncv1.Group {
-	var both []*syncv1.Group
-	for _, name := range []string{"acme", "spent"} {
-		both = append(both, &syncv1.Group{
+	var all []*syncv1.Group
+	for name, caching := range map[string]syncv1.Caching{"acme": syncv1.Caching_CACHING_UNSPECIFIED, "spent": syncv1.Caching_CACHING_UNSPECIFIED, "shared": syncv1.Caching_CACHING_SHARED} {
+		all = append(all, &syncv1.Group{
+			Caching:   caching,
 			Namespace: "tenants", Name: name, Tier: "Pro", State: syncv1.GroupState_GROUP_STATE_ACTIVE, Context: map[string]string{"bucketName": "acme-media"},
 			Capabilities: []*syncv1.Capability{{Name: "upload", Routes: []*syncv1.Route{{Methods: []string{"POST"}, Paths: []string{"/media/upload"}}}}},
 			Projects: []*syncv1.Project{{Name: "media", Routes: []*syncv1.Route{{Hosts: []string{"cdn.acme.example"}, Paths: []string{"/media/**"}}},
 				Origins: &syncv1.OriginPolicy{Patterns: origins, AllowMissing: true}}},
 		})
 	}
-	return both
+	return all
 }
 
 // newWorld allows pages of more origins than the usual one.
@@ -84,7 +86,7 @@ func newWorld(t *testing.T, origins ...string) *world {
 	t.Helper()
 	log, w := slog.New(slog.DiscardHandler), &world{seen: make(chan http.Header, 1), heard: make(chan struct{}, 1)}
 	var keys []*syncv1.Key
-	for id, text := range map[string]*string{"acme": &w.key, "spent": &w.spent, "paced": &w.paced, "fast": &w.fast} {
+	for id, text := range map[string]*string{"acme": &w.key, "spent": &w.spent, "paced": &w.paced, "fast": &w.fast, "shared": &w.shared} {
 		minted, err := keyformat.Mint("vctrl", rand.Reader)
 		if err != nil {
 			t.Fatal(err)
@@ -93,8 +95,8 @@ func newWorld(t *testing.T, origins ...string) *world {
 		*text = minted.Reveal()
 		key := &syncv1.Key{Id: "id-" + id, Group: "tenants/acme", Projects: []string{"media"}, Permissions: []string{"read", "upload"}, Versions: []*syncv1.Version{{Digest: digest[:]}}}
 		switch id {
-		case "spent":
-			key.Group = "tenants/spent"
+		case "spent", "shared":
+			key.Group = "tenants/" + id
 		case "paced":
 			key.Rate = &syncv1.RateLimit{PerSecond: 5, Burst: 1000}
 		case "fast":
@@ -173,7 +175,7 @@ func (w *world) send(t *testing.T, address string, e exchange) net.Conn {
 			client = failingClient
 			continue
 		}
-		lines += strings.NewReplacer("{key}", w.key, "{spent}", w.spent, "{paced}", w.paced, "{fast}", w.fast).Replace(line) + "\r\n"
+		lines += strings.NewReplacer("{key}", w.key, "{spent}", w.spent, "{paced}", w.paced, "{fast}", w.fast, "{shared}", w.shared).Replace(line) + "\r\n"
 	}
 	target := "/media/1"
 	if e.target != "" {

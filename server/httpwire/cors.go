@@ -12,27 +12,28 @@ import (
 const (
 	HeaderAllowOrigin = "Access-Control-Allow-Origin"
 	HeaderVary        = "Vary"
+	// HeaderExposeHeaders is a list, to which the content server's own is added.
+	HeaderExposeHeaders = "Access-Control-Expose-Headers"
 
 	headerOrigin         = "Origin"
+	headerReferer        = "Referer"
 	headerRequestMethod  = "Access-Control-Request-Method"
 	headerRequestHeaders = "Access-Control-Request-Headers"
 	headerAllowMethods   = "Access-Control-Allow-Methods"
 	headerAllowHeaders   = "Access-Control-Allow-Headers"
-	headerExposeHeaders  = "Access-Control-Expose-Headers"
 	headerMaxAge         = "Access-Control-Max-Age"
 
-	readMethods  = "GET, HEAD"
-	keyHeaders   = "Authorization, X-Api-Key, Content-Type"
-	maxAge       = "600" // seconds; a change of what is allowed is in force without it
-	exposed      = HeaderRequestID + ", RateLimit, RateLimit-Policy"
-	varyOnAsking = headerOrigin + ", " + headerRequestMethod + ", " + headerRequestHeaders
+	readMethods = "GET, HEAD"
+	keyHeaders  = "Authorization, X-Api-Key, Content-Type"
+	maxAge      = "600" // seconds; a change of what is allowed is in force without it
+	exposed     = HeaderRequestID + ", RateLimit, RateLimit-Policy, Content-Range, Accept-Ranges, ETag, Content-Disposition"
 
 	maxAskedHeaders = 2 << 10 // bytes
 )
 
 // QuestionHeaders are the headers of requests, other than the credential's, that decisions
 // depend on.
-var QuestionHeaders = []string{headerOrigin, "Referer", headerRequestMethod, headerRequestHeaders}
+var QuestionHeaders = []string{headerOrigin, headerReferer, headerRequestMethod, headerRequestHeaders}
 
 // CORS returns what lets pages of the request's origin read the answer to it, and nothing
 // if they may not. The answer varies on the origin in any case.
@@ -54,18 +55,10 @@ func CORS(d decision.Decision, request *decision.Request) []Header {
 		}
 		return []Header{allowed, {headerAllowMethods, methods}, {headerAllowHeaders, keyHeaders + asked(request.PreflightHeaders)}, {headerMaxAge, maxAge}}
 	case decision.Allowed:
-		return []Header{allowed, {headerExposeHeaders, exposed}}
+		return []Header{allowed, {HeaderExposeHeaders, exposed}}
 	default:
-		return []Header{allowed, {headerExposeHeaders, exposed + ", Retry-After, WWW-Authenticate"}}
+		return []Header{allowed, {HeaderExposeHeaders, exposed + ", Retry-After, WWW-Authenticate"}}
 	}
-}
-
-// Vary is the value of that header in answers to the request.
-func Vary(request *decision.Request) string {
-	if request.PreflightMethod != "" {
-		return varyOnAsking
-	}
-	return headerOrigin
 }
 
 // asked returns the names in an Access-Control-Request-Headers that a page may send, to be

@@ -18,7 +18,7 @@ const (
 	realm       = `Bearer realm="keyward"`
 )
 
-var noStore = Header{"Cache-Control", "no-store"}
+var noStore = Header{headerCacheControl, "no-store"}
 
 // Problem is the body of a denial (RFC 9457), with the extension member code.
 type Problem struct {

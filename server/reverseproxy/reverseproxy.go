@@ -143,6 +143,7 @@ type passage struct {
 	bodyEnded *atomic.Bool      // nil where there is no body, or in HTTP/2
 	upstream  []httpwire.Header // to set in the upstream's request
 	vary      string
+	private   bool              // no shared cache may keep the answer
 	cors      []httpwire.Header // to set in the upstream's response, if it does not speak CORS
 	rates     []httpwire.Header // to add to it
 }
@@ -190,6 +191,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		upgrade:   wantsUpgrade(r),
 		upstream:  httpwire.UpstreamHeaders(result.Decision, request.ID),
 		vary:      httpwire.Vary(&request.Request),
+		private:   !result.Group.SharedCaching,
 		cors:      httpwire.CORS(result.Decision, &request.Request),
 		rates:     httpwire.RateLimit(result.Rates),
 	}
@@ -280,33 +282,29 @@ func modifyResponse(response *http.Response) error {
 func (p *passage) bodyLeft() bool { return p.bodyEnded != nil && !p.bodyEnded.Load() }
 
 // mark adds what an allowed request's answer has, from the upstream or in its place. An
-// upstream that speaks CORS itself keeps its word.
+// upstream that speaks CORS itself keeps its word about who may read it; what may be read is a
+// list, of both.
 func (p *passage) mark(header http.Header) {
 	header.Set(httpwire.HeaderRequestID, p.requestID)
-	if !varies(header, p.vary) {
-		header.Add(httpwire.HeaderVary, p.vary)
+	httpwire.AddVary(header, p.vary)
+	if p.private {
+		httpwire.Privatize(header)
 	}
 	for _, h := range p.rates { // they are lists: an upstream may have limits of its own
 		header.Add(h.Name, h.Value)
 	}
-	if len(header[httpwire.HeaderAllowOrigin]) > 0 {
-		return
+	theirs := len(header[httpwire.HeaderAllowOrigin]) > 0
+	if !theirs {
+		header.Del("Access-Control-Allow-Credentials") // it was not meant for this origin
 	}
-	header.Del("Access-Control-Allow-Credentials") // it was not meant for this origin
 	for _, h := range p.cors {
-		header.Set(h.Name, h.Value)
-	}
-}
-
-func varies(header http.Header, on string) bool {
-	for _, line := range header[httpwire.HeaderVary] {
-		for name := range strings.SplitSeq(line, ",") {
-			if name = strings.TrimSpace(name); name == "*" || strings.EqualFold(name, on) {
-				return true
-			}
+		switch {
+		case h.Name == httpwire.HeaderExposeHeaders:
+			header.Add(h.Name, h.Value)
+		case !theirs:
+			header.Set(h.Name, h.Value)
 		}
 	}
-	return false
 }
 
 // upstreamFailed answers for an upstream that did not.

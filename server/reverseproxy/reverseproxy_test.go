@@ -46,6 +46,12 @@ func (r *recorder) Record(_ string, _ time.Time, request *gate.Request, _ *gate.
 
 func start(t testing.TB, upstream http.HandlerFunc, config Config) *front {
 	t.Helper()
+	return startFor(t, upstream, config, &syncv1.Group{})
+}
+
+// startFor is for keys of a group that has more to it.
+func startFor(t testing.TB, upstream http.HandlerFunc, config Config, group *syncv1.Group) *front {
+	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	s, err := store.Open(store.Config{}, log, prometheus.NewRegistry())
 	if err != nil {
@@ -56,10 +62,10 @@ func start(t testing.TB, upstream http.HandlerFunc, config Config) *front {
 		t.Fatal(err)
 	}
 	digest := minted.Digest()
-	if err := s.Apply(&syncv1.Update{CaughtUp: true,
-		Groups: []*syncv1.Group{{Namespace: "tenants", Name: "acme", State: syncv1.GroupState_GROUP_STATE_ACTIVE,
-			Capabilities: []*syncv1.Capability{{Name: "write", Routes: []*syncv1.Route{{Methods: []string{"POST", "PUT", "DELETE"}, Paths: []string{"/**"}}}}},
-			Projects:     []*syncv1.Project{{Name: "default", OwnsAll: true, Origins: &syncv1.OriginPolicy{AllowMissing: true, AllowLocalhost: true}}}}},
+	group.Namespace, group.Name, group.State = "tenants", "acme", syncv1.GroupState_GROUP_STATE_ACTIVE
+	group.Capabilities = []*syncv1.Capability{{Name: "write", Routes: []*syncv1.Route{{Methods: []string{"POST", "PUT", "DELETE"}, Paths: []string{"/**"}}}}}
+	group.Projects = []*syncv1.Project{{Name: "default", OwnsAll: true, Origins: &syncv1.OriginPolicy{AllowMissing: true, AllowLocalhost: true}}}
+	if err := s.Apply(&syncv1.Update{CaughtUp: true, Groups: []*syncv1.Group{group},
 		Keys: []*syncv1.Key{{Id: "k1", Group: "tenants/acme", Projects: []string{"default"}, Permissions: []string{"read", "write"}, Versions: []*syncv1.Version{{Digest: digest[:]}}}},
 	}); err != nil {
 		t.Fatal(err)

@@ -27,6 +27,7 @@ func (s *Store) compile(wire *syncv1.Group) *decision.Group {
 			DenyUnknown:  wire.GetLimits().GetDenyUnknown(),
 			Rate:         rateOf(wire.GetLimits().GetRate()),
 		},
+		SharedCaching: wire.GetCaching() == syncv1.Caching_CACHING_SHARED,
 	}
 	if size := pathPatterns(wire); size > routing.MaxPatterns {
 		// A part of them would leave what the others own to the rest. So nobody owns anything.

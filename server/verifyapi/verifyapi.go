@@ -69,6 +69,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	verdict := newVerdict(result)
 	verdict.RequestID = request.ID
 	verdict.ResponseHeaders = map[string]string{httpwire.HeaderVary: httpwire.Vary(&request.Request)}
+	if caching := httpwire.CacheControl(result.Decision); caching != "" {
+		verdict.ResponseHeaders["Cache-Control"] = caching
+	}
 	for _, header := range append(httpwire.CORS(result.Decision, &request.Request), httpwire.RateLimit(result.Rates)...) {
 		verdict.ResponseHeaders[header.Name] = header.Value
 	}

@@ -178,6 +178,55 @@ func (GroupState) EnumDescriptor() ([]byte, []int) {
 	return file_sync_v1_sync_proto_rawDescGZIP(), []int{2}
 }
 
+// Caching is who may keep answers to requests that are let through.
+type Caching int32
+
+const (
+	// UNSPECIFIED is private: no cache that serves more than one client may keep them.
+	Caching_CACHING_UNSPECIFIED Caching = 0
+	// SHARED: shared caches may, as the content server says.
+	Caching_CACHING_SHARED Caching = 1
+)
+
+// Enum value maps for Caching.
+var (
+	Caching_name = map[int32]string{
+		0: "CACHING_UNSPECIFIED",
+		1: "CACHING_SHARED",
+	}
+	Caching_value = map[string]int32{
+		"CACHING_UNSPECIFIED": 0,
+		"CACHING_SHARED":      1,
+	}
+)
+
+func (x Caching) Enum() *Caching {
+	p := new(Caching)
+	*p = x
+	return p
+}
+
+func (x Caching) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Caching) Descriptor() protoreflect.EnumDescriptor {
+	return file_sync_v1_sync_proto_enumTypes[3].Descriptor()
+}
+
+func (Caching) Type() protoreflect.EnumType {
+	return &file_sync_v1_sync_proto_enumTypes[3]
+}
+
+func (x Caching) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Caching.Descriptor instead.
+func (Caching) EnumDescriptor() ([]byte, []int) {
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{3}
+}
+
 type SyncRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Message:
@@ -1475,6 +1524,7 @@ type Group struct {
 	Context       map[string]string `protobuf:"bytes,7,rep,name=context,proto3" json:"context,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	Tier          string            `protobuf:"bytes,8,opt,name=tier,proto3" json:"tier,omitempty"`
 	Limits        *Limits           `protobuf:"bytes,9,opt,name=limits,proto3" json:"limits,omitempty"`
+	Caching       Caching           `protobuf:"varint,10,opt,name=caching,proto3,enum=keyward.sync.v1.Caching" json:"caching,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1570,6 +1620,13 @@ func (x *Group) GetLimits() *Limits {
 		return x.Limits
 	}
 	return nil
+}
+
+func (x *Group) GetCaching() Caching {
+	if x != nil {
+		return x.Caching
+	}
+	return Caching_CACHING_UNSPECIFIED
 }
 
 type Project struct {
@@ -2146,7 +2203,7 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x0edeleted_groups\x18\x04 \x03(\tR\rdeletedGroups\x12!\n" +
 	"\fdeleted_keys\x18\x05 \x03(\tR\vdeletedKeys\x12'\n" +
 	"\x0freplaced_groups\x18\x06 \x03(\tR\x0ereplacedGroups\x12\x1b\n" +
-	"\tcaught_up\x18\a \x01(\bR\bcaughtUp\"\xc6\x03\n" +
+	"\tcaught_up\x18\a \x01(\bR\bcaughtUp\"\xfa\x03\n" +
 	"\x05Group\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12!\n" +
@@ -2156,7 +2213,9 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\fcapabilities\x18\x06 \x03(\v2\x1b.keyward.sync.v1.CapabilityR\fcapabilities\x12=\n" +
 	"\acontext\x18\a \x03(\v2#.keyward.sync.v1.Group.ContextEntryR\acontext\x12\x12\n" +
 	"\x04tier\x18\b \x01(\tR\x04tier\x12/\n" +
-	"\x06limits\x18\t \x01(\v2\x17.keyward.sync.v1.LimitsR\x06limits\x1a:\n" +
+	"\x06limits\x18\t \x01(\v2\x17.keyward.sync.v1.LimitsR\x06limits\x122\n" +
+	"\acaching\x18\n" +
+	" \x01(\x0e2\x18.keyward.sync.v1.CachingR\acaching\x1a:\n" +
 	"\fContextEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa1\x01\n" +
@@ -2209,7 +2268,10 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x17GROUP_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12GROUP_STATE_ACTIVE\x10\x01\x12\x16\n" +
 	"\x12GROUP_STATE_FROZEN\x10\x02\x12\x19\n" +
-	"\x15GROUP_STATE_SUSPENDED\x10\x032V\n" +
+	"\x15GROUP_STATE_SUSPENDED\x10\x03*6\n" +
+	"\aCaching\x12\x17\n" +
+	"\x13CACHING_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eCACHING_SHARED\x10\x012V\n" +
 	"\vSyncService\x12G\n" +
 	"\x04Sync\x12\x1c.keyward.sync.v1.SyncRequest\x1a\x1d.keyward.sync.v1.SyncResponse(\x010\x01B3Z1github.com/keyward-dev/keyward/api/sync/v1;syncv1b\x06proto3"
 
@@ -2225,78 +2287,80 @@ func file_sync_v1_sync_proto_rawDescGZIP() []byte {
 	return file_sync_v1_sync_proto_rawDescData
 }
 
-var file_sync_v1_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_sync_v1_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
 var file_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_sync_v1_sync_proto_goTypes = []any{
 	(QuotaState)(0),       // 0: keyward.sync.v1.QuotaState
 	(Overage)(0),          // 1: keyward.sync.v1.Overage
 	(GroupState)(0),       // 2: keyward.sync.v1.GroupState
-	(*SyncRequest)(nil),   // 3: keyward.sync.v1.SyncRequest
-	(*Hello)(nil),         // 4: keyward.sync.v1.Hello
-	(*GroupSelector)(nil), // 5: keyward.sync.v1.GroupSelector
-	(*KnownGroup)(nil),    // 6: keyward.sync.v1.KnownGroup
-	(*Ack)(nil),           // 7: keyward.sync.v1.Ack
-	(*Uses)(nil),          // 8: keyward.sync.v1.Uses
-	(*GroupUse)(nil),      // 9: keyward.sync.v1.GroupUse
-	(*KeyUse)(nil),        // 10: keyward.sync.v1.KeyUse
-	(*VersionUse)(nil),    // 11: keyward.sync.v1.VersionUse
-	(*SyncResponse)(nil),  // 12: keyward.sync.v1.SyncResponse
-	(*Servers)(nil),       // 13: keyward.sync.v1.Servers
-	(*GroupServers)(nil),  // 14: keyward.sync.v1.GroupServers
-	(*Allowances)(nil),    // 15: keyward.sync.v1.Allowances
-	(*Allowance)(nil),     // 16: keyward.sync.v1.Allowance
-	(*Limits)(nil),        // 17: keyward.sync.v1.Limits
-	(*RateLimit)(nil),     // 18: keyward.sync.v1.RateLimit
-	(*Update)(nil),        // 19: keyward.sync.v1.Update
-	(*Group)(nil),         // 20: keyward.sync.v1.Group
-	(*Project)(nil),       // 21: keyward.sync.v1.Project
-	(*Route)(nil),         // 22: keyward.sync.v1.Route
-	(*QueryMatch)(nil),    // 23: keyward.sync.v1.QueryMatch
-	(*Capability)(nil),    // 24: keyward.sync.v1.Capability
-	(*OriginPolicy)(nil),  // 25: keyward.sync.v1.OriginPolicy
-	(*Key)(nil),           // 26: keyward.sync.v1.Key
-	(*Version)(nil),       // 27: keyward.sync.v1.Version
-	nil,                   // 28: keyward.sync.v1.Group.ContextEntry
+	(Caching)(0),          // 3: keyward.sync.v1.Caching
+	(*SyncRequest)(nil),   // 4: keyward.sync.v1.SyncRequest
+	(*Hello)(nil),         // 5: keyward.sync.v1.Hello
+	(*GroupSelector)(nil), // 6: keyward.sync.v1.GroupSelector
+	(*KnownGroup)(nil),    // 7: keyward.sync.v1.KnownGroup
+	(*Ack)(nil),           // 8: keyward.sync.v1.Ack
+	(*Uses)(nil),          // 9: keyward.sync.v1.Uses
+	(*GroupUse)(nil),      // 10: keyward.sync.v1.GroupUse
+	(*KeyUse)(nil),        // 11: keyward.sync.v1.KeyUse
+	(*VersionUse)(nil),    // 12: keyward.sync.v1.VersionUse
+	(*SyncResponse)(nil),  // 13: keyward.sync.v1.SyncResponse
+	(*Servers)(nil),       // 14: keyward.sync.v1.Servers
+	(*GroupServers)(nil),  // 15: keyward.sync.v1.GroupServers
+	(*Allowances)(nil),    // 16: keyward.sync.v1.Allowances
+	(*Allowance)(nil),     // 17: keyward.sync.v1.Allowance
+	(*Limits)(nil),        // 18: keyward.sync.v1.Limits
+	(*RateLimit)(nil),     // 19: keyward.sync.v1.RateLimit
+	(*Update)(nil),        // 20: keyward.sync.v1.Update
+	(*Group)(nil),         // 21: keyward.sync.v1.Group
+	(*Project)(nil),       // 22: keyward.sync.v1.Project
+	(*Route)(nil),         // 23: keyward.sync.v1.Route
+	(*QueryMatch)(nil),    // 24: keyward.sync.v1.QueryMatch
+	(*Capability)(nil),    // 25: keyward.sync.v1.Capability
+	(*OriginPolicy)(nil),  // 26: keyward.sync.v1.OriginPolicy
+	(*Key)(nil),           // 27: keyward.sync.v1.Key
+	(*Version)(nil),       // 28: keyward.sync.v1.Version
+	nil,                   // 29: keyward.sync.v1.Group.ContextEntry
 }
 var file_sync_v1_sync_proto_depIdxs = []int32{
-	4,  // 0: keyward.sync.v1.SyncRequest.hello:type_name -> keyward.sync.v1.Hello
-	7,  // 1: keyward.sync.v1.SyncRequest.ack:type_name -> keyward.sync.v1.Ack
-	8,  // 2: keyward.sync.v1.SyncRequest.uses:type_name -> keyward.sync.v1.Uses
-	5,  // 3: keyward.sync.v1.Hello.selector:type_name -> keyward.sync.v1.GroupSelector
-	6,  // 4: keyward.sync.v1.Hello.known:type_name -> keyward.sync.v1.KnownGroup
-	9,  // 5: keyward.sync.v1.Uses.groups:type_name -> keyward.sync.v1.GroupUse
-	10, // 6: keyward.sync.v1.Uses.keys:type_name -> keyward.sync.v1.KeyUse
-	11, // 7: keyward.sync.v1.Uses.versions:type_name -> keyward.sync.v1.VersionUse
-	19, // 8: keyward.sync.v1.SyncResponse.update:type_name -> keyward.sync.v1.Update
-	15, // 9: keyward.sync.v1.SyncResponse.allowances:type_name -> keyward.sync.v1.Allowances
-	13, // 10: keyward.sync.v1.SyncResponse.servers:type_name -> keyward.sync.v1.Servers
-	14, // 11: keyward.sync.v1.Servers.groups:type_name -> keyward.sync.v1.GroupServers
-	16, // 12: keyward.sync.v1.Allowances.groups:type_name -> keyward.sync.v1.Allowance
-	10, // 13: keyward.sync.v1.Allowances.keys:type_name -> keyward.sync.v1.KeyUse
+	5,  // 0: keyward.sync.v1.SyncRequest.hello:type_name -> keyward.sync.v1.Hello
+	8,  // 1: keyward.sync.v1.SyncRequest.ack:type_name -> keyward.sync.v1.Ack
+	9,  // 2: keyward.sync.v1.SyncRequest.uses:type_name -> keyward.sync.v1.Uses
+	6,  // 3: keyward.sync.v1.Hello.selector:type_name -> keyward.sync.v1.GroupSelector
+	7,  // 4: keyward.sync.v1.Hello.known:type_name -> keyward.sync.v1.KnownGroup
+	10, // 5: keyward.sync.v1.Uses.groups:type_name -> keyward.sync.v1.GroupUse
+	11, // 6: keyward.sync.v1.Uses.keys:type_name -> keyward.sync.v1.KeyUse
+	12, // 7: keyward.sync.v1.Uses.versions:type_name -> keyward.sync.v1.VersionUse
+	20, // 8: keyward.sync.v1.SyncResponse.update:type_name -> keyward.sync.v1.Update
+	16, // 9: keyward.sync.v1.SyncResponse.allowances:type_name -> keyward.sync.v1.Allowances
+	14, // 10: keyward.sync.v1.SyncResponse.servers:type_name -> keyward.sync.v1.Servers
+	15, // 11: keyward.sync.v1.Servers.groups:type_name -> keyward.sync.v1.GroupServers
+	17, // 12: keyward.sync.v1.Allowances.groups:type_name -> keyward.sync.v1.Allowance
+	11, // 13: keyward.sync.v1.Allowances.keys:type_name -> keyward.sync.v1.KeyUse
 	0,  // 14: keyward.sync.v1.Allowance.state:type_name -> keyward.sync.v1.QuotaState
-	9,  // 15: keyward.sync.v1.Allowance.recorded:type_name -> keyward.sync.v1.GroupUse
+	10, // 15: keyward.sync.v1.Allowance.recorded:type_name -> keyward.sync.v1.GroupUse
 	1,  // 16: keyward.sync.v1.Limits.overage:type_name -> keyward.sync.v1.Overage
-	18, // 17: keyward.sync.v1.Limits.rate:type_name -> keyward.sync.v1.RateLimit
-	20, // 18: keyward.sync.v1.Update.groups:type_name -> keyward.sync.v1.Group
-	26, // 19: keyward.sync.v1.Update.keys:type_name -> keyward.sync.v1.Key
+	19, // 17: keyward.sync.v1.Limits.rate:type_name -> keyward.sync.v1.RateLimit
+	21, // 18: keyward.sync.v1.Update.groups:type_name -> keyward.sync.v1.Group
+	27, // 19: keyward.sync.v1.Update.keys:type_name -> keyward.sync.v1.Key
 	2,  // 20: keyward.sync.v1.Group.state:type_name -> keyward.sync.v1.GroupState
-	21, // 21: keyward.sync.v1.Group.projects:type_name -> keyward.sync.v1.Project
-	24, // 22: keyward.sync.v1.Group.capabilities:type_name -> keyward.sync.v1.Capability
-	28, // 23: keyward.sync.v1.Group.context:type_name -> keyward.sync.v1.Group.ContextEntry
-	17, // 24: keyward.sync.v1.Group.limits:type_name -> keyward.sync.v1.Limits
-	22, // 25: keyward.sync.v1.Project.routes:type_name -> keyward.sync.v1.Route
-	25, // 26: keyward.sync.v1.Project.origins:type_name -> keyward.sync.v1.OriginPolicy
-	23, // 27: keyward.sync.v1.Route.query:type_name -> keyward.sync.v1.QueryMatch
-	22, // 28: keyward.sync.v1.Capability.routes:type_name -> keyward.sync.v1.Route
-	27, // 29: keyward.sync.v1.Key.versions:type_name -> keyward.sync.v1.Version
-	18, // 30: keyward.sync.v1.Key.rate:type_name -> keyward.sync.v1.RateLimit
-	3,  // 31: keyward.sync.v1.SyncService.Sync:input_type -> keyward.sync.v1.SyncRequest
-	12, // 32: keyward.sync.v1.SyncService.Sync:output_type -> keyward.sync.v1.SyncResponse
-	32, // [32:33] is the sub-list for method output_type
-	31, // [31:32] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	22, // 21: keyward.sync.v1.Group.projects:type_name -> keyward.sync.v1.Project
+	25, // 22: keyward.sync.v1.Group.capabilities:type_name -> keyward.sync.v1.Capability
+	29, // 23: keyward.sync.v1.Group.context:type_name -> keyward.sync.v1.Group.ContextEntry
+	18, // 24: keyward.sync.v1.Group.limits:type_name -> keyward.sync.v1.Limits
+	3,  // 25: keyward.sync.v1.Group.caching:type_name -> keyward.sync.v1.Caching
+	23, // 26: keyward.sync.v1.Project.routes:type_name -> keyward.sync.v1.Route
+	26, // 27: keyward.sync.v1.Project.origins:type_name -> keyward.sync.v1.OriginPolicy
+	24, // 28: keyward.sync.v1.Route.query:type_name -> keyward.sync.v1.QueryMatch
+	23, // 29: keyward.sync.v1.Capability.routes:type_name -> keyward.sync.v1.Route
+	28, // 30: keyward.sync.v1.Key.versions:type_name -> keyward.sync.v1.Version
+	19, // 31: keyward.sync.v1.Key.rate:type_name -> keyward.sync.v1.RateLimit
+	4,  // 32: keyward.sync.v1.SyncService.Sync:input_type -> keyward.sync.v1.SyncRequest
+	13, // 33: keyward.sync.v1.SyncService.Sync:output_type -> keyward.sync.v1.SyncResponse
+	33, // [33:34] is the sub-list for method output_type
+	32, // [32:33] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_sync_v1_sync_proto_init() }
@@ -2314,7 +2378,7 @@ func file_sync_v1_sync_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sync_v1_sync_proto_rawDesc), len(file_sync_v1_sync_proto_rawDesc)),
-			NumEnums:      3,
+			NumEnums:      4,
 			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,

@@ -99,6 +99,13 @@ bench: bin/devcluster build ## Measure everything that docs/performance.md promi
 	@go build -o bin/keyward-bench ./hack/bench
 	bin/keyward-bench -json bin/bench.json
 
+.PHONY: bench-hostile
+bench-hostile: ## Measure what hostile tenants and strangers cost, for docs/security.md (ten minutes)
+	@mkdir -p bin
+	@go build -ldflags '$(LDFLAGS)' -o bin/keyward-validator ./cmd/validator
+	@go build -o bin/keyward-bench ./hack/bench
+	bin/keyward-bench hostile -json bin/bench-hostile.json
+
 .PHONY: bench-revoke
 bench-revoke: bin/devcluster ## Measure how soon a revocation is enforced, for docs/performance.md
 	go test -run '^$$' -bench '^BenchmarkRevocation$$' -benchtime 200x -timeout 30m ./hack/e2e

@@ -1,23 +1,48 @@
 #!/usr/bin/env bash
-# Installs the proxies that config/gateways is tested with, the browser that looks at what they answer, and the Redis
-# that usage is kept in, where Debian's packages can be had and we may.
+# Installs the proxies that config/gateways is tested with, the browser that looks at what they answer, the Redis that
+# usage is kept in, and the content servers that read along what proxies let through (server/gatewaytest), where
+# packages can be had and we may.
 # Their services are not started: the tests run them on ports and configurations of their own.
 set -euo pipefail
+cd "$(dirname "$0")/.."
 
-missing=()
+missing=() packages=()
+need() { # PROGRAM PACKAGE
+	command -v "$1" >/dev/null || { missing+=("$1"); packages+=("$2"); }
+}
 for program in nginx haproxy caddy chromium redis-server; do
-	command -v "$program" >/dev/null || missing+=("$program")
+	need "$program" "$program"
 done
-[ ${#missing[@]} -gt 0 ] || exit 0
-if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
-	echo "gateways: ${missing[*]} not installed: their tests are skipped"
-	exit 0
+need php php-cli
+need node nodejs
+need python3 python3-minimal
+need javac default-jdk-headless
+if ! compgen -G '/usr/share/java/tomcat10-embed-core-*.jar' >/dev/null; then
+	missing+=(tomcat) packages+=(libtomcat10-embed-java)
 fi
-echo "gateways: installing ${missing[*]}"
-policy=/usr/sbin/policy-rc.d
-if [ ! -e "$policy" ]; then
-	printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod +x "$policy"
-	trap 'rm -f "$policy"' EXIT
+
+if [ ${#missing[@]} -gt 0 ]; then
+	if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
+		echo "gateways: ${missing[*]} not installed: their tests are skipped"
+	else
+		echo "gateways: installing ${packages[*]}"
+		policy=/usr/sbin/policy-rc.d
+		if [ ! -e "$policy" ]; then
+			printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod +x "$policy"
+			trap 'rm -f "$policy"' EXIT
+		fi
+		apt-get update -qq
+		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${packages[@]}" >/dev/null
+	fi
 fi
-apt-get update -qq
-DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null
+
+# Express and qs, at the versions of the lock.
+readers=bin/readers/node
+if [ ! -d "$readers/node_modules" ] || ! cmp -s server/gatewaytest/testdata/readers/node/package-lock.json "$readers/package-lock.json"; then
+	mkdir -p "$readers"
+	cp server/gatewaytest/testdata/readers/node/package*.json "$readers/"
+	if ! command -v npm >/dev/null || ! (cd "$readers" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null); then
+		rm -rf "$readers"
+		echo "gateways: Express not installed: it does not read along"
+	fi
+fi

@@ -10,9 +10,11 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"strconv"
 	"time"
 
 	"github.com/keyward-dev/keyward/hack/bench/floor"
+	"github.com/keyward-dev/keyward/hack/bench/hostile"
 )
 
 // config is how to measure.
@@ -33,21 +35,28 @@ func main() {
 		}
 		fail(floor.Serve(os.Args[2], upstream, os.Stdout))
 	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if len(os.Args) == 6 && os.Args[1] == "attack" {
+		clients, _ := strconv.Atoi(os.Args[4])
+		rate, _ := strconv.Atoi(os.Args[5])
+		fail(hostile.Attack(ctx, os.Args[2], os.Args[3], clients, rate, os.Stdout))
+	}
+	measure, arguments := run, os.Args[1:]
+	if len(arguments) > 0 && arguments[0] == "hostile" {
+		measure, arguments = runHostile, arguments[1:]
+	}
 	var c config
 	only := ""
 	flag.StringVar(&c.validator, "validator", "bin/keyward-validator", "the `program` to measure")
 	flag.IntVar(&c.runs, "runs", 5, "how `often` everything is measured; the medians are told")
 	flag.DurationVar(&c.duration, "duration", 2*time.Second, "how `long` each load lasts")
-	flag.StringVar(&only, "only", "", "measure only the doors and floors that this `expression` matches")
+	flag.StringVar(&only, "only", "", "measure only the doors and floors, or with hostile the kinds of Groups, that this `expression` matches")
 	flag.BoolVar(&c.cluster, "cluster", true, "measure the manager, too, on a real Kubernetes API")
 	flag.StringVar(&c.out, "json", "", "write all figures to this `file`, too")
-	flag.Parse()
+	fail(flag.CommandLine.Parse(arguments))
 	c.only = regexp.MustCompile(only)
-
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, c)
-	stop()
-	fail(err)
+	fail(measure(ctx, c))
 }
 
 func fail(err error) {

@@ -100,7 +100,7 @@ var upgradesNothing = map[string]string{"Upgrade": "", "Connection": "", "Http2-
 // gateway is a proxy with its shipped configuration.
 type gateway struct {
 	name  string
-	start func(t *testing.T, w *world) (address string)
+	start func(t testing.TB, w *world) (address string)
 
 	// What it answers if no validation server can be asked.
 	away     int

@@ -15,7 +15,7 @@ import (
 )
 
 // shipped returns a configuration as it is shipped, with the addresses of this test.
-func shipped(t *testing.T, path string, replacements ...string) string {
+func shipped(t testing.TB, path string, replacements ...string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("../../config/gateways", path))
 	if err != nil {
@@ -37,7 +37,7 @@ func (w *world) named(address, before, end string) string {
 	return address + before + w.project + end
 }
 
-func startNginx(t *testing.T, w *world) string {
+func startNginx(t testing.TB, w *world) string {
 	t.Helper()
 	keyward, content := w.keyward, w.content
 	program, dir, address := installed(t, "nginx"), t.TempDir(), freeAddress(t)
@@ -55,7 +55,7 @@ http {
 	return address
 }
 
-func startCaddy(t *testing.T, w *world) string {
+func startCaddy(t testing.TB, w *world) string {
 	t.Helper()
 	keyward, content := w.keyward, w.content
 	program, dir, address := installed(t, "caddy"), t.TempDir(), freeAddress(t)
@@ -66,7 +66,7 @@ func startCaddy(t *testing.T, w *world) string {
 	return address
 }
 
-func startHAProxy(t *testing.T, w *world) string {
+func startHAProxy(t testing.TB, w *world) string {
 	t.Helper()
 	keyward, content := w.keyward, w.content
 	program, dir, address := installed(t, "haproxy"), t.TempDir(), freeAddress(t)
@@ -81,7 +81,7 @@ func startHAProxy(t *testing.T, w *world) string {
 	return address
 }
 
-func startTraefik(t *testing.T, w *world) string {
+func startTraefik(t testing.TB, w *world) string {
 	t.Helper()
 	keyward, content := w.keyward, w.content
 	program := filepath.Join("../../bin", "traefik")
@@ -113,12 +113,12 @@ func startTraefik(t *testing.T, w *world) string {
 }
 
 // startProxy starts the validation server's own.
-func startProxy(t *testing.T, w *world) string {
+func startProxy(t testing.TB, w *world) string {
 	t.Helper()
-	return serve(t, w.proxy)
+	return serveStrictly(t, w.proxy)
 }
 
-func installed(t *testing.T, name string) string {
+func installed(t testing.TB, name string) string {
 	t.Helper()
 	program, err := exec.LookPath(name)
 	if err != nil {
@@ -128,7 +128,7 @@ func installed(t *testing.T, name string) string {
 }
 
 // run starts a program that ends with the test.
-func run(t *testing.T, home, program string, args ...string) {
+func run(t testing.TB, home, program string, args ...string) {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), program, args...)
 	command.Env = append(os.Environ(), "HOME="+home, "XDG_DATA_HOME="+home, "XDG_CONFIG_HOME="+home)
@@ -141,12 +141,13 @@ func run(t *testing.T, home, program string, args ...string) {
 		_ = command.Process.Kill()
 		_ = command.Wait()
 		if t.Failed() {
-			t.Log(output.String())
+			said := output.String()
+			t.Log(said[max(0, len(said)-4<<10):])
 		}
 	})
 }
 
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	address, err := ports.Free()
 	if err != nil {
@@ -160,7 +161,7 @@ func portOf(address string) string {
 	return port
 }
 
-func waitFor(t *testing.T, address string) {
+func waitFor(t testing.TB, address string) {
 	t.Helper()
 	await(t, address, func() bool {
 		conn, err := net.Dial("tcp", address)
@@ -172,7 +173,7 @@ func waitFor(t *testing.T, address string) {
 }
 
 // await waits for a condition.
-func await(t *testing.T, what string, done func() bool) {
+func await(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -181,7 +182,7 @@ func await(t *testing.T, what string, done func() bool) {
 	}
 }
 
-func write(t *testing.T, path, text string) {
+func write(t testing.TB, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)

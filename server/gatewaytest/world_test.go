@@ -132,7 +132,7 @@ func newWorld(t *testing.T, origins ...string) *world {
 	return w
 }
 
-func serve(t *testing.T, handler http.Handler) string {
+func serve(t testing.TB, handler http.Handler) string {
 	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)

@@ -1,0 +1,371 @@
+package gatewaytest
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/keyward-dev/keyward/api/keyformat"
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/server/clientaddr"
+	"github.com/keyward-dev/keyward/server/forwardauth"
+	"github.com/keyward-dev/keyward/server/framing"
+	"github.com/keyward-dev/keyward/server/gate"
+	"github.com/keyward-dev/keyward/server/reverseproxy"
+	"github.com/keyward-dev/keyward/server/store"
+)
+
+// spelling is a request that somebody could read differently. Text that JSON cannot carry is escaped as in Go, with
+// a backslash that JSON escapes in turn.
+type spelling struct {
+	Name         string
+	Method, Host string // GET, and the website's
+	Target       string
+	Headers      []string
+
+	// Read is how readers take it that are asked directly, by their name: so that it is known that it is hostile.
+	Read map[string]string
+	// Allowed is whose it is decided to be, where it must pass.
+	Allowed string
+}
+
+// corpus is all that is known to be read differently, and some that must pass.
+func corpus(t testing.TB) []spelling {
+	t.Helper()
+	text, err := os.ReadFile("testdata/spellings.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var spellings []spelling
+	if err := json.Unmarshal(text, &spellings); err != nil {
+		t.Fatal(err)
+	}
+	for i := range spellings {
+		s := &spellings[i]
+		for _, field := range append([]*string{&s.Host, &s.Target}, pointers(s.Headers)...) {
+			if strings.Contains(*field, `\`) {
+				if *field, err = strconv.Unquote(`"` + strings.ReplaceAll(*field, `"`, `\"`) + `"`); err != nil {
+					t.Fatalf("%s: %v", s.Name, err)
+				}
+			}
+		}
+		s.Target = strings.ReplaceAll(s.Target, "{long}", strings.Repeat("a", 9<<10))
+	}
+	return spellings
+}
+
+func pointers(texts []string) []*string {
+	found := make([]*string, len(texts))
+	for i := range texts {
+		found[i] = &texts[i]
+	}
+	return found
+}
+
+// raw is the request as it is sent.
+func (s *spelling) raw(key string) []byte {
+	var b bytes.Buffer
+	host := s.Host
+	if host == "" {
+		host = websiteHost
+	}
+	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\nX-Api-Key: %s\r\n", s.method(), s.Target, host, key)
+	for _, line := range s.Headers {
+		b.WriteString(line + "\r\n")
+	}
+	if s.method() == http.MethodPost {
+		b.WriteString("Content-Length: 0\r\n")
+	}
+	b.WriteString("\r\n")
+	return b.Bytes()
+}
+
+func (s *spelling) method() string {
+	if s.Method == "" {
+		return http.MethodGet
+	}
+	return s.Method
+}
+
+// decided notes the last request that was let through.
+type decided struct {
+	mu                           sync.Mutex
+	project, method, path, query string
+}
+
+// Record implements gate.Recorder.
+func (d *decided) Record(_ string, _ time.Time, request *gate.Request, result *gate.Result) {
+	if result.Allowed() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.project, d.method, d.path, d.query = result.Project.Name, request.Method, request.Path, request.RawQuery
+	}
+}
+
+// comparison sends what is let through to all readers.
+type comparison struct {
+	*world
+
+	decided decided
+	arrived chan arrived
+	readers []*contentReader
+	// ignoreCase is whether the validation server does, and so are the readers that are asked.
+	ignoreCase bool
+}
+
+// divided is a Group whose content is of many projects that one key may all read: wherever it comes to, it must be
+// what was decided.
+func divided() *syncv1.Group {
+	project := func(name, host string, routes ...*syncv1.Route) *syncv1.Project {
+		for _, route := range routes {
+			route.Hosts = []string{host}
+		}
+		return &syncv1.Project{Name: name, Routes: routes, Origins: &syncv1.OriginPolicy{AllowMissing: true}}
+	}
+	chosen := func(path, parameter, value string) *syncv1.Route {
+		return &syncv1.Route{Paths: []string{path}, Query: []*syncv1.QueryMatch{{Name: parameter, Values: []string{value}}}}
+	}
+	return &syncv1.Group{
+		Namespace: "tenants", Name: "acme", State: syncv1.GroupState_GROUP_STATE_ACTIVE,
+		Capabilities: []*syncv1.Capability{{Name: "checkout", Routes: []*syncv1.Route{{Methods: []string{"POST"}, Paths: []string{"/checkout"}}}}},
+		Projects: []*syncv1.Project{
+			project("other", otherHost, &syncv1.Route{Paths: []string{"/**"}}),
+			project("secret", websiteHost, &syncv1.Route{Paths: []string{"/secret/**", "/report"}}),
+			project("site42", websiteHost, chosen("/q/**", "siteId", "42")),
+			project("site43", websiteHost, chosen("/q/**", "siteId", "43")),
+			project("tenant42", websiteHost, chosen("/t/**", "tenant_id", "42")),
+			project("tenant43", websiteHost, chosen("/t/**", "tenant_id", "43")),
+			project("tree", websiteHost, &syncv1.Route{Paths: []string{"/docs/tree/**"}}),
+			project("website", websiteHost, &syncv1.Route{Paths: []string{"/**"}}),
+		},
+	}
+}
+
+func newComparison(t testing.TB, readers []*contentReader) *comparison {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	c := &comparison{world: &world{}, arrived: make(chan arrived, 16), readers: readers}
+	minted, err := keyformat.Mint("vctrl", rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	group, digest := divided(), minted.Digest()
+	key := &syncv1.Key{Id: "id", Group: "tenants/acme", Permissions: []string{"read", "checkout"}, Versions: []*syncv1.Version{{Digest: digest[:]}}}
+	for _, project := range group.Projects {
+		key.Projects = append(key.Projects, project.Name)
+	}
+	s, err := store.Open(store.Config{}, log, prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Apply(&syncv1.Update{CaughtUp: true, Groups: []*syncv1.Group{group}, Keys: []*syncv1.Key{key}}); err != nil {
+		t.Fatal(err)
+	}
+	g := gate.New(s, time.Now, log, prometheus.NewRegistry(), gate.WithRecorder(&c.decided))
+	trusted := clientaddr.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, clientaddr.HeaderXForwardedFor)
+	mux := http.NewServeMux()
+	forwardauth.Register(mux, g, trusted)
+	c.key, c.keyward, c.content = minted.Reveal(), serveStrictly(t, mux), recordArrivals(t, c.arrived)
+	upstream, err := url.Parse("http://" + c.content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := clientaddr.New(nil, clientaddr.HeaderXForwardedFor) // clients themselves come to the reverse proxy
+	c.proxy = reverseproxy.New(g, reverseproxy.Config{Upstream: upstream, Clients: nobody}, log)
+	return c
+}
+
+// serveStrictly is how the validation server listens.
+func serveStrictly(t testing.TB, handler http.Handler) string {
+	t.Helper()
+	const maxHeaderBytes = 64 << 10
+	server := httptest.NewUnstartedServer(handler)
+	server.Listener = framing.Listen(server.Listener, framing.Config{MaxHeaderBytes: maxHeaderBytes})
+	server.Config.MaxHeaderBytes, server.Config.DisableGeneralOptionsHandler, server.Config.ConnState = maxHeaderBytes, true, framing.NoteState
+	server.Config.Protocols = new(http.Protocols)
+	server.Config.Protocols.SetHTTP1(true)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	server.Start()
+	t.Cleanup(server.Close)
+	return server.Listener.Addr().String()
+}
+
+// outcome of a comparison: how readers differ from what was decided, where it was let through.
+type compared struct {
+	status      int
+	passed      bool
+	project     string
+	differences []string
+}
+
+// compare sends a request to a gateway, and what that lets through to all readers.
+func (c *comparison) compare(ctx context.Context, gateway *pool, s *spelling) (compared, error) {
+	got, err := gateway.exchange(ctx, s.raw(c.key), s.method())
+	if errors.Is(err, errRefused) { // without a word, but something may have gone through
+		return c.judge(ctx, 0)
+	}
+	if err != nil {
+		return compared{}, fmt.Errorf("%s: %w", gateway.address, err)
+	}
+	return c.judge(ctx, got.status)
+}
+
+// judge asks the readers about what has arrived, where something has.
+func (c *comparison) judge(ctx context.Context, status int) (compared, error) {
+	found := compared{status: status}
+	var a arrived
+	select {
+	case a = <-c.arrived:
+	default:
+		return found, nil
+	}
+	c.decided.mu.Lock()
+	project, method, path, query := c.decided.project, c.decided.method, c.decided.path, c.decided.query
+	c.decided.mu.Unlock()
+	found.passed, found.project = true, project
+	if a.project != project {
+		found.differences = append(found.differences, fmt.Sprintf("the content server is told of the project %q, decided was %q", a.project, project))
+	}
+	if a.method != method {
+		found.differences = append(found.differences, fmt.Sprintf("%s arrives, decided was %s", a.method, method))
+	}
+	if difference := changed(a.target, path, query); difference != "" {
+		found.differences = append(found.differences, difference)
+	}
+	select {
+	case another := <-c.arrived:
+		found.differences = append(found.differences, fmt.Sprintf("another request arrives: %q", another.raw))
+	default:
+	}
+	differences, err := c.ask(ctx, a, project, method)
+	found.differences = append(found.differences, differences...)
+	return found, err
+}
+
+// changed reports how what arrives is another target than the one that was decided on: characters may be encoded that
+// were not, and the other way round, but not those that mean something else then (RFC 3986, section 2.2).
+func changed(target, path, query string) string {
+	gotPath, gotQuery, _ := strings.Cut(target, "?")
+	if withoutEscapes(gotPath) != withoutEscapes(path) || gotQuery != query {
+		return fmt.Sprintf("%q arrives, decided was %q, %q", target, path, query)
+	}
+	return ""
+}
+
+// withoutEscapes decodes what is the same decoded.
+func withoutEscapes(path string) string {
+	var b strings.Builder
+	for i := 0; i < len(path); i++ {
+		if path[i] != '%' || i+2 >= len(path) {
+			b.WriteByte(path[i])
+			continue
+		}
+		escape := strings.ToUpper(path[i : i+3])
+		if decoded, err := url.PathUnescape(escape); err != nil || strings.ContainsAny(decoded, "%:/?#[]@!$&'()*+,;=") {
+			b.WriteString(escape)
+		} else {
+			b.WriteString(decoded)
+		}
+		i += 2
+	}
+	return b.String()
+}
+
+// ask has all readers read at once.
+func (c *comparison) ask(ctx context.Context, a arrived, project, method string) ([]string, error) {
+	var wait sync.WaitGroup
+	found, failed := make([][]string, len(c.readers)), make([]error, len(c.readers))
+	for i, r := range c.readers {
+		if r.ignoresCase && !c.ignoreCase {
+			continue
+		}
+		wait.Go(func() {
+			read, err := r.read(ctx, a.raw, a.method)
+			switch {
+			case errors.Is(err, errRefused):
+			case err != nil:
+				failed[i] = fmt.Errorf("%s, reading %q: %w", r.name, a.raw, err)
+			default:
+				if r.decodesNothing && strings.Contains(a.target, "%") && project != classWebsite {
+					read.Classes = nil // it finds nothing, and answers from what is left
+				}
+				for _, difference := range read.differences(project, method) {
+					found[i] = append(found[i], r.name+": "+difference)
+				}
+			}
+		})
+	}
+	wait.Wait()
+	return slices.Concat(found...), errors.Join(failed...)
+}
+
+// TestSpellingsAreHostile asks readers directly, so that it is known that they differ: nothing else shows that what
+// passes the other tests passes because of what was decided.
+func TestSpellingsAreHostile(t *testing.T) {
+	readers := startReaders(t)
+	defer stillThere(t, readers)
+	for _, s := range corpus(t) {
+		t.Run(s.Name, func(t *testing.T) {
+			for name, want := range s.Read {
+				i := slices.IndexFunc(readers, func(r *contentReader) bool { return r.name == name })
+				if i < 0 {
+					t.Logf("%s is not there", name)
+					continue
+				}
+				read, err := readers[i].read(t.Context(), s.raw("key"), s.method())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := strings.Join(read.differences("nobody", "NONE"), "; "); !strings.Contains(got, want) {
+					t.Errorf("%s reads it as %s, want %s", name, got, want)
+				}
+			}
+		})
+	}
+}
+
+// TestReadersAgree is about what gateways and the reverse proxy let through: all readers take it for the project's that
+// was decided, by the method that was decided.
+func TestReadersAgree(t *testing.T) {
+	readers, spellings := startReaders(t), corpus(t)
+	defer stillThere(t, readers)
+	for _, g := range append([]gateway{own}, gateways...) {
+		t.Run(g.name, func(t *testing.T) {
+			c := newComparison(t, readers)
+			front := &pool{address: g.start(t, c.world)}
+			t.Cleanup(front.close)
+			waitFor(t, front.address)
+			for _, s := range spellings {
+				t.Run(s.Name, func(t *testing.T) {
+					got, err := c.compare(t.Context(), front, &s)
+					if err != nil {
+						t.Fatal(err)
+					}
+					for _, difference := range got.differences {
+						t.Error(difference)
+					}
+					if s.Allowed != "" && (!got.passed || got.project != s.Allowed) {
+						t.Errorf("answered %d, as of the project %q, want it let through as of %s", got.status, got.project, s.Allowed)
+					}
+				})
+			}
+		})
+	}
+}

@@ -1,0 +1,301 @@
+package gatewaytest
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// contentReader is a content server that tells how it reads requests.
+type contentReader struct {
+	pool
+
+	name string
+	// ignoresCase is about paths: it is no reader of what is decided on with case.
+	ignoresCase bool
+	// decodesNothing: its router compares paths as they were sent, so that an escape makes it miss what it looks for.
+	decodesNothing bool
+}
+
+// pool has connections to one server, on which anything can be said.
+type pool struct {
+	address string
+	mu      sync.Mutex
+	idle    []*rawConn
+}
+
+type rawConn struct {
+	net.Conn
+
+	answers *bufio.Reader
+}
+
+// startReaders starts each that is installed. They end with the test.
+func startReaders(t testing.TB) []*contentReader {
+	t.Helper()
+	readers := []*contentReader{newReader("Go", serveReader(t, goReader()))}
+	for _, start := range []func(testing.TB) []*contentReader{startPHP, startNode, startPython, startTomcat} {
+		readers = append(readers, start(t)...)
+	}
+	for _, r := range readers {
+		waitFor(t, r.address)
+	}
+	t.Cleanup(func() {
+		for _, r := range readers {
+			r.close()
+		}
+	})
+	return readers
+}
+
+// stillThere is for the end of a test: a reader that has gone has refused everything since.
+func stillThere(t testing.TB, readers []*contentReader) {
+	t.Helper()
+	well := spelling{Target: "/x"}
+	for _, r := range readers {
+		if _, err := r.read(context.Background(), well.raw("key"), http.MethodGet); err != nil {
+			t.Errorf("%s has not come through: %v", r.name, err)
+		}
+	}
+}
+
+func newReader(name, address string) *contentReader {
+	return &contentReader{pool: pool{address: address}, name: name}
+}
+
+// missing says loudly which reader is not there. Where the rest of what hack/install-gateways.sh installs is needed, it
+// is a failure.
+func missing(t testing.TB, what string, err error) []*contentReader {
+	t.Helper()
+	if os.Getenv("KEYWARD_READERS") == "all" {
+		t.Fatalf("%s cannot read along: %v (see hack/install-gateways.sh)", what, err)
+	}
+	t.Logf("%s DOES NOT READ ALONG: %v (see hack/install-gateways.sh)", what, err)
+	return nil
+}
+
+func sourceOf(t testing.TB, path string) string {
+	t.Helper()
+	source, err := filepath.Abs(filepath.Join("testdata/readers", path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return source
+}
+
+func startPHP(t testing.TB) []*contentReader {
+	program, err := exec.LookPath("php")
+	if err != nil {
+		return missing(t, "PHP", err)
+	}
+	address := freeAddress(t)
+	run(t, t.TempDir(), program, "-n", "-d", "max_input_vars=100000", "-S", address, sourceOf(t, "php/reader.php"))
+	return []*contentReader{newReader("PHP", address)}
+}
+
+// startNode starts three of them on ports in a row: Node itself, and Express without and with regard to case.
+func startNode(t testing.TB) []*contentReader {
+	program, err := exec.LookPath("node")
+	if err != nil {
+		return missing(t, "Node", err)
+	}
+	modules, err := filepath.Abs("../../bin/readers/node/node_modules")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addresses := []string{freeAddress(t), freeAddress(t), freeAddress(t)}
+	args := []string{sourceOf(t, "node/reader.js"), portOf(addresses[0]), portOf(addresses[1]), portOf(addresses[2])}
+	found := []*contentReader{newReader("Node", addresses[0])}
+	if _, err := os.Stat(filepath.Join(modules, "express")); err != nil {
+		missing(t, "Express", err)
+	} else {
+		args = append(args, modules)
+		express, sensitive := newReader("Express", addresses[1]), newReader("Express, case sensitive", addresses[2])
+		express.ignoresCase, express.decodesNothing, sensitive.decodesNothing = true, true, true
+		found = append(found, express, sensitive)
+	}
+	run(t, t.TempDir(), program, args...)
+	return found
+}
+
+// startPython prefers the system's own to one that a version manager chooses by the working directory.
+func startPython(t testing.TB) []*contentReader {
+	program, err := exec.LookPath("/usr/bin/python3")
+	if err != nil {
+		if program, err = exec.LookPath("python3"); err != nil {
+			return missing(t, "Python", err)
+		}
+	}
+	address := freeAddress(t)
+	run(t, t.TempDir(), program, sourceOf(t, "python/reader.py"), portOf(address))
+	return []*contentReader{newReader("Python", address)}
+}
+
+func startTomcat(t testing.TB) []*contentReader {
+	program, err := exec.LookPath("java")
+	if err == nil {
+		_, err = exec.LookPath("javac") // or it compiles nothing
+	}
+	if err != nil {
+		return missing(t, "Tomcat", err)
+	}
+	jars, err := filepath.Glob("/usr/share/java/tomcat10-embed-core-*.jar")
+	if err != nil || len(jars) == 0 {
+		return missing(t, "Tomcat", errors.Join(err, errors.New("no tomcat10-embed-core in /usr/share/java")))
+	}
+	address := freeAddress(t)
+	run(t, t.TempDir(), program, "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", jars[len(jars)-1], sourceOf(t, "java/Reader.java"), portOf(address))
+	return []*contentReader{newReader("Tomcat", address)}
+}
+
+func serveReader(t testing.TB, handler http.Handler) string {
+	server := httptest.NewUnstartedServer(handler)
+	server.Config.MaxHeaderBytes = 1 << 20
+	server.Start()
+	t.Cleanup(server.Close)
+	return server.Listener.Addr().String()
+}
+
+// goReader reads as net/http does.
+func goReader() http.Handler {
+	read := func(class string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			params := func(query url.Values) map[string][]string {
+				return map[string][]string{"siteId": query["siteId"], "tenant_id": query["tenant_id"]}
+			}
+			parsed, _ := url.ParseQuery(r.URL.RawQuery)
+			whole, err := url.ParseRequestURI(r.RequestURI)
+			if err != nil {
+				whole = r.URL
+			}
+			_ = json.NewEncoder(w).Encode(&reading{
+				Classes: map[string]string{"ServeMux": class},
+				Paths:   map[string]string{"URL.Path": r.URL.Path, "ParseRequestURI": whole.Path},
+				Params:  map[string]map[string][]string{"URL.Query": params(r.URL.Query()), "ParseQuery": params(parsed), "ParseRequestURI": params(whole.Query())},
+				Hosts:   map[string]string{"Host": r.Host},
+				Methods: map[string]string{"Method": r.Method},
+			})
+		}
+	}
+	mux := http.NewServeMux()
+	for _, pattern := range []struct{ path, class string }{
+		{"/", classWebsite}, {"/secret", classSecret}, {"/secret/", classSecret}, {"/report", classSecret}, {"/report/{$}", classSecret}, {"/docs/tree", classTree}, {"/docs/tree/", classTree},
+		{"/q", classQuery}, {"/q/", classQuery}, {"/t", classTenant}, {"/t/", classTenant},
+	} {
+		mux.Handle(pattern.path, read(pattern.class))
+	}
+	return mux
+}
+
+var errRefused = errors.New("it does not take it")
+
+// read sends the reader a request as it stands, and returns how that is read. One that it refuses is errRefused.
+func (r *contentReader) read(ctx context.Context, raw []byte, method string) (*reading, error) {
+	got, err := r.exchange(ctx, raw, method)
+	switch {
+	case err != nil:
+		return nil, err
+	case got.status != http.StatusOK:
+		return nil, fmt.Errorf("%w: it answers %d", errRefused, got.status)
+	case method == http.MethodHead:
+		return nil, fmt.Errorf("%w: it may not say", errRefused)
+	}
+	found := &reading{}
+	return found, json.Unmarshal(got.body, found)
+}
+
+// reply is an answer that was read whole.
+type reply struct {
+	status int
+	body   []byte
+	closes bool
+}
+
+// exchange sends a request as it stands, and returns the answer. More than one is an error.
+func (p *pool) exchange(ctx context.Context, raw []byte, method string) (reply, error) {
+	for {
+		conn, used, err := p.connect(ctx)
+		if err != nil {
+			return reply{}, err
+		}
+		got, err := conn.exchange(raw, method)
+		if err != nil {
+			_ = conn.Close()
+			switch {
+			case used:
+				continue // it may have been closed in the meantime
+			case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+				return reply{}, fmt.Errorf("%w: %w", errRefused, err) // PHP, of bytes that it does not like
+			}
+			return reply{}, err
+		}
+		left := conn.answers.Buffered()
+		if got.closes || left > 0 {
+			_ = conn.Close()
+		} else {
+			p.mu.Lock()
+			p.idle = append(p.idle, conn)
+			p.mu.Unlock()
+		}
+		if left > 0 {
+			return reply{}, fmt.Errorf("it answers more than once: %d bytes are left", left)
+		}
+		return got, nil
+	}
+}
+
+func (p *pool) connect(ctx context.Context) (conn *rawConn, used bool, err error) {
+	p.mu.Lock()
+	if last := len(p.idle) - 1; last >= 0 {
+		conn, p.idle = p.idle[last], p.idle[:last]
+	}
+	p.mu.Unlock()
+	if conn != nil {
+		return conn, true, nil
+	}
+	var dialer net.Dialer
+	opened, err := dialer.DialContext(ctx, "tcp", p.address)
+	if err != nil {
+		return nil, false, err
+	}
+	return &rawConn{opened, bufio.NewReaderSize(opened, 64<<10)}, false, nil
+}
+
+func (c *rawConn) exchange(raw []byte, method string) (reply, error) {
+	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		return reply{}, err
+	}
+	if _, err := c.Write(raw); err != nil {
+		return reply{}, err
+	}
+	response, err := http.ReadResponse(c.answers, &http.Request{Method: method})
+	if err != nil {
+		return reply{}, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	return reply{response.StatusCode, body, response.Close}, err
+}
+
+func (p *pool) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, conn := range p.idle {
+		_ = conn.Close()
+	}
+	p.idle = nil
+}

@@ -1,0 +1,124 @@
+package gatewaytest
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// reading is how one content server reads a request: by each way in which its applications do, named by it.
+type reading struct {
+	// Classes are what routers make of the path, and Paths are what applications compare themselves.
+	Classes, Paths map[string]string
+	// Params are the values of a parameter, by its name.
+	Params map[string]map[string][]string
+	Hosts  map[string]string
+	// Methods are how the request is carried out.
+	Methods map[string]string
+}
+
+// Paths of one project, and parameters that choose between others.
+const (
+	classWebsite = "website"
+	classSecret  = "secret"
+	classTree    = "tree"
+	classQuery   = "q" // by siteId
+	classTenant  = "t" // by tenant_id, which has a character that other names are folded into
+)
+
+const (
+	websiteHost = "cdn.acme.example"
+	otherHost   = "other.example"
+)
+
+// classOf is the simplest reading of a path: by the prefix of whole segments.
+func classOf(path string) string {
+	under := func(prefix string) bool { return path == prefix || strings.HasPrefix(path, prefix+"/") }
+	switch {
+	case under("/secret"), path == "/report", path == "/report/":
+		return classSecret
+	case under("/docs/tree"):
+		return classTree
+	case under("/q"):
+		return classQuery
+	case under("/t"):
+		return classTenant
+	default:
+		return classWebsite
+	}
+}
+
+// ownerOf is the project whose content an application would answer with, that reads the request so. Where it is given
+// more values than one, there may be applications that take any of them.
+func ownersOf(host, class string, params map[string][]string) []string {
+	switch canonicalHost(host) {
+	case websiteHost:
+	case otherHost:
+		return []string{"other"}
+	default:
+		return []string{"of the host " + host}
+	}
+	switch class {
+	case classQuery:
+		return choices("site", params["siteId"])
+	case classTenant:
+		return choices("tenant", params["tenant_id"])
+	}
+	return []string{class}
+}
+
+func choices(prefix string, values []string) []string {
+	if len(values) == 0 {
+		return []string{classWebsite}
+	}
+	var owners []string
+	for _, value := range values {
+		if value == "42" || value == "43" {
+			owners = append(owners, prefix+value)
+		} else {
+			owners = append(owners, classWebsite)
+		}
+	}
+	return owners
+}
+
+// canonicalHost has no more indulgence than servers that look for a host by name.
+func canonicalHost(host string) string {
+	name, port, found := strings.Cut(host, ":")
+	if found && strings.Trim(port, "0123456789") != "" {
+		return host
+	}
+	return strings.ToLower(strings.TrimSuffix(name, "."))
+}
+
+// differences tells in which ways the request is read as another project's, or another method, than was decided.
+func (r *reading) differences(project, method string) []string {
+	classes := maps.Clone(r.Classes)
+	if classes == nil {
+		classes = map[string]string{}
+	}
+	for way, path := range r.Paths {
+		classes[fmt.Sprintf("%s %q", way, path)] = classOf(path)
+	}
+	params := r.Params
+	var found []string
+	for pathWay, class := range classes {
+		for paramWay, values := range params {
+			for hostWay, host := range r.Hosts {
+				for _, owner := range ownersOf(host, class, values) {
+					if owner != project {
+						found = append(found, fmt.Sprintf("%s's, by %s, %s %v, %s %q", owner, pathWay, paramWay, values, hostWay, host))
+					}
+				}
+			}
+		}
+	}
+	for way, carried := range r.Methods {
+		if carried != method {
+			found = append(found, fmt.Sprintf("method %s, by %s", carried, way))
+		}
+	}
+	slices.Sort(found)
+	return found
+}

@@ -1,0 +1,52 @@
+package verifyapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// FuzzQuestion looks for questions that are read in another way than they are written, and for errors that quote what
+// may be a key.
+func FuzzQuestion(f *testing.F) {
+	for _, seed := range []string{
+		`{"key":"k","method":"GET","url":"https://cdn.acme.example/a?b=c"}`,
+		`{"method":"POST","host":"h","path":"/p%20q","query":"?a=b","headers":{"Authorization":"Bearer k","origin":["https://a.example"]}}`,
+		`{"method":"OPTIONS","url":"http://h?q#f","origin":"https://a.example","headers":{"Access-Control-Request-Method":"PATCH"}}`,
+		`{"method":"GET","path":"/","project":"p","clientAddress":"192.0.2.1","requestId":"r"}`,
+		`{"method":"GET","method":"PUT","path":"/"}`, `{"Method":"GET"}`, `{"method":"GET","path":"/"}{}`, `[]`, `{"key":1}`, `{"headers":{"X-Api-Key":null}}`, `{"key":null,"method":"GET","path":"/\u0000"}`,
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		request, err := decode(strings.NewReader(text))
+		if err != nil {
+			if len(text) > 8 && strings.Contains(err.Error(), strings.Trim(text, `{}[]" `)) {
+				t.Fatalf("%q is quoted: %v", text, err)
+			}
+			return
+		}
+		if request.Method == "" || strings.ContainsAny(request.Path, "?#") {
+			t.Fatalf("%q becomes %+v", text, request)
+		}
+		// It is one object, whose members every reader finds once.
+		var members map[string]json.RawMessage
+		if err := json.Unmarshal([]byte(text), &members); err != nil {
+			t.Fatalf("%q is taken: %v", text, err)
+		}
+		again, err := json.Marshal(members)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, err := decode(bytes.NewReader(again))
+		if err != nil {
+			t.Fatalf("%q is taken, and %q is not: %v", text, again, err)
+		}
+		request.ID, other.ID = "", "" // which are made where there is none
+		if !reflect.DeepEqual(request, other) {
+			t.Fatalf("%q is %+v, and %q is %+v", text, request, again, other)
+		}
+	})
+}

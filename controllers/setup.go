@@ -6,8 +6,6 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"fmt"
-	"net"
-	"strconv"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -24,10 +22,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
-	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/admissionserver"
 	"github.com/keyward-dev/keyward/controllers/apikey"
+	"github.com/keyward-dev/keyward/controllers/conditions"
 	"github.com/keyward-dev/keyward/controllers/domainallowlist"
 	"github.com/keyward-dev/keyward/controllers/group"
 	"github.com/keyward-dev/keyward/controllers/index"
@@ -62,6 +61,9 @@ type Options struct {
 	Identity string
 	// Addresses to listen on, host:port; "0" turns metrics, health probes or profiles off.
 	SyncAddress, WebhookAddress, MetricsAddress, HealthAddress, PprofAddress string
+	// WebhookClientCAFile has the authorities of the certificates that the API server must present to
+	// webhooks; empty where it presents none.
+	WebhookClientCAFile string
 	// CertDir is where the Secret with the serving certificate is mounted.
 	CertDir string
 	// Sync bounds how long validation servers are waited for.
@@ -92,8 +94,9 @@ func Scheme() *runtime.Scheme {
 // are told to set themselves up, stand above the controllers whose checks they share.
 func NewManager(ctx context.Context, config *rest.Config, options Options, webhooks func(ctrl.Manager) error) (ctrl.Manager, error) {
 	var certificate *servingcert.Certificate
-	server, err := webhookServer(options.WebhookAddress, func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-		return certificate.Get(hello)
+	server, err := admissionserver.New(admissionserver.Options{
+		Address: options.WebhookAddress, ClientCAFile: options.WebhookClientCAFile, Clock: clock.RealClock{},
+		Certificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) { return certificate.Get(hello) },
 	})
 	if err != nil {
 		return nil, err
@@ -172,7 +175,7 @@ func addControllers(mgr ctrl.Manager, hub *snapshot.Hub, tracker *usage.Tracker,
 			return fmt.Errorf("adding what the manager keeps: %w", err)
 		}
 	}
-	recorder := mgr.GetEventRecorder("keyward")
+	recorder := conditions.Clipped(mgr.GetEventRecorder("keyward"))
 	reconcilers := []interface{ Setup(mgr ctrl.Manager) error }{
 		&apikey.Reconciler{
 			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Hub: hub, Usage: tracker, Seals: seals, Memory: memory,
@@ -194,7 +197,7 @@ func addUsage(mgr ctrl.Manager, options Options) (*accounts.Aggregator, error) {
 	status := &store.Status{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(),
 		Describe: func(group *v1alpha1.Group) { accounts.Describe(group, clock.RealClock{}.Now()) },
-		Wrote:    accounts.Announce(mgr.GetEventRecorder("keyward")),
+		Wrote:    accounts.Announce(conditions.Clipped(mgr.GetEventRecorder("keyward"))),
 	}
 	config := accounts.Config{
 		Store: status, Clock: clock.RealClock{}, Log: ctrl.Log.WithName("usage"), Writes: statusWrites,
@@ -244,22 +247,4 @@ func addChecks(mgr ctrl.Manager) error {
 		return fmt.Errorf("adding the readiness check: %w", err)
 	}
 	return nil
-}
-
-func webhookServer(address string, certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)) (webhook.Server, error) {
-	host, portText, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, fmt.Errorf("webhook address %q: write host:port or :port", address)
-	}
-	port, err := strconv.Atoi(portText)
-	if err != nil || port < 1 || port > 65535 {
-		return nil, fmt.Errorf("webhook address %q: the port is a number from 1 to 65535", address)
-	}
-	return webhook.NewServer(webhook.Options{
-		Host: host, Port: port,
-		TLSOpts: []func(*tls.Config){func(config *tls.Config) {
-			config.MinVersion = tls.VersionTLS13
-			config.GetCertificate = certificate
-		}},
-	}), nil
 }

@@ -25,6 +25,7 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers"
+	"github.com/keyward-dev/keyward/controllers/admissionserver"
 	"github.com/keyward-dev/keyward/controllers/apikey"
 	"github.com/keyward-dev/keyward/controllers/domainallowlist"
 	"github.com/keyward-dev/keyward/controllers/group"
@@ -71,9 +72,9 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 		Scheme:  controllers.Scheme(),
 		Cache:   controllers.CacheOptions(),
 		Metrics: metricsserver.Options{BindAddress: "0"},
-		WebhookServer: webhook.NewServer(webhook.Options{
+		WebhookServer: admissionserver.Bounded(webhook.NewServer(webhook.Options{
 			Host: hooks.LocalServingHost, Port: hooks.LocalServingPort, CertDir: hooks.LocalServingCertDir,
-		}),
+		}), clock.RealClock{}),
 	})
 	Expect(err).NotTo(HaveOccurred())
 	Expect(index.Register(ctx, manager.GetFieldIndexer())).To(Succeed())

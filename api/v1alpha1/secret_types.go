@@ -101,11 +101,11 @@ type SecretTemplate struct {
 	// +optional
 	Labels map[string]LabelValue `json:"labels,omitempty"`
 
-	// annotations to set on the Secret, at most 32, of 131072 characters together. Those of
+	// annotations to set on the Secret, at most 32, of 49152 characters together. Those of
 	// keyward.dev are the operator's own. Whoever adds one needs the right to create Secrets.
 	//
 	// +kubebuilder:validation:MaxProperties=32
-	// +kubebuilder:validation:XValidation:rule="self.map(k, size(self[k])).sum() <= 131072",message="the annotations have at most 131072 characters together; shorten them"
+	// +kubebuilder:validation:XValidation:rule="self.map(k, size(self[k])).sum() <= 49152",message="the annotations have at most 49152 characters together; shorten them"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('keyward.dev/'))",message="annotations of keyward.dev are set by the operator"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 316 && k.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="names must be qualified Kubernetes annotation names"
 	// +optional

@@ -35,6 +35,8 @@ func run() error {
 	flag.BoolVar(&options.LeaderElect, "leader-elect", true, "let one of several replicas lead")
 	flag.StringVar(&options.SyncAddress, "sync-bind-address", ":9444", "where validation servers connect to the leader")
 	flag.StringVar(&options.WebhookAddress, "webhook-bind-address", ":9443", "where the API server calls admission webhooks")
+	flag.StringVar(&options.WebhookClientCAFile, "webhook-client-ca-file", "",
+		"PEM file of the authorities, one of which must have signed the certificate that the API server presents to webhooks; without it none is asked for")
 	flag.StringVar(&options.MetricsAddress, "metrics-bind-address", ":9445", "where Prometheus reads metrics; 0 turns them off")
 	flag.StringVar(&options.HealthAddress, "health-probe-bind-address", ":9446", "where /healthz and /readyz are; 0 turns them off")
 	flag.StringVar(&options.PprofAddress, "pprof-bind-address", "0", "where net/http/pprof shows profiles, to whoever asks, such as 127.0.0.1:6060; 0 turns it off")

@@ -3,6 +3,7 @@
 package conditions
 
 import (
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -59,11 +60,17 @@ func (s Set) Summarize(summary Summary) {
 	s.Only(v1alpha1.ConditionStalled, summary.Stuck, summary.Reason, summary.Message)
 }
 
-// clip keeps a message within what a condition may hold.
-func clip(message string) string {
-	const most = 32768
-	if len(message) > most {
-		return message[:most]
+// most is how many bytes a message may have: far less than a condition may hold, since up to three
+// conditions repeat it, and others write parts of it, such as API servers with webhooks of their own.
+const most = 4096
+
+func clip(message string) string { return clipTo(message, most) }
+
+// clipTo keeps a message within a bound.
+func clipTo(message string, most int) string {
+	const rest = "…"
+	if len(message) <= most {
+		return message
 	}
-	return message
+	return strings.ToValidUTF8(message[:most-len(rest)], "") + rest
 }

@@ -28,6 +28,9 @@ type right struct {
 	attributes   authorizationv1.ResourceAttributes
 }
 
+// maxRights is how many rights one ApiKey can take, by its schema: an import, a template, 16 workloads.
+const maxRights = 18
+
 // rightsFor are those that a new ApiKey takes, or what a change adds to it: what was there before is
 // not asked for again, so that whoever edits the rest needs no more than the right to do that. That
 // the key itself is put into an Opaque Secret is what creating an ApiKey is.
@@ -89,6 +92,9 @@ func (w *apiKeys) checkRights(ctx context.Context, old, key *v1alpha1.ApiKey) er
 	rights := rightsFor(old, key)
 	if len(rights) == 0 {
 		return nil
+	}
+	if len(rights) > maxRights { // more than the schema admits: whoever asks is no API server
+		return apierrors.NewBadRequest(fmt.Sprintf("the ApiKey takes %d rights; at most %d are looked at", len(rights), maxRights))
 	}
 	request, err := admission.RequestFromContext(ctx)
 	if err != nil {

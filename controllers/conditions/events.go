@@ -1,0 +1,21 @@
+package conditions
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/events"
+)
+
+// maxNote is how many bytes the note of an event may have; the API server refuses a longer one.
+const maxNote = 1024
+
+// Clipped is the recorder with long notes cut, which would be lost otherwise.
+func Clipped(recorder events.EventRecorder) events.EventRecorder { return clipped{recorder} }
+
+type clipped struct{ events.EventRecorder }
+
+// Eventf implements events.EventRecorder.
+func (c clipped) Eventf(regarding, related runtime.Object, kind, reason, action, note string, args ...any) {
+	c.EventRecorder.Eventf(regarding, related, kind, reason, action, "%s", clipTo(fmt.Sprintf(note, args...), maxNote))
+}

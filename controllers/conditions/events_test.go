@@ -1,0 +1,31 @@
+package conditions_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+
+	"github.com/keyward-dev/keyward/controllers/conditions"
+)
+
+// TestLongTexts: an event with a note that the API server would refuse is shortened, and so is the
+// message of a condition.
+func TestLongTexts(t *testing.T) {
+	for _, text := range []string{strings.Repeat("é", 40_000), strings.Repeat("x%s", 40_000), "short 100%"} {
+		recorder := events.NewFakeRecorder(1)
+		conditions.Clipped(recorder).Eventf(&corev1.Secret{}, nil, "Warning", "Reason", "Plan", "%s", text)
+		note := strings.TrimPrefix(<-recorder.Events, "Warning Reason ")
+		var all []metav1.Condition
+		conditions.Set{Conditions: &all, Now: time.Unix(0, 0)}.Put("Ready", false, "Reason", text)
+		for most, got := range map[int]string{1024: note, 4096: all[0].Message} {
+			if len(got) > most || !utf8.ValidString(got) || len(text) < most && got != text || !strings.HasPrefix(text, strings.TrimSuffix(got, "…")) {
+				t.Errorf("%d bytes of at most %d: %.60q", len(got), most, got)
+			}
+		}
+	}
+}

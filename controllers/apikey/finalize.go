@@ -94,5 +94,9 @@ func (r *Reconciler) gatherEnd(ctx context.Context, key *v1alpha1.ApiKey) (*fact
 	f := &facts{input: lifecycle.Input{Key: key, Group: group, Problem: problem}}
 	r.gatherEnforcement(key, problem, f)
 	r.gatherUsage(key, f)
+	var unread error
+	if f.keys, unread = r.Seals.Keys(ctx); unread != nil {
+		return f, errors.Join(err, unread)
+	}
 	return f, errors.Join(err, r.gatherSecret(ctx, key, f))
 }

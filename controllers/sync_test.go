@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"slices"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -165,6 +166,58 @@ var _ = Describe("Sync", func() {
 		}).Should(Succeed())
 		Expect(updates).To(HaveLen(2))
 		Expect(updates[0].GetGroups()[0].Identity()).To(Equal(w.namespace + "/acme"))
+	})
+
+	It("sends the secret of digests to a server with an imported key, and to no other", func(ctx SpecContext) {
+		allow(ctx, "acme")
+		name := w.namespace + "/acme"
+		sent := func(known ...*syncv1.KnownGroup) (secrets [][]byte, updates []*syncv1.Update) {
+			GinkgoHelper()
+			Eventually(func() (err error) {
+				asks := hello(name)
+				asks.Known = known
+				updates, err = first(ctx, "Bearer "+token(ctx, v1alpha1.SyncAudience), asks)
+				return err
+			}).Should(Succeed())
+			for _, update := range updates {
+				if secret := update.GetDigestSecret(); len(secret) > 0 {
+					secrets = append(secrets, secret)
+				}
+			}
+			return secrets, updates
+		}
+		w.key(ctx)
+		w.settle(ctx, "web", ready)
+		secrets, _ := sent()
+		Expect(secrets).To(BeEmpty(), "it has no use for it")
+
+		Expect(admin.Create(ctx, &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "legacy"}, Data: map[string][]byte{"token": []byte("legacy-platform/" + w.namespace)},
+		})).To(Succeed())
+		w.key(ctx, importing("legacy", "token"), func(k *v1alpha1.ApiKey) { k.Name = "catalogue" })
+		key := w.settle(ctx, "catalogue", ready)
+		keys, err := seals().Keys(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		secrets, updates := sent()
+		Expect(secrets).To(Equal([][]byte{keys.Digests.Bytes()}))
+		content := syncv1.Content{}
+		told := false
+		for _, update := range updates {
+			told = told || len(update.GetDigestSecret()) > 0
+			if slices.ContainsFunc(update.GetKeys(), func(k *syncv1.Key) bool { return k.GetId() == key.Status.KeyID }) {
+				Expect(told).To(BeTrue(), "the key comes before what it is recognized by")
+			}
+			for _, group := range update.GetGroups() {
+				content.Add(syncv1.HashGroup(group))
+			}
+			for _, key := range update.GetKeys() {
+				content.Add(syncv1.HashKey(key))
+			}
+		}
+		// A server that was updated may have the keys from before, and not the secret.
+		secrets, updates = sent(&syncv1.KnownGroup{Group: name, Hash: content.Bytes()})
+		Expect(updates).To(HaveLen(1), "it was sent again what it knew")
+		Expect(secrets).To(HaveLen(1))
 	})
 
 	It("sends, of all groups, those that a server may validate", func(ctx SpecContext) {

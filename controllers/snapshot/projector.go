@@ -169,6 +169,7 @@ func (p *Projector) publishKey(ctx context.Context, key *v1alpha1.ApiKey) error 
 		p.Hub.PutKey(record, client.ObjectKeyFromObject(key))
 	} else {
 		p.Hub.DeleteKey(KeyID(key.UID))
+		p.Imported.forget(KeyID(key.UID))
 	}
 	return nil
 }

@@ -10,10 +10,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
@@ -96,6 +99,13 @@ func TestRestoredWithoutStatus(t *testing.T) {
 	w.create(secret)
 	w.create(web)
 	w.create(alone)
+	// To delete is to revoke: whoever runs the platform says that it was not meant so.
+	w.awaitKey("web", "refused", func(key *v1alpha1.ApiKey) bool {
+		ready := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionReady)
+		return ready != nil && ready.Reason == v1alpha1.ReasonTextRevoked && len(key.Status.Versions) == 0
+	})
+	v.requires(t, text, "key_unknown")
+	w.allowRestores()
 	restored := w.awaitKey("web", "ready", isReady)
 	if w.plaintext("web") != text {
 		t.Error("another key was minted")
@@ -105,6 +115,7 @@ func TestRestoredWithoutStatus(t *testing.T) {
 		t.Errorf("its versions are %+v", versions)
 	}
 	w.awaitEvent("web", "version 2", "is taken over from Secret web")
+	w.awaitEvent("web", "of an ApiKey that was deleted", "its namespace allows that until")
 	eventually(t, "the Secret to be owned again", patience, func() error {
 		if len(w.secretsOf(restored)) != 1 {
 			return errors.New("it is not")
@@ -137,6 +148,15 @@ func TestLostSecret(t *testing.T) {
 	v.requires(t, w.plaintext("web"), "allowed")
 	v.requires(t, lost, "key_revoked")
 	w.awaitEvent("web", "Secret web no longer holds version 1", "a new version takes its place")
+}
+
+// allowRestores has the namespace take over what was deleted.
+func (w *world) allowRestores() {
+	w.t.Helper()
+	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, v1alpha1.AnnotationRestoringUntil, time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
+	if _, err := w.core.CoreV1().Namespaces().Patch(w.ctx, w.namespace, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 func overlapping(overlap v1alpha1.Duration) func(*v1alpha1.ApiKey) {

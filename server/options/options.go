@@ -112,7 +112,7 @@ func Parse(args []string, hostname string, usage io.Writer) (Config, error) {
 
 	duration(flags, &c.Sync.UsageInterval, "usage-interval", 10*time.Second, "how `often` to report to the manager what was used, at least 1s (default 10s)")
 	duration(flags, &c.Sync.UsageTimeout, "usage-timeout", 20*time.Second, "how `long` to wait, when all requests are finished after SIGTERM, for the manager to take down what was used (default 20s)")
-	flags.StringVar(&c.Store.Dir, "snapshot-dir", "", "`directory` to keep the snapshot in over restarts; it holds digests, no keys")
+	flags.StringVar(&c.Store.Dir, "snapshot-dir", "", "`directory` to keep the snapshot in over restarts; it holds digests and the secret of imported ones, no keys")
 	duration(flags, &c.Store.MaxStaleness, "max-staleness", 0, "how `long` without the manager until --on-stale applies; 0 is for ever (default)")
 	flags.Func("on-stale", "allow: go on deciding from the last snapshot (default); deny: answer 503", c.setOnStale)
 

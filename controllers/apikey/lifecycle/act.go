@@ -73,11 +73,12 @@ func (p *planner) restore() bool {
 		p.out.Obstacle = problem
 		return true
 	}
-	p.note(true, v1alpha1.ReasonRestored, "version %d (%s) is taken over from Secret %s, which was there before this ApiKey: whoever holds it goes on as before",
-		version.ID, version.Preview, SecretName(p.in.Key))
+	although := "" // in the same event: a second one of the same reason would be counted, and not shown
 	if p.in.Secret.LeftAllowed != "" {
-		p.note(true, v1alpha1.ReasonRestored, "Secret %s %s", SecretName(p.in.Key), p.in.Secret.LeftAllowed)
+		although = "; the Secret " + p.in.Secret.LeftAllowed
 	}
+	p.note(true, v1alpha1.ReasonRestored, "version %d (%s) is taken over from Secret %s, which was there before this ApiKey: whoever holds it goes on as before%s",
+		version.ID, version.Preview, SecretName(p.in.Key), although)
 	if over(version.ExpiresAt, p.now) {
 		p.end(&version, v1alpha1.VersionExpired)
 	}

@@ -9,7 +9,6 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"golang.org/x/time/rate"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
@@ -26,10 +25,20 @@ import (
 	"github.com/keyward-dev/keyward/controllers/syncserver"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/controllers/usage/accounts"
+	"github.com/keyward-dev/keyward/test/rogue"
 )
 
 // serveSync serves the sync protocol on loopback and returns a client of it.
 func serveSync() syncv1.SyncServiceClient {
+	GinkgoHelper()
+	connection, err := servePort(func(*syncserver.Server) {}).Dial()
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(connection.Close)
+	return syncv1.NewSyncServiceClient(connection)
+}
+
+// servePort serves the sync protocol on loopback, and says how to get there.
+func servePort(change func(*syncserver.Server)) *rogue.Client {
 	GinkgoHelper()
 	certPEM, keyPEM, err := cert.GenerateSelfSignedCertKey("localhost", nil, nil)
 	Expect(err).NotTo(HaveOccurred())
@@ -48,6 +57,7 @@ func serveSync() syncv1.SyncServiceClient {
 		Seals: seals(), Imported: imported,
 		Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &pair, nil },
 	}
+	change(server)
 	go func() { stopped <- server.Start(running) }()
 	DeferCleanup(func() {
 		stop()
@@ -55,12 +65,7 @@ func serveSync() syncv1.SyncServiceClient {
 	})
 	pool, err := cert.NewPoolFromBytes(certPEM)
 	Expect(err).NotTo(HaveOccurred())
-	connection, err := grpc.NewClient(address, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
-		RootCAs: pool, ServerName: "localhost", MinVersion: tls.VersionTLS13,
-	})))
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(connection.Close)
-	return syncv1.NewSyncServiceClient(connection)
+	return &rogue.Client{Address: address, TLS: credentials.NewTLS(&tls.Config{RootCAs: pool, ServerName: "localhost", MinVersion: tls.VersionTLS13})}
 }
 
 // noAccounts takes in reports, and does nothing with them.

@@ -20,7 +20,7 @@ const (
 	reviewedFor    = 10 * time.Second
 	// refusedFor is how long a refusal is believed before a server is asked about that connects. One that is
 	// connected goes by it for recheckRefused.
-	refusedFor     = 30 * time.Second
+	refusedFor     = 10 * time.Second
 	recheckRefused = 10 * time.Minute
 	// Whoever may have few of many groups is asked about each of them: so many a second, of all who connect.
 	explored, exploredAtOnce = 1000, 10_000

@@ -49,6 +49,7 @@ type group struct {
 
 	mu     sync.Mutex
 	months []*month
+	gone   bool // it is forgotten, and nothing may be counted here any more
 }
 
 // New returns a book of a new life, in which nothing is counted.
@@ -169,22 +170,29 @@ func (b *Book) managerMillis(now time.Time) int64 { return now.UnixMilli() + b.o
 
 // month returns the account of the month in which the manager's clock is.
 func (b *Book) month(identity string, now time.Time) *month {
-	known, ok := b.groups.Load(identity)
-	if !ok {
-		known, _ = b.groups.LoadOrStore(identity, &group{identity: identity})
-	}
-	g, _ := known.(*group)
 	millis := b.managerMillis(now)
-	if m := g.current.Load(); m != nil && m.begins <= millis && millis < m.ends {
-		return m
+	for {
+		known, ok := b.groups.Load(identity)
+		if !ok {
+			known, _ = b.groups.LoadOrStore(identity, &group{identity: identity})
+		}
+		g, _ := known.(*group)
+		if m := g.current.Load(); m != nil && m.begins <= millis && millis < m.ends {
+			return m
+		}
+		if m := g.roll(millis); m != nil {
+			return m
+		}
 	}
-	return g.roll(millis)
 }
 
-// roll makes the month of an instant the current one.
+// roll makes the month of an instant the current one; nil where the group was just forgotten.
 func (g *group) roll(millis int64) *month {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.gone {
+		return nil
+	}
 	for _, m := range g.months {
 		if m.begins <= millis && millis < m.ends {
 			g.current.Store(m)

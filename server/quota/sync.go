@@ -1,13 +1,11 @@
 package quota
 
 import (
+	"slices"
 	"time"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 )
-
-// kept is how many months of a group are kept for what the manager has not persisted.
-const kept = 2
 
 // Allow takes over what the manager says. Its clock is taken as it was when it wrote: that
 // leaves this server behind by the time that the message took, never ahead.
@@ -67,6 +65,7 @@ func (b *Book) Due(now time.Time, whole bool) []*syncv1.GroupUse {
 	b.mu.Lock()
 	closed := b.closed
 	b.mu.Unlock()
+	b.forget(b.managerMillis(now))
 	var uses []*syncv1.GroupUse
 	b.each(func(m *month) {
 		if report := m.report(now, closed, whole); report != nil {
@@ -76,18 +75,37 @@ func (b *Book) Due(now time.Time, whole bool) []*syncv1.GroupUse {
 	return uses
 }
 
-// each calls f with every account, and forgets those of long ago.
+// each calls f with every account.
 func (b *Book) each(f func(m *month)) {
 	b.groups.Range(func(_, value any) bool {
 		g, _ := value.(*group)
 		g.mu.Lock()
-		if len(g.months) > kept {
-			g.months = append([]*month(nil), g.months[len(g.months)-kept:]...)
-		}
 		months := g.months
 		g.mu.Unlock()
 		for _, m := range months {
 			f(m)
+		}
+		return true
+	})
+}
+
+// forget drops accounts of which the manager takes no reports any more, those from before the last month, and groups
+// that have no other. So it holds the groups of two months, not all that there ever were; a group that is gone stays
+// until then, as its account goes on if it comes back.
+func (b *Book) forget(millis int64) {
+	at := time.UnixMilli(millis).UTC()
+	last := time.Date(at.Year(), at.Month()-1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()
+	b.groups.Range(func(identity, value any) bool {
+		g, _ := value.(*group)
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if len(g.months) > 0 && g.months[0].ends > last {
+			return true
+		}
+		g.months = slices.DeleteFunc(slices.Clone(g.months), func(m *month) bool { return m.ends <= last })
+		if len(g.months) == 0 {
+			g.gone = true
+			b.groups.Delete(identity)
 		}
 		return true
 	})

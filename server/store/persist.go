@@ -95,6 +95,11 @@ func (s *Store) compact() error {
 		return errors.Join(err, fresh.Close(), os.Remove(fresh.Name()))
 	}
 	_ = fresh.Close()
+	// Without it, a power cut may bring back the earlier journal, to which what is acknowledged from here on is not
+	// appended.
+	if err := syncDirectory(s.config.Dir); err != nil {
+		return err
+	}
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND, filePerm)
 	if err != nil {
 		return err
@@ -107,6 +112,15 @@ func (s *Store) compact() error {
 	}
 	s.journal = &journal{file: file, base: size, size: size, syncFailed: s.logJournalError}
 	return nil
+}
+
+// syncDirectory brings the names in a directory to the disk. Tests look on.
+var syncDirectory = func(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // writeFresh writes the present state to a new file, down to the disk.
@@ -146,6 +160,9 @@ func (s *Store) journalFailed(cause error) error {
 		return nil
 	}
 	if err := os.Remove(journalPath(s.config.Dir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return errors.Join(cause, err)
+	}
+	if err := syncDirectory(s.config.Dir); err != nil {
 		return errors.Join(cause, err)
 	}
 	s.journal.broken = true

@@ -49,7 +49,7 @@ func (r *Reconciler) gatherImport(ctx context.Context, key *v1alpha1.ApiKey, f *
 		return err
 	}
 	if other != "" {
-		refuse("entry %q of Secret %q is the key of ApiKey %s already; each key has one ApiKey", ref.Key, ref.Name, other)
+		refuse("entry %q of Secret %q is the key of %s already; each key has one ApiKey", ref.Key, ref.Name, other)
 		return nil
 	}
 	f.imported = text

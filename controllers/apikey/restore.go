@@ -57,7 +57,7 @@ func (r *Reconciler) gatherLeft(ctx context.Context, key *v1alpha1.ApiKey, f *fa
 		return err
 	}
 	if other != "" {
-		f.input.Secret.LeftProblem = restoreProblem(f.secret, "holds the key of ApiKey %s", other)
+		f.input.Secret.LeftProblem = restoreProblem(f.secret, "holds the key of %s", other)
 		return nil
 	}
 	f.input.Secret.Left = left(f.secret, text)
@@ -86,16 +86,21 @@ func left(secret *corev1.Secret, text keyformat.Key) *v1alpha1.KeyVersion {
 	return version
 }
 
-// holderOf names another ApiKey with a version of the digest, "" where there is none.
-func (r *Reconciler) holderOf(ctx context.Context, key *v1alpha1.ApiKey, digest string) (string, error) {
+// holderOf says which other ApiKey has a version of the digest, "" where none has. One of another namespace is not
+// named: that would be for its own people to see.
+func (r *Reconciler) holderOf(ctx context.Context, key *v1alpha1.ApiKey, digest string) (holder string, err error) {
 	holders, err := lookup.KeysWithDigest(ctx, r.Client, digest)
 	if err != nil {
 		return "", fmt.Errorf("looking for another ApiKey with the same key: %w", err)
 	}
 	for i := range holders {
-		if other := &holders[i]; other.UID != key.UID {
-			return other.Namespace + "/" + other.Name, nil
+		switch other := &holders[i]; {
+		case other.UID == key.UID:
+		case other.Namespace == key.Namespace:
+			return "ApiKey " + other.Name, nil
+		default:
+			holder = "another ApiKey"
 		}
 	}
-	return "", nil
+	return holder, nil
 }

@@ -160,7 +160,7 @@ const (
 	// somebody has the text: it is removed from the cluster.
 	AnnotationClaimed = "keyward.dev/claimed"
 	// AnnotationRestored is set at admission on an ApiKey that comes with the stamp of an
-	// earlier life: its creator then.
+	// earlier life: its creator then, as whoever creates it now claims.
 	AnnotationRestored = "keyward.dev/restored-from"
 	// AnnotationRestartPrefix is followed by a key id, and holds on a pod template the version
 	// that the workload was last rolled for.

@@ -110,7 +110,9 @@ func (s *Server) read(stream accesslogv3.AccessLogService_StreamAccessLogsServer
 
 func (s *Server) record(entry *accesslogdatav3.HTTPAccessLogEntry) {
 	common := entry.GetCommonProperties()
-	if common.GetIntermediateLogEntry() { // its last one says all
+	switch common.GetAccessLogType() {
+	case accesslogdatav3.AccessLogType_NotSet, accesslogdatav3.AccessLogType_DownstreamEnd:
+	default: // the response goes on; its last entry says all
 		s.other.Inc()
 		return
 	}

@@ -100,7 +100,7 @@ func TestEntriesAreRecorded(t *testing.T) {
 	ofOne := func() map[string]any { return with(receipts.Issue("tenants/acme", "k1")) }
 	twice, goesOn := ofOne(), ofOne()
 	begun := entry(7, goesOn)
-	begun.CommonProperties.IntermediateLogEntry = true
+	begun.CommonProperties.AccessLogType = accesslogdatav3.AccessLogType_DownstreamPeriodic
 	tcp := &accesslogv3.StreamAccessLogsMessage{LogEntries: &accesslogv3.StreamAccessLogsMessage_TcpLogs{
 		TcpLogs: &accesslogv3.StreamAccessLogsMessage_TCPAccessLogEntries{LogEntry: []*accesslogdatav3.TCPAccessLogEntry{{}}},
 	}}

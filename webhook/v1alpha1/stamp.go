@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -30,9 +33,12 @@ func (stamp) Handle(_ context.Context, request admission.Request) admission.Resp
 	}
 	switch request.Operation {
 	case admissionv1.Create:
-		if earlier, stamped := object.GetAnnotations()[v1alpha1.AnnotationCreatedBy]; stamped {
-			annotate(object, v1alpha1.AnnotationRestored, earlier) // a copy, or from a backup
+		// A copy, or from a backup, or made up: it is what the creator claims.
+		earlier := object.GetAnnotations()[v1alpha1.AnnotationCreatedBy]
+		if !isName(earlier) {
+			earlier = ""
 		}
+		annotateOrRemove(object, v1alpha1.AnnotationRestored, earlier)
 		annotate(object, v1alpha1.AnnotationCreatedBy, request.UserInfo.Username)
 		controllerutil.AddFinalizer(object, v1alpha1.FinalizerEnforcement)
 	case admissionv1.Update:
@@ -45,6 +51,7 @@ func (stamp) Handle(_ context.Context, request admission.Request) admission.Resp
 		if _, has := object.GetAnnotations()[v1alpha1.AnnotationCreatedBy]; stamped && !has {
 			annotate(object, v1alpha1.AnnotationCreatedBy, creator)
 		}
+		annotateOrRemove(object, v1alpha1.AnnotationRestored, old.Annotations[v1alpha1.AnnotationRestored])
 	case admissionv1.Delete, admissionv1.Connect:
 	}
 	stamped, err := json.Marshal(object.Object)
@@ -61,4 +68,26 @@ func annotate(object *unstructured.Unstructured, name, value string) {
 	}
 	annotations[name] = value
 	object.SetAnnotations(annotations)
+}
+
+// annotateOrRemove sets the annotation, or removes it where it has no value. It adds no annotations to an object
+// that has none.
+func annotateOrRemove(object *unstructured.Unstructured, name, value string) {
+	if value != "" {
+		annotate(object, name, value)
+		return
+	}
+	annotations := object.GetAnnotations()
+	if _, has := annotations[name]; has {
+		delete(annotations, name)
+		object.SetAnnotations(annotations)
+	}
+}
+
+// maxName is more than any authenticator's names of users have.
+const maxName = 1024
+
+// isName reports whether a text can be the name of a user, for people to read.
+func isName(text string) bool {
+	return text != "" && len(text) <= maxName && utf8.ValidString(text) && strings.IndexFunc(text, func(r rune) bool { return !unicode.IsGraphic(r) }) < 0
 }

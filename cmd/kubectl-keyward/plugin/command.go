@@ -51,6 +51,7 @@ func quieten() {
 }
 
 func run(ctx context.Context, a *app, args []string, version string) int {
+	a.streams.Out, a.streams.ErrOut = cleanWriter{a.streams.Out}, cleanWriter{a.streams.ErrOut}
 	a.flags = genericclioptions.NewConfigFlags(true)
 	root := a.root(version)
 	root.SetArgs(args)
@@ -188,11 +189,14 @@ func (s *session) patch(ctx context.Context, key *v1alpha1.ApiKey, change func(*
 
 // narrate writes a line for people.
 func (a *app) narrate(format string, args ...any) {
-	_, _ = fmt.Fprintf(a.streams.ErrOut, format+"\n", args...)
+	_, _ = fmt.Fprintf(a.streams.ErrOut, format+"\n", cleanArguments(args)...)
 }
 
 // isTerminal is whether a stream is one.
 func isTerminal(stream any) bool {
+	if w, ok := stream.(cleanWriter); ok {
+		stream = w.Unwrap()
+	}
 	file, ok := stream.(*os.File)
 	return ok && terminal(file)
 }

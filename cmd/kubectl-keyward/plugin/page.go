@@ -20,6 +20,7 @@ type style string
 
 const (
 	plain  style = ""
+	reset  style = "0"
 	bold   style = "1"
 	red    style = "31"
 	green  style = "32"
@@ -47,7 +48,10 @@ func (a *app) print(document any, text func(*page)) error {
 		all, err = json.MarshalIndent(document, "", "  ")
 		all = append(all, '\n')
 	case "yaml":
-		all, err = yaml.Marshal(document)
+		if all, err = json.Marshal(document); err == nil {
+			// Escaped, for YAML knows fewer characters than JSON.
+			all, err = yaml.JSONToYAML([]byte(cleaned(string(all), func(rune) string { return "" })))
+		}
 	default:
 		p := a.page(a.streams.Out)
 		text(p)
@@ -56,19 +60,46 @@ func (a *app) print(document any, text func(*page)) error {
 	if err != nil {
 		return fmt.Errorf("write the result: %w", err)
 	}
-	if _, err = a.streams.Out.Write(all); err != nil {
+	if err = a.write(all); err != nil {
 		return fmt.Errorf("write the result: %w", err)
 	}
 	return nil
 }
 
-func (p *page) line(format string, args ...any) { _, _ = fmt.Fprintf(p, format+"\n", args...) }
-
-func (p *page) paint(s style, text string) string {
-	if !p.colours || s == plain || text == "" {
-		return text
+// write writes a result. Colours are in it only where a page has painted them.
+func (a *app) write(all []byte) error {
+	var err error
+	if w, ok := a.streams.Out.(cleanWriter); ok && (a.output == "" || a.output == outputWide) {
+		_, err = w.write(all, sequences())
+	} else {
+		_, err = a.streams.Out.Write(all)
 	}
-	return "\x1b[" + string(s) + "m" + text + "\x1b[0m"
+	return err
+}
+
+// line writes a line. What is put into it is other people's text.
+func (p *page) line(format string, args ...any) {
+	_, _ = fmt.Fprintf(p, format+"\n", cleanArguments(args)...)
+}
+
+// paint returns the text in a colour.
+func (p *page) paint(s style, text string) painted {
+	text = clean(text)
+	if !p.colours || s == plain || text == "" {
+		return painted{text}
+	}
+	return painted{s.sequence() + text + reset.sequence()}
+}
+
+func (s style) sequence() string { return "\x1b[" + string(s) + "m" }
+
+// sequences are all that is ever painted.
+func sequences() []string {
+	var all []string
+	for _, s := range []style{reset, bold, red, green, yellow} {
+		all = append(all, s.sequence())
+	}
+	return all
 }
 
 // cell is one text of a table.
@@ -90,6 +121,7 @@ func (p *page) table(rows [][]cell) {
 	var widths []int
 	for _, row := range rows {
 		for i, c := range row {
+			row[i].text, c.text = clean(c.text), clean(c.text)
 			if i == len(widths) {
 				widths = append(widths, 0)
 			}
@@ -99,12 +131,12 @@ func (p *page) table(rows [][]cell) {
 	for _, row := range rows {
 		var line strings.Builder
 		for i, c := range row {
-			line.WriteString(p.paint(c.style, c.text))
+			line.WriteString(p.paint(c.style, c.text).String())
 			if i < len(row)-1 {
 				line.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(c.text)+3))
 			}
 		}
-		p.line("%s", strings.TrimRight(line.String(), " "))
+		p.line("%s", painted{strings.TrimRight(line.String(), " ")})
 	}
 }
 

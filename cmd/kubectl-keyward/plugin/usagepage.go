@@ -23,11 +23,11 @@ const (
 
 // usage writes a Group's month.
 func (p *page) usage(v *usageView, limit int, wide bool) {
-	title := fmt.Sprintf("Group %s", p.paint(bold, v.Namespace+"/"+v.Name))
+	tier := ""
 	if v.Tier != "" {
-		title += ", tier " + v.Tier
+		tier = ", tier " + v.Tier
 	}
-	p.line("%s", title)
+	p.line("Group %s%s", p.paint(bold, v.Namespace+"/"+v.Name), tier)
 	p.line("%s (UTC): %s, until %s", v.Period, daysLeft(v.DaysLeft), v.ResetsAt.UTC().Format(minute))
 	for _, at := range v.Attention {
 		s := yellow

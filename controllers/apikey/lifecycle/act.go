@@ -190,7 +190,7 @@ func (p *planner) mintMissing() bool {
 		p.make(Mint, v1alpha1.CauseScheduled) // expired while nobody was there to rotate it
 	default:
 		if from := p.in.Key.Annotations[v1alpha1.AnnotationRestored]; p.make(Mint, v1alpha1.CauseCreated) && from != "" && len(p.in.Key.Status.Versions) == 0 {
-			p.note(true, v1alpha1.ReasonMinted, "the ApiKey was created from a copy or a backup (by %s then) without its Secret %s: a new key is minted, and whoever holds an earlier one is refused",
+			p.note(true, v1alpha1.ReasonMinted, "the ApiKey was created from a copy or a backup (its creator claims that %q created it then) without its Secret %s: a new key is minted, and whoever holds an earlier one is refused",
 				from, SecretName(p.in.Key))
 		}
 	}

@@ -1,0 +1,182 @@
+package plugin
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"pgregory.net/rapid"
+	"sigs.k8s.io/yaml"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+)
+
+// hostile is a text of somebody else's that would move the cursor, give orders to the terminal, forge a line, or
+// turn the direction of writing.
+const hostile = "x\x1b[2J\x1b]0;pwned\x07\x1b[31m\u009b5m\x7f\u202efdp\u2028\r\nFORGED: all is well\ty"
+
+// harmless fails where an output gives orders to a terminal, or begins a line with what an object says.
+func (r result) harmless(t *testing.T) result {
+	t.Helper()
+	for _, text := range []string{r.out, r.err} {
+		for _, one := range text {
+			if one != '\n' && !visible(one) {
+				t.Errorf("%U reaches the terminal in\n%q", one, text)
+				break
+			}
+		}
+		for line := range strings.Lines(text) {
+			if strings.HasPrefix(strings.TrimSpace(line), "FORGED") {
+				t.Errorf("a line is forged in\n%q", text)
+			}
+		}
+	}
+	return r
+}
+
+func TestTextsOfOthersAreOnlyTexts(t *testing.T) {
+	namespace(t, "hostile")
+	month(t, "hostile", "acme", func(g *v1alpha1.Group) {
+		g.Spec.DisplayName = hostile
+		g.Status.Limits.Tier = hostile
+		g.Status.Conditions = []metav1.Condition{{
+			Type: v1alpha1.ConditionQuotaLow, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonQuotaUsed, Message: hostile, LastTransitionTime: *at(-day),
+		}, {Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonInvalidSpec, Message: hostile, LastTransitionTime: *at(-day)}}
+	})
+	object(t, "hostile", "web", func(k *v1alpha1.ApiKey) {
+		counted("acme", 17, at(-day))(k)
+		k.Status.KeyID = "khostile"
+		k.Spec.Description, k.Status.CreatedBy = hostile, hostile
+		k.Spec.Rotation.Trigger = hostile
+		k.Status.Enforcement = &v1alpha1.Enforcement{
+			Servers: ptr.To[int32](3), Acknowledged: ptr.To[int32](1), Record: "r1", WaitingFor: []string{hostile}, Lost: []string{hostile},
+		}
+		k.Status.Versions[0].Preview = hostile[:20]
+		condition(k, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec, hostile)
+		condition(k, v1alpha1.ConditionEnforced, metav1.ConditionFalse, v1alpha1.ReasonServersLost, hostile)
+		condition(k, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonInvalidSpec, hostile)
+	})
+	rogue := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("request_id") == "broken" {
+			http.Error(w, hostile, http.StatusTeapot)
+			return
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"decisions": []any{map[string]any{
+			"time": now, "requestId": hostile, "door": hostile, "code": hostile, "status": 403, "method": hostile, "host": hostile, "origin": hostile,
+			"group": hostile, "project": hostile, "keyId": hostile,
+		}}})
+	}))
+	t.Cleanup(rogue.Close)
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte(adminToken), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	asked := []string{"--url", rogue.URL, "--token-file", file}
+	for name, args := range map[string][]string{
+		"a table": {"status", "-A"}, "one": {"status", "web", "-n", "hostile"}, "usage": {"usage", "acme", "-n", "hostile"}, "wide": {"usage", "acme", "-n", "hostile", "-o", "wide"},
+		"explain": append([]string{"explain", "r1"}, asked...), "explain an error": append([]string{"explain", "broken"}, asked...),
+		"suspend": {"suspend", "web", "-n", "hostile", "--timeout", "1ms"}, "rotate": {"rotate", "web", "-n", "hostile", "--yes", "--timeout", "1ms"},
+		"a name": {"status", hostile, "-n", "hostile"}, "a flag": {"status", "--" + hostile}, "a namespace": {"status", "-n", hostile}, "a verb": {hostile},
+		"completion": {"__complete", "status", "-n", "hostile", ""}, "reveal": {"reveal", "web", "-n", "hostile"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := keyward(t, "", args...).harmless(t)
+			if r.out+r.err == "" {
+				t.Error("it says nothing")
+			}
+		})
+	}
+	for name, args := range map[string][]string{
+		"status": {"status", "web", "-n", "hostile"}, "usage": {"usage", "acme", "-n", "hostile"}, "explain": append([]string{"explain", "r1"}, asked...),
+	} {
+		t.Run(name+" as a document", func(t *testing.T) {
+			r := keyward(t, "", append(args, "-o", "json")...).harmless(t)
+			if document := read[map[string]any](t, r); !holds(document, hostile) {
+				t.Errorf("the document no longer says what the object does:\n%s", r.out)
+			}
+			r = keyward(t, "", append(args, "-o", "yaml")...).harmless(t)
+			var document map[string]any
+			if err := yaml.Unmarshal([]byte(r.out), &document); err != nil || len(document) == 0 {
+				t.Errorf("%v\n%s%s", err, r.out, r.err)
+			}
+		})
+	}
+}
+
+// holds reports whether a text is somewhere in a document.
+func holds(document any, text string) bool {
+	switch d := document.(type) {
+	case string:
+		return strings.Contains(d, text)
+	case []any:
+		for _, one := range d {
+			if holds(one, text) {
+				return true
+			}
+		}
+	case map[string]any:
+		for _, one := range d {
+			if holds(one, text) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// TestColoursAreOurs: on a terminal, too, only what the plugin itself paints is an escape sequence.
+func TestColoursAreOurs(t *testing.T) {
+	p := &page{colours: true, now: now}
+	p.line("%s is %s: %v", p.paint(red, hostile), hostile, errors.New(hostile))
+	p.table([][]cell{{{hostile, bold}, {text: hostile}}, {{text: "a"}, {"b", green}}})
+	rest := p.String()
+	for _, ours := range []string{"\x1b[31m", "\x1b[1m", "\x1b[32m"} {
+		if strings.Count(rest, ours) != 1 {
+			t.Errorf("%q is there %d times in %q", ours, strings.Count(rest, ours), rest)
+		}
+		rest = strings.ReplaceAll(rest, ours, "")
+	}
+	rest = strings.ReplaceAll(rest, "\x1b[0m", "")
+	result{out: rest}.harmless(t)
+}
+
+// TestEveryTextBecomesHarmless, in the last place before the terminal, and JSON stays what it is.
+func TestEveryTextBecomesHarmless(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.StringOf(rapid.OneOf(rapid.Rune(), rapid.RuneFrom([]rune("\x1b[]\n\r\u009b\u202e\u2066\U000e0041\x00é漢👍\"\\")))).Draw(t, "text")
+		var out strings.Builder
+		w := cleanWriter{&out}
+		if n, err := w.Write([]byte(text)); err != nil || n != len(text) {
+			t.Fatal(n, err)
+		}
+		for _, one := range out.String() {
+			if one != '\n' && one != '\t' && !visible(one) {
+				t.Fatalf("%U is left of %q", one, text)
+			}
+		}
+		if line := clean(text); strings.ContainsAny(line, "\n\r\t") {
+			t.Fatalf("%q has more than one line", line)
+		}
+		encoded, err := json.MarshalIndent(map[string]string{"text": text}, "", "  ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		out.Reset()
+		_, _ = w.Write(encoded)
+		var was, is map[string]string
+		if err := json.Unmarshal([]byte(out.String()), &is); err != nil {
+			t.Fatalf("%v of %s", err, out.String())
+		}
+		if _ = json.Unmarshal(encoded, &was); !reflect.DeepEqual(was, is) {
+			t.Fatalf("%q became %q", was, is)
+		}
+	})
+}

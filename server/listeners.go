@@ -53,6 +53,7 @@ func listenHTTP(config listenerConfig, handler http.Handler, log *slog.Logger) (
 	protocols.SetUnencryptedHTTP2(true) // and also within TLS, of which net/http does not know
 	strict := framing.Listen(listener, framing.Config{
 		MaxHeaderBytes: config.limits.MaxHeaderBytes, ReadHeaderTimeout: config.limits.ReadHeaderTimeout, IdleTimeout: config.limits.IdleTimeout, Answerer: config.plain,
+		MaxConnections: config.limits.MaxConnections, MaxHeldBytes: maxHeldBytes,
 	})
 	return &httpListener{listener: strict, server: &http.Server{
 		Handler:           answering(tellTLS(boundLeftovers(handler))),
@@ -67,6 +68,10 @@ func listenHTTP(config listenerConfig, handler http.Handler, log *slog.Logger) (
 		DisableGeneralOptionsHandler: true, // OPTIONS * is for us to refuse
 	}}, nil
 }
+
+// maxHeldBytes bounds what the connections of one listener hold of heads that are not complete. A
+// head of the usual size comes in one piece, and is not held.
+const maxHeldBytes = 32 << 20
 
 // leftoverTimeout is how long the rest of a body is read that no handler has read. It is read
 // so that the client does not miss the answer, which it has by then.
@@ -191,7 +196,12 @@ func listenGRPC(config listenerConfig, codec grpc.ServerOption, register func(*g
 	if err != nil {
 		return nil, err
 	}
-	serverOptions := []grpc.ServerOption{codec, grpc.NumStreamWorkers(streamWorkers), grpc.ConnectionTimeout(config.limits.ReadHeaderTimeout)}
+	if config.limits.MaxConnections > 0 { // whoever comes then waits: only proxies connect here
+		listener = netutil.LimitListener(listener, config.limits.MaxConnections)
+	}
+	serverOptions := []grpc.ServerOption{
+		codec, grpc.NumStreamWorkers(streamWorkers), grpc.ConnectionTimeout(config.limits.ReadHeaderTimeout), grpc.MaxHeaderListSize(uint32(config.limits.MaxHeaderBytes)),
+	}
 	if config.tls != nil {
 		serverOptions = append(serverOptions, grpc.Creds(credentials.NewTLS(config.tls)))
 	}
@@ -226,9 +236,6 @@ func listen(config listenerConfig) (net.Listener, error) {
 	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", config.address)
 	if err != nil {
 		return nil, fmt.Errorf("--%s: cannot listen on %s; choose another address: %w", config.flag, config.address, err)
-	}
-	if config.limits.MaxConnections > 0 {
-		listener = netutil.LimitListener(listener, config.limits.MaxConnections)
 	}
 	if config.proxies == nil {
 		return listener, nil

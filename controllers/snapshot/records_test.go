@@ -50,3 +50,16 @@ func TestRateRecords(t *testing.T) {
 		})
 	}
 }
+
+// TestCachingIsSharedWhereThatIsSaid and nowhere else.
+func TestCachingIsSharedWhereThatIsSaid(t *testing.T) {
+	for declared, want := range map[v1alpha1.Caching]syncv1.Caching{
+		"": syncv1.Caching_CACHING_UNSPECIFIED, v1alpha1.CachingPrivate: syncv1.Caching_CACHING_UNSPECIFIED, v1alpha1.CachingShared: syncv1.Caching_CACHING_SHARED, "Public": syncv1.Caching_CACHING_UNSPECIFIED,
+	} {
+		group := &v1alpha1.Group{}
+		group.Spec.Caching = declared
+		if got := snapshot.GroupRecord(group, nil).GetCaching(); got != want {
+			t.Errorf("%q is %v", declared, got)
+		}
+	}
+}

@@ -133,11 +133,13 @@ func (c *Conn) answer(head []byte) (answered bool, err error) {
 	if _, err := c.Conn.Write(e.written); err != nil {
 		return true, err
 	}
+	c.place.since.Store(now.UnixNano())
 	return true, c.SetReadDeadline(now.Add(c.listener.config.IdleTimeout)) // as net/http does when it is done
 }
 
 // Close implements net.Conn. On a connection that is just answering, it takes effect after that.
 func (c *Conn) Close() error {
+	c.listener.connections.remove(c)
 	if c.turn.Load() == turnAnswering { // which it is only for another goroutine, such as Shutdown's
 		c.listener.closing.Add(1)
 		if c.turn.CompareAndSwap(turnAnswering, turnClosing) {

@@ -50,8 +50,12 @@ func serve(t *testing.T, config Config, handler http.HandlerFunc) (*http.Server,
 	}
 	config.MaxHeaderBytes = 4 << 10
 	l := Listen(inner, config)
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
 	server := &http.Server{
-		Handler: handler, ReadHeaderTimeout: config.ReadHeaderTimeout, IdleTimeout: config.IdleTimeout, MaxHeaderBytes: config.MaxHeaderBytes, ConnState: NoteState,
+		Protocols: protocols,
+		Handler:   handler, ReadHeaderTimeout: config.ReadHeaderTimeout, IdleTimeout: config.IdleTimeout, MaxHeaderBytes: config.MaxHeaderBytes, ConnState: NoteState,
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()

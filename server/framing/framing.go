@@ -48,27 +48,27 @@ type Config struct {
 	MaxHeaderBytes                 int
 	ReadHeaderTimeout, IdleTimeout time.Duration
 
+	// MaxConnections may be open at a time, and hold MaxHeldBytes of heads that are not complete; 0
+	// is any number.
+	MaxConnections, MaxHeldBytes int
+
 	Answerer Answerer // nil for none
 }
 
 // Listen returns a listener for an http.Server, whose ConnState is to be NoteState.
-func Listen(l net.Listener, config Config) *Listener { return &Listener{Listener: l, config: config} }
+func Listen(l net.Listener, config Config) *Listener {
+	strict := &Listener{Listener: l, config: config, connections: connections{max: config.MaxConnections, maxHeld: int64(config.MaxHeldBytes)}}
+	strict.connections.free.L = &strict.connections.mu
+	return strict
+}
 
 // Listener accepts connections of the type *Conn.
 type Listener struct {
 	net.Listener
 
-	config  Config
-	closing sync.WaitGroup // connections that are to be closed when they have answered
-}
-
-// Accept implements net.Listener.
-func (l *Listener) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return &Conn{Conn: conn, listener: l, scanner: scanner{maxHead: l.config.MaxHeaderBytes + slack}}, nil
+	config      Config
+	connections connections
+	closing     sync.WaitGroup // connections that are to be closed when they have answered
 }
 
 // Conn is a connection whose requests are plain. Only one goroutine may Read at a time, as
@@ -77,6 +77,7 @@ type Conn struct {
 	net.Conn
 
 	listener *Listener
+	place    place
 	scanner  scanner
 	pending  []byte // read, and of that through may be passed on
 	through  int
@@ -94,9 +95,17 @@ func (c *Conn) Answering() { c.answering.Store(true) }
 
 // NoteState is for the ConnState of an http.Server.
 func NoteState(conn net.Conn, state http.ConnState) {
-	if c, ok := conn.(*Conn); ok && state == http.StateIdle {
+	c, ok := conn.(*Conn)
+	if !ok {
+		return
+	}
+	switch state {
+	case http.StateIdle:
 		c.answering.Store(false)
 		c.idles.Add(1)
+		c.listener.connections.become(c, idle)
+	case http.StateActive, http.StateHijacked:
+		c.listener.connections.become(c, busy)
 	}
 }
 
@@ -116,6 +125,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 			return n, err
 		}
 	}
+	c.passOn()
 	n := copy(p, c.pending[:c.through])
 	c.through -= n
 	c.pending = c.pending[n:]
@@ -167,14 +177,37 @@ func (c *Conn) readMore(p []byte) (int, error) {
 		c.through = len(c.pending)
 	case through == len(read) && len(read) <= len(p):
 		c.pending = nil
+		c.passOn()
 		return copy(p, read), nil
 	case held:
 		c.pending, c.through = read, through
+		c.note()
 	default:
 		c.pending, c.through = slices.Clone(read), through
+		c.note()
 		return 0, c.hurry()
 	}
 	return 0, nil
+}
+
+// note counts what is held until there is more of it.
+func (c *Conn) note() {
+	if c.through == 0 {
+		c.listener.connections.hold(c, cap(c.pending))
+	}
+}
+
+// passOn notes that net/http has, or is about to have, something to do.
+func (c *Conn) passOn() {
+	if c.place.held.Load() > 0 {
+		c.listener.connections.hold(c, 0)
+	}
+	switch {
+	case c.scanner.state == notHTTP1:
+		c.place.phase.CompareAndSwap(inFirstHead, busy) // from here on net/http knows
+	case c.scanner.heads != c.idles.Load():
+		c.place.phase.Store(busy)
+	}
 }
 
 // hurry bounds the time that the rest of a head may take. Where net/http waits for a request, it

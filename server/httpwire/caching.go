@@ -61,25 +61,24 @@ const (
 	varyOnAll    = varyOnKeys + ", " + headerReferer
 )
 
-// AddVary adds names to those on which an answer depends already.
+// privately is shared by all answers of which nothing else is said. It has no room to append to.
+var privately = []string{private}
+
+// AddVary adds names to those on which an answer depends already, on one line: some caches look
+// at one of two.
 func AddVary(header http.Header, names string) {
 	lines := header[HeaderVary]
 	if len(lines) == 0 {
 		header[HeaderVary] = []string{names}
 		return
 	}
-	var missing []string
+	all := strings.Join(lines, ", ")
 	for name := range strings.SplitSeq(names, ", ") {
-		if varies(lines, "*") {
-			return
-		}
-		if !varies(lines, name) {
-			missing = append(missing, name)
+		if !varies(lines, name) && !varies(lines, "*") {
+			all += ", " + name
 		}
 	}
-	if len(missing) > 0 {
-		header[HeaderVary] = append(lines[:len(lines):len(lines)], strings.Join(missing, ", "))
-	}
+	header[HeaderVary] = []string{all}
 }
 
 func varies(lines []string, on string) bool {
@@ -103,6 +102,10 @@ func Privatize(header http.Header) {
 	}
 	said := header[headerCacheControl]
 	if len(said) == 0 {
+		if len(header[headerExpires]) == 0 {
+			header[headerCacheControl] = privately
+			return
+		}
 		header[headerCacheControl] = []string{private + freshness(header)}
 		delete(header, headerExpires) // which caches that know no Cache-Control go by
 		return
@@ -147,9 +150,6 @@ func cutDirective(list string) (directive, rest string) {
 // freshness says in Cache-Control what Expires says (RFC 9111, section 4.2.1).
 func freshness(header http.Header) string {
 	expires, date := header[headerExpires], header["Date"]
-	if len(expires) == 0 {
-		return ""
-	}
 	if len(expires) == 1 && len(date) == 1 {
 		end, err := http.ParseTime(expires[0])
 		begin, otherErr := http.ParseTime(date[0])

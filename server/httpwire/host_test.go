@@ -12,7 +12,7 @@ func TestIsHost(t *testing.T) {
 		}
 	}
 	for _, host := range []string{
-		"", ":", ":80", "h:/evil", `h:"`, `h:80\other`, "h:é.other", "h:,other", "h:x", "h:80:80", "h:123456", "h:-1", "h/x", "h?x", "h#x", "u@h", "h other", "h,other", "bücher.example", "h%41", "h\x00", "h\t",
+		"", ":", ":80", "h:/evil", `h:"`, `h:80\evil`, "h:é.other", "h:,other", "h:x", "h:80:80", "h:123456", "h:-1", "h/x", "h?x", "h#x", "u@h", "h other", "h,other", "bücher.example", "h%41", "h\x00", "h\t",
 		"[::1", "::1]", "::1", "[h]", "[127.0.0.1]", "[::1%25eth0]", "[::1%eth0]", "[::1]x", "[::1]:x", "x[::1]", "[]", "[]:80", "*", "h;x", "h'",
 	} {
 		if IsHost(host) {

@@ -28,13 +28,14 @@ const (
 	maxHeaderBytes           = 1 << 20
 	defaultReadHeaderTimeout = 10 * time.Second
 	defaultIdleTimeout       = 2 * time.Minute
+	defaultConnections       = 4096
 )
 
 func (l *Listeners) flags(flags *flag.FlagSet) {
 	flags.IntVar(&l.MaxHeaderBytes, "max-header-bytes", defaultHeaderBytes, "how many `bytes` of headers a request may have; more is answered 431")
 	duration(flags, &l.ReadHeaderTimeout, "read-header-timeout", defaultReadHeaderTimeout, "how `long` a client may take to send the headers of a request (default 10s)")
 	duration(flags, &l.IdleTimeout, "idle-timeout", defaultIdleTimeout, "how `long` a connection may be without a request (default 2m)")
-	flags.IntVar(&l.MaxConnections, "max-connections", 0, "how `many` connections each address may have; further ones wait to be accepted; 0 is any number")
+	flags.IntVar(&l.MaxConnections, "max-connections", defaultConnections, "how `many` connections each address may have; a further one takes the place of the one that has been without a request for longest, and waits if there is none; 0 is any number")
 	flags.BoolVar(&l.ProxyProtocol, "proxy-protocol", false, "require the PROXY protocol, version 1 or 2, of --trusted-proxies that connect to the reverse proxy; refuse it from others")
 	flags.StringVar(&l.TLSCertFile, "tls-cert-file", "", "PEM `file` of the certificate of all doors; it is read again when it changes; without it they speak plain HTTP")
 	flags.StringVar(&l.TLSKeyFile, "tls-key-file", "", "PEM `file` of the certificate's private key")

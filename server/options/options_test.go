@@ -20,7 +20,7 @@ func TestDefaults(t *testing.T) {
 	}
 	if c.Sync.Instance != "pod-0" || c.Upstream != nil || c.HTTPAddress != ":8081" || c.LogLevel != slog.LevelInfo || c.Store.DenyStale || c.Store.Dir != "" ||
 		c.Throttle.Failures != 60 || c.Throttle.IPv6Prefix != 64 || len(c.TrustedProxies) != 0 || c.ClientAddressHeader != "X-Forwarded-For" || c.Reading != (routing.Reading{}) ||
-		c.Listeners != (Listeners{MaxHeaderBytes: 65536, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}) {
+		c.Listeners != (Listeners{MaxHeaderBytes: 65536, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxConnections: 4096}) {
 		t.Errorf("got %+v", c)
 	}
 }

@@ -64,7 +64,7 @@ func overHTTP2(t fataler, f *front, target, authority string) (status, body stri
 }
 
 var oddHosts = []string{
-	"cdn.acme.example:/evil", `cdn.acme.example:"`, `cdn.acme.example:80\other`, "cdn.acme.example:é.other", "cdn.acme.example:,other.example", "cdn.acme.example:x",
+	"cdn.acme.example:/evil", `cdn.acme.example:"`, `cdn.acme.example:80\evil`, "cdn.acme.example:é.other", "cdn.acme.example:,other.example", "cdn.acme.example:x",
 	"cdn.acme.example/evil", "bücher.example", "h h", "h%41", "[::1%25eth0]", "h:80:81", "u@h", "",
 }
 

@@ -87,6 +87,7 @@ func (a *asker) ask(t fataler, target, host string) (status int, line string) {
 		t.Fatal(err)
 	}
 	body, err := io.ReadAll(response.Body)
+	_ = response.Body.Close()
 	if err != nil {
 		t.Fatal(err)
 	}

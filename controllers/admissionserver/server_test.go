@@ -100,7 +100,7 @@ func TestSlowBody(t *testing.T) {
 		_ = response.Body.Close()
 	}
 	response, err := http.Post(server.URL+"/hook", "application/json", strings.NewReader("{}"))
-	if err != nil || response.StatusCode != 200 {
+	if err != nil || response.StatusCode != http.StatusOK {
 		t.Errorf("got %v, %v", response, err)
 	}
 	_ = response.Body.Close()
@@ -123,7 +123,7 @@ func TestInFlight(t *testing.T) {
 	for range 12 {
 		done.Go(func() {
 			response, err := http.Post(server.URL+"/hook", "application/json", strings.NewReader(body))
-			if err != nil || response.StatusCode != 200 {
+			if err != nil || response.StatusCode != http.StatusOK {
 				t.Errorf("got %v, %v", response, err)
 				return
 			}

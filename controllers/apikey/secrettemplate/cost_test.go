@@ -145,7 +145,7 @@ func TestCost(t *testing.T) {
 		for i := range rapid.SampledFrom([]int{1, 2, 4, 16, 17}).Draw(t, "entries") {
 			templates[fmt.Sprint("e", i)] = v1alpha1.EntryTemplate(text[:min(len(text), 16<<10)])
 		}
-		withinBounds(t, templates, values)
+		_, _ = withinBounds(t, templates, values)
 	})
 }
 

@@ -42,7 +42,7 @@ type tracking struct {
 	latest  map[Ref]*change
 	results map[Ref]result
 	// lossy are results that name lost servers.
-	lossy map[Ref]struct{}
+	lossy    map[Ref]struct{}
 	watching bool // a look at changes that have waited long enough is due
 	// asked are records that were asked about before the Hub was open.
 	asked map[Ref]Subject

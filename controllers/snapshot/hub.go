@@ -60,7 +60,7 @@ type Hub struct {
 	groups   map[string]*groupEntry
 	keys     map[string]*keyEntry
 	digests  map[keyformat.Digest]*keyEntry // keys by their versions
-	limited  map[string]*groupEntry // in which something has a rate limit
+	limited  map[string]*groupEntry         // in which something has a rate limit
 	subs     map[*Subscription]struct{}
 	open     chan struct{}
 	settled  bool

@@ -14,7 +14,6 @@ import (
 	"google.golang.org/grpc/status"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	"k8s.io/utils/clock"
-
 )
 
 const (

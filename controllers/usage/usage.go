@@ -73,7 +73,7 @@ type Peer struct {
 }
 
 type use struct {
-	group string
+	group           string
 	last, announced time.Time
 	clients         []uint64
 	more            bool

@@ -65,8 +65,10 @@ func (p *queryPattern) folds(name string, request *Request) bool {
 		bare := strings.TrimRightFunc(trimmed, func(c rune) bool { return c == '[' || c == ']' })
 		return foldName(bare) == p.root || strings.HasPrefix(foldName(trimmed), p.folded)
 	}
-	if end := strings.IndexAny(trimmed, "[]."); end >= 0 && foldName(strings.TrimRightFunc(trimmed[:end], isSpaceOrControl)) == p.folded {
-		return true
+	for _, ends := range []string{"[]", "[]."} {
+		if end := strings.IndexAny(trimmed, ends); end >= 0 && foldName(strings.TrimRightFunc(trimmed[:end], isSpaceOrControl)) == p.folded {
+			return true
+		}
 	}
 	return foldName(trimmed) == p.folded || foldName(name) == p.folded
 }

@@ -113,7 +113,7 @@ func TestQueriesThatAreReadInTwoWays(t *testing.T) {
 		}
 	}
 	for raw, want := range map[string]outcome{
-		"site.id=42": matches, "site_id=42": doubtful, "site+id=42": doubtful, "site[id=42": doubtful, "site%20id=42": doubtful, "Site.Id=42": doubtful, "site-id=42": differs,
+		"site.id=42": matches, "site_id=42": doubtful, "site+id=42": doubtful, "site[id=42": doubtful, "site%20id=42": doubtful, "Site.Id=42": doubtful, "site.id[]=42": doubtful, "site_id[x].y=42": doubtful, "site-id=42": differs,
 	} {
 		if got := outcomeOf(t, site("site.id"), raw); got != want {
 			t.Errorf("%s: %d, want %d", raw, got, want)

@@ -122,7 +122,7 @@ func (s *Server) openDoors(g *gate.Gate) error {
 	}
 	mux := http.NewServeMux()
 	plain := forwardauth.Register(mux, g, clients)
-	verifyapi.Register(mux, g)
+	verifyapi.Register(mux, g, clients)
 	awsauthorizer.Register(mux, g, clients)
 	front, err := listenHTTP(listenerConfig{flag: "http-bind-address", address: s.config.HTTPAddress, limits: s.config.Listeners, tls: secure, plain: whileServing{plain, &s.draining}},
 		s.closeWhenDraining(closeUpgrades(boundBodies(s.config.Listeners.ReadHeaderTimeout, withUnknown(mux)))), s.log)

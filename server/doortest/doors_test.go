@@ -70,7 +70,7 @@ func doors(t testing.TB, g *gate.Gate) map[string]door {
 	loopback := clientaddr.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, clientaddr.HeaderXForwardedFor)
 	mux := http.NewServeMux()
 	plain := forwardauth.Register(mux, g, loopback)
-	verifyapi.Register(mux, g)
+	verifyapi.Register(mux, g, loopback)
 	awsauthorizer.Register(mux, g, loopback)
 	front := startFront(t, mux, plain)
 	url := "http://" + front.String()

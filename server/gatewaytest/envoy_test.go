@@ -1,10 +1,13 @@
 package gatewaytest
 
 import (
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	mutationv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/grpc/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
 	authzv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
@@ -123,6 +126,37 @@ func TestEnvoyConfig(t *testing.T) {
 		t.Error("the content server may see another request than was decided on")
 	}
 	compareHeaders(t, filter)
+	compareRemovals(t, manager)
+}
+
+// compareRemovals: what the validation server is not sent, it cannot tell Envoy to remove.
+func compareRemovals(t *testing.T, manager *managerv3.HttpConnectionManager) {
+	t.Helper()
+	var patterns []*regexp.Regexp
+	err := visit(manager.ProtoReflect(), func(m proto.Message) {
+		if mutation, ok := m.(*mutationv3.HeaderMutation); ok {
+			if regex := mutation.GetRemoveOnMatch().GetKeyMatcher().GetSafeRegex().GetRegex(); regex != "" {
+				patterns = append(patterns, regexp.MustCompile("^(?:"+regex+")$")) // Envoy matches the whole
+			}
+		}
+	})
+	if err != nil || len(patterns) == 0 {
+		t.Fatalf("%d patterns: %v", len(patterns), err)
+	}
+	removed := func(name string) bool {
+		return slices.ContainsFunc(patterns, func(p *regexp.Regexp) bool { return p.MatchString(strings.ToLower(name)) })
+	}
+	for _, name := range unwanted {
+		// Names with '_' Envoy drops; these two it writes itself.
+		if written := name == "X-Forwarded-For" || name == "X-Forwarded-Proto"; removed(name) == written {
+			t.Errorf("%s is removed: %v", name, !written)
+		}
+	}
+	for _, name := range []string{"accept", "cookie", "authorization", "x-api-key", "x-request-id", "origin", "x-custom", "x-forwarded-client-cert", "content-type"} {
+		if removed(name) {
+			t.Errorf("%s is removed", name)
+		}
+	}
 }
 
 // compareHeaders: what Envoy does not send is neither decided on nor removed.

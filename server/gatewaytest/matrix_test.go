@@ -101,6 +101,10 @@ var rows = []row{
 		}
 		return "kept"
 	}},
+	{"what pages may read is", "both lists", readable},
+	{"`X-HTTP-Method-Override`, `X-Original-URL` and their kind are", "removed", overridden},
+	{"`Cache-Control: public, max-age=60, s-maxage=600` becomes", "", func(t *testing.T, c *client) string { return c.caching(t, "{key}") }},
+	{"the same, with `caching: Shared`", "", func(t *testing.T, c *client) string { return c.caching(t, "{shared}") }},
 	{"no validation server", "", func(t *testing.T, c *client) string {
 		if c.gateway.away == 0 {
 			return "—"

@@ -61,25 +61,21 @@ const (
 	varyOnAll    = varyOnKeys + ", " + headerReferer
 )
 
-// AddVary adds names to those on which an answer depends already.
+// AddVary adds names to those on which an answer depends already, on one line: some caches look
+// at one of two.
 func AddVary(header http.Header, names string) {
 	lines := header[HeaderVary]
 	if len(lines) == 0 {
 		header[HeaderVary] = []string{names}
 		return
 	}
-	var missing []string
+	all := strings.Join(lines, ", ")
 	for name := range strings.SplitSeq(names, ", ") {
-		if varies(lines, "*") {
-			return
-		}
-		if !varies(lines, name) {
-			missing = append(missing, name)
+		if !varies(lines, name) && !varies(lines, "*") {
+			all += ", " + name
 		}
 	}
-	if len(missing) > 0 {
-		header[HeaderVary] = append(lines[:len(lines):len(lines)], strings.Join(missing, ", "))
-	}
+	header[HeaderVary] = []string{all}
 }
 
 func varies(lines []string, on string) bool {

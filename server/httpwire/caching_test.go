@@ -93,11 +93,11 @@ func TestVary(t *testing.T) {
 	}
 	for said, want := range map[string]string{
 		"":                                  "Authorization, X-Api-Key, Origin",
-		"Accept-Encoding":                   "Accept-Encoding|Authorization, X-Api-Key, Origin",
+		"Accept-Encoding":                   "Accept-Encoding, Authorization, X-Api-Key, Origin",
 		"*":                                 "*",
-		"a|b, *":                            "a|b, *",
+		"a|b, *":                            "a, b, *",
 		"origin, x-api-key , AUTHORIZATION": "origin, x-api-key , AUTHORIZATION",
-		"Accept|Origin":                     "Accept|Origin|Authorization, X-Api-Key",
+		"Accept|Origin":                     "Accept, Origin, Authorization, X-Api-Key",
 	} {
 		header := http.Header{}
 		if said != "" {

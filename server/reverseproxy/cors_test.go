@@ -28,15 +28,15 @@ func TestResponsesOfTheUpstream(t *testing.T) {
 		"an origin":               {working, "/", page, page, "Authorization, X-Api-Key, Origin", ""},
 		"no origin":               {working, "/", "", "", "Authorization, X-Api-Key, Origin, Referer", ""},
 		"early hints":             {working, "/hints", page, page, "Authorization, X-Api-Key, Origin", ""},
-		"vary on something else":  {working, "/?Vary=Accept", page, page, "Accept|Authorization, X-Api-Key, Origin", ""},
-		"vary on the origin":      {working, "/?Vary=accept,+origin", page, page, "accept, origin|Authorization, X-Api-Key", ""},
+		"vary on something else":  {working, "/?Vary=Accept", page, page, "Accept, Authorization, X-Api-Key, Origin", ""},
+		"vary on the origin":      {working, "/?Vary=accept,+origin", page, page, "accept, origin, Authorization, X-Api-Key", ""},
 		"vary on everything":      {working, "/?Vary=*", page, page, "*", ""},
 		"the upstream's own":      {working, "/?Access-Control-Allow-Origin=https://other.example&Access-Control-Allow-Credentials=true", page, "https://other.example", "Authorization, X-Api-Key, Origin", "true"},
 		"half of the upstream's":  {working, "/?Access-Control-Allow-Credentials=true", page, page, "Authorization, X-Api-Key, Origin", ""},
 		"no upstream":             {broken, "/", page, page, "Authorization, X-Api-Key, Origin", ""},
 		"no upstream, no origin":  {broken, "/", "", "", "Authorization, X-Api-Key, Origin, Referer", ""},
 		"a wildcard of theirs":    {working, "/?Access-Control-Allow-Origin=*", page, "*", "Authorization, X-Api-Key, Origin", ""},
-		"a list of vary elements": {working, "/?Vary=a&Vary=b,Origin", page, page, "a|b,Origin|Authorization, X-Api-Key", ""},
+		"a list of vary elements": {working, "/?Vary=a&Vary=b,Origin", page, page, "a, b,Origin, Authorization, X-Api-Key", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			request := c.front.request(t.Context(), t, c.target)

@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"strings"
 
+	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/httpwire"
 )
@@ -44,12 +46,13 @@ type Verdict struct {
 }
 
 // Register adds POST /v1/verify to a mux.
-func Register(mux *http.ServeMux, g *gate.Gate) {
-	mux.Handle("POST /v1/verify", &handler{g.Door(doorName)})
+func Register(mux *http.ServeMux, g *gate.Gate, clients *clientaddr.Resolver) {
+	mux.Handle("POST /v1/verify", &handler{g.Door(doorName), clients})
 }
 
 type handler struct {
-	door *gate.Door
+	door    *gate.Door
+	clients *clientaddr.Resolver
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -58,6 +61,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(httpwire.HeaderRequestID, httpwire.RequestID(r.Header[httpwire.HeaderRequestID]...))
 		refuse(w, err)
 		return
+	}
+	if peer := clientaddr.Peer(r.RemoteAddr); !h.clients.Trusts(peer) || h.clients.Trusts(request.Client) {
+		request.Client = netip.Addr{} // as in all integrations: unknown, and nobody's failures
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
@@ -119,7 +125,8 @@ type question struct {
 	Referer string `json:"referer"`
 	Project string `json:"project"`
 
-	// ClientAddress is where the request comes from, by the word of the application.
+	// ClientAddress is where the request comes from, by the word of the application, if that is
+	// trusted.
 	ClientAddress string `json:"clientAddress"`
 	// RequestID is that of the request in question, if it has one.
 	RequestID string `json:"requestId"`

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -16,11 +17,19 @@ import (
 
 	"github.com/keyward-dev/keyward/api/keyformat"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/store"
+	"github.com/keyward-dev/keyward/server/throttle"
 )
 
 func serve(t *testing.T) (url, key string) {
+	t.Helper()
+	return serveTo(t, nil)
+}
+
+// serveTo believes applications at some addresses. Two failures a minute are not too many.
+func serveTo(t *testing.T, clients *clientaddr.Resolver) (url, key string) {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	s, err := store.Open(store.Config{}, log, prometheus.NewRegistry())
@@ -40,7 +49,8 @@ func serve(t *testing.T) (url, key string) {
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()
-	Register(mux, gate.New(s, time.Now, log, prometheus.NewRegistry()))
+	limit := throttle.New(throttle.Config{Failures: 2, IPv6Prefix: 64})
+	Register(mux, gate.New(s, time.Now, log, prometheus.NewRegistry(), gate.WithThrottle(limit)), clients)
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	return server.URL + "/v1/verify", minted.Reveal()
@@ -142,5 +152,35 @@ func TestAQuestionPrintsNoKey(t *testing.T) {
 	encoded, _ := json.Marshal(q.Headers)
 	if printed := fmt.Sprintf("%v %+v %#v %v", q, q, q, &q) + string(encoded); strings.Contains(printed, key) {
 		t.Errorf("printed: %s", printed)
+	}
+}
+
+// TestOnlyTrustedApplicationsTellAddresses: anybody else could have the failures of any client
+// counted, so that its own are answered 429.
+func TestOnlyTrustedApplicationsTellAddresses(t *testing.T) {
+	trusted := func(prefix string) *clientaddr.Resolver {
+		return clientaddr.New([]netip.Prefix{netip.MustParsePrefix(prefix)}, clientaddr.HeaderXForwardedFor)
+	}
+	for name, c := range map[string]struct {
+		clients *clientaddr.Resolver
+		address string
+		last    string // of three failures
+	}{
+		"nobody is trusted":      {nil, "192.0.2.1", `"status":401`},
+		"another is trusted":     {trusted("10.0.0.0/8"), "192.0.2.1", `"status":401`},
+		"trusted":                {trusted("127.0.0.0/8"), "192.0.2.1", `"status":429`},
+		"trusted, of itself":     {trusted("127.0.0.0/8"), "127.0.0.1", `"status":401`},
+		"trusted, of nobody":     {trusted("127.0.0.0/8"), "", `"status":401`},
+		"not trusted, of nobody": {nil, "", `"status":401`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			url, _ := serveTo(t, c.clients)
+			for i := range 3 {
+				status, body := post(t, url, `{"method":"GET","path":"/","clientAddress":"`+c.address+`"}`)
+				if want := map[bool]string{true: c.last, false: `"status":401`}[i == 2]; status != http.StatusOK || !strings.Contains(body, want) {
+					t.Errorf("failure %d: %d %s, want %s", i, status, body, want)
+				}
+			}
+		})
 	}
 }

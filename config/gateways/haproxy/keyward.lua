@@ -66,7 +66,7 @@ core.register_action('keyward', {'http-req'}, function(txn, project)
     if is_ours(name) then txn.http:req_del_header(name) end
   end
   for name in pairs(answer.headers) do
-    if is_ours(name) then txn.http:req_set_header(name, list(answer.headers, name)[1]) end
+    if is_ours(name) and name ~= 'x-keyward-caching' then txn.http:req_set_header(name, list(answer.headers, name)[1]) end
   end
   -- A target may name a host, too (GET http://…). The content server receives what was decided on.
   txn.http:req_set_uri(target)
@@ -76,6 +76,33 @@ core.register_action('keyward', {'http-req'}, function(txn, project)
     txn:set_var('txn.rate', rate)
     txn:set_var('txn.rate_policy', list(answer.headers, 'ratelimit-policy')[1])
   end
+  txn:set_var('txn.vary', table.concat(list(answer.headers, 'vary'), ', '))
+  txn:set_var('txn.caching', list(answer.headers, 'x-keyward-caching')[1] or 'private')
   local origin = list(answer.headers, 'access-control-allow-origin')[1]
-  if origin then txn:set_var('txn.allow_origin', origin) end
+  if origin then
+    txn:set_var('txn.allow_origin', origin)
+    txn:set_var('txn.expose', table.concat(list(answer.headers, 'access-control-expose-headers'), ', '))
+  end
 end, 1)
+
+-- What the content server says to caches that serve more than one client, in Cache-Control and elsewhere.
+local said_to_shared = {['public'] = true, ['s-maxage'] = true, ['private'] = true}
+local for_shared = {'surrogate-control', 'edge-control', 'x-accel-expires', 'cdn-cache-control', 'cloudflare-cdn-cache-control'}
+
+-- http-response lua.keyward_caching
+core.register_action('keyward_caching', {'http-res'}, function(txn)
+  local sent = txn.http:res_get_headers()
+  -- On one line: some caches look at one of two.
+  local vary = list(sent, 'vary')
+  vary[#vary + 1] = txn:get_var('txn.vary')
+  txn.http:res_set_header('Vary', table.concat(vary, ', '))
+  if txn:get_var('txn.caching') == 'shared' then return end
+  for _, name in ipairs(for_shared) do txn.http:res_del_header(name) end
+  local directives = {'private'}
+  for directive in table.concat(list(sent, 'cache-control'), ','):gmatch('[^,]+') do
+    directive = directive:match('^%s*(.-)%s*$')
+    local name = directive:match('^[^=%s]*'):lower()
+    if name ~= '' and not said_to_shared[name] then directives[#directives + 1] = directive end
+  end
+  txn.http:res_set_header('Cache-Control', table.concat(directives, ', '))
+end)

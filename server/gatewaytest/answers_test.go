@@ -1,0 +1,100 @@
+package gatewaytest
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// readable says whether a page may read what the content server lets it read, and what Keyward
+// does, and what reading a range takes; also where the content server speaks CORS.
+func readable(t *testing.T, c *client) string {
+	for _, target := range []string{"/media/1", "/media/cors"} {
+		got := c.exchange(t, c.address, exchange{target: target + "?say-access-control-expose-headers=X-Total-Count,X-Other", headers: []string{"Authorization: Bearer {key}", "Origin: " + page}})
+		var names []string
+		for _, line := range got.header.Values("Access-Control-Expose-Headers") {
+			for name := range strings.SplitSeq(line, ",") {
+				names = append(names, strings.ToLower(strings.TrimSpace(name)))
+			}
+		}
+		for _, name := range []string{"x-total-count", "x-other", "x-request-id", "ratelimit", "ratelimit-policy", "content-range", "accept-ranges", "etag", "content-disposition"} {
+			if !slices.Contains(names, name) && !slices.Contains(names, "*") {
+				return "not " + name
+			}
+		}
+	}
+	got := c.exchange(t, c.address, exchange{headers: []string{"Authorization: Bearer {key}"}})
+	if lines := got.header.Values("Access-Control-Expose-Headers"); len(lines) > 0 && c.gateway.name != traefik.name {
+		t.Errorf("to nobody's page: %q", lines)
+	}
+	return "both lists"
+}
+
+// unwanted make some content servers take another method, path or host, or another client.
+var unwanted = []string{
+	"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-Method", "X-Forwarded-Method", "X-Original-URL", "X-Original-URI", "X-Original-Path", "X-Original-Host", "X-Rewrite-URL",
+	"X-Forwarded-Uri", "X-Forwarded-Path", "X-Forwarded-Prefix", "X-Forwarded-Script-Name", "X-Script-Name", "X-Replaced-Path", "X-Envoy-Original-Path", "X-Request-Uri", "X-Proxy-Url",
+	"X-Host", "X-HTTP-Host-Override", "X-Forwarded-Server", "X-Accel-Mapping", "X-Sendfile-Type",
+	"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Ssl", "X-Forwarded-Scheme", "Forwarded", "X-Real-IP", "True-Client-IP", "CF-Connecting-IP", "X-Client-IP", "Client-IP",
+	"X-Cluster-Client-IP", "Fastly-Client-IP", "X-Remote-Addr", "X-Originating-IP", "Front-End-Https", "WL-Proxy-Client-IP", "X-Forwarded",
+}
+
+// overridden sends them, as content servers that fold '_' may spell them.
+func overridden(t *testing.T, c *client) string {
+	var names []string
+	for _, name := range unwanted {
+		names = append(names, name, strings.ToLower(strings.ReplaceAll(name, "-", "_")), strings.Replace(name, "-", "_", 1))
+	}
+	const some = 40 // at once: servers bound how many headers there may be
+	for part := range slices.Chunk(names, some) {
+		headers := []string{"Authorization: Bearer {key}"}
+		for _, name := range part {
+			headers = append(headers, name+": "+evilValue(name))
+		}
+		got := c.exchange(t, c.address, exchange{headers: headers})
+		if got.seen == nil {
+			return summary(got)
+		}
+		for name, lines := range got.seen {
+			if text := strings.Join(lines, "|"); strings.Contains(text, "evil") || strings.Contains(text, evilAddress) {
+				t.Errorf("the content server sees %s: %s", name, text)
+			}
+		}
+	}
+	return "removed"
+}
+
+const evilAddress = "203.0.113.66"
+
+func evilValue(name string) string {
+	if strings.HasSuffix(strings.ToLower(name), "for") || strings.HasSuffix(strings.ToLower(name), "ip") {
+		return evilAddress
+	}
+	return "evil"
+}
+
+// caching is what caches are told of content that any of them might keep.
+func (c *client) caching(t *testing.T, key string) string {
+	t.Helper()
+	const said = "/media/1?say-cache-control=public,%20max-age%3D60,%20s-maxage%3D600&say-surrogate-control=max-age%3D600&say-cdn-cache-control=max-age%3D600&say-vary=accept"
+	got := c.exchange(t, c.address, exchange{target: said, headers: []string{"X-Api-Key: " + key}})
+	var directives []string
+	for _, line := range got.header.Values("Cache-Control") {
+		for directive := range strings.SplitSeq(line, ",") {
+			if directive = strings.TrimSpace(directive); directive != "" {
+				directives = append(directives, directive)
+			}
+		}
+	}
+	text := "`" + strings.Join(directives, ", ") + "`"
+	if key == "{key}" && (strings.Contains(text, "public") || strings.Contains(text, "s-maxage") || !strings.Contains(text, "private") && !strings.Contains(text, "no-store") || got.header.Get("Surrogate-Control") != "" || got.header.Get("CDN-Cache-Control") != "") {
+		t.Errorf("shared caches are told %v", got.header)
+	}
+	lines := got.header.Values("Vary")
+	for _, name := range []string{"authorization", "x-api-key", "origin", "referer", "accept"} {
+		if len(lines) != 1 || !strings.Contains(strings.ToLower(lines[0]), name) {
+			t.Errorf("Vary: %q, without %s, or not on one line", lines, name)
+		}
+	}
+	return text
+}

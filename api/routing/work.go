@@ -16,7 +16,7 @@ const (
 	queryWork   = 16
 	valueWork   = 12 // of one that is encoded
 
-	bytesCompared = 64 // in a unit
+	bytesCompared = 32 // in a unit
 	bytesSearched = 2  // in a unit, for a short text
 	longText      = 63 // bytes that are searched for a word at a time
 

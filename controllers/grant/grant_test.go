@@ -1,6 +1,7 @@
 package grant_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -181,6 +182,8 @@ func TestGroup(t *testing.T) {
 			spec:  v1alpha1.GroupSpec{Projects: []v1alpha1.Project{{Name: "a", Routes: []v1alpha1.Route{{Paths: []string{"/a"}}, {Paths: []string{"/a/**/b"}}}}}},
 			field: "spec.projects[0].routes[1]",
 		},
+		"64 KiB of paths":           {spec: patterns(64 << 10)},
+		"more than 64 KiB of paths": {spec: patterns(64<<10 + 1), field: "spec.projects"},
 		"a selector that is none": {
 			spec: v1alpha1.GroupSpec{AllowedNamespaces: v1alpha1.AllowedNamespaces{
 				From:     v1alpha1.NamespacesFromSelector,
@@ -200,4 +203,16 @@ func TestGroup(t *testing.T) {
 			}
 		})
 	}
+}
+
+// patterns is a Group with so many bytes of paths, in projects and capabilities.
+func patterns(size int) v1alpha1.GroupSpec {
+	spec := v1alpha1.GroupSpec{Capabilities: []v1alpha1.Capability{{Name: "c", Routes: []v1alpha1.Route{{Paths: []string{"/c"}}}}}}
+	size -= len("/c")
+	for i := 0; size > 0; i++ {
+		path := "/" + strings.Repeat("a", min(size, 1024)-1)
+		size -= len(path)
+		spec.Projects = append(spec.Projects, v1alpha1.Project{Name: v1alpha1.ProjectName(fmt.Sprintf("p%d", i)), Routes: []v1alpha1.Route{{Paths: []string{path}}}})
+	}
+	return spec
 }

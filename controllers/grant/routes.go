@@ -26,12 +26,39 @@ func Group(group *v1alpha1.Group) *Problem {
 			return problem
 		}
 	}
+	if problem := pathPatterns(group); problem != nil {
+		return problem
+	}
 	if allowed := group.Spec.AllowedNamespaces; allowed.Selector != nil {
 		if _, err := metav1.LabelSelectorAsSelector(allowed.Selector); err != nil {
 			return invalid("spec.allowedNamespaces.selector", err)
 		}
 	}
 	return nil
+}
+
+// pathPatterns bounds what validation servers have to compare a path with. A Group beyond it owns
+// nothing there: a part of its routes would leave what the others own to the rest.
+func pathPatterns(group *v1alpha1.Group) *Problem {
+	size := 0
+	add := func(routes []v1alpha1.Route) {
+		for i := range routes {
+			for _, path := range routes[i].Paths {
+				size += len(path)
+			}
+		}
+	}
+	for i := range group.Spec.Projects {
+		add(group.Spec.Projects[i].Routes)
+	}
+	for i := range group.Spec.Capabilities {
+		add(group.Spec.Capabilities[i].Routes)
+	}
+	if size <= routing.MaxPatterns {
+		return nil
+	}
+	return invalid("spec.projects", fmt.Errorf("all paths of projects and capabilities together have %d bytes, and may have %d: write fewer or shorter ones, such as a subtree /** in place of its paths, or a second Group; no route of it is in force until then",
+		size, routing.MaxPatterns))
 }
 
 // Domains returns what is wrong with the domains of an allowlist, or nil.

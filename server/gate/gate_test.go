@@ -13,6 +13,7 @@ import (
 
 	"github.com/keyward-dev/keyward/api/keyformat"
 	"github.com/keyward-dev/keyward/api/origin"
+	"github.com/keyward-dev/keyward/api/routing"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/throttle"
 )
@@ -117,5 +118,66 @@ func TestFailuresAreThrottled(t *testing.T) {
 	}
 	if got := g.counted(decision.TooManyFailures); got != 3 {
 		t.Errorf("too_many_failures is counted %v times", got)
+	}
+}
+
+// everybody is a snapshot of no keys, and of a group that allows every origin and owns nothing.
+type everybody struct {
+	one
+
+	asked int
+}
+
+func (e *everybody) Find(keyformat.Digest) (decision.Match, bool) { return decision.Match{}, false }
+
+func (e *everybody) Allowing(_ origin.Origin, willDo func(*decision.Group) bool) (found, tooMany bool) {
+	e.asked++
+	return willDo(&decision.Group{}), false
+}
+
+// TestWhoFailsTooOftenIsNotSearchedFor: a client that is throttled has no groups searched for who
+// may read its denial. Any group that allows the origin will do.
+func TestWhoFailsTooOftenIsNotSearchedFor(t *testing.T) {
+	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	snapshot := &everybody{}
+	g := New(snapshot, func() time.Time { return now }, slog.New(slog.DiscardHandler), prometheus.NewRegistry(),
+		WithThrottle(throttle.New(throttle.Config{Failures: 1, IPv6Prefix: 64})))
+	door := g.Door("test")
+	for i, want := range []struct {
+		code     decision.Code
+		readable bool // by a group that was not asked whether it owns the request
+	}{{decision.KeyMissing, false}, {decision.TooManyFailures, true}} {
+		request := &Request{Request: decision.Request{Method: "GET", Path: "/x", Origin: "https://acme.com"}, Client: netip.MustParseAddr("192.0.2.1")}
+		if got := door.Decide(t.Context(), request); got.Code != want.code || got.OriginAllowed != want.readable || snapshot.asked != i+1 {
+			t.Errorf("%d: %v, readable %v, asked %d times", i, got.Code, got.OriginAllowed, snapshot.asked)
+		}
+	}
+}
+
+// TestTheReadingOfPathsIsTheValidators: how content servers read paths decides who owns one.
+func TestTheReadingOfPathsIsTheValidators(t *testing.T) {
+	digest := keyformat.DigestOf("some key")
+	secret, err := routing.Compile(routing.Route{Paths: []string{"/Secret/**"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	snapshot := &compiled{one: one{digest}}
+	snapshot.match, _ = snapshot.one.Find(digest)
+	snapshot.match.Group.Projects = append(snapshot.match.Group.Projects, decision.Project{Name: "secret", Routes: []routing.Matcher{secret}})
+	for _, c := range []struct {
+		reading routing.Reading
+		path    string
+		want    decision.Code
+	}{
+		{routing.Reading{}, "/a;x/b.", decision.PathAmbiguous}, {routing.Reading{Parameters: true}, "/a;x/b.", decision.Allowed},
+		{routing.Reading{}, "/Secret/x", decision.ProjectDenied}, {routing.Reading{}, "/SECRET/x", decision.Allowed},
+		{routing.Reading{IgnoreCase: true}, "/SECRET/x", decision.ProjectDenied}, {routing.Reading{IgnoreCase: true}, "/%73ecret/x", decision.ProjectDenied}, {routing.Reading{IgnoreCase: true}, "/Other/x", decision.Allowed},
+		{routing.Reading{}, "/SECRET~1/x", decision.Allowed}, {routing.Reading{IgnoreCase: true}, "/SECRET~1/x", decision.PathAmbiguous},
+	} {
+		door := New(snapshot, time.Now, slog.New(slog.DiscardHandler), prometheus.NewRegistry(), WithReading(c.reading)).Door("test")
+		request := &Request{Request: decision.Request{Credential: decision.Credential{Form: decision.WellFormed, Digest: digest}, Method: "GET", Path: c.path}}
+		if got := door.Decide(t.Context(), request); got.Code != c.want {
+			t.Errorf("%+v of %s: %v, want %v", c.reading, c.path, got.Code, c.want)
+		}
 	}
 }

@@ -1,0 +1,224 @@
+package store
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/keyward-dev/keyward/api/origin"
+	"github.com/keyward-dev/keyward/api/routing"
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/server/decision"
+)
+
+// hostileKinds are Groups that are made to be as dear as they can be to ask, for a client who
+// sends the longest path. None of them owns it, so that each has to be asked.
+func hostileKinds() map[string]func(*syncv1.Group) {
+	longest := strings.Repeat("a", 1000)
+	fill := func(g *syncv1.Group, projects, routes int, route func(i int) *syncv1.Route) {
+		left := routing.MaxPatterns
+		for i := range projects {
+			project := &syncv1.Project{Name: fmt.Sprintf("p%02d", i), Origins: &syncv1.OriginPolicy{AllowLocalhost: true}}
+			for j := range routes {
+				r := route(i*routes + j)
+				for k, path := range r.GetPaths() {
+					if left -= len(path); left < 0 {
+						r.Paths = r.GetPaths()[:k]
+						break
+					}
+				}
+				if len(r.GetPaths())+len(r.GetHosts())+len(r.GetQuery())+len(r.GetMethods()) > 0 {
+					project.Routes = append(project.Routes, r)
+				}
+			}
+			g.Projects = append(g.Projects, project)
+		}
+	}
+	paths := func(n int, format string) *syncv1.Route {
+		r := &syncv1.Route{}
+		for i := range n {
+			r.Paths = append(r.Paths, fmt.Sprintf(format, i))
+		}
+		return r
+	}
+	return map[string]func(*syncv1.Group){
+		"long literals": func(g *syncv1.Group) {
+			fill(g, 1, 2, func(int) *syncv1.Route { return paths(32, "/*"+longest+"b%d*") })
+		},
+		"long prefixes":  func(g *syncv1.Group) { fill(g, 1, 2, func(int) *syncv1.Route { return paths(32, "/"+longest+"%d") }) },
+		"many pieces":    func(g *syncv1.Group) { fill(g, 4, 32, func(int) *syncv1.Route { return paths(32, "/*a*a*a*a*b%d*") }) },
+		"short patterns": func(g *syncv1.Group) { fill(g, 16, 32, func(int) *syncv1.Route { return paths(16, "/*a*%d*") }) },
+		"many routes": func(g *syncv1.Group) {
+			fill(g, 8, 16, func(i int) *syncv1.Route { return paths(1, fmt.Sprintf("/x%d%%d", i)) })
+		},
+		"many segments": func(g *syncv1.Group) {
+			fill(g, 1, 4, func(int) *syncv1.Route { return paths(32, strings.Repeat("/*", 400)+"/b%d") })
+		},
+		"hosts": func(g *syncv1.Group) {
+			fill(g, 2, 32, func(int) *syncv1.Route {
+				r := &syncv1.Route{}
+				for i := range 32 {
+					r.Hosts = append(r.Hosts, fmt.Sprintf("*.%s.example", strings.Repeat("a", i+1)))
+				}
+				return r
+			})
+		},
+		"queries": func(g *syncv1.Group) {
+			fill(g, 2, 32, func(int) *syncv1.Route {
+				r := &syncv1.Route{}
+				for i := range 8 {
+					r.Query = append(r.Query, &syncv1.QueryMatch{Name: fmt.Sprintf("filter.%d", i), Values: []string{"x"}})
+				}
+				return r
+			})
+		},
+		"origins": func(g *syncv1.Group) {
+			fill(g, 1, 1, func(int) *syncv1.Route { return paths(1, "/**") })
+			g.Projects[0].Origins = &syncv1.OriginPolicy{}
+			for i := range 2000 {
+				g.Projects[0].Origins.Patterns = append(g.Projects[0].Origins.Patterns, fmt.Sprintf("h%d.example", i))
+			}
+			g.Projects = append(g.Projects, &syncv1.Project{Name: "z", Origins: &syncv1.OriginPolicy{AllowLocalhost: true}})
+		},
+	}
+}
+
+// hostileRequests are a preflight and a request without a key, and in front of "many segments" and
+// "queries" what is dearest there.
+func hostileRequests(kind string) map[string]*decision.Request {
+	path := "/" + strings.Repeat("a", routing.MaxPath-1)
+	query := ""
+	switch kind {
+	case "many segments":
+		path = strings.Repeat("/a", routing.MaxPath/2)
+	case "queries":
+		query = strings.Repeat("f%2525lter%5B0=1&", 480)
+	}
+	request := func() *decision.Request {
+		return &decision.Request{Method: "PATCH", Host: strings.Repeat("b.", 100) + "example", Path: path, RawQuery: query, Origin: "http://localhost:5173"}
+	}
+	preflight := request()
+	preflight.Method, preflight.PreflightMethod = "OPTIONS", "PATCH"
+	return map[string]*decision.Request{"preflight": preflight, "no key": request()}
+}
+
+// hostileStore has as many groups as are asked, of which so many are not the same.
+func hostileStore(t testing.TB, distinct int, declare func(*syncv1.Group)) *Store {
+	t.Helper()
+	s := open(t, Config{})
+	update := &syncv1.Update{CaughtUp: true}
+	for i := range distinct {
+		g := group(fmt.Sprintf("hostile-%03d", i))
+		g.Projects = nil
+		declare(g)
+		update.Groups = append(update.Groups, g)
+	}
+	apply(t, s, update)
+	for i := range maxAllowing - distinct {
+		s.list(s.groups[update.GetGroups()[i%distinct].Identity()].compiled)
+	}
+	return s
+}
+
+// cpu is the processor time of the thread so far.
+func cpu(t testing.TB) time.Duration {
+	t.Helper()
+	const thisThread = 1 // RUSAGE_THREAD
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(thisThread, &usage); err != nil {
+		t.Skipf("no processor time of a thread here: %v", err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+// TestHostileGroupsCostLittle: as many groups as are asked, each as dear as it can be, cost a
+// client without a key a few milliseconds at most. The bound is generous, for slow machines and
+// race detectors; without the bound on work it is minutes.
+func TestHostileGroupsCostLittle(t *testing.T) {
+	const bound = 50 * time.Millisecond
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	for kind, declare := range hostileKinds() {
+		s := hostileStore(t, 4, declare)
+		for name, request := range hostileRequests(kind) {
+			least := time.Hour
+			for range 5 {
+				before := cpu(t)
+				got := decision.Decide(s, request, time.Now())
+				least = min(least, cpu(t)-before)
+				if want := map[string]decision.Code{"preflight": decision.Preflight, "no key": decision.KeyMissing}[name]; got.Code != want && got.Code != decision.OriginDenied {
+					t.Errorf("%s, %s: %v", kind, name, got.Code)
+				}
+			}
+			if least > bound {
+				t.Errorf("%s, %s: %v", kind, name, least)
+			}
+		}
+	}
+}
+
+// TestGroupsAreAskedWithoutTheLock: what tenants have written is evaluated while the store takes
+// updates.
+func TestGroupsAreAskedWithoutTheLock(t *testing.T) {
+	s := tenants(t, 2)
+	asked := false
+	s.Allowing(origin.Origin{Scheme: "http", Host: "localhost", Port: 80}, func(g *decision.Group) bool {
+		asked = true
+		if !s.mu.TryLock() {
+			t.Fatal("updates, and all decisions behind them, wait for a group to be asked")
+		}
+		s.mu.Unlock()
+		return false
+	})
+	if !asked {
+		t.Fatal("nobody was asked")
+	}
+}
+
+// TestAGroupBeyondItsPatternsOwnsNothing: to leave out some of its routes would give what they
+// own to the others.
+func TestAGroupBeyondItsPatternsOwnsNothing(t *testing.T) {
+	for more, want := range map[int]bool{0: true, 1: false} {
+		s := open(t, Config{})
+		g := group("acme")
+		var paths []string
+		for i := range 63 {
+			paths = append(paths, fmt.Sprintf("/%s%02d", strings.Repeat("a", 1021), i))
+		}
+		g.Projects = []*syncv1.Project{{Name: "a", Routes: []*syncv1.Route{{Paths: append(slices.Clone(paths), "/x")}}}, {Name: "b", OwnsAll: true}}
+		g.Capabilities = []*syncv1.Capability{{Name: "c", Routes: []*syncv1.Route{{Paths: []string{"/" + strings.Repeat("c", 1021+more)}}}}}
+		if size := pathPatterns(g); size != routing.MaxPatterns+more {
+			t.Fatalf("%d bytes", size)
+		}
+		apply(t, s, &syncv1.Update{Groups: []*syncv1.Group{g}, CaughtUp: true})
+		compiled := s.groups[g.Identity()].compiled
+		if owns := compiled.Projects[1].OwnsAll && len(compiled.Projects[0].Routes) == 1; owns != want {
+			t.Errorf("with %d bytes too many: %v", more, owns)
+		}
+		if len(compiled.Projects) != 2 || len(compiled.Capabilities) != 1 || compiled.Identity != g.Identity() {
+			t.Errorf("got %+v", compiled)
+		}
+	}
+}
+
+// BenchmarkHostileGroups asks 512 Groups of each kind.
+func BenchmarkHostileGroups(b *testing.B) {
+	for kind, declare := range hostileKinds() {
+		s := hostileStore(b, maxAllowing, declare)
+		for name, request := range hostileRequests(kind) {
+			b.Run(strings.ReplaceAll(kind+"/"+name, " ", "-"), func(b *testing.B) {
+				runtime.LockOSThread()
+				defer runtime.UnlockOSThread()
+				before := cpu(b)
+				for b.Loop() {
+					decision.Decide(s, request, time.Now())
+				}
+				b.ReportMetric(float64((cpu(b)-before).Microseconds())/float64(b.N), "cpu-µs/op")
+			})
+		}
+	}
+}

@@ -1,7 +1,10 @@
 package decision
 
 import (
+	"strings"
 	"testing"
+
+	"github.com/keyward-dev/keyward/api/routing"
 )
 
 func TestPreflight(t *testing.T) {
@@ -37,8 +40,23 @@ func TestPreflight(t *testing.T) {
 		}},
 		"ambiguous path":          {want{PathAmbiguous, true, false}, func(s *setup) { s.request.Path = "//" }},
 		"ambiguous path, foreign": {want{PathAmbiguous, false, false}, func(s *setup) { s.request.Path, s.request.Origin = "//", "https://evil.com" }},
-		"not synced":              {want{NotSynced, false, false}, func(s *setup) { s.snapshot.health = Unsynced }},
-		"stale":                   {want{Stale, false, false}, func(s *setup) { s.snapshot.health = TooStale }},
+		"too long":                {want{PathTooLong, true, false}, func(s *setup) { s.request.Path = "/" + strings.Repeat("a", routing.MaxPath) }},
+		"invalid host":            {want{HostInvalid, true, false}, func(s *setup) { s.request.Host = "a..b" }},
+		"ambiguous query":         {want{QueryAmbiguous, true, false}, func(s *setup) { s.request.RawQuery = "#" }},
+		"a parameter read in two ways": {want{OriginDenied, false, false}, func(s *setup) {
+			s.addRoute(t, 2, routing.Route{Paths: []string{"/api/scenes/*"}, Query: map[string][]string{"id": {"1"}}})
+			s.match.Group.Projects[1].Routes = routes(t, routing.Route{Paths: []string{"/**"}})
+			s.request.RawQuery = "id[]=1"
+		}},
+		"a group that takes too much work": {want{Preflight, true, true}, func(s *setup) {
+			s.match.Group.Projects[2].Routes = nil
+			for range searchWork >> 12 {
+				s.addRoute(t, 2, routing.Route{Paths: []string{"/*" + strings.Repeat("a", 1000) + "b*"}})
+			}
+			s.request.Path, s.request.PreflightMethod = "/"+strings.Repeat("a", routing.MaxPath-1), "DELETE"
+		}},
+		"not synced": {want{NotSynced, false, false}, func(s *setup) { s.snapshot.health = Unsynced }},
+		"stale":      {want{Stale, false, false}, func(s *setup) { s.snapshot.health = TooStale }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			snapshot, match := acme(t)

@@ -2,7 +2,9 @@ package decision
 
 import (
 	"encoding/binary"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -87,30 +89,69 @@ func TestDecide(t *testing.T) {
 		want    Code
 		arrange func(*setup)
 	}{
-		"allowed":               {Allowed, func(*setup) {}},
-		"head":                  {Allowed, func(s *setup) { s.request.Method = "HEAD" }},
-		"not synced":            {NotSynced, func(s *setup) { s.snapshot.health = Unsynced; s.request.Path = "//" }},
-		"stale":                 {Stale, func(s *setup) { s.snapshot.health = TooStale; s.request.Path = "//" }},
-		"ambiguous path":        {PathAmbiguous, func(s *setup) { s.request.Path = "/a/../b"; s.request.Credential = Credential{} }},
-		"no path":               {PathAmbiguous, func(s *setup) { s.request.Path = "" }},
-		"missing":               {KeyMissing, func(s *setup) { s.request.Credential = Credential{} }},
-		"malformed":             {KeyMalformed, func(s *setup) { s.request.Credential.Form = Malformed }},
-		"imported":              {Allowed, func(s *setup) { s.request.Credential.Form = Foreign }},
-		"not imported":          {KeyMalformed, func(s *setup) { s.request.Credential = Credential{Form: Foreign, Digest: keyformat.Digest{2}} }},
-		"a form of the future":  {KeyMalformed, func(s *setup) { s.request.Credential.Form = 9 }},
-		"unknown":               {KeyUnknown, func(s *setup) { s.request.Credential.Digest = keyformat.Digest{2} }},
-		"revoked":               {KeyRevoked, func(s *setup) { s.match.Version = Version{Revoked: true, ExpiresAtMillis: 1, RetiresAtMillis: 1} }},
-		"expired":               {KeyExpired, func(s *setup) { s.match.Version = Version{ExpiresAtMillis: instant, RetiresAtMillis: 1} }},
-		"expires in 1 ms":       {Allowed, func(s *setup) { s.match.Version.ExpiresAtMillis = instant + 1 }},
-		"retired":               {KeyRetired, func(s *setup) { s.match.Version.RetiresAtMillis = instant; s.match.Key.Suspended = true }},
-		"retires in 1 ms":       {Allowed, func(s *setup) { s.match.Version.RetiresAtMillis = instant + 1 }},
-		"key suspended":         {KeySuspended, func(s *setup) { s.match.Key.Suspended = true; s.match.Group.State = Frozen }},
-		"group frozen":          {GroupFrozen, func(s *setup) { s.match.Group.State = Frozen; s.request.Path = "/none" }},
-		"group suspended":       {GroupSuspended, func(s *setup) { s.match.Group.State = Suspended }},
-		"group of the future":   {GroupSuspended, func(s *setup) { s.match.Group.State = 9 }},
-		"no project":            {ProjectUnknown, func(s *setup) { s.request.Path = "/none"; s.request.Origin = "null" }},
-		"other project":         {ProjectDenied, func(s *setup) { s.request.Path = "/api/scenes/prd-1"; s.request.Origin = "null" }},
-		"tie goes to the first": {Allowed, func(s *setup) { s.request.Path = "/shared/x" }},
+		"allowed":        {Allowed, func(*setup) {}},
+		"head":           {Allowed, func(s *setup) { s.request.Method = "HEAD" }},
+		"not synced":     {NotSynced, func(s *setup) { s.snapshot.health = Unsynced; s.request.Path = "//" }},
+		"stale":          {Stale, func(s *setup) { s.snapshot.health = TooStale; s.request.Path = "//" }},
+		"ambiguous path": {PathAmbiguous, func(s *setup) { s.request.Path = "/a/../b"; s.request.Credential = Credential{} }},
+		"no path":        {PathAmbiguous, func(s *setup) { s.request.Path = "" }},
+		"path too long": {PathTooLong, func(s *setup) {
+			s.request.Path, s.request.Host, s.request.Credential = "//"+strings.Repeat("a", routing.MaxPath), "a..b", Credential{}
+		}},
+		"host invalid":    {HostInvalid, func(s *setup) { s.request.Host, s.request.Path, s.request.Credential = "a..b", "//", Credential{} }},
+		"no host":         {Allowed, func(s *setup) { s.request.Host = "" }},
+		"ambiguous query": {QueryAmbiguous, func(s *setup) { s.request.RawQuery, s.request.Credential = "a b", Credential{} }},
+		"a parameter read in two ways": {QueryAmbiguous, func(s *setup) {
+			s.addRoute(t, 2, routing.Route{Paths: []string{"/shared/**"}, Query: map[string][]string{"id": {"1"}}})
+			s.request.Path, s.request.RawQuery = "/shared/x", "id[]=1"
+		}},
+		"a parameter read in two ways, of the same project": {Allowed, func(s *setup) {
+			s.addRoute(t, 1, routing.Route{Paths: []string{"/shared/**"}, Query: map[string][]string{"id": {"1"}}})
+			s.request.Path, s.request.RawQuery = "/shared/x", "id[]=1"
+		}},
+		"a parameter read in two ways, for a route that is less specific": {Allowed, func(s *setup) {
+			s.addRoute(t, 2, routing.Route{Paths: []string{"/**"}, Query: map[string][]string{"id": {"1"}}})
+			s.request.Path, s.request.RawQuery = "/shared/x", "id[]=1"
+		}},
+		"a parameter read in two ways, by a trusted project": {Allowed, func(s *setup) {
+			s.addRoute(t, 2, routing.Route{Paths: []string{"/shared/**"}, Query: map[string][]string{"id": {"1"}}})
+			s.request.Path, s.request.RawQuery, s.request.TrustedProject = "/shared/x", "id[]=1", "marketing"
+		}},
+		"routes that take too much work": {ProjectUnknown, func(s *setup) {
+			var paths []string
+			for i := range 32 {
+				paths = append(paths, fmt.Sprintf("/*%s%d*", strings.Repeat("a", 1000), i))
+			}
+			for range 8 {
+				s.addRoute(t, 2, routing.Route{Paths: paths})
+			}
+			s.addRoute(t, 1, routing.Route{Paths: []string{"/**"}})
+			s.request.Path = "/" + strings.Repeat("a", routing.MaxPath-1)
+		}},
+		"a slash at the end": {Allowed, func(s *setup) { s.request.Path = "/api/scenes/mkt-1/" }},
+		"a slash at the end, of another": {ProjectDenied, func(s *setup) {
+			s.addRoute(t, 2, routing.Route{Paths: []string{"/shared/report"}})
+			s.request.Path = "/shared/report/"
+		}},
+		"capability and a slash": {PermissionDenied, func(s *setup) { s.grant("checkout"); s.request.Method, s.request.Path = "POST", "/shared/checkout/" }},
+		"missing":                {KeyMissing, func(s *setup) { s.request.Credential = Credential{} }},
+		"malformed":              {KeyMalformed, func(s *setup) { s.request.Credential.Form = Malformed }},
+		"imported":               {Allowed, func(s *setup) { s.request.Credential.Form = Foreign }},
+		"not imported":           {KeyMalformed, func(s *setup) { s.request.Credential = Credential{Form: Foreign, Digest: keyformat.Digest{2}} }},
+		"a form of the future":   {KeyMalformed, func(s *setup) { s.request.Credential.Form = 9 }},
+		"unknown":                {KeyUnknown, func(s *setup) { s.request.Credential.Digest = keyformat.Digest{2} }},
+		"revoked":                {KeyRevoked, func(s *setup) { s.match.Version = Version{Revoked: true, ExpiresAtMillis: 1, RetiresAtMillis: 1} }},
+		"expired":                {KeyExpired, func(s *setup) { s.match.Version = Version{ExpiresAtMillis: instant, RetiresAtMillis: 1} }},
+		"expires in 1 ms":        {Allowed, func(s *setup) { s.match.Version.ExpiresAtMillis = instant + 1 }},
+		"retired":                {KeyRetired, func(s *setup) { s.match.Version.RetiresAtMillis = instant; s.match.Key.Suspended = true }},
+		"retires in 1 ms":        {Allowed, func(s *setup) { s.match.Version.RetiresAtMillis = instant + 1 }},
+		"key suspended":          {KeySuspended, func(s *setup) { s.match.Key.Suspended = true; s.match.Group.State = Frozen }},
+		"group frozen":           {GroupFrozen, func(s *setup) { s.match.Group.State = Frozen; s.request.Path = "/none" }},
+		"group suspended":        {GroupSuspended, func(s *setup) { s.match.Group.State = Suspended }},
+		"group of the future":    {GroupSuspended, func(s *setup) { s.match.Group.State = 9 }},
+		"no project":             {ProjectUnknown, func(s *setup) { s.request.Path = "/none"; s.request.Origin = "null" }},
+		"other project":          {ProjectDenied, func(s *setup) { s.request.Path = "/api/scenes/prd-1"; s.request.Origin = "null" }},
+		"tie goes to the first":  {Allowed, func(s *setup) { s.request.Path = "/shared/x" }},
 		"most specific route": {ProjectDenied, func(s *setup) {
 			s.match.Group.Projects[2].Routes = append(s.match.Group.Projects[2].Routes, routes(t, routing.Route{Paths: []string{"/shared/x"}})...)
 			s.request.Path = "/shared/x"
@@ -157,6 +198,12 @@ func TestDecide(t *testing.T) {
 			}
 		})
 	}
+}
+
+// addRoute adds a route to a project.
+func (s *setup) addRoute(t *testing.T, project int, route routing.Route) {
+	p := &s.match.Group.Projects[project]
+	p.Routes = append(p.Routes, routes(t, route)...)
 }
 
 // grant adds a permission to the key.

@@ -10,7 +10,7 @@ import (
 //
 //	PHP              drops white space in front, writes '_' for ' ', '.' and a lone '[', reads x[…] as x
 //	Rack, Rails      reads x[…] and [x] as x
-//	qs (Express)     reads x[…] as x
+//	qs (Express)     reads x[…] as x, and x.… where it allows dots
 //	ASP.NET          compares without regard to case
 //	servers in C     end a name at NUL
 //	behind a proxy   decode a second time
@@ -65,8 +65,10 @@ func (p *queryPattern) folds(name string, request *Request) bool {
 		bare := strings.TrimRightFunc(trimmed, func(c rune) bool { return c == '[' || c == ']' })
 		return foldName(bare) == p.root || strings.HasPrefix(foldName(trimmed), p.folded)
 	}
-	if brackets := strings.IndexAny(trimmed, "[]"); brackets >= 0 && foldName(strings.TrimRightFunc(trimmed[:brackets], isSpaceOrControl)) == p.folded {
-		return true
+	for _, ends := range []string{"[]", "[]."} {
+		if end := strings.IndexAny(trimmed, ends); end >= 0 && foldName(strings.TrimRightFunc(trimmed[:end], isSpaceOrControl)) == p.folded {
+			return true
+		}
 	}
 	return foldName(trimmed) == p.folded || foldName(name) == p.folded
 }

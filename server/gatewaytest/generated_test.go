@@ -68,7 +68,7 @@ func spelled(t *rapid.T) spelling {
 
 // TestGeneratedSpellings sends each way what a generator has made up.
 func TestGeneratedSpellings(t *testing.T) {
-	readers := startReaders(t)
+	readers := minding(startReaders(t))
 	defer stillThere(t, readers)
 	const batch = 10 // requests each time, of which there are 100: see -rapid.checks
 	for _, g := range append([]gateway{own}, gateways...) {
@@ -107,7 +107,7 @@ func FuzzReaders(f *testing.F) {
 	for _, s := range corpus(f) {
 		f.Add(s.method(), s.Host, s.Target)
 	}
-	c := newComparison(f, startReaders(f))
+	c := newComparison(f, minding(startReaders(f)))
 	front := &pool{address: startProxy(f, c.world)}
 	f.Cleanup(front.close)
 	f.Fuzz(func(t *testing.T, method, host, target string) {

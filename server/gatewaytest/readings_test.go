@@ -122,3 +122,21 @@ func (r *reading) differences(project, method string) []string {
 	slices.Sort(found)
 	return found
 }
+
+// forgive is about a reader that misses what a project has, which is decided on, and answers from what is left: nobody
+// reads more than they may. That is so where a router compares paths as they were sent, and where one minds the slash
+// at the end of a path, without which it would be the project's.
+func (r *reading) forgive(reader *contentReader, target, project string) {
+	path, _, _ := strings.Cut(target, "?")
+	encoded, slash := reader.decodesNothing && strings.Contains(path, "%"), strings.HasSuffix(path, "/")
+	for way, class := range r.Classes {
+		if class == classWebsite && project != classWebsite && (encoded || slash) {
+			delete(r.Classes, way)
+		}
+	}
+	for way, path := range r.Paths {
+		if slash && classOf(path) == classWebsite && project != classWebsite {
+			delete(r.Paths, way)
+		}
+	}
+}

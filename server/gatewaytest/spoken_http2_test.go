@@ -60,7 +60,7 @@ func exchangeHTTP2(ctx context.Context, address, key string, s *spelling) (int, 
 
 // TestReadersAgreeInHTTP2 is about the reverse proxy, where fewer bytes are refused by whoever reads the protocol.
 func TestReadersAgreeInHTTP2(t *testing.T) {
-	c := newComparison(t, startReaders(t))
+	c := newComparison(t, minding(startReaders(t)))
 	defer stillThere(t, c.readers)
 	address := startProxy(t, c.world)
 	for _, s := range corpus(t) {

@@ -122,7 +122,7 @@ bench-micro: ## Run the micro benchmarks MICRO_COUNT times (10), for benchstat
 
 .PHONY: verify
 verify: ## Generate, format and lint; then require that nothing had to change
-	@$(MAKE) --no-print-directory generate fmt lint
+	@$(MAKE) --no-print-directory generate licenses fmt lint
 	@if [ -n "$$(git status --porcelain)" ]; then \
 		git --no-pager diff; \
 		git status --short; \
@@ -138,6 +138,14 @@ generate: bin/controller-gen bin/buf bin/protoc-gen-go bin/protoc-gen-go-grpc ##
 	bin/controller-gen rbac:roleName=keyward-manager paths=./controllers/... paths=./webhook/... paths=./cmd/manager output:rbac:dir=config/rbac
 	bin/controller-gen webhook paths=./webhook/... output:webhook:dir=config/webhook
 	cd api && PATH=$(BIN):$$PATH $(BIN)/buf lint && PATH=$(BIN):$$PATH $(BIN)/buf generate
+
+.PHONY: licenses
+licenses: ## Write NOTICE: the licences of everything that the programs are linked from
+	go run ./hack/notice
+
+.PHONY: vulncheck
+vulncheck: bin/govulncheck ## Look for known vulnerabilities; says so where their database cannot be reached
+	hack/vulncheck.sh
 
 .PHONY: fmt
 fmt: bin/golangci-lint ## Format all Go code
@@ -180,5 +188,6 @@ $(eval $(call tool,protoc-gen-go,generate,google.golang.org/protobuf/cmd/protoc-
 $(eval $(call tool,protoc-gen-go-grpc,generate,google.golang.org/grpc/cmd/protoc-gen-go-grpc))
 $(eval $(call tool,buf,buf,github.com/bufbuild/buf/cmd/buf))
 $(eval $(call tool,golangci-lint,lint,.))
+$(eval $(call tool,govulncheck,vuln,golang.org/x/vuln/cmd/govulncheck))
 # For the tests of config/gateways/traefik, which are skipped without: compiling it takes six CPU minutes, once.
 $(eval $(call tool,traefik,traefik,github.com/traefik/traefik/v3/cmd/traefik))

@@ -78,6 +78,8 @@ var exchanges = []exchange{
 	{name: "no permission, for a page", method: "POST", headers: []string{"Authorization: Bearer {key}", "Origin: " + page}, status: 403, code: "permission_denied",
 		answer: map[string]string{"Access-Control-Allow-Origin": page, "Access-Control-Expose-Headers": exposed + ", Retry-After, WWW-Authenticate", "RateLimit": "", "RateLimit-Policy": ""}},
 	{name: "ambiguous path", target: "/media/../x", headers: []string{"Authorization: Bearer {key}"}, status: 400, code: "path_ambiguous"},
+	{name: "path parameter", target: "/media/1;x", headers: []string{"Authorization: Bearer {key}"}, status: 400, code: "path_ambiguous"},
+	{name: "percent sign", target: "/media/100%25.pdf", headers: []string{"Authorization: Bearer {key}"}, status: 200, seen: map[string]string{headerTarget: "/media/100%25.pdf"}},
 	{name: "encoded slash", target: "/media/a%2fb", headers: []string{"Authorization: Bearer {key}"}, status: 400, code: "path_ambiguous"},
 	{name: "spoofed original request", target: "/other", headers: []string{"Authorization: Bearer {key}",
 		"X-Forwarded-Uri: /media/1", "X-Original-URI: /media/1", "X-HAProxy-Uri: /media/1", "X-Forwarded-Method: GET", "X-Original-Method: GET", "X-HAProxy-Method: GET"}, status: 403, code: "project_unknown"},

@@ -76,8 +76,8 @@ func (s *Subscription) ServesKey(group, id string) bool {
 // ask finds out about one of the groups of which it is not known whether the server may have them. What there is
 // to send of others does not wait for more than that.
 func (s *Subscription) ask(ctx context.Context) (asked bool, err error) {
-	group, any := s.nextUndecided()
-	if !any {
+	group, some := s.nextUndecided()
+	if !some {
 		return false, nil
 	}
 	allowed, err := s.subscriber.Authorizer.Ask(ctx, group)
@@ -88,7 +88,7 @@ func (s *Subscription) ask(ctx context.Context) (asked bool, err error) {
 	return true, nil
 }
 
-func (s *Subscription) nextUndecided() (group string, any bool) {
+func (s *Subscription) nextUndecided() (group string, some bool) {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
 	for group := range s.undecided {

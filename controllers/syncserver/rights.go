@@ -126,7 +126,7 @@ func (r *rights) askGroup(ctx context.Context, group string) (bool, error) {
 }
 
 // explore finds out which of the groups the account may have, from the whole to the parts, and whether that is any.
-func (r *rights) explore(ctx context.Context, groups []string, home string) (any bool, err error) {
+func (r *rights) explore(ctx context.Context, groups []string, home string) (some bool, err error) {
 	r.asking.Lock()
 	defer r.asking.Unlock()
 	if all, err := r.mayAlone(ctx, question{}); all || err != nil {
@@ -145,7 +145,7 @@ func (r *rights) explore(ctx context.Context, groups []string, home string) (any
 			return false, err
 		}
 		namespaces[namespace] = allowed
-		any = any || allowed
+		some = some || allowed
 	}
 	for _, group := range groups {
 		q := about(group)
@@ -156,9 +156,9 @@ func (r *rights) explore(ctx context.Context, groups []string, home string) (any
 		if err != nil {
 			return false, err
 		}
-		any = any || allowed
+		some = some || allowed
 	}
-	return any, nil
+	return some, nil
 }
 
 func (r *rights) exploreOne(ctx context.Context, q question) (bool, error) {

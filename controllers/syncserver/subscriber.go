@@ -52,8 +52,8 @@ func subscriber(ctx context.Context, id identity, r *rights, hello *syncv1.Hello
 // authorize asks about all that is selected, and is an error where the caller may not have it.
 func (s *selection) authorize(ctx context.Context, id identity, groups func() []string) error {
 	if s.isEverything() {
-		any, err := s.rights.explore(ctx, groups(), id.namespace())
-		if err == nil && !any {
+		some, err := s.rights.explore(ctx, groups(), id.namespace())
+		if err == nil && !some {
 			err = denied(id, "any Group")
 		}
 		return err

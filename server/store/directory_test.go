@@ -14,7 +14,7 @@ import (
 // before anything is acknowledged that is in it.
 func TestDirectoryIsSynced(t *testing.T) {
 	dir := t.TempDir()
-	synced, real := 0, syncDirectory
+	synced, sync := 0, syncDirectory
 	syncDirectory = func(path string) error {
 		if _, err := os.Stat(journalPath(dir)); err != nil || path != dir {
 			t.Errorf("%s is synced without its journal: %v", path, err)
@@ -23,9 +23,9 @@ func TestDirectoryIsSynced(t *testing.T) {
 			t.Error("it is synced before the fresh journal has its name")
 		}
 		synced++
-		return real(path)
+		return sync(path)
 	}
-	t.Cleanup(func() { syncDirectory = real })
+	t.Cleanup(func() { syncDirectory = sync })
 	s, err := Open(Config{Dir: dir}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)

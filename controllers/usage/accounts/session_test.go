@@ -2,6 +2,7 @@ package accounts_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/go-logr/logr/funcr"
@@ -55,9 +56,16 @@ func TestLifeIsLettersAndDigits(t *testing.T) {
 	}
 }
 
-// TestNamesAreOfOneIdentity.
+// TestNamesAreOfOneIdentity, and fit into a status with the life behind them.
 func TestNamesAreOfOneIdentity(t *testing.T) {
-	if accounts.NameOf("v", "a") == accounts.NameOf("v", "b") || accounts.NameOf("v", "a") != accounts.NameOf("v", "a") {
-		t.Error("two identities have one name")
+	seen := map[string]bool{}
+	for _, instance := range []string{"v", strings.Repeat("x", 252), strings.Repeat("x", 253)} {
+		for _, identity := range []string{"a", "b"} {
+			name := accounts.NameOf(instance, identity)
+			if seen[name] || len(name+"/")+26 > 280 {
+				t.Errorf("%s is the name of two, or too long", name)
+			}
+			seen[name] = true
+		}
 	}
 }

@@ -46,9 +46,11 @@ func compilePath(pattern string) ([]pathPattern, error) {
 	if err := checkPathPattern(pattern, base); err != nil {
 		return nil, err
 	}
-	patterns := []pathPattern{{exact: spell(base), folded: spell(foldCase(base)), subtree: subtree, rank: pathRank(base, subtree)}}
+	exact, folded := spellBoth(base)
+	patterns := []pathPattern{{exact: exact, folded: folded, subtree: subtree, rank: pathRank(base, subtree)}}
 	if bare, ok := strings.CutSuffix(base, "/"); ok && bare != "" && !subtree {
-		patterns = append(patterns, pathPattern{exact: spell(bare), folded: spell(foldCase(bare)), rank: pathRank(bare, true) - 1, alias: true})
+		exact, folded = spellBoth(bare)
+		patterns = append(patterns, pathPattern{exact: exact, folded: folded, rank: pathRank(bare, true) - 1, alias: true})
 	}
 	return patterns, nil
 }
@@ -87,6 +89,15 @@ func checkPathPattern(pattern, base string) error {
 	return nil
 }
 
+// spellBoth returns the pattern as it is written, and without regard to case. They share what is the same.
+func spellBoth(base string) (exact, folded spelling) {
+	exact = spell(base)
+	if lower := foldCase(base); lower != base {
+		return exact, spell(lower)
+	}
+	return exact, exact
+}
+
 func spell(base string) spelling {
 	star := strings.IndexByte(base, '*')
 	if star < 0 {
@@ -94,8 +105,13 @@ func spell(base string) spelling {
 	}
 	s := spelling{text: base, prefix: base[:star]}
 	s.at = strings.LastIndexByte(s.prefix, '/') // a pattern begins with a slash
+	s.segments = make([]segment, 0, 1+strings.Count(base[s.at+1:], "/"))
 	for text := range strings.SplitSeq(base[s.at+1:], "/") {
-		s.segments = append(s.segments, segment{pieces: strings.Split(text, "*"), least: len(text) - strings.Count(text, "*"), any: text == "*"})
+		if text == "*" {
+			s.segments = append(s.segments, segment{any: true})
+			continue
+		}
+		s.segments = append(s.segments, segment{pieces: strings.Split(text, "*"), least: len(text) - strings.Count(text, "*")})
 	}
 	return s
 }

@@ -24,7 +24,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 	for _, row := range regexp.MustCompile("(?m)^\\| `(keyward_validator_[a-z_]+)").FindAllSubmatch(page, -1) {
 		documented = append(documented, string(row[1]))
 	}
-	config := configFor(t, managertest.Start(t), "--upstream=http://127.0.0.1:1")
+	config := configFor(t, managertest.Start(t), "--upstream=http://127.0.0.1:1", "--envoy-access-log")
 	s, err := New(config, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

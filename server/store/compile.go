@@ -12,8 +12,9 @@ import (
 	"github.com/keyward-dev/keyward/server/httpwire"
 )
 
-// compile prepares a group for decisions. Routes, patterns and context values that cannot
-// be used are left out, each on its own; without them less is allowed, never more.
+// compile prepares a group for decisions. Patterns of origins, routes of capabilities and context values
+// that cannot be used are left out, each on its own; without them less is allowed, never more. A route of
+// a project takes those of all projects along: what it owns would fall to a wider one.
 func (s *Store) compile(wire *syncv1.Group) *decision.Group {
 	group := &decision.Group{
 		Identity:    wire.Identity(),
@@ -34,14 +35,22 @@ func (s *Store) compile(wire *syncv1.Group) *decision.Group {
 		s.reject("routes", group.Identity, fmt.Errorf("%d bytes of path patterns are more than the %d that a group may have: no route of it is in force", size, routing.MaxPatterns))
 		wire = withoutRoutes(wire)
 	}
+	whole := true
 	for _, project := range wire.GetProjects() {
 		where := group.Identity + ", project " + project.GetName()
+		routes := s.compileRoutes(where, project.GetRoutes())
+		whole = whole && len(routes) == len(project.GetRoutes())
 		group.Projects = append(group.Projects, decision.Project{
 			Name:    project.GetName(),
 			OwnsAll: project.GetOwnsAll(),
-			Routes:  s.compileRoutes(where, project.GetRoutes()),
+			Routes:  routes,
 			Origins: s.compileOrigins(where, project.GetOrigins()),
 		})
+	}
+	if !whole {
+		for i := range group.Projects {
+			group.Projects[i].Routes, group.Projects[i].OwnsAll = nil, false
+		}
 	}
 	slices.SortStableFunc(group.Projects, func(a, b decision.Project) int { return cmp.Compare(a.Name, b.Name) })
 	for _, capability := range wire.GetCapabilities() {

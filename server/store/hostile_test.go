@@ -222,3 +222,19 @@ func BenchmarkHostileGroups(b *testing.B) {
 		}
 	}
 }
+
+// TestARouteThatCannotBeReadGivesNothingToOthers: what it owns would fall to a wider project.
+func TestARouteThatCannotBeReadGivesNothingToOthers(t *testing.T) {
+	s := open(t, Config{})
+	g := group("acme")
+	g.Projects = []*syncv1.Project{
+		{Name: "secret", Routes: []*syncv1.Route{{Paths: []string{"/secret/**"}}, {Paths: []string{"/new/***"}}}},
+		{Name: "website", Routes: []*syncv1.Route{{Paths: []string{"/**"}}}},
+	}
+	apply(t, s, &syncv1.Update{Groups: []*syncv1.Group{g}, CaughtUp: true})
+	for _, project := range s.groups[g.Identity()].compiled.Projects {
+		if project.OwnsAll || len(project.Routes) != 0 {
+			t.Errorf("project %s owns something", project.Name)
+		}
+	}
+}

@@ -84,7 +84,7 @@ func CanonicalHost(host string) (string, error) {
 	}
 	label, end, upper := 0, len(host), false
 scan:
-	for i := 0; i < len(host); i++ {
+	for i := range len(host) {
 		switch c := host[i]; {
 		case c >= 'a' && c <= 'z', c >= '0' && c <= '9', c == '-', c == '_':
 			label++

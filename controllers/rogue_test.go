@@ -95,12 +95,16 @@ var _ = Describe("A rogue at the sync port", func() {
 	}
 	open := func(ctx context.Context, c *rogue.Client) *rogue.Stream {
 		GinkgoHelper()
+		ctx, cancel := context.WithTimeout(ctx, time.Minute) // a test that waits for what does not come fails
+		DeferCleanup(cancel)
 		stream, err := c.Open(ctx, c.Hello())
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(stream.Kill)
 		return stream
 	}
 	outcome := func(ctx context.Context, c *rogue.Client, hello *syncv1.Hello) error {
+		ctx, cancel := context.WithTimeout(ctx, time.Minute)
+		defer cancel()
 		stream, err := c.Open(ctx, hello)
 		if err != nil {
 			return err

@@ -5,8 +5,8 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"cmp"
+	"context"
 	_ "embed"
 	"encoding/json"
 	"errors"

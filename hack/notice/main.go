@@ -6,6 +6,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"context"
 	_ "embed"
 	"encoding/json"
 	"errors"
@@ -73,7 +74,7 @@ func write(root string) ([]byte, error) {
 
 // linked adds what the programs are linked from.
 func linked(root, system string, paths []string, parts map[part]bool) error {
-	cmd := exec.Command("go", append([]string{"list", "-deps", "-json=ImportPath,Dir,Module"}, paths...)...)
+	cmd := exec.CommandContext(context.Background(), "go", append([]string{"list", "-deps", "-json=ImportPath,Dir,Module"}, paths...)...)
 	cmd.Dir, cmd.Stderr = root, os.Stderr
 	cmd.Env = append(os.Environ(), "GOOS="+system, "GOARCH=amd64", "CGO_ENABLED=0", "GOFLAGS=-mod=readonly")
 	out, err := cmd.Output()

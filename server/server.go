@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"github.com/keyward-dev/keyward/server/accesslog"
 	"github.com/keyward-dev/keyward/server/awsauthorizer"
 	"github.com/keyward-dev/keyward/server/clientaddr"
+	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/explain"
 	"github.com/keyward-dev/keyward/server/extauthz"
 	"github.com/keyward-dev/keyward/server/forwardauth"
@@ -30,6 +32,7 @@ import (
 	"github.com/keyward-dev/keyward/server/quota"
 	"github.com/keyward-dev/keyward/server/ratelimit"
 	"github.com/keyward-dev/keyward/server/reverseproxy"
+	"github.com/keyward-dev/keyward/server/search"
 	"github.com/keyward-dev/keyward/server/store"
 	"github.com/keyward-dev/keyward/server/syncclient"
 	"github.com/keyward-dev/keyward/server/throttle"
@@ -81,6 +84,7 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 	around := []gate.Option{
 		gate.WithThrottle(throttle.New(config.Throttle)), gate.WithMeter(s.uses), gate.WithRates(s.rates), gate.WithQuota(s.quotas),
 		gate.WithReading(config.Reading),
+		gate.WithSearches(search.New(search.Config{AtOnce: runtime.GOMAXPROCS(0) / 2, IPv6Prefix: config.Throttle.IPv6Prefix, Work: decision.SearchWork}, registry)),
 	}
 	if config.AdminTokenFile != "" {
 		if _, err := explain.ReadToken(config.AdminTokenFile); err != nil {

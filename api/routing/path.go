@@ -9,9 +9,10 @@ import (
 // pathPattern is a compiled path pattern. Literals are in canonical form, so they compare
 // byte by byte with the result of CanonicalPath.
 type pathPattern struct {
-	exact, folded spelling // the latter for where case is ignored
-	subtree       bool     // '/**' at the end
-	rank          int
+	exact   spelling
+	folded  *spelling // for where case is ignored; nil where it is the same
+	subtree bool      // '/**' at the end
+	rank    int
 
 	// alias is a pattern that nobody has written, for another form of one: it is for those who
 	// own a path, and grants nothing.
@@ -90,12 +91,12 @@ func checkPathPattern(pattern, base string) error {
 }
 
 // spellBoth returns the pattern as it is written, and without regard to case. They share what is the same.
-func spellBoth(base string) (exact, folded spelling) {
-	exact = spell(base)
+func spellBoth(base string) (exact spelling, folded *spelling) {
 	if lower := foldCase(base); lower != base {
-		return exact, spell(lower)
+		other := spell(lower)
+		folded = &other
 	}
-	return exact, exact
+	return spell(base), folded
 }
 
 func spell(base string) spelling {
@@ -118,8 +119,8 @@ func spell(base string) spelling {
 
 // of returns the spelling to compare the request's path with.
 func (p *pathPattern) of(request *Request) *spelling {
-	if request.IgnoreCase {
-		return &p.folded
+	if request.IgnoreCase && p.folded != nil {
+		return p.folded
 	}
 	return &p.exact
 }
@@ -151,6 +152,7 @@ func (s *spelling) cut(request *Request) (rest string, ok bool) {
 	if s.segments == nil {
 		return path[len(s.prefix):], true
 	}
+	request.spend(piecesWork)
 	path = path[s.at:]
 	for i := range s.segments {
 		if path == "" || path[0] != '/' {

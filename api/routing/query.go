@@ -80,13 +80,17 @@ func (p *queryPattern) match(request *Request) outcome {
 	var allowed, others, doubt bool
 	for raw != "" {
 		var pair string
-		if end := strings.IndexAny(raw, separators); end >= 0 {
+		if end := indexAny(raw, separators); end >= 0 {
 			pair, raw = raw[:end], raw[end+1:]
 		} else {
 			pair, raw = raw, ""
 		}
 		name, value, _ := strings.Cut(pair, "=")
+		request.spend(pairWork)
 		called := p.compare(name, request)
+		if request.Exhausted() {
+			return differs
+		}
 		if called == differs && isPlain(value) {
 			continue
 		}
@@ -116,6 +120,14 @@ func (p *queryPattern) match(request *Request) outcome {
 	}
 }
 
+// indexAny is strings.IndexAny, and quick where there is one separator.
+func indexAny(s, separators string) int {
+	if len(separators) == 1 {
+		return strings.IndexByte(s, separators[0])
+	}
+	return strings.IndexAny(s, separators)
+}
+
 func (p *queryPattern) allows(value string, request *Request) bool {
 	request.spend(len(p.values) / methodWork)
 	return slices.Contains(p.values, value)
@@ -134,6 +146,9 @@ func (p *queryPattern) compare(name string, request *Request) outcome {
 		}
 	}
 	request.spend(len(name) * decodingWork)
+	if request.Exhausted() {
+		return differs
+	}
 	decoded, ok := unescape(name)
 	if ok && decoded == p.name {
 		return matches

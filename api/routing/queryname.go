@@ -60,6 +60,9 @@ func (p *queryPattern) folds(name string, request *Request) bool {
 		return false
 	}
 	request.spend(len(name) * comparingWork)
+	if request.Exhausted() {
+		return false
+	}
 	trimmed := strings.TrimRightFunc(name, isSpaceOrControl)
 	if p.root != "" {
 		bare := strings.TrimRightFunc(trimmed, func(c rune) bool { return c == '[' || c == ']' })

@@ -8,9 +8,6 @@ import (
 	"strings"
 )
 
-// MaxPatterns is how many bytes all path patterns of one Group may have together.
-const MaxPatterns = 64 << 10
-
 // Route describes requests. Parts that are empty match everything; one must not be.
 type Route struct {
 	Methods, Hosts, Paths []string
@@ -74,6 +71,7 @@ func Compile(route Route) (Matcher, error) {
 		}
 		m.hosts = append(m.hosts, pattern)
 	}
+	m.paths = slices.Grow(m.paths, len(route.Paths))
 	for i, path := range route.Paths {
 		patterns, err := compilePath(path)
 		if err != nil {

@@ -2,6 +2,7 @@ package grant_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
+	"github.com/keyward-dev/keyward/api/routing"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/grant"
 )
@@ -210,8 +212,16 @@ func TestGroup(t *testing.T) {
 			spec:  v1alpha1.GroupSpec{Projects: []v1alpha1.Project{{Name: "a", Routes: []v1alpha1.Route{{Paths: []string{"/a"}}, {Paths: []string{"/a/**/b"}}}}}},
 			field: "spec.projects[0].routes[1]",
 		},
-		"64 KiB of paths":           {spec: patterns(64 << 10)},
-		"more than 64 KiB of paths": {spec: patterns(64<<10 + 1), field: "spec.projects"},
+		"64 KiB of routes":           {spec: patterns(routing.MaxSize)},
+		"more than 64 KiB of routes": {spec: patterns(routing.MaxSize + 1), field: "spec.projects"},
+		"many short paths": {
+			spec:  v1alpha1.GroupSpec{Capabilities: []v1alpha1.Capability{{Name: "c", Routes: slices.Repeat([]v1alpha1.Route{{Paths: slices.Repeat([]string{"/b"}, 32)}}, 64)}}},
+			field: "spec.projects",
+		},
+		"many short values": {
+			spec:  v1alpha1.GroupSpec{Capabilities: []v1alpha1.Capability{{Name: "c", Routes: slices.Repeat([]v1alpha1.Route{{Query: map[string]v1alpha1.QueryValues{"a": slices.Repeat([]string{"b"}, 32)}}}, 200)}}},
+			field: "spec.projects",
+		},
 		"a selector that is none": {
 			spec: v1alpha1.GroupSpec{AllowedNamespaces: v1alpha1.AllowedNamespaces{
 				From:     v1alpha1.NamespacesFromSelector,
@@ -233,13 +243,18 @@ func TestGroup(t *testing.T) {
 	}
 }
 
-// patterns is a Group with so many bytes of paths, in projects and capabilities.
+// patterns is a Group with routes of that size, in projects and capabilities.
 func patterns(size int) v1alpha1.GroupSpec {
 	spec := v1alpha1.GroupSpec{Capabilities: []v1alpha1.Capability{{Name: "c", Routes: []v1alpha1.Route{{Paths: []string{"/c"}}}}}}
-	size -= len("/c")
+	of := func(path string) int { return (&routing.Route{Paths: []string{path}}).Size() }
+	size -= of("/c")
 	for i := 0; size > 0; i++ {
-		path := "/" + strings.Repeat("a", min(size, 1024)-1)
-		size -= len(path)
+		length := min(size-of(""), 1024)
+		if rest := size - of("") - length; rest > 0 && rest <= of("") {
+			length -= of("") // there has to be room for another
+		}
+		path := "/" + strings.Repeat("a", length-1)
+		size -= of(path)
 		spec.Projects = append(spec.Projects, v1alpha1.Project{Name: v1alpha1.ProjectName(fmt.Sprintf("p%d", i)), Routes: []v1alpha1.Route{{Paths: []string{path}}}})
 	}
 	return spec

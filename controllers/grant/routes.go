@@ -26,7 +26,7 @@ func Group(group *v1alpha1.Group) *Problem {
 			return problem
 		}
 	}
-	if problem := pathPatterns(group); problem != nil {
+	if problem := size(group); problem != nil {
 		return problem
 	}
 	for _, subject := range []Subject{{}, {Allowlist: true}} {
@@ -39,15 +39,14 @@ func Group(group *v1alpha1.Group) *Problem {
 	return nil
 }
 
-// pathPatterns bounds what validation servers have to compare a path with. A Group beyond it owns
-// nothing there: a part of its routes would leave what the others own to the rest.
-func pathPatterns(group *v1alpha1.Group) *Problem {
+// size bounds what validation servers have to hold, and to compare requests with. A Group beyond
+// it owns nothing there: a part of its routes would leave what the others own to the rest.
+func size(group *v1alpha1.Group) *Problem {
 	size := 0
 	add := func(routes []v1alpha1.Route) {
 		for i := range routes {
-			for _, path := range routes[i].Paths {
-				size += len(path)
-			}
+			route := Route(&routes[i])
+			size += route.Size()
 		}
 	}
 	for i := range group.Spec.Projects {
@@ -56,11 +55,11 @@ func pathPatterns(group *v1alpha1.Group) *Problem {
 	for i := range group.Spec.Capabilities {
 		add(group.Spec.Capabilities[i].Routes)
 	}
-	if size <= routing.MaxPatterns {
+	if size <= routing.MaxSize {
 		return nil
 	}
-	return invalid("spec.projects", fmt.Errorf("all paths of projects and capabilities together have %d bytes, and may have %d: write fewer or shorter ones, such as a subtree /** in place of its paths, or a second Group; no route of it is in force until then",
-		size, routing.MaxPatterns))
+	return invalid("spec.projects", fmt.Errorf("all routes of projects and capabilities together have a size of %d, and may have %d (their texts, with 32 bytes for a path, 64 for a query parameter and so on): write fewer or shorter ones, such as a subtree /** in place of its paths, or a second Group; no route of it is in force until then",
+		size, routing.MaxSize))
 }
 
 // Domains returns what is wrong with the domains of an allowlist, or nil.

@@ -8,8 +8,8 @@ import (
 	"github.com/keyward-dev/keyward/api/origin"
 )
 
-// preflight decides a request that carries no key, on purpose: whether it is of any use to
-// send the real one. That one is decided on its own.
+// preflight begins to decide a request that carries no key, on purpose: whether it is of any use
+// to send the real one. That one is decided on its own. Finish searches for who allows it.
 func (e *evaluation) preflight(snapshot Snapshot, now time.Time) Decision {
 	health := snapshot.Health(now)
 	switch {
@@ -22,16 +22,10 @@ func (e *evaluation) preflight(snapshot Snapshot, now time.Time) Decision {
 		allowed, _ := e.mayRead(snapshot, code)
 		return Decision{Code: code, OriginAllowed: allowed}
 	}
-	e.routing.Method = e.request.PreflightMethod
-	from, err := origin.Parse(e.request.Origin)
-	if err != nil {
+	if _, err := origin.Parse(e.request.Origin); err != nil {
 		return Decision{Code: OriginDenied}
 	}
-	allowed, method := e.openTo(snapshot, from)
-	if !allowed {
-		return Decision{Code: OriginDenied}
-	}
-	return Decision{Code: Preflight, OriginAllowed: true, MethodAllowed: method}
+	return Decision{Code: Preflight, unread: true}
 }
 
 // mayRead tells whether the origin of the request may read an answer: that is up to the
@@ -66,32 +60,48 @@ func isKnown(snapshot Snapshot, from origin.Origin) bool {
 	return found || tooMany
 }
 
-// Finish finds out whether pages of the request's origin may read the answer, where Begin has
-// left that. It searches the groups that allow the origin for one that owns the request, or
-// without a search is content with any of them: for clients who are not worth it.
-func (d *Decision) Finish(snapshot Snapshot, request *Request, search bool) {
+// Unfinished reports whether the groups of others have to be searched, which Finish does.
+func (d *Decision) Unfinished() bool { return d.unread }
+
+// Finish finds out whether pages of the request's origin may read the answer, and of a preflight
+// whether it is allowed, where Begin has left that. It searches the groups that allow the origin
+// for one that owns the request, or without a search is content with any of them: for clients
+// who are not worth it. It returns the work that was spent, at most SearchWork.
+func (d *Decision) Finish(snapshot Snapshot, request *Request, search bool) (spent int) {
 	if !d.unread {
-		return
+		return 0
 	}
 	d.unread = false
 	from, err := origin.Parse(request.Origin)
 	if err != nil {
-		return
+		return 0
 	}
-	if !search {
+	method := false
+	if search {
+		e := evaluation{request: request}
+		if e.read() == Allowed {
+			if d.Code == Preflight {
+				e.routing.Method = request.PreflightMethod
+			}
+			d.OriginAllowed, method, spent = e.openTo(snapshot, from)
+		}
+	} else {
 		d.OriginAllowed = isKnown(snapshot, from)
-		return
+		method = d.OriginAllowed
 	}
-	e := evaluation{request: request}
-	if e.read() == Allowed {
-		d.OriginAllowed, _ = e.openTo(snapshot, from)
+	if d.Code == Preflight {
+		d.MethodAllowed = method
+		if !d.OriginAllowed {
+			d.Code = OriginDenied
+		}
 	}
+	return spent
 }
 
 const (
-	// searchWork bounds the work of asking groups about one request, in the units of package
-	// routing: a millisecond or so, whatever their owners have written into them.
-	searchWork = 1 << 18
+	// SearchWork bounds the work of asking groups about one request, in the units of package
+	// routing: less than a millisecond, whatever their owners have written into them.
+	SearchWork = 1 << 17
 	// groupWork is what it takes to fetch a group from memory.
 	groupWork = 32
 )
@@ -100,9 +110,10 @@ const (
 // whether any key of such a group may permit the method. Where so many groups allow an
 // origin, or have such routes, that asking each would take long, it is allowed: no more follows
 // from it than that a browser sends a request, or reads why it was denied.
-func (e *evaluation) openTo(snapshot Snapshot, from origin.Origin) (allowed, method bool) {
+func (e *evaluation) openTo(snapshot Snapshot, from origin.Origin) (allowed, method bool, spent int) {
 	asking := *e // a copy, so that only here an evaluation is on the heap
-	asking.routing.Bound(searchWork)
+	asking.routing.Bound(SearchWork)
+	unspent := asking.routing.Spent()
 	found, tooMany := snapshot.Allowing(from, func(group *Group) bool {
 		asking.doubtful = false
 		asking.routing.Spend(groupWork)
@@ -122,7 +133,7 @@ func (e *evaluation) openTo(snapshot Snapshot, from origin.Origin) (allowed, met
 			return c.covers(&asking.routing)
 		}) || asking.routing.Exhausted()
 	})
-	return allowed || found || tooMany, found || tooMany
+	return allowed || found || tooMany, found || tooMany, min(asking.routing.Spent()-unspent, SearchWork)
 }
 
 // readOnly tells whether the permission to read covers the method.

@@ -50,7 +50,7 @@ func TestPreflight(t *testing.T) {
 		}},
 		"a group that takes too much work": {want{Preflight, true, true}, func(s *setup) {
 			s.match.Group.Projects[2].Routes = nil
-			for range searchWork >> 12 {
+			for range SearchWork >> 12 {
 				s.addRoute(t, 2, routing.Route{Paths: []string{"/*" + strings.Repeat("a", 1000) + "b*"}})
 			}
 			s.request.Path, s.request.PreflightMethod = "/"+strings.Repeat("a", routing.MaxPath-1), "DELETE"

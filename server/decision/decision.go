@@ -107,7 +107,7 @@ type Decision struct {
 	// MethodAllowed says of a Preflight that there may be keys that permit the method.
 	MethodAllowed bool
 
-	// unread is whether OriginAllowed is still to be found out, among all groups.
+	// unread is whether OriginAllowed is still to be found out, among all groups, and with it a Preflight.
 	unread bool
 }
 
@@ -122,8 +122,8 @@ func Decide(snapshot Snapshot, request *Request, now time.Time) Decision {
 	return d
 }
 
-// Begin decides the request, but for whether pages may read a denial for which the groups of
-// others would have to be searched. Finish finds that out.
+// Begin decides the request, but for whether a preflight is allowed, or pages may read a denial,
+// for which the groups of others would have to be searched. Finish finds that out.
 func Begin(snapshot Snapshot, request *Request, now time.Time) Decision {
 	e := evaluation{request: request, nowMillis: now.UnixMilli()}
 	if request.PreflightMethod != "" {
@@ -255,6 +255,7 @@ func (e *evaluation) unowned() Code {
 func (e *evaluation) ownerIn(group *Group) (owner *Project) {
 	projects := group.Projects
 	if trusted := e.request.TrustedProject; trusted != "" {
+		e.routing.Spend(len(projects))
 		for i := range projects {
 			if projects[i].Name == trusted {
 				owner = &projects[i]

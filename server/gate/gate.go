@@ -13,6 +13,7 @@ import (
 	"github.com/keyward-dev/keyward/api/routing"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/ratelimit"
+	"github.com/keyward-dev/keyward/server/search"
 	"github.com/keyward-dev/keyward/server/throttle"
 )
 
@@ -24,6 +25,7 @@ type Gate struct {
 	now        func() time.Time
 	log        *slog.Logger
 	throttle   *throttle.Throttle
+	searches   *search.Budget
 	recorder   Recorder
 	meter      Meter
 	rates      *ratelimit.Limiter
@@ -59,6 +61,9 @@ type Option func(*Gate)
 
 // WithThrottle lets the gate answer failed attempts of clients that had too many as such.
 func WithThrottle(t *throttle.Throttle) Option { return func(g *Gate) { g.throttle = t } }
+
+// WithSearches bounds the work of finding out who may read denials, and who allows preflights.
+func WithSearches(b *search.Budget) Option { return func(g *Gate) { g.searches = b } }
 
 // WithReading tells the gate how content servers read paths.
 func WithReading(r routing.Reading) Option { return func(g *Gate) { g.reading = r } }
@@ -142,6 +147,9 @@ func (d *Door) Decide(ctx context.Context, request *Request) Result {
 		d.gate.recognizer.Recognize(&request.Credential)
 	}
 	result := Result{Decision: decision.Begin(d.gate.snapshot, &request.Request, now)}
+	if result.Code == decision.Preflight {
+		d.finish(ctx, request, &result, now) // it may become a failed attempt
+	}
 	if result.Allowed() && d.gate.rates != nil {
 		d.limit(&result, now)
 	}
@@ -155,8 +163,7 @@ func (d *Door) Decide(ctx context.Context, request *Request) Result {
 		d.failed(request, &result, now)
 	}
 	if !result.Allowed() {
-		// Who fails too often has others' groups searched no more.
-		result.Finish(d.gate.snapshot, &request.Request, result.Code != decision.TooManyFailures)
+		d.finish(ctx, request, &result, now)
 	}
 	d.tally.note(result.Code, time.Since(now)) // two readings of the clock are dear enough
 	if d.gate.recorder != nil {
@@ -167,6 +174,21 @@ func (d *Door) Decide(ctx context.Context, request *Request) Result {
 		d.logDecision(ctx, request, result)
 	}
 	return result
+}
+
+// finish searches others' groups, where that is left. Who fails too often has them searched no
+// more, and so it is where searches take too much as it is: any that allows the origin will do.
+func (d *Door) finish(ctx context.Context, request *Request, result *Result, now time.Time) {
+	if !result.Unfinished() {
+		return
+	}
+	if result.Code == decision.TooManyFailures || !d.gate.searches.Begin(ctx, request.Client, now) {
+		result.Finish(d.gate.snapshot, &request.Request, false)
+		return
+	}
+	spent := 0
+	defer func() { d.gate.searches.End(request.Client, spent) }()
+	spent = result.Finish(d.gate.snapshot, &request.Request, true)
 }
 
 // Sent counts bytes of the response body of a request that was let through.

@@ -11,8 +11,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -200,15 +202,26 @@ func TestHTTP2InCleartext(t *testing.T) {
 	}
 }
 
-func TestTheUpstreamFails(t *testing.T) {
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
+// refusing returns an address at which nobody listens, nor can: it is taken until the test ends.
+func refusing(t *testing.T) string {
+	t.Helper()
+	socket, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := closed.Addr().String()
-	if err := closed.Close(); err != nil {
+	t.Cleanup(func() { _ = syscall.Close(socket) })
+	if err := syscall.Bind(socket, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
 		t.Fatal(err)
 	}
+	bound, err := syscall.Getsockname(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(bound.(*syscall.SockaddrInet4).Port))
+}
+
+func TestTheUpstreamFails(t *testing.T) {
+	address := refusing(t)
 	f := start(t, nil, Config{Upstream: &url.URL{Scheme: "http", Host: address}})
 	if got := do(t, http.DefaultClient, f.request(t.Context(), t, "/")); got.status != http.StatusBadGateway || !strings.Contains(got.body, `"upstream_failed"`) || strings.Contains(got.body, address) {
 		t.Errorf("%d %s", got.status, got.body)

@@ -30,9 +30,9 @@ func (s *Store) compile(wire *syncv1.Group) *decision.Group {
 		},
 		SharedCaching: wire.GetCaching() == syncv1.Caching_CACHING_SHARED,
 	}
-	if size := pathPatterns(wire); size > routing.MaxPatterns {
+	if size := sizeOf(wire); size > routing.MaxSize {
 		// A part of them would leave what the others own to the rest. So nobody owns anything.
-		s.reject("routes", group.Identity, fmt.Errorf("%d bytes of path patterns are more than the %d that a group may have: no route of it is in force", size, routing.MaxPatterns))
+		s.reject("routes", group.Identity, fmt.Errorf("they have a size of %d, more than the %d that a group may have: none of them is in force", size, routing.MaxSize))
 		wire = withoutRoutes(wire)
 	}
 	whole := true
@@ -72,13 +72,12 @@ func (s *Store) compile(wire *syncv1.Group) *decision.Group {
 	return group
 }
 
-// pathPatterns is how many bytes of path patterns a group has.
-func pathPatterns(wire *syncv1.Group) (size int) {
+// sizeOf is how large all routes of a group are together.
+func sizeOf(wire *syncv1.Group) (size int) {
 	add := func(routes []*syncv1.Route) {
 		for _, route := range routes {
-			for _, path := range route.GetPaths() {
-				size += len(path)
-			}
+			declared, _ := routeOf(route) // what is wrong with it is told by who compiles it
+			size += declared.Size()
 		}
 	}
 	for _, project := range wire.GetProjects() {
@@ -131,17 +130,26 @@ func (s *Store) compileRoutes(where string, wire []*syncv1.Route) []routing.Matc
 }
 
 func compileRoute(wire *syncv1.Route) (routing.Matcher, error) {
+	route, err := routeOf(wire)
+	if err != nil {
+		return routing.Matcher{}, err
+	}
+	return routing.Compile(route)
+}
+
+// routeOf is a route as package routing knows it. Of a parameter that is given twice it has the first.
+func routeOf(wire *syncv1.Route) (routing.Route, error) {
 	route := routing.Route{Methods: wire.GetMethods(), Hosts: wire.GetHosts(), Paths: wire.GetPaths()}
 	for _, query := range wire.GetQuery() {
 		if route.Query == nil {
 			route.Query = map[string][]string{}
 		}
 		if _, twice := route.Query[query.GetName()]; twice {
-			return routing.Matcher{}, fmt.Errorf("query: %q is given twice", query.GetName())
+			return route, fmt.Errorf("query: %q is given twice", query.GetName())
 		}
 		route.Query[query.GetName()] = query.GetValues()
 	}
-	return routing.Compile(route)
+	return route, nil
 }
 
 func (s *Store) compileOrigins(where string, wire *syncv1.OriginPolicy) decision.Origins {

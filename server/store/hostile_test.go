@@ -3,7 +3,6 @@ package store
 import (
 	"fmt"
 	"runtime"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,18 +19,17 @@ import (
 func hostileKinds() map[string]func(*syncv1.Group) {
 	longest := strings.Repeat("a", 1000)
 	fill := func(g *syncv1.Group, projects, routes int, route func(i int) *syncv1.Route) {
-		left := routing.MaxPatterns
+		left := routing.MaxSize
 		for i := range projects {
 			project := &syncv1.Project{Name: fmt.Sprintf("p%02d", i), Origins: &syncv1.OriginPolicy{AllowLocalhost: true}}
 			for j := range routes {
 				r := route(i*routes + j)
-				for k, path := range r.GetPaths() {
-					if left -= len(path); left < 0 {
-						r.Paths = r.GetPaths()[:k]
-						break
-					}
+				declared, _ := routeOf(r)
+				for left < declared.Size() && len(declared.Paths) > 1 {
+					declared.Paths = declared.Paths[1:]
 				}
-				if len(r.GetPaths())+len(r.GetHosts())+len(r.GetQuery())+len(r.GetMethods()) > 0 {
+				if r.Paths = declared.Paths; left >= declared.Size() {
+					left -= declared.Size()
 					project.Routes = append(project.Routes, r)
 				}
 			}
@@ -185,14 +183,18 @@ func TestAGroupBeyondItsPatternsOwnsNothing(t *testing.T) {
 	for more, want := range map[int]bool{0: true, 1: false} {
 		s := open(t, Config{})
 		g := group("acme")
-		var paths []string
-		for i := range 63 {
-			paths = append(paths, fmt.Sprintf("/%s%02d", strings.Repeat("a", 1021), i))
+		g.Projects = []*syncv1.Project{{Name: "a", Routes: []*syncv1.Route{{}}}, {Name: "b", OwnsAll: true}}
+		g.Capabilities = []*syncv1.Capability{{Name: "c", Routes: []*syncv1.Route{{Paths: []string{"/c"}}}}}
+		for left := routing.MaxSize + more - sizeOf(g); left > 0; left = routing.MaxSize + more - sizeOf(g) {
+			const least, most = 100, 1000
+			n := min(left, most)
+			if rest := left - n; rest > 0 && rest < least {
+				n -= least // there has to be room for another
+			}
+			g.Projects[0].Routes[0].Paths = append(g.Projects[0].Routes[0].GetPaths(), "/a"+strings.Repeat("a", n-sizeOfOne("/a")))
 		}
-		g.Projects = []*syncv1.Project{{Name: "a", Routes: []*syncv1.Route{{Paths: append(slices.Clone(paths), "/x")}}}, {Name: "b", OwnsAll: true}}
-		g.Capabilities = []*syncv1.Capability{{Name: "c", Routes: []*syncv1.Route{{Paths: []string{"/" + strings.Repeat("c", 1021+more)}}}}}
-		if size := pathPatterns(g); size != routing.MaxPatterns+more {
-			t.Fatalf("%d bytes", size)
+		if size := sizeOf(g); size != routing.MaxSize+more {
+			t.Fatalf("a size of %d", size)
 		}
 		apply(t, s, &syncv1.Update{Groups: []*syncv1.Group{g}, CaughtUp: true})
 		compiled := s.groups[g.Identity()].compiled
@@ -203,6 +205,11 @@ func TestAGroupBeyondItsPatternsOwnsNothing(t *testing.T) {
 			t.Errorf("got %+v", compiled)
 		}
 	}
+}
+
+// sizeOfOne is what a path adds to a route.
+func sizeOfOne(path string) int {
+	return (&routing.Route{Paths: []string{path}}).Size() - (&routing.Route{}).Size()
 }
 
 // BenchmarkHostileGroups asks 512 Groups of each kind.

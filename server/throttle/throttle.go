@@ -87,16 +87,21 @@ func (t *Throttle) Fail(client netip.Addr, now time.Time) time.Duration {
 }
 
 func (t *Throttle) hash(client netip.Addr) uint64 {
+	bytes := Network(client, t.config.IPv6Prefix).As16()
+	return maphash.Bytes(t.seed, bytes[:])
+}
+
+// Network returns the address that stands for all of a client: of IPv6, so many bits tell clients apart.
+func Network(client netip.Addr, ipv6Prefix int) netip.Addr {
 	client = client.Unmap().WithZone("")
 	bits := bitsIPv4
 	if client.Is6() {
-		bits = t.config.IPv6Prefix
+		bits = ipv6Prefix
 	}
 	if network, err := client.Prefix(bits); err == nil {
-		client = network.Addr()
+		return network.Addr()
 	}
-	bytes := client.As16()
-	return maphash.Bytes(t.seed, bytes[:])
+	return client
 }
 
 // find returns the client's slot, with a new window if it has none. That takes the place

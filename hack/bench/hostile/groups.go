@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/keyward-dev/keyward/api/routing"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 )
 
@@ -13,8 +14,8 @@ const (
 	// Many is up to how many Groups are asked about one origin.
 	Many = 512
 
-	// The limits of a Group. All patterns of one have room bytes together.
-	room        = 64 << 10
+	// The limits of a Group. All routes of one have room together.
+	room        = routing.MaxSize
 	perList     = 32 // routes of a project, and paths or hosts of a route
 	maxProjects = 64
 	maxPattern  = 1024
@@ -45,13 +46,15 @@ func Kinds() []Kind {
 		{Name: "many short patterns", routes: ofPaths(repeat("/*b", room/3))},
 		{Name: "many short literals", routes: ofPaths(repeat("/b", room/3))},
 		{Name: "many segments", routes: ofPaths(repeat(strings.Repeat("/*", maxPattern/2-1)+"/b", room/maxPattern))},
-		{Name: "queries with many values", routes: ofQueries(maxValue - 1)},
-		{Name: "queries with short values", routes: ofQueries(4)},
+		{Name: "queries with many values", routes: ofQueries(maxValue-1, perList)},
+		{Name: "queries with short values", routes: ofQueries(4, perList)},
+		{Name: "queries with one value", routes: ofQueries(4, 1)},
+		{Name: "hosts", routes: ofShortHosts()},
 		{Name: "long hosts", routes: ofHosts()},
 		{Name: "capabilities", capable: true, routes: ofPaths(repeat("/*b", room/3))},
 		{Name: "capabilities with long patterns", capable: true, routes: ofPaths(repeat("/*"+strings.Repeat("a", maxPattern-3)+"b", room/maxPattern))},
-		{Name: "origins", routes: ofPaths([]string{"/b"}), patterns: numbered("https://*.n%06d.example", room/32)},
-		{Name: "origins of one host", routes: ofPaths([]string{"/b"}), patterns: numbered("https://*.n000000.example:%d", room/32)},
+		{Name: "origins", routes: ofPaths([]string{"/b"}), patterns: numbered("https://*.n%06d.example", room/64)},
+		{Name: "origins of one host", routes: ofPaths([]string{"/b"}), patterns: numbered("https://*.n000000.example:%d", room/64)},
 	}
 }
 
@@ -72,31 +75,64 @@ func numbered(format string, n int) []string {
 }
 
 func ofPaths(paths []string) (routes []*syncv1.Route) {
+	left := room
 	for len(paths) > 0 && len(routes) < maxProjects*perList {
 		n := min(perList, len(paths))
-		routes = append(routes, &syncv1.Route{Paths: paths[:n]})
-		paths = paths[n:]
+		for n > 0 && size(&syncv1.Route{Paths: paths[:n]}) > left {
+			n--
+		}
+		if n == 0 {
+			break
+		}
+		route := &syncv1.Route{Paths: paths[:n]}
+		left -= size(route)
+		routes, paths = append(routes, route), paths[n:]
 	}
 	return routes
 }
 
-func ofQueries(size int) (routes []*syncv1.Route) {
-	for left := room; left > 0 && len(routes) < maxProjects*perList; {
+// size is what a route takes of the room.
+func size(route *syncv1.Route) int {
+	r := routing.Route{Methods: route.GetMethods(), Hosts: route.GetHosts(), Paths: route.GetPaths(), Query: map[string][]string{}}
+	for _, query := range route.GetQuery() {
+		r.Query[query.GetName()] = query.GetValues()
+	}
+	return r.Size()
+}
+
+func ofQueries(length, values int) (routes []*syncv1.Route) {
+	for left := room; len(routes) < maxProjects*perList; {
 		route := &syncv1.Route{}
 		for i := range parameters {
-			match := &syncv1.QueryMatch{Name: fmt.Sprint("a", i), Values: numbered(strings.Repeat("v", max(0, size-3))+"%03d", perList)}
+			match := &syncv1.QueryMatch{Name: fmt.Sprint("a", i), Values: numbered(strings.Repeat("v", max(0, length-3))+"%03d", values)}
 			route.Query = append(route.Query, match)
-			left -= perList*size + len(match.Name)
+			if size(route) > left {
+				route.Query = route.GetQuery()[:i]
+				break
+			}
 		}
-		routes = append(routes, route)
+		if left -= size(route); len(route.GetQuery()) > 0 {
+			routes = append(routes, route)
+		}
+		if len(route.GetQuery()) < parameters {
+			break
+		}
 	}
 	return routes
 }
 
 func ofHosts() (routes []*syncv1.Route) {
 	label := strings.Repeat("a", 60) + "."
-	for range room / maxHost / perList {
+	for range room / (maxHost + 64) / perList {
 		routes = append(routes, &syncv1.Route{Hosts: numbered("*."+label+label+label+"n%06d.example", perList)})
+	}
+	return routes
+}
+
+func ofShortHosts() (routes []*syncv1.Route) {
+	route := &syncv1.Route{Hosts: repeat("*.b", perList)}
+	for range room / size(route) {
+		routes = append(routes, route)
 	}
 	return routes
 }

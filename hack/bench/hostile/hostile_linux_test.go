@@ -23,7 +23,7 @@ import (
 // Budgets of one decision. They are wide, for the race detector and for machines that are slow, and what they are for
 // is above them by orders of magnitude: what one costs is measured by make bench-hostile.
 const (
-	maxCPU   = 60 * time.Millisecond
+	maxCPU   = 30 * time.Millisecond
 	maxBytes = 1 << 20
 )
 
@@ -61,7 +61,7 @@ func asked(target, origin string) map[string]*decision.Request {
 	}
 }
 
-// cost is what a decision takes of this thread's processor time, at the least of three times, and of memory.
+// cost is what a decision takes of this thread's processor time, at the least of three times where it is much, and of memory.
 func cost(decide func()) (time.Duration, uint64) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -74,8 +74,8 @@ func cost(decide func()) (time.Duration, uint64) {
 		took := threadCPU() - begin
 		runtime.ReadMemStats(&after)
 		least, bytes = min(least, took), after.TotalAlloc-before.TotalAlloc
-		if least > 10*maxCPU {
-			break // it will not become better
+		if least <= maxCPU || least > 10*maxCPU {
+			break // it is good enough, or will not become so
 		}
 	}
 	return least, bytes

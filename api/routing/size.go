@@ -1,0 +1,49 @@
+package routing
+
+import "strings"
+
+// MaxSize is how large all routes of one Group may be together, by Size. What a validation server
+// holds of them in memory is some four times as much.
+const MaxSize = 64 << 10
+
+// What is held of a part of a route besides its text.
+const (
+	routeSize     = 32
+	pathSize      = 32
+	starSize      = 16
+	segmentSize   = 32 // of one behind the first star
+	parameterSize = 64
+	textSize      = 16 // of a host, a method or a value
+)
+
+// Size is the bytes of all texts of the route, and what is held for each besides: many short ones
+// cost as much as few long ones.
+func (r *Route) Size() int {
+	size := routeSize
+	for _, path := range r.Paths {
+		size += sizeOfPath(path)
+	}
+	for name, values := range r.Query {
+		size += parameterSize + len(name)
+		size += sizeOf(values)
+	}
+	return size + sizeOf(r.Hosts) + sizeOf(r.Methods)
+}
+
+func sizeOfPath(path string) int {
+	size := pathSize + len(path)
+	if star := strings.IndexByte(path, '*'); star >= 0 {
+		size += starSize*strings.Count(path, "*") + segmentSize*strings.Count(path[star:], "/")
+	}
+	if strings.HasSuffix(path, "/") {
+		size *= 2 // it is held without the slash, too
+	}
+	return size
+}
+
+func sizeOf(texts []string) (size int) {
+	for _, text := range texts {
+		size += textSize + len(text)
+	}
+	return size
+}

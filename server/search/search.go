@@ -1,0 +1,146 @@
+// Package search bounds the work of searching the groups of all tenants for those who cannot name
+// theirs, which are browsers that ask before they send a key, and clients without one: all together,
+// for each client, and at once.
+package search
+
+import (
+	"context"
+	"hash/maphash"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/keyward-dev/keyward/server/throttle"
+)
+
+// A unit of work keeps the budget busy for longer than it takes, some two nanoseconds.
+const (
+	// unitTime has searches take a tenth of one processor.
+	unitTime = 20 * time.Nanosecond
+	// clientUnitTime leaves one client an eighth of that.
+	clientUnitTime = 8 * unitTime
+	// burst is how far ahead of the clock the budget may be: what was not used before.
+	burst = 500 * time.Millisecond
+	// turnedBack is how far ahead it is only if the clock was turned back.
+	turnedBack = time.Minute
+
+	// clients have a place each by a hash, which some share.
+	clients = 4096
+)
+
+// Config says for whom the budget is.
+type Config struct {
+	// AtOnce is how many searches may be made at the same time, at least 1.
+	AtOnce int
+	// IPv6Prefix is how many bits of an IPv6 address tell clients apart.
+	IPv6Prefix int
+	// Work is the most that one search takes.
+	Work int
+}
+
+// Budget is safe for concurrent use. It has no lock, and allocates nothing. A nil Budget lets
+// all searches be made.
+type Budget struct {
+	config  Config
+	seed    maphash.Seed // unknown to clients, so that they cannot choose their place
+	slots   chan struct{}
+	total   meter
+	clients [clients]meter
+
+	ofAll, ofClient, ofGone prometheus.Counter
+}
+
+// New returns a budget of which nothing is used.
+func New(config Config, metrics prometheus.Registerer) *Budget {
+	skipped := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "keyward_validator_skipped_searches_total",
+		Help: "Searches of groups for preflights and denials without a key that were not made, by whose budget was used up: all clients', one client's, or none's, where the client did not wait.",
+	}, []string{"budget"})
+	metrics.MustRegister(skipped)
+	return &Budget{
+		config: config, seed: maphash.MakeSeed(), slots: make(chan struct{}, max(1, config.AtOnce)),
+		ofAll: skipped.WithLabelValues("all"), ofClient: skipped.WithLabelValues("client"), ofGone: skipped.WithLabelValues("none"),
+	}
+}
+
+// Begin reports whether a search for the client may be made. It sets aside the most that it
+// can take, and waits for searches that are being made: so there are never more of these than
+// can be paid. The caller says at the End what was spent. A client that is the zero Addr is
+// not known, and has no budget of its own.
+func (b *Budget) Begin(ctx context.Context, client netip.Addr, now time.Time) bool {
+	if b == nil {
+		return true
+	}
+	own := b.of(client)
+	if own != nil && !own.take(now, b.config.Work, clientUnitTime) {
+		b.ofClient.Inc()
+		return false
+	}
+	if !b.total.take(now, b.config.Work, unitTime) {
+		own.giveBack(b.config.Work, clientUnitTime)
+		b.ofAll.Inc()
+		return false
+	}
+	select {
+	case b.slots <- struct{}{}:
+		return true
+	default:
+	}
+	select {
+	case b.slots <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		own.giveBack(b.config.Work, clientUnitTime)
+		b.total.giveBack(b.config.Work, unitTime)
+		b.ofGone.Inc()
+		return false
+	}
+}
+
+// End gives back what a search has not spent.
+func (b *Budget) End(client netip.Addr, spent int) {
+	if b == nil {
+		return
+	}
+	<-b.slots
+	unspent := max(0, b.config.Work-spent)
+	b.of(client).giveBack(unspent, clientUnitTime)
+	b.total.giveBack(unspent, unitTime)
+}
+
+// of returns the meter of a client, or nil where it is not known.
+func (b *Budget) of(client netip.Addr) *meter {
+	if !client.IsValid() {
+		return nil
+	}
+	bytes := throttle.Network(client, b.config.IPv6Prefix).As16()
+	return &b.clients[maphash.Bytes(b.seed, bytes[:])%clients]
+}
+
+// meter is the instant, in Unix nanoseconds, until which a budget is busy with what was spent of it.
+type meter struct{ busy atomic.Int64 }
+
+// take spends so much, unless the meter is too far ahead of the clock.
+func (m *meter) take(now time.Time, units int, unitTime time.Duration) bool {
+	cost := int64(units) * int64(unitTime)
+	for {
+		busy, from := m.busy.Load(), now.UnixNano()
+		if ahead := time.Duration(busy - from); ahead > 0 && ahead < turnedBack {
+			from = busy
+		}
+		if from+cost-now.UnixNano() > int64(burst) {
+			return false
+		}
+		if m.busy.CompareAndSwap(busy, from+cost) {
+			return true
+		}
+	}
+}
+
+func (m *meter) giveBack(units int, unitTime time.Duration) {
+	if m != nil {
+		m.busy.Add(-int64(units) * int64(unitTime))
+	}
+}

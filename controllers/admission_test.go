@@ -3,6 +3,7 @@ package controllers_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -161,12 +162,25 @@ var _ = Describe("Admission", func() {
 		Entry("no expiry", func(k *v1alpha1.ApiKey) { k.Spec.ExpiresAfter = "Never" }, "spec.expiresAfter", "set keyPolicy.allowNever"),
 	)
 
-	It("refuses a namespace that a Group does not admit", func(ctx SpecContext) {
+	It("warns alike of a Group of another namespace that is not there and of one that does not admit this", func(ctx SpecContext) {
 		other := newWorld(ctx)
-		other.group(ctx)
+		alice, heard := as("alice")
+		ask := func() string {
+			heard.texts = nil
+			key := w.newKey(func(k *v1alpha1.ApiKey) { k.Spec.GroupRef.Namespace = other.namespace })
+			Expect(alice.Create(ctx, key, client.DryRunAll)).To(Succeed())
+			return strings.Join(heard.texts, " ")
+		}
+		missing := ask()
+		Expect(missing).To(And(ContainSubstring("spec.groupRef"), ContainSubstring("let spec.allowedNamespaces of the Group admit this namespace")))
+		other.group(ctx, func(g *v1alpha1.Group) { g.Spec.Limits.Keys = ptr.To[int32](0) })
+		// The webhook's cache has the Group no later than what is created after it.
+		own := w.group(ctx)
 		Eventually(func() error {
-			return admin.Create(ctx, w.newKey(func(k *v1alpha1.ApiKey) { k.Spec.GroupRef.Namespace = other.namespace }), client.DryRunAll)
-		}).Should(MatchError(And(ContainSubstring("spec.groupRef"), ContainSubstring("let spec.allowedNamespaces of the Group admit it"))))
+			key := w.newKey(func(k *v1alpha1.ApiKey) { k.Spec.Projects = []v1alpha1.ProjectName{"sales"} })
+			return alice.Create(ctx, key, client.DryRunAll)
+		}).Should(MatchError(ContainSubstring("Group " + own.Namespace + "/" + own.Name + " has no project")))
+		Expect(ask()).To(Equal(missing))
 	})
 
 	It("refuses a template that cannot be rendered", func(ctx SpecContext) {

@@ -108,10 +108,29 @@ func groupExists(s Subject, group *v1alpha1.Group) *Problem {
 		return nil
 	}
 	namespace, name := GroupKey(s.GroupRef, s.Namespace)
+	if namespace != s.Namespace {
+		return notAdmitted(s)
+	}
 	return &Problem{
 		Reason:  v1alpha1.ReasonGroupNotFound,
 		Field:   "spec.groupRef",
 		Message: fmt.Sprintf("there is no Group %q in namespace %q; create it, or correct the reference", name, namespace),
+	}
+}
+
+// notAdmitted is the same whether the Group of another namespace is not there or does not admit this one: which
+// Groups there are is for that namespace to say.
+func notAdmitted(s Subject) *Problem {
+	namespace, name := GroupKey(s.GroupRef, s.Namespace)
+	field, what := "spec.allowedNamespaces", "references"
+	if s.Allowlist {
+		field, what = "spec.allowlistsFrom", "DomainAllowlists"
+	}
+	return &Problem{
+		Reason: v1alpha1.ReasonNamespaceNotAllowed,
+		Field:  "spec.groupRef",
+		Message: fmt.Sprintf("no Group %q in namespace %q admits %s from namespace %q; correct the reference, "+
+			"let %s of the Group admit this namespace, or label this namespace so that its selector matches", name, namespace, what, s.Namespace, field),
 	}
 }
 
@@ -127,11 +146,7 @@ func namespaceAllowed(s Subject, group *v1alpha1.Group) *Problem {
 	if s.Namespace == group.Namespace {
 		return nil
 	}
-	remedy, what := "", "references"
-	if s.Allowlist {
-		what = "DomainAllowlists"
-	}
-	switch allowed, field := Admits(s, group); allowed.From {
+	switch allowed, _ := Admits(s, group); allowed.From {
 	case v1alpha1.NamespacesFromAll:
 		return nil
 	case v1alpha1.NamespacesFromSelector:
@@ -139,16 +154,8 @@ func namespaceAllowed(s Subject, group *v1alpha1.Group) *Problem {
 		if err == nil && allowed.Selector != nil && selector.Matches(labels.Set(s.NamespaceLabels)) {
 			return nil
 		}
-		remedy = fmt.Sprintf("label the namespace so that %s.selector of the Group matches it", field)
-	default:
-		remedy = fmt.Sprintf("let %s of the Group admit it", field)
 	}
-	return &Problem{
-		Reason: v1alpha1.ReasonNamespaceNotAllowed,
-		Field:  "spec.groupRef",
-		Message: fmt.Sprintf("Group %s/%s does not admit %s from namespace %q; %s",
-			group.Namespace, group.Name, what, s.Namespace, remedy),
-	}
+	return notAdmitted(s)
 }
 
 func projectsExist(s Subject, group *v1alpha1.Group) *Problem {

@@ -38,6 +38,11 @@ func TestCheck(t *testing.T) {
 		"no such group": {
 			subject: grant.Subject{Namespace: "web", GroupRef: v1alpha1.GroupReference{Name: "acme", Namespace: "tenants"}},
 			group:   func(*v1alpha1.Group) *v1alpha1.Group { return nil },
+			reason:  v1alpha1.ReasonNamespaceNotAllowed, field: "spec.groupRef", mention: `no Group "acme" in namespace "tenants" admits`,
+		},
+		"no such group in the own namespace": {
+			subject: grant.Subject{Namespace: "tenants", GroupRef: v1alpha1.GroupReference{Name: "acme"}},
+			group:   func(*v1alpha1.Group) *v1alpha1.Group { return nil },
 			reason:  v1alpha1.ReasonGroupNotFound, field: "spec.groupRef", mention: `"acme" in namespace "tenants"`,
 		},
 		"another namespace, by default": {
@@ -64,7 +69,7 @@ func TestCheck(t *testing.T) {
 				g.Spec.AllowedNamespaces = v1alpha1.AllowedNamespaces{From: v1alpha1.NamespacesFromSelector, Selector: selector}
 				return g
 			},
-			reason: v1alpha1.ReasonNamespaceNotAllowed, field: "spec.groupRef", mention: "label the namespace",
+			reason: v1alpha1.ReasonNamespaceNotAllowed, field: "spec.groupRef", mention: "label this namespace",
 		},
 		"a selector that is missing admits nobody": {
 			subject: grant.Subject{Namespace: "web"},
@@ -80,7 +85,7 @@ func TestCheck(t *testing.T) {
 				g.Spec.AllowedNamespaces = v1alpha1.AllowedNamespaces{From: v1alpha1.NamespacesFromSelector, Selector: selector}
 				return g
 			},
-			reason: v1alpha1.ReasonNamespaceNotAllowed, field: "spec.groupRef", mention: "let spec.allowlistsFrom of the Group admit it",
+			reason: v1alpha1.ReasonNamespaceNotAllowed, field: "spec.groupRef", mention: "let spec.allowlistsFrom of the Group admit this namespace",
 		},
 		"an allowlist of a namespace that is selected": {
 			subject: grant.Subject{Namespace: "web", Allowlist: true, NamespaceLabels: map[string]string{"tier": "paid"}},
@@ -253,4 +258,21 @@ func patterns(size int) v1alpha1.GroupSpec {
 		spec.Projects = append(spec.Projects, v1alpha1.Project{Name: v1alpha1.ProjectName(fmt.Sprintf("p%d", i)), Routes: []v1alpha1.Route{{Paths: []string{path}}}})
 	}
 	return spec
+}
+
+// TestGroupsOfOthersAreNotToldOf: whether a Group of another namespace exists, and why it does not admit this one,
+// makes no difference.
+func TestGroupsOfOthersAreNotToldOf(t *testing.T) {
+	ref := v1alpha1.GroupReference{Name: "acme", Namespace: "tenants"}
+	for _, allowlist := range []bool{false, true} {
+		subject := grant.Subject{Namespace: "web", GroupRef: ref, Allowlist: allowlist, Projects: []v1alpha1.ProjectName{"none"}}
+		missing := grant.Check(subject, nil)
+		for _, from := range []v1alpha1.NamespacesFrom{"", v1alpha1.NamespacesFromSame, v1alpha1.NamespacesFromSelector} {
+			group := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: "tenants", Name: "acme"}}
+			group.Spec.AllowedNamespaces.From, group.Spec.AllowlistsFrom.From = from, from
+			if got := grant.Check(subject, group); got == nil || missing == nil || *got != *missing {
+				t.Errorf("from %q: %v, and without the Group %v", from, got, missing)
+			}
+		}
+	}
 }

@@ -58,7 +58,7 @@ func TestQuotaCrash(t *testing.T) {
 	}
 	held := int64(0)
 	for _, entry := range group.Status.Usage.Ledger {
-		if strings.HasPrefix(entry.Server, "validator-1/") {
+		if strings.HasPrefix(entry.Server, "validator-1@") {
 			held = ptr.Deref(entry.Leased, 0) - ptr.Deref(entry.Spent, 0)
 		}
 	}

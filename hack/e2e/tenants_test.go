@@ -1,11 +1,13 @@
 package e2e
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
@@ -61,11 +63,33 @@ func TestTenantsCannotReachEachOther(t *testing.T) {
 	}))
 	key := globex.newKey("foreign")
 	key.Spec.GroupRef, key.Spec.Projects = v1alpha1.GroupReference{Namespace: "tenants", Name: "initech"}, []v1alpha1.ProjectName{"storefront"}
-	denied("a key of another's Group", "does not admit references", hank.Create(w.ctx, key))
+	allowed := func(what string, err error) {
+		t.Helper()
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	notAdmitted := func(conditions []metav1.Condition) bool {
+		c := meta.FindStatusCondition(conditions, v1alpha1.ConditionStalled)
+		return c != nil && c.Status == metav1.ConditionTrue && c.Reason == v1alpha1.ReasonNamespaceNotAllowed
+	}
+	allowed("a key of another's Group, which then says why it is none", hank.Create(w.ctx, key))
+	globex.awaitKey("foreign", "blocked", func(k *v1alpha1.ApiKey) bool {
+		return k.Status.State == v1alpha1.KeyBlocked && len(k.Status.Versions) == 0 && notAdmitted(k.Status.Conditions)
+	})
 	list := &v1alpha1.DomainAllowlist{ObjectMeta: metav1.ObjectMeta{Namespace: "globex", Name: "foreign"}}
 	list.Spec.GroupRef, list.Spec.Projects = key.Spec.GroupRef, key.Spec.Projects
 	list.Spec.Domains, list.Spec.AllowLocalhost = []string{"evil.example"}, ptr.To(true)
-	denied("an allowlist of another's Group", "does not admit DomainAllowlists", hank.Create(w.ctx, list))
+	allowed("an allowlist of another's Group, which then says why it does not count", hank.Create(w.ctx, list))
+	eventually(t, "the allowlist not to count", patience, func() error {
+		if err := w.admin.Get(w.ctx, client.ObjectKeyFromObject(list), list); err != nil {
+			return err
+		}
+		if !notAdmitted(list.Status.Conditions) {
+			return fmt.Errorf("its status is %+v", list.Status)
+		}
+		return nil
+	})
 
 	// Not by a customer: but if such a Group were there, it would count for nothing at this server.
 	if err := w.admin.Create(w.ctx, thief); err != nil {

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,8 +24,8 @@ import (
 
 // lastHour is when test requests were allowed, so that all of their bytes can be.
 func lastHour() *Receipts {
-	now := time.Now()
-	return newReceipts(1<<15, func() time.Time { now = now.Add(time.Hour); return now }, prometheus.NewRegistry())
+	start, hours := time.Now(), atomic.Int64{}
+	return newReceipts(1<<15, func() time.Time { return start.Add(time.Duration(hours.Add(1)) * time.Hour) }, prometheus.NewRegistry())
 }
 
 // sums adds up what it hears.

@@ -14,8 +14,8 @@ type access struct {
 	client client.Client
 }
 
-// may reports whether the user may do what the attributes say, and what the API server says about that.
-func (a *access) may(ctx context.Context, user authenticationv1.UserInfo, attributes authorizationv1.ResourceAttributes) (bool, string, error) {
+// may reports whether the user may do what the attributes say.
+func (a *access) may(ctx context.Context, user authenticationv1.UserInfo, attributes authorizationv1.ResourceAttributes) (bool, error) {
 	extra := make(map[string]authorizationv1.ExtraValue, len(user.Extra))
 	for key, values := range user.Extra {
 		extra[key] = authorizationv1.ExtraValue(values)
@@ -24,7 +24,7 @@ func (a *access) may(ctx context.Context, user authenticationv1.UserInfo, attrib
 		User: user.Username, UID: user.UID, Groups: user.Groups, Extra: extra, ResourceAttributes: &attributes,
 	}}
 	if err := a.client.Create(ctx, review); err != nil {
-		return false, "", fmt.Errorf("asking the API server what the user may do: %w", err)
+		return false, fmt.Errorf("asking the API server what the user may do: %w", err)
 	}
-	return review.Status.Allowed, review.Status.Reason, nil
+	return review.Status.Allowed, nil
 }

@@ -60,8 +60,8 @@ func andOthers(n int) string {
 // or fewer keys, by the time that it is created again.
 func (w *apiKeys) checkLimit(ctx context.Context, key *v1alpha1.ApiKey) error {
 	name := lookup.GroupName(key.Spec.GroupRef, key.Namespace)
-	group, err := lookup.Group(ctx, w.reader, name)
-	if err != nil || group == nil {
+	group, problem, err := lookup.ForKey(ctx, w.reader, key)
+	if err != nil || group == nil || problem != nil {
 		return err
 	}
 	resolution := w.tiers.Resolve(group)
@@ -92,7 +92,7 @@ func (w *apiKeys) checkLimit(ctx context.Context, key *v1alpha1.ApiKey) error {
 	if count < int(*limit) {
 		return nil
 	}
-	problem := grant.KeyLimitReached(group, *limit)
+	problem = grant.KeyLimitReached(group, *limit)
 	return refuse("ApiKey", key.Name, problem)
 }
 

@@ -140,7 +140,7 @@ func (w *groups) mayNot(ctx context.Context, attributes authorizationv1.Resource
 		return "", err
 	}
 	attributes.Group, attributes.Version = v1alpha1.GroupVersion.Group, v1alpha1.GroupVersion.Version
-	allowed, _, err := w.access.may(ctx, request.UserInfo, attributes)
+	allowed, err := w.access.may(ctx, request.UserInfo, attributes)
 	if err != nil || allowed {
 		return "", err
 	}

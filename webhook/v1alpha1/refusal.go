@@ -10,13 +10,14 @@ import (
 	"github.com/keyward-dev/keyward/controllers/grant"
 )
 
-// answer turns a problem into a refusal. A Group that is not there is only warned about: it
-// may be applied a moment later, from the same directory even.
+// answer turns a problem into a refusal. A Group that is not there, or does not admit the namespace, is only
+// warned about: it may be applied a moment later, from the same directory even. That both are answered alike
+// also keeps it from whoever asks from another namespace which Groups there are.
 func answer(kind, name string, problem *grant.Problem) (admission.Warnings, error) {
 	if problem == nil {
 		return nil, nil
 	}
-	if problem.Reason == v1alpha1.ReasonGroupNotFound {
+	if problem.Reason == v1alpha1.ReasonGroupNotFound || problem.Reason == v1alpha1.ReasonNamespaceNotAllowed {
 		return admission.Warnings{problem.Error()}, nil
 	}
 	return nil, refuse(kind, name, problem)

@@ -101,7 +101,7 @@ func (w *apiKeys) checkRights(ctx context.Context, old, key *v1alpha1.ApiKey) er
 		return fmt.Errorf("finding out who asks: %w", err)
 	}
 	for _, right := range rights {
-		allowed, _, err := w.access.may(ctx, request.UserInfo, right.attributes)
+		allowed, err := w.access.may(ctx, request.UserInfo, right.attributes)
 		if err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"regexp"
 	"time"
 
 	"github.com/keyward-dev/keyward/api/keyformat"
@@ -96,6 +97,11 @@ func Preflight(target, origin string) []byte {
 // Keyless is a request without a key, of a page that wants to know why it is denied.
 func Keyless(target, origin string) []byte {
 	return []byte("GET " + target + " HTTP/1.1\r\nHost: h.example\r\nOrigin: " + origin + "\r\n\r\n")
+}
+
+// FromElsewhere is the same request of a page that nobody allows, so that nothing has to be searched for it.
+func FromElsewhere(raw []byte) []byte {
+	return regexp.MustCompile("\r\nOrigin: [^\r]*").ReplaceAll(raw, []byte("\r\nOrigin: https://elsewhere.example"))
 }
 
 // Junk is a request with a token that is none, or well formed and nobody's.

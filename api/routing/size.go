@@ -3,7 +3,7 @@ package routing
 import "strings"
 
 // MaxSize is how large all routes of one Group may be together, by Size. What a validation server
-// holds of them in memory is some four times as much.
+// holds of them in memory is some four times as much, and seven times at worst.
 const MaxSize = 64 << 10
 
 // What is held of a part of a route besides its text.

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"regexp"
 	"time"
 
 	"github.com/keyward-dev/keyward/api/keyformat"
@@ -19,6 +20,7 @@ const patience = 10 * time.Second
 // Client is a client with one connection, over and over again where it is closed.
 type Client struct {
 	address string
+	from    net.Addr // nil for any
 	conn    net.Conn
 	answers *bufio.Reader
 }
@@ -26,12 +28,17 @@ type Client struct {
 // NewClient connects with its first request.
 func NewClient(address string) *Client { return &Client{address: address} }
 
+// NewClientFrom is a client at the address of loopback with that number, unlike those of others.
+func NewClientFrom(address string, number int) *Client {
+	return &Client{address: address, from: &net.TCPAddr{IP: net.IPv4(127, 1, byte(number>>8), byte(number))}}
+}
+
 // Ask sends a request as it stands, and returns the status of the answer.
 func (c *Client) Ask(ctx context.Context, raw []byte) (int, error) {
 	for {
 		used := c.conn != nil
 		if !used {
-			conn, err := new(net.Dialer).DialContext(ctx, "tcp", c.address)
+			conn, err := (&net.Dialer{LocalAddr: c.from}).DialContext(ctx, "tcp", c.address)
 			if err != nil {
 				return 0, err
 			}
@@ -90,6 +97,11 @@ func Preflight(target, origin string) []byte {
 // Keyless is a request without a key, of a page that wants to know why it is denied.
 func Keyless(target, origin string) []byte {
 	return []byte("GET " + target + " HTTP/1.1\r\nHost: h.example\r\nOrigin: " + origin + "\r\n\r\n")
+}
+
+// FromElsewhere is the same request of a page that nobody allows, so that nothing has to be searched for it.
+func FromElsewhere(raw []byte) []byte {
+	return regexp.MustCompile("\r\nOrigin: [^\r]*").ReplaceAll(raw, []byte("\r\nOrigin: https://elsewhere.example"))
 }
 
 // Junk is a request with a token that is none, or well formed and nobody's.

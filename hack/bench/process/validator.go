@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -47,6 +48,28 @@ func StartValidator(binary string, flags ...string) (*Validator, time.Duration, 
 		return nil, 0, err
 	}
 	return v, time.Since(begin), nil
+}
+
+// Metric returns the sum of a metric over all its labels.
+func (v *Validator) Metric(name string) (sum float64, err error) {
+	question, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://"+v.Admin.String()+"/metrics", nil)
+	if err != nil {
+		return 0, err
+	}
+	response, err := http.DefaultClient.Do(question)
+	if err != nil {
+		return 0, err
+	}
+	body, err := io.ReadAll(response.Body)
+	_ = response.Body.Close() // it is read
+	for line := range strings.Lines(string(body)) {
+		if !strings.HasPrefix(line, name+"{") && !strings.HasPrefix(line, name+" ") {
+			continue
+		}
+		value, parseErr := strconv.ParseFloat(strings.TrimSpace(line[strings.LastIndexByte(strings.TrimSpace(line), ' ')+1:]), 64)
+		sum, err = sum+value, errors.Join(err, parseErr)
+	}
+	return sum, err
 }
 
 func (v *Validator) isReady() bool {

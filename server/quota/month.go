@@ -39,6 +39,7 @@ type month struct {
 	raised           time.Time     // when the allowance was, and spent by then
 	spentThen        uint64
 	recorded         use
+	over             bool      // what was left is given back for good
 	refused          time.Time // when the manager did not take the latest report
 }
 
@@ -99,7 +100,7 @@ func (m *month) allow(a *syncv1.Allowance, now time.Time) (answer bool) {
 	defer m.mu.Unlock()
 	if a.GetSequence() > m.sequence {
 		m.sequence = a.GetSequence()
-		if a.GetLeased() > m.leased {
+		if a.GetLeased() > m.leased && !m.over { // one on its way to a life that has ended is somebody else's by now
 			left := m.left.Add(int64(a.GetLeased() - m.leased))
 			m.leased = a.GetLeased()
 			m.low.Store(left / 2)
@@ -138,6 +139,7 @@ func (m *month) report(now time.Time, closing, whole bool) *syncv1.GroupUse {
 	defer m.mu.Unlock()
 	if closing {
 		m.giveBack()
+		m.over = true
 	} else if !m.refused.IsZero() && now.Sub(m.refused) < refusedPause {
 		return nil
 	}

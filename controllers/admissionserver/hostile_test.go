@@ -189,8 +189,12 @@ func TestProtocol(t *testing.T) {
 		t.Fatal(err)
 	}
 	response, err := http.ReadResponse(bufio.NewReader(connection), nil)
-	if err != nil || response.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
-		t.Errorf("with a header of 64 KiB: %v, %v", response, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("with a header of 64 KiB: %s", response.Status)
 	}
 }
 

@@ -3,7 +3,11 @@ package controllers_test
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"fmt"
+	"net"
+	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -21,7 +25,6 @@ import (
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers"
@@ -68,13 +71,19 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	DeferCleanup(environment.Stop)
 
 	hooks := environment.WebhookInstallOptions
+	serving, err := tls.LoadX509KeyPair(filepath.Join(hooks.LocalServingCertDir, "tls.crt"), filepath.Join(hooks.LocalServingCertDir, "tls.key"))
+	Expect(err).NotTo(HaveOccurred())
+	server, err := admissionserver.New(admissionserver.Options{
+		Address:     net.JoinHostPort(hooks.LocalServingHost, strconv.Itoa(hooks.LocalServingPort)),
+		Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &serving, nil },
+		Clock:       clock.RealClock{},
+	})
+	Expect(err).NotTo(HaveOccurred())
 	manager, err = ctrl.NewManager(config, ctrl.Options{
-		Scheme:  controllers.Scheme(),
-		Cache:   controllers.CacheOptions(),
-		Metrics: metricsserver.Options{BindAddress: "0"},
-		WebhookServer: admissionserver.Bounded(webhook.NewServer(webhook.Options{
-			Host: hooks.LocalServingHost, Port: hooks.LocalServingPort, CertDir: hooks.LocalServingCertDir,
-		}), clock.RealClock{}),
+		Scheme:        controllers.Scheme(),
+		Cache:         controllers.CacheOptions(),
+		Metrics:       metricsserver.Options{BindAddress: "0"},
+		WebhookServer: server,
 	})
 	Expect(err).NotTo(HaveOccurred())
 	Expect(index.Register(ctx, manager.GetFieldIndexer())).To(Succeed())

@@ -4,36 +4,31 @@
 package admissionserver
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"strconv"
 	"time"
 
-	"golang.org/x/sync/semaphore"
+	"github.com/go-logr/logr"
 	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 )
 
 const (
-	// maxBody is more than twice what etcd takes of one object: an update shows both states.
-	maxBody = 4 << 20
-	// maxInFlight is how many bytes of requests are in memory at once; decoded they are some
-	// 40 times as much at worst. Others wait their turn.
-	maxInFlight = 8 << 20
-	// minWeight is as much as a request counts at least, so that small ones are few, too.
-	minWeight = 64 << 10
-	// readWithin is how long a request may take to arrive, answerWithin to be decided on after
-	// it has; the API server waits for ten seconds.
-	readWithin   = 3 * time.Second
-	answerWithin = 9 * time.Second
+	// maxHeader is how many bytes a head may have: that of the API server has some hundreds.
+	maxHeader = 16 << 10
+	// headerWithin is how long shaking hands may take, and how long a head.
+	headerWithin = 5 * time.Second
+	// idleFor is longer than the API server keeps connections that it does not use.
+	idleFor = 2 * time.Minute
 )
 
 // Options say where and how to serve.
@@ -64,16 +59,15 @@ func New(options Options) (webhook.Server, error) {
 			return nil, err
 		}
 	}
-	return Bounded(webhook.NewServer(webhook.Options{
-		Host: host, Port: port,
-		TLSOpts: []func(*tls.Config){func(config *tls.Config) {
-			config.MinVersion = tls.VersionTLS13
-			config.GetCertificate = options.Certificate
-			if clients != nil {
-				config.ClientCAs, config.ClientAuth = clients, tls.RequireAndVerifyClientCert
-			}
-		}},
-	}), options.Clock), nil
+	config := &tls.Config{MinVersion: tls.VersionTLS13, NextProtos: []string{"http/1.1"}, GetCertificate: options.Certificate}
+	if clients != nil {
+		config.ClientCAs, config.ClientAuth = clients, tls.RequireAndVerifyClientCert
+	}
+	mux := http.NewServeMux()
+	return Bounded(&listening{
+		Server:  webhook.NewServer(webhook.Options{WebhookMux: mux}), // which registers, and counts
+		address: net.JoinHostPort(host, portText), tls: config, mux: mux, started: make(chan struct{}),
+	}, options.Clock), nil
 }
 
 func authorities(file string) (*x509.CertPool, error) {
@@ -88,107 +82,76 @@ func authorities(file string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// Bounded is the server with bounds for whatever is registered with it.
-func Bounded(server webhook.Server, now clock.PassiveClock) webhook.Server {
-	return &bounded{Server: server, clock: now, inFlight: semaphore.NewWeighted(maxInFlight)}
-}
-
-type bounded struct {
+// listening is a server of webhooks that listens within bounds. It speaks HTTP/1.1 only: over HTTP/2
+// as much as a megabyte of each connection is buffered before a handler says that it wants it.
+type listening struct {
 	webhook.Server
-	clock    clock.PassiveClock
-	inFlight *semaphore.Weighted
+
+	address string
+	tls     *tls.Config
+	mux     *http.ServeMux
+	started chan struct{} // closed when it listens
 }
 
-// Register implements webhook.Server.
-func (b *bounded) Register(path string, hook http.Handler) {
-	b.Server.Register(path, b.within(hook))
-}
-
-func (b *bounded) within(hook http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case r.ContentLength < 0:
-			http.Error(w, "send the Content-Length", http.StatusLengthRequired)
-			return
-		case r.ContentLength > maxBody:
-			http.Error(w, fmt.Sprintf("an admission review has at most %d bytes", maxBody), http.StatusRequestEntityTooLarge)
-			return
-		}
-		ctx, cancel := context.WithTimeout(r.Context(), readWithin+answerWithin)
-		defer cancel()
-		weight := max(r.ContentLength, minWeight)
-		if b.inFlight.Acquire(ctx, weight) != nil {
-			http.Error(w, "too many admission reviews are under way; try again", http.StatusServiceUnavailable)
-			return
-		}
-		defer b.inFlight.Release(weight)
-		_ = http.NewResponseController(w).SetReadDeadline(b.clock.Now().Add(readWithin)) // not supported by test recorders
-		body, err := io.ReadAll(io.LimitReader(r.Body, r.ContentLength))
-		if err != nil {
-			http.Error(w, "the admission review did not arrive in time", http.StatusRequestTimeout)
-			return
-		}
-		if err := checkShape(body); err != nil {
-			http.Error(w, err.Error(), http.StatusRequestEntityTooLarge)
-			return
-		}
-		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // the connection goes on
-		ctx, cancelAnswer := context.WithTimeout(ctx, answerWithin)
-		defer cancelAnswer()
-		r = r.WithContext(ctx)
-		r.Body = io.NopCloser(bytes.NewReader(body))
-		hook.ServeHTTP(w, r)
-	})
-}
-
-// Bounds of the shape of a JSON text. The largest list of a schema of ours has 256 elements.
-const (
-	maxElements = 1024
-	maxValues   = 256 << 10
-	maxDepth    = 64
-)
-
-var (
-	errElements = fmt.Errorf("a list or an object in an admission review has at most %d elements", maxElements)
-	errValues   = fmt.Errorf("an admission review has at most %d values", maxValues)
-	errDepth    = fmt.Errorf("an admission review is nested at most %d deep", maxDepth)
-	errString   = errors.New("a text in the admission review does not end")
-)
-
-// checkShape refuses a text whose decoding could take far more memory than the text has: two
-// bytes may be an element of hundreds. It looks at brackets and commas only; what is no JSON
-// is refused by decoding.
-func checkShape(body []byte) error {
-	var elements [maxDepth]int
-	depth, values := 0, 0
-	for i := 0; i < len(body); i++ {
-		switch body[i] {
-		case '"':
-			for i++; ; i++ {
-				if i >= len(body) {
-					return errString
-				}
-				if body[i] == '\\' {
-					i++
-				} else if body[i] == '"' {
-					break
-				}
-			}
-		case '{', '[':
-			if depth++; depth == maxDepth {
-				return errDepth
-			}
-			elements[depth] = 1
-		case '}', ']':
-			depth = max(depth-1, 0)
-		case ',':
-			if elements[depth]++; elements[depth] > maxElements {
-				return errElements
-			}
-			if values++; values > maxValues {
-				return errValues
-			}
-		}
+// Start implements webhook.Server.
+func (l *listening) Start(ctx context.Context) error {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", l.address)
+	if err != nil {
+		return fmt.Errorf("listening for admission reviews: %w", err)
 	}
+	log := logr.FromContextOrDiscard(ctx).WithName("admission")
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	server := &http.Server{
+		Handler:           l.mux,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ConnContext:       withConnection,
+		Protocols:         protocols,
+		MaxHeaderBytes:    maxHeader,
+		ReadHeaderTimeout: headerWithin, // which is the time for shaking hands, too
+		WriteTimeout:      readWithin + queueWithin + answerWithin,
+		IdleTimeout:       idleFor,
+		ErrorLog:          slog.NewLogLogger(logr.ToSlogHandler(log), slog.LevelDebug),
+	}
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		<-ctx.Done()
+		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), readWithin+answerWithin)
+		defer cancel()
+		if server.Shutdown(within) != nil {
+			_ = server.Close()
+		}
+	}()
+	close(l.started)
+	bounded := boundConnections(listener, maxConnections, maxOfPeer)
+	if err := server.Serve(tls.NewListener(bounded, l.tls)); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving admission reviews: %w", err)
+	}
+	<-stopped
 	return nil
+}
+
+// StartedChecker implements webhook.Server. It does not connect: others may be keeping the port busy,
+// which is no reason for the API server not to ask.
+func (l *listening) StartedChecker() healthz.Checker {
+	return func(*http.Request) error {
+		select {
+		case <-l.started:
+		default:
+			return errors.New("the server of webhooks does not listen yet")
+		}
+		_, err := l.tls.GetCertificate(&tls.ClientHelloInfo{})
+		return err
+	}
+}
+
+// connectionKey is the context key of a request's *connection.
+type connectionKey struct{}
+
+func withConnection(ctx context.Context, conn net.Conn) context.Context {
+	if secured, ok := conn.(*tls.Conn); ok {
+		return context.WithValue(ctx, connectionKey{}, secured.NetConn())
+	}
+	return ctx
 }

@@ -65,10 +65,9 @@ func changed(old, group *v1alpha1.GroupSpec) []string {
 // guard returns what of a new or changed Group its user may not set; old is an empty Group for a new one.
 func (w *groups) guard(ctx context.Context, old, group *v1alpha1.Group) (field.ErrorList, error) {
 	paths := changed(&old.Spec, &group.Spec)
-	// Whoever brings a Group under an owner can have it deleted by the garbage collector.
-	if slices.ContainsFunc(group.OwnerReferences, func(owner metav1.OwnerReference) bool {
-		return !slices.ContainsFunc(old.OwnerReferences, func(was metav1.OwnerReference) bool { return was.UID == owner.UID })
-	}) {
+	if owners, err := ownersSet(ctx, old, group); err != nil {
+		return nil, err
+	} else if owners {
 		paths = append(paths, "metadata.ownerReferences")
 	}
 	var problems field.ErrorList
@@ -92,6 +91,19 @@ func (w *groups) guard(ctx context.Context, old, group *v1alpha1.Group) (field.E
 			"it makes an ApiKey, and %s may not create apikeys.keyward.dev in this namespace; leave it out, or have that right granted, as by the ClusterRole admin", user)))
 	}
 	return problems, err
+}
+
+// ownersSet reports whether a user brings a Group under an owner, or changes anything of what names one that it has: the
+// garbage collector deletes a Group whose owner of that kind, name and UID there is not. It may itself change them, as
+// it does to resolve circles.
+func ownersSet(ctx context.Context, old, group *v1alpha1.Group) (bool, error) {
+	if !slices.ContainsFunc(group.OwnerReferences, func(owner metav1.OwnerReference) bool {
+		return !slices.ContainsFunc(old.OwnerReferences, func(was metav1.OwnerReference) bool { return equality.Semantic.DeepEqual(was, owner) })
+	}) {
+		return false, nil
+	}
+	request, err := admission.RequestFromContext(ctx)
+	return err == nil && !slices.Contains(cleaners, request.UserInfo.Username), err
 }
 
 // guardDeletion refuses to delete what the platform set: created again it would be without.

@@ -1,0 +1,102 @@
+package admissionserver
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// TestPlaces: there are never more connections than may be, of all and of an address; one that is worked on
+// stays; and nobody who has fewer than another gives way for that one.
+func TestPlaces(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const most, mostOfPeer = 8, 4
+		c := boundConnections(nil, most, mostOfPeer)
+		open := map[*connection]bool{}
+		of := func(peer netip.Addr) (n int) {
+			for conn := range open {
+				if conn.peer == peer {
+					n++
+				}
+			}
+			return n
+		}
+		pick := func(t *rapid.T) *connection {
+			for conn := range open {
+				return conn
+			}
+			t.Skip("none is open")
+			return nil
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"connect": func(t *rapid.T) {
+				near, _ := net.Pipe()
+				peer := netip.AddrFrom4([4]byte{10, 0, 0, byte(rapid.IntRange(1, 6).Draw(t, "peer"))})
+				conn := &connection{Conn: near, all: c, peer: peer}
+				had := of(peer)
+				victim, admitted := c.admit(conn)
+				if admitted {
+					open[conn] = true
+				} else if victim != nil {
+					t.Fatal("one went for nothing")
+				}
+				if victim == nil {
+					if !admitted && had < mostOfPeer && len(open) < most {
+						t.Fatal("refused though there is a place")
+					}
+					return
+				}
+				if victim.working || had < mostOfPeer && of(victim.peer) < had {
+					t.Fatalf("one of %v went, which has %d and works: %v, for one of %v, which had %d", victim.peer, of(victim.peer), victim.working, peer, had)
+				}
+				delete(open, victim)
+				_ = victim.Close() // again is nothing
+			},
+			"work": func(t *rapid.T) { conn := pick(t); conn.setWorking(!conn.working) },
+			"close": func(t *rapid.T) {
+				conn := pick(t)
+				delete(open, conn)
+				for range 2 {
+					if err := conn.Close(); err != nil {
+						t.Fatal(err)
+					}
+				}
+			},
+			"": func(t *rapid.T) {
+				if c.count != len(open) || len(open) > most {
+					t.Fatalf("%d counted, %d open", c.count, len(open))
+				}
+				for peer, all := range c.peers {
+					if n := of(peer); n != all.Len() || n > mostOfPeer || n == 0 {
+						t.Fatalf("%d of %v counted, %d open", all.Len(), peer, n)
+					}
+				}
+			},
+		})
+	})
+}
+
+func TestPeers(t *testing.T) {
+	for a, same := range map[string]string{
+		"192.0.2.1:1":      "192.0.2.1:2",
+		"[2001:db8::1]:1":  "[2001:db8::ffff:1]:2",
+		"[fe80::1%eth0]:1": "[fe80::2%eth1]:1",
+		"192.0.2.2:1":      "[::ffff:192.0.2.2]:1",
+	} {
+		if peerOf(a) != peerOf(same) {
+			t.Errorf("%s and %s are two", a, same)
+		}
+	}
+	seen := map[netip.Addr]string{}
+	for i := range 4 {
+		for _, address := range []string{fmt.Sprintf("192.0.2.%d:1", i), fmt.Sprintf("[2001:db8:0:%d::1]:1", i)} {
+			if other, ok := seen[peerOf(address)]; ok {
+				t.Errorf("%s and %s are one", address, other)
+			}
+			seen[peerOf(address)] = address
+		}
+	}
+}

@@ -110,8 +110,10 @@ func (h *hostileGRPC) send(id uint32, size int) {
 			h.moved.Wait()
 		}
 		stuck := h.window < n || h.streams[id] < n
-		h.window -= n
-		h.streams[id] -= n
+		if !stuck {
+			h.window -= n
+			h.streams[id] -= n
+		}
 		h.mu.Unlock()
 		timer.Stop()
 		if stuck || h.framer.WriteData(id, false, piece[:n]) != nil {
@@ -140,9 +142,12 @@ func answered(t *testing.T, v *validator) {
 // TestUnfinishedMessages: messages that lack their end cost memory within bounds, however many streams and connections
 // they are on, and keep nobody out.
 func TestUnfinishedMessages(t *testing.T) {
-	for name, c := range map[string]struct{ connections, streams, size int }{
-		"that are too large": {1, 100, 4_100_000},
-		"on many streams":    {10, 150, 255 << 10},
+	for name, c := range map[string]struct {
+		connections, streams, size int
+		ends                       bool
+	}{
+		"that are too large": {1, 100, 4_100_000, false},
+		"on many streams":    {10, 150, 255 << 10, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := start(t, configFor(t, managertest.Start(t), "--read-header-timeout=10m"))
@@ -163,6 +168,9 @@ func TestUnfinishedMessages(t *testing.T) {
 			answered(t, v)
 			if grown := heapInUse() - before; grown > 2*(64<<20) {
 				t.Errorf("%d MiB are held", grown>>20)
+			}
+			if c.ends && strings.Contains(metricsOf(t, v), `keyward_validator_grpc_connections_ended_total{reason="memory"} 0`) {
+				t.Error("no connection had to go")
 			}
 		})
 	}

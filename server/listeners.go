@@ -12,9 +12,6 @@ import (
 	"time"
 
 	"github.com/pires/go-proxyproto"
-	"golang.org/x/net/netutil"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 
 	"github.com/keyward-dev/keyward/server/certfiles"
 	"github.com/keyward-dev/keyward/server/clientaddr"
@@ -178,58 +175,6 @@ func (l *httpListener) shutdown(ctx context.Context) error {
 		return errors.Join(err, l.server.Close())
 	}
 	return l.listener.Wait(ctx)
-}
-
-// grpcListener is a gRPC server with its listener.
-type grpcListener struct {
-	listener net.Listener
-	server   *grpc.Server
-}
-
-// streamWorkers are goroutines that serve one request after the other, as many as may be under
-// way at once on a busy server: a new one for each has to grow its stack anew. More requests,
-// and streams of access logs that keep a worker, have goroutines of their own.
-const streamWorkers = 64
-
-func listenGRPC(config listenerConfig, codec grpc.ServerOption, register func(*grpc.Server)) (*grpcListener, error) {
-	listener, err := listen(config)
-	if err != nil {
-		return nil, err
-	}
-	if config.limits.MaxConnections > 0 { // whoever comes then waits: only proxies connect here
-		listener = netutil.LimitListener(listener, config.limits.MaxConnections)
-	}
-	serverOptions := []grpc.ServerOption{
-		codec, grpc.NumStreamWorkers(streamWorkers), grpc.ConnectionTimeout(config.limits.ReadHeaderTimeout), grpc.MaxHeaderListSize(uint32(config.limits.MaxHeaderBytes)),
-	}
-	if config.tls != nil {
-		serverOptions = append(serverOptions, grpc.Creds(credentials.NewTLS(config.tls)))
-	}
-	server := grpc.NewServer(serverOptions...)
-	register(server)
-	return &grpcListener{listener, server}, nil
-}
-
-func (l *grpcListener) serve() error {
-	if err := l.server.Serve(l.listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-		return fmt.Errorf("serve on %s: %w", l.listener.Addr(), err)
-	}
-	return nil
-}
-
-func (l *grpcListener) shutdown(ctx context.Context) error {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		l.server.GracefulStop()
-	}()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		l.server.Stop()
-		return ctx.Err()
-	}
 }
 
 func listen(config listenerConfig) (net.Listener, error) {

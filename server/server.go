@@ -151,7 +151,7 @@ func (s *Server) openDoors(g *gate.Gate) error {
 		s.doors = append(s.doors, door)
 	}
 
-	s.grpc, err = listenGRPC(listenerConfig{flag: "grpc-bind-address", address: s.config.GRPCAddress, limits: s.config.Listeners, tls: secure}, extauthz.ServerOption(),
+	s.grpc, err = listenGRPC(listenerConfig{flag: "grpc-bind-address", address: s.config.GRPCAddress, limits: s.config.Listeners, tls: secure}, s.registry, extauthz.ServerOption(),
 		func(server *grpc.Server) {
 			var logged []extauthz.Option
 			if s.accessLogs != nil {

@@ -170,7 +170,11 @@ func addressOf(ctx context.Context) netip.Prefix {
 	if !ok {
 		return netip.Prefix{}
 	}
-	tcp, ok := from.Addr.(*net.TCPAddr)
+	return prefixOf(from.Addr)
+}
+
+func prefixOf(from net.Addr) netip.Prefix {
+	tcp, ok := from.(*net.TCPAddr)
 	if !ok {
 		return netip.Prefix{}
 	}

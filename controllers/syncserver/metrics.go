@@ -10,4 +10,9 @@ var connected = prometheus.NewGauge(prometheus.GaugeOpts{
 	Help: "Validation servers that are connected to this manager.",
 })
 
-func init() { metrics.Registry.MustRegister(connected) }
+var unknownEnded = prometheus.NewCounter(prometheus.CounterOpts{
+	Name: "keyward_sync_unauthenticated_connections_ended_total",
+	Help: "Connections to the sync port that had to go, before a token was presented on them, to make place for others.",
+})
+
+func init() { metrics.Registry.MustRegister(connected, unknownEnded) }

@@ -29,6 +29,9 @@ const (
 	keepaliveTimeout = 5 * time.Second
 	// window is how many bytes of a stream are on their way.
 	window = 64 << 10
+	// readBuffer is small, since servers say little, and every connection has one before it is known whose it is. Buffers
+	// for writing are shared.
+	readBuffer = 4 << 10
 )
 
 // Server listens for validation servers while this replica leads.
@@ -67,11 +70,13 @@ func (s *Server) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listening for validation servers: %w", err)
 	}
+	strangers := newStrangers()
 	server := grpc.NewServer(
-		grpc.Creds(credentials.NewTLS(&tls.Config{
+		grpc.Creds(strangers.credentials(credentials.NewTLS(&tls.Config{
 			MinVersion:     tls.VersionTLS13,
 			GetCertificate: s.Certificate,
-		})),
+		}))),
+		grpc.ReadBufferSize(readBuffer),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			Time: keepaliveTime, Timeout: keepaliveTimeout, MaxConnectionIdle: 2 * helloWithin,
 		}),
@@ -88,7 +93,7 @@ func (s *Server) Start(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, server.Stop) // streams never end by themselves
 	defer stop()
 	log.Info("Listening for validation servers", "address", listener.Addr().String())
-	if err := server.Serve(listener); err != nil && ctx.Err() == nil {
+	if err := server.Serve(strangers.listener(listener)); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("serving validation servers: %w", err)
 	}
 	return nil

@@ -61,6 +61,7 @@ func (s *service) Sync(stream syncv1.SyncService_SyncServer) error {
 	if err != nil {
 		return err
 	}
+	defer known(stream.Context())()
 	c, err := s.admit(stream, id)
 	if err != nil {
 		if s.refusals.AllowN(s.clock.Now(), 1) { // whoever is refused may try very often

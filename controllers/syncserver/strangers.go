@@ -1,0 +1,174 @@
+package syncserver
+
+import (
+	"container/list"
+	"context"
+	"net"
+	"net/netip"
+	"sync"
+
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
+)
+
+// Connections on which nobody has proved yet, or any more, who it is: so many in all, and from one address, behind
+// which a fleet may be that connects at once. A further one takes the place of the oldest.
+const (
+	strangersInAll = 2048
+	strangersOfOne = 1280
+)
+
+// strangers are the connections without a stream whose token is good.
+type strangers struct {
+	inAll, ofOne int
+
+	mu      sync.Mutex
+	waiting *list.List                  // of *strangerConn, the oldest first
+	from    map[netip.Prefix]*list.List // the same, by address
+}
+
+func newStrangers() *strangers {
+	return &strangers{inAll: strangersInAll, ofOne: strangersOfOne, waiting: list.New(), from: map[netip.Prefix]*list.List{}}
+}
+
+// strangerConn is a connection that strangers may end.
+type strangerConn struct {
+	net.Conn
+
+	of   *strangers
+	from netip.Prefix
+
+	// The lock of strangers guards what follows.
+	known       int           // streams whose token is good
+	inAll, here *list.Element // in waiting and from; nil where it does not wait
+	closed      bool
+}
+
+// Close implements net.Conn.
+func (c *strangerConn) Close() error {
+	c.of.mu.Lock()
+	c.closed = true
+	c.of.settle(c)
+	c.of.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// wait notes that nobody is known on a connection. The caller holds the lock.
+func (s *strangers) wait(c *strangerConn) {
+	here := s.from[c.from]
+	if here == nil {
+		here = list.New()
+		s.from[c.from] = here
+	}
+	c.inAll, c.here = s.waiting.PushBack(c), here.PushBack(c)
+	if here.Len() > s.ofOne {
+		s.end(here.Front())
+	}
+	if s.waiting.Len() > s.inAll {
+		s.end(s.waiting.Front())
+	}
+}
+
+// end closes a connection, and does not wait for that. The caller holds the lock.
+func (s *strangers) end(oldest *list.Element) {
+	c, ok := oldest.Value.(*strangerConn)
+	if !ok {
+		return
+	}
+	c.closed = true
+	s.settle(c)
+	unknownEnded.Inc()
+	go func() { _ = c.Conn.Close() }() // there is nobody to tell
+}
+
+// settle notes that a connection does not wait. The caller holds the lock.
+func (s *strangers) settle(c *strangerConn) {
+	if c.inAll == nil {
+		return
+	}
+	s.waiting.Remove(c.inAll)
+	here := s.from[c.from]
+	here.Remove(c.here)
+	if here.Len() == 0 {
+		delete(s.from, c.from)
+	}
+	c.inAll, c.here = nil, nil
+}
+
+// listener has the connections that it accepts wait.
+func (s *strangers) listener(inner net.Listener) net.Listener {
+	return &strangersListener{inner, s}
+}
+
+type strangersListener struct {
+	net.Listener
+
+	of *strangers
+}
+
+// Accept implements net.Listener.
+func (l *strangersListener) Accept() (net.Conn, error) {
+	inner, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	c := &strangerConn{Conn: inner, of: l.of, from: prefixOf(inner.RemoteAddr())}
+	l.of.mu.Lock()
+	l.of.wait(c)
+	l.of.mu.Unlock()
+	return c, nil
+}
+
+// credentials are those of a server with the listener.
+func (s *strangers) credentials(inner credentials.TransportCredentials) credentials.TransportCredentials {
+	return knowing{inner}
+}
+
+type knowing struct {
+	credentials.TransportCredentials
+}
+
+// ServerHandshake implements credentials.TransportCredentials.
+func (k knowing) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	conn, info, err := k.TransportCredentials.ServerHandshake(raw)
+	if c, ok := raw.(*strangerConn); ok && err == nil {
+		info = knownBy{info, c}
+	}
+	return conn, info, err
+}
+
+// Clone implements credentials.TransportCredentials.
+func (k knowing) Clone() credentials.TransportCredentials {
+	return knowing{k.TransportCredentials.Clone()}
+}
+
+// knownBy tells the connection of a call.
+type knownBy struct {
+	credentials.AuthInfo
+
+	c *strangerConn
+}
+
+// known notes that who makes a call has proved who it is, until the stream ends and forget is called.
+func known(ctx context.Context) (forget func()) {
+	from, ok := peer.FromContext(ctx)
+	if !ok {
+		return func() {}
+	}
+	by, ok := from.AuthInfo.(knownBy)
+	if !ok {
+		return func() {}
+	}
+	c, s := by.c, by.c.of
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.known++
+	s.settle(c)
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if c.known--; c.known == 0 && !c.closed {
+			s.wait(c)
+		}
+	}
+}

@@ -1,0 +1,201 @@
+// Package grpcconns bounds what the connections of a gRPC server cost, in number, in memory and in time.
+//
+// gRPC bounds a message and the streams of a connection, but gives back the window of a connection as soon as bytes
+// arrive, whoever reads them. So what all connections hold together is bounded here: the frames of HTTP/2 that come
+// and go are followed, not changed. Whoever connects when there are as many as there may be takes the place of one that
+// waits; beyond what may be held, the connection ends whose message is overdue, or which holds the most; and one whose
+// message is not whole, or whose answer is not taken, after some seconds ends.
+package grpcconns
+
+import (
+	"math/rand/v2"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Why a connection had to go.
+const (
+	Place  = "place"  // for another
+	Memory = "memory" // all together held too much
+	Time   = "time"   // a message was not whole, or an answer not taken, in time
+)
+
+// Config is what connections may cost.
+type Config struct {
+	MaxConnections int           // 0 is any number
+	MaxHeldBytes   int64         // of messages and streams of all connections
+	Patience       time.Duration // from the begin of a message until it is answered
+	Gone           func(why string)
+}
+
+const (
+	// overdue is how long a message may take before its connection is the first to go, and how long a new connection
+	// may be without one.
+	overdue = time.Second
+	// samples is how many connections are looked at to find one that makes place.
+	samples = 64
+	// looks is how often during its patience it is looked who is late.
+	looks = 8
+)
+
+// Listener bounds the connections that it accepts.
+type Listener struct {
+	net.Listener
+
+	config Config
+	held   atomic.Int64
+	closed chan struct{}
+
+	mu   sync.Mutex
+	free sync.Cond
+	all  []*Conn
+	shut bool
+}
+
+// Listen bounds the connections of a listener.
+func Listen(inner net.Listener, config Config) *Listener {
+	l := &Listener{Listener: inner, config: config, closed: make(chan struct{})}
+	l.free.L = &l.mu
+	go l.watch()
+	return l
+}
+
+// Accept implements net.Listener.
+func (l *Listener) Accept() (net.Conn, error) {
+	inner, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	c := newConn(inner, l)
+	if !l.admit(c) {
+		_ = inner.Close() // there is nobody to tell
+		return nil, net.ErrClosed
+	}
+	return c, nil
+}
+
+// Close implements net.Listener. Connections stay.
+func (l *Listener) Close() error {
+	l.mu.Lock()
+	if !l.shut {
+		l.shut = true
+		close(l.closed)
+		l.free.Broadcast()
+	}
+	l.mu.Unlock()
+	return l.Listener.Close()
+}
+
+func (l *Listener) admit(c *Conn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.config.MaxConnections > 0 && len(l.all) >= l.config.MaxConnections && !l.shut {
+		if longest := l.longest(); longest != nil {
+			l.evict(longest, Place)
+			continue
+		}
+		// All are answered this moment: what they do ends soon, or is overdue.
+		again := time.AfterFunc(overdue/looks, l.free.Broadcast)
+		l.free.Wait()
+		again.Stop()
+	}
+	if l.shut {
+		return false
+	}
+	l.all = append(l.all, c)
+	c.at = len(l.all)
+	return true
+}
+
+// longest is who has waited longest, or nil if all are answered. The caller holds mu.
+func (l *Listener) longest() (longest *Conn) {
+	var most standing
+	now := time.Now().UnixNano()
+	for i := range min(len(l.all), samples) {
+		if len(l.all) > samples {
+			i = rand.IntN(len(l.all)) //nolint:gosec // nobody gains by knowing who is looked at
+		}
+		s := l.all[i].standing(now)
+		if s.busy {
+			continue
+		}
+		if longest == nil || s.overdue && !most.overdue || s.overdue == most.overdue && s.since < most.since {
+			longest, most = l.all[i], s
+		}
+	}
+	return longest
+}
+
+// hold notes that so many bytes more are held.
+func (l *Listener) hold(bytes int64) {
+	if l.held.Add(bytes) <= l.config.MaxHeldBytes || bytes <= 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.held.Load() > l.config.MaxHeldBytes {
+		var worst *Conn
+		var most standing
+		now := time.Now().UnixNano()
+		for _, c := range l.all {
+			if s := c.standing(now); s.held > 0 && (worst == nil || s.worse(most)) {
+				worst, most = c, s
+			}
+		}
+		if worst == nil {
+			return
+		}
+		l.evict(worst, Memory)
+	}
+}
+
+// watch ends connections that are late, until the listener is closed and they are gone.
+func (l *Listener) watch() {
+	ticker := time.NewTicker(max(l.config.Patience/looks, time.Millisecond))
+	defer ticker.Stop()
+	for range ticker.C {
+		l.mu.Lock()
+		now := time.Now()
+		limit := now.Add(-l.config.Patience).UnixNano()
+		for i := len(l.all) - 1; i >= 0; i-- { // the last takes the place of who goes
+			if s := l.all[i].standing(now.UnixNano()); s.pending && s.since < limit {
+				l.evict(l.all[i], Time)
+			}
+		}
+		done := l.shut && len(l.all) == 0
+		l.mu.Unlock()
+		if done {
+			return
+		}
+	}
+}
+
+// evict closes a connection, and waits for nothing. The caller holds mu.
+func (l *Listener) evict(c *Conn, why string) {
+	l.drop(c)
+	if l.config.Gone != nil {
+		l.config.Gone(why)
+	}
+	go func() { _ = c.Conn.Close() }() // there is nobody to tell
+}
+
+func (l *Listener) remove(c *Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.drop(c)
+}
+
+func (l *Listener) drop(c *Conn) {
+	if c.at == nowhere {
+		return
+	}
+	last := l.all[len(l.all)-1]
+	l.all[c.at-1], last.at = last, c.at
+	l.all[len(l.all)-1] = nil
+	l.all = l.all[:len(l.all)-1]
+	c.at = nowhere
+	l.held.Add(-c.forget())
+	l.free.Signal()
+}

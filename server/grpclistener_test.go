@@ -1,0 +1,241 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	accesslogdatav3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
+	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/keyward-dev/keyward/server/managertest"
+)
+
+// hostileGRPC is a client of the gRPC address that minds the flow control, and nothing else.
+type hostileGRPC struct {
+	conn   net.Conn
+	framer *http2.Framer
+
+	mu      sync.Mutex
+	moved   sync.Cond
+	window  int64
+	streams map[uint32]int64
+	initial int64
+	ended   bool
+}
+
+func hostileTo(t *testing.T, v *validator, settings ...http2.Setting) *hostileGRPC {
+	t.Helper()
+	conn, err := net.Dial("tcp", v.addresses.GRPC.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	h := &hostileGRPC{conn: conn, framer: http2.NewFramer(conn, conn), window: 65535, initial: 65535, streams: map[uint32]int64{}}
+	h.moved.L = &h.mu
+	_, _ = io.WriteString(conn, http2.ClientPreface)
+	_ = h.framer.WriteSettings(settings...)
+	return h
+}
+
+func (h *hostileGRPC) listen() {
+	for {
+		frame, err := h.framer.ReadFrame()
+		h.mu.Lock()
+		switch frame := frame.(type) {
+		case *http2.SettingsFrame:
+			if size, ok := frame.Value(http2.SettingInitialWindowSize); ok {
+				for id := range h.streams {
+					h.streams[id] += int64(size) - h.initial
+				}
+				h.initial = int64(size)
+			}
+		case *http2.WindowUpdateFrame:
+			if frame.StreamID == 0 {
+				h.window += int64(frame.Increment)
+			} else {
+				h.streams[frame.StreamID] += int64(frame.Increment)
+			}
+		case *http2.RSTStreamFrame:
+			h.streams[frame.StreamID] = -1 << 40
+		case *http2.MetaHeadersFrame, *http2.HeadersFrame:
+			h.streams[frame.Header().StreamID] = -1 << 40 // refused
+		}
+		h.ended = err != nil
+		h.moved.Broadcast()
+		h.mu.Unlock()
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (h *hostileGRPC) open(id uint32) {
+	var head bytes.Buffer
+	encoder := hpack.NewEncoder(&head)
+	for _, field := range [][2]string{
+		{":method", "POST"}, {":scheme", "http"}, {":path", authv3.Authorization_Check_FullMethodName}, {":authority", "x"},
+		{"content-type", "application/grpc"}, {"te", "trailers"},
+	} {
+		_ = encoder.WriteField(hpack.HeaderField{Name: field[0], Value: field[1]})
+	}
+	h.mu.Lock()
+	h.streams[id] = h.initial
+	h.mu.Unlock()
+	_ = h.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: head.Bytes(), EndHeaders: true})
+}
+
+// send sends a message of a size, without its last bytes, as far as the server lets it.
+func (h *hostileGRPC) send(id uint32, size int) {
+	piece := make([]byte, 16<<10)
+	binary.BigEndian.PutUint32(piece[1:], uint32(size))
+	for left := size - 16; left > 0; {
+		n := int64(min(left, len(piece)))
+		late := false
+		timer := time.AfterFunc(200*time.Millisecond, func() { h.mu.Lock(); late = true; h.moved.Broadcast(); h.mu.Unlock() })
+		h.mu.Lock()
+		for (h.window < n || h.streams[id] < n) && h.streams[id] >= 0 && !h.ended && !late {
+			h.moved.Wait()
+		}
+		stuck := h.window < n || h.streams[id] < n
+		if !stuck {
+			h.window -= n
+			h.streams[id] -= n
+		}
+		h.mu.Unlock()
+		timer.Stop()
+		if stuck || h.framer.WriteData(id, false, piece[:n]) != nil {
+			return
+		}
+		clear(piece[:5])
+		left -= int(n)
+	}
+}
+
+// answered fails the test if a check on a new connection is not answered.
+func answered(t *testing.T, v *validator) {
+	t.Helper()
+	conn, err := grpc.NewClient(v.addresses.GRPC.String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if _, err := authv3.NewAuthorizationClient(conn).Check(ctx, &authv3.CheckRequest{}, grpc.WaitForReady(true)); err != nil {
+		t.Errorf("a check is not answered: %v", err)
+	}
+}
+
+// TestUnfinishedMessages: messages that lack their end cost memory within bounds, however many streams and connections
+// they are on, and keep nobody out.
+func TestUnfinishedMessages(t *testing.T) {
+	for name, c := range map[string]struct {
+		connections, streams, size int
+		ends                       bool
+	}{
+		"that are too large": {1, 100, 4_100_000, false},
+		"on many streams":    {10, 150, 255 << 10, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := start(t, configFor(t, managertest.Start(t), "--read-header-timeout=10m"))
+			before := heapInUse()
+			var senders sync.WaitGroup
+			for range c.connections {
+				h := hostileTo(t, v)
+				go h.listen()
+				senders.Go(func() {
+					for i := range c.streams {
+						id := uint32(2*i + 1)
+						h.open(id)
+						h.send(id, c.size)
+					}
+				})
+			}
+			senders.Wait()
+			answered(t, v)
+			if grown := heapInUse() - before; grown > 2*(64<<20) {
+				t.Errorf("%d MiB are held", grown>>20)
+			}
+			if c.ends && strings.Contains(metricsOf(t, v), `keyward_validator_grpc_connections_ended_total{reason="memory"} 0`) {
+				t.Error("no connection had to go")
+			}
+		})
+	}
+}
+
+// TestUnfinishedMessageIsCut after some seconds, and so is an answer that is not taken; an access log, which says
+// nothing for long, is not.
+func TestUnfinishedMessageIsCut(t *testing.T) {
+	v := start(t, configFor(t, managertest.Start(t), "--read-header-timeout=1s", "--envoy-access-log"))
+	log, err := accesslogv3.NewAccessLogServiceClient(dialGRPC(t, v)).StreamAccessLogs(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	tell := func(want string) {
+		t.Helper()
+		entries := &accesslogv3.StreamAccessLogsMessage_HTTPAccessLogEntries{LogEntry: []*accesslogdatav3.HTTPAccessLogEntry{{}}}
+		if err := log.Send(&accesslogv3.StreamAccessLogsMessage{LogEntries: &accesslogv3.StreamAccessLogsMessage_HttpLogs{HttpLogs: entries}}); err != nil {
+			t.Fatal(err)
+		}
+		waitFor(t, "the entry has arrived", func() bool {
+			return strings.Contains(metricsOf(t, v), `keyward_validator_access_log_entries_total{outcome="unattributed"} `+want)
+		})
+	}
+	tell("1")
+	silent, within, deaf := hostileTo(t, v), hostileTo(t, v), hostileTo(t, v, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+	silent.open(1)
+	within.open(1)
+	within.send(1, 1000)
+	deaf.open(1)
+	_ = deaf.framer.WriteData(1, true, make([]byte, 5))
+	for name, h := range map[string]*hostileGRPC{"silent": silent, "within a message": within, "deaf": deaf} {
+		_ = h.conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+		if _, err := io.Copy(io.Discard, h.conn); err != nil && strings.Contains(err.Error(), "timeout") {
+			t.Errorf("%s: the connection stays", name)
+		}
+	}
+	tell("2")
+	if want := `keyward_validator_grpc_connections_ended_total{reason="time"} 3`; !strings.Contains(metricsOf(t, v), want) {
+		t.Errorf("metrics lack %s", want)
+	}
+}
+
+// TestGRPCConnectionsMakePlace: whoever holds all connections, and whatever it does on them, keeps nobody out.
+func TestGRPCConnectionsMakePlace(t *testing.T) {
+	const most = 8
+	for name, do := range map[string]func(*hostileGRPC){
+		"silent":           func(*hostileGRPC) {},
+		"without message":  func(h *hostileGRPC) { h.open(1) },
+		"within a message": func(h *hostileGRPC) { h.open(1); h.send(1, 1000) },
+		"takes no answer":  func(h *hostileGRPC) { h.open(1); _ = h.framer.WriteData(1, true, make([]byte, 5)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := managertest.Start(t)
+			v := start(t, configFor(t, m, "--max-connections=8", "--read-header-timeout=10m"))
+			m.Next().Send(catchUp(mint(t)))
+			waitFor(t, "it is ready", func() bool { code, _ := get(t, v.addresses.Admin, "/readyz", ""); return code == http.StatusOK })
+			for range most {
+				h := hostileTo(t, v, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
+				if _, err := h.framer.ReadFrame(); err != nil { // it is served
+					t.Fatal(err)
+				}
+				do(h)
+			}
+			answered(t, v)
+			answered(t, v)
+		})
+	}
+}

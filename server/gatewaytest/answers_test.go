@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/keyward-dev/keyward/server/httpwire"
 )
 
 // readable says whether a page may read what the content server lets it read, and what Keyward
@@ -39,11 +41,32 @@ var unwanted = []string{
 	"X-Cluster-Client-IP", "Fastly-Client-IP", "X-Remote-Addr", "X-Originating-IP", "Front-End-Https", "WL-Proxy-Client-IP", "X-Forwarded",
 }
 
-// overridden sends them, as content servers that fold '_' may spell them.
+// unwantedOf is all of them that a gateway with a configuration that is in step with httpwire removes.
+func unwantedOf(g *gateway) []string {
+	names := slices.Clone(unwanted)
+	for _, name := range httpwire.UnusualNames() {
+		if !strings.HasSuffix(name, "-") {
+			names = append(names, name)
+		} else if !g.refusesSpoofs && name != "x-forwarded-" { // these Traefik and Caddy write in part
+			names = append(names, name+"anything")
+		}
+	}
+	return names
+}
+
+// overridden sends them, as content servers that fold other characters than letters and digits may
+// spell them, and with them what only Keyward may say.
 func overridden(t *testing.T, c *client) string {
 	var names []string
-	for _, name := range unwanted {
-		names = append(names, name, strings.ToLower(strings.ReplaceAll(name, "-", "_")), strings.Replace(name, "-", "_", 1))
+	for _, name := range append(unwantedOf(c.gateway), "X-Request-Id", "X-Api-Key", "X-Keyward-Group", "X-Keyward-Context-Bucketname", "X-Keyward-Context-Database", "X-Keyward-Anything") {
+		if httpwire.MayBeRemoved(name) && !httpwire.IsReserved(name) && name != "X-Request-Id" && name != "X-Api-Key" {
+			names = append(names, name)
+		}
+		for _, other := range "!#$%&'*+.^_`|~" {
+			if strings.Contains(name, "-") {
+				names = append(names, strings.ToLower(strings.ReplaceAll(name, "-", string(other))), strings.Replace(name, "-", string(other), 1))
+			}
+		}
 	}
 	const some = 40 // at once: servers bound how many headers there may be
 	for part := range slices.Chunk(names, some) {

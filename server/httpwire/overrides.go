@@ -1,6 +1,7 @@
 package httpwire
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -112,6 +113,10 @@ func kindOfFolded(folded []byte) kind {
 	}
 	return found
 }
+
+// UnusualNames returns the names of overrides and forwarding headers, folded, and beginnings of names that end in '-'. What
+// configures other proxies is compared with it.
+func UnusualNames() []string { return slices.Sorted(maps.Keys(unusualNames)) }
 
 // IsOverride reports whether the header of that name is removed for what content servers may take
 // it for.

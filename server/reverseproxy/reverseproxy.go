@@ -272,6 +272,7 @@ func modifyResponse(response *http.Response) error {
 	if response.StatusCode != http.StatusSwitchingProtocols && (p.upgrade || p.bodyLeft()) {
 		response.Header.Set(headerConnection, connectionClose)
 	}
+	filterTrailers(response)
 	if len(response.Trailer) > 0 {
 		response.Header.Del("Content-Length") // in HTTP/1.1 there are no trailers beside it
 	}

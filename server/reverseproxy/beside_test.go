@@ -7,6 +7,8 @@ import (
 	"net/http/httptrace"
 	"net/textproto"
 	"testing"
+
+	"github.com/keyward-dev/keyward/server/httpwire"
 )
 
 // aboutKeeping say who may keep or read an answer, or what Keyward itself says. Only the answer may,
@@ -70,6 +72,20 @@ func TestNothingBesideAnAnswerTellsCaches(t *testing.T) {
 			if response.StatusCode != http.StatusOK || response.Header.Get("Cache-Control") != "private" || len(response.Header["X-Request-Id"]) != 1 {
 				t.Errorf("%s: %d %q", path, response.StatusCode, response.Header)
 			}
+		}
+	})
+}
+
+// TestAnswersAreNotSignedByTheUpstream: what only Keyward may say, a gateway in front would believe.
+func TestAnswersAreNotSignedByTheUpstream(t *testing.T) {
+	everyWay(t, func(w http.ResponseWriter, _ *http.Request) {
+		for _, name := range []string{"X-Keyward-Caching", "X-Keyward-Group", "X-Keyward-Status", "X.keyward.group"} {
+			w.Header()[name] = []string{"shared"}
+		}
+	}, func(t *testing.T, client *http.Client, f *front) {
+		response := f.post(t, client, "/", http.NoBody, func(*http.Request) {})
+		if httpwire.SendsReserved(response.Header) {
+			t.Errorf("%q", response.Header)
 		}
 	})
 }

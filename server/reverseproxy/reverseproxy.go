@@ -286,6 +286,11 @@ func (p *passage) bodyLeft() bool { return p.bodyEnded != nil && !p.bodyEnded.Lo
 // upstream that speaks CORS itself keeps its word about who may read it; what may be read is a
 // list, of both.
 func (p *passage) mark(header http.Header) {
+	for name := range header {
+		if httpwire.IsReserved(name) {
+			delete(header, name)
+		}
+	}
 	header.Set(httpwire.HeaderRequestID, p.requestID)
 	httpwire.AddVary(header, p.vary)
 	if p.private {

@@ -148,14 +148,17 @@ func (s *Server) allow(r *reply, result gate.Result, q *question) {
 // privately keeps an answer out of caches that serve more than one client. Envoy cannot take
 // anything out of the upstream's Cache-Control, but private outweighs what is in it (RFC 9111,
 // section 3). What outranks Cache-Control in some caches is replaced where it is there.
-var privately = []addition{
-	{httpwire.Header{Name: "Cache-Control", Value: "private"}, corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD},
-	{httpwire.Header{Name: "X-Accel-Expires", Value: "0"}, corev3.HeaderValueOption_OVERWRITE_IF_EXISTS},
-	{httpwire.Header{Name: "Surrogate-Control", Value: "no-store"}, corev3.HeaderValueOption_OVERWRITE_IF_EXISTS},
-	{httpwire.Header{Name: "Edge-Control", Value: "no-store"}, corev3.HeaderValueOption_OVERWRITE_IF_EXISTS},
-	{httpwire.Header{Name: "CDN-Cache-Control", Value: "no-store"}, corev3.HeaderValueOption_OVERWRITE_IF_EXISTS},
-	{httpwire.Header{Name: "Cloudflare-CDN-Cache-Control", Value: "no-store"}, corev3.HeaderValueOption_OVERWRITE_IF_EXISTS},
-}
+var privately = func() []addition {
+	all := []addition{{httpwire.Header{Name: "Cache-Control", Value: "private"}, corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD}}
+	for _, name := range httpwire.SharedCacheHeaders() {
+		value := "no-store"
+		if name == "X-Accel-Expires" || name == "X-Varnish-TTL" { // which are numbers
+			value = "0"
+		}
+		all = append(all, addition{httpwire.Header{Name: name, Value: value}, corev3.HeaderValueOption_OVERWRITE_IF_EXISTS})
+	}
+	return all
+}()
 
 func deny(r *reply, result gate.Result, request *gate.Request) {
 	denial := httpwire.NewDenial(result.Decision, &request.Request, result.RetryAfter).With(httpwire.RateLimit(result.Rates)...)

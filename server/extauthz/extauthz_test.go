@@ -249,3 +249,14 @@ func TestEnvoyIsToldToRemoveOverrides(t *testing.T) {
 		}
 	}
 }
+
+// TestEverySharedCacheIsTold: what a content server says to it is replaced.
+func TestEverySharedCacheIsTold(t *testing.T) {
+	for _, name := range httpwire.SharedCacheHeaders() {
+		if !slices.ContainsFunc(privately, func(a addition) bool {
+			return strings.EqualFold(a.Name, name) && a.action == corev3.HeaderValueOption_OVERWRITE_IF_EXISTS
+		}) {
+			t.Errorf("%s stays", name)
+		}
+	}
+}

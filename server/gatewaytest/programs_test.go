@@ -48,6 +48,7 @@ func startNginx(t testing.TB, w *world) string {
 events { worker_connections 4096; }
 http {
 	access_log off; client_body_temp_path %[1]s/a; proxy_temp_path %[1]s/b; fastcgi_temp_path %[1]s/c; uwsgi_temp_path %[1]s/d; scgi_temp_path %[1]s/e;
+	ignore_invalid_headers off; underscores_in_headers on; # as somebody else's site may want it
 	include %[1]s/keyward.conf;
 }
 `, dir))

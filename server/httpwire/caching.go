@@ -160,13 +160,61 @@ func freshness(header http.Header) string {
 	return ", max-age=0" // what cannot be read is in the past (section 5.3)
 }
 
-// isForSharedCaches knows the headers that tell a kind of shared cache another thing than
-// Cache-Control does, and outrank it there: nginx's, those of surrogates, and those of RFC 9213.
+// SharedCacheHeaders returns those in use of the headers that tell a kind of shared cache another
+// thing than Cache-Control does, and outrank it there: nginx's, those of surrogates, of CDNs and of
+// RFC 9213. What configures other proxies is compared with it.
+func SharedCacheHeaders() []string {
+	return []string{
+		"X-Accel-Expires", "Surrogate-Control", "Edge-Control", "X-LiteSpeed-Cache", "X-Varnish-TTL",
+		"CDN-Cache-Control", "Cloudflare-CDN-Cache-Control", "Vercel-CDN-Cache-Control", "Netlify-CDN-Cache-Control", "Akamai-Cache-Control", "X-LiteSpeed-Cache-Control",
+	}
+}
+
+// FilterInformational removes from a response in front of the answer (1xx) what says who may keep or
+// read an answer, and what Keyward itself says.
+func FilterInformational(header http.Header) {
+	for name := range header {
+		if isAnswers(name) {
+			delete(header, name)
+		}
+	}
+}
+
+// FilterTrailers removes the same from the trailers of an answer, and what may trail in no message.
+func FilterTrailers(trailer http.Header) {
+	for name := range trailer {
+		if isAnswers(name) || !MayTrail(name) {
+			delete(trailer, name)
+		}
+	}
+}
+
+// isAnswers tells a field that is for the headers of an answer only.
+func isAnswers(name string) bool {
+	if isReserved(name) || isForSharedCaches(name) || hasFoldedPrefix(name, "access-control-") || hasFoldedPrefix(name, "ratelimit") {
+		return true
+	}
+	for _, known := range []string{"cache-control", "expires", "pragma", "age", "vary", "set-cookie"} {
+		if len(name) == len(known) && hasFoldedPrefix(name, known) {
+			return true
+		}
+	}
+	return false
+}
+
+// isForSharedCaches knows them, and all others that end as RFC 9213 wants it.
 func isForSharedCaches(name string) bool {
 	if begin := len(name) - len(anyCacheControl); begin >= 0 && hasFoldedPrefix(name[begin:], anyCacheControl) {
 		return true
 	}
-	return isFolded(name, "x-accel-expires") || isFolded(name, "surrogate-control") || isFolded(name, "edge-control")
+	for _, known := range forSharedCaches {
+		if len(name) == len(known) && hasFoldedPrefix(name, known) {
+			return true
+		}
+	}
+	return false
 }
 
 const anyCacheControl = "-cache-control" // of CDNs, of one of them, and so on
+
+var forSharedCaches = [...]string{"x-accel-expires", "surrogate-control", "edge-control", "x-litespeed-cache", "x-varnish-ttl"}

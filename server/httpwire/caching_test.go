@@ -108,3 +108,15 @@ func TestVary(t *testing.T) {
 		}
 	}
 }
+
+// TestSharedCacheHeadersAreRemoved, in any spelling, and in whatever comes beside the answer itself.
+func TestSharedCacheHeadersAreRemoved(t *testing.T) {
+	for _, name := range SharedCacheHeaders() {
+		for _, spelled := range spellings(name) {
+			header := http.Header{spelled: {"max-age=3600"}}
+			if Privatize(header); header[spelled] != nil {
+				t.Errorf("%s stays", spelled)
+			}
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/keyward-dev/keyward/server/decision"
 )
@@ -83,7 +84,7 @@ func Permissions(d decision.Decision) string { return safe(strings.Join(d.Key.Sc
 
 // ContextHeaderName returns the header of a context value: "X-Keyward-Context-Bucketname"
 // for "bucketName", as header names have no case. A name of other characters than letters,
-// digits and '-' has none: upstreams that fold '_' could not tell it from another.
+// digits and '-' has none: upstreams that fold others could not tell it from another.
 func ContextHeaderName(name string) (string, bool) {
 	if name == "" {
 		return "", false
@@ -141,7 +142,7 @@ func UpstreamHeaders(d decision.Decision, requestID string) []Header {
 }
 
 // isReserved knows every spelling that an upstream may take for a header of Keyward's, or
-// for the id that it gives: CGI and its heirs turn both '-' and '_' into '_'.
+// for the id that it gives.
 func isReserved(name string) bool {
 	return hasFoldedPrefix(name, reservedPrefix) || isFolded(name, foldedRequestID)
 }
@@ -202,8 +203,41 @@ func MayTrail(name string) bool {
 	})
 }
 
+// folds are the bytes of names as CGI and its heirs tell them apart: they turn lower case into upper case, and all but
+// letters and digits into one character, which is '-' here. 0 is for bytes beyond ASCII.
+var folds = func() (table [256]byte) {
+	for c := range byte(utf8.RuneSelf) {
+		switch {
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9':
+			table[c] = c
+		case c >= 'A' && c <= 'Z':
+			table[c] = c + 'a' - 'A'
+		default:
+			table[c] = '-'
+		}
+	}
+	return table
+}()
+
 func fold(name string) string {
-	return strings.ReplaceAll(strings.ToLower(name), "_", "-")
+	folded := []byte(strings.ToLower(name))
+	for i, c := range folded {
+		if folded[i] = folds[c]; folded[i] == 0 {
+			folded[i] = '-'
+		}
+	}
+	return string(folded)
+}
+
+// IsUsual reports whether a name is spelled as proxies and Keyward do it. In other characters, a
+// name that Keyward looks for is its client's, whoever passes it on.
+func IsUsual(name string) bool {
+	for i := range len(name) {
+		if c := name[i]; folds[c] == 0 || folds[c] == '-' && c != '-' {
+			return false
+		}
+	}
+	return true
 }
 
 // hasFoldedPrefix is strings.HasPrefix(fold(name), prefix) without a copy of the name. The
@@ -213,14 +247,9 @@ func hasFoldedPrefix(name, prefix string) bool {
 		return false
 	}
 	for i := range len(prefix) {
-		c := name[i]
-		switch {
-		case c >= 0x80: // what is one letter may be lowercase in fewer bytes
+		c := folds[name[i]]
+		if c == 0 { // what is one letter may be lowercase in fewer bytes
 			return strings.HasPrefix(fold(name), prefix)
-		case c >= 'A' && c <= 'Z':
-			c += 'a' - 'A'
-		case c == '_':
-			c = '-'
 		}
 		if c != prefix[i] {
 			return false

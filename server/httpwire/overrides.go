@@ -1,6 +1,7 @@
 package httpwire
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -23,10 +24,17 @@ const (
 var unusualNames = map[string]kind{
 	// The method: Rails, Laravel, Symfony, Express, ASP.NET and others.
 	"x-http-method-override": override, "x-http-method": override, "x-method-override": override, "x-method": override, "x-forwarded-method": override,
+	"method-override": override, "override-method": override, "http-method-override": override, "x-http-method-overrides": override, "x-http-verb": override, "x-http-verb-override": override, "x-verb-override": override,
 	// The path: IIS and its URL rewriting, Symfony, Zend, Spring, Traefik, Envoy, WSGI.
 	"x-original-": override, "x-rewrite-": override, "x-forwarded-uri": override, "x-forwarded-url": override, "x-forwarded-path": override, "x-forwarded-prefix": override,
 	"x-forwarded-pathbase": override, "x-replaced-path": override, "x-envoy-original-path": override, "x-script-name": override, "x-forwarded-script-name": override,
 	"x-request-uri": override, "x-proxy-url": override, "x-waws-unencoded-url": override, "x-http-path-override": override,
+	"original-url": override, "original-uri": override, "original-path": override, "original-host": override, "original-method": override, "rewrite-url": override, "rewrite-uri": override, "request-uri": override, "request-url": override,
+	"x-override-": override, "x-url": override, "x-uri": override, "x-orig-": override, "x-requested-url": override, "x-requested-uri": override, "x-request-url": override, "x-path-info": override, "path-info": override, "script-name": override,
+	// The path to which WebDAV's COPY and MOVE write.
+	"destination": override,
+	// The proxy that programs behind CGI send their own requests to: HTTP_PROXY.
+	"proxy": override,
 	// The host.
 	"x-host": override, "x-forwarded-server": override, "x-http-host-override": override, "x-host-override": override, "x-envoy-original-host": override, "x-proxy-host": override,
 	// The file: Rack.
@@ -38,6 +46,7 @@ var unusualNames = map[string]kind{
 	"x-azure-": forwarding, "x-appengine-user-ip": forwarding, "x-appengine-remote-addr": forwarding, "cloudfront-viewer-address": forwarding, "x-envoy-external-address": forwarding,
 	"x-originating-ip": forwarding, "x-remote-": forwarding, "x-proxyuser-ip": forwarding, "proxy-client-ip": forwarding, "wl-proxy-": forwarding, "x-coming-from": forwarding, "ali-cdn-real-ip": forwarding, "cdn-src-ip": forwarding,
 	"front-end-https": forwarding, "x-scheme": forwarding, "x-url-scheme": forwarding, "x-arr-ssl": forwarding,
+	"remote-addr": forwarding, "remote-user": forwarding, "remote-host": forwarding, "incap-client-ip": forwarding, "akamai-client-ip": forwarding,
 }
 
 // maxUnusual is the length of the longest of them.
@@ -48,32 +57,38 @@ var maxUnusual = func() (longest int) {
 	return longest
 }()
 
-// mayBeUnusual has their first bytes, folded or not.
-var mayBeUnusual = func() (first [256]bool) {
+// mayBeUnusual has the letters with which those of a first one go on, a bit for each. Bit 0 is for
+// all that is no letter.
+var mayBeUnusual = func() (second [256]uint32) {
 	for name := range unusualNames {
-		first[name[0]], first[name[0]-'a'+'A'] = true, true
+		bit := uint32(1) << letter(folds[name[1]])
+		second[name[0]] |= bit
+		second[name[0]-'a'+'A'] |= bit
 	}
-	return first
+	return second
 }()
+
+// letter is the number of a letter that is folded, beginning with 1, or 0 for all else.
+func letter(c byte) byte {
+	if c < 'a' {
+		return 0
+	}
+	return c - 'a' + 1
+}
 
 // kindOf knows every spelling that an upstream may take for one of them. It is asked about every
 // header of every request.
 func kindOf(name string) kind {
-	if name == "" || !mayBeUnusual[name[0]] {
+	if len(name) < 2 || mayBeUnusual[name[0]]>>letter(folds[name[1]])&1 == 0 {
 		return ordinary
 	}
 	var room [40]byte // more than the longest takes
 	folded := room[:0]
 	for i := range min(len(name), maxUnusual+1) {
-		c := name[i]
-		switch {
-		case c >= 0x80: // no token, and so in no header but by mistake
+		c := folds[name[i]]
+		if c == 0 { // no token, and so in no header but by mistake
 			folded = append(room[:0], fold(name)...)
 			return kindOfFolded(folded)
-		case c >= 'A' && c <= 'Z':
-			c += 'a' - 'A'
-		case c == '_':
-			c = '-'
 		}
 		folded = append(folded, c)
 	}
@@ -99,6 +114,10 @@ func kindOfFolded(folded []byte) kind {
 	return found
 }
 
+// UnusualNames returns the names of overrides and forwarding headers, folded, and beginnings of names that end in '-'. What
+// configures other proxies is compared with it.
+func UnusualNames() []string { return slices.Sorted(maps.Keys(unusualNames)) }
+
 // IsOverride reports whether the header of that name is removed for what content servers may take
 // it for.
 func IsOverride(name string) bool { return kindOf(name) == override }
@@ -117,7 +136,8 @@ type Stripping struct {
 
 // Names appends to an empty list the names, as sent and in order, of the headers to remove. Those
 // that are set anyway are left out, because Envoy removes last. What a peer that is believed says
-// about forwarding is its word, but in spellings that proxies do not use it is its client's.
+// about forwarding is its word, but in spellings that proxies do not use it is its client's; nor
+// is a key, or an override, in such a spelling what was meant to stay.
 func (s *Stripping) Names(names []string, header http.Header, believed bool, set []Header) []string {
 	for name := range header {
 		if s.mayStay(name, header, believed) {
@@ -141,14 +161,14 @@ func (s *Stripping) Strip(header http.Header, believed bool) {
 }
 
 func (s *Stripping) mayStay(name string, header http.Header, believed bool) bool {
-	if isReserved(name) || !s.KeepCredential && carriesCredential(name, header) {
+	if isReserved(name) || (!s.KeepCredential || !IsUsual(name)) && carriesCredential(name, header) {
 		return false
 	}
 	switch kindOf(name) {
 	case override:
 		return slices.ContainsFunc(s.KeepOverrides, func(kept string) bool { return strings.EqualFold(kept, name) })
 	case forwarding:
-		return (believed || s.Writes != nil && s.Writes.Find(name) != "") && !strings.Contains(name, "_")
+		return (believed || s.Writes != nil && s.Writes.Find(name) != "") && IsUsual(name)
 	default:
 		return true
 	}

@@ -195,7 +195,7 @@ func (c *Config) setUpstream(text string) error {
 func (c *Config) keepOverrides(text string) error {
 	for name := range strings.SplitSeq(text, ",") {
 		name = strings.TrimSpace(name)
-		if !httpwire.IsOverride(name) || strings.Contains(name, "_") {
+		if !httpwire.IsOverride(name) || !httpwire.IsUsual(name) {
 			return errors.New("write names of headers that are removed for what content servers may take them for, such as X-HTTP-Method-Override,X-Original-URL; others are not concerned")
 		}
 		c.Stripping.KeepOverrides = append(c.Stripping.KeepOverrides, name)

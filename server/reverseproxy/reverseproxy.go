@@ -272,6 +272,7 @@ func modifyResponse(response *http.Response) error {
 	if response.StatusCode != http.StatusSwitchingProtocols && (p.upgrade || p.bodyLeft()) {
 		response.Header.Set(headerConnection, connectionClose)
 	}
+	filterTrailers(response)
 	if len(response.Trailer) > 0 {
 		response.Header.Del("Content-Length") // in HTTP/1.1 there are no trailers beside it
 	}
@@ -285,6 +286,11 @@ func (p *passage) bodyLeft() bool { return p.bodyEnded != nil && !p.bodyEnded.Lo
 // upstream that speaks CORS itself keeps its word about who may read it; what may be read is a
 // list, of both.
 func (p *passage) mark(header http.Header) {
+	for name := range header {
+		if httpwire.IsReserved(name) {
+			delete(header, name)
+		}
+	}
 	header.Set(httpwire.HeaderRequestID, p.requestID)
 	httpwire.AddVary(header, p.vary)
 	if p.private {

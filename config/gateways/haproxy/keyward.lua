@@ -19,8 +19,13 @@ local function list(headers, name)
   return values
 end
 
+-- CGI and its heirs make one character of all but letters and digits.
+local function fold(name)
+  return (name:lower():gsub('[^%w]', '-'))
+end
+
 local function is_ours(name)
-  name = name:lower():gsub('_', '-')
+  name = fold(name)
   return name:sub(1, 10) == 'x-keyward-' or name == 'x-request-id' or name == 'x-api-key' or name == 'authorization'
 end
 
@@ -87,7 +92,7 @@ end, 1)
 
 -- What the content server says to caches that serve more than one client, in Cache-Control and elsewhere.
 local said_to_shared = {['public'] = true, ['s-maxage'] = true, ['private'] = true}
-local for_shared = {'surrogate-control', 'edge-control', 'x-accel-expires', 'cdn-cache-control', 'cloudflare-cdn-cache-control'}
+local for_shared = {['surrogate-control'] = true, ['edge-control'] = true, ['x-accel-expires'] = true, ['x-litespeed-cache'] = true, ['x-varnish-ttl'] = true}
 
 -- http-response lua.keyward_caching
 core.register_action('keyward_caching', {'http-res'}, function(txn)
@@ -97,7 +102,10 @@ core.register_action('keyward_caching', {'http-res'}, function(txn)
   vary[#vary + 1] = txn:get_var('txn.vary')
   txn.http:res_set_header('Vary', table.concat(vary, ', '))
   if txn:get_var('txn.caching') == 'shared' then return end
-  for _, name in ipairs(for_shared) do txn.http:res_del_header(name) end
+  for name in pairs(sent) do
+    local folded = fold(name)
+    if for_shared[folded] or folded:find('-cache-control', 1, true) then txn.http:res_del_header(name) end
+  end
   local directives = {'private'}
   for directive in table.concat(list(sent, 'cache-control'), ','):gmatch('[^,]+') do
     directive = directive:match('^%s*(.-)%s*$')

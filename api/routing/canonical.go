@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 )
 
@@ -30,9 +29,11 @@ var (
 	errEscape       = fmt.Errorf("%w: it has an invalid percent-encoding", ErrAmbiguousPath)
 	errUTF8         = fmt.Errorf("%w: it is not UTF-8", ErrAmbiguousPath)
 	errDelimiter    = fmt.Errorf("%w: it has a '?' or '#'", ErrAmbiguousPath)
-	errParameter    = fmt.Errorf("%w: it has a ';' in a segment", ErrAmbiguousPath)
+	errParameter    = fmt.Errorf("%w: it has a ';' in a segment, or what looks like one", ErrAmbiguousPath)
 	errTrailing     = fmt.Errorf("%w: it has a segment that ends in '.' or a space", ErrAmbiguousPath)
 	errStream       = fmt.Errorf("%w: it has a segment with the name of a stream, such as '::$DATA'", ErrAmbiguousPath)
+	errAlike        = fmt.Errorf("%w: it has a character that some servers read as '%%', '?' or '#'", ErrAmbiguousPath)
+	errLetter       = fmt.Errorf("%w: it has a character that some servers read as letters of ASCII", ErrAmbiguousPath)
 	errShortName    = fmt.Errorf("%w: it has a segment that looks like a short name of Windows, such as 'REPORT~1'", ErrAmbiguousPath)
 )
 
@@ -71,6 +72,9 @@ func (r Reading) Path(raw string) (string, error) {
 	if r.IgnoreCase {
 		if hasShortName(path) {
 			return "", errShortName
+		}
+		if hasLetterAlike(path) {
+			return "", errLetter
 		}
 		path = foldCase(path)
 	}
@@ -178,40 +182,6 @@ func (r Reading) checkSegment(segment string) error {
 func isDotSegment(segment string) bool {
 	name, _, _ := strings.Cut(segment, ";")
 	return name == "." || name == ".."
-}
-
-// Characters beyond ASCII that some servers turn into ASCII: Windows where it fits names into an
-// older code page, others where they normalize to NFKC.
-const (
-	slashesAlike = "\u2044\u2215\uff0f\uff3c"
-	dotsAlike    = "\u2024\u2025\ufe52\uff0e"
-)
-
-// checkWide checks what is not ASCII. Letters that look or fit like others are not refused: a
-// content server that folds them should be told not to.
-func (r Reading) checkWide(path string) error {
-	if !utf8.ValidString(path) {
-		return errUTF8
-	}
-	for _, c := range path {
-		switch {
-		case c < utf8.RuneSelf:
-		case c < 0xa0 || c == 0x2028 || c == 0x2029:
-			return errControl
-		case c > 0x2000 && strings.ContainsRune(slashesAlike, c):
-			return errSlash
-		}
-	}
-	for segment := range strings.SplitSeq(path[1:], "/") {
-		switch last, _ := utf8.DecodeLastRuneInString(segment); {
-		case segment == "":
-		case strings.Trim(segment, "."+dotsAlike) == "":
-			return errDotSegment
-		case !r.Parameters && last >= utf8.RuneSelf && (unicode.IsSpace(last) || strings.ContainsRune(dotsAlike, last)):
-			return errTrailing
-		}
-	}
-	return nil
 }
 
 // hasShortName reports whether a segment may be a second name that Windows has given to another,

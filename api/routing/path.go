@@ -39,9 +39,10 @@ type segment struct {
 
 const subtreeSuffix = "/**"
 
-// compilePath returns the patterns that a text stands for: its own, and for one that ends in a
-// slash an alias without, as content servers tend to read both alike. That one comes behind
-// everything that claims the very path.
+// compilePath returns the patterns that a text stands for: its own, and aliases for what content
+// servers tend to read alike: for one that ends in a slash the form without, and for a file what
+// is below it, which is the PATH_INFO of a script. They come behind everything that claims the
+// very path.
 func compilePath(pattern string) ([]pathPattern, error) {
 	base, subtree := strings.CutSuffix(pattern, subtreeSuffix)
 	if err := checkPathPattern(pattern, base); err != nil {
@@ -49,11 +50,22 @@ func compilePath(pattern string) ([]pathPattern, error) {
 	}
 	exact, folded := spellBoth(base)
 	patterns := []pathPattern{{exact: exact, folded: folded, subtree: subtree, rank: pathRank(base, subtree)}}
-	if bare, ok := strings.CutSuffix(base, "/"); ok && bare != "" && !subtree {
-		exact, folded = spellBoth(bare)
-		patterns = append(patterns, pathPattern{exact: exact, folded: folded, rank: pathRank(bare, true) - 1, alias: true})
+	bare, slash := strings.CutSuffix(base, "/")
+	file := isFile(bare)
+	if subtree || bare == "" || !slash && !file {
+		return patterns, nil
 	}
-	return patterns, nil
+	if slash {
+		exact, folded = spellBoth(bare)
+	}
+	return append(patterns, pathPattern{exact: exact, folded: folded, subtree: file, rank: pathRank(bare, true) - 1, alias: true}), nil
+}
+
+// isFile reports whether the last segment looks like the name of a file, with a '.' and something
+// behind it.
+func isFile(base string) bool {
+	dot := strings.IndexByte(base[strings.LastIndexByte(base, '/')+1:], '.')
+	return dot >= 0 && !strings.HasSuffix(base, ".")
 }
 
 // pathRank orders path patterns by the number of literal characters; of patterns with

@@ -35,8 +35,12 @@ func sizeOfPath(path string) int {
 	if star := strings.IndexByte(path, '*'); star >= 0 {
 		size += starSize*strings.Count(path, "*") + segmentSize*strings.Count(path[star:], "/")
 	}
-	if strings.HasSuffix(path, "/") {
+	bare, slash := strings.CutSuffix(path, "/")
+	switch {
+	case slash:
 		size *= 2 // it is held without the slash, too
+	case isFile(bare):
+		size += pathSize // for what is below it
 	}
 	return size
 }

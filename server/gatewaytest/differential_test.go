@@ -146,7 +146,7 @@ func divided() *syncv1.Group {
 		Capabilities: []*syncv1.Capability{{Name: "checkout", Routes: []*syncv1.Route{{Methods: []string{"POST"}, Paths: []string{"/checkout"}}}}},
 		Projects: []*syncv1.Project{
 			project("other", otherHost, &syncv1.Route{Paths: []string{"/**"}}),
-			project("secret", websiteHost, &syncv1.Route{Paths: []string{"/secret/**", "/report"}}),
+			project("secret", websiteHost, &syncv1.Route{Paths: []string{"/secret/**", "/report", "/report.php"}}),
 			project("site42", websiteHost, chosen("/q/**", "siteId", "42")),
 			project("site43", websiteHost, chosen("/q/**", "siteId", "43")),
 			project("tenant42", websiteHost, chosen("/t/**", "tenant_id", "42")),

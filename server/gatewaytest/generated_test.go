@@ -35,7 +35,7 @@ func spelled(t *rapid.T) spelling {
 	if rapid.IntRange(0, 9).Draw(t, "host") == 0 {
 		s.Host = rapid.SampledFrom(hosts).Draw(t, "which")
 	}
-	base := rapid.SampledFrom([]string{"/secret/x", "/secret", "/report", "/docs/tree/y", "/docs/x", "/q/x", "/q/x", "/t/x", "/x", "/checkout", ""}).Draw(t, "base")
+	base := rapid.SampledFrom([]string{"/secret/x", "/secret", "/report", "/report.php/x", "/docs/tree/y", "/docs/x", "/q/x", "/q/x", "/t/x", "/x", "/checkout", ""}).Draw(t, "base")
 	if changes := rapid.IntRange(0, 3).Draw(t, "changes"); base == "" || changes > 0 {
 		for range max(changes, 1) {
 			at := rapid.IntRange(0, len(base)).Draw(t, "at")

@@ -112,7 +112,21 @@ func startPHP(t testing.TB) []*contentReader {
 	}
 	address := freeAddress(t)
 	run(t, t.TempDir(), program, "-n", "-d", "max_input_vars=100000", "-S", address, sourceOf(t, "php/reader.php"))
-	return []*contentReader{newReader("PHP", address)}
+	found := []*contentReader{newReader("PHP", address)}
+	// And one that looks for files itself, as servers of scripts do: what is below one is its PATH_INFO.
+	root := t.TempDir()
+	source, err := os.ReadFile(sourceOf(t, "php/file.php"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"report.php", "index.php"} {
+		if err := os.WriteFile(filepath.Join(root, name), source, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	address = freeAddress(t)
+	run(t, root, program, "-n", "-d", "max_input_vars=100000", "-S", address, "-t", root)
+	return append(found, newReader("PHP, by file", address))
 }
 
 // startNode starts three of them on ports in a row: Node itself, and Express without and with regard to case.
@@ -205,7 +219,7 @@ func goReader() http.Handler {
 	}
 	mux := http.NewServeMux()
 	for _, pattern := range []struct{ path, class string }{
-		{"/", classWebsite}, {"/secret", classSecret}, {"/secret/", classSecret}, {"/report", classSecret}, {"/report/{$}", classSecret}, {"/docs/tree", classTree}, {"/docs/tree/", classTree},
+		{"/", classWebsite}, {"/secret", classSecret}, {"/secret/", classSecret}, {"/report", classSecret}, {"/report/{$}", classSecret}, {"/report.php", classSecret}, {"/report.php/", classSecret}, {"/docs/tree", classTree}, {"/docs/tree/", classTree},
 		{"/q", classQuery}, {"/q/", classQuery}, {"/t", classTenant}, {"/t/", classTenant},
 	} {
 		mux.Handle(pattern.path, read(pattern.class))

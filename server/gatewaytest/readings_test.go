@@ -36,7 +36,7 @@ const (
 func classOf(path string) string {
 	under := func(prefix string) bool { return path == prefix || strings.HasPrefix(path, prefix+"/") }
 	switch {
-	case under("/secret"), path == "/report", path == "/report/":
+	case under("/secret"), under("/report.php"), path == "/report", path == "/report/":
 		return classSecret
 	case under("/docs/tree"):
 		return classTree

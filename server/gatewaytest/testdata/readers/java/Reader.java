@@ -33,7 +33,7 @@ public class Reader {
 		tomcat.setConnector(connector);
 		Context context = tomcat.addContext("", null);
 		serve(context, "website", "/*");
-		serve(context, "secret", "/secret/*", "/report");
+		serve(context, "secret", "/secret/*", "/report", "/report.php/*");
 		serve(context, "tree", "/docs/tree/*");
 		serve(context, "q", "/q/*");
 		serve(context, "t", "/t/*");

@@ -73,6 +73,7 @@ function application(express, qs, mindsCase) {
   });
   app.use('/secret', read('secret'));
   app.all('/report', read('secret'));
+  app.use('/report.php', read('secret'));
   app.use('/docs/tree', read('tree'));
   app.use('/q', read('q'));
   app.use('/t', read('t'));

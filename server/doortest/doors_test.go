@@ -176,8 +176,18 @@ func isContext(lower string) bool { return strings.HasPrefix(lower, "x-keyward-"
 
 // isWatched are the headers whose way to the upstream matters.
 func isWatched(lower string) bool {
-	folded := strings.ReplaceAll(lower, "_", "-")
+	folded := foldedName(lower)
 	return isContext(folded) || folded == "authorization" || folded == "x-api-key" || folded == "x-request-id" || folded == "x-other"
+}
+
+// foldedName is the name as CGI tells names apart.
+func foldedName(name string) string {
+	return strings.Map(func(c rune) rune {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+			return '-'
+		}
+		return c
+	}, strings.ToLower(name))
 }
 
 // maxHeaderBytes is the default of the validator.

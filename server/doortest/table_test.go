@@ -214,6 +214,8 @@ var table = []testCase{
 		headers: with("good", "X-Keyward-Group: tenants/evil", "X-Keyward-Context-Database: evil", "X-Keyward-Anything: evil", "X-Other: stays"), upstream: []string{"X-Other: stays"}},
 	{name: "spoofed context, lower case", guards: "context under names in lower case", key: "good", owner: "marketing", headers: with("good", "x-keyward-project: evil", "x-keyward-key-id: evil")},
 	{name: "spoofed context, underscores", guards: "context under names that CGI folds into ours", key: "good", owner: "marketing", headers: with("good", "X_Keyward_Group: evil", "X-Keyward_Project: evil", "x_keyward_context_bucketname: evil")},
+	{name: "spoofed context, other characters", guards: "context under names that lighttpd's CGI folds into ours", key: "good", owner: "marketing",
+		headers: with("good", "X.Keyward.Group: evil", "X!Keyward|Project: evil", "x.keyward.context.database: evil", "X.Request.Id: evil", "X~Api~Key: evil")},
 	{name: "request id taken", guards: "a request that cannot be followed from the client to the logs", headers: with("good", "X-Request-Id: 5f0c3a52-0d1c"), id: "5f0c3a52-0d1c", key: "good", owner: "marketing"},
 	{name: "request id taken, denied", guards: "a refusal that cannot be followed from the client to the logs", headers: []string{"X-Request-Id: 5f0c3a52-0d1c"}, id: "5f0c3a52-0d1c", want: decision.KeyMissing},
 	{name: "request id of two lines", guards: "two ids of which each log has another", headers: with("good", "X-Request-Id: a", "X-Request-Id: b"), key: "good", owner: "marketing"},

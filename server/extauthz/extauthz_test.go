@@ -226,11 +226,11 @@ func BenchmarkEncode(b *testing.B) {
 func TestEnvoyIsToldToRemoveOverrides(t *testing.T) {
 	server, key := startServer(t, false)
 	server.clients = clientaddr.New([]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, clientaddr.HeaderXForwardedFor)
-	sent := []string{"x-http-method-override", "x-original-url", "x_rewrite_url", "x-host", "x-forwarded-prefix", "x_forwarded_for", "x-forwarded-for", "x-forwarded-proto", "x-envoy-external-address", "x-forwarded-host", "x-real-ip", "forwarded", "x-custom"}
+	sent := []string{"x-http-method-override", "x-original-url", "x_rewrite_url", "x-host", "x-forwarded-prefix", "x_forwarded_for", "x|forwarded|for", "x.keyward.context.database", "x.original~url", "x-forwarded-for", "x-forwarded-proto", "x-envoy-external-address", "x-forwarded-host", "x-real-ip", "forwarded", "x-custom"}
 	for peer, want := range map[string]string{
-		"192.0.2.1": "[Authorization Forwarded X-Forwarded-Host X-Forwarded-Prefix X-Host X-Http-Method-Override X-Original-Url X-Real-Ip X_forwarded_for X_rewrite_url]",
-		"10.1.2.3":  "[Authorization X-Forwarded-Prefix X-Host X-Http-Method-Override X-Original-Url X_forwarded_for X_rewrite_url]",
-		"":          "[Authorization Forwarded X-Forwarded-Host X-Forwarded-Prefix X-Host X-Http-Method-Override X-Original-Url X-Real-Ip X_forwarded_for X_rewrite_url]",
+		"192.0.2.1": "[Authorization Forwarded X-Forwarded-Host X-Forwarded-Prefix X-Host X-Http-Method-Override X-Original-Url X-Real-Ip X.keyward.context.database X.original~url X_forwarded_for X_rewrite_url X|forwarded|for]",
+		"10.1.2.3":  "[Authorization X-Forwarded-Prefix X-Host X-Http-Method-Override X-Original-Url X.keyward.context.database X.original~url X_forwarded_for X_rewrite_url X|forwarded|for]",
+		"":          "[Authorization Forwarded X-Forwarded-Host X-Forwarded-Prefix X-Host X-Http-Method-Override X-Original-Url X-Real-Ip X.keyward.context.database X.original~url X_forwarded_for X_rewrite_url X|forwarded|for]",
 	} {
 		check := checks()[0]
 		check.Attributes.ContextExtensions = nil

@@ -144,10 +144,10 @@ func canonicalIPv6(host string) (string, error) {
 	return host[:end+1], nil
 }
 
-// isPort reports whether a text is a port, or none.
+// isPort reports whether a text is a port, in digits.
 func isPort(text string) bool {
 	const maxDigits, maxPort = 5, 1<<16 - 1
-	if len(text) > maxDigits {
+	if text == "" || len(text) > maxDigits {
 		return false
 	}
 	port := 0

@@ -70,7 +70,7 @@ var outcomes = [codes]outcome{
 	PathTooLong: {"path_too_long", http.StatusRequestURITooLong, "Path too long",
 		"The path is longer than 8192 bytes. Send a shorter one."},
 	HostInvalid: {"host_invalid", http.StatusBadRequest, "Invalid host",
-		"The host is not a name, an IPv4 address or an IPv6 address in brackets, with a port or without. Send it as it is in the URL, in punycode where it is international."},
+		"The host is missing, or not a name, an IPv4 address or an IPv6 address in brackets, with a port or without. Send it as it is in the URL, in punycode where it is international."},
 	PathAmbiguous: {"path_ambiguous", http.StatusBadRequest, "Ambiguous path",
 		"The path can be read in more than one way. Send it without '.', '..' and empty segments, without ';', without segments that end in '.' or a space, without encoded slashes and backslashes, and percent-encoded once."},
 	QueryAmbiguous: {"query_ambiguous", http.StatusBadRequest, "Ambiguous query",

@@ -65,6 +65,10 @@ type Request struct {
 	PreflightMethod  string
 	PreflightHeaders string
 
+	// NeedsHost says that every request of the protocol has a host. One without is refused then: the
+	// server behind would take it for a host that was not decided on.
+	NeedsHost bool
+
 	// Reading is how the content servers behind read paths. It never comes from the client.
 	Reading routing.Reading
 
@@ -203,7 +207,7 @@ func (e *evaluation) read() Code {
 		return PathTooLong
 	}
 	host, err := routing.CanonicalHost(e.request.Host)
-	if err != nil {
+	if err != nil || host == "" && e.request.NeedsHost {
 		return HostInvalid
 	}
 	path, err := e.request.Reading.Path(e.request.Path)

@@ -100,7 +100,7 @@ func TestHTTP2IsReadAsStrictly(t *testing.T) {
 		{"product.acme.example:/evil", "/any", decision.HostInvalid}, {`product.acme.example:"`, "/any", decision.HostInvalid}, {`product.acme.example:80\evil`, "/any", decision.HostInvalid},
 		{"product.acme.example:é.other", "/any", decision.HostInvalid}, {"product.acme.example:,other", "/any", decision.HostInvalid}, {"product.acme.example:x", "/any", decision.HostInvalid},
 		{"user@product.acme.example", "/any", decision.HostInvalid}, {"product.acme.example..", "/any", decision.HostInvalid}, {"product.acme.example other", "/any", decision.HostInvalid},
-		{"[product.acme.example]", "/any", decision.HostInvalid}, {"product.acme.example/any?", "/any", decision.HostInvalid}, {"", "/api/scenes/prd-1", decision.Allowed},
+		{"[product.acme.example]", "/any", decision.HostInvalid}, {"product.acme.example/any?", "/any", decision.HostInvalid}, {"", "/api/scenes/prd-1", decision.HostInvalid}, {"product.acme.example:", "/any", decision.HostInvalid},
 		{"product.acme.example", "/any?x=1 HTTP/1.1", decision.QueryAmbiguous}, {"product.acme.example", "/any?x=1#y", decision.QueryAmbiguous}, {"product.acme.example", "/any?x=é", decision.QueryAmbiguous},
 		{"product.acme.example", "/any x", decision.Allowed}, {"product.acme.example", "/any#x", decision.PathAmbiguous}, {"product.acme.example", "/any;x", decision.PathAmbiguous},
 		{"product.acme.example", "/" + strings.Repeat("a", 8<<10), decision.PathTooLong},

@@ -71,6 +71,7 @@ var spellingTable = []testCase{
 
 	// Spellings of the host. What no HTTP server takes for a Host is for other integrations.
 	{name: "host with a port of letters", guards: "hosts cut at the last colon, whatever follows", request: "- product.acme.example:x /api/scenes/mkt-1", headers: bearer("both"), want: decision.HostInvalid},
+	{name: "host with an empty port", guards: "ports that are none, which some servers keep as part of the host", request: "- product.acme.example: /api/scenes/mkt-1", headers: bearer("both"), want: decision.HostInvalid},
 	{name: "host with another one behind the colon", guards: "a second host behind the colon", request: "- product.acme.example:,other.example /api/scenes/mkt-1", headers: bearer("both"), want: decision.HostInvalid},
 	{name: "host with an endless port", guards: "host ports that overflow", request: "- product.acme.example:65536 /api/scenes/mkt-1", headers: bearer("both"), want: decision.HostInvalid},
 	{name: "host with two dots at the end", guards: "dots that are cut off one at a time", request: "- product.acme.example.. /api/scenes/mkt-1", headers: bearer("both"), want: decision.HostInvalid},

@@ -70,7 +70,7 @@ func (s *Server) answer(ctx context.Context, q *question) *answer {
 		Client:  s.clients.Seen(peerOf(q), q.Header),
 		ID:      httpwire.RequestID(q.Header[httpwire.HeaderRequestID]...),
 	}
-	q.request.TrustedProject = q.project
+	q.request.TrustedProject, q.request.NeedsHost = q.project, true
 
 	result := s.door.Decide(ctx, &q.request)
 	if result.Allowed() {

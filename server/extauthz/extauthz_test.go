@@ -69,7 +69,7 @@ func TestTheCredentialStaysWhereItIsWanted(t *testing.T) {
 		server, key := startServer(t, keep)
 		response := ask(t, server, &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
 			Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{
-				Method: "GET", Path: "/x?y", Headers: map[string]string{"authorization": "Bearer " + key},
+				Host: "h.example", Method: "GET", Path: "/x?y", Headers: map[string]string{"authorization": "Bearer " + key},
 			}},
 		}})
 		if codes.Code(response.GetStatus().GetCode()) != codes.OK {

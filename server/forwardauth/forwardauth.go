@@ -119,7 +119,7 @@ func (h *handler) answer(ctx context.Context, e *exchange, answer *httpwire.Answ
 	}
 	path, rawQuery := httpwire.SplitTarget(asked.uri)
 	e.request = gate.Request{Request: httpwire.NewRequest(e.Header, asked.method, asked.host, path, rawQuery), Client: asked.client, ID: requestID}
-	e.request.TrustedProject = project
+	e.request.TrustedProject, e.request.NeedsHost = project, true
 
 	result := h.door.Decide(ctx, &e.request)
 	if !result.Allowed() {

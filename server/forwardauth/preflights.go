@@ -29,7 +29,7 @@ func (h *handler) answerPreflight(w http.ResponseWriter, r *http.Request) {
 		Client:  h.client(clientaddr.Peer(r.RemoteAddr), r.Header),
 		ID:      requestID,
 	}
-	request.TrustedProject = r.PathValue(parameterProject)
+	request.TrustedProject, request.NeedsHost = r.PathValue(parameterProject), true
 	result := h.door.Decide(r.Context(), &request)
 	if result.Allowed() {
 		httpwire.NewProblem(http.StatusBadRequest, "preflight_expected", "Not a preflight", "Only preflights are answered here.").Denial().Write(w)

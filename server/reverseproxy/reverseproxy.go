@@ -170,7 +170,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Client:  h.config.Clients.Seen(clientaddr.Peer(r.RemoteAddr), r.Header),
 		ID:      httpwire.RequestID(r.Header[httpwire.HeaderRequestID]...),
 	}
-	request.TrustedProject = h.config.Project
+	request.TrustedProject, request.NeedsHost = h.config.Project, true
 	result := h.door.Decide(r.Context(), &request)
 	if !result.Allowed() {
 		w.Header().Set(httpwire.HeaderRequestID, request.ID)
@@ -178,7 +178,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		httpwire.NewDenial(result.Decision, &request.Request, result.RetryAfter).With(httpwire.RateLimit(result.Rates)...).Write(w)
 		return
 	}
-	if r.Host != "" && !httpwire.IsHost(r.Host) { // it would arrive as another one
+	if !httpwire.IsHost(r.Host) { // it would arrive as another one
 		w.Header().Set(httpwire.HeaderRequestID, request.ID)
 		closeUnread(w.Header(), r)
 		hostMalformed.Denial().Write(w)

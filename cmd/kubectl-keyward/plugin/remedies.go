@@ -18,7 +18,7 @@ var remedies = map[string]remedy{
 		"The client has to send it without '.', '..' and empty segments, without ';', '.' or a space at the end of a segment, without encoded slashes, and percent-encoded once. --path-parameters=allow takes ';', '.' and spaces, where the content server reads them as they are."},
 	"path_too_long": {"The path is longer than 8192 bytes.",
 		"The client has to send a shorter one; what is long belongs into the query or the body."},
-	"host_invalid": {"The host of the request is neither a name nor an address, so that the server behind might take it for another one.",
+	"host_invalid": {"The host of the request is missing, or neither a name nor an address, so that the server behind might take it for another one.",
 		"The client, or the gateway that passes the host on, has to send the host of the URL, with a port of digits or none."},
 	"query_ambiguous": {"The query can be read in more than one way: it has bytes that belong in none, or a parameter that routes look at comes twice or under another spelling.",
 		"The client has to percent-encode spaces, '#' and what is not ASCII, and to send each parameter once, under its exact name, separated by '&'."},

@@ -26,7 +26,7 @@ const (
 	queueWithin  = 3 * time.Second
 	answerWithin = 9 * time.Second
 	// maxAnswer is far more than a patch or a refusal has.
-	maxAnswer = 256 << 10
+	maxAnswer = 64 << 10
 )
 
 var (

@@ -8,15 +8,16 @@ import (
 )
 
 const (
-	// maxConnections is how many connections there are at once, maxOfPeer how many of one address:
-	// API servers have one for each review that is under way, and some to spare.
-	maxConnections = 1024
-	maxOfPeer      = 256
+	// maxConnections is how many connections there are at once, maxOfPeer how many of one address. An API
+	// server has one for each review that is under way, by default some hundreds, and one that is
+	// closed in the middle of a review is a change that fails: it must not come to that by itself.
+	maxConnections = 4096
+	maxOfPeer      = 1024
 )
 
 // connections are those of a listener. Where there are too many, the one goes that has been without
-// a complete request for the longest, of the address that has most: who comes with few, and says
-// soon what it wants, is never kept out by others.
+// a complete request for the longest, of the address that has most, and rather one that never had any:
+// who comes with few, and says soon what it wants, is never kept out by others.
 type connections struct {
 	net.Listener
 
@@ -41,6 +42,7 @@ type connection struct {
 	// Of these all.mu is the lock.
 	place   *list.Element // nil when it is closed
 	working bool
+	worked  bool // at least once
 }
 
 // Accept implements net.Listener.
@@ -96,13 +98,18 @@ func (c *connections) admit(conn *connection) (victim *connection, admitted bool
 	return victim, true
 }
 
-func idlest(of *list.List) *connection {
+func idlest(of *list.List) (idlest *connection) {
 	for e := of.Front(); e != nil; e = e.Next() {
-		if conn := e.Value.(*connection); !conn.working {
+		conn := e.Value.(*connection)
+		switch {
+		case conn.working:
+		case !conn.worked:
 			return conn
+		case idlest == nil:
+			idlest = conn
 		}
 	}
-	return nil
+	return idlest
 }
 
 // remove forgets a connection, once. The caller holds c.mu.
@@ -131,7 +138,7 @@ func (c *connection) Close() error {
 func (c *connection) setWorking(working bool) {
 	c.all.mu.Lock()
 	defer c.all.mu.Unlock()
-	c.working = working
+	c.working, c.worked = working, true
 	if c.place != nil {
 		c.all.peers[c.peer].MoveToBack(c.place)
 	}

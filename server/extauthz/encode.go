@@ -89,8 +89,19 @@ func (a *answer) ok(r *reply) {
 	for i := range r.added {
 		a.header(okResponseHeaders, &r.added[i].Header, r.added[i].action)
 	}
+	if r.own {
+		*a = append(*a, encodedPrivately...)
+	}
 	a.end(response)
 }
+
+// encodedPrivately is what nearly every answer adds, as bytes.
+var encodedPrivately = func() (a answer) {
+	for i := range privately {
+		a.header(okResponseHeaders, &privately[i].Header, privately[i].action)
+	}
+	return a
+}()
 
 // header writes a HeaderValueOption.
 func (a *answer) header(tag byte, h *httpwire.Header, action corev3.HeaderValueOption_HeaderAppendAction) {

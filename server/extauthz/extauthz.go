@@ -100,6 +100,7 @@ type reply struct {
 	set    []httpwire.Header
 	remove []string   // names of headers that the upstream must not see
 	added  []addition // to the response of the upstream
+	own    bool       // the response is the client's own: no cache serves it to another
 	body   []byte     // of the denial
 
 	metadata [5]httpwire.Header // for Envoy's access log. Those without a name are not there
@@ -130,9 +131,7 @@ func (s *Server) allow(r *reply, result gate.Result, q *question) {
 	}
 	add(httpwire.Header{Name: httpwire.HeaderRequestID, Value: q.request.ID}, corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD)
 	add(httpwire.Header{Name: httpwire.HeaderVary, Value: httpwire.Vary(&q.request.Request)}, corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD)
-	if !result.Group.SharedCaching {
-		r.added = append(r.added, privately...)
-	}
+	r.own = !result.Group.SharedCaching
 	for _, h := range httpwire.RateLimit(result.Rates) { // an upstream with rate limits of its own tells them, too
 		add(h, corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD)
 	}

@@ -43,7 +43,11 @@ func plainly(r *reply) *authv3.CheckResponse {
 		return response
 	}
 	ok := &authv3.OkHttpResponse{Headers: set, HeadersToRemove: r.remove}
-	for _, a := range r.added {
+	added := r.added
+	if r.own {
+		added = append(slices.Clone(added), privately...)
+	}
+	for _, a := range added {
 		ok.ResponseHeadersToAdd = append(ok.ResponseHeadersToAdd, option(a.Header, a.action))
 	}
 	response.HttpResponse = &authv3.CheckResponse_OkResponse{OkResponse: ok}
@@ -76,7 +80,7 @@ func FuzzEncode(f *testing.F) {
 				return // nothing of that kind gets here
 			}
 		}
-		r := &reply{status: codes.Code(uint8(status)), message: message, denial: int(uint16(denial)), body: body}
+		r := &reply{status: codes.Code(uint8(status)), message: message, denial: int(uint16(denial)), own: denial%2 == 0, body: body}
 		for line := range strings.Lines(set) {
 			name, value, _ := strings.Cut(line, ": ")
 			r.set = append(r.set, httpwire.Header{Name: name, Value: value})

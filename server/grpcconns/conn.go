@@ -124,7 +124,7 @@ func (f following) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo
 	if err != nil || !ok {
 		return conn, info, err
 	}
-	return &followed{conn, c}, info, nil
+	return &followed{conn, c, &gatherer{conn: conn}}, info, nil
 }
 
 // ClientHandshake implements credentials.TransportCredentials.
@@ -141,7 +141,8 @@ func (f following) Clone() credentials.TransportCredentials {
 type followed struct {
 	net.Conn
 
-	c *Conn
+	c   *Conn
+	out *gatherer
 }
 
 // Read implements net.Conn.
@@ -155,6 +156,8 @@ func (f *followed) Read(p []byte) (int, error) {
 
 // Write implements net.Conn.
 func (f *followed) Write(p []byte) (int, error) {
-	f.c.goes(p)
-	return f.Conn.Write(p)
+	return f.out.write(p, f.c.goes(p))
 }
+
+// Close implements net.Conn.
+func (f *followed) Close() error { return f.out.close() }

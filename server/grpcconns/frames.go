@@ -104,8 +104,8 @@ func (c *Conn) came(p []byte) {
 	}
 }
 
-// goes follows what the server says.
-func (c *Conn) goes(p []byte) {
+// goes follows what the server says. It reports whether other requests are being answered.
+func (c *Conn) goes(p []byte) (more bool) {
 	c.mu.Lock()
 	before := c.held
 	for len(p) > 0 {
@@ -118,10 +118,12 @@ func (c *Conn) goes(p []byte) {
 		}
 	}
 	less := c.held - before
+	more = c.answering > 0
 	c.mu.Unlock()
 	if less != 0 {
 		c.listener.hold(less)
 	}
+	return more
 }
 
 // open notes a new stream, or that headers come at the end of one.

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/keyward-dev/keyward/api/keyformat"
+	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
 // Cause is why a text is not to be accepted again. A greater one is more serious.

@@ -11,7 +11,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/keyward-dev/keyward/api/keyformat"
+	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
 // RootBytes is the length of the manager's secret.

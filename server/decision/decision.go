@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/keyward-dev/keyward/api/keyformat"
+	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/api/origin"
 	"github.com/keyward-dev/keyward/api/routing"
 )

@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/keyward-dev/keyward/api/keyformat"
+	"github.com/keyward-dev/keyward/internal/keyformat"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	_ "github.com/keyward-dev/keyward/server" // is in the program that is built, and so part of what is tested
 	"github.com/keyward-dev/keyward/server/managertest"

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 	"pgregory.net/rapid"
 
-	"github.com/keyward-dev/keyward/api/keyformat"
+	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/server/decision"
 )
 

@@ -3,7 +3,7 @@ package usage
 import (
 	"sync"
 
-	"github.com/keyward-dev/keyward/api/keyformat"
+	"github.com/keyward-dev/keyward/internal/keyformat"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/server/openhash"
 )

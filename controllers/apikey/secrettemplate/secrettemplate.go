@@ -17,7 +17,7 @@ import (
 	"strings"
 	"text/template/parse"
 
-	"github.com/keyward-dev/keyward/api/keyformat"
+	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 

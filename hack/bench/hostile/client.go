@@ -11,7 +11,7 @@ import (
 	"regexp"
 	"time"
 
-	"github.com/keyward-dev/keyward/api/keyformat"
+	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
 // patience is how long a client waits for an answer.

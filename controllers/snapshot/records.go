@@ -11,12 +11,12 @@ import (
 	"google.golang.org/protobuf/proto"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/keyward-dev/keyward/internal/keyformat"
-	"github.com/keyward-dev/keyward/api/origin"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/apikey/lifecycle"
 	"github.com/keyward-dev/keyward/controllers/grant"
+	"github.com/keyward-dev/keyward/internal/keyformat"
+	"github.com/keyward-dev/keyward/internal/origin"
 )
 
 var keyIDs = base32.HexEncoding.WithPadding(base32.NoPadding)

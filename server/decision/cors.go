@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/keyward-dev/keyward/api/origin"
+	"github.com/keyward-dev/keyward/internal/origin"
 )
 
 // preflight begins to decide a request that carries no key, on purpose: whether it is of any use

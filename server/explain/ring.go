@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/keyward-dev/keyward/internal/keyformat"
-	"github.com/keyward-dev/keyward/api/origin"
+	"github.com/keyward-dev/keyward/internal/origin"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/gate"
 )

@@ -3,7 +3,7 @@ package httpwire
 import (
 	"strings"
 
-	"github.com/keyward-dev/keyward/api/origin"
+	"github.com/keyward-dev/keyward/internal/origin"
 	"github.com/keyward-dev/keyward/server/decision"
 )
 

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/keyward-dev/keyward/api/origin"
+	"github.com/keyward-dev/keyward/internal/origin"
 	"github.com/keyward-dev/keyward/server/decision"
 )
 

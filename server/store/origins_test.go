@@ -8,8 +8,8 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/keyward-dev/keyward/api/origin"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/internal/origin"
 	"github.com/keyward-dev/keyward/server/decision"
 )
 

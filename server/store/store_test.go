@@ -18,9 +18,9 @@ import (
 	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
-	"github.com/keyward-dev/keyward/internal/keyformat"
-	"github.com/keyward-dev/keyward/api/origin"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/internal/keyformat"
+	"github.com/keyward-dev/keyward/internal/origin"
 	"github.com/keyward-dev/keyward/server/decision"
 )
 

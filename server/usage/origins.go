@@ -3,7 +3,7 @@ package usage
 import (
 	"strings"
 
-	"github.com/keyward-dev/keyward/api/origin"
+	"github.com/keyward-dev/keyward/internal/origin"
 )
 
 const (

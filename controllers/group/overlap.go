@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/keyward-dev/keyward/api/routing"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/grant"
+	"github.com/keyward-dev/keyward/internal/routing"
 )
 
 // Bounds of the search for overlaps, which compares every route with every other.

@@ -7,9 +7,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/keyward-dev/keyward/api/routing"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/internal/origin"
+	"github.com/keyward-dev/keyward/internal/routing"
 )
 
 // Snapshot is what a validation server knows. It is safe for concurrent use.

@@ -1,8 +1,8 @@
 package decision
 
 import (
-	"github.com/keyward-dev/keyward/api/routing"
 	"github.com/keyward-dev/keyward/internal/origin"
+	"github.com/keyward-dev/keyward/internal/routing"
 )
 
 // PermissionRead is the built-in permission: GET and HEAD everywhere in the key's projects.

@@ -7,8 +7,8 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/keyward-dev/keyward/api/routing"
 	"github.com/keyward-dev/keyward/internal/origin"
+	"github.com/keyward-dev/keyward/internal/routing"
 )
 
 // pieces are what requests are put together from: good parts, and those that somebody would

@@ -16,7 +16,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/keyward-dev/keyward/api/routing"
+	"github.com/keyward-dev/keyward/internal/routing"
 	"github.com/keyward-dev/keyward/server/awsauthorizer"
 	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/forwardauth"

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/keyward-dev/keyward/api/routing"
+	"github.com/keyward-dev/keyward/internal/routing"
 	"github.com/keyward-dev/keyward/server/gate"
 )
 

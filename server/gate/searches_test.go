@@ -10,8 +10,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/keyward-dev/keyward/api/routing"
 	"github.com/keyward-dev/keyward/internal/origin"
+	"github.com/keyward-dev/keyward/internal/routing"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/search"
 )

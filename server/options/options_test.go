@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/keyward-dev/keyward/api/routing"
+	"github.com/keyward-dev/keyward/internal/routing"
 )
 
 func TestDefaults(t *testing.T) {

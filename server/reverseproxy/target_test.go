@@ -12,7 +12,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/keyward-dev/keyward/api/routing"
+	"github.com/keyward-dev/keyward/internal/routing"
 )
 
 // lines is an upstream that tells the request line and the Host that it was sent, byte by byte.

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/keyward-dev/keyward/api/routing"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/internal/origin"
+	"github.com/keyward-dev/keyward/internal/routing"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/httpwire"
 )

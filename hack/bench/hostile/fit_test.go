@@ -3,7 +3,7 @@ package hostile
 import (
 	"testing"
 
-	"github.com/keyward-dev/keyward/api/routing"
+	"github.com/keyward-dev/keyward/internal/routing"
 )
 
 // TestKindsAreAdmitted: a Group that is too large would own nothing, and cost nothing.

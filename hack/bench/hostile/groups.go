@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/keyward-dev/keyward/api/routing"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/internal/routing"
 )
 
 const (

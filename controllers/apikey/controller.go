@@ -17,17 +17,17 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
-	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/apikey/lifecycle"
 	"github.com/keyward-dev/keyward/controllers/conditions"
 	"github.com/keyward-dev/keyward/controllers/crashpoint"
-	"github.com/keyward-dev/keyward/controllers/grant"
 	"github.com/keyward-dev/keyward/controllers/revoked"
 	"github.com/keyward-dev/keyward/controllers/seal"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
 	"github.com/keyward-dev/keyward/controllers/tier"
 	"github.com/keyward-dev/keyward/controllers/usage"
+	"github.com/keyward-dev/keyward/internal/grant"
+	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
 // FieldOwner owns what the operator sets on Secrets.

@@ -9,9 +9,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
 
-	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/grant"
+	"github.com/keyward-dev/keyward/internal/grant"
+	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
 // gatherImport reads the key that spec.importFrom names, as long as it matters: before there

@@ -18,8 +18,8 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/apikey/lifecycle"
-	"github.com/keyward-dev/keyward/controllers/grant"
 	"github.com/keyward-dev/keyward/controllers/lookup"
+	"github.com/keyward-dev/keyward/internal/grant"
 )
 
 // places knows, of Groups with a limit, which keys have a place and which wait for one. It is

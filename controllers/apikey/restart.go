@@ -16,8 +16,8 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/apikey/lifecycle"
-	"github.com/keyward-dev/keyward/controllers/grant"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
+	"github.com/keyward-dev/keyward/internal/grant"
 )
 
 // restartRetry is how soon a workload that could not be rolled is tried again.

@@ -9,10 +9,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/grant"
 	"github.com/keyward-dev/keyward/controllers/lookup"
+	"github.com/keyward-dev/keyward/internal/grant"
+	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
 // maxLeftID bounds the ids of versions that a Secret tells of; those to come count on from it.

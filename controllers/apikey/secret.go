@@ -19,10 +19,10 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/apikey/lifecycle"
 	"github.com/keyward-dev/keyward/controllers/apikey/secrettemplate"
-	"github.com/keyward-dev/keyward/controllers/grant"
 	"github.com/keyward-dev/keyward/controllers/lookup"
 	"github.com/keyward-dev/keyward/controllers/seal"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
+	"github.com/keyward-dev/keyward/internal/grant"
 )
 
 // writeSecret brings the Secret into the declared form with the version's text. Where it

@@ -8,7 +8,7 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/apikey/lifecycle"
-	"github.com/keyward-dev/keyward/controllers/grant"
+	"github.com/keyward-dev/keyward/internal/grant"
 )
 
 // secretError is why the API server does not let a Secret be written: a quota, a policy, an

@@ -22,9 +22,9 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/conditions"
-	"github.com/keyward-dev/keyward/controllers/grant"
 	"github.com/keyward-dev/keyward/controllers/index"
 	"github.com/keyward-dev/keyward/controllers/lookup"
+	"github.com/keyward-dev/keyward/internal/grant"
 )
 
 // Reconciler reconciles DomainAllowlists.

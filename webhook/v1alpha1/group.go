@@ -10,9 +10,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/grant"
 	"github.com/keyward-dev/keyward/controllers/lookup"
 	"github.com/keyward-dev/keyward/controllers/tier"
+	"github.com/keyward-dev/keyward/internal/grant"
 )
 
 type groups struct {

@@ -2,7 +2,7 @@ package lifecycle
 
 import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/grant"
+	"github.com/keyward-dev/keyward/internal/grant"
 )
 
 // steps are the stages of a key's life, in order; the first that applies is what is done.

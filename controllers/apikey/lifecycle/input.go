@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/grant"
+	"github.com/keyward-dev/keyward/internal/grant"
 )
 
 // Input is everything that a plan depends on, beside the time.

@@ -12,7 +12,7 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/apikey/lifecycle"
-	"github.com/keyward-dev/keyward/controllers/grant"
+	"github.com/keyward-dev/keyward/internal/grant"
 )
 
 var start = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)

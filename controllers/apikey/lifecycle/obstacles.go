@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/grant"
+	"github.com/keyward-dev/keyward/internal/grant"
 )
 
 // obstacles are what keeps a key from being minted and delivered, in order; the first is

@@ -68,7 +68,7 @@ distclean: clean ## Forget the built programs and tools, too
 test: bin/devcluster ## Run all tests, as CI does
 	@$(if $(RACE),,echo "no C compiler: testing without the race detector")
 	KUBEBUILDER_ASSETS=$(BIN)/envtest go test $(RACE) $$(go list ./... | grep -v '/hack/e2e$$')
-	go test ./controllers/apikey/lifecycle -rapid.checks=2000
+	go test ./internal/lifecycle -rapid.checks=2000
 	cd hack/devcluster && go test ./...
 	@$(MAKE) --no-print-directory e2e
 
@@ -92,7 +92,7 @@ rotations: bin/devcluster ## Rotate a key 30 times under load, while the manager
 
 .PHONY: histories
 histories: ## Let keys live through 100,000 generated histories
-	go test -count=1 -timeout 2h -v -run '^Test(Histories|NobodyIsRefused|WakeIsExact)$$' ./controllers/apikey/lifecycle -rapid.checks=100000 -rapid.nofailfile
+	go test -count=1 -timeout 2h -v -run '^Test(Histories|NobodyIsRefused|WakeIsExact)$$' ./internal/lifecycle -rapid.checks=100000 -rapid.nofailfile
 
 .PHONY: bench
 bench: bin/devcluster build ## Measure everything that docs/performance.md promises, against floors (half an hour)

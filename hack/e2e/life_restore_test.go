@@ -20,8 +20,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/apikey/lifecycle"
 	"github.com/keyward-dev/keyward/hack/run/mounts"
+	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
 
 // TestEtcdCopiedWhileRunning goes back to a copy of the storage that was made amid a rotation: what has not

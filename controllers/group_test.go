@@ -13,7 +13,7 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
-	"github.com/keyward-dev/keyward/controllers/tier"
+	"github.com/keyward-dev/keyward/internal/tier"
 )
 
 func (w *world) newAllowlist(change ...func(*v1alpha1.DomainAllowlist)) *v1alpha1.DomainAllowlist {

@@ -13,7 +13,7 @@ import (
 
 	"github.com/keyward-dev/keyward/controllers"
 	"github.com/keyward-dev/keyward/controllers/syncserver"
-	"github.com/keyward-dev/keyward/controllers/tier"
+	"github.com/keyward-dev/keyward/internal/tier"
 	webhookv1alpha1 "github.com/keyward-dev/keyward/webhook/v1alpha1"
 )
 

@@ -11,8 +11,8 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/lookup"
-	"github.com/keyward-dev/keyward/controllers/tier"
 	"github.com/keyward-dev/keyward/internal/grant"
+	"github.com/keyward-dev/keyward/internal/tier"
 )
 
 type groups struct {

@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/tier"
+	"github.com/keyward-dev/keyward/internal/tier"
 )
 
 // +kubebuilder:webhookconfiguration:mutating=true,name=keyward-mutating

@@ -9,7 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/tier"
+	"github.com/keyward-dev/keyward/internal/tier"
 )
 
 func groupOf(name string, change ...func(*v1alpha1.Group)) *v1alpha1.Group {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/keyward-dev/keyward/controllers/tier"
+	"github.com/keyward-dev/keyward/internal/tier"
 )
 
 const head = "apiVersion: config.keyward.dev/v1alpha1\nkind: ManagerConfiguration\n"

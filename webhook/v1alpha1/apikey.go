@@ -12,10 +12,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/apikey/secrettemplate"
 	"github.com/keyward-dev/keyward/controllers/lookup"
 	"github.com/keyward-dev/keyward/internal/grant"
 	"github.com/keyward-dev/keyward/internal/lifecycle"
+	"github.com/keyward-dev/keyward/internal/secrettemplate"
 	"github.com/keyward-dev/keyward/internal/tier"
 )
 

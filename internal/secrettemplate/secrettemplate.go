@@ -17,8 +17,8 @@ import (
 	"strings"
 	"text/template/parse"
 
-	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
 // Bounds of the templates of one Secret.

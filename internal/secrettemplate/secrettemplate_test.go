@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/apikey/secrettemplate"
+	"github.com/keyward-dev/keyward/internal/secrettemplate"
 )
 
 var values = secrettemplate.Values{

@@ -24,8 +24,8 @@ import (
 	"github.com/keyward-dev/keyward/controllers"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/controllers/usage/accounts"
-	"github.com/keyward-dev/keyward/controllers/usage/ledger"
 	"github.com/keyward-dev/keyward/controllers/usage/store"
+	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
 var _ = Describe("The requests of an ApiKey", func() {
@@ -113,7 +113,7 @@ var _ = Describe("The usage of many Groups", func() {
 			uses := &syncv1.Uses{Life: "life"}
 			for i := range count {
 				uses.Groups = append(uses.Groups, &syncv1.GroupUse{
-					Group: w.namespace + "/" + name(i), Period: ledger.MonthOf(time.Now()).String(), Requests: requests, Bytes: requests,
+					Group: w.namespace + "/" + name(i), Period: quotaledger.MonthOf(time.Now()).String(), Requests: requests, Bytes: requests,
 				})
 			}
 			Expect(session.Report(uses)).To(Succeed())

@@ -10,7 +10,7 @@ import (
 	"k8s.io/utils/clock"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
-	"github.com/keyward-dev/keyward/controllers/usage/ledger"
+	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
 const (
@@ -51,7 +51,7 @@ type Keys struct {
 
 // keyUse is what is known of one key, and not written yet.
 type keyUse struct {
-	month   ledger.Month
+	month   quotaledger.Month
 	pending uint64
 	written time.Time
 	due     bool
@@ -71,7 +71,7 @@ type life struct {
 
 // taken is how much of a count was added up, and how much of that is written.
 type taken struct {
-	month          ledger.Month
+	month          quotaledger.Month
 	taken, written uint64
 }
 
@@ -175,9 +175,9 @@ func (r *KeyReporter) Report(uses *syncv1.Uses) {
 // take adds up one count, unless something is wrong with it. The caller holds the lock.
 func (r *KeyReporter) take(l *life, use *syncv1.KeyUse) bool {
 	k, name := r.keys, KeyName{Group: use.GetGroup(), ID: use.GetKey()}
-	month, err := ledger.ParseMonth(use.GetPeriod())
-	now := ledger.MonthOf(k.clock.Now())
-	if err != nil || month != now && month != now.Previous() || use.GetRequests() > ledger.Max || use.GetRecorded() > use.GetRequests() ||
+	month, err := quotaledger.ParseMonth(use.GetPeriod())
+	now := quotaledger.MonthOf(k.clock.Now())
+	if err != nil || month != now && month != now.Previous() || use.GetRequests() > quotaledger.Max || use.GetRecorded() > use.GetRequests() ||
 		len(name.ID) == 0 || len(name.ID) > maxKeyID || len(name.Group) > maxGroup {
 		return false
 	}
@@ -225,7 +225,7 @@ func (r *KeyReporter) take(l *life, use *syncv1.KeyUse) bool {
 }
 
 // tell has the server told what is persisted. The caller holds the lock.
-func (r *KeyReporter) tell(name KeyName, month ledger.Month, recorded uint64) {
+func (r *KeyReporter) tell(name KeyName, month quotaledger.Month, recorded uint64) {
 	if r.told[name] == nil && len(r.told) >= maxTold {
 		return // it takes nothing, and reports again what it was not told
 	}
@@ -297,7 +297,7 @@ func (k *Keys) Due(resolution time.Duration, most int) []KeyName {
 
 // Count is requests of a key as they are to be shown.
 type Count struct {
-	Month    ledger.Month
+	Month    quotaledger.Month
 	Requests uint64
 	// Due says that they are to be written if nothing else is.
 	Due bool

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/time/rate"
 	"k8s.io/utils/clock"
 
-	"github.com/keyward-dev/keyward/controllers/usage/ledger"
 	"github.com/keyward-dev/keyward/controllers/usage/store"
+	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
 const (
@@ -82,7 +82,7 @@ type book struct {
 }
 
 type report struct {
-	account      ledger.Account
+	account      quotaledger.Account
 	wants, asked uint64
 	fresh        bool // not persisted yet
 }
@@ -137,7 +137,7 @@ func (a *Aggregator) tick() {
 			delete(a.lost, server)
 		}
 	}
-	month := ledger.MonthOf(now)
+	month := quotaledger.MonthOf(now)
 	for key, b := range a.books {
 		if key.Month != month && key.Month != month.Previous() && !b.busy && b.queued == idle {
 			delete(a.books, key)
@@ -151,7 +151,7 @@ func (a *Aggregator) SetLimits(group string, limits Limits) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.limits[group] = limits
-	month := ledger.MonthOf(a.config.Clock.Now())
+	month := quotaledger.MonthOf(a.config.Clock.Now())
 	for _, key := range []store.Key{{Group: group, Month: month}, {Group: group, Month: month.Previous()}} {
 		if b := a.books[key]; b != nil && !b.limits.equal(limits) {
 			a.enqueue(b, true)

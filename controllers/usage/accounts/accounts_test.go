@@ -12,14 +12,14 @@ import (
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/controllers/usage/accounts"
-	"github.com/keyward-dev/keyward/controllers/usage/ledger"
 	"github.com/keyward-dev/keyward/controllers/usage/store"
+	"github.com/keyward-dev/keyward/internal/quotaledger"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/quota"
 )
 
 func november(text string) store.Key {
-	month, _ := ledger.ParseMonth(text)
+	month, _ := quotaledger.ParseMonth(text)
 	return store.Key{Group: acme, Month: month}
 }
 
@@ -184,9 +184,9 @@ func TestMonthEnds(t *testing.T) {
 		n.clock.SetTime(at)
 		second := use()
 		exchange()
-		last := ledger.MonthOf(at.Add(-time.Second))
+		last := quotaledger.MonthOf(at.Add(-time.Second))
 		counted := n.store.entries[store.Key{Group: acme, Month: last}].Ledger.Total().Requests
-		next := n.store.entries[store.Key{Group: acme, Month: ledger.MonthOf(at)}].Ledger.Total().Requests
+		next := n.store.entries[store.Key{Group: acme, Month: quotaledger.MonthOf(at)}].Ledger.Total().Requests
 		if first != 10 || second != 10 || counted != 10 || next != 10 {
 			t.Errorf("%s: %d and %d admitted, %d and %d counted", end, first, second, counted, next)
 		}

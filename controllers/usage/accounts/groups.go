@@ -15,7 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/usage/ledger"
+	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
 // otherGroups is the label of all groups that have none of their own. It is no identity: that has
@@ -91,7 +91,7 @@ type groupUse struct {
 }
 
 func (m *GroupMetrics) collect(groups []v1alpha1.Group, emit func(desc *prometheus.Desc, value float64, labels ...string)) {
-	month := ledger.MonthOf(m.Clock.Now()).String()
+	month := quotaledger.MonthOf(m.Clock.Now()).String()
 	low, full, unresolved := 0, 0, 0
 	uses := make([]groupUse, 0, len(groups))
 	for i := range groups {

@@ -4,8 +4,8 @@ import (
 	"math"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/usage/ledger"
 	"github.com/keyward-dev/keyward/controllers/usage/store"
+	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
 // Limits are the quotas of a group; nil is none.
@@ -37,12 +37,12 @@ func (l Limits) equal(other Limits) bool {
 }
 
 // usedUp is whether the bytes are.
-func (l Limits) usedUp(total ledger.Account) bool {
+func (l Limits) usedUp(total quotaledger.Account) bool {
 	return !l.Metered && l.Bytes != nil && total.Bytes >= *l.Bytes
 }
 
 // quota is how many requests may be leased in all.
-func (l Limits) quota(total ledger.Account) uint64 {
+func (l Limits) quota(total quotaledger.Account) uint64 {
 	switch {
 	case l.usedUp(total):
 		return 0
@@ -54,7 +54,7 @@ func (l Limits) quota(total ledger.Account) uint64 {
 }
 
 // totals are what to show of a ledger.
-func (l Limits) totals(total ledger.Account) store.Totals {
+func (l Limits) totals(total quotaledger.Account) store.Totals {
 	totals := store.Totals{Requests: total.Requests, Bytes: total.Bytes, Unconfirmed: total.Unconfirmed}
 	if l.Metered {
 		totals.OverageRequests = beyond(total.Requests, l.Requests)

@@ -6,8 +6,8 @@ import (
 	"strconv"
 	"sync"
 
-	"github.com/keyward-dev/keyward/controllers/usage/ledger"
 	"github.com/keyward-dev/keyward/controllers/usage/store"
+	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
 var errAway = errors.New("the store is away")
@@ -31,7 +31,7 @@ func (m *memory) Load(_ context.Context, key store.Key) (store.Entry, error) {
 	defer m.mu.Unlock()
 	entry, ok := m.entries[key]
 	if !ok {
-		return store.Entry{Ledger: &ledger.Ledger{}}, nil
+		return store.Entry{Ledger: &quotaledger.Ledger{}}, nil
 	}
 	return store.Entry{Ledger: entry.Ledger.Clone(), Version: entry.Version}, nil
 }

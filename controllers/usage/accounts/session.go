@@ -10,8 +10,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
-	"github.com/keyward-dev/keyward/controllers/usage/ledger"
 	"github.com/keyward-dev/keyward/controllers/usage/store"
+	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
 const (
@@ -42,7 +42,7 @@ func before(account string) string {
 }
 
 // adopt gives an account the name that it has by now.
-func adopt(work *ledger.Ledger, account string) {
+func adopt(work *quotaledger.Ledger, account string) {
 	earlier := before(account)
 	known, ok := work.Accounts[earlier]
 	if _, has := work.Accounts[account]; !ok || has || earlier == account {
@@ -131,11 +131,11 @@ func (s *Session) Report(uses *syncv1.Uses) error {
 // take notes the report of one account. The caller holds the aggregator's lock.
 func (s *Session) take(use *syncv1.GroupUse) error {
 	a := s.aggregator
-	month, err := ledger.ParseMonth(use.GetPeriod())
+	month, err := quotaledger.ParseMonth(use.GetPeriod())
 	if err != nil {
 		return err
 	}
-	now := ledger.MonthOf(a.config.Clock.Now())
+	now := quotaledger.MonthOf(a.config.Clock.Now())
 	if month != now && month != now.Previous() {
 		return fmt.Errorf("the month %s is neither this nor the last, by the manager's clock: set the server's", month)
 	}
@@ -150,7 +150,7 @@ func (s *Session) take(use *syncv1.GroupUse) error {
 	a.asked++
 	b.reports[s.server] = &report{
 		fresh: true, wants: use.GetWants(), asked: a.asked,
-		account: ledger.Account{
+		account: quotaledger.Account{
 			Leased: use.GetLeased(), Sequence: use.GetSequence(), Requests: use.GetRequests(), Spent: use.GetSpent(),
 			Unconfirmed: use.GetUnconfirmedRequests(), Bytes: use.GetBytes(), Closed: use.GetClosed(),
 		},
@@ -165,9 +165,9 @@ func (s *Session) refuse(group, period string, err error) {
 	if a := s.aggregator; a.refusals.AllowN(a.config.Clock.Now(), 1) { // whoever is wrong may be it very often
 		a.config.Log.Info("Refused a report of usage", "server", s.server, "group", group, "period", period, "reason", err.Error())
 	}
-	month, parseErr := ledger.ParseMonth(period)
+	month, parseErr := quotaledger.ParseMonth(period)
 	if parseErr != nil {
-		month = ledger.Month{}
+		month = quotaledger.Month{}
 	}
 	if len(group) > maxGroup || len(period) > maxPeriod || s.outbox.isFull() {
 		return

@@ -13,7 +13,7 @@ import (
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/controllers/usage/accounts"
-	"github.com/keyward-dev/keyward/controllers/usage/ledger"
+	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
 // TestReportsOfOthersGroups: what a server says of groups that it does not serve is refused, and neither what it is
@@ -26,7 +26,7 @@ func TestReportsOfOthersGroups(t *testing.T) {
 	for i := range 20 {
 		uses := &syncv1.Uses{Life: "life"}
 		for j := range 5000 {
-			uses.Groups = append(uses.Groups, &syncv1.GroupUse{Group: fmt.Sprintf("others/%d-%d", i, j), Period: ledger.MonthOf(clock.RealClock{}.Now()).String(), Requests: 1})
+			uses.Groups = append(uses.Groups, &syncv1.GroupUse{Group: fmt.Sprintf("others/%d-%d", i, j), Period: quotaledger.MonthOf(clock.RealClock{}.Now()).String(), Requests: 1})
 		}
 		if err := session.Report(uses); err != nil {
 			t.Fatal(err)

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
-	"github.com/keyward-dev/keyward/controllers/usage/ledger"
 	"github.com/keyward-dev/keyward/controllers/usage/store"
+	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
 const (
@@ -69,7 +69,7 @@ func (a *Aggregator) dismiss(b *book, err error) {
 type view struct {
 	now     time.Time
 	limits  Limits
-	peers   map[string]ledger.Peer
+	peers   map[string]quotaledger.Peer
 	reports map[string]*report // fresh ones
 	refused map[string]error
 }
@@ -92,8 +92,8 @@ func (a *Aggregator) settle(ctx context.Context, b *book) error {
 			}
 		}
 		b.fold(work, v.now)
-		var outcome ledger.Outcome
-		if ledger.MonthOf(v.now) == b.key.Month {
+		var outcome quotaledger.Outcome
+		if quotaledger.MonthOf(v.now) == b.key.Month {
 			outcome = work.Allow(v.limits.quota(work.Total()), v.peers)
 		}
 		entry := store.Entry{Ledger: work, Version: b.entry.Version}
@@ -166,18 +166,18 @@ func (a *Aggregator) look(b *book) (*view, error) {
 	}
 	v := &view{
 		now: a.config.Clock.Now(), limits: limits,
-		peers: map[string]ledger.Peer{}, reports: map[string]*report{}, refused: map[string]error{},
+		peers: map[string]quotaledger.Peer{}, reports: map[string]*report{}, refused: map[string]error{},
 	}
 	for server := range b.entry.Ledger.Accounts {
-		v.peers[server] = ledger.Peer{Presence: a.presence(server, v.now)}
+		v.peers[server] = quotaledger.Peer{Presence: a.presence(server, v.now)}
 	}
 	for server, r := range b.reports {
 		presence := a.presence(server, v.now)
-		v.peers[server] = ledger.Peer{Presence: presence, Wants: r.wants, Sequence: r.account.Sequence, Asked: r.asked}
+		v.peers[server] = quotaledger.Peer{Presence: presence, Wants: r.wants, Sequence: r.account.Sequence, Asked: r.asked}
 		switch {
 		case r.fresh:
 			v.reports[server] = r
-		case presence == ledger.Away:
+		case presence == quotaledger.Away:
 			delete(b.reports, server)
 		}
 	}
@@ -185,20 +185,20 @@ func (a *Aggregator) look(b *book) (*view, error) {
 }
 
 // presence is whether the server of an account can be asked. The caller holds the lock.
-func (a *Aggregator) presence(server string, now time.Time) ledger.Presence {
+func (a *Aggregator) presence(server string, now time.Time) quotaledger.Presence {
 	lost, wasHere := a.lost[server]
 	switch {
 	case a.servers[server] != nil:
-		return ledger.Connected
+		return quotaledger.Connected
 	case now.Sub(a.began) < a.config.Settle, wasHere && now.Sub(lost) < a.config.Grace:
-		return ledger.Expected
+		return quotaledger.Expected
 	default:
-		return ledger.Away
+		return quotaledger.Away
 	}
 }
 
 // fold forgets accounts that were closed long ago.
-func (b *book) fold(work *ledger.Ledger, now time.Time) {
+func (b *book) fold(work *quotaledger.Ledger, now time.Time) {
 	for server, account := range work.Accounts {
 		if _, known := b.closed[server]; account.Closed && !known {
 			b.closed[server] = now
@@ -211,7 +211,7 @@ func (b *book) fold(work *ledger.Ledger, now time.Time) {
 }
 
 // tell puts into the outboxes what has been persisted.
-func (a *Aggregator) tell(b *book, v *view, entry store.Entry, totals store.Totals, outcome ledger.Outcome) {
+func (a *Aggregator) tell(b *book, v *view, entry store.Entry, totals store.Totals, outcome quotaledger.Outcome) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	b.entry, b.totals = entry, totals
@@ -246,11 +246,11 @@ func (a *Aggregator) tell(b *book, v *view, entry store.Entry, totals store.Tota
 
 // reopened is whether servers that were told that nothing is left may ask again. The caller
 // holds the lock.
-func (a *Aggregator) reopened(b *book, v *view, outcome ledger.Outcome) bool {
+func (a *Aggregator) reopened(b *book, v *view, outcome quotaledger.Outcome) bool {
 	return len(outcome.Raised) > 0 || outcome.Waiting || b.entry.Ledger.Committed() < v.limits.quota(b.entry.Ledger.Total())
 }
 
-func allowance(b *book, account ledger.Account, recall bool) *syncv1.Allowance {
+func allowance(b *book, account quotaledger.Account, recall bool) *syncv1.Allowance {
 	state := syncv1.QuotaState_QUOTA_STATE_OPEN
 	if b.exhausted {
 		state = syncv1.QuotaState_QUOTA_STATE_EXHAUSTED

@@ -12,7 +12,7 @@ import (
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/controllers/usage/accounts"
-	"github.com/keyward-dev/keyward/controllers/usage/ledger"
+	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
 // TestWrites: 10,000 groups that all report, and all want something, cost no more than 50
@@ -25,7 +25,7 @@ func TestWrites(t *testing.T) {
 	done := make(chan error, 1)
 	session := a.Connect("server", func(string) (bool, bool) { return true, true })
 	report := func(group string, requests, wants uint64) {
-		use := &syncv1.GroupUse{Group: group, Period: ledger.MonthOf(time.Now()).String(), Requests: requests, Wants: wants}
+		use := &syncv1.GroupUse{Group: group, Period: quotaledger.MonthOf(time.Now()).String(), Requests: requests, Wants: wants}
 		if err := session.Report(&syncv1.Uses{Life: "life", Groups: []*syncv1.GroupUse{use}}); err != nil {
 			t.Error(err)
 		}

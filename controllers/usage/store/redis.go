@@ -13,7 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"k8s.io/utils/clock"
 
-	"github.com/keyward-dev/keyward/controllers/usage/ledger"
+	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
 const (
@@ -58,12 +58,12 @@ func (r *Redis) Load(ctx context.Context, key Key) (Entry, error) {
 	if err != nil {
 		return Entry{}, fmt.Errorf("reading from Redis: %w", err)
 	}
-	entry := Entry{Ledger: &ledger.Ledger{Accounts: map[string]ledger.Account{}}, Version: fields[fieldVersion]}
+	entry := Entry{Ledger: &quotaledger.Ledger{Accounts: map[string]quotaledger.Account{}}, Version: fields[fieldVersion]}
 	for name, text := range fields {
 		if name == fieldVersion {
 			continue
 		}
-		var account ledger.Account
+		var account quotaledger.Account
 		if err := json.Unmarshal([]byte(text), &account); err != nil {
 			return Entry{}, fmt.Errorf("%s, field %s, is no account: %w", r.name(key), name, err)
 		}
@@ -93,7 +93,7 @@ return 1
 func (r *Redis) Save(ctx context.Context, key Key, entry Entry, _ Totals) (string, error) {
 	version := next(entry.Version)
 	arguments := []any{entry.Version, r.seconds(key), fieldVersion, version}
-	add := func(name string, account ledger.Account) error {
+	add := func(name string, account quotaledger.Account) error {
 		text, err := json.Marshal(account)
 		arguments = append(arguments, name, text)
 		return err
@@ -103,7 +103,7 @@ func (r *Redis) Save(ctx context.Context, key Key, entry Entry, _ Totals) (strin
 			return "", err
 		}
 	}
-	if entry.Ledger.Folded != (ledger.Account{}) {
+	if entry.Ledger.Folded != (quotaledger.Account{}) {
 		if err := add(fieldFolded, entry.Ledger.Folded); err != nil {
 			return "", err
 		}

@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/usage/ledger"
+	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
 // folded names the entry that stands for accounts which are closed and forgotten.
@@ -63,7 +63,7 @@ func (s *Status) read(ctx context.Context, key Key) (*v1alpha1.Group, error) {
 
 // version identifies what is there of the month. It is not the Group's resourceVersion: that
 // changes whenever anything of the Group does.
-func version(group *v1alpha1.Group, month ledger.Month) string {
+func version(group *v1alpha1.Group, month quotaledger.Month) string {
 	usage := usageOf(group, month)
 	if usage == nil {
 		return string(group.UID)
@@ -120,7 +120,7 @@ func (s *Status) Publish(ctx context.Context, key Key, totals Totals) error {
 	if usage == nil {
 		return nil // of a month that is long over
 	}
-	fill(usage, key.Month, &ledger.Ledger{}, totals)
+	fill(usage, key.Month, &quotaledger.Ledger{}, totals)
 	return s.patch(ctx, before, group)
 }
 
@@ -139,7 +139,7 @@ func (s *Status) patch(ctx context.Context, before, group *v1alpha1.Group) error
 }
 
 // usageOf is what the status has of a month; nil is nothing.
-func usageOf(group *v1alpha1.Group, month ledger.Month) *v1alpha1.GroupUsage {
+func usageOf(group *v1alpha1.Group, month quotaledger.Month) *v1alpha1.GroupUsage {
 	for _, usage := range []*v1alpha1.GroupUsage{group.Status.Usage, group.Status.PreviousUsage} {
 		if usage != nil && usage.Period == month.String() {
 			return usage
@@ -150,7 +150,7 @@ func usageOf(group *v1alpha1.Group, month ledger.Month) *v1alpha1.GroupUsage {
 
 // usageFor is where the status has room for a month. A month that begins moves the one
 // before; nil is no room, because the month is long over.
-func usageFor(group *v1alpha1.Group, month ledger.Month) *v1alpha1.GroupUsage {
+func usageFor(group *v1alpha1.Group, month quotaledger.Month) *v1alpha1.GroupUsage {
 	if usage := usageOf(group, month); usage != nil {
 		return usage
 	}
@@ -166,7 +166,7 @@ func usageFor(group *v1alpha1.Group, month ledger.Month) *v1alpha1.GroupUsage {
 	return usage
 }
 
-func fill(usage *v1alpha1.GroupUsage, month ledger.Month, l *ledger.Ledger, totals Totals) {
+func fill(usage *v1alpha1.GroupUsage, month quotaledger.Month, l *quotaledger.Ledger, totals Totals) {
 	usage.Period, usage.ResetsAt = month.String(), metav1.NewTime(month.End())
 	usage.Revision = ptr.To(ptr.Deref(usage.Revision, 0) + 1)
 	usage.Requests, usage.Bytes = ptr.To(int64(totals.Requests)), ptr.To(int64(totals.Bytes))
@@ -176,13 +176,13 @@ func fill(usage *v1alpha1.GroupUsage, month ledger.Month, l *ledger.Ledger, tota
 	for server, account := range l.Accounts {
 		usage.Ledger = append(usage.Ledger, entryOf(server, account))
 	}
-	if l.Folded != (ledger.Account{}) {
+	if l.Folded != (quotaledger.Account{}) {
 		usage.Ledger = append(usage.Ledger, entryOf(folded, l.Folded))
 	}
 	slices.SortFunc(usage.Ledger, func(a, b v1alpha1.LedgerEntry) int { return strings.Compare(a.Server, b.Server) })
 }
 
-func entryOf(server string, a ledger.Account) v1alpha1.LedgerEntry {
+func entryOf(server string, a quotaledger.Account) v1alpha1.LedgerEntry {
 	entry := v1alpha1.LedgerEntry{
 		Server: server, Leased: counter(a.Leased), Sequence: counter(a.Sequence), Spent: counter(a.Spent),
 		Requests: counter(a.Requests), Bytes: counter(a.Bytes), UnconfirmedRequests: counter(a.Unconfirmed),
@@ -201,13 +201,13 @@ func counter(n uint64) *int64 {
 	return ptr.To(int64(n))
 }
 
-func ledgerOf(usage *v1alpha1.GroupUsage) *ledger.Ledger {
-	l := &ledger.Ledger{Accounts: map[string]ledger.Account{}}
+func ledgerOf(usage *v1alpha1.GroupUsage) *quotaledger.Ledger {
+	l := &quotaledger.Ledger{Accounts: map[string]quotaledger.Account{}}
 	if usage == nil {
 		return l
 	}
 	for _, entry := range usage.Ledger {
-		account := ledger.Account{
+		account := quotaledger.Account{
 			Leased: number(entry.Leased), Sequence: number(entry.Sequence), Spent: number(entry.Spent),
 			Requests: number(entry.Requests), Bytes: number(entry.Bytes), Unconfirmed: number(entry.UnconfirmedRequests),
 			Closed: ptr.Deref(entry.Closed, false),

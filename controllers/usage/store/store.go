@@ -5,7 +5,7 @@ import (
 	"context"
 	"errors"
 
-	"github.com/keyward-dev/keyward/controllers/usage/ledger"
+	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
 var (
@@ -20,12 +20,12 @@ var (
 // Key names a ledger.
 type Key struct {
 	Group string // namespace/name
-	Month ledger.Month
+	Month quotaledger.Month
 }
 
 // Entry is a ledger as it was loaded or saved.
 type Entry struct {
-	Ledger *ledger.Ledger
+	Ledger *quotaledger.Ledger
 	// Version is the store's.
 	Version string
 }

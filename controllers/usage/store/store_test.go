@@ -21,8 +21,8 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers"
 	"github.com/keyward-dev/keyward/controllers/usage/accounts"
-	"github.com/keyward-dev/keyward/controllers/usage/ledger"
 	"github.com/keyward-dev/keyward/controllers/usage/store"
+	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
 // TestStores is what every store promises.
@@ -41,16 +41,16 @@ func TestStores(t *testing.T) {
 }
 
 var (
-	last = ledger.MonthOf(time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC))
+	last = quotaledger.MonthOf(time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC))
 	this = last.Next()
 )
 
 // roundTrip writes any ledgers over each other and reads them back, by the version only that
 // is the latest.
 func roundTrip(t *testing.T, s store.Store, group func() string) {
-	counter := rapid.Uint64Range(0, ledger.Max)
-	account := rapid.Custom(func(t *rapid.T) ledger.Account {
-		return ledger.Account{
+	counter := rapid.Uint64Range(0, quotaledger.Max)
+	account := rapid.Custom(func(t *rapid.T) quotaledger.Account {
+		return quotaledger.Account{
 			Leased: counter.Draw(t, "leased"), Sequence: counter.Draw(t, "sequence"), Requests: counter.Draw(t, "requests"), Spent: counter.Draw(t, "spent"),
 			Unconfirmed: counter.Draw(t, "unconfirmed"), Bytes: counter.Draw(t, "bytes"), Closed: rapid.Bool().Draw(t, "closed"),
 		}
@@ -58,12 +58,12 @@ func roundTrip(t *testing.T, s store.Store, group func() string) {
 	rapid.Check(t, func(rt *rapid.T) {
 		key := store.Key{Group: group(), Month: this}
 		entry := load(rt, s, key)
-		if !entry.Ledger.Equal(&ledger.Ledger{}) {
+		if !entry.Ledger.Equal(&quotaledger.Ledger{}) {
 			rt.Fatalf("a new one has %+v", entry.Ledger)
 		}
 		stale := entry.Version
 		for range rapid.IntRange(1, 3).Draw(rt, "writes") {
-			entry.Ledger = &ledger.Ledger{
+			entry.Ledger = &quotaledger.Ledger{
 				Accounts: rapid.MapOfN(rapid.StringMatching(`[a-z0-9.-]{1,20}/[A-Z2-7]{26}`), account, 0, 12).Draw(rt, "accounts"),
 				Folded:   account.Draw(rt, "folded"),
 			}
@@ -126,15 +126,15 @@ func oneWins(t *testing.T, s store.Store, group string) {
 
 // months keeps that of this month and that of the last apart, whichever is written first.
 func months(t *testing.T, s store.Store, group string) {
-	for i, month := range []ledger.Month{last, this, last, this} {
+	for i, month := range []quotaledger.Month{last, this, last, this} {
 		key := store.Key{Group: group, Month: month}
 		entry := load(t, s, key)
-		entry.Ledger = &ledger.Ledger{Accounts: map[string]ledger.Account{"a": {Requests: uint64(10*i + 1)}}}
+		entry.Ledger = &quotaledger.Ledger{Accounts: map[string]quotaledger.Account{"a": {Requests: uint64(10*i + 1)}}}
 		if _, err := s.Save(t.Context(), key, entry, store.Totals{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for month, want := range map[ledger.Month]uint64{last: 21, this: 31} {
+	for month, want := range map[quotaledger.Month]uint64{last: 21, this: 31} {
 		if got := load(t, s, store.Key{Group: group, Month: month}).Ledger.Total().Requests; got != want {
 			t.Errorf("%s has %d, want %d", month, got, want)
 		}
@@ -149,9 +149,9 @@ func openStatus(t *testing.T) (store.Store, func() string) {
 	if _, err := s.Load(t.Context(), missing); !errors.Is(err, store.ErrNoGroup) {
 		t.Errorf("without a Group: %v", err)
 	}
-	many := &ledger.Ledger{Accounts: map[string]ledger.Account{}}
+	many := &quotaledger.Ledger{Accounts: map[string]quotaledger.Account{}}
 	for i := range 256 {
-		many.Accounts[fmt.Sprint(i)] = ledger.Account{Requests: 1}
+		many.Accounts[fmt.Sprint(i)] = quotaledger.Account{Requests: 1}
 	}
 	if _, err := s.Save(t.Context(), missing, store.Entry{Ledger: many}, store.Totals{}); !errors.Is(err, store.ErrFull) {
 		t.Errorf("with too many accounts: %v", err)
@@ -214,7 +214,7 @@ func TestStatus(t *testing.T) {
 		{80, "[QuotaLow=True QuotaExceeded=False]"},
 		{100, "[QuotaLow=True QuotaExceeded=True]"},
 	} {
-		entry.Ledger = &ledger.Ledger{Accounts: map[string]ledger.Account{"a": {Requests: c.requests}}}
+		entry.Ledger = &quotaledger.Ledger{Accounts: map[string]quotaledger.Account{"a": {Requests: c.requests}}}
 		version, err := s.Save(t.Context(), key, entry, store.Totals{Requests: c.requests})
 		if err != nil {
 			t.Fatal(err)

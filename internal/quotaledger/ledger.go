@@ -1,7 +1,7 @@
-// Package ledger keeps the accounts of one group in one month: what each life of a
+// Package quotaledger keeps the accounts of one group in one month: what each life of a
 // validation server may let through, and what it has. It is pure. See
 // docs/design/0009-quotas.md for why the quota holds whatever is lost, sent twice or crashes.
-package ledger
+package quotaledger
 
 import (
 	"errors"

@@ -1,4 +1,4 @@
-package ledger_test
+package quotaledger_test
 
 import (
 	"testing"
@@ -6,15 +6,15 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/keyward-dev/keyward/controllers/usage/ledger"
+	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
 // TestFold: what is forgotten of closed accounts stays in every sum.
 func TestFold(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		counter := rapid.Uint64Range(0, 1000)
-		l := &ledger.Ledger{Accounts: rapid.MapOf(rapid.StringN(1, 3, 3), rapid.Custom(func(t *rapid.T) ledger.Account {
-			a := ledger.Account{Spent: counter.Draw(t, "spent"), Unconfirmed: counter.Draw(t, "unconfirmed"), Bytes: counter.Draw(t, "bytes"), Closed: rapid.Bool().Draw(t, "closed")}
+		l := &quotaledger.Ledger{Accounts: rapid.MapOf(rapid.StringN(1, 3, 3), rapid.Custom(func(t *rapid.T) quotaledger.Account {
+			a := quotaledger.Account{Spent: counter.Draw(t, "spent"), Unconfirmed: counter.Draw(t, "unconfirmed"), Bytes: counter.Draw(t, "bytes"), Closed: rapid.Bool().Draw(t, "closed")}
 			a.Requests = a.Spent + a.Unconfirmed + counter.Draw(t, "free")
 			a.Leased = a.Spent + counter.Draw(t, "unspent")
 			return a
@@ -35,8 +35,8 @@ func TestFold(t *testing.T) {
 // holder is a server as far as its ledger is concerned, with what is under way between them.
 type holder struct {
 	leased, sequence, spent uint64
-	up                      []ledger.Account // reports
-	down                    []ledger.Account // allowances
+	up                      []quotaledger.Account // reports
+	down                    []quotaledger.Account // allowances
 }
 
 // mayHold is what it may let through in all, once what is under way to it has arrived.
@@ -54,7 +54,7 @@ func (h *holder) mayHold() uint64 {
 // what servers hold or are about to hold is committed, and that is never more than the quota.
 func TestCommitted(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		l, quota := &ledger.Ledger{}, rapid.Uint64Range(0, 200).Draw(t, "quota")
+		l, quota := &quotaledger.Ledger{}, rapid.Uint64Range(0, 200).Draw(t, "quota")
 		holders := map[string]*holder{"a": {}, "b": {}}
 		pick := func(t *rapid.T) (string, *holder) {
 			name := rapid.SampledFrom([]string{"a", "b"}).Draw(t, "server")
@@ -70,7 +70,7 @@ func TestCommitted(t *testing.T) {
 				if rapid.Bool().Draw(t, "gives back") {
 					h.leased = h.spent
 				}
-				h.up = append(h.up, ledger.Account{Leased: h.leased, Sequence: h.sequence, Spent: h.spent, Requests: h.spent})
+				h.up = append(h.up, quotaledger.Account{Leased: h.leased, Sequence: h.sequence, Spent: h.spent, Requests: h.spent})
 			},
 			"hear": func(t *rapid.T) {
 				name, h := pick(t)
@@ -81,8 +81,8 @@ func TestCommitted(t *testing.T) {
 				if l.Report(name, said) != nil {
 					return
 				}
-				peer := ledger.Peer{Presence: ledger.Connected, Sequence: said.Sequence, Wants: rapid.Uint64Range(0, 20).Draw(t, "wants")}
-				for _, raised := range l.Allow(quota, map[string]ledger.Peer{name: peer}).Raised {
+				peer := quotaledger.Peer{Presence: quotaledger.Connected, Sequence: said.Sequence, Wants: rapid.Uint64Range(0, 20).Draw(t, "wants")}
+				for _, raised := range l.Allow(quota, map[string]quotaledger.Peer{name: peer}).Raised {
 					holders[raised].down = append(holders[raised].down, l.Accounts[raised])
 				}
 			},
@@ -121,7 +121,7 @@ func TestMonth(t *testing.T) {
 		{"2026-04", "2026-05", "2026-03", 30},
 		{"2026-12", "2027-01", "2026-11", 31},
 	} {
-		month, err := ledger.ParseMonth(c.text)
+		month, err := quotaledger.ParseMonth(c.text)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -129,12 +129,12 @@ func TestMonth(t *testing.T) {
 			t.Errorf("%s: %s, %s, %s", month, month.Previous(), month.Next(), month.End().Sub(month.Begin()))
 		}
 		east := time.FixedZone("", 14*3600)
-		if ledger.MonthOf(month.End().Add(-1).In(east)) != month || ledger.MonthOf(month.Begin().In(east)) != month || ledger.MonthOf(month.End()) == month {
+		if quotaledger.MonthOf(month.End().Add(-1).In(east)) != month || quotaledger.MonthOf(month.Begin().In(east)) != month || quotaledger.MonthOf(month.End()) == month {
 			t.Errorf("%s: its ends are not in it", month)
 		}
 	}
 	for _, text := range []string{"", "2026", "2026-13", "2026-1", "2026-00", "2026-11-01", "-001-01"} {
-		if month, err := ledger.ParseMonth(text); err == nil {
+		if month, err := quotaledger.ParseMonth(text); err == nil {
 			t.Errorf("%q is %s", text, month)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/lookup"
+	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
 )
 
@@ -27,7 +27,7 @@ var _ = Describe("DomainAllowlist of another namespace", func() {
 	published := func(ctx context.Context, g Gomega) *syncv1.OriginPolicy {
 		group := &v1alpha1.Group{}
 		g.Expect(manager.GetClient().Get(ctx, other.request("acme").NamespacedName, group)).To(Succeed())
-		lists, err := lookup.Allowlists(ctx, manager.GetClient(), group)
+		lists, err := cache.Allowlists(ctx, manager.GetClient(), group)
 		g.Expect(err).NotTo(HaveOccurred())
 		return snapshot.GroupRecord(group, lists).GetProjects()[0].GetOrigins()
 	}

@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/keyward-dev/keyward/controllers/lookup"
+	"github.com/keyward-dev/keyward/controllers/cache"
 )
 
 // leaseName is the Lease that the leader holds.
@@ -44,7 +44,7 @@ func (warmth) NeedLeaderElection() bool { return false }
 
 // Start begins to read.
 func (w warmth) Start(ctx context.Context) error {
-	for _, object := range []client.Object{&corev1.Secret{}, lookup.NamespaceMetadata()} {
+	for _, object := range []client.Object{&corev1.Secret{}, cache.NamespaceMetadata()} {
 		if _, err := w.cache.GetInformer(ctx, object, cache.BlockUntilSynced(false)); err != nil {
 			return fmt.Errorf("watching %T: %w", object, err)
 		}

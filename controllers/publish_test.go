@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/lookup"
+	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
 )
 
@@ -67,7 +67,7 @@ var _ = Describe("A leader that begins", func() {
 			before++ // the Group is published with the allowlist
 			edit(ctx, namespace, func(n *corev1.Namespace) { delete(n.Labels, "admitted") })
 			Eventually(func() (map[string]string, error) {
-				return lookup.NamespaceLabels(ctx, manager.GetCache(), w.namespace)
+				return cache.NamespaceLabels(ctx, manager.GetCache(), w.namespace)
 			}).ShouldNot(HaveKey("admitted"))
 		}}}
 		running, stop := context.WithCancel(ctx)

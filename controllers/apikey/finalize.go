@@ -14,8 +14,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/controllers/conditions"
-	"github.com/keyward-dev/keyward/controllers/lookup"
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
 
@@ -90,7 +90,7 @@ func (r *Reconciler) finalize(ctx context.Context, key *v1alpha1.ApiKey) (ctrl.R
 // gatherEnd gathers what matters of a key that is being deleted, which of all that it names is its
 // own Secret. With an error the facts are what is known all the same.
 func (r *Reconciler) gatherEnd(ctx context.Context, key *v1alpha1.ApiKey) (*facts, error) {
-	group, problem, err := lookup.ForKey(ctx, r.Client, key)
+	group, problem, err := cache.ForKey(ctx, r.Client, key)
 	f := &facts{input: lifecycle.Input{Key: key, Group: group, Problem: problem}}
 	r.gatherEnforcement(key, problem, f)
 	r.gatherUsage(key, f)

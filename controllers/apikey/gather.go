@@ -11,7 +11,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/lookup"
+	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/controllers/seal"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
 	"github.com/keyward-dev/keyward/internal/grant"
@@ -37,7 +37,7 @@ type facts struct {
 }
 
 func (r *Reconciler) gather(ctx context.Context, key *v1alpha1.ApiKey) (*facts, error) {
-	group, problem, err := lookup.ForKey(ctx, r.Client, key)
+	group, problem, err := cache.ForKey(ctx, r.Client, key)
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +140,7 @@ func (r *Reconciler) gatherEnforcement(key *v1alpha1.ApiKey, problem *grant.Prob
 	}
 	f.enforcement = r.Hub.Enforcement(snapshot.Subject{
 		Ref:    snapshot.KeyRef(snapshot.KeyID(key.UID)),
-		Group:  lookup.GroupName(key.Spec.GroupRef, key.Namespace).String(),
+		Group:  cache.GroupName(key.Spec.GroupRef, key.Namespace).String(),
 		Object: types.NamespacedName{Namespace: key.Namespace, Name: key.Name},
 	}, f.recordID)
 	f.input.Published = f.enforcement.Complete
@@ -156,7 +156,7 @@ func (r *Reconciler) gatherUsage(key *v1alpha1.ApiKey, f *facts) {
 		read, _ := keyformat.ReadDigest(versions[i].Digest) // the schema admits no other form
 		digests[i] = read.Digest
 	}
-	report := r.Usage.Of(lookup.GroupName(key.Spec.GroupRef, key.Namespace).String(), digests, oldestRetiring(versions))
+	report := r.Usage.Of(cache.GroupName(key.Spec.GroupRef, key.Namespace).String(), digests, oldestRetiring(versions))
 	f.input.Usage = lifecycle.Usage{Since: report.Since, Through: report.Through, Of: make(map[string]lifecycle.Use, len(versions))}
 	if enforcement := key.Status.Enforcement; enforcement != nil && report.Servers < int(ptr.Deref(enforcement.Servers, 0)) {
 		f.input.Usage.Through = time.Time{}

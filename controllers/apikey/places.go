@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/lookup"
+	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/internal/grant"
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
@@ -182,7 +182,7 @@ func (p *places) forget(group types.NamespacedName) {
 }
 
 func groupOf(key *v1alpha1.ApiKey) types.NamespacedName {
-	return lookup.GroupName(key.Spec.GroupRef, key.Namespace)
+	return cache.GroupName(key.Spec.GroupRef, key.Namespace)
 }
 
 // gatherPlace asks for a place for a key that is about to get its first version. A version that
@@ -206,7 +206,7 @@ func (r *Reconciler) gatherPlace(ctx context.Context, key *v1alpha1.ApiKey, f *f
 		return nil
 	}
 	has, err := r.places.take(key, int(*limit), func() ([]v1alpha1.ApiKey, error) {
-		return lookup.Keys(ctx, r.Client, groupOf(key))
+		return cache.Keys(ctx, r.Client, groupOf(key))
 	})
 	if err == nil && !has {
 		f.input.NoPlace = grant.KeyLimitReached(f.input.Group, *limit)

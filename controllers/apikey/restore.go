@@ -10,7 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/lookup"
+	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/internal/grant"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 )
@@ -114,7 +114,7 @@ func (r *Reconciler) holderOf(ctx context.Context, key *v1alpha1.ApiKey, digest 
 	if err != nil {
 		return "", fmt.Errorf("looking for another ApiKey with the same key: %w", err)
 	}
-	holders, err := lookup.KeysWithDigest(ctx, r.Client, read.Digest)
+	holders, err := cache.KeysWithDigest(ctx, r.Client, read.Digest)
 	if err != nil {
 		return "", fmt.Errorf("looking for another ApiKey with the same key: %w", err)
 	}

@@ -13,8 +13,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/controllers/conditions"
-	"github.com/keyward-dev/keyward/controllers/lookup"
 	"github.com/keyward-dev/keyward/controllers/seal"
 	"github.com/keyward-dev/keyward/internal/grant"
 	"github.com/keyward-dev/keyward/internal/keyformat"
@@ -52,7 +52,7 @@ func digestOf(keys *seal.Keys, text string) string {
 // restoringUntil is until when a namespace takes over what is refused otherwise; empty where it does not.
 // Only who runs the platform may annotate namespaces.
 func (r *Reconciler) restoringUntil(ctx context.Context, namespace string) (string, error) {
-	object := lookup.NamespaceMetadata()
+	object := cache.NamespaceMetadata()
 	if err := r.Client.Get(ctx, types.NamespacedName{Name: namespace}, object); client.IgnoreNotFound(err) != nil {
 		return "", fmt.Errorf("reading namespace %s: %w", namespace, err)
 	}

@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/lookup"
+	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/controllers/seal"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
 	"github.com/keyward-dev/keyward/internal/grant"
@@ -50,7 +50,7 @@ func desiredSecret(keys *seal.Keys, key *v1alpha1.ApiKey, version *v1alpha1.KeyV
 	}
 	values := secrettemplate.Values{
 		Key: reveal, KeyID: snapshot.KeyID(key.UID), Name: key.Name, Namespace: key.Namespace,
-		Group:     lookup.GroupName(key.Spec.GroupRef, key.Namespace).String(),
+		Group:     cache.GroupName(key.Spec.GroupRef, key.Namespace).String(),
 		ExpiresAt: expiresAt,
 	}
 	for _, project := range key.Spec.Projects {

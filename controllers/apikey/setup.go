@@ -18,7 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/lookup"
+	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
 )
 
@@ -35,7 +35,7 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.ApiKey{}, r.rememberGone()).
 		Watches(&v1alpha1.Group{}, handler.EnqueueRequestsFromMapFunc(r.keysOfGroup),
 			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(lookup.NamespaceMetadata(), handler.EnqueueRequestsFromMapFunc(r.keysInNamespace),
+		Watches(cache.NamespaceMetadata(), handler.EnqueueRequestsFromMapFunc(r.keysInNamespace),
 			builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		WatchesRawSource(r.enforcements()).
 		WatchesRawSource(r.used()).
@@ -75,7 +75,7 @@ func keyOfSecret(_ context.Context, secret client.Object) []reconcile.Request {
 }
 
 func (r *Reconciler) keysOfGroup(ctx context.Context, group client.Object) []reconcile.Request {
-	keys, err := lookup.Keys(ctx, r.Client, client.ObjectKeyFromObject(group))
+	keys, err := cache.Keys(ctx, r.Client, client.ObjectKeyFromObject(group))
 	if err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "A change of a Group reaches its keys late")
 		return nil

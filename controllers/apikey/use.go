@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/lookup"
+	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/internal/lifecycle"
@@ -44,7 +44,7 @@ func (r *Reconciler) used() source.Source {
 // lastUsed are the keys whose last use has moved on.
 func (r *Reconciler) lastUsed(ctx context.Context) (due []reconcile.Request) {
 	for _, digest := range r.Usage.Due(r.LastUsedResolution) {
-		keys, err := lookup.KeysWithDigest(ctx, r.Client, digest)
+		keys, err := cache.KeysWithDigest(ctx, r.Client, digest)
 		if err != nil {
 			ctrl.LoggerFrom(ctx).Error(err, "The last use of a key is written late")
 		}
@@ -57,7 +57,7 @@ func (r *Reconciler) lastUsed(ctx context.Context) (due []reconcile.Request) {
 // or of another Group, is forgotten.
 func (r *Reconciler) counted(ctx context.Context) (due []reconcile.Request) {
 	for _, name := range r.Usage.Keys.Due(r.LastUsedResolution, countsAtOnce) {
-		keys, err := lookup.KeysWithID(ctx, r.Client, name.ID)
+		keys, err := cache.KeysWithID(ctx, r.Client, name.ID)
 		if err != nil {
 			ctrl.LoggerFrom(ctx).Error(err, "The requests of a key are written late")
 			continue
@@ -72,7 +72,7 @@ func (r *Reconciler) counted(ctx context.Context) (due []reconcile.Request) {
 }
 
 func keyName(key *v1alpha1.ApiKey) usage.KeyName {
-	return usage.KeyName{Group: lookup.GroupName(key.Spec.GroupRef, key.Namespace).String(), ID: snapshot.KeyID(key.UID)}
+	return usage.KeyName{Group: cache.GroupName(key.Spec.GroupRef, key.Namespace).String(), ID: snapshot.KeyID(key.UID)}
 }
 
 // noteUse writes when versions were last used, where that has moved on by the resolution.

@@ -21,9 +21,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/controllers/conditions"
 	"github.com/keyward-dev/keyward/controllers/index"
-	"github.com/keyward-dev/keyward/controllers/lookup"
 	"github.com/keyward-dev/keyward/internal/grant"
 )
 
@@ -45,7 +45,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if err := r.Client.Get(ctx, request.NamespacedName, list); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	_, problem, err := lookup.ForAllowlist(ctx, r.Client, list)
+	_, problem, err := cache.ForAllowlist(ctx, r.Client, list)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -85,7 +85,7 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 		For(&v1alpha1.DomainAllowlist{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.Group{}, handler.EnqueueRequestsFromMapFunc(r.allowlistsOfGroup),
 			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(lookup.NamespaceMetadata(), handler.EnqueueRequestsFromMapFunc(r.allowlistsInNamespace),
+		Watches(cache.NamespaceMetadata(), handler.EnqueueRequestsFromMapFunc(r.allowlistsInNamespace),
 			builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		Complete(r)
 }

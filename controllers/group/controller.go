@@ -18,8 +18,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/controllers/conditions"
-	"github.com/keyward-dev/keyward/controllers/lookup"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
 	"github.com/keyward-dev/keyward/controllers/usage/accounts"
 	"github.com/keyward-dev/keyward/internal/grant"
@@ -43,14 +43,14 @@ type Reconciler struct {
 
 // Reconcile brings the status of one Group up to date.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
-	group, err := lookup.Group(ctx, r.Client, request.NamespacedName)
+	group, err := cache.Group(ctx, r.Client, request.NamespacedName)
 	if err != nil || group == nil {
 		return ctrl.Result{}, err
 	}
 	if err := r.ensureDefaultKey(ctx, group); err != nil {
 		return ctrl.Result{}, err
 	}
-	allowlists, err := lookup.Allowlists(ctx, r.Client, group)
+	allowlists, err := cache.Allowlists(ctx, r.Client, group)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -146,7 +146,7 @@ func summarize(group *v1alpha1.Group) conditions.Summary {
 
 // activeKeys counts the keys that are accepted.
 func (r *Reconciler) activeKeys(ctx context.Context, group *v1alpha1.Group) (int, error) {
-	keys, err := lookup.Keys(ctx, r.Client, client.ObjectKeyFromObject(group))
+	keys, err := cache.Keys(ctx, r.Client, client.ObjectKeyFromObject(group))
 	if err != nil {
 		return 0, err
 	}

@@ -18,7 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/lookup"
+	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/controllers/snapshot"
 )
 
@@ -68,7 +68,7 @@ func groupOfAllowlist(_ context.Context, object client.Object) []reconcile.Reque
 	if !ok {
 		return nil
 	}
-	return []reconcile.Request{{NamespacedName: lookup.GroupName(list.Spec.GroupRef, list.Namespace)}}
+	return []reconcile.Request{{NamespacedName: cache.GroupName(list.Spec.GroupRef, list.Namespace)}}
 }
 
 // countKeys enqueues the Group of a key, a little later and once for many keys.
@@ -96,7 +96,7 @@ func activityChanged() predicate.Predicate {
 }
 
 func groupName(key *v1alpha1.ApiKey) types.NamespacedName {
-	return lookup.GroupName(key.Spec.GroupRef, key.Namespace)
+	return cache.GroupName(key.Spec.GroupRef, key.Namespace)
 }
 
 // enforcements reconciles a Group when its latest change is in force on every server.

@@ -15,7 +15,7 @@ import (
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/lookup"
+	"github.com/keyward-dev/keyward/controllers/cache"
 )
 
 // Projector keeps a Hub's records equal to the objects. It works on watch events: a
@@ -47,7 +47,7 @@ func (p *Projector) Start(ctx context.Context) error {
 		project func(context.Context, client.Object) error
 		begin   func() // is called before there is anything of the kind
 	}{
-		{lookup.NamespaceMetadata(), labelsChanged, p.namespaceChanged, func() { p.keysFollow, p.relabelled = true, map[string]bool{} }},
+		{cache.NamespaceMetadata(), labelsChanged, p.namespaceChanged, func() { p.keysFollow, p.relabelled = true, map[string]bool{} }},
 		// From here on labels are gone by: what has changed before is read as it is.
 		{&v1alpha1.Group{}, groupMatters, p.groupChanged, func() { p.relabelled = map[string]bool{} }},
 		{&v1alpha1.DomainAllowlist{}, specChanged, p.allowlistChanged, func() {}},
@@ -160,7 +160,7 @@ func (p *Projector) keyChanged(ctx context.Context, object client.Object) error 
 }
 
 func (p *Projector) publishKey(ctx context.Context, key *v1alpha1.ApiKey) error {
-	_, problem, err := lookup.ForKey(ctx, p.Cache, key)
+	_, problem, err := cache.ForKey(ctx, p.Cache, key)
 	if err != nil {
 		return err
 	}
@@ -179,7 +179,7 @@ func (p *Projector) groupChanged(ctx context.Context, object client.Object) erro
 }
 
 func (p *Projector) publishGroup(ctx context.Context, name types.NamespacedName) error {
-	group, err := lookup.Group(ctx, p.Cache, name)
+	group, err := cache.Group(ctx, p.Cache, name)
 	if err != nil {
 		return err
 	}
@@ -187,7 +187,7 @@ func (p *Projector) publishGroup(ctx context.Context, name types.NamespacedName)
 		p.Hub.DeleteGroup(name.String())
 		p.Hub.Forget(GroupRef(name.String()))
 	} else {
-		allowlists, err := lookup.Allowlists(ctx, p.Cache, group)
+		allowlists, err := cache.Allowlists(ctx, p.Cache, group)
 		if err != nil {
 			return err
 		}
@@ -196,7 +196,7 @@ func (p *Projector) publishGroup(ctx context.Context, name types.NamespacedName)
 	if p.keysFollow {
 		return nil
 	}
-	keys, err := lookup.Keys(ctx, p.Cache, name)
+	keys, err := cache.Keys(ctx, p.Cache, name)
 	if err != nil {
 		return err
 	}
@@ -213,11 +213,11 @@ func (p *Projector) allowlistChanged(ctx context.Context, object client.Object) 
 	if !ok {
 		return nil
 	}
-	group, err := lookup.Group(ctx, p.Cache, lookup.GroupName(list.Spec.GroupRef, list.Namespace))
+	group, err := cache.Group(ctx, p.Cache, cache.GroupName(list.Spec.GroupRef, list.Namespace))
 	if err != nil || group == nil {
 		return err
 	}
-	allowlists, err := lookup.Allowlists(ctx, p.Cache, group)
+	allowlists, err := cache.Allowlists(ctx, p.Cache, group)
 	if err != nil {
 		return err
 	}

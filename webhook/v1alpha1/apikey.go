@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/lookup"
+	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/internal/grant"
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 	"github.com/keyward-dev/keyward/internal/secrettemplate"
@@ -38,7 +38,7 @@ func (w *apiKeys) ValidateCreate(ctx context.Context, key *v1alpha1.ApiKey) (adm
 	if err := w.checkLimit(ctx, key); err != nil {
 		return warnings, err
 	}
-	others, err := lookup.KeysWithSecret(ctx, w.reader, types.NamespacedName{Namespace: key.Namespace, Name: lifecycle.SecretName(key)})
+	others, err := cache.KeysWithSecret(ctx, w.reader, types.NamespacedName{Namespace: key.Namespace, Name: lifecycle.SecretName(key)})
 	if err != nil {
 		return warnings, fmt.Errorf("looking for keys with the same Secret: %w", err)
 	}
@@ -59,8 +59,8 @@ func andOthers(n int) string {
 // checkLimit refuses a key that its Group has no place for. The Group may have another tier,
 // or fewer keys, by the time that it is created again.
 func (w *apiKeys) checkLimit(ctx context.Context, key *v1alpha1.ApiKey) error {
-	name := lookup.GroupName(key.Spec.GroupRef, key.Namespace)
-	group, problem, err := lookup.ForKey(ctx, w.reader, key)
+	name := cache.GroupName(key.Spec.GroupRef, key.Namespace)
+	group, problem, err := cache.ForKey(ctx, w.reader, key)
 	if err != nil || group == nil || problem != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (w *apiKeys) checkLimit(ctx context.Context, key *v1alpha1.ApiKey) error {
 	if limit == nil {
 		return nil
 	}
-	keys, err := lookup.Keys(ctx, w.reader, name)
+	keys, err := cache.Keys(ctx, w.reader, name)
 	if err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func (w *apiKeys) checkLimit(ctx context.Context, key *v1alpha1.ApiKey) error {
 			continue
 		}
 		if keys[i].Namespace != group.Namespace { // or else whoever is not admitted could use up the places
-			labels, err := lookup.NamespaceLabels(ctx, w.reader, keys[i].Namespace)
+			labels, err := cache.NamespaceLabels(ctx, w.reader, keys[i].Namespace)
 			if err != nil {
 				return err
 			}
@@ -154,7 +154,7 @@ func (w *apiKeys) validate(ctx context.Context, key *v1alpha1.ApiKey) (admission
 			Message: "this is the Secret that the key is delivered in; give spec.secret.name another name",
 		})
 	}
-	group, problem, err := lookup.ForKey(ctx, w.reader, key)
+	group, problem, err := cache.ForKey(ctx, w.reader, key)
 	if err != nil {
 		return nil, err
 	}

@@ -8,7 +8,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/lookup"
+	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/internal/grant"
 )
 
@@ -38,7 +38,7 @@ func (w *domainAllowlists) validate(ctx context.Context, list *v1alpha1.DomainAl
 	if problem := grant.Domains(list); problem != nil {
 		return answer("DomainAllowlist", list.Name, problem)
 	}
-	_, problem, err := lookup.ForAllowlist(ctx, w.reader, list)
+	_, problem, err := cache.ForAllowlist(ctx, w.reader, list)
 	if err != nil {
 		return nil, err
 	}

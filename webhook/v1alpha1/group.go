@@ -10,7 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/lookup"
+	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/internal/grant"
 	"github.com/keyward-dev/keyward/internal/tier"
 )
@@ -82,13 +82,13 @@ func (w *groups) ValidateUpdate(ctx context.Context, old, group *v1alpha1.Group)
 // stranded warns of keys that a change of the Group takes out of use. An example is named where it is in the Group's own
 // namespace: those of others are not for its owner to see.
 func (w *groups) stranded(ctx context.Context, old, group *v1alpha1.Group) (admission.Warnings, error) {
-	keys, err := lookup.Keys(ctx, w.reader, client.ObjectKeyFromObject(group))
+	keys, err := cache.Keys(ctx, w.reader, client.ObjectKeyFromObject(group))
 	if err != nil {
 		return nil, err
 	}
 	stranded, example := 0, ""
 	for i := range keys {
-		labels, err := lookup.NamespaceLabels(ctx, w.reader, keys[i].Namespace)
+		labels, err := cache.NamespaceLabels(ctx, w.reader, keys[i].Namespace)
 		if err != nil {
 			return nil, err
 		}
@@ -111,7 +111,7 @@ func (w *groups) ValidateDelete(ctx context.Context, group *v1alpha1.Group) (adm
 	if err := w.guardDeletion(ctx, group); err != nil {
 		return nil, err
 	}
-	keys, err := lookup.Keys(ctx, w.reader, client.ObjectKeyFromObject(group))
+	keys, err := cache.Keys(ctx, w.reader, client.ObjectKeyFromObject(group))
 	if err != nil || len(keys) == 0 {
 		return nil, err
 	}

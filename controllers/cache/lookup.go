@@ -1,5 +1,5 @@
-// Package lookup finds the objects that an ApiKey or a DomainAllowlist depends on.
-package lookup
+// Package cache finds the objects that an ApiKey or a DomainAllowlist depends on.
+package cache
 
 import (
 	"context"

@@ -11,7 +11,7 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/cache"
-	"github.com/keyward-dev/keyward/controllers/snapshot"
+	"github.com/keyward-dev/keyward/controllers/publish"
 )
 
 var _ = Describe("DomainAllowlist of another namespace", func() {
@@ -29,7 +29,7 @@ var _ = Describe("DomainAllowlist of another namespace", func() {
 		g.Expect(manager.GetClient().Get(ctx, other.request("acme").NamespacedName, group)).To(Succeed())
 		lists, err := cache.Allowlists(ctx, manager.GetClient(), group)
 		g.Expect(err).NotTo(HaveOccurred())
-		return snapshot.GroupRecord(group, lists).GetProjects()[0].GetOrigins()
+		return publish.GroupRecord(group, lists).GetProjects()[0].GetOrigins()
 	}
 	condition := func(ctx context.Context, g Gomega) *metav1.Condition {
 		g.Expect(w.reconcileAllowlist(ctx, "web")).To(Succeed())

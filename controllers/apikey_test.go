@@ -17,16 +17,16 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
-	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/snapshot"
+	"github.com/keyward-dev/keyward/controllers/publish"
+	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
 // validator is a validation server of the world's Group that reads only when told to.
-type validator struct{ *snapshot.Subscription }
+type validator struct{ *publish.Subscription }
 
 func (w *world) connect(name string) validator {
-	v := validator{hub.Subscribe(snapshot.Subscriber{Instance: name, Selects: w.selects})}
+	v := validator{hub.Subscribe(publish.Subscriber{Instance: name, Selects: w.selects})}
 	DeferCleanup(func() { v.Close(true) })
 	v.catchUp()
 	return v

@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/snapshot"
+	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/internal/tier"
 )
 
@@ -129,7 +129,7 @@ var _ = Describe("Group", func() {
 			g.Spec.Tier = "Pro"
 			g.Spec.Limits.Burst = new(int32(7))
 		})
-		v := hub.Subscribe(snapshot.Subscriber{Instance: "v", Selects: w.selects})
+		v := hub.Subscribe(publish.Subscriber{Instance: "v", Selects: w.selects})
 		defer v.Close(true)
 		told := func(want string) {
 			GinkgoHelper()

@@ -13,7 +13,7 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/cache"
-	"github.com/keyward-dev/keyward/controllers/snapshot"
+	"github.com/keyward-dev/keyward/controllers/publish"
 )
 
 // interrupted is a cache of which the ApiKeys are followed only when something has happened.
@@ -40,8 +40,8 @@ var _ = Describe("A leader that begins", func() {
 		Eventually(func() error { // the webhook's cache may lag
 			return admin.Create(ctx, w.newAllowlist(func(l *v1alpha1.DomainAllowlist) { l.Spec.GroupRef.Namespace = other.namespace }))
 		}).Should(Succeed())
-		patterns := func(hub *snapshot.Hub) func(Gomega) []string {
-			v := validator{hub.Subscribe(snapshot.Subscriber{Instance: "v", Selects: other.selects})}
+		patterns := func(hub *publish.Hub) func(Gomega) []string {
+			v := validator{hub.Subscribe(publish.Subscriber{Instance: "v", Selects: other.selects})}
 			DeferCleanup(func() { v.Close(true) })
 			var latest []string
 			return func(g Gomega) []string {
@@ -61,8 +61,8 @@ var _ = Describe("A leader that begins", func() {
 		}
 		Eventually(patterns(hub)).Should(ConsistOf("www.acme.example"))
 
-		fresh, before := snapshot.NewHub(clock.RealClock{}, snapshot.Options{}), 0
-		projector := &snapshot.Projector{Hub: fresh, Cache: interrupted{manager.GetCache(), func() {
+		fresh, before := publish.NewHub(clock.RealClock{}, publish.Options{}), 0
+		projector := &publish.Projector{Hub: fresh, Cache: interrupted{manager.GetCache(), func() {
 			defer GinkgoRecover()
 			before++ // the Group is published with the allowlist
 			edit(ctx, namespace, func(n *corev1.Namespace) { delete(n.Labels, "admitted") })

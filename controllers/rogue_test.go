@@ -23,7 +23,7 @@ import (
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/snapshot"
+	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/controllers/syncserver"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/test/rogue"
@@ -260,7 +260,7 @@ var _ = Describe("A rogue at the sync port", func() {
 			g.Expect(client.IgnoreAlreadyExists(err)).NotTo(HaveOccurred())
 			g.Expect(admin.Get(ctx, client.ObjectKeyFromObject(key), key)).To(Succeed())
 			g.Expect(key.Status.Versions).NotTo(BeEmpty())
-			e := hub.Enforcement(snapshot.Subject{Ref: snapshot.KeyRef(snapshot.KeyID(key.UID)), Group: w.namespace + "/acme"}, snapshot.RecordID(snapshot.KeyRecord(key, nil)))
+			e := hub.Enforcement(publish.Subject{Ref: publish.KeyRef(publish.KeyID(key.UID)), Group: w.namespace + "/acme"}, publish.RecordID(publish.KeyRecord(key, nil)))
 			g.Expect(e.Waiting).To(Equal([]string{
 				"validator-0 (" + w.namespace + "/validator/one)", "validator-0 (" + w.namespace + "/validator/two)",
 			}))

@@ -30,10 +30,10 @@ import (
 	"github.com/keyward-dev/keyward/controllers/domainallowlist"
 	"github.com/keyward-dev/keyward/controllers/group"
 	"github.com/keyward-dev/keyward/controllers/index"
+	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/controllers/revoked"
 	"github.com/keyward-dev/keyward/controllers/seal"
 	"github.com/keyward-dev/keyward/controllers/servingcert"
-	"github.com/keyward-dev/keyward/controllers/snapshot"
 	"github.com/keyward-dev/keyward/controllers/syncserver"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/controllers/usage/accounts"
@@ -67,7 +67,7 @@ type Options struct {
 	// CertDir is where the Secret with the serving certificate is mounted.
 	CertDir string
 	// Sync bounds how long validation servers are waited for.
-	Sync snapshot.Options
+	Sync publish.Options
 	// SyncStreams is how many streams the validation servers of one ServiceAccount may have.
 	SyncStreams int
 	// Tiers that Groups may name.
@@ -136,8 +136,8 @@ func NewManager(ctx context.Context, config *rest.Config, options Options, webho
 		return nil, err
 	}
 	options.Sync.Patience = syncserver.Patience
-	hub, tracker := snapshot.NewHub(clock.RealClock{}, options.Sync), usage.NewTracker(clock.RealClock{})
-	seals, imported := &seal.Keeper{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: options.Namespace, Random: rand.Reader}, &snapshot.Imported{}
+	hub, tracker := publish.NewHub(clock.RealClock{}, options.Sync), usage.NewTracker(clock.RealClock{})
+	seals, imported := &seal.Keeper{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: options.Namespace, Random: rand.Reader}, &publish.Imported{}
 	if err := addControllers(mgr, hub, tracker, seals, options); err != nil {
 		return nil, err
 	}
@@ -168,7 +168,7 @@ func CacheOptions() cache.Options {
 	}
 }
 
-func addControllers(mgr ctrl.Manager, hub *snapshot.Hub, tracker *usage.Tracker, seals *seal.Keeper, options Options) error {
+func addControllers(mgr ctrl.Manager, hub *publish.Hub, tracker *usage.Tracker, seals *seal.Keeper, options Options) error {
 	memory := &revoked.Memory{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: options.Namespace, Clock: clock.RealClock{}}
 	for _, runnable := range []manager.Runnable{seals, memory} {
 		if err := mgr.Add(runnable); err != nil {
@@ -222,10 +222,10 @@ func addUsage(mgr ctrl.Manager, options Options) (*accounts.Aggregator, error) {
 	return aggregator, nil
 }
 
-func addSync(mgr ctrl.Manager, hub *snapshot.Hub, tracker *usage.Tracker, aggregator *accounts.Aggregator,
-	seals *seal.Keeper, imported *snapshot.Imported, options Options, certificate *servingcert.Certificate,
+func addSync(mgr ctrl.Manager, hub *publish.Hub, tracker *usage.Tracker, aggregator *accounts.Aggregator,
+	seals *seal.Keeper, imported *publish.Imported, options Options, certificate *servingcert.Certificate,
 ) error {
-	if err := mgr.Add(&snapshot.Projector{Hub: hub, Cache: mgr.GetCache(), Imported: imported}); err != nil {
+	if err := mgr.Add(&publish.Projector{Hub: hub, Cache: mgr.GetCache(), Imported: imported}); err != nil {
 		return fmt.Errorf("adding the projector: %w", err)
 	}
 	err := mgr.Add(&syncserver.Server{

@@ -33,9 +33,9 @@ import (
 	"github.com/keyward-dev/keyward/controllers/domainallowlist"
 	"github.com/keyward-dev/keyward/controllers/group"
 	"github.com/keyward-dev/keyward/controllers/index"
+	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/controllers/revoked"
 	"github.com/keyward-dev/keyward/controllers/seal"
-	"github.com/keyward-dev/keyward/controllers/snapshot"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/internal/tier"
 	webhookv1alpha1 "github.com/keyward-dev/keyward/webhook/v1alpha1"
@@ -53,8 +53,8 @@ var (
 	config   *rest.Config
 	manager  ctrl.Manager // its cache, its webhooks; no controllers
 	admin    client.Client
-	hub      *snapshot.Hub
-	imported = &snapshot.Imported{}
+	hub      *publish.Hub
+	imported = &publish.Imported{}
 	tiers    = tier.Builtin()
 )
 
@@ -88,8 +88,8 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	Expect(err).NotTo(HaveOccurred())
 	Expect(index.Register(ctx, manager.GetFieldIndexer())).To(Succeed())
 	Expect(webhookv1alpha1.Setup(manager, tiers)).To(Succeed())
-	hub = snapshot.NewHub(clock.RealClock{}, snapshot.Options{})
-	Expect(manager.Add(&snapshot.Projector{Hub: hub, Cache: manager.GetCache(), Imported: imported})).To(Succeed())
+	hub = publish.NewHub(clock.RealClock{}, publish.Options{})
+	Expect(manager.Add(&publish.Projector{Hub: hub, Cache: manager.GetCache(), Imported: imported})).To(Succeed())
 
 	running, stop := context.WithCancel(context.Background())
 	stopped := make(chan error, 1)

@@ -20,9 +20,9 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/conditions"
 	"github.com/keyward-dev/keyward/controllers/crashpoint"
+	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/controllers/revoked"
 	"github.com/keyward-dev/keyward/controllers/seal"
-	"github.com/keyward-dev/keyward/controllers/snapshot"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/internal/grant"
 	"github.com/keyward-dev/keyward/internal/keyformat"
@@ -44,7 +44,7 @@ type Reconciler struct {
 	Client client.Client
 	// APIReader reads past the cache, which holds only the operator's own Secrets.
 	APIReader client.Reader
-	Hub       *snapshot.Hub
+	Hub       *publish.Hub
 	Usage     *usage.Tracker
 	// Seals has the manager's secret, and Memory the keys that are not to come back.
 	Seals    *seal.Keeper

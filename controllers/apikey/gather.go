@@ -12,8 +12,8 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/cache"
+	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/controllers/seal"
-	"github.com/keyward-dev/keyward/controllers/snapshot"
 	"github.com/keyward-dev/keyward/internal/grant"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/internal/lifecycle"
@@ -33,7 +33,7 @@ type facts struct {
 
 	// recordID and enforcement are about the record that follows from the object as it is.
 	recordID    string
-	enforcement snapshot.Enforcement
+	enforcement publish.Enforcement
 }
 
 func (r *Reconciler) gather(ctx context.Context, key *v1alpha1.ApiKey) (*facts, error) {
@@ -126,20 +126,20 @@ func (f *facts) found(key *v1alpha1.ApiKey, secret *corev1.Secret) {
 // gatherEnforcement asks the Hub only about what is not known to be in force already: an
 // idle cluster, a restart of the manager, a server that comes or goes write nothing.
 func (r *Reconciler) gatherEnforcement(key *v1alpha1.ApiKey, problem *grant.Problem, f *facts) {
-	f.recordID = snapshot.NoRecord
-	if record := snapshot.KeyRecord(key, problem); record != nil {
-		f.recordID = snapshot.RecordID(record)
+	f.recordID = publish.NoRecord
+	if record := publish.KeyRecord(key, problem); record != nil {
+		f.recordID = publish.RecordID(record)
 	}
 	was := key.Status.Enforcement
-	if was == nil && f.recordID == snapshot.NoRecord {
+	if was == nil && f.recordID == publish.NoRecord {
 		return
 	}
 	if was != nil && was.Record == f.recordID && isEnforced(key) {
 		f.input.Published = true
 		return
 	}
-	f.enforcement = r.Hub.Enforcement(snapshot.Subject{
-		Ref:    snapshot.KeyRef(snapshot.KeyID(key.UID)),
+	f.enforcement = r.Hub.Enforcement(publish.Subject{
+		Ref:    publish.KeyRef(publish.KeyID(key.UID)),
 		Group:  cache.GroupName(key.Spec.GroupRef, key.Namespace).String(),
 		Object: types.NamespacedName{Namespace: key.Namespace, Name: key.Name},
 	}, f.recordID)

@@ -15,7 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/snapshot"
+	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/internal/grant"
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
@@ -29,7 +29,7 @@ const restartRetry = time.Minute
 // What was rolled is said when it is recorded.
 func (r *Reconciler) restart(ctx context.Context, key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome) (lifecycle.Outcome, error) {
 	version := versionByID(outcome.Versions, outcome.Target)
-	patch, err := json.Marshal(podTemplate(v1alpha1.AnnotationRestartPrefix+snapshot.KeyID(key.UID), strconv.FormatInt(version.ID, 10)))
+	patch, err := json.Marshal(podTemplate(v1alpha1.AnnotationRestartPrefix+publish.KeyID(key.UID), strconv.FormatInt(version.ID, 10)))
 	if err != nil {
 		return outcome, fmt.Errorf("writing the patch: %w", err)
 	}

@@ -18,8 +18,8 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/cache"
+	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/controllers/seal"
-	"github.com/keyward-dev/keyward/controllers/snapshot"
 	"github.com/keyward-dev/keyward/internal/grant"
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 	"github.com/keyward-dev/keyward/internal/secrettemplate"
@@ -49,7 +49,7 @@ func desiredSecret(keys *seal.Keys, key *v1alpha1.ApiKey, version *v1alpha1.KeyV
 		expiresAt = version.ExpiresAt.UTC().Format(time.RFC3339)
 	}
 	values := secrettemplate.Values{
-		Key: reveal, KeyID: snapshot.KeyID(key.UID), Name: key.Name, Namespace: key.Namespace,
+		Key: reveal, KeyID: publish.KeyID(key.UID), Name: key.Name, Namespace: key.Namespace,
 		Group:     cache.GroupName(key.Spec.GroupRef, key.Namespace).String(),
 		ExpiresAt: expiresAt,
 	}

@@ -19,7 +19,7 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/cache"
-	"github.com/keyward-dev/keyward/controllers/snapshot"
+	"github.com/keyward-dev/keyward/controllers/publish"
 )
 
 // workers is how many ApiKeys are reconciled at a time: each mostly waits for the API server.
@@ -47,7 +47,7 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 // afterOpen keeps reconciliations back until the records are published: a new leader has the validation
 // servers up to date before it looks whether there is anything to do for each of all keys.
 type afterOpen struct {
-	hub *snapshot.Hub
+	hub *publish.Hub
 	reconcile.Reconciler
 }
 
@@ -95,8 +95,8 @@ func (r *Reconciler) keysInNamespace(ctx context.Context, namespace client.Objec
 // enforcements reconciles a key when its latest change is in force on every server.
 func (r *Reconciler) enforcements() source.Source {
 	return source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
-		r.Hub.OnEnforced(func(subject snapshot.Subject) {
-			if subject.Kind == snapshot.KindKey {
+		r.Hub.OnEnforced(func(subject publish.Subject) {
+			if subject.Kind == publish.KindKey {
 				queue.Add(reconcile.Request{NamespacedName: subject.Object})
 			}
 		})

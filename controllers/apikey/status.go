@@ -15,7 +15,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/conditions"
 	"github.com/keyward-dev/keyward/controllers/crashpoint"
-	"github.com/keyward-dev/keyward/controllers/snapshot"
+	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
 
@@ -65,7 +65,7 @@ func (r *Reconciler) record(ctx context.Context, key *v1alpha1.ApiKey, found *fa
 // deferral is how long to hold the status back. What a process must not forget is never held
 // back.
 func deferral(key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome, now time.Time) time.Duration {
-	if found.input.Published || found.recordID == snapshot.NoRecord || !equality.Semantic.DeepEqual(key.Status.Versions, outcome.Versions) {
+	if found.input.Published || found.recordID == publish.NoRecord || !equality.Semantic.DeepEqual(key.Status.Versions, outcome.Versions) {
 		return 0
 	}
 	return conditions.Hold(found.enforcement, now)
@@ -104,7 +104,7 @@ func begins(outcome lifecycle.Outcome) bool {
 
 func (r *Reconciler) desiredStatus(key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome, now time.Time) v1alpha1.ApiKeyStatus {
 	status := *key.Status.DeepCopy()
-	status.KeyID = snapshot.KeyID(key.UID)
+	status.KeyID = publish.KeyID(key.UID)
 	status.CreatedBy = key.Annotations[v1alpha1.AnnotationCreatedBy]
 	status.State = outcome.State
 	status.Versions = outcome.Versions
@@ -134,7 +134,7 @@ func (r *Reconciler) desiredStatus(key *v1alpha1.ApiKey, found *facts, outcome l
 func asked(key *v1alpha1.ApiKey, found *facts) bool {
 	was := key.Status.Enforcement
 	if was == nil {
-		return found.recordID != snapshot.NoRecord
+		return found.recordID != publish.NoRecord
 	}
 	return was.Record != found.recordID || !isEnforced(key)
 }

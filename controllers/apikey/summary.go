@@ -6,13 +6,13 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/conditions"
-	"github.com/keyward-dev/keyward/controllers/snapshot"
+	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
 
 // summarize says how the key is.
 func summarize(key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome) conditions.Summary {
-	waiting := found.recordID != snapshot.NoRecord && !found.input.Published
+	waiting := found.recordID != publish.NoRecord && !found.input.Published
 	switch {
 	case key.DeletionTimestamp != nil:
 		return conditions.Summary{

@@ -14,7 +14,7 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/cache"
-	"github.com/keyward-dev/keyward/controllers/snapshot"
+	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
@@ -72,7 +72,7 @@ func (r *Reconciler) counted(ctx context.Context) (due []reconcile.Request) {
 }
 
 func keyName(key *v1alpha1.ApiKey) usage.KeyName {
-	return usage.KeyName{Group: cache.GroupName(key.Spec.GroupRef, key.Namespace).String(), ID: snapshot.KeyID(key.UID)}
+	return usage.KeyName{Group: cache.GroupName(key.Spec.GroupRef, key.Namespace).String(), ID: publish.KeyID(key.UID)}
 }
 
 // noteUse writes when versions were last used, where that has moved on by the resolution.

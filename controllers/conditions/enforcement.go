@@ -8,7 +8,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/snapshot"
+	"github.com/keyward-dev/keyward/controllers/publish"
 )
 
 // Fresh is how long after a change its acknowledgements are waited for before the status
@@ -18,7 +18,7 @@ const Fresh = time.Second
 // Hold is how long to hold a status back that lacks nothing but acknowledgements which are,
 // as a rule, on their way. Where it is known who is missing, or that a new leader waits, it
 // is not held back.
-func Hold(e snapshot.Enforcement, now time.Time) time.Duration {
+func Hold(e publish.Enforcement, now time.Time) time.Duration {
 	switch {
 	case e.Complete, e.Settling:
 		return 0
@@ -35,7 +35,7 @@ func Hold(e snapshot.Enforcement, now time.Time) time.Duration {
 const named = 10
 
 // Enforce sets Enforced and returns the enforcement to put beside it.
-func (s Set) Enforce(e snapshot.Enforcement, recordID string) *v1alpha1.Enforcement {
+func (s Set) Enforce(e publish.Enforcement, recordID string) *v1alpha1.Enforcement {
 	reason, message := describe(e)
 	s.Put(v1alpha1.ConditionEnforced, e.Complete && len(e.Lost) == 0, reason, message)
 	status := &v1alpha1.Enforcement{
@@ -56,7 +56,7 @@ func Latency(d time.Duration) string {
 	return max(d.Round(100*time.Microsecond), 100*time.Microsecond).String()
 }
 
-func describe(e snapshot.Enforcement) (reason, message string) {
+func describe(e publish.Enforcement) (reason, message string) {
 	switch {
 	case e.Complete && len(e.Lost) > 0:
 		return v1alpha1.ReasonServersLost, fmt.Sprintf("in force on %d of %d validation servers; the connection to %s is lost: they decide by what they knew until they are back",
@@ -71,7 +71,7 @@ func describe(e snapshot.Enforcement) (reason, message string) {
 }
 
 // Waiting says what an incomplete enforcement waits for.
-func Waiting(e snapshot.Enforcement) string {
+func Waiting(e publish.Enforcement) string {
 	switch {
 	case len(e.Waiting) > 0:
 		return fmt.Sprintf("%d of %d validation servers have acknowledged; waiting for %s", e.Acknowledged, e.Servers, list(e.Waiting))

@@ -20,7 +20,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/controllers/conditions"
-	"github.com/keyward-dev/keyward/controllers/snapshot"
+	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/controllers/usage/accounts"
 	"github.com/keyward-dev/keyward/internal/grant"
 	"github.com/keyward-dev/keyward/internal/tier"
@@ -29,7 +29,7 @@ import (
 // Reconciler reconciles Groups.
 type Reconciler struct {
 	Client   client.Client
-	Hub      *snapshot.Hub
+	Hub      *publish.Hub
 	Tiers    *tier.Catalogue
 	Recorder events.EventRecorder
 	Clock    clock.PassiveClock
@@ -63,7 +63,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	group.Status.Limits = resolution.Limits
 	// New limits are published with the status, and never held back.
 	resolved := equality.Semantic.DeepEqual(before.Status.Limits, group.Status.Limits)
-	recordID := snapshot.RecordID(snapshot.GroupRecord(group, allowlists))
+	recordID := publish.RecordID(publish.GroupRecord(group, allowlists))
 	enforcement, asked := r.enforcement(group, recordID)
 	if asked && resolved && group.Status.Enforcement != nil {
 		if wait := conditions.Hold(enforcement, r.Clock.Now()); wait > 0 {
@@ -93,13 +93,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 }
 
 // enforcement asks the Hub about what is not known to be in force already.
-func (r *Reconciler) enforcement(group *v1alpha1.Group, recordID string) (enforcement snapshot.Enforcement, asked bool) {
+func (r *Reconciler) enforcement(group *v1alpha1.Group, recordID string) (enforcement publish.Enforcement, asked bool) {
 	was := group.Status.Enforcement
 	if was != nil && was.Record == recordID && meta.IsStatusConditionTrue(group.Status.Conditions, v1alpha1.ConditionEnforced) {
-		return snapshot.Enforcement{}, false
+		return publish.Enforcement{}, false
 	}
 	name := client.ObjectKeyFromObject(group)
-	return r.Hub.Enforcement(snapshot.Subject{Ref: snapshot.GroupRef(name.String()), Group: name.String(), Object: name}, recordID), true
+	return r.Hub.Enforcement(publish.Subject{Ref: publish.GroupRef(name.String()), Group: name.String(), Object: name}, recordID), true
 }
 
 func (r *Reconciler) describe(group *v1alpha1.Group, resolution tier.Resolution, active int) {
@@ -166,7 +166,7 @@ func (r *Reconciler) conditions(group *v1alpha1.Group) conditions.Set {
 }
 
 // announce sends an event for a problem that is new, and for a change of state in force.
-func (r *Reconciler) announce(before, group *v1alpha1.Group, enforcement snapshot.Enforcement) {
+func (r *Reconciler) announce(before, group *v1alpha1.Group, enforcement publish.Enforcement) {
 	problems := map[string]metav1.ConditionStatus{
 		v1alpha1.ConditionStalled: metav1.ConditionTrue, v1alpha1.ConditionRoutesOverlap: metav1.ConditionTrue,
 		v1alpha1.ConditionTierResolved: metav1.ConditionFalse,

@@ -19,7 +19,7 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/cache"
-	"github.com/keyward-dev/keyward/controllers/snapshot"
+	"github.com/keyward-dev/keyward/controllers/publish"
 )
 
 // countDelay gathers changes of keys before they are counted: a thousand keys minted at once
@@ -102,8 +102,8 @@ func groupName(key *v1alpha1.ApiKey) types.NamespacedName {
 // enforcements reconciles a Group when its latest change is in force on every server.
 func (r *Reconciler) enforcements() source.Source {
 	return source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
-		r.Hub.OnEnforced(func(subject snapshot.Subject) {
-			if subject.Kind == snapshot.KindGroup {
+		r.Hub.OnEnforced(func(subject publish.Subject) {
+			if subject.Kind == publish.KindGroup {
 				queue.Add(reconcile.Request{NamespacedName: subject.Object})
 			}
 		})

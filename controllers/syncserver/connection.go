@@ -13,7 +13,7 @@ import (
 	"k8s.io/utils/clock"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
-	"github.com/keyward-dev/keyward/controllers/snapshot"
+	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/controllers/usage/accounts"
 )
@@ -23,7 +23,7 @@ type connection struct {
 	stream       syncv1.SyncService_SyncServer
 	instance     string
 	rights       *rights
-	subscription *snapshot.Subscription
+	subscription *publish.Subscription
 	reporter     *usage.Server
 	keys         *usage.KeyReporter
 	session      *accounts.Session

@@ -7,14 +7,14 @@ import (
 	"google.golang.org/grpc/status"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
-	"github.com/keyward-dev/keyward/controllers/snapshot"
+	"github.com/keyward-dev/keyward/controllers/publish"
 )
 
 // secrecy sends the secret of digests on a stream: once, no later than the first key that needs it, and
 // never where none does.
 type secrecy struct {
 	service      *service
-	subscription *snapshot.Subscription
+	subscription *publish.Subscription
 	sent         bool
 }
 

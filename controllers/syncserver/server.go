@@ -17,8 +17,8 @@ import (
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/controllers/seal"
-	"github.com/keyward-dev/keyward/controllers/snapshot"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/controllers/usage/accounts"
 )
@@ -42,7 +42,7 @@ type Server struct {
 	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	// Client reviews tokens and access.
 	Client client.Client
-	Hub    *snapshot.Hub
+	Hub    *publish.Hub
 	Usage  *usage.Tracker
 	// Accounts are what groups have used, and may use.
 	Accounts *accounts.Aggregator
@@ -51,7 +51,7 @@ type Server struct {
 	Streams int
 	// Seals has the secret of the digests of keys that are Imported.
 	Seals    *seal.Keeper
-	Imported *snapshot.Imported
+	Imported *publish.Imported
 }
 
 // NeedLeaderElection is true: a replica that does not lead must not listen.

@@ -12,8 +12,8 @@ import (
 	"k8s.io/utils/clock"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/controllers/seal"
-	"github.com/keyward-dev/keyward/controllers/snapshot"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/controllers/usage/accounts"
 )
@@ -42,7 +42,7 @@ var (
 type service struct {
 	syncv1.UnimplementedSyncServiceServer
 
-	hub      *snapshot.Hub
+	hub      *publish.Hub
 	usage    *usage.Tracker
 	accounts *accounts.Aggregator
 	access   access
@@ -52,7 +52,7 @@ type service struct {
 	log      logr.Logger
 	refusals *rate.Limiter // of log lines
 	seals    *seal.Keeper
-	imported *snapshot.Imported
+	imported *publish.Imported
 }
 
 // Sync serves one validation server.
@@ -160,7 +160,7 @@ func (s *service) receiveHello(stream syncv1.SyncService_SyncServer) (*syncv1.He
 }
 
 // register makes the server one of those that are there.
-func (s *service) register(c *connection, account string, who snapshot.Subscriber) error {
+func (s *service) register(c *connection, account string, who publish.Subscriber) error {
 	c.instance = who.Instance
 	c.subscription = s.hub.Subscribe(who)
 	told, ok := s.streams.tell(account, c.subscription.Stale())

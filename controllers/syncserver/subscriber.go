@@ -8,7 +8,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
-	"github.com/keyward-dev/keyward/controllers/snapshot"
+	"github.com/keyward-dev/keyward/controllers/publish"
 )
 
 // Bounds of what is in a Hello; those of its lists are in the codec.
@@ -24,8 +24,8 @@ const (
 // subscriber turns a Hello into what the caller may subscribe to. A group or namespace that it names must be allowed;
 // of all groups, those that are not allowed are left out, and there must be one that is. When it returns, what the
 // caller may have of the groups is known.
-func subscriber(ctx context.Context, id identity, r *rights, hello *syncv1.Hello, groups func() []string) (snapshot.Subscriber, error) {
-	none := snapshot.Subscriber{}
+func subscriber(ctx context.Context, id identity, r *rights, hello *syncv1.Hello, groups func() []string) (publish.Subscriber, error) {
+	none := publish.Subscriber{}
 	if err := checkHello(hello); err != nil {
 		return none, err
 	}
@@ -43,7 +43,7 @@ func subscriber(ctx context.Context, id identity, r *rights, hello *syncv1.Hello
 	for _, of := range hello.GetKnown() {
 		known[of.GetGroup()] = of.GetHash()
 	}
-	return snapshot.Subscriber{
+	return publish.Subscriber{
 		Instance: hello.GetInstance(), Identity: id.server(), Owner: id.owner(),
 		Selects: selected.selects, Authorizer: selected, Known: known,
 	}, nil

@@ -26,7 +26,7 @@ import (
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/snapshot"
+	"github.com/keyward-dev/keyward/controllers/publish"
 )
 
 // How large BenchmarkScale is; see docs/performance.md.
@@ -312,7 +312,7 @@ func (w *world) revokeAtScale(names []string, f *fleet) (floor, each []time.Dura
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		id, timeout := snapshot.KeyID(object.GetUID()), time.After(patience)
+		id, timeout := publish.KeyID(object.GetUID()), time.After(patience)
 		for told := 1; told < len(f.servers); {
 			select {
 			case a := <-f.arrivals:

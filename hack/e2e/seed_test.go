@@ -18,10 +18,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
 	"k8s.io/apimachinery/pkg/util/uuid"
 
-	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers"
-	"github.com/keyward-dev/keyward/controllers/snapshot"
+	"github.com/keyward-dev/keyward/controllers/publish"
+	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
 // putsPerTransaction keeps below what etcd takes at once, 128 operations and 1.5 MiB.
@@ -71,12 +71,12 @@ func (w *world) seed(of string, n int) (names []string) {
 // become makes copies of an ApiKey and its Secret those of another key.
 func become(key *v1alpha1.ApiKey, secret *corev1.Secret, name string, text keyformat.Key) {
 	key.Name, key.UID = name, uuid.NewUUID()
-	key.Status.KeyID, key.Status.Preview, key.Status.SecretRef.Name = snapshot.KeyID(key.UID), text.Preview(), name
+	key.Status.KeyID, key.Status.Preview, key.Status.SecretRef.Name = publish.KeyID(key.UID), text.Preview(), name
 	version := &key.Status.Versions[0]
 	version.Preview, version.Digest = text.Preview(), text.Digest().String()
 	ready := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionReady)
 	ready.Message = strings.ReplaceAll(ready.Message, "Secret "+secret.Name, "Secret "+name)
-	key.Status.Enforcement.Record = snapshot.RecordID(snapshot.KeyRecord(key, nil))
+	key.Status.Enforcement.Record = publish.RecordID(publish.KeyRecord(key, nil))
 
 	secret.Name, secret.UID = name, uuid.NewUUID()
 	secret.OwnerReferences[0].Name, secret.OwnerReferences[0].UID = key.Name, key.UID

@@ -30,9 +30,9 @@ import (
 	"github.com/keyward-dev/keyward/controllers/apikey"
 	"github.com/keyward-dev/keyward/controllers/group"
 	"github.com/keyward-dev/keyward/controllers/index"
+	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/controllers/revoked"
 	"github.com/keyward-dev/keyward/controllers/seal"
-	"github.com/keyward-dev/keyward/controllers/snapshot"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/internal/tier"
@@ -52,7 +52,7 @@ var (
 	environment *envtest.Environment
 	kubeconfig  string
 	admin       client.Client
-	hub         *snapshot.Hub
+	hub         *publish.Hub
 )
 
 func TestMain(m *testing.M) {
@@ -115,7 +115,7 @@ func manager(ctx context.Context) (ctrl.Manager, error) {
 	if err := index.Register(ctx, mgr.GetFieldIndexer()); err != nil {
 		return nil, err
 	}
-	hub = snapshot.NewHub(clock.RealClock{}, snapshot.Options{})
+	hub = publish.NewHub(clock.RealClock{}, publish.Options{})
 	recorder := mgr.GetEventRecorder("keyward")
 	for _, reconciler := range []interface{ Setup(ctrl.Manager) error }{
 		&apikey.Reconciler{
@@ -130,19 +130,19 @@ func manager(ctx context.Context) (ctrl.Manager, error) {
 			return nil, err
 		}
 	}
-	return mgr, mgr.Add(&snapshot.Projector{Hub: hub, Cache: mgr.GetCache()})
+	return mgr, mgr.Add(&publish.Projector{Hub: hub, Cache: mgr.GetCache()})
 }
 
 // server is a validation server of the hub, for the Group of the test.
-func server(t *testing.T, name string) *snapshot.Subscription {
+func server(t *testing.T, name string) *publish.Subscription {
 	t.Helper()
-	s := hub.Subscribe(snapshot.Subscriber{Instance: name, Selects: func(group string) bool { return group == live+"/"+strings.ToLower(t.Name()) }})
+	s := hub.Subscribe(publish.Subscriber{Instance: name, Selects: func(group string) bool { return group == live+"/"+strings.ToLower(t.Name()) }})
 	t.Cleanup(func() { s.Close(true) })
 	return s
 }
 
 // obey acknowledges everything, until it is silenced.
-func obey(t *testing.T, s *snapshot.Subscription) (silence func()) {
+func obey(t *testing.T, s *publish.Subscription) (silence func()) {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})

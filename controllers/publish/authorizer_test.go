@@ -1,4 +1,4 @@
-package snapshot_test
+package publish_test
 
 import (
 	"context"
@@ -8,7 +8,7 @@ import (
 	"time"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
-	"github.com/keyward-dev/keyward/controllers/snapshot"
+	"github.com/keyward-dev/keyward/controllers/publish"
 )
 
 // rights are an authorizer that remembers what it was asked.
@@ -45,12 +45,12 @@ func (r *rights) Ask(ctx context.Context, group string) (bool, error) {
 // TestNobodyWaitsForWhoIsUndecided: a server of which it is not known whether it may have a group counts for it
 // nowhere, neither while it is connected nor when its connection is lost.
 func TestNobodyWaitsForWhoIsUndecided(t *testing.T) {
-	hub, _ := newHub(snapshot.Options{Grace: time.Hour})
+	hub, _ := newHub(publish.Options{Grace: time.Hour})
 	a := connect(hub, "a")
 	a.take(t, true)
 	var strangers []*server
 	for i := range 3 {
-		strangers = append(strangers, subscribe(hub, snapshot.Subscriber{Instance: fmt.Sprint("stranger", i), Selects: all, Authorizer: granted()}))
+		strangers = append(strangers, subscribe(hub, publish.Subscriber{Instance: fmt.Sprint("stranger", i), Selects: all, Authorizer: granted()}))
 	}
 	strangers[1].take(t, false) // it is known by now that it may have nothing
 	strangers[2].Close(false)
@@ -65,9 +65,9 @@ func TestNobodyWaitsForWhoIsUndecided(t *testing.T) {
 // TestWhoMayHaveAGroupIsSentItFirst: a server that comes to have a group, as one that is new or that was given the
 // right, is sent all of its keys; and one that has it is waited for.
 func TestWhoMayHaveAGroupIsSentItFirst(t *testing.T) {
-	hub, _ := newHub(snapshot.Options{})
+	hub, _ := newHub(publish.Options{})
 	may := granted(acme)
-	s := subscribe(hub, snapshot.Subscriber{Instance: "s", Selects: all, Authorizer: may})
+	s := subscribe(hub, publish.Subscriber{Instance: "s", Selects: all, Authorizer: may})
 	first := keyRecord("k2", acme)
 	putKey(hub, first)
 	if e := enforcement(hub, first); !e.Complete || e.Servers != 0 {
@@ -93,12 +93,12 @@ func TestRightsAreReviewed(t *testing.T) {
 	const other = "tenants/other"
 	for _, everything := range []bool{false, true} {
 		t.Run(fmt.Sprintf("all=%t", everything), func(t *testing.T) {
-			hub, _ := newHub(snapshot.Options{})
+			hub, _ := newHub(publish.Options{})
 			hub.PutGroup(groupRecord(other))
 			putKey(hub, keyRecord("k-other", other))
 			may := granted(acme, other)
 			may.all = everything
-			s := subscribe(hub, snapshot.Subscriber{Instance: "s", Selects: all, Authorizer: may})
+			s := subscribe(hub, publish.Subscriber{Instance: "s", Selects: all, Authorizer: may})
 			s.take(t, true)
 			if len(s.groups) != 2 || len(s.keys) != 2 {
 				t.Fatalf("%d groups and %d keys", len(s.groups), len(s.keys))
@@ -142,9 +142,9 @@ func TestRightsAreReviewed(t *testing.T) {
 
 // TestGroupIsTakenBackAndGivenAtOnce: what changed in between is not lost.
 func TestGroupIsTakenBackAndGivenAtOnce(t *testing.T) {
-	hub, _ := newHub(snapshot.Options{})
+	hub, _ := newHub(publish.Options{})
 	may := granted(acme)
-	s := subscribe(hub, snapshot.Subscriber{Instance: "s", Selects: all, Authorizer: may})
+	s := subscribe(hub, publish.Subscriber{Instance: "s", Selects: all, Authorizer: may})
 	s.take(t, true)
 	may.known[acme] = false
 	s.Review()
@@ -161,41 +161,41 @@ func TestGroupIsTakenBackAndGivenAtOnce(t *testing.T) {
 // TestChangeWaitsForAFixedTime: from its own publication, whoever comes, goes or keeps silent.
 func TestChangeWaitsForAFixedTime(t *testing.T) {
 	const patience, grace, step = 30 * time.Second, 5 * time.Second, 500 * time.Millisecond
-	for name, rogue := range map[string]func(hub *snapshot.Hub, n int, was *server) *server{
-		"holds": func(hub *snapshot.Hub, n int, was *server) *server {
+	for name, rogue := range map[string]func(hub *publish.Hub, n int, was *server) *server{
+		"holds": func(hub *publish.Hub, n int, was *server) *server {
 			if n == 0 {
 				return connect(hub, "rogue")
 			}
 			return was
 		},
-		"flaps": func(hub *snapshot.Hub, n int, was *server) *server {
+		"flaps": func(hub *publish.Hub, n int, was *server) *server {
 			if was != nil {
 				was.Close(false)
 			}
-			s := subscribe(hub, snapshot.Subscriber{Instance: "rogue", Selects: all, Known: map[string][]byte{acme: {1}}})
+			s := subscribe(hub, publish.Subscriber{Instance: "rogue", Selects: all, Known: map[string][]byte{acme: {1}}})
 			return s
 		},
-		"flaps under many names": func(hub *snapshot.Hub, n int, was *server) *server {
+		"flaps under many names": func(hub *publish.Hub, n int, was *server) *server {
 			if was != nil {
 				was.Close(false)
 			}
-			return subscribe(hub, snapshot.Subscriber{Instance: fmt.Sprint("rogue", n), Selects: all, Known: map[string][]byte{acme: {1}}})
+			return subscribe(hub, publish.Subscriber{Instance: fmt.Sprint("rogue", n), Selects: all, Known: map[string][]byte{acme: {1}}})
 		},
-		"says goodbye over and over": func(hub *snapshot.Hub, n int, was *server) *server {
+		"says goodbye over and over": func(hub *publish.Hub, n int, was *server) *server {
 			if was != nil {
 				was.Close(true)
 			}
-			return subscribe(hub, snapshot.Subscriber{Instance: "rogue", Selects: all, Known: map[string][]byte{acme: {1}}})
+			return subscribe(hub, publish.Subscriber{Instance: "rogue", Selects: all, Known: map[string][]byte{acme: {1}}})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			hub, clk := newHub(snapshot.Options{Grace: grace, Patience: patience})
+			hub, clk := newHub(publish.Options{Grace: grace, Patience: patience})
 			good := connect(hub, "good")
 			good.take(t, true)
 			s := rogue(hub, 0, nil)
 			s.take(t, false)
 			announced := 0
-			hub.OnEnforced(func(snapshot.Subject) { announced++ })
+			hub.OnEnforced(func(publish.Subject) { announced++ })
 			key := keyRecord("k2", acme)
 			putKey(hub, key)
 			begin := clk.Now()
@@ -223,7 +223,7 @@ func TestChangeWaitsForAFixedTime(t *testing.T) {
 
 // TestServerThatWasGivenUpIsNamedUntilItHasIt, also where its connection lasted.
 func TestServerThatWasGivenUpIsNamedUntilItHasIt(t *testing.T) {
-	hub, clk := newHub(snapshot.Options{Grace: 5 * time.Second, Patience: 30 * time.Second})
+	hub, clk := newHub(publish.Options{Grace: 5 * time.Second, Patience: 30 * time.Second})
 	a, slow := connect(hub, "a"), connect(hub, "slow")
 	a.take(t, true)
 	slow.take(t, true)
@@ -245,16 +245,16 @@ func TestServerThatWasGivenUpIsNamedUntilItHasIt(t *testing.T) {
 // for a group that it does not serve.
 func TestNamesInStatus(t *testing.T) {
 	const other = "tenants/other"
-	hub, clk := newHub(snapshot.Options{Grace: time.Second})
+	hub, clk := newHub(publish.Options{Grace: time.Second})
 	hub.PutGroup(groupRecord(other))
 	elsewhere := keyRecord("k-other", other)
 	putKey(hub, elsewhere)
-	one := subscribe(hub, snapshot.Subscriber{Instance: "v", Identity: "1", Owner: "tenants/one", Selects: all})
-	two := subscribe(hub, snapshot.Subscriber{Instance: "v", Identity: "2", Owner: "rogues/two", Selects: all, Authorizer: granted(acme)})
+	one := subscribe(hub, publish.Subscriber{Instance: "v", Identity: "1", Owner: "tenants/one", Selects: all})
+	two := subscribe(hub, publish.Subscriber{Instance: "v", Identity: "2", Owner: "rogues/two", Selects: all, Authorizer: granted(acme)})
 	one.take(t, true)
 	two.take(t, true)
 	one.Close(false)
-	back := subscribe(hub, snapshot.Subscriber{Instance: "v", Identity: "2", Owner: "rogues/two", Selects: all, Authorizer: granted(acme)})
+	back := subscribe(hub, publish.Subscriber{Instance: "v", Identity: "2", Owner: "rogues/two", Selects: all, Authorizer: granted(acme)})
 	back.take(t, true)
 	key := keyRecord("k2", acme)
 	putKey(hub, key)
@@ -281,7 +281,7 @@ func TestNamesInStatus(t *testing.T) {
 
 // TestAckOfWhatWasNotSent is told apart, and brings nothing into force.
 func TestAckOfWhatWasNotSent(t *testing.T) {
-	hub, _ := newHub(snapshot.Options{})
+	hub, _ := newHub(publish.Options{})
 	s := connect(hub, "s")
 	s.take(t, true)
 	key := keyRecord("k2", acme)
@@ -301,7 +301,7 @@ func TestAckOfWhatWasNotSent(t *testing.T) {
 
 // TestDigestsAreOfTheirGroup for as long as their key is.
 func TestDigestsAreOfTheirGroup(t *testing.T) {
-	hub, _ := newHub(snapshot.Options{})
+	hub, _ := newHub(publish.Options{})
 	digest := [32]byte{1}
 	record := keyRecord("k2", acme)
 	record.Versions = []*syncv1.Version{{Digest: digest[:]}}

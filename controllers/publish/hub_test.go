@@ -1,4 +1,4 @@
-package snapshot_test
+package publish_test
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
-	"github.com/keyward-dev/keyward/controllers/snapshot"
+	"github.com/keyward-dev/keyward/controllers/publish"
 )
 
 const acme = "tenants/acme"
@@ -31,12 +31,12 @@ func objectOf(record *syncv1.Key) types.NamespacedName {
 	return types.NamespacedName{Namespace: "web", Name: record.GetId()}
 }
 
-func putKey(hub *snapshot.Hub, record *syncv1.Key) { hub.PutKey(record, objectOf(record)) }
+func putKey(hub *publish.Hub, record *syncv1.Key) { hub.PutKey(record, objectOf(record)) }
 
 // newHub is an open Hub with a group and a key.
-func newHub(options snapshot.Options) (*snapshot.Hub, *steppedClock) {
+func newHub(options publish.Options) (*publish.Hub, *steppedClock) {
 	clk := newClock()
-	hub := snapshot.NewHub(clk, options)
+	hub := publish.NewHub(clk, options)
 	hub.PutGroup(groupRecord(acme))
 	putKey(hub, keyRecord("k1", acme))
 	hub.Open()
@@ -47,18 +47,18 @@ func all(string) bool { return true }
 
 // server is a validation server's end: what it holds, by the rules of the protocol.
 type server struct {
-	*snapshot.Subscription
+	*publish.Subscription
 	groups   map[string]*syncv1.Group
 	keys     map[string]*syncv1.Key
 	replaced map[string]map[string]bool
 	received []*syncv1.Update
 }
 
-func connect(hub *snapshot.Hub, instance string) *server {
-	return subscribe(hub, snapshot.Subscriber{Instance: instance, Selects: all})
+func connect(hub *publish.Hub, instance string) *server {
+	return subscribe(hub, publish.Subscriber{Instance: instance, Selects: all})
 }
 
-func subscribe(hub *snapshot.Hub, subscriber snapshot.Subscriber) *server {
+func subscribe(hub *publish.Hub, subscriber publish.Subscriber) *server {
 	return &server{
 		Subscription: hub.Subscribe(subscriber),
 		groups:       map[string]*syncv1.Group{}, keys: map[string]*syncv1.Key{}, replaced: map[string]map[string]bool{},
@@ -142,18 +142,18 @@ func (s *server) known() map[string][]byte {
 	return known
 }
 
-func enforcement(hub *snapshot.Hub, record *syncv1.Key) snapshot.Enforcement {
-	return hub.Enforcement(snapshot.Subject{Ref: snapshot.KeyRef(record.GetId()), Group: record.GetGroup()}, snapshot.RecordID(record))
+func enforcement(hub *publish.Hub, record *syncv1.Key) publish.Enforcement {
+	return hub.Enforcement(publish.Subject{Ref: publish.KeyRef(record.GetId()), Group: record.GetGroup()}, publish.RecordID(record))
 }
 
 func TestEnforcementIsAcknowledged(t *testing.T) {
-	hub, clk := newHub(snapshot.Options{})
+	hub, clk := newHub(publish.Options{})
 	a, b := connect(hub, "a"), connect(hub, "b")
 	a.take(t, true)
 	b.take(t, true)
 
 	var announced []string
-	hub.OnEnforced(func(s snapshot.Subject) { announced = append(announced, s.ID+" "+s.Object.String()) })
+	hub.OnEnforced(func(s publish.Subject) { announced = append(announced, s.ID+" "+s.Object.String()) })
 	key := keyRecord("k2", acme)
 	putKey(hub, key)
 	a.take(t, true)
@@ -178,7 +178,7 @@ func TestEnforcementIsAcknowledged(t *testing.T) {
 }
 
 func TestNobodyIsThere(t *testing.T) {
-	hub, _ := newHub(snapshot.Options{})
+	hub, _ := newHub(publish.Options{})
 	key := keyRecord("k2", acme)
 	putKey(hub, key)
 	if e := enforcement(hub, key); !e.Complete || e.Servers != 0 {
@@ -192,12 +192,12 @@ func TestNobodyIsThere(t *testing.T) {
 }
 
 func TestServerThatJoinsIsWaitedForToo(t *testing.T) {
-	hub, _ := newHub(snapshot.Options{})
+	hub, _ := newHub(publish.Options{})
 	a := connect(hub, "a")
 	a.take(t, true)
 	key := keyRecord("k2", acme)
 	putKey(hub, key)
-	b := subscribe(hub, snapshot.Subscriber{Instance: "b", Selects: all, Known: map[string][]byte{acme: []byte("outdated")}})
+	b := subscribe(hub, publish.Subscriber{Instance: "b", Selects: all, Known: map[string][]byte{acme: []byte("outdated")}})
 	a.take(t, true)
 	if e := enforcement(hub, key); e.Complete || fmt.Sprint(e.Waiting) != "[b]" {
 		t.Errorf("b is connected and decides by what it knew: %+v", e)
@@ -209,7 +209,7 @@ func TestServerThatJoinsIsWaitedForToo(t *testing.T) {
 }
 
 func TestSlowServerDelaysNobodyAndKeepsTheLatestOnly(t *testing.T) {
-	hub, _ := newHub(snapshot.Options{})
+	hub, _ := newHub(publish.Options{})
 	quick, slow := connect(hub, "quick"), connect(hub, "slow")
 	quick.take(t, true)
 	slow.take(t, true)
@@ -230,7 +230,7 @@ func TestSlowServerDelaysNobodyAndKeepsTheLatestOnly(t *testing.T) {
 }
 
 func TestSlowServerIsNotSentMoreThanItAcknowledges(t *testing.T) {
-	hub, _ := newHub(snapshot.Options{})
+	hub, _ := newHub(publish.Options{})
 	slow := connect(hub, "slow")
 	slow.take(t, true)
 	before := len(slow.received)
@@ -252,8 +252,8 @@ func TestSlowServerIsNotSentMoreThanItAcknowledges(t *testing.T) {
 
 func TestLostServer(t *testing.T) {
 	const grace = 5 * time.Second
-	setup := func(t *testing.T) (*snapshot.Hub, *steppedClock, *server, *syncv1.Key) {
-		hub, clk := newHub(snapshot.Options{Grace: grace})
+	setup := func(t *testing.T) (*publish.Hub, *steppedClock, *server, *syncv1.Key) {
+		hub, clk := newHub(publish.Options{Grace: grace})
 		a, b := connect(hub, "a"), connect(hub, "b")
 		a.take(t, true)
 		b.take(t, true)
@@ -301,7 +301,7 @@ func TestLostServer(t *testing.T) {
 }
 
 func TestGoodbyeIsNotWaitedFor(t *testing.T) {
-	hub, _ := newHub(snapshot.Options{Grace: time.Minute})
+	hub, _ := newHub(publish.Options{Grace: time.Minute})
 	a := connect(hub, "a")
 	a.take(t, true)
 	key := keyRecord("k2", acme)
@@ -314,7 +314,7 @@ func TestGoodbyeIsNotWaitedFor(t *testing.T) {
 
 func TestSettling(t *testing.T) {
 	clk := newClock()
-	hub := snapshot.NewHub(clk, snapshot.Options{Settle: 5 * time.Second})
+	hub := publish.NewHub(clk, publish.Options{Settle: 5 * time.Second})
 	hub.PutGroup(groupRecord(acme))
 	key := keyRecord("k1", acme)
 	putKey(hub, key)
@@ -322,7 +322,7 @@ func TestSettling(t *testing.T) {
 		t.Errorf("before Open: %+v", e)
 	}
 	announced := 0
-	hub.OnEnforced(func(snapshot.Subject) { announced++ })
+	hub.OnEnforced(func(publish.Subject) { announced++ })
 	hub.Open()
 	if e := enforcement(hub, key); e.Complete || !e.Settling {
 		t.Errorf("servers of an earlier leader may be on their way: %+v", e)
@@ -335,7 +335,7 @@ func TestSettling(t *testing.T) {
 
 func TestReconnectTransfersWhatDiffers(t *testing.T) {
 	const other, gone = "tenants/other", "tenants/gone"
-	hub, _ := newHub(snapshot.Options{})
+	hub, _ := newHub(publish.Options{})
 	for _, identity := range []string{other, gone} {
 		hub.PutGroup(groupRecord(identity))
 		putKey(hub, keyRecord("k-"+identity, identity))
@@ -347,7 +347,7 @@ func TestReconnectTransfersWhatDiffers(t *testing.T) {
 	hub.DeleteGroup(gone)
 	putKey(hub, keyRecord("k9", other))
 	hub.DeleteKey("k-" + other)
-	again := subscribe(hub, snapshot.Subscriber{Instance: "a", Selects: all, Known: first.known()})
+	again := subscribe(hub, publish.Subscriber{Instance: "a", Selects: all, Known: first.known()})
 	again.groups, again.keys = first.groups, first.keys
 	again.take(t, true)
 
@@ -372,7 +372,7 @@ func TestReconnectTransfersWhatDiffers(t *testing.T) {
 
 func TestLargeUpdatesComeInPieces(t *testing.T) {
 	const keys = 20_000
-	hub, _ := newHub(snapshot.Options{})
+	hub, _ := newHub(publish.Options{})
 	early := connect(hub, "early")
 	early.take(t, true)
 	last := keyRecord("", acme)
@@ -406,14 +406,14 @@ func TestLargeUpdatesComeInPieces(t *testing.T) {
 
 func TestAuthorization(t *testing.T) {
 	const other = "tenants/other"
-	hub, _ := newHub(snapshot.Options{})
+	hub, _ := newHub(publish.Options{})
 	hub.PutGroup(groupRecord(other))
 	asked := map[string]int{}
 	may := func(_ context.Context, group string) (bool, error) {
 		asked[group]++
 		return group == acme, nil
 	}
-	s := subscribe(hub, snapshot.Subscriber{Instance: "a", Selects: all, Authorizer: asking(may)})
+	s := subscribe(hub, publish.Subscriber{Instance: "a", Selects: all, Authorizer: asking(may)})
 	s.take(t, true)
 	secret := keyRecord("k2", other)
 	putKey(hub, secret)
@@ -436,7 +436,7 @@ func TestAuthorization(t *testing.T) {
 // a moment, in which a group may appear that nobody has asked about.
 func TestGroupThatAppearsDuringAuthorization(t *testing.T) {
 	const asked, secret = "tenants/asked", "tenants/secret"
-	hub, _ := newHub(snapshot.Options{})
+	hub, _ := newHub(publish.Options{})
 	may := func(_ context.Context, group string) (bool, error) {
 		if group == asked {
 			hub.PutGroup(groupRecord(secret))
@@ -444,7 +444,7 @@ func TestGroupThatAppearsDuringAuthorization(t *testing.T) {
 		}
 		return group != secret, nil
 	}
-	s := subscribe(hub, snapshot.Subscriber{Instance: "a", Selects: all, Authorizer: asking(may)})
+	s := subscribe(hub, publish.Subscriber{Instance: "a", Selects: all, Authorizer: asking(may)})
 	s.take(t, true)
 	hub.PutGroup(groupRecord(asked))
 	s.take(t, true)
@@ -460,7 +460,7 @@ func TestGroupThatAppearsDuringAuthorization(t *testing.T) {
 
 func TestServerOfAnEmptyHubIsNotOverdue(t *testing.T) {
 	clk := newClock()
-	hub := snapshot.NewHub(clk, snapshot.Options{})
+	hub := publish.NewHub(clk, publish.Options{})
 	hub.Open()
 	s := connect(hub, "a")
 	s.take(t, true)
@@ -471,7 +471,7 @@ func TestServerOfAnEmptyHubIsNotOverdue(t *testing.T) {
 }
 
 func TestOverdue(t *testing.T) {
-	hub, clk := newHub(snapshot.Options{})
+	hub, clk := newHub(publish.Options{})
 	s := connect(hub, "a")
 	s.take(t, true)
 	clk.Step(time.Hour)

@@ -1,13 +1,13 @@
-package snapshot
+package publish
 
 import (
 	"slices"
 	"sync"
 	"sync/atomic"
 
-	"github.com/keyward-dev/keyward/internal/keyformat"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
 // Imported knows which keys have digests that are keyed, so that the secret of digests is sent to the

@@ -1,4 +1,4 @@
-package snapshot_test
+package publish_test
 
 import (
 	"fmt"
@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
-	"github.com/keyward-dev/keyward/controllers/snapshot"
+	"github.com/keyward-dev/keyward/controllers/publish"
 )
 
 // TestReplicas: whatever changes, in whatever order servers read, acknowledge, fail and come
@@ -18,7 +18,7 @@ import (
 // is what every connected server holds that decides by anything. One that comes back with everything is sent nothing.
 func TestReplicas(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		hub, clk := newHub(snapshot.Options{Grace: time.Second})
+		hub, clk := newHub(publish.Options{Grace: time.Second})
 		groups := map[string]*syncv1.Group{acme: groupRecord(acme)}
 		keys := map[string]*syncv1.Key{"k1": keyRecord("k1", acme)}
 		servers := map[string]*server{}
@@ -70,7 +70,7 @@ func TestReplicas(t *testing.T) {
 				if was != nil {
 					was.Close(rapid.Bool().Draw(t, "goodbye"))
 				}
-				subscriber := snapshot.Subscriber{Instance: instance, Selects: all}
+				subscriber := publish.Subscriber{Instance: instance, Selects: all}
 				if was != nil {
 					subscriber.Known = was.known()
 				}
@@ -116,7 +116,7 @@ func TestReplicas(t *testing.T) {
 					t.Fatalf("all have read, but %s is not in force: %+v", id, e)
 				}
 			}
-			again := subscribe(hub, snapshot.Subscriber{Instance: instance + " again", Selects: all, Known: s.known()})
+			again := subscribe(hub, publish.Subscriber{Instance: instance + " again", Selects: all, Known: s.known()})
 			again.take(t, true)
 			if len(again.received) != 1 || len(again.received[0].GetDeletedGroups()) > 0 {
 				t.Fatalf("%s has everything, and is sent %v", instance, again.received)

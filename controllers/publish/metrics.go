@@ -1,4 +1,4 @@
-package snapshot
+package publish
 
 import (
 	"github.com/prometheus/client_golang/prometheus"

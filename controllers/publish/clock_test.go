@@ -1,4 +1,4 @@
-package snapshot_test
+package publish_test
 
 import (
 	"time"

@@ -1,4 +1,4 @@
-package snapshot_test
+package publish_test
 
 import (
 	"testing"
@@ -7,7 +7,7 @@ import (
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/snapshot"
+	"github.com/keyward-dev/keyward/controllers/publish"
 )
 
 // TestRateRecords: what is published of rate limits is complete, and goes by the resolved ones.
@@ -37,14 +37,14 @@ func TestRateRecords(t *testing.T) {
 			group := &v1alpha1.Group{}
 			group.Spec.Limits.RateLimit = c.spec
 			group.Status.Limits = &v1alpha1.GroupLimits{Limits: v1alpha1.Limits{RateLimit: c.resolved}}
-			limits := snapshot.GroupRecord(group, nil).GetLimits()
+			limits := publish.GroupRecord(group, nil).GetLimits()
 			if got := limits.GetRate(); !proto.Equal(got, c.want) || (limits == nil) != (c.want == nil) || limits.GetOverage() != syncv1.Overage_OVERAGE_UNSPECIFIED {
 				t.Errorf("the limits are %v", limits)
 			}
 			key := &v1alpha1.ApiKey{}
 			key.Spec.Limits = c.spec
 			key.Status.Versions = []v1alpha1.KeyVersion{{}}
-			if got := snapshot.KeyRecord(key, nil).GetRate(); !proto.Equal(got, c.key) {
+			if got := publish.KeyRecord(key, nil).GetRate(); !proto.Equal(got, c.key) {
 				t.Errorf("the key's rate is %v", got)
 			}
 		})
@@ -58,7 +58,7 @@ func TestCachingIsSharedWhereThatIsSaid(t *testing.T) {
 	} {
 		group := &v1alpha1.Group{}
 		group.Spec.Caching = declared
-		if got := snapshot.GroupRecord(group, nil).GetCaching(); got != want {
+		if got := publish.GroupRecord(group, nil).GetCaching(); got != want {
 			t.Errorf("%q is %v", declared, got)
 		}
 	}

@@ -1,4 +1,4 @@
-package snapshot_test
+package publish_test
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
-	"github.com/keyward-dev/keyward/controllers/snapshot"
+	"github.com/keyward-dev/keyward/controllers/publish"
 )
 
 var rate = &syncv1.RateLimit{PerSecond: 10, Burst: 20}
@@ -35,7 +35,7 @@ type sharing struct {
 	messages int
 }
 
-func share(hub *snapshot.Hub, subscriber snapshot.Subscriber) *sharing {
+func share(hub *publish.Hub, subscriber publish.Subscriber) *sharing {
 	return &sharing{server: subscribe(hub, subscriber), counts: map[string]uint32{}}
 }
 
@@ -70,10 +70,10 @@ func (s *sharing) hear(t interface {
 // TestServersAreCounted: who is told what as servers come and go, in one message for all that
 // has changed since.
 func TestServersAreCounted(t *testing.T) {
-	hub, clk := newHub(snapshot.Options{Grace: time.Second})
-	a := share(hub, snapshot.Subscriber{Instance: "a", Selects: all})
-	b := share(hub, snapshot.Subscriber{Instance: "b", Selects: all})
-	other := share(hub, snapshot.Subscriber{Instance: "other", Selects: func(group string) bool { return group != acme }})
+	hub, clk := newHub(publish.Options{Grace: time.Second})
+	a := share(hub, publish.Subscriber{Instance: "a", Selects: all})
+	b := share(hub, publish.Subscriber{Instance: "b", Selects: all})
+	other := share(hub, publish.Subscriber{Instance: "other", Selects: func(group string) bool { return group != acme }})
 	expect := func(when string, want uint32) {
 		t.Helper()
 		for _, s := range []*sharing{a, b} {
@@ -94,7 +94,7 @@ func TestServersAreCounted(t *testing.T) {
 	before := a.messages
 	var more []*sharing
 	for range 10 {
-		more = append(more, share(hub, snapshot.Subscriber{Instance: "more", Selects: all}))
+		more = append(more, share(hub, publish.Subscriber{Instance: "more", Selects: all}))
 	}
 	expect("ten more", 12)
 	if a.messages != before+1 {
@@ -120,12 +120,12 @@ func (s *sharing) String() string { return "a server" }
 
 // TestServersThatMayNotHaveTheGroup are not counted, nor those of which it is not known yet.
 func TestServersThatMayNotHaveTheGroup(t *testing.T) {
-	hub, _ := newHub(snapshot.Options{})
+	hub, _ := newHub(publish.Options{})
 	hub.PutGroup(limitedGroup(acme))
-	a := share(hub, snapshot.Subscriber{Instance: "a", Selects: all})
+	a := share(hub, publish.Subscriber{Instance: "a", Selects: all})
 	allowed, answer := true, errors.New("the API server is away")
 	may := func(context.Context, string) (bool, error) { return allowed, answer }
-	b := share(hub, snapshot.Subscriber{Instance: "b", Selects: all, Authorizer: asking(may)})
+	b := share(hub, publish.Subscriber{Instance: "b", Selects: all, Authorizer: asking(may)})
 	if got := a.hear(t)[acme]; got != 1 {
 		t.Errorf("it shares with %d", got)
 	}
@@ -136,12 +136,12 @@ func TestServersThatMayNotHaveTheGroup(t *testing.T) {
 	}
 	b.Close(true)
 	allowed = false
-	b = share(hub, snapshot.Subscriber{Instance: "b", Selects: all, Authorizer: asking(may)})
+	b = share(hub, publish.Subscriber{Instance: "b", Selects: all, Authorizer: asking(may)})
 	if got := b.hear(t); len(got) != 0 || a.hear(t)[acme] != 1 {
 		t.Errorf("it shares with %d, the other is told %v", a.counts[acme], got)
 	}
 	var c *sharing
-	c = share(hub, snapshot.Subscriber{Instance: "c", Selects: all, Authorizer: asking(func(context.Context, string) (bool, error) {
+	c = share(hub, publish.Subscriber{Instance: "c", Selects: all, Authorizer: asking(func(context.Context, string) (bool, error) {
 		c.Close(true) // before it is known
 		return true, nil
 	})})
@@ -155,15 +155,15 @@ func TestServersThatMayNotHaveTheGroup(t *testing.T) {
 // do not take their parts; then they take those of the servers that did not come.
 func TestNobodyTakesMoreWhileItSettles(t *testing.T) {
 	clk := newClock()
-	hub := snapshot.NewHub(clk, snapshot.Options{Settle: 5 * time.Second})
+	hub := publish.NewHub(clk, publish.Options{Settle: 5 * time.Second})
 	hub.PutGroup(limitedGroup(acme))
 	hub.Open()
-	a := share(hub, snapshot.Subscriber{Instance: "a", Selects: all})
+	a := share(hub, publish.Subscriber{Instance: "a", Selects: all})
 	a.counts[acme] = 3 // by the leader before
 	if got := a.hear(t)[acme]; got != 3 {
 		t.Errorf("it shares with %d at once", got)
 	}
-	b := share(hub, snapshot.Subscriber{Instance: "b", Selects: all}) // a new one
+	b := share(hub, publish.Subscriber{Instance: "b", Selects: all}) // a new one
 	if got := b.hear(t)[acme]; got != 2 || a.hear(t)[acme] != 3 {
 		t.Errorf("%d and %d", got, a.counts[acme])
 	}
@@ -178,7 +178,7 @@ func TestNobodyTakesMoreWhileItSettles(t *testing.T) {
 func TestEverybodyKnowsHowManyTheyAre(t *testing.T) {
 	identities := []string{"tenants/g1", "tenants/g2", "tenants/g3"}
 	rapid.Check(t, func(t *rapid.T) {
-		hub, clk := newHub(snapshot.Options{Grace: time.Second})
+		hub, clk := newHub(publish.Options{Grace: time.Second})
 		hub.DeleteGroup(acme)
 		groups, keys, servers := map[string]bool{}, map[string]map[string]bool{}, map[*sharing]map[string]bool{}
 		group := func(t *rapid.T) string { return rapid.SampledFrom(identities).Draw(t, "group") }
@@ -225,7 +225,7 @@ func TestEverybodyKnowsHowManyTheyAre(t *testing.T) {
 				for _, identity := range identities {
 					may[identity] = rapid.Bool().Draw(t, identity)
 				}
-				subscriber := snapshot.Subscriber{Instance: "s", Selects: all}
+				subscriber := publish.Subscriber{Instance: "s", Selects: all}
 				if rapid.Bool().Draw(t, "ask") {
 					subscriber.Authorizer = asking(func(_ context.Context, group string) (bool, error) { return may[group], nil })
 				} else {

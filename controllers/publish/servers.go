@@ -1,4 +1,4 @@
-package snapshot
+package publish
 
 import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"

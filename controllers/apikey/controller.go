@@ -19,7 +19,7 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/conditions"
-	"github.com/keyward-dev/keyward/controllers/crashpoint"
+	"github.com/keyward-dev/keyward/controllers/failpoint"
 	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/controllers/revoked"
 	"github.com/keyward-dev/keyward/controllers/seal"
@@ -158,7 +158,7 @@ func (r *Reconciler) perform(ctx context.Context, key *v1alpha1.ApiKey, found *f
 // are told, and only when all of them accept it is it delivered.
 func (r *Reconciler) begin(key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome, text keyformat.Key) lifecycle.Outcome {
 	r.held.put(key.UID, outcome.Target, text)
-	crashpoint.Here(crashpoint.BeforePending)
+	failpoint.Here(failpoint.BeforePending)
 	outcome.Versions = append(outcome.Versions, lifecycle.NewVersion(outcome, text, found.keys.Digests.Of(text), key.Spec.Rotation.Trigger, r.Clock.Now()))
 	return outcome
 }
@@ -166,7 +166,7 @@ func (r *Reconciler) begin(key *v1alpha1.ApiKey, found *facts, outcome lifecycle
 // deliver writes the held text into the Secret. The version is Active once it is there.
 func (r *Reconciler) deliver(ctx context.Context, key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome) (lifecycle.Outcome, error) {
 	_, text := r.held.get(key.UID)
-	crashpoint.Here(crashpoint.BeforeSecret)
+	failpoint.Here(failpoint.BeforeSecret)
 	version := versionByID(outcome.Versions, outcome.Target)
 	err := r.writeSecret(ctx, key, found, version, text.Reveal)
 	if apierrors.IsAlreadyExists(err) {
@@ -177,7 +177,7 @@ func (r *Reconciler) deliver(ctx context.Context, key *v1alpha1.ApiKey, found *f
 	if err != nil {
 		return outcome, err
 	}
-	crashpoint.Here(crashpoint.AfterSecret)
+	failpoint.Here(failpoint.AfterSecret)
 	found.delivered = true
 	return r.planAgain(found, version), nil
 }

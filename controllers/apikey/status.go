@@ -14,7 +14,7 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/conditions"
-	"github.com/keyward-dev/keyward/controllers/crashpoint"
+	"github.com/keyward-dev/keyward/controllers/failpoint"
 	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
@@ -48,11 +48,11 @@ func (r *Reconciler) record(ctx context.Context, key *v1alpha1.ApiKey, found *fa
 	switch outcome.Action {
 	case lifecycle.Mint, lifecycle.Import:
 		minted.Inc()
-		crashpoint.Here(crashpoint.AfterPending)
+		failpoint.Here(failpoint.AfterPending)
 	case lifecycle.None, lifecycle.Publish, lifecycle.Deliver, lifecycle.Keep, lifecycle.Conceal:
 	}
 	if found.delivered {
-		crashpoint.Here(crashpoint.AfterActive)
+		failpoint.Here(failpoint.AfterActive)
 	}
 	held, _ := r.held.get(key.UID)
 	if v := versionByID(key.Status.Versions, held); v == nil || v.State != v1alpha1.VersionPending {

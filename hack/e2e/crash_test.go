@@ -7,9 +7,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/crashpoint"
+	"github.com/keyward-dev/keyward/controllers/failpoint"
+	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
 // TestKilledDuringAMint kills the manager at each step of a mint. The next one has to leave exactly one usable
@@ -24,7 +24,7 @@ func TestKilledDuringAMint(t *testing.T) {
 	first.kill()
 
 	names := []string{"keeper"}
-	for _, point := range crashpoint.Mint {
+	for _, point := range failpoint.Mint {
 		t.Run(point, func(t *testing.T) {
 			w := *w
 			w.t, w.ctx = t, t.Context()

@@ -1,7 +1,7 @@
-// Package crashpoint marks the steps between which the manager may die. Only a build with
+// Package failpoint marks the steps between which the manager may die. Only a build with
 // the tag crashpoints can be told to die there, which is how the tests prove that a mint
 // survives it.
-package crashpoint
+package failpoint
 
 // The steps of a mint, in order.
 const (

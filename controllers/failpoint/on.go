@@ -1,6 +1,6 @@
 //go:build crashpoints
 
-package crashpoint
+package failpoint
 
 import (
 	"os"

@@ -1,6 +1,6 @@
 //go:build !crashpoints
 
-package crashpoint
+package failpoint
 
 // Here does nothing in this build.
 func Here(string) {}

@@ -24,7 +24,6 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/admissionserver"
 	"github.com/keyward-dev/keyward/controllers/apikey"
 	"github.com/keyward-dev/keyward/controllers/conditions"
 	"github.com/keyward-dev/keyward/controllers/domainallowlist"
@@ -39,6 +38,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/usage/accounts"
 	"github.com/keyward-dev/keyward/controllers/usage/store"
 	"github.com/keyward-dev/keyward/internal/tier"
+	"github.com/keyward-dev/keyward/webhook/admissionserver"
 )
 
 // statusWrites is how many times a second usage is written into the status of Groups.

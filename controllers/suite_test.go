@@ -28,7 +28,6 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers"
-	"github.com/keyward-dev/keyward/controllers/admissionserver"
 	"github.com/keyward-dev/keyward/controllers/apikey"
 	"github.com/keyward-dev/keyward/controllers/domainallowlist"
 	"github.com/keyward-dev/keyward/controllers/group"
@@ -38,6 +37,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/seal"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/internal/tier"
+	"github.com/keyward-dev/keyward/webhook/admissionserver"
 	webhookv1alpha1 "github.com/keyward-dev/keyward/webhook/v1alpha1"
 )
 

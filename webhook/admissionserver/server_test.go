@@ -20,8 +20,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/admissionserver"
 	"github.com/keyward-dev/keyward/hack/cost"
+	"github.com/keyward-dev/keyward/webhook/admissionserver"
 )
 
 // serve serves the hook within bounds.

@@ -16,8 +16,8 @@ import (
 
 	"k8s.io/utils/clock"
 
-	"github.com/keyward-dev/keyward/controllers/admissionserver"
 	"github.com/keyward-dev/keyward/hack/ports"
+	"github.com/keyward-dev/keyward/webhook/admissionserver"
 )
 
 // Addresses of the loopback: of the API server, and of a client that means harm.

@@ -19,8 +19,8 @@ import (
 
 	"k8s.io/utils/clock"
 
-	"github.com/keyward-dev/keyward/controllers/admissionserver"
 	"github.com/keyward-dev/keyward/hack/ports"
+	"github.com/keyward-dev/keyward/webhook/admissionserver"
 )
 
 // authority signs certificates, of servers and of clients.

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/keyward-dev/keyward/server/accesslog"
+	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/awsauthorizer"
 	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/decision"
@@ -26,7 +27,6 @@ import (
 	"github.com/keyward-dev/keyward/server/extauthz"
 	"github.com/keyward-dev/keyward/server/forwardauth"
 	"github.com/keyward-dev/keyward/server/framing"
-	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/httpwire"
 	"github.com/keyward-dev/keyward/server/options"
 	"github.com/keyward-dev/keyward/server/quota"
@@ -81,23 +81,23 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 	s.quotas = quota.New(registry)
 	s.rates = ratelimit.New(time.Now)
 	s.sync = syncclient.New(config.Sync, s.store, s.uses, s.quotas, s.rates, log, registry)
-	around := []gate.Option{
-		gate.WithThrottle(throttle.New(config.Throttle)), gate.WithMeter(s.uses), gate.WithRates(s.rates), gate.WithQuota(s.quotas),
-		gate.WithReading(config.Reading),
-		gate.WithSearches(search.New(search.Config{AtOnce: runtime.GOMAXPROCS(0) / 2, IPv6Prefix: config.Throttle.IPv6Prefix, Work: decision.SearchWork}, registry)),
+	around := []authorizer.Option{
+		authorizer.WithThrottle(throttle.New(config.Throttle)), authorizer.WithMeter(s.uses), authorizer.WithRates(s.rates), authorizer.WithQuota(s.quotas),
+		authorizer.WithReading(config.Reading),
+		authorizer.WithSearches(search.New(search.Config{AtOnce: runtime.GOMAXPROCS(0) / 2, IPv6Prefix: config.Throttle.IPv6Prefix, Work: decision.SearchWork}, registry)),
 	}
 	if config.AdminTokenFile != "" {
 		if _, err := explain.ReadToken(config.AdminTokenFile); err != nil {
 			return nil, fmt.Errorf("--admin-token-file: %w", err)
 		}
 		s.decisions = explain.New()
-		around = append(around, gate.WithRecorder(s.decisions))
+		around = append(around, authorizer.WithRecorder(s.decisions))
 	}
 	if config.EnvoyAccessLog {
 		s.receipts = accesslog.NewReceipts(time.Now, registry)
 		s.accessLogs = accesslog.New(s.receipts, responses{s.quotas, s.store}, registry)
 	}
-	if err := s.openDoors(gate.New(s.store, time.Now, log, registry, around...)); err != nil {
+	if err := s.openDoors(authorizer.New(s.store, time.Now, log, registry, around...)); err != nil {
 		return nil, err
 	}
 	if s.admin, err = listenHTTP(listenerConfig{flag: "admin-bind-address", address: config.AdminAddress, limits: config.Listeners}, closeUpgrades(s.adminHandler()), log); err != nil {
@@ -119,7 +119,7 @@ func (r responses) RecordResponse(response accesslog.Response) {
 	}
 }
 
-func (s *Server) openDoors(g *gate.Gate) error {
+func (s *Server) openDoors(g *authorizer.Gate) error {
 	clients := clientaddr.New(s.config.TrustedProxies, s.config.ClientAddressHeader)
 	secure, err := doorTLS(s.config.Listeners, s.log)
 	if err != nil {

@@ -14,9 +14,9 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/decision"
-	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/httpwire"
 )
 
@@ -60,12 +60,12 @@ type SimpleResponse struct {
 }
 
 // Register adds POST /v1/authorizers/aws to a mux.
-func Register(mux *http.ServeMux, g *gate.Gate, clients *clientaddr.Resolver) {
+func Register(mux *http.ServeMux, g *authorizer.Gate, clients *clientaddr.Resolver) {
 	mux.Handle("POST /v1/authorizers/aws", &handler{g.Door(doorName), clients})
 }
 
 type handler struct {
-	door    *gate.Door
+	door    *authorizer.Door
 	clients *clientaddr.Resolver
 }
 
@@ -105,7 +105,7 @@ func refuse(w http.ResponseWriter, err error) {
 	httpwire.NewProblem(status, "event_invalid", "Event not understood", err.Error()).Denial().Write(w)
 }
 
-func (e *event) respond(result gate.Result, requestID string) any {
+func (e *event) respond(result authorizer.Result, requestID string) any {
 	about := contextOf(result, requestID)
 	if e.Version == version2 {
 		return SimpleResponse{IsAuthorized: result.Allowed(), Context: about}
@@ -130,7 +130,7 @@ var rateNames = map[string]string{httpwire.HeaderRateLimitPolicy: "rateLimitPoli
 
 // contextOf is what integrations and gateway responses find in $context.authorizer: of what
 // is allowed whose content it is, of a denial why. It is flat, as API Gateway demands.
-func contextOf(result gate.Result, requestID string) map[string]any {
+func contextOf(result authorizer.Result, requestID string) map[string]any {
 	about := map[string]any{"requestId": requestID, "code": result.Code.String(), "status": result.Code.Status()}
 	for _, h := range httpwire.RateLimit(result.Rates) {
 		about[rateNames[h.Name]] = h.Value

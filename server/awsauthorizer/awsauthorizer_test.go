@@ -14,9 +14,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/keyward-dev/keyward/internal/keyformat"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
-	"github.com/keyward-dev/keyward/server/gate"
+	"github.com/keyward-dev/keyward/internal/keyformat"
+	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/httpwire"
 	"github.com/keyward-dev/keyward/server/store"
 	"github.com/keyward-dev/keyward/server/throttle"
@@ -45,7 +45,7 @@ func serve(t *testing.T) (url, key string) {
 	}
 	limit := throttle.New(throttle.Config{Failures: 1, IPv6Prefix: 64})
 	mux := http.NewServeMux()
-	Register(mux, gate.New(s, time.Now, log, prometheus.NewRegistry(), gate.WithThrottle(limit)), nil)
+	Register(mux, authorizer.New(s, time.Now, log, prometheus.NewRegistry(), authorizer.WithThrottle(limit)), nil)
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	return server.URL + "/v1/authorizers/aws", minted.Reveal()

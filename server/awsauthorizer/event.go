@@ -11,8 +11,8 @@ import (
 	"strings"
 
 	"github.com/keyward-dev/keyward/internal/routing"
+	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/clientaddr"
-	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/httpwire"
 )
 
@@ -149,7 +149,7 @@ func splitArn(arn string) (method, path string, err error) {
 }
 
 // request makes the event one for a decision.
-func (e *event) request(clients *clientaddr.Resolver) gate.Request {
+func (e *event) request(clients *clientaddr.Resolver) authorizer.Request {
 	header := e.header()
 	method, path, query, source := e.HTTPMethod, e.Path, e.query(), e.Context.Identity.SourceIP
 	if e.Version == version2 {
@@ -164,7 +164,7 @@ func (e *event) request(clients *clientaddr.Resolver) gate.Request {
 		// could be read in two ways. So can the empty path.
 		path = ""
 	}
-	request := gate.Request{Request: httpwire.NewRequest(header, method, host, path, query)}
+	request := authorizer.Request{Request: httpwire.NewRequest(header, method, host, path, query)}
 	if peer, err := netip.ParseAddr(source); err == nil {
 		request.Client = clients.Seen(peer, header)
 	}

@@ -17,11 +17,11 @@ import (
 	"testing"
 
 	"github.com/keyward-dev/keyward/internal/routing"
+	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/awsauthorizer"
 	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/forwardauth"
 	"github.com/keyward-dev/keyward/server/framing"
-	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/httpwire"
 	"github.com/keyward-dev/keyward/server/reverseproxy"
 	"github.com/keyward-dev/keyward/server/verifyapi"
@@ -65,7 +65,7 @@ const verifyURL = "verifyapi, with url"
 type door func(t *testing.T, e exchange) answer
 
 // doors opens every door on one gate.
-func doors(t testing.TB, g *gate.Gate) map[string]door {
+func doors(t testing.TB, g *authorizer.Gate) map[string]door {
 	t.Helper()
 	loopback := clientaddr.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, clientaddr.HeaderXForwardedFor)
 	mux := http.NewServeMux()
@@ -223,7 +223,7 @@ func encoded(text, encode string) (out string) {
 
 // reverseProxy opens a proxy for each trusted project, as it is a flag, in front of an
 // upstream that tells what it sees.
-func reverseProxy(t testing.TB, g *gate.Gate, clients *clientaddr.Resolver) door {
+func reverseProxy(t testing.TB, g *authorizer.Gate, clients *clientaddr.Resolver) door {
 	t.Helper()
 	seen := make(chan *http.Request, 1)
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -6,14 +6,14 @@ import (
 	"time"
 
 	"github.com/keyward-dev/keyward/internal/routing"
-	"github.com/keyward-dev/keyward/server/gate"
+	"github.com/keyward-dev/keyward/server/authorizer"
 )
 
 // decided notes the path and query of the last request that was let through.
 type decided struct{ path, rawQuery string }
 
-// Record implements gate.Recorder.
-func (d *decided) Record(_ string, _ time.Time, request *gate.Request, result *gate.Result) {
+// Record implements authorizer.Recorder.
+func (d *decided) Record(_ string, _ time.Time, request *authorizer.Request, result *authorizer.Result) {
 	if result.Allowed() {
 		d.path, d.rawQuery = request.Path, request.RawQuery
 	}
@@ -32,7 +32,7 @@ func FuzzTarget(f *testing.F) {
 	}
 	keys, update := snapshot(f)
 	var last decided
-	ask := reverseProxy(f, newGate(f, "", update, gate.WithRecorder(&last)), nil)
+	ask := reverseProxy(f, newGate(f, "", update, authorizer.WithRecorder(&last)), nil)
 	f.Fuzz(func(t *testing.T, target string) {
 		if strings.ContainsAny(target, "\r\n") || len(target) > 4<<10 {
 			return

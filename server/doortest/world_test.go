@@ -10,9 +10,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/keyward-dev/keyward/internal/keyformat"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
-	"github.com/keyward-dev/keyward/server/gate"
+	"github.com/keyward-dev/keyward/internal/keyformat"
+	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/store"
 	"github.com/keyward-dev/keyward/server/throttle"
 )
@@ -156,7 +156,7 @@ func injectedFor(key, owner string) []string {
 }
 
 // newGate is a gate on a store in the state of that world.
-func newGate(t testing.TB, world string, update *syncv1.Update, options ...gate.Option) *gate.Gate {
+func newGate(t testing.TB, world string, update *syncv1.Update, options ...authorizer.Option) *authorizer.Gate {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	s, err := store.Open(store.Config{MaxStaleness: time.Minute, DenyStale: true}, log, prometheus.NewRegistry())
@@ -173,17 +173,17 @@ func newGate(t testing.TB, world string, update *syncv1.Update, options ...gate.
 		}
 	}
 	if world == worldFailed {
-		options = append(options, gate.WithThrottle(exhausted()))
+		options = append(options, authorizer.WithThrottle(exhausted()))
 	}
 	switch world {
 	case worldPaced, worldFast:
-		options = append(options, gate.WithRates(paces(t, s, update, world == worldFast)))
+		options = append(options, authorizer.WithRates(paces(t, s, update, world == worldFast)))
 	case worldSpent:
-		options = append(options, gate.WithRates(paces(t, s, update, false)), gate.WithQuota(spent{}))
+		options = append(options, authorizer.WithRates(paces(t, s, update, false)), authorizer.WithQuota(spent{}))
 	case worldUnavailable:
-		options = append(options, gate.WithQuota(unavailable{}))
+		options = append(options, authorizer.WithQuota(unavailable{}))
 	}
-	return gate.New(s, func() time.Time { return now }, log, prometheus.NewRegistry(), options...)
+	return authorizer.New(s, func() time.Time { return now }, log, prometheus.NewRegistry(), options...)
 }
 
 // exhausted is a throttle that has seen too much of the failing clients.

@@ -15,18 +15,18 @@ import (
 	"time"
 
 	"github.com/keyward-dev/keyward/internal/keyformat"
+	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/decision"
-	"github.com/keyward-dev/keyward/server/gate"
 )
 
 var now = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
-func request(id string) *gate.Request {
-	return &gate.Request{ID: id, Request: decision.Request{Method: "GET", Host: "cdn.acme.example", Path: "/secret-path", RawQuery: "secret-query", Origin: "https://www.acme.example"}}
+func request(id string) *authorizer.Request {
+	return &authorizer.Request{ID: id, Request: decision.Request{Method: "GET", Host: "cdn.acme.example", Path: "/secret-path", RawQuery: "secret-query", Origin: "https://www.acme.example"}}
 }
 
-func denied(code decision.Code) *gate.Result {
-	return &gate.Result{Decision: decision.Decision{Code: code, Key: decision.Key{ID: "k1"}, Group: &decision.Group{Identity: "tenants/acme"}}}
+func denied(code decision.Code) *authorizer.Result {
+	return &authorizer.Result{Decision: decision.Decision{Code: code, Key: decision.Key{ID: "k1"}, Group: &decision.Group{Identity: "tenants/acme"}}}
 }
 
 func TestTheLatestDecisionsAreKept(t *testing.T) {
@@ -54,7 +54,7 @@ func TestTheLatestDecisionsAreKept(t *testing.T) {
 func TestQueries(t *testing.T) {
 	ring := newRing(10)
 	ring.Record("a", now, request("r1"), denied(decision.KeyExpired))
-	ring.Record("b", now, request("r2"), &gate.Result{Decision: decision.Decision{Code: decision.KeyMissing}})
+	ring.Record("b", now, request("r2"), &authorizer.Result{Decision: decision.Decision{Code: decision.KeyMissing}})
 	for query, want := range map[Query]int{
 		{}: 2, {RequestID: "r1"}: 1, {RequestID: "r"}: 0, {KeyID: "k1"}: 1, {Code: "key_missing"}: 1, {Code: "key_missing", KeyID: "k1"}: 0,
 	} {
@@ -79,7 +79,7 @@ func TestNothingSecretIsKept(t *testing.T) {
 		{Method: "GET", Referer: "https://acme.example/page?key=" + key},
 		{Method: "GET", Referer: "https://" + key + "@acme.example/"},
 	} {
-		ring.Record("test", now, &gate.Request{ID: key, Request: from}, denied(decision.KeyMalformed))
+		ring.Record("test", now, &authorizer.Request{ID: key, Request: from}, denied(decision.KeyMalformed))
 	}
 	text, err := json.Marshal(ring.Find(Query{Limit: 9}))
 	if err != nil {
@@ -93,7 +93,7 @@ func TestNothingSecretIsKept(t *testing.T) {
 func TestWhatClientsChooseIsCutOff(t *testing.T) {
 	ring := newRing(1)
 	long := strings.Repeat("A", 64<<10)
-	ring.Record("test", now, &gate.Request{ID: "r1", Request: decision.Request{Method: long, Host: long, Origin: "https://" + long}}, denied(decision.KeyMissing))
+	ring.Record("test", now, &authorizer.Request{ID: "r1", Request: decision.Request{Method: long, Host: long, Origin: "https://" + long}}, denied(decision.KeyMissing))
 	if n := len(ring.slots[0].text); n > 128+maxHost+maxOrigin+maxMethod {
 		t.Errorf("%d bytes of one request", n)
 	}

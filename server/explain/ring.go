@@ -10,8 +10,8 @@ import (
 
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/internal/origin"
+	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/decision"
-	"github.com/keyward-dev/keyward/server/gate"
 )
 
 const (
@@ -59,8 +59,8 @@ func New() *Ring { return newRing(kept) }
 
 func newRing(size int) *Ring { return &Ring{slots: make([]slot, size)} }
 
-// Record implements gate.Recorder.
-func (r *Ring) Record(door string, at time.Time, request *gate.Request, result *gate.Result) {
+// Record implements authorizer.Recorder.
+func (r *Ring) Record(door string, at time.Time, request *authorizer.Request, result *authorizer.Result) {
 	sequence := r.next.Add(1)
 	s := &r.slots[sequence%uint64(len(r.slots))]
 	s.mu.Lock()
@@ -97,7 +97,7 @@ func (s *slot) get(which int) string {
 }
 
 // methodOf leaves out what is no method: a client can send anything in its place.
-func methodOf(request *gate.Request) string {
+func methodOf(request *authorizer.Request) string {
 	for _, c := range []byte(request.Method) {
 		if (c < 'A' || c > 'Z') && c != '-' {
 			return "other"
@@ -108,7 +108,7 @@ func methodOf(request *gate.Request) string {
 
 // originOf returns the origin that was decided on, by Origin or else by Referer, whose path
 // is left out.
-func originOf(request *gate.Request) string {
+func originOf(request *authorizer.Request) string {
 	var from origin.Origin
 	var err error
 	switch {

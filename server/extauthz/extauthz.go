@@ -11,8 +11,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
+	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/clientaddr"
-	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/httpwire"
 )
 
@@ -26,7 +26,7 @@ const (
 
 // Server answers Envoy's checks.
 type Server struct {
-	door    *gate.Door
+	door    *authorizer.Door
 	clients *clientaddr.Resolver
 
 	stripping httpwire.Stripping
@@ -46,14 +46,14 @@ type Option func(*Server)
 func WithReceipts(r Receipts) Option { return func(s *Server) { s.receipts = r } }
 
 // Register adds the service to a gRPC server, which needs the ServerOption.
-func Register(server *grpc.Server, g *gate.Gate, clients *clientaddr.Resolver, stripping httpwire.Stripping, options ...Option) {
+func Register(server *grpc.Server, g *authorizer.Gate, clients *clientaddr.Resolver, stripping httpwire.Stripping, options ...Option) {
 	server.RegisterService(&service, newServer(g, clients, stripping, options...))
 }
 
 // envoyWrites are the headers that Envoy has written when it asks, or does not let through.
 var envoyWrites = httpwire.NewNames(clientaddr.HeaderXForwardedFor, "X-Forwarded-Proto", "X-Forwarded-Client-Cert", "X-Envoy-External-Address")
 
-func newServer(g *gate.Gate, clients *clientaddr.Resolver, stripping httpwire.Stripping, options ...Option) *Server {
+func newServer(g *authorizer.Gate, clients *clientaddr.Resolver, stripping httpwire.Stripping, options ...Option) *Server {
 	stripping.Writes = envoyWrites
 	s := &Server{door: g.Door(doorName), clients: clients, stripping: stripping}
 	for _, option := range options {
@@ -65,7 +65,7 @@ func newServer(g *gate.Gate, clients *clientaddr.Resolver, stripping httpwire.St
 // answer decides one request. Denials are answers, not errors: it never fails.
 func (s *Server) answer(ctx context.Context, q *question) *answer {
 	path, rawQuery := httpwire.SplitTarget(q.target)
-	q.request = gate.Request{
+	q.request = authorizer.Request{
 		Request: httpwire.NewRequest(q.Header, q.method, q.host, path, rawQuery),
 		Client:  s.clients.Seen(peerOf(q), q.Header),
 		ID:      httpwire.RequestID(q.Header[httpwire.HeaderRequestID]...),
@@ -113,7 +113,7 @@ type addition struct {
 	action corev3.HeaderValueOption_HeaderAppendAction
 }
 
-func (s *Server) allow(r *reply, result gate.Result, q *question) {
+func (s *Server) allow(r *reply, result authorizer.Result, q *question) {
 	r.status = codes.OK
 	r.set = append(httpwire.AppendContextHeaders(r.set, result.Decision), httpwire.Header{Name: httpwire.HeaderRequestID, Value: q.request.ID})
 	r.remove = s.stripping.Names(r.remove, q.Header, s.clients.Trusts(peerOf(q)), r.set)
@@ -159,7 +159,7 @@ var privately = func() []addition {
 	return all
 }()
 
-func deny(r *reply, result gate.Result, request *gate.Request) {
+func deny(r *reply, result authorizer.Result, request *authorizer.Request) {
 	denial := httpwire.NewDenial(result.Decision, &request.Request, result.RetryAfter).With(httpwire.RateLimit(result.Rates)...)
 	r.status, r.message = statusOf(denial.Status), result.Code.String()
 	r.denial, r.body = denial.Status, denial.Body

@@ -17,11 +17,11 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/keyward-dev/keyward/internal/keyformat"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/internal/keyformat"
+	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/decision"
-	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/httpwire"
 	"github.com/keyward-dev/keyward/server/store"
 )
@@ -45,7 +45,7 @@ func startServer(t testing.TB, keepCredential bool) (*Server, string) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	g := gate.New(s, time.Now, log, prometheus.NewRegistry())
+	g := authorizer.New(s, time.Now, log, prometheus.NewRegistry())
 	return newServer(g, nil, httpwire.Stripping{KeepCredential: keepCredential}), key.Reveal()
 }
 
@@ -98,7 +98,7 @@ func TestACheckWithoutARequestIsDenied(t *testing.T) {
 func TestEveryDenialIsOneForEnvoy(t *testing.T) {
 	for _, code := range decision.Codes()[1:] {
 		var r reply
-		deny(&r, gate.Result{Decision: decision.Decision{Code: code}}, &gate.Request{})
+		deny(&r, authorizer.Result{Decision: decision.Decision{Code: code}}, &authorizer.Request{})
 		response := decoded(t, encode(&r))
 		status := response.GetDeniedResponse().GetStatus().GetCode()
 		if codes.Code(response.GetStatus().GetCode()) == codes.OK || typev3.StatusCode_name[int32(status)] == "" || int(status) != code.Status() {

@@ -6,7 +6,7 @@ import (
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 
-	"github.com/keyward-dev/keyward/server/gate"
+	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/httpwire"
 )
 
@@ -19,7 +19,7 @@ type question struct {
 
 	httpwire.Lines // those that matter, or all
 
-	request gate.Request
+	request authorizer.Request
 	reply   reply
 }
 

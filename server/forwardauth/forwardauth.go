@@ -40,8 +40,8 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/clientaddr"
-	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/httpwire"
 )
 
@@ -54,7 +54,7 @@ const (
 )
 
 // Register adds all dialects to a mux, and returns what answers their plain questions without.
-func Register(mux *http.ServeMux, g *gate.Gate, clients *clientaddr.Resolver) *Plain {
+func Register(mux *http.ServeMux, g *authorizer.Gate, clients *clientaddr.Resolver) *Plain {
 	plain := newPlain()
 	for _, d := range dialects {
 		h := &handler{dialect: d, door: g.Door(d.door), clients: clients, addresses: d.addresses(clients)}
@@ -74,7 +74,7 @@ func Register(mux *http.ServeMux, g *gate.Gate, clients *clientaddr.Resolver) *P
 type handler struct {
 	dialect
 
-	door      *gate.Door
+	door      *authorizer.Door
 	clients   *clientaddr.Resolver
 	addresses *clientaddr.Resolver // by the dialect's list
 }
@@ -86,7 +86,7 @@ type exchange struct {
 	forceQuery  bool   // there is a '?' with nothing behind it
 	projectPath string // the project that the path names
 
-	request gate.Request
+	request authorizer.Request
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -118,7 +118,7 @@ func (h *handler) answer(ctx context.Context, e *exchange, answer *httpwire.Answ
 		return
 	}
 	path, rawQuery := httpwire.SplitTarget(asked.uri)
-	e.request = gate.Request{Request: httpwire.NewRequest(e.Header, asked.method, asked.host, path, rawQuery), Client: asked.client, ID: requestID}
+	e.request = authorizer.Request{Request: httpwire.NewRequest(e.Header, asked.method, asked.host, path, rawQuery), Client: asked.client, ID: requestID}
 	e.request.TrustedProject, e.request.NeedsHost = project, true
 
 	result := h.door.Decide(ctx, &e.request)

@@ -17,10 +17,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/keyward-dev/keyward/internal/keyformat"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/internal/keyformat"
+	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/clientaddr"
-	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/httpwire"
 	"github.com/keyward-dev/keyward/server/store"
 )
@@ -33,7 +33,7 @@ func newMux(t *testing.T) *http.ServeMux {
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()
-	Register(mux, gate.New(s, time.Now, log, prometheus.NewRegistry()), nil)
+	Register(mux, authorizer.New(s, time.Now, log, prometheus.NewRegistry()), nil)
 	return mux
 }
 
@@ -210,7 +210,7 @@ func BenchmarkAnswer(b *testing.B) {
 	}); err != nil {
 		b.Fatal(err)
 	}
-	plain := Register(http.NewServeMux(), gate.New(s, time.Now, log, prometheus.NewRegistry()), nil)
+	plain := Register(http.NewServeMux(), authorizer.New(s, time.Now, log, prometheus.NewRegistry()), nil)
 	for name, credential := range map[string]string{"allow": "Bearer " + key.Reveal(), "deny": "Bearer x"} {
 		question := &httpwire.Question{Path: "/authz", Host: "validator", Header: http.Header{
 			"X-Forwarded-Method": {"GET"}, "X-Forwarded-Host": {"cdn.acme.com"}, "X-Forwarded-Uri": {"/x?y"}, "Authorization": {credential}, "X-Request-Id": {"1"},

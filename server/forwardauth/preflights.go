@@ -3,8 +3,8 @@ package forwardauth
 import (
 	"net/http"
 
+	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/clientaddr"
-	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/httpwire"
 )
 
@@ -24,7 +24,7 @@ func (h *handler) answerPreflight(w http.ResponseWriter, r *http.Request) {
 		incomplete(headerReplacedPath).Denial().Write(w)
 		return
 	}
-	request := gate.Request{
+	request := authorizer.Request{
 		Request: httpwire.NewRequest(r.Header, r.Method, r.Host, lines[0], r.URL.RawQuery),
 		Client:  h.client(clientaddr.Peer(r.RemoteAddr), r.Header),
 		ID:      requestID,

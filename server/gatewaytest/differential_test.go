@@ -25,10 +25,10 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/internal/routing"
+	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/forwardauth"
 	"github.com/keyward-dev/keyward/server/framing"
-	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/reverseproxy"
 	"github.com/keyward-dev/keyward/server/store"
 )
@@ -111,8 +111,8 @@ type decided struct {
 	project, method, path, query string
 }
 
-// Record implements gate.Recorder.
-func (d *decided) Record(_ string, _ time.Time, request *gate.Request, result *gate.Result) {
+// Record implements authorizer.Recorder.
+func (d *decided) Record(_ string, _ time.Time, request *authorizer.Request, result *authorizer.Result) {
 	if result.Allowed() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
@@ -157,7 +157,7 @@ func divided() *syncv1.Group {
 	}
 }
 
-func newComparison(t testing.TB, readers []*contentReader, options ...gate.Option) *comparison {
+func newComparison(t testing.TB, readers []*contentReader, options ...authorizer.Option) *comparison {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	c := &comparison{world: &world{}, arrived: make(chan arrived, 16), readers: readers}
@@ -177,7 +177,7 @@ func newComparison(t testing.TB, readers []*contentReader, options ...gate.Optio
 	if err := s.Apply(&syncv1.Update{CaughtUp: true, Groups: []*syncv1.Group{group}, Keys: []*syncv1.Key{key}}); err != nil {
 		t.Fatal(err)
 	}
-	g := gate.New(s, time.Now, log, prometheus.NewRegistry(), append(options, gate.WithRecorder(&c.decided))...)
+	g := authorizer.New(s, time.Now, log, prometheus.NewRegistry(), append(options, authorizer.WithRecorder(&c.decided))...)
 	trusted := clientaddr.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, clientaddr.HeaderXForwardedFor)
 	mux := http.NewServeMux()
 	forwardauth.Register(mux, g, trusted)
@@ -366,7 +366,7 @@ func TestReadersThatIgnoreCaseAgree(t *testing.T) {
 		t.Errorf("without --ignore-path-case %s is %s's, and read so: %q, %v", shouted.Target, got.project, got.differences, err)
 	}
 
-	c = newComparison(t, readers, gate.WithReading(routing.Reading{IgnoreCase: true}))
+	c = newComparison(t, readers, authorizer.WithReading(routing.Reading{IgnoreCase: true}))
 	address := startProxy(t, c.world)
 	c.compareAll(t, address)
 	front = &pool{address: address}
@@ -382,7 +382,7 @@ func TestReadersThatKeepParametersAgree(t *testing.T) {
 	all := minding(startReaders(t))
 	readers := slices.DeleteFunc(slices.Clone(all), func(r *contentReader) bool { return r.dropsParameters })
 	defer stillThere(t, readers)
-	c := newComparison(t, readers, gate.WithReading(routing.Reading{Parameters: true}))
+	c := newComparison(t, readers, authorizer.WithReading(routing.Reading{Parameters: true}))
 	c.compareAll(t, startProxy(t, c.world))
 
 	cut := spelling{Target: "/secret;a/x"}
@@ -394,7 +394,7 @@ func TestReadersThatKeepParametersAgree(t *testing.T) {
 	if !slices.ContainsFunc(all, func(r *contentReader) bool { return r.name == "Tomcat" }) {
 		return
 	}
-	c = newComparison(t, all, gate.WithReading(routing.Reading{Parameters: true}))
+	c = newComparison(t, all, authorizer.WithReading(routing.Reading{Parameters: true}))
 	other := &pool{address: startProxy(t, c.world)}
 	t.Cleanup(other.close)
 	if got, err := c.compare(t.Context(), other, &cut); err != nil || len(got.differences) == 0 {

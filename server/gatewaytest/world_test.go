@@ -20,12 +20,12 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/keyward-dev/keyward/internal/keyformat"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/internal/keyformat"
+	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/forwardauth"
-	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/httpwire"
 	"github.com/keyward-dev/keyward/server/ratelimit"
 	"github.com/keyward-dev/keyward/server/reverseproxy"
@@ -55,7 +55,7 @@ type world struct {
 // quota leaves nothing to the Group of that identity, until tomorrow.
 type quota string
 
-// Spend implements gate.Quota.
+// Spend implements authorizer.Quota.
 func (q quota) Spend(_ context.Context, group *decision.Group, _ time.Time) (decision.Code, time.Duration) {
 	if group.Identity == string(q) {
 		return decision.QuotaExceeded, 24 * time.Hour
@@ -63,7 +63,7 @@ func (q quota) Spend(_ context.Context, group *decision.Group, _ time.Time) (dec
 	return decision.Allowed, 0
 }
 
-// Sent implements gate.Quota.
+// Sent implements authorizer.Quota.
 func (quota) Sent(string, uint64, time.Time) {}
 
 // groups are three of the same, but for caching.
@@ -118,8 +118,8 @@ func newWorld(t *testing.T, origins ...string) *world {
 	}
 	rates := ratelimit.New(func() time.Time { return now })
 	rates.Admit(&decision.Group{Identity: "tenants/acme"}, &decision.Key{ID: "id-fast", Rate: decision.RateLimit{PerSecond: 2, Burst: 1}}, now)
-	g := gate.New(s, func() time.Time { return now }, log, prometheus.NewRegistry(),
-		gate.WithThrottle(limit), gate.WithRates(rates), gate.WithQuota(quota("tenants/spent")))
+	g := authorizer.New(s, func() time.Time { return now }, log, prometheus.NewRegistry(),
+		authorizer.WithThrottle(limit), authorizer.WithRates(rates), authorizer.WithQuota(quota("tenants/spent")))
 	trusted := clientaddr.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, clientaddr.HeaderXForwardedFor)
 	mux := http.NewServeMux()
 	forwardauth.Register(mux, g, trusted)

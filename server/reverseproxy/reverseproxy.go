@@ -16,9 +16,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/decision"
-	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/httpwire"
 )
 
@@ -60,7 +60,7 @@ type Config struct {
 }
 
 // New returns the door.
-func New(g *gate.Gate, config Config, log *slog.Logger) http.Handler {
+func New(g *authorizer.Gate, config Config, log *slog.Logger) http.Handler {
 	h := &handler{door: g.Door(doorName), config: config, log: log}
 	h.proxy = &httputil.ReverseProxy{
 		Rewrite: h.rewrite,
@@ -109,7 +109,7 @@ var hostMalformed = httpwire.NewProblem(http.StatusBadRequest, "request_malforme
 	"The host of the request must be a name or an address, with or without a port.")
 
 type handler struct {
-	door   *gate.Door
+	door   *authorizer.Door
 	config Config
 	log    *slog.Logger
 	proxy  *httputil.ReverseProxy
@@ -165,7 +165,7 @@ func passageOf(r *http.Request) *passage {
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	target := targetOf(r)
-	request := gate.Request{
+	request := authorizer.Request{
 		Request: httpwire.NewRequest(r.Header, r.Method, r.Host, target.path, target.rawQuery),
 		Client:  h.config.Clients.Seen(clientaddr.Peer(r.RemoteAddr), r.Header),
 		ID:      httpwire.RequestID(r.Header[httpwire.HeaderRequestID]...),
@@ -215,7 +215,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 type counted struct {
 	http.ResponseWriter
 
-	door  *gate.Door
+	door  *authorizer.Door
 	group *decision.Group
 }
 

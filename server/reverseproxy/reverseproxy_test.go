@@ -20,9 +20,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/keyward-dev/keyward/internal/keyformat"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
-	"github.com/keyward-dev/keyward/server/gate"
+	"github.com/keyward-dev/keyward/internal/keyformat"
+	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/httpwire"
 	"github.com/keyward-dev/keyward/server/quota"
 	"github.com/keyward-dev/keyward/server/store"
@@ -35,13 +35,15 @@ type front struct {
 	address net.Addr
 	key     string
 	quotas  *quota.Book
-	decided *atomic.Pointer[gate.Request] // the latest
+	decided *atomic.Pointer[authorizer.Request] // the latest
 }
 
-type recorder struct{ latest atomic.Pointer[gate.Request] }
+type recorder struct {
+	latest atomic.Pointer[authorizer.Request]
+}
 
-// Record implements gate.Recorder.
-func (r *recorder) Record(_ string, _ time.Time, request *gate.Request, _ *gate.Result) {
+// Record implements authorizer.Recorder.
+func (r *recorder) Record(_ string, _ time.Time, request *authorizer.Request, _ *authorizer.Result) {
 	decided := *request
 	r.latest.Store(&decided)
 }
@@ -80,11 +82,11 @@ func startFor(t testing.TB, upstream http.HandlerFunc, config Config, group *syn
 		}
 	}
 	quotas := quota.New(prometheus.NewRegistry())
-	decided, around := &recorder{}, []gate.Option{gate.WithQuota(quotas)}
+	decided, around := &recorder{}, []authorizer.Option{authorizer.WithQuota(quotas)}
 	if _, benchmark := t.(*testing.B); !benchmark {
-		around = append(around, gate.WithRecorder(decided))
+		around = append(around, authorizer.WithRecorder(decided))
 	}
-	h, ok := New(gate.New(s, time.Now, log, prometheus.NewRegistry(), around...), config, log).(*handler)
+	h, ok := New(authorizer.New(s, time.Now, log, prometheus.NewRegistry(), around...), config, log).(*handler)
 	if !ok {
 		t.Fatal("not a handler")
 	}

@@ -6,8 +6,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/clientaddr"
-	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/httpwire"
 )
 
@@ -16,22 +16,22 @@ var questionHeaders = append([]string{httpwire.HeaderAuthorization, httpwire.Hea
 
 // request makes the question one for a decision. What is not given is as in a request
 // without it; the method and a target must be.
-func (q *question) request() (gate.Request, error) {
+func (q *question) request() (authorizer.Request, error) {
 	if q.Method == "" {
-		return gate.Request{}, errors.New("method: it is missing; write one such as GET")
+		return authorizer.Request{}, errors.New("method: it is missing; write one such as GET")
 	}
 	host, path, rawQuery, err := q.target()
 	if err != nil {
-		return gate.Request{}, err
+		return authorizer.Request{}, err
 	}
 	header, err := q.header()
 	if err != nil {
-		return gate.Request{}, err
+		return authorizer.Request{}, err
 	}
-	request := gate.Request{Request: httpwire.NewRequest(header, q.Method, host, path, rawQuery)}
+	request := authorizer.Request{Request: httpwire.NewRequest(header, q.Method, host, path, rawQuery)}
 	if q.ClientAddress != "" {
 		if request.Client = clientaddr.Read(q.ClientAddress); !request.Client.IsValid() {
-			return gate.Request{}, errors.New("clientAddress: write an IP address such as 192.0.2.1")
+			return authorizer.Request{}, errors.New("clientAddress: write an IP address such as 192.0.2.1")
 		}
 	}
 	if q.RequestID != "" {

@@ -12,8 +12,8 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/clientaddr"
-	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/httpwire"
 )
 
@@ -46,12 +46,12 @@ type Verdict struct {
 }
 
 // Register adds POST /v1/verify to a mux.
-func Register(mux *http.ServeMux, g *gate.Gate, clients *clientaddr.Resolver) {
+func Register(mux *http.ServeMux, g *authorizer.Gate, clients *clientaddr.Resolver) {
 	mux.Handle("POST /v1/verify", &handler{g.Door(doorName), clients})
 }
 
 type handler struct {
-	door    *gate.Door
+	door    *authorizer.Door
 	clients *clientaddr.Resolver
 }
 
@@ -84,7 +84,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(verdict) // a client that has gone needs no answer
 }
 
-func newVerdict(d gate.Result) Verdict {
+func newVerdict(d authorizer.Result) Verdict {
 	verdict := Verdict{Allowed: d.Allowed(), Code: d.Code.String(), Status: d.Code.Status()}
 	if !d.Allowed() {
 		verdict.Title, verdict.Detail = d.Code.Title(), d.Code.Detail()
@@ -163,22 +163,22 @@ func (s *secrets) UnmarshalJSON(data []byte) error {
 }
 
 // decode reads one question and nothing else. Its errors name the field and hold no value.
-func decode(body io.Reader) (gate.Request, error) {
+func decode(body io.Reader) (authorizer.Request, error) {
 	text, err := io.ReadAll(body)
 	if err != nil {
-		return gate.Request{}, explain(err)
+		return authorizer.Request{}, explain(err)
 	}
 	if err := checkNames(text); err != nil {
-		return gate.Request{}, err
+		return authorizer.Request{}, err
 	}
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
 	var q question
 	if err := decoder.Decode(&q); err != nil {
-		return gate.Request{}, explain(err)
+		return authorizer.Request{}, explain(err)
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return gate.Request{}, errors.New("the body must be one JSON object and nothing behind it")
+		return authorizer.Request{}, errors.New("the body must be one JSON object and nothing behind it")
 	}
 	return q.request()
 }

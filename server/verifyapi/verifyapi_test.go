@@ -15,10 +15,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/keyward-dev/keyward/internal/keyformat"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/internal/keyformat"
+	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/clientaddr"
-	"github.com/keyward-dev/keyward/server/gate"
 	"github.com/keyward-dev/keyward/server/store"
 	"github.com/keyward-dev/keyward/server/throttle"
 )
@@ -50,7 +50,7 @@ func serveTo(t *testing.T, clients *clientaddr.Resolver) (url, key string) {
 	}
 	mux := http.NewServeMux()
 	limit := throttle.New(throttle.Config{Failures: 2, IPv6Prefix: 64})
-	Register(mux, gate.New(s, time.Now, log, prometheus.NewRegistry(), gate.WithThrottle(limit)), clients)
+	Register(mux, authorizer.New(s, time.Now, log, prometheus.NewRegistry(), authorizer.WithThrottle(limit)), clients)
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	return server.URL + "/v1/verify", minted.Reveal()

@@ -20,9 +20,9 @@ import (
 	"k8s.io/cri-streaming/pkg/streaming/portforward"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/explain"
-	"github.com/keyward-dev/keyward/server/gate"
 )
 
 const adminToken = "a-token-of-some-length"
@@ -43,11 +43,11 @@ func remembering(t *testing.T) (*explain.Ring, *httptest.Server, string) {
 }
 
 func record(ring *explain.Ring, id, key string, code decision.Code, before time.Duration) {
-	result := &gate.Result{Decision: decision.Decision{Code: code}}
+	result := &authorizer.Result{Decision: decision.Decision{Code: code}}
 	if key != "" {
 		result.Key, result.Group, result.Project = decision.Key{ID: key}, &decision.Group{Identity: "explain/acme"}, &decision.Project{Name: "marketing"}
 	}
-	ring.Record("reverseproxy", now.Add(-before), &gate.Request{ID: id, Request: decision.Request{
+	ring.Record("reverseproxy", now.Add(-before), &authorizer.Request{ID: id, Request: decision.Request{
 		Method: "GET", Host: "cdn.acme.example", Path: "/secret-path", Origin: "https://evil.example",
 	}}, result)
 }

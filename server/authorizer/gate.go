@@ -1,6 +1,6 @@
-// Package gate is the engine behind all doors: it decides, counts and logs. Doors only
+// Package authorizer is the engine behind all doors: it decides, counts and logs. Doors only
 // translate.
-package gate
+package authorizer
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package gate
+package authorizer
 
 import (
 	"math/rand/v2"

@@ -20,6 +20,7 @@ import (
 
 	"github.com/keyward-dev/keyward/server/accesslog"
 	"github.com/keyward-dev/keyward/server/authorizer"
+	"github.com/keyward-dev/keyward/server/authorizer/throttle"
 	"github.com/keyward-dev/keyward/server/awsauthorizer"
 	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/decision"
@@ -35,7 +36,6 @@ import (
 	"github.com/keyward-dev/keyward/server/search"
 	"github.com/keyward-dev/keyward/server/store"
 	"github.com/keyward-dev/keyward/server/syncclient"
-	"github.com/keyward-dev/keyward/server/throttle"
 	"github.com/keyward-dev/keyward/server/usage"
 	"github.com/keyward-dev/keyward/server/verifyapi"
 )

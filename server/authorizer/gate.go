@@ -11,10 +11,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/keyward-dev/keyward/internal/routing"
+	"github.com/keyward-dev/keyward/server/authorizer/throttle"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/ratelimit"
 	"github.com/keyward-dev/keyward/server/search"
-	"github.com/keyward-dev/keyward/server/throttle"
 )
 
 // Gate decides on one snapshot. It is safe for concurrent use.

@@ -14,8 +14,8 @@ import (
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/internal/origin"
 	"github.com/keyward-dev/keyward/internal/routing"
+	"github.com/keyward-dev/keyward/server/authorizer/throttle"
 	"github.com/keyward-dev/keyward/server/decision"
-	"github.com/keyward-dev/keyward/server/throttle"
 )
 
 // one is a snapshot of one key, whose digest is its own.

@@ -17,9 +17,9 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/server/authorizer"
+	"github.com/keyward-dev/keyward/server/authorizer/throttle"
 	"github.com/keyward-dev/keyward/server/httpwire"
 	"github.com/keyward-dev/keyward/server/store"
-	"github.com/keyward-dev/keyward/server/throttle"
 )
 
 // serve opens the door to a group whose context tries to speak for Keyward.

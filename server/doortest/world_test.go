@@ -13,8 +13,8 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/server/authorizer"
+	"github.com/keyward-dev/keyward/server/authorizer/throttle"
 	"github.com/keyward-dev/keyward/server/store"
-	"github.com/keyward-dev/keyward/server/throttle"
 )
 
 var now = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)

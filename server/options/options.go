@@ -16,11 +16,11 @@ import (
 	"time"
 
 	"github.com/keyward-dev/keyward/internal/routing"
+	"github.com/keyward-dev/keyward/server/authorizer/throttle"
 	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/httpwire"
 	"github.com/keyward-dev/keyward/server/store"
 	"github.com/keyward-dev/keyward/server/syncclient"
-	"github.com/keyward-dev/keyward/server/throttle"
 )
 
 // Config is how a validator runs.

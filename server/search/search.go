@@ -12,7 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/keyward-dev/keyward/server/throttle"
+	"github.com/keyward-dev/keyward/server/authorizer/throttle"
 )
 
 // A unit of work keeps the budget busy for longer than it takes, some two nanoseconds.

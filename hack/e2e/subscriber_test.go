@@ -14,11 +14,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/keyward-dev/keyward/internal/keyformat"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/internal/keyformat"
+	"github.com/keyward-dev/keyward/server/authorizer/ratelimit"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/quota"
-	"github.com/keyward-dev/keyward/server/ratelimit"
 	"github.com/keyward-dev/keyward/server/store"
 	"github.com/keyward-dev/keyward/server/syncclient"
 	"github.com/keyward-dev/keyward/server/usage"

@@ -10,9 +10,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/keyward-dev/keyward/internal/keyformat"
+	"github.com/keyward-dev/keyward/server/authorizer/ratelimit"
 	"github.com/keyward-dev/keyward/server/authorizer/throttle"
 	"github.com/keyward-dev/keyward/server/decision"
-	"github.com/keyward-dev/keyward/server/ratelimit"
 )
 
 // around hears of everything that a gate tells others.

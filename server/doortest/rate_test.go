@@ -6,10 +6,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/keyward-dev/keyward/internal/keyformat"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/internal/keyformat"
+	"github.com/keyward-dev/keyward/server/authorizer/ratelimit"
 	"github.com/keyward-dev/keyward/server/decision"
-	"github.com/keyward-dev/keyward/server/ratelimit"
 	"github.com/keyward-dev/keyward/server/store"
 )
 

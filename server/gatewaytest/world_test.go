@@ -23,12 +23,12 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/server/authorizer"
+	"github.com/keyward-dev/keyward/server/authorizer/ratelimit"
 	"github.com/keyward-dev/keyward/server/authorizer/throttle"
 	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/forwardauth"
 	"github.com/keyward-dev/keyward/server/httpwire"
-	"github.com/keyward-dev/keyward/server/ratelimit"
 	"github.com/keyward-dev/keyward/server/reverseproxy"
 	"github.com/keyward-dev/keyward/server/store"
 )

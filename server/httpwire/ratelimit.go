@@ -4,7 +4,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/keyward-dev/keyward/server/ratelimit"
+	"github.com/keyward-dev/keyward/server/authorizer/ratelimit"
 )
 
 // The fields in which clients read how fast they may be, and how much of that is left

@@ -4,8 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/keyward-dev/keyward/server/authorizer/ratelimit"
 	"github.com/keyward-dev/keyward/server/decision"
-	"github.com/keyward-dev/keyward/server/ratelimit"
 )
 
 func TestRateLimit(t *testing.T) {

@@ -17,12 +17,12 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/keyward-dev/keyward/internal/keyformat"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/internal/keyformat"
+	"github.com/keyward-dev/keyward/server/authorizer/ratelimit"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/managertest"
 	"github.com/keyward-dev/keyward/server/quota"
-	"github.com/keyward-dev/keyward/server/ratelimit"
 	"github.com/keyward-dev/keyward/server/store"
 	"github.com/keyward-dev/keyward/server/usage"
 )

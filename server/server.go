@@ -20,6 +20,7 @@ import (
 
 	"github.com/keyward-dev/keyward/server/accesslog"
 	"github.com/keyward-dev/keyward/server/authorizer"
+	"github.com/keyward-dev/keyward/server/authorizer/quota"
 	"github.com/keyward-dev/keyward/server/authorizer/ratelimit"
 	"github.com/keyward-dev/keyward/server/authorizer/throttle"
 	"github.com/keyward-dev/keyward/server/awsauthorizer"
@@ -31,7 +32,6 @@ import (
 	"github.com/keyward-dev/keyward/server/framing"
 	"github.com/keyward-dev/keyward/server/httpwire"
 	"github.com/keyward-dev/keyward/server/options"
-	"github.com/keyward-dev/keyward/server/quota"
 	"github.com/keyward-dev/keyward/server/reverseproxy"
 	"github.com/keyward-dev/keyward/server/search"
 	"github.com/keyward-dev/keyward/server/store"

@@ -23,8 +23,8 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/server/authorizer"
+	"github.com/keyward-dev/keyward/server/authorizer/quota"
 	"github.com/keyward-dev/keyward/server/httpwire"
-	"github.com/keyward-dev/keyward/server/quota"
 	"github.com/keyward-dev/keyward/server/store"
 )
 

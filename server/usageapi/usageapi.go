@@ -11,8 +11,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/keyward-dev/keyward/server/authorizer/quota"
 	"github.com/keyward-dev/keyward/server/httpwire"
-	"github.com/keyward-dev/keyward/server/quota"
 )
 
 const (

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/keyward-dev/keyward/server/quota"
+	"github.com/keyward-dev/keyward/server/authorizer/quota"
 	"github.com/keyward-dev/keyward/server/usage"
 )
 

@@ -14,8 +14,8 @@ import (
 	"github.com/keyward-dev/keyward/controllers/usage/accounts"
 	"github.com/keyward-dev/keyward/controllers/usage/store"
 	"github.com/keyward-dev/keyward/internal/quotaledger"
+	"github.com/keyward-dev/keyward/server/authorizer/quota"
 	"github.com/keyward-dev/keyward/server/decision"
-	"github.com/keyward-dev/keyward/server/quota"
 )
 
 func november(text string) store.Key {

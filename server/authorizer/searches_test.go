@@ -12,8 +12,8 @@ import (
 
 	"github.com/keyward-dev/keyward/internal/origin"
 	"github.com/keyward-dev/keyward/internal/routing"
+	"github.com/keyward-dev/keyward/server/authorizer/search"
 	"github.com/keyward-dev/keyward/server/decision"
-	"github.com/keyward-dev/keyward/server/search"
 )
 
 // hostile is a snapshot of 512 groups that allow one origin and own nothing that is asked for, which

@@ -3,9 +3,9 @@ package usage
 import (
 	"sync"
 
-	"github.com/keyward-dev/keyward/internal/keyformat"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
-	"github.com/keyward-dev/keyward/server/openhash"
+	"github.com/keyward-dev/keyward/internal/keyformat"
+	"github.com/keyward-dev/keyward/server/store/openhash"
 )
 
 // shard is a part of the keys with all that is remembered of them, so that requests seldom wait

@@ -1,6 +1,6 @@
 package keytable
 
-import "github.com/keyward-dev/keyward/server/openhash"
+import "github.com/keyward-dev/keyward/server/store/openhash"
 
 // bucketBits splits an index, so that growing it means to copy a small part at a time: with
 // a million keys that is 64 KB, with ten million 512 KB. More and smaller parts would be more for

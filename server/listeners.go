@@ -16,7 +16,7 @@ import (
 	"github.com/keyward-dev/keyward/server/certfiles"
 	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/framing"
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/options"
 )
 
@@ -156,7 +156,7 @@ func (b *untilEnd) Read(p []byte) (int, error) {
 // can: what follows may not be HTTP.
 func closeUpgrades(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ProtoMajor == 1 && len(r.Header[httpwire.HeaderUpgrade]) > 0 {
+		if r.ProtoMajor == 1 && len(r.Header[httpapi.HeaderUpgrade]) > 0 {
 			w.Header().Set("Connection", "close")
 		}
 		next.ServeHTTP(w, r)

@@ -31,7 +31,7 @@ import (
 	"github.com/keyward-dev/keyward/server/extauthz"
 	"github.com/keyward-dev/keyward/server/forwardauth"
 	"github.com/keyward-dev/keyward/server/framing"
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/options"
 	"github.com/keyward-dev/keyward/server/reverseproxy"
 	"github.com/keyward-dev/keyward/server/store"
@@ -261,7 +261,7 @@ type whileServing struct {
 }
 
 // Answer implements framing.Answerer.
-func (w whileServing) Answer(question *httpwire.Question, answer *httpwire.Answer) bool {
+func (w whileServing) Answer(question *httpapi.Question, answer *httpapi.Answer) bool {
 	return !w.draining.Load() && w.Answerer.Answer(question, answer)
 }
 

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/keyward-dev/keyward/internal/keyformat"
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/managertest"
 )
 
@@ -252,13 +252,13 @@ func exchange(t *testing.T, address net.Addr, sent string) (statuses []int, code
 		body, _ := io.ReadAll(response.Body)
 		_ = response.Body.Close()
 		statuses = append(statuses, response.StatusCode)
-		if response.Header.Get("Content-Type") != httpwire.ProblemType {
+		if response.Header.Get("Content-Type") != httpapi.ProblemType {
 			if response.StatusCode >= 400 && response.StatusCode != http.StatusUpgradeRequired {
 				t.Errorf("%d without a problem: %s", response.StatusCode, body)
 			}
 			continue
 		}
-		var problem httpwire.Problem
+		var problem httpapi.Problem
 		if err := json.Unmarshal(body, &problem); err != nil || problem.Status != response.StatusCode || response.Header.Get("X-Request-Id") == "" {
 			t.Errorf("%s: %v", body, err)
 		}

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
 const everyPath = "/"
@@ -16,12 +16,12 @@ const everyPath = "/"
 // (RFC 9110, section 15.5.6).
 func withUnknown(mux *http.ServeMux) http.Handler {
 	unknown := func(w http.ResponseWriter, r *http.Request) {
-		problem := httpwire.NewProblem(http.StatusNotFound, "path_unknown", "Not found", "Nothing is answered at this path. Gateways ask at /authz and below, apps at /v1/verify.")
+		problem := httpapi.NewProblem(http.StatusNotFound, "path_unknown", "Not found", "Nothing is answered at this path. Gateways ask at /authz and below, apps at /v1/verify.")
 		if allowed := methodsOf(mux, r); len(allowed) > 0 {
 			w.Header().Set("Allow", strings.Join(allowed, ", "))
-			problem = httpwire.NewProblem(http.StatusMethodNotAllowed, "method_unknown", "Method not allowed", "This path is for the methods that the header Allow lists.")
+			problem = httpapi.NewProblem(http.StatusMethodNotAllowed, "method_unknown", "Method not allowed", "This path is for the methods that the header Allow lists.")
 		}
-		w.Header().Set(httpwire.HeaderRequestID, httpwire.RequestID(r.Header[httpwire.HeaderRequestID]...))
+		w.Header().Set(httpapi.HeaderRequestID, httpapi.RequestID(r.Header[httpapi.HeaderRequestID]...))
 		problem.Denial().Write(w)
 	}
 	mux.HandleFunc(everyPath, unknown)

@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/managertest"
 )
 
@@ -33,20 +33,20 @@ func TestUnknownPathsAndMethodsAreProblems(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			request.Header.Set(httpwire.HeaderRequestID, "mine")
+			request.Header.Set(httpapi.HeaderRequestID, "mine")
 			response, err := client.Do(request)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer func() { _ = response.Body.Close() }()
-			var problem httpwire.Problem
+			var problem httpapi.Problem
 			if err := json.NewDecoder(response.Body).Decode(&problem); err != nil {
 				t.Error(err)
 			}
 			if response.StatusCode != c.status || problem.Status != c.status || problem.Code != c.code || response.Header.Get("Allow") != c.allow {
 				t.Errorf("%d %+v, Allow: %q", response.StatusCode, problem, response.Header.Get("Allow"))
 			}
-			if response.Header.Get(httpwire.HeaderRequestID) != "mine" || response.Header.Get("Content-Type") != httpwire.ProblemType {
+			if response.Header.Get(httpapi.HeaderRequestID) != "mine" || response.Header.Get("Content-Type") != httpapi.ProblemType {
 				t.Errorf("headers %v", response.Header)
 			}
 		})

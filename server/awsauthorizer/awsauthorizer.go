@@ -17,7 +17,7 @@ import (
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/decision"
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
 const (
@@ -70,10 +70,10 @@ type handler struct {
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	project, wrong := httpwire.TrustedProject(r.URL.RawQuery)
+	project, wrong := httpapi.TrustedProject(r.URL.RawQuery)
 	if wrong != "" {
-		w.Header().Set(httpwire.HeaderRequestID, httpwire.RequestID(r.Header[httpwire.HeaderRequestID]...))
-		httpwire.InvalidParameter(wrong).Denial().Write(w)
+		w.Header().Set(httpapi.HeaderRequestID, httpapi.RequestID(r.Header[httpapi.HeaderRequestID]...))
+		httpapi.InvalidParameter(wrong).Denial().Write(w)
 		return
 	}
 	event, err := decode(http.MaxBytesReader(w, r.Body, maxBody))
@@ -81,7 +81,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = event.check()
 	}
 	if err != nil {
-		w.Header().Set(httpwire.HeaderRequestID, httpwire.RequestID(r.Header[httpwire.HeaderRequestID]...))
+		w.Header().Set(httpapi.HeaderRequestID, httpapi.RequestID(r.Header[httpapi.HeaderRequestID]...))
 		refuse(w, err)
 		return
 	}
@@ -89,7 +89,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	request.TrustedProject = project
 	result := h.door.Decide(r.Context(), &request)
 
-	w.Header().Set(httpwire.HeaderRequestID, request.ID)
+	w.Header().Set(httpapi.HeaderRequestID, request.ID)
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	_ = json.NewEncoder(w).Encode(event.respond(result, request.ID)) // a client that has gone needs no answer
@@ -102,7 +102,7 @@ func refuse(w http.ResponseWriter, err error) {
 		status = http.StatusRequestEntityTooLarge
 		err = fmt.Errorf("the event is larger than %d bytes", tooLarge.Limit)
 	}
-	httpwire.NewProblem(status, "event_invalid", "Event not understood", err.Error()).Denial().Write(w)
+	httpapi.NewProblem(status, "event_invalid", "Event not understood", err.Error()).Denial().Write(w)
 }
 
 func (e *event) respond(result authorizer.Result, requestID string) any {
@@ -126,18 +126,18 @@ func (e *event) respond(result authorizer.Result, requestID string) any {
 
 // rateNames are the names of headers in the context, for integrations and gateway responses to
 // send them.
-var rateNames = map[string]string{httpwire.HeaderRateLimitPolicy: "rateLimitPolicy", httpwire.HeaderRateLimit: "rateLimit"}
+var rateNames = map[string]string{httpapi.HeaderRateLimitPolicy: "rateLimitPolicy", httpapi.HeaderRateLimit: "rateLimit"}
 
 // contextOf is what integrations and gateway responses find in $context.authorizer: of what
 // is allowed whose content it is, of a denial why. It is flat, as API Gateway demands.
 func contextOf(result authorizer.Result, requestID string) map[string]any {
 	about := map[string]any{"requestId": requestID, "code": result.Code.String(), "status": result.Code.Status()}
-	for _, h := range httpwire.RateLimit(result.Rates) {
+	for _, h := range httpapi.RateLimit(result.Rates) {
 		about[rateNames[h.Name]] = h.Value
 	}
 	if !result.Allowed() {
 		about["title"], about["detail"] = result.Code.Title(), result.Code.Detail()
-		if seconds := httpwire.RetrySeconds(result.RetryAfter); seconds > 0 {
+		if seconds := httpapi.RetrySeconds(result.RetryAfter); seconds > 0 {
 			about["retryAfter"] = seconds
 		}
 		return about
@@ -161,6 +161,6 @@ func groupContext(d decision.Decision) map[string]string {
 	values["tier"] = d.Group.Tier
 	values["project"] = d.Project.Name
 	values["keyId"] = d.Key.ID
-	values["permissions"] = httpwire.Permissions(d)
+	values["permissions"] = httpapi.Permissions(d)
 	return values
 }

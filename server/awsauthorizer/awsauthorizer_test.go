@@ -18,7 +18,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/authorizer/throttle"
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/store"
 )
 
@@ -187,7 +187,7 @@ func TestMalformedEventsNameTheField(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			status, got := post(t, url, strings.ReplaceAll(c.event, "KEY", key))
-			var problem httpwire.Problem
+			var problem httpapi.Problem
 			if err := json.Unmarshal([]byte(got), &problem); err != nil {
 				t.Fatal(err)
 			}

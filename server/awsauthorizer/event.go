@@ -13,7 +13,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/routing"
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/clientaddr"
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
 const (
@@ -108,7 +108,7 @@ func (e *event) check() error {
 	}
 	if e.Type == typeToken {
 		e.HTTPMethod, e.Path = method, path
-		e.Headers, e.MultiHeaders = nil, map[string][]string{httpwire.HeaderAuthorization: {e.AuthorizationToken}}
+		e.Headers, e.MultiHeaders = nil, map[string][]string{httpapi.HeaderAuthorization: {e.AuthorizationToken}}
 	}
 	return present(map[string]string{"httpMethod": e.HTTPMethod, "path": e.Path})
 }
@@ -164,15 +164,15 @@ func (e *event) request(clients *clientaddr.Resolver) authorizer.Request {
 		// could be read in two ways. So can the empty path.
 		path = ""
 	}
-	request := authorizer.Request{Request: httpwire.NewRequest(header, method, host, path, query)}
+	request := authorizer.Request{Request: httpapi.NewRequest(header, method, host, path, query)}
 	if peer, err := netip.ParseAddr(source); err == nil {
 		request.Client = clients.Seen(peer, header)
 	}
-	ids := header[httpwire.HeaderRequestID]
+	ids := header[httpapi.HeaderRequestID]
 	if len(ids) == 0 && e.Context.RequestID != "" {
 		ids = []string{e.Context.RequestID}
 	}
-	request.ID = httpwire.RequestID(ids...)
+	request.ID = httpapi.RequestID(ids...)
 	return request
 }
 

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
 const methodArn = "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/prod/"
@@ -17,7 +17,7 @@ const methodArn = "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/prod
 // askAWS1 asks as a REST API does: duplicates are listed, parameters are decoded.
 func askAWS1(t *testing.T, base string, e exchange) answer {
 	t.Helper()
-	path, query := httpwire.SplitTarget(e.target)
+	path, query := httpapi.SplitTarget(e.target)
 	parameters := map[string][]string{}
 	for pair := range strings.SplitSeq(query, "&") {
 		name, value, ok := strings.Cut(pair, "=")
@@ -52,7 +52,7 @@ func askAWS1(t *testing.T, base string, e exchange) answer {
 // askAWS2 asks as an HTTP API does: duplicates are joined by commas, the query is raw.
 func askAWS2(t *testing.T, base string, e exchange) answer {
 	t.Helper()
-	path, query := httpwire.SplitTarget(e.target)
+	path, query := httpapi.SplitTarget(e.target)
 	headers := map[string]string{}
 	for name, values := range headersOf(e) {
 		headers[strings.ToLower(name)] = strings.Join(values, ",")
@@ -132,10 +132,10 @@ func fromAWS(t *testing.T, allowed bool, context map[string]any) answer {
 		text, isText := value.(string)
 		switch header, known := named[name]; {
 		case known:
-			a.injected = append(a.injected, header+": "+httpwire.Encode(text))
+			a.injected = append(a.injected, header+": "+httpapi.Encode(text))
 		case slices.Contains([]string{"status", "code", "requestId", "title", "detail", "retryAfter", "rateLimit", "rateLimitPolicy"}, name):
 		case isText:
-			header, _ := httpwire.ContextHeaderName(name)
+			header, _ := httpapi.ContextHeaderName(name)
 			a.injected = append(a.injected, header+": "+text)
 		default:
 			t.Errorf("%s is no text", name)

@@ -22,7 +22,7 @@ import (
 	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/forwardauth"
 	"github.com/keyward-dev/keyward/server/framing"
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/reverseproxy"
 	"github.com/keyward-dev/keyward/server/verifyapi"
 )
@@ -46,7 +46,7 @@ type answer struct {
 
 	retryAfter string // seconds
 	isVerdict  bool   // and no HTTP response
-	problem    httpwire.Problem
+	problem    httpapi.Problem
 	injected   []string // sorted header lines
 	requestID  string   // as the client is told
 
@@ -205,7 +205,7 @@ func sameTarget(seen, sent string) bool {
 	if err != nil {
 		return false
 	}
-	seenPath, _ := httpwire.SplitTarget(seen)
+	seenPath, _ := httpapi.SplitTarget(seen)
 	other, err := routing.CanonicalPath(seenPath)
 	return err == nil && one == other && seen == want
 }

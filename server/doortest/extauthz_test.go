@@ -17,7 +17,7 @@ import (
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/extauthz"
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
 func dialExtAuthz(t testing.TB, g *authorizer.Gate, clients *clientaddr.Resolver) authv3.AuthorizationClient {
@@ -27,7 +27,7 @@ func dialExtAuthz(t testing.TB, g *authorizer.Gate, clients *clientaddr.Resolver
 		t.Fatal(err)
 	}
 	server := grpc.NewServer(extauthz.ServerOption())
-	extauthz.Register(server, g, clients, httpwire.Stripping{})
+	extauthz.Register(server, g, clients, httpapi.Stripping{})
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)
 	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))

@@ -20,7 +20,7 @@ import (
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/forwardauth"
 	"github.com/keyward-dev/keyward/server/framing"
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/reverseproxy"
 )
 
@@ -110,7 +110,7 @@ func TestHTTP2IsReadAsStrictly(t *testing.T) {
 			fields = append(fields, [2]string{":authority", c.authority})
 		}
 		status, body := askHTTP2(t, front.Listener.Addr(), append(fields, [2]string{"x-api-key", keys["both"].Reveal()}))
-		var problem httpwire.Problem
+		var problem httpapi.Problem
 		if len(body) > 0 {
 			if err := json.Unmarshal(body, &problem); err != nil {
 				t.Fatalf("%s: %v", body, err)

@@ -20,7 +20,7 @@ import (
 	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/framing"
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/reverseproxy"
 )
 
@@ -59,7 +59,7 @@ func TestNoHostIsNotAnyHost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var problem httpwire.Problem
+	var problem httpapi.Problem
 	if err := json.Unmarshal([]byte(answer.GetDeniedResponse().GetBody()), &problem); err != nil || problem.Code != decision.HostInvalid.String() {
 		t.Errorf("extauthz: %v, %v", answer, err)
 	}
@@ -75,7 +75,7 @@ func TestNoHostIsNotAnyHost(t *testing.T) {
 }
 
 // sendAsIs sends a request of HTTP/1 as it stands.
-func sendAsIs(t *testing.T, address net.Addr, request string) (status int, problem httpwire.Problem) {
+func sendAsIs(t *testing.T, address net.Addr, request string) (status int, problem httpapi.Problem) {
 	t.Helper()
 	conn, err := net.Dial("tcp", address.String())
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/forwardauth"
 	"github.com/keyward-dev/keyward/server/framing"
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
 // counted counts what is answered without net/http.
@@ -30,7 +30,7 @@ type counted struct {
 }
 
 // Answer implements framing.Answerer.
-func (c *counted) Answer(question *httpwire.Question, answer *httpwire.Answer) bool {
+func (c *counted) Answer(question *httpapi.Question, answer *httpapi.Answer) bool {
 	ok := c.Answerer.Answer(question, answer)
 	if ok {
 		c.answers.Add(1)

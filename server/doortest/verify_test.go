@@ -8,13 +8,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/verifyapi"
 )
 
 func askVerify(t *testing.T, base string, e exchange) answer {
 	t.Helper()
-	path, query := httpwire.SplitTarget(e.target)
+	path, query := httpapi.SplitTarget(e.target)
 	return postVerify(t, base, e, map[string]any{"host": e.host, "path": path, "query": query})
 }
 

@@ -14,7 +14,7 @@ import (
 	"strings"
 
 	"github.com/keyward-dev/keyward/server/decision"
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
 const (
@@ -28,7 +28,7 @@ const (
 
 // Off answers in place of decisions that are not remembered.
 func Off(w http.ResponseWriter, _ *http.Request) {
-	httpwire.NewProblem(http.StatusNotFound, "decisions_off", "Decisions are not kept",
+	httpapi.NewProblem(http.StatusNotFound, "decisions_off", "Decisions are not kept",
 		"Start the validator with --admin-token-file to keep the last decisions and to read them here.").Denial().Write(w)
 }
 
@@ -37,7 +37,7 @@ func (r *Ring) Handler(tokenFile string, log *slog.Logger) http.Handler {
 	return Guard(tokenFile, log, http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		query, err := read(request.URL)
 		if err != nil {
-			httpwire.NewProblem(http.StatusBadRequest, "query_invalid", "Query not understood", err.Error()).Denial().Write(w)
+			httpapi.NewProblem(http.StatusBadRequest, "query_invalid", "Query not understood", err.Error()).Denial().Write(w)
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
@@ -53,13 +53,13 @@ func Guard(tokenFile string, log *slog.Logger, next http.Handler) http.Handler {
 		token, err := ReadToken(tokenFile)
 		if err != nil {
 			log.Error("nobody can use what needs the admin's token", slog.Any("error", err))
-			httpwire.NewProblem(http.StatusServiceUnavailable, "admin_token_unreadable", "No token to compare with",
+			httpapi.NewProblem(http.StatusServiceUnavailable, "admin_token_unreadable", "No token to compare with",
 				"The validator cannot read the file of --admin-token-file. Its log says why.").Denial().Write(w)
 			return
 		}
 		if !presents(request, token) {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="keyward admin"`)
-			httpwire.NewProblem(http.StatusUnauthorized, "admin_token_invalid", "Not for everybody",
+			httpapi.NewProblem(http.StatusUnauthorized, "admin_token_invalid", "Not for everybody",
 				"Send the token of the validator's --admin-token-file as 'Authorization: Bearer <token>'.").Denial().Write(w)
 			return
 		}

@@ -8,7 +8,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"google.golang.org/grpc/codes"
 
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
 const (
@@ -104,7 +104,7 @@ var encodedPrivately = func() (a answer) {
 }()
 
 // header writes a HeaderValueOption.
-func (a *answer) header(tag byte, h *httpwire.Header, action corev3.HeaderValueOption_HeaderAppendAction) {
+func (a *answer) header(tag byte, h *httpapi.Header, action corev3.HeaderValueOption_HeaderAppendAction) {
 	option := a.begin(tag)
 	header := a.begin(optionHeader)
 	if h.Name != "" {
@@ -121,7 +121,7 @@ func (a *answer) header(tag byte, h *httpwire.Header, action corev3.HeaderValueO
 }
 
 // metadata writes an entry of a Struct's map.
-func (a *answer) metadata(h *httpwire.Header) {
+func (a *answer) metadata(h *httpapi.Header) {
 	field := a.begin(structFields)
 	a.text(entryKey, h.Name)
 	value := a.begin(entryValue)

@@ -13,7 +13,7 @@ import (
 
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/clientaddr"
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
 const (
@@ -29,7 +29,7 @@ type Server struct {
 	door    *authorizer.Door
 	clients *clientaddr.Resolver
 
-	stripping httpwire.Stripping
+	stripping httpapi.Stripping
 	receipts  Receipts
 }
 
@@ -46,14 +46,14 @@ type Option func(*Server)
 func WithReceipts(r Receipts) Option { return func(s *Server) { s.receipts = r } }
 
 // Register adds the service to a gRPC server, which needs the ServerOption.
-func Register(server *grpc.Server, g *authorizer.Gate, clients *clientaddr.Resolver, stripping httpwire.Stripping, options ...Option) {
+func Register(server *grpc.Server, g *authorizer.Gate, clients *clientaddr.Resolver, stripping httpapi.Stripping, options ...Option) {
 	server.RegisterService(&service, newServer(g, clients, stripping, options...))
 }
 
 // envoyWrites are the headers that Envoy has written when it asks, or does not let through.
-var envoyWrites = httpwire.NewNames(clientaddr.HeaderXForwardedFor, "X-Forwarded-Proto", "X-Forwarded-Client-Cert", "X-Envoy-External-Address")
+var envoyWrites = httpapi.NewNames(clientaddr.HeaderXForwardedFor, "X-Forwarded-Proto", "X-Forwarded-Client-Cert", "X-Envoy-External-Address")
 
-func newServer(g *authorizer.Gate, clients *clientaddr.Resolver, stripping httpwire.Stripping, options ...Option) *Server {
+func newServer(g *authorizer.Gate, clients *clientaddr.Resolver, stripping httpapi.Stripping, options ...Option) *Server {
 	stripping.Writes = envoyWrites
 	s := &Server{door: g.Door(doorName), clients: clients, stripping: stripping}
 	for _, option := range options {
@@ -64,11 +64,11 @@ func newServer(g *authorizer.Gate, clients *clientaddr.Resolver, stripping httpw
 
 // answer decides one request. Denials are answers, not errors: it never fails.
 func (s *Server) answer(ctx context.Context, q *question) *answer {
-	path, rawQuery := httpwire.SplitTarget(q.target)
+	path, rawQuery := httpapi.SplitTarget(q.target)
 	q.request = authorizer.Request{
-		Request: httpwire.NewRequest(q.Header, q.method, q.host, path, rawQuery),
+		Request: httpapi.NewRequest(q.Header, q.method, q.host, path, rawQuery),
 		Client:  s.clients.Seen(peerOf(q), q.Header),
-		ID:      httpwire.RequestID(q.Header[httpwire.HeaderRequestID]...),
+		ID:      httpapi.RequestID(q.Header[httpapi.HeaderRequestID]...),
 	}
 	q.request.TrustedProject, q.request.NeedsHost = q.project, true
 
@@ -97,47 +97,47 @@ type reply struct {
 	denial  int // the HTTP status of a denial, 0 where the request may pass
 
 	// set are headers that replace what is there: of the upstream's request, or of the denial.
-	set    []httpwire.Header
+	set    []httpapi.Header
 	remove []string   // names of headers that the upstream must not see
 	added  []addition // to the response of the upstream
 	own    bool       // the response is the client's own: no cache serves it to another
 	body   []byte     // of the denial
 
-	metadata [5]httpwire.Header // for Envoy's access log. Those without a name are not there
+	metadata [5]httpapi.Header // for Envoy's access log. Those without a name are not there
 }
 
 // addition is a header for the client, and what becomes of the upstream's.
 type addition struct {
-	httpwire.Header
+	httpapi.Header
 
 	action corev3.HeaderValueOption_HeaderAppendAction
 }
 
 func (s *Server) allow(r *reply, result authorizer.Result, q *question) {
 	r.status = codes.OK
-	r.set = append(httpwire.AppendContextHeaders(r.set, result.Decision), httpwire.Header{Name: httpwire.HeaderRequestID, Value: q.request.ID})
+	r.set = append(httpapi.AppendContextHeaders(r.set, result.Decision), httpapi.Header{Name: httpapi.HeaderRequestID, Value: q.request.ID})
 	r.remove = s.stripping.Names(r.remove, q.Header, s.clients.Trusts(peerOf(q)), r.set)
-	r.metadata = [len(r.metadata)]httpwire.Header{
+	r.metadata = [len(r.metadata)]httpapi.Header{
 		{Name: "group", Value: result.Group.Identity},
 		{Name: "project", Value: result.Project.Name},
 		{Name: "key_id", Value: result.Key.ID},
 		{Name: "code", Value: result.Code.String()},
 	}
 	if s.receipts != nil {
-		r.metadata[len(r.metadata)-1] = httpwire.Header{Name: "receipt", Value: s.receipts.Issue(result.Group.Identity, result.Key.ID)}
+		r.metadata[len(r.metadata)-1] = httpapi.Header{Name: "receipt", Value: s.receipts.Issue(result.Group.Identity, result.Key.ID)}
 	}
-	add := func(h httpwire.Header, action corev3.HeaderValueOption_HeaderAppendAction) {
+	add := func(h httpapi.Header, action corev3.HeaderValueOption_HeaderAppendAction) {
 		r.added = append(r.added, addition{h, action})
 	}
-	add(httpwire.Header{Name: httpwire.HeaderRequestID, Value: q.request.ID}, corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD)
-	add(httpwire.Header{Name: httpwire.HeaderVary, Value: httpwire.Vary(&q.request.Request)}, corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD)
+	add(httpapi.Header{Name: httpapi.HeaderRequestID, Value: q.request.ID}, corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD)
+	add(httpapi.Header{Name: httpapi.HeaderVary, Value: httpapi.Vary(&q.request.Request)}, corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD)
 	r.own = !result.Group.SharedCaching
-	for _, h := range httpwire.RateLimit(result.Rates) { // an upstream with rate limits of its own tells them, too
+	for _, h := range httpapi.RateLimit(result.Rates) { // an upstream with rate limits of its own tells them, too
 		add(h, corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD)
 	}
-	for _, h := range httpwire.CORS(result.Decision, &q.request.Request) {
+	for _, h := range httpapi.CORS(result.Decision, &q.request.Request) {
 		action := corev3.HeaderValueOption_ADD_IF_ABSENT // an upstream that speaks CORS itself keeps its word
-		if h.Name == httpwire.HeaderExposeHeaders {      // but what may be read is a list
+		if h.Name == httpapi.HeaderExposeHeaders {       // but what may be read is a list
 			action = corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD
 		}
 		add(h, action)
@@ -148,23 +148,23 @@ func (s *Server) allow(r *reply, result authorizer.Result, q *question) {
 // anything out of the upstream's Cache-Control, but private outweighs what is in it (RFC 9111,
 // section 3). What outranks Cache-Control in some caches is replaced where it is there.
 var privately = func() []addition {
-	all := []addition{{httpwire.Header{Name: "Cache-Control", Value: "private"}, corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD}}
-	for _, name := range httpwire.SharedCacheHeaders() {
+	all := []addition{{httpapi.Header{Name: "Cache-Control", Value: "private"}, corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD}}
+	for _, name := range httpapi.SharedCacheHeaders() {
 		value := "no-store"
 		if name == "X-Accel-Expires" || name == "X-Varnish-TTL" { // which are numbers
 			value = "0"
 		}
-		all = append(all, addition{httpwire.Header{Name: name, Value: value}, corev3.HeaderValueOption_OVERWRITE_IF_EXISTS})
+		all = append(all, addition{httpapi.Header{Name: name, Value: value}, corev3.HeaderValueOption_OVERWRITE_IF_EXISTS})
 	}
 	return all
 }()
 
 func deny(r *reply, result authorizer.Result, request *authorizer.Request) {
-	denial := httpwire.NewDenial(result.Decision, &request.Request, result.RetryAfter).With(httpwire.RateLimit(result.Rates)...)
+	denial := httpapi.NewDenial(result.Decision, &request.Request, result.RetryAfter).With(httpapi.RateLimit(result.Rates)...)
 	r.status, r.message = statusOf(denial.Status), result.Code.String()
 	r.denial, r.body = denial.Status, denial.Body
-	r.set = append(append(r.set, denial.Headers...), httpwire.Header{Name: httpwire.HeaderRequestID, Value: request.ID})
-	r.metadata[0] = httpwire.Header{Name: "code", Value: result.Code.String()}
+	r.set = append(append(r.set, denial.Headers...), httpapi.Header{Name: httpapi.HeaderRequestID, Value: request.ID})
+	r.metadata[0] = httpapi.Header{Name: "code", Value: result.Code.String()}
 }
 
 // statusOf is the gRPC status for an HTTP one. Envoy only asks whether it is OK.

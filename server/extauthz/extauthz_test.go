@@ -22,7 +22,7 @@ import (
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/decision"
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/store"
 )
 
@@ -46,7 +46,7 @@ func startServer(t testing.TB, keepCredential bool) (*Server, string) {
 		t.Fatal(err)
 	}
 	g := authorizer.New(s, time.Now, log, prometheus.NewRegistry())
-	return newServer(g, nil, httpwire.Stripping{KeepCredential: keepCredential}), key.Reveal()
+	return newServer(g, nil, httpapi.Stripping{KeepCredential: keepCredential}), key.Reveal()
 }
 
 // ask is one call without a connection.
@@ -126,7 +126,7 @@ func TestNothingIsLeftOfAQuestion(t *testing.T) {
 		}
 		q.reset()
 		again := fmt.Sprintf("%+v %+v", q.request, q.reply)
-		for _, h := range append(q.reply.set[:cap(q.reply.set)], httpwire.Header{}) {
+		for _, h := range append(q.reply.set[:cap(q.reply.set)], httpapi.Header{}) {
 			again += h.Value
 		}
 		if strings.Contains(again, key) || strings.Contains(again, "tenants/acme") || len(q.Header) > 0 || q.method+q.host+q.target+q.peer+q.project+q.request.ID != "" {
@@ -200,11 +200,11 @@ func BenchmarkAnswer(b *testing.B) {
 
 func BenchmarkEncode(b *testing.B) {
 	r := &reply{
-		set:    []httpwire.Header{{Name: httpwire.HeaderGroup, Value: "tenants/acme"}, {Name: httpwire.HeaderProject, Value: "marketing"}, {Name: httpwire.HeaderKeyID, Value: "k000000000000001"}, {Name: httpwire.HeaderPermissions, Value: "read"}, {Name: httpwire.HeaderRequestID, Value: "1"}},
+		set:    []httpapi.Header{{Name: httpapi.HeaderGroup, Value: "tenants/acme"}, {Name: httpapi.HeaderProject, Value: "marketing"}, {Name: httpapi.HeaderKeyID, Value: "k000000000000001"}, {Name: httpapi.HeaderPermissions, Value: "read"}, {Name: httpapi.HeaderRequestID, Value: "1"}},
 		remove: []string{"Authorization"},
-		added:  []addition{{Header: httpwire.Header{Name: httpwire.HeaderRequestID, Value: "1"}, action: 2}, {Header: httpwire.Header{Name: httpwire.HeaderVary, Value: "Origin"}}},
+		added:  []addition{{Header: httpapi.Header{Name: httpapi.HeaderRequestID, Value: "1"}, action: 2}, {Header: httpapi.Header{Name: httpapi.HeaderVary, Value: "Origin"}}},
 	}
-	r.metadata = [len(r.metadata)]httpwire.Header{{Name: "group", Value: "tenants/acme"}, {Name: "project", Value: "marketing"}, {Name: "key_id", Value: "k000000000000001"}, {Name: "code", Value: "allowed"}}
+	r.metadata = [len(r.metadata)]httpapi.Header{{Name: "group", Value: "tenants/acme"}, {Name: "project", Value: "marketing"}, {Name: "key_id", Value: "k000000000000001"}, {Name: "code", Value: "allowed"}}
 	b.Run("by hand", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
@@ -252,7 +252,7 @@ func TestEnvoyIsToldToRemoveOverrides(t *testing.T) {
 
 // TestEverySharedCacheIsTold: what a content server says to it is replaced.
 func TestEverySharedCacheIsTold(t *testing.T) {
-	for _, name := range httpwire.SharedCacheHeaders() {
+	for _, name := range httpapi.SharedCacheHeaders() {
 		if !slices.ContainsFunc(privately, func(a addition) bool {
 			return strings.EqualFold(a.Name, name) && a.action == corev3.HeaderValueOption_OVERWRITE_IF_EXISTS
 		}) {

@@ -15,7 +15,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/keyward-dev/keyward/server/clientaddr"
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
 // The tags of fields: the number, and the type in which it is encoded.
@@ -77,7 +77,7 @@ const (
 )
 
 // named are the headers that decisions depend on.
-var named = httpwire.NewNames(append([]string{httpwire.HeaderRequestID, clientaddr.HeaderXForwardedFor, clientaddr.HeaderForwarded}, httpwire.Decisive...)...)
+var named = httpapi.NewNames(append([]string{httpapi.HeaderRequestID, clientaddr.HeaderXForwardedFor, clientaddr.HeaderForwarded}, httpapi.Decisive...)...)
 
 // parse reads a CheckRequest, or returns false, with some of it read.
 func (q *question) parse(message string) bool {
@@ -280,7 +280,7 @@ func matters(name string) (canonical string, ok bool) {
 	if canonical = named.Find(name); canonical != "" {
 		return canonical, true
 	}
-	if httpwire.MayBeRemoved(name) {
+	if httpapi.MayBeRemoved(name) {
 		return http.CanonicalHeaderKey(name), true
 	}
 	return "", true

@@ -18,7 +18,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
 // plainly is encode, by protobuf.
@@ -54,7 +54,7 @@ func plainly(r *reply) *authv3.CheckResponse {
 	return response
 }
 
-func option(h httpwire.Header, action corev3.HeaderValueOption_HeaderAppendAction) *corev3.HeaderValueOption {
+func option(h httpapi.Header, action corev3.HeaderValueOption_HeaderAppendAction) *corev3.HeaderValueOption {
 	return &corev3.HeaderValueOption{Header: &corev3.HeaderValue{Key: h.Name, Value: h.Value}, AppendAction: action}
 }
 
@@ -83,8 +83,8 @@ func FuzzEncode(f *testing.F) {
 		r := &reply{status: codes.Code(uint8(status)), message: message, denial: int(uint16(denial)), own: denial%2 == 0, body: body}
 		for line := range strings.Lines(set) {
 			name, value, _ := strings.Cut(line, ": ")
-			r.set = append(r.set, httpwire.Header{Name: name, Value: value})
-			r.added = append(r.added, addition{httpwire.Header{Name: value, Value: name}, corev3.HeaderValueOption_HeaderAppendAction(len(line) % 4)})
+			r.set = append(r.set, httpapi.Header{Name: name, Value: value})
+			r.added = append(r.added, addition{httpapi.Header{Name: value, Value: name}, corev3.HeaderValueOption_HeaderAppendAction(len(line) % 4)})
 		}
 		for name := range strings.Lines(remove) {
 			r.remove = append(r.remove, name)
@@ -92,8 +92,8 @@ func FuzzEncode(f *testing.F) {
 		i := 0
 		for line := range strings.Lines(metadata) {
 			name, value, _ := strings.Cut(line, ": ")
-			if i < len(r.metadata) && !slices.ContainsFunc(r.metadata[:], func(h httpwire.Header) bool { return h.Name == name }) {
-				r.metadata[i] = httpwire.Header{Name: name, Value: value}
+			if i < len(r.metadata) && !slices.ContainsFunc(r.metadata[:], func(h httpapi.Header) bool { return h.Name == name }) {
+				r.metadata[i] = httpapi.Header{Name: name, Value: value}
 				i++
 			}
 		}

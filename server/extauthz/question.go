@@ -7,7 +7,7 @@ import (
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 
 	"github.com/keyward-dev/keyward/server/authorizer"
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
 // question is what a check asks, as far as an answer depends on it, and the answer in the
@@ -17,13 +17,13 @@ type question struct {
 	peer                 string // the address of who has connected to Envoy
 	project              string // that the route names
 
-	httpwire.Lines // those that matter, or all
+	httpapi.Lines // those that matter, or all
 
 	request authorizer.Request
 	reply   reply
 }
 
-var questionPool = sync.Pool{New: func() any { return &question{Lines: httpwire.Lines{Header: http.Header{}}} }}
+var questionPool = sync.Pool{New: func() any { return &question{Lines: httpapi.Lines{Header: http.Header{}}} }}
 
 func newQuestion() *question {
 	q, _ := questionPool.Get().(*question)

@@ -5,7 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/keyward-dev/keyward/server/clientaddr"
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
 // dialect says where one proxy puts what it knows of the request in question. Nothing else is
@@ -51,7 +51,7 @@ type original struct {
 }
 
 // read finds the request in question, or the header that the proxy did not send as it must.
-func (h *handler) read(q *httpwire.Question) (o original, wrong string) {
+func (h *handler) read(q *httpapi.Question) (o original, wrong string) {
 	take := func(name string) string {
 		if lines := q.Header[name]; len(lines) == 1 && lines[0] != "" {
 			return lines[0]

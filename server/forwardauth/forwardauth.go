@@ -42,7 +42,7 @@ import (
 
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/clientaddr"
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
 const (
@@ -81,7 +81,7 @@ type handler struct {
 
 // exchange is a question with its answer.
 type exchange struct {
-	httpwire.Question
+	httpapi.Question
 
 	forceQuery  bool   // there is a '?' with nothing behind it
 	projectPath string // the project that the path names
@@ -91,64 +91,64 @@ type exchange struct {
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e := exchange{
-		Question:   httpwire.Question{Path: r.URL.Path, RawQuery: r.URL.RawQuery, Host: r.Host, Peer: clientaddr.Peer(r.RemoteAddr), Header: r.Header},
+		Question:   httpapi.Question{Path: r.URL.Path, RawQuery: r.URL.RawQuery, Host: r.Host, Peer: clientaddr.Peer(r.RemoteAddr), Header: r.Header},
 		forceQuery: r.URL.ForceQuery, projectPath: r.PathValue(parameterProject),
 	}
-	var answer httpwire.Answer
+	var answer httpapi.Answer
 	h.answer(r.Context(), &e, &answer)
 	answer.Write(w)
 }
 
 // answer finds the answer, to whose headers it adds.
-func (h *handler) answer(ctx context.Context, e *exchange, answer *httpwire.Answer) {
-	requestID := httpwire.RequestID(e.Header[httpwire.HeaderRequestID]...)
-	answer.Headers = append(answer.Headers, httpwire.Header{Name: httpwire.HeaderRequestID, Value: requestID})
+func (h *handler) answer(ctx context.Context, e *exchange, answer *httpapi.Answer) {
+	requestID := httpapi.RequestID(e.Header[httpapi.HeaderRequestID]...)
+	answer.Headers = append(answer.Headers, httpapi.Header{Name: httpapi.HeaderRequestID, Value: requestID})
 	asked, wrong := h.read(&e.Question)
 	if wrong != "" {
 		h.refuse(answer, incomplete(wrong))
 		return
 	}
-	if h.cannotRemove && httpwire.SendsReserved(e.Header) {
-		h.refuse(answer, httpwire.NewProblem(http.StatusBadRequest, codeReserved, "Reserved header", "Headers whose names begin with X-Keyward- are not for clients to send."))
+	if h.cannotRemove && httpapi.SendsReserved(e.Header) {
+		h.refuse(answer, httpapi.NewProblem(http.StatusBadRequest, codeReserved, "Reserved header", "Headers whose names begin with X-Keyward- are not for clients to send."))
 		return
 	}
 	project, wrong := h.trustedProject(e)
 	if wrong != "" {
-		h.refuse(answer, httpwire.InvalidParameter(wrong))
+		h.refuse(answer, httpapi.InvalidParameter(wrong))
 		return
 	}
-	path, rawQuery := httpwire.SplitTarget(asked.uri)
-	e.request = authorizer.Request{Request: httpwire.NewRequest(e.Header, asked.method, asked.host, path, rawQuery), Client: asked.client, ID: requestID}
+	path, rawQuery := httpapi.SplitTarget(asked.uri)
+	e.request = authorizer.Request{Request: httpapi.NewRequest(e.Header, asked.method, asked.host, path, rawQuery), Client: asked.client, ID: requestID}
 	e.request.TrustedProject, e.request.NeedsHost = project, true
 
 	result := h.door.Decide(ctx, &e.request)
 	if !result.Allowed() {
-		denial := httpwire.NewDenial(result.Decision, &e.request.Request, result.RetryAfter).With(httpwire.RateLimit(result.Rates)...)
+		denial := httpapi.NewDenial(result.Decision, &e.request.Request, result.RetryAfter).With(httpapi.RateLimit(result.Rates)...)
 		h.deny(answer, denial, result.Code.String())
 		return
 	}
 	answer.Status = http.StatusOK
-	answer.Headers = httpwire.AppendContextHeaders(answer.Headers, result.Decision)
-	answer.Headers = append(answer.Headers, httpwire.CORS(result.Decision, &e.request.Request)...) // for the proxy to add to the answer
-	answer.Headers = append(answer.Headers, httpwire.RateLimit(result.Rates)...)
-	answer.Headers = httpwire.Caching(answer.Headers, result.Decision)
-	answer.Headers = append(answer.Headers, httpwire.Header{Name: httpwire.HeaderVary, Value: httpwire.Vary(&e.request.Request)}, noStore)
+	answer.Headers = httpapi.AppendContextHeaders(answer.Headers, result.Decision)
+	answer.Headers = append(answer.Headers, httpapi.CORS(result.Decision, &e.request.Request)...) // for the proxy to add to the answer
+	answer.Headers = append(answer.Headers, httpapi.RateLimit(result.Rates)...)
+	answer.Headers = httpapi.Caching(answer.Headers, result.Decision)
+	answer.Headers = append(answer.Headers, httpapi.Header{Name: httpapi.HeaderVary, Value: httpapi.Vary(&e.request.Request)}, noStore)
 }
 
-var noStore = httpwire.Header{Name: "Cache-Control", Value: "no-store"}
+var noStore = httpapi.Header{Name: "Cache-Control", Value: "no-store"}
 
-func (h *handler) refuse(answer *httpwire.Answer, problem httpwire.Problem) {
+func (h *handler) refuse(answer *httpapi.Answer, problem httpapi.Problem) {
 	h.deny(answer, problem.Denial(), problem.Code)
 }
 
 // deny answers a denial as the client is to see it, or with a status that the proxy passes
 // on. A preflight is never answered as such: with its status the proxy would take it for
 // allowed, and let it through.
-func (h *handler) deny(answer *httpwire.Answer, denial httpwire.Denial, code string) {
+func (h *handler) deny(answer *httpapi.Answer, denial httpapi.Denial, code string) {
 	if h.narrow || denial.Status < http.StatusMultipleChoices {
-		answer.Headers = append(answer.Headers, httpwire.Header{Name: headerStatus, Value: strconv.Itoa(denial.Status)}, httpwire.Header{Name: headerCode, Value: code})
+		answer.Headers = append(answer.Headers, httpapi.Header{Name: headerStatus, Value: strconv.Itoa(denial.Status)}, httpapi.Header{Name: headerCode, Value: code})
 		if h.narrow && len(denial.Body) > 0 {
-			answer.Headers = append(answer.Headers, httpwire.Header{Name: headerProblem, Value: string(bytes.TrimSpace(denial.Body))})
+			answer.Headers = append(answer.Headers, httpapi.Header{Name: headerProblem, Value: string(bytes.TrimSpace(denial.Body))})
 		}
 		if denial.Status != http.StatusUnauthorized && denial.Status != http.StatusServiceUnavailable {
 			denial.Status = http.StatusForbidden

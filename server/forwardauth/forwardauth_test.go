@@ -21,7 +21,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/clientaddr"
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/store"
 )
 
@@ -38,7 +38,7 @@ func newMux(t *testing.T) *http.ServeMux {
 }
 
 // ask sends a question in a dialect, complete but for what is changed.
-func ask(t *testing.T, mux http.Handler, d *dialect, target string, changed http.Header) (int, httpwire.Problem) {
+func ask(t *testing.T, mux http.Handler, d *dialect, target string, changed http.Header) (int, httpapi.Problem) {
 	t.Helper()
 	request := httptest.NewRequest(http.MethodGet, target, http.NoBody)
 	for _, name := range []string{d.method, d.host, d.uri, d.address} {
@@ -49,7 +49,7 @@ func ask(t *testing.T, mux http.Handler, d *dialect, target string, changed http
 	maps.Copy(request.Header, changed)
 	recorder := httptest.NewRecorder()
 	mux.ServeHTTP(recorder, request)
-	var problem httpwire.Problem
+	var problem httpapi.Problem
 	if err := json.Unmarshal(recorder.Body.Bytes(), &problem); err != nil {
 		t.Fatalf("%s: %v", recorder.Body, err)
 	}
@@ -161,7 +161,7 @@ func FuzzParameters(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, query string) {
 		for _, d := range dialects {
-			project, wrong := d.trustedProject(&exchange{Question: httpwire.Question{Path: d.path, RawQuery: query}})
+			project, wrong := d.trustedProject(&exchange{Question: httpapi.Question{Path: d.path, RawQuery: query}})
 			if wrong != "" {
 				if project != "" {
 					t.Errorf("%q names %q and is wrong", query, project)
@@ -212,11 +212,11 @@ func BenchmarkAnswer(b *testing.B) {
 	}
 	plain := Register(http.NewServeMux(), authorizer.New(s, time.Now, log, prometheus.NewRegistry()), nil)
 	for name, credential := range map[string]string{"allow": "Bearer " + key.Reveal(), "deny": "Bearer x"} {
-		question := &httpwire.Question{Path: "/authz", Host: "validator", Header: http.Header{
+		question := &httpapi.Question{Path: "/authz", Host: "validator", Header: http.Header{
 			"X-Forwarded-Method": {"GET"}, "X-Forwarded-Host": {"cdn.acme.com"}, "X-Forwarded-Uri": {"/x?y"}, "Authorization": {credential}, "X-Request-Id": {"1"},
 		}}
 		b.Run(name, func(b *testing.B) {
-			var answer httpwire.Answer
+			var answer httpapi.Answer
 			b.ReportAllocs()
 			for b.Loop() {
 				answer.Headers = answer.Headers[:0]

@@ -7,18 +7,18 @@ import (
 	"sync"
 
 	"github.com/keyward-dev/keyward/server/clientaddr"
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
 // Plain answers the questions that proxies put all day, as the handlers do, for servers that
 // can spare them net/http. It implements framing.Answerer.
 type Plain struct {
 	handlers map[string]*handler // by path
-	names    *httpwire.Names
+	names    *httpapi.Names
 }
 
 func newPlain() *Plain {
-	names := append([]string{httpwire.HeaderRequestID, clientaddr.HeaderXForwardedFor, clientaddr.HeaderForwarded}, httpwire.Decisive...)
+	names := append([]string{httpapi.HeaderRequestID, clientaddr.HeaderXForwardedFor, clientaddr.HeaderForwarded}, httpapi.Decisive...)
 	for _, d := range dialects {
 		for _, name := range []string{d.method, d.host, d.uri, d.address} {
 			if name != "" && name != clientaddr.HeaderXForwardedFor {
@@ -26,7 +26,7 @@ func newPlain() *Plain {
 			}
 		}
 	}
-	return &Plain{handlers: map[string]*handler{}, names: httpwire.NewNames(names...)}
+	return &Plain{handlers: map[string]*handler{}, names: httpapi.NewNames(names...)}
 }
 
 // Reads returns the name of a header in its canonical form, or "" of one that is not read.
@@ -34,7 +34,7 @@ func (p *Plain) Reads(name string) string {
 	if canonical := p.names.Find(name); canonical != "" {
 		return canonical
 	}
-	if httpwire.IsReserved(name) {
+	if httpapi.IsReserved(name) {
 		return http.CanonicalHeaderKey(name)
 	}
 	return ""
@@ -44,7 +44,7 @@ var exchanges = sync.Pool{New: func() any { return &exchange{} }}
 
 // Answer answers a GET, or returns false where that is for the handlers. A trusted project is
 // read where it is plain, too.
-func (p *Plain) Answer(q *httpwire.Question, answer *httpwire.Answer) bool {
+func (p *Plain) Answer(q *httpapi.Question, answer *httpapi.Answer) bool {
 	h, project := p.handlers[q.Path], ""
 	if h == nil {
 		path, name, ok := strings.Cut(q.Path, "/projects/")

@@ -5,7 +5,7 @@ import (
 
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/clientaddr"
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
 // What Traefik makes of a request by its middleware replacePath: this path, with the client's
@@ -17,23 +17,23 @@ const (
 
 // answerPreflight answers in the place of the content server. Nothing is let through here.
 func (h *handler) answerPreflight(w http.ResponseWriter, r *http.Request) {
-	requestID := httpwire.RequestID(r.Header[httpwire.HeaderRequestID]...)
-	w.Header().Set(httpwire.HeaderRequestID, requestID)
+	requestID := httpapi.RequestID(r.Header[httpapi.HeaderRequestID]...)
+	w.Header().Set(httpapi.HeaderRequestID, requestID)
 	lines := r.Header[headerReplacedPath]
 	if len(lines) != 1 || lines[0] == "" {
 		incomplete(headerReplacedPath).Denial().Write(w)
 		return
 	}
 	request := authorizer.Request{
-		Request: httpwire.NewRequest(r.Header, r.Method, r.Host, lines[0], r.URL.RawQuery),
+		Request: httpapi.NewRequest(r.Header, r.Method, r.Host, lines[0], r.URL.RawQuery),
 		Client:  h.client(clientaddr.Peer(r.RemoteAddr), r.Header),
 		ID:      requestID,
 	}
 	request.TrustedProject, request.NeedsHost = r.PathValue(parameterProject), true
 	result := h.door.Decide(r.Context(), &request)
 	if result.Allowed() {
-		httpwire.NewProblem(http.StatusBadRequest, "preflight_expected", "Not a preflight", "Only preflights are answered here.").Denial().Write(w)
+		httpapi.NewProblem(http.StatusBadRequest, "preflight_expected", "Not a preflight", "Only preflights are answered here.").Denial().Write(w)
 		return
 	}
-	httpwire.NewDenial(result.Decision, &request.Request, result.RetryAfter).Write(w)
+	httpapi.NewDenial(result.Decision, &request.Request, result.RetryAfter).Write(w)
 }

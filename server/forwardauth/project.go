@@ -3,7 +3,7 @@ package forwardauth
 import (
 	"net/http"
 
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
 const (
@@ -24,13 +24,13 @@ func (d *dialect) trustedProject(e *exchange) (project, wrong string) {
 	if e.RawQuery == "" {
 		return "", ""
 	}
-	return httpwire.TrustedProject(e.RawQuery)
+	return httpapi.TrustedProject(e.RawQuery)
 }
 
 const codeIncomplete = "request_incomplete"
 
 // incomplete tells a proxy that it is not set up properly.
-func incomplete(header string) httpwire.Problem {
-	return httpwire.NewProblem(http.StatusBadRequest, codeIncomplete, "Request incomplete",
+func incomplete(header string) httpapi.Problem {
+	return httpapi.NewProblem(http.StatusBadRequest, codeIncomplete, "Request incomplete",
 		"The proxy must send the header "+header+" exactly once, with the value of the original request.")
 }

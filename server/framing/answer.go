@@ -22,7 +22,7 @@ import (
 	"time"
 
 	"github.com/keyward-dev/keyward/server/clientaddr"
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
 // Answerer answers questions instead of the handlers of an http.Server, and just as they do. It
@@ -32,7 +32,7 @@ type Answerer interface {
 	Reads(name string) (canonical string)
 	// Answer adds the answer to one that is empty, or returns false where it has not looked
 	// into the question, for the handlers to answer it. It may keep neither.
-	Answer(question *httpwire.Question, answer *httpwire.Answer) bool
+	Answer(question *httpapi.Question, answer *httpapi.Answer) bool
 }
 
 // The states of a connection's turn: an answer is not cut off by who closes idle connections.
@@ -48,7 +48,7 @@ const closingTimeout = time.Second
 
 // unusual are headers that are about the connection or the body, and the one of which there is
 // exactly one.
-var unusual = httpwire.NewNames(headerHost, "Connection", "Keep-Alive", "Proxy-Connection", "Upgrade", "Http2-Settings", "Te", "Trailer", "Expect", "Transfer-Encoding", "Content-Length")
+var unusual = httpapi.NewNames(headerHost, "Connection", "Keep-Alive", "Proxy-Connection", "Upgrade", "Http2-Settings", "Te", "Trailer", "Expect", "Transfer-Encoding", "Content-Length")
 
 const headerHost = "Host"
 
@@ -84,19 +84,19 @@ func (c *Conn) isPlain(portion int) bool {
 
 // exchange is a question with its answer. It is used again.
 type exchange struct {
-	httpwire.Lines // of the question
+	httpapi.Lines // of the question
 
-	question httpwire.Question
-	answer   httpwire.Answer
+	question httpapi.Question
+	answer   httpapi.Answer
 	written  []byte
 }
 
-var exchanges = sync.Pool{New: func() any { return &exchange{Lines: httpwire.Lines{Header: http.Header{}}} }}
+var exchanges = sync.Pool{New: func() any { return &exchange{Lines: httpapi.Lines{Header: http.Header{}}} }}
 
 func (e *exchange) release() {
 	e.Reset()
 	clear(e.answer.Headers)
-	*e = exchange{Lines: e.Lines, answer: httpwire.Answer{Headers: e.answer.Headers[:0]}, written: e.written[:0]}
+	*e = exchange{Lines: e.Lines, answer: httpapi.Answer{Headers: e.answer.Headers[:0]}, written: e.written[:0]}
 	exchanges.Put(e)
 }
 
@@ -210,7 +210,7 @@ func isPlainHost(host string) bool {
 	return host != ""
 }
 
-func appendAnswer(b []byte, a *httpwire.Answer, now time.Time) []byte {
+func appendAnswer(b []byte, a *httpapi.Answer, now time.Time) []byte {
 	b = append(b, "HTTP/1.1 "...)
 	b = strconv.AppendInt(b, int64(a.Status), 10)
 	b = append(b, ' ')

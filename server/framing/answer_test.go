@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
 // answerer answers what is asked at /plain, and with the id "wait" when it may.
@@ -28,7 +28,7 @@ func (answerer) Reads(name string) string {
 }
 
 // Answer implements Answerer.
-func (a answerer) Answer(question *httpwire.Question, answer *httpwire.Answer) bool {
+func (a answerer) Answer(question *httpapi.Question, answer *httpapi.Answer) bool {
 	if question.Path != "/plain" {
 		return false
 	}
@@ -37,7 +37,7 @@ func (a answerer) Answer(question *httpwire.Question, answer *httpwire.Answer) b
 		<-a.may
 	}
 	answer.Status, answer.Body = http.StatusOK, []byte("plain "+question.Header.Get("X-Request-Id"))
-	answer.Headers = append(answer.Headers, httpwire.Header{Name: "X-Peer", Value: question.Peer.String()}, httpwire.Header{Name: "X-Bent", Value: "a\r\nb"})
+	answer.Headers = append(answer.Headers, httpapi.Header{Name: "X-Peer", Value: question.Peer.String()}, httpapi.Header{Name: "X-Bent", Value: "a\r\nb"})
 	return true
 }
 
@@ -282,7 +282,7 @@ func TestAPanicEndsTheConnection(t *testing.T) {
 type panicking struct{ answerer }
 
 // Answer implements Answerer.
-func (p panicking) Answer(question *httpwire.Question, answer *httpwire.Answer) bool {
+func (p panicking) Answer(question *httpapi.Question, answer *httpapi.Answer) bool {
 	if question.Header.Get("X-Request-Id") == "panic" {
 		panic(http.ErrAbortHandler)
 	}

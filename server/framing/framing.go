@@ -19,7 +19,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
 const (
@@ -252,7 +252,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 	}
 	var answer bytes.Buffer
 	fmt.Fprintf(&answer, "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Length: %d\r\n", denial.Status, http.StatusText(denial.Status), len(denial.Body))
-	for _, h := range append(denial.Headers, httpwire.Header{Name: httpwire.HeaderRequestID, Value: httpwire.RequestID()}) {
+	for _, h := range append(denial.Headers, httpapi.Header{Name: httpapi.HeaderRequestID, Value: httpapi.RequestID()}) {
 		fmt.Fprintf(&answer, "%s: %s\r\n", h.Name, h.Value)
 	}
 	answer.Write(crlf)
@@ -264,24 +264,24 @@ func (c *Conn) Write(p []byte) (int, error) {
 }
 
 // instead is the denial to send instead of net/http's own words.
-func (c *Conn) instead(p []byte) (httpwire.Denial, bool) {
+func (c *Conn) instead(p []byte) (httpapi.Denial, bool) {
 	const begin = "HTTP/1.1 "
 	if c.answering.Load() || len(p) > maxNetHTTPError || !bytes.HasPrefix(p, []byte(begin)) {
-		return httpwire.Denial{}, false
+		return httpapi.Denial{}, false
 	}
 	line, _, ok := bytes.Cut(p, []byte(netHTTPErrorHeaders))
 	if !ok || bytes.Contains(line, crlf) || len(line) < len(begin)+3 {
-		return httpwire.Denial{}, false
+		return httpapi.Denial{}, false
 	}
 	status, err := strconv.Atoi(string(line[len(begin) : len(begin)+3]))
 	switch {
 	case err != nil:
-		return httpwire.Denial{}, false
+		return httpapi.Denial{}, false
 	case c.refused != nil:
 		return c.refused.denial, true
 	case status == http.StatusRequestHeaderFieldsTooLarge:
 		return errTooLarge.denial, true
 	default:
-		return httpwire.NewProblem(status, codeMalformed, titleMalformed, "The request is not as HTTP wants it.").Denial(), true
+		return httpapi.NewProblem(status, codeMalformed, titleMalformed, "The request is not as HTTP wants it.").Denial(), true
 	}
 }

@@ -6,15 +6,15 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
 // violation is why a message is refused. Servers on its way may understand it differently,
 // which is all that a smuggled request needs.
-type violation struct{ denial httpwire.Denial }
+type violation struct{ denial httpapi.Denial }
 
 func malformed(detail string) *violation {
-	return &violation{httpwire.NewProblem(statusMalformed, codeMalformed, titleMalformed, detail).Denial()}
+	return &violation{httpapi.NewProblem(statusMalformed, codeMalformed, titleMalformed, detail).Denial()}
 }
 
 var (
@@ -30,7 +30,7 @@ var (
 	errLengths     = malformed("There are both Content-Length and Transfer-Encoding.")
 	errChunk       = malformed("The body is not encoded in chunks as it should be.")
 
-	errTooLarge = &violation{httpwire.NewProblem(http.StatusRequestHeaderFieldsTooLarge, "headers_too_large", "Headers too large",
+	errTooLarge = &violation{httpapi.NewProblem(http.StatusRequestHeaderFieldsTooLarge, "headers_too_large", "Headers too large",
 		"The headers of the request are larger than this server reads. Send fewer or shorter ones.").Denial()}
 
 	// preface is how a connection begins that speaks HTTP/2 (RFC 9113, section 3.4).
@@ -255,14 +255,14 @@ func (h *head) requestLine(line []byte) *violation {
 	method, rest, _ := bytes.Cut(line, space)
 	target, version, ok := bytes.Cut(rest, space)
 	switch {
-	case !ok || !httpwire.IsToken(method) || len(target) == 0 || hasControl(target) || bytes.ContainsAny(target, "\t "):
+	case !ok || !httpapi.IsToken(method) || len(target) == 0 || hasControl(target) || bytes.ContainsAny(target, "\t "):
 		return errRequestLine
 	case string(version) != "HTTP/1.1" && string(version) != "HTTP/1.0":
 		return errVersion
 	}
 	h.minor = version[len(version)-1]
 	if bytes.Contains(target, []byte("://")) {
-		h.authority, _, _ = httpwire.Target(string(target))
+		h.authority, _, _ = httpapi.Target(string(target))
 	}
 	if strings.Contains(h.authority, "%") {
 		return errHost
@@ -309,7 +309,7 @@ func (h *head) field(line []byte) *violation {
 		h.codings++
 		h.chunked = is(value, "chunked")
 	case is(name, "upgrade"):
-		h.upgrade = h.upgrade || is(value, httpwire.ProtocolWebSocket)
+		h.upgrade = h.upgrade || is(value, httpapi.ProtocolWebSocket)
 	case is(name, "connection"):
 		for option := range bytes.SplitSeq(value, []byte(",")) {
 			h.asked = h.asked || is(bytes.Trim(option, " \t"), "upgrade")
@@ -330,7 +330,7 @@ func field(line []byte) (name, value []byte, _ *violation) {
 	}
 	name, value, ok := bytes.Cut(line, colon)
 	switch {
-	case !ok || !httpwire.IsToken(name):
+	case !ok || !httpapi.IsToken(name):
 		return nil, nil, errName
 	case hasControl(value):
 		return nil, nil, errControl

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
 // readable says whether a page may read what the content server lets it read, and what Keyward
@@ -44,7 +44,7 @@ var unwanted = []string{
 // unwantedOf is all of them that a gateway with a configuration that is in step with httpwire removes.
 func unwantedOf(g *gateway) []string {
 	names := slices.Clone(unwanted)
-	for _, name := range httpwire.UnusualNames() {
+	for _, name := range httpapi.UnusualNames() {
 		if !strings.HasSuffix(name, "-") {
 			names = append(names, name)
 		} else if !g.refusesSpoofs && name != "x-forwarded-" { // these Traefik and Caddy write in part
@@ -59,7 +59,7 @@ func unwantedOf(g *gateway) []string {
 func overridden(t *testing.T, c *client) string {
 	var names []string
 	for _, name := range append(unwantedOf(c.gateway), "X-Request-Id", "X-Api-Key", "X-Keyward-Group", "X-Keyward-Context-Bucketname", "X-Keyward-Context-Database", "X-Keyward-Anything") {
-		if httpwire.MayBeRemoved(name) && !httpwire.IsReserved(name) && name != "X-Request-Id" && name != "X-Api-Key" {
+		if httpapi.MayBeRemoved(name) && !httpapi.IsReserved(name) && name != "X-Request-Id" && name != "X-Api-Key" {
 			names = append(names, name)
 		}
 		for _, other := range "!#$%&'*+.^_`|~" {
@@ -101,11 +101,11 @@ func (c *client) caching(t *testing.T, key string) string {
 	t.Helper()
 	const said = "/media/1?say-cache-control=public,%20max-age%3D60,%20s-maxage%3D600&say-vary=accept"
 	target := said
-	for _, name := range httpwire.SharedCacheHeaders() {
+	for _, name := range httpapi.SharedCacheHeaders() {
 		target += "&say-" + strings.ToLower(name) + "=max-age%3D600"
 	}
 	got := c.exchange(t, c.address, exchange{target: target, headers: []string{"X-Api-Key: " + key}})
-	for _, name := range httpwire.SharedCacheHeaders() {
+	for _, name := range httpapi.SharedCacheHeaders() {
 		if key == "{key}" && got.header.Get(name) != "" {
 			t.Errorf("shared caches are told %s: %s", name, got.header.Get(name))
 		}

@@ -22,7 +22,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/keyward-dev/keyward/server/extauthz"
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
 // envoyConfig reads the configuration as Envoy does: what it does not know, it refuses.
@@ -182,7 +182,7 @@ func compareHeaders(t *testing.T, filter *authzv3.ExtAuthz) {
 		}
 		return false
 	}
-	names := append([]string{"Authorization", "X-Api-Key", httpwire.HeaderRequestID, "X-Forwarded-For", "Forwarded", httpwire.HeaderGroup, "X-Keyward-Context-Anything"}, httpwire.QuestionHeaders...)
+	names := append([]string{"Authorization", "X-Api-Key", httpapi.HeaderRequestID, "X-Forwarded-For", "Forwarded", httpapi.HeaderGroup, "X-Keyward-Context-Anything"}, httpapi.QuestionHeaders...)
 	for _, name := range names {
 		if !sent(strings.ToLower(name)) {
 			t.Errorf("%s is not sent", name)

@@ -28,7 +28,7 @@ import (
 	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/forwardauth"
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/reverseproxy"
 	"github.com/keyward-dev/keyward/server/store"
 )
@@ -144,7 +144,7 @@ type outcome struct {
 	status  int
 	header  http.Header
 	body    []byte
-	problem httpwire.Problem
+	problem httpapi.Problem
 	seen    http.Header // nil where nothing arrived
 }
 

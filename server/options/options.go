@@ -18,7 +18,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/routing"
 	"github.com/keyward-dev/keyward/server/authorizer/throttle"
 	"github.com/keyward-dev/keyward/server/clientaddr"
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/store"
 	"github.com/keyward-dev/keyward/server/syncclient"
 )
@@ -33,7 +33,7 @@ type Config struct {
 	Upstream  *url.URL      // nil for none
 	Timeout   time.Duration // of Upstream, until it begins its answer
 	Project   string
-	Stripping httpwire.Stripping // of what content servers see
+	Stripping httpapi.Stripping // of what content servers see
 
 	Listeners Listeners
 
@@ -195,7 +195,7 @@ func (c *Config) setUpstream(text string) error {
 func (c *Config) keepOverrides(text string) error {
 	for name := range strings.SplitSeq(text, ",") {
 		name = strings.TrimSpace(name)
-		if !httpwire.IsOverride(name) || !httpwire.IsUsual(name) {
+		if !httpapi.IsOverride(name) || !httpapi.IsUsual(name) {
 			return errors.New("write names of headers that are removed for what content servers may take them for, such as X-HTTP-Method-Override,X-Original-URL; others are not concerned")
 		}
 		c.Stripping.KeepOverrides = append(c.Stripping.KeepOverrides, name)

@@ -4,13 +4,13 @@ import (
 	"io"
 	"net/http"
 
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
 // filterTrailers keeps those of the upstream's trailers from the client that belong into an answer's
 // headers, where modifyResponse looks at them. The others are known at the end of the body only.
 func filterTrailers(response *http.Response) {
-	httpwire.FilterTrailers(response.Trailer)
+	httpapi.FilterTrailers(response.Trailer)
 	mayHave := response.ProtoMajor > 1 || response.ContentLength < 0 || len(response.Trailer) > 0
 	if mayHave && response.Body != http.NoBody && response.StatusCode != http.StatusSwitchingProtocols {
 		response.Body = &answerBody{response.Body, response}
@@ -28,7 +28,7 @@ type answerBody struct {
 func (b *answerBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil {
-		httpwire.FilterTrailers(b.response.Trailer)
+		httpapi.FilterTrailers(b.response.Trailer)
 	}
 	return n, err //nolint:wrapcheck // io.EOF must stay what it is
 }
@@ -37,7 +37,7 @@ func (b *answerBody) Read(p []byte) (int, error) {
 // nothing about keeping or reading it.
 func (c *counted) WriteHeader(status int) {
 	if status < http.StatusOK && status != http.StatusSwitchingProtocols {
-		httpwire.FilterInformational(c.Header())
+		httpapi.FilterInformational(c.Header())
 	}
 	c.ResponseWriter.WriteHeader(status)
 }

@@ -8,7 +8,7 @@ import (
 	"net/textproto"
 	"testing"
 
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
 // aboutKeeping say who may keep or read an answer, or what Keyward itself says. Only the answer may,
@@ -84,7 +84,7 @@ func TestAnswersAreNotSignedByTheUpstream(t *testing.T) {
 		}
 	}, func(t *testing.T, client *http.Client, f *front) {
 		response := f.post(t, client, "/", http.NoBody, func(*http.Request) {})
-		if httpwire.SendsReserved(response.Header) {
+		if httpapi.SendsReserved(response.Header) {
 			t.Errorf("%q", response.Header)
 		}
 	})

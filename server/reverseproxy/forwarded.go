@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/keyward-dev/keyward/server/clientaddr"
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
 const (
@@ -24,10 +24,10 @@ func (h *handler) tellForwarded(r *httputil.ProxyRequest, believed bool) {
 	}
 	r.SetXForwarded()
 	if believed && !byForwarded { // one that writes Forwarded passes the others on as the client wrote them
-		if lines := r.In.Header[headerForwardedHost]; len(lines) == 1 && httpwire.IsHost(lines[0]) {
+		if lines := r.In.Header[headerForwardedHost]; len(lines) == 1 && httpapi.IsHost(lines[0]) {
 			r.Out.Header[headerForwardedHost] = lines
 		}
-		if lines := r.In.Header[headerForwardedProto]; len(lines) == 1 && httpwire.IsToken(lines[0]) {
+		if lines := r.In.Header[headerForwardedProto]; len(lines) == 1 && httpapi.IsToken(lines[0]) {
 			r.Out.Header[headerForwardedProto] = lines
 		}
 	}

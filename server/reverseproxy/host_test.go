@@ -15,7 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/keyward-dev/keyward/server/clientaddr"
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
 // overHTTP2 sends a request as it stands, which clients of net/http would not.
@@ -78,7 +78,7 @@ func TestNoOtherHostArrives(t *testing.T) {
 		if status != "200" && strings.Contains(body, "\nHost:") || status == "200" && !sees {
 			t.Fatal(fmt.Sprintf("%q: %s %s", host, status, body))
 		}
-		if (status == "200") != httpwire.IsHost(host) {
+		if (status == "200") != httpapi.IsHost(host) {
 			t.Fatal(fmt.Sprintf("%q: %s", host, status))
 		}
 	}

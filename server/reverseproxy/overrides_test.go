@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"github.com/keyward-dev/keyward/server/clientaddr"
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
 // TestNobodySaysWhatElseTheRequestIs: of what could make another request of it, or say that it
@@ -33,7 +33,7 @@ func TestNobodySaysWhatElseTheRequestIs(t *testing.T) {
 	}{
 		"by default": {Config{}, "X-Custom " + own},
 		"trusted":    {Config{Clients: trusted}, "Cf-Connecting-Ip Front-End-Https True-Client-Ip X-Client-Ip X-Cluster-Client-Ip X-Custom X-Forwarded-For X-Forwarded-Host X-Forwarded-Port X-Forwarded-Proto X-Forwarded-Ssl" + strings.TrimSuffix(strings.TrimPrefix(own, "X-Forwarded-For X-Forwarded-Host X-Forwarded-Proto"), "X-Request-Id") + "X-Real-Ip X-Request-Id"},
-		"kept":       {Config{Stripping: httpwire.Stripping{KeepOverrides: []string{"X-HTTP-METHOD-Override", "X-Rewrite-URL"}}}, "X-Custom X-Forwarded-For X-Forwarded-Host X-Forwarded-Proto X-Http-Method-Override" + strings.TrimPrefix(own, "X-Forwarded-For X-Forwarded-Host X-Forwarded-Proto") + " X-Rewrite-Url"},
+		"kept":       {Config{Stripping: httpapi.Stripping{KeepOverrides: []string{"X-HTTP-METHOD-Override", "X-Rewrite-URL"}}}, "X-Custom X-Forwarded-For X-Forwarded-Host X-Forwarded-Proto X-Http-Method-Override" + strings.TrimPrefix(own, "X-Forwarded-For X-Forwarded-Host X-Forwarded-Proto") + " X-Rewrite-Url"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := start(t, upstream, c.config)

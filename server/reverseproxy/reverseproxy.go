@@ -19,7 +19,7 @@ import (
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/decision"
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
 const (
@@ -54,7 +54,7 @@ type Config struct {
 	// Project is the trusted project of all requests, or "" to ask the routes.
 	Project string
 	// Stripping is what the upstream does not see.
-	Stripping httpwire.Stripping
+	Stripping httpapi.Stripping
 	// Clients knows which proxies may stand in front.
 	Clients *clientaddr.Resolver
 }
@@ -105,7 +105,7 @@ func newTransport(config Config) *http.Transport {
 	}
 }
 
-var hostMalformed = httpwire.NewProblem(http.StatusBadRequest, "request_malformed", "Malformed request",
+var hostMalformed = httpapi.NewProblem(http.StatusBadRequest, "request_malformed", "Malformed request",
 	"The host of the request must be a name or an address, with or without a port.")
 
 type handler struct {
@@ -138,14 +138,14 @@ type passage struct {
 	context.Context
 
 	requestID string
-	target    target            // that was decided on
-	upgrade   bool              // whether the client wants to change the protocol
-	bodyEnded *atomic.Bool      // nil where there is no body, or in HTTP/2
-	upstream  []httpwire.Header // to set in the upstream's request
+	target    target           // that was decided on
+	upgrade   bool             // whether the client wants to change the protocol
+	bodyEnded *atomic.Bool     // nil where there is no body, or in HTTP/2
+	upstream  []httpapi.Header // to set in the upstream's request
 	vary      string
-	private   bool              // no shared cache may keep the answer
-	cors      []httpwire.Header // to set in the upstream's response, if it does not speak CORS
-	rates     []httpwire.Header // to add to it
+	private   bool             // no shared cache may keep the answer
+	cors      []httpapi.Header // to set in the upstream's response, if it does not speak CORS
+	rates     []httpapi.Header // to add to it
 }
 
 // Value implements context.Context.
@@ -166,20 +166,20 @@ func passageOf(r *http.Request) *passage {
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	target := targetOf(r)
 	request := authorizer.Request{
-		Request: httpwire.NewRequest(r.Header, r.Method, r.Host, target.path, target.rawQuery),
+		Request: httpapi.NewRequest(r.Header, r.Method, r.Host, target.path, target.rawQuery),
 		Client:  h.config.Clients.Seen(clientaddr.Peer(r.RemoteAddr), r.Header),
-		ID:      httpwire.RequestID(r.Header[httpwire.HeaderRequestID]...),
+		ID:      httpapi.RequestID(r.Header[httpapi.HeaderRequestID]...),
 	}
 	request.TrustedProject, request.NeedsHost = h.config.Project, true
 	result := h.door.Decide(r.Context(), &request)
 	if !result.Allowed() {
-		w.Header().Set(httpwire.HeaderRequestID, request.ID)
+		w.Header().Set(httpapi.HeaderRequestID, request.ID)
 		closeUnread(w.Header(), r)
-		httpwire.NewDenial(result.Decision, &request.Request, result.RetryAfter).With(httpwire.RateLimit(result.Rates)...).Write(w)
+		httpapi.NewDenial(result.Decision, &request.Request, result.RetryAfter).With(httpapi.RateLimit(result.Rates)...).Write(w)
 		return
 	}
-	if !httpwire.IsHost(r.Host) { // it would arrive as another one
-		w.Header().Set(httpwire.HeaderRequestID, request.ID)
+	if !httpapi.IsHost(r.Host) { // it would arrive as another one
+		w.Header().Set(httpapi.HeaderRequestID, request.ID)
 		closeUnread(w.Header(), r)
 		hostMalformed.Denial().Write(w)
 		return
@@ -189,11 +189,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		requestID: request.ID,
 		target:    target,
 		upgrade:   wantsUpgrade(r),
-		upstream:  httpwire.UpstreamHeaders(result.Decision, request.ID),
-		vary:      httpwire.Vary(&request.Request),
+		upstream:  httpapi.UpstreamHeaders(result.Decision, request.ID),
+		vary:      httpapi.Vary(&request.Request),
 		private:   !result.Group.SharedCaching,
-		cors:      httpwire.CORS(result.Decision, &request.Request),
-		rates:     httpwire.RateLimit(result.Rates),
+		cors:      httpapi.CORS(result.Decision, &request.Request),
+		rates:     httpapi.RateLimit(result.Rates),
 	}
 	if r.ProtoMajor == 1 && r.ContentLength != 0 {
 		p.bodyEnded = new(atomic.Bool)
@@ -234,11 +234,11 @@ func (h *handler) rewrite(r *httputil.ProxyRequest) {
 	p := passageOf(r.In)
 	r.Out.URL = h.upstreamURL(p.target)
 	r.Out.Host = r.In.Host
-	if asked := r.In.Header[httpwire.HeaderUpgrade]; len(asked) != 1 || !strings.EqualFold(asked[0], httpwire.ProtocolWebSocket) {
-		r.Out.Header.Del(httpwire.HeaderUpgrade)
+	if asked := r.In.Header[httpapi.HeaderUpgrade]; len(asked) != 1 || !strings.EqualFold(asked[0], httpapi.ProtocolWebSocket) {
+		r.Out.Header.Del(httpapi.HeaderUpgrade)
 		r.Out.Header.Del(headerConnection)
 	}
-	for _, name := range httpwire.Decisive {
+	for _, name := range httpapi.Decisive {
 		if lines, ok := r.In.Header[name]; ok {
 			r.Out.Header[name] = lines
 		}
@@ -247,13 +247,13 @@ func (h *handler) rewrite(r *httputil.ProxyRequest) {
 	believed := h.config.Clients.Trusts(clientaddr.Peer(r.In.RemoteAddr))
 	h.config.Stripping.Strip(r.Out.Header, believed)
 	h.tellForwarded(r, believed)
-	httpwire.Set(r.Out.Header, p.upstream)
+	httpapi.Set(r.Out.Header, p.upstream)
 }
 
 // wantsUpgrade tells whether the client wants to change the protocol, be it to nothing: where
 // one reader sees a wish and another none, what follows is not the same to both.
 func wantsUpgrade(r *http.Request) bool {
-	return r.ProtoMajor == 1 && len(r.Header[httpwire.HeaderUpgrade]) > 0
+	return r.ProtoMajor == 1 && len(r.Header[httpapi.HeaderUpgrade]) > 0
 }
 
 // closeUnread ends the connection of a client that is refused, and may have sent already what
@@ -287,25 +287,25 @@ func (p *passage) bodyLeft() bool { return p.bodyEnded != nil && !p.bodyEnded.Lo
 // list, of both.
 func (p *passage) mark(header http.Header) {
 	for name := range header {
-		if httpwire.IsReserved(name) {
+		if httpapi.IsReserved(name) {
 			delete(header, name)
 		}
 	}
-	header.Set(httpwire.HeaderRequestID, p.requestID)
-	httpwire.AddVary(header, p.vary)
+	header.Set(httpapi.HeaderRequestID, p.requestID)
+	httpapi.AddVary(header, p.vary)
 	if p.private {
-		httpwire.Privatize(header)
+		httpapi.Privatize(header)
 	}
 	for _, h := range p.rates { // they are lists: an upstream may have limits of its own
 		header.Add(h.Name, h.Value)
 	}
-	theirs := len(header[httpwire.HeaderAllowOrigin]) > 0
+	theirs := len(header[httpapi.HeaderAllowOrigin]) > 0
 	if !theirs {
 		header.Del("Access-Control-Allow-Credentials") // it was not meant for this origin
 	}
 	for _, h := range p.cors {
 		switch {
-		case h.Name == httpwire.HeaderExposeHeaders:
+		case h.Name == httpapi.HeaderExposeHeaders:
 			header.Add(h.Name, h.Value)
 		case !theirs:
 			header.Set(h.Name, h.Value)
@@ -325,18 +325,18 @@ func (h *handler) upstreamFailed(w http.ResponseWriter, r *http.Request, err err
 	case errors.Is(err, errClientBody):
 		h.log.Debug("client sent half a request", slog.Any("error", err))
 		w.Header().Set(headerConnection, connectionClose)
-		httpwire.NewProblem(http.StatusBadRequest, "request_malformed", "Malformed request",
+		httpapi.NewProblem(http.StatusBadRequest, "request_malformed", "Malformed request",
 			"The body of the request is not complete, or not encoded as HTTP wants it.").Denial().Write(w)
 	case r.Context().Err() != nil:
 		h.log.Debug("client went away", slog.Any("error", err))
 		w.WriteHeader(http.StatusBadGateway) // nobody reads it
 	case errors.As(err, &timeout) && timeout.Timeout():
 		h.log.Warn("upstream timed out", slog.String("upstream", h.config.Upstream.Host), slog.Any("error", err))
-		httpwire.NewProblem(http.StatusGatewayTimeout, "upstream_timeout", "Upstream timed out",
+		httpapi.NewProblem(http.StatusGatewayTimeout, "upstream_timeout", "Upstream timed out",
 			"The content server did not answer in time. Try again later.").Denial().Write(w)
 	default:
 		h.log.Warn("upstream failed", slog.String("upstream", h.config.Upstream.Host), slog.Any("error", err))
-		httpwire.NewProblem(http.StatusBadGateway, "upstream_failed", "Upstream failed",
+		httpapi.NewProblem(http.StatusBadGateway, "upstream_failed", "Upstream failed",
 			"The content server could not be reached or did not answer properly. Try again later.").Denial().Write(w)
 	}
 }

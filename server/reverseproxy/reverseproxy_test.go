@@ -24,7 +24,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/authorizer/quota"
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/store"
 )
 
@@ -142,7 +142,7 @@ func TestTheUpstreamSeesTheRequestAsItWas(t *testing.T) {
 }
 
 func TestTheCredentialStaysWhereItIsWanted(t *testing.T) {
-	f := start(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Header.Get("Authorization")) }, Config{Stripping: httpwire.Stripping{KeepCredential: true}})
+	f := start(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Header.Get("Authorization")) }, Config{Stripping: httpapi.Stripping{KeepCredential: true}})
 	if got := do(t, http.DefaultClient, f.request(t.Context(), t, "/")); got.body != "Bearer "+f.key {
 		t.Error("the credential is gone")
 	}

@@ -5,7 +5,7 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
 // target is the target of a request as it was sent. What net/url makes of a path is not always
@@ -17,9 +17,9 @@ type target struct {
 
 func targetOf(r *http.Request) (t target) {
 	if r.ProtoMajor > 1 { // in which there is no absolute form (RFC 9113, section 8.3.1)
-		t.path, t.rawQuery = httpwire.SplitTarget(r.RequestURI)
+		t.path, t.rawQuery = httpapi.SplitTarget(r.RequestURI)
 	} else {
-		_, t.path, t.rawQuery = httpwire.Target(r.RequestURI)
+		_, t.path, t.rawQuery = httpapi.Target(r.RequestURI)
 	}
 	t.emptyQuery = t.rawQuery == "" && strings.HasSuffix(r.RequestURI, "?")
 	return t

@@ -7,7 +7,7 @@ import (
 	"net/http/httputil"
 	"sync/atomic"
 
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
 // passTrailers lets the trailers that a request has announced follow its body, without
@@ -21,7 +21,7 @@ func passTrailers(r *httputil.ProxyRequest) {
 	body := &requestBody{ReadCloser: r.Out.Body, in: r.In, ended: passageOf(r.In).bodyEnded}
 	r.Out.Body = body
 	for name := range r.In.Trailer {
-		if httpwire.MayTrail(name) {
+		if httpapi.MayTrail(name) {
 			if body.trailer == nil {
 				body.trailer = http.Header{}
 			}

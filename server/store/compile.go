@@ -9,7 +9,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/origin"
 	"github.com/keyward-dev/keyward/internal/routing"
 	"github.com/keyward-dev/keyward/server/decision"
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
 // compile prepares a group for decisions. Patterns of origins, routes of capabilities and context values
@@ -61,7 +61,7 @@ func (s *Store) compile(wire *syncv1.Group) *decision.Group {
 		})
 	}
 	for name, value := range wire.GetContext() {
-		header, ok := httpwire.ContextHeaderName(name)
+		header, ok := httpapi.ContextHeaderName(name)
 		if !ok {
 			s.reject("context value", group.Identity+", "+name, fmt.Errorf("a name has letters, digits and '-' only"))
 			continue

@@ -8,7 +8,7 @@ import (
 	"net/url"
 	"strconv"
 
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/usage"
 )
 
@@ -46,10 +46,10 @@ func Tell(groups Groups, teller Teller) http.Handler {
 		q, err := ask(r.URL, groups)
 		switch {
 		case errors.Is(err, errUnknown):
-			httpwire.NewProblem(http.StatusNotFound, "usage_unknown", "No such group or key", err.Error()).Denial().Write(w)
+			httpapi.NewProblem(http.StatusNotFound, "usage_unknown", "No such group or key", err.Error()).Denial().Write(w)
 			return
 		case err != nil:
-			httpwire.NewProblem(http.StatusBadRequest, "query_invalid", "Query not understood", err.Error()).Denial().Write(w)
+			httpapi.NewProblem(http.StatusBadRequest, "query_invalid", "Query not understood", err.Error()).Denial().Write(w)
 			return
 		}
 		told, all := teller.Tell(func(id, group string) bool { return id == q.key || group == q.group }, q.limit)

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/keyward-dev/keyward/server/authorizer/quota"
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
 const (
@@ -61,7 +61,7 @@ type delta struct {
 
 // Off answers where there is no token that could be presented.
 func Off(w http.ResponseWriter, _ *http.Request) {
-	httpwire.NewProblem(http.StatusNotFound, "usage_off", "Usage is neither taken in nor told",
+	httpapi.NewProblem(http.StatusNotFound, "usage_off", "Usage is neither taken in nor told",
 		"Start the validator with --admin-token-file to report usage here, and to read it.").Denial().Write(w)
 }
 
@@ -75,11 +75,11 @@ func Handler(groups Groups, counter Counter, keys KeyCounter, now func() time.Ti
 			if errors.As(err, &tooLarge) {
 				status = http.StatusRequestEntityTooLarge
 			}
-			httpwire.NewProblem(status, "usage_invalid", "Usage not understood; nothing of it is counted", err.Error()).Denial().Write(w)
+			httpapi.NewProblem(status, "usage_invalid", "Usage not understood; nothing of it is counted", err.Error()).Denial().Write(w)
 			return
 		}
 		if full, ok := counter.Count(sums(deltas), now()); !ok {
-			httpwire.NewProblem(http.StatusConflict, "usage_overflow", "More than can be counted; nothing of it is",
+			httpapi.NewProblem(http.StatusConflict, "usage_overflow", "More than can be counted; nothing of it is",
 				"The month of "+full+" would have more than can be counted: look for what reports far too much.").Denial().Write(w)
 			return
 		}

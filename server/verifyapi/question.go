@@ -8,11 +8,11 @@ import (
 
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/clientaddr"
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
 // The headers that a question may carry. Others would look as if they mattered.
-var questionHeaders = append([]string{httpwire.HeaderAuthorization, httpwire.HeaderAPIKey}, httpwire.QuestionHeaders...)
+var questionHeaders = append([]string{httpapi.HeaderAuthorization, httpapi.HeaderAPIKey}, httpapi.QuestionHeaders...)
 
 // request makes the question one for a decision. What is not given is as in a request
 // without it; the method and a target must be.
@@ -28,17 +28,17 @@ func (q *question) request() (authorizer.Request, error) {
 	if err != nil {
 		return authorizer.Request{}, err
 	}
-	request := authorizer.Request{Request: httpwire.NewRequest(header, q.Method, host, path, rawQuery)}
+	request := authorizer.Request{Request: httpapi.NewRequest(header, q.Method, host, path, rawQuery)}
 	if q.ClientAddress != "" {
 		if request.Client = clientaddr.Read(q.ClientAddress); !request.Client.IsValid() {
 			return authorizer.Request{}, errors.New("clientAddress: write an IP address such as 192.0.2.1")
 		}
 	}
 	if q.RequestID != "" {
-		request.ID = httpwire.RequestID(q.RequestID)
+		request.ID = httpapi.RequestID(q.RequestID)
 	}
 	if q.Key != nil {
-		request.Credential = httpwire.FromText(q.Key.reveal())
+		request.Credential = httpapi.FromText(q.Key.reveal())
 	}
 	request.TrustedProject = q.Project
 	return request, nil
@@ -72,7 +72,7 @@ func (q *question) target() (host, path, rawQuery string, err error) {
 	if host == "" || strings.ContainsAny(host, `@\`) {
 		return "", "", "", errors.New("url: it must have a host, and no user name")
 	}
-	path, rawQuery = httpwire.SplitTarget(rest[end:])
+	path, rawQuery = httpapi.SplitTarget(rest[end:])
 	if path == "" {
 		path = "/"
 	}
@@ -91,7 +91,7 @@ func (q *question) header() (http.Header, error) {
 			header.Add(canonical, line.reveal())
 		}
 	}
-	if q.Key != nil && (len(header[httpwire.HeaderAuthorization]) > 0 || len(header[httpwire.HeaderAPIKey]) > 0) {
+	if q.Key != nil && (len(header[httpapi.HeaderAuthorization]) > 0 || len(header[httpapi.HeaderAPIKey]) > 0) {
 		return nil, errors.New("key: give the key either here or in headers")
 	}
 	for name, value := range map[string]string{"Origin": q.Origin, "Referer": q.Referer} {

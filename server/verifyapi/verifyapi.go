@@ -14,7 +14,7 @@ import (
 
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/clientaddr"
-	"github.com/keyward-dev/keyward/server/httpwire"
+	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
 const (
@@ -58,7 +58,7 @@ type handler struct {
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	request, err := decode(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
-		w.Header().Set(httpwire.HeaderRequestID, httpwire.RequestID(r.Header[httpwire.HeaderRequestID]...))
+		w.Header().Set(httpapi.HeaderRequestID, httpapi.RequestID(r.Header[httpapi.HeaderRequestID]...))
 		refuse(w, err)
 		return
 	}
@@ -68,17 +68,17 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	if request.ID == "" {
-		request.ID = httpwire.RequestID(r.Header[httpwire.HeaderRequestID]...)
+		request.ID = httpapi.RequestID(r.Header[httpapi.HeaderRequestID]...)
 	}
-	w.Header().Set(httpwire.HeaderRequestID, request.ID)
+	w.Header().Set(httpapi.HeaderRequestID, request.ID)
 	result := h.door.Decide(r.Context(), &request)
 	verdict := newVerdict(result)
 	verdict.RequestID = request.ID
-	verdict.ResponseHeaders = map[string]string{httpwire.HeaderVary: httpwire.Vary(&request.Request)}
-	if caching := httpwire.CacheControl(result.Decision); caching != "" {
+	verdict.ResponseHeaders = map[string]string{httpapi.HeaderVary: httpapi.Vary(&request.Request)}
+	if caching := httpapi.CacheControl(result.Decision); caching != "" {
 		verdict.ResponseHeaders["Cache-Control"] = caching
 	}
-	for _, header := range append(httpwire.CORS(result.Decision, &request.Request), httpwire.RateLimit(result.Rates)...) {
+	for _, header := range append(httpapi.CORS(result.Decision, &request.Request), httpapi.RateLimit(result.Rates)...) {
 		verdict.ResponseHeaders[header.Name] = header.Value
 	}
 	_ = json.NewEncoder(w).Encode(verdict) // a client that has gone needs no answer
@@ -88,12 +88,12 @@ func newVerdict(d authorizer.Result) Verdict {
 	verdict := Verdict{Allowed: d.Allowed(), Code: d.Code.String(), Status: d.Code.Status()}
 	if !d.Allowed() {
 		verdict.Title, verdict.Detail = d.Code.Title(), d.Code.Detail()
-		verdict.RetryAfter = httpwire.RetrySeconds(d.RetryAfter)
+		verdict.RetryAfter = httpapi.RetrySeconds(d.RetryAfter)
 		return verdict
 	}
 	verdict.Group, verdict.Project, verdict.KeyID = d.Group.Identity, d.Project.Name, d.Key.ID
 	verdict.Headers = map[string]string{}
-	for _, h := range httpwire.ContextHeaders(d.Decision) {
+	for _, h := range httpapi.ContextHeaders(d.Decision) {
 		verdict.Headers[h.Name] = h.Value
 	}
 	return verdict
@@ -106,7 +106,7 @@ func refuse(w http.ResponseWriter, err error) {
 		status = http.StatusRequestEntityTooLarge
 		err = fmt.Errorf("the body is larger than %d bytes", tooLarge.Limit)
 	}
-	httpwire.NewProblem(status, "question_invalid", "Question not understood", err.Error()).Denial().Write(w)
+	httpapi.NewProblem(status, "question_invalid", "Question not understood", err.Error()).Denial().Write(w)
 }
 
 // question is the body as sent. Its strings are taken apart by credential and target; the

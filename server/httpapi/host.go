@@ -1,4 +1,4 @@
-package httpwire
+package httpapi
 
 import "github.com/keyward-dev/keyward/internal/routing"
 

@@ -1,4 +1,4 @@
-package httpwire
+package httpapi
 
 import (
 	"fmt"

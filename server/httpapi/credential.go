@@ -1,7 +1,7 @@
-// Package httpwire is how requests and decisions look in HTTP, for all doors alike: where a
+// Package httpapi is how requests and decisions look in HTTP, for all doors alike: where a
 // credential is found, which headers an allowed request gains and loses, and how a denial
 // is told.
-package httpwire
+package httpapi
 
 import (
 	"net/http"

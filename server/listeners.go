@@ -14,9 +14,9 @@ import (
 	"github.com/pires/go-proxyproto"
 
 	"github.com/keyward-dev/keyward/server/certfiles"
-	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/framing"
 	"github.com/keyward-dev/keyward/server/httpapi"
+	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 	"github.com/keyward-dev/keyward/server/options"
 )
 

@@ -14,8 +14,8 @@ import (
 	"net/http"
 	"unicode/utf8"
 
-	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/httpapi"
+	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 )
 
 // The tags of fields: the number, and the type in which it is encoded.

@@ -4,8 +4,8 @@ import (
 	"net/http"
 	"net/netip"
 
-	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/httpapi"
+	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 )
 
 // dialect says where one proxy puts what it knows of the request in question. Nothing else is

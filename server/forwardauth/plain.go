@@ -6,8 +6,8 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/httpapi"
+	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 )
 
 // Plain answers the questions that proxies put all day, as the handlers do, for servers that

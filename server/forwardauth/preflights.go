@@ -4,8 +4,8 @@ import (
 	"net/http"
 
 	"github.com/keyward-dev/keyward/server/authorizer"
-	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/httpapi"
+	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 )
 
 // What Traefik makes of a request by its middleware replacePath: this path, with the client's

@@ -6,7 +6,7 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/keyward-dev/keyward/server/clientaddr"
+	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 )
 
 // TestWhatTheUpstreamIsToldOfTheClient: a trusted proxy's list is kept and added to,

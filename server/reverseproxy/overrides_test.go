@@ -11,8 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/keyward-dev/keyward/server/clientaddr"
 	"github.com/keyward-dev/keyward/server/httpapi"
+	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 )
 
 // TestNobodySaysWhatElseTheRequestIs: of what could make another request of it, or say that it

@@ -27,11 +27,11 @@ import (
 	"github.com/keyward-dev/keyward/server/awsauthorizer"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/explain"
-	"github.com/keyward-dev/keyward/server/extauthz"
 	"github.com/keyward-dev/keyward/server/forwardauth"
 	"github.com/keyward-dev/keyward/server/framing"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
+	"github.com/keyward-dev/keyward/server/integrations/envoy"
 	"github.com/keyward-dev/keyward/server/options"
 	"github.com/keyward-dev/keyward/server/reverseproxy"
 	"github.com/keyward-dev/keyward/server/store"
@@ -151,14 +151,14 @@ func (s *Server) openDoors(g *authorizer.Gate) error {
 		s.doors = append(s.doors, door)
 	}
 
-	s.grpc, err = listenGRPC(listenerConfig{flag: "grpc-bind-address", address: s.config.GRPCAddress, limits: s.config.Listeners, tls: secure}, s.registry, extauthz.ServerOption(),
+	s.grpc, err = listenGRPC(listenerConfig{flag: "grpc-bind-address", address: s.config.GRPCAddress, limits: s.config.Listeners, tls: secure}, s.registry, envoy.ServerOption(),
 		func(server *grpc.Server) {
-			var logged []extauthz.Option
+			var logged []envoy.Option
 			if s.accessLogs != nil {
 				s.accessLogs.Register(server)
-				logged = append(logged, extauthz.WithReceipts(s.receipts))
+				logged = append(logged, envoy.WithReceipts(s.receipts))
 			}
-			extauthz.Register(server, g, clients, s.config.Stripping, logged...)
+			envoy.Register(server, g, clients, s.config.Stripping, logged...)
 		})
 	return err
 }

@@ -15,9 +15,9 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/keyward-dev/keyward/server/authorizer"
-	"github.com/keyward-dev/keyward/server/extauthz"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
+	"github.com/keyward-dev/keyward/server/integrations/envoy"
 )
 
 func dialExtAuthz(t testing.TB, g *authorizer.Gate, clients *clientaddr.Resolver) authv3.AuthorizationClient {
@@ -26,8 +26,8 @@ func dialExtAuthz(t testing.TB, g *authorizer.Gate, clients *clientaddr.Resolver
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := grpc.NewServer(extauthz.ServerOption())
-	extauthz.Register(server, g, clients, httpapi.Stripping{})
+	server := grpc.NewServer(envoy.ServerOption())
+	envoy.Register(server, g, clients, httpapi.Stripping{})
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)
 	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -71,7 +71,7 @@ func askExtAuthz(t *testing.T, client authv3.AuthorizationClient, e exchange, ra
 		}}}
 	}
 	if e.project != "" {
-		check.Attributes.ContextExtensions = map[string]string{extauthz.ProjectExtension: e.project}
+		check.Attributes.ContextExtensions = map[string]string{envoy.ProjectExtension: e.project}
 	}
 	response, err := client.Check(context.Background(), check)
 	if err != nil {

@@ -21,8 +21,8 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 	"sigs.k8s.io/yaml"
 
-	"github.com/keyward-dev/keyward/server/extauthz"
 	"github.com/keyward-dev/keyward/server/httpapi"
+	"github.com/keyward-dev/keyward/server/integrations/envoy"
 )
 
 // envoyConfig reads the configuration as Envoy does: what it does not know, it refuses.
@@ -102,7 +102,7 @@ func TestEnvoyConfig(t *testing.T) {
 		case *managerv3.HttpConnectionManager:
 			manager = m
 		case *authzv3.ExtAuthzPerRoute:
-			projects = append(projects, m.GetCheckSettings().GetContextExtensions()[extauthz.ProjectExtension])
+			projects = append(projects, m.GetCheckSettings().GetContextExtensions()[envoy.ProjectExtension])
 		case interface{ GetClusterName() string }: // an endpoint, or somebody to ask
 			if !clusters[m.GetClusterName()] {
 				t.Errorf("no cluster %q", m.GetClusterName())

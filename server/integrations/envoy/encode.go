@@ -1,4 +1,4 @@
-package extauthz
+package envoy
 
 // This file is tuned by hand. It writes a CheckResponse straight into the buffer that is sent,
 // where protobuf makes an object of each header first, walks them to learn how long they are,

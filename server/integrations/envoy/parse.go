@@ -1,4 +1,4 @@
-package extauthz
+package envoy
 
 // This file is tuned by hand. protobuf makes some sixty objects and two maps of a check, for the
 // seven strings of it that a decision needs, and that alone costs as much as all that gRPC does

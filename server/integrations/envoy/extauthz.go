@@ -1,6 +1,6 @@
-// Package extauthz is the door for Envoy and what is built on it: the gRPC service
+// Package envoy is the door for Envoy and what is built on it: the gRPC service
 // envoy.service.auth.v3.Authorization of the external authorization filter.
-package extauthz
+package envoy
 
 import (
 	"context"

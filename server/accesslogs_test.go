@@ -16,7 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/structpb"
 
-	"github.com/keyward-dev/keyward/server/accesslog"
+	"github.com/keyward-dev/keyward/server/integrations/envoy/accesslog"
 	"github.com/keyward-dev/keyward/server/managertest"
 )
 

@@ -26,7 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/server/accesslog"
+	"github.com/keyward-dev/keyward/server/integrations/envoy/accesslog"
 )
 
 // TestBytesToTheByte reads content of all kinds through two validation servers, in HTTP/1.1 and

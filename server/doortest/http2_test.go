@@ -18,9 +18,9 @@ import (
 	"golang.org/x/net/http2/hpack"
 
 	"github.com/keyward-dev/keyward/server/decision"
-	"github.com/keyward-dev/keyward/server/forwardauth"
 	"github.com/keyward-dev/keyward/server/framing"
 	"github.com/keyward-dev/keyward/server/httpapi"
+	"github.com/keyward-dev/keyward/server/integrations/forwardauth"
 	"github.com/keyward-dev/keyward/server/reverseproxy"
 )
 

@@ -16,10 +16,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/keyward-dev/keyward/server/forwardauth"
 	"github.com/keyward-dev/keyward/server/framing"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
+	"github.com/keyward-dev/keyward/server/integrations/forwardauth"
 )
 
 // counted counts what is answered without net/http.

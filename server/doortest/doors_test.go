@@ -23,7 +23,7 @@ import (
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 	"github.com/keyward-dev/keyward/server/integrations/forwardauth"
-	"github.com/keyward-dev/keyward/server/reverseproxy"
+	"github.com/keyward-dev/keyward/server/integrations/reverseproxy"
 	"github.com/keyward-dev/keyward/server/verifyapi"
 )
 

@@ -21,7 +21,7 @@ import (
 	"github.com/keyward-dev/keyward/server/framing"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/integrations/forwardauth"
-	"github.com/keyward-dev/keyward/server/reverseproxy"
+	"github.com/keyward-dev/keyward/server/integrations/reverseproxy"
 )
 
 // askHTTP2 sends fields as they stand over HTTP/2, which no HTTP client would.

@@ -21,7 +21,7 @@ import (
 	"github.com/keyward-dev/keyward/server/framing"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
-	"github.com/keyward-dev/keyward/server/reverseproxy"
+	"github.com/keyward-dev/keyward/server/integrations/reverseproxy"
 )
 
 // TestNoHostIsNotAnyHost: a request without a host, or with an empty one, would be decided as if routes

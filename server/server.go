@@ -33,11 +33,11 @@ import (
 	"github.com/keyward-dev/keyward/server/integrations/envoy/accesslog"
 	"github.com/keyward-dev/keyward/server/integrations/forwardauth"
 	"github.com/keyward-dev/keyward/server/integrations/reverseproxy"
+	"github.com/keyward-dev/keyward/server/integrations/verify"
 	"github.com/keyward-dev/keyward/server/options"
 	"github.com/keyward-dev/keyward/server/store"
 	"github.com/keyward-dev/keyward/server/syncclient"
 	"github.com/keyward-dev/keyward/server/usage"
-	"github.com/keyward-dev/keyward/server/verifyapi"
 )
 
 // Server is one validator. Make it with New, and Run it once.
@@ -127,7 +127,7 @@ func (s *Server) openDoors(g *authorizer.Gate) error {
 	}
 	mux := http.NewServeMux()
 	plain := forwardauth.Register(mux, g, clients)
-	verifyapi.Register(mux, g, clients)
+	verify.Register(mux, g, clients)
 	awsauthorizer.Register(mux, g, clients)
 	front, err := listenHTTP(listenerConfig{flag: "http-bind-address", address: s.config.HTTPAddress, limits: s.config.Listeners, tls: secure, plain: whileServing{plain, &s.draining}},
 		s.closeWhenDraining(closeUpgrades(boundBodies(s.config.Listeners.ReadHeaderTimeout, withUnknown(mux)))), s.log)

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/keyward-dev/keyward/hack/run/mounts"
-	"github.com/keyward-dev/keyward/server/verifyapi"
+	"github.com/keyward-dev/keyward/server/integrations/verify"
 )
 
 // validator is a running validation server.
@@ -154,7 +154,7 @@ func (v *validator) verify(ctx context.Context, key string) (string, error) {
 		return "", err
 	}
 	defer func() { _ = response.Body.Close() }()
-	var verdict verifyapi.Verdict
+	var verdict verify.Verdict
 	if err := json.NewDecoder(response.Body).Decode(&verdict); err != nil {
 		return "", err
 	}

@@ -24,7 +24,7 @@ import (
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 	"github.com/keyward-dev/keyward/server/integrations/forwardauth"
 	"github.com/keyward-dev/keyward/server/integrations/reverseproxy"
-	"github.com/keyward-dev/keyward/server/verifyapi"
+	"github.com/keyward-dev/keyward/server/integrations/verify"
 )
 
 // exchange is the request of a test case, with the keys filled in.
@@ -70,7 +70,7 @@ func doors(t testing.TB, g *authorizer.Gate) map[string]door {
 	loopback := clientaddr.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, clientaddr.HeaderXForwardedFor)
 	mux := http.NewServeMux()
 	plain := forwardauth.Register(mux, g, loopback)
-	verifyapi.Register(mux, g, loopback)
+	verify.Register(mux, g, loopback)
 	awsauthorizer.Register(mux, g, loopback)
 	front := startFront(t, mux, plain)
 	url := "http://" + front.String()

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/keyward-dev/keyward/server/httpapi"
-	"github.com/keyward-dev/keyward/server/verifyapi"
+	"github.com/keyward-dev/keyward/server/integrations/verify"
 )
 
 func askVerify(t *testing.T, base string, e exchange) answer {
@@ -50,7 +50,7 @@ func postVerify(t *testing.T, base string, e exchange, question map[string]any) 
 		t.Fatal(err)
 	}
 	defer func() { _ = response.Body.Close() }()
-	var verdict verifyapi.Verdict
+	var verdict verify.Verdict
 	if err := json.NewDecoder(response.Body).Decode(&verdict); err != nil || response.StatusCode != http.StatusOK {
 		t.Fatalf("%d: %v", response.StatusCode, err)
 	}

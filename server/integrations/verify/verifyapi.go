@@ -1,6 +1,6 @@
-// Package verifyapi is the door for applications that ask themselves: POST /v1/verify with
+// Package verify is the door for applications that ask themselves: POST /v1/verify with
 // the facts of a request as JSON, answered with a verdict as JSON.
-package verifyapi
+package verify
 
 import (
 	"bytes"

@@ -1,4 +1,4 @@
-package verifyapi
+package verify
 
 import (
 	"bytes"

@@ -112,7 +112,7 @@ bench-revoke: bin/devcluster ## Measure how soon a revocation is enforced, for d
 
 # What is on the way of a request, and of an update to the snapshot.
 MICRO_PACKAGES := ./internal/keyformat ./internal/origin ./internal/routing \
-	./server/decision ./server/integrations/envoy ./server/integrations/forwardauth ./server/framing ./server/authorizer ./server/httpapi ./server/integrations/reverseproxy ./server/store ./server/usage
+	./server/decision ./server/integrations/envoy ./server/integrations/forwardauth ./server/http1 ./server/authorizer ./server/httpapi ./server/integrations/reverseproxy ./server/store ./server/usage
 MICRO := ^Benchmark(WellFormed|DigestOf|ParseAndMatch|Match|CanonicalPath|Decide|Parse|Encode|Answer|Read|Tally|Credential|MillionKeys|Pass|Used)$$
 MICRO_COUNT ?= 10
 

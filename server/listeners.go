@@ -14,7 +14,7 @@ import (
 	"github.com/pires/go-proxyproto"
 
 	"github.com/keyward-dev/keyward/server/certfiles"
-	"github.com/keyward-dev/keyward/server/framing"
+	"github.com/keyward-dev/keyward/server/http1"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 	"github.com/keyward-dev/keyward/server/options"
@@ -26,14 +26,14 @@ type listenerConfig struct {
 	limits        options.Listeners
 
 	tls     *tls.Config          // nil for none
-	plain   framing.Answerer     // of what needs no handler, nil for none
+	plain   http1.Answerer       // of what needs no handler, nil for none
 	proxies *clientaddr.Resolver // nil where nobody speaks the PROXY protocol
 }
 
 // httpListener is an HTTP/1.1 and HTTP/2 server with its listener. There are no timeouts for
 // bodies: content streams for as long as it takes.
 type httpListener struct {
-	listener *framing.Listener
+	listener *http1.Listener
 	server   *http.Server
 }
 
@@ -48,14 +48,14 @@ func listenHTTP(config listenerConfig, handler http.Handler, log *slog.Logger) (
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true) // and also within TLS, of which net/http does not know
-	strict := framing.Listen(listener, framing.Config{
+	strict := http1.Listen(listener, http1.Config{
 		MaxHeaderBytes: config.limits.MaxHeaderBytes, ReadHeaderTimeout: config.limits.ReadHeaderTimeout, IdleTimeout: config.limits.IdleTimeout, Answerer: config.plain,
 		MaxConnections: config.limits.MaxConnections, MaxHeldBytes: maxHeldBytes,
 	})
 	return &httpListener{listener: strict, server: &http.Server{
 		Handler:           answering(tellTLS(boundLeftovers(handler))),
 		ConnContext:       withConn,
-		ConnState:         framing.NoteState,
+		ConnState:         http1.NoteState,
 		Protocols:         protocols,
 		ReadHeaderTimeout: config.limits.ReadHeaderTimeout,
 		IdleTimeout:       config.limits.IdleTimeout,
@@ -74,7 +74,7 @@ const maxHeldBytes = 32 << 20
 // so that the client does not miss the answer, which it has by then.
 const leftoverTimeout = time.Second
 
-// connKey is the context key of a request's *framing.Conn.
+// connKey is the context key of a request's *http1.Conn.
 type connKey struct{}
 
 func withConn(ctx context.Context, conn net.Conn) context.Context {
@@ -84,7 +84,7 @@ func withConn(ctx context.Context, conn net.Conn) context.Context {
 // answering tells the connection from when on what is written to it is an answer of ours.
 func answering(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if conn, ok := r.Context().Value(connKey{}).(*framing.Conn); ok {
+		if conn, ok := r.Context().Value(connKey{}).(*http1.Conn); ok {
 			conn.Answering()
 		}
 		next.ServeHTTP(w, r)
@@ -94,7 +94,7 @@ func answering(next http.Handler) http.Handler {
 // tellTLS sets what net/http would if it knew that it is behind TLS.
 func tellTLS(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strict, ok := r.Context().Value(connKey{}).(*framing.Conn); ok {
+		if strict, ok := r.Context().Value(connKey{}).(*http1.Conn); ok {
 			if conn, ok := strict.Conn.(*tls.Conn); ok {
 				state := conn.ConnectionState()
 				r.TLS = &state

@@ -25,7 +25,7 @@ import (
 	"github.com/keyward-dev/keyward/server/authorizer/throttle"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/explain"
-	"github.com/keyward-dev/keyward/server/framing"
+	"github.com/keyward-dev/keyward/server/http1"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 	"github.com/keyward-dev/keyward/server/integrations/awsauthorizer"
@@ -255,12 +255,12 @@ func (s *Server) closeListeners() {
 
 // whileServing leaves everything to the handlers when closeWhenDraining has to have its say.
 type whileServing struct {
-	framing.Answerer
+	http1.Answerer
 
 	draining *atomic.Bool
 }
 
-// Answer implements framing.Answerer.
+// Answer implements http1.Answerer.
 func (w whileServing) Answer(question *httpapi.Question, answer *httpapi.Answer) bool {
 	return !w.draining.Load() && w.Answerer.Answer(question, answer)
 }

@@ -18,7 +18,7 @@ import (
 
 	"github.com/keyward-dev/keyward/internal/routing"
 	"github.com/keyward-dev/keyward/server/authorizer"
-	"github.com/keyward-dev/keyward/server/framing"
+	"github.com/keyward-dev/keyward/server/http1"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 	"github.com/keyward-dev/keyward/server/integrations/awsauthorizer"
@@ -248,7 +248,7 @@ func reverseProxy(t testing.TB, g *authorizer.Gate, clients *clientaddr.Resolver
 		if !ok {
 			handler := reverseproxy.New(g, reverseproxy.Config{Upstream: target, Project: e.project, Clients: clients}, slog.New(slog.DiscardHandler))
 			proxy = httptest.NewUnstartedServer(handler)
-			proxy.Listener = framing.Listen(proxy.Listener, framing.Config{MaxHeaderBytes: maxHeaderBytes})
+			proxy.Listener = http1.Listen(proxy.Listener, http1.Config{MaxHeaderBytes: maxHeaderBytes})
 			proxy.Config.MaxHeaderBytes = maxHeaderBytes
 			proxy.Config.DisableGeneralOptionsHandler = true
 			proxy.Start()

@@ -18,7 +18,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 
 	"github.com/keyward-dev/keyward/server/decision"
-	"github.com/keyward-dev/keyward/server/framing"
+	"github.com/keyward-dev/keyward/server/http1"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/integrations/forwardauth"
 	"github.com/keyward-dev/keyward/server/integrations/reverseproxy"
@@ -86,7 +86,7 @@ func TestHTTP2IsReadAsStrictly(t *testing.T) {
 		t.Fatal(err)
 	}
 	front := httptest.NewUnstartedServer(reverseproxy.New(newGate(t, "", update), reverseproxy.Config{Upstream: target}, slog.New(slog.DiscardHandler)))
-	front.Listener = framing.Listen(front.Listener, framing.Config{MaxHeaderBytes: maxHeaderBytes})
+	front.Listener = http1.Listen(front.Listener, http1.Config{MaxHeaderBytes: maxHeaderBytes})
 	front.Config.Protocols = new(http.Protocols)
 	front.Config.Protocols.SetHTTP1(true)
 	front.Config.Protocols.SetUnencryptedHTTP2(true)

@@ -18,7 +18,7 @@ import (
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 
 	"github.com/keyward-dev/keyward/server/decision"
-	"github.com/keyward-dev/keyward/server/framing"
+	"github.com/keyward-dev/keyward/server/http1"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 	"github.com/keyward-dev/keyward/server/integrations/reverseproxy"
@@ -37,7 +37,7 @@ func TestNoHostIsNotAnyHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	front := httptest.NewUnstartedServer(reverseproxy.New(g, reverseproxy.Config{Upstream: target}, slog.New(slog.DiscardHandler)))
-	front.Listener = framing.Listen(front.Listener, framing.Config{MaxHeaderBytes: maxHeaderBytes})
+	front.Listener = http1.Listen(front.Listener, http1.Config{MaxHeaderBytes: maxHeaderBytes})
 	front.Start()
 	t.Cleanup(front.Close)
 	const asked = "GET /api/scenes/prd-1 HTTP/1."

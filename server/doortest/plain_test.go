@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/keyward-dev/keyward/server/framing"
+	"github.com/keyward-dev/keyward/server/http1"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 	"github.com/keyward-dev/keyward/server/integrations/forwardauth"
@@ -24,12 +24,12 @@ import (
 
 // counted counts what is answered without net/http.
 type counted struct {
-	framing.Answerer
+	http1.Answerer
 
 	answers atomic.Int64
 }
 
-// Answer implements framing.Answerer.
+// Answer implements http1.Answerer.
 func (c *counted) Answer(question *httpapi.Question, answer *httpapi.Answer) bool {
 	ok := c.Answerer.Answer(question, answer)
 	if ok {
@@ -39,12 +39,12 @@ func (c *counted) Answer(question *httpapi.Question, answer *httpapi.Answer) boo
 }
 
 // startFront serves a mux, with an Answerer, which may be nil.
-func startFront(t testing.TB, mux http.Handler, plain framing.Answerer) net.Addr {
+func startFront(t testing.TB, mux http.Handler, plain http1.Answerer) net.Addr {
 	t.Helper()
 	front := httptest.NewUnstartedServer(mux)
-	front.Listener = framing.Listen(front.Listener, framing.Config{MaxHeaderBytes: maxHeaderBytes, IdleTimeout: time.Minute, Answerer: plain})
+	front.Listener = http1.Listen(front.Listener, http1.Config{MaxHeaderBytes: maxHeaderBytes, IdleTimeout: time.Minute, Answerer: plain})
 	front.Config.MaxHeaderBytes = maxHeaderBytes
-	front.Config.ConnState = framing.NoteState
+	front.Config.ConnState = http1.NoteState
 	front.Start()
 	t.Cleanup(front.Close)
 	return front.Listener.Addr()

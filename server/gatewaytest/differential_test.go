@@ -26,7 +26,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/internal/routing"
 	"github.com/keyward-dev/keyward/server/authorizer"
-	"github.com/keyward-dev/keyward/server/framing"
+	"github.com/keyward-dev/keyward/server/http1"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 	"github.com/keyward-dev/keyward/server/integrations/forwardauth"
 	"github.com/keyward-dev/keyward/server/integrations/reverseproxy"
@@ -196,8 +196,8 @@ func serveStrictly(t testing.TB, handler http.Handler) string {
 	t.Helper()
 	const maxHeaderBytes = 64 << 10
 	server := httptest.NewUnstartedServer(handler)
-	server.Listener = framing.Listen(server.Listener, framing.Config{MaxHeaderBytes: maxHeaderBytes})
-	server.Config.MaxHeaderBytes, server.Config.DisableGeneralOptionsHandler, server.Config.ConnState = maxHeaderBytes, true, framing.NoteState
+	server.Listener = http1.Listen(server.Listener, http1.Config{MaxHeaderBytes: maxHeaderBytes})
+	server.Config.MaxHeaderBytes, server.Config.DisableGeneralOptionsHandler, server.Config.ConnState = maxHeaderBytes, true, http1.NoteState
 	server.Config.Protocols = new(http.Protocols)
 	server.Config.Protocols.SetHTTP1(true)
 	server.Config.Protocols.SetUnencryptedHTTP2(true)

@@ -1,11 +1,11 @@
-// Package framing reads HTTP/1 requests strictly before net/http reads them leniently: where
+// Package http1 reads HTTP/1 requests strictly before net/http reads them leniently: where
 // one ends and the next begins must be plain to every server on their way, or a request
 // could hide in another (RFC 9112, section 11.2). What is not plain is refused and the
 // connection closed. HTTP/2 has its frames, and passes.
 //
 // It also puts the answers that net/http gives by itself, in plain text, into the form of
 // all other denials.
-package framing
+package http1
 
 import (
 	"bytes"

@@ -1,4 +1,4 @@
-package framing
+package http1
 
 import (
 	"strings"

@@ -1,4 +1,4 @@
-package framing
+package http1
 
 // This file is tuned by hand. A proxy's question, a GET with a few headers that is answered
 // with a few more, costs net/http twice as much as everything that Keyward does about it: a

@@ -7,7 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/keyward-dev/keyward/server/explain"
+	"github.com/keyward-dev/keyward/server/adminapi/decisionlog"
 	"github.com/keyward-dev/keyward/server/usageapi"
 )
 
@@ -19,12 +19,12 @@ func (s *Server) adminHandler() http.Handler {
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
 	if s.decisions == nil {
-		mux.HandleFunc("GET "+explain.Path, explain.Off)
+		mux.HandleFunc("GET "+decisionlog.Path, decisionlog.Off)
 		mux.HandleFunc(usageapi.Path, usageapi.Off)
 	} else {
-		mux.Handle("POST "+usageapi.Path, explain.Guard(s.config.AdminTokenFile, s.log, usageapi.Handler(s.store, s.quotas, s.uses, time.Now)))
-		mux.Handle("GET "+usageapi.Path, explain.Guard(s.config.AdminTokenFile, s.log, usageapi.Tell(s.store, s.uses)))
-		mux.Handle("GET "+explain.Path, s.decisions.Handler(s.config.AdminTokenFile, s.log))
+		mux.Handle("POST "+usageapi.Path, decisionlog.Guard(s.config.AdminTokenFile, s.log, usageapi.Handler(s.store, s.quotas, s.uses, time.Now)))
+		mux.Handle("GET "+usageapi.Path, decisionlog.Guard(s.config.AdminTokenFile, s.log, usageapi.Tell(s.store, s.uses)))
+		mux.Handle("GET "+decisionlog.Path, s.decisions.Handler(s.config.AdminTokenFile, s.log))
 	}
 	return mux
 }

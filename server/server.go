@@ -18,13 +18,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"google.golang.org/grpc"
 
+	"github.com/keyward-dev/keyward/server/adminapi/decisionlog"
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/authorizer/quota"
 	"github.com/keyward-dev/keyward/server/authorizer/ratelimit"
 	"github.com/keyward-dev/keyward/server/authorizer/search"
 	"github.com/keyward-dev/keyward/server/authorizer/throttle"
 	"github.com/keyward-dev/keyward/server/decision"
-	"github.com/keyward-dev/keyward/server/explain"
 	"github.com/keyward-dev/keyward/server/http1"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
@@ -52,7 +52,7 @@ type Server struct {
 
 	registry *prometheus.Registry
 
-	decisions *explain.Ring // nil where none are kept
+	decisions *decisionlog.Ring // nil where none are kept
 
 	receipts   *accesslog.Receipts // nil, as what takes access logs in, where none are believed
 	accessLogs *accesslog.Server
@@ -87,10 +87,10 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 		authorizer.WithSearches(search.New(search.Config{AtOnce: runtime.GOMAXPROCS(0) / 2, IPv6Prefix: config.Throttle.IPv6Prefix, Work: decision.SearchWork}, registry)),
 	}
 	if config.AdminTokenFile != "" {
-		if _, err := explain.ReadToken(config.AdminTokenFile); err != nil {
+		if _, err := decisionlog.ReadToken(config.AdminTokenFile); err != nil {
 			return nil, fmt.Errorf("--admin-token-file: %w", err)
 		}
-		s.decisions = explain.New()
+		s.decisions = decisionlog.New()
 		around = append(around, authorizer.WithRecorder(s.decisions))
 	}
 	if config.EnvoyAccessLog {

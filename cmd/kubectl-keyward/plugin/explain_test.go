@@ -20,29 +20,29 @@ import (
 	"k8s.io/cri-streaming/pkg/streaming/portforward"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/server/adminapi/decisionlog"
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/decision"
-	"github.com/keyward-dev/keyward/server/explain"
 )
 
 const adminToken = "a-token-of-some-length"
 
 // remembering is a validation server's admin handler, as the server has it.
-func remembering(t *testing.T) (*explain.Ring, *httptest.Server, string) {
+func remembering(t *testing.T) (*decisionlog.Ring, *httptest.Server, string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(file, []byte(adminToken+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ring := explain.New()
+	ring := decisionlog.New()
 	mux := http.NewServeMux()
-	mux.Handle(explain.Path, ring.Handler(file, slog.New(slog.DiscardHandler)))
+	mux.Handle(decisionlog.Path, ring.Handler(file, slog.New(slog.DiscardHandler)))
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	return ring, server, file
 }
 
-func record(ring *explain.Ring, id, key string, code decision.Code, before time.Duration) {
+func record(ring *decisionlog.Ring, id, key string, code decision.Code, before time.Duration) {
 	result := &authorizer.Result{Decision: decision.Decision{Code: code}}
 	if key != "" {
 		result.Key, result.Group, result.Project = decision.Key{ID: key}, &decision.Group{Identity: "explain/acme"}, &decision.Project{Name: "marketing"}
@@ -112,7 +112,7 @@ func TestExplain(t *testing.T) {
 		t.Fatal(err)
 	}
 	keyward(t, "", "explain", "r1", "--url", server.URL, "--token-file", wrong).expect(t, ExitError, "it wants another token")
-	off := httptest.NewServer(http.HandlerFunc(explain.Off))
+	off := httptest.NewServer(http.HandlerFunc(decisionlog.Off))
 	defer off.Close()
 	keyward(t, "", "explain", "r1", "--url", off.URL, "--token-file", file).expect(t, ExitError, "start it with --admin-token-file")
 }

@@ -1,7 +1,7 @@
-// Package explain remembers the last decisions, to tell a person why a request was answered
+// Package decisionlog remembers the last decisions, to tell a person why a request was answered
 // as it was. It keeps who, where from and the outcome; never a credential, a path or a
 // query.
-package explain
+package decisionlog
 
 import (
 	"sync"

@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/keyward-dev/keyward/server/adminapi/decisionlog"
-	"github.com/keyward-dev/keyward/server/usageapi"
+	"github.com/keyward-dev/keyward/server/adminapi/usageapi"
 )
 
 // adminHandler serves /healthz, /readyz and /metrics to everybody, and /v1/decisions and

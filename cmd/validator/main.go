@@ -15,7 +15,7 @@ import (
 	"syscall"
 
 	"github.com/keyward-dev/keyward/server"
-	"github.com/keyward-dev/keyward/server/headroom"
+	"github.com/keyward-dev/keyward/server/gctuner"
 	"github.com/keyward-dev/keyward/server/options"
 )
 
@@ -30,7 +30,7 @@ const (
 func main() { os.Exit(run()) }
 
 func run() int {
-	headroom.Keep()
+	gctuner.Keep()
 	hostname, _ := os.Hostname() // without one, Parse asks for --instance
 	config, err := options.Parse(os.Args[1:], hostname, os.Stdout)
 	switch {

@@ -1,4 +1,4 @@
-// Package headroom bounds how much garbage may pile up before it is collected.
+// Package gctuner bounds how much garbage may pile up before it is collected.
 //
 // Go collects when the heap has doubled: the work of a collection, which is to mark what is
 // alive, then stands in proportion to what was allocated since the last. The keys of a
@@ -8,7 +8,7 @@
 // under load that is a collection where there would be four.
 //
 // What a burst has left free, such as the first snapshot, goes back to the system soon after.
-package headroom
+package gctuner
 
 import (
 	"os"

@@ -1,4 +1,4 @@
-package doortest
+package conformance
 
 import (
 	"strings"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the proxies that config/gateways is tested with, the browser that looks at what they answer, the Redis that
-# usage is kept in, and the content servers that read along what proxies let through (server/gatewaytest), where
+# usage is kept in, and the content servers that read along what proxies let through (test/gateways), where
 # packages can be had and we may.
 # Their services are not started: the tests run them on ports and configurations of their own.
 set -euo pipefail
@@ -38,9 +38,9 @@ fi
 
 # Express and qs, at the versions of the lock.
 readers=bin/readers/node
-if [ ! -d "$readers/node_modules" ] || ! cmp -s server/gatewaytest/testdata/readers/node/package-lock.json "$readers/package-lock.json"; then
+if [ ! -d "$readers/node_modules" ] || ! cmp -s test/gateways/testdata/readers/node/package-lock.json "$readers/package-lock.json"; then
 	mkdir -p "$readers"
-	cp server/gatewaytest/testdata/readers/node/package*.json "$readers/"
+	cp test/gateways/testdata/readers/node/package*.json "$readers/"
 	if ! command -v npm >/dev/null || ! (cd "$readers" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null); then
 		rm -rf "$readers"
 		echo "gateways: Express not installed: it does not read along"

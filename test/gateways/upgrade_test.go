@@ -1,4 +1,4 @@
-package gatewaytest
+package gateways
 
 import (
 	"context"
@@ -16,8 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/keyward-dev/keyward/internal/keyformat"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/internal/keyformat"
 	_ "github.com/keyward-dev/keyward/server" // is in the program that is built, and so part of what is tested
 	"github.com/keyward-dev/keyward/server/managertest"
 )

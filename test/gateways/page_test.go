@@ -1,4 +1,4 @@
-package gatewaytest
+package gateways
 
 import (
 	"flag"
@@ -9,7 +9,7 @@ import (
 
 const (
 	pagePath    = "../../docs/gateways.md"
-	matrixBegin = "<!-- what follows is written by: go test ./server/gatewaytest -run TestMatrix -update -->\n"
+	matrixBegin = "<!-- what follows is written by: go test ./test/gateways -run TestMatrix -update -->\n"
 	matrixEnd   = "<!-- end of what is written by the test -->\n"
 )
 

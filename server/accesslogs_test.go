@@ -17,7 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/keyward-dev/keyward/server/integrations/envoy/accesslog"
-	"github.com/keyward-dev/keyward/server/managertest"
+	"github.com/keyward-dev/keyward/test/fakemanager"
 )
 
 // forged is what anybody can make up who knows the name of a Group.
@@ -66,7 +66,7 @@ func dialGRPC(t *testing.T, v *validator) *grpc.ClientConn {
 
 // TestAccessLogsAreBelievedFromNobody: without a word of the operator, whoever reaches the port has nothing counted.
 func TestAccessLogsAreBelievedFromNobody(t *testing.T) {
-	m := managertest.Start(t)
+	m := fakemanager.Start(t)
 	v := start(t, configFor(t, m))
 	m.Next().Send(catchUp(mint(t)))
 	waitFor(t, "it is ready", func() bool { code, _ := get(t, v.addresses.Admin, "/readyz", ""); return code == 200 })
@@ -80,7 +80,7 @@ func TestAccessLogsAreBelievedFromNobody(t *testing.T) {
 
 // TestAccessLogsCountWhatWasAllowed, each once, whatever else they say.
 func TestAccessLogsCountWhatWasAllowed(t *testing.T) {
-	m := managertest.Start(t)
+	m := fakemanager.Start(t)
 	key := mint(t)
 	v := start(t, configFor(t, m, "--envoy-access-log"))
 	m.Next().Send(catchUp(key))
@@ -126,7 +126,7 @@ func TestAccessLogsCountWhatWasAllowed(t *testing.T) {
 
 // TestShutdownEndsAccessLogs: Envoy keeps that stream open for as long as it lives.
 func TestShutdownEndsAccessLogs(t *testing.T) {
-	v := start(t, configFor(t, managertest.Start(t), "--shutdown-delay=0s", "--shutdown-timeout=20s", "--envoy-access-log"))
+	v := start(t, configFor(t, fakemanager.Start(t), "--shutdown-delay=0s", "--shutdown-timeout=20s", "--envoy-access-log"))
 	stream, err := accesslogv3.NewAccessLogServiceClient(dialGRPC(t, v)).StreamAccessLogs(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/keyward-dev/keyward/server/managertest"
+	"github.com/keyward-dev/keyward/test/fakemanager"
 )
 
 // TestDecisionsAreExplained asks, by the id in the answer, why a request was denied.
@@ -18,7 +18,7 @@ func TestDecisionsAreExplained(t *testing.T) {
 	if err := os.WriteFile(file, []byte(token+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	m, key := managertest.Start(t), mint(t)
+	m, key := fakemanager.Start(t), mint(t)
 	v := start(t, configFor(t, m, "--admin-token-file="+file, "--upstream="+upstream(t, echo)))
 	m.Next().Send(catchUp(key))
 

@@ -20,7 +20,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
-	"github.com/keyward-dev/keyward/server/managertest"
+	"github.com/keyward-dev/keyward/test/fakemanager"
 )
 
 // hostileGRPC is a client of the gRPC address that minds the flow control, and nothing else.
@@ -150,7 +150,7 @@ func TestUnfinishedMessages(t *testing.T) {
 		"on many streams":    {10, 150, 255 << 10, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v := start(t, configFor(t, managertest.Start(t), "--read-header-timeout=10m"))
+			v := start(t, configFor(t, fakemanager.Start(t), "--read-header-timeout=10m"))
 			before := heapInUse()
 			var senders sync.WaitGroup
 			for range c.connections {
@@ -179,7 +179,7 @@ func TestUnfinishedMessages(t *testing.T) {
 // TestUnfinishedMessageIsCut after some seconds, and so is an answer that is not taken; an access log, which says
 // nothing for long, is not.
 func TestUnfinishedMessageIsCut(t *testing.T) {
-	v := start(t, configFor(t, managertest.Start(t), "--read-header-timeout=1s", "--envoy-access-log"))
+	v := start(t, configFor(t, fakemanager.Start(t), "--read-header-timeout=1s", "--envoy-access-log"))
 	log, err := accesslogv3.NewAccessLogServiceClient(dialGRPC(t, v)).StreamAccessLogs(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -223,7 +223,7 @@ func TestGRPCConnectionsMakePlace(t *testing.T) {
 		"takes no answer":  func(h *hostileGRPC) { h.open(1); _ = h.framer.WriteData(1, true, make([]byte, 5)) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := managertest.Start(t)
+			m := fakemanager.Start(t)
 			v := start(t, configFor(t, m, "--max-connections=8", "--read-header-timeout=10m"))
 			m.Next().Send(catchUp(mint(t)))
 			waitFor(t, "it is ready", func() bool { code, _ := get(t, v.addresses.Admin, "/readyz", ""); return code == http.StatusOK })

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/keyward-dev/keyward/server/managertest"
+	"github.com/keyward-dev/keyward/test/fakemanager"
 )
 
 const (
@@ -32,7 +32,7 @@ func TestUnfinishedHeads(t *testing.T) {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Cur < unfinishedHeads+6000 {
 		t.Skipf("%d open files are too few", limit.Cur)
 	}
-	m, key := managertest.Start(t), mint(t)
+	m, key := fakemanager.Start(t), mint(t)
 	v := start(t, configFor(t, m, "--read-header-timeout=10m", "--upstream="+upstream(t, func(http.ResponseWriter, *http.Request) {})))
 	m.Next().Send(catchUp(key))
 	waitFor(t, "it is ready", func() bool { status, _ := get(t, v.addresses.Admin, "/readyz", ""); return status == http.StatusOK })

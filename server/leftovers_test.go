@@ -10,13 +10,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/keyward-dev/keyward/server/managertest"
+	"github.com/keyward-dev/keyward/test/fakemanager"
 )
 
 // TestABodyIsNotWaitedFor: who is refused hears so before a body is there, and who never
 // sends it is hung up on.
 func TestABodyIsNotWaitedFor(t *testing.T) {
-	m, key := managertest.Start(t), mint(t)
+	m, key := fakemanager.Start(t), mint(t)
 	v := start(t, configFor(t, m, "--upstream=http://127.0.0.1:9", "--read-header-timeout=1s"))
 	m.Next().Send(catchUp(key))
 	for _, c := range []struct {
@@ -72,7 +72,7 @@ func TestContentMayLookLikeAnything(t *testing.T) {
 	})}
 	go func() { _ = upstream.Serve(listener) }()
 	t.Cleanup(func() { _ = upstream.Close() })
-	m, key := managertest.Start(t), mint(t)
+	m, key := fakemanager.Start(t), mint(t)
 	v := start(t, configFor(t, m, "--upstream=http://"+listener.Addr().String()))
 	m.Next().Send(catchUp(key))
 

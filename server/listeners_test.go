@@ -23,13 +23,13 @@ import (
 	"google.golang.org/grpc/credentials"
 
 	"github.com/keyward-dev/keyward/internal/keyformat"
-	"github.com/keyward-dev/keyward/server/managertest"
+	"github.com/keyward-dev/keyward/test/fakemanager"
 )
 
 // running is a validator in front of an upstream that tells what it is told of the client.
 func running(t *testing.T, args ...string) (*validator, keyformat.Key) {
 	t.Helper()
-	m, key := managertest.Start(t), mint(t)
+	m, key := fakemanager.Start(t), mint(t)
 	told := upstream(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, "%s %s", r.Header.Get("X-Forwarded-For"), r.Header.Get("X-Forwarded-Proto"))
 	})
@@ -200,7 +200,7 @@ func TestProxyProtocol(t *testing.T) {
 // TestTLS asks all doors over it, by both versions of HTTP.
 func TestTLS(t *testing.T) {
 	dir := t.TempDir()
-	cert, key := managertest.NewPair(t, "keyward.example")
+	cert, key := fakemanager.NewPair(t, "keyward.example")
 	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
 	for name, data := range map[string][]byte{certFile: cert, keyFile: key} {
 		if err := os.WriteFile(name, data, 0o600); err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"github.com/keyward-dev/keyward/server/managertest"
+	"github.com/keyward-dev/keyward/test/fakemanager"
 )
 
 // TestMetricsAreDocumented: docs/operations.md has a row for each metric of the validator, and no
@@ -24,7 +24,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 	for _, row := range regexp.MustCompile("(?m)^\\| `(keyward_validator_[a-z_]+)").FindAllSubmatch(page, -1) {
 		documented = append(documented, string(row[1]))
 	}
-	config := configFor(t, managertest.Start(t), "--upstream=http://127.0.0.1:1", "--envoy-access-log")
+	config := configFor(t, fakemanager.Start(t), "--upstream=http://127.0.0.1:1", "--envoy-access-log")
 	s, err := New(config, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

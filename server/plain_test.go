@@ -13,14 +13,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/keyward-dev/keyward/server/managertest"
+	"github.com/keyward-dev/keyward/test/fakemanager"
 )
 
 // TestProxiesAskOnOneConnection, also within TLS: every question is answered there, and when
 // the server drains, with a goodbye.
 func TestProxiesAskOnOneConnection(t *testing.T) {
 	dir := t.TempDir()
-	cert, private := managertest.NewPair(t, "keyward.example")
+	cert, private := fakemanager.NewPair(t, "keyward.example")
 	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
 	for name, data := range map[string][]byte{certFile: cert, keyFile: private} {
 		if err := os.WriteFile(name, data, 0o600); err != nil {
@@ -31,7 +31,7 @@ func TestProxiesAskOnOneConnection(t *testing.T) {
 	roots.AppendCertsFromPEM(cert)
 	for name, flags := range map[string][]string{"plain": nil, "tls": {"--tls-cert-file=" + certFile, "--tls-key-file=" + keyFile}} {
 		t.Run(name, func(t *testing.T) {
-			m, key := managertest.Start(t), mint(t)
+			m, key := fakemanager.Start(t), mint(t)
 			v := start(t, configFor(t, m, append(flags, "--shutdown-delay=2s", "--upstream=http://127.0.0.1:9")...))
 			m.Next().Send(catchUp(key))
 			waitFor(t, "it is ready", func() bool { status, _ := get(t, v.addresses.Admin, "/readyz", ""); return status == http.StatusOK })

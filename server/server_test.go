@@ -16,10 +16,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/keyward-dev/keyward/internal/keyformat"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
-	"github.com/keyward-dev/keyward/server/managertest"
+	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/server/options"
+	"github.com/keyward-dev/keyward/test/fakemanager"
 )
 
 // logBuffer is a bytes.Buffer for a logger and a test.
@@ -48,11 +48,11 @@ type validator struct {
 	logs      *logBuffer
 }
 
-func configFor(t *testing.T, m *managertest.Manager, args ...string) options.Config {
+func configFor(t *testing.T, m *fakemanager.Manager, args ...string) options.Config {
 	t.Helper()
 	args = append([]string{
 		"--proxy-bind-address=127.0.0.1:0", "--http-bind-address=127.0.0.1:0", "--grpc-bind-address=127.0.0.1:0", "--admin-bind-address=127.0.0.1:0",
-		"--sync-address=" + m.Address, "--sync-server-name=" + managertest.ServerName, "--sync-ca-file=" + m.CAFile, "--sync-token-file=" + m.TokenFile,
+		"--sync-address=" + m.Address, "--sync-server-name=" + fakemanager.ServerName, "--sync-ca-file=" + m.CAFile, "--sync-token-file=" + m.TokenFile,
 		"--shutdown-delay=500ms", "--log-level=debug",
 	}, args...)
 	config, err := options.Parse(args, "validator-0", io.Discard)
@@ -136,7 +136,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 // TestLife is the life of a validator: not ready, synced, cut off from its manager,
 // restarted without it, and told of a revocation.
 func TestLife(t *testing.T) {
-	m := managertest.Start(t)
+	m := fakemanager.Start(t)
 	key := mint(t)
 	config := configFor(t, m, "--upstream="+upstream(t, echo), "--snapshot-dir="+t.TempDir(), "--usage-timeout=100ms")
 	v := start(t, config)
@@ -192,7 +192,7 @@ func TestLife(t *testing.T) {
 		t.Errorf("after the revocation: %d %s", status, body)
 	}
 	for name, text := range map[string]string{"log": v.logs.String() + restarted.logs.String(), "metrics": metrics + metricsOf(t, restarted)} {
-		if strings.Contains(text, key.Reveal()) || strings.Contains(text, managertest.Token) {
+		if strings.Contains(text, key.Reveal()) || strings.Contains(text, fakemanager.Token) {
 			t.Errorf("a secret is in the %s", name)
 		}
 	}
@@ -208,7 +208,7 @@ func metricsOf(t *testing.T, v *validator) string {
 // unready: every request is answered, those in flight when it stops accepting included, and
 // only then the manager hears goodbye.
 func TestShutdownDropsNothing(t *testing.T) {
-	m := managertest.Start(t)
+	m := fakemanager.Start(t)
 	key := mint(t)
 	arrived, release := make(chan struct{}, 8), make(chan struct{})
 	v := start(t, configFor(t, m, "--upstream="+upstream(t, func(w http.ResponseWriter, r *http.Request) {
@@ -304,7 +304,7 @@ func waitFor(t *testing.T, what string, holds func() bool) {
 }
 
 func TestWhatCannotWorkFailsAtOnce(t *testing.T) {
-	m := managertest.Start(t)
+	m := fakemanager.Start(t)
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -6,11 +6,11 @@ import (
 	"testing"
 
 	"github.com/keyward-dev/keyward/server/httpapi"
-	"github.com/keyward-dev/keyward/server/managertest"
+	"github.com/keyward-dev/keyward/test/fakemanager"
 )
 
 func TestUnknownPathsAndMethodsAreProblems(t *testing.T) {
-	v := start(t, configFor(t, managertest.Start(t)))
+	v := start(t, configFor(t, fakemanager.Start(t)))
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	for _, c := range []struct {
 		method, path string

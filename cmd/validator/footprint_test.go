@@ -17,8 +17,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
-	"github.com/keyward-dev/keyward/server/managertest"
 	"github.com/keyward-dev/keyward/server/store"
+	"github.com/keyward-dev/keyward/test/fakemanager"
 )
 
 const (
@@ -66,7 +66,7 @@ func TestFootprint(t *testing.T) {
 // time that it has taken of processors.
 func measure(t *testing.T, program string, keys int) (memory int, work time.Duration) {
 	t.Helper()
-	m := managertest.Start(t)
+	m := fakemanager.Start(t)
 	m.Stop() // the journal is all that there is
 	dir := t.TempDir()
 	keep(t, dir, keys)

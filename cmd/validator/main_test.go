@@ -14,9 +14,9 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/keyward-dev/keyward/internal/keyformat"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
-	"github.com/keyward-dev/keyward/server/managertest"
+	"github.com/keyward-dev/keyward/internal/keyformat"
+	"github.com/keyward-dev/keyward/test/fakemanager"
 )
 
 // runAsValidator makes the test binary the validator, so that tests have real processes.
@@ -69,14 +69,14 @@ type process struct {
 	read chan struct{}
 }
 
-func launch(t *testing.T, m *managertest.Manager, dir string) *process {
+func launch(t *testing.T, m *fakemanager.Manager, dir string) *process {
 	t.Helper()
 	return start(t, command(t, arguments(m, dir)...))
 }
 
-func arguments(m *managertest.Manager, dir string) []string {
+func arguments(m *fakemanager.Manager, dir string) []string {
 	return []string{"--http-bind-address=127.0.0.1:0", "--grpc-bind-address=127.0.0.1:0", "--admin-bind-address=127.0.0.1:0", "--instance=validator-0",
-		"--sync-address=" + m.Address, "--sync-server-name=" + managertest.ServerName, "--sync-ca-file=" + m.CAFile, "--sync-token-file=" + m.TokenFile,
+		"--sync-address=" + m.Address, "--sync-server-name=" + fakemanager.ServerName, "--sync-ca-file=" + m.CAFile, "--sync-token-file=" + m.TokenFile,
 		"--snapshot-dir=" + dir, "--shutdown-delay=0s", "--log-level=debug"}
 }
 
@@ -150,7 +150,7 @@ func (p *process) verify(t *testing.T, key keyformat.Key) string {
 // TestARevocationSurvivesKill kills the process right after it has acknowledged a
 // revocation: it starts again without its manager, and knows.
 func TestARevocationSurvivesKill(t *testing.T) {
-	m, dir := managertest.Start(t), t.TempDir()
+	m, dir := fakemanager.Start(t), t.TempDir()
 	kept, revoked := mint(t), mint(t)
 	p := launch(t, m, dir)
 	stream := m.Next()
@@ -190,7 +190,7 @@ func TestARevocationSurvivesKill(t *testing.T) {
 		}
 		written += string(data)
 	}
-	for _, secret := range []string{kept.Reveal(), revoked.Reveal(), managertest.Token} {
+	for _, secret := range []string{kept.Reveal(), revoked.Reveal(), fakemanager.Token} {
 		if strings.Contains(written, secret) {
 			t.Error("a secret was written")
 		}

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/keyward-dev/keyward/server/managertest"
+	"github.com/keyward-dev/keyward/test/fakemanager"
 )
 
 // volume is a directory as the kubelet writes it: a change of one symbolic link changes all
@@ -67,8 +67,8 @@ func served(t *testing.T, config *tls.Config, version uint16) (serial, protocol 
 func TestRenewal(t *testing.T) {
 	dir := t.TempDir()
 	v := &volume{t: t, dir: dir}
-	one, oneKey := managertest.NewPair(t, "one.example")
-	two, twoKey := managertest.NewPair(t, "two.example")
+	one, oneKey := fakemanager.NewPair(t, "one.example")
+	two, twoKey := fakemanager.NewPair(t, "two.example")
 	v.write(one, oneKey)
 	var logs bytes.Buffer
 	p := &pair{certFile: filepath.Join(dir, "..data", "tls.crt"), keyFile: filepath.Join(dir, "..data", "tls.key"), log: slog.New(slog.NewTextHandler(&logs, nil))}
@@ -121,7 +121,7 @@ func TestRenewal(t *testing.T) {
 
 func TestOldVersionsAndBadFiles(t *testing.T) {
 	dir := t.TempDir()
-	cert, key := managertest.NewPair(t, "one.example")
+	cert, key := fakemanager.NewPair(t, "one.example")
 	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
 	log := slog.New(slog.DiscardHandler)
 	if _, err := Config(certFile, keyFile, log); err == nil {

@@ -6,13 +6,13 @@ import (
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/server/decision"
-	"github.com/keyward-dev/keyward/server/managertest"
+	"github.com/keyward-dev/keyward/test/fakemanager"
 )
 
 // TestTheEndWaitsForTheManager: a server that ends while the manager is away stays until it
 // has reported what it let through, and gives back what it has not spent.
 func TestTheEndWaitsForTheManager(t *testing.T) {
-	m := managertest.Start(t)
+	m := fakemanager.Start(t)
 	r := run(t, m)
 	stream := m.Next()
 	stream.Send(&syncv1.Update{Revision: 1, CaughtUp: true})
@@ -46,7 +46,7 @@ func TestTheEndWaitsForTheManager(t *testing.T) {
 
 // TestShares: how many servers there are is taken over, and stays when the manager is away.
 func TestShares(t *testing.T) {
-	m := managertest.Start(t)
+	m := fakemanager.Start(t)
 	r := run(t, m)
 	stream := m.Next()
 	stream.Send(&syncv1.Update{Revision: 1, CaughtUp: true})

@@ -22,9 +22,9 @@ import (
 	"github.com/keyward-dev/keyward/server/authorizer/quota"
 	"github.com/keyward-dev/keyward/server/authorizer/ratelimit"
 	"github.com/keyward-dev/keyward/server/decision"
-	"github.com/keyward-dev/keyward/server/managertest"
 	"github.com/keyward-dev/keyward/server/store"
 	"github.com/keyward-dev/keyward/server/usage"
+	"github.com/keyward-dev/keyward/test/fakemanager"
 )
 
 // buffer is a bytes.Buffer for a logger and a test.
@@ -55,7 +55,7 @@ type running struct {
 	stop   func() // and wait
 }
 
-func run(t testing.TB, m *managertest.Manager) *running {
+func run(t testing.TB, m *fakemanager.Manager) *running {
 	t.Helper()
 	logs := &buffer{}
 	log := slog.New(slog.NewJSONHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -65,7 +65,7 @@ func run(t testing.TB, m *managertest.Manager) *running {
 	}
 	uses, accounts, rates := usage.New(), quota.New(prometheus.NewRegistry()), ratelimit.New(time.Now)
 	client := New(Config{
-		Address: m.Address, ServerName: managertest.ServerName, CAFile: m.CAFile, TokenFile: m.TokenFile,
+		Address: m.Address, ServerName: fakemanager.ServerName, CAFile: m.CAFile, TokenFile: m.TokenFile,
 		Instance: "validator-0", Groups: []string{"tenants/acme"}, Namespaces: []string{"shops"},
 		UsageInterval: 10 * time.Millisecond, UsageTimeout: 10 * time.Second,
 	}, s, uses, accounts, rates, log, prometheus.NewRegistry())
@@ -104,13 +104,13 @@ func (r *running) use(digest keyformat.Digest) {
 
 // TestUses: what was used is reported, on each stream anew, and before the goodbye.
 func TestUses(t *testing.T) {
-	m := managertest.Start(t)
+	m := fakemanager.Start(t)
 	r := run(t, m)
 	stream := m.Next()
 	digest := keyformat.DigestOf("one")
 	// told waits for a report of the digest and of so many requests of the key, and for one that
 	// says until when that holds.
-	told := func(stream *managertest.Stream, requests uint64) {
+	told := func(stream *fakemanager.Stream, requests uint64) {
 		t.Helper()
 		found, counted := false, requests == 0
 		for deadline := time.After(20 * time.Second); ; {
@@ -144,7 +144,7 @@ func TestUses(t *testing.T) {
 }
 
 func TestStream(t *testing.T) {
-	m := managertest.Start(t)
+	m := fakemanager.Start(t)
 	r := run(t, m)
 	stream := m.Next()
 	hello := stream.Hello
@@ -178,13 +178,13 @@ func TestStream(t *testing.T) {
 }
 
 func TestRefusalsAreExplainedAndTriedAgain(t *testing.T) {
-	m := managertest.Start(t)
+	m := fakemanager.Start(t)
 	if err := os.WriteFile(m.TokenFile, []byte("of somebody else"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	r := run(t, m)
 	eventually(t, "an unauthenticated stream is explained", func() bool { return strings.Contains(r.logs.String(), "audience keyward.dev/sync") })
-	if err := os.WriteFile(m.TokenFile, []byte(managertest.Token), 0o600); err != nil {
+	if err := os.WriteFile(m.TokenFile, []byte(fakemanager.Token), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	m.Next().Close(status.Error(codes.PermissionDenied, "may not validate"))
@@ -194,13 +194,13 @@ func TestRefusalsAreExplainedAndTriedAgain(t *testing.T) {
 	if strings.Count(logs, `"WARN","msg":"no stream`) != 2 || !strings.Contains(logs, "verb validate on groups.keyward.dev") {
 		t.Errorf("logged: %s", logs)
 	}
-	if strings.Contains(logs, managertest.Token) {
+	if strings.Contains(logs, fakemanager.Token) {
 		t.Error("the token is logged")
 	}
 }
 
 func TestMissingFilesAreNamed(t *testing.T) {
-	m := managertest.Start(t)
+	m := fakemanager.Start(t)
 	ca, err := os.ReadFile(m.CAFile)
 	if err != nil {
 		t.Fatal(err)
@@ -231,7 +231,7 @@ func TestMissingFilesAreNamed(t *testing.T) {
 
 // TestGoodbyeToNobody ends a client whose manager is away.
 func TestGoodbyeToNobody(t *testing.T) {
-	m := managertest.Start(t)
+	m := fakemanager.Start(t)
 	r := run(t, m)
 	m.Next().Send(&syncv1.Update{Revision: 1, CaughtUp: true})
 	m.Stop()
@@ -242,7 +242,7 @@ func TestGoodbyeToNobody(t *testing.T) {
 // BenchmarkUpdate is the time from the manager's sending of one changed key to its knowing
 // that the change is in force and in the journal.
 func BenchmarkUpdate(b *testing.B) {
-	m := managertest.Start(b)
+	m := fakemanager.Start(b)
 	run(b, m)
 	stream := m.Next()
 	stream.Send(&syncv1.Update{Revision: 1, Groups: []*syncv1.Group{acme()}, CaughtUp: true})

@@ -19,7 +19,7 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	_ "github.com/keyward-dev/keyward/server" // is in the program that is built, and so part of what is tested
-	"github.com/keyward-dev/keyward/server/managertest"
+	"github.com/keyward-dev/keyward/test/fakemanager"
 )
 
 const (
@@ -38,7 +38,7 @@ type instance struct {
 
 // fleet is what an operator has to upgrade.
 type fleet struct {
-	manager *managertest.Manager
+	manager *fakemanager.Manager
 	program string
 	update  *syncv1.Update
 }
@@ -54,7 +54,7 @@ func newFleet(t *testing.T) (*fleet, keyformat.Key) {
 		t.Fatal(err)
 	}
 	digest := key.Digest()
-	return &fleet{manager: managertest.Start(t), program: program, update: &syncv1.Update{Revision: 1, CaughtUp: true,
+	return &fleet{manager: fakemanager.Start(t), program: program, update: &syncv1.Update{Revision: 1, CaughtUp: true,
 		Groups: []*syncv1.Group{{Namespace: "tenants", Name: "acme", State: syncv1.GroupState_GROUP_STATE_ACTIVE,
 			Projects: []*syncv1.Project{{Name: "default", OwnsAll: true, Origins: &syncv1.OriginPolicy{AllowMissing: true}}}}},
 		Keys: []*syncv1.Key{{Id: "k1", Group: "tenants/acme", Projects: []string{"default"}, Permissions: []string{"read"}, Versions: []*syncv1.Version{{Digest: digest[:]}}}},
@@ -67,7 +67,7 @@ func (f *fleet) start(t *testing.T, i *instance) {
 	t.Helper()
 	i.process = exec.CommandContext(t.Context(), f.program, "--instance="+i.name, "--http-bind-address="+i.http, "--admin-bind-address="+i.admin, "--grpc-bind-address=127.0.0.1:0",
 		"--trusted-proxies=127.0.0.1/32", "--shutdown-delay=500ms",
-		"--sync-address="+f.manager.Address, "--sync-server-name="+managertest.ServerName, "--sync-ca-file="+f.manager.CAFile, "--sync-token-file="+f.manager.TokenFile)
+		"--sync-address="+f.manager.Address, "--sync-server-name="+fakemanager.ServerName, "--sync-ca-file="+f.manager.CAFile, "--sync-token-file="+f.manager.TokenFile)
 	i.output = &strings.Builder{}
 	i.process.Stderr = i.output
 	if err := i.process.Start(); err != nil {

@@ -1,4 +1,4 @@
-package managertest
+package fakemanager
 
 import (
 	"crypto/ecdsa"

@@ -1,6 +1,6 @@
-// Package managertest is the manager's end of the sync stream for tests of the validator:
+// Package fakemanager is the manager's end of the sync stream for tests of the validator:
 // a real gRPC server with TLS on loopback, whose updates the test sends itself.
-package managertest
+package fakemanager
 
 import (
 	"crypto/tls"

@@ -77,18 +77,18 @@ test: bin/devcluster ## Run all tests, as CI does
 COUNTED := Quota|Usage|Bytes|RateLimit
 .PHONY: e2e
 e2e: bin/devcluster ## Run the end-to-end tests: real processes on a real Kubernetes API
-	@go vet ./hack/e2e
-	go test $(RACE) -count=1 -timeout 15m -run '$(COUNTED)' ./hack/e2e & counted=$$!; failed=0; \
-	go test $(RACE) -count=1 -timeout 15m -skip '$(COUNTED)' ./hack/e2e || failed=$$?; \
+	@go vet ./test/e2e
+	go test $(RACE) -count=1 -timeout 15m -run '$(COUNTED)' ./test/e2e & counted=$$!; failed=0; \
+	go test $(RACE) -count=1 -timeout 15m -skip '$(COUNTED)' ./test/e2e || failed=$$?; \
 	wait $$counted || failed=$$?; exit $$failed
 
 .PHONY: soak
 soak: bin/devcluster ## Live for SOAK (1h) under half load while keys come and go: nothing may leak, nor race
-	KEYWARD_E2E_SOAK=$(SOAK) KEYWARD_E2E_RACE=$(RACE) go test $(RACE) -count=1 -timeout 24h -v -run '^TestSoak$$' ./hack/e2e
+	KEYWARD_E2E_SOAK=$(SOAK) KEYWARD_E2E_RACE=$(RACE) go test $(RACE) -count=1 -timeout 24h -v -run '^TestSoak$$' ./test/e2e
 
 .PHONY: rotations
 rotations: bin/devcluster ## Rotate a key 30 times under load, while the manager is killed now and then
-	KEYWARD_E2E_ROTATIONS=30 go test $(RACE) -count=1 -timeout 15m -v -run '^TestRotationsRefuseNobody$$' ./hack/e2e
+	KEYWARD_E2E_ROTATIONS=30 go test $(RACE) -count=1 -timeout 15m -v -run '^TestRotationsRefuseNobody$$' ./test/e2e
 
 .PHONY: histories
 histories: ## Let keys live through 100,000 generated histories
@@ -108,7 +108,7 @@ bench-hostile: ## Measure what hostile tenants and strangers cost, for docs/secu
 
 .PHONY: bench-revoke
 bench-revoke: bin/devcluster ## Measure how soon a revocation is enforced, for docs/performance.md
-	go test -run '^$$' -bench '^BenchmarkRevocation$$' -benchtime 200x -timeout 30m ./hack/e2e
+	go test -run '^$$' -bench '^BenchmarkRevocation$$' -benchtime 200x -timeout 30m ./test/e2e
 
 # What is on the way of a request, and of an update to the snapshot.
 MICRO_PACKAGES := ./internal/keyformat ./internal/origin ./internal/routing \

@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// measureCluster runs the benchmarks of hack/e2e that are in the table: they have a real API
+// measureCluster runs the benchmarks of test/e2e that are in the table: they have a real API
 // server. The scale simulation takes a quarter of an hour, and runs once.
 func (b *bench) measureCluster(ctx context.Context) error {
 	progress("the manager, on a real Kubernetes API")
@@ -25,7 +25,7 @@ func (b *bench) measureCluster(ctx context.Context) error {
 // measureManager runs a benchmark so often, and takes over what it reports.
 func (b *bench) measureManager(ctx context.Context, benchmark string, runs int) error {
 	var out bytes.Buffer
-	run := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^"+benchmark+"$", "-benchtime", "1x", "-count", strconv.Itoa(runs), "-timeout", "1h", "./hack/e2e")
+	run := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^"+benchmark+"$", "-benchtime", "1x", "-count", strconv.Itoa(runs), "-timeout", "1h", "./test/e2e")
 	run.Stdout, run.Stderr = io.MultiWriter(&out, os.Stderr), os.Stderr
 	if err := run.Run(); err != nil {
 		return fmt.Errorf("%s: %w", run, err)

@@ -20,9 +20,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/hack/ports"
+	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
 // world is a namespace on the cluster, and the managers and validation servers of one test.

@@ -20,7 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/hack/cost"
+	"github.com/keyward-dev/keyward/test/cost"
 )
 
 // What one admission, and one reconciliation, may cost: far less than what would be noticed beside

@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/keyward-dev/keyward/hack/cost"
 	"github.com/keyward-dev/keyward/internal/origin"
+	"github.com/keyward-dev/keyward/test/cost"
 )
 
 // TestCost: a host is too long before anything is worked out about it. Writing an international

@@ -14,8 +14,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/hack/cost"
 	"github.com/keyward-dev/keyward/internal/secrettemplate"
+	"github.com/keyward-dev/keyward/test/cost"
 )
 
 // bound is what all templates of an ApiKey may cost, whether they are accepted or refused.

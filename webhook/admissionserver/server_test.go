@@ -20,7 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/hack/cost"
+	"github.com/keyward-dev/keyward/test/cost"
 	"github.com/keyward-dev/keyward/webhook/admissionserver"
 )
 

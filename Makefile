@@ -67,7 +67,7 @@ distclean: clean ## Forget the built programs and tools, too
 .PHONY: test
 test: bin/devcluster ## Run all tests, as CI does
 	@$(if $(RACE),,echo "no C compiler: testing without the race detector")
-	KUBEBUILDER_ASSETS=$(BIN)/envtest go test $(RACE) $$(go list ./... | grep -v '/hack/e2e$$')
+	KUBEBUILDER_ASSETS=$(BIN)/envtest go test $(RACE) $$(go list ./... | grep -v '/test/e2e$$')
 	go test ./internal/lifecycle -rapid.checks=2000
 	cd hack/devcluster && go test ./...
 	@$(MAKE) --no-print-directory e2e
@@ -162,7 +162,7 @@ lint: bin/golangci-lint ## Lint all Go code and the API conventions
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (60s)
-	@{ grep -rl --include='*_test.go' '^func Fuzz' api controllers server webhook cmd 2>/dev/null || true; } | sort | while read -r file; do \
+	@{ grep -rl --include='*_test.go' '^func Fuzz' api internal controllers server webhook test cmd 2>/dev/null || true; } | sort | while read -r file; do \
 		sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$file" | while read -r target; do \
 			echo "fuzz: $$target in $$(dirname "$$file")"; \
 			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")" </dev/null; \

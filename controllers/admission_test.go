@@ -17,7 +17,7 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers"
-	"github.com/keyward-dev/keyward/controllers/index"
+	"github.com/keyward-dev/keyward/controllers/cache"
 )
 
 // warnings collects what the API server warns a client of.
@@ -132,7 +132,7 @@ var _ = Describe("Admission", func() {
 		}).Should(Succeed())
 
 		neighbour := 0 // in the index, of the name that is taken
-		for index.Bucket(fmt.Sprint("s", neighbour)) != index.Bucket("web") {
+		for cache.Bucket(fmt.Sprint("s", neighbour)) != cache.Bucket("web") {
 			neighbour++
 		}
 		heard.texts = nil

@@ -8,7 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
+	ctrlcache "sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/controllers/cache"
@@ -37,7 +37,7 @@ func leaseLock(config *rest.Config, options Options) (resourcelock.Interface, er
 
 // warmth has every replica read what only the leader works with, besides what the webhooks and the
 // indexes read anyway: one that takes over has it already. Nobody waits for it.
-type warmth struct{ cache cache.Cache }
+type warmth struct{ cache ctrlcache.Cache }
 
 // NeedLeaderElection is false: it is for replicas that do not lead yet.
 func (warmth) NeedLeaderElection() bool { return false }

@@ -17,7 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
+	ctrlcache "sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -26,7 +26,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers"
 	"github.com/keyward-dev/keyward/controllers/apikey"
 	"github.com/keyward-dev/keyward/controllers/group"
-	"github.com/keyward-dev/keyward/controllers/index"
+	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/controllers/usage"
 )
 
@@ -34,13 +34,13 @@ import (
 func (w *world) run(ctx context.Context) {
 	GinkgoHelper()
 	options := controllers.CacheOptions()
-	options.DefaultNamespaces = map[string]cache.Config{w.namespace: {}}
+	options.DefaultNamespaces = map[string]ctrlcache.Config{w.namespace: {}}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme: controllers.Scheme(), Cache: options, Metrics: metricsserver.Options{BindAddress: "0"},
 		Controller: ctrlconfig.Controller{SkipNameValidation: new(true)},
 	})
 	Expect(err).NotTo(HaveOccurred())
-	Expect(index.Register(ctx, mgr.GetFieldIndexer())).To(Succeed())
+	Expect(cache.RegisterIndexes(ctx, mgr.GetFieldIndexer())).To(Succeed())
 	Expect((&apikey.Reconciler{
 		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Hub: hub, Usage: usage.NewTracker(clock.RealClock{}), Tiers: tiers,
 		Recorder: w.recorder, Clock: clock.RealClock{}, Random: rand.Reader, LastUsedResolution: time.Minute,

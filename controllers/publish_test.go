@@ -8,7 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
+	ctrlcache "sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
@@ -18,13 +18,13 @@ import (
 
 // interrupted is a cache of which the ApiKeys are followed only when something has happened.
 type interrupted struct {
-	cache.Cache
+	ctrlcache.Cache
 
 	happens func()
 }
 
-// GetInformer implements cache.Informers.
-func (c interrupted) GetInformer(ctx context.Context, object client.Object, options ...cache.InformerGetOption) (cache.Informer, error) {
+// GetInformer implements ctrlcache.Informers.
+func (c interrupted) GetInformer(ctx context.Context, object client.Object, options ...ctrlcache.InformerGetOption) (ctrlcache.Informer, error) {
 	if _, keys := object.(*v1alpha1.ApiKey); keys {
 		c.happens()
 	}

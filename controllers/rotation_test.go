@@ -22,7 +22,7 @@ import (
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/index"
+	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
@@ -474,7 +474,7 @@ var _ = Describe("A key with a past", func() {
 		w.keys.Client = interceptor.NewClient(clientWithWatch(), interceptor.Funcs{
 			List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, options ...client.ListOption) error {
 				for _, option := range options {
-					if fields, ok := option.(client.MatchingFields); ok && fields[index.ByDigest] != "" {
+					if fields, ok := option.(client.MatchingFields); ok && fields[cache.ByDigest] != "" {
 						return nil // nobody has it, for all that is known
 					}
 				}

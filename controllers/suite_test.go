@@ -31,7 +31,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/apikey"
 	"github.com/keyward-dev/keyward/controllers/domainallowlist"
 	"github.com/keyward-dev/keyward/controllers/group"
-	"github.com/keyward-dev/keyward/controllers/index"
+	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/controllers/revoked"
 	"github.com/keyward-dev/keyward/controllers/seal"
@@ -86,7 +86,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 		WebhookServer: server,
 	})
 	Expect(err).NotTo(HaveOccurred())
-	Expect(index.Register(ctx, manager.GetFieldIndexer())).To(Succeed())
+	Expect(cache.RegisterIndexes(ctx, manager.GetFieldIndexer())).To(Succeed())
 	Expect(webhookv1alpha1.Setup(manager, tiers)).To(Succeed())
 	hub = publish.NewHub(clock.RealClock{}, publish.Options{})
 	Expect(manager.Add(&publish.Projector{Hub: hub, Cache: manager.GetCache(), Imported: imported})).To(Succeed())

@@ -23,7 +23,6 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/controllers/conditions"
-	"github.com/keyward-dev/keyward/controllers/index"
 	"github.com/keyward-dev/keyward/internal/grant"
 )
 
@@ -91,7 +90,7 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 }
 
 func (r *Reconciler) allowlistsOfGroup(ctx context.Context, group client.Object) []reconcile.Request {
-	return r.requests(ctx, client.MatchingFields{index.ByGroup: client.ObjectKeyFromObject(group).String()})
+	return r.requests(ctx, client.MatchingFields{cache.ByGroup: client.ObjectKeyFromObject(group).String()})
 }
 
 func (r *Reconciler) allowlistsInNamespace(ctx context.Context, namespace client.Object) []reconcile.Request {

@@ -10,7 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
+	ctrlcache "sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -22,7 +22,7 @@ import (
 // revocation is on its way to the validation servers before any reconciler has seen it.
 type Projector struct {
 	Hub   *Hub
-	Cache cache.Cache
+	Cache ctrlcache.Cache
 	// Imported is told which keys have keyed digests; nil where nobody asks.
 	Imported *Imported
 

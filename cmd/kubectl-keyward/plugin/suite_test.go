@@ -20,7 +20,7 @@ import (
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
+	ctrlcache "sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -29,7 +29,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers"
 	"github.com/keyward-dev/keyward/controllers/apikey"
 	"github.com/keyward-dev/keyward/controllers/group"
-	"github.com/keyward-dev/keyward/controllers/index"
+	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/controllers/revoked"
 	"github.com/keyward-dev/keyward/controllers/seal"
@@ -105,14 +105,14 @@ func manager(ctx context.Context) (ctrl.Manager, error) {
 		return nil, err
 	}
 	cached := controllers.CacheOptions()
-	cached.DefaultNamespaces = map[string]cache.Config{live: {}}
+	cached.DefaultNamespaces = map[string]ctrlcache.Config{live: {}}
 	mgr, err := ctrl.NewManager(environment.Config, ctrl.Options{
 		Scheme: controllers.Scheme(), Cache: cached, Metrics: metricsserver.Options{BindAddress: "0"},
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := index.Register(ctx, mgr.GetFieldIndexer()); err != nil {
+	if err := cache.RegisterIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
 		return nil, err
 	}
 	hub = publish.NewHub(clock.RealClock{}, publish.Options{})

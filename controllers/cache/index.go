@@ -1,5 +1,5 @@
-// Package index names the cache indexes that controllers look things up by.
-package index
+// Package cache names the cache indexes that controllers look things up by.
+package cache
 
 import (
 	"context"
@@ -42,8 +42,8 @@ func Bucket(value string) string {
 // Digits are those of a digest as it is written in a status, without how it was made.
 func Digits(digest string) string { return digest[strings.LastIndexByte(digest, ':')+1:] }
 
-// Register declares the indexes. It must run before the cache starts.
-func Register(ctx context.Context, indexer client.FieldIndexer) error {
+// RegisterIndexes declares the indexes. It must run before the cache starts.
+func RegisterIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 	if err := indexer.IndexField(ctx, &v1alpha1.ApiKey{}, ByGroup, func(object client.Object) []string {
 		key, _ := object.(*v1alpha1.ApiKey)
 		return []string{identity(key.Spec.GroupRef, key.Namespace)}

@@ -14,7 +14,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/index"
 	"github.com/keyward-dev/keyward/internal/grant"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/internal/lifecycle"
@@ -90,7 +89,7 @@ func NamespaceLabels(ctx context.Context, reader client.Reader, name string) (ma
 func Allowlists(ctx context.Context, reader client.Reader, group *v1alpha1.Group) ([]*v1alpha1.DomainAllowlist, error) {
 	var lists v1alpha1.DomainAllowlistList
 	identity := types.NamespacedName{Namespace: group.Namespace, Name: group.Name}.String()
-	if err := reader.List(ctx, &lists, client.MatchingFields{index.ByGroup: identity}); err != nil {
+	if err := reader.List(ctx, &lists, client.MatchingFields{ByGroup: identity}); err != nil {
 		return nil, fmt.Errorf("listing the DomainAllowlists of Group %s: %w", identity, err)
 	}
 	var admitted []*v1alpha1.DomainAllowlist
@@ -114,7 +113,7 @@ func Allowlists(ctx context.Context, reader client.Reader, group *v1alpha1.Group
 // Group may have very many: read them, change nothing.
 func Keys(ctx context.Context, reader client.Reader, group types.NamespacedName) ([]v1alpha1.ApiKey, error) {
 	var keys v1alpha1.ApiKeyList
-	if err := reader.List(ctx, &keys, client.MatchingFields{index.ByGroup: group.String()}, client.UnsafeDisableDeepCopy); err != nil {
+	if err := reader.List(ctx, &keys, client.MatchingFields{ByGroup: group.String()}, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing the ApiKeys of Group %s: %w", group, err)
 	}
 	return keys.Items, nil
@@ -124,20 +123,20 @@ func Keys(ctx context.Context, reader client.Reader, group types.NamespacedName)
 // cache's own.
 func KeysWithDigest(ctx context.Context, reader client.Reader, digest keyformat.Digest) ([]v1alpha1.ApiKey, error) {
 	digits := hex.EncodeToString(digest[:])
-	return keysWith(ctx, reader, index.ByDigest, digits, func(key *v1alpha1.ApiKey) bool {
-		return slices.ContainsFunc(key.Status.Versions, func(v v1alpha1.KeyVersion) bool { return index.Digits(v.Digest) == digits })
+	return keysWith(ctx, reader, ByDigest, digits, func(key *v1alpha1.ApiKey) bool {
+		return slices.ContainsFunc(key.Status.Versions, func(v v1alpha1.KeyVersion) bool { return Digits(v.Digest) == digits })
 	})
 }
 
 // KeysWithID are the ApiKeys whose key has the id. As with Keys, they are the cache's own.
 func KeysWithID(ctx context.Context, reader client.Reader, id string) ([]v1alpha1.ApiKey, error) {
-	return keysWith(ctx, reader, index.ByKeyID, id, func(key *v1alpha1.ApiKey) bool { return key.Status.KeyID == id })
+	return keysWith(ctx, reader, ByKeyID, id, func(key *v1alpha1.ApiKey) bool { return key.Status.KeyID == id })
 }
 
 // KeysWithSecret are the ApiKeys of a namespace that are delivered in the Secret of the name. As
 // with Keys, they are the cache's own.
 func KeysWithSecret(ctx context.Context, reader client.Reader, secret types.NamespacedName) ([]v1alpha1.ApiKey, error) {
-	return keysWith(ctx, reader, index.BySecret, secret.Name, func(key *v1alpha1.ApiKey) bool {
+	return keysWith(ctx, reader, BySecret, secret.Name, func(key *v1alpha1.ApiKey) bool {
 		return lifecycle.SecretName(key) == secret.Name
 	}, client.InNamespace(secret.Namespace))
 }
@@ -146,7 +145,7 @@ func KeysWithSecret(ctx context.Context, reader client.Reader, secret types.Name
 func keysWith(ctx context.Context, reader client.Reader, field, value string, has func(*v1alpha1.ApiKey) bool, options ...client.ListOption,
 ) ([]v1alpha1.ApiKey, error) {
 	var keys v1alpha1.ApiKeyList
-	options = append(options, client.MatchingFields{field: index.Bucket(value)}, client.UnsafeDisableDeepCopy)
+	options = append(options, client.MatchingFields{field: Bucket(value)}, client.UnsafeDisableDeepCopy)
 	if err := reader.List(ctx, &keys, options...); err != nil {
 		return nil, fmt.Errorf("listing the ApiKeys by %s: %w", field, err)
 	}

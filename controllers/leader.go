@@ -45,7 +45,7 @@ func (warmth) NeedLeaderElection() bool { return false }
 // Start begins to read.
 func (w warmth) Start(ctx context.Context) error {
 	for _, object := range []client.Object{&corev1.Secret{}, cache.NamespaceMetadata()} {
-		if _, err := w.cache.GetInformer(ctx, object, cache.BlockUntilSynced(false)); err != nil {
+		if _, err := w.cache.GetInformer(ctx, object, ctrlcache.BlockUntilSynced(false)); err != nil {
 			return fmt.Errorf("watching %T: %w", object, err)
 		}
 	}

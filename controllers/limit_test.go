@@ -25,8 +25,8 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers"
 	"github.com/keyward-dev/keyward/controllers/apikey"
-	"github.com/keyward-dev/keyward/controllers/group"
 	"github.com/keyward-dev/keyward/controllers/cache"
+	"github.com/keyward-dev/keyward/controllers/group"
 	"github.com/keyward-dev/keyward/controllers/usage"
 )
 

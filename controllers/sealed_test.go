@@ -16,10 +16,10 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/revoked"
 	"github.com/keyward-dev/keyward/controllers/seal"
+	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
 var _ = Describe("A text that is over", func() {

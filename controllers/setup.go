@@ -25,10 +25,10 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/apikey"
+	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/controllers/conditions"
 	"github.com/keyward-dev/keyward/controllers/domainallowlist"
 	"github.com/keyward-dev/keyward/controllers/group"
-	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/controllers/revoked"
 	"github.com/keyward-dev/keyward/controllers/seal"
@@ -39,6 +39,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/usage/store"
 	"github.com/keyward-dev/keyward/internal/tier"
 	"github.com/keyward-dev/keyward/webhook/admissionserver"
+	webhookv1alpha1 "github.com/keyward-dev/keyward/webhook/v1alpha1"
 )
 
 // statusWrites is how many times a second usage is written into the status of Groups.
@@ -90,9 +91,8 @@ func Scheme() *runtime.Scheme {
 	return scheme
 }
 
-// NewManager makes a manager with everything that Keyward runs in it. The webhooks, which
-// are told to set themselves up, stand above the controllers whose checks they share.
-func NewManager(ctx context.Context, config *rest.Config, options Options, webhooks func(ctrl.Manager) error) (ctrl.Manager, error) {
+// NewManager makes a manager with everything that Keyward runs in it.
+func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl.Manager, error) {
 	var certificate *servingcert.Certificate
 	server, err := admissionserver.New(admissionserver.Options{
 		Address: options.WebhookAddress, ClientCAFile: options.WebhookClientCAFile, Clock: clock.RealClock{},
@@ -148,7 +148,7 @@ func NewManager(ctx context.Context, config *rest.Config, options Options, webho
 	if err := addSync(mgr, hub, tracker, aggregator, seals, imported, options, certificate); err != nil {
 		return nil, err
 	}
-	if err := webhooks(mgr); err != nil {
+	if err := webhookv1alpha1.Setup(mgr, options.Tiers); err != nil {
 		return nil, err
 	}
 	return mgr, addChecks(mgr)

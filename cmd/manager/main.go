@@ -14,7 +14,6 @@ import (
 	"github.com/keyward-dev/keyward/controllers"
 	"github.com/keyward-dev/keyward/controllers/syncserver"
 	"github.com/keyward-dev/keyward/internal/tier"
-	webhookv1alpha1 "github.com/keyward-dev/keyward/webhook/v1alpha1"
 )
 
 var version = "dev"
@@ -84,9 +83,7 @@ func run() error {
 	if err != nil {
 		return fmt.Errorf("finding the API server: %w", err)
 	}
-	mgr, err := controllers.NewManager(ctx, config, options, func(mgr ctrl.Manager) error {
-		return webhookv1alpha1.Setup(mgr, options.Tiers)
-	})
+	mgr, err := controllers.NewManager(ctx, config, options)
 	if err != nil {
 		return err
 	}

@@ -7,9 +7,9 @@ import (
 
 	clocktesting "k8s.io/utils/clock/testing"
 
-	"github.com/keyward-dev/keyward/internal/keyformat"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/controllers/usage"
+	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
 // none serves nothing.

@@ -11,9 +11,9 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 	"pgregory.net/rapid"
 
-	"github.com/keyward-dev/keyward/internal/keyformat"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/controllers/usage"
+	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/server/decision"
 	recorder "github.com/keyward-dev/keyward/server/usage"
 )

@@ -12,8 +12,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/keyward-dev/keyward/internal/keyformat"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/store/keytable"
 )

@@ -3,8 +3,8 @@ package usage
 import (
 	"slices"
 
-	"github.com/keyward-dev/keyward/internal/keyformat"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
 // maxClients is how many addresses of a version are told apart.

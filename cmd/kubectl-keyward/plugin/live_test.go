@@ -14,8 +14,8 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
 // grown is an ApiKey that the real controllers have delivered, with a Group of its own.

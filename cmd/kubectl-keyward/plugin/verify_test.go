@@ -11,8 +11,8 @@ import (
 	"k8s.io/utils/ptr"
 	"pgregory.net/rapid"
 
-	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
 func TestVerify(t *testing.T) {

@@ -21,6 +21,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers"
 	"github.com/keyward-dev/keyward/controllers/publish"
+	"github.com/keyward-dev/keyward/controllers/seal"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
@@ -42,6 +43,7 @@ func (w *world) seed(of string, n int) (names []string) {
 	if _, _, err := serializer.NewCodecFactory(controllers.Scheme()).UniversalDeserializer().Decode(stored[at("secrets", of)], nil, secret); err != nil {
 		w.t.Fatal(err)
 	}
+	seals := w.seals(stored["/registry/secrets/"+systemNamespace+"/"+seal.SecretName])
 	all := make([]int, n)
 	for i := range all {
 		all[i] = i
@@ -56,7 +58,7 @@ func (w *world) seed(of string, n int) (names []string) {
 				w.t.Fatal(err)
 			}
 			k, s := key.DeepCopy(), secret.DeepCopy()
-			become(k, s, name, text)
+			become(k, s, name, text, seals)
 			puts = append(puts,
 				etcdValue{[]byte(at("keyward.dev/apikeys", name)), w.encodeJSON(k)},
 				etcdValue{[]byte(at("secrets", name)), w.encodeProtobuf(s)})
@@ -68,8 +70,22 @@ func (w *world) seed(of string, n int) (names []string) {
 	return names
 }
 
+// seals are the manager's own: it would write each Secret once more that has none.
+func (w *world) seals(stored []byte) *seal.Keys {
+	w.t.Helper()
+	secret := &corev1.Secret{}
+	if _, _, err := serializer.NewCodecFactory(controllers.Scheme()).UniversalDeserializer().Decode(stored, nil, secret); err != nil {
+		w.t.Fatal(err)
+	}
+	seals, err := seal.NewKeys(secret.Data["root"])
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return seals
+}
+
 // become makes copies of an ApiKey and its Secret those of another key.
-func become(key *v1alpha1.ApiKey, secret *corev1.Secret, name string, text keyformat.Key) {
+func become(key *v1alpha1.ApiKey, secret *corev1.Secret, name string, text keyformat.Key, seals *seal.Keys) {
 	key.Name, key.UID = name, uuid.NewUUID()
 	key.Status.KeyID, key.Status.Preview, key.Status.SecretRef.Name = publish.KeyID(key.UID), text.Preview(), name
 	version := &key.Status.Versions[0]
@@ -83,6 +99,10 @@ func become(key *v1alpha1.ApiKey, secret *corev1.Secret, name string, text keyfo
 	secret.Labels[v1alpha1.LabelAPIKey] = key.Status.KeyID
 	secret.Annotations[v1alpha1.AnnotationPreview], secret.Annotations[v1alpha1.AnnotationAPIKey] = version.Preview, name
 	secret.Data[v1alpha1.SecretKeyAPIKey] = []byte(text.Reveal())
+	secret.Annotations[v1alpha1.AnnotationSeal] = seals.Seal(seal.Sealed{
+		Namespace: secret.Namespace, ApiKey: name, Text: text.Reveal(), Version: secret.Annotations[v1alpha1.AnnotationVersion],
+		MintedAt: secret.Annotations[v1alpha1.AnnotationMintedAt], ExpiresAt: secret.Annotations[v1alpha1.AnnotationExpiresAt],
+	})
 }
 
 func (w *world) encodeJSON(key *v1alpha1.ApiKey) []byte {

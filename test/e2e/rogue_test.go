@@ -46,7 +46,7 @@ func TestRogues(t *testing.T) {
 	})
 	v.uses(t, old)
 	stranger, tenant := w.rogue("stranger", false), w.rogue("tenant", true)
-	w.awaitQuiet(m, 2*time.Second)
+	w.awaitQuiet(2 * time.Second)
 	before := m.memory(t)
 
 	ctx, stop := context.WithCancel(w.ctx)

@@ -68,7 +68,7 @@ func BenchmarkScale(b *testing.B) {
 	m = w.lead(setup)
 	first := w.subscribe("first", 0)
 	b.ReportMetric(time.Since(begin).Seconds(), "s-to-first-current")
-	w.awaitQuiet(m, time.Second)
+	w.awaitQuiet(time.Second)
 	alone, _ := w.revokeAtScale(names[scaleRevoked:2*scaleRevoked], &fleet{servers: make([]*scaleServer, 1)}) // nobody but the first is there
 	fleet := w.startFleet(first)
 	fleet.awaitCurrent()
@@ -80,18 +80,18 @@ func BenchmarkScale(b *testing.B) {
 	b.ReportMetric(float64(fleet.servers[0].received.Load()), "reconnect-B")
 	close(fleet.stall)
 
-	w.awaitQuiet(m, time.Second)
-	floor, each := w.revokeAtScale(names[:scaleRevoked], fleet)
+	w.awaitQuiet(time.Second)
+	baseline, each := w.revokeAtScale(names[:scaleRevoked], fleet)
 	fmt.Printf("\n| from just before the PATCH until … | p50 | p99 | max |\n|---|---|---|---|\n%s%s%s\n",
-		row("a bare watch sees it, with one server", alone), row("a bare watch sees it, with all", floor), row("a server has it", each))
+		row("a bare watch sees it, with one server", alone), row("a bare watch sees it, with all", baseline), row("a server has it", each))
 	b.ReportMetric(ratio(each, alone, 0.99), "p99-of-one")
-	b.ReportMetric(ratio(each, floor, 0.99), "p99-of-floor")
+	b.ReportMetric(ratio(each, baseline, 0.99), "p99-of-floor")
 
-	w.awaitQuiet(m, 40*time.Second) // until the server that takes nothing is given up
+	w.awaitQuiet(40*time.Second) // until the server that takes nothing is given up
 	b.ReportMetric(m.memory(b)/1e6, "leader-MB")
-	before := m.changes()
+	before := w.changes()
 	time.Sleep(scaleIdle) // nothing is to happen
-	b.ReportMetric(float64(m.changes()-before), "idle-writes")
+	b.ReportMetric(float64(w.changes()-before), "idle-writes")
 
 	fleet.mark()
 	m.kill()
@@ -292,7 +292,7 @@ func (f *fleet) awaitCurrent() {
 }
 
 // revokeAtScale revokes keys one after the other, and returns how long it took until a watch and each server knew.
-func (w *world) revokeAtScale(names []string, f *fleet) (floor, each []time.Duration) {
+func (w *world) revokeAtScale(names []string, f *fleet) (baseline, each []time.Duration) {
 	w.t.Helper()
 	objects, err := dynamic.NewForConfig(w.config)
 	if err != nil {
@@ -323,8 +323,8 @@ func (w *world) revokeAtScale(names []string, f *fleet) (floor, each []time.Dura
 				w.t.Fatalf("%d of %d servers know that %s is revoked", told, len(f.servers), name)
 			}
 		}
-		floor = append(floor, (<-observed).Sub(begin))
+		baseline = append(baseline, (<-observed).Sub(begin))
 		watching.Stop()
 	}
-	return floor, each
+	return baseline, each
 }

@@ -37,13 +37,13 @@ func leaseLock(config *rest.Config, options Options) (resourcelock.Interface, er
 
 // warmth has every replica read what only the leader works with, besides what the webhooks and the
 // indexes read anyway: one that takes over has it already. Nobody waits for it.
-type warmth struct{ cache ctrlcache.Cache }
+type cacheWarmer struct{ cache ctrlcache.Cache }
 
 // NeedLeaderElection is false: it is for replicas that do not lead yet.
-func (warmth) NeedLeaderElection() bool { return false }
+func (cacheWarmer) NeedLeaderElection() bool { return false }
 
 // Start begins to read.
-func (w warmth) Start(ctx context.Context) error {
+func (w cacheWarmer) Start(ctx context.Context) error {
 	for _, object := range []client.Object{&corev1.Secret{}, cache.NamespaceMetadata()} {
 		if _, err := w.cache.GetInformer(ctx, object, ctrlcache.BlockUntilSynced(false)); err != nil {
 			return fmt.Errorf("watching %T: %w", object, err)

@@ -129,7 +129,7 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 	if err := cache.RegisterIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
 		return nil, err
 	}
-	if err := mgr.Add(warmth{mgr.GetCache()}); err != nil {
+	if err := mgr.Add(cacheWarmer{mgr.GetCache()}); err != nil {
 		return nil, fmt.Errorf("adding the warmth: %w", err)
 	}
 	if certificate, err = servingcert.Add(mgr, options.Namespace, options.CertDir); err != nil {
@@ -201,7 +201,7 @@ func addUsage(mgr ctrl.Manager, options Options) (*accounts.Aggregator, error) {
 	}
 	config := accounts.Config{
 		Store: status, Clock: clock.RealClock{}, Log: ctrl.Log.WithName("usage"), Writes: statusWrites,
-		Settle: options.Sync.Settle, Grace: options.Sync.Grace,
+		StartupGrace: options.Sync.StartupGrace, Grace: options.Sync.Grace,
 	}
 	runnables := []manager.Runnable{&accounts.GroupMetrics{Reader: mgr.GetCache(), Clock: clock.RealClock{}, Groups: options.MetricsGroups}}
 	if options.UsageStore != "" {

@@ -15,7 +15,7 @@ import (
 // /v1/usage to who has the token.
 func (s *Server) adminHandler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok") })
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { respond(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
 	if s.decisions == nil {
@@ -23,7 +23,7 @@ func (s *Server) adminHandler() http.Handler {
 		mux.HandleFunc(usageapi.Path, usageapi.Off)
 	} else {
 		mux.Handle("POST "+usageapi.Path, decisionlog.Guard(s.config.AdminTokenFile, s.log, usageapi.Handler(s.store, s.quotas, s.uses, time.Now)))
-		mux.Handle("GET "+usageapi.Path, decisionlog.Guard(s.config.AdminTokenFile, s.log, usageapi.Tell(s.store, s.uses)))
+		mux.Handle("GET "+usageapi.Path, decisionlog.Guard(s.config.AdminTokenFile, s.log, usageapi.ReportHandler(s.store, s.uses)))
 		mux.Handle("GET "+decisionlog.Path, s.decisions.Handler(s.config.AdminTokenFile, s.log))
 	}
 	return mux
@@ -34,15 +34,15 @@ func (s *Server) adminHandler() http.Handler {
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 	switch {
 	case s.draining.Load():
-		answer(w, http.StatusServiceUnavailable, "draining")
+		respond(w, http.StatusServiceUnavailable, "draining")
 	case !s.store.Synced():
-		answer(w, http.StatusServiceUnavailable, "not synced: no snapshot from the manager yet")
+		respond(w, http.StatusServiceUnavailable, "not synced: no snapshot from the manager yet")
 	default:
-		answer(w, http.StatusOK, "ok")
+		respond(w, http.StatusOK, "ok")
 	}
 }
 
-func answer(w http.ResponseWriter, status int, text string) {
+func respond(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
 	_, _ = io.WriteString(w, text+"\n") // a prober that has gone needs no answer

@@ -25,9 +25,9 @@ type listenerConfig struct {
 	flag, address string
 	limits        options.Listeners
 
-	tls     *tls.Config          // nil for none
-	plain   http1.Answerer       // of what needs no handler, nil for none
-	proxies *clientaddr.Resolver // nil where nobody speaks the PROXY protocol
+	tls      *tls.Config          // nil for none
+	fastPath http1.FastPath       // of what needs no handler, nil for none
+	proxies  *clientaddr.Resolver // nil where nobody speaks the PROXY protocol
 }
 
 // httpListener is an HTTP/1.1 and HTTP/2 server with its listener. There are no timeouts for
@@ -49,11 +49,11 @@ func listenHTTP(config listenerConfig, handler http.Handler, log *slog.Logger) (
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true) // and also within TLS, of which net/http does not know
 	strict := http1.Listen(listener, http1.Config{
-		MaxHeaderBytes: config.limits.MaxHeaderBytes, ReadHeaderTimeout: config.limits.ReadHeaderTimeout, IdleTimeout: config.limits.IdleTimeout, Answerer: config.plain,
+		MaxHeaderBytes: config.limits.MaxHeaderBytes, ReadHeaderTimeout: config.limits.ReadHeaderTimeout, IdleTimeout: config.limits.IdleTimeout, FastPath: config.fastPath,
 		MaxConnections: config.limits.MaxConnections, MaxHeldBytes: maxHeldBytes,
 	})
 	return &httpListener{listener: strict, server: &http.Server{
-		Handler:           answering(tellTLS(boundLeftovers(handler))),
+		Handler:           answering(markTLS(boundLeftovers(handler))),
 		ConnContext:       withConn,
 		ConnState:         http1.NoteState,
 		Protocols:         protocols,
@@ -85,14 +85,14 @@ func withConn(ctx context.Context, conn net.Conn) context.Context {
 func answering(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if conn, ok := r.Context().Value(connKey{}).(*http1.Conn); ok {
-			conn.Answering()
+			conn.Responding()
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
 // tellTLS sets what net/http would if it knew that it is behind TLS.
-func tellTLS(next http.Handler) http.Handler {
+func markTLS(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strict, ok := r.Context().Value(connKey{}).(*http1.Conn); ok {
 			if conn, ok := strict.Conn.(*tls.Conn); ok {
@@ -199,7 +199,7 @@ func listen(config listenerConfig) (net.Listener, error) {
 }
 
 // doorTLS is the TLS configuration of all doors, nil for none.
-func doorTLS(limits options.Listeners, log *slog.Logger) (*tls.Config, error) {
+func integrationTLS(limits options.Listeners, log *slog.Logger) (*tls.Config, error) {
 	if limits.TLSCertFile == "" {
 		return nil, nil
 	}

@@ -46,7 +46,7 @@ type Server struct {
 	log    *slog.Logger
 	store  *store.Store
 	sync   *syncclient.Client
-	quotas *quota.Book
+	quotas *quota.Tracker
 	uses   *usage.Recorder
 	rates  *ratelimit.Limiter
 
@@ -57,9 +57,9 @@ type Server struct {
 	receipts   *accesslog.Receipts // nil, as what takes access logs in, where none are believed
 	accessLogs *accesslog.Server
 
-	doors []*httpListener
-	grpc  *grpcListener
-	admin *httpListener
+	integrations []*httpListener
+	grpc         *grpcListener
+	admin        *httpListener
 
 	draining atomic.Bool
 }
@@ -97,7 +97,7 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 		s.receipts = accesslog.NewReceipts(time.Now, registry)
 		s.accessLogs = accesslog.New(s.receipts, responses{s.quotas, s.store}, registry)
 	}
-	if err := s.openDoors(authorizer.New(s.store, time.Now, log, registry, around...)); err != nil {
+	if err := s.openIntegrations(authorizer.New(s.store, time.Now, log, registry, around...)); err != nil {
 		return nil, err
 	}
 	if s.admin, err = listenHTTP(listenerConfig{flag: "admin-bind-address", address: config.AdminAddress, limits: config.Listeners}, closeUpgrades(s.adminHandler()), log); err != nil {
@@ -108,7 +108,7 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 
 // responses counts the bytes that Envoy tells of.
 type responses struct {
-	quotas *quota.Book
+	quotas *quota.Tracker
 	store  *store.Store
 }
 
@@ -119,22 +119,22 @@ func (r responses) RecordResponse(response accesslog.Response) {
 	}
 }
 
-func (s *Server) openDoors(g *authorizer.Gate) error {
+func (s *Server) openIntegrations(g *authorizer.Authorizer) error {
 	clients := clientaddr.New(s.config.TrustedProxies, s.config.ClientAddressHeader)
-	secure, err := doorTLS(s.config.Listeners, s.log)
+	secure, err := integrationTLS(s.config.Listeners, s.log)
 	if err != nil {
 		return err
 	}
 	mux := http.NewServeMux()
-	plain := forwardauth.Register(mux, g, clients)
+	fastPath := forwardauth.Register(mux, g, clients)
 	verify.Register(mux, g, clients)
 	awsauthorizer.Register(mux, g, clients)
-	front, err := listenHTTP(listenerConfig{flag: "http-bind-address", address: s.config.HTTPAddress, limits: s.config.Listeners, tls: secure, plain: whileServing{plain, &s.draining}},
+	front, err := listenHTTP(listenerConfig{flag: "http-bind-address", address: s.config.HTTPAddress, limits: s.config.Listeners, tls: secure, fastPath: whileServing{fastPath, &s.draining}},
 		s.closeWhenDraining(closeUpgrades(boundBodies(s.config.Listeners.ReadHeaderTimeout, withUnknown(mux)))), s.log)
 	if err != nil {
 		return err
 	}
-	s.doors = append(s.doors, front)
+	s.integrations = append(s.integrations, front)
 
 	if s.config.Upstream != nil {
 		proxy := reverseproxy.New(g, reverseproxy.Config{
@@ -144,11 +144,11 @@ func (s *Server) openDoors(g *authorizer.Gate) error {
 		if s.config.Listeners.ProxyProtocol {
 			config.proxies = clients
 		}
-		door, err := listenHTTP(config, s.closeWhenDraining(proxy), s.log)
+		listener, err := listenHTTP(config, s.closeWhenDraining(proxy), s.log)
 		if err != nil {
 			return err
 		}
-		s.doors = append(s.doors, door)
+		s.integrations = append(s.integrations, listener)
 	}
 
 	s.grpc, err = listenGRPC(listenerConfig{flag: "grpc-bind-address", address: s.config.GRPCAddress, limits: s.config.Listeners, tls: secure}, s.registry, envoy.ServerOption(),
@@ -170,9 +170,9 @@ type Addresses struct {
 
 // Addresses returns the actual addresses, also for port 0.
 func (s *Server) Addresses() Addresses {
-	a := Addresses{HTTP: s.doors[0].listener.Addr(), GRPC: s.grpc.listener.Addr(), Admin: s.admin.listener.Addr()}
-	if len(s.doors) > 1 {
-		a.Proxy = s.doors[1].listener.Addr()
+	a := Addresses{HTTP: s.integrations[0].listener.Addr(), GRPC: s.grpc.listener.Addr(), Admin: s.admin.listener.Addr()}
+	if len(s.integrations) > 1 {
+		a.Proxy = s.integrations[1].listener.Addr()
 	}
 	return a
 }
@@ -193,8 +193,8 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 	}()
 
-	failed := make(chan error, len(s.doors)+2)
-	for _, listener := range append(s.doors, s.admin) {
+	failed := make(chan error, len(s.integrations)+2)
+	for _, listener := range append(s.integrations, s.admin) {
 		go func() { failed <- listener.serve() }()
 	}
 	go func() { failed <- s.grpc.serve() }()
@@ -223,8 +223,8 @@ func (s *Server) drain() {
 		s.accessLogs.Close()
 	}
 	var closing sync.WaitGroup
-	for _, door := range s.doors {
-		closing.Go(func() { s.report(door.shutdown(ctx)) })
+	for _, listener := range s.integrations {
+		closing.Go(func() { s.report(listener.shutdown(ctx)) })
 	}
 	closing.Go(func() { s.report(s.grpc.shutdown(ctx)) })
 	closing.Wait()
@@ -240,7 +240,7 @@ func (s *Server) report(err error) {
 
 func (s *Server) closeListeners() {
 	var errs []error
-	for _, listener := range append(s.doors, s.admin) {
+	for _, listener := range append(s.integrations, s.admin) {
 		if listener != nil {
 			errs = append(errs, listener.server.Close(), listener.listener.Close())
 		}
@@ -255,14 +255,14 @@ func (s *Server) closeListeners() {
 
 // whileServing leaves everything to the handlers when closeWhenDraining has to have its say.
 type whileServing struct {
-	http1.Answerer
+	http1.FastPath
 
 	draining *atomic.Bool
 }
 
 // Answer implements http1.Answerer.
-func (w whileServing) Answer(question *httpapi.Question, answer *httpapi.Answer) bool {
-	return !w.draining.Load() && w.Answerer.Answer(question, answer)
+func (w whileServing) Respond(request *httpapi.FastRequest, response *httpapi.FastResponse) bool {
+	return !w.draining.Load() && w.FastPath.Respond(request, response)
 }
 
 // closeWhenDraining asks HTTP/1.1 clients not to use their connections again, so that none

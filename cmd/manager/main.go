@@ -40,7 +40,7 @@ func run() error {
 	flag.StringVar(&options.HealthAddress, "health-probe-bind-address", ":9446", "where /healthz and /readyz are; 0 turns them off")
 	flag.StringVar(&options.PprofAddress, "pprof-bind-address", "0", "where net/http/pprof shows profiles, to whoever asks, such as 127.0.0.1:6060; 0 turns it off")
 	flag.StringVar(&options.CertDir, "cert-dir", "/var/run/keyward/certs", "where the Secret keyward-certs is mounted")
-	flag.DurationVar(&options.Sync.Settle, "sync-settle", 5*time.Second,
+	flag.DurationVar(&options.Sync.StartupGrace, "sync-settle", 5*time.Second,
 		"how long a new leader waits for validation servers to be back before anything counts as enforced; more than 2s")
 	flag.DurationVar(&options.Sync.Grace, "sync-grace", 5*time.Second,
 		"how long a validation server whose connection was lost is waited for")

@@ -57,8 +57,8 @@ type Reconciler struct {
 	// LastUsedResolution is how far the last use of a version must have moved on to be written.
 	LastUsedResolution time.Duration
 
-	held   held
-	places places
+	pending pendingPlaintexts
+	slots   keySlots
 }
 
 // +kubebuilder:rbac:groups=keyward.dev,resources=apikeys,verbs=get;list;watch;patch
@@ -74,11 +74,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	key := &v1alpha1.ApiKey{}
 	if err := r.Client.Get(ctx, request.NamespacedName, key); err != nil {
 		if apierrors.IsNotFound(err) {
-			r.places.lost(request.NamespacedName)
+			r.slots.lost(request.NamespacedName)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	r.places.note(key)
+	r.slots.note(key)
 	if key.DeletionTimestamp != nil {
 		return r.finalize(ctx, key)
 	}
@@ -127,13 +127,13 @@ func blocked(outcome lifecycle.Outcome, problem *grant.Problem) lifecycle.Outcom
 func (r *Reconciler) perform(ctx context.Context, key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome) (lifecycle.Outcome, error) {
 	switch outcome.Action {
 	case lifecycle.Mint, lifecycle.Import:
-		if held, _ := r.held.get(key.UID); held == outcome.Target {
+		if held, _ := r.pending.get(key.UID); held == outcome.Target {
 			// This version was recorded, and the cache does not know yet.
 			return outcome, apierrors.NewConflict(v1alpha1.GroupVersion.WithResource("apikeys").GroupResource(), key.Name, errStale)
 		}
 		if outcome.Action == lifecycle.Import {
 			// The cache may not know yet of another that imports the same.
-			if !r.held.putOnly(key.UID, outcome.Target, found.imported) {
+			if !r.pending.putOnly(key.UID, outcome.Target, found.imported) {
 				return outcome, apierrors.NewConflict(v1alpha1.GroupVersion.WithResource("apikeys").GroupResource(), key.Name, errStale)
 			}
 			return r.begin(key, found, outcome, found.imported), nil
@@ -147,8 +147,8 @@ func (r *Reconciler) perform(ctx context.Context, key *v1alpha1.ApiKey, found *f
 		return r.deliver(ctx, key, found, outcome)
 	case lifecycle.Keep:
 		return r.keep(ctx, key, found, outcome)
-	case lifecycle.Conceal:
-		return outcome, r.conceal(ctx, found.secret)
+	case lifecycle.DeleteSecret:
+		return outcome, r.deleteSecret(ctx, found.secret)
 	case lifecycle.None, lifecycle.Publish:
 	}
 	return outcome, nil
@@ -157,7 +157,7 @@ func (r *Reconciler) perform(ctx context.Context, key *v1alpha1.ApiKey, found *f
 // begin adds a new version. It takes effect when it is recorded: from then on the servers
 // are told, and only when all of them accept it is it delivered.
 func (r *Reconciler) begin(key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome, text keyformat.Key) lifecycle.Outcome {
-	r.held.put(key.UID, outcome.Target, text)
+	r.pending.put(key.UID, outcome.Target, text)
 	failpoint.Here(failpoint.BeforePending)
 	outcome.Versions = append(outcome.Versions, lifecycle.NewVersion(outcome, text, found.keys.Digests.Of(text), key.Spec.Rotation.Trigger, r.Clock.Now()))
 	return outcome
@@ -165,13 +165,13 @@ func (r *Reconciler) begin(key *v1alpha1.ApiKey, found *facts, outcome lifecycle
 
 // deliver writes the held text into the Secret. The version is Active once it is there.
 func (r *Reconciler) deliver(ctx context.Context, key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome) (lifecycle.Outcome, error) {
-	_, text := r.held.get(key.UID)
+	_, text := r.pending.get(key.UID)
 	failpoint.Here(failpoint.BeforeSecret)
 	version := versionByID(outcome.Versions, outcome.Target)
 	err := r.writeSecret(ctx, key, found, version, text.Reveal)
 	if apierrors.IsAlreadyExists(err) {
 		// Somebody else's Secret, or one that the cache has not seen: the next look is live.
-		r.held.drop(key.UID)
+		r.pending.drop(key.UID)
 		return outcome, err
 	}
 	if err != nil {
@@ -196,7 +196,7 @@ func (r *Reconciler) keep(ctx context.Context, key *v1alpha1.ApiKey, found *fact
 }
 
 // conceal removes the Secret, exactly as it was read.
-func (r *Reconciler) conceal(ctx context.Context, secret *corev1.Secret) error {
+func (r *Reconciler) deleteSecret(ctx context.Context, secret *corev1.Secret) error {
 	err := r.Client.Delete(ctx, secret, client.Preconditions{UID: &secret.UID, ResourceVersion: &secret.ResourceVersion})
 	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("removing the Secret: %w", err)

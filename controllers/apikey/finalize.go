@@ -27,7 +27,7 @@ const deletionPatience = time.Minute
 // deletion itself is what tells them: it was published with the watch event. It never depends
 // on what cannot be read or written: that is tried again for as long as servers are waited for.
 func (r *Reconciler) finalize(ctx context.Context, key *v1alpha1.ApiKey) (ctrl.Result, error) {
-	r.held.drop(key.UID)
+	r.pending.drop(key.UID)
 	if !controllerutil.ContainsFinalizer(key, v1alpha1.FinalizerEnforcement) {
 		return ctrl.Result{}, nil
 	}
@@ -52,7 +52,7 @@ func (r *Reconciler) finalize(ctx context.Context, key *v1alpha1.ApiKey) (ctrl.R
 		}
 	}
 	if err == nil && found.secret != nil { // its text is revoked: nothing may take it over, whatever keeps it
-		err = r.conceal(ctx, found.secret)
+		err = r.deleteSecret(ctx, found.secret)
 		if apierrors.IsConflict(err) && left > -deletionPatience {
 			return ctrl.Result{RequeueAfter: conditions.StaleRetry}, nil
 		}

@@ -42,7 +42,7 @@ func (r *Reconciler) gather(ctx context.Context, key *v1alpha1.ApiKey) (*facts, 
 		return nil, err
 	}
 	f := &facts{input: lifecycle.Input{Key: key, Group: group, Problem: problem}}
-	f.input.Held, _ = r.held.get(key.UID)
+	f.input.Pending, _ = r.pending.get(key.UID)
 
 	if f.keys, err = r.Seals.Keys(ctx); err != nil {
 		return nil, err
@@ -57,7 +57,7 @@ func (r *Reconciler) gather(ctx context.Context, key *v1alpha1.ApiKey) (*facts, 
 			Field:  "spec.secret.template.data", Message: err.Error(),
 		}
 	}
-	if err := r.gatherPlace(ctx, key, f); err != nil {
+	if err := r.gatherSlot(ctx, key, f); err != nil {
 		return nil, err
 	}
 	if err := r.gatherImport(ctx, key, f); err != nil {
@@ -105,7 +105,7 @@ func mintsNext(f *facts) bool {
 		return len(f.input.Key.Status.Versions) == 0 && f.input.Problem == nil
 	}
 	// With a delivered version beside it, the one that is held says nothing of the Secret.
-	held := f.input.Held != 0 && current.State != v1alpha1.VersionActive
+	held := f.input.Pending != 0 && current.State != v1alpha1.VersionActive
 	return current.ClaimedAt == nil && current.Digest != f.input.Secret.Digest && !held
 }
 

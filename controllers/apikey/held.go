@@ -11,27 +11,27 @@ import (
 // held are the texts of Pending versions: the only place, beside the consumer's Secret,
 // where a key exists in plain, from its minting until it is delivered. The zero value holds
 // none.
-type held struct {
+type pendingPlaintexts struct {
 	mu   sync.Mutex
-	keys map[types.UID]heldKey
+	keys map[types.UID]pendingPlaintext
 }
 
-type heldKey struct {
+type pendingPlaintext struct {
 	version int64
 	key     keyformat.Key
 }
 
-func (h *held) put(uid types.UID, version int64, key keyformat.Key) {
+func (h *pendingPlaintexts) put(uid types.UID, version int64, key keyformat.Key) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.keys == nil {
-		h.keys = map[types.UID]heldKey{}
+		h.keys = map[types.UID]pendingPlaintext{}
 	}
-	h.keys[uid] = heldKey{version, key}
+	h.keys[uid] = pendingPlaintext{version, key}
 }
 
 // putOnly is put, unless the same text is held for another ApiKey.
-func (h *held) putOnly(uid types.UID, version int64, key keyformat.Key) bool {
+func (h *pendingPlaintexts) putOnly(uid types.UID, version int64, key keyformat.Key) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for other, k := range h.keys {
@@ -40,20 +40,20 @@ func (h *held) putOnly(uid types.UID, version int64, key keyformat.Key) bool {
 		}
 	}
 	if h.keys == nil {
-		h.keys = map[types.UID]heldKey{}
+		h.keys = map[types.UID]pendingPlaintext{}
 	}
-	h.keys[uid] = heldKey{version, key}
+	h.keys[uid] = pendingPlaintext{version, key}
 	return true
 }
 
-func (h *held) get(uid types.UID) (version int64, key keyformat.Key) {
+func (h *pendingPlaintexts) get(uid types.UID) (version int64, key keyformat.Key) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	k := h.keys[uid]
 	return k.version, k.key
 }
 
-func (h *held) drop(uid types.UID) {
+func (h *pendingPlaintexts) drop(uid types.UID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.keys, uid)

@@ -18,7 +18,7 @@ import (
 // is a first version, and until that is delivered, also by another process.
 func (r *Reconciler) gatherImport(ctx context.Context, key *v1alpha1.ApiKey, f *facts) error {
 	pending := importPending(key)
-	if key.Spec.ImportFrom == nil || len(key.Status.Versions) > 0 && (pending == nil || f.input.Held != 0) {
+	if key.Spec.ImportFrom == nil || len(key.Status.Versions) > 0 && (pending == nil || f.input.Pending != 0) {
 		return nil
 	}
 	ref := key.Spec.ImportFrom.SecretKeyRef
@@ -73,8 +73,8 @@ func (r *Reconciler) gatherImport(ctx context.Context, key *v1alpha1.ApiKey, f *
 	}
 	f.imported = text
 	if pending != nil && pending.Digest == digest {
-		r.held.put(key.UID, pending.ID, text)
-		f.input.Held = pending.ID
+		r.pending.put(key.UID, pending.ID, text)
+		f.input.Pending = pending.ID
 	}
 	return nil
 }

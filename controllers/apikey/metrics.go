@@ -10,10 +10,10 @@ var (
 		Name: "keyward_versions_minted_total",
 		Help: "Versions of keys that were minted and recorded.",
 	})
-	withoutPlace = prometheus.NewCounter(prometheus.CounterOpts{
+	withoutSlot = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "keyward_keys_beyond_limit_total",
 		Help: "ApiKeys that admission let pass and that were not minted, because their Group has as many as it may have.",
 	})
 )
 
-func init() { metrics.Registry.MustRegister(minted, withoutPlace) }
+func init() { metrics.Registry.MustRegister(minted, withoutSlot) }

@@ -29,19 +29,19 @@ import (
 //
 // A key that has a version has a place, whatever the limit is now. Of those that wait the
 // oldest are next, by creation and then by UID.
-type places struct {
+type keySlots struct {
 	mu     sync.Mutex
-	groups map[types.NamespacedName]*placesOf
+	groups map[types.NamespacedName]*slotsOf
 	of     map[types.NamespacedName]types.NamespacedName // the Group of a key that is known
 	wake   func(key types.NamespacedName)                // nil until the controller has started
 }
 
 // placesOf are those of one Group, by the names of keys.
-type placesOf struct {
-	limit   int
-	taken   map[types.NamespacedName]types.UID
-	waiting map[types.NamespacedName]waiter
-	refused map[types.NamespacedName]types.UID // by the Group: they are not its keys to count
+type slotsOf struct {
+	limit    int
+	reserved map[types.NamespacedName]types.UID
+	waiting  map[types.NamespacedName]waiter
+	refused  map[types.NamespacedName]types.UID // by the Group: they are not its keys to count
 }
 
 type waiter struct {
@@ -55,7 +55,7 @@ func older(a, b waiter) int {
 }
 
 // note takes note of a key as it is. It matters only where its Group has a limit.
-func (p *places) note(key *v1alpha1.ApiKey) {
+func (p *keySlots) note(key *v1alpha1.ApiKey) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if of := p.groups[groupOf(key)]; of != nil {
@@ -64,7 +64,7 @@ func (p *places) note(key *v1alpha1.ApiKey) {
 }
 
 // lost takes note of a key that is gone.
-func (p *places) lost(key types.NamespacedName) {
+func (p *keySlots) lost(key types.NamespacedName) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if of := p.groups[p.of[key]]; of != nil {
@@ -72,18 +72,18 @@ func (p *places) lost(key types.NamespacedName) {
 	}
 }
 
-func (p *places) see(of *placesOf, key *v1alpha1.ApiKey) {
+func (p *keySlots) see(of *slotsOf, key *v1alpha1.ApiKey) {
 	name := client.ObjectKeyFromObject(key)
-	uid, taken := of.taken[name]
-	if taken && uid != key.UID || of.refused[name] != "" && of.refused[name] != key.UID {
+	uid, reserved := of.reserved[name]
+	if reserved && uid != key.UID || of.refused[name] != "" && of.refused[name] != key.UID {
 		p.end(of, name) // that was another of the same name
-		taken = false
+		reserved = false
 	}
 	switch {
 	case !lifecycle.Counts(key):
 		p.end(of, name)
 		return
-	case taken: // for good: that this process mints it may not be in the cache yet
+	case reserved: // for good: that this process mints it may not be in the cache yet
 	case len(key.Status.Versions) > 0:
 		of.take(name, key.UID)
 	case of.refused[name] == "":
@@ -92,15 +92,15 @@ func (p *places) see(of *placesOf, key *v1alpha1.ApiKey) {
 	p.of[name] = groupOf(key)
 }
 
-func (of *placesOf) take(name types.NamespacedName, uid types.UID) {
+func (of *slotsOf) take(name types.NamespacedName, uid types.UID) {
 	delete(of.waiting, name)
 	delete(of.refused, name)
-	of.taken[name] = uid
+	of.reserved[name] = uid
 }
 
 // end forgets a key that does not count any more, and wakes those whose turn it is.
-func (p *places) end(of *placesOf, name types.NamespacedName) {
-	delete(of.taken, name)
+func (p *keySlots) end(of *slotsOf, name types.NamespacedName) {
+	delete(of.reserved, name)
 	delete(of.waiting, name)
 	delete(of.refused, name)
 	delete(p.of, name)
@@ -108,8 +108,8 @@ func (p *places) end(of *placesOf, name types.NamespacedName) {
 }
 
 // next wakes the oldest keys that wait, as many as there are places.
-func (p *places) next(of *placesOf) {
-	free := min(of.limit-len(of.taken), len(of.waiting))
+func (p *keySlots) next(of *slotsOf) {
+	free := min(of.limit-len(of.reserved), len(of.waiting))
 	if free <= 0 || p.wake == nil {
 		return
 	}
@@ -120,7 +120,7 @@ func (p *places) next(of *placesOf) {
 
 // take gives the key a place, if there is one for it: one that is free, and not for a key that
 // is older. The keys of the Group are listed when it is asked for the first time.
-func (p *places) take(key *v1alpha1.ApiKey, limit int, list func() ([]v1alpha1.ApiKey, error)) (bool, error) {
+func (p *keySlots) take(key *v1alpha1.ApiKey, limit int, list func() ([]v1alpha1.ApiKey, error)) (bool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	of := p.groups[groupOf(key)]
@@ -129,9 +129,9 @@ func (p *places) take(key *v1alpha1.ApiKey, limit int, list func() ([]v1alpha1.A
 		if err != nil {
 			return false, err
 		}
-		of = &placesOf{taken: map[types.NamespacedName]types.UID{}, waiting: map[types.NamespacedName]waiter{}, refused: map[types.NamespacedName]types.UID{}}
+		of = &slotsOf{reserved: map[types.NamespacedName]types.UID{}, waiting: map[types.NamespacedName]waiter{}, refused: map[types.NamespacedName]types.UID{}}
 		if p.groups == nil {
-			p.groups, p.of = map[types.NamespacedName]*placesOf{}, map[types.NamespacedName]types.NamespacedName{}
+			p.groups, p.of = map[types.NamespacedName]*slotsOf{}, map[types.NamespacedName]types.NamespacedName{}
 		}
 		for i := range keys {
 			p.see(of, &keys[i])
@@ -142,10 +142,10 @@ func (p *places) take(key *v1alpha1.ApiKey, limit int, list func() ([]v1alpha1.A
 	of.limit = limit
 	delete(of.refused, name)
 	p.see(of, key)
-	if _, taken := of.taken[name]; taken {
+	if _, reserved := of.reserved[name]; reserved {
 		return true, nil
 	}
-	free, self := limit-len(of.taken), of.waiting[name]
+	free, self := limit-len(of.reserved), of.waiting[name]
 	for _, other := range of.waiting {
 		if free <= 0 {
 			break
@@ -163,7 +163,7 @@ func (p *places) take(key *v1alpha1.ApiKey, limit int, list func() ([]v1alpha1.A
 
 // refuse is for a key that the Group does not grant what it asks: those of a namespace that it
 // does not admit must not use up its places.
-func (p *places) refuse(key *v1alpha1.ApiKey) {
+func (p *keySlots) refuse(key *v1alpha1.ApiKey) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	of, name := p.groups[groupOf(key)], client.ObjectKeyFromObject(key)
@@ -175,7 +175,7 @@ func (p *places) refuse(key *v1alpha1.ApiKey) {
 }
 
 // forget is for a Group that has no limit, or is gone.
-func (p *places) forget(group types.NamespacedName) {
+func (p *keySlots) forget(group types.NamespacedName) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.groups, group)
@@ -187,40 +187,40 @@ func groupOf(key *v1alpha1.ApiKey) types.NamespacedName {
 
 // gatherPlace asks for a place for a key that is about to get its first version. A version that
 // comes back with a restored Secret is not minted, and needs none.
-func (r *Reconciler) gatherPlace(ctx context.Context, key *v1alpha1.ApiKey, f *facts) error {
+func (r *Reconciler) gatherSlot(ctx context.Context, key *v1alpha1.ApiKey, f *facts) error {
 	if len(key.Status.Versions) > 0 || !lifecycle.Counts(key) {
 		return nil
 	}
 	if f.input.Group == nil {
-		r.places.forget(groupOf(key))
+		r.slots.forget(groupOf(key))
 		return nil
 	}
 	resolution := r.Tiers.Resolve(f.input.Group)
 	limit := resolution.Keys()
 	if limit == nil {
-		r.places.forget(groupOf(key))
+		r.slots.forget(groupOf(key))
 		return nil
 	}
 	if granted := f.input.Problem == nil; !granted {
-		r.places.refuse(key)
+		r.slots.refuse(key)
 		return nil
 	}
-	has, err := r.places.take(key, int(*limit), func() ([]v1alpha1.ApiKey, error) {
+	has, err := r.slots.take(key, int(*limit), func() ([]v1alpha1.ApiKey, error) {
 		return cache.Keys(ctx, r.Client, groupOf(key))
 	})
 	if err == nil && !has {
-		f.input.NoPlace = grant.KeyLimitReached(f.input.Group, *limit)
+		f.input.NoSlot = grant.KeyLimitReached(f.input.Group, *limit)
 	}
 	return err
 }
 
 // followPlaces feeds places with what the cache sees, before it is reconciled. A limit that is
 // raised reaches all keys with the Group's change.
-func (r *Reconciler) followPlaces() handler.EventHandler {
+func (r *Reconciler) followSlots() handler.EventHandler {
 	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 	note := func(object client.Object) {
 		if key, ok := object.(*v1alpha1.ApiKey); ok {
-			r.places.note(key)
+			r.slots.note(key)
 		}
 	}
 	return handler.Funcs{
@@ -232,9 +232,9 @@ func (r *Reconciler) followPlaces() handler.EventHandler {
 // freed reconciles the keys whose turn it is when a place becomes free.
 func (r *Reconciler) freed() source.Source {
 	return source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
-		r.places.mu.Lock()
-		defer r.places.mu.Unlock()
-		r.places.wake = func(key types.NamespacedName) { queue.Add(reconcile.Request{NamespacedName: key}) }
+		r.slots.mu.Lock()
+		defer r.slots.mu.Unlock()
+		r.slots.wake = func(key types.NamespacedName) { queue.Add(reconcile.Request{NamespacedName: key}) }
 		return nil
 	})
 }

@@ -25,12 +25,12 @@ func keyNumber(i int, created time.Time) *v1alpha1.ApiKey {
 // TestPlaces: whatever comes, goes and asks in whatever order, and however stale what is seen
 // of it, there are never more places taken than there may be, none is left while a key waits,
 // and the oldest are let in.
-func TestPlaces(t *testing.T) {
+func TestKeySlots(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		limit := rapid.IntRange(0, 4).Draw(t, "limit")
 		alive, minted := map[string]*v1alpha1.ApiKey{}, map[string]bool{}
 		var woken []types.NamespacedName
-		p := places{wake: func(key types.NamespacedName) { woken = append(woken, key) }}
+		p := keySlots{wake: func(key types.NamespacedName) { woken = append(woken, key) }}
 		ask := func(key *v1alpha1.ApiKey) {
 			has, err := p.take(key, limit, func() ([]v1alpha1.ApiKey, error) {
 				var all []v1alpha1.ApiKey
@@ -105,7 +105,7 @@ func TestPlaces(t *testing.T) {
 
 // BenchmarkFull is a key that asks in vain, of 10,000.
 func BenchmarkFull(b *testing.B) {
-	p, now := places{}, time.Now()
+	p, now := keySlots{}, time.Now()
 	list := func() ([]v1alpha1.ApiKey, error) { return nil, nil }
 	var last *v1alpha1.ApiKey
 	for i := range 10_000 {

@@ -31,12 +31,12 @@ func (e *secretError) Error() string { return e.text }
 func (e *secretError) Unwrap() error { return e.cause }
 
 func (e *secretError) problem(key *v1alpha1.ApiKey) *grant.Problem {
-	remedy := ""
+	hint := ""
 	if apierrors.IsInvalid(e.cause) {
-		remedy = "; if the Secret is immutable, delete it, and a new key takes its place"
+		hint = "; if the Secret is immutable, delete it, and a new key takes its place"
 	}
 	return &grant.Problem{
 		Reason: v1alpha1.ReasonSecretRefused, Field: "spec.secret",
-		Message: fmt.Sprintf("Secret %q cannot be written, which is tried again: %v%s", lifecycle.SecretName(key), e, remedy),
+		Message: fmt.Sprintf("Secret %q cannot be written, which is tried again: %v%s", lifecycle.SecretName(key), e, hint),
 	}
 }

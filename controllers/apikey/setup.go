@@ -31,7 +31,7 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 		Named("apikey").
 		For(&v1alpha1.ApiKey{}).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(keyOfSecret)).
-		Watches(&v1alpha1.ApiKey{}, r.followPlaces()).
+		Watches(&v1alpha1.ApiKey{}, r.followSlots()).
 		Watches(&v1alpha1.ApiKey{}, r.rememberGone()).
 		Watches(&v1alpha1.Group{}, handler.EnqueueRequestsFromMapFunc(r.keysOfGroup),
 			builder.WithPredicates(predicate.GenerationChangedPredicate{})).

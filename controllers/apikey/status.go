@@ -34,7 +34,7 @@ func (r *Reconciler) record(ctx context.Context, key *v1alpha1.ApiKey, found *fa
 		patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 		if err := r.Client.Status().Patch(ctx, key, patch); err != nil {
 			if begins(outcome) {
-				r.held.drop(key.UID) // nobody knows of the version yet
+				r.pending.drop(key.UID) // nobody knows of the version yet
 			}
 			if count != nil && apierrors.IsConflict(err) {
 				r.Usage.Keys.Refused(count)
@@ -49,14 +49,14 @@ func (r *Reconciler) record(ctx context.Context, key *v1alpha1.ApiKey, found *fa
 	case lifecycle.Mint, lifecycle.Import:
 		minted.Inc()
 		failpoint.Here(failpoint.AfterPending)
-	case lifecycle.None, lifecycle.Publish, lifecycle.Deliver, lifecycle.Keep, lifecycle.Conceal:
+	case lifecycle.None, lifecycle.Publish, lifecycle.Deliver, lifecycle.Keep, lifecycle.DeleteSecret:
 	}
 	if found.delivered {
 		failpoint.Here(failpoint.AfterActive)
 	}
-	held, _ := r.held.get(key.UID)
+	held, _ := r.pending.get(key.UID)
 	if v := versionByID(key.Status.Versions, held); v == nil || v.State != v1alpha1.VersionPending {
-		r.held.drop(key.UID) // delivered, over, or given up: nobody needs the text any more
+		r.pending.drop(key.UID) // delivered, over, or given up: nobody needs the text any more
 	}
 	r.announce(before, key, found, outcome)
 	return ctrl.Result{RequeueAfter: next(found, outcome, now)}, nil
@@ -160,7 +160,7 @@ func (r *Reconciler) announce(before, key *v1alpha1.ApiKey, found *facts, outcom
 	if was := meta.FindStatusCondition(before.Status.Conditions, v1alpha1.ConditionReady); (outcome.Obstacle != nil || found.stuck != nil) &&
 		ready != nil && (was == nil || was.Reason != ready.Reason || was.Message != ready.Message) {
 		if ready.Reason == v1alpha1.ReasonKeyLimitReached {
-			withoutPlace.Inc()
+			withoutSlot.Inc()
 		}
 		r.event(key, !declared(ready.Reason), ready.Reason, "Plan", ready.Message)
 	}

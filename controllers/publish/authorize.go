@@ -57,7 +57,7 @@ func (s *Subscription) has(group string) bool {
 	if s.caughtUp || s.answers {
 		return true
 	}
-	if s.isAway() {
+	if s.isDisconnected() {
 		return false // it never had a whole snapshot, and answers nothing before it has
 	}
 	_, unsent := slices.BinarySearch(s.replay, group)
@@ -102,7 +102,7 @@ func (s *Subscription) decide(group string, allowed bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(s.undecided, group)
-	if s.isAway() {
+	if s.isDisconnected() {
 		return
 	}
 	switch had := s.mayHave(group); {
@@ -147,7 +147,7 @@ func (s *Subscription) withdraw(group string) {
 		h.recounted()
 	}
 	delete(s.allowed, group)
-	if s.isAway() {
+	if s.isDisconnected() {
 		return
 	}
 	s.withdrawn[group] = struct{}{}
@@ -167,7 +167,7 @@ func (s *Subscription) Review() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	authorizer := s.subscriber.Authorizer
-	if authorizer == nil || s.isAway() {
+	if authorizer == nil || s.isDisconnected() {
 		return
 	}
 	all := authorizer.All()

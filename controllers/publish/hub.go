@@ -40,7 +40,7 @@ type Options struct {
 	// Settle is how long after Open nothing counts as enforced, so that servers that were
 	// connected to an earlier leader can be back. It must exceed a server's longest pause
 	// between two attempts to connect, which is 2 s.
-	Settle time.Duration
+	StartupGrace time.Duration
 	// Grace is how long a server whose connection was lost is waited for.
 	Grace time.Duration
 	// Patience is how long a server may take to acknowledge an update. A change waits for Patience
@@ -124,18 +124,18 @@ func (h *Hub) Open() {
 		h.track(subject, h.revisionOf(ref), time.Time{}, h.deadline())
 	}
 	h.tracking.asked = nil
-	if h.options.Settle <= 0 {
-		h.settle()
+	if h.options.StartupGrace <= 0 {
+		h.endStartupGrace()
 		return
 	}
-	h.clock.AfterFunc(h.options.Settle, func() {
+	h.clock.AfterFunc(h.options.StartupGrace, func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		h.settle()
+		h.endStartupGrace()
 	})
 }
 
-func (h *Hub) settle() {
+func (h *Hub) endStartupGrace() {
 	h.settled, h.since = true, h.clock.Now()
 	for sub := range h.subs {
 		clear(sub.told) // what was told so far may have been passed over

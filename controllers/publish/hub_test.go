@@ -314,7 +314,7 @@ func TestGoodbyeIsNotWaitedFor(t *testing.T) {
 
 func TestSettling(t *testing.T) {
 	clk := newClock()
-	hub := publish.NewHub(clk, publish.Options{Settle: 5 * time.Second})
+	hub := publish.NewHub(clk, publish.Options{StartupGrace: 5 * time.Second})
 	hub.PutGroup(groupRecord(acme))
 	key := keyRecord("k1", acme)
 	putKey(hub, key)

@@ -11,7 +11,7 @@ import (
 // connected, and may have the group for certain.
 func (s *Subscription) isCounted(group string) bool {
 	_, here := s.hub.subs[s]
-	return here && !s.isAway() && s.mayHave(group)
+	return here && !s.isDisconnected() && s.mayHave(group)
 }
 
 // count adds a server to those of all its groups, or takes it away.
@@ -76,7 +76,7 @@ func (s *Subscription) TakeServers() *syncv1.Servers {
 	h := s.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !s.caughtUp || s.isAway() {
+	if !s.caughtUp || s.isDisconnected() {
 		return nil
 	}
 	message := &syncv1.Servers{Settling: !h.settled}

@@ -155,7 +155,7 @@ func TestServersThatMayNotHaveTheGroup(t *testing.T) {
 // do not take their parts; then they take those of the servers that did not come.
 func TestNobodyTakesMoreWhileItSettles(t *testing.T) {
 	clk := newClock()
-	hub := publish.NewHub(clk, publish.Options{Settle: 5 * time.Second})
+	hub := publish.NewHub(clk, publish.Options{StartupGrace: 5 * time.Second})
 	hub.PutGroup(limitedGroup(acme))
 	hub.Open()
 	a := share(hub, publish.Subscriber{Instance: "a", Selects: all})

@@ -112,7 +112,7 @@ func (h *Hub) Subscribe(subscriber Subscriber) *Subscription {
 	slices.Sort(sub.replay)
 	sub.subscriber.Known = maps.Clone(subscriber.Known) // what was confirmed is not kept
 	for earlier := range h.subs {
-		if earlier.server == sub.server && earlier.isAway() {
+		if earlier.server == sub.server && earlier.isDisconnected() {
 			delete(h.subs, earlier)
 			sub.answers = sub.answers || earlier.caughtUp
 		}
@@ -123,7 +123,7 @@ func (h *Hub) Subscribe(subscriber Subscriber) *Subscription {
 }
 
 func (s *Subscription) changed(ref Ref, group string) {
-	if s.isAway() || !s.subscriber.Selects(group) {
+	if s.isDisconnected() || !s.subscriber.Selects(group) {
 		return
 	}
 	if !s.mayHave(group) {
@@ -216,7 +216,7 @@ func (s *Subscription) Close(goodbye bool) {
 	})
 }
 
-func (s *Subscription) isAway() bool { return s.groups == nil }
+func (s *Subscription) isDisconnected() bool { return s.groups == nil }
 
 // Next returns the next update, waiting until there is one.
 func (s *Subscription) Next(ctx context.Context) (*syncv1.Update, error) {
@@ -253,7 +253,7 @@ func (s *Subscription) catchUp() *syncv1.Update {
 	defer h.mu.Unlock()
 	for {
 		switch {
-		case s.isAway(), len(s.undecided) > 0:
+		case s.isDisconnected(), len(s.undecided) > 0:
 			return nil
 		case len(s.replaying) > 0:
 			return &syncv1.Update{Keys: s.replayKeys()}

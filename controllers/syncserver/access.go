@@ -60,7 +60,7 @@ func bearerToken(ctx context.Context) (string, error) {
 
 // mayValidate is whether the user may `validate` the Group; an empty name stands for all of
 // the namespace, an empty namespace for all namespaces.
-func (a access) mayValidate(ctx context.Context, id identity, q question) (bool, error) {
+func (a access) mayValidate(ctx context.Context, id identity, q groupName) (bool, error) {
 	user := id.user
 	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
 		User: user.Username, UID: user.UID, Groups: user.Groups, Extra: id.extra(),

@@ -29,11 +29,11 @@ const (
 )
 
 // question is what to ask about: a group, all of a namespace where the name is empty, or everything.
-type question struct{ namespace, name string }
+type groupName struct{ namespace, name string }
 
-func about(group string) question {
+func about(group string) groupName {
 	namespace, name, _ := strings.Cut(group, "/")
-	return question{namespace, name}
+	return groupName{namespace, name}
 }
 
 // verdict is the answer to a question, and when it was given.
@@ -46,7 +46,7 @@ type verdict struct {
 const forever = time.Duration(math.MaxInt64)
 
 // ask puts a question to the API server.
-type ask func(ctx context.Context, q question) (bool, error)
+type ask func(ctx context.Context, q groupName) (bool, error)
 
 // rights are what the servers of one account may validate, as far as was asked: however many servers it has, each
 // question is asked once, and again each minute while it is allowed.
@@ -59,7 +59,7 @@ type rights struct {
 	asking sync.Mutex // held by who asks; taken before mu
 
 	mu       sync.Mutex
-	verdicts map[question]verdict
+	verdicts map[groupName]verdict
 	reviewed time.Time
 	streams  int
 	left     time.Time // when the last stream ended
@@ -67,12 +67,12 @@ type rights struct {
 
 func newRights(ask ask, clk clock.PassiveClock, limiter *rate.Limiter, streams int) *rights {
 	return &rights{
-		ask: ask, clock: clk, limiter: limiter, opens: rate.NewLimiter(opened, 2*streams), verdicts: map[question]verdict{},
+		ask: ask, clock: clk, limiter: limiter, opens: rate.NewLimiter(opened, 2*streams), verdicts: map[groupName]verdict{},
 	}
 }
 
 // known is the answer to a question where there is one that is not older than those ages.
-func (r *rights) known(q question, allowedFor, refusedFor time.Duration) (allowed, known bool) {
+func (r *rights) known(q groupName, allowedFor, refusedFor time.Duration) (allowed, known bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	v, asked := r.verdicts[q]
@@ -81,14 +81,14 @@ func (r *rights) known(q question, allowedFor, refusedFor time.Duration) (allowe
 }
 
 // may answers a question that the account may be asked about.
-func (r *rights) may(ctx context.Context, q question) (bool, error) {
+func (r *rights) may(ctx context.Context, q groupName) (bool, error) {
 	r.asking.Lock()
 	defer r.asking.Unlock()
 	return r.mayAlone(ctx, q)
 }
 
 // mayAlone is may for who holds asking.
-func (r *rights) mayAlone(ctx context.Context, q question) (bool, error) {
+func (r *rights) mayAlone(ctx context.Context, q groupName) (bool, error) {
 	if allowed, known := r.known(q, reviewInterval, refusedFor); known {
 		return allowed, nil
 	}
@@ -106,7 +106,7 @@ func (r *rights) mayAlone(ctx context.Context, q question) (bool, error) {
 // stays so until a review says otherwise.
 func (r *rights) group(group string) (allowed, known bool) {
 	q := about(group)
-	for _, wider := range []question{{}, {namespace: q.namespace}} {
+	for _, wider := range []groupName{{}, {namespace: q.namespace}} {
 		if allowed, _ := r.known(wider, forever, 0); allowed {
 			return true, true
 		}
@@ -119,7 +119,7 @@ func (r *rights) askGroup(ctx context.Context, group string) (bool, error) {
 	r.asking.Lock()
 	defer r.asking.Unlock()
 	q := about(group)
-	if allowed, err := r.mayAlone(ctx, question{namespace: q.namespace}); allowed || err != nil {
+	if allowed, err := r.mayAlone(ctx, groupName{namespace: q.namespace}); allowed || err != nil {
 		return allowed, err
 	}
 	return r.mayAlone(ctx, q)
@@ -129,7 +129,7 @@ func (r *rights) askGroup(ctx context.Context, group string) (bool, error) {
 func (r *rights) explore(ctx context.Context, groups []string, home string) (some bool, err error) {
 	r.asking.Lock()
 	defer r.asking.Unlock()
-	if all, err := r.mayAlone(ctx, question{}); all || err != nil {
+	if all, err := r.mayAlone(ctx, groupName{}); all || err != nil {
 		return all, err
 	}
 	namespaces := map[string]bool{}
@@ -140,7 +140,7 @@ func (r *rights) explore(ctx context.Context, groups []string, home string) (som
 		namespaces[home] = false // it may be the first there
 	}
 	for namespace := range namespaces {
-		allowed, err := r.exploreOne(ctx, question{namespace: namespace})
+		allowed, err := r.exploreOne(ctx, groupName{namespace: namespace})
 		if err != nil {
 			return false, err
 		}
@@ -161,7 +161,7 @@ func (r *rights) explore(ctx context.Context, groups []string, home string) (som
 	return some, nil
 }
 
-func (r *rights) exploreOne(ctx context.Context, q question) (bool, error) {
+func (r *rights) exploreOne(ctx context.Context, q groupName) (bool, error) {
 	if allowed, known := r.known(q, reviewInterval, refusedFor); known {
 		return allowed, nil
 	}
@@ -177,7 +177,7 @@ func (r *rights) review(ctx context.Context) error {
 	defer r.asking.Unlock()
 	r.mu.Lock()
 	recent := r.clock.Since(r.reviewed) < reviewedFor
-	var allowed []question
+	var allowed []groupName
 	for q, v := range r.verdicts {
 		if v.allowed {
 			allowed = append(allowed, q)
@@ -277,26 +277,26 @@ func (s *selection) selects(group string) bool {
 }
 
 // questions are those whose answers decide about all of it.
-func (s *selection) questions() []question {
+func (s *selection) groupNames() []groupName {
 	if s.isEverything() {
-		return []question{{}}
+		return []groupName{{}}
 	}
-	var all []question
+	var all []groupName
 	for _, group := range slices.Sorted(maps.Keys(s.groups)) {
 		all = append(all, about(group))
 	}
 	for _, namespace := range slices.Sorted(maps.Keys(s.namespaces)) {
-		all = append(all, question{namespace: namespace})
+		all = append(all, groupName{namespace: namespace})
 	}
 	return all
 }
 
 // All implements snapshot.Authorizer.
 func (s *selection) All() bool {
-	if allowed, _ := s.rights.known(question{}, forever, 0); allowed {
+	if allowed, _ := s.rights.known(groupName{}, forever, 0); allowed {
 		return true
 	}
-	for _, q := range s.questions() {
+	for _, q := range s.groupNames() {
 		if allowed, _ := s.rights.known(q, forever, 0); !allowed {
 			return false
 		}

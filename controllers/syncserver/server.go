@@ -111,7 +111,7 @@ func (s *Server) service(log logr.Logger) *service {
 		seals: s.Seals, imported: s.Imported,
 		refusals: rate.NewLimiter(1, 100),
 		registry: &registry{clock: s.Clock, accounts: map[string]*rights{}, make: func(id identity) *rights {
-			return newRights(func(ctx context.Context, q question) (bool, error) { return access.mayValidate(ctx, id, q) }, s.Clock, exploring, most)
+			return newRights(func(ctx context.Context, q groupName) (bool, error) { return access.mayValidate(ctx, id, q) }, s.Clock, exploring, most)
 		}},
 	}
 }

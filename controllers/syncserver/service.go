@@ -163,7 +163,7 @@ func (s *service) receiveHello(stream syncv1.SyncService_SyncServer) (*syncv1.He
 func (s *service) register(c *connection, account string, who publish.Subscriber) error {
 	c.instance = who.Instance
 	c.subscription = s.hub.Subscribe(who)
-	told, ok := s.streams.tell(account, c.subscription.Stale())
+	told, ok := s.streams.report(account, c.subscription.Stale())
 	if !ok {
 		c.subscription.Close(true)
 		return errStale

@@ -58,9 +58,9 @@ func (s *selection) authorize(ctx context.Context, id identity, groups func() []
 		}
 		return err
 	}
-	questions := s.questions()
+	questions := s.groupNames()
 	if len(questions) >= widerFrom {
-		if all, err := s.rights.may(ctx, question{}); all || err != nil {
+		if all, err := s.rights.may(ctx, groupName{}); all || err != nil {
 			return err
 		}
 	}

@@ -15,7 +15,7 @@ import (
 
 const (
 	// Bounds of what a server reports of a key.
-	maxLife, maxKeyID, maxGroup = 26, 64, 317
+	maxIncarnation, maxKeyID, maxGroup = 26, 64, 317
 	// maxKeys is of how many keys requests are counted, and maxCounts of how many keys of
 	// all servers together.
 	maxKeys, maxCounts = 200_000, 2_000_000
@@ -23,7 +23,7 @@ const (
 	keysAtOnce = 5000
 	// maxLives is how many lives of one identity are remembered whose server was lost, and maxTold how many counts
 	// wait to be acknowledged on one stream.
-	maxLives, maxTold = 4000, 4 * keysAtOnce
+	maxIncarnations, maxTold = 4000, 4 * keysAtOnce
 	// maxAttempts is how many writes are remembered that failed, or did not seem to succeed.
 	maxAttempts = 8
 )
@@ -43,10 +43,10 @@ type KeyName struct{ Group, ID string }
 type Keys struct {
 	clock clock.PassiveClock
 
-	mu     sync.Mutex
-	keys   map[KeyName]*keyUse
-	lives  map[lifeName]*life
-	counts int
+	mu           sync.Mutex
+	keys         map[KeyName]*keyUse
+	incarnations map[incarnationName]*incarnation
+	counts       int
 }
 
 // keyUse is what is known of one key, and not written yet.
@@ -60,10 +60,10 @@ type keyUse struct {
 }
 
 // lifeName is one run of a server: what it says itself, under the identity that it has proved.
-type lifeName struct{ instance, identity, life string }
+type incarnationName struct{ instance, identity, incarnation string }
 
 // life is one run of a server.
-type life struct {
+type incarnation struct {
 	counts   map[KeyName]*taken
 	reporter *KeyReporter // nil while it is away
 	lost     time.Time
@@ -76,7 +76,7 @@ type taken struct {
 }
 
 func newKeys(clk clock.PassiveClock) *Keys {
-	return &Keys{clock: clk, keys: map[KeyName]*keyUse{}, lives: map[lifeName]*life{}}
+	return &Keys{clock: clk, keys: map[KeyName]*keyUse{}, incarnations: map[incarnationName]*incarnation{}}
 }
 
 // KeyReporter is the stream of one server.
@@ -85,7 +85,7 @@ type KeyReporter struct {
 	peer  KeyPeer
 	ready chan struct{} // one slot: there is something to tell
 
-	name lifeName // its life is "" before the first report
+	name incarnationName // its life is "" before the first report
 	told map[KeyName]*syncv1.KeyUse
 }
 
@@ -110,7 +110,7 @@ func (r *KeyReporter) Close(goodbye bool) {
 	k := r.keys
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	l := k.lives[r.name]
+	l := k.incarnations[r.name]
 	if l == nil || l.reporter != r {
 		return
 	}
@@ -124,44 +124,44 @@ func (r *KeyReporter) Close(goodbye bool) {
 
 // dropOldest keeps the lives of an identity, whose servers were lost, from piling up. The caller holds the lock.
 func (k *Keys) dropOldest(identity string) {
-	lost, oldest := 0, lifeName{}
-	for name, l := range k.lives {
+	lost, oldest := 0, incarnationName{}
+	for name, l := range k.incarnations {
 		if name.identity != identity || l.reporter != nil {
 			continue
 		}
-		if lost++; lost == 1 || l.lost.Before(k.lives[oldest].lost) {
+		if lost++; lost == 1 || l.lost.Before(k.incarnations[oldest].lost) {
 			oldest = name
 		}
 	}
-	if lost > maxLives {
+	if lost > maxIncarnations {
 		k.drop(oldest)
 	}
 }
 
 // drop forgets a life. What was taken of it stays. The caller holds the lock.
-func (k *Keys) drop(name lifeName) {
-	k.counts -= len(k.lives[name].counts)
-	delete(k.lives, name)
+func (k *Keys) drop(name incarnationName) {
+	k.counts -= len(k.incarnations[name].counts)
+	delete(k.incarnations, name)
 }
 
 // Report takes in what the server reports. What is wrong is left out, each count by itself.
 func (r *KeyReporter) Report(uses *syncv1.Uses) {
-	if len(uses.GetKeys()) == 0 || uses.GetLife() == "" || len(uses.GetLife()) > maxLife {
+	if len(uses.GetKeys()) == 0 || uses.GetLife() == "" || len(uses.GetLife()) > maxIncarnation {
 		return
 	}
 	k := r.keys
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if r.name.life == "" {
-		r.name = lifeName{r.peer.Instance, r.peer.Identity, uses.GetLife()}
-		l := k.lives[r.name]
+	if r.name.incarnation == "" {
+		r.name = incarnationName{r.peer.Instance, r.peer.Identity, uses.GetLife()}
+		l := k.incarnations[r.name]
 		if l == nil {
-			l = &life{counts: map[KeyName]*taken{}}
-			k.lives[r.name] = l
+			l = &incarnation{counts: map[KeyName]*taken{}}
+			k.incarnations[r.name] = l
 		}
 		l.reporter = r
 	}
-	l := k.lives[r.name]
+	l := k.incarnations[r.name]
 	if l == nil || l.reporter != r {
 		return // it has connected again, and says more there
 	}
@@ -173,7 +173,7 @@ func (r *KeyReporter) Report(uses *syncv1.Uses) {
 }
 
 // take adds up one count, unless something is wrong with it. The caller holds the lock.
-func (r *KeyReporter) take(l *life, use *syncv1.KeyUse) bool {
+func (r *KeyReporter) take(l *incarnation, use *syncv1.KeyUse) bool {
 	k, name := r.keys, KeyName{Group: use.GetGroup(), ID: use.GetKey()}
 	month, err := quotaledger.ParseMonth(use.GetPeriod())
 	now := quotaledger.MonthOf(k.clock.Now())
@@ -185,7 +185,7 @@ func (r *KeyReporter) take(l *life, use *syncv1.KeyUse) bool {
 		return !known // it is being asked, and a later stream says it again
 	}
 	if k.keys[name] == nil && !r.peer.ServesKey(name.Group, name.ID) {
-		r.tell(name, month, use.GetRequests()) // it is gone, or never was: nothing more is needed of it
+		r.report(name, month, use.GetRequests()) // it is gone, or never was: nothing more is needed of it
 		return true
 	}
 	is := k.keys[name]
@@ -205,13 +205,13 @@ func (r *KeyReporter) take(l *life, use *syncv1.KeyUse) bool {
 		l.counts[name] = t
 		k.counts++
 	case t.month.Begin().After(month.Begin()):
-		r.tell(name, month, use.GetRequests())
+		r.report(name, month, use.GetRequests())
 		return true
 	case t.month != month:
 		*t = taken{month: month, taken: use.GetRecorded(), written: use.GetRecorded()}
 	}
 	if month != is.month { // the last one is not shown any more
-		r.tell(name, month, use.GetRequests())
+		r.report(name, month, use.GetRequests())
 		return true
 	}
 	if use.GetRequests() > t.taken {
@@ -219,13 +219,13 @@ func (r *KeyReporter) take(l *life, use *syncv1.KeyUse) bool {
 		t.taken = use.GetRequests()
 	}
 	if use.GetRecorded() < t.written {
-		r.tell(name, month, t.written)
+		r.report(name, month, t.written)
 	}
 	return true
 }
 
 // tell has the server told what is persisted. The caller holds the lock.
-func (r *KeyReporter) tell(name KeyName, month quotaledger.Month, recorded uint64) {
+func (r *KeyReporter) report(name KeyName, month quotaledger.Month, recorded uint64) {
 	if r.told[name] == nil && len(r.told) >= maxTold {
 		return // it takes nothing, and reports again what it was not told
 	}
@@ -266,7 +266,7 @@ func (k *Keys) Due(resolution time.Duration, most int) []KeyName {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := k.clock.Now()
-	for name, l := range k.lives {
+	for name, l := range k.incarnations {
 		if l.reporter == nil && now.Sub(l.lost) > forgetAfter {
 			k.drop(name)
 		}
@@ -304,7 +304,7 @@ type Count struct {
 
 	name    KeyName
 	pending uint64
-	taken   map[*life]uint64
+	taken   map[*incarnation]uint64
 }
 
 // Of returns what is to be shown of a key, where now there is shown a number of requests in a
@@ -324,7 +324,7 @@ func (k *Keys) Of(name KeyName, period string, requests uint64) *Count {
 	if use.pending == 0 {
 		return nil
 	}
-	c := &Count{Month: use.month, Due: use.due, name: name, pending: use.pending, Requests: use.pending, taken: map[*life]uint64{}}
+	c := &Count{Month: use.month, Due: use.due, name: name, pending: use.pending, Requests: use.pending, taken: map[*incarnation]uint64{}}
 	switch month := use.month.String(); {
 	case period == month:
 		c.Requests += requests
@@ -332,7 +332,7 @@ func (k *Keys) Of(name KeyName, period string, requests uint64) *Count {
 		k.forget(name) // of a month that is not shown any more
 		return nil
 	}
-	for _, l := range k.lives {
+	for _, l := range k.incarnations {
 		if t := l.counts[name]; t != nil && t.month == use.month {
 			c.taken[l] = t.taken
 		}
@@ -381,7 +381,7 @@ func (k *Keys) wrote(c *Count) {
 		}
 		t.written = n
 		if l.reporter != nil {
-			l.reporter.tell(c.name, c.Month, n)
+			l.reporter.report(c.name, c.Month, n)
 		}
 	}
 }
@@ -396,13 +396,13 @@ func (k *Keys) Forget(name KeyName) {
 // forget is Forget. The caller holds the lock.
 func (k *Keys) forget(name KeyName) {
 	delete(k.keys, name)
-	for _, l := range k.lives {
+	for _, l := range k.incarnations {
 		t := l.counts[name]
 		if t == nil {
 			continue
 		}
 		if l.reporter != nil && t.written < t.taken {
-			l.reporter.tell(name, t.month, t.taken)
+			l.reporter.report(name, t.month, t.taken)
 		}
 		delete(l.counts, name)
 		k.counts--

@@ -185,8 +185,8 @@ type keyNetwork struct {
 type keyServer struct {
 	*recorder.Recorder
 
-	life   string
-	stream *usage.KeyReporter
+	incarnation string
+	stream      *usage.KeyReporter
 }
 
 func (s *keyServer) connect(keys *usage.Keys) {
@@ -198,7 +198,7 @@ func (s *keyServer) connect(keys *usage.Keys) {
 }
 
 func (s *keyServer) report(whole bool) {
-	s.stream.Report(&syncv1.Uses{Life: s.life, Keys: s.Keys(whole)})
+	s.stream.Report(&syncv1.Uses{Life: s.incarnation, Keys: s.Keys(whole)})
 }
 
 func (n *keyNetwork) use(s *keyServer) {
@@ -215,7 +215,7 @@ func TestKeysOnce(t *testing.T) {
 		clk := clocktesting.NewFakeClock(start)
 		n := &keyNetwork{keys: newKeys(clk)}
 		for i := range 2 {
-			n.servers = append(n.servers, &keyServer{Recorder: recorder.New(), life: fmt.Sprint(i)})
+			n.servers = append(n.servers, &keyServer{Recorder: recorder.New(), incarnation: fmt.Sprint(i)})
 			n.servers[i].connect(n.keys)
 		}
 		pick := func(t *rapid.T) *keyServer { return n.servers[rapid.IntRange(0, 1).Draw(t, "server")] }
@@ -236,7 +236,7 @@ func TestKeysOnce(t *testing.T) {
 				s := pick(t)
 				s.report(false)
 				s.stream.Close(true)
-				*s = keyServer{Recorder: recorder.New(), life: s.life + "'"}
+				*s = keyServer{Recorder: recorder.New(), incarnation: s.incarnation + "'"}
 				s.connect(n.keys)
 			},
 			"leader": func(t *rapid.T) {
@@ -272,7 +272,7 @@ func TestKeysOnce(t *testing.T) {
 // and not written is not lost.
 func TestNewLeader(t *testing.T) {
 	clk := clocktesting.NewFakeClock(start)
-	n := &keyNetwork{keys: newKeys(clk), servers: []*keyServer{{Recorder: recorder.New(), life: "one"}}}
+	n := &keyNetwork{keys: newKeys(clk), servers: []*keyServer{{Recorder: recorder.New(), incarnation: "one"}}}
 	s := n.servers[0]
 	for range 5 {
 		n.use(s)

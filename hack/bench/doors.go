@@ -75,7 +75,7 @@ func run(ctx context.Context, c config) (err error) {
 	if err := b.measureMemory(); err != nil {
 		return err
 	}
-	if err := b.measureDoors(ctx); err != nil {
+	if err := b.measureIntegrations(ctx); err != nil {
 		return err
 	}
 	if err := b.measureLoaded(); err != nil {
@@ -93,7 +93,7 @@ func run(ctx context.Context, c config) (err error) {
 }
 
 // startFloor runs this program as a floor.
-func (b *bench) startFloor(arguments ...string) (*process.Process, string, error) {
+func (b *bench) startBaseline(arguments ...string) (*process.Process, string, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, "", err
@@ -123,7 +123,7 @@ func (b *bench) startFleet(count int) error {
 		"--sync-address=" + manager.Address, "--sync-server-name=" + fixture.ServerName, "--sync-ca-file=" + manager.CAFile, "--sync-token-file=" + manager.TokenFile,
 		"--max-failures-per-minute=0", "--snapshot-dir=" + filepath.Join(dir, "snapshot"),
 	}
-	_, upstream, err := b.startFloor(floor.Upstream)
+	_, upstream, err := b.startBaseline(floor.Upstream)
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func (b *bench) addTargets(v *process.Validator, keys *fixture.Keys, upstream st
 		b.targets = append(b.targets, &target{name: name, process: v.Process, load: load})
 	}
 	if keys.Count == few {
-		if err := b.startFloors(upstream, known, fixture.Subrequests(keys.Known), fixture.Requests(keys.Known)); err != nil {
+		if err := b.startBaselines(upstream, known, fixture.Subrequests(keys.Known), fixture.Requests(keys.Known)); err != nil {
 			return err
 		}
 		add(forwardAuth, overHTTP(v.HTTP.String(), fixture.Subrequests(keys.Known)))
@@ -165,25 +165,25 @@ func (b *bench) addTargets(v *process.Validator, keys *fixture.Keys, upstream st
 	return nil
 }
 
-func (b *bench) startFloors(upstream string, checks, subrequests, requests [][]byte) error {
+func (b *bench) startBaselines(upstream string, checks, subrequests, requests [][]byte) error {
 	for _, f := range []struct {
 		name, figure string
 		load         func(address string) func(context.Context, time.Duration) (load.Result, error)
 	}{
-		{floor.GRPC, grpcFloor, func(address string) func(context.Context, time.Duration) (load.Result, error) {
+		{floor.GRPC, grpcBaseline, func(address string) func(context.Context, time.Duration) (load.Result, error) {
 			return overGRPC(address, checks, whatever)
 		}},
-		{floor.HTTP, httpFloor, func(address string) func(context.Context, time.Duration) (load.Result, error) {
+		{floor.HTTP, httpBaseline, func(address string) func(context.Context, time.Duration) (load.Result, error) {
 			return overHTTP(address, subrequests)
 		}},
-		{floor.Proxy, proxyFloor, func(address string) func(context.Context, time.Duration) (load.Result, error) {
+		{floor.Proxy, proxyBaseline, func(address string) func(context.Context, time.Duration) (load.Result, error) {
 			return overHTTP(address, requests)
 		}},
-		{floor.Pooled, pooledFloor, func(address string) func(context.Context, time.Duration) (load.Result, error) {
+		{floor.Pooled, pooledBaseline, func(address string) func(context.Context, time.Duration) (load.Result, error) {
 			return overHTTP(address, requests)
 		}},
 	} {
-		p, address, err := b.startFloor(f.name, upstream)
+		p, address, err := b.startBaseline(f.name, upstream)
 		if err != nil {
 			return err
 		}
@@ -228,7 +228,7 @@ func hasCode(answer []byte, code string) error {
 const slice = 250 * time.Millisecond
 
 // measureDoors has all targets take turns.
-func (b *bench) measureDoors(ctx context.Context) error {
+func (b *bench) measureIntegrations(ctx context.Context) error {
 	targets := slices.DeleteFunc(slices.Clone(b.targets), func(t *target) bool { return !b.only.MatchString(t.name) })
 	for _, t := range targets {
 		if _, err := t.load(ctx, b.duration); err != nil { // to warm it up
@@ -275,17 +275,17 @@ func (t *target) measure(ctx context.Context, to *cost) error {
 }
 
 func (b *bench) addCosts(targets []*target, costs []cost) {
-	dear, cheap := 0.0, math.Inf(1)
+	expensive, cheap := 0.0, math.Inf(1)
 	for i, t := range targets {
 		each := costs[i].micros()
 		b.figures.add(t.name, each)
 		progress("%-44s %6.2f µs CPU", t.name, each)
 		if strings.HasPrefix(t.name, extAuthz) {
-			dear, cheap = max(dear, each), min(cheap, each)
+			expensive, cheap = max(expensive, each), min(cheap, each)
 		}
 	}
-	if dear > 0 {
-		b.figures.add(flatness, dear/cheap)
+	if expensive > 0 {
+		b.figures.add(flatness, expensive/cheap)
 	}
 }
 

@@ -18,7 +18,7 @@ func (f figures) add(name string, value float64) { f[name] = append(f[name], val
 // itself where there is no floor.
 type row struct {
 	what         string
-	of, floor    string // names of figures
+	of, baseline string // names of figures
 	goal         float64
 	atLeast      bool // the goal is, otherwise at most
 	unit, format string
@@ -27,11 +27,11 @@ type row struct {
 // of are the figures of a row, one for each run, and complete is whether there are any.
 func (f figures) of(r row) (values []float64, complete bool) {
 	values = slices.Clone(f[r.of])
-	if r.floor != "" {
-		floors := f[r.floor]
-		values = values[:min(len(values), len(floors))]
+	if r.baseline != "" {
+		baselines := f[r.baseline]
+		values = values[:min(len(values), len(baselines))]
 		for i := range values {
-			values[i] /= floors[i]
+			values[i] /= baselines[i]
 		}
 	}
 	return values, len(values) > 0

@@ -44,14 +44,14 @@ const (
 var hostileTable = []row{
 	{what: "worst preflight against 512 hostile Groups, CPU", of: worstPreflight, goal: 2, unit: " ms"},
 	{what: "worst keyless denial against 512 hostile Groups, CPU", of: worstKeyless, goal: 2, unit: " ms"},
-	{what: "a good client's p99 beside 32 hostile ones that ask as fast as they are answered : alone", of: p99Hostile, floor: p99Alone, goal: 2},
-	{what: "the same : beside 32 who send the same from an origin that nobody allows, which is refused without a search", of: p99Hostile, floor: p99Ordinary, goal: 2},
-	{what: "a good client's p99 beside 32 hostile ones that ask 10 times a second each : alone", of: p99Paced, floor: p99Alone, goal: 2},
-	{what: "the same : beside 32 who send the same from an origin that nobody allows, as often", of: p99Paced, floor: p99PacedPlain, goal: 2},
-	{what: "a good client's p99 beside 1,000 connections with unfinished heads of 60 KB : alone", of: p99Heads, floor: p99Alone, goal: 2},
+	{what: "a good client's p99 beside 32 hostile ones that ask as fast as they are answered : alone", of: p99Hostile, baseline: p99Alone, goal: 2},
+	{what: "the same : beside 32 who send the same from an origin that nobody allows, which is refused without a search", of: p99Hostile, baseline: p99Ordinary, goal: 2},
+	{what: "a good client's p99 beside 32 hostile ones that ask 10 times a second each : alone", of: p99Paced, baseline: p99Alone, goal: 2},
+	{what: "the same : beside 32 who send the same from an origin that nobody allows, as often", of: p99Paced, baseline: p99PacedPlain, goal: 2},
+	{what: "a good client's p99 beside 1,000 connections with unfinished heads of 60 KB : alone", of: p99Heads, baseline: p99Alone, goal: 2},
 	{what: "memory of such a connection", of: perHead, goal: 128, unit: " KiB", format: "%.0f"},
-	{what: "denial of a junk token : a good request, CPU", of: junkDenial, floor: goodAnswer, goal: 1.5},
-	{what: "denial of a well-formed token that nobody has : a good request, CPU", of: nobodysDenial, floor: goodAnswer, goal: 1.5},
+	{what: "denial of a junk token : a good request, CPU", of: junkDenial, baseline: goodAnswer, goal: 1.5},
+	{what: "denial of a well-formed token that nobody has : a good request, CPU", of: nobodysDenial, baseline: goodAnswer, goal: 1.5},
 	{what: "memory that 50,000 junk tokens leave", of: junkMemory, goal: 16, unit: " MiB", format: "%.1f"},
 	{what: "denial of the longest path, query and headers, CPU", of: longRequest, goal: 2, unit: " ms"},
 }
@@ -100,7 +100,7 @@ func runHostile(ctx context.Context, c config) (err error) {
 		}
 		err = errors.Join(err, os.RemoveAll(b.dir))
 	}()
-	_, upstream, err := b.startFloor(floor.Upstream)
+	_, upstream, err := b.startBaseline(floor.Upstream)
 	if err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func (b *bench) findWorst(ctx context.Context, upstream string) (worst hostile.K
 		if err != nil {
 			return worst, nil, fmt.Errorf("%s: %w", kind.Name, err)
 		}
-		dearest, of := time.Duration(0), ""
+		mostExpensive, of := time.Duration(0), ""
 		for name, target := range hostile.Targets() {
 			for _, origin := range hostile.Origins() {
 				for what, raw := range map[string][]byte{"preflight": hostile.Preflight(target, origin), "keyless": hostile.Keyless(target, origin)} {
@@ -145,8 +145,8 @@ func (b *bench) findWorst(ctx context.Context, upstream string) (worst hostile.K
 					} else {
 						keyless = max(keyless, cost)
 					}
-					if cost > dearest {
-						dearest, of = cost, what+", "+name
+					if cost > mostExpensive {
+						mostExpensive, of = cost, what+", "+name
 					}
 					if cost > most {
 						most, worst, request = cost, kind, raw
@@ -154,7 +154,7 @@ func (b *bench) findWorst(ctx context.Context, upstream string) (worst hostile.K
 				}
 			}
 		}
-		progress("%-34s %8.3f ms CPU at worst: %s", kind.Name, millis(dearest), of)
+		progress("%-34s %8.3f ms CPU at worst: %s", kind.Name, millis(mostExpensive), of)
 		s.Kill()
 	}
 	b.figures.add(worstPreflight, millis(preflight))

@@ -10,8 +10,8 @@ var steps = []func(*planner) (applies bool){
 	(*planner).finish,
 	(*planner).restore,
 	(*planner).importFirst,
-	(*planner).bring,
-	(*planner).conceal,
+	(*planner).publishAndDeliver,
+	(*planner).deleteSecret,
 	(*planner).rotate,
 	(*planner).mintMissing,
 	(*planner).keep,
@@ -20,7 +20,7 @@ var steps = []func(*planner) (applies bool){
 // act chooses the action.
 func (p *planner) act() {
 	if Revoked(p.in.Key) {
-		p.concealOver()
+		p.deleteSecretWhenOver()
 		return
 	}
 	p.out.Obstacle = p.obstacle()
@@ -37,7 +37,7 @@ func (p *planner) finish() bool {
 		return false
 	}
 	p.out.Obstacle = nil
-	p.concealOver()
+	p.deleteSecretWhenOver()
 	return true
 }
 
@@ -117,7 +117,7 @@ func (p *planner) importFirst() bool {
 }
 
 // bring publishes and delivers the version that is on its way.
-func (p *planner) bring() bool {
+func (p *planner) publishAndDeliver() bool {
 	pending := p.pending()
 	if pending == nil {
 		return false

@@ -78,9 +78,9 @@ func (p *planner) foreseeCutover(v, current *v1alpha1.KeyVersion) {
 		// A use is not announced each time.
 		p.wakeAt(p.now.Add(max(usageRetry, quarter/8)))
 	}
-	if quiet := p.quietAt(v, current); !quiet.IsZero() {
-		if p.now.Before(quiet) {
-			p.wakeAt(quiet)
+	if unusedLongEnough := p.unusedLongEnoughAt(v, current); !unusedLongEnough.IsZero() {
+		if p.now.Before(unusedLongEnough) {
+			p.wakeAt(unusedLongEnough)
 		} else {
 			p.wakeAt(p.now.Add(usageRetry))
 		}

@@ -59,7 +59,7 @@ func (w *world) step(t *rapid.T, dies int) {
 		out = lifecycle.Plan(w.in, w.now)
 		w.check(t, out)
 		w.crash() // the text is no longer held
-	case lifecycle.Conceal:
+	case lifecycle.DeleteSecret:
 		if v := byID(out.Versions, out.Target); v != nil && lifecycle.Live(v.State) && v.ClaimedAt == nil {
 			t.Fatalf("version %d is concealed without a record", out.Target)
 		}
@@ -96,10 +96,10 @@ func (w *world) record(t *rapid.T, out *lifecycle.Outcome) {
 	}
 	out.Versions = append(out.Versions, lifecycle.NewVersion(*out, text, text.Digest().String(), w.in.Key.Spec.Rotation.Trigger, w.now))
 	w.texts = map[int64]keyformat.Key{out.Target: text}
-	w.in.Held = out.Target
+	w.in.Pending = out.Target
 }
 
-func (w *world) crash() { w.texts, w.in.Held = nil, 0 }
+func (w *world) crash() { w.texts, w.in.Pending = nil, 0 }
 
 // acknowledge has all servers take over what is recorded.
 func (w *world) acknowledge() {

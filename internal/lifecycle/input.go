@@ -23,11 +23,11 @@ type Input struct {
 	Import *grant.Problem
 	// NoPlace is why a key that has no version yet is not to get one, because its Group has
 	// as many keys as it may have; nil where it has a place.
-	NoPlace *grant.Problem
+	NoSlot *grant.Problem
 	// Unverifiable is why it cannot be told which text the versions are of, nil where it can.
 	Unverifiable *grant.Problem
 	// Held is the Pending version whose text this process holds in memory, or 0.
-	Held int64
+	Pending int64
 	// Published is whether every connected validation server has acknowledged the versions
 	// in Key's status.
 	Published bool

@@ -49,7 +49,7 @@ const (
 	// Keep sees to it that the Secret, which carries the Target version, is in shape.
 	Keep
 	// Conceal removes the Secret, whose text was claimed or is over.
-	Conceal
+	DeleteSecret
 )
 
 // Note is something worth an event.
@@ -96,7 +96,7 @@ func Plan(in Input, now time.Time) Outcome {
 	p.rotation, p.rotationProblem = grant.RotationUnder(in.Key, in.Group)
 	for i := range in.Key.Status.Versions {
 		version := *in.Key.Status.Versions[i].DeepCopy()
-		if p.settle(&version) {
+		if p.advance(&version) {
 			p.out.Versions = append(p.out.Versions, version)
 		}
 	}

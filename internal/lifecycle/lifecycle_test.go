@@ -79,17 +79,17 @@ func TestPlan(t *testing.T) {
 			in: input(), action: lifecycle.Mint, target: 1, state: v1alpha1.KeyPending,
 		},
 		"a held version waits until servers accept it": {
-			in: input(version(1, v1alpha1.VersionPending)), with: func(in *lifecycle.Input) { in.Held = 1 },
+			in: input(version(1, v1alpha1.VersionPending)), with: func(in *lifecycle.Input) { in.Pending = 1 },
 			action: lifecycle.Publish, target: 1, state: v1alpha1.KeyPending,
 			versions: []v1alpha1.VersionState{v1alpha1.VersionPending}, wake: time.Hour,
 		},
 		"an accepted version is delivered": {
-			in: input(version(1, v1alpha1.VersionPending)), with: func(in *lifecycle.Input) { in.Held, in.Published = 1, true },
+			in: input(version(1, v1alpha1.VersionPending)), with: func(in *lifecycle.Input) { in.Pending, in.Published = 1, true },
 			action: lifecycle.Deliver, target: 1, state: v1alpha1.KeyPending,
 			versions: []v1alpha1.VersionState{v1alpha1.VersionPending}, wake: time.Hour,
 		},
 		"a delivered version is active": {
-			in: input(version(1, v1alpha1.VersionPending)), with: func(in *lifecycle.Input) { in.Held, in.Secret = 1, carrying(1) },
+			in: input(version(1, v1alpha1.VersionPending)), with: func(in *lifecycle.Input) { in.Pending, in.Secret = 1, carrying(1) },
 			action: lifecycle.Keep, target: 1, state: v1alpha1.KeyActive,
 			versions: []v1alpha1.VersionState{v1alpha1.VersionActive}, wake: soon,
 		},
@@ -112,13 +112,13 @@ func TestPlan(t *testing.T) {
 		},
 		"a Secret that is back makes the replacement superfluous": {
 			in:     input(version(1, v1alpha1.VersionActive), because(v1alpha1.CauseReplaced, version(2, v1alpha1.VersionPending))),
-			with:   func(in *lifecycle.Input) { in.Held, in.Secret = 2, carrying(1) },
+			with:   func(in *lifecycle.Input) { in.Pending, in.Secret = 2, carrying(1) },
 			action: lifecycle.Keep, target: 1, state: v1alpha1.KeyActive,
 			versions: []v1alpha1.VersionState{v1alpha1.VersionActive}, wake: soon,
 		},
 		"a successor that is delivered revokes what it replaces": {
 			in:     input(version(1, v1alpha1.VersionActive), because(v1alpha1.CauseReplaced, version(2, v1alpha1.VersionPending))),
-			with:   func(in *lifecycle.Input) { in.Held, in.Secret = 2, carrying(2) },
+			with:   func(in *lifecycle.Input) { in.Pending, in.Secret = 2, carrying(2) },
 			action: lifecycle.Keep, target: 2, state: v1alpha1.KeyActive,
 			versions: []v1alpha1.VersionState{v1alpha1.VersionRevoked, v1alpha1.VersionActive}, wake: soon,
 		},
@@ -191,7 +191,7 @@ func TestPlan(t *testing.T) {
 		},
 		"nor delivered": {
 			in: input(version(1, v1alpha1.VersionPending)), with: func(in *lifecycle.Input) {
-				in.Held, in.Published, in.Key.Spec.Suspended = 1, true, ptr.To(true)
+				in.Pending, in.Published, in.Key.Spec.Suspended = 1, true, ptr.To(true)
 			},
 			state: v1alpha1.KeySuspended, obstacle: v1alpha1.ReasonSuspended,
 			versions: []v1alpha1.VersionState{v1alpha1.VersionPending}, wake: time.Hour,

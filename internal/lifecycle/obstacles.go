@@ -18,7 +18,7 @@ var obstacles = []func(*planner) *grant.Problem{
 	secretForeign,
 	templateInvalid,
 	unverifiable,
-	noPlace,
+	noSlot,
 }
 
 func (p *planner) obstacle() *grant.Problem {
@@ -89,4 +89,4 @@ func templateInvalid(p *planner) *grant.Problem { return p.in.Template }
 
 func unverifiable(p *planner) *grant.Problem { return p.in.Unverifiable }
 
-func noPlace(p *planner) *grant.Problem { return p.in.NoPlace }
+func noSlot(p *planner) *grant.Problem { return p.in.NoSlot }

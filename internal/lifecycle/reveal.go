@@ -9,7 +9,7 @@ import (
 // conceal removes the text of a key that is revealed once, when it was claimed or its time
 // to be claimed is over. That it is over is recorded first: a text that is missing without
 // such a record is lost.
-func (p *planner) conceal() bool {
+func (p *planner) deleteSecret() bool {
 	active := p.active()
 	if !p.once() || active == nil || p.in.Secret.Foreign {
 		return false
@@ -18,16 +18,16 @@ func (p *planner) conceal() bool {
 		return p.claim(active)
 	}
 	if p.in.Secret.Found { // whatever is left in it: a template may repeat the text
-		p.out.Action, p.out.Target = Conceal, active.ID
+		p.out.Action, p.out.Target = DeleteSecret, active.ID
 		return true
 	}
 	return false
 }
 
 // concealOver removes the Secret of a key that is revealed once and had its time.
-func (p *planner) concealOver() {
+func (p *planner) deleteSecretWhenOver() {
 	if p.once() && p.in.Secret.Found && !p.in.Secret.Foreign {
-		p.out.Action = Conceal
+		p.out.Action = DeleteSecret
 	}
 }
 

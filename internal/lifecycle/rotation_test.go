@@ -104,11 +104,11 @@ func TestRotation(t *testing.T) {
 		},
 		"the new version is published before it is delivered": {
 			versions: append(one[:1:1], pending), carries: 1, at: 60 * day, action: lifecycle.Publish, want: "Active Pending", state: v1alpha1.KeyActive, wake: 90 * day,
-			with: func(in *lifecycle.Input) { in.Held = 2 },
+			with: func(in *lifecycle.Input) { in.Pending = 2 },
 		},
 		"and delivered when all servers accept it": {
 			versions: append(one[:1:1], pending), carries: 1, at: 60 * day, action: lifecycle.Deliver, want: "Active Pending", state: v1alpha1.KeyActive, wake: 90 * day,
-			with: func(in *lifecycle.Input) { in.Held, in.Published = 2, true },
+			with: func(in *lifecycle.Input) { in.Pending, in.Published = 2, true },
 		},
 		"from then on the overlap counts, a second more for what instants are cut by": {
 			versions: append(one[:1:1], pending), carries: 2, at: 60 * day, action: lifecycle.Keep, want: "Retiring Active", state: v1alpha1.KeyActive, wake: 60*day + 3*(day+time.Second)/4, note: "which is accepted until 2027-01-21T12:00:01Z",
@@ -153,7 +153,7 @@ func TestRotation(t *testing.T) {
 		},
 		"a text that is lost while its successor is on its way is revoked by it": {
 			versions: append(one[:1:1], pending), carries: 9, at: 60 * day, action: lifecycle.Publish, want: "Active Pending", state: v1alpha1.KeyPending, wake: 90 * day,
-			with: func(in *lifecycle.Input) { in.Held = 2 },
+			with: func(in *lifecycle.Input) { in.Pending = 2 },
 			check: func(t *testing.T, out lifecycle.Outcome) {
 				if out.Versions[1].Cause != v1alpha1.CauseReplaced {
 					t.Errorf("cause %s", out.Versions[1].Cause)
@@ -279,7 +279,7 @@ func TestReveal(t *testing.T) {
 		},
 		"and then it is removed": {
 			versions: []v1alpha1.KeyVersion{claimed(one[0], time.Minute)}, carries: 1, at: time.Minute, with: once(nil),
-			action: lifecycle.Conceal, want: "Active", state: v1alpha1.KeyActive, wake: 76 * day,
+			action: lifecycle.DeleteSecret, want: "Active", state: v1alpha1.KeyActive, wake: 76 * day,
 		},
 		"and stays so": {
 			versions: []v1alpha1.KeyVersion{claimed(one[0], time.Minute)}, at: time.Hour, with: once(nil), want: "Active", state: v1alpha1.KeyActive, wake: 76 * day,
@@ -312,18 +312,18 @@ func TestReveal(t *testing.T) {
 		},
 		"whatever is left of a Secret is removed": {
 			versions: []v1alpha1.KeyVersion{claimed(one[0], time.Minute)}, at: time.Minute, with: once(func(in *lifecycle.Input) { in.Secret.Found = true }),
-			action: lifecycle.Conceal, want: "Active", state: v1alpha1.KeyActive, wake: 76 * day,
+			action: lifecycle.DeleteSecret, want: "Active", state: v1alpha1.KeyActive, wake: 76 * day,
 		},
 		"also when the key is revoked": {
 			versions: one, carries: 1, at: time.Minute, with: once(func(in *lifecycle.Input) { in.Key.Spec.Revoked = new(true) }),
-			action: lifecycle.Conceal, want: "Revoked", state: v1alpha1.KeyRevoked, note: "is revoked",
+			action: lifecycle.DeleteSecret, want: "Revoked", state: v1alpha1.KeyRevoked, note: "is revoked",
 		},
 		"or over": {
-			versions: one, carries: 1, at: 90 * day, with: once(nil), action: lifecycle.Conceal, want: "Expired", state: v1alpha1.KeyExpired, note: "has expired",
+			versions: one, carries: 1, at: 90 * day, with: once(nil), action: lifecycle.DeleteSecret, want: "Expired", state: v1alpha1.KeyExpired, note: "has expired",
 		},
 		"but the text": {
 			versions: []v1alpha1.KeyVersion{old, delivered(2, v1alpha1.VersionRevoked, 0)}, carries: 2, at: time.Hour, with: once(nil),
-			action: lifecycle.Conceal, want: "Active Revoked", state: v1alpha1.KeyActive, wake: 75 * day,
+			action: lifecycle.DeleteSecret, want: "Active Revoked", state: v1alpha1.KeyActive, wake: 75 * day,
 		},
 	})
 }

@@ -13,7 +13,7 @@ import (
 
 // settle brings one version up to the instant. It reports false for a version to drop. What
 // was over by the instants that were published is over, whatever was declared since.
-func (p *planner) settle(v *v1alpha1.KeyVersion) (keep bool) {
+func (p *planner) advance(v *v1alpha1.KeyVersion) (keep bool) {
 	switch {
 	case !Live(v.State):
 		return true
@@ -32,13 +32,13 @@ func (p *planner) settle(v *v1alpha1.KeyVersion) (keep bool) {
 		return true
 	}
 	if v.State == v1alpha1.VersionPending {
-		return p.settlePending(v)
+		return p.advancePending(v)
 	}
 	return true
 }
 
 // settlePending resolves what a process that died may have left behind.
-func (p *planner) settlePending(v *v1alpha1.KeyVersion) (keep bool) {
+func (p *planner) advancePending(v *v1alpha1.KeyVersion) (keep bool) {
 	if p.carries(v) {
 		v.State = v1alpha1.VersionActive
 		v.DeliveredAt = seconds(p.now)
@@ -47,7 +47,7 @@ func (p *planner) settlePending(v *v1alpha1.KeyVersion) (keep bool) {
 		}
 		return true
 	}
-	if p.in.Held == v.ID {
+	if p.in.Pending == v.ID {
 		return true
 	}
 	p.note(false, v1alpha1.ReasonVersionDropped, "version %d (%s) was never delivered; its text is gone", v.ID, v.Preview)

@@ -51,7 +51,7 @@ func (p *planner) retire(v, current *v1alpha1.KeyVersion) {
 	if v.ReplacedAt != nil && p.rotationProblem == nil {
 		v.RetiresAt = seconds(p.overlapEnd(v))
 	}
-	if p.quiet(v, current) {
+	if p.unusedLongEnough(v, current) {
 		v.RetiresAt = seconds(p.now)
 		p.note(false, v1alpha1.ReasonRetired, "version %d (%s) was not used for %s, and version %d is: its overlap ends early",
 			v.ID, v.Preview, p.in.Key.Spec.Rotation.RetireWhenUnusedFor, current.ID)
@@ -91,14 +91,14 @@ func (p *planner) overlapEnd(v *v1alpha1.KeyVersion) time.Time {
 }
 
 // quiet is whether the overlap ends early.
-func (p *planner) quiet(v, current *v1alpha1.KeyVersion) bool {
-	at := p.quietAt(v, current)
+func (p *planner) unusedLongEnough(v, current *v1alpha1.KeyVersion) bool {
+	at := p.unusedLongEnoughAt(v, current)
 	return !at.IsZero() && !p.in.Usage.Through.Before(at)
 }
 
 // quietAt is when the version will not have been used for long enough, as things are; zero
 // where that does not matter, or the current version was not used yet.
-func (p *planner) quietAt(v, current *v1alpha1.KeyVersion) time.Time {
+func (p *planner) unusedLongEnoughAt(v, current *v1alpha1.KeyVersion) time.Time {
 	if p.rotation.UnusedFor == 0 || p.rotationProblem != nil || v.ReplacedAt == nil {
 		return time.Time{}
 	}

@@ -206,7 +206,7 @@ func contains(list []string, s string) bool {
 }
 
 func TestParsePatternNamesTheRemedy(t *testing.T) {
-	for pattern, remedy := range map[string]string{
+	for pattern, hint := range map[string]string{
 		"":                        "write a domain such as acme.com",
 		"*":                       "list the domains to allow",
 		"https://*":               "list the domains to allow",
@@ -236,14 +236,14 @@ func TestParsePatternNamesTheRemedy(t *testing.T) {
 		strings.Repeat("a.", 128): "253",
 	} {
 		_, err := ParsePattern(pattern)
-		if remedy == "" {
+		if hint == "" {
 			if err != nil {
 				t.Errorf("%q: %v", pattern, err)
 			}
 			continue
 		}
-		if err == nil || !strings.Contains(err.Error(), remedy) {
-			t.Errorf("%q: got %v, want a word about %q", pattern, err, remedy)
+		if err == nil || !strings.Contains(err.Error(), hint) {
+			t.Errorf("%q: got %v, want a word about %q", pattern, err, hint)
 		}
 	}
 }

@@ -59,7 +59,7 @@ func BenchmarkDecide(b *testing.B) {
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			snapshot.match.Group.Limits.Rate, snapshot.match.Key.Rate = c.group, c.key
-			door := New(snapshot, clock, slog.New(slog.DiscardHandler), prometheus.NewRegistry(), c.options...).Door("test")
+			integration := New(snapshot, clock, slog.New(slog.DiscardHandler), prometheus.NewRegistry(), c.options...).Integration("test")
 			request := &Request{Request: decision.Request{
 				Credential: decision.Credential{Form: decision.WellFormed, Digest: digest},
 				Method:     "GET", Host: "cdn.acme.com", Path: "/api/scenes/mkt-1",
@@ -67,7 +67,7 @@ func BenchmarkDecide(b *testing.B) {
 			ctx := b.Context()
 			b.ReportAllocs()
 			for b.Loop() {
-				if result := door.Decide(ctx, request); !result.Allowed() {
+				if result := integration.Decide(ctx, request); !result.Allowed() {
 					b.Fatal(result.Code)
 				}
 			}

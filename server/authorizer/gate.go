@@ -18,7 +18,7 @@ import (
 )
 
 // Gate decides on one snapshot. It is safe for concurrent use.
-type Gate struct {
+type Authorizer struct {
 	snapshot decision.Snapshot
 	// recognizer is the snapshot, where it is one.
 	recognizer decision.Recognizer
@@ -53,28 +53,28 @@ type Result struct {
 	RetryAfter time.Duration
 
 	// Rates are how the rate limits stand, where there are any and the request came to them.
-	Rates ratelimit.Standings
+	Rates ratelimit.Statuses
 }
 
 // Option adds to what a gate does.
-type Option func(*Gate)
+type Option func(*Authorizer)
 
 // WithThrottle lets the gate answer failed attempts of clients that had too many as such.
-func WithThrottle(t *throttle.Throttle) Option { return func(g *Gate) { g.throttle = t } }
+func WithThrottle(t *throttle.Throttle) Option { return func(g *Authorizer) { g.throttle = t } }
 
 // WithSearches bounds the work of finding out who may read denials, and who allows preflights.
-func WithSearches(b *search.Budget) Option { return func(g *Gate) { g.searches = b } }
+func WithSearches(b *search.Budget) Option { return func(g *Authorizer) { g.searches = b } }
 
 // WithReading tells the gate how content servers read paths.
-func WithReading(r routing.Reading) Option { return func(g *Gate) { g.reading = r } }
+func WithReading(r routing.Reading) Option { return func(g *Authorizer) { g.reading = r } }
 
 // Recorder hears of every decision. It must not keep the request, nor change anything.
 type Recorder interface {
-	Record(door string, at time.Time, request *Request, result *Result)
+	Record(integration string, at time.Time, request *Request, result *Result)
 }
 
 // WithRecorder lets a recorder hear of every decision.
-func WithRecorder(r Recorder) Option { return func(g *Gate) { g.recorder = r } }
+func WithRecorder(r Recorder) Option { return func(g *Authorizer) { g.recorder = r } }
 
 // Meter hears of requests that were let through: with which key of which group, when, whether
 // its version is retiring, and from where, as far as that is known. It must not keep the
@@ -84,10 +84,10 @@ type Meter interface {
 }
 
 // WithMeter lets a meter hear of every request that was let through.
-func WithMeter(m Meter) Option { return func(g *Gate) { g.meter = m } }
+func WithMeter(m Meter) Option { return func(g *Authorizer) { g.meter = m } }
 
 // WithRates lets a limiter refuse requests that come too fast.
-func WithRates(l *ratelimit.Limiter) Option { return func(g *Gate) { g.rates = l } }
+func WithRates(l *ratelimit.Limiter) Option { return func(g *Authorizer) { g.rates = l } }
 
 // Quota counts what groups use.
 type Quota interface {
@@ -99,11 +99,11 @@ type Quota interface {
 }
 
 // WithQuota lets a quota have the last word about every request that is let through.
-func WithQuota(q Quota) Option { return func(g *Gate) { g.quota = q } }
+func WithQuota(q Quota) Option { return func(g *Authorizer) { g.quota = q } }
 
 // New returns a gate that reads the time from now and registers its metrics with metrics.
-func New(snapshot decision.Snapshot, now func() time.Time, log *slog.Logger, metrics prometheus.Registerer, options ...Option) *Gate {
-	g := &Gate{
+func New(snapshot decision.Snapshot, now func() time.Time, log *slog.Logger, metrics prometheus.Registerer, options ...Option) *Authorizer {
+	g := &Authorizer{
 		snapshot: snapshot,
 		now:      now,
 		log:      log,
@@ -122,17 +122,17 @@ func New(snapshot decision.Snapshot, now func() time.Time, log *slog.Logger, met
 }
 
 // Door is the gate as one door uses it.
-type Door struct {
-	gate  *Gate
-	name  string
-	tally *tally
+type Integration struct {
+	authorizer *Authorizer
+	name       string
+	tally      *tally
 
 	counted, throttled, unattributed prometheus.Counter
 }
 
 // Door returns the gate for the door of that name, which labels its metrics.
-func (g *Gate) Door(name string) *Door {
-	d := &Door{gate: g, name: name, tally: g.tallies.of(name)}
+func (g *Authorizer) Integration(name string) *Integration {
+	d := &Integration{authorizer: g, name: name, tally: g.tallies.of(name)}
 	d.counted = g.attempts.WithLabelValues(name, "counted")
 	d.throttled = g.attempts.WithLabelValues(name, "throttled")
 	d.unattributed = g.attempts.WithLabelValues(name, "unattributed")
@@ -140,24 +140,24 @@ func (g *Gate) Door(name string) *Door {
 }
 
 // Decide decides the request as of now.
-func (d *Door) Decide(ctx context.Context, request *Request) Result {
-	now := d.gate.now()
-	request.Reading = d.gate.reading
-	if request.Credential.Form == decision.Foreign && d.gate.recognizer != nil {
-		d.gate.recognizer.Recognize(&request.Credential)
+func (d *Integration) Decide(ctx context.Context, request *Request) Result {
+	now := d.authorizer.now()
+	request.Reading = d.authorizer.reading
+	if request.Credential.Form == decision.Foreign && d.authorizer.recognizer != nil {
+		d.authorizer.recognizer.Recognize(&request.Credential)
 	}
-	result := Result{Decision: decision.Begin(d.gate.snapshot, &request.Request, now)}
+	result := Result{Decision: decision.Begin(d.authorizer.snapshot, &request.Request, now)}
 	if result.Code == decision.Preflight {
 		d.finish(ctx, request, &result, now) // it may become a failed attempt
 	}
-	if result.Allowed() && d.gate.rates != nil {
+	if result.Allowed() && d.authorizer.rates != nil {
 		d.limit(&result, now)
 	}
-	if result.Allowed() && d.gate.quota != nil {
-		result.Code, result.RetryAfter = d.gate.quota.Spend(ctx, result.Group, now)
+	if result.Allowed() && d.authorizer.quota != nil {
+		result.Code, result.RetryAfter = d.authorizer.quota.Spend(ctx, result.Group, now)
 	}
-	if result.Allowed() && d.gate.meter != nil {
-		d.gate.meter.Used(result.Key.ID, result.Group, &request.Request, now, result.Retiring, request.Client)
+	if result.Allowed() && d.authorizer.meter != nil {
+		d.authorizer.meter.Used(result.Key.ID, result.Group, &request.Request, now, result.Retiring, request.Client)
 	}
 	if result.Code.FailedAttempt() {
 		d.failed(request, &result, now)
@@ -166,11 +166,11 @@ func (d *Door) Decide(ctx context.Context, request *Request) Result {
 		d.finish(ctx, request, &result, now)
 	}
 	d.tally.note(result.Code, time.Since(now)) // two readings of the clock are dear enough
-	if d.gate.recorder != nil {
+	if d.authorizer.recorder != nil {
 		told := result // a copy, so that only what is recorded is on the heap
-		d.gate.recorder.Record(d.name, now, request, &told)
+		d.authorizer.recorder.Record(d.name, now, request, &told)
 	}
-	if d.gate.log.Enabled(ctx, slog.LevelDebug) {
+	if d.authorizer.log.Enabled(ctx, slog.LevelDebug) {
 		d.logDecision(ctx, request, result)
 	}
 	return result
@@ -178,33 +178,33 @@ func (d *Door) Decide(ctx context.Context, request *Request) Result {
 
 // finish searches others' groups, where that is left. Who fails too often has them searched no
 // more, and so it is where searches take too much as it is: any that allows the origin will do.
-func (d *Door) finish(ctx context.Context, request *Request, result *Result, now time.Time) {
+func (d *Integration) finish(ctx context.Context, request *Request, result *Result, now time.Time) {
 	if !result.Unfinished() {
 		return
 	}
-	if result.Code == decision.TooManyFailures || !d.gate.searches.Begin(ctx, request.Client, now) {
-		result.Finish(d.gate.snapshot, &request.Request, false)
+	if result.Code == decision.TooManyFailures || !d.authorizer.searches.Begin(ctx, request.Client, now) {
+		result.Finish(d.authorizer.snapshot, &request.Request, false)
 		return
 	}
 	spent := 0
-	defer func() { d.gate.searches.End(request.Client, spent) }()
-	spent = result.Finish(d.gate.snapshot, &request.Request, true)
+	defer func() { d.authorizer.searches.End(request.Client, spent) }()
+	spent = result.Finish(d.authorizer.snapshot, &request.Request, true)
 }
 
 // Sent counts bytes of the response body of a request that was let through.
-func (d *Door) Sent(group *decision.Group, bytes int) {
-	if d.gate.quota != nil && bytes > 0 {
-		d.gate.quota.Sent(group.Identity, uint64(bytes), d.gate.now())
+func (d *Integration) Sent(group *decision.Group, bytes int) {
+	if d.authorizer.quota != nil && bytes > 0 {
+		d.authorizer.quota.Sent(group.Identity, uint64(bytes), d.authorizer.now())
 	}
 }
 
 // limit refuses what comes too fast. It costs nothing of a quota.
-func (d *Door) limit(result *Result, now time.Time) {
+func (d *Integration) limit(result *Result, now time.Time) {
 	if !result.Group.Limits.Rate.IsSet() && !result.Key.Rate.IsSet() {
 		return
 	}
-	verdict := d.gate.rates.Admit(result.Group, &result.Key, now)
-	result.Rates = verdict.Standings
+	verdict := d.authorizer.rates.Admit(result.Group, &result.Key, now)
+	result.Rates = verdict.Statuses
 	if !verdict.Admitted {
 		result.Code, result.RetryAfter = decision.RateLimited, verdict.Wait
 	}
@@ -212,8 +212,8 @@ func (d *Door) limit(result *Result, now time.Time) {
 
 // failed counts a failed attempt. What is allowed never gets here: a good key is good
 // whatever its neighbours do.
-func (d *Door) failed(request *Request, result *Result, now time.Time) {
-	wait := d.gate.throttle.Fail(request.Client, now)
+func (d *Integration) failed(request *Request, result *Result, now time.Time) {
+	wait := d.authorizer.throttle.Fail(request.Client, now)
 	switch {
 	case wait > 0:
 		result.Code = decision.TooManyFailures
@@ -228,7 +228,7 @@ func (d *Door) failed(request *Request, result *Result, now time.Time) {
 
 // logDecision leaves out path, query and referer, in which clients put things that belong
 // in no log.
-func (d *Door) logDecision(ctx context.Context, request *Request, result Result) {
+func (d *Integration) logDecision(ctx context.Context, request *Request, result Result) {
 	attributes := []slog.Attr{
 		slog.String("door", d.name),
 		slog.String("request", request.ID),
@@ -242,5 +242,5 @@ func (d *Door) logDecision(ctx context.Context, request *Request, result Result)
 	if result.Project != nil {
 		attributes = append(attributes, slog.String("project", result.Project.Name))
 	}
-	d.gate.log.LogAttrs(ctx, slog.LevelDebug, "decided", attributes...)
+	d.authorizer.log.LogAttrs(ctx, slog.LevelDebug, "decided", attributes...)
 }

@@ -35,24 +35,24 @@ func (s one) Find(digest keyformat.Digest) (decision.Match, bool) {
 }
 
 // counted is how often a code was decided at the door test.
-func (g *Gate) counted(code decision.Code) uint64 { return g.tallies.of("test").sum(int(code)) }
+func (g *Authorizer) counted(code decision.Code) uint64 { return g.tallies.of("test").sum(int(code)) }
 
 func TestADecisionIsCountedAndLogged(t *testing.T) {
 	var logs bytes.Buffer
 	registry := prometheus.NewRegistry()
 	digest := keyformat.DigestOf("some key")
 	g := New(one{digest}, time.Now, slog.New(slog.NewJSONHandler(&logs, &slog.HandlerOptions{Level: slog.LevelDebug})), registry)
-	door := g.Door("test")
+	integration := g.Integration("test")
 	request := &Request{Request: decision.Request{
 		Credential: decision.Credential{Form: decision.WellFormed, Digest: digest}, Method: "GET", Host: "cdn.acme.com",
 		Path: "/secret-in-the-path", RawQuery: "token=secret-in-the-query",
 	}}
-	if d := door.Decide(t.Context(), request); !d.Allowed() {
+	if d := integration.Decide(t.Context(), request); !d.Allowed() {
 		t.Fatalf("got %v", d.Code)
 	}
 	request.Credential.Digest = keyformat.Digest{}
 	request.Referer = "https://acme.com/?secret-in-the-referer"
-	if d := door.Decide(t.Context(), request); d.Code != decision.KeyUnknown {
+	if d := integration.Decide(t.Context(), request); d.Code != decision.KeyUnknown {
 		t.Fatalf("got %v", d.Code)
 	}
 	for code, want := range map[decision.Code]uint64{decision.Allowed: 1, decision.KeyUnknown: 1, decision.KeyRevoked: 0} {
@@ -78,7 +78,7 @@ func TestFailuresAreThrottled(t *testing.T) {
 	good := keyformat.DigestOf("some key")
 	g := New(one{good}, func() time.Time { return now }, slog.New(slog.DiscardHandler), prometheus.NewRegistry(),
 		WithThrottle(throttle.New(throttle.Config{Failures: 2, IPv6Prefix: 64})))
-	door := g.Door("test")
+	integration := g.Integration("test")
 	for i, step := range []struct {
 		client, method, origin string
 		good                   bool
@@ -107,7 +107,7 @@ func TestFailuresAreThrottled(t *testing.T) {
 		if step.client != "" {
 			request.Client = netip.MustParseAddr(step.client)
 		}
-		if got := door.Decide(t.Context(), request); got.Code != step.want || got.RetryAfter != step.retryAfter {
+		if got := integration.Decide(t.Context(), request); got.Code != step.want || got.RetryAfter != step.retryAfter {
 			t.Errorf("step %d: got %v, retry after %v", i, got.Code, got.RetryAfter)
 		}
 	}
@@ -142,13 +142,13 @@ func TestWhoFailsTooOftenIsNotSearchedFor(t *testing.T) {
 	snapshot := &everybody{}
 	g := New(snapshot, func() time.Time { return now }, slog.New(slog.DiscardHandler), prometheus.NewRegistry(),
 		WithThrottle(throttle.New(throttle.Config{Failures: 1, IPv6Prefix: 64})))
-	door := g.Door("test")
+	integration := g.Integration("test")
 	for i, want := range []struct {
 		code     decision.Code
 		readable bool // by a group that was not asked whether it owns the request
 	}{{decision.KeyMissing, false}, {decision.TooManyFailures, true}} {
 		request := &Request{Request: decision.Request{Method: "GET", Path: "/x", Origin: "https://acme.com"}, Client: netip.MustParseAddr("192.0.2.1")}
-		if got := door.Decide(t.Context(), request); got.Code != want.code || got.OriginAllowed != want.readable || snapshot.asked != i+1 {
+		if got := integration.Decide(t.Context(), request); got.Code != want.code || got.OriginAllowed != want.readable || snapshot.asked != i+1 {
 			t.Errorf("%d: %v, readable %v, asked %d times", i, got.Code, got.OriginAllowed, snapshot.asked)
 		}
 	}
@@ -174,9 +174,9 @@ func TestTheReadingOfPathsIsTheValidators(t *testing.T) {
 		{routing.Reading{IgnoreCase: true}, "/SECRET/x", decision.ProjectDenied}, {routing.Reading{IgnoreCase: true}, "/%73ecret/x", decision.ProjectDenied}, {routing.Reading{IgnoreCase: true}, "/Other/x", decision.Allowed},
 		{routing.Reading{}, "/SECRET~1/x", decision.Allowed}, {routing.Reading{IgnoreCase: true}, "/SECRET~1/x", decision.PathAmbiguous},
 	} {
-		door := New(snapshot, time.Now, slog.New(slog.DiscardHandler), prometheus.NewRegistry(), WithReading(c.reading)).Door("test")
+		integration := New(snapshot, time.Now, slog.New(slog.DiscardHandler), prometheus.NewRegistry(), WithReading(c.reading)).Integration("test")
 		request := &Request{Request: decision.Request{Credential: decision.Credential{Form: decision.WellFormed, Digest: digest}, Method: "GET", Path: c.path}}
-		if got := door.Decide(t.Context(), request); got.Code != c.want {
+		if got := integration.Decide(t.Context(), request); got.Code != c.want {
 			t.Errorf("%+v of %s: %v, want %v", c.reading, c.path, got.Code, c.want)
 		}
 	}

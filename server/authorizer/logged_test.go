@@ -20,7 +20,7 @@ func TestHostsAndMethodsAreLoggedIfTheyAreSuch(t *testing.T) {
 		t.Fatal(err)
 	}
 	var logs bytes.Buffer
-	door := New(one{}, time.Now, slog.New(slog.NewJSONHandler(&logs, &slog.HandlerOptions{Level: slog.LevelDebug})), prometheus.NewRegistry()).Door("test")
+	integration := New(one{}, time.Now, slog.New(slog.NewJSONHandler(&logs, &slog.HandlerOptions{Level: slog.LevelDebug})), prometheus.NewRegistry()).Integration("test")
 	for _, c := range []struct {
 		method, host             string
 		loggedMethod, loggedHost string
@@ -36,7 +36,7 @@ func TestHostsAndMethodsAreLoggedIfTheyAreSuch(t *testing.T) {
 		{"G\nT", "münchen.example", unreadable, unreadable},
 	} {
 		logs.Reset()
-		door.Decide(t.Context(), &Request{Request: decision.Request{Method: c.method, Host: c.host}})
+		integration.Decide(t.Context(), &Request{Request: decision.Request{Method: c.method, Host: c.host}})
 		if text := logs.String(); !strings.Contains(text, `"method":"`+c.loggedMethod+`","host":"`+c.loggedHost+`"`) {
 			t.Errorf("%s %s: %s", c.method, c.host, text)
 		}

@@ -54,10 +54,10 @@ func TestQuotaComesLast(t *testing.T) {
 			a := &around{code: c.quota}
 			g := New(one{good}, time.Now, slog.New(slog.DiscardHandler), prometheus.NewRegistry(),
 				WithQuota(a), WithMeter(a), WithRecorder(a), WithThrottle(throttle.New(throttle.Config{Failures: 1, IPv6Prefix: 64})))
-			door := g.Door("test")
+			integration := g.Integration("test")
 			var result Result
 			for range 3 {
-				result = door.Decide(t.Context(), &Request{
+				result = integration.Decide(t.Context(), &Request{
 					Request: decision.Request{Credential: decision.Credential{Form: decision.WellFormed, Digest: c.digest}, Method: "GET", Path: "/x"},
 					Client:  netip.MustParseAddr("192.0.2.1"),
 				})
@@ -91,7 +91,7 @@ func TestRateComesBeforeQuota(t *testing.T) {
 		clock := func() time.Time { return now }
 		g := New(paced{one{good}}, clock, slog.New(slog.DiscardHandler), prometheus.NewRegistry(),
 			WithRates(ratelimit.New(clock)), WithQuota(a), WithRecorder(a), WithThrottle(throttle.New(throttle.Config{Failures: 1, IPv6Prefix: 64})))
-		door := g.Door("test")
+		integration := g.Integration("test")
 		for i, want := range []struct {
 			digest keyformat.Digest
 			method string
@@ -108,7 +108,7 @@ func TestRateComesBeforeQuota(t *testing.T) {
 			{good, "GET", decision.RateLimited, 2, 0, time.Second},
 			{good, "POST", decision.PermissionDenied, 2, 0, 0},
 		} {
-			result := door.Decide(t.Context(), &Request{
+			result := integration.Decide(t.Context(), &Request{
 				Request: decision.Request{Credential: decision.Credential{Form: decision.WellFormed, Digest: want.digest}, Method: want.method, Path: "/x"},
 				Client:  netip.MustParseAddr("192.0.2.1"),
 			})

@@ -79,11 +79,11 @@ func TestSearchesAreBounded(t *testing.T) {
 	} {
 		snapshot := &hostile{group: hostileGroup(t)}
 		budget := search.New(search.Config{AtOnce: 1, Work: decision.SearchWork, IPv6Prefix: 64}, prometheus.NewRegistry())
-		door := New(snapshot, func() time.Time { return now }, slog.New(slog.DiscardHandler), prometheus.NewRegistry(), WithSearches(budget)).Door("test")
+		integration := New(snapshot, func() time.Time { return now }, slog.New(slog.DiscardHandler), prometheus.NewRegistry(), WithSearches(budget)).Integration("test")
 		for i := range requests {
 			now = now.Add(time.Second / requests)
 			request, code := ask(i)
-			got := door.Decide(t.Context(), request)
+			got := integration.Decide(t.Context(), request)
 			if got.Code != code || !got.OriginAllowed || got.MethodAllowed != (code == decision.Preflight) {
 				t.Fatalf("%s, %d: %v, origin %v, method %v", name, i, got.Code, got.OriginAllowed, got.MethodAllowed)
 			}
@@ -96,7 +96,7 @@ func TestSearchesAreBounded(t *testing.T) {
 			t.Errorf("%s: some %d searches were made", name, searches)
 		}
 		request.Origin = "https://evil.example"
-		if got := door.Decide(t.Context(), request); got.OriginAllowed || request.PreflightMethod != "" && got.Code != decision.OriginDenied {
+		if got := integration.Decide(t.Context(), request); got.OriginAllowed || request.PreflightMethod != "" && got.Code != decision.OriginDenied {
 			t.Errorf("%s: an origin that nobody allows: %v, %v", name, got.Code, got.OriginAllowed)
 		}
 	}

@@ -35,17 +35,17 @@ const (
 type tallies struct {
 	decisions, duration *prometheus.Desc
 
-	mu    sync.Mutex
-	doors []*tally
+	mu           sync.Mutex
+	integrations []*tally
 }
 
 // tally is that of one door.
 type tally struct {
-	door   string
-	codes  int
-	stride int             // words from one shard to the next
-	shards uint32          // how many
-	words  []atomic.Uint64 // of each shard: decisions by code, by duration, and nanoseconds in all
+	integration string
+	codes       int
+	stride      int             // words from one shard to the next
+	shards      uint32          // how many
+	words       []atomic.Uint64 // of each shard: decisions by code, by duration, and nanoseconds in all
 }
 
 func newTallies() *tallies {
@@ -56,18 +56,18 @@ func newTallies() *tallies {
 }
 
 // of returns the tally of a door.
-func (t *tallies) of(door string) *tally {
+func (t *tallies) of(integration string) *tally {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if i := slices.IndexFunc(t.doors, func(d *tally) bool { return d.door == door }); i >= 0 {
-		return t.doors[i]
+	if i := slices.IndexFunc(t.integrations, func(d *tally) bool { return d.integration == integration }); i >= 0 {
+		return t.integrations[i]
 	}
 	codes := len(decision.Codes())
 	// A line of its own between two shards, wherever the first begins.
 	stride := (codes+bounds+2+wordsPerLine-1)/wordsPerLine*wordsPerLine + wordsPerLine
 	shards := shardsPerProcessor * runtime.GOMAXPROCS(0)
-	d := &tally{door: door, codes: codes, stride: stride, shards: uint32(shards), words: make([]atomic.Uint64, shards*stride)}
-	t.doors = append(t.doors, d)
+	d := &tally{integration: integration, codes: codes, stride: stride, shards: uint32(shards), words: make([]atomic.Uint64, shards*stride)}
+	t.integrations = append(t.integrations, d)
 	return d
 }
 
@@ -101,11 +101,11 @@ func (t *tallies) Describe(to chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (t *tallies) Collect(to chan<- prometheus.Metric) {
 	t.mu.Lock()
-	doors := slices.Clone(t.doors)
+	integrations := slices.Clone(t.integrations)
 	t.mu.Unlock()
-	for _, d := range doors {
+	for _, d := range integrations {
 		for _, code := range decision.Codes() {
-			to <- prometheus.MustNewConstMetric(t.decisions, prometheus.CounterValue, float64(d.sum(int(code))), d.door, code.String())
+			to <- prometheus.MustNewConstMetric(t.decisions, prometheus.CounterValue, float64(d.sum(int(code))), d.integration, code.String())
 		}
 		buckets, count := map[float64]uint64{}, uint64(0)
 		for i := range bounds {
@@ -114,6 +114,6 @@ func (t *tallies) Collect(to chan<- prometheus.Metric) {
 		}
 		count += d.sum(d.codes + bounds)
 		nanos := time.Duration(d.sum(d.codes + bounds + 1))
-		to <- prometheus.MustNewConstHistogram(t.duration, count, nanos.Seconds(), buckets, d.door)
+		to <- prometheus.MustNewConstHistogram(t.duration, count, nanos.Seconds(), buckets, d.integration)
 	}
 }

@@ -63,7 +63,7 @@ func BenchmarkUsage(b *testing.B) {
 		{"origin, usage and quota", "https://shop.acme.com", []Option{WithMeter(usage.New()), WithQuota(quotas)}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			door := New(snapshot, time.Now, slog.New(slog.DiscardHandler), prometheus.NewRegistry(), c.options...).Door("test")
+			integration := New(snapshot, time.Now, slog.New(slog.DiscardHandler), prometheus.NewRegistry(), c.options...).Integration("test")
 			request := &Request{Request: decision.Request{
 				Credential: decision.Credential{Form: decision.WellFormed, Digest: digest},
 				Method:     "GET", Host: "cdn.acme.com", Path: "/api/scenes/mkt-1", Origin: c.origin,
@@ -71,7 +71,7 @@ func BenchmarkUsage(b *testing.B) {
 			ctx := b.Context()
 			b.ReportAllocs()
 			for b.Loop() {
-				if result := door.Decide(ctx, request); !result.Allowed() {
+				if result := integration.Decide(ctx, request); !result.Allowed() {
 					b.Fatal(result.Code)
 				}
 			}

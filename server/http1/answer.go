@@ -27,18 +27,18 @@ import (
 
 // Answerer answers questions instead of the handlers of an http.Server, and just as they do. It
 // is called by many goroutines.
-type Answerer interface {
+type FastPath interface {
 	// Reads returns the name of a header in its canonical form, or "" of one that is not read.
 	Reads(name string) (canonical string)
 	// Answer adds the answer to one that is empty, or returns false where it has not looked
 	// into the question, for the handlers to answer it. It may keep neither.
-	Answer(question *httpapi.Question, answer *httpapi.Answer) bool
+	Respond(request *httpapi.FastRequest, response *httpapi.FastResponse) bool
 }
 
 // The states of a connection's turn: an answer is not cut off by who closes idle connections.
 const (
 	turnFree int32 = iota
-	turnAnswering
+	turnResponding
 	turnClosing // when the answer is written
 	turnClosed
 )
@@ -54,16 +54,16 @@ const headerHost = "Host"
 
 // answerPlain answers the questions at the beginning of what was read, and returns the rest.
 // Of that, so much was scanned and may be passed on. An error is the connection's.
-func (c *Conn) answerPlain(read []byte, portion int) (rest []byte, through int, _ *violation, _ error) {
-	for len(read) > 0 && c.isPlain(portion) {
-		end, violation := c.scanner.scanLines(read)
-		if violation != nil || end == 0 {
-			return read, 0, violation, nil
+func (c *Conn) serveFast(read []byte, portion int) (rest []byte, through int, _ *protocolError, _ error) {
+	for len(read) > 0 && c.mayServeFast(portion) {
+		end, protocolError := c.scanner.scanLines(read)
+		if protocolError != nil || end == 0 {
+			return read, 0, protocolError, nil
 		}
 		answered := false
 		if c.scanner.state == inHead {
 			var err error
-			if answered, err = c.answer(read[:end]); err != nil {
+			if answered, err = c.respond(read[:end]); err != nil {
 				return nil, 0, nil, err
 			}
 		}
@@ -78,58 +78,58 @@ func (c *Conn) answerPlain(read []byte, portion int) (rest []byte, through int, 
 
 // isPlain tells whether a head may begin, and net/http waits for one, in which it has no part
 // yet. While a handler runs, it reads a single byte.
-func (c *Conn) isPlain(portion int) bool {
-	return c.listener.config.Answerer != nil && portion > 1 && c.scanner.state == inHead && c.isIdle()
+func (c *Conn) mayServeFast(portion int) bool {
+	return c.listener.config.FastPath != nil && portion > 1 && c.scanner.state == inHead && c.isIdle()
 }
 
 // exchange is a question with its answer. It is used again.
-type exchange struct {
+type requestContext struct {
 	httpapi.Lines // of the question
 
-	question httpapi.Question
-	answer   httpapi.Answer
-	written  []byte
+	request httpapi.FastRequest
+	answer  httpapi.FastResponse
+	written []byte
 }
 
-var exchanges = sync.Pool{New: func() any { return &exchange{Lines: httpapi.Lines{Header: http.Header{}}} }}
+var exchanges = sync.Pool{New: func() any { return &requestContext{Lines: httpapi.Lines{Header: http.Header{}}} }}
 
-func (e *exchange) release() {
+func (e *requestContext) release() {
 	e.Reset()
 	clear(e.answer.Headers)
-	*e = exchange{Lines: e.Lines, answer: httpapi.Answer{Headers: e.answer.Headers[:0]}, written: e.written[:0]}
+	*e = requestContext{Lines: e.Lines, answer: httpapi.FastResponse{Headers: e.answer.Headers[:0]}, written: e.written[:0]}
 	exchanges.Put(e)
 }
 
 // answer answers a request whose head is complete, if it is plain.
-func (c *Conn) answer(head []byte) (answered bool, err error) {
+func (c *Conn) respond(head []byte) (answered bool, err error) {
 	if !bytes.HasPrefix(head, []byte(http.MethodGet+" /")) {
 		return false, nil
 	}
-	e, _ := exchanges.Get().(*exchange)
+	e, _ := exchanges.Get().(*requestContext)
 	defer e.release()
-	if !e.read(string(head), c.listener.config.Answerer) {
+	if !e.read(string(head), c.listener.config.FastPath) {
 		return false, nil
 	}
 	if !c.peer.IsValid() {
 		c.peer = clientaddr.Peer(c.RemoteAddr().String())
 	}
-	e.question.Peer, e.question.Header = c.peer, e.Header
-	if !c.turn.CompareAndSwap(turnFree, turnAnswering) {
+	e.request.Peer, e.request.Header = c.peer, e.Header
+	if !c.turn.CompareAndSwap(turnFree, turnResponding) {
 		return false, net.ErrClosed
 	}
 	defer func() {
-		if !c.turn.CompareAndSwap(turnAnswering, turnFree) { // somebody has closed it meanwhile
+		if !c.turn.CompareAndSwap(turnResponding, turnFree) { // somebody has closed it meanwhile
 			c.turn.Store(turnClosed)
 			_ = c.Conn.Close() // there is nobody to tell
 			c.listener.closing.Done()
 			err = net.ErrClosed
 		}
 	}()
-	if !c.listener.config.Answerer.Answer(&e.question, &e.answer) {
+	if !c.listener.config.FastPath.Respond(&e.request, &e.answer) {
 		return false, nil
 	}
 	now := time.Now()
-	e.written = appendAnswer(e.written, &e.answer, now)
+	e.written = appendResponse(e.written, &e.answer, now)
 	if _, err := c.Conn.Write(e.written); err != nil {
 		return true, err
 	}
@@ -140,9 +140,9 @@ func (c *Conn) answer(head []byte) (answered bool, err error) {
 // Close implements net.Conn. On a connection that is just answering, it takes effect after that.
 func (c *Conn) Close() error {
 	c.listener.connections.remove(c)
-	if c.turn.Load() == turnAnswering { // which it is only for another goroutine, such as Shutdown's
+	if c.turn.Load() == turnResponding { // which it is only for another goroutine, such as Shutdown's
 		c.listener.closing.Add(1)
-		if c.turn.CompareAndSwap(turnAnswering, turnClosing) {
+		if c.turn.CompareAndSwap(turnResponding, turnClosing) {
 			return c.SetWriteDeadline(time.Now().Add(closingTimeout))
 		}
 		c.listener.closing.Done()
@@ -170,30 +170,30 @@ func (l *Listener) Wait(ctx context.Context) error {
 }
 
 // read takes over a head that was scanned, or returns false where something in it is unusual.
-func (e *exchange) read(head string, answerer Answerer) bool {
+func (e *requestContext) read(head string, fastPath FastPath) bool {
 	line, head, _ := strings.Cut(head, "\r\n")
 	target, ok := strings.CutSuffix(strings.TrimPrefix(line, http.MethodGet+" "), " HTTP/1.1")
 	if !ok {
 		return false
 	}
 	query := false
-	if e.question.Path, e.question.RawQuery, query = strings.Cut(target, "?"); query && e.question.RawQuery == "" {
+	if e.request.Path, e.request.RawQuery, query = strings.Cut(target, "?"); query && e.request.RawQuery == "" {
 		return false
 	}
 	for {
 		line, head, _ = strings.Cut(head, "\r\n")
 		if line == "" {
-			return isPlainHost(e.question.Host)
+			return isSimpleHost(e.request.Host)
 		}
 		name, value, _ := strings.Cut(line, ":")
 		value = strings.Trim(value, " \t")
 		switch unusual.Find(name) {
 		case "":
-			if canonical := answerer.Reads(name); canonical != "" {
+			if canonical := fastPath.Reads(name); canonical != "" {
 				e.Add(canonical, value)
 			}
 		case headerHost:
-			e.question.Host = value
+			e.request.Host = value
 		default:
 			return false
 		}
@@ -201,7 +201,7 @@ func (e *exchange) read(head string, answerer Answerer) bool {
 }
 
 // isPlainHost knows names and addresses, with or without a port. net/http looks into the others.
-func isPlainHost(host string) bool {
+func isSimpleHost(host string) bool {
 	for i := range len(host) {
 		if c := host[i]; (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '.' && c != '-' && c != ':' {
 			return false
@@ -210,7 +210,7 @@ func isPlainHost(host string) bool {
 	return host != ""
 }
 
-func appendAnswer(b []byte, a *httpapi.Answer, now time.Time) []byte {
+func appendResponse(b []byte, a *httpapi.FastResponse, now time.Time) []byte {
 	b = append(b, "HTTP/1.1 "...)
 	b = strconv.AppendInt(b, int64(a.Status), 10)
 	b = append(b, ' ')

@@ -28,16 +28,16 @@ func (answerer) Reads(name string) string {
 }
 
 // Answer implements Answerer.
-func (a answerer) Answer(question *httpapi.Question, answer *httpapi.Answer) bool {
-	if question.Path != "/plain" {
+func (a answerer) Respond(request *httpapi.FastRequest, response *httpapi.FastResponse) bool {
+	if request.Path != "/plain" {
 		return false
 	}
-	if question.Header.Get("X-Request-Id") == "wait" {
+	if request.Header.Get("X-Request-Id") == "wait" {
 		a.asked <- struct{}{}
 		<-a.may
 	}
-	answer.Status, answer.Body = http.StatusOK, []byte("plain "+question.Header.Get("X-Request-Id"))
-	answer.Headers = append(answer.Headers, httpapi.Header{Name: "X-Peer", Value: question.Peer.String()}, httpapi.Header{Name: "X-Bent", Value: "a\r\nb"})
+	response.Status, response.Body = http.StatusOK, []byte("plain "+request.Header.Get("X-Request-Id"))
+	response.Headers = append(response.Headers, httpapi.Header{Name: "X-Peer", Value: request.Peer.String()}, httpapi.Header{Name: "X-Bent", Value: "a\r\nb"})
 	return true
 }
 
@@ -144,7 +144,7 @@ func plain(id string) string {
 func nothing(http.ResponseWriter, *http.Request) {}
 
 func TestPlainAnswers(t *testing.T) {
-	_, _, c := serve(t, Config{Answerer: answerer{}, IdleTimeout: time.Minute}, nothing)
+	_, _, c := serve(t, Config{FastPath: answerer{}, IdleTimeout: time.Minute}, nothing)
 	c.settle()
 	c.send(plain("1") + plain("2") + plain("3")[:20])
 	header := c.want("plain 1")
@@ -169,7 +169,7 @@ func TestPlainAnswers(t *testing.T) {
 // TestNoAnswerOvertakesAnother: while a handler runs, or a body is read, all is net/http's.
 func TestNoAnswerOvertakesAnother(t *testing.T) {
 	running, end := make(chan struct{}), make(chan struct{})
-	_, _, c := serve(t, Config{Answerer: answerer{}, IdleTimeout: time.Minute}, func(w http.ResponseWriter, r *http.Request) {
+	_, _, c := serve(t, Config{FastPath: answerer{}, IdleTimeout: time.Minute}, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/slow" {
 			running <- struct{}{}
 			<-end
@@ -202,7 +202,7 @@ func TestNothingIsAnsweredWhileNetHTTPIsBusy(t *testing.T) {
 		answered     bool
 	}{{0, 0, 4096, false}, {1, 0, 4096, false}, {2, 1, 4096, false}, {2, 2, 1, false}, {2, 2, 4096, true}} {
 		sent := &written{pieces: pieces{rest: []string{plain("1")}}}
-		conn := &Conn{Conn: sent, listener: &Listener{config: Config{Answerer: answerer{}}}, scanner: scanner{maxHead: 4096, heads: c.heads}}
+		conn := &Conn{Conn: sent, listener: &Listener{config: Config{FastPath: answerer{}}}, scanner: scanner{maxHead: 4096, heads: c.heads}}
 		conn.idles.Store(c.idles)
 		n, err := conn.Read(make([]byte, c.portion))
 		if (sent.bytes > 0) != c.answered || (err == nil) == c.answered || (n == 0) != c.answered {
@@ -215,7 +215,7 @@ func TestNothingIsAnsweredWhileNetHTTPIsBusy(t *testing.T) {
 // answered, and Wait waits for that.
 func TestShutdownCutsNoAnswer(t *testing.T) {
 	a := answerer{make(chan struct{}), make(chan struct{})}
-	server, l, c := serve(t, Config{Answerer: a, IdleTimeout: time.Minute}, nothing)
+	server, l, c := serve(t, Config{FastPath: a, IdleTimeout: time.Minute}, nothing)
 	c.settle()
 	c.send(plain("wait"))
 	<-a.asked
@@ -239,7 +239,7 @@ func TestShutdownCutsNoAnswer(t *testing.T) {
 // it ends.
 func TestIdleTimeout(t *testing.T) {
 	const timeout = 200 * time.Millisecond
-	_, _, c := serve(t, Config{Answerer: answerer{}, IdleTimeout: timeout}, nothing)
+	_, _, c := serve(t, Config{FastPath: answerer{}, IdleTimeout: timeout}, nothing)
 	c.settle()
 	var last time.Time
 	for begin := time.Now(); time.Since(begin) < 2*timeout; {
@@ -256,9 +256,9 @@ func TestIdleTimeout(t *testing.T) {
 // TestASlowHeadEndsTheConnection: also where it is not the first, of which net/http sees nothing
 // before it is complete.
 func TestASlowHeadEndsTheConnection(t *testing.T) {
-	for _, use := range []Answerer{nil, answerer{}} {
+	for _, use := range []FastPath{nil, answerer{}} {
 		t.Run(fmt.Sprintf("%T", use), func(t *testing.T) {
-			_, _, c := serve(t, Config{Answerer: use, IdleTimeout: time.Hour, ReadHeaderTimeout: 200 * time.Millisecond}, nothing)
+			_, _, c := serve(t, Config{FastPath: use, IdleTimeout: time.Hour, ReadHeaderTimeout: 200 * time.Millisecond}, nothing)
 			c.send("GET /first HTTP/1.1\r\n")
 			c.wantEnd()
 		})
@@ -267,7 +267,7 @@ func TestASlowHeadEndsTheConnection(t *testing.T) {
 
 // TestAPanicEndsTheConnection only.
 func TestAPanicEndsTheConnection(t *testing.T) {
-	server, l, c := serve(t, Config{Answerer: panicking{}, IdleTimeout: time.Minute}, nothing)
+	server, l, c := serve(t, Config{FastPath: panicking{}, IdleTimeout: time.Minute}, nothing)
 	c.settle()
 	c.send(plain("panic"))
 	c.wantEnd()
@@ -282,11 +282,11 @@ func TestAPanicEndsTheConnection(t *testing.T) {
 type panicking struct{ answerer }
 
 // Answer implements Answerer.
-func (p panicking) Answer(question *httpapi.Question, answer *httpapi.Answer) bool {
-	if question.Header.Get("X-Request-Id") == "panic" {
+func (p panicking) Respond(request *httpapi.FastRequest, response *httpapi.FastResponse) bool {
+	if request.Header.Get("X-Request-Id") == "panic" {
 		panic(http.ErrAbortHandler)
 	}
-	return p.answerer.Answer(question, answer)
+	return p.answerer.Respond(request, response)
 }
 
 // BenchmarkAnswer is a question with its answer, but for what is decided.
@@ -294,7 +294,7 @@ func BenchmarkAnswer(b *testing.B) {
 	request := "GET /plain HTTP/1.1\r\nHost: validator\r\nX-Forwarded-Method: GET\r\nX-Forwarded-Host: cdn.acme.example\r\nX-Forwarded-Uri: /api/scenes/mkt-1\r\nUser-Agent: curl/8\r\nAccept: */*\r\nX-Request-Id: 1\r\nAuthorization: Bearer " +
 		strings.Repeat("x", 55) + "\r\n\r\n"
 	sent := &written{pieces: pieces{}}
-	conn := &Conn{Conn: sent, listener: &Listener{config: Config{Answerer: answerer{}}}, scanner: scanner{maxHead: 64 << 10, heads: 1}}
+	conn := &Conn{Conn: sent, listener: &Listener{config: Config{FastPath: answerer{}}}, scanner: scanner{maxHead: 64 << 10, heads: 1}}
 	conn.idles.Store(1)
 	buffer := make([]byte, 4096)
 	b.ReportAllocs()

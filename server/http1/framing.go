@@ -39,7 +39,7 @@ const (
 	// nonsense is neither a request nor a chunk nor a trailer: net/http answers when it is done
 	// with the requests before, or the handler does when it reads the body. It is long enough
 	// for net/http to see that it is not HTTP/2.
-	nonsense = "? this is not HTTP\r\n\r\n"
+	poison = "? this is not HTTP\r\n\r\n"
 )
 
 // Config is how the connections of an http.Server are read.
@@ -52,7 +52,7 @@ type Config struct {
 	// is any number.
 	MaxConnections, MaxHeldBytes int
 
-	Answerer Answerer // nil for none
+	FastPath FastPath // nil for none
 }
 
 // Listen returns a listener for an http.Server, whose ConnState is to be NoteState.
@@ -77,21 +77,21 @@ type Conn struct {
 	net.Conn
 
 	listener *Listener
-	place    place
+	place    slot
 	scanner  scanner
 	pending  []byte // read, and of that through may be passed on
 	through  int
-	refused  *violation
+	refused  *protocolError
 	peer     netip.Addr // read once, where it is asked for
 
-	answering atomic.Bool
-	idles     atomic.Int64 // how often net/http was done with a request
-	turn      atomic.Int32 // who may close it
+	responding atomic.Bool
+	idles      atomic.Int64 // how often net/http was done with a request
+	turn       atomic.Int32 // who may close it
 }
 
 // Answering notes that what is written to the connection is a handler's answer, which may
 // look like anything, and not what net/http writes by itself.
-func (c *Conn) Answering() { c.answering.Store(true) }
+func (c *Conn) Responding() { c.responding.Store(true) }
 
 // NoteState is for the ConnState of an http.Server.
 func NoteState(conn net.Conn, state http.ConnState) {
@@ -101,7 +101,7 @@ func NoteState(conn net.Conn, state http.ConnState) {
 	}
 	switch state {
 	case http.StateIdle:
-		c.answering.Store(false)
+		c.responding.Store(false)
 		c.idles.Add(1)
 		c.listener.connections.become(c, idle)
 	case http.StateActive, http.StateHijacked:
@@ -162,18 +162,18 @@ func (c *Conn) readMore(p []byte) (int, error) {
 	if held {
 		read = append(c.pending, read...)
 	}
-	read, through, violation, err := c.answerPlain(read, len(p))
+	read, through, protocolError, err := c.serveFast(read, len(p))
 	if err != nil {
 		return 0, err
 	}
-	if violation == nil {
+	if protocolError == nil {
 		var more int
-		more, violation = c.scanner.scan(read[through:])
+		more, protocolError = c.scanner.scan(read[through:])
 		through += more
 	}
 	switch {
-	case violation != nil:
-		c.refused, c.pending = violation, append(slices.Clone(read[:through]), nonsense...)
+	case protocolError != nil:
+		c.refused, c.pending = protocolError, append(slices.Clone(read[:through]), poison...)
 		c.through = len(c.pending)
 	case through == len(read) && len(read) <= len(p):
 		c.pending = nil
@@ -250,14 +250,14 @@ func (c *Conn) Write(p []byte) (int, error) {
 	if !ok {
 		return c.Conn.Write(p)
 	}
-	var answer bytes.Buffer
-	fmt.Fprintf(&answer, "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Length: %d\r\n", denial.Status, http.StatusText(denial.Status), len(denial.Body))
+	var response bytes.Buffer
+	fmt.Fprintf(&response, "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Length: %d\r\n", denial.Status, http.StatusText(denial.Status), len(denial.Body))
 	for _, h := range append(denial.Headers, httpapi.Header{Name: httpapi.HeaderRequestID, Value: httpapi.RequestID()}) {
-		fmt.Fprintf(&answer, "%s: %s\r\n", h.Name, h.Value)
+		fmt.Fprintf(&response, "%s: %s\r\n", h.Name, h.Value)
 	}
-	answer.Write(crlf)
-	answer.Write(denial.Body)
-	if _, err := c.Conn.Write(answer.Bytes()); err != nil {
+	response.Write(crlf)
+	response.Write(denial.Body)
+	if _, err := c.Conn.Write(response.Bytes()); err != nil {
 		return 0, err
 	}
 	return len(p), nil
@@ -266,7 +266,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 // instead is the denial to send instead of net/http's own words.
 func (c *Conn) instead(p []byte) (httpapi.Denial, bool) {
 	const begin = "HTTP/1.1 "
-	if c.answering.Load() || len(p) > maxNetHTTPError || !bytes.HasPrefix(p, []byte(begin)) {
+	if c.responding.Load() || len(p) > maxNetHTTPError || !bytes.HasPrefix(p, []byte(begin)) {
 		return httpapi.Denial{}, false
 	}
 	line, _, ok := bytes.Cut(p, []byte(netHTTPErrorHeaders))

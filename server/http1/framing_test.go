@@ -30,7 +30,7 @@ func (p *pieces) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-func through(size int, rest ...string) (string, *violation) {
+func through(size int, rest ...string) (string, *protocolError) {
 	conn := &Conn{Conn: &pieces{rest: rest}, listener: &Listener{}, scanner: scanner{maxHead: 200}}
 	var out bytes.Buffer
 	buffer := make([]byte, size)
@@ -76,7 +76,7 @@ func FuzzWhatIsLetThrough(f *testing.F) {
 	f.Add([]byte(strings.Join(parts[20:], "")))
 	f.Fuzz(func(t *testing.T, stream []byte) {
 		got, refused := through(4096, string(stream))
-		if got = strings.TrimSuffix(got, nonsense); !strings.HasPrefix(spoiled(string(stream)), spoiled(got)) {
+		if got = strings.TrimSuffix(got, poison); !strings.HasPrefix(spoiled(string(stream)), spoiled(got)) {
 			t.Fatalf("%q is let through of %q", got, stream)
 		}
 		if strings.HasPrefix(got, wholePreface) {

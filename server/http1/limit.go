@@ -34,7 +34,7 @@ const (
 )
 
 // place is what connections knows of a connection.
-type place struct {
+type slot struct {
 	at    int          // in all, from 1 on, or nowhere
 	held  atomic.Int64 // bytes
 	phase atomic.Int32 // a phase

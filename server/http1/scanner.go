@@ -11,10 +11,10 @@ import (
 
 // violation is why a message is refused. Servers on its way may understand it differently,
 // which is all that a smuggled request needs.
-type violation struct{ denial httpapi.Denial }
+type protocolError struct{ denial httpapi.Denial }
 
-func malformed(detail string) *violation {
-	return &violation{httpapi.NewProblem(statusMalformed, codeMalformed, titleMalformed, detail).Denial()}
+func malformed(detail string) *protocolError {
+	return &protocolError{httpapi.NewProblem(statusMalformed, codeMalformed, titleMalformed, detail).Denial()}
 }
 
 var (
@@ -30,7 +30,7 @@ var (
 	errLengths     = malformed("There are both Content-Length and Transfer-Encoding.")
 	errChunk       = malformed("The body is not encoded in chunks as it should be.")
 
-	errTooLarge = &violation{httpapi.NewProblem(http.StatusRequestHeaderFieldsTooLarge, "headers_too_large", "Headers too large",
+	errTooLarge = &protocolError{httpapi.NewProblem(http.StatusRequestHeaderFieldsTooLarge, "headers_too_large", "Headers too large",
 		"The headers of the request are larger than this server reads. Send fewer or shorter ones.").Denial()}
 
 	// preface is how a connection begins that speaks HTTP/2 (RFC 9113, section 3.4).
@@ -86,7 +86,7 @@ type head struct {
 
 // scan returns how much of what is pending may be read by net/http. What it holds back has
 // to be there again the next time, with more behind it.
-func (s *scanner) scan(pending []byte) (through int, _ *violation) {
+func (s *scanner) scan(pending []byte) (through int, _ *protocolError) {
 	if s.heads == 0 && s.state == inHead && !s.firstLine {
 		switch s.prefaced(pending) {
 		case yes:
@@ -108,9 +108,9 @@ func (s *scanner) scan(pending []byte) (through int, _ *violation) {
 				s.state = map[state]state{inBody: inHead, inChunk: afterChunk}[s.state]
 			}
 		default:
-			n, violation := s.scanLines(rest)
-			if violation != nil || n == 0 {
-				return through, violation
+			n, protocolError := s.scanLines(rest)
+			if protocolError != nil || n == 0 {
+				return through, protocolError
 			}
 			through += n
 		}
@@ -118,10 +118,10 @@ func (s *scanner) scan(pending []byte) (through int, _ *violation) {
 	return through, nil
 }
 
-type answerYet uint8
+type responseProgress uint8
 
 const (
-	no answerYet = iota
+	no responseProgress = iota
 	yes
 	undecided
 )
@@ -129,7 +129,7 @@ const (
 // prefaced reports whether a connection whose first bytes these are speaks HTTP/2. It takes the
 // whole preface, as the first bytes: to net/http, and to whoever reads HTTP/1 leniently, a
 // request line like the preface's is a request, with more of them behind it.
-func (*scanner) prefaced(first []byte) answerYet {
+func (*scanner) prefaced(first []byte) responseProgress {
 	switch {
 	case bytes.HasPrefix(first, preface):
 		return yes
@@ -141,7 +141,7 @@ func (*scanner) prefaced(first []byte) answerYet {
 }
 
 // scanLines returns 0 where the part of the message that consists of lines is not complete.
-func (s *scanner) scanLines(rest []byte) (int, *violation) {
+func (s *scanner) scanLines(rest []byte) (int, *protocolError) {
 	for {
 		end := bytes.IndexByte(rest[s.searched:], '\n')
 		if end < 0 {
@@ -154,12 +154,12 @@ func (s *scanner) scanLines(rest []byte) (int, *violation) {
 			return 0, errBareLF
 		}
 		s.line, s.searched = end+1, end+1
-		if violation := s.incomplete(rest[:end+1]); violation != nil {
-			return 0, violation
+		if protocolError := s.incomplete(rest[:end+1]); protocolError != nil {
+			return 0, protocolError
 		}
-		complete, violation := s.take(line[:len(line)-1])
-		if violation != nil {
-			return 0, violation
+		complete, protocolError := s.take(line[:len(line)-1])
+		if protocolError != nil {
+			return 0, protocolError
 		}
 		if complete {
 			s.line, s.searched = 0, 0
@@ -169,7 +169,7 @@ func (s *scanner) scanLines(rest []byte) (int, *violation) {
 }
 
 // incomplete bounds what is held back.
-func (s *scanner) incomplete(held []byte) *violation {
+func (s *scanner) incomplete(held []byte) *protocolError {
 	switch {
 	case s.state == inHead && len(held) > s.maxHead:
 		return errTooLarge
@@ -181,7 +181,7 @@ func (s *scanner) incomplete(held []byte) *violation {
 }
 
 // take reads one line, and tells whether it completes what it belongs to.
-func (s *scanner) take(line []byte) (complete bool, _ *violation) {
+func (s *scanner) take(line []byte) (complete bool, _ *protocolError) {
 	switch s.state {
 	case inChunkSize:
 		return true, s.chunkSize(line)
@@ -196,8 +196,8 @@ func (s *scanner) take(line []byte) (complete bool, _ *violation) {
 			s.state = inHead
 			return true, nil
 		}
-		_, _, violation := field(line)
-		return false, violation
+		_, _, protocolError := field(line)
+		return false, protocolError
 	}
 	if !s.firstLine {
 		s.firstLine = true
@@ -211,7 +211,7 @@ func (s *scanner) take(line []byte) (complete bool, _ *violation) {
 	return true, s.endHead()
 }
 
-func (s *scanner) endHead() *violation {
+func (s *scanner) endHead() *protocolError {
 	s.heads++
 	h := &s.head
 	switch {
@@ -233,7 +233,7 @@ func (s *scanner) endHead() *violation {
 	return nil
 }
 
-func (s *scanner) chunkSize(line []byte) *violation {
+func (s *scanner) chunkSize(line []byte) *protocolError {
 	digits, extension, _ := bytes.Cut(line, []byte(";"))
 	if hasControl(extension) {
 		return errChunk
@@ -251,7 +251,7 @@ func (s *scanner) chunkSize(line []byte) *violation {
 	return nil
 }
 
-func (h *head) requestLine(line []byte) *violation {
+func (h *head) requestLine(line []byte) *protocolError {
 	method, rest, _ := bytes.Cut(line, space)
 	target, version, ok := bytes.Cut(rest, space)
 	switch {
@@ -287,10 +287,10 @@ func isHex(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
 }
 
-func (h *head) field(line []byte) *violation {
-	name, value, violation := field(line)
-	if violation != nil {
-		return violation
+func (h *head) field(line []byte) *protocolError {
+	name, value, protocolError := field(line)
+	if protocolError != nil {
+		return protocolError
 	}
 	switch {
 	case is(name, "host"):
@@ -324,7 +324,7 @@ func is(text []byte, lowercase string) bool {
 }
 
 // field splits a field line (RFC 9112, section 5).
-func field(line []byte) (name, value []byte, _ *violation) {
+func field(line []byte) (name, value []byte, _ *protocolError) {
 	if line[0] == ' ' || line[0] == '\t' {
 		return nil, nil, errFolded
 	}

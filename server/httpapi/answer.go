@@ -7,7 +7,7 @@ import (
 
 // Question is what a proxy asks about a request, as far as a door reads it. Nobody may keep
 // its header.
-type Question struct {
+type FastRequest struct {
 	secret
 
 	Path, RawQuery string // of the question itself
@@ -17,7 +17,7 @@ type Question struct {
 }
 
 // Answer is an answer in HTTP.
-type Answer struct {
+type FastResponse struct {
 	Status  int
 	Headers []Header
 	Body    []byte // not to be changed
@@ -25,10 +25,10 @@ type Answer struct {
 
 // Denial is the Answer to a request that is denied, or to a preflight: in any case the request
 // goes no further. The body of the latter is empty.
-type Denial = Answer
+type Denial = FastResponse
 
 // Write sends the answer.
-func (a Answer) Write(w http.ResponseWriter) {
+func (a FastResponse) Write(w http.ResponseWriter) {
 	Set(w.Header(), a.Headers)
 	w.WriteHeader(a.Status)
 	_, _ = w.Write(a.Body) // a client that has gone needs no answer

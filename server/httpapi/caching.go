@@ -174,7 +174,7 @@ func SharedCacheHeaders() []string {
 // read an answer, and what Keyward itself says.
 func FilterInformational(header http.Header) {
 	for name := range header {
-		if isAnswers(name) {
+		if isResponsesOwn(name) {
 			delete(header, name)
 		}
 	}
@@ -183,14 +183,14 @@ func FilterInformational(header http.Header) {
 // FilterTrailers removes the same from the trailers of an answer, and what may trail in no message.
 func FilterTrailers(trailer http.Header) {
 	for name := range trailer {
-		if isAnswers(name) || !MayTrail(name) {
+		if isResponsesOwn(name) || !MayTrail(name) {
 			delete(trailer, name)
 		}
 	}
 }
 
 // isAnswers tells a field that is for the headers of an answer only.
-func isAnswers(name string) bool {
+func isResponsesOwn(name string) bool {
 	if isReserved(name) || isForSharedCaches(name) || hasFoldedPrefix(name, "access-control-") || hasFoldedPrefix(name, "ratelimit") {
 		return true
 	}

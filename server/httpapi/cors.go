@@ -33,7 +33,7 @@ const (
 
 // QuestionHeaders are the headers of requests, other than the credential's, that decisions
 // depend on.
-var QuestionHeaders = []string{headerOrigin, headerReferer, headerRequestMethod, headerRequestHeaders}
+var FastRequestHeaders = []string{headerOrigin, headerReferer, headerRequestMethod, headerRequestHeaders}
 
 // CORS returns what lets pages of the request's origin read the answer to it, and nothing
 // if they may not. The answer varies on the origin in any case.

@@ -38,8 +38,8 @@ func TestLines(t *testing.T) {
 func TestKeysAreNotShown(t *testing.T) {
 	var l Lines
 	l.Add("Authorization", "Bearer key-text")
-	q := Question{Header: l.Header}
-	type within struct{ Question }
+	q := FastRequest{Header: l.Header}
+	type within struct{ FastRequest }
 	for _, v := range []any{l, &l, q, &q, within{q}, &within{q}} {
 		var logged bytes.Buffer
 		for _, handler := range []slog.Handler{slog.NewJSONHandler(&logged, nil), slog.NewTextHandler(&logged, nil)} {

@@ -38,7 +38,7 @@ func NewProblem(status int, code, title, detail string) Problem {
 // NewDenial returns what a client is told about a decision other than Allowed, and when to
 // try again; 0 where that is not known.
 func NewDenial(d decision.Decision, request *decision.Request, retryAfter time.Duration) Denial {
-	denial := answerTo(d.Code, retryAfter)
+	denial := denialFor(d.Code, retryAfter)
 	denial.Headers = append(denial.Headers, Header{HeaderVary, Vary(request)})
 	denial.Headers = append(denial.Headers, CORS(d, request)...)
 	return denial
@@ -58,7 +58,7 @@ func CodeDenial(code decision.Code) Denial {
 	return NewProblem(code.Status(), code.String(), code.Title(), code.Detail()).Denial()
 }
 
-func answerTo(code decision.Code, retryAfter time.Duration) Denial {
+func denialFor(code decision.Code, retryAfter time.Duration) Denial {
 	if code == decision.Preflight {
 		return Denial{Status: code.Status(), Headers: []Header{noStore}}
 	}

@@ -9,19 +9,19 @@ import (
 )
 
 func TestRateLimit(t *testing.T) {
-	group := ratelimit.Standing{Limit: decision.RateLimit{PerSecond: 100, Burst: 200}, Left: 150, Reset: 500 * time.Millisecond}
-	key := ratelimit.Standing{Limit: decision.RateLimit{PerSecond: 1_000_000}, Reset: time.Second + 1}
+	group := ratelimit.Status{Limit: decision.RateLimit{PerSecond: 100, Burst: 200}, Left: 150, Reset: 500 * time.Millisecond}
+	key := ratelimit.Status{Limit: decision.RateLimit{PerSecond: 1_000_000}, Reset: time.Second + 1}
 	full := group
 	full.Reset = 0
 	for _, c := range []struct {
 		name           string
-		standings      ratelimit.Standings
+		standings      ratelimit.Statuses
 		policies, left string
 	}{
-		{"none", ratelimit.Standings{}, "", ""},
-		{"a group's", ratelimit.Standings{Group: group}, `"group";q=100;w=1`, `"group";r=150;t=1`},
-		{"a key's, of which nothing is left", ratelimit.Standings{Key: key}, `"key";q=1000000;w=1`, `"key";r=0;t=2`},
-		{"both", ratelimit.Standings{Group: full, Key: key}, `"group";q=100;w=1, "key";q=1000000;w=1`, `"group";r=150;t=0, "key";r=0;t=2`},
+		{"none", ratelimit.Statuses{}, "", ""},
+		{"a group's", ratelimit.Statuses{Group: group}, `"group";q=100;w=1`, `"group";r=150;t=1`},
+		{"a key's, of which nothing is left", ratelimit.Statuses{Key: key}, `"key";q=1000000;w=1`, `"key";r=0;t=2`},
+		{"both", ratelimit.Statuses{Group: full, Key: key}, `"group";q=100;w=1, "key";q=1000000;w=1`, `"group";r=150;t=0, "key";r=0;t=2`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := map[string]string{}

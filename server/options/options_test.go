@@ -44,7 +44,7 @@ func TestFlags(t *testing.T) {
 }
 
 func TestErrorsNameFlagAndRemedy(t *testing.T) {
-	for _, c := range []struct{ args, flag, remedy string }{
+	for _, c := range []struct{ args, flag, hint string }{
 		{"--upstream=localhost:9000", "upstream", "http://127.0.0.1:9000"},
 		{"--upstream=http://h/base", "upstream", "leave out everything"},
 		{"--upstream=http://u:p@h", "upstream", "leave out everything"},
@@ -84,7 +84,7 @@ func TestErrorsNameFlagAndRemedy(t *testing.T) {
 		{"--upstream http://h:1 extra", "", "no arguments"},
 	} {
 		_, err := Parse(strings.Fields(c.args), "pod-0", io.Discard)
-		if err == nil || !strings.Contains(err.Error(), c.flag) || !strings.Contains(err.Error(), c.remedy) || strings.Contains(err.Error(), "\n") {
+		if err == nil || !strings.Contains(err.Error(), c.flag) || !strings.Contains(err.Error(), c.hint) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: got %v", c.args, err)
 		}
 	}

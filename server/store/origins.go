@@ -14,16 +14,16 @@ const maxAllowing = 512
 
 // place is what a pattern allows: an origin, or with the wildcard all of which the host is in
 // a subdomain of its host. The zero place is localhost, whatever its port.
-type place struct {
+type allowedHost struct {
 	origin   origin.Origin
 	wildcard bool
 }
 
 // origins finds groups by what they allow, so that no pattern has to be asked.
-type origins map[place][]*decision.Group
+type origins map[allowedHost][]*decision.Group
 
 // placesAtOnce is how many places are changed while decisions wait.
-const placesAtOnce = 64
+const hostsAtOnce = 64
 
 // list lets a compiled group be found, and unlist lets it be found no more. The caller holds
 // writing.
@@ -45,7 +45,7 @@ func (s *Store) unlist(group *decision.Group) {
 // change replaces what is at the places of a group, a few at a time. Meanwhile a group that
 // is replaced may be found twice.
 func (s *Store) change(group *decision.Group, replaced func([]*decision.Group) []*decision.Group) {
-	for places := range slices.Chunk(placesOf(group), placesAtOnce) {
+	for places := range slices.Chunk(allowedHostsOf(group), hostsAtOnce) {
 		s.mu.Lock()
 		for _, at := range places {
 			if groups := replaced(s.origins[at]); len(groups) > 0 {
@@ -59,17 +59,17 @@ func (s *Store) change(group *decision.Group, replaced func([]*decision.Group) [
 }
 
 // placesOf returns where a group is to be found, each place once.
-func placesOf(group *decision.Group) []place {
-	places := map[place]struct{}{}
+func allowedHostsOf(group *decision.Group) []allowedHost {
+	places := map[allowedHost]struct{}{}
 	for i := range group.Projects {
 		allowed := &group.Projects[i].Origins
 		if allowed.AllowLocalhost {
-			places[place{}] = struct{}{}
+			places[allowedHost{}] = struct{}{}
 		}
 		for _, pattern := range allowed.Patterns {
 			_, wildcard := pattern.Host()
 			for from := range pattern.Origins() {
-				places[place{from, wildcard}] = struct{}{}
+				places[allowedHost{from, wildcard}] = struct{}{}
 			}
 		}
 	}
@@ -91,7 +91,7 @@ func (s *Store) Allowing(from origin.Origin, willDo func(*decision.Group) bool) 
 func (s *Store) allowing(from origin.Origin, groups []*decision.Group) (_ []*decision.Group, tooMany bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	take := func(at place) {
+	take := func(at allowedHost) {
 		here := s.origins[at]
 		if len(here) > cap(groups)-len(groups) {
 			tooMany = true
@@ -100,10 +100,10 @@ func (s *Store) allowing(from origin.Origin, groups []*decision.Group) (_ []*dec
 		groups = append(groups, here...)
 	}
 	if from.IsLocalhost() {
-		take(place{})
+		take(allowedHost{})
 	}
-	take(place{origin: from})
-	for at, more := (place{from, true}), true; more && !tooMany; {
+	take(allowedHost{origin: from})
+	for at, more := (allowedHost{from, true}), true; more && !tooMany; {
 		if _, at.origin.Host, more = strings.Cut(at.origin.Host, "."); more {
 			take(at)
 		}

@@ -39,7 +39,7 @@ func TestTheEndWaitsForTheManager(t *testing.T) {
 			last = use
 		}
 	}
-	if !last.GetClosed() || last.GetBytes() != 111 || last.GetSpent() != 1 || last.GetLeased() != 1 || !r.quotas.Settled() {
+	if !last.GetClosed() || last.GetBytes() != 111 || last.GetSpent() != 1 || last.GetLeased() != 1 || !r.quotas.Reported() {
 		t.Errorf("at last it reported %v", last)
 	}
 }

@@ -75,7 +75,7 @@ type Source interface {
 // Accounts are what groups have used, and may use.
 type Accounts interface {
 	// Life tells this run of the server from others.
-	Life() string
+	Incarnation() string
 	// Linked notes whether the manager is there to be asked.
 	Linked(linked bool)
 	// Allow takes over what the manager says.
@@ -87,13 +87,13 @@ type Accounts interface {
 	Due(now time.Time, whole bool) []*syncv1.GroupUse
 	// Close ends the life, and Settled is whether the manager has persisted everything.
 	Close()
-	Settled() bool
+	Reported() bool
 }
 
 // Shares are among how many servers rate limits are shared.
 type Shares interface {
 	// Told takes over what the manager says.
-	Told(*syncv1.Servers)
+	PeersChanged(*syncv1.Servers)
 }
 
 // Client runs one stream at a time.
@@ -143,7 +143,7 @@ func (c *Client) Run(ctx context.Context) {
 
 // isDone is whether there is no more to be done.
 func (c *Client) isDone(ctx, last context.Context) bool {
-	return last.Err() != nil || ctx.Err() != nil && c.uses.Settled()
+	return last.Err() != nil || ctx.Err() != nil && c.uses.Reported()
 }
 
 // connect makes one connection with one stream and returns when it has ended. A new
@@ -159,7 +159,7 @@ func (c *Client) connect(ctx, last context.Context) (accepted bool, err error) {
 	defer cancel()
 	defer context.AfterFunc(last, func() { time.AfterFunc(goodbyeTimeout, cancel) })()
 	settled := context.AfterFunc(ctx, func() {
-		if c.uses.Settled() {
+		if c.uses.Reported() {
 			cancel() // nobody there needs to hear anything
 		}
 	})
@@ -238,7 +238,7 @@ func (c *Client) follow(ctx, last context.Context, stream grpc.BidiStreamingClie
 			timeout, goodbye = nil, true
 			err = stream.CloseSend()
 		}
-		if err == nil && !goodbye && ctx.Err() != nil && closing == nil && c.uses.Settled() {
+		if err == nil && !goodbye && ctx.Err() != nil && closing == nil && c.uses.Reported() {
 			goodbye = true
 			err = stream.CloseSend()
 		}
@@ -262,7 +262,7 @@ func (c *Client) take(stream grpc.BidiStreamingClient[syncv1.SyncRequest, syncv1
 		}
 	}
 	if servers := response.GetServers(); servers != nil {
-		c.shares.Told(servers)
+		c.shares.PeersChanged(servers)
 	}
 	if update := response.GetUpdate(); update != nil {
 		return c.apply(stream, update)
@@ -323,13 +323,13 @@ func (c *Client) explain(err error) {
 	}
 	c.lastErr = code
 	attributes := []slog.Attr{slog.String("address", c.config.Address), slog.Any("error", err)}
-	if remedy := remedyFor(code); remedy != "" {
-		attributes = append(attributes, slog.String("remedy", remedy))
+	if hint := hintFor(code); hint != "" {
+		attributes = append(attributes, slog.String("remedy", hint))
 	}
 	c.log.LogAttrs(context.Background(), level, "no stream to the manager; trying again and deciding from the last snapshot", attributes...)
 }
 
-func remedyFor(code codes.Code) string {
+func hintFor(code codes.Code) string {
 	switch code {
 	case codes.Unauthenticated:
 		return "mount a projected ServiceAccount token with the audience keyward.dev/sync at the path of --sync-token-file"

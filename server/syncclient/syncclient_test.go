@@ -49,7 +49,7 @@ type running struct {
 	client *Client
 	store  *store.Store
 	uses   *usage.Recorder
-	quotas *quota.Book
+	quotas *quota.Tracker
 	rates  *ratelimit.Limiter
 	logs   *buffer
 	stop   func() // and wait

@@ -120,7 +120,7 @@ func (c *count) take(whole bool) bool {
 func (c *count) record(recorded uint64) { c.recorded = max(c.recorded, min(recorded, c.requests)) }
 
 // tellCounts appends what the manager is to be told.
-func (s *shard) tellCounts(uses []*syncv1.KeyUse, whole bool) []*syncv1.KeyUse {
+func (s *shard) reportCounts(uses []*syncv1.KeyUse, whole bool) []*syncv1.KeyUse {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	tell := func(number uint32, c *count, in month) {

@@ -102,7 +102,7 @@ func TestForget(t *testing.T) {
 		keys  int
 	}{{time.Hour, 2}, {25 * time.Hour, 2}, {25*time.Hour + keepRecorded, 1}, {25*time.Hour + keepUnrecorded, 0}} {
 		r.Since(start, start.Add(step.after))
-		if _, all := r.Tell(func(string, string) bool { return true }, 10); all != step.keys || r.origins.Load() != int64(step.keys) {
+		if _, all := r.Report(func(string, string) bool { return true }, 10); all != step.keys || r.origins.Load() != int64(step.keys) {
 			t.Errorf("after %s: %d keys, %d with origins", step.after, all, r.origins.Load())
 		}
 	}
@@ -163,13 +163,13 @@ func TestConcurrentKeys(t *testing.T) {
 				r.used("k1", one, at, false, home, "https://"+string(rune('a'+(n+i)%12))+".acme.com")
 				if n%100 == 0 {
 					r.Keys(n%200 == 0)
-					r.Tell(func(string, string) bool { return true }, 1)
+					r.Report(func(string, string) bool { return true }, 1)
 				}
 			}
 		})
 	}
 	all.Wait()
-	keys, _ := r.Tell(func(string, string) bool { return true }, 1)
+	keys, _ := r.Report(func(string, string) bool { return true }, 1)
 	if len(keys) != 1 || len(keys[0].Origins) != monitored || keys[0].Requests == 0 {
 		t.Errorf("%+v", keys)
 	}

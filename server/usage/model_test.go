@@ -98,11 +98,11 @@ func (m *model) use(v modelVersion, at time.Time, client uint64) {
 }
 
 func (m *model) since(instant, now time.Time) []string {
-	var told []string
+	var reported []string
 	forget := now.Add(-forgetAfter)
 	for v, u := range m.versions {
 		if !u.last.Before(instant) {
-			told = append(told, fmt.Sprintf("%x %d %v %v", v.digest[:], u.last.UnixMilli(), u.clients[:min(maxClients, len(u.clients))], len(u.clients) > maxClients))
+			reported = append(reported, fmt.Sprintf("%x %d %v %v", v.digest[:], u.last.UnixMilli(), u.clients[:min(maxClients, len(u.clients))], len(u.clients) > maxClients))
 		}
 		if u.last.Before(forget) {
 			delete(m.versions, v)
@@ -117,38 +117,38 @@ func (m *model) since(instant, now time.Time) []string {
 			delete(m.keys, id)
 		}
 	}
-	slices.Sort(told)
-	return told
+	slices.Sort(reported)
+	return reported
 }
 
-func (m *model) tellCounts(whole bool) []string {
-	var told []string
+func (m *model) reportCounts(whole bool) []string {
+	var reported []string
 	for id, k := range m.keys {
 		for _, c := range k.months {
 			if c.requests != c.recorded && (whole || c.requests != c.sent) {
 				c.sent = c.requests
-				told = append(told, fmt.Sprint(id, k.group, c.period, c.requests, c.recorded))
+				reported = append(reported, fmt.Sprint(id, k.group, c.period, c.requests, c.recorded))
 			}
 		}
 	}
-	slices.Sort(told)
-	return told
+	slices.Sort(reported)
+	return reported
 }
 
-func (m *model) tell() string {
-	told := []Key{}
+func (m *model) report() string {
+	reported := []Key{}
 	for id, k := range m.keys {
 		c := k.months[len(k.months)-1]
 		origins := append([]Origin{}, k.origins...)
 		slices.SortFunc(origins, func(a, b Origin) int {
 			return cmp.Or(cmp.Compare(b.Requests, a.Requests), cmp.Compare(a.Origin, b.Origin))
 		})
-		told = append(told, Key{ID: id, Group: k.group, Period: c.period, Requests: c.requests, LastUsedAt: k.last.UTC(), Origins: origins})
+		reported = append(reported, Key{ID: id, Group: k.group, Period: c.period, Requests: c.requests, LastUsedAt: k.last.UTC(), Origins: origins})
 	}
-	slices.SortFunc(told, func(a, b Key) int {
+	slices.SortFunc(reported, func(a, b Key) int {
 		return cmp.Or(cmp.Compare(b.Requests, a.Requests), cmp.Compare(a.ID, b.ID))
 	})
-	return fmt.Sprint(told)
+	return fmt.Sprint(reported)
 }
 
 // TestRecorderIsMaps compares a recorder with plain maps over histories with few keys, whose ids
@@ -230,7 +230,7 @@ func TestRecorderIsMaps(t *testing.T) {
 					got = append(got, fmt.Sprint(u.GetKey(), u.GetGroup(), u.GetPeriod(), u.GetRequests(), u.GetRecorded()))
 				}
 				slices.Sort(got)
-				if want := m.tellCounts(whole); !slices.Equal(got, want) {
+				if want := m.reportCounts(whole); !slices.Equal(got, want) {
 					t.Fatalf("told of keys\n%v, want\n%v", got, want)
 				}
 			},
@@ -245,8 +245,8 @@ func TestRecorderIsMaps(t *testing.T) {
 				}
 			},
 			"": func(t *rapid.T) {
-				got, _ := r.Tell(func(string, string) bool { return true }, 100)
-				if want := m.tell(); fmt.Sprint(got) != want {
+				got, _ := r.Report(func(string, string) bool { return true }, 100)
+				if want := m.report(); fmt.Sprint(got) != want {
 					t.Fatalf("told\n%v, want\n%v", got, want)
 				}
 			},

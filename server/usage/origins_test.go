@@ -18,7 +18,7 @@ func (r *Recorder) fromHeaders(origin, referer string) {
 }
 
 func (r *Recorder) originsOf() []Origin {
-	keys, _ := r.Tell(func(id, group string) bool { return id == "k1" && group == acme.Identity }, 1)
+	keys, _ := r.Report(func(id, group string) bool { return id == "k1" && group == acme.Identity }, 1)
 	return keys[0].Origins
 }
 
@@ -79,7 +79,7 @@ func TestManyKeys(t *testing.T) {
 	r := New()
 	r.origins.Store(maxOrigins)
 	r.fromHeaders("https://acme.com", "")
-	if keys, _ := r.Tell(func(string, string) bool { return true }, 1); keys[0].Requests != 1 || len(keys[0].Origins) != 0 {
+	if keys, _ := r.Report(func(string, string) bool { return true }, 1); keys[0].Requests != 1 || len(keys[0].Origins) != 0 {
 		t.Errorf("%+v", keys)
 	}
 }

@@ -63,13 +63,13 @@ func TestConcurrentForgetting(t *testing.T) {
 				case 5:
 					r.Recorded(&syncv1.Allowances{NowMs: now.UnixMilli(), Keys: r.Keys(n%20 == 0)}, now)
 				case 9:
-					r.Tell(func(string, string) bool { return true }, 1)
+					r.Report(func(string, string) bool { return true }, 1)
 				}
 			}
 		})
 	}
 	all.Wait()
-	keys, _ := r.Tell(func(string, string) bool { return true }, 20)
+	keys, _ := r.Report(func(string, string) bool { return true }, 20)
 	for _, k := range keys { // each may have been forgotten at any moment, and have begun anew
 		if k.Requests == 0 || k.Requests > 4*3*steps {
 			t.Errorf("%+v", k)

@@ -112,7 +112,7 @@ func (s *shard) since(used []*syncv1.VersionUse, instant, forget int64) []*syncv
 		for at := &k.versions; *at != 0; {
 			v := s.versions.at(*at)
 			if v.last >= instant {
-				used = append(used, s.tellVersion(*at))
+				used = append(used, s.reportVersion(*at))
 			}
 			if v.last < forget {
 				s.dropVersion(at)

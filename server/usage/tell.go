@@ -30,41 +30,41 @@ type Origin struct {
 
 // Tell returns the keys that the function wants, those with the most requests first, up to a
 // limit, and how many there are in all.
-func (r *Recorder) Tell(wants func(id, group string) bool, limit int) (told []Key, all int) {
-	told = []Key{}
+func (r *Recorder) Report(wants func(id, group string) bool, limit int) (reported []Key, all int) {
+	reported = []Key{}
 	for i := range r.shards {
-		told = r.shards[i].tell(told, wants)
+		reported = r.shards[i].report(reported, wants)
 	}
-	slices.SortFunc(told, func(a, b Key) int {
+	slices.SortFunc(reported, func(a, b Key) int {
 		return cmp.Or(cmp.Compare(b.Requests, a.Requests), cmp.Compare(a.ID, b.ID))
 	})
-	return told[:min(limit, len(told))], len(told)
+	return reported[:min(limit, len(reported))], len(reported)
 }
 
-func (s *shard) tell(told []Key, wants func(id, group string) bool) []Key {
+func (s *shard) report(reported []Key, wants func(id, group string) bool) []Key {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for number := range s.all {
 		k := s.keys.at(number)
 		if id, group := s.id(number), s.recorder.groups.of(k.group); wants(id, group) {
-			told = append(told, Key{
+			reported = append(reported, Key{
 				ID: id, Group: group, Period: k.month.String(), Requests: k.count.requests,
-				LastUsedAt: time.UnixMilli(k.last).UTC(), Origins: s.tellOrigins(k),
+				LastUsedAt: time.UnixMilli(k.last).UTC(), Origins: s.reportOrigins(k),
 			})
 		}
 	}
-	return told
+	return reported
 }
 
-func (s *shard) tellOrigins(k *key) []Origin {
-	told := []Origin{}
+func (s *shard) reportOrigins(k *key) []Origin {
+	reported := []Origin{}
 	for number := k.origins; number != 0; {
 		m := s.monitors.at(number)
-		told = append(told, Origin{s.origins.of(m.text), m.requests, m.error})
+		reported = append(reported, Origin{s.origins.of(m.text), m.requests, m.error})
 		number = m.next
 	}
-	slices.SortFunc(told, func(a, b Origin) int {
+	slices.SortFunc(reported, func(a, b Origin) int {
 		return cmp.Or(cmp.Compare(b.Requests, a.Requests), cmp.Compare(a.Origin, b.Origin))
 	})
-	return told
+	return reported
 }

@@ -98,7 +98,7 @@ func (r *Recorder) Since(instant, now time.Time) []*syncv1.VersionUse {
 func (r *Recorder) Keys(whole bool) []*syncv1.KeyUse {
 	var uses []*syncv1.KeyUse
 	for i := range r.shards {
-		uses = r.shards[i].tellCounts(uses, whole)
+		uses = r.shards[i].reportCounts(uses, whole)
 	}
 	return uses
 }

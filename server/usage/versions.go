@@ -58,13 +58,13 @@ func (s *shard) addClient(number uint32, hash uint64) {
 	}
 }
 
-func (s *shard) tellVersion(number uint32) *syncv1.VersionUse {
+func (s *shard) reportVersion(number uint32) *syncv1.VersionUse {
 	v := s.versions.at(number)
-	told := &syncv1.VersionUse{Digest: slices.Clone(v.digest[:]), LastMs: v.last}
+	reported := &syncv1.VersionUse{Digest: slices.Clone(v.digest[:]), LastMs: v.last}
 	if c := s.clients[number]; c != nil {
-		told.Clients, told.MoreClients = slices.Clone(c.hashes), c.more
+		reported.Clients, reported.MoreClients = slices.Clone(c.hashes), c.more
 	}
-	return told
+	return reported
 }
 
 // dropVersion forgets the one that is pointed at, in favor of the next.

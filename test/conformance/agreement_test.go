@@ -24,9 +24,9 @@ var (
 
 // TestDoorsAgree asks all doors about requests that nobody has thought of. API Gateway's is
 // left out where a path is encoded, of which it cannot know.
-func TestDoorsAgree(t *testing.T) {
+func TestIntegrationsAgree(t *testing.T) {
 	keys, update := snapshot(t)
-	opened := doors(t, newGate(t, worldFailed, update))
+	opened := integrations(t, newAuthorizer(t, worldFailed, update))
 	names := make([]string, 0, len(keys))
 	for name := range keys {
 		names = append(names, name)

@@ -12,9 +12,9 @@ import (
 
 func TestConformance(t *testing.T) {
 	keys, update := snapshot(t)
-	opened := map[string]map[string]door{}
+	opened := map[string]map[string]integration{}
 	for _, world := range []string{"", worldUnsynced, worldStale, worldFailed, worldPaced, worldFast, worldSpent, worldUnavailable} {
-		opened[world] = doors(t, newGate(t, world, update))
+		opened[world] = integrations(t, newAuthorizer(t, world, update))
 	}
 	for _, c := range slices.Concat(table, spellingTable, rateTable, quotaTable) {
 		t.Run(c.name, func(t *testing.T) {
@@ -51,8 +51,8 @@ func TestTheTableIsComplete(t *testing.T) {
 	t.Logf("%d cases", len(names))
 }
 
-func (c *testCase) excepts(door string) bool {
-	return c.except != "" && slices.ContainsFunc(strings.Split(c.except, "|"), func(beginning string) bool { return strings.HasPrefix(door, beginning) })
+func (c *testCase) excepts(integration string) bool {
+	return c.except != "" && slices.ContainsFunc(strings.Split(c.except, "|"), func(beginning string) bool { return strings.HasPrefix(integration, beginning) })
 }
 
 func (c *testCase) exchange(keys keyring) exchange {

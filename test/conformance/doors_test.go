@@ -62,10 +62,10 @@ type answer struct {
 const verifyURL = "verifyapi, with url"
 
 // door asks one door.
-type door func(t *testing.T, e exchange) answer
+type integration func(t *testing.T, e exchange) answer
 
 // doors opens every door on one gate.
-func doors(t testing.TB, g *authorizer.Gate) map[string]door {
+func integrations(t testing.TB, g *authorizer.Authorizer) map[string]integration {
 	t.Helper()
 	loopback := clientaddr.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, clientaddr.HeaderXForwardedFor)
 	mux := http.NewServeMux()
@@ -75,7 +75,7 @@ func doors(t testing.TB, g *authorizer.Gate) map[string]door {
 	front := startFront(t, mux, plain)
 	url := "http://" + front.String()
 	check := dialExtAuthz(t, g, loopback)
-	opened := map[string]door{
+	opened := map[string]integration{
 		"extauthz":           func(t *testing.T, e exchange) answer { return askExtAuthz(t, check, e, false) },
 		"extauthz, raw":      func(t *testing.T, e exchange) answer { return askExtAuthz(t, check, e, true) },
 		"verifyapi":          func(t *testing.T, e exchange) answer { return askVerify(t, url, e) },
@@ -84,7 +84,7 @@ func doors(t testing.TB, g *authorizer.Gate) map[string]door {
 		verifyURL:            func(t *testing.T, e exchange) answer { return askVerifyURL(t, url, e) },
 		"reverseproxy":       reverseProxy(t, g, loopback),
 	}
-	addDialects(opened, front)
+	addProxyProfiles(opened, front)
 	return opened
 }
 
@@ -223,7 +223,7 @@ func encoded(text, encode string) (out string) {
 
 // reverseProxy opens a proxy for each trusted project, as it is a flag, in front of an
 // upstream that tells what it sees.
-func reverseProxy(t testing.TB, g *authorizer.Gate, clients *clientaddr.Resolver) door {
+func reverseProxy(t testing.TB, g *authorizer.Authorizer, clients *clientaddr.Resolver) integration {
 	t.Helper()
 	seen := make(chan *http.Request, 1)
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

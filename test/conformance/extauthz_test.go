@@ -20,7 +20,7 @@ import (
 	"github.com/keyward-dev/keyward/server/integrations/envoy"
 )
 
-func dialExtAuthz(t testing.TB, g *authorizer.Gate, clients *clientaddr.Resolver) authv3.AuthorizationClient {
+func dialExtAuthz(t testing.TB, g *authorizer.Authorizer, clients *clientaddr.Resolver) authv3.AuthorizationClient {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 )
 
 // dialect is how one proxy asks the door forwardauth.
-type dialect struct {
+type proxyProfile struct {
 	path string
 	// The headers that the proxy sets; without host it keeps the client's.
 	method, host, uri string
@@ -23,7 +23,7 @@ type dialect struct {
 	cannotRemove      bool // spoofed context is refused
 }
 
-var dialects = map[string]dialect{
+var proxyProfiles = map[string]proxyProfile{
 	"plain":   {path: "/authz", method: "X-Forwarded-Method", host: "X-Forwarded-Host", uri: "X-Forwarded-Uri", address: "X-Forwarded-For", list: true},
 	"nginx":   {path: "/authz/nginx", method: "X-Original-Method", host: "X-Original-Host", uri: "X-Original-URI", address: "X-Real-IP", bare: true, narrow: true, cannotRemove: true},
 	"traefik": {path: "/authz/traefik", method: "X-Forwarded-Method", host: "X-Forwarded-Host", uri: "X-Forwarded-Uri", address: "X-Forwarded-For", bare: true},
@@ -32,7 +32,7 @@ var dialects = map[string]dialect{
 }
 
 // says are the headers that the proxy sets.
-func (d *dialect) says(e exchange) []string {
+func (d *proxyProfile) says(e exchange) []string {
 	lines := []string{d.method + ": " + e.method, d.uri + ": " + e.target}
 	if d.host != "" {
 		lines = append(lines, d.host+": "+e.host)
@@ -49,10 +49,10 @@ func (d *dialect) says(e exchange) []string {
 
 // heard is a client that has heard of all dialects, and says of each what the proxy does not
 // say itself.
-func (d *dialect) heard() []string {
+func (d *proxyProfile) heard() []string {
 	set := []string{d.method, d.host, d.uri, d.address}
 	var lines []string
-	for _, other := range dialects {
+	for _, other := range proxyProfiles {
 		for _, line := range []string{other.method + ": DELETE", other.host + ": evil.example", other.uri + ": /elsewhere", other.address + ": " + failingIPv4} {
 			if name, _, _ := strings.Cut(line, ":"); name != "" && !slices.Contains(set, name) && !slices.Contains(lines, line) {
 				lines = append(lines, line)
@@ -62,7 +62,7 @@ func (d *dialect) heard() []string {
 	return append(lines, "Forwarded: for="+failingIPv4+";host=evil.example", "X-Original-Url: /elsewhere", "X-Rewrite-Url: /elsewhere", "X-Http-Method-Override: DELETE", "X-Replaced-Path: /elsewhere")
 }
 
-func (d *dialect) target(project string) string {
+func (d *proxyProfile) target(project string) string {
 	switch {
 	case project == "":
 		return d.path
@@ -74,8 +74,8 @@ func (d *dialect) target(project string) string {
 }
 
 // addDialects adds the door in every dialect, and once more for clients that try them all.
-func addDialects(opened map[string]door, front net.Addr) {
-	for name, d := range dialects {
+func addProxyProfiles(opened map[string]integration, front net.Addr) {
+	for name, d := range proxyProfiles {
 		opened["forwardauth, "+name] = func(t *testing.T, e exchange) answer { return d.ask(t, front, e, nil) }
 		opened["forwardauth, "+name+", and all others"] = func(t *testing.T, e exchange) answer { return d.ask(t, front, e, d.heard()) }
 	}
@@ -85,7 +85,7 @@ func addDialects(opened map[string]door, front net.Addr) {
 // askPreflight sends preflights where Traefik is told to, and asks about all else.
 func askPreflight(t *testing.T, front net.Addr, e exchange) answer {
 	t.Helper()
-	traefik := dialects["traefik"]
+	traefik := proxyProfiles["traefik"]
 	asksMethod := func(line string) bool { return strings.HasPrefix(line, "Access-Control-Request-Method: ") }
 	if e.method != "OPTIONS" || !slices.ContainsFunc(e.lines, asksMethod) {
 		return traefik.ask(t, front, e, nil)
@@ -109,7 +109,7 @@ func askPreflight(t *testing.T, front net.Addr, e exchange) answer {
 	return denial(t, r)
 }
 
-func (d *dialect) ask(t *testing.T, front net.Addr, e exchange, more []string) answer {
+func (d *proxyProfile) ask(t *testing.T, front net.Addr, e exchange, more []string) answer {
 	t.Helper()
 	host, lines := "keyward:8081", slices.Clone(e.lines)
 	if d.host == "" {

@@ -47,7 +47,7 @@ func hasControls(text string) bool {
 // FuzzDoors asks all doors but API Gateway's, which is not told enough: there is one
 // verdict, and whatever is let through arrives as it was decided on (which the reverse
 // proxy's door checks) and without anything that is not the upstream's business.
-func FuzzDoors(f *testing.F) {
+func FuzzIntegrations(f *testing.F) {
 	for i, path := range segments {
 		f.Add(byte(i), byte(i/7), hosts[i%len(hosts)], "api/scenes/"+path+queries[i%len(queries)], "F"+schemes[i%len(schemes)]+"{good}\nH"+origins[i%len(origins)])
 	}
@@ -56,7 +56,7 @@ func FuzzDoors(f *testing.F) {
 	f.Add(byte(0), byte(1), "h", "a%2fb|", "F{solo}")
 
 	keys, update := snapshot(f)
-	opened := doors(f, newGate(f, worldFailed, update))
+	opened := integrations(f, newAuthorizer(f, worldFailed, update))
 	names := make([]string, 0, len(opened))
 	for name := range opened {
 		if !strings.HasPrefix(name, "aws") {

@@ -85,7 +85,7 @@ func TestHTTP2IsReadAsStrictly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	front := httptest.NewUnstartedServer(reverseproxy.New(newGate(t, "", update), reverseproxy.Config{Upstream: target}, slog.New(slog.DiscardHandler)))
+	front := httptest.NewUnstartedServer(reverseproxy.New(newAuthorizer(t, "", update), reverseproxy.Config{Upstream: target}, slog.New(slog.DiscardHandler)))
 	front.Listener = http1.Listen(front.Listener, http1.Config{MaxHeaderBytes: maxHeaderBytes})
 	front.Config.Protocols = new(http.Protocols)
 	front.Config.Protocols.SetHTTP1(true)
@@ -130,7 +130,7 @@ func TestHTTP2IsReadAsStrictly(t *testing.T) {
 func TestHostsThatHTTPRefuses(t *testing.T) {
 	keys, update := snapshot(t)
 	mux := http.NewServeMux()
-	plain := forwardauth.Register(mux, newGate(t, "", update), nil)
+	plain := forwardauth.Register(mux, newAuthorizer(t, "", update), nil)
 	front := startFront(t, mux, plain)
 	for _, host := range []string{"product.acme.example:/evil", "product.acme.example:é", `product.acme.example:"`, "product.acme.example other", "user@product.acme.example", "[product.acme.example]x"} {
 		lines := []string{"X-Forwarded-Method: GET", "X-Forwarded-Uri: /any", "X-Api-Key: " + keys["both"].Reveal()}

@@ -28,7 +28,7 @@ import (
 // that name a host were none, and be answered under whatever host the server behind takes instead.
 func TestNoHostIsNotAnyHost(t *testing.T) {
 	keys, update := snapshot(t)
-	g := newGate(t, "", update)
+	g := newAuthorizer(t, "", update)
 	var reached atomic.Int32
 	upstream := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Add(1) }))
 	t.Cleanup(upstream.Close)
@@ -63,7 +63,7 @@ func TestNoHostIsNotAnyHost(t *testing.T) {
 	if err := json.Unmarshal([]byte(answer.GetDeniedResponse().GetBody()), &problem); err != nil || problem.Code != decision.HostInvalid.String() {
 		t.Errorf("extauthz: %v, %v", answer, err)
 	}
-	for name, ask := range doors(t, g) {
+	for name, ask := range integrations(t, g) {
 		if !strings.HasPrefix(name, "forwardauth") {
 			continue
 		}

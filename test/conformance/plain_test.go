@@ -24,14 +24,14 @@ import (
 
 // counted counts what is answered without net/http.
 type counted struct {
-	http1.Answerer
+	http1.FastPath
 
 	answers atomic.Int64
 }
 
 // Answer implements http1.Answerer.
-func (c *counted) Answer(question *httpapi.Question, answer *httpapi.Answer) bool {
-	ok := c.Answerer.Answer(question, answer)
+func (c *counted) Answer(question *httpapi.FastRequest, answer *httpapi.FastResponse) bool {
+	ok := c.FastPath.Respond(question, answer)
 	if ok {
 		c.answers.Add(1)
 	}
@@ -39,10 +39,10 @@ func (c *counted) Answer(question *httpapi.Question, answer *httpapi.Answer) boo
 }
 
 // startFront serves a mux, with an Answerer, which may be nil.
-func startFront(t testing.TB, mux http.Handler, plain http1.Answerer) net.Addr {
+func startFront(t testing.TB, mux http.Handler, plain http1.FastPath) net.Addr {
 	t.Helper()
 	front := httptest.NewUnstartedServer(mux)
-	front.Listener = http1.Listen(front.Listener, http1.Config{MaxHeaderBytes: maxHeaderBytes, IdleTimeout: time.Minute, Answerer: plain})
+	front.Listener = http1.Listen(front.Listener, http1.Config{MaxHeaderBytes: maxHeaderBytes, IdleTimeout: time.Minute, FastPath: plain})
 	front.Config.MaxHeaderBytes = maxHeaderBytes
 	front.Config.ConnState = http1.NoteState
 	front.Start()
@@ -154,7 +154,7 @@ func FuzzPlain(f *testing.F) {
 	}
 	keys, update := snapshot(f)
 	mux := http.NewServeMux()
-	plain := forwardauth.Register(mux, newGate(f, "", update), clientaddr.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, clientaddr.HeaderXForwardedFor))
+	plain := forwardauth.Register(mux, newAuthorizer(f, "", update), clientaddr.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, clientaddr.HeaderXForwardedFor))
 	fast, slow := startFront(f, mux, plain), startFront(f, mux, nil)
 	answersOf := func(t *testing.T, address net.Addr, stream string) []reply {
 		conn, in := dialWarm(t, address)
@@ -192,9 +192,9 @@ func FuzzPlain(f *testing.F) {
 func TestWhatIsPlain(t *testing.T) {
 	keys, update := snapshot(t)
 	mux := http.NewServeMux()
-	plain := &counted{Answerer: forwardauth.Register(mux, newGate(t, "", update), nil)}
+	plain := &counted{FastPath: forwardauth.Register(mux, newAuthorizer(t, "", update), nil)}
 	front := startFront(t, mux, plain)
-	for name, d := range dialects {
+	for name, d := range proxyProfiles {
 		e := exchange{method: "GET", host: "cdn.acme.example", target: "/api/scenes/mkt-1?x", client: "192.0.2.1:4711"}
 		for _, e.project = range []string{"", "marketing"} {
 			for _, e.lines = range [][]string{{"Authorization: Bearer " + keys["good"].Reveal(), "Origin: https://www.acme.example"}, {"Authorization: Bearer " + keys["unknown"].Reveal()}, nil} {

@@ -44,7 +44,7 @@ var rateTable = []testCase{
 func paces(t testing.TB, s *store.Store, update *syncv1.Update, used bool) *ratelimit.Limiter {
 	t.Helper()
 	limiter := ratelimit.New(func() time.Time { return now })
-	limiter.Told(&syncv1.Servers{Groups: []*syncv1.GroupServers{{Group: paced, Servers: 3}}})
+	limiter.PeersChanged(&syncv1.Servers{Groups: []*syncv1.GroupServers{{Group: paced, Servers: 3}}})
 	for _, key := range update.GetKeys() {
 		if key.GetId() != "id-paced" || !used {
 			continue

@@ -32,7 +32,7 @@ func FuzzTarget(f *testing.F) {
 	}
 	keys, update := snapshot(f)
 	var last decided
-	ask := reverseProxy(f, newGate(f, "", update, authorizer.WithRecorder(&last)), nil)
+	ask := reverseProxy(f, newAuthorizer(f, "", update, authorizer.WithRecorder(&last)), nil)
 	f.Fuzz(func(t *testing.T, target string) {
 		if strings.ContainsAny(target, "\r\n") || len(target) > 4<<10 {
 			return

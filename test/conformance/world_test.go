@@ -156,7 +156,7 @@ func injectedFor(key, owner string) []string {
 }
 
 // newGate is a gate on a store in the state of that world.
-func newGate(t testing.TB, world string, update *syncv1.Update, options ...authorizer.Option) *authorizer.Gate {
+func newAuthorizer(t testing.TB, world string, update *syncv1.Update, options ...authorizer.Option) *authorizer.Authorizer {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	s, err := store.Open(store.Config{MaxStaleness: time.Minute, DenyStale: true}, log, prometheus.NewRegistry())

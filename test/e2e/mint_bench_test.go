@@ -161,7 +161,7 @@ var (
 	changeRequests = regexp.MustCompile(`(?m)^apiserver_request_total\{.*\} [0-9.e+]+$`)
 	// notChanges are requests that leave nothing behind, and those of the Lease, which is renewed.
 	notChanges = regexp.MustCompile(`verb="(?:GET|LIST|WATCH|CONNECT|APPLY_DRY_RUN)"|resource="(?:leases|subjectaccessreviews|tokenreviews)"|subresource="token"|dry_run="All"`)
-	cpuSeconds     = regexp.MustCompile(`(?m)^process_cpu_seconds_total ([0-9.e+]+)$`)
+	cpuSeconds = regexp.MustCompile(`(?m)^process_cpu_seconds_total ([0-9.e+]+)$`)
 )
 
 // writes is how many requests the manager has made that change something, events and leases included.

@@ -48,19 +48,19 @@ func BenchmarkRevocation(b *testing.B) {
 	}
 	keys := objects.Resource(v1alpha1.GroupVersion.WithResource("apikeys")).Namespace(w.namespace)
 
-	var floor, each, last []time.Duration
+	var baseline, each, last []time.Duration
 	for n := 0; b.Loop(); n++ {
 		seen, refused := w.measure(keys, names[n], validators)
-		floor = append(floor, seen)
+		baseline = append(baseline, seen)
 		each = append(each, refused...)
 		last = append(last, slices.Max(refused))
 		w.awaitKey(names[n], "enforced", isEnforced(int32(len(validators)))) // and then all is quiet again
 	}
 	b.ReportMetric(0, "ns/op") // the time of a loop says nothing
-	fmt.Printf("\n%d revocations, %d keys, %d validation servers; %s\n\n", len(floor), loaded, len(validators), before)
+	fmt.Printf("\n%d revocations, %d keys, %d validation servers; %s\n\n", len(baseline), loaded, len(validators), before)
 	fmt.Printf("| from just before the PATCH until … | p50 | p99 | max |\n|---|---|---|---|\n%s%s%s| all of them : the floor | %.2f | %.2f | |\n\n",
-		row("a bare watch sees it (the floor)", floor), row("a validation server refuses", each), row("all of them refuse", last),
-		ratio(last, floor, 0.5), ratio(last, floor, 0.99))
+		row("a bare watch sees it (the floor)", baseline), row("a validation server refuses", each), row("all of them refuse", last),
+		ratio(last, baseline, 0.5), ratio(last, baseline, 0.99))
 }
 
 // load mints keys, and returns the names of the ApiKeys when all is quiet.

@@ -87,7 +87,7 @@ func BenchmarkScale(b *testing.B) {
 	b.ReportMetric(ratio(each, alone, 0.99), "p99-of-one")
 	b.ReportMetric(ratio(each, baseline, 0.99), "p99-of-floor")
 
-	w.awaitQuiet(40*time.Second) // until the server that takes nothing is given up
+	w.awaitQuiet(40 * time.Second) // until the server that takes nothing is given up
 	b.ReportMetric(m.memory(b)/1e6, "leader-MB")
 	before := w.changes()
 	time.Sleep(scaleIdle) // nothing is to happen

@@ -24,8 +24,8 @@ type right struct {
 	reason string
 	field  string
 	// what the manager does, in words, and what mends it beside the right itself.
-	what, remedy string
-	attributes   authorizationv1.ResourceAttributes
+	what, hint string
+	attributes authorizationv1.ResourceAttributes
 }
 
 // maxRights is how many rights one ApiKey can take, by its schema: an import, a template, 16 workloads.
@@ -39,7 +39,7 @@ func rightsFor(old, key *v1alpha1.ApiKey) []right {
 	if from := key.Spec.ImportFrom; from != nil && !equality.Semantic.DeepEqual(old.Spec.ImportFrom, from) {
 		rights = append(rights, right{
 			reason: v1alpha1.ReasonImportRefused, field: "spec.importFrom.secretKeyRef.name",
-			what: fmt.Sprintf("get Secret %q", shown(from.SecretKeyRef.Name)), remedy: "let somebody create the ApiKey who may",
+			what: fmt.Sprintf("get Secret %q", shown(from.SecretKeyRef.Name)), hint: "let somebody create the ApiKey who may",
 			attributes: authorizationv1.ResourceAttributes{
 				Namespace: key.Namespace, Version: "v1", Resource: "secrets", Name: from.SecretKeyRef.Name, Verb: "get",
 			},
@@ -48,7 +48,7 @@ func rightsFor(old, key *v1alpha1.ApiKey) []right {
 	if field := adorned(&old.Spec.Secret.Template, &key.Spec.Secret.Template); field != "" {
 		rights = append(rights, right{
 			reason: v1alpha1.ReasonSecretRefused, field: "spec.secret.template." + field,
-			what: "create Secrets, and others act on this", remedy: "leave " + field + " out",
+			what: "create Secrets, and others act on this", hint: "leave " + field + " out",
 			attributes: authorizationv1.ResourceAttributes{Namespace: key.Namespace, Version: "v1", Resource: "secrets", Verb: "create"},
 		})
 	}
@@ -58,7 +58,7 @@ func rightsFor(old, key *v1alpha1.ApiKey) []right {
 		}
 		rights = append(rights, right{
 			reason: v1alpha1.ReasonRestartRefused, field: fmt.Sprintf("spec.secret.restart[%d]", i),
-			what: fmt.Sprintf("patch %s %q", workload.Kind, shown(workload.Name)), remedy: "leave it out",
+			what: fmt.Sprintf("patch %s %q", workload.Kind, shown(workload.Name)), hint: "leave it out",
 			attributes: authorizationv1.ResourceAttributes{
 				Namespace: key.Namespace, Group: appsv1.GroupName, Version: "v1",
 				Resource: strings.ToLower(string(workload.Kind)) + "s", Name: workload.Name, Verb: "patch",
@@ -111,7 +111,7 @@ func (w *apiKeys) checkRights(ctx context.Context, old, key *v1alpha1.ApiKey) er
 		refusals.WithLabelValues("ApiKey", right.reason).Inc()
 		return apierrors.NewForbidden(schema.GroupResource{Group: v1alpha1.GroupVersion.Group, Resource: "apikeys"}, key.Name,
 			fmt.Errorf("%s: user %q may not %s in namespace %q; ask for the right to, or %s",
-				right.field, shown(request.UserInfo.Username), right.what, key.Namespace, right.remedy))
+				right.field, shown(request.UserInfo.Username), right.what, key.Namespace, right.hint))
 	}
 	return nil
 }

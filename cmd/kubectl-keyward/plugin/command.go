@@ -66,7 +66,7 @@ func run(ctx context.Context, a *app, args []string, version string) int {
 		err = usagef("%w; see kubectl keyward --help", err)
 	}
 	line, code := explainError(err)
-	if !errors.Is(err, errQuiet) {
+	if !errors.Is(err, errSilent) {
 		_, _ = fmt.Fprintln(a.streams.ErrOut, "error: "+line)
 	}
 	return code

@@ -46,7 +46,7 @@ func refusedf(format string, args ...any) error {
 }
 
 // errQuiet ends a command whose output has said everything.
-var errQuiet = errors.New("refused")
+var errSilent = errors.New("refused")
 
 // explainError says in one line what went wrong and what mends it, and returns the exit code.
 func explainError(err error) (line string, code int) {

@@ -41,12 +41,12 @@ type explanation struct {
 
 type explained struct {
 	ruling
-	Why  string `json:"why"`
-	Mend string `json:"mend,omitempty"`
+	Why string `json:"why"`
+	Fix string `json:"mend,omitempty"`
 }
 
 // question is one run of explain.
-type question struct {
+type decisionsQuery struct {
 	*app
 	servers servers
 	limit   int
@@ -54,7 +54,7 @@ type question struct {
 }
 
 func (a *app) explain() *cobra.Command {
-	q := &question{app: a}
+	q := &decisionsQuery{app: a}
 	cmd := &cobra.Command{
 		Use:   "explain REQUEST-ID|KEY-ID|APIKEY",
 		Short: "Say why requests were refused, and what mends it",
@@ -83,7 +83,7 @@ or the name of its ApiKey. Validation servers remember their last 10,000 decisio
 	return cmd
 }
 
-func (q *question) run(ctx context.Context, about string) error {
+func (q *decisionsQuery) run(ctx context.Context, about string) error {
 	s, err := q.connect()
 	if err != nil {
 		return err
@@ -184,7 +184,7 @@ func (e *explanation) keep(decisions []ruling, limit int, all bool) {
 			name = "-n " + e.Key.Namespace + " " + e.Key.Name
 		}
 		r := d.explain(name)
-		e.Decisions = append(e.Decisions, explained{*d, r.why, r.mend})
+		e.Decisions = append(e.Decisions, explained{*d, r.why, r.fix})
 	}
 }
 
@@ -242,8 +242,8 @@ func (p *page) decision(d *explained) {
 	}
 	p.line("%s: %s", p.paint(s, word), p.paint(bold, strconv.Itoa(d.Status)+" "+d.Code))
 	p.line("  %s", d.Why)
-	if d.Mend != "" {
-		p.line("  %s", d.Mend)
+	if d.Fix != "" {
+		p.line("  %s", d.Fix)
 	}
 	request := strings.TrimSpace(d.Method + " " + d.Host)
 	if d.Origin != "" {
@@ -252,7 +252,7 @@ func (p *page) decision(d *explained) {
 	at := metav1.Time{Time: d.Time}
 	facts := [][]cell{
 		texts("  When", p.when(&at, instant)), texts("  Request", or(request, "-")+", id "+or(d.RequestID, "-")),
-		texts("  Where", d.Validator+", door "+d.Door),
+		texts("  Where", d.Validator+", door "+d.Integration),
 	}
 	if d.KeyID != "" {
 		facts = append(facts, texts("  Key", d.KeyID+" of Group "+d.Group))

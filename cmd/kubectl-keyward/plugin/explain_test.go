@@ -54,13 +54,13 @@ func record(ring *decisionlog.Ring, id, key string, code decision.Code, before t
 
 func TestEveryCodeHasARemedy(t *testing.T) {
 	for _, code := range decision.Codes() {
-		r, ok := remedies[code.String()]
-		if refused := code != decision.Allowed && code != decision.Preflight; !ok || r.why == "" || refused != (r.mend != "") {
+		r, ok := hints[code.String()]
+		if refused := code != decision.Allowed && code != decision.Preflight; !ok || r.why == "" || refused != (r.fix != "") {
 			t.Errorf("%s: %+v", code, r)
 		}
 	}
-	if len(remedies) != len(decision.Codes()) {
-		t.Errorf("%d remedies for %d codes", len(remedies), len(decision.Codes()))
+	if len(hints) != len(decision.Codes()) {
+		t.Errorf("%d remedies for %d codes", len(hints), len(decision.Codes()))
 	}
 }
 

@@ -14,13 +14,13 @@ import (
 )
 
 // errHeldUp is that the state of a key does not let it rotate.
-var errHeldUp = errors.New("it rotates only when that is over")
+var errBlocked = errors.New("it rotates only when that is over")
 
 // heldUp is an errHeldUp that says what state does not let the key rotate, and what ends that, or nil.
-func heldUp(key *v1alpha1.ApiKey) error {
+func blocked(key *v1alpha1.ApiKey) error {
 	resume := fmt.Sprintf("resume it first: kubectl keyward -n %s resume %s", key.Namespace, key.Name)
 	if ptr.Deref(key.Spec.Suspended, false) {
-		return fmt.Errorf("ApiKey %s/%s is suspended; %w; %s", key.Namespace, key.Name, errHeldUp, resume)
+		return fmt.Errorf("ApiKey %s/%s is suspended; %w; %s", key.Namespace, key.Name, errBlocked, resume)
 	}
 	// What the manager has not looked at yet may have ended it.
 	ready := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionReady)
@@ -28,11 +28,11 @@ func heldUp(key *v1alpha1.ApiKey) error {
 		!meta.IsStatusConditionTrue(key.Status.Conditions, v1alpha1.ConditionStalled) {
 		return nil
 	}
-	return fmt.Errorf("ApiKey %s/%s is %s (%s: %s); %w", key.Namespace, key.Name, key.Status.State, ready.Reason, ready.Message, errHeldUp)
+	return fmt.Errorf("ApiKey %s/%s is %s (%s: %s); %w", key.Namespace, key.Name, key.Status.State, ready.Reason, ready.Message, errBlocked)
 }
 
 // mendable is whether what holds a key up may be the overlap that is declared, which another would mend.
-func mendable(key *v1alpha1.ApiKey) bool {
+func fixable(key *v1alpha1.ApiKey) bool {
 	ready := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionReady)
 	return !ptr.Deref(key.Spec.Suspended, false) && ready != nil && ready.Reason == v1alpha1.ReasonInvalidSpec
 }

@@ -143,7 +143,7 @@ func TestHeldUp(t *testing.T) {
 		key.Generation, key.Status.State = 1, v1alpha1.KeyActive
 		condition(key, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady, "")
 		test.change(key)
-		if got := heldUp(key) != nil; got != test.want {
+		if got := blocked(key) != nil; got != test.want {
 			t.Errorf("%s: %t", name, got)
 		}
 	}

@@ -15,7 +15,7 @@ import (
 func terminal(file *os.File) bool { return term.IsTerminal(int(file.Fd())) }
 
 // answer is what a read of standard input came to.
-type answer struct {
+type reply struct {
 	text string
 	err  error
 }
@@ -53,10 +53,10 @@ func (a *app) askHidden(ctx context.Context, question string) (string, error) {
 
 // await lets Ctrl-C end a read.
 func await(ctx context.Context, read func() (string, error)) (string, error) {
-	answers := make(chan answer, 1)
+	answers := make(chan reply, 1)
 	go func() {
 		text, err := read()
-		answers <- answer{text, err}
+		answers <- reply{text, err}
 	}()
 	select {
 	case <-ctx.Done():

@@ -4,10 +4,10 @@ import "strings"
 
 // remedy says to somebody who looks after keys what a code means, and what mends it.
 // {project}, {origin}, {group}, {method} and {key} stand for those of the request.
-type remedy struct{ why, mend string }
+type hint struct{ why, fix string }
 
 // remedies of the codes of server/decision.
-var remedies = map[string]remedy{
+var hints = map[string]hint{
 	"allowed":   {"It was let through.", ""},
 	"preflight": {"A browser asked whether it may send a request from this origin, and was told that it may.", ""},
 	"not_synced": {"The validation server had not received its keys yet.",
@@ -61,12 +61,12 @@ var remedies = map[string]remedy{
 }
 
 // explain is the remedy for a decision.
-func (d *ruling) explain(key string) remedy {
-	r, ok := remedies[d.Code]
+func (d *ruling) explain(key string) hint {
+	r, ok := hints[d.Code]
 	if !ok {
-		return remedy{why: "This plugin does not know the code; a newer one may."}
+		return hint{why: "This plugin does not know the code; a newer one may."}
 	}
 	fill := strings.NewReplacer("{project}", or(d.Project, "(none)"), "{origin}", or(d.Origin, "this origin"),
 		"{group}", or(d.Group, "(unknown)"), "{method}", or(d.Method, "this method"), "{key}", or(key, "KEY"))
-	return remedy{fill.Replace(r.why), fill.Replace(r.mend)}
+	return hint{fill.Replace(r.why), fill.Replace(r.fix)}
 }

@@ -62,7 +62,7 @@ func (r *rotation) run(ctx context.Context, s *session, key *v1alpha1.ApiKey) er
 	if err := living(key); err != nil {
 		return err
 	}
-	if held := heldUp(key); held != nil && (r.overlap == "" || !mendable(key)) {
+	if held := blocked(key); held != nil && (r.overlap == "" || !fixable(key)) {
 		return refusedf("nothing was changed, for the key would not rotate: %w", held)
 	}
 	declared, earlier := key.Spec.Rotation.Overlap, key.Spec.Rotation.Trigger
@@ -82,7 +82,7 @@ func (r *rotation) run(ctx context.Context, s *session, key *v1alpha1.ApiKey) er
 	// Left as it is, the next scheduled rotation would be as abrupt.
 	putBack := abrupt && !none(string(declared))
 	err := r.await(ctx, s, key, trigger, abrupt)
-	if errors.Is(err, errHeldUp) && minted(key, trigger) == nil {
+	if errors.Is(err, errBlocked) && minted(key, trigger) == nil {
 		return r.withdraw(ctx, s, key, earlier, declared, err)
 	}
 	if err != nil || !r.waiting.wait || key.Spec.Secret.Reveal == v1alpha1.RevealOnce {
@@ -148,7 +148,7 @@ func (r *rotation) await(ctx context.Context, s *session, key *v1alpha1.ApiKey, 
 			if err := living(key); err != nil {
 				return false, err
 			}
-			if held := heldUp(key); held != nil && observed(key) {
+			if held := blocked(key); held != nil && observed(key) {
 				return false, coded{ExitTimeout, fmt.Errorf("it is declared, and goes on once the key may: %w", held)}
 			}
 			v := minted(key, trigger)
@@ -158,7 +158,7 @@ func (r *rotation) await(ctx context.Context, s *session, key *v1alpha1.ApiKey, 
 			if !abrupt || key.Spec.Secret.Reveal == v1alpha1.RevealOnce {
 				return true, nil
 			}
-			if earlierLives(key, v) || key.Status.Enforcement == nil {
+			if earlierIncarnations(key, v) || key.Status.Enforcement == nil {
 				return false, nil
 			}
 			// Servers can hear of it only after it is recorded, so the first record is about before.
@@ -169,7 +169,7 @@ func (r *rotation) await(ctx context.Context, s *session, key *v1alpha1.ApiKey, 
 		})
 }
 
-func earlierLives(key *v1alpha1.ApiKey, v *v1alpha1.KeyVersion) bool {
+func earlierIncarnations(key *v1alpha1.ApiKey, v *v1alpha1.KeyVersion) bool {
 	for i := range key.Status.Versions {
 		if w := &key.Status.Versions[i]; w.ID < v.ID && lifecycle.Live(w.State) {
 			return true

@@ -41,18 +41,18 @@ const (
 
 // ruling is one decision as a validation server tells it.
 type ruling struct {
-	Validator string    `json:"validator"`
-	Time      time.Time `json:"time"`
-	RequestID string    `json:"requestId"`
-	Door      string    `json:"door"`
-	Code      string    `json:"code"`
-	Status    int       `json:"status"`
-	Method    string    `json:"method,omitempty"`
-	Host      string    `json:"host,omitempty"`
-	Origin    string    `json:"origin,omitempty"`
-	Group     string    `json:"group,omitempty"`
-	Project   string    `json:"project,omitempty"`
-	KeyID     string    `json:"keyId,omitempty"`
+	Validator   string    `json:"validator"`
+	Time        time.Time `json:"time"`
+	RequestID   string    `json:"requestId"`
+	Integration string    `json:"door"`
+	Code        string    `json:"code"`
+	Status      int       `json:"status"`
+	Method      string    `json:"method,omitempty"`
+	Host        string    `json:"host,omitempty"`
+	Origin      string    `json:"origin,omitempty"`
+	Group       string    `json:"group,omitempty"`
+	Project     string    `json:"project,omitempty"`
+	KeyID       string    `json:"keyId,omitempty"`
 }
 
 // validator is a validation server to ask.
@@ -152,7 +152,7 @@ func (v *validator) ask(ctx context.Context, s *session, token string, queries [
 // fetchRefused looks code by code for refusals: those of a busy key are lost among what was
 // let through.
 func (v *validator) fetchRefused(ctx context.Context, base, token string, query url.Values, all []ruling) ([]ruling, error) {
-	for _, code := range slices.Sorted(maps.Keys(remedies)) {
+	for _, code := range slices.Sorted(maps.Keys(hints)) {
 		if code == codeAllowed || code == codePreflight {
 			continue
 		}

@@ -72,7 +72,7 @@ with those in the status of ApiKeys) and never printed. Exit code 3: it is not v
 				return err
 			}
 			if !verdict.Valid {
-				return coded{ExitRefused, errQuiet}
+				return coded{ExitRefused, errSilent}
 			}
 			return nil
 		},

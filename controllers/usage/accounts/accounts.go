@@ -43,7 +43,7 @@ type Config struct {
 	Writes rate.Limit
 	// Settle is how long a new leader waits for servers to be back, and Grace how long a
 	// server that was lost is waited for, before what they hold counts as out of reach.
-	Settle, Grace time.Duration
+	StartupGrace, Grace time.Duration
 }
 
 // Aggregator is safe for concurrent use.
@@ -55,7 +55,7 @@ type Aggregator struct {
 	mu       sync.Mutex
 	began    time.Time
 	limits   map[string]Limits // by group
-	books    map[store.Key]*book
+	all      map[store.Key]*counters
 	sessions map[*Session]struct{}
 	servers  map[string]*Session  // by account
 	lost     map[string]time.Time // accounts whose server was lost, and when
@@ -65,7 +65,7 @@ type Aggregator struct {
 }
 
 // book is one ledger with what is to be done about it.
-type book struct {
+type counters struct {
 	key     store.Key
 	reports map[string]*report // the latest of each server
 	limits  Limits             // as servers were told
@@ -91,7 +91,7 @@ type report struct {
 func New(config Config) *Aggregator {
 	return &Aggregator{
 		config: config, limiter: rate.NewLimiter(config.Writes, writesAtOnce), refusals: rate.NewLimiter(1, 100), began: config.Clock.Now(),
-		limits: map[string]Limits{}, books: map[store.Key]*book{}, sessions: map[*Session]struct{}{},
+		limits: map[string]Limits{}, all: map[store.Key]*counters{}, sessions: map[*Session]struct{}{},
 		servers: map[string]*Session{}, lost: map[string]time.Time{}, urgent: newQueue(), lazy: newQueue(),
 	}
 }
@@ -138,9 +138,9 @@ func (a *Aggregator) tick() {
 		}
 	}
 	month := quotaledger.MonthOf(now)
-	for key, b := range a.books {
+	for key, b := range a.all {
 		if key.Month != month && key.Month != month.Previous() && !b.busy && b.queued == idle {
-			delete(a.books, key)
+			delete(a.all, key)
 		}
 	}
 }
@@ -153,7 +153,7 @@ func (a *Aggregator) SetLimits(group string, limits Limits) {
 	a.limits[group] = limits
 	month := quotaledger.MonthOf(a.config.Clock.Now())
 	for _, key := range []store.Key{{Group: group, Month: month}, {Group: group, Month: month.Previous()}} {
-		if b := a.books[key]; b != nil && !b.limits.equal(limits) {
+		if b := a.all[key]; b != nil && !b.limits.equal(limits) {
 			a.enqueue(b, true)
 		}
 	}
@@ -164,21 +164,21 @@ func (a *Aggregator) Forget(group string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.limits, group)
-	for key, b := range a.books {
+	for key, b := range a.all {
 		if key.Group == group && !b.busy {
 			b.reports = map[string]*report{}
 			b.entry = store.Entry{}
 			b.queued = idle
-			delete(a.books, key)
+			delete(a.all, key)
 		}
 	}
 }
 
-func (a *Aggregator) book(key store.Key) *book {
-	b := a.books[key]
+func (a *Aggregator) counters(key store.Key) *counters {
+	b := a.all[key]
 	if b == nil {
-		b = &book{key: key, reports: map[string]*report{}, limits: a.limits[key.Group], closed: map[string]time.Time{}}
-		a.books[key] = b
+		b = &counters{key: key, reports: map[string]*report{}, limits: a.limits[key.Group], closed: map[string]time.Time{}}
+		a.all[key] = b
 	}
 	return b
 }

@@ -55,7 +55,7 @@ func TestBadInput(t *testing.T) {
 				if err := s.Report(&syncv1.Uses{Life: "life", Groups: []*syncv1.GroupUse{use}}); err != nil {
 					t.Fatal(err)
 				}
-				n.leaders[0].SettleAll(t.Context())
+				n.leaders[0].PersistAll(t.Context())
 				return s.Take()
 			}
 			say(&syncv1.GroupUse{Group: acme, Period: "2026-11", Wants: 10})
@@ -95,7 +95,7 @@ func TestLives(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	n.leaders[0].SettleAll(t.Context())
+	n.leaders[0].PersistAll(t.Context())
 	if n.store.requests != 5 {
 		t.Errorf("%d counted", n.store.requests)
 	}
@@ -113,13 +113,13 @@ func TestStoreAway(t *testing.T) {
 	for len(s.stream.up) > 0 {
 		s.stream.deliverUp(t, false)
 	}
-	n.leaders[0].SettleAll(t.Context())
+	n.leaders[0].PersistAll(t.Context())
 	if said := s.stream.session.Take(); len(said.GetGroups()) != 0 {
 		t.Errorf("said %v", said)
 	}
 	n.clock.Step(2 * time.Second) // by then it is tried again
 	eventually(t, func() bool {
-		n.leaders[0].SettleAll(t.Context())
+		n.leaders[0].PersistAll(t.Context())
 		return n.store.writes == 1
 	})
 	s.book.Allow(s.stream.session.Take(), n.clock.Now())
@@ -160,11 +160,11 @@ func TestMonthEnds(t *testing.T) {
 						n.connect(s, 0)
 						s.stream.up = nil
 					}
-					if err := s.stream.session.Report(&syncv1.Uses{Life: s.book.Life(), Groups: s.book.Due(skewed(skews[i]), true)}); err != nil {
+					if err := s.stream.session.Report(&syncv1.Uses{Life: s.book.Incarnation(), Groups: s.book.Due(skewed(skews[i]), true)}); err != nil {
 						t.Fatal(err)
 					}
 				}
-				n.leaders[0].SettleAll(t.Context())
+				n.leaders[0].PersistAll(t.Context())
 				for i, s := range n.servers {
 					s.book.Allow(s.stream.session.Take(), skewed(skews[i]))
 				}
@@ -248,7 +248,7 @@ func TestGoodbye(t *testing.T) {
 	n.pump()
 	leaving.book.Close()
 	n.pump()
-	if !leaving.book.Settled() {
+	if !leaving.book.Reported() {
 		t.Error("it does not know that all is persisted")
 	}
 	n.servers = []*server{{name: "other", book: quota.New(prometheus.NewRegistry())}}

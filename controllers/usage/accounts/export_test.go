@@ -3,10 +3,10 @@ package accounts
 import "context"
 
 // SettleAll has all books looked at that are waiting for it, as workers do.
-func (a *Aggregator) SettleAll(ctx context.Context) {
+func (a *Aggregator) PersistAll(ctx context.Context) {
 	a.mu.Lock()
-	var due []*book
-	for _, b := range a.books {
+	var due []*counters
+	for _, b := range a.all {
 		if b.queued != idle || b.waiting {
 			b.queued, b.busy = idle, true
 			due = append(due, b)

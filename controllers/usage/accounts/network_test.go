@@ -39,7 +39,7 @@ type network struct {
 
 type server struct {
 	name    string
-	book    *quota.Book
+	book    *quota.Tracker
 	stream  *stream
 	strays  []*stream // of which the leader has not noticed the end
 	closing bool
@@ -64,7 +64,7 @@ func newNetwork(t failer, quota uint64) *network {
 
 func (n *network) newLeader() *accounts.Aggregator {
 	a := accounts.New(accounts.Config{
-		Store: n.store, Clock: n.clock, Log: logr.Discard(), Writes: rate.Inf, Settle: 5 * time.Second, Grace: 5 * time.Second,
+		Store: n.store, Clock: n.clock, Log: logr.Discard(), Writes: rate.Inf, StartupGrace: 5 * time.Second, Grace: 5 * time.Second,
 	})
 	a.SetLimits(acme, n.limits())
 	return a
@@ -88,7 +88,7 @@ func (n *network) connect(s *server, leader int) {
 	n.disconnect(s)
 	session := n.leaders[leader].Connect(s.name, func(group string) (bool, bool) { return group == acme, true })
 	s.stream = &stream{leader: leader, session: session}
-	s.stream.up = []*syncv1.Uses{{Life: s.book.Life(), Groups: s.book.Due(n.clock.Now(), true)}}
+	s.stream.up = []*syncv1.Uses{{Life: s.book.Incarnation(), Groups: s.book.Due(n.clock.Now(), true)}}
 }
 
 // disconnect ends the server's stream; the leader may hear of what is on its way still.
@@ -116,7 +116,7 @@ func (n *network) report(s *server, all bool) {
 	if all {
 		groups = s.book.Due(n.clock.Now(), false)
 	}
-	s.stream.up = append(s.stream.up, &syncv1.Uses{Life: s.book.Life(), Groups: groups})
+	s.stream.up = append(s.stream.up, &syncv1.Uses{Life: s.book.Incarnation(), Groups: groups})
 }
 
 func (st *stream) deliverUp(t failer, again bool) {
@@ -143,7 +143,7 @@ func (n *network) pump() {
 				s.stream.deliverUp(n.t, false)
 			}
 		}
-		n.leaders[0].SettleAll(context.Background())
+		n.leaders[0].PersistAll(context.Background())
 		for _, s := range n.servers {
 			s.book.Allow(s.stream.session.Take(), n.clock.Now())
 		}
@@ -161,7 +161,7 @@ func (n *network) round(t *rapid.T, s *server) {
 		s.stream.deliverUp(n.t, false)
 	}
 	if way > 2 {
-		n.leaders[s.stream.leader].SettleAll(context.Background())
+		n.leaders[s.stream.leader].PersistAll(context.Background())
 	}
 	if way > 3 {
 		s.stream.down = append(s.stream.down, s.stream.session.Take())
@@ -185,7 +185,7 @@ func (n *network) cross(s *server, requests int) {
 	n.report(s, true)
 	for range 2 {
 		s.stream.deliverUp(n.t, false)
-		n.leaders[s.stream.leader].SettleAll(context.Background())
+		n.leaders[s.stream.leader].PersistAll(context.Background())
 	}
 	s.stream.down = append(s.stream.down, s.stream.session.Take())
 }
@@ -287,7 +287,7 @@ func exact(t *rapid.T) {
 		"settle": func(t *rapid.T) {
 			leader := n.leaders[rapid.IntRange(0, len(n.leaders)-1).Draw(t, "leader")]
 			n.store.before, n.store.after = rapid.IntRange(0, 9).Draw(t, "away") == 0, rapid.IntRange(0, 9).Draw(t, "unheard") == 0
-			leader.SettleAll(context.Background())
+			leader.PersistAll(context.Background())
 			n.store.before, n.store.after = false, false
 		},
 		"send": func(t *rapid.T) {
@@ -375,7 +375,7 @@ func (n *network) finish(t *rapid.T) {
 		t.Fatalf("%d counted of %d admitted", n.store.requests, n.admitted)
 	}
 	for _, s := range n.servers {
-		if !s.book.Settled() {
+		if !s.book.Reported() {
 			t.Fatalf("%s is not settled", s.name)
 		}
 	}

@@ -13,14 +13,14 @@ const (
 
 // queue is the books that wait for a worker, first come, first served.
 type queue struct {
-	books []*book
-	wake  chan struct{} // one slot: there may be something
+	all  []*counters
+	wake chan struct{} // one slot: there may be something
 }
 
 func newQueue() queue { return queue{wake: make(chan struct{}, 1)} }
 
-func (q *queue) push(b *book) {
-	q.books = append(q.books, b)
+func (q *queue) push(b *counters) {
+	q.all = append(q.all, b)
 	q.signal()
 }
 
@@ -33,7 +33,7 @@ func (q *queue) signal() {
 
 // enqueue has a worker look at the book: soon, or when it has gathered more. The caller holds
 // the lock.
-func (a *Aggregator) enqueue(b *book, urgent bool) {
+func (a *Aggregator) enqueue(b *counters, urgent bool) {
 	level := lazily
 	if urgent {
 		level = urgently
@@ -74,15 +74,15 @@ func (a *Aggregator) work(ctx context.Context, q *queue) {
 
 // next takes the next book out of a queue. One that has moved to the other queue, or is with
 // a worker, is skipped.
-func (a *Aggregator) next(q *queue) *book {
+func (a *Aggregator) next(q *queue) *counters {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for len(q.books) > 0 {
-		b := q.books[0]
-		q.books[0] = nil
-		q.books = q.books[1:]
+	for len(q.all) > 0 {
+		b := q.all[0]
+		q.all[0] = nil
+		q.all = q.all[1:]
 		if b.queued != idle && !b.busy {
-			if len(q.books) > 0 {
+			if len(q.all) > 0 {
 				q.signal()
 			}
 			b.queued, b.busy = idle, true

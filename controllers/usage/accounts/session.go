@@ -146,7 +146,7 @@ func (s *Session) take(use *syncv1.GroupUse) error {
 	case !serves:
 		return fmt.Errorf("the server may not serve the group")
 	}
-	b := a.book(store.Key{Group: use.GetGroup(), Month: month})
+	b := a.counters(store.Key{Group: use.GetGroup(), Month: month})
 	a.asked++
 	b.reports[s.server] = &report{
 		fresh: true, wants: use.GetWants(), asked: a.asked,

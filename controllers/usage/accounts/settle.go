@@ -24,8 +24,8 @@ const (
 var errUnknownLimits = errors.New("the limits of the group are not known yet")
 
 // process settles a book, and sees to it that it is looked at again where that is needed.
-func (a *Aggregator) process(ctx context.Context, b *book) {
-	err := a.settle(ctx, b)
+func (a *Aggregator) process(ctx context.Context, b *counters) {
+	err := a.persist(ctx, b)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	b.busy = false
@@ -45,24 +45,24 @@ func (a *Aggregator) process(ctx context.Context, b *book) {
 	}
 }
 
-func (a *Aggregator) later(b *book, wait time.Duration) {
+func (a *Aggregator) later(b *counters, wait time.Duration) {
 	a.config.Clock.AfterFunc(wait, func() {
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		if a.books[b.key] == b {
+		if a.all[b.key] == b {
 			a.enqueue(b, true)
 		}
 	})
 }
 
 // dismiss refuses what was reported of a group that is gone. The caller holds the lock.
-func (a *Aggregator) dismiss(b *book, err error) {
+func (a *Aggregator) dismiss(b *counters, err error) {
 	for server := range b.reports {
 		if s := a.servers[server]; s != nil {
 			s.refuse(b.key.Group, b.key.Month.String(), err)
 		}
 	}
-	delete(a.books, b.key)
+	delete(a.all, b.key)
 }
 
 // view is what a worker needs to know, at one instant.
@@ -75,7 +75,7 @@ type view struct {
 }
 
 // settle persists what was reported of a book, and what is leased by it, and then says so.
-func (a *Aggregator) settle(ctx context.Context, b *book) error {
+func (a *Aggregator) persist(ctx context.Context, b *counters) error {
 	for range attempts {
 		if err := a.load(ctx, b); err != nil {
 			return err
@@ -110,13 +110,13 @@ func (a *Aggregator) settle(ctx context.Context, b *book) error {
 				return err
 			}
 		}
-		a.tell(b, v, entry, totals, outcome)
+		a.report(b, v, entry, totals, outcome)
 		return nil
 	}
 	return fmt.Errorf("%w, again and again", store.ErrConflict)
 }
 
-func (a *Aggregator) load(ctx context.Context, b *book) error {
+func (a *Aggregator) load(ctx context.Context, b *counters) error {
 	if b.entry.Ledger != nil {
 		return nil
 	}
@@ -157,7 +157,7 @@ func outcomeOf(err error) string {
 }
 
 // look takes down what is known now.
-func (a *Aggregator) look(b *book) (*view, error) {
+func (a *Aggregator) look(b *counters) (*view, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	limits, known := a.limits[b.key.Group]
@@ -190,7 +190,7 @@ func (a *Aggregator) presence(server string, now time.Time) quotaledger.Presence
 	switch {
 	case a.servers[server] != nil:
 		return quotaledger.Connected
-	case now.Sub(a.began) < a.config.Settle, wasHere && now.Sub(lost) < a.config.Grace:
+	case now.Sub(a.began) < a.config.StartupGrace, wasHere && now.Sub(lost) < a.config.Grace:
 		return quotaledger.Expected
 	default:
 		return quotaledger.Away
@@ -198,7 +198,7 @@ func (a *Aggregator) presence(server string, now time.Time) quotaledger.Presence
 }
 
 // fold forgets accounts that were closed long ago.
-func (b *book) fold(work *quotaledger.Ledger, now time.Time) {
+func (b *counters) fold(work *quotaledger.Ledger, now time.Time) {
 	for server, account := range work.Accounts {
 		if _, known := b.closed[server]; account.Closed && !known {
 			b.closed[server] = now
@@ -211,7 +211,7 @@ func (b *book) fold(work *quotaledger.Ledger, now time.Time) {
 }
 
 // tell puts into the outboxes what has been persisted.
-func (a *Aggregator) tell(b *book, v *view, entry store.Entry, totals store.Totals, outcome quotaledger.Outcome) {
+func (a *Aggregator) report(b *counters, v *view, entry store.Entry, totals store.Totals, outcome quotaledger.Outcome) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	b.entry, b.totals = entry, totals
@@ -246,11 +246,11 @@ func (a *Aggregator) tell(b *book, v *view, entry store.Entry, totals store.Tota
 
 // reopened is whether servers that were told that nothing is left may ask again. The caller
 // holds the lock.
-func (a *Aggregator) reopened(b *book, v *view, outcome quotaledger.Outcome) bool {
+func (a *Aggregator) reopened(b *counters, v *view, outcome quotaledger.Outcome) bool {
 	return len(outcome.Raised) > 0 || outcome.Waiting || b.entry.Ledger.Committed() < v.limits.quota(b.entry.Ledger.Total())
 }
 
-func allowance(b *book, account quotaledger.Account, recall bool) *syncv1.Allowance {
+func allowance(b *counters, account quotaledger.Account, recall bool) *syncv1.Allowance {
 	state := syncv1.QuotaState_QUOTA_STATE_OPEN
 	if b.exhausted {
 		state = syncv1.QuotaState_QUOTA_STATE_EXHAUSTED

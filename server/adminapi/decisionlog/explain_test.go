@@ -44,7 +44,7 @@ func TestTheLatestDecisionsAreKept(t *testing.T) {
 	if got := strings.Join(ids, " "); got != "r7 r6 r5" {
 		t.Errorf("got %s", got)
 	}
-	want := Decision{Time: now.Add(7), RequestID: "r7", Door: "test", Code: "key_expired", Status: 401, Method: "GET",
+	want := Decision{Time: now.Add(7), RequestID: "r7", Integration: "test", Code: "key_expired", Status: 401, Method: "GET",
 		Host: "cdn.acme.example", Origin: "https://www.acme.example", Group: "tenants/acme", KeyID: "k1"}
 	if got := ring.Find(Query{Limit: 1}); len(got) != 1 || got[0] != want {
 		t.Errorf("got %+v", got)
@@ -123,7 +123,7 @@ func TestConcurrentRecordsAndQueries(t *testing.T) {
 		group.Go(func() {
 			for range 100 {
 				for _, d := range ring.Find(Query{Limit: 9}) {
-					if d.Door != d.RequestID {
+					if d.Integration != d.RequestID {
 						t.Errorf("a mixture: %+v", d)
 					}
 				}

@@ -39,7 +39,7 @@ type slot struct {
 	at       time.Time
 	code     decision.Code
 
-	door, keyID, group, project string
+	integration, keyID, group, project string
 
 	text []byte
 	ends [texts]int // of each text
@@ -60,12 +60,12 @@ func New() *Ring { return newRing(kept) }
 func newRing(size int) *Ring { return &Ring{slots: make([]slot, size)} }
 
 // Record implements authorizer.Recorder.
-func (r *Ring) Record(door string, at time.Time, request *authorizer.Request, result *authorizer.Result) {
+func (r *Ring) Record(integration string, at time.Time, request *authorizer.Request, result *authorizer.Result) {
 	sequence := r.next.Add(1)
 	s := &r.slots[sequence%uint64(len(r.slots))]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sequence, s.at, s.code, s.door = sequence, at, result.Code, door
+	s.sequence, s.at, s.code, s.integration = sequence, at, result.Code, integration
 	s.keyID, s.group, s.project = "", "", ""
 	if result.Group != nil {
 		s.keyID, s.group = result.Key.ID, result.Group.Identity
@@ -129,17 +129,17 @@ func originOf(request *authorizer.Request) string {
 
 // Decision is one decision as it is told.
 type Decision struct {
-	Time      time.Time `json:"time"`
-	RequestID string    `json:"requestId"`
-	Door      string    `json:"door"`
-	Code      string    `json:"code"`
-	Status    int       `json:"status"`
-	Method    string    `json:"method,omitempty"`
-	Host      string    `json:"host,omitempty"`
-	Origin    string    `json:"origin,omitempty"`
-	Group     string    `json:"group,omitempty"`
-	Project   string    `json:"project,omitempty"`
-	KeyID     string    `json:"keyId,omitempty"`
+	Time        time.Time `json:"time"`
+	RequestID   string    `json:"requestId"`
+	Integration string    `json:"door"`
+	Code        string    `json:"code"`
+	Status      int       `json:"status"`
+	Method      string    `json:"method,omitempty"`
+	Host        string    `json:"host,omitempty"`
+	Origin      string    `json:"origin,omitempty"`
+	Group       string    `json:"group,omitempty"`
+	Project     string    `json:"project,omitempty"`
+	KeyID       string    `json:"keyId,omitempty"`
 }
 
 // Query says which decisions to tell; what is empty is any.
@@ -174,7 +174,7 @@ func (s *slot) tell(sequence uint64, query *Query) (Decision, bool) {
 		return Decision{}, false
 	}
 	return Decision{
-		Time: s.at.UTC(), RequestID: s.get(textID), Door: s.door, Code: s.code.String(), Status: s.code.Status(),
+		Time: s.at.UTC(), RequestID: s.get(textID), Integration: s.integration, Code: s.code.String(), Status: s.code.Status(),
 		Method: s.get(textMethod), Host: s.get(textHost), Origin: s.get(textOrigin),
 		Group: s.group, Project: s.project, KeyID: s.keyID,
 	}, true

@@ -98,7 +98,7 @@ func FuzzUsage(f *testing.F) {
 // told are keys that were used.
 type told struct{ asked int }
 
-func (s *told) Tell(wants func(id, group string) bool, limit int) ([]usage.Key, int) {
+func (s *told) Report(wants func(id, group string) bool, limit int) ([]usage.Key, int) {
 	s.asked = limit
 	keys := []usage.Key{}
 	for _, k := range []usage.Key{
@@ -134,7 +134,7 @@ func TestTell(t *testing.T) {
 		{"key=k3", 404, []string{"key: it is not known here"}, 0},
 	} {
 		s, w := &told{}, httptest.NewRecorder()
-		Tell(known{}, s).ServeHTTP(w, httptest.NewRequest(http.MethodGet, Path+"?"+c.query, http.NoBody))
+		ReportHandler(known{}, s).ServeHTTP(w, httptest.NewRequest(http.MethodGet, Path+"?"+c.query, http.NoBody))
 		for _, part := range c.want {
 			if !strings.Contains(w.Body.String(), part) {
 				t.Errorf("%s: no %s in %s", c.query, part, w.Body)

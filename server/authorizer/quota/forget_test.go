@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-func (b *Book) size() (groups int) {
+func (b *Tracker) size() (groups int) {
 	b.groups.Range(func(any, any) bool { groups++; return true })
 	return groups
 }

@@ -33,8 +33,8 @@ type month struct {
 
 	mu               sync.Mutex
 	leased, sequence uint64
-	hungry           bool          // somebody needs more than is left
-	silent           bool          // the manager did not answer when it was asked
+	moreWanted       bool          // somebody needs more than is left
+	unresponsive     bool          // the manager did not answer when it was asked
 	changed          chan struct{} // closed when the manager says something
 	raised           time.Time     // when the allowance was, and spent by then
 	spentThen        uint64
@@ -73,17 +73,17 @@ func (m *month) take() (taken, low bool) {
 
 // hunger notes that more is needed, and returns what is closed when the manager answers, and
 // whether it did not the last time.
-func (m *month) hunger() (changed <-chan struct{}, silent bool) {
+func (m *month) wantsMore() (changed <-chan struct{}, unresponsive bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.hungry = true
-	return m.changed, m.silent
+	m.moreWanted = true
+	return m.changed, m.unresponsive
 }
 
-func (m *month) fellSilent() {
+func (m *month) markUnresponsive() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.silent = true
+	m.unresponsive = true
 }
 
 // refuse notes that the manager did not take the latest report, such as of a group that is
@@ -105,7 +105,7 @@ func (m *month) allow(a *syncv1.Allowance, now time.Time) (answer bool) {
 			m.leased = a.GetLeased()
 			m.low.Store(left / 2)
 			m.raised, m.spentThen = now, m.leased-uint64(left)
-			m.hungry = false
+			m.moreWanted = false
 		}
 	}
 	if a.GetRecall() && a.GetSequence() == m.sequence {
@@ -116,7 +116,7 @@ func (m *month) allow(a *syncv1.Allowance, now time.Time) (answer bool) {
 	if r := a.GetRecorded(); r != nil {
 		m.recorded = use{r.GetLeased(), r.GetSequence(), r.GetSpent(), r.GetRequests(), r.GetUnconfirmedRequests(), r.GetBytes(), r.GetClosed()}
 	}
-	m.silent, m.refused = false, time.Time{}
+	m.unresponsive, m.refused = false, time.Time{}
 	close(m.changed)
 	m.changed = make(chan struct{})
 	return answer
@@ -166,7 +166,7 @@ func (m *month) wants(spent uint64, now time.Time) uint64 {
 	switch {
 	case m.exhausted.Load():
 		return 1
-	case left > m.low.Load(), left == 0 && !m.hungry:
+	case left > m.low.Load(), left == 0 && !m.moreWanted:
 		return 0
 	case m.raised.IsZero():
 		return leastWanted
@@ -177,7 +177,7 @@ func (m *month) wants(spent uint64, now time.Time) uint64 {
 }
 
 // isSettled is whether the manager has persisted the account as it is, or will not.
-func (m *month) isSettled(closing bool) bool {
+func (m *month) isReported(closing bool) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	is := m.use()

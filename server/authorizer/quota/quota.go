@@ -26,13 +26,13 @@ const mostCounted = 1 << 51
 const retryAfter = time.Second
 
 // Book is the accounts of this life of the server. It is safe for concurrent use.
-type Book struct {
-	life    string
-	metrics *metrics
-	offset  atomic.Int64 // the manager's clock less ours, milliseconds
-	linked  atomic.Bool
-	groups  sync.Map // of *group by its identity
-	wake    chan struct{}
+type Tracker struct {
+	incarnation string
+	metrics     *metrics
+	offset      atomic.Int64 // the manager's clock less ours, milliseconds
+	linked      atomic.Bool
+	groups      sync.Map // of *group by its identity
+	wake        chan struct{}
 
 	counting sync.Mutex // of what was let through elsewhere
 
@@ -53,17 +53,17 @@ type group struct {
 }
 
 // New returns a book of a new life, in which nothing is counted.
-func New(registry prometheus.Registerer) *Book {
-	return &Book{life: rand.Text(), metrics: newMetrics(registry), wake: make(chan struct{}, 1), urgent: map[*month]struct{}{}}
+func New(registry prometheus.Registerer) *Tracker {
+	return &Tracker{incarnation: rand.Text(), metrics: newMetrics(registry), wake: make(chan struct{}, 1), urgent: map[*month]struct{}{}}
 }
 
 // Life tells this run of the server from others.
-func (b *Book) Life() string { return b.life }
+func (b *Tracker) Incarnation() string { return b.incarnation }
 
 // Spend counts a request of the group that is let through otherwise, or says why it is not:
 // the quota is used up until after the duration, or it is not known whether it is. It waits
 // for the manager where that may help.
-func (b *Book) Spend(ctx context.Context, of *decision.Group, now time.Time) (decision.Code, time.Duration) {
+func (b *Tracker) Spend(ctx context.Context, of *decision.Group, now time.Time) (decision.Code, time.Duration) {
 	m := b.month(of.Identity, now)
 	limits := &of.Limits
 	switch {
@@ -87,10 +87,10 @@ func (b *Book) Spend(ctx context.Context, of *decision.Group, now time.Time) (de
 }
 
 // await is Spend where no allowance is left.
-func (b *Book) await(ctx context.Context, m *month, deny bool, now time.Time) (decision.Code, time.Duration) {
+func (b *Tracker) await(ctx context.Context, m *month, deny bool, now time.Time) (decision.Code, time.Duration) {
 	var timeout <-chan time.Time
 	for {
-		changed, silent := m.hunger()
+		changed, unresponsive := m.wantsMore()
 		if taken, _ := m.take(); taken {
 			return decision.Allowed, 0
 		}
@@ -98,7 +98,7 @@ func (b *Book) await(ctx context.Context, m *month, deny bool, now time.Time) (d
 			return b.exceeded(m, now)
 		}
 		b.report(m)
-		if !b.linked.Load() || silent {
+		if !b.linked.Load() || unresponsive {
 			break
 		}
 		if timeout == nil {
@@ -111,7 +111,7 @@ func (b *Book) await(ctx context.Context, m *month, deny bool, now time.Time) (d
 		case <-changed:
 			continue
 		case <-timeout:
-			m.fellSilent()
+			m.markUnresponsive()
 		case <-ctx.Done():
 			b.metrics.unavailable.Inc()
 			return decision.QuotaUnavailable, 0 // nobody reads it
@@ -127,13 +127,13 @@ func (b *Book) await(ctx context.Context, m *month, deny bool, now time.Time) (d
 	return decision.Allowed, 0
 }
 
-func (b *Book) exceeded(m *month, now time.Time) (decision.Code, time.Duration) {
+func (b *Tracker) exceeded(m *month, now time.Time) (decision.Code, time.Duration) {
 	b.metrics.exceeded.Inc()
 	return decision.QuotaExceeded, time.Duration(m.ends-b.managerMillis(now)) * time.Millisecond
 }
 
 // Sent counts bytes of response bodies of a group, namespace/name.
-func (b *Book) Sent(identity string, bytes uint64, now time.Time) {
+func (b *Tracker) Sent(identity string, bytes uint64, now time.Time) {
 	b.month(identity, now).bytes.Add(bytes)
 }
 
@@ -146,7 +146,7 @@ type Amount struct {
 // Count counts what was let through elsewhere, which needs no allowance any more; no group
 // twice. Where the account of a month would have more than can be counted, it counts nothing,
 // and returns the group: the manager would not take that account any more, with all in it.
-func (b *Book) Count(amounts []Amount, now time.Time) (full string, ok bool) {
+func (b *Tracker) Count(amounts []Amount, now time.Time) (full string, ok bool) {
 	b.counting.Lock()
 	defer b.counting.Unlock()
 	for _, a := range amounts {
@@ -164,12 +164,12 @@ func (b *Book) Count(amounts []Amount, now time.Time) (full string, ok bool) {
 }
 
 // Linked notes whether the manager is there to be asked.
-func (b *Book) Linked(linked bool) { b.linked.Store(linked) }
+func (b *Tracker) Linked(linked bool) { b.linked.Store(linked) }
 
-func (b *Book) managerMillis(now time.Time) int64 { return now.UnixMilli() + b.offset.Load() }
+func (b *Tracker) managerMillis(now time.Time) int64 { return now.UnixMilli() + b.offset.Load() }
 
 // month returns the account of the month in which the manager's clock is.
-func (b *Book) month(identity string, now time.Time) *month {
+func (b *Tracker) month(identity string, now time.Time) *month {
 	millis := b.managerMillis(now)
 	for {
 		known, ok := b.groups.Load(identity)
@@ -206,7 +206,7 @@ func (g *group) roll(millis int64) *month {
 }
 
 // report has the account reported soon.
-func (b *Book) report(m *month) {
+func (b *Tracker) report(m *month) {
 	b.mu.Lock()
 	b.urgent[m] = struct{}{}
 	b.mu.Unlock()
@@ -217,4 +217,4 @@ func (b *Book) report(m *month) {
 }
 
 // Wake receives when something should be reported soon.
-func (b *Book) Wake() <-chan struct{} { return b.wake }
+func (b *Tracker) Wake() <-chan struct{} { return b.wake }

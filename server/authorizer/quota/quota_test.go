@@ -20,9 +20,9 @@ func limited(deny bool) *decision.Group {
 	return &decision.Group{Identity: "tenants/acme", Limits: decision.Limits{RequestQuota: true, DenyUnknown: deny}}
 }
 
-func newBook() *Book { return New(prometheus.NewRegistry()) }
+func newTracker() *Tracker { return New(prometheus.NewRegistry()) }
 
-func (b *Book) lease(leased, sequence uint64, change ...func(*syncv1.Allowance)) {
+func (b *Tracker) lease(leased, sequence uint64, change ...func(*syncv1.Allowance)) {
 	allowance := &syncv1.Allowance{Group: "tenants/acme", Period: "2026-11", Leased: leased, Sequence: sequence, State: syncv1.QuotaState_QUOTA_STATE_OPEN}
 	for _, f := range change {
 		f(allowance)
@@ -39,24 +39,24 @@ func TestVerdicts(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		group *decision.Group
-		given func(b *Book)
+		given func(b *Tracker)
 		code  decision.Code
 		wait  time.Duration
 		want  use // after one request
 	}{
 		{"no quota", &decision.Group{Identity: "tenants/acme"}, nil, decision.Allowed, 0, use{requests: 1}},
 		{"metered", &decision.Group{Identity: "tenants/acme", Limits: decision.Limits{RequestQuota: true, Metered: true}}, nil, decision.Allowed, 0, use{requests: 1}},
-		{"an allowance", limited(true), func(b *Book) { b.lease(5, 1) }, decision.Allowed, 0, use{leased: 5, sequence: 1, spent: 1, requests: 1}},
+		{"an allowance", limited(true), func(b *Tracker) { b.lease(5, 1) }, decision.Allowed, 0, use{leased: 5, sequence: 1, spent: 1, requests: 1}},
 		{"nobody knows, deny", limited(true), nil, decision.QuotaUnavailable, time.Second, use{}},
 		{"nobody knows, allow", limited(false), nil, decision.Allowed, 0, use{requests: 1, unconfirmed: 1}},
-		{"exhausted", limited(false), func(b *Book) { b.lease(0, 1, exhausted) }, decision.QuotaExceeded, 228 * time.Hour, use{sequence: 1}},
-		{"exhausted, but there was one left", limited(false), func(b *Book) { b.lease(1, 1, exhausted) }, decision.Allowed, 0, use{leased: 1, sequence: 1, spent: 1, requests: 1}},
-		{"recalled", limited(true), func(b *Book) { b.lease(5, 1); b.lease(5, 1, recall) }, decision.QuotaUnavailable, time.Second, use{sequence: 1}},
+		{"exhausted", limited(false), func(b *Tracker) { b.lease(0, 1, exhausted) }, decision.QuotaExceeded, 228 * time.Hour, use{sequence: 1}},
+		{"exhausted, but there was one left", limited(false), func(b *Tracker) { b.lease(1, 1, exhausted) }, decision.Allowed, 0, use{leased: 1, sequence: 1, spent: 1, requests: 1}},
+		{"recalled", limited(true), func(b *Tracker) { b.lease(5, 1); b.lease(5, 1, recall) }, decision.QuotaUnavailable, time.Second, use{sequence: 1}},
 		{"bytes", &decision.Group{Identity: "tenants/acme", Limits: decision.Limits{ByteQuota: true}}, nil, decision.Allowed, 0, use{requests: 1}},
-		{"no bytes", &decision.Group{Identity: "tenants/acme", Limits: decision.Limits{ByteQuota: true}}, func(b *Book) { b.lease(0, 0, exhausted) }, decision.QuotaExceeded, 228 * time.Hour, use{}},
+		{"no bytes", &decision.Group{Identity: "tenants/acme", Limits: decision.Limits{ByteQuota: true}}, func(b *Tracker) { b.lease(0, 0, exhausted) }, decision.QuotaExceeded, 228 * time.Hour, use{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			b := newBook()
+			b := newTracker()
 			b.Sent("tenants/acme", 0, now)
 			if c.given != nil {
 				c.given(b)
@@ -74,7 +74,7 @@ func TestVerdicts(t *testing.T) {
 // was silent, others do not wait until it speaks.
 func TestWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBook()
+		b := newTracker()
 		b.Linked(true)
 		spend := func(deny bool) (decision.Code, time.Duration) {
 			begin := time.Now()
@@ -103,7 +103,7 @@ func TestWaiting(t *testing.T) {
 
 // TestRecallIsAtomic spends and recalls at once: what was spent is in what is kept.
 func TestRecallIsAtomic(t *testing.T) {
-	b := newBook()
+	b := newTracker()
 	b.Sent("tenants/acme", 0, now)
 	var admitted atomic.Uint64
 	var spending sync.WaitGroup
@@ -154,7 +154,7 @@ func TestMonths(t *testing.T) {
 		time.Date(2015, 7, 1, 0, 0, 0, 0, time.UTC),
 	} {
 		for _, skew := range []time.Duration{-5 * time.Second, 0, 5 * time.Second} {
-			b := newBook()
+			b := newTracker()
 			clock := func(manager time.Time) time.Time { return manager.Add(skew) }
 			before := end.Add(-time.Millisecond)
 			b.Allow(&syncv1.Allowances{NowMs: before.Add(-time.Minute).UnixMilli()}, clock(before.Add(-time.Minute)))
@@ -177,7 +177,7 @@ func TestMonths(t *testing.T) {
 }
 
 func TestMetrics(t *testing.T) {
-	b := newBook()
+	b := newTracker()
 	b.Spend(t.Context(), limited(false), now)
 	b.Spend(t.Context(), limited(true), now)
 	if got := testutil.ToFloat64(b.metrics.unconfirmed) + 10*testutil.ToFloat64(b.metrics.unavailable); got != 11 {
@@ -188,10 +188,10 @@ func TestMetrics(t *testing.T) {
 // TestRefused: what the manager refuses is kept, reported again after a while, and does not
 // keep the server from ending.
 func TestRefused(t *testing.T) {
-	b := newBook()
+	b := newTracker()
 	b.Sent("tenants/acme", 7, now)
 	b.lease(0, 0, func(a *syncv1.Allowance) { a.Refused = "no such Group" })
-	if uses := b.Due(now.Add(refusedPause-1), false); len(uses) != 0 || !b.Settled() {
+	if uses := b.Due(now.Add(refusedPause-1), false); len(uses) != 0 || !b.Reported() {
 		t.Errorf("reported again at once: %v", uses)
 	}
 	if uses := b.Due(now.Add(refusedPause), false); len(uses) != 1 || uses[0].GetBytes() != 7 {

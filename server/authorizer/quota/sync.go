@@ -9,7 +9,7 @@ import (
 
 // Allow takes over what the manager says. Its clock is taken as it was when it wrote: that
 // leaves this server behind by the time that the message took, never ahead.
-func (b *Book) Allow(said *syncv1.Allowances, now time.Time) {
+func (b *Tracker) Allow(said *syncv1.Allowances, now time.Time) {
 	b.offset.Store(said.GetNowMs() - now.UnixMilli())
 	for _, allowance := range said.GetGroups() {
 		m := b.find(allowance.GetGroup(), allowance.GetPeriod())
@@ -27,7 +27,7 @@ func (b *Book) Allow(said *syncv1.Allowances, now time.Time) {
 	}
 }
 
-func (b *Book) find(identity, period string) *month {
+func (b *Tracker) find(identity, period string) *month {
 	known, ok := b.groups.Load(identity)
 	if !ok {
 		return nil
@@ -44,7 +44,7 @@ func (b *Book) find(identity, period string) *month {
 }
 
 // Urgent returns what should be reported at once: who needs more, and who gives back.
-func (b *Book) Urgent(now time.Time) []*syncv1.GroupUse {
+func (b *Tracker) Urgent(now time.Time) []*syncv1.GroupUse {
 	b.mu.Lock()
 	urgent, closed := b.urgent, b.closed
 	b.urgent = map[*month]struct{}{}
@@ -61,7 +61,7 @@ func (b *Book) Urgent(now time.Time) []*syncv1.GroupUse {
 // Due returns all that the manager has not persisted. At the beginning of a stream it is to
 // be whole: with every account that has an allowance, so that the manager knows whom to ask
 // for it.
-func (b *Book) Due(now time.Time, whole bool) []*syncv1.GroupUse {
+func (b *Tracker) Due(now time.Time, whole bool) []*syncv1.GroupUse {
 	b.mu.Lock()
 	closed := b.closed
 	b.mu.Unlock()
@@ -76,7 +76,7 @@ func (b *Book) Due(now time.Time, whole bool) []*syncv1.GroupUse {
 }
 
 // each calls f with every account.
-func (b *Book) each(f func(m *month)) {
+func (b *Tracker) each(f func(m *month)) {
 	b.groups.Range(func(_, value any) bool {
 		g, _ := value.(*group)
 		g.mu.Lock()
@@ -92,7 +92,7 @@ func (b *Book) each(f func(m *month)) {
 // forget drops accounts of which the manager takes no reports any more, those from before the last month, and groups
 // that have no other. So it holds the groups of two months, not all that there ever were; a group that is gone stays
 // until then, as its account goes on if it comes back.
-func (b *Book) forget(millis int64) {
+func (b *Tracker) forget(millis int64) {
 	at := time.UnixMilli(millis).UTC()
 	last := time.Date(at.Year(), at.Month()-1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()
 	b.groups.Range(func(identity, value any) bool {
@@ -112,18 +112,18 @@ func (b *Book) forget(millis int64) {
 }
 
 // Close ends the life: what is not spent is given back, and nothing more is spent.
-func (b *Book) Close() {
+func (b *Tracker) Close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.closed = true
 }
 
 // Settled is whether the manager has persisted everything.
-func (b *Book) Settled() bool {
+func (b *Tracker) Reported() bool {
 	b.mu.Lock()
 	closed := b.closed
 	b.mu.Unlock()
 	settled := true
-	b.each(func(m *month) { settled = settled && m.isSettled(closed) })
+	b.each(func(m *month) { settled = settled && m.isReported(closed) })
 	return settled
 }

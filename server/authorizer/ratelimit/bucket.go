@@ -131,16 +131,16 @@ func (b *bucket) inherit(before *bucket, arrival, at int64) {
 }
 
 // standing is how a bucket stands at an instant; that of none is the zero one.
-func (b *bucket) standing(at int64) Standing {
+func (b *bucket) status(at int64) Status {
 	if b == nil {
-		return Standing{}
+		return Status{}
 	}
 	missing := b.missing(b.arrival.Load(), at) // all, where it is closed
-	standing := Standing{Limit: b.limit, Left: uint32((b.full - missing) / b.interval), Reset: b.duration(missing)}
-	if standing.Left == 0 {
-		standing.Reset = b.duration(missing - b.full + b.interval)
+	status := Status{Limit: b.limit, Left: uint32((b.full - missing) / b.interval), Reset: b.duration(missing)}
+	if status.Left == 0 {
+		status.Reset = b.duration(missing - b.full + b.interval)
 	}
-	return standing
+	return status
 }
 
 // scale is part * to / of, rounded up, for a part that is at most of.

@@ -140,8 +140,8 @@ func TestBothOrNone(t *testing.T) {
 				alone.Admit(groupOf(0, 0), key, clock.now)
 			}
 			at := int64(clock.now.Sub(start))
-			ofGroup := alone.bucket(&alone.groups, group.Identity, group.Limits.Rate, 1, at).standing(at)
-			ofKey := alone.bucket(&alone.keys, key.ID, key.Rate, 1, at).standing(at)
+			ofGroup := alone.bucket(&alone.groups, group.Identity, group.Limits.Rate, 1, at).status(at)
+			ofKey := alone.bucket(&alone.keys, key.ID, key.Rate, 1, at).status(at)
 			if verdict.Group != ofGroup || verdict.Key != ofKey {
 				t.Fatalf("%+v, and by themselves %+v and %+v", verdict, ofGroup, ofKey)
 			}
@@ -240,11 +240,11 @@ func TestRaceOfShares(t *testing.T) {
 	}
 	all.Go(func() {
 		for i := range uint32(501) {
-			l.Told(told("tenants/acme", 2-i%2))
+			l.PeersChanged(told("tenants/acme", 2-i%2))
 		}
 	})
 	all.Wait()
-	l.Told(told("tenants/acme", 1))
+	l.PeersChanged(told("tenants/acme", 1))
 	more, _ := l.admitAll(group, key, clock.now, 10_000)
 	total := more
 	for _, n := range admitted {
@@ -279,7 +279,7 @@ func TestRaceOfTwoLimits(t *testing.T) {
 		}
 		for i, key := range keys {
 			at := int64(clock.now.Sub(start))
-			if left := l.bucket(&l.keys, key.ID, key.Rate, 1, at).standing(at).Left; int(left) != 800-admitted[i]-admitted[i+2] {
+			if left := l.bucket(&l.keys, key.ID, key.Rate, 1, at).status(at).Left; int(left) != 800-admitted[i]-admitted[i+2] {
 				t.Errorf("%s has %d left of 800, after %d and %d", key.ID, left, admitted[i], admitted[i+2])
 			}
 		}

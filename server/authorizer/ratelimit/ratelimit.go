@@ -36,18 +36,18 @@ type Verdict struct {
 	// Wait is after how long the request would be let through; 0 where it is admitted.
 	Wait time.Duration
 
-	Standings
+	Statuses
 }
 
 // Standings are how the limits of a group and of a key stand after a request, as far as there
 // are any.
-type Standings struct{ Group, Key Standing }
+type Statuses struct{ Group, Key Status }
 
 // Any tells whether there is one.
-func (s *Standings) Any() bool { return s.Group.Limit.IsSet() || s.Key.Limit.IsSet() }
+func (s *Statuses) Any() bool { return s.Group.Limit.IsSet() || s.Key.Limit.IsSet() }
 
 // Standing is how one limit stands, at this server.
-type Standing struct {
+type Status struct {
 	// Limit is the whole one, of all servers together; the zero one where there is none.
 	Limit decision.RateLimit
 	// Left is how many requests this server would let through at once.
@@ -98,7 +98,7 @@ func (l *Limiter) admit(group *decision.Group, key *decision.Key, at int64) Verd
 			continue // it was replaced meanwhile
 		}
 		verdict.Admitted = verdict.Wait == 0
-		verdict.Group, verdict.Key = ofGroup.standing(at), ofKey.standing(at)
+		verdict.Group, verdict.Key = ofGroup.status(at), ofKey.status(at)
 		return verdict
 	}
 }

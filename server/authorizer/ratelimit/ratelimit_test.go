@@ -74,7 +74,7 @@ func TestVerdicts(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l, clock := newLimiter()
-			l.Told(told("tenants/acme", c.servers))
+			l.PeersChanged(told("tenants/acme", c.servers))
 			admitted, last := l.admitAll(c.group, c.key, clock.now, 100)
 			if admitted != c.admitted || last.Wait != c.wait {
 				t.Errorf("%d admitted, wait %s", admitted, last.Wait)
@@ -90,14 +90,14 @@ func TestVerdicts(t *testing.T) {
 // TestStandings: what the headers are made of.
 func TestStandings(t *testing.T) {
 	l, clock := newLimiter()
-	l.Told(told("tenants/acme", 2))
+	l.PeersChanged(told("tenants/acme", 2))
 	group, key := groupOf(10, 20), keyOf(4, 8)
 	for i, want := range []Verdict{
-		{Admitted: true, Standings: Standings{Group: Standing{group.Limits.Rate, 9, 200 * time.Millisecond}, Key: Standing{key.Rate, 3, 500 * time.Millisecond}}},
-		{Admitted: true, Standings: Standings{Group: Standing{group.Limits.Rate, 8, 400 * time.Millisecond}, Key: Standing{key.Rate, 2, time.Second}}},
-		{Admitted: true, Standings: Standings{Group: Standing{group.Limits.Rate, 7, 600 * time.Millisecond}, Key: Standing{key.Rate, 1, 1500 * time.Millisecond}}},
-		{Admitted: true, Standings: Standings{Group: Standing{group.Limits.Rate, 6, 800 * time.Millisecond}, Key: Standing{key.Rate, 0, 500 * time.Millisecond}}},
-		{Wait: 500 * time.Millisecond, Standings: Standings{Group: Standing{group.Limits.Rate, 6, 800 * time.Millisecond}, Key: Standing{key.Rate, 0, 500 * time.Millisecond}}},
+		{Admitted: true, Statuses: Statuses{Group: Status{group.Limits.Rate, 9, 200 * time.Millisecond}, Key: Status{key.Rate, 3, 500 * time.Millisecond}}},
+		{Admitted: true, Statuses: Statuses{Group: Status{group.Limits.Rate, 8, 400 * time.Millisecond}, Key: Status{key.Rate, 2, time.Second}}},
+		{Admitted: true, Statuses: Statuses{Group: Status{group.Limits.Rate, 7, 600 * time.Millisecond}, Key: Status{key.Rate, 1, 1500 * time.Millisecond}}},
+		{Admitted: true, Statuses: Statuses{Group: Status{group.Limits.Rate, 6, 800 * time.Millisecond}, Key: Status{key.Rate, 0, 500 * time.Millisecond}}},
+		{Wait: 500 * time.Millisecond, Statuses: Statuses{Group: Status{group.Limits.Rate, 6, 800 * time.Millisecond}, Key: Status{key.Rate, 0, 500 * time.Millisecond}}},
 	} {
 		if got := l.Admit(group, key, clock.now); got != want {
 			t.Errorf("request %d: %+v", i, got)
@@ -124,13 +124,13 @@ func TestChanges(t *testing.T) {
 	}
 	l, clock := newLimiter()
 	for _, s := range steps {
-		l.Told(told("tenants/acme", s.servers))
+		l.PeersChanged(told("tenants/acme", s.servers))
 		if admitted, last := l.admitAll(s.group, keyOf(0, 0), clock.now, 1000); admitted != s.admitted || last.Wait > time.Second {
 			t.Errorf("%s: %d admitted, wait %s", s.name, admitted, last.Wait)
 		}
 	}
 	clock.step(5 * time.Second) // half of the burst
-	l.Told(told("tenants/acme", 2))
+	l.PeersChanged(told("tenants/acme", 2))
 	if admitted, _ := l.admitAll(groupOf(10, 100), keyOf(0, 0), clock.now, 1000); admitted != 25 {
 		t.Errorf("half full, half of it: %d admitted", admitted)
 	}
@@ -197,7 +197,7 @@ func TestForgetting(t *testing.T) {
 	if n := count(); n != 1 {
 		t.Errorf("%d buckets without keys", n)
 	}
-	l.Told(told("tenants/acme", 3))
+	l.PeersChanged(told("tenants/acme", 3))
 	missing := l.sweep(no, no, nil)
 	if l.servers("tenants/acme") != 3 || count() != 0 {
 		t.Error("a group that is about to come is forgotten")
@@ -216,7 +216,7 @@ func TestTold(t *testing.T) {
 	}{{0, false, 1}, {3, false, 3}, {1, true, 3}, {4, true, 4}, {2, false, 2}, {0, true, 2}, {0, false, 1}, {2, true, 2}} {
 		said := told("tenants/acme", step.servers)
 		said.Settling = step.settling
-		if l.Told(said); l.servers("tenants/acme") != step.want || l.servers("tenants/other") != 1 {
+		if l.PeersChanged(said); l.servers("tenants/acme") != step.want || l.servers("tenants/other") != 1 {
 			t.Errorf("step %d: %d servers", i, l.servers("tenants/acme"))
 		}
 	}

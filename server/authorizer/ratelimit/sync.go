@@ -9,7 +9,7 @@ import (
 // Told takes over among how many servers the limits of groups are shared. Of groups that the
 // manager has said nothing of, or is silent about since, it is as it was; at first there is
 // this server alone.
-func (l *Limiter) Told(said *syncv1.Servers) {
+func (l *Limiter) PeersChanged(said *syncv1.Servers) {
 	l.changeShares(func(shares map[string]uint32) {
 		for _, of := range said.GetGroups() {
 			group, servers := of.GetGroup(), min(of.GetServers(), most)

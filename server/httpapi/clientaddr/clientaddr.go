@@ -44,7 +44,7 @@ func (r *Resolver) Reading(header string) *Resolver {
 
 // Seen is for servers that clients reach directly or through proxies. The peer is who
 // opened the connection.
-func (r *Resolver) Seen(peer netip.Addr, header http.Header) netip.Addr {
+func (r *Resolver) FromConnection(peer netip.Addr, header http.Header) netip.Addr {
 	if peer = canonical(peer); !r.trusts(peer) {
 		return peer
 	}
@@ -53,7 +53,7 @@ func (r *Resolver) Seen(peer netip.Addr, header http.Header) netip.Addr {
 
 // Told is for servers that only proxies ask about requests of others: what an untrusted
 // peer tells is not believed, and its own address says nothing.
-func (r *Resolver) Told(peer netip.Addr, header http.Header) netip.Addr {
+func (r *Resolver) FromTrustedProxy(peer netip.Addr, header http.Header) netip.Addr {
 	if !r.trusts(canonical(peer)) {
 		return netip.Addr{}
 	}
@@ -61,7 +61,7 @@ func (r *Resolver) Told(peer netip.Addr, header http.Header) netip.Addr {
 }
 
 // ToldOne is Told for proxies that name one address in a header of its own.
-func (r *Resolver) ToldOne(peer netip.Addr, lines []string) netip.Addr {
+func (r *Resolver) FromTrustedProxyLine(peer netip.Addr, lines []string) netip.Addr {
 	if len(lines) != 1 || !r.trusts(canonical(peer)) {
 		return netip.Addr{}
 	}

@@ -48,10 +48,10 @@ func TestXForwardedFor(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			header := http.Header{HeaderXForwardedFor: c.lines, HeaderForwarded: {"for=203.0.113.1"}}
-			if got := text(resolver.Seen(Peer(c.peer), header)); got != c.seen {
+			if got := text(resolver.FromConnection(Peer(c.peer), header)); got != c.seen {
 				t.Errorf("seen %q, want %q", got, c.seen)
 			}
-			if got := text(resolver.Told(Peer(c.peer), header)); got != c.told {
+			if got := text(resolver.FromTrustedProxy(Peer(c.peer), header)); got != c.told {
 				t.Errorf("told %q, want %q", got, c.told)
 			}
 		})
@@ -83,7 +83,7 @@ func TestForwarded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			header := http.Header{HeaderForwarded: c.lines, HeaderXForwardedFor: {"203.0.113.1"}}
-			if got := text(resolver.Seen(Peer("10.0.0.1:9"), header)); got != c.want {
+			if got := text(resolver.FromConnection(Peer("10.0.0.1:9"), header)); got != c.want {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})
@@ -104,11 +104,11 @@ func TestOneAddress(t *testing.T) {
 		{"10.0.0.1:9", nil, ""},
 		{"192.0.2.9:9", []string{"192.0.2.1"}, ""},
 	} {
-		if got := text(resolver.ToldOne(Peer(c.peer), c.lines)); got != c.want {
+		if got := text(resolver.FromTrustedProxyLine(Peer(c.peer), c.lines)); got != c.want {
 			t.Errorf("%s tells %q: got %q, want %q", c.peer, c.lines, got, c.want)
 		}
 	}
-	if got := (*Resolver)(nil).Seen(Peer("192.0.2.1:9"), nil); got.String() != "192.0.2.1" {
+	if got := (*Resolver)(nil).FromConnection(Peer("192.0.2.1:9"), nil); got.String() != "192.0.2.1" {
 		t.Errorf("without a resolver: %v", got)
 	}
 }
@@ -129,7 +129,7 @@ func TestNobodyChoosesTheirAddress(t *testing.T) {
 		if split > 0 {
 			lines = []string{strings.Join(chain[:split], ", "), lines[0]}
 		}
-		if got := New(trusted, header).Seen(Peer("10.0.0.1:9"), http.Header{header: lines}); text(got) != "192.0.2.1" {
+		if got := New(trusted, header).FromConnection(Peer("10.0.0.1:9"), http.Header{header: lines}); text(got) != "192.0.2.1" {
 			t.Fatalf("%q: got %v", lines, got)
 		}
 	})

@@ -22,13 +22,13 @@ func FuzzLists(f *testing.F) {
 			if another {
 				lines = []string{written, added}
 			}
-			if got := resolver.Seen(netip.MustParseAddr(proxy), http.Header{header: lines}); got != netip.MustParseAddr(client) {
+			if got := resolver.FromConnection(netip.MustParseAddr(proxy), http.Header{header: lines}); got != netip.MustParseAddr(client) {
 				t.Fatalf("%s: %q is from %v", header, lines, got)
 			}
-			if got := resolver.Seen(netip.MustParseAddr(stranger), http.Header{header: lines}); got != netip.MustParseAddr(stranger) {
+			if got := resolver.FromConnection(netip.MustParseAddr(stranger), http.Header{header: lines}); got != netip.MustParseAddr(stranger) {
 				t.Fatalf("%s: %q of a stranger is from %v", header, lines, got)
 			}
-			if got := resolver.Seen(netip.MustParseAddr(proxy), http.Header{header: {written}}); got.IsValid() && resolver.Trusts(got) {
+			if got := resolver.FromConnection(netip.MustParseAddr(proxy), http.Header{header: {written}}); got.IsValid() && resolver.Trusts(got) {
 				t.Fatalf("%s: %q is from a proxy, %v", header, written, got)
 			}
 			if got := Read(written); got.IsValid() && (got.Is4In6() || got.Zone() != "") {
@@ -49,7 +49,7 @@ func FuzzForwardedElement(f *testing.F) {
 		if strings.ContainsAny(host, "\r\n") {
 			return // no server takes it for a host
 		}
-		if got := New(trusted, HeaderForwarded).Seen(netip.MustParseAddr("10.0.0.1"), http.Header{HeaderForwarded: {"for=198.51.100.7, " + element}}); got != netip.MustParseAddr("192.0.2.1") {
+		if got := New(trusted, HeaderForwarded).FromConnection(netip.MustParseAddr("10.0.0.1"), http.Header{HeaderForwarded: {"for=198.51.100.7, " + element}}); got != netip.MustParseAddr("192.0.2.1") {
 			t.Fatalf("%q, of the host %q, is from %v", element, host, got)
 		}
 	})

@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	doorName = "awsauthorizer"
+	integrationName = "awsauthorizer"
 
 	// maxBody bounds the event, in bytes. API Gateway takes 10 KiB of headers.
 	maxBody = 64 << 10
@@ -60,13 +60,13 @@ type SimpleResponse struct {
 }
 
 // Register adds POST /v1/authorizers/aws to a mux.
-func Register(mux *http.ServeMux, g *authorizer.Gate, clients *clientaddr.Resolver) {
-	mux.Handle("POST /v1/authorizers/aws", &handler{g.Door(doorName), clients})
+func Register(mux *http.ServeMux, g *authorizer.Authorizer, clients *clientaddr.Resolver) {
+	mux.Handle("POST /v1/authorizers/aws", &handler{g.Integration(integrationName), clients})
 }
 
 type handler struct {
-	door    *authorizer.Door
-	clients *clientaddr.Resolver
+	integration *authorizer.Integration
+	clients     *clientaddr.Resolver
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -87,7 +87,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	request := event.request(h.clients)
 	request.TrustedProject = project
-	result := h.door.Decide(r.Context(), &request)
+	result := h.integration.Decide(r.Context(), &request)
 
 	w.Header().Set(httpapi.HeaderRequestID, request.ID)
 	w.Header().Set("Content-Type", "application/json")

@@ -166,7 +166,7 @@ func (e *event) request(clients *clientaddr.Resolver) authorizer.Request {
 	}
 	request := authorizer.Request{Request: httpapi.NewRequest(header, method, host, path, query)}
 	if peer, err := netip.ParseAddr(source); err == nil {
-		request.Client = clients.Seen(peer, header)
+		request.Client = clients.FromConnection(peer, header)
 	}
 	ids := header[httpapi.HeaderRequestID]
 	if len(ids) == 0 && e.Context.RequestID != "" {

@@ -23,31 +23,31 @@ func ServerOption() grpc.ServerOption {
 // service is Envoy's, with our messages in place of the generated ones.
 var service = grpc.ServiceDesc{
 	ServiceName: authv3.Authorization_ServiceDesc.ServiceName,
-	HandlerType: (*answering)(nil),
+	HandlerType: (*responder)(nil),
 	Methods:     []grpc.MethodDesc{{MethodName: "Check", Handler: check}},
 	Metadata:    authv3.Authorization_ServiceDesc.Metadata,
 }
 
-type answering interface {
-	answer(ctx context.Context, q *question) *answer
+type responder interface {
+	respond(ctx context.Context, q *checkRequest) *checkResponse
 }
 
 // check implements grpc.MethodHandler.
 func check(server any, ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) { //nolint:revive // gRPC wants its arguments in this order
-	s, ok := server.(answering)
+	s, ok := server.(responder)
 	if !ok {
 		return nil, fmt.Errorf("%T does not answer checks", server)
 	}
-	q := newQuestion()
+	q := newCheckRequest()
 	defer q.release()
 	if err := decode(q); err != nil {
 		return nil, err
 	}
 	if interceptor == nil {
-		return s.answer(ctx, q), nil
+		return s.respond(ctx, q), nil
 	}
 	info := &grpc.UnaryServerInfo{Server: server, FullMethod: authv3.Authorization_Check_FullMethodName}
-	return interceptor(ctx, q, info, func(ctx context.Context, _ any) (any, error) { return s.answer(ctx, q), nil })
+	return interceptor(ctx, q, info, func(ctx context.Context, _ any) (any, error) { return s.respond(ctx, q), nil })
 }
 
 // codec reads questions, writes answers, and leaves other messages to the codec of gRPC.
@@ -55,7 +55,7 @@ type codec struct{ encoding.CodecV2 }
 
 // Unmarshal implements encoding.CodecV2.
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
-	q, ok := v.(*question)
+	q, ok := v.(*checkRequest)
 	if !ok {
 		return c.CodecV2.Unmarshal(data, v)
 	}
@@ -64,11 +64,11 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 
 // Marshal implements encoding.CodecV2. It takes the answer over.
 func (c codec) Marshal(v any) (mem.BufferSlice, error) {
-	a, ok := v.(*answer)
+	a, ok := v.(*checkResponse)
 	if !ok {
 		return c.CodecV2.Marshal(v)
 	}
-	return mem.BufferSlice{mem.NewBuffer((*[]byte)(a), answers{})}, nil
+	return mem.BufferSlice{mem.NewBuffer((*[]byte)(a), responsePool{})}, nil
 }
 
 // textOf copies a message, once, for all that is cut out of it: gRPC uses its buffers again.
@@ -82,7 +82,7 @@ func textOf(data mem.BufferSlice) string {
 }
 
 // unmarshal reads a CheckRequest. It fails as proto.Unmarshal does.
-func (q *question) unmarshal(text string) error {
+func (q *checkRequest) unmarshal(text string) error {
 	if q.parse(text) {
 		return nil
 	}
@@ -95,35 +95,35 @@ func (q *question) unmarshal(text string) error {
 }
 
 // answer is an encoded CheckResponse.
-type answer []byte
+type checkResponse []byte
 
 // answerSize is more than answers usually have. Buffers as small as gRPC's threshold for pooling
 // would not come back.
-const answerSize = 4 << 10
+const checkResponseSize = 4 << 10
 
-var answerPool = sync.Pool{New: func() any {
-	a := make(answer, 0, answerSize)
+var checkResponsePool = sync.Pool{New: func() any {
+	a := make(checkResponse, 0, checkResponseSize)
 	return &a
 }}
 
-func newAnswer() *answer {
-	a, _ := answerPool.Get().(*answer)
+func newCheckResponse() *checkResponse {
+	a, _ := checkResponsePool.Get().(*checkResponse)
 	*a = (*a)[:0]
 	return a
 }
 
 // answers is where gRPC returns answers when they are sent. It implements mem.BufferPool.
-type answers struct{}
+type responsePool struct{}
 
 // Get implements mem.BufferPool. Nobody asks for one.
-func (answers) Get(length int) *[]byte {
+func (responsePool) Get(length int) *[]byte {
 	buffer := make([]byte, length)
 	return &buffer
 }
 
 // Put implements mem.BufferPool.
-func (answers) Put(buffer *[]byte) {
-	if cap(*buffer) <= 4*answerSize {
-		answerPool.Put((*answer)(buffer))
+func (responsePool) Put(buffer *[]byte) {
+	if cap(*buffer) <= 4*checkResponseSize {
+		checkResponsePool.Put((*checkResponse)(buffer))
 	}
 }

@@ -38,8 +38,8 @@ const (
 )
 
 // encode returns the reply as a CheckResponse, in a buffer that is the caller's.
-func encode(r *reply) *answer {
-	a := newAnswer()
+func encode(r *reply) *checkResponse {
+	a := newCheckResponse()
 	status := a.begin(responseStatus)
 	if r.status != codes.OK {
 		a.number(statusCode, uint64(r.status))
@@ -63,7 +63,7 @@ func encode(r *reply) *answer {
 	return a
 }
 
-func (a *answer) denied(r *reply) {
+func (a *checkResponse) denied(r *reply) {
 	response := a.begin(responseDenied)
 	status := a.begin(deniedStatus)
 	a.number(httpStatusCode, uint64(r.denial))
@@ -78,7 +78,7 @@ func (a *answer) denied(r *reply) {
 	a.end(response)
 }
 
-func (a *answer) ok(r *reply) {
+func (a *checkResponse) ok(r *reply) {
 	response := a.begin(responseOK)
 	for i := range r.set {
 		a.header(okHeaders, &r.set[i], corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD)
@@ -96,7 +96,7 @@ func (a *answer) ok(r *reply) {
 }
 
 // encodedPrivately is what nearly every answer adds, as bytes.
-var encodedPrivately = func() (a answer) {
+var encodedPrivately = func() (a checkResponse) {
 	for i := range privately {
 		a.header(okResponseHeaders, &privately[i].Header, privately[i].action)
 	}
@@ -104,7 +104,7 @@ var encodedPrivately = func() (a answer) {
 }()
 
 // header writes a HeaderValueOption.
-func (a *answer) header(tag byte, h *httpapi.Header, action corev3.HeaderValueOption_HeaderAppendAction) {
+func (a *checkResponse) header(tag byte, h *httpapi.Header, action corev3.HeaderValueOption_HeaderAppendAction) {
 	option := a.begin(tag)
 	header := a.begin(optionHeader)
 	if h.Name != "" {
@@ -121,7 +121,7 @@ func (a *answer) header(tag byte, h *httpapi.Header, action corev3.HeaderValueOp
 }
 
 // metadata writes an entry of a Struct's map.
-func (a *answer) metadata(h *httpapi.Header) {
+func (a *checkResponse) metadata(h *httpapi.Header) {
 	field := a.begin(structFields)
 	a.text(entryKey, h.Name)
 	value := a.begin(entryValue)
@@ -130,13 +130,13 @@ func (a *answer) metadata(h *httpapi.Header) {
 	a.end(field)
 }
 
-func (a *answer) text(tag byte, text string) {
+func (a *checkResponse) text(tag byte, text string) {
 	a.number(tag, uint64(len(text)))
 	*a = append(*a, text...)
 }
 
 // number writes a number, or the length of what comes next.
-func (a *answer) number(tag byte, n uint64) {
+func (a *checkResponse) number(tag byte, n uint64) {
 	*a = append(*a, tag)
 	for ; n >= 0x80; n >>= 7 {
 		*a = append(*a, byte(n)|0x80)
@@ -146,12 +146,12 @@ func (a *answer) number(tag byte, n uint64) {
 
 // begin writes the tag of a message, and leaves one byte for its length, which is enough for
 // most; end makes room for more.
-func (a *answer) begin(tag byte) (at int) {
+func (a *checkResponse) begin(tag byte) (at int) {
 	*a = append(*a, tag, 0)
 	return len(*a)
 }
 
-func (a *answer) end(at int) {
+func (a *checkResponse) end(at int) {
 	size := len(*a) - at
 	if size < 0x80 {
 		(*a)[at-1] = byte(size)

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	doorName = "extauthz"
+	integrationName = "extauthz"
 
 	// ProjectExtension is the key of the route's context_extensions that names the trusted
 	// project. Envoy takes it from its own configuration, never from the client.
@@ -26,8 +26,8 @@ const (
 
 // Server answers Envoy's checks.
 type Server struct {
-	door    *authorizer.Door
-	clients *clientaddr.Resolver
+	integration *authorizer.Integration
+	clients     *clientaddr.Resolver
 
 	stripping httpapi.Stripping
 	receipts  Receipts
@@ -46,16 +46,16 @@ type Option func(*Server)
 func WithReceipts(r Receipts) Option { return func(s *Server) { s.receipts = r } }
 
 // Register adds the service to a gRPC server, which needs the ServerOption.
-func Register(server *grpc.Server, g *authorizer.Gate, clients *clientaddr.Resolver, stripping httpapi.Stripping, options ...Option) {
+func Register(server *grpc.Server, g *authorizer.Authorizer, clients *clientaddr.Resolver, stripping httpapi.Stripping, options ...Option) {
 	server.RegisterService(&service, newServer(g, clients, stripping, options...))
 }
 
 // envoyWrites are the headers that Envoy has written when it asks, or does not let through.
 var envoyWrites = httpapi.NewNames(clientaddr.HeaderXForwardedFor, "X-Forwarded-Proto", "X-Forwarded-Client-Cert", "X-Envoy-External-Address")
 
-func newServer(g *authorizer.Gate, clients *clientaddr.Resolver, stripping httpapi.Stripping, options ...Option) *Server {
+func newServer(g *authorizer.Authorizer, clients *clientaddr.Resolver, stripping httpapi.Stripping, options ...Option) *Server {
 	stripping.Writes = envoyWrites
-	s := &Server{door: g.Door(doorName), clients: clients, stripping: stripping}
+	s := &Server{integration: g.Integration(integrationName), clients: clients, stripping: stripping}
 	for _, option := range options {
 		option(s)
 	}
@@ -63,16 +63,16 @@ func newServer(g *authorizer.Gate, clients *clientaddr.Resolver, stripping httpa
 }
 
 // answer decides one request. Denials are answers, not errors: it never fails.
-func (s *Server) answer(ctx context.Context, q *question) *answer {
+func (s *Server) respond(ctx context.Context, q *checkRequest) *checkResponse {
 	path, rawQuery := httpapi.SplitTarget(q.target)
 	q.request = authorizer.Request{
 		Request: httpapi.NewRequest(q.Header, q.method, q.host, path, rawQuery),
-		Client:  s.clients.Seen(peerOf(q), q.Header),
+		Client:  s.clients.FromConnection(peerOf(q), q.Header),
 		ID:      httpapi.RequestID(q.Header[httpapi.HeaderRequestID]...),
 	}
 	q.request.TrustedProject, q.request.NeedsHost = q.project, true
 
-	result := s.door.Decide(ctx, &q.request)
+	result := s.integration.Decide(ctx, &q.request)
 	if result.Allowed() {
 		s.allow(&q.reply, result, q)
 	} else {
@@ -82,7 +82,7 @@ func (s *Server) answer(ctx context.Context, q *question) *answer {
 }
 
 // peerOf returns who has connected to Envoy. Behind another proxy that is not the client.
-func peerOf(q *question) netip.Addr {
+func peerOf(q *checkRequest) netip.Addr {
 	peer, err := netip.ParseAddr(q.peer)
 	if err != nil { // a pipe, or an old Envoy
 		return netip.Addr{}
@@ -113,7 +113,7 @@ type addition struct {
 	action corev3.HeaderValueOption_HeaderAppendAction
 }
 
-func (s *Server) allow(r *reply, result authorizer.Result, q *question) {
+func (s *Server) allow(r *reply, result authorizer.Result, q *checkRequest) {
 	r.status = codes.OK
 	r.set = append(httpapi.AppendContextHeaders(r.set, result.Decision), httpapi.Header{Name: httpapi.HeaderRequestID, Value: q.request.ID})
 	r.remove = s.stripping.Names(r.remove, q.Header, s.clients.Trusts(peerOf(q)), r.set)

@@ -56,12 +56,12 @@ func ask(t testing.TB, server *Server, check *authv3.CheckRequest) *authv3.Check
 	if err != nil {
 		t.Fatal(err)
 	}
-	q := newQuestion()
+	q := newCheckRequest()
 	defer q.release()
 	if err := q.unmarshal(string(message)); err != nil {
 		t.Fatal(err)
 	}
-	return decoded(t, server.answer(t.Context(), q))
+	return decoded(t, server.respond(t.Context(), q))
 }
 
 func TestTheCredentialStaysWhereItIsWanted(t *testing.T) {
@@ -110,7 +110,7 @@ func TestEveryDenialIsOneForEnvoy(t *testing.T) {
 // TestNothingIsLeftOfAQuestion: the next one that is read into the same room has nothing of it.
 func TestNothingIsLeftOfAQuestion(t *testing.T) {
 	server, key := startServer(t, false)
-	q := newQuestion()
+	q := newCheckRequest()
 	for _, check := range []*authv3.CheckRequest{checks()[0], checks()[3]} { // parsed, and not
 		check.Attributes.ContextExtensions = nil
 		check.Attributes.Request.Http.Headers = map[string]string{"authorization": "Bearer " + key, "x-keyward-group": "evil"}
@@ -121,7 +121,7 @@ func TestNothingIsLeftOfAQuestion(t *testing.T) {
 		if err := q.unmarshal(string(message)); err != nil {
 			t.Fatal(err)
 		}
-		if decoded(t, server.answer(t.Context(), q)).GetOkResponse() == nil {
+		if decoded(t, server.respond(t.Context(), q)).GetOkResponse() == nil {
 			t.Fatal("denied")
 		}
 		q.reset()
@@ -137,7 +137,7 @@ func TestNothingIsLeftOfAQuestion(t *testing.T) {
 
 // TestAQuestionIsNotPrinted: it holds a key.
 func TestAQuestionIsNotPrinted(t *testing.T) {
-	q := newQuestion()
+	q := newCheckRequest()
 	q.Add("Authorization", "Bearer secret")
 	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
 		if text := fmt.Sprintf(format, q); strings.Contains(text, "secret") {
@@ -154,7 +154,7 @@ func BenchmarkParse(b *testing.B) {
 	b.Run("by hand", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			q := newQuestion()
+			q := newCheckRequest()
 			if !q.parse(string(message)) {
 				b.Fatal("not parsed")
 			}
@@ -185,13 +185,13 @@ func BenchmarkAnswer(b *testing.B) {
 			b.Fatal(err)
 		}
 		b.Run(name, func(b *testing.B) {
-			q := newQuestion()
+			q := newCheckRequest()
 			b.ReportAllocs()
 			for b.Loop() {
 				if !q.parse(string(message)) {
 					b.Fatal("not parsed")
 				}
-				answers{}.Put((*[]byte)(server.answer(b.Context(), q)))
+				responsePool{}.Put((*[]byte)(server.respond(b.Context(), q)))
 				q.reset()
 			}
 		})
@@ -208,7 +208,7 @@ func BenchmarkEncode(b *testing.B) {
 	b.Run("by hand", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			answers{}.Put((*[]byte)(encode(r)))
+			responsePool{}.Put((*[]byte)(encode(r)))
 		}
 	})
 	b.Run("protobuf", func(b *testing.B) {

@@ -80,7 +80,7 @@ const (
 var named = httpapi.NewNames(append([]string{httpapi.HeaderRequestID, clientaddr.HeaderXForwardedFor, clientaddr.HeaderForwarded}, httpapi.Decisive...)...)
 
 // parse reads a CheckRequest, or returns false, with some of it read.
-func (q *question) parse(message string) bool {
+func (q *checkRequest) parse(message string) bool {
 	seen := false
 	for message != "" {
 		tag, attributes, rest := next(message)
@@ -95,7 +95,7 @@ func (q *question) parse(message string) bool {
 	return true
 }
 
-func (q *question) parseAttributes(message string) bool {
+func (q *checkRequest) parseAttributes(message string) bool {
 	var source, request bool
 	for message != "" {
 		tag, value, rest := next(message)
@@ -178,7 +178,7 @@ func parseAddress(message string, address *string) bool {
 	return true
 }
 
-func (q *question) parseRequest(message string) bool {
+func (q *checkRequest) parseRequest(message string) bool {
 	seen := false
 	for message != "" {
 		tag, value, rest := next(message)
@@ -198,7 +198,7 @@ func (q *question) parseRequest(message string) bool {
 	return true
 }
 
-func (q *question) parseHTTP(message string) bool {
+func (q *checkRequest) parseHTTP(message string) bool {
 	var headers, list bool
 	for message != "" {
 		tag, value, rest := next(message)
@@ -230,7 +230,7 @@ func (q *question) parseHTTP(message string) bool {
 }
 
 // parseHeader reads an entry of the map of headers.
-func (q *question) parseHeader(message string) bool {
+func (q *checkRequest) parseHeader(message string) bool {
 	var e entry
 	if !e.parse(message, false) {
 		return false
@@ -247,7 +247,7 @@ func (q *question) parseHeader(message string) bool {
 }
 
 // parseList reads the list of headers that takes the place of the map with encode_raw_headers.
-func (q *question) parseList(message string) bool {
+func (q *checkRequest) parseList(message string) bool {
 	for message != "" {
 		tag, value, rest := next(message)
 		var e entry

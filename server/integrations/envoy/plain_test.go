@@ -59,7 +59,7 @@ func option(h httpapi.Header, action corev3.HeaderValueOption_HeaderAppendAction
 }
 
 // decoded is what Envoy reads of an answer.
-func decoded(t testing.TB, a *answer) *authv3.CheckResponse {
+func decoded(t testing.TB, a *checkResponse) *authv3.CheckResponse {
 	t.Helper()
 	response := &authv3.CheckResponse{}
 	if err := proto.Unmarshal(*a, response); err != nil {
@@ -105,12 +105,12 @@ func FuzzEncode(f *testing.F) {
 }
 
 // plain is a question that only protobuf has read.
-func plain(message []byte) (*question, error) {
+func plain(message []byte) (*checkRequest, error) {
 	check := &authv3.CheckRequest{}
 	if err := proto.Unmarshal(message, check); err != nil {
 		return nil, err
 	}
-	q := newQuestion()
+	q := newCheckRequest()
 	q.read(check)
 	return q, nil
 }
@@ -164,7 +164,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(protowire.AppendBytes([]byte{checkAttributes}, []byte{attributesMetadata, 1, 0xff}))
 	f.Fuzz(func(t *testing.T, message []byte) {
 		want, wantErr := plain(message)
-		got := newQuestion()
+		got := newCheckRequest()
 		err := got.unmarshal(string(message))
 		if (err == nil) != (wantErr == nil) || err != nil && err.Error() != wantErr.Error() {
 			t.Fatalf("%v, protobuf says %v", err, wantErr)
@@ -172,7 +172,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, q := range []*question{got, want} {
+		for _, q := range []*checkRequest{got, want} {
 			q.Header = mattering(q.Header)
 		}
 		if got.method != want.method || got.host != want.host || got.target != want.target || got.peer != want.peer || got.project != want.project ||
@@ -234,7 +234,7 @@ func TestEnvoysChecksAreParsed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !newQuestion().parse(string(message)) {
+		if !newCheckRequest().parse(string(message)) {
 			t.Errorf("check %d", i)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 
 // question is what a check asks, as far as an answer depends on it, and the answer in the
 // making. It is used again, so nobody must keep it.
-type question struct {
+type checkRequest struct {
 	method, host, target string
 	peer                 string // the address of who has connected to Envoy
 	project              string // that the route names
@@ -23,29 +23,29 @@ type question struct {
 	reply   reply
 }
 
-var questionPool = sync.Pool{New: func() any { return &question{Lines: httpapi.Lines{Header: http.Header{}}} }}
+var checkRequestPool = sync.Pool{New: func() any { return &checkRequest{Lines: httpapi.Lines{Header: http.Header{}}} }}
 
-func newQuestion() *question {
-	q, _ := questionPool.Get().(*question)
+func newCheckRequest() *checkRequest {
+	q, _ := checkRequestPool.Get().(*checkRequest)
 	return q
 }
 
 // release forgets everything but the room that it took.
-func (q *question) release() {
+func (q *checkRequest) release() {
 	q.reset()
-	questionPool.Put(q)
+	checkRequestPool.Put(q)
 }
 
-func (q *question) reset() {
+func (q *checkRequest) reset() {
 	q.Reset()
 	clear(q.reply.set)
 	clear(q.reply.remove)
 	clear(q.reply.added)
-	*q = question{Lines: q.Lines, reply: reply{set: q.reply.set[:0], remove: q.reply.remove[:0], added: q.reply.added[:0]}}
+	*q = checkRequest{Lines: q.Lines, reply: reply{set: q.reply.set[:0], remove: q.reply.remove[:0], added: q.reply.added[:0]}}
 }
 
 // read takes over a message that parse has left.
-func (q *question) read(check *authv3.CheckRequest) {
+func (q *checkRequest) read(check *authv3.CheckRequest) {
 	q.reset()
 	attributes := check.GetAttributes().GetRequest().GetHttp()
 	q.method, q.host, q.target = attributes.GetMethod(), attributes.GetHost(), attributes.GetPath()
@@ -56,7 +56,7 @@ func (q *question) read(check *authv3.CheckRequest) {
 
 // readHeader reads the headers. Where Envoy is set to encode_raw_headers they come as a list
 // with duplicates; otherwise it has joined duplicates with commas.
-func (q *question) readHeader(attributes *authv3.AttributeContext_HttpRequest) {
+func (q *checkRequest) readHeader(attributes *authv3.AttributeContext_HttpRequest) {
 	for name, value := range attributes.GetHeaders() {
 		q.Header.Add(name, value)
 	}

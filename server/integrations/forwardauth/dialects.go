@@ -11,9 +11,9 @@ import (
 // dialect says where one proxy puts what it knows of the request in question. Nothing else is
 // read, because nothing else is the proxy's word: a header that it does not set is passed on
 // as the client wrote it.
-type dialect struct {
-	path string // of the door
-	door string // in metrics and records
+type proxyProfile struct {
+	path        string // of the door
+	integration string // in metrics and records
 
 	// The headers of method, host and target. No host header is the question's own Host.
 	method, host, uri string
@@ -34,14 +34,14 @@ type dialect struct {
 	preflights bool
 }
 
-var dialects = []dialect{
-	{path: "/authz", door: "forwardauth", method: "X-Forwarded-Method", host: "X-Forwarded-Host", uri: "X-Forwarded-Uri", list: true},
-	{path: "/authz/nginx", door: "forwardauth_nginx", method: "X-Original-Method", host: "X-Original-Host", uri: "X-Original-Uri", address: "X-Real-Ip", narrow: true, cannotRemove: true},
-	{path: "/authz/traefik", door: "forwardauth_traefik", method: "X-Forwarded-Method", host: "X-Forwarded-Host", uri: "X-Forwarded-Uri", address: clientaddr.HeaderXForwardedFor, list: true, preflights: true},
+var proxyProfiles = []proxyProfile{
+	{path: "/authz", integration: "forwardauth", method: "X-Forwarded-Method", host: "X-Forwarded-Host", uri: "X-Forwarded-Uri", list: true},
+	{path: "/authz/nginx", integration: "forwardauth_nginx", method: "X-Original-Method", host: "X-Original-Host", uri: "X-Original-Uri", address: "X-Real-Ip", narrow: true, cannotRemove: true},
+	{path: "/authz/traefik", integration: "forwardauth_traefik", method: "X-Forwarded-Method", host: "X-Forwarded-Host", uri: "X-Forwarded-Uri", address: clientaddr.HeaderXForwardedFor, list: true, preflights: true},
 	// Caddy passes the client's Host on, to the content server too. X-Forwarded-Host it takes from proxies that it trusts.
-	{path: "/authz/caddy", door: "forwardauth_caddy", method: "X-Forwarded-Method", uri: "X-Forwarded-Uri", address: clientaddr.HeaderXForwardedFor, list: true, projectInPath: true},
+	{path: "/authz/caddy", integration: "forwardauth_caddy", method: "X-Forwarded-Method", uri: "X-Forwarded-Uri", address: clientaddr.HeaderXForwardedFor, list: true, projectInPath: true},
 	// HAProxy has no way of its own; these are the headers of config/gateways/haproxy/keyward.lua.
-	{path: "/authz/haproxy", door: "forwardauth_haproxy", method: "X-Haproxy-Method", host: "X-Haproxy-Host", uri: "X-Haproxy-Uri", address: "X-Haproxy-Src"},
+	{path: "/authz/haproxy", integration: "forwardauth_haproxy", method: "X-Haproxy-Method", host: "X-Haproxy-Host", uri: "X-Haproxy-Uri", address: "X-Haproxy-Src"},
 }
 
 // original is the request in question.
@@ -51,7 +51,7 @@ type original struct {
 }
 
 // read finds the request in question, or the header that the proxy did not send as it must.
-func (h *handler) read(q *httpapi.Question) (o original, wrong string) {
+func (h *handler) read(q *httpapi.FastRequest) (o original, wrong string) {
 	take := func(name string) string {
 		if lines := q.Header[name]; len(lines) == 1 && lines[0] != "" {
 			return lines[0]
@@ -75,13 +75,13 @@ func (h *handler) read(q *httpapi.Question) (o original, wrong string) {
 // account for each of them.
 func (h *handler) client(peer netip.Addr, header http.Header) netip.Addr {
 	if h.address != "" && !h.list {
-		return h.clients.ToldOne(peer, header[h.address])
+		return h.clients.FromTrustedProxyLine(peer, header[h.address])
 	}
-	return h.addresses.Told(peer, header)
+	return h.addresses.FromTrustedProxy(peer, header)
 }
 
 // addresses reads the list that the dialect's proxies keep, or that the validator was told to.
-func (d *dialect) addresses(clients *clientaddr.Resolver) *clientaddr.Resolver {
+func (d *proxyProfile) addresses(clients *clientaddr.Resolver) *clientaddr.Resolver {
 	if d.address == "" {
 		return clients
 	}

@@ -54,34 +54,34 @@ const (
 )
 
 // Register adds all dialects to a mux, and returns what answers their plain questions without.
-func Register(mux *http.ServeMux, g *authorizer.Gate, clients *clientaddr.Resolver) *Plain {
-	plain := newPlain()
-	for _, d := range dialects {
-		h := &handler{dialect: d, door: g.Door(d.door), clients: clients, addresses: d.addresses(clients)}
-		plain.handlers[d.path] = h
+func Register(mux *http.ServeMux, g *authorizer.Authorizer, clients *clientaddr.Resolver) *FastPath {
+	fastPath := newFastPath()
+	for _, d := range proxyProfiles {
+		h := &handler{proxyProfile: d, integration: g.Integration(d.integration), clients: clients, addresses: d.addresses(clients)}
+		fastPath.handlers[d.path] = h
 		mux.Handle(d.path, h)
 		if d.projectInPath {
 			mux.Handle(d.path+pathProject, h)
 		}
 		if d.preflights {
-			mux.HandleFunc(d.path+pathPreflights, h.answerPreflight)
-			mux.HandleFunc(d.path+pathPreflights+pathProject, h.answerPreflight)
+			mux.HandleFunc(d.path+pathPreflights, h.respondToPreflight)
+			mux.HandleFunc(d.path+pathPreflights+pathProject, h.respondToPreflight)
 		}
 	}
-	return plain
+	return fastPath
 }
 
 type handler struct {
-	dialect
+	proxyProfile
 
-	door      *authorizer.Door
-	clients   *clientaddr.Resolver
-	addresses *clientaddr.Resolver // by the dialect's list
+	integration *authorizer.Integration
+	clients     *clientaddr.Resolver
+	addresses   *clientaddr.Resolver // by the dialect's list
 }
 
 // exchange is a question with its answer.
-type exchange struct {
-	httpapi.Question
+type requestContext struct {
+	httpapi.FastRequest
 
 	forceQuery  bool   // there is a '?' with nothing behind it
 	projectPath string // the project that the path names
@@ -90,70 +90,70 @@ type exchange struct {
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	e := exchange{
-		Question:   httpapi.Question{Path: r.URL.Path, RawQuery: r.URL.RawQuery, Host: r.Host, Peer: clientaddr.Peer(r.RemoteAddr), Header: r.Header},
-		forceQuery: r.URL.ForceQuery, projectPath: r.PathValue(parameterProject),
+	e := requestContext{
+		FastRequest: httpapi.FastRequest{Path: r.URL.Path, RawQuery: r.URL.RawQuery, Host: r.Host, Peer: clientaddr.Peer(r.RemoteAddr), Header: r.Header},
+		forceQuery:  r.URL.ForceQuery, projectPath: r.PathValue(parameterProject),
 	}
-	var answer httpapi.Answer
-	h.answer(r.Context(), &e, &answer)
-	answer.Write(w)
+	var response httpapi.FastResponse
+	h.respond(r.Context(), &e, &response)
+	response.Write(w)
 }
 
 // answer finds the answer, to whose headers it adds.
-func (h *handler) answer(ctx context.Context, e *exchange, answer *httpapi.Answer) {
+func (h *handler) respond(ctx context.Context, e *requestContext, response *httpapi.FastResponse) {
 	requestID := httpapi.RequestID(e.Header[httpapi.HeaderRequestID]...)
-	answer.Headers = append(answer.Headers, httpapi.Header{Name: httpapi.HeaderRequestID, Value: requestID})
-	asked, wrong := h.read(&e.Question)
+	response.Headers = append(response.Headers, httpapi.Header{Name: httpapi.HeaderRequestID, Value: requestID})
+	asked, wrong := h.read(&e.FastRequest)
 	if wrong != "" {
-		h.refuse(answer, incomplete(wrong))
+		h.refuse(response, incomplete(wrong))
 		return
 	}
 	if h.cannotRemove && httpapi.SendsReserved(e.Header) {
-		h.refuse(answer, httpapi.NewProblem(http.StatusBadRequest, codeReserved, "Reserved header", "Headers whose names begin with X-Keyward- are not for clients to send."))
+		h.refuse(response, httpapi.NewProblem(http.StatusBadRequest, codeReserved, "Reserved header", "Headers whose names begin with X-Keyward- are not for clients to send."))
 		return
 	}
 	project, wrong := h.trustedProject(e)
 	if wrong != "" {
-		h.refuse(answer, httpapi.InvalidParameter(wrong))
+		h.refuse(response, httpapi.InvalidParameter(wrong))
 		return
 	}
 	path, rawQuery := httpapi.SplitTarget(asked.uri)
 	e.request = authorizer.Request{Request: httpapi.NewRequest(e.Header, asked.method, asked.host, path, rawQuery), Client: asked.client, ID: requestID}
 	e.request.TrustedProject, e.request.NeedsHost = project, true
 
-	result := h.door.Decide(ctx, &e.request)
+	result := h.integration.Decide(ctx, &e.request)
 	if !result.Allowed() {
 		denial := httpapi.NewDenial(result.Decision, &e.request.Request, result.RetryAfter).With(httpapi.RateLimit(result.Rates)...)
-		h.deny(answer, denial, result.Code.String())
+		h.deny(response, denial, result.Code.String())
 		return
 	}
-	answer.Status = http.StatusOK
-	answer.Headers = httpapi.AppendContextHeaders(answer.Headers, result.Decision)
-	answer.Headers = append(answer.Headers, httpapi.CORS(result.Decision, &e.request.Request)...) // for the proxy to add to the answer
-	answer.Headers = append(answer.Headers, httpapi.RateLimit(result.Rates)...)
-	answer.Headers = httpapi.Caching(answer.Headers, result.Decision)
-	answer.Headers = append(answer.Headers, httpapi.Header{Name: httpapi.HeaderVary, Value: httpapi.Vary(&e.request.Request)}, noStore)
+	response.Status = http.StatusOK
+	response.Headers = httpapi.AppendContextHeaders(response.Headers, result.Decision)
+	response.Headers = append(response.Headers, httpapi.CORS(result.Decision, &e.request.Request)...) // for the proxy to add to the answer
+	response.Headers = append(response.Headers, httpapi.RateLimit(result.Rates)...)
+	response.Headers = httpapi.Caching(response.Headers, result.Decision)
+	response.Headers = append(response.Headers, httpapi.Header{Name: httpapi.HeaderVary, Value: httpapi.Vary(&e.request.Request)}, noStore)
 }
 
 var noStore = httpapi.Header{Name: "Cache-Control", Value: "no-store"}
 
-func (h *handler) refuse(answer *httpapi.Answer, problem httpapi.Problem) {
-	h.deny(answer, problem.Denial(), problem.Code)
+func (h *handler) refuse(response *httpapi.FastResponse, problem httpapi.Problem) {
+	h.deny(response, problem.Denial(), problem.Code)
 }
 
 // deny answers a denial as the client is to see it, or with a status that the proxy passes
 // on. A preflight is never answered as such: with its status the proxy would take it for
 // allowed, and let it through.
-func (h *handler) deny(answer *httpapi.Answer, denial httpapi.Denial, code string) {
+func (h *handler) deny(response *httpapi.FastResponse, denial httpapi.Denial, code string) {
 	if h.narrow || denial.Status < http.StatusMultipleChoices {
-		answer.Headers = append(answer.Headers, httpapi.Header{Name: headerStatus, Value: strconv.Itoa(denial.Status)}, httpapi.Header{Name: headerCode, Value: code})
+		response.Headers = append(response.Headers, httpapi.Header{Name: headerStatus, Value: strconv.Itoa(denial.Status)}, httpapi.Header{Name: headerCode, Value: code})
 		if h.narrow && len(denial.Body) > 0 {
-			answer.Headers = append(answer.Headers, httpapi.Header{Name: headerProblem, Value: string(bytes.TrimSpace(denial.Body))})
+			response.Headers = append(response.Headers, httpapi.Header{Name: headerProblem, Value: string(bytes.TrimSpace(denial.Body))})
 		}
 		if denial.Status != http.StatusUnauthorized && denial.Status != http.StatusServiceUnavailable {
 			denial.Status = http.StatusForbidden
 		}
 	}
-	answer.Status, answer.Body = denial.Status, denial.Body
-	answer.Headers = append(answer.Headers, denial.Headers...)
+	response.Status, response.Body = denial.Status, denial.Body
+	response.Headers = append(response.Headers, denial.Headers...)
 }

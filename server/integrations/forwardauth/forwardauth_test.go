@@ -38,7 +38,7 @@ func newMux(t *testing.T) *http.ServeMux {
 }
 
 // ask sends a question in a dialect, complete but for what is changed.
-func ask(t *testing.T, mux http.Handler, d *dialect, target string, changed http.Header) (int, httpapi.Problem) {
+func ask(t *testing.T, mux http.Handler, d *proxyProfile, target string, changed http.Header) (int, httpapi.Problem) {
 	t.Helper()
 	request := httptest.NewRequest(http.MethodGet, target, http.NoBody)
 	for _, name := range []string{d.method, d.host, d.uri, d.address} {
@@ -61,7 +61,7 @@ func ask(t *testing.T, mux http.Handler, d *dialect, target string, changed http
 }
 
 // refusal is the status with which a dialect refuses what is not put well.
-func (d *dialect) refusal() int {
+func (d *proxyProfile) refusal() int {
 	if d.narrow {
 		return http.StatusForbidden
 	}
@@ -72,7 +72,7 @@ func (d *dialect) refusal() int {
 // clients that add to what the proxy sets: nothing is guessed.
 func TestAnIncompleteQuestionIsRefused(t *testing.T) {
 	mux := newMux(t)
-	for _, d := range dialects {
+	for _, d := range proxyProfiles {
 		if _, problem := ask(t, mux, &d, d.path, nil); problem.Code != "not_synced" {
 			t.Fatalf("%s: %+v", d.path, problem)
 		}
@@ -101,7 +101,7 @@ func TestAddresses(t *testing.T) {
 	header := http.Header{"Forwarded": {"for=198.51.100.1"}, "X-Forwarded-For": {"198.51.100.2"}, "X-Real-Ip": {"198.51.100.3"}, "X-Haproxy-Src": {"198.51.100.4"}}
 	proxy := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
 	for path, want := range map[string]string{"/authz": "198.51.100.1", "/authz/nginx": "198.51.100.3", "/authz/traefik": "198.51.100.2", "/authz/caddy": "198.51.100.2", "/authz/haproxy": "198.51.100.4"} {
-		d := &dialects[slices.IndexFunc(dialects, func(d dialect) bool { return d.path == path })]
+		d := &proxyProfiles[slices.IndexFunc(proxyProfiles, func(d proxyProfile) bool { return d.path == path })]
 		for name, c := range map[string]struct {
 			resolver *clientaddr.Resolver
 			remote   string
@@ -111,7 +111,7 @@ func TestAddresses(t *testing.T) {
 			"another":            {clientaddr.New(proxy, clientaddr.HeaderForwarded), "203.0.113.1:9", "invalid IP"},
 			"nobody is believed": {nil, "192.0.2.1:9", "invalid IP"},
 		} {
-			h := &handler{dialect: *d, clients: c.resolver, addresses: d.addresses(c.resolver)}
+			h := &handler{proxyProfile: *d, clients: c.resolver, addresses: d.addresses(c.resolver)}
 			if got := h.client(clientaddr.Peer(c.remote), header); got.String() != c.want {
 				t.Errorf("%s, %s: %v, want %s", path, name, got, c.want)
 			}
@@ -122,7 +122,7 @@ func TestAddresses(t *testing.T) {
 // TestParametersAreRefused: one that is passed over would let another project decide.
 func TestParametersAreRefused(t *testing.T) {
 	mux := newMux(t)
-	for _, d := range dialects {
+	for _, d := range proxyProfiles {
 		good, wrong := []string{"", "?project=marketing", "?project=%6darketing"}, []string{"?projct=marketing", "?Project=marketing", "?project=", "?project", "?project=a&project=b", "?project=a&x=1", "?project=a;x", "?%zz", "?x"}
 		if d.projectInPath {
 			good, wrong = []string{"", "/projects/marketing"}, append(wrong, "?", "?project=marketing", "/projects/marketing?project=other", "/projects/marketing?x=1")
@@ -160,8 +160,8 @@ func FuzzParameters(f *testing.F) {
 		f.Add(query)
 	}
 	f.Fuzz(func(t *testing.T, query string) {
-		for _, d := range dialects {
-			project, wrong := d.trustedProject(&exchange{Question: httpapi.Question{Path: d.path, RawQuery: query}})
+		for _, d := range proxyProfiles {
+			project, wrong := d.trustedProject(&requestContext{FastRequest: httpapi.FastRequest{Path: d.path, RawQuery: query}})
 			if wrong != "" {
 				if project != "" {
 					t.Errorf("%q names %q and is wrong", query, project)
@@ -178,7 +178,7 @@ func FuzzParameters(f *testing.F) {
 // TestReservedHeadersAreRefused where the proxy might let the upstream see them.
 func TestReservedHeadersAreRefused(t *testing.T) {
 	mux := newMux(t)
-	for _, d := range dialects {
+	for _, d := range proxyProfiles {
 		for name, refused := range map[string]bool{
 			"X-Keyward-Group": true, "X-Keyward-Context-Anything": true, "X_keyward_context_anything": true, "X-Keyward-": true,
 			"X-Keyward": false, "X-Keywards-Group": false, "Cookie": false,
@@ -210,17 +210,17 @@ func BenchmarkAnswer(b *testing.B) {
 	}); err != nil {
 		b.Fatal(err)
 	}
-	plain := Register(http.NewServeMux(), authorizer.New(s, time.Now, log, prometheus.NewRegistry()), nil)
+	fastPath := Register(http.NewServeMux(), authorizer.New(s, time.Now, log, prometheus.NewRegistry()), nil)
 	for name, credential := range map[string]string{"allow": "Bearer " + key.Reveal(), "deny": "Bearer x"} {
-		question := &httpapi.Question{Path: "/authz", Host: "validator", Header: http.Header{
+		request := &httpapi.FastRequest{Path: "/authz", Host: "validator", Header: http.Header{
 			"X-Forwarded-Method": {"GET"}, "X-Forwarded-Host": {"cdn.acme.com"}, "X-Forwarded-Uri": {"/x?y"}, "Authorization": {credential}, "X-Request-Id": {"1"},
 		}}
 		b.Run(name, func(b *testing.B) {
-			var answer httpapi.Answer
+			var response httpapi.FastResponse
 			b.ReportAllocs()
 			for b.Loop() {
-				answer.Headers = answer.Headers[:0]
-				if !plain.Answer(question, &answer) {
+				response.Headers = response.Headers[:0]
+				if !fastPath.Respond(request, &response) {
 					b.Fatal("not answered")
 				}
 			}

@@ -12,25 +12,25 @@ import (
 
 // Plain answers the questions that proxies put all day, as the handlers do, for servers that
 // can spare them net/http. It implements framing.Answerer.
-type Plain struct {
+type FastPath struct {
 	handlers map[string]*handler // by path
 	names    *httpapi.Names
 }
 
-func newPlain() *Plain {
+func newFastPath() *FastPath {
 	names := append([]string{httpapi.HeaderRequestID, clientaddr.HeaderXForwardedFor, clientaddr.HeaderForwarded}, httpapi.Decisive...)
-	for _, d := range dialects {
+	for _, d := range proxyProfiles {
 		for _, name := range []string{d.method, d.host, d.uri, d.address} {
 			if name != "" && name != clientaddr.HeaderXForwardedFor {
 				names = append(names, name)
 			}
 		}
 	}
-	return &Plain{handlers: map[string]*handler{}, names: httpapi.NewNames(names...)}
+	return &FastPath{handlers: map[string]*handler{}, names: httpapi.NewNames(names...)}
 }
 
 // Reads returns the name of a header in its canonical form, or "" of one that is not read.
-func (p *Plain) Reads(name string) string {
+func (p *FastPath) Reads(name string) string {
 	if canonical := p.names.Find(name); canonical != "" {
 		return canonical
 	}
@@ -40,34 +40,34 @@ func (p *Plain) Reads(name string) string {
 	return ""
 }
 
-var exchanges = sync.Pool{New: func() any { return &exchange{} }}
+var requestContexts = sync.Pool{New: func() any { return &requestContext{} }}
 
 // Answer answers a GET, or returns false where that is for the handlers. A trusted project is
 // read where it is plain, too.
-func (p *Plain) Answer(q *httpapi.Question, answer *httpapi.Answer) bool {
+func (p *FastPath) Respond(q *httpapi.FastRequest, response *httpapi.FastResponse) bool {
 	h, project := p.handlers[q.Path], ""
 	if h == nil {
 		path, name, ok := strings.Cut(q.Path, "/projects/")
-		if h = p.handlers[path]; !ok || h == nil || !h.projectInPath || !isPlain(name) {
+		if h = p.handlers[path]; !ok || h == nil || !h.projectInPath || !isSimple(name) {
 			return false
 		}
 		project = name
 	}
 	if q.RawQuery != "" {
-		if name, ok := strings.CutPrefix(q.RawQuery, parameterProject+"="); !ok || !isPlain(name) {
+		if name, ok := strings.CutPrefix(q.RawQuery, parameterProject+"="); !ok || !isSimple(name) {
 			return false
 		}
 	}
-	e, _ := exchanges.Get().(*exchange)
-	e.Question, e.projectPath = *q, project
-	h.answer(context.Background(), e, answer)
-	*e = exchange{}
-	exchanges.Put(e)
+	e, _ := requestContexts.Get().(*requestContext)
+	e.FastRequest, e.projectPath = *q, project
+	h.respond(context.Background(), e, response)
+	*e = requestContext{}
+	requestContexts.Put(e)
 	return true
 }
 
 // isPlain tells a name that means the same encoded or not.
-func isPlain(name string) bool {
+func isSimple(name string) bool {
 	for i := range len(name) {
 		if c := name[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
 			return false

@@ -16,7 +16,7 @@ const (
 )
 
 // answerPreflight answers in the place of the content server. Nothing is let through here.
-func (h *handler) answerPreflight(w http.ResponseWriter, r *http.Request) {
+func (h *handler) respondToPreflight(w http.ResponseWriter, r *http.Request) {
 	requestID := httpapi.RequestID(r.Header[httpapi.HeaderRequestID]...)
 	w.Header().Set(httpapi.HeaderRequestID, requestID)
 	lines := r.Header[headerReplacedPath]
@@ -30,7 +30,7 @@ func (h *handler) answerPreflight(w http.ResponseWriter, r *http.Request) {
 		ID:      requestID,
 	}
 	request.TrustedProject, request.NeedsHost = r.PathValue(parameterProject), true
-	result := h.door.Decide(r.Context(), &request)
+	result := h.integration.Decide(r.Context(), &request)
 	if result.Allowed() {
 		httpapi.NewProblem(http.StatusBadRequest, "preflight_expected", "Not a preflight", "Only preflights are answered here.").Denial().Write(w)
 		return

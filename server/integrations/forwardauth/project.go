@@ -13,7 +13,7 @@ const (
 
 // trustedProject reads what the proxy's configuration says, or tells what is wrong with it.
 // Nothing that looks like a project is passed over, for then another would decide.
-func (d *dialect) trustedProject(e *exchange) (project, wrong string) {
+func (d *proxyProfile) trustedProject(e *requestContext) (project, wrong string) {
 	if d.projectInPath {
 		if e.RawQuery != "" || e.forceQuery {
 			return "", "This address takes no query, and what came may be the client's own: end the path with a '?' in the proxy's configuration. " +

@@ -17,13 +17,13 @@ import (
 func BenchmarkPass(b *testing.B) {
 	content := strings.Repeat("x", 1<<10)
 	f := start(b, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, content) }, Config{})
-	floor := httptest.NewServer(&httputil.ReverseProxy{
+	baseline := httptest.NewServer(&httputil.ReverseProxy{
 		Rewrite:    func(r *httputil.ProxyRequest) { r.SetURL(f.handler.config.Upstream) },
 		Transport:  f.handler.proxy.Transport,
 		BufferPool: f.handler.proxy.BufferPool,
 	})
-	b.Cleanup(floor.Close)
-	for name, address := range map[string]net.Addr{"door": f.address, "floor": floor.Listener.Addr()} {
+	b.Cleanup(baseline.Close)
+	for name, address := range map[string]net.Addr{"door": f.address, "floor": baseline.Listener.Addr()} {
 		b.Run(name, func(b *testing.B) {
 			conn, err := new(net.Dialer).DialContext(b.Context(), "tcp", address.String())
 			if err != nil {

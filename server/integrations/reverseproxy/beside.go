@@ -13,19 +13,19 @@ func filterTrailers(response *http.Response) {
 	httpapi.FilterTrailers(response.Trailer)
 	mayHave := response.ProtoMajor > 1 || response.ContentLength < 0 || len(response.Trailer) > 0
 	if mayHave && response.Body != http.NoBody && response.StatusCode != http.StatusSwitchingProtocols {
-		response.Body = &answerBody{response.Body, response}
+		response.Body = &responseBody{response.Body, response}
 	}
 }
 
 // answerBody is the body of an answer that may have trailers.
-type answerBody struct {
+type responseBody struct {
 	io.ReadCloser
 
 	response *http.Response
 }
 
 // Read implements io.Reader. The transport knows the trailers when it has returned io.EOF.
-func (b *answerBody) Read(p []byte) (int, error) {
+func (b *responseBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil {
 		httpapi.FilterTrailers(b.response.Trailer)

@@ -17,7 +17,7 @@ const (
 // tellForwarded tells the upstream who asks, for which host and by which protocol. What a
 // trusted proxy says of that is passed on, with its address added to the list; what anybody
 // else says has been removed.
-func (h *handler) tellForwarded(r *httputil.ProxyRequest, believed bool) {
+func (h *handler) reportForwarded(r *httputil.ProxyRequest, believed bool) {
 	byForwarded := h.config.Clients.Header() == clientaddr.HeaderForwarded
 	if believed && !byForwarded {
 		r.Out.Header[clientaddr.HeaderXForwardedFor] = slices.Clone(r.In.Header[clientaddr.HeaderXForwardedFor])

@@ -23,7 +23,7 @@ import (
 )
 
 const (
-	doorName = "reverseproxy"
+	integrationName = "reverseproxy"
 
 	// flushAfter is how long the beginning of an answer of known length may wait for the rest,
 	// which saves a write in most. Answers of unknown length, and events, never wait.
@@ -60,8 +60,8 @@ type Config struct {
 }
 
 // New returns the door.
-func New(g *authorizer.Gate, config Config, log *slog.Logger) http.Handler {
-	h := &handler{door: g.Door(doorName), config: config, log: log}
+func New(g *authorizer.Authorizer, config Config, log *slog.Logger) http.Handler {
+	h := &handler{integration: g.Integration(integrationName), config: config, log: log}
 	h.proxy = &httputil.ReverseProxy{
 		Rewrite: h.rewrite,
 
@@ -109,11 +109,11 @@ var hostMalformed = httpapi.NewProblem(http.StatusBadRequest, "request_malformed
 	"The host of the request must be a name or an address, with or without a port.")
 
 type handler struct {
-	door   *authorizer.Door
-	config Config
-	log    *slog.Logger
-	proxy  *httputil.ReverseProxy
-	target url.URL // of the upstream, as its transport knows schemes
+	integration *authorizer.Integration
+	config      Config
+	log         *slog.Logger
+	proxy       *httputil.ReverseProxy
+	target      url.URL // of the upstream, as its transport knows schemes
 }
 
 // buffers are reused for copying bodies.
@@ -167,11 +167,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	target := targetOf(r)
 	request := authorizer.Request{
 		Request: httpapi.NewRequest(r.Header, r.Method, r.Host, target.path, target.rawQuery),
-		Client:  h.config.Clients.Seen(clientaddr.Peer(r.RemoteAddr), r.Header),
+		Client:  h.config.Clients.FromConnection(clientaddr.Peer(r.RemoteAddr), r.Header),
 		ID:      httpapi.RequestID(r.Header[httpapi.HeaderRequestID]...),
 	}
 	request.TrustedProject, request.NeedsHost = h.config.Project, true
-	result := h.door.Decide(r.Context(), &request)
+	result := h.integration.Decide(r.Context(), &request)
 	if !result.Allowed() {
 		w.Header().Set(httpapi.HeaderRequestID, request.ID)
 		closeUnread(w.Header(), r)
@@ -208,21 +208,21 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			panic(reason)
 		}
 	}()
-	h.proxy.ServeHTTP(&counted{w, h.door, result.Group}, r.WithContext(p))
+	h.proxy.ServeHTTP(&counted{w, h.integration, result.Group}, r.WithContext(p))
 }
 
 // counted counts the bytes of the body that the client takes, as it takes them.
 type counted struct {
 	http.ResponseWriter
 
-	door  *authorizer.Door
-	group *decision.Group
+	integration *authorizer.Integration
+	group       *decision.Group
 }
 
 // Write implements http.ResponseWriter.
 func (c *counted) Write(data []byte) (int, error) {
 	n, err := c.ResponseWriter.Write(data)
-	c.door.Sent(c.group, n)
+	c.integration.Sent(c.group, n)
 	return n, err
 }
 
@@ -246,7 +246,7 @@ func (h *handler) rewrite(r *httputil.ProxyRequest) {
 	passTrailers(r)
 	believed := h.config.Clients.Trusts(clientaddr.Peer(r.In.RemoteAddr))
 	h.config.Stripping.Strip(r.Out.Header, believed)
-	h.tellForwarded(r, believed)
+	h.reportForwarded(r, believed)
 	httpapi.Set(r.Out.Header, p.upstream)
 }
 

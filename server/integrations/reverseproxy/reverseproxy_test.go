@@ -34,7 +34,7 @@ type front struct {
 	url     string
 	address net.Addr
 	key     string
-	quotas  *quota.Book
+	quotas  *quota.Tracker
 	decided *atomic.Pointer[authorizer.Request] // the latest
 }
 

@@ -16,7 +16,7 @@ var (
 // fields are the names of a question's fields.
 func fields() []string {
 	var names []string
-	for field := range reflect.TypeFor[question]().Fields() {
+	for field := range reflect.TypeFor[verifyRequest]().Fields() {
 		names = append(names, field.Tag.Get("json"))
 	}
 	return names

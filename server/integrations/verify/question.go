@@ -12,11 +12,11 @@ import (
 )
 
 // The headers that a question may carry. Others would look as if they mattered.
-var questionHeaders = append([]string{httpapi.HeaderAuthorization, httpapi.HeaderAPIKey}, httpapi.QuestionHeaders...)
+var requestHeaders = append([]string{httpapi.HeaderAuthorization, httpapi.HeaderAPIKey}, httpapi.FastRequestHeaders...)
 
 // request makes the question one for a decision. What is not given is as in a request
 // without it; the method and a target must be.
-func (q *question) request() (authorizer.Request, error) {
+func (q *verifyRequest) request() (authorizer.Request, error) {
 	if q.Method == "" {
 		return authorizer.Request{}, errors.New("method: it is missing; write one such as GET")
 	}
@@ -46,7 +46,7 @@ func (q *question) request() (authorizer.Request, error) {
 
 // target returns the parts of the URL as they were written: nothing is decoded, so that
 // the decision sees what an HTTP server would.
-func (q *question) target() (host, path, rawQuery string, err error) {
+func (q *verifyRequest) target() (host, path, rawQuery string, err error) {
 	if q.URL == "" {
 		if q.Path == "" {
 			return "", "", "", errors.New("path: it is missing; give url, or path with host and query")
@@ -80,12 +80,12 @@ func (q *question) target() (host, path, rawQuery string, err error) {
 }
 
 // header collects the headers of the question, and its shorthands for them.
-func (q *question) header() (http.Header, error) {
+func (q *verifyRequest) header() (http.Header, error) {
 	header := http.Header{}
 	for name, lines := range q.Headers {
 		canonical := http.CanonicalHeaderKey(name)
-		if !isQuestionHeader(canonical) {
-			return nil, fmt.Errorf("headers: send only %s; other headers are not looked at", strings.Join(questionHeaders, ", "))
+		if !isRequestHeader(canonical) {
+			return nil, fmt.Errorf("headers: send only %s; other headers are not looked at", strings.Join(requestHeaders, ", "))
 		}
 		for _, line := range lines {
 			header.Add(canonical, line.reveal())
@@ -106,8 +106,8 @@ func (q *question) header() (http.Header, error) {
 	return header, nil
 }
 
-func isQuestionHeader(name string) bool {
-	for _, known := range questionHeaders {
+func isRequestHeader(name string) bool {
+	for _, known := range requestHeaders {
 		if name == known {
 			return true
 		}

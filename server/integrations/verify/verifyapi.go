@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	doorName = "verifyapi"
+	integrationName = "verifyapi"
 
 	// maxBody bounds the question, in bytes.
 	maxBody = 64 << 10
@@ -46,13 +46,13 @@ type Verdict struct {
 }
 
 // Register adds POST /v1/verify to a mux.
-func Register(mux *http.ServeMux, g *authorizer.Gate, clients *clientaddr.Resolver) {
-	mux.Handle("POST /v1/verify", &handler{g.Door(doorName), clients})
+func Register(mux *http.ServeMux, g *authorizer.Authorizer, clients *clientaddr.Resolver) {
+	mux.Handle("POST /v1/verify", &handler{g.Integration(integrationName), clients})
 }
 
 type handler struct {
-	door    *authorizer.Door
-	clients *clientaddr.Resolver
+	integration *authorizer.Integration
+	clients     *clientaddr.Resolver
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -71,7 +71,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		request.ID = httpapi.RequestID(r.Header[httpapi.HeaderRequestID]...)
 	}
 	w.Header().Set(httpapi.HeaderRequestID, request.ID)
-	result := h.door.Decide(r.Context(), &request)
+	result := h.integration.Decide(r.Context(), &request)
 	verdict := newVerdict(result)
 	verdict.RequestID = request.ID
 	verdict.ResponseHeaders = map[string]string{httpapi.HeaderVary: httpapi.Vary(&request.Request)}
@@ -111,7 +111,7 @@ func refuse(w http.ResponseWriter, err error) {
 
 // question is the body as sent. Its strings are taken apart by credential and target; the
 // value itself is never logged or kept.
-type question struct {
+type verifyRequest struct {
 	Key     *secret            `json:"key"`
 	Headers map[string]secrets `json:"headers"`
 
@@ -173,7 +173,7 @@ func decode(body io.Reader) (authorizer.Request, error) {
 	}
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
-	var q question
+	var q verifyRequest
 	if err := decoder.Decode(&q); err != nil {
 		return authorizer.Request{}, explain(err)
 	}

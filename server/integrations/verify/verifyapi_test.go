@@ -103,7 +103,7 @@ func TestVerdict(t *testing.T) {
 func TestABadQuestionNamesTheField(t *testing.T) {
 	url, key := serve(t)
 	for _, c := range []struct {
-		question, remedy string
+		question, hint string
 	}{
 		{``, "one JSON object"},
 		{`[]`, "one JSON object"},
@@ -131,8 +131,8 @@ func TestABadQuestionNamesTheField(t *testing.T) {
 		{`{"origin":"https://a","headers":{"origin":"https://a"},"method":"GET","path":"/x"}`, "origin: "},
 	} {
 		status, body := post(t, url, strings.ReplaceAll(c.question, "KEY", key))
-		if status != http.StatusBadRequest || !strings.Contains(body, c.remedy) || !strings.Contains(body, `"question_invalid"`) {
-			t.Errorf("%s: %d %s, want a word about %q", c.question, status, body, c.remedy)
+		if status != http.StatusBadRequest || !strings.Contains(body, c.hint) || !strings.Contains(body, `"question_invalid"`) {
+			t.Errorf("%s: %d %s, want a word about %q", c.question, status, body, c.hint)
 		}
 		if strings.Contains(body, key) {
 			t.Errorf("%s: the answer holds the key", c.question)
@@ -145,7 +145,7 @@ func TestABadQuestionNamesTheField(t *testing.T) {
 
 func TestAQuestionPrintsNoKey(t *testing.T) {
 	_, key := serve(t)
-	var q question
+	var q verifyRequest
 	if err := json.Unmarshal([]byte(`{"key":"`+key+`","headers":{"authorization":"`+key+`"}}`), &q); err != nil {
 		t.Fatal(err)
 	}

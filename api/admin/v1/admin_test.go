@@ -60,9 +60,9 @@ func TestNamesHaveOneCasing(t *testing.T) {
 // TestVerifyRequestRoundTrip: what a client writes is what the server reads, also a header of one line.
 func TestVerifyRequestRoundTrip(t *testing.T) {
 	key := adminv1.NewSecret("vctrl_secret")
-	text, err := json.Marshal(adminv1.VerifyRequest{Key: &key, Method: "GET", Path: "/a", Headers: map[string]adminv1.Secrets{
+	text, err := adminv1.VerifyRequest{Key: &key, Method: "GET", Path: "/a", Headers: map[string]adminv1.Secrets{
 		"Cookie": {adminv1.NewSecret("a"), adminv1.NewSecret("b")},
-	}})
+	}}.RevealJSON()
 	if want := `{"key":"vctrl_secret","headers":{"Cookie":["a","b"]},"method":"GET","path":"/a"}`; err != nil || string(text) != want {
 		t.Fatalf("%s, %v", text, err)
 	}
@@ -85,6 +85,8 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	var logs strings.Builder
 	slog.New(slog.NewTextHandler(&logs, nil)).Info("asked", slog.Any("key", key), slog.Any("request", request))
 	printed := fmt.Sprintf("%v %+v %#v %v %+v %#v", key, key, key, request, request, request)
+	encoded, _ := json.Marshal(request)
+	printed += string(encoded)
 	err := json.Unmarshal([]byte(`{"key":{"vctrl_secret":1}}`), &request)
 	if strings.Contains(printed+logs.String()+fmt.Sprint(err), "secret") || err == nil {
 		t.Errorf("%s\n%s\n%v", printed, logs.String(), err)

@@ -61,8 +61,31 @@ type Verdict struct {
 	RequestID string `json:"requestId"`
 }
 
-// Secret is text that may be a key. Whatever prints it shows the address of a function, as with a keyformat.Key; only JSON
-// holds the text, so never log a VerifyRequest as JSON.
+// RevealJSON encodes the request with its secrets, to send it. Package encoding/json alone leaves them out.
+func (r VerifyRequest) RevealJSON() ([]byte, error) {
+	type facts VerifyRequest
+	revealed := struct {
+		Key     *string             `json:"key,omitempty"`
+		Headers map[string][]string `json:"headers,omitempty"`
+		facts
+	}{facts: facts(r)}
+	if r.Key != nil {
+		key := r.Key.Reveal()
+		revealed.Key = &key
+	}
+	for name, lines := range r.Headers {
+		if revealed.Headers == nil {
+			revealed.Headers = map[string][]string{}
+		}
+		for _, line := range lines {
+			revealed.Headers[name] = append(revealed.Headers[name], line.Reveal())
+		}
+	}
+	return json.Marshal(revealed)
+}
+
+// Secret is text that may be a key. Whatever prints or encodes it shows the address of a function, or nothing, as with a
+// keyformat.Key.
 type Secret struct{ reveal func() string }
 
 // NewSecret returns the text as a Secret.
@@ -75,9 +98,6 @@ func (s Secret) Reveal() string {
 	}
 	return s.reveal()
 }
-
-// MarshalJSON writes a string.
-func (s Secret) MarshalJSON() ([]byte, error) { return json.Marshal(s.Reveal()) }
 
 // UnmarshalJSON reads a string. Its error holds no part of the data.
 func (s *Secret) UnmarshalJSON(data []byte) error {

@@ -166,15 +166,20 @@ func (a *app) connect() (*session, error) {
 // key reads the ApiKey of that name.
 func (s *session) key(ctx context.Context, name string) (*v1alpha1.ApiKey, error) {
 	key := &v1alpha1.ApiKey{}
-	err := s.Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: name}, key)
-	if apierrors.IsNotFound(err) {
-		called := " of that name"
-		if !looksLikeKey(name) {
-			called = fmt.Sprintf(" %q", name)
-		}
-		return nil, fmt.Errorf("there is no ApiKey%s in namespace %q: kubectl keyward status -A lists those that you may see", called, s.namespace)
+	return key, s.read(ctx, name, key, "ApiKey", "kubectl keyward status -A")
+}
+
+// read reads the object of that name and kind. If there is none, the error names a command that lists them.
+func (s *session) read(ctx context.Context, name string, object client.Object, kind, list string) error {
+	err := s.Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: name}, object)
+	if !apierrors.IsNotFound(err) {
+		return err
 	}
-	return key, err
+	called := " of that name"
+	if !looksLikeKey(name) {
+		called = fmt.Sprintf(" %q", name)
+	}
+	return fmt.Errorf("there is no %s%s in namespace %q: %s lists those that you may see", kind, called, s.namespace, list)
 }
 
 // fieldOwner is under which name the plugin's edits are recorded.

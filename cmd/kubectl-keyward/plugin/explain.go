@@ -66,12 +66,13 @@ or the name of its ApiKey. Validation servers remember their last 10,000 decisio
   kubectl keyward explain 9f4c2b7d0e1a48c6 --url http://127.0.0.1:8083 --token-file token`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeKeys,
-		RunE: func(cmd *cobra.Command, args []string) error {
+		PreRunE: func(*cobra.Command, []string) error {
 			if q.limit < 1 {
 				return usagef("--limit: write a number from 1 on")
 			}
-			return q.run(cmd.Context(), args[0])
+			return nil
 		},
+		RunE: a.withSession(q.run),
 	}
 	cmd.Flags().StringArrayVar(&q.servers.urls, "url", nil, "where the admin port of a validation server is reached directly; may be repeated")
 	cmd.Flags().StringVar(&q.servers.namespace, "validator-namespace", "keyward-system", "namespace of the validation servers")
@@ -83,11 +84,8 @@ or the name of its ApiKey. Validation servers remember their last 10,000 decisio
 	return cmd
 }
 
-func (q *decisionsQuery) run(ctx context.Context, about string) error {
-	s, err := q.connect()
-	if err != nil {
-		return err
-	}
+func (q *decisionsQuery) run(ctx context.Context, s *session, args []string) error {
+	about := args[0]
 	validators, err := q.servers.find(ctx, s)
 	if err != nil {
 		return err

@@ -39,7 +39,7 @@ type revelation struct {
 
 func (a *app) reveal() *cobra.Command {
 	timeout := time.Duration(0)
-	cmd := &cobra.Command{
+	cmd := a.withKey(&cobra.Command{
 		Use:   "reveal KEY",
 		Short: "Print the text of a key, and claim it where it is revealed once",
 		Long: `Print the text of a key on standard output, and nothing else there.
@@ -49,27 +49,16 @@ until it is gone. With -o json or yaml, the key is neither printed nor claimed: 
 there is to reveal, where, and until when.`,
 		Example: `  kubectl keyward -n acme reveal acme-web
   kubectl keyward -n acme reveal pipeline | gh secret set KEYWARD_KEY`,
-		Args:              keyName,
-		ValidArgsFunction: a.completeKeys,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := a.connect()
-			if err != nil {
-				return err
-			}
-			key, err := s.key(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			secret, text, found, err := s.find(cmd.Context(), key)
-			if err != nil {
-				return err
-			}
-			if a.output != "" {
-				return a.print(found, nil)
-			}
-			return a.show(cmd.Context(), s, secret, text, found, timeout)
-		},
-	}
+	}, func(ctx context.Context, s *session, key *v1alpha1.ApiKey) error {
+		secret, text, found, err := s.find(ctx, key)
+		if err != nil {
+			return err
+		}
+		if a.output != "" {
+			return a.print(found, nil)
+		}
+		return a.show(ctx, s, secret, text, found, timeout)
+	})
 	cmd.Flags().DurationVar(&timeout, "timeout", time.Minute, "how long to wait until a claimed key is gone from the cluster")
 	return cmd
 }

@@ -20,33 +20,22 @@ type outcome struct {
 func (a *app) revoke() *cobra.Command {
 	yes := false
 	var waiting patience
-	cmd := &cobra.Command{
+	cmd := a.withKey(&cobra.Command{
 		Use:   "revoke KEY",
 		Short: "Refuse a key for good, and wait until all servers do",
 		Example: `  kubectl keyward -n acme revoke acme-web
   kubectl keyward -n acme revoke acme-web --yes -o json`,
-		Args:              keyName,
-		ValidArgsFunction: a.completeKeys,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := a.connect()
-			if err != nil {
+	}, func(ctx context.Context, s *session, key *v1alpha1.ApiKey) error {
+		if !ptr.Deref(key.Spec.Revoked, false) {
+			a.narrate("All versions of ApiKey %s/%s are refused for good from now on. This cannot be undone.", key.Namespace, key.Name)
+			if err := a.confirm(ctx, yes, key.Name); err != nil {
 				return err
 			}
-			key, err := s.key(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			if !ptr.Deref(key.Spec.Revoked, false) {
-				a.narrate("All versions of ApiKey %s/%s are refused for good from now on. This cannot be undone.", key.Namespace, key.Name)
-				if err := a.confirm(cmd.Context(), yes, key.Name); err != nil {
-					return err
-				}
-			}
-			return a.declare(cmd.Context(), s, key, "revoke", waiting,
-				func(spec *v1alpha1.ApiKeySpec) { spec.Revoked = ptr.To(true) },
-				func(key *v1alpha1.ApiKey) bool { return key.Status.State == v1alpha1.KeyRevoked })
-		},
-	}
+		}
+		return a.declare(ctx, s, key, "revoke", waiting,
+			func(spec *v1alpha1.ApiKeySpec) { spec.Revoked = ptr.To(true) },
+			func(key *v1alpha1.ApiKey) bool { return key.Status.State == v1alpha1.KeyRevoked })
+	})
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	waiting.flags(cmd)
 	return cmd
@@ -95,27 +84,12 @@ func (a *app) resume() *cobra.Command {
 
 func (a *app) suspension(use, short, action string, suspended bool, reached func(*v1alpha1.ApiKey) bool) *cobra.Command {
 	var waiting patience
-	cmd := &cobra.Command{
-		Use:               use,
-		Short:             short,
-		Args:              keyName,
-		ValidArgsFunction: a.completeKeys,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := a.connect()
-			if err != nil {
-				return err
-			}
-			key, err := s.key(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			if err := living(key); err != nil {
-				return err
-			}
-			return a.declare(cmd.Context(), s, key, action, waiting,
-				func(spec *v1alpha1.ApiKeySpec) { spec.Suspended = &suspended }, reached)
-		},
-	}
+	cmd := a.withKey(&cobra.Command{Use: use, Short: short}, func(ctx context.Context, s *session, key *v1alpha1.ApiKey) error {
+		if err := living(key); err != nil {
+			return err
+		}
+		return a.declare(ctx, s, key, action, waiting, func(spec *v1alpha1.ApiKeySpec) { spec.Suspended = &suspended }, reached)
+	})
 	waiting.flags(cmd)
 	return cmd
 }

@@ -25,7 +25,7 @@ type rotation struct {
 
 func (a *app) rotate() *cobra.Command {
 	r := &rotation{app: a}
-	cmd := &cobra.Command{
+	cmd := a.withKey(&cobra.Command{
 		Use:   "rotate KEY",
 		Short: "Replace a key by a new version",
 		Long: `Replace a key by a new version, by giving spec.rotation.trigger a new value. The earlier version
@@ -35,23 +35,13 @@ stays accepted for the overlap, after the new one was delivered.
 one is delivered: for a key that has leaked. The declared overlap is put back afterwards.`,
 		Example: `  kubectl keyward -n acme rotate acme-web
   kubectl keyward -n acme rotate acme-web --overlap 0s`,
-		Args:              keyName,
-		ValidArgsFunction: a.completeKeys,
-		RunE: func(cmd *cobra.Command, args []string) error {
+		PreRunE: func(*cobra.Command, []string) error {
 			if _, err := model.ParseDuration(r.overlap); r.overlap != "" && err != nil {
 				return usagef("--overlap: write a duration such as 24h, 15m or 0s")
 			}
-			s, err := a.connect()
-			if err != nil {
-				return err
-			}
-			key, err := s.key(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			return r.run(cmd.Context(), s, key)
+			return nil
 		},
-	}
+	}, r.run)
 	cmd.Flags().StringVar(&r.overlap, "overlap", "", "how long the earlier version stays accepted, such as 1h; 0s ends it at once")
 	cmd.Flags().BoolVarP(&r.yes, "yes", "y", false, "do not ask before --overlap 0s")
 	r.waiting.flags(cmd)

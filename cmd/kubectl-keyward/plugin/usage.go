@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
@@ -64,7 +63,7 @@ type keyUseView struct {
 
 func (a *app) usage() *cobra.Command {
 	limit := 0
-	cmd := &cobra.Command{
+	cmd := a.withGroup(&cobra.Command{
 		Use:   "usage GROUP",
 		Short: "Show a Group's month at a glance: what is used of its limits, and by which keys",
 		Long: `Show a Group's month at a glance: what is used of its limits, and by which keys.
@@ -72,29 +71,21 @@ func (a *app) usage() *cobra.Command {
 Months are calendar months in UTC. The forecast is linear. What is shown of keys may be some minutes old.`,
 		Example: `  kubectl keyward -n acme usage acme
   kubectl keyward -n acme usage acme -o wide`,
-		Args:              groupName,
-		ValidArgsFunction: a.completeGroups,
-		RunE: func(cmd *cobra.Command, args []string) error {
+		PreRunE: func(*cobra.Command, []string) error {
 			if limit < 0 {
 				return usagef("--limit: write how many keys to show, or 0 for all")
 			}
-			s, err := a.connect()
-			if err != nil {
-				return err
-			}
-			group, err := s.group(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			keys, err := a.keysOf(cmd.Context(), s, group)
-			if err != nil {
-				return err
-			}
-			view := a.usageOf(group, keys)
-			wide := a.output == outputWide
-			return a.print(view, func(p *page) { p.usage(&view, limit, wide) })
+			return nil
 		},
-	}
+	}, func(ctx context.Context, s *session, group *v1alpha1.Group) error {
+		keys, err := a.keysOf(ctx, s, group)
+		if err != nil {
+			return err
+		}
+		view := a.usageOf(group, keys)
+		wide := a.output == outputWide
+		return a.print(view, func(p *page) { p.usage(&view, limit, wide) })
+	})
 	cmd.Flags().IntVar(&limit, "limit", 20, "how many keys to show in text, those with the most requests; 0 is all")
 	return cmd
 }
@@ -102,15 +93,7 @@ Months are calendar months in UTC. The forecast is linear. What is shown of keys
 // group reads the Group of that name.
 func (s *session) group(ctx context.Context, name string) (*v1alpha1.Group, error) {
 	group := &v1alpha1.Group{}
-	err := s.Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: name}, group)
-	if apierrors.IsNotFound(err) {
-		called := " of that name"
-		if !looksLikeKey(name) {
-			called = fmt.Sprintf(" %q", name)
-		}
-		return nil, fmt.Errorf("there is no Group%s in namespace %q: kubectl get groups.keyward.dev -A lists those that you may see", called, s.namespace)
-	}
-	return group, err
+	return group, s.read(ctx, name, group, "Group", "kubectl get groups.keyward.dev -A")
 }
 
 // keysOf lists the ApiKeys of a Group, as far as its user may see them.

@@ -163,7 +163,7 @@ func TestLife(t *testing.T) {
 	metrics := metricsOf(t, v)
 	for _, want := range []string{
 		`keyward_validator_connected 1`, `keyward_validator_synced 1`, `keyward_validator_records{kind="key"} 1`,
-		`keyward_validator_decisions_total{code="allowed",door="reverseproxy"} 1`, `keyward_validator_decisions_total{code="key_missing",door="reverseproxy"} 1`,
+		`keyward_validator_decisions_total{code="allowed",integration="reverseproxy"} 1`, `keyward_validator_decisions_total{code="key_missing",integration="reverseproxy"} 1`,
 	} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("no metric %s", want)

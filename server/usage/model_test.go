@@ -11,6 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	adminv1 "github.com/keyward-dev/keyward/api/admin/v1"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/server/decision"
@@ -27,7 +28,7 @@ type modelKey struct {
 	group   string
 	last    time.Time
 	months  []*modelMonth // the last is the current one
-	origins []Origin
+	origins []adminv1.OriginUsage
 }
 
 type modelMonth struct {
@@ -68,12 +69,12 @@ func (m *model) count(id, group string, requests uint64, at time.Time) *modelKey
 }
 
 func (k *modelKey) from(text string) {
-	at := slices.IndexFunc(k.origins, func(o Origin) bool { return o.Origin == text })
+	at := slices.IndexFunc(k.origins, func(o adminv1.OriginUsage) bool { return o.Origin == text })
 	switch {
 	case at >= 0:
 		k.origins[at].Requests++
 	case len(k.origins) < monitored:
-		k.origins = append(k.origins, Origin{Origin: text, Requests: 1})
+		k.origins = append(k.origins, adminv1.OriginUsage{Origin: text, Requests: 1})
 	default:
 		for i := range k.origins {
 			if at < 0 || k.origins[i].Requests < k.origins[at].Requests {
@@ -81,7 +82,7 @@ func (k *modelKey) from(text string) {
 			}
 		}
 		fewest := k.origins[at].Requests
-		k.origins[at] = Origin{text, fewest + 1, fewest}
+		k.origins[at] = adminv1.OriginUsage{Origin: text, Requests: fewest + 1, Error: fewest}
 	}
 }
 
@@ -136,17 +137,17 @@ func (m *model) reportCounts(whole bool) []string {
 }
 
 func (m *model) report() string {
-	reported := []Key{}
+	reported := []adminv1.KeyUsage{}
 	for id, k := range m.keys {
 		c := k.months[len(k.months)-1]
-		origins := append([]Origin{}, k.origins...)
-		slices.SortFunc(origins, func(a, b Origin) int {
+		origins := append([]adminv1.OriginUsage{}, k.origins...)
+		slices.SortFunc(origins, func(a, b adminv1.OriginUsage) int {
 			return cmp.Or(cmp.Compare(b.Requests, a.Requests), cmp.Compare(a.Origin, b.Origin))
 		})
-		reported = append(reported, Key{ID: id, Group: k.group, Period: c.period, Requests: c.requests, LastUsedAt: k.last.UTC(), Origins: origins})
+		reported = append(reported, adminv1.KeyUsage{KeyID: id, Group: k.group, Period: c.period, Requests: c.requests, LastUsedAt: k.last.UTC(), Origins: origins})
 	}
-	slices.SortFunc(reported, func(a, b Key) int {
-		return cmp.Or(cmp.Compare(b.Requests, a.Requests), cmp.Compare(a.ID, b.ID))
+	slices.SortFunc(reported, func(a, b adminv1.KeyUsage) int {
+		return cmp.Or(cmp.Compare(b.Requests, a.Requests), cmp.Compare(a.KeyID, b.KeyID))
 	})
 	return fmt.Sprint(reported)
 }

@@ -7,6 +7,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	adminv1 "github.com/keyward-dev/keyward/api/admin/v1"
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
@@ -17,7 +18,7 @@ func (r *Recorder) fromHeaders(origin, referer string) {
 	r.Used("k1", acme, request, start, false, home)
 }
 
-func (r *Recorder) originsOf() []Origin {
+func (r *Recorder) originsOf() []adminv1.OriginUsage {
 	keys, _ := r.Report(func(id, group string) bool { return id == "k1" && group == acme.Identity }, 1)
 	return keys[0].Origins
 }
@@ -43,7 +44,7 @@ func TestOrigins(t *testing.T) {
 			r.fromHeaders(c.origin, c.referer)
 		}
 		got := r.originsOf()
-		if c.want == "" && len(got) != 0 || c.want != "" && (len(got) != 1 || got[0] != Origin{Origin: c.want, Requests: 2}) {
+		if c.want == "" && len(got) != 0 || c.want != "" && (len(got) != 1 || got[0] != adminv1.OriginUsage{Origin: c.want, Requests: 2}) {
 			t.Errorf("%q, %q: %v", c.origin, c.referer, got)
 		}
 	}

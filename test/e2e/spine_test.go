@@ -18,8 +18,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	adminv1 "github.com/keyward-dev/keyward/api/admin/v1"
 	"github.com/keyward-dev/keyward/hack/run/content"
-	"github.com/keyward-dev/keyward/server/integrations/verify"
 )
 
 // request is one of the sample website, and what becomes of it.
@@ -197,7 +197,7 @@ func throughVerify(t *testing.T, v *validator, r request, keyID string) {
 		t.Fatal(err)
 	}
 	got := curl(t, "--data-binary", string(data), "http://"+v.listens.HTTP.String()+"/v1/verify")
-	var verdict verify.Verdict
+	var verdict adminv1.Verdict
 	if err := json.Unmarshal(got.body, &verdict); err != nil || got.status != http.StatusOK || verdict.Status != r.status {
 		t.Fatalf("%v: %d %s", err, got.status, got.body)
 	}

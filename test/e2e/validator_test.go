@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
+	adminv1 "github.com/keyward-dev/keyward/api/admin/v1"
 	"github.com/keyward-dev/keyward/hack/run/mounts"
-	"github.com/keyward-dev/keyward/server/integrations/verify"
 )
 
 // validator is a running validation server.
@@ -154,7 +154,7 @@ func (v *validator) verify(ctx context.Context, key string) (string, error) {
 		return "", err
 	}
 	defer func() { _ = response.Body.Close() }()
-	var verdict verify.Verdict
+	var verdict adminv1.Verdict
 	if err := json.NewDecoder(response.Body).Decode(&verdict); err != nil {
 		return "", err
 	}

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	adminv1 "github.com/keyward-dev/keyward/api/admin/v1"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
@@ -24,7 +25,7 @@ const (
 	codeAllowed   = "allowed"
 	codePreflight = "preflight"
 	// mostDecisions is how many a server tells at a time.
-	mostDecisions = 1000
+	mostDecisions = adminv1.MaxDecisions
 )
 
 // explanation is the document of explain.
@@ -124,7 +125,7 @@ func (q *decisionsQuery) run(ctx context.Context, s *session, args []string) err
 // resolve returns the ApiKey of that name, if there is one, and what to ask of servers, in
 // order, until there is an answer.
 func resolve(ctx context.Context, s *session, about string) (*v1alpha1.ApiKey, []url.Values, error) {
-	byID := []url.Values{{"request_id": {about}}, byKey(about)}
+	byID := []url.Values{{adminv1.DecisionsRequestID: {about}}, byKey(about)}
 	if len(validation.IsDNS1123Subdomain(about)) > 0 {
 		return nil, byID, nil // no object has such a name
 	}
@@ -143,7 +144,7 @@ func resolve(ctx context.Context, s *session, about string) (*v1alpha1.ApiKey, [
 }
 
 func byKey(id string) url.Values {
-	return url.Values{"key_id": {id}, "limit": {strconv.Itoa(mostDecisions)}}
+	return url.Values{adminv1.DecisionsKeyID: {id}, adminv1.DecisionsLimit: {strconv.Itoa(mostDecisions)}}
 }
 
 // ask asks all servers at once, and returns their decisions, the latest first.
@@ -250,7 +251,7 @@ func (p *page) decision(d *explained) {
 	at := metav1.Time{Time: d.Time}
 	facts := [][]cell{
 		texts("  When", p.when(&at, instant)), texts("  Request", or(request, "-")+", id "+or(d.RequestID, "-")),
-		texts("  Where", d.Validator+", door "+d.Integration),
+		texts("  Where", d.Validator+", integration "+d.Integration),
 	}
 	if d.KeyID != "" {
 		facts = append(facts, texts("  Key", d.KeyID+" of Group "+d.Group))

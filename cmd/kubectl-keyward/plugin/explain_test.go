@@ -19,7 +19,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/cri-streaming/pkg/streaming/portforward"
 
+	adminv1 "github.com/keyward-dev/keyward/api/admin/v1"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/server/adminapi"
 	"github.com/keyward-dev/keyward/server/adminapi/decisionlog"
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/decision"
@@ -36,7 +38,7 @@ func remembering(t *testing.T) (*decisionlog.Ring, *httptest.Server, string) {
 	}
 	ring := decisionlog.New()
 	mux := http.NewServeMux()
-	mux.Handle(decisionlog.Path, ring.Handler(file, slog.New(slog.DiscardHandler)))
+	mux.Handle(adminv1.DecisionsPath, adminapi.RequireToken(file, slog.New(slog.DiscardHandler), ring.Handler()))
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	return ring, server, file
@@ -112,7 +114,7 @@ func TestExplain(t *testing.T) {
 		t.Fatal(err)
 	}
 	keyward(t, "", "explain", "r1", "--url", server.URL, "--token-file", wrong).expect(t, ExitError, "it wants another token")
-	off := httptest.NewServer(http.HandlerFunc(decisionlog.Off))
+	off := httptest.NewServer(http.HandlerFunc(decisionlog.Disabled))
 	defer off.Close()
 	keyward(t, "", "explain", "r1", "--url", off.URL, "--token-file", file).expect(t, ExitError, "start it with --admin-token-file")
 }
@@ -158,7 +160,7 @@ func TestExplainThroughTheAPIServer(t *testing.T) {
 	if err := admin.Status().Update(t.Context(), pod); err != nil {
 		t.Fatal(err)
 	}
-	keyward(t, "", "explain", "tunnel").expect(t, 0, "401 key_retired", "keyward-system/keyward-validator-1, door reverseproxy").lacks(t, adminToken)
+	keyward(t, "", "explain", "tunnel").expect(t, 0, "401 key_retired", "keyward-system/keyward-validator-1, integration reverseproxy").lacks(t, adminToken)
 	server.Close()
 	keyward(t, "", "explain", "tunnel").expect(t, ExitError, "keyward-system/keyward-validator-1: ", "no validation server told")
 }

@@ -65,12 +65,12 @@ func TestTextsOfOthersAreOnlyTexts(t *testing.T) {
 		condition(k, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonInvalidSpec, hostile)
 	})
 	rogue := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Query().Get("request_id") == "broken" {
+		if r.URL.Query().Get("requestId") == "broken" {
 			http.Error(w, hostile, http.StatusTeapot)
 			return
 		}
 		_ = json.NewEncoder(w).Encode(map[string]any{"decisions": []any{map[string]any{
-			"time": now, "requestId": hostile, "door": hostile, "code": hostile, "status": 403, "method": hostile, "host": hostile, "origin": hostile,
+			"time": now, "requestId": hostile, "integration": hostile, "code": hostile, "status": 403, "method": hostile, "host": hostile, "origin": hostile,
 			"group": hostile, "project": hostile, "keyId": hostile,
 		}}})
 	}))

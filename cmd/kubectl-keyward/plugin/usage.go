@@ -54,7 +54,7 @@ type useView struct {
 type keyUseView struct {
 	Namespace  string            `json:"namespace"`
 	Name       string            `json:"name"`
-	KeyID      string            `json:"keyID,omitempty"`
+	KeyID      string            `json:"keyId,omitempty"`
 	State      v1alpha1.KeyState `json:"state"`
 	Preview    string            `json:"preview,omitempty"`
 	Requests   int64             `json:"requests"`

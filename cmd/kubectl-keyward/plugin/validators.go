@@ -24,6 +24,8 @@ import (
 	"k8s.io/client-go/transport/spdy"
 	"k8s.io/streaming/pkg/httpstream"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	adminv1 "github.com/keyward-dev/keyward/api/admin/v1"
 )
 
 const (
@@ -39,20 +41,10 @@ const (
 	mostAnswer = 8 << 20
 )
 
-// ruling is one decision as a validation server tells it.
+// ruling is one decision of a validation server.
 type ruling struct {
-	Validator   string    `json:"validator"`
-	Time        time.Time `json:"time"`
-	RequestID   string    `json:"requestId"`
-	Integration string    `json:"door"`
-	Code        string    `json:"code"`
-	Status      int       `json:"status"`
-	Method      string    `json:"method,omitempty"`
-	Host        string    `json:"host,omitempty"`
-	Origin      string    `json:"origin,omitempty"`
-	Group       string    `json:"group,omitempty"`
-	Project     string    `json:"project,omitempty"`
-	KeyID       string    `json:"keyId,omitempty"`
+	Validator string `json:"validator"`
+	adminv1.Decision
 }
 
 // validator is a validation server to ask.
@@ -157,7 +149,7 @@ func (v *validator) fetchRefused(ctx context.Context, base, token string, query 
 			continue
 		}
 		query := maps.Clone(query)
-		query.Set("code", code)
+		query.Set(adminv1.DecisionsCode, code)
 		decisions, err := v.fetch(ctx, base, token, query)
 		if err != nil {
 			return nil, err
@@ -168,7 +160,7 @@ func (v *validator) fetchRefused(ctx context.Context, base, token string, query 
 }
 
 func (v *validator) fetch(ctx context.Context, base, token string, query url.Values) ([]ruling, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/v1/decisions?"+query.Encode(), http.NoBody)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, base+adminv1.DecisionsPath+"?"+query.Encode(), http.NoBody)
 	if err != nil {
 		return nil, err
 	}
@@ -191,14 +183,15 @@ func (v *validator) fetch(ctx context.Context, base, token string, query url.Val
 		_ = json.NewDecoder(body).Decode(&problem) // without one, the status says it
 		return nil, fmt.Errorf("it answers %s %s", response.Status, problem.Detail)
 	}
-	var answer struct{ Decisions []ruling }
+	var answer adminv1.Decisions
 	if err := json.NewDecoder(body).Decode(&answer); err != nil {
 		return nil, fmt.Errorf("read its answer: %w", err)
 	}
-	for i := range answer.Decisions {
-		answer.Decisions[i].Validator = v.name
+	var decisions []ruling
+	for _, decision := range answer.Decisions {
+		decisions = append(decisions, ruling{v.name, decision})
 	}
-	return answer.Decisions, nil
+	return decisions, nil
 }
 
 // forward opens a tunnel to the admin port of a Pod, until ctx is done, and returns the URL

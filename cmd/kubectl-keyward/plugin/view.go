@@ -24,7 +24,7 @@ type keyView struct {
 	Projects       []string          `json:"projects"`
 	Permissions    []string          `json:"permissions,omitempty"`
 	Description    string            `json:"description,omitempty"`
-	KeyID          string            `json:"keyID,omitempty"`
+	KeyID          string            `json:"keyId,omitempty"`
 	Preview        string            `json:"preview,omitempty"`
 	Secret         string            `json:"secret"`
 	Reveal         v1alpha1.Reveal   `json:"reveal"`

@@ -37,7 +37,7 @@ func serve(t *testing.T) (url, key string) {
 	digest := minted.Digest()
 	if err := s.Apply(&syncv1.Update{CaughtUp: true,
 		Groups: []*syncv1.Group{{Namespace: "tenants", Name: "acme", DisplayName: "Acmé", State: syncv1.GroupState_GROUP_STATE_ACTIVE,
-			Context:  map[string]string{"database": "acme_prod", "bucketName": "acme-media", "groupID": "tenants/evil", "status": "500"},
+			Context:  map[string]string{"database": "acme_prod", "bucketName": "acme-media", "groupId": "tenants/evil", "status": "500"},
 			Projects: []*syncv1.Project{{Name: "default", Routes: []*syncv1.Route{{Paths: []string{"/request", "/my/path"}}}, Origins: &syncv1.OriginPolicy{AllowMissing: true}}}}},
 		Keys: []*syncv1.Key{{Id: "k1", Group: "tenants/acme", Projects: []string{"default"}, Permissions: []string{"read"}, Versions: []*syncv1.Version{{Digest: digest[:]}}}},
 	}); err != nil {
@@ -88,7 +88,7 @@ const (
 
 func TestResponses(t *testing.T) {
 	url, key := serve(t)
-	const allowed = `"bucketName":"acme-media","code":"allowed","database":"acme_prod","groupID":"tenants/acme","groupName":"Acmé","keyId":"k1","permissions":"read","project":"default","requestId":ID,"status":200`
+	const allowed = `"bucketName":"acme-media","code":"allowed","database":"acme_prod","groupId":"tenants/acme","groupName":"Acmé","keyId":"k1","permissions":"read","project":"default","requestId":ID,"status":200`
 	policy := func(principal, effect, context string) string {
 		return fmt.Sprintf(`{"principalId":%q,"policyDocument":{"Version":"2012-10-17","Statement":[{"Action":"execute-api:Invoke","Effect":%q,"Resource":%q}]},"context":{%s}}`, principal, effect, arn, context)
 	}

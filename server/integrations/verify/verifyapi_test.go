@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	adminv1 "github.com/keyward-dev/keyward/api/admin/v1"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/server/authorizer"
@@ -90,7 +91,7 @@ func TestVerdict(t *testing.T) {
 		{`{"headers":{"authorization":"Bearer KEY","Authorization":"Bearer KEY"},"method":"GET","path":"/x"}`, "key_malformed"},
 	} {
 		status, body := post(t, url, strings.ReplaceAll(c.question, "KEY", key))
-		var verdict Verdict
+		var verdict adminv1.Verdict
 		if err := json.Unmarshal([]byte(body), &verdict); err != nil || status != http.StatusOK || verdict.Code != c.code || verdict.Allowed != (c.code == "allowed") {
 			t.Errorf("%s: %d %s", c.question, status, body)
 		}

@@ -18,7 +18,7 @@ import (
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
-// one is a snapshot of one key, whose digest is its own.
+// one is a snapshot of one key, which has that digest.
 type one struct{ digest keyformat.Digest }
 
 func (one) Allowing(origin.Origin, func(*decision.Group) bool) (found, tooMany bool) {
@@ -34,10 +34,10 @@ func (s one) Find(digest keyformat.Digest) (decision.Match, bool) {
 	}, digest == s.digest
 }
 
-// counted is how often a code was decided at the door test.
-func (g *Authorizer) counted(code decision.Code) uint64 { return g.tallies.of("test").sum(int(code)) }
+// counted returns how many decisions of the integration test had the code.
+func (a *Authorizer) counted(code decision.Code) uint64 { return a.tallies.of("test").sum(int(code)) }
 
-func TestADecisionIsCountedAndLogged(t *testing.T) {
+func TestDecisionsAreCountedAndLogged(t *testing.T) {
 	var logs bytes.Buffer
 	registry := prometheus.NewRegistry()
 	digest := keyformat.DigestOf("some key")
@@ -61,7 +61,7 @@ func TestADecisionIsCountedAndLogged(t *testing.T) {
 		}
 	}
 	text := logs.String()
-	for _, want := range []string{`"code":"allowed"`, `"project":"default"`, `"group":"tenants/acme"`, `"key":"k1"`, `"code":"key_unknown"`} {
+	for _, want := range []string{`"integration":"test"`, `"code":"allowed"`, `"project":"default"`, `"group":"tenants/acme"`, `"key":"k1"`, `"code":"key_unknown"`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %s in %s", want, text)
 		}
@@ -71,8 +71,8 @@ func TestADecisionIsCountedAndLogged(t *testing.T) {
 	}
 }
 
-// TestFailuresAreThrottled: too many failures of one client, a good key of the same client,
-// failures of others, and denials that are no attempts.
+// TestFailuresAreThrottled covers too many failures of one client, a valid key from the same client, failures of others, and
+// denials that are not failed attempts.
 func TestFailuresAreThrottled(t *testing.T) {
 	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	good := keyformat.DigestOf("some key")
@@ -135,9 +135,9 @@ func (e *everybody) Allowing(_ origin.Origin, willDo func(*decision.Group) bool)
 	return willDo(&decision.Group{}), false
 }
 
-// TestWhoFailsTooOftenIsNotSearchedFor: a client that is throttled has no groups searched for who
-// may read its denial. Any group that allows the origin will do.
-func TestWhoFailsTooOftenIsNotSearchedFor(t *testing.T) {
+// TestThrottledClientsCauseNoSearch: for a client that is throttled, groups are not searched for one that owns the request.
+// The denial may be read if any group allows the origin.
+func TestThrottledClientsCauseNoSearch(t *testing.T) {
 	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	snapshot := &everybody{}
 	g := New(snapshot, func() time.Time { return now }, slog.New(slog.DiscardHandler), prometheus.NewRegistry(),
@@ -154,8 +154,8 @@ func TestWhoFailsTooOftenIsNotSearchedFor(t *testing.T) {
 	}
 }
 
-// TestTheReadingOfPathsIsTheValidators: how content servers read paths decides who owns one.
-func TestTheReadingOfPathsIsTheValidators(t *testing.T) {
+// TestReadingOfPathsDecidesOwnership: how content servers interpret paths decides which project owns a path.
+func TestReadingOfPathsDecidesOwnership(t *testing.T) {
 	digest := keyformat.DigestOf("some key")
 	secret, err := routing.Compile(routing.Route{Paths: []string{"/Secret/**"}})
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// outcome is the document of a command that changes a key.
+// outcome is the document that a command prints which changes a key.
 type outcome struct {
 	Action string  `json:"action"`
 	Waited bool    `json:"waited"`
@@ -41,14 +41,15 @@ func (a *app) revoke() *cobra.Command {
 	return cmd
 }
 
-// declare edits the key, waits until that is in force, and says how it is.
-func (a *app) declare(ctx context.Context, s *session, key *v1alpha1.ApiKey, action string, waiting patience, change func(*v1alpha1.ApiKeySpec), reached func(*v1alpha1.ApiKey) bool) error {
+// declare edits the key, waits until the change is in force, and prints the result.
+func (a *app) declare(ctx context.Context, s *session, key *v1alpha1.ApiKey, action string, waiting patience,
+	change func(*v1alpha1.ApiKeySpec), reached func(*v1alpha1.ApiKey) bool) error {
 	if err := s.patch(ctx, key, change); err != nil {
 		return err
 	}
 	if waiting.wait {
 		err := a.follow(ctx, s, key, waiting.timeout, a.enforced, func(key *v1alpha1.ApiKey) (bool, error) {
-			return settled(key) && reached(key), nil
+			return acknowledged(key) && reached(key), nil
 		})
 		if err != nil {
 			return err
@@ -85,7 +86,7 @@ func (a *app) resume() *cobra.Command {
 func (a *app) suspension(use, short, action string, suspended bool, reached func(*v1alpha1.ApiKey) bool) *cobra.Command {
 	var waiting patience
 	cmd := a.withKey(&cobra.Command{Use: use, Short: short}, func(ctx context.Context, s *session, key *v1alpha1.ApiKey) error {
-		if err := living(key); err != nil {
+		if err := requireLive(key); err != nil {
 			return err
 		}
 		return a.declare(ctx, s, key, action, waiting, func(spec *v1alpha1.ApiKeySpec) { spec.Suspended = &suspended }, reached)
@@ -94,8 +95,8 @@ func (a *app) suspension(use, short, action string, suspended bool, reached func
 	return cmd
 }
 
-// living is the error of a key whose life is over, or nil.
-func living(key *v1alpha1.ApiKey) error {
+// requireLive returns an error if the key is revoked, expired or being deleted.
+func requireLive(key *v1alpha1.ApiKey) error {
 	switch {
 	case key.DeletionTimestamp != nil:
 		return refusedf("ApiKey %s/%s is being deleted, which revokes it", key.Namespace, key.Name)

@@ -16,7 +16,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// usageView is what is said of a Group's month, by text and by -o alike.
+// usageView is what is shown of a Group's month, in text and with -o.
 type usageView struct {
 	Namespace string              `json:"namespace"`
 	Name      string              `json:"name"`
@@ -96,7 +96,7 @@ func (s *session) group(ctx context.Context, name string) (*v1alpha1.Group, erro
 	return group, s.read(ctx, name, group, "Group", "kubectl get groups.keyward.dev -A")
 }
 
-// keysOf lists the ApiKeys of a Group, as far as its user may see them.
+// keysOf lists the ApiKeys of a Group that the user may see.
 func (a *app) keysOf(ctx context.Context, s *session, group *v1alpha1.Group) ([]v1alpha1.ApiKey, error) {
 	from := group.Spec.AllowedNamespaces.From
 	everywhere := from != "" && from != v1alpha1.NamespacesFromSame
@@ -109,7 +109,7 @@ func (a *app) keysOf(ctx context.Context, s *session, group *v1alpha1.Group) ([]
 	return slices.DeleteFunc(keys, func(key v1alpha1.ApiKey) bool { return groupOf(&key) != identity }), err
 }
 
-// usageOf is what is to be said.
+// usageOf returns what is shown.
 func (a *app) usageOf(group *v1alpha1.Group, keys []v1alpha1.ApiKey) usageView {
 	now, limits := a.now(), group.Spec.Limits
 	v := usageView{Namespace: group.Namespace, Name: group.Name, Tier: group.Spec.Tier, State: group.Spec.State, ByKey: []keyUseView{}}
@@ -134,7 +134,7 @@ func (a *app) usageOf(group *v1alpha1.Group, keys []v1alpha1.ApiKey) usageView {
 	v.Bytes = useOf(used.Bytes, bytes, used.OverageBytes)
 	for _, use := range []*useView{&v.Requests, &v.Bytes} {
 		if use.Limit != nil && use.Used >= *use.Limit && v.Overage == v1alpha1.OverageBlock {
-			continue // nothing more is let through
+			continue // nothing more is allowed
 		}
 		total, usedUp := forecast(use.Used, use.Limit, begin, end, now)
 		if use.Forecast = total; !usedUp.IsZero() {
@@ -185,7 +185,7 @@ func keyUseOf(key *v1alpha1.ApiKey, period string) keyUseView {
 	return v
 }
 
-// attend adds what somebody should know of, the worst first.
+// attend adds what somebody should know about, the worst first.
 func (v *usageView) attend(group *v1alpha1.Group) {
 	add := func(urgent bool, reason, format string, args ...any) {
 		v.Attention = append(v.Attention, attention{urgent, reason, fmt.Sprintf(format, args...)})
@@ -206,11 +206,12 @@ func (v *usageView) attend(group *v1alpha1.Group) {
 			add(false, "Forecast", "at this pace, all %s are used on %s", of.name, use.UsedUpAt.UTC().Format("Monday, January 2"))
 		}
 	}
-	if c := meta.FindStatusCondition(group.Status.Conditions, v1alpha1.ConditionTierResolved); c != nil && c.Status == metav1.ConditionFalse {
+	if c := meta.FindStatusCondition(group.Status.Conditions, v1alpha1.ConditionTierResolved); c != nil &&
+		c.Status == metav1.ConditionFalse {
 		add(false, c.Reason, "%s", c.Message)
 	}
 	if keys := v.Keys; keys.Limit != nil && keys.Used >= *keys.Limit {
-		add(false, v1alpha1.ReasonKeyLimitReached, "there is no place for another ApiKey")
+		add(false, v1alpha1.ReasonKeyLimitReached, "no key slot is left for another ApiKey")
 	}
 }
 

@@ -152,7 +152,8 @@ fmt: bin/golangci-lint ## Format all Go code
 	bin/golangci-lint fmt ./...
 
 .PHONY: lint
-lint: bin/golangci-lint ## Lint all Go code and the API conventions
+lint: bin/golangci-lint ## Lint all Go code, the API conventions and the vocabulary
+	go run ./hack/words
 	bin/golangci-lint run ./...
 	bin/golangci-lint run -c .golangci-kal.yml ./api/v1alpha1/...
 	@for module in $(MODULES); do \

@@ -33,7 +33,8 @@ func TestRotateOfWhatDoesNotRotate(t *testing.T) {
 	declare := func(state v1alpha1.GroupState) {
 		t.Helper()
 		g := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: live, Name: key.Name}}
-		if err := admin.Patch(t.Context(), g, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"state":"`+string(state)+`"}}`))); err != nil {
+		if err := admin.Patch(t.Context(), g,
+			client.RawPatch(types.MergePatchType, []byte(`{"spec":{"state":"`+string(state)+`"}}`))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -54,15 +55,16 @@ func TestRotateOfWhatDoesNotRotate(t *testing.T) {
 	declare(v1alpha1.GroupActive)
 	eventually(t, "the key is active again", func() bool { return current(t, key).Status.State == v1alpha1.KeyActive })
 
-	if err := admin.Patch(t.Context(), key, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"projects":["nowhere"]}}`))); err != nil {
+	if err := admin.Patch(t.Context(), key,
+		client.RawPatch(types.MergePatchType, []byte(`{"spec":{"projects":["nowhere"]}}`))); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the key is blocked", func() bool { return current(t, key).Status.State == v1alpha1.KeyBlocked })
 	refused("is Blocked", v1alpha1.ReasonProjectNotFound)
 }
 
-// TestRotateThatIsHeldUpMeanwhile plays the manager, which has seen a freeze that rotate had not.
-func TestRotateThatIsHeldUpMeanwhile(t *testing.T) {
+// TestRotateThatIsBlockedMeanwhile plays the manager, which has seen a freeze that rotate had not.
+func TestRotateThatIsBlockedMeanwhile(t *testing.T) {
 	namespace(t, "meanwhile")
 	for name, test := range map[string]struct {
 		minted  bool
@@ -104,7 +106,8 @@ func TestRotateThatWaitsForAnOverlap(t *testing.T) {
 	for range 4 {
 		inLive(t, "", "rotate", key.Name).expect(t, 0)
 	}
-	inLive(t, "", "rotate", key.Name, "--timeout", "2s").expect(t, ExitTimeout, "waits until one of 4 overlaps ends", "rotate "+key.Name+" --overlap 0s").
+	inLive(t, "", "rotate", key.Name, "--timeout", "2s").expect(t, ExitTimeout, "waits until one of 4 overlaps ends",
+		"rotate "+key.Name+" --overlap 0s").
 		lacks(t, "has not looked at it")
 	inLive(t, "", "rotate", key.Name, "--overlap", "0s", "--yes").expect(t, 0, "spec.rotation.overlap is 24h again")
 }
@@ -125,7 +128,7 @@ func TestATimeoutSaysWhatTheManagerSays(t *testing.T) {
 	keyward(t, "", "rotate", "web", "-n", "content", "--timeout", "100ms").expect(t, ExitTimeout, "the manager has not looked at it")
 }
 
-func TestHeldUp(t *testing.T) {
+func TestBlocked(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(*v1alpha1.ApiKey)
 		want   bool

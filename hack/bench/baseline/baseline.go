@@ -1,7 +1,7 @@
-// Package floor has the servers that Keyward's doors are compared with: the same protocol,
-// by the same library with its default options, and no decision. What costs less than its
-// floor has other options, or a part of the protocol of its own.
-package floor
+// Package baseline has the servers that Keyward's integrations are compared with. They speak the same protocol, through
+// the same library with its default options, and decide nothing. An integration that costs less than its baseline uses
+// other options, or implements a part of the protocol itself.
+package baseline
 
 import (
 	"context"
@@ -20,24 +20,24 @@ import (
 	"google.golang.org/grpc"
 )
 
-// The floors by name.
+// The baselines by name.
 const (
-	GRPC     = "grpc"     // ext_authz that answers OK to everything
+	GRPC     = "grpc"     // ext_authz that responds OK to everything
 	HTTP     = "http"     // 200 to everything
 	Proxy    = "proxy"    // httputil.ReverseProxy in front of an upstream
-	Pooled   = "pooled"   // the same, with a pool of buffers, which it has not by default
+	Pooled   = "pooled"   // the same, with a pool of buffers, which it does not have by default
 	Upstream = "upstream" // the content behind the proxies
 )
 
-// bodySize of the upstream's answers, in bytes.
+// bodySize is the size of the upstream's responses in bytes.
 const bodySize = 1024
 
-// maxIdle keeps connections to the upstream open. net/http keeps two by default, which would
-// make the floor expensive, and us look good.
+// maxIdle keeps connections to the upstream open. net/http keeps two by default, which would make the baseline expensive
+// and Keyward look good.
 const maxIdle = 256
 
-// Serve runs a floor until it fails. It writes the address where it listens to out, as one
-// line. Proxies take the address of their upstream.
+// Serve runs a baseline until it fails. It writes the address where it listens to out, as one line. Proxies take the
+// address of their upstream.
 func Serve(name, upstream string, out io.Writer) error {
 	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -71,7 +71,7 @@ func Serve(name, upstream string, out io.Writer) error {
 		body := strings.Repeat("x", bodySize)
 		return http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }))
 	default:
-		return fmt.Errorf("there is no floor %q", name)
+		return fmt.Errorf("there is no baseline %q", name)
 	}
 }
 

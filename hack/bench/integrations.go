@@ -15,8 +15,8 @@ import (
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/keyward-dev/keyward/hack/bench/baseline"
 	"github.com/keyward-dev/keyward/hack/bench/fixture"
-	"github.com/keyward-dev/keyward/hack/bench/floor"
 	"github.com/keyward-dev/keyward/hack/bench/load"
 	"github.com/keyward-dev/keyward/hack/bench/process"
 )
@@ -28,7 +28,7 @@ type target struct {
 	load    func(context.Context, time.Duration) (load.Result, error)
 }
 
-// fleets are the numbers of keys that are measured with.
+// fleets are the numbers of keys with which everything is measured.
 var fleets = []int{0, 1, few, many}
 
 const (
@@ -36,7 +36,7 @@ const (
 	many = 1_000_000
 )
 
-// fleet is a validation server with so many keys.
+// fleet is a validation server with a number of keys.
 type fleet struct {
 	*process.Validator
 
@@ -45,7 +45,7 @@ type fleet struct {
 	manager *fixture.Manager
 }
 
-// bench has all that runs while the doors are measured.
+// bench has everything that runs while the integrations are measured.
 type bench struct {
 	config
 
@@ -89,16 +89,16 @@ func run(ctx context.Context, c config) (err error) {
 			return err
 		}
 	}
-	return b.figures.tell(table, os.Stdout, c.out)
+	return b.figures.report(table, os.Stdout, c.out)
 }
 
-// startFloor runs this program as a floor.
+// startBaseline runs this program as a baseline server.
 func (b *bench) startBaseline(arguments ...string) (*process.Process, string, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, "", err
 	}
-	p, err := process.Start(self, append([]string{"floor"}, arguments...)...)
+	p, err := process.Start(self, append([]string{"baseline"}, arguments...)...)
 	if err != nil {
 		return nil, "", err
 	}
@@ -107,7 +107,7 @@ func (b *bench) startBaseline(arguments ...string) (*process.Process, string, er
 	return p, address, err
 }
 
-// startFleet runs a validation server that knows so many keys, with all that is asked of it.
+// startFleet runs a validation server that has a number of keys, and adds what is measured with it.
 func (b *bench) startFleet(count int) error {
 	progress("%d keys", count)
 	dir := filepath.Join(b.dir, fmt.Sprint(count))
@@ -120,10 +120,11 @@ func (b *bench) startFleet(count int) error {
 		return err
 	}
 	flags := []string{
-		"--sync-address=" + manager.Address, "--sync-server-name=" + fixture.ServerName, "--sync-ca-file=" + manager.CAFile, "--sync-token-file=" + manager.TokenFile,
+		"--sync-address=" + manager.Address, "--sync-server-name=" + fixture.ServerName, "--sync-ca-file=" + manager.CAFile,
+		"--sync-token-file=" + manager.TokenFile,
 		"--max-failures-per-minute=0", "--snapshot-dir=" + filepath.Join(dir, "snapshot"),
 	}
-	_, upstream, err := b.startBaseline(floor.Upstream)
+	_, upstream, err := b.startBaseline(baseline.Upstream)
 	if err != nil {
 		return err
 	}
@@ -140,7 +141,7 @@ func (b *bench) startFleet(count int) error {
 	return b.addTargets(v, keys, upstream)
 }
 
-// addTargets are the doors that are measured with so many keys.
+// addTargets adds the integrations that are measured with a number of keys.
 func (b *bench) addTargets(v *process.Validator, keys *fixture.Keys, upstream string) error {
 	known, err := fixture.Checks(keys.Known)
 	if err != nil {
@@ -170,16 +171,16 @@ func (b *bench) startBaselines(upstream string, checks, subrequests, requests []
 		name, figure string
 		load         func(address string) func(context.Context, time.Duration) (load.Result, error)
 	}{
-		{floor.GRPC, grpcBaseline, func(address string) func(context.Context, time.Duration) (load.Result, error) {
-			return overGRPC(address, checks, whatever)
+		{baseline.GRPC, grpcBaseline, func(address string) func(context.Context, time.Duration) (load.Result, error) {
+			return overGRPC(address, checks, anyCode)
 		}},
-		{floor.HTTP, httpBaseline, func(address string) func(context.Context, time.Duration) (load.Result, error) {
+		{baseline.HTTP, httpBaseline, func(address string) func(context.Context, time.Duration) (load.Result, error) {
 			return overHTTP(address, subrequests)
 		}},
-		{floor.Proxy, proxyBaseline, func(address string) func(context.Context, time.Duration) (load.Result, error) {
+		{baseline.Proxy, proxyBaseline, func(address string) func(context.Context, time.Duration) (load.Result, error) {
 			return overHTTP(address, requests)
 		}},
-		{floor.Pooled, pooledBaseline, func(address string) func(context.Context, time.Duration) (load.Result, error) {
+		{baseline.Pooled, pooledBaseline, func(address string) func(context.Context, time.Duration) (load.Result, error) {
 			return overHTTP(address, requests)
 		}},
 	} {
@@ -204,34 +205,35 @@ func overHTTP(address string, requests [][]byte) func(context.Context, time.Dura
 	}
 }
 
-func whatever([]byte) error { return nil }
+// anyCode accepts any response.
+func anyCode([]byte) error { return nil }
 
-// allowed and denied look for the code in the answer; to parse each would cost the client
-// more than the server.
-func allowed(answer []byte) error { return hasCode(answer, "allowed") }
+// allowed and denied look for the code in the encoded response: to parse each response would cost the client more than the
+// server.
+func allowed(encoded []byte) error { return hasCode(encoded, "allowed") }
 
-func denied(answer []byte) error { return hasCode(answer, "key_unknown") }
+func denied(encoded []byte) error { return hasCode(encoded, "key_unknown") }
 
-func hasCode(answer []byte, code string) error {
-	if bytes.Contains(answer, []byte(code)) {
+func hasCode(encoded []byte, code string) error {
+	if bytes.Contains(encoded, []byte(code)) {
 		return nil
 	}
 	response := &authv3.CheckResponse{}
-	if err := proto.Unmarshal(answer, response); err != nil {
+	if err := proto.Unmarshal(encoded, response); err != nil {
 		return err
 	}
 	return fmt.Errorf("it is not %s: %v", code, response)
 }
 
-// slice is how long a target is under load before it is the next one's turn: so short that a
-// machine which slows down for a while slows them all down.
+// slice is how long a target is under load before the next one. It is so short that a machine which slows down for a while
+// slows all of them down.
 const slice = 250 * time.Millisecond
 
-// measureDoors has all targets take turns.
+// measureIntegrations puts all targets under load in turns.
 func (b *bench) measureIntegrations(ctx context.Context) error {
 	targets := slices.DeleteFunc(slices.Clone(b.targets), func(t *target) bool { return !b.only.MatchString(t.name) })
 	for _, t := range targets {
-		if _, err := t.load(ctx, b.duration); err != nil { // to warm it up
+		if _, err := t.load(ctx, b.duration); err != nil { // a warm-up
 			return fmt.Errorf("%s: %w", t.name, err)
 		}
 	}
@@ -250,7 +252,7 @@ func (b *bench) measureIntegrations(ctx context.Context) error {
 	return nil
 }
 
-// cost is what requests took of processors.
+// cost is the processor time of requests.
 type cost struct {
 	cpu      time.Duration
 	requests int64
@@ -258,7 +260,7 @@ type cost struct {
 
 func (c cost) micros() float64 { return float64(c.cpu.Nanoseconds()) / float64(c.requests) / 1e3 }
 
-// measure adds the cost of a slice.
+// measure adds the cost of one slice.
 func (t *target) measure(ctx context.Context, to *cost) error {
 	before, err := t.process.CPU()
 	if err != nil {

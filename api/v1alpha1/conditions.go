@@ -43,8 +43,8 @@ const (
 	ReasonNoServers = "NoServers"
 	// ReasonWaitingForServers: servers are named in status.enforcement.waitingFor.
 	ReasonWaitingForServers = "WaitingForServers"
-	// ReasonServersLost: servers are named in status.enforcement.lost.
-	ReasonServersLost = "ServersLost"
+	// ReasonServersDisconnected: servers are named in status.enforcement.disconnected.
+	ReasonServersDisconnected = "ServersDisconnected"
 
 	// ReasonGroupNotFound: groupRef names no Group.
 	ReasonGroupNotFound = "GroupNotFound"

@@ -16,44 +16,44 @@ func summarize(key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome) co
 	switch {
 	case key.DeletionTimestamp != nil:
 		return conditions.Summary{
-			Working: true, Reason: v1alpha1.ReasonDeleting,
+			Reconciling: true, Reason: v1alpha1.ReasonDeleting,
 			Message: "deleting revokes the key; " + conditions.Waiting(found.enforcement),
 		}
 	case outcome.State == v1alpha1.KeyRevoked:
 		return conditions.Summary{
-			Working: waiting, Reason: v1alpha1.ReasonRevoked,
+			Reconciling: waiting, Reason: v1alpha1.ReasonRevoked,
 			Message: "the key is revoked for good; create a new ApiKey where one is needed",
 		}
 	case outcome.State == v1alpha1.KeyExpired:
 		return conditions.Summary{
-			Stuck: true, Reason: v1alpha1.ReasonExpired,
+			Stalled: true, Reason: v1alpha1.ReasonExpired,
 			Message: "the key's time is over; create a new ApiKey where one is needed",
 		}
 	case outcome.Obstacle != nil:
 		return conditions.Summary{
-			Working: waiting && declared(outcome.Obstacle.Reason),
-			Stuck:   !declared(outcome.Obstacle.Reason),
-			Reason:  outcome.Obstacle.Reason, Message: outcome.Obstacle.Error(),
+			Reconciling: waiting && declared(outcome.Obstacle.Reason),
+			Stalled:     !declared(outcome.Obstacle.Reason),
+			Reason:      outcome.Obstacle.Reason, Message: outcome.Obstacle.Error(),
 		}
-	case found.stuck != nil:
-		return conditions.Summary{Ready: true, Working: true, Reason: found.stuck.Reason, Message: found.stuck.Error()}
+	case found.restartProblem != nil:
+		return conditions.Summary{Ready: true, Reconciling: true, Reason: found.restartProblem.Reason, Message: found.restartProblem.Error()}
 	case outcome.State == v1alpha1.KeyActive:
-		return conditions.Summary{Ready: true, Working: waiting || outcome.Action != lifecycle.Keep && outcome.Action != lifecycle.None, Reason: v1alpha1.ReasonReady, Message: works(key, outcome)}
-	case begins(outcome):
+		return conditions.Summary{Ready: true, Reconciling: waiting || outcome.Action != lifecycle.Keep && outcome.Action != lifecycle.None, Reason: v1alpha1.ReasonReady, Message: describeAccepted(key, outcome)}
+	case startsVersion(outcome):
 		return conditions.Summary{
-			Working: true, Reason: v1alpha1.ReasonPublishing,
+			Reconciling: true, Reason: v1alpha1.ReasonPublishing,
 			Message: fmt.Sprintf("version %d is minted; validation servers are told before it is delivered", outcome.Target),
 		}
 	default:
 		return conditions.Summary{
-			Working: true, Reason: v1alpha1.ReasonPublishing,
+			Reconciling: true, Reason: v1alpha1.ReasonPublishing,
 			Message: fmt.Sprintf("version %d is delivered when every validation server accepts it; %s", outcome.Target, conditions.Waiting(found.enforcement)),
 		}
 	}
 }
 
 // works says of a key that is accepted where its text is, and what goes on.
-func works(key *v1alpha1.ApiKey, outcome lifecycle.Outcome) string {
+func describeAccepted(key *v1alpha1.ApiKey, outcome lifecycle.Outcome) string {
 	where := fmt.Sprintf("delivered in Secret %s", lifecycle.SecretName(key))
 	current := lifecycle.Current(outcome.Versions)
 	switch {
@@ -69,14 +69,14 @@ func works(key *v1alpha1.ApiKey, outcome lifecycle.Outcome) string {
 	switch {
 	case outcome.Postponed:
 		message += fmt.Sprintf("; the next rotation waits until one of %d overlaps ends", lifecycle.MaxRetiring)
-	case begins(outcome), outcome.Action == lifecycle.Publish, outcome.Action == lifecycle.Deliver:
+	case startsVersion(outcome), outcome.Action == lifecycle.Publish, outcome.Action == lifecycle.Deliver:
 		message += fmt.Sprintf("; version %d is on its way", outcome.Target)
 	}
 	return message
 }
 
 // foretell sets the conditions about what is to come.
-func foretell(set conditions.Set, status *v1alpha1.ApiKeyStatus, outcome lifecycle.Outcome) {
+func setForecasts(set conditions.Setter, status *v1alpha1.ApiKeyStatus, outcome lifecycle.Outcome) {
 	expires := ""
 	if outcome.Expiring && status.ExpiresAt != nil {
 		expires = fmt.Sprintf("the key ends at %s and does not rotate by itself before; let it rotate (spec.rotation.every), or create another",

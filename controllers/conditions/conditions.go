@@ -17,14 +17,14 @@ import (
 const StaleRetry = 100 * time.Millisecond
 
 // Set are the conditions of one object, being brought up to an instant.
-type Set struct {
+type Setter struct {
 	Conditions *[]metav1.Condition
 	Generation int64
 	Now        time.Time
 }
 
 // Put sets a condition; its transition time changes with its status only.
-func (s Set) Put(kind string, status bool, reason, message string) {
+func (s Setter) Set(kind string, status bool, reason, message string) {
 	condition := metav1.Condition{
 		Type: kind, Status: metav1.ConditionFalse, Reason: reason, Message: clip(message),
 		ObservedGeneration: s.Generation, LastTransitionTime: metav1.Time{Time: s.Now.Truncate(time.Second)},
@@ -36,9 +36,9 @@ func (s Set) Put(kind string, status bool, reason, message string) {
 }
 
 // Only sets a condition while it is true, and removes it otherwise.
-func (s Set) Only(kind string, status bool, reason, message string) {
+func (s Setter) Only(kind string, status bool, reason, message string) {
 	if status {
-		s.Put(kind, true, reason, message)
+		s.Set(kind, true, reason, message)
 		return
 	}
 	meta.RemoveStatusCondition(s.Conditions, kind)
@@ -49,28 +49,28 @@ type Summary struct {
 	Ready bool
 	// Working is whether the controller will go on by itself, Stuck whether somebody has to
 	// act; an object that is as it was declared to be, but not ready, is neither.
-	Working, Stuck  bool
-	Reason, Message string
+	Reconciling, Stalled bool
+	Reason, Message      string
 }
 
 // Summarize sets Ready, Reconciling and Stalled.
-func (s Set) Summarize(summary Summary) {
-	s.Put(v1alpha1.ConditionReady, summary.Ready, summary.Reason, summary.Message)
-	s.Only(v1alpha1.ConditionReconciling, summary.Working, summary.Reason, summary.Message)
-	s.Only(v1alpha1.ConditionStalled, summary.Stuck, summary.Reason, summary.Message)
+func (s Setter) SetSummary(summary Summary) {
+	s.Set(v1alpha1.ConditionReady, summary.Ready, summary.Reason, summary.Message)
+	s.Only(v1alpha1.ConditionReconciling, summary.Reconciling, summary.Reason, summary.Message)
+	s.Only(v1alpha1.ConditionStalled, summary.Stalled, summary.Reason, summary.Message)
 }
 
 // most is how many bytes a message may have: far less than a condition may hold, since up to three
 // conditions repeat it, and others write parts of it, such as API servers with webhooks of their own.
-const most = 4096
+const maxMessage = 4096
 
-func clip(message string) string { return clipTo(message, most) }
+func clip(message string) string { return clipTo(message, maxMessage) }
 
 // clipTo keeps a message within a bound.
-func clipTo(message string, most int) string {
+func clipTo(message string, limit int) string {
 	const rest = "…"
-	if len(message) <= most {
+	if len(message) <= limit {
 		return message
 	}
-	return strings.ToValidUTF8(message[:most-len(rest)], "") + rest
+	return strings.ToValidUTF8(message[:limit-len(rest)], "") + rest
 }

@@ -44,7 +44,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if err := r.Client.Get(ctx, request.NamespacedName, list); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	_, problem, err := cache.ForAllowlist(ctx, r.Client, list)
+	_, problem, err := cache.CachedGroupForAllowlist(ctx, r.Client, list)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -52,8 +52,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		problem = grant.Domains(list)
 	}
 	before := list.DeepCopy()
-	set := conditions.Set{Conditions: &list.Status.Conditions, Generation: list.Generation, Now: r.Clock.Now()}
-	set.Summarize(summarize(problem))
+	set := conditions.Setter{Conditions: &list.Status.Conditions, Generation: list.Generation, Now: r.Clock.Now()}
+	set.SetSummary(summarize(problem))
 	if equality.Semantic.DeepEqual(before.Status, list.Status) {
 		return ctrl.Result{}, nil
 	}
@@ -72,7 +72,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 
 func summarize(problem *grant.Problem) conditions.Summary {
 	if problem != nil {
-		return conditions.Summary{Stuck: true, Reason: problem.Reason, Message: problem.Error()}
+		return conditions.Summary{Stalled: true, Reason: problem.Reason, Message: problem.Error()}
 	}
 	return conditions.Summary{Ready: true, Reason: v1alpha1.ReasonReady, Message: "the domains are part of the Group; its Enforced condition says where they are in force"}
 }

@@ -76,7 +76,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	result := ctrl.Result{RequeueAfter: accounts.Changes(group, r.Clock.Now())}
 	if asked {
 		set := r.conditions(group)
-		group.Status.Enforcement = set.Enforce(enforcement, recordID)
+		group.Status.Enforcement = set.SetEnforced(enforcement, recordID)
 	}
 	if equality.Semantic.DeepEqual(before.Status, group.Status) {
 		return result, nil
@@ -87,7 +87,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	} else if err != nil {
 		return ctrl.Result{}, fmt.Errorf("recording the status: %w", err)
 	}
-	r.announce(before, group, enforcement)
+	r.sendEvents(before, group, enforcement)
 	accounts.Announce(r.Recorder)(before, group)
 	return result, nil
 }
@@ -111,25 +111,25 @@ func (r *Reconciler) describe(group *v1alpha1.Group, resolution tier.Resolution,
 	if overlap == nil || overlap.ObservedGeneration != group.Generation {
 		found, complete := overlaps(group.Spec.Projects)
 		reason, message := describeOverlaps(found, complete)
-		set.Put(v1alpha1.ConditionRoutesOverlap, len(found) > 0, reason, message)
+		set.Set(v1alpha1.ConditionRoutesOverlap, len(found) > 0, reason, message)
 	}
 	describeTier(set, resolution)
 	if problem := grant.Group(group); problem != nil {
-		set.Summarize(conditions.Summary{Stuck: true, Reason: problem.Reason, Message: problem.Error()})
+		set.SetSummary(conditions.Summary{Stalled: true, Reason: problem.Reason, Message: problem.Error()})
 		return
 	}
-	set.Summarize(summarize(group))
+	set.SetSummary(summarize(group))
 }
 
 // describeTier says of a tier that is named whether the catalogue has it.
-func describeTier(set conditions.Set, resolution tier.Resolution) {
+func describeTier(set conditions.Setter, resolution tier.Resolution) {
 	switch {
 	case !resolution.Named:
 		meta.RemoveStatusCondition(set.Conditions, v1alpha1.ConditionTierResolved)
 	case resolution.Found:
-		set.Put(v1alpha1.ConditionTierResolved, true, v1alpha1.ReasonTierFound, resolution.Message)
+		set.Set(v1alpha1.ConditionTierResolved, true, v1alpha1.ReasonTierFound, resolution.Message)
 	default:
-		set.Put(v1alpha1.ConditionTierResolved, false, v1alpha1.ReasonTierNotFound, resolution.Message)
+		set.Set(v1alpha1.ConditionTierResolved, false, v1alpha1.ReasonTierNotFound, resolution.Message)
 	}
 }
 
@@ -146,7 +146,7 @@ func summarize(group *v1alpha1.Group) conditions.Summary {
 
 // activeKeys counts the keys that are accepted.
 func (r *Reconciler) activeKeys(ctx context.Context, group *v1alpha1.Group) (int, error) {
-	keys, err := cache.Keys(ctx, r.Client, client.ObjectKeyFromObject(group))
+	keys, err := cache.CachedKeys(ctx, r.Client, client.ObjectKeyFromObject(group))
 	if err != nil {
 		return 0, err
 	}
@@ -161,12 +161,12 @@ func (r *Reconciler) activeKeys(ctx context.Context, group *v1alpha1.Group) (int
 
 func isActive(key *v1alpha1.ApiKey) bool { return key.Status.State == v1alpha1.KeyActive }
 
-func (r *Reconciler) conditions(group *v1alpha1.Group) conditions.Set {
-	return conditions.Set{Conditions: &group.Status.Conditions, Generation: group.Generation, Now: r.Clock.Now()}
+func (r *Reconciler) conditions(group *v1alpha1.Group) conditions.Setter {
+	return conditions.Setter{Conditions: &group.Status.Conditions, Generation: group.Generation, Now: r.Clock.Now()}
 }
 
 // announce sends an event for a problem that is new, and for a change of state in force.
-func (r *Reconciler) announce(before, group *v1alpha1.Group, enforcement publish.Enforcement) {
+func (r *Reconciler) sendEvents(before, group *v1alpha1.Group, enforcement publish.Enforcement) {
 	problems := map[string]metav1.ConditionStatus{
 		v1alpha1.ConditionStalled: metav1.ConditionTrue, v1alpha1.ConditionRoutesOverlap: metav1.ConditionTrue,
 		v1alpha1.ConditionTierResolved: metav1.ConditionFalse,

@@ -51,7 +51,7 @@ type enforcementView struct {
 	Acknowledged int32    `json:"acknowledged"`
 	Latency      string   `json:"latency,omitempty"`
 	WaitingFor   []string `json:"waitingFor,omitempty"`
-	Lost         []string `json:"lost,omitempty"`
+	Disconnected []string `json:"disconnected,omitempty"`
 }
 
 type versionView struct {
@@ -85,7 +85,7 @@ func viewOf(key *v1alpha1.ApiKey, now time.Time) keyView {
 	if e := status.Enforcement; e != nil {
 		v.Enforcement = &enforcementView{
 			Complete: meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionEnforced),
-			Servers:  number(e.Servers), Acknowledged: number(e.Acknowledged), Latency: e.Latency, WaitingFor: e.WaitingFor, Lost: e.Lost,
+			Servers:  number(e.Servers), Acknowledged: number(e.Acknowledged), Latency: e.Latency, WaitingFor: e.WaitingFor, Disconnected: e.Disconnected,
 		}
 	}
 	for i := range status.Versions {
@@ -172,8 +172,8 @@ func describeEnforcement(e *enforcementView) string {
 	if len(e.WaitingFor) > 0 {
 		text += "; waiting for " + strings.Join(e.WaitingFor, ", ")
 	}
-	if len(e.Lost) > 0 {
-		text += "; disconnected, and deciding with what they knew: " + strings.Join(e.Lost, ", ")
+	if len(e.Disconnected) > 0 {
+		text += "; disconnected, and deciding with what they knew: " + strings.Join(e.Disconnected, ", ")
 	}
 	return text
 }

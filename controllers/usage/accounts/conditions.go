@@ -24,7 +24,7 @@ const (
 // nothing counts any more once its month is over; a Group without a quota has neither.
 func Describe(group *v1alpha1.Group, now time.Time) {
 	limits := LimitsOf(group)
-	set := conditions.Set{Conditions: &group.Status.Conditions, Generation: group.Generation, Now: now}
+	set := conditions.Setter{Conditions: &group.Status.Conditions, Generation: group.Generation, Now: now}
 	if limits.Requests == nil && limits.Bytes == nil || group.Status.Usage == nil {
 		meta.RemoveStatusCondition(&group.Status.Conditions, v1alpha1.ConditionQuotaLow)
 		meta.RemoveStatusCondition(&group.Status.Conditions, v1alpha1.ConditionQuotaExceeded)
@@ -34,14 +34,14 @@ func Describe(group *v1alpha1.Group, now time.Time) {
 	if now.Before(group.Status.Usage.ResetsAt.Time) {
 		low, full = reached(group, limits, lowPercent), reached(group, limits, fullPercent)
 	}
-	set.Put(v1alpha1.ConditionQuotaLow, len(low) > 0, v1alpha1.ReasonQuotaUsed, describe(low, lowPercent, group))
+	set.Set(v1alpha1.ConditionQuotaLow, len(low) > 0, v1alpha1.ReasonQuotaUsed, describe(low, lowPercent, group))
 	message := describe(full, fullPercent, group)
 	if len(full) > 0 && limits.Metered {
 		message += "; what goes beyond is let through and counted"
 	} else if len(full) > 0 {
 		message += "; requests are refused with 402 quota_exceeded"
 	}
-	set.Put(v1alpha1.ConditionQuotaExceeded, len(full) > 0, v1alpha1.ReasonQuotaUsed, message)
+	set.Set(v1alpha1.ConditionQuotaExceeded, len(full) > 0, v1alpha1.ReasonQuotaUsed, message)
 }
 
 // Changes returns how long it is until Describe says something else without any further

@@ -17,6 +17,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 	"github.com/keyward-dev/keyward/internal/origin"
+	"github.com/keyward-dev/keyward/internal/tier"
 )
 
 var keyIDs = base32.HexEncoding.WithPadding(base32.NoPadding)
@@ -152,10 +153,7 @@ func routeRecords(routes []v1alpha1.Route) []*syncv1.Route {
 // limitsRecord is what servers have to know of a Group's limits; nil is none. How much of a
 // quota is left, they are told by allowances.
 func limitsRecord(group *v1alpha1.Group) *syncv1.Limits {
-	limits := group.Spec.Limits
-	if group.Status.Limits != nil {
-		limits = group.Status.Limits.Limits
-	}
+	limits := tier.InForce(group)
 	record := &syncv1.Limits{
 		RequestQuota: limits.RequestsPerMonth != nil, ByteQuota: limits.BytesPerMonth != nil, Rate: rateRecord(limits.RateLimit),
 	}

@@ -88,7 +88,7 @@ func TestResolve(t *testing.T) {
 	}
 }
 
-// TestResolveRates: each of the two is the Group's, or else the tier's.
+// TestResolveRates: each of the two numbers is the Group's, or else the tier's.
 func TestResolveRates(t *testing.T) {
 	rate := func(perSecond, burst int32) (limit v1alpha1.RateLimit) {
 		if perSecond > 0 {
@@ -120,7 +120,7 @@ func TestResolveRates(t *testing.T) {
 	}
 }
 
-// TestDefaults holds the built-in catalogue to the table that is published.
+// TestDefaults compares the built-in catalogue with the table that is published.
 func TestDefaults(t *testing.T) {
 	var got []string
 	for _, of := range tier.Builtin().Tiers {
@@ -139,9 +139,9 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// TestResolveSettles: what was resolved and recorded is resolved again to the same, and a tier
-// that goes away changes nothing.
-func TestResolveSettles(t *testing.T) {
+// TestResolveIsIdempotent: resolving again what was resolved and recorded changes nothing, and neither does a tier
+// that is removed from the catalogue.
+func TestResolveIsIdempotent(t *testing.T) {
 	names := []string{"", "Free", "Pro", "Enterprise", "Gold"}
 	rapid.Check(t, func(t *rapid.T) {
 		catalogue := tier.Builtin()

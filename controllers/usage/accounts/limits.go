@@ -6,6 +6,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/usage/store"
 	"github.com/keyward-dev/keyward/internal/quotaledger"
+	"github.com/keyward-dev/keyward/internal/tier"
 )
 
 // Limits are the quotas of a group; nil is none.
@@ -17,10 +18,7 @@ type Limits struct {
 
 // LimitsOf are the quotas of a Group as they are in force.
 func LimitsOf(group *v1alpha1.Group) Limits {
-	of := group.Spec.Limits
-	if group.Status.Limits != nil {
-		of = group.Status.Limits.Limits
-	}
+	of := tier.InForce(group)
 	limits := Limits{Metered: of.Overage == v1alpha1.OverageMeter}
 	if of.RequestsPerMonth != nil && *of.RequestsPerMonth >= 0 {
 		limits.Requests = new(uint64(*of.RequestsPerMonth))

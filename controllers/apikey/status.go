@@ -104,6 +104,7 @@ func startsVersion(outcome lifecycle.Outcome) bool {
 
 func (r *Reconciler) desiredStatus(key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome, now time.Time) v1alpha1.ApiKeyStatus {
 	status := *key.Status.DeepCopy()
+	status.ObservedGeneration = key.Generation
 	status.KeyID = publish.KeyID(key.UID)
 	status.CreatedBy = key.Annotations[v1alpha1.AnnotationCreatedBy]
 	status.State = outcome.State
@@ -121,6 +122,7 @@ func (r *Reconciler) desiredStatus(key *v1alpha1.ApiKey, found *facts, outcome l
 	setLastUsed(&status, found.input.Usage, r.LastUsedResolution)
 	set := conditions.Setter{Conditions: &status.Conditions, Generation: key.Generation, Now: now}
 	set.SetSummary(summarize(key, found, outcome))
+	setAccepted(set, key, found, outcome)
 	setForecasts(set, &status, outcome)
 	if enforcementQueried(key, found) && !startsVersion(outcome) {
 		status.Enforcement = set.SetEnforced(found.enforcement, found.recordID)
@@ -156,18 +158,11 @@ func (r *Reconciler) sendEvents(before, key *v1alpha1.ApiKey, found *facts, outc
 	for _, note := range outcome.Notes {
 		r.event(key, note.Warning, note.Reason, "Plan", note.Message)
 	}
-	ready := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionReady)
-	if was := meta.FindStatusCondition(before.Status.Conditions, v1alpha1.ConditionReady); (outcome.Obstacle != nil || found.restartProblem != nil) &&
-		ready != nil && (was == nil || was.Reason != ready.Reason || was.Message != ready.Message) {
-		if ready.Reason == v1alpha1.ReasonKeyLimitReached {
+	for _, event := range conditions.Events(before.Status.Conditions, key.Status.Conditions) {
+		if event.Reason == v1alpha1.ReasonKeyLimitReached {
 			withoutSlot.Inc()
 		}
-		r.event(key, !declared(ready.Reason), ready.Reason, "Plan", ready.Message)
-	}
-	for _, kind := range []string{v1alpha1.ConditionExpiringSoon, v1alpha1.ConditionCutoverPending} {
-		if is := meta.FindStatusCondition(key.Status.Conditions, kind); is != nil && !meta.IsStatusConditionTrue(before.Status.Conditions, kind) {
-			r.event(key, true, kind, "Plan", is.Message)
-		}
+		r.event(key, event.Warning(), event.Reason, "Plan", event.Message)
 	}
 	if !enforcement.Complete || !newlyEnforced(before, key) {
 		return

@@ -7,10 +7,8 @@ import (
 	"context"
 	"fmt"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -52,6 +50,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		problem = grant.Domains(list)
 	}
 	before := list.DeepCopy()
+	list.Status.ObservedGeneration = list.Generation
 	set := conditions.Setter{Conditions: &list.Status.Conditions, Generation: list.Generation, Now: r.Clock.Now()}
 	set.SetSummary(summarize(problem))
 	if equality.Semantic.DeepEqual(before.Status, list.Status) {
@@ -63,9 +62,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	} else if err != nil {
 		return ctrl.Result{}, fmt.Errorf("recording the status: %w", err)
 	}
-	was := meta.FindStatusCondition(before.Status.Conditions, v1alpha1.ConditionReady)
-	if problem != nil && (was == nil || was.Message != problem.Error()) {
-		r.Recorder.Eventf(list, nil, corev1.EventTypeWarning, problem.Reason, "Check", "%s", problem.Error())
+	for _, event := range conditions.Events(before.Status.Conditions, list.Status.Conditions) {
+		r.Recorder.Eventf(list, nil, event.Type, event.Reason, "Check", "%s", event.Message)
 	}
 	return ctrl.Result{}, nil
 }

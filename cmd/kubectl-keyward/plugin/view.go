@@ -122,8 +122,12 @@ func attentions(key *v1alpha1.ApiKey, now time.Time) []attention {
 	case ready.ObservedGeneration < key.Generation:
 		add(true, "NotSeen", "the manager has not looked at the latest edit yet; what follows is how it was before")
 	}
-	if ready != nil && (ready.Status != metav1.ConditionTrue || meta.IsStatusConditionTrue(conditions, v1alpha1.ConditionStalled)) {
+	accepted := meta.FindStatusCondition(conditions, v1alpha1.ConditionAccepted)
+	switch {
+	case ready != nil && (ready.Status != metav1.ConditionTrue || meta.IsStatusConditionTrue(conditions, v1alpha1.ConditionStalled)):
 		add(true, ready.Reason, ready.Message)
+	case accepted != nil && accepted.Status != metav1.ConditionTrue: // as declared, such as revoked or suspended
+		add(true, accepted.Reason, accepted.Message)
 	}
 	if at := key.Status.ExpiresAt; at != nil && key.Status.State == v1alpha1.KeyActive && !now.Before(at.Time) {
 		add(true, v1alpha1.ReasonExpired,
@@ -162,7 +166,7 @@ func describeEnforcement(e *enforcementView) string {
 	text := fmt.Sprintf("in force on %d of %d servers", e.Acknowledged, e.Servers)
 	switch {
 	case e.Servers == 0 && e.Complete:
-		text = "no server is connected; those to come start from the latest state"
+		text = "no server is connected; those that connect later start from the latest state"
 	case e.Servers == 0:
 		text = "not published yet"
 	}

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/ptr"
@@ -84,12 +83,8 @@ func describe(names []string, percent int, group *v1alpha1.Group) string {
 // Announce returns what sends an event when a quota gets low or is used up.
 func Announce(recorder events.EventRecorder) func(before, group *v1alpha1.Group) {
 	return func(before, group *v1alpha1.Group) {
-		for _, kind := range []string{v1alpha1.ConditionQuotaLow, v1alpha1.ConditionQuotaExceeded} {
-			is := meta.FindStatusCondition(group.Status.Conditions, kind)
-			if is == nil || !meta.IsStatusConditionTrue(group.Status.Conditions, kind) || meta.IsStatusConditionTrue(before.Status.Conditions, kind) {
-				continue
-			}
-			recorder.Eventf(group, nil, corev1.EventTypeWarning, kind, "Count", "%s", is.Message)
+		for _, event := range conditions.Events(before.Status.Conditions, group.Status.Conditions) {
+			recorder.Eventf(group, nil, event.Type, event.Reason, "Count", "%s", event.Message)
 		}
 	}
 }

@@ -45,34 +45,53 @@ func GroupName(ref v1alpha1.GroupReference, namespace string) types.NamespacedNa
 }
 
 // ForKey returns the Group of the key, nil where there is none, and why it does not grant
-// what the key asks, nil where it does. The Group is the cache's own: read it, change nothing.
+// what the key requests, nil where it does. The Group is the cache's own: read it, change nothing.
 func ForKey(ctx context.Context, reader client.Reader, key *v1alpha1.ApiKey) (*v1alpha1.Group, *grant.Problem, error) {
-	return check(ctx, reader, func(labels map[string]string) grant.Subject { return grant.ForKey(key, labels) },
-		key.Spec.GroupRef, key.Namespace)
+	group, subject, err := groupOf(ctx, reader, grant.ForKey(key, nil))
+	if err != nil {
+		return nil, nil, err
+	}
+	return group, grant.Check(subject, group), nil
+}
+
+// AllForKey is ForKey with all problems.
+func AllForKey(ctx context.Context, reader client.Reader, key *v1alpha1.ApiKey) (*v1alpha1.Group, grant.Problems, error) {
+	group, subject, err := groupOf(ctx, reader, grant.ForKey(key, nil))
+	if err != nil {
+		return nil, nil, err
+	}
+	return group, grant.CheckAll(subject, group), nil
 }
 
 // ForAllowlist is ForKey for a DomainAllowlist.
 func ForAllowlist(ctx context.Context, reader client.Reader, list *v1alpha1.DomainAllowlist) (*v1alpha1.Group, *grant.Problem, error) {
-	return check(ctx, reader, func(labels map[string]string) grant.Subject { return grant.ForAllowlist(list, labels) },
-		list.Spec.GroupRef, list.Namespace)
-}
-
-func check(ctx context.Context, reader client.Reader, subject func(labels map[string]string) grant.Subject,
-	ref v1alpha1.GroupReference, namespace string,
-) (*v1alpha1.Group, *grant.Problem, error) {
-	group, err := Group(ctx, reader, GroupName(ref, namespace), client.UnsafeDisableDeepCopy)
+	group, subject, err := groupOf(ctx, reader, grant.ForAllowlist(list, nil))
 	if err != nil {
 		return nil, nil, err
 	}
-	var labels map[string]string
-	if group != nil && group.Namespace != namespace {
-		if from, _ := grant.Admits(subject(nil), group); from.From == v1alpha1.NamespacesFromSelector {
-			if labels, err = NamespaceLabels(ctx, reader, namespace); err != nil {
-				return nil, nil, err
-			}
-		}
+	return group, grant.Check(subject, group), nil
+}
+
+// AllForAllowlist is ForAllowlist with all problems.
+func AllForAllowlist(ctx context.Context, reader client.Reader, list *v1alpha1.DomainAllowlist) (grant.Problems, error) {
+	group, subject, err := groupOf(ctx, reader, grant.ForAllowlist(list, nil))
+	if err != nil {
+		return nil, err
 	}
-	return group, grant.Check(subject(labels), group), nil
+	return grant.CheckAll(subject, group), nil
+}
+
+// groupOf returns the Group of a subject, nil where there is none, and the subject with the labels of its namespace
+// where the Group selects namespaces by them.
+func groupOf(ctx context.Context, reader client.Reader, subject grant.Subject) (*v1alpha1.Group, grant.Subject, error) {
+	group, err := Group(ctx, reader, GroupName(subject.GroupRef, subject.Namespace), client.UnsafeDisableDeepCopy)
+	if err != nil || group == nil || group.Namespace == subject.Namespace {
+		return group, subject, err
+	}
+	if from, _ := grant.Admits(subject, group); from.From == v1alpha1.NamespacesFromSelector {
+		subject.NamespaceLabels, err = NamespaceLabels(ctx, reader, subject.Namespace)
+	}
+	return group, subject, err
 }
 
 // NamespaceLabels are the labels of a namespace, none where it does not exist.

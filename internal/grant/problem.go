@@ -1,6 +1,7 @@
 package grant
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -26,32 +27,37 @@ type Problem struct {
 // Error returns the problem in one line, field first, as conditions and events show it.
 func (p *Problem) Error() string { return p.Field + ": " + p.Message }
 
-// maxShown is how many bytes of a path, of a value and of a message an answer of admission repeats.
-const maxShown = 1024
+// Bounds of what admission reports of one object: its author decides how many problems there are, and how long texts are.
+const (
+	maxProblems = 20
+	// maxPath, maxValue and maxMessage are in bytes.
+	maxPath, maxValue, maxMessage = 256, 256, 512
+	// maxReport is how many bytes all problems may have together as JSON. They are sent twice, as one text and one by one,
+	// and both have to fit into a response, which the admission server limits to 64 KiB.
+	maxReport = 24 << 10
+)
 
 // FieldError returns the problem as admission reports it.
 func (p *Problem) FieldError() *field.Error {
-	result := &field.Error{Type: p.Type, Field: shown(p.Field), BadValue: p.Value, Detail: shown(p.Message)}
+	result := &field.Error{Type: p.Type, Field: shown(p.Field, maxPath), BadValue: p.Value, Detail: shown(p.Message, maxMessage)}
 	if result.Type == "" {
 		result.Type = field.ErrorTypeInvalid
 	}
 	if text, isText := p.Value.(string); isText {
-		result.BadValue = shown(text)
+		result.BadValue = shown(text, maxValue)
 	} else if p.Value == nil {
 		result.BadValue = field.OmitValueType{}
 	}
 	return result
 }
 
-func shown(text string) string {
-	if len(text) <= maxShown {
+// shown leaves out the middle of a text that is too long.
+func shown(text string, most int) string {
+	if len(text) <= most {
 		return text
 	}
-	return strings.ToValidUTF8(text[:maxShown], "") + "…"
+	return strings.ToValidUTF8(text[:most/2], "") + "…" + strings.ToValidUTF8(text[len(text)-most/2:], "")
 }
-
-// maxProblems is how many problems of one object are reported: its author decides how many there are.
-const maxProblems = 20
 
 // Problems are all problems of an object, in the order of the checks.
 type Problems []*Problem
@@ -70,12 +76,15 @@ func (p Problems) full() bool { return len(p) > maxProblems }
 // ErrorList returns the problems as admission reports them: at most 20, and one entry more where there are more problems.
 func (p Problems) ErrorList() field.ErrorList {
 	list := make(field.ErrorList, 0, min(len(p), maxProblems+1))
+	size := 0
 	for i, problem := range p {
-		if i == maxProblems {
+		reported := problem.FieldError()
+		encoded, _ := json.Marshal(reported.Error()) // a string does not fail
+		if size += len(encoded); i == maxProblems || size > maxReport {
 			return append(list, field.Invalid(field.NewPath("spec"), field.OmitValueType{},
-				fmt.Sprintf("and more than these %d; fix them first", maxProblems)))
+				fmt.Sprintf("and more than these %d; fix them first", i)))
 		}
-		list = append(list, problem.FieldError())
+		list = append(list, reported)
 	}
 	return list
 }

@@ -186,7 +186,7 @@ var _ = Describe("Admission", func() {
 	It("refuses a template that cannot be rendered", func(ctx SpecContext) {
 		Expect(admin.Create(ctx, w.newKey(func(k *v1alpha1.ApiKey) {
 			k.Spec.Secret.Template.Data = map[string]v1alpha1.EntryTemplate{".env": "{{ .Secret }}"}
-		}))).To(MatchError(And(ContainSubstring("spec.secret.template.data"), ContainSubstring(".env: .Secret is not a field"))))
+		}))).To(MatchError(And(ContainSubstring("spec.secret.template.data[.env]"), ContainSubstring(".Secret is not a field"))))
 	})
 
 	It("is never in the way of ending a key", func(ctx SpecContext) {

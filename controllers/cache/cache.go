@@ -44,35 +44,54 @@ func GroupName(ref v1alpha1.GroupReference, namespace string) types.NamespacedNa
 	return types.NamespacedName{Namespace: groupNamespace, Name: name}
 }
 
-// ForKey returns the Group of the key, nil where there is none, and why it does not grant
-// what the key asks, nil where it does. The Group is the cache's own: read it, change nothing.
+// CachedGroupForKey returns the Group of the key, nil where there is none, and why it does not grant
+// what the key requests, nil where it does. The Group is the cache's own: read it, change nothing.
 func CachedGroupForKey(ctx context.Context, reader client.Reader, key *v1alpha1.ApiKey) (*v1alpha1.Group, *grant.Problem, error) {
-	return cachedGroupFor(ctx, reader, func(labels map[string]string) grant.Subject { return grant.ForKey(key, labels) },
-		key.Spec.GroupRef, key.Namespace)
-}
-
-// ForAllowlist is ForKey for a DomainAllowlist.
-func CachedGroupForAllowlist(ctx context.Context, reader client.Reader, list *v1alpha1.DomainAllowlist) (*v1alpha1.Group, *grant.Problem, error) {
-	return cachedGroupFor(ctx, reader, func(labels map[string]string) grant.Subject { return grant.ForAllowlist(list, labels) },
-		list.Spec.GroupRef, list.Namespace)
-}
-
-func cachedGroupFor(ctx context.Context, reader client.Reader, subject func(labels map[string]string) grant.Subject,
-	ref v1alpha1.GroupReference, namespace string,
-) (*v1alpha1.Group, *grant.Problem, error) {
-	group, err := Group(ctx, reader, GroupName(ref, namespace), client.UnsafeDisableDeepCopy)
+	group, subject, err := cachedGroupOf(ctx, reader, grant.ForKey(key, nil))
 	if err != nil {
 		return nil, nil, err
 	}
-	var labels map[string]string
-	if group != nil && group.Namespace != namespace {
-		if from, _ := grant.Admits(subject(nil), group); from.From == v1alpha1.NamespacesFromSelector {
-			if labels, err = NamespaceLabels(ctx, reader, namespace); err != nil {
-				return nil, nil, err
-			}
-		}
+	return group, grant.Check(subject, group), nil
+}
+
+// CachedGroupForKeyWithProblems is CachedGroupForKey with all problems.
+func CachedGroupForKeyWithProblems(ctx context.Context, reader client.Reader, key *v1alpha1.ApiKey) (*v1alpha1.Group, grant.Problems, error) {
+	group, subject, err := cachedGroupOf(ctx, reader, grant.ForKey(key, nil))
+	if err != nil {
+		return nil, nil, err
 	}
-	return group, grant.Check(subject(labels), group), nil
+	return group, grant.CheckAll(subject, group), nil
+}
+
+// CachedGroupForAllowlist is CachedGroupForKey for a DomainAllowlist.
+func CachedGroupForAllowlist(ctx context.Context, reader client.Reader, list *v1alpha1.DomainAllowlist) (*v1alpha1.Group, *grant.Problem, error) {
+	group, subject, err := cachedGroupOf(ctx, reader, grant.ForAllowlist(list, nil))
+	if err != nil {
+		return nil, nil, err
+	}
+	return group, grant.Check(subject, group), nil
+}
+
+// ProblemsOfAllowlist returns all problems that CachedGroupForAllowlist has the first of.
+func ProblemsOfAllowlist(ctx context.Context, reader client.Reader, list *v1alpha1.DomainAllowlist) (grant.Problems, error) {
+	group, subject, err := cachedGroupOf(ctx, reader, grant.ForAllowlist(list, nil))
+	if err != nil {
+		return nil, err
+	}
+	return grant.CheckAll(subject, group), nil
+}
+
+// cachedGroupOf returns the Group of a subject, nil where there is none, and the subject with the labels of its namespace
+// where the Group selects namespaces by them.
+func cachedGroupOf(ctx context.Context, reader client.Reader, subject grant.Subject) (*v1alpha1.Group, grant.Subject, error) {
+	group, err := Group(ctx, reader, GroupName(subject.GroupRef, subject.Namespace), client.UnsafeDisableDeepCopy)
+	if err != nil || group == nil || group.Namespace == subject.Namespace {
+		return group, subject, err
+	}
+	if from, _ := grant.Admits(subject, group); from.From == v1alpha1.NamespacesFromSelector {
+		subject.NamespaceLabels, err = NamespaceLabels(ctx, reader, subject.Namespace)
+	}
+	return group, subject, err
 }
 
 // NamespaceLabels are the labels of a namespace, none where it does not exist.

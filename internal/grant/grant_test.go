@@ -260,9 +260,9 @@ func patterns(size int) v1alpha1.GroupSpec {
 	return spec
 }
 
-// TestGroupsOfOthersAreNotToldOf: whether a Group of another namespace exists, and why it does not admit this one,
-// makes no difference.
-func TestGroupsOfOthersAreNotToldOf(t *testing.T) {
+// TestGroupsOfOtherNamespacesAreNotDisclosed: it makes no difference whether a Group of another namespace exists, and why it does
+// not admit this one.
+func TestGroupsOfOtherNamespacesAreNotDisclosed(t *testing.T) {
 	ref := v1alpha1.GroupReference{Name: "acme", Namespace: "tenants"}
 	for _, allowlist := range []bool{false, true} {
 		subject := grant.Subject{Namespace: "web", GroupRef: ref, Allowlist: allowlist, Projects: []v1alpha1.ProjectName{"none"}}

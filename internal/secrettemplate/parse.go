@@ -3,12 +3,11 @@ package secrettemplate
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"text/template/parse"
 )
 
-// Bounds of one template, by which it is refused before it is read, or before it is executed.
+// Bounds of one template, by which it is refused before it is parsed, or before it is executed.
 const (
 	maxActions   = 256     // {{ … }}
 	maxAction    = 1 << 10 // bytes of one of them
@@ -16,18 +15,18 @@ const (
 	maxPipeline  = 3       // of functions, one into the other
 	maxNesting   = 8       // of if in if
 	maxParenthes = 8       // of parentheses in parentheses
-	maxShown     = 200     // bytes of what is said about it
+	maxShown     = 200     // bytes of it that a message repeats
 )
 
 const use = "use fields, if and else, and the functions b64enc, quote and urlquery"
 
-// read parses a template, and refuses every construct but those that can be rendered.
-func read(text string) (*parse.ListNode, error) {
+// parseEntry parses a template, and refuses every construct but those that can be rendered.
+func parseEntry(text string) (*parse.ListNode, error) {
 	if err := measure(text); err != nil {
 		return nil, err
 	}
 	tree, trees := parse.New("entry"), map[string]*parse.Tree{}
-	tree.Mode = parse.SkipFuncCheck // which is said better below
+	tree.Mode = parse.SkipFuncCheck // the checker has a better message for it
 	if _, err := tree.Parse(text, "", "", trees); err != nil {
 		return nil, errors.New(shown(strings.TrimPrefix(err.Error(), "template: ")))
 	}
@@ -41,8 +40,8 @@ func read(text string) (*parse.ListNode, error) {
 	return tree.Root, nil
 }
 
-// measure refuses a template of too many or too large actions: what parsing may cost follows
-// from them. It knows as much of the language as where an action ends.
+// measure refuses a template with too many or too large actions, since they determine the cost of parsing.
+// All that it knows of the language is where an action ends.
 func measure(text string) error {
 	for actions := 0; ; actions++ {
 		start := strings.Index(text, "{{")
@@ -65,7 +64,7 @@ func isComment(text string) bool {
 	return strings.HasPrefix(strings.TrimLeft(text, "{- \t\r\n"), "/*")
 }
 
-// actionEnd is how long the action is that the text begins with; all of it where it has no end.
+// actionEnd returns the length of the action that the text begins with; the whole length where it has no end.
 func actionEnd(text string) int {
 	if isComment(text) {
 		if end := strings.Index(text, "*/"); end >= 0 {
@@ -90,7 +89,7 @@ func actionEnd(text string) int {
 	return len(text)
 }
 
-// checker knows how much of the bounds is used.
+// checker counts what is bounded for a whole template.
 type checker struct{ calls int }
 
 func (c *checker) list(list *parse.ListNode, depth int) error {
@@ -128,7 +127,7 @@ func (c *checker) node(node parse.Node, depth int) error {
 	}
 }
 
-// pipe returns how many functions are called in the pipeline, with those of pipelines in it.
+// pipe returns how many functions the pipeline calls, including those of pipelines in it.
 func (c *checker) pipe(pipe *parse.PipeNode, depth int) (calls int, err error) {
 	if depth > maxParenthes {
 		return 0, fmt.Errorf("there are more than %d parentheses in one another; use fewer", maxParenthes)
@@ -175,10 +174,10 @@ func (c *checker) operand(node parse.Node, depth int) (calls int, err error) {
 	case *parse.PipeNode:
 		return c.pipe(n, depth+1)
 	case *parse.FieldNode:
-		if len(n.Ident) == 1 && slices.Contains(fields, n.Ident[0]) {
+		if len(n.Ident) == 1 && isVariable(n.Ident[0]) {
 			return 0, nil
 		}
-		return 0, fmt.Errorf("%s is not a field; use .%s", shown(n.String()), strings.Join(fields, ", ."))
+		return 0, fmt.Errorf("%s is not a field; use %s", shown(n.String()), variableList())
 	default:
 		return 0, unsupported(node)
 	}
@@ -188,7 +187,7 @@ func unsupported(node parse.Node) error {
 	return fmt.Errorf("%s is not supported; %s", shown(node.String()), use)
 }
 
-// shown is as much of a text as is repeated to its author, and into a status.
+// shown returns as much of a text as messages repeat to its author, and in a status.
 func shown(text string) string {
 	if len(text) <= maxShown {
 		return text

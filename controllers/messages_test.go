@@ -11,24 +11,25 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/testenv"
 )
 
 var _ = Describe("Messages", func() {
-	var w, other *world
-	BeforeEach(func(ctx SpecContext) { w, other = newWorld(ctx), newWorld(ctx) })
+	var w, other *testenv.World
+	BeforeEach(func(ctx SpecContext) { w, other = testenv.NewWorld(ctx), testenv.NewWorld(ctx) })
 
 	// imports makes an ApiKey that imports the text, and returns why it cannot.
-	imports := func(ctx context.Context, w *world, name, text string) string {
+	imports := func(ctx context.Context, w *testenv.World, name, text string) string {
 		GinkgoHelper()
-		Expect(client.IgnoreAlreadyExists(admin.Create(ctx, &corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "legacy"}, StringData: map[string]string{"token": text},
+		Expect(client.IgnoreAlreadyExists(testenv.Admin.Create(ctx, &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "legacy"}, StringData: map[string]string{"token": text},
 		}))).To(Succeed())
-		w.key(ctx, func(k *v1alpha1.ApiKey) {
+		w.CreateKey(ctx, func(k *v1alpha1.ApiKey) {
 			k.Name = name
 			k.Spec.ImportFrom = &v1alpha1.ImportSource{SecretKeyRef: v1alpha1.SecretKeyReference{Name: "legacy", Key: "token"}}
 		})
 		message := ""
-		w.settle(ctx, name, func(g Gomega, key *v1alpha1.ApiKey) {
+		w.ReconcileUntil(ctx, name, func(g Gomega, key *v1alpha1.ApiKey) {
 			for _, c := range key.Status.Conditions {
 				if c.Type == v1alpha1.ConditionReady {
 					message = c.Message
@@ -40,82 +41,86 @@ var _ = Describe("Messages", func() {
 	}
 
 	It("name an ApiKey with the same text in the own namespace only", func(ctx SpecContext) {
-		w.group(ctx)
-		other.group(ctx)
-		imports(ctx, other, "secret-project", "legacy-platform/"+w.namespace)
+		w.CreateGroup(ctx)
+		other.CreateGroup(ctx)
+		imports(ctx, other, "secret-project", "legacy-platform/"+w.Namespace)
 		Eventually(func(g Gomega) {
 			var keys v1alpha1.ApiKeyList
-			g.Expect(manager.GetClient().List(ctx, &keys, client.InNamespace(other.namespace))).To(Succeed())
+			g.Expect(testenv.Manager.GetClient().List(ctx, &keys, client.InNamespace(other.Namespace))).To(Succeed())
 			g.Expect(keys.Items[0].Status.Versions).NotTo(BeEmpty())
 		}).Should(Succeed())
-		message := imports(ctx, w, "mine", "legacy-platform/"+w.namespace)
+		message := imports(ctx, w, "mine", "legacy-platform/"+w.Namespace)
 		Expect(message).To(ContainSubstring("another ApiKey"))
-		Expect(message + w.events()).NotTo(Or(ContainSubstring(other.namespace), ContainSubstring("secret-project")))
+		Expect(message + w.Events()).NotTo(Or(ContainSubstring(other.Namespace), ContainSubstring("secret-project")))
 
-		imports(ctx, other, "neighbour", "legacy-platform/"+w.namespace)
-		Expect(other.events()).To(ContainSubstring("ApiKey secret-project"))
+		imports(ctx, other, "neighbour", "legacy-platform/"+w.Namespace)
+		Expect(other.Events()).To(ContainSubstring("ApiKey secret-project"))
 	})
 
 	It("name stranded keys of the Group's own namespace only", func(ctx SpecContext) {
-		group := other.group(ctx, func(g *v1alpha1.Group) { g.Spec.AllowedNamespaces.From = v1alpha1.NamespacesFromAll })
+		group := other.CreateGroup(ctx, func(g *v1alpha1.Group) { g.Spec.AllowedNamespaces.From = v1alpha1.NamespacesFromAll })
 		Eventually(func() error {
-			return client.IgnoreAlreadyExists(admin.Create(ctx, w.newKey(func(k *v1alpha1.ApiKey) { k.Spec.GroupRef.Namespace = other.namespace })))
+			return client.IgnoreAlreadyExists(testenv.Admin.Create(ctx,
+				w.NewKey(func(k *v1alpha1.ApiKey) { k.Spec.GroupRef.Namespace = other.Namespace })))
 		}).Should(Succeed())
-		user, heard := as("jane")
+		user, heard := testenv.As("jane")
 		group.Spec.AllowedNamespaces.From = v1alpha1.NamespacesFromSame
 		Eventually(func(g Gomega) { // the webhook's cache may lag
-			heard.texts = nil
+			heard.Texts = nil
 			g.Expect(user.Update(ctx, group.DeepCopy(), client.DryRunAll)).To(Succeed())
-			g.Expect(heard.texts).To(ConsistOf("1 ApiKeys are no longer accepted"))
+			g.Expect(heard.Texts).To(ConsistOf("1 ApiKeys are no longer accepted"))
 		}).Should(Succeed())
 	})
 
 	It("warn of a selector that admits everybody", func(ctx SpecContext) {
-		user, heard := as("jane")
+		user, heard := testenv.As("jane")
 		open := v1alpha1.AllowedNamespaces{From: v1alpha1.NamespacesFromSelector, Selector: &metav1.LabelSelector{}}
-		group := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "acme"}}
+		group := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "acme"}}
 		group.Spec.AllowedNamespaces = open
 		Expect(user.Create(ctx, group)).To(Succeed())
-		Expect(heard.texts).To(ConsistOf(And(ContainSubstring("spec.allowedNamespaces.selector"), ContainSubstring("every namespace"))))
-		heard.texts = nil
+		Expect(heard.Texts).To(ConsistOf(And(ContainSubstring("spec.allowedNamespaces.selector"), ContainSubstring("every namespace"))))
+		heard.Texts = nil
 		group.Spec.AllowlistsFrom = open
 		Expect(user.Update(ctx, group)).To(Succeed())
-		Expect(heard.texts).To(ConsistOf(ContainSubstring("spec.allowedNamespaces.selector"), ContainSubstring("spec.allowlistsFrom.selector")))
-		heard.texts = nil
+		Expect(heard.Texts).To(ConsistOf(ContainSubstring("spec.allowedNamespaces.selector"),
+			ContainSubstring("spec.allowlistsFrom.selector")))
+		heard.Texts = nil
 		group.Spec.AllowedNamespaces.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"a": "b"}}
 		group.Spec.AllowlistsFrom = v1alpha1.AllowedNamespaces{From: v1alpha1.NamespacesFromAll}
 		Expect(user.Update(ctx, group)).To(Succeed())
-		Expect(heard.texts).To(BeEmpty())
+		Expect(heard.Texts).To(BeEmpty())
 	})
 
 	It("say whose claim an earlier creator is", func(ctx SpecContext) {
-		w.group(ctx)
-		jane, _ := as("jane")
+		w.CreateGroup(ctx)
+		jane, _ := testenv.As("jane")
 		stamped := func(name string, annotations map[string]string) map[string]string {
 			GinkgoHelper()
-			key := w.newKey(func(k *v1alpha1.ApiKey) { k.Name, k.Annotations = name, annotations })
+			key := w.NewKey(func(k *v1alpha1.ApiKey) { k.Name, k.Annotations = name, annotations })
 			Expect(jane.Create(ctx, key)).To(Succeed())
 			return key.Annotations
 		}
 		const restored, created = v1alpha1.AnnotationRestored, v1alpha1.AnnotationCreatedBy
-		Expect(stamped("copy", map[string]string{created: "ada"})).To(And(HaveKeyWithValue(restored, "ada"), HaveKeyWithValue(created, "jane")))
+		Expect(stamped("copy", map[string]string{created: "ada"})).To(And(HaveKeyWithValue(restored, "ada"),
+			HaveKeyWithValue(created, "jane")))
 		Expect(stamped("both", map[string]string{created: "ada", restored: "root"})).To(HaveKeyWithValue(restored, "ada"))
 		Expect(stamped("made-up", map[string]string{restored: "root"})).NotTo(HaveKey(restored))
-		for name, text := range map[string]string{"lines": "ada\nroot: all is well", "escapes": "\x1b[2J", "turned": "\u202eada", "long": strings.Repeat("a", 10_000), "none": ""} {
+		for name, text := range map[string]string{"lines": "ada\nroot: all is well", "escapes": "\x1b[2J", "turned": "\u202eada",
+			"long": strings.Repeat("a", 10_000), "none": ""} {
 			Expect(stamped(name, map[string]string{created: text})).NotTo(HaveKey(restored), name)
 		}
 
 		key := &v1alpha1.ApiKey{}
-		Expect(jane.Get(ctx, w.request("made-up").NamespacedName, key)).To(Succeed())
+		Expect(jane.Get(ctx, w.Request("made-up").NamespacedName, key)).To(Succeed())
 		key.Annotations[restored] = "root"
 		Expect(jane.Update(ctx, key)).To(Succeed())
 		Expect(key.Annotations).NotTo(HaveKey(restored), "it is for admission to say")
-		Expect(jane.Get(ctx, w.request("copy").NamespacedName, key)).To(Succeed())
+		Expect(jane.Get(ctx, w.Request("copy").NamespacedName, key)).To(Succeed())
 		key.Annotations[restored] = "root"
 		Expect(jane.Update(ctx, key)).To(Succeed())
 		Expect(key.Annotations).To(HaveKeyWithValue(restored, "ada"))
 
-		w.settle(ctx, "copy", ready)
-		Expect(w.events()).To(ContainSubstring(`its creator claims that "ada" created it then`))
+		w.ReconcileUntil(ctx, "copy", testenv.Ready)
+		Expect(w.Events()).To(ContainSubstring(`its creator claims that "ada" created it then`))
 	})
 })

@@ -19,142 +19,147 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/revoked"
 	"github.com/keyward-dev/keyward/controllers/seal"
+	"github.com/keyward-dev/keyward/controllers/testenv"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
 var _ = Describe("A text that is over", func() {
-	var w *world
+	var w *testenv.World
 	BeforeEach(func(ctx SpecContext) {
-		w = newWorld(ctx)
-		w.group(ctx)
+		w = testenv.NewWorld(ctx)
+		w.CreateGroup(ctx)
 	})
 	// copied is what somebody with edit keeps of the Secret, to plant it later.
 	copied := func(ctx context.Context) *corev1.Secret {
 		GinkgoHelper()
-		secret, err := w.secret(ctx)
+		secret, err := w.Secret(ctx)
 		Expect(err).NotTo(HaveOccurred())
 		return &corev1.Secret{
 			ObjectMeta: metav1.ObjectMeta{
-				Namespace: secret.Namespace, Name: secret.Name, Labels: maps.Clone(secret.Labels), Annotations: maps.Clone(secret.Annotations),
+				Namespace: secret.Namespace, Name: secret.Name, Labels: maps.Clone(secret.Labels),
+				Annotations: maps.Clone(secret.Annotations),
 			},
 			Type: secret.Type, Data: maps.Clone(secret.Data),
 		}
 	}
 	remove := func(ctx context.Context, key *v1alpha1.ApiKey) {
 		GinkgoHelper()
-		Expect(admin.Delete(ctx, key)).To(Succeed())
+		Expect(testenv.Admin.Delete(ctx, key)).To(Succeed())
 		Eventually(func(g Gomega) {
-			_, err := w.reconcileKey(ctx, key.Name)
+			_, err := w.ReconcileKey(ctx, key.Name)
 			g.Expect(err).NotTo(HaveOccurred())
-			g.Expect(apierrors.IsNotFound(manager.GetClient().Get(ctx, client.ObjectKeyFromObject(key), &v1alpha1.ApiKey{}))).To(BeTrue())
-			_, err = w.secret(ctx)
+			g.Expect(apierrors.IsNotFound(testenv.Manager.GetClient().Get(ctx, client.ObjectKeyFromObject(key),
+				&v1alpha1.ApiKey{}))).To(BeTrue())
+			_, err = w.Secret(ctx)
 			g.Expect(apierrors.IsNotFound(err)).To(BeTrue())
 		}).Should(Succeed())
 	}
 	refused := func(reason string) func(Gomega, *v1alpha1.ApiKey) {
 		return func(g Gomega, k *v1alpha1.ApiKey) {
-			because(v1alpha1.ConditionStalled, reason)(g, k)
+			testenv.HasReason(v1alpha1.ConditionStalled, reason)(g, k)
 			g.Expect(k.Status.Versions).To(BeEmpty(), "it was published")
 		}
 	}
 	allow := func(ctx context.Context, until time.Time) {
 		GinkgoHelper()
-		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.namespace}}
-		edit(ctx, namespace, func(n *corev1.Namespace) {
+		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.Namespace}}
+		testenv.Edit(ctx, namespace, func(n *corev1.Namespace) {
 			n.Annotations = map[string]string{v1alpha1.AnnotationRestoringUntil: until.UTC().Format(time.RFC3339)}
 		})
 	}
 
 	It("stays revoked when its ApiKey is made again beside the planted Secret", func(ctx SpecContext) {
-		key := w.key(ctx)
-		w.settle(ctx, "web", ready)
+		key := w.CreateKey(ctx)
+		w.ReconcileUntil(ctx, "web", testenv.Ready)
 		secret := copied(ctx)
-		edit(ctx, key, func(k *v1alpha1.ApiKey) { k.Spec.Revoked = new(true) })
-		w.settle(ctx, "web", func(g Gomega, k *v1alpha1.ApiKey) { versions(v1alpha1.VersionRevoked)(g, k) })
+		testenv.Edit(ctx, key, func(k *v1alpha1.ApiKey) { k.Spec.Revoked = new(true) })
+		w.ReconcileUntil(ctx, "web", func(g Gomega, k *v1alpha1.ApiKey) { versions(v1alpha1.VersionRevoked)(g, k) })
 		remove(ctx, key)
-		Expect(admin.Create(ctx, secret)).To(Succeed())
-		w.restart()
-		allow(ctx, w.clock.Now().Add(time.Hour)) // which is about what was deleted only
-		w.key(ctx)
-		again := w.settle(ctx, "web", refused(v1alpha1.ReasonTextRevoked))
-		Expect(meta.FindStatusCondition(again.Status.Conditions, v1alpha1.ConditionReady).Message).To(ContainSubstring("delete the Secret, and a new key is minted"))
-		Expect(admin.Delete(ctx, secret)).To(Succeed())
-		w.settle(ctx, "web", ready)
-		Expect(w.plaintext(ctx)).NotTo(Equal(string(secret.Data[v1alpha1.SecretKeyAPIKey])))
+		Expect(testenv.Admin.Create(ctx, secret)).To(Succeed())
+		w.Restart()
+		allow(ctx, w.Clock.Now().Add(time.Hour)) // which is about what was deleted only
+		w.CreateKey(ctx)
+		again := w.ReconcileUntil(ctx, "web", refused(v1alpha1.ReasonTextRevoked))
+		condition := meta.FindStatusCondition(again.Status.Conditions, v1alpha1.ConditionReady)
+		Expect(condition.Message).To(ContainSubstring("delete the Secret, and a new key is minted"))
+		Expect(testenv.Admin.Delete(ctx, secret)).To(Succeed())
+		w.ReconcileUntil(ctx, "web", testenv.Ready)
+		Expect(w.Plaintext(ctx)).NotTo(Equal(string(secret.Data[v1alpha1.SecretKeyAPIKey])))
 	})
 
 	It("stays over when it was deleted, unless the platform allows a restore", func(ctx SpecContext) {
-		key := w.key(ctx)
-		w.settle(ctx, "web", ready)
+		key := w.CreateKey(ctx)
+		w.ReconcileUntil(ctx, "web", testenv.Ready)
 		secret := copied(ctx)
 		remove(ctx, key)
-		Expect(admin.Create(ctx, secret)).To(Succeed())
-		w.restart()
-		w.key(ctx)
-		w.settle(ctx, "web", refused(v1alpha1.ReasonTextRevoked))
-		allow(ctx, w.clock.Now().Add(-time.Second))
-		w.settle(ctx, "web", refused(v1alpha1.ReasonTextRevoked))
-		allow(ctx, w.clock.Now().Add(time.Hour))
-		w.settle(ctx, "web", ready)
-		Expect(w.plaintext(ctx)).To(Equal(string(secret.Data[v1alpha1.SecretKeyAPIKey])))
-		Expect(w.events()).To(ContainSubstring("its namespace allows that until"))
+		Expect(testenv.Admin.Create(ctx, secret)).To(Succeed())
+		w.Restart()
+		w.CreateKey(ctx)
+		w.ReconcileUntil(ctx, "web", refused(v1alpha1.ReasonTextRevoked))
+		allow(ctx, w.Clock.Now().Add(-time.Second))
+		w.ReconcileUntil(ctx, "web", refused(v1alpha1.ReasonTextRevoked))
+		allow(ctx, w.Clock.Now().Add(time.Hour))
+		w.ReconcileUntil(ctx, "web", testenv.Ready)
+		Expect(w.Plaintext(ctx)).To(Equal(string(secret.Data[v1alpha1.SecretKeyAPIKey])))
+		Expect(w.Events()).To(ContainSubstring("its namespace allows that until"))
 	})
 
 	It("is not taken over where it was retired before its ApiKey was deleted", func(ctx SpecContext) {
-		key := w.key(ctx)
-		w.settle(ctx, "web", ready)
+		key := w.CreateKey(ctx)
+		w.ReconcileUntil(ctx, "web", testenv.Ready)
 		secret := copied(ctx)
-		edit(ctx, key, trigger("now", "0s"))
-		w.settle(ctx, "web", versions(v1alpha1.VersionRetired, active))
+		testenv.Edit(ctx, key, trigger("now", "0s"))
+		w.ReconcileUntil(ctx, "web", versions(v1alpha1.VersionRetired, active))
 		remove(ctx, key)
-		Expect(admin.Create(ctx, secret)).To(Succeed())
-		allow(ctx, w.clock.Now().Add(time.Hour))
-		w.key(ctx)
-		w.settle(ctx, "web", refused(v1alpha1.ReasonTextRevoked))
+		Expect(testenv.Admin.Create(ctx, secret)).To(Succeed())
+		allow(ctx, w.Clock.Now().Add(time.Hour))
+		w.CreateKey(ctx)
+		w.ReconcileUntil(ctx, "web", refused(v1alpha1.ReasonTextRevoked))
 	})
 
 	It("is not imported again", func(ctx SpecContext) {
-		Expect(admin.Create(ctx, &corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "legacy"}, Data: map[string][]byte{"token": []byte("legacy-platform/0123456789+" + w.namespace)},
+		Expect(testenv.Admin.Create(ctx, &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "legacy"},
+			Data:       map[string][]byte{"token": []byte("legacy-platform/0123456789+" + w.Namespace)},
 		})).To(Succeed())
-		key := w.key(ctx, importing("legacy", "token"))
-		w.settle(ctx, "web", ready)
-		edit(ctx, key, func(k *v1alpha1.ApiKey) { k.Spec.Revoked = new(true) })
-		w.settle(ctx, "web", func(g Gomega, k *v1alpha1.ApiKey) { versions(v1alpha1.VersionRevoked)(g, k) })
-		w.restart()
-		w.key(ctx, importing("legacy", "token"), func(k *v1alpha1.ApiKey) { k.Name = "second" })
-		w.settle(ctx, "second", refused(v1alpha1.ReasonImportRefused)) // the first has it still
+		key := w.CreateKey(ctx, testenv.Importing("legacy", "token"))
+		w.ReconcileUntil(ctx, "web", testenv.Ready)
+		testenv.Edit(ctx, key, func(k *v1alpha1.ApiKey) { k.Spec.Revoked = new(true) })
+		w.ReconcileUntil(ctx, "web", func(g Gomega, k *v1alpha1.ApiKey) { versions(v1alpha1.VersionRevoked)(g, k) })
+		w.Restart()
+		w.CreateKey(ctx, testenv.Importing("legacy", "token"), func(k *v1alpha1.ApiKey) { k.Name = "second" })
+		w.ReconcileUntil(ctx, "second", refused(v1alpha1.ReasonImportRefused)) // the first has it still
 		remove(ctx, key)
-		w.settle(ctx, "second", refused(v1alpha1.ReasonTextRevoked))
+		w.ReconcileUntil(ctx, "second", refused(v1alpha1.ReasonTextRevoked))
 	})
 
 	It("may come again when it would have expired", func(ctx SpecContext) {
-		m := memory(w.clock)
-		digest := keyformat.DigestOf(w.namespace)
+		m := testenv.Memory(w.Clock)
+		digest := keyformat.DigestOf(w.Namespace)
 		Eventually(func() (bool, error) {
-			return m.Remember(ctx, revoked.Entry{Digest: digest, Cause: revoked.Ended, Until: w.clock.Now().Add(time.Hour)})
+			return m.Remember(ctx, revoked.Entry{Digest: digest, Cause: revoked.Ended, Until: w.Clock.Now().Add(time.Hour)})
 		}).Should(BeTrue())
-		_, known, err := memory(w.clock).Recall(ctx, digest)
+		_, known, err := testenv.Memory(w.Clock).Recall(ctx, digest)
 		Expect(known, err).To(BeTrue())
-		w.clock.Step(2 * time.Hour)
-		_, known, err = memory(w.clock).Recall(ctx, digest)
+		w.Clock.Step(2 * time.Hour)
+		_, known, err = testenv.Memory(w.Clock).Recall(ctx, digest)
 		Expect(known, err).To(BeFalse())
 	})
 
 	It("is remembered also where the finalizer was removed by hand", func(ctx SpecContext) {
-		w.run(ctx)
-		key := w.key(ctx)
+		runControllers(ctx, w)
+		key := w.CreateKey(ctx)
 		Eventually(func(g Gomega) {
-			g.Expect(admin.Get(ctx, client.ObjectKeyFromObject(key), key)).To(Succeed())
-			ready(g, key)
+			g.Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(key), key)).To(Succeed())
+			testenv.Ready(g, key)
 		}).Should(Succeed())
 		secret := copied(ctx)
 		held := keyformat.DigestOf(string(secret.Data[v1alpha1.SecretKeyAPIKey]))
-		edit(ctx, key, func(k *v1alpha1.ApiKey) { k.Finalizers = []string{"example.com/other"} })
-		Expect(admin.Delete(ctx, key)).To(Succeed())
-		edit(ctx, key, func(k *v1alpha1.ApiKey) { k.Finalizers = nil })
+		testenv.Edit(ctx, key, func(k *v1alpha1.ApiKey) { k.Finalizers = []string{"example.com/other"} })
+		Expect(testenv.Admin.Delete(ctx, key)).To(Succeed())
+		testenv.Edit(ctx, key, func(k *v1alpha1.ApiKey) { k.Finalizers = nil })
 		Eventually(func() (bool, error) {
-			_, known, err := memory(clock.RealClock{}).Recall(ctx, held)
+			_, known, err := testenv.Memory(clock.RealClock{}).Recall(ctx, held)
 			return known, err
 		}).Should(BeTrue())
 	})
@@ -162,7 +167,8 @@ var _ = Describe("A text that is over", func() {
 	It("costs a mint and an idle key nothing", func(ctx SpecContext) {
 		count := func() int {
 			list := &corev1.SecretList{}
-			Expect(admin.List(ctx, list, client.InNamespace(systemNamespace), client.MatchingLabels{revoked.Label: revoked.LabelValue})).To(Succeed())
+			Expect(testenv.Admin.List(ctx, list, client.InNamespace(testenv.SystemNamespace),
+				client.MatchingLabels{revoked.Label: revoked.LabelValue})).To(Succeed())
 			n := 0
 			for i := range list.Items {
 				n += len(list.Items[i].Data["entries"])
@@ -170,33 +176,33 @@ var _ = Describe("A text that is over", func() {
 			return n
 		}
 		before := count()
-		w.key(ctx)
-		key := w.settle(ctx, "web", ready)
+		w.CreateKey(ctx)
+		key := w.ReconcileUntil(ctx, "web", testenv.Ready)
 		for range 3 {
-			w.settle(ctx, "web", ready)
+			w.ReconcileUntil(ctx, "web", testenv.Ready)
 		}
 		Expect(count()).To(Equal(before))
 		after := &v1alpha1.ApiKey{}
-		Expect(admin.Get(ctx, client.ObjectKeyFromObject(key), after)).To(Succeed())
+		Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(key), after)).To(Succeed())
 		Expect(after.ResourceVersion).To(Equal(key.ResourceVersion))
 	})
 
 	DescribeTable("is not taken over from a Secret that the manager has not sealed so,",
 		func(ctx SpecContext, name string, change func(*corev1.Secret)) {
-			key := w.key(ctx, func(k *v1alpha1.ApiKey) { k.Spec.ExpiresAfter = "90d" })
-			w.settle(ctx, "web", ready)
+			key := w.CreateKey(ctx, func(k *v1alpha1.ApiKey) { k.Spec.ExpiresAfter = "90d" })
+			w.ReconcileUntil(ctx, "web", testenv.Ready)
 			secret := copied(ctx)
-			w.vanish(ctx, key)
-			Expect(client.IgnoreNotFound(admin.Delete(ctx, secret.DeepCopy()))).To(Succeed())
+			vanish(ctx, w, key)
+			Expect(client.IgnoreNotFound(testenv.Admin.Delete(ctx, secret.DeepCopy()))).To(Succeed())
 			secret.Name = name
 			change(secret)
-			Expect(admin.Create(ctx, secret)).To(Succeed())
-			w.key(ctx, func(k *v1alpha1.ApiKey) { k.Name = name })
-			after := w.settle(ctx, name, refused(v1alpha1.ReasonRestoreRefused))
+			Expect(testenv.Admin.Create(ctx, secret)).To(Succeed())
+			w.CreateKey(ctx, func(k *v1alpha1.ApiKey) { k.Name = name })
+			after := w.ReconcileUntil(ctx, name, refused(v1alpha1.ReasonRestoreRefused))
 			Expect(meta.FindStatusCondition(after.Status.Conditions, v1alpha1.ConditionReady).Message).To(ContainSubstring("has no seal"))
-			allow(ctx, w.clock.Now().Add(time.Hour))
-			w.settle(ctx, name, ready)
-			Expect(w.events()).To(ContainSubstring("has no seal of this manager; it is taken over because its namespace allows that"))
+			allow(ctx, w.Clock.Now().Add(time.Hour))
+			w.ReconcileUntil(ctx, name, testenv.Ready)
+			Expect(w.Events()).To(ContainSubstring("has no seal of this manager; it is taken over because its namespace allows that"))
 		},
 		Entry("where there is no seal", "web", func(s *corev1.Secret) { delete(s.Annotations, v1alpha1.AnnotationSeal) }),
 		Entry("where the text is another", "web", func(s *corev1.Secret) {
@@ -211,105 +217,107 @@ var _ = Describe("A text that is over", func() {
 	)
 
 	It("does not name the ApiKey of another namespace whose key it is", func(ctx SpecContext) {
-		other := newWorld(ctx)
-		other.group(ctx)
+		other := testenv.NewWorld(ctx)
+		other.CreateGroup(ctx)
 		const text = "legacy-platform/shared-by-two+0123456789"
-		for _, in := range []*world{other, w} {
-			Expect(admin.Create(ctx, &corev1.Secret{
-				ObjectMeta: metav1.ObjectMeta{Namespace: in.namespace, Name: "legacy"}, Data: map[string][]byte{"token": []byte(text)},
+		for _, in := range []*testenv.World{other, w} {
+			Expect(testenv.Admin.Create(ctx, &corev1.Secret{
+				ObjectMeta: metav1.ObjectMeta{Namespace: in.Namespace, Name: "legacy"}, Data: map[string][]byte{"token": []byte(text)},
 			})).To(Succeed())
 		}
-		other.key(ctx, importing("legacy", "token"), func(k *v1alpha1.ApiKey) { k.Name = "neighbour" })
-		other.settle(ctx, "neighbour", ready)
-		w.key(ctx, importing("legacy", "token"))
-		key := w.settle(ctx, "web", refused(v1alpha1.ReasonImportRefused))
+		other.CreateKey(ctx, testenv.Importing("legacy", "token"), func(k *v1alpha1.ApiKey) { k.Name = "neighbour" })
+		other.ReconcileUntil(ctx, "neighbour", testenv.Ready)
+		w.CreateKey(ctx, testenv.Importing("legacy", "token"))
+		key := w.ReconcileUntil(ctx, "web", refused(v1alpha1.ReasonImportRefused))
 		message := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionReady).Message
-		Expect(message + w.events()).To(And(ContainSubstring("another ApiKey"), Not(ContainSubstring("neighbour")), Not(ContainSubstring(other.namespace))))
+		Expect(message + w.Events()).To(And(ContainSubstring("another ApiKey"), Not(ContainSubstring("neighbour")),
+			Not(ContainSubstring(other.Namespace))))
 	})
 })
 
 var _ = Describe("The manager's secret", func() {
-	var w *world
+	var w *testenv.World
 	const text = "legacy-platform/0123456789+ABCDEF=="
 	BeforeEach(func(ctx SpecContext) {
-		w = newWorld(ctx)
-		w.group(ctx)
-		Expect(admin.Create(ctx, &corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "legacy"}, Data: map[string][]byte{"token": []byte(text + w.namespace)},
+		w = testenv.NewWorld(ctx)
+		w.CreateGroup(ctx)
+		Expect(testenv.Admin.Create(ctx, &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "legacy"},
+			Data:       map[string][]byte{"token": []byte(text + w.Namespace)},
 		})).To(Succeed())
 	})
 	// lost is a manager whose secret is another.
-	lost := func() { w.keys.Seals.Namespace = w.namespace }
+	lost := func() { w.Keys.Seals.Namespace = w.Namespace }
 
 	It("comes into what an earlier release has left, silently", func(ctx SpecContext) {
-		w.key(ctx, importing("legacy", "token"))
-		key := w.settle(ctx, "web", ready)
+		w.CreateKey(ctx, testenv.Importing("legacy", "token"))
+		key := w.ReconcileUntil(ctx, "web", testenv.Ready)
 		before := key.DeepCopy()
 		keyed := key.Status.Versions[0].Digest
-		sum := sha256.Sum256([]byte(text + w.namespace))
+		sum := sha256.Sum256([]byte(text + w.Namespace))
 		key.Status.Versions[0].Digest, key.Status.Versions[0].Preview = "sha256:"+hex.EncodeToString(sum[:]), "…EF=="
-		Expect(admin.Status().Patch(ctx, key, client.MergeFrom(before))).To(Succeed())
-		secret, err := w.secret(ctx)
+		Expect(testenv.Admin.Status().Patch(ctx, key, client.MergeFrom(before))).To(Succeed())
+		secret, err := w.Secret(ctx)
 		Expect(err).NotTo(HaveOccurred())
-		edit(ctx, secret, func(s *corev1.Secret) { delete(s.Annotations, v1alpha1.AnnotationSeal) })
-		w.events()
-		w.restart()
-		w.settle(ctx, "web", func(g Gomega, k *v1alpha1.ApiKey) {
-			ready(g, k)
+		testenv.Edit(ctx, secret, func(s *corev1.Secret) { delete(s.Annotations, v1alpha1.AnnotationSeal) })
+		w.Events()
+		w.Restart()
+		w.ReconcileUntil(ctx, "web", func(g Gomega, k *v1alpha1.ApiKey) {
+			testenv.Ready(g, k)
 			versions(active)(g, k)
 			g.Expect(k.Status.Versions[0].Digest).To(Equal(keyed))
 			g.Expect(k.Status.Preview).To(Equal(keyformat.ForeignPreview))
-			secret, err := w.secret(ctx)
+			secret, err := w.Secret(ctx)
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(secret.Annotations).To(HaveKey(v1alpha1.AnnotationSeal))
 			g.Expect(secret.Annotations).To(HaveKeyWithValue(v1alpha1.AnnotationPreview, keyformat.ForeignPreview))
 		})
-		Expect(w.events()).To(BeEmpty())
+		Expect(w.Events()).To(BeEmpty())
 	})
 
 	It("may be lost: imported keys then wait for somebody to decide", func(ctx SpecContext) {
-		w.key(ctx, importing("legacy", "token"))
-		before := w.settle(ctx, "web", ready)
-		w.restart()
+		w.CreateKey(ctx, testenv.Importing("legacy", "token"))
+		before := w.ReconcileUntil(ctx, "web", testenv.Ready)
+		w.Restart()
 		lost()
-		w.settle(ctx, "web", func(g Gomega, k *v1alpha1.ApiKey) {
-			because(v1alpha1.ConditionStalled, v1alpha1.ReasonRestoreRefused)(g, k)
+		w.ReconcileUntil(ctx, "web", func(g Gomega, k *v1alpha1.ApiKey) {
+			testenv.HasReason(v1alpha1.ConditionStalled, v1alpha1.ReasonRestoreRefused)(g, k)
 			versions(active)(g, k)
 			g.Expect(k.Status.Versions[0].Digest).To(Equal(before.Status.Versions[0].Digest), "it is given up")
 		})
-		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.namespace}}
-		edit(ctx, namespace, func(n *corev1.Namespace) {
-			n.Annotations = map[string]string{v1alpha1.AnnotationRestoringUntil: w.clock.Now().Add(time.Hour).UTC().Format(time.RFC3339)}
+		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.Namespace}}
+		testenv.Edit(ctx, namespace, func(n *corev1.Namespace) {
+			n.Annotations = map[string]string{v1alpha1.AnnotationRestoringUntil: w.Clock.Now().Add(time.Hour).UTC().Format(time.RFC3339)}
 		})
-		w.settle(ctx, "web", func(g Gomega, k *v1alpha1.ApiKey) {
-			ready(g, k)
+		w.ReconcileUntil(ctx, "web", func(g Gomega, k *v1alpha1.ApiKey) {
+			testenv.Ready(g, k)
 			versions(active)(g, k)
 			g.Expect(k.Status.Versions[0].Digest).NotTo(Equal(before.Status.Versions[0].Digest))
 		})
-		Expect(w.plaintext(ctx)).To(Equal(text + w.namespace))
-		Expect(w.events()).To(ContainSubstring("is believed to hold the key"))
+		Expect(w.Plaintext(ctx)).To(Equal(text + w.Namespace))
+		Expect(w.Events()).To(ContainSubstring("is believed to hold the key"))
 	})
 
 	It("is made once, is written again when it is deleted, and ends the manager when it is another", func(ctx SpecContext) {
-		keeper, second := seals(), seals()
-		keeper.Namespace, second.Namespace = w.namespace, w.namespace
+		keeper, second := testenv.Seals(), testenv.Seals()
+		keeper.Namespace, second.Namespace = w.Namespace, w.Namespace
 		keys, err := keeper.Keys(ctx)
 		Expect(err).NotTo(HaveOccurred())
 		same, err := second.Keys(ctx)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(same.Digests.ID()).To(Equal(keys.Digests.ID()))
 		secret := &corev1.Secret{}
-		name := client.ObjectKey{Namespace: w.namespace, Name: seal.SecretName}
-		Expect(admin.Get(ctx, name, secret)).To(Succeed())
+		name := client.ObjectKey{Namespace: w.Namespace, Name: seal.SecretName}
+		Expect(testenv.Admin.Get(ctx, name, secret)).To(Succeed())
 		Expect(*secret.Immutable).To(BeTrue())
 		root := secret.Data
-		Expect(admin.Delete(ctx, secret)).To(Succeed())
+		Expect(testenv.Admin.Delete(ctx, secret)).To(Succeed())
 		Expect(keeper.Look(ctx)).To(Succeed())
-		Expect(admin.Get(ctx, name, secret)).To(Succeed())
+		Expect(testenv.Admin.Get(ctx, name, secret)).To(Succeed())
 		Expect(secret.Data).To(Equal(root))
-		Expect(admin.Delete(ctx, secret)).To(Succeed())
-		third := seals()
-		third.Namespace = w.namespace
+		Expect(testenv.Admin.Delete(ctx, secret)).To(Succeed())
+		third := testenv.Seals()
+		third.Namespace = w.Namespace
 		_, err = third.Keys(ctx)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(keeper.Look(ctx)).To(MatchError(seal.ErrReplaced))

@@ -1,4 +1,4 @@
-package controllers_test
+package usage_test
 
 import (
 	"cmp"

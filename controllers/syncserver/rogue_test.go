@@ -1,4 +1,4 @@
-package controllers_test
+package syncserver_test
 
 import (
 	"context"

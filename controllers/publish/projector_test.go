@@ -1,4 +1,4 @@
-package controllers_test
+package publish_test
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package controllers_test
+package domainallowlist_test
 
 import (
 	"context"

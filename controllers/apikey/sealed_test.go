@@ -312,7 +312,7 @@ var _ = Describe("The manager's secret", func() {
 		Expect(*secret.Immutable).To(BeTrue())
 		root := secret.Data
 		Expect(testenv.Admin.Delete(ctx, secret)).To(Succeed())
-		Expect(keeper.Look(ctx)).To(Succeed())
+		Expect(keeper.Check(ctx)).To(Succeed())
 		Expect(testenv.Admin.Get(ctx, name, secret)).To(Succeed())
 		Expect(secret.Data).To(Equal(root))
 		Expect(testenv.Admin.Delete(ctx, secret)).To(Succeed())
@@ -320,6 +320,6 @@ var _ = Describe("The manager's secret", func() {
 		third.Namespace = w.Namespace
 		_, err = third.Keys(ctx)
 		Expect(err).NotTo(HaveOccurred())
-		Expect(keeper.Look(ctx)).To(MatchError(seal.ErrReplaced))
+		Expect(keeper.Check(ctx)).To(MatchError(seal.ErrReplaced))
 	})
 })

@@ -20,7 +20,7 @@ const Fresh = time.Second
 // is not held back.
 func Hold(e publish.Enforcement, now time.Time) time.Duration {
 	switch {
-	case e.Complete, e.Settling:
+	case e.Complete, e.InStartupGrace:
 		return 0
 	case !e.Since.IsZero():
 		return Fresh - now.Sub(e.Since)
@@ -37,12 +37,12 @@ const named = 10
 // Enforce sets Enforced and returns the enforcement to put beside it.
 func (s Set) Enforce(e publish.Enforcement, recordID string) *v1alpha1.Enforcement {
 	reason, message := describe(e)
-	s.Put(v1alpha1.ConditionEnforced, e.Complete && len(e.Lost) == 0, reason, message)
+	s.Put(v1alpha1.ConditionEnforced, e.Complete && len(e.Expired) == 0, reason, message)
 	status := &v1alpha1.Enforcement{
 		Servers:      ptr.To(int32(min(e.Servers, 1<<30))),
 		Acknowledged: ptr.To(int32(min(e.Acknowledged, 1<<30))),
 		WaitingFor:   e.Waiting[:min(named, len(e.Waiting))],
-		Lost:         e.Lost[:min(named, len(e.Lost))],
+		Lost:         e.Expired[:min(named, len(e.Expired))],
 		Record:       recordID,
 	}
 	if e.Complete && e.Latency > 0 {
@@ -58,9 +58,9 @@ func Latency(d time.Duration) string {
 
 func describe(e publish.Enforcement) (reason, message string) {
 	switch {
-	case e.Complete && len(e.Lost) > 0:
+	case e.Complete && len(e.Expired) > 0:
 		return v1alpha1.ReasonServersLost, fmt.Sprintf("in force on %d of %d validation servers; the connection to %s is lost: they decide by what they knew until they are back",
-			e.Acknowledged, e.Servers, list(e.Lost))
+			e.Acknowledged, e.Servers, list(e.Expired))
 	case e.Complete && e.Servers == 0:
 		return v1alpha1.ReasonNoServers, "no validation server is connected; those to come start from the latest state"
 	case e.Complete:
@@ -75,7 +75,7 @@ func Waiting(e publish.Enforcement) string {
 	switch {
 	case len(e.Waiting) > 0:
 		return fmt.Sprintf("%d of %d validation servers have acknowledged; waiting for %s", e.Acknowledged, e.Servers, list(e.Waiting))
-	case e.Settling:
+	case e.InStartupGrace:
 		return "waiting for validation servers to connect to this manager"
 	default:
 		return "waiting for the change to be published"

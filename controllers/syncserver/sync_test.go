@@ -213,11 +213,11 @@ var _ = Describe("Sync", func() {
 		secrets, updates := sent()
 		Expect(secrets).To(Equal([][]byte{keys.Digests.Bytes()}))
 		content := syncv1.Content{}
-		told := false
+		reported := false
 		for _, update := range updates {
-			told = told || len(update.GetDigestSecret()) > 0
+			reported = reported || len(update.GetDigestSecret()) > 0
 			if slices.ContainsFunc(update.GetKeys(), func(k *syncv1.Key) bool { return k.GetId() == key.Status.KeyID }) {
-				Expect(told).To(BeTrue(), "the key comes before what it is recognized by")
+				Expect(reported).To(BeTrue(), "the key comes before what it is recognized by")
 			}
 			for _, group := range update.GetGroups() {
 				content.Add(syncv1.HashGroup(group))

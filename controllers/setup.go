@@ -42,9 +42,6 @@ import (
 	webhookv1alpha1 "github.com/keyward-dev/keyward/webhook/v1alpha1"
 )
 
-// statusWrites is how many times a second usage is written into the status of Groups.
-const statusWrites = 40
-
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=keyward-system,resources=leases,verbs=create
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=keyward-system,resources=leases,verbs=get;update;patch,resourceNames=keyward-manager
 // +kubebuilder:rbac:groups=events.k8s.io,namespace=keyward-system,resources=events,verbs=create;patch
@@ -137,7 +134,8 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 	}
 	options.Sync.Patience = syncserver.Patience
 	hub, tracker := publish.NewHub(clock.RealClock{}, options.Sync), usage.NewTracker(clock.RealClock{})
-	seals, imported := &seal.Keeper{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: options.Namespace, Random: rand.Reader}, &publish.Imported{}
+	seals := &seal.Keeper{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: options.Namespace, Random: rand.Reader}
+	imported := &publish.Imported{}
 	if err := addControllers(mgr, hub, tracker, seals, options); err != nil {
 		return nil, err
 	}
@@ -179,7 +177,8 @@ func addControllers(mgr ctrl.Manager, hub *publish.Hub, tracker *usage.Tracker, 
 	reconcilers := []interface{ Setup(mgr ctrl.Manager) error }{
 		&apikey.Reconciler{
 			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Hub: hub, Usage: tracker, Seals: seals, Memory: memory,
-			Recorder: recorder, Clock: clock.RealClock{}, Random: rand.Reader, Tiers: options.Tiers, LastUsedResolution: options.LastUsedResolution,
+			Recorder: recorder, Clock: clock.RealClock{}, Random: rand.Reader, Tiers: options.Tiers,
+			LastUsedResolution: options.LastUsedResolution,
 		},
 		&group.Reconciler{Client: mgr.GetClient(), Hub: hub, Tiers: options.Tiers, Recorder: recorder, Clock: clock.RealClock{}},
 		&domainallowlist.Reconciler{Client: mgr.GetClient(), Recorder: recorder, Clock: clock.RealClock{}},
@@ -200,7 +199,7 @@ func addUsage(mgr ctrl.Manager, options Options) (*accounts.Aggregator, error) {
 		Wrote:    accounts.Announce(conditions.Clipped(mgr.GetEventRecorder("keyward"))),
 	}
 	config := accounts.Config{
-		Store: status, Clock: clock.RealClock{}, Log: ctrl.Log.WithName("usage"), Writes: statusWrites,
+		Store: status, Clock: clock.RealClock{}, Log: ctrl.Log.WithName("usage"), Writes: store.StatusWrites,
 		StartupGrace: options.Sync.StartupGrace, Grace: options.Sync.Grace,
 	}
 	runnables := []manager.Runnable{&accounts.GroupMetrics{Reader: mgr.GetCache(), Clock: clock.RealClock{}, Groups: options.MetricsGroups}}
@@ -209,7 +208,7 @@ func addUsage(mgr ctrl.Manager, options Options) (*accounts.Aggregator, error) {
 		if err != nil {
 			return nil, fmt.Errorf("--usage-store: %w", err)
 		}
-		published := store.Publish(redis, status, statusWrites)
+		published := store.Publish(redis, status, store.StatusWrites)
 		config.Store, config.Writes = published, rate.Inf
 		runnables = append(runnables, published)
 	}

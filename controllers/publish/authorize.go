@@ -54,7 +54,7 @@ func (s *Subscription) has(group string) bool {
 	if !s.mayHave(group) {
 		return false
 	}
-	if s.caughtUp || s.answers {
+	if s.caughtUp || s.servesSnapshot {
 		return true
 	}
 	if s.isDisconnected() {
@@ -122,9 +122,9 @@ func (s *Subscription) grant(group string) {
 	if entry == nil {
 		return
 	}
-	if s.isCounted(group) {
+	if s.sharesLimits(group) {
 		entry.servers++
-		s.hub.recounted()
+		s.hub.peersChanged()
 	}
 	if !s.caughtUp {
 		if at, there := slices.BinarySearch(s.replay, group); !there {
@@ -142,9 +142,9 @@ func (s *Subscription) grant(group string) {
 // withdraw takes a group back from the server, which counts for it no longer.
 func (s *Subscription) withdraw(group string) {
 	h := s.hub
-	if entry := h.groups[group]; entry != nil && s.isCounted(group) {
+	if entry := h.groups[group]; entry != nil && s.sharesLimits(group) {
 		entry.servers--
-		h.recounted()
+		h.peersChanged()
 	}
 	delete(s.allowed, group)
 	if s.isDisconnected() {
@@ -221,10 +221,10 @@ func (s *Subscription) forgetGone() {
 
 // Left returns what the server served when it was closed: as Has, and as a list, which is nil where it is all that
 // there is. They keep nothing else of the subscription.
-func (s *Subscription) Left() (has func(group string) bool, groups []string) {
+func (s *Subscription) LastServed() (has func(group string) bool, groups []string) {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
-	if !s.caughtUp && !s.answers {
+	if !s.caughtUp && !s.servesSnapshot {
 		return func(string) bool { return false }, []string{}
 	}
 	if s.all {

@@ -57,7 +57,7 @@ func TestNobodyWaitsForWhoIsUndecided(t *testing.T) {
 	key := keyRecord("k2", acme)
 	putKey(hub, key)
 	a.take(t, true)
-	if e := enforcement(hub, key); !e.Complete || e.Servers != 1 || len(e.Lost) > 0 || len(e.Waiting) > 0 {
+	if e := enforcement(hub, key); !e.Complete || e.Servers != 1 || len(e.Expired) > 0 || len(e.Waiting) > 0 {
 		t.Errorf("%+v", e)
 	}
 }
@@ -232,11 +232,11 @@ func TestServerThatWasGivenUpIsNamedUntilItHasIt(t *testing.T) {
 	a.take(t, true)
 	slow.take(t, false)
 	clk.Step(35 * time.Second)
-	if e := enforcement(hub, key); !e.Complete || e.Servers != 2 || e.Acknowledged != 1 || fmt.Sprint(e.Lost) != "[slow]" {
+	if e := enforcement(hub, key); !e.Complete || e.Servers != 2 || e.Acknowledged != 1 || fmt.Sprint(e.Expired) != "[slow]" {
 		t.Errorf("%+v", e)
 	}
 	slow.Ack(slow.received[len(slow.received)-1].GetRevision())
-	if e := enforcement(hub, key); !e.Complete || e.Servers != 2 || e.Acknowledged != 2 || len(e.Lost) != 0 {
+	if e := enforcement(hub, key); !e.Complete || e.Servers != 2 || e.Acknowledged != 2 || len(e.Expired) != 0 {
 		t.Errorf("%+v", e)
 	}
 }
@@ -271,10 +271,10 @@ func TestNamesInStatus(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 	clk.Step(time.Second)
-	if e := enforcement(hub, key); !e.Complete || fmt.Sprint(e.Lost) != "[v (tenants/one)]" {
+	if e := enforcement(hub, key); !e.Complete || fmt.Sprint(e.Expired) != "[v (tenants/one)]" {
 		t.Errorf("%+v", e)
 	}
-	if e := enforcement(hub, changed); !e.Complete || fmt.Sprint(e.Lost) != "[v]" {
+	if e := enforcement(hub, changed); !e.Complete || fmt.Sprint(e.Expired) != "[v]" {
 		t.Errorf("%+v", e)
 	}
 }

@@ -18,9 +18,9 @@ type Enforcement struct {
 	Latency time.Duration
 	// Waiting and Lost name servers that have not acknowledged: those that are waited
 	// for, and those whose connection was lost for too long.
-	Waiting, Lost []string
+	Waiting, Expired []string
 	// Settling is whether servers of an earlier leader are still being waited for.
-	Settling bool
+	InStartupGrace bool
 	// Since is when the change was published; zero where that is unknown.
 	Since time.Time
 }
@@ -42,10 +42,10 @@ type tracking struct {
 	latest  map[Ref]*change
 	results map[Ref]result
 	// lossy are results that name lost servers.
-	lossy    map[Ref]struct{}
-	watching bool // a look at changes that have waited long enough is due
+	withExpired       map[Ref]struct{}
+	deadlineScheduled bool // a look at changes that have waited long enough is due
 	// asked are records that were asked about before the Hub was open.
-	asked map[Ref]Subject
+	askedEarly map[Ref]Subject
 }
 
 type result struct {
@@ -58,12 +58,12 @@ type change struct {
 	revision uint64
 	at       time.Time // zero where the change was there before this leader
 	deadline time.Time // when it is waited for no longer; zero is never
-	lost     []server
+	expired  []server
 	done     bool
 }
 
 func newTracking() tracking {
-	return tracking{latest: map[Ref]*change{}, results: map[Ref]result{}, lossy: map[Ref]struct{}{}, asked: map[Ref]Subject{}}
+	return tracking{latest: map[Ref]*change{}, results: map[Ref]result{}, withExpired: map[Ref]struct{}{}, askedEarly: map[Ref]Subject{}}
 }
 
 // insert keeps the order: a change that is followed on request may be an old one.
@@ -81,11 +81,11 @@ func (h *Hub) Enforcement(subject Subject, recordID string) Enforcement {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.isOpen() {
-		h.tracking.asked[subject.Ref] = subject
-		return Enforcement{Settling: true}
+		h.tracking.askedEarly[subject.Ref] = subject
+		return Enforcement{InStartupGrace: true}
 	}
 	if h.recordID(subject.Ref) != recordID {
-		return Enforcement{Settling: !h.settled} // its change is still to come, and will be announced
+		return Enforcement{InStartupGrace: !h.startupOver} // its change is still to come, and will be announced
 	}
 	c := h.tracking.latest[subject.Ref]
 	if found, ok := h.tracking.results[subject.Ref]; ok {
@@ -127,7 +127,7 @@ func (h *Hub) track(subject Subject, revision uint64, at, deadline time.Time) *c
 	h.tracking.latest[subject.Ref] = c
 	h.tracking.insert(c)
 	h.evaluate(c)
-	h.watch(c)
+	h.scheduleDeadline(c)
 	return c
 }
 
@@ -154,20 +154,20 @@ func (t *tracking) sweep() {
 }
 
 func (h *Hub) evaluate(c *change) {
-	if c.done || !h.settled || !h.inForce(c) {
+	if c.done || !h.startupOver || !h.inForce(c) {
 		return
 	}
-	enforcement, lost := h.progress(c)
-	enforcement.Complete, c.lost = true, lost
-	if !c.at.Before(h.since) && enforcement.Servers > 0 { // what a new leader waits for is no latency
+	enforcement, expired := h.progress(c)
+	enforcement.Complete, c.expired = true, expired
+	if !c.at.Before(h.startupOverAt) && enforcement.Servers > 0 { // what a new leader waits for is no latency
 		enforcement.Latency = h.clock.Since(c.at)
 		latency.Observe(enforcement.Latency.Seconds())
 	}
 	c.done = true
 	delete(h.tracking.latest, c.Ref)
 	h.tracking.results[c.Ref] = result{enforcement, c}
-	if len(enforcement.Lost) > 0 {
-		h.tracking.lossy[c.Ref] = struct{}{}
+	if len(enforcement.Expired) > 0 {
+		h.tracking.withExpired[c.Ref] = struct{}{}
 	}
 	h.notify(c.Subject)
 }
@@ -175,7 +175,7 @@ func (h *Hub) evaluate(c *change) {
 // inForce stops at the first server that still lacks the change. Map order is random, so
 // with many servers that is found quickly.
 func (h *Hub) inForce(c *change) bool {
-	if h.isOver(c) {
+	if h.isPastDeadline(c) {
 		return true
 	}
 	for sub := range h.subs {
@@ -187,10 +187,10 @@ func (h *Hub) inForce(c *change) bool {
 }
 
 // progress says how far a change is, and which servers were given up.
-func (h *Hub) progress(c *change) (p Enforcement, lost []server) {
-	p = Enforcement{Settling: !h.settled, Since: c.at}
-	over, names := h.isOver(c), naming{}
-	var waiting []server
+func (h *Hub) progress(c *change) (p Enforcement, expired []server) {
+	p = Enforcement{InStartupGrace: !h.startupOver, Since: c.at}
+	over, names := h.isPastDeadline(c), naming{}
+	var remaining []server
 	here := map[server]struct{}{}
 	for sub := range h.subs {
 		if !sub.has(c.Group) {
@@ -203,18 +203,18 @@ func (h *Hub) progress(c *change) (p Enforcement, lost []server) {
 		case sub.acked >= c.revision:
 			p.Acknowledged++
 		case over:
-			lost = append(lost, sub.server)
+			expired = append(expired, sub.server)
 		default:
-			waiting = append(waiting, sub.server)
+			remaining = append(remaining, sub.server)
 		}
 	}
-	for _, gone := range c.lost {
+	for _, gone := range c.expired {
 		if _, back := here[gone]; !back {
 			p.Servers++
 			names.note(gone)
-			lost = append(lost, gone)
+			expired = append(expired, gone)
 		}
 	}
-	p.Waiting, p.Lost = names.of(waiting), names.of(lost)
-	return p, lost
+	p.Waiting, p.Expired = names.of(remaining), names.of(expired)
+	return p, expired
 }

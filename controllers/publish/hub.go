@@ -55,18 +55,18 @@ type Hub struct {
 	clock   clock.WithDelayedExecution
 	options Options
 
-	mu       sync.Mutex
-	revision uint64
-	groups   map[string]*groupEntry
-	keys     map[string]*keyEntry
-	digests  map[keyformat.Digest]*keyEntry // keys by their versions
-	limited  map[string]*groupEntry         // in which something has a rate limit
-	subs     map[*Subscription]struct{}
-	open     chan struct{}
-	settled  bool
-	since    time.Time // when it settled
-	tracking tracking
-	notify   func(Subject)
+	mu            sync.Mutex
+	revision      uint64
+	groups        map[string]*groupEntry
+	keys          map[string]*keyEntry
+	digests       map[keyformat.Digest]*keyEntry // keys by their versions
+	limited       map[string]*groupEntry         // in which something has a rate limit
+	subs          map[*Subscription]struct{}
+	open          chan struct{}
+	startupOver   bool
+	startupOverAt time.Time // when it settled
+	tracking      tracking
+	notify        func(Subject)
 }
 
 type groupEntry struct {
@@ -120,10 +120,10 @@ func (h *Hub) Open() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	close(h.open)
-	for ref, subject := range h.tracking.asked {
+	for ref, subject := range h.tracking.askedEarly {
 		h.track(subject, h.revisionOf(ref), time.Time{}, h.deadline())
 	}
-	h.tracking.asked = nil
+	h.tracking.askedEarly = nil
 	if h.options.StartupGrace <= 0 {
 		h.endStartupGrace()
 		return
@@ -136,11 +136,11 @@ func (h *Hub) Open() {
 }
 
 func (h *Hub) endStartupGrace() {
-	h.settled, h.since = true, h.clock.Now()
+	h.startupOver, h.startupOverAt = true, h.clock.Now()
 	for sub := range h.subs {
-		clear(sub.told) // what was told so far may have been passed over
+		clear(sub.reportedServers) // what was told so far may have been passed over
 	}
-	h.recounted()
+	h.peersChanged()
 	h.evaluateAfter(0)
 }
 
@@ -163,7 +163,7 @@ func (h *Hub) PutGroup(record *syncv1.Group) {
 	identity := record.Identity()
 	entry := h.groups[identity]
 	if entry == nil {
-		entry = &groupEntry{keys: map[string]struct{}{}, servers: h.counted(identity)}
+		entry = &groupEntry{keys: map[string]struct{}{}, servers: h.countPeers(identity)}
 		h.groups[identity] = entry
 	} else if proto.Equal(entry.record, record) {
 		return
@@ -171,7 +171,7 @@ func (h *Hub) PutGroup(record *syncv1.Group) {
 		entry.content.Remove(syncv1.HashGroup(entry.record))
 	}
 	h.revision++
-	h.limits(identity, entry, entry.record.GetLimits().GetRate() != nil, record.GetLimits().GetRate() != nil)
+	h.rateLimitChanged(identity, entry, entry.record.GetLimits().GetRate() != nil, record.GetLimits().GetRate() != nil)
 	entry.record, entry.revision = record, h.revision
 	entry.content.Add(syncv1.HashGroup(record))
 	h.changed(groupSubject(entry.record))
@@ -188,14 +188,14 @@ func (h *Hub) DeleteGroup(identity string) {
 	h.revision++
 	for id := range entry.keys {
 		subject := h.keys[id].subject()
-		h.unlearn(h.keys[id])
+		h.unindexDigests(h.keys[id])
 		delete(h.keys, id)
 		h.changed(subject)
 	}
 	delete(h.groups, identity)
 	if h.limited[identity] != nil {
 		delete(h.limited, identity)
-		h.recounted()
+		h.peersChanged()
 	}
 	h.changed(groupSubject(entry.record))
 }
@@ -218,13 +218,13 @@ func (h *Hub) PutKey(record *syncv1.Key, object types.NamespacedName) {
 		entry = &keyEntry{}
 		h.keys[id] = entry
 	} else {
-		h.leaveGroup(entry.record)
-		h.unlearn(entry)
+		h.removeFromGroup(entry.record)
+		h.unindexDigests(entry)
 	}
 	h.revision++
-	h.limits(record.GetGroup(), group, entry.record.GetRate() != nil, record.GetRate() != nil)
+	h.rateLimitChanged(record.GetGroup(), group, entry.record.GetRate() != nil, record.GetRate() != nil)
 	entry.record, entry.object, entry.revision = record, object, h.revision
-	h.learn(entry)
+	h.indexDigests(entry)
 	group.keys[id] = struct{}{}
 	group.content.Add(syncv1.HashKey(record))
 	h.changed(entry.subject())
@@ -240,16 +240,16 @@ func (h *Hub) DeleteKey(id string) {
 	}
 	h.revision++
 	delete(h.keys, id)
-	h.unlearn(entry)
-	h.leaveGroup(entry.record)
+	h.unindexDigests(entry)
+	h.removeFromGroup(entry.record)
 	if group := h.groups[entry.record.GetGroup()]; group != nil {
-		h.limits(entry.record.GetGroup(), group, entry.record.GetRate() != nil, false)
+		h.rateLimitChanged(entry.record.GetGroup(), group, entry.record.GetRate() != nil, false)
 	}
 	h.changed(entry.subject())
 }
 
 // leaveGroup takes a key's record out of its group.
-func (h *Hub) leaveGroup(record *syncv1.Key) {
+func (h *Hub) removeFromGroup(record *syncv1.Key) {
 	if group := h.groups[record.GetGroup()]; group != nil {
 		delete(group.keys, record.GetId())
 		group.content.Remove(syncv1.HashKey(record))
@@ -320,7 +320,7 @@ func (h *Hub) GroupOf(digest keyformat.Digest) (group string, known bool) {
 }
 
 // learn notes the digests of a key, and unlearn forgets them.
-func (h *Hub) learn(entry *keyEntry) {
+func (h *Hub) indexDigests(entry *keyEntry) {
 	for _, version := range entry.record.GetVersions() {
 		if digest := version.GetDigest(); len(digest) == len(keyformat.Digest{}) {
 			h.digests[keyformat.Digest(digest)] = entry
@@ -328,7 +328,7 @@ func (h *Hub) learn(entry *keyEntry) {
 	}
 }
 
-func (h *Hub) unlearn(entry *keyEntry) {
+func (h *Hub) unindexDigests(entry *keyEntry) {
 	for _, version := range entry.record.GetVersions() {
 		if digest := version.GetDigest(); len(digest) == len(keyformat.Digest{}) && h.digests[keyformat.Digest(digest)] == entry {
 			delete(h.digests, keyformat.Digest(digest))

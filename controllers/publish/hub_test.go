@@ -273,7 +273,7 @@ func TestLostServer(t *testing.T) {
 			t.Error("given up too early")
 		}
 		clk.Step(1)
-		if e := enforcement(hub, key); !e.Complete || e.Servers != 2 || e.Acknowledged != 1 || fmt.Sprint(e.Lost) != "[b]" {
+		if e := enforcement(hub, key); !e.Complete || e.Servers != 2 || e.Acknowledged != 1 || fmt.Sprint(e.Expired) != "[b]" {
 			t.Errorf("%+v", e)
 		}
 	})
@@ -285,7 +285,7 @@ func TestLostServer(t *testing.T) {
 			t.Errorf("%+v", e)
 		}
 		back.take(t, true)
-		if e := enforcement(hub, key); !e.Complete || e.Servers != 2 || len(e.Lost) != 0 {
+		if e := enforcement(hub, key); !e.Complete || e.Servers != 2 || len(e.Expired) != 0 {
 			t.Errorf("%+v", e)
 		}
 	})
@@ -294,7 +294,7 @@ func TestLostServer(t *testing.T) {
 		clk.Step(grace)
 		back := connect(hub, "b")
 		back.take(t, true)
-		if e := enforcement(hub, key); !e.Complete || e.Servers != 2 || e.Acknowledged != 2 || len(e.Lost) != 0 {
+		if e := enforcement(hub, key); !e.Complete || e.Servers != 2 || e.Acknowledged != 2 || len(e.Expired) != 0 {
 			t.Errorf("%+v", e)
 		}
 	})
@@ -307,7 +307,7 @@ func TestGoodbyeIsNotWaitedFor(t *testing.T) {
 	key := keyRecord("k2", acme)
 	putKey(hub, key)
 	a.Close(true)
-	if e := enforcement(hub, key); !e.Complete || e.Servers != 0 || len(e.Lost) != 0 {
+	if e := enforcement(hub, key); !e.Complete || e.Servers != 0 || len(e.Expired) != 0 {
 		t.Errorf("%+v", e)
 	}
 }
@@ -318,13 +318,13 @@ func TestSettling(t *testing.T) {
 	hub.PutGroup(groupRecord(acme))
 	key := keyRecord("k1", acme)
 	putKey(hub, key)
-	if e := enforcement(hub, key); e.Complete || !e.Settling {
+	if e := enforcement(hub, key); e.Complete || !e.InStartupGrace {
 		t.Errorf("before Open: %+v", e)
 	}
 	announced := 0
 	hub.OnEnforced(func(publish.Subject) { announced++ })
 	hub.Open()
-	if e := enforcement(hub, key); e.Complete || !e.Settling {
+	if e := enforcement(hub, key); e.Complete || !e.InStartupGrace {
 		t.Errorf("servers of an earlier leader may be on their way: %+v", e)
 	}
 	clk.Step(5 * time.Second)

@@ -16,7 +16,7 @@ type Imported struct {
 	mu     sync.RWMutex
 	keys   map[string]string // group by key id
 	groups map[string]int    // number of such keys
-	some   atomic.Bool
+	any    atomic.Bool
 }
 
 func (i *Imported) note(record *syncv1.Key, key *v1alpha1.ApiKey) {
@@ -39,11 +39,11 @@ func (i *Imported) note(record *syncv1.Key, key *v1alpha1.ApiKey) {
 	}
 	i.keys[record.GetId()] = record.GetGroup()
 	i.groups[record.GetGroup()]++
-	i.some.Store(true)
+	i.any.Store(true)
 }
 
 func (i *Imported) forget(id string) {
-	if i == nil || !i.some.Load() {
+	if i == nil || !i.any.Load() {
 		return
 	}
 	i.mu.Lock()
@@ -60,13 +60,13 @@ func (i *Imported) drop(id string) {
 	if i.groups[group]--; i.groups[group] == 0 {
 		delete(i.groups, group)
 	}
-	i.some.Store(len(i.keys) > 0)
+	i.any.Store(len(i.keys) > 0)
 }
 
 // In reports whether one of the keys of an update has a keyed digest, or, where that ends a catch-up,
 // one of a group that is served.
 func (i *Imported) In(update *syncv1.Update, serves func(group string) bool) bool {
-	if i == nil || !i.some.Load() {
+	if i == nil || !i.any.Load() {
 		return false
 	}
 	i.mu.RLock()

@@ -46,24 +46,24 @@ type Subscription struct {
 	server     server
 
 	// The rest is guarded by the Hub's lock.
-	all       bool                // it may have everything that it selects
-	allowed   map[string]struct{} // otherwise, what it may have
-	undecided map[string]struct{} // groups to ask about
-	withdrawn map[string]struct{} // groups to take back
-	answers   bool                // it decides by what it held when it came
-	groups    map[string]struct{} // dirty groups
-	keys      map[string]struct{} // dirty keys
-	wake      chan struct{}       // one slot: there is something to do
-	joined    uint64              // the revision that the catch-up brings
-	caughtUp  bool
-	sent      uint64
-	acked     uint64
-	givenUp   bool      // a change is no longer waited for here
-	inFlight  []uint64  // revisions of updates that are not acknowledged
-	unacked   time.Time // since when there are any, or since the last acknowledgement; zero if none
-	closed    sync.Once
-	servers   chan struct{}  // one slot: look how many servers there are
-	told      map[string]int // how many there are of groups, as the server was told
+	all             bool                // it may have everything that it selects
+	allowed         map[string]struct{} // otherwise, what it may have
+	undecided       map[string]struct{} // groups to ask about
+	withdrawn       map[string]struct{} // groups to take back
+	servesSnapshot  bool                // it decides by what it held when it came
+	groups          map[string]struct{} // dirty groups
+	keys            map[string]struct{} // dirty keys
+	wake            chan struct{}       // one slot: there is something to do
+	joined          uint64              // the revision that the catch-up brings
+	caughtUp        bool
+	sent            uint64
+	acked           uint64
+	passedOver      bool      // a change is no longer waited for here
+	inFlight        []uint64  // revisions of updates that are not acknowledged
+	unacked         time.Time // since when there are any, or since the last acknowledgement; zero if none
+	closed          sync.Once
+	servers         chan struct{}  // one slot: look how many servers there are
+	reportedServers map[string]int // how many there are of groups, as the server was told
 	// replay are, during the catch-up, groups still to be sent or confirmed, in order; replaying
 	// are the remaining keys of the one under way.
 	replay    []string
@@ -76,18 +76,18 @@ func (h *Hub) Subscribe(subscriber Subscriber) *Subscription {
 	defer h.mu.Unlock()
 	sub := &Subscription{
 		hub: h, subscriber: subscriber,
-		server:    server{subscriber.Instance, subscriber.Identity, subscriber.Owner},
-		all:       subscriber.Authorizer == nil || subscriber.Authorizer.All(),
-		allowed:   map[string]struct{}{},
-		undecided: map[string]struct{}{},
-		withdrawn: map[string]struct{}{},
-		answers:   len(subscriber.Known) > 0,
-		groups:    map[string]struct{}{},
-		keys:      map[string]struct{}{},
-		wake:      make(chan struct{}, 1),
-		servers:   make(chan struct{}, 1),
-		told:      map[string]int{},
-		joined:    h.revision,
+		server:          server{subscriber.Instance, subscriber.Identity, subscriber.Owner},
+		all:             subscriber.Authorizer == nil || subscriber.Authorizer.All(),
+		allowed:         map[string]struct{}{},
+		undecided:       map[string]struct{}{},
+		withdrawn:       map[string]struct{}{},
+		servesSnapshot:  len(subscriber.Known) > 0,
+		groups:          map[string]struct{}{},
+		keys:            map[string]struct{}{},
+		wake:            make(chan struct{}, 1),
+		servers:         make(chan struct{}, 1),
+		reportedServers: map[string]int{},
+		joined:          h.revision,
 	}
 	for identity := range h.groups {
 		if !subscriber.Selects(identity) {
@@ -114,11 +114,11 @@ func (h *Hub) Subscribe(subscriber Subscriber) *Subscription {
 	for earlier := range h.subs {
 		if earlier.server == sub.server && earlier.isDisconnected() {
 			delete(h.subs, earlier)
-			sub.answers = sub.answers || earlier.caughtUp
+			sub.servesSnapshot = sub.servesSnapshot || earlier.caughtUp
 		}
 	}
 	h.subs[sub] = struct{}{}
-	h.count(sub, 1)
+	h.addToGroups(sub, 1)
 	return sub
 }
 
@@ -165,8 +165,8 @@ func (s *Subscription) Ack(revision uint64) bool {
 	}
 	before := s.acked
 	s.acked = revision
-	if s.givenUp || before < s.joined && s.joined <= revision {
-		s.givenUp = !s.hub.found(s)
+	if s.passedOver || before < s.joined && s.joined <= revision {
+		s.passedOver = !s.hub.reconnected(s)
 	}
 	s.inFlight = slices.DeleteFunc(s.inFlight, func(sent uint64) bool { return sent <= revision })
 	s.unacked = time.Time{}
@@ -192,24 +192,24 @@ func (s *Subscription) Close(goodbye bool) {
 		h := s.hub
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		h.count(s, -1)
+		h.addToGroups(s, -1)
 		if goodbye || h.options.Grace <= 0 {
 			if !goodbye {
-				h.lost(s)
+				h.expire(s)
 			}
 			delete(h.subs, s)
 			h.evaluateAfter(s.acked)
 			return
 		}
 		s.groups, s.keys = nil, nil // marks it as away
-		s.replay, s.replaying, s.undecided, s.withdrawn, s.told, s.subscriber.Known = nil, nil, nil, nil, nil, nil
+		s.replay, s.replaying, s.undecided, s.withdrawn, s.reportedServers, s.subscriber.Known = nil, nil, nil, nil, nil, nil
 		h.clock.AfterFunc(h.options.Grace, func() {
 			h.mu.Lock()
 			defer h.mu.Unlock()
-			if _, waiting := h.subs[s]; !waiting {
+			if _, remaining := h.subs[s]; !remaining {
 				return // it is back
 			}
-			h.lost(s)
+			h.expire(s)
 			delete(h.subs, s)
 			h.evaluateAfter(s.acked)
 		})
@@ -279,8 +279,8 @@ func (s *Subscription) catchUp() *syncv1.Update {
 // finishCatchUp says that the rest of what the server knew is no more.
 func (s *Subscription) finishCatchUp() *syncv1.Update {
 	s.caughtUp = true
-	s.recounted()
-	s.took(s.joined)
+	s.peersChanged()
+	s.markSent(s.joined)
 	stale := slices.Sorted(maps.Keys(s.subscriber.Known))
 	s.subscriber.Known = nil
 	return &syncv1.Update{Revision: s.joined, CaughtUp: true, DeletedGroups: stale}
@@ -329,11 +329,11 @@ func (s *Subscription) takeChanges() *syncv1.Update {
 		}
 	}
 	update.Revision = h.revision
-	s.took(h.revision)
+	s.markSent(h.revision)
 	return update
 }
 
-func (s *Subscription) took(revision uint64) {
+func (s *Subscription) markSent(revision uint64) {
 	s.sent = revision
 	s.inFlight = append(s.inFlight, revision)
 	if s.unacked.IsZero() {

@@ -70,12 +70,12 @@ func (m *Memory) Recall(ctx context.Context, digest keyformat.Digest) (cause Cau
 func (m *Memory) known(of id) (fact, bool) {
 	kept, is := m.facts[of]
 	is = is && !kept.expired(m.Clock.Now())
-	waiting, waits := m.pending[of]
+	pending, isPending := m.pending[of]
 	switch {
-	case is && waits:
-		return kept.with(waiting), true
-	case waits:
-		return waiting, true
+	case is && isPending:
+		return kept.with(pending), true
+	case isPending:
+		return pending, true
 	}
 	return kept, is
 }
@@ -98,17 +98,17 @@ func (m *Memory) Remember(ctx context.Context, entries ...Entry) (kept bool, err
 			continue
 		}
 		kept = false
-		if p, waits := m.pending[of]; waits {
+		if p, isPending := m.pending[of]; isPending {
 			f = f.with(p)
 		}
 		m.pending[of] = f
 	}
-	m.work(ctx)
+	m.startWriting(ctx)
 	return kept, nil
 }
 
 // work has what waits written in the background, by one writer at a time.
-func (m *Memory) work(ctx context.Context) {
+func (m *Memory) startWriting(ctx context.Context) {
 	if m.writing || len(m.pending) == 0 {
 		return
 	}
@@ -148,7 +148,7 @@ func (m *Memory) round(ctx context.Context) (again bool, err error) {
 // write puts what waits into shards, and writes those. The caller holds the lock, so that nobody takes for
 // kept what is not yet.
 func (m *Memory) write(ctx context.Context) error {
-	m.place(m.pending)
+	m.addToShards(m.pending)
 	for _, s := range m.shards {
 		if !s.dirty {
 			continue
@@ -163,7 +163,7 @@ func (m *Memory) write(ctx context.Context) error {
 }
 
 // place adds the batch to what is kept, in shards that have room.
-func (m *Memory) place(batch map[id]fact) {
+func (m *Memory) addToShards(batch map[id]fact) {
 	var fresh []id
 	for of, f := range batch {
 		switch have, is := m.facts[of]; {
@@ -181,7 +181,7 @@ func (m *Memory) place(batch map[id]fact) {
 		}
 	}
 	for len(fresh) > 0 {
-		s := m.roomy()
+		s := m.shardWithRoom()
 		n := min(len(fresh), shardEntries-len(s.ids))
 		s.ids = append(s.ids, fresh[:n]...)
 		s.dirty = true
@@ -190,7 +190,7 @@ func (m *Memory) place(batch map[id]fact) {
 }
 
 // roomy is a shard with room.
-func (m *Memory) roomy() *shard {
+func (m *Memory) shardWithRoom() *shard {
 	for _, s := range m.shards {
 		if len(s.ids) < shardEntries {
 			return s

@@ -25,7 +25,7 @@ const (
 
 	rootEntry = "root"
 	// lookInterval is how often the leader looks whether the Secret is still there.
-	lookInterval = time.Minute
+	checkInterval = time.Minute
 )
 
 // ErrReplaced is the error of a Keeper whose Secret holds another secret than before. The manager has
@@ -115,8 +115,8 @@ func (k *Keeper) NeedLeaderElection() bool { return true }
 // holds another secret the manager has to start again.
 func (k *Keeper) Start(ctx context.Context) error {
 	log := logf.FromContext(ctx).WithName("seal")
-	err := wait.PollUntilContextCancel(ctx, lookInterval, false, func(ctx context.Context) (bool, error) {
-		switch err := k.Look(ctx); {
+	err := wait.PollUntilContextCancel(ctx, checkInterval, false, func(ctx context.Context) (bool, error) {
+		switch err := k.Check(ctx); {
 		case errors.Is(err, ErrReplaced):
 			return false, err
 		case err != nil:
@@ -131,7 +131,7 @@ func (k *Keeper) Start(ctx context.Context) error {
 }
 
 // Look compares the Secret with what is in use.
-func (k *Keeper) Look(ctx context.Context) error {
+func (k *Keeper) Check(ctx context.Context) error {
 	k.mu.Lock()
 	used := k.root
 	k.mu.Unlock()

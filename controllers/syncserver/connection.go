@@ -20,16 +20,16 @@ import (
 
 // connection is one validation server that is connected.
 type connection struct {
-	stream       syncv1.SyncService_SyncServer
-	instance     string
-	rights       *rights
-	subscription *publish.Subscription
-	reporter     *usage.Server
-	keys         *usage.KeyReporter
-	session      *accounts.Session
-	told         func() // it was told of groups that are no more
-	leaving      []func()
-	log          logr.Logger
+	stream        syncv1.SyncService_SyncServer
+	instance      string
+	rights        *rights
+	subscription  *publish.Subscription
+	reporter      *usage.Server
+	keys          *usage.KeyReporter
+	session       *accounts.Session
+	staleReported func() // it was told of groups that are no more
+	cleanups      []func()
+	log           logr.Logger
 
 	sending atomic.Int64 // since when a response is on its way, Unix nanoseconds; 0 is none
 }
@@ -38,17 +38,17 @@ type connection struct {
 func (c *connection) open(streams *streams, of string, most int) bool {
 	leave, ok := streams.open(of, most)
 	if ok {
-		c.leaving = append(c.leaving, leave)
+		c.cleanups = append(c.cleanups, leave)
 	}
 	return ok
 }
 
 // leave undoes what admit did, in the opposite order.
 func (c *connection) leave() {
-	for i := len(c.leaving) - 1; i >= 0; i-- {
-		c.leaving[i]()
+	for i := len(c.cleanups) - 1; i >= 0; i-- {
+		c.cleanups[i]()
 	}
-	c.leaving = nil
+	c.cleanups = nil
 }
 
 // close has everybody know that the server is gone.

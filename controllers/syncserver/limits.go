@@ -231,7 +231,7 @@ func (s *streams) slots(account string) chan struct{} {
 
 // tell notes that a server of the account is to be told of so many groups that are not its; told is to be called when
 // it was.
-func (s *streams) report(account string, stale int) (told func(), ok bool) {
+func (s *streams) reserveStale(account string, stale int) (reported func(), ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if stale > 0 && s.stale[account]+stale > maxStale {

@@ -31,7 +31,7 @@ const (
 // question is what to ask about: a group, all of a namespace where the name is empty, or everything.
 type groupName struct{ namespace, name string }
 
-func about(group string) groupName {
+func groupNameOf(group string) groupName {
 	namespace, name, _ := strings.Cut(group, "/")
 	return groupName{namespace, name}
 }
@@ -105,7 +105,7 @@ func (r *rights) mayAlone(ctx context.Context, q groupName) (bool, error) {
 // group is whether the account may have a group, by what is known; for servers that are connected. What was allowed
 // stays so until a review says otherwise.
 func (r *rights) group(group string) (allowed, known bool) {
-	q := about(group)
+	q := groupNameOf(group)
 	for _, wider := range []groupName{{}, {namespace: q.namespace}} {
 		if allowed, _ := r.known(wider, forever, 0); allowed {
 			return true, true
@@ -118,7 +118,7 @@ func (r *rights) group(group string) (allowed, known bool) {
 func (r *rights) askGroup(ctx context.Context, group string) (bool, error) {
 	r.asking.Lock()
 	defer r.asking.Unlock()
-	q := about(group)
+	q := groupNameOf(group)
 	if allowed, err := r.mayAlone(ctx, groupName{namespace: q.namespace}); allowed || err != nil {
 		return allowed, err
 	}
@@ -134,7 +134,7 @@ func (r *rights) explore(ctx context.Context, groups []string, home string) (som
 	}
 	namespaces := map[string]bool{}
 	for _, group := range groups {
-		namespaces[about(group).namespace] = false
+		namespaces[groupNameOf(group).namespace] = false
 	}
 	if home != "" {
 		namespaces[home] = false // it may be the first there
@@ -148,7 +148,7 @@ func (r *rights) explore(ctx context.Context, groups []string, home string) (som
 		some = some || allowed
 	}
 	for _, group := range groups {
-		q := about(group)
+		q := groupNameOf(group)
 		if namespaces[q.namespace] {
 			continue
 		}
@@ -272,7 +272,7 @@ func (s *selection) selects(group string) bool {
 	if _, named := s.groups[group]; named {
 		return true
 	}
-	_, named := s.namespaces[about(group).namespace]
+	_, named := s.namespaces[groupNameOf(group).namespace]
 	return named
 }
 
@@ -283,7 +283,7 @@ func (s *selection) groupNames() []groupName {
 	}
 	var all []groupName
 	for _, group := range slices.Sorted(maps.Keys(s.groups)) {
-		all = append(all, about(group))
+		all = append(all, groupNameOf(group))
 	}
 	for _, namespace := range slices.Sorted(maps.Keys(s.namespaces)) {
 		all = append(all, groupName{namespace: namespace})

@@ -100,7 +100,7 @@ func (s *service) admit(stream syncv1.SyncService_SyncServer, id identity) (c *c
 		return c, errPod
 	}
 	rights, leave := s.registry.of(id)
-	c.leaving = append(c.leaving, leave)
+	c.cleanups = append(c.cleanups, leave)
 	c.rights = rights
 	if !rights.opens.AllowN(s.clock.Now(), 1) {
 		return c, errAccount
@@ -163,16 +163,16 @@ func (s *service) receiveHello(stream syncv1.SyncService_SyncServer) (*syncv1.He
 func (s *service) register(c *connection, account string, who publish.Subscriber) error {
 	c.instance = who.Instance
 	c.subscription = s.hub.Subscribe(who)
-	told, ok := s.streams.report(account, c.subscription.Stale())
+	reported, ok := s.streams.reserveStale(account, c.subscription.Stale())
 	if !ok {
 		c.subscription.Close(true)
 		return errStale
 	}
-	c.told = told
-	c.leaving = append(c.leaving, told)
+	c.staleReported = reported
+	c.cleanups = append(c.cleanups, reported)
 	c.reporter = s.usage.Connect(usage.Peer{
 		Instance: who.Instance, Identity: who.Identity,
-		Serves: c.subscription.Has, GroupOf: s.hub.GroupOf, Left: c.subscription.Left,
+		Serves: c.subscription.Has, GroupOf: s.hub.GroupOf, LastServed: c.subscription.LastServed,
 	})
 	c.keys = s.usage.Keys.Connect(usage.KeyPeer{
 		Instance: who.Instance, Identity: who.Identity,
@@ -212,7 +212,7 @@ func (s *service) serve(c *connection) error {
 			}
 		case <-tick.C():
 			if c.subscription.CaughtUp() {
-				c.told()
+				c.staleReported()
 			}
 			if c.isStuck(s.clock.Now()) || c.subscription.Overdue(Patience) {
 				return errOverdue

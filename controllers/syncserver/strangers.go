@@ -22,13 +22,13 @@ const (
 type strangers struct {
 	inAll, ofOne int
 
-	mu      sync.Mutex
-	waiting *list.List                  // of *strangerConn, the oldest first
-	from    map[netip.Prefix]*list.List // the same, by address
+	mu   sync.Mutex
+	all  *list.List                  // of *strangerConn, the oldest first
+	from map[netip.Prefix]*list.List // the same, by address
 }
 
 func newStrangers() *strangers {
-	return &strangers{inAll: strangersInAll, ofOne: strangersOfOne, waiting: list.New(), from: map[netip.Prefix]*list.List{}}
+	return &strangers{inAll: strangersInAll, ofOne: strangersOfOne, all: list.New(), from: map[netip.Prefix]*list.List{}}
 }
 
 // strangerConn is a connection that strangers may end.
@@ -48,24 +48,24 @@ type strangerConn struct {
 func (c *strangerConn) Close() error {
 	c.of.mu.Lock()
 	c.closed = true
-	c.of.settle(c)
+	c.of.remove(c)
 	c.of.mu.Unlock()
 	return c.Conn.Close()
 }
 
 // wait notes that nobody is known on a connection. The caller holds the lock.
-func (s *strangers) wait(c *strangerConn) {
+func (s *strangers) add(c *strangerConn) {
 	here := s.from[c.from]
 	if here == nil {
 		here = list.New()
 		s.from[c.from] = here
 	}
-	c.inAll, c.here = s.waiting.PushBack(c), here.PushBack(c)
+	c.inAll, c.here = s.all.PushBack(c), here.PushBack(c)
 	if here.Len() > s.ofOne {
 		s.end(here.Front())
 	}
-	if s.waiting.Len() > s.inAll {
-		s.end(s.waiting.Front())
+	if s.all.Len() > s.inAll {
+		s.end(s.all.Front())
 	}
 }
 
@@ -76,17 +76,17 @@ func (s *strangers) end(oldest *list.Element) {
 		return
 	}
 	c.closed = true
-	s.settle(c)
+	s.remove(c)
 	unknownEnded.Inc()
 	go func() { _ = c.Conn.Close() }() // there is nobody to tell
 }
 
 // settle notes that a connection does not wait. The caller holds the lock.
-func (s *strangers) settle(c *strangerConn) {
+func (s *strangers) remove(c *strangerConn) {
 	if c.inAll == nil {
 		return
 	}
-	s.waiting.Remove(c.inAll)
+	s.all.Remove(c.inAll)
 	here := s.from[c.from]
 	here.Remove(c.here)
 	if here.Len() == 0 {
@@ -114,7 +114,7 @@ func (l *strangersListener) Accept() (net.Conn, error) {
 	}
 	c := &strangerConn{Conn: inner, of: l.of, from: prefixOf(inner.RemoteAddr())}
 	l.of.mu.Lock()
-	l.of.wait(c)
+	l.of.add(c)
 	l.of.mu.Unlock()
 	return c, nil
 }
@@ -163,12 +163,12 @@ func known(ctx context.Context) (forget func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.known++
-	s.settle(c)
+	s.remove(c)
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if c.known--; c.known == 0 && !c.closed {
-			s.wait(c)
+			s.add(c)
 		}
 	}
 }

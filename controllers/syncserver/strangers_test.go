@@ -120,7 +120,7 @@ func (s *strangers) count() (inAll, here int) {
 	for _, of := range s.from {
 		here += of.Len()
 	}
-	return s.waiting.Len(), here
+	return s.all.Len(), here
 }
 
 func hungUp(conn net.Conn) bool {

@@ -58,13 +58,13 @@ func (s *selection) authorize(ctx context.Context, id identity, groups func() []
 		}
 		return err
 	}
-	questions := s.groupNames()
-	if len(questions) >= widerFrom {
+	names := s.groupNames()
+	if len(names) >= widerFrom {
 		if all, err := s.rights.may(ctx, groupName{}); all || err != nil {
 			return err
 		}
 	}
-	for _, q := range questions {
+	for _, q := range names {
 		allowed, err := s.rights.may(ctx, q)
 		switch {
 		case err != nil:
@@ -82,7 +82,7 @@ func checkHello(hello *syncv1.Hello) error {
 	switch n := len(hello.GetInstance()); {
 	case hello == nil:
 		return status.Error(codes.InvalidArgument, "the first request of a stream is a Hello")
-	case n == 0 || n > maxInstance || strings.ContainsFunc(hello.GetInstance(), isNoInstance):
+	case n == 0 || n > maxInstance || strings.ContainsFunc(hello.GetInstance(), notInInstance):
 		return status.Errorf(codes.InvalidArgument, "instance: give a name of 1 to %d letters, digits and -._:/", maxInstance)
 	}
 	for _, group := range hello.GetSelector().GetGroups() {
@@ -107,7 +107,7 @@ func checkHello(hello *syncv1.Hello) error {
 }
 
 // isNoInstance is whether a character does not belong in an instance's name, which is shown to people and in logs.
-func isNoInstance(r rune) bool { return !isAlphanumeric(r) && !strings.ContainsRune("-._:/", r) }
+func notInInstance(r rune) bool { return !isAlphanumeric(r) && !strings.ContainsRune("-._:/", r) }
 
 // isName is whether a text may be the name of a namespace or a Group.
 func isName(name string) bool {

@@ -1,7 +1,6 @@
 package usage
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"sync"
@@ -20,10 +19,10 @@ const (
 	// all servers together.
 	maxKeys, maxCounts = 200_000, 2_000_000
 	// keysAtOnce is how many counts one message acknowledges.
-	keysAtOnce = 5000
+	keysPerMessage = 5000
 	// maxLives is how many lives of one identity are remembered whose server was lost, and maxTold how many counts
 	// wait to be acknowledged on one stream.
-	maxIncarnations, maxTold = 4000, 4 * keysAtOnce
+	maxIncarnations, maxPendingReports = 4000, 4 * keysPerMessage
 	// maxAttempts is how many writes are remembered that failed, or did not seem to succeed.
 	maxAttempts = 8
 )
@@ -64,13 +63,13 @@ type incarnationName struct{ instance, identity, incarnation string }
 
 // life is one run of a server.
 type incarnation struct {
-	counts   map[KeyName]*taken
-	reporter *KeyReporter // nil while it is away
-	lost     time.Time
+	counts         map[KeyName]*counted
+	reporter       *KeyReporter // nil while it is away
+	disconnectedAt time.Time
 }
 
 // taken is how much of a count was added up, and how much of that is written.
-type taken struct {
+type counted struct {
 	month          quotaledger.Month
 	taken, written uint64
 }
@@ -85,8 +84,8 @@ type KeyReporter struct {
 	peer  KeyPeer
 	ready chan struct{} // one slot: there is something to tell
 
-	name incarnationName // its life is "" before the first report
-	told map[KeyName]*syncv1.KeyUse
+	name           incarnationName // its life is "" before the first report
+	pendingReports map[KeyName]*syncv1.KeyUse
 }
 
 // KeyPeer is a validation server as it is here.
@@ -101,7 +100,7 @@ type KeyPeer struct {
 
 // Connect notes a server. It is to be closed.
 func (k *Keys) Connect(peer KeyPeer) *KeyReporter {
-	return &KeyReporter{keys: k, peer: peer, ready: make(chan struct{}, 1), told: map[KeyName]*syncv1.KeyUse{}}
+	return &KeyReporter{keys: k, peer: peer, ready: make(chan struct{}, 1), pendingReports: map[KeyName]*syncv1.KeyUse{}}
 }
 
 // Close forgets a server that said goodbye, which reports nothing again. One that was lost may,
@@ -110,11 +109,11 @@ func (r *KeyReporter) Close(goodbye bool) {
 	k := r.keys
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	l := k.incarnations[r.name]
-	if l == nil || l.reporter != r {
+	inc := k.incarnations[r.name]
+	if inc == nil || inc.reporter != r {
 		return
 	}
-	l.reporter, l.lost = nil, k.clock.Now()
+	inc.reporter, inc.disconnectedAt = nil, k.clock.Now()
 	if goodbye {
 		k.drop(r.name)
 		return
@@ -125,11 +124,11 @@ func (r *KeyReporter) Close(goodbye bool) {
 // dropOldest keeps the lives of an identity, whose servers were lost, from piling up. The caller holds the lock.
 func (k *Keys) dropOldest(identity string) {
 	lost, oldest := 0, incarnationName{}
-	for name, l := range k.incarnations {
-		if name.identity != identity || l.reporter != nil {
+	for name, inc := range k.incarnations {
+		if name.identity != identity || inc.reporter != nil {
 			continue
 		}
-		if lost++; lost == 1 || l.lost.Before(k.incarnations[oldest].lost) {
+		if lost++; lost == 1 || inc.disconnectedAt.Before(k.incarnations[oldest].disconnectedAt) {
 			oldest = name
 		}
 	}
@@ -154,26 +153,26 @@ func (r *KeyReporter) Report(uses *syncv1.Uses) {
 	defer k.mu.Unlock()
 	if r.name.incarnation == "" {
 		r.name = incarnationName{r.peer.Instance, r.peer.Identity, uses.GetLife()}
-		l := k.incarnations[r.name]
-		if l == nil {
-			l = &incarnation{counts: map[KeyName]*taken{}}
-			k.incarnations[r.name] = l
+		inc := k.incarnations[r.name]
+		if inc == nil {
+			inc = &incarnation{counts: map[KeyName]*counted{}}
+			k.incarnations[r.name] = inc
 		}
-		l.reporter = r
+		inc.reporter = r
 	}
-	l := k.incarnations[r.name]
-	if l == nil || l.reporter != r {
+	inc := k.incarnations[r.name]
+	if inc == nil || inc.reporter != r {
 		return // it has connected again, and says more there
 	}
 	for _, use := range uses.GetKeys() {
-		if !r.take(l, use) {
+		if !r.take(inc, use) {
 			keysRefused.Inc()
 		}
 	}
 }
 
 // take adds up one count, unless something is wrong with it. The caller holds the lock.
-func (r *KeyReporter) take(l *incarnation, use *syncv1.KeyUse) bool {
+func (r *KeyReporter) take(inc *incarnation, use *syncv1.KeyUse) bool {
 	k, name := r.keys, KeyName{Group: use.GetGroup(), ID: use.GetKey()}
 	month, err := quotaledger.ParseMonth(use.GetPeriod())
 	now := quotaledger.MonthOf(k.clock.Now())
@@ -189,7 +188,7 @@ func (r *KeyReporter) take(l *incarnation, use *syncv1.KeyUse) bool {
 		return true
 	}
 	is := k.keys[name]
-	t := l.counts[name]
+	t := inc.counts[name]
 	switch {
 	case is == nil && len(k.keys) >= maxKeys, t == nil && k.counts >= maxCounts:
 		return false
@@ -201,14 +200,14 @@ func (r *KeyReporter) take(l *incarnation, use *syncv1.KeyUse) bool {
 	}
 	switch {
 	case t == nil:
-		t = &taken{month: month, taken: use.GetRecorded(), written: use.GetRecorded()}
-		l.counts[name] = t
+		t = &counted{month: month, taken: use.GetRecorded(), written: use.GetRecorded()}
+		inc.counts[name] = t
 		k.counts++
 	case t.month.Begin().After(month.Begin()):
 		r.report(name, month, use.GetRequests())
 		return true
 	case t.month != month:
-		*t = taken{month: month, taken: use.GetRecorded(), written: use.GetRecorded()}
+		*t = counted{month: month, taken: use.GetRecorded(), written: use.GetRecorded()}
 	}
 	if month != is.month { // the last one is not shown any more
 		r.report(name, month, use.GetRequests())
@@ -226,10 +225,10 @@ func (r *KeyReporter) take(l *incarnation, use *syncv1.KeyUse) bool {
 
 // tell has the server told what is persisted. The caller holds the lock.
 func (r *KeyReporter) report(name KeyName, month quotaledger.Month, recorded uint64) {
-	if r.told[name] == nil && len(r.told) >= maxTold {
+	if r.pendingReports[name] == nil && len(r.pendingReports) >= maxPendingReports {
 		return // it takes nothing, and reports again what it was not told
 	}
-	r.told[name] = &syncv1.KeyUse{Key: name.ID, Group: name.Group, Period: month.String(), Recorded: recorded}
+	r.pendingReports[name] = &syncv1.KeyUse{Key: name.ID, Group: name.Group, Period: month.String(), Recorded: recorded}
 	r.signal()
 }
 
@@ -249,162 +248,13 @@ func (r *KeyReporter) Take() *syncv1.Allowances {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	message := &syncv1.Allowances{NowMs: k.clock.Now().UnixMilli()}
-	for _, name := range slices.Collect(maps.Keys(r.told)) {
-		if len(message.GetKeys()) == keysAtOnce {
+	for _, name := range slices.Collect(maps.Keys(r.pendingReports)) {
+		if len(message.GetKeys()) == keysPerMessage {
 			r.signal()
 			break
 		}
-		message.Keys = append(message.Keys, r.told[name])
-		delete(r.told, name)
+		message.Keys = append(message.Keys, r.pendingReports[name])
+		delete(r.pendingReports, name)
 	}
 	return message
-}
-
-// Due returns the keys of which something is to be written, and was not for the resolution; those
-// that wait longest, and no more than so many. It forgets servers that were lost a day ago.
-func (k *Keys) Due(resolution time.Duration, most int) []KeyName {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	now := k.clock.Now()
-	for name, l := range k.incarnations {
-		if l.reporter == nil && now.Sub(l.lost) > forgetAfter {
-			k.drop(name)
-		}
-	}
-	type candidate struct {
-		name KeyName
-		use  *keyUse
-	}
-	var due []candidate
-	for name, use := range k.keys {
-		switch {
-		case use.pending > 0 && now.Sub(use.written) >= resolution:
-			due = append(due, candidate{name, use})
-		case use.pending == 0 && now.Sub(use.written) > forgetAfter:
-			k.forget(name)
-		}
-	}
-	slices.SortFunc(due, func(a, b candidate) int {
-		return cmp.Or(a.use.written.Compare(b.use.written), cmp.Compare(a.name.ID, b.name.ID))
-	})
-	names := make([]KeyName, 0, min(most, len(due)))
-	for _, c := range due[:min(most, len(due))] {
-		c.use.due = true
-		names = append(names, c.name)
-	}
-	return names
-}
-
-// Count is requests of a key as they are to be shown.
-type Count struct {
-	Month    quotaledger.Month
-	Requests uint64
-	// Due says that they are to be written if nothing else is.
-	Due bool
-
-	name    KeyName
-	pending uint64
-	taken   map[*incarnation]uint64
-}
-
-// Of returns what is to be shown of a key, where now there is shown a number of requests in a
-// month; nil is that nothing is to be added.
-func (k *Keys) Of(name KeyName, period string, requests uint64) *Count {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	use := k.keys[name]
-	if use == nil {
-		return nil
-	}
-	for _, a := range use.attempts {
-		if a.Month.String() == period && a.Requests == requests {
-			k.wrote(a) // it did succeed
-		}
-	}
-	if use.pending == 0 {
-		return nil
-	}
-	c := &Count{Month: use.month, Due: use.due, name: name, pending: use.pending, Requests: use.pending, taken: map[*incarnation]uint64{}}
-	switch month := use.month.String(); {
-	case period == month:
-		c.Requests += requests
-	case period > month:
-		k.forget(name) // of a month that is not shown any more
-		return nil
-	}
-	for _, l := range k.incarnations {
-		if t := l.counts[name]; t != nil && t.month == use.month {
-			c.taken[l] = t.taken
-		}
-	}
-	return c
-}
-
-// Writing notes that a count is about to be written. Then Wrote notes that it was, and Refused that
-// it was not; without either, it shows when the status is seen again.
-func (k *Keys) Writing(c *Count) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if use := k.keys[c.name]; use != nil {
-		use.attempts = append(use.attempts[max(0, len(use.attempts)-maxAttempts+1):], c)
-	}
-}
-
-// Refused notes that it was not.
-func (k *Keys) Refused(c *Count) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if use := k.keys[c.name]; use != nil {
-		use.attempts = slices.DeleteFunc(use.attempts, func(a *Count) bool { return a == c })
-	}
-}
-
-// Wrote has servers told what is persisted.
-func (k *Keys) Wrote(c *Count) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.wrote(c)
-}
-
-// wrote is Wrote. The caller holds the lock.
-func (k *Keys) wrote(c *Count) {
-	use := k.keys[c.name]
-	if use == nil || !slices.Contains(use.attempts, c) {
-		return
-	}
-	use.attempts, use.due, use.written = nil, false, k.clock.Now()
-	use.pending -= c.pending
-	for l, n := range c.taken {
-		t := l.counts[c.name]
-		if t == nil || t.month != c.Month {
-			continue
-		}
-		t.written = n
-		if l.reporter != nil {
-			l.reporter.report(c.name, c.Month, n)
-		}
-	}
-}
-
-// Forget drops a key that is gone, and has servers told that nothing more is needed of it.
-func (k *Keys) Forget(name KeyName) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.forget(name)
-}
-
-// forget is Forget. The caller holds the lock.
-func (k *Keys) forget(name KeyName) {
-	delete(k.keys, name)
-	for _, l := range k.incarnations {
-		t := l.counts[name]
-		if t == nil {
-			continue
-		}
-		if l.reporter != nil && t.written < t.taken {
-			l.reporter.report(name, t.month, t.taken)
-		}
-		delete(l.counts, name)
-		k.counts--
-	}
 }

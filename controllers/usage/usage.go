@@ -52,11 +52,11 @@ type Tracker struct {
 
 	clock clock.PassiveClock
 
-	mu      sync.Mutex
-	since   time.Time
-	uses    map[keyformat.Digest]*use
-	servers map[*Server]struct{}
-	absent  absent
+	mu           sync.Mutex
+	since        time.Time
+	uses         map[keyformat.Digest]*use
+	servers      map[*Server]struct{}
+	disconnected disconnectedServers
 }
 
 // Peer is a validation server as the tracker sees it.
@@ -69,21 +69,21 @@ type Peer struct {
 	GroupOf func(digest keyformat.Digest) (group string, known bool)
 	// Left returns what it served when its stream ended, for as long as it is missed: as Serves, and as a
 	// list; nil is all groups. Without it, Serves goes on to say so.
-	Left func() (serves func(group string) bool, groups []string)
+	LastServed func() (serves func(group string) bool, groups []string)
 }
 
 type use struct {
-	group           string
-	last, announced time.Time
-	clients         []uint64
-	more            bool
+	group          string
+	last, returned time.Time
+	clients        []uint64
+	more           bool
 }
 
 // NewTracker returns a tracker that has heard nothing yet.
 func NewTracker(clk clock.PassiveClock) *Tracker {
 	return &Tracker{
 		Keys: newKeys(clk), clock: clk,
-		uses: map[keyformat.Digest]*use{}, servers: map[*Server]struct{}{}, absent: newAbsent(),
+		uses: map[keyformat.Digest]*use{}, servers: map[*Server]struct{}{}, disconnected: newDisconnectedServers(),
 	}
 }
 
@@ -101,7 +101,7 @@ func (t *Tracker) Connect(peer Peer) *Server {
 	defer t.mu.Unlock()
 	s := &Server{Peer: peer, tracker: t}
 	t.servers[s] = struct{}{}
-	t.absent.back(peer)
+	t.disconnected.reconnected(peer)
 	if t.since.IsZero() { // a replica that does not lead hears nothing
 		t.since = t.clock.Now()
 	}
@@ -121,7 +121,7 @@ func (s *Server) Close(goodbye bool) {
 		}
 	}
 	if !goodbye {
-		t.absent.miss(s.Peer, t.clock.Now())
+		t.disconnected.add(s.Peer, t.clock.Now())
 	}
 }
 
@@ -204,7 +204,7 @@ func (t *Tracker) Of(group string, digests []keyformat.Digest, oldest *time.Time
 	if oldest == nil {
 		return report
 	}
-	silent := false
+	unreported := false
 	for server := range t.servers {
 		if !server.Serves(group) {
 			continue
@@ -212,9 +212,9 @@ func (t *Tracker) Of(group string, digests []keyformat.Digest, oldest *time.Time
 		if report.Servers++; report.Servers == 1 || server.through.Before(report.Through) {
 			report.Through = server.through
 		}
-		silent = silent || server.through.IsZero()
+		unreported = unreported || server.through.IsZero()
 	}
-	if silent || t.absent.matters(group, *oldest) {
+	if unreported || t.disconnected.mayKnow(group, *oldest) {
 		report.Through = time.Time{}
 	}
 	return report
@@ -231,8 +231,8 @@ func (t *Tracker) Due(resolution time.Duration) []keyformat.Digest {
 		switch {
 		case now.Sub(known.last) > forgetAfter:
 			delete(t.uses, digest)
-		case known.announced.IsZero(), known.last.Sub(known.announced) >= resolution:
-			known.announced = known.last
+		case known.returned.IsZero(), known.last.Sub(known.returned) >= resolution:
+			known.returned = known.last
 			due = append(due, digest)
 		}
 	}

@@ -19,16 +19,16 @@ import (
 const (
 	// gather is how long a report that nobody waits for is held, for others to be persisted
 	// with it.
-	gather = 2 * time.Second
+	gatherFor = 2 * time.Second
 	// again is how soon to look again whether something has come back for those who wait,
 	// and how soon to try again when the store is away.
-	again = 100 * time.Millisecond
-	retry = time.Second
+	recheckAfter = 100 * time.Millisecond
+	retryAfter   = time.Second
 	// tell is how often servers are told the time.
-	tell = 5 * time.Second
+	timeInterval = 5 * time.Second
 
 	// writesAtOnce are not counted against the writes a second.
-	writesAtOnce = 5
+	writeBurst = 5
 
 	urgentWorkers = 8
 	lazyWorkers   = 2
@@ -52,16 +52,16 @@ type Aggregator struct {
 	limiter  *rate.Limiter
 	refusals *rate.Limiter // of log lines
 
-	mu       sync.Mutex
-	began    time.Time
-	limits   map[string]Limits // by group
-	all      map[store.Key]*counters
-	sessions map[*Session]struct{}
-	servers  map[string]*Session  // by account
-	lost     map[string]time.Time // accounts whose server was lost, and when
-	asked    uint64
-	urgent   queue
-	lazy     queue
+	mu           sync.Mutex
+	began        time.Time
+	limits       map[string]Limits // by group
+	all          map[store.Key]*counters
+	sessions     map[*Session]struct{}
+	servers      map[string]*Session  // by account
+	disconnected map[string]time.Time // accounts whose server was lost, and when
+	asked        uint64
+	urgent       queue
+	lazy         queue
 }
 
 // book is one ledger with what is to be done about it.
@@ -90,9 +90,9 @@ type report struct {
 // New returns an aggregator that knows of nothing.
 func New(config Config) *Aggregator {
 	return &Aggregator{
-		config: config, limiter: rate.NewLimiter(config.Writes, writesAtOnce), refusals: rate.NewLimiter(1, 100), began: config.Clock.Now(),
+		config: config, limiter: rate.NewLimiter(config.Writes, writeBurst), refusals: rate.NewLimiter(1, 100), began: config.Clock.Now(),
 		limits: map[string]Limits{}, all: map[store.Key]*counters{}, sessions: map[*Session]struct{}{},
-		servers: map[string]*Session{}, lost: map[string]time.Time{}, urgent: newQueue(), lazy: newQueue(),
+		servers: map[string]*Session{}, disconnected: map[string]time.Time{}, urgent: newQueue(), lazy: newQueue(),
 	}
 }
 
@@ -111,7 +111,7 @@ func (a *Aggregator) Start(ctx context.Context) error {
 	for range lazyWorkers {
 		workers.Go(func() { a.work(ctx, &a.lazy) })
 	}
-	ticker := a.config.Clock.NewTicker(tell)
+	ticker := a.config.Clock.NewTicker(timeInterval)
 	defer ticker.Stop()
 	for {
 		select {
@@ -132,14 +132,14 @@ func (a *Aggregator) tick() {
 		s.outbox.signal()
 	}
 	now := a.config.Clock.Now()
-	for server, since := range a.lost {
+	for server, since := range a.disconnected {
 		if now.Sub(since) > a.config.Grace {
-			delete(a.lost, server)
+			delete(a.disconnected, server)
 		}
 	}
 	month := quotaledger.MonthOf(now)
-	for key, b := range a.all {
-		if key.Month != month && key.Month != month.Previous() && !b.busy && b.queued == idle {
+	for key, c := range a.all {
+		if key.Month != month && key.Month != month.Previous() && !c.busy && c.queued == idle {
 			delete(a.all, key)
 		}
 	}
@@ -153,8 +153,8 @@ func (a *Aggregator) SetLimits(group string, limits Limits) {
 	a.limits[group] = limits
 	month := quotaledger.MonthOf(a.config.Clock.Now())
 	for _, key := range []store.Key{{Group: group, Month: month}, {Group: group, Month: month.Previous()}} {
-		if b := a.all[key]; b != nil && !b.limits.equal(limits) {
-			a.enqueue(b, true)
+		if c := a.all[key]; c != nil && !c.limits.equal(limits) {
+			a.enqueue(c, true)
 		}
 	}
 }
@@ -164,21 +164,21 @@ func (a *Aggregator) Forget(group string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.limits, group)
-	for key, b := range a.all {
-		if key.Group == group && !b.busy {
-			b.reports = map[string]*report{}
-			b.entry = store.Entry{}
-			b.queued = idle
+	for key, c := range a.all {
+		if key.Group == group && !c.busy {
+			c.reports = map[string]*report{}
+			c.entry = store.Entry{}
+			c.queued = idle
 			delete(a.all, key)
 		}
 	}
 }
 
 func (a *Aggregator) counters(key store.Key) *counters {
-	b := a.all[key]
-	if b == nil {
-		b = &counters{key: key, reports: map[string]*report{}, limits: a.limits[key.Group], closed: map[string]time.Time{}}
-		a.all[key] = b
+	c := a.all[key]
+	if c == nil {
+		c = &counters{key: key, reports: map[string]*report{}, limits: a.limits[key.Group], closed: map[string]time.Time{}}
+		a.all[key] = c
 	}
-	return b
+	return c
 }

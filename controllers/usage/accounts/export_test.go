@@ -6,15 +6,15 @@ import "context"
 func (a *Aggregator) PersistAll(ctx context.Context) {
 	a.mu.Lock()
 	var due []*counters
-	for _, b := range a.all {
-		if b.queued != idle || b.waiting {
-			b.queued, b.busy = idle, true
-			due = append(due, b)
+	for _, c := range a.all {
+		if c.queued != idle || c.waiting {
+			c.queued, c.busy = idle, true
+			due = append(due, c)
 		}
 	}
 	a.mu.Unlock()
-	for _, b := range due {
-		a.process(ctx, b)
+	for _, c := range due {
+		a.process(ctx, c)
 	}
 }
 

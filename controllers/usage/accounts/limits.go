@@ -55,13 +55,13 @@ func (l Limits) quota(total quotaledger.Account) uint64 {
 func (l Limits) totals(total quotaledger.Account) store.Totals {
 	totals := store.Totals{Requests: total.Requests, Bytes: total.Bytes, Unconfirmed: total.Unconfirmed}
 	if l.Metered {
-		totals.OverageRequests = beyond(total.Requests, l.Requests)
-		totals.OverageBytes = beyond(total.Bytes, l.Bytes)
+		totals.OverageRequests = excess(total.Requests, l.Requests)
+		totals.OverageBytes = excess(total.Bytes, l.Bytes)
 	}
 	return totals
 }
 
-func beyond(used uint64, quota *uint64) uint64 {
+func excess(used uint64, quota *uint64) uint64 {
 	if quota == nil || used <= *quota {
 		return 0
 	}

@@ -48,7 +48,7 @@ func (o *outbox) signal() {
 }
 
 // once is how many allowances one message carries.
-const once = 5000
+const allowancesPerMessage = 5000
 
 // take empties the outbox as far as one message goes.
 func (o *outbox) take(nowMillis int64) *syncv1.Allowances {
@@ -56,7 +56,7 @@ func (o *outbox) take(nowMillis int64) *syncv1.Allowances {
 	defer o.mu.Unlock()
 	message := &syncv1.Allowances{NowMs: nowMillis}
 	for _, key := range slices.Collect(maps.Keys(o.allowances)) {
-		if len(message.GetGroups()) == once {
+		if len(message.GetGroups()) == allowancesPerMessage {
 			o.signal()
 			break
 		}

@@ -19,8 +19,8 @@ type queue struct {
 
 func newQueue() queue { return queue{wake: make(chan struct{}, 1)} }
 
-func (q *queue) push(b *counters) {
-	q.all = append(q.all, b)
+func (q *queue) push(c *counters) {
+	q.all = append(q.all, c)
 	q.signal()
 }
 
@@ -33,24 +33,24 @@ func (q *queue) signal() {
 
 // enqueue has a worker look at the book: soon, or when it has gathered more. The caller holds
 // the lock.
-func (a *Aggregator) enqueue(b *counters, urgent bool) {
+func (a *Aggregator) enqueue(c *counters, urgent bool) {
 	level := lazily
 	if urgent {
 		level = urgently
 	}
 	switch {
-	case b.busy:
-		b.wanted = max(b.wanted, level) // it is looked at again when it is back
-	case level <= b.queued:
+	case c.busy:
+		c.wanted = max(c.wanted, level) // it is looked at again when it is back
+	case level <= c.queued:
 	default:
-		b.queued = level
+		c.queued = level
 		if urgent {
-			a.urgent.push(b)
+			a.urgent.push(c)
 		} else {
-			a.config.Clock.AfterFunc(gather, func() {
+			a.config.Clock.AfterFunc(gatherFor, func() {
 				a.mu.Lock()
 				defer a.mu.Unlock()
-				a.lazy.push(b)
+				a.lazy.push(c)
 			})
 		}
 	}
@@ -59,8 +59,8 @@ func (a *Aggregator) enqueue(b *counters, urgent bool) {
 // work takes books out of a queue until the context ends.
 func (a *Aggregator) work(ctx context.Context, q *queue) {
 	for {
-		b := a.next(q)
-		if b == nil {
+		c := a.next(q)
+		if c == nil {
 			select {
 			case <-ctx.Done():
 				return
@@ -68,7 +68,7 @@ func (a *Aggregator) work(ctx context.Context, q *queue) {
 			}
 			continue
 		}
-		a.process(ctx, b)
+		a.process(ctx, c)
 	}
 }
 
@@ -78,15 +78,15 @@ func (a *Aggregator) next(q *queue) *counters {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for len(q.all) > 0 {
-		b := q.all[0]
+		c := q.all[0]
 		q.all[0] = nil
 		q.all = q.all[1:]
-		if b.queued != idle && !b.busy {
+		if c.queued != idle && !c.busy {
 			if len(q.all) > 0 {
 				q.signal()
 			}
-			b.queued, b.busy = idle, true
-			return b
+			c.queued, c.busy = idle, true
+			return c
 		}
 	}
 	return nil

@@ -16,7 +16,7 @@ import (
 
 const (
 	// maxLife bounds the name of a life.
-	maxLife = 26
+	maxIncarnation = 26
 	// maxRefusals is how many refusals wait for one server to take them; of more it is not told.
 	maxRefusals = 10_000
 	// Bounds of what is repeated of a report that is wrong.
@@ -33,7 +33,7 @@ func NameOf(instance, identity string) string {
 }
 
 // before is the name that a server's account had before names were bound to identities.
-func before(account string) string {
+func nameWithoutIdentity(account string) string {
 	at, slash := strings.LastIndexByte(account, '@'), strings.LastIndexByte(account, '/')
 	if at < 0 || slash < at {
 		return account
@@ -43,7 +43,7 @@ func before(account string) string {
 
 // adopt gives an account the name that it has by now.
 func adopt(work *quotaledger.Ledger, account string) {
-	earlier := before(account)
+	earlier := nameWithoutIdentity(account)
 	known, ok := work.Accounts[earlier]
 	if _, has := work.Accounts[account]; !ok || has || earlier == account {
 		return
@@ -81,7 +81,7 @@ func (s *Session) Close() {
 	delete(a.sessions, s)
 	if s.server != "" && a.servers[s.server] == s {
 		delete(a.servers, s.server)
-		a.lost[s.server] = a.config.Clock.Now()
+		a.disconnected[s.server] = a.config.Clock.Now()
 	}
 }
 
@@ -97,25 +97,25 @@ func (s *Session) Take() *syncv1.Allowances {
 // and then told. What is not is refused, each account by itself; the error is for what ends
 // the stream.
 func (s *Session) Report(uses *syncv1.Uses) error {
-	life := uses.GetLife()
-	if life == "" {
+	incarnation := uses.GetLife()
+	if incarnation == "" {
 		return nil // of a release that does not count
 	}
-	if len(life) > maxLife || strings.ContainsFunc(life, func(r rune) bool {
+	if len(incarnation) > maxIncarnation || strings.ContainsFunc(incarnation, func(r rune) bool {
 		return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
 	}) {
-		return status.Errorf(codes.InvalidArgument, "life: give a text of 1 to %d letters and digits", maxLife)
+		return status.Errorf(codes.InvalidArgument, "life: give a text of 1 to %d letters and digits", maxIncarnation)
 	}
 	a := s.aggregator
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if s.server == "" {
-		s.server = s.instance + "/" + life
+		s.server = s.instance + "/" + incarnation
 		a.servers[s.server] = s
-		delete(a.lost, s.server)
+		delete(a.disconnected, s.server)
 	}
 	switch {
-	case s.server != s.instance+"/"+life:
+	case s.server != s.instance+"/"+incarnation:
 		return status.Error(codes.InvalidArgument, "life: it is another than before on this stream")
 	case a.servers[s.server] != s:
 		return nil // it has connected again: what comes late is older than what it says there
@@ -146,9 +146,9 @@ func (s *Session) take(use *syncv1.GroupUse) error {
 	case !serves:
 		return fmt.Errorf("the server may not serve the group")
 	}
-	b := a.counters(store.Key{Group: use.GetGroup(), Month: month})
+	c := a.counters(store.Key{Group: use.GetGroup(), Month: month})
 	a.asked++
-	b.reports[s.server] = &report{
+	c.reports[s.server] = &report{
 		fresh: true, wants: use.GetWants(), asked: a.asked,
 		account: quotaledger.Account{
 			Leased: use.GetLeased(), Sequence: use.GetSequence(), Requests: use.GetRequests(), Spent: use.GetSpent(),
@@ -156,7 +156,7 @@ func (s *Session) take(use *syncv1.GroupUse) error {
 		},
 	}
 	// Who gives back does it for somebody who waits.
-	a.enqueue(b, use.GetWants() > 0 || use.GetClosed() || b.waiting)
+	a.enqueue(c, use.GetWants() > 0 || use.GetClosed() || c.waiting)
 	return nil
 }
 

@@ -47,11 +47,11 @@ func TestReportsOfOthersGroups(t *testing.T) {
 
 // TestLifeIsLettersAndDigits, so that no account's name can be read in two ways.
 func TestLifeIsLettersAndDigits(t *testing.T) {
-	for life, right := range map[string]bool{"life": true, "4XYZ": true, "a/b": false, "a@b": false, "\x1b[31m": false, "123456789012345678901234567": false} {
+	for incarnation, right := range map[string]bool{"life": true, "4XYZ": true, "a/b": false, "a@b": false, "\x1b[31m": false, "123456789012345678901234567": false} {
 		a := accounts.New(accounts.Config{Clock: clock.RealClock{}, Writes: rate.Inf})
-		err := a.Connect("v", func(string) (bool, bool) { return true, true }).Report(&syncv1.Uses{Life: life})
+		err := a.Connect("v", func(string) (bool, bool) { return true, true }).Report(&syncv1.Uses{Life: incarnation})
 		if (err == nil) != right || err != nil && status.Code(err) != codes.InvalidArgument {
-			t.Errorf("%q: %v", life, err)
+			t.Errorf("%q: %v", incarnation, err)
 		}
 	}
 }

@@ -26,6 +26,9 @@ const attempts = 5
 // maxAccounts is how many accounts the status of a Group takes.
 const maxAccounts = 256
 
+// StatusWrites is how many times a second usage is written into the status of Groups.
+const StatusWrites = 40
+
 // Status keeps ledgers in the status of their Groups: that of this month in usage, that of
 // the last in previousUsage.
 type Status struct {

@@ -1,4 +1,4 @@
-package controllers_test
+package syncserver_test
 
 import (
 	"context"
@@ -23,6 +23,7 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/syncserver"
+	"github.com/keyward-dev/keyward/controllers/testenv"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/controllers/usage/accounts"
 	"github.com/keyward-dev/keyward/test/rogue"
@@ -53,8 +54,9 @@ func servePort(change func(*syncserver.Server)) *rogue.Client {
 	running, stop := context.WithCancel(context.Background())
 	stopped := make(chan error, 1)
 	server := &syncserver.Server{
-		Address: address, Hub: hub, Usage: usage.NewTracker(clock.RealClock{}), Accounts: noAccounts(), Client: admin, Clock: clock.RealClock{},
-		Seals: seals(), Imported: imported,
+		Address: address, Hub: testenv.Hub, Usage: usage.NewTracker(clock.RealClock{}), Accounts: noAccounts(),
+		Client: testenv.Admin, Clock: clock.RealClock{},
+		Seals: testenv.Seals(), Imported: testenv.Imported,
 		Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &pair, nil },
 	}
 	change(server)
@@ -65,7 +67,8 @@ func servePort(change func(*syncserver.Server)) *rogue.Client {
 	})
 	pool, err := cert.NewPoolFromBytes(certPEM)
 	Expect(err).NotTo(HaveOccurred())
-	return &rogue.Client{Address: address, TLS: credentials.NewTLS(&tls.Config{RootCAs: pool, ServerName: "localhost", MinVersion: tls.VersionTLS13})}
+	return &rogue.Client{Address: address, TLS: credentials.NewTLS(&tls.Config{RootCAs: pool, ServerName: "localhost",
+		MinVersion: tls.VersionTLS13})}
 }
 
 // noAccounts takes in reports, and does nothing with them.
@@ -75,38 +78,39 @@ func noAccounts() *accounts.Aggregator {
 
 var _ = Describe("Sync", func() {
 	var (
-		w    *world
+		w    *testenv.World
 		sync syncv1.SyncServiceClient
 	)
 	BeforeEach(func(ctx SpecContext) {
-		w = newWorld(ctx)
-		w.group(ctx)
+		w = testenv.NewWorld(ctx)
+		w.CreateGroup(ctx)
 		sync = serveSync()
-		Expect(admin.Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "validator"}})).To(Succeed())
+		Expect(testenv.Admin.Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace,
+			Name: "validator"}})).To(Succeed())
 	})
 
 	// token is a real one of the validator's ServiceAccount.
 	token := func(ctx context.Context, audience string) string {
 		GinkgoHelper()
 		request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{Audiences: []string{audience}}}
-		account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "validator"}}
-		Expect(admin.SubResource("token").Create(ctx, account, request)).To(Succeed())
+		account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "validator"}}
+		Expect(testenv.Admin.SubResource("token").Create(ctx, account, request)).To(Succeed())
 		return request.Status.Token
 	}
 	// allow lets the validator validate the Group of the name.
 	allow := func(ctx context.Context, group string) {
 		GinkgoHelper()
-		role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "validate-" + group}}
+		role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "validate-" + group}}
 		role.Rules = []rbacv1.PolicyRule{{
 			APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: []string{"groups"},
 			Verbs: []string{v1alpha1.VerbValidate}, ResourceNames: []string{group},
 		}}
-		Expect(admin.Create(ctx, role)).To(Succeed())
+		Expect(testenv.Admin.Create(ctx, role)).To(Succeed())
 		binding := &rbacv1.RoleBinding{ObjectMeta: role.ObjectMeta}
 		binding.ResourceVersion = ""
 		binding.RoleRef = rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role.Name}
-		binding.Subjects = []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: w.namespace, Name: "validator"}}
-		Expect(admin.Create(ctx, binding)).To(Succeed())
+		binding.Subjects = []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: w.Namespace, Name: "validator"}}
+		Expect(testenv.Admin.Create(ctx, binding)).To(Succeed())
 	}
 	// first opens a stream and returns all updates of the catch-up.
 	first := func(ctx context.Context, authorization string, hello *syncv1.Hello) ([]*syncv1.Update, error) {
@@ -138,12 +142,13 @@ var _ = Describe("Sync", func() {
 	}
 
 	DescribeTable("refuses", func(ctx SpecContext, authorization func(context.Context) string, code codes.Code, mention string) {
-		_, err := first(ctx, authorization(ctx), hello(w.namespace+"/acme"))
+		_, err := first(ctx, authorization(ctx), hello(w.Namespace+"/acme"))
 		Expect(status.Code(err)).To(Equal(code), "%v", err)
 		Expect(err.Error()).To(ContainSubstring(mention))
 	},
 		Entry("no token", func(context.Context) string { return "" }, codes.Unauthenticated, "bearer token"),
-		Entry("a token of nobody's", func(context.Context) string { return "Bearer nonsense" }, codes.Unauthenticated, "audience keyward.dev/sync"),
+		Entry("a token of nobody's", func(context.Context) string { return "Bearer nonsense" }, codes.Unauthenticated,
+			"audience keyward.dev/sync"),
 		Entry("a token for the API server", func(ctx context.Context) string {
 			return "Bearer " + token(ctx, "https://kubernetes.default.svc")
 		}, codes.Unauthenticated, "audience keyward.dev/sync"),
@@ -159,23 +164,24 @@ var _ = Describe("Sync", func() {
 	},
 		Entry("without an instance", &syncv1.Hello{}, "instance"),
 		Entry("with a group without namespace", hello("acme"), "namespace/name"),
-		Entry("with an empty namespace", &syncv1.Hello{Instance: "v", Selector: &syncv1.GroupSelector{Namespaces: []string{""}}}, "namespace is empty"),
+		Entry("with an empty namespace", &syncv1.Hello{Instance: "v", Selector: &syncv1.GroupSelector{Namespaces: []string{""}}},
+			"namespace is empty"),
 	)
 
 	It("sends a named group to a server that may validate it", func(ctx SpecContext) {
 		allow(ctx, "acme")
 		var updates []*syncv1.Update
 		Eventually(func() (err error) {
-			updates, err = first(ctx, "Bearer "+token(ctx, v1alpha1.SyncAudience), hello(w.namespace+"/acme"))
+			updates, err = first(ctx, "Bearer "+token(ctx, v1alpha1.SyncAudience), hello(w.Namespace+"/acme"))
 			return err
 		}).Should(Succeed())
 		Expect(updates).To(HaveLen(2))
-		Expect(updates[0].GetGroups()[0].Identity()).To(Equal(w.namespace + "/acme"))
+		Expect(updates[0].GetGroups()[0].Identity()).To(Equal(w.Namespace + "/acme"))
 	})
 
 	It("sends the secret of digests to a server with an imported key, and to no other", func(ctx SpecContext) {
 		allow(ctx, "acme")
-		name := w.namespace + "/acme"
+		name := w.Namespace + "/acme"
 		sent := func(known ...*syncv1.KnownGroup) (secrets [][]byte, updates []*syncv1.Update) {
 			GinkgoHelper()
 			Eventually(func() (err error) {
@@ -191,26 +197,27 @@ var _ = Describe("Sync", func() {
 			}
 			return secrets, updates
 		}
-		w.key(ctx)
-		w.settle(ctx, "web", ready)
+		w.CreateKey(ctx)
+		w.ReconcileUntil(ctx, "web", testenv.Ready)
 		secrets, _ := sent()
 		Expect(secrets).To(BeEmpty(), "it has no use for it")
 
-		Expect(admin.Create(ctx, &corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "legacy"}, Data: map[string][]byte{"token": []byte("legacy-platform/" + w.namespace)},
+		Expect(testenv.Admin.Create(ctx, &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "legacy"},
+			Data:       map[string][]byte{"token": []byte("legacy-platform/" + w.Namespace)},
 		})).To(Succeed())
-		w.key(ctx, importing("legacy", "token"), func(k *v1alpha1.ApiKey) { k.Name = "catalogue" })
-		key := w.settle(ctx, "catalogue", ready)
-		keys, err := seals().Keys(ctx)
+		w.CreateKey(ctx, testenv.Importing("legacy", "token"), func(k *v1alpha1.ApiKey) { k.Name = "catalogue" })
+		key := w.ReconcileUntil(ctx, "catalogue", testenv.Ready)
+		keys, err := testenv.Seals().Keys(ctx)
 		Expect(err).NotTo(HaveOccurred())
 		secrets, updates := sent()
 		Expect(secrets).To(Equal([][]byte{keys.Digests.Bytes()}))
 		content := syncv1.Content{}
-		told := false
+		reported := false
 		for _, update := range updates {
-			told = told || len(update.GetDigestSecret()) > 0
+			reported = reported || len(update.GetDigestSecret()) > 0
 			if slices.ContainsFunc(update.GetKeys(), func(k *syncv1.Key) bool { return k.GetId() == key.Status.KeyID }) {
-				Expect(told).To(BeTrue(), "the key comes before what it is recognized by")
+				Expect(reported).To(BeTrue(), "the key comes before what it is recognized by")
 			}
 			for _, group := range update.GetGroups() {
 				content.Add(syncv1.HashGroup(group))
@@ -226,8 +233,8 @@ var _ = Describe("Sync", func() {
 	})
 
 	It("sends, of all groups, those that a server may validate", func(ctx SpecContext) {
-		hidden := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "hidden"}}
-		Expect(admin.Create(ctx, hidden)).To(Succeed())
+		hidden := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "hidden"}}
+		Expect(testenv.Admin.Create(ctx, hidden)).To(Succeed())
 		allow(ctx, "acme")
 		Eventually(func(g Gomega) {
 			updates, err := first(ctx, "Bearer "+token(ctx, v1alpha1.SyncAudience), &syncv1.Hello{Instance: "validator-0"})
@@ -238,7 +245,7 @@ var _ = Describe("Sync", func() {
 					groups = append(groups, group.Identity())
 				}
 			}
-			g.Expect(groups).To(Equal([]string{w.namespace + "/acme"}))
+			g.Expect(groups).To(Equal([]string{w.Namespace + "/acme"}))
 		}).Should(Succeed())
 	})
 })

@@ -1,4 +1,4 @@
-package controllers_test
+package usage_test
 
 import (
 	"cmp"
@@ -21,7 +21,7 @@ import (
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers"
+	"github.com/keyward-dev/keyward/controllers/testenv"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/controllers/usage/accounts"
 	"github.com/keyward-dev/keyward/controllers/usage/store"
@@ -30,58 +30,59 @@ import (
 
 var _ = Describe("The requests of an ApiKey", func() {
 	It("are written when they are due, or with something else, and never for an idle key", func(ctx SpecContext) {
-		w := newWorld(ctx)
-		w.group(ctx)
+		w := testenv.NewWorld(ctx)
+		w.CreateGroup(ctx)
 		writes := 0
-		w.key(ctx)
-		key := w.settle(ctx, "web", ready)
-		w.keys.Client = interceptor.NewClient(clientWithWatch(), countWrites(func() { writes++ }))
-		name := usage.KeyName{Group: w.namespace + "/acme", ID: key.Status.KeyID}
-		server := w.usage.Keys.Connect(usage.KeyPeer{
-			Instance: "validator", Serves: func(group string) (bool, bool) { return w.selects(group), true },
-			ServesKey: func(group, _ string) bool { return w.selects(group) },
+		w.CreateKey(ctx)
+		key := w.ReconcileUntil(ctx, "web", testenv.Ready)
+		w.Keys.Client = interceptor.NewClient(testenv.NewClient(), testenv.CountWrites(func() { writes++ }))
+		name := usage.KeyName{Group: w.Namespace + "/acme", ID: key.Status.KeyID}
+		server := w.Usage.Keys.Connect(usage.KeyPeer{
+			Instance: "validator", Serves: func(group string) (bool, bool) { return w.Selects(group), true },
+			ServesKey: func(group, _ string) bool { return w.Selects(group) },
 		})
 		report := func(requests uint64) {
 			server.Report(&syncv1.Uses{Life: "one", Keys: []*syncv1.KeyUse{{
-				Group: name.Group, Key: name.ID, Period: w.clock.Now().UTC().Format("2006-01"), Requests: requests,
+				Group: name.Group, Key: name.ID, Period: w.Clock.Now().UTC().Format("2006-01"), Requests: requests,
 			}}})
 		}
 		reconcile := func(most int) {
 			GinkgoHelper()
 			for range 3 {
-				_, err := w.reconcileKey(ctx, "web")
+				_, err := w.ReconcileKey(ctx, "web")
 				Expect(err).NotTo(HaveOccurred())
-				Expect(admin.Get(ctx, client.ObjectKeyFromObject(key), key)).To(Succeed())
-				w.cached(ctx, key)
+				Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(key), key)).To(Succeed())
+				w.WaitForCache(ctx, key)
 			}
 			Expect(writes).To(Equal(most))
 		}
 		reconcile(0)
 		report(3)
 		reconcile(0) // not due yet: it waits for its turn
-		Expect(w.usage.Keys.Due(time.Minute, 10)).To(ConsistOf(name))
+		Expect(w.Usage.Keys.Due(time.Minute, 10)).To(ConsistOf(name))
 		reconcile(1)
-		Expect(key.Status.Usage).To(HaveValue(Equal(v1alpha1.KeyUsage{Period: w.clock.Now().UTC().Format("2006-01"), Requests: ptr.To[int64](3)})))
+		Expect(key.Status.Usage).To(HaveValue(Equal(v1alpha1.KeyUsage{Period: w.Clock.Now().UTC().Format("2006-01"),
+			Requests: ptr.To[int64](3)})))
 		Expect(server.Take().GetKeys()).To(HaveLen(1), "the server is told")
 
 		report(5)
-		w.clock.Step(30 * time.Second)
-		Expect(w.usage.Keys.Due(time.Minute, 10)).To(BeEmpty())
-		w.clock.Step(30 * time.Second)
-		Expect(w.usage.Keys.Due(time.Minute, 10)).To(ConsistOf(name))
-		w.keys.Client = interceptor.NewClient(clientWithWatch(), seemsToFail(countWrites(func() { writes++ })))
-		_, err := w.reconcileKey(ctx, "web")
+		w.Clock.Step(30 * time.Second)
+		Expect(w.Usage.Keys.Due(time.Minute, 10)).To(BeEmpty())
+		w.Clock.Step(30 * time.Second)
+		Expect(w.Usage.Keys.Due(time.Minute, 10)).To(ConsistOf(name))
+		w.Keys.Client = interceptor.NewClient(testenv.NewClient(), seemsToFail(testenv.CountWrites(func() { writes++ })))
+		_, err := w.ReconcileKey(ctx, "web")
 		Expect(err).To(MatchError(errSilence))
-		Expect(admin.Get(ctx, client.ObjectKeyFromObject(key), key)).To(Succeed())
-		w.cached(ctx, key)
-		w.keys.Client = interceptor.NewClient(clientWithWatch(), countWrites(func() { writes++ }))
+		Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(key), key)).To(Succeed())
+		w.WaitForCache(ctx, key)
+		w.Keys.Client = interceptor.NewClient(testenv.NewClient(), testenv.CountWrites(func() { writes++ }))
 		reconcile(2)
 		Expect(*key.Status.Usage.Requests).To(BeEquivalentTo(5), "what was written and seemed not to be is not written again")
 
 		report(6)
-		edit(ctx, key, func(k *v1alpha1.ApiKey) { k.Spec.Suspended = ptr.To(true) })
-		w.settle(ctx, "web", because(v1alpha1.ConditionReady, v1alpha1.ReasonSuspended))
-		Expect(admin.Get(ctx, client.ObjectKeyFromObject(key), key)).To(Succeed())
+		testenv.Edit(ctx, key, func(k *v1alpha1.ApiKey) { k.Spec.Suspended = ptr.To(true) })
+		w.ReconcileUntil(ctx, "web", testenv.HasReason(v1alpha1.ConditionReady, v1alpha1.ReasonSuspended))
+		Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(key), key)).To(Succeed())
 		Expect(*key.Status.Usage.Requests).To(BeEquivalentTo(6), "the status was written anyway")
 	})
 })
@@ -92,34 +93,36 @@ var _ = Describe("The usage of many Groups", func() {
 		const seconds = 5
 		count, err := strconv.Atoi(cmp.Or(os.Getenv("KEYWARD_GROUPS"), "400"))
 		Expect(err).NotTo(HaveOccurred())
-		w := newWorld(ctx)
+		w := testenv.NewWorld(ctx)
 		name := func(i int) string { return fmt.Sprint("group-", i) }
 		var creating errgroup.Group
 		creating.SetLimit(16)
 		for i := range count {
 			creating.Go(func() error {
-				return admin.Create(ctx, &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name(i)}})
+				return testenv.Admin.Create(ctx, &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: name(i)}})
 			})
 		}
 		Expect(creating.Wait()).To(Succeed())
 
 		var writes atomic.Int64
-		writer := interceptor.NewClient(clientWithWatch(), countWrites(func() { writes.Add(1) }))
+		writer := interceptor.NewClient(testenv.NewClient(), testenv.CountWrites(func() { writes.Add(1) }))
 		aggregator := accounts.New(accounts.Config{
-			Store: &store.Status{Client: writer, Reader: admin}, Clock: clock.RealClock{}, Log: GinkgoLogr, Writes: controllers.StatusWrites,
+			Store: &store.Status{Client: writer, Reader: testenv.Admin}, Clock: clock.RealClock{}, Log: GinkgoLogr,
+			Writes: store.StatusWrites,
 		})
 		session := aggregator.Connect("server", func(string) (bool, bool) { return true, true })
 		report := func(requests uint64) {
 			uses := &syncv1.Uses{Life: "life"}
 			for i := range count {
 				uses.Groups = append(uses.Groups, &syncv1.GroupUse{
-					Group: w.namespace + "/" + name(i), Period: quotaledger.MonthOf(time.Now()).String(), Requests: requests, Bytes: requests,
+					Group: w.Namespace + "/" + name(i), Period: quotaledger.MonthOf(time.Now()).String(), Requests: requests,
+					Bytes: requests,
 				})
 			}
 			Expect(session.Report(uses)).To(Succeed())
 		}
 		for i := range count {
-			aggregator.SetLimits(w.namespace+"/"+name(i), accounts.Limits{})
+			aggregator.SetLimits(w.Namespace+"/"+name(i), accounts.Limits{})
 		}
 		running, stop := context.WithCancel(ctx)
 		defer stop()
@@ -129,7 +132,7 @@ var _ = Describe("The usage of many Groups", func() {
 		begin, written := time.Now(), writes.Load()
 		for n := uint64(2); time.Since(begin) < seconds*time.Second; n++ {
 			before := writes.Load()
-			Eventually(writes.Load).Should(BeNumerically(">", before+controllers.StatusWrites/4))
+			Eventually(writes.Load).Should(BeNumerically(">", before+store.StatusWrites/4))
 			report(n) // all are active, all the time
 		}
 		pace := float64(writes.Load()-written) / time.Since(begin).Seconds()
@@ -144,7 +147,8 @@ var errSilence = errors.New("no answer")
 // seemsToFail lets writes of the status succeed, and nobody hear of it.
 func seemsToFail(funcs interceptor.Funcs) interceptor.Funcs {
 	patch := funcs.SubResourcePatch
-	funcs.SubResourcePatch = func(ctx context.Context, c client.Client, subresource string, object client.Object, p client.Patch, options ...client.SubResourcePatchOption) error {
+	funcs.SubResourcePatch = func(ctx context.Context, c client.Client, subresource string, object client.Object, p client.Patch,
+		options ...client.SubResourcePatchOption) error {
 		return errors.Join(patch(ctx, c, subresource, object, p, options...), errSilence)
 	}
 	return funcs

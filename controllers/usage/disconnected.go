@@ -4,7 +4,7 @@ import "time"
 
 const (
 	// maxAbsent is how many servers that were lost are remembered one by one, in all and of one identity.
-	maxAbsent, maxAbsentOfOne = 10_000, 1000
+	maxDisconnected, maxDisconnectedOfOne = 10_000, 1000
 	// skew is by how much the clocks of two leaders may differ.
 	skew = time.Minute
 )
@@ -13,8 +13,8 @@ const (
 // a version waits for them, as they may let it through, if they may know it: that version, not those that were
 // minted after they were lost. So a server that is gone for good holds up the overlap in which it went, which has an
 // end of its own, and no later one.
-type absent struct {
-	servers map[absentee]loss
+type disconnectedServers struct {
+	servers map[serverKey]disconnection
 	of      map[string]int // how many of an identity
 	// merged are those that were too many, by group: when the last of them was lost. They do not come
 	// back: a server that is counted here holds up more than it must, never less.
@@ -22,21 +22,21 @@ type absent struct {
 	mergedAll time.Time // of servers of all groups
 }
 
-type absentee struct{ instance, identity string }
+type serverKey struct{ instance, identity string }
 
-type loss struct {
+type disconnection struct {
 	at     time.Time
 	serves func(group string) bool
 }
 
-func newAbsent() absent {
-	return absent{servers: map[absentee]loss{}, of: map[string]int{}, merged: map[string]time.Time{}}
+func newDisconnectedServers() disconnectedServers {
+	return disconnectedServers{servers: map[serverKey]disconnection{}, of: map[string]int{}, merged: map[string]time.Time{}}
 }
 
 // back forgets a server that is there again. Another identity of its name is another server.
-func (a *absent) back(peer Peer) {
-	key := absentee{peer.Instance, peer.Identity}
-	if _, missed := a.servers[key]; !missed {
+func (a *disconnectedServers) reconnected(peer Peer) {
+	key := serverKey{peer.Instance, peer.Identity}
+	if _, known := a.servers[key]; !known {
 		return
 	}
 	delete(a.servers, key)
@@ -46,26 +46,26 @@ func (a *absent) back(peer Peer) {
 }
 
 // miss remembers a server that was lost.
-func (a *absent) miss(peer Peer, now time.Time) {
+func (a *disconnectedServers) add(peer Peer, now time.Time) {
 	serves, groups := peer.Serves, []string(nil)
-	if peer.Left != nil {
-		if serves, groups = peer.Left(); groups != nil && len(groups) == 0 {
+	if peer.LastServed != nil {
+		if serves, groups = peer.LastServed(); groups != nil && len(groups) == 0 {
 			return // it served nothing
 		}
 	}
-	key := absentee{peer.Instance, peer.Identity}
-	_, missed := a.servers[key]
-	if !missed && (len(a.servers) >= maxAbsent || a.of[peer.Identity] >= maxAbsentOfOne) {
+	key := serverKey{peer.Instance, peer.Identity}
+	_, known := a.servers[key]
+	if !known && (len(a.servers) >= maxDisconnected || a.of[peer.Identity] >= maxDisconnectedOfOne) {
 		a.merge(groups, now)
 		return
 	}
-	if !missed {
+	if !known {
 		a.of[peer.Identity]++
 	}
-	a.servers[key] = loss{now, serves}
+	a.servers[key] = disconnection{now, serves}
 }
 
-func (a *absent) merge(groups []string, now time.Time) {
+func (a *disconnectedServers) merge(groups []string, now time.Time) {
 	if groups == nil {
 		a.mergedAll = now
 	}
@@ -75,7 +75,7 @@ func (a *absent) merge(groups []string, now time.Time) {
 }
 
 // matters reports whether a server of the group is missing that may know a version of that age.
-func (a *absent) matters(group string, minted time.Time) bool {
+func (a *disconnectedServers) mayKnow(group string, minted time.Time) bool {
 	knew := func(lost time.Time) bool { return !lost.IsZero() && !minted.After(lost.Add(skew)) }
 	if knew(a.mergedAll) || knew(a.merged[group]) {
 		return true

@@ -9,25 +9,25 @@ import (
 
 // isCounted is whether the server is one of those that share the limits of the group: it is
 // connected, and may have the group for certain.
-func (s *Subscription) isCounted(group string) bool {
+func (s *Subscription) sharesLimits(group string) bool {
 	_, here := s.hub.subs[s]
 	return here && !s.isDisconnected() && s.mayHave(group)
 }
 
 // count adds a server to those of all its groups, or takes it away.
-func (h *Hub) count(s *Subscription, by int) {
+func (h *Hub) addToGroups(s *Subscription, by int) {
 	for identity, group := range h.groups {
-		if s.isCounted(identity) {
+		if s.sharesLimits(identity) {
 			group.servers += by
 		}
 	}
-	h.recounted()
+	h.peersChanged()
 }
 
 // counted is how many servers share the limits of a group.
-func (h *Hub) counted(group string) (servers int) {
+func (h *Hub) countPeers(group string) (servers int) {
 	for sub := range h.subs {
-		if sub.isCounted(group) {
+		if sub.sharesLimits(group) {
 			servers++
 		}
 	}
@@ -35,13 +35,13 @@ func (h *Hub) counted(group string) (servers int) {
 }
 
 // recounted has all servers look whether they know how many they are.
-func (h *Hub) recounted() {
+func (h *Hub) peersChanged() {
 	for sub := range h.subs {
-		sub.recounted()
+		sub.peersChanged()
 	}
 }
 
-func (s *Subscription) recounted() {
+func (s *Subscription) peersChanged() {
 	select {
 	case s.servers <- struct{}{}:
 	default: // it has not looked since the last time
@@ -49,7 +49,7 @@ func (s *Subscription) recounted() {
 }
 
 // limits notes that a record of the group has gained or lost a rate limit.
-func (h *Hub) limits(identity string, group *groupEntry, had, has bool) {
+func (h *Hub) rateLimitChanged(identity string, group *groupEntry, had, has bool) {
 	switch {
 	case had == has:
 		return
@@ -63,7 +63,7 @@ func (h *Hub) limits(identity string, group *groupEntry, had, has bool) {
 	} else {
 		delete(h.limited, identity)
 	}
-	h.recounted()
+	h.peersChanged()
 }
 
 // ServersChanged receives when TakeServers may have something to say.
@@ -79,20 +79,20 @@ func (s *Subscription) TakeServers() *syncv1.Servers {
 	if !s.caughtUp || s.isDisconnected() {
 		return nil
 	}
-	message := &syncv1.Servers{Settling: !h.settled}
-	tell := func(identity string, servers int) {
+	message := &syncv1.Servers{Settling: !h.startupOver}
+	add := func(identity string, servers int) {
 		message.Groups = append(message.Groups, &syncv1.GroupServers{Group: identity, Servers: uint32(servers)}) //nolint:gosec // so many there are not
 	}
-	for identity := range s.told {
-		if h.limited[identity] == nil || !s.isCounted(identity) {
-			delete(s.told, identity)
-			tell(identity, 0)
+	for identity := range s.reportedServers {
+		if h.limited[identity] == nil || !s.sharesLimits(identity) {
+			delete(s.reportedServers, identity)
+			add(identity, 0)
 		}
 	}
 	for identity, group := range h.limited {
-		if s.isCounted(identity) && s.told[identity] != group.servers {
-			s.told[identity] = group.servers
-			tell(identity, group.servers)
+		if s.sharesLimits(identity) && s.reportedServers[identity] != group.servers {
+			s.reportedServers[identity] = group.servers
+			add(identity, group.servers)
 		}
 	}
 	if len(message.GetGroups()) == 0 {

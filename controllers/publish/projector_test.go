@@ -1,4 +1,4 @@
-package controllers_test
+package publish_test
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/controllers/publish"
+	"github.com/keyward-dev/keyward/controllers/testenv"
 )
 
 // interrupted is a cache of which the ApiKeys are followed only when something has happened.
@@ -24,7 +25,8 @@ type interrupted struct {
 }
 
 // GetInformer implements ctrlcache.Informers.
-func (c interrupted) GetInformer(ctx context.Context, object client.Object, options ...ctrlcache.InformerGetOption) (ctrlcache.Informer, error) {
+func (c interrupted) GetInformer(ctx context.Context, object client.Object,
+	options ...ctrlcache.InformerGetOption) (ctrlcache.Informer, error) {
 	if _, keys := object.(*v1alpha1.ApiKey); keys {
 		c.happens()
 	}
@@ -33,15 +35,16 @@ func (c interrupted) GetInformer(ctx context.Context, object client.Object, opti
 
 var _ = Describe("A leader that begins", func() {
 	It("publishes namespaces as they are, whatever changes meanwhile", func(ctx SpecContext) {
-		w, other := newWorld(ctx), newWorld(ctx)
-		other.group(ctx, admitting(w))
-		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.namespace}}
-		edit(ctx, namespace, func(n *corev1.Namespace) { n.Labels["admitted"] = w.namespace })
+		w, other := testenv.NewWorld(ctx), testenv.NewWorld(ctx)
+		other.CreateGroup(ctx, testenv.Admitting(w))
+		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.Namespace}}
+		testenv.Edit(ctx, namespace, func(n *corev1.Namespace) { n.Labels["admitted"] = w.Namespace })
 		Eventually(func() error { // the webhook's cache may lag
-			return admin.Create(ctx, w.newAllowlist(func(l *v1alpha1.DomainAllowlist) { l.Spec.GroupRef.Namespace = other.namespace }))
+			list := w.NewAllowlist(func(l *v1alpha1.DomainAllowlist) { l.Spec.GroupRef.Namespace = other.Namespace })
+			return testenv.Admin.Create(ctx, list)
 		}).Should(Succeed())
 		patterns := func(hub *publish.Hub) func(Gomega) []string {
-			v := validator{hub.Subscribe(publish.Subscriber{Instance: "v", Selects: other.selects})}
+			v := testenv.Validator{Subscription: hub.Subscribe(publish.Subscriber{Instance: "v", Selects: other.Selects})}
 			DeferCleanup(func() { v.Close(true) })
 			var latest []string
 			return func(g Gomega) []string {
@@ -59,15 +62,15 @@ var _ = Describe("A leader that begins", func() {
 				return latest
 			}
 		}
-		Eventually(patterns(hub)).Should(ConsistOf("www.acme.example"))
+		Eventually(patterns(testenv.Hub)).Should(ConsistOf("www.acme.example"))
 
 		fresh, before := publish.NewHub(clock.RealClock{}, publish.Options{}), 0
-		projector := &publish.Projector{Hub: fresh, Cache: interrupted{manager.GetCache(), func() {
+		projector := &publish.Projector{Hub: fresh, Cache: interrupted{testenv.Manager.GetCache(), func() {
 			defer GinkgoRecover()
 			before++ // the Group is published with the allowlist
-			edit(ctx, namespace, func(n *corev1.Namespace) { delete(n.Labels, "admitted") })
+			testenv.Edit(ctx, namespace, func(n *corev1.Namespace) { delete(n.Labels, "admitted") })
 			Eventually(func() (map[string]string, error) {
-				return cache.NamespaceLabels(ctx, manager.GetCache(), w.namespace)
+				return cache.NamespaceLabels(ctx, testenv.Manager.GetCache(), w.Namespace)
 			}).ShouldNot(HaveKey("admitted"))
 		}}}
 		running, stop := context.WithCancel(ctx)

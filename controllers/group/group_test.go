@@ -1,4 +1,4 @@
-package controllers_test
+package group_test
 
 import (
 	"context"
@@ -13,30 +13,20 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/publish"
+	"github.com/keyward-dev/keyward/controllers/testenv"
 	"github.com/keyward-dev/keyward/internal/tier"
 )
 
-func (w *world) newAllowlist(change ...func(*v1alpha1.DomainAllowlist)) *v1alpha1.DomainAllowlist {
-	list := &v1alpha1.DomainAllowlist{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "web"}}
-	list.Spec.GroupRef.Name = "acme"
-	list.Spec.Projects = []v1alpha1.ProjectName{"marketing"}
-	list.Spec.Domains = []string{"www.acme.example"}
-	for _, f := range change {
-		f(list)
-	}
-	return list
-}
-
 var _ = Describe("Group", func() {
-	var w *world
-	BeforeEach(func(ctx SpecContext) { w = newWorld(ctx) })
+	var w *testenv.World
+	BeforeEach(func(ctx SpecContext) { w = testenv.NewWorld(ctx) })
 
 	settle := func(ctx context.Context, check func(Gomega, *v1alpha1.Group)) *v1alpha1.Group {
 		GinkgoHelper()
 		group := &v1alpha1.Group{}
 		Eventually(func(g Gomega) {
-			g.Expect(w.reconcileGroup(ctx, "acme")).To(Succeed())
-			g.Expect(admin.Get(ctx, w.request("acme").NamespacedName, group)).To(Succeed())
+			g.Expect(w.ReconcileGroup(ctx, "acme")).To(Succeed())
+			g.Expect(testenv.Admin.Get(ctx, w.Request("acme").NamespacedName, group)).To(Succeed())
 			check(g, group)
 		}).Should(Succeed())
 		return group
@@ -49,10 +39,10 @@ var _ = Describe("Group", func() {
 	}
 
 	It("counts its projects and its active keys", func(ctx SpecContext) {
-		w.group(ctx)
-		w.key(ctx)
-		w.settle(ctx, "web", ready)
-		w.key(ctx, func(k *v1alpha1.ApiKey) { k.Name = "pending" })
+		w.CreateGroup(ctx)
+		w.CreateKey(ctx)
+		w.ReconcileUntil(ctx, "web", testenv.Ready)
+		w.CreateKey(ctx, func(k *v1alpha1.ApiKey) { k.Name = "pending" })
 		settle(ctx, func(g Gomega, group *v1alpha1.Group) {
 			g.Expect(*group.Status.Projects).To(BeEquivalentTo(2))
 			g.Expect(*group.Status.Keys.Active).To(BeEquivalentTo(1))
@@ -61,40 +51,40 @@ var _ = Describe("Group", func() {
 	})
 
 	It("says on how many servers a freeze is in force", func(ctx SpecContext) {
-		group := w.group(ctx)
-		v := w.connect("v")
+		group := w.CreateGroup(ctx)
+		v := w.Connect("v")
 		settle(ctx, func(g Gomega, group *v1alpha1.Group) {
-			v.catchUp()
+			v.CatchUp()
 			g.Expect(condition(group, v1alpha1.ConditionEnforced).Status).To(Equal(metav1.ConditionTrue))
 		})
-		edit(ctx, group, func(g *v1alpha1.Group) { g.Spec.State = v1alpha1.GroupFrozen })
+		testenv.Edit(ctx, group, func(g *v1alpha1.Group) { g.Spec.State = v1alpha1.GroupFrozen })
 		Eventually(func(g Gomega) {
-			g.Expect(w.reconcileGroup(ctx, "acme")).To(Succeed())
-			w.clock.Step(1e9)
-			g.Expect(admin.Get(ctx, client.ObjectKeyFromObject(group), group)).To(Succeed())
+			g.Expect(w.ReconcileGroup(ctx, "acme")).To(Succeed())
+			w.Clock.Step(1e9)
+			g.Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(group), group)).To(Succeed())
 			g.Expect(group.Status.Enforcement.WaitingFor).To(Equal([]string{"v"}))
 			g.Expect(condition(group, v1alpha1.ConditionEnforced).Status).To(Equal(metav1.ConditionFalse))
 		}).Should(Succeed())
-		v.catchUp()
+		v.CatchUp()
 		group = settle(ctx, func(g Gomega, group *v1alpha1.Group) {
 			g.Expect(condition(group, v1alpha1.ConditionEnforced).Status).To(Equal(metav1.ConditionTrue))
 		})
 		Expect(*group.Status.Enforcement.Acknowledged).To(BeEquivalentTo(1))
 		Expect(group.Status.Enforcement.Latency).NotTo(BeEmpty())
 		Expect(condition(group, v1alpha1.ConditionReady).Reason).To(Equal(v1alpha1.ReasonGroupFrozen))
-		Expect(w.events()).To(ContainSubstring("Frozen: in force on 1 of 1"))
+		Expect(w.Events()).To(ContainSubstring("Frozen: in force on 1 of 1"))
 	})
 
 	It("resolves its tier, and keeps the limits of one that is gone", func(ctx SpecContext) {
-		group := w.group(ctx, func(g *v1alpha1.Group) {
+		group := w.CreateGroup(ctx, func(g *v1alpha1.Group) {
 			g.Spec.Tier = "Pro"
 			g.Spec.Limits.RequestsPerMonth = new(int64(7))
 		})
-		v := w.connect("v")
+		v := w.Connect("v")
 		resolved := func(tier string, keys int32, reason string) *v1alpha1.Group {
 			GinkgoHelper()
 			return settle(ctx, func(g Gomega, group *v1alpha1.Group) {
-				v.catchUp()
+				v.CatchUp()
 				g.Expect(group.Status.Limits).NotTo(BeNil())
 				g.Expect(group.Status.Limits.Tier).To(Equal(tier))
 				g.Expect(group.Status.Limits.Keys).To(HaveValue(Equal(keys)))
@@ -107,12 +97,12 @@ var _ = Describe("Group", func() {
 		}
 		Expect(resolved("Pro", 10, v1alpha1.ReasonTierFound).Status.Limits.BytesPerMonth.String()).To(Equal("100G"))
 
-		w.tiers = &tier.Catalogue{Tiers: tier.Builtin().Tiers[:2]}
+		w.Tiers = &tier.Catalogue{Tiers: tier.Builtin().Tiers[:2]}
 		resolved("Pro", 10, v1alpha1.ReasonTierNotFound)
-		Expect(w.events()).To(ContainSubstring(`TierNotFound the catalogue has no tier "Pro"; it has Free, Basic`))
-		edit(ctx, group, func(g *v1alpha1.Group) { g.Spec.Tier = "Basic" })
+		Expect(w.Events()).To(ContainSubstring(`TierNotFound the catalogue has no tier "Pro"; it has Free, Basic`))
+		testenv.Edit(ctx, group, func(g *v1alpha1.Group) { g.Spec.Tier = "Basic" })
 		resolved("Basic", 5, v1alpha1.ReasonTierFound)
-		edit(ctx, group, func(g *v1alpha1.Group) { g.Spec.Tier, g.Spec.Limits.RequestsPerMonth = "", nil })
+		testenv.Edit(ctx, group, func(g *v1alpha1.Group) { g.Spec.Tier, g.Spec.Limits.RequestsPerMonth = "", nil })
 		settle(ctx, func(g Gomega, group *v1alpha1.Group) {
 			g.Expect(group.Status.Limits).To(BeNil())
 			g.Expect(meta.FindStatusCondition(group.Status.Conditions, v1alpha1.ConditionTierResolved)).To(BeNil())
@@ -124,17 +114,17 @@ var _ = Describe("Group", func() {
 			limits := v1alpha1.Limits{RateLimit: v1alpha1.RateLimit{RequestsPerSecond: &perSecond}}
 			return &tier.Catalogue{Tiers: []tier.Tier{{Name: "Pro", Limits: limits}}}
 		}
-		w.tiers = pace(100)
-		group := w.group(ctx, func(g *v1alpha1.Group) {
+		w.Tiers = pace(100)
+		group := w.CreateGroup(ctx, func(g *v1alpha1.Group) {
 			g.Spec.Tier = "Pro"
 			g.Spec.Limits.Burst = new(int32(7))
 		})
-		v := hub.Subscribe(publish.Subscriber{Instance: "v", Selects: w.selects})
+		v := testenv.Hub.Subscribe(publish.Subscriber{Instance: "v", Selects: w.Selects})
 		defer v.Close(true)
 		told := func(want string) {
 			GinkgoHelper()
 			Eventually(func(g Gomega) {
-				g.Expect(w.reconcileGroup(ctx, "acme")).To(Succeed())
+				g.Expect(w.ReconcileGroup(ctx, "acme")).To(Succeed())
 				next, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 				defer cancel()
 				update, err := v.Next(next)
@@ -146,15 +136,15 @@ var _ = Describe("Group", func() {
 			}).Should(Succeed())
 		}
 		told("100, 7 at once")
-		Expect(admin.Get(ctx, client.ObjectKeyFromObject(group), group)).To(Succeed())
+		Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(group), group)).To(Succeed())
 		Expect(group.Status.Limits.RequestsPerSecond).To(HaveValue(BeEquivalentTo(100)))
 		Expect(group.Status.Limits.Burst).To(HaveValue(BeEquivalentTo(7)))
-		w.tiers = pace(200)
+		w.Tiers = pace(200)
 		told("200, 7 at once")
-		edit(ctx, group, func(g *v1alpha1.Group) { g.Spec.Limits.RequestsPerSecond, g.Spec.Limits.Burst = new(int32(3)), nil })
+		testenv.Edit(ctx, group, func(g *v1alpha1.Group) { g.Spec.Limits.RequestsPerSecond, g.Spec.Limits.Burst = new(int32(3)), nil })
 		told("3, 3 at once")
 
-		w.connect("another")
+		w.Connect("another")
 		Eventually(v.ServersChanged()).Should(Receive())
 		servers := v.TakeServers().GetGroups()
 		Expect(servers).To(HaveLen(1))
@@ -162,7 +152,7 @@ var _ = Describe("Group", func() {
 	})
 
 	It("reports routes that claim the same requests", func(ctx SpecContext) {
-		w.group(ctx, func(g *v1alpha1.Group) {
+		w.CreateGroup(ctx, func(g *v1alpha1.Group) {
 			g.Spec.Projects[1].Routes = append(g.Spec.Projects[1].Routes, v1alpha1.Route{Paths: []string{"/mkt/**"}})
 		})
 		group := settle(ctx, func(g Gomega, group *v1alpha1.Group) {
@@ -170,36 +160,9 @@ var _ = Describe("Group", func() {
 		})
 		Expect(condition(group, v1alpha1.ConditionRoutesOverlap).Message).To(And(
 			ContainSubstring("spec.projects[0].routes[0] (marketing)"), ContainSubstring("spec.projects[1].routes[1] (product)")))
-		edit(ctx, group, func(g *v1alpha1.Group) { g.Spec.Projects[1].Routes = g.Spec.Projects[1].Routes[:1] })
+		testenv.Edit(ctx, group, func(g *v1alpha1.Group) { g.Spec.Projects[1].Routes = g.Spec.Projects[1].Routes[:1] })
 		settle(ctx, func(g Gomega, group *v1alpha1.Group) {
 			g.Expect(condition(group, v1alpha1.ConditionRoutesOverlap).Status).To(Equal(metav1.ConditionFalse))
 		})
-	})
-})
-
-var _ = Describe("DomainAllowlist", func() {
-	var w *world
-	BeforeEach(func(ctx SpecContext) { w = newWorld(ctx) })
-
-	reason := func(ctx context.Context) func(Gomega) string {
-		return func(g Gomega) string {
-			g.Expect(w.reconcileAllowlist(ctx, "web")).To(Succeed())
-			list := &v1alpha1.DomainAllowlist{}
-			g.Expect(admin.Get(ctx, w.request("web").NamespacedName, list)).To(Succeed())
-			if c := meta.FindStatusCondition(list.Status.Conditions, v1alpha1.ConditionReady); c != nil {
-				return c.Reason
-			}
-			return ""
-		}
-	}
-
-	It("is ready with its Group, and says what is missing", func(ctx SpecContext) {
-		Expect(admin.Create(ctx, w.newAllowlist())).To(Succeed())
-		Eventually(reason(ctx)).Should(Equal(v1alpha1.ReasonGroupNotFound))
-		group := w.group(ctx)
-		Eventually(reason(ctx)).Should(Equal(v1alpha1.ReasonReady))
-		edit(ctx, group, func(g *v1alpha1.Group) { g.Spec.Projects = g.Spec.Projects[1:] })
-		Eventually(reason(ctx)).Should(Equal(v1alpha1.ReasonProjectNotFound))
-		Expect(w.events()).To(ContainSubstring("spec.projects[0]"))
 	})
 })

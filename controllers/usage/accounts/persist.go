@@ -24,45 +24,45 @@ const (
 var errUnknownLimits = errors.New("the limits of the group are not known yet")
 
 // process settles a book, and sees to it that it is looked at again where that is needed.
-func (a *Aggregator) process(ctx context.Context, b *counters) {
-	err := a.persist(ctx, b)
+func (a *Aggregator) process(ctx context.Context, c *counters) {
+	err := a.persist(ctx, c)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	b.busy = false
-	wanted := b.wanted
-	b.wanted = idle
+	c.busy = false
+	wanted := c.wanted
+	c.wanted = idle
 	switch {
 	case errors.Is(err, store.ErrNoGroup):
-		a.dismiss(b, err)
+		a.refuseAll(c, err)
 	case err != nil && ctx.Err() == nil:
-		a.config.Log.Error(err, "Usage cannot be persisted; servers hold it until it can", "group", b.key.Group, "period", b.key.Month.String())
-		a.later(b, retry)
-	case b.waiting:
-		a.later(b, again)
+		a.config.Log.Error(err, "Usage cannot be persisted; servers hold it until it can", "group", c.key.Group, "period", c.key.Month.String())
+		a.later(c, retryAfter)
+	case c.waiting:
+		a.later(c, recheckAfter)
 	}
 	if wanted != idle {
-		a.enqueue(b, wanted == urgently)
+		a.enqueue(c, wanted == urgently)
 	}
 }
 
-func (a *Aggregator) later(b *counters, wait time.Duration) {
+func (a *Aggregator) later(c *counters, wait time.Duration) {
 	a.config.Clock.AfterFunc(wait, func() {
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		if a.all[b.key] == b {
-			a.enqueue(b, true)
+		if a.all[c.key] == c {
+			a.enqueue(c, true)
 		}
 	})
 }
 
 // dismiss refuses what was reported of a group that is gone. The caller holds the lock.
-func (a *Aggregator) dismiss(b *counters, err error) {
-	for server := range b.reports {
+func (a *Aggregator) refuseAll(c *counters, err error) {
+	for server := range c.reports {
 		if s := a.servers[server]; s != nil {
-			s.refuse(b.key.Group, b.key.Month.String(), err)
+			s.refuse(c.key.Group, c.key.Month.String(), err)
 		}
 	}
-	delete(a.all, b.key)
+	delete(a.all, c.key)
 }
 
 // view is what a worker needs to know, at one instant.
@@ -75,34 +75,34 @@ type view struct {
 }
 
 // settle persists what was reported of a book, and what is leased by it, and then says so.
-func (a *Aggregator) persist(ctx context.Context, b *counters) error {
+func (a *Aggregator) persist(ctx context.Context, c *counters) error {
 	for range attempts {
-		if err := a.load(ctx, b); err != nil {
+		if err := a.load(ctx, c); err != nil {
 			return err
 		}
-		v, err := a.look(b)
+		v, err := a.takeView(c)
 		if err != nil {
 			return err
 		}
-		work := b.entry.Ledger.Clone()
+		work := c.entry.Ledger.Clone()
 		for server, r := range v.reports {
 			adopt(work, server)
 			if err := work.Report(server, r.account); err != nil {
 				v.refused[server] = err
 			}
 		}
-		b.fold(work, v.now)
+		c.fold(work, v.now)
 		var outcome quotaledger.Outcome
-		if quotaledger.MonthOf(v.now) == b.key.Month {
+		if quotaledger.MonthOf(v.now) == c.key.Month {
 			outcome = work.Allow(v.limits.quota(work.Total()), v.peers)
 		}
-		entry := store.Entry{Ledger: work, Version: b.entry.Version}
+		entry := store.Entry{Ledger: work, Version: c.entry.Version}
 		totals := v.limits.totals(work.Total())
-		if totals != b.totals || !v.limits.equal(b.limits) || !work.Equal(b.entry.Ledger) {
-			entry.Version, err = a.save(ctx, b.key, entry, totals)
+		if totals != c.totals || !v.limits.equal(c.limits) || !work.Equal(c.entry.Ledger) {
+			entry.Version, err = a.save(ctx, c.key, entry, totals)
 			if errors.Is(err, store.ErrConflict) {
 				a.mu.Lock()
-				b.entry = store.Entry{}
+				c.entry = store.Entry{}
 				a.mu.Unlock()
 				continue
 			}
@@ -110,24 +110,24 @@ func (a *Aggregator) persist(ctx context.Context, b *counters) error {
 				return err
 			}
 		}
-		a.report(b, v, entry, totals, outcome)
+		a.report(c, v, entry, totals, outcome)
 		return nil
 	}
 	return fmt.Errorf("%w, again and again", store.ErrConflict)
 }
 
-func (a *Aggregator) load(ctx context.Context, b *counters) error {
-	if b.entry.Ledger != nil {
+func (a *Aggregator) load(ctx context.Context, c *counters) error {
+	if c.entry.Ledger != nil {
 		return nil
 	}
-	entry, err := a.config.Store.Load(ctx, b.key)
+	entry, err := a.config.Store.Load(ctx, c.key)
 	if err != nil {
 		return fmt.Errorf("loading: %w", err)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	b.entry = entry
-	b.totals = a.limits[b.key.Group].totals(entry.Ledger.Total())
+	c.entry = entry
+	c.totals = a.limits[c.key.Group].totals(entry.Ledger.Total())
 	return nil
 }
 
@@ -157,10 +157,10 @@ func outcomeOf(err error) string {
 }
 
 // look takes down what is known now.
-func (a *Aggregator) look(b *counters) (*view, error) {
+func (a *Aggregator) takeView(c *counters) (*view, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	limits, known := a.limits[b.key.Group]
+	limits, known := a.limits[c.key.Group]
 	if !known {
 		return nil, errUnknownLimits
 	}
@@ -168,17 +168,17 @@ func (a *Aggregator) look(b *counters) (*view, error) {
 		now: a.config.Clock.Now(), limits: limits,
 		peers: map[string]quotaledger.Peer{}, reports: map[string]*report{}, refused: map[string]error{},
 	}
-	for server := range b.entry.Ledger.Accounts {
+	for server := range c.entry.Ledger.Accounts {
 		v.peers[server] = quotaledger.Peer{Presence: a.presence(server, v.now)}
 	}
-	for server, r := range b.reports {
+	for server, r := range c.reports {
 		presence := a.presence(server, v.now)
 		v.peers[server] = quotaledger.Peer{Presence: presence, Wants: r.wants, Sequence: r.account.Sequence, Asked: r.asked}
 		switch {
 		case r.fresh:
 			v.reports[server] = r
 		case presence == quotaledger.Away:
-			delete(b.reports, server)
+			delete(c.reports, server)
 		}
 	}
 	return v, nil
@@ -186,11 +186,11 @@ func (a *Aggregator) look(b *counters) (*view, error) {
 
 // presence is whether the server of an account can be asked. The caller holds the lock.
 func (a *Aggregator) presence(server string, now time.Time) quotaledger.Presence {
-	lost, wasHere := a.lost[server]
+	disconnectedAt, wasConnected := a.disconnected[server]
 	switch {
 	case a.servers[server] != nil:
 		return quotaledger.Connected
-	case now.Sub(a.began) < a.config.StartupGrace, wasHere && now.Sub(lost) < a.config.Grace:
+	case now.Sub(a.began) < a.config.StartupGrace, wasConnected && now.Sub(disconnectedAt) < a.config.Grace:
 		return quotaledger.Expected
 	default:
 		return quotaledger.Away
@@ -198,65 +198,65 @@ func (a *Aggregator) presence(server string, now time.Time) quotaledger.Presence
 }
 
 // fold forgets accounts that were closed long ago.
-func (b *counters) fold(work *quotaledger.Ledger, now time.Time) {
+func (c *counters) fold(work *quotaledger.Ledger, now time.Time) {
 	for server, account := range work.Accounts {
-		if _, known := b.closed[server]; account.Closed && !known {
-			b.closed[server] = now
+		if _, known := c.closed[server]; account.Closed && !known {
+			c.closed[server] = now
 		}
 	}
 	if len(work.Accounts) < foldFrom {
 		return
 	}
-	work.Fold(func(server string) bool { return now.Sub(b.closed[server]) < foldAfter })
+	work.Fold(func(server string) bool { return now.Sub(c.closed[server]) < foldAfter })
 }
 
 // tell puts into the outboxes what has been persisted.
-func (a *Aggregator) report(b *counters, v *view, entry store.Entry, totals store.Totals, outcome quotaledger.Outcome) {
+func (a *Aggregator) report(c *counters, v *view, entry store.Entry, totals store.Totals, outcome quotaledger.Outcome) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	b.entry, b.totals = entry, totals
-	b.waiting = outcome.Waiting
+	c.entry, c.totals = entry, totals
+	c.waiting = outcome.Waiting
 	usedUp := v.limits.usedUp(entry.Ledger.Total())
-	exhausted := usedUp || outcome.Exhausted || b.exhausted && !a.reopened(b, v, outcome)
-	turned := exhausted != b.exhausted || !b.limits.equal(v.limits)
-	b.exhausted, b.limits = exhausted, v.limits
+	exhausted := usedUp || outcome.Exhausted || c.exhausted && !a.mayAskAgain(c, v, outcome)
+	changed := exhausted != c.exhausted || !c.limits.equal(v.limits)
+	c.exhausted, c.limits = exhausted, v.limits
 
 	for server, s := range a.servers {
 		account, known := entry.Ledger.Accounts[server]
 		_, asked := v.reports[server]
 		recall := slices.Contains(outcome.Recall, server)
 		refusal := v.refused[server]
-		if !asked && !recall && !slices.Contains(outcome.Raised, server) && (!turned || !known) {
+		if !asked && !recall && !slices.Contains(outcome.Raised, server) && (!changed || !known) {
 			continue
 		}
 		if refusal != nil {
-			s.refuse(b.key.Group, b.key.Month.String(), refusal)
-			delete(b.reports, server)
+			s.refuse(c.key.Group, c.key.Month.String(), refusal)
+			delete(c.reports, server)
 			continue
 		}
-		s.outbox.put(b.key, allowance(b, account, recall))
+		s.outbox.put(c.key, allowance(c, account, recall))
 	}
 	for server, r := range v.reports {
 		r.fresh = false // a later report is another one
-		if r.account.Closed && b.reports[server] == r {
-			delete(b.reports, server)
+		if r.account.Closed && c.reports[server] == r {
+			delete(c.reports, server)
 		}
 	}
 }
 
 // reopened is whether servers that were told that nothing is left may ask again. The caller
 // holds the lock.
-func (a *Aggregator) reopened(b *counters, v *view, outcome quotaledger.Outcome) bool {
-	return len(outcome.Raised) > 0 || outcome.Waiting || b.entry.Ledger.Committed() < v.limits.quota(b.entry.Ledger.Total())
+func (a *Aggregator) mayAskAgain(c *counters, v *view, outcome quotaledger.Outcome) bool {
+	return len(outcome.Raised) > 0 || outcome.Waiting || c.entry.Ledger.Committed() < v.limits.quota(c.entry.Ledger.Total())
 }
 
-func allowance(b *counters, account quotaledger.Account, recall bool) *syncv1.Allowance {
+func allowance(c *counters, account quotaledger.Account, recall bool) *syncv1.Allowance {
 	state := syncv1.QuotaState_QUOTA_STATE_OPEN
-	if b.exhausted {
+	if c.exhausted {
 		state = syncv1.QuotaState_QUOTA_STATE_EXHAUSTED
 	}
 	return &syncv1.Allowance{
-		Group: b.key.Group, Period: b.key.Month.String(), ResetsAtMs: b.key.Month.End().UnixMilli(),
+		Group: c.key.Group, Period: c.key.Month.String(), ResetsAtMs: c.key.Month.End().UnixMilli(),
 		Leased: account.Leased, Sequence: account.Sequence, Recall: recall, State: state,
 		Recorded: &syncv1.GroupUse{
 			Requests: account.Requests, Bytes: account.Bytes, UnconfirmedRequests: account.Unconfirmed,

@@ -1,4 +1,4 @@
-package controllers_test
+package v1alpha1_test
 
 import (
 	"context"
@@ -8,36 +8,31 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers"
+	"github.com/keyward-dev/keyward/controllers/testenv"
 )
 
-// pipeline is a client of a ServiceAccount that may write ApiKeys in the world's namespace, and
+// pipeline is a client of a ServiceAccount that may write ApiKeys in the World's namespace, and
 // what the rules say.
-func (w *world) pipeline(ctx context.Context, name string, rules ...rbacv1.PolicyRule) client.Client {
+func pipeline(ctx context.Context, w *testenv.World, name string, rules ...rbacv1.PolicyRule) client.Client {
 	GinkgoHelper()
 	rules = append(rules, rbacv1.PolicyRule{
-		APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: []string{"apikeys"}, Verbs: []string{"create", "get", "update", "patch", "delete"},
+		APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: []string{"apikeys"},
+		Verbs: []string{"create", "get", "update", "patch", "delete"},
 	})
-	meta := metav1.ObjectMeta{Namespace: w.namespace, Name: name}
-	Expect(admin.Create(ctx, &rbacv1.Role{ObjectMeta: meta, Rules: rules})).To(Succeed())
-	Expect(admin.Create(ctx, &rbacv1.RoleBinding{
+	meta := metav1.ObjectMeta{Namespace: w.Namespace, Name: name}
+	Expect(testenv.Admin.Create(ctx, &rbacv1.Role{ObjectMeta: meta, Rules: rules})).To(Succeed())
+	Expect(testenv.Admin.Create(ctx, &rbacv1.RoleBinding{
 		ObjectMeta: meta,
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: name},
-		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: w.namespace, Name: name}},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: w.Namespace, Name: name}},
 	})).To(Succeed())
-	impersonating := rest.CopyConfig(config)
-	impersonating.Impersonate = rest.ImpersonationConfig{
-		UserName: "system:serviceaccount:" + w.namespace + ":" + name,
-		Groups:   []string{"system:serviceaccounts", "system:serviceaccounts:" + w.namespace, "system:authenticated"},
-	}
-	c, err := client.New(impersonating, client.Options{Scheme: controllers.Scheme()})
-	Expect(err).NotTo(HaveOccurred())
+	c, _ := testenv.Impersonate("system:serviceaccount:"+w.Namespace+":"+name,
+		"system:serviceaccounts", "system:serviceaccounts:"+w.Namespace, "system:authenticated")
 	Eventually(func() error { // RBAC is cached
-		return c.Create(ctx, w.newKey(func(k *v1alpha1.ApiKey) { k.Name = "probe" }), client.DryRunAll)
+		return c.Create(ctx, w.NewKey(func(k *v1alpha1.ApiKey) { k.Name = "probe" }), client.DryRunAll)
 	}).Should(Succeed())
 	return c
 }
@@ -47,28 +42,29 @@ func rule(verb, group, resource string, names ...string) rbacv1.PolicyRule {
 }
 
 var _ = Describe("What the manager does for a key, its author may do", func() {
-	var w *world
+	var w *testenv.World
 	BeforeEach(func(ctx SpecContext) {
-		w = newWorld(ctx)
-		w.group(ctx)
+		w = testenv.NewWorld(ctx)
+		w.CreateGroup(ctx)
 	})
 
 	DescribeTable("or it is refused:", func(ctx SpecContext, needs rbacv1.PolicyRule, change func(*v1alpha1.ApiKey), mentions ...string) {
-		without, with := w.pipeline(ctx, "without", rule("get", "", "secrets", "web")), w.pipeline(ctx, "with", needs)
-		err := without.Create(ctx, w.newKey(change))
+		without, with := pipeline(ctx, w, "without", rule("get", "", "secrets", "web")), pipeline(ctx, w, "with", needs)
+		err := without.Create(ctx, w.NewKey(change))
 		Expect(err).To(MatchError(apierrors.IsForbidden, "IsForbidden"))
-		for _, mention := range append(mentions, `user "system:serviceaccount:`+w.namespace+`:without" may not`, "ask for the right to, or") {
+		for _, mention := range append(mentions, `user "system:serviceaccount:`+w.Namespace+`:without" may not`,
+			"ask for the right to, or") {
 			Expect(err).To(MatchError(ContainSubstring(mention)))
 		}
-		Expect(with.Create(ctx, w.newKey(change))).To(Succeed())
+		Expect(with.Create(ctx, w.NewKey(change))).To(Succeed())
 
 		key := &v1alpha1.ApiKey{}
-		Expect(without.Get(ctx, w.request("web").NamespacedName, key)).To(Succeed())
+		Expect(without.Get(ctx, w.Request("web").NamespacedName, key)).To(Succeed())
 		key.Spec.Description = "edited by somebody who may only do that"
 		Expect(without.Update(ctx, key)).To(Succeed(), "what is there already is not asked for again")
 		Expect(without.Delete(ctx, key)).To(Succeed())
 	},
-		Entry("to read a Secret", rule("get", "", "secrets", "db"), importing("db", "password"),
+		Entry("to read a Secret", rule("get", "", "secrets", "db"), testenv.Importing("db", "password"),
 			"spec.importFrom.secretKeyRef.name", `may not get Secret "db"`),
 		Entry("to label Secrets", rule("create", "", "secrets"), func(k *v1alpha1.ApiKey) {
 			k.Spec.Secret.Template.Labels = map[string]v1alpha1.LabelValue{"argocd.argoproj.io/secret-type": "repository"}
@@ -85,15 +81,15 @@ var _ = Describe("What the manager does for a key, its author may do", func() {
 	)
 
 	DescribeTable("also when it is added later:", func(ctx SpecContext, change func(*v1alpha1.ApiKey)) {
-		c := w.pipeline(ctx, "without")
-		key := w.newKey(func(k *v1alpha1.ApiKey) {
+		c := pipeline(ctx, w, "without")
+		key := w.NewKey(func(k *v1alpha1.ApiKey) {
 			k.Spec.Secret.Template.Data = map[string]v1alpha1.EntryTemplate{".env": "KEY={{ .Key }}"}
 		})
 		Expect(c.Create(ctx, key)).To(Succeed(), "the key itself takes no more than the right to create it")
 		change(key)
 		Expect(c.Update(ctx, key)).To(MatchError(apierrors.IsForbidden, "IsForbidden"))
 	},
-		Entry("an import", importing("db", "password")),
+		Entry("an import", testenv.Importing("db", "password")),
 		Entry("a label", func(k *v1alpha1.ApiKey) { k.Spec.Secret.Template.Labels = map[string]v1alpha1.LabelValue{"a": "b"} }),
 		Entry("a workload", func(k *v1alpha1.ApiKey) {
 			k.Spec.Secret.Restart = []v1alpha1.Workload{{Kind: "Deployment", Name: "api"}}
@@ -101,10 +97,10 @@ var _ = Describe("What the manager does for a key, its author may do", func() {
 	)
 
 	It("and suspending, revoking and taking away are never refused", func(ctx SpecContext) {
-		key := w.key(ctx, importing("db", "password"), func(k *v1alpha1.ApiKey) {
+		key := w.CreateKey(ctx, testenv.Importing("db", "password"), func(k *v1alpha1.ApiKey) {
 			k.Spec.Secret.Template.Labels = map[string]v1alpha1.LabelValue{"a": "b", "c": "d"}
 		})
-		c := w.pipeline(ctx, "without")
+		c := pipeline(ctx, w, "without")
 		key.Spec.Suspended = new(true)
 		Expect(c.Update(ctx, key)).To(Succeed())
 		delete(key.Spec.Secret.Template.Labels, "a")
@@ -114,7 +110,7 @@ var _ = Describe("What the manager does for a key, its author may do", func() {
 	})
 
 	DescribeTable("types of Secrets that have a meaning are refused to everybody:", func(ctx SpecContext, kind string, refused bool) {
-		err := admin.Create(ctx, w.newKey(func(k *v1alpha1.ApiKey) { k.Spec.Secret.Template.Type = kind }), client.DryRunAll)
+		err := testenv.Admin.Create(ctx, w.NewKey(func(k *v1alpha1.ApiKey) { k.Spec.Secret.Template.Type = kind }), client.DryRunAll)
 		Expect(err != nil).To(Equal(refused), "%v", err)
 		if refused {
 			Expect(err).To(MatchError(ContainSubstring("use Opaque or a type of your own")))

@@ -1,4 +1,4 @@
-package controllers_test
+package syncserver_test
 
 import (
 	"context"
@@ -25,13 +25,14 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/controllers/syncserver"
+	"github.com/keyward-dev/keyward/controllers/testenv"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/test/rogue"
 )
 
 var _ = Describe("A rogue at the sync port", func() {
 	var (
-		w               *world
+		w               *testenv.World
 		tokens, rights  atomic.Int64 // reviews that the API server was asked for
 		tracker         *usage.Tracker
 		clk             *clocktesting.FakeClock
@@ -40,12 +41,12 @@ var _ = Describe("A rogue at the sync port", func() {
 		account, binder = "validator", 0
 	)
 	BeforeEach(func(ctx SpecContext) {
-		w = newWorld(ctx)
-		w.group(ctx)
+		w = testenv.NewWorld(ctx)
+		w.CreateGroup(ctx)
 		tokens.Store(0)
 		rights.Store(0)
 		tracker, clk = usage.NewTracker(clock.RealClock{}), clocktesting.NewFakeClock(time.Now())
-		counting = interceptor.NewClient(clientWithWatch(), interceptor.Funcs{
+		counting = interceptor.NewClient(testenv.NewClient(), interceptor.Funcs{
 			Create: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.CreateOption) error {
 				switch object.(type) {
 				case *authenticationv1.TokenReview:
@@ -57,7 +58,8 @@ var _ = Describe("A rogue at the sync port", func() {
 			},
 		})
 		for _, name := range []string{account, "stranger"} {
-			Expect(admin.Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}})).To(Succeed())
+			Expect(testenv.Admin.Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace,
+				Name: name}})).To(Succeed())
 		}
 		port = servePort(func(server *syncserver.Server) {
 			server.Client, server.Usage, server.Clock, server.Streams = counting, tracker, clk, 40
@@ -71,8 +73,8 @@ var _ = Describe("A rogue at the sync port", func() {
 		if pod != "" {
 			request.Spec.BoundObjectRef = &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: pod}
 		}
-		sa := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: account}}
-		Expect(admin.SubResource("token").Create(ctx, sa, request)).To(Succeed())
+		sa := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: account}}
+		Expect(testenv.Admin.SubResource("token").Create(ctx, sa, request)).To(Succeed())
 		c := *port
 		c.Token, c.Instance = request.Status.Token, instance
 		return &c
@@ -81,16 +83,17 @@ var _ = Describe("A rogue at the sync port", func() {
 	allow := func(ctx context.Context, account string, groups ...string) *rbacv1.RoleBinding {
 		GinkgoHelper()
 		binder++
-		role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: fmt.Sprint("validate-", binder)}}
+		role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: fmt.Sprint("validate-", binder)}}
 		role.Rules = []rbacv1.PolicyRule{{
-			APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: []string{"groups"}, Verbs: []string{v1alpha1.VerbValidate}, ResourceNames: groups,
+			APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: []string{"groups"}, Verbs: []string{v1alpha1.VerbValidate},
+			ResourceNames: groups,
 		}}
-		Expect(admin.Create(ctx, role)).To(Succeed())
-		binding := &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: role.Name}}
+		Expect(testenv.Admin.Create(ctx, role)).To(Succeed())
+		binding := &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: role.Name}}
 		binding.RoleRef = rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role.Name}
-		binding.Subjects = []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: w.namespace, Name: account}}
-		Expect(admin.Create(ctx, binding)).To(Succeed())
-		Eventually(func() bool { return w.may(ctx, account, groups[0]) }).Should(BeTrue())
+		binding.Subjects = []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: w.Namespace, Name: account}}
+		Expect(testenv.Admin.Create(ctx, binding)).To(Succeed())
+		Eventually(func() bool { return may(ctx, w, account, groups[0]) }).Should(BeTrue())
 		return binding
 	}
 	open := func(ctx context.Context, c *rogue.Client) *rogue.Stream {
@@ -116,7 +119,7 @@ var _ = Describe("A rogue at the sync port", func() {
 	It("is refused when it may validate nothing, and costs few questions however often it asks", func(ctx SpecContext) {
 		stranger := as(ctx, "stranger", "rogue", "")
 		Expect(status.Code(outcome(ctx, stranger, stranger.Hello()))).To(Equal(codes.PermissionDenied))
-		groups := int64(len(hub.Groups()))
+		groups := int64(len(testenv.Hub.Groups()))
 		Expect(rights.Load()).To(BeNumerically("<=", 2*groups+2), "at most everything, each namespace, each Group")
 		first := rights.Load()
 		for range 30 {
@@ -128,31 +131,33 @@ var _ = Describe("A rogue at the sync port", func() {
 
 	It("is not counted, missed or named where it may validate nothing", func(ctx SpecContext) {
 		allow(ctx, "stranger", "hidden")
-		Expect(admin.Create(ctx, &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "hidden"}})).To(Succeed())
-		Eventually(hub.Groups).Should(ContainElement(w.namespace + "/hidden"))
+		Expect(testenv.Admin.Create(ctx, &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace,
+			Name: "hidden"}})).To(Succeed())
+		Eventually(testenv.Hub.Groups).Should(ContainElement(w.Namespace + "/hidden"))
 		held := open(ctx, as(ctx, "stranger", "rogue", "")) // it reads nothing
 		Expect(held.Uses(1)).To(Succeed())
 		before := time.Now()
-		minted := w.mintedWithin(ctx, 10*time.Second)
+		minted := mintedWithin(ctx, w, 10*time.Second)
 		AddReportEntry("delivered after", time.Since(before).String())
 		Expect(minted.Status.Enforcement.WaitingFor).To(BeEmpty())
 		Expect(minted.Status.Enforcement.Disconnected).To(BeEmpty())
 		Expect(*minted.Status.Enforcement.Servers).To(BeZero())
 		held.Kill()
-		Consistently(func() int { return tracker.Of(w.namespace+"/acme", nil, &before).Servers }, "300ms").Should(BeZero())
+		Consistently(func() int { return tracker.Of(w.Namespace+"/acme", nil, &before).Servers }, "300ms").Should(BeZero())
 	})
 
 	It("does not fill the memory with uses, and reports for nobody else", func(ctx SpecContext) {
 		allow(ctx, "stranger", "hidden")
-		Expect(admin.Create(ctx, &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "hidden"}})).To(Succeed())
-		Eventually(hub.Groups).Should(ContainElement(w.namespace + "/hidden"))
+		Expect(testenv.Admin.Create(ctx, &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace,
+			Name: "hidden"}})).To(Succeed())
+		Eventually(testenv.Hub.Groups).Should(ContainElement(w.Namespace + "/hidden"))
 		stream := open(ctx, as(ctx, "stranger", "rogue", ""))
 		Expect(stream.CatchUp()).To(Succeed())
 		for range 25 {
 			Expect(stream.Uses(4000)).To(Succeed())
 		}
-		key := w.mintedWithin(ctx, 10*time.Second)
-		others := w.use(key, 0)
+		key := mintedWithin(ctx, w, 10*time.Second)
+		others := w.VersionUses(key, 0)
 		Expect(stream.Send(&syncv1.SyncRequest{Message: &syncv1.SyncRequest_Uses{Uses: others}})).To(Succeed())
 		Expect(stream.Ack(1 << 50)).To(Succeed()) // which ends the stream, when all before it was taken in
 		Eventually(func() codes.Code { return status.Code(stream.CatchUp()) }).Should(Equal(codes.InvalidArgument))
@@ -173,7 +178,8 @@ var _ = Describe("A rogue at the sync port", func() {
 		Expect(status.Code(err)).To(BeElementOf(code, codes.Internal), "%v", err) // the latter where it is not even decoded
 		Expect(err.Error()).To(ContainSubstring(mention))
 	},
-		Entry("is larger than anything", func() *syncv1.Hello { return &syncv1.Hello{Instance: strings.Repeat("x", 8<<20)} }, codes.ResourceExhausted, "larger than max"),
+		Entry("is larger than anything", func() *syncv1.Hello { return &syncv1.Hello{Instance: strings.Repeat("x", 8<<20)} },
+			codes.ResourceExhausted, "larger than max"),
 		Entry("knows very many groups", func() *syncv1.Hello {
 			return &syncv1.Hello{Instance: "rogue", Known: make([]*syncv1.KnownGroup, 1_000_000)}
 		}, codes.InvalidArgument, "hello.known"),
@@ -183,9 +189,12 @@ var _ = Describe("A rogue at the sync port", func() {
 		Entry("knows a group of a long name", func() *syncv1.Hello {
 			return &syncv1.Hello{Instance: "rogue", Known: []*syncv1.KnownGroup{{Group: strings.Repeat("x", 10_000)}}}
 		}, codes.InvalidArgument, "known"),
-		Entry("has control characters in its name", func() *syncv1.Hello { return &syncv1.Hello{Instance: "v\x1b[31m\n"} }, codes.InvalidArgument, "instance"),
-		Entry("has spaces in its name", func() *syncv1.Hello { return &syncv1.Hello{Instance: "v (tenants/other)"} }, codes.InvalidArgument, "instance"),
-		Entry("has a long name", func() *syncv1.Hello { return &syncv1.Hello{Instance: strings.Repeat("x", 254)} }, codes.InvalidArgument, "instance"),
+		Entry("has control characters in its name", func() *syncv1.Hello { return &syncv1.Hello{Instance: "v\x1b[31m\n"} },
+			codes.InvalidArgument, "instance"),
+		Entry("has spaces in its name", func() *syncv1.Hello { return &syncv1.Hello{Instance: "v (tenants/other)"} },
+			codes.InvalidArgument, "instance"),
+		Entry("has a long name", func() *syncv1.Hello { return &syncv1.Hello{Instance: strings.Repeat("x", 254)} },
+			codes.InvalidArgument, "instance"),
 	)
 
 	It("is asked about by few of its junk tokens, and others behind its address still come in", func(ctx SpecContext) {
@@ -213,17 +222,18 @@ var _ = Describe("A rogue at the sync port", func() {
 	})
 
 	It("loses a Group within a minute of its right, while others stay", func(ctx SpecContext) {
-		Expect(admin.Create(ctx, &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "other"}})).To(Succeed())
-		Eventually(hub.Groups).Should(ContainElement(w.namespace + "/other"))
+		Expect(testenv.Admin.Create(ctx, &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace,
+			Name: "other"}})).To(Succeed())
+		Eventually(testenv.Hub.Groups).Should(ContainElement(w.Namespace + "/other"))
 		allow(ctx, account, "other")
 		binding := allow(ctx, account, "acme")
-		for _, selector := range [][]string{nil, {w.namespace + "/acme", w.namespace + "/other"}} {
+		for _, selector := range [][]string{nil, {w.Namespace + "/acme", w.Namespace + "/other"}} {
 			c := as(ctx, account, "validator", "")
 			c.Groups = selector
 			stream := open(ctx, c)
 			Expect(stream.CatchUp()).To(Succeed())
-			Expect(admin.Delete(ctx, binding)).To(Succeed())
-			Eventually(func() bool { return w.may(ctx, account, "acme") }).Should(BeFalse())
+			Expect(testenv.Admin.Delete(ctx, binding)).To(Succeed())
+			Eventually(func() bool { return may(ctx, w, account, "acme") }).Should(BeFalse())
 			clk.Step(time.Minute)
 			var taken []string
 			Eventually(func(g Gomega) {
@@ -232,11 +242,11 @@ var _ = Describe("A rogue at the sync port", func() {
 				taken = append(taken, response.GetUpdate().GetDeletedGroups()...)
 				g.Expect(taken).NotTo(BeEmpty())
 			}).Should(Succeed())
-			Expect(taken).To(Equal([]string{w.namespace + "/acme"}))
-			key := w.mintedWithin(ctx, 10*time.Second)
+			Expect(taken).To(Equal([]string{w.Namespace + "/acme"}))
+			key := mintedWithin(ctx, w, 10*time.Second)
 			Expect(*key.Status.Enforcement.Servers).To(BeZero())
-			Expect(admin.Delete(ctx, key)).To(Succeed())
-			w.settleGone(ctx, key)
+			Expect(testenv.Admin.Delete(ctx, key)).To(Succeed())
+			waitUntilDeleted(ctx, w, key)
 			stream.Kill()
 			binding = allow(ctx, account, "acme")
 			clk.Step(time.Minute) // refusals are forgotten, too
@@ -246,58 +256,59 @@ var _ = Describe("A rogue at the sync port", func() {
 	It("is another server than one of the same name, by its Pod", func(ctx SpecContext) {
 		allow(ctx, account, "acme")
 		for _, name := range []string{"one", "two"} {
-			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}}
+			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: name}}
 			pod.Spec.ServiceAccountName = account
 			pod.Spec.Containers = []corev1.Container{{Name: "validator", Image: "validator"}}
-			Expect(admin.Create(ctx, pod)).To(Succeed())
+			Expect(testenv.Admin.Create(ctx, pod)).To(Succeed())
 		}
 		for _, pod := range []string{"one", "two"} {
 			Expect(open(ctx, as(ctx, account, "validator-0", pod)).CatchUp()).To(Succeed())
 		}
-		key := w.key(ctx)
+		key := w.CreateKey(ctx)
 		Eventually(func(g Gomega) {
-			_, err := w.reconcileKey(ctx, key.Name)
+			_, err := w.ReconcileKey(ctx, key.Name)
 			g.Expect(client.IgnoreAlreadyExists(err)).NotTo(HaveOccurred())
-			g.Expect(admin.Get(ctx, client.ObjectKeyFromObject(key), key)).To(Succeed())
+			g.Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(key), key)).To(Succeed())
 			g.Expect(key.Status.Versions).NotTo(BeEmpty())
-			e := hub.Enforcement(publish.Subject{Ref: publish.KeyRef(publish.KeyID(key.UID)), Group: w.namespace + "/acme"}, publish.RecordID(publish.KeyRecord(key, nil)))
+			e := testenv.Hub.Enforcement(publish.Subject{Ref: publish.KeyRef(publish.KeyID(key.UID)), Group: w.Namespace + "/acme"},
+				publish.RecordID(publish.KeyRecord(key, nil)))
 			g.Expect(e.Waiting).To(Equal([]string{
-				"validator-0 (" + w.namespace + "/validator/one)", "validator-0 (" + w.namespace + "/validator/two)",
+				"validator-0 (" + w.Namespace + "/validator/one)", "validator-0 (" + w.Namespace + "/validator/two)",
 			}))
 		}).Should(Succeed())
 	})
 })
 
 // may asks the API server whether an account may validate a Group.
-func (w *world) may(ctx context.Context, account, group string) bool {
+func may(ctx context.Context, w *testenv.World, account, group string) bool {
 	GinkgoHelper()
 	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
-		User: "system:serviceaccount:" + w.namespace + ":" + account,
+		User: "system:serviceaccount:" + w.Namespace + ":" + account,
 		ResourceAttributes: &authorizationv1.ResourceAttributes{
-			Group: v1alpha1.GroupVersion.Group, Resource: "groups", Verb: v1alpha1.VerbValidate, Namespace: w.namespace, Name: group,
+			Group: v1alpha1.GroupVersion.Group, Resource: "groups", Verb: v1alpha1.VerbValidate, Namespace: w.Namespace, Name: group,
 		},
 	}}
-	Expect(admin.Create(ctx, review)).To(Succeed())
+	Expect(testenv.Admin.Create(ctx, review)).To(Succeed())
 	return review.Status.Allowed
 }
 
 // mintedWithin creates the key, and expects it to be delivered by then.
-func (w *world) mintedWithin(ctx context.Context, most time.Duration) *v1alpha1.ApiKey {
+func mintedWithin(ctx context.Context, w *testenv.World, most time.Duration) *v1alpha1.ApiKey {
 	GinkgoHelper()
 	begin := time.Now()
-	w.key(ctx)
-	key := w.settle(ctx, "web", ready)
+	w.CreateKey(ctx)
+	key := w.ReconcileUntil(ctx, "web", testenv.Ready)
 	Expect(time.Since(begin)).To(BeNumerically("<", most))
 	return key
 }
 
-// settleGone reconciles the key, which is being deleted, until it is gone.
-func (w *world) settleGone(ctx context.Context, key *v1alpha1.ApiKey) {
+// waitUntilDeleted reconciles the key, which is being deleted, until it is gone.
+func waitUntilDeleted(ctx context.Context, w *testenv.World, key *v1alpha1.ApiKey) {
 	GinkgoHelper()
 	Eventually(func(g Gomega) {
-		_, err := w.reconcileKey(ctx, key.Name)
+		_, err := w.ReconcileKey(ctx, key.Name)
 		g.Expect(client.IgnoreNotFound(err)).NotTo(HaveOccurred())
-		g.Expect(client.IgnoreNotFound(admin.Get(ctx, client.ObjectKeyFromObject(key), &v1alpha1.ApiKey{}))).To(Succeed())
-		g.Expect(admin.Get(ctx, client.ObjectKeyFromObject(key), &v1alpha1.ApiKey{})).NotTo(Succeed())
+		g.Expect(client.IgnoreNotFound(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(key), &v1alpha1.ApiKey{}))).To(Succeed())
+		g.Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(key), &v1alpha1.ApiKey{})).NotTo(Succeed())
 	}).Should(Succeed())
 }

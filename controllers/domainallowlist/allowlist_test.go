@@ -1,4 +1,4 @@
-package controllers_test
+package domainallowlist_test
 
 import (
 	"context"
@@ -12,44 +12,45 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/controllers/publish"
+	"github.com/keyward-dev/keyward/controllers/testenv"
 )
 
 var _ = Describe("DomainAllowlist of another namespace", func() {
-	var w, other *world
-	BeforeEach(func(ctx SpecContext) { w, other = newWorld(ctx), newWorld(ctx) })
+	var w, other *testenv.World
+	BeforeEach(func(ctx SpecContext) { w, other = testenv.NewWorld(ctx), testenv.NewWorld(ctx) })
 
 	foreign := func(l *v1alpha1.DomainAllowlist) {
-		l.Spec.GroupRef.Namespace = other.namespace
+		l.Spec.GroupRef.Namespace = other.Namespace
 		l.Spec.Domains = []string{"evil.example"}
 		l.Spec.MissingOrigin = v1alpha1.MissingOriginAllow
 	}
 	// published is the origin policy of the Group's first project, as servers are sent it.
 	published := func(ctx context.Context, g Gomega) *syncv1.OriginPolicy {
 		group := &v1alpha1.Group{}
-		g.Expect(manager.GetClient().Get(ctx, other.request("acme").NamespacedName, group)).To(Succeed())
-		lists, err := cache.Allowlists(ctx, manager.GetClient(), group)
+		g.Expect(testenv.Manager.GetClient().Get(ctx, other.Request("acme").NamespacedName, group)).To(Succeed())
+		lists, err := cache.Allowlists(ctx, testenv.Manager.GetClient(), group)
 		g.Expect(err).NotTo(HaveOccurred())
 		return publish.GroupRecord(group, lists).GetProjects()[0].GetOrigins()
 	}
 	condition := func(ctx context.Context, g Gomega) *metav1.Condition {
-		g.Expect(w.reconcileAllowlist(ctx, "web")).To(Succeed())
+		g.Expect(w.ReconcileAllowlist(ctx, "web")).To(Succeed())
 		list := &v1alpha1.DomainAllowlist{}
-		g.Expect(admin.Get(ctx, w.request("web").NamespacedName, list)).To(Succeed())
+		g.Expect(testenv.Admin.Get(ctx, w.Request("web").NamespacedName, list)).To(Succeed())
 		g.Expect(list.Status.Conditions).NotTo(BeEmpty())
 		return &list.Status.Conditions[0]
 	}
 
 	DescribeTable("counts only where the Group says so", func(ctx SpecContext, from v1alpha1.AllowedNamespaces, counts bool) {
 		// First the allowlist, which admission then cannot see through: the controllers are the law.
-		Expect(admin.Create(ctx, w.newAllowlist(foreign))).To(Succeed())
+		Expect(testenv.Admin.Create(ctx, w.NewAllowlist(foreign))).To(Succeed())
 		if from.Selector != nil {
-			from.Selector.MatchLabels = map[string]string{"kubernetes.io/metadata.name": w.namespace}
+			from.Selector.MatchLabels = map[string]string{"kubernetes.io/metadata.name": w.Namespace}
 		}
-		other.group(ctx, func(g *v1alpha1.Group) {
+		other.CreateGroup(ctx, func(g *v1alpha1.Group) {
 			g.Spec.AllowedNamespaces.From = v1alpha1.NamespacesFromAll // for keys
 			g.Spec.AllowlistsFrom = from
 		})
-		Expect(admin.Create(ctx, other.newAllowlist())).To(Succeed())
+		Expect(testenv.Admin.Create(ctx, other.NewAllowlist())).To(Succeed())
 		Eventually(func(g Gomega) {
 			policy := published(ctx, g)
 			g.Expect(policy.GetAllowMissing()).To(Equal(counts))
@@ -68,15 +69,16 @@ var _ = Describe("DomainAllowlist of another namespace", func() {
 				g.Expect(c.Message).To(ContainSubstring("spec.allowlistsFrom"))
 			}
 		}).Should(Succeed())
-		second := w.newAllowlist(foreign, func(l *v1alpha1.DomainAllowlist) { l.Name = "second" })
-		alice, heard := as("alice")
+		second := w.NewAllowlist(foreign, func(l *v1alpha1.DomainAllowlist) { l.Name = "second" })
+		alice, heard := testenv.As("alice")
 		Expect(alice.Create(ctx, second, client.DryRunAll)).To(Succeed())
 		if counts {
-			Expect(heard.texts).To(BeEmpty())
+			Expect(heard.Texts).To(BeEmpty())
 		} else {
-			Expect(heard.texts).To(ContainElement(And(ContainSubstring("spec.groupRef"), ContainSubstring("spec.allowlistsFrom"))))
+			Expect(heard.Texts).To(ContainElement(And(ContainSubstring("spec.groupRef"), ContainSubstring("spec.allowlistsFrom"))))
 		}
-		Expect(admin.Create(ctx, w.newKey(func(k *v1alpha1.ApiKey) { k.Spec.GroupRef.Namespace = other.namespace }), client.DryRunAll)).To(Succeed())
+		Expect(testenv.Admin.Create(ctx, w.NewKey(func(k *v1alpha1.ApiKey) { k.Spec.GroupRef.Namespace = other.Namespace }),
+			client.DryRunAll)).To(Succeed())
 	},
 		Entry("by default it does not", v1alpha1.AllowedNamespaces{}, false),
 		Entry("Same", v1alpha1.AllowedNamespaces{From: v1alpha1.NamespacesFromSame}, false),
@@ -85,11 +87,11 @@ var _ = Describe("DomainAllowlist of another namespace", func() {
 	)
 
 	It("counts without a right to keys, and no longer when the Group says otherwise", func(ctx SpecContext) {
-		Expect(admin.Create(ctx, w.newAllowlist(foreign))).To(Succeed())
-		Expect(admin.Create(ctx, other.newAllowlist())).To(Succeed())
-		group := other.group(ctx, func(g *v1alpha1.Group) { g.Spec.AllowlistsFrom.From = v1alpha1.NamespacesFromAll })
+		Expect(testenv.Admin.Create(ctx, w.NewAllowlist(foreign))).To(Succeed())
+		Expect(testenv.Admin.Create(ctx, other.NewAllowlist())).To(Succeed())
+		group := other.CreateGroup(ctx, func(g *v1alpha1.Group) { g.Spec.AllowlistsFrom.From = v1alpha1.NamespacesFromAll })
 		Eventually(func(g Gomega) { g.Expect(published(ctx, g).GetAllowMissing()).To(BeTrue()) }).Should(Succeed())
-		edit(ctx, group, func(g *v1alpha1.Group) { g.Spec.AllowlistsFrom.From = v1alpha1.NamespacesFromSame })
+		testenv.Edit(ctx, group, func(g *v1alpha1.Group) { g.Spec.AllowlistsFrom.From = v1alpha1.NamespacesFromSame })
 		Eventually(func(g Gomega) { g.Expect(published(ctx, g).GetPatterns()).To(ConsistOf("www.acme.example")) }).Should(Succeed())
 	})
 })

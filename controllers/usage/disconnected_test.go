@@ -27,12 +27,12 @@ func TestStrangersDoNotKeepOverlaps(t *testing.T) {
 	a.Report(uses(start, start))
 	for i := range 20_000 {
 		tracker.Connect(usage.Peer{
-			Instance: fmt.Sprint("stranger", i), Serves: none, Left: func() (func(string) bool, []string) { return none, []string{} },
+			Instance: fmt.Sprint("stranger", i), Serves: none, LastServed: func() (func(string) bool, []string) { return none, []string{} },
 		}).Close(false)
 	}
 	for i := range 20_000 {
 		tracker.Connect(usage.Peer{
-			Instance: fmt.Sprint("neighbour", i), Serves: none, Left: func() (func(string) bool, []string) { return none, []string{"other/other"} },
+			Instance: fmt.Sprint("neighbour", i), Serves: none, LastServed: func() (func(string) bool, []string) { return none, []string{"other/other"} },
 		}).Close(false)
 	}
 	if got := through(tracker, start); !got.Equal(start) {
@@ -72,7 +72,7 @@ func TestLostServerHoldsUpWhatItMayKnow(t *testing.T) {
 			a := connect(tracker, "a", all)
 			for i := range lost {
 				peer := usage.Peer{Instance: fmt.Sprint("gone", i), Identity: fmt.Sprint(i % 3), Serves: all}
-				peer.Left = func() (func(string) bool, []string) { return all, []string{"acme/acme"} }
+				peer.LastServed = func() (func(string) bool, []string) { return all, []string{"acme/acme"} }
 				tracker.Connect(peer).Close(false)
 			}
 			clock.Step(30 * 24 * time.Hour)

@@ -1,4 +1,4 @@
-package controllers_test
+package apikey_test
 
 import (
 	"context"
@@ -14,18 +14,19 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/testenv"
 )
 
 // kstatus is what tools that are built on kstatus, such as Flux and Argo CD's health checks, make of the objects.
 var _ = Describe("kstatus", func() {
-	var w *world
-	BeforeEach(func(ctx SpecContext) { w = newWorld(ctx) })
+	var w *testenv.World
+	BeforeEach(func(ctx SpecContext) { w = testenv.NewWorld(ctx) })
 
 	read := func(ctx context.Context, kind, name string) *unstructured.Unstructured {
 		GinkgoHelper()
 		object := &unstructured.Unstructured{}
 		object.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(kind))
-		Expect(admin.Get(ctx, w.request(name).NamespacedName, object)).To(Succeed())
+		Expect(testenv.Admin.Get(ctx, w.Request(name).NamespacedName, object)).To(Succeed())
 		return object
 	}
 	compute := func(ctx context.Context, kind, name string) status.Status {
@@ -48,11 +49,11 @@ var _ = Describe("kstatus", func() {
 	}
 	reconcilers := map[string]func(context.Context, string) error{
 		"ApiKey": func(ctx context.Context, name string) error {
-			_, err := w.reconcileKey(ctx, name)
+			_, err := w.ReconcileKey(ctx, name)
 			return client.IgnoreAlreadyExists(err)
 		},
-		"Group":           func(ctx context.Context, name string) error { return w.reconcileGroup(ctx, name) },
-		"DomainAllowlist": func(ctx context.Context, name string) error { return w.reconcileAllowlist(ctx, name) },
+		"Group":           func(ctx context.Context, name string) error { return w.ReconcileGroup(ctx, name) },
+		"DomainAllowlist": func(ctx context.Context, name string) error { return w.ReconcileAllowlist(ctx, name) },
 	}
 	// reaches reconciles the object until it has the status, for that reason.
 	reaches := func(ctx context.Context, kind, name string, want status.Status, reason string) {
@@ -66,16 +67,16 @@ var _ = Describe("kstatus", func() {
 	}
 	current := func(ctx context.Context) (*v1alpha1.Group, *v1alpha1.ApiKey) {
 		GinkgoHelper()
-		group := w.group(ctx)
-		key := w.key(ctx)
+		group := w.CreateGroup(ctx)
+		key := w.CreateKey(ctx)
 		reaches(ctx, "ApiKey", "web", status.CurrentStatus, v1alpha1.ReasonReady)
 		return group, key
 	}
 
 	It("is InProgress before an object is first reconciled, and between an edit and its reconcile", func(ctx SpecContext) {
-		group, key := w.group(ctx), w.key(ctx)
-		list := w.newAllowlist()
-		Expect(admin.Create(ctx, list)).To(Succeed())
+		group, key := w.CreateGroup(ctx), w.CreateKey(ctx)
+		list := w.NewAllowlist()
+		Expect(testenv.Admin.Create(ctx, list)).To(Succeed())
 		names := map[string]string{"Group": "acme", "ApiKey": "web", "DomainAllowlist": "web"}
 		for kind, name := range names {
 			Expect(compute(ctx, kind, name)).To(Equal(status.InProgressStatus), "a new %s", kind)
@@ -83,9 +84,9 @@ var _ = Describe("kstatus", func() {
 		for kind, name := range names {
 			reaches(ctx, kind, name, status.CurrentStatus, v1alpha1.ReasonReady)
 		}
-		edit(ctx, group, func(g *v1alpha1.Group) { g.Spec.DisplayName = "Acme" })
-		edit(ctx, key, func(k *v1alpha1.ApiKey) { k.Spec.Description = "the shop" })
-		edit(ctx, list, func(l *v1alpha1.DomainAllowlist) { l.Spec.Domains = []string{"shop.acme.example"} })
+		testenv.Edit(ctx, group, func(g *v1alpha1.Group) { g.Spec.DisplayName = "Acme" })
+		testenv.Edit(ctx, key, func(k *v1alpha1.ApiKey) { k.Spec.Description = "the shop" })
+		testenv.Edit(ctx, list, func(l *v1alpha1.DomainAllowlist) { l.Spec.Domains = []string{"shop.acme.example"} })
 		for kind, name := range names {
 			Expect(read(ctx, kind, name).GetGeneration()).To(BeEquivalentTo(2))
 			Expect(compute(ctx, kind, name)).To(Equal(status.InProgressStatus), "%s, generation 2, of which 1 is observed", kind)
@@ -100,8 +101,8 @@ var _ = Describe("kstatus", func() {
 			group, key := current(ctx)
 			edited := key.DeepCopy()
 			change(group.DeepCopy(), edited)
-			edit(ctx, group, func(g *v1alpha1.Group) { change(g, w.newKey()) })
-			edit(ctx, key, func(k *v1alpha1.ApiKey) { change(group.DeepCopy(), k) })
+			testenv.Edit(ctx, group, func(g *v1alpha1.Group) { change(g, w.NewKey()) })
+			testenv.Edit(ctx, key, func(k *v1alpha1.ApiKey) { change(group.DeepCopy(), k) })
 			if key.Generation > 1 {
 				Expect(compute(ctx, "ApiKey", "web")).To(Equal(status.InProgressStatus), "before the edit is reconciled")
 			}
@@ -134,32 +135,32 @@ var _ = Describe("kstatus", func() {
 	)
 
 	It("of an ApiKey that has expired is Current", func(ctx SpecContext) {
-		w.group(ctx)
-		w.key(ctx, func(k *v1alpha1.ApiKey) { k.Spec.ExpiresAfter = "1h" })
+		w.CreateGroup(ctx)
+		w.CreateKey(ctx, func(k *v1alpha1.ApiKey) { k.Spec.ExpiresAfter = "1h" })
 		reaches(ctx, "ApiKey", "web", status.CurrentStatus, v1alpha1.ReasonReady)
-		w.clock.Step(2 * time.Hour)
+		w.Clock.Step(2 * time.Hour)
 		reaches(ctx, "ApiKey", "web", status.CurrentStatus, v1alpha1.ReasonExpired)
 		is, because := condition(ctx, "ApiKey", "web", "Accepted")
 		Expect([]string{is, because}).To(Equal([]string{"False", v1alpha1.ReasonExpired}))
 	})
 
 	It("of an ApiKey without a Group, with a foreign Secret, or beyond the limit is Failed", func(ctx SpecContext) {
-		w.key(ctx)
+		w.CreateKey(ctx)
 		reaches(ctx, "ApiKey", "web", status.FailedStatus, v1alpha1.ReasonGroupNotFound)
-		group := w.group(ctx, func(g *v1alpha1.Group) { g.Spec.Limits.Keys = ptr.To[int32](0) })
+		group := w.CreateGroup(ctx, func(g *v1alpha1.Group) { g.Spec.Limits.Keys = ptr.To[int32](0) })
 		reaches(ctx, "ApiKey", "web", status.FailedStatus, v1alpha1.ReasonKeyLimitReached)
-		foreign := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "web"}}
-		Expect(admin.Create(ctx, foreign)).To(Succeed())
-		edit(ctx, group, func(g *v1alpha1.Group) { g.Spec.Limits.Keys = nil })
+		foreign := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "web"}}
+		Expect(testenv.Admin.Create(ctx, foreign)).To(Succeed())
+		testenv.Edit(ctx, group, func(g *v1alpha1.Group) { g.Spec.Limits.Keys = nil })
 		reaches(ctx, "ApiKey", "web", status.FailedStatus, v1alpha1.ReasonSecretConflict)
-		Expect(admin.Delete(ctx, foreign)).To(Succeed())
+		Expect(testenv.Admin.Delete(ctx, foreign)).To(Succeed())
 		reaches(ctx, "ApiKey", "web", status.CurrentStatus, v1alpha1.ReasonReady)
 	})
 
 	It("of an ApiKey is InProgress until its servers have the change in force", func(ctx SpecContext) {
-		w.group(ctx)
-		v := w.connect("v")
-		key := w.key(ctx)
+		w.CreateGroup(ctx)
+		v := w.Connect("v")
+		key := w.CreateKey(ctx)
 		accepted := func(want, reason string) {
 			GinkgoHelper()
 			is, because := condition(ctx, "ApiKey", "web", "Accepted")
@@ -170,7 +171,7 @@ var _ = Describe("kstatus", func() {
 		follow := func(reason string) {
 			GinkgoHelper()
 			Eventually(func(g Gomega) {
-				v.catchUp()
+				v.CatchUp()
 				g.Expect(reconcilers["ApiKey"](ctx, "web")).To(Succeed())
 				_, because := condition(ctx, "ApiKey", "web", v1alpha1.ConditionReady)
 				g.Expect(because).To(Equal(reason))
@@ -182,7 +183,7 @@ var _ = Describe("kstatus", func() {
 			GinkgoHelper()
 			Eventually(func(g Gomega) {
 				g.Expect(reconcilers["ApiKey"](ctx, "web")).To(Succeed())
-				w.clock.Step(time.Second)
+				w.Clock.Step(time.Second)
 				_, enforced := condition(ctx, "ApiKey", "web", v1alpha1.ConditionEnforced)
 				g.Expect(enforced).To(Equal(v1alpha1.ReasonWaitingForServers))
 				is, because := condition(ctx, "ApiKey", "web", v1alpha1.ConditionReady)
@@ -194,15 +195,15 @@ var _ = Describe("kstatus", func() {
 		follow(v1alpha1.ReasonReady)
 		accepted("True", "Accepted")
 
-		edit(ctx, key, func(k *v1alpha1.ApiKey) { k.Spec.Suspended = ptr.To(true) })
+		testenv.Edit(ctx, key, func(k *v1alpha1.ApiKey) { k.Spec.Suspended = ptr.To(true) })
 		unacknowledged(v1alpha1.ReasonSuspended)
 		accepted("False", v1alpha1.ReasonSuspended)
 		follow(v1alpha1.ReasonSuspended)
 
-		edit(ctx, key, func(k *v1alpha1.ApiKey) { k.Spec.Suspended = ptr.To(false) })
+		testenv.Edit(ctx, key, func(k *v1alpha1.ApiKey) { k.Spec.Suspended = ptr.To(false) })
 		Eventually(func(g Gomega) {
 			g.Expect(reconcilers["ApiKey"](ctx, "web")).To(Succeed())
-			w.clock.Step(time.Second)
+			w.Clock.Step(time.Second)
 			_, because := condition(ctx, "ApiKey", "web", v1alpha1.ConditionEnforced)
 			g.Expect(because).To(Equal(v1alpha1.ReasonWaitingForServers))
 		}).Should(Succeed())
@@ -211,21 +212,21 @@ var _ = Describe("kstatus", func() {
 		follow(v1alpha1.ReasonReady)
 		accepted("True", "Accepted")
 
-		edit(ctx, key, func(k *v1alpha1.ApiKey) { k.Spec.Revoked = ptr.To(true) })
+		testenv.Edit(ctx, key, func(k *v1alpha1.ApiKey) { k.Spec.Revoked = ptr.To(true) })
 		unacknowledged(v1alpha1.ReasonRevoked)
 		follow(v1alpha1.ReasonRevoked)
 		accepted("False", v1alpha1.ReasonRevoked)
 	})
 
 	It("of an ApiKey that is being deleted is Terminating", func(ctx SpecContext) {
-		w.group(ctx)
-		v := w.connect("v")
-		key := w.key(ctx)
-		w.settle(ctx, "web", func(g Gomega, key *v1alpha1.ApiKey) { v.catchUp(); ready(g, key) })
-		Expect(admin.Delete(ctx, key)).To(Succeed())
+		w.CreateGroup(ctx)
+		v := w.Connect("v")
+		key := w.CreateKey(ctx)
+		w.ReconcileUntil(ctx, "web", func(g Gomega, key *v1alpha1.ApiKey) { v.CatchUp(); testenv.Ready(g, key) })
+		Expect(testenv.Admin.Delete(ctx, key)).To(Succeed())
 		Eventually(func(g Gomega) {
 			g.Expect(reconcilers["ApiKey"](ctx, "web")).To(Succeed())
-			w.clock.Step(time.Second)
+			w.Clock.Step(time.Second)
 			_, because := condition(ctx, "ApiKey", "web", v1alpha1.ConditionReady)
 			g.Expect(because).To(Equal(v1alpha1.ReasonDeleting))
 		}).Should(Succeed())
@@ -235,13 +236,13 @@ var _ = Describe("kstatus", func() {
 	})
 
 	It("of a Group is Current when its state is in force, whatever that is", func(ctx SpecContext) {
-		group := w.group(ctx)
-		v := w.connect("v")
+		group := w.CreateGroup(ctx)
+		v := w.Connect("v")
 		declare := func(state v1alpha1.GroupState, reason string) {
 			GinkgoHelper()
-			edit(ctx, group, func(g *v1alpha1.Group) { g.Spec.State = state })
+			testenv.Edit(ctx, group, func(g *v1alpha1.Group) { g.Spec.State = state })
 			Eventually(func(g Gomega) {
-				v.catchUp()
+				v.CatchUp()
 				g.Expect(reconcilers["Group"](ctx, "acme")).To(Succeed())
 				is, because := condition(ctx, "Group", "acme", v1alpha1.ConditionReady)
 				g.Expect([]string{is, because}).To(Equal([]string{"True", reason}))
@@ -253,11 +254,11 @@ var _ = Describe("kstatus", func() {
 		declare(v1alpha1.GroupActive, v1alpha1.ReasonReady)
 		declare(v1alpha1.GroupFrozen, v1alpha1.ReasonGroupFrozen)
 
-		edit(ctx, group, func(g *v1alpha1.Group) { g.Spec.State = v1alpha1.GroupSuspended })
+		testenv.Edit(ctx, group, func(g *v1alpha1.Group) { g.Spec.State = v1alpha1.GroupSuspended })
 		Expect(compute(ctx, "Group", "acme")).To(Equal(status.InProgressStatus), "before the edit is reconciled")
 		Eventually(func(g Gomega) {
 			g.Expect(reconcilers["Group"](ctx, "acme")).To(Succeed())
-			w.clock.Step(time.Second)
+			w.Clock.Step(time.Second)
 			is, because := condition(ctx, "Group", "acme", v1alpha1.ConditionReady)
 			g.Expect([]string{is, because}).To(Equal([]string{"False", v1alpha1.ReasonGroupSuspended}))
 		}).Should(Succeed())
@@ -266,9 +267,9 @@ var _ = Describe("kstatus", func() {
 	})
 
 	It("of a DomainAllowlist without its Group is Failed", func(ctx SpecContext) {
-		Expect(admin.Create(ctx, w.newAllowlist())).To(Succeed())
+		Expect(testenv.Admin.Create(ctx, w.NewAllowlist())).To(Succeed())
 		reaches(ctx, "DomainAllowlist", "web", status.FailedStatus, v1alpha1.ReasonGroupNotFound)
-		w.group(ctx)
+		w.CreateGroup(ctx)
 		reaches(ctx, "DomainAllowlist", "web", status.CurrentStatus, v1alpha1.ReasonReady)
 	})
 })

@@ -54,7 +54,7 @@ func (r *reporter) accounts(groups []*syncv1.GroupUse) error {
 }
 
 func (r *reporter) send(uses *syncv1.Uses) (over bool, err error) {
-	uses.Life = r.client.uses.Incarnation()
+	uses.Incarnation = r.client.uses.Incarnation()
 	err = r.stream.Send(&syncv1.SyncRequest{Message: &syncv1.SyncRequest_Uses{Uses: uses}})
 	if errors.Is(err, io.EOF) {
 		return true, nil // the reason comes with the next Recv

@@ -215,7 +215,7 @@ func TestTold(t *testing.T) {
 		want     uint32
 	}{{0, false, 1}, {3, false, 3}, {1, true, 3}, {4, true, 4}, {2, false, 2}, {0, true, 2}, {0, false, 1}, {2, true, 2}} {
 		said := told("tenants/acme", step.servers)
-		said.Settling = step.settling
+		said.StartupGrace = step.settling
 		if l.PeersChanged(said); l.servers("tenants/acme") != step.want || l.servers("tenants/other") != 1 {
 			t.Errorf("step %d: %d servers", i, l.servers("tenants/acme"))
 		}

@@ -14,7 +14,7 @@ func (l *Limiter) PeersChanged(said *syncv1.Servers) {
 		for _, of := range said.GetGroups() {
 			group, servers := of.GetGroup(), min(of.GetServers(), most)
 			switch {
-			case said.GetSettling() && servers < shares[group]:
+			case said.GetStartupGrace() && servers < shares[group]:
 			case servers == 0:
 				delete(shares, group)
 			default:

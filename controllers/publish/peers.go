@@ -79,7 +79,7 @@ func (s *Subscription) TakeServers() *syncv1.Servers {
 	if !s.caughtUp || s.isDisconnected() {
 		return nil
 	}
-	message := &syncv1.Servers{Settling: !h.startupOver}
+	message := &syncv1.Servers{StartupGrace: !h.startupOver}
 	add := func(identity string, servers int) {
 		message.Groups = append(message.Groups, &syncv1.GroupServers{Group: identity, Servers: uint32(servers)}) //nolint:gosec // so many there are not
 	}

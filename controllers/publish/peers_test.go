@@ -57,7 +57,7 @@ func (s *sharing) hear(t interface {
 	}
 	for _, of := range message.GetGroups() {
 		switch {
-		case message.GetSettling() && of.GetServers() < s.counts[of.GetGroup()]:
+		case message.GetStartupGrace() && of.GetServers() < s.counts[of.GetGroup()]:
 		case of.GetServers() == 0:
 			delete(s.counts, of.GetGroup())
 		default:

@@ -145,14 +145,14 @@ func (k *Keys) drop(name incarnationName) {
 
 // Report takes in what the server reports. What is wrong is left out, each count by itself.
 func (r *KeyReporter) Report(uses *syncv1.Uses) {
-	if len(uses.GetKeys()) == 0 || uses.GetLife() == "" || len(uses.GetLife()) > maxIncarnation {
+	if len(uses.GetKeys()) == 0 || uses.GetIncarnation() == "" || len(uses.GetIncarnation()) > maxIncarnation {
 		return
 	}
 	k := r.keys
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if r.name.incarnation == "" {
-		r.name = incarnationName{r.peer.Instance, r.peer.Identity, uses.GetLife()}
+		r.name = incarnationName{r.peer.Instance, r.peer.Identity, uses.GetIncarnation()}
 		inc := k.incarnations[r.name]
 		if inc == nil {
 			inc = &incarnation{counts: map[KeyName]*counted{}}

@@ -42,7 +42,7 @@ var _ = Describe("The requests of an ApiKey", func() {
 			ServesKey: func(group, _ string) bool { return w.Selects(group) },
 		})
 		report := func(requests uint64) {
-			server.Report(&syncv1.Uses{Life: "one", Keys: []*syncv1.KeyUse{{
+			server.Report(&syncv1.Uses{Incarnation: "one", Keys: []*syncv1.KeyUse{{
 				Group: name.Group, Key: name.ID, Period: w.Clock.Now().UTC().Format("2006-01"), Requests: requests,
 			}}})
 		}
@@ -112,7 +112,7 @@ var _ = Describe("The usage of many Groups", func() {
 		})
 		session := aggregator.Connect("server", func(string) (bool, bool) { return true, true })
 		report := func(requests uint64) {
-			uses := &syncv1.Uses{Life: "life"}
+			uses := &syncv1.Uses{Incarnation: "life"}
 			for i := range count {
 				uses.Groups = append(uses.Groups, &syncv1.GroupUse{
 					Group: w.Namespace + "/" + name(i), Period: quotaledger.MonthOf(time.Now()).String(), Requests: requests,

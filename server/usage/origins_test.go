@@ -11,7 +11,7 @@ import (
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
-// from is one request with the headers.
+// fromHeaders records one request with the headers.
 func (r *Recorder) fromHeaders(origin, referer string) {
 	request := &decision.Request{Origin: origin, Referer: referer}
 	request.Credential.Digest = one
@@ -23,7 +23,7 @@ func (r *Recorder) originsOf() []adminv1.OriginUsage {
 	return keys[0].Origins
 }
 
-// TestOrigins: only scheme, host and port are kept, whichever way they were written.
+// TestOrigins: only scheme, host and port are kept, in any spelling.
 func TestOrigins(t *testing.T) {
 	for _, c := range []struct{ origin, referer, want string }{
 		{"https://shop.acme.com", "https://other.example/", "https://shop.acme.com"},
@@ -50,7 +50,7 @@ func TestOrigins(t *testing.T) {
 	}
 }
 
-// TestSpaceSaving: the bounds that the docstring of monitor promises hold for any requests.
+// TestSpaceSaving: the bounds in the comment of monitor hold for any requests.
 func TestSpaceSaving(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r, counts := New(), map[string]uint64{}
@@ -75,7 +75,7 @@ func TestSpaceSaving(t *testing.T) {
 	})
 }
 
-// TestManyKeys: origins are told apart of so many keys and no more; all are counted.
+// TestManyKeys: the origins of a limited number of keys are counted; the requests of all keys are.
 func TestManyKeys(t *testing.T) {
 	r := New()
 	r.origins.Store(maxOrigins)
@@ -85,7 +85,7 @@ func TestManyKeys(t *testing.T) {
 	}
 }
 
-// TestNoAllocation: to count a known origin allocates nothing.
+// TestNoAllocation: counting a known origin allocates nothing.
 func TestNoAllocation(t *testing.T) {
 	r := New()
 	for _, request := range []*decision.Request{{}, {Origin: "https://shop.acme.com"}, {Referer: "https://shop.acme.com/a?b"}} {

@@ -36,7 +36,7 @@ func TestMissingPermissionShows(t *testing.T) {
 		}
 		for line := range strings.Lines(string(log)) {
 			if strings.Contains(line, `"level":"WARN"`) && strings.Contains(line, user+" may not validate Group "+w.namespace+"/acme") &&
-				strings.Contains(line, "bind it to a Role with the verb validate on groups.keyward.dev") && strings.Contains(line, `"remedy":"allow the verb validate`) {
+				strings.Contains(line, "bind it to a Role with the verb validate on groups.keyward.dev") && strings.Contains(line, `"hint":"allow the verb validate`) {
 				return nil
 			}
 		}

@@ -96,7 +96,7 @@ func (s *Stream) Ack(revision uint64) error {
 
 // Uses reports the use of so many versions that do not exist.
 func (s *Stream) Uses(n int) error {
-	uses := &syncv1.Uses{Life: "rogue", ThroughMs: time.Now().UnixMilli()}
+	uses := &syncv1.Uses{Incarnation: "rogue", ThroughMs: time.Now().UnixMilli()}
 	for range n {
 		digest := make([]byte, 32)
 		_, _ = rand.Read(digest) // never fails

@@ -52,7 +52,7 @@ func TestBadInput(t *testing.T) {
 			n := newNetwork(t, 1000)
 			s := n.leaders[0].Connect("server", func(group string) (bool, bool) { return group == acme, true })
 			say := func(use *syncv1.GroupUse) *syncv1.Allowances {
-				if err := s.Report(&syncv1.Uses{Life: "life", Groups: []*syncv1.GroupUse{use}}); err != nil {
+				if err := s.Report(&syncv1.Uses{Incarnation: "life", Groups: []*syncv1.GroupUse{use}}); err != nil {
 					t.Fatal(err)
 				}
 				n.leaders[0].PersistAll(t.Context())
@@ -84,14 +84,14 @@ func TestLives(t *testing.T) {
 		life string
 		want codes.Code
 	}{{"", codes.OK}, {strings.Repeat("x", 27), codes.InvalidArgument}, {"one", codes.OK}, {"two", codes.InvalidArgument}} {
-		if err := first.Report(&syncv1.Uses{Life: c.life}); status.Code(err) != c.want {
+		if err := first.Report(&syncv1.Uses{Incarnation: c.life}); status.Code(err) != c.want {
 			t.Errorf("%q: %v", c.life, err)
 		}
 	}
 	second := n.leaders[0].Connect("server", all)
 	for i, s := range []interface{ Report(*syncv1.Uses) error }{second, first} {
 		use := &syncv1.GroupUse{Group: acme, Period: "2026-11", Requests: uint64(5 + i)}
-		if err := s.Report(&syncv1.Uses{Life: "one", Groups: []*syncv1.GroupUse{use}}); err != nil {
+		if err := s.Report(&syncv1.Uses{Incarnation: "one", Groups: []*syncv1.GroupUse{use}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -160,7 +160,7 @@ func TestMonthEnds(t *testing.T) {
 						n.connect(s, 0)
 						s.stream.up = nil
 					}
-					if err := s.stream.session.Report(&syncv1.Uses{Life: s.book.Incarnation(), Groups: s.book.Due(skewed(skews[i]), true)}); err != nil {
+					if err := s.stream.session.Report(&syncv1.Uses{Incarnation: s.book.Incarnation(), Groups: s.book.Due(skewed(skews[i]), true)}); err != nil {
 						t.Fatal(err)
 					}
 				}

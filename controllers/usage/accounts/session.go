@@ -97,7 +97,7 @@ func (s *Session) Take() *syncv1.Allowances {
 // and then told. What is not is refused, each account by itself; the error is for what ends
 // the stream.
 func (s *Session) Report(uses *syncv1.Uses) error {
-	incarnation := uses.GetLife()
+	incarnation := uses.GetIncarnation()
 	if incarnation == "" {
 		return nil // of a release that does not count
 	}

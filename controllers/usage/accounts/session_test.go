@@ -24,7 +24,7 @@ func TestReportsOfOthersGroups(t *testing.T) {
 	a := accounts.New(accounts.Config{Clock: clock.RealClock{}, Log: log, Writes: rate.Inf})
 	session := a.Connect("rogue", func(string) (bool, bool) { return false, true })
 	for i := range 20 {
-		uses := &syncv1.Uses{Life: "life"}
+		uses := &syncv1.Uses{Incarnation: "life"}
 		for j := range 5000 {
 			uses.Groups = append(uses.Groups, &syncv1.GroupUse{Group: fmt.Sprintf("others/%d-%d", i, j), Period: quotaledger.MonthOf(clock.RealClock{}.Now()).String(), Requests: 1})
 		}
@@ -49,7 +49,7 @@ func TestReportsOfOthersGroups(t *testing.T) {
 func TestLifeIsLettersAndDigits(t *testing.T) {
 	for incarnation, right := range map[string]bool{"life": true, "4XYZ": true, "a/b": false, "a@b": false, "\x1b[31m": false, "123456789012345678901234567": false} {
 		a := accounts.New(accounts.Config{Clock: clock.RealClock{}, Writes: rate.Inf})
-		err := a.Connect("v", func(string) (bool, bool) { return true, true }).Report(&syncv1.Uses{Life: incarnation})
+		err := a.Connect("v", func(string) (bool, bool) { return true, true }).Report(&syncv1.Uses{Incarnation: incarnation})
 		if (err == nil) != right || err != nil && status.Code(err) != codes.InvalidArgument {
 			t.Errorf("%q: %v", incarnation, err)
 		}

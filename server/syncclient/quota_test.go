@@ -9,9 +9,9 @@ import (
 	"github.com/keyward-dev/keyward/test/fakemanager"
 )
 
-// TestTheEndWaitsForTheManager: a server that ends while the manager is away stays until it
-// has reported what it let through, and gives back what it has not spent.
-func TestTheEndWaitsForTheManager(t *testing.T) {
+// TestStopWaitsForTheManager: a server that stops while the manager is disconnected stays until it has reported the requests that
+// it allowed, and gives back what it has not spent.
+func TestStopWaitsForTheManager(t *testing.T) {
 	m := fakemanager.Start(t)
 	r := run(t, m)
 	stream := m.Next()
@@ -40,12 +40,12 @@ func TestTheEndWaitsForTheManager(t *testing.T) {
 		}
 	}
 	if !last.GetClosed() || last.GetBytes() != 111 || last.GetSpent() != 1 || last.GetLeased() != 1 || !r.quotas.Reported() {
-		t.Errorf("at last it reported %v", last)
+		t.Errorf("the last report was %v", last)
 	}
 }
 
-// TestShares: how many servers there are is taken over, and stays when the manager is away.
-func TestShares(t *testing.T) {
+// TestPeers: the number of servers is applied, and kept while the manager is disconnected.
+func TestPeers(t *testing.T) {
 	m := fakemanager.Start(t)
 	r := run(t, m)
 	stream := m.Next()
@@ -56,7 +56,7 @@ func TestShares(t *testing.T) {
 	if got := left(); got != 11 {
 		t.Errorf("alone it has %d left", got)
 	}
-	stream.Share(&syncv1.Servers{Groups: []*syncv1.GroupServers{{Group: group.Identity, Servers: 4}}})
+	stream.SetPeers(&syncv1.Servers{Groups: []*syncv1.GroupServers{{Group: group.Identity, Servers: 4}}})
 	eventually(t, "it has its part", func() bool { return left() <= 2 })
 	m.Stop()
 	m.Restart()

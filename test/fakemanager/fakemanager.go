@@ -1,5 +1,5 @@
-// Package fakemanager is the manager's end of the sync stream for tests of the validator:
-// a real gRPC server with TLS on loopback, whose updates the test sends itself.
+// Package fakemanager is the manager's end of the sync stream for tests of the validator: a real gRPC server with TLS on loopback. The
+// test sends the updates.
 package fakemanager
 
 import (
@@ -22,9 +22,9 @@ import (
 )
 
 const (
-	// ServerName is in the certificate of every Manager.
+	// ServerName is the name in the certificate of every Manager.
 	ServerName = "keyward-sync.keyward-system.svc"
-	// Token is what it wants to see.
+	// Token is the bearer token that it accepts.
 	Token = "token-of-the-validator"
 
 	timeout = 30 * time.Second
@@ -51,7 +51,7 @@ type Stream struct {
 	requests chan *syncv1.SyncRequest
 	updates  chan *syncv1.Update
 	allow    chan *syncv1.Allowances
-	share    chan *syncv1.Servers
+	peers    chan *syncv1.Servers
 	close    chan error
 }
 
@@ -100,7 +100,7 @@ func (m *Manager) Next() *Stream {
 	case stream := <-m.Streams:
 		return stream
 	case <-time.After(timeout):
-		m.t.Fatal("no validator came")
+		m.t.Fatal("no validator connected")
 		return nil
 	}
 }
@@ -122,20 +122,20 @@ func (s *Stream) Send(update *syncv1.Update) {
 // Allow sends allowances.
 func (s *Stream) Allow(allowances *syncv1.Allowances) { s.allow <- allowances }
 
-// Share tells how many servers there are.
-func (s *Stream) Share(servers *syncv1.Servers) { s.share <- servers }
+// SetPeers sends how many servers there are.
+func (s *Stream) SetPeers(servers *syncv1.Servers) { s.peers <- servers }
 
 // Close ends the stream with an error.
 func (s *Stream) Close(err error) { s.close <- err }
 
-// Goodbye waits until the validator ends the stream, and returns how: nil is properly.
+// Goodbye waits until the validator ends the stream, and returns the error; nil if it closed the stream properly.
 func (s *Stream) Goodbye() error {
 	s.t.Helper()
 	select {
 	case err := <-s.Ended:
 		return err
 	case <-time.After(timeout):
-		s.t.Fatal("the validator said no goodbye")
+		s.t.Fatal("the validator did not close the stream")
 		return nil
 	}
 }
@@ -146,7 +146,7 @@ type service struct {
 	m *Manager
 }
 
-// Sync implements the protocol as far as a test needs it.
+// Sync implements as much of the protocol as tests need.
 func (s *service) Sync(stream grpc.BidiStreamingServer[syncv1.SyncRequest, syncv1.SyncResponse]) error {
 	md, _ := metadata.FromIncomingContext(stream.Context())
 	if got := md.Get("authorization"); len(got) != 1 || got[0] != "Bearer "+Token {
@@ -158,7 +158,8 @@ func (s *service) Sync(stream grpc.BidiStreamingServer[syncv1.SyncRequest, syncv
 	}
 	open := &Stream{
 		Hello: first.GetHello(), Ended: make(chan error, 1), t: s.m.t,
-		Uses: make(chan *syncv1.Uses, 1024), requests: make(chan *syncv1.SyncRequest, 16), updates: make(chan *syncv1.Update), allow: make(chan *syncv1.Allowances, 1024), share: make(chan *syncv1.Servers, 16), close: make(chan error, 1),
+		Uses: make(chan *syncv1.Uses, 1024), requests: make(chan *syncv1.SyncRequest, 16), updates: make(chan *syncv1.Update),
+		allow: make(chan *syncv1.Allowances, 1024), peers: make(chan *syncv1.Servers, 16), close: make(chan error, 1),
 	}
 	ended := make(chan error, 1)
 	go func() {
@@ -185,7 +186,7 @@ func (s *service) Sync(stream grpc.BidiStreamingServer[syncv1.SyncRequest, syncv
 			if err := stream.Send(&syncv1.SyncResponse{Update: update}); err != nil {
 				return err
 			}
-		case servers := <-open.share:
+		case servers := <-open.peers:
 			if err := stream.Send(&syncv1.SyncResponse{Servers: servers}); err != nil {
 				return err
 			}
@@ -205,7 +206,7 @@ func (s *service) Sync(stream grpc.BidiStreamingServer[syncv1.SyncRequest, syncv
 	}
 }
 
-// recorded says that all that is reported is persisted.
+// recorded returns the confirmation that everything that was reported is persisted.
 func recorded(uses *syncv1.Uses) *syncv1.Allowances {
 	allowances := &syncv1.Allowances{NowMs: time.Now().UnixMilli()}
 	for _, use := range uses.GetGroups() {

@@ -11,9 +11,9 @@ import (
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
-// TestALifeThatIsOverSpendsNothing, not even an allowance that was on its way when it ended: the manager has
-// given that to somebody else.
-func TestALifeThatIsOverSpendsNothing(t *testing.T) {
+// TestClosedIncarnationSpendsNothing, not even an allowance that was on its way when it was closed: the manager has leased that
+// to another server.
+func TestClosedIncarnationSpendsNothing(t *testing.T) {
 	b, now := New(prometheus.NewRegistry()), time.Now()
 	group := &decision.Group{Identity: "tenants/acme", Limits: decision.Limits{RequestQuota: true, DenyUnknown: true}}
 	spend := func() decision.Code { code, _ := b.Spend(context.Background(), group, now); return code }
@@ -31,7 +31,7 @@ func TestALifeThatIsOverSpendsNothing(t *testing.T) {
 	b.Close()
 	said := b.Due(now, false)
 	if len(said) != 1 || !said[0].GetClosed() || said[0].GetLeased() != 1 || said[0].GetSpent() != 1 {
-		t.Fatalf("the end is told as %v", said)
+		t.Fatalf("the end is reported as %v", said)
 	}
 	allow(2, 10)
 	if code := spend(); code == decision.Allowed {
@@ -39,7 +39,7 @@ func TestALifeThatIsOverSpendsNothing(t *testing.T) {
 	}
 	for _, use := range b.Due(now, true) {
 		if use.GetSpent() != 1 || use.GetLeased() != 1 {
-			t.Errorf("told %v", use)
+			t.Errorf("reported %v", use)
 		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/keyward-dev/keyward/test/fakemanager"
+	"github.com/keyward-dev/keyward/test/fixture"
 )
 
 // bothPositions runs a test with the fast path switched on and switched off: clients must see no difference.
@@ -78,7 +79,7 @@ func connectionsOfProxiesStayOpen(t *testing.T, flag string) {
 	roots.AppendCertsFromPEM(cert)
 	for name, flags := range map[string][]string{"plain": nil, "tls": {"--tls-cert-file=" + certFile, "--tls-key-file=" + keyFile}} {
 		t.Run(name, func(t *testing.T) {
-			m, key := fakemanager.Start(t), mint(t)
+			m, key := fakemanager.Start(t), fixture.Mint(t)
 			v := start(t, configFor(t, m, append(flags, flag, "--shutdown-delay=2s", "--upstream=http://127.0.0.1:9")...))
 			m.Next().Send(catchUp(key))
 			waitFor(t, "it is ready", func() bool { status, _ := get(t, v.addresses.Admin, "/readyz", ""); return status == http.StatusOK })

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/keyward-dev/keyward/test/fakemanager"
+	"github.com/keyward-dev/keyward/test/fixture"
 )
 
 // TestResponsesDoNotWaitForBodies: a client that is refused gets the response before it has sent the body, and the
@@ -20,7 +21,7 @@ func TestResponsesDoNotWaitForBodies(t *testing.T) {
 }
 
 func responsesDoNotWaitForBodies(t *testing.T, flag string) {
-	m, key := fakemanager.Start(t), mint(t)
+	m, key := fakemanager.Start(t), fixture.Mint(t)
 	v := start(t, configFor(t, m, flag, "--upstream=http://127.0.0.1:9", "--read-header-timeout=1s"))
 	m.Next().Send(catchUp(key))
 	for _, c := range []struct {
@@ -76,7 +77,7 @@ func TestContentMayLookLikeAnything(t *testing.T) {
 	})}
 	go func() { _ = upstream.Serve(listener) }()
 	t.Cleanup(func() { _ = upstream.Close() })
-	m, key := fakemanager.Start(t), mint(t)
+	m, key := fakemanager.Start(t), fixture.Mint(t)
 	v := start(t, configFor(t, m, "--upstream=http://"+listener.Addr().String()))
 	m.Next().Send(catchUp(key))
 

@@ -24,12 +24,13 @@ import (
 
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/test/fakemanager"
+	"github.com/keyward-dev/keyward/test/fixture"
 )
 
 // running is a validator in front of an upstream whose responses say which client it was told about.
 func running(t *testing.T, args ...string) (*validator, keyformat.Key) {
 	t.Helper()
-	m, key := fakemanager.Start(t), mint(t)
+	m, key := fakemanager.Start(t), fixture.Mint(t)
 	reporting := upstream(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, "%s %s", r.Header.Get("X-Forwarded-For"), r.Header.Get("X-Forwarded-Proto"))
 	})

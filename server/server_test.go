@@ -3,7 +3,6 @@ package server
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"fmt"
 	"io"
 	"log/slog"
@@ -20,6 +19,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/server/options"
 	"github.com/keyward-dev/keyward/test/fakemanager"
+	"github.com/keyward-dev/keyward/test/fixture"
 )
 
 // logBuffer is a bytes.Buffer for a logger and a test.
@@ -101,25 +101,11 @@ func get(t *testing.T, address net.Addr, path, key string) (int, string) {
 	return response.StatusCode, string(body)
 }
 
-func mint(t *testing.T) keyformat.Key {
-	t.Helper()
-	key, err := keyformat.Mint("vctrl", rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
 // catchUp is a snapshot with one key.
 func catchUp(key keyformat.Key) *syncv1.Update {
-	digest := key.Digest()
-	return &syncv1.Update{
-		Revision: 1, CaughtUp: true,
-		Groups: []*syncv1.Group{{Namespace: "tenants", Name: "acme", State: syncv1.GroupState_GROUP_STATE_ACTIVE,
-			Projects: []*syncv1.Project{{Name: "default", OwnsAll: true, Origins: &syncv1.OriginPolicy{AllowLocalhost: true, AllowMissing: true}}}}},
-		Keys: []*syncv1.Key{{Id: "k1", Group: "tenants/acme", Projects: []string{"default"}, Permissions: []string{"read"},
-			Versions: []*syncv1.Version{{Digest: digest[:]}}}},
-	}
+	update := fixture.Update(key)
+	update.Groups[0].Projects[0].Origins.AllowLocalhost = true
+	return update
 }
 
 func upstream(t *testing.T, handler http.HandlerFunc) string {
@@ -139,7 +125,7 @@ func TestLifetime(t *testing.T) { bothPositions(t, testLifetime) }
 
 func testLifetime(t *testing.T, flag string) {
 	m := fakemanager.Start(t)
-	key := mint(t)
+	key := fixture.Mint(t)
 	config := configFor(t, m, flag, "--upstream="+upstream(t, echo), "--snapshot-dir="+t.TempDir(), "--usage-timeout=100ms")
 	v := start(t, config)
 	stream := m.Next()
@@ -216,7 +202,7 @@ func TestShutdownDropsNothing(t *testing.T) {
 
 func shutdownDropsNothing(t *testing.T, flag string) {
 	m := fakemanager.Start(t)
-	key := mint(t)
+	key := fixture.Mint(t)
 	arrived, release := make(chan struct{}, 8), make(chan struct{})
 	v := start(t, configFor(t, m, flag, "--upstream="+upstream(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/slow" {

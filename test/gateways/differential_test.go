@@ -3,7 +3,6 @@ package gateways
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,17 +19,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
-	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/internal/routing"
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/http1"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 	"github.com/keyward-dev/keyward/server/integrations/forwardauth"
 	"github.com/keyward-dev/keyward/server/integrations/reverseproxy"
-	"github.com/keyward-dev/keyward/server/store"
+	"github.com/keyward-dev/keyward/test/fixture"
 )
 
 // spelling is a request that somebody could read differently. Text that JSON cannot carry is escaped as in Go, with
@@ -161,23 +157,14 @@ func newComparison(t testing.TB, readers []*contentReader, options ...authorizer
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	c := &comparison{world: &world{}, arrived: make(chan arrived, 16), readers: readers}
-	minted, err := keyformat.Mint("vctrl", rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	minted := fixture.Mint(t)
 	group, digest := divided(), minted.Digest()
 	key := &syncv1.Key{Id: "id", Group: "tenants/acme", Permissions: []string{"read", "checkout"}, Versions: []*syncv1.Version{{Digest: digest[:]}}}
 	for _, project := range group.Projects {
 		key.Projects = append(key.Projects, project.Name)
 	}
-	s, err := store.Open(store.Config{}, log, prometheus.NewRegistry())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Apply(&syncv1.Update{CaughtUp: true, Groups: []*syncv1.Group{group}, Keys: []*syncv1.Key{key}}); err != nil {
-		t.Fatal(err)
-	}
-	g := authorizer.New(s, time.Now, log, prometheus.NewRegistry(), append(options, authorizer.WithRecorder(&c.decided))...)
+	update := &syncv1.Update{CaughtUp: true, Groups: []*syncv1.Group{group}, Keys: []*syncv1.Key{key}}
+	g := fixture.Authorizer(t, update, append(options, authorizer.WithRecorder(&c.decided))...)
 	trusted := clientaddr.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, clientaddr.HeaderXForwardedFor)
 	mux := http.NewServeMux()
 	forwardauth.Register(mux, g, trusted)

@@ -1,52 +1,29 @@
 package envoy
 
 import (
-	"crypto/rand"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
-	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
-	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
-	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
-	"github.com/keyward-dev/keyward/server/store"
+	"github.com/keyward-dev/keyward/test/fixture"
 )
 
 func startServer(t testing.TB, keepCredential bool) (*Server, string) {
 	t.Helper()
-	log := slog.New(slog.DiscardHandler)
-	s, err := store.Open(store.Config{}, log, prometheus.NewRegistry())
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := keyformat.Mint("vctrl", rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	digest := key.Digest()
-	if err := s.Apply(&syncv1.Update{CaughtUp: true,
-		Groups: []*syncv1.Group{{Namespace: "tenants", Name: "acme", State: syncv1.GroupState_GROUP_STATE_ACTIVE,
-			Projects: []*syncv1.Project{{Name: "default", OwnsAll: true, Origins: &syncv1.OriginPolicy{AllowMissing: true}}}}},
-		Keys: []*syncv1.Key{{Id: "k1", Group: "tenants/acme", Projects: []string{"default"}, Permissions: []string{"read"}, Versions: []*syncv1.Version{{Digest: digest[:]}}}},
-	}); err != nil {
-		t.Fatal(err)
-	}
-	g := authorizer.New(s, time.Now, log, prometheus.NewRegistry())
-	return newServer(g, nil, httpapi.Stripping{KeepCredential: keepCredential}), key.Reveal()
+	key := fixture.Mint(t)
+	return newServer(fixture.Authorizer(t, fixture.Update(key)), nil, httpapi.Stripping{KeepCredential: keepCredential}), key.Reveal()
 }
 
 // ask is one call without a connection.

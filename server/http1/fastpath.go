@@ -30,7 +30,7 @@ type FastPath interface {
 	Reads(name string) (canonical string)
 	// Respond fills in a response that is empty. It returns false without any effect if the handler has to respond. It
 	// keeps neither request nor response.
-	Respond(request *httpapi.FastRequest, response *httpapi.FastResponse) bool
+	Respond(request *httpapi.FastRequest, response *httpapi.Response) bool
 }
 
 // The values of conn.turn. A Close while the fast path responds must not cut off the response. net/http closes
@@ -91,7 +91,7 @@ type requestContext struct {
 	httpapi.Lines // of the request
 
 	request  httpapi.FastRequest
-	response httpapi.FastResponse
+	response httpapi.Response
 	written  []byte
 }
 
@@ -100,7 +100,7 @@ var requestContexts = sync.Pool{New: func() any { return &requestContext{Lines: 
 func (e *requestContext) release() {
 	e.Reset()
 	clear(e.response.Headers)
-	*e = requestContext{Lines: e.Lines, response: httpapi.FastResponse{Headers: e.response.Headers[:0]}, written: e.written[:0]}
+	*e = requestContext{Lines: e.Lines, response: httpapi.Response{Headers: e.response.Headers[:0]}, written: e.written[:0]}
 	requestContexts.Put(e)
 }
 
@@ -198,7 +198,7 @@ func isSimpleHost(host string) bool {
 	return host != ""
 }
 
-func appendResponse(b []byte, response *httpapi.FastResponse, now time.Time) []byte {
+func appendResponse(b []byte, response *httpapi.Response, now time.Time) []byte {
 	b = append(b, "HTTP/1.1 "...)
 	b = strconv.AppendInt(b, int64(response.Status), 10)
 	b = append(b, ' ')

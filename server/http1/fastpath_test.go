@@ -34,7 +34,7 @@ func (responder) Reads(name string) string {
 }
 
 // Respond implements FastPath.
-func (a responder) Respond(request *httpapi.FastRequest, response *httpapi.FastResponse) bool {
+func (a responder) Respond(request *httpapi.FastRequest, response *httpapi.Response) bool {
 	if request.Path != "/fast" {
 		return false
 	}
@@ -49,7 +49,7 @@ func (a responder) Respond(request *httpapi.FastRequest, response *httpapi.FastR
 
 // ServeHTTP implements http.Handler.
 func (a responder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	var response httpapi.FastResponse
+	var response httpapi.Response
 	switch {
 	case a.Respond(&httpapi.FastRequest{Path: r.URL.Path, Peer: clientaddr.Peer(r.RemoteAddr), Header: r.Header}, &response):
 		response.Write(w)
@@ -381,7 +381,7 @@ func TestPanicEndsTheConnection(t *testing.T) {
 type panicking struct{ responder }
 
 // Respond implements FastPath.
-func (p panicking) Respond(request *httpapi.FastRequest, response *httpapi.FastResponse) bool {
+func (p panicking) Respond(request *httpapi.FastRequest, response *httpapi.Response) bool {
 	if request.Header.Get("X-Request-Id") == "panic" {
 		panic(http.ErrAbortHandler)
 	}

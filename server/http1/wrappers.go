@@ -124,6 +124,6 @@ type whileServing struct {
 }
 
 // Respond implements FastPath.
-func (w whileServing) Respond(request *httpapi.FastRequest, response *httpapi.FastResponse) bool {
+func (w whileServing) Respond(request *httpapi.FastRequest, response *httpapi.Response) bool {
 	return !w.draining.Load() && w.FastPath.Respond(request, response)
 }

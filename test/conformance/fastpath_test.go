@@ -29,7 +29,7 @@ type counted struct {
 }
 
 // Respond implements http1.FastPath.
-func (c *counted) Respond(request *httpapi.FastRequest, response *httpapi.FastResponse) bool {
+func (c *counted) Respond(request *httpapi.FastRequest, response *httpapi.Response) bool {
 	ok := c.FastPath.Respond(request, response)
 	if ok {
 		c.responses.Add(1)

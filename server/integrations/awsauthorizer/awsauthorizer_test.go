@@ -93,9 +93,9 @@ func TestResponses(t *testing.T) {
 	if _, got := post(t, url, strings.ReplaceAll(restEvent, "KEY", key)); !strings.Contains(got, `"requestId":"c6af9ac6-7b61-11e6-9a41-93e8deadbeef"`) {
 		t.Errorf("the gateway's request id is not taken: %s", got)
 	}
-	for _, wrong := range []string{"?projct=media", "?Project=media", "?project=", "?project=media&project=other", "?project=other;x"} {
-		if status, got := post(t, url+wrong, strings.ReplaceAll(restEvent, "KEY", key)); status != 400 || !strings.Contains(got, "parameter_invalid") {
-			t.Errorf("%s: %d %s", wrong, status, got)
+	for _, problem := range []string{"?projct=media", "?Project=media", "?project=", "?project=media&project=other", "?project=other;x"} {
+		if status, got := post(t, url+problem, strings.ReplaceAll(restEvent, "KEY", key)); status != 400 || !strings.Contains(got, "parameter_invalid") {
+			t.Errorf("%s: %d %s", problem, status, got)
 		}
 	}
 	if _, got := post(t, url+"?project=nope", strings.ReplaceAll(restEvent, "KEY", key)); !strings.Contains(got, "project_unknown") && !strings.Contains(got, "too_many_failures") {
@@ -105,11 +105,11 @@ func TestResponses(t *testing.T) {
 
 func TestFailuresAreThrottledBySource(t *testing.T) {
 	url, key := serve(t)
-	wrong := strings.ReplaceAll(httpEvent, "KEY", "wrong")
-	if _, got := post(t, url, wrong); !strings.Contains(got, "key_malformed") {
+	problem := strings.ReplaceAll(httpEvent, "KEY", "wrong")
+	if _, got := post(t, url, problem); !strings.Contains(got, "key_malformed") {
 		t.Errorf("the first: %s", got)
 	}
-	if _, got := post(t, url, wrong); !strings.Contains(got, "too_many_failures") || !strings.Contains(got, `"retryAfter":60`) {
+	if _, got := post(t, url, problem); !strings.Contains(got, "too_many_failures") || !strings.Contains(got, `"retryAfter":60`) {
 		t.Errorf("the second: %s", got)
 	}
 	if _, got := post(t, url, strings.ReplaceAll(httpEvent, "KEY", key)); !strings.Contains(got, `"isAuthorized":true`) {

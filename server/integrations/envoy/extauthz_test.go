@@ -38,7 +38,7 @@ func ask(t testing.TB, server *Server, check *authv3.CheckRequest) *authv3.Check
 	if err := q.unmarshal(string(message)); err != nil {
 		t.Fatal(err)
 	}
-	return decoded(t, server.respond(t.Context(), q))
+	return decode(t, server.respond(t.Context(), q))
 }
 
 func TestTheCredentialStaysWhereItIsWanted(t *testing.T) {
@@ -76,7 +76,7 @@ func TestEveryDenialIsOneForEnvoy(t *testing.T) {
 	for _, code := range decision.Codes()[1:] {
 		var r reply
 		deny(&r, authorizer.Result{Decision: decision.Decision{Code: code}}, &authorizer.Request{})
-		response := decoded(t, encode(&r))
+		response := decode(t, encode(&r))
 		status := response.GetDeniedResponse().GetStatus().GetCode()
 		if codes.Code(response.GetStatus().GetCode()) == codes.OK || typev3.StatusCode_name[int32(status)] == "" || int(status) != code.Status() {
 			t.Errorf("%v: %v", code, response)
@@ -98,7 +98,7 @@ func TestNothingIsLeftOfAQuestion(t *testing.T) {
 		if err := q.unmarshal(string(message)); err != nil {
 			t.Fatal(err)
 		}
-		if decoded(t, server.respond(t.Context(), q)).GetOkResponse() == nil {
+		if decode(t, server.respond(t.Context(), q)).GetOkResponse() == nil {
 			t.Fatal("denied")
 		}
 		q.reset()

@@ -30,7 +30,7 @@ func bothPositions(t *testing.T, test func(t *testing.T, handler http.Handler)) 
 					request.Header[canonical] = append(request.Header[canonical], lines...)
 				}
 			}
-			var response httpapi.FastResponse
+			var response httpapi.Response
 			if r.Method == http.MethodGet && !r.URL.ForceQuery && fastPath.Respond(&request, &response) {
 				response.Write(w)
 				return
@@ -210,7 +210,7 @@ func BenchmarkFastPath(b *testing.B) {
 			"X-Forwarded-Method": {"GET"}, "X-Forwarded-Host": {"cdn.acme.com"}, "X-Forwarded-Uri": {"/x?y"}, "Authorization": {credential}, "X-Request-Id": {"1"},
 		}}
 		b.Run(name, func(b *testing.B) {
-			var response httpapi.FastResponse
+			var response httpapi.Response
 			b.ReportAllocs()
 			for b.Loop() {
 				response.Headers = response.Headers[:0]

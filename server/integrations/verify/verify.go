@@ -46,8 +46,8 @@ type Verdict struct {
 }
 
 // Register adds POST /v1/verify to a mux.
-func Register(mux *http.ServeMux, g *authorizer.Authorizer, clients *clientaddr.Resolver) {
-	mux.Handle("POST /v1/verify", &handler{g.Integration(integrationName), clients})
+func Register(mux *http.ServeMux, auth *authorizer.Authorizer, clients *clientaddr.Resolver) {
+	mux.Handle("POST /v1/verify", &handler{auth.Integration(integrationName), clients})
 }
 
 type handler struct {

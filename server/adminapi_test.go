@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/keyward-dev/keyward/test/fakemanager"
+	"github.com/keyward-dev/keyward/test/fixture"
 )
 
 // TestDecisionsAreExplained finds out, by the id in the response, why a request was denied.
@@ -18,7 +19,7 @@ func TestDecisionsAreExplained(t *testing.T) {
 	if err := os.WriteFile(file, []byte(token+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	m, key := fakemanager.Start(t), mint(t)
+	m, key := fakemanager.Start(t), fixture.Mint(t)
 	v := start(t, configFor(t, m, "--admin-token-file="+file, "--upstream="+upstream(t, echo)))
 	m.Next().Send(catchUp(key))
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/keyward-dev/keyward/test/fakemanager"
+	"github.com/keyward-dev/keyward/test/fixture"
 )
 
 // TestUsageIsReported: the use of a key is reported to whoever presents the admin token; of origins nothing but scheme, host
@@ -18,7 +19,7 @@ func TestUsageIsReported(t *testing.T) {
 	if err := os.WriteFile(file, []byte(token+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	m, key := fakemanager.Start(t), mint(t)
+	m, key := fakemanager.Start(t), fixture.Mint(t)
 	v := start(t, configFor(t, m, "--admin-token-file="+file, "--upstream="+upstream(t, echo)))
 	m.Next().Send(catchUp(key))
 	proxy, usage := "http://"+v.addresses.Proxy.String(), "http://"+v.addresses.Admin.String()+"/v1/usage"

@@ -12,7 +12,7 @@ import (
 )
 
 // The headers that a question may carry. Others would look as if they mattered.
-var requestHeaders = append([]string{httpapi.HeaderAuthorization, httpapi.HeaderAPIKey}, httpapi.FastRequestHeaders...)
+var requestHeaders = append([]string{httpapi.HeaderAuthorization, httpapi.HeaderAPIKey}, httpapi.DecisionHeaders...)
 
 // request makes the question one for a decision. What is not given is as in a request
 // without it; the method and a target must be.

@@ -59,7 +59,7 @@ func option(h httpapi.Header, action corev3.HeaderValueOption_HeaderAppendAction
 }
 
 // decoded is what Envoy reads of an answer.
-func decoded(t testing.TB, a *checkResponse) *authv3.CheckResponse {
+func decode(t testing.TB, a *checkResponse) *authv3.CheckResponse {
 	t.Helper()
 	response := &authv3.CheckResponse{}
 	if err := proto.Unmarshal(*a, response); err != nil {
@@ -98,8 +98,8 @@ func FuzzEncode(f *testing.F) {
 			}
 		}
 		got, want := encode(r), plainly(r)
-		if !proto.Equal(decoded(t, got), want) || len(*got) != proto.Size(want) {
-			t.Fatalf("%q:\ngot  %v\nwant %v", *got, decoded(t, got), want)
+		if !proto.Equal(decode(t, got), want) || len(*got) != proto.Size(want) {
+			t.Fatalf("%q:\ngot  %v\nwant %v", *got, decode(t, got), want)
 		}
 	})
 }
@@ -119,7 +119,7 @@ func plain(message []byte) (*checkRequest, error) {
 func mattering(header http.Header) http.Header {
 	kept := http.Header{}
 	for name, lines := range header {
-		if canonical, ok := matters(name); name != "" && canonical == name || !ok {
+		if canonical, ok := relevantHeader(name); name != "" && canonical == name || !ok {
 			kept[name] = slices.Sorted(slices.Values(lines))
 		}
 	}
@@ -134,12 +134,12 @@ func TestMatters(t *testing.T) {
 		"X-Keyward-Group", "X-Keyward-Project",
 	} {
 		for _, written := range []string{name, strings.ToLower(name), strings.ToUpper(name)} {
-			if canonical, ok := matters(written); canonical != name || !ok {
+			if canonical, ok := relevantHeader(written); canonical != name || !ok {
 				t.Errorf("%s: %q %t", written, canonical, ok)
 			}
 		}
 	}
-	if canonical, ok := matters("accept-language"); canonical != "" || !ok {
+	if canonical, ok := relevantHeader("accept-language"); canonical != "" || !ok {
 		t.Errorf("accept-language: %q %t", canonical, ok)
 	}
 }

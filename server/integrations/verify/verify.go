@@ -26,8 +26,8 @@ const (
 )
 
 // Register adds POST /v1/verify to a mux.
-func Register(mux *http.ServeMux, g *authorizer.Authorizer, clients *clientaddr.Resolver) {
-	mux.Handle("POST "+adminv1.VerifyPath, &handler{g.Integration(integrationName), clients})
+func Register(mux *http.ServeMux, auth *authorizer.Authorizer, clients *clientaddr.Resolver) {
+	mux.Handle("POST "+adminv1.VerifyPath, &handler{auth.Integration(integrationName), clients})
 }
 
 type handler struct {

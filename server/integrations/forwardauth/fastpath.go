@@ -44,7 +44,7 @@ var requestContexts = sync.Pool{New: func() any { return &requestContext{} }}
 
 // Answer answers a GET, or returns false where that is for the handlers. A trusted project is
 // read where it is plain, too.
-func (p *FastPath) Respond(q *httpapi.FastRequest, response *httpapi.FastResponse) bool {
+func (p *FastPath) Respond(q *httpapi.FastRequest, response *httpapi.Response) bool {
 	h, project := p.handlers[q.Path], ""
 	if h == nil {
 		path, name, ok := strings.Cut(q.Path, "/projects/")

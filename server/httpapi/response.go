@@ -17,7 +17,7 @@ type FastRequest struct {
 }
 
 // Answer is an answer in HTTP.
-type FastResponse struct {
+type Response struct {
 	Status  int
 	Headers []Header
 	Body    []byte // not to be changed
@@ -25,10 +25,10 @@ type FastResponse struct {
 
 // Denial is the Answer to a request that is denied, or to a preflight: in any case the request
 // goes no further. The body of the latter is empty.
-type Denial = FastResponse
+type Denial = Response
 
 // Write sends the answer.
-func (a FastResponse) Write(w http.ResponseWriter) {
+func (a Response) Write(w http.ResponseWriter) {
 	Set(w.Header(), a.Headers)
 	w.WriteHeader(a.Status)
 	_, _ = w.Write(a.Body) // a client that has gone needs no answer

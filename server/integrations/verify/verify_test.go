@@ -1,27 +1,19 @@
 package verify
 
 import (
-	"crypto/rand"
 	"encoding/json"
 	"fmt"
-	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	adminv1 "github.com/keyward-dev/keyward/api/admin/v1"
-	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
-	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/authorizer/throttle"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
-	"github.com/keyward-dev/keyward/server/store"
+	"github.com/keyward-dev/keyward/test/fixture"
 )
 
 func serve(t *testing.T) (url, key string) {
@@ -29,29 +21,12 @@ func serve(t *testing.T) (url, key string) {
 	return serveTo(t, nil)
 }
 
-// serveTo believes applications at some addresses. Two failures a minute are not too many.
+// serveTo trusts applications at some addresses. Two failures a minute are not too many.
 func serveTo(t *testing.T, clients *clientaddr.Resolver) (url, key string) {
 	t.Helper()
-	log := slog.New(slog.DiscardHandler)
-	s, err := store.Open(store.Config{}, log, prometheus.NewRegistry())
-	if err != nil {
-		t.Fatal(err)
-	}
-	minted, err := keyformat.Mint("vctrl", rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	digest := minted.Digest()
-	if err := s.Apply(&syncv1.Update{CaughtUp: true,
-		Groups: []*syncv1.Group{{Namespace: "tenants", Name: "acme", State: syncv1.GroupState_GROUP_STATE_ACTIVE,
-			Projects: []*syncv1.Project{{Name: "default", OwnsAll: true, Origins: &syncv1.OriginPolicy{AllowMissing: true}}}}},
-		Keys: []*syncv1.Key{{Id: "k1", Group: "tenants/acme", Projects: []string{"default"}, Permissions: []string{"read"}, Versions: []*syncv1.Version{{Digest: digest[:]}}}},
-	}); err != nil {
-		t.Fatal(err)
-	}
-	mux := http.NewServeMux()
+	minted, mux := fixture.Mint(t), http.NewServeMux()
 	limit := throttle.New(throttle.Config{Failures: 2, IPv6Prefix: 64})
-	Register(mux, authorizer.New(s, time.Now, log, prometheus.NewRegistry(), authorizer.WithThrottle(limit)), clients)
+	Register(mux, fixture.Authorizer(t, fixture.Update(minted), authorizer.WithThrottle(limit)), clients)
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	return server.URL + "/v1/verify", minted.Reveal()
@@ -59,16 +34,8 @@ func serveTo(t *testing.T, clients *clientaddr.Resolver) (url, key string) {
 
 func post(t *testing.T, url, body string) (int, string) {
 	t.Helper()
-	response, err := http.Post(url, "application/json", strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return response.StatusCode, string(text)
+	status, _, text := fixture.Post(t, url, body)
+	return status, text
 }
 
 func TestVerdict(t *testing.T) {

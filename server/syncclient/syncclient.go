@@ -324,7 +324,7 @@ func (c *Client) explain(err error) {
 	c.lastErr = code
 	attributes := []slog.Attr{slog.String("address", c.config.Address), slog.Any("error", err)}
 	if hint := hintFor(code); hint != "" {
-		attributes = append(attributes, slog.String("remedy", hint))
+		attributes = append(attributes, slog.String("hint", hint))
 	}
 	c.log.LogAttrs(context.Background(), level, "no stream to the manager; trying again and deciding from the last snapshot", attributes...)
 }

@@ -234,7 +234,7 @@ func (s *siege) costOnce(ctx context.Context, client *hostile.Client, raw func(i
 
 // measureSiege measures the same good client alone and beside others, in turns.
 func (b *bench) measureSiege(ctx context.Context, s *siege, worst []byte) error {
-	alone, ordinary, attacked, pacedOrdinary, pacedHostile := &[]time.Duration{}, &[]time.Duration{}, &[]time.Duration{}, &[]time.Duration{}, &[]time.Duration{}
+	var alone, ordinary, attacked, pacedOrdinary, pacedHostile []time.Duration
 	ordinaryRequest := hostile.FromElsewhere(worst)
 	const turns = 4
 	for range turns {
@@ -242,20 +242,22 @@ func (b *bench) measureSiege(ctx context.Context, s *siege, worst []byte) error 
 			samples *[]time.Duration
 			request []byte
 			rate    int
-		}{{alone, nil, 0}, {ordinary, ordinaryRequest, 0}, {attacked, worst, 0}, {pacedOrdinary, ordinaryRequest,
-			paced}, {pacedHostile, worst, paced}} {
+		}{
+			{&alone, nil, 0}, {&ordinary, ordinaryRequest, 0}, {&attacked, worst, 0},
+			{&pacedOrdinary, ordinaryRequest, paced}, {&pacedHostile, worst, paced},
+		} {
 			if err := b.beside(s, turn.request, turn.rate, func() error { return s.sample(ctx, b.duration/turns, turn.samples) }); err != nil {
 				return err
 			}
 		}
 	}
-	b.figures.add(p99Alone, millis(p99(*alone)))
-	b.figures.add(p99Ordinary, millis(p99(*ordinary)))
-	b.figures.add(p99Hostile, millis(p99(*attacked)))
-	b.figures.add(p99PacedOrdinary, millis(p99(*pacedOrdinary)))
-	b.figures.add(p99Paced, millis(p99(*pacedHostile)))
+	b.figures.add(p99Alone, millis(p99(alone)))
+	b.figures.add(p99Ordinary, millis(p99(ordinary)))
+	b.figures.add(p99Hostile, millis(p99(attacked)))
+	b.figures.add(p99PacedOrdinary, millis(p99(pacedOrdinary)))
+	b.figures.add(p99Paced, millis(p99(pacedHostile)))
 	progress("p99 alone %.2f ms, beside 32 ordinary %.2f, hostile %.2f, paced ordinary %.2f, paced hostile %.2f",
-		millis(p99(*alone)), millis(p99(*ordinary)), millis(p99(*attacked)), millis(p99(*pacedOrdinary)), millis(p99(*pacedHostile)))
+		millis(p99(alone)), millis(p99(ordinary)), millis(p99(attacked)), millis(p99(pacedOrdinary)), millis(p99(pacedHostile)))
 	if err := b.measureTokens(ctx, s); err != nil {
 		return err
 	}

@@ -21,12 +21,12 @@ type Conn struct {
 	streams    map[uint32]*stream
 	oldest     stream // head of the ring of those that are pending, the oldest first
 	spare      *stream
-	responding  int   // streams that have come to their end, and have no answer
+	responding int   // streams that have come to their end, and have no answer
 	held       int64 // bytes of all streams
 	unfinished int64 // of those whose message is not whole
 	since      int64 // when it came, or was last asked something
-	active      bool
-	closed       bool
+	active     bool
+	closed     bool
 }
 
 const nowhere = 0

@@ -17,17 +17,17 @@ import (
 
 // Why a connection had to go.
 const (
-	Capacity  = "place"  // for another
-	Memory = "memory" // all together held too much
-	Timeout   = "time"   // a message was not whole, or an answer not taken, in time
+	Capacity = "place"  // for another
+	Memory   = "memory" // all together held too much
+	Timeout  = "time"   // a message was not whole, or an answer not taken, in time
 )
 
 // Config is what connections may cost.
 type Config struct {
 	MaxConnections int           // 0 is any number
 	MaxHeldBytes   int64         // of messages and streams of all connections
-	MessageTimeout       time.Duration // from the begin of a message until it is answered
-	OnEvict           func(why string)
+	MessageTimeout time.Duration // from the begin of a message until it is answered
+	OnEvict        func(why string)
 }
 
 const (

@@ -57,8 +57,8 @@ func Vary(request *decision.Request) string {
 
 const (
 	varyOnPreflight = headerOrigin + ", " + headerRequestMethod + ", " + headerRequestHeaders
-	varyOnKeys   = HeaderAuthorization + ", " + HeaderAPIKey + ", " + headerOrigin
-	varyOnAll    = varyOnKeys + ", " + headerReferer
+	varyOnKeys      = HeaderAuthorization + ", " + HeaderAPIKey + ", " + headerOrigin
+	varyOnAll       = varyOnKeys + ", " + headerReferer
 )
 
 // privately is shared by all answers of which nothing else is said. It has no room to append to.

@@ -24,8 +24,8 @@ import (
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
 
-// TestEtcdCopiedWhileRunning goes back to a copy of the storage that was made amid a rotation: what has not
-// changed since goes on without a refusal, and what has is as it was then.
+// TestEtcdCopiedWhileRunning returns to a copy of the storage that was made during a rotation: keys that have not changed
+// since then continue without a refusal, and others are as they were then.
 func TestEtcdCopiedWhileRunning(t *testing.T) {
 	w := newWorld(t)
 	m := w.lead(managerSetup{})
@@ -34,7 +34,7 @@ func TestEtcdCopiedWhileRunning(t *testing.T) {
 	steady, revoked := w.mint("steady"), w.mint("revoked")
 	rotated := w.mint("rotated", overlapping("0s"))
 	w.mint("midway", overlapping("1h"))
-	asking := w.keepAsking(steady, validators)
+	loop := w.startLoadLoop(steady, validators)
 
 	w.trigger("midway", "at the copy")
 	copied := w.copyStorage()
@@ -75,7 +75,7 @@ func TestEtcdCopiedWhileRunning(t *testing.T) {
 		v.requires(t, again, "allowed")
 		v.requires(t, rotated, "key_retired")
 	}
-	if asked, refused := asking.stop(); asked == 0 || len(refused) > 0 {
+	if asked, refused := loop.stop(); asked == 0 || len(refused) > 0 {
 		t.Errorf("of %d requests with a key that nobody touched, these were not allowed: %v", asked, refused)
 	}
 }
@@ -83,7 +83,7 @@ func TestEtcdCopiedWhileRunning(t *testing.T) {
 // TestRestoredWithoutStatus creates ApiKeys and Secrets again as backups of manifests do.
 func TestRestoredWithoutStatus(t *testing.T) {
 	w := newWorld(t)
-	w.lead(managerSetup{settle: quick})
+	w.lead(managerSetup{startupGrace: quick})
 	v := w.startValidators("one")[0]
 	w.createGroup()
 	w.mint("web", overlapping("0s"))
@@ -99,7 +99,7 @@ func TestRestoredWithoutStatus(t *testing.T) {
 	w.create(secret)
 	w.create(web)
 	w.create(alone)
-	// To delete is to revoke: whoever runs the platform says that it was not meant so.
+	// A deletion is a revocation, unless the operator of the platform allows restores.
 	w.awaitKey("web", "refused", func(key *v1alpha1.ApiKey) bool {
 		ready := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionReady)
 		return ready != nil && ready.Reason == v1alpha1.ReasonTextRevoked && len(key.Status.Versions) == 0
@@ -129,10 +129,10 @@ func TestRestoredWithoutStatus(t *testing.T) {
 	v.requires(t, w.plaintext("bare"), "allowed")
 }
 
-// TestLostSecret deletes a Secret by hand. Its text is nowhere else: its holders go on until another is delivered.
+// TestLostSecret deletes a Secret by hand. Its text is nowhere else: its holders use it until another is delivered.
 func TestLostSecret(t *testing.T) {
 	w := newWorld(t)
-	w.lead(managerSetup{settle: quick})
+	w.lead(managerSetup{startupGrace: quick})
 	v := w.startValidators("one")[0]
 	w.createGroup()
 	lost := w.mint("web")
@@ -142,7 +142,8 @@ func TestLostSecret(t *testing.T) {
 	key := w.awaitKey("web", "replaced", func(key *v1alpha1.ApiKey) bool {
 		return len(key.Status.Versions) == 2 && isReady(key) && isEnforced(1)(key)
 	})
-	if first, second := key.Status.Versions[0], key.Status.Versions[1]; first.State != v1alpha1.VersionRevoked || second.Cause != v1alpha1.CauseReplaced {
+	if first, second := key.Status.Versions[0], key.Status.Versions[1]; first.State != v1alpha1.VersionRevoked ||
+		second.Cause != v1alpha1.CauseReplaced {
 		t.Errorf("its versions are %+v", key.Status.Versions)
 	}
 	v.requires(t, w.plaintext("web"), "allowed")
@@ -150,10 +151,11 @@ func TestLostSecret(t *testing.T) {
 	w.awaitEvent("web", "Secret web no longer holds version 1", "a new version takes its place")
 }
 
-// allowRestores has the namespace take over what was deleted.
+// allowRestores allows the namespace to restore what was deleted.
 func (w *world) allowRestores() {
 	w.t.Helper()
-	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, v1alpha1.AnnotationRestoringUntil, time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
+	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, v1alpha1.AnnotationRestoringUntil,
+		time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
 	if _, err := w.core.CoreV1().Namespaces().Patch(w.ctx, w.namespace, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
 		w.t.Fatal(err)
 	}
@@ -163,7 +165,7 @@ func overlapping(overlap v1alpha1.Duration) func(*v1alpha1.ApiKey) {
 	return func(key *v1alpha1.ApiKey) { key.Spec.Rotation.Overlap = overlap }
 }
 
-// lose deletes an ApiKey with its Secret, and returns what a backup of manifests has of them.
+// lose deletes an ApiKey with its Secret, and returns them as a backup of manifests has them.
 func (w *world) lose(name string) (*v1alpha1.ApiKey, *corev1.Secret) {
 	w.t.Helper()
 	at := client.ObjectKey{Namespace: w.namespace, Name: name}
@@ -190,7 +192,7 @@ func (w *world) lose(name string) (*v1alpha1.ApiKey, *corev1.Secret) {
 	return key, secret
 }
 
-// awaitEvent waits for an event about the ApiKey that says all this.
+// awaitEvent waits for an event about the ApiKey that contains all texts.
 func (w *world) awaitEvent(name string, says ...string) {
 	w.t.Helper()
 	eventually(w.t, fmt.Sprintf("an event about %s with %q", name, says), patience, func() error {
@@ -218,8 +220,8 @@ func (w *world) awaitEvent(name string, says ...string) {
 	})
 }
 
-// copyStorage copies all data of the control plane at one instant, as a snapshot of a volume does: etcd knows
-// nothing of it, and is stopped for as long as it takes only because files are copied one after the other.
+// copyStorage copies all data of the control plane at one instant, as a snapshot of a volume does. etcd does not take part
+// in it; it is stopped meanwhile only because files are copied one after the other.
 func (w *world) copyStorage() (dir string) {
 	w.t.Helper()
 	dir = w.t.TempDir()
@@ -234,7 +236,7 @@ func (w *world) copyStorage() (dir string) {
 	return dir
 }
 
-// etcdProcess finds the one that has this cluster's data.
+// etcdProcess finds the process that has this cluster's data.
 func (w *world) etcdProcess() *os.Process {
 	w.t.Helper()
 	const proc = "/proc"
@@ -264,7 +266,7 @@ func (w *world) etcdProcess() *os.Process {
 	return nil
 }
 
-// startCopy starts a control plane on copied data. Managers of it lead where those of the first did, so that
+// startCopy starts a control plane on copied data. Its managers listen where those of the first one did, so that
 // validation servers find them.
 func (w *world) startCopy(dir string) *world {
 	w.t.Helper()

@@ -22,7 +22,7 @@ import (
 	"github.com/keyward-dev/keyward/hack/run/content"
 )
 
-// request is one of the sample website, and what becomes of it.
+// request is a request of the sample website, and its expected response.
 type request struct {
 	name    string
 	path    string
@@ -42,17 +42,17 @@ func sampleRequests(key, unknown string) []request {
 	}
 }
 
-// contextHeaders are what the upstream of the sample is told, but for the id of the key.
+// contextHeaders are what the upstream of the sample receives, besides the id of the key.
 var contextHeaders = map[string]string{
 	"X-Keyward-Group": "acme/acme", "X-Keyward-Group-Name": "Acme Inc", "X-Keyward-Tier": "Pro", "X-Keyward-Project": "marketing",
 	"X-Keyward-Permissions": "read,checkout", "X-Keyward-Context-Database": "acme_prod", "X-Keyward-Context-Bucketname": "acme-media",
 }
 
-// TestFromYAMLToA200 applies the samples and sends requests through every door.
+// TestFromYAMLToA200 applies the samples and sends requests through every integration.
 func TestFromYAMLToA200(t *testing.T) {
 	w := newWorld(t)
 	w.namespace = "acme" // that of the samples
-	w.lead(managerSetup{settle: quick})
+	w.lead(managerSetup{startupGrace: quick})
 	w.subscribe("window", 0)
 	upstream := httptest.NewServer(content.Handler(slog.New(slog.DiscardHandler)))
 	t.Cleanup(upstream.Close)
@@ -79,17 +79,18 @@ func TestFromYAMLToA200(t *testing.T) {
 	}
 }
 
-// answer is what came back, as curl shows it.
+// answer is a response, as curl shows it.
 type answer struct {
 	status int
 	header http.Header
 	body   []byte
 }
 
-// curl is the program itself: what people paste.
+// curl runs the program itself, because that is what people paste.
 func curl(t *testing.T, arguments ...string) answer {
 	t.Helper()
-	output, err := exec.CommandContext(t.Context(), "curl", append([]string{"--silent", "--show-error", "--include", "--max-time", "10"}, arguments...)...).Output()
+	output, err := exec.CommandContext(t.Context(), "curl",
+		append([]string{"--silent", "--show-error", "--include", "--max-time", "10"}, arguments...)...).Output()
 	if err != nil {
 		t.Fatalf("curl: %v", err)
 	}
@@ -105,10 +106,10 @@ func curl(t *testing.T, arguments ...string) answer {
 	return answer{response.StatusCode, response.Header, body}
 }
 
-// madeUp are headers that clients have no business with.
+// madeUp are headers that clients must not set.
 var madeUp = []string{"-H", "X-Keyward-Group: victim/victim", "-H", "x-keyward-context-secret: made-up"}
 
-// headers are the arguments for what the client sends, with context that it makes up.
+// headers returns the arguments for what the client sends, including context that it makes up.
 func (r request) headers() []string {
 	arguments := slices.Clone(madeUp)
 	if r.key != "" {
@@ -120,7 +121,7 @@ func (r request) headers() []string {
 	return arguments
 }
 
-// checkContext compares headers with what the upstream is to see.
+// checkContext compares headers with what the upstream has to receive.
 func checkContext(t *testing.T, get func(string) string, keyID string) {
 	t.Helper()
 	for name, value := range contextHeaders {
@@ -143,7 +144,8 @@ func checkProblem(t *testing.T, r request, contentType string, body []byte) {
 		Code   string
 		Status int
 	}
-	if err := json.Unmarshal(body, &problem); err != nil || problem.Code != r.problem || problem.Status != r.status || contentType != "application/problem+json" {
+	if err := json.Unmarshal(body, &problem); err != nil || problem.Code != r.problem || problem.Status != r.status ||
+		contentType != "application/problem+json" {
 		t.Errorf("%s %s instead of the problem %s", contentType, body, r.problem)
 	}
 	if r.key != "" && strings.Contains(string(body), r.key) {
@@ -170,13 +172,13 @@ func throughProxy(t *testing.T, v *validator, r request, keyID string) {
 	checkContext(t, func(name string) string { return seen.Context[name] }, keyID)
 }
 
-func throughForwardAuth(t *testing.T, v *validator, door, prefix string, r request, keyID string) {
+func throughForwardAuth(t *testing.T, v *validator, path, prefix string, r request, keyID string) {
 	arguments := r.headers()
-	if door == "/authz/nginx" {
+	if path == "/authz/nginx" {
 		arguments = arguments[len(madeUp):] // which are refused there, since nginx cannot remove them
 	}
 	arguments = append(arguments, "-H", prefix+"Method: GET", "-H", prefix+"Host: cdn.acme.example", "-H", prefix+"Uri: "+r.path)
-	got := curl(t, append(arguments, "http://"+v.listens.HTTP.String()+door)...)
+	got := curl(t, append(arguments, "http://"+v.listens.HTTP.String()+path)...)
 	if got.status != r.status {
 		t.Fatalf("%d: %s", got.status, got.body)
 	}
@@ -188,11 +190,11 @@ func throughForwardAuth(t *testing.T, v *validator, door, prefix string, r reque
 }
 
 func throughVerify(t *testing.T, v *validator, r request, keyID string) {
-	question := map[string]string{"method": "GET", "path": r.path, "origin": r.origin}
+	body := map[string]string{"method": "GET", "path": r.path, "origin": r.origin}
 	if r.key != "" {
-		question["key"] = r.key
+		body["key"] = r.key
 	}
-	data, err := json.Marshal(question)
+	data, err := json.Marshal(body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +247,7 @@ func throughExtAuthz(t *testing.T, v *validator, r request, keyID string) {
 		checkProblem(t, r, contentType, []byte(denied.GetBody()))
 		return
 	}
-	// What Envoy does with the answer: remove, then set.
+	// Envoy first removes headers, then sets others.
 	ok := answer.GetOkResponse()
 	upstream := http.Header{}
 	for name, value := range headers {

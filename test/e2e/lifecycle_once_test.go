@@ -12,7 +12,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// TestRevealedOnce claims a key: its text leaves the cluster, and stays away, and it goes on working.
+// TestRevealedOnce claims a key: its text leaves the cluster and does not return, and the key continues to work.
 func TestRevealedOnce(t *testing.T) {
 	w := newWorld(t)
 	m := w.lead(managerSetup{})
@@ -23,40 +23,42 @@ func TestRevealedOnce(t *testing.T) {
 		key.Spec.Rotation.Overlap = "0s"
 	})
 	w.claim("partner")
-	w.isConcealed("partner", first)
+	w.awaitSecretDeleted("partner", first)
 	v.requires(t, first, "allowed")
 
 	m.kill()
 	w.lead(managerSetup{})
 	w.mint("another") // by then the new manager has looked at all keys
-	w.isConcealed("partner", first)
+	w.awaitSecretDeleted("partner", first)
 	v.requires(t, first, "allowed")
 
 	w.trigger("partner", "lost at the partner's")
-	w.awaitKey("partner", "waiting to be claimed", func(key *v1alpha1.ApiKey) bool { return key.Status.SecretRef != nil && len(key.Status.Versions) == 2 })
+	w.awaitKey("partner", "waiting to be claimed",
+		func(key *v1alpha1.ApiKey) bool { return key.Status.SecretRef != nil && len(key.Status.Versions) == 2 })
 	second := w.plaintext("partner")
 	for _, key := range []string{first, second} {
 		v.requires(t, key, "allowed")
 	}
 	w.claim("partner")
-	w.isConcealed("partner", first, second)
+	w.awaitSecretDeleted("partner", first, second)
 	v.awaits(first, "key_retired")
 	v.requires(t, second, "allowed")
 }
 
-// claim says that somebody has the text.
+// claim records that somebody has the text.
 func (w *world) claim(name string) {
 	w.t.Helper()
 	secret := &corev1.Secret{}
 	secret.Namespace, secret.Name = w.namespace, name
-	patch := client.RawPatch("application/merge-patch+json", fmt.Appendf(nil, `{"metadata":{"annotations":{%q:"true"}}}`, v1alpha1.AnnotationClaimed))
+	patch := client.RawPatch("application/merge-patch+json",
+		fmt.Appendf(nil, `{"metadata":{"annotations":{%q:"true"}}}`, v1alpha1.AnnotationClaimed))
 	if err := w.admin.Patch(w.ctx, secret, patch); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
-// isConcealed waits until the Secret is gone, and then looks for the texts in all that is stored.
-func (w *world) isConcealed(name string, texts ...string) {
+// awaitSecretDeleted waits until the Secret is deleted, and then searches for the texts in everything that is stored.
+func (w *world) awaitSecretDeleted(name string, texts ...string) {
 	w.t.Helper()
 	eventually(w.t, "Secret "+name+" to be gone", patience, func() error {
 		err := w.admin.Get(w.ctx, client.ObjectKey{Namespace: w.namespace, Name: name}, &corev1.Secret{})
@@ -65,7 +67,8 @@ func (w *world) isConcealed(name string, texts ...string) {
 		}
 		return nil
 	})
-	w.awaitKey(name, "ready without a Secret", func(key *v1alpha1.ApiKey) bool { return isReady(key) && key.Status.SecretRef == nil && live(key) == 1 })
+	w.awaitKey(name, "ready without a Secret",
+		func(key *v1alpha1.ApiKey) bool { return isReady(key) && key.Status.SecretRef == nil && live(key) == 1 })
 	keys := map[string]string{}
 	for _, text := range texts {
 		keys[text] = name

@@ -12,11 +12,11 @@ import (
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
 
-// TestSamplesOfKeyLife applies the patterns and the stages of a key's life, as a person would, and goes on with what
+// TestSamplesOfKeyLifecycle applies the patterns and the stages of a key's lifecycle, as a person would, and then does what
 // the files say.
-func TestSamplesOfKeyLife(t *testing.T) {
+func TestSamplesOfKeyLifecycle(t *testing.T) {
 	w := newWorld(t)
-	w.lead(managerSetup{settle: quick})
+	w.lead(managerSetup{startupGrace: quick})
 	v := w.startValidators("one")[0]
 	for _, dir := range []string{"config/samples/patterns", "config/samples/life"} {
 		eventually(t, dir+" to be admitted", patience, func() error {
@@ -61,7 +61,7 @@ func TestSamplesOfKeyLife(t *testing.T) {
 	if _, err := w.kubectl("-n", w.namespace, "annotate", "secret", "partner", "keyward.dev/claimed=true"); err != nil {
 		t.Fatal(err)
 	}
-	w.isConcealed("partner", partner)
+	w.awaitSecretDeleted("partner", partner)
 	v.requires(t, partner, "allowed")
 
 	w.trigger("kiosk", "now")

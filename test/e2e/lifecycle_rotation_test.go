@@ -14,7 +14,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
 
-// rotations is how many the zero-refusals test goes through; make soak asks for more.
+// rotations is how many rotations the zero-refusals test makes; make rotations makes more.
 func rotations(t *testing.T) int {
 	t.Helper()
 	const usually = 10
@@ -29,14 +29,15 @@ func rotations(t *testing.T) int {
 	return n
 }
 
-// TestRotationsRefuseNobody rotates a key under an app that reads its Secret once a second, while the validation
-// server learns everything late, and while the manager is killed at random moments.
+// TestRotationsRefuseNobody rotates the key of an app that reads its Secret once a second, while the validation server gets
+// every update late, and while the manager is killed at random moments.
 func TestRotationsRefuseNobody(t *testing.T) {
 	w := newWorld(t)
 	n := rotations(t)
-	run := w.rotateUnderLoad(managerSetup{settle: 5 * time.Second}, n, true)
+	run := w.rotateUnderLoad(managerSetup{startupGrace: 5 * time.Second}, n, true)
 	if len(run.refused) > 0 {
-		t.Errorf("of %d requests these were not answered by the content: %d, such as %v", run.sent, len(run.refused), run.refused[:min(10, len(run.refused))])
+		t.Errorf("of %d requests these were not answered by the content: %d, such as %v", run.sent, len(run.refused),
+			run.refused[:min(10, len(run.refused))])
 	}
 	if len(run.read) != n+1 || run.sent < 100*n {
 		t.Errorf("an app that had %d keys in %d rotations, and sent %d requests, proves nothing", len(run.read), n, run.sent)
@@ -49,16 +50,16 @@ func TestRotationsRefuseNobody(t *testing.T) {
 	run.validator.requires(t, run.read[len(run.read)-1], "allowed")
 }
 
-// TestThatRotationsCanRefuse is the same with a manager that delivers a key before it is published: the app notices.
+// TestThatRotationsCanRefuse is the same with a manager that delivers a key before it is published: the app detects it.
 func TestThatRotationsCanRefuse(t *testing.T) {
 	w := newWorld(t)
-	run := w.rotateUnderLoad(managerSetup{settle: quick, binary: w.buildHasty()}, 2, false)
+	run := w.rotateUnderLoad(managerSetup{startupGrace: quick, binary: w.buildHasty()}, 2, false)
 	if len(run.refused) == 0 {
 		t.Error("nobody noticed that keys were delivered before they were published")
 	}
 }
 
-// lived is what became of an app under rotations.
+// lived is the outcome of an app under rotations.
 type lived struct {
 	validator     *validator
 	sent          int
@@ -69,9 +70,10 @@ type lived struct {
 func (w *world) rotateUnderLoad(setup managerSetup, rotations int, kills bool) lived {
 	w.t.Helper()
 	m := w.lead(setup)
-	// Longer than an app takes to read a key again: one that is delivered too early is used too early.
+	// Longer than an app takes to read a key again, so that a key that is delivered too early is used too early.
 	line := w.slowLine(1500 * time.Millisecond)
-	v := w.startValidator(validatorSetup{instance: "proxy", upstream: w.contentServer().URL, flags: []string{"--sync-address=" + line.address}})
+	v := w.startValidator(validatorSetup{instance: "proxy", upstream: w.contentServer().URL,
+		flags: []string{"--sync-address=" + line.address}})
 	v.awaitReady()
 	w.createGroup()
 	v.awaits(w.mint("web", func(key *v1alpha1.ApiKey) { key.Spec.Rotation.Overlap = "5s" }), "allowed")
@@ -113,7 +115,7 @@ func live(key *v1alpha1.ApiKey) (n int) {
 	return n
 }
 
-// trigger declares a rotation; admission needs a manager.
+// trigger declares a rotation. Admission needs a manager.
 func (w *world) trigger(name, text string) {
 	w.t.Helper()
 	if err := w.tryTrigger(name, text); err != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// TestUse reports what is used, so that an overlap ends early where everybody has cut over, and somebody is warned
-// where not everybody has. A validation server that is away may still be asked: while it is, nothing ends early.
+// TestUse reports what is used, so that an overlap ends early if all clients have cut over, and a warning appears if not
+// all have. A disconnected validation server may still get requests: while one is disconnected, nothing ends early.
 func TestUse(t *testing.T) {
 	w := newWorld(t)
 	w.lead(managerSetup{flags: []string{"--last-used-resolution=1s"}})
@@ -65,7 +65,8 @@ func TestUse(t *testing.T) {
 			pending = condition.Message
 			return true
 		})
-		if v := key.Status.Versions[0]; v.State != v1alpha1.VersionRetiring || !strings.Contains(pending, fmt.Sprintf("version 1 (%s) is still used, by 1 client address", v.Preview)) {
+		if v := key.Status.Versions[0]; v.State != v1alpha1.VersionRetiring ||
+			!strings.Contains(pending, fmt.Sprintf("version 1 (%s) is still used, by 1 client address", v.Preview)) {
 			t.Errorf("it says %q of %+v", pending, v)
 		}
 		for _, name := range []string{"late", "away"} {
@@ -80,7 +81,7 @@ func TestUse(t *testing.T) {
 	})
 }
 
-// uses sends one request through the reverse proxy, which has to pass.
+// uses sends one request through the reverse proxy, which has to be allowed.
 func (v *validator) uses(t *testing.T, key string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+v.listens.Proxy.String()+"/mkt/scene", http.NoBody)
@@ -108,7 +109,7 @@ func (w *world) rotateNow(name string) {
 	})
 }
 
-// awaitRetired waits until the overlap of the first version is over, and returns when that was and when it was to be.
+// awaitRetired waits until the overlap of the first version is over, and returns when that was and when it was due.
 func (w *world) awaitRetired(name string) (retired, full time.Time) {
 	w.t.Helper()
 	key := w.awaitKey(name, "retired", func(key *v1alpha1.ApiKey) bool { return key.Status.Versions[0].State == v1alpha1.VersionRetired })

@@ -18,7 +18,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// foreignKey is a text as other platforms make them.
+// foreignKey is the text of a key as other platforms make them.
 func foreignKey(i int) string {
 	random := make([]byte, 24)
 	_, _ = rand.Read(random) // it never fails
@@ -31,22 +31,22 @@ func foreignKey(i int) string {
 	return "t." + base64.StdEncoding.EncodeToString(random)
 }
 
-// holder is whoever has an imported key, and what they are told.
+// holder is a client with an imported key, and the responses that it gets.
 type holder struct {
 	name, text string
 
-	allowed, refused time.Time // the last question that was allowed, the first answer that was not
+	allowed, refused time.Time // of the last allowed request, of the first refusal
 	code             string
 }
 
-// TestImportOfAThousand imports keys, rotates all of them, and asks about the old ones all the time.
+// TestImportOfAThousand imports keys, rotates all of them, and verifies the old keys all the time.
 func TestImportOfAThousand(t *testing.T) {
 	const (
 		keys    = 1000
 		overlap = 10 * time.Second
 	)
 	w := newWorld(t)
-	w.lead(managerSetup{settle: quick})
+	w.lead(managerSetup{startupGrace: quick})
 	v := w.startValidators("one")[0]
 	w.createGroup()
 	holders := make([]*holder, keys)
@@ -103,13 +103,14 @@ func TestImportOfAThousand(t *testing.T) {
 	for _, h := range holders {
 		until := retired[h.name].Status.Versions[1].DeliveredAt.Add(overlap)
 		if h.code != "key_retired" || h.refused.Before(until) || h.allowed.After(until.Add(tolerance)) {
-			t.Errorf("%s was to be accepted until %s: it was last allowed at %s, and answered %s from %s on", h.name, until, h.allowed, h.code, h.refused)
+			t.Errorf("%s was to be accepted until %s: it was last allowed at %s, and answered %s from %s on", h.name, until,
+				h.allowed, h.code, h.refused)
 		}
 		v.requires(t, w.plaintext(h.name), "allowed")
 	}
 }
 
-// ask notes what a key is answered. Only one loop asks about one.
+// ask verifies the key and notes the verdict. Only one loop calls it for a key.
 func (h *holder) ask(ctx context.Context, v *validator) {
 	begin := time.Now()
 	switch code, err := v.verify(ctx, h.text); {
@@ -122,7 +123,7 @@ func (h *holder) ask(ctx context.Context, v *validator) {
 	}
 }
 
-// each does something for all numbers below n, some at a time.
+// each calls do for all numbers below n, some at a time.
 func (w *world) each(n int, do func(i int) error) {
 	w.t.Helper()
 	const workers = 8

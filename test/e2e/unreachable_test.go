@@ -11,8 +11,8 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// TestManagerAway kills the manager: validation servers go on, and know by themselves what time it is.
-func TestManagerAway(t *testing.T) {
+// TestManagerUnreachable kills the manager: validation servers continue to decide, and expire keys by their own clocks.
+func TestManagerUnreachable(t *testing.T) {
 	w := newWorld(t)
 	m := w.lead(managerSetup{})
 	validators := w.startValidators("one", "two")
@@ -21,7 +21,7 @@ func TestManagerAway(t *testing.T) {
 	revoked := w.mint("revoked")
 	w.revoke("revoked")
 	w.awaitKey("revoked", "enforced on both servers", isEnforced(2))
-	// Long enough to be minted, published, delivered, and seen alive without a manager.
+	// Long enough to be minted, published, delivered, and allowed without a manager.
 	expiry := time.Now().Add(8 * time.Second).Truncate(time.Second)
 	expiring := w.mint("expiring", func(key *v1alpha1.ApiKey) { key.Spec.ExpiresAt = &metav1.Time{Time: expiry} })
 	m.kill()
@@ -45,12 +45,12 @@ func TestManagerAway(t *testing.T) {
 	}
 }
 
-// expires follows the answers until the key is refused, which has to be at its instant. It also holds for a key
-// whose time is over already.
+// expires sends requests until the key is refused, which has to be at the instant of its expiry. It also accepts a key that
+// has expired already.
 func (v *validator) expires(t *testing.T, key string, expiry time.Time) {
 	t.Helper()
 	const tolerance = time.Second
-	var last time.Time // of an answer that allowed it
+	var last time.Time // of a response that allowed it
 	err := poll(t.Context(), time.Until(expiry)+patience, func() error {
 		code, err := v.verify(context.WithoutCancel(t.Context()), key)
 		switch {
@@ -68,5 +68,6 @@ func (v *validator) expires(t *testing.T, key string, expiry time.Time) {
 	if err != nil || now.Before(expiry.Add(-tolerance)) || last.After(expiry.Add(tolerance)) {
 		t.Errorf("the key of %s was last allowed at %s and refused at %s (%v)", expiry, last, now, err)
 	}
-	t.Logf("allowed until %s before its expiry, refused from %s after it", expiry.Sub(last).Round(time.Millisecond), now.Sub(expiry).Round(time.Millisecond))
+	t.Logf("allowed until %s before its expiry, refused from %s after it", expiry.Sub(last).Round(time.Millisecond),
+		now.Sub(expiry).Round(time.Millisecond))
 }

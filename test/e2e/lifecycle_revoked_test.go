@@ -13,11 +13,11 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// TestRevokedTextStaysRevoked plants a copy of a Secret beside an ApiKey that is made again, after the first
-// was revoked, its dependents orphaned, and the manager killed.
+// TestRevokedTextStaysRevoked plants a copy of a Secret beside an ApiKey that is created again, after the first one was
+// revoked, its dependents were orphaned, and the manager was killed.
 func TestRevokedTextStaysRevoked(t *testing.T) {
 	w := newWorld(t)
-	m := w.lead(managerSetup{settle: quick})
+	m := w.lead(managerSetup{startupGrace: quick})
 	v := w.startValidators("one")[0]
 	w.createGroup()
 	text := w.mint("web")
@@ -47,7 +47,7 @@ func TestRevokedTextStaysRevoked(t *testing.T) {
 	planted := secret.DeepCopy()
 	w.create(planted)
 	w.allowRestores() // which is not about what was revoked
-	w.lead(managerSetup{settle: quick})
+	w.lead(managerSetup{startupGrace: quick})
 	w.create(w.newKey("web"))
 	w.awaitKey("web", "refused", func(key *v1alpha1.ApiKey) bool {
 		ready := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionReady)

@@ -19,12 +19,12 @@ import (
 )
 
 const (
-	appRereads = time.Second // the kubelet takes longer to bring a change into a volume
+	appRereads = time.Second // the kubelet takes longer to update a volume
 	appSenders = 50
 	appPause   = 100 * time.Millisecond // of one sender between two requests: 500 a second from all of them
 )
 
-// app reads its Secret anew once a second, and sends requests with what it has read through a reverse proxy.
+// app reads its Secret once a second, and sends requests with the key that it has read through a reverse proxy.
 type app struct {
 	cancel context.CancelFunc
 	loops  sync.WaitGroup
@@ -35,10 +35,10 @@ type app struct {
 	mu      sync.Mutex
 	read    []string // all keys that it had
 	sent    int
-	refused []string // all answers but that of the content
+	refused []string // all responses that are not from the content server
 }
 
-// contentServer answers 204, as no door does by itself.
+// contentServer responds 204, as no integration does.
 func (w *world) contentServer() *httptest.Server {
 	content := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
 	w.t.Cleanup(content.Close)
@@ -72,7 +72,7 @@ func (w *world) startApp(secret string, v *validator) *app {
 	return a
 }
 
-// every does it now and then, until ctx ends.
+// every calls do periodically, until ctx ends.
 func every(ctx context.Context, interval time.Duration, do func()) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
@@ -135,15 +135,15 @@ func (a *app) awaits(w *world, secret string) {
 	})
 }
 
-// stop ends the app and returns how much it sent, what was not answered by the content, and the keys it had.
+// stop ends the app and returns how many requests it sent, which of them the content server did not answer, and the keys
+// that it had.
 func (a *app) stop() (sent int, refused, read []string) {
 	a.cancel()
 	a.loops.Wait()
 	return a.sent, a.refused, a.read
 }
 
-// slowLine is a line to the leader: connections are made at once, and what the leader sends on one that is no
-// longer young comes late.
+// slowLine is a connection to the leader that opens at once. After it is no longer young, what the leader sends is delayed.
 type slowLine struct {
 	world   *world
 	address string
@@ -152,7 +152,7 @@ type slowLine struct {
 	connected atomic.Int64
 }
 
-// young is a connection on which there is enough to do with saying hello and catching up.
+// young is how long a connection is not delayed, because it is still catching up.
 const young = 2 * time.Second
 
 func (w *world) slowLine(delay time.Duration) *slowLine {
@@ -175,7 +175,7 @@ func (w *world) slowLine(delay time.Duration) *slowLine {
 	return line
 }
 
-// awaitSlow waits until what the leader sends comes late.
+// awaitSlow waits until what the leader sends is delayed.
 func (l *slowLine) awaitSlow() {
 	l.world.t.Helper()
 	eventually(l.world.t, "the line to be slow", patience, func() error {
@@ -221,7 +221,7 @@ func (l *slowLine) carry(server net.Conn) {
 		}
 	}()
 	for c := range chunks {
-		time.Sleep(time.Until(c.due)) // nothing is waited for: this is how slow the line is
+		time.Sleep(time.Until(c.due)) // the delay of the line
 		if _, err := server.Write(c.data); err != nil {
 			return
 		}

@@ -11,7 +11,7 @@ import (
 	"github.com/keyward-dev/keyward/test/fakemanager"
 )
 
-// TestDecisionsAreExplained asks, by the id in the answer, why a request was denied.
+// TestDecisionsAreExplained looks up, by the id in the response, why a request was denied.
 func TestDecisionsAreExplained(t *testing.T) {
 	const token = "a-token-of-some-length"
 	file := filepath.Join(t.TempDir(), "token")
@@ -32,13 +32,13 @@ func TestDecisionsAreExplained(t *testing.T) {
 		t.Errorf("without the token: %d", status)
 	}
 	_, _, text := do(t, decisions, "Authorization", "Bearer "+token)
-	for _, want := range []string{`"code":"origin_denied"`, `"keyId":"k1"`, `"project":"default"`, `"origin":"https://evil.example"`, `"door":"reverseproxy"`} {
+	for _, want := range []string{`"code":"origin_denied"`, `"keyId":"k1"`, `"project":"default"`, `"origin":"https://evil.example"`, `"integration":"reverseproxy"`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %s in %s", want, text)
 		}
 	}
 	if strings.Contains(text, "secret") || strings.Contains(text, key.Reveal()) || strings.Contains(v.logs.String(), token) {
-		t.Errorf("too much is told: %s", text)
+		t.Errorf("too much is reported: %s", text)
 	}
 
 	off := start(t, configFor(t, m))

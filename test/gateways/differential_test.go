@@ -8,8 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"net/url"
 	"os"
@@ -191,19 +191,23 @@ func newComparison(t testing.TB, readers []*contentReader, options ...authorizer
 	return c
 }
 
-// serveStrictly is how the validation server listens.
+// serveStrictly serves as the validation server does.
 func serveStrictly(t testing.TB, handler http.Handler) string {
 	t.Helper()
-	const maxHeaderBytes = 64 << 10
-	server := httptest.NewUnstartedServer(handler)
-	server.Listener = http1.Listen(server.Listener, http1.Config{MaxHeaderBytes: maxHeaderBytes})
-	server.Config.MaxHeaderBytes, server.Config.DisableGeneralOptionsHandler, server.Config.ConnState = maxHeaderBytes, true, http1.NoteState
-	server.Config.Protocols = new(http.Protocols)
-	server.Config.Protocols.SetHTTP1(true)
-	server.Config.Protocols.SetUnencryptedHTTP2(true)
-	server.Start()
-	t.Cleanup(server.Close)
-	return server.Listener.Addr().String()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := http1.NewServer(listener, http1.Config{Handler: handler, MaxHeaderBytes: 64 << 10, Upgrades: true})
+	served := make(chan error, 1)
+	go func() { served <- server.Serve() }()
+	t.Cleanup(func() {
+		_ = server.Close()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	return server.Addr().String()
 }
 
 // outcome of a comparison: how readers differ from what was decided, where it was let through.

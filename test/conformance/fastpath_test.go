@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -22,38 +21,55 @@ import (
 	"github.com/keyward-dev/keyward/server/integrations/forwardauth"
 )
 
-// counted counts what is answered without net/http.
+// counted counts responses without net/http.
 type counted struct {
 	http1.FastPath
 
-	answers atomic.Int64
+	responses atomic.Int64
 }
 
-// Answer implements http1.Answerer.
-func (c *counted) Answer(question *httpapi.FastRequest, answer *httpapi.FastResponse) bool {
-	ok := c.FastPath.Respond(question, answer)
+// Respond implements http1.FastPath.
+func (c *counted) Respond(request *httpapi.FastRequest, response *httpapi.FastResponse) bool {
+	ok := c.FastPath.Respond(request, response)
 	if ok {
-		c.answers.Add(1)
+		c.responses.Add(1)
 	}
 	return ok
 }
 
-// startFront serves a mux, with an Answerer, which may be nil.
-func startFront(t testing.TB, mux http.Handler, plain http1.FastPath) net.Addr {
+// startFront serves a handler as the validator does, with a fast path, which may be nil.
+func startFront(t testing.TB, handler http.Handler, fastPath http1.FastPath) net.Addr {
 	t.Helper()
-	front := httptest.NewUnstartedServer(mux)
-	front.Listener = http1.Listen(front.Listener, http1.Config{MaxHeaderBytes: maxHeaderBytes, IdleTimeout: time.Minute, FastPath: plain})
-	front.Config.MaxHeaderBytes = maxHeaderBytes
-	front.Config.ConnState = http1.NoteState
-	front.Start()
-	t.Cleanup(front.Close)
-	return front.Listener.Addr()
+	return serveHTTP(t, http1.Config{Handler: handler, FastPath: fastPath, SmallBodies: true})
 }
 
-// warm is a request that makes a connection one that net/http has idle.
+// serveHTTP runs a server as the validator does.
+func serveHTTP(t testing.TB, config http1.Config) net.Addr {
+	t.Helper()
+	server, err := runHTTP(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	return server.Addr()
+}
+
+// runHTTP is for serveHTTP, and for a fuzz target, which may not use its testing.F.
+func runHTTP(config http1.Config) (*http1.Server, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	config.MaxHeaderBytes, config.ReadHeaderTimeout, config.IdleTimeout = maxHeaderBytes, time.Minute, time.Minute
+	server := http1.NewServer(listener, config)
+	go func() { _ = server.Serve() }() // if it fails, so do the requests
+	return server, nil
+}
+
+// warm is a request after which a connection is idle for net/http.
 const warm = "GET /nowhere HTTP/1.1\r\nHost: h\r\n\r\n"
 
-// dialWarm opens a connection and has one request answered on it.
+// dialWarm opens a connection and gets one response on it.
 func dialWarm(t testing.TB, address net.Addr) (net.Conn, *bufio.Reader) {
 	t.Helper()
 	conn, err := net.Dial("tcp", address.String())
@@ -75,7 +91,7 @@ func dialWarm(t testing.TB, address net.Addr) (net.Conn, *bufio.Reader) {
 	return conn, in
 }
 
-// sendWarm is send on a connection that stays open, where there may be no need for net/http.
+// sendWarm is send on a connection that stays open, on which the fast path may respond.
 func sendWarm(t testing.TB, address net.Addr, host, target string, lines []string) reply {
 	t.Helper()
 	conn, in := dialWarm(t, address)
@@ -102,11 +118,11 @@ func readReply(in *bufio.Reader) (reply, error) {
 	return reply{response.StatusCode, response.Header, body}, err
 }
 
-// rest are what is left of a rate limit, and until when: less, and longer, with each answer.
+// rest are what is left of a rate limit, and until when: less, and longer, with each response.
 var rest = regexp.MustCompile(`=[0-9]+`)
 
-// same tells whether two answers to a request are one, but for what is made anew for each, and
-// whether the connection is to be closed, of which there was more than one in send.
+// same reports whether two responses to a request are equal, except for what is made anew for each, and for whether the
+// connection closes, which differs between send and sendWarm.
 func same(a, b reply, lines string) bool {
 	for _, r := range []*reply{&a, &b} {
 		r.header = r.header.Clone()
@@ -123,8 +139,8 @@ func same(a, b reply, lines string) bool {
 	return a.status == b.status && bytes.Equal(a.body, b.body) && fmt.Sprint(a.header) == fmt.Sprint(b.header)
 }
 
-// plainStreams are questions, and what could be taken for one.
-func plainStreams() []string {
+// fastPathStreams are simple requests, and what could be taken for one.
+func fastPathStreams() []string {
 	const lines = "Host: cdn.acme.example\r\nX-Forwarded-Method: GET\r\nX-Forwarded-Host: cdn.acme.example\r\nX-Forwarded-Uri: /api/scenes/mkt-1\r\nX-Forwarded-For: 192.0.2.1\r\n" +
 		"X-Original-Method: GET\r\nX-Original-Host: cdn.acme.example\r\nX-Original-URI: /api/scenes/mkt-1\r\nX-HAProxy-Method: GET\r\nX-HAProxy-Host: cdn.acme.example\r\nX-HAProxy-Uri: /api/scenes/mkt-1\r\n" +
 		"Authorization: Bearer {good}\r\nX-Request-Id: mine\r\nOrigin: https://www.acme.example\r\n"
@@ -137,74 +153,76 @@ func plainStreams() []string {
 		"Authorization: Bearer {good}\r\n", "X-Api-Key: {both}\r\n", "Host: other\r\n", "X-Keyward-Group: evil\r\n", "X_keyward_group: evil\r\n", "x-api-key: {good}\r\n", "X-Request-Id: \t\r\n", "Cookie: é=\xff\r\n", " folded\r\n", "X-A: b\n", "X-A\r\n", "Access-Control-Request-Method: GET\r\n", "Range: bytes=0-1\r\n", "If-None-Match: *\r\n"} {
 		streams = append(streams, "GET /authz HTTP/1.1\r\n"+lines+more+"\r\n"+"GET /authz/nginx HTTP/1.1\r\n"+lines+more+"\r\nabc")
 	}
-	question := "GET /authz HTTP/1.1\r\n" + lines + "\r\n"
+	request := "GET /authz HTTP/1.1\r\n" + lines + "\r\n"
 	for _, method := range []string{"HEAD", "POST", "get", "OPTIONS"} {
-		streams = append(streams, strings.Replace(question, "GET", method, 1)+question)
+		streams = append(streams, strings.Replace(request, "GET", method, 1)+request)
 	}
-	return append(streams, strings.Repeat(question, 7), strings.Replace(question, "HTTP/1.1", "HTTP/1.0", 1)+question, strings.ReplaceAll(question, "{good}", "{unknown}"), strings.ReplaceAll(question, "cdn.acme.example", "[::1]:80"),
-		strings.ReplaceAll(question, "cdn.acme.example", "a b"), strings.ReplaceAll(question, "cdn.acme.example", ""), "POST /v1/verify HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}"+question, question+"\r\n"+question, question[:len(question)-2])
+	return append(streams, strings.Repeat(request, 7), strings.Replace(request, "HTTP/1.1", "HTTP/1.0", 1)+request, strings.ReplaceAll(request, "{good}", "{unknown}"), strings.ReplaceAll(request, "cdn.acme.example", "[::1]:80"),
+		strings.ReplaceAll(request, "cdn.acme.example", "a b"), strings.ReplaceAll(request, "cdn.acme.example", ""), "POST /v1/verify HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}"+request, request+"\r\n"+request, request[:len(request)-2])
 }
 
-// FuzzPlain sends the same bytes, on a connection that net/http has idle, to a server that
-// answers plain questions without net/http and to one that does not: the answers are the same.
-func FuzzPlain(f *testing.F) {
-	streams := plainStreams()
+// FuzzFastPath sends the same bytes, on a connection that is idle for net/http, to a server with the fast path and to one
+// without: the responses are the same.
+func FuzzFastPath(f *testing.F) {
+	streams := fastPathStreams()
 	for _, stream := range streams {
 		f.Add(stream)
 	}
 	keys, update := snapshot(f)
 	mux := http.NewServeMux()
-	plain := forwardauth.Register(mux, newAuthorizer(f, "", update), clientaddr.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, clientaddr.HeaderXForwardedFor))
-	fast, slow := startFront(f, mux, plain), startFront(f, mux, nil)
-	answersOf := func(t *testing.T, address net.Addr, stream string) []reply {
+	fastPath := forwardauth.Register(mux, newAuthorizer(f, "", update), clientaddr.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, clientaddr.HeaderXForwardedFor))
+	fast, slow := startFront(f, mux, fastPath), startFront(f, mux, nil)
+	responsesOf := func(t *testing.T, address net.Addr, stream string) []reply {
 		conn, in := dialWarm(t, address)
 		defer func() { _ = conn.Close() }()
 		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
 		go func() {
-			_, _ = io.WriteString(conn, stream) // fails where the server has heard enough
+			_, _ = io.WriteString(conn, stream) // fails when the server has refused the stream
 			_ = conn.(*net.TCPConn).CloseWrite()
 		}()
-		var answers []reply
+		var responses []reply
 		for {
 			r, err := readReply(in)
 			if err != nil {
-				return answers
+				return responses
 			}
-			answers = append(answers, r)
+			responses = append(responses, r)
 		}
 	}
 	f.Fuzz(func(t *testing.T, stream string) {
 		stream = keys.fill(stream)
-		got, want := answersOf(t, fast, stream), answersOf(t, slow, stream)
+		got, want := responsesOf(t, fast, stream), responsesOf(t, slow, stream)
 		if len(got) != len(want) {
-			t.Fatalf("%q: %d answers, net/http has %d:\n%v\n%v", stream, len(got), len(want), got, want)
+			t.Fatalf("%q: %d responses, net/http has %d:\n%v\n%v", stream, len(got), len(want), got, want)
 		}
 		for i := range got {
 			connection, length := got[i].header.Get("Connection"), got[i].header.Get("Content-Length")
 			if connection != want[i].header.Get("Connection") || length != want[i].header.Get("Content-Length") || got[i].header.Get("Date") == "" && want[i].header.Get("Date") != "" || !same(got[i], want[i], stream) {
-				t.Fatalf("%q: answer %d:\n%v\nnet/http: %v", stream, i, got[i], want[i])
+				t.Fatalf("%q: response %d:\n%v\nnet/http: %v", stream, i, got[i], want[i])
 			}
 		}
 	})
 }
 
-// TestWhatIsPlain: the questions that proxies put all day do not go to net/http.
-func TestWhatIsPlain(t *testing.T) {
+// TestFastPathServesProxies: the requests that proxies send all the time do not go to net/http.
+func TestFastPathServesProxies(t *testing.T) {
 	keys, update := snapshot(t)
 	mux := http.NewServeMux()
-	plain := &counted{FastPath: forwardauth.Register(mux, newAuthorizer(t, "", update), nil)}
-	front := startFront(t, mux, plain)
+	fastPath := &counted{FastPath: forwardauth.Register(mux, newAuthorizer(t, "", update), nil)}
+	front := startFront(t, mux, fastPath)
 	for name, d := range proxyProfiles {
 		e := exchange{method: "GET", host: "cdn.acme.example", target: "/api/scenes/mkt-1?x", client: "192.0.2.1:4711"}
 		for _, e.project = range []string{"", "marketing"} {
-			for _, e.lines = range [][]string{{"Authorization: Bearer " + keys["good"].Reveal(), "Origin: https://www.acme.example"}, {"Authorization: Bearer " + keys["unknown"].Reveal()}, nil} {
-				before := plain.answers.Load()
-				for range 100 { // net/http may have it before it is done with the request before
-					if sendWarm(t, front, e.host, d.target(e.project), append(e.lines, d.says(e)...)); plain.answers.Load() != before {
+			for _, e.lines = range [][]string{
+				{"Authorization: Bearer " + keys["good"].Reveal(), "Origin: https://www.acme.example"}, {"Authorization: Bearer " + keys["unknown"].Reveal()}, nil,
+			} {
+				before := fastPath.responses.Load()
+				for range 100 { // net/http gets a request that arrives before it has finished the previous one
+					if sendWarm(t, front, e.host, d.target(e.project), append(e.lines, d.says(e)...)); fastPath.responses.Load() != before {
 						break
 					}
 				}
-				if plain.answers.Load() == before {
+				if fastPath.responses.Load() == before {
 					t.Errorf("%s, %s, %q", name, d.target(e.project), e.lines)
 				}
 			}

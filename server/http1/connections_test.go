@@ -30,14 +30,14 @@ func (c *client) get(path string) {
 	c.send("GET " + path + " HTTP/1.1\r\nHost: h\r\n\r\n")
 }
 
-// hungUp says whether the server has hung up.
+// hungUp reports whether the server has closed the connection.
 func (c *client) hungUp() bool {
 	_, err := c.in.ReadByte()
 	return err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-// eventually waits until something is so of a listener's connections.
-func (l *Listener) eventually(t *testing.T, what string, is func(*connections) bool) {
+// eventually waits until a condition holds for a listener's connections.
+func (l *listener) eventually(t *testing.T, what string, is func(*connections) bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
 		l.connections.mu.Lock()
@@ -47,13 +47,13 @@ func (l *Listener) eventually(t *testing.T, what string, is func(*connections) b
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain until %s", what)
+			t.Fatalf("timed out: %s", what)
 		}
 	}
 }
 
 // of finds the server's end of a connection.
-func (l *Listener) of(t *testing.T, c *client) (found *Conn) {
+func (l *listener) of(t *testing.T, c *client) (found *conn) {
 	t.Helper()
 	l.eventually(t, "it is accepted", func(s *connections) bool {
 		for _, conn := range s.all {
@@ -66,23 +66,24 @@ func (l *Listener) of(t *testing.T, c *client) (found *Conn) {
 	return found
 }
 
-func (l *Listener) settled(t *testing.T, c *client, phase phase) *Conn {
+func (l *listener) settled(t *testing.T, c *client, phase phase) *conn {
 	t.Helper()
 	conn := l.of(t, c)
-	l.eventually(t, fmt.Sprint("it is in phase ", phase), func(*connections) bool { return conn.place.phase.Load() == phase })
+	l.eventually(t, fmt.Sprint("it is in phase ", phase), func(*connections) bool { return conn.slot.phase.Load() == phase })
 	return conn
 }
 
-// TestWhoWaitsLongestMakesPlace: for the rest of a head that is overdue, or else for a request.
-// Nobody makes place who is answered.
-func TestWhoWaitsLongestMakesPlace(t *testing.T) {
+// TestLongestIdleConnectionIsEvicted: the one that waits longest for the rest of an overdue head, or if there is none,
+// for a request. A connection with a request in progress is never evicted.
+func TestLongestIdleConnectionIsEvicted(t *testing.T) {
 	running, end := make(chan struct{}), make(chan struct{})
-	_, l, first := serve(t, Config{MaxConnections: 4, IdleTimeout: time.Hour, ReadHeaderTimeout: time.Hour}, func(_ http.ResponseWriter, r *http.Request) {
+	s, first := serve(t, Config{MaxConnections: 4, IdleTimeout: time.Hour, ReadHeaderTimeout: time.Hour}, func(_ http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/slow" {
 			running <- struct{}{}
 			<-end
 		}
 	})
+	l := s.listener
 	l.settled(t, first, idle)
 	working, slow, said := first.more(), first.more(), first.more()
 	working.get("/slow")
@@ -94,28 +95,28 @@ func TestWhoWaitsLongestMakesPlace(t *testing.T) {
 	said.want("")
 	l.settled(t, said, idle)
 
-	// Nobody is overdue: first is idle for longest.
+	// No head is overdue: first has been idle the longest.
 	fifth := first.more()
 	fifth.get("/")
 	fifth.want("")
 	if !first.hungUp() {
-		t.Error("who was idle for longest stays")
+		t.Error("the connection that was idle the longest stays")
 	}
 	l.settled(t, fifth, idle)
 
-	// The head is overdue: it goes before who is idle for longer.
-	l.of(t, slow).place.since.Add(-int64(2 * overdue))
-	l.of(t, said).place.since.Add(-int64(4 * overdue))
+	// The head is overdue: its connection goes before one that has been idle longer.
+	l.of(t, slow).slot.since.Add(-int64(2 * overdue))
+	l.of(t, said).slot.since.Add(-int64(4 * overdue))
 	sixth := fifth.more()
 	sixth.get("/")
 	sixth.want("")
 	if !slow.hungUp() {
-		t.Error("a head that is overdue stays")
+		t.Error("an overdue head stays")
 	}
 	l.settled(t, sixth, idle)
 	l.eventually(t, "nothing is held", func(s *connections) bool { return s.held == 0 && len(s.all) == 4 })
 
-	// All are answered: the next one waits.
+	// All have a request in progress: the next one waits.
 	for _, c := range []*client{said, fifth, sixth} {
 		c.get("/slow")
 		<-running
@@ -141,13 +142,13 @@ func TestWhoWaitsLongestMakesPlace(t *testing.T) {
 	}
 }
 
-// TestHeadsAreHeldWithinBounds: however many there are, and what is held of them is forgotten
-// with them.
+// TestHeadsAreHeldWithinBounds: any number of them, and their memory is released with their connections.
 func TestHeadsAreHeldWithinBounds(t *testing.T) {
 	const bound = 64 << 10
-	_, l, first := serve(t, Config{MaxHeldBytes: bound, IdleTimeout: time.Hour, ReadHeaderTimeout: time.Hour}, nothing)
+	s, first := serve(t, Config{MaxHeldBytes: bound, IdleTimeout: time.Hour, ReadHeaderTimeout: time.Hour}, nothing)
+	l := s.listener
 	var slow []*client
-	for range 40 { // of which each holds some 4 KiB
+	for range 40 { // each of which holds some 4 KiB
 		c := first.more()
 		c.send("GET / HTTP/1.1\r\nX-A: " + strings.Repeat("a", 4<<10))
 		slow = append(slow, c)
@@ -157,7 +158,7 @@ func TestHeadsAreHeldWithinBounds(t *testing.T) {
 	first.want("")
 	l.eventually(t, "some have gone", func(s *connections) bool { return len(s.all) < 20 && s.held <= bound })
 	if !slow[0].hungUp() {
-		t.Error("who has held for longest stays")
+		t.Error("the connection that has held the longest stays")
 	}
 	for _, c := range slow {
 		_ = c.conn.Close()
@@ -165,15 +166,16 @@ func TestHeadsAreHeldWithinBounds(t *testing.T) {
 	l.eventually(t, "nothing is held", func(s *connections) bool { return len(s.all) == 1 && s.held == 0 })
 }
 
-// TestHTTP2MakesPlace where no request is under way on it.
-func TestHTTP2MakesPlace(t *testing.T) {
+// TestIdleHTTP2ConnectionIsEvicted, but not one with a request in progress.
+func TestIdleHTTP2ConnectionIsEvicted(t *testing.T) {
 	running, end := make(chan struct{}), make(chan struct{})
-	_, l, first := serve(t, Config{MaxConnections: 2, IdleTimeout: time.Hour, ReadHeaderTimeout: time.Hour}, func(_ http.ResponseWriter, r *http.Request) {
+	s, first := serve(t, Config{MaxConnections: 2, IdleTimeout: time.Hour, ReadHeaderTimeout: time.Hour}, func(_ http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/slow" {
 			running <- struct{}{}
 			<-end
 		}
 	})
+	l := s.listener
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
 	transport := &http.Transport{Protocols: protocols}
@@ -191,7 +193,7 @@ func TestHTTP2MakesPlace(t *testing.T) {
 	}
 	allIdle := func(s *connections) bool {
 		for _, c := range s.all {
-			if c.place.phase.Load() != idle {
+			if c.slot.phase.Load() != idle {
 				return false
 			}
 		}
@@ -201,7 +203,7 @@ func TestHTTP2MakesPlace(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- ask("/slow") }()
 	<-running
-	other := first.more() // takes the place of first
+	other := first.more() // replaces first
 	other.get("/")
 	other.want("")
 	another := first.more()

@@ -12,7 +12,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// pieces is a connection on which bytes come in these pieces.
+// pieces is a connection on which bytes arrive in these pieces.
 type pieces struct {
 	net.Conn
 
@@ -30,8 +30,9 @@ func (p *pieces) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-func through(size int, rest ...string) (string, *protocolError) {
-	conn := &Conn{Conn: &pieces{rest: rest}, listener: &Listener{}, scanner: scanner{maxHead: 200}}
+// passedOn returns what a connection passes on when net/http reads portions of this size, and why it refused the rest.
+func passedOn(size int, rest ...string) (string, *protocolError) {
+	conn := &conn{Conn: &pieces{rest: rest}, listener: &listener{}, scanner: scanner{maxHead: 200}}
 	var out bytes.Buffer
 	buffer := make([]byte, size)
 	for {
@@ -44,14 +45,16 @@ func through(size int, rest ...string) (string, *protocolError) {
 }
 
 var parts = []string{
-	"GET / HTTP/1.1\r\n", "POST /x HTTP/1.0\r\n", "PRI * HTTP/2.0\r\n", wholePreface, "Host: h\r\n", "Content-Length: 3\r\n", "Transfer-Encoding: chunked\r\n", "Connection: upgrade\r\n", "Upgrade: websocket\r\n",
-	"\r\n", "\n", "\r", "3\r\n", "abc", "\r\n0\r\n", "X-A: b\r\n", " c\r\n", "0", "X-A: b\r\n\r\n", strings.Repeat("x", 150), "GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+	"GET / HTTP/1.1\r\n", "POST /x HTTP/1.0\r\n", "PRI * HTTP/2.0\r\n", wholePreface, "Host: h\r\n", "Content-Length: 3\r\n",
+	"Transfer-Encoding: chunked\r\n", "Connection: upgrade\r\n", "Upgrade: websocket\r\n",
+	"\r\n", "\n", "\r", "3\r\n", "abc", "\r\n0\r\n", "X-A: b\r\n", " c\r\n", "0", "X-A: b\r\n\r\n", strings.Repeat("x", 150),
+	"GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
 	"GET /%zz%2f%?%zz HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc", "GET / HTTP/1.1\r\nHost: h\r\n\r\n",
 }
 
-// TestHowItArrivesDoesNotMatter splits a stream in another way, and reads it in other
-// portions: what is let through, and what is refused, is the same.
-func TestHowItArrivesDoesNotMatter(t *testing.T) {
+// TestPacketBoundariesDoNotMatter splits a stream in another way, and reads it in other portions: the same bytes are
+// passed on, and the same are refused.
+func TestPacketBoundariesDoNotMatter(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		stream := strings.Join(rapid.SliceOfN(rapid.SampledFrom(parts), 1, 12).Draw(t, "parts"), "")
 		split := make([]string, 0, len(stream))
@@ -59,25 +62,25 @@ func TestHowItArrivesDoesNotMatter(t *testing.T) {
 			n := rapid.IntRange(1, len(rest)).Draw(t, "piece")
 			split, rest = append(split, rest[:n]), rest[n:]
 		}
-		whole, refused := through(4096, stream)
-		got, again := through(rapid.SampledFrom([]int{1, 7, 4096}).Draw(t, "portion"), split...)
+		whole, refused := passedOn(4096, stream)
+		got, again := passedOn(rapid.SampledFrom([]int{1, 7, 4096}).Draw(t, "portion"), split...)
 		if got != whole || again != refused {
 			t.Fatalf("%q\nwhole  %q %v\npieces %q %v", stream, whole, refused, got, again)
 		}
 	})
 }
 
-// FuzzWhatIsLetThrough: it is a beginning of what was sent, and net/http can read all of
-// it, one length to a request.
-func FuzzWhatIsLetThrough(f *testing.F) {
+// FuzzPassedOn: what is passed on is a prefix of what was sent, and net/http can read all of it, with one length for
+// each request.
+func FuzzPassedOn(f *testing.F) {
 	for i := range parts {
 		f.Add([]byte(parts[i] + parts[(i+1)%len(parts)] + parts[(i+2)%len(parts)]))
 	}
 	f.Add([]byte(strings.Join(parts[20:], "")))
 	f.Fuzz(func(t *testing.T, stream []byte) {
-		got, refused := through(4096, string(stream))
-		if got = strings.TrimSuffix(got, poison); !strings.HasPrefix(spoiled(string(stream)), spoiled(got)) {
-			t.Fatalf("%q is let through of %q", got, stream)
+		got, refused := passedOn(4096, string(stream))
+		if got = strings.TrimSuffix(got, poison); !strings.HasPrefix(poisoned(string(stream)), poisoned(got)) {
+			t.Fatalf("%q is passed on of %q", got, stream)
 		}
 		if strings.HasPrefix(got, wholePreface) {
 			return
@@ -88,7 +91,8 @@ func FuzzWhatIsLetThrough(f *testing.F) {
 			if err != nil || request.Header.Get("Upgrade") != "" {
 				return
 			}
-			if request.Method == "PRI" || len(request.Header["Content-Length"]) > 1 || len(request.TransferEncoding) > 0 && request.Header.Get("Content-Length") != "" || !request.ProtoAtLeast(1, 0) {
+			if request.Method == "PRI" || !request.ProtoAtLeast(1, 0) || len(request.Header["Content-Length"]) > 1 ||
+				len(request.TransferEncoding) > 0 && request.Header.Get("Content-Length") != "" {
 				t.Fatalf("%q", got)
 			}
 			if _, err := io.Copy(io.Discard, request.Body); err != nil && refused == nil && !strings.Contains(err.Error(), "unexpected EOF") {
@@ -98,12 +102,12 @@ func FuzzWhatIsLetThrough(f *testing.F) {
 	})
 }
 
-// spoiled does not tell bad escapes from what they are made.
-func spoiled(s string) string { return strings.ReplaceAll(s, "%", `\`) }
+// poisoned makes invalid escapes equal to what they are replaced by.
+func poisoned(s string) string { return strings.ReplaceAll(s, "%", `\`) }
 
-// TestNothingIsHeldWhenIdle: between requests a connection costs no buffer.
+// TestNothingIsHeldWhenIdle: between requests a connection needs no buffer.
 func TestNothingIsHeldWhenIdle(t *testing.T) {
-	conn := &Conn{Conn: &pieces{rest: []string{"GET / HTTP/1.1\r\nHost: h\r\n\r\n"}}, listener: &Listener{}, scanner: scanner{maxHead: 200}}
+	conn := &conn{Conn: &pieces{rest: []string{"GET / HTTP/1.1\r\nHost: h\r\n\r\n"}}, listener: &listener{}, scanner: scanner{maxHead: 200}}
 	if n, err := conn.Read(make([]byte, 4096)); n == 0 || err != nil || conn.pending != nil {
 		t.Errorf("%d, %v, held %d", n, err, cap(conn.pending))
 	}
@@ -111,7 +115,7 @@ func TestNothingIsHeldWhenIdle(t *testing.T) {
 
 func BenchmarkRead(b *testing.B) {
 	request := "GET /api/scenes/mkt-1 HTTP/1.1\r\nHost: cdn.acme.example\r\nUser-Agent: curl/8\r\nAccept: */*\r\nAuthorization: Bearer " + strings.Repeat("x", 55) + "\r\n\r\n"
-	conn, buffer := &Conn{listener: &Listener{}, scanner: scanner{maxHead: 64 << 10}}, make([]byte, 4096)
+	conn, buffer := &conn{listener: &listener{}, scanner: scanner{maxHead: 64 << 10}}, make([]byte, 4096)
 	b.ReportAllocs()
 	for b.Loop() {
 		conn.Conn = &pieces{rest: []string{request}}

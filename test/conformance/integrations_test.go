@@ -61,30 +61,49 @@ type answer struct {
 
 const verifyURL = "verifyapi, with url"
 
-// door asks one door.
+// integration asks one integration.
 type integration func(t *testing.T, e exchange) answer
 
-// doors opens every door on one gate.
-func integrations(t testing.TB, g *authorizer.Authorizer) map[string]integration {
+// The positions of --http-fast-path, which is for forward auth only.
+const (
+	fastPathOn  = "fast path on"
+	fastPathOff = "fast path off"
+)
+
+// integrations opens every integration on one authorizer: in one position of the fast path all, in the other those that
+// it is for.
+func integrations(t testing.TB, a *authorizer.Authorizer, position string) map[string]integration {
 	t.Helper()
 	loopback := clientaddr.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, clientaddr.HeaderXForwardedFor)
-	mux := http.NewServeMux()
-	plain := forwardauth.Register(mux, g, loopback)
-	verify.Register(mux, g, loopback)
-	awsauthorizer.Register(mux, g, loopback)
-	front := startFront(t, mux, plain)
-	url := "http://" + front.String()
-	check := dialExtAuthz(t, g, loopback)
-	opened := map[string]integration{
-		"extauthz":           func(t *testing.T, e exchange) answer { return askExtAuthz(t, check, e, false) },
-		"extauthz, raw":      func(t *testing.T, e exchange) answer { return askExtAuthz(t, check, e, true) },
-		"verifyapi":          func(t *testing.T, e exchange) answer { return askVerify(t, url, e) },
-		"awsauthorizer, 1.0": func(t *testing.T, e exchange) answer { return askAWS1(t, url, e) },
-		"awsauthorizer, 2.0": func(t *testing.T, e exchange) answer { return askAWS2(t, url, e) },
-		verifyURL:            func(t *testing.T, e exchange) answer { return askVerifyURL(t, url, e) },
-		"reverseproxy":       reverseProxy(t, g, loopback),
+	mux, opened := http.NewServeMux(), map[string]integration{}
+	fastPath := forwardauth.Register(mux, a, loopback)
+	if position == fastPathOff {
+		addProxyProfiles(opened, startFront(t, mux, nil))
+		return opened
 	}
+	verify.Register(mux, a, loopback)
+	awsauthorizer.Register(mux, a, loopback)
+	front := startFront(t, mux, fastPath)
+	url := "http://" + front.String()
+	check := dialExtAuthz(t, a, loopback)
+	opened["extauthz"] = func(t *testing.T, e exchange) answer { return askExtAuthz(t, check, e, false) }
+	opened["extauthz, raw"] = func(t *testing.T, e exchange) answer { return askExtAuthz(t, check, e, true) }
+	opened["verifyapi"] = func(t *testing.T, e exchange) answer { return askVerify(t, url, e) }
+	opened["awsauthorizer, 1.0"] = func(t *testing.T, e exchange) answer { return askAWS1(t, url, e) }
+	opened["awsauthorizer, 2.0"] = func(t *testing.T, e exchange) answer { return askAWS2(t, url, e) }
+	opened[verifyURL] = func(t *testing.T, e exchange) answer { return askVerifyURL(t, url, e) }
+	opened["reverseproxy"] = reverseProxy(t, a, loopback)
 	addProxyProfiles(opened, front)
+	return opened
+}
+
+// inBothPositions returns every integration on one authorizer, and those that the fast path is for once more without it.
+func inBothPositions(t testing.TB, a *authorizer.Authorizer) map[string]integration {
+	t.Helper()
+	opened := integrations(t, a, fastPathOn)
+	for name, ask := range integrations(t, a, fastPathOff) {
+		opened[name+", "+fastPathOff] = ask
+	}
 	return opened
 }
 
@@ -235,26 +254,23 @@ func reverseProxy(t testing.TB, g *authorizer.Authorizer, clients *clientaddr.Re
 	if err != nil {
 		t.Fatal(err)
 	}
-	open := map[string]*httptest.Server{}
-	closeAll := func() {
+	open := map[string]*http1.Server{} // by project
+	t.Cleanup(func() {
 		for _, proxy := range open {
-			proxy.Close()
+			_ = proxy.Close()
 		}
-	}
-	t.Cleanup(closeAll)
+	})
 	return func(t *testing.T, e exchange) answer {
 		t.Helper()
 		proxy, ok := open[e.project]
 		if !ok {
 			handler := reverseproxy.New(g, reverseproxy.Config{Upstream: target, Project: e.project, Clients: clients}, slog.New(slog.DiscardHandler))
-			proxy = httptest.NewUnstartedServer(handler)
-			proxy.Listener = http1.Listen(proxy.Listener, http1.Config{MaxHeaderBytes: maxHeaderBytes})
-			proxy.Config.MaxHeaderBytes = maxHeaderBytes
-			proxy.Config.DisableGeneralOptionsHandler = true
-			proxy.Start()
+			if proxy, err = runHTTP(http1.Config{Handler: handler, Upgrades: true}); err != nil {
+				t.Fatal(err)
+			}
 			open[e.project] = proxy
 		}
-		got := send(t, proxy.Listener.Addr(), e.method, e.host, e.target, throughProxy(e))
+		got := send(t, proxy.Addr(), e.method, e.host, e.target, throughProxy(e))
 		select {
 		case r := <-seen:
 			if e.arrived != nil {

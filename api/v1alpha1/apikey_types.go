@@ -152,6 +152,13 @@ type KeyUsage struct {
 
 // ApiKeyStatus is the observed state of an ApiKey.
 type ApiKeyStatus struct {
+	// observedGeneration is the metadata.generation that the rest of the status is about; -1 before the
+	// object is first reconciled.
+	//
+	// +kubebuilder:validation:Minimum=-1
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
 	// keyID identifies the ApiKey in headers, logs and metrics. It is no secret.
 	//
 	// +kubebuilder:validation:MinLength=1
@@ -218,8 +225,8 @@ type ApiKeyStatus struct {
 	// +optional
 	Enforcement *Enforcement `json:"enforcement,omitempty"`
 
-	// conditions are Ready, Reconciling, Stalled, Enforced, ExpiringSoon, CutoverPending; at
-	// most 16.
+	// conditions are Ready, Accepted, Enforced, and while they are true Reconciling, Stalled,
+	// ExpiringSoon, CutoverPending; at most 16.
 	//
 	// +kubebuilder:validation:MaxItems=16
 	// +listType=map
@@ -237,12 +244,13 @@ type ApiKeyStatus struct {
 // +kubebuilder:printcolumn:name="Preview",type=string,JSONPath=`.status.preview`
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`
 // +kubebuilder:printcolumn:name="Expires",type=string,JSONPath=`.status.expiresAt`
-// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Rotates",type=string,JSONPath=`.status.nextRotationAt`,priority=1
 // +kubebuilder:printcolumn:name="Last Used",type=date,JSONPath=`.status.lastUsedAt`,priority=1
 // +kubebuilder:printcolumn:name="Projects",type=string,JSONPath=`.spec.projects`,priority=1
 // +kubebuilder:printcolumn:name="Created By",type=string,JSONPath=`.status.createdBy`,priority=1
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,priority=1
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type ApiKey struct {
 	metav1.TypeMeta `json:",inline"`
 
@@ -258,6 +266,7 @@ type ApiKey struct {
 
 	// status is the observed state of the ApiKey.
 	//
+	// +kubebuilder:default={"observedGeneration":-1}
 	// +optional
 	Status ApiKeyStatus `json:"status,omitzero"`
 }

@@ -63,7 +63,14 @@ type DomainAllowlistSpec struct {
 
 // DomainAllowlistStatus is the observed state of a DomainAllowlist.
 type DomainAllowlistStatus struct {
-	// conditions are Ready, Stalled; at most 16.
+	// observedGeneration is the metadata.generation that the rest of the status is about; -1 before the
+	// object is first reconciled.
+	//
+	// +kubebuilder:validation:Minimum=-1
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// conditions are Ready, and while it is true Stalled; at most 16.
 	//
 	// +kubebuilder:validation:MaxItems=16
 	// +listType=map
@@ -99,6 +106,7 @@ type DomainAllowlist struct {
 
 	// status is the observed state of the DomainAllowlist.
 	//
+	// +kubebuilder:default={"observedGeneration":-1}
 	// +optional
 	Status DomainAllowlistStatus `json:"status,omitzero"`
 }

@@ -50,7 +50,7 @@ const (
 	PermissionRead PermissionName = "read"
 )
 
-// Enforcement says how far the validation servers have taken over the latest change.
+// Enforcement is how far the latest change is in force on the validation servers.
 type Enforcement struct {
 	// servers is the number of validation servers that were to take over the change.
 	//
@@ -73,7 +73,7 @@ type Enforcement struct {
 	Latency string `json:"latency,omitempty"`
 
 	// waitingFor names servers that have not acknowledged, at most 10 of them. A server
-	// whose connection was lost a moment ago is waited for like a connected one.
+	// that disconnected a moment ago is waited for like a connected one.
 	//
 	// +kubebuilder:validation:MaxItems=10
 	// +kubebuilder:validation:items:MinLength=1
@@ -82,15 +82,15 @@ type Enforcement struct {
 	// +optional
 	WaitingFor []string `json:"waitingFor,omitempty"`
 
-	// lost names servers, at most 10, whose connection ended before they acknowledged.
-	// They refuse or accept by what they knew until they are back.
+	// disconnected names servers, at most 10, whose connection ended before they acknowledged.
+	// They decide by the state that they had until they reconnect.
 	//
 	// +kubebuilder:validation:MaxItems=10
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=253
 	// +listType=atomic
 	// +optional
-	Lost []string `json:"lost,omitempty"`
+	Disconnected []string `json:"disconnected,omitempty"`
 
 	// record identifies the published state that these figures are about.
 	//

@@ -74,7 +74,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	key := &v1alpha1.ApiKey{}
 	if err := r.Client.Get(ctx, request.NamespacedName, key); err != nil {
 		if apierrors.IsNotFound(err) {
-			r.slots.lost(request.NamespacedName)
+			r.slots.deleted(request.NamespacedName)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
@@ -127,13 +127,13 @@ func blocked(outcome lifecycle.Outcome, problem *grant.Problem) lifecycle.Outcom
 func (r *Reconciler) perform(ctx context.Context, key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome) (lifecycle.Outcome, error) {
 	switch outcome.Action {
 	case lifecycle.Mint, lifecycle.Import:
-		if held, _ := r.pending.get(key.UID); held == outcome.Target {
+		if pendingID, _ := r.pending.get(key.UID); pendingID == outcome.Target {
 			// This version was recorded, and the cache does not know yet.
 			return outcome, apierrors.NewConflict(v1alpha1.GroupVersion.WithResource("apikeys").GroupResource(), key.Name, errStale)
 		}
 		if outcome.Action == lifecycle.Import {
 			// The cache may not know yet of another that imports the same.
-			if !r.pending.putOnly(key.UID, outcome.Target, found.imported) {
+			if !r.pending.putUnique(key.UID, outcome.Target, found.imported) {
 				return outcome, apierrors.NewConflict(v1alpha1.GroupVersion.WithResource("apikeys").GroupResource(), key.Name, errStale)
 			}
 			return r.begin(key, found, outcome, found.imported), nil

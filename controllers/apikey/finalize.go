@@ -40,7 +40,7 @@ func (r *Reconciler) finalize(ctx context.Context, key *v1alpha1.ApiKey) (ctrl.R
 		return ctrl.Result{RequeueAfter: rememberRetry}, err
 	}
 	unpublished := len(key.Status.Versions) == 0
-	found, err := r.gatherEnd(ctx, key)
+	found, err := r.gatherDeletion(ctx, key)
 	if err == nil && left > 0 && !unpublished && !found.input.Published {
 		var result ctrl.Result
 		result, err = r.record(ctx, key, found, lifecycle.Plan(found.input, r.Clock.Now()))
@@ -75,7 +75,7 @@ func (r *Reconciler) finalize(ctx context.Context, key *v1alpha1.ApiKey) (ctrl.R
 		return ctrl.Result{}, fmt.Errorf("removing the finalizer: %w", err)
 	}
 	if absent := slices.Concat(found.enforcement.Waiting, found.enforcement.Lost); len(absent) > 0 {
-		r.event(key, true, v1alpha1.ReasonServersLost, "Delete", fmt.Sprintf(
+		r.event(key, true, v1alpha1.ReasonServersDisconnected, "Delete", fmt.Sprintf(
 			"the key is deleted; %s will refuse it only when connected again", strings.Join(absent, ", ")))
 	} else if !unpublished {
 		note := "the key is deleted, and refused by every validation server"
@@ -89,8 +89,8 @@ func (r *Reconciler) finalize(ctx context.Context, key *v1alpha1.ApiKey) (ctrl.R
 
 // gatherEnd gathers what matters of a key that is being deleted, which of all that it names is its
 // own Secret. With an error the facts are what is known all the same.
-func (r *Reconciler) gatherEnd(ctx context.Context, key *v1alpha1.ApiKey) (*facts, error) {
-	group, problem, err := cache.ForKey(ctx, r.Client, key)
+func (r *Reconciler) gatherDeletion(ctx context.Context, key *v1alpha1.ApiKey) (*facts, error) {
+	group, problem, err := cache.CachedGroupForKey(ctx, r.Client, key)
 	f := &facts{input: lifecycle.Input{Key: key, Group: group, Problem: problem}}
 	r.gatherEnforcement(key, problem, f)
 	r.gatherUsage(key, f)

@@ -26,10 +26,10 @@ type facts struct {
 	keys   *seal.Keys
 	secret *corev1.Secret // nil where there is none, or a foreign one
 
-	imported    keyformat.Key  // what spec.importFrom names, where it matters
-	importNever bool           // it names nothing that could ever be there
-	delivered   bool           // in this reconciliation
-	stuck       *grant.Problem // what is left undone, though the key works
+	imported         keyformat.Key  // what spec.importFrom names, where it matters
+	importImpossible bool           // it names nothing that could ever be there
+	delivered        bool           // in this reconciliation
+	restartProblem   *grant.Problem // what is left undone, though the key works
 
 	// recordID and enforcement are about the record that follows from the object as it is.
 	recordID    string
@@ -37,7 +37,7 @@ type facts struct {
 }
 
 func (r *Reconciler) gather(ctx context.Context, key *v1alpha1.ApiKey) (*facts, error) {
-	group, problem, err := cache.ForKey(ctx, r.Client, key)
+	group, problem, err := cache.CachedGroupForKey(ctx, r.Client, key)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +75,7 @@ func (r *Reconciler) gatherSecret(ctx context.Context, key *v1alpha1.ApiKey, f *
 	secret := &corev1.Secret{}
 	err := r.Client.Get(ctx, name, secret)
 	if err == nil {
-		f.found(key, secret)
+		f.useSecret(key, secret)
 	} else if !apierrors.IsNotFound(err) {
 		return fmt.Errorf("reading Secret %s: %w", name, err)
 	}
@@ -89,9 +89,9 @@ func (r *Reconciler) gatherSecret(ctx context.Context, key *v1alpha1.ApiKey, f *
 	case err != nil:
 		return fmt.Errorf("reading Secret %s: %w", name, err)
 	default:
-		f.found(key, live)
+		f.useSecret(key, live)
 	}
-	return r.gatherLeft(ctx, key, f)
+	return r.gatherRestorable(ctx, key, f)
 }
 
 // mintsNext is whether, by what is known so far, a version is missing from its Secret that
@@ -105,11 +105,11 @@ func mintsNext(f *facts) bool {
 		return len(f.input.Key.Status.Versions) == 0 && f.input.Problem == nil
 	}
 	// With a delivered version beside it, the one that is held says nothing of the Secret.
-	held := f.input.Pending != 0 && current.State != v1alpha1.VersionActive
-	return current.ClaimedAt == nil && current.Digest != f.input.Secret.Digest && !held
+	hasText := f.input.Pending != 0 && current.State != v1alpha1.VersionActive
+	return current.ClaimedAt == nil && current.Digest != f.input.Secret.Digest && !hasText
 }
 
-func (f *facts) found(key *v1alpha1.ApiKey, secret *corev1.Secret) {
+func (f *facts) useSecret(key *v1alpha1.ApiKey, secret *corev1.Secret) {
 	f.secret = nil
 	f.input.Secret = lifecycle.Secret{Found: true}
 	text := string(secret.Data[v1alpha1.SecretKeyAPIKey])

@@ -29,7 +29,7 @@ func (r *Reconciler) gatherImport(ctx context.Context, key *v1alpha1.ApiKey, f *
 	}
 	if len(validation.IsDNS1123Subdomain(ref.Name)) > 0 { // the schema of the time let it pass
 		refuse("%.253q is no name of a Secret; create another ApiKey, with one", ref.Name)
-		f.importNever = true
+		f.importImpossible = true
 		return nil
 	}
 	secret := &corev1.Secret{}
@@ -62,7 +62,7 @@ func (r *Reconciler) gatherImport(ctx context.Context, key *v1alpha1.ApiKey, f *
 		refuse("entry %q of Secret %q is the key of %s already; each key has one ApiKey", ref.Key, ref.Name, other)
 		return nil
 	}
-	over, allowed, err := r.wasOver(ctx, key, digest)
+	over, allowed, err := r.endedEarlier(ctx, key, digest)
 	if err != nil {
 		return err
 	}

@@ -54,7 +54,7 @@ func ended(key *v1alpha1.ApiKey, versions []v1alpha1.KeyVersion) (entries []revo
 
 // wasOver tells what became of a text earlier, "" where nothing did, and by what it is allowed again, ""
 // where it is not.
-func (r *Reconciler) wasOver(ctx context.Context, key *v1alpha1.ApiKey, digest string) (over, allowed string, err error) {
+func (r *Reconciler) endedEarlier(ctx context.Context, key *v1alpha1.ApiKey, digest string) (over, allowed string, err error) {
 	read, err := keyformat.ReadDigest(digest)
 	if err != nil {
 		return "", "", err
@@ -74,7 +74,7 @@ func (r *Reconciler) wasOver(ctx context.Context, key *v1alpha1.ApiKey, digest s
 }
 
 // rememberGone remembers ApiKeys that went without a word, because somebody has removed the finalizer.
-func (r *Reconciler) rememberGone() handler.EventHandler {
+func (r *Reconciler) rememberDeleted() handler.EventHandler {
 	return handler.Funcs{
 		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, _ workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 			key, ok := e.Object.(*v1alpha1.ApiKey)

@@ -48,7 +48,7 @@ func (r *Reconciler) restart(ctx context.Context, key *v1alpha1.ApiKey, found *f
 		}
 	}
 	if len(failed) > 0 {
-		found.stuck = &grant.Problem{
+		found.restartProblem = &grant.Problem{
 			Reason: v1alpha1.ReasonRestartRefused, Field: "spec.secret.restart",
 			Message: "cannot be rolled, which is tried again: " + strings.Join(failed, ", "),
 		}

@@ -16,7 +16,7 @@ import (
 )
 
 // maxLeftID bounds the ids of versions that a Secret tells of; those to come count on from it.
-const maxLeftID = 1 << 31
+const maxRestoredID = 1 << 31
 
 // belongs is whether the Secret is that of the key. One of an earlier life of it is, where a
 // backup restores it without its owner. It is known by its annotation, and by the text, as
@@ -40,12 +40,12 @@ func belongs(key *v1alpha1.ApiKey, secret *corev1.Secret, digest string) bool {
 
 // gatherLeft reads what a Secret says about the version that it carries, for a key whose
 // status knows of none. It is believed where the manager has sealed it, and the text is not over.
-func (r *Reconciler) gatherLeft(ctx context.Context, key *v1alpha1.ApiKey, f *facts) error {
+func (r *Reconciler) gatherRestorable(ctx context.Context, key *v1alpha1.ApiKey, f *facts) error {
 	if f.secret == nil || f.input.Secret.Digest == "" || len(key.Status.Versions) > 0 {
 		return nil
 	}
 	refuse := func(reason, format string, args ...any) {
-		f.input.Secret.LeftProblem = restoreProblem(f.secret, reason, format, args...)
+		f.input.Secret.RestoreProblem = restoreProblem(f.secret, reason, format, args...)
 	}
 	text, err := keyOf(string(f.secret.Data[v1alpha1.SecretKeyAPIKey]))
 	if err != nil {
@@ -60,7 +60,7 @@ func (r *Reconciler) gatherLeft(ctx context.Context, key *v1alpha1.ApiKey, f *fa
 		refuse(v1alpha1.ReasonRestoreRefused, "holds the key of %s", other)
 		return nil
 	}
-	over, allowed, err := r.wasOver(ctx, key, f.input.Secret.Digest)
+	over, allowed, err := r.endedEarlier(ctx, key, f.input.Secret.Digest)
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (r *Reconciler) gatherLeft(ctx context.Context, key *v1alpha1.ApiKey, f *fa
 		refuse(v1alpha1.ReasonTextRevoked, "holds a key that %s, which is not accepted again", over)
 		return nil
 	}
-	f.input.Secret.Left, f.input.Secret.LeftAllowed = left(f.secret, text), allowed
+	f.input.Secret.Restorable, f.input.Secret.RestoreAllowedBy = restorableVersion(f.secret, text), allowed
 	if f.keys.Verify(sealed(key, f.secret), f.secret.Annotations[v1alpha1.AnnotationSeal]) {
 		return nil
 	}
@@ -79,7 +79,7 @@ func (r *Reconciler) gatherLeft(ctx context.Context, key *v1alpha1.ApiKey, f *fa
 	case until == "":
 		refuse(v1alpha1.ReasonRestoreRefused, "has no seal of this manager for what it holds: it was made or changed by somebody else, or the manager's secret was lost")
 	default:
-		f.input.Secret.LeftAllowed = "has no seal of this manager; it is taken over because its namespace allows that until " + until
+		f.input.Secret.RestoreAllowedBy = "has no seal of this manager; it is taken over because its namespace allows that until " + until
 	}
 	return nil
 }
@@ -93,9 +93,9 @@ func restoreProblem(secret *corev1.Secret, reason, format string, args ...any) *
 }
 
 // left is the version as the annotations describe it.
-func left(secret *corev1.Secret, text keyformat.Key) *v1alpha1.KeyVersion {
+func restorableVersion(secret *corev1.Secret, text keyformat.Key) *v1alpha1.KeyVersion {
 	version := &v1alpha1.KeyVersion{ID: 1, Preview: text.Preview(), MintedAt: secret.CreationTimestamp}
-	if id, err := strconv.ParseInt(secret.Annotations[v1alpha1.AnnotationVersion], 10, 64); err == nil && id > 0 && id < maxLeftID {
+	if id, err := strconv.ParseInt(secret.Annotations[v1alpha1.AnnotationVersion], 10, 64); err == nil && id > 0 && id < maxRestoredID {
 		version.ID = id
 	}
 	if at, err := time.Parse(time.RFC3339, secret.Annotations[v1alpha1.AnnotationMintedAt]); err == nil && at.Before(version.MintedAt.Time) {
@@ -114,7 +114,7 @@ func (r *Reconciler) holderOf(ctx context.Context, key *v1alpha1.ApiKey, digest 
 	if err != nil {
 		return "", fmt.Errorf("looking for another ApiKey with the same key: %w", err)
 	}
-	holders, err := cache.KeysWithDigest(ctx, r.Client, read.Digest)
+	holders, err := cache.CachedKeysWithDigest(ctx, r.Client, read.Digest)
 	if err != nil {
 		return "", fmt.Errorf("looking for another ApiKey with the same key: %w", err)
 	}

@@ -85,7 +85,7 @@ func (r *Reconciler) rekey(ctx context.Context, key *v1alpha1.ApiKey) (rekeyed b
 		case read.SecretID == "":
 			v.Digest, rekeyed = keys.Digests.Format(keys.Digests.Keyed(read.Digest)), true
 		case read.SecretID != keys.Digests.ID() && v == lifecycle.Current(key.Status.Versions):
-			digest, err := r.readAgain(ctx, key, keys)
+			digest, err := r.redigest(ctx, key, keys)
 			if err != nil {
 				return false, err
 			}
@@ -107,7 +107,7 @@ func (r *Reconciler) rekey(ctx context.Context, key *v1alpha1.ApiKey) (rekeyed b
 
 // readAgain is the digest of the text in the key's own Secret, where its namespace allows to believe that;
 // empty otherwise.
-func (r *Reconciler) readAgain(ctx context.Context, key *v1alpha1.ApiKey, keys *seal.Keys) (string, error) {
+func (r *Reconciler) redigest(ctx context.Context, key *v1alpha1.ApiKey, keys *seal.Keys) (string, error) {
 	until, err := r.restoringUntil(ctx, key.Namespace)
 	if err != nil || until == "" {
 		return "", err

@@ -32,27 +32,27 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 		For(&v1alpha1.ApiKey{}).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(keyOfSecret)).
 		Watches(&v1alpha1.ApiKey{}, r.followSlots()).
-		Watches(&v1alpha1.ApiKey{}, r.rememberGone()).
+		Watches(&v1alpha1.ApiKey{}, r.rememberDeleted()).
 		Watches(&v1alpha1.Group{}, handler.EnqueueRequestsFromMapFunc(r.keysOfGroup),
 			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(cache.NamespaceMetadata(), handler.EnqueueRequestsFromMapFunc(r.keysInNamespace),
 			builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		WatchesRawSource(r.enforcements()).
-		WatchesRawSource(r.used()).
-		WatchesRawSource(r.freed()).
+		WatchesRawSource(r.usageReports()).
+		WatchesRawSource(r.freedSlots()).
 		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
-		Complete(afterOpen{r.Hub, r})
+		Complete(waitUntilPublished{r.Hub, r})
 }
 
 // afterOpen keeps reconciliations back until the records are published: a new leader has the validation
 // servers up to date before it looks whether there is anything to do for each of all keys.
-type afterOpen struct {
+type waitUntilPublished struct {
 	hub *publish.Hub
 	reconcile.Reconciler
 }
 
 // Reconcile implements reconcile.Reconciler.
-func (a afterOpen) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+func (a waitUntilPublished) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	select {
 	case <-a.hub.Opened():
 		return a.Reconciler.Reconcile(ctx, request)
@@ -75,7 +75,7 @@ func keyOfSecret(_ context.Context, secret client.Object) []reconcile.Request {
 }
 
 func (r *Reconciler) keysOfGroup(ctx context.Context, group client.Object) []reconcile.Request {
-	keys, err := cache.Keys(ctx, r.Client, client.ObjectKeyFromObject(group))
+	keys, err := cache.CachedKeys(ctx, r.Client, client.ObjectKeyFromObject(group))
 	if err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "A change of a Group reaches its keys late")
 		return nil

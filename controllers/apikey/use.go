@@ -29,10 +29,10 @@ const (
 
 // used reconciles keys whose last use or requests are to be written. They are spread over the
 // time until the next look, so that a busy cluster has no bursts of writes.
-func (r *Reconciler) used() source.Source {
+func (r *Reconciler) usageReports() source.Source {
 	return source.Func(func(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 		go wait.UntilWithContext(ctx, func(ctx context.Context) {
-			due := append(r.counted(ctx), r.lastUsed(ctx)...)
+			due := append(r.keysWithCounts(ctx), r.keysWithLastUse(ctx)...)
 			for i, request := range due {
 				queue.AddAfter(request, usedInterval*time.Duration(i)/time.Duration(len(due)))
 			}
@@ -42,9 +42,9 @@ func (r *Reconciler) used() source.Source {
 }
 
 // lastUsed are the keys whose last use has moved on.
-func (r *Reconciler) lastUsed(ctx context.Context) (due []reconcile.Request) {
+func (r *Reconciler) keysWithLastUse(ctx context.Context) (due []reconcile.Request) {
 	for _, digest := range r.Usage.Due(r.LastUsedResolution) {
-		keys, err := cache.KeysWithDigest(ctx, r.Client, digest)
+		keys, err := cache.CachedKeysWithDigest(ctx, r.Client, digest)
 		if err != nil {
 			ctrl.LoggerFrom(ctx).Error(err, "The last use of a key is written late")
 		}
@@ -55,9 +55,9 @@ func (r *Reconciler) lastUsed(ctx context.Context) (due []reconcile.Request) {
 
 // counted are the keys whose requests are to be written. What servers say of keys that are gone,
 // or of another Group, is forgotten.
-func (r *Reconciler) counted(ctx context.Context) (due []reconcile.Request) {
+func (r *Reconciler) keysWithCounts(ctx context.Context) (due []reconcile.Request) {
 	for _, name := range r.Usage.Keys.Due(r.LastUsedResolution, countsAtOnce) {
-		keys, err := cache.KeysWithID(ctx, r.Client, name.ID)
+		keys, err := cache.CachedKeysWithID(ctx, r.Client, name.ID)
 		if err != nil {
 			ctrl.LoggerFrom(ctx).Error(err, "The requests of a key are written late")
 			continue
@@ -76,7 +76,7 @@ func keyName(key *v1alpha1.ApiKey) usage.KeyName {
 }
 
 // noteUse writes when versions were last used, where that has moved on by the resolution.
-func noteUse(status *v1alpha1.ApiKeyStatus, usage lifecycle.Usage, resolution time.Duration) {
+func setLastUsed(status *v1alpha1.ApiKeyStatus, usage lifecycle.Usage, resolution time.Duration) {
 	for i := range status.Versions {
 		v := &status.Versions[i]
 		last := usage.Of[v.Digest].Last.Truncate(time.Second)
@@ -99,7 +99,7 @@ func (r *Reconciler) count(key *v1alpha1.ApiKey, found *facts, changed bool) *us
 		return nil
 	}
 	key.Status.Usage = &v1alpha1.KeyUsage{Period: count.Month.String(), Requests: ptr.To(int64(count.Requests))}
-	noteUse(&key.Status, found.input.Usage, 0)
+	setLastUsed(&key.Status, found.input.Usage, 0)
 	r.Usage.Keys.Writing(count)
 	return count
 }

@@ -46,18 +46,18 @@ func GroupName(ref v1alpha1.GroupReference, namespace string) types.NamespacedNa
 
 // ForKey returns the Group of the key, nil where there is none, and why it does not grant
 // what the key asks, nil where it does. The Group is the cache's own: read it, change nothing.
-func ForKey(ctx context.Context, reader client.Reader, key *v1alpha1.ApiKey) (*v1alpha1.Group, *grant.Problem, error) {
-	return check(ctx, reader, func(labels map[string]string) grant.Subject { return grant.ForKey(key, labels) },
+func CachedGroupForKey(ctx context.Context, reader client.Reader, key *v1alpha1.ApiKey) (*v1alpha1.Group, *grant.Problem, error) {
+	return cachedGroupFor(ctx, reader, func(labels map[string]string) grant.Subject { return grant.ForKey(key, labels) },
 		key.Spec.GroupRef, key.Namespace)
 }
 
 // ForAllowlist is ForKey for a DomainAllowlist.
-func ForAllowlist(ctx context.Context, reader client.Reader, list *v1alpha1.DomainAllowlist) (*v1alpha1.Group, *grant.Problem, error) {
-	return check(ctx, reader, func(labels map[string]string) grant.Subject { return grant.ForAllowlist(list, labels) },
+func CachedGroupForAllowlist(ctx context.Context, reader client.Reader, list *v1alpha1.DomainAllowlist) (*v1alpha1.Group, *grant.Problem, error) {
+	return cachedGroupFor(ctx, reader, func(labels map[string]string) grant.Subject { return grant.ForAllowlist(list, labels) },
 		list.Spec.GroupRef, list.Namespace)
 }
 
-func check(ctx context.Context, reader client.Reader, subject func(labels map[string]string) grant.Subject,
+func cachedGroupFor(ctx context.Context, reader client.Reader, subject func(labels map[string]string) grant.Subject,
 	ref v1alpha1.GroupReference, namespace string,
 ) (*v1alpha1.Group, *grant.Problem, error) {
 	group, err := Group(ctx, reader, GroupName(ref, namespace), client.UnsafeDisableDeepCopy)
@@ -98,7 +98,7 @@ func Allowlists(ctx context.Context, reader client.Reader, group *v1alpha1.Group
 		if list.DeletionTimestamp != nil {
 			continue
 		}
-		_, problem, err := ForAllowlist(ctx, reader, list)
+		_, problem, err := CachedGroupForAllowlist(ctx, reader, list)
 		if err != nil {
 			return nil, err
 		}
@@ -111,7 +111,7 @@ func Allowlists(ctx context.Context, reader client.Reader, group *v1alpha1.Group
 
 // Keys are the ApiKeys that refer to the Group of the name. They are the cache's own, since a
 // Group may have very many: read them, change nothing.
-func Keys(ctx context.Context, reader client.Reader, group types.NamespacedName) ([]v1alpha1.ApiKey, error) {
+func CachedKeys(ctx context.Context, reader client.Reader, group types.NamespacedName) ([]v1alpha1.ApiKey, error) {
 	var keys v1alpha1.ApiKeyList
 	if err := reader.List(ctx, &keys, client.MatchingFields{ByGroup: group.String()}, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing the ApiKeys of Group %s: %w", group, err)
@@ -121,28 +121,28 @@ func Keys(ctx context.Context, reader client.Reader, group types.NamespacedName)
 
 // KeysWithDigest are the ApiKeys that have a version of the digest. As with Keys, they are the
 // cache's own.
-func KeysWithDigest(ctx context.Context, reader client.Reader, digest keyformat.Digest) ([]v1alpha1.ApiKey, error) {
+func CachedKeysWithDigest(ctx context.Context, reader client.Reader, digest keyformat.Digest) ([]v1alpha1.ApiKey, error) {
 	digits := hex.EncodeToString(digest[:])
-	return keysWith(ctx, reader, ByDigest, digits, func(key *v1alpha1.ApiKey) bool {
+	return cachedKeysWith(ctx, reader, ByDigest, digits, func(key *v1alpha1.ApiKey) bool {
 		return slices.ContainsFunc(key.Status.Versions, func(v v1alpha1.KeyVersion) bool { return Digits(v.Digest) == digits })
 	})
 }
 
 // KeysWithID are the ApiKeys whose key has the id. As with Keys, they are the cache's own.
-func KeysWithID(ctx context.Context, reader client.Reader, id string) ([]v1alpha1.ApiKey, error) {
-	return keysWith(ctx, reader, ByKeyID, id, func(key *v1alpha1.ApiKey) bool { return key.Status.KeyID == id })
+func CachedKeysWithID(ctx context.Context, reader client.Reader, id string) ([]v1alpha1.ApiKey, error) {
+	return cachedKeysWith(ctx, reader, ByKeyID, id, func(key *v1alpha1.ApiKey) bool { return key.Status.KeyID == id })
 }
 
 // KeysWithSecret are the ApiKeys of a namespace that are delivered in the Secret of the name. As
 // with Keys, they are the cache's own.
-func KeysWithSecret(ctx context.Context, reader client.Reader, secret types.NamespacedName) ([]v1alpha1.ApiKey, error) {
-	return keysWith(ctx, reader, BySecret, secret.Name, func(key *v1alpha1.ApiKey) bool {
+func CachedKeysWithSecret(ctx context.Context, reader client.Reader, secret types.NamespacedName) ([]v1alpha1.ApiKey, error) {
+	return cachedKeysWith(ctx, reader, BySecret, secret.Name, func(key *v1alpha1.ApiKey) bool {
 		return lifecycle.SecretName(key) == secret.Name
 	}, client.InNamespace(secret.Namespace))
 }
 
 // keysWith leaves of a bucket the keys that have the value.
-func keysWith(ctx context.Context, reader client.Reader, field, value string, has func(*v1alpha1.ApiKey) bool, options ...client.ListOption,
+func cachedKeysWith(ctx context.Context, reader client.Reader, field, value string, has func(*v1alpha1.ApiKey) bool, options ...client.ListOption,
 ) ([]v1alpha1.ApiKey, error) {
 	var keys v1alpha1.ApiKeyList
 	options = append(options, client.MatchingFields{field: Bucket(value)}, client.UnsafeDisableDeepCopy)

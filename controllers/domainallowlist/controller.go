@@ -7,10 +7,8 @@ import (
 	"context"
 	"fmt"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -44,7 +42,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if err := r.Client.Get(ctx, request.NamespacedName, list); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	_, problem, err := cache.ForAllowlist(ctx, r.Client, list)
+	_, problem, err := cache.CachedGroupForAllowlist(ctx, r.Client, list)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -52,8 +50,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		problem = grant.Domains(list)
 	}
 	before := list.DeepCopy()
-	set := conditions.Set{Conditions: &list.Status.Conditions, Generation: list.Generation, Now: r.Clock.Now()}
-	set.Summarize(summarize(problem))
+	list.Status.ObservedGeneration = list.Generation
+	set := conditions.Setter{Conditions: &list.Status.Conditions, Generation: list.Generation, Now: r.Clock.Now()}
+	set.SetSummary(summarize(problem))
 	if equality.Semantic.DeepEqual(before.Status, list.Status) {
 		return ctrl.Result{}, nil
 	}
@@ -63,16 +62,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	} else if err != nil {
 		return ctrl.Result{}, fmt.Errorf("recording the status: %w", err)
 	}
-	was := meta.FindStatusCondition(before.Status.Conditions, v1alpha1.ConditionReady)
-	if problem != nil && (was == nil || was.Message != problem.Error()) {
-		r.Recorder.Eventf(list, nil, corev1.EventTypeWarning, problem.Reason, "Check", "%s", problem.Error())
+	for _, event := range conditions.Events(before.Status.Conditions, list.Status.Conditions) {
+		r.Recorder.Eventf(list, nil, event.Type, event.Reason, "Check", "%s", event.Message)
 	}
 	return ctrl.Result{}, nil
 }
 
 func summarize(problem *grant.Problem) conditions.Summary {
 	if problem != nil {
-		return conditions.Summary{Stuck: true, Reason: problem.Reason, Message: problem.Error()}
+		return conditions.Summary{Stalled: true, Reason: problem.Reason, Message: problem.Error()}
 	}
 	return conditions.Summary{Ready: true, Reason: v1alpha1.ReasonReady, Message: "the domains are part of the Group; its Enforced condition says where they are in force"}
 }

@@ -35,7 +35,7 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("group").
 		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
-		For(&v1alpha1.Group{}, builder.WithPredicates(moreThanUsage())).
+		For(&v1alpha1.Group{}, builder.WithPredicates(notOnlyUsage())).
 		Watches(&v1alpha1.DomainAllowlist{}, handler.EnqueueRequestsFromMapFunc(groupOfAllowlist),
 			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.ApiKey{}, countKeys(), builder.WithPredicates(activityChanged())).
@@ -47,7 +47,7 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 // Group need not be looked at again each time that some of its requests are counted, but when
 // a quota has become low or is used up, of which the end of the month makes an end. Nor need it
 // be for its own count of keys, which would be counted over and over while it changes.
-func moreThanUsage() predicate.Predicate {
+func notOnlyUsage() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		was, _ := e.ObjectOld.(*v1alpha1.Group)
 		is, _ := e.ObjectNew.(*v1alpha1.Group)

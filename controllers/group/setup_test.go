@@ -43,7 +43,7 @@ func TestUsageIsNotReconciled(t *testing.T) {
 			is := was.DeepCopy()
 			is.ResourceVersion = "2"
 			c.change(is)
-			if got := moreThanUsage().Update(event.UpdateEvent{ObjectOld: was, ObjectNew: is}); got != c.want {
+			if got := notOnlyUsage().Update(event.UpdateEvent{ObjectOld: was, ObjectNew: is}); got != c.want {
 				t.Errorf("%t", got)
 			}
 		})

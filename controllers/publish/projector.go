@@ -160,7 +160,7 @@ func (p *Projector) keyChanged(ctx context.Context, object client.Object) error 
 }
 
 func (p *Projector) publishKey(ctx context.Context, key *v1alpha1.ApiKey) error {
-	_, problem, err := cache.ForKey(ctx, p.Cache, key)
+	_, problem, err := cache.CachedGroupForKey(ctx, p.Cache, key)
 	if err != nil {
 		return err
 	}
@@ -196,7 +196,7 @@ func (p *Projector) publishGroup(ctx context.Context, name types.NamespacedName)
 	if p.keysFollow {
 		return nil
 	}
-	keys, err := cache.Keys(ctx, p.Cache, name)
+	keys, err := cache.CachedKeys(ctx, p.Cache, name)
 	if err != nil {
 		return err
 	}

@@ -85,7 +85,7 @@ func (w *world) look() {
 		return
 	}
 	w.in.Secret.Digest = w.secret.Digest().String()
-	w.in.Secret.Left = &v1alpha1.KeyVersion{ID: 1, Preview: w.secret.Preview(), MintedAt: metav1.Time{Time: w.now}}
+	w.in.Secret.Restorable = &v1alpha1.KeyVersion{ID: 1, Preview: w.secret.Preview(), MintedAt: metav1.Time{Time: w.now}}
 }
 
 func (w *world) record(t *rapid.T, out *lifecycle.Outcome) {

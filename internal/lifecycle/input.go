@@ -46,10 +46,10 @@ type Secret struct {
 	// Left is what the Secret itself says about the version that it carries (its id,
 	// preview, mintedAt and expiresAt), for a key whose status knows of none. LeftProblem is
 	// why it cannot be taken over.
-	Left        *v1alpha1.KeyVersion
-	LeftProblem *grant.Problem
+	Restorable     *v1alpha1.KeyVersion
+	RestoreProblem *grant.Problem
 	// LeftAllowed says what would have been refused, and by whom it is allowed; empty otherwise.
-	LeftAllowed string
+	RestoreAllowedBy string
 }
 
 // Usage is what validation servers have reported about the use of a key's versions.

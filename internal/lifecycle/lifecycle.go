@@ -100,11 +100,11 @@ func Plan(in Input, now time.Time) Outcome {
 			p.out.Versions = append(p.out.Versions, version)
 		}
 	}
-	p.succeed()
+	p.retireEarlier()
 	p.act()
 	p.trim()
 	p.out.State = p.state()
-	p.foresee()
+	p.forecast()
 	return p.out
 }
 
@@ -164,7 +164,7 @@ func (p *planner) pending() *v1alpha1.KeyVersion {
 }
 
 // once is whether the text is revealed only until it is claimed.
-func (p *planner) once() bool { return p.in.Key.Spec.Secret.Reveal == v1alpha1.RevealOnce }
+func (p *planner) revealedOnce() bool { return p.in.Key.Spec.Secret.Reveal == v1alpha1.RevealOnce }
 
 func isTrue(b *bool) bool { return b != nil && *b }
 

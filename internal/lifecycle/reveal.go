@@ -11,7 +11,7 @@ import (
 // such a record is lost.
 func (p *planner) deleteSecret() bool {
 	active := p.active()
-	if !p.once() || active == nil || p.in.Secret.Foreign {
+	if !p.revealedOnce() || active == nil || p.in.Secret.Foreign {
 		return false
 	}
 	if active.ClaimedAt == nil {
@@ -26,7 +26,7 @@ func (p *planner) deleteSecret() bool {
 
 // concealOver removes the Secret of a key that is revealed once and had its time.
 func (p *planner) deleteSecretWhenOver() {
-	if p.once() && p.in.Secret.Found && !p.in.Secret.Foreign {
+	if p.revealedOnce() && p.in.Secret.Found && !p.in.Secret.Foreign {
 		p.out.Action = DeleteSecret
 	}
 }
@@ -61,7 +61,7 @@ func (p *planner) claim(active *v1alpha1.KeyVersion) bool {
 			active.ID, active.Preview, ClaimWithin)
 	}
 	active.ClaimedAt = seconds(p.now)
-	p.succeed()
+	p.retireEarlier()
 	return true
 }
 
@@ -77,7 +77,7 @@ func (p *planner) predecessor(active *v1alpha1.KeyVersion) *v1alpha1.KeyVersion 
 
 // claimDeadline is when the wait for a claim ends; zero where there is none.
 func (p *planner) claimDeadline() time.Time {
-	if active := p.active(); p.once() && active != nil && active.ClaimedAt == nil {
+	if active := p.active(); p.revealedOnce() && active != nil && active.ClaimedAt == nil {
 		return active.DeliveredAt.Add(ClaimWithin)
 	}
 	return time.Time{}

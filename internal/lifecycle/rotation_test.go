@@ -333,7 +333,7 @@ func TestRestoreAndImport(t *testing.T) {
 	left.DeliveredAt, left.Cause, left.Digest = nil, "", ""
 	restored := func(change func(*lifecycle.Input)) func(*lifecycle.Input) {
 		return func(in *lifecycle.Input) {
-			in.Secret.Left = left.DeepCopy()
+			in.Secret.Restorable = left.DeepCopy()
 			if change != nil {
 				change(in)
 			}
@@ -366,7 +366,7 @@ func TestRestoreAndImport(t *testing.T) {
 		},
 		"not what cannot be a key": {
 			carries: 7, with: restored(func(in *lifecycle.Input) {
-				in.Secret.LeftProblem = &grant.Problem{Reason: v1alpha1.ReasonRestoreRefused}
+				in.Secret.RestoreProblem = &grant.Problem{Reason: v1alpha1.ReasonRestoreRefused}
 			}),
 			state: v1alpha1.KeyBlocked, check: obstacle(v1alpha1.ReasonRestoreRefused),
 		},

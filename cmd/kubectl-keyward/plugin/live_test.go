@@ -129,7 +129,7 @@ func TestRevokeWithAServerAway(t *testing.T) {
 		if strings.Contains(said, "waiting for away") {
 			leaves()
 		}
-	}, "revoke", key.Name, "--yes", "-n", live).expect(t, ExitIncomplete, "waiting for away", "lost, and deciding by what they knew: away", "until they are back")
+	}, "revoke", key.Name, "--yes", "-n", live).expect(t, ExitIncomplete, "waiting for away", "disconnected, and deciding by the state that they had: away", "until they reconnect")
 }
 
 func TestReveal(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
@@ -88,8 +89,15 @@ func (a *app) suspend() *cobra.Command {
 
 func (a *app) resume() *cobra.Command {
 	return a.suspension("resume KEY", "Accept a suspended key again", "resume", false, func(key *v1alpha1.ApiKey) bool {
-		ready := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionReady)
-		return ready != nil && ready.Reason != v1alpha1.ReasonSuspended
+		accepted := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionAccepted)
+		if accepted == nil {
+			return false
+		}
+		switch accepted.Reason {
+		case v1alpha1.ReasonSuspended, v1alpha1.ReasonPublishing, v1alpha1.ReasonPending:
+			return false
+		}
+		return true
 	})
 }
 
@@ -112,15 +120,29 @@ func (a *app) suspension(use, short, action string, suspended bool, reached func
 			if err := living(key); err != nil {
 				return err
 			}
-			return a.declare(cmd.Context(), s, key, action, waiting,
+			err = a.declare(cmd.Context(), s, key, action, waiting,
 				func(spec *v1alpha1.ApiKeySpec) { spec.Suspended = &suspended }, reached)
+			if err != nil || suspended || !waiting.wait {
+				return err
+			}
+			return notAccepted(key)
 		},
 	}
 	waiting.flags(cmd)
 	return cmd
 }
 
-// living is the error of a key whose life is over, or nil.
+// notAccepted is the error of a key that validation servers do not accept, or nil. Who resumes a key wants to use it,
+// and Ready is also true of one that is refused as declared, such as one of a frozen Group.
+func notAccepted(key *v1alpha1.ApiKey) error {
+	c := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionAccepted)
+	if c == nil || c.Status == metav1.ConditionTrue {
+		return nil
+	}
+	return refusedf("ApiKey %s/%s is resumed, and still not accepted (%s: %s)", key.Namespace, key.Name, c.Reason, c.Message)
+}
+
+// living is the error of a key that has ended for good, or nil.
 func living(key *v1alpha1.ApiKey) error {
 	switch {
 	case key.DeletionTimestamp != nil:

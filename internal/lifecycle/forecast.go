@@ -27,7 +27,7 @@ type Cutover struct {
 }
 
 // foresee says what is to come, and when the plan will be another one.
-func (p *planner) foresee() {
+func (p *planner) forecast() {
 	active := p.active()
 	p.wakeAt(p.claimDeadline())
 	for i := range p.out.Versions {
@@ -38,7 +38,7 @@ func (p *planner) foresee() {
 		p.wakeAt(timeOf(v.ExpiresAt))
 		if v.State == v1alpha1.VersionRetiring {
 			p.wakeAt(timeOf(v.RetiresAt))
-			p.foreseeCutover(v, active)
+			p.forecastCutover(v, active)
 		}
 	}
 	if active == nil || Revoked(p.in.Key) {
@@ -58,7 +58,7 @@ func (p *planner) foresee() {
 }
 
 // foreseeCutover looks at the last quarter of an overlap.
-func (p *planner) foreseeCutover(v, current *v1alpha1.KeyVersion) {
+func (p *planner) forecastCutover(v, current *v1alpha1.KeyVersion) {
 	if current == nil || v.ReplacedAt == nil {
 		return
 	}

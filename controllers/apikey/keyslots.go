@@ -31,26 +31,26 @@ import (
 // oldest are next, by creation and then by UID.
 type keySlots struct {
 	mu     sync.Mutex
-	groups map[types.NamespacedName]*slotsOf
+	groups map[types.NamespacedName]*groupSlots
 	of     map[types.NamespacedName]types.NamespacedName // the Group of a key that is known
 	wake   func(key types.NamespacedName)                // nil until the controller has started
 }
 
 // placesOf are those of one Group, by the names of keys.
-type slotsOf struct {
+type groupSlots struct {
 	limit    int
 	reserved map[types.NamespacedName]types.UID
-	waiting  map[types.NamespacedName]waiter
-	refused  map[types.NamespacedName]types.UID // by the Group: they are not its keys to count
+	queued   map[types.NamespacedName]queuedKey
+	excluded map[types.NamespacedName]types.UID // by the Group: they are not its keys to count
 }
 
-type waiter struct {
+type queuedKey struct {
 	created time.Time
 	uid     types.UID
 	name    types.NamespacedName
 }
 
-func older(a, b waiter) int {
+func older(a, b queuedKey) int {
 	return cmp.Or(a.created.Compare(b.created), cmp.Compare(a.uid, b.uid))
 }
 
@@ -59,68 +59,68 @@ func (p *keySlots) note(key *v1alpha1.ApiKey) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if of := p.groups[groupOf(key)]; of != nil {
-		p.see(of, key)
+		p.update(of, key)
 	}
 }
 
 // lost takes note of a key that is gone.
-func (p *keySlots) lost(key types.NamespacedName) {
+func (p *keySlots) deleted(key types.NamespacedName) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if of := p.groups[p.of[key]]; of != nil {
-		p.end(of, key)
+		p.release(of, key)
 	}
 }
 
-func (p *keySlots) see(of *slotsOf, key *v1alpha1.ApiKey) {
+func (p *keySlots) update(of *groupSlots, key *v1alpha1.ApiKey) {
 	name := client.ObjectKeyFromObject(key)
 	uid, reserved := of.reserved[name]
-	if reserved && uid != key.UID || of.refused[name] != "" && of.refused[name] != key.UID {
-		p.end(of, name) // that was another of the same name
+	if reserved && uid != key.UID || of.excluded[name] != "" && of.excluded[name] != key.UID {
+		p.release(of, name) // that was another of the same name
 		reserved = false
 	}
 	switch {
 	case !lifecycle.Counts(key):
-		p.end(of, name)
+		p.release(of, name)
 		return
 	case reserved: // for good: that this process mints it may not be in the cache yet
 	case len(key.Status.Versions) > 0:
-		of.take(name, key.UID)
-	case of.refused[name] == "":
-		of.waiting[name] = waiter{created: key.CreationTimestamp.Time, uid: key.UID, name: name}
+		of.reserve(name, key.UID)
+	case of.excluded[name] == "":
+		of.queued[name] = queuedKey{created: key.CreationTimestamp.Time, uid: key.UID, name: name}
 	}
 	p.of[name] = groupOf(key)
 }
 
-func (of *slotsOf) take(name types.NamespacedName, uid types.UID) {
-	delete(of.waiting, name)
-	delete(of.refused, name)
+func (of *groupSlots) reserve(name types.NamespacedName, uid types.UID) {
+	delete(of.queued, name)
+	delete(of.excluded, name)
 	of.reserved[name] = uid
 }
 
 // end forgets a key that does not count any more, and wakes those whose turn it is.
-func (p *keySlots) end(of *slotsOf, name types.NamespacedName) {
+func (p *keySlots) release(of *groupSlots, name types.NamespacedName) {
 	delete(of.reserved, name)
-	delete(of.waiting, name)
-	delete(of.refused, name)
+	delete(of.queued, name)
+	delete(of.excluded, name)
 	delete(p.of, name)
-	p.next(of)
+	p.wakeNext(of)
 }
 
-// next wakes the oldest keys that wait, as many as there are places.
-func (p *keySlots) next(of *slotsOf) {
-	free := min(of.limit-len(of.reserved), len(of.waiting))
+// wakeNext wakes the oldest keys that wait, as many as there are places.
+func (p *keySlots) wakeNext(of *groupSlots) {
+	free := min(of.limit-len(of.reserved), len(of.queued))
 	if free <= 0 || p.wake == nil {
 		return
 	}
-	for _, w := range slices.SortedFunc(maps.Values(of.waiting), older)[:free] {
+	for _, w := range slices.SortedFunc(maps.Values(of.queued), older)[:free] {
 		p.wake(w.name)
 	}
 }
 
 // take gives the key a place, if there is one for it: one that is free, and not for a key that
 // is older. The keys of the Group are listed when it is asked for the first time.
-func (p *keySlots) take(key *v1alpha1.ApiKey, limit int, list func() ([]v1alpha1.ApiKey, error)) (bool, error) {
+func (p *keySlots) reserve(key *v1alpha1.ApiKey, limit int, list func() ([]v1alpha1.ApiKey, error)) (bool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	of := p.groups[groupOf(key)]
@@ -129,24 +129,24 @@ func (p *keySlots) take(key *v1alpha1.ApiKey, limit int, list func() ([]v1alpha1
 		if err != nil {
 			return false, err
 		}
-		of = &slotsOf{reserved: map[types.NamespacedName]types.UID{}, waiting: map[types.NamespacedName]waiter{}, refused: map[types.NamespacedName]types.UID{}}
+		of = &groupSlots{reserved: map[types.NamespacedName]types.UID{}, queued: map[types.NamespacedName]queuedKey{}, excluded: map[types.NamespacedName]types.UID{}}
 		if p.groups == nil {
-			p.groups, p.of = map[types.NamespacedName]*slotsOf{}, map[types.NamespacedName]types.NamespacedName{}
+			p.groups, p.of = map[types.NamespacedName]*groupSlots{}, map[types.NamespacedName]types.NamespacedName{}
 		}
 		for i := range keys {
-			p.see(of, &keys[i])
+			p.update(of, &keys[i])
 		}
 		p.groups[groupOf(key)] = of
 	}
 	name := client.ObjectKeyFromObject(key)
 	of.limit = limit
-	delete(of.refused, name)
-	p.see(of, key)
+	delete(of.excluded, name)
+	p.update(of, key)
 	if _, reserved := of.reserved[name]; reserved {
 		return true, nil
 	}
-	free, self := limit-len(of.reserved), of.waiting[name]
-	for _, other := range of.waiting {
+	free, self := limit-len(of.reserved), of.queued[name]
+	for _, other := range of.queued {
 		if free <= 0 {
 			break
 		}
@@ -157,21 +157,21 @@ func (p *keySlots) take(key *v1alpha1.ApiKey, limit int, list func() ([]v1alpha1
 	if free <= 0 {
 		return false, nil
 	}
-	of.take(name, key.UID)
+	of.reserve(name, key.UID)
 	return true, nil
 }
 
 // refuse is for a key that the Group does not grant what it asks: those of a namespace that it
 // does not admit must not use up its places.
-func (p *keySlots) refuse(key *v1alpha1.ApiKey) {
+func (p *keySlots) exclude(key *v1alpha1.ApiKey) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	of, name := p.groups[groupOf(key)], client.ObjectKeyFromObject(key)
-	if of == nil || of.refused[name] == key.UID {
+	if of == nil || of.excluded[name] == key.UID {
 		return
 	}
-	p.end(of, name)
-	of.refused[name], p.of[name] = key.UID, groupOf(key)
+	p.release(of, name)
+	of.excluded[name], p.of[name] = key.UID, groupOf(key)
 }
 
 // forget is for a Group that has no limit, or is gone.
@@ -202,11 +202,11 @@ func (r *Reconciler) gatherSlot(ctx context.Context, key *v1alpha1.ApiKey, f *fa
 		return nil
 	}
 	if granted := f.input.Problem == nil; !granted {
-		r.slots.refuse(key)
+		r.slots.exclude(key)
 		return nil
 	}
-	has, err := r.slots.take(key, int(*limit), func() ([]v1alpha1.ApiKey, error) {
-		return cache.Keys(ctx, r.Client, groupOf(key))
+	has, err := r.slots.reserve(key, int(*limit), func() ([]v1alpha1.ApiKey, error) {
+		return cache.CachedKeys(ctx, r.Client, groupOf(key))
 	})
 	if err == nil && !has {
 		f.input.NoSlot = grant.KeyLimitReached(f.input.Group, *limit)
@@ -230,7 +230,7 @@ func (r *Reconciler) followSlots() handler.EventHandler {
 }
 
 // freed reconciles the keys whose turn it is when a place becomes free.
-func (r *Reconciler) freed() source.Source {
+func (r *Reconciler) freedSlots() source.Source {
 	return source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 		r.slots.mu.Lock()
 		defer r.slots.mu.Unlock()

@@ -32,7 +32,7 @@ func TestKeySlots(t *testing.T) {
 		var woken []types.NamespacedName
 		p := keySlots{wake: func(key types.NamespacedName) { woken = append(woken, key) }}
 		ask := func(key *v1alpha1.ApiKey) {
-			has, err := p.take(key, limit, func() ([]v1alpha1.ApiKey, error) {
+			has, err := p.reserve(key, limit, func() ([]v1alpha1.ApiKey, error) {
 				var all []v1alpha1.ApiKey
 				for _, key := range alive {
 					all = append(all, *key)
@@ -79,7 +79,7 @@ func TestKeySlots(t *testing.T) {
 				delete(minted, key.Name)
 				if step == "go" {
 					p.note(key) // stale, and put right by what follows
-					p.lost(types.NamespacedName{Namespace: key.Namespace, Name: key.Name})
+					p.deleted(types.NamespacedName{Namespace: key.Namespace, Name: key.Name})
 				} else {
 					ended := key.DeepCopy()
 					ended.Spec.Revoked = new(true)
@@ -110,12 +110,12 @@ func BenchmarkFull(b *testing.B) {
 	var last *v1alpha1.ApiKey
 	for i := range 10_000 {
 		last = keyNumber(i, now)
-		if _, err := p.take(last, 10, list); err != nil {
+		if _, err := p.reserve(last, 10, list); err != nil {
 			b.Fatal(err)
 		}
 	}
 	for b.Loop() {
-		if has, err := p.take(last, 10, list); has || err != nil {
+		if has, err := p.reserve(last, 10, list); has || err != nil {
 			b.Fatal("it has a place")
 		}
 	}

@@ -11,7 +11,7 @@ import (
 // whose text was lost with its Secret is revoked at once, for whoever removed it may have
 // had a reason, and so is one that nobody had claimed, for nobody has it; the others stay
 // for the overlap.
-func (p *planner) succeed() {
+func (p *planner) retireEarlier() {
 	current := p.active()
 	if current == nil {
 		return
@@ -21,8 +21,8 @@ func (p *planner) succeed() {
 		if v.State != v1alpha1.VersionActive || v.ID == current.ID {
 			continue
 		}
-		switch at := p.takenOver(current); {
-		case p.once() && v.ClaimedAt == nil, !at.IsZero() && current.Cause == v1alpha1.CauseReplaced:
+		switch at := p.usableSince(current); {
+		case p.revealedOnce() && v.ClaimedAt == nil, !at.IsZero() && current.Cause == v1alpha1.CauseReplaced:
 			p.end(v, v1alpha1.VersionRevoked)
 		case !at.IsZero():
 			p.replace(v, current, at)
@@ -33,7 +33,7 @@ func (p *planner) succeed() {
 			p.retire(v, current)
 		}
 	}
-	p.giveUp(current)
+	p.abandonReplacement(current)
 }
 
 // replace begins the overlap of a version with its successor, which was there to be used at
@@ -58,13 +58,13 @@ func (p *planner) retire(v, current *v1alpha1.KeyVersion) {
 		v.State = v1alpha1.VersionRetired
 		return
 	}
-	if over(v.RetiresAt, p.now) {
+	if ended(v.RetiresAt, p.now) {
 		p.end(v, v1alpha1.VersionRetired)
 	}
 }
 
 // giveUp drops a version that was to replace one whose text was lost, where the text is back.
-func (p *planner) giveUp(current *v1alpha1.KeyVersion) {
+func (p *planner) abandonReplacement(current *v1alpha1.KeyVersion) {
 	if !p.carries(current) {
 		return
 	}
@@ -74,8 +74,8 @@ func (p *planner) giveUp(current *v1alpha1.KeyVersion) {
 }
 
 // takenOver is when a consumer could use the version; zero while nobody can.
-func (p *planner) takenOver(v *v1alpha1.KeyVersion) time.Time {
-	if p.once() {
+func (p *planner) usableSince(v *v1alpha1.KeyVersion) time.Time {
+	if p.revealedOnce() {
 		return timeOf(v.ClaimedAt)
 	}
 	return timeOf(v.DeliveredAt)

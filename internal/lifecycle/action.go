@@ -7,7 +7,7 @@ import (
 
 // steps are the stages of a key's life, in order; the first that applies is what is done.
 var steps = []func(*planner) (applies bool){
-	(*planner).finish,
+	(*planner).endForGood,
 	(*planner).restore,
 	(*planner).importFirst,
 	(*planner).publishAndDeliver,
@@ -32,8 +32,8 @@ func (p *planner) act() {
 }
 
 // finish is for a key that had its time: it does not start again by itself.
-func (p *planner) finish() bool {
-	if !p.over() {
+func (p *planner) endForGood() bool {
+	if !p.ended() {
 		return false
 	}
 	p.out.Obstacle = nil
@@ -43,7 +43,7 @@ func (p *planner) finish() bool {
 
 // over is whether the key had its time. One that rotates by itself goes on where nobody was
 // there to rotate it before it expired, unless it was declared to be over meanwhile.
-func (p *planner) over() bool {
+func (p *planner) ended() bool {
 	if p.active() != nil || p.pending() != nil || len(p.out.Versions) == 0 {
 		return false
 	}
@@ -61,25 +61,25 @@ func (p *planner) restore() bool {
 	switch {
 	case p.in.Problem != nil:
 		return true
-	case p.in.Secret.LeftProblem != nil:
-		p.out.Obstacle = p.in.Secret.LeftProblem
+	case p.in.Secret.RestoreProblem != nil:
+		p.out.Obstacle = p.in.Secret.RestoreProblem
 		return true
 	}
-	version := *p.in.Secret.Left.DeepCopy()
+	version := *p.in.Secret.Restorable.DeepCopy()
 	version.State, version.Cause = v1alpha1.VersionActive, v1alpha1.CauseRestored
 	version.Digest, version.Trigger = p.in.Secret.Digest, p.in.Key.Spec.Rotation.Trigger
 	version.DeliveredAt = seconds(p.now)
-	if problem := p.limit(&version); problem != nil {
+	if problem := p.capExpiry(&version); problem != nil {
 		p.out.Obstacle = problem
 		return true
 	}
 	although := "" // in the same event: a second one of the same reason would be counted, and not shown
-	if p.in.Secret.LeftAllowed != "" {
-		although = "; the Secret " + p.in.Secret.LeftAllowed
+	if p.in.Secret.RestoreAllowedBy != "" {
+		although = "; the Secret " + p.in.Secret.RestoreAllowedBy
 	}
 	p.note(true, v1alpha1.ReasonRestored, "version %d (%s) is taken over from Secret %s, which was there before this ApiKey: whoever holds it goes on as before%s",
 		version.ID, version.Preview, SecretName(p.in.Key), although)
-	if over(version.ExpiresAt, p.now) {
+	if ended(version.ExpiresAt, p.now) {
 		p.end(&version, v1alpha1.VersionExpired)
 	}
 	p.out.Versions = append(p.out.Versions, version)
@@ -88,7 +88,7 @@ func (p *planner) restore() bool {
 
 // limit sees to it that a version that is taken over ends no later than it may by what is
 // declared: an annotation of a Secret is no authority.
-func (p *planner) limit(version *v1alpha1.KeyVersion) *grant.Problem {
+func (p *planner) capExpiry(version *v1alpha1.KeyVersion) *grant.Problem {
 	latest, problem := grant.Expiry(p.in.Key, p.in.Group, version.MintedAt.Time)
 	if at := p.in.Key.Spec.ExpiresAt; at != nil && !at.After(version.MintedAt.Time) {
 		latest, problem = at.Time, nil
@@ -111,7 +111,7 @@ func (p *planner) importFirst() bool {
 		p.out.Obstacle = p.in.Import
 	}
 	if p.out.Obstacle == nil {
-		p.make(Import, v1alpha1.CauseImported)
+		p.planVersion(Import, v1alpha1.CauseImported)
 	}
 	return true
 }
@@ -122,7 +122,7 @@ func (p *planner) publishAndDeliver() bool {
 	if pending == nil {
 		return false
 	}
-	if active := p.active(); active != nil && !p.carries(active) && !p.once() && pending.Cause != v1alpha1.CauseReplaced {
+	if active := p.active(); active != nil && !p.carries(active) && !p.revealedOnce() && pending.Cause != v1alpha1.CauseReplaced {
 		pending.Cause = v1alpha1.CauseReplaced // what it was to follow was lost meanwhile
 	}
 	if p.out.Obstacle != nil {
@@ -155,7 +155,7 @@ func (p *planner) rotate() bool {
 		p.out.Postponed = true
 		return false
 	}
-	p.make(Mint, cause)
+	p.planVersion(Mint, cause)
 	return true
 }
 
@@ -182,14 +182,14 @@ func (p *planner) mintMissing() bool {
 	}
 	switch {
 	case active != nil:
-		if p.make(Mint, v1alpha1.CauseReplaced) {
+		if p.planVersion(Mint, v1alpha1.CauseReplaced) {
 			p.note(true, v1alpha1.ReasonMinted, "Secret %s no longer holds version %d (%s), whose text is stored nowhere else; a new version takes its place, and revokes it once delivered",
 				SecretName(p.in.Key), active.ID, active.Preview)
 		}
 	case len(p.in.Key.Status.Versions) > 0 && len(p.out.Versions) > 0:
-		p.make(Mint, v1alpha1.CauseScheduled) // expired while nobody was there to rotate it
+		p.planVersion(Mint, v1alpha1.CauseScheduled) // expired while nobody was there to rotate it
 	default:
-		if from := p.in.Key.Annotations[v1alpha1.AnnotationRestored]; p.make(Mint, v1alpha1.CauseCreated) && from != "" && len(p.in.Key.Status.Versions) == 0 {
+		if from := p.in.Key.Annotations[v1alpha1.AnnotationRestored]; p.planVersion(Mint, v1alpha1.CauseCreated) && from != "" && len(p.in.Key.Status.Versions) == 0 {
 			p.note(true, v1alpha1.ReasonMinted, "the ApiKey was created from a copy or a backup (its creator claims that %q created it then) without its Secret %s: a new key is minted, and whoever holds an earlier one is refused",
 				from, SecretName(p.in.Key))
 		}
@@ -198,7 +198,7 @@ func (p *planner) mintMissing() bool {
 }
 
 // make plans a new version.
-func (p *planner) make(action Action, cause v1alpha1.VersionCause) bool {
+func (p *planner) planVersion(action Action, cause v1alpha1.VersionCause) bool {
 	expiresAt, problem := grant.Expiry(p.in.Key, p.in.Group, p.now)
 	if problem != nil {
 		p.out.Obstacle = problem
@@ -232,13 +232,13 @@ func (p *planner) state() v1alpha1.KeyState {
 	switch {
 	case Revoked(p.in.Key):
 		return v1alpha1.KeyRevoked
-	case Current(p.out.Versions) == nil && p.over():
+	case Current(p.out.Versions) == nil && p.ended():
 		return v1alpha1.KeyExpired
 	case p.in.Problem != nil:
 		return v1alpha1.KeyBlocked
 	case groupInactive(p) != nil, suspended(p) != nil:
 		return v1alpha1.KeySuspended
-	case active != nil && (p.carries(active) || active.ClaimedAt != nil), p.over():
+	case active != nil && (p.carries(active) || active.ClaimedAt != nil), p.ended():
 		return v1alpha1.KeyActive
 	case p.out.Obstacle != nil:
 		return v1alpha1.KeyBlocked

@@ -11,7 +11,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/grant"
 )
 
-// settle brings one version up to the instant. It reports false for a version to drop. What
+// advance brings one version up to the instant. It reports false for a version to drop. What
 // was over by the instants that were published is over, whatever was declared since.
 func (p *planner) advance(v *v1alpha1.KeyVersion) (keep bool) {
 	switch {
@@ -20,14 +20,14 @@ func (p *planner) advance(v *v1alpha1.KeyVersion) (keep bool) {
 	case Revoked(p.in.Key):
 		p.end(v, v1alpha1.VersionRevoked)
 		return true
-	case over(v.ExpiresAt, p.now):
+	case ended(v.ExpiresAt, p.now):
 		p.end(v, v1alpha1.VersionExpired)
 		return true
-	case v.State == v1alpha1.VersionRetiring && over(v.RetiresAt, p.now):
+	case v.State == v1alpha1.VersionRetiring && ended(v.RetiresAt, p.now):
 		p.end(v, v1alpha1.VersionRetired)
 		return true
 	}
-	if p.adoptExpiry(v); over(v.ExpiresAt, p.now) {
+	if p.adoptExpiry(v); ended(v.ExpiresAt, p.now) {
 		p.end(v, v1alpha1.VersionExpired)
 		return true
 	}
@@ -37,7 +37,7 @@ func (p *planner) advance(v *v1alpha1.KeyVersion) (keep bool) {
 	return true
 }
 
-// settlePending resolves what a process that died may have left behind.
+// advancePending resolves what a process that died may have left behind.
 func (p *planner) advancePending(v *v1alpha1.KeyVersion) (keep bool) {
 	if p.carries(v) {
 		v.State = v1alpha1.VersionActive
@@ -115,7 +115,7 @@ func (p *planner) note(warning bool, reason, format string, args ...any) {
 }
 
 // over is whether an instant, at which something ends, has come.
-func over(at *metav1.Time, now time.Time) bool { return at != nil && !now.Before(at.Time) }
+func ended(at *metav1.Time, now time.Time) bool { return at != nil && !now.Before(at.Time) }
 
 // SecretName is the name of the key's Secret.
 func SecretName(key *v1alpha1.ApiKey) string {

@@ -31,7 +31,7 @@ func (h *pendingPlaintexts) put(uid types.UID, version int64, key keyformat.Key)
 }
 
 // putOnly is put, unless the same text is held for another ApiKey.
-func (h *pendingPlaintexts) putOnly(uid types.UID, version int64, key keyformat.Key) bool {
+func (h *pendingPlaintexts) putUnique(uid types.UID, version int64, key keyformat.Key) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for other, k := range h.keys {

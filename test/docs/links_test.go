@@ -89,7 +89,8 @@ func slug(heading string) string {
 	return b.String()
 }
 
-// TestLinks checks that every relative link in a Markdown file leads to a file that exists and to an anchor that it has.
+// TestLinks checks that every relative link in a Markdown file leads to a file that exists and to an anchor that it has, and that links lead
+// from README.md to every page.
 func TestLinks(t *testing.T) {
 	pages := map[string]page{}
 	for _, name := range files(t, ".md") {
@@ -120,6 +121,22 @@ func TestLinks(t *testing.T) {
 			} else if linked, ok := pages[path]; ok && u.Fragment != "" && !linked.anchors[u.Fragment] {
 				t.Errorf("%s: the link %s leads to no heading", name, target)
 			}
+		}
+	}
+	reached := map[string]bool{"README.md": true}
+	for queue := []string{"README.md"}; len(queue) > 0; queue = queue[1:] {
+		for _, target := range pages[queue[0]].links {
+			path, _, _ := strings.Cut(target, "#")
+			path = filepath.Join(filepath.Dir(queue[0]), path)
+			if _, ok := pages[path]; ok && !reached[path] {
+				reached[path] = true
+				queue = append(queue, path)
+			}
+		}
+	}
+	for name := range pages {
+		if !reached[name] {
+			t.Errorf("no page that README.md leads to has a link to %s", name)
 		}
 	}
 	if checked < 50 {

@@ -14,8 +14,8 @@ const (
 	HostInvalid
 	PathAmbiguous
 
-	// QueryAmbiguous is found with the path, of bytes that belong in no query, and with the
-	// project, where routes look at a parameter that can be read in two ways.
+	// QueryAmbiguous is decided together with the path, if the query has bytes that must not be in a query, and together
+	// with the project, if a route depends on a parameter that can be read in two ways.
 	QueryAmbiguous
 	KeyMissing
 	KeyMalformed
@@ -32,28 +32,27 @@ const (
 	OriginDenied
 	PermissionDenied
 
-	// RateLimited is for what counts requests to decide, once all of the above has passed.
+	// RateLimited is decided by the rate limiter, once all checks above have passed.
 	RateLimited
 
-	// QuotaExceeded is for what counts usage to decide, once all of the above has passed.
+	// QuotaExceeded is decided by the quota tracker, once all checks above have passed.
 	QuotaExceeded
 
-	// QuotaUnavailable takes its place while nobody knows, and the group wants it denied then.
+	// QuotaUnavailable replaces it while it is not known what is left, if the group denies requests in that case.
 	QuotaUnavailable
 
-	// TooManyFailures takes the place of another denial, where a client had too many. That
-	// is not decided here, but by who knows the client.
+	// TooManyFailures replaces another denial if the client had too many. The throttle, which knows the client, decides that.
 	TooManyFailures
 
-	// Preflight is the answer to a browser that asks whether it may send a request from an
-	// origin that is allowed. Nothing is let through by it.
+	// Preflight is the response to a browser that asks whether it may send a request from an origin that is allowed. No
+	// request is allowed by it.
 	Preflight
 
 	codes // how many there are
 )
 
-// outcome is how a Code appears in HTTP. A detail tells the holder of the key what to do,
-// and nothing about the key, its group or other groups that the holder does not know.
+// outcome is how a Code appears in HTTP. A detail says what the holder of the key can do, and reveals nothing about the
+// key, its group or other groups that the holder does not know.
 type outcome struct {
 	name   string
 	status int
@@ -74,15 +73,15 @@ var outcomes = [codes]outcome{
 	PathAmbiguous: {"path_ambiguous", http.StatusBadRequest, "Ambiguous path",
 		"The path can be read in more than one way. Send it without '.', '..' and empty segments, without ';', without segments that end in '.' or a space, without encoded slashes and backslashes, and percent-encoded once."},
 	QueryAmbiguous: {"query_ambiguous", http.StatusBadRequest, "Ambiguous query",
-		"The query can be read in more than one way. Percent-encode spaces, '#' and what is not ASCII, separate parameters by '&' only, and send each parameter once and under its exact name."},
+		"The query can be read in more than one way. Percent-encode spaces, '#' and characters that are not ASCII, separate parameters by '&' only, and send each parameter once and under its exact name."},
 	KeyMissing: {"key_missing", http.StatusUnauthorized, "API key missing",
 		"Send the API key as 'Authorization: Bearer <key>' or 'X-Api-Key: <key>'."},
 	KeyMalformed: {"key_malformed", http.StatusUnauthorized, "API key malformed",
-		"What was sent is not one complete API key. Check that it was copied whole and is sent once."},
+		"The credential is not one complete API key. Check that the key was copied completely and is sent once."},
 	KeyUnknown: {"key_unknown", http.StatusUnauthorized, "API key unknown",
 		"No such API key is known here. Check that it belongs to this environment."},
 	KeyRevoked: {"key_revoked", http.StatusUnauthorized, "API key revoked",
-		"This API key has been revoked for good. Ask for a new one."},
+		"This API key has been revoked permanently. Ask for a new one."},
 	KeyExpired: {"key_expired", http.StatusUnauthorized, "API key expired",
 		"This API key has expired. Use its successor, or ask for a new one."},
 	KeyRetired: {"key_retired", http.StatusUnauthorized, "API key replaced",
@@ -98,13 +97,13 @@ var outcomes = [codes]outcome{
 	ProjectDenied: {"project_denied", http.StatusForbidden, "Project denied",
 		"This API key is not scoped to the project that the request belongs to."},
 	OriginMissing: {"origin_missing", http.StatusForbidden, "Origin missing",
-		"This project answers browsers only: the request needs an Origin or a Referer header."},
+		"This project accepts requests from browsers only: the request needs an Origin or a Referer header."},
 	OriginDenied: {"origin_denied", http.StatusForbidden, "Origin denied",
 		"This project may not be used from the request's origin. Ask its owner to allow the domain."},
 	PermissionDenied: {"permission_denied", http.StatusForbidden, "Permission denied",
 		"This API key does not permit this method on this path."},
 	RateLimited: {"rate_limited", http.StatusTooManyRequests, "Too many requests",
-		"Requests with this API key, or with all keys of its group together, come faster than they may. Wait as long as Retry-After says, and then send them more slowly."},
+		"Requests with this API key, or with all keys of its group together, exceed a rate limit. Wait as long as Retry-After says, and then send requests more slowly."},
 	QuotaExceeded: {"quota_exceeded", http.StatusPaymentRequired, "Quota exceeded",
 		"This month's quota of the group that this API key belongs to is used up. Raise it, or wait for the next month."},
 	QuotaUnavailable: {"quota_unavailable", http.StatusServiceUnavailable, "Quota unavailable",
@@ -131,8 +130,8 @@ func (c Code) outcome() *outcome {
 	return &outcomes[c]
 }
 
-// FailedAttempt tells whether a denial may be a guess: at a key, or at where a key that was
-// found may be used. The other denials are about servers, or tell a holder about their key.
+// FailedAttempt reports whether the denied request may be a guess: of a key, or of where a key that was found may be used.
+// The other denials are about servers, or inform a holder about their key.
 func (c Code) FailedAttempt() bool {
 	switch c {
 	case KeyMissing, KeyMalformed, KeyUnknown, KeyRevoked, KeyExpired, KeyRetired,

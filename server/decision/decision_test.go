@@ -76,7 +76,7 @@ func acme(t testing.TB) (*memory, *Match) {
 	return &memory{health: Synced, matches: map[keyformat.Digest]Match{}}, match
 }
 
-// setup is one case of TestDecide, about to be arranged.
+// setup is one case of TestDecide, before it is changed.
 type setup struct {
 	snapshot *memory
 	match    *Match
@@ -224,8 +224,7 @@ func TestEveryCodeIsComplete(t *testing.T) {
 	}
 }
 
-// TestFailedAttempts: whatever is answered 401 is one, and nothing that is not about the
-// request.
+// TestFailedAttempts: every denial with 401 is one, and none that is not about the request.
 func TestFailedAttempts(t *testing.T) {
 	for _, code := range Codes() {
 		if status := code.Status(); status == 401 && !code.FailedAttempt() || status != 401 && status != 403 && code.FailedAttempt() {
@@ -234,9 +233,8 @@ func TestFailedAttempts(t *testing.T) {
 	}
 }
 
-// TestNothingButTheRightKeyIsAllowed draws requests and keys: what is allowed has passed
-// every check on its own.
-func TestNothingButTheRightKeyIsAllowed(t *testing.T) {
+// TestOnlyTheRightKeyIsAllowed draws requests and keys: a request that is allowed has passed every check on its own.
+func TestOnlyTheRightKeyIsAllowed(t *testing.T) {
 	snapshot, match := acme(t)
 	rapid.Check(t, func(t *rapid.T) {
 		instant := func(label string) int64 {
@@ -284,7 +282,7 @@ func TestDecideDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// many is a snapshot of n keys, and a request with an origin for one of them.
+// many returns a snapshot of n keys, and a request with an origin for one of them.
 func many(t testing.TB, n int) (*memory, *Request) {
 	t.Helper()
 	snapshot, match := acme(t)

@@ -76,7 +76,7 @@ func acme(t testing.TB) (*memory, *Match) {
 	return &memory{health: Synced, matches: map[keyformat.Digest]Match{}}, match
 }
 
-// setup is one case of TestDecide, about to be arranged.
+// setup is one case of TestDecide, before it is changed.
 type setup struct {
 	snapshot *memory
 	match    *Match
@@ -261,7 +261,7 @@ func TestDecideDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// many is a snapshot of n keys, and a request with an origin for one of them.
+// many returns a snapshot of n keys, and a request with an origin for one of them.
 func many(t testing.TB, n int) (*memory, *Request) {
 	t.Helper()
 	snapshot, match := acme(t)

@@ -125,8 +125,8 @@ func New(config Config, sink Sink, usage Usage, quota Quota, rates RateLimits, l
 	return &Client{config: config, sink: sink, usage: usage, quota: quota, rates: rates, log: log, metrics: newMetrics(registry)}
 }
 
-// Run keeps the stream up until ctx ends, and then says goodbye to the manager, so that the manager stops counting on this server.
-// If the manager is disconnected then, Run waits for it as long as there is unreported usage.
+// Run keeps the stream up until ctx ends, and then says goodbye to the manager, so that the manager stops counting on this
+// server. If the manager is disconnected then, Run waits for it as long as there is unreported usage.
 //
 // Three contexts end one after another. With ctx the server stops: the stream drains. With last, UsageTimeout later, draining is
 // over, reported or not: the stream says goodbye, and there is no further attempt to connect. The context of a stream ends
@@ -161,8 +161,8 @@ func (c *Client) isDone(ctx, last context.Context) bool {
 	return last.Err() != nil || ctx.Err() != nil && c.quota.Reported()
 }
 
-// connect makes one connection with one stream and returns when it has ended. Each new connection resolves the name again, so that
-// a new leader is found at once.
+// connect makes one connection with one stream and returns when it has ended. Each new connection resolves the name again,
+// so that a new leader is found at once.
 func (c *Client) connect(ctx, last context.Context) (accepted bool, err error) {
 	conn, err := c.dial()
 	if err != nil {

@@ -239,8 +239,8 @@ func TestStopWithoutManager(t *testing.T) {
 	r.stop()
 }
 
-// BenchmarkUpdate measures the time from when the manager sends one changed key until it knows that the change is in force and in the
-// journal.
+// BenchmarkUpdate measures the time from when the manager sends one changed key until it knows that the change is in force
+// and in the journal.
 func BenchmarkUpdate(b *testing.B) {
 	m := fakemanager.Start(b)
 	run(b, m)

@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	// keepRecorded is how long beyond a day a count is kept that the manager has persisted. If the count began from 0 again, the
-	// manager would take the first requests for those that it has counted already, until it has forgotten the count as well: a day
-	// after it has written it, which is later.
+	// keepRecorded is how long beyond a day a count is kept that the manager has persisted. If the count began from 0
+	// again, the manager would take the first requests for those that it has counted already, until it has forgotten the
+	// count as well: a day after it has written it, which is later.
 	keepRecorded = 24 * time.Hour
 	// keepUnrecorded is how long beyond a day a count is kept that the manager does not persist: by then the month is over.
 	keepUnrecorded = 31 * 24 * time.Hour
@@ -19,7 +19,8 @@ const (
 // maxInlineID is the length of the ids that the manager gives to keys. Other ids may be longer.
 const maxInlineID = 17
 
-// key is the use of one key, of all its versions. It is as large as a cache line, so that counting a request waits for memory once.
+// key is the use of one key, of all its versions. It is as large as a cache line, so that counting a request waits for
+// memory once.
 type key struct {
 	last  int64 // when it was used, Unix milliseconds
 	count count // of the month
@@ -79,8 +80,8 @@ func (s *shard) isID(number uint32, id string) bool {
 	return string(k.inline[:k.length]) == id
 }
 
-// count counts requests. The months are those of the manager's clock. If the clock was turned back, requests count in the month that has
-// begun already.
+// count counts requests. The months are those of the manager's clock. If the clock was turned back, requests count in the
+// month that has begun already.
 func (s *shard) count(number uint32, requests uint64, millis int64) {
 	k := s.keys.at(number)
 	k.last = max(k.last, millis)
@@ -158,8 +159,8 @@ func (s *shard) recorded(hash uint64, id string, in month, recorded uint64) {
 	}
 }
 
-// isForgotten reports whether a key was not used since the instant, in Unix milliseconds, and may be forgotten. A count that the manager
-// has not persisted is kept for longer: the manager may be disconnected.
+// isForgotten reports whether a key was not used since the instant, in Unix milliseconds, and may be forgotten. A count
+// that the manager has not persisted is kept for longer: the manager may be disconnected.
 func (s *shard) isForgotten(number uint32, since int64) bool {
 	k := s.keys.at(number)
 	_, unrecorded := s.before[number]

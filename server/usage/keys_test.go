@@ -25,8 +25,8 @@ func recorded(now time.Time, id, period string, n uint64) *syncv1.Allowances {
 	return &syncv1.Allowances{NowMs: now.UnixMilli(), Keys: []*syncv1.KeyUse{{Key: id, Period: period, Recorded: n}}}
 }
 
-// TestKeys: requests are counted by key, with any of its versions. A count that the manager has persisted is not reported any more, and one
-// that was reported on the stream is not reported again.
+// TestKeys: requests are counted by key, with any of its versions. A count that the manager has persisted is not reported
+// any more, and one that was reported on the stream is not reported again.
 func TestKeys(t *testing.T) {
 	r := New()
 	r.used("k1", one, start, false, home)
@@ -59,7 +59,8 @@ func TestKeys(t *testing.T) {
 	want("when all is persisted", true, nil)
 }
 
-// TestMonths: requests count in the month of the manager's clock, and those of the last month are reported until they are persisted.
+// TestMonths: requests count in the month of the manager's clock, and those of the last month are reported until they are
+// persisted.
 func TestMonths(t *testing.T) {
 	r := New()
 	end := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
@@ -111,8 +112,8 @@ func TestForget(t *testing.T) {
 	}
 }
 
-// TestCountedOnce: however many messages between a server and its manager are lost, and however often streams begin again, a manager that
-// adds up what is beyond recorded has counted each request once.
+// TestCountedOnce: however many messages between a server and its manager are lost, and however often streams begin again,
+// a manager that adds up what is beyond recorded has counted each request once.
 func TestCountedOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r, used, persisted, taken := New(), uint64(0), uint64(0), uint64(0)

@@ -152,8 +152,8 @@ func (m *model) report() string {
 	return fmt.Sprint(reported)
 }
 
-// TestRecorderEqualsModel compares a recorder with plain maps over histories with few keys, whose ids are of all lengths, and instants that
-// are days and months apart, so that keys are forgotten and their records reused.
+// TestRecorderEqualsModel compares a recorder with plain maps over histories with few keys, whose ids are of all lengths,
+// and instants that are days and months apart, so that keys are forgotten and their records reused.
 func TestRecorderEqualsModel(t *testing.T) {
 	ids := []string{"k", "k123456789abcdef", "k123456789abcdefg", "k123456789abcdefgh", strings.Repeat("k", 254), strings.Repeat("k", 255)}
 	rapid.Check(t, func(t *rapid.T) {

@@ -9,16 +9,17 @@ import (
 const (
 	// monitored is how many origins of a key are counted.
 	monitored = 8
-	// maxOrigins is how many keys have their origins counted. If all origins are different and as long as possible, they take 60 MB.
+	// maxOrigins is how many keys have their origins counted. If all origins are different and as long as possible, they
+	// take 60 MB.
 	maxOrigins = 20_000
 	// maxOrigin is the longest serialization of an origin, in bytes: scheme, host and port.
 	maxOrigin = 280
 )
 
-// monitor counts one of the origins that a key is used from most, by the algorithm Space-Saving (Metwally, Agrawal and El Abbadi: Efficient
-// Computation of Frequent and Top-k Elements in Data Streams, ICDT 2005). With m = 8 monitored origins and N requests that have an origin, a
-// count is never too low, it is too high by at most its error, which is at most N/m, and every origin of more than N/m requests is
-// monitored.
+// monitor counts one of the origins that a key is used from most, by the algorithm Space-Saving (Metwally, Agrawal and El
+// Abbadi: Efficient Computation of Frequent and Top-k Elements in Data Streams, ICDT 2005). With m = 8 monitored origins
+// and N requests that have an origin, a count is never too low, it is too high by at most its error, which is at most N/m,
+// and every origin of more than N/m requests is monitored.
 type monitor struct {
 	requests uint64
 	error    uint64
@@ -56,8 +57,8 @@ func (s *shard) noteOrigin(hash uint64, id, written string) {
 	}
 }
 
-// countNew counts an origin that is not monitored yet. It replaces the origin with the fewest requests, of several the one that was added
-// first, and inherits its number of requests as the error.
+// countNew counts an origin that is not monitored yet. It replaces the origin with the fewest requests, of several the one
+// that was added first, and inherits its number of requests as the error.
 func (s *shard) countNew(k *key, text string) {
 	var fewest *monitor
 	monitors := 0

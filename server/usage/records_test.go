@@ -42,7 +42,8 @@ func TestKeysAreNotObjects(t *testing.T) {
 	runtime.KeepAlive(r)
 }
 
-// TestConcurrentForgetting uses, counts, persists, reports and forgets keys at the same time, while months pass; then all are forgotten.
+// TestConcurrentForgetting uses, counts, persists, reports and forgets keys at the same time, while months pass; then all
+// are forgotten.
 func TestConcurrentForgetting(t *testing.T) {
 	r := New()
 	const step, steps = 6 * time.Hour, 1000

@@ -8,8 +8,8 @@ import (
 	"github.com/keyward-dev/keyward/server/store/openhash"
 )
 
-// shard has a part of the keys with all that is recorded of them, so that requests seldom wait for each other. A request locks it for some
-// 50 ns.
+// shard has a part of the keys with all that is recorded of them, so that requests seldom wait for each other. A request
+// locks it for some 50 ns.
 type shard struct {
 	recorder *Recorder
 
@@ -101,8 +101,8 @@ func (s *shard) drop(number uint32) {
 	s.keys.release(number)
 }
 
-// since appends the versions that were used at the first instant or later. It forgets versions, and keys, that were last used before the
-// second one. Both are in Unix milliseconds.
+// since appends the versions that were used at the first instant or later. It forgets versions, and keys, that were last
+// used before the second one. Both are in Unix milliseconds.
 func (s *shard) since(used []*syncv1.VersionUse, instant, forget int64) []*syncv1.VersionUse {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -44,8 +44,8 @@ func (t *texts) release(number uint32) {
 	}
 }
 
-// groups holds the identities, namespace/name, of the groups of keys of all shards. It is used only when a key is added, forgotten or
-// reported. Its lock may be taken under the lock of a shard.
+// groups holds the identities, namespace/name, of the groups of keys of all shards. It is used only when a key is added,
+// forgotten or reported. Its lock may be taken under the lock of a shard.
 type groups struct {
 	mu    sync.Mutex
 	texts texts

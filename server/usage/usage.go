@@ -1,10 +1,12 @@
-// Package usage records the use of keys, for reports to the manager and for people: when each version of a key was last used and, during
-// its overlap with its successor, from which client addresses; how often each key was used in a month; and from which origins most.
+// Package usage records the use of keys, for reports to the manager and for people: when each version of a key was last
+// used and, during its overlap with its successor, from which client addresses; how often each key was used in a month; and
+// from which origins most.
 //
-// All of it is in records without pointers, which refer to each other by number: however many keys are in use, the garbage collector has
-// almost nothing to mark. A key in use takes about 140 bytes, and 24 more for each of its origins.
+// All of it is in records without pointers, which refer to each other by number: however many keys are in use, the garbage
+// collector has almost nothing to mark. A key in use takes about 140 bytes, and 24 more for each of its origins.
 //
-// The records of a shard refer to each other like this; a number of 0 is none, and records of the same kind form lists by their next:
+// The records of a shard refer to each other like this; a number of 0 is none, and records of the same kind form lists by
+// their next:
 //
 //	index ──▶ key ──versions──▶ version ──next──▶ version …      clients[version] has the hashed addresses of a few versions
 //	           │──origins───▶ monitor ──next──▶ monitor …        each monitor has the number of a text in origins
@@ -33,12 +35,12 @@ const (
 
 // Recorder is safe for concurrent use.
 //
-// Locks: a shard's mu guards all of the shard. The mu of groups may be taken under it, and nothing else: two shards are never locked at
-// once. So a report over all shards is not of one instant, but each key in it is.
+// Locks: a shard's mu guards all of the shard. The mu of groups may be taken under it, and nothing else: two shards are
+// never locked at once. So a report over all shards is not of one instant, but each key in it is.
 //
-// Invariants: origins is the number of keys that have monitors, plus those that are being given their first; a key is given one only if
-// that leaves origins at most maxOrigins. A text of groups has as many references as keys have its number. offset is a hint: with a stale
-// value, a request near the end of a month counts in the wrong one of two months.
+// Invariants: origins is the number of keys that have monitors, plus those that are being given their first; a key is given
+// one only if that leaves origins at most maxOrigins. A text of groups has as many references as keys have its number.
+// offset is a hint: with a stale value, a request near the end of a month counts in the wrong one of two months.
 type Recorder struct {
 	seed    maphash.Seed // unknown to users who import keys, so that they cannot choose where keys are stored
 	shards  [1 << shardBits]shard
@@ -62,8 +64,8 @@ func (r *Recorder) shard(id string) (*shard, uint64) {
 	return &r.shards[hash>>(64-shardBits)], hash
 }
 
-// Used records an allowed request with a version of the key with the id. If the version is retiring, the client's address, which may be
-// unknown, is counted as well.
+// Used records an allowed request with a version of the key with the id. If the version is retiring, the client's address,
+// which may be unknown, is counted as well.
 func (r *Recorder) Used(keyID string, group *decision.Group, request *decision.Request, at time.Time, retiring bool, client netip.Addr) {
 	u := use{id: keyID, group: group.Identity, digest: &request.Credential.Digest, millis: at.UnixMilli(), requests: 1, origin: request.Origin}
 	if u.origin == "" && request.Referer != "" {
@@ -102,8 +104,8 @@ func (r *Recorder) Since(instant, now time.Time) []*syncv1.VersionUse {
 	return used
 }
 
-// Keys returns the counts that the manager has not persisted and that were not reported on this stream already. At the beginning of a
-// stream, which is whole, it returns all that are not persisted.
+// Keys returns the counts that the manager has not persisted and that were not reported on this stream already. At the
+// beginning of a stream, which is whole, it returns all that are not persisted.
 func (r *Recorder) Keys(whole bool) []*syncv1.KeyUse {
 	var uses []*syncv1.KeyUse
 	for i := range r.shards {

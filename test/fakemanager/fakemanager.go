@@ -1,5 +1,5 @@
-// Package fakemanager is the manager's end of the sync stream for tests of the validator: a real gRPC server with TLS on loopback. The
-// test sends the updates.
+// Package fakemanager is the manager's end of the sync stream for tests of the validator: a real gRPC server with TLS on
+// loopback. The test sends the updates.
 package fakemanager
 
 import (

@@ -24,19 +24,21 @@ const (
 //
 // Requests spend the allowance without a lock, and everything else works under mu. What may be relied on:
 //
-//   - leased minus left is what was spent. It holds whenever mu is held, since leased and left are changed together under mu
-//     only (allow adds the same to both, giveBack subtracts the same from both), and spending lowers left alone, by one, in one
-//     atomic step. So what was spent never decreases, and a recall cannot lose a request that was spent at the same time: giveBack
-//     takes what is left in one step, and a request has been spent before it or finds nothing.
+//   - leased minus left is what was spent. leased and left are changed together, under mu, only by allow, which adds the same
+//     to both, and giveBack, which subtracts the same from both. Spending lowers left alone, by one, in one atomic step. So
+//     for everybody who reads both under mu, what was spent never decreases; and a recall cannot lose a request that is spent
+//     at the same time: giveBack takes what is left in one step, and the request has been spent before it or finds nothing.
 //   - left is never negative: take decrements only what is positive, and nothing else decrements, except giveBack to zero.
 //   - sequence only grows. leased grows only with an allowance of a later sequence, to what that one grants, and shrinks only by
 //     giveBack. After closed is set, it does not grow, so nothing is spent any more: the manager may lease the rest to others.
-//   - A request is counted once: it is spent from left, or it adds one to free (it needed no allowance) or to unconfirmed (it needed
-//     one, and there was none). requests of a report is the sum of the three. free, unconfirmed and bytes only grow.
-//   - use reads the counters one after another while requests go on. It never counts a request that was not allowed, and one that it
-//     misses is in the next report, because that one differs from recorded.
-//   - low and exhausted are copies for requests, without the lock, of what the manager has said last. An old value delays a report, or
-//     the first denial or the first allowed request after the manager's message, by as long as the message is being processed.
+//   - A request is counted once: it is spent from left, or it adds one to free (it needed no allowance) or to unconfirmed
+//     (it needed one, and there was none). requests of a report is the sum of the three. free, unconfirmed and bytes only
+//     grow.
+//   - use reads the counters one after another while requests go on. It never counts a request that was not allowed, and
+//     one that it misses is in the next report, because that one differs from recorded.
+//   - low and exhausted are copies for requests, without the lock, of what the manager has said last. An old value delays a
+//     report, or the first denial or the first allowed request after the manager's message, by as long as the message is
+//     being processed.
 //   - changed is closed, and replaced, with each message of the manager. A request takes the channel first and tries to spend
 //     afterwards (see await), so it cannot miss an allowance that arrives in between.
 type month struct {

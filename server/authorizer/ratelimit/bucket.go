@@ -19,11 +19,13 @@ const (
 	closed = math.MaxInt64
 )
 
-// bucket is this server's part of one limit. Its times are ticks from a base. A nanosecond has as many ticks as the limit has requests in
-// a second, so that the interval between two requests is a whole number of ticks, and nothing is ever rounded.
+// bucket is this server's part of one limit. Its times are ticks from a base. A nanosecond has as many ticks as the limit
+// has requests in a second, so that the interval between two requests is a whole number of ticks, and nothing is ever
+// rounded.
 //
-// Invariants: all fields but arrival are fixed before others see the bucket. A request takes by raising arrival by one interval in one
-// atomic step, so no request is lost or counted twice. Once arrival is closed it stays closed, and no request takes from the bucket.
+// Invariants: all fields but arrival are fixed before others see the bucket. A request takes by raising arrival by one
+// interval in one atomic step, so no request is lost or counted twice. Once arrival is closed it stays closed, and no
+// request takes from the bucket.
 type bucket struct {
 	limit   decision.RateLimit
 	servers uint32
@@ -34,13 +36,13 @@ type bucket struct {
 	interval int64 // ticks between two requests at this server's part of the rate
 	full     int64 // ticks of a burst
 
-	// arrival is when the next request would arrive if all requests came at the rate (TAT, the theoretical arrival time). If it is in
-	// the past, the bucket is full.
+	// arrival is when the next request would arrive if all requests came at the rate (TAT, the theoretical arrival time).
+	// If it is in the past, the bucket is full.
 	arrival atomic.Int64
 }
 
-// newBucket returns a full bucket. Each server has a whole number of the burst, rounded down, but at least one request, even if there
-// are more servers than the burst has requests.
+// newBucket returns a full bucket. Each server has a whole number of the burst, rounded down, but at least one request,
+// even if there are more servers than the burst has requests.
 func newBucket(limit decision.RateLimit, servers uint32, base int64) *bucket {
 	b := &bucket{limit: limit, servers: servers, base: base, rate: int64(min(limit.PerSecond, maxLimit))}
 	burst := int64(min(limit.Burst, maxLimit))
@@ -92,9 +94,10 @@ func (b *bucket) take(at int64, now func() int64) (wait time.Duration, open bool
 	}
 }
 
-// read returns the arrival. No request leaves an arrival that is further ahead of the clock than a full bucket. If it is further ahead,
-// the clock was turned back: then the bucket counts as empty from now on, because otherwise no request would be admitted until the clock
-// has caught up. read reads the clock again to find that out, since the request may only be late.
+// read returns the arrival. No request leaves an arrival that is further ahead of the clock than a full bucket. If it is
+// further ahead, the clock was turned back: then the bucket counts as empty from now on, because otherwise no request would
+// be admitted until the clock has caught up. read reads the clock again to find that out, since the request may only be
+// late.
 func (b *bucket) read(at int64, now func() int64) int64 {
 	for {
 		arrival := b.arrival.Load()
@@ -109,8 +112,8 @@ func (b *bucket) read(at int64, now func() int64) int64 {
 	}
 }
 
-// giveBack undoes a take at an instant, less what the time since then has undone: a bucket that became full meanwhile does not get more
-// than it would have without the take.
+// giveBack undoes a take at an instant, less what the time since then has undone: a bucket that became full meanwhile does
+// not get more than it would have without the take.
 func (b *bucket) giveBack(at, now int64) {
 	undone := max(b.interval-max(b.ticks(now)-b.ticks(at), 0), 0)
 	for {

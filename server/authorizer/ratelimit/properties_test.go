@@ -41,8 +41,8 @@ func windows(t *rapid.T, who string, limit decision.RateLimit, admitted []time.D
 	}
 }
 
-// TestNoWindowHasMore offers requests to a group with keys, at any times, and from clocks that are a little behind: in no window more
-// requests are admitted than the rate and the burst allow.
+// TestNoWindowHasMore offers requests to a group with keys, at any times, and from clocks that are a little behind: in no
+// window more requests are admitted than the rate and the burst allow.
 func TestNoWindowHasMore(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l, clock := newLimiter()
@@ -74,8 +74,8 @@ func TestNoWindowHasMore(t *testing.T) {
 	})
 }
 
-// TestSteadyClientIsNeverDenied, not even with a burst of one, and after any other requests. Its requests come at the rate, each at the
-// next whole nanosecond.
+// TestSteadyClientIsNeverDenied, not even with a burst of one, and after any other requests. Its requests come at the rate,
+// each at the next whole nanosecond.
 func TestSteadyClientIsNeverDenied(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l, clock := newLimiter()
@@ -148,8 +148,8 @@ func TestBothOrNone(t *testing.T) {
 	})
 }
 
-// TestServersTogether: all servers together, each with its part, admit no more than the limit, except for one request each if there are
-// more servers than the burst has requests.
+// TestServersTogether: all servers together, each with its part, admit no more than the limit, except for one request each
+// if there are more servers than the burst has requests.
 func TestServersTogether(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		limit := drawLimit(t, "limit")
@@ -197,8 +197,8 @@ func TestGivingBack(t *testing.T) {
 	})
 }
 
-// TestRace admits by two snapshots at once, between which the rate has changed and the burst has not, and sweeps meanwhile. The clock
-// stands still: as many requests are admitted as the burst has, although each change replaces the bucket.
+// TestRace admits by two snapshots at once, between which the rate has changed and the burst has not, and sweeps meanwhile.
+// The clock stands still: as many requests are admitted as the burst has, although each change replaces the bucket.
 func TestRace(t *testing.T) {
 	for range 20 {
 		l, clock := newLimiter()
@@ -225,8 +225,8 @@ func TestRace(t *testing.T) {
 	}
 }
 
-// TestRaceOfPeers changes how many servers share a limit while requests come: while this server has half of the limit, each request counts
-// for two.
+// TestRaceOfPeers changes how many servers share a limit while requests come: while this server has half of the limit, each
+// request counts for two.
 func TestRaceOfPeers(t *testing.T) {
 	l, clock := newLimiter()
 	group, key := groupOf(1000, 4000), keyOf(1000, 3000)
@@ -252,8 +252,8 @@ func TestRaceOfPeers(t *testing.T) {
 	}
 }
 
-// TestRaceOfTwoLimits: of requests that come at once, exactly as many are admitted as the group allows, and the keys have counted only
-// those.
+// TestRaceOfTwoLimits: of requests that come at once, exactly as many are admitted as the group allows, and the keys have
+// counted only those.
 func TestRaceOfTwoLimits(t *testing.T) {
 	for range 3000 { // the moment to catch is when the group has one left
 		l, clock := newLimiter()

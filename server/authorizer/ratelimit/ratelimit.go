@@ -15,17 +15,17 @@ import (
 // sweepEvery is how often buckets that have nothing to remember are forgotten.
 const sweepEvery = time.Minute
 
-// Limiter is safe for concurrent use. Admitting takes no lock and allocates nothing, except for the first request of a group or key,
-// and the first one after a change.
+// Limiter is safe for concurrent use. Admitting takes no lock and allocates nothing, except for the first request of a
+// group or key, and the first one after a change.
 //
 // Invariants:
-//   - groups and keys are read without a lock; only the holder of mu stores and deletes in them. peers is replaced under mu, and the
-//     map behind it never changes.
-//   - Requests change arrival of a bucket, and nothing else of it: see bucket. A bucket is closed before it is replaced or deleted, so
-//     no request counts in a bucket that a later request does not see: one that finds its bucket closed gets the current bucket,
-//     which waits for mu until that one is there.
-//   - swept is set before a sweep deletes anything, so a request that is late, and finds its bucket deleted, gets one that is full only
-//     as of the sweep.
+//   - groups and keys are read without a lock; only the holder of mu stores and deletes in them. peers is replaced under
+//     mu, and the map behind it never changes.
+//   - Requests change arrival of a bucket, and nothing else of it: see bucket. A bucket is closed before it is replaced or
+//     deleted, so no request counts in a bucket that a later request does not see: one that finds its bucket closed gets
+//     the current bucket, which waits for mu until that one is there.
+//   - swept is set before a sweep deletes anything, so a request that is late, and finds its bucket deleted, gets one that
+//     is full only as of the sweep.
 type Limiter struct {
 	now   func() time.Time
 	epoch time.Time
@@ -60,21 +60,21 @@ type Status struct {
 	Limit decision.RateLimit
 	// Left is how many requests this server would admit at once.
 	Left uint32
-	// Reset is after how long without requests the server would admit its whole part of the burst or, if nothing is left, the next
-	// request.
+	// Reset is after how long without requests the server would admit its whole part of the burst or, if nothing is left,
+	// the next request.
 	Reset time.Duration
 }
 
-// New returns a limiter that has seen no requests, on a clock. It measures time from now on, so that setting the wall clock does not
-// matter if the clock is monotonic, too.
+// New returns a limiter that has seen no requests, on a clock. It measures time from now on, so that setting the wall clock
+// does not matter if the clock is monotonic, too.
 func New(now func() time.Time) *Limiter {
 	l := &Limiter{now: now, epoch: now()}
 	l.peers.Store(&map[string]uint32{})
 	return l
 }
 
-// Admit counts a request of the key that is allowed otherwise, or denies it. If both the group and the key have a limit, both count the
-// request or none does.
+// Admit counts a request of the key that is allowed otherwise, or denies it. If both the group and the key have a limit,
+// both count the request or none does.
 func (l *Limiter) Admit(group *decision.Group, key *decision.Key, now time.Time) Verdict {
 	if !group.Limits.Rate.IsSet() && !key.Rate.IsSet() {
 		return Verdict{Admitted: true}
@@ -111,8 +111,9 @@ func (l *Limiter) admit(group *decision.Group, key *decision.Key, at int64) Verd
 	}
 }
 
-// takeBoth takes from two buckets or from none. It checks both first, so it has to give back only if another request comes in
-// between. Until it has given back, another request of the same key may be denied unnecessarily; none is admitted that must not be.
+// takeBoth takes from two buckets or from none. It checks both first, so it has to give back only if another request comes
+// in between. Until it has given back, another request of the same key may be denied unnecessarily; none is admitted that
+// must not be.
 func takeBoth(group, key *bucket, at int64, now func() int64) (wait time.Duration, open bool) {
 	waitGroup, openGroup := group.wait(at, now)
 	waitKey, openKey := key.wait(at, now)
@@ -162,8 +163,8 @@ func (l *Limiter) replace(in *sync.Map, id string, limit decision.RateLimit, ser
 	return b
 }
 
-// Run periodically forgets buckets until the context ends: those that are full, and those of groups, by identity, and keys, by id, that
-// were deleted.
+// Run periodically forgets buckets until the context ends: those that are full, and those of groups, by identity, and keys,
+// by id, that were deleted.
 func (l *Limiter) Run(ctx context.Context, hasGroup, hasKey func(string) bool) {
 	ticker := time.NewTicker(sweepEvery)
 	defer ticker.Stop()

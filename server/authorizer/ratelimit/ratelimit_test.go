@@ -105,8 +105,8 @@ func TestStatuses(t *testing.T) {
 	}
 }
 
-// TestChanges: when a limit or the number of servers changes, the bucket stays as full as it was, in proportion, and also when a limit
-// comes back.
+// TestChanges: when a limit or the number of servers changes, the bucket stays as full as it was, in proportion, and also
+// when a limit comes back.
 func TestChanges(t *testing.T) {
 	steps := []struct {
 		name     string
@@ -136,7 +136,8 @@ func TestChanges(t *testing.T) {
 	}
 }
 
-// TestClockTurnedBack: requests are denied for no longer than the interval between two requests, and none is admitted because of it.
+// TestClockTurnedBack: requests are denied for no longer than the interval between two requests, and none is admitted
+// because of it.
 func TestClockTurnedBack(t *testing.T) {
 	group, key := groupOf(10, 20), keyOf(0, 0)
 	for _, back := range []time.Duration{time.Millisecond, time.Second, time.Hour, 1000 * time.Hour} {

@@ -6,8 +6,8 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 )
 
-// PeersChanged applies how many servers share the limits of groups. For a group that is not in the message, the number stays as it
-// was; at first there is this server alone.
+// PeersChanged applies how many servers share the limits of groups. For a group that is not in the message, the number
+// stays as it was; at first there is this server alone.
 func (l *Limiter) PeersChanged(message *syncv1.Servers) {
 	l.changePeers(func(peers map[string]uint32) {
 		for _, of := range message.GetGroups() {

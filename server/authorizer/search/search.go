@@ -1,5 +1,6 @@
-// Package search bounds the work of searching the groups of all tenants for requests without a known key, which name no group: preflights
-// of browsers, and requests of clients without a key. It bounds the work in total, for each client, and at the same time.
+// Package search bounds the work of searching the groups of all tenants for requests without a known key, which name no
+// group: preflights of browsers, and requests of clients without a key. It bounds the work in total, for each client, and
+// at the same time.
 package search
 
 import (
@@ -41,9 +42,10 @@ type Config struct {
 
 // Budget is safe for concurrent use. It has no lock, and allocates nothing. A nil Budget allows all searches.
 //
-// Invariants: a search that Begin allows has a slot, and has reserved the most that a search takes in both total and the client's meter.
-// End releases the slot and gives back what was not spent, and a Begin that allows nothing gives back what it has reserved. The meters are
-// separate atomics, so between these steps they may show more in use than is, but never less.
+// Invariants: a search that Begin allows has a slot, and has reserved the most that a search takes in both total and the
+// client's meter. End releases the slot and gives back what was not spent, and a Begin that allows nothing gives back what
+// it has reserved. The meters are separate atomics, so between these steps they may show more in use than is, but never
+// less.
 type Budget struct {
 	config  Config
 	seed    maphash.Seed // unknown to clients, so that they cannot choose their meter
@@ -67,9 +69,9 @@ func New(config Config, metrics prometheus.Registerer) *Budget {
 	}
 }
 
-// Begin reports whether a search for the client may be made. It reserves the most that the search can take, and waits for searches that
-// are in progress, so that there are never more of them than the budget covers. The caller passes what was spent to End. The zero Addr is
-// an unknown client, which has no budget of its own.
+// Begin reports whether a search for the client may be made. It reserves the most that the search can take, and waits for
+// searches that are in progress, so that there are never more of them than the budget covers. The caller passes what was
+// spent to End. The zero Addr is an unknown client, which has no budget of its own.
 func (b *Budget) Begin(ctx context.Context, client netip.Addr, now time.Time) bool {
 	if b == nil {
 		return true

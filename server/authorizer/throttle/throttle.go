@@ -1,5 +1,5 @@
-// Package throttle counts failed attempts by client address, in a table of fixed size: a flood of addresses takes no more memory, and does
-// not make the table forget the clients that fail most.
+// Package throttle counts failed attempts by client address, in a table of fixed size: a flood of addresses takes no more
+// memory, and does not make the table forget the clients that fail most.
 package throttle
 
 import (
@@ -12,8 +12,8 @@ import (
 // Window is how long failures are counted. It begins with the first failure.
 const Window = time.Minute
 
-// The table is divided into shards, each with a lock, and these into sets. A client belongs to one set. In total there is room for about a
-// million clients in 24 MiB; a shard takes no memory before it is used.
+// The table is divided into shards, each with a lock, and these into sets. A client belongs to one set. In total there is
+// room for about a million clients in 24 MiB; a shard takes no memory before it is used.
 const (
 	shards       = 256
 	setsPerShard = 512
@@ -26,7 +26,8 @@ const (
 type Config struct {
 	// Failures is how many a client may have within a Window; 0 is any number.
 	Failures int
-	// IPv6Prefix is how many bits of an IPv6 address distinguish clients: a client that has one address usually has all of its /64.
+	// IPv6Prefix is how many bits of an IPv6 address distinguish clients: a client that has one address usually has all of
+	// its /64.
 	IPv6Prefix int
 }
 
@@ -46,8 +47,8 @@ type shard struct {
 
 type set [setSize]slot
 
-// slot is one client's window. Clients are distinguished by 64 bits of a hash: the odds that any two of a million clients share a slot are
-// 1 in 37 million.
+// slot is one client's window. Clients are distinguished by 64 bits of a hash: the odds that any two of a million clients
+// share a slot are 1 in 37 million.
 type slot struct {
 	client   uint64
 	end      int64 // Unix milliseconds
@@ -62,8 +63,8 @@ func New(config Config) *Throttle {
 	return &Throttle{config: config, seed: maphash.MakeSeed()}
 }
 
-// Fail counts a failed attempt of a client. If there were too many already, it counts nothing and returns how long the client has to wait
-// until its window is over. The zero Addr is an unknown client, which never has too many.
+// Fail counts a failed attempt of a client. If there were too many already, it counts nothing and returns how long the
+// client has to wait until its window is over. The zero Addr is an unknown client, which never has too many.
 func (t *Throttle) Fail(client netip.Addr, now time.Time) time.Duration {
 	if t == nil || !client.IsValid() {
 		return 0
@@ -102,8 +103,8 @@ func Network(client netip.Addr, ipv6Prefix int) netip.Addr {
 	return client
 }
 
-// find returns the client's slot, with a new window if it has none. A new window replaces one that is over, or else the one with the fewest
-// failures, and among these the one that ends first.
+// find returns the client's slot, with a new window if it has none. A new window replaces one that is over, or else the one
+// with the fewest failures, and among these the one that ends first.
 func (s *set) find(client uint64, now int64) *slot {
 	free := &s[0]
 	for i := range s {

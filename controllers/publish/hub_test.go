@@ -489,3 +489,21 @@ func TestOverdue(t *testing.T) {
 		t.Error("an acknowledged update is overdue")
 	}
 }
+
+// A group that is granted or withdrawn is sent without a new revision. Its update is acknowledged all the same.
+func TestServerIsNotOverdueAfterAGrant(t *testing.T) {
+	hub, clk := newHub(publish.Options{})
+	may := granted()
+	s := subscribe(hub, publish.Subscriber{Instance: "s", Selects: all, Authorizer: may})
+	s.take(t, true)
+	may.known[acme] = true
+	s.Review()
+	s.take(t, true)
+	if s.groups[acme] == nil {
+		t.Fatal("it lacks the group")
+	}
+	clk.Step(2 * time.Minute)
+	if s.Overdue(time.Minute) {
+		t.Error("it is overdue with an update that it has acknowledged")
+	}
+}

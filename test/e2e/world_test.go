@@ -143,7 +143,7 @@ func (w *world) startManager(setup managerSetup) *manager {
 		"--metrics-bind-address=" + m.metrics,
 		"--health-probe-bind-address=" + m.health,
 		"--sync-bind-address=" + w.syncAddress,
-		"--sync-settle=" + cmp.Or(setup.settle, defaultSettle).String(),
+		"--sync-startup-grace=" + cmp.Or(setup.settle, defaultSettle).String(),
 		"--sync-grace=" + cmp.Or(setup.grace, defaultSettle).String(),
 		fmt.Sprintf("--leader-elect=%t", setup.elect),
 		"--log-level=" + cmp.Or(setup.level, highest),

@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// A change is waited for until its deadline. Without one, whoever connects over and over, or acknowledges
-// nothing and comes back when it is cut off, could keep it from being delivered for good.
+// A change waits for servers until its deadline. Without a deadline, a server that connects again and again, or that
+// acknowledges nothing and reconnects when it is cut off, could delay the change forever.
 
-// granularity is how far apart two looks for changes are that have waited long enough.
+// granularity is the minimum time between two checks for changes that have passed their deadline.
 const granularity = 250 * time.Millisecond
 
-// deadline is that of a change which is published now.
+// deadline returns the deadline of a change that is published now.
 func (h *Hub) deadline() time.Time {
 	if h.options.Patience <= 0 {
 		return time.Time{}
@@ -19,12 +19,12 @@ func (h *Hub) deadline() time.Time {
 	return h.clock.Now().Add(h.options.Patience + h.options.Grace)
 }
 
-// isOver reports whether the change has waited long enough.
+// isPastDeadline reports whether the change has passed its deadline.
 func (h *Hub) isPastDeadline(c *change) bool {
 	return !c.deadline.IsZero() && !h.clock.Now().Before(c.deadline)
 }
 
-// watch sees to it that the change is looked at when it has waited long enough.
+// scheduleDeadline starts the timer for the change's deadline, unless a timer runs already.
 func (h *Hub) scheduleDeadline(c *change) {
 	if c.done || c.deadline.IsZero() || h.tracking.deadlineScheduled {
 		return
@@ -38,7 +38,7 @@ func (h *Hub) scheduleDeadline(c *change) {
 	})
 }
 
-// giveUp goes on with changes that have waited long enough, and names the servers that lack them.
+// passDeadlines completes the changes that have passed their deadline, and names the servers that lack them.
 func (h *Hub) passDeadlines() {
 	var next *change
 	for _, c := range h.tracking.open {
@@ -59,7 +59,7 @@ func (h *Hub) passDeadlines() {
 	}
 }
 
-// lost gives up waiting for a server: open changes that it lacks name it and go on without.
+// expire stops waiting for a disconnected server: open changes that it lacks name it, and no longer wait for it.
 func (h *Hub) expire(sub *Subscription) {
 	for _, c := range h.tracking.open {
 		if !c.done && c.revision > sub.acked && sub.has(c.Group) && !slices.Contains(c.expired, sub.server) {
@@ -68,8 +68,8 @@ func (h *Hub) expire(sub *Subscription) {
 	}
 }
 
-// found takes note of what a server has in force by now that was given up, there or on an earlier connection of it.
-// It returns whether that is all of it.
+// reconnected updates the results that name the server as expired, on this or on an earlier connection, and that it has
+// acknowledged now. It reports whether it has acknowledged all of them.
 func (h *Hub) reconnected(sub *Subscription) (all bool) {
 	all = true
 	for ref := range h.tracking.withExpired {

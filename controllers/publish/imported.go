@@ -10,8 +10,12 @@ import (
 	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
-// Imported knows which keys have digests that are keyed, so that the secret of digests is sent to the
-// validation servers that need it, and to no others. A nil Imported knows nothing.
+// Imported records which keys have keyed digests, so that the secret of digests is sent to the validation servers that
+// need it, and to no others. A nil Imported has none.
+//
+// mu guards keys and groups; groups has the number of entries of keys for each group that has any. any is
+// len(keys) > 0. It is written under mu only, and read without it as a shortcut: the Projector, which alone writes, sets
+// it before it publishes a record, so a server that is sent the record finds it set.
 type Imported struct {
 	mu     sync.RWMutex
 	keys   map[string]string // group by key id
@@ -63,8 +67,8 @@ func (i *Imported) drop(id string) {
 	i.any.Store(len(i.keys) > 0)
 }
 
-// In reports whether one of the keys of an update has a keyed digest, or, where that ends a catch-up,
-// one of a group that is served.
+// In reports whether one of the keys of an update has a keyed digest, or, for the update that ends a catch-up, a key of
+// any group that the server serves.
 func (i *Imported) In(update *syncv1.Update, serves func(group string) bool) bool {
 	if i == nil || !i.any.Load() {
 		return false

@@ -5,17 +5,17 @@ import (
 	"unicode/utf8"
 )
 
-// server is who is at the other end, by what it has proved; connections of the same server are equal in it.
+// server identifies a server by its authenticated identity. Connections of the same server have equal values.
 type server struct {
 	instance, identity string
-	owner              string // the identity as people read it
+	owner              string // the identity in a readable form
 }
 
-// maxName is how long a name in status may be, in characters.
+// maxName is the maximum length of a name in status, in characters.
 const maxName = 253
 
-// naming counts how many servers of a group have an instance's name: where it is more than one, it takes the owner
-// to tell them apart.
+// naming counts how many servers of a group have the same instance name. Where it is more than one, the owner is added to
+// distinguish them.
 type naming map[string]int
 
 func (n naming) note(servers ...server) naming {
@@ -38,7 +38,7 @@ func (n naming) of(servers []server) (names []string) {
 	return names
 }
 
-// cut leaves the end of what is too long, which is what tells Pods apart.
+// cut keeps the end of a text that is too long: names of Pods differ at the end.
 func cut(text string, most int) string {
 	runes := []rune(text)
 	if len(runes) <= most {

@@ -4,17 +4,17 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 )
 
-// Servers share the rate limits of a group: each lets its part through, and so has to know how
-// many there are. That is not in the group's record, whose hash must not change with it.
+// Servers share the rate limits of a group: each admits its part of the rate, and so has to know how many servers there
+// are. The number is not in the group's record, because the record's hash must not change with it.
 
-// isCounted is whether the server is one of those that share the limits of the group: it is
-// connected, and may have the group for certain.
+// sharesLimits reports whether the server is one of those that share the limits of the group: it is connected, and it is
+// certain that it may have the group.
 func (s *Subscription) sharesLimits(group string) bool {
 	_, here := s.hub.subs[s]
 	return here && !s.isDisconnected() && s.mayHave(group)
 }
 
-// count adds a server to those of all its groups, or takes it away.
+// addToGroups adds a number, 1 or -1, to the servers of all groups that the server shares the limits of.
 func (h *Hub) addToGroups(s *Subscription, by int) {
 	for identity, group := range h.groups {
 		if s.sharesLimits(identity) {
@@ -24,7 +24,7 @@ func (h *Hub) addToGroups(s *Subscription, by int) {
 	h.peersChanged()
 }
 
-// counted is how many servers share the limits of a group.
+// countPeers counts the servers that share the limits of a group.
 func (h *Hub) countPeers(group string) (servers int) {
 	for sub := range h.subs {
 		if sub.sharesLimits(group) {
@@ -34,7 +34,7 @@ func (h *Hub) countPeers(group string) (servers int) {
 	return servers
 }
 
-// recounted has all servers look whether they know how many they are.
+// peersChanged signals all subscriptions that numbers of servers may have changed.
 func (h *Hub) peersChanged() {
 	for sub := range h.subs {
 		sub.peersChanged()
@@ -44,11 +44,11 @@ func (h *Hub) peersChanged() {
 func (s *Subscription) peersChanged() {
 	select {
 	case s.servers <- struct{}{}:
-	default: // it has not looked since the last time
+	default: // it was signalled already
 	}
 }
 
-// limits notes that a record of the group has gained or lost a rate limit.
+// rateLimitChanged records that a record of the group has gained or lost a rate limit.
 func (h *Hub) rateLimitChanged(identity string, group *groupEntry, had, has bool) {
 	switch {
 	case had == has:
@@ -66,12 +66,11 @@ func (h *Hub) rateLimitChanged(identity string, group *groupEntry, had, has bool
 	h.peersChanged()
 }
 
-// ServersChanged receives when TakeServers may have something to say.
+// ServersChanged receives when TakeServers may have a message.
 func (s *Subscription) ServersChanged() <-chan struct{} { return s.servers }
 
-// TakeServers returns how many servers share the limits of groups, of those of which the server
-// was told something else; nil if there are none. It does not before the server has what it
-// lacked when it subscribed: until then it goes on with what it was told by then.
+// TakeServers returns how many servers share the limits of groups, for each group whose last reported number differs; nil
+// if there is none. It returns nil until the server has caught up: until then the server uses the numbers that it has.
 func (s *Subscription) TakeServers() *syncv1.Servers {
 	h := s.hub
 	h.mu.Lock()
@@ -81,7 +80,8 @@ func (s *Subscription) TakeServers() *syncv1.Servers {
 	}
 	message := &syncv1.Servers{StartupGrace: !h.startupOver}
 	add := func(identity string, servers int) {
-		message.Groups = append(message.Groups, &syncv1.GroupServers{Group: identity, Servers: uint32(servers)}) //nolint:gosec // so many there are not
+		count := uint32(servers) //nolint:gosec // there are never that many
+		message.Groups = append(message.Groups, &syncv1.GroupServers{Group: identity, Servers: count})
 	}
 	for identity := range s.reportedServers {
 		if h.limited[identity] == nil || !s.sharesLimits(identity) {

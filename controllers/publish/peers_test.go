@@ -118,8 +118,8 @@ func TestServersAreCounted(t *testing.T) {
 // String names a server in a message.
 func (s *sharing) String() string { return "a server" }
 
-// TestServersThatMayNotHaveTheGroup are not counted, nor those of which it is not known yet.
-func TestServersThatMayNotHaveTheGroup(t *testing.T) {
+// TestServersWithoutTheGroupAreNotCounted are not counted, nor those of which it is not known yet.
+func TestServersWithoutTheGroupAreNotCounted(t *testing.T) {
 	hub, _ := newHub(publish.Options{})
 	hub.PutGroup(limitedGroup(acme))
 	a := share(hub, publish.Subscriber{Instance: "a", Selects: all})
@@ -151,9 +151,9 @@ func TestServersThatMayNotHaveTheGroup(t *testing.T) {
 	}
 }
 
-// TestNobodyTakesMoreWhileItSettles: while servers may be about to come back to a new leader, those that are there
+// TestSharesDoNotGrowDuringStartupGrace: while servers may be about to come back to a new leader, those that are there
 // do not take their parts; then they take those of the servers that did not come.
-func TestNobodyTakesMoreWhileItSettles(t *testing.T) {
+func TestSharesDoNotGrowDuringStartupGrace(t *testing.T) {
 	clk := newClock()
 	hub := publish.NewHub(clk, publish.Options{StartupGrace: 5 * time.Second})
 	hub.PutGroup(limitedGroup(acme))
@@ -173,9 +173,9 @@ func TestNobodyTakesMoreWhileItSettles(t *testing.T) {
 	}
 }
 
-// TestEverybodyKnowsHowManyTheyAre: whatever happens in whatever order, each server that has
+// TestServersKnowTheirNumber: whatever happens in whatever order, each server that has
 // heard everything knows how many there are of each group with a limit, and of no other.
-func TestEverybodyKnowsHowManyTheyAre(t *testing.T) {
+func TestServersKnowTheirNumber(t *testing.T) {
 	identities := []string{"tenants/g1", "tenants/g2", "tenants/g3"}
 	rapid.Check(t, func(t *rapid.T) {
 		hub, clk := newHub(publish.Options{Grace: time.Second})

@@ -66,7 +66,7 @@ var _ = Describe("A rogue at the sync port", func() {
 		})
 	})
 
-	// as is the rogue with the token of a ServiceAccount and, where one is named, a Pod.
+	// as returns the rogue with the token of a ServiceAccount and, if one is named, a Pod.
 	as := func(ctx context.Context, account, instance, pod string) *rogue.Client {
 		GinkgoHelper()
 		request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{Audiences: []string{v1alpha1.SyncAudience}}}
@@ -79,7 +79,7 @@ var _ = Describe("A rogue at the sync port", func() {
 		c.Token, c.Instance = request.Status.Token, instance
 		return &c
 	}
-	// allow lets an account validate the Groups of the names, and waits until that is so.
+	// allow lets an account validate the named Groups, and waits until that is in force.
 	allow := func(ctx context.Context, account string, groups ...string) *rbacv1.RoleBinding {
 		GinkgoHelper()
 		binder++
@@ -98,7 +98,7 @@ var _ = Describe("A rogue at the sync port", func() {
 	}
 	open := func(ctx context.Context, c *rogue.Client) *rogue.Stream {
 		GinkgoHelper()
-		ctx, cancel := context.WithTimeout(ctx, time.Minute) // a test that waits for what does not come fails
+		ctx, cancel := context.WithTimeout(ctx, time.Minute) // a test that waits in vain fails
 		DeferCleanup(cancel)
 		stream, err := c.Open(ctx, c.Hello())
 		Expect(err).NotTo(HaveOccurred())
@@ -116,7 +116,7 @@ var _ = Describe("A rogue at the sync port", func() {
 		return stream.CatchUp()
 	}
 
-	It("is refused when it may validate nothing, and costs few questions however often it asks", func(ctx SpecContext) {
+	It("is refused when it may validate nothing, and causes few reviews no matter how often it connects", func(ctx SpecContext) {
 		stranger := as(ctx, "stranger", "rogue", "")
 		Expect(status.Code(outcome(ctx, stranger, stranger.Hello()))).To(Equal(codes.PermissionDenied))
 		groups := int64(len(testenv.Hub.Groups()))
@@ -129,7 +129,7 @@ var _ = Describe("A rogue at the sync port", func() {
 		Expect(tokens.Load()).To(BeNumerically("<=", 2))
 	})
 
-	It("is not counted, missed or named where it may validate nothing", func(ctx SpecContext) {
+	It("is not counted, waited for or named where it may validate nothing", func(ctx SpecContext) {
 		allow(ctx, "stranger", "hidden")
 		Expect(testenv.Admin.Create(ctx, &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace,
 			Name: "hidden"}})).To(Succeed())
@@ -146,7 +146,7 @@ var _ = Describe("A rogue at the sync port", func() {
 		Consistently(func() int { return tracker.Of(w.Namespace+"/acme", nil, &before).Servers }, "300ms").Should(BeZero())
 	})
 
-	It("does not fill the memory with uses, and reports for nobody else", func(ctx SpecContext) {
+	It("cannot fill the memory with reports, and cannot report for other Groups", func(ctx SpecContext) {
 		allow(ctx, "stranger", "hidden")
 		Expect(testenv.Admin.Create(ctx, &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace,
 			Name: "hidden"}})).To(Succeed())
@@ -159,7 +159,7 @@ var _ = Describe("A rogue at the sync port", func() {
 		key := mintedWithin(ctx, w, 10*time.Second)
 		others := w.VersionUses(key, 0)
 		Expect(stream.Send(&syncv1.SyncRequest{Message: &syncv1.SyncRequest_Uses{Uses: others}})).To(Succeed())
-		Expect(stream.Ack(1 << 50)).To(Succeed()) // which ends the stream, when all before it was taken in
+		Expect(stream.Ack(1 << 50)).To(Succeed()) // this ends the stream, after everything before it was received
 		Eventually(func() codes.Code { return status.Code(stream.CatchUp()) }).Should(Equal(codes.InvalidArgument))
 		Expect(tracker.Due(time.Minute)).To(BeEmpty())
 	})
@@ -197,7 +197,7 @@ var _ = Describe("A rogue at the sync port", func() {
 			codes.InvalidArgument, "instance"),
 	)
 
-	It("is asked about by few of its junk tokens, and others behind its address still come in", func(ctx SpecContext) {
+	It("causes few TokenReviews with invalid tokens, and others behind its address can still connect", func(ctx SpecContext) {
 		allow(ctx, account, "acme")
 		running, stop := context.WithCancel(ctx)
 		defer stop()
@@ -211,7 +211,7 @@ var _ = Describe("A rogue at the sync port", func() {
 		Expect(held).To(Equal(30))
 	})
 
-	It("has so many streams of an account, and its own end elsewhere's", func(ctx SpecContext) {
+	It("has a bounded number of streams for its account", func(ctx SpecContext) {
 		allow(ctx, account, "acme")
 		running, stop := context.WithCancel(ctx)
 		held, err := as(ctx, account, "crowd", "").Crowd(running, 100)
@@ -221,7 +221,7 @@ var _ = Describe("A rogue at the sync port", func() {
 		Eventually(func() error { c := as(ctx, account, "later", ""); return outcome(ctx, c, c.Hello()) }).Should(Succeed())
 	})
 
-	It("loses a Group within a minute of its right, while others stay", func(ctx SpecContext) {
+	It("loses a Group within a minute after its right is withdrawn, and keeps others", func(ctx SpecContext) {
 		Expect(testenv.Admin.Create(ctx, &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace,
 			Name: "other"}})).To(Succeed())
 		Eventually(testenv.Hub.Groups).Should(ContainElement(w.Namespace + "/other"))
@@ -253,7 +253,7 @@ var _ = Describe("A rogue at the sync port", func() {
 		}
 	})
 
-	It("is another server than one of the same name, by its Pod", func(ctx SpecContext) {
+	It("is a different server than one of the same name in another Pod", func(ctx SpecContext) {
 		allow(ctx, account, "acme")
 		for _, name := range []string{"one", "two"} {
 			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: name}}
@@ -279,7 +279,7 @@ var _ = Describe("A rogue at the sync port", func() {
 	})
 })
 
-// may asks the API server whether an account may validate a Group.
+// may reports whether an account may validate a Group, according to the API server.
 func may(ctx context.Context, w *testenv.World, account, group string) bool {
 	GinkgoHelper()
 	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
@@ -292,7 +292,7 @@ func may(ctx context.Context, w *testenv.World, account, group string) bool {
 	return review.Status.Allowed
 }
 
-// mintedWithin creates the key, and expects it to be delivered by then.
+// mintedWithin creates the key, and expects it to be delivered within that time.
 func mintedWithin(ctx context.Context, w *testenv.World, most time.Duration) *v1alpha1.ApiKey {
 	GinkgoHelper()
 	begin := time.Now()
@@ -302,7 +302,7 @@ func mintedWithin(ctx context.Context, w *testenv.World, most time.Duration) *v1
 	return key
 }
 
-// waitUntilDeleted reconciles the key, which is being deleted, until it is gone.
+// waitUntilDeleted reconciles the key, which is being deleted, until it no longer exists.
 func waitUntilDeleted(ctx context.Context, w *testenv.World, key *v1alpha1.ApiKey) {
 	GinkgoHelper()
 	Eventually(func(g Gomega) {

@@ -38,7 +38,7 @@ func serveSync() syncv1.SyncServiceClient {
 	return syncv1.NewSyncServiceClient(connection)
 }
 
-// servePort serves the sync protocol on loopback, and says how to get there.
+// servePort serves the sync protocol on loopback, and returns how to connect to it.
 func servePort(change func(*syncserver.Server)) *rogue.Client {
 	GinkgoHelper()
 	certPEM, keyPEM, err := cert.GenerateSelfSignedCertKey("localhost", nil, nil)
@@ -71,7 +71,7 @@ func servePort(change func(*syncserver.Server)) *rogue.Client {
 		MinVersion: tls.VersionTLS13})}
 }
 
-// noAccounts takes in reports, and does nothing with them.
+// noAccounts accepts reports, and does nothing with them.
 func noAccounts() *accounts.Aggregator {
 	return accounts.New(accounts.Config{Clock: clock.RealClock{}, Log: GinkgoLogr, Writes: rate.Inf})
 }
@@ -89,7 +89,7 @@ var _ = Describe("Sync", func() {
 			Name: "validator"}})).To(Succeed())
 	})
 
-	// token is a real one of the validator's ServiceAccount.
+	// token returns a real token of the validator's ServiceAccount.
 	token := func(ctx context.Context, audience string) string {
 		GinkgoHelper()
 		request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{Audiences: []string{audience}}}
@@ -97,7 +97,7 @@ var _ = Describe("Sync", func() {
 		Expect(testenv.Admin.SubResource("token").Create(ctx, account, request)).To(Succeed())
 		return request.Status.Token
 	}
-	// allow lets the validator validate the Group of the name.
+	// allow lets the validator validate the named Group.
 	allow := func(ctx context.Context, group string) {
 		GinkgoHelper()
 		role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "validate-" + group}}
@@ -129,7 +129,7 @@ var _ = Describe("Sync", func() {
 				return updates, err
 			}
 			if response.GetUpdate() == nil {
-				continue // it is told what time it is
+				continue // a message with the time only
 			}
 			updates = append(updates, response.GetUpdate())
 			if response.GetUpdate().GetCaughtUp() {

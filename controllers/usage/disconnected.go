@@ -3,23 +3,26 @@ package usage
 import "time"
 
 const (
-	// maxAbsent is how many servers that were lost are remembered one by one, in all and of one identity.
+	// maxDisconnected and maxDisconnectedOfOne are how many disconnected servers are kept separately, in all and of one
+	// identity.
 	maxDisconnected, maxDisconnectedOfOne = 10_000, 1000
-	// skew is by how much the clocks of two leaders may differ.
+	// skew is the maximum difference between the clocks of two leaders.
 	skew = time.Minute
 )
 
-// absent are servers whose connection was lost, and that may go on deciding by what they knew. Early retirement of
-// a version waits for them, as they may let it through, if they may know it: that version, not those that were
-// minted after they were lost. So a server that is gone for good holds up the overlap in which it went, which has an
-// end of its own, and no later one.
+// disconnectedServers has the servers that are disconnected and may go on deciding by their last snapshot. Early retirement
+// of a version waits for those that may know the version, because they may still allow requests with it. They do not know
+// versions that were minted after they were disconnected. So a server that never returns delays the overlap in which it was
+// disconnected, which has an end of its own, and no later one.
+//
+// The Tracker's lock guards it. of[i] is the number of entries of servers with identity i, and has no entry for 0.
 type disconnectedServers struct {
 	servers map[serverKey]disconnection
 	of      map[string]int // how many of an identity
-	// merged are those that were too many, by group: when the last of them was lost. They do not come
-	// back: a server that is counted here holds up more than it must, never less.
+	// merged has, by group, when the last of those servers was disconnected that were too many to be kept separately. They
+	// are not removed when they reconnect: such a server may delay more than necessary, never less.
 	merged    map[string]time.Time
-	mergedAll time.Time // of servers of all groups
+	mergedAll time.Time // the same, for servers of all groups
 }
 
 type serverKey struct{ instance, identity string }
@@ -33,20 +36,20 @@ func newDisconnectedServers() disconnectedServers {
 	return disconnectedServers{servers: map[serverKey]disconnection{}, of: map[string]int{}, merged: map[string]time.Time{}}
 }
 
-// back forgets a server that is there again. Another identity of its name is another server.
-func (a *disconnectedServers) reconnected(peer Peer) {
+// reconnected removes a server that has reconnected. The same name with another identity is another server.
+func (d *disconnectedServers) reconnected(peer Peer) {
 	key := serverKey{peer.Instance, peer.Identity}
-	if _, known := a.servers[key]; !known {
+	if _, known := d.servers[key]; !known {
 		return
 	}
-	delete(a.servers, key)
-	if a.of[peer.Identity]--; a.of[peer.Identity] == 0 {
-		delete(a.of, peer.Identity)
+	delete(d.servers, key)
+	if d.of[peer.Identity]--; d.of[peer.Identity] == 0 {
+		delete(d.of, peer.Identity)
 	}
 }
 
-// miss remembers a server that was lost.
-func (a *disconnectedServers) add(peer Peer, now time.Time) {
+// add adds a server that was disconnected.
+func (d *disconnectedServers) add(peer Peer, now time.Time) {
 	serves, groups := peer.Serves, []string(nil)
 	if peer.LastServed != nil {
 		if serves, groups = peer.LastServed(); groups != nil && len(groups) == 0 {
@@ -54,34 +57,34 @@ func (a *disconnectedServers) add(peer Peer, now time.Time) {
 		}
 	}
 	key := serverKey{peer.Instance, peer.Identity}
-	_, known := a.servers[key]
-	if !known && (len(a.servers) >= maxDisconnected || a.of[peer.Identity] >= maxDisconnectedOfOne) {
-		a.merge(groups, now)
+	_, known := d.servers[key]
+	if !known && (len(d.servers) >= maxDisconnected || d.of[peer.Identity] >= maxDisconnectedOfOne) {
+		d.merge(groups, now)
 		return
 	}
 	if !known {
-		a.of[peer.Identity]++
+		d.of[peer.Identity]++
 	}
-	a.servers[key] = disconnection{now, serves}
+	d.servers[key] = disconnection{now, serves}
 }
 
-func (a *disconnectedServers) merge(groups []string, now time.Time) {
+func (d *disconnectedServers) merge(groups []string, now time.Time) {
 	if groups == nil {
-		a.mergedAll = now
+		d.mergedAll = now
 	}
 	for _, group := range groups {
-		a.merged[group] = now
+		d.merged[group] = now
 	}
 }
 
-// matters reports whether a server of the group is missing that may know a version of that age.
-func (a *disconnectedServers) mayKnow(group string, minted time.Time) bool {
-	knew := func(lost time.Time) bool { return !lost.IsZero() && !minted.After(lost.Add(skew)) }
-	if knew(a.mergedAll) || knew(a.merged[group]) {
+// mayKnow reports whether a disconnected server of the group may know a version that was minted then.
+func (d *disconnectedServers) mayKnow(group string, minted time.Time) bool {
+	knew := func(at time.Time) bool { return !at.IsZero() && !minted.After(at.Add(skew)) }
+	if knew(d.mergedAll) || knew(d.merged[group]) {
 		return true
 	}
-	for _, lost := range a.servers {
-		if knew(lost.at) && lost.serves(group) {
+	for _, server := range d.servers {
+		if knew(server.at) && server.serves(group) {
 			return true
 		}
 	}

@@ -20,8 +20,8 @@ func through(tracker *usage.Tracker, minted time.Time) time.Time {
 	return tracker.Of("acme/acme", nil, &minted).Through
 }
 
-// TestStrangersDoNotKeepOverlaps: who serves nothing of a group is not missed there, however it went.
-func TestStrangersDoNotKeepOverlaps(t *testing.T) {
+// TestServersWithoutTheGroupDoNotDelayRetirement: who serves nothing of a group is not missed there, however it went.
+func TestServersWithoutTheGroupDoNotDelayRetirement(t *testing.T) {
 	tracker := usage.NewTracker(clocktesting.NewFakeClock(start))
 	a := connect(tracker, "a", all)
 	a.Report(uses(start, start))
@@ -40,8 +40,8 @@ func TestStrangersDoNotKeepOverlaps(t *testing.T) {
 	}
 }
 
-// TestOnlyItselfIsBack: under the name of a server that was lost, another identity does not make it forgotten.
-func TestOnlyItselfIsBack(t *testing.T) {
+// TestReconnectionIsByInstanceAndIdentity: under the name of a server that was lost, another identity does not make it forgotten.
+func TestReconnectionIsByInstanceAndIdentity(t *testing.T) {
 	tracker := usage.NewTracker(clocktesting.NewFakeClock(start))
 	a := connect(tracker, "a", all)
 	a.Report(uses(start, start))
@@ -62,9 +62,9 @@ func TestOnlyItselfIsBack(t *testing.T) {
 	}
 }
 
-// TestLostServerHoldsUpWhatItMayKnow: versions that were minted before it was lost, and none after that, for as long
+// TestDisconnectedServerDelaysVersionsThatItMayKnow: versions that were minted before it was lost, and none after that, for as long
 // as it takes; also where so many were lost that they are not told apart.
-func TestLostServerHoldsUpWhatItMayKnow(t *testing.T) {
+func TestDisconnectedServerDelaysVersionsThatItMayKnow(t *testing.T) {
 	for _, lost := range []int{1, 30_000} {
 		t.Run(fmt.Sprint(lost), func(t *testing.T) {
 			clock := clocktesting.NewFakeClock(start)
@@ -87,8 +87,8 @@ func TestLostServerHoldsUpWhatItMayKnow(t *testing.T) {
 	}
 }
 
-// TestNobodyReportsForOthers: uses are taken of known versions of groups that the server serves.
-func TestNobodyReportsForOthers(t *testing.T) {
+// TestServerReportsOnlyItsOwnGroups: uses are taken of known versions of groups that the server serves.
+func TestServerReportsOnlyItsOwnGroups(t *testing.T) {
 	tracker := usage.NewTracker(clocktesting.NewFakeClock(start))
 	peer := usage.Peer{
 		Instance: "rogue", Serves: func(group string) bool { return group == "rogues/own" },

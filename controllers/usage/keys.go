@@ -13,32 +13,40 @@ import (
 )
 
 const (
-	// Bounds of what a server reports of a key.
+	// Bounds of the texts in a report about a key.
 	maxIncarnation, maxKeyID, maxGroup = 26, 64, 317
-	// maxKeys is of how many keys requests are counted, and maxCounts of how many keys of
-	// all servers together.
+	// maxKeys is the number of keys whose requests are counted, and maxCounts the number of counts, one per key and
+	// server.
 	maxKeys, maxCounts = 200_000, 2_000_000
-	// keysAtOnce is how many counts one message acknowledges.
+	// keysPerMessage is how many counts one message acknowledges.
 	keysPerMessage = 5000
-	// maxLives is how many lives of one identity are remembered whose server was lost, and maxTold how many counts
-	// wait to be acknowledged on one stream.
+	// maxIncarnations is how many disconnected incarnations of one identity are kept, and maxPendingReports how many
+	// counts may wait on one stream for their acknowledgement to be sent.
 	maxIncarnations, maxPendingReports = 4000, 4 * keysPerMessage
-	// maxAttempts is how many writes are remembered that failed, or did not seem to succeed.
+	// maxAttempts is how many writes are kept of which it is not known whether they succeeded.
 	maxAttempts = 8
 )
 
-// KeyName names a key, and the group namespace/name that it is of by what a server says: a key
-// that is of another is not what the server may speak of.
+// KeyName names a key and its group, namespace/name, as a server reports them. A server may not report a key under a group
+// that it does not belong to.
 type KeyName struct{ Group, ID string }
 
-// Keys adds up the requests of keys in a month, until they are written into status. It is for
-// people to see; what counts against a quota is in package accounts.
+// Keys adds up the requests of keys in a month until they are written into status. The numbers are for people; quotas are
+// counted in package accounts.
 //
-// Servers report cumulative counts, each with what they know to be persisted of it. Here is, by
-// the life of a server, what has been taken of them, so that what is sent again, on whichever
-// stream, is not counted again; and a count that was not seen before begins at what is persisted,
-// so that a new leader takes what the last one had not written. See docs/design/0011-key-usage.md
-// for what a crash may lose or count twice.
+// Servers report cumulative counts, each with the part of it that they know to be persisted. Keys has, by the incarnation
+// of a server, how much of each count was added up, so that a count that is sent again, on any stream, is not added again.
+// A count that is new begins at its persisted part, so that a new leader adds what the last one had not written. See
+// docs/design/0011-key-usage.md for what a crash may lose or count twice.
+//
+// mu guards keys, incarnations, and the name and pendingReports of KeyReporters. The functions of a KeyPeer are called under
+// it, and take the Hub's lock; nothing that holds the Hub's lock calls Keys. While mu is not held:
+//   - counts is the number of entries in the counts of all incarnations;
+//   - an incarnation with a reporter is connected: it is the one that this reporter names, and no other reporter reports for
+//     it; without one it is disconnected since disconnectedAt;
+//   - of a count, written <= taken;
+//   - pending of a key is what was added up of its month and is not written. A write under way takes nothing off it before
+//     it is known to have succeeded, so that what is added in the meantime is kept.
 type Keys struct {
 	clock clock.PassiveClock
 
@@ -48,27 +56,27 @@ type Keys struct {
 	counts       int
 }
 
-// keyUse is what is known of one key, and not written yet.
+// keyUse has the requests of one key that are not written yet.
 type keyUse struct {
 	month   quotaledger.Month
 	pending uint64
 	written time.Time
 	due     bool
-	// attempts are writes of which it is not known whether they succeeded.
+	// attempts has the writes of which it is not known whether they succeeded.
 	attempts []*Count
 }
 
-// lifeName is one run of a server: what it says itself, under the identity that it has proved.
+// incarnationName names one run of a server: by the names that it gives itself, under its authenticated identity.
 type incarnationName struct{ instance, identity, incarnation string }
 
-// life is one run of a server.
+// incarnation is one run of a server.
 type incarnation struct {
 	counts         map[KeyName]*counted
-	reporter       *KeyReporter // nil while it is away
+	reporter       *KeyReporter // nil while it is disconnected
 	disconnectedAt time.Time
 }
 
-// taken is how much of a count was added up, and how much of that is written.
+// counted is how much of a count was added up, and how much of that is written.
 type counted struct {
 	month          quotaledger.Month
 	taken, written uint64
@@ -82,29 +90,28 @@ func newKeys(clk clock.PassiveClock) *Keys {
 type KeyReporter struct {
 	keys  *Keys
 	peer  KeyPeer
-	ready chan struct{} // one slot: there is something to tell
+	ready chan struct{} // one slot: pendingReports may have something
 
-	name           incarnationName // its life is "" before the first report
+	name           incarnationName // its incarnation is "" before the first report
 	pendingReports map[KeyName]*syncv1.KeyUse
 }
 
-// KeyPeer is a validation server as it is here.
+// KeyPeer is a validation server as Keys sees it.
 type KeyPeer struct {
 	// Instance and Identity say which server it is: the same name of another identity is another.
 	Instance, Identity string
-	// Serves is whether it may speak of the group, as far as that is known.
+	// Serves reports whether it may report the group, and whether that is known.
 	Serves func(group string) (serves, known bool)
-	// ServesKey is whether the key is one of the group, and the server may have that.
+	// ServesKey reports whether the key belongs to the group, and the server may have the group.
 	ServesKey func(group, id string) bool
 }
 
-// Connect notes a server. It is to be closed.
+// Connect registers a server. The caller must close it.
 func (k *Keys) Connect(peer KeyPeer) *KeyReporter {
 	return &KeyReporter{keys: k, peer: peer, ready: make(chan struct{}, 1), pendingReports: map[KeyName]*syncv1.KeyUse{}}
 }
 
-// Close forgets a server that said goodbye, which reports nothing again. One that was lost may,
-// for a day.
+// Close forgets a server that said goodbye: it does not report again. A disconnected server may report again for a day.
 func (r *KeyReporter) Close(goodbye bool) {
 	k := r.keys
 	k.mu.Lock()
@@ -121,29 +128,29 @@ func (r *KeyReporter) Close(goodbye bool) {
 	k.dropOldest(r.peer.Identity)
 }
 
-// dropOldest keeps the lives of an identity, whose servers were lost, from piling up. The caller holds the lock.
+// dropOldest bounds the disconnected incarnations of an identity. The caller holds the lock.
 func (k *Keys) dropOldest(identity string) {
-	lost, oldest := 0, incarnationName{}
+	disconnected, oldest := 0, incarnationName{}
 	for name, inc := range k.incarnations {
 		if name.identity != identity || inc.reporter != nil {
 			continue
 		}
-		if lost++; lost == 1 || inc.disconnectedAt.Before(k.incarnations[oldest].disconnectedAt) {
+		if disconnected++; disconnected == 1 || inc.disconnectedAt.Before(k.incarnations[oldest].disconnectedAt) {
 			oldest = name
 		}
 	}
-	if lost > maxIncarnations {
+	if disconnected > maxIncarnations {
 		k.drop(oldest)
 	}
 }
 
-// drop forgets a life. What was taken of it stays. The caller holds the lock.
+// drop forgets an incarnation; what was added up of its counts stays. The caller holds the lock.
 func (k *Keys) drop(name incarnationName) {
 	k.counts -= len(k.incarnations[name].counts)
 	delete(k.incarnations, name)
 }
 
-// Report takes in what the server reports. What is wrong is left out, each count by itself.
+// Report adds up what the server reports. Each count that is wrong is left out, and only that.
 func (r *KeyReporter) Report(uses *syncv1.Uses) {
 	if len(uses.GetKeys()) == 0 || uses.GetIncarnation() == "" || len(uses.GetIncarnation()) > maxIncarnation {
 		return
@@ -162,7 +169,7 @@ func (r *KeyReporter) Report(uses *syncv1.Uses) {
 	}
 	inc := k.incarnations[r.name]
 	if inc == nil || inc.reporter != r {
-		return // it has connected again, and says more there
+		return // it has reconnected, and reports on its new stream
 	}
 	for _, use := range uses.GetKeys() {
 		if !r.take(inc, use) {
@@ -171,20 +178,21 @@ func (r *KeyReporter) Report(uses *syncv1.Uses) {
 	}
 }
 
-// take adds up one count, unless something is wrong with it. The caller holds the lock.
+// take adds up one count, and reports whether the count was right. The caller holds the lock.
 func (r *KeyReporter) take(inc *incarnation, use *syncv1.KeyUse) bool {
 	k, name := r.keys, KeyName{Group: use.GetGroup(), ID: use.GetKey()}
 	month, err := quotaledger.ParseMonth(use.GetPeriod())
 	now := quotaledger.MonthOf(k.clock.Now())
-	if err != nil || month != now && month != now.Previous() || use.GetRequests() > quotaledger.Max || use.GetRecorded() > use.GetRequests() ||
+	if err != nil || month != now && month != now.Previous() ||
+		use.GetRequests() > quotaledger.Max || use.GetRecorded() > use.GetRequests() ||
 		len(name.ID) == 0 || len(name.ID) > maxKeyID || len(name.Group) > maxGroup {
 		return false
 	}
 	if serves, known := r.peer.Serves(name.Group); !serves {
-		return !known // it is being asked, and a later stream says it again
+		return !known // rights are being asked for; the server reports the count again
 	}
 	if k.keys[name] == nil && !r.peer.ServesKey(name.Group, name.ID) {
-		r.report(name, month, use.GetRequests()) // it is gone, or never was: nothing more is needed of it
+		r.report(name, month, use.GetRequests()) // the key does not exist: the server need not report it again
 		return true
 	}
 	is := k.keys[name]
@@ -196,7 +204,7 @@ func (r *KeyReporter) take(inc *incarnation, use *syncv1.KeyUse) bool {
 		is = &keyUse{month: month}
 		k.keys[name] = is
 	case is.month.Begin().Before(month.Begin()):
-		is.month, is.pending, is.attempts = month, 0, nil // what is shown is this month
+		is.month, is.pending, is.attempts = month, 0, nil // status shows this month
 	}
 	switch {
 	case t == nil:
@@ -209,7 +217,7 @@ func (r *KeyReporter) take(inc *incarnation, use *syncv1.KeyUse) bool {
 	case t.month != month:
 		*t = counted{month: month, taken: use.GetRecorded(), written: use.GetRecorded()}
 	}
-	if month != is.month { // the last one is not shown any more
+	if month != is.month { // the month before is not shown any more
 		r.report(name, month, use.GetRequests())
 		return true
 	}
@@ -223,10 +231,10 @@ func (r *KeyReporter) take(inc *incarnation, use *syncv1.KeyUse) bool {
 	return true
 }
 
-// tell has the server told what is persisted. The caller holds the lock.
+// report has the persisted part of a count sent to the server. The caller holds the lock.
 func (r *KeyReporter) report(name KeyName, month quotaledger.Month, recorded uint64) {
 	if r.pendingReports[name] == nil && len(r.pendingReports) >= maxPendingReports {
-		return // it takes nothing, and reports again what it was not told
+		return // the server does not read; it reports again what was not acknowledged
 	}
 	r.pendingReports[name] = &syncv1.KeyUse{Key: name.ID, Group: name.Group, Period: month.String(), Recorded: recorded}
 	r.signal()
@@ -242,7 +250,7 @@ func (r *KeyReporter) signal() {
 // Ready receives when there is something to send.
 func (r *KeyReporter) Ready() <-chan struct{} { return r.ready }
 
-// Take returns what is to be sent.
+// Take returns the next message to send.
 func (r *KeyReporter) Take() *syncv1.Allowances {
 	k := r.keys
 	k.mu.Lock()

@@ -207,10 +207,10 @@ func (n *keyNetwork) use(s *keyServer) {
 	s.Used(web.ID, &decision.Group{Identity: web.Group}, request, start, false, netip.Addr{})
 }
 
-// TestKeysOnce: streams that are lost, reports and acknowledgements that are repeated or lost, writes
+// TestKeysAreCountedOnce: streams that are lost, reports and acknowledgements that are repeated or lost, writes
 // that fail or seem to: in the end each request is shown, and once. A new leader may show twice
 // what the last one had written and servers had not been told, and nothing else.
-func TestKeysOnce(t *testing.T) {
+func TestKeysAreCountedOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		clk := clocktesting.NewFakeClock(start)
 		n := &keyNetwork{keys: newKeys(clk)}

@@ -8,8 +8,8 @@ import (
 	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
-// Due returns the keys of which something is to be written, and was not for the resolution; those
-// that wait longest, and no more than so many. It forgets servers that were lost a day ago.
+// Due returns the keys that have something to write, and whose last write is at least the resolution ago: at most so many,
+// those with the oldest write first. It forgets servers that were disconnected a day ago.
 func (k *Keys) Due(resolution time.Duration, most int) []KeyName {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -43,11 +43,11 @@ func (k *Keys) Due(resolution time.Duration, most int) []KeyName {
 	return names
 }
 
-// Count is requests of a key as they are to be shown.
+// Count is the requests of a key that status shall show. It is immutable.
 type Count struct {
 	Month    quotaledger.Month
 	Requests uint64
-	// Due says that they are to be written if nothing else is.
+	// Due reports that it is to be written even if nothing else is.
 	Due bool
 
 	name    KeyName
@@ -55,8 +55,7 @@ type Count struct {
 	taken   map[*incarnation]uint64
 }
 
-// Of returns what is to be shown of a key, where now there is shown a number of requests in a
-// month; nil is that nothing is to be added.
+// Of returns what status shall show of a key that shows so many requests in that month now; nil if there is nothing to add.
 func (k *Keys) Of(name KeyName, period string, requests uint64) *Count {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -66,18 +65,21 @@ func (k *Keys) Of(name KeyName, period string, requests uint64) *Count {
 	}
 	for _, a := range use.attempts {
 		if a.Month.String() == period && a.Requests == requests {
-			k.wrote(a) // it did succeed
+			k.wrote(a) // the write succeeded
 		}
 	}
 	if use.pending == 0 {
 		return nil
 	}
-	c := &Count{Month: use.month, Due: use.due, name: name, pending: use.pending, Requests: use.pending, taken: map[*incarnation]uint64{}}
+	c := &Count{
+		Month: use.month, Requests: use.pending, Due: use.due,
+		name: name, pending: use.pending, taken: map[*incarnation]uint64{},
+	}
 	switch month := use.month.String(); {
 	case period == month:
 		c.Requests += requests
 	case period > month:
-		k.forget(name) // of a month that is not shown any more
+		k.forget(name) // its month is not shown any more
 		return nil
 	}
 	for _, inc := range k.incarnations {
@@ -88,8 +90,8 @@ func (k *Keys) Of(name KeyName, period string, requests uint64) *Count {
 	return c
 }
 
-// Writing notes that a count is about to be written. Then Wrote notes that it was, and Refused that
-// it was not; without either, it shows when the status is seen again.
+// Writing records that a count is about to be written. Afterwards, Wrote records that it was written, and Refused that it was
+// not. If neither is called, it is decided when the status is read again.
 func (k *Keys) Writing(c *Count) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -98,7 +100,7 @@ func (k *Keys) Writing(c *Count) {
 	}
 }
 
-// Refused notes that it was not.
+// Refused records that a count was not written.
 func (k *Keys) Refused(c *Count) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -107,14 +109,14 @@ func (k *Keys) Refused(c *Count) {
 	}
 }
 
-// Wrote has servers told what is persisted.
+// Wrote records that a count was written, and has the servers told what is persisted.
 func (k *Keys) Wrote(c *Count) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.wrote(c)
 }
 
-// wrote is Wrote. The caller holds the lock.
+// wrote is Wrote for a caller that holds the lock.
 func (k *Keys) wrote(c *Count) {
 	use := k.keys[c.name]
 	if use == nil || !slices.Contains(use.attempts, c) {
@@ -134,14 +136,14 @@ func (k *Keys) wrote(c *Count) {
 	}
 }
 
-// Forget drops a key that is gone, and has servers told that nothing more is needed of it.
+// Forget drops a key that was deleted, and has the servers told that they need not report it again.
 func (k *Keys) Forget(name KeyName) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.forget(name)
 }
 
-// forget is Forget. The caller holds the lock.
+// forget is Forget for a caller that holds the lock.
 func (k *Keys) forget(name KeyName) {
 	delete(k.keys, name)
 	for _, inc := range k.incarnations {

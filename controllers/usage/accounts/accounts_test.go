@@ -44,8 +44,8 @@ func TestBadInput(t *testing.T) {
 		{"more spent than let through", "contradict", good(func(u *syncv1.GroupUse) { u.UnconfirmedRequests = 16 })},
 		{"an allowance that was not given", "not the one that was given", good(func(u *syncv1.GroupUse) { u.Leased = 1000 })},
 		{"a group of others", "may not serve", good(func(u *syncv1.GroupUse) { u.Group = "tenants/other" })},
-		{"a clock from last year", "neither this nor the last", good(func(u *syncv1.GroupUse) { u.Period = "2025-11" })},
-		{"a month that has not begun", "neither this nor the last", good(func(u *syncv1.GroupUse) { u.Period = "2026-12" })},
+		{"a clock from last year", "neither this month nor the last", good(func(u *syncv1.GroupUse) { u.Period = "2025-11" })},
+		{"a month that has not begun", "neither this month nor the last", good(func(u *syncv1.GroupUse) { u.Period = "2026-12" })},
 		{"no month", "no month", good(func(u *syncv1.GroupUse) { u.Period = "November" })},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -75,8 +75,8 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-// TestLives: a stream has one life, and an earlier stream of it is not heard any more.
-func TestLives(t *testing.T) {
+// TestIncarnations: a stream has one life, and an earlier stream of it is not heard any more.
+func TestIncarnations(t *testing.T) {
 	n := newNetwork(t, 1000)
 	all := func(string) (bool, bool) { return true, true }
 	first := n.leaders[0].Connect("server", all)
@@ -101,8 +101,8 @@ func TestLives(t *testing.T) {
 	}
 }
 
-// TestStoreAway: nothing is acknowledged or leased that is not persisted, and nothing is lost.
-func TestStoreAway(t *testing.T) {
+// TestStoreFailure: nothing is acknowledged or leased that is not persisted, and nothing is lost.
+func TestStoreFailure(t *testing.T) {
 	n := newNetwork(t, 1000)
 	n.add()
 	s := n.servers[0]

@@ -2,7 +2,7 @@ package accounts
 
 import "context"
 
-// SettleAll has all books looked at that are waiting for it, as workers do.
+// PersistAll processes all counters that wait for it, as workers do.
 func (a *Aggregator) PersistAll(ctx context.Context) {
 	a.mu.Lock()
 	var due []*counters
@@ -18,5 +18,5 @@ func (a *Aggregator) PersistAll(ctx context.Context) {
 	}
 }
 
-// Collector is that of the metrics of Groups.
+// Collector is the collector of the metrics of Groups.
 var Collector = collector

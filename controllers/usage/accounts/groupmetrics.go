@@ -18,40 +18,48 @@ import (
 	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
-// otherGroups is the label of all groups that have none of their own. It is no identity: that has
-// a slash.
+// otherGroups is the label value of all groups without a series of their own. It is not an identity, because those have a
+// slash.
 const otherGroups = "other"
 
 var (
-	groupsDesc       = prometheus.NewDesc("keyward_groups", "Groups there are.", nil, nil)
-	lowDesc          = prometheus.NewDesc("keyward_groups_quota_low", "Groups that have used 80 % or more of a quota of the month, those that have used all of it included.", nil, nil)
-	exceededDesc     = prometheus.NewDesc("keyward_groups_quota_exceeded", "Groups that have used all of a quota of the month.", nil, nil)
-	unresolvedDesc   = prometheus.NewDesc("keyward_groups_tier_unresolved", "Groups whose tier is not in the catalogue.", nil, nil)
-	requestsDesc     = prometheus.NewDesc("keyward_group_requests", "Requests of a Group that were let through this month (UTC), by what its status says. Groups beyond --metrics-groups are one, other.", []string{"group"}, nil)
-	bytesDesc        = prometheus.NewDesc("keyward_group_response_bytes", "Bytes of response bodies of a Group this month (UTC), by what its status says. Groups beyond --metrics-groups are one, other.", []string{"group"}, nil)
-	requestLimitDesc = prometheus.NewDesc("keyward_group_requests_limit", "Requests that a Group may have in a month, where there is a limit.", []string{"group"}, nil)
-	byteLimitDesc    = prometheus.NewDesc("keyward_group_response_bytes_limit", "Bytes of response bodies that a Group may have in a month, where there is a limit.", []string{"group"}, nil)
+	groupsDesc = prometheus.NewDesc("keyward_groups", "Number of Groups.", nil, nil)
+	lowDesc    = prometheus.NewDesc("keyward_groups_quota_low",
+		"Groups that have used at least 80 % of a quota of the month, including those that have used all of it.", nil, nil)
+	exceededDesc = prometheus.NewDesc("keyward_groups_quota_exceeded",
+		"Groups that have used all of a quota of the month.", nil, nil)
+	unresolvedDesc = prometheus.NewDesc("keyward_groups_tier_unresolved", "Groups whose tier is not in the catalogue.", nil, nil)
+	requestsDesc   = prometheus.NewDesc("keyward_group_requests",
+		"Allowed requests of a Group this month (UTC), from its status. Groups beyond --metrics-groups are added up as other.",
+		[]string{"group"}, nil)
+	bytesDesc = prometheus.NewDesc("keyward_group_response_bytes",
+		"Bytes of response bodies of a Group this month (UTC), from its status. Groups beyond --metrics-groups are added up as other.",
+		[]string{"group"}, nil)
+	requestLimitDesc = prometheus.NewDesc("keyward_group_requests_limit",
+		"Requests that a Group may have in a month, if it has a limit.", []string{"group"}, nil)
+	byteLimitDesc = prometheus.NewDesc("keyward_group_response_bytes_limit",
+		"Bytes of response bodies that a Group may have in a month, if it has a limit.", []string{"group"}, nil)
 )
 
-// GroupMetrics shows the usage of Groups as metrics, while this replica leads. They are read when
-// they are asked for, out of the cache, so that no group is shown that is gone.
+// GroupMetrics exports the usage of Groups as metrics while this replica leads. They are read from the cache at each scrape,
+// so that no deleted group is shown.
 type GroupMetrics struct {
 	// Reader is the cache.
 	Reader client.Reader
 	Clock  clock.PassiveClock
-	// Groups is how many have series of their own: those with the most requests.
+	// Groups is how many groups have series of their own: those with the most requests.
 	Groups int
 }
 
-// groupCollector is registered once, and collects from whoever leads in this process.
+// groupCollector is registered once, and collects from the GroupMetrics that lead in this process; nil if none do.
 type groupCollector struct{ leader atomic.Pointer[GroupMetrics] }
 
 var collector = &groupCollector{}
 
-// NeedLeaderElection is true: or else sums over replicas would count twice.
+// NeedLeaderElection is true: otherwise sums over replicas would count twice.
 func (m *GroupMetrics) NeedLeaderElection() bool { return true }
 
-// Start shows metrics until the context ends.
+// Start exports metrics until the context ends.
 func (m *GroupMetrics) Start(ctx context.Context) error {
 	collector.leader.Store(m)
 	<-ctx.Done()
@@ -61,7 +69,9 @@ func (m *GroupMetrics) Start(ctx context.Context) error {
 
 // Describe implements prometheus.Collector.
 func (c *groupCollector) Describe(descs chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{groupsDesc, lowDesc, exceededDesc, unresolvedDesc, requestsDesc, bytesDesc, requestLimitDesc, byteLimitDesc} {
+	for _, desc := range []*prometheus.Desc{
+		groupsDesc, lowDesc, exceededDesc, unresolvedDesc, requestsDesc, bytesDesc, requestLimitDesc, byteLimitDesc,
+	} {
 		descs <- desc
 	}
 }
@@ -72,7 +82,7 @@ func (c *groupCollector) Collect(all chan<- prometheus.Metric) {
 	if m == nil {
 		return
 	}
-	ctx := context.Background() // of the scrape; the cache answers at once
+	ctx := context.Background() // a scrape has no context; the cache answers at once
 	var groups v1alpha1.GroupList
 	if err := m.Reader.List(ctx, &groups, client.UnsafeDisableDeepCopy); err != nil {
 		logf.FromContext(ctx).Error(err, "The metrics of Groups are missing")
@@ -83,7 +93,7 @@ func (c *groupCollector) Collect(all chan<- prometheus.Metric) {
 	})
 }
 
-// groupUse is what is shown of one group.
+// groupUse is the exported usage of one group.
 type groupUse struct {
 	name            string
 	requests, bytes uint64

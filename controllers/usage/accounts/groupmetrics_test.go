@@ -74,21 +74,21 @@ func TestGroupMetrics(t *testing.T) {
 	}
 	clk := clocktesting.NewFakeClock(start)
 	const head = `
-# HELP keyward_groups Groups there are.
+# HELP keyward_groups Number of Groups.
 # TYPE keyward_groups gauge
 keyward_groups 6
 # HELP keyward_groups_quota_exceeded Groups that have used all of a quota of the month.
 # TYPE keyward_groups_quota_exceeded gauge
 keyward_groups_quota_exceeded 2
-# HELP keyward_groups_quota_low Groups that have used 80 % or more of a quota of the month, those that have used all of it included.
+# HELP keyward_groups_quota_low Groups that have used at least 80 % of a quota of the month, including those that have used all of it.
 # TYPE keyward_groups_quota_low gauge
 keyward_groups_quota_low 3
 # HELP keyward_groups_tier_unresolved Groups whose tier is not in the catalogue.
 # TYPE keyward_groups_tier_unresolved gauge
 keyward_groups_tier_unresolved 1
-# HELP keyward_group_requests Requests of a Group that were let through this month (UTC), by what its status says. Groups beyond --metrics-groups are one, other.
+# HELP keyward_group_requests Allowed requests of a Group this month (UTC), from its status. Groups beyond --metrics-groups are added up as other.
 # TYPE keyward_group_requests gauge
-# HELP keyward_group_response_bytes Bytes of response bodies of a Group this month (UTC), by what its status says. Groups beyond --metrics-groups are one, other.
+# HELP keyward_group_response_bytes Bytes of response bodies of a Group this month (UTC), from its status. Groups beyond --metrics-groups are added up as other.
 # TYPE keyward_group_response_bytes gauge
 `
 	expect(&accounts.GroupMetrics{Reader: cache, Clock: clk, Groups: 2}, head+`
@@ -98,7 +98,7 @@ keyward_group_requests{group="tenants/low"} 80
 keyward_group_response_bytes{group="other"} 820
 keyward_group_response_bytes{group="tenants/full"} 1000
 keyward_group_response_bytes{group="tenants/low"} 800
-# HELP keyward_group_requests_limit Requests that a Group may have in a month, where there is a limit.
+# HELP keyward_group_requests_limit Requests that a Group may have in a month, if it has a limit.
 # TYPE keyward_group_requests_limit gauge
 keyward_group_requests_limit{group="tenants/full"} 100
 keyward_group_requests_limit{group="tenants/low"} 100

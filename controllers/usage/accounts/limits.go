@@ -9,10 +9,10 @@ import (
 	"github.com/keyward-dev/keyward/internal/tier"
 )
 
-// Limits are the quotas of a group; nil is none.
+// Limits are the quotas of a group; nil is unlimited.
 type Limits struct {
 	Requests, Bytes *uint64
-	// Metered is whether what goes beyond is let through.
+	// Metered reports whether requests beyond the quota are allowed and counted as overage.
 	Metered bool
 }
 
@@ -34,12 +34,12 @@ func (l Limits) equal(other Limits) bool {
 	return l.Metered == other.Metered && same(l.Requests, other.Requests) && same(l.Bytes, other.Bytes)
 }
 
-// usedUp is whether the bytes are.
+// usedUp reports whether all bytes are used.
 func (l Limits) usedUp(total quotaledger.Account) bool {
 	return !l.Metered && l.Bytes != nil && total.Bytes >= *l.Bytes
 }
 
-// quota is how many requests may be leased in all.
+// quota returns how many requests may be leased in all.
 func (l Limits) quota(total quotaledger.Account) uint64 {
 	switch {
 	case l.usedUp(total):
@@ -51,7 +51,7 @@ func (l Limits) quota(total quotaledger.Account) uint64 {
 	}
 }
 
-// totals are what to show of a ledger.
+// totals returns the totals of a ledger that are shown.
 func (l Limits) totals(total quotaledger.Account) store.Totals {
 	totals := store.Totals{Requests: total.Requests, Bytes: total.Bytes, Unconfirmed: total.Unconfirmed}
 	if l.Metered {

@@ -13,17 +13,17 @@ import (
 )
 
 const (
-	// attempts are made when others write the ledger, too.
+	// attempts is how often a write is tried when others write the ledger, too.
 	attempts = 5
-	// foldAfter is how long a closed account is told from others, so that what its server
-	// sends twice is not counted twice; foldFrom is from how many accounts on that matters.
+	// foldAfter is how long a closed account is kept separately, so that a report that its server sends twice is not counted
+	// twice; foldFrom is the number of accounts from which on they are folded.
 	foldAfter = 10 * time.Minute
 	foldFrom  = 64
 )
 
 var errUnknownLimits = errors.New("the limits of the group are not known yet")
 
-// process settles a book, and sees to it that it is looked at again where that is needed.
+// process persists the reports of counters, and enqueues them again where that is necessary.
 func (a *Aggregator) process(ctx context.Context, c *counters) {
 	err := a.persist(ctx, c)
 	a.mu.Lock()
@@ -35,7 +35,8 @@ func (a *Aggregator) process(ctx context.Context, c *counters) {
 	case errors.Is(err, store.ErrNoGroup):
 		a.refuseAll(c, err)
 	case err != nil && ctx.Err() == nil:
-		a.config.Log.Error(err, "Usage cannot be persisted; servers hold it until it can", "group", c.key.Group, "period", c.key.Month.String())
+		a.config.Log.Error(err, "Usage cannot be persisted; servers keep it until it can",
+			"group", c.key.Group, "period", c.key.Month.String())
 		a.later(c, retryAfter)
 	case c.waiting:
 		a.later(c, recheckAfter)
@@ -55,7 +56,7 @@ func (a *Aggregator) later(c *counters, wait time.Duration) {
 	})
 }
 
-// dismiss refuses what was reported of a group that is gone. The caller holds the lock.
+// refuseAll refuses the reports of a group that was deleted. The caller holds the lock.
 func (a *Aggregator) refuseAll(c *counters, err error) {
 	for server := range c.reports {
 		if s := a.servers[server]; s != nil {
@@ -65,7 +66,7 @@ func (a *Aggregator) refuseAll(c *counters, err error) {
 	delete(a.all, c.key)
 }
 
-// view is what a worker needs to know, at one instant.
+// view is a consistent copy of what a worker needs.
 type view struct {
 	now     time.Time
 	limits  Limits
@@ -74,7 +75,7 @@ type view struct {
 	refused map[string]error
 }
 
-// settle persists what was reported of a book, and what is leased by it, and then says so.
+// persist persists what was reported, and what is leased because of it, and reports that to the servers afterwards.
 func (a *Aggregator) persist(ctx context.Context, c *counters) error {
 	for range attempts {
 		if err := a.load(ctx, c); err != nil {
@@ -113,7 +114,7 @@ func (a *Aggregator) persist(ctx context.Context, c *counters) error {
 		a.report(c, v, entry, totals, outcome)
 		return nil
 	}
-	return fmt.Errorf("%w, again and again", store.ErrConflict)
+	return fmt.Errorf("%w, several times in a row", store.ErrConflict)
 }
 
 func (a *Aggregator) load(ctx context.Context, c *counters) error {
@@ -156,7 +157,7 @@ func outcomeOf(err error) string {
 	}
 }
 
-// look takes down what is known now.
+// takeView copies what is known now.
 func (a *Aggregator) takeView(c *counters) (*view, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -184,7 +185,7 @@ func (a *Aggregator) takeView(c *counters) (*view, error) {
 	return v, nil
 }
 
-// presence is whether the server of an account can be asked. The caller holds the lock.
+// presence reports whether the server of an account can be reached. The caller holds the lock.
 func (a *Aggregator) presence(server string, now time.Time) quotaledger.Presence {
 	disconnectedAt, wasConnected := a.disconnected[server]
 	switch {
@@ -197,7 +198,7 @@ func (a *Aggregator) presence(server string, now time.Time) quotaledger.Presence
 	}
 }
 
-// fold forgets accounts that were closed long ago.
+// fold merges accounts that were closed long ago.
 func (c *counters) fold(work *quotaledger.Ledger, now time.Time) {
 	for server, account := range work.Accounts {
 		if _, known := c.closed[server]; account.Closed && !known {
@@ -210,7 +211,7 @@ func (c *counters) fold(work *quotaledger.Ledger, now time.Time) {
 	work.Fold(func(server string) bool { return now.Sub(c.closed[server]) < foldAfter })
 }
 
-// tell puts into the outboxes what has been persisted.
+// report puts what was persisted into the outboxes.
 func (a *Aggregator) report(c *counters, v *view, entry store.Entry, totals store.Totals, outcome quotaledger.Outcome) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -237,15 +238,14 @@ func (a *Aggregator) report(c *counters, v *view, entry store.Entry, totals stor
 		s.outbox.put(c.key, allowance(c, account, recall))
 	}
 	for server, r := range v.reports {
-		r.fresh = false // a later report is another one
+		r.fresh = false // a later report is another object
 		if r.account.Closed && c.reports[server] == r {
 			delete(c.reports, server)
 		}
 	}
 }
 
-// reopened is whether servers that were told that nothing is left may ask again. The caller
-// holds the lock.
+// mayAskAgain reports whether servers that were told that nothing is left may ask again. The caller holds the lock.
 func (a *Aggregator) mayAskAgain(c *counters, v *view, outcome quotaledger.Outcome) bool {
 	return len(outcome.Raised) > 0 || outcome.Waiting || c.entry.Ledger.Committed() < v.limits.quota(c.entry.Ledger.Total())
 }

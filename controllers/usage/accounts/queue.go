@@ -2,7 +2,7 @@ package accounts
 
 import "context"
 
-// urgency is in which queue a book is.
+// urgency is the queue that counters are in.
 type urgency uint8
 
 const (
@@ -11,10 +11,10 @@ const (
 	urgently
 )
 
-// queue is the books that wait for a worker, first come, first served.
+// queue has the counters that wait for a worker, in the order of arrival. The Aggregator's lock guards all.
 type queue struct {
 	all  []*counters
-	wake chan struct{} // one slot: there may be something
+	wake chan struct{} // one slot: all may have something
 }
 
 func newQueue() queue { return queue{wake: make(chan struct{}, 1)} }
@@ -31,8 +31,7 @@ func (q *queue) signal() {
 	}
 }
 
-// enqueue has a worker look at the book: soon, or when it has gathered more. The caller holds
-// the lock.
+// enqueue has a worker process the counters: soon, or after more reports were gathered. The caller holds the lock.
 func (a *Aggregator) enqueue(c *counters, urgent bool) {
 	level := lazily
 	if urgent {
@@ -40,7 +39,7 @@ func (a *Aggregator) enqueue(c *counters, urgent bool) {
 	}
 	switch {
 	case c.busy:
-		c.wanted = max(c.wanted, level) // it is looked at again when it is back
+		c.wanted = max(c.wanted, level) // the worker enqueues it again
 	case level <= c.queued:
 	default:
 		c.queued = level
@@ -56,7 +55,7 @@ func (a *Aggregator) enqueue(c *counters, urgent bool) {
 	}
 }
 
-// work takes books out of a queue until the context ends.
+// work processes the counters of a queue until the context ends.
 func (a *Aggregator) work(ctx context.Context, q *queue) {
 	for {
 		c := a.next(q)
@@ -72,8 +71,8 @@ func (a *Aggregator) work(ctx context.Context, q *queue) {
 	}
 }
 
-// next takes the next book out of a queue. One that has moved to the other queue, or is with
-// a worker, is skipped.
+// next takes the next counters out of a queue, or returns nil. It skips those that another worker has, or has processed since
+// they were pushed.
 func (a *Aggregator) next(q *queue) *counters {
 	a.mu.Lock()
 	defer a.mu.Unlock()

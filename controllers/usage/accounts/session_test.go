@@ -16,9 +16,9 @@ import (
 	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
-// TestReportsOfOthersGroups: what a server says of groups that it does not serve is refused, and neither what it is
+// TestReportsForOtherGroupsAreRefused: what a server says of groups that it does not serve is refused, and neither what it is
 // told of that nor what is logged piles up.
-func TestReportsOfOthersGroups(t *testing.T) {
+func TestReportsForOtherGroupsAreRefused(t *testing.T) {
 	lines := 0
 	log := funcr.New(func(string, string) { lines++ }, funcr.Options{})
 	a := accounts.New(accounts.Config{Clock: clock.RealClock{}, Log: log, Writes: rate.Inf})
@@ -45,8 +45,8 @@ func TestReportsOfOthersGroups(t *testing.T) {
 	}
 }
 
-// TestLifeIsLettersAndDigits, so that no account's name can be read in two ways.
-func TestLifeIsLettersAndDigits(t *testing.T) {
+// TestIncarnationIsLettersAndDigits, so that no account's name can be read in two ways.
+func TestIncarnationIsLettersAndDigits(t *testing.T) {
 	for incarnation, right := range map[string]bool{"life": true, "4XYZ": true, "a/b": false, "a@b": false, "\x1b[31m": false, "123456789012345678901234567": false} {
 		a := accounts.New(accounts.Config{Clock: clock.RealClock{}, Writes: rate.Inf})
 		err := a.Connect("v", func(string) (bool, bool) { return true, true }).Report(&syncv1.Uses{Incarnation: incarnation})
@@ -56,8 +56,8 @@ func TestLifeIsLettersAndDigits(t *testing.T) {
 	}
 }
 
-// TestNamesAreOfOneIdentity, and fit into a status with the life behind them.
-func TestNamesAreOfOneIdentity(t *testing.T) {
+// TestAccountNamesAreBoundToIdentity, and fit into a status with the life behind them.
+func TestAccountNamesAreBoundToIdentity(t *testing.T) {
 	seen := map[string]bool{}
 	for _, instance := range []string{"v", strings.Repeat("x", 252), strings.Repeat("x", 253)} {
 		for _, identity := range []string{"a", "b"} {

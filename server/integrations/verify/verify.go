@@ -1,5 +1,5 @@
-// Package verify is the door for applications that ask themselves: POST /v1/verify with
-// the facts of a request as JSON, answered with a verdict as JSON.
+// Package verify is the integration for applications that ask themselves: POST /v1/verify with the facts of a request
+// as JSON returns a verdict as JSON.
 package verify
 
 import (
@@ -20,11 +20,11 @@ import (
 const (
 	integrationName = "verifyapi"
 
-	// maxBody bounds the question, in bytes.
+	// maxBody bounds the request, in bytes.
 	maxBody = 64 << 10
 )
 
-// Verdict is the answer. Status is that of HTTP, and 200 for what is allowed.
+// Verdict is the response. Status is an HTTP status, 200 if the request is allowed.
 type Verdict struct {
 	Allowed bool              `json:"allowed"`
 	Code    string            `json:"code"`
@@ -34,12 +34,11 @@ type Verdict struct {
 	Group   string            `json:"group,omitempty"`
 	Project string            `json:"project,omitempty"`
 	KeyID   string            `json:"keyId,omitempty"`
-	Headers map[string]string `json:"headers,omitempty"` // for an upstream; see package httpwire
+	Headers map[string]string `json:"headers,omitempty"` // for an upstream; see package httpapi
 
-	// RetryAfter is after how many seconds another attempt makes sense.
+	// RetryAfter is the number of seconds after which another attempt makes sense.
 	RetryAfter int `json:"retryAfter,omitempty"`
-	// ResponseHeaders let a page read the answer, whatever it is, and tell how rate limits
-	// stand; see package httpwire.
+	// ResponseHeaders let a page read any response, and report the state of rate limits; see package httpapi.
 	ResponseHeaders map[string]string `json:"responseHeaders,omitempty"`
 	// RequestID is for logs, the upstream and the client.
 	RequestID string `json:"requestId"`
@@ -63,7 +62,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if peer := clientaddr.Peer(r.RemoteAddr); !h.clients.Trusts(peer) || h.clients.Trusts(request.Client) {
-		request.Client = netip.Addr{} // as in all integrations: unknown, and nobody's failures
+		request.Client = netip.Addr{} // as in all integrations: it is unknown, and failures are not counted
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
@@ -81,7 +80,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for _, header := range append(httpapi.CORS(result.Decision, &request.Request), httpapi.RateLimit(result.Rates)...) {
 		verdict.ResponseHeaders[header.Name] = header.Value
 	}
-	_ = json.NewEncoder(w).Encode(verdict) // a client that has gone needs no answer
+	_ = json.NewEncoder(w).Encode(verdict) // a client that has gone needs no response
 }
 
 func newVerdict(d authorizer.Result) Verdict {
@@ -106,11 +105,10 @@ func refuse(w http.ResponseWriter, err error) {
 		status = http.StatusRequestEntityTooLarge
 		err = fmt.Errorf("the body is larger than %d bytes", tooLarge.Limit)
 	}
-	httpapi.NewProblem(status, "question_invalid", "Question not understood", err.Error()).Denial().Write(w)
+	httpapi.NewProblem(status, "question_invalid", "Request not understood", err.Error()).Denial().Write(w)
 }
 
-// question is the body as sent. Its strings are taken apart by credential and target; the
-// value itself is never logged or kept.
+// verifyRequest is the body as it was sent. The value itself is never logged or kept.
 type verifyRequest struct {
 	Key     *secret            `json:"key"`
 	Headers map[string]secrets `json:"headers"`
@@ -125,15 +123,15 @@ type verifyRequest struct {
 	Referer string `json:"referer"`
 	Project string `json:"project"`
 
-	// ClientAddress is where the request comes from, by the word of the application, if that is
-	// trusted.
+	// ClientAddress is the address that the request comes from, as the application reports it. It is used if the
+	// application is trusted.
 	ClientAddress string `json:"clientAddress"`
-	// RequestID is that of the request in question, if it has one.
+	// RequestID is the id of the request that is verified, if it has one.
 	RequestID string `json:"requestId"`
 }
 
-// secret is text that may be a key. It is held in a closure for the same reason as a
-// keyformat.Key: whatever prints it shows an address.
+// secret is text that may be a key. It is in a closure for the same reason as in a keyformat.Key: printing it shows an
+// address.
 type secret struct{ reveal func() string }
 
 // UnmarshalJSON reads a string.
@@ -162,7 +160,7 @@ func (s *secrets) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// decode reads one question and nothing else. Its errors name the field and hold no value.
+// decode reads one request and nothing else. Its errors name the field and contain no value.
 func decode(body io.Reader) (authorizer.Request, error) {
 	text, err := io.ReadAll(body)
 	if err != nil {
@@ -178,12 +176,12 @@ func decode(body io.Reader) (authorizer.Request, error) {
 		return authorizer.Request{}, explain(err)
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return authorizer.Request{}, errors.New("the body must be one JSON object and nothing behind it")
+		return authorizer.Request{}, errors.New("the body must be one JSON object with nothing after it")
 	}
 	return q.request()
 }
 
-// explain turns a decoding error into one that quotes no value.
+// explain replaces a decoding error by one that quotes no value.
 func explain(err error) error {
 	var tooLarge *http.MaxBytesError
 	var wrongType *json.UnmarshalTypeError
@@ -193,7 +191,7 @@ func explain(err error) error {
 	case errors.As(err, &wrongType) && wrongType.Field != "":
 		return fmt.Errorf("%s: it must be a %s, not a %s", wrongType.Field, wrongType.Type.Kind(), strings.Fields(wrongType.Value)[0])
 	case strings.HasPrefix(err.Error(), "json: unknown field "):
-		// Not by its name, which may be a key that slipped out of place.
+		// The error does not quote the name, which may be a misplaced key.
 		return errUnknownField
 	case strings.HasPrefix(err.Error(), "it must be"):
 		return fmt.Errorf("key, headers: %w", err)

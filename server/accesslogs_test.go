@@ -65,8 +65,8 @@ func dialGRPC(t *testing.T, v *validator) *grpc.ClientConn {
 	return conn
 }
 
-// TestAccessLogsAreBelievedFromNobody: without a word of the operator, whoever reaches the port has nothing counted.
-func TestAccessLogsAreBelievedFromNobody(t *testing.T) {
+// TestAccessLogsAreRefusedByDefault: without a word of the operator, whoever reaches the port has nothing counted.
+func TestAccessLogsAreRefusedByDefault(t *testing.T) {
 	m := fakemanager.Start(t)
 	v := start(t, configFor(t, m))
 	m.Next().Send(catchUp(fixture.Mint(t)))

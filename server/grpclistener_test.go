@@ -209,13 +209,13 @@ func TestUnfinishedMessageIsCut(t *testing.T) {
 		}
 	}
 	tell("2")
-	if want := `keyward_validator_grpc_connections_ended_total{reason="time"} 3`; !strings.Contains(metricsOf(t, v), want) {
+	if want := `keyward_validator_grpc_connections_ended_total{reason="timeout"} 3`; !strings.Contains(metricsOf(t, v), want) {
 		t.Errorf("metrics lack %s", want)
 	}
 }
 
-// TestGRPCConnectionsMakePlace: whoever holds all connections, and whatever it does on them, keeps nobody out.
-func TestGRPCConnectionsMakePlace(t *testing.T) {
+// TestIdleGRPCConnectionIsEvicted: whoever holds all connections, and whatever it does on them, keeps nobody out.
+func TestIdleGRPCConnectionIsEvicted(t *testing.T) {
 	const most = 8
 	for name, do := range map[string]func(*hostileGRPC){
 		"silent":           func(*hostileGRPC) {},

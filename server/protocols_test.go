@@ -23,9 +23,9 @@ import (
 	"github.com/keyward-dev/keyward/test/fixture"
 )
 
-// TestWebSocketIsNoHTTP sends what would be no request, through a listener that reads
+// TestWebSocketIsNotReadAsHTTP sends what would be no request, through a listener that reads
 // requests strictly.
-func TestWebSocketIsNoHTTP(t *testing.T) {
+func TestWebSocketIsNotReadAsHTTP(t *testing.T) {
 	m, key := fakemanager.Start(t), fixture.Mint(t)
 	v := start(t, configFor(t, m, "--upstream="+upstream(t, func(w http.ResponseWriter, r *http.Request) {
 		conn, err := websocket.Accept(w, r, nil)

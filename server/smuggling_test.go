@@ -267,9 +267,9 @@ func exchange(t *testing.T, address net.Addr, sent string) (statuses []int, code
 	}
 }
 
-// TestThePrefaceIsNoRequest sends it behind one, in two pieces, however it is cut: strict reading
+// TestPrefaceIsNoRequest sends it behind one, in two pieces, however it is cut: strict reading
 // goes on, and what is behind it never reaches the upstream.
-func TestThePrefaceIsNoRequest(t *testing.T) {
+func TestPrefaceIsNoRequest(t *testing.T) {
 	upstream := startRawUpstream(t)
 	m, key := fakemanager.Start(t), fixture.Mint(t)
 	v := start(t, configFor(t, m, "--upstream=http://"+upstream.address))

@@ -11,9 +11,9 @@ import (
 	"github.com/keyward-dev/keyward/test/fixture"
 )
 
-// TestUsageIsTold: of a key that was used, whose holder of the admin's token asks, and of origins
+// TestUsageIsReported: of a key that was used, whose holder of the admin's token asks, and of origins
 // nothing but scheme, host and port.
-func TestUsageIsTold(t *testing.T) {
+func TestUsageIsReported(t *testing.T) {
 	const token = "a-token-of-some-length"
 	file := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(file, []byte(token+"\n"), 0o600); err != nil {

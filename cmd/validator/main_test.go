@@ -147,9 +147,9 @@ func (p *process) verify(t *testing.T, key keyformat.Key) string {
 	return verdict.Code
 }
 
-// TestARevocationSurvivesKill kills the process right after it has acknowledged a
+// TestRevocationSurvivesKill kills the process right after it has acknowledged a
 // revocation: it starts again without its manager, and knows.
-func TestARevocationSurvivesKill(t *testing.T) {
+func TestRevocationSurvivesKill(t *testing.T) {
 	m, dir := fakemanager.Start(t), t.TempDir()
 	kept, revoked := fixture.Mint(t), fixture.Mint(t)
 	p := launch(t, m, dir)

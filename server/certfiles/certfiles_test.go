@@ -106,7 +106,7 @@ func TestRenewal(t *testing.T) {
 				t.Errorf("%s: the last good one is not served", what)
 			}
 		}
-		if strings.Count(logs.String(), "going on with the last") != 1 {
+		if strings.Count(logs.String(), "continuing with the last") != 1 {
 			t.Errorf("%s: log: %s", what, &logs)
 		}
 	}

@@ -35,7 +35,7 @@ func growth() uint64 {
 	return samples[0].Value.Uint64() - samples[1].Value.Uint64()
 }
 
-func TestKeysAreNotDoubled(t *testing.T) {
+func TestHeapIsNotDoubled(t *testing.T) {
 	if os.Getenv("GOGC") != "" {
 		t.Skip("GOGC is set")
 	}

@@ -13,9 +13,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestAnswersKeepTheirOrder whether they wait for others or not, and all that was written has left when the connection is
+// TestResponsesKeepTheirOrder whether they wait for others or not, and all that was written has left when the connection is
 // closed.
-func TestAnswersKeepTheirOrder(t *testing.T) {
+func TestResponsesKeepTheirOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		here, there := tcpPair(t)
 		received := make(chan []byte, 1)
@@ -41,8 +41,8 @@ func TestAnswersKeepTheirOrder(t *testing.T) {
 	})
 }
 
-// TestAnswersLeaveWithoutOthers that they wait for.
-func TestAnswersLeaveWithoutOthers(t *testing.T) {
+// TestSingleResponseIsSentAtOnce that they wait for.
+func TestSingleResponseIsSentAtOnce(t *testing.T) {
 	here, there := tcpPair(t)
 	g := &gatherer{conn: here}
 	for range 100 {
@@ -56,8 +56,8 @@ func TestAnswersLeaveWithoutOthers(t *testing.T) {
 	}
 }
 
-// TestAnswersAreWrittenTogether where several are on their way: that is what it is for.
-func TestAnswersAreWrittenTogether(t *testing.T) {
+// TestResponsesAreBatched where several are on their way: that is what it is for.
+func TestResponsesAreBatched(t *testing.T) {
 	writes := &counted{}
 	g := &gatherer{conn: writes}
 	g.sending = true // nobody else sends in between
@@ -74,8 +74,8 @@ func TestAnswersAreWrittenTogether(t *testing.T) {
 	}
 }
 
-// TestWhoDoesNotReadIsLeft: closing waits no longer than for the last words, and who writes is told.
-func TestWhoDoesNotReadIsLeft(t *testing.T) {
+// TestCloseDoesNotWaitForSlowReaders: closing waits no longer than for the last words, and who writes is told.
+func TestCloseDoesNotWaitForSlowReaders(t *testing.T) {
 	here, _ := tcpPair(t)
 	g := &gatherer{conn: here}
 	failed := make(chan error, 1)

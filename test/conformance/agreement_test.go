@@ -73,9 +73,9 @@ func TestIntegrationsAgree(t *testing.T) {
 	})
 }
 
-// TestHostsAreOneLanguage: a host in an origin and a host in a request are compared in the
+// TestHostsHaveOneCanonicalForm: a host in an origin and a host in a request are compared in the
 // same form, whatever case, dot or port they come with.
-func TestHostsAreOneLanguage(t *testing.T) {
+func TestHostsHaveOneCanonicalForm(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		host := rapid.StringMatching(`([A-Za-z0-9_-]{1,5}\.){0,3}[A-Za-z][A-Za-z0-9_-]{0,5}\.?(:[1-9][0-9]{0,3})?|\[::[0-9A-F]{1,3}\]|127\.0\.0\.1`).Draw(t, "host")
 		from, err := origin.Parse("https://" + host)

@@ -33,9 +33,9 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// TestTheTableIsComplete holds the table to its promise: every code, through every
+// TestTableIsComplete holds the table to its promise: every code, through every
 // door, and every case for a reason of its own.
-func TestTheTableIsComplete(t *testing.T) {
+func TestTableIsComplete(t *testing.T) {
 	names, guards, codes := map[string]bool{}, map[string]bool{}, map[decision.Code]bool{}
 	for _, c := range slices.Concat(table, spellingTable, rateTable, quotaTable) {
 		if names[c.name] {

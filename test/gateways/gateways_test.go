@@ -185,8 +185,8 @@ func TestTrustedProject(t *testing.T) {
 	}
 }
 
-// TestAway is about gateways that cannot ask: nothing passes.
-func TestAway(t *testing.T) {
+// TestValidatorUnavailable is about gateways that cannot ask: nothing passes.
+func TestValidatorUnavailable(t *testing.T) {
 	for _, g := range gateways {
 		t.Run(g.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -201,8 +201,8 @@ func TestAway(t *testing.T) {
 	}
 }
 
-// TestContentAway: that is not Keyward's fault, and nobody says so.
-func TestContentAway(t *testing.T) {
+// TestContentServerUnavailable: that is not Keyward's fault, and nobody says so.
+func TestContentServerUnavailable(t *testing.T) {
 	for _, g := range gateways {
 		t.Run(g.name, func(t *testing.T) {
 			w := newWorld(t)

@@ -109,7 +109,7 @@ var rows = []row{
 		if c.gateway.away == 0 {
 			return "—"
 		}
-		return problem(c.gateway.away, c.gateway.awayCode) // which TestAway has seen
+		return problem(c.gateway.away, c.gateway.awayCode) // which TestValidatorUnavailable has seen
 	}},
 }
 

@@ -90,7 +90,7 @@ func TestForwarded(t *testing.T) {
 	}
 }
 
-func TestOneAddress(t *testing.T) {
+func TestSingleAddressHeader(t *testing.T) {
 	resolver := New(trusted, HeaderXForwardedFor)
 	for _, c := range []struct {
 		peer  string
@@ -113,9 +113,9 @@ func TestOneAddress(t *testing.T) {
 	}
 }
 
-// TestNobodyChoosesTheirAddress lets clients write what they like in front of what honest
+// TestClientsCannotChooseTheirAddress lets clients write what they like in front of what honest
 // proxies add.
-func TestNobodyChoosesTheirAddress(t *testing.T) {
+func TestClientsCannotChooseTheirAddress(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		header := rapid.SampledFrom([]string{HeaderXForwardedFor, HeaderForwarded}).Draw(t, "header")
 		element := map[string]string{HeaderXForwardedFor: "%s", HeaderForwarded: `proto=http;for="%s"`}[header]

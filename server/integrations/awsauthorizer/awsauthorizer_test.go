@@ -170,7 +170,7 @@ func TestMalformedEventsNameTheField(t *testing.T) {
 	}
 }
 
-func TestTheStageOfAnHTTPAPI(t *testing.T) {
+func TestStageOfAnHTTPAPI(t *testing.T) {
 	url, key := serve(t)
 	event := strings.ReplaceAll(strings.ReplaceAll(tokenEvent, "/test/", "/$default/"), "KEY", key)
 	if _, got := post(t, url, event); !strings.Contains(got, `"Effect":"Allow"`) {

@@ -126,9 +126,9 @@ func mattering(header http.Header) http.Header {
 	return kept
 }
 
-// TestMatters: what a decision may depend on is kept, spelled out here because FuzzParse asks
+// TestRelevantHeader: what a decision may depend on is kept, spelled out here because FuzzParse asks
 // matters itself.
-func TestMatters(t *testing.T) {
+func TestRelevantHeader(t *testing.T) {
 	for _, name := range []string{
 		"Authorization", "X-Api-Key", "Origin", "Referer", "Access-Control-Request-Method", "X-Request-Id", "X-Forwarded-For", "Forwarded",
 		"X-Keyward-Group", "X-Keyward-Project",
@@ -227,8 +227,8 @@ func checks() []*authv3.CheckRequest {
 	return []*authv3.CheckRequest{usual, raw, both, odd, {}, {Attributes: &authv3.AttributeContext{Source: &authv3.AttributeContext_Peer{Address: &corev3.Address{}}}}}
 }
 
-// TestEnvoysChecksAreParsed: what Envoy sends does not have to go to protobuf.
-func TestEnvoysChecksAreParsed(t *testing.T) {
+// TestChecksOfEnvoyAreParsed: what Envoy sends does not have to go to protobuf.
+func TestChecksOfEnvoyAreParsed(t *testing.T) {
 	for i, check := range checks()[:2] {
 		message, err := proto.Marshal(check)
 		if err != nil {

@@ -41,7 +41,7 @@ func ask(t testing.TB, server *Server, check *authv3.CheckRequest) *authv3.Check
 	return decode(t, server.respond(t.Context(), q))
 }
 
-func TestTheCredentialStaysWhereItIsWanted(t *testing.T) {
+func TestKeepCredential(t *testing.T) {
 	for _, keep := range []bool{false, true} {
 		server, key := startServer(t, keep)
 		response := ask(t, server, &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
@@ -61,8 +61,8 @@ func TestTheCredentialStaysWhereItIsWanted(t *testing.T) {
 // headerKey is how the credential's header is spelled in removals.
 const headerKey = "Authorization"
 
-// TestACheckWithoutARequestIsDenied sends what Envoy never does.
-func TestACheckWithoutARequestIsDenied(t *testing.T) {
+// TestCheckWithoutRequestIsDenied sends what Envoy never does.
+func TestCheckWithoutRequestIsDenied(t *testing.T) {
 	server, _ := startServer(t, false)
 	for _, check := range []*authv3.CheckRequest{nil, {}, {Attributes: &authv3.AttributeContext{}}} {
 		response := ask(t, server, check)
@@ -72,7 +72,7 @@ func TestACheckWithoutARequestIsDenied(t *testing.T) {
 	}
 }
 
-func TestEveryDenialIsOneForEnvoy(t *testing.T) {
+func TestEnvoyAcceptsEveryDenial(t *testing.T) {
 	for _, code := range decision.Codes()[1:] {
 		var r reply
 		deny(&r, authorizer.Result{Decision: decision.Decision{Code: code}}, &authorizer.Request{})
@@ -84,8 +84,8 @@ func TestEveryDenialIsOneForEnvoy(t *testing.T) {
 	}
 }
 
-// TestNothingIsLeftOfAQuestion: the next one that is read into the same room has nothing of it.
-func TestNothingIsLeftOfAQuestion(t *testing.T) {
+// TestPooledRequestsAreEmpty: the next one that is read into the same room has nothing of it.
+func TestPooledRequestsAreEmpty(t *testing.T) {
 	server, key := startServer(t, false)
 	q := newCheckRequest()
 	for _, check := range []*authv3.CheckRequest{checks()[0], checks()[3]} { // parsed, and not
@@ -112,8 +112,8 @@ func TestNothingIsLeftOfAQuestion(t *testing.T) {
 	}
 }
 
-// TestAQuestionIsNotPrinted: it holds a key.
-func TestAQuestionIsNotPrinted(t *testing.T) {
+// TestRequestIsNotPrinted: it holds a key.
+func TestRequestIsNotPrinted(t *testing.T) {
 	q := newCheckRequest()
 	q.Add("Authorization", "Bearer secret")
 	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
@@ -150,8 +150,8 @@ func BenchmarkParse(b *testing.B) {
 	})
 }
 
-// BenchmarkAnswer is a decision with its answer; the gate's part of it has a benchmark there.
-func BenchmarkAnswer(b *testing.B) {
+// BenchmarkRespond is a decision with its answer; the gate's part of it has a benchmark there.
+func BenchmarkRespond(b *testing.B) {
 	server, key := startServer(b, false)
 	for name, credential := range map[string]string{"allow": key, "deny": "not a key"} {
 		check := checks()[0]
@@ -198,9 +198,9 @@ func BenchmarkEncode(b *testing.B) {
 	})
 }
 
-// TestEnvoyIsToldToRemoveOverrides and what only trusted proxies know, but for what Envoy itself
+// TestOverridesAreRemoved and what only trusted proxies know, but for what Envoy itself
 // has written.
-func TestEnvoyIsToldToRemoveOverrides(t *testing.T) {
+func TestOverridesAreRemoved(t *testing.T) {
 	server, key := startServer(t, false)
 	server.clients = clientaddr.New([]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, clientaddr.HeaderXForwardedFor)
 	sent := []string{"x-http-method-override", "x-original-url", "x_rewrite_url", "x-host", "x-forwarded-prefix", "x_forwarded_for", "x|forwarded|for", "x.keyward.context.database", "x.original~url", "x-forwarded-for", "x-forwarded-proto", "x-envoy-external-address", "x-forwarded-host", "x-real-ip", "forwarded", "x-custom"}
@@ -227,8 +227,8 @@ func TestEnvoyIsToldToRemoveOverrides(t *testing.T) {
 	}
 }
 
-// TestEverySharedCacheIsTold: what a content server says to it is replaced.
-func TestEverySharedCacheIsTold(t *testing.T) {
+// TestEverySharedCacheIsInstructed: what a content server says to it is replaced.
+func TestEverySharedCacheIsInstructed(t *testing.T) {
 	for _, name := range httpapi.SharedCacheHeaders() {
 		if !slices.ContainsFunc(privately, func(a addition) bool {
 			return strings.EqualFold(a.Name, name) && a.action == corev3.HeaderValueOption_OVERWRITE_IF_EXISTS

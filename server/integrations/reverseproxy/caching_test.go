@@ -13,9 +13,9 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 )
 
-// TestNoSharedCacheKeepsAnswers whatever their kind, unless the Group says so; and all of them
+// TestNoSharedCacheKeepsResponses whatever their kind, unless the Group says so; and all of them
 // say on what they depend.
-func TestNoSharedCacheKeepsAnswers(t *testing.T) {
+func TestNoSharedCacheKeepsResponses(t *testing.T) {
 	upstream := func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
 		header["Cache-Control"], header["Vary"] = []string{"public, max-age=60, s-maxage=3600"}, []string{"Accept-Encoding"}
@@ -89,8 +89,8 @@ func rawly(t *testing.T, f *front, line string) (status int, header http.Header)
 	}
 }
 
-// TestWhatMayBeReadIsAList of the content server's and ours.
-func TestWhatMayBeReadIsAList(t *testing.T) {
+// TestExposedHeadersAreMerged of the content server's and ours.
+func TestExposedHeadersAreMerged(t *testing.T) {
 	const page, ours = "http://localhost:5173", "X-Request-Id, RateLimit, RateLimit-Policy, Content-Range, Accept-Ranges, ETag, Content-Disposition"
 	f := start(t, func(w http.ResponseWriter, r *http.Request) {
 		for name, values := range r.URL.Query() {

@@ -108,8 +108,8 @@ func TestRetries(t *testing.T) {
 	}
 }
 
-// TestAnAnswerThatBreaksOff must not look complete.
-func TestAnAnswerThatBreaksOff(t *testing.T) {
+// TestInterruptedResponse must not look complete.
+func TestInterruptedResponse(t *testing.T) {
 	everyWay(t, func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "half")
 		_ = http.NewResponseController(w).Flush()
@@ -122,9 +122,9 @@ func TestAnAnswerThatBreaksOff(t *testing.T) {
 	})
 }
 
-// TestHalfARequest is answered as the client's fault, and the upstream never takes it for
+// TestIncompleteRequestBody is answered as the client's fault, and the upstream never takes it for
 // a whole one.
-func TestHalfARequest(t *testing.T) {
+func TestIncompleteRequestBody(t *testing.T) {
 	got := make(chan error, 1)
 	f := start(t, func(_ http.ResponseWriter, r *http.Request) {
 		_, err := io.ReadAll(r.Body)
@@ -171,8 +171,8 @@ func TestFailuresAreReadable(t *testing.T) {
 	}
 }
 
-// TestTheClientEndsABody is about a connection that breaks while the upstream reads.
-func TestTheClientEndsABody(t *testing.T) {
+// TestClientAbortsBody is about a connection that breaks while the upstream reads.
+func TestClientAbortsBody(t *testing.T) {
 	got := make(chan error, 1)
 	f := start(t, func(_ http.ResponseWriter, r *http.Request) {
 		_, err := io.ReadAll(r.Body)

@@ -18,9 +18,9 @@ var aboutKeeping = []string{
 	"Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "X-Request-Id", "X-Keyward-Caching", "X-Keyward-Group", "Ratelimit", "Ratelimit-Policy",
 }
 
-// TestNothingBesideAnAnswerTellsCaches: neither what comes in front of an answer nor what follows it
+// TestHintsAndTrailersSayNothingToCaches: neither what comes in front of an answer nor what follows it
 // says that a shared cache may keep it, or who may read it.
-func TestNothingBesideAnAnswerTellsCaches(t *testing.T) {
+func TestHintsAndTrailersSayNothingToCaches(t *testing.T) {
 	everyWay(t, func(w http.ResponseWriter, r *http.Request) {
 		set := func(prefix, value string) {
 			for _, name := range aboutKeeping {
@@ -76,8 +76,8 @@ func TestNothingBesideAnAnswerTellsCaches(t *testing.T) {
 	})
 }
 
-// TestAnswersAreNotSignedByTheUpstream: what only Keyward may say, a gateway in front would believe.
-func TestAnswersAreNotSignedByTheUpstream(t *testing.T) {
+// TestUpstreamSetsNoHeadersOfKeyward: what only Keyward may say, a gateway in front would believe.
+func TestUpstreamSetsNoHeadersOfKeyward(t *testing.T) {
 	everyWay(t, func(w http.ResponseWriter, _ *http.Request) {
 		for _, name := range []string{"X-Keyward-Caching", "X-Keyward-Group", "X-Keyward-Status", "X.keyward.group"} {
 			w.Header()[name] = []string{"shared"}

@@ -68,8 +68,8 @@ var oddHosts = []string{
 	"cdn.acme.example/evil", "bücher.example", "h h", "h%41", "[::1%25eth0]", "h:80:81", "u@h", "",
 }
 
-// TestNoOtherHostArrives than was decided on, and never an empty one.
-func TestNoOtherHostArrives(t *testing.T) {
+// TestHostIsUnchanged than was decided on, and never an empty one.
+func TestHostIsUnchanged(t *testing.T) {
 	f := start(t, nil, Config{Upstream: lines(t)})
 	a := asker{front: f}
 	check := func(t fataler, host, status, body string) {
@@ -95,8 +95,8 @@ func TestNoOtherHostArrives(t *testing.T) {
 	})
 }
 
-// TestTheTargetIsSentAsItWasOverHTTP2 in which a client may write what would end a request line.
-func TestTheTargetIsSentAsItWasOverHTTP2(t *testing.T) {
+// TestTargetIsUnchangedOverHTTP2 in which a client may write what would end a request line.
+func TestTargetIsUnchangedOverHTTP2(t *testing.T) {
 	f := start(t, nil, Config{Upstream: lines(t)})
 	for sent, want := range map[string]string{
 		"/files/a%2Bb|c":       "/files/a%2Bb%7Cc",
@@ -116,8 +116,8 @@ func TestTheTargetIsSentAsItWasOverHTTP2(t *testing.T) {
 	}
 }
 
-// TestNoBadHostIsForwarded: not even by the word of a trusted proxy.
-func TestNoBadHostIsForwarded(t *testing.T) {
+// TestInvalidHostsAreNotForwarded: not even by the word of a trusted proxy.
+func TestInvalidHostsAreNotForwarded(t *testing.T) {
 	trusted := clientaddr.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, clientaddr.HeaderXForwardedFor)
 	f := start(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, "%q %q", r.Header["X-Forwarded-Host"], r.Header["X-Forwarded-Proto"])

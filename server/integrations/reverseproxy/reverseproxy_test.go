@@ -118,7 +118,7 @@ func do(t *testing.T, client *http.Client, request *http.Request) reply {
 	return reply{response.StatusCode, response.ProtoMajor, string(text)}
 }
 
-func TestTheUpstreamSeesTheRequestAsItWas(t *testing.T) {
+func TestUpstreamSeesTheOriginalRequest(t *testing.T) {
 	f := start(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, "%s|%s|%s|%s|%s|%q", r.Host, r.RequestURI, r.Header.Get("X-Forwarded-Host"), r.Header.Get("X-Forwarded-Proto"), r.Header.Get("X-Forwarded-For"), r.Header.Get("Authorization"))
 	}, Config{})
@@ -130,7 +130,7 @@ func TestTheUpstreamSeesTheRequestAsItWas(t *testing.T) {
 	}
 }
 
-func TestTheCredentialStaysWhereItIsWanted(t *testing.T) {
+func TestKeepCredential(t *testing.T) {
 	f := start(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Header.Get("Authorization")) }, Config{Stripping: httpapi.Stripping{KeepCredential: true}})
 	if got := do(t, http.DefaultClient, f.request(t.Context(), t, "/")); got.body != "Bearer "+f.key {
 		t.Error("the credential is gone")
@@ -211,7 +211,7 @@ func refusing(t *testing.T) string {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(bound.(*syscall.SockaddrInet4).Port))
 }
 
-func TestTheUpstreamFails(t *testing.T) {
+func TestUpstreamFails(t *testing.T) {
 	address := refusing(t)
 	f := start(t, nil, Config{Upstream: &url.URL{Scheme: "http", Host: address}})
 	if got := do(t, http.DefaultClient, f.request(t.Context(), t, "/")); got.status != http.StatusBadGateway || !strings.Contains(got.body, `"upstream_failed"`) || strings.Contains(got.body, address) {
@@ -219,7 +219,7 @@ func TestTheUpstreamFails(t *testing.T) {
 	}
 }
 
-func TestTheUpstreamIsTooSlow(t *testing.T) {
+func TestUpstreamIsTooSlow(t *testing.T) {
 	done := make(chan struct{})
 	f := start(t, func(http.ResponseWriter, *http.Request) { <-done }, Config{Timeout: 20 * time.Millisecond})
 	defer close(done)
@@ -228,7 +228,7 @@ func TestTheUpstreamIsTooSlow(t *testing.T) {
 	}
 }
 
-func TestTheClientGoesAway(t *testing.T) {
+func TestClientDisconnects(t *testing.T) {
 	arrived, gone := make(chan struct{}), make(chan struct{})
 	f := start(t, func(_ http.ResponseWriter, r *http.Request) {
 		close(arrived)

@@ -92,9 +92,9 @@ func (f *front) post(t *testing.T, client *http.Client, path string, body io.Rea
 // answer is closed when the test is over.
 type answer struct{ *http.Response }
 
-// TestBothWaysAtOnce echoes line by line: neither side sends the next before it has read
+// TestFullDuplex echoes line by line: neither side sends the next before it has read
 // the last.
-func TestBothWaysAtOnce(t *testing.T) {
+func TestFullDuplex(t *testing.T) {
 	everyWay(t, func(w http.ResponseWriter, r *http.Request) {
 		control := http.NewResponseController(w)
 		_ = control.EnableFullDuplex() // HTTP/2 always is
@@ -272,8 +272,8 @@ func TestMessagesWithoutBody(t *testing.T) {
 	})
 }
 
-// TestAHundredMegabytes go both ways, of a length that nobody was told.
-func TestAHundredMegabytes(t *testing.T) {
+// TestLargeBodies go both ways, of a length that nobody was told.
+func TestLargeBodies(t *testing.T) {
 	const size = 100 << 20
 	content := func() io.Reader { return io.LimitReader(rand.NewChaCha8([32]byte{1}), size) }
 	sum := func(r io.Reader) string {

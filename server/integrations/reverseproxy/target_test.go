@@ -104,7 +104,7 @@ type fataler interface {
 	Fatal(...any)
 }
 
-func TestTheTargetIsSentAsItWas(t *testing.T) {
+func TestTargetIsUnchanged(t *testing.T) {
 	f := start(t, nil, Config{Upstream: lines(t)})
 	a := asker{front: f}
 	for sent, want := range map[string]string{
@@ -133,9 +133,9 @@ func TestTheTargetIsSentAsItWas(t *testing.T) {
 	}
 }
 
-// TestWhatWasDecidedOnIsWhatIsSent: every byte that is let through arrives, or its escape; so
+// TestDecidedTargetIsSent: every byte that is let through arrives, or its escape; so
 // that the path means to the upstream what it meant to the decision.
-func TestWhatWasDecidedOnIsWhatIsSent(t *testing.T) {
+func TestDecidedTargetIsSent(t *testing.T) {
 	f := start(t, nil, Config{Upstream: lines(t)})
 	a := asker{front: f}
 	passed := 0

@@ -104,9 +104,9 @@ func (c *raw) next(t *testing.T, method string) (answer, string) {
 	return answer{response}, string(body)
 }
 
-// TestARefusedUpgradeEndsTheConnection sends a request behind an upgrade, which only a
+// TestRefusedUpgradeEndsTheConnection sends a request behind an upgrade, which only a
 // server that has not upgraded would read.
-func TestARefusedUpgradeEndsTheConnection(t *testing.T) {
+func TestRefusedUpgradeEndsTheConnection(t *testing.T) {
 	for _, c := range []struct {
 		name, upgrade, key string
 		status             int

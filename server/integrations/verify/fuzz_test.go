@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// FuzzQuestion looks for questions that are read in another way than they are written, and for errors that quote what
+// FuzzRequest looks for questions that are read in another way than they are written, and for errors that quote what
 // may be a key.
-func FuzzQuestion(f *testing.F) {
+func FuzzRequest(f *testing.F) {
 	for _, seed := range []string{
 		`{"key":"k","method":"GET","url":"https://cdn.acme.example/a?b=c"}`,
 		`{"method":"POST","host":"h","path":"/p%20q","query":"?a=b","headers":{"Authorization":"Bearer k","origin":["https://a.example"]}}`,
@@ -52,8 +52,8 @@ func FuzzQuestion(f *testing.F) {
 	})
 }
 
-// TestQuestionsThatAreCutOff: none of them may keep the reader busy.
-func TestQuestionsThatAreCutOff(t *testing.T) {
+// TestTruncatedRequests: none of them may keep the reader busy.
+func TestTruncatedRequests(t *testing.T) {
 	const whole = `{"key":"k","method":"GET","headers":{"Authorization":["Bearer k","x"],"Origin":{"a":[1]}}}`
 	for i := range len(whole) {
 		for _, end := range []string{"", "x", "[x", `"`} {

@@ -105,7 +105,7 @@ func refuse(w http.ResponseWriter, err error) {
 		status = http.StatusRequestEntityTooLarge
 		err = fmt.Errorf("the body is larger than %d bytes", tooLarge.Limit)
 	}
-	httpapi.NewProblem(status, "question_invalid", "Request not understood", err.Error()).Denial().Write(w)
+	httpapi.NewProblem(status, "request_invalid", "Request not understood", err.Error()).Denial().Write(w)
 }
 
 // verifyRequest is the body as it was sent. The value itself is never logged or kept.

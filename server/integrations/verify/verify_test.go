@@ -67,7 +67,7 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
-func TestABadQuestionNamesTheField(t *testing.T) {
+func TestInvalidRequestsNameTheField(t *testing.T) {
 	url, key := serve(t)
 	for _, c := range []struct {
 		question, hint string
@@ -75,7 +75,7 @@ func TestABadQuestionNamesTheField(t *testing.T) {
 		{``, "one JSON object"},
 		{`[]`, "one JSON object"},
 		{`{"key":"KEY"`, "one JSON object"},
-		{`{"key":"KEY","method":"GET","path":"/x"} {}`, "nothing behind it"},
+		{`{"key":"KEY","method":"GET","path":"/x"} {}`, "nothing after it"},
 		{`{"key":"KEY","path":"/x"}`, "method: "},
 		{`{"key":"KEY","method":"GET"}`, "path: "},
 		{`{"key":"KEY","method":"GET","path":"/x?y"}`, "path: "},
@@ -98,7 +98,7 @@ func TestABadQuestionNamesTheField(t *testing.T) {
 		{`{"origin":"https://a","headers":{"origin":"https://a"},"method":"GET","path":"/x"}`, "origin: "},
 	} {
 		status, body := post(t, url, strings.ReplaceAll(c.question, "KEY", key))
-		if status != http.StatusBadRequest || !strings.Contains(body, c.hint) || !strings.Contains(body, `"question_invalid"`) {
+		if status != http.StatusBadRequest || !strings.Contains(body, c.hint) || !strings.Contains(body, `"request_invalid"`) {
 			t.Errorf("%s: %d %s, want a word about %q", c.question, status, body, c.hint)
 		}
 		if strings.Contains(body, key) {
@@ -110,7 +110,7 @@ func TestABadQuestionNamesTheField(t *testing.T) {
 	}
 }
 
-func TestAQuestionPrintsNoKey(t *testing.T) {
+func TestRequestsPrintNoKey(t *testing.T) {
 	_, key := serve(t)
 	var q verifyRequest
 	if err := json.Unmarshal([]byte(`{"key":"`+key+`","headers":{"authorization":"`+key+`"}}`), &q); err != nil {
@@ -122,9 +122,9 @@ func TestAQuestionPrintsNoKey(t *testing.T) {
 	}
 }
 
-// TestOnlyTrustedApplicationsTellAddresses: anybody else could have the failures of any client
+// TestOnlyTrustedApplicationsReportAddresses: anybody else could have the failures of any client
 // counted, so that its own are answered 429.
-func TestOnlyTrustedApplicationsTellAddresses(t *testing.T) {
+func TestOnlyTrustedApplicationsReportAddresses(t *testing.T) {
 	trusted := func(prefix string) *clientaddr.Resolver {
 		return clientaddr.New([]netip.Prefix{netip.MustParsePrefix(prefix)}, clientaddr.HeaderXForwardedFor)
 	}

@@ -155,8 +155,8 @@ func TestClose(t *testing.T) {
 	}
 }
 
-// TestASlowRecorderHoldsItsSendersBack, and nothing piles up here.
-func TestASlowRecorderHoldsItsSendersBack(t *testing.T) {
+// TestSlowRecorderSlowsDownSenders, and nothing piles up here.
+func TestSlowRecorderSlowsDownSenders(t *testing.T) {
 	heard, receipts := &sums{wait: make(chan struct{})}, lastHour()
 	_, _, stream := open(t, receipts, heard)
 	const messages, size = 100, 200

@@ -11,8 +11,8 @@ import (
 	"github.com/keyward-dev/keyward/test/fixture"
 )
 
-// TestUsageIsReported: of a key that was used, whose holder of the admin's token asks, and of origins
-// nothing but scheme, host and port.
+// TestUsageIsReported: the holder of the admin's token can read how a key was used, and of origins only scheme, host
+// and port.
 func TestUsageIsReported(t *testing.T) {
 	const token = "a-token-of-some-length"
 	file := filepath.Join(t.TempDir(), "token")
@@ -42,7 +42,7 @@ func TestUsageIsReported(t *testing.T) {
 			}
 		}
 		if strings.Contains(text, "secret") || strings.Contains(text, key.Reveal()) || strings.Contains(text, "evil") {
-			t.Errorf("too much is told: %s", text)
+			t.Errorf("too much is reported: %s", text)
 		}
 	}
 	if status, _, text := do(t, usage+"?group=tenants/other", "Authorization", "Bearer "+token); status != http.StatusNotFound {

@@ -26,7 +26,7 @@ func startServer(t testing.TB, keepCredential bool) (*Server, string) {
 	return newServer(fixture.Authorizer(t, fixture.Update(key)), nil, httpapi.Stripping{KeepCredential: keepCredential}), key.Reveal()
 }
 
-// ask is one call without a connection.
+// ask sends one check without a connection.
 func ask(t testing.TB, server *Server, check *authv3.CheckRequest) *authv3.CheckResponse {
 	t.Helper()
 	message, err := proto.Marshal(check)
@@ -58,10 +58,10 @@ func TestKeepCredential(t *testing.T) {
 	}
 }
 
-// headerKey is how the credential's header is spelled in removals.
+// headerKey is the spelling of the credential's header in removals.
 const headerKey = "Authorization"
 
-// TestCheckWithoutRequestIsDenied sends what Envoy never does.
+// TestCheckWithoutRequestIsDenied sends what Envoy never sends.
 func TestCheckWithoutRequestIsDenied(t *testing.T) {
 	server, _ := startServer(t, false)
 	for _, check := range []*authv3.CheckRequest{nil, {}, {Attributes: &authv3.AttributeContext{}}} {
@@ -84,11 +84,11 @@ func TestEnvoyAcceptsEveryDenial(t *testing.T) {
 	}
 }
 
-// TestPooledRequestsAreEmpty: the next one that is read into the same room has nothing of it.
+// TestPooledRequestsAreEmpty: the next request in the same memory contains nothing of the previous one.
 func TestPooledRequestsAreEmpty(t *testing.T) {
 	server, key := startServer(t, false)
 	q := newCheckRequest()
-	for _, check := range []*authv3.CheckRequest{checks()[0], checks()[3]} { // parsed, and not
+	for _, check := range []*authv3.CheckRequest{checks()[0], checks()[3]} { // one is parsed, the other one read by protobuf
 		check.Attributes.ContextExtensions = nil
 		check.Attributes.Request.Http.Headers = map[string]string{"authorization": "Bearer " + key, "x-keyward-group": "evil"}
 		message, err := proto.Marshal(check)
@@ -112,7 +112,7 @@ func TestPooledRequestsAreEmpty(t *testing.T) {
 	}
 }
 
-// TestRequestIsNotPrinted: it holds a key.
+// TestRequestIsNotPrinted, since it contains a key.
 func TestRequestIsNotPrinted(t *testing.T) {
 	q := newCheckRequest()
 	q.Add("Authorization", "Bearer secret")
@@ -141,7 +141,7 @@ func BenchmarkParse(b *testing.B) {
 	b.Run("protobuf", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			q, err := plain(message)
+			q, err := readWithProtobuf(message)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -150,7 +150,7 @@ func BenchmarkParse(b *testing.B) {
 	})
 }
 
-// BenchmarkRespond is a decision with its answer; the gate's part of it has a benchmark there.
+// BenchmarkRespond is a decision with its response. The authorizer has a benchmark of its own part.
 func BenchmarkRespond(b *testing.B) {
 	server, key := startServer(b, false)
 	for name, credential := range map[string]string{"allow": key, "deny": "not a key"} {
@@ -191,15 +191,14 @@ func BenchmarkEncode(b *testing.B) {
 	b.Run("protobuf", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := proto.Marshal(plainly(r)); err != nil {
+			if _, err := proto.Marshal(encodeWithProtobuf(r)); err != nil {
 				b.Fatal(err)
 			}
 		}
 	})
 }
 
-// TestOverridesAreRemoved and what only trusted proxies know, but for what Envoy itself
-// has written.
+// TestOverridesAreRemoved, and headers that only trusted proxies may set, except those that Envoy itself has written.
 func TestOverridesAreRemoved(t *testing.T) {
 	server, key := startServer(t, false)
 	server.clients = clientaddr.New([]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, clientaddr.HeaderXForwardedFor)
@@ -227,7 +226,7 @@ func TestOverridesAreRemoved(t *testing.T) {
 	}
 }
 
-// TestEverySharedCacheIsInstructed: what a content server says to it is replaced.
+// TestEverySharedCacheIsInstructed: what a content server says to shared caches is replaced.
 func TestEverySharedCacheIsInstructed(t *testing.T) {
 	for _, name := range httpapi.SharedCacheHeaders() {
 		if !slices.ContainsFunc(privately, func(a addition) bool {

@@ -13,8 +13,7 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 )
 
-// TestNoSharedCacheKeepsResponses whatever their kind, unless the Group says so; and all of them
-// say on what they depend.
+// TestNoSharedCacheKeepsResponses of any kind, unless the Group allows it; and all of them say what they depend on.
 func TestNoSharedCacheKeepsResponses(t *testing.T) {
 	upstream := func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
@@ -64,7 +63,7 @@ func TestNoSharedCacheKeepsResponses(t *testing.T) {
 	}
 }
 
-// rawly sends a request of this first line, and returns what the final answer says.
+// rawly sends a request with this first line, and returns the headers of the final response.
 func rawly(t *testing.T, f *front, line string) (status int, header http.Header) {
 	t.Helper()
 	conn, err := net.Dial("tcp", f.address.String())
@@ -89,7 +88,7 @@ func rawly(t *testing.T, f *front, line string) (status int, header http.Header)
 	}
 }
 
-// TestExposedHeadersAreMerged of the content server's and ours.
+// TestExposedHeadersAreMerged: the content server's and Keyward's.
 func TestExposedHeadersAreMerged(t *testing.T) {
 	const page, ours = "http://localhost:5173", "X-Request-Id, RateLimit, RateLimit-Policy, Content-Range, Accept-Ranges, ETag, Content-Disposition"
 	f := start(t, func(w http.ResponseWriter, r *http.Request) {

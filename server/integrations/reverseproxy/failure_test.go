@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// dying is an upstream that answers the first request of each connection and hangs up on
-// the second, once it has read it.
+// dying is an upstream that responds to the first request of each connection, and closes it after it has read the
+// second.
 type dying struct {
 	url *url.URL
 
@@ -64,7 +64,7 @@ func (d *dying) serve(conn net.Conn) {
 	}
 }
 
-// TestRetries counts what arrives at an upstream that dies before it answers.
+// TestRetries counts what arrives at an upstream that closes the connection before it responds.
 func TestRetries(t *testing.T) {
 	for _, c := range []struct {
 		method, body string
@@ -122,8 +122,7 @@ func TestInterruptedResponse(t *testing.T) {
 	})
 }
 
-// TestIncompleteRequestBody is answered as the client's fault, and the upstream never takes it for
-// a whole one.
+// TestIncompleteRequestBody is reported as the client's fault, and the upstream never takes it for a complete one.
 func TestIncompleteRequestBody(t *testing.T) {
 	got := make(chan error, 1)
 	f := start(t, func(_ http.ResponseWriter, r *http.Request) {
@@ -142,7 +141,7 @@ func TestIncompleteRequestBody(t *testing.T) {
 	}
 }
 
-// TestFailuresAreReadable: pages read why, also of an upstream that fails.
+// TestFailuresAreReadable: pages can read the reason, also when an upstream fails.
 func TestFailuresAreReadable(t *testing.T) {
 	const page = "http://localhost:5173"
 	done := make(chan struct{})
@@ -171,7 +170,7 @@ func TestFailuresAreReadable(t *testing.T) {
 	}
 }
 
-// TestClientAbortsBody is about a connection that breaks while the upstream reads.
+// TestClientAbortsBody: the connection breaks while the upstream reads.
 func TestClientAbortsBody(t *testing.T) {
 	got := make(chan error, 1)
 	f := start(t, func(_ http.ResponseWriter, r *http.Request) {

@@ -9,8 +9,7 @@ import (
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 )
 
-// TestForwardedHeaders: a trusted proxy's list is kept and added to,
-// anybody else's is replaced.
+// TestForwardedHeaders: a trusted proxy's list is kept and added to, anybody else's is replaced.
 func TestForwardedHeaders(t *testing.T) {
 	proxies := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	sent := http.Header{"X-Forwarded-For": {"192.0.2.1", "192.0.2.2"}, "X-Forwarded-Host": {"cdn.acme.example"}, "X-Forwarded-Proto": {"https"}, "Forwarded": {"for=192.0.2.3"}}

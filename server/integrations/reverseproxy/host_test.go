@@ -18,7 +18,7 @@ import (
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 )
 
-// overHTTP2 sends a request as it stands, which clients of net/http would not.
+// overHTTP2 sends a request unchanged, which clients of net/http would not.
 func overHTTP2(t fataler, f *front, target, authority string) (status, body string) {
 	t.Helper()
 	conn, err := net.Dial("tcp", f.address.String())
@@ -68,7 +68,7 @@ var oddHosts = []string{
 	"cdn.acme.example/evil", "bücher.example", "h h", "h%41", "[::1%25eth0]", "h:80:81", "u@h", "",
 }
 
-// TestHostIsUnchanged than was decided on, and never an empty one.
+// TestHostIsUnchanged: the upstream gets the host that was decided on, and never an empty one.
 func TestHostIsUnchanged(t *testing.T) {
 	f := start(t, nil, Config{Upstream: lines(t)})
 	a := asker{front: f}
@@ -85,17 +85,17 @@ func TestHostIsUnchanged(t *testing.T) {
 	for _, host := range append(oddHosts, "cdn.acme.example", "CDN.acme.example.:8443", "h:", "[2001:db8::1]:80") {
 		status, body := overHTTP2(t, f, "/x", host)
 		check(t, host, status, body)
-		answered, body := a.ask(t, "/x", host)
-		check(t, host, fmt.Sprint(answered), body)
+		code, body := a.ask(t, "/x", host)
+		check(t, host, fmt.Sprint(code), body)
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		host := rapid.StringMatching(`[a-cA-C0-9.:\[\]/\\",@%é_-]{1,12}`).Draw(t, "host")
-		status, body := a.ask(t, "/x", host)
-		check(t, host, fmt.Sprint(status), body)
+		code, body := a.ask(t, "/x", host)
+		check(t, host, fmt.Sprint(code), body)
 	})
 }
 
-// TestTargetIsUnchangedOverHTTP2 in which a client may write what would end a request line.
+// TestTargetIsUnchangedOverHTTP2, in which a client may write characters that would end a request line.
 func TestTargetIsUnchangedOverHTTP2(t *testing.T) {
 	f := start(t, nil, Config{Upstream: lines(t)})
 	for sent, want := range map[string]string{
@@ -106,7 +106,7 @@ func TestTargetIsUnchangedOverHTTP2(t *testing.T) {
 		"/a HTTP/1.1?x":        "/a%20HTTP/1.1?x",
 		"/a?\u00e9":            "/a?%C3%A9",
 		"/a?":                  "/a?",
-		"http://h.example/a|b": "", // is no path
+		"http://h.example/a|b": "", // is not a path
 	} {
 		status, body := overHTTP2(t, f, sent, "h.example")
 		line, _, _ := strings.Cut(body, "\n")
@@ -116,7 +116,7 @@ func TestTargetIsUnchangedOverHTTP2(t *testing.T) {
 	}
 }
 
-// TestInvalidHostsAreNotForwarded: not even by the word of a trusted proxy.
+// TestInvalidHostsAreNotForwarded, not even from a trusted proxy.
 func TestInvalidHostsAreNotForwarded(t *testing.T) {
 	trusted := clientaddr.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, clientaddr.HeaderXForwardedFor)
 	f := start(t, func(w http.ResponseWriter, r *http.Request) {

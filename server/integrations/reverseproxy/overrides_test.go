@@ -15,8 +15,8 @@ import (
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 )
 
-// TestOverridesAreRemoved: of what could make another request of it, or say that it
-// comes from elsewhere, the upstream sees what a trusted proxy says, or the proxy itself.
+// TestOverridesAreRemoved: of headers that could change the request, or say that it comes from elsewhere, the upstream
+// sees only what a trusted proxy or the proxy itself has set.
 func TestOverridesAreRemoved(t *testing.T) {
 	sent := []string{
 		"X-HTTP-Method-Override: evil", "x-http-method: evil", "X_Method_Override: evil", "X-Original-URL: evil", "X-Rewrite-Url: evil", "X_ORIGINAL_URI: evil", "X-Forwarded-Uri: evil", "X-Forwarded-Path: evil", "X-Forwarded-Prefix: evil",

@@ -12,8 +12,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestReceiptsMatchAModel of them: each counts once, memory is bounded, and who has less than an equal share of it
-// loses nothing.
+// TestReceiptsMatchAModel: each counts once, memory is bounded, and a Group with less than an equal share of it loses
+// nothing.
 func TestReceiptsMatchAModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		limit := rapid.IntRange(1, 24).Draw(t, "limit")
@@ -81,7 +81,7 @@ func TestReceiptsMatchAModel(t *testing.T) {
 	})
 }
 
-// TestReceiptFloodIsBounded, in memory, and costs only whose it is.
+// TestReceiptFloodIsBounded, in memory, and affects only the Group that causes it.
 func TestReceiptFloodIsBounded(t *testing.T) {
 	r := NewReceipts(time.Now, prometheus.NewRegistry())
 	quiet := r.Issue("tenants/quiet", "k1")
@@ -104,7 +104,7 @@ func TestReceiptFloodIsBounded(t *testing.T) {
 	}
 }
 
-// TestReportedBytesArePlausible: whoever has a key can make up no more than could have been sent meanwhile.
+// TestReportedBytesArePlausible: a client with a key can claim no more bytes than could have been sent in the meantime.
 func TestReportedBytesArePlausible(t *testing.T) {
 	start := time.Now()
 	for name, c := range map[string]struct {
@@ -128,7 +128,7 @@ func TestReportedBytesArePlausible(t *testing.T) {
 	}
 }
 
-// TestConcurrentReceipts at once.
+// TestConcurrentReceipts are issued and redeemed at once.
 func TestConcurrentReceipts(t *testing.T) {
 	r := newReceipts(64, time.Now, prometheus.NewRegistry())
 	var all sync.WaitGroup

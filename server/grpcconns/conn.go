@@ -9,22 +9,27 @@ import (
 	"google.golang.org/grpc/credentials"
 )
 
-// Conn is a connection that is bounded.
+// Conn is a connection whose cost is bounded.
+//
+// mu guards the fields below it, and in and out are used by the reading and the writing goroutine under mu. These sums
+// hold while mu is free: held is the sum of held of all streams; unfinished is the same of those that have neither a
+// complete message nor an end; responding counts the streams that have ended. A stream is in the ring of pending streams
+// while the client owes the rest of a message or the server owes a response.
 type Conn struct {
 	net.Conn
 
 	listener *Listener
-	at       int // in all, from 1 on, or nowhere; the listener's lock guards it
+	at       int // its index in the listener's list plus 1, or nowhere; the listener's lock guards it
 	in, out  frames
 
 	mu         sync.Mutex
 	streams    map[uint32]*stream
-	oldest     stream // head of the ring of those that are pending, the oldest first
+	oldest     stream // head of the ring of pending streams, the oldest first
 	spare      *stream
-	responding int   // streams that have come to their end, and have no answer
+	responding int   // streams that the client has ended and that have no response yet
 	held       int64 // bytes of all streams
-	unfinished int64 // of those whose message is not whole
-	since      int64 // when it came, or was last asked something
+	unfinished int64 // of streams whose message is not complete
+	since      int64 // when it was opened, or last received a request
 	active     bool
 	closed     bool
 }
@@ -32,13 +37,13 @@ type Conn struct {
 const nowhere = 0
 
 const (
-	// streamBytes is what a stream costs without a message: two goroutines' stacks, its headers, its answer.
+	// streamBytes is what a stream costs without a message: the stacks of two goroutines, its headers, its response.
 	streamBytes = 16 << 10
-	// frameBytes is what a piece of a message costs beside its bytes.
+	// frameBytes is what a piece of a message costs in addition to its bytes.
 	frameBytes = 128
 )
 
-// stream is one that has no answer yet.
+// stream is a stream without a response yet.
 type stream struct {
 	id         uint32
 	prev, next *stream // pending, or spare
@@ -46,20 +51,20 @@ type stream struct {
 	held       int64
 	prefix     [5]byte // of a message: a flag and its length
 	have       int     // of prefix
-	left       int64   // of the message
-	whole      bool    // it has a message, and is not within another
-	odd        bool    // it cannot be followed
-	ended      bool    // the client has said all
+	left       int64   // bytes of the message
+	whole      bool    // it has a complete message, and no part of another one
+	odd        bool    // its messages cannot be followed
+	ended      bool    // the client has sent everything
 }
 
-// standing is how a connection stands among others.
+// status is the state of a connection compared with others.
 type status struct {
 	busy, pending, overdue bool
 	since                  int64
 	held, unfinished       int64
 }
 
-// worse reports whether a connection goes before another where too much is held.
+// evictBefore reports whether a connection is evicted before another when too much is held.
 func (s status) evictBefore(than status) bool {
 	late, thanLate := s.overdue && s.pending, than.overdue && than.pending
 	if late != thanLate {
@@ -108,7 +113,7 @@ func (c *Conn) forget() int64 {
 	return held
 }
 
-// Credentials are those of a server whose connections are of a Listener: what is within TLS is followed, too.
+// Credentials are for a server whose connections come from a Listener: they let it follow the frames within TLS, too.
 func Credentials(inner credentials.TransportCredentials) credentials.TransportCredentials {
 	return following{inner}
 }
@@ -137,7 +142,7 @@ func (f following) Clone() credentials.TransportCredentials {
 	return following{f.TransportCredentials.Clone()}
 }
 
-// followed is what is said on a connection.
+// followed is the content of a connection, without TLS.
 type followed struct {
 	net.Conn
 

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Of HTTP/2, RFC 9113.
+// Constants of HTTP/2 (RFC 9113).
 const (
 	headBytes = 9
 
@@ -29,7 +29,7 @@ type frames struct {
 	left        int // of the payload
 }
 
-// next takes bytes up to the end of a head, or of what there is of a payload. It reports what they are.
+// next consumes bytes up to the end of a frame head, or of the available part of a payload. It reports what they are.
 func (f *frames) next(p []byte) (rest, payload []byte, begins, ends bool) {
 	if f.skip > 0 {
 		n := min(f.skip, len(p))
@@ -58,7 +58,7 @@ func (f *frames) next(p []byte) (rest, payload []byte, begins, ends bool) {
 	return p[n:], p[:n], false, f.left == 0
 }
 
-// came follows what the client says.
+// received follows what the client sends.
 func (c *Conn) received(p []byte) {
 	c.mu.Lock()
 	if c.closed {
@@ -82,7 +82,7 @@ func (c *Conn) received(p []byte) {
 		case frameData:
 			s := c.streams[c.in.stream]
 			if s == nil {
-				continue // it has its answer
+				continue // it has its response
 			}
 			if begins {
 				c.piece(s, now)
@@ -104,7 +104,7 @@ func (c *Conn) received(p []byte) {
 	}
 }
 
-// goes follows what the server says. It reports whether other requests are being answered.
+// sends follows what the server sends. It reports whether responses to other requests are in progress.
 func (c *Conn) sends(p []byte) (more bool) {
 	c.mu.Lock()
 	before := c.held
@@ -126,7 +126,7 @@ func (c *Conn) sends(p []byte) (more bool) {
 	return more
 }
 
-// open notes a new stream, or that headers come at the end of one.
+// open notes a new stream, or headers at the end of one.
 func (c *Conn) open(now int64) {
 	c.since, c.active = now, true
 	if c.streams[c.in.stream] != nil {
@@ -147,7 +147,7 @@ func (c *Conn) open(now int64) {
 	c.add(s, streamBytes)
 }
 
-// begin notes that the stream owes the rest of a message, and then an answer is owed.
+// begin notes that the client owes the rest of a message, and then the server a response.
 func (c *Conn) begin(s *stream, now int64) {
 	s.since = now
 	last := c.oldest.prev
@@ -155,7 +155,7 @@ func (c *Conn) begin(s *stream, now int64) {
 	last.next, c.oldest.prev = s, s
 }
 
-// settle notes that nothing is owed.
+// unlink notes that neither side owes anything.
 func (c *Conn) unlink(s *stream) {
 	if s.next == nil {
 		return
@@ -173,20 +173,20 @@ func (c *Conn) add(s *stream, bytes int64) {
 	}
 }
 
-// piece notes a piece of a message, all of which is about to come.
+// piece notes that a piece of a message is about to arrive.
 func (c *Conn) piece(s *stream, now int64) {
 	if s.ended {
 		return // gRPC refuses it
 	}
 	c.since = now
-	s.odd = s.odd || c.in.flags&flagPadded != 0 // nobody pads but who hides something
+	s.odd = s.odd || c.in.flags&flagPadded != 0 // only clients that hide something use padding
 	if s.whole && c.in.left > 0 {
 		c.nextMessage(s, now)
 	}
 	c.add(s, int64(c.in.left)+frameBytes)
 }
 
-// again notes that another message begins. What was held of the last one has been read: only one is at a time.
+// nextMessage notes that another message begins. The server has read the previous one: it handles only one at a time.
 func (c *Conn) nextMessage(s *stream, now int64) {
 	c.held -= s.held - streamBytes
 	s.held = streamBytes
@@ -219,7 +219,7 @@ func (c *Conn) read(s *stream, payload []byte, now int64) {
 	}
 }
 
-// end notes the end of what a client says in a stream, if its frame says so. From now on the answer is owed.
+// end notes that the client has ended a stream, if its frame says so. From now on the server owes the response.
 func (c *Conn) end(s *stream) {
 	if c.in.flags&flagEndStream == 0 || s.ended || s.odd {
 		return
@@ -234,7 +234,7 @@ func (c *Conn) end(s *stream) {
 	}
 }
 
-// close notes that a stream has its answer, or that nobody wants it.
+// close notes that a stream has its response, or that the client does not want it any more.
 func (c *Conn) close(s *stream) {
 	c.unlink(s)
 	delete(c.streams, s.id)

@@ -2,6 +2,7 @@ package controllers_test
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -14,7 +15,40 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/conditions"
 )
+
+// expectKnownConditions requires that the table of conditions has each condition of the world's objects, with its
+// reason.
+func (w *world) expectKnownConditions(ctx context.Context) {
+	GinkgoHelper()
+	expect := func(kind, name string, generation int64, all []metav1.Condition) {
+		GinkgoHelper()
+		for _, c := range all {
+			known := slices.ContainsFunc(conditions.Types(), func(t conditions.Type) bool {
+				return t.Name == c.Type && slices.Contains(t.Kinds, kind) && (!t.OnlyWhileTrue || c.Status == metav1.ConditionTrue) &&
+					slices.ContainsFunc(t.Reasons, func(r conditions.Reason) bool { return r.Name == c.Reason })
+			})
+			Expect(known).To(BeTrue(), "the table of conditions does not have, for %s %s: %+v", kind, name, c)
+			Expect(c.ObservedGeneration).To(BeNumerically("<=", generation))
+		}
+	}
+	var keys v1alpha1.ApiKeyList
+	Expect(admin.List(ctx, &keys, client.InNamespace(w.namespace))).To(Succeed())
+	for i := range keys.Items {
+		expect(conditions.ApiKey, keys.Items[i].Name, keys.Items[i].Generation, keys.Items[i].Status.Conditions)
+	}
+	var groups v1alpha1.GroupList
+	Expect(admin.List(ctx, &groups, client.InNamespace(w.namespace))).To(Succeed())
+	for i := range groups.Items {
+		expect(conditions.Group, groups.Items[i].Name, groups.Items[i].Generation, groups.Items[i].Status.Conditions)
+	}
+	var lists v1alpha1.DomainAllowlistList
+	Expect(admin.List(ctx, &lists, client.InNamespace(w.namespace))).To(Succeed())
+	for i := range lists.Items {
+		expect(conditions.DomainAllowlist, lists.Items[i].Name, lists.Items[i].Generation, lists.Items[i].Status.Conditions)
+	}
+}
 
 // kstatus is what tools that are built on kstatus, such as Flux and Argo CD's health checks, make of the objects.
 var _ = Describe("kstatus", func() {
@@ -34,7 +68,7 @@ var _ = Describe("kstatus", func() {
 		Expect(err).NotTo(HaveOccurred())
 		return result.Status
 	}
-	condition := func(ctx context.Context, kind, name, of string) (conditionStatus, reason string) {
+	conditionOf := func(ctx context.Context, kind, name, of string) (conditionStatus, reason string) {
 		GinkgoHelper()
 		all, _, err := unstructured.NestedSlice(read(ctx, kind, name).Object, "status", "conditions")
 		Expect(err).NotTo(HaveOccurred())
@@ -59,7 +93,7 @@ var _ = Describe("kstatus", func() {
 		GinkgoHelper()
 		Eventually(func(g Gomega) {
 			g.Expect(reconcilers[kind](ctx, name)).To(Succeed())
-			_, because := condition(ctx, kind, name, v1alpha1.ConditionReady)
+			_, because := conditionOf(ctx, kind, name, v1alpha1.ConditionReady)
 			g.Expect(because).To(Equal(reason))
 			g.Expect(compute(ctx, kind, name)).To(Equal(want))
 		}).Should(Succeed())
@@ -106,7 +140,7 @@ var _ = Describe("kstatus", func() {
 				Expect(compute(ctx, "ApiKey", "web")).To(Equal(status.InProgressStatus), "before the edit is reconciled")
 			}
 			reaches(ctx, "ApiKey", "web", want, reason)
-			is, because := condition(ctx, "ApiKey", "web", "Accepted")
+			is, because := conditionOf(ctx, "ApiKey", "web", "Accepted")
 			if accepted {
 				Expect([]string{is, because}).To(Equal([]string{"True", "Accepted"}))
 			} else {
@@ -139,7 +173,7 @@ var _ = Describe("kstatus", func() {
 		reaches(ctx, "ApiKey", "web", status.CurrentStatus, v1alpha1.ReasonReady)
 		w.clock.Step(2 * time.Hour)
 		reaches(ctx, "ApiKey", "web", status.CurrentStatus, v1alpha1.ReasonExpired)
-		is, because := condition(ctx, "ApiKey", "web", "Accepted")
+		is, because := conditionOf(ctx, "ApiKey", "web", "Accepted")
 		Expect([]string{is, because}).To(Equal([]string{"False", v1alpha1.ReasonExpired}))
 	})
 
@@ -162,7 +196,7 @@ var _ = Describe("kstatus", func() {
 		key := w.key(ctx)
 		accepted := func(want, reason string) {
 			GinkgoHelper()
-			is, because := condition(ctx, "ApiKey", "web", "Accepted")
+			is, because := conditionOf(ctx, "ApiKey", "web", "Accepted")
 			Expect([]string{is, because}).To(Equal([]string{want, reason}))
 		}
 		reaches(ctx, "ApiKey", "web", status.InProgressStatus, v1alpha1.ReasonPublishing)
@@ -172,7 +206,7 @@ var _ = Describe("kstatus", func() {
 			Eventually(func(g Gomega) {
 				v.catchUp()
 				g.Expect(reconcilers["ApiKey"](ctx, "web")).To(Succeed())
-				_, because := condition(ctx, "ApiKey", "web", v1alpha1.ConditionReady)
+				_, because := conditionOf(ctx, "ApiKey", "web", v1alpha1.ConditionReady)
 				g.Expect(because).To(Equal(reason))
 				g.Expect(compute(ctx, "ApiKey", "web")).To(Equal(status.CurrentStatus))
 			}).Should(Succeed())
@@ -183,9 +217,9 @@ var _ = Describe("kstatus", func() {
 			Eventually(func(g Gomega) {
 				g.Expect(reconcilers["ApiKey"](ctx, "web")).To(Succeed())
 				w.clock.Step(time.Second)
-				_, enforced := condition(ctx, "ApiKey", "web", v1alpha1.ConditionEnforced)
+				_, enforced := conditionOf(ctx, "ApiKey", "web", v1alpha1.ConditionEnforced)
 				g.Expect(enforced).To(Equal(v1alpha1.ReasonWaitingForServers))
-				is, because := condition(ctx, "ApiKey", "web", v1alpha1.ConditionReady)
+				is, because := conditionOf(ctx, "ApiKey", "web", v1alpha1.ConditionReady)
 				g.Expect(because).To(Equal(reason))
 				g.Expect(is).To(Equal("False"), "what was declared is not reached yet")
 			}).Should(Succeed())
@@ -203,7 +237,7 @@ var _ = Describe("kstatus", func() {
 		Eventually(func(g Gomega) {
 			g.Expect(reconcilers["ApiKey"](ctx, "web")).To(Succeed())
 			w.clock.Step(time.Second)
-			_, because := condition(ctx, "ApiKey", "web", v1alpha1.ConditionEnforced)
+			_, because := conditionOf(ctx, "ApiKey", "web", v1alpha1.ConditionEnforced)
 			g.Expect(because).To(Equal(v1alpha1.ReasonWaitingForServers))
 		}).Should(Succeed())
 		accepted("False", v1alpha1.ReasonPublishing)
@@ -226,11 +260,11 @@ var _ = Describe("kstatus", func() {
 		Eventually(func(g Gomega) {
 			g.Expect(reconcilers["ApiKey"](ctx, "web")).To(Succeed())
 			w.clock.Step(time.Second)
-			_, because := condition(ctx, "ApiKey", "web", v1alpha1.ConditionReady)
+			_, because := conditionOf(ctx, "ApiKey", "web", v1alpha1.ConditionReady)
 			g.Expect(because).To(Equal(v1alpha1.ReasonDeleting))
 		}).Should(Succeed())
 		Expect(compute(ctx, "ApiKey", "web")).To(Equal(status.TerminatingStatus))
-		is, because := condition(ctx, "ApiKey", "web", "Accepted")
+		is, because := conditionOf(ctx, "ApiKey", "web", "Accepted")
 		Expect([]string{is, because}).To(Equal([]string{"False", v1alpha1.ReasonDeleting}))
 	})
 
@@ -243,7 +277,7 @@ var _ = Describe("kstatus", func() {
 			Eventually(func(g Gomega) {
 				v.catchUp()
 				g.Expect(reconcilers["Group"](ctx, "acme")).To(Succeed())
-				is, because := condition(ctx, "Group", "acme", v1alpha1.ConditionReady)
+				is, because := conditionOf(ctx, "Group", "acme", v1alpha1.ConditionReady)
 				g.Expect([]string{is, because}).To(Equal([]string{"True", reason}))
 				g.Expect(compute(ctx, "Group", "acme")).To(Equal(status.CurrentStatus))
 			}).Should(Succeed())
@@ -258,7 +292,7 @@ var _ = Describe("kstatus", func() {
 		Eventually(func(g Gomega) {
 			g.Expect(reconcilers["Group"](ctx, "acme")).To(Succeed())
 			w.clock.Step(time.Second)
-			is, because := condition(ctx, "Group", "acme", v1alpha1.ConditionReady)
+			is, because := conditionOf(ctx, "Group", "acme", v1alpha1.ConditionReady)
 			g.Expect([]string{is, because}).To(Equal([]string{"False", v1alpha1.ReasonGroupSuspended}))
 		}).Should(Succeed())
 		Expect(compute(ctx, "Group", "acme")).To(Equal(status.InProgressStatus), "before it is in force")

@@ -29,7 +29,7 @@ func digest(text string) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// soon is when a version of version is said to expire soon, after the start.
+// soon is how long after the start a version made by version counts as expiring soon.
 const soon = 30 * time.Minute
 
 func because(cause v1alpha1.VersionCause, v v1alpha1.KeyVersion) v1alpha1.KeyVersion {
@@ -37,7 +37,7 @@ func because(cause v1alpha1.VersionCause, v v1alpha1.KeyVersion) v1alpha1.KeyVer
 	return v
 }
 
-// version is a version that was minted at the start for an hour.
+// version is a version that was minted at the start, for an hour.
 func version(id int64, state v1alpha1.VersionState) v1alpha1.KeyVersion {
 	return v1alpha1.KeyVersion{
 		ID: id, State: state, Preview: fmt.Sprintf("kw_…000%d", id), Digest: digest(fmt.Sprint(id)),
@@ -50,7 +50,7 @@ func carrying(id int64) lifecycle.Secret {
 	return lifecycle.Secret{Found: true, Digest: digest(fmt.Sprint(id))}
 }
 
-// input is a key with the versions, granted by an active Group.
+// input is a key with the versions, which an active Group grants.
 func input(versions ...v1alpha1.KeyVersion) lifecycle.Input {
 	key := &v1alpha1.ApiKey{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "acme", Name: "web"},
@@ -235,7 +235,8 @@ func TestPlan(t *testing.T) {
 			}
 			out := lifecycle.Plan(test.in, start.Add(test.at))
 			if out.Action != test.action || out.Target != test.target || out.State != test.state {
-				t.Errorf("action %v of version %d, state %s; want %v of %d, %s", out.Action, out.Target, out.State, test.action, test.target, test.state)
+				t.Errorf("action %v of version %d, state %s; want %v of %d, %s", out.Action, out.Target, out.State, test.action, test.target,
+					test.state)
 			}
 			reason := ""
 			if out.Obstacle != nil {

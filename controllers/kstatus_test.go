@@ -157,7 +157,7 @@ var _ = Describe("kstatus", func() {
 			v1alpha1.ReasonGroupSuspended, status.CurrentStatus, false),
 		Entry("whose project is gone", func(g *v1alpha1.Group, _ *v1alpha1.ApiKey) { g.Spec.Projects = g.Spec.Projects[1:] },
 			v1alpha1.ReasonProjectNotFound, status.FailedStatus, false),
-		Entry("whose expiry its Group has come to forbid, so that the version stays as it is", func(g *v1alpha1.Group, k *v1alpha1.ApiKey) {
+		Entry("whose expiry is shortened to what its Group allows from now on", func(g *v1alpha1.Group, k *v1alpha1.ApiKey) {
 			g.Spec.KeyPolicy.MaxLifetime, g.Spec.KeyPolicy.DefaultLifetime = "30d", "30d"
 			k.Spec.ExpiresAfter = "30d"
 		}, v1alpha1.ReasonReady, status.CurrentStatus, true),
@@ -268,7 +268,7 @@ var _ = Describe("kstatus", func() {
 		Expect([]string{is, because}).To(Equal([]string{"False", v1alpha1.ReasonDeleting}))
 	})
 
-	It("of a Group is Current when its state is in force, whatever that is", func(ctx SpecContext) {
+	It("of a Group is Current when its state is in force, also where it is Frozen or Suspended", func(ctx SpecContext) {
 		group := w.group(ctx)
 		v := w.connect("v")
 		declare := func(state v1alpha1.GroupState, reason string) {

@@ -36,8 +36,8 @@ type Rotation struct {
 // ImportSource is where an existing key is found.
 type ImportSource struct {
 	// secretKeyRef names an entry of a Secret in the namespace of the ApiKey: printable
-	// ASCII without spaces, 20 to 512 characters, of which at least 8 differ. Whoever creates
-	// the ApiKey needs the right to get that Secret.
+	// ASCII without spaces, 20 to 512 characters, of which at least 8 differ. The user who
+	// creates the ApiKey needs the right to get that Secret.
 	//
 	// +required
 	SecretKeyRef SecretKeyReference `json:"secretKeyRef,omitzero"`

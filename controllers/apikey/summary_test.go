@@ -164,8 +164,8 @@ func TestStatusForTools(t *testing.T) {
 	}
 }
 
-// TestEverySituationIsInTheTable: whatever is found and decided, tools are told one of three things, and in words
-// that the table of conditions has.
+// TestEverySituationIsInTheTable: in each combination of facts and decisions the key is Ready, Reconciling or Stalled, and
+// the table has all conditions with their reasons.
 func TestEverySituationIsInTheTable(t *testing.T) {
 	const bits = 5
 	obstacles := []string{""}

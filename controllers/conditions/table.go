@@ -156,7 +156,7 @@ type Event struct {
 	Type, Reason, Message string
 }
 
-// Warning reports whether the event tells of something that somebody should look at.
+// Warning reports whether the event is about something that somebody should check.
 func (e Event) Warning() bool { return e.Type == warning }
 
 // Events are what is to be sent when conditions have changed from before to after, in the order of the table.

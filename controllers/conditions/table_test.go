@@ -107,7 +107,7 @@ func TestTableIsComplete(t *testing.T) {
 }
 
 // TestReasonsAreConstants: no code that sets conditions or sends events writes a reason of its own, which the table
-// would not have. Reasons are told by the names of fields and parameters.
+// would not have. Reasons are recognized by the names of fields and by the positions of arguments.
 func TestReasonsAreConstants(t *testing.T) {
 	known := map[string]bool{}
 	for _, c := range slices.Concat(constants(t, "Reason"), constants(t, "Condition")) {

@@ -5,7 +5,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/grant"
 )
 
-// steps are the steps of a key's life, in order; the first that applies is taken.
+// steps are the steps of a key's life, in order; the first that applies is chosen.
 var steps = []func(*planner) (applies bool){
 	(*planner).endForGood,
 	(*planner).restore,

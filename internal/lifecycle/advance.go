@@ -100,7 +100,7 @@ func (p *planner) end(v *v1alpha1.KeyVersion, state v1alpha1.VersionState) {
 	case v1alpha1.VersionExpired:
 		reason, what = v1alpha1.ReasonExpired, "has expired"
 	case v1alpha1.VersionRetired:
-		reason, what = v1alpha1.ReasonRetired, "is retired: its overlap is over"
+		reason, what = v1alpha1.ReasonRetired, "is retired: its overlap has ended"
 	}
 	p.note(false, reason, "version %d (%s) %s", v.ID, v.Preview, what)
 }

@@ -43,9 +43,9 @@ func (w *world) step(t *rapid.T, dies int) {
 		}
 		w.record(t, &out)
 	case lifecycle.Deliver:
-		text, held := w.texts[out.Target]
-		if !held {
-			t.Fatalf("version %d is to be delivered, but its text is gone", out.Target)
+		text, known := w.texts[out.Target]
+		if !known {
+			t.Fatalf("version %d is to be delivered, but its text is lost", out.Target)
 		}
 		if !accepted(w.published, text, w.now) && !w.blind() {
 			t.Fatalf("version %d is delivered before every server accepts it", out.Target)
@@ -58,7 +58,7 @@ func (w *world) step(t *rapid.T, dies int) {
 		w.look()
 		out = lifecycle.Plan(w.in, w.now)
 		w.check(t, out)
-		w.crash() // the text is no longer held
+		w.crash() // the text is lost
 	case lifecycle.DeleteSecret:
 		if v := byID(out.Versions, out.Target); v != nil && lifecycle.Live(v.State) && v.ClaimedAt == nil {
 			t.Fatalf("version %d is concealed without a record", out.Target)
@@ -70,7 +70,7 @@ func (w *world) step(t *rapid.T, dies int) {
 		w.in.Published = false
 	}
 	w.in.Key.Status.Versions, w.in.Key.Status.State = out.Versions, out.State
-	// Only now: what a process had in mind when it died, it has told nobody.
+	// Only now: a process that died before has not sent its events.
 	for i := range out.Versions {
 		if v := &out.Versions[i]; !lifecycle.Live(v.State) {
 			w.ended[v.ID] = v.State
@@ -234,7 +234,7 @@ func TestHistories(t *testing.T) {
 				}
 			},
 		})
-		w.settles(t)
+		w.requireDelivery(t)
 	})
 }
 
@@ -260,9 +260,9 @@ func (w *world) use(t *rapid.T) {
 	}
 }
 
-// settles requires that, when everything works and nothing changes, a healthy key reaches a delivered version that its
+// requireDelivery requires that, when everything works and nothing changes, a healthy key reaches a delivered version that its
 // Secret carries, or somebody has claimed, and that every server accepts.
-func (w *world) settles(t *rapid.T) {
+func (w *world) requireDelivery(t *rapid.T) {
 	w.in.Key.Spec.Suspended = nil
 	w.in.Group.Spec.State = v1alpha1.GroupActive
 	w.in.Key.Spec.Rotation = v1alpha1.Rotation{Overlap: "1h"}
@@ -276,7 +276,7 @@ func (w *world) settles(t *rapid.T) {
 		return
 	}
 	if out.State != v1alpha1.KeyActive {
-		t.Fatalf("a healthy key does not settle: %s %v", out.State, out.Obstacle)
+		t.Fatalf("a healthy key is not delivered: %s %v", out.State, out.Obstacle)
 	}
 	current := lifecycle.Current(w.in.Key.Status.Versions)
 	if current.State == v1alpha1.VersionRetiring || current.ClaimedAt != nil {
@@ -284,7 +284,7 @@ func (w *world) settles(t *rapid.T) {
 	}
 	if current.State != v1alpha1.VersionActive || w.secret == nil ||
 		w.secret.Digest().String() != current.Digest || !accepted(w.published, *w.secret, w.now) {
-		t.Fatalf("a healthy key does not settle: %s, %v", out.State, states(w.in.Key.Status.Versions))
+		t.Fatalf("a healthy key is not delivered: %s, %v", out.State, states(w.in.Key.Status.Versions))
 	}
 }
 
@@ -300,7 +300,7 @@ func TestConsumersAreNotRefused(t *testing.T) {
 			w.step(t, 2)
 			w.acknowledge()
 		}
-		held, read := *w.secret, w.now
+		text, read := *w.secret, w.now
 		for range 200 {
 			switch rapid.SampledFrom([]string{"reconcile", "reconcile", "acknowledge", "die", "die delivered", "trigger",
 				"pass", "pass"}).Draw(t, "next") {
@@ -318,13 +318,13 @@ func TestConsumersAreNotRefused(t *testing.T) {
 				w.now = w.now.Add(time.Duration(rapid.IntRange(0, 120).Draw(t, "seconds")) * time.Second)
 			}
 			if w.now.Sub(read) > 9*time.Minute {
-				held, read = *w.secret, w.now
+				text, read = *w.secret, w.now
 			}
 			current := lifecycle.Current(w.published)
 			if current == nil || current.ExpiresAt != nil && !w.now.Before(current.ExpiresAt.Time) {
-				return // the manager was away for longer than a key lives
+				return // the manager was not running for longer than a key lives
 			}
-			if !accepted(w.published, held, w.now) {
+			if !accepted(w.published, text, w.now) {
 				t.Fatalf("refused: %v", w.published)
 			}
 		}

@@ -28,7 +28,7 @@ const (
 	// somebody has the text, which is then removed from the cluster.
 	AnnotationClaimed = "keyward.dev/claimed"
 	// AnnotationRestored is set at admission on an ApiKey that is created with the AnnotationCreatedBy of an
-	// earlier ApiKey: the creator of that one, as whoever creates this one claims.
+	// earlier ApiKey: the creator of that one, as the creator of this one claims.
 	AnnotationRestored = "keyward.dev/restored-from"
 	// AnnotationRestartPrefix is followed by a key id, and holds on a pod template the version
 	// that the workload was last rolled for.

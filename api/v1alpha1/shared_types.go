@@ -18,9 +18,9 @@ type GroupReference struct {
 	// +required
 	Name string `json:"name,omitempty"`
 
-	// namespace of the Group; default: the namespace of the referring object. Another
-	// namespace works only where the Group admits this one: by allowedNamespaces for ApiKeys,
-	// by allowlistsFrom for DomainAllowlists.
+	// namespace of the Group; default: the namespace of the referring object. A reference from
+	// another namespace works only if the Group allows it: with allowedNamespaces for ApiKeys,
+	// with allowlistsFrom for DomainAllowlists.
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
@@ -44,7 +44,7 @@ type ProjectName string
 type PermissionName string
 
 const (
-	// DefaultProject is the one project of a Group that declares none; it owns every request.
+	// DefaultProject is the only project of a Group that declares none; it owns every request.
 	DefaultProject ProjectName = "default"
 	// PermissionRead allows GET and HEAD.
 	PermissionRead PermissionName = "read"
@@ -52,7 +52,7 @@ const (
 
 // Enforcement is how far the latest change is in force on the validation servers.
 type Enforcement struct {
-	// servers is the number of validation servers that were to take over the change.
+	// servers is the number of validation servers that the change is for.
 	//
 	// +kubebuilder:validation:Minimum=0
 	// +required
@@ -64,8 +64,8 @@ type Enforcement struct {
 	// +required
 	Acknowledged *int32 `json:"acknowledged,omitempty"`
 
-	// latency from the manager's seeing the change to the last acknowledgement, such as
-	// 3.4ms; absent while an acknowledgement is missing, and where there was no server.
+	// latency is the time from when the manager saw the change to the last acknowledgement,
+	// such as 3.4ms; absent while an acknowledgement is missing, and where there was no server.
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=32

@@ -22,13 +22,13 @@ import (
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
 
-// places knows, of Groups with a limit, which keys have a place and which wait for one. It is
-// what keeps workers that mint at the same time, each with a cache that does not have the
-// other's key yet, from minting more than there are places: a place is taken here first. It is
-// fed by the cache's events, so that a key that waits costs no listing of all others.
+// keySlots are the slots for keys of Groups with a limit: which keys have reserved one, and which are queued. A slot is
+// reserved here before a key is minted. This keeps workers that mint at the same time, each with a cache that does not
+// have the other's key yet, from minting more keys than there are slots. The cache's events keep it up to date, so
+// that a queued key does not list all others.
 //
-// A key that has a version has a place, whatever the limit is now. Of those that wait the
-// oldest are next, by creation and then by UID.
+// A key that has a version has a slot, even beyond the current limit. Of the queued keys the oldest are next, by
+// creation and then by UID.
 type keySlots struct {
 	mu     sync.Mutex
 	groups map[types.NamespacedName]*groupSlots
@@ -36,12 +36,12 @@ type keySlots struct {
 	wake   func(key types.NamespacedName)                // nil until the controller has started
 }
 
-// placesOf are those of one Group, by the names of keys.
+// groupSlots are the slots of one Group, by the names of keys.
 type groupSlots struct {
 	limit    int
 	reserved map[types.NamespacedName]types.UID
 	queued   map[types.NamespacedName]queuedKey
-	excluded map[types.NamespacedName]types.UID // by the Group: they are not its keys to count
+	excluded map[types.NamespacedName]types.UID // by the Group, which does not grant what they ask; they do not count
 }
 
 type queuedKey struct {
@@ -54,7 +54,7 @@ func older(a, b queuedKey) int {
 	return cmp.Or(a.created.Compare(b.created), cmp.Compare(a.uid, b.uid))
 }
 
-// note takes note of a key as it is. It matters only where its Group has a limit.
+// note records a key as it is now. It matters only if its Group has a limit.
 func (p *keySlots) note(key *v1alpha1.ApiKey) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -63,7 +63,7 @@ func (p *keySlots) note(key *v1alpha1.ApiKey) {
 	}
 }
 
-// lost takes note of a key that is gone.
+// deleted records that a key no longer exists.
 func (p *keySlots) deleted(key types.NamespacedName) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -76,14 +76,14 @@ func (p *keySlots) update(of *groupSlots, key *v1alpha1.ApiKey) {
 	name := client.ObjectKeyFromObject(key)
 	uid, reserved := of.reserved[name]
 	if reserved && uid != key.UID || of.excluded[name] != "" && of.excluded[name] != key.UID {
-		p.release(of, name) // that was another of the same name
+		p.release(of, name) // that was another key of the same name
 		reserved = false
 	}
 	switch {
 	case !lifecycle.Counts(key):
 		p.release(of, name)
 		return
-	case reserved: // for good: that this process mints it may not be in the cache yet
+	case reserved: // and kept: the cache may not have the version yet that this process mints
 	case len(key.Status.Versions) > 0:
 		of.reserve(name, key.UID)
 	case of.excluded[name] == "":
@@ -98,7 +98,7 @@ func (of *groupSlots) reserve(name types.NamespacedName, uid types.UID) {
 	of.reserved[name] = uid
 }
 
-// end forgets a key that does not count any more, and wakes those whose turn it is.
+// release forgets a key that no longer counts, and wakes the keys that are next.
 func (p *keySlots) release(of *groupSlots, name types.NamespacedName) {
 	delete(of.reserved, name)
 	delete(of.queued, name)
@@ -107,7 +107,7 @@ func (p *keySlots) release(of *groupSlots, name types.NamespacedName) {
 	p.wakeNext(of)
 }
 
-// wakeNext wakes the oldest keys that wait, as many as there are places.
+// wakeNext wakes the oldest queued keys, as many as there are free slots.
 func (p *keySlots) wakeNext(of *groupSlots) {
 	free := min(of.limit-len(of.reserved), len(of.queued))
 	if free <= 0 || p.wake == nil {
@@ -118,8 +118,8 @@ func (p *keySlots) wakeNext(of *groupSlots) {
 	}
 }
 
-// take gives the key a place, if there is one for it: one that is free, and not for a key that
-// is older. The keys of the Group are listed when it is asked for the first time.
+// reserve reserves a slot for the key, and reports whether it has one: there has to be a free slot that no older key
+// is entitled to. The keys of the Group are listed at its first call.
 func (p *keySlots) reserve(key *v1alpha1.ApiKey, limit int, list func() ([]v1alpha1.ApiKey, error)) (bool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -129,7 +129,8 @@ func (p *keySlots) reserve(key *v1alpha1.ApiKey, limit int, list func() ([]v1alp
 		if err != nil {
 			return false, err
 		}
-		of = &groupSlots{reserved: map[types.NamespacedName]types.UID{}, queued: map[types.NamespacedName]queuedKey{}, excluded: map[types.NamespacedName]types.UID{}}
+		of = &groupSlots{reserved: map[types.NamespacedName]types.UID{}, queued: map[types.NamespacedName]queuedKey{},
+			excluded: map[types.NamespacedName]types.UID{}}
 		if p.groups == nil {
 			p.groups, p.of = map[types.NamespacedName]*groupSlots{}, map[types.NamespacedName]types.NamespacedName{}
 		}
@@ -161,8 +162,8 @@ func (p *keySlots) reserve(key *v1alpha1.ApiKey, limit int, list func() ([]v1alp
 	return true, nil
 }
 
-// refuse is for a key that the Group does not grant what it asks: those of a namespace that it
-// does not admit must not use up its places.
+// exclude is for a key whose Group does not grant what it asks: keys of a namespace that the Group does not admit must
+// not use up its slots.
 func (p *keySlots) exclude(key *v1alpha1.ApiKey) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -174,7 +175,7 @@ func (p *keySlots) exclude(key *v1alpha1.ApiKey) {
 	of.excluded[name], p.of[name] = key.UID, groupOf(key)
 }
 
-// forget is for a Group that has no limit, or is gone.
+// forget is for a Group that has no limit, or no longer exists.
 func (p *keySlots) forget(group types.NamespacedName) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -185,8 +186,8 @@ func groupOf(key *v1alpha1.ApiKey) types.NamespacedName {
 	return cache.GroupName(key.Spec.GroupRef, key.Namespace)
 }
 
-// gatherPlace asks for a place for a key that is about to get its first version. A version that
-// comes back with a restored Secret is not minted, and needs none.
+// gatherSlot reserves a slot for a key that is about to get its first version. A version that is restored from its
+// Secret is not minted, and needs none.
 func (r *Reconciler) gatherSlot(ctx context.Context, key *v1alpha1.ApiKey, f *facts) error {
 	if len(key.Status.Versions) > 0 || !lifecycle.Counts(key) {
 		return nil
@@ -214,8 +215,8 @@ func (r *Reconciler) gatherSlot(ctx context.Context, key *v1alpha1.ApiKey, f *fa
 	return err
 }
 
-// followPlaces feeds places with what the cache sees, before it is reconciled. A limit that is
-// raised reaches all keys with the Group's change.
+// followSlots keeps the slots up to date with the cache, before a key is reconciled. A raised limit reaches all keys with
+// the Group's change.
 func (r *Reconciler) followSlots() handler.EventHandler {
 	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 	note := func(object client.Object) {
@@ -229,7 +230,7 @@ func (r *Reconciler) followSlots() handler.EventHandler {
 	}
 }
 
-// freed reconciles the keys whose turn it is when a place becomes free.
+// freedSlots reconciles the keys that are next when a slot becomes free.
 func (r *Reconciler) freedSlots() source.Source {
 	return source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 		r.slots.mu.Lock()

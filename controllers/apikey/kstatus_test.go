@@ -35,7 +35,7 @@ var _ = Describe("kstatus", func() {
 		Expect(err).NotTo(HaveOccurred())
 		return result.Status
 	}
-	condition := func(ctx context.Context, kind, name, of string) (conditionStatus, reason string) {
+	conditionOf := func(ctx context.Context, kind, name, of string) (conditionStatus, reason string) {
 		GinkgoHelper()
 		all, _, err := unstructured.NestedSlice(read(ctx, kind, name).Object, "status", "conditions")
 		Expect(err).NotTo(HaveOccurred())
@@ -60,7 +60,7 @@ var _ = Describe("kstatus", func() {
 		GinkgoHelper()
 		Eventually(func(g Gomega) {
 			g.Expect(reconcilers[kind](ctx, name)).To(Succeed())
-			_, because := condition(ctx, kind, name, v1alpha1.ConditionReady)
+			_, because := conditionOf(ctx, kind, name, v1alpha1.ConditionReady)
 			g.Expect(because).To(Equal(reason))
 			g.Expect(compute(ctx, kind, name)).To(Equal(want))
 		}).Should(Succeed())
@@ -107,7 +107,7 @@ var _ = Describe("kstatus", func() {
 				Expect(compute(ctx, "ApiKey", "web")).To(Equal(status.InProgressStatus), "before the edit is reconciled")
 			}
 			reaches(ctx, "ApiKey", "web", want, reason)
-			is, because := condition(ctx, "ApiKey", "web", "Accepted")
+			is, because := conditionOf(ctx, "ApiKey", "web", "Accepted")
 			if accepted {
 				Expect([]string{is, because}).To(Equal([]string{"True", "Accepted"}))
 			} else {
@@ -124,7 +124,7 @@ var _ = Describe("kstatus", func() {
 			v1alpha1.ReasonGroupSuspended, status.CurrentStatus, false),
 		Entry("whose project is gone", func(g *v1alpha1.Group, _ *v1alpha1.ApiKey) { g.Spec.Projects = g.Spec.Projects[1:] },
 			v1alpha1.ReasonProjectNotFound, status.FailedStatus, false),
-		Entry("whose expiry its Group has come to forbid, so that the version stays as it is", func(g *v1alpha1.Group, k *v1alpha1.ApiKey) {
+		Entry("whose expiry is shortened to what its Group allows from now on", func(g *v1alpha1.Group, k *v1alpha1.ApiKey) {
 			g.Spec.KeyPolicy.MaxLifetime, g.Spec.KeyPolicy.DefaultLifetime = "30d", "30d"
 			k.Spec.ExpiresAfter = "30d"
 		}, v1alpha1.ReasonReady, status.CurrentStatus, true),
@@ -140,7 +140,7 @@ var _ = Describe("kstatus", func() {
 		reaches(ctx, "ApiKey", "web", status.CurrentStatus, v1alpha1.ReasonReady)
 		w.Clock.Step(2 * time.Hour)
 		reaches(ctx, "ApiKey", "web", status.CurrentStatus, v1alpha1.ReasonExpired)
-		is, because := condition(ctx, "ApiKey", "web", "Accepted")
+		is, because := conditionOf(ctx, "ApiKey", "web", "Accepted")
 		Expect([]string{is, because}).To(Equal([]string{"False", v1alpha1.ReasonExpired}))
 	})
 
@@ -163,7 +163,7 @@ var _ = Describe("kstatus", func() {
 		key := w.CreateKey(ctx)
 		accepted := func(want, reason string) {
 			GinkgoHelper()
-			is, because := condition(ctx, "ApiKey", "web", "Accepted")
+			is, because := conditionOf(ctx, "ApiKey", "web", "Accepted")
 			Expect([]string{is, because}).To(Equal([]string{want, reason}))
 		}
 		reaches(ctx, "ApiKey", "web", status.InProgressStatus, v1alpha1.ReasonPublishing)
@@ -173,7 +173,7 @@ var _ = Describe("kstatus", func() {
 			Eventually(func(g Gomega) {
 				v.CatchUp()
 				g.Expect(reconcilers["ApiKey"](ctx, "web")).To(Succeed())
-				_, because := condition(ctx, "ApiKey", "web", v1alpha1.ConditionReady)
+				_, because := conditionOf(ctx, "ApiKey", "web", v1alpha1.ConditionReady)
 				g.Expect(because).To(Equal(reason))
 				g.Expect(compute(ctx, "ApiKey", "web")).To(Equal(status.CurrentStatus))
 			}).Should(Succeed())
@@ -184,9 +184,9 @@ var _ = Describe("kstatus", func() {
 			Eventually(func(g Gomega) {
 				g.Expect(reconcilers["ApiKey"](ctx, "web")).To(Succeed())
 				w.Clock.Step(time.Second)
-				_, enforced := condition(ctx, "ApiKey", "web", v1alpha1.ConditionEnforced)
+				_, enforced := conditionOf(ctx, "ApiKey", "web", v1alpha1.ConditionEnforced)
 				g.Expect(enforced).To(Equal(v1alpha1.ReasonWaitingForServers))
-				is, because := condition(ctx, "ApiKey", "web", v1alpha1.ConditionReady)
+				is, because := conditionOf(ctx, "ApiKey", "web", v1alpha1.ConditionReady)
 				g.Expect(because).To(Equal(reason))
 				g.Expect(is).To(Equal("False"), "what was declared is not reached yet")
 			}).Should(Succeed())
@@ -204,7 +204,7 @@ var _ = Describe("kstatus", func() {
 		Eventually(func(g Gomega) {
 			g.Expect(reconcilers["ApiKey"](ctx, "web")).To(Succeed())
 			w.Clock.Step(time.Second)
-			_, because := condition(ctx, "ApiKey", "web", v1alpha1.ConditionEnforced)
+			_, because := conditionOf(ctx, "ApiKey", "web", v1alpha1.ConditionEnforced)
 			g.Expect(because).To(Equal(v1alpha1.ReasonWaitingForServers))
 		}).Should(Succeed())
 		accepted("False", v1alpha1.ReasonPublishing)
@@ -227,15 +227,15 @@ var _ = Describe("kstatus", func() {
 		Eventually(func(g Gomega) {
 			g.Expect(reconcilers["ApiKey"](ctx, "web")).To(Succeed())
 			w.Clock.Step(time.Second)
-			_, because := condition(ctx, "ApiKey", "web", v1alpha1.ConditionReady)
+			_, because := conditionOf(ctx, "ApiKey", "web", v1alpha1.ConditionReady)
 			g.Expect(because).To(Equal(v1alpha1.ReasonDeleting))
 		}).Should(Succeed())
 		Expect(compute(ctx, "ApiKey", "web")).To(Equal(status.TerminatingStatus))
-		is, because := condition(ctx, "ApiKey", "web", "Accepted")
+		is, because := conditionOf(ctx, "ApiKey", "web", "Accepted")
 		Expect([]string{is, because}).To(Equal([]string{"False", v1alpha1.ReasonDeleting}))
 	})
 
-	It("of a Group is Current when its state is in force, whatever that is", func(ctx SpecContext) {
+	It("of a Group is Current when its state is in force, also where it is Frozen or Suspended", func(ctx SpecContext) {
 		group := w.CreateGroup(ctx)
 		v := w.Connect("v")
 		declare := func(state v1alpha1.GroupState, reason string) {
@@ -244,7 +244,7 @@ var _ = Describe("kstatus", func() {
 			Eventually(func(g Gomega) {
 				v.CatchUp()
 				g.Expect(reconcilers["Group"](ctx, "acme")).To(Succeed())
-				is, because := condition(ctx, "Group", "acme", v1alpha1.ConditionReady)
+				is, because := conditionOf(ctx, "Group", "acme", v1alpha1.ConditionReady)
 				g.Expect([]string{is, because}).To(Equal([]string{"True", reason}))
 				g.Expect(compute(ctx, "Group", "acme")).To(Equal(status.CurrentStatus))
 			}).Should(Succeed())
@@ -259,7 +259,7 @@ var _ = Describe("kstatus", func() {
 		Eventually(func(g Gomega) {
 			g.Expect(reconcilers["Group"](ctx, "acme")).To(Succeed())
 			w.Clock.Step(time.Second)
-			is, because := condition(ctx, "Group", "acme", v1alpha1.ConditionReady)
+			is, because := conditionOf(ctx, "Group", "acme", v1alpha1.ConditionReady)
 			g.Expect([]string{is, because}).To(Equal([]string{"False", v1alpha1.ReasonGroupSuspended}))
 		}).Should(Succeed())
 		Expect(compute(ctx, "Group", "acme")).To(Equal(status.InProgressStatus), "before it is in force")

@@ -8,9 +8,8 @@ import (
 	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
-// held are the texts of Pending versions: the only place, beside the consumer's Secret,
-// where a key exists in plain, from its minting until it is delivered. The zero value holds
-// none.
+// pendingPlaintexts are the texts of Pending versions, in memory only. Beside the consumer's Secret this is the only
+// place where a key exists in plain, from its minting until it is delivered. The zero value is empty.
 type pendingPlaintexts struct {
 	mu   sync.Mutex
 	keys map[types.UID]pendingPlaintext
@@ -21,40 +20,40 @@ type pendingPlaintext struct {
 	key     keyformat.Key
 }
 
-func (h *pendingPlaintexts) put(uid types.UID, version int64, key keyformat.Key) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.keys == nil {
-		h.keys = map[types.UID]pendingPlaintext{}
+func (p *pendingPlaintexts) put(uid types.UID, version int64, key keyformat.Key) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.keys == nil {
+		p.keys = map[types.UID]pendingPlaintext{}
 	}
-	h.keys[uid] = pendingPlaintext{version, key}
+	p.keys[uid] = pendingPlaintext{version, key}
 }
 
-// putOnly is put, unless the same text is held for another ApiKey.
-func (h *pendingPlaintexts) putUnique(uid types.UID, version int64, key keyformat.Key) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for other, k := range h.keys {
+// putUnique is put, unless another ApiKey has the same text. It reports whether it was put.
+func (p *pendingPlaintexts) putUnique(uid types.UID, version int64, key keyformat.Key) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for other, k := range p.keys {
 		if other != uid && k.key.Digest() == key.Digest() {
 			return false
 		}
 	}
-	if h.keys == nil {
-		h.keys = map[types.UID]pendingPlaintext{}
+	if p.keys == nil {
+		p.keys = map[types.UID]pendingPlaintext{}
 	}
-	h.keys[uid] = pendingPlaintext{version, key}
+	p.keys[uid] = pendingPlaintext{version, key}
 	return true
 }
 
-func (h *pendingPlaintexts) get(uid types.UID) (version int64, key keyformat.Key) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	k := h.keys[uid]
+func (p *pendingPlaintexts) get(uid types.UID) (version int64, key keyformat.Key) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	k := p.keys[uid]
 	return k.version, k.key
 }
 
-func (h *pendingPlaintexts) drop(uid types.UID) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.keys, uid)
+func (p *pendingPlaintexts) drop(uid types.UID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.keys, uid)
 }

@@ -85,7 +85,7 @@ var _ = Describe("Rotation", func() {
 		Expect(secret.Annotations).To(HaveKeyWithValue(v1alpha1.AnnotationVersion, "2"))
 		retires := key.Status.Versions[0].RetiresAt.Time
 		Expect(retires.Sub(key.Status.Versions[1].DeliveredAt.Time)).To(Equal(time.Hour + time.Second))
-		Expect(w.Events()).To(ContainSubstring("takes the place of version 1"))
+		Expect(w.Events()).To(ContainSubstring("replaces version 1"))
 
 		w.Clock.SetTime(retires.Add(-1))
 		settle(versions(retiring, active))
@@ -421,7 +421,7 @@ var _ = Describe("A key with a past", func() {
 		restore(ctx, w, key, nil)
 		w.ReconcileUntil(ctx, "web", testenv.Ready)
 		Expect(w.Plaintext(ctx)).NotTo(Equal(text))
-		Expect(w.Events()).To(ContainSubstring("whoever holds an earlier one is refused"))
+		Expect(w.Events()).To(ContainSubstring("holders of an earlier one are refused"))
 	})
 
 	It("takes its Secret along when it is deleted, and so revoked", func(ctx SpecContext) {

@@ -19,8 +19,8 @@ import (
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
 
-// record is the one exit of a reconciliation: it writes the status, where it changed, sends
-// the events, and says when to look again.
+// record ends every reconciliation: it writes the status if it changed, sends the events, and returns when to reconcile
+// again.
 func (r *Reconciler) record(ctx context.Context, key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome) (ctrl.Result, error) {
 	now := r.Clock.Now()
 	if wait := deferral(key, found, outcome, now); wait > 0 {
@@ -34,7 +34,7 @@ func (r *Reconciler) record(ctx context.Context, key *v1alpha1.ApiKey, found *fa
 		patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 		if err := r.Client.Status().Patch(ctx, key, patch); err != nil {
 			if startsVersion(outcome) {
-				r.pending.drop(key.UID) // nobody knows of the version yet
+				r.pending.drop(key.UID) // the version is recorded nowhere yet
 			}
 			if count != nil && apierrors.IsConflict(err) {
 				r.Usage.Keys.Refused(count)
@@ -56,14 +56,14 @@ func (r *Reconciler) record(ctx context.Context, key *v1alpha1.ApiKey, found *fa
 	}
 	pendingID, _ := r.pending.get(key.UID)
 	if v := versionByID(key.Status.Versions, pendingID); v == nil || v.State != v1alpha1.VersionPending {
-		r.pending.drop(key.UID) // delivered, over, or given up: nobody needs the text any more
+		r.pending.drop(key.UID) // delivered, ended, or dropped: the text is not needed any more
 	}
 	r.sendEvents(before, key, found, outcome)
 	return ctrl.Result{RequeueAfter: requeueAfter(found, outcome, now)}, nil
 }
 
-// deferral is how long to hold the status back. What a process must not forget is never held
-// back.
+// deferral is how long to delay writing the status. Changes of versions, which a process must not forget, are never
+// delayed.
 func deferral(key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome, now time.Time) time.Duration {
 	if found.input.Published || found.recordID == publish.NoRecord || !equality.Semantic.DeepEqual(key.Status.Versions, outcome.Versions) {
 		return 0
@@ -71,7 +71,7 @@ func deferral(key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome, now
 	return conditions.Hold(found.enforcement, now)
 }
 
-// next is when to look again without being told to; zero if never.
+// requeueAfter is when to reconcile again without an event; zero if never.
 func requeueAfter(found *facts, outcome lifecycle.Outcome, now time.Time) time.Duration {
 	var after time.Duration
 	if !outcome.Wake.IsZero() {
@@ -91,13 +91,13 @@ func requeueAfter(found *facts, outcome lifecycle.Outcome, now time.Time) time.D
 	return after
 }
 
-// retried is whether nothing tells when what is in the way is gone: Secrets that are not the operator's,
-// annotations of namespaces.
+// isRetried reports whether no event reports the end of the obstacle: Secrets that are not the operator's, annotations of
+// namespaces.
 func isRetried(reason string) bool {
 	return reason == v1alpha1.ReasonImportRefused || reason == v1alpha1.ReasonRestoreRefused || reason == v1alpha1.ReasonTextRevoked
 }
 
-// begins is whether the outcome adds a version.
+// startsVersion reports whether the outcome adds a version.
 func startsVersion(outcome lifecycle.Outcome) bool {
 	return outcome.Action == lifecycle.Mint || outcome.Action == lifecycle.Import
 }
@@ -132,7 +132,7 @@ func (r *Reconciler) desiredStatus(key *v1alpha1.ApiKey, found *facts, outcome l
 	return status
 }
 
-// asked is whether the Hub was asked about the record.
+// enforcementQueried reports whether the Hub was asked about the record.
 func enforcementQueried(key *v1alpha1.ApiKey, found *facts) bool {
 	was := key.Status.Enforcement
 	if was == nil {
@@ -141,7 +141,7 @@ func enforcementQueried(key *v1alpha1.ApiKey, found *facts) bool {
 	return was.Record != found.recordID || !isEnforced(key)
 }
 
-// shownVersion is the version that a list of keys shows: the current, or the last there was.
+// shownVersion is the version that a list of keys shows: the current one, or the last one.
 func shownVersion(versions []v1alpha1.KeyVersion) *v1alpha1.KeyVersion {
 	if current := lifecycle.Current(versions); current != nil {
 		return current
@@ -152,7 +152,7 @@ func shownVersion(versions []v1alpha1.KeyVersion) *v1alpha1.KeyVersion {
 	return &versions[len(versions)-1]
 }
 
-// announce sends the events of what has happened.
+// sendEvents sends the events about what has happened.
 func (r *Reconciler) sendEvents(before, key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome) {
 	enforcement := found.enforcement
 	for _, note := range outcome.Notes {
@@ -175,8 +175,8 @@ func (r *Reconciler) sendEvents(before, key *v1alpha1.ApiKey, found *facts, outc
 	r.event(key, enforced.Status != metav1.ConditionTrue, v1alpha1.ReasonEnforced, "Publish", note)
 }
 
-// newlyEnforced is whether the status says for the first time how a change was enforced. A
-// first version is not mentioned where all went well: its delivery says as much.
+// newlyEnforced reports whether the status says for the first time how a change is enforced. A first version that is in
+// force everywhere is not announced: its delivery says the same.
 func newlyEnforced(before, key *v1alpha1.ApiKey) bool {
 	was, is := before.Status.Enforcement, key.Status.Enforcement
 	everywhere := isEnforced(key)

@@ -58,7 +58,8 @@ func summarize(key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome) co
 	default:
 		return conditions.Summary{
 			Reconciling: true, Reason: v1alpha1.ReasonPublishing,
-			Message: fmt.Sprintf("version %d is delivered when every validation server accepts it; %s", outcome.Target, conditions.Waiting(found.enforcement)),
+			Message: fmt.Sprintf("version %d is delivered when every validation server accepts it; %s", outcome.Target,
+				conditions.Waiting(found.enforcement)),
 		}
 	}
 }
@@ -69,7 +70,8 @@ func setAccepted(set conditions.Setter, key *v1alpha1.ApiKey, found *facts, outc
 	reason, message := refusal(key, found, outcome)
 	was := meta.IsStatusConditionTrue(key.Status.Conditions, v1alpha1.ConditionAccepted)
 	if reason == "" && found.unacknowledged() && !was {
-		reason, message = v1alpha1.ReasonPublishing, "the key is accepted when every validation server has the change; "+conditions.Waiting(found.enforcement)
+		reason, message = v1alpha1.ReasonPublishing, "the key is accepted when every validation server has the change; "+
+			conditions.Waiting(found.enforcement)
 	}
 	if reason == "" {
 		set.Set(v1alpha1.ConditionAccepted, true, v1alpha1.ReasonAccepted, "validation servers accept the key")
@@ -143,7 +145,8 @@ func describeAccepted(key *v1alpha1.ApiKey, outcome lifecycle.Outcome) string {
 func setForecasts(set conditions.Setter, status *v1alpha1.ApiKeyStatus, outcome lifecycle.Outcome) {
 	expires := ""
 	if outcome.Expiring && status.ExpiresAt != nil {
-		expires = fmt.Sprintf("the key ends at %s and does not rotate automatically before; let it rotate (spec.rotation.every), or create another",
+		expires = fmt.Sprintf("the key ends at %s and does not rotate automatically before; let it rotate "+
+			"(spec.rotation.every), or create another",
 			status.ExpiresAt.UTC().Format(time.RFC3339))
 	}
 	set.Set(v1alpha1.ConditionExpiringSoon, expires != "", v1alpha1.ReasonExpiresAt, expires)

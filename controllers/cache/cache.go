@@ -1,4 +1,5 @@
-// Package cache looks up objects in the manager's cache, and declares the indexes for that.
+// Package cache finds the objects that an ApiKey or a DomainAllowlist depends on, and declares the indexes for that. Functions
+// whose names begin with Cached return objects that belong to the manager's cache, uncopied: read them, and never change them.
 package cache
 
 import (
@@ -138,8 +139,7 @@ func CachedKeys(ctx context.Context, reader client.Reader, group types.Namespace
 	return keys.Items, nil
 }
 
-// KeysWithDigest are the ApiKeys that have a version of the digest. As with Keys, they are the
-// cache's own.
+// CachedKeysWithDigest are the ApiKeys that have a version with the digest.
 func CachedKeysWithDigest(ctx context.Context, reader client.Reader, digest keyformat.Digest) ([]v1alpha1.ApiKey, error) {
 	digits := hex.EncodeToString(digest[:])
 	return cachedKeysWith(ctx, reader, ByDigest, digits, func(key *v1alpha1.ApiKey) bool {
@@ -147,21 +147,21 @@ func CachedKeysWithDigest(ctx context.Context, reader client.Reader, digest keyf
 	})
 }
 
-// KeysWithID are the ApiKeys whose key has the id. As with Keys, they are the cache's own.
+// CachedKeysWithID are the ApiKeys whose key has the id.
 func CachedKeysWithID(ctx context.Context, reader client.Reader, id string) ([]v1alpha1.ApiKey, error) {
 	return cachedKeysWith(ctx, reader, ByKeyID, id, func(key *v1alpha1.ApiKey) bool { return key.Status.KeyID == id })
 }
 
-// KeysWithSecret are the ApiKeys of a namespace that are delivered in the Secret of the name. As
-// with Keys, they are the cache's own.
+// CachedKeysWithSecret are the ApiKeys of a namespace that are delivered in the Secret of the name.
 func CachedKeysWithSecret(ctx context.Context, reader client.Reader, secret types.NamespacedName) ([]v1alpha1.ApiKey, error) {
 	return cachedKeysWith(ctx, reader, BySecret, secret.Name, func(key *v1alpha1.ApiKey) bool {
 		return lifecycle.SecretName(key) == secret.Name
 	}, client.InNamespace(secret.Namespace))
 }
 
-// keysWith leaves of a bucket the keys that have the value.
-func cachedKeysWith(ctx context.Context, reader client.Reader, field, value string, has func(*v1alpha1.ApiKey) bool, options ...client.ListOption,
+// cachedKeysWith are the keys of a bucket that have the value.
+func cachedKeysWith(ctx context.Context, reader client.Reader, field, value string, has func(*v1alpha1.ApiKey) bool,
+	options ...client.ListOption,
 ) ([]v1alpha1.ApiKey, error) {
 	var keys v1alpha1.ApiKeyList
 	options = append(options, client.MatchingFields{field: Bucket(value)}, client.UnsafeDisableDeepCopy)
@@ -169,4 +169,31 @@ func cachedKeysWith(ctx context.Context, reader client.Reader, field, value stri
 		return nil, fmt.Errorf("listing the ApiKeys by %s: %w", field, err)
 	}
 	return slices.DeleteFunc(keys.Items, func(key v1alpha1.ApiKey) bool { return !has(&key) }), nil
+}
+
+// CachedKey returns the ApiKey of the name. Unlike Group, it returns the error where there is none.
+func CachedKey(ctx context.Context, reader client.Reader, name types.NamespacedName) (*v1alpha1.ApiKey, error) {
+	key := &v1alpha1.ApiKey{}
+	if err := reader.Get(ctx, name, key, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("reading ApiKey %s: %w", name, err)
+	}
+	return key, nil
+}
+
+// CachedKeysInNamespace are the ApiKeys of the namespace.
+func CachedKeysInNamespace(ctx context.Context, reader client.Reader, namespace string) ([]v1alpha1.ApiKey, error) {
+	var keys v1alpha1.ApiKeyList
+	if err := reader.List(ctx, &keys, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing the ApiKeys of namespace %s: %w", namespace, err)
+	}
+	return keys.Items, nil
+}
+
+// CachedGroups are all Groups.
+func CachedGroups(ctx context.Context, reader client.Reader) ([]v1alpha1.Group, error) {
+	var groups v1alpha1.GroupList
+	if err := reader.List(ctx, &groups, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing the Groups: %w", err)
+	}
+	return groups.Items, nil
 }

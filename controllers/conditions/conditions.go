@@ -44,7 +44,7 @@ func (s Setter) Set(kind string, status bool, reason, message string) {
 type Summary struct {
 	// Ready reports whether the declared state is reached.
 	Ready bool
-	// Reconciling reports whether the controller goes on by itself, Stalled whether it waits for somebody to act.
+	// Reconciling reports whether the controller continues automatically, Stalled whether it waits for somebody to act.
 	Reconciling, Stalled bool
 	Reason, Message      string
 }

@@ -97,7 +97,8 @@ var types = []Type{
 	{
 		// Its event says how long it took, and so is not made of the condition alone.
 		Name: v1alpha1.ConditionEnforced, Kinds: []string{ApiKey, Group}, Normal: metav1.ConditionTrue,
-		Reasons: reasons(silent, v1alpha1.ReasonAcknowledged, v1alpha1.ReasonNoServers, v1alpha1.ReasonWaitingForServers, v1alpha1.ReasonServersDisconnected),
+		Reasons: reasons(silent, v1alpha1.ReasonAcknowledged, v1alpha1.ReasonNoServers, v1alpha1.ReasonWaitingForServers,
+			v1alpha1.ReasonServersDisconnected),
 	},
 	{
 		Name: v1alpha1.ConditionExpiringSoon, Kinds: []string{ApiKey}, Normal: metav1.ConditionFalse, OnlyWhileTrue: true,
@@ -131,7 +132,8 @@ func Types() []Type { return slices.Clone(types) }
 // EventReasons are the reasons of events that tell of something other than a condition.
 func EventReasons() []Reason {
 	return slices.Concat(
-		reasons(normal, v1alpha1.ReasonCreated, v1alpha1.ReasonDelivered, v1alpha1.ReasonRotated, v1alpha1.ReasonRestarted, v1alpha1.ReasonRetired,
+		reasons(normal, v1alpha1.ReasonCreated, v1alpha1.ReasonDelivered, v1alpha1.ReasonRotated, v1alpha1.ReasonRestarted,
+			v1alpha1.ReasonRetired,
 			v1alpha1.ReasonClaimed, v1alpha1.ReasonVersionDropped, v1alpha1.ReasonRevoked, v1alpha1.ReasonExpired, v1alpha1.ReasonEnforced),
 		reasons(warning, v1alpha1.ReasonMinted, v1alpha1.ReasonRestored, v1alpha1.ReasonUnclaimed, v1alpha1.ReasonServersDisconnected,
 			v1alpha1.ReasonKeyLimitReached))
@@ -154,7 +156,7 @@ type Event struct {
 	Type, Reason, Message string
 }
 
-// Warning reports whether the event tells of something that somebody should look at.
+// Warning reports whether the event is about something that somebody should check.
 func (e Event) Warning() bool { return e.Type == warning }
 
 // Events are what is to be sent when conditions have changed from before to after, in the order of the table.

@@ -34,7 +34,8 @@ type constant struct{ name, value, meaning string }
 // constants are those of api/v1alpha1/conditions.go whose names begin so.
 func constants(t *testing.T, prefix string) []constant {
 	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), root+"/api/v1alpha1/conditions.go", nil, parser.ParseComments|parser.SkipObjectResolution)
+	file, err := parser.ParseFile(token.NewFileSet(), root+"/api/v1alpha1/conditions.go", nil,
+		parser.ParseComments|parser.SkipObjectResolution)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +107,7 @@ func TestTableIsComplete(t *testing.T) {
 }
 
 // TestReasonsAreConstants: no code that sets conditions or sends events writes a reason of its own, which the table
-// would not have. Reasons are told by the names of fields and parameters.
+// would not have. Reasons are recognized by the names of fields and by the positions of arguments.
 func TestReasonsAreConstants(t *testing.T) {
 	known := map[string]bool{}
 	for _, c := range slices.Concat(constants(t, "Reason"), constants(t, "Condition")) {
@@ -241,16 +242,24 @@ func TestEvents(t *testing.T) {
 		before, after []metav1.Condition
 		want          []conditions.Event
 	}{
-		"a problem is announced":                       {nil, stalled, []conditions.Event{{Type: corev1.EventTypeWarning, Reason: v1alpha1.ReasonGroupNotFound, Message: "one"}}},
-		"but not twice":                                {stalled, stalled, nil},
-		"another text is":                              {of(v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonGroupNotFound, "two"), stalled, []conditions.Event{{Type: corev1.EventTypeWarning, Reason: v1alpha1.ReasonGroupNotFound, Message: "one"}}},
-		"its end is not":                               {stalled, nil, nil},
-		"a declared state is no warning":               {nil, suspended, []conditions.Event{{Type: corev1.EventTypeNormal, Reason: v1alpha1.ReasonSuspended, Message: "one"}}},
-		"a revocation is announced by its version":     {suspended, of(v1alpha1.ConditionAccepted, metav1.ConditionFalse, v1alpha1.ReasonRevoked, "two"), nil},
-		"a quota is announced by its condition's name": {nil, low, []conditions.Event{{Type: corev1.EventTypeWarning, Reason: v1alpha1.ConditionQuotaLow, Message: "one"}}},
-		"once for all texts":                           {of(v1alpha1.ConditionQuotaLow, metav1.ConditionTrue, v1alpha1.ReasonQuotaUsed, "two"), low, nil},
-		"and not where it is not used":                 {nil, of(v1alpha1.ConditionQuotaLow, metav1.ConditionFalse, v1alpha1.ReasonQuotaUsed, "one"), nil},
-		"what is normal is silent":                     {nil, of(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady, "one"), nil},
+		"a problem is announced": {nil, stalled,
+			[]conditions.Event{{Type: corev1.EventTypeWarning, Reason: v1alpha1.ReasonGroupNotFound, Message: "one"}}},
+		"but not twice": {stalled, stalled, nil},
+		"another text is": {of(v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonGroupNotFound,
+			"two"), stalled, []conditions.Event{{Type: corev1.EventTypeWarning, Reason: v1alpha1.ReasonGroupNotFound, Message: "one"}}},
+		"its end is not": {stalled, nil, nil},
+		"a declared state is no warning": {nil, suspended,
+			[]conditions.Event{{Type: corev1.EventTypeNormal, Reason: v1alpha1.ReasonSuspended, Message: "one"}}},
+		"a revocation is announced by its version": {suspended,
+			of(v1alpha1.ConditionAccepted, metav1.ConditionFalse, v1alpha1.ReasonRevoked, "two"), nil},
+		"a quota is announced by its condition's name": {nil, low,
+			[]conditions.Event{{Type: corev1.EventTypeWarning, Reason: v1alpha1.ConditionQuotaLow, Message: "one"}}},
+		"once for all texts": {of(v1alpha1.ConditionQuotaLow, metav1.ConditionTrue, v1alpha1.ReasonQuotaUsed,
+			"two"), low, nil},
+		"and not where it is not used": {nil,
+			of(v1alpha1.ConditionQuotaLow, metav1.ConditionFalse, v1alpha1.ReasonQuotaUsed, "one"), nil},
+		"what is normal is silent": {nil,
+			of(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady, "one"), nil},
 	} {
 		if got := conditions.Events(test.before, test.after); !slices.Equal(got, test.want) {
 			t.Errorf("%s: %+v, want %+v", name, got, test.want)

@@ -1,6 +1,5 @@
-// Package domainallowlist reconciles DomainAllowlists: it says whether what they list is in
-// force for their Group. Enforcement itself is told on the Group, of whose record they are
-// a part.
+// Package domainallowlist reconciles DomainAllowlists: it reports whether what they list counts for their Group. How far it is
+// in force is reported in the status of the Group, whose record they are a part of.
 package domainallowlist
 
 import (
@@ -72,7 +71,8 @@ func summarize(problem *grant.Problem) conditions.Summary {
 	if problem != nil {
 		return conditions.Summary{Stalled: true, Reason: problem.Reason, Message: problem.Error()}
 	}
-	return conditions.Summary{Ready: true, Reason: v1alpha1.ReasonReady, Message: "the domains are part of the Group; its Enforced condition says where they are in force"}
+	return conditions.Summary{Ready: true, Reason: v1alpha1.ReasonReady,
+		Message: "the domains are part of the Group; its Enforced condition says where they are in force"}
 }
 
 // Setup registers the reconciler with the manager.
@@ -98,7 +98,7 @@ func (r *Reconciler) allowlistsInNamespace(ctx context.Context, namespace client
 func (r *Reconciler) requests(ctx context.Context, which client.ListOption) []reconcile.Request {
 	var lists v1alpha1.DomainAllowlistList
 	if err := r.Client.List(ctx, &lists, which); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "A change reaches its allowlists late")
+		ctrl.LoggerFrom(ctx).Error(err, "A change reaches its allowlists with a delay")
 		return nil
 	}
 	all := make([]reconcile.Request, 0, len(lists.Items))

@@ -1,5 +1,5 @@
-// Package group reconciles Groups: what is wrong with them, how many keys they have, and
-// whether their latest change is in force.
+// Package group reconciles Groups: it reports what is wrong with them, how many keys they have, and whether their latest
+// change is in force.
 package group
 
 import (
@@ -60,7 +60,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	before := group.DeepCopy()
 	resolution := r.Tiers.Resolve(group)
 	group.Status.Limits = resolution.Limits
-	// New limits are published with the status, and never held back.
+	// New limits are published with the status, and so never delayed.
 	resolved := equality.Semantic.DeepEqual(before.Status.Limits, group.Status.Limits)
 	recordID := publish.RecordID(publish.GroupRecord(group, allowlists))
 	enforcement, asked := r.enforcement(group, recordID)
@@ -90,7 +90,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	return result, nil
 }
 
-// enforcement asks the Hub about what is not known to be in force already.
+// enforcement asks the Hub about a record that is not known to be in force.
 func (r *Reconciler) enforcement(group *v1alpha1.Group, recordID string) (enforcement publish.Enforcement, asked bool) {
 	was := group.Status.Enforcement
 	if was != nil && was.Record == recordID && meta.IsStatusConditionTrue(group.Status.Conditions, v1alpha1.ConditionEnforced) {
@@ -121,7 +121,7 @@ func (r *Reconciler) describe(group *v1alpha1.Group, resolution tier.Resolution,
 	set.SetSummary(summarize(group, unacknowledged))
 }
 
-// describeTier says of a tier that is named whether the catalogue has it.
+// describeTier sets the condition that reports whether the catalogue has the tier that is named.
 func describeTier(set conditions.Setter, resolution tier.Resolution) {
 	switch {
 	case !resolution.Named:
@@ -150,7 +150,7 @@ func summarize(group *v1alpha1.Group, unacknowledged bool) conditions.Summary {
 	return summary
 }
 
-// activeKeys counts the keys that are accepted.
+// activeKeys counts the keys whose state is Active.
 func (r *Reconciler) activeKeys(ctx context.Context, group *v1alpha1.Group) (int, error) {
 	keys, err := cache.CachedKeys(ctx, r.Client, client.ObjectKeyFromObject(group))
 	if err != nil {
@@ -177,7 +177,8 @@ func (r *Reconciler) sendEvents(before, group *v1alpha1.Group, enforcement publi
 		r.Recorder.Eventf(group, nil, event.Type, event.Reason, "Check", "%s", event.Message)
 	}
 	was, is := before.Status.Enforcement, group.Status.Enforcement
-	if enforcement.Complete && (was == nil || was.Record != is.Record || !meta.IsStatusConditionTrue(before.Status.Conditions, v1alpha1.ConditionEnforced)) {
+	if enforcement.Complete && (was == nil || was.Record != is.Record || !meta.IsStatusConditionTrue(before.Status.Conditions,
+		v1alpha1.ConditionEnforced)) {
 		enforced := meta.FindStatusCondition(group.Status.Conditions, v1alpha1.ConditionEnforced)
 		note := fmt.Sprintf("%s: %s", group.Spec.State, enforced.Message)
 		if is.Latency != "" {

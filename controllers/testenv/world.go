@@ -52,6 +52,7 @@ func NewWorld(ctx context.Context) *World {
 	}
 	w.Usage = usage.NewTracker(w.Clock)
 	w.Restart()
+	DeferCleanup(w.expectKnownConditions)
 	return w
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
@@ -72,8 +73,19 @@ func listenGRPC(config listenerConfig, metrics prometheus.Registerer, codec grpc
 	register(server)
 	listener = grpcconns.Listen(listener, grpcconns.Config{
 		MaxConnections: config.limits.MaxConnections, MaxHeldBytes: maxHeldMessages, MessageTimeout: config.limits.ReadHeaderTimeout, OnEvict: evictions(metrics),
+		Streams: clientsStream(server),
 	})
 	return &grpcListener{listener, server}, nil
+}
+
+// clientsStream reports whether the server has a method by which clients send many messages.
+func clientsStream(server *grpc.Server) bool {
+	for _, service := range server.GetServiceInfo() {
+		if slices.ContainsFunc(service.Methods, func(m grpc.MethodInfo) bool { return m.IsClientStream }) {
+			return true
+		}
+	}
+	return false
 }
 
 func (l *grpcListener) serve() error {

@@ -23,7 +23,9 @@ type Conn struct {
 	spare      *stream
 	responding int   // streams that have come to their end, and have no answer
 	held       int64 // bytes of all streams
-	unfinished int64 // of those whose message is not whole
+	unfinished int64 // of those that the client has not ended
+	idle       int   // streams between messages, of methods by which clients send many
+	idleSince  int64 // since when there are such
 	since      int64 // when it came, or was last asked something
 	active     bool
 	closed     bool
@@ -36,6 +38,9 @@ const (
 	streamBytes = 16 << 10
 	// frameBytes is what a piece of a message costs beside its bytes.
 	frameBytes = 128
+	// maxOpen is how many streams of a connection may be open without a request: one for each access log of a worker of
+	// Envoy.
+	maxOpen = 16
 )
 
 // stream is one that has no answer yet.
@@ -48,18 +53,22 @@ type stream struct {
 	have       int     // of prefix
 	left       int64   // of the message
 	whole      bool    // it has a message, and is not within another
+	open       bool    // it is between messages, and may be
 	odd        bool    // it cannot be followed
 	ended      bool    // the client has said all
 }
 
-// standing is how a connection stands among others.
+// status is what decides which connection is evicted.
 type status struct {
 	busy, pending, overdue bool
 	since                  int64
-	held, unfinished       int64
+	held                   int64
+	// unfinished is the product of bytes that wait for their client and how long they have waited. So a client that
+	// sends much at once is not evicted in place of one that holds little, and keeps it.
+	unfinished float64
 }
 
-// worse reports whether a connection goes before another where too much is held.
+// evictBefore reports whether a connection is evicted before another where too much is held.
 func (s status) evictBefore(than status) bool {
 	late, thanLate := s.overdue && s.pending, than.overdue && than.pending
 	if late != thanLate {
@@ -84,10 +93,15 @@ func newConn(inner net.Conn, l *Listener) *Conn {
 func (c *Conn) status(now int64) status {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := status{since: c.since, held: c.held, unfinished: c.unfinished}
+	s := status{since: c.since, held: c.held}
 	if first := c.oldest.next; first != &c.oldest {
 		s.pending, s.since = true, first.since
 	}
+	waiting := s.since
+	if c.idle > 0 {
+		waiting = min(waiting, c.idleSince)
+	}
+	s.unfinished = float64(c.unfinished) * float64(max(now-waiting, 1))
 	s.overdue = (s.pending || !c.active) && s.since < now-int64(overdue)
 	s.busy = c.responding > 0 && !s.overdue
 	return s

@@ -104,7 +104,7 @@ func (c *Conn) received(p []byte) {
 	}
 }
 
-// goes follows what the server says. It reports whether other requests are being answered.
+// sends follows what the server says. It reports whether other requests are being answered.
 func (c *Conn) sends(p []byte) (more bool) {
 	c.mu.Lock()
 	before := c.held
@@ -155,7 +155,7 @@ func (c *Conn) begin(s *stream, now int64) {
 	last.next, c.oldest.prev = s, s
 }
 
-// settle notes that nothing is owed.
+// unlink notes that nothing is owed.
 func (c *Conn) unlink(s *stream) {
 	if s.next == nil {
 		return
@@ -168,7 +168,7 @@ func (c *Conn) unlink(s *stream) {
 func (c *Conn) add(s *stream, bytes int64) {
 	s.held += bytes
 	c.held += bytes
-	if !s.whole {
+	if !s.ended {
 		c.unfinished += bytes
 	}
 }
@@ -186,13 +186,37 @@ func (c *Conn) piece(s *stream, now int64) {
 	c.add(s, int64(c.in.left)+frameBytes)
 }
 
-// again notes that another message begins. What was held of the last one has been read: only one is at a time.
+// nextMessage notes that another message begins. What was held of the last one has been read: only one is at a time.
 func (c *Conn) nextMessage(s *stream, now int64) {
-	c.held -= s.held - streamBytes
+	read := s.held - streamBytes
+	c.held -= read
+	c.unfinished -= read
 	s.held = streamBytes
-	c.unfinished += s.held
 	s.whole = false
-	c.begin(s, now)
+	if s.open {
+		c.leave(s)
+		c.begin(s, now)
+	}
+}
+
+// wait notes that a message is complete. Its stream owes its end, or if it may be open, nothing.
+func (c *Conn) wait(s *stream, now int64) {
+	s.have, s.whole = 0, true
+	if !c.listener.config.Streams || c.idle == maxOpen {
+		return
+	}
+	if c.idle == 0 {
+		c.idleSince = now
+	}
+	c.idle++
+	s.open = true
+	c.unlink(s)
+}
+
+// leave notes that a stream is no longer open without a request.
+func (c *Conn) leave(s *stream) {
+	s.open = false
+	c.idle--
 }
 
 // read follows the messages in a stream.
@@ -212,9 +236,7 @@ func (c *Conn) read(s *stream, payload []byte, now int64) {
 		n := min(s.left, int64(len(payload)))
 		s.left, payload = s.left-n, payload[n:]
 		if s.left == 0 {
-			s.have, s.whole = 0, true
-			c.unfinished -= s.held
-			c.unlink(s)
+			c.wait(s, now)
 		}
 	}
 }
@@ -226,8 +248,9 @@ func (c *Conn) end(s *stream) {
 	}
 	s.ended = true
 	c.responding++
-	if !s.whole {
-		c.unfinished -= s.held
+	c.unfinished -= s.held
+	if s.open {
+		c.leave(s)
 	}
 	if s.next == nil {
 		c.begin(s, c.since)
@@ -241,8 +264,11 @@ func (c *Conn) close(s *stream) {
 	c.held -= s.held
 	if s.ended {
 		c.responding--
-	} else if !s.whole {
+	} else {
 		c.unfinished -= s.held
+	}
+	if s.open {
+		c.leave(s)
 	}
 	c.since = max(c.since, s.since)
 	s.next, c.spare = c.spare, s

@@ -32,9 +32,9 @@ const (
 	// request, which is not looked at; and for a batch of Envoy's access log, of 16 KiB by default.
 	maxMessage = 256 << 10
 	// maxMetadata is what gRPC's own headers may take. What a client sends to Envoy is in the message.
-	maxMetadata = 16 << 10
+	maxMetadata = 8 << 10
 	// maxStreams of a connection; Envoy opens another one for more.
-	maxStreams = 1000
+	maxStreams = 250
 	// streamWindow and connWindow are how many bytes are on their way. A message that is waited for has a window of its size.
 	streamWindow, connWindow = 64 << 10, 1 << 20
 	// maxHeldMessages bounds what all connections hold of messages and streams that are not answered.

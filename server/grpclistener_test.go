@@ -223,7 +223,7 @@ func TestRequestThatNeverEndsIsCut(t *testing.T) {
 		want    int
 	}{
 		"a request":         {nil, 1, 1},
-		"many streams":      {nil, 900, 1},
+		"many streams":      {nil, 240, 1},
 		"few access logs":   {[]string{"--envoy-access-log"}, 16, 0},
 		"many access logs":  {[]string{"--envoy-access-log"}, 17, 1},
 		"a message further": {[]string{"--envoy-access-log"}, 18, 1},
@@ -259,11 +259,11 @@ func TestRequestsThatNeverEndKeepNobodyOut(t *testing.T) {
 		connections, streams int
 	}{
 		// A little less than may be held.
-		"few connections":            {nil, 5, 812},
-		"access logs":                {[]string{"--envoy-access-log"}, 253, 16},
-		"access logs, one on each":   {[]string{"--envoy-access-log"}, 4060, 1},
-		"requests, and one on each":  {nil, 4060, 1},
-		"access logs, many on a few": {[]string{"--envoy-access-log"}, 5, 812},
+		"few connections":            {nil, 11, 248},
+		"access logs":                {[]string{"--envoy-access-log"}, 170, 16},
+		"access logs, one on each":   {[]string{"--envoy-access-log"}, 2730, 1},
+		"requests, and one on each":  {nil, 2730, 1},
+		"access logs, many on a few": {[]string{"--envoy-access-log"}, 11, 248},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := fakemanager.Start(t)
@@ -303,6 +303,35 @@ func TestRequestsThatNeverEndKeepNobodyOut(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestResetsAreBounded: a stream that its client resets costs memory until its handler has run, so that who resets streams
+// as fast as it opens them is evicted.
+func TestResetsAreBounded(t *testing.T) {
+	m := fakemanager.Start(t)
+	v := start(t, configFor(t, m))
+	m.Next().Send(catchUp(fixture.Mint(t)))
+	waitFor(t, "it is ready", func() bool { code, _ := get(t, v.addresses.Admin, "/readyz", ""); return code == http.StatusOK })
+	var flood sync.WaitGroup
+	for range 20 {
+		h := hostileTo(t, v)
+		go h.listen()
+		flood.Go(func() {
+			for i := range uint32(20_000) {
+				h.open(2*i + 1)
+				if h.framer.WriteRSTStream(2*i+1, http2.ErrCodeCancel) != nil {
+					return
+				}
+			}
+			t.Error("a connection that does nothing but reset streams stays")
+		})
+	}
+	answered(t, v)
+	flood.Wait()
+	if strings.Contains(metricsOf(t, v), `keyward_validator_grpc_connections_ended_total{reason="memory"} 0`) {
+		t.Error("no connection was evicted for its memory")
+	}
+	answered(t, v)
 }
 
 // TestGRPCConnectionsMakePlace: whoever holds all connections, and whatever it does on them, keeps nobody out.

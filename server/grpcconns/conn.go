@@ -21,12 +21,13 @@ type Conn struct {
 	streams    map[uint32]*stream
 	oldest     stream // head of the ring of those that are pending, the oldest first
 	spare      *stream
-	responding int   // streams that have come to their end, and have no answer
-	held       int64 // bytes of all streams
-	unfinished int64 // of those that the client has not ended
-	idle       int   // streams between messages, of methods by which clients send many
-	idleSince  int64 // since when there are such
-	since      int64 // when it came, or was last asked something
+	responding int      // streams that have come to their end, and have no answer
+	held       int64    // bytes of all streams
+	unfinished int64    // of those that the client has not ended
+	resets     [2]int64 // bytes of streams that the client has reset, of this round of the watch and the last one
+	idle       int      // streams between messages, of methods by which clients send many
+	idleSince  int64    // since when there are such
+	since      int64    // when it came, or was last asked something
 	active     bool
 	closed     bool
 }
@@ -34,8 +35,9 @@ type Conn struct {
 const nowhere = 0
 
 const (
-	// streamBytes is what a stream costs without a message: two goroutines' stacks, its headers, its answer.
-	streamBytes = 16 << 10
+	// streamBytes is what a stream costs without a message: two goroutines' stacks, its headers, which may have 8 KiB, its
+	// response.
+	streamBytes = 24 << 10
 	// frameBytes is what a piece of a message costs beside its bytes.
 	frameBytes = 128
 	// maxOpen is how many streams of a connection may be open without a request: one for each access log of a worker of
@@ -101,6 +103,9 @@ func (c *Conn) status(now int64) status {
 	if c.idle > 0 {
 		waiting = min(waiting, c.idleSince)
 	}
+	if c.resets[0]+c.resets[1] > 0 {
+		waiting = min(waiting, now-int64(overdue))
+	}
 	s.unfinished = float64(c.unfinished) * float64(max(now-waiting, 1))
 	s.overdue = (s.pending || !c.active) && s.since < now-int64(overdue)
 	s.busy = c.responding > 0 && !s.overdue
@@ -120,6 +125,20 @@ func (c *Conn) forget() int64 {
 	c.closed, c.streams, c.spare, c.held = true, nil, nil, 0
 	c.oldest.prev, c.oldest.next = &c.oldest, &c.oldest
 	return held
+}
+
+// turn ends a round of the watch: gRPC has let go of streams that were reset before the last one.
+func (c *Conn) turn() (released int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return 0
+	}
+	released = c.resets[1]
+	c.held -= released
+	c.unfinished -= released
+	c.resets[1], c.resets[0] = c.resets[0], 0
+	return released
 }
 
 // Credentials are those of a server whose connections are of a Listener: what is within TLS is followed, too.

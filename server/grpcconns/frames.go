@@ -93,7 +93,12 @@ func (c *Conn) received(p []byte) {
 			}
 		case frameReset:
 			if s := c.streams[c.in.stream]; ends && s != nil {
+				held := s.held
 				c.close(s)
+				// Its handler runs on, or waits to run. When it has, is not known.
+				c.held += held
+				c.unfinished += held
+				c.resets[0] += held
 			}
 		}
 	}

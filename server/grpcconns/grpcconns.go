@@ -156,13 +156,14 @@ func (l *Listener) hold(bytes int64) {
 
 // watch ends connections that are late, until the listener is closed and they are gone.
 func (l *Listener) watch() {
-	ticker := time.NewTicker(max(l.config.MessageTimeout/checks, time.Millisecond))
+	ticker := time.NewTicker(min(max(l.config.MessageTimeout/checks, time.Millisecond), time.Second))
 	defer ticker.Stop()
 	for range ticker.C {
 		l.mu.Lock()
 		now := time.Now()
 		limit := now.Add(-l.config.MessageTimeout).UnixNano()
 		for i := len(l.all) - 1; i >= 0; i-- { // the last takes the place of who goes
+			l.held.Add(-l.all[i].turn())
 			if s := l.all[i].status(now.UnixNano()); s.pending && s.since < limit {
 				l.evict(l.all[i], Timeout)
 			}

@@ -10,7 +10,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// population creates keys in every state that status has words for.
+// population creates keys in every state that status describes.
 func population(t *testing.T, namespace string) {
 	t.Helper()
 	object(t, namespace, "web", func(k *v1alpha1.ApiKey) {

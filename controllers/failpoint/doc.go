@@ -1,6 +1,5 @@
-// Package failpoint marks the steps between which the manager may die. Only a build with
-// the tag crashpoints can be told to die there, which is how the tests prove that a mint
-// survives it.
+// Package failpoint marks the steps between which the manager may crash. Only a build with the tag failpoints can be made to
+// crash there. The tests use it to prove that a mint survives each crash.
 package failpoint
 
 // The steps of a mint, in order.

@@ -43,7 +43,7 @@ const (
 // hostileTable is what docs/security.md promises.
 var hostileTable = []row{
 	{what: "worst preflight against 512 hostile Groups, CPU", of: worstPreflight, goal: 2, unit: " ms"},
-	{what: "worst denial without a key against 512 hostile Groups, CPU", of: worstKeyless, goal: 2, unit: " ms"},
+	{what: "worst keyless denial against 512 hostile Groups, CPU", of: worstKeyless, goal: 2, unit: " ms"},
 	{what: "a good client's p99 beside 32 hostile ones that send requests as fast as they get responses : alone",
 		of: p99Hostile, baseline: p99Alone, goal: 2},
 	{what: "the same : beside 32 who send the same from an origin that no Group allows, which is refused without a search",

@@ -50,6 +50,7 @@ func (v validator) catchUp() {
 
 func ready(g Gomega, key *v1alpha1.ApiKey) {
 	g.Expect(meta.IsStatusConditionTrue(key.Status.Conditions, v1alpha1.ConditionReady)).To(BeTrue(), "%+v", key.Status)
+	g.Expect(meta.IsStatusConditionTrue(key.Status.Conditions, v1alpha1.ConditionAccepted)).To(BeTrue(), "%+v", key.Status)
 	g.Expect(meta.IsStatusConditionTrue(key.Status.Conditions, v1alpha1.ConditionReconciling)).To(BeFalse())
 }
 
@@ -228,7 +229,7 @@ var _ = Describe("ApiKey", func() {
 		key := w.settle(ctx, "web", ready)
 		w.clock.Step(30 * time.Minute)
 		w.settle(ctx, "web", because(v1alpha1.ConditionExpiringSoon, v1alpha1.ReasonExpiresAt))
-		Expect(w.events()).To(ContainSubstring("does not rotate by itself"))
+		Expect(w.events()).To(ContainSubstring("does not rotate automatically"))
 		left := key.Status.ExpiresAt.Sub(w.clock.Now())
 		Eventually(func(g Gomega) {
 			result, err := w.reconcileKey(ctx, "web")
@@ -243,7 +244,7 @@ var _ = Describe("ApiKey", func() {
 		Expect(key.Status.State).To(Equal(v1alpha1.KeyActive))
 
 		w.clock.Step(1)
-		w.settle(ctx, "web", because(v1alpha1.ConditionStalled, v1alpha1.ReasonExpired))
+		w.settle(ctx, "web", because(v1alpha1.ConditionAccepted, v1alpha1.ReasonExpired))
 		edit(ctx, key, func(k *v1alpha1.ApiKey) { k.Spec.ExpiresAfter = "10h" })
 		key = w.settle(ctx, "web", func(g Gomega, k *v1alpha1.ApiKey) {
 			g.Expect(meta.FindStatusCondition(k.Status.Conditions, v1alpha1.ConditionReady).ObservedGeneration).To(Equal(k.Generation))
@@ -260,6 +261,8 @@ var _ = Describe("ApiKey", func() {
 			edit(ctx, g, func(g *v1alpha1.Group) { change(g, w.newKey()) })
 			edit(ctx, key, func(k *v1alpha1.ApiKey) { change(g.DeepCopy(), k) })
 			key = w.settle(ctx, "web", because(v1alpha1.ConditionReady, reason))
+			because(v1alpha1.ConditionAccepted, reason)(Default, key)
+			Expect(meta.IsStatusConditionTrue(key.Status.Conditions, v1alpha1.ConditionAccepted)).To(BeFalse())
 			Expect(key.Status.State).To(Equal(state))
 			Expect(w.events()).To(ContainSubstring(reason))
 			Expect(key.Status.Versions).To(HaveLen(1), "the version is kept for when it is accepted again")

@@ -136,7 +136,7 @@ var _ = Describe("A rogue at the sync port", func() {
 		minted := w.mintedWithin(ctx, 10*time.Second)
 		AddReportEntry("delivered after", time.Since(before).String())
 		Expect(minted.Status.Enforcement.WaitingFor).To(BeEmpty())
-		Expect(minted.Status.Enforcement.Lost).To(BeEmpty())
+		Expect(minted.Status.Enforcement.Disconnected).To(BeEmpty())
 		Expect(*minted.Status.Enforcement.Servers).To(BeZero())
 		held.Kill()
 		Consistently(func() int { return tracker.Of(w.namespace+"/acme", nil, &before).Servers }, "300ms").Should(BeZero())

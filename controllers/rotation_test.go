@@ -98,7 +98,7 @@ var _ = Describe("Rotation", func() {
 		Expect(secret.Annotations).To(HaveKeyWithValue(v1alpha1.AnnotationVersion, "2"))
 		retires := key.Status.Versions[0].RetiresAt.Time
 		Expect(retires.Sub(key.Status.Versions[1].DeliveredAt.Time)).To(Equal(time.Hour + time.Second))
-		Expect(w.events()).To(ContainSubstring("takes the place of version 1"))
+		Expect(w.events()).To(ContainSubstring("replaces version 1"))
 
 		w.clock.SetTime(retires.Add(-1))
 		settle(versions(retiring, active))
@@ -435,7 +435,7 @@ var _ = Describe("A key with a past", func() {
 		w.restore(ctx, key, nil)
 		w.settle(ctx, "web", ready)
 		Expect(w.plaintext(ctx)).NotTo(Equal(text))
-		Expect(w.events()).To(ContainSubstring("whoever holds an earlier one is refused"))
+		Expect(w.events()).To(ContainSubstring("holders of an earlier one are refused"))
 	})
 
 	It("takes its Secret along when it is deleted, and so revoked", func(ctx SpecContext) {

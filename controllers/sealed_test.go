@@ -287,7 +287,7 @@ var _ = Describe("The manager's secret", func() {
 			g.Expect(k.Status.Versions[0].Digest).NotTo(Equal(before.Status.Versions[0].Digest))
 		})
 		Expect(w.plaintext(ctx)).To(Equal(text + w.namespace))
-		Expect(w.events()).To(ContainSubstring("is believed to hold the key"))
+		Expect(w.events()).To(ContainSubstring("is trusted to hold the key"))
 	})
 
 	It("is made once, is written again when it is deleted, and ends the manager when it is another", func(ctx SpecContext) {

@@ -127,6 +127,7 @@ func newWorld(ctx context.Context) *world {
 		recorder:  events.NewFakeRecorder(1000),
 		tiers:     tiers,
 	}
+	DeferCleanup(w.expectKnownConditions)
 	w.usage = usage.NewTracker(w.clock)
 	w.restart()
 	return w

@@ -309,6 +309,13 @@ type AllowedNamespaces struct {
 
 // GroupStatus is the observed state of a Group.
 type GroupStatus struct {
+	// observedGeneration is the metadata.generation that the rest of the status is about; -1 before the
+	// object is first reconciled.
+	//
+	// +kubebuilder:validation:Minimum=-1
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
 	// projects is the number of projects, the implicit one included.
 	//
 	// +optional
@@ -340,7 +347,8 @@ type GroupStatus struct {
 	// +optional
 	Enforcement *Enforcement `json:"enforcement,omitempty"`
 
-	// conditions are Ready, Reconciling, Stalled, Enforced, RoutesOverlap; at most 16.
+	// conditions are Ready, Enforced, RoutesOverlap, TierResolved, QuotaLow, QuotaExceeded, and while
+	// they are true Reconciling, Stalled; at most 16.
 	//
 	// +kubebuilder:validation:MaxItems=16
 	// +listType=map
@@ -390,6 +398,7 @@ type Group struct {
 
 	// status is the observed state of the Group.
 	//
+	// +kubebuilder:default={"observedGeneration":-1}
 	// +optional
 	Status GroupStatus `json:"status,omitzero"`
 }

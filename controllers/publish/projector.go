@@ -145,8 +145,7 @@ func (p *Projector) handler(ctx context.Context, matters func(was, is client.Obj
 
 func (p *Projector) keyChanged(ctx context.Context, object client.Object) error {
 	id := KeyID(object.GetUID())
-	key := &v1alpha1.ApiKey{}
-	err := p.Cache.Get(ctx, client.ObjectKeyFromObject(object), key, client.UnsafeDisableDeepCopy) // it is only read
+	key, err := cache.CachedKey(ctx, p.Cache, client.ObjectKeyFromObject(object))
 	switch {
 	case apierrors.IsNotFound(err), err == nil && key.UID != object.GetUID():
 		p.Hub.DeleteKey(id)
@@ -160,7 +159,7 @@ func (p *Projector) keyChanged(ctx context.Context, object client.Object) error 
 }
 
 func (p *Projector) publishKey(ctx context.Context, key *v1alpha1.ApiKey) error {
-	_, problem, err := cache.ForKey(ctx, p.Cache, key)
+	_, problem, err := cache.CachedGroupForKey(ctx, p.Cache, key)
 	if err != nil {
 		return err
 	}
@@ -196,7 +195,7 @@ func (p *Projector) publishGroup(ctx context.Context, name types.NamespacedName)
 	if p.keysFollow {
 		return nil
 	}
-	keys, err := cache.Keys(ctx, p.Cache, name)
+	keys, err := cache.CachedKeys(ctx, p.Cache, name)
 	if err != nil {
 		return err
 	}
@@ -237,12 +236,12 @@ func (p *Projector) namespaceChanged(ctx context.Context, namespace client.Objec
 }
 
 func (p *Projector) publishNamespace(ctx context.Context, namespace string) error {
-	var keys v1alpha1.ApiKeyList
-	if err := p.Cache.List(ctx, &keys, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
+	keys, err := cache.CachedKeysInNamespace(ctx, p.Cache, namespace)
+	if err != nil {
 		return err
 	}
-	for i := range keys.Items {
-		if err := p.publishKey(ctx, &keys.Items[i]); err != nil {
+	for i := range keys {
+		if err := p.publishKey(ctx, &keys[i]); err != nil {
 			return err
 		}
 	}

@@ -84,7 +84,7 @@ func (r *runner) awaitKey(ctx context.Context) error {
 		if err := r.objects.Get(ctx, client.ObjectKey{Namespace: sampleNamespace, Name: sampleKey}, &key); err != nil {
 			return err
 		}
-		for _, name := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionEnforced} {
+		for _, name := range []string{v1alpha1.ConditionAccepted, v1alpha1.ConditionEnforced} {
 			condition := meta.FindStatusCondition(key.Status.Conditions, name)
 			switch {
 			case condition == nil || condition.ObservedGeneration != key.Generation:
@@ -96,7 +96,7 @@ func (r *runner) awaitKey(ctx context.Context) error {
 				resting = time.Time{}
 			case resting.IsZero():
 				resting = time.Now()
-			case name == v1alpha1.ConditionReady && time.Since(resting) > atRest:
+			case name == v1alpha1.ConditionAccepted && time.Since(resting) > atRest:
 				r.note = fmt.Sprintf("%s is %s, so its requests are refused: %s. To start afresh: make clean run.", what,
 					key.Status.State, condition.Message)
 				return nil

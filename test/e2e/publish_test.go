@@ -38,7 +38,7 @@ func TestPublishBeforeDeliver(t *testing.T) {
 	creating = w.createKeys("second", half)
 	pending := w.awaitWaitingFor("stopped")
 	w.awaitKey(pending, "delivered without the disconnected server", func(key *v1alpha1.ApiKey) bool {
-		return isReady(key) && key.Status.Enforcement != nil && slices.Contains(key.Status.Enforcement.Lost, "stopped")
+		return isReady(key) && key.Status.Enforcement != nil && slices.Contains(key.Status.Enforcement.Disconnected, "stopped")
 	})
 	creating.Wait()
 	checker.awaitSecrets(2 * half)

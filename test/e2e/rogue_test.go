@@ -65,7 +65,7 @@ func TestRogues(t *testing.T) {
 		}
 		v.requires(t, key, "allowed")
 		minted := w.awaitKey(fmt.Sprint("web-", i), "published", func(key *v1alpha1.ApiKey) bool { return key.Status.Enforcement != nil })
-		if e := minted.Status.Enforcement; len(e.Lost)+len(e.WaitingFor) > 0 || *e.Servers != 1 {
+		if e := minted.Status.Enforcement; len(e.Disconnected)+len(e.WaitingFor) > 0 || *e.Servers != 1 {
 			t.Errorf("rogues are in its status: %+v", e)
 		}
 	}

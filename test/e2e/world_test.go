@@ -267,7 +267,10 @@ func isTrue(key *v1alpha1.ApiKey, condition string) bool {
 	return found != nil && found.Status == metav1.ConditionTrue && found.ObservedGeneration == key.Generation
 }
 
-func isReady(key *v1alpha1.ApiKey) bool { return isTrue(key, v1alpha1.ConditionReady) }
+// isReady reports whether the key can be used: a key that is refused as declared is ready, too, but not accepted.
+func isReady(key *v1alpha1.ApiKey) bool {
+	return isTrue(key, v1alpha1.ConditionReady) && isTrue(key, v1alpha1.ConditionAccepted)
+}
 
 // isEnforced reports whether the latest change is in force on at least this number of servers.
 func isEnforced(servers int32) func(*v1alpha1.ApiKey) bool {

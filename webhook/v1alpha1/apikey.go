@@ -38,7 +38,7 @@ func (w *apiKeys) ValidateCreate(ctx context.Context, key *v1alpha1.ApiKey) (adm
 	if err := w.checkLimit(ctx, key); err != nil {
 		return warnings, err
 	}
-	others, err := cache.KeysWithSecret(ctx, w.reader, types.NamespacedName{Namespace: key.Namespace, Name: lifecycle.SecretName(key)})
+	others, err := cache.CachedKeysWithSecret(ctx, w.reader, types.NamespacedName{Namespace: key.Namespace, Name: lifecycle.SecretName(key)})
 	if err != nil {
 		return warnings, fmt.Errorf("looking for keys with the same Secret: %w", err)
 	}
@@ -60,7 +60,7 @@ func andOthers(n int) string {
 // or fewer keys, by the time that it is created again.
 func (w *apiKeys) checkLimit(ctx context.Context, key *v1alpha1.ApiKey) error {
 	name := cache.GroupName(key.Spec.GroupRef, key.Namespace)
-	group, problem, err := cache.ForKey(ctx, w.reader, key)
+	group, problem, err := cache.CachedGroupForKey(ctx, w.reader, key)
 	if err != nil || group == nil || problem != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (w *apiKeys) checkLimit(ctx context.Context, key *v1alpha1.ApiKey) error {
 	if limit == nil {
 		return nil
 	}
-	keys, err := cache.Keys(ctx, w.reader, name)
+	keys, err := cache.CachedKeys(ctx, w.reader, name)
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func (w *apiKeys) validate(ctx context.Context, key *v1alpha1.ApiKey) (admission
 			Message: "this is the Secret that the key is delivered in; give spec.secret.name another name",
 		})
 	}
-	group, problem, err := cache.ForKey(ctx, w.reader, key)
+	group, problem, err := cache.CachedGroupForKey(ctx, w.reader, key)
 	if err != nil {
 		return nil, err
 	}

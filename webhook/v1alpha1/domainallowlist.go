@@ -38,7 +38,7 @@ func (w *domainAllowlists) validate(ctx context.Context, list *v1alpha1.DomainAl
 	if problem := grant.Domains(list); problem != nil {
 		return answer("DomainAllowlist", list.Name, problem)
 	}
-	_, problem, err := cache.ForAllowlist(ctx, w.reader, list)
+	_, problem, err := cache.CachedGroupForAllowlist(ctx, w.reader, list)
 	if err != nil {
 		return nil, err
 	}

@@ -82,7 +82,7 @@ func (w *groups) ValidateUpdate(ctx context.Context, old, group *v1alpha1.Group)
 // stranded warns of keys that a change of the Group takes out of use. An example is named where it is in the Group's own
 // namespace: those of others are not for its owner to see.
 func (w *groups) stranded(ctx context.Context, old, group *v1alpha1.Group) (admission.Warnings, error) {
-	keys, err := cache.Keys(ctx, w.reader, client.ObjectKeyFromObject(group))
+	keys, err := cache.CachedKeys(ctx, w.reader, client.ObjectKeyFromObject(group))
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ func (w *groups) ValidateDelete(ctx context.Context, group *v1alpha1.Group) (adm
 	if err := w.guardDeletion(ctx, group); err != nil {
 		return nil, err
 	}
-	keys, err := cache.Keys(ctx, w.reader, client.ObjectKeyFromObject(group))
+	keys, err := cache.CachedKeys(ctx, w.reader, client.ObjectKeyFromObject(group))
 	if err != nil || len(keys) == 0 {
 		return nil, err
 	}

@@ -59,11 +59,11 @@ func TestTextsOfOthersAreOnlyTexts(t *testing.T) {
 		k.Spec.Description, k.Status.CreatedBy = hostile, hostile
 		k.Spec.Rotation.Trigger = hostile
 		k.Status.Enforcement = &v1alpha1.Enforcement{
-			Servers: ptr.To[int32](3), Acknowledged: ptr.To[int32](1), Record: "r1", WaitingFor: []string{hostile}, Lost: []string{hostile},
+			Servers: ptr.To[int32](3), Acknowledged: ptr.To[int32](1), Record: "r1", WaitingFor: []string{hostile}, Disconnected: []string{hostile},
 		}
 		k.Status.Versions[0].Preview = hostile[:20]
 		condition(k, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec, hostile)
-		condition(k, v1alpha1.ConditionEnforced, metav1.ConditionFalse, v1alpha1.ReasonServersLost, hostile)
+		condition(k, v1alpha1.ConditionEnforced, metav1.ConditionFalse, v1alpha1.ReasonServersDisconnected, hostile)
 		condition(k, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonInvalidSpec, hostile)
 	})
 	rogue := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -132,8 +132,8 @@ func TestRevokeWithADisconnectedServer(t *testing.T) {
 		if strings.Contains(said, "waiting for leaving") {
 			leaves()
 		}
-	}, "revoke", key.Name, "--yes", "-n", live).
-		expect(t, ExitIncomplete, "waiting for leaving", "disconnected, and deciding with what they knew: leaving", "until they reconnect")
+	}, "revoke", key.Name, "--yes", "-n", live).expect(t, ExitIncomplete, "waiting for leaving",
+		"disconnected, and deciding by the state that they had: leaving", "until they reconnect")
 }
 
 func TestReveal(t *testing.T) {

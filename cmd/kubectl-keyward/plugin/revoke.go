@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
@@ -78,8 +79,15 @@ func (a *app) suspend() *cobra.Command {
 
 func (a *app) resume() *cobra.Command {
 	return a.suspension("resume KEY", "Accept a suspended key again", "resume", false, func(key *v1alpha1.ApiKey) bool {
-		ready := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionReady)
-		return ready != nil && ready.Reason != v1alpha1.ReasonSuspended
+		accepted := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionAccepted)
+		if accepted == nil {
+			return false
+		}
+		switch accepted.Reason {
+		case v1alpha1.ReasonSuspended, v1alpha1.ReasonPublishing, v1alpha1.ReasonPending:
+			return false
+		}
+		return true
 	})
 }
 
@@ -89,10 +97,25 @@ func (a *app) suspension(use, short, action string, suspended bool, reached func
 		if err := requireLive(key); err != nil {
 			return err
 		}
-		return a.declare(ctx, s, key, action, waiting, func(spec *v1alpha1.ApiKeySpec) { spec.Suspended = &suspended }, reached)
+		change := func(spec *v1alpha1.ApiKeySpec) { spec.Suspended = &suspended }
+		err := a.declare(ctx, s, key, action, waiting, change, reached)
+		if err != nil || suspended || !waiting.wait {
+			return err
+		}
+		return notAccepted(key)
 	})
 	waiting.flags(cmd)
 	return cmd
+}
+
+// notAccepted returns an error if validation servers do not accept the key. Somebody who resumes a key wants to use it, and
+// Ready is also true for a key that is refused as declared, such as a key of a frozen Group.
+func notAccepted(key *v1alpha1.ApiKey) error {
+	c := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionAccepted)
+	if c == nil || c.Status == metav1.ConditionTrue {
+		return nil
+	}
+	return refusedf("ApiKey %s/%s is resumed, and still not accepted (%s: %s)", key.Namespace, key.Name, c.Reason, c.Message)
 }
 
 // requireLive returns an error if the key is revoked, expired or being deleted.

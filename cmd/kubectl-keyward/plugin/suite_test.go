@@ -298,6 +298,7 @@ func object(t *testing.T, namespace, name string, change func(*v1alpha1.ApiKey))
 	}
 	condition(key, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady,
 		"the key is accepted, and delivered in Secret "+name)
+	condition(key, v1alpha1.ConditionAccepted, metav1.ConditionTrue, v1alpha1.ReasonAccepted, "validation servers accept the key")
 	condition(key, v1alpha1.ConditionEnforced, metav1.ConditionTrue, v1alpha1.ReasonAcknowledged, "in force on 2 of 2 validation servers")
 	change(key)
 	if n := len(key.Status.Versions); n > 0 && key.Status.Preview == "" {

@@ -51,7 +51,7 @@ type enforcementView struct {
 	Acknowledged int32    `json:"acknowledged"`
 	Latency      string   `json:"latency,omitempty"`
 	WaitingFor   []string `json:"waitingFor,omitempty"`
-	Lost         []string `json:"lost,omitempty"`
+	Disconnected []string `json:"disconnected,omitempty"`
 }
 
 type versionView struct {
@@ -85,7 +85,7 @@ func viewOf(key *v1alpha1.ApiKey, now time.Time) keyView {
 	if e := status.Enforcement; e != nil {
 		v.Enforcement = &enforcementView{
 			Complete: meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionEnforced),
-			Servers:  number(e.Servers), Acknowledged: number(e.Acknowledged), Latency: e.Latency, WaitingFor: e.WaitingFor, Lost: e.Lost,
+			Servers:  number(e.Servers), Acknowledged: number(e.Acknowledged), Latency: e.Latency, WaitingFor: e.WaitingFor, Disconnected: e.Disconnected,
 		}
 	}
 	for i := range status.Versions {
@@ -122,12 +122,16 @@ func attentions(key *v1alpha1.ApiKey, now time.Time) []attention {
 	case ready.ObservedGeneration < key.Generation:
 		add(true, "NotSeen", "the manager has not looked at the latest edit yet; what follows is how it was before")
 	}
-	if ready != nil && (ready.Status != metav1.ConditionTrue || meta.IsStatusConditionTrue(conditions, v1alpha1.ConditionStalled)) {
+	accepted := meta.FindStatusCondition(conditions, v1alpha1.ConditionAccepted)
+	switch {
+	case ready != nil && (ready.Status != metav1.ConditionTrue || meta.IsStatusConditionTrue(conditions, v1alpha1.ConditionStalled)):
 		add(true, ready.Reason, ready.Message)
+	case accepted != nil && accepted.Status != metav1.ConditionTrue: // as declared, such as revoked or suspended
+		add(true, accepted.Reason, accepted.Message)
 	}
 	if at := key.Status.ExpiresAt; at != nil && key.Status.State == v1alpha1.KeyActive && !now.Before(at.Time) {
-		add(true, v1alpha1.ReasonExpired,
-			"the key has expired, and validation servers refuse it; its state does not say so because the manager is not running")
+		add(true, v1alpha1.ReasonExpired, "the key has expired, and validation servers refuse it; its state does not say so yet, "+
+			"so the manager is probably not running")
 	}
 	if c := meta.FindStatusCondition(conditions, v1alpha1.ConditionEnforced); c != nil && c.Status != metav1.ConditionTrue {
 		add(true, c.Reason, c.Message)
@@ -162,7 +166,7 @@ func describeEnforcement(e *enforcementView) string {
 	text := fmt.Sprintf("in force on %d of %d servers", e.Acknowledged, e.Servers)
 	switch {
 	case e.Servers == 0 && e.Complete:
-		text = "no server is connected; those to come start from the latest state"
+		text = "no server is connected; those that connect later start from the latest state"
 	case e.Servers == 0:
 		text = "not published yet"
 	}
@@ -172,8 +176,8 @@ func describeEnforcement(e *enforcementView) string {
 	if len(e.WaitingFor) > 0 {
 		text += "; waiting for " + strings.Join(e.WaitingFor, ", ")
 	}
-	if len(e.Lost) > 0 {
-		text += "; disconnected, and deciding with what they knew: " + strings.Join(e.Lost, ", ")
+	if len(e.Disconnected) > 0 {
+		text += "; disconnected, and deciding by the state that they had: " + strings.Join(e.Disconnected, ", ")
 	}
 	return text
 }

@@ -98,7 +98,7 @@ func (a *app) enforced(key *v1alpha1.ApiKey) string {
 		return ""
 	}
 	view := viewOf(key, a.now())
-	if e := view.Enforcement; e != nil && !e.Complete && len(e.Lost) == 0 {
+	if e := view.Enforcement; e != nil && !e.Complete && len(e.Disconnected) == 0 {
 		return fmt.Sprintf("%s: %s", view.State, describeEnforcement(e))
 	}
 	return ""
@@ -106,9 +106,9 @@ func (a *app) enforced(key *v1alpha1.ApiKey) string {
 
 // incomplete returns an error if the change is not in force everywhere.
 func incomplete(key *v1alpha1.ApiKey) error {
-	if e := key.Status.Enforcement; e != nil && len(e.Lost) > 0 {
-		return coded{ExitIncomplete, errors.New("disconnected servers decide with what they knew until they " +
-			"reconnect: find out whether they run, or cut them off")}
+	if e := key.Status.Enforcement; e != nil && len(e.Disconnected) > 0 {
+		return coded{ExitIncomplete, errors.New("disconnected servers decide by the state that they had until they reconnect: " +
+			"find out whether they run, or cut them off")}
 	}
 	return nil
 }

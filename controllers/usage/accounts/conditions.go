@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/ptr"
@@ -24,7 +23,7 @@ const (
 // nothing counts any more once its month is over; a Group without a quota has neither.
 func Describe(group *v1alpha1.Group, now time.Time) {
 	limits := LimitsOf(group)
-	set := conditions.Set{Conditions: &group.Status.Conditions, Generation: group.Generation, Now: now}
+	set := conditions.Setter{Conditions: &group.Status.Conditions, Generation: group.Generation, Now: now}
 	if limits.Requests == nil && limits.Bytes == nil || group.Status.Usage == nil {
 		meta.RemoveStatusCondition(&group.Status.Conditions, v1alpha1.ConditionQuotaLow)
 		meta.RemoveStatusCondition(&group.Status.Conditions, v1alpha1.ConditionQuotaExceeded)
@@ -34,14 +33,14 @@ func Describe(group *v1alpha1.Group, now time.Time) {
 	if now.Before(group.Status.Usage.ResetsAt.Time) {
 		low, full = reached(group, limits, lowPercent), reached(group, limits, fullPercent)
 	}
-	set.Put(v1alpha1.ConditionQuotaLow, len(low) > 0, v1alpha1.ReasonQuotaUsed, describe(low, lowPercent, group))
+	set.Set(v1alpha1.ConditionQuotaLow, len(low) > 0, v1alpha1.ReasonQuotaUsed, describe(low, lowPercent, group))
 	message := describe(full, fullPercent, group)
 	if len(full) > 0 && limits.Metered {
 		message += "; what goes beyond is let through and counted"
 	} else if len(full) > 0 {
 		message += "; requests are refused with 402 quota_exceeded"
 	}
-	set.Put(v1alpha1.ConditionQuotaExceeded, len(full) > 0, v1alpha1.ReasonQuotaUsed, message)
+	set.Set(v1alpha1.ConditionQuotaExceeded, len(full) > 0, v1alpha1.ReasonQuotaUsed, message)
 }
 
 // Changes returns how long it is until Describe says something else without any further
@@ -84,12 +83,8 @@ func describe(names []string, percent int, group *v1alpha1.Group) string {
 // Announce returns what sends an event when a quota gets low or is used up.
 func Announce(recorder events.EventRecorder) func(before, group *v1alpha1.Group) {
 	return func(before, group *v1alpha1.Group) {
-		for _, kind := range []string{v1alpha1.ConditionQuotaLow, v1alpha1.ConditionQuotaExceeded} {
-			is := meta.FindStatusCondition(group.Status.Conditions, kind)
-			if is == nil || !meta.IsStatusConditionTrue(group.Status.Conditions, kind) || meta.IsStatusConditionTrue(before.Status.Conditions, kind) {
-				continue
-			}
-			recorder.Eventf(group, nil, corev1.EventTypeWarning, kind, "Count", "%s", is.Message)
+		for _, event := range conditions.Events(before.Status.Conditions, group.Status.Conditions) {
+			recorder.Eventf(group, nil, event.Type, event.Reason, "Count", "%s", event.Message)
 		}
 	}
 }

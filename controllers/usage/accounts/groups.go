@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
@@ -73,12 +74,12 @@ func (c *groupCollector) Collect(all chan<- prometheus.Metric) {
 		return
 	}
 	ctx := context.Background() // of the scrape; the cache answers at once
-	var groups v1alpha1.GroupList
-	if err := m.Reader.List(ctx, &groups, client.UnsafeDisableDeepCopy); err != nil {
+	groups, err := cache.CachedGroups(ctx, m.Reader)
+	if err != nil {
 		logf.FromContext(ctx).Error(err, "The metrics of Groups are missing")
 		return
 	}
-	m.collect(groups.Items, func(desc *prometheus.Desc, value float64, labels ...string) {
+	m.collect(groups, func(desc *prometheus.Desc, value float64, labels ...string) {
 		all <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
 	})
 }

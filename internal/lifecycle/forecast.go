@@ -7,13 +7,12 @@ import (
 )
 
 const (
-	// expiringSoon is how long before its end a key is said to end soon; of a key that lives
-	// shorter than twice of it, the second half.
+	// expiringSoon is how long before its expiry a key counts as expiring soon; a key that lives shorter than twice as
+	// long does so in the second half of its life.
 	expiringSoon = 14 * 24 * time.Hour
-	// usageRetry is how soon to look again whether all servers have reported.
+	// usageRetry is how soon to check again whether all servers have reported.
 	usageRetry = 10 * time.Second
-	// stillUsed is how old a use may be, at least, for a version to be still used: uses are
-	// reported now and then.
+	// stillUsed is the minimum age up to which a use counts as current: uses are reported periodically.
 	stillUsed = 30 * time.Second
 )
 
@@ -21,13 +20,13 @@ const (
 type Cutover struct {
 	ID      int64
 	Preview string
-	// Since is when its successor was there to be used, Ends when it will be refused.
+	// Since is when its successor became available, Ends when it will be refused.
 	Since, Ends time.Time
 	Use
 }
 
-// foresee says what is to come, and when the plan will be another one.
-func (p *planner) foresee() {
+// forecast determines what is about to happen, and when the plan changes next.
+func (p *planner) forecast() {
 	active := p.active()
 	p.wakeAt(p.claimDeadline())
 	for i := range p.out.Versions {
@@ -38,7 +37,7 @@ func (p *planner) foresee() {
 		p.wakeAt(timeOf(v.ExpiresAt))
 		if v.State == v1alpha1.VersionRetiring {
 			p.wakeAt(timeOf(v.RetiresAt))
-			p.foreseeCutover(v, active)
+			p.forecastCutover(v, active)
 		}
 	}
 	if active == nil || Revoked(p.in.Key) {
@@ -57,8 +56,8 @@ func (p *planner) foresee() {
 	p.wakeAt(soon)
 }
 
-// foreseeCutover looks at the last quarter of an overlap.
-func (p *planner) foreseeCutover(v, current *v1alpha1.KeyVersion) {
+// forecastCutover checks whether a version is still used in the last quarter of its overlap.
+func (p *planner) forecastCutover(v, current *v1alpha1.KeyVersion) {
 	if current == nil || v.ReplacedAt == nil {
 		return
 	}
@@ -75,7 +74,7 @@ func (p *planner) foreseeCutover(v, current *v1alpha1.KeyVersion) {
 		p.out.Cutover = &Cutover{ID: v.ID, Preview: v.Preview, Since: since, Ends: ends, Use: use}
 		p.wakeAt(use.Last.Add(max(quarter, stillUsed) + 1))
 	default:
-		// A use is not announced each time.
+		// There is no event for each use.
 		p.wakeAt(p.now.Add(max(usageRetry, quarter/8)))
 	}
 	if unusedLongEnough := p.unusedLongEnoughAt(v, current); !unusedLongEnough.IsZero() {
@@ -87,7 +86,7 @@ func (p *planner) foreseeCutover(v, current *v1alpha1.KeyVersion) {
 	}
 }
 
-// wakeAt lets the plan be looked at again at an instant that is still to come.
+// wakeAt has the plan made again at an instant, if that is in the future.
 func (p *planner) wakeAt(at time.Time) {
 	if at.After(p.now) && (p.out.Wake.IsZero() || at.Before(p.out.Wake)) {
 		p.out.Wake = at

@@ -11,8 +11,8 @@ import (
 	"github.com/keyward-dev/keyward/internal/grant"
 )
 
-// settle brings one version up to the instant. It reports false for a version to drop. What
-// was over by the instants that were published is over, whatever was declared since.
+// advance advances one version to the instant. It reports false for a version that has to be dropped. A version that
+// ended at a published instant stays ended, even if something else was declared since.
 func (p *planner) advance(v *v1alpha1.KeyVersion) (keep bool) {
 	switch {
 	case !Live(v.State):
@@ -20,14 +20,14 @@ func (p *planner) advance(v *v1alpha1.KeyVersion) (keep bool) {
 	case Revoked(p.in.Key):
 		p.end(v, v1alpha1.VersionRevoked)
 		return true
-	case over(v.ExpiresAt, p.now):
+	case ended(v.ExpiresAt, p.now):
 		p.end(v, v1alpha1.VersionExpired)
 		return true
-	case v.State == v1alpha1.VersionRetiring && over(v.RetiresAt, p.now):
+	case v.State == v1alpha1.VersionRetiring && ended(v.RetiresAt, p.now):
 		p.end(v, v1alpha1.VersionRetired)
 		return true
 	}
-	if p.adoptExpiry(v); over(v.ExpiresAt, p.now) {
+	if p.adoptExpiry(v); ended(v.ExpiresAt, p.now) {
 		p.end(v, v1alpha1.VersionExpired)
 		return true
 	}
@@ -37,12 +37,12 @@ func (p *planner) advance(v *v1alpha1.KeyVersion) (keep bool) {
 	return true
 }
 
-// settlePending resolves what a process that died may have left behind.
+// advancePending resolves what a process that died may have left.
 func (p *planner) advancePending(v *v1alpha1.KeyVersion) (keep bool) {
 	if p.carries(v) {
 		v.State = v1alpha1.VersionActive
 		v.DeliveredAt = seconds(p.now)
-		if v.Cause != v1alpha1.CauseCreated { // of the first the status says it all, and each event is a write
+		if v.Cause != v1alpha1.CauseCreated { // for the first the status says the same, and each event is a write
 			p.note(false, v1alpha1.ReasonDelivered, "version %d (%s) is in Secret %s", v.ID, v.Preview, SecretName(p.in.Key))
 		}
 		return true
@@ -50,18 +50,18 @@ func (p *planner) advancePending(v *v1alpha1.KeyVersion) (keep bool) {
 	if p.in.Pending == v.ID {
 		return true
 	}
-	p.note(false, v1alpha1.ReasonVersionDropped, "version %d (%s) was never delivered; its text is gone", v.ID, v.Preview)
+	p.note(false, v1alpha1.ReasonVersionDropped, "version %d (%s) was never delivered; its text is lost", v.ID, v.Preview)
 	return false
 }
 
-// adoptExpiry follows an edit of the key's declared expiry. What the Group's policy does
-// not allow leaves the version as it is; act reports it.
+// adoptExpiry applies an edit of the key's declared expiry. An expiry that the Group's policy does not allow leaves the
+// version as it is; act reports that.
 func (p *planner) adoptExpiry(v *v1alpha1.KeyVersion) {
 	if p.in.Group == nil || !grant.DeclaresExpiry(p.in.Key) {
 		return
 	}
 	if at := p.in.Key.Spec.ExpiresAt; at != nil && !at.After(v.MintedAt.Time) {
-		// An instant before the minting is not refused here: it says that the key is over.
+		// An instant before the minting is not refused here: it declares that the key has ended.
 		v.ExpiresAt = at.DeepCopy()
 		return
 	}
@@ -76,7 +76,7 @@ func (p *planner) adoptExpiry(v *v1alpha1.KeyVersion) {
 	}
 }
 
-// trim forgets the oldest of the versions that ended.
+// trim forgets the oldest ended versions.
 func (p *planner) trim() {
 	ended := 0
 	for i := range p.out.Versions {
@@ -100,12 +100,12 @@ func (p *planner) end(v *v1alpha1.KeyVersion, state v1alpha1.VersionState) {
 	case v1alpha1.VersionExpired:
 		reason, what = v1alpha1.ReasonExpired, "has expired"
 	case v1alpha1.VersionRetired:
-		reason, what = v1alpha1.ReasonRetired, "is retired: its overlap is over"
+		reason, what = v1alpha1.ReasonRetired, "is retired: its overlap has ended"
 	}
 	p.note(false, reason, "version %d (%s) %s", v.ID, v.Preview, what)
 }
 
-// carries is whether the key's own Secret holds the version's text.
+// carries reports whether the key's own Secret holds the version's text.
 func (p *planner) carries(v *v1alpha1.KeyVersion) bool {
 	return p.in.Secret.Found && !p.in.Secret.Foreign && p.in.Secret.Digest == v.Digest
 }
@@ -114,8 +114,8 @@ func (p *planner) note(warning bool, reason, format string, args ...any) {
 	p.out.Notes = append(p.out.Notes, Note{Warning: warning, Reason: reason, Message: fmt.Sprintf(format, args...)})
 }
 
-// over is whether an instant, at which something ends, has come.
-func over(at *metav1.Time, now time.Time) bool { return at != nil && !now.Before(at.Time) }
+// ended reports whether the instant at which something ends has come.
+func ended(at *metav1.Time, now time.Time) bool { return at != nil && !now.Before(at.Time) }
 
 // SecretName is the name of the key's Secret.
 func SecretName(key *v1alpha1.ApiKey) string {

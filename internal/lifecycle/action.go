@@ -5,9 +5,9 @@ import (
 	"github.com/keyward-dev/keyward/internal/grant"
 )
 
-// steps are the stages of a key's life, in order; the first that applies is what is done.
+// steps are the steps of a key's life, in order; the first that applies is chosen.
 var steps = []func(*planner) (applies bool){
-	(*planner).finish,
+	(*planner).endForGood,
 	(*planner).restore,
 	(*planner).importFirst,
 	(*planner).publishAndDeliver,
@@ -20,7 +20,7 @@ var steps = []func(*planner) (applies bool){
 // act chooses the action.
 func (p *planner) act() {
 	if Revoked(p.in.Key) {
-		p.deleteSecretWhenOver()
+		p.deleteSecretWhenEnded()
 		return
 	}
 	p.out.Obstacle = p.obstacle()
@@ -31,19 +31,19 @@ func (p *planner) act() {
 	}
 }
 
-// finish is for a key that had its time: it does not start again by itself.
-func (p *planner) finish() bool {
-	if !p.over() {
+// endForGood is for a key that has ended: it does not start again.
+func (p *planner) endForGood() bool {
+	if !p.ended() {
 		return false
 	}
 	p.out.Obstacle = nil
-	p.deleteSecretWhenOver()
+	p.deleteSecretWhenEnded()
 	return true
 }
 
-// over is whether the key had its time. One that rotates by itself goes on where nobody was
-// there to rotate it before it expired, unless it was declared to be over meanwhile.
-func (p *planner) over() bool {
+// ended reports whether the key has ended. A key that rotates automatically continues if no manager was running to rotate
+// it before it expired, unless its end was declared meanwhile.
+func (p *planner) ended() bool {
 	if p.active() != nil || p.pending() != nil || len(p.out.Versions) == 0 {
 		return false
 	}
@@ -52,8 +52,8 @@ func (p *planner) over() bool {
 	return !renews || p.in.Key.Status.State == v1alpha1.KeyExpired
 }
 
-// restore takes over what a Secret holds of a key whose status was lost, as after a restore
-// from a backup: its holders notice nothing.
+// restore takes over the version in the Secret of a key whose status was lost, for instance after a restore from a backup:
+// its holders notice nothing.
 func (p *planner) restore() bool {
 	if len(p.out.Versions) > 0 || !p.in.Secret.Found || p.in.Secret.Foreign || p.in.Secret.Digest == "" {
 		return false
@@ -61,34 +61,35 @@ func (p *planner) restore() bool {
 	switch {
 	case p.in.Problem != nil:
 		return true
-	case p.in.Secret.LeftProblem != nil:
-		p.out.Obstacle = p.in.Secret.LeftProblem
+	case p.in.Secret.RestoreProblem != nil:
+		p.out.Obstacle = p.in.Secret.RestoreProblem
 		return true
 	}
-	version := *p.in.Secret.Left.DeepCopy()
+	version := *p.in.Secret.Restorable.DeepCopy()
 	version.State, version.Cause = v1alpha1.VersionActive, v1alpha1.CauseRestored
 	version.Digest, version.Trigger = p.in.Secret.Digest, p.in.Key.Spec.Rotation.Trigger
 	version.DeliveredAt = seconds(p.now)
-	if problem := p.limit(&version); problem != nil {
+	if problem := p.capExpiry(&version); problem != nil {
 		p.out.Obstacle = problem
 		return true
 	}
-	although := "" // in the same event: a second one of the same reason would be counted, and not shown
-	if p.in.Secret.LeftAllowed != "" {
-		although = "; the Secret " + p.in.Secret.LeftAllowed
+	although := "" // in the same event: a second one with the same reason would only be counted
+	if p.in.Secret.RestoreAllowedBy != "" {
+		although = "; the Secret " + p.in.Secret.RestoreAllowedBy
 	}
-	p.note(true, v1alpha1.ReasonRestored, "version %d (%s) is taken over from Secret %s, which was there before this ApiKey: whoever holds it goes on as before%s",
+	p.note(true, v1alpha1.ReasonRestored, "version %d (%s) is taken over from Secret %s, which existed before this ApiKey: its "+
+		"holders are not affected%s",
 		version.ID, version.Preview, SecretName(p.in.Key), although)
-	if over(version.ExpiresAt, p.now) {
+	if ended(version.ExpiresAt, p.now) {
 		p.end(&version, v1alpha1.VersionExpired)
 	}
 	p.out.Versions = append(p.out.Versions, version)
 	return true
 }
 
-// limit sees to it that a version that is taken over ends no later than it may by what is
-// declared: an annotation of a Secret is no authority.
-func (p *planner) limit(version *v1alpha1.KeyVersion) *grant.Problem {
+// capExpiry ensures that a version that is taken over ends no later than its declaration allows: an annotation of a Secret
+// has no authority.
+func (p *planner) capExpiry(version *v1alpha1.KeyVersion) *grant.Problem {
 	latest, problem := grant.Expiry(p.in.Key, p.in.Group, version.MintedAt.Time)
 	if at := p.in.Key.Spec.ExpiresAt; at != nil && !at.After(version.MintedAt.Time) {
 		latest, problem = at.Time, nil
@@ -102,7 +103,7 @@ func (p *planner) limit(version *v1alpha1.KeyVersion) *grant.Problem {
 	return nil
 }
 
-// importFirst makes an existing key the first version.
+// importFirst imports an existing key as the first version.
 func (p *planner) importFirst() bool {
 	if len(p.out.Versions) > 0 || p.in.Key.Spec.ImportFrom == nil {
 		return false
@@ -111,19 +112,19 @@ func (p *planner) importFirst() bool {
 		p.out.Obstacle = p.in.Import
 	}
 	if p.out.Obstacle == nil {
-		p.make(Import, v1alpha1.CauseImported)
+		p.planVersion(Import, v1alpha1.CauseImported)
 	}
 	return true
 }
 
-// bring publishes and delivers the version that is on its way.
+// publishAndDeliver publishes and delivers the pending version.
 func (p *planner) publishAndDeliver() bool {
 	pending := p.pending()
 	if pending == nil {
 		return false
 	}
-	if active := p.active(); active != nil && !p.carries(active) && !p.once() && pending.Cause != v1alpha1.CauseReplaced {
-		pending.Cause = v1alpha1.CauseReplaced // what it was to follow was lost meanwhile
+	if active := p.active(); active != nil && !p.carries(active) && !p.revealedOnce() && pending.Cause != v1alpha1.CauseReplaced {
+		pending.Cause = v1alpha1.CauseReplaced // the text of the earlier version was lost meanwhile
 	}
 	if p.out.Obstacle != nil {
 		return true
@@ -135,7 +136,7 @@ func (p *planner) publishAndDeliver() bool {
 	return true
 }
 
-// rotate replaces a version that works by a new one, where that is due.
+// rotate replaces a working version with a new one, if that is due.
 func (p *planner) rotate() bool {
 	active := p.active()
 	if active == nil || !p.carries(active) && active.ClaimedAt == nil || p.out.Obstacle != nil {
@@ -155,11 +156,11 @@ func (p *planner) rotate() bool {
 		p.out.Postponed = true
 		return false
 	}
-	p.make(Mint, cause)
+	p.planVersion(Mint, cause)
 	return true
 }
 
-// due is why the version is to be replaced, "" where it is not.
+// due is why the version has to be replaced; empty if it does not.
 func (p *planner) due(active *v1alpha1.KeyVersion) v1alpha1.VersionCause {
 	trigger := p.in.Key.Spec.Rotation.Trigger
 	if trigger != "" && p.out.Versions[len(p.out.Versions)-1].Trigger != trigger {
@@ -171,7 +172,7 @@ func (p *planner) due(active *v1alpha1.KeyVersion) v1alpha1.VersionCause {
 	return ""
 }
 
-// mintMissing mints the first version, or one in place of what is no longer there.
+// mintMissing mints the first version, or one that replaces a lost or expired one.
 func (p *planner) mintMissing() bool {
 	active := p.active()
 	if active != nil && (p.carries(active) || active.ClaimedAt != nil) {
@@ -182,23 +183,26 @@ func (p *planner) mintMissing() bool {
 	}
 	switch {
 	case active != nil:
-		if p.make(Mint, v1alpha1.CauseReplaced) {
-			p.note(true, v1alpha1.ReasonMinted, "Secret %s no longer holds version %d (%s), whose text is stored nowhere else; a new version takes its place, and revokes it once delivered",
+		if p.planVersion(Mint, v1alpha1.CauseReplaced) {
+			p.note(true, v1alpha1.ReasonMinted, "Secret %s no longer holds version %d (%s), whose text is stored nowhere else; a new "+
+				"version replaces it, and revokes it once delivered",
 				SecretName(p.in.Key), active.ID, active.Preview)
 		}
 	case len(p.in.Key.Status.Versions) > 0 && len(p.out.Versions) > 0:
-		p.make(Mint, v1alpha1.CauseScheduled) // expired while nobody was there to rotate it
+		p.planVersion(Mint, v1alpha1.CauseScheduled) // it expired while no manager was running to rotate it
 	default:
-		if from := p.in.Key.Annotations[v1alpha1.AnnotationRestored]; p.make(Mint, v1alpha1.CauseCreated) && from != "" && len(p.in.Key.Status.Versions) == 0 {
-			p.note(true, v1alpha1.ReasonMinted, "the ApiKey was created from a copy or a backup (its creator claims that %q created it then) without its Secret %s: a new key is minted, and whoever holds an earlier one is refused",
+		from := p.in.Key.Annotations[v1alpha1.AnnotationRestored]
+		if p.planVersion(Mint, v1alpha1.CauseCreated) && from != "" && len(p.in.Key.Status.Versions) == 0 {
+			p.note(true, v1alpha1.ReasonMinted, "the ApiKey was created from a copy or a backup (its creator claims that %q created it "+
+				"then) without its Secret %s: a new key is minted, and holders of an earlier one are refused",
 				from, SecretName(p.in.Key))
 		}
 	}
 	return true
 }
 
-// make plans a new version.
-func (p *planner) make(action Action, cause v1alpha1.VersionCause) bool {
+// planVersion plans a new version, and reports whether it may be minted.
+func (p *planner) planVersion(action Action, cause v1alpha1.VersionCause) bool {
 	expiresAt, problem := grant.Expiry(p.in.Key, p.in.Group, p.now)
 	if problem != nil {
 		p.out.Obstacle = problem
@@ -211,7 +215,7 @@ func (p *planner) make(action Action, cause v1alpha1.VersionCause) bool {
 	return true
 }
 
-// keep sees to the Secret of a version that works.
+// keep keeps the Secret of a working version as declared.
 func (p *planner) keep() bool {
 	active := p.active()
 	p.out.Target = active.ID
@@ -232,13 +236,13 @@ func (p *planner) state() v1alpha1.KeyState {
 	switch {
 	case Revoked(p.in.Key):
 		return v1alpha1.KeyRevoked
-	case Current(p.out.Versions) == nil && p.over():
+	case Current(p.out.Versions) == nil && p.ended():
 		return v1alpha1.KeyExpired
 	case p.in.Problem != nil:
 		return v1alpha1.KeyBlocked
 	case groupInactive(p) != nil, suspended(p) != nil:
 		return v1alpha1.KeySuspended
-	case active != nil && (p.carries(active) || active.ClaimedAt != nil), p.over():
+	case active != nil && (p.carries(active) || active.ClaimedAt != nil), p.ended():
 		return v1alpha1.KeyActive
 	case p.out.Obstacle != nil:
 		return v1alpha1.KeyBlocked

@@ -7,11 +7,10 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// succeed lets the version that was delivered last take the place of the earlier ones. One
-// whose text was lost with its Secret is revoked at once, for whoever removed it may have
-// had a reason, and so is one that nobody had claimed, for nobody has it; the others stay
-// for the overlap.
-func (p *planner) succeed() {
+// retireEarlier replaces the earlier versions with the one that was delivered last. A version whose text was lost with its
+// Secret is revoked at once, because the user who removed it may have had a reason. So is a version that nobody had
+// claimed, because nobody has it. The others stay accepted for the overlap.
+func (p *planner) retireEarlier() {
 	current := p.active()
 	if current == nil {
 		return
@@ -21,8 +20,8 @@ func (p *planner) succeed() {
 		if v.State != v1alpha1.VersionActive || v.ID == current.ID {
 			continue
 		}
-		switch at := p.takenOver(current); {
-		case p.once() && v.ClaimedAt == nil, !at.IsZero() && current.Cause == v1alpha1.CauseReplaced:
+		switch at := p.usableSince(current); {
+		case p.revealedOnce() && v.ClaimedAt == nil, !at.IsZero() && current.Cause == v1alpha1.CauseReplaced:
 			p.end(v, v1alpha1.VersionRevoked)
 		case !at.IsZero():
 			p.replace(v, current, at)
@@ -33,20 +32,19 @@ func (p *planner) succeed() {
 			p.retire(v, current)
 		}
 	}
-	p.giveUp(current)
+	p.abandonReplacement(current)
 }
 
-// replace begins the overlap of a version with its successor, which was there to be used at
-// an instant.
+// replace begins the overlap of a version with its successor, which became available at an instant.
 func (p *planner) replace(v, successor *v1alpha1.KeyVersion, at time.Time) {
 	v.State, v.ReplacedAt = v1alpha1.VersionRetiring, seconds(at)
 	v.RetiresAt = seconds(p.overlapEnd(v))
-	p.note(false, v1alpha1.ReasonRotated, "version %d (%s) takes the place of version %d (%s), which is accepted until %s",
+	p.note(false, v1alpha1.ReasonRotated, "version %d (%s) replaces version %d (%s), which is accepted until %s",
 		successor.ID, successor.Preview, v.ID, v.Preview, v.RetiresAt.UTC().Format(time.RFC3339))
 }
 
-// retire follows an edit of the overlap, and ends it when it is over, or early when the
-// version is no longer used and the current one is.
+// retire applies an edit of the overlap, and ends the overlap: when its time has passed, or early when the version is no
+// longer used and the current one is.
 func (p *planner) retire(v, current *v1alpha1.KeyVersion) {
 	if v.ReplacedAt != nil && p.rotationProblem == nil {
 		v.RetiresAt = seconds(p.overlapEnd(v))
@@ -58,13 +56,13 @@ func (p *planner) retire(v, current *v1alpha1.KeyVersion) {
 		v.State = v1alpha1.VersionRetired
 		return
 	}
-	if over(v.RetiresAt, p.now) {
+	if ended(v.RetiresAt, p.now) {
 		p.end(v, v1alpha1.VersionRetired)
 	}
 }
 
-// giveUp drops a version that was to replace one whose text was lost, where the text is back.
-func (p *planner) giveUp(current *v1alpha1.KeyVersion) {
+// abandonReplacement drops a version that was to replace one whose text was lost, if the text is back.
+func (p *planner) abandonReplacement(current *v1alpha1.KeyVersion) {
 	if !p.carries(current) {
 		return
 	}
@@ -73,16 +71,16 @@ func (p *planner) giveUp(current *v1alpha1.KeyVersion) {
 	})
 }
 
-// takenOver is when a consumer could use the version; zero while nobody can.
-func (p *planner) takenOver(v *v1alpha1.KeyVersion) time.Time {
-	if p.once() {
+// usableSince is when the version became available to its consumer; zero if it is not yet.
+func (p *planner) usableSince(v *v1alpha1.KeyVersion) time.Time {
+	if p.revealedOnce() {
 		return timeOf(v.ClaimedAt)
 	}
 	return timeOf(v.DeliveredAt)
 }
 
-// overlapEnd is when a version that was replaced retires. Instants of API objects are cut to
-// the second; an overlap is never shorter than declared.
+// overlapEnd is when a replaced version retires. Instants of API objects are truncated to seconds; an overlap is never
+// shorter than declared.
 func (p *planner) overlapEnd(v *v1alpha1.KeyVersion) time.Time {
 	if p.rotation.Overlap == 0 {
 		return v.ReplacedAt.Time
@@ -90,14 +88,14 @@ func (p *planner) overlapEnd(v *v1alpha1.KeyVersion) time.Time {
 	return v.ReplacedAt.Add(p.rotation.Overlap + time.Second)
 }
 
-// quiet is whether the overlap ends early.
+// unusedLongEnough reports whether the overlap ends early.
 func (p *planner) unusedLongEnough(v, current *v1alpha1.KeyVersion) bool {
 	at := p.unusedLongEnoughAt(v, current)
 	return !at.IsZero() && !p.in.Usage.Through.Before(at)
 }
 
-// quietAt is when the version will not have been used for long enough, as things are; zero
-// where that does not matter, or the current version was not used yet.
+// unusedLongEnoughAt is when the version will have been unused for long enough, if it is not used again; zero if early
+// retirement is not declared, or the current version was not used yet.
 func (p *planner) unusedLongEnoughAt(v, current *v1alpha1.KeyVersion) time.Time {
 	if p.rotation.UnusedFor == 0 || p.rotationProblem != nil || v.ReplacedAt == nil {
 		return time.Time{}
@@ -106,7 +104,7 @@ func (p *planner) unusedLongEnoughAt(v, current *v1alpha1.KeyVersion) time.Time 
 	if !p.in.Usage.Of[current.Digest].Last.After(since) {
 		return time.Time{}
 	}
-	// What happened before anybody watched is not known.
+	// Uses before the manager received reports are not known.
 	for _, at := range []time.Time{p.in.Usage.Since, p.in.Usage.Of[v.Digest].Last, timeOf(v.LastUsedAt)} {
 		if at.After(since) {
 			since = at

@@ -24,8 +24,8 @@ import (
 	"github.com/keyward-dev/keyward/test/cost"
 )
 
-// What one admission, and one reconciliation, may cost: far less than what would be noticed beside
-// others, and more than what the largest objects need.
+// The maximum cost of one admission, and of one reconciliation: far less than would disturb others, and more than the largest
+// objects need.
 var (
 	admissionBound = cost.Cost{Allocated: 64 << 20, Worked: time.Second}
 	reconcileBound = cost.Cost{Allocated: 96 << 20, Worked: time.Second}
@@ -37,7 +37,7 @@ func longName(i, length int) string {
 	return name + strings.Repeat("x", length-len(name))
 }
 
-// projectsOf are as many projects as a key can have.
+// projectsOf returns as many projects as a key can have.
 func projectsOf() (names []v1alpha1.ProjectName) {
 	for i := range 64 {
 		names = append(names, v1alpha1.ProjectName(longName(i, 63)))
@@ -45,7 +45,7 @@ func projectsOf() (names []v1alpha1.ProjectName) {
 	return names
 }
 
-// largestGroup is a Group at the limits of its schema, with so many routes of each project.
+// largestGroup returns a Group at the limits of its schema, with so many routes per project.
 func largestGroup(w *testenv.World, routes int) *v1alpha1.Group {
 	g := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "acme"}}
 	g.Spec.DisplayName = strings.Repeat("é", 128)
@@ -115,7 +115,7 @@ func largestAllowlist(w *testenv.World, change ...func(*v1alpha1.DomainAllowlist
 	return l
 }
 
-// review asks the manager's webhook about an object as the API server would, in this process.
+// review calls the manager's webhook with an object as the API server would, in this process.
 func review(operation admissionv1.Operation, kind string, old, object client.Object) (answer *admissionv1.AdmissionResponse, is cost.Cost) {
 	GinkgoHelper()
 	raw := func(object client.Object) k8sruntime.RawExtension {

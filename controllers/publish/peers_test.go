@@ -27,7 +27,7 @@ func limitedKey(id, group string) *syncv1.Key {
 	return record
 }
 
-// sharing is a server that keeps what it is told of how many servers there are.
+// sharing is a server that keeps the numbers of servers that it is sent.
 type sharing struct {
 	*server
 
@@ -39,7 +39,7 @@ func share(hub *publish.Hub, subscriber publish.Subscriber) *sharing {
 	return &sharing{server: subscribe(hub, subscriber), counts: map[string]uint32{}}
 }
 
-// hear takes all that there is.
+// hear takes all messages that are ready.
 func (s *sharing) hear(t interface {
 	Context() context.Context
 	Helper()
@@ -67,8 +67,8 @@ func (s *sharing) hear(t interface {
 	return s.counts
 }
 
-// TestServersAreCounted: who is told what as servers come and go, in one message for all that
-// has changed since.
+// TestServersAreCounted: servers are sent the numbers as servers connect and disconnect, in one message for all changes since
+// the last one.
 func TestServersAreCounted(t *testing.T) {
 	hub, clk := newHub(publish.Options{Grace: time.Second})
 	a := share(hub, publish.Subscriber{Instance: "a", Selects: all})
@@ -101,7 +101,7 @@ func TestServersAreCounted(t *testing.T) {
 		t.Errorf("it takes %d messages", a.messages-before)
 	}
 	for i, s := range more {
-		s.Close(i%2 == 0) // some are lost, and go on for a while
+		s.Close(i%2 == 0) // some are disconnected, and go on deciding for a while
 	}
 	expect("they go", 2)
 	clk.Step(2 * time.Second)
@@ -118,7 +118,7 @@ func TestServersAreCounted(t *testing.T) {
 // String names a server in a message.
 func (s *sharing) String() string { return "a server" }
 
-// TestServersWithoutTheGroupAreNotCounted are not counted, nor those of which it is not known yet.
+// TestServersWithoutTheGroupAreNotCounted: nor are those of which it is not known yet whether they may have it.
 func TestServersWithoutTheGroupAreNotCounted(t *testing.T) {
 	hub, _ := newHub(publish.Options{})
 	hub.PutGroup(limitedGroup(acme))
@@ -151,15 +151,15 @@ func TestServersWithoutTheGroupAreNotCounted(t *testing.T) {
 	}
 }
 
-// TestSharesDoNotGrowDuringStartupGrace: while servers may be about to come back to a new leader, those that are there
-// do not take their parts; then they take those of the servers that did not come.
+// TestSharesDoNotGrowDuringStartupGrace: while servers may still reconnect to a new leader, the connected servers do not use
+// their shares. Afterwards they use the shares of servers that did not reconnect.
 func TestSharesDoNotGrowDuringStartupGrace(t *testing.T) {
 	clk := newClock()
 	hub := publish.NewHub(clk, publish.Options{StartupGrace: 5 * time.Second})
 	hub.PutGroup(limitedGroup(acme))
 	hub.Open()
 	a := share(hub, publish.Subscriber{Instance: "a", Selects: all})
-	a.counts[acme] = 3 // by the leader before
+	a.counts[acme] = 3 // from the leader before
 	if got := a.hear(t)[acme]; got != 3 {
 		t.Errorf("it shares with %d at once", got)
 	}
@@ -173,8 +173,8 @@ func TestSharesDoNotGrowDuringStartupGrace(t *testing.T) {
 	}
 }
 
-// TestServersKnowTheirNumber: whatever happens in whatever order, each server that has
-// heard everything knows how many there are of each group with a limit, and of no other.
+// TestServersKnowTheirNumber: after any events in any order, each server that has received all messages knows the number of
+// servers of each group with a limit, and of no other group.
 func TestServersKnowTheirNumber(t *testing.T) {
 	identities := []string{"tenants/g1", "tenants/g2", "tenants/g3"}
 	rapid.Check(t, func(t *rapid.T) {
@@ -242,7 +242,7 @@ func TestServersKnowTheirNumber(t *testing.T) {
 			},
 			"time": func(*rapid.T) { clk.Step(time.Second) },
 			"": func(t *rapid.T) {
-				for s := range servers { // first all are asked about, then all hear of it
+				for s := range servers { // first everything is asked for, then everything is received
 					s.take(t, true)
 				}
 				for s, may := range servers {

@@ -17,7 +17,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/testenv"
 )
 
-// interrupted is a cache of which the ApiKeys are followed only when something has happened.
+// interrupted is a cache in which something happens before the informer of ApiKeys is returned.
 type interrupted struct {
 	ctrlcache.Cache
 

@@ -15,7 +15,7 @@ func keysOf(t interface{ Fatal(...any) }, root string) *Keys {
 	return keys
 }
 
-// A seal is of exactly what it was made for: no part can be changed, nor moved into another.
+// A seal is valid only for exactly what it was made for: no part can be changed, or moved into another part.
 func TestSealCoversAllParts(t *testing.T) {
 	keys, others := keysOf(t, "a"), keysOf(t, "b")
 	part := rapid.StringMatching(`[a-z:0-9]{0,4}`)

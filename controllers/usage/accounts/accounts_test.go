@@ -23,8 +23,7 @@ func november(text string) store.Key {
 	return store.Key{Group: acme, Month: month}
 }
 
-// TestBadInput: what is wrong is refused by itself and changes nothing; what is right beside
-// it is taken.
+// TestBadInput: a wrong report is refused and changes nothing; a right report in the same message is accepted.
 func TestBadInput(t *testing.T) {
 	good := func(change func(*syncv1.GroupUse)) *syncv1.GroupUse {
 		use := &syncv1.GroupUse{Group: acme, Period: "2026-11", Requests: 20, Spent: 5, Leased: 10, Sequence: 1, Bytes: 100}
@@ -75,7 +74,7 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-// TestIncarnations: a stream has one life, and an earlier stream of it is not heard any more.
+// TestIncarnations: a stream has one incarnation, and an earlier stream of the same incarnation is ignored.
 func TestIncarnations(t *testing.T) {
 	n := newNetwork(t, 1000)
 	all := func(string) (bool, bool) { return true, true }
@@ -101,7 +100,7 @@ func TestIncarnations(t *testing.T) {
 	}
 }
 
-// TestStoreFailure: nothing is acknowledged or leased that is not persisted, and nothing is lost.
+// TestStoreFailure: nothing is acknowledged or leased before it is persisted, and nothing is lost.
 func TestStoreFailure(t *testing.T) {
 	n := newNetwork(t, 1000)
 	n.add()
@@ -117,7 +116,7 @@ func TestStoreFailure(t *testing.T) {
 	if said := s.stream.session.Take(); len(said.GetGroups()) != 0 {
 		t.Errorf("said %v", said)
 	}
-	n.clock.Step(2 * time.Second) // by then it is tried again
+	n.clock.Step(2 * time.Second) // until it is tried again
 	eventually(t, func() bool {
 		n.leaders[0].PersistAll(t.Context())
 		return n.store.writes == 1
@@ -128,8 +127,7 @@ func TestStoreFailure(t *testing.T) {
 	}
 }
 
-// TestMonthEnds: the last month is counted as such when it is reported late, and nothing of
-// its allowances is carried over.
+// TestMonthEnds: a late report of the last month counts for that month, and its allowances are not carried over.
 func TestMonthEnds(t *testing.T) {
 	for _, end := range []string{"2026-12-01", "2027-01-01", "2027-03-01", "2028-03-01", "2017-01-01"} {
 		at, err := time.Parse(time.DateOnly, end)
@@ -193,7 +191,7 @@ func TestMonthEnds(t *testing.T) {
 	}
 }
 
-// TestLimits: a byte quota that is used up, a raised and a lowered quota.
+// TestLimits: a byte quota that is used up, a raised quota and a lowered quota.
 func TestLimits(t *testing.T) {
 	n := newNetwork(t, 100)
 	n.add()
@@ -221,7 +219,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestOverage: what goes beyond a metered quota is told from the rest by subtraction.
+// TestOverage: overage is the use beyond a metered quota.
 func TestOverage(t *testing.T) {
 	five := uint64(5)
 	n := newNetwork(t, 5)
@@ -238,7 +236,7 @@ func TestOverage(t *testing.T) {
 	}
 }
 
-// TestGoodbye: what a server that ends has not spent is free for others.
+// TestGoodbye: what a server has not spent when it says goodbye is free for others.
 func TestGoodbye(t *testing.T) {
 	n := newNetwork(t, 16)
 	n.add()
@@ -262,7 +260,7 @@ func TestGoodbye(t *testing.T) {
 	}
 }
 
-// eventually waits for what timers do in the background.
+// eventually waits for a condition that timers bring about in the background.
 func eventually(t *testing.T, condition func() bool) {
 	t.Helper()
 	deadline := time.After(10 * time.Second)

@@ -22,13 +22,12 @@ const acme = "tenants/acme"
 
 var start = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
-// network is validation servers and leaders, as they are, with everything between them in the
-// hands of the test.
+// network has real validation servers and leaders, and simulates everything between them.
 type network struct {
 	t       failer
 	clock   *clocktesting.FakeClock
 	store   *memory
-	leaders []*accounts.Aggregator // more than one while an old one has not noticed
+	leaders []*accounts.Aggregator // more than one while an old leader has not noticed the new one
 	servers []*server
 	started int
 	quota   uint64
@@ -41,11 +40,11 @@ type server struct {
 	name    string
 	book    *quota.Tracker
 	stream  *stream
-	strays  []*stream // of which the leader has not noticed the end
+	strays  []*stream // whose end the leader has not noticed
 	closing bool
 }
 
-// stream is a connection: what is on its way, up and down.
+// stream is a connection: the messages in transit, in both directions.
 type stream struct {
 	leader  int
 	session *accounts.Session
@@ -91,7 +90,7 @@ func (n *network) connect(s *server, leader int) {
 	s.stream.up = []*syncv1.Uses{{Life: s.book.Incarnation(), Groups: s.book.Due(n.clock.Now(), true)}}
 }
 
-// disconnect ends the server's stream; the leader may hear of what is on its way still.
+// disconnect ends the server's stream; the leader may still receive the messages in transit.
 func (n *network) disconnect(s *server) {
 	if s.stream != nil {
 		s.stream.down = nil
@@ -131,7 +130,7 @@ func (st *stream) deliverUp(t failer, again bool) {
 	}
 }
 
-// pump lets everything through until nothing moves.
+// pump delivers all messages until there are none.
 func (n *network) pump() {
 	for range 50 {
 		for _, s := range n.servers {
@@ -150,7 +149,7 @@ func (n *network) pump() {
 	}
 }
 
-// round takes a server's report to its leader and the answer back, or part of the way.
+// round delivers a server's report to its leader and the answer back, or only part of that.
 func (n *network) round(t *rapid.T, s *server) {
 	if s.stream == nil {
 		n.connect(s, rapid.IntRange(0, len(n.leaders)-1).Draw(t, "leader"))
@@ -172,8 +171,8 @@ func (n *network) round(t *rapid.T, s *server) {
 	}
 }
 
-// cross has two reports of a server on their way when the first is answered: the second, of
-// before the answer, must take back nothing of it.
+// cross has two reports of a server in transit when the first is answered: the second, which was made before the answer, must
+// not revert anything of it.
 func (n *network) cross(s *server, requests int) {
 	if s.stream == nil {
 		n.connect(s, 0)
@@ -227,10 +226,10 @@ func (n *network) crash(i int) {
 	n.servers = append(n.servers[:i], n.servers[i+1:]...)
 }
 
-// TestExact: whatever is lost, late, sent twice, or crashes, no more than the quota is ever
-// admitted; and if no server crashed, exactly the quota is, and counted.
+// TestExact: with any messages lost, late or duplicated, and any crashes, never more than the quota is admitted; and if no server
+// has crashed, exactly the quota is admitted and counted.
 func TestExact(t *testing.T) {
-	for range 5 { // what needs many coincidences is rare
+	for range 5 { // some failures need many coincidences
 		rapid.Check(t, exact)
 	}
 }
@@ -338,7 +337,7 @@ func exact(t *rapid.T) {
 	n.finish(t)
 }
 
-// finish lets everything through, and uses up the quota.
+// finish delivers everything, and uses up the quota.
 func (n *network) finish(t *rapid.T) {
 	n.replace(false)
 	n.add()

@@ -25,7 +25,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
-// TestStores is what every store promises.
+// TestStores tests what every store guarantees.
 func TestStores(t *testing.T) {
 	for _, kind := range []struct {
 		name string
@@ -45,8 +45,7 @@ var (
 	this = last.Next()
 )
 
-// roundTrip writes any ledgers over each other and reads them back, by the version only that
-// is the latest.
+// roundTrip writes any ledgers over each other and reads them back; only the latest version can be replaced.
 func roundTrip(t *testing.T, s store.Store, group func() string) {
 	counter := rapid.Uint64Range(0, quotaledger.Max)
 	account := rapid.Custom(func(t *rapid.T) quotaledger.Account {
@@ -92,7 +91,7 @@ func load(t interface{ Fatal(args ...any) }, s store.Store, key store.Key) store
 	return entry
 }
 
-// oneWins has many write at once, each adding one to what it has read.
+// oneWins has many writers at the same time, each adding one to what it has read.
 func oneWins(t *testing.T, s store.Store, group string) {
 	const writers, each = 4, 5
 	key := store.Key{Group: group, Month: this}
@@ -124,7 +123,7 @@ func oneWins(t *testing.T, s store.Store, group string) {
 	}
 }
 
-// months keeps that of this month and that of the last apart, whichever is written first.
+// months tests that the ledgers of this month and of the last are separate, whichever is written first.
 func months(t *testing.T, s store.Store, group string) {
 	for i, month := range []quotaledger.Month{last, this, last, this} {
 		key := store.Key{Group: group, Month: month}
@@ -185,7 +184,7 @@ func startAPI(t *testing.T) client.Client {
 	return admin
 }
 
-// TestStatus: what people see of a ledger, and who is told when a quota gets low.
+// TestStatus: the totals of a ledger in the status, and the events when a quota gets low.
 func TestStatus(t *testing.T) {
 	admin := startAPI(t)
 	group := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "acme"}}
@@ -253,7 +252,7 @@ func openRedis(t *testing.T) (store.Store, func() string) {
 	}
 }
 
-// startRedis starts a real one on a free port until the test is over.
+// startRedis starts a real Redis on a free port until the test is over.
 func startRedis(t *testing.T, dir string) string {
 	t.Helper()
 	program, err := exec.LookPath("redis-server")

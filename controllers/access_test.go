@@ -180,7 +180,7 @@ var _ = Describe("Access", func() {
 		}
 	})
 
-	It("lets the owner of a Group change what is the owner's, and nothing that is the platform's", func(ctx SpecContext) {
+	It("lets the owner of a Group change the owner's fields, and none of the platform's", func(ctx SpecContext) {
 		group := w.CreateGroup(ctx, frozen)
 		people := people(ctx, w)
 		for who, c := range people {
@@ -209,7 +209,7 @@ var _ = Describe("Access", func() {
 		}
 	})
 
-	It("says all that is the platform's at once", func(ctx SpecContext) {
+	It("reports all fields of the platform at once", func(ctx SpecContext) {
 		group := w.CreateGroup(ctx)
 		owner := people(ctx, w)["keyward-group-owner"]
 		for _, change := range platformFields {
@@ -221,7 +221,7 @@ var _ = Describe("Access", func() {
 		}
 	})
 
-	It("is not asked where nothing of the platform's changes", func(ctx SpecContext) {
+	It("is not checked where no field of the platform changes", func(ctx SpecContext) {
 		group := w.CreateGroup(ctx, frozen)
 		owner := people(ctx, w)["keyward-group-owner"]
 		group.Spec.Projects = group.Spec.Projects[1:]
@@ -253,7 +253,7 @@ var _ = Describe("Access", func() {
 		Expect(billing.Update(ctx, other)).To(MatchError(ContainSubstring("spec.state: Forbidden")))
 	})
 
-	It("creates no Group with what is the platform's, and with all defaults any", func(ctx SpecContext) {
+	It("creates a Group only without fields of the platform, which may have their defaults", func(ctx SpecContext) {
 		user := w.Namespace + ":writer"
 		bindRule(ctx, w, user, rbacv1.PolicyRule{APIGroups: []string{"keyward.dev"}, Resources: []string{"groups"}, Verbs: groupVerbs})
 		writer, _ := testenv.AsUser(user)
@@ -282,7 +282,7 @@ var _ = Describe("Access", func() {
 		Expect(writer.Status().Update(ctx, status)).To(MatchError(ContainSubstring("forbidden")))
 	})
 
-	It("lifts no freeze by deleting, nor has the garbage collector do it", func(ctx SpecContext) {
+	It("cannot lift a freeze by deleting, nor by the garbage collector", func(ctx SpecContext) {
 		user := w.Namespace + ":writer"
 		bindRule(ctx, w, user, rbacv1.PolicyRule{APIGroups: []string{"keyward.dev"}, Resources: []string{"groups"}, Verbs: groupVerbs})
 		writer, _ := testenv.AsUser(user)
@@ -307,7 +307,7 @@ var _ = Describe("Access", func() {
 		Expect(writer.Delete(ctx, plain)).To(Succeed())
 	})
 
-	It("leaves the end of a namespace, and of owners, to those who see to it", func(ctx SpecContext) {
+	It("lets the namespace controller and the garbage collector delete Groups", func(ctx SpecContext) {
 		for _, who := range []string{"namespace-controller", "generic-garbage-collector"} {
 			group := w.CreateGroup(ctx, frozen)
 			controller, _ := testenv.AsUser("system:serviceaccount:kube-system:" + who)
@@ -321,7 +321,7 @@ var _ = Describe("Access", func() {
 		Expect(left.Items).To(BeEmpty())
 	})
 
-	It("makes a default key only for who may make keys", func(ctx SpecContext) {
+	It("creates a default key only for users who may create keys", func(ctx SpecContext) {
 		group := w.CreateGroup(ctx)
 		owner := people(ctx, w)["keyward-group-owner"]
 		group.Spec.DefaultKey.Enabled = ptr.To(true)
@@ -331,7 +331,7 @@ var _ = Describe("Access", func() {
 		Eventually(func() error { return owner.Update(ctx, group.DeepCopy(), client.DryRunAll) }).Should(Succeed())
 	})
 
-	It("keeps keys from who may only edit", func(ctx SpecContext) {
+	It("keeps keys from users who may only edit", func(ctx SpecContext) {
 		w.CreateGroup(ctx)
 		key := w.CreateKey(ctx)
 		people := people(ctx, w)

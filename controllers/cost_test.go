@@ -204,7 +204,7 @@ var _ = Describe("The cost", func() {
 		within(admissionBound, is, "updating a Group")
 	})
 
-	It("of refusing them is bounded, and so is what is said", func(ctx SpecContext) {
+	It("of refusing them is bounded, and so is the message", func(ctx SpecContext) {
 		group(ctx)
 		for name, object := range map[string]client.Object{
 			"a project that is not there":    largestKey(w, func(k *v1alpha1.ApiKey) { k.Spec.Projects[63] = "other" }),
@@ -222,7 +222,7 @@ var _ = Describe("The cost", func() {
 		}
 	})
 
-	It("of what no schema has looked at is bounded", func(ctx SpecContext) {
+	It("of objects that no schema has checked is bounded", func(ctx SpecContext) {
 		w.CreateGroup(ctx)
 		const large = 1 << 20
 		key := func(change func(*v1alpha1.ApiKey)) client.Object { return w.NewKey(change) }

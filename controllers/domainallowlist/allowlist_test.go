@@ -40,7 +40,7 @@ var _ = Describe("DomainAllowlist of another namespace", func() {
 		return &list.Status.Conditions[0]
 	}
 
-	DescribeTable("counts only where the Group says so", func(ctx SpecContext, from v1alpha1.AllowedNamespaces, counts bool) {
+	DescribeTable("counts only where the Group allows it", func(ctx SpecContext, from v1alpha1.AllowedNamespaces, counts bool) {
 		// The allowlist comes first, so that admission cannot check it: the controllers enforce it anyway.
 		Expect(testenv.Admin.Create(ctx, w.NewAllowlist(foreign))).To(Succeed())
 		if from.Selector != nil {
@@ -86,7 +86,7 @@ var _ = Describe("DomainAllowlist of another namespace", func() {
 		Entry("All", v1alpha1.AllowedNamespaces{From: v1alpha1.NamespacesFromAll}, true),
 	)
 
-	It("counts without a right to keys, and no longer when the Group says otherwise", func(ctx SpecContext) {
+	It("counts without a right to keys, and no longer when the Group stops allowing it", func(ctx SpecContext) {
 		Expect(testenv.Admin.Create(ctx, w.NewAllowlist(foreign))).To(Succeed())
 		Expect(testenv.Admin.Create(ctx, other.NewAllowlist())).To(Succeed())
 		group := other.CreateGroup(ctx, func(g *v1alpha1.Group) { g.Spec.AllowlistsFrom.From = v1alpha1.NamespacesFromAll })

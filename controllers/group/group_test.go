@@ -75,7 +75,7 @@ var _ = Describe("Group", func() {
 		Expect(w.Events()).To(ContainSubstring("Frozen: in force on 1 of 1"))
 	})
 
-	It("resolves its tier, and keeps the limits of one that is gone", func(ctx SpecContext) {
+	It("resolves its tier, and keeps the limits of a tier that was removed", func(ctx SpecContext) {
 		group := w.CreateGroup(ctx, func(g *v1alpha1.Group) {
 			g.Spec.Tier = "Pro"
 			g.Spec.Limits.RequestsPerMonth = new(int64(7))
@@ -109,7 +109,7 @@ var _ = Describe("Group", func() {
 		})
 	})
 
-	It("publishes the rate limit that its tier and itself come to, and how many servers share it", func(ctx SpecContext) {
+	It("publishes the rate limit that results from its tier and its spec, and how many servers share it", func(ctx SpecContext) {
 		pace := func(perSecond int32) *tier.Catalogue {
 			limits := v1alpha1.Limits{RateLimit: v1alpha1.RateLimit{RequestsPerSecond: &perSecond}}
 			return &tier.Catalogue{Tiers: []tier.Tier{{Name: "Pro", Limits: limits}}}

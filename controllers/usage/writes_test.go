@@ -29,7 +29,7 @@ import (
 )
 
 var _ = Describe("The requests of an ApiKey", func() {
-	It("are written when they are due, or with something else, and never for an idle key", func(ctx SpecContext) {
+	It("are written when they are due or with another write, and never for an idle key", func(ctx SpecContext) {
 		w := testenv.NewWorld(ctx)
 		w.CreateGroup(ctx)
 		writes := 0

@@ -1,4 +1,4 @@
-// Package cache looks up objects in the manager's cache, and declares the indexes for that.
+// Package cache finds the objects that an ApiKey or a DomainAllowlist depends on.
 package cache
 
 import (
@@ -19,14 +19,14 @@ import (
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
 
-// NamespaceMetadata returns an empty Namespace of which only the metadata is read and cached.
+// NamespaceMetadata is an empty Namespace of which only the metadata is read and cached.
 func NamespaceMetadata() *metav1.PartialObjectMetadata {
 	object := &metav1.PartialObjectMetadata{}
 	object.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
 	return object
 }
 
-// Group returns the Group of the name, or nil if there is none.
+// Group returns the Group of the name, nil where there is none.
 func Group(ctx context.Context, reader client.Reader, name types.NamespacedName, options ...client.GetOption) (*v1alpha1.Group, error) {
 	group := &v1alpha1.Group{}
 	switch err := reader.Get(ctx, name, group, options...); {
@@ -38,14 +38,14 @@ func Group(ctx context.Context, reader client.Reader, name types.NamespacedName,
 	return group, nil
 }
 
-// GroupName returns the name of the Group that a reference in an object of the namespace refers to.
+// GroupName is the name of the Group that a reference in an object of the namespace names.
 func GroupName(ref v1alpha1.GroupReference, namespace string) types.NamespacedName {
 	groupNamespace, name := grant.GroupKey(ref, namespace)
 	return types.NamespacedName{Namespace: groupNamespace, Name: name}
 }
 
-// ForKey returns the Group of the key, or nil if there is none, and why the Group does not grant what the key asks for, or
-// nil if it does. The Group belongs to the cache: it must not be changed.
+// ForKey returns the Group of the key, nil where there is none, and why it does not grant
+// what the key asks, nil where it does. The Group is the cache's own: read it, change nothing.
 func ForKey(ctx context.Context, reader client.Reader, key *v1alpha1.ApiKey) (*v1alpha1.Group, *grant.Problem, error) {
 	return check(ctx, reader, func(labels map[string]string) grant.Subject { return grant.ForKey(key, labels) },
 		key.Spec.GroupRef, key.Namespace)
@@ -75,7 +75,7 @@ func check(ctx context.Context, reader client.Reader, subject func(labels map[st
 	return group, grant.Check(subject(labels), group), nil
 }
 
-// NamespaceLabels returns the labels of a namespace, or none if it does not exist.
+// NamespaceLabels are the labels of a namespace, none where it does not exist.
 func NamespaceLabels(ctx context.Context, reader client.Reader, name string) (map[string]string, error) {
 	object := NamespaceMetadata()
 	if err := reader.Get(ctx, types.NamespacedName{Name: name}, object); client.IgnoreNotFound(err) != nil {
@@ -84,8 +84,8 @@ func NamespaceLabels(ctx context.Context, reader client.Reader, name string) (ma
 	return object.GetLabels(), nil
 }
 
-// Allowlists returns the DomainAllowlists that refer to the group, from namespaces that the group allows (allowlistsFrom). A
-// project that the group lacks does not invalidate the rest of a list.
+// Allowlists are the DomainAllowlists that refer to the group from namespaces of which it
+// says that they count (allowlistsFrom). A project that the group lacks does not invalidate the rest of a list.
 func Allowlists(ctx context.Context, reader client.Reader, group *v1alpha1.Group) ([]*v1alpha1.DomainAllowlist, error) {
 	var lists v1alpha1.DomainAllowlistList
 	identity := types.NamespacedName{Namespace: group.Namespace, Name: group.Name}.String()
@@ -109,8 +109,8 @@ func Allowlists(ctx context.Context, reader client.Reader, group *v1alpha1.Group
 	return admitted, nil
 }
 
-// Keys returns the ApiKeys that refer to the Group of the name. They belong to the cache, because a Group may have very many:
-// they must not be changed.
+// Keys are the ApiKeys that refer to the Group of the name. They are the cache's own, since a
+// Group may have very many: read them, change nothing.
 func Keys(ctx context.Context, reader client.Reader, group types.NamespacedName) ([]v1alpha1.ApiKey, error) {
 	var keys v1alpha1.ApiKeyList
 	if err := reader.List(ctx, &keys, client.MatchingFields{ByGroup: group.String()}, client.UnsafeDisableDeepCopy); err != nil {
@@ -119,7 +119,8 @@ func Keys(ctx context.Context, reader client.Reader, group types.NamespacedName)
 	return keys.Items, nil
 }
 
-// KeysWithDigest returns the ApiKeys that have a version with the digest. As with Keys, they belong to the cache.
+// KeysWithDigest are the ApiKeys that have a version of the digest. As with Keys, they are the
+// cache's own.
 func KeysWithDigest(ctx context.Context, reader client.Reader, digest keyformat.Digest) ([]v1alpha1.ApiKey, error) {
 	digits := hex.EncodeToString(digest[:])
 	return keysWith(ctx, reader, ByDigest, digits, func(key *v1alpha1.ApiKey) bool {
@@ -127,20 +128,20 @@ func KeysWithDigest(ctx context.Context, reader client.Reader, digest keyformat.
 	})
 }
 
-// KeysWithID returns the ApiKeys whose key has the id. As with Keys, they belong to the cache.
+// KeysWithID are the ApiKeys whose key has the id. As with Keys, they are the cache's own.
 func KeysWithID(ctx context.Context, reader client.Reader, id string) ([]v1alpha1.ApiKey, error) {
 	return keysWith(ctx, reader, ByKeyID, id, func(key *v1alpha1.ApiKey) bool { return key.Status.KeyID == id })
 }
 
-// KeysWithSecret returns the ApiKeys of a namespace that are delivered in the Secret of the name. As with Keys, they belong
-// to the cache.
+// KeysWithSecret are the ApiKeys of a namespace that are delivered in the Secret of the name. As
+// with Keys, they are the cache's own.
 func KeysWithSecret(ctx context.Context, reader client.Reader, secret types.NamespacedName) ([]v1alpha1.ApiKey, error) {
 	return keysWith(ctx, reader, BySecret, secret.Name, func(key *v1alpha1.ApiKey) bool {
 		return lifecycle.SecretName(key) == secret.Name
 	}, client.InNamespace(secret.Namespace))
 }
 
-// keysWith returns the keys of a bucket that have the value.
+// keysWith leaves of a bucket the keys that have the value.
 func keysWith(ctx context.Context, reader client.Reader, field, value string, has func(*v1alpha1.ApiKey) bool, options ...client.ListOption,
 ) ([]v1alpha1.ApiKey, error) {
 	var keys v1alpha1.ApiKeyList

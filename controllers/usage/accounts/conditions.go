@@ -7,7 +7,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/ptr"
 
@@ -86,7 +85,7 @@ func Announce(recorder events.EventRecorder) func(before, group *v1alpha1.Group)
 	return func(before, group *v1alpha1.Group) {
 		for _, kind := range []string{v1alpha1.ConditionQuotaLow, v1alpha1.ConditionQuotaExceeded} {
 			is := meta.FindStatusCondition(group.Status.Conditions, kind)
-			if is == nil || is.Status != metav1.ConditionTrue || meta.IsStatusConditionTrue(before.Status.Conditions, kind) {
+			if is == nil || !meta.IsStatusConditionTrue(group.Status.Conditions, kind) || meta.IsStatusConditionTrue(before.Status.Conditions, kind) {
 				continue
 			}
 			recorder.Eventf(group, nil, corev1.EventTypeWarning, kind, "Count", "%s", is.Message)

@@ -82,7 +82,7 @@ func (c *groupCollector) Collect(all chan<- prometheus.Metric) {
 	if m == nil {
 		return
 	}
-	ctx := context.Background() // a scrape has no context; the cache answers at once
+	ctx := context.Background() // of the scrape; the cache answers at once
 	var groups v1alpha1.GroupList
 	if err := m.Reader.List(ctx, &groups, client.UnsafeDisableDeepCopy); err != nil {
 		logf.FromContext(ctx).Error(err, "The metrics of Groups are missing")

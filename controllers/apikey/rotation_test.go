@@ -62,13 +62,13 @@ var _ = Describe("Rotation", func() {
 	It("publishes the new version before it is delivered, and keeps the old one for the overlap", func(ctx SpecContext) {
 		v := w.Connect("validator")
 		key := w.CreateKey(ctx, trigger("", "1h"))
-		settle := func(check func(Gomega, *v1alpha1.ApiKey)) *v1alpha1.ApiKey {
+		reconcileUntil := func(check func(Gomega, *v1alpha1.ApiKey)) *v1alpha1.ApiKey {
 			return w.ReconcileUntil(ctx, "web", func(g Gomega, key *v1alpha1.ApiKey) {
 				v.CatchUp()
 				check(g, key)
 			})
 		}
-		settle(testenv.Ready)
+		reconcileUntil(testenv.Ready)
 		old := w.Plaintext(ctx)
 		testenv.Edit(ctx, key, trigger("2026-11-21", "1h"))
 		w.ReconcileUntil(ctx, "web", versions(active, v1alpha1.VersionPending))
@@ -78,7 +78,7 @@ var _ = Describe("Rotation", func() {
 			g.Expect(w.Plaintext(ctx)).To(Equal(old), "delivered before the validator has it")
 		}, "300ms").Should(Succeed())
 
-		key = settle(versions(retiring, active))
+		key = reconcileUntil(versions(retiring, active))
 		Expect(w.Plaintext(ctx)).NotTo(Equal(old))
 		secret, err := w.Secret(ctx)
 		Expect(err).NotTo(HaveOccurred())
@@ -88,9 +88,9 @@ var _ = Describe("Rotation", func() {
 		Expect(w.Events()).To(ContainSubstring("takes the place of version 1"))
 
 		w.Clock.SetTime(retires.Add(-1))
-		settle(versions(retiring, active))
+		reconcileUntil(versions(retiring, active))
 		w.Clock.SetTime(retires)
-		key = settle(versions(retired, active))
+		key = reconcileUntil(versions(retired, active))
 		testenv.Ready(Default, key)
 	})
 
@@ -413,7 +413,7 @@ var _ = Describe("A key with a past", func() {
 		Expect(w.Events()).To(ContainSubstring("is taken over from Secret web"))
 	})
 
-	It("is minted anew after a restore of the ApiKey alone, and says so", func(ctx SpecContext) {
+	It("is minted again after a restore of the ApiKey alone, and says so", func(ctx SpecContext) {
 		w.CreateKey(ctx)
 		w.ReconcileUntil(ctx, "web", testenv.Ready)
 		text := w.Plaintext(ctx)
@@ -506,7 +506,7 @@ func textOfAnother(ctx context.Context, w *testenv.World) string {
 	return w.Plaintext(ctx)
 }
 
-// vanish takes an object away as a disaster does: no finalizer is waited for, and no controller hears of it.
+// vanish takes an object away as a disaster does: no finalizer is waited for, and no controller is notified.
 func vanish(ctx context.Context, w *testenv.World, key *v1alpha1.ApiKey) {
 	GinkgoHelper()
 	gone := key.DeepCopy()

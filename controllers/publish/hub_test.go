@@ -262,7 +262,7 @@ func TestDisconnectedServer(t *testing.T) {
 		putKey(hub, key)
 		a.take(t, true)
 		if e := enforcement(hub, key); e.Complete || fmt.Sprint(e.Waiting) != "[b]" {
-			t.Fatalf("a lost server is not waited for: %+v", e)
+			t.Fatalf("a disconnected server is not waited for: %+v", e)
 		}
 		return hub, clk, b, key
 	}
@@ -432,7 +432,7 @@ func TestAuthorization(t *testing.T) {
 	}
 }
 
-// TestGroupCreatedDuringAuthorization: a group may be created between the questions to the Authorizer and the next update.
+// TestGroupCreatedDuringAuthorization: a group may be created between the calls of the Authorizer and the next update.
 func TestGroupCreatedDuringAuthorization(t *testing.T) {
 	const asked, secret = "tenants/asked", "tenants/secret"
 	hub, _ := newHub(publish.Options{})

@@ -39,8 +39,8 @@ func share(hub *publish.Hub, subscriber publish.Subscriber) *sharing {
 	return &sharing{server: subscribe(hub, subscriber), counts: map[string]uint32{}}
 }
 
-// hear takes all messages that are ready.
-func (s *sharing) hear(t interface {
+// receive takes all messages that are ready.
+func (s *sharing) receive(t interface {
 	Context() context.Context
 	Helper()
 }) map[string]uint32 {
@@ -77,12 +77,12 @@ func TestServersAreCounted(t *testing.T) {
 	expect := func(when string, want uint32) {
 		t.Helper()
 		for _, s := range []*sharing{a, b} {
-			if got := s.hear(t)[acme]; got != want {
-				t.Errorf("%s: %s is told of %d servers, not %d", when, s.String(), got, want)
+			if got := s.receive(t)[acme]; got != want {
+				t.Errorf("%s: %s receives %d servers, not %d", when, s.String(), got, want)
 			}
 		}
-		if got := len(other.hear(t)); got != 0 {
-			t.Errorf("%s: a server without the group is told of it", when)
+		if got := len(other.receive(t)); got != 0 {
+			t.Errorf("%s: a server without the group receives a number for it", when)
 		}
 	}
 	expect("without a limit", 0)
@@ -105,7 +105,7 @@ func TestServersAreCounted(t *testing.T) {
 	}
 	expect("they go", 2)
 	clk.Step(2 * time.Second)
-	expect("those that were lost do not come back", 2)
+	expect("those that were disconnected do not reconnect", 2)
 	hub.PutGroup(groupRecord(acme))
 	expect("the limit goes", 0)
 	hub.DeleteGroup(acme)
@@ -123,30 +123,30 @@ func TestServersWithoutTheGroupAreNotCounted(t *testing.T) {
 	hub, _ := newHub(publish.Options{})
 	hub.PutGroup(limitedGroup(acme))
 	a := share(hub, publish.Subscriber{Instance: "a", Selects: all})
-	allowed, answer := true, errors.New("the API server is away")
+	allowed, answer := true, errors.New("the API server is unreachable")
 	may := func(context.Context, string) (bool, error) { return allowed, answer }
 	b := share(hub, publish.Subscriber{Instance: "b", Selects: all, Authorizer: asking(may)})
-	if got := a.hear(t)[acme]; got != 1 {
+	if got := a.receive(t)[acme]; got != 1 {
 		t.Errorf("it shares with %d", got)
 	}
 	answer = nil
-	b.hear(t)
-	if got := a.hear(t)[acme]; got != 2 || b.hear(t)[acme] != 2 {
+	b.receive(t)
+	if got := a.receive(t)[acme]; got != 2 || b.receive(t)[acme] != 2 {
 		t.Errorf("it shares with %d", got)
 	}
 	b.Close(true)
 	allowed = false
 	b = share(hub, publish.Subscriber{Instance: "b", Selects: all, Authorizer: asking(may)})
-	if got := b.hear(t); len(got) != 0 || a.hear(t)[acme] != 1 {
-		t.Errorf("it shares with %d, the other is told %v", a.counts[acme], got)
+	if got := b.receive(t); len(got) != 0 || a.receive(t)[acme] != 1 {
+		t.Errorf("it shares with %d, the other receives %v", a.counts[acme], got)
 	}
 	var c *sharing
 	c = share(hub, publish.Subscriber{Instance: "c", Selects: all, Authorizer: asking(func(context.Context, string) (bool, error) {
 		c.Close(true) // before it is known
 		return true, nil
 	})})
-	c.hear(t)
-	if got := a.hear(t)[acme]; got != 1 {
+	c.receive(t)
+	if got := a.receive(t)[acme]; got != 1 {
 		t.Errorf("it shares with %d, one of which has gone", got)
 	}
 }
@@ -160,15 +160,15 @@ func TestSharesDoNotGrowDuringStartupGrace(t *testing.T) {
 	hub.Open()
 	a := share(hub, publish.Subscriber{Instance: "a", Selects: all})
 	a.counts[acme] = 3 // from the leader before
-	if got := a.hear(t)[acme]; got != 3 {
+	if got := a.receive(t)[acme]; got != 3 {
 		t.Errorf("it shares with %d at once", got)
 	}
 	b := share(hub, publish.Subscriber{Instance: "b", Selects: all}) // a new one
-	if got := b.hear(t)[acme]; got != 2 || a.hear(t)[acme] != 3 {
+	if got := b.receive(t)[acme]; got != 2 || a.receive(t)[acme] != 3 {
 		t.Errorf("%d and %d", got, a.counts[acme])
 	}
 	clk.Step(5 * time.Second)
-	if got := a.hear(t)[acme]; got != 2 || b.hear(t)[acme] != 2 {
+	if got := a.receive(t)[acme]; got != 2 || b.receive(t)[acme] != 2 {
 		t.Errorf("in the end it shares with %d", got)
 	}
 }
@@ -257,8 +257,8 @@ func TestServersKnowTheirNumber(t *testing.T) {
 							}
 						}
 					}
-					if got := s.hear(t); !maps.Equal(got, want) {
-						t.Fatalf("it is told %v instead of %v", got, want)
+					if got := s.receive(t); !maps.Equal(got, want) {
+						t.Fatalf("it receives %v instead of %v", got, want)
 					}
 				}
 			},

@@ -54,7 +54,7 @@ func TestDerivedKeysDiffer(t *testing.T) {
 		t.Error("validation servers have the key of seals")
 	}
 	if keysOf(t, "a").Digests.ID() != keys.Digests.ID() || keysOf(t, "b").Digests.ID() == keys.Digests.ID() {
-		t.Error("the id does not tell secrets apart")
+		t.Error("two secrets have the same id")
 	}
 	for _, root := range [][]byte{nil, make([]byte, 31), make([]byte, 33)} {
 		if _, err := NewKeys(root); err == nil {

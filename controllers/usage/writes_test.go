@@ -63,7 +63,7 @@ var _ = Describe("The requests of an ApiKey", func() {
 		reconcile(1)
 		Expect(key.Status.Usage).To(HaveValue(Equal(v1alpha1.KeyUsage{Period: w.Clock.Now().UTC().Format("2006-01"),
 			Requests: ptr.To[int64](3)})))
-		Expect(server.Take().GetKeys()).To(HaveLen(1), "the server is told")
+		Expect(server.Take().GetKeys()).To(HaveLen(1), "it is acknowledged")
 
 		report(5)
 		w.Clock.Step(30 * time.Second)

@@ -40,7 +40,7 @@ func TestBadInput(t *testing.T) {
 		{"decreasing requests", "less than what was reported", good(func(u *syncv1.GroupUse) { u.Requests = 19 })},
 		{"decreasing bytes", "less than what was reported", good(func(u *syncv1.GroupUse) { u.Bytes = 99 })},
 		{"more spent than leased", "contradict", good(func(u *syncv1.GroupUse) { u.Spent = 11 })},
-		{"more spent than let through", "contradict", good(func(u *syncv1.GroupUse) { u.UnconfirmedRequests = 16 })},
+		{"more spent than allowed", "contradict", good(func(u *syncv1.GroupUse) { u.UnconfirmedRequests = 16 })},
 		{"an allowance that was not given", "not the one that was given", good(func(u *syncv1.GroupUse) { u.Leased = 1000 })},
 		{"a group of others", "may not serve", good(func(u *syncv1.GroupUse) { u.Group = "tenants/other" })},
 		{"a clock from last year", "neither this month nor the last", good(func(u *syncv1.GroupUse) { u.Period = "2025-11" })},
@@ -80,11 +80,11 @@ func TestIncarnations(t *testing.T) {
 	all := func(string) (bool, bool) { return true, true }
 	first := n.leaders[0].Connect("server", all)
 	for _, c := range []struct {
-		life string
-		want codes.Code
+		incarnation string
+		want        codes.Code
 	}{{"", codes.OK}, {strings.Repeat("x", 27), codes.InvalidArgument}, {"one", codes.OK}, {"two", codes.InvalidArgument}} {
-		if err := first.Report(&syncv1.Uses{Life: c.life}); status.Code(err) != c.want {
-			t.Errorf("%q: %v", c.life, err)
+		if err := first.Report(&syncv1.Uses{Life: c.incarnation}); status.Code(err) != c.want {
+			t.Errorf("%q: %v", c.incarnation, err)
 		}
 	}
 	second := n.leaders[0].Connect("server", all)
@@ -121,7 +121,7 @@ func TestStoreFailure(t *testing.T) {
 		n.leaders[0].PersistAll(t.Context())
 		return n.store.writes == 1
 	})
-	s.book.Allow(s.stream.session.Take(), n.clock.Now())
+	s.tracker.Allow(s.stream.session.Take(), n.clock.Now())
 	if n.request(s) != decision.Allowed {
 		t.Error("no allowance")
 	}
@@ -144,44 +144,44 @@ func TestMonthEnds(t *testing.T) {
 		spend := func() (allowed int) {
 			for i, s := range n.servers {
 				for range 20 {
-					if code, _ := s.book.Spend(t.Context(), n.group, skewed(skews[i])); code == decision.Allowed {
+					if code, _ := s.tracker.Spend(t.Context(), n.group, skewed(skews[i])); code == decision.Allowed {
 						allowed++
 					}
 				}
 			}
 			return allowed
 		}
-		exchange := func() {
+		roundTrips := func() {
 			for range 20 {
 				for i, s := range n.servers {
 					if s.stream == nil {
 						n.connect(s, 0)
 						s.stream.up = nil
 					}
-					if err := s.stream.session.Report(&syncv1.Uses{Life: s.book.Incarnation(), Groups: s.book.Due(skewed(skews[i]), true)}); err != nil {
+					if err := s.stream.session.Report(&syncv1.Uses{Life: s.tracker.Incarnation(), Groups: s.tracker.Due(skewed(skews[i]), true)}); err != nil {
 						t.Fatal(err)
 					}
 				}
 				n.leaders[0].PersistAll(t.Context())
 				for i, s := range n.servers {
-					s.book.Allow(s.stream.session.Take(), skewed(skews[i]))
+					s.tracker.Allow(s.stream.session.Take(), skewed(skews[i]))
 				}
 			}
 		}
 		use := func() (allowed int) {
 			for range 20 {
-				exchange()
+				roundTrips()
 				allowed += spend()
 			}
 			return allowed
 		}
-		exchange()
+		roundTrips()
 		first := use()
 		n.clock.SetTime(at.Add(-time.Millisecond))
 		first += spend()
 		n.clock.SetTime(at)
 		second := use()
-		exchange()
+		roundTrips()
 		last := quotaledger.MonthOf(at.Add(-time.Second))
 		counted := n.store.entries[store.Key{Group: acme, Month: last}].Ledger.Total().Requests
 		next := n.store.entries[store.Key{Group: acme, Month: quotaledger.MonthOf(at)}].Ledger.Total().Requests
@@ -229,7 +229,7 @@ func TestOverage(t *testing.T) {
 	for range 8 {
 		n.request(n.servers[0])
 	}
-	n.servers[0].book.Sent(acme, 12, n.clock.Now())
+	n.servers[0].tracker.Sent(acme, 12, n.clock.Now())
 	n.pump()
 	if want := (store.Totals{Requests: 8, OverageRequests: 3, Bytes: 12, OverageBytes: 7}); n.store.totals != want {
 		t.Errorf("%+v", n.store.totals)
@@ -244,12 +244,12 @@ func TestGoodbye(t *testing.T) {
 	n.pump()
 	n.request(leaving)
 	n.pump()
-	leaving.book.Close()
+	leaving.tracker.Close()
 	n.pump()
-	if !leaving.book.Reported() {
+	if !leaving.tracker.Reported() {
 		t.Error("it does not know that all is persisted")
 	}
-	n.servers = []*server{{name: "other", book: quota.New(prometheus.NewRegistry())}}
+	n.servers = []*server{{name: "other", tracker: quota.New(prometheus.NewRegistry())}}
 	for range 40 {
 		n.pump()
 		for n.request(n.servers[0]) == decision.Allowed {

@@ -38,7 +38,7 @@ type network struct {
 
 type server struct {
 	name    string
-	book    *quota.Tracker
+	tracker *quota.Tracker
 	stream  *stream
 	strays  []*stream // whose end the leader has not noticed
 	closing bool
@@ -80,14 +80,14 @@ func (n *network) setQuota(quota uint64) {
 
 func (n *network) add() {
 	n.started++
-	n.servers = append(n.servers, &server{name: fmt.Sprintf("server-%d", n.started%3), book: quota.New(prometheus.NewRegistry())})
+	n.servers = append(n.servers, &server{name: fmt.Sprintf("server-%d", n.started%3), tracker: quota.New(prometheus.NewRegistry())})
 }
 
 func (n *network) connect(s *server, leader int) {
 	n.disconnect(s)
 	session := n.leaders[leader].Connect(s.name, func(group string) (bool, bool) { return group == acme, true })
 	s.stream = &stream{leader: leader, session: session}
-	s.stream.up = []*syncv1.Uses{{Life: s.book.Incarnation(), Groups: s.book.Due(n.clock.Now(), true)}}
+	s.stream.up = []*syncv1.Uses{{Life: s.tracker.Incarnation(), Groups: s.tracker.Due(n.clock.Now(), true)}}
 }
 
 // disconnect ends the server's stream; the leader may still receive the messages in transit.
@@ -100,7 +100,7 @@ func (n *network) disconnect(s *server) {
 }
 
 func (n *network) request(s *server) decision.Code {
-	code, _ := s.book.Spend(context.Background(), n.group, n.clock.Now())
+	code, _ := s.tracker.Spend(context.Background(), n.group, n.clock.Now())
 	if code == decision.Allowed {
 		n.admitted++
 	}
@@ -111,11 +111,11 @@ func (n *network) report(s *server, all bool) {
 	if s.stream == nil {
 		return
 	}
-	groups := s.book.Urgent(n.clock.Now())
+	groups := s.tracker.Urgent(n.clock.Now())
 	if all {
-		groups = s.book.Due(n.clock.Now(), false)
+		groups = s.tracker.Due(n.clock.Now(), false)
 	}
-	s.stream.up = append(s.stream.up, &syncv1.Uses{Life: s.book.Incarnation(), Groups: groups})
+	s.stream.up = append(s.stream.up, &syncv1.Uses{Life: s.tracker.Incarnation(), Groups: groups})
 }
 
 func (st *stream) deliverUp(t failer, again bool) {
@@ -144,7 +144,7 @@ func (n *network) pump() {
 		}
 		n.leaders[0].PersistAll(context.Background())
 		for _, s := range n.servers {
-			s.book.Allow(s.stream.session.Take(), n.clock.Now())
+			s.tracker.Allow(s.stream.session.Take(), n.clock.Now())
 		}
 	}
 }
@@ -166,7 +166,7 @@ func (n *network) round(t *rapid.T, s *server) {
 		s.stream.down = append(s.stream.down, s.stream.session.Take())
 	}
 	for way > 4 && len(s.stream.down) > 0 {
-		s.book.Allow(s.stream.down[0], n.clock.Now())
+		s.tracker.Allow(s.stream.down[0], n.clock.Now())
 		s.stream.down = s.stream.down[1:]
 	}
 }
@@ -283,9 +283,9 @@ func exact(t *rapid.T) {
 				s.strays = s.strays[1:]
 			}
 		},
-		"settle": func(t *rapid.T) {
+		"persist": func(t *rapid.T) {
 			leader := n.leaders[rapid.IntRange(0, len(n.leaders)-1).Draw(t, "leader")]
-			n.store.before, n.store.after = rapid.IntRange(0, 9).Draw(t, "away") == 0, rapid.IntRange(0, 9).Draw(t, "unheard") == 0
+			n.store.before, n.store.after = rapid.IntRange(0, 9).Draw(t, "fails") == 0, rapid.IntRange(0, 9).Draw(t, "seems to fail") == 0
 			leader.PersistAll(context.Background())
 			n.store.before, n.store.after = false, false
 		},
@@ -296,7 +296,7 @@ func exact(t *rapid.T) {
 		},
 		"deliver down": func(t *rapid.T) {
 			if s := pick(t); s.stream != nil && len(s.stream.down) > 0 {
-				s.book.Allow(s.stream.down[0], n.clock.Now())
+				s.tracker.Allow(s.stream.down[0], n.clock.Now())
 				s.stream.down = s.stream.down[1:]
 			}
 		},
@@ -307,7 +307,7 @@ func exact(t *rapid.T) {
 		},
 		"close": func(t *rapid.T) {
 			if s := pick(t); rapid.IntRange(0, 3).Draw(t, "rarely") == 0 {
-				s.book.Close()
+				s.tracker.Close()
 				s.closing = true
 			}
 		},
@@ -374,8 +374,8 @@ func (n *network) finish(t *rapid.T) {
 		t.Fatalf("%d counted of %d admitted", n.store.requests, n.admitted)
 	}
 	for _, s := range n.servers {
-		if !s.book.Reported() {
-			t.Fatalf("%s is not settled", s.name)
+		if !s.tracker.Reported() {
+			t.Fatalf("%s has not reported everything", s.name)
 		}
 	}
 }

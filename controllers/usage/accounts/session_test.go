@@ -32,16 +32,16 @@ func TestReportsForOtherGroupsAreRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	told := 0
+	refusals := 0
 	for {
 		message := session.Take()
 		if len(message.GetGroups()) == 0 {
 			break
 		}
-		told += len(message.GetGroups())
+		refusals += len(message.GetGroups())
 	}
-	if told > 10_000 || told == 0 || lines > 200 {
-		t.Errorf("%d refusals wait, and %d lines were logged", told, lines)
+	if refusals > 10_000 || refusals == 0 || lines > 200 {
+		t.Errorf("%d refusals wait, and %d lines were logged", refusals, lines)
 	}
 }
 
@@ -56,8 +56,8 @@ func TestIncarnationIsLettersAndDigits(t *testing.T) {
 	}
 }
 
-// TestAccountNamesAreBoundToIdentity: and they fit into a status with the incarnation appended.
-func TestAccountNamesAreBoundToIdentity(t *testing.T) {
+// TestServerNamesAreBoundToIdentity: and they fit into a status with the incarnation appended.
+func TestServerNamesAreBoundToIdentity(t *testing.T) {
 	seen := map[string]bool{}
 	for _, instance := range []string{"v", strings.Repeat("x", 252), strings.Repeat("x", 253)} {
 		for _, identity := range []string{"a", "b"} {

@@ -48,7 +48,7 @@ var (
 // roundTrip writes any ledgers over each other and reads them back; only the latest version can be replaced.
 func roundTrip(t *testing.T, s store.Store, group func() string) {
 	counter := rapid.Uint64Range(0, quotaledger.Max)
-	account := rapid.Custom(func(t *rapid.T) quotaledger.Account {
+	counts := rapid.Custom(func(t *rapid.T) quotaledger.Account {
 		return quotaledger.Account{
 			Leased: counter.Draw(t, "leased"), Sequence: counter.Draw(t, "sequence"), Requests: counter.Draw(t, "requests"), Spent: counter.Draw(t, "spent"),
 			Unconfirmed: counter.Draw(t, "unconfirmed"), Bytes: counter.Draw(t, "bytes"), Closed: rapid.Bool().Draw(t, "closed"),
@@ -63,8 +63,8 @@ func roundTrip(t *testing.T, s store.Store, group func() string) {
 		stale := entry.Version
 		for range rapid.IntRange(1, 3).Draw(rt, "writes") {
 			entry.Ledger = &quotaledger.Ledger{
-				Accounts: rapid.MapOfN(rapid.StringMatching(`[a-z0-9.-]{1,20}/[A-Z2-7]{26}`), account, 0, 12).Draw(rt, "accounts"),
-				Folded:   account.Draw(rt, "folded"),
+				Accounts: rapid.MapOfN(rapid.StringMatching(`[a-z0-9.-]{1,20}/[A-Z2-7]{26}`), counts, 0, 12).Draw(rt, "accounts"),
+				Folded:   counts.Draw(rt, "folded"),
 			}
 			version, err := s.Save(t.Context(), key, entry, store.Totals{Requests: 1})
 			if err != nil {
@@ -192,14 +192,14 @@ func TestStatus(t *testing.T) {
 	if err := admin.Create(t.Context(), group); err != nil {
 		t.Fatal(err)
 	}
-	var told []string
+	var announced []string
 	s := &store.Status{
 		Client: admin, Reader: admin,
 		Describe: func(group *v1alpha1.Group) { accounts.Describe(group, this.Begin()) },
 		Wrote: func(_, group *v1alpha1.Group) {
-			told = told[:0]
+			announced = announced[:0]
 			for _, c := range group.Status.Conditions {
-				told = append(told, c.Type+"="+string(c.Status))
+				announced = append(announced, c.Type+"="+string(c.Status))
 			}
 		},
 	}
@@ -219,8 +219,8 @@ func TestStatus(t *testing.T) {
 			t.Fatal(err)
 		}
 		entry.Version = version
-		if fmt.Sprint(told) != c.want {
-			t.Errorf("%d requests: %v", c.requests, told)
+		if fmt.Sprint(announced) != c.want {
+			t.Errorf("%d requests: %v", c.requests, announced)
 		}
 	}
 	if err := s.Publish(t.Context(), key, store.Totals{Requests: 42, Unconfirmed: 2}); err != nil {

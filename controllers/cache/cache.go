@@ -20,14 +20,14 @@ import (
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
 
-// NamespaceMetadata returns an empty Namespace of which only the metadata is read and cached.
+// NamespaceMetadata is an empty Namespace of which only the metadata is read and cached.
 func NamespaceMetadata() *metav1.PartialObjectMetadata {
 	object := &metav1.PartialObjectMetadata{}
 	object.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
 	return object
 }
 
-// Group returns the Group of the name, or nil if there is none.
+// Group returns the Group of the name, nil where there is none.
 func Group(ctx context.Context, reader client.Reader, name types.NamespacedName, options ...client.GetOption) (*v1alpha1.Group, error) {
 	group := &v1alpha1.Group{}
 	switch err := reader.Get(ctx, name, group, options...); {
@@ -39,7 +39,7 @@ func Group(ctx context.Context, reader client.Reader, name types.NamespacedName,
 	return group, nil
 }
 
-// GroupName returns the name of the Group that a reference in an object of the namespace refers to.
+// GroupName is the name of the Group that a reference in an object of the namespace names.
 func GroupName(ref v1alpha1.GroupReference, namespace string) types.NamespacedName {
 	groupNamespace, name := grant.GroupKey(ref, namespace)
 	return types.NamespacedName{Namespace: groupNamespace, Name: name}
@@ -95,7 +95,7 @@ func cachedGroupOf(ctx context.Context, reader client.Reader, subject grant.Subj
 	return group, subject, err
 }
 
-// NamespaceLabels returns the labels of a namespace, or none if it does not exist.
+// NamespaceLabels are the labels of a namespace, none where it does not exist.
 func NamespaceLabels(ctx context.Context, reader client.Reader, name string) (map[string]string, error) {
 	object := NamespaceMetadata()
 	if err := reader.Get(ctx, types.NamespacedName{Name: name}, object); client.IgnoreNotFound(err) != nil {
@@ -104,8 +104,8 @@ func NamespaceLabels(ctx context.Context, reader client.Reader, name string) (ma
 	return object.GetLabels(), nil
 }
 
-// Allowlists returns the DomainAllowlists that refer to the group, from namespaces that the group allows (allowlistsFrom). A
-// project that the group lacks does not invalidate the rest of a list.
+// Allowlists are the DomainAllowlists that refer to the group from namespaces of which it
+// says that they count (allowlistsFrom). A project that the group lacks does not invalidate the rest of a list.
 func Allowlists(ctx context.Context, reader client.Reader, group *v1alpha1.Group) ([]*v1alpha1.DomainAllowlist, error) {
 	var lists v1alpha1.DomainAllowlistList
 	identity := types.NamespacedName{Namespace: group.Namespace, Name: group.Name}.String()

@@ -186,7 +186,7 @@ func TestNothingPrintsAKey(t *testing.T) {
 	}
 }
 
-// Key0 is a comparable stand-in for a map's key: a Key is none.
+// Key0 stands in for a Key as the key of a map, since a Key is not comparable.
 type Key0 struct{ A int }
 
 // MarshalText makes Key0 a valid key of a JSON object.

@@ -205,7 +205,7 @@ func contains(list []string, s string) bool {
 	return false
 }
 
-func TestParsePatternNamesTheRemedy(t *testing.T) {
+func TestParsePatternErrorsHaveHints(t *testing.T) {
 	for pattern, hint := range map[string]string{
 		"":                        "write a domain such as acme.com",
 		"*":                       "list the domains to allow",
@@ -218,11 +218,11 @@ func TestParsePatternNamesTheRemedy(t *testing.T) {
 		"*.com":                   "*.acme.com",
 		"*.com.":                  "*.acme.com",
 		"*.":                      "the host is empty",
-		"https://acme.com/":       "leave out everything from the '/'",
-		"acme.com/path":           "leave out everything from the '/'",
+		"https://acme.com/":       "leave out the '/' and everything after it",
+		"acme.com/path":           "leave out the '/' and everything after it",
 		"ftp://acme.com":          "must be http or https",
 		"://acme.com":             "must be http or https",
-		"acme.com, evil.com":      "one domain to an entry",
+		"acme.com, evil.com":      "write one domain in each entry",
 		"user@acme.com":           "before '@'",
 		"acme.com:99999":          "1 to 65535",
 		"2001:db8::1":             "brackets",
@@ -232,7 +232,7 @@ func TestParsePatternNamesTheRemedy(t *testing.T) {
 		"ac me.com":               "without spaces",
 		"acme!.com":               "letters, digits",
 		"xn--a.com":               "IDNA",
-		"null":                    "", // a host like any other: Origin "null" never gets here
+		"null":                    "", // a host like any other: the Origin "null" is not compared with patterns
 		strings.Repeat("a.", 128): "253",
 	} {
 		_, err := ParsePattern(pattern)
@@ -243,7 +243,7 @@ func TestParsePatternNamesTheRemedy(t *testing.T) {
 			continue
 		}
 		if err == nil || !strings.Contains(err.Error(), hint) {
-			t.Errorf("%q: got %v, want a word about %q", pattern, err, hint)
+			t.Errorf("%q: got %v, want it to mention %q", pattern, err, hint)
 		}
 	}
 }

@@ -2,10 +2,10 @@ package routing
 
 import "testing"
 
-// TestWhatIsBelowAFileIsOwnedAlikeAndNotGranted: servers of scripts read "/report.php/x" as the
-// script, with a PATH_INFO. So whoever owns a file owns what is below it, behind everybody who
-// names that.
-func TestWhatIsBelowAFileIsOwnedAlikeAndNotGranted(t *testing.T) {
+// TestPathsBelowAFileAreOwnedAndNotGranted: servers of scripts interpret "/report.php/x" as the
+// script, with a PATH_INFO. Therefore the owner of a file also owns the paths below it, with a lower rank than
+// routes that name these paths.
+func TestPathsBelowAFileAreOwnedAndNotGranted(t *testing.T) {
 	for _, c := range []struct{ path, better, worse string }{
 		{"/docs/report.php/x.css", "/docs/report.php", "/docs/**"}, {"/docs/report.php/x.css", "/docs/report.php", "/**"}, {"/docs/report.php/a/b/", "/docs/report.php", "/docs/**"},
 		{"/docs/report.php/x.css", "/docs/report.php/x.css", "/docs/report.php"}, {"/docs/report.php/x.css", "/docs/report.php/**", "/docs/report.php"},

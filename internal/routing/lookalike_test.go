@@ -10,7 +10,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// characters are all that may be in a path and are not ASCII.
+// characters are all characters that may occur in a path and are not ASCII.
 func characters(yield func(rune) bool) {
 	for c := rune(utf8.RuneSelf); c <= unicode.MaxRune; c++ {
 		if utf8.ValidRune(c) && !yield(c) {
@@ -19,8 +19,8 @@ func characters(yield func(rune) bool) {
 	}
 }
 
-// TestNoCharacterFoldsToAnotherPath goes over all characters: a server that normalizes to NFKC must
-// not read what is let through as what would have been refused, or as more or fewer segments.
+// TestNoCharacterFoldsToAnotherPath checks all characters: a server that normalizes to NFKC must
+// not interpret an allowed path as one that would have been refused, or as more or fewer segments.
 func TestNoCharacterFoldsToAnotherPath(t *testing.T) {
 	folding := 0
 	for c := range characters {
@@ -54,8 +54,8 @@ func TestNoCharacterFoldsToAnotherPath(t *testing.T) {
 	}
 }
 
-// TestNoCharacterFoldsToOtherLetters goes over all characters: where case is ignored, those that some
-// server reads as letters of ASCII are read so, or refused.
+// TestNoCharacterFoldsToOtherLetters checks all characters: where case is ignored, those that some
+// server takes for letters of ASCII are folded to these, or refused.
 func TestNoCharacterFoldsToOtherLetters(t *testing.T) {
 	full, ignoring := cases.Fold(), Reading{IgnoreCase: true}
 	ways := []func(string) string{full.String, norm.NFKC.String, strings.ToLower, strings.ToUpper, func(s string) string { return norm.NFKC.String(full.String(norm.NFKC.String(s))) }}
@@ -93,8 +93,8 @@ func hasLetters(s string) bool {
 	return strings.ToLower(s) != strings.ToUpper(s) && strings.IndexFunc(s, func(c rune) bool { return c >= utf8.RuneSelf }) < 0
 }
 
-// TestLettersOfOtherAlphabets: what may be read as a letter of ASCII is owned so, where case is
-// ignored, and what is no letter of ASCII stays what it is.
+// TestLettersOfOtherAlphabets: where case is ignored, a character that may be taken for a letter of ASCII is owned like
+// that letter, and other characters stay what they are.
 func TestLettersOfOtherAlphabets(t *testing.T) {
 	for raw, want := range map[string]string{
 		"/\u0131nvoice": "/invoice", "/\u0130NVOICE": "/invoice", "/\uff33ecret": "/secret", "/\uff53ecret": "/secret", "/\u017fecret": "/secret", "/\u212aey": "/key", "/stra\u00dfe": "/strasse", "/STRA\u1e9eE": "/strasse",

@@ -121,7 +121,7 @@ func parseRequest(s string) *Request {
 func TestRankOrder(t *testing.T) {
 	request := parseRequest("GET a.cdn.acme.com /api/scenes/mkt-1?a=1&b=2")
 	q := map[string][]string{"a": {"1"}}
-	ordered := []Route{ // from the most specific on
+	ordered := []Route{ // the most specific first
 		{Hosts: []string{"a.cdn.acme.com"}},
 		{Hosts: []string{"*.cdn.acme.com"}, Paths: []string{"/**"}},
 		{Hosts: []string{"*.acme.com"}, Paths: []string{"/api/scenes/mkt-1"}},
@@ -152,7 +152,7 @@ func TestRankOrder(t *testing.T) {
 	}
 }
 
-func TestCompileNamesFieldAndRemedy(t *testing.T) {
+func TestCompileErrorsNameTheFieldAndAHint(t *testing.T) {
 	for _, c := range []struct {
 		route Route
 		words []string
@@ -321,8 +321,8 @@ func TestTies(t *testing.T) {
 	}
 }
 
-// drawPath draws patterns from so small an alphabet that they often meet. Files are not so deep
-// that what is below them is not in the small world.
+// drawPath draws patterns from an alphabet so small that they often match the same path. Files are not so deep
+// that the paths below them are missing in the small world.
 func drawPath(t *rapid.T, label string) string {
 	return rapid.StringMatching(`(/(\*|a|b|a\*|\*b|a\*b|ab|a\.b)){0,3}(/\*\*|/[ab*]/?)|(/(\*|a|a\.b)){0,1}/(a\.b|\*\.b|a\.\*)/?`).Draw(t, label)
 }
@@ -362,7 +362,7 @@ func TestTiesAgreesWithMatch(t *testing.T) {
 	})
 }
 
-// smallWorld has a request for every way in which routes of drawRoute can be told apart.
+// smallWorld has a request for every difference between routes of drawRoute.
 func smallWorld() []Request {
 	segments := []string{"a", "b", "ab", "c", "acb", "a.b", "c.b", "a.c"}
 	paths := []string{"/"}
@@ -392,7 +392,7 @@ func smallWorld() []Request {
 	return all
 }
 
-// TestMatchAgreesWithRegexp compares with an independent reading of the patterns, for owners,
+// TestMatchAgreesWithRegexp compares with an independent interpretation of the patterns, for owners,
 // who also own another form of a path, and for grants.
 func TestMatchAgreesWithRegexp(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// TestSizeIsWhatIsHeld: routes that are as large as a Group may have them take some times as much
-// memory when they are compiled, however they are cut up.
-func TestSizeIsWhatIsHeld(t *testing.T) {
+// TestSizeIsProportionalToMemory: compiled routes of the greatest size that a Group may have take at most a few times
+// as much memory, however the size is divided.
+func TestSizeIsProportionalToMemory(t *testing.T) {
 	const most = 8 // times the size
 	of := func(n int, text string) (texts []string) {
 		for range n {

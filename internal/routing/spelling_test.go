@@ -52,9 +52,8 @@ func TestReadings(t *testing.T) {
 	}
 }
 
-// TestCaseIsIgnoredOnBothSides: patterns in capitals own what is asked in small letters, and the
-// other way round.
-func TestCaseIsIgnoredOnBothSides(t *testing.T) {
+// TestCaseIsIgnoredInPatternsAndPaths: patterns in upper case own paths in lower case, and vice versa.
+func TestCaseIsIgnoredInPatternsAndPaths(t *testing.T) {
 	m := mustCompile(t, Route{Paths: []string{"/Secret/*X/**", "/É\u212A"}})
 	for raw, want := range map[string]bool{"/secret/ax": true, "/SECRET/AX/b": true, "/Secret/bx": true, "/secrets/ax": false, "/ék": true, "/Ék": true, "/EK": false} {
 		path, err := Reading{IgnoreCase: true}.Path(raw)
@@ -70,9 +69,9 @@ func TestCaseIsIgnoredOnBothSides(t *testing.T) {
 	}
 }
 
-// TestASlashIsOwnedAlikeAndNotGranted: who owns a path owns it with a slash at the end, and
-// the other way round, behind whoever names the very path. A permission is for the very path.
-func TestASlashIsOwnedAlikeAndNotGranted(t *testing.T) {
+// TestTrailingSlashIsOwnedAndNotGranted: the owner of a path also owns it with a slash at the end, and
+// vice versa, with a lower rank than a route that names exactly that path. A permission is for exactly the path that it names.
+func TestTrailingSlashIsOwnedAndNotGranted(t *testing.T) {
 	for _, c := range []struct{ path, better, worse string }{
 		{"/report/", "/report", "/**"}, {"/report/", "/report", "/report/**"}, {"/report/", "/report/", "/report"}, {"/report", "/report", "/report/"},
 		{"/report", "/report/", "/**"}, {"/report", "/report/**", "/report/"}, {"/report", "/report*", "/report/"}, {"/report", "/rep*", "/*"},
@@ -95,8 +94,8 @@ func TestASlashIsOwnedAlikeAndNotGranted(t *testing.T) {
 	}
 }
 
-// TestQueriesThatAreReadInTwoWays: whether a query route matches must not depend on who reads it.
-func TestQueriesThatAreReadInTwoWays(t *testing.T) {
+// TestAmbiguousQueriesDoNotMatch: whether a route with a query matches must not depend on who interprets the query.
+func TestAmbiguousQueriesDoNotMatch(t *testing.T) {
 	site := func(name string) Route { return Route{Query: map[string][]string{name: {"42", "44"}}} }
 	for raw, want := range map[string]outcome{
 		"siteId=42": matches, "siteId=42&siteId=44": matches, "siteId=42&x[]=1&y.z=2&+w=3": matches, "site%49d=42": matches, "siteId=42&Site=1&siteId2=1": matches, "siteId=42&x=%zz": doubtful,
@@ -151,9 +150,9 @@ func outcomeOf(t *testing.T, route Route, raw string) outcome {
 	}
 }
 
-// TestOneReaderIsAsGoodAsAnother reads queries as others do, in a small way: whatever matches is
-// read by all of them with an allowed value, first or last.
-func TestOneReaderIsAsGoodAsAnother(t *testing.T) {
+// TestMatchedQueriesAreAllowedForEveryReader has small models of how others interpret queries: all of them find an allowed
+// value, first or last, in every query that matches.
+func TestMatchedQueriesAreAllowedForEveryReader(t *testing.T) {
 	m := mustCompile(t, Route{Query: map[string][]string{"id": {"1", "2"}}})
 	readers := map[string]func(string) string{
 		"PHP": func(name string) string {

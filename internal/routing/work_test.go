@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// hostile are routes of a tenant who wants to cost time, and requests of a client who helps.
-// Each is the hardest of its kind.
+// hostile are routes of a tenant that are meant to cost time, with requests of a client that cooperates.
+// Each is the worst of its kind.
 func hostile() map[string]struct {
 	route   Route
 	request Request
@@ -68,7 +68,7 @@ func TestWorkIsBounded(t *testing.T) {
 	}
 }
 
-// TestNothingMatchesBeyondTheBound, in which nobody must see a conclusion.
+// TestNothingMatchesBeyondTheBound: no conclusion may be drawn from a result beyond the bound.
 func TestNothingMatchesBeyondTheBound(t *testing.T) {
 	m := mustCompile(t, Route{Paths: []string{"/**"}})
 	request := &Request{Path: "/a"}
@@ -82,9 +82,9 @@ func TestNothingMatchesBeyondTheBound(t *testing.T) {
 	}
 }
 
-// TestASearchIsBounded: routes that are made to be hard to compare stop the search, and the
+// TestSearchIsBounded: routes that are made to be hard to compare stop the search, and the
 // answer for the pair is the safe one.
-func TestASearchIsBounded(t *testing.T) {
+func TestSearchIsBounded(t *testing.T) {
 	var as, bs []string
 	for i := range 8 {
 		as = append(as, fmt.Sprintf("/*a*b*c%d*d*x", i))
@@ -107,7 +107,7 @@ func TestASearchIsBounded(t *testing.T) {
 	}
 }
 
-// BenchmarkHostile shows what a unit of work takes.
+// BenchmarkHostile measures how long a unit of work takes.
 func BenchmarkHostile(b *testing.B) {
 	for name, c := range hostile() {
 		b.Run(name, func(b *testing.B) {

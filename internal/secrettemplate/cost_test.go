@@ -27,7 +27,7 @@ type failer interface {
 }
 
 // withinBounds checks and renders the templates with the values, and fails where that costs
-// too much, or where one of both refuses and the other does not.
+// too much, or where the check accepts what rendering refuses.
 func withinBounds(t failer, templates map[string]v1alpha1.EntryTemplate, values secrettemplate.Values) (rendered map[string][]byte, refused error) {
 	t.Helper()
 	measured := func(what string, f func()) {
@@ -54,8 +54,8 @@ func withinBounds(t failer, templates map[string]v1alpha1.EntryTemplate, values 
 
 var fieldNames = []string{".Key", ".KeyID", ".Name", ".Namespace", ".Group", ".Projects", ".ExpiresAt", ".Other", "."}
 
-// hostile writes templates by the grammar; known are those that use nothing but what is supported,
-// and little of it but functions.
+// hostile generates templates by the grammar; known ones use only what is supported,
+// and mostly functions.
 type hostile struct {
 	*rapid.T
 	known bool
@@ -137,7 +137,7 @@ func (h hostile) text(depth int) string {
 	}
 }
 
-// TestCost: whatever is written, and however many entries there are.
+// TestCost generates hostile templates, with any number of entries.
 func TestCost(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		h, templates := hostile{t, rapid.Bool().Draw(t, "known")}, map[string]v1alpha1.EntryTemplate{}
@@ -149,7 +149,7 @@ func TestCost(t *testing.T) {
 	})
 }
 
-// TestCostOfTheLargest: templates at the bounds, which are accepted.
+// TestCostOfTheLargest checks templates at the bounds, which are accepted.
 func TestCostOfTheLargest(t *testing.T) {
 	for name, test := range map[string]struct {
 		text    string
@@ -221,7 +221,7 @@ func TestAsTextTemplate(t *testing.T) {
 	}
 }
 
-// modest writes templates that are mostly accepted.
+// modest generates templates that are mostly accepted.
 type modest struct{ *rapid.T }
 
 func (m modest) pipe(depth int) string {
@@ -250,8 +250,8 @@ func (m modest) list(depth int) string {
 	return out.String()
 }
 
-// FuzzTemplate: whatever is written is rendered or refused within bounds, and a refusal does
-// not hold the key.
+// FuzzTemplate: any template is rendered or refused within bounds, and a refusal does
+// not contain the key.
 func FuzzTemplate(f *testing.F) {
 	f.Add(`ACME_KEY={{ .Key | quote }}`)
 	f.Add(`{{ if .Key }}{{ else if .Name }}{{ end }}`)

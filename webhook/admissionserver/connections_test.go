@@ -9,9 +9,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestPlaces: there are never more connections than may be, of all and of an address; one that is worked on
+// TestConnectionLimits: there are never more connections than may be, of all and of an address; one that is worked on
 // stays; and nobody who has fewer than another gives way for that one.
-func TestPlaces(t *testing.T) {
+func TestConnectionLimits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const most, mostOfPeer = 8, 4
 		c := boundConnections(nil, most, mostOfPeer)

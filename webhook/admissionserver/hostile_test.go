@@ -235,8 +235,8 @@ func TestConnections(t *testing.T) {
 	}
 }
 
-// TestUnreadAnswers: whoever does not take its answer keeps nobody waiting.
-func TestUnreadAnswers(t *testing.T) {
+// TestUnreadResponses: whoever does not take its answer keeps nobody waiting.
+func TestUnreadResponses(t *testing.T) {
 	answer := make([]byte, 64<<10)
 	p := open(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(answer) })
 	for range 200 { // each with as much as is buffered on the way, and more

@@ -177,7 +177,7 @@ func (a *Aggregator) look(b *counters) (*view, error) {
 		switch {
 		case r.fresh:
 			v.reports[server] = r
-		case presence == quotaledger.Away:
+		case presence == quotaledger.Disconnected:
 			delete(b.reports, server)
 		}
 	}
@@ -193,7 +193,7 @@ func (a *Aggregator) presence(server string, now time.Time) quotaledger.Presence
 	case now.Sub(a.began) < a.config.StartupGrace, wasHere && now.Sub(lost) < a.config.Grace:
 		return quotaledger.Expected
 	default:
-		return quotaledger.Away
+		return quotaledger.Disconnected
 	}
 }
 

@@ -126,7 +126,7 @@ func (l *Ledger) put(server string, a Account) {
 
 func check(was, reported Account) error {
 	for _, counter := range []struct {
-		name      string
+		name          string
 		was, reported uint64
 	}{
 		{"requests", was.Requests, reported.Requests},

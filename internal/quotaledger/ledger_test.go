@@ -9,7 +9,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
-// TestFold: what is forgotten of closed accounts stays in every sum.
+// TestFold: closed accounts that are removed stay in every sum.
 func TestFold(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		counter := rapid.Uint64Range(0, 1000)
@@ -32,14 +32,14 @@ func TestFold(t *testing.T) {
 	})
 }
 
-// holder is a server as far as its ledger is concerned, with what is under way between them.
+// holder is a server from the point of view of the ledger, with the messages that are on their way between them.
 type holder struct {
 	leased, sequence, spent uint64
 	up                      []quotaledger.Account // reports
 	down                    []quotaledger.Account // allowances
 }
 
-// mayHold is what it may let through in all, once what is under way to it has arrived.
+// mayHold returns how many requests it may allow in total, after the messages on their way to it have arrived.
 func (h *holder) mayHold() uint64 {
 	most := h.leased
 	for _, a := range h.down {
@@ -50,8 +50,8 @@ func (h *holder) mayHold() uint64 {
 	return most
 }
 
-// TestCommitted: in whichever order reports and allowances arrive, late, or more than once,
-// what servers hold or are about to hold is committed, and that is never more than the quota.
+// TestCommitted: in any order in which reports and allowances arrive, late, or more than once,
+// everything that servers have or are about to receive is committed, and that is never more than the quota.
 func TestCommitted(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l, quota := &quotaledger.Ledger{}, rapid.Uint64Range(0, 200).Draw(t, "quota")
@@ -77,11 +77,11 @@ func TestCommitted(t *testing.T) {
 				if len(h.up) == 0 {
 					return
 				}
-				said := rapid.SampledFrom(h.up).Draw(t, "report") // it may be heard again
-				if l.Report(name, said) != nil {
+				reported := rapid.SampledFrom(h.up).Draw(t, "report") // it may arrive again
+				if l.Report(name, reported) != nil {
 					return
 				}
-				peer := quotaledger.Peer{Presence: quotaledger.Connected, Sequence: said.Sequence, Wants: rapid.Uint64Range(0, 20).Draw(t, "wants")}
+				peer := quotaledger.Peer{Presence: quotaledger.Connected, Sequence: reported.Sequence, Wants: rapid.Uint64Range(0, 20).Draw(t, "wants")}
 				for _, raised := range l.Allow(quota, map[string]quotaledger.Peer{name: peer}).Raised {
 					holders[raised].down = append(holders[raised].down, l.Accounts[raised])
 				}

@@ -40,7 +40,7 @@ func newAuthority(t *testing.T) authority {
 	return authority{certificate, issued.PrivateKey.(*ecdsa.PrivateKey)}
 }
 
-// issue issues a certificate; that of an authority itself where there is none yet.
+// issue issues a certificate; where there is none yet, the one of the authority itself.
 func (a authority) issue(t *testing.T) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -64,7 +64,7 @@ func (a authority) issue(t *testing.T) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-// TestClientCertificate: where authorities are given, only their clients are answered.
+// TestClientCertificate: where authorities are given, only their clients get responses.
 func TestClientCertificate(t *testing.T) {
 	ours, others := newAuthority(t), newAuthority(t)
 	file := filepath.Join(t.TempDir(), "ca.crt")

@@ -9,8 +9,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestConnectionLimits: there are never more connections than may be, of all and of an address; one that is worked on
-// stays; and nobody who has fewer than another gives way for that one.
+// TestConnectionLimits: there are never more connections than allowed, in total and of an address; a connection whose
+// request is processed stays; and no address loses a connection to one that has more.
 func TestConnectionLimits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const most, mostOfPeer = 8, 4
@@ -53,7 +53,7 @@ func TestConnectionLimits(t *testing.T) {
 					t.Fatalf("one of %v went, which has %d and works: %v, for one of %v, which had %d", victim.peer, of(victim.peer), victim.working, peer, had)
 				}
 				delete(open, victim)
-				_ = victim.Close() // again is nothing
+				_ = victim.Close() // a second time has no effect
 			},
 			"work": func(t *rapid.T) { conn := pick(t); conn.setWorking(!conn.working) },
 			"close": func(t *rapid.T) {

@@ -183,7 +183,7 @@ type GroupStatus struct {
 	// +optional
 	Usage *GroupUsage `json:"usage,omitempty"`
 
-	// previousUsage is that of the month before, which validation servers that were away may
+	// previousUsage is that of the month before, which validation servers that were disconnected may
 	// still report.
 	//
 	// +optional

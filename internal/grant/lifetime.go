@@ -40,7 +40,8 @@ func Expiry(key *v1alpha1.ApiKey, group *v1alpha1.Group, mintedAt time.Time) (ti
 	}
 	if declared == v1alpha1.LifetimeNever {
 		if policy.AllowNever == nil || !*policy.AllowNever {
-			return time.Time{}, lifetimeProblem(path, "keys of Group %s/%s must expire; give a lifetime, or set keyPolicy.allowNever on the Group",
+			return time.Time{}, lifetimeProblem(path,
+				"keys of Group %s/%s must expire; give a lifetime, or set keyPolicy.allowNever on the Group",
 				group.Namespace, group.Name)
 		}
 		return time.Time{}, nil
@@ -132,7 +133,8 @@ func checkInstant(group *v1alpha1.Group, path string, expiresAt, mintedAt time.T
 		return time.Time{}, invalid(path, nil, "the Group's maxLifetime: "+err.Error())
 	}
 	if latest := mintedAt.Add(longest); expiresAt.After(latest) {
-		return time.Time{}, lifetimeProblem(path, "keys of Group %s/%s live at most %s, this one until %s; shorten it, or raise keyPolicy.maxLifetime on the Group",
+		return time.Time{}, lifetimeProblem(path,
+			"keys of Group %s/%s live at most %s, this one until %s; shorten it, or raise keyPolicy.maxLifetime on the Group",
 			group.Namespace, group.Name, policy.MaxLifetime, latest.UTC().Format(time.RFC3339))
 	}
 	return expiresAt, nil

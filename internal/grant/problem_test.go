@@ -17,7 +17,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/grant"
 )
 
-// problemTexts are the problems as admission reports them, as far as they are compared.
+// problemTexts are the problems as admission reports them, cut to the length that is compared.
 func problemTexts(problems grant.Problems) []string {
 	var texts []string
 	for _, e := range problems.ErrorList() {
@@ -95,7 +95,8 @@ func TestAllProblemsOfAKey(t *testing.T) {
 func TestAllProblemsOfAnAllowlist(t *testing.T) {
 	list := &v1alpha1.DomainAllowlist{Spec: v1alpha1.DomainAllowlistSpec{Domains: []string{"acme.com", "*", "a b"}}}
 	got := problemTexts(grant.DomainProblems(list))
-	if len(got) != 2 || !strings.HasPrefix(got[0], `spec.domains[1]: Invalid value: "*": `) || !strings.HasPrefix(got[1], `spec.domains[2]: Invalid value: "a b": `) {
+	if len(got) != 2 || !strings.HasPrefix(got[0], `spec.domains[1]: Invalid value: "*": `) ||
+		!strings.HasPrefix(got[1], `spec.domains[2]: Invalid value: "a b": `) {
 		t.Errorf("got %q", got)
 	}
 }
@@ -116,7 +117,8 @@ func TestProblemsAreBounded(t *testing.T) {
 	many := group()
 	many.Spec.Projects = nil
 	for i := range 64 {
-		many.Spec.Projects = append(many.Spec.Projects, v1alpha1.Project{Name: v1alpha1.ProjectName(fmt.Sprintf("%s%d", strings.Repeat("p", 61), i))})
+		many.Spec.Projects = append(many.Spec.Projects, v1alpha1.Project{Name: v1alpha1.ProjectName(fmt.Sprintf("%s%d",
+			strings.Repeat("p", 61), i))})
 	}
 	long := strings.Repeat("<", 100_000) // which JSON escapes with six characters
 	subject := grant.Subject{Namespace: "tenants", Projects: slices.Repeat([]v1alpha1.ProjectName{v1alpha1.ProjectName(long)}, 1000)}
@@ -128,9 +130,9 @@ func TestProblemsAreBounded(t *testing.T) {
 	} {
 		errs := problems.ErrorList()
 		last := errs[len(errs)-1].Error()
-		answer, err := json.Marshal(apierrors.NewInvalid(schema.GroupKind{}, "acme", errs).Status())
-		if err != nil || len(errs) < 5 || len(errs) > 21 || len(answer) > 60<<10 {
-			t.Errorf("%s: %d problems, %d bytes, %v", name, len(errs), len(answer), err)
+		response, err := json.Marshal(apierrors.NewInvalid(schema.GroupKind{}, "acme", errs).Status())
+		if err != nil || len(errs) < 5 || len(errs) > 21 || len(response) > 60<<10 {
+			t.Errorf("%s: %d problems, %d bytes, %v", name, len(errs), len(response), err)
 		}
 		if last != fmt.Sprintf("spec: Invalid value: and more than these %d; fix them first", len(errs)-1) {
 			t.Errorf("%s: the last is %q", name, last)

@@ -31,7 +31,7 @@ func TestCost(t *testing.T) {
 		}
 		if is, within := cost.Within(bound, func() {
 			if _, err := origin.ParsePattern(pattern); err == nil || len(err.Error()) > 2000 {
-				t.Errorf("%s: accepted as a pattern, or told at length: %.100v", name, err)
+				t.Errorf("%s: accepted as a pattern, or with a long error: %.100v", name, err)
 			}
 		}); !within {
 			t.Errorf("%s: reading a pattern costs %+v", name, is)

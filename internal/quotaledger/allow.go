@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Presence is whether a server can be asked to return what it has not spent.
+// Presence describes whether a server can be asked to return what it has not spent.
 type Presence uint8
 
 const (

@@ -149,7 +149,8 @@ func check(was, reported Account) error {
 	case reported.Spent > reported.Leased:
 		return fmt.Errorf("%d spent of an allowance of %d: %w", reported.Spent, reported.Leased, ErrSum)
 	case reported.Sequence <= was.Sequence && reported.Leased > was.Leased && !was.Closed:
-		return fmt.Errorf("%d leased by allowance %d, but allowance %d was for %d: %w", reported.Leased, reported.Sequence, was.Sequence, was.Leased, ErrAllowance)
+		return fmt.Errorf("%d leased by allowance %d, but allowance %d was for %d: %w", reported.Leased,
+			reported.Sequence, was.Sequence, was.Leased, ErrAllowance)
 	}
 	return nil
 }

@@ -14,7 +14,8 @@ func TestFold(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		counter := rapid.Uint64Range(0, 1000)
 		l := &quotaledger.Ledger{Accounts: rapid.MapOf(rapid.StringN(1, 3, 3), rapid.Custom(func(t *rapid.T) quotaledger.Account {
-			a := quotaledger.Account{Spent: counter.Draw(t, "spent"), Unconfirmed: counter.Draw(t, "unconfirmed"), Bytes: counter.Draw(t, "bytes"), Closed: rapid.Bool().Draw(t, "closed")}
+			a := quotaledger.Account{Spent: counter.Draw(t, "spent"), Unconfirmed: counter.Draw(t, "unconfirmed"),
+				Bytes: counter.Draw(t, "bytes"), Closed: rapid.Bool().Draw(t, "closed")}
 			a.Requests = a.Spent + a.Unconfirmed + counter.Draw(t, "free")
 			a.Leased = a.Spent + counter.Draw(t, "unspent")
 			return a
@@ -72,7 +73,7 @@ func TestCommitted(t *testing.T) {
 				}
 				h.up = append(h.up, quotaledger.Account{Leased: h.leased, Sequence: h.sequence, Spent: h.spent, Requests: h.spent})
 			},
-			"hear": func(t *rapid.T) {
+			"receive": func(t *rapid.T) {
 				name, h := pick(t)
 				if len(h.up) == 0 {
 					return
@@ -81,7 +82,8 @@ func TestCommitted(t *testing.T) {
 				if l.Report(name, reported) != nil {
 					return
 				}
-				peer := quotaledger.Peer{Presence: quotaledger.Connected, Sequence: reported.Sequence, Wants: rapid.Uint64Range(0, 20).Draw(t, "wants")}
+				peer := quotaledger.Peer{Presence: quotaledger.Connected, Sequence: reported.Sequence,
+					Wants: rapid.Uint64Range(0, 20).Draw(t, "wants")}
 				for _, raised := range l.Allow(quota, map[string]quotaledger.Peer{name: peer}).Raised {
 					holders[raised].down = append(holders[raised].down, l.Accounts[raised])
 				}
@@ -125,11 +127,13 @@ func TestMonth(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if month.Next().String() != c.next || month.Previous().String() != c.previous || month.End().Sub(month.Begin()) != time.Duration(c.days)*24*time.Hour {
+		if month.Next().String() != c.next || month.Previous().String() != c.previous ||
+			month.End().Sub(month.Begin()) != time.Duration(c.days)*24*time.Hour {
 			t.Errorf("%s: %s, %s, %s", month, month.Previous(), month.Next(), month.End().Sub(month.Begin()))
 		}
 		east := time.FixedZone("", 14*3600)
-		if quotaledger.MonthOf(month.End().Add(-1).In(east)) != month || quotaledger.MonthOf(month.Begin().In(east)) != month || quotaledger.MonthOf(month.End()) == month {
+		if quotaledger.MonthOf(month.End().Add(-1).In(east)) != month ||
+			quotaledger.MonthOf(month.Begin().In(east)) != month || quotaledger.MonthOf(month.End()) == month {
 			t.Errorf("%s: its ends are not in it", month)
 		}
 	}

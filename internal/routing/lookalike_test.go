@@ -40,10 +40,10 @@ func TestNoCharacterFoldsToAnotherPath(t *testing.T) {
 					}
 					read := "/x/" + in + folded + behind
 					if strings.ContainsAny(folded, `/\%?#`) || strings.Contains(folded, ";") && !reading.Parameters {
-						t.Errorf("%+v, %U: %q is let through as %q, and is read as %q", reading, c, raw, path, read)
+						t.Errorf("%+v, %U: %q is allowed as %q, and is read as %q", reading, c, raw, path, read)
 					}
 					if _, err := reading.check(read, false); err != nil {
-						t.Errorf("%+v, %U: %q is let through as %q, and read as %q: %v", reading, c, raw, path, read, err)
+						t.Errorf("%+v, %U: %q is allowed as %q, and read as %q: %v", reading, c, raw, path, read, err)
 					}
 				}
 			}
@@ -58,7 +58,8 @@ func TestNoCharacterFoldsToAnotherPath(t *testing.T) {
 // server takes for letters of ASCII are folded to these, or refused.
 func TestNoCharacterFoldsToOtherLetters(t *testing.T) {
 	full, ignoring := cases.Fold(), Reading{IgnoreCase: true}
-	ways := []func(string) string{full.String, norm.NFKC.String, strings.ToLower, strings.ToUpper, func(s string) string { return norm.NFKC.String(full.String(norm.NFKC.String(s))) }}
+	ways := []func(string) string{full.String, norm.NFKC.String, strings.ToLower, strings.ToUpper,
+		func(s string) string { return norm.NFKC.String(full.String(norm.NFKC.String(s))) }}
 	folding := 0
 	for c := range characters {
 		forms := []string{string(c)}
@@ -78,7 +79,7 @@ func TestNoCharacterFoldsToOtherLetters(t *testing.T) {
 			folding++
 			path, err := ignoring.Path("/x" + string(c) + "x")
 			if err == nil && path != "/x"+strings.ToLower(form)+"x" {
-				t.Errorf("%U is let through as %q, and some read it as %q", c, path, form)
+				t.Errorf("%U is allowed as %q, and some read it as %q", c, path, form)
 			}
 			break
 		}
@@ -97,8 +98,10 @@ func hasLetters(s string) bool {
 // that letter, and other characters stay what they are.
 func TestLettersOfOtherAlphabets(t *testing.T) {
 	for raw, want := range map[string]string{
-		"/\u0131nvoice": "/invoice", "/\u0130NVOICE": "/invoice", "/\uff33ecret": "/secret", "/\uff53ecret": "/secret", "/\u017fecret": "/secret", "/\u212aey": "/key", "/stra\u00dfe": "/strasse", "/STRA\u1e9eE": "/strasse",
-		"/\U0001d4c8ecret": "", "/\ufb01le": "", "/\u24e2ecret": "", "/\u2122": "", "/\u00e9t\u00e9": "/\u00c9t\u00c9", "/\u8cc7\u6599": "/\u8cc7\u6599",
+		"/\u0131nvoice": "/invoice", "/\u0130NVOICE": "/invoice", "/\uff33ecret": "/secret", "/\uff53ecret": "/secret",
+		"/\u017fecret": "/secret", "/\u212aey": "/key", "/stra\u00dfe": "/strasse", "/STRA\u1e9eE": "/strasse",
+		"/\U0001d4c8ecret": "", "/\ufb01le": "", "/\u24e2ecret": "", "/\u2122": "", "/\u00e9t\u00e9": "/\u00c9t\u00c9",
+		"/\u8cc7\u6599": "/\u8cc7\u6599",
 	} {
 		got, err := Reading{IgnoreCase: true}.Path(raw)
 		if got != want || (err != nil) != (want == "") {

@@ -69,7 +69,8 @@ func (p *queryPattern) folds(name string, request *Request) bool {
 		return foldName(bare) == p.root || strings.HasPrefix(foldName(trimmed), p.folded)
 	}
 	for _, ends := range []string{"[]", "[]."} {
-		if end := strings.IndexAny(trimmed, ends); end >= 0 && foldName(strings.TrimRightFunc(trimmed[:end], isSpaceOrControl)) == p.folded {
+		if end := strings.IndexAny(trimmed, ends); end >= 0 &&
+			foldName(strings.TrimRightFunc(trimmed[:end], isSpaceOrControl)) == p.folded {
 			return true
 		}
 	}

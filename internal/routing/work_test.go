@@ -29,19 +29,25 @@ func hostile() map[string]struct {
 		request Request
 	}
 	return map[string]world{
-		"a long literal":         {Route{Paths: many("/*"+strings.Repeat("a", 1000)+"b%d*c", 32)}, Request{Path: "/" + as[:MaxPath-2] + "c"}},
-		"a literal of a word":    {Route{Paths: many("/*"+strings.Repeat("a", 60)+"b%d*c", 32)}, Request{Path: "/" + as[:MaxPath-2] + "c"}},
-		"many pieces":            {Route{Paths: many("/"+strings.Repeat("*a", 400)+"*b%d*", 32)}, Request{Path: "/" + as}},
-		"many segments":          {Route{Paths: many(strings.Repeat("/*", 400)+"/b%d", 32)}, Request{Path: strings.Repeat("/a", MaxPath/2)}},
+		"a long literal": {Route{Paths: many("/*"+strings.Repeat("a", 1000)+"b%d*c", 32)},
+			Request{Path: "/" + as[:MaxPath-2] + "c"}},
+		"a literal of a word": {Route{Paths: many("/*"+strings.Repeat("a", 60)+"b%d*c", 32)}, Request{Path: "/" + as[:MaxPath-2] + "c"}},
+		"many pieces":         {Route{Paths: many("/"+strings.Repeat("*a", 400)+"*b%d*", 32)}, Request{Path: "/" + as}},
+		"many segments": {Route{Paths: many(strings.Repeat("/*", 400)+"/b%d", 32)},
+			Request{Path: strings.Repeat("/a", MaxPath/2)}},
 		"a prefix of everything": {Route{Paths: many("/"+strings.Repeat("a", 1000)+"%d", 32)}, Request{Path: "/" + as}},
-		"pieces that are near":   {Route{Paths: many("/*"+strings.Repeat("ab", 400)+"b%d*c", 32)}, Request{Path: "/" + strings.Repeat("ab", MaxPath/2-1) + "c"}},
-		"hosts":                  {Route{Hosts: many("*."+strings.Repeat("a.", 120)+"b%d", 32), Paths: []string{"/b"}}, Request{Host: strings.Repeat("a.", 120) + "c", Path: "/" + as}},
-		"methods":                {Route{Methods: []string{"A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K", "L", "M", "N", "O", "P"}}, Request{Method: "Q"}},
-		"names":                  {Route{Query: query}, Request{RawQuery: strings.Repeat("a"+strings.Repeat("a", 99)+"b=1&", maxQuery/104)}},
-		"names in disguise":      {Route{Query: query}, Request{RawQuery: strings.Repeat("%2525%41%C4%B0[=1&", maxQuery/18)}},
-		"a name of 8 KiB":        {Route{Query: query}, Request{RawQuery: strings.Repeat("%C4%B0", maxQuery/6)}},
-		"values":                 {Route{Query: map[string][]string{"a": values}}, Request{RawQuery: strings.Repeat("a=%39&", maxQuery/6)}},
-		"values of others":       {Route{Query: query}, Request{RawQuery: strings.Repeat("b=%39&", maxQuery/6)}},
+		"pieces that are near": {Route{Paths: many("/*"+strings.Repeat("ab", 400)+"b%d*c", 32)},
+			Request{Path: "/" + strings.Repeat("ab", MaxPath/2-1) + "c"}},
+		"hosts": {Route{Hosts: many("*."+strings.Repeat("a.", 120)+"b%d", 32), Paths: []string{"/b"}},
+			Request{Host: strings.Repeat("a.", 120) + "c", Path: "/" + as}},
+		"methods": {Route{Methods: []string{"A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K", "L",
+			"M", "N", "O", "P"}}, Request{Method: "Q"}},
+		"names": {Route{Query: query}, Request{RawQuery: strings.Repeat("a"+strings.Repeat("a",
+			99)+"b=1&", maxQuery/104)}},
+		"names in disguise": {Route{Query: query}, Request{RawQuery: strings.Repeat("%2525%41%C4%B0[=1&", maxQuery/18)}},
+		"a name of 8 KiB":   {Route{Query: query}, Request{RawQuery: strings.Repeat("%C4%B0", maxQuery/6)}},
+		"values":            {Route{Query: map[string][]string{"a": values}}, Request{RawQuery: strings.Repeat("a=%39&", maxQuery/6)}},
+		"values of others":  {Route{Query: query}, Request{RawQuery: strings.Repeat("b=%39&", maxQuery/6)}},
 	}
 }
 
@@ -100,7 +106,7 @@ func TestSearchIsBounded(t *testing.T) {
 	}
 	c, d := mustCompile(t, Route{Paths: []string{"/a/*"}}), mustCompile(t, Route{Paths: []string{"/b/*"}})
 	if !search.Ties(&c, &d) {
-		t.Error("what is not known is answered with no")
+		t.Error("an unknown result is reported as no tie")
 	}
 	if search = NewSearch(1 << 10); search.Ties(&c, &d) || search.Exhausted() {
 		t.Error("the bound was reached by two ordinary routes")

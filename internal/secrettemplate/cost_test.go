@@ -28,7 +28,8 @@ type failer interface {
 
 // withinBounds checks and renders the templates with the values, and fails where that costs
 // too much, or where the check accepts what rendering refuses.
-func withinBounds(t failer, templates map[string]v1alpha1.EntryTemplate, values secrettemplate.Values) (rendered map[string][]byte, refused error) {
+func withinBounds(t failer, templates map[string]v1alpha1.EntryTemplate,
+	values secrettemplate.Values) (rendered map[string][]byte, refused error) {
 	t.Helper()
 	measured := func(what string, f func()) {
 		if is, within := cost.Within(bound, f); !within {
@@ -76,7 +77,8 @@ func (h hostile) function() string {
 	if h.known {
 		return rapid.SampledFrom([]string{"b64enc", "quote", "urlquery"}).Draw(h.T, "function")
 	}
-	return rapid.SampledFrom([]string{"b64enc", "quote", "urlquery", "b64enc", "quote", `printf "%100000000d"`, "html", "js", "print", "len", "and", "or", "eq", "index", "slice"}).Draw(h.T, "function")
+	return rapid.SampledFrom([]string{"b64enc", "quote", "urlquery", "b64enc", "quote", `printf "%100000000d"`, "html",
+		"js", "print", "len", "and", "or", "eq", "index", "slice"}).Draw(h.T, "function")
 }
 
 func (h hostile) operand(depth int) string {
@@ -86,7 +88,8 @@ func (h hostile) operand(depth int) string {
 			return "(" + h.pipe(depth-1) + ")"
 		}
 	case 1:
-		return fmt.Sprintf("%q", strings.Repeat(rapid.SampledFrom([]string{"a", `"`, "}}", "(", "é", "\x00"}).Draw(h.T, "char"), rapid.IntRange(0, 4000).Draw(h.T, "length")))
+		return fmt.Sprintf("%q", strings.Repeat(rapid.SampledFrom([]string{"a", `"`, "}}", "(", "é", "\x00"}).Draw(h.T,
+			"char"), rapid.IntRange(0, 4000).Draw(h.T, "length")))
 	case 2:
 		if h.known {
 			break
@@ -118,13 +121,15 @@ func (h hostile) text(depth int) string {
 		if depth > 0 && !h.known {
 			n = rapid.IntRange(1, 1000).Draw(h.T, "ifs")
 		}
-		return strings.Repeat("{{"+trim+"if "+h.pipe(1)+"}}", n) + h.repeat("body", 20, func() string { return h.text(depth - 1) }) + "{{else}}" + strings.Repeat("{{end}}", n)
+		return strings.Repeat("{{"+trim+"if "+h.pipe(1)+"}}", n) +
+			h.repeat("body", 20, func() string { return h.text(depth - 1) }) + "{{else}}" + strings.Repeat("{{end}}", n)
 	case 2:
 		if h.known {
 			return "{{/* a comment */}}"
 		}
 		return rapid.SampledFrom([]string{
-			`{{ range .Projects }}{{ .Key }}{{ end }}`, `{{ define "x" }}{{ template "x" }}{{ end }}{{ template "x" }}`, `{{ block "x" . }}{{ end }}`,
+			`{{ range .Projects }}{{ .Key }}{{ end }}`, `{{ define "x" }}{{ template "x" }}{{ end }}{{ template "x" }}`,
+			`{{ block "x" . }}{{ end }}`,
 			`{{ with .Key }}{{ . }}{{ end }}`, `{{ $x := .Key }}{{ $x }}`, `{{/* `, `*/}}`, `{{ "`, "{{`", `{{'`, `{{`, `{{end}}`,
 		}).Draw(h.T, "other")
 	case 3:

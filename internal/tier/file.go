@@ -158,7 +158,8 @@ func (f *file) catalogue() (*Catalogue, field.ErrorList) {
 		problems = append(problems, wrong...)
 		if catalogue.Find(tier.Name) != nil {
 			problems = append(problems, &field.Error{
-				Type: field.ErrorTypeDuplicate, Field: fmt.Sprintf("tiers[%d].name", i), BadValue: tier.Name, Detail: "rename one, or remove it",
+				Type: field.ErrorTypeDuplicate, Field: fmt.Sprintf("tiers[%d].name", i), BadValue: tier.Name,
+				Detail: "rename one, or remove it",
 			})
 		}
 		catalogue.Tiers = append(catalogue.Tiers, tier)
@@ -206,7 +207,8 @@ func parseLimits(limits *v1alpha1.Limits, written fields, path *field.Path) fiel
 		reported[problem.Field] = true
 	}
 	if limits.Burst != nil && limits.RequestsPerSecond == nil && !reported[path.Child("burst").String()] {
-		problems = append(problems, field.Required(path.Child("requestsPerSecond"), "burst has no effect without it; set it, or remove burst"))
+		problems = append(problems, field.Required(path.Child("requestsPerSecond"),
+			"burst has no effect without it; set it, or remove burst"))
 	}
 	for _, problem := range ValidateLimits(limits, path) {
 		if !reported[problem.Field] {

@@ -111,10 +111,12 @@ func (c *Catalogue) Resolve(group *v1alpha1.Group) Resolution {
 			resolution.Message += ", those of tier " + last.Tier
 		}
 	default:
-		resolution.Message = fmt.Sprintf("the catalogue has no tier %q; %s. Until then there are no limits but those of spec.limits", name, c.names())
+		resolution.Message = fmt.Sprintf("the catalogue has no tier %q; %s. Until then there are no limits but those of spec.limits", name,
+			c.names())
 		if fallback := c.Find(c.Default); fallback != nil {
 			limits = fallback.limits()
-			resolution.Message = fmt.Sprintf("the catalogue has no tier %q; %s. Until then the limits are those of the default tier, %s", name, c.names(), c.Default)
+			resolution.Message = fmt.Sprintf("the catalogue has no tier %q; %s. Until then the limits are those of the default tier, %s",
+				name, c.names(), c.Default)
 		}
 	}
 	override(&limits.Limits, &group.Spec.Limits)

@@ -126,14 +126,16 @@ func TestDefaults(t *testing.T) {
 	for _, of := range tier.Builtin().Tiers {
 		line := of.Name
 		if l := of.Limits; l.Keys != nil {
-			line += " " + resource.NewQuantity(*l.RequestsPerMonth, resource.DecimalSI).String() + " " + l.BytesPerMonth.String() + " " + resource.NewQuantity(int64(*l.Keys), resource.DecimalSI).String()
+			line += " " + resource.NewQuantity(*l.RequestsPerMonth, resource.DecimalSI).String() + " " +
+				l.BytesPerMonth.String() + " " + resource.NewQuantity(int64(*l.Keys), resource.DecimalSI).String()
 		}
 		if of.AuditLog {
 			line += " audit"
 		}
 		got = append(got, line)
 	}
-	want := []string{"Free 1k 1G 2", "Basic 50k 25G 5", "Pro 500k 100G 10", "ProPlus 2M 500G 25", "Business 10M 2T 50 audit", "Enterprise audit"}
+	want := []string{"Free 1k 1G 2", "Basic 50k 25G 5", "Pro 500k 100G 10", "ProPlus 2M 500G 25",
+		"Business 10M 2T 50 audit", "Enterprise audit"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

@@ -104,16 +104,17 @@ func TestClientCertificate(t *testing.T) {
 	roots.AddCert(ours.certificate)
 	for name, test := range map[string]struct {
 		certificates []tls.Certificate
-		answered     bool
+		accepted     bool
 	}{
 		"ours": {[]tls.Certificate{ours.issue(t)}, true}, "another's": {[]tls.Certificate{others.issue(t)}, false}, "none": {nil, false},
 	} {
-		client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "localhost", Certificates: test.certificates}}}
+		client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots,
+			ServerName: "localhost", Certificates: test.certificates}}}
 		response, err := client.Post("https://"+address+"/hook", "application/json", strings.NewReader("{}"))
 		if err == nil {
 			_ = response.Body.Close()
 		}
-		if answered := err == nil && response.StatusCode == http.StatusOK; answered != test.answered {
+		if accepted := err == nil && response.StatusCode == http.StatusOK; accepted != test.accepted {
 			t.Errorf("with the certificate of %s: %v, %v", name, response, err)
 		}
 		client.CloseIdleConnections()

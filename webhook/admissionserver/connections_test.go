@@ -45,12 +45,13 @@ func TestConnectionLimits(t *testing.T) {
 				}
 				if victim == nil {
 					if !admitted && had < mostOfPeer && len(open) < most {
-						t.Fatal("refused though there is a place")
+						t.Fatal("refused although a connection could be admitted")
 					}
 					return
 				}
 				if victim.working || had < mostOfPeer && of(victim.peer) < had {
-					t.Fatalf("one of %v went, which has %d and works: %v, for one of %v, which had %d", victim.peer, of(victim.peer), victim.working, peer, had)
+					t.Fatalf("one of %v went, which has %d and works: %v, for one of %v, which had %d", victim.peer,
+						of(victim.peer), victim.working, peer, had)
 				}
 				delete(open, victim)
 				_ = victim.Close() // a second time has no effect

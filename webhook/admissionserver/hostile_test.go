@@ -165,7 +165,8 @@ func (p port) stall(ctx context.Context, from, head string, send int, sent func(
 	}
 	defer connection.Close()
 	defer context.AfterFunc(ctx, func() { _ = connection.NetConn().Close() })()
-	if _, err := fmt.Fprintf(connection, "POST /hook HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n%s", head, strings.Repeat("x", min(send, 1))); err != nil {
+	if _, err := fmt.Fprintf(connection, "POST /hook HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n%s", head,
+		strings.Repeat("x", min(send, 1))); err != nil {
 		return
 	}
 	sent()
@@ -237,8 +238,8 @@ func TestConnections(t *testing.T) {
 
 // TestUnreadResponses: clients that do not read their responses delay nobody.
 func TestUnreadResponses(t *testing.T) {
-	answer := make([]byte, 64<<10)
-	p := open(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(answer) })
+	text := make([]byte, 64<<10)
+	p := open(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(text) })
 	for range 200 { // each with more than what is buffered on the way
 		connection, err := p.dial(t.Context(), theirs)
 		if err != nil {

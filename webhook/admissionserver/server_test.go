@@ -71,7 +71,7 @@ func TestBodies(t *testing.T) {
 			}
 		})
 	}
-	t.Run("an answer that is too large", func(t *testing.T) {
+	t.Run("a response that is too large", func(t *testing.T) {
 		server := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 			for range 1024 {
 				_, _ = w.Write(make([]byte, 1024))
@@ -175,10 +175,12 @@ func TestDecoding(t *testing.T) {
 		body string
 		into func() any
 	}{
-		"versions of an ApiKey":  {`{"status":{"versions":[` + elements + `]}}`, func() any { return &v1alpha1.ApiKey{} }},
-		"very many versions":     {`{"status":{"versions":[` + strings.Repeat("0,", 1<<20) + `0]}}`, func() any { return &v1alpha1.ApiKey{} }},
-		"routes of a Group":      {`{"spec":{"projects":[` + projects + `{}]}}`, func() any { return &v1alpha1.Group{} }},
-		"objects without a kind": {"[" + strings.Repeat("["+strings.Repeat("{},", 1023)+"{}],", 250) + "0]", func() any { return new(any) }},
+		"versions of an ApiKey": {`{"status":{"versions":[` + elements + `]}}`, func() any { return &v1alpha1.ApiKey{} }},
+		"very many versions": {`{"status":{"versions":[` + strings.Repeat("0,", 1<<20) + `0]}}`,
+			func() any { return &v1alpha1.ApiKey{} }},
+		"routes of a Group": {`{"spec":{"projects":[` + projects + `{}]}}`, func() any { return &v1alpha1.Group{} }},
+		"objects without a kind": {"[" + strings.Repeat("["+strings.Repeat("{},", 1023)+"{}],", 250) + "0]",
+			func() any { return new(any) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			into, is = test.into, cost.Cost{}

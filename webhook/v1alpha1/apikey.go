@@ -127,7 +127,8 @@ func finality(key *v1alpha1.ApiKey, expiresAt, now time.Time) admission.Warnings
 	case key.Status.State == v1alpha1.KeyExpired:
 		return admission.Warnings{"the key is expired for good, and no change of spec revives it; create a new ApiKey"}
 	case len(key.Status.Versions) > 0 && !expiresAt.IsZero() && !expiresAt.After(now):
-		return admission.Warnings{fmt.Sprintf("with this change the key expired at %s, which is for good", expiresAt.UTC().Format(time.RFC3339))}
+		return admission.Warnings{fmt.Sprintf("with this change the key expired at %s, which is for good",
+			expiresAt.UTC().Format(time.RFC3339))}
 	}
 	return nil
 }

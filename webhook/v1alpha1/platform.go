@@ -106,7 +106,8 @@ func forbidden(path, message string) *grant.Problem {
 // change them, as it does to resolve cycles.
 func ownersSet(ctx context.Context, old, group *v1alpha1.Group) (bool, error) {
 	if !slices.ContainsFunc(group.OwnerReferences, func(owner metav1.OwnerReference) bool {
-		return !slices.ContainsFunc(old.OwnerReferences, func(was metav1.OwnerReference) bool { return equality.Semantic.DeepEqual(was, owner) })
+		return !slices.ContainsFunc(old.OwnerReferences,
+			func(was metav1.OwnerReference) bool { return equality.Semantic.DeepEqual(was, owner) })
 	}) {
 		return false, nil
 	}

@@ -37,7 +37,8 @@ func Setup(mgr ctrl.Manager, tiers *tier.Catalogue) error {
 	if err := ctrl.NewWebhookManagedBy(mgr, &v1alpha1.Group{}).WithValidator(groups).Complete(); err != nil {
 		return fmt.Errorf("setting up the webhook of Group: %w", err)
 	}
-	if err := ctrl.NewWebhookManagedBy(mgr, &v1alpha1.DomainAllowlist{}).WithValidator(&domainAllowlists{reader: mgr.GetClient()}).Complete(); err != nil {
+	if err := ctrl.NewWebhookManagedBy(mgr,
+		&v1alpha1.DomainAllowlist{}).WithValidator(&domainAllowlists{reader: mgr.GetClient()}).Complete(); err != nil {
 		return fmt.Errorf("setting up the webhook of DomainAllowlist: %w", err)
 	}
 	return nil

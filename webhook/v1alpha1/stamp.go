@@ -89,5 +89,6 @@ const maxName = 1024
 
 // isName reports whether a text can be the name of a user that people can read.
 func isName(text string) bool {
-	return text != "" && len(text) <= maxName && utf8.ValidString(text) && strings.IndexFunc(text, func(r rune) bool { return !unicode.IsGraphic(r) }) < 0
+	return text != "" && len(text) <= maxName && utf8.ValidString(text) &&
+		strings.IndexFunc(text, func(r rune) bool { return !unicode.IsGraphic(r) }) < 0
 }

@@ -87,7 +87,7 @@ func (n *network) connect(s *server, leader int) {
 	n.disconnect(s)
 	session := n.leaders[leader].Connect(s.name, func(group string) (bool, bool) { return group == acme, true })
 	s.stream = &stream{leader: leader, session: session}
-	s.stream.up = []*syncv1.Uses{{Life: s.tracker.Incarnation(), Groups: s.tracker.Due(n.clock.Now(), true)}}
+	s.stream.up = []*syncv1.Uses{{Incarnation: s.tracker.Incarnation(), Groups: s.tracker.Due(n.clock.Now(), true)}}
 }
 
 // disconnect ends the server's stream; the leader may still receive the messages in transit.

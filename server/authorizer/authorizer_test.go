@@ -125,13 +125,13 @@ func TestFailuresAreThrottled(t *testing.T) {
 type everybody struct {
 	one
 
-	asked int
+	searches int
 }
 
 func (e *everybody) Find(keyformat.Digest) (decision.Match, bool) { return decision.Match{}, false }
 
 func (e *everybody) Allowing(_ origin.Origin, willDo func(*decision.Group) bool) (found, tooMany bool) {
-	e.asked++
+	e.searches++
 	return willDo(&decision.Group{}), false
 }
 
@@ -145,11 +145,11 @@ func TestThrottledClientsCauseNoSearch(t *testing.T) {
 	integration := g.Integration("test")
 	for i, want := range []struct {
 		code     decision.Code
-		readable bool // by a group that was not asked whether it owns the request
+		readable bool // by a group that was not checked for whether it owns the request
 	}{{decision.KeyMissing, false}, {decision.TooManyFailures, true}} {
 		request := &Request{Request: decision.Request{Method: "GET", Path: "/x", Origin: "https://acme.com"}, Client: netip.MustParseAddr("192.0.2.1")}
-		if got := integration.Decide(t.Context(), request); got.Code != want.code || got.OriginAllowed != want.readable || snapshot.asked != i+1 {
-			t.Errorf("%d: %v, readable %v, asked %d times", i, got.Code, got.OriginAllowed, snapshot.asked)
+		if got := integration.Decide(t.Context(), request); got.Code != want.code || got.OriginAllowed != want.readable || snapshot.searches != i+1 {
+			t.Errorf("%d: %v, readable %v, %d searches", i, got.Code, got.OriginAllowed, snapshot.searches)
 		}
 	}
 }

@@ -18,12 +18,12 @@ import (
 // around is notified of everything that an Authorizer reports to others.
 type around struct {
 	code               decision.Code
-	asked, used, bytes int
+	spent, used, bytes int
 	recorded           decision.Code
 }
 
 func (a *around) Spend(context.Context, *decision.Group, time.Time) (decision.Code, time.Duration) {
-	a.asked++
+	a.spent++
 	return a.code, time.Hour
 }
 
@@ -43,7 +43,7 @@ func TestQuotaComesLast(t *testing.T) {
 		name        string
 		digest      keyformat.Digest
 		quota, want decision.Code
-		asked, used int
+		spent, used int
 	}{
 		{"allowed", good, decision.Allowed, decision.Allowed, 3, 3},
 		{"exceeded", good, decision.QuotaExceeded, decision.QuotaExceeded, 3, 0},
@@ -62,8 +62,8 @@ func TestQuotaComesLast(t *testing.T) {
 					Client:  netip.MustParseAddr("192.0.2.1"),
 				})
 			}
-			if result.Code != c.want || a.recorded != c.want || a.asked != c.asked || a.used != c.used {
-				t.Errorf("%v, recorded %v, asked %d times, used %d times", result.Code, a.recorded, a.asked, a.used)
+			if result.Code != c.want || a.recorded != c.want || a.spent != c.spent || a.used != c.used {
+				t.Errorf("%v, recorded %v, spent %d times, used %d times", result.Code, a.recorded, a.spent, a.used)
 			}
 			if c.want == decision.QuotaExceeded && result.RetryAfter != time.Hour {
 				t.Errorf("retry after %v", result.RetryAfter)
@@ -96,7 +96,7 @@ func TestRateComesBeforeQuota(t *testing.T) {
 			digest keyformat.Digest
 			method string
 			code   decision.Code
-			asked  int
+			spent  int
 			left   uint32
 			wait   time.Duration
 		}{
@@ -115,8 +115,8 @@ func TestRateComesBeforeQuota(t *testing.T) {
 			if result.Code == quota {
 				result.RetryAfter -= time.Hour // which the quota returned
 			}
-			if result.Code != want.code || a.recorded != want.code || a.asked != want.asked || result.Rates.Key.Left != want.left || result.RetryAfter != want.wait {
-				t.Errorf("step %d: %v after %v, asked %d times, %+v", i, result.Code, result.RetryAfter, a.asked, result.Rates)
+			if result.Code != want.code || a.recorded != want.code || a.spent != want.spent || result.Rates.Key.Left != want.left || result.RetryAfter != want.wait {
+				t.Errorf("step %d: %v after %v, spent %d times, %+v", i, result.Code, result.RetryAfter, a.spent, result.Rates)
 			}
 		}
 	}

@@ -95,7 +95,7 @@ func TestSearchesAreBounded(t *testing.T) {
 		}
 		request.Origin = "https://evil.example"
 		if got := integration.Decide(t.Context(), request); got.OriginAllowed || request.PreflightMethod != "" && got.Code != decision.OriginDenied {
-			t.Errorf("%s: an origin that nobody allows: %v, %v", name, got.Code, got.OriginAllowed)
+			t.Errorf("%s: an origin that no group allows: %v, %v", name, got.Code, got.OriginAllowed)
 		}
 	}
 }

@@ -30,11 +30,11 @@ func TestPreflight(t *testing.T) {
 		"a group of many": {want{Preflight, true, true}, func(s *setup) {
 			s.snapshot.groups = append([]*Group{{}, {Projects: []Project{{Name: "default", OwnsAll: true}}}}, s.snapshot.groups...)
 		}},
-		"no group":            {want{OriginDenied, false, false}, func(s *setup) { s.snapshot.groups = nil }},
-		"too many groups":     {want{Preflight, true, true}, func(s *setup) { s.snapshot.groups, s.snapshot.tooMany = nil, true }},
-		"too many, opaque":    {want{OriginDenied, false, false}, func(s *setup) { s.snapshot.tooMany, s.request.Origin = true, "null" }},
-		"a frozen group":      {want{Preflight, true, true}, func(s *setup) { s.match.Group.State = Frozen }},
-		"a method nobody has": {want{Preflight, true, false}, func(s *setup) { s.request.PreflightMethod = "DELETE" }},
+		"no group":                  {want{OriginDenied, false, false}, func(s *setup) { s.snapshot.groups = nil }},
+		"too many groups":           {want{Preflight, true, true}, func(s *setup) { s.snapshot.groups, s.snapshot.tooMany = nil, true }},
+		"too many, opaque":          {want{OriginDenied, false, false}, func(s *setup) { s.snapshot.tooMany, s.request.Origin = true, "null" }},
+		"a frozen group":            {want{Preflight, true, true}, func(s *setup) { s.match.Group.State = Frozen }},
+		"a method of no capability": {want{Preflight, true, false}, func(s *setup) { s.request.PreflightMethod = "DELETE" }},
 		"a method of a capability": {want{Preflight, true, true}, func(s *setup) {
 			s.request.PreflightMethod, s.request.Path = "POST", "/shared/checkout"
 		}},
@@ -88,12 +88,12 @@ func TestOriginAllowed(t *testing.T) {
 		"no key":                        {true, KeyMissing, func(s *setup) { s.request.Credential = Credential{} }},
 		"no key, opaque":                {false, KeyMissing, func(s *setup) { s.request.Credential, s.request.Origin = Credential{}, "null" }},
 		"no key, foreign":               {false, KeyMissing, func(s *setup) { s.request.Credential, s.request.Origin = Credential{}, "https://evil.com" }},
-		"no key, nobody's content":      {false, KeyMissing, func(s *setup) { s.request.Credential, s.request.Path = Credential{}, "/none" }},
+		"no key, unowned content":       {false, KeyMissing, func(s *setup) { s.request.Credential, s.request.Path = Credential{}, "/none" }},
 		"no key, too many groups":       {true, KeyMissing, func(s *setup) { s.request.Credential, s.snapshot.tooMany = Credential{}, true }},
 		"revoked":                       {true, KeyRevoked, func(s *setup) { s.match.Version.Revoked = true }},
 		"frozen":                        {true, GroupFrozen, func(s *setup) { s.match.Group.State = Frozen }},
 		"frozen, foreign":               {false, GroupFrozen, func(s *setup) { s.match.Group.State, s.request.Origin = Frozen, "https://evil.com" }},
-		"nobody's content":              {true, ProjectUnknown, func(s *setup) { s.request.Path = "/none" }},
+		"unowned content":               {true, ProjectUnknown, func(s *setup) { s.request.Path = "/none" }},
 		"another project":               {false, ProjectDenied, func(s *setup) { s.request.Path = "/api/scenes/prd-1" }},
 		"ambiguous path":                {true, PathAmbiguous, func(s *setup) { s.request.Path = "//" }},
 		"not synced":                    {false, NotSynced, func(s *setup) { s.snapshot.health = Unsynced }},

@@ -162,16 +162,16 @@ func TestHostileGroupsCostLittle(t *testing.T) {
 // TestGroupsAreSearchedWithoutTheLock: routes and patterns of tenants are evaluated while the store accepts updates.
 func TestGroupsAreSearchedWithoutTheLock(t *testing.T) {
 	s := tenants(t, 2)
-	asked := false
+	searched := false
 	s.Allowing(origin.Origin{Scheme: "http", Host: "localhost", Port: 80}, func(g *decision.Group) bool {
-		asked = true
+		searched = true
 		if !s.mu.TryLock() {
 			t.Fatal("updates, and all decisions behind them, wait for the search of a group")
 		}
 		s.mu.Unlock()
 		return false
 	})
-	if !asked {
+	if !searched {
 		t.Fatal("no group was searched")
 	}
 }

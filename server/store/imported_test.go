@@ -39,7 +39,7 @@ func recognizes(s *Store) bool {
 	_, found := s.Find(credential.Digest)
 	again := credential
 	s.Recognize(&again)
-	return found && again == credential // also where it is asked twice
+	return found && again == credential // also when it is recognized twice
 }
 
 // TestImportedKeysAreRecognized by their keyed digests, also after a restart, and not by another secret.

@@ -24,7 +24,7 @@ func allows(g *decision.Group, from origin.Origin) bool {
 // TestAllowingFindsAll compares the index with evaluating every group, while groups are added, changed and deleted.
 func TestAllowingFindsAll(t *testing.T) {
 	patterns := []string{"acme.example", "*.acme.example", "https://www.acme.example", "*.shops.acme.example", "acme.example:8443", "localhost:3000", "[2001:db8::1]"}
-	asked := []string{
+	hosts := []string{
 		"https://acme.example", "http://www.acme.example", "https://a.b.shops.acme.example", "https://acme.example:8443", "http://localhost:3000",
 		"http://127.0.0.1", "https://[2001:db8::1]", "https://evilacme.example", "https://example", "http://app.localhost",
 	}
@@ -44,7 +44,7 @@ func TestAllowingFindsAll(t *testing.T) {
 			}
 			apply(t, s, &syncv1.Update{Groups: []*syncv1.Group{g}})
 		}
-		for _, text := range asked {
+		for _, text := range hosts {
 			from, err := origin.Parse(text)
 			if err != nil {
 				t.Fatal(err)

@@ -63,18 +63,18 @@ func run(t testing.TB, m *fakemanager.Manager) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	uses, accounts, rates := usage.New(), quota.New(prometheus.NewRegistry()), ratelimit.New(time.Now)
+	uses, quotas, rates := usage.New(), quota.New(prometheus.NewRegistry()), ratelimit.New(time.Now)
 	client := New(Config{
 		Address: m.Address, ServerName: fakemanager.ServerName, CAFile: m.CAFile, TokenFile: m.TokenFile,
 		Instance: "validator-0", Groups: []string{"tenants/acme"}, Namespaces: []string{"shops"},
 		UsageInterval: 10 * time.Millisecond, UsageTimeout: 10 * time.Second,
-	}, s, uses, accounts, rates, log, prometheus.NewRegistry())
+	}, s, uses, quotas, rates, log, prometheus.NewRegistry())
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); client.Run(ctx) }()
 	stop := sync.OnceFunc(func() { cancel(); <-done })
 	t.Cleanup(stop)
-	return &running{client, s, uses, accounts, rates, logs, stop}
+	return &running{client, s, uses, quotas, rates, logs, stop}
 }
 
 // eventually waits until a condition holds.

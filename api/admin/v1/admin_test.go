@@ -78,7 +78,7 @@ func TestVerifyRequestRoundTrip(t *testing.T) {
 	}
 }
 
-// TestSecretsAreNotPrinted: neither a Secret nor what holds one shows the text to whoever prints it, nor does an error.
+// TestSecretsAreNotPrinted: neither a Secret nor a message that has one shows the text when it is printed, nor does an error.
 func TestSecretsAreNotPrinted(t *testing.T) {
 	key := adminv1.NewSecret("vctrl_secret")
 	request := adminv1.VerifyRequest{Key: &key, Headers: map[string]adminv1.Secrets{"Authorization": {key}}}

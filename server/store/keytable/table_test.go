@@ -113,7 +113,7 @@ func TestTableEqualsMaps(t *testing.T) {
 			},
 			"delete some": func(t *rapid.T) {
 				for key := range table.All() {
-					if rapid.Bool().Draw(t, "gone") {
+					if rapid.Bool().Draw(t, "deleted") {
 						table.Delete(key.ID)
 						m.drop(key.ID)
 					}
@@ -187,8 +187,8 @@ func TestLongestIDs(t *testing.T) {
 // TestIndexIsAMultimap tests the index alone, with hashes that collide.
 func TestIndexIsAMultimap(t *testing.T) {
 	hash := rapid.Custom(func(t *rapid.T) uint64 {
-		bucket, place := rapid.Uint64Range(0, 1).Draw(t, "bucket"), rapid.SampledFrom([]uint64{0, 1, 2, 6, 7, 8, 1<<32 - 1}).Draw(t, "place")
-		return bucket<<(64-bucketBits) | place
+		bucket, home := rapid.Uint64Range(0, 1).Draw(t, "bucket"), rapid.SampledFrom([]uint64{0, 1, 2, 6, 7, 8, 1<<32 - 1}).Draw(t, "home")
+		return bucket<<(64-bucketBits) | home
 	})
 	rapid.Check(t, func(t *rapid.T) {
 		x, want := &index{}, map[uint32]uint64{}

@@ -109,13 +109,15 @@ func TestRateComesBeforeQuota(t *testing.T) {
 			{good, "POST", decision.PermissionDenied, 2, 0, 0},
 		} {
 			result := integration.Decide(t.Context(), &Request{
-				Request: decision.Request{Credential: decision.Credential{Form: decision.WellFormed, Digest: want.digest}, Method: want.method, Path: "/x"},
-				Client:  netip.MustParseAddr("192.0.2.1"),
+				Request: decision.Request{Credential: decision.Credential{Form: decision.WellFormed, Digest: want.digest},
+					Method: want.method, Path: "/x"},
+				Client: netip.MustParseAddr("192.0.2.1"),
 			})
 			if result.Code == quota {
 				result.RetryAfter -= time.Hour // which the quota returned
 			}
-			if result.Code != want.code || a.recorded != want.code || a.spent != want.spent || result.Rates.Key.Left != want.left || result.RetryAfter != want.wait {
+			if result.Code != want.code || a.recorded != want.code || a.spent != want.spent || result.Rates.Key.Left != want.left ||
+				result.RetryAfter != want.wait {
 				t.Errorf("step %d: %v after %v, spent %d times, %+v", i, result.Code, result.RetryAfter, a.spent, result.Rates)
 			}
 		}

@@ -69,11 +69,14 @@ var outcomes = [codes]outcome{
 	PathTooLong: {"path_too_long", http.StatusRequestURITooLong, "Path too long",
 		"The path is longer than 8192 bytes. Send a shorter one."},
 	HostInvalid: {"host_invalid", http.StatusBadRequest, "Invalid host",
-		"The host is missing, or not a name, an IPv4 address or an IPv6 address in brackets, with a port or without. Send it as it is in the URL, in punycode where it is international."},
+		"The host is missing, or not a name, an IPv4 address or an IPv6 address in brackets, with a port or without. " +
+			"Send it as it is in the URL, in punycode where it is international."},
 	PathAmbiguous: {"path_ambiguous", http.StatusBadRequest, "Ambiguous path",
-		"The path can be read in more than one way. Send it without '.', '..' and empty segments, without ';', without segments that end in '.' or a space, without encoded slashes and backslashes, and percent-encoded once."},
+		"The path can be read in more than one way. Send it without '.', '..' and empty segments, without ';', " +
+			"without segments that end in '.' or a space, without encoded slashes and backslashes, and percent-encoded once."},
 	QueryAmbiguous: {"query_ambiguous", http.StatusBadRequest, "Ambiguous query",
-		"The query can be read in more than one way. Percent-encode spaces, '#' and characters that are not ASCII, separate parameters by '&' only, and send each parameter once and under its exact name."},
+		"The query can be read in more than one way. Percent-encode spaces, '#' and characters that are not ASCII, " +
+			"separate parameters by '&' only, and send each parameter once and under its exact name."},
 	KeyMissing: {"key_missing", http.StatusUnauthorized, "API key missing",
 		"Send the API key as 'Authorization: Bearer <key>' or 'X-Api-Key: <key>'."},
 	KeyMalformed: {"key_malformed", http.StatusUnauthorized, "API key malformed",
@@ -103,7 +106,8 @@ var outcomes = [codes]outcome{
 	PermissionDenied: {"permission_denied", http.StatusForbidden, "Permission denied",
 		"This API key does not permit this method on this path."},
 	RateLimited: {"rate_limited", http.StatusTooManyRequests, "Too many requests",
-		"Requests with this API key, or with all keys of its group together, exceed a rate limit. Wait as long as Retry-After says, and then send requests more slowly."},
+		"Requests with this API key, or with all keys of its group together, exceed a rate limit. " +
+			"Wait as long as Retry-After says, and then send requests more slowly."},
 	QuotaExceeded: {"quota_exceeded", http.StatusPaymentRequired, "Quota exceeded",
 		"This month's quota of the group that this API key belongs to is used up. Raise it, or wait for the next month."},
 	QuotaUnavailable: {"quota_unavailable", http.StatusServiceUnavailable, "Quota unavailable",

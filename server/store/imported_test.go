@@ -87,7 +87,8 @@ func TestImportedKeysAreRecognized(t *testing.T) {
 // TestPlainDigestsOfImportedKeysStayValid: a manager of an earlier release has sent them, or they are not keyed yet.
 func TestPlainDigestsOfImportedKeysStayValid(t *testing.T) {
 	s := open(t, Config{})
-	apply(t, s, &syncv1.Update{Revision: 1, CaughtUp: true, Groups: []*syncv1.Group{group("acme")}, Keys: []*syncv1.Key{imported(1, foreign().Digest)}})
+	apply(t, s, &syncv1.Update{Revision: 1, CaughtUp: true, Groups: []*syncv1.Group{group("acme")},
+		Keys: []*syncv1.Key{imported(1, foreign().Digest)}})
 	if !recognizes(s) {
 		t.Error("without a secret it is not recognized")
 	}

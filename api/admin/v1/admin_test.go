@@ -70,7 +70,8 @@ func TestVerifyRequestRoundTrip(t *testing.T) {
 	if err := json.Unmarshal([]byte(`{"key":"vctrl_secret","headers":{"Cookie":["a","b"],"Origin":"c"}}`), &got); err != nil {
 		t.Fatal(err)
 	}
-	if got.Key.Reveal() != "vctrl_secret" || len(got.Headers["Cookie"]) != 2 || got.Headers["Cookie"][1].Reveal() != "b" || got.Headers["Origin"][0].Reveal() != "c" {
+	if got.Key.Reveal() != "vctrl_secret" || len(got.Headers["Cookie"]) != 2 || got.Headers["Cookie"][1].Reveal() != "b" ||
+		got.Headers["Origin"][0].Reveal() != "c" {
 		t.Errorf("%+v", got)
 	}
 	if text := (adminv1.Secret{}).Reveal(); text != "" {

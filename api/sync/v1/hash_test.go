@@ -15,7 +15,8 @@ var keys = rapid.SliceOfNDistinct(rapid.Custom(func(t *rapid.T) *syncv1.Key {
 	return &syncv1.Key{
 		Id: fmt.Sprintf("k%d", rapid.IntRange(0, 99).Draw(t, "id")), Group: "tenants/acme",
 		Projects: rapid.SliceOfN(rapid.StringN(0, 5, -1), 0, 2).Draw(t, "projects"), Suspended: rapid.Bool().Draw(t, "suspended"),
-		Versions: []*syncv1.Version{{Digest: rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "digest"), ExpiresAtMs: rapid.Int64().Draw(t, "expires")}},
+		Versions: []*syncv1.Version{{Digest: rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "digest"),
+			ExpiresAtMs: rapid.Int64().Draw(t, "expires")}},
 	}
 }), 1, 10, (*syncv1.Key).GetId)
 

@@ -258,7 +258,8 @@ func TestRaceOfTwoLimits(t *testing.T) {
 	for range 3000 { // the moment to catch is when the group has one left
 		l, clock := newLimiter()
 		group := groupOf(1, 6)
-		keys := []*decision.Key{{ID: "k1", Rate: decision.RateLimit{PerSecond: 1, Burst: 800}}, {ID: "k2", Rate: decision.RateLimit{PerSecond: 1, Burst: 800}}}
+		keys := []*decision.Key{{ID: "k1", Rate: decision.RateLimit{PerSecond: 1, Burst: 800}},
+			{ID: "k2", Rate: decision.RateLimit{PerSecond: 1, Burst: 800}}}
 		var all sync.WaitGroup
 		admitted := make([]int, 4)
 		begin := make(chan struct{})

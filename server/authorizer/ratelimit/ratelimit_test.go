@@ -93,11 +93,15 @@ func TestStatuses(t *testing.T) {
 	l.PeersChanged(peers("tenants/acme", 2))
 	group, key := groupOf(10, 20), keyOf(4, 8)
 	for i, want := range []Verdict{
-		{Admitted: true, Statuses: Statuses{Group: Status{group.Limits.Rate, 9, 200 * time.Millisecond}, Key: Status{key.Rate, 3, 500 * time.Millisecond}}},
+		{Admitted: true, Statuses: Statuses{Group: Status{group.Limits.Rate, 9, 200 * time.Millisecond},
+			Key: Status{key.Rate, 3, 500 * time.Millisecond}}},
 		{Admitted: true, Statuses: Statuses{Group: Status{group.Limits.Rate, 8, 400 * time.Millisecond}, Key: Status{key.Rate, 2, time.Second}}},
-		{Admitted: true, Statuses: Statuses{Group: Status{group.Limits.Rate, 7, 600 * time.Millisecond}, Key: Status{key.Rate, 1, 1500 * time.Millisecond}}},
-		{Admitted: true, Statuses: Statuses{Group: Status{group.Limits.Rate, 6, 800 * time.Millisecond}, Key: Status{key.Rate, 0, 500 * time.Millisecond}}},
-		{Wait: 500 * time.Millisecond, Statuses: Statuses{Group: Status{group.Limits.Rate, 6, 800 * time.Millisecond}, Key: Status{key.Rate, 0, 500 * time.Millisecond}}},
+		{Admitted: true, Statuses: Statuses{Group: Status{group.Limits.Rate, 7, 600 * time.Millisecond},
+			Key: Status{key.Rate, 1, 1500 * time.Millisecond}}},
+		{Admitted: true, Statuses: Statuses{Group: Status{group.Limits.Rate, 6, 800 * time.Millisecond},
+			Key: Status{key.Rate, 0, 500 * time.Millisecond}}},
+		{Wait: 500 * time.Millisecond, Statuses: Statuses{Group: Status{group.Limits.Rate, 6, 800 * time.Millisecond},
+			Key: Status{key.Rate, 0, 500 * time.Millisecond}}},
 	} {
 		if got := l.Admit(group, key, clock.now); got != want {
 			t.Errorf("request %d: %+v", i, got)

@@ -60,7 +60,8 @@ type Budget struct {
 func New(config Config, metrics prometheus.Registerer) *Budget {
 	skipped := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "keyward_validator_skipped_searches_total",
-		Help: "Searches of groups for preflights, and for denials without a key, that were skipped, by the budget that was used up: of all clients, of one client, or none if the client did not wait.",
+		Help: "Searches of groups for preflights, and for denials without a key, that were skipped, by the budget that was used up: " +
+			"of all clients, of one client, or none if the client did not wait.",
 	}, []string{"budget"})
 	metrics.MustRegister(skipped)
 	return &Budget{

@@ -95,10 +95,12 @@ func TestTableEqualsMaps(t *testing.T) {
 		id := rapid.Map(rapid.IntRange(1, 9), func(n int) string { return strings.Repeat(fmt.Sprint(n), 1+(n*n*n)%MaxID) })
 		t.Repeat(map[string]func(*rapid.T){
 			"put": func(t *rapid.T) {
-				key := Key{ID: id.Draw(t, "id"), Scope: rapid.Uint32().Draw(t, "scope"), Pass: rapid.Uint32().Draw(t, "pass"), Suspended: rapid.Bool().Draw(t, "suspended")}
+				key := Key{ID: id.Draw(t, "id"), Scope: rapid.Uint32().Draw(t, "scope"), Pass: rapid.Uint32().Draw(t, "pass"),
+					Suspended: rapid.Bool().Draw(t, "suspended")}
 				versions := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Version {
 					return Version{Digest: digestOf(rapid.IntRange(0, digests-1).Draw(t, "digest")), Version: decision.Version{
-						ExpiresAtMillis: rapid.Int64().Draw(t, "expires"), RetiresAtMillis: rapid.Int64().Draw(t, "retires"), Revoked: rapid.Bool().Draw(t, "revoked"),
+						ExpiresAtMillis: rapid.Int64().Draw(t, "expires"), RetiresAtMillis: rapid.Int64().Draw(t, "retires"),
+						Revoked: rapid.Bool().Draw(t, "revoked"),
 					}}
 				}), 0, 4).Draw(t, "versions")
 				table.Put(key, versions)

@@ -133,9 +133,9 @@ type everybody struct {
 
 func (e *everybody) Find(keyformat.Digest) (decision.Match, bool) { return decision.Match{}, false }
 
-func (e *everybody) Allowing(_ origin.Origin, willDo func(*decision.Group) bool) (found, tooMany bool) {
+func (e *everybody) Allowing(_ origin.Origin, matches func(*decision.Group) bool) (found, tooMany bool) {
 	e.searches++
-	return willDo(&decision.Group{}), false
+	return matches(&decision.Group{}), false
 }
 
 // TestThrottledClientsCauseNoSearch: for a client that is throttled, groups are not searched for one that owns the request.

@@ -15,25 +15,27 @@ import (
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
-// around is notified of everything that an Authorizer reports to others.
-type around struct {
+// observer is notified of everything that an Authorizer reports to others.
+type observer struct {
 	code               decision.Code
 	spent, used, bytes int
 	recorded           decision.Code
 }
 
-func (a *around) Spend(context.Context, *decision.Group, time.Time) (decision.Code, time.Duration) {
+func (a *observer) Spend(context.Context, *decision.Group, time.Time) (decision.Code, time.Duration) {
 	a.spent++
 	return a.code, time.Hour
 }
 
-func (a *around) Sent(_ string, bytes uint64, _ time.Time) { a.bytes += int(bytes) }
+func (a *observer) Sent(_ string, bytes uint64, _ time.Time) { a.bytes += int(bytes) }
 
-func (a *around) Used(string, *decision.Group, *decision.Request, time.Time, bool, netip.Addr) {
+func (a *observer) Used(string, *decision.Group, *decision.Request, time.Time, bool, netip.Addr) {
 	a.used++
 }
 
-func (a *around) Record(_ string, _ time.Time, _ *Request, result *Result) { a.recorded = result.Code }
+func (a *observer) Record(_ string, _ time.Time, _ *Request, result *Result) {
+	a.recorded = result.Code
+}
 
 // TestQuotaComesLast: the quota is consulted only about requests that are allowed otherwise. A request that the quota denies
 // is neither a use of a key nor a failed attempt.
@@ -51,7 +53,7 @@ func TestQuotaComesLast(t *testing.T) {
 		{"denied otherwise", keyformat.Digest{}, decision.QuotaExceeded, decision.TooManyFailures, 0, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			a := &around{code: c.quota}
+			a := &observer{code: c.quota}
 			g := New(one{good}, time.Now, slog.New(slog.DiscardHandler), prometheus.NewRegistry(),
 				WithQuota(a), WithMeter(a), WithRecorder(a), WithThrottle(throttle.New(throttle.Config{Failures: 1, IPv6Prefix: 64})))
 			integration := g.Integration("test")
@@ -87,7 +89,7 @@ func TestRateComesBeforeQuota(t *testing.T) {
 	good := keyformat.DigestOf("some key")
 	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	for _, quota := range []decision.Code{decision.Allowed, decision.QuotaExceeded} {
-		a := &around{code: quota}
+		a := &observer{code: quota}
 		clock := func() time.Time { return now }
 		g := New(paced{one{good}}, clock, slog.New(slog.DiscardHandler), prometheus.NewRegistry(),
 			WithRates(ratelimit.New(clock)), WithQuota(a), WithRecorder(a), WithThrottle(throttle.New(throttle.Config{Failures: 1, IPv6Prefix: 64})))

@@ -24,13 +24,13 @@ type hostile struct {
 	groups int // that were searched
 }
 
-func (h *hostile) Allowing(from origin.Origin, willDo func(*decision.Group) bool) (found, tooMany bool) {
+func (h *hostile) Allowing(from origin.Origin, matches func(*decision.Group) bool) (found, tooMany bool) {
 	if from.Host != "acme.com" {
 		return false, false
 	}
 	for range 512 {
 		h.groups++
-		if willDo(h.group) {
+		if matches(h.group) {
 			return true, false
 		}
 	}

@@ -30,8 +30,8 @@ func (m *memory) Find(digest keyformat.Digest) (Match, bool) {
 	return match, ok
 }
 
-func (m *memory) Allowing(from origin.Origin, willDo func(*Group) bool) (found, tooMany bool) {
-	return !m.tooMany && slices.ContainsFunc(m.groups, func(g *Group) bool { return g.Allows(from) && willDo(g) }), m.tooMany
+func (m *memory) Allowing(from origin.Origin, matches func(*Group) bool) (found, tooMany bool) {
+	return !m.tooMany && slices.ContainsFunc(m.groups, func(g *Group) bool { return g.Allows(from) && matches(g) }), m.tooMany
 }
 
 var (

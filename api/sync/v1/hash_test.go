@@ -20,9 +20,9 @@ var keys = rapid.SliceOfNDistinct(rapid.Custom(func(t *rapid.T) *syncv1.Key {
 	}
 }), 1, 10, (*syncv1.Key).GetId)
 
-// TestContentHashTells: it is the same for the same records in any order, and different as
-// soon as one is missing, doubled, changed or of another group.
-func TestContentHashTells(t *testing.T) {
+// TestContentHash: it is the same for the same records in any order, and different if one is missing, doubled, changed or of another
+// group.
+func TestContentHash(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		group, keys := &syncv1.Group{Namespace: "tenants", Name: "acme"}, keys.Draw(t, "keys")
 		hash := syncv1.ContentHash(group, keys)

@@ -71,14 +71,14 @@ func TestUsage(t *testing.T) {
 		k := &known{}
 		w := httptest.NewRecorder()
 		Handler(k, k, byKey{k}, time.Now).ServeHTTP(w, httptest.NewRequest(http.MethodPost, adminv1.UsagePath, strings.NewReader(c.body)))
-		said := w.Body.String()
+		got := w.Body.String()
 		if c.status == 204 {
-			said = fmt.Sprint(k.counted)
+			got = fmt.Sprint(k.counted)
 		} else if len(k.counted) > 0 {
 			t.Errorf("%.60s: counted %v", c.body, k.counted)
 		}
-		if w.Code != c.status || !strings.Contains(said, c.want) {
-			t.Errorf("%.60s: %d, %s", c.body, w.Code, said)
+		if w.Code != c.status || !strings.Contains(got, c.want) {
+			t.Errorf("%.60s: %d, %s", c.body, w.Code, got)
 		}
 	}
 }

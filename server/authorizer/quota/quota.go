@@ -26,7 +26,7 @@ const (
 
 // Tracker has the counters of this incarnation of the server. It is safe for concurrent use.
 //
-// Locks: no lock is held while another is taken, except that counting is held while a group's mu is taken. Nothing waits, and
+// Locks: no lock is held while another is spent, except that counting is held while a group's mu is spent. Nothing waits, and
 // nothing is sent, under a lock.
 //
 // Invariants:
@@ -93,7 +93,7 @@ func (t *Tracker) Spend(ctx context.Context, of *decision.Group, now time.Time) 
 		m.free.Add(1)
 		return decision.Allowed, 0
 	}
-	if taken, low := m.take(); taken {
+	if spent, low := m.take(); spent {
 		if low {
 			t.report(m)
 		}
@@ -107,7 +107,7 @@ func (t *Tracker) await(ctx context.Context, m *month, deny bool, now time.Time)
 	var timeout <-chan time.Time
 	for {
 		changed, unresponsive := m.wantsMore()
-		if taken, _ := m.take(); taken {
+		if spent, _ := m.take(); spent {
 			return decision.Allowed, 0
 		}
 		if m.exhausted.Load() {

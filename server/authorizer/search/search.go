@@ -53,7 +53,7 @@ type Budget struct {
 	total   meter
 	clients [clients]meter
 
-	ofAll, ofClient, ofGone prometheus.Counter
+	ofAll, ofClient, ofNone prometheus.Counter
 }
 
 // New returns a budget that is not used yet.
@@ -66,7 +66,7 @@ func New(config Config, metrics prometheus.Registerer) *Budget {
 	metrics.MustRegister(skipped)
 	return &Budget{
 		config: config, seed: maphash.MakeSeed(), slots: make(chan struct{}, max(1, config.AtOnce)),
-		ofAll: skipped.WithLabelValues("all"), ofClient: skipped.WithLabelValues("client"), ofGone: skipped.WithLabelValues("none"),
+		ofAll: skipped.WithLabelValues("all"), ofClient: skipped.WithLabelValues("client"), ofNone: skipped.WithLabelValues("none"),
 	}
 }
 
@@ -98,7 +98,7 @@ func (b *Budget) Begin(ctx context.Context, client netip.Addr, now time.Time) bo
 	case <-ctx.Done():
 		own.giveBack(b.config.Work, clientUnitTime)
 		b.total.giveBack(b.config.Work, unitTime)
-		b.ofGone.Inc()
+		b.ofNone.Inc()
 		return false
 	}
 }

@@ -86,7 +86,7 @@ func TestSkippedSearchesAreCounted(t *testing.T) {
 			t.Errorf("%v are counted, want %v", got, want)
 		}
 	}
-	if got := testutil.ToFloat64(b.ofGone); got != 1 {
+	if got := testutil.ToFloat64(b.ofNone); got != 1 {
 		t.Errorf("%v are counted of clients that have disconnected", got)
 	}
 }

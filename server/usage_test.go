@@ -11,7 +11,7 @@ import (
 	"github.com/keyward-dev/keyward/test/fixture"
 )
 
-// TestUsageIsReported: the use of a key is reported to whoever presents the admin token; of origins nothing but scheme, host
+// TestUsageIsReported: the use of a key is reported to clients that present the admin token; of origins nothing but scheme, host
 // and port.
 func TestUsageIsReported(t *testing.T) {
 	const token = "a-token-of-some-length"

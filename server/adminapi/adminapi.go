@@ -1,5 +1,5 @@
 // Package adminapi is the admin port of a validation server: health, readiness and metrics for everybody; the decision log
-// and usage for whoever presents the admin token.
+// and usage for clients that present the admin token.
 package adminapi
 
 import (

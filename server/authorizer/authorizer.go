@@ -108,7 +108,8 @@ func New(snapshot decision.Snapshot, now func() time.Time, log *slog.Logger, met
 		tallies:  newTallies(),
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "keyward_validator_failed_attempts_total",
-			Help: "Failed attempts by integration and outcome: counted against the client's address, throttled, or unattributed if the address is not known.",
+			Help: "Failed attempts by integration and outcome: counted against the client's address, throttled, " +
+				"or unattributed if the address is not known.",
 		}, []string{"integration", "outcome"}),
 	}
 	a.recognizer, _ = snapshot.(decision.Recognizer)

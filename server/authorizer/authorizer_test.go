@@ -29,8 +29,9 @@ func (one) Health(time.Time) decision.Health { return decision.Synced }
 
 func (s one) Find(digest keyformat.Digest) (decision.Match, bool) {
 	return decision.Match{
-		Key:   decision.Key{ID: "k1", Scope: &decision.Scope{Projects: []string{"default"}, Permissions: []string{"read"}}},
-		Group: &decision.Group{Identity: "tenants/acme", State: decision.Active, Projects: []decision.Project{{Name: "default", OwnsAll: true, Origins: decision.Origins{AllowMissing: true}}}},
+		Key: decision.Key{ID: "k1", Scope: &decision.Scope{Projects: []string{"default"}, Permissions: []string{"read"}}},
+		Group: &decision.Group{Identity: "tenants/acme", State: decision.Active,
+			Projects: []decision.Project{{Name: "default", OwnsAll: true, Origins: decision.Origins{AllowMissing: true}}}},
 	}, digest == s.digest
 }
 
@@ -61,7 +62,8 @@ func TestDecisionsAreCountedAndLogged(t *testing.T) {
 		}
 	}
 	text := logs.String()
-	for _, want := range []string{`"integration":"test"`, `"code":"allowed"`, `"project":"default"`, `"group":"tenants/acme"`, `"key":"k1"`, `"code":"key_unknown"`} {
+	for _, want := range []string{`"integration":"test"`, `"code":"allowed"`, `"project":"default"`, `"group":"tenants/acme"`,
+		`"key":"k1"`, `"code":"key_unknown"`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %s in %s", want, text)
 		}
@@ -100,7 +102,8 @@ func TestFailuresAreThrottled(t *testing.T) {
 		{"", "GET", "", false, decision.KeyUnknown, 0},
 		{"", "GET", "", false, decision.KeyUnknown, 0},
 	} {
-		request := &Request{Request: decision.Request{Credential: decision.Credential{Form: decision.WellFormed}, Method: step.method, Path: "/x", Origin: step.origin}}
+		request := &Request{Request: decision.Request{Credential: decision.Credential{Form: decision.WellFormed}, Method: step.method,
+			Path: "/x", Origin: step.origin}}
 		if step.good {
 			request.Credential.Digest = good
 		}
@@ -125,14 +128,14 @@ func TestFailuresAreThrottled(t *testing.T) {
 type everybody struct {
 	one
 
-	asked int
+	searches int
 }
 
 func (e *everybody) Find(keyformat.Digest) (decision.Match, bool) { return decision.Match{}, false }
 
-func (e *everybody) Allowing(_ origin.Origin, willDo func(*decision.Group) bool) (found, tooMany bool) {
-	e.asked++
-	return willDo(&decision.Group{}), false
+func (e *everybody) Allowing(_ origin.Origin, matches func(*decision.Group) bool) (found, tooMany bool) {
+	e.searches++
+	return matches(&decision.Group{}), false
 }
 
 // TestThrottledClientsCauseNoSearch: for a client that is throttled, groups are not searched for one that owns the request.
@@ -145,11 +148,13 @@ func TestThrottledClientsCauseNoSearch(t *testing.T) {
 	integration := g.Integration("test")
 	for i, want := range []struct {
 		code     decision.Code
-		readable bool // by a group that was not asked whether it owns the request
+		readable bool // by a group that was not checked for whether it owns the request
 	}{{decision.KeyMissing, false}, {decision.TooManyFailures, true}} {
-		request := &Request{Request: decision.Request{Method: "GET", Path: "/x", Origin: "https://acme.com"}, Client: netip.MustParseAddr("192.0.2.1")}
-		if got := integration.Decide(t.Context(), request); got.Code != want.code || got.OriginAllowed != want.readable || snapshot.asked != i+1 {
-			t.Errorf("%d: %v, readable %v, asked %d times", i, got.Code, got.OriginAllowed, snapshot.asked)
+		request := &Request{Request: decision.Request{Method: "GET", Path: "/x", Origin: "https://acme.com"},
+			Client: netip.MustParseAddr("192.0.2.1")}
+		if got := integration.Decide(t.Context(), request); got.Code != want.code || got.OriginAllowed != want.readable ||
+			snapshot.searches != i+1 {
+			t.Errorf("%d: %v, readable %v, %d searches", i, got.Code, got.OriginAllowed, snapshot.searches)
 		}
 	}
 }
@@ -171,11 +176,15 @@ func TestReadingOfPathsDecidesOwnership(t *testing.T) {
 	}{
 		{routing.Reading{}, "/a;x/b.", decision.PathAmbiguous}, {routing.Reading{Parameters: true}, "/a;x/b.", decision.Allowed},
 		{routing.Reading{}, "/Secret/x", decision.ProjectDenied}, {routing.Reading{}, "/SECRET/x", decision.Allowed},
-		{routing.Reading{IgnoreCase: true}, "/SECRET/x", decision.ProjectDenied}, {routing.Reading{IgnoreCase: true}, "/%73ecret/x", decision.ProjectDenied}, {routing.Reading{IgnoreCase: true}, "/Other/x", decision.Allowed},
+		{routing.Reading{IgnoreCase: true}, "/SECRET/x", decision.ProjectDenied},
+		{routing.Reading{IgnoreCase: true}, "/%73ecret/x", decision.ProjectDenied},
+		{routing.Reading{IgnoreCase: true}, "/Other/x", decision.Allowed},
 		{routing.Reading{}, "/SECRET~1/x", decision.Allowed}, {routing.Reading{IgnoreCase: true}, "/SECRET~1/x", decision.PathAmbiguous},
 	} {
-		integration := New(snapshot, time.Now, slog.New(slog.DiscardHandler), prometheus.NewRegistry(), WithReading(c.reading)).Integration("test")
-		request := &Request{Request: decision.Request{Credential: decision.Credential{Form: decision.WellFormed, Digest: digest}, Method: "GET", Path: c.path}}
+		integration := New(snapshot, time.Now, slog.New(slog.DiscardHandler), prometheus.NewRegistry(),
+			WithReading(c.reading)).Integration("test")
+		request := &Request{Request: decision.Request{Credential: decision.Credential{Form: decision.WellFormed, Digest: digest},
+			Method: "GET", Path: c.path}}
 		if got := integration.Decide(t.Context(), request); got.Code != c.want {
 			t.Errorf("%+v of %s: %v, want %v", c.reading, c.path, got.Code, c.want)
 		}

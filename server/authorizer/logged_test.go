@@ -20,7 +20,8 @@ func TestOnlyHostsAndMethodsAreLogged(t *testing.T) {
 		t.Fatal(err)
 	}
 	var logs bytes.Buffer
-	integration := New(one{}, time.Now, slog.New(slog.NewJSONHandler(&logs, &slog.HandlerOptions{Level: slog.LevelDebug})), prometheus.NewRegistry()).Integration("test")
+	integration := New(one{}, time.Now, slog.New(slog.NewJSONHandler(&logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		prometheus.NewRegistry()).Integration("test")
 	for _, c := range []struct {
 		method, host             string
 		loggedMethod, loggedHost string

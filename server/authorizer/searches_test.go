@@ -24,13 +24,13 @@ type hostile struct {
 	groups int // that were searched
 }
 
-func (h *hostile) Allowing(from origin.Origin, willDo func(*decision.Group) bool) (found, tooMany bool) {
+func (h *hostile) Allowing(from origin.Origin, matches func(*decision.Group) bool) (found, tooMany bool) {
 	if from.Host != "acme.com" {
 		return false, false
 	}
 	for range 512 {
 		h.groups++
-		if willDo(h.group) {
+		if matches(h.group) {
 			return true, false
 		}
 	}
@@ -61,13 +61,15 @@ func TestSearchesAreBounded(t *testing.T) {
 	path := "/" + strings.Repeat("a", routing.MaxPath-1)
 	for name, ask := range map[string]func(i int) (*Request, decision.Code){
 		"preflights": func(int) (*Request, decision.Code) {
-			return &Request{Request: decision.Request{Method: "OPTIONS", PreflightMethod: "PUT", Path: path, Origin: "https://acme.com"}}, decision.Preflight
+			return &Request{Request: decision.Request{Method: "OPTIONS", PreflightMethod: "PUT", Path: path,
+				Origin: "https://acme.com"}}, decision.Preflight
 		},
 		"denials": func(int) (*Request, decision.Code) {
 			return &Request{Request: decision.Request{Method: "GET", Path: path, Origin: "https://acme.com"}}, decision.KeyMissing
 		},
 		"both, of many clients": func(i int) (*Request, decision.Code) {
-			r := &Request{Request: decision.Request{Method: "GET", Path: path, Origin: "https://acme.com"}, Client: netip.AddrFrom4([4]byte{192, 0, byte(i >> 8), byte(i)})}
+			r := &Request{Request: decision.Request{Method: "GET", Path: path, Origin: "https://acme.com"},
+				Client: netip.AddrFrom4([4]byte{192, 0, byte(i >> 8), byte(i)})}
 			if i%2 == 0 {
 				r.PreflightMethod = "PUT"
 				return r, decision.Preflight
@@ -77,7 +79,8 @@ func TestSearchesAreBounded(t *testing.T) {
 	} {
 		snapshot := &hostile{group: hostileGroup(t)}
 		budget := search.New(search.Config{AtOnce: 1, Work: decision.SearchWork, IPv6Prefix: 64}, prometheus.NewRegistry())
-		integration := New(snapshot, func() time.Time { return now }, slog.New(slog.DiscardHandler), prometheus.NewRegistry(), WithSearches(budget)).Integration("test")
+		integration := New(snapshot, func() time.Time { return now }, slog.New(slog.DiscardHandler), prometheus.NewRegistry(),
+			WithSearches(budget)).Integration("test")
 		for i := range requests {
 			now = now.Add(time.Second / requests)
 			request, code := ask(i)
@@ -94,8 +97,9 @@ func TestSearchesAreBounded(t *testing.T) {
 			t.Errorf("%s: some %d searches were made", name, searches)
 		}
 		request.Origin = "https://evil.example"
-		if got := integration.Decide(t.Context(), request); got.OriginAllowed || request.PreflightMethod != "" && got.Code != decision.OriginDenied {
-			t.Errorf("%s: an origin that nobody allows: %v, %v", name, got.Code, got.OriginAllowed)
+		if got := integration.Decide(t.Context(), request); got.OriginAllowed ||
+			request.PreflightMethod != "" && got.Code != decision.OriginDenied {
+			t.Errorf("%s: an origin that no group allows: %v, %v", name, got.Code, got.OriginAllowed)
 		}
 	}
 }

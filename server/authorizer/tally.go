@@ -15,7 +15,7 @@ import (
 
 // The bounds of the histogram of durations: ten of them from 250 ns to 66 ms, each four times the one before.
 const (
-	leastBound = 250 * time.Nanosecond
+	minBound   = 250 * time.Nanosecond
 	boundShift = 2
 	bounds     = 10
 )
@@ -81,7 +81,7 @@ func (t *tallies) of(integration string) *tally {
 // note counts a decision.
 func (t *tally) note(code decision.Code, took time.Duration) {
 	shard := t.words[int(rand.Uint32N(t.shards))*t.stride:][:t.stride]
-	bucket, bound := 0, leastBound
+	bucket, bound := 0, minBound
 	for bucket < bounds && took > bound {
 		bucket, bound = bucket+1, bound<<boundShift
 	}
@@ -118,7 +118,7 @@ func (t *tallies) Collect(to chan<- prometheus.Metric) {
 		buckets, count := map[float64]uint64{}, uint64(0)
 		for i := range bounds {
 			count += one.sum(one.codes + i)
-			buckets[(leastBound << (boundShift * i)).Seconds()] = count
+			buckets[(minBound << (boundShift * i)).Seconds()] = count
 		}
 		count += one.sum(one.codes + bounds)
 		nanos := time.Duration(one.sum(one.codes + bounds + 1))

@@ -139,10 +139,10 @@ func (s *Store) sweep() {
 }
 
 func (s *Store) deleteGroups(identities []string) {
-	gone, keys := map[*groupRecord]bool{}, 0
+	deleted, keys := map[*groupRecord]bool{}, 0
 	for _, identity := range identities {
 		if group, ok := s.groups[identity]; ok {
-			gone[group] = true
+			deleted[group] = true
 			keys += group.keys
 			s.mu.Lock()
 			delete(s.groups, identity)
@@ -155,7 +155,7 @@ func (s *Store) deleteGroups(identities []string) {
 		return
 	}
 	for key := range s.keys.All() {
-		if gone[s.scopes.numbered[key.Scope].group] {
+		if deleted[s.scopes.numbered[key.Scope].group] {
 			s.deleteKey(key.ID)
 		}
 	}

@@ -47,7 +47,8 @@ func BenchmarkDecide(b *testing.B) {
 				digests[i] = digestOf(from + rand.IntN(n))
 			}
 			b.Run(fmt.Sprintf("Keys=%d/%s", n, name), func(b *testing.B) {
-				request := &decision.Request{Credential: decision.Credential{Form: decision.WellFormed}, Method: http.MethodGet, Host: "cdn.acme.com", Path: "/x"}
+				request := &decision.Request{Credential: decision.Credential{Form: decision.WellFormed}, Method: http.MethodGet,
+					Host: "cdn.acme.com", Path: "/x"}
 				b.ReportAllocs()
 				i := 0
 				for b.Loop() {
@@ -141,7 +142,8 @@ func BenchmarkDecideOnAllCores(b *testing.B) {
 	s := fill(b, 10_000)
 	decide := func(b *testing.B) {
 		b.RunParallel(func(p *testing.PB) {
-			request := &decision.Request{Credential: decision.Credential{Form: decision.WellFormed, Digest: digestOf(rand.IntN(10_000))}, Method: http.MethodGet, Path: "/x"}
+			request := &decision.Request{Credential: decision.Credential{Form: decision.WellFormed, Digest: digestOf(rand.IntN(10_000))},
+				Method: http.MethodGet, Path: "/x"}
 			for p.Next() {
 				decision.Decide(s, request, start)
 			}

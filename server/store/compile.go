@@ -32,7 +32,8 @@ func (s *Store) compile(wire *syncv1.Group) *decision.Group {
 	}
 	if size := sizeOf(wire); size > routing.MaxSize {
 		// With only some of the routes, requests that the others own would fall to those. So no project owns anything.
-		s.reject("routes", group.Identity, fmt.Errorf("they have a size of %d, more than the %d that a group may have: none of them is in force", size, routing.MaxSize))
+		s.reject("routes", group.Identity, fmt.Errorf("they have a size of %d, more than the %d that a group may have: "+
+			"none of them is in force", size, routing.MaxSize))
 		wire = withoutRoutes(wire)
 	}
 	whole := true

@@ -41,7 +41,8 @@ func TestDirectoryIsSynced(t *testing.T) {
 		if i > 100 {
 			t.Fatal("the journal was not compacted, or its directory not synced")
 		}
-		group := &syncv1.Group{Namespace: "tenants", Name: "acme", DisplayName: string(name), Projects: []*syncv1.Project{{Name: "default", OwnsAll: true}}}
+		group := &syncv1.Group{Namespace: "tenants", Name: "acme", DisplayName: string(name),
+			Projects: []*syncv1.Project{{Name: "default", OwnsAll: true}}}
 		if err := s.Apply(&syncv1.Update{Groups: []*syncv1.Group{group}}); err != nil {
 			t.Fatal(err)
 		}

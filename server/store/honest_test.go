@@ -27,7 +27,9 @@ func TestOrdinarySearchesAreExact(t *testing.T) {
 			update.Groups = append(update.Groups, g)
 		}
 		apply(t, s, update)
-		for host, want := range map[string]decision.Code{fmt.Sprintf("cdn%d.example", c.groups-1): decision.Preflight, "elsewhere.example": decision.OriginDenied} {
+		for host, want := range map[string]decision.Code{
+			fmt.Sprintf("cdn%d.example", c.groups-1): decision.Preflight, "elsewhere.example": decision.OriginDenied,
+		} {
 			request := &decision.Request{Method: "OPTIONS", PreflightMethod: "GET", Host: host, Path: "/content/1", Origin: "https://app.example"}
 			got := decision.Begin(s, request, time.Now())
 			spent := got.Finish(s, request, true)

@@ -97,7 +97,8 @@ func hostileRequests(kind string) map[string]*decision.Request {
 		query = strings.Repeat("f%2525lter%5B0=1&", 480)
 	}
 	request := func() *decision.Request {
-		return &decision.Request{Method: "PATCH", Host: strings.Repeat("b.", 100) + "example", Path: path, RawQuery: query, Origin: "http://localhost:5173"}
+		return &decision.Request{Method: "PATCH", Host: strings.Repeat("b.", 100) + "example", Path: path, RawQuery: query,
+			Origin: "http://localhost:5173"}
 	}
 	preflight := request()
 	preflight.Method, preflight.PreflightMethod = "OPTIONS", "PATCH"
@@ -148,7 +149,8 @@ func TestHostileGroupsCostLittle(t *testing.T) {
 				before := cpu(t)
 				got := decision.Decide(s, request, time.Now())
 				least = min(least, cpu(t)-before)
-				if want := map[string]decision.Code{"preflight": decision.Preflight, "no key": decision.KeyMissing}[name]; got.Code != want && got.Code != decision.OriginDenied {
+				want := map[string]decision.Code{"preflight": decision.Preflight, "no key": decision.KeyMissing}[name]
+				if got.Code != want && got.Code != decision.OriginDenied {
 					t.Errorf("%s, %s: %v", kind, name, got.Code)
 				}
 			}
@@ -162,16 +164,16 @@ func TestHostileGroupsCostLittle(t *testing.T) {
 // TestGroupsAreSearchedWithoutTheLock: routes and patterns of tenants are evaluated while the store accepts updates.
 func TestGroupsAreSearchedWithoutTheLock(t *testing.T) {
 	s := tenants(t, 2)
-	asked := false
+	searched := false
 	s.Allowing(origin.Origin{Scheme: "http", Host: "localhost", Port: 80}, func(g *decision.Group) bool {
-		asked = true
+		searched = true
 		if !s.mu.TryLock() {
 			t.Fatal("updates, and all decisions behind them, wait for the search of a group")
 		}
 		s.mu.Unlock()
 		return false
 	})
-	if !asked {
+	if !searched {
 		t.Fatal("no group was searched")
 	}
 }

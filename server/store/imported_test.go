@@ -39,7 +39,7 @@ func recognizes(s *Store) bool {
 	_, found := s.Find(credential.Digest)
 	again := credential
 	s.Recognize(&again)
-	return found && again == credential // also where it is asked twice
+	return found && again == credential // also when it is recognized twice
 }
 
 // TestImportedKeysAreRecognized by their keyed digests, also after a restart, and not by another secret.
@@ -87,7 +87,8 @@ func TestImportedKeysAreRecognized(t *testing.T) {
 // TestPlainDigestsOfImportedKeysStayValid: a manager of an earlier release has sent them, or they are not keyed yet.
 func TestPlainDigestsOfImportedKeysStayValid(t *testing.T) {
 	s := open(t, Config{})
-	apply(t, s, &syncv1.Update{Revision: 1, CaughtUp: true, Groups: []*syncv1.Group{group("acme")}, Keys: []*syncv1.Key{imported(1, foreign().Digest)}})
+	apply(t, s, &syncv1.Update{Revision: 1, CaughtUp: true, Groups: []*syncv1.Group{group("acme")},
+		Keys: []*syncv1.Key{imported(1, foreign().Digest)}})
 	if !recognizes(s) {
 		t.Error("without a secret it is not recognized")
 	}

@@ -14,7 +14,8 @@ import (
 )
 
 func (k *keyRecord) equal(other *keyRecord) bool {
-	return bytes.Equal(k.id, other.id) && bytes.Equal(k.scope, other.scope) && k.rateAt == other.rateAt && k.suspended == other.suspended && slices.Equal(k.versions, other.versions)
+	return bytes.Equal(k.id, other.id) && bytes.Equal(k.scope, other.scope) && k.rateAt == other.rateAt &&
+		k.suspended == other.suspended && slices.Equal(k.versions, other.versions)
 }
 
 // TestKeyRecordIsProtobuf: the encoding is the one of protobuf, and it is decoded without falling back to protobuf.
@@ -33,7 +34,8 @@ func TestKeyRecordIsProtobuf(t *testing.T) {
 			t.Fatalf("decoded as %+v, want %+v", decoded, set)
 		}
 		scope, err := decodeScope(set.scope)
-		if err != nil || !proto.Equal(scope, &syncv1.Key{Group: wire.GetGroup(), Projects: wire.GetProjects(), Permissions: wire.GetPermissions(), Rate: wire.GetRate()}) {
+		if err != nil || !proto.Equal(scope, &syncv1.Key{Group: wire.GetGroup(), Projects: wire.GetProjects(),
+			Permissions: wire.GetPermissions(), Rate: wire.GetRate()}) {
 			t.Fatalf("the scope is %v, %v", scope, err)
 		}
 	})
@@ -126,7 +128,8 @@ func sameState(t *rapid.T, got, want *Store) {
 	for n := range 6 {
 		gotMatch, gotOK := got.Find(digestOf(n))
 		wantMatch, wantOK := want.Find(digestOf(n))
-		if gotOK != wantOK || gotMatch.Version != wantMatch.Version || gotMatch.Key.ID != wantMatch.Key.ID || gotMatch.Key.Suspended != wantMatch.Key.Suspended ||
+		if gotOK != wantOK || gotMatch.Version != wantMatch.Version || gotMatch.Key.ID != wantMatch.Key.ID ||
+			gotMatch.Key.Suspended != wantMatch.Key.Suspended ||
 			gotMatch.Key.Rate != wantMatch.Key.Rate {
 			t.Fatalf("key %d: %+v, want %+v", n, gotMatch, wantMatch)
 		}

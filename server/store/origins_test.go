@@ -23,8 +23,9 @@ func allows(g *decision.Group, from origin.Origin) bool {
 
 // TestAllowingFindsAll compares the index with evaluating every group, while groups are added, changed and deleted.
 func TestAllowingFindsAll(t *testing.T) {
-	patterns := []string{"acme.example", "*.acme.example", "https://www.acme.example", "*.shops.acme.example", "acme.example:8443", "localhost:3000", "[2001:db8::1]"}
-	asked := []string{
+	patterns := []string{"acme.example", "*.acme.example", "https://www.acme.example", "*.shops.acme.example", "acme.example:8443",
+		"localhost:3000", "[2001:db8::1]"}
+	hosts := []string{
 		"https://acme.example", "http://www.acme.example", "https://a.b.shops.acme.example", "https://acme.example:8443", "http://localhost:3000",
 		"http://127.0.0.1", "https://[2001:db8::1]", "https://evilacme.example", "https://example", "http://app.localhost",
 	}
@@ -44,7 +45,7 @@ func TestAllowingFindsAll(t *testing.T) {
 			}
 			apply(t, s, &syncv1.Update{Groups: []*syncv1.Group{g}})
 		}
-		for _, text := range asked {
+		for _, text := range hosts {
 			from, err := origin.Parse(text)
 			if err != nil {
 				t.Fatal(err)
@@ -99,7 +100,8 @@ func TestOriginOfTooManyGroupsIsAllowed(t *testing.T) {
 	s := tenants(t, maxAllowing+1)
 	for from, want := range map[string]decision.Code{
 		"https://www.tenant-7.example": decision.Preflight, "https://www.tenant-8.example": decision.OriginDenied,
-		"https://app.platform.example": decision.Preflight, "http://app.platform.example:8080": decision.OriginDenied, "http://localhost:5173": decision.Preflight,
+		"https://app.platform.example": decision.Preflight, "http://app.platform.example:8080": decision.OriginDenied,
+		"http://localhost:5173": decision.Preflight,
 	} {
 		if got := decision.Decide(s, preflight(from), time.Now()); got.Code != want {
 			t.Errorf("%s: %v", from, got.Code)
@@ -109,7 +111,8 @@ func TestOriginOfTooManyGroupsIsAllowed(t *testing.T) {
 
 func BenchmarkPreflight(b *testing.B) {
 	s := tenants(b, 10_000)
-	for name, from := range map[string]string{"OfOne": "https://www.tenant-7.example", "OfAll": "https://app.platform.example", "OfNone": "https://evil.example"} {
+	for name, from := range map[string]string{"OfOne": "https://www.tenant-7.example", "OfAll": "https://app.platform.example",
+		"OfNone": "https://evil.example"} {
 		b.Run(name, func(b *testing.B) {
 			request, now := preflight(from), time.Now()
 			b.ReportAllocs()

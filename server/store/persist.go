@@ -48,7 +48,8 @@ func (s *Store) replay(file *os.File) error {
 		return err
 	}
 	if cut := info.Size() - good; cut > 0 {
-		s.log.Warn("the persisted snapshot ended in an update that was cut off; the update was not acknowledged and is dropped", slog.Int64("bytes", cut))
+		s.log.Warn("the persisted snapshot ended in an update that was cut off; the update was not acknowledged and is dropped",
+			slog.Int64("bytes", cut))
 		if err := file.Truncate(good); err != nil {
 			return err
 		}

@@ -67,7 +67,8 @@ func TestApply(t *testing.T) {
 	if s.Health(start) != decision.Unsynced {
 		t.Error("an empty store is synced")
 	}
-	apply(t, s, &syncv1.Update{Revision: 1, Groups: []*syncv1.Group{group("acme"), group("umbrella")}, Keys: []*syncv1.Key{key("acme", 1), key("acme", 2), key("umbrella", 3)}})
+	apply(t, s, &syncv1.Update{Revision: 1, Groups: []*syncv1.Group{group("acme"), group("umbrella")},
+		Keys: []*syncv1.Key{key("acme", 1), key("acme", 2), key("umbrella", 3)}})
 	if s.Health(start) != decision.Unsynced {
 		t.Error("synced before it is caught up")
 	}
@@ -91,7 +92,8 @@ func TestApply(t *testing.T) {
 	rotated.Versions = rotated.Versions[1:]
 	frozen := group("acme")
 	frozen.State = syncv1.GroupState_GROUP_STATE_FROZEN
-	apply(t, s, &syncv1.Update{Revision: 4, Keys: []*syncv1.Key{rotated}, Groups: []*syncv1.Group{frozen}, DeletedKeys: []string{"k2", "never"}})
+	apply(t, s, &syncv1.Update{Revision: 4, Keys: []*syncv1.Key{rotated}, Groups: []*syncv1.Group{frozen},
+		DeletedKeys: []string{"k2", "never"}})
 	if match, _ := s.Find(next); match.Group.State != decision.Frozen || knows(s, 1) || knows(s, 2) {
 		t.Errorf("found %+v", match)
 	}
@@ -131,7 +133,8 @@ func TestBadRecordsAreLeftOut(t *testing.T) {
 	s := open(t, Config{})
 	g := group("acme")
 	g.Projects = []*syncv1.Project{
-		{Name: "bad", Routes: []*syncv1.Route{{Paths: []string{"no-slash"}}, {}, {Query: []*syncv1.QueryMatch{{Name: "a", Values: []string{"1"}}, {Name: "a", Values: []string{"2"}}}}}},
+		{Name: "bad", Routes: []*syncv1.Route{{Paths: []string{"no-slash"}}, {},
+			{Query: []*syncv1.QueryMatch{{Name: "a", Values: []string{"1"}}, {Name: "a", Values: []string{"2"}}}}}},
 		{Name: "good", Routes: []*syncv1.Route{{Paths: []string{"/**"}}}, Origins: &syncv1.OriginPolicy{Patterns: []string{"*", "acme.com"}}},
 	}
 	g.Context = map[string]string{"bad name": "x", "good": "y"}
@@ -139,7 +142,8 @@ func TestBadRecordsAreLeftOut(t *testing.T) {
 	short.Versions[0].Digest = short.Versions[0].Digest[:31]
 	apply(t, s, &syncv1.Update{Groups: []*syncv1.Group{g}, Keys: []*syncv1.Key{key("acme", 1), short, key("unknown", 3)}, CaughtUp: true})
 	match, ok := s.Find(digestOf(1))
-	if !ok || len(match.Group.Projects[0].Routes) != 0 || len(match.Group.Projects[1].Routes) != 0 || len(match.Group.Projects[1].Origins.Patterns) != 1 || len(match.Group.Context) != 1 {
+	if !ok || len(match.Group.Projects[0].Routes) != 0 || len(match.Group.Projects[1].Routes) != 0 ||
+		len(match.Group.Projects[1].Origins.Patterns) != 1 || len(match.Group.Context) != 1 {
 		t.Errorf("found %+v", match.Group)
 	}
 	if knows(s, 2) || knows(s, 3) {
@@ -162,7 +166,8 @@ func TestKnownIsTheHashOfSentRecords(t *testing.T) {
 		if err != nil || len(known) != 1 || known[0].GetGroup() != "tenants/acme" || !bytes.Equal(known[0].GetHash(), want) {
 			t.Fatalf("known %v, %v", known, err)
 		}
-		if match, ok := s.Find(digestOf(1)); !ok || match.Group.Limits.Rate != (decision.RateLimit{PerSecond: 5, Burst: 6}) || match.Key.Rate != (decision.RateLimit{PerSecond: 7, Burst: 8}) {
+		if match, ok := s.Find(digestOf(1)); !ok || match.Group.Limits.Rate != (decision.RateLimit{PerSecond: 5, Burst: 6}) ||
+			match.Key.Rate != (decision.RateLimit{PerSecond: 7, Burst: 8}) {
 			t.Errorf("the rates are %+v and %+v", match.Group.Limits, match.Key.Rate)
 		}
 		s = open(t, s.config) // and after a restart
@@ -471,7 +476,9 @@ func TestRestartAtAnyMoment(t *testing.T) {
 		for range rapid.IntRange(1, 20).Draw(t, "steps") {
 			name := rapid.SampledFrom(names).Draw(t, "group")
 			n := rapid.IntRange(0, 5).Draw(t, "key")
-			switch rapid.SampledFrom([]string{"group", "key", "delete", "drop", "announce", "caught up", "compact", "restart", "begin"}).Draw(t, "step") {
+			switch rapid.SampledFrom([]string{
+				"group", "key", "delete", "drop", "announce", "caught up", "compact", "restart", "begin",
+			}).Draw(t, "step") {
 			case "group":
 				both(&syncv1.Update{Groups: []*syncv1.Group{group(name)}})
 			case "key":
@@ -515,7 +522,8 @@ func TestUnwritableDirectory(t *testing.T) {
 	if err := os.WriteFile(path, nil, filePerm); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(Config{Dir: path}, slog.New(slog.DiscardHandler), prometheus.NewRegistry()); err == nil || !strings.Contains(err.Error(), path) {
+	if _, err := Open(Config{Dir: path}, slog.New(slog.DiscardHandler), prometheus.NewRegistry()); err == nil ||
+		!strings.Contains(err.Error(), path) {
 		t.Errorf("got %v", err)
 	}
 }

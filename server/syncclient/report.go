@@ -5,15 +5,13 @@ import (
 	"io"
 	"time"
 
-	"google.golang.org/grpc"
-
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 )
 
 // reporter reports usage to the manager on one stream.
 type reporter struct {
 	client  *Client
-	stream  grpc.BidiStreamingClient[syncv1.SyncRequest, syncv1.SyncResponse]
+	stream  syncStream
 	through time.Time // until when the uses of versions are reported
 	whole   bool      // whether everything was reported once
 }

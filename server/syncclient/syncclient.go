@@ -202,7 +202,7 @@ func (c *Client) connect(ctx, last context.Context) (accepted bool, err error) {
 
 // follow applies and acknowledges updates, and reports usage, until the stream ends. When ctx ends it drains, and says goodbye as
 // soon as the manager has persisted everything, or last ends.
-func (c *Client) follow(ctx, last context.Context, stream grpc.BidiStreamingClient[syncv1.SyncRequest, syncv1.SyncResponse]) (accepted bool, err error) {
+func (c *Client) follow(ctx, last context.Context, stream syncStream) (accepted bool, err error) {
 	responses := make(chan *syncv1.SyncResponse)
 	ended := make(chan error, 1)
 	go receive(stream, responses, ended)
@@ -264,7 +264,7 @@ func (c *Client) follow(ctx, last context.Context, stream grpc.BidiStreamingClie
 }
 
 // handle applies a response of the manager.
-func (c *Client) handle(stream grpc.BidiStreamingClient[syncv1.SyncRequest, syncv1.SyncResponse], response *syncv1.SyncResponse) error {
+func (c *Client) handle(stream syncStream, response *syncv1.SyncResponse) error {
 	if allowances := response.GetAllowances(); allowances != nil {
 		now := time.Now()
 		c.usage.Recorded(allowances, now)
@@ -285,8 +285,11 @@ func (c *Client) handle(stream grpc.BidiStreamingClient[syncv1.SyncRequest, sync
 	return nil
 }
 
+// syncStream is the client's end of a stream.
+type syncStream = grpc.BidiStreamingClient[syncv1.SyncRequest, syncv1.SyncResponse]
+
 // receive passes on responses until the stream ends, at the latest when connect returns and cancels its context.
-func receive(stream grpc.BidiStreamingClient[syncv1.SyncRequest, syncv1.SyncResponse], responses chan<- *syncv1.SyncResponse, ended chan<- error) {
+func receive(stream syncStream, responses chan<- *syncv1.SyncResponse, ended chan<- error) {
 	for {
 		response, err := stream.Recv()
 		if err != nil {
@@ -310,7 +313,7 @@ func (c *Client) accept() {
 }
 
 // apply puts an update in force, and only then acknowledges it.
-func (c *Client) apply(stream grpc.BidiStreamingClient[syncv1.SyncRequest, syncv1.SyncResponse], update *syncv1.Update) error {
+func (c *Client) apply(stream syncStream, update *syncv1.Update) error {
 	begin := time.Now()
 	if err := c.sink.Apply(update); err != nil {
 		return err

@@ -63,18 +63,18 @@ func run(t testing.TB, m *fakemanager.Manager) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	uses, accounts, rates := usage.New(), quota.New(prometheus.NewRegistry()), ratelimit.New(time.Now)
+	uses, quotas, rates := usage.New(), quota.New(prometheus.NewRegistry()), ratelimit.New(time.Now)
 	client := New(Config{
 		Address: m.Address, ServerName: fakemanager.ServerName, CAFile: m.CAFile, TokenFile: m.TokenFile,
 		Instance: "validator-0", Groups: []string{"tenants/acme"}, Namespaces: []string{"shops"},
 		UsageInterval: 10 * time.Millisecond, UsageTimeout: 10 * time.Second,
-	}, s, uses, accounts, rates, log, prometheus.NewRegistry())
+	}, s, uses, quotas, rates, log, prometheus.NewRegistry())
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); client.Run(ctx) }()
 	stop := sync.OnceFunc(func() { cancel(); <-done })
 	t.Cleanup(stop)
-	return &running{client, s, uses, accounts, rates, logs, stop}
+	return &running{client, s, uses, quotas, rates, logs, stop}
 }
 
 // eventually waits until a condition holds.
@@ -135,7 +135,8 @@ func TestUses(t *testing.T) {
 	stream.Close(status.Error(codes.Unavailable, "connect again"))
 	stream = m.Next()
 	reported(stream, 1)
-	stream.Allow(&syncv1.Allowances{NowMs: time.Now().UnixMilli(), Keys: []*syncv1.KeyUse{{Key: "k1", Period: time.Now().UTC().Format("2006-01"), Recorded: 1}}})
+	stream.Allow(&syncv1.Allowances{NowMs: time.Now().UnixMilli(),
+		Keys: []*syncv1.KeyUse{{Key: "k1", Period: time.Now().UTC().Format("2006-01"), Recorded: 1}}})
 	eventually(t, "what is persisted is not reported again", func() bool { return len(r.uses.Keys(true)) == 0 })
 	digest = keyformat.DigestOf("last")
 	r.use(digest)
@@ -148,7 +149,8 @@ func TestStream(t *testing.T) {
 	r := run(t, m)
 	stream := m.Next()
 	hello := stream.Hello
-	if hello.GetInstance() != "validator-0" || hello.GetSelector().GetGroups()[0] != "tenants/acme" || hello.GetSelector().GetNamespaces()[0] != "shops" || len(hello.GetKnown()) != 0 {
+	if hello.GetInstance() != "validator-0" || hello.GetSelector().GetGroups()[0] != "tenants/acme" ||
+		hello.GetSelector().GetNamespaces()[0] != "shops" || len(hello.GetKnown()) != 0 {
 		t.Errorf("hello %v", hello)
 	}
 	stream.Send(&syncv1.Update{Revision: 3, Groups: []*syncv1.Group{acme()}})
@@ -183,7 +185,8 @@ func TestFailuresAreExplainedAndRetried(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := run(t, m)
-	eventually(t, "an unauthenticated stream is explained", func() bool { return strings.Contains(r.logs.String(), "audience keyward.dev/sync") })
+	eventually(t, "an unauthenticated stream is explained",
+		func() bool { return strings.Contains(r.logs.String(), "audience keyward.dev/sync") })
 	if err := os.WriteFile(m.TokenFile, []byte(fakemanager.Token), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -251,6 +254,7 @@ func BenchmarkUpdate(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		revision++
-		stream.Send(&syncv1.Update{Revision: revision, Keys: []*syncv1.Key{{Id: "k1", Group: "tenants/acme", Versions: []*syncv1.Version{{Digest: digest, Revoked: revision%2 == 0}}}}})
+		stream.Send(&syncv1.Update{Revision: revision, Keys: []*syncv1.Key{{Id: "k1", Group: "tenants/acme",
+			Versions: []*syncv1.Version{{Digest: digest, Revoked: revision%2 == 0}}}}})
 	}
 }

@@ -103,7 +103,8 @@ func (m *model) since(instant, now time.Time) []string {
 	forget := now.Add(-forgetAfter)
 	for v, u := range m.versions {
 		if !u.last.Before(instant) {
-			reported = append(reported, fmt.Sprintf("%x %d %v %v", v.digest[:], u.last.UnixMilli(), u.clients[:min(maxClients, len(u.clients))], len(u.clients) > maxClients))
+			reported = append(reported, fmt.Sprintf("%x %d %v %v", v.digest[:], u.last.UnixMilli(),
+				u.clients[:min(maxClients, len(u.clients))], len(u.clients) > maxClients))
 		}
 		if u.last.Before(forget) {
 			delete(m.versions, v)
@@ -144,7 +145,8 @@ func (m *model) report() string {
 		slices.SortFunc(origins, func(a, b adminv1.OriginUsage) int {
 			return cmp.Or(cmp.Compare(b.Requests, a.Requests), cmp.Compare(a.Origin, b.Origin))
 		})
-		reported = append(reported, adminv1.KeyUsage{KeyID: id, Group: k.group, Period: c.period, Requests: c.requests, LastUsedAt: k.last.UTC(), Origins: origins})
+		reported = append(reported, adminv1.KeyUsage{KeyID: id, Group: k.group, Period: c.period, Requests: c.requests,
+			LastUsedAt: k.last.UTC(), Origins: origins})
 	}
 	slices.SortFunc(reported, func(a, b adminv1.KeyUsage) int {
 		return cmp.Or(cmp.Compare(b.Requests, a.Requests), cmp.Compare(a.KeyID, b.KeyID))
@@ -160,7 +162,8 @@ func TestRecorderEqualsModel(t *testing.T) {
 		r, m := New(), &model{keys: map[string]*modelKey{}, versions: map[modelVersion]*modelUse{}}
 		now := start
 		draw := func(t *rapid.T) (id, group string) {
-			return rapid.SampledFrom(ids).Draw(t, "id"), rapid.SampledFrom([]string{"tenants/acme", "tenants/other", "tenants/third"}).Draw(t, "group")
+			return rapid.SampledFrom(ids).Draw(t, "id"), rapid.SampledFrom([]string{"tenants/acme", "tenants/other",
+				"tenants/third"}).Draw(t, "group")
 		}
 		at := func(t *rapid.T) time.Time {
 			return now.Add(-time.Duration(rapid.IntRange(0, 100).Draw(t, "hours ago")) * time.Hour)
@@ -221,7 +224,8 @@ func TestRecorderEqualsModel(t *testing.T) {
 						}
 					}
 				}
-				persisted.Keys = append(persisted.Keys, &syncv1.KeyUse{Key: id, Period: "1999-01", Recorded: 7}, &syncv1.KeyUse{Key: "nobody's", Period: period, Recorded: 7}, &syncv1.KeyUse{Key: id, Period: "some time", Recorded: 7})
+				persisted.Keys = append(persisted.Keys, &syncv1.KeyUse{Key: id, Period: "1999-01", Recorded: 7},
+					&syncv1.KeyUse{Key: "nobody's", Period: period, Recorded: 7}, &syncv1.KeyUse{Key: id, Period: "some time", Recorded: 7})
 				r.Recorded(persisted, now)
 			},
 			"keys": func(t *rapid.T) {
@@ -262,7 +266,8 @@ func checkEmpty(t rapid.TB, r *Recorder, now time.Time) {
 	left := taken(len(r.groups.texts.slab.records), len(r.groups.texts.slab.free)) + len(r.groups.texts.numbers) + int(r.origins.Load())
 	for i := range r.shards {
 		s := &r.shards[i]
-		left += taken(len(s.keys.records), len(s.keys.free)) + taken(len(s.versions.records), len(s.versions.free)) + taken(len(s.monitors.records), len(s.monitors.free)) +
+		left += taken(len(s.keys.records), len(s.keys.free)) + taken(len(s.versions.records), len(s.versions.free)) +
+			taken(len(s.monitors.records), len(s.monitors.free)) +
 			taken(len(s.origins.slab.records), len(s.origins.slab.free)) + len(s.origins.numbers) + len(s.longIDs) + len(s.before) + len(s.clients)
 	}
 	if left != 0 {

@@ -70,7 +70,8 @@ func TestVerifyRequestRoundTrip(t *testing.T) {
 	if err := json.Unmarshal([]byte(`{"key":"vctrl_secret","headers":{"Cookie":["a","b"],"Origin":"c"}}`), &got); err != nil {
 		t.Fatal(err)
 	}
-	if got.Key.Reveal() != "vctrl_secret" || len(got.Headers["Cookie"]) != 2 || got.Headers["Cookie"][1].Reveal() != "b" || got.Headers["Origin"][0].Reveal() != "c" {
+	if got.Key.Reveal() != "vctrl_secret" || len(got.Headers["Cookie"]) != 2 || got.Headers["Cookie"][1].Reveal() != "b" ||
+		got.Headers["Origin"][0].Reveal() != "c" {
 		t.Errorf("%+v", got)
 	}
 	if text := (adminv1.Secret{}).Reveal(); text != "" {
@@ -78,7 +79,7 @@ func TestVerifyRequestRoundTrip(t *testing.T) {
 	}
 }
 
-// TestSecretsAreNotPrinted: neither a Secret nor what holds one shows the text to whoever prints it, nor does an error.
+// TestSecretsAreNotPrinted: neither a Secret nor a message that has one shows the text when it is printed, nor does an error.
 func TestSecretsAreNotPrinted(t *testing.T) {
 	key := adminv1.NewSecret("vctrl_secret")
 	request := adminv1.VerifyRequest{Key: &key, Headers: map[string]adminv1.Secrets{"Authorization": {key}}}

@@ -24,7 +24,7 @@ type Decisions struct {
 type Decision struct {
 	Time      time.Time `json:"time"`
 	RequestID string    `json:"requestId"`
-	// Integration is what asked for the decision, such as reverseproxy.
+	// Integration is the name of the integration that made the request, such as reverseproxy.
 	Integration string `json:"integration"`
 	Code        string `json:"code"`
 	// Status is the HTTP status of the code; 200 if the request was allowed.

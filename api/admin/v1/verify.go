@@ -84,7 +84,7 @@ func (r VerifyRequest) RevealJSON() ([]byte, error) {
 	return json.Marshal(revealed)
 }
 
-// Secret is text that may be a key. Whatever prints or encodes it shows the address of a function, or nothing, as with a
+// Secret is text that may be a key. Printing or encoding it shows the address of a function, or nothing, as with a
 // keyformat.Key.
 type Secret struct{ reveal func() string }
 

@@ -20,11 +20,13 @@ import (
 var now = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
 func request(id string) *authorizer.Request {
-	return &authorizer.Request{ID: id, Request: decision.Request{Method: "GET", Host: "cdn.acme.example", Path: "/secret-path", RawQuery: "secret-query", Origin: "https://www.acme.example"}}
+	return &authorizer.Request{ID: id, Request: decision.Request{Method: "GET", Host: "cdn.acme.example", Path: "/secret-path",
+		RawQuery: "secret-query", Origin: "https://www.acme.example"}}
 }
 
 func denied(code decision.Code) *authorizer.Result {
-	return &authorizer.Result{Decision: decision.Decision{Code: code, Key: decision.Key{ID: "k1"}, Group: &decision.Group{Identity: "tenants/acme"}}}
+	return &authorizer.Result{Decision: decision.Decision{Code: code, Key: decision.Key{ID: "k1"},
+		Group: &decision.Group{Identity: "tenants/acme"}}}
 }
 
 func TestLatestDecisionsAreKept(t *testing.T) {
@@ -83,7 +85,8 @@ func TestNothingSecretIsKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(string(text), key) || !strings.Contains(string(text), `"origin":"https://acme.example"`) || !strings.Contains(string(text), `"unreadable"`) {
+	if strings.Contains(string(text), key) || !strings.Contains(string(text), `"origin":"https://acme.example"`) ||
+		!strings.Contains(string(text), `"unreadable"`) {
 		t.Errorf("kept %s", text)
 	}
 }
@@ -91,7 +94,8 @@ func TestNothingSecretIsKept(t *testing.T) {
 func TestClientTextIsTruncated(t *testing.T) {
 	ring := newRing(1)
 	long := strings.Repeat("A", 64<<10)
-	ring.Record("test", now, &authorizer.Request{ID: "r1", Request: decision.Request{Method: long, Host: long, Origin: "https://" + long}}, denied(decision.KeyMissing))
+	ring.Record("test", now, &authorizer.Request{ID: "r1",
+		Request: decision.Request{Method: long, Host: long, Origin: "https://" + long}}, denied(decision.KeyMissing))
 	if n := len(ring.slots[0].text); n > 128+maxHost+maxOrigin+maxMethod {
 		t.Errorf("%d bytes are kept of one request", n)
 	}

@@ -62,7 +62,8 @@ func TestUsage(t *testing.T) {
 		{`{}`, 400, "JSON list"},
 		{`[] []`, 400, "more after"},
 		{`null`, 400, "not a list"},
-		{`[` + strings.Repeat(`{"group":"tenants/acme","bytes":1099511627776},`, 3) + `{"group":"tenants/acme","bytes":1}]`, 409, "The month of tenants/acme would exceed"},
+		{`[` + strings.Repeat(`{"group":"tenants/acme","bytes":1099511627776},`, 3) + `{"group":"tenants/acme","bytes":1}]`, 409,
+			"The month of tenants/acme would exceed"},
 		{``, 400, "JSON list"},
 		{`[` + strings.Repeat(" ", maxBody) + `]`, 413, "too large"},
 		{`[` + strings.Repeat(`{"key":"k1"},`, adminv1.MaxUsageEntries) + `{"key":"k1"}]`, 400, "more than 10000"},
@@ -70,14 +71,14 @@ func TestUsage(t *testing.T) {
 		k := &known{}
 		w := httptest.NewRecorder()
 		Handler(k, k, byKey{k}, time.Now).ServeHTTP(w, httptest.NewRequest(http.MethodPost, adminv1.UsagePath, strings.NewReader(c.body)))
-		said := w.Body.String()
+		got := w.Body.String()
 		if c.status == 204 {
-			said = fmt.Sprint(k.counted)
+			got = fmt.Sprint(k.counted)
 		} else if len(k.counted) > 0 {
 			t.Errorf("%.60s: counted %v", c.body, k.counted)
 		}
-		if w.Code != c.status || !strings.Contains(said, c.want) {
-			t.Errorf("%.60s: %d, %s", c.body, w.Code, said)
+		if w.Code != c.status || !strings.Contains(got, c.want) {
+			t.Errorf("%.60s: %d, %s", c.body, w.Code, got)
 		}
 	}
 }
@@ -102,7 +103,8 @@ func (s *reporter) Report(selected func(id, group string) bool, limit int) ([]ad
 	s.limit = limit
 	keys := []adminv1.KeyUsage{}
 	for _, k := range []adminv1.KeyUsage{
-		{KeyID: "k1", Group: "tenants/acme", Period: "2026-11", Requests: 5, Origins: []adminv1.OriginUsage{{Origin: "https://acme.com", Requests: 4, Error: 1}}},
+		{KeyID: "k1", Group: "tenants/acme", Period: "2026-11", Requests: 5,
+			Origins: []adminv1.OriginUsage{{Origin: "https://acme.com", Requests: 4, Error: 1}}},
 		{KeyID: "k2", Group: "tenants/acme", Requests: 3}, {KeyID: "k3", Group: "tenants/other"},
 	} {
 		if selected(k.KeyID, k.Group) {
@@ -120,7 +122,8 @@ func TestReport(t *testing.T) {
 		want   []string
 		limit  int
 	}{
-		{"group=tenants/acme", 200, []string{`"keyId":"k1"`, `"keyId":"k2"`, `"total":2`, `{"origin":"https://acme.com","requests":4,"error":1}`}, 100},
+		{"group=tenants/acme", 200, []string{`"keyId":"k1"`, `"keyId":"k2"`, `"total":2`,
+			`{"origin":"https://acme.com","requests":4,"error":1}`}, 100},
 		{"key=k1&limit=7", 200, []string{`"keyId":"k1"`, `"period":"2026-11","requests":5`, `"total":1`}, 7},
 		{"", 400, []string{"either group"}, 0},
 		{"group=tenants/acme&key=k1", 400, []string{"either group"}, 0},

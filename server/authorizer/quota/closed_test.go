@@ -29,9 +29,9 @@ func TestClosedIncarnationSpendsNothing(t *testing.T) {
 		t.Fatalf("with an allowance: %v", code)
 	}
 	b.Close()
-	said := b.Due(now, false)
-	if len(said) != 1 || !said[0].GetClosed() || said[0].GetLeased() != 1 || said[0].GetSpent() != 1 {
-		t.Fatalf("the end is reported as %v", said)
+	reported := b.Due(now, false)
+	if len(reported) != 1 || !reported[0].GetClosed() || reported[0].GetLeased() != 1 || reported[0].GetSpent() != 1 {
+		t.Fatalf("the end is reported as %v", reported)
 	}
 	allow(2, 10)
 	if code := spend(); code == decision.Allowed {

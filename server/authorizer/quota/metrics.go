@@ -9,7 +9,8 @@ type metrics struct {
 func newMetrics(registry prometheus.Registerer) *metrics {
 	outcomes := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "keyward_validator_quota_requests_total",
-		Help: "Requests that found no allowance, by outcome: waited for one, unconfirmed (allowed without one), unavailable (503) or exceeded (402).",
+		Help: "Requests that found no allowance, by outcome: waited for one, unconfirmed (allowed without one), " +
+			"unavailable (503) or exceeded (402).",
 	}, []string{"outcome"})
 	m := &metrics{
 		waited:      outcomes.WithLabelValues("waited"),

@@ -78,7 +78,7 @@ func newMonth(group string, at time.Time) *month {
 }
 
 // take spends one request. It reports low when it is time to ask for more.
-func (m *month) take() (taken, low bool) {
+func (m *month) take() (spent, low bool) {
 	for {
 		left := m.left.Load()
 		if left <= 0 {

@@ -26,15 +26,15 @@ const (
 
 // Tracker has the counters of this incarnation of the server. It is safe for concurrent use.
 //
-// Locks: no lock is held while another is taken, except that counting is held while a group's mu is taken. Nothing waits, and
+// Locks: no lock is held while another is spent, except that counting is held while a group's mu is spent. Nothing waits, and
 // nothing is sent, under a lock.
 //
 // Invariants:
 //   - groups has at most one group of an identity that is not dropped; see group.
 //   - counting makes Count all or nothing against other calls of Count. Requests and bytes of this server are counted
 //     meanwhile, so a month may exceed maxCounted by as many; hence the manager accepts twice as many.
-//   - Every month in urgent, which mu guards, is followed by a value in wake: Urgent empties urgent, and whoever adds to it
-//     sends afterwards. A value in wake while urgent is empty does no harm.
+//   - Every month in urgent, which mu guards, is followed by a value in wake: Urgent empties urgent, and report
+//     sends after it has added to it. A value in wake while urgent is empty does no harm.
 //   - closed, once set, stays set. A report that was made before it is superseded by one that is made afterwards.
 //   - offset and connected are hints: a stale value counts a request in the month that has just ended, or makes one request
 //     wait, or not wait, for the manager.
@@ -55,10 +55,11 @@ type Tracker struct {
 
 // group has the counters of the current month, and of earlier months for as long as there is anything to report of them.
 //
-// Invariants: current, which is read without the lock, is nil or was one of months when it was set; whoever uses it checks
-// that it is the month of the instant. Only the holder of mu changes current, months and dropped. Elements of months are
-// appended, or the slice is replaced: a copy of the slice stays valid without the lock. Once dropped is set, the group is not
-// in Tracker.groups and months is empty: whoever has still found the group looks it up again, so that nothing is counted here.
+// Invariants: current, which is read without the lock, is nil or was one of months when it was set; a request that uses it
+// checks that it is the month of the instant. Only the holder of mu changes current, months and dropped. Elements of months
+// are appended, or the slice is replaced: a copy of the slice stays valid without the lock. Once dropped is set, the group
+// is not in Tracker.groups and months is empty: a request that has still found the group looks it up again, so that nothing
+// is counted here.
 type group struct {
 	identity string
 	current  atomic.Pointer[month]
@@ -92,7 +93,7 @@ func (t *Tracker) Spend(ctx context.Context, of *decision.Group, now time.Time) 
 		m.free.Add(1)
 		return decision.Allowed, 0
 	}
-	if taken, low := m.take(); taken {
+	if spent, low := m.take(); spent {
 		if low {
 			t.report(m)
 		}
@@ -106,7 +107,7 @@ func (t *Tracker) await(ctx context.Context, m *month, deny bool, now time.Time)
 	var timeout <-chan time.Time
 	for {
 		changed, unresponsive := m.wantsMore()
-		if taken, _ := m.take(); taken {
+		if spent, _ := m.take(); spent {
 			return decision.Allowed, 0
 		}
 		if m.exhausted.Load() {

@@ -23,7 +23,8 @@ func limited(deny bool) *decision.Group {
 func newTracker() *Tracker { return New(prometheus.NewRegistry()) }
 
 func (b *Tracker) lease(leased, sequence uint64, change ...func(*syncv1.Allowance)) {
-	allowance := &syncv1.Allowance{Group: "tenants/acme", Period: "2026-11", Leased: leased, Sequence: sequence, State: syncv1.QuotaState_QUOTA_STATE_OPEN}
+	allowance := &syncv1.Allowance{Group: "tenants/acme", Period: "2026-11", Leased: leased, Sequence: sequence,
+		State: syncv1.QuotaState_QUOTA_STATE_OPEN}
 	for _, f := range change {
 		f(allowance)
 	}
@@ -45,15 +46,21 @@ func TestVerdicts(t *testing.T) {
 		want  use // after one request
 	}{
 		{"no quota", &decision.Group{Identity: "tenants/acme"}, nil, decision.Allowed, 0, use{requests: 1}},
-		{"metered", &decision.Group{Identity: "tenants/acme", Limits: decision.Limits{RequestQuota: true, Metered: true}}, nil, decision.Allowed, 0, use{requests: 1}},
-		{"an allowance", limited(true), func(b *Tracker) { b.lease(5, 1) }, decision.Allowed, 0, use{leased: 5, sequence: 1, spent: 1, requests: 1}},
-		{"nobody knows, deny", limited(true), nil, decision.QuotaUnavailable, time.Second, use{}},
-		{"nobody knows, allow", limited(false), nil, decision.Allowed, 0, use{requests: 1, unconfirmed: 1}},
+		{"metered", &decision.Group{Identity: "tenants/acme", Limits: decision.Limits{RequestQuota: true, Metered: true}}, nil,
+			decision.Allowed, 0, use{requests: 1}},
+		{"an allowance", limited(true), func(b *Tracker) { b.lease(5, 1) }, decision.Allowed, 0,
+			use{leased: 5, sequence: 1, spent: 1, requests: 1}},
+		{"unknown, deny", limited(true), nil, decision.QuotaUnavailable, time.Second, use{}},
+		{"unknown, allow", limited(false), nil, decision.Allowed, 0, use{requests: 1, unconfirmed: 1}},
 		{"exhausted", limited(false), func(b *Tracker) { b.lease(0, 1, exhausted) }, decision.QuotaExceeded, 228 * time.Hour, use{sequence: 1}},
-		{"exhausted, but there was one left", limited(false), func(b *Tracker) { b.lease(1, 1, exhausted) }, decision.Allowed, 0, use{leased: 1, sequence: 1, spent: 1, requests: 1}},
-		{"recalled", limited(true), func(b *Tracker) { b.lease(5, 1); b.lease(5, 1, recall) }, decision.QuotaUnavailable, time.Second, use{sequence: 1}},
-		{"bytes", &decision.Group{Identity: "tenants/acme", Limits: decision.Limits{ByteQuota: true}}, nil, decision.Allowed, 0, use{requests: 1}},
-		{"no bytes", &decision.Group{Identity: "tenants/acme", Limits: decision.Limits{ByteQuota: true}}, func(b *Tracker) { b.lease(0, 0, exhausted) }, decision.QuotaExceeded, 228 * time.Hour, use{}},
+		{"exhausted, but there was one left", limited(false), func(b *Tracker) { b.lease(1, 1, exhausted) }, decision.Allowed, 0,
+			use{leased: 1, sequence: 1, spent: 1, requests: 1}},
+		{"recalled", limited(true), func(b *Tracker) { b.lease(5, 1); b.lease(5, 1, recall) }, decision.QuotaUnavailable, time.Second,
+			use{sequence: 1}},
+		{"bytes", &decision.Group{Identity: "tenants/acme", Limits: decision.Limits{ByteQuota: true}}, nil, decision.Allowed, 0,
+			use{requests: 1}},
+		{"no bytes", &decision.Group{Identity: "tenants/acme", Limits: decision.Limits{ByteQuota: true}},
+			func(b *Tracker) { b.lease(0, 0, exhausted) }, decision.QuotaExceeded, 228 * time.Hour, use{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := newTracker()
@@ -160,7 +167,8 @@ func TestMonths(t *testing.T) {
 			b.Allow(&syncv1.Allowances{NowMs: before.Add(-time.Minute).UnixMilli()}, clock(before.Add(-time.Minute)))
 			b.Sent("tenants/acme", 7, clock(before))
 			period := before.Format("2006-01")
-			b.Allow(&syncv1.Allowances{NowMs: before.UnixMilli(), Groups: []*syncv1.Allowance{{Group: "tenants/acme", Period: period, Leased: 10, Sequence: 1}}}, clock(before))
+			b.Allow(&syncv1.Allowances{NowMs: before.UnixMilli(),
+				Groups: []*syncv1.Allowance{{Group: "tenants/acme", Period: period, Leased: 10, Sequence: 1}}}, clock(before))
 			if code, _ := b.Spend(t.Context(), limited(true), clock(before)); code != decision.Allowed {
 				t.Errorf("%s by %s: %v in the last millisecond", end, skew, code)
 			}
@@ -169,7 +177,8 @@ func TestMonths(t *testing.T) {
 			}
 			b.Sent("tenants/acme", 8, clock(end))
 			uses := b.Due(clock(end), false)
-			if len(uses) != 2 || uses[0].GetPeriod() != period || uses[0].GetRequests() != 1 || uses[0].GetBytes() != 7 || uses[1].GetBytes() != 8 || uses[1].GetRequests() != 0 {
+			if len(uses) != 2 || uses[0].GetPeriod() != period || uses[0].GetRequests() != 1 || uses[0].GetBytes() != 7 ||
+				uses[1].GetBytes() != 8 || uses[1].GetRequests() != 0 {
 				t.Errorf("%s by %s: %v", end, skew, uses)
 			}
 		}

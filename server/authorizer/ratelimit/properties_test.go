@@ -161,7 +161,7 @@ func TestServersTogether(t *testing.T) {
 			burst += uint32(b.burst)
 		}
 		if math.Abs(rate/float64(limit.PerSecond)-1) > 1e-12 || burst > max(limit.Burst, n) || burst+n <= limit.Burst {
-			t.Fatalf("%d servers let %f a second through, %d at once, of %+v", n, rate, burst, limit)
+			t.Fatalf("%d servers admit %f a second, %d at once, of %+v", n, rate, burst, limit)
 		}
 	})
 }
@@ -187,7 +187,7 @@ func TestGivingBack(t *testing.T) {
 			step()
 			if wait, _ := with.take(at, now); wait == 0 {
 				if wait, _ = without.take(at, now); wait > 0 {
-					t.Fatal("with one more taken, more is let through")
+					t.Fatal("with one more taken, more requests are admitted")
 				}
 			}
 		}
@@ -237,11 +237,11 @@ func TestRaceOfPeers(t *testing.T) {
 	}
 	all.Go(func() {
 		for i := range uint32(501) {
-			l.PeersChanged(told("tenants/acme", 2-i%2))
+			l.PeersChanged(peers("tenants/acme", 2-i%2))
 		}
 	})
 	all.Wait()
-	l.PeersChanged(told("tenants/acme", 1))
+	l.PeersChanged(peers("tenants/acme", 1))
 	more, _ := l.admitAll(group, key, clock.now, 10_000)
 	total := more
 	for _, n := range admitted {
@@ -258,7 +258,8 @@ func TestRaceOfTwoLimits(t *testing.T) {
 	for range 3000 { // the moment to catch is when the group has one left
 		l, clock := newLimiter()
 		group := groupOf(1, 6)
-		keys := []*decision.Key{{ID: "k1", Rate: decision.RateLimit{PerSecond: 1, Burst: 800}}, {ID: "k2", Rate: decision.RateLimit{PerSecond: 1, Burst: 800}}}
+		keys := []*decision.Key{{ID: "k1", Rate: decision.RateLimit{PerSecond: 1, Burst: 800}},
+			{ID: "k2", Rate: decision.RateLimit{PerSecond: 1, Burst: 800}}}
 		var all sync.WaitGroup
 		admitted := make([]int, 4)
 		begin := make(chan struct{})

@@ -31,7 +31,7 @@ func keyOf(perSecond, burst uint32) *decision.Key {
 	return &decision.Key{ID: "k1", Rate: decision.RateLimit{PerSecond: perSecond, Burst: burst}}
 }
 
-func told(group string, servers uint32) *syncv1.Servers {
+func peers(group string, servers uint32) *syncv1.Servers {
 	return &syncv1.Servers{Groups: []*syncv1.GroupServers{{Group: group, Servers: servers}}}
 }
 
@@ -74,7 +74,7 @@ func TestVerdicts(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l, clock := newLimiter()
-			l.PeersChanged(told("tenants/acme", c.servers))
+			l.PeersChanged(peers("tenants/acme", c.servers))
 			admitted, last := l.admitAll(c.group, c.key, clock.now, 100)
 			if admitted != c.admitted || last.Wait != c.wait {
 				t.Errorf("%d admitted, wait %s", admitted, last.Wait)
@@ -90,14 +90,18 @@ func TestVerdicts(t *testing.T) {
 // TestStatuses, which headers are made of.
 func TestStatuses(t *testing.T) {
 	l, clock := newLimiter()
-	l.PeersChanged(told("tenants/acme", 2))
+	l.PeersChanged(peers("tenants/acme", 2))
 	group, key := groupOf(10, 20), keyOf(4, 8)
 	for i, want := range []Verdict{
-		{Admitted: true, Statuses: Statuses{Group: Status{group.Limits.Rate, 9, 200 * time.Millisecond}, Key: Status{key.Rate, 3, 500 * time.Millisecond}}},
+		{Admitted: true, Statuses: Statuses{Group: Status{group.Limits.Rate, 9, 200 * time.Millisecond},
+			Key: Status{key.Rate, 3, 500 * time.Millisecond}}},
 		{Admitted: true, Statuses: Statuses{Group: Status{group.Limits.Rate, 8, 400 * time.Millisecond}, Key: Status{key.Rate, 2, time.Second}}},
-		{Admitted: true, Statuses: Statuses{Group: Status{group.Limits.Rate, 7, 600 * time.Millisecond}, Key: Status{key.Rate, 1, 1500 * time.Millisecond}}},
-		{Admitted: true, Statuses: Statuses{Group: Status{group.Limits.Rate, 6, 800 * time.Millisecond}, Key: Status{key.Rate, 0, 500 * time.Millisecond}}},
-		{Wait: 500 * time.Millisecond, Statuses: Statuses{Group: Status{group.Limits.Rate, 6, 800 * time.Millisecond}, Key: Status{key.Rate, 0, 500 * time.Millisecond}}},
+		{Admitted: true, Statuses: Statuses{Group: Status{group.Limits.Rate, 7, 600 * time.Millisecond},
+			Key: Status{key.Rate, 1, 1500 * time.Millisecond}}},
+		{Admitted: true, Statuses: Statuses{Group: Status{group.Limits.Rate, 6, 800 * time.Millisecond},
+			Key: Status{key.Rate, 0, 500 * time.Millisecond}}},
+		{Wait: 500 * time.Millisecond, Statuses: Statuses{Group: Status{group.Limits.Rate, 6, 800 * time.Millisecond},
+			Key: Status{key.Rate, 0, 500 * time.Millisecond}}},
 	} {
 		if got := l.Admit(group, key, clock.now); got != want {
 			t.Errorf("request %d: %+v", i, got)
@@ -124,13 +128,13 @@ func TestChanges(t *testing.T) {
 	}
 	l, clock := newLimiter()
 	for _, s := range steps {
-		l.PeersChanged(told("tenants/acme", s.servers))
+		l.PeersChanged(peers("tenants/acme", s.servers))
 		if admitted, last := l.admitAll(s.group, keyOf(0, 0), clock.now, 1000); admitted != s.admitted || last.Wait > time.Second {
 			t.Errorf("%s: %d admitted, wait %s", s.name, admitted, last.Wait)
 		}
 	}
 	clock.step(5 * time.Second) // half of the burst
-	l.PeersChanged(told("tenants/acme", 2))
+	l.PeersChanged(peers("tenants/acme", 2))
 	if admitted, _ := l.admitAll(groupOf(10, 100), keyOf(0, 0), clock.now, 1000); admitted != 25 {
 		t.Errorf("half full, half of it: %d admitted", admitted)
 	}
@@ -197,7 +201,7 @@ func TestForgetting(t *testing.T) {
 	if n := count(); n != 1 {
 		t.Errorf("%d buckets without keys", n)
 	}
-	l.PeersChanged(told("tenants/acme", 3))
+	l.PeersChanged(peers("tenants/acme", 3))
 	missing := l.sweep(no, no, nil)
 	if l.servers("tenants/acme") != 3 || count() != 0 {
 		t.Error("a group that is about to arrive is forgotten")
@@ -214,9 +218,9 @@ func TestPeersChanged(t *testing.T) {
 		settling bool
 		want     uint32
 	}{{0, false, 1}, {3, false, 3}, {1, true, 3}, {4, true, 4}, {2, false, 2}, {0, true, 2}, {0, false, 1}, {2, true, 2}} {
-		said := told("tenants/acme", step.servers)
-		said.StartupGrace = step.settling
-		if l.PeersChanged(said); l.servers("tenants/acme") != step.want || l.servers("tenants/other") != 1 {
+		message := peers("tenants/acme", step.servers)
+		message.StartupGrace = step.settling
+		if l.PeersChanged(message); l.servers("tenants/acme") != step.want || l.servers("tenants/other") != 1 {
 			t.Errorf("step %d: %d servers", i, l.servers("tenants/acme"))
 		}
 	}

@@ -53,19 +53,20 @@ type Budget struct {
 	total   meter
 	clients [clients]meter
 
-	ofAll, ofClient, ofGone prometheus.Counter
+	ofAll, ofClient, ofNone prometheus.Counter
 }
 
 // New returns a budget that is not used yet.
 func New(config Config, metrics prometheus.Registerer) *Budget {
 	skipped := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "keyward_validator_skipped_searches_total",
-		Help: "Searches of groups for preflights, and for denials without a key, that were skipped, by the budget that was used up: of all clients, of one client, or none if the client did not wait.",
+		Help: "Searches of groups for preflights, and for denials without a key, that were skipped, by the budget that was used up: " +
+			"of all clients, of one client, or none if the client did not wait.",
 	}, []string{"budget"})
 	metrics.MustRegister(skipped)
 	return &Budget{
 		config: config, seed: maphash.MakeSeed(), slots: make(chan struct{}, max(1, config.AtOnce)),
-		ofAll: skipped.WithLabelValues("all"), ofClient: skipped.WithLabelValues("client"), ofGone: skipped.WithLabelValues("none"),
+		ofAll: skipped.WithLabelValues("all"), ofClient: skipped.WithLabelValues("client"), ofNone: skipped.WithLabelValues("none"),
 	}
 }
 
@@ -97,7 +98,7 @@ func (b *Budget) Begin(ctx context.Context, client netip.Addr, now time.Time) bo
 	case <-ctx.Done():
 		own.giveBack(b.config.Work, clientUnitTime)
 		b.total.giveBack(b.config.Work, unitTime)
-		b.ofGone.Inc()
+		b.ofNone.Inc()
 		return false
 	}
 }

@@ -75,10 +75,10 @@ func TestSkippedSearchesAreCounted(t *testing.T) {
 	b := budget(1)
 	searches(t, b, 101, "192.0.2.1", noon, work)
 	searches(t, b, 703, "", noon, work)
-	gone, cancel := context.WithCancel(t.Context())
+	disconnected, cancel := context.WithCancel(t.Context())
 	cancel()
 	b.slots <- struct{}{} // a search is being made
-	if later := noon.Add(time.Second); b.Begin(gone, netip.Addr{}, later) {
+	if later := noon.Add(time.Second); b.Begin(disconnected, netip.Addr{}, later) {
 		t.Error("a search is made for a client that has disconnected")
 	}
 	for want, counter := range map[float64]prometheus.Counter{1: b.ofClient, 3: b.ofAll} {
@@ -86,7 +86,7 @@ func TestSkippedSearchesAreCounted(t *testing.T) {
 			t.Errorf("%v are counted, want %v", got, want)
 		}
 	}
-	if got := testutil.ToFloat64(b.ofGone); got != 1 {
+	if got := testutil.ToFloat64(b.ofNone); got != 1 {
 		t.Errorf("%v are counted of clients that have disconnected", got)
 	}
 }

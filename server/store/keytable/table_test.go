@@ -95,10 +95,12 @@ func TestTableEqualsMaps(t *testing.T) {
 		id := rapid.Map(rapid.IntRange(1, 9), func(n int) string { return strings.Repeat(fmt.Sprint(n), 1+(n*n*n)%MaxID) })
 		t.Repeat(map[string]func(*rapid.T){
 			"put": func(t *rapid.T) {
-				key := Key{ID: id.Draw(t, "id"), Scope: rapid.Uint32().Draw(t, "scope"), Pass: rapid.Uint32().Draw(t, "pass"), Suspended: rapid.Bool().Draw(t, "suspended")}
+				key := Key{ID: id.Draw(t, "id"), Scope: rapid.Uint32().Draw(t, "scope"), Pass: rapid.Uint32().Draw(t, "pass"),
+					Suspended: rapid.Bool().Draw(t, "suspended")}
 				versions := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Version {
 					return Version{Digest: digestOf(rapid.IntRange(0, digests-1).Draw(t, "digest")), Version: decision.Version{
-						ExpiresAtMillis: rapid.Int64().Draw(t, "expires"), RetiresAtMillis: rapid.Int64().Draw(t, "retires"), Revoked: rapid.Bool().Draw(t, "revoked"),
+						ExpiresAtMillis: rapid.Int64().Draw(t, "expires"), RetiresAtMillis: rapid.Int64().Draw(t, "retires"),
+						Revoked: rapid.Bool().Draw(t, "revoked"),
 					}}
 				}), 0, 4).Draw(t, "versions")
 				table.Put(key, versions)
@@ -113,7 +115,7 @@ func TestTableEqualsMaps(t *testing.T) {
 			},
 			"delete some": func(t *rapid.T) {
 				for key := range table.All() {
-					if rapid.Bool().Draw(t, "gone") {
+					if rapid.Bool().Draw(t, "deleted") {
 						table.Delete(key.ID)
 						m.drop(key.ID)
 					}
@@ -187,8 +189,8 @@ func TestLongestIDs(t *testing.T) {
 // TestIndexIsAMultimap tests the index alone, with hashes that collide.
 func TestIndexIsAMultimap(t *testing.T) {
 	hash := rapid.Custom(func(t *rapid.T) uint64 {
-		bucket, place := rapid.Uint64Range(0, 1).Draw(t, "bucket"), rapid.SampledFrom([]uint64{0, 1, 2, 6, 7, 8, 1<<32 - 1}).Draw(t, "place")
-		return bucket<<(64-bucketBits) | place
+		bucket, home := rapid.Uint64Range(0, 1).Draw(t, "bucket"), rapid.SampledFrom([]uint64{0, 1, 2, 6, 7, 8, 1<<32 - 1}).Draw(t, "home")
+		return bucket<<(64-bucketBits) | home
 	})
 	rapid.Check(t, func(t *rapid.T) {
 		x, want := &index{}, map[uint32]uint64{}

@@ -11,8 +11,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/routing"
 )
 
-// pieces are what requests are put together from: good parts, and those that somebody would
-// try instead.
+// pieces are the parts of requests: valid ones, and those that an attacker would try instead.
 var (
 	segments = []string{"api", "scenes", "mkt-1", "prd-1", "web-1", "list", "tenant", "checkout", "sessions", "..", ".", "", "%2e%2e", "%61pi", "mkt-%31", "a%2fb", "%252e", "%00", "x;y", "mkt-1\\..", "MKT-1", "~", "%7e", "%C3%A9", "mkt-1.", "mkt-1%20", "mkt-1::$DATA", "mkt-%25", "docs", "secret", "secret;x", "paper-1"}
 	queries  = []string{"", "?", "?siteId=42", "?siteId=43", "?siteId=42&siteId=43", "?siteid=42", "?site%49d=42", "?siteId=4%32", "?siteId=42;x", "?x=?", "?siteId=42&siteId[]=43", "?siteId=42&%20siteId=43", "?SiteId=42"}
@@ -22,8 +21,8 @@ var (
 	schemes = []string{"", "Bearer ", "bearer ", "BEARER  ", "Bearer\t", "Basic ", "Token "}
 )
 
-// TestDoorsAgree asks all doors about requests that nobody has thought of. API Gateway's is
-// left out where a path is encoded, of which it cannot know.
+// TestIntegrationsAgree asks all integrations about generated requests. API Gateway's is left out if a path is encoded,
+// which it cannot know.
 func TestIntegrationsAgree(t *testing.T) {
 	keys, update := snapshot(t)
 	opened := inBothPositions(t, newAuthorizer(t, worldFailed, update))
@@ -73,8 +72,8 @@ func TestIntegrationsAgree(t *testing.T) {
 	})
 }
 
-// TestHostsHaveOneCanonicalForm: a host in an origin and a host in a request are compared in the
-// same form, whatever case, dot or port they come with.
+// TestHostsHaveOneCanonicalForm: a host in an origin and a host in a request are compared in the same form, with any
+// case, dot or port.
 func TestHostsHaveOneCanonicalForm(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		host := rapid.StringMatching(`([A-Za-z0-9_-]{1,5}\.){0,3}[A-Za-z][A-Za-z0-9_-]{0,5}\.?(:[1-9][0-9]{0,3})?|\[::[0-9A-F]{1,3}\]|127\.0\.0\.1`).Draw(t, "host")

@@ -14,7 +14,7 @@ import (
 
 const methodArn = "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/prod/"
 
-// askAWS1 asks as a REST API does: duplicates are listed, parameters are decoded.
+// askAWS1 asks like a REST API: duplicates are listed, parameters are decoded.
 func askAWS1(t *testing.T, base string, e testRequest) outcome {
 	t.Helper()
 	path, query := httpapi.SplitTarget(e.target)
@@ -49,7 +49,7 @@ func askAWS1(t *testing.T, base string, e testRequest) outcome {
 	return fromAWS(t, statements[0]["Effect"] == "Allow", response.Context)
 }
 
-// askAWS2 asks as an HTTP API does: duplicates are joined by commas, the query is raw.
+// askAWS2 asks like an HTTP API: duplicates are joined by commas, the query is raw.
 func askAWS2(t *testing.T, base string, e testRequest) outcome {
 	t.Helper()
 	path, query := httpapi.SplitTarget(e.target)
@@ -81,7 +81,7 @@ func headersOf(e testRequest) map[string][]string {
 }
 
 func sourceOf(e testRequest) string {
-	client, _, _ := strings.Cut(e.client, ":4711") // API Gateway tells no port
+	client, _, _ := strings.Cut(e.client, ":4711") // API Gateway sends no port
 	return client
 }
 
@@ -110,7 +110,7 @@ func postAWS(t *testing.T, base string, e testRequest, event map[string]any) []b
 	return answered.Bytes()
 }
 
-// fromAWS finds in the context what other doors put into headers.
+// fromAWS finds in the context what other integrations put into headers.
 func fromAWS(t *testing.T, allowed bool, context map[string]any) outcome {
 	t.Helper()
 	status, _ := context["status"].(float64)

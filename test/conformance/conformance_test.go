@@ -33,8 +33,7 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// TestTableIsComplete holds the table to its promise: every code, through every
-// door, and every case for a reason of its own.
+// TestTableIsComplete: the table has every code, and every case has a reason of its own.
 func TestTableIsComplete(t *testing.T) {
 	names, guards, codes := map[string]bool{}, map[string]bool{}, map[decision.Code]bool{}
 	for _, c := range slices.Concat(table, spellingTable, rateTable, quotaTable) {
@@ -109,7 +108,7 @@ func (c *testCase) compare(t *testing.T, got outcome, e testRequest) {
 	}
 }
 
-// compareCORS looks at what a page could read.
+// compareCORS compares what a page could read.
 func (c *testCase) compareCORS(t *testing.T, got outcome) {
 	t.Helper()
 	if !got.setsHeaders {
@@ -150,7 +149,7 @@ func (c *testCase) compareDenial(t *testing.T, got outcome) {
 	}
 	wantRetry := map[int]string{http.StatusTooManyRequests: "60", http.StatusPaymentRequired: "86400", http.StatusServiceUnavailable: "1"}[c.want.Status()]
 	if c.want == decision.RateLimited {
-		wantRetry = "2" // in 1.5 seconds there is one
+		wantRetry = "2" // one request is allowed in 1.5 seconds
 	}
 	if got.retryAfter != wantRetry && !got.isVerdict {
 		t.Errorf("Retry-After: %q, want %q", got.retryAfter, wantRetry)

@@ -1,4 +1,3 @@
-// Package conformance holds the doors to one conformance table: whatever way a request comes
-// in, verdict, code, injected headers and removed headers are the same. Its tests run real
-// clients and servers on loopback.
+// Package conformance compares the integrations by one conformance table: verdict, code, injected headers and removed
+// headers are the same for every way in which a request arrives. Its tests run real clients and servers on loopback.
 package conformance

@@ -38,9 +38,8 @@ func dialExtAuthz(t testing.TB, g *authorizer.Authorizer, clients *clientaddr.Re
 	return authv3.NewAuthorizationClient(conn)
 }
 
-// askExtAuthz asks as Envoy does: names in lower case, and duplicates joined by commas,
-// or listed if it is set to encode_raw_headers. Then it does to the request what Envoy
-// would.
+// askExtAuthz asks like Envoy: with names in lower case, and duplicates joined by commas, or listed with
+// encode_raw_headers. Then it changes the request as Envoy would.
 func askExtAuthz(t *testing.T, client authv3.AuthorizationClient, e testRequest, raw bool) outcome {
 	t.Helper()
 	header := http.Header{} // by names in lower case
@@ -114,7 +113,7 @@ func askExtAuthz(t *testing.T, client authv3.AuthorizationClient, e testRequest,
 	}
 }
 
-// toldBy are headers as Envoy sends them to a client.
+// clientHeaders are headers as Envoy sends them to a client.
 func clientHeaders(options []*corev3.HeaderValueOption) http.Header {
 	told := http.Header{}
 	for _, option := range options {

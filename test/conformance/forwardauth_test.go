@@ -10,14 +10,14 @@ import (
 	"testing"
 )
 
-// dialect is how one proxy asks the door forwardauth.
+// proxyProfile is how one proxy uses the integration forwardauth.
 type proxyProfile struct {
 	path string
-	// The headers that the proxy sets; without host it keeps the client's.
+	// The headers that the proxy sets. Without host it keeps the client's.
 	method, host, uri string
 	address           string
 	bare              bool // the address has no port
-	list              bool // the address is added to what there is
+	list              bool // the address is added to the existing list
 	projectInPath     bool
 	narrow            bool // the proxy understands 2xx, 401 and 403, and no bodies
 	cannotRemove      bool // spoofed context is refused
@@ -31,7 +31,7 @@ var proxyProfiles = map[string]proxyProfile{
 	"haproxy": {path: "/authz/haproxy", method: "X-HAProxy-Method", host: "X-HAProxy-Host", uri: "X-HAProxy-Uri", address: "X-HAProxy-Src", bare: true},
 }
 
-// says are the headers that the proxy sets.
+// setHeaders returns the headers that the proxy sets.
 func (d *proxyProfile) setHeaders(e testRequest) []string {
 	lines := []string{d.method + ": " + e.method, d.uri + ": " + e.target}
 	if d.host != "" {
@@ -47,8 +47,8 @@ func (d *proxyProfile) setHeaders(e testRequest) []string {
 	return lines
 }
 
-// heard is a client that has heard of all dialects, and says of each what the proxy does not
-// say itself.
+// spoofedHeaders are those of a client that knows all proxy profiles, and sends every header that the proxy does not
+// set itself.
 func (d *proxyProfile) spoofedHeaders() []string {
 	set := []string{d.method, d.host, d.uri, d.address}
 	var lines []string
@@ -82,7 +82,7 @@ func addProxyProfiles(opened map[string]integration, front net.Addr) {
 	opened["forwardauth, traefik's preflights"] = func(t *testing.T, e testRequest) outcome { return askPreflight(t, front, e) }
 }
 
-// askPreflight sends preflights where Traefik is told to, and asks about all else.
+// askPreflight sends preflights where Traefik is configured to, and asks about all other requests.
 func askPreflight(t *testing.T, front net.Addr, e testRequest) outcome {
 	t.Helper()
 	traefik := proxyProfiles["traefik"]
@@ -104,7 +104,7 @@ func askPreflight(t *testing.T, front net.Addr, e testRequest) outcome {
 	}
 	r := send(t, front, e.method, e.host, target, lines)
 	if code := "preflight_expected"; r.status == http.StatusBadRequest && strings.Contains(string(r.body), code) {
-		return traefik.ask(t, front, e, nil) // two methods are none
+		return traefik.ask(t, front, e, nil) // two methods are not a preflight
 	}
 	return denial(t, r)
 }
@@ -121,7 +121,7 @@ func (d *proxyProfile) ask(t *testing.T, front net.Addr, e testRequest, more []s
 			return strings.EqualFold(name, d.address)
 		})
 	}
-	if d.cannotRemove { // its own tests send it
+	if d.cannotRemove { // the tests of the integration send it
 		lines = slices.DeleteFunc(lines, func(line string) bool {
 			return strings.HasPrefix(foldedName(line), "x-keyward-")
 		})
@@ -130,7 +130,7 @@ func (d *proxyProfile) ask(t *testing.T, front net.Addr, e testRequest, more []s
 	lines = append(lines, d.setHeaders(e)...)
 	r := send(t, front, "GET", host, d.target(e.project), lines)
 	if warm := sendWarm(t, front, host, d.target(e.project), lines); !same(r, warm, strings.Join(lines, "\n")) {
-		t.Errorf("%s %q: answered %v,\nand %v on a connection that was open", d.target(e.project), lines, r, warm)
+		t.Errorf("%s %q: the response is %v,\nand %v on a connection that was open", d.target(e.project), lines, r, warm)
 	}
 	if r.status == http.StatusOK {
 		return outcome{allowed: true, status: http.StatusOK, code: "allowed", setsHeaders: true, headers: r.header, injected: linesOf(r.header, isContext), requestID: r.header.Get("X-Request-Id")}

@@ -15,13 +15,13 @@ var (
 		"X-Keyward-Group", "X_Keyward_Project", "X.Keyward.Tier"}
 	fuzzProjects = []string{"", "", "marketing", "web", "nope"}
 
-	// plausibleHost is what every server on the way takes for a host; others are refused by
-	// who reads HTTP, before there is a door.
+	// plausibleHost is what every server on the way accepts as a host. HTTP servers refuse others before an integration
+	// sees them.
 	plausibleHost = regexp.MustCompile(`^([A-Za-z0-9_-]+\.)*[A-Za-z0-9_-]+\.?(:[0-9]{1,5})?$|^\[[0-9a-f:]{2,39}\](:[0-9]{1,5})?$`)
 )
 
-// fuzzed makes a request of what a fuzzer has found. Each line begins with a letter that
-// picks its name; {good} and the like stand for keys.
+// fuzzed makes a request of a fuzzer's input. Each line begins with a letter that selects its name; {good} and similar
+// words stand for keys.
 func fuzzed(keys keyring, method, project byte, host, target, lines string) (testRequest, bool) {
 	e := testRequest{method: fuzzMethods[int(method)%len(fuzzMethods)], project: fuzzProjects[int(project)%len(fuzzProjects)], host: host, target: "/" + target}
 	if !plausibleHost.MatchString(host) || !utf8.ValidString(target) || !utf8.ValidString(lines) || len(host)+len(target)+len(lines) > 4<<10 || strings.ContainsAny(target, " \t") || hasControls(target) {
@@ -44,9 +44,9 @@ func hasControls(text string) bool {
 	return strings.ContainsFunc(text, func(c rune) bool { return c < 0x20 && c != '\t' || c == 0x7f })
 }
 
-// FuzzDoors asks all doors but API Gateway's, which is not told enough: there is one
-// verdict, and whatever is let through arrives as it was decided on (which the reverse
-// proxy's door checks) and without anything that is not the upstream's business.
+// FuzzIntegrations asks all integrations except API Gateway's, which does not get enough information: there is one
+// verdict, and everything that is allowed arrives as it was decided on (which the reverse proxy's integration checks)
+// and without anything that the upstream must not see.
 func FuzzIntegrations(f *testing.F) {
 	for i, path := range segments {
 		f.Add(byte(i), byte(i/7), hosts[i%len(hosts)], "api/scenes/"+path+queries[i%len(queries)], "F"+schemes[i%len(schemes)]+"{good}\nH"+origins[i%len(origins)])
@@ -72,7 +72,7 @@ func FuzzIntegrations(f *testing.F) {
 		first := opened[names[0]](t, e)
 		for _, name := range names[1:] {
 			if strings.HasPrefix(name, "verifyapi") && strings.Contains(e.target, "#") {
-				continue // an application knows that it does not belong there, and is told so
+				continue // for an application this is an error, which it is told
 			}
 			got := opened[name](t, e)
 			if got.code != first.code || got.status != first.status || !slices.Equal(got.injected, first.injected) ||
@@ -82,7 +82,7 @@ func FuzzIntegrations(f *testing.F) {
 			}
 			for _, line := range got.upstream {
 				if strings.Contains(line, "evil") && strings.Contains(strings.ToLower(line), "keyward") || got.status == http.StatusOK && strings.Contains(line, keys["good"].Reveal()) && !strings.HasPrefix(line, "X-Other") && !strings.HasPrefix(line, "Authorization: ") {
-					t.Fatalf("%s lets %q through of %q", name, line, e.lines)
+					t.Fatalf("%s forwards %q of %q", name, line, e.lines)
 				}
 			}
 		}

@@ -24,7 +24,7 @@ import (
 	"github.com/keyward-dev/keyward/server/integrations/reverseproxy"
 )
 
-// askHTTP2 sends fields as they stand over HTTP/2, which no HTTP client would.
+// askHTTP2 sends fields unchanged over HTTP/2, which no HTTP client would.
 func askHTTP2(t *testing.T, address net.Addr, fields [][2]string) (status int, body []byte) {
 	t.Helper()
 	conn, err := net.Dial("tcp", address.String())
@@ -67,7 +67,7 @@ func askHTTP2(t *testing.T, address net.Addr, fields [][2]string) (status int, b
 			if f.StreamEnded() {
 				return status, body
 			}
-		case *http2.RSTStreamFrame: // net/http has refused it itself
+		case *http2.RSTStreamFrame: // net/http has refused it
 			return 0, nil
 		case *http2.GoAwayFrame:
 			t.Fatalf("%v", frame)
@@ -75,8 +75,8 @@ func askHTTP2(t *testing.T, address net.Addr, fields [][2]string) (status int, b
 	}
 }
 
-// TestHTTP2IsReadAsStrictly: in HTTP/2 net/http passes nearly anything as authority and path. What
-// is none is refused with a reason, and never gets to the upstream.
+// TestHTTP2IsReadAsStrictly: in HTTP/2 net/http accepts nearly anything as authority and path. Invalid ones are refused
+// with a reason, and never reach the upstream.
 func TestHTTP2IsReadAsStrictly(t *testing.T) {
 	keys, update := snapshot(t)
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Header().Set("X-Saw", r.Host+r.RequestURI) }))
@@ -120,8 +120,8 @@ func TestHTTP2IsReadAsStrictly(t *testing.T) {
 	}
 }
 
-// TestInvalidHostsAreRefused: what net/http takes for no Host at all it refuses itself, in front of
-// the integrations that are asked by the client's own Host.
+// TestInvalidHostsAreRefused: a Host that is invalid for net/http is refused by it, before the integrations that use
+// the client's own Host.
 func TestInvalidHostsAreRefused(t *testing.T) {
 	keys, update := snapshot(t)
 	mux := http.NewServeMux()

@@ -27,17 +27,17 @@ import (
 	"github.com/keyward-dev/keyward/server/integrations/verify"
 )
 
-// exchange is the request of a test case, with the keys filled in.
+// testRequest is the request of a test case, with the keys filled in.
 type testRequest struct {
 	method, host, target, project, client string
 
 	lines []string
 
-	// arrived is told the target that the upstream sees; without it that is to be the one sent.
+	// arrived is called with the target that the upstream sees. Without it, that must be the one that was sent.
 	arrived func(target string)
 }
 
-// answer is what a door made of it, in terms that all doors share.
+// outcome is what an integration made of it, in terms that all integrations share.
 type outcome struct {
 	allowed   bool
 	status    int
@@ -45,16 +45,15 @@ type outcome struct {
 	challenge string // WWW-Authenticate
 
 	retryAfter string // seconds
-	isVerdict  bool   // and no HTTP response
+	isVerdict  bool   // it is not an HTTP response
 	problem    httpapi.Problem
 	injected   []string // sorted header lines
-	requestID  string   // as the client is told
+	requestID  string   // as the client gets it
 
-	setsHeaders bool        // whether the door has a say in the client's answer
-	headers     http.Header // of CORS, as the client is told
+	setsHeaders bool        // the integration can set headers of the client's response
+	headers     http.Header // of CORS, as the client gets them
 
-	// Where the door has an upstream: the lines that it sees, of headers that Keyward looks
-	// at and of X-Other.
+	// If the integration has an upstream: the lines that it sees, of headers that Keyward reads and of X-Other.
 	hasUpstream bool
 	upstream    []string
 }
@@ -107,7 +106,7 @@ func inBothPositions(t testing.TB, a *authorizer.Authorizer) map[string]integrat
 	return opened
 }
 
-// throughProxy returns the header lines behind a proxy that adds whom it has seen.
+// throughProxy returns the header lines behind a proxy that adds the address that it has seen.
 func throughProxy(e testRequest) []string {
 	if e.client == "" {
 		return e.lines
@@ -115,14 +114,14 @@ func throughProxy(e testRequest) []string {
 	return append(slices.Clone(e.lines), "X-Forwarded-For: "+e.client)
 }
 
-// reply is a response that was read whole.
+// reply is a response that was read completely.
 type reply struct {
 	status int
 	header http.Header
 	body   []byte
 }
 
-// send writes a request as it stands, which no HTTP client would, and reads the response.
+// send writes a request unchanged, which no HTTP client would, and reads the response.
 func send(t testing.TB, address net.Addr, method, host, target string, lines []string) reply {
 	t.Helper()
 	conn, err := net.Dial("tcp", address.String())
@@ -151,7 +150,7 @@ func send(t testing.TB, address net.Addr, method, host, target string, lines []s
 	return reply{response.StatusCode, response.Header, body}
 }
 
-// denial reads a denial, whose body a HEAD request does not get.
+// denial reads a denial. The response to a HEAD request has no body.
 func denial(t *testing.T, r reply) outcome {
 	t.Helper()
 	a := outcome{setsHeaders: true, headers: r.header, status: r.status, challenge: r.header.Get("WWW-Authenticate"), retryAfter: r.header.Get("Retry-After"), requestID: r.header.Get("X-Request-Id")}
@@ -164,7 +163,7 @@ func denial(t *testing.T, r reply) outcome {
 	if status := r.header.Get("X-Keyward-Status"); r.status == http.StatusNoContent || status == "204" {
 		a.status, a.code = http.StatusNoContent, "preflight"
 		if status != "" && (r.status != http.StatusForbidden || r.header.Get("X-Keyward-Code") != a.code) || len(r.body) > 0 {
-			t.Errorf("a preflight is answered %d, %q", r.status, r.header)
+			t.Errorf("the response to a preflight is %d, %q", r.status, r.header)
 		}
 		return a
 	}
@@ -177,7 +176,7 @@ func denial(t *testing.T, r reply) outcome {
 	return a
 }
 
-// linesOf returns sorted header lines of the names that are wanted.
+// linesOf returns the sorted header lines with wanted names.
 func linesOf(header http.Header, wanted func(lower string) bool) []string {
 	var lines []string
 	for name, values := range header {
@@ -193,13 +192,13 @@ func linesOf(header http.Header, wanted func(lower string) bool) []string {
 
 func isContext(lower string) bool { return strings.HasPrefix(lower, "x-keyward-") }
 
-// isWatched are the headers whose way to the upstream matters.
+// isWatched reports whether the tests compare what the upstream sees of the header.
 func isWatched(lower string) bool {
 	folded := foldedName(lower)
 	return isContext(folded) || folded == "authorization" || folded == "x-api-key" || folded == "x-request-id" || folded == "x-other"
 }
 
-// foldedName is the name as CGI tells names apart.
+// foldedName returns the name as CGI distinguishes names.
 func foldedName(name string) string {
 	return strings.Map(func(c rune) rune {
 		if (c < 'a' || c > 'z') && (c < '0' || c > '9') {
@@ -212,8 +211,8 @@ func foldedName(name string) string {
 // maxHeaderBytes is the default of the validator.
 const maxHeaderBytes = 64 << 10
 
-// sameTarget tells whether what the upstream sees is what was decided on, byte by byte, but for
-// characters that may not be raw in a request line, each of which is encoded.
+// sameTarget reports whether the upstream sees exactly what was decided on, except for characters that may not be
+// literal in a request line, each of which is encoded.
 func sameTarget(seen, sent string) bool {
 	path, rawQuery, query := strings.Cut(sent, "?")
 	want := encoded(path, " \"<>^`{|}")
@@ -240,8 +239,8 @@ func encoded(text, encode string) (out string) {
 	return out
 }
 
-// reverseProxy opens a proxy for each trusted project, as it is a flag, in front of an
-// upstream that tells what it sees.
+// reverseProxy opens a proxy for each trusted project, since that is a flag, in front of an upstream that reports what
+// it sees.
 func reverseProxy(t testing.TB, g *authorizer.Authorizer, clients *clientaddr.Resolver) integration {
 	t.Helper()
 	seen := make(chan *http.Request, 1)

@@ -24,8 +24,8 @@ import (
 	"github.com/keyward-dev/keyward/server/integrations/reverseproxy"
 )
 
-// TestNoHostIsNotAnyHost: a request without a host, or with an empty one, would be decided as if routes
-// that name a host were none, and be answered under whatever host the server behind takes instead.
+// TestNoHostIsNotAnyHost: otherwise a request without a host, or with an empty one, would be decided as if no route
+// named a host, and be served under any host that the server behind chooses.
 func TestNoHostIsNotAnyHost(t *testing.T) {
 	keys, update := snapshot(t)
 	g := newAuthorizer(t, "", update)
@@ -50,15 +50,15 @@ func TestNoHostIsNotAnyHost(t *testing.T) {
 	}
 
 	loopback := clientaddr.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, clientaddr.HeaderXForwardedFor)
-	answer, err := dialExtAuthz(t, g, loopback).Check(t.Context(), &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{
+	response, err := dialExtAuthz(t, g, loopback).Check(t.Context(), &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{
 		Method: "GET", Path: "/api/scenes/prd-1", Headers: map[string]string{"x-api-key": keys["both"].Reveal()},
 	}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var problem httpapi.Problem
-	if err := json.Unmarshal([]byte(answer.GetDeniedResponse().GetBody()), &problem); err != nil || problem.Code != decision.HostInvalid.String() {
-		t.Errorf("extauthz: %v, %v", answer, err)
+	if err := json.Unmarshal([]byte(response.GetDeniedResponse().GetBody()), &problem); err != nil || problem.Code != decision.HostInvalid.String() {
+		t.Errorf("extauthz: %v, %v", response, err)
 	}
 	for name, ask := range inBothPositions(t, g) {
 		if !strings.HasPrefix(name, "forwardauth") {
@@ -71,7 +71,7 @@ func TestNoHostIsNotAnyHost(t *testing.T) {
 	}
 }
 
-// sendAsIs sends a request of HTTP/1 as it stands.
+// sendAsIs sends a request of HTTP/1 unchanged.
 func sendAsIs(t *testing.T, address net.Addr, request string) (status int, problem httpapi.Problem) {
 	t.Helper()
 	conn, err := net.Dial("tcp", address.String())

@@ -9,13 +9,13 @@ import (
 )
 
 const (
-	// worldSpent is where every Group has used up its quota.
+	// worldSpent: every Group has used up its quota.
 	worldSpent = "spent"
-	// worldUnavailable is where nobody knows whether it has.
+	// worldUnavailable: it is not known whether it has.
 	worldUnavailable = "unavailable"
 )
 
-// quotaTable goes on where the table ends.
+// quotaTable continues the table.
 var quotaTable = []testCase{
 	{name: "quota exceeded", guards: "a Group beyond its quota still served", headers: bearer("good"), world: worldSpent, want: decision.QuotaExceeded},
 	{name: "readable: quota exceeded", guards: "a page that cannot tell its user that the quota is used up", headers: with("good", "Origin: "+acmePage), world: worldSpent, readable: acmePage, want: decision.QuotaExceeded},
@@ -24,26 +24,26 @@ var quotaTable = []testCase{
 	{name: "a preflight is no use of the quota", guards: "preflights refused, or paid for, where the quota is used up", request: "OPTIONS - -", headers: asks(acmePage, "GET"), world: worldSpent, readable: acmePage, want: decision.Preflight},
 }
 
-// spent is a quota of which nothing is left, until tomorrow.
+// spent is a quota that is used up until tomorrow.
 type spent struct{}
 
-// Spend implements gate.Quota.
+// Spend implements authorizer.Quota.
 func (spent) Spend(context.Context, *decision.Group, time.Time) (decision.Code, time.Duration) {
 	return decision.QuotaExceeded, 24 * time.Hour
 }
 
-// Sent implements gate.Quota.
+// Sent implements authorizer.Quota.
 func (spent) Sent(string, uint64, time.Time) {}
 
-// unavailable is a quota of which nobody knows what is left.
+// unavailable is a quota of which it is not known what is left.
 type unavailable struct{ spent }
 
-// Spend implements gate.Quota.
+// Spend implements authorizer.Quota.
 func (unavailable) Spend(context.Context, *decision.Group, time.Time) (decision.Code, time.Duration) {
 	return decision.QuotaUnavailable, time.Second
 }
 
-// waits is whether a verdict says when to try again.
+// waits reports whether a verdict says when to try again.
 func waits(status int, code string) bool {
 	return status == http.StatusTooManyRequests || status == http.StatusPaymentRequired || code == decision.QuotaUnavailable.String()
 }

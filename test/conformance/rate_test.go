@@ -14,22 +14,21 @@ import (
 )
 
 const (
-	// worldPaced is where the Group and its key that have rate limits share them among three
-	// servers, and none of it is used.
+	// worldPaced: the Group with rate limits and its key share them among three servers, and nothing of them is used.
 	worldPaced = "paced"
-	// worldFast is where the key has used its part up.
+	// worldFast: the key has used up its share.
 	worldFast = "fast"
 
 	paced = "tenants/paced"
 
 	ratePolicies = `"group";q=3;w=1, "key";q=2;w=1`
-	// ratesLeft is what is left while doors are asked, of parts of 1000 and 300.
+	// ratesLeft is what is left while integrations are asked, of shares of 1000 and 300.
 	ratesLeft = `"group";r=9[0-9]{2};t=[0-9]{1,2}, "key";r=2[0-9]{2};t=[0-9]{1,2}`
-	// ratesUsed is what is left where the key's part is used up.
+	// ratesUsed is what is left when the key's share is used up.
 	ratesUsed = `"group";r=700;t=300, "key";r=0;t=2`
 )
 
-// rateTable stands between the table and that of quotas.
+// rateTable comes between the table and that of quotas.
 var rateTable = []testCase{
 	{name: "not too fast", guards: "clients that cannot pace themselves, for nobody tells them how", headers: bearer("paced"), world: worldPaced, key: "paced", owner: "default", rates: ratesLeft},
 	{name: "readable: not too fast", guards: "pages that cannot pace themselves", headers: with("paced", "Origin: http://localhost:5173"), world: worldPaced, readable: "http://localhost:5173", key: "paced", owner: "default", rates: ratesLeft},
@@ -40,7 +39,7 @@ var rateTable = []testCase{
 	{name: "the rate limit comes before the quota", guards: "a Group beyond its quota that asks as fast as it can", headers: bearer("paced"), world: worldSpent, want: decision.QuotaExceeded, rates: ratesLeft},
 }
 
-// paces is a limiter of three servers, and what is used of it.
+// paces returns a limiter of three servers, with the key's share used or not.
 func paces(t testing.TB, s *store.Store, update *syncv1.Update, used bool) *ratelimit.Limiter {
 	t.Helper()
 	limiter := ratelimit.New(func() time.Time { return now })
@@ -59,7 +58,7 @@ func paces(t testing.TB, s *store.Store, update *syncv1.Update, used bool) *rate
 	return limiter
 }
 
-// compareRates looks at what clients are told of rate limits.
+// compareRates compares what clients read about rate limits.
 func (c *testCase) compareRates(t *testing.T, told http.Header) {
 	t.Helper()
 	policies, rates := told.Values("RateLimit-Policy"), told.Values("RateLimit")

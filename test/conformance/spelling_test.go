@@ -6,12 +6,11 @@ import (
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
-// httpServers are the integrations whose own HTTP server refuses hosts that are none, before
-// anything is decided, by the beginning of their names.
+// httpServers are the integrations whose own HTTP server refuses invalid hosts before anything is decided, by the
+// prefixes of their names.
 const httpServers = "reverseproxy|forwardauth, caddy"
 
-// spellingTable has other spellings of what somebody else's project owns, as content servers of
-// some kind read it.
+// spellingTable has other spellings of what another project owns, as some kind of content server reads them.
 var spellingTable = []testCase{
 	// Spellings of the path.
 	{name: "path of 8 KiB", guards: "paths at the bound refused", request: "- - /api/scenes/mkt-" + strings.Repeat("a", 8<<10-len("/api/scenes/mkt-")), headers: bearer("good"), key: "good", owner: "marketing"},
@@ -69,7 +68,7 @@ var spellingTable = []testCase{
 	{name: "by query, another parameter's list", guards: "lists refused that no route looks at", request: "- - /api/list?siteId=42&tags[]=a&tags[]=b", headers: bearer("good"), key: "good", owner: "marketing"},
 	{name: "by query, the same value twice", guards: "a value repeated, which all read alike", request: "- - /api/list?siteId=42&siteId=42", headers: bearer("good"), key: "good", owner: "marketing"},
 
-	// Spellings of the host. What no HTTP server takes for a Host is for other integrations.
+	// Spellings of the host. Hosts that every HTTP server refuses are for other integrations.
 	{name: "host with a port of letters", guards: "hosts cut at the last colon, whatever follows", request: "- product.acme.example:x /api/scenes/mkt-1", headers: bearer("both"), want: decision.HostInvalid},
 	{name: "host with an empty port", guards: "ports that are none, which some servers keep as part of the host", request: "- product.acme.example: /api/scenes/mkt-1", headers: bearer("both"), want: decision.HostInvalid},
 	{name: "host with another one behind the colon", guards: "a second host behind the colon", request: "- product.acme.example:,other.example /api/scenes/mkt-1", headers: bearer("both"), want: decision.HostInvalid},

@@ -6,7 +6,7 @@ import (
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
-// testCase is one request, and what every door must make of it.
+// testCase is one request, and the outcome that every integration must have.
 type testCase struct {
 	name    string
 	guards  string   // what it guards against
@@ -18,17 +18,17 @@ type testCase struct {
 	world   string   // which snapshot; "" is the usual one
 	want    decision.Code
 
-	except string // doors, by the beginnings of their names, between '|', that cannot be asked about it
+	except string // integrations that cannot be asked about it: prefixes of their names, separated by '|'
 
 	rates string // what is left of rate limits, as a regular expression
 
-	readable  string // the origin whose pages may read the answer
-	preflight bool   // where want does not say so
-	methods   string // of a preflight, that are allowed beside GET and HEAD
-	asked     string // of a preflight, headers that are allowed because they were asked for
+	readable  string // the origin whose pages may read the response
+	preflight bool   // if want does not say so
+	methods   string // of a preflight: those that are allowed in addition to GET and HEAD
+	asked     string // of a preflight: headers that are allowed because it requested them
 
-	// Of what is allowed: the key by its name, the project, and the lines that the upstream
-	// still sees of headers that Keyward looks at.
+	// If it is allowed: the name of the key, the project, and the lines that the upstream still sees of headers that Keyward
+	// reads.
 	key, owner string
 	upstream   []string
 }
@@ -40,7 +40,7 @@ const (
 
 	worldUnsynced = "unsynced"
 	worldStale    = "stale"
-	worldFailed   = "failed" // in which failingIPv4 and failingIPv6 had too many failures
+	worldFailed   = "failed" // failingIPv4 and failingIPv6 had too many failures
 
 	failingIPv4 = "192.0.2.1"
 	failingIPv6 = "2001:db8::1"
@@ -54,7 +54,7 @@ func with(key string, lines ...string) []string { return append(bearer(key), lin
 // acmePage is an origin that marketing and web allow.
 const acmePage = "https://www.acme.example"
 
-// asks is a preflight's: it may name headers.
+// asks are the headers of a preflight, which may name headers.
 func asks(origin, method string, headers ...string) []string {
 	lines := []string{"Origin: " + origin, "Access-Control-Request-Method: " + method}
 	if len(headers) > 0 {
@@ -186,7 +186,7 @@ var table = []testCase{
 	{name: "preflight of what nobody may", guards: "a preflight that promises what every key is refused", request: "OPTIONS - -", headers: asks(acmePage, "DELETE"), readable: acmePage, want: decision.Preflight},
 	{name: "preflight from localhost", guards: "pages on a developer's machine", request: "OPTIONS - -", headers: asks("http://localhost:5173", "GET"), readable: "http://localhost:5173", want: decision.Preflight},
 	{name: "preflight with a trusted project", guards: "preflights that ask routes where the project is known", request: "OPTIONS - /elsewhere", headers: asks(acmePage, "GET"), project: "web", readable: acmePage, want: decision.Preflight},
-	{name: "preflight with a key is a preflight", guards: "a key deciding a question that has none", request: "OPTIONS - -", headers: append(asks(acmePage, "GET"), bearer("revoked")...), readable: acmePage, want: decision.Preflight},
+	{name: "preflight with a key is a preflight", guards: "a key that decides a request without one", request: "OPTIONS - -", headers: append(asks(acmePage, "GET"), bearer("revoked")...), readable: acmePage, want: decision.Preflight},
 	{name: "preflight of a foreign origin", guards: "foreign pages learning what they may send", request: "OPTIONS - -", headers: asks("https://evil.example", "GET"), preflight: true, want: decision.OriginDenied},
 	{name: "preflight of an origin that looks alike", guards: "an origin that an allowed one is a prefix of", request: "OPTIONS - -", headers: asks("https://www.acme.example.evil.example", "GET"), preflight: true, want: decision.OriginDenied},
 	{name: "preflight of an opaque origin", guards: "opaque pages learning what they may send", request: "OPTIONS - -", headers: asks("null", "GET"), preflight: true, want: decision.OriginDenied},
@@ -298,7 +298,7 @@ var table = []testCase{
 	{name: "a key in the query", guards: "keys in URLs, and so in logs", request: "- - /api/scenes/mkt-1?api_key=x", want: decision.KeyMissing},
 	{name: "a cookie is no key", guards: "keys that browsers would send by themselves", headers: []string{"Cookie: x-api-key={good}"}, want: decision.KeyMissing},
 	{name: "overlong key", guards: "digesting megabytes for strangers", headers: []string{"X-Api-Key: " + strings.Repeat("a", 60<<10)}, want: decision.KeyMalformed},
-	{name: "64 KiB of a header", guards: "headers that a door cannot carry, while others can", except: "aws", headers: with("good", "X-Large: "+strings.Repeat("x", 64<<10)), key: "good", owner: "marketing"},
+	{name: "64 KiB of a header", guards: "headers that one integration cannot carry, while others can", except: "aws", headers: with("good", "X-Large: "+strings.Repeat("x", 64<<10)), key: "good", owner: "marketing"},
 	{name: "64 KiB of a referer", guards: "parsing megabytes for strangers", headers: with("good", "Referer: https://evil.example/"+strings.Repeat("x", 60<<10)), want: decision.OriginDenied},
 	{name: "a method in lower case", guards: "methods compared without case, where upstreams do", request: "get - -", headers: bearer("good"), want: decision.PermissionDenied},
 	{name: "a method of nobody's", guards: "unknown methods taken for reading", request: "PROPFIND - -", headers: bearer("good"), want: decision.PermissionDenied},

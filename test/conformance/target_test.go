@@ -9,7 +9,7 @@ import (
 	"github.com/keyward-dev/keyward/server/authorizer"
 )
 
-// decided notes the path and query of the last request that was let through.
+// decided records the path and query of the last request that was allowed.
 type decided struct{ path, rawQuery string }
 
 // Record implements authorizer.Recorder.
@@ -19,8 +19,8 @@ func (d *decided) Record(_ string, _ time.Time, request *authorizer.Request, res
 	}
 }
 
-// FuzzTarget writes any target into a request line: what the upstream receives is what was
-// decided on, whatever the form of the target.
+// FuzzTarget writes any target into a request line: the upstream receives exactly what was decided on, in any form of
+// the target.
 func FuzzTarget(f *testing.F) {
 	for _, target := range []string{
 		"/api/scenes/mkt-1", "/api/scenes/mkt-1?q=/x", "http://cdn.acme.example/api/scenes/mkt-1?q", "HTTPS://cdn.acme.example?q://cdn.acme.example/api/scenes/mkt-1",

@@ -59,7 +59,7 @@ func postVerify(t *testing.T, base string, e testRequest, fields map[string]any)
 		a.headers.Set(name, value)
 	}
 	if got := response.Header.Get("X-Request-Id"); got != verdict.RequestID {
-		t.Errorf("the answer has the id %q, the verdict %q", got, verdict.RequestID)
+		t.Errorf("the response has the id %q, the verdict %q", got, verdict.RequestID)
 	}
 	if (verdict.RetryAfter != 0) != waits(verdict.Status, verdict.Code) {
 		t.Errorf("retry after %d", verdict.RetryAfter)

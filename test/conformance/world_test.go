@@ -128,7 +128,7 @@ func groups() []*syncv1.Group {
 	}
 }
 
-// nested is a group with one project for all, and others for parts of it.
+// nested is a group with one project for everything, and others for parts of it.
 func nested(path func(...string) []*syncv1.Route, lenient *syncv1.OriginPolicy) *syncv1.Group {
 	site := []*syncv1.Route{{Paths: []string{"/docs/list"}, Query: []*syncv1.QueryMatch{{Name: "site", Values: []string{"1"}}}}}
 	return &syncv1.Group{
@@ -141,7 +141,7 @@ func nested(path func(...string) []*syncv1.Route, lenient *syncv1.OriginPolicy) 
 	}
 }
 
-// injectedFor is what an upstream must see of a key.
+// injectedFor returns what an upstream must see of a key.
 func injectedFor(key, owner string) []string {
 	permissions := "read"
 	if key == "both" {
@@ -155,7 +155,7 @@ func injectedFor(key, owner string) []string {
 		"X-Keyward-Context-Bucketname: acme-media", "X-Keyward-Context-Share: 50%")
 }
 
-// newGate is a gate on a store in the state of that world.
+// newAuthorizer returns an authorizer on a store in the state of that world.
 func newAuthorizer(t testing.TB, world string, update *syncv1.Update, options ...authorizer.Option) *authorizer.Authorizer {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
@@ -186,7 +186,7 @@ func newAuthorizer(t testing.TB, world string, update *syncv1.Update, options ..
 	return authorizer.New(s, func() time.Time { return now }, log, prometheus.NewRegistry(), options...)
 }
 
-// exhausted is a throttle that has seen too much of the failing clients.
+// exhausted is a throttle that has counted too many failures of the failing clients.
 func exhausted() *throttle.Throttle {
 	const failures = 100 // more than there are integrations, some of which are asked twice
 	t := throttle.New(throttle.Config{Failures: failures, IPv6Prefix: 64})

@@ -18,7 +18,7 @@ type arrived struct {
 	method, target, host, project string
 }
 
-// recordArrivals is a content server that keeps each request as it came, to the byte.
+// recordArrivals is a content server that records each request, byte by byte.
 func recordArrivals(t testing.TB, to chan<- arrived) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -59,7 +59,7 @@ func receive(requests *bufio.Reader) (arrived, error) {
 		return a, err
 	}
 	raw.WriteString(line)
-	// The first and last spaces, whatever there is between.
+	// The first and last spaces, with anything between.
 	line = strings.TrimRight(line, "\r\n")
 	first, last := strings.IndexByte(line, ' '), strings.LastIndexByte(line, ' ')
 	if first < 0 || last <= first {

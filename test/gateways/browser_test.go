@@ -12,7 +12,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// fetched is what a script of the page gets to know.
+// fetched is what a script of the page can read.
 type fetched struct {
 	Status int    `json:"status"`
 	Body   string `json:"body"`
@@ -20,8 +20,8 @@ type fetched struct {
 	Error  string `json:"error"`
 }
 
-// TestBrowser opens pages in Chromium. They fetch content through the reverse proxy, and what
-// their user sees is what matters.
+// TestBrowser opens pages in Chromium. They fetch content through the reverse proxy, and the test compares what their
+// user sees.
 func TestBrowser(t *testing.T) {
 	program := installed(t, "chromium")
 	pages := serve(t, http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
@@ -39,7 +39,7 @@ func TestBrowser(t *testing.T) {
 
 		status int
 		code   string // of the problem, which the page can read
-		reason string // in the console, where the browser lets the page read nothing
+		reason string // in the console, if the browser lets the page read nothing
 	}{
 		{name: "allowed", page: allowed, method: "GET", key: w.key, status: 200},
 		{name: "a wrong key", page: allowed, method: "GET", key: wrong, status: 401, code: "key_malformed"},
@@ -70,7 +70,7 @@ func TestBrowser(t *testing.T) {
 	}
 }
 
-// chrome is a browser to which every host is this machine.
+// chrome is a browser for which every host is this machine.
 type chrome struct{ ctx context.Context }
 
 func openBrowser(t *testing.T, program string) *chrome {
@@ -90,8 +90,8 @@ func openBrowser(t *testing.T, program string) *chrome {
 	return &chrome{ctx}
 }
 
-// fetch opens a page in a tab of its own, and returns what its script gets and what is in the
-// console, at least until the reason is.
+// fetch opens a page in a new tab, and returns what its script reads and what is in the console, at least until the reason
+// is there.
 func (b *chrome) fetch(t *testing.T, page, method, url, key, reason string) (fetched, string) {
 	t.Helper()
 	tab, closeTab := chromedp.NewContext(b.ctx)

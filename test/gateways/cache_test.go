@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// startCache starts an nginx that keeps answers of what is at the address, as a CDN does, and
-// says in X-Cache what came of it.
+// startCache starts an nginx that keeps responses of the server at the address, as a CDN does, and reports in X-Cache
+// whether it did.
 func startCache(t *testing.T, behind string) string {
 	t.Helper()
 	program, dir, address := installed(t, "nginx"), t.TempDir(), freeAddress(t)
@@ -41,7 +41,7 @@ type asked struct {
 	cached  string // X-Cache
 }
 
-// throughCaches are what content servers say that ought to be kept, each with requests in turn.
+// throughCaches are what content servers say that should be kept, each with requests in order.
 var throughCaches = []struct {
 	name  string
 	asked []asked
@@ -74,8 +74,8 @@ var throughCaches = []struct {
 	}},
 }
 
-// fillAndRead fills a cache with the answer to a key, and asks again with it, without, with
-// another one, and from elsewhere.
+// fillAndRead fills a cache with the response to a key, and repeats the request with the key, without it, with another key,
+// and from another origin.
 func fillAndRead(target string) []asked {
 	return []asked{
 		{target, []string{"X-Api-Key: {key}"}, 200, "MISS"},
@@ -90,8 +90,8 @@ func fillAndRead(target string) []asked {
 	}
 }
 
-// TestCachesInFront puts a real cache in front of each gateway and of the reverse proxy: what a
-// key has fetched is for nobody else.
+// TestCachesInFront puts a real cache in front of each gateway and of the reverse proxy: what was fetched with a key is
+// for nobody else.
 func TestCachesInFront(t *testing.T) {
 	for _, g := range append([]gateway{own}, gateways...) {
 		t.Run(g.name, func(t *testing.T) {

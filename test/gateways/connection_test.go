@@ -6,8 +6,7 @@ import (
 	"testing"
 )
 
-// TestTwoUpgrades: of two headers Upgrade, nothing but a WebSocket is asked of the content
-// server, whichever comes first.
+// TestTwoUpgrades: of two headers Upgrade, the content server sees nothing but WebSocket, in any order.
 func TestTwoUpgrades(t *testing.T) {
 	for _, g := range append(gateways, own) {
 		t.Run(g.name, func(t *testing.T) {
@@ -25,7 +24,7 @@ func TestTwoUpgrades(t *testing.T) {
 	}
 }
 
-// TestHAProxyHTTP2: in HTTP/2 every target names a host, and the content server speaks HTTP/1.
+// TestHAProxyHTTP2: in HTTP/2 every target names a host, and the content server uses HTTP/1.
 func TestHAProxyHTTP2(t *testing.T) {
 	w := newWorld(t)
 	address := haproxy.start(t, w)

@@ -16,12 +16,12 @@ const (
 	large  = 100 << 20 // bytes
 	events = 5
 
-	// What else the content server sees, as if it were headers.
+	// Other facts that the content server sees, recorded like headers.
 	headerTarget = "Seen-Target"
 	headerHost   = "Seen-Host"
 )
 
-// contentServer has something of everything that content is made of.
+// contentServer serves each kind of content.
 func (w *world) contentServer() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /media/socket", echo)
@@ -40,7 +40,7 @@ func (w *world) contentServer() http.Handler {
 		r.Header.Set(headerHost, r.Host)
 		w.seen <- r.Header
 		rw.Header().Set("X-Request-Id", "of-the-upstream")
-		for name, values := range r.URL.Query() { // that the content server is to say
+		for name, values := range r.URL.Query() { // headers that the content server has to send
 			if said, ok := strings.CutPrefix(name, "say-"); ok {
 				rw.Header()[http.CanonicalHeaderKey(said)] = values
 			}
@@ -55,7 +55,7 @@ func (w *world) contentServer() http.Handler {
 	return mux
 }
 
-// largeContent is always the same, and no two parts of it are.
+// largeContent is always the same, and no two parts of it are equal.
 func largeContent() io.Reader {
 	return io.LimitReader(rand.NewChaCha8([32]byte{}), large)
 }
@@ -66,11 +66,11 @@ func checksum(content io.Reader) string {
 	return fmt.Sprint(n, " ", hex.EncodeToString(hash.Sum(nil)), " ", err)
 }
 
-// echo sends back what it is sent.
+// echo returns what it receives.
 func echo(rw http.ResponseWriter, r *http.Request) {
 	conn, err := websocket.Accept(rw, r, nil)
 	if err != nil {
-		return // it has answered
+		return // it has responded
 	}
 	defer func() { _ = conn.CloseNow() }()
 	conn.SetReadLimit(1 << 20)
@@ -82,8 +82,8 @@ func echo(rw http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// sendEvents sends one event after the other, each after the last has been heard. To a client
-// behind something that keeps them back it sends one.
+// sendEvents sends one event after the other, each after the client has received the previous one. If something keeps them
+// back, it sends only one.
 func (w *world) sendEvents(rw http.ResponseWriter, r *http.Request) {
 	rw.Header().Set("Content-Type", "text/event-stream")
 	for i := range events {

@@ -37,13 +37,13 @@ type spelling struct {
 	Target       string
 	Headers      []string
 
-	// Read is how readers take it that are asked directly, by their name: so that it is known that it is hostile.
+	// Read is how readers read it without a gateway, by their names: it shows that the spelling is hostile.
 	Read map[string]string
-	// Allowed is whose it is decided to be, where it must pass.
+	// Allowed is the project that it belongs to, if it must pass.
 	Allowed string
 }
 
-// corpus is all that is known to be read differently, and some that must pass.
+// corpus is every spelling that is known to be read differently, and some that must pass.
 func corpus(t testing.TB) []spelling {
 	t.Helper()
 	text, err := os.ReadFile("testdata/spellings.json")
@@ -101,7 +101,7 @@ func (s *spelling) method() string {
 	return s.Method
 }
 
-// decided notes the last request that was let through.
+// decided records the last request that was allowed.
 type decided struct {
 	mu                           sync.Mutex
 	project, method, path, query string
@@ -116,7 +116,7 @@ func (d *decided) Record(_ string, _ time.Time, request *authorizer.Request, res
 	}
 }
 
-// comparison sends what is let through to all readers.
+// comparison sends allowed requests to all readers.
 type comparison struct {
 	*world
 
@@ -125,8 +125,8 @@ type comparison struct {
 	readers []*contentReader
 }
 
-// divided is a Group whose content is of many projects that one key may all read: wherever it comes to, it must be
-// what was decided.
+// divided is a Group whose content belongs to many projects, all of which one key may read: every reader must serve the
+// project that was decided.
 func divided() *syncv1.Group {
 	project := func(name, host string, routes ...*syncv1.Route) *syncv1.Project {
 		for _, route := range routes {
@@ -173,7 +173,7 @@ func newComparison(t testing.TB, readers []*contentReader, options ...authorizer
 	if err != nil {
 		t.Fatal(err)
 	}
-	nobody := clientaddr.New(nil, clientaddr.HeaderXForwardedFor) // clients themselves come to the reverse proxy
+	nobody := clientaddr.New(nil, clientaddr.HeaderXForwardedFor) // clients connect to the reverse proxy directly
 	c.proxy = reverseproxy.New(g, reverseproxy.Config{Upstream: upstream, Clients: nobody}, log)
 	return c
 }
@@ -197,7 +197,7 @@ func serveStrictly(t testing.TB, handler http.Handler) string {
 	return server.Addr().String()
 }
 
-// outcome of a comparison: how readers differ from what was decided, where it was let through.
+// compared is the outcome of a comparison: how readers differ from what was decided, if the request was allowed.
 type compared struct {
 	status      int
 	passed      bool
@@ -205,10 +205,10 @@ type compared struct {
 	differences []string
 }
 
-// compare sends a request to a gateway, and what that lets through to all readers.
+// compare sends a request to a gateway, and what the gateway forwards to all readers.
 func (c *comparison) compare(ctx context.Context, gateway *pool, s *spelling) (compared, error) {
 	got, err := gateway.roundTrip(ctx, s.raw(c.key), s.method())
-	if errors.Is(err, errRefused) { // without a word, but something may have gone through
+	if errors.Is(err, errRefused) { // without a response, but something may have been forwarded
 		return c.judge(ctx, 0)
 	}
 	if err != nil {
@@ -217,7 +217,7 @@ func (c *comparison) compare(ctx context.Context, gateway *pool, s *spelling) (c
 	return c.judge(ctx, got.status)
 }
 
-// judge asks the readers about what has arrived, where something has.
+// judge asks the readers about what has arrived, if anything has.
 func (c *comparison) judge(ctx context.Context, status int) (compared, error) {
 	found := compared{status: status}
 	var a arrived
@@ -231,7 +231,7 @@ func (c *comparison) judge(ctx context.Context, status int) (compared, error) {
 	c.decided.mu.Unlock()
 	found.passed, found.project = true, project
 	if a.project != project {
-		found.differences = append(found.differences, fmt.Sprintf("the content server is told of the project %q, decided was %q", a.project, project))
+		found.differences = append(found.differences, fmt.Sprintf("the content server gets the project %q, decided was %q", a.project, project))
 	}
 	if a.method != method {
 		found.differences = append(found.differences, fmt.Sprintf("%s arrives, decided was %s", a.method, method))
@@ -249,8 +249,8 @@ func (c *comparison) judge(ctx context.Context, status int) (compared, error) {
 	return found, err
 }
 
-// changed reports how what arrives is another target than the one that was decided on: characters may be encoded that
-// were not, and the other way round, but not those that mean something else then (RFC 3986, section 2.2).
+// changed reports how the target that arrives differs from the one that was decided on: characters may become encoded or
+// decoded, but not those whose meaning changes by it (RFC 3986, section 2.2).
 func changed(target, path, query string) string {
 	gotPath, gotQuery, _ := strings.Cut(target, "?")
 	if withoutEscapes(gotPath) != withoutEscapes(path) || gotQuery != query {
@@ -259,7 +259,7 @@ func changed(target, path, query string) string {
 	return ""
 }
 
-// withoutEscapes decodes what is the same decoded.
+// withoutEscapes decodes escapes that mean the same decoded.
 func withoutEscapes(path string) string {
 	var b strings.Builder
 	for i := 0; i < len(path); i++ {
@@ -278,7 +278,7 @@ func withoutEscapes(path string) string {
 	return b.String()
 }
 
-// ask has all readers read at once.
+// ask lets all readers read at once.
 func (c *comparison) ask(ctx context.Context, a arrived, project, method string) ([]string, error) {
 	var wait sync.WaitGroup
 	found, failed := make([][]string, len(c.readers)), make([]error, len(c.readers))
@@ -301,8 +301,8 @@ func (c *comparison) ask(ctx context.Context, a arrived, project, method string)
 	return slices.Concat(found...), errors.Join(failed...)
 }
 
-// TestSpellingsAreHostile asks readers directly, so that it is known that they differ: nothing else shows that what
-// passes the other tests passes because of what was decided.
+// TestSpellingsAreHostile asks readers directly, to show that they differ: nothing else shows that the other tests pass
+// because of the decision.
 func TestSpellingsAreHostile(t *testing.T) {
 	readers := startReaders(t)
 	defer stillThere(t, readers)
@@ -326,8 +326,8 @@ func TestSpellingsAreHostile(t *testing.T) {
 	}
 }
 
-// TestReadersAgree is about what gateways and the reverse proxy let through: all readers take it for the project's that
-// was decided, by the method that was decided.
+// TestReadersAgree is about requests that gateways and the reverse proxy forward: for all readers they belong to the
+// project that was decided, with the method that was decided.
 func TestReadersAgree(t *testing.T) {
 	readers := minding(startReaders(t))
 	defer stillThere(t, readers)
@@ -339,8 +339,8 @@ func TestReadersAgree(t *testing.T) {
 	}
 }
 
-// TestReadersThatIgnoreCaseAgree is about those behind a validation server that has been told so, and shows what it is
-// told for.
+// TestReadersThatIgnoreCaseAgree is about those behind a validation server with --ignore-path-case, and shows why it needs
+// the flag.
 func TestReadersThatIgnoreCaseAgree(t *testing.T) {
 	readers := slices.DeleteFunc(slices.Clone(startReaders(t)), func(r *contentReader) bool { return !r.ignoresCase })
 	if len(readers) == 0 {
@@ -368,7 +368,7 @@ func TestReadersThatIgnoreCaseAgree(t *testing.T) {
 	}
 }
 
-// TestReadersThatKeepParametersAgree is about those that --path-parameters=allow is for: they take a ';' as it is.
+// TestReadersThatKeepParametersAgree is about those that --path-parameters=allow is for: they read a ';' literally.
 func TestReadersThatKeepParametersAgree(t *testing.T) {
 	all := minding(startReaders(t))
 	readers := slices.DeleteFunc(slices.Clone(all), func(r *contentReader) bool { return r.dropsParameters })
@@ -409,7 +409,7 @@ func (c *comparison) compareAll(t *testing.T, address string) {
 				t.Error(difference)
 			}
 			if s.Allowed != "" && (!got.passed || got.project != s.Allowed) {
-				t.Errorf("answered %d, as of the project %q, want it let through as of %s", got.status, got.project, s.Allowed)
+				t.Errorf("the response is %d, for the project %q, want it allowed for %s", got.status, got.project, s.Allowed)
 			}
 		})
 	}

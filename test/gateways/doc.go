@@ -1,3 +1,3 @@
-// Package gateways runs real proxies with the configurations in config/gateways, where
-// they are installed, and looks at what clients and content servers see.
+// Package gateways runs real proxies with the configurations in config/gateways, if they are installed, and compares
+// what clients and content servers see.
 package gateways

@@ -25,7 +25,7 @@ import (
 	"github.com/keyward-dev/keyward/server/integrations/envoy"
 )
 
-// envoyConfig reads the configuration as Envoy does: what it does not know, it refuses.
+// envoyConfig reads the configuration as Envoy does: it refuses unknown fields.
 func envoyConfig(t *testing.T, replacements ...string) (*bootstrapv3.Bootstrap, error) {
 	t.Helper()
 	text, err := yaml.YAMLToJSONStrict([]byte(shipped(t, "envoy/envoy.yaml", replacements...)))
@@ -39,8 +39,8 @@ func envoyConfig(t *testing.T, replacements ...string) (*bootstrapv3.Bootstrap, 
 	return config, visit(config.ProtoReflect(), func(proto.Message) {})
 }
 
-// visit shows every message in a message, also those in an Any, and validates each by the
-// rules that its authors have published with it.
+// visit visits every message in a message, also those in an Any, and validates each by the rules that its authors have
+// published with it.
 func visit(message protoreflect.Message, show func(proto.Message)) error {
 	m := message.Interface()
 	if checked, ok := m.(interface{ ValidateAll() error }); ok {
@@ -80,8 +80,7 @@ func visit(message protoreflect.Message, show func(proto.Message)) error {
 	return failed
 }
 
-// TestEnvoyConfig holds the configuration to the protobufs that Envoy publishes. There is no
-// Envoy to run it.
+// TestEnvoyConfig compares the configuration with the protobufs that Envoy publishes. There is no Envoy to run it.
 func TestEnvoyConfig(t *testing.T) {
 	config, err := envoyConfig(t)
 	if err != nil {
@@ -103,7 +102,7 @@ func TestEnvoyConfig(t *testing.T) {
 			manager = m
 		case *authzv3.ExtAuthzPerRoute:
 			projects = append(projects, m.GetCheckSettings().GetContextExtensions()[envoy.ProjectExtension])
-		case interface{ GetClusterName() string }: // an endpoint, or somebody to ask
+		case interface{ GetClusterName() string }: // an endpoint, or a server to ask
 			if !clusters[m.GetClusterName()] {
 				t.Errorf("no cluster %q", m.GetClusterName())
 			}
@@ -129,7 +128,7 @@ func TestEnvoyConfig(t *testing.T) {
 	compareRemovals(t, manager)
 }
 
-// compareRemovals: what the validation server is not sent, it cannot tell Envoy to remove.
+// compareRemovals: the validation server can let Envoy remove only headers that Envoy sends to it.
 func compareRemovals(t *testing.T, manager *managerv3.HttpConnectionManager) {
 	t.Helper()
 	var patterns []*regexp.Regexp
@@ -147,13 +146,13 @@ func compareRemovals(t *testing.T, manager *managerv3.HttpConnectionManager) {
 		return slices.ContainsFunc(patterns, func(p *regexp.Regexp) bool { return p.MatchString(strings.ToLower(name)) })
 	}
 	for _, name := range unwantedOf(&gateway{name: "Envoy"}) {
-		// These two Envoy writes itself.
+		// Envoy itself writes these two.
 		if written := strings.EqualFold(name, "X-Forwarded-For") || strings.EqualFold(name, "X-Forwarded-Proto"); removed(name) == written {
 			t.Errorf("%s is removed: %v", name, !written)
 		}
 	}
 	for _, name := range append(unwantedOf(&gateway{name: "Envoy"}), "X-Keyward-Group", "X-Api-Key", "X-Request-Id") {
-		for _, other := range "!#$%&'*+.^`|~" { // names with '_' it drops
+		for _, other := range "!#$%&'*+.^`|~" { // Envoy drops names with '_'
 			if strings.Contains(name, "-") && !removed(strings.Replace(name, "-", string(other), 1)) {
 				t.Errorf("%s is not removed with %c for -", name, other)
 			}
@@ -171,7 +170,7 @@ func compareRemovals(t *testing.T, manager *managerv3.HttpConnectionManager) {
 	}
 }
 
-// compareHeaders: what Envoy does not send is neither decided on nor removed.
+// compareHeaders: headers that Envoy does not send are neither decided on nor removed.
 func compareHeaders(t *testing.T, filter *authzv3.ExtAuthz) {
 	t.Helper()
 	sent := func(name string) bool {
@@ -193,8 +192,7 @@ func compareHeaders(t *testing.T, filter *authzv3.ExtAuthz) {
 	}
 }
 
-// TestEnvoyConfigMatchesProtobuf: what Envoy would refuse, or take for something else, is
-// found here.
+// TestEnvoyConfigMatchesProtobuf finds what Envoy would refuse, or read as something else.
 func TestEnvoyConfigMatchesProtobuf(t *testing.T) {
 	for name, change := range map[string][2]string{
 		"a field":                  {"use_remote_address", "use_remote_addr"},

@@ -11,17 +11,17 @@ import (
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
-// exchange is a request through a gateway, and what comes of it. In headers {key} stands
-// for a key of the project media, which allows pages of https://www.acme.example.
+// testCase is a request through a gateway, and its outcome. In headers {key} stands for a key of the project media,
+// which allows pages of https://www.acme.example.
 type testCase struct {
 	name           string
 	method, target string
 	headers        []string
-	keepAlive      bool // after the answer; without it or a header Connection the connection is closed
+	keepAlive      bool // after the response; without it or a header Connection the connection is closed
 
 	status   int
-	code     string            // of the problem; "" is an answer of the content server
-	response map[string]string // headers of the answer; "" must not be there
+	code     string            // of the problem; "" is a response of the content server
+	response map[string]string // headers of the response; "" must not be there
 	seen     map[string]string // headers that the content server sees
 	mute     bool              // denied without a body
 }
@@ -96,7 +96,7 @@ var exchanges = []testCase{
 	{name: "a good key among failures", headers: []string{"Client: failing", "Authorization: Bearer {key}"}, status: 200, seen: map[string]string{"X-Keyward-Key-Id": "id-acme"}},
 }
 
-// upgradesNothing: only WebSockets are asked of content servers.
+// upgradesNothing: content servers see no upgrades but WebSockets.
 var upgradesNothing = map[string]string{"Upgrade": "", "Connection": "", "Http2-Settings": ""}
 
 // gateway is a proxy with its shipped configuration.
@@ -104,13 +104,12 @@ type gateway struct {
 	name  string
 	start func(t testing.TB, w *world) (address string)
 
-	// What it answers if no validation server can be asked.
+	// Its response if no validation server is available.
 	unavailable     int
 	unavailableCode string
-	// What it cannot do: name the request in answers that the content server gives, and leave
-	// what that says about CORS alone.
+	// What it cannot do: add the request id to responses of the content server, and keep their CORS headers.
 	namesNothing, overrides bool
-	// What it cannot do: let caches keep what a Group lets them.
+	// What it cannot do: let caches keep what a Group allows.
 	keepsNothing bool
 	// What it cannot do: remove headers by prefix. Keyward refuses requests with spoofed context.
 	refusesSpoofs bool
@@ -124,7 +123,7 @@ var (
 
 	gateways = []gateway{nginx, haproxy, caddy, traefik}
 
-	// The door that needs no gateway.
+	// The integration that needs no gateway.
 	own = gateway{name: "reverse proxy", start: startProxy}
 )
 
@@ -138,7 +137,7 @@ func TestTraefik(t *testing.T) { traefik.through(t) }
 
 func TestReverseProxy(t *testing.T) { own.through(t) }
 
-// TestNginxRestoresEveryStatus: one that the configuration does not know would be told as 503.
+// TestNginxRestoresEveryStatus: clients would get 503 instead of a status that the configuration does not know.
 func TestNginxRestoresEveryStatus(t *testing.T) {
 	site := shipped(t, "nginx/keyward.conf")
 	for _, code := range decision.Codes()[1:] {
@@ -158,8 +157,8 @@ func (g *gateway) through(t *testing.T) {
 	}
 }
 
-// TestTrustedProject names the project in the configuration, as its comments say: what the
-// client says about projects still changes nothing, and routes are not asked.
+// TestTrustedProject names the project in the configuration, as its comments say: what the client says about projects
+// still changes nothing, and routes are not used.
 func TestTrustedProject(t *testing.T) {
 	for _, g := range gateways {
 		t.Run(g.name, func(t *testing.T) {
@@ -185,7 +184,7 @@ func TestTrustedProject(t *testing.T) {
 	}
 }
 
-// TestValidatorUnavailable is about gateways that cannot ask: nothing passes.
+// TestValidatorUnavailable is about gateways that cannot ask: no request passes.
 func TestValidatorUnavailable(t *testing.T) {
 	for _, g := range gateways {
 		t.Run(g.name, func(t *testing.T) {
@@ -201,7 +200,7 @@ func TestValidatorUnavailable(t *testing.T) {
 	}
 }
 
-// TestContentServerUnavailable: that is not Keyward's fault, and nobody says so.
+// TestContentServerUnavailable: the response does not blame Keyward.
 func TestContentServerUnavailable(t *testing.T) {
 	for _, g := range gateways {
 		t.Run(g.name, func(t *testing.T) {
@@ -231,24 +230,24 @@ func (g *gateway) compare(t *testing.T, e testCase, got outcome) {
 	if (got.seen != nil) != (e.code == "" && !e.mute) || e.mute && len(got.body) > 0 {
 		t.Fatalf("the content server sees %v, the client %q", got.seen, got.body)
 	}
-	named, answer := true, maps.Clone(e.response)
+	named, response := true, maps.Clone(e.response)
 	if got.seen != nil && g.namesNothing {
 		named = false
 		for _, name := range []string{"X-Request-Id", "RateLimit", "RateLimit-Policy"} {
-			delete(answer, name)
+			delete(response, name)
 		}
 	}
-	if got.seen != nil && g.overrides && answer["Access-Control-Allow-Origin"] != "" {
-		answer["Access-Control-Allow-Origin"] = page
+	if got.seen != nil && g.overrides && response["Access-Control-Allow-Origin"] != "" {
+		response["Access-Control-Allow-Origin"] = page
 		for name, want := range map[string]string{"Access-Control-Expose-Headers": "*", "Vary": varies + ", Referer, Accept-Encoding"} {
-			if answer[name] != "" {
-				answer[name] = want
+			if response[name] != "" {
+				response[name] = want
 			}
 		}
 	}
-	for name, want := range answer {
+	for name, want := range response {
 		if lines := strings.Join(got.header.Values(name), "|"); lines != want || want == "" && got.header.Values(name) != nil {
-			t.Errorf("the client is told %s: %q, want %q", name, lines, want)
+			t.Errorf("the client gets %s: %q, want %q", name, lines, want)
 		}
 	}
 	if ids := got.header.Values("X-Request-Id"); len(ids) != 1 || ids[0] == "" || (ids[0] == "of-the-upstream") == named {

@@ -8,8 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// What requests are made of that somebody may read differently. Each is one byte or sequence that some reader takes
-// for another, drops, or ends at.
+// Parts of requests that may be read differently. Each is one byte or sequence that some reader takes for another one,
+// drops, or ends at.
 var (
 	segmentParts = []string{"secret", "report", "docs", "tree", "q", "t", "checkout", "x", "SECRET", "Report", "a", "", ".", "..", ";", ";a", ";a=b", "..;", ".;", "%2e", "%2E%2e", "%2f", "/", "//", "\\", "%5c",
 		"%00", "%09", "%0a", "%20", "+", ":", "::$DATA", "~1", "%25", "%2573", "%25%37%33", "%73", "%53", "%zz", "%", "%u0073", "%c0%af", "%c1%b3", "%ff", "%C5%BF", "%E2%84%AA", "%EF%BD%93", "%C2%AD", "|", "\"", "^",
@@ -28,7 +28,7 @@ func some(t *rapid.T, what string, from []string, most int) string {
 	return strings.Join(rapid.SliceOfN(rapid.SampledFrom(from), 1, most).Draw(t, what), "")
 }
 
-// spelled makes a request of such parts: mostly what is read well, with a few that are not.
+// spelled makes a request of such parts: mostly harmless ones, with a few that are not.
 func spelled(t *rapid.T) spelling {
 	s := spelling{Method: rapid.SampledFrom([]string{"GET", "GET", "GET", "POST", "HEAD", "DELETE"}).Draw(t, "method")}
 	s.Host = websiteHost
@@ -66,7 +66,7 @@ func spelled(t *rapid.T) spelling {
 	return s
 }
 
-// TestGeneratedSpellings sends each way what a generator has made up.
+// TestGeneratedSpellings sends generated spellings through each gateway.
 func TestGeneratedSpellings(t *testing.T) {
 	readers := minding(startReaders(t))
 	defer stillThere(t, readers)
@@ -101,8 +101,7 @@ func TestGeneratedSpellings(t *testing.T) {
 	}
 }
 
-// FuzzReaders looks for what nobody has thought of: behind the reverse proxy, which sends on to the byte what was
-// decided on.
+// FuzzReaders looks for unknown spellings behind the reverse proxy, which forwards exactly what was decided on.
 func FuzzReaders(f *testing.F) {
 	for _, s := range corpus(f) {
 		f.Add(s.method(), s.Host, s.Target)

@@ -20,13 +20,13 @@ import (
 // patience is for one row: 100 MB with the race detector, beside other tests.
 const patience = 60 * time.Second
 
-// bodyless is how long to wait for an answer that needs no body.
+// bodyless is how long to wait for a response that needs no body.
 const bodyless = 3 * time.Second
 
-// row is something that clients do, and what it comes to.
+// row is something that clients do, and its outcome.
 type row struct {
 	name string
-	want string // through every gateway; "" where they differ
+	want string // through every gateway; "" if they differ
 	try  func(t *testing.T, c *client) string
 }
 
@@ -52,7 +52,7 @@ var rows = []row{
 		return c.describe(t, testCase{method: "DELETE", headers: []string{"Origin: " + page, "Authorization: Bearer {key}"}})
 	}},
 	{"denial, before the body is sent", "403 `permission_denied`", func(t *testing.T, c *client) string {
-		return c.describe(t, testCase{method: "POST", headers: []string{"Authorization: Bearer {key}", "Content-Length: 4"}}) // which never come
+		return c.describe(t, testCase{method: "POST", headers: []string{"Authorization: Bearer {key}", "Content-Length: 4"}}) // which never arrive
 	}},
 	{"the same, on a connection that is kept", "", func(t *testing.T, c *client) string {
 		return c.denied(t, testCase{method: "POST", keepAlive: true, headers: []string{"Authorization: Bearer {key}", "Content-Length: 4"}}, "body")
@@ -109,7 +109,7 @@ var rows = []row{
 		if c.gateway.unavailable == 0 {
 			return "—"
 		}
-		return problem(c.gateway.unavailable, c.gateway.unavailableCode) // which TestValidatorUnavailable has seen
+		return problem(c.gateway.unavailable, c.gateway.unavailableCode) // which TestValidatorUnavailable checks
 	}},
 }
 
@@ -148,13 +148,13 @@ func outcomeOf(headers ...string) func(*testing.T, *client) string {
 	}
 }
 
-// tell says what a client is told.
+// describe returns what the client sees.
 func (c *client) describe(t *testing.T, e testCase) string {
 	t.Helper()
 	return summary(c.roundTrip(t, c.address, e))
 }
 
-// denied says what a client is told that sends its body late, or never if it need not.
+// denied returns what a client sees that sends its body late, or never if it need not.
 func (c *client) denied(t *testing.T, e testCase, body string) string {
 	t.Helper()
 	conn := c.send(t, c.address, e)
@@ -220,7 +220,7 @@ func (c *client) request(ctx context.Context, method, path string, body io.Reade
 	return response, err
 }
 
-// socket says more than once, so that it is no answer to a request.
+// socket sends more than one message, so that it is not the response to a request.
 func socket(t *testing.T, c *client) string {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

@@ -15,7 +15,7 @@ const (
 
 var update = flag.Bool("update", false, "write the matrix into docs/gateways.md")
 
-// matrix has what was found, by row and gateway.
+// matrix has the results, by row and gateway.
 type matrix map[string]map[string]string
 
 func (m matrix) add(row, gateway, found string) {
@@ -61,7 +61,7 @@ func parse(text string) matrix {
 	return m
 }
 
-// comparePage looks at the columns of those gateways that are installed.
+// comparePage compares the columns of the gateways that are installed.
 func (m matrix) comparePage(t *testing.T) {
 	t.Helper()
 	text, err := os.ReadFile(pagePath)

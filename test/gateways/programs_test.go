@@ -29,7 +29,7 @@ func shipped(t testing.TB, path string, replacements ...string) string {
 	return strings.NewReplacer(replacements...).Replace(string(text))
 }
 
-// named is the address that a gateway asks, with the project if there is one.
+// named returns the address that a gateway asks, with the project if there is one.
 func (w *world) named(address, before, end string) string {
 	if w.project == "" {
 		return address + end
@@ -101,7 +101,7 @@ func startTraefik(t testing.TB, w *world) string {
 	write(t, main, shipped(t, "traefik/traefik.yaml", "127.0.0.1:8080", address, "keyward.yaml\n\n", dynamic+"\n\n"))
 	run(t, dir, program, "--configFile="+main)
 	waitFor(t, address)
-	// It listens before it has read what to do with requests.
+	// It listens before it has read its configuration for requests.
 	await(t, "Traefik's routes", func() bool {
 		response, err := http.Get("http://" + address)
 		if err != nil {
@@ -113,7 +113,7 @@ func startTraefik(t testing.TB, w *world) string {
 	return address
 }
 
-// startProxy starts the validation server's own.
+// startProxy starts the validation server's own reverse proxy.
 func startProxy(t testing.TB, w *world) string {
 	t.Helper()
 	return serveStrictly(t, w.proxy)

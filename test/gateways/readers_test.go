@@ -21,12 +21,12 @@ import (
 	"time"
 )
 
-// contentReader is a content server that tells how it reads requests.
+// contentReader is a content server that reports how it reads requests.
 type contentReader struct {
 	pool
 
 	name string
-	// ignoresCase is about paths: it is no reader of what is decided on with case.
+	// ignoresCase is about paths: it cannot serve requests that are decided with case.
 	ignoresCase bool
 	// dropsParameters: it reads "/a;b" as "/a".
 	dropsParameters bool
@@ -34,7 +34,7 @@ type contentReader struct {
 	decodesNothing bool
 }
 
-// pool has connections to one server, on which anything can be said.
+// pool has connections to one server, on which anything can be sent.
 type pool struct {
 	address string
 	mu      sync.Mutex
@@ -65,12 +65,12 @@ func startReaders(t testing.TB) []*contentReader {
 	return readers
 }
 
-// minding are those that compare paths to the byte.
+// minding are those that compare paths byte by byte.
 func minding(readers []*contentReader) []*contentReader {
 	return slices.DeleteFunc(slices.Clone(readers), func(r *contentReader) bool { return r.ignoresCase })
 }
 
-// stillThere is for the end of a test: a reader that has gone has refused everything since.
+// stillThere is for the end of a test: a reader that has ended would have refused everything since.
 func stillThere(t testing.TB, readers []*contentReader) {
 	t.Helper()
 	well := spelling{Target: "/x"}
@@ -85,8 +85,8 @@ func newReader(name, address string) *contentReader {
 	return &contentReader{pool: pool{address: address}, name: name}
 }
 
-// missing says loudly which reader is not there. Where the rest of what hack/install-gateways.sh installs is needed, it
-// is a failure.
+// missing reports which reader is not installed. If everything that hack/install-gateways.sh installs is required, it is a
+// failure.
 func missing(t testing.TB, what string, err error) []*contentReader {
 	t.Helper()
 	if os.Getenv("KEYWARD_READERS") == "all" {
@@ -113,7 +113,7 @@ func startPHP(t testing.TB) []*contentReader {
 	address := freeAddress(t)
 	run(t, t.TempDir(), program, "-n", "-d", "max_input_vars=100000", "-S", address, sourceOf(t, "php/reader.php"))
 	found := []*contentReader{newReader("PHP", address)}
-	// And one that looks for files itself, as servers of scripts do: what is below one is its PATH_INFO.
+	// And one that looks for files itself, as servers of scripts do: the path below a file is its PATH_INFO.
 	root := t.TempDir()
 	source, err := os.ReadFile(sourceOf(t, "php/file.php"))
 	if err != nil {
@@ -172,7 +172,7 @@ func startPython(t testing.TB) []*contentReader {
 func startTomcat(t testing.TB) []*contentReader {
 	program, err := exec.LookPath("java")
 	if err == nil {
-		_, err = exec.LookPath("javac") // or it compiles nothing
+		_, err = exec.LookPath("javac") // otherwise it compiles nothing
 	}
 	if err != nil {
 		return missing(t, "Tomcat", err)
@@ -229,30 +229,30 @@ func goReader() http.Handler {
 
 var errRefused = errors.New("it does not take it")
 
-// read sends the reader a request as it stands, and returns how that is read. One that it refuses is errRefused.
+// read sends the reader a request unchanged, and returns how it is read. A request that it refuses is errRefused.
 func (r *contentReader) read(ctx context.Context, raw []byte, method string) (*reading, error) {
 	if method == http.MethodHead {
-		return nil, fmt.Errorf("%w: it may not say how", errRefused) // and GET is read alike
+		return nil, fmt.Errorf("%w: it has no body to report in", errRefused) // GET is read the same way
 	}
 	got, err := r.roundTrip(ctx, raw, method)
 	switch {
 	case err != nil:
 		return nil, err
 	case got.status != http.StatusOK:
-		return nil, fmt.Errorf("%w: it answers %d", errRefused, got.status)
+		return nil, fmt.Errorf("%w: the response is %d", errRefused, got.status)
 	}
 	found := &reading{}
 	return found, json.Unmarshal(got.body, found)
 }
 
-// reply is an answer that was read whole.
+// reply is a response that was read completely.
 type reply struct {
 	status int
 	body   []byte
 	closes bool
 }
 
-// exchange sends a request as it stands, and returns the answer. More than one is an error.
+// roundTrip sends a request unchanged, and returns the response. More than one is an error.
 func (p *pool) roundTrip(ctx context.Context, raw []byte, method string) (reply, error) {
 	for {
 		conn, used, err := p.connect(ctx)
@@ -266,7 +266,7 @@ func (p *pool) roundTrip(ctx context.Context, raw []byte, method string) (reply,
 			case used:
 				continue // it may have been closed in the meantime
 			case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-				return reply{}, fmt.Errorf("%w: %w", errRefused, err) // PHP, of bytes that it does not like
+				return reply{}, fmt.Errorf("%w: %w", errRefused, err) // PHP, for bytes that it refuses
 			}
 			return reply{}, err
 		}
@@ -278,8 +278,8 @@ func (p *pool) roundTrip(ctx context.Context, raw []byte, method string) (reply,
 			p.idle = append(p.idle, conn)
 			p.mu.Unlock()
 		}
-		if left > 0 && !got.closes { // as a HEAD that is no HTTP is answered with a body
-			return reply{}, fmt.Errorf("it answers more than once: %d bytes are left", left)
+		if left > 0 && !got.closes { // as in the response to an invalid HEAD, which has a body
+			return reply{}, fmt.Errorf("there is more than one response: %d bytes are left", left)
 		}
 		return got, nil
 	}

@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// reading is how one content server reads a request: by each way in which its applications do, named by it.
+// reading is how one content server reads a request, in each way in which its applications can, by the name of the way.
 type reading struct {
-	// Classes are what routers make of the path, and Paths are what applications compare themselves.
+	// Classes are the results of routers, and Paths are what applications compare themselves.
 	Classes, Paths map[string]string
 	// Params are the values of a parameter, by its name.
 	Params map[string]map[string][]string
@@ -49,8 +49,8 @@ func classOf(path string) string {
 	}
 }
 
-// ownerOf is the project whose content an application would answer with, that reads the request so. Where it is given
-// more values than one, there may be applications that take any of them.
+// ownersOf returns the projects whose content an application would serve that reads the request this way. With more than
+// one value, there may be applications that use any of them.
 func ownersOf(host, class string, params map[string][]string) []string {
 	switch canonicalHost(host) {
 	case websiteHost:
@@ -83,7 +83,7 @@ func choices(prefix string, values []string) []string {
 	return owners
 }
 
-// canonicalHost has no more indulgence than servers that look for a host by name.
+// canonicalHost is as lenient as servers that look for a host by name, and not more.
 func canonicalHost(host string) string {
 	name, port, found := strings.Cut(host, ":")
 	if found && strings.Trim(port, "0123456789") != "" {
@@ -92,7 +92,7 @@ func canonicalHost(host string) string {
 	return strings.ToLower(strings.TrimSuffix(name, "."))
 }
 
-// differences tells in which ways the request is read as another project's, or another method, than was decided.
+// differences returns the ways in which the request is read as another project's, or as another method, than was decided.
 func (r *reading) differences(project, method string) []string {
 	classes := maps.Clone(r.Classes)
 	if classes == nil {
@@ -123,9 +123,9 @@ func (r *reading) differences(project, method string) []string {
 	return found
 }
 
-// forgive is about a reader that misses what a project has, which is decided on, and answers from what is left: nobody
-// reads more than they may. That is so where a router compares paths as they were sent, and where one minds the slash
-// at the end of a path, without which it would be the project's.
+// forgive is about a reader that does not find the content of the project that was decided on, and serves the website
+// instead: nobody reads more than they may. This happens if a router compares paths as they were sent, and if it respects
+// a slash at the end of a path, without which the path would be the project's.
 func (r *reading) forgive(reader *contentReader, target, project string) {
 	path, _, _ := strings.Cut(target, "?")
 	encoded, slash := reader.decodesNothing && strings.Contains(path, "%"), strings.HasSuffix(path, "/")

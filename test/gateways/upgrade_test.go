@@ -17,7 +17,7 @@ import (
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/internal/keyformat"
-	_ "github.com/keyward-dev/keyward/server" // is in the program that is built, and so part of what is tested
+	_ "github.com/keyward-dev/keyward/server" // part of the program that is built, and so of what is tested
 	"github.com/keyward-dev/keyward/test/fakemanager"
 	"github.com/keyward-dev/keyward/test/fixture"
 )
@@ -28,7 +28,7 @@ const (
 	loadBefore = rate // requests, around each change
 )
 
-// instance is a validator process at a fixed place.
+// instance is a validator process at a fixed address.
 type instance struct {
 	name, http, admin string
 
@@ -58,8 +58,7 @@ func newFleet(t *testing.T) (*fleet, keyformat.Key) {
 	}}, key
 }
 
-// start starts a validator, which is asked from the moment at which it listens: before it has
-// its keys.
+// start starts a validator, which gets requests from the moment when it listens, before it has its keys.
 func (f *fleet) start(t *testing.T, i *instance) {
 	t.Helper()
 	i.process = exec.CommandContext(t.Context(), f.program, "--instance="+i.name, "--http-bind-address="+i.http, "--admin-bind-address="+i.admin, "--grpc-bind-address=127.0.0.1:0",
@@ -97,15 +96,14 @@ func (i *instance) terminate(t *testing.T) {
 	}
 }
 
-// load sends requests at a rate until it is stopped, and counts those that are not answered as
-// they must be.
+// load sends requests at a rate until it is stopped, and counts those without the right response.
 type load struct {
 	client    *http.Client
 	target    string
 	key       string
 	completed atomic.Int64
 	failed    atomic.Int64
-	firstLost atomic.Pointer[string]
+	firstFailed atomic.Pointer[string]
 }
 
 func (l *load) run(ctx context.Context) time.Duration {
@@ -122,7 +120,7 @@ func (l *load) run(ctx context.Context) time.Duration {
 			defer func() { <-slots }()
 			if err := l.one(n); err != nil {
 				text := err.Error()
-				l.firstLost.CompareAndSwap(nil, &text)
+				l.firstFailed.CompareAndSwap(nil, &text)
 				l.failed.Add(1)
 			}
 			l.completed.Add(1)
@@ -132,8 +130,8 @@ func (l *load) run(ctx context.Context) time.Duration {
 	return time.Since(begin)
 }
 
-// one sends a request that is allowed or, each tenth, one that is denied with a body. Either
-// has a body that cannot be sent twice, so that this client repeats nothing by itself.
+// one sends a request that is allowed or, each tenth, one that is denied with a body. Both have a body that cannot be sent
+// twice, so that this client repeats nothing automatically.
 func (l *load) one(n int) error {
 	method, status, text := http.MethodGet, http.StatusOK, "content"
 	if n%10 == 0 {
@@ -156,8 +154,8 @@ func (l *load) one(n int) error {
 	return err
 }
 
-// TestUpgradeUnderLoad replaces both validators behind nginx, one after the other, and each at
-// its place. Clients do not notice.
+// TestUpgradeUnderLoad replaces both validators behind nginx, one after the other, at the same addresses. Clients do not
+// notice.
 func TestUpgradeUnderLoad(t *testing.T) {
 	installed(t, "nginx")
 	f, key := newFleet(t)
@@ -186,14 +184,14 @@ func TestUpgradeUnderLoad(t *testing.T) {
 		more()
 		f.start(t, i)
 		waitFor(t, i.http)
-		more() // it is asked, and has no keys yet
+		more() // it gets requests, and has no keys yet
 		f.sync(t, i)
 		more()
 	}
 	stop()
 	seconds := (<-took).Seconds()
-	t.Logf("%d requests in %.1f s, %.0f a second; %d lost", l.completed.Load(), seconds, float64(l.completed.Load())/seconds, l.failed.Load())
+	t.Logf("%d requests in %.1f s, %.0f a second; %d failed", l.completed.Load(), seconds, float64(l.completed.Load())/seconds, l.failed.Load())
 	if l.failed.Load() > 0 {
-		t.Errorf("lost %d; the first: %s", l.failed.Load(), *l.firstLost.Load())
+		t.Errorf("%d failed; the first: %s", l.failed.Load(), *l.firstFailed.Load())
 	}
 }

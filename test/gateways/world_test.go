@@ -37,20 +37,20 @@ const (
 	failingClient = "127.0.0.3"
 )
 
-// world is what a gateway stands between.
+// world is what a gateway is in the middle of.
 type world struct {
 	keyward, content, key string
 	spent                 string // a key whose quota is used up
 	paced, fast           string // keys with rate limits, of which that of fast is used up
-	shared                string // a key of a Group whose answers may be kept
+	shared                string // a key of a Group whose responses may be kept
 	proxy                 http.Handler
-	project               string // that the gateway is to name
+	project               string // the one that the gateway has to name
 
 	seen     chan http.Header
 	received chan struct{} // an event has reached the client
 }
 
-// quota leaves nothing to the Group of that identity, until tomorrow.
+// quota is used up for the Group with that identity, until tomorrow.
 type quota string
 
 // Spend implements authorizer.Quota.
@@ -64,7 +64,7 @@ func (q quota) Spend(_ context.Context, group *decision.Group, _ time.Time) (dec
 // Sent implements authorizer.Quota.
 func (quota) Sent(string, uint64, time.Time) {}
 
-// groups are three of the same, but for caching.
+// groups are three equal ones, except for caching.
 func groups(origins []string) []*syncv1.Group {
 	var all []*syncv1.Group
 	for name, caching := range map[string]syncv1.Caching{"acme": syncv1.Caching_CACHING_UNSPECIFIED, "spent": syncv1.Caching_CACHING_UNSPECIFIED, "shared": syncv1.Caching_CACHING_SHARED} {
@@ -134,10 +134,10 @@ type outcome struct {
 	header  http.Header
 	body    []byte
 	problem httpapi.Problem
-	seen    http.Header // nil where nothing arrived
+	seen    http.Header // nil if nothing arrived
 }
 
-// exchange sends a request as it stands.
+// roundTrip sends a request unchanged.
 func (w *world) roundTrip(t *testing.T, address string, e testCase) outcome {
 	t.Helper()
 	conn := w.send(t, address, e)
@@ -152,7 +152,7 @@ func (w *world) roundTrip(t *testing.T, address string, e testCase) outcome {
 	return o
 }
 
-// send sends a request, and leaves the answer to receive.
+// send sends a request, and leaves the response to receive.
 func (w *world) send(t *testing.T, address string, e testCase) net.Conn {
 	t.Helper()
 	client, lines := usualClient, ""
@@ -182,7 +182,7 @@ func (w *world) send(t *testing.T, address string, e testCase) net.Conn {
 	return conn
 }
 
-// receive reads one answer.
+// receive reads one response.
 func (w *world) receive(conn net.Conn, e testCase) (outcome, error) {
 	response, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: e.methodOrGet()})
 	if err != nil {
@@ -193,7 +193,7 @@ func (w *world) receive(conn net.Conn, e testCase) (outcome, error) {
 	if o.body, err = io.ReadAll(response.Body); err != nil {
 		return outcome{}, err
 	}
-	_ = json.Unmarshal(o.body, &o.problem) // what is none has no code
+	_ = json.Unmarshal(o.body, &o.problem) // other bodies have no code
 	select {
 	case o.seen = <-w.seen:
 	default:

@@ -1,8 +1,8 @@
--- Asks Keyward's validation server about a request, for haproxy.cfg beside this file: HAProxy has no subrequests of its
--- own. Set the validation server's address here, because HAProxy's client for Lua knows no backends.
+-- Asks Keyward's validation server about a request, for haproxy.cfg beside this file: HAProxy has no subrequests. Set
+-- the validation server's address here, because HAProxy's client for Lua does not know backends.
 local keyward = 'http://127.0.0.1:8081'
 
--- What goes along from the client. The request itself is described by what HAProxy knows.
+-- The client's headers that are sent to the validation server. HAProxy itself describes the request.
 local asked = {'authorization', 'x-api-key', 'origin', 'referer', 'x-request-id', 'access-control-request-method', 'access-control-request-headers'}
 
 local away = '{"type":"https://keyward.dev/problems/validator_away","title":"Not ready","status":503,' ..
@@ -19,7 +19,7 @@ local function list(headers, name)
   return values
 end
 
--- CGI and its heirs make one character of all but letters and digits.
+-- CGI and its successors replace all characters except letters and digits by one.
 local function fold(name)
   return (name:lower():gsub('[^%w]', '-'))
 end
@@ -33,7 +33,7 @@ local function deny(txn, status, headers, body)
   txn:done(txn:reply{status = status, headers = headers, body = body})
 end
 
--- http-request lua.keyward PROJECT; - for the project that the routes name
+-- http-request lua.keyward PROJECT; - lets routes decide the project
 core.register_action('keyward', {'http-req'}, function(txn, project)
   local sent = txn.http:req_get_headers()
   local target = txn.f:pathq()
@@ -60,20 +60,19 @@ core.register_action('keyward', {'http-req'}, function(txn, project)
         told[name] = list(answer.headers, name)
       end
     end
-    -- A preflight is answered, and goes no further: the status that lets requests pass is in a header.
+    -- The response to a preflight is sent here: the status that would let requests pass is in a header.
     local status = tonumber(list(answer.headers, 'x-keyward-status')[1]) or answer.status
     return deny(txn, status, told, answer.body or '')
   end
 
-  -- Nobody but Keyward says on whose behalf a request comes, in whatever spelling; and the key is not for the content
-  -- server.
+  -- Only Keyward says whose request it is, in any spelling; and the content server must not see the key.
   for name in pairs(sent) do
     if is_ours(name) then txn.http:req_del_header(name) end
   end
   for name in pairs(answer.headers) do
     if is_ours(name) and name ~= 'x-keyward-caching' then txn.http:req_set_header(name, list(answer.headers, name)[1]) end
   end
-  -- A target may name a host, too (GET http://…). The content server receives what was decided on.
+  -- A target may also name a host (GET http://…). The content server receives what was decided on.
   txn.http:req_set_uri(target)
   txn:set_var('txn.request_id', list(answer.headers, 'x-request-id')[1])
   local rate = list(answer.headers, 'ratelimit')[1]
@@ -90,14 +89,14 @@ core.register_action('keyward', {'http-req'}, function(txn, project)
   end
 end, 1)
 
--- What the content server says to caches that serve more than one client, in Cache-Control and elsewhere.
+-- The content server's instructions to shared caches, in Cache-Control and elsewhere.
 local said_to_shared = {['public'] = true, ['s-maxage'] = true, ['private'] = true}
 local for_shared = {['surrogate-control'] = true, ['edge-control'] = true, ['x-accel-expires'] = true, ['x-litespeed-cache'] = true, ['x-varnish-ttl'] = true}
 
 -- http-response lua.keyward_caching
 core.register_action('keyward_caching', {'http-res'}, function(txn)
   local sent = txn.http:res_get_headers()
-  -- On one line: some caches look at one of two.
+  -- On one line, because some caches read only one of two.
   local vary = list(sent, 'vary')
   vary[#vary + 1] = txn:get_var('txn.vary')
   txn.http:res_set_header('Vary', table.concat(vary, ', '))

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// exchangeHTTP2 sends a request as HTTP/2, whose fields may have any bytes in them, and returns the status. A stream
+// roundTripHTTP2 sends a request as HTTP/2, whose fields may have any bytes in them, and returns the status. A stream
 // or connection that is refused has the status 0.
 func roundTripHTTP2(ctx context.Context, address, key string, s *spelling) (int, error) {
 	var dialer net.Dialer
@@ -58,7 +58,7 @@ func roundTripHTTP2(ctx context.Context, address, key string, s *spelling) (int,
 	}
 }
 
-// TestReadersAgreeInHTTP2 is about the reverse proxy, where fewer bytes are refused by whoever reads the protocol.
+// TestReadersAgreeInHTTP2 is about the reverse proxy, where the protocol itself refuses fewer bytes.
 func TestReadersAgreeInHTTP2(t *testing.T) {
 	c := newComparison(t, minding(startReaders(t)))
 	defer stillThere(t, c.readers)
@@ -80,7 +80,7 @@ func TestReadersAgreeInHTTP2(t *testing.T) {
 				t.Error(difference)
 			}
 			if s.Allowed != "" && s.Target[0] == '/' && (!got.passed || got.project != s.Allowed) {
-				t.Errorf("answered %d, as of the project %q, want it let through as of %s", got.status, got.project, s.Allowed)
+				t.Errorf("the response is %d, for the project %q, want it allowed for %s", got.status, got.project, s.Allowed)
 			}
 		})
 	}

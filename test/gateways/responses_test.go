@@ -8,8 +8,8 @@ import (
 	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
-// readable says whether a page may read what the content server lets it read, and what Keyward
-// does, and what reading a range takes; also where the content server speaks CORS.
+// readable checks that a page may read the headers that the content server exposes, those that Keyward exposes, and those
+// that reading a range needs; also if the content server supports CORS itself.
 func readable(t *testing.T, c *client) string {
 	for _, target := range []string{"/media/1", "/media/cors"} {
 		got := c.roundTrip(t, c.address, testCase{target: target + "?say-access-control-expose-headers=X-Total-Count,X-Other", headers: []string{"Authorization: Bearer {key}", "Origin: " + page}})
@@ -32,7 +32,7 @@ func readable(t *testing.T, c *client) string {
 	return "both lists"
 }
 
-// unwanted make some content servers take another method, path or host, or another client.
+// unwanted headers make some content servers use another method, path or host, or another client.
 var unwanted = []string{
 	"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-Method", "X-Forwarded-Method", "X-Original-URL", "X-Original-URI", "X-Original-Path", "X-Original-Host", "X-Rewrite-URL",
 	"X-Forwarded-Uri", "X-Forwarded-Path", "X-Forwarded-Prefix", "X-Forwarded-Script-Name", "X-Script-Name", "X-Replaced-Path", "X-Envoy-Original-Path", "X-Request-Uri", "X-Proxy-Url",
@@ -41,21 +41,21 @@ var unwanted = []string{
 	"X-Cluster-Client-IP", "Fastly-Client-IP", "X-Remote-Addr", "X-Originating-IP", "Front-End-Https", "WL-Proxy-Client-IP", "X-Forwarded",
 }
 
-// unwantedOf is all of them that a gateway with a configuration that is in step with httpwire removes.
+// unwantedOf returns those that a gateway removes whose configuration agrees with package httpapi.
 func unwantedOf(g *gateway) []string {
 	names := slices.Clone(unwanted)
 	for _, name := range httpapi.UnusualNames() {
 		if !strings.HasSuffix(name, "-") {
 			names = append(names, name)
-		} else if !g.refusesSpoofs && name != "x-forwarded-" { // these Traefik and Caddy write in part
+		} else if !g.refusesSpoofs && name != "x-forwarded-" { // Traefik and Caddy write some of these
 			names = append(names, name+"anything")
 		}
 	}
 	return names
 }
 
-// overridden sends them, as content servers that fold other characters than letters and digits may
-// spell them, and with them what only Keyward may say.
+// overridden sends them in the spellings of content servers that fold other characters than letters and digits, and with
+// them headers that only Keyward may set.
 func overridden(t *testing.T, c *client) string {
 	var names []string
 	for _, name := range append(unwantedOf(c.gateway), "X-Request-Id", "X-Api-Key", "X-Keyward-Group", "X-Keyward-Context-Bucketname", "X-Keyward-Context-Database", "X-Keyward-Anything") {
@@ -68,7 +68,7 @@ func overridden(t *testing.T, c *client) string {
 			}
 		}
 	}
-	const some = 40 // at once: servers bound how many headers there may be
+	const some = 40 // at once: servers bound the number of headers
 	for part := range slices.Chunk(names, some) {
 		headers := []string{"Authorization: Bearer {key}"}
 		for _, name := range part {
@@ -96,7 +96,7 @@ func evilValue(name string) string {
 	return "evil"
 }
 
-// caching is what caches are told of content that any of them might keep.
+// caching compares what caches read about content that any of them might keep.
 func (c *client) caching(t *testing.T, key string) string {
 	t.Helper()
 	const said = "/media/1?say-cache-control=public,%20max-age%3D60,%20s-maxage%3D600&say-vary=accept"
@@ -107,7 +107,7 @@ func (c *client) caching(t *testing.T, key string) string {
 	got := c.roundTrip(t, c.address, testCase{target: target, headers: []string{"X-Api-Key: " + key}})
 	for _, name := range httpapi.SharedCacheHeaders() {
 		if key == "{key}" && got.header.Get(name) != "" {
-			t.Errorf("shared caches are told %s: %s", name, got.header.Get(name))
+			t.Errorf("shared caches read %s: %s", name, got.header.Get(name))
 		}
 	}
 	var directives []string
@@ -120,7 +120,7 @@ func (c *client) caching(t *testing.T, key string) string {
 	}
 	text := "`" + strings.Join(directives, ", ") + "`"
 	if key == "{key}" && (strings.Contains(text, "public") || strings.Contains(text, "s-maxage") || !strings.Contains(text, "private") && !strings.Contains(text, "no-store")) {
-		t.Errorf("shared caches are told %v", got.header)
+		t.Errorf("shared caches read %v", got.header)
 	}
 	lines := got.header.Values("Vary")
 	for _, name := range []string{"authorization", "x-api-key", "origin", "referer", "accept"} {

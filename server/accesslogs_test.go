@@ -18,6 +18,7 @@ import (
 
 	"github.com/keyward-dev/keyward/server/integrations/envoy/accesslog"
 	"github.com/keyward-dev/keyward/test/fakemanager"
+	"github.com/keyward-dev/keyward/test/fixture"
 )
 
 // forged is what anybody can make up who knows the name of a Group.
@@ -68,7 +69,7 @@ func dialGRPC(t *testing.T, v *validator) *grpc.ClientConn {
 func TestAccessLogsAreBelievedFromNobody(t *testing.T) {
 	m := fakemanager.Start(t)
 	v := start(t, configFor(t, m))
-	m.Next().Send(catchUp(mint(t)))
+	m.Next().Send(catchUp(fixture.Mint(t)))
 	waitFor(t, "it is ready", func() bool { code, _ := get(t, v.addresses.Admin, "/readyz", ""); return code == 200 })
 	if err := sendLogs(t.Context(), dialGRPC(t, v), logEntry(t, 1<<40, forged)); status.Code(err) != codes.Unimplemented {
 		t.Errorf("the log is answered %v", err)
@@ -81,7 +82,7 @@ func TestAccessLogsAreBelievedFromNobody(t *testing.T) {
 // TestAccessLogsCountWhatWasAllowed, each once, whatever else they say.
 func TestAccessLogsCountWhatWasAllowed(t *testing.T) {
 	m := fakemanager.Start(t)
-	key := mint(t)
+	key := fixture.Mint(t)
 	v := start(t, configFor(t, m, "--envoy-access-log"))
 	m.Next().Send(catchUp(key))
 	waitFor(t, "it is ready", func() bool { code, _ := get(t, v.addresses.Admin, "/readyz", ""); return code == 200 })

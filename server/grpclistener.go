@@ -41,13 +41,13 @@ const (
 )
 
 // gone counts the connections of the gRPC address that had to go.
-func gone(metrics prometheus.Registerer) func(why string) {
+func evictions(metrics prometheus.Registerer) func(why string) {
 	connections := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "keyward_validator_grpc_connections_ended_total",
 		Help: "Connections to the gRPC address that had to go: to make place for another, for the memory of what is not answered, or since a message was not whole, or an answer not taken, in time.",
 	}, []string{"reason"})
 	metrics.MustRegister(connections)
-	for _, why := range []string{grpcconns.Place, grpcconns.Memory, grpcconns.Time} {
+	for _, why := range []string{grpcconns.Capacity, grpcconns.Memory, grpcconns.Timeout} {
 		connections.WithLabelValues(why)
 	}
 	return func(why string) { connections.WithLabelValues(why).Inc() }
@@ -71,7 +71,7 @@ func listenGRPC(config listenerConfig, metrics prometheus.Registerer, codec grpc
 	)
 	register(server)
 	listener = grpcconns.Listen(listener, grpcconns.Config{
-		MaxConnections: config.limits.MaxConnections, MaxHeldBytes: maxHeldMessages, Patience: config.limits.ReadHeaderTimeout, Gone: gone(metrics),
+		MaxConnections: config.limits.MaxConnections, MaxHeldBytes: maxHeldMessages, MessageTimeout: config.limits.ReadHeaderTimeout, OnEvict: evictions(metrics),
 	})
 	return &grpcListener{listener, server}, nil
 }

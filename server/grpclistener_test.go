@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/keyward-dev/keyward/test/fakemanager"
+	"github.com/keyward-dev/keyward/test/fixture"
 )
 
 // hostileGRPC is a client of the gRPC address that minds the flow control, and nothing else.
@@ -225,7 +226,7 @@ func TestGRPCConnectionsMakePlace(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := fakemanager.Start(t)
 			v := start(t, configFor(t, m, "--max-connections=8", "--read-header-timeout=10m"))
-			m.Next().Send(catchUp(mint(t)))
+			m.Next().Send(catchUp(fixture.Mint(t)))
 			waitFor(t, "it is ready", func() bool { code, _ := get(t, v.addresses.Admin, "/readyz", ""); return code == http.StatusOK })
 			for range most {
 				h := hostileTo(t, v, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})

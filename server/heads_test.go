@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/keyward-dev/keyward/test/fakemanager"
+	"github.com/keyward-dev/keyward/test/fixture"
 )
 
 const (
@@ -32,7 +33,7 @@ func TestUnfinishedHeads(t *testing.T) {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Cur < unfinishedHeads+6000 {
 		t.Skipf("%d open files are too few", limit.Cur)
 	}
-	m, key := fakemanager.Start(t), mint(t)
+	m, key := fakemanager.Start(t), fixture.Mint(t)
 	v := start(t, configFor(t, m, "--read-header-timeout=10m", "--upstream="+upstream(t, func(http.ResponseWriter, *http.Request) {})))
 	m.Next().Send(catchUp(key))
 	waitFor(t, "it is ready", func() bool { status, _ := get(t, v.addresses.Admin, "/readyz", ""); return status == http.StatusOK })

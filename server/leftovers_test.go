@@ -11,24 +11,29 @@ import (
 	"time"
 
 	"github.com/keyward-dev/keyward/test/fakemanager"
+	"github.com/keyward-dev/keyward/test/fixture"
 )
 
-// TestABodyIsNotWaitedFor: who is refused hears so before a body is there, and who never
-// sends it is hung up on.
-func TestABodyIsNotWaitedFor(t *testing.T) {
-	m, key := fakemanager.Start(t), mint(t)
-	v := start(t, configFor(t, m, "--upstream=http://127.0.0.1:9", "--read-header-timeout=1s"))
+// TestResponsesDoNotWaitForBodies: a client that is refused gets the response before it has sent the body, and the
+// connection of a client that never sends it is closed.
+func TestResponsesDoNotWaitForBodies(t *testing.T) {
+	bothPositions(t, responsesDoNotWaitForBodies)
+}
+
+func responsesDoNotWaitForBodies(t *testing.T, flag string) {
+	m, key := fakemanager.Start(t), fixture.Mint(t)
+	v := start(t, configFor(t, m, flag, "--upstream=http://127.0.0.1:9", "--read-header-timeout=1s"))
 	m.Next().Send(catchUp(key))
 	for _, c := range []struct {
 		name, head string
 		address    net.Addr
-		status     int // 0 is none: the connection just ends
+		status     int
 	}{
 		{"refused, with a length", "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\nhalf", v.addresses.Proxy, http.StatusUnauthorized},
 		{"refused, in chunks", "POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nha", v.addresses.Proxy, http.StatusUnauthorized},
-		{"a question that is not complete", "POST /v1/verify HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n{", v.addresses.HTTP, http.StatusBadRequest},
-		{"an event that is not complete", "POST /v1/authorizers/aws HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n{", v.addresses.HTTP, http.StatusBadRequest},
-		{"a question of a proxy", "GET /authz HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n{", v.addresses.HTTP, http.StatusBadRequest},
+		{"verify, not complete", "POST /v1/verify HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n{", v.addresses.HTTP, http.StatusBadRequest},
+		{"an event of AWS, not complete", "POST /v1/authorizers/aws HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n{", v.addresses.HTTP, http.StatusBadRequest},
+		{"forward auth", "GET /authz HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n{", v.addresses.HTTP, http.StatusBadRequest},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			conn, err := net.Dial("tcp", c.address.String())
@@ -43,7 +48,7 @@ func TestABodyIsNotWaitedFor(t *testing.T) {
 			in := bufio.NewReader(conn)
 			response, err := http.ReadResponse(in, nil)
 			if err != nil {
-				t.Fatalf("no answer: %v", err)
+				t.Fatalf("no response: %v", err)
 			}
 			defer func() { _ = response.Body.Close() }()
 			if _, err := io.ReadAll(response.Body); err != nil || response.StatusCode != c.status {
@@ -56,7 +61,7 @@ func TestABodyIsNotWaitedFor(t *testing.T) {
 	}
 }
 
-// TestContentMayLookLikeAnything: also like what net/http says by itself.
+// TestContentMayLookLikeAnything: also like an error response that net/http writes itself.
 func TestContentMayLookLikeAnything(t *testing.T) {
 	const content = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\nuser content"
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -67,12 +72,12 @@ func TestContentMayLookLikeAnything(t *testing.T) {
 	upstream := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", fmt.Sprint(len(content)))
 		_ = http.NewResponseController(w).Flush()
-		<-headSeen // so that the content is written by itself
+		<-headSeen // so that the content is written on its own
 		_, _ = io.WriteString(w, content)
 	})}
 	go func() { _ = upstream.Serve(listener) }()
 	t.Cleanup(func() { _ = upstream.Close() })
-	m, key := fakemanager.Start(t), mint(t)
+	m, key := fakemanager.Start(t), fixture.Mint(t)
 	v := start(t, configFor(t, m, "--upstream=http://"+listener.Addr().String()))
 	m.Next().Send(catchUp(key))
 

@@ -24,22 +24,23 @@ import (
 
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/test/fakemanager"
+	"github.com/keyward-dev/keyward/test/fixture"
 )
 
-// running is a validator in front of an upstream that tells what it is told of the client.
+// running is a validator in front of an upstream whose responses say which client it was told about.
 func running(t *testing.T, args ...string) (*validator, keyformat.Key) {
 	t.Helper()
-	m, key := fakemanager.Start(t), mint(t)
-	told := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+	m, key := fakemanager.Start(t), fixture.Mint(t)
+	reporting := upstream(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, "%s %s", r.Header.Get("X-Forwarded-For"), r.Header.Get("X-Forwarded-Proto"))
 	})
-	v := start(t, configFor(t, m, append(args, "--upstream="+told)...))
+	v := start(t, configFor(t, m, append(args, "--upstream="+reporting)...))
 	m.Next().Send(catchUp(key))
 	waitFor(t, "it is ready", func() bool { status, _ := get(t, v.addresses.Admin, "/readyz", ""); return status == http.StatusOK })
 	return v, key
 }
 
-// session is a connection to the reverse proxy, of which a test writes every byte.
+// session is a connection to the server, on which a test writes every byte.
 type session struct {
 	t    *testing.T
 	conn net.Conn
@@ -57,14 +58,14 @@ func dial(t *testing.T, address net.Addr) *session {
 	return &session{t, conn, bufio.NewReader(conn)}
 }
 
-// ask sends and reads one answer; its status is 0 where the server hangs up instead.
+// ask sends a text and reads one response. The status is 0 if the server closes the connection instead.
 func (s *session) ask(text string) (status int, body string) {
 	s.t.Helper()
-	_, _ = io.WriteString(s.conn, text) // what the server does not want to read it closes
+	_, _ = io.WriteString(s.conn, text) // the server may close the connection before it has read all
 	response, err := http.ReadResponse(s.in, nil)
 	if err != nil {
 		if os.IsTimeout(err) {
-			s.t.Fatal("no answer")
+			s.t.Fatal("no response")
 		}
 		return 0, ""
 	}
@@ -101,7 +102,7 @@ func TestHeaderLimit(t *testing.T) {
 	}
 }
 
-// TestHeadersWithoutEnd are refused when they are too large, and not when they are complete.
+// TestHeadersWithoutEnd are refused when they are too large, without waiting until they are complete.
 func TestHeadersWithoutEnd(t *testing.T) {
 	v, _ := running(t)
 	for _, endless := range []string{strings.Repeat("x", 70<<10), strings.Repeat("X-A: b\r\n", 10<<10)} {
@@ -111,11 +112,11 @@ func TestHeadersWithoutEnd(t *testing.T) {
 	}
 }
 
-// TestTimeouts lets a client be slow with its headers, and another send no second request.
+// TestTimeouts lets one client send its headers slowly, and another one no second request.
 func TestTimeouts(t *testing.T) {
 	v, key := running(t, "--read-header-timeout=50ms", "--idle-timeout=50ms")
 	if status, _ := dial(t, v.addresses.Proxy).ask("GET /x HTTP/1.1\r\nHost:"); status != 0 {
-		t.Errorf("half a header is answered %d", status)
+		t.Errorf("the response to half a header is %d", status)
 	}
 	s := dial(t, v.addresses.Proxy)
 	if status, _ := s.ask(request(key)); status != http.StatusOK {
@@ -126,7 +127,7 @@ func TestTimeouts(t *testing.T) {
 	}
 }
 
-// TestMaxConnections: one more takes the place of one that has no request.
+// TestMaxConnections: one more replaces one that has no request.
 func TestMaxConnections(t *testing.T) {
 	v, key := running(t, "--max-connections=1", "--idle-timeout=10m")
 	for range 3 {
@@ -157,7 +158,7 @@ func TestProxyProtocol(t *testing.T) {
 	for _, c := range []struct {
 		name, header string
 		want         int
-		told         string
+		client       string
 	}{
 		{"version 1", "PROXY TCP4 192.0.2.1 127.0.0.1 4711 8080\r\n", 200, "192.0.2.1 http"},
 		{"version 1, IPv6", "PROXY TCP6 2001:db8::1 ::1 4711 8080\r\n", 200, "2001:db8::1 http"},
@@ -165,7 +166,7 @@ func TestProxyProtocol(t *testing.T) {
 		{"version 2", v2, 200, "192.0.2.2 http"},
 		{"version 2, local", unhex(t, signature+"20 00 0000"), 200, "127.0.0.1 http"},
 		{"none", "", 0, ""},
-		{"no address", "PROXY TCP4 nonsense 127.0.0.1 4711 8080\r\n", 0, ""},
+		{"no address", "PROXY TCP4 invalid 127.0.0.1 4711 8080\r\n", 0, ""},
 		{"too long", "PROXY TCP4 " + strings.Repeat("1", 200), 0, ""},
 		{"half of version 2", v2[:14], 0, ""},
 		{"slow", "PROXY TCP4 192.", 0, ""},
@@ -175,7 +176,7 @@ func TestProxyProtocol(t *testing.T) {
 			if c.name != "slow" && !strings.HasPrefix(c.name, "half") {
 				text += request(key, "X-Forwarded-For: 198.51.100.7")
 			}
-			if status, body := dial(t, trusting.addresses.Proxy).ask(text); status != c.want || c.want != 0 && !strings.HasSuffix(body, c.told) {
+			if status, body := dial(t, trusting.addresses.Proxy).ask(text); status != c.want || c.want != 0 && !strings.HasSuffix(body, c.client) {
 				t.Errorf("%d %s", status, body)
 			}
 		})
@@ -197,8 +198,10 @@ func TestProxyProtocol(t *testing.T) {
 	}
 }
 
-// TestTLS asks all doors over it, by both versions of HTTP.
-func TestTLS(t *testing.T) {
+// TestTLS uses all integrations over TLS, with both versions of HTTP.
+func TestTLS(t *testing.T) { bothPositions(t, testTLS) }
+
+func testTLS(t *testing.T, flag string) {
 	dir := t.TempDir()
 	cert, key := fakemanager.NewPair(t, "keyward.example")
 	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
@@ -207,7 +210,7 @@ func TestTLS(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	v, apiKey := running(t, "--tls-cert-file="+certFile, "--tls-key-file="+keyFile)
+	v, apiKey := running(t, flag, "--tls-cert-file="+certFile, "--tls-key-file="+keyFile)
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(cert)
 	config := &tls.Config{RootCAs: roots, ServerName: "keyward.example"}
@@ -215,7 +218,10 @@ func TestTLS(t *testing.T) {
 		transport := &http.Transport{TLSClientConfig: config.Clone(), ForceAttemptHTTP2: major == 2}
 		defer transport.CloseIdleConnections()
 		client := &http.Client{Transport: transport}
-		for target, want := range map[string]string{"https://" + v.addresses.Proxy.String() + "/x": "127.0.0.1 https", "https://" + v.addresses.HTTP.String() + "/v1/nothing": `"code":"path_unknown"`} {
+		for target, want := range map[string]string{
+			"https://" + v.addresses.Proxy.String() + "/x":         "127.0.0.1 https",
+			"https://" + v.addresses.HTTP.String() + "/v1/nothing": `"code":"path_unknown"`,
+		} {
 			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, target, http.NoBody)
 			if err != nil {
 				t.Fatal(err)

@@ -20,12 +20,13 @@ import (
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/test/fakemanager"
+	"github.com/keyward-dev/keyward/test/fixture"
 )
 
 // TestWebSocketIsNoHTTP sends what would be no request, through a listener that reads
 // requests strictly.
 func TestWebSocketIsNoHTTP(t *testing.T) {
-	m, key := fakemanager.Start(t), mint(t)
+	m, key := fakemanager.Start(t), fixture.Mint(t)
 	v := start(t, configFor(t, m, "--upstream="+upstream(t, func(w http.ResponseWriter, r *http.Request) {
 		conn, err := websocket.Accept(w, r, nil)
 		if err != nil {
@@ -71,7 +72,7 @@ func TestGRPC(t *testing.T) {
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)
 
-	m, key := fakemanager.Start(t), mint(t)
+	m, key := fakemanager.Start(t), fixture.Mint(t)
 	v := start(t, configFor(t, m, "--upstream=h2c://"+listener.Addr().String()))
 	update := catchUp(key)
 	update.Groups[0].Capabilities = []*syncv1.Capability{{Name: "health", Routes: []*syncv1.Route{{Methods: []string{http.MethodPost}, Paths: []string{"/grpc.health.v1.Health/*"}}}}}

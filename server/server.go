@@ -1,5 +1,5 @@
-// Package server assembles the validator: the store and its sync client behind, the doors in
-// front, the gate between them.
+// Package server assembles the validator: the store and its sync client at the back, the integrations in front, and
+// the authorizer between them.
 package server
 
 import (
@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"google.golang.org/grpc"
 
+	"github.com/keyward-dev/keyward/server/adminapi"
 	"github.com/keyward-dev/keyward/server/adminapi/decisionlog"
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/authorizer/quota"
@@ -26,7 +27,6 @@ import (
 	"github.com/keyward-dev/keyward/server/authorizer/throttle"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/http1"
-	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 	"github.com/keyward-dev/keyward/server/integrations/awsauthorizer"
 	"github.com/keyward-dev/keyward/server/integrations/envoy"
@@ -47,24 +47,24 @@ type Server struct {
 	store  *store.Store
 	sync   *syncclient.Client
 	quotas *quota.Tracker
-	uses   *usage.Recorder
+	usage  *usage.Recorder
 	rates  *ratelimit.Limiter
 
 	registry *prometheus.Registry
 
-	decisions *decisionlog.Ring // nil where none are kept
+	decisions *decisionlog.Ring // nil if no decisions are recorded
 
-	receipts   *accesslog.Receipts // nil, as what takes access logs in, where none are believed
+	receipts   *accesslog.Receipts // both are nil unless access logs are accepted
 	accessLogs *accesslog.Server
 
-	integrations []*httpListener
+	integrations []*http1.Server
 	grpc         *grpcListener
-	admin        *httpListener
+	admin        *http1.Server
 
 	draining atomic.Bool
 }
 
-// New opens the store and the listeners, so that whatever cannot work fails here.
+// New opens the store and the listeners, so that everything that cannot work fails here.
 func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector())
@@ -77,36 +77,44 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 	if s.store, err = store.Open(config.Store, log, registry); err != nil {
 		return nil, fmt.Errorf("--snapshot-dir: %w", err)
 	}
-	s.uses = usage.New()
+	s.usage = usage.New()
 	s.quotas = quota.New(registry)
 	s.rates = ratelimit.New(time.Now)
-	s.sync = syncclient.New(config.Sync, s.store, s.uses, s.quotas, s.rates, log, registry)
-	around := []authorizer.Option{
-		authorizer.WithThrottle(throttle.New(config.Throttle)), authorizer.WithMeter(s.uses), authorizer.WithRates(s.rates), authorizer.WithQuota(s.quotas),
-		authorizer.WithReading(config.Reading),
-		authorizer.WithSearches(search.New(search.Config{AtOnce: runtime.GOMAXPROCS(0) / 2, IPv6Prefix: config.Throttle.IPv6Prefix, Work: decision.SearchWork}, registry)),
+	s.sync = syncclient.New(config.Sync, s.store, s.usage, s.quotas, s.rates, log, registry)
+	searches := search.Config{AtOnce: runtime.GOMAXPROCS(0) / 2, IPv6Prefix: config.Throttle.IPv6Prefix, Work: decision.SearchWork}
+	dependencies := []authorizer.Option{
+		authorizer.WithThrottle(throttle.New(config.Throttle)), authorizer.WithMeter(s.usage), authorizer.WithRates(s.rates), authorizer.WithQuota(s.quotas),
+		authorizer.WithReading(config.Reading), authorizer.WithSearches(search.New(searches, registry)),
 	}
 	if config.AdminTokenFile != "" {
-		if _, err := decisionlog.ReadToken(config.AdminTokenFile); err != nil {
+		if _, err := adminapi.ReadToken(config.AdminTokenFile); err != nil {
 			return nil, fmt.Errorf("--admin-token-file: %w", err)
 		}
 		s.decisions = decisionlog.New()
-		around = append(around, authorizer.WithRecorder(s.decisions))
+		dependencies = append(dependencies, authorizer.WithRecorder(s.decisions))
 	}
 	if config.EnvoyAccessLog {
 		s.receipts = accesslog.NewReceipts(time.Now, registry)
 		s.accessLogs = accesslog.New(s.receipts, responses{s.quotas, s.store}, registry)
 	}
-	if err := s.openIntegrations(authorizer.New(s.store, time.Now, log, registry, around...)); err != nil {
+	if err := s.openIntegrations(authorizer.New(s.store, time.Now, log, registry, dependencies...)); err != nil {
 		return nil, err
 	}
-	if s.admin, err = listenHTTP(listenerConfig{flag: "admin-bind-address", address: config.AdminAddress, limits: config.Listeners}, closeUpgrades(s.adminHandler()), log); err != nil {
+	s.admin, err = listenHTTP(listenerConfig{flag: "admin-bind-address", address: config.AdminAddress, limits: config.Listeners}, s.adminHandler(), log)
+	if err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-// responses counts the bytes that Envoy tells of.
+func (s *Server) adminHandler() http.Handler {
+	return adminapi.New(adminapi.Config{
+		Metrics: s.registry, Store: s.store, Draining: s.draining.Load, Decisions: s.decisions, TokenFile: s.config.AdminTokenFile,
+		Quota: s.quotas, Usage: s.usage, Log: s.log,
+	})
+}
+
+// responses counts the bytes of responses that Envoy reports.
 type responses struct {
 	quotas *quota.Tracker
 	store  *store.Store
@@ -114,72 +122,73 @@ type responses struct {
 
 // RecordResponse implements accesslog.Recorder.
 func (r responses) RecordResponse(response accesslog.Response) {
-	if r.store.HasGroup(response.Group) { // it may be gone by now
+	if r.store.HasGroup(response.Group) { // it may have been deleted
 		r.quotas.Count([]quota.Amount{{Group: response.Group, Bytes: response.BodyBytes}}, time.Now())
 	}
 }
 
-func (s *Server) openIntegrations(g *authorizer.Authorizer) error {
+func (s *Server) openIntegrations(a *authorizer.Authorizer) error {
 	clients := clientaddr.New(s.config.TrustedProxies, s.config.ClientAddressHeader)
 	secure, err := integrationTLS(s.config.Listeners, s.log)
 	if err != nil {
 		return err
 	}
 	mux := http.NewServeMux()
-	fastPath := forwardauth.Register(mux, g, clients)
-	verify.Register(mux, g, clients)
-	awsauthorizer.Register(mux, g, clients)
-	front, err := listenHTTP(listenerConfig{flag: "http-bind-address", address: s.config.HTTPAddress, limits: s.config.Listeners, tls: secure, fastPath: whileServing{fastPath, &s.draining}},
-		s.closeWhenDraining(closeUpgrades(boundBodies(s.config.Listeners.ReadHeaderTimeout, withUnknown(mux)))), s.log)
+	fastPath := forwardauth.Register(mux, a, clients)
+	verify.Register(mux, a, clients)
+	awsauthorizer.Register(mux, a, clients)
+	front, err := listenHTTP(listenerConfig{
+		flag: "http-bind-address", address: s.config.HTTPAddress, limits: s.config.Listeners, tls: secure, fastPath: fastPath, smallBodies: true,
+	}, withUnknown(mux), s.log)
 	if err != nil {
 		return err
 	}
 	s.integrations = append(s.integrations, front)
 
 	if s.config.Upstream != nil {
-		proxy := reverseproxy.New(g, reverseproxy.Config{
+		proxy := reverseproxy.New(a, reverseproxy.Config{
 			Upstream: s.config.Upstream, Timeout: s.config.Timeout, Project: s.config.Project, Stripping: s.config.Stripping, Clients: clients,
 		}, s.log)
-		config := listenerConfig{flag: "proxy-bind-address", address: s.config.ProxyAddress, limits: s.config.Listeners, tls: secure}
+		config := listenerConfig{flag: "proxy-bind-address", address: s.config.ProxyAddress, limits: s.config.Listeners, tls: secure, upgrades: true}
 		if s.config.Listeners.ProxyProtocol {
 			config.proxies = clients
 		}
-		listener, err := listenHTTP(config, s.closeWhenDraining(proxy), s.log)
+		server, err := listenHTTP(config, proxy, s.log)
 		if err != nil {
 			return err
 		}
-		s.integrations = append(s.integrations, listener)
+		s.integrations = append(s.integrations, server)
 	}
 
-	s.grpc, err = listenGRPC(listenerConfig{flag: "grpc-bind-address", address: s.config.GRPCAddress, limits: s.config.Listeners, tls: secure}, s.registry, envoy.ServerOption(),
-		func(server *grpc.Server) {
-			var logged []envoy.Option
-			if s.accessLogs != nil {
-				s.accessLogs.Register(server)
-				logged = append(logged, envoy.WithReceipts(s.receipts))
-			}
-			envoy.Register(server, g, clients, s.config.Stripping, logged...)
-		})
+	config := listenerConfig{flag: "grpc-bind-address", address: s.config.GRPCAddress, limits: s.config.Listeners, tls: secure}
+	s.grpc, err = listenGRPC(config, s.registry, envoy.ServerOption(), func(server *grpc.Server) {
+		var options []envoy.Option
+		if s.accessLogs != nil {
+			s.accessLogs.Register(server)
+			options = append(options, envoy.WithReceipts(s.receipts))
+		}
+		envoy.Register(server, a, clients, s.config.Stripping, options...)
+	})
 	return err
 }
 
-// Addresses are where the server listens; Proxy is nil where there is none.
+// Addresses are where the server listens. Proxy is nil if there is no upstream.
 type Addresses struct {
 	HTTP, GRPC, Admin, Proxy net.Addr
 }
 
 // Addresses returns the actual addresses, also for port 0.
 func (s *Server) Addresses() Addresses {
-	a := Addresses{HTTP: s.integrations[0].listener.Addr(), GRPC: s.grpc.listener.Addr(), Admin: s.admin.listener.Addr()}
+	a := Addresses{HTTP: s.integrations[0].Addr(), GRPC: s.grpc.listener.Addr(), Admin: s.admin.Addr()}
 	if len(s.integrations) > 1 {
-		a.Proxy = s.integrations[1].listener.Addr()
+		a.Proxy = s.integrations[1].Addr()
 	}
 	return a
 }
 
-// Run serves until ctx ends, and then drains: unready, it serves on for the shutdown delay;
-// then it stops accepting and finishes what is in flight; then it says goodbye to the
-// manager. It returns an error only if a listener fails.
+// Run serves until ctx ends, and then drains: it continues to serve for the shutdown delay, but reports that it is not
+// ready; then it stops accepting connections and finishes the requests in flight; then it tells the manager that it
+// leaves. It returns an error only if a listener fails.
 func (s *Server) Run(ctx context.Context) error {
 	syncCtx, goodbye := context.WithCancel(context.WithoutCancel(ctx))
 	var synced sync.WaitGroup
@@ -194,8 +203,8 @@ func (s *Server) Run(ctx context.Context) error {
 	}()
 
 	failed := make(chan error, len(s.integrations)+2)
-	for _, listener := range append(s.integrations, s.admin) {
-		go func() { failed <- listener.serve() }()
+	for _, server := range append(s.integrations, s.admin) {
+		go func() { failed <- server.Serve() }()
 	}
 	go func() { failed <- s.grpc.serve() }()
 	a := s.Addresses()
@@ -208,14 +217,17 @@ func (s *Server) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	s.draining.Store(true)
+	for _, server := range s.integrations {
+		server.Drain()
+	}
 	s.log.Info("draining", slog.Duration("delay", s.config.ShutdownDelay), slog.Duration("timeout", s.config.ShutdownTimeout))
 	time.Sleep(s.config.ShutdownDelay)
 	s.drain()
 	return nil
 }
 
-// drain closes the doors at once and waits for what is in flight; the admin address, which
-// tells that the server is unready, stays open until then.
+// drain closes the integrations at once and waits for the requests in flight. The admin address, which reports that
+// the server is not ready, stays open until then.
 func (s *Server) drain() {
 	ctx, cancel := context.WithTimeout(context.Background(), s.config.ShutdownTimeout)
 	defer cancel()
@@ -223,12 +235,12 @@ func (s *Server) drain() {
 		s.accessLogs.Close()
 	}
 	var closing sync.WaitGroup
-	for _, listener := range s.integrations {
-		closing.Go(func() { s.report(listener.shutdown(ctx)) })
+	for _, server := range s.integrations {
+		closing.Go(func() { s.report(server.Shutdown(ctx)) })
 	}
 	closing.Go(func() { s.report(s.grpc.shutdown(ctx)) })
 	closing.Wait()
-	s.report(s.admin.shutdown(ctx))
+	s.report(s.admin.Shutdown(ctx))
 	s.log.Info("drained")
 }
 
@@ -240,9 +252,9 @@ func (s *Server) report(err error) {
 
 func (s *Server) closeListeners() {
 	var errs []error
-	for _, listener := range append(s.integrations, s.admin) {
-		if listener != nil {
-			errs = append(errs, listener.server.Close(), listener.listener.Close())
+	for _, server := range append(s.integrations, s.admin) {
+		if server != nil {
+			errs = append(errs, server.Close())
 		}
 	}
 	if s.grpc != nil {
@@ -251,27 +263,4 @@ func (s *Server) closeListeners() {
 	if err := errors.Join(errs...); err != nil {
 		s.log.Debug("closing", slog.Any("error", err))
 	}
-}
-
-// whileServing leaves everything to the handlers when closeWhenDraining has to have its say.
-type whileServing struct {
-	http1.FastPath
-
-	draining *atomic.Bool
-}
-
-// Answer implements http1.Answerer.
-func (w whileServing) Respond(request *httpapi.FastRequest, response *httpapi.FastResponse) bool {
-	return !w.draining.Load() && w.FastPath.Respond(request, response)
-}
-
-// closeWhenDraining asks HTTP/1.1 clients not to use their connections again, so that none
-// sends its next request while the connection closes.
-func (s *Server) closeWhenDraining(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s.draining.Load() && r.ProtoMajor == 1 && r.Header.Get("Upgrade") == "" {
-			w.Header().Set("Connection", "close")
-		}
-		next.ServeHTTP(w, r)
-	})
 }

@@ -3,7 +3,6 @@ package server
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"fmt"
 	"io"
 	"log/slog"
@@ -20,6 +19,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/server/options"
 	"github.com/keyward-dev/keyward/test/fakemanager"
+	"github.com/keyward-dev/keyward/test/fixture"
 )
 
 // logBuffer is a bytes.Buffer for a logger and a test.
@@ -101,25 +101,11 @@ func get(t *testing.T, address net.Addr, path, key string) (int, string) {
 	return response.StatusCode, string(body)
 }
 
-func mint(t *testing.T) keyformat.Key {
-	t.Helper()
-	key, err := keyformat.Mint("vctrl", rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
 // catchUp is a snapshot with one key.
 func catchUp(key keyformat.Key) *syncv1.Update {
-	digest := key.Digest()
-	return &syncv1.Update{
-		Revision: 1, CaughtUp: true,
-		Groups: []*syncv1.Group{{Namespace: "tenants", Name: "acme", State: syncv1.GroupState_GROUP_STATE_ACTIVE,
-			Projects: []*syncv1.Project{{Name: "default", OwnsAll: true, Origins: &syncv1.OriginPolicy{AllowLocalhost: true, AllowMissing: true}}}}},
-		Keys: []*syncv1.Key{{Id: "k1", Group: "tenants/acme", Projects: []string{"default"}, Permissions: []string{"read"},
-			Versions: []*syncv1.Version{{Digest: digest[:]}}}},
-	}
+	update := fixture.Update(key)
+	update.Groups[0].Projects[0].Origins.AllowLocalhost = true
+	return update
 }
 
 func upstream(t *testing.T, handler http.HandlerFunc) string {
@@ -133,12 +119,14 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	_, _ = fmt.Fprintf(w, "group=%s auth=%q", r.Header.Get("X-Keyward-Group"), r.Header.Get("Authorization"))
 }
 
-// TestLife is the life of a validator: not ready, synced, cut off from its manager,
-// restarted without it, and told of a revocation.
-func TestLife(t *testing.T) {
+// TestLifetime follows a validator: not ready, synced, disconnected from its manager, restarted without it, and notified
+// of a revocation.
+func TestLifetime(t *testing.T) { bothPositions(t, testLifetime) }
+
+func testLifetime(t *testing.T, flag string) {
 	m := fakemanager.Start(t)
-	key := mint(t)
-	config := configFor(t, m, "--upstream="+upstream(t, echo), "--snapshot-dir="+t.TempDir(), "--usage-timeout=100ms")
+	key := fixture.Mint(t)
+	config := configFor(t, m, flag, "--upstream="+upstream(t, echo), "--snapshot-dir="+t.TempDir(), "--usage-timeout=100ms")
 	v := start(t, config)
 	stream := m.Next()
 	if status, body := get(t, v.addresses.Admin, "/readyz", ""); status != 503 {
@@ -163,7 +151,8 @@ func TestLife(t *testing.T) {
 	metrics := metricsOf(t, v)
 	for _, want := range []string{
 		`keyward_validator_connected 1`, `keyward_validator_synced 1`, `keyward_validator_records{kind="key"} 1`,
-		`keyward_validator_decisions_total{code="allowed",door="reverseproxy"} 1`, `keyward_validator_decisions_total{code="key_missing",door="reverseproxy"} 1`,
+		`keyward_validator_decisions_total{code="allowed",integration="reverseproxy"} 1`,
+		`keyward_validator_decisions_total{code="key_missing",integration="reverseproxy"} 1`,
 	} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("no metric %s", want)
@@ -185,7 +174,7 @@ func TestLife(t *testing.T) {
 	m.Restart()
 	stream = m.Next()
 	if len(stream.Hello.GetKnown()) != 1 {
-		t.Error("it does not say what it knows")
+		t.Error("it does not report what it knows")
 	}
 	stream.Send(&syncv1.Update{Revision: 2, CaughtUp: true, DeletedKeys: []string{"k1"}})
 	if status, body := get(t, restarted.addresses.Proxy, "/x", key.Reveal()); status != 401 || !strings.Contains(body, `"key_unknown"`) {
@@ -204,14 +193,18 @@ func metricsOf(t *testing.T, v *validator) string {
 	return metrics
 }
 
-// TestShutdownDropsNothing stops a validator under load, which goes elsewhere once it is
-// unready: every request is answered, those in flight when it stops accepting included, and
-// only then the manager hears goodbye.
+// TestShutdownDropsNothing stops a validator under load, which goes elsewhere once the validator is not ready: every
+// request gets its response, also those in flight when it stops accepting, and only then the validator tells the manager
+// that it leaves.
 func TestShutdownDropsNothing(t *testing.T) {
+	bothPositions(t, shutdownDropsNothing)
+}
+
+func shutdownDropsNothing(t *testing.T, flag string) {
 	m := fakemanager.Start(t)
-	key := mint(t)
+	key := fixture.Mint(t)
 	arrived, release := make(chan struct{}, 8), make(chan struct{})
-	v := start(t, configFor(t, m, "--upstream="+upstream(t, func(w http.ResponseWriter, r *http.Request) {
+	v := start(t, configFor(t, m, flag, "--upstream="+upstream(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/slow" {
 			arrived <- struct{}{}
 			<-release
@@ -232,10 +225,10 @@ func TestShutdownDropsNothing(t *testing.T) {
 		<-arrived
 	}
 	var served atomic.Int64
-	var unready atomic.Bool // as a load balancer sees it
+	var notReady atomic.Bool // as a load balancer sees it
 	for range 4 {
 		clients.Go(func() {
-			for !unready.Load() {
+			for !notReady.Load() {
 				if err := load(t.Context(), proxy+"/quick", key); err != nil {
 					t.Errorf("dropped: %v", err)
 				}
@@ -245,17 +238,17 @@ func TestShutdownDropsNothing(t *testing.T) {
 	}
 	waitFor(t, "the load is on", func() bool { return served.Load() > 100 })
 	v.stop()
-	waitFor(t, "it is unready while it drains", func() bool {
+	waitFor(t, "it is not ready while it drains", func() bool {
 		status, _ := get(t, v.addresses.Admin, "/readyz", "")
 		return status == http.StatusServiceUnavailable
 	})
-	unready.Store(true)
+	notReady.Store(true)
 	waitFor(t, "it stops accepting", func() bool { return load(t.Context(), proxy+"/quick", key) != nil })
 	select {
 	case err := <-stream.Ended:
-		t.Errorf("goodbye before the last answer: %v", err)
+		t.Errorf("goodbye before the last response: %v", err)
 	case err := <-v.done:
-		t.Errorf("ended before the last answer: %v", err)
+		t.Errorf("ended before the last response: %v", err)
 	default:
 	}
 	close(release)
@@ -269,8 +262,8 @@ func TestShutdownDropsNothing(t *testing.T) {
 	t.Logf("%d quick requests served meanwhile", served.Load())
 }
 
-// load sends one request with a body that cannot be sent twice, so that no client repeats
-// it by itself, and wants its answer.
+// load sends one request and checks its response. The body cannot be sent twice, so that no client repeats the request
+// automatically.
 func load(ctx context.Context, target string, key keyformat.Key) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target, io.NopCloser(strings.NewReader("once")))
 	if err != nil {
@@ -298,12 +291,12 @@ func waitFor(t *testing.T, what string, holds func() bool) {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("it never came to this: %s", what)
+			t.Fatalf("timed out: %s", what)
 		}
 	}
 }
 
-func TestWhatCannotWorkFailsAtOnce(t *testing.T) {
+func TestInvalidConfigurationFailsAtOnce(t *testing.T) {
 	m := fakemanager.Start(t)
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/test/fakemanager"
+	"github.com/keyward-dev/keyward/test/fixture"
 )
 
 const (
@@ -91,7 +92,7 @@ func TestSlowClients(t *testing.T) {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Cur < 3*slowClients {
 		t.Skipf("%d open files are too few", limit.Cur)
 	}
-	m, key := fakemanager.Start(t), mint(t)
+	m, key := fakemanager.Start(t), fixture.Mint(t)
 	config := configFor(t, m, "--upstream="+upstream(t, func(http.ResponseWriter, *http.Request) {}))
 	config.LogLevel = slog.LevelInfo
 	v := start(t, config)

@@ -18,6 +18,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/test/fakemanager"
+	"github.com/keyward-dev/keyward/test/fixture"
 )
 
 // rawUpstream notes what arrives: each request as it reads it, and all bytes.
@@ -194,7 +195,7 @@ var smuggling = []struct {
 // sees. After a refusal nothing is read any more.
 func TestNoSmuggling(t *testing.T) {
 	upstream := startRawUpstream(t)
-	m, key := fakemanager.Start(t), mint(t)
+	m, key := fakemanager.Start(t), fixture.Mint(t)
 	v := start(t, configFor(t, m, "--upstream=http://"+upstream.address))
 	m.Next().Send(catchUp(key))
 	if status, _ := get(t, v.addresses.Proxy, "/ready", key.Reveal()); status != http.StatusOK {
@@ -270,7 +271,7 @@ func exchange(t *testing.T, address net.Addr, sent string) (statuses []int, code
 // goes on, and what is behind it never reaches the upstream.
 func TestThePrefaceIsNoRequest(t *testing.T) {
 	upstream := startRawUpstream(t)
-	m, key := fakemanager.Start(t), mint(t)
+	m, key := fakemanager.Start(t), fixture.Mint(t)
 	v := start(t, configFor(t, m, "--upstream=http://"+upstream.address))
 	m.Next().Send(catchUp(key))
 	if status, _ := get(t, v.addresses.Proxy, "/ready", key.Reveal()); status != http.StatusOK {

@@ -10,7 +10,11 @@ import (
 )
 
 func TestUnknownPathsAndMethodsAreProblems(t *testing.T) {
-	v := start(t, configFor(t, fakemanager.Start(t)))
+	bothPositions(t, unknownPathsAndMethodsAreProblems)
+}
+
+func unknownPathsAndMethodsAreProblems(t *testing.T, flag string) {
+	v := start(t, configFor(t, fakemanager.Start(t), flag))
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	for _, c := range []struct {
 		method, path string

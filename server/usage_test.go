@@ -8,17 +8,18 @@ import (
 	"testing"
 
 	"github.com/keyward-dev/keyward/test/fakemanager"
+	"github.com/keyward-dev/keyward/test/fixture"
 )
 
-// TestUsageIsTold: of a key that was used, whose holder of the admin's token asks, and of origins
-// nothing but scheme, host and port.
-func TestUsageIsTold(t *testing.T) {
+// TestUsageIsReported: the use of a key is reported to whoever presents the admin token; of origins nothing but scheme, host
+// and port.
+func TestUsageIsReported(t *testing.T) {
 	const token = "a-token-of-some-length"
 	file := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(file, []byte(token+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	m, key := fakemanager.Start(t), mint(t)
+	m, key := fakemanager.Start(t), fixture.Mint(t)
 	v := start(t, configFor(t, m, "--admin-token-file="+file, "--upstream="+upstream(t, echo)))
 	m.Next().Send(catchUp(key))
 	proxy, usage := "http://"+v.addresses.Proxy.String(), "http://"+v.addresses.Admin.String()+"/v1/usage"
@@ -29,7 +30,7 @@ func TestUsageIsTold(t *testing.T) {
 			t.Fatalf("%v: %d", header, status)
 		}
 	}
-	do(t, proxy+"/content", "Authorization", "Bearer "+key.Reveal(), "Origin", "https://evil.example") // which is refused
+	do(t, proxy+"/content", "Authorization", "Bearer "+key.Reveal(), "Origin", "https://evil.example") // this one is denied
 	for _, query := range []string{"?group=tenants/acme", "?key=k1"} {
 		if status, _, _ := do(t, usage+query); status != http.StatusUnauthorized {
 			t.Errorf("without the token: %d", status)
@@ -41,7 +42,7 @@ func TestUsageIsTold(t *testing.T) {
 			}
 		}
 		if strings.Contains(text, "secret") || strings.Contains(text, key.Reveal()) || strings.Contains(text, "evil") {
-			t.Errorf("too much is told: %s", text)
+			t.Errorf("it reveals too much: %s", text)
 		}
 	}
 	if status, _, text := do(t, usage+"?group=tenants/other", "Authorization", "Bearer "+token); status != http.StatusNotFound {

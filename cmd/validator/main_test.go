@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"crypto/rand"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -17,6 +16,7 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/test/fakemanager"
+	"github.com/keyward-dev/keyward/test/fixture"
 )
 
 // runAsValidator makes the test binary the validator, so that tests have real processes.
@@ -151,7 +151,7 @@ func (p *process) verify(t *testing.T, key keyformat.Key) string {
 // revocation: it starts again without its manager, and knows.
 func TestARevocationSurvivesKill(t *testing.T) {
 	m, dir := fakemanager.Start(t), t.TempDir()
-	kept, revoked := mint(t), mint(t)
+	kept, revoked := fixture.Mint(t), fixture.Mint(t)
 	p := launch(t, m, dir)
 	stream := m.Next()
 	stream.Send(&syncv1.Update{
@@ -195,15 +195,6 @@ func TestARevocationSurvivesKill(t *testing.T) {
 			t.Error("a secret was written")
 		}
 	}
-}
-
-func mint(t *testing.T) keyformat.Key {
-	t.Helper()
-	key, err := keyformat.Mint("vctrl", rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
 }
 
 func wire(id string, key keyformat.Key) *syncv1.Key {

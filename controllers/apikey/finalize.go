@@ -74,7 +74,7 @@ func (r *Reconciler) finalize(ctx context.Context, key *v1alpha1.ApiKey) (ctrl.R
 	case err != nil:
 		return ctrl.Result{}, fmt.Errorf("removing the finalizer: %w", err)
 	}
-	if absent := slices.Concat(found.enforcement.Waiting, found.enforcement.Lost); len(absent) > 0 {
+	if absent := slices.Concat(found.enforcement.Waiting, found.enforcement.Expired); len(absent) > 0 {
 		r.event(key, true, v1alpha1.ReasonServersDisconnected, "Delete", fmt.Sprintf(
 			"the key is deleted; %s will refuse it only when connected again", strings.Join(absent, ", ")))
 	} else if !unpublished {

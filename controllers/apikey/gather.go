@@ -17,7 +17,6 @@ import (
 	"github.com/keyward-dev/keyward/internal/grant"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/internal/lifecycle"
-	"github.com/keyward-dev/keyward/internal/secrettemplate"
 )
 
 // facts are what a reconciliation is based on.
@@ -51,12 +50,7 @@ func (r *Reconciler) gather(ctx context.Context, key *v1alpha1.ApiKey) (*facts, 
 		return nil, err
 	}
 	f.input.Unverifiable = f.unverifiable(key)
-	if err := secrettemplate.Check(key.Spec.Secret.Template.Data); err != nil {
-		f.input.Template = &grant.Problem{
-			Reason: v1alpha1.ReasonSecretTemplateInvalid,
-			Field:  "spec.secret.template.data", Message: err.Error(),
-		}
-	}
+	f.input.Template = grant.Template(key)
 	if err := r.gatherSlot(ctx, key, f); err != nil {
 		return nil, err
 	}

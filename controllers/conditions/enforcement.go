@@ -19,7 +19,7 @@ const AckWait = time.Second
 // Where it is known which servers are missing, or that a new leader waits, the status is not delayed.
 func Hold(e publish.Enforcement, now time.Time) time.Duration {
 	switch {
-	case e.Complete, e.Settling:
+	case e.Complete, e.InStartupGrace:
 		return 0
 	case !e.Since.IsZero():
 		return AckWait - now.Sub(e.Since)
@@ -36,12 +36,12 @@ const maxNamed = 10
 // SetEnforced sets Enforced and returns the enforcement to put beside it.
 func (s Setter) SetEnforced(e publish.Enforcement, recordID string) *v1alpha1.Enforcement {
 	reason, message := describe(e)
-	s.Set(v1alpha1.ConditionEnforced, e.Complete && len(e.Lost) == 0, reason, message)
+	s.Set(v1alpha1.ConditionEnforced, e.Complete && len(e.Expired) == 0, reason, message)
 	status := &v1alpha1.Enforcement{
 		Servers:      ptr.To(int32(min(e.Servers, 1<<30))),
 		Acknowledged: ptr.To(int32(min(e.Acknowledged, 1<<30))),
 		WaitingFor:   e.Waiting[:min(maxNamed, len(e.Waiting))],
-		Disconnected: e.Lost[:min(maxNamed, len(e.Lost))],
+		Disconnected: e.Expired[:min(maxNamed, len(e.Expired))],
 		Record:       recordID,
 	}
 	if e.Complete && e.Latency > 0 {
@@ -57,10 +57,10 @@ func Latency(d time.Duration) string {
 
 func describe(e publish.Enforcement) (reason, message string) {
 	switch {
-	case e.Complete && len(e.Lost) > 0:
+	case e.Complete && len(e.Expired) > 0:
 		return v1alpha1.ReasonServersDisconnected, fmt.Sprintf(
 			"in force on %d of %d validation servers; %s disconnected before that: they decide by the state that they had until they reconnect",
-			e.Acknowledged, e.Servers, list(e.Lost))
+			e.Acknowledged, e.Servers, list(e.Expired))
 	case e.Complete && e.Servers == 0:
 		return v1alpha1.ReasonNoServers, "no validation server is connected; those that connect later start from the latest state"
 	case e.Complete:
@@ -75,7 +75,7 @@ func Waiting(e publish.Enforcement) string {
 	switch {
 	case len(e.Waiting) > 0:
 		return fmt.Sprintf("%d of %d validation servers have acknowledged; waiting for %s", e.Acknowledged, e.Servers, list(e.Waiting))
-	case e.Settling:
+	case e.InStartupGrace:
 		return "waiting for validation servers to connect to this manager"
 	default:
 		return "waiting for the change to be published"

@@ -42,9 +42,9 @@ func (r *rights) Ask(ctx context.Context, group string) (bool, error) {
 	return allowed, err
 }
 
-// TestNobodyWaitsForWhoIsUndecided: a server of which it is not known whether it may have a group counts for it
+// TestUndecidedServersAreNotWaitedFor: a server of which it is not known whether it may have a group counts for it
 // nowhere, neither while it is connected nor when its connection is lost.
-func TestNobodyWaitsForWhoIsUndecided(t *testing.T) {
+func TestUndecidedServersAreNotWaitedFor(t *testing.T) {
 	hub, _ := newHub(publish.Options{Grace: time.Hour})
 	a := connect(hub, "a")
 	a.take(t, true)
@@ -57,14 +57,14 @@ func TestNobodyWaitsForWhoIsUndecided(t *testing.T) {
 	key := keyRecord("k2", acme)
 	putKey(hub, key)
 	a.take(t, true)
-	if e := enforcement(hub, key); !e.Complete || e.Servers != 1 || len(e.Lost) > 0 || len(e.Waiting) > 0 {
+	if e := enforcement(hub, key); !e.Complete || e.Servers != 1 || len(e.Expired) > 0 || len(e.Waiting) > 0 {
 		t.Errorf("%+v", e)
 	}
 }
 
-// TestWhoMayHaveAGroupIsSentItFirst: a server that comes to have a group, as one that is new or that was given the
+// TestAllowedGroupsAreSentFirst: a server that comes to have a group, as one that is new or that was given the
 // right, is sent all of its keys; and one that has it is waited for.
-func TestWhoMayHaveAGroupIsSentItFirst(t *testing.T) {
+func TestAllowedGroupsAreSentFirst(t *testing.T) {
 	hub, _ := newHub(publish.Options{})
 	may := granted(acme)
 	s := subscribe(hub, publish.Subscriber{Instance: "s", Selects: all, Authorizer: may})
@@ -140,8 +140,8 @@ func TestRightsAreReviewed(t *testing.T) {
 	}
 }
 
-// TestGroupIsTakenBackAndGivenAtOnce: what changed in between is not lost.
-func TestGroupIsTakenBackAndGivenAtOnce(t *testing.T) {
+// TestGroupIsWithdrawnAndGrantedAgain: what changed in between is not lost.
+func TestGroupIsWithdrawnAndGrantedAgain(t *testing.T) {
 	hub, _ := newHub(publish.Options{})
 	may := granted(acme)
 	s := subscribe(hub, publish.Subscriber{Instance: "s", Selects: all, Authorizer: may})
@@ -158,8 +158,8 @@ func TestGroupIsTakenBackAndGivenAtOnce(t *testing.T) {
 	}
 }
 
-// TestChangeWaitsForAFixedTime: from its own publication, whoever comes, goes or keeps silent.
-func TestChangeWaitsForAFixedTime(t *testing.T) {
+// TestChangeHasAFixedDeadline: from its own publication, whoever comes, goes or keeps silent.
+func TestChangeHasAFixedDeadline(t *testing.T) {
 	const patience, grace, step = 30 * time.Second, 5 * time.Second, 500 * time.Millisecond
 	for name, rogue := range map[string]func(hub *publish.Hub, n int, was *server) *server{
 		"holds": func(hub *publish.Hub, n int, was *server) *server {
@@ -221,8 +221,8 @@ func TestChangeWaitsForAFixedTime(t *testing.T) {
 	}
 }
 
-// TestServerThatWasGivenUpIsNamedUntilItHasIt, also where its connection lasted.
-func TestServerThatWasGivenUpIsNamedUntilItHasIt(t *testing.T) {
+// TestExpiredServerIsNamedUntilItAcknowledges, also where its connection lasted.
+func TestExpiredServerIsNamedUntilItAcknowledges(t *testing.T) {
 	hub, clk := newHub(publish.Options{Grace: 5 * time.Second, Patience: 30 * time.Second})
 	a, slow := connect(hub, "a"), connect(hub, "slow")
 	a.take(t, true)
@@ -232,11 +232,11 @@ func TestServerThatWasGivenUpIsNamedUntilItHasIt(t *testing.T) {
 	a.take(t, true)
 	slow.take(t, false)
 	clk.Step(35 * time.Second)
-	if e := enforcement(hub, key); !e.Complete || e.Servers != 2 || e.Acknowledged != 1 || fmt.Sprint(e.Lost) != "[slow]" {
+	if e := enforcement(hub, key); !e.Complete || e.Servers != 2 || e.Acknowledged != 1 || fmt.Sprint(e.Expired) != "[slow]" {
 		t.Errorf("%+v", e)
 	}
 	slow.Ack(slow.received[len(slow.received)-1].GetRevision())
-	if e := enforcement(hub, key); !e.Complete || e.Servers != 2 || e.Acknowledged != 2 || len(e.Lost) != 0 {
+	if e := enforcement(hub, key); !e.Complete || e.Servers != 2 || e.Acknowledged != 2 || len(e.Expired) != 0 {
 		t.Errorf("%+v", e)
 	}
 }
@@ -271,16 +271,16 @@ func TestNamesInStatus(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 	clk.Step(time.Second)
-	if e := enforcement(hub, key); !e.Complete || fmt.Sprint(e.Lost) != "[v (tenants/one)]" {
+	if e := enforcement(hub, key); !e.Complete || fmt.Sprint(e.Expired) != "[v (tenants/one)]" {
 		t.Errorf("%+v", e)
 	}
-	if e := enforcement(hub, changed); !e.Complete || fmt.Sprint(e.Lost) != "[v]" {
+	if e := enforcement(hub, changed); !e.Complete || fmt.Sprint(e.Expired) != "[v]" {
 		t.Errorf("%+v", e)
 	}
 }
 
-// TestAckOfWhatWasNotSent is told apart, and brings nothing into force.
-func TestAckOfWhatWasNotSent(t *testing.T) {
+// TestAckOfUnsentRevisionIsRefused is told apart, and brings nothing into force.
+func TestAckOfUnsentRevisionIsRefused(t *testing.T) {
 	hub, _ := newHub(publish.Options{})
 	s := connect(hub, "s")
 	s.take(t, true)
@@ -299,8 +299,8 @@ func TestAckOfWhatWasNotSent(t *testing.T) {
 	}
 }
 
-// TestDigestsAreOfTheirGroup for as long as their key is.
-func TestDigestsAreOfTheirGroup(t *testing.T) {
+// TestGroupOfDigest for as long as their key is.
+func TestGroupOfDigest(t *testing.T) {
 	hub, _ := newHub(publish.Options{})
 	digest := [32]byte{1}
 	record := keyRecord("k2", acme)

@@ -177,7 +177,7 @@ func TestEnforcementIsAcknowledged(t *testing.T) {
 	}
 }
 
-func TestNobodyIsThere(t *testing.T) {
+func TestEnforcementWithoutServers(t *testing.T) {
 	hub, _ := newHub(publish.Options{})
 	key := keyRecord("k2", acme)
 	putKey(hub, key)
@@ -191,7 +191,7 @@ func TestNobodyIsThere(t *testing.T) {
 	}
 }
 
-func TestServerThatJoinsIsWaitedForToo(t *testing.T) {
+func TestNewServerIsWaitedFor(t *testing.T) {
 	hub, _ := newHub(publish.Options{})
 	a := connect(hub, "a")
 	a.take(t, true)
@@ -208,7 +208,7 @@ func TestServerThatJoinsIsWaitedForToo(t *testing.T) {
 	}
 }
 
-func TestSlowServerDelaysNobodyAndKeepsTheLatestOnly(t *testing.T) {
+func TestSlowServerDelaysNoOtherAndGetsTheLatestState(t *testing.T) {
 	hub, _ := newHub(publish.Options{})
 	quick, slow := connect(hub, "quick"), connect(hub, "slow")
 	quick.take(t, true)
@@ -250,7 +250,7 @@ func TestSlowServerIsNotSentMoreThanItAcknowledges(t *testing.T) {
 	}
 }
 
-func TestLostServer(t *testing.T) {
+func TestDisconnectedServer(t *testing.T) {
 	const grace = 5 * time.Second
 	setup := func(t *testing.T) (*publish.Hub, *steppedClock, *server, *syncv1.Key) {
 		hub, clk := newHub(publish.Options{Grace: grace})
@@ -273,7 +273,7 @@ func TestLostServer(t *testing.T) {
 			t.Error("given up too early")
 		}
 		clk.Step(1)
-		if e := enforcement(hub, key); !e.Complete || e.Servers != 2 || e.Acknowledged != 1 || fmt.Sprint(e.Lost) != "[b]" {
+		if e := enforcement(hub, key); !e.Complete || e.Servers != 2 || e.Acknowledged != 1 || fmt.Sprint(e.Expired) != "[b]" {
 			t.Errorf("%+v", e)
 		}
 	})
@@ -285,7 +285,7 @@ func TestLostServer(t *testing.T) {
 			t.Errorf("%+v", e)
 		}
 		back.take(t, true)
-		if e := enforcement(hub, key); !e.Complete || e.Servers != 2 || len(e.Lost) != 0 {
+		if e := enforcement(hub, key); !e.Complete || e.Servers != 2 || len(e.Expired) != 0 {
 			t.Errorf("%+v", e)
 		}
 	})
@@ -294,7 +294,7 @@ func TestLostServer(t *testing.T) {
 		clk.Step(grace)
 		back := connect(hub, "b")
 		back.take(t, true)
-		if e := enforcement(hub, key); !e.Complete || e.Servers != 2 || e.Acknowledged != 2 || len(e.Lost) != 0 {
+		if e := enforcement(hub, key); !e.Complete || e.Servers != 2 || e.Acknowledged != 2 || len(e.Expired) != 0 {
 			t.Errorf("%+v", e)
 		}
 	})
@@ -307,24 +307,24 @@ func TestGoodbyeIsNotWaitedFor(t *testing.T) {
 	key := keyRecord("k2", acme)
 	putKey(hub, key)
 	a.Close(true)
-	if e := enforcement(hub, key); !e.Complete || e.Servers != 0 || len(e.Lost) != 0 {
+	if e := enforcement(hub, key); !e.Complete || e.Servers != 0 || len(e.Expired) != 0 {
 		t.Errorf("%+v", e)
 	}
 }
 
-func TestSettling(t *testing.T) {
+func TestStartupGrace(t *testing.T) {
 	clk := newClock()
 	hub := publish.NewHub(clk, publish.Options{StartupGrace: 5 * time.Second})
 	hub.PutGroup(groupRecord(acme))
 	key := keyRecord("k1", acme)
 	putKey(hub, key)
-	if e := enforcement(hub, key); e.Complete || !e.Settling {
+	if e := enforcement(hub, key); e.Complete || !e.InStartupGrace {
 		t.Errorf("before Open: %+v", e)
 	}
 	announced := 0
 	hub.OnEnforced(func(publish.Subject) { announced++ })
 	hub.Open()
-	if e := enforcement(hub, key); e.Complete || !e.Settling {
+	if e := enforcement(hub, key); e.Complete || !e.InStartupGrace {
 		t.Errorf("servers of an earlier leader may be on their way: %+v", e)
 	}
 	clk.Step(5 * time.Second)
@@ -333,7 +333,7 @@ func TestSettling(t *testing.T) {
 	}
 }
 
-func TestReconnectTransfersWhatDiffers(t *testing.T) {
+func TestReconnectTransfersDifferences(t *testing.T) {
 	const other, gone = "tenants/other", "tenants/gone"
 	hub, _ := newHub(publish.Options{})
 	for _, identity := range []string{other, gone} {
@@ -370,7 +370,7 @@ func TestReconnectTransfersWhatDiffers(t *testing.T) {
 	}
 }
 
-func TestLargeUpdatesComeInPieces(t *testing.T) {
+func TestLargeUpdatesAreSplit(t *testing.T) {
 	const keys = 20_000
 	hub, _ := newHub(publish.Options{})
 	early := connect(hub, "early")
@@ -432,9 +432,9 @@ func TestAuthorization(t *testing.T) {
 	}
 }
 
-// TestGroupThatAppearsDuringAuthorization: between the questions and the next update there is
+// TestGroupCreatedDuringAuthorization: between the questions and the next update there is
 // a moment, in which a group may appear that nobody has asked about.
-func TestGroupThatAppearsDuringAuthorization(t *testing.T) {
+func TestGroupCreatedDuringAuthorization(t *testing.T) {
 	const asked, secret = "tenants/asked", "tenants/secret"
 	hub, _ := newHub(publish.Options{})
 	may := func(_ context.Context, group string) (bool, error) {
@@ -487,5 +487,23 @@ func TestOverdue(t *testing.T) {
 	s.Ack(s.received[len(s.received)-1].GetRevision())
 	if s.Overdue(time.Minute) {
 		t.Error("an acknowledged update is overdue")
+	}
+}
+
+// A group that is granted or withdrawn is sent without a new revision. Its update is acknowledged all the same.
+func TestServerIsNotOverdueAfterAGrant(t *testing.T) {
+	hub, clk := newHub(publish.Options{})
+	may := granted()
+	s := subscribe(hub, publish.Subscriber{Instance: "s", Selects: all, Authorizer: may})
+	s.take(t, true)
+	may.known[acme] = true
+	s.Review()
+	s.take(t, true)
+	if s.groups[acme] == nil {
+		t.Fatal("it lacks the group")
+	}
+	clk.Step(2 * time.Minute)
+	if s.Overdue(time.Minute) {
+		t.Error("it is overdue with an update that it has acknowledged")
 	}
 }

@@ -51,8 +51,8 @@ func TestRateRecords(t *testing.T) {
 	}
 }
 
-// TestCachingIsSharedWhereThatIsSaid and nowhere else.
-func TestCachingIsSharedWhereThatIsSaid(t *testing.T) {
+// TestCachingIsSharedWhereDeclared and nowhere else.
+func TestCachingIsSharedWhereDeclared(t *testing.T) {
 	for declared, want := range map[v1alpha1.Caching]syncv1.Caching{
 		"": syncv1.Caching_CACHING_UNSPECIFIED, v1alpha1.CachingPrivate: syncv1.Caching_CACHING_UNSPECIFIED, v1alpha1.CachingShared: syncv1.Caching_CACHING_SHARED, "Public": syncv1.Caching_CACHING_UNSPECIFIED,
 	} {

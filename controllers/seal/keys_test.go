@@ -16,7 +16,7 @@ func keysOf(t interface{ Fatal(...any) }, root string) *Keys {
 }
 
 // A seal is of exactly what it was made for: no part can be changed, nor moved into another.
-func TestSealIsOfAllParts(t *testing.T) {
+func TestSealCoversAllParts(t *testing.T) {
 	keys, others := keysOf(t, "a"), keysOf(t, "b")
 	part := rapid.StringMatching(`[a-z:0-9]{0,4}`)
 	draw := func(t *rapid.T, name string) Sealed {
@@ -38,7 +38,7 @@ func TestSealIsOfAllParts(t *testing.T) {
 	})
 }
 
-func TestVerifyRefusesWhatIsNoSeal(t *testing.T) {
+func TestVerifyRefusesInvalidSeals(t *testing.T) {
 	keys, of := keysOf(t, "a"), Sealed{Namespace: "n", ApiKey: "k", Text: "t"}
 	good := keys.Seal(of)
 	for _, seal := range []string{"", "v1.", strings.TrimPrefix(good, "v1."), "v2." + good[3:], good + "A", good[:len(good)-1], "v1." + strings.Repeat("=", 43), strings.Repeat("v1.", 1<<20)} {
@@ -48,7 +48,7 @@ func TestVerifyRefusesWhatIsNoSeal(t *testing.T) {
 	}
 }
 
-func TestKeysAreDerivedApart(t *testing.T) {
+func TestDerivedKeysDiffer(t *testing.T) {
 	keys := keysOf(t, "a")
 	if string(keys.seals) == string(keys.Digests.Bytes()) {
 		t.Error("validation servers have the key of seals")

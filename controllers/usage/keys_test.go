@@ -92,10 +92,10 @@ func TestKeyReports(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			keys := newKeys(clocktesting.NewFakeClock(start))
 			r := keys.Connect(keyPeer("server"))
-			r.Report(&syncv1.Uses{Life: "one", Keys: []*syncv1.KeyUse{say(10, 0)}})
+			r.Report(&syncv1.Uses{Incarnation: "one", Keys: []*syncv1.KeyUse{say(10, 0)}})
 			use := say(12, 0)
 			c.change(use)
-			r.Report(&syncv1.Uses{Life: "one", Keys: []*syncv1.KeyUse{use}})
+			r.Report(&syncv1.Uses{Incarnation: "one", Keys: []*syncv1.KeyUse{use}})
 			s := &shown{}
 			s.write(keys, 0)
 			if s.requests != c.want || s.period != "2026-11" {
@@ -114,11 +114,11 @@ func TestKeysMonth(t *testing.T) {
 	keys, s := newKeys(clk), &shown{}
 	a, b := keys.Connect(keyPeer("a")), keys.Connect(keyPeer("b"))
 	december := &syncv1.KeyUse{Group: web.Group, Key: web.ID, Period: "2026-12", Requests: 3}
-	a.Report(&syncv1.Uses{Life: "one", Keys: []*syncv1.KeyUse{say(10, 0)}})
+	a.Report(&syncv1.Uses{Incarnation: "one", Keys: []*syncv1.KeyUse{say(10, 0)}})
 	s.write(keys, 0)
 	clk.SetTime(time.Date(2026, 12, 1, 0, 0, 1, 0, time.UTC))
-	a.Report(&syncv1.Uses{Life: "one", Keys: []*syncv1.KeyUse{say(11, 10), december}})
-	b.Report(&syncv1.Uses{Life: "two", Keys: []*syncv1.KeyUse{say(5, 0)}})
+	a.Report(&syncv1.Uses{Incarnation: "one", Keys: []*syncv1.KeyUse{say(11, 10), december}})
+	b.Report(&syncv1.Uses{Incarnation: "two", Keys: []*syncv1.KeyUse{say(5, 0)}})
 	s.write(keys, 0)
 	if s.period != "2026-12" || s.requests != 3 {
 		t.Errorf("%+v", s)
@@ -135,7 +135,7 @@ func TestKeysDue(t *testing.T) {
 	keys, s := newKeys(clk), &shown{}
 	r := keys.Connect(keyPeer("a"))
 	report := func(id string, n uint64) {
-		r.Report(&syncv1.Uses{Life: "one", Keys: []*syncv1.KeyUse{{Group: web.Group, Key: id, Period: "2026-11", Requests: n}}})
+		r.Report(&syncv1.Uses{Incarnation: "one", Keys: []*syncv1.KeyUse{{Group: web.Group, Key: id, Period: "2026-11", Requests: n}}})
 	}
 	requests := uint64(0)
 	for i, step := range []struct {
@@ -198,7 +198,7 @@ func (s *keyServer) connect(keys *usage.Keys) {
 }
 
 func (s *keyServer) report(whole bool) {
-	s.stream.Report(&syncv1.Uses{Life: s.incarnation, Keys: s.Keys(whole)})
+	s.stream.Report(&syncv1.Uses{Incarnation: s.incarnation, Keys: s.Keys(whole)})
 }
 
 func (n *keyNetwork) use(s *keyServer) {
@@ -207,10 +207,10 @@ func (n *keyNetwork) use(s *keyServer) {
 	s.Used(web.ID, &decision.Group{Identity: web.Group}, request, start, false, netip.Addr{})
 }
 
-// TestKeysOnce: streams that are lost, reports and acknowledgements that are repeated or lost, writes
+// TestKeysAreCountedOnce: streams that are lost, reports and acknowledgements that are repeated or lost, writes
 // that fail or seem to: in the end each request is shown, and once. A new leader may show twice
 // what the last one had written and servers had not been told, and nothing else.
-func TestKeysOnce(t *testing.T) {
+func TestKeysAreCountedOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		clk := clocktesting.NewFakeClock(start)
 		n := &keyNetwork{keys: newKeys(clk)}

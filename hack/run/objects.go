@@ -21,7 +21,7 @@ const (
 	sampleNamespace = "acme"
 	sampleKey       = "acme-web"
 
-	// atRest is how long a key that is not usable has to stay so until that is how it is meant to be.
+	// atRest is how long a key has to be unusable until that is regarded as intended.
 	atRest = 10 * time.Second
 )
 
@@ -38,7 +38,7 @@ func (r *runner) kubectl(ctx context.Context, args ...string) error {
 	return nil
 }
 
-// apply applies a kustomization; fields that it does not name stay as they are.
+// apply applies a kustomization. Fields that it does not name stay as they are.
 func (r *runner) apply(ctx context.Context, dir string) error {
 	return r.kubectl(ctx, "apply", "--server-side", "--force-conflicts", "--field-manager=keyward-run", "-k", filepath.Join(r.root, dir))
 }
@@ -48,15 +48,15 @@ func (r *runner) applyConfig(ctx context.Context) error {
 	if err := r.apply(ctx, "config/local"); err != nil {
 		return err
 	}
-	if err := r.kubectl(ctx, "wait", "--for=condition=Established", "--timeout=60s", "-f", filepath.Join(r.root, "config/crd/bases")); err != nil {
+	if err := r.kubectl(ctx, "wait", "--for=condition=Established", "--timeout=60s", "-f",
+		filepath.Join(r.root, "config/crd/bases")); err != nil {
 		return err
 	}
 	r.out.line("config/local is applied")
 	return nil
 }
 
-// applySamples retries for as long as the webhooks are not reachable: they are once the API server has their
-// certificate.
+// applySamples retries until the webhooks are reachable, that is until the API server has their certificate.
 func (r *runner) applySamples(ctx context.Context) error {
 	var refused error
 	err := r.out.await(ctx, "the webhooks", startTimeout, func(ctx context.Context) error {

@@ -14,7 +14,7 @@ import (
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
-func TestHostsAndMethodsAreLoggedIfTheyAreSuch(t *testing.T) {
+func TestOnlyHostsAndMethodsAreLogged(t *testing.T) {
 	key, err := keyformat.Mint("vctrl", rand.Reader)
 	if err != nil {
 		t.Fatal(err)

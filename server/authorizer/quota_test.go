@@ -15,7 +15,7 @@ import (
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
-// around hears of everything that a gate tells others.
+// around is notified of everything that an Authorizer reports to others.
 type around struct {
 	code               decision.Code
 	asked, used, bytes int
@@ -35,8 +35,8 @@ func (a *around) Used(string, *decision.Group, *decision.Request, time.Time, boo
 
 func (a *around) Record(_ string, _ time.Time, _ *Request, result *Result) { a.recorded = result.Code }
 
-// TestQuotaComesLast: only what is let through otherwise is asked about, and what the quota
-// refuses is no use of a key and no failed attempt.
+// TestQuotaComesLast: the quota is consulted only about requests that are allowed otherwise. A request that the quota denies
+// is neither a use of a key nor a failed attempt.
 func TestQuotaComesLast(t *testing.T) {
 	good := keyformat.DigestOf("some key")
 	for _, c := range []struct {
@@ -81,8 +81,8 @@ func (p paced) Find(digest keyformat.Digest) (decision.Match, bool) {
 	return match, ok
 }
 
-// TestRateComesBeforeQuota: what is refused for its rate costs nothing of a quota, and is no use
-// of a key and no failed attempt; what the quota refuses has passed the limiter.
+// TestRateComesBeforeQuota: a request that a rate limit denies spends nothing of a quota, and is neither a use of a key nor a
+// failed attempt. A request that the quota denies has passed the limiter.
 func TestRateComesBeforeQuota(t *testing.T) {
 	good := keyformat.DigestOf("some key")
 	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
@@ -113,7 +113,7 @@ func TestRateComesBeforeQuota(t *testing.T) {
 				Client:  netip.MustParseAddr("192.0.2.1"),
 			})
 			if result.Code == quota {
-				result.RetryAfter -= time.Hour // what the quota says
+				result.RetryAfter -= time.Hour // which the quota returned
 			}
 			if result.Code != want.code || a.recorded != want.code || a.asked != want.asked || result.Rates.Key.Left != want.left || result.RetryAfter != want.wait {
 				t.Errorf("step %d: %v after %v, asked %d times, %+v", i, result.Code, result.RetryAfter, a.asked, result.Rates)

@@ -16,13 +16,12 @@ import (
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
-// hostile is a snapshot of 512 groups that allow one origin and own nothing that is asked for, which
-// is hard to find out.
+// hostile is a snapshot of 512 groups that allow one origin and own none of the requests, which is expensive to find out.
 type hostile struct {
 	everybody
 
 	group  *decision.Group
-	groups int // that were asked
+	groups int // that were searched
 }
 
 func (h *hostile) Allowing(from origin.Origin, willDo func(*decision.Group) bool) (found, tooMany bool) {
@@ -51,13 +50,12 @@ func hostileGroup(t testing.TB) *decision.Group {
 	return &decision.Group{Projects: []decision.Project{{Name: "a", Routes: []routing.Matcher{route}}}}
 }
 
-// TestSearchesAreBounded: whoever asks for what is hard to find out, from wherever, has no more than
-// so many groups asked in a second. The answers are the generous ones, and those that need no search
-// are as ever.
+// TestSearchesAreBounded: the number of groups that are searched in a second is bounded, whichever clients send requests that
+// are expensive to search for. Without a search, the response is the permissive one. Responses that need no search do not change.
 func TestSearchesAreBounded(t *testing.T) {
 	const (
 		requests = 2000 // in a second
-		most     = 600  // searches: what a tenth of a processor is enough for, and what was left of the time before
+		most     = 600  // searches: as many as a tenth of a processor is enough for, and those of the budget that was left
 	)
 	now := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 	path := "/" + strings.Repeat("a", routing.MaxPath-1)

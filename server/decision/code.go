@@ -1,156 +1,40 @@
 package decision
 
-import "net/http"
+import "github.com/keyward-dev/keyward/internal/decisioncode"
 
-// Code is the outcome of a decision. The zero Code is Allowed.
-type Code uint8
+// Code is the outcome of a decision. The table of all codes is in internal/decisioncode. The zero Code is Allowed.
+type Code = decisioncode.Code
 
-// The outcomes, in the order in which they are checked for.
+// The outcomes, in the order in which they are checked for. Rate limits, quotas and TooManyFailures are decided after
+// Decide, by server/authorizer.
 const (
-	Allowed Code = iota
-	NotSynced
-	Stale
-	PathTooLong
-	HostInvalid
-	PathAmbiguous
-
-	// QueryAmbiguous is found with the path, of bytes that belong in no query, and with the
-	// project, where routes look at a parameter that can be read in two ways.
-	QueryAmbiguous
-	KeyMissing
-	KeyMalformed
-	KeyUnknown
-	KeyRevoked
-	KeyExpired
-	KeyRetired
-	KeySuspended
-	GroupFrozen
-	GroupSuspended
-	ProjectUnknown
-	ProjectDenied
-	OriginMissing
-	OriginDenied
-	PermissionDenied
-
-	// RateLimited is for what counts requests to decide, once all of the above has passed.
-	RateLimited
-
-	// QuotaExceeded is for what counts usage to decide, once all of the above has passed.
-	QuotaExceeded
-
-	// QuotaUnavailable takes its place while nobody knows, and the group wants it denied then.
-	QuotaUnavailable
-
-	// TooManyFailures takes the place of another denial, where a client had too many. That
-	// is not decided here, but by who knows the client.
-	TooManyFailures
-
-	// Preflight is the answer to a browser that asks whether it may send a request from an
-	// origin that is allowed. Nothing is let through by it.
-	Preflight
-
-	codes // how many there are
+	Allowed          = decisioncode.Allowed
+	NotSynced        = decisioncode.NotSynced
+	Stale            = decisioncode.Stale
+	PathTooLong      = decisioncode.PathTooLong
+	HostInvalid      = decisioncode.HostInvalid
+	PathAmbiguous    = decisioncode.PathAmbiguous
+	QueryAmbiguous   = decisioncode.QueryAmbiguous
+	KeyMissing       = decisioncode.KeyMissing
+	KeyMalformed     = decisioncode.KeyMalformed
+	KeyUnknown       = decisioncode.KeyUnknown
+	KeyRevoked       = decisioncode.KeyRevoked
+	KeyExpired       = decisioncode.KeyExpired
+	KeyRetired       = decisioncode.KeyRetired
+	KeySuspended     = decisioncode.KeySuspended
+	GroupFrozen      = decisioncode.GroupFrozen
+	GroupSuspended   = decisioncode.GroupSuspended
+	ProjectUnknown   = decisioncode.ProjectUnknown
+	ProjectDenied    = decisioncode.ProjectDenied
+	OriginMissing    = decisioncode.OriginMissing
+	OriginDenied     = decisioncode.OriginDenied
+	PermissionDenied = decisioncode.PermissionDenied
+	RateLimited      = decisioncode.RateLimited
+	QuotaExceeded    = decisioncode.QuotaExceeded
+	QuotaUnavailable = decisioncode.QuotaUnavailable
+	TooManyFailures  = decisioncode.TooManyFailures
+	Preflight        = decisioncode.Preflight
 )
 
-// outcome is how a Code appears in HTTP. A detail tells the holder of the key what to do,
-// and nothing about the key, its group or other groups that the holder does not know.
-type outcome struct {
-	name   string
-	status int
-	title  string
-	detail string
-}
-
-var outcomes = [codes]outcome{
-	Allowed: {"allowed", http.StatusOK, "Allowed", ""},
-	NotSynced: {"not_synced", http.StatusServiceUnavailable, "Not ready",
-		"This server has not received its keys yet. Try again in a moment."},
-	Stale: {"stale", http.StatusServiceUnavailable, "Out of date",
-		"This server has been out of touch with the source of its keys for too long. Try again later."},
-	PathTooLong: {"path_too_long", http.StatusRequestURITooLong, "Path too long",
-		"The path is longer than 8192 bytes. Send a shorter one."},
-	HostInvalid: {"host_invalid", http.StatusBadRequest, "Invalid host",
-		"The host is missing, or not a name, an IPv4 address or an IPv6 address in brackets, with a port or without. Send it as it is in the URL, in punycode where it is international."},
-	PathAmbiguous: {"path_ambiguous", http.StatusBadRequest, "Ambiguous path",
-		"The path can be read in more than one way. Send it without '.', '..' and empty segments, without ';', without segments that end in '.' or a space, without encoded slashes and backslashes, and percent-encoded once."},
-	QueryAmbiguous: {"query_ambiguous", http.StatusBadRequest, "Ambiguous query",
-		"The query can be read in more than one way. Percent-encode spaces, '#' and what is not ASCII, separate parameters by '&' only, and send each parameter once and under its exact name."},
-	KeyMissing: {"key_missing", http.StatusUnauthorized, "API key missing",
-		"Send the API key as 'Authorization: Bearer <key>' or 'X-Api-Key: <key>'."},
-	KeyMalformed: {"key_malformed", http.StatusUnauthorized, "API key malformed",
-		"What was sent is not one complete API key. Check that it was copied whole and is sent once."},
-	KeyUnknown: {"key_unknown", http.StatusUnauthorized, "API key unknown",
-		"No such API key is known here. Check that it belongs to this environment."},
-	KeyRevoked: {"key_revoked", http.StatusUnauthorized, "API key revoked",
-		"This API key has been revoked for good. Ask for a new one."},
-	KeyExpired: {"key_expired", http.StatusUnauthorized, "API key expired",
-		"This API key has expired. Use its successor, or ask for a new one."},
-	KeyRetired: {"key_retired", http.StatusUnauthorized, "API key replaced",
-		"This API key was rotated and the overlap is over. Use its successor."},
-	KeySuspended: {"key_suspended", http.StatusForbidden, "API key suspended",
-		"This API key is suspended. Ask its owner to resume it."},
-	GroupFrozen: {"group_frozen", http.StatusForbidden, "Group frozen",
-		"The group that this API key belongs to is frozen."},
-	GroupSuspended: {"group_suspended", http.StatusForbidden, "Group suspended",
-		"The group that this API key belongs to is suspended."},
-	ProjectUnknown: {"project_unknown", http.StatusForbidden, "No such project",
-		"The request belongs to no project of the API key's group."},
-	ProjectDenied: {"project_denied", http.StatusForbidden, "Project denied",
-		"This API key is not scoped to the project that the request belongs to."},
-	OriginMissing: {"origin_missing", http.StatusForbidden, "Origin missing",
-		"This project answers browsers only: the request needs an Origin or a Referer header."},
-	OriginDenied: {"origin_denied", http.StatusForbidden, "Origin denied",
-		"This project may not be used from the request's origin. Ask its owner to allow the domain."},
-	PermissionDenied: {"permission_denied", http.StatusForbidden, "Permission denied",
-		"This API key does not permit this method on this path."},
-	RateLimited: {"rate_limited", http.StatusTooManyRequests, "Too many requests",
-		"Requests with this API key, or with all keys of its group together, come faster than they may. Wait as long as Retry-After says, and then send them more slowly."},
-	QuotaExceeded: {"quota_exceeded", http.StatusPaymentRequired, "Quota exceeded",
-		"This month's quota of the group that this API key belongs to is used up. Raise it, or wait for the next month."},
-	QuotaUnavailable: {"quota_unavailable", http.StatusServiceUnavailable, "Quota unavailable",
-		"It is not known at the moment whether this month's quota of the group that this API key belongs to is used up. Try again in a moment."},
-	TooManyFailures: {"too_many_failures", http.StatusTooManyRequests, "Too many failures",
-		"Too many requests from this address were refused. Correct the API key or the origin, and wait before trying again."},
-	Preflight: {"preflight", http.StatusNoContent, "Preflight answered",
-		"Requests from this origin may be sent, with an API key."},
-}
-
 // Codes returns every Code, Allowed first.
-func Codes() []Code {
-	all := make([]Code, codes)
-	for i := range all {
-		all[i] = Code(i)
-	}
-	return all
-}
-
-func (c Code) outcome() *outcome {
-	if c >= codes {
-		c = NotSynced
-	}
-	return &outcomes[c]
-}
-
-// FailedAttempt tells whether a denial may be a guess: at a key, or at where a key that was
-// found may be used. The other denials are about servers, or tell a holder about their key.
-func (c Code) FailedAttempt() bool {
-	switch c {
-	case KeyMissing, KeyMalformed, KeyUnknown, KeyRevoked, KeyExpired, KeyRetired,
-		ProjectUnknown, ProjectDenied, OriginMissing, OriginDenied:
-		return true
-	default:
-		return false
-	}
-}
-
-// String returns the machine-readable name, such as "key_expired".
-func (c Code) String() string { return c.outcome().name }
-
-// Status returns the HTTP status code (RFC 9110, section 15).
-func (c Code) Status() int { return c.outcome().status }
-
-// Title returns a short summary, the same for every occurrence (RFC 9457, section 3.1.3).
-func (c Code) Title() string { return c.outcome().title }
-
-// Detail returns what the client can do about it; it is empty for Allowed.
-func (c Code) Detail() string { return c.outcome().detail }
+func Codes() []Code { return decisioncode.All() }

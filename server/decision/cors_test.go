@@ -71,9 +71,9 @@ func TestPreflight(t *testing.T) {
 	}
 }
 
-// TestWhoMayReadWhy: a page may read an answer if its origin is allowed, by the project if
-// that is known, or by what may be the project.
-func TestWhoMayReadWhy(t *testing.T) {
+// TestOriginAllowed: a page may read the response if its origin is allowed, by the project if that is known, or by those
+// that may be the project.
+func TestOriginAllowed(t *testing.T) {
 	for name, c := range map[string]struct {
 		want    bool
 		code    Code

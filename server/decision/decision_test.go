@@ -76,7 +76,7 @@ func acme(t testing.TB) (*memory, *Match) {
 	return &memory{health: Synced, matches: map[keyformat.Digest]Match{}}, match
 }
 
-// setup is one case of TestDecide, about to be arranged.
+// setup is one case of TestDecide, before it is changed.
 type setup struct {
 	snapshot *memory
 	match    *Match
@@ -211,29 +211,6 @@ func (s *setup) grant(permission string) {
 	s.match.Key.Scope.Permissions = append(s.match.Key.Scope.Permissions, permission)
 }
 
-func TestEveryCodeIsComplete(t *testing.T) {
-	seen := map[string]bool{}
-	for _, code := range Codes() {
-		if code.String() == "" || code.Title() == "" || code.Status() == 0 || (code != Allowed) != (code.Detail() != "") || seen[code.String()] {
-			t.Errorf("code %d: %+v", code, *code.outcome())
-		}
-		seen[code.String()] = true
-	}
-	if Code(200).Status() < 400 {
-		t.Error("a code that there is not allows")
-	}
-}
-
-// TestFailedAttempts: whatever is answered 401 is one, and nothing that is not about the
-// request.
-func TestFailedAttempts(t *testing.T) {
-	for _, code := range Codes() {
-		if status := code.Status(); status == 401 && !code.FailedAttempt() || status != 401 && status != 403 && code.FailedAttempt() {
-			t.Errorf("%v: %v", code, code.FailedAttempt())
-		}
-	}
-}
-
 // TestNothingButTheRightKeyIsAllowed draws requests and keys: what is allowed has passed
 // every check on its own.
 func TestNothingButTheRightKeyIsAllowed(t *testing.T) {
@@ -284,7 +261,7 @@ func TestDecideDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// many is a snapshot of n keys, and a request with an origin for one of them.
+// many returns a snapshot of n keys, and a request with an origin for one of them.
 func many(t testing.TB, n int) (*memory, *Request) {
 	t.Helper()
 	snapshot, match := acme(t)

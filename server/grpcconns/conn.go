@@ -21,12 +21,12 @@ type Conn struct {
 	streams    map[uint32]*stream
 	oldest     stream // head of the ring of those that are pending, the oldest first
 	spare      *stream
-	answering  int   // streams that have come to their end, and have no answer
+	responding int   // streams that have come to their end, and have no answer
 	held       int64 // bytes of all streams
 	unfinished int64 // of those whose message is not whole
 	since      int64 // when it came, or was last asked something
-	spoke      bool
-	gone       bool
+	active     bool
+	closed     bool
 }
 
 const nowhere = 0
@@ -53,14 +53,14 @@ type stream struct {
 }
 
 // standing is how a connection stands among others.
-type standing struct {
+type status struct {
 	busy, pending, overdue bool
 	since                  int64
 	held, unfinished       int64
 }
 
 // worse reports whether a connection goes before another where too much is held.
-func (s standing) worse(than standing) bool {
+func (s status) evictBefore(than status) bool {
 	late, thanLate := s.overdue && s.pending, than.overdue && than.pending
 	if late != thanLate {
 		return late
@@ -81,15 +81,15 @@ func newConn(inner net.Conn, l *Listener) *Conn {
 	return c
 }
 
-func (c *Conn) standing(now int64) standing {
+func (c *Conn) status(now int64) status {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := standing{since: c.since, held: c.held, unfinished: c.unfinished}
+	s := status{since: c.since, held: c.held, unfinished: c.unfinished}
 	if first := c.oldest.next; first != &c.oldest {
 		s.pending, s.since = true, first.since
 	}
-	s.overdue = (s.pending || !c.spoke) && s.since < now-int64(overdue)
-	s.busy = c.answering > 0 && !s.overdue
+	s.overdue = (s.pending || !c.active) && s.since < now-int64(overdue)
+	s.busy = c.responding > 0 && !s.overdue
 	return s
 }
 
@@ -103,7 +103,7 @@ func (c *Conn) forget() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	held := c.held
-	c.gone, c.streams, c.spare, c.held = true, nil, nil, 0
+	c.closed, c.streams, c.spare, c.held = true, nil, nil, 0
 	c.oldest.prev, c.oldest.next = &c.oldest, &c.oldest
 	return held
 }
@@ -149,14 +149,14 @@ type followed struct {
 func (f *followed) Read(p []byte) (int, error) {
 	n, err := f.Conn.Read(p)
 	if n > 0 {
-		f.c.came(p[:n])
+		f.c.received(p[:n])
 	}
 	return n, err
 }
 
 // Write implements net.Conn.
 func (f *followed) Write(p []byte) (int, error) {
-	return f.out.write(p, f.c.goes(p))
+	return f.out.write(p, f.c.sends(p))
 }
 
 // Close implements net.Conn.

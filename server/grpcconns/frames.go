@@ -59,9 +59,9 @@ func (f *frames) next(p []byte) (rest, payload []byte, begins, ends bool) {
 }
 
 // came follows what the client says.
-func (c *Conn) came(p []byte) {
+func (c *Conn) received(p []byte) {
 	c.mu.Lock()
-	if c.gone {
+	if c.closed {
 		c.mu.Unlock()
 		return
 	}
@@ -105,7 +105,7 @@ func (c *Conn) came(p []byte) {
 }
 
 // goes follows what the server says. It reports whether other requests are being answered.
-func (c *Conn) goes(p []byte) (more bool) {
+func (c *Conn) sends(p []byte) (more bool) {
 	c.mu.Lock()
 	before := c.held
 	for len(p) > 0 {
@@ -118,7 +118,7 @@ func (c *Conn) goes(p []byte) (more bool) {
 		}
 	}
 	less := c.held - before
-	more = c.answering > 0
+	more = c.responding > 0
 	c.mu.Unlock()
 	if less != 0 {
 		c.listener.hold(less)
@@ -128,7 +128,7 @@ func (c *Conn) goes(p []byte) (more bool) {
 
 // open notes a new stream, or that headers come at the end of one.
 func (c *Conn) open(now int64) {
-	c.since, c.spoke = now, true
+	c.since, c.active = now, true
 	if c.streams[c.in.stream] != nil {
 		return
 	}
@@ -156,7 +156,7 @@ func (c *Conn) begin(s *stream, now int64) {
 }
 
 // settle notes that nothing is owed.
-func (c *Conn) settle(s *stream) {
+func (c *Conn) unlink(s *stream) {
 	if s.next == nil {
 		return
 	}
@@ -181,13 +181,13 @@ func (c *Conn) piece(s *stream, now int64) {
 	c.since = now
 	s.odd = s.odd || c.in.flags&flagPadded != 0 // nobody pads but who hides something
 	if s.whole && c.in.left > 0 {
-		c.again(s, now)
+		c.nextMessage(s, now)
 	}
 	c.add(s, int64(c.in.left)+frameBytes)
 }
 
 // again notes that another message begins. What was held of the last one has been read: only one is at a time.
-func (c *Conn) again(s *stream, now int64) {
+func (c *Conn) nextMessage(s *stream, now int64) {
 	c.held -= s.held - streamBytes
 	s.held = streamBytes
 	c.unfinished += s.held
@@ -199,7 +199,7 @@ func (c *Conn) again(s *stream, now int64) {
 func (c *Conn) read(s *stream, payload []byte, now int64) {
 	for len(payload) > 0 && !s.odd && !s.ended {
 		if s.whole {
-			c.again(s, now)
+			c.nextMessage(s, now)
 		}
 		if s.have < len(s.prefix) {
 			n := copy(s.prefix[s.have:], payload)
@@ -214,7 +214,7 @@ func (c *Conn) read(s *stream, payload []byte, now int64) {
 		if s.left == 0 {
 			s.have, s.whole = 0, true
 			c.unfinished -= s.held
-			c.settle(s)
+			c.unlink(s)
 		}
 	}
 }
@@ -225,7 +225,7 @@ func (c *Conn) end(s *stream) {
 		return
 	}
 	s.ended = true
-	c.answering++
+	c.responding++
 	if !s.whole {
 		c.unfinished -= s.held
 	}
@@ -236,11 +236,11 @@ func (c *Conn) end(s *stream) {
 
 // close notes that a stream has its answer, or that nobody wants it.
 func (c *Conn) close(s *stream) {
-	c.settle(s)
+	c.unlink(s)
 	delete(c.streams, s.id)
 	c.held -= s.held
 	if s.ended {
-		c.answering--
+		c.responding--
 	} else if !s.whole {
 		c.unfinished -= s.held
 	}

@@ -9,13 +9,13 @@ import (
 
 const (
 	// maxGathered is how many bytes of answers may wait for others.
-	maxGathered = 32 << 10
+	maxBatch = 32 << 10
 	// lastWords is how long a connection that closes has for the answers that wait.
-	lastWords = time.Second
+	closeTimeout = time.Second
 )
 
 // gathered are buffers for answers that wait. Few connections have one at the same time.
-var gathered = sync.Pool{New: func() any { b := make([]byte, 0, maxGathered); return &b }}
+var buffers = sync.Pool{New: func() any { b := make([]byte, 0, maxBatch); return &b }}
 
 // gatherer writes the answers of several requests at once.
 //
@@ -42,16 +42,16 @@ func (g *gatherer) write(p []byte, more bool) (int, error) {
 	if g.waiting != nil {
 		size += len(*g.waiting)
 	}
-	if size > maxGathered {
+	if size > maxBatch {
 		if err := g.send(); err != nil {
 			return 0, err
 		}
 	}
-	if g.waiting == nil && (!more || len(p) > maxGathered) {
+	if g.waiting == nil && (!more || len(p) > maxBatch) {
 		return g.conn.Write(p)
 	}
 	if g.waiting == nil {
-		g.waiting = gathered.Get().(*[]byte)
+		g.waiting = buffers.Get().(*[]byte)
 	}
 	*g.waiting = append(*g.waiting, p...)
 	if !more {
@@ -79,14 +79,14 @@ func (g *gatherer) send() error {
 	}
 	_, g.err = g.conn.Write(*g.waiting)
 	*g.waiting = (*g.waiting)[:0]
-	gathered.Put(g.waiting)
+	buffers.Put(g.waiting)
 	g.waiting = nil
 	return g.err
 }
 
 // close sends what waits, and closes the connection.
 func (g *gatherer) close() error {
-	_ = g.conn.SetWriteDeadline(time.Now().Add(lastWords)) // also for who is writing
+	_ = g.conn.SetWriteDeadline(time.Now().Add(closeTimeout)) // also for who is writing
 	g.mu.Lock()
 	_ = g.send() // there is nobody left to tell
 	g.mu.Unlock()

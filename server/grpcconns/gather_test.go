@@ -26,7 +26,7 @@ func TestAnswersKeepTheirOrder(t *testing.T) {
 		g := &gatherer{conn: here}
 		var want []byte
 		for i := range rapid.IntRange(1, 40).Draw(t, "writes") {
-			piece := bytes.Repeat([]byte{byte('a' + i%26)}, rapid.IntRange(1, maxGathered+10).Draw(t, "bytes"))
+			piece := bytes.Repeat([]byte{byte('a' + i%26)}, rapid.IntRange(1, maxBatch+10).Draw(t, "bytes"))
 			want = append(want, piece...)
 			if n, err := g.write(piece, rapid.Bool().Draw(t, "more")); n != len(piece) || err != nil {
 				t.Fatalf("%d of %d bytes, %v", n, len(piece), err)
@@ -81,7 +81,7 @@ func TestWhoDoesNotReadIsLeft(t *testing.T) {
 	failed := make(chan error, 1)
 	go func() {
 		for {
-			if _, err := g.write(make([]byte, maxGathered/2), true); err != nil {
+			if _, err := g.write(make([]byte, maxBatch/2), true); err != nil {
 				failed <- err
 				return
 			}
@@ -106,7 +106,7 @@ func TestWhoDoesNotReadIsLeft(t *testing.T) {
 			if !ok {
 				t.Error("ended otherwise than by its deadline")
 			}
-		case <-time.After(20 * lastWords):
+		case <-time.After(20 * closeTimeout):
 			t.Fatal("still waiting")
 		}
 	}

@@ -17,17 +17,17 @@ import (
 
 // Why a connection had to go.
 const (
-	Place  = "place"  // for another
-	Memory = "memory" // all together held too much
-	Time   = "time"   // a message was not whole, or an answer not taken, in time
+	Capacity = "place"  // for another
+	Memory   = "memory" // all together held too much
+	Timeout  = "time"   // a message was not whole, or an answer not taken, in time
 )
 
 // Config is what connections may cost.
 type Config struct {
 	MaxConnections int           // 0 is any number
 	MaxHeldBytes   int64         // of messages and streams of all connections
-	Patience       time.Duration // from the begin of a message until it is answered
-	Gone           func(why string)
+	MessageTimeout time.Duration // from the begin of a message until it is answered
+	OnEvict        func(why string)
 }
 
 const (
@@ -37,7 +37,7 @@ const (
 	// samples is how many connections are looked at to find one that makes place.
 	samples = 64
 	// looks is how often during its patience it is looked who is late.
-	looks = 8
+	checks = 8
 )
 
 // Listener bounds the connections that it accepts.
@@ -92,12 +92,12 @@ func (l *Listener) admit(c *Conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for l.config.MaxConnections > 0 && len(l.all) >= l.config.MaxConnections && !l.shut {
-		if longest := l.longest(); longest != nil {
-			l.evict(longest, Place)
+		if longest := l.longestWaiting(); longest != nil {
+			l.evict(longest, Capacity)
 			continue
 		}
 		// All are answered this moment: what they do ends soon, or is overdue.
-		again := time.AfterFunc(overdue/looks, l.free.Broadcast)
+		again := time.AfterFunc(overdue/checks, l.free.Broadcast)
 		l.free.Wait()
 		again.Stop()
 	}
@@ -110,14 +110,14 @@ func (l *Listener) admit(c *Conn) bool {
 }
 
 // longest is who has waited longest, or nil if all are answered. The caller holds mu.
-func (l *Listener) longest() (longest *Conn) {
-	var most standing
+func (l *Listener) longestWaiting() (longest *Conn) {
+	var most status
 	now := time.Now().UnixNano()
 	for i := range min(len(l.all), samples) {
 		if len(l.all) > samples {
 			i = rand.IntN(len(l.all)) //nolint:gosec // nobody gains by knowing who is looked at
 		}
-		s := l.all[i].standing(now)
+		s := l.all[i].status(now)
 		if s.busy {
 			continue
 		}
@@ -137,10 +137,10 @@ func (l *Listener) hold(bytes int64) {
 	defer l.mu.Unlock()
 	for l.held.Load() > l.config.MaxHeldBytes {
 		var worst *Conn
-		var most standing
+		var most status
 		now := time.Now().UnixNano()
 		for _, c := range l.all {
-			if s := c.standing(now); s.held > 0 && (worst == nil || s.worse(most)) {
+			if s := c.status(now); s.held > 0 && (worst == nil || s.evictBefore(most)) {
 				worst, most = c, s
 			}
 		}
@@ -153,15 +153,15 @@ func (l *Listener) hold(bytes int64) {
 
 // watch ends connections that are late, until the listener is closed and they are gone.
 func (l *Listener) watch() {
-	ticker := time.NewTicker(max(l.config.Patience/looks, time.Millisecond))
+	ticker := time.NewTicker(max(l.config.MessageTimeout/checks, time.Millisecond))
 	defer ticker.Stop()
 	for range ticker.C {
 		l.mu.Lock()
 		now := time.Now()
-		limit := now.Add(-l.config.Patience).UnixNano()
+		limit := now.Add(-l.config.MessageTimeout).UnixNano()
 		for i := len(l.all) - 1; i >= 0; i-- { // the last takes the place of who goes
-			if s := l.all[i].standing(now.UnixNano()); s.pending && s.since < limit {
-				l.evict(l.all[i], Time)
+			if s := l.all[i].status(now.UnixNano()); s.pending && s.since < limit {
+				l.evict(l.all[i], Timeout)
 			}
 		}
 		done := l.shut && len(l.all) == 0
@@ -175,8 +175,8 @@ func (l *Listener) watch() {
 // evict closes a connection, and waits for nothing. The caller holds mu.
 func (l *Listener) evict(c *Conn, why string) {
 	l.drop(c)
-	if l.config.Gone != nil {
-		l.config.Gone(why)
+	if l.config.OnEvict != nil {
+		l.config.OnEvict(why)
 	}
 	go func() { _ = c.Conn.Close() }() // there is nobody to tell
 }

@@ -7,23 +7,23 @@ import (
 
 const wholePreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
-// beyondHTTP1 is what strict reading would refuse.
+// beyondHTTP1 is what the strict reader would refuse.
 const beyondHTTP1 = "\x00\x00\x00\x04\x00\x00\x00\x00\x00 \n\n anything: \x01"
 
-// TestThePrefaceIsHTTP2 however it arrives, and what follows is not looked at.
-func TestThePrefaceIsHTTP2(t *testing.T) {
+// TestPrefaceIsHTTP2 however it arrives, and what follows is not examined.
+func TestPrefaceIsHTTP2(t *testing.T) {
 	stream := wholePreface + beyondHTTP1
 	for at := 1; at < len(stream); at++ {
 		for _, portion := range []int{1, 7, 4096} {
-			got, refused := through(portion, stream[:at], stream[at:])
+			got, refused := passedOn(portion, stream[:at], stream[at:])
 			if got != stream || refused != nil {
-				t.Fatalf("split at %d, in portions of %d: %q is let through, refused %v", at, portion, got, refused)
+				t.Fatalf("split at %d, in portions of %d: %q is passed on, refused %v", at, portion, got, refused)
 			}
 		}
 	}
 }
 
-// TestNothingElseIsHTTP2: neither a preface that is not whole, nor one that is not the first.
+// TestNothingElseIsHTTP2: neither an incomplete preface, nor one that is not first.
 func TestNothingElseIsHTTP2(t *testing.T) {
 	const smuggled = "GET /smuggled HTTP/1.1\nHost: h\n\n"
 	first := "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -45,9 +45,9 @@ func TestNothingElseIsHTTP2(t *testing.T) {
 	}
 	for _, stream := range streams {
 		for at := 1; at < len(stream); at++ {
-			got, refused := through(4096, stream[:at], stream[at:])
+			got, refused := passedOn(4096, stream[:at], stream[at:])
 			if refused == nil || strings.Contains(got, "smuggled") || strings.Contains(got, "PRI") {
-				t.Fatalf("%q split at %d: %q is let through, refused %v", stream, at, got, refused)
+				t.Fatalf("%q split at %d: %q is passed on, refused %v", stream, at, got, refused)
 			}
 		}
 	}

@@ -2,38 +2,14 @@ package http1
 
 import (
 	"bytes"
-	"net/http"
 	"strconv"
 	"strings"
 
 	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
-// violation is why a message is refused. Servers on its way may understand it differently,
-// which is all that a smuggled request needs.
-type protocolError struct{ denial httpapi.Denial }
-
-func malformed(detail string) *protocolError {
-	return &protocolError{httpapi.NewProblem(statusMalformed, codeMalformed, titleMalformed, detail).Denial()}
-}
-
 var (
-	errBareLF      = malformed("A line does not end in CR LF.")
-	errFolded      = malformed("A header line is continued on the next one (obs-fold).")
-	errRequestLine = malformed("The request line is not 'method target HTTP/1.1'.")
-	errVersion     = malformed("The version is neither HTTP/1.1 nor HTTP/1.0.")
-	errName        = malformed("A header has no name, or a space or another character in its name that does not belong there.")
-	errControl     = malformed("A header has a control character in its value.")
-	errHost        = malformed("The request needs one Host header, with the host of its target if that has one.")
-	errLength      = malformed("Content-Length is not one number.")
-	errCoding      = malformed("Transfer-Encoding is not 'chunked', once, in HTTP/1.1.")
-	errLengths     = malformed("There are both Content-Length and Transfer-Encoding.")
-	errChunk       = malformed("The body is not encoded in chunks as it should be.")
-
-	errTooLarge = &protocolError{httpapi.NewProblem(http.StatusRequestHeaderFieldsTooLarge, "headers_too_large", "Headers too large",
-		"The headers of the request are larger than this server reads. Send fewer or shorter ones.").Denial()}
-
-	// preface is how a connection begins that speaks HTTP/2 (RFC 9113, section 3.4).
+	// preface is the beginning of an HTTP/2 connection (RFC 9113, section 3.4).
 	preface = []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 	crlf    = []byte("\r\n")
 	space   = []byte(" ")
@@ -55,28 +31,27 @@ const (
 	inChunk
 	afterChunk
 	inTrailer
-	notHTTP1 // HTTP/2, or what a connection was upgraded to
+	notHTTP1 // HTTP/2, or the protocol that a connection was upgraded to
 )
 
-// scanner follows a stream of requests (RFC 9112). Heads, chunk sizes and trailers are let
-// through when they are complete and right, bodies as they come. Of what is let through it
-// changes nothing but bad escapes.
+// scanner follows a stream of requests (RFC 9112). Heads, chunk sizes and trailers are passed on when they are complete
+// and correct, bodies as they arrive. It changes nothing of what is passed on, except invalid escapes.
 type scanner struct {
 	maxHead int
 
-	state     state
-	left      int64 // of the body or chunk
-	line      int   // where in what is pending the current line begins
-	searched  int   // how far in what is pending there is no end of it
-	firstLine bool  // the current line is not the first of its head
-	head      head
-	heads     int64 // that are complete, and for net/http
+	state    state
+	left     int64 // of the body or chunk
+	line     int   // where the current line begins in the pending bytes
+	searched int   // up to where the pending bytes were searched for its end
+	inFields bool  // the current line is not the first of its head
+	head     head
+	heads    int64 // that are complete, and for net/http
 }
 
-// head is what matters of a request's head.
+// head is what the scanner needs of a request's head.
 type head struct {
 	minor           byte
-	authority, host string // the latter only where there is an authority to compare it with
+	authority, host string // host only if there is an authority to compare it with
 	hosts, lengths  int
 	length          int64
 	codings         int
@@ -84,10 +59,10 @@ type head struct {
 	upgrade, asked  bool // the headers Upgrade: websocket, and Connection: upgrade
 }
 
-// scan returns how much of what is pending may be read by net/http. What it holds back has
-// to be there again the next time, with more behind it.
-func (s *scanner) scan(pending []byte) (through int, _ *protocolError) {
-	if s.heads == 0 && s.state == inHead && !s.firstLine {
+// scan returns how many of the pending bytes net/http may read. The caller passes the other bytes again the next time,
+// with more behind them.
+func (s *scanner) scan(pending []byte) (passable int, _ *protocolError) {
+	if s.heads == 0 && s.state == inHead && !s.inFields {
 		switch s.prefaced(pending) {
 		case yes:
 			s.state = notHTTP1
@@ -95,41 +70,41 @@ func (s *scanner) scan(pending []byte) (through int, _ *protocolError) {
 			return 0, nil
 		}
 	}
-	for through < len(pending) {
-		rest := pending[through:]
+	for passable < len(pending) {
+		rest := pending[passable:]
 		switch s.state {
 		case notHTTP1:
 			return len(pending), nil
 		case inBody, inChunk:
 			n := min(int64(len(rest)), s.left)
 			s.left -= n
-			through += int(n)
+			passable += int(n)
 			if s.left == 0 {
 				s.state = map[state]state{inBody: inHead, inChunk: afterChunk}[s.state]
 			}
 		default:
 			n, protocolError := s.scanLines(rest)
 			if protocolError != nil || n == 0 {
-				return through, protocolError
+				return passable, protocolError
 			}
-			through += n
+			passable += n
 		}
 	}
-	return through, nil
+	return passable, nil
 }
 
-type responseProgress uint8
+type tristate uint8
 
 const (
-	no responseProgress = iota
+	no tristate = iota
 	yes
 	undecided
 )
 
-// prefaced reports whether a connection whose first bytes these are speaks HTTP/2. It takes the
-// whole preface, as the first bytes: to net/http, and to whoever reads HTTP/1 leniently, a
-// request line like the preface's is a request, with more of them behind it.
-func (*scanner) prefaced(first []byte) responseProgress {
+// prefaced reports whether a connection with these first bytes speaks HTTP/2. It requires the whole preface, as the
+// first bytes: for net/http, and for every lenient HTTP/1 reader, a request line like the preface's is a request, with
+// more requests behind it.
+func (*scanner) prefaced(first []byte) tristate {
 	switch {
 	case bytes.HasPrefix(first, preface):
 		return yes
@@ -140,7 +115,8 @@ func (*scanner) prefaced(first []byte) responseProgress {
 	}
 }
 
-// scanLines returns 0 where the part of the message that consists of lines is not complete.
+// scanLines scans a part of a message that consists of lines, and returns its end. It returns 0 if the part is not
+// complete.
 func (s *scanner) scanLines(rest []byte) (int, *protocolError) {
 	for {
 		end := bytes.IndexByte(rest[s.searched:], '\n')
@@ -168,7 +144,7 @@ func (s *scanner) scanLines(rest []byte) (int, *protocolError) {
 	}
 }
 
-// incomplete bounds what is held back.
+// incomplete bounds how much is buffered.
 func (s *scanner) incomplete(held []byte) *protocolError {
 	switch {
 	case s.state == inHead && len(held) > s.maxHead:
@@ -180,7 +156,7 @@ func (s *scanner) incomplete(held []byte) *protocolError {
 	}
 }
 
-// take reads one line, and tells whether it completes what it belongs to.
+// take reads one line. It reports whether the line completes the part that it belongs to.
 func (s *scanner) take(line []byte) (complete bool, _ *protocolError) {
 	switch s.state {
 	case inChunkSize:
@@ -199,15 +175,15 @@ func (s *scanner) take(line []byte) (complete bool, _ *protocolError) {
 		_, _, protocolError := field(line)
 		return false, protocolError
 	}
-	if !s.firstLine {
-		s.firstLine = true
+	if !s.inFields {
+		s.inFields = true
 		s.head = head{}
 		return false, s.head.requestLine(line)
 	}
 	if len(line) > 0 {
 		return false, s.head.field(line)
 	}
-	s.firstLine = false
+	s.inFields = false
 	return true, s.endHead()
 }
 
@@ -226,8 +202,8 @@ func (s *scanner) endHead() *protocolError {
 	case h.length > 0:
 		s.state, s.left = inBody, h.length
 	case h.upgrade && h.asked:
-		// What follows is HTTP only if the upgrade is refused, and then the doors close. To
-		// another protocol than this nobody upgrades, and what follows is HTTP.
+		// What follows is HTTP only if the upgrade is refused, and then the integrations close the connection.
+		// No integration upgrades to another protocol than this, so that what follows is HTTP.
 		s.state = notHTTP1
 	}
 	return nil
@@ -267,14 +243,13 @@ func (h *head) requestLine(line []byte) *protocolError {
 	if strings.Contains(h.authority, "%") {
 		return errHost
 	}
-	spoilBadEscapes(target)
+	poisonInvalidEscapes(target)
 	return nil
 }
 
-// spoilBadEscapes makes a '%' in a path that begins no escape a backslash. net/http would
-// refuse the request; so a door does it, which knows who may read why: both make a path
-// ambiguous.
-func spoilBadEscapes(target []byte) {
+// poisonInvalidEscapes replaces a '%' in a path that begins no escape by a backslash. Otherwise net/http would refuse the
+// request. Now an integration refuses it, which knows who may read the reason: both make a path ambiguous.
+func poisonInvalidEscapes(target []byte) {
 	path, _, _ := bytes.Cut(target, []byte("?"))
 	for i, c := range path {
 		if c == '%' && (len(path) < i+3 || !isHex(path[i+1]) || !isHex(path[i+2])) {
@@ -318,7 +293,7 @@ func (h *head) field(line []byte) *protocolError {
 	return nil
 }
 
-// is compares a text with one in lowercase.
+// is reports whether a text equals a lowercase one, ignoring case.
 func is(text []byte, lowercase string) bool {
 	return len(text) == len(lowercase) && strings.EqualFold(string(text), lowercase)
 }

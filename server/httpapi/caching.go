@@ -47,7 +47,7 @@ func CacheControl(d decision.Decision) string {
 func Vary(request *decision.Request) string {
 	switch {
 	case request.PreflightMethod != "":
-		return varyOnAsking
+		return varyOnPreflight
 	case request.Origin != "":
 		return varyOnKeys
 	default:
@@ -56,13 +56,13 @@ func Vary(request *decision.Request) string {
 }
 
 const (
-	varyOnAsking = headerOrigin + ", " + headerRequestMethod + ", " + headerRequestHeaders
-	varyOnKeys   = HeaderAuthorization + ", " + HeaderAPIKey + ", " + headerOrigin
-	varyOnAll    = varyOnKeys + ", " + headerReferer
+	varyOnPreflight = headerOrigin + ", " + headerRequestMethod + ", " + headerRequestHeaders
+	varyOnKeys      = HeaderAuthorization + ", " + HeaderAPIKey + ", " + headerOrigin
+	varyOnAll       = varyOnKeys + ", " + headerReferer
 )
 
 // privately is shared by all answers of which nothing else is said. It has no room to append to.
-var privately = []string{private}
+var onlyPrivate = []string{private}
 
 // AddVary adds names to those on which an answer depends already, on one line: some caches look
 // at one of two.
@@ -100,10 +100,10 @@ func Privatize(header http.Header) {
 			delete(header, name)
 		}
 	}
-	said := header[headerCacheControl]
-	if len(said) == 0 {
+	existing := header[headerCacheControl]
+	if len(existing) == 0 {
 		if len(header[headerExpires]) == 0 {
-			header[headerCacheControl] = privately
+			header[headerCacheControl] = onlyPrivate
 			return
 		}
 		header[headerCacheControl] = []string{private + freshness(header)}
@@ -111,7 +111,7 @@ func Privatize(header http.Header) {
 		return
 	}
 	directives := []string{private}
-	for _, line := range said {
+	for _, line := range existing {
 		for rest := line; rest != ""; {
 			var directive string
 			directive, rest = cutDirective(rest)

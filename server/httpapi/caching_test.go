@@ -91,7 +91,7 @@ func TestVary(t *testing.T) {
 			t.Errorf("%+v: %s", c.request, got)
 		}
 	}
-	for said, want := range map[string]string{
+	for existing, want := range map[string]string{
 		"":                                  "Authorization, X-Api-Key, Origin",
 		"Accept-Encoding":                   "Accept-Encoding, Authorization, X-Api-Key, Origin",
 		"*":                                 "*",
@@ -100,11 +100,11 @@ func TestVary(t *testing.T) {
 		"Accept|Origin":                     "Accept, Origin, Authorization, X-Api-Key",
 	} {
 		header := http.Header{}
-		if said != "" {
-			header["Vary"] = strings.Split(said, "|")
+		if existing != "" {
+			header["Vary"] = strings.Split(existing, "|")
 		}
 		if AddVary(header, varyOnKeys); strings.Join(header["Vary"], "|") != want {
-			t.Errorf("%s: %q, want %s", said, header["Vary"], want)
+			t.Errorf("%s: %q, want %s", existing, header["Vary"], want)
 		}
 	}
 }

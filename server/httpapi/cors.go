@@ -28,12 +28,12 @@ const (
 	maxAge      = "600" // seconds; a change of what is allowed is in force without it
 	exposed     = HeaderRequestID + ", RateLimit, RateLimit-Policy, Content-Range, Accept-Ranges, ETag, Content-Disposition"
 
-	maxAskedHeaders = 2 << 10 // bytes
+	maxRequestedHeaders = 2 << 10 // bytes
 )
 
 // QuestionHeaders are the headers of requests, other than the credential's, that decisions
 // depend on.
-var FastRequestHeaders = []string{headerOrigin, headerReferer, headerRequestMethod, headerRequestHeaders}
+var DecisionHeaders = []string{headerOrigin, headerReferer, headerRequestMethod, headerRequestHeaders}
 
 // CORS returns what lets pages of the request's origin read the answer to it, and nothing
 // if they may not. The answer varies on the origin in any case.
@@ -53,7 +53,7 @@ func CORS(d decision.Decision, request *decision.Request) []Header {
 		if asked := request.PreflightMethod; d.MethodAllowed && asked != "GET" && asked != "HEAD" {
 			methods += ", " + asked
 		}
-		return []Header{allowed, {headerAllowMethods, methods}, {headerAllowHeaders, keyHeaders + asked(request.PreflightHeaders)}, {headerMaxAge, maxAge}}
+		return []Header{allowed, {headerAllowMethods, methods}, {headerAllowHeaders, keyHeaders + allowedHeaders(request.PreflightHeaders)}, {headerMaxAge, maxAge}}
 	case decision.Allowed:
 		return []Header{allowed, {HeaderExposeHeaders, exposed}}
 	default:
@@ -64,8 +64,8 @@ func CORS(d decision.Decision, request *decision.Request) []Header {
 // asked returns the names in an Access-Control-Request-Headers that a page may send, to be
 // added to a list: what is none is left out, and so are those that only Keyward sets, and
 // the wildcard, which is no name.
-func asked(list string) string {
-	if len(list) > maxAskedHeaders {
+func allowedHeaders(list string) string {
+	if len(list) > maxRequestedHeaders {
 		return ""
 	}
 	var names strings.Builder

@@ -184,7 +184,7 @@ func carriesCredential(name string, header http.Header) bool {
 
 // Decisive are the headers that decisions depend on and upstreams may, too: a Connection
 // header that names them (RFC 9110, section 7.6.1) does not take them from the upstream.
-var Decisive = append([]string{HeaderAuthorization, HeaderAPIKey}, FastRequestHeaders...)
+var Decisive = append([]string{HeaderAuthorization, HeaderAPIKey}, DecisionHeaders...)
 
 // mayNotTrail are names, folded, and beginnings of names that end in '-', of fields that
 // tell how to frame, route, authenticate or read a message. They come in time or not at

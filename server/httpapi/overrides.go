@@ -138,9 +138,9 @@ type Stripping struct {
 // that are set anyway are left out, because Envoy removes last. What a peer that is believed says
 // about forwarding is its word, but in spellings that proxies do not use it is its client's; nor
 // is a key, or an override, in such a spelling what was meant to stay.
-func (s *Stripping) Names(names []string, header http.Header, believed bool, set []Header) []string {
+func (s *Stripping) Names(names []string, header http.Header, trusted bool, set []Header) []string {
 	for name := range header {
-		if s.mayStay(name, header, believed) {
+		if s.mayStay(name, header, trusted) {
 			continue
 		}
 		if !slices.ContainsFunc(set, func(h Header) bool { return strings.EqualFold(h.Name, name) }) {
@@ -152,15 +152,15 @@ func (s *Stripping) Names(names []string, header http.Header, believed bool, set
 }
 
 // Strip removes them.
-func (s *Stripping) Strip(header http.Header, believed bool) {
+func (s *Stripping) Strip(header http.Header, trusted bool) {
 	for name := range header {
-		if !s.mayStay(name, header, believed) {
+		if !s.mayStay(name, header, trusted) {
 			delete(header, name)
 		}
 	}
 }
 
-func (s *Stripping) mayStay(name string, header http.Header, believed bool) bool {
+func (s *Stripping) mayStay(name string, header http.Header, trusted bool) bool {
 	if isReserved(name) || (!s.KeepCredential || !IsUsual(name)) && carriesCredential(name, header) {
 		return false
 	}
@@ -168,7 +168,7 @@ func (s *Stripping) mayStay(name string, header http.Header, believed bool) bool
 	case override:
 		return slices.ContainsFunc(s.KeepOverrides, func(kept string) bool { return strings.EqualFold(kept, name) })
 	case forwarding:
-		return (believed || s.Writes != nil && s.Writes.Find(name) != "") && IsUsual(name)
+		return (trusted || s.Writes != nil && s.Writes.Find(name) != "") && IsUsual(name)
 	default:
 		return true
 	}

@@ -43,10 +43,10 @@ func usual(name string) bool { return !strings.ContainsAny(name, otherCharacters
 
 func TestOverridesAreRemoved(t *testing.T) {
 	keep := &Stripping{KeepOverrides: []string{"X-HTTP-Method-Override"}}
-	stays := func(s *Stripping, name string, believed bool) bool {
+	stays := func(s *Stripping, name string, trusted bool) bool {
 		header := http.Header{name: {"x"}}
-		if left := s.Names(nil, header, believed, nil); len(left) > 0 {
-			s.Strip(header, believed)
+		if left := s.Names(nil, header, trusted, nil); len(left) > 0 {
+			s.Strip(header, trusted)
 			if len(header) > 0 {
 				t.Errorf("%s stays", name)
 			}
@@ -94,10 +94,10 @@ func TestReservedNamesAreRemovedInEverySpelling(t *testing.T) {
 	for _, name := range reserved {
 		for _, spelled := range spellings(name) {
 			for _, s := range []*Stripping{{}, {KeepCredential: true}} {
-				for _, believed := range []bool{false, true} {
+				for _, trusted := range []bool{false, true} {
 					header := http.Header{spelled: {"evil"}}
-					named := s.Names(nil, header, believed, nil)
-					s.Strip(header, believed)
+					named := s.Names(nil, header, trusted, nil)
+					s.Strip(header, trusted)
 					kept := s.KeepCredential && strings.EqualFold(spelled, HeaderAPIKey)
 					if (len(header) > 0) != kept || (len(named) > 0) == kept {
 						t.Errorf("%s, with %+v: stays %v, named %v", spelled, s, header, named)

@@ -20,7 +20,7 @@ func TestDefaults(t *testing.T) {
 	}
 	if c.Sync.Instance != "pod-0" || c.Upstream != nil || c.HTTPAddress != ":8081" || c.LogLevel != slog.LevelInfo || c.Store.DenyStale || c.Store.Dir != "" ||
 		c.Throttle.Failures != 60 || c.Throttle.IPv6Prefix != 64 || len(c.TrustedProxies) != 0 || c.ClientAddressHeader != "X-Forwarded-For" || c.Reading != (routing.Reading{}) ||
-		c.Listeners != (Listeners{MaxHeaderBytes: 65536, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxConnections: 4096}) {
+		c.Listeners != (Listeners{FastPath: true, MaxHeaderBytes: 65536, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxConnections: 4096}) {
 		t.Errorf("got %+v", c)
 	}
 }
@@ -30,7 +30,7 @@ func TestFlags(t *testing.T) {
 		"--upstream=http://127.0.0.1:9000/", "--project=marketing", "--keep-credential", "--keep-override-headers=X-HTTP-Method-Override, x-original-url", "--keep-override-headers=X-Method-Override", "--group=a/b", "--group=c/d", "--namespace=e",
 		"--max-staleness=1h", "--on-stale=deny", "--log-level=debug", "--snapshot-dir=/x", "--shutdown-delay=0s", "--upstream-timeout=5s",
 		"--trusted-proxies=10.1.2.3/8, 192.0.2.0/24", "--trusted-proxies=2001:db8::/32", "--client-address-header=forwarded", "--max-failures-per-minute=0",
-		"--path-parameters=allow", "--ignore-path-case",
+		"--path-parameters=allow", "--ignore-path-case", "--http-fast-path=false",
 	}, "pod-0", io.Discard)
 	if err != nil {
 		t.Fatal(err)
@@ -38,12 +38,12 @@ func TestFlags(t *testing.T) {
 	if c.Timeout != 5*time.Second || c.Upstream.String() != "http://127.0.0.1:9000" || c.Project != "marketing" || !c.Stripping.KeepCredential || fmt.Sprint(c.Stripping.KeepOverrides) != "[X-HTTP-Method-Override x-original-url X-Method-Override]" || len(c.Sync.Groups) != 2 ||
 		len(c.Sync.Namespaces) != 1 || c.Store.MaxStaleness != time.Hour || !c.Store.DenyStale || c.LogLevel != slog.LevelDebug ||
 		fmt.Sprint(c.TrustedProxies) != "[10.0.0.0/8 192.0.2.0/24 2001:db8::/32]" || c.ClientAddressHeader != "Forwarded" || c.Throttle.Failures != 0 ||
-		c.Reading != (routing.Reading{Parameters: true, IgnoreCase: true}) {
+		c.Reading != (routing.Reading{Parameters: true, IgnoreCase: true}) || c.Listeners.FastPath {
 		t.Errorf("got %+v", c)
 	}
 }
 
-func TestErrorsNameFlagAndRemedy(t *testing.T) {
+func TestErrorsNameFlagAndHint(t *testing.T) {
 	for _, c := range []struct{ args, flag, hint string }{
 		{"--upstream=localhost:9000", "upstream", "http://127.0.0.1:9000"},
 		{"--upstream=http://h/base", "upstream", "leave out everything"},

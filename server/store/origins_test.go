@@ -13,7 +13,7 @@ import (
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
-// allows asks every project of a group.
+// allows evaluates every project of a group.
 func allows(g *decision.Group, from origin.Origin) bool {
 	return slices.ContainsFunc(g.Projects, func(p decision.Project) bool {
 		return p.Origins.AllowLocalhost && from.IsLocalhost() ||
@@ -21,8 +21,7 @@ func allows(g *decision.Group, from origin.Origin) bool {
 	})
 }
 
-// TestAllowingFindsAll compares the index with asking everybody, while groups come, change
-// and go.
+// TestAllowingFindsAll compares the index with evaluating every group, while groups are added, changed and deleted.
 func TestAllowingFindsAll(t *testing.T) {
 	patterns := []string{"acme.example", "*.acme.example", "https://www.acme.example", "*.shops.acme.example", "acme.example:8443", "localhost:3000", "[2001:db8::1]"}
 	asked := []string{
@@ -62,7 +61,7 @@ func TestAllowingFindsAll(t *testing.T) {
 			}
 			for _, g := range found {
 				if s.groups[g.Identity].compiled != g {
-					rt.Fatalf("%s: a group that is gone", text)
+					rt.Fatalf("%s: a group that was deleted", text)
 				}
 			}
 		}
@@ -70,12 +69,12 @@ func TestAllowingFindsAll(t *testing.T) {
 			apply(t, s, &syncv1.Update{DeletedGroups: []string{identity}})
 		}
 		if len(s.origins) > 0 {
-			rt.Fatalf("without groups there is %v", s.origins)
+			rt.Fatalf("without groups the index has %v", s.origins)
 		}
 	})
 }
 
-// tenants is a store with n groups, each with a domain of its own and two that all have.
+// tenants returns a store with n groups, each with a domain of its own and two that all have.
 func tenants(t testing.TB, n int) *Store {
 	t.Helper()
 	s := open(t, Config{})
@@ -96,7 +95,7 @@ func preflight(from string) *decision.Request {
 	return &decision.Request{Method: "OPTIONS", PreflightMethod: "GET", Host: "cdn.example", Path: "/tenants/7/x", Origin: from}
 }
 
-func TestAnOriginOfAllIsAllowedAtOnce(t *testing.T) {
+func TestOriginOfTooManyGroupsIsAllowed(t *testing.T) {
 	s := tenants(t, maxAllowing+1)
 	for from, want := range map[string]decision.Code{
 		"https://www.tenant-7.example": decision.Preflight, "https://www.tenant-8.example": decision.OriginDenied,

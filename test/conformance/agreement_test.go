@@ -26,7 +26,7 @@ var (
 // left out where a path is encoded, of which it cannot know.
 func TestIntegrationsAgree(t *testing.T) {
 	keys, update := snapshot(t)
-	opened := integrations(t, newAuthorizer(t, worldFailed, update))
+	opened := inBothPositions(t, newAuthorizer(t, worldFailed, update))
 	names := make([]string, 0, len(keys))
 	for name := range keys {
 		names = append(names, name)

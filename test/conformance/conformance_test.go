@@ -12,18 +12,22 @@ import (
 
 func TestConformance(t *testing.T) {
 	keys, update := snapshot(t)
-	opened := map[string]map[string]integration{}
-	for _, world := range []string{"", worldUnsynced, worldStale, worldFailed, worldPaced, worldFast, worldSpent, worldUnavailable} {
-		opened[world] = integrations(t, newAuthorizer(t, world, update))
-	}
-	for _, c := range slices.Concat(table, spellingTable, rateTable, quotaTable) {
-		t.Run(c.name, func(t *testing.T) {
-			e := c.exchange(keys)
-			for name, ask := range opened[c.world] {
-				if c.excepts(name) {
-					continue
-				}
-				t.Run(name, func(t *testing.T) { c.compare(t, ask(t, e), e) })
+	for _, position := range []string{fastPathOn, fastPathOff} {
+		opened := map[string]map[string]integration{}
+		for _, world := range []string{"", worldUnsynced, worldStale, worldFailed, worldPaced, worldFast, worldSpent, worldUnavailable} {
+			opened[world] = integrations(t, newAuthorizer(t, world, update), position)
+		}
+		t.Run(position, func(t *testing.T) {
+			for _, c := range slices.Concat(table, spellingTable, rateTable, quotaTable) {
+				t.Run(c.name, func(t *testing.T) {
+					e := c.exchange(keys)
+					for name, ask := range opened[c.world] {
+						if c.excepts(name) {
+							continue
+						}
+						t.Run(name, func(t *testing.T) { c.compare(t, ask(t, e), e) })
+					}
+				})
 			}
 		})
 	}

@@ -73,7 +73,7 @@ func (d *proxyProfile) target(project string) string {
 	}
 }
 
-// addDialects adds the door in every dialect, and once more for clients that try them all.
+// addProxyProfiles adds the integration in every proxy profile, and once more for clients that try them all.
 func addProxyProfiles(opened map[string]integration, front net.Addr) {
 	for name, d := range proxyProfiles {
 		opened["forwardauth, "+name] = func(t *testing.T, e exchange) answer { return d.ask(t, front, e, nil) }

@@ -56,7 +56,7 @@ func FuzzIntegrations(f *testing.F) {
 	f.Add(byte(0), byte(1), "h", "a%2fb|", "F{solo}")
 
 	keys, update := snapshot(f)
-	opened := integrations(f, newAuthorizer(f, worldFailed, update))
+	opened := inBothPositions(f, newAuthorizer(f, worldFailed, update))
 	names := make([]string, 0, len(opened))
 	for name := range opened {
 		if !strings.HasPrefix(name, "aws") {

@@ -85,13 +85,8 @@ func TestHTTP2IsReadAsStrictly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	front := httptest.NewUnstartedServer(reverseproxy.New(newAuthorizer(t, "", update), reverseproxy.Config{Upstream: target}, slog.New(slog.DiscardHandler)))
-	front.Listener = http1.Listen(front.Listener, http1.Config{MaxHeaderBytes: maxHeaderBytes})
-	front.Config.Protocols = new(http.Protocols)
-	front.Config.Protocols.SetHTTP1(true)
-	front.Config.Protocols.SetUnencryptedHTTP2(true)
-	front.Start()
-	t.Cleanup(front.Close)
+	handler := reverseproxy.New(newAuthorizer(t, "", update), reverseproxy.Config{Upstream: target}, slog.New(slog.DiscardHandler))
+	front := serveHTTP(t, http1.Config{Handler: handler, Upgrades: true})
 	for _, c := range []struct {
 		authority, path string
 		want            decision.Code
@@ -109,7 +104,7 @@ func TestHTTP2IsReadAsStrictly(t *testing.T) {
 		if c.authority != "" {
 			fields = append(fields, [2]string{":authority", c.authority})
 		}
-		status, body := askHTTP2(t, front.Listener.Addr(), append(fields, [2]string{"x-api-key", keys["both"].Reveal()}))
+		status, body := askHTTP2(t, front, append(fields, [2]string{"x-api-key", keys["both"].Reveal()}))
 		var problem httpapi.Problem
 		if len(body) > 0 {
 			if err := json.Unmarshal(body, &problem); err != nil {
@@ -130,8 +125,8 @@ func TestHTTP2IsReadAsStrictly(t *testing.T) {
 func TestHostsThatHTTPRefuses(t *testing.T) {
 	keys, update := snapshot(t)
 	mux := http.NewServeMux()
-	plain := forwardauth.Register(mux, newAuthorizer(t, "", update), nil)
-	front := startFront(t, mux, plain)
+	fastPath := forwardauth.Register(mux, newAuthorizer(t, "", update), nil)
+	front := startFront(t, mux, fastPath)
 	for _, host := range []string{"product.acme.example:/evil", "product.acme.example:é", `product.acme.example:"`, "product.acme.example other", "user@product.acme.example", "[product.acme.example]x"} {
 		lines := []string{"X-Forwarded-Method: GET", "X-Forwarded-Uri: /any", "X-Api-Key: " + keys["both"].Reveal()}
 		if got := send(t, front, "GET", host, "/authz/caddy", lines); got.status != http.StatusBadRequest {

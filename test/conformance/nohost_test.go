@@ -36,19 +36,16 @@ func TestNoHostIsNotAnyHost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	front := httptest.NewUnstartedServer(reverseproxy.New(g, reverseproxy.Config{Upstream: target}, slog.New(slog.DiscardHandler)))
-	front.Listener = http1.Listen(front.Listener, http1.Config{MaxHeaderBytes: maxHeaderBytes})
-	front.Start()
-	t.Cleanup(front.Close)
+	front := serveHTTP(t, http1.Config{Handler: reverseproxy.New(g, reverseproxy.Config{Upstream: target}, slog.New(slog.DiscardHandler)), Upgrades: true})
 	const asked = "GET /api/scenes/prd-1 HTTP/1."
 	rest := "X-Api-Key: " + keys["both"].Reveal() + "\r\nConnection: close\r\n\r\n"
 	for _, head := range []string{asked + "1\r\nHost:\r\n", asked + "1\r\nHost: \r\n", asked + "0\r\n", asked + "0\r\nHost:\r\n"} {
-		status, problem := sendAsIs(t, front.Listener.Addr(), head+rest)
+		status, problem := sendAsIs(t, front, head+rest)
 		if status != http.StatusBadRequest || problem.Code != decision.HostInvalid.String() || reached.Load() != 0 {
 			t.Errorf("%q: %d %s, %d of them arrive", head, status, problem.Code, reached.Load())
 		}
 	}
-	if status, problem := sendAsIs(t, front.Listener.Addr(), asked+"0\r\nHost: product.acme.example\r\n"+rest); status != http.StatusOK || reached.Swap(0) == 0 {
+	if status, problem := sendAsIs(t, front, asked+"0\r\nHost: product.acme.example\r\n"+rest); status != http.StatusOK || reached.Swap(0) == 0 {
 		t.Errorf("with a host: %d %s", status, problem.Code)
 	}
 
@@ -63,7 +60,7 @@ func TestNoHostIsNotAnyHost(t *testing.T) {
 	if err := json.Unmarshal([]byte(answer.GetDeniedResponse().GetBody()), &problem); err != nil || problem.Code != decision.HostInvalid.String() {
 		t.Errorf("extauthz: %v, %v", answer, err)
 	}
-	for name, ask := range integrations(t, g) {
+	for name, ask := range inBothPositions(t, g) {
 		if !strings.HasPrefix(name, "forwardauth") {
 			continue
 		}

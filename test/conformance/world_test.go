@@ -188,7 +188,7 @@ func newAuthorizer(t testing.TB, world string, update *syncv1.Update, options ..
 
 // exhausted is a throttle that has seen too much of the failing clients.
 func exhausted() *throttle.Throttle {
-	const failures = 50 // more than there are doors, of which some are asked twice
+	const failures = 100 // more than there are integrations, some of which are asked twice
 	t := throttle.New(throttle.Config{Failures: failures, IPv6Prefix: 64})
 	for range failures {
 		t.Fail(netip.MustParseAddr(failingIPv4), now)

@@ -3,13 +3,12 @@ package gateways
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"net/url"
 	"os"
@@ -20,17 +19,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
-	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/internal/routing"
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/http1"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 	"github.com/keyward-dev/keyward/server/integrations/forwardauth"
 	"github.com/keyward-dev/keyward/server/integrations/reverseproxy"
-	"github.com/keyward-dev/keyward/server/store"
+	"github.com/keyward-dev/keyward/test/fixture"
 )
 
 // spelling is a request that somebody could read differently. Text that JSON cannot carry is escaped as in Go, with
@@ -161,23 +157,14 @@ func newComparison(t testing.TB, readers []*contentReader, options ...authorizer
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	c := &comparison{world: &world{}, arrived: make(chan arrived, 16), readers: readers}
-	minted, err := keyformat.Mint("vctrl", rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	minted := fixture.Mint(t)
 	group, digest := divided(), minted.Digest()
 	key := &syncv1.Key{Id: "id", Group: "tenants/acme", Permissions: []string{"read", "checkout"}, Versions: []*syncv1.Version{{Digest: digest[:]}}}
 	for _, project := range group.Projects {
 		key.Projects = append(key.Projects, project.Name)
 	}
-	s, err := store.Open(store.Config{}, log, prometheus.NewRegistry())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Apply(&syncv1.Update{CaughtUp: true, Groups: []*syncv1.Group{group}, Keys: []*syncv1.Key{key}}); err != nil {
-		t.Fatal(err)
-	}
-	g := authorizer.New(s, time.Now, log, prometheus.NewRegistry(), append(options, authorizer.WithRecorder(&c.decided))...)
+	update := &syncv1.Update{CaughtUp: true, Groups: []*syncv1.Group{group}, Keys: []*syncv1.Key{key}}
+	g := fixture.Authorizer(t, update, append(options, authorizer.WithRecorder(&c.decided))...)
 	trusted := clientaddr.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, clientaddr.HeaderXForwardedFor)
 	mux := http.NewServeMux()
 	forwardauth.Register(mux, g, trusted)
@@ -191,19 +178,23 @@ func newComparison(t testing.TB, readers []*contentReader, options ...authorizer
 	return c
 }
 
-// serveStrictly is how the validation server listens.
+// serveStrictly serves as the validation server does.
 func serveStrictly(t testing.TB, handler http.Handler) string {
 	t.Helper()
-	const maxHeaderBytes = 64 << 10
-	server := httptest.NewUnstartedServer(handler)
-	server.Listener = http1.Listen(server.Listener, http1.Config{MaxHeaderBytes: maxHeaderBytes})
-	server.Config.MaxHeaderBytes, server.Config.DisableGeneralOptionsHandler, server.Config.ConnState = maxHeaderBytes, true, http1.NoteState
-	server.Config.Protocols = new(http.Protocols)
-	server.Config.Protocols.SetHTTP1(true)
-	server.Config.Protocols.SetUnencryptedHTTP2(true)
-	server.Start()
-	t.Cleanup(server.Close)
-	return server.Listener.Addr().String()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := http1.NewServer(listener, http1.Config{Handler: handler, MaxHeaderBytes: 64 << 10, Upgrades: true})
+	served := make(chan error, 1)
+	go func() { served <- server.Serve() }()
+	t.Cleanup(func() {
+		_ = server.Close()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	return server.Addr().String()
 }
 
 // outcome of a comparison: how readers differ from what was decided, where it was let through.

@@ -182,7 +182,7 @@ func compareHeaders(t *testing.T, filter *authzv3.ExtAuthz) {
 		}
 		return false
 	}
-	names := append([]string{"Authorization", "X-Api-Key", httpapi.HeaderRequestID, "X-Forwarded-For", "Forwarded", httpapi.HeaderGroup, "X-Keyward-Context-Anything"}, httpapi.FastRequestHeaders...)
+	names := append([]string{"Authorization", "X-Api-Key", httpapi.HeaderRequestID, "X-Forwarded-For", "Forwarded", httpapi.HeaderGroup, "X-Keyward-Context-Anything"}, httpapi.DecisionHeaders...)
 	for _, name := range names {
 		if !sent(strings.ToLower(name)) {
 			t.Errorf("%s is not sent", name)

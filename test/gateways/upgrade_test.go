@@ -2,7 +2,6 @@ package gateways
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"io"
 	"net"
@@ -20,6 +19,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	_ "github.com/keyward-dev/keyward/server" // is in the program that is built, and so part of what is tested
 	"github.com/keyward-dev/keyward/test/fakemanager"
+	"github.com/keyward-dev/keyward/test/fixture"
 )
 
 const (
@@ -49,10 +49,7 @@ func newFleet(t *testing.T) (*fleet, keyformat.Key) {
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "../../cmd/validator").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	key, err := keyformat.Mint("vctrl", rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := fixture.Mint(t)
 	digest := key.Digest()
 	return &fleet{manager: fakemanager.Start(t), program: program, update: &syncv1.Update{Revision: 1, CaughtUp: true,
 		Groups: []*syncv1.Group{{Namespace: "tenants", Name: "acme", State: syncv1.GroupState_GROUP_STATE_ACTIVE,

@@ -3,7 +3,6 @@ package gateways
 import (
 	"bufio"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -21,7 +20,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
-	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/authorizer/ratelimit"
 	"github.com/keyward-dev/keyward/server/authorizer/throttle"
@@ -30,7 +28,7 @@ import (
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 	"github.com/keyward-dev/keyward/server/integrations/forwardauth"
 	"github.com/keyward-dev/keyward/server/integrations/reverseproxy"
-	"github.com/keyward-dev/keyward/server/store"
+	"github.com/keyward-dev/keyward/test/fixture"
 )
 
 // Clients other than the proxy's own address, which is trusted.
@@ -87,10 +85,7 @@ func newWorld(t *testing.T, origins ...string) *world {
 	log, w := slog.New(slog.DiscardHandler), &world{seen: make(chan http.Header, 1), heard: make(chan struct{}, 1)}
 	var keys []*syncv1.Key
 	for id, text := range map[string]*string{"acme": &w.key, "spent": &w.spent, "paced": &w.paced, "fast": &w.fast, "shared": &w.shared} {
-		minted, err := keyformat.Mint("vctrl", rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
+		minted := fixture.Mint(t)
 		digest := minted.Digest()
 		*text = minted.Reveal()
 		key := &syncv1.Key{Id: "id-" + id, Group: "tenants/acme", Projects: []string{"media"}, Permissions: []string{"read", "upload"}, Versions: []*syncv1.Version{{Digest: digest[:]}}}
@@ -104,13 +99,7 @@ func newWorld(t *testing.T, origins ...string) *world {
 		}
 		keys = append(keys, key)
 	}
-	s, err := store.Open(store.Config{}, log, prometheus.NewRegistry())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Apply(&syncv1.Update{CaughtUp: true, Groups: groups(append(origins, page)), Keys: keys}); err != nil {
-		t.Fatal(err)
-	}
+	s := fixture.Store(t, &syncv1.Update{CaughtUp: true, Groups: groups(append(origins, page)), Keys: keys})
 	const failures = 100
 	limit, now := throttle.New(throttle.Config{Failures: failures, IPv6Prefix: 64}), time.Now()
 	for range failures {

@@ -9,9 +9,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestPlaces: there are never more connections than may be, of all and of an address; one that is worked on
-// stays; and nobody who has fewer than another gives way for that one.
-func TestPlaces(t *testing.T) {
+// TestConnectionLimits: there are never more connections than allowed, in total and of an address; a connection whose
+// request is processed stays; and no address loses a connection to one that has more.
+func TestConnectionLimits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const most, mostOfPeer = 8, 4
 		c := boundConnections(nil, most, mostOfPeer)
@@ -45,15 +45,16 @@ func TestPlaces(t *testing.T) {
 				}
 				if victim == nil {
 					if !admitted && had < mostOfPeer && len(open) < most {
-						t.Fatal("refused though there is a place")
+						t.Fatal("refused although a connection could be admitted")
 					}
 					return
 				}
 				if victim.working || had < mostOfPeer && of(victim.peer) < had {
-					t.Fatalf("one of %v went, which has %d and works: %v, for one of %v, which had %d", victim.peer, of(victim.peer), victim.working, peer, had)
+					t.Fatalf("one of %v went, which has %d and works: %v, for one of %v, which had %d", victim.peer,
+						of(victim.peer), victim.working, peer, had)
 				}
 				delete(open, victim)
-				_ = victim.Close() // again is nothing
+				_ = victim.Close() // a second time has no effect
 			},
 			"work": func(t *rapid.T) { conn := pick(t); conn.setWorking(!conn.working) },
 			"close": func(t *rapid.T) {

@@ -45,10 +45,11 @@ func TestNoCommandEchoesAKey(t *testing.T) {
 		}
 	}
 	for path, cmd := range commands {
-		helps := path == "help" || path == "completion" // which say nothing else, whatever follows
+		helps := path == "help" || path == "completion" // which print only their own text, for any argument
 		for name, key := range keys {
 			for way, more := range map[string][]string{
-				"argument": {key}, "two": {key, key}, "flag": {"--" + key}, "short flags": {"-q" + key}, "value": {"--output=" + key}, "number": {"--limit=" + key},
+				"argument": {key}, "two": {key, key}, "flag": {"--" + key}, "short flags": {"-q" +
+					key}, "value": {"--output=" + key}, "number": {"--limit=" + key},
 				"overlap": {"--overlap=" + key}, "wait": {"--wait=" + key}, "timeout": {"--timeout", key}, "syntax": {"--=" + key},
 			} {
 				r := keyward(t, "", append(strings.Fields(path), more...)...).lacks(t, key)

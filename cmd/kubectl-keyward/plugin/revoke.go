@@ -11,7 +11,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// outcome is the document of a command that changes a key.
+// outcome is the document that a command prints which changes a key.
 type outcome struct {
 	Action string  `json:"action"`
 	Waited bool    `json:"waited"`
@@ -21,46 +21,36 @@ type outcome struct {
 func (a *app) revoke() *cobra.Command {
 	yes := false
 	var waiting patience
-	cmd := &cobra.Command{
+	cmd := a.withKey(&cobra.Command{
 		Use:   "revoke KEY",
 		Short: "Refuse a key for good, and wait until all servers do",
 		Example: `  kubectl keyward -n acme revoke acme-web
   kubectl keyward -n acme revoke acme-web --yes -o json`,
-		Args:              keyName,
-		ValidArgsFunction: a.completeKeys,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := a.connect()
-			if err != nil {
+	}, func(ctx context.Context, s *session, key *v1alpha1.ApiKey) error {
+		if !ptr.Deref(key.Spec.Revoked, false) {
+			a.narrate("All versions of ApiKey %s/%s are refused for good from now on. This cannot be undone.", key.Namespace, key.Name)
+			if err := a.confirm(ctx, yes, key.Name); err != nil {
 				return err
 			}
-			key, err := s.key(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			if !ptr.Deref(key.Spec.Revoked, false) {
-				a.narrate("All versions of ApiKey %s/%s are refused for good from now on. This cannot be undone.", key.Namespace, key.Name)
-				if err := a.confirm(cmd.Context(), yes, key.Name); err != nil {
-					return err
-				}
-			}
-			return a.declare(cmd.Context(), s, key, "revoke", waiting,
-				func(spec *v1alpha1.ApiKeySpec) { spec.Revoked = ptr.To(true) },
-				func(key *v1alpha1.ApiKey) bool { return key.Status.State == v1alpha1.KeyRevoked })
-		},
-	}
+		}
+		return a.declare(ctx, s, key, "revoke", waiting,
+			func(spec *v1alpha1.ApiKeySpec) { spec.Revoked = ptr.To(true) },
+			func(key *v1alpha1.ApiKey) bool { return key.Status.State == v1alpha1.KeyRevoked })
+	})
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	waiting.flags(cmd)
 	return cmd
 }
 
-// declare edits the key, waits until that is in force, and says how it is.
-func (a *app) declare(ctx context.Context, s *session, key *v1alpha1.ApiKey, action string, waiting patience, change func(*v1alpha1.ApiKeySpec), reached func(*v1alpha1.ApiKey) bool) error {
+// declare edits the key, waits until the change is in force, and prints the result.
+func (a *app) declare(ctx context.Context, s *session, key *v1alpha1.ApiKey, action string, waiting patience,
+	change func(*v1alpha1.ApiKeySpec), reached func(*v1alpha1.ApiKey) bool) error {
 	if err := s.patch(ctx, key, change); err != nil {
 		return err
 	}
 	if waiting.wait {
 		err := a.follow(ctx, s, key, waiting.timeout, a.enforced, func(key *v1alpha1.ApiKey) (bool, error) {
-			return settled(key) && reached(key), nil
+			return acknowledged(key) && reached(key), nil
 		})
 		if err != nil {
 			return err
@@ -103,37 +93,22 @@ func (a *app) resume() *cobra.Command {
 
 func (a *app) suspension(use, short, action string, suspended bool, reached func(*v1alpha1.ApiKey) bool) *cobra.Command {
 	var waiting patience
-	cmd := &cobra.Command{
-		Use:               use,
-		Short:             short,
-		Args:              keyName,
-		ValidArgsFunction: a.completeKeys,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := a.connect()
-			if err != nil {
-				return err
-			}
-			key, err := s.key(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			if err := living(key); err != nil {
-				return err
-			}
-			err = a.declare(cmd.Context(), s, key, action, waiting,
-				func(spec *v1alpha1.ApiKeySpec) { spec.Suspended = &suspended }, reached)
-			if err != nil || suspended || !waiting.wait {
-				return err
-			}
-			return notAccepted(key)
-		},
-	}
+	cmd := a.withKey(&cobra.Command{Use: use, Short: short}, func(ctx context.Context, s *session, key *v1alpha1.ApiKey) error {
+		if err := requireLive(key); err != nil {
+			return err
+		}
+		err := a.declare(ctx, s, key, action, waiting, func(spec *v1alpha1.ApiKeySpec) { spec.Suspended = &suspended }, reached)
+		if err != nil || suspended || !waiting.wait {
+			return err
+		}
+		return notAccepted(key)
+	})
 	waiting.flags(cmd)
 	return cmd
 }
 
-// notAccepted is the error of a key that validation servers do not accept, or nil. Who resumes a key wants to use it,
-// and Ready is also true of one that is refused as declared, such as one of a frozen Group.
+// notAccepted returns an error if validation servers do not accept the key. Whoever resumes a key wants to use it, and
+// Ready is also true for a key that is refused as declared, such as a key of a frozen Group.
 func notAccepted(key *v1alpha1.ApiKey) error {
 	c := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionAccepted)
 	if c == nil || c.Status == metav1.ConditionTrue {
@@ -142,8 +117,8 @@ func notAccepted(key *v1alpha1.ApiKey) error {
 	return refusedf("ApiKey %s/%s is resumed, and still not accepted (%s: %s)", key.Namespace, key.Name, c.Reason, c.Message)
 }
 
-// living is the error of a key that has ended for good, or nil.
-func living(key *v1alpha1.ApiKey) error {
+// requireLive returns an error if the key is revoked, expired or being deleted.
+func requireLive(key *v1alpha1.ApiKey) error {
 	switch {
 	case key.DeletionTimestamp != nil:
 		return refusedf("ApiKey %s/%s is being deleted, which revokes it", key.Namespace, key.Name)

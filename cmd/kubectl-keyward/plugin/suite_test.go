@@ -38,7 +38,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/tier"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
 // now is the time in tests that print times.
 var now = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
@@ -57,7 +57,7 @@ var (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	quieten()
+	muteLibraries()
 	code, err := suite(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -136,7 +136,8 @@ func manager(ctx context.Context) (ctrl.Manager, error) {
 // server is a validation server of the hub, for the Group of the test.
 func server(t *testing.T, name string) *publish.Subscription {
 	t.Helper()
-	s := hub.Subscribe(publish.Subscriber{Instance: name, Selects: func(group string) bool { return group == live+"/"+strings.ToLower(t.Name()) }})
+	s := hub.Subscribe(publish.Subscriber{Instance: name,
+		Selects: func(group string) bool { return group == live+"/"+strings.ToLower(t.Name()) }})
 	t.Cleanup(func() { s.Close(true) })
 	return s
 }
@@ -182,7 +183,8 @@ func keywardAt(t *testing.T, clock func() time.Time, stdin string, args ...strin
 func heard(t *testing.T, clock func() time.Time, stdin string, hear func(said string), args ...string) result {
 	t.Helper()
 	var out, problems bytes.Buffer
-	a := &app{streams: genericiooptions.IOStreams{In: strings.NewReader(stdin), Out: &out, ErrOut: io.MultiWriter(&problems, hearing(hear))}, now: clock}
+	a := &app{streams: genericiooptions.IOStreams{In: strings.NewReader(stdin), Out: &out,
+		ErrOut: io.MultiWriter(&problems, hearing(hear))}, now: clock}
 	code := run(t.Context(), a, append(args, "--kubeconfig", kubeconfig, "--cache-dir", t.TempDir()), "test")
 	return result{code, out.String(), problems.String()}
 }
@@ -295,7 +297,8 @@ func object(t *testing.T, namespace, name string, change func(*v1alpha1.ApiKey))
 		Versions:    []v1alpha1.KeyVersion{version(t, 1, v1alpha1.VersionActive, -day)},
 		Enforcement: &v1alpha1.Enforcement{Servers: ptr.To[int32](2), Acknowledged: ptr.To[int32](2), Latency: "3.9ms", Record: "r1"},
 	}
-	condition(key, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady, "the key is accepted, and delivered in Secret "+name)
+	condition(key, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady,
+		"the key is accepted, and delivered in Secret "+name)
 	condition(key, v1alpha1.ConditionAccepted, metav1.ConditionTrue, v1alpha1.ReasonAccepted, "validation servers accept the key")
 	condition(key, v1alpha1.ConditionEnforced, metav1.ConditionTrue, v1alpha1.ReasonAcknowledged, "in force on 2 of 2 validation servers")
 	change(key)

@@ -44,15 +44,15 @@ func TestBadInput(t *testing.T) {
 		{"more spent than let through", "contradict", good(func(u *syncv1.GroupUse) { u.UnconfirmedRequests = 16 })},
 		{"an allowance that was not given", "not the one that was given", good(func(u *syncv1.GroupUse) { u.Leased = 1000 })},
 		{"a group of others", "may not serve", good(func(u *syncv1.GroupUse) { u.Group = "tenants/other" })},
-		{"a clock from last year", "neither this nor the last", good(func(u *syncv1.GroupUse) { u.Period = "2025-11" })},
-		{"a month that has not begun", "neither this nor the last", good(func(u *syncv1.GroupUse) { u.Period = "2026-12" })},
+		{"a clock from last year", "neither this month nor the last", good(func(u *syncv1.GroupUse) { u.Period = "2025-11" })},
+		{"a month that has not begun", "neither this month nor the last", good(func(u *syncv1.GroupUse) { u.Period = "2026-12" })},
 		{"no month", "no month", good(func(u *syncv1.GroupUse) { u.Period = "November" })},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n := newNetwork(t, 1000)
 			s := n.leaders[0].Connect("server", func(group string) (bool, bool) { return group == acme, true })
 			say := func(use *syncv1.GroupUse) *syncv1.Allowances {
-				if err := s.Report(&syncv1.Uses{Life: "life", Groups: []*syncv1.GroupUse{use}}); err != nil {
+				if err := s.Report(&syncv1.Uses{Incarnation: "life", Groups: []*syncv1.GroupUse{use}}); err != nil {
 					t.Fatal(err)
 				}
 				n.leaders[0].PersistAll(t.Context())
@@ -75,8 +75,8 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-// TestLives: a stream has one life, and an earlier stream of it is not heard any more.
-func TestLives(t *testing.T) {
+// TestIncarnations: a stream has one life, and an earlier stream of it is not heard any more.
+func TestIncarnations(t *testing.T) {
 	n := newNetwork(t, 1000)
 	all := func(string) (bool, bool) { return true, true }
 	first := n.leaders[0].Connect("server", all)
@@ -84,14 +84,14 @@ func TestLives(t *testing.T) {
 		life string
 		want codes.Code
 	}{{"", codes.OK}, {strings.Repeat("x", 27), codes.InvalidArgument}, {"one", codes.OK}, {"two", codes.InvalidArgument}} {
-		if err := first.Report(&syncv1.Uses{Life: c.life}); status.Code(err) != c.want {
+		if err := first.Report(&syncv1.Uses{Incarnation: c.life}); status.Code(err) != c.want {
 			t.Errorf("%q: %v", c.life, err)
 		}
 	}
 	second := n.leaders[0].Connect("server", all)
 	for i, s := range []interface{ Report(*syncv1.Uses) error }{second, first} {
 		use := &syncv1.GroupUse{Group: acme, Period: "2026-11", Requests: uint64(5 + i)}
-		if err := s.Report(&syncv1.Uses{Life: "one", Groups: []*syncv1.GroupUse{use}}); err != nil {
+		if err := s.Report(&syncv1.Uses{Incarnation: "one", Groups: []*syncv1.GroupUse{use}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -101,8 +101,8 @@ func TestLives(t *testing.T) {
 	}
 }
 
-// TestStoreAway: nothing is acknowledged or leased that is not persisted, and nothing is lost.
-func TestStoreAway(t *testing.T) {
+// TestStoreFailure: nothing is acknowledged or leased that is not persisted, and nothing is lost.
+func TestStoreFailure(t *testing.T) {
 	n := newNetwork(t, 1000)
 	n.add()
 	s := n.servers[0]
@@ -160,7 +160,7 @@ func TestMonthEnds(t *testing.T) {
 						n.connect(s, 0)
 						s.stream.up = nil
 					}
-					if err := s.stream.session.Report(&syncv1.Uses{Life: s.book.Incarnation(), Groups: s.book.Due(skewed(skews[i]), true)}); err != nil {
+					if err := s.stream.session.Report(&syncv1.Uses{Incarnation: s.book.Incarnation(), Groups: s.book.Due(skewed(skews[i]), true)}); err != nil {
 						t.Fatal(err)
 					}
 				}

@@ -88,7 +88,7 @@ func (n *network) connect(s *server, leader int) {
 	n.disconnect(s)
 	session := n.leaders[leader].Connect(s.name, func(group string) (bool, bool) { return group == acme, true })
 	s.stream = &stream{leader: leader, session: session}
-	s.stream.up = []*syncv1.Uses{{Life: s.book.Incarnation(), Groups: s.book.Due(n.clock.Now(), true)}}
+	s.stream.up = []*syncv1.Uses{{Incarnation: s.book.Incarnation(), Groups: s.book.Due(n.clock.Now(), true)}}
 }
 
 // disconnect ends the server's stream; the leader may hear of what is on its way still.
@@ -116,7 +116,7 @@ func (n *network) report(s *server, all bool) {
 	if all {
 		groups = s.book.Due(n.clock.Now(), false)
 	}
-	s.stream.up = append(s.stream.up, &syncv1.Uses{Life: s.book.Incarnation(), Groups: groups})
+	s.stream.up = append(s.stream.up, &syncv1.Uses{Incarnation: s.book.Incarnation(), Groups: groups})
 }
 
 func (st *stream) deliverUp(t failer, again bool) {

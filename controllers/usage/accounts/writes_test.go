@@ -26,7 +26,7 @@ func TestWrites(t *testing.T) {
 	session := a.Connect("server", func(string) (bool, bool) { return true, true })
 	report := func(group string, requests, wants uint64) {
 		use := &syncv1.GroupUse{Group: group, Period: quotaledger.MonthOf(time.Now()).String(), Requests: requests, Wants: wants}
-		if err := session.Report(&syncv1.Uses{Life: "life", Groups: []*syncv1.GroupUse{use}}); err != nil {
+		if err := session.Report(&syncv1.Uses{Incarnation: "life", Groups: []*syncv1.GroupUse{use}}); err != nil {
 			t.Error(err)
 		}
 	}

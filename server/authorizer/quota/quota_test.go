@@ -34,7 +34,7 @@ func recall(a *syncv1.Allowance) { a.Recall = true }
 
 func exhausted(a *syncv1.Allowance) { a.State = syncv1.QuotaState_QUOTA_STATE_EXHAUSTED }
 
-// TestVerdicts: what is answered with and without allowance, quota and manager.
+// TestVerdicts with and without an allowance, a quota and the manager.
 func TestVerdicts(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -70,18 +70,18 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-// TestWaiting: a request waits for the manager while it is there, and not for ever; after it
-// was silent, others do not wait until it speaks.
+// TestWaiting: a request waits for the manager while it is connected, and for a bounded time. After the manager did not respond,
+// other requests do not wait until it does.
 func TestWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTracker()
-		b.Linked(true)
+		b.SetConnected(true)
 		spend := func(deny bool) (decision.Code, time.Duration) {
 			begin := time.Now()
 			code, _ := b.Spend(t.Context(), limited(deny), now)
 			return code, time.Since(begin)
 		}
-		if code, took := spend(true); code != decision.QuotaUnavailable || took != patience {
+		if code, took := spend(true); code != decision.QuotaUnavailable || took != allowanceTimeout {
 			t.Errorf("%v after %v", code, took)
 		}
 		if code, took := spend(false); code != decision.Allowed || took != 0 {
@@ -89,10 +89,10 @@ func TestWaiting(t *testing.T) {
 		}
 		b.lease(0, 1)
 		go func() {
-			time.Sleep(patience / 2)
+			time.Sleep(allowanceTimeout / 2)
 			b.lease(1, 2)
 		}()
-		if code, took := spend(true); code != decision.Allowed || took != patience/2 {
+		if code, took := spend(true); code != decision.Allowed || took != allowanceTimeout/2 {
 			t.Errorf("%v after %v", code, took)
 		}
 		if wants := b.Urgent(now); len(wants) != 1 || wants[0].GetSpent() != 1 {
@@ -101,7 +101,7 @@ func TestWaiting(t *testing.T) {
 	})
 }
 
-// TestRecallIsAtomic spends and recalls at once: what was spent is in what is kept.
+// TestRecallIsAtomic spends and recalls at the same time: what was spent is reported as spent.
 func TestRecallIsAtomic(t *testing.T) {
 	b := newTracker()
 	b.Sent("tenants/acme", 0, now)
@@ -124,7 +124,7 @@ func TestRecallIsAtomic(t *testing.T) {
 	}
 	m := b.month("tenants/acme", now)
 	leased, sequence := uint64(0), uint64(0)
-	for range 30_000 { // the moment to catch is short
+	for range 30_000 { // to hit the moment of the recall
 		leased += 20
 		sequence++
 		b.lease(leased, sequence)
@@ -142,8 +142,8 @@ func TestRecallIsAtomic(t *testing.T) {
 	}
 }
 
-// TestMonths: the month is the manager's, whatever the server's clock says; nothing of an
-// allowance is carried over, and the old month is reported until it is persisted.
+// TestMonths: the month is the one of the manager's clock, not of the server's. Nothing of an allowance is carried over, and the
+// old month is reported until it is persisted.
 func TestMonths(t *testing.T) {
 	for _, end := range []time.Time{
 		time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC),
@@ -185,8 +185,7 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// TestRefused: what the manager refuses is kept, reported again after a while, and does not
-// keep the server from ending.
+// TestRefused: a report that the manager refuses is kept, sent again after a while, and does not keep the server from stopping.
 func TestRefused(t *testing.T) {
 	b := newTracker()
 	b.Sent("tenants/acme", 7, now)

@@ -60,8 +60,8 @@ type SimpleResponse struct {
 }
 
 // Register adds POST /v1/authorizers/aws to a mux.
-func Register(mux *http.ServeMux, g *authorizer.Authorizer, clients *clientaddr.Resolver) {
-	mux.Handle("POST /v1/authorizers/aws", &handler{g.Integration(integrationName), clients})
+func Register(mux *http.ServeMux, auth *authorizer.Authorizer, clients *clientaddr.Resolver) {
+	mux.Handle("POST /v1/authorizers/aws", &handler{auth.Integration(integrationName), clients})
 }
 
 type handler struct {
@@ -70,10 +70,10 @@ type handler struct {
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	project, wrong := httpapi.TrustedProject(r.URL.RawQuery)
-	if wrong != "" {
+	project, problem := httpapi.TrustedProject(r.URL.RawQuery)
+	if problem != "" {
 		w.Header().Set(httpapi.HeaderRequestID, httpapi.RequestID(r.Header[httpapi.HeaderRequestID]...))
-		httpapi.InvalidParameter(wrong).Denial().Write(w)
+		httpapi.InvalidParameter(problem).Denial().Write(w)
 		return
 	}
 	event, err := decode(http.MaxBytesReader(w, r.Body, maxBody))
@@ -143,7 +143,7 @@ func contextOf(result authorizer.Result, requestID string) map[string]any {
 		return about
 	}
 	for name, value := range groupContext(result.Decision) {
-		if _, taken := about[name]; !taken && value != "" {
+		if _, exists := about[name]; !exists && value != "" {
 			about[name] = value
 		}
 	}
@@ -156,7 +156,7 @@ func groupContext(d decision.Decision) map[string]string {
 	for _, value := range d.Group.Context {
 		values[value.Name] = value.Value
 	}
-	values["groupID"] = d.Group.Identity
+	values["groupId"] = d.Group.Identity
 	values["groupName"] = d.Group.DisplayName
 	values["tier"] = d.Group.Tier
 	values["project"] = d.Project.Name

@@ -1,51 +1,31 @@
 package awsauthorizer
 
 import (
-	"crypto/rand"
 	"encoding/json"
 	"fmt"
-	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
-	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/authorizer/throttle"
 	"github.com/keyward-dev/keyward/server/httpapi"
-	"github.com/keyward-dev/keyward/server/store"
+	"github.com/keyward-dev/keyward/test/fixture"
 )
 
-// serve opens the door to a group whose context tries to speak for Keyward.
+// serve serves a group whose context tries to replace Keyward's own.
 func serve(t *testing.T) (url, key string) {
 	t.Helper()
-	log := slog.New(slog.DiscardHandler)
-	s, err := store.Open(store.Config{}, log, prometheus.NewRegistry())
-	if err != nil {
-		t.Fatal(err)
-	}
-	minted, err := keyformat.Mint("vctrl", rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	digest := minted.Digest()
-	if err := s.Apply(&syncv1.Update{CaughtUp: true,
-		Groups: []*syncv1.Group{{Namespace: "tenants", Name: "acme", DisplayName: "Acmé", State: syncv1.GroupState_GROUP_STATE_ACTIVE,
-			Context:  map[string]string{"database": "acme_prod", "bucketName": "acme-media", "groupID": "tenants/evil", "status": "500"},
-			Projects: []*syncv1.Project{{Name: "default", Routes: []*syncv1.Route{{Paths: []string{"/request", "/my/path"}}}, Origins: &syncv1.OriginPolicy{AllowMissing: true}}}}},
-		Keys: []*syncv1.Key{{Id: "k1", Group: "tenants/acme", Projects: []string{"default"}, Permissions: []string{"read"}, Versions: []*syncv1.Version{{Digest: digest[:]}}}},
-	}); err != nil {
-		t.Fatal(err)
-	}
+	minted, mux := fixture.Mint(t), http.NewServeMux()
+	update := fixture.Update(minted)
+	group := update.Groups[0]
+	group.DisplayName = "Acmé"
+	group.Context = map[string]string{"database": "acme_prod", "bucketName": "acme-media", "groupId": "tenants/evil", "status": "500"}
+	group.Projects[0].OwnsAll, group.Projects[0].Routes = false, []*syncv1.Route{{Paths: []string{"/request", "/my/path"}}}
 	limit := throttle.New(throttle.Config{Failures: 1, IPv6Prefix: 64})
-	mux := http.NewServeMux()
-	Register(mux, authorizer.New(s, time.Now, log, prometheus.NewRegistry(), authorizer.WithThrottle(limit)), nil)
+	Register(mux, fixture.Authorizer(t, update, authorizer.WithThrottle(limit)), nil)
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	return server.URL + "/v1/authorizers/aws", minted.Reveal()
@@ -53,19 +33,11 @@ func serve(t *testing.T) (url, key string) {
 
 func post(t *testing.T, url, body string) (int, string) {
 	t.Helper()
-	response, err := http.Post(url, "application/json", strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
+	status, header, text := fixture.Post(t, url, body)
+	if len(header["X-Request-Id"]) != 1 {
+		t.Errorf("request ids %q", header["X-Request-Id"])
 	}
-	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(response.Header["X-Request-Id"]) != 1 {
-		t.Errorf("request ids %q", response.Header["X-Request-Id"])
-	}
-	return response.StatusCode, string(text)
+	return status, text
 }
 
 // The events are those of API Gateway's documentation, cut down to what matters here.
@@ -88,7 +60,7 @@ const (
 
 func TestResponses(t *testing.T) {
 	url, key := serve(t)
-	const allowed = `"bucketName":"acme-media","code":"allowed","database":"acme_prod","groupID":"tenants/acme","groupName":"Acmé","keyId":"k1","permissions":"read","project":"default","requestId":ID,"status":200`
+	const allowed = `"bucketName":"acme-media","code":"allowed","database":"acme_prod","groupId":"tenants/acme","groupName":"Acmé","keyId":"k1","permissions":"read","project":"default","requestId":ID,"status":200`
 	policy := func(principal, effect, context string) string {
 		return fmt.Sprintf(`{"principalId":%q,"policyDocument":{"Version":"2012-10-17","Statement":[{"Action":"execute-api:Invoke","Effect":%q,"Resource":%q}]},"context":{%s}}`, principal, effect, arn, context)
 	}
@@ -121,9 +93,9 @@ func TestResponses(t *testing.T) {
 	if _, got := post(t, url, strings.ReplaceAll(restEvent, "KEY", key)); !strings.Contains(got, `"requestId":"c6af9ac6-7b61-11e6-9a41-93e8deadbeef"`) {
 		t.Errorf("the gateway's request id is not taken: %s", got)
 	}
-	for _, wrong := range []string{"?projct=media", "?Project=media", "?project=", "?project=media&project=other", "?project=other;x"} {
-		if status, got := post(t, url+wrong, strings.ReplaceAll(restEvent, "KEY", key)); status != 400 || !strings.Contains(got, "parameter_invalid") {
-			t.Errorf("%s: %d %s", wrong, status, got)
+	for _, problem := range []string{"?projct=media", "?Project=media", "?project=", "?project=media&project=other", "?project=other;x"} {
+		if status, got := post(t, url+problem, strings.ReplaceAll(restEvent, "KEY", key)); status != 400 || !strings.Contains(got, "parameter_invalid") {
+			t.Errorf("%s: %d %s", problem, status, got)
 		}
 	}
 	if _, got := post(t, url+"?project=nope", strings.ReplaceAll(restEvent, "KEY", key)); !strings.Contains(got, "project_unknown") && !strings.Contains(got, "too_many_failures") {
@@ -133,11 +105,11 @@ func TestResponses(t *testing.T) {
 
 func TestFailuresAreThrottledBySource(t *testing.T) {
 	url, key := serve(t)
-	wrong := strings.ReplaceAll(httpEvent, "KEY", "wrong")
-	if _, got := post(t, url, wrong); !strings.Contains(got, "key_malformed") {
+	problem := strings.ReplaceAll(httpEvent, "KEY", "wrong")
+	if _, got := post(t, url, problem); !strings.Contains(got, "key_malformed") {
 		t.Errorf("the first: %s", got)
 	}
-	if _, got := post(t, url, wrong); !strings.Contains(got, "too_many_failures") || !strings.Contains(got, `"retryAfter":60`) {
+	if _, got := post(t, url, problem); !strings.Contains(got, "too_many_failures") || !strings.Contains(got, `"retryAfter":60`) {
 		t.Errorf("the second: %s", got)
 	}
 	if _, got := post(t, url, strings.ReplaceAll(httpEvent, "KEY", key)); !strings.Contains(got, `"isAuthorized":true`) {

@@ -46,16 +46,16 @@ type Option func(*Server)
 func WithReceipts(r Receipts) Option { return func(s *Server) { s.receipts = r } }
 
 // Register adds the service to a gRPC server, which needs the ServerOption.
-func Register(server *grpc.Server, g *authorizer.Authorizer, clients *clientaddr.Resolver, stripping httpapi.Stripping, options ...Option) {
-	server.RegisterService(&service, newServer(g, clients, stripping, options...))
+func Register(server *grpc.Server, auth *authorizer.Authorizer, clients *clientaddr.Resolver, stripping httpapi.Stripping, options ...Option) {
+	server.RegisterService(&service, newServer(auth, clients, stripping, options...))
 }
 
 // envoyWrites are the headers that Envoy has written when it asks, or does not let through.
 var envoyWrites = httpapi.NewNames(clientaddr.HeaderXForwardedFor, "X-Forwarded-Proto", "X-Forwarded-Client-Cert", "X-Envoy-External-Address")
 
-func newServer(g *authorizer.Authorizer, clients *clientaddr.Resolver, stripping httpapi.Stripping, options ...Option) *Server {
+func newServer(auth *authorizer.Authorizer, clients *clientaddr.Resolver, stripping httpapi.Stripping, options ...Option) *Server {
 	stripping.Writes = envoyWrites
-	s := &Server{integration: g.Integration(integrationName), clients: clients, stripping: stripping}
+	s := &Server{integration: auth.Integration(integrationName), clients: clients, stripping: stripping}
 	for _, option := range options {
 		option(s)
 	}

@@ -1,52 +1,29 @@
 package envoy
 
 import (
-	"crypto/rand"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
-	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
-	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
-	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
-	"github.com/keyward-dev/keyward/server/store"
+	"github.com/keyward-dev/keyward/test/fixture"
 )
 
 func startServer(t testing.TB, keepCredential bool) (*Server, string) {
 	t.Helper()
-	log := slog.New(slog.DiscardHandler)
-	s, err := store.Open(store.Config{}, log, prometheus.NewRegistry())
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := keyformat.Mint("vctrl", rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	digest := key.Digest()
-	if err := s.Apply(&syncv1.Update{CaughtUp: true,
-		Groups: []*syncv1.Group{{Namespace: "tenants", Name: "acme", State: syncv1.GroupState_GROUP_STATE_ACTIVE,
-			Projects: []*syncv1.Project{{Name: "default", OwnsAll: true, Origins: &syncv1.OriginPolicy{AllowMissing: true}}}}},
-		Keys: []*syncv1.Key{{Id: "k1", Group: "tenants/acme", Projects: []string{"default"}, Permissions: []string{"read"}, Versions: []*syncv1.Version{{Digest: digest[:]}}}},
-	}); err != nil {
-		t.Fatal(err)
-	}
-	g := authorizer.New(s, time.Now, log, prometheus.NewRegistry())
-	return newServer(g, nil, httpapi.Stripping{KeepCredential: keepCredential}), key.Reveal()
+	key := fixture.Mint(t)
+	return newServer(fixture.Authorizer(t, fixture.Update(key)), nil, httpapi.Stripping{KeepCredential: keepCredential}), key.Reveal()
 }
 
 // ask is one call without a connection.
@@ -61,7 +38,7 @@ func ask(t testing.TB, server *Server, check *authv3.CheckRequest) *authv3.Check
 	if err := q.unmarshal(string(message)); err != nil {
 		t.Fatal(err)
 	}
-	return decoded(t, server.respond(t.Context(), q))
+	return decode(t, server.respond(t.Context(), q))
 }
 
 func TestTheCredentialStaysWhereItIsWanted(t *testing.T) {
@@ -99,7 +76,7 @@ func TestEveryDenialIsOneForEnvoy(t *testing.T) {
 	for _, code := range decision.Codes()[1:] {
 		var r reply
 		deny(&r, authorizer.Result{Decision: decision.Decision{Code: code}}, &authorizer.Request{})
-		response := decoded(t, encode(&r))
+		response := decode(t, encode(&r))
 		status := response.GetDeniedResponse().GetStatus().GetCode()
 		if codes.Code(response.GetStatus().GetCode()) == codes.OK || typev3.StatusCode_name[int32(status)] == "" || int(status) != code.Status() {
 			t.Errorf("%v: %v", code, response)
@@ -121,7 +98,7 @@ func TestNothingIsLeftOfAQuestion(t *testing.T) {
 		if err := q.unmarshal(string(message)); err != nil {
 			t.Fatal(err)
 		}
-		if decoded(t, server.respond(t.Context(), q)).GetOkResponse() == nil {
+		if decode(t, server.respond(t.Context(), q)).GetOkResponse() == nil {
 			t.Fatal("denied")
 		}
 		q.reset()

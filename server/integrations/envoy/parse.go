@@ -77,7 +77,7 @@ const (
 )
 
 // named are the headers that decisions depend on.
-var named = httpapi.NewNames(append([]string{httpapi.HeaderRequestID, clientaddr.HeaderXForwardedFor, clientaddr.HeaderForwarded}, httpapi.Decisive...)...)
+var decisive = httpapi.NewNames(append([]string{httpapi.HeaderRequestID, clientaddr.HeaderXForwardedFor, clientaddr.HeaderForwarded}, httpapi.Decisive...)...)
 
 // parse reads a CheckRequest, or returns false, with some of it read.
 func (q *checkRequest) parse(message string) bool {
@@ -235,7 +235,7 @@ func (q *checkRequest) parseHeader(message string) bool {
 	if !e.parse(message, false) {
 		return false
 	}
-	name, ok := matters(e.key)
+	name, ok := relevantHeader(e.key)
 	if name == "" {
 		return ok
 	}
@@ -254,7 +254,7 @@ func (q *checkRequest) parseList(message string) bool {
 		if tag != headerMapHeaders || !e.parse(value, true) {
 			return false
 		}
-		name, ok := matters(e.key)
+		name, ok := relevantHeader(e.key)
 		if !ok {
 			return false
 		}
@@ -271,13 +271,13 @@ func (q *checkRequest) parseList(message string) bool {
 
 // matters returns the name of a header in its canonical form, or "" of one that nobody asks for.
 // Names that are not ASCII are left.
-func matters(name string) (canonical string, ok bool) {
+func relevantHeader(name string) (canonical string, ok bool) {
 	for i := range len(name) {
 		if name[i] >= utf8.RuneSelf {
 			return "", false
 		}
 	}
-	if canonical = named.Find(name); canonical != "" {
+	if canonical = decisive.Find(name); canonical != "" {
 		return canonical, true
 	}
 	if httpapi.MayBeRemoved(name) {

@@ -54,10 +54,10 @@ const (
 )
 
 // Register adds all dialects to a mux, and returns what answers their plain questions without.
-func Register(mux *http.ServeMux, g *authorizer.Authorizer, clients *clientaddr.Resolver) *FastPath {
+func Register(mux *http.ServeMux, auth *authorizer.Authorizer, clients *clientaddr.Resolver) *FastPath {
 	fastPath := newFastPath()
 	for _, d := range proxyProfiles {
-		h := &handler{proxyProfile: d, integration: g.Integration(d.integration), clients: clients, addresses: d.addresses(clients)}
+		h := &handler{proxyProfile: d, integration: auth.Integration(d.integration), clients: clients, addresses: d.addresses(clients)}
 		fastPath.handlers[d.path] = h
 		mux.Handle(d.path, h)
 		if d.projectInPath {
@@ -94,13 +94,13 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		FastRequest: httpapi.FastRequest{Path: r.URL.Path, RawQuery: r.URL.RawQuery, Host: r.Host, Peer: clientaddr.Peer(r.RemoteAddr), Header: r.Header},
 		forceQuery:  r.URL.ForceQuery, projectPath: r.PathValue(parameterProject),
 	}
-	var response httpapi.FastResponse
+	var response httpapi.Response
 	h.respond(r.Context(), &e, &response)
 	response.Write(w)
 }
 
 // answer finds the answer, to whose headers it adds.
-func (h *handler) respond(ctx context.Context, e *requestContext, response *httpapi.FastResponse) {
+func (h *handler) respond(ctx context.Context, e *requestContext, response *httpapi.Response) {
 	requestID := httpapi.RequestID(e.Header[httpapi.HeaderRequestID]...)
 	response.Headers = append(response.Headers, httpapi.Header{Name: httpapi.HeaderRequestID, Value: requestID})
 	asked, wrong := h.read(&e.FastRequest)
@@ -137,14 +137,14 @@ func (h *handler) respond(ctx context.Context, e *requestContext, response *http
 
 var noStore = httpapi.Header{Name: "Cache-Control", Value: "no-store"}
 
-func (h *handler) refuse(response *httpapi.FastResponse, problem httpapi.Problem) {
+func (h *handler) refuse(response *httpapi.Response, problem httpapi.Problem) {
 	h.deny(response, problem.Denial(), problem.Code)
 }
 
 // deny answers a denial as the client is to see it, or with a status that the proxy passes
 // on. A preflight is never answered as such: with its status the proxy would take it for
 // allowed, and let it through.
-func (h *handler) deny(response *httpapi.FastResponse, denial httpapi.Denial, code string) {
+func (h *handler) deny(response *httpapi.Response, denial httpapi.Denial, code string) {
 	if h.narrow || denial.Status < http.StatusMultipleChoices {
 		response.Headers = append(response.Headers, httpapi.Header{Name: headerStatus, Value: strconv.Itoa(denial.Status)}, httpapi.Header{Name: headerCode, Value: code})
 		if h.narrow && len(denial.Body) > 0 {

@@ -1,9 +1,7 @@
 package forwardauth
 
 import (
-	"crypto/rand"
 	"encoding/json"
-	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -13,31 +11,37 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
-	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
-	"github.com/keyward-dev/keyward/internal/keyformat"
-	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
-	"github.com/keyward-dev/keyward/server/store"
+	"github.com/keyward-dev/keyward/test/fixture"
 )
 
-func newMux(t *testing.T) *http.ServeMux {
-	t.Helper()
-	log := slog.New(slog.DiscardHandler)
-	s, err := store.Open(store.Config{}, log, prometheus.NewRegistry())
-	if err != nil {
-		t.Fatal(err)
-	}
+// bothPositions runs a test with handlers that know no keys: once as the validator serves them with the fast path, and
+// once without it.
+func bothPositions(t *testing.T, test func(t *testing.T, handler http.Handler)) {
 	mux := http.NewServeMux()
-	Register(mux, authorizer.New(s, time.Now, log, prometheus.NewRegistry()), nil)
-	return mux
+	fastPath := Register(mux, fixture.Authorizer(t, nil), nil)
+	t.Run("fast path on", func(t *testing.T) {
+		test(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			request := httpapi.FastRequest{Path: r.URL.EscapedPath(), RawQuery: r.URL.RawQuery, Host: r.Host, Header: http.Header{}}
+			for name, lines := range r.Header { // as package http1 reads them
+				if canonical := fastPath.Reads(name); canonical != "" {
+					request.Header[canonical] = append(request.Header[canonical], lines...)
+				}
+			}
+			var response httpapi.Response
+			if r.Method == http.MethodGet && !r.URL.ForceQuery && fastPath.Respond(&request, &response) {
+				response.Write(w)
+				return
+			}
+			mux.ServeHTTP(w, r)
+		}))
+	})
+	t.Run("fast path off", func(t *testing.T) { test(t, mux) })
 }
 
-// ask sends a question in a dialect, complete but for what is changed.
+// ask sends a request as a proxy profile says, complete except for what is changed.
 func ask(t *testing.T, mux http.Handler, d *proxyProfile, target string, changed http.Header) (int, httpapi.Problem) {
 	t.Helper()
 	request := httptest.NewRequest(http.MethodGet, target, http.NoBody)
@@ -60,7 +64,7 @@ func ask(t *testing.T, mux http.Handler, d *proxyProfile, target string, changed
 	return recorder.Code, problem
 }
 
-// refusal is the status with which a dialect refuses what is not put well.
+// refusal is the status with which a proxy profile refuses invalid requests.
 func (d *proxyProfile) refusal() int {
 	if d.narrow {
 		return http.StatusForbidden
@@ -68,10 +72,11 @@ func (d *proxyProfile) refusal() int {
 	return http.StatusBadRequest
 }
 
-// TestAnIncompleteQuestionIsRefused is about proxies that are not set up properly, and about
-// clients that add to what the proxy sets: nothing is guessed.
-func TestAnIncompleteQuestionIsRefused(t *testing.T) {
-	mux := newMux(t)
+// TestIncompleteRequestsAreRefused is about proxies that are not configured correctly, and about clients that add to what
+// the proxy sets: nothing is guessed.
+func TestIncompleteRequestsAreRefused(t *testing.T) { bothPositions(t, incompleteRequestsAreRefused) }
+
+func incompleteRequestsAreRefused(t *testing.T, mux http.Handler) {
 	for _, d := range proxyProfiles {
 		if _, problem := ask(t, mux, &d, d.path, nil); problem.Code != "not_synced" {
 			t.Fatalf("%s: %+v", d.path, problem)
@@ -95,8 +100,8 @@ func TestAnIncompleteQuestionIsRefused(t *testing.T) {
 	}
 }
 
-// TestAddresses: each dialect reads the address where its proxy puts it, and nowhere else;
-// the list that the validator was told to read is for the plain one.
+// TestAddresses: each proxy profile reads the address where its proxy puts it, and nowhere else. The header that the
+// validator is configured to read is for the general profile.
 func TestAddresses(t *testing.T) {
 	header := http.Header{"Forwarded": {"for=198.51.100.1"}, "X-Forwarded-For": {"198.51.100.2"}, "X-Real-Ip": {"198.51.100.3"}, "X-Haproxy-Src": {"198.51.100.4"}}
 	proxy := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
@@ -107,9 +112,9 @@ func TestAddresses(t *testing.T) {
 			remote   string
 			want     string
 		}{
-			"a trusted proxy":    {clientaddr.New(proxy, clientaddr.HeaderForwarded), "192.0.2.1:9", want},
-			"another":            {clientaddr.New(proxy, clientaddr.HeaderForwarded), "203.0.113.1:9", "invalid IP"},
-			"nobody is believed": {nil, "192.0.2.1:9", "invalid IP"},
+			"a trusted proxy":   {clientaddr.New(proxy, clientaddr.HeaderForwarded), "192.0.2.1:9", want},
+			"another":           {clientaddr.New(proxy, clientaddr.HeaderForwarded), "203.0.113.1:9", "invalid IP"},
+			"nobody is trusted": {nil, "192.0.2.1:9", "invalid IP"},
 		} {
 			h := &handler{proxyProfile: *d, clients: c.resolver, addresses: d.addresses(c.resolver)}
 			if got := h.client(clientaddr.Peer(c.remote), header); got.String() != c.want {
@@ -119,9 +124,10 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-// TestParametersAreRefused: one that is passed over would let another project decide.
-func TestParametersAreRefused(t *testing.T) {
-	mux := newMux(t)
+// TestParametersAreRefused: if one were ignored, another project would decide.
+func TestParametersAreRefused(t *testing.T) { bothPositions(t, parametersAreRefused) }
+
+func parametersAreRefused(t *testing.T, mux http.Handler) {
 	for _, d := range proxyProfiles {
 		good, wrong := []string{"", "?project=marketing", "?project=%6darketing"}, []string{"?projct=marketing", "?Project=marketing", "?project=", "?project", "?project=a&project=b", "?project=a&x=1", "?project=a;x", "?%zz", "?x"}
 		if d.projectInPath {
@@ -140,9 +146,10 @@ func TestParametersAreRefused(t *testing.T) {
 	}
 }
 
-// TestPreflightsOnly: in the place of a content server nothing else is answered.
-func TestPreflightsOnly(t *testing.T) {
-	mux := newMux(t)
+// TestPreflightsOnly: in the place of a content server, all other requests are refused.
+func TestPreflightsOnly(t *testing.T) { bothPositions(t, preflightsOnly) }
+
+func preflightsOnly(t *testing.T, mux http.Handler) {
 	for name, lines := range map[string][]string{"none": nil, "two": {"/x", "/x"}, "an empty one": {""}} {
 		request := httptest.NewRequest(http.MethodOptions, "/authz/traefik/preflights", http.NoBody)
 		request.Header[headerReplacedPath] = lines
@@ -154,7 +161,7 @@ func TestPreflightsOnly(t *testing.T) {
 	}
 }
 
-// FuzzParameters: whatever is taken for a project, an operator has written as one.
+// FuzzParameters: everything that is taken for a project was written as one by an operator.
 func FuzzParameters(f *testing.F) {
 	for _, query := range []string{"", "project=a", "project=a&project=b", "projct=a", "project=%41", "project=a;b", "project", "=a"} {
 		f.Add(query)
@@ -175,9 +182,10 @@ func FuzzParameters(f *testing.F) {
 	})
 }
 
-// TestReservedHeadersAreRefused where the proxy might let the upstream see them.
-func TestReservedHeadersAreRefused(t *testing.T) {
-	mux := newMux(t)
+// TestReservedHeadersAreRefused if the proxy might pass them on to the upstream.
+func TestReservedHeadersAreRefused(t *testing.T) { bothPositions(t, reservedHeadersAreRefused) }
+
+func reservedHeadersAreRefused(t *testing.T, mux http.Handler) {
 	for _, d := range proxyProfiles {
 		for name, refused := range map[string]bool{
 			"X-Keyward-Group": true, "X-Keyward-Context-Anything": true, "X_keyward_context_anything": true, "X-Keyward-": true,
@@ -191,37 +199,23 @@ func TestReservedHeadersAreRefused(t *testing.T) {
 	}
 }
 
-// BenchmarkAnswer is a question with its answer, but for what is read and written.
-func BenchmarkAnswer(b *testing.B) {
-	log := slog.New(slog.DiscardHandler)
-	s, err := store.Open(store.Config{}, log, prometheus.NewRegistry())
-	if err != nil {
-		b.Fatal(err)
-	}
-	key, err := keyformat.Mint("vctrl", rand.Reader)
-	if err != nil {
-		b.Fatal(err)
-	}
-	digest := key.Digest()
-	if err := s.Apply(&syncv1.Update{CaughtUp: true,
-		Groups: []*syncv1.Group{{Namespace: "tenants", Name: "acme", State: syncv1.GroupState_GROUP_STATE_ACTIVE,
-			Projects: []*syncv1.Project{{Name: "default", OwnsAll: true, Origins: &syncv1.OriginPolicy{AllowMissing: true}}}, Context: map[string]string{"database": "acme_prod"}}},
-		Keys: []*syncv1.Key{{Id: "k1", Group: "tenants/acme", Projects: []string{"default"}, Permissions: []string{"read"}, Versions: []*syncv1.Version{{Digest: digest[:]}}}},
-	}); err != nil {
-		b.Fatal(err)
-	}
-	fastPath := Register(http.NewServeMux(), authorizer.New(s, time.Now, log, prometheus.NewRegistry()), nil)
+// BenchmarkFastPath is a request with its response, except what is read and written.
+func BenchmarkFastPath(b *testing.B) {
+	key := fixture.Mint(b)
+	update := fixture.Update(key)
+	update.Groups[0].Context = map[string]string{"database": "acme_prod"}
+	fastPath := Register(http.NewServeMux(), fixture.Authorizer(b, update), nil)
 	for name, credential := range map[string]string{"allow": "Bearer " + key.Reveal(), "deny": "Bearer x"} {
 		request := &httpapi.FastRequest{Path: "/authz", Host: "validator", Header: http.Header{
 			"X-Forwarded-Method": {"GET"}, "X-Forwarded-Host": {"cdn.acme.com"}, "X-Forwarded-Uri": {"/x?y"}, "Authorization": {credential}, "X-Request-Id": {"1"},
 		}}
 		b.Run(name, func(b *testing.B) {
-			var response httpapi.FastResponse
+			var response httpapi.Response
 			b.ReportAllocs()
 			for b.Loop() {
 				response.Headers = response.Headers[:0]
 				if !fastPath.Respond(request, &response) {
-					b.Fatal("not answered")
+					b.Fatal("left to the handlers")
 				}
 			}
 		})

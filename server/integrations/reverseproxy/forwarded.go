@@ -17,13 +17,13 @@ const (
 // tellForwarded tells the upstream who asks, for which host and by which protocol. What a
 // trusted proxy says of that is passed on, with its address added to the list; what anybody
 // else says has been removed.
-func (h *handler) reportForwarded(r *httputil.ProxyRequest, believed bool) {
+func (h *handler) setForwarded(r *httputil.ProxyRequest, trusted bool) {
 	byForwarded := h.config.Clients.Header() == clientaddr.HeaderForwarded
-	if believed && !byForwarded {
+	if trusted && !byForwarded {
 		r.Out.Header[clientaddr.HeaderXForwardedFor] = slices.Clone(r.In.Header[clientaddr.HeaderXForwardedFor])
 	}
 	r.SetXForwarded()
-	if believed && !byForwarded { // one that writes Forwarded passes the others on as the client wrote them
+	if trusted && !byForwarded { // one that writes Forwarded passes the others on as the client wrote them
 		if lines := r.In.Header[headerForwardedHost]; len(lines) == 1 && httpapi.IsHost(lines[0]) {
 			r.Out.Header[headerForwardedHost] = lines
 		}
@@ -38,7 +38,7 @@ func (h *handler) reportForwarded(r *httputil.ProxyRequest, believed bool) {
 		return
 	}
 	elements := []string{clientaddr.Forwarded(r.In.RemoteAddr, r.In.Host, r.Out.Header.Get(headerForwardedProto))}
-	if believed {
+	if trusted {
 		elements = append(slices.Clone(r.In.Header[clientaddr.HeaderForwarded]), elements...)
 	}
 	r.Out.Header[clientaddr.HeaderForwarded] = []string{strings.Join(elements, ", ")}

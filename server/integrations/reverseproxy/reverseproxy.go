@@ -60,8 +60,8 @@ type Config struct {
 }
 
 // New returns the door.
-func New(g *authorizer.Authorizer, config Config, log *slog.Logger) http.Handler {
-	h := &handler{integration: g.Integration(integrationName), config: config, log: log}
+func New(auth *authorizer.Authorizer, config Config, log *slog.Logger) http.Handler {
+	h := &handler{integration: auth.Integration(integrationName), config: config, log: log}
 	h.proxy = &httputil.ReverseProxy{
 		Rewrite: h.rewrite,
 
@@ -244,9 +244,9 @@ func (h *handler) rewrite(r *httputil.ProxyRequest) {
 		}
 	}
 	passTrailers(r)
-	believed := h.config.Clients.Trusts(clientaddr.Peer(r.In.RemoteAddr))
-	h.config.Stripping.Strip(r.Out.Header, believed)
-	h.reportForwarded(r, believed)
+	trusted := h.config.Clients.Trusts(clientaddr.Peer(r.In.RemoteAddr))
+	h.config.Stripping.Strip(r.Out.Header, trusted)
+	h.setForwarded(r, trusted)
 	httpapi.Set(r.Out.Header, p.upstream)
 }
 

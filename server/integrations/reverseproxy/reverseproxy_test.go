@@ -3,7 +3,6 @@ package reverseproxy
 import (
 	"bufio"
 	"context"
-	"crypto/rand"
 	"fmt"
 	"io"
 	"log/slog"
@@ -19,16 +18,16 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/protobuf/proto"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
-	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/authorizer/quota"
 	"github.com/keyward-dev/keyward/server/httpapi"
-	"github.com/keyward-dev/keyward/server/store"
+	"github.com/keyward-dev/keyward/test/fixture"
 )
 
-// front is a proxy in front of a handler, and a key that it lets pass.
+// front is a proxy in front of a handler, and a key that it accepts.
 type front struct {
 	handler *handler
 	url     string
@@ -53,40 +52,30 @@ func start(t testing.TB, upstream http.HandlerFunc, config Config) *front {
 	return startFor(t, upstream, config, &syncv1.Group{})
 }
 
-// startFor is for keys of a group that has more to it.
+// startFor is for keys of a group with more fields.
 func startFor(t testing.TB, upstream http.HandlerFunc, config Config, group *syncv1.Group) *front {
 	t.Helper()
-	log := slog.New(slog.DiscardHandler)
-	s, err := store.Open(store.Config{}, log, prometheus.NewRegistry())
-	if err != nil {
-		t.Fatal(err)
-	}
-	minted, err := keyformat.Mint("vctrl", rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	digest := minted.Digest()
-	group.Namespace, group.Name, group.State = "tenants", "acme", syncv1.GroupState_GROUP_STATE_ACTIVE
+	key, log := fixture.Mint(t), slog.New(slog.DiscardHandler)
+	update := fixture.Update(key)
+	proto.Merge(group, update.Groups[0])
+	group.Projects[0].Origins.AllowLocalhost = true
 	group.Capabilities = []*syncv1.Capability{{Name: "write", Routes: []*syncv1.Route{{Methods: []string{"POST", "PUT", "DELETE"}, Paths: []string{"/**"}}}}}
-	group.Projects = []*syncv1.Project{{Name: "default", OwnsAll: true, Origins: &syncv1.OriginPolicy{AllowMissing: true, AllowLocalhost: true}}}
-	if err := s.Apply(&syncv1.Update{CaughtUp: true, Groups: []*syncv1.Group{group},
-		Keys: []*syncv1.Key{{Id: "k1", Group: "tenants/acme", Projects: []string{"default"}, Permissions: []string{"read", "write"}, Versions: []*syncv1.Version{{Digest: digest[:]}}}},
-	}); err != nil {
-		t.Fatal(err)
-	}
+	update.Groups[0], update.Keys[0].Permissions = group, []string{"read", "write"}
+
 	behind := httptest.NewServer(upstream)
 	t.Cleanup(behind.Close)
 	if config.Upstream == nil {
+		var err error
 		if config.Upstream, err = url.Parse(behind.URL); err != nil {
 			t.Fatal(err)
 		}
 	}
 	quotas := quota.New(prometheus.NewRegistry())
-	decided, around := &recorder{}, []authorizer.Option{authorizer.WithQuota(quotas)}
+	decided, options := &recorder{}, []authorizer.Option{authorizer.WithQuota(quotas)}
 	if _, benchmark := t.(*testing.B); !benchmark {
-		around = append(around, authorizer.WithRecorder(decided))
+		options = append(options, authorizer.WithRecorder(decided))
 	}
-	h, ok := New(authorizer.New(s, time.Now, log, prometheus.NewRegistry(), around...), config, log).(*handler)
+	h, ok := New(fixture.Authorizer(t, update, options...), config, log).(*handler)
 	if !ok {
 		t.Fatal("not a handler")
 	}
@@ -96,7 +85,7 @@ func startFor(t testing.TB, upstream http.HandlerFunc, config Config, group *syn
 	server.Config.Protocols.SetUnencryptedHTTP2(true)
 	server.Start()
 	t.Cleanup(server.Close)
-	return &front{h, server.URL, server.Listener.Addr(), minted.Reveal(), quotas, &decided.latest}
+	return &front{h, server.URL, server.Listener.Addr(), key.Reveal(), quotas, &decided.latest}
 }
 
 func (f *front) request(ctx context.Context, t *testing.T, target string) *http.Request {

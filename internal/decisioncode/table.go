@@ -1,0 +1,196 @@
+package decisioncode
+
+import "net/http"
+
+// row is what the table says about one code.
+type row struct {
+	name   string
+	status int
+	title  string
+
+	// detail tells the client, usually the holder of the key, what to do. It says nothing about the key, its group or
+	// other groups that the holder does not know.
+	detail string
+
+	// cause and hint are for operators only.
+	cause, hint string
+}
+
+var table = [count]row{
+	Allowed: {
+		"allowed", http.StatusOK, "Allowed", "",
+		"The request was allowed.", "",
+	},
+	NotSynced: {
+		"not_synced", http.StatusServiceUnavailable, "Not ready",
+		"This server has not received its keys yet. Try again in a moment.",
+		"The validation server had not received its keys yet.",
+		"If this lasts, check that the manager runs, and what the server's log says about its connection.",
+	},
+	Stale: {
+		"stale", http.StatusServiceUnavailable, "Out of date",
+		"This server has been disconnected from the source of its keys for too long. Try again later.",
+		"The validation server was disconnected from the manager for longer than --max-staleness.",
+		"Check that the manager runs and that the server can reach it. With --on-stale=allow the server continues to decide " +
+			"with the data that it has.",
+	},
+	PathTooLong: {
+		"path_too_long", http.StatusRequestURITooLong, "Path too long",
+		"The path is longer than 8192 bytes. Send a shorter one.",
+		"The path is longer than 8192 bytes.",
+		"The client has to send a shorter path. Long values belong in the query or the body.",
+	},
+	HostInvalid: {
+		"host_invalid", http.StatusBadRequest, "Invalid host",
+		"The host is missing, or it is not a name, an IPv4 address or an IPv6 address in brackets, with or without a port. " +
+			"Send it as it is in the URL, and an international name in punycode.",
+		"The host of the request is missing, or it is neither a name nor an address, so that the server behind might take " +
+			"it for another host.",
+		"The client, or the gateway that forwards the host, has to send the host of the URL, without a port or with a port " +
+			"of digits.",
+	},
+	PathAmbiguous: {
+		"path_ambiguous", http.StatusBadRequest, "Ambiguous path",
+		"The path can be read in more than one way. Send it without '.', '..' and empty segments, without ';', without " +
+			"segments that end in '.' or a space, without encoded slashes and backslashes, and percent-encoded once.",
+		"The path can be read in more than one way, so that the server behind might read another path than the decision did.",
+		"The client has to send it without '.', '..' and empty segments, without ';', '.' or a space at the end of a " +
+			"segment, without encoded slashes, and percent-encoded once. --path-parameters=allow accepts ';', '.' and spaces, " +
+			"for content servers that read them literally.",
+	},
+	QueryAmbiguous: {
+		"query_ambiguous", http.StatusBadRequest, "Ambiguous query",
+		"The query can be read in more than one way. Percent-encode spaces, '#' and what is not ASCII, separate parameters " +
+			"with '&' only, and send each parameter once and under its exact name.",
+		"The query can be read in more than one way: it has bytes that are not allowed in a query, or a parameter that " +
+			"routes look at appears twice or under another spelling.",
+		"The client has to percent-encode spaces, '#' and what is not ASCII, and to send each parameter once, under its " +
+			"exact name, separated by '&'.",
+	},
+	KeyMissing: {
+		"key_missing", http.StatusUnauthorized, "API key missing",
+		"Send the API key as 'Authorization: Bearer <key>' or 'X-Api-Key: <key>'.",
+		"The request carried no key.",
+		"The client has to send it as 'Authorization: Bearer <key>' or 'X-Api-Key: <key>', and a gateway has to forward that " +
+			"header.",
+	},
+	KeyMalformed: {
+		"key_malformed", http.StatusUnauthorized, "API key malformed",
+		"What was sent is not one complete API key. Check that it was copied completely and is sent once.",
+		"What was sent is not one complete key.",
+		"Check what the client sends: it may be cut off or quoted, contain a placeholder, or be two keys at once. " +
+			"kubectl keyward verify --offline checks a key.",
+	},
+	KeyUnknown: {
+		"key_unknown", http.StatusUnauthorized, "API key unknown",
+		"No such API key is known here. Check that it belongs to this environment.",
+		"The server has no key that equals the one that was sent.",
+		"The key may belong to another environment or to a Group that this server does not serve (--group), or it may be " +
+			"deleted. kubectl keyward verify -A finds out.",
+	},
+	KeyRevoked: {
+		"key_revoked", http.StatusUnauthorized, "API key revoked",
+		"This API key has been revoked permanently. Ask for a new one.",
+		"The key was revoked, which is final.",
+		"If that was a mistake, create a new ApiKey and give its key to the client.",
+	},
+	KeyExpired: {
+		"key_expired", http.StatusUnauthorized, "API key expired",
+		"This API key has expired. Use its successor, or ask for a new one.",
+		"The key has expired.",
+		"If the key was rotated, let the client read its Secret again. Otherwise create a new ApiKey, with " +
+			"spec.rotation.every to have it renewed in time.",
+	},
+	KeyRetired: {
+		"key_retired", http.StatusUnauthorized, "API key replaced",
+		"This API key was rotated and the overlap is over. Use its successor.",
+		"The key was rotated and the overlap is over: the client still uses the previous version.",
+		"Let the client read its Secret again (by a restart, if it is an environment variable; spec.secret.restart does " +
+			"that), and check that spec.rotation.overlap is long enough.",
+	},
+	KeySuspended: {
+		"key_suspended", http.StatusForbidden, "API key suspended",
+		"This API key is suspended. Ask its owner to resume it.",
+		"The key is suspended.",
+		"When the reason for it no longer exists: kubectl keyward resume {key}",
+	},
+	GroupFrozen: {
+		"group_frozen", http.StatusForbidden, "Group frozen",
+		"The group that this API key belongs to is frozen.",
+		"Group {group} is frozen, and with it all its keys.",
+		"Set its spec.state to Active when the reason for it no longer exists.",
+	},
+	GroupSuspended: {
+		"group_suspended", http.StatusForbidden, "Group suspended",
+		"The group that this API key belongs to is suspended.",
+		"Group {group} is suspended, and with it all its keys.",
+		"Set its spec.state to Active when the reason for it no longer exists.",
+	},
+	ProjectUnknown: {
+		"project_unknown", http.StatusForbidden, "No such project",
+		"The request belongs to no project of the API key's group.",
+		"No route of a project of Group {group} matches the request.",
+		"Check that the client requests the right host and path. If it does, add a route to the project in the Group.",
+	},
+	ProjectDenied: {
+		"project_denied", http.StatusForbidden, "Project denied",
+		"This API key is not scoped to the project that the request belongs to.",
+		"The request belongs to project {project}, to which this key is not scoped.",
+		"If it should be, add {project} to spec.projects of the ApiKey.",
+	},
+	OriginMissing: {
+		"origin_missing", http.StatusForbidden, "Origin missing",
+		"This project accepts requests from browsers only: the request needs an Origin or a Referer header.",
+		"Project {project} accepts requests from browsers only, and the request had neither an Origin nor a Referer header.",
+		"If servers may use the key, too, set missingOrigin: Allow in a DomainAllowlist of the project.",
+	},
+	OriginDenied: {
+		"origin_denied", http.StatusForbidden, "Origin denied",
+		"This project may not be used from the request's origin. Ask its owner to allow the domain.",
+		"Project {project} may not be used from {origin}.",
+		"If it may, add its domain to spec.domains of a DomainAllowlist of the project. If nobody knows the site, the key " +
+			"may have been copied: rotate it.",
+	},
+	PermissionDenied: {
+		"permission_denied", http.StatusForbidden, "Permission denied",
+		"This API key does not permit this method on this path.",
+		"The key does not permit {method} on this path.",
+		"Keys may GET and HEAD. For other methods, declare a capability with routes in the Group, and name it in " +
+			"spec.permissions of the ApiKey.",
+	},
+	RateLimited: {
+		"rate_limited", http.StatusTooManyRequests, "Too many requests",
+		"Requests with this API key, or with all keys of its group together, exceed the rate limit. Wait as long as " +
+			"Retry-After says, and then send them more slowly.",
+		"Requests with the key, or with all keys of Group {group}, exceeded the rate limit.",
+		"If a higher rate is acceptable, raise requestsPerSecond, or burst if requests come all at once, in spec.limits of " +
+			"the ApiKey, of the Group, or of its tier.",
+	},
+	QuotaExceeded: {
+		"quota_exceeded", http.StatusPaymentRequired, "Quota exceeded",
+		"This month's quota of the group that this API key belongs to is used up. Raise it, or wait for the next month.",
+		"Group {group} has used up its requests or bytes of this month. The month ends in UTC.",
+		"If it may have more, raise spec.limits of the Group, or give it another spec.tier, which takes effect at once. " +
+			"overage: Meter allows more and counts it.",
+	},
+	QuotaUnavailable: {
+		"quota_unavailable", http.StatusServiceUnavailable, "Quota unavailable",
+		"It is currently not known whether this month's quota of the group that this API key belongs to is used up. Try " +
+			"again in a moment.",
+		"The validation server is disconnected from the manager, and has used up its allowance of Group {group}'s quota.",
+		"Check that the manager runs and that the server can reach it. With quotaFailurePolicy: Allow in spec.limits of the " +
+			"Group, requests are allowed in the meantime.",
+	},
+	TooManyFailures: {
+		"too_many_failures", http.StatusTooManyRequests, "Too many failures",
+		"Too many requests from this address were refused. Correct the API key or the origin, and wait before trying again.",
+		"Too many requests from the client's address were refused, so that further failures are not examined.",
+		"Check why the earlier requests were refused. If many clients share the address, check that the validation server " +
+			"knows the proxy in front of it (--trusted-proxies).",
+	},
+	Preflight: {
+		"preflight", http.StatusNoContent, "Preflight answered",
+		"Requests from this origin may be sent, with an API key.",
+		"A browser asked whether it may send a request from this origin, and the answer was yes.", "",
+	},
+}

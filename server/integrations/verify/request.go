@@ -1,0 +1,116 @@
+package verify
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/keyward-dev/keyward/server/authorizer"
+	"github.com/keyward-dev/keyward/server/httpapi"
+	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
+)
+
+// The headers that a question may carry. Others would look as if they mattered.
+var requestHeaders = append([]string{httpapi.HeaderAuthorization, httpapi.HeaderAPIKey}, httpapi.DecisionHeaders...)
+
+// request makes the question one for a decision. What is not given is as in a request
+// without it; the method and a target must be.
+func (q *verifyRequest) request() (authorizer.Request, error) {
+	if q.Method == "" {
+		return authorizer.Request{}, errors.New("method: it is missing; write one such as GET")
+	}
+	host, path, rawQuery, err := q.target()
+	if err != nil {
+		return authorizer.Request{}, err
+	}
+	header, err := q.header()
+	if err != nil {
+		return authorizer.Request{}, err
+	}
+	request := authorizer.Request{Request: httpapi.NewRequest(header, q.Method, host, path, rawQuery)}
+	if q.ClientAddress != "" {
+		if request.Client = clientaddr.Read(q.ClientAddress); !request.Client.IsValid() {
+			return authorizer.Request{}, errors.New("clientAddress: write an IP address such as 192.0.2.1")
+		}
+	}
+	if q.RequestID != "" {
+		request.ID = httpapi.RequestID(q.RequestID)
+	}
+	if q.Key != nil {
+		request.Credential = httpapi.FromText(q.Key.Reveal())
+	}
+	request.TrustedProject = q.Project
+	return request, nil
+}
+
+// target returns the parts of the URL as they were written: nothing is decoded, so that
+// the decision sees what an HTTP server would.
+func (q *verifyRequest) target() (host, path, rawQuery string, err error) {
+	if q.URL == "" {
+		if q.Path == "" {
+			return "", "", "", errors.New("path: it is missing; give url, or path with host and query")
+		}
+		if strings.ContainsAny(q.Path, "?#") {
+			return "", "", "", errors.New("path: leave out what follows '?' or '#'; parameters go into query")
+		}
+		return q.Host, q.Path, strings.TrimPrefix(q.Query, "?"), nil
+	}
+	if q.Host != "" || q.Path != "" || q.Query != "" {
+		return "", "", "", errors.New("url: give either url, or host, path and query")
+	}
+	scheme, rest, ok := strings.Cut(q.URL, "://")
+	if !ok || !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https") {
+		return "", "", "", errors.New("url: it must start with http:// or https://")
+	}
+	rest, _, _ = strings.Cut(rest, "#") // which clients never send
+	end := strings.IndexAny(rest, "/?")
+	if end < 0 {
+		end = len(rest)
+	}
+	host = rest[:end]
+	if host == "" || strings.ContainsAny(host, `@\`) {
+		return "", "", "", errors.New("url: it must have a host, and no user name")
+	}
+	path, rawQuery = httpapi.SplitTarget(rest[end:])
+	if path == "" {
+		path = "/"
+	}
+	return host, path, rawQuery, nil
+}
+
+// header collects the headers of the question, and its shorthands for them.
+func (q *verifyRequest) header() (http.Header, error) {
+	header := http.Header{}
+	for name, lines := range q.Headers {
+		canonical := http.CanonicalHeaderKey(name)
+		if !isRequestHeader(canonical) {
+			return nil, fmt.Errorf("headers: send only %s; other headers are not looked at", strings.Join(requestHeaders, ", "))
+		}
+		for _, line := range lines {
+			header.Add(canonical, line.Reveal())
+		}
+	}
+	if q.Key != nil && (len(header[httpapi.HeaderAuthorization]) > 0 || len(header[httpapi.HeaderAPIKey]) > 0) {
+		return nil, errors.New("key: give the key either here or in headers")
+	}
+	for name, value := range map[string]string{"Origin": q.Origin, "Referer": q.Referer} {
+		if value == "" {
+			continue
+		}
+		if len(header[name]) > 0 {
+			return nil, fmt.Errorf("%s: give it either here or in headers", strings.ToLower(name))
+		}
+		header.Set(name, value)
+	}
+	return header, nil
+}
+
+func isRequestHeader(name string) bool {
+	for _, known := range requestHeaders {
+		if name == known {
+			return true
+		}
+	}
+	return false
+}

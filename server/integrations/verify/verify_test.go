@@ -1,0 +1,154 @@
+package verify
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+
+	adminv1 "github.com/keyward-dev/keyward/api/admin/v1"
+	"github.com/keyward-dev/keyward/server/authorizer"
+	"github.com/keyward-dev/keyward/server/authorizer/throttle"
+	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
+	"github.com/keyward-dev/keyward/test/fixture"
+)
+
+func serve(t *testing.T) (url, key string) {
+	t.Helper()
+	return serveTo(t, nil)
+}
+
+// serveTo trusts applications at some addresses. Two failures a minute are not too many.
+func serveTo(t *testing.T, clients *clientaddr.Resolver) (url, key string) {
+	t.Helper()
+	minted, mux := fixture.Mint(t), http.NewServeMux()
+	limit := throttle.New(throttle.Config{Failures: 2, IPv6Prefix: 64})
+	Register(mux, fixture.Authorizer(t, fixture.Update(minted), authorizer.WithThrottle(limit)), clients)
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	return server.URL + "/v1/verify", minted.Reveal()
+}
+
+func post(t *testing.T, url, body string) (int, string) {
+	t.Helper()
+	status, _, text := fixture.Post(t, url, body)
+	return status, text
+}
+
+func TestVerdict(t *testing.T) {
+	url, key := serve(t)
+	for _, c := range []struct{ question, code string }{
+		{`{"key":"KEY","method":"GET","path":"/x"}`, "allowed"},
+		{`{"key":"KEY","method":"GET","url":"https://acme.com"}`, "allowed"},
+		{`{"key":"KEY","method":"GET","url":"HTTP://acme.com?x=1#y"}`, "allowed"},
+		{`{"headers":{"authorization":"Bearer KEY"},"method":"GET","path":"/x"}`, "allowed"},
+		{`{"headers":{"x-api-key":["KEY"]},"method":"GET","host":"h","path":"/x","query":"?a=b","project":"default"}`, "allowed"},
+		{`{"key":"KEY","method":"GET","path":"/x","origin":"https://evil.com"}`, "origin_denied"},
+		{`{"key":"KEY","method":"GET","path":"/x","referer":"https://evil.com/"}`, "origin_denied"},
+		{`{"key":"KEY","method":"POST","path":"/x"}`, "permission_denied"},
+		{`{"key":"KEY","method":"GET","path":"/x/../y"}`, "path_ambiguous"},
+		{`{"key":"KEY","method":"GET","path":"/x","project":"nope"}`, "project_unknown"},
+		{`{"key":"KEY ","method":"GET","path":"/x"}`, "key_malformed"},
+		{`{"key":"","method":"GET","path":"/x"}`, "key_malformed"},
+		{`{"key":null,"method":"GET","path":"/x"}`, "key_missing"},
+		{`{"headers":{"authorization":["Bearer KEY","Bearer KEY"]},"method":"GET","path":"/x"}`, "key_malformed"},
+		{`{"headers":{"authorization":"Bearer KEY","Authorization":"Bearer KEY"},"method":"GET","path":"/x"}`, "key_malformed"},
+	} {
+		status, body := post(t, url, strings.ReplaceAll(c.question, "KEY", key))
+		var verdict adminv1.Verdict
+		if err := json.Unmarshal([]byte(body), &verdict); err != nil || status != http.StatusOK || verdict.Code != c.code || verdict.Allowed != (c.code == "allowed") {
+			t.Errorf("%s: %d %s", c.question, status, body)
+		}
+		if verdict.Allowed != (verdict.KeyID == "k1" && verdict.Group == "tenants/acme" && verdict.Project == "default" && verdict.Headers["X-Keyward-Key-Id"] == "k1") {
+			t.Errorf("%s: %s", c.question, body)
+		}
+	}
+}
+
+func TestABadQuestionNamesTheField(t *testing.T) {
+	url, key := serve(t)
+	for _, c := range []struct {
+		question, hint string
+	}{
+		{``, "one JSON object"},
+		{`[]`, "one JSON object"},
+		{`{"key":"KEY"`, "one JSON object"},
+		{`{"key":"KEY","method":"GET","path":"/x"} {}`, "nothing behind it"},
+		{`{"key":"KEY","path":"/x"}`, "method: "},
+		{`{"key":"KEY","method":"GET"}`, "path: "},
+		{`{"key":"KEY","method":"GET","path":"/x?y"}`, "path: "},
+		{`{"key":"KEY","method":"GET","url":"/x"}`, "url: "},
+		{`{"key":"KEY","method":"GET","url":"https://"}`, "url: "},
+		{`{"key":"KEY","method":"GET","url":"https://a@b/"}`, "url: "},
+		{`{"key":"KEY","method":"GET","url":"https://a/","path":"/"}`, "url: "},
+		{`{"key":"KEY","method":1,"path":"/x"}`, "method: "},
+		{`{"key":["KEY"],"method":"GET","path":"/x"}`, "key"},
+		{`{"key":{"KEY":"KEY"},"method":"GET","path":"/x"}`, "key"},
+		{`{"headers":{"authorization":{"KEY":1}},"method":"GET","path":"/x"}`, "headers"},
+		{`{"headers":{"Cookie":"KEY"},"method":"GET","path":"/x"}`, "headers: "},
+		{`{"KEY":"x","method":"GET","path":"/x"}`, "unknown field"},
+		{`{"key":"KEY","method":"GET","Path":"/x"}`, "unknown field"},
+		{`{"key":"KEY","method":"GET","path":"/x","PATH":"/y"}`, "unknown field"},
+		{`{"key":"x","key":"KEY","method":"GET","path":"/x"}`, "twice"},
+		{`{"key":"KEY","method":"GET","path":"/x","path":"/y"}`, "twice"},
+		{`{"headers":{"origin":"https://a","origin":"https://b"},"key":"KEY","method":"GET","path":"/x"}`, "twice"},
+		{`{"key":"KEY","headers":{"x-api-key":"KEY"},"method":"GET","path":"/x"}`, "key: "},
+		{`{"origin":"https://a","headers":{"origin":"https://a"},"method":"GET","path":"/x"}`, "origin: "},
+	} {
+		status, body := post(t, url, strings.ReplaceAll(c.question, "KEY", key))
+		if status != http.StatusBadRequest || !strings.Contains(body, c.hint) || !strings.Contains(body, `"question_invalid"`) {
+			t.Errorf("%s: %d %s, want a word about %q", c.question, status, body, c.hint)
+		}
+		if strings.Contains(body, key) {
+			t.Errorf("%s: the answer holds the key", c.question)
+		}
+	}
+	if status, body := post(t, url, `{"key":"`+strings.Repeat("x", maxBody)+`"}`); status != http.StatusRequestEntityTooLarge || !strings.Contains(body, "65536") {
+		t.Errorf("too large: %d %s", status, body)
+	}
+}
+
+func TestAQuestionPrintsNoKey(t *testing.T) {
+	_, key := serve(t)
+	var q verifyRequest
+	if err := json.Unmarshal([]byte(`{"key":"`+key+`","headers":{"authorization":"`+key+`"}}`), &q); err != nil {
+		t.Fatal(err)
+	}
+	encoded, _ := json.Marshal(q.Headers)
+	if printed := fmt.Sprintf("%v %+v %#v %v", q, q, q, &q) + string(encoded); strings.Contains(printed, key) {
+		t.Errorf("printed: %s", printed)
+	}
+}
+
+// TestOnlyTrustedApplicationsTellAddresses: anybody else could have the failures of any client
+// counted, so that its own are answered 429.
+func TestOnlyTrustedApplicationsTellAddresses(t *testing.T) {
+	trusted := func(prefix string) *clientaddr.Resolver {
+		return clientaddr.New([]netip.Prefix{netip.MustParsePrefix(prefix)}, clientaddr.HeaderXForwardedFor)
+	}
+	for name, c := range map[string]struct {
+		clients *clientaddr.Resolver
+		address string
+		last    string // of three failures
+	}{
+		"nobody is trusted":      {nil, "192.0.2.1", `"status":401`},
+		"another is trusted":     {trusted("10.0.0.0/8"), "192.0.2.1", `"status":401`},
+		"trusted":                {trusted("127.0.0.0/8"), "192.0.2.1", `"status":429`},
+		"trusted, of itself":     {trusted("127.0.0.0/8"), "127.0.0.1", `"status":401`},
+		"trusted, of nobody":     {trusted("127.0.0.0/8"), "", `"status":401`},
+		"not trusted, of nobody": {nil, "", `"status":401`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			url, _ := serveTo(t, c.clients)
+			for i := range 3 {
+				status, body := post(t, url, `{"method":"GET","path":"/","clientAddress":"`+c.address+`"}`)
+				if want := map[bool]string{true: c.last, false: `"status":401`}[i == 2]; status != http.StatusOK || !strings.Contains(body, want) {
+					t.Errorf("failure %d: %d %s, want %s", i, status, body, want)
+				}
+			}
+		})
+	}
+}

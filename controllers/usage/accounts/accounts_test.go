@@ -46,7 +46,7 @@ func TestBadInput(t *testing.T) {
 		{"a group of others", "may not serve", good(func(u *syncv1.GroupUse) { u.Group = "tenants/other" })},
 		{"a clock from last year", "neither this month nor the last", good(func(u *syncv1.GroupUse) { u.Period = "2025-11" })},
 		{"a month that has not begun", "neither this month nor the last", good(func(u *syncv1.GroupUse) { u.Period = "2026-12" })},
-		{"no month", "no month", good(func(u *syncv1.GroupUse) { u.Period = "November" })},
+		{"no month", "is not a month", good(func(u *syncv1.GroupUse) { u.Period = "November" })},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n := newNetwork(t, 1000)

@@ -148,7 +148,7 @@ func TestLostSecret(t *testing.T) {
 	}
 	v.requires(t, w.plaintext("web"), "allowed")
 	v.requires(t, lost, "key_revoked")
-	w.awaitEvent("web", "Secret web no longer holds version 1", "a new version takes its place")
+	w.awaitEvent("web", "Secret web no longer holds version 1", "a new version replaces it")
 }
 
 // allowRestores allows the namespace to restore what was deleted.

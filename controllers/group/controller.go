@@ -21,7 +21,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/controllers/conditions"
 	"github.com/keyward-dev/keyward/controllers/publish"
-	"github.com/keyward-dev/keyward/controllers/usage/accounts"
+	"github.com/keyward-dev/keyward/controllers/usage/quota"
 	"github.com/keyward-dev/keyward/internal/grant"
 	"github.com/keyward-dev/keyward/internal/tier"
 )
@@ -72,8 +72,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 
 	r.describe(group, resolution, active)
-	accounts.Describe(group, r.Clock.Now())
-	result := ctrl.Result{RequeueAfter: accounts.Changes(group, r.Clock.Now())}
+	quota.Describe(group, r.Clock.Now())
+	result := ctrl.Result{RequeueAfter: quota.Changes(group, r.Clock.Now())}
 	if asked {
 		set := r.conditions(group)
 		group.Status.Enforcement = set.Enforce(enforcement, recordID)
@@ -88,7 +88,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{}, fmt.Errorf("recording the status: %w", err)
 	}
 	r.announce(before, group, enforcement)
-	accounts.Announce(r.Recorder)(before, group)
+	quota.Announce(r.Recorder)(before, group)
 	return result, nil
 }
 

@@ -20,7 +20,7 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers"
-	"github.com/keyward-dev/keyward/controllers/usage/accounts"
+	"github.com/keyward-dev/keyward/controllers/usage/quota"
 	"github.com/keyward-dev/keyward/controllers/usage/store"
 	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
@@ -195,7 +195,7 @@ func TestStatus(t *testing.T) {
 	var announced []string
 	s := &store.Status{
 		Client: admin, Reader: admin,
-		Describe: func(group *v1alpha1.Group) { accounts.Describe(group, this.Begin()) },
+		Describe: func(group *v1alpha1.Group) { quota.Describe(group, this.Begin()) },
 		Wrote: func(_, group *v1alpha1.Group) {
 			announced = announced[:0]
 			for _, c := range group.Status.Conditions {

@@ -43,15 +43,14 @@ func run() error {
 	flag.DurationVar(&options.Sync.StartupGrace, "sync-startup-grace", 5*time.Second,
 		"how long a new leader waits for validation servers to reconnect before anything counts as enforced; more than 2s")
 	flag.DurationVar(&options.Sync.Grace, "sync-grace", 5*time.Second,
-		"how long to wait for a validation server that was disconnected")
+		"how long a validation server whose connection was lost is waited for")
 	flag.IntVar(&options.SyncStreams, "sync-streams-per-account", syncserver.DefaultStreams,
-		"how many streams all validation servers of one ServiceAccount may have: more than there are servers, "+
-			"because some reconnect before their old stream has ended")
+		"how many streams the validation servers of one ServiceAccount may have together: more than there are of them, for those that come back before they are missed")
 	flag.StringVar(&options.UsageStore, "usage-store", "",
-		"redis:// or rediss:// URL of the Redis or Valkey that keeps usage; default from KEYWARD_USAGE_STORE; without it usage is kept in the status of Groups")
+		"redis:// or rediss:// URL of the Redis or Valkey that keeps usage; default from KEYWARD_USAGE_STORE, and without it in the status of Groups")
 	flag.DurationVar(&options.LastUsedResolution, "last-used-resolution", 10*time.Minute,
-		"how often the last use of a key, and its requests, may be written into its status; a busy key costs one write in that time")
-	flag.IntVar(&options.MetricsGroups, "metrics-groups", 100, "how many Groups, those with the most requests, have metrics of their own; the others are added up")
+		"how far the last use of a key must have moved on to be written into its status, with its requests; a busy key costs one write in that time")
+	flag.IntVar(&options.MetricsGroups, "metrics-groups", 100, "how many Groups, those with the most requests, have metrics of their own; the others are one")
 	flag.StringVar(&configFile, "config", "", "YAML file with the catalogue of tiers, docs/tiers.md; without it the built-in one")
 	flag.TextVar(&logLevel, "log-level", zapcore.InfoLevel, "debug, info or error")
 	flag.Parse()

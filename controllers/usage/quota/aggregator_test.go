@@ -67,7 +67,8 @@ func TestBadInput(t *testing.T) {
 			if after := n.store.entries[november("2026-11")].Ledger; !after.Equal(before) {
 				t.Errorf("was %+v, is %+v", before, after)
 			}
-			if answer := say(good(func(u *syncv1.GroupUse) { u.Requests = 21 })).GetGroups(); len(answer) == 0 || answer[0].GetRecorded().GetRequests() != 21 {
+			answer = say(good(func(u *syncv1.GroupUse) { u.Requests = 21 })).GetGroups()
+			if len(answer) == 0 || answer[0].GetRecorded().GetRequests() != 21 {
 				t.Errorf("what is right is answered %v", answer)
 			}
 		})
@@ -158,7 +159,8 @@ func TestMonthEnds(t *testing.T) {
 						n.connect(s, 0)
 						s.stream.up = nil
 					}
-					if err := s.stream.session.Report(&syncv1.Uses{Life: s.tracker.Incarnation(), Groups: s.tracker.Due(skewed(skews[i]), true)}); err != nil {
+					if err := s.stream.session.Report(&syncv1.Uses{Life: s.tracker.Incarnation(),
+						Groups: s.tracker.Due(skewed(skews[i]), true)}); err != nil {
 						t.Fatal(err)
 					}
 				}

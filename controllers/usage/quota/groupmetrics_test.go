@@ -48,7 +48,8 @@ func TestGroupMetrics(t *testing.T) {
 		metered("last", "2026-10", 1000),
 		metered("bytes", "2026-11", 3, func(g *v1alpha1.Group) {
 			g.Spec.Limits = v1alpha1.Limits{BytesPerMonth: ptr.To(resource.MustParse("30"))}
-			meta.SetStatusCondition(&g.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionTierResolved, Status: metav1.ConditionFalse, Reason: "TierNotFound"})
+			meta.SetStatusCondition(&g.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionTierResolved,
+				Status: metav1.ConditionFalse, Reason: "TierNotFound"})
 		}),
 		{ObjectMeta: metav1.ObjectMeta{Namespace: "tenants", Name: "idle"}},
 	}}

@@ -26,7 +26,8 @@ func TestReportsForOtherGroupsAreRefused(t *testing.T) {
 	for i := range 20 {
 		uses := &syncv1.Uses{Life: "life"}
 		for j := range 5000 {
-			uses.Groups = append(uses.Groups, &syncv1.GroupUse{Group: fmt.Sprintf("others/%d-%d", i, j), Period: quotaledger.MonthOf(clock.RealClock{}.Now()).String(), Requests: 1})
+			uses.Groups = append(uses.Groups, &syncv1.GroupUse{Group: fmt.Sprintf("others/%d-%d", i, j),
+				Period: quotaledger.MonthOf(clock.RealClock{}.Now()).String(), Requests: 1})
 		}
 		if err := session.Report(uses); err != nil {
 			t.Fatal(err)
@@ -47,7 +48,8 @@ func TestReportsForOtherGroupsAreRefused(t *testing.T) {
 
 // TestIncarnationIsLettersAndDigits: so no account's name is ambiguous.
 func TestIncarnationIsLettersAndDigits(t *testing.T) {
-	for incarnation, right := range map[string]bool{"life": true, "4XYZ": true, "a/b": false, "a@b": false, "\x1b[31m": false, "123456789012345678901234567": false} {
+	for incarnation, right := range map[string]bool{"life": true, "4XYZ": true, "a/b": false, "a@b": false, "\x1b[31m": false,
+		"123456789012345678901234567": false} {
 		a := quota.New(quota.Config{Clock: clock.RealClock{}, Writes: rate.Inf})
 		err := a.Connect("v", func(string) (bool, bool) { return true, true }).Report(&syncv1.Uses{Life: incarnation})
 		if (err == nil) != right || err != nil && status.Code(err) != codes.InvalidArgument {

@@ -50,7 +50,8 @@ func roundTrip(t *testing.T, s store.Store, group func() string) {
 	counter := rapid.Uint64Range(0, quotaledger.Max)
 	counts := rapid.Custom(func(t *rapid.T) quotaledger.Account {
 		return quotaledger.Account{
-			Leased: counter.Draw(t, "leased"), Sequence: counter.Draw(t, "sequence"), Requests: counter.Draw(t, "requests"), Spent: counter.Draw(t, "spent"),
+			Leased: counter.Draw(t, "leased"), Sequence: counter.Draw(t, "sequence"), Requests: counter.Draw(t, "requests"),
+			Spent:       counter.Draw(t, "spent"),
 			Unconfirmed: counter.Draw(t, "unconfirmed"), Bytes: counter.Draw(t, "bytes"), Closed: rapid.Bool().Draw(t, "closed"),
 		}
 	})
@@ -70,7 +71,8 @@ func roundTrip(t *testing.T, s store.Store, group func() string) {
 			if err != nil {
 				rt.Fatal(err)
 			}
-			if _, err := s.Save(t.Context(), key, store.Entry{Ledger: entry.Ledger, Version: stale}, store.Totals{}); !errors.Is(err, store.ErrConflict) {
+			if _, err := s.Save(t.Context(), key, store.Entry{Ledger: entry.Ledger, Version: stale},
+				store.Totals{}); !errors.Is(err, store.ErrConflict) {
 				rt.Fatalf("with a stale version: %v", err)
 			}
 			stale = entry.Version
@@ -230,7 +232,8 @@ func TestStatus(t *testing.T) {
 		t.Fatal(err)
 	}
 	u := group.Status.Usage
-	if u.Period != "2026-12" || *u.Requests != 42 || *u.UnconfirmedRequests != 2 || !u.ResetsAt.Time.Equal(this.End()) || len(u.Ledger) != 0 {
+	if u.Period != "2026-12" || *u.Requests != 42 || *u.UnconfirmedRequests != 2 ||
+		!u.ResetsAt.Time.Equal(this.End()) || len(u.Ledger) != 0 {
 		t.Errorf("status: %+v", u)
 	}
 }

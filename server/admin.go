@@ -22,7 +22,8 @@ func (s *Server) adminHandler() http.Handler {
 		mux.HandleFunc("GET "+decisionlog.Path, decisionlog.Off)
 		mux.HandleFunc(usageapi.Path, usageapi.Off)
 	} else {
-		mux.Handle("POST "+usageapi.Path, decisionlog.Guard(s.config.AdminTokenFile, s.log, usageapi.Handler(s.store, s.quotas, s.usage, time.Now)))
+		mux.Handle("POST "+usageapi.Path, decisionlog.Guard(s.config.AdminTokenFile, s.log,
+			usageapi.Handler(s.store, s.quotas, s.usage, time.Now)))
 		mux.Handle("GET "+usageapi.Path, decisionlog.Guard(s.config.AdminTokenFile, s.log, usageapi.ReportHandler(s.store, s.usage)))
 		mux.Handle("GET "+decisionlog.Path, s.decisions.Handler(s.config.AdminTokenFile, s.log))
 	}

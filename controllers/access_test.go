@@ -27,7 +27,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/testenv"
 )
 
-// roles are the ClusterRoles of config/rbac for people.
+// roles returns the ClusterRoles of config/rbac for people.
 func roles() []rbacv1.ClusterRole {
 	GinkgoHelper()
 	file, err := os.Open("../config/rbac/users.yaml")
@@ -45,7 +45,7 @@ func roles() []rbacv1.ClusterRole {
 	}
 }
 
-// aggregated are the roles that make up a built-in one. In a cluster the controller manager adds them up.
+// aggregated returns the roles that make up a built-in role. In a cluster the controller manager aggregates them.
 func aggregated(builtin string) []string {
 	GinkgoHelper()
 	levels := map[string][]string{"view": {"view"}, "edit": {"view", "edit"}, "admin": {"view", "edit", "admin"}}[builtin]
@@ -76,7 +76,7 @@ func bind(ctx context.Context, w *testenv.World, user string, names ...string) {
 	}
 }
 
-// bindRule gives a user one right in the namespace, by a Role of its own.
+// bindRule gives a user one right in the namespace, with a Role of its own.
 func bindRule(ctx context.Context, w *testenv.World, user string, rule rbacv1.PolicyRule) {
 	GinkgoHelper()
 	role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, GenerateName: "spec-"}, Rules: []rbacv1.PolicyRule{rule}}
@@ -88,7 +88,7 @@ func bindRule(ctx context.Context, w *testenv.World, user string, rule rbacv1.Po
 	})).To(Succeed())
 }
 
-// people are the users of the design's table of who may do what, as subjects of a namespace.
+// people returns clients of the users in the table of docs/security.md, with their rights in the namespace.
 func people(ctx context.Context, w *testenv.World) map[string]client.Client {
 	GinkgoHelper()
 	clients := map[string]client.Client{}
@@ -103,10 +103,10 @@ func people(ctx context.Context, w *testenv.World) map[string]client.Client {
 	return clients
 }
 
-// groupVerbs is everything but the verb manage.
+// groupVerbs has all verbs except manage.
 var groupVerbs = []string{"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"}
 
-// platformFields are the fields that need the verb manage, and ownerFields those that do not, each with a change.
+// platformFields has the fields that need the verb manage, and ownerFields the others, each with a change.
 var (
 	platformFields = map[string]func(*v1alpha1.GroupSpec){
 		"spec.tier":    func(s *v1alpha1.GroupSpec) { s.Tier = "Enterprise" },
@@ -130,7 +130,7 @@ var (
 	}
 )
 
-// frozen is a Group with every platform field set.
+// frozen sets every platform field of a Group.
 func frozen(g *v1alpha1.Group) {
 	limit := resource.MustParse("100G")
 	g.Spec.Tier, g.Spec.State = "Free", v1alpha1.GroupFrozen
@@ -168,7 +168,7 @@ var _ = Describe("Access", func() {
 								Namespace: w.Namespace,
 							},
 						}}
-						Eventually(func(g Gomega) { // the API server's authorizer follows the bindings
+						Eventually(func(g Gomega) { // the API server's authorizer sees the bindings after a while
 							g.Expect(testenv.Admin.Create(ctx, review)).To(Succeed())
 							g.Expect(review.Status.Allowed).To(Equal(part == "" && slices.Contains(rights[kind], verb)),
 								"%s: %s %s/%s", who, verb, kind, part)
@@ -180,7 +180,7 @@ var _ = Describe("Access", func() {
 		}
 	})
 
-	It("lets the owner of a Group change what is the owner's, and nothing that is the platform's", func(ctx SpecContext) {
+	It("lets the owner of a Group change the owner's fields, and none of the platform's", func(ctx SpecContext) {
 		group := w.CreateGroup(ctx, frozen)
 		people := people(ctx, w)
 		for who, c := range people {
@@ -209,7 +209,7 @@ var _ = Describe("Access", func() {
 		}
 	})
 
-	It("says all that is the platform's at once", func(ctx SpecContext) {
+	It("reports all fields of the platform at once", func(ctx SpecContext) {
 		group := w.CreateGroup(ctx)
 		owner := people(ctx, w)["keyward-group-owner"]
 		for _, change := range platformFields {
@@ -221,7 +221,7 @@ var _ = Describe("Access", func() {
 		}
 	})
 
-	It("is not asked where nothing of the platform's changes", func(ctx SpecContext) {
+	It("is not checked where no field of the platform changes", func(ctx SpecContext) {
 		group := w.CreateGroup(ctx, frozen)
 		owner := people(ctx, w)["keyward-group-owner"]
 		group.Spec.Projects = group.Spec.Projects[1:]
@@ -234,7 +234,7 @@ var _ = Describe("Access", func() {
 		Expect(testenv.Admin.Delete(ctx, group)).To(Succeed())
 		Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(group), group)).To(Succeed())
 		unfrozen := group.DeepCopy()
-		unfrozen.Spec.State = v1alpha1.GroupActive // also while it is being deleted, which a finalizer can make last
+		unfrozen.Spec.State = v1alpha1.GroupActive // also while it is being deleted, which a finalizer can prolong
 		Expect(owner.Update(ctx, unfrozen)).To(MatchError(ContainSubstring("spec.state: Forbidden")))
 		group.Finalizers = nil
 		Expect(owner.Update(ctx, group)).To(Succeed())
@@ -253,7 +253,7 @@ var _ = Describe("Access", func() {
 		Expect(billing.Update(ctx, other)).To(MatchError(ContainSubstring("spec.state: Forbidden")))
 	})
 
-	It("creates no Group with what is the platform's, and with all defaults any", func(ctx SpecContext) {
+	It("creates a Group only without fields of the platform, which may have their defaults", func(ctx SpecContext) {
 		user := w.Namespace + ":writer"
 		bindRule(ctx, w, user, rbacv1.PolicyRule{APIGroups: []string{"keyward.dev"}, Resources: []string{"groups"}, Verbs: groupVerbs})
 		writer, _ := testenv.AsUser(user)
@@ -282,7 +282,7 @@ var _ = Describe("Access", func() {
 		Expect(writer.Status().Update(ctx, status)).To(MatchError(ContainSubstring("forbidden")))
 	})
 
-	It("lifts no freeze by deleting, nor has the garbage collector do it", func(ctx SpecContext) {
+	It("cannot lift a freeze by deleting, nor by the garbage collector", func(ctx SpecContext) {
 		user := w.Namespace + ":writer"
 		bindRule(ctx, w, user, rbacv1.PolicyRule{APIGroups: []string{"keyward.dev"}, Resources: []string{"groups"}, Verbs: groupVerbs})
 		writer, _ := testenv.AsUser(user)
@@ -307,7 +307,7 @@ var _ = Describe("Access", func() {
 		Expect(writer.Delete(ctx, plain)).To(Succeed())
 	})
 
-	It("leaves the end of a namespace, and of owners, to those who see to it", func(ctx SpecContext) {
+	It("lets the namespace controller and the garbage collector delete Groups", func(ctx SpecContext) {
 		for _, who := range []string{"namespace-controller", "generic-garbage-collector"} {
 			group := w.CreateGroup(ctx, frozen)
 			controller, _ := testenv.AsUser("system:serviceaccount:kube-system:" + who)
@@ -321,7 +321,7 @@ var _ = Describe("Access", func() {
 		Expect(left.Items).To(BeEmpty())
 	})
 
-	It("makes a default key only for who may make keys", func(ctx SpecContext) {
+	It("creates a default key only for users who may create keys", func(ctx SpecContext) {
 		group := w.CreateGroup(ctx)
 		owner := people(ctx, w)["keyward-group-owner"]
 		group.Spec.DefaultKey.Enabled = ptr.To(true)
@@ -331,7 +331,7 @@ var _ = Describe("Access", func() {
 		Eventually(func() error { return owner.Update(ctx, group.DeepCopy(), client.DryRunAll) }).Should(Succeed())
 	})
 
-	It("keeps keys from who may only edit", func(ctx SpecContext) {
+	It("keeps keys from users who may only edit", func(ctx SpecContext) {
 		w.CreateGroup(ctx)
 		key := w.CreateKey(ctx)
 		people := people(ctx, w)
@@ -358,7 +358,7 @@ func merged[V any](all ...map[string]V) map[string]V {
 	return one
 }
 
-// apply applies a Group by server-side apply, as GitOps does, without doing it.
+// apply dry-runs a server-side apply of a Group, as GitOps would do it.
 func apply(ctx context.Context, c client.Client, g *v1alpha1.Group) error {
 	object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&v1alpha1.Group{
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Group"},

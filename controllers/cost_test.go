@@ -24,8 +24,8 @@ import (
 	"github.com/keyward-dev/keyward/test/cost"
 )
 
-// What one admission, and one reconciliation, may cost: far less than what would be noticed beside
-// others, and more than what the largest objects need.
+// The maximum cost of one admission, and of one reconciliation: far less than would disturb others, and more than the largest
+// objects need.
 var (
 	admissionBound = cost.Cost{Allocated: 64 << 20, Worked: time.Second}
 	reconcileBound = cost.Cost{Allocated: 96 << 20, Worked: time.Second}
@@ -37,7 +37,7 @@ func longName(i, length int) string {
 	return name + strings.Repeat("x", length-len(name))
 }
 
-// projectsOf are as many projects as a key can have.
+// projectsOf returns as many projects as a key can have.
 func projectsOf() (names []v1alpha1.ProjectName) {
 	for i := range 64 {
 		names = append(names, v1alpha1.ProjectName(longName(i, 63)))
@@ -45,7 +45,7 @@ func projectsOf() (names []v1alpha1.ProjectName) {
 	return names
 }
 
-// largestGroup is a Group at the limits of its schema, with so many routes of each project.
+// largestGroup returns a Group at the limits of its schema, with so many routes per project.
 func largestGroup(w *testenv.World, routes int) *v1alpha1.Group {
 	g := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "acme"}}
 	g.Spec.DisplayName = strings.Repeat("é", 128)
@@ -115,7 +115,7 @@ func largestAllowlist(w *testenv.World, change ...func(*v1alpha1.DomainAllowlist
 	return l
 }
 
-// review asks the manager's webhook about an object as the API server would, in this process.
+// review calls the manager's webhook with an object as the API server would, in this process.
 func review(operation admissionv1.Operation, kind string, old, object client.Object) (answer *admissionv1.AdmissionResponse, is cost.Cost) {
 	GinkgoHelper()
 	raw := func(object client.Object) k8sruntime.RawExtension {
@@ -204,7 +204,7 @@ var _ = Describe("The cost", func() {
 		within(admissionBound, is, "updating a Group")
 	})
 
-	It("of refusing them is bounded, and so is what is said", func(ctx SpecContext) {
+	It("of refusing them is bounded, and so is the message", func(ctx SpecContext) {
 		group(ctx)
 		for name, object := range map[string]client.Object{
 			"a project that is not there":    largestKey(w, func(k *v1alpha1.ApiKey) { k.Spec.Projects[63] = "other" }),
@@ -222,7 +222,7 @@ var _ = Describe("The cost", func() {
 		}
 	})
 
-	It("of what no schema has looked at is bounded", func(ctx SpecContext) {
+	It("of objects that no schema has checked is bounded", func(ctx SpecContext) {
 		w.CreateGroup(ctx)
 		const large = 1 << 20
 		key := func(change func(*v1alpha1.ApiKey)) client.Object { return w.NewKey(change) }

@@ -16,7 +16,7 @@ var _ = Describe("An owner that a Group has", func() {
 	var w *testenv.World
 	BeforeEach(func(ctx SpecContext) { w = testenv.NewWorld(ctx) })
 
-	It("stays as it is, for whoever changes it has the garbage collector delete the Group", func(ctx SpecContext) {
+	It("cannot be changed, because a change can make the garbage collector delete the Group", func(ctx SpecContext) {
 		user := w.Namespace + ":writer"
 		bindRule(ctx, w, user, rbacv1.PolicyRule{APIGroups: []string{"keyward.dev"}, Resources: []string{"groups"}, Verbs: groupVerbs})
 		writer, _ := testenv.AsUser(user)

@@ -227,7 +227,7 @@ func addSync(mgr ctrl.Manager, hub *publish.Hub, tracker *usage.Tracker, aggrega
 		return fmt.Errorf("adding the projector: %w", err)
 	}
 	err := mgr.Add(&syncserver.Server{
-		Address: options.SyncAddress, Certificate: certificate.Get, Client: mgr.GetClient(), Hub: hub, Usage: tracker, Accounts: aggregator,
+		Address: options.SyncAddress, Certificate: certificate.Get, Client: mgr.GetClient(), Hub: hub, Usage: tracker, Quotas: aggregator,
 		Clock: clock.RealClock{}, Streams: options.SyncStreams, Seals: seals, Imported: imported,
 	})
 	if err != nil {

@@ -40,7 +40,7 @@ func logEntryOf(bytes uint64, metadata *structpb.Struct) *accesslogdatav3.HTTPAc
 	}
 }
 
-// sendLogs sends entries and waits until all are taken in.
+// sendLogs sends entries and waits until the server has read all.
 func sendLogs(ctx context.Context, conn *grpc.ClientConn, entries ...*accesslogdatav3.HTTPAccessLogEntry) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -50,7 +50,7 @@ func sendLogs(ctx context.Context, conn *grpc.ClientConn, entries ...*accesslogd
 	}
 	_ = stream.Send(&accesslogv3.StreamAccessLogsMessage{LogEntries: &accesslogv3.StreamAccessLogsMessage_HttpLogs{
 		HttpLogs: &accesslogv3.StreamAccessLogsMessage_HTTPAccessLogEntries{LogEntry: entries},
-	}}) // what is wrong with it, the answer says
+	}}) // the response says what is wrong with it
 	_, err = stream.CloseAndRecv()
 	return err
 }
@@ -65,21 +65,22 @@ func dialGRPC(t *testing.T, v *validator) *grpc.ClientConn {
 	return conn
 }
 
-// TestAccessLogsAreBelievedFromNobody: without a word of the operator, whoever reaches the port has nothing counted.
-func TestAccessLogsAreBelievedFromNobody(t *testing.T) {
+// TestAccessLogsAreRefusedByDefault: unless the operator accepts them, nobody who reaches the port can have anything
+// counted.
+func TestAccessLogsAreRefusedByDefault(t *testing.T) {
 	m := fakemanager.Start(t)
 	v := start(t, configFor(t, m))
 	m.Next().Send(catchUp(fixture.Mint(t)))
 	waitFor(t, "it is ready", func() bool { code, _ := get(t, v.addresses.Admin, "/readyz", ""); return code == 200 })
 	if err := sendLogs(t.Context(), dialGRPC(t, v), logEntry(t, 1<<40, forged)); status.Code(err) != codes.Unimplemented {
-		t.Errorf("the log is answered %v", err)
+		t.Errorf("the response to the log is %v", err)
 	}
 	if metrics := metricsOf(t, v); strings.Contains(metrics, "keyward_validator_access_log_response_bytes_total 1.0") {
 		t.Error("the forged entry was counted")
 	}
 }
 
-// TestAccessLogsCountWhatWasAllowed, each once, whatever else they say.
+// TestAccessLogsCountWhatWasAllowed, each request once, regardless of what else the entries say.
 func TestAccessLogsCountWhatWasAllowed(t *testing.T) {
 	m := fakemanager.Start(t)
 	key := fixture.Mint(t)
@@ -125,7 +126,7 @@ func TestAccessLogsCountWhatWasAllowed(t *testing.T) {
 	}
 }
 
-// TestShutdownEndsAccessLogs: Envoy keeps that stream open for as long as it lives.
+// TestShutdownEndsAccessLogs: Envoy keeps that stream open as long as it runs.
 func TestShutdownEndsAccessLogs(t *testing.T) {
 	v := start(t, configFor(t, fakemanager.Start(t), "--shutdown-delay=0s", "--shutdown-timeout=20s", "--envoy-access-log"))
 	stream, err := accesslogv3.NewAccessLogServiceClient(dialGRPC(t, v)).StreamAccessLogs(t.Context())

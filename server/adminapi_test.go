@@ -12,8 +12,8 @@ import (
 	"github.com/keyward-dev/keyward/test/fixture"
 )
 
-// TestDecisionsAreExplained finds out, by the id in the response, why a request was denied.
-func TestDecisionsAreExplained(t *testing.T) {
+// TestDecisionsAreRecorded finds out, by the id in the response, why a request was denied.
+func TestDecisionsAreRecorded(t *testing.T) {
 	const token = "a-token-of-some-length"
 	file := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(file, []byte(token+"\n"), 0o600); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
@@ -21,30 +22,31 @@ type grpcListener struct {
 	server   *grpc.Server
 }
 
-// streamWorkers are goroutines that serve one request after the other, as many as may be under
-// way at once on a busy server: a new one for each has to grow its stack anew. More requests,
-// and streams of access logs that keep a worker, have goroutines of their own.
+// streamWorkers are goroutines that serve one request after the other, as many as may be in progress at once on a busy
+// server: a new goroutine for each request would have to grow its stack anew. Further requests, and streams of access
+// logs, which keep a worker, have goroutines of their own.
 const streamWorkers = 64
 
 const (
 	// maxMessage is for a check with 64 KiB of headers, a client certificate and metadata, but without the body of the
-	// request, which is not looked at; and for a batch of Envoy's access log, of 16 KiB by default.
+	// request, which is not needed; and for a batch of Envoy's access log, of 16 KiB by default.
 	maxMessage = 256 << 10
 	// maxMetadata is what gRPC's own headers may take. What a client sends to Envoy is in the message.
-	maxMetadata = 16 << 10
+	maxMetadata = 8 << 10
 	// maxStreams of a connection; Envoy opens another one for more.
-	maxStreams = 1000
+	maxStreams = 250
 	// streamWindow and connWindow are how many bytes are on their way. A message that is waited for has a window of its size.
 	streamWindow, connWindow = 64 << 10, 1 << 20
-	// maxHeldMessages bounds what all connections hold of messages and streams that are not answered.
+	// maxHeldMessages bounds what all connections hold of messages and streams without a response.
 	maxHeldMessages = 64 << 20
 )
 
-// gone counts the connections of the gRPC address that had to go.
+// evictions counts the connections of the gRPC address that were evicted.
 func evictions(metrics prometheus.Registerer) func(why string) {
 	connections := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "keyward_validator_grpc_connections_ended_total",
-		Help: "Connections to the gRPC address that had to go: to make place for another, for the memory of what is not answered, or since a message was not whole, or an answer not taken, in time.",
+		Help: "Connections to the gRPC address that were closed, by reason: capacity, for a new connection; memory, of requests without a response; " +
+			"timeout, because a message was not complete, or a response not read, in time.",
 	}, []string{"reason"})
 	metrics.MustRegister(connections)
 	for _, why := range []string{grpcconns.Capacity, grpcconns.Memory, grpcconns.Timeout} {
@@ -72,8 +74,19 @@ func listenGRPC(config listenerConfig, metrics prometheus.Registerer, codec grpc
 	register(server)
 	listener = grpcconns.Listen(listener, grpcconns.Config{
 		MaxConnections: config.limits.MaxConnections, MaxHeldBytes: maxHeldMessages, MessageTimeout: config.limits.ReadHeaderTimeout, OnEvict: evictions(metrics),
+		Streams: clientsStream(server),
 	})
 	return &grpcListener{listener, server}, nil
+}
+
+// clientsStream reports whether the server has a method by which clients send many messages.
+func clientsStream(server *grpc.Server) bool {
+	for _, service := range server.GetServiceInfo() {
+		if slices.ContainsFunc(service.Methods, func(m grpc.MethodInfo) bool { return m.IsClientStream }) {
+			return true
+		}
+	}
+	return false
 }
 
 func (l *grpcListener) serve() error {

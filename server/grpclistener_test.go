@@ -24,7 +24,7 @@ import (
 	"github.com/keyward-dev/keyward/test/fixture"
 )
 
-// hostileGRPC is a client of the gRPC address that minds the flow control, and nothing else.
+// hostileGRPC is a client of the gRPC address that respects flow control, and nothing else.
 type hostileGRPC struct {
 	conn   net.Conn
 	framer *http2.Framer
@@ -98,7 +98,7 @@ func (h *hostileGRPC) open(id uint32) {
 	_ = h.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: head.Bytes(), EndHeaders: true})
 }
 
-// send sends a message of a size, without its last bytes, as far as the server lets it.
+// send sends a message of a size, without its last bytes, as far as the server's windows permit.
 func (h *hostileGRPC) send(id uint32, size int) {
 	piece := make([]byte, 16<<10)
 	binary.BigEndian.PutUint32(piece[1:], uint32(size))
@@ -125,8 +125,8 @@ func (h *hostileGRPC) send(id uint32, size int) {
 	}
 }
 
-// answered fails the test if a check on a new connection is not answered.
-func answered(t *testing.T, v *validator) {
+// checkIsServed fails the test if a check on a new connection gets no response.
+func checkIsServed(t *testing.T, v *validator) {
 	t.Helper()
 	conn, err := grpc.NewClient(v.addresses.GRPC.String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
@@ -136,12 +136,12 @@ func answered(t *testing.T, v *validator) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	if _, err := authv3.NewAuthorizationClient(conn).Check(ctx, &authv3.CheckRequest{}, grpc.WaitForReady(true)); err != nil {
-		t.Errorf("a check is not answered: %v", err)
+		t.Errorf("a check gets no response: %v", err)
 	}
 }
 
-// TestUnfinishedMessages: messages that lack their end cost memory within bounds, however many streams and connections
-// they are on, and keep nobody out.
+// TestUnfinishedMessages: messages that lack their end cost bounded memory, on any number of streams and connections,
+// and keep nobody out.
 func TestUnfinishedMessages(t *testing.T) {
 	for name, c := range map[string]struct {
 		connections, streams, size int
@@ -166,7 +166,7 @@ func TestUnfinishedMessages(t *testing.T) {
 				})
 			}
 			senders.Wait()
-			answered(t, v)
+			checkIsServed(t, v)
 			if grown := heapInUse() - before; grown > 2*(64<<20) {
 				t.Errorf("%d MiB are held", grown>>20)
 			}
@@ -177,15 +177,15 @@ func TestUnfinishedMessages(t *testing.T) {
 	}
 }
 
-// TestUnfinishedMessageIsCut after some seconds, and so is an answer that is not taken; an access log, which says
-// nothing for long, is not.
+// TestUnfinishedMessageIsCut after some seconds, and so is a response that is not read. An access log that is silent
+// for long is not.
 func TestUnfinishedMessageIsCut(t *testing.T) {
 	v := start(t, configFor(t, fakemanager.Start(t), "--read-header-timeout=1s", "--envoy-access-log"))
 	log, err := accesslogv3.NewAccessLogServiceClient(dialGRPC(t, v)).StreamAccessLogs(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	tell := func(want string) {
+	sendLog := func(want string) {
 		t.Helper()
 		entries := &accesslogv3.StreamAccessLogsMessage_HTTPAccessLogEntries{LogEntry: []*accesslogdatav3.HTTPAccessLogEntry{{}}}
 		if err := log.Send(&accesslogv3.StreamAccessLogsMessage{LogEntries: &accesslogv3.StreamAccessLogsMessage_HttpLogs{HttpLogs: entries}}); err != nil {
@@ -195,7 +195,7 @@ func TestUnfinishedMessageIsCut(t *testing.T) {
 			return strings.Contains(metricsOf(t, v), `keyward_validator_access_log_entries_total{outcome="unattributed"} `+want)
 		})
 	}
-	tell("1")
+	sendLog("1")
 	silent, within, deaf := hostileTo(t, v), hostileTo(t, v), hostileTo(t, v, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
 	silent.open(1)
 	within.open(1)
@@ -208,20 +208,140 @@ func TestUnfinishedMessageIsCut(t *testing.T) {
 			t.Errorf("%s: the connection stays", name)
 		}
 	}
-	tell("2")
-	if want := `keyward_validator_grpc_connections_ended_total{reason="time"} 3`; !strings.Contains(metricsOf(t, v), want) {
+	sendLog("2")
+	if want := `keyward_validator_grpc_connections_ended_total{reason="timeout"} 3`; !strings.Contains(metricsOf(t, v), want) {
 		t.Errorf("metrics lack %s", want)
 	}
 }
 
-// TestGRPCConnectionsMakePlace: whoever holds all connections, and whatever it does on them, keeps nobody out.
-func TestGRPCConnectionsMakePlace(t *testing.T) {
+// TestRequestThatNeverEndsIsCut: a message is complete, but the client does not end the stream. Few streams of an access
+// log may stay open like this on a connection.
+func TestRequestThatNeverEndsIsCut(t *testing.T) {
+	for name, c := range map[string]struct {
+		flags   []string
+		streams uint32
+		want    int
+	}{
+		"a request":         {nil, 1, 1},
+		"many streams":      {nil, 240, 1},
+		"few access logs":   {[]string{"--envoy-access-log"}, 16, 0},
+		"many access logs":  {[]string{"--envoy-access-log"}, 17, 1},
+		"a message further": {[]string{"--envoy-access-log"}, 18, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := start(t, configFor(t, fakemanager.Start(t), append(c.flags, "--read-header-timeout=1s")...))
+			h := hostileTo(t, v)
+			go h.listen()
+			for i := range c.streams {
+				h.open(2*i + 1)
+				_ = h.framer.WriteData(2*i+1, false, make([]byte, 5))
+			}
+			cut := func() int {
+				return strings.Count(metricsOf(t, v), `keyward_validator_grpc_connections_ended_total{reason="timeout"} 1`)
+			}
+			if c.want > 0 {
+				waitFor(t, "the connection is cut", func() bool { return cut() == c.want })
+				return
+			}
+			for begin := time.Now(); time.Since(begin) < 3*time.Second; time.Sleep(100 * time.Millisecond) { // nothing is to happen
+				if cut() > 0 {
+					t.Fatal("a connection of access logs is cut")
+				}
+			}
+		})
+	}
+}
+
+// TestRequestsThatNeverEndKeepNobodyOut: clients whose requests arrive in two pieces stay, and who holds much goes.
+func TestRequestsThatNeverEndKeepNobodyOut(t *testing.T) {
+	for name, c := range map[string]struct {
+		flags                []string
+		connections, streams int
+	}{
+		// A little less than may be held.
+		"few connections":            {nil, 11, 248},
+		"access logs":                {[]string{"--envoy-access-log"}, 170, 16},
+		"access logs, one on each":   {[]string{"--envoy-access-log"}, 2730, 1},
+		"requests, and one on each":  {nil, 2730, 1},
+		"access logs, many on a few": {[]string{"--envoy-access-log"}, 11, 248},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := fakemanager.Start(t)
+			v := start(t, configFor(t, m, append(c.flags, "--read-header-timeout=10m", "--max-connections=5000")...))
+			m.Next().Send(catchUp(fixture.Mint(t)))
+			waitFor(t, "it is ready", func() bool { code, _ := get(t, v.addresses.Admin, "/readyz", ""); return code == http.StatusOK })
+			for range c.connections {
+				h := hostileTo(t, v)
+				go h.listen()
+				for i := range uint32(c.streams) {
+					h.open(2*i + 1)
+					_ = h.framer.WriteData(2*i+1, false, make([]byte, 5))
+				}
+			}
+			good := hostileTo(t, v)
+			go good.listen()
+			const requests = 50
+			for i := range uint32(requests) {
+				good.open(2*i + 1)
+			}
+			time.Sleep(20 * time.Millisecond) // the network has split them
+			for i := range uint32(requests) {
+				_ = good.framer.WriteData(2*i+1, true, make([]byte, 5))
+			}
+			waitFor(t, "all have their answers", func() bool {
+				good.mu.Lock()
+				defer good.mu.Unlock()
+				if good.ended {
+					t.Fatal("the connection of a good client is cut")
+				}
+				for _, window := range good.streams {
+					if window >= 0 {
+						return false
+					}
+				}
+				return true
+			})
+		})
+	}
+}
+
+// TestResetsAreBounded: a stream that its client resets costs memory until its handler has run, so that who resets streams
+// as fast as it opens them is evicted.
+func TestResetsAreBounded(t *testing.T) {
+	m := fakemanager.Start(t)
+	v := start(t, configFor(t, m))
+	m.Next().Send(catchUp(fixture.Mint(t)))
+	waitFor(t, "it is ready", func() bool { code, _ := get(t, v.addresses.Admin, "/readyz", ""); return code == http.StatusOK })
+	var flood sync.WaitGroup
+	for range 20 {
+		h := hostileTo(t, v)
+		go h.listen()
+		flood.Go(func() {
+			for i := range uint32(20_000) {
+				h.open(2*i + 1)
+				if h.framer.WriteRSTStream(2*i+1, http2.ErrCodeCancel) != nil {
+					return
+				}
+			}
+			t.Error("a connection that does nothing but reset streams stays")
+		})
+	}
+	checkIsServed(t, v)
+	flood.Wait()
+	if strings.Contains(metricsOf(t, v), `keyward_validator_grpc_connections_ended_total{reason="memory"} 0`) {
+		t.Error("no connection was evicted for its memory")
+	}
+	checkIsServed(t, v)
+}
+
+// TestIdleGRPCConnectionIsEvicted: a client that holds all connections keeps nobody out, whatever it does on them.
+func TestIdleGRPCConnectionIsEvicted(t *testing.T) {
 	const most = 8
 	for name, do := range map[string]func(*hostileGRPC){
-		"silent":           func(*hostileGRPC) {},
-		"without message":  func(h *hostileGRPC) { h.open(1) },
-		"within a message": func(h *hostileGRPC) { h.open(1); h.send(1, 1000) },
-		"takes no answer":  func(h *hostileGRPC) { h.open(1); _ = h.framer.WriteData(1, true, make([]byte, 5)) },
+		"silent":            func(*hostileGRPC) {},
+		"without message":   func(h *hostileGRPC) { h.open(1) },
+		"within a message":  func(h *hostileGRPC) { h.open(1); h.send(1, 1000) },
+		"reads no response": func(h *hostileGRPC) { h.open(1); _ = h.framer.WriteData(1, true, make([]byte, 5)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := fakemanager.Start(t)
@@ -235,8 +355,8 @@ func TestGRPCConnectionsMakePlace(t *testing.T) {
 				}
 				do(h)
 			}
-			answered(t, v)
-			answered(t, v)
+			checkIsServed(t, v)
+			checkIsServed(t, v)
 		})
 	}
 }

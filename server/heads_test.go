@@ -17,14 +17,14 @@ import (
 
 const (
 	unfinishedHeads = 10_000
-	unfinishedBytes = 60 << 10 // of each, which is less than would be refused
+	unfinishedBytes = 60 << 10 // of each, less than the limit
 
-	// maxForHeads is what they may cost, of a container's 512 MiB; both ends are of this process.
+	// maxForHeads is what they may cost, of a container's 512 MiB. Both ends are in this process.
 	maxForHeads = 192 << 20
 )
 
-// TestUnfinishedHeads: clients that begin a request and never end it cost memory within bounds,
-// whatever their number, and keep nobody out.
+// TestUnfinishedHeads: clients that begin a request and never end it cost bounded memory, whatever their number, and
+// keep nobody out.
 func TestUnfinishedHeads(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it measures")
@@ -52,7 +52,7 @@ func TestUnfinishedHeads(t *testing.T) {
 		}
 		conns = append(conns, conn)
 		_ = conn.SetWriteDeadline(time.Now().Add(20 * time.Second))
-		_, _ = io.WriteString(conn, head) // it may have had to go by now
+		_, _ = io.WriteString(conn, head) // it may have been evicted by now
 		if i%1000 == 999 {
 			most = max(most, heapInUse()-before)
 			good, err := net.Dial("tcp", v.addresses.Proxy.String())

@@ -13,8 +13,7 @@ import (
 	"github.com/keyward-dev/keyward/test/fakemanager"
 )
 
-// TestMetricsAreDocumented: docs/operations.md has a row for each metric of the validator, and no
-// other.
+// TestMetricsAreDocumented: docs/operations.md has a row for each metric of the validator, and no other row.
 func TestMetricsAreDocumented(t *testing.T) {
 	page, err := os.ReadFile("../docs/operations.md")
 	if err != nil {

@@ -23,9 +23,8 @@ import (
 	"github.com/keyward-dev/keyward/test/fixture"
 )
 
-// TestWebSocketIsNoHTTP sends what would be no request, through a listener that reads
-// requests strictly.
-func TestWebSocketIsNoHTTP(t *testing.T) {
+// TestWebSocketIsNotReadAsHTTP sends bytes that would be no request, through a listener that reads requests strictly.
+func TestWebSocketIsNotReadAsHTTP(t *testing.T) {
 	m, key := fakemanager.Start(t), fixture.Mint(t)
 	v := start(t, configFor(t, m, "--upstream="+upstream(t, func(w http.ResponseWriter, r *http.Request) {
 		conn, err := websocket.Accept(w, r, nil)
@@ -60,8 +59,8 @@ func TestWebSocketIsNoHTTP(t *testing.T) {
 	}
 }
 
-// TestGRPC puts the proxy between a real client and a real server: one answer, a stream, an
-// error in trailers, and a denial.
+// TestGRPC puts the proxy between a real client and a real server: one response, a stream, an error in trailers, and a
+// denial.
 func TestGRPC(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -90,7 +89,7 @@ func TestGRPC(t *testing.T) {
 	defer cancel()
 	allowed := metadata.AppendToOutgoingContext(ctx, "x-api-key", key.Reveal())
 	if response, err := client.Check(allowed, &healthv1.HealthCheckRequest{}); err != nil || response.GetStatus() != healthv1.HealthCheckResponse_SERVING {
-		t.Errorf("one answer: %v, %v", response, err)
+		t.Errorf("one response: %v, %v", response, err)
 	}
 	if _, err := client.Check(allowed, &healthv1.HealthCheckRequest{Service: "nope"}); status.Code(err) != codes.NotFound {
 		t.Errorf("an error: %v", err)

@@ -24,12 +24,12 @@ const (
 	slowRound      = time.Second // in which each slow client sends a byte
 	bytesPerClient = 64 << 10
 
-	// What a scheduler makes of a busy machine is no slowness.
+	// What the scheduler of a busy machine adds does not count.
 	slowNoise = time.Millisecond
 )
 
-// slowly is many connections that send a byte a second, evenly spread, so that it is not the
-// clients that make others wait.
+// slowly is many connections that send a byte a second, evenly distributed, so that it is not the test's clients that
+// make others wait.
 type slowly struct {
 	conns []net.Conn
 	stop  chan struct{}
@@ -50,8 +50,7 @@ func startSlowly(t *testing.T, address net.Addr) *slowly {
 	return s
 }
 
-// send ends with the first connection that the server has closed, for by then the test
-// must be over.
+// send ends with the first connection that the server has closed, since by then the test must be over.
 func (s *slowly) send() error {
 	const batches = 200 // a second
 	head := "GET / HTTP/1.1\r\nX-A: " + strings.Repeat("a", 100)
@@ -82,8 +81,8 @@ func (s *slowly) end(t *testing.T) {
 	}
 }
 
-// TestSlowClients measures in turns, with and without 2,000 slow ones: what others wait for
-// must not double, and memory must be bounded.
+// TestSlowClients measures alternately, with and without 2,000 slow clients: the latency of others must not double, and
+// memory must be bounded.
 func TestSlowClients(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it measures")
@@ -128,8 +127,7 @@ func TestSlowClients(t *testing.T) {
 	}
 }
 
-// measure returns the 99th percentile of the time that requests take, on a connection that
-// stays open.
+// measure returns the 99th percentile of the latency of requests on a connection that stays open.
 func measure(t *testing.T, address net.Addr, key keyformat.Key) time.Duration {
 	t.Helper()
 	transport := &http.Transport{}
@@ -158,7 +156,7 @@ func measure(t *testing.T, address net.Addr, key keyformat.Key) time.Duration {
 	return times[len(times)*99/100]
 }
 
-// heapInUse counts stacks, too: a connection is a goroutine.
+// heapInUse includes stacks: a connection is a goroutine.
 func heapInUse() int64 {
 	runtime.GC()
 	var stats runtime.MemStats

@@ -21,7 +21,7 @@ import (
 	"github.com/keyward-dev/keyward/test/fixture"
 )
 
-// rawUpstream notes what arrives: each request as it reads it, and all bytes.
+// rawUpstream records what arrives: each request as it reads it, and all bytes.
 type rawUpstream struct {
 	address string
 
@@ -94,19 +94,18 @@ const (
 	malformed = "request_malformed"
 	ambiguous = "path_ambiguous"
 
-	// hidden is a request that must not get through within another; the key is good.
+	// hidden is a request that must not pass within another one; its key is valid.
 	hidden = "GET /hidden HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\n\r\n"
 
-	// lenient is the same where requests are not read strictly.
+	// lenient is the same, for servers that do not read requests strictly.
 	lenient = "GET /hidden HTTP/1.1\nHost: h\nX-Api-Key: {key}\n\n"
 
-	// last follows everything, and makes the server hang up if it has not yet.
+	// last follows everything, and makes the server close the connection if it has not yet.
 	last     = "GET /last HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nConnection: close\r\n\r\n"
 	seenLast = `GET h /last "" true`
 )
 
-// smuggling are bytes on a connection. Either they are refused with a code, or the upstream
-// sees exactly these requests.
+// smuggling are bytes on a connection. Either they are refused with a code, or the upstream sees exactly these requests.
 var smuggling = []struct {
 	name, sent string
 	code       string
@@ -191,8 +190,8 @@ var smuggling = []struct {
 	{name: "an upgrade to HTTP/2", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n\r\n" + hidden, seen: []string{`GET h /a "" true`}, unseen: "h2c"},
 }
 
-// TestNoSmuggling writes to a whole validator, in front of an upstream that notes what it
-// sees. After a refusal nothing is read any more.
+// TestNoSmuggling sends bytes to a complete validator, in front of an upstream that records what it sees. After a
+// refusal the validator reads nothing more.
 func TestNoSmuggling(t *testing.T) {
 	upstream := startRawUpstream(t)
 	m, key := fakemanager.Start(t), fixture.Mint(t)
@@ -205,20 +204,20 @@ func TestNoSmuggling(t *testing.T) {
 	for _, c := range smuggling {
 		t.Run(c.name, func(t *testing.T) {
 			sent := fillIn(c.sent+last, key)
-			statuses, code := exchange(t, v.addresses.Proxy, sent)
+			statuses, code := roundTrip(t, v.addresses.Proxy, sent)
 			seen, raw := upstream.take()
 			if slices.Contains(seen, seenLast) && c.code == malformed {
 				t.Error("the connection was not closed")
 			}
 			complete := slices.DeleteFunc(slices.Clone(seen), func(s string) bool { return strings.HasSuffix(s, " false") || s == seenLast })
 			if code != c.code || !slices.Equal(complete, c.seen) {
-				t.Errorf("answers %v %q, the upstream has seen %q; want %q, %q", statuses, code, seen, c.code, c.seen)
+				t.Errorf("responses %v %q, the upstream has seen %q; want %q, %q", statuses, code, seen, c.code, c.seen)
 			}
 			if strings.Contains(raw, "GET /hidden") && len(c.seen) < 2 || c.unseen != "" && strings.Contains(raw, c.unseen) || strings.Contains(raw, key.Reveal()) {
 				t.Errorf("the upstream has got %q", raw)
 			}
 			if c.code == malformed && (len(statuses) != 1 || statuses[0] != http.StatusBadRequest) {
-				t.Errorf("answers %v", statuses)
+				t.Errorf("responses %v", statuses)
 			}
 		})
 	}
@@ -228,9 +227,9 @@ func fillIn(text string, key keyformat.Key) string {
 	return strings.ReplaceAll(text, "{key}", key.Reveal())
 }
 
-// exchange sends bytes and nothing more, and reads answers until the server hangs up. The
-// code is that of the problem among them.
-func exchange(t *testing.T, address net.Addr, sent string) (statuses []int, code string) {
+// roundTrip sends bytes and nothing more, and reads responses until the server closes the connection. The code is that
+// of the problem among them.
+func roundTrip(t *testing.T, address net.Addr, sent string) (statuses []int, code string) {
 	t.Helper()
 	conn, err := net.Dial("tcp", address.String())
 	if err != nil {
@@ -267,9 +266,9 @@ func exchange(t *testing.T, address net.Addr, sent string) (statuses []int, code
 	}
 }
 
-// TestThePrefaceIsNoRequest sends it behind one, in two pieces, however it is cut: strict reading
-// goes on, and what is behind it never reaches the upstream.
-func TestThePrefaceIsNoRequest(t *testing.T) {
+// TestPrefaceIsNoRequest sends the preface after a request, in two pieces, split anywhere: the strict reader still
+// applies, and what follows never reaches the upstream.
+func TestPrefaceIsNoRequest(t *testing.T) {
 	upstream := startRawUpstream(t)
 	m, key := fakemanager.Start(t), fixture.Mint(t)
 	v := start(t, configFor(t, m, "--upstream=http://"+upstream.address))
@@ -306,7 +305,7 @@ func TestThePrefaceIsNoRequest(t *testing.T) {
 			_ = conn.Close()
 			seen, raw := upstream.take()
 			if !slices.Equal(statuses, []int{http.StatusOK, http.StatusBadRequest}) || len(seen) != 1 || strings.Contains(raw, "hidden") {
-				t.Errorf("%q cut at %d: answers %v, the upstream has seen %q", preface, at, statuses, seen)
+				t.Errorf("%q cut at %d: responses %v, the upstream has seen %q", preface, at, statuses, seen)
 			}
 		}
 	}

@@ -11,22 +11,22 @@ import (
 
 const everyPath = "/"
 
-// withUnknown lets a mux answer paths and methods that it does not know with problems, which
-// have an id as all answers have: 404 path_unknown, and 405 method_unknown with Allow
-// (RFC 9110, section 15.5.6).
+// withUnknown makes a mux respond to unknown paths and methods with problems, which have an id like all responses: 404
+// path_unknown, and 405 method_unknown with Allow (RFC 9110, section 15.5.6).
 func withUnknown(mux *http.ServeMux) http.Handler {
 	unknown := func(w http.ResponseWriter, r *http.Request) {
-		problem := httpapi.NewProblem(http.StatusNotFound, "path_unknown", "Not found", "Nothing is answered at this path. Gateways ask at /authz and below, apps at /v1/verify.")
+		problem := httpapi.NewProblem(http.StatusNotFound, "path_unknown", "Not found",
+			"This path does not exist. Gateways use /authz and the paths below it, applications use /v1/verify.")
 		if allowed := methodsOf(mux, r); len(allowed) > 0 {
 			w.Header().Set("Allow", strings.Join(allowed, ", "))
-			problem = httpapi.NewProblem(http.StatusMethodNotAllowed, "method_unknown", "Method not allowed", "This path is for the methods that the header Allow lists.")
+			problem = httpapi.NewProblem(http.StatusMethodNotAllowed, "method_unknown", "Method not allowed", "This path accepts the methods in the header Allow.")
 		}
 		w.Header().Set(httpapi.HeaderRequestID, httpapi.RequestID(r.Header[httpapi.HeaderRequestID]...))
 		problem.Denial().Write(w)
 	}
 	mux.HandleFunc(everyPath, unknown)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !isClean(r.URL.Path) { // the mux would redirect, which to a gateway is no answer
+		if !isClean(r.URL.Path) { // the mux would redirect, which gateways cannot use
 			unknown(w, r)
 			return
 		}
@@ -38,7 +38,7 @@ func isClean(p string) bool {
 	return p == everyPath || strings.HasPrefix(p, everyPath) && path.Clean(p) == strings.TrimSuffix(p, "/")
 }
 
-// methodsOf returns the methods that the mux knows for the path of a request.
+// methodsOf returns the methods that the mux accepts for the path of a request.
 func methodsOf(mux *http.ServeMux, r *http.Request) []string {
 	if !isClean(r.URL.Path) {
 		return nil

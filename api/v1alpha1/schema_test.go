@@ -13,7 +13,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/testenv"
 )
 
-// What one object shows to be wrong is refused by its schema, with the field and a remedy.
+// What one object shows to be wrong is refused by its schema, with the field and a hint.
 var _ = Describe("The schema", func() {
 	var w *testenv.World
 	BeforeEach(func(ctx SpecContext) { w = testenv.NewWorld(ctx) })

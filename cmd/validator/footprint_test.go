@@ -28,10 +28,10 @@ const (
 	maxBinary   = 20 * mb
 	maxBase     = 25 * mb
 	maxPerKey   = 140     // bytes
-	maxWithKeys = 12 * mb // once there are keys, besides
+	maxWithKeys = 12 * mb // in addition, if there are any keys
 )
 
-// TestFootprint holds the program itself to its size and its memory, and tells the work of its start:
+// TestFootprint bounds the size and the memory of the program, and reports the work of its start:
 //
 //	KEYWARD_FOOTPRINT_KEYS=1000000 go test -count=1 -v -run '^TestFootprint$' ./cmd/validator
 func TestFootprint(t *testing.T) {
@@ -62,12 +62,12 @@ func TestFootprint(t *testing.T) {
 	}
 }
 
-// measure starts the program from a journal, and returns its resident memory in bytes and the
-// time that it has taken of processors.
+// measure starts the program from a journal, and returns its resident memory in bytes and the processor time that it
+// has used.
 func measure(t *testing.T, program string, keys int) (memory int, work time.Duration) {
 	t.Helper()
 	m := fakemanager.Start(t)
-	m.Stop() // the journal is all that there is
+	m.Stop() // the journal is the only source
 	dir := t.TempDir()
 	keep(t, dir, keys)
 	began := time.Now()

@@ -1,6 +1,5 @@
-// Command validator is Keyward's validation server: it authenticates requests with API keys
-// next to the content, from what the manager keeps it current with. It never talks to
-// Kubernetes and never holds a key.
+// Command validator is Keyward's validation server: it authenticates requests with API keys next to the content, from
+// data that the manager keeps current. It never talks to Kubernetes and never holds a key.
 package main
 
 import (

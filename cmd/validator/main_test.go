@@ -49,7 +49,7 @@ func TestCommandLine(t *testing.T) {
 		{[]string{"--http-bind-address=256.0.0.1:1"}, exitFailure, "validator: --http-bind-address"},
 	} {
 		cmd := command(t, c.args...)
-		out, _ := cmd.CombinedOutput() // the exit code says it all
+		out, _ := cmd.CombinedOutput() // the exit code is compared below
 		// A flag's own parser spells it with one dash.
 		text := strings.ReplaceAll(string(out), "flag -", "flag --")
 		if cmd.ProcessState.ExitCode() != c.status || !strings.Contains(text, c.out) {
@@ -61,7 +61,7 @@ func TestCommandLine(t *testing.T) {
 	}
 }
 
-// process is a validator of its own, and where it serves.
+// process is a separate validator process, and where it serves.
 type process struct {
 	cmd  *exec.Cmd
 	http string
@@ -131,11 +131,11 @@ func (p *process) end(t *testing.T, signal syscall.Signal) {
 // verify returns the code of the verdict on a request with the key.
 func (p *process) verify(t *testing.T, key keyformat.Key) string {
 	t.Helper()
-	question, err := json.Marshal(map[string]string{"key": key.Reveal(), "method": "GET", "path": "/x"})
+	request, err := json.Marshal(map[string]string{"key": key.Reveal(), "method": "GET", "path": "/x"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	response, err := http.Post(p.http+"/v1/verify", "application/json", bytes.NewReader(question))
+	response, err := http.Post(p.http+"/v1/verify", "application/json", bytes.NewReader(request))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,9 +147,9 @@ func (p *process) verify(t *testing.T, key keyformat.Key) string {
 	return verdict.Code
 }
 
-// TestARevocationSurvivesKill kills the process right after it has acknowledged a
-// revocation: it starts again without its manager, and knows.
-func TestARevocationSurvivesKill(t *testing.T) {
+// TestRevocationSurvivesKill kills the process right after it has acknowledged a revocation: it starts again without
+// its manager, and still refuses the key.
+func TestRevocationSurvivesKill(t *testing.T) {
 	m, dir := fakemanager.Start(t), t.TempDir()
 	kept, revoked := fixture.Mint(t), fixture.Mint(t)
 	p := launch(t, m, dir)

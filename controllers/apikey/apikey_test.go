@@ -110,7 +110,7 @@ var _ = Describe("ApiKey", func() {
 		Expect(w.Events()).To(ContainSubstring(v1alpha1.ReasonVersionDropped))
 	})
 
-	It("is adopted when the process died past the delivery", func(ctx SpecContext) {
+	It("is adopted when the process died after the delivery", func(ctx SpecContext) {
 		w.CreateGroup(ctx)
 		w.CreateKey(ctx)
 		w.ReconcileUntil(ctx, "web", testenv.HasReason(v1alpha1.ConditionReady, v1alpha1.ReasonPublishing))
@@ -133,7 +133,7 @@ var _ = Describe("ApiKey", func() {
 		Expect(key.Status.Versions[0].ID).To(BeEquivalentTo(1))
 	})
 
-	It("never touches a Secret of somebody else's", func(ctx SpecContext) {
+	It("never touches a Secret that it does not own", func(ctx SpecContext) {
 		w.CreateGroup(ctx)
 		foreign := &corev1.Secret{
 			ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "web"},
@@ -154,7 +154,7 @@ var _ = Describe("ApiKey", func() {
 		Expect(w.Plaintext(ctx)).To(HavePrefix("kw_"))
 	})
 
-	It("leaves a Secret alone that appears at the last moment", func(ctx SpecContext) {
+	It("does not touch a Secret that is created just before the delivery", func(ctx SpecContext) {
 		w.CreateGroup(ctx)
 		v := w.Connect("v")
 		w.CreateKey(ctx)
@@ -171,7 +171,7 @@ var _ = Describe("ApiKey", func() {
 		Expect(secret.Data).To(BeEmpty())
 	})
 
-	It("expires at its instant, for good", func(ctx SpecContext) {
+	It("expires exactly at its expiry, permanently", func(ctx SpecContext) {
 		w.CreateGroup(ctx)
 		w.CreateKey(ctx, func(k *v1alpha1.ApiKey) { k.Spec.ExpiresAfter = "1h" })
 		key := w.ReconcileUntil(ctx, "web", testenv.Ready)
@@ -227,7 +227,7 @@ var _ = Describe("ApiKey", func() {
 			func(_ *v1alpha1.Group, k *v1alpha1.ApiKey) { k.Spec.Revoked = ptr.To(true) }),
 	)
 
-	It("says that its Group is missing, and is minted when it comes", func(ctx SpecContext) {
+	It("says that its Group is missing, and is minted when the Group is created", func(ctx SpecContext) {
 		w.CreateKey(ctx)
 		w.ReconcileUntil(ctx, "web", testenv.HasReason(v1alpha1.ConditionStalled, v1alpha1.ReasonGroupNotFound))
 		_, err := w.Secret(ctx)
@@ -280,7 +280,7 @@ var _ = Describe("ApiKey", func() {
 		Expect(strings.Count(w.Events(), "refused by every validation server")).To(Equal(1), "said twice")
 	})
 
-	It("is deleted after a while although a server does not answer, which is named", func(ctx SpecContext) {
+	It("is deleted after a while even if a server does not answer, and names the server", func(ctx SpecContext) {
 		w.CreateGroup(ctx)
 		v := w.Connect("stuck-validator")
 		key := w.CreateKey(ctx)
@@ -338,7 +338,7 @@ var _ = Describe("ApiKey", func() {
 		Expect(secret.ResourceVersion).To(Equal(before), "it is in shape, and still written")
 	})
 
-	It("takes the place of a key whose Secret was deleted", func(ctx SpecContext) {
+	It("replaces a key whose Secret was deleted", func(ctx SpecContext) {
 		w.CreateGroup(ctx)
 		w.CreateKey(ctx)
 		w.ReconcileUntil(ctx, "web", testenv.Ready)

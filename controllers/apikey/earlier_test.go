@@ -89,7 +89,7 @@ var _ = Describe("A key that was stored by an earlier schema", func() {
 		w.CreateGroup(ctx)
 	})
 
-	It("with the name of a Secret that is none says so, and can be deleted", func(ctx SpecContext) {
+	It("with an invalid name of a Secret says so, and can be deleted", func(ctx SpecContext) {
 		relaxed(ctx, func() error {
 			return testenv.Admin.Create(ctx, w.NewKey(earlier, testenv.Importing("../../kube-system/x", "a")))
 		})
@@ -119,7 +119,7 @@ var _ = Describe("A key that was stored by an earlier schema", func() {
 		waitUntilGone(ctx, w, "web")
 	})
 
-	It("is let go in time, whatever cannot be read", func(ctx SpecContext) {
+	It("is deleted in bounded time, no matter what cannot be read", func(ctx SpecContext) {
 		w.CreateKey(ctx)
 		key := w.ReconcileUntil(ctx, "web", testenv.Ready)
 		w.Keys.Client = interceptor.NewClient(testenv.NewClient(), interceptor.Funcs{

@@ -163,7 +163,7 @@ var _ = Describe("The limit of keys", func() {
 		}
 	})
 
-	It("lets the oldest in when a place becomes free", func(ctx SpecContext) {
+	It("lets the oldest in when a key slot becomes free", func(ctx SpecContext) {
 		create(ctx, "acme")
 		runControllers(ctx, w)
 		group := limited("acme")
@@ -197,7 +197,7 @@ var _ = Describe("The limit of keys", func() {
 		}).Should(Succeed())
 	})
 
-	It("is told at admission, with the remedy", func(ctx SpecContext) {
+	It("is reported at admission, with a hint", func(ctx SpecContext) {
 		w.CreateGroup(ctx, func(g *v1alpha1.Group) { g.Spec.Tier = "Free" })
 		w.CreateKey(ctx)
 		w.CreateKey(ctx, func(k *v1alpha1.ApiKey) { k.Name = "second" })

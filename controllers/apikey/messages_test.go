@@ -39,7 +39,7 @@ var _ = Describe("Messages", func() {
 		return message
 	}
 
-	It("name an ApiKey with the same text in the own namespace only", func(ctx SpecContext) {
+	It("name an ApiKey with the same text only in the same namespace", func(ctx SpecContext) {
 		w.CreateGroup(ctx)
 		other.CreateGroup(ctx)
 		imports(ctx, other, "secret-project", "legacy-platform/"+w.Namespace)

@@ -62,13 +62,13 @@ var _ = Describe("Rotation", func() {
 	It("publishes the new version before it is delivered, and keeps the old one for the overlap", func(ctx SpecContext) {
 		v := w.Connect("validator")
 		key := w.CreateKey(ctx, trigger("", "1h"))
-		settle := func(check func(Gomega, *v1alpha1.ApiKey)) *v1alpha1.ApiKey {
+		reconcileUntil := func(check func(Gomega, *v1alpha1.ApiKey)) *v1alpha1.ApiKey {
 			return w.ReconcileUntil(ctx, "web", func(g Gomega, key *v1alpha1.ApiKey) {
 				v.CatchUp()
 				check(g, key)
 			})
 		}
-		settle(testenv.Ready)
+		reconcileUntil(testenv.Ready)
 		old := w.Plaintext(ctx)
 		testenv.Edit(ctx, key, trigger("2026-11-21", "1h"))
 		w.ReconcileUntil(ctx, "web", versions(active, v1alpha1.VersionPending))
@@ -78,7 +78,7 @@ var _ = Describe("Rotation", func() {
 			g.Expect(w.Plaintext(ctx)).To(Equal(old), "delivered before the validator has it")
 		}, "300ms").Should(Succeed())
 
-		key = settle(versions(retiring, active))
+		key = reconcileUntil(versions(retiring, active))
 		Expect(w.Plaintext(ctx)).NotTo(Equal(old))
 		secret, err := w.Secret(ctx)
 		Expect(err).NotTo(HaveOccurred())
@@ -88,13 +88,13 @@ var _ = Describe("Rotation", func() {
 		Expect(w.Events()).To(ContainSubstring("replaces version 1"))
 
 		w.Clock.SetTime(retires.Add(-1))
-		settle(versions(retiring, active))
+		reconcileUntil(versions(retiring, active))
 		w.Clock.SetTime(retires)
-		key = settle(versions(retired, active))
+		key = reconcileUntil(versions(retired, active))
 		testenv.Ready(Default, key)
 	})
 
-	It("goes on after a replacement was given up, because the Secret was back", func(ctx SpecContext) {
+	It("goes on after a replacement was abandoned because the Secret was restored", func(ctx SpecContext) {
 		key := w.CreateKey(ctx)
 		w.ReconcileUntil(ctx, "web", testenv.Ready)
 		secret, err := w.Secret(ctx)
@@ -152,7 +152,7 @@ var _ = Describe("Rotation", func() {
 		Expect(secrets.Items).To(HaveLen(1))
 	})
 
-	It("ends an overlap early when everybody has cut over, and warns while somebody has not", func(ctx SpecContext) {
+	It("ends an overlap early when all clients have cut over, and warns while some have not", func(ctx SpecContext) {
 		server := w.Usage.Connect(w.Peer("validator"))
 		w.CreateKey(ctx, func(k *v1alpha1.ApiKey) {
 			k.Spec.Rotation = v1alpha1.Rotation{Overlap: "8h", RetireWhenUnusedFor: "1h"}
@@ -185,7 +185,7 @@ var _ = Describe("Rotation", func() {
 		Expect(w.Events()).To(ContainSubstring("its overlap ends early"))
 	})
 
-	It("rolls the workloads that are named, and says which it cannot", func(ctx SpecContext) {
+	It("restarts the named workloads, and says which it cannot restart", func(ctx SpecContext) {
 		key := w.CreateKey(ctx, func(k *v1alpha1.ApiKey) {
 			k.Spec.Secret.Restart = []v1alpha1.Workload{{Kind: "Deployment", Name: "shop"}, {Kind: "StatefulSet", Name: "absent"}}
 		})
@@ -234,7 +234,7 @@ var _ = Describe("Rotation", func() {
 		Expect(shop.Generation).To(Equal(generation), "rolled twice")
 	})
 
-	It("refuses what cannot be", func(ctx SpecContext) {
+	It("refuses contradictory settings", func(ctx SpecContext) {
 		for field, change := range map[string]func(*v1alpha1.ApiKey){
 			"spec.rotation.overlap":             func(k *v1alpha1.ApiKey) { k.Spec.Rotation.Every = "12h" },
 			"spec.rotation.every":               func(k *v1alpha1.ApiKey) { once(k); k.Spec.Rotation.Every = "60d" },
@@ -271,7 +271,7 @@ var _ = Describe("A key that is revealed once", func() {
 		testenv.Edit(ctx, secret, func(s *corev1.Secret) { s.Annotations[v1alpha1.AnnotationClaimed] = "true" })
 	}
 
-	It("disappears when it is claimed, and stays away over a restart", func(ctx SpecContext) {
+	It("disappears when it is claimed, and does not reappear after a restart", func(ctx SpecContext) {
 		w.CreateKey(ctx, once)
 		key := w.ReconcileUntil(ctx, "web", testenv.Ready)
 		Expect(key.Status.SecretRef).NotTo(BeNil())
@@ -370,7 +370,7 @@ var _ = Describe("A key with a past", func() {
 		Entry("if it is easily guessed", "token", strings.Repeat("abc", 20), "8 different characters"),
 	)
 
-	It("is not that of another ApiKey", func(ctx SpecContext) {
+	It("is not imported if another ApiKey has it", func(ctx SpecContext) {
 		legacy(ctx, "legacy-platform/0123456789")
 		w.CreateKey(ctx, testenv.Importing("legacy", "token"))
 		w.ReconcileUntil(ctx, "web", testenv.Ready)
@@ -390,7 +390,7 @@ var _ = Describe("A key with a past", func() {
 		return key, secret
 	}
 
-	It("works on after a restore of ApiKey and Secret", func(ctx SpecContext) {
+	It("keeps working after a restore of ApiKey and Secret", func(ctx SpecContext) {
 		w.CreateKey(ctx, func(k *v1alpha1.ApiKey) { k.Spec.Rotation.Every = "60d" })
 		before := w.ReconcileUntil(ctx, "web", testenv.Ready)
 		text := w.Plaintext(ctx)
@@ -413,7 +413,7 @@ var _ = Describe("A key with a past", func() {
 		Expect(w.Events()).To(ContainSubstring("is taken over from Secret web"))
 	})
 
-	It("is minted anew after a restore of the ApiKey alone, and says so", func(ctx SpecContext) {
+	It("is minted again after a restore of the ApiKey alone, and says so", func(ctx SpecContext) {
 		w.CreateKey(ctx)
 		w.ReconcileUntil(ctx, "web", testenv.Ready)
 		text := w.Plaintext(ctx)
@@ -424,7 +424,7 @@ var _ = Describe("A key with a past", func() {
 		Expect(w.Events()).To(ContainSubstring("holders of an earlier one are refused"))
 	})
 
-	It("takes its Secret along when it is deleted, and so revoked", func(ctx SpecContext) {
+	It("is deleted with its Secret, and so revoked", func(ctx SpecContext) {
 		w.CreateKey(ctx)
 		key := w.ReconcileUntil(ctx, "web", testenv.Ready)
 		Expect(testenv.Admin.Delete(ctx, key)).To(Succeed())
@@ -454,7 +454,7 @@ var _ = Describe("A key with a past", func() {
 		w.ReconcileUntil(ctx, "again", testenv.HasReason(v1alpha1.ConditionStalled, v1alpha1.ReasonSecretConflict))
 	})
 
-	It("is not imported twice, even if the cache does not know yet", func(ctx SpecContext) {
+	It("is not imported twice, even if the cache lags", func(ctx SpecContext) {
 		w.Connect("slow") // so that the first stays on its way
 		legacy(ctx, "legacy-platform/wanted+0123456789")
 		w.Keys.Client = interceptor.NewClient(testenv.NewClient(), interceptor.Funcs{
@@ -479,7 +479,7 @@ var _ = Describe("A key with a past", func() {
 		}, "500ms").Should(Succeed())
 	})
 
-	It("does not take over what is no key, or another's", func(ctx SpecContext) {
+	It("does not take over a text that is not a key, or is another key's", func(ctx SpecContext) {
 		for i, text := range []string{"short", textOfAnother(ctx, w)} {
 			name := fmt.Sprintf("left%d", i)
 			Expect(testenv.Admin.Create(ctx, &corev1.Secret{
@@ -506,7 +506,7 @@ func textOfAnother(ctx context.Context, w *testenv.World) string {
 	return w.Plaintext(ctx)
 }
 
-// vanish takes an object away as a disaster does: no finalizer is waited for, and no controller hears of it.
+// vanish takes an object away as a disaster does: no finalizer is waited for, and no controller is notified.
 func vanish(ctx context.Context, w *testenv.World, key *v1alpha1.ApiKey) {
 	GinkgoHelper()
 	gone := key.DeepCopy()

@@ -23,7 +23,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
-var _ = Describe("A text that is over", func() {
+var _ = Describe("A text that was revoked or retired", func() {
 	var w *testenv.World
 	BeforeEach(func(ctx SpecContext) {
 		w = testenv.NewWorld(ctx)
@@ -87,7 +87,7 @@ var _ = Describe("A text that is over", func() {
 		Expect(w.Plaintext(ctx)).NotTo(Equal(string(secret.Data[v1alpha1.SecretKeyAPIKey])))
 	})
 
-	It("stays over when it was deleted, unless the platform allows a restore", func(ctx SpecContext) {
+	It("stays revoked when it was deleted, unless the platform allows a restore", func(ctx SpecContext) {
 		key := w.CreateKey(ctx)
 		w.ReconcileUntil(ctx, "web", testenv.Ready)
 		secret := copied(ctx)
@@ -133,7 +133,7 @@ var _ = Describe("A text that is over", func() {
 		w.ReconcileUntil(ctx, "second", refused(v1alpha1.ReasonTextRevoked))
 	})
 
-	It("may come again when it would have expired", func(ctx SpecContext) {
+	It("may be used again when it would have expired", func(ctx SpecContext) {
 		m := testenv.Memory(w.Clock)
 		digest := keyformat.DigestOf(w.Namespace)
 		Eventually(func() (bool, error) {
@@ -164,7 +164,7 @@ var _ = Describe("A text that is over", func() {
 		}).Should(BeTrue())
 	})
 
-	It("costs a mint and an idle key nothing", func(ctx SpecContext) {
+	It("costs nothing for a mint and for an idle key", func(ctx SpecContext) {
 		count := func() int {
 			list := &corev1.SecretList{}
 			Expect(testenv.Admin.List(ctx, list, client.InNamespace(testenv.SystemNamespace),
@@ -187,7 +187,7 @@ var _ = Describe("A text that is over", func() {
 		Expect(after.ResourceVersion).To(Equal(key.ResourceVersion))
 	})
 
-	DescribeTable("is not taken over from a Secret that the manager has not sealed so,",
+	DescribeTable("is not taken over from a Secret without a valid seal,",
 		func(ctx SpecContext, name string, change func(*corev1.Secret)) {
 			key := w.CreateKey(ctx, func(k *v1alpha1.ApiKey) { k.Spec.ExpiresAfter = "90d" })
 			w.ReconcileUntil(ctx, "web", testenv.Ready)
@@ -216,7 +216,7 @@ var _ = Describe("A text that is over", func() {
 		Entry("where it was made for another ApiKey", "shop", func(s *corev1.Secret) { s.Annotations[v1alpha1.AnnotationAPIKey] = "shop" }),
 	)
 
-	It("does not name the ApiKey of another namespace whose key it is", func(ctx SpecContext) {
+	It("does not name an ApiKey of another namespace that has it", func(ctx SpecContext) {
 		other := testenv.NewWorld(ctx)
 		other.CreateGroup(ctx)
 		const text = "legacy-platform/shared-by-two+0123456789"
@@ -249,7 +249,7 @@ var _ = Describe("The manager's secret", func() {
 	// lost is a manager whose secret is another.
 	lost := func() { w.Keys.Seals.Namespace = w.Namespace }
 
-	It("comes into what an earlier release has left, silently", func(ctx SpecContext) {
+	It("is applied silently to objects of an earlier release", func(ctx SpecContext) {
 		w.CreateKey(ctx, testenv.Importing("legacy", "token"))
 		key := w.ReconcileUntil(ctx, "web", testenv.Ready)
 		before := key.DeepCopy()
@@ -275,7 +275,7 @@ var _ = Describe("The manager's secret", func() {
 		Expect(w.Events()).To(BeEmpty())
 	})
 
-	It("may be lost: imported keys then wait for somebody to decide", func(ctx SpecContext) {
+	It("may be lost: imported keys then wait for a decision", func(ctx SpecContext) {
 		w.CreateKey(ctx, testenv.Importing("legacy", "token"))
 		before := w.ReconcileUntil(ctx, "web", testenv.Ready)
 		w.Restart()
@@ -298,7 +298,7 @@ var _ = Describe("The manager's secret", func() {
 		Expect(w.Events()).To(ContainSubstring("is trusted to hold the key"))
 	})
 
-	It("is made once, is written again when it is deleted, and ends the manager when it is another", func(ctx SpecContext) {
+	It("is created once, is written again when it is deleted, and ends the manager when it was replaced", func(ctx SpecContext) {
 		keeper, second := testenv.Seals(), testenv.Seals()
 		keeper.Namespace, second.Namespace = w.Namespace, w.Namespace
 		keys, err := keeper.Keys(ctx)

@@ -1,5 +1,5 @@
-// Package cache looks up objects in the manager's cache, and declares the indexes for that. Functions whose names begin with
-// Cached return objects that belong to the cache, uncopied: read them, and never change them.
+// Package cache finds the objects that an ApiKey or a DomainAllowlist depends on, and declares the indexes for that. Functions
+// whose names begin with Cached return objects that belong to the manager's cache, uncopied: read them, and never change them.
 package cache
 
 import (
@@ -20,14 +20,14 @@ import (
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
 
-// NamespaceMetadata returns an empty Namespace of which only the metadata is read and cached.
+// NamespaceMetadata is an empty Namespace of which only the metadata is read and cached.
 func NamespaceMetadata() *metav1.PartialObjectMetadata {
 	object := &metav1.PartialObjectMetadata{}
 	object.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
 	return object
 }
 
-// Group returns the Group of the name, or nil if there is none.
+// Group returns the Group of the name, nil where there is none.
 func Group(ctx context.Context, reader client.Reader, name types.NamespacedName, options ...client.GetOption) (*v1alpha1.Group, error) {
 	group := &v1alpha1.Group{}
 	switch err := reader.Get(ctx, name, group, options...); {
@@ -39,14 +39,14 @@ func Group(ctx context.Context, reader client.Reader, name types.NamespacedName,
 	return group, nil
 }
 
-// GroupName returns the name of the Group that a reference in an object of the namespace refers to.
+// GroupName is the name of the Group that a reference in an object of the namespace names.
 func GroupName(ref v1alpha1.GroupReference, namespace string) types.NamespacedName {
 	groupNamespace, name := grant.GroupKey(ref, namespace)
 	return types.NamespacedName{Namespace: groupNamespace, Name: name}
 }
 
-// CachedGroupForKey returns the Group of the key, or nil if there is none, and why it does not grant what the key requests,
-// or nil if it does.
+// CachedGroupForKey returns the Group of the key, nil where there is none, and why it does not grant
+// what the key requests, nil where it does. The Group is the cache's own: read it, change nothing.
 func CachedGroupForKey(ctx context.Context, reader client.Reader, key *v1alpha1.ApiKey) (*v1alpha1.Group, *grant.Problem, error) {
 	group, subject, err := cachedGroupOf(ctx, reader, grant.ForKey(key, nil))
 	if err != nil {
@@ -56,9 +56,7 @@ func CachedGroupForKey(ctx context.Context, reader client.Reader, key *v1alpha1.
 }
 
 // CachedGroupForKeyWithProblems is CachedGroupForKey with all problems.
-func CachedGroupForKeyWithProblems(ctx context.Context, reader client.Reader,
-	key *v1alpha1.ApiKey,
-) (*v1alpha1.Group, grant.Problems, error) {
+func CachedGroupForKeyWithProblems(ctx context.Context, reader client.Reader, key *v1alpha1.ApiKey) (*v1alpha1.Group, grant.Problems, error) {
 	group, subject, err := cachedGroupOf(ctx, reader, grant.ForKey(key, nil))
 	if err != nil {
 		return nil, nil, err
@@ -67,9 +65,7 @@ func CachedGroupForKeyWithProblems(ctx context.Context, reader client.Reader,
 }
 
 // CachedGroupForAllowlist is CachedGroupForKey for a DomainAllowlist.
-func CachedGroupForAllowlist(ctx context.Context, reader client.Reader,
-	list *v1alpha1.DomainAllowlist,
-) (*v1alpha1.Group, *grant.Problem, error) {
+func CachedGroupForAllowlist(ctx context.Context, reader client.Reader, list *v1alpha1.DomainAllowlist) (*v1alpha1.Group, *grant.Problem, error) {
 	group, subject, err := cachedGroupOf(ctx, reader, grant.ForAllowlist(list, nil))
 	if err != nil {
 		return nil, nil, err
@@ -77,7 +73,7 @@ func CachedGroupForAllowlist(ctx context.Context, reader client.Reader,
 	return group, grant.Check(subject, group), nil
 }
 
-// ProblemsOfAllowlist returns all problems, of which CachedGroupForAllowlist returns the first.
+// ProblemsOfAllowlist returns all problems that CachedGroupForAllowlist has the first of.
 func ProblemsOfAllowlist(ctx context.Context, reader client.Reader, list *v1alpha1.DomainAllowlist) (grant.Problems, error) {
 	group, subject, err := cachedGroupOf(ctx, reader, grant.ForAllowlist(list, nil))
 	if err != nil {
@@ -86,8 +82,8 @@ func ProblemsOfAllowlist(ctx context.Context, reader client.Reader, list *v1alph
 	return grant.CheckAll(subject, group), nil
 }
 
-// cachedGroupOf returns the Group of a subject, or nil if there is none, and the subject with the labels of its namespace
-// if the Group selects namespaces by them.
+// cachedGroupOf returns the Group of a subject, nil where there is none, and the subject with the labels of its namespace
+// where the Group selects namespaces by them.
 func cachedGroupOf(ctx context.Context, reader client.Reader, subject grant.Subject) (*v1alpha1.Group, grant.Subject, error) {
 	group, err := Group(ctx, reader, GroupName(subject.GroupRef, subject.Namespace), client.UnsafeDisableDeepCopy)
 	if err != nil || group == nil || group.Namespace == subject.Namespace {
@@ -99,7 +95,7 @@ func cachedGroupOf(ctx context.Context, reader client.Reader, subject grant.Subj
 	return group, subject, err
 }
 
-// NamespaceLabels returns the labels of a namespace, or none if it does not exist.
+// NamespaceLabels are the labels of a namespace, none where it does not exist.
 func NamespaceLabels(ctx context.Context, reader client.Reader, name string) (map[string]string, error) {
 	object := NamespaceMetadata()
 	if err := reader.Get(ctx, types.NamespacedName{Name: name}, object); client.IgnoreNotFound(err) != nil {
@@ -108,8 +104,8 @@ func NamespaceLabels(ctx context.Context, reader client.Reader, name string) (ma
 	return object.GetLabels(), nil
 }
 
-// Allowlists returns the DomainAllowlists that refer to the group, from namespaces that the group allows (allowlistsFrom). A
-// project that the group lacks does not invalidate the rest of a list.
+// Allowlists are the DomainAllowlists that refer to the group from namespaces of which it
+// says that they count (allowlistsFrom). A project that the group lacks does not invalidate the rest of a list.
 func Allowlists(ctx context.Context, reader client.Reader, group *v1alpha1.Group) ([]*v1alpha1.DomainAllowlist, error) {
 	var lists v1alpha1.DomainAllowlistList
 	identity := types.NamespacedName{Namespace: group.Namespace, Name: group.Name}.String()
@@ -133,34 +129,8 @@ func Allowlists(ctx context.Context, reader client.Reader, group *v1alpha1.Group
 	return admitted, nil
 }
 
-// CachedKey returns the ApiKey of the name. Unlike Group, it returns an error if there is none.
-func CachedKey(ctx context.Context, reader client.Reader, name types.NamespacedName) (*v1alpha1.ApiKey, error) {
-	key := &v1alpha1.ApiKey{}
-	if err := reader.Get(ctx, name, key, client.UnsafeDisableDeepCopy); err != nil {
-		return nil, fmt.Errorf("reading ApiKey %s: %w", name, err)
-	}
-	return key, nil
-}
-
-// CachedKeysInNamespace returns the ApiKeys of the namespace.
-func CachedKeysInNamespace(ctx context.Context, reader client.Reader, namespace string) ([]v1alpha1.ApiKey, error) {
-	var keys v1alpha1.ApiKeyList
-	if err := reader.List(ctx, &keys, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
-		return nil, fmt.Errorf("listing the ApiKeys of namespace %s: %w", namespace, err)
-	}
-	return keys.Items, nil
-}
-
-// CachedGroups returns all Groups.
-func CachedGroups(ctx context.Context, reader client.Reader) ([]v1alpha1.Group, error) {
-	var groups v1alpha1.GroupList
-	if err := reader.List(ctx, &groups, client.UnsafeDisableDeepCopy); err != nil {
-		return nil, fmt.Errorf("listing the Groups: %w", err)
-	}
-	return groups.Items, nil
-}
-
-// CachedKeys returns the ApiKeys that refer to the Group of the name. They are not copied because a Group may have very many.
+// CachedKeys returns the ApiKeys that refer to the Group of the name. They belong to the cache, because a
+// Group may have very many: read them, change nothing.
 func CachedKeys(ctx context.Context, reader client.Reader, group types.NamespacedName) ([]v1alpha1.ApiKey, error) {
 	var keys v1alpha1.ApiKeyList
 	if err := reader.List(ctx, &keys, client.MatchingFields{ByGroup: group.String()}, client.UnsafeDisableDeepCopy); err != nil {
@@ -169,7 +139,7 @@ func CachedKeys(ctx context.Context, reader client.Reader, group types.Namespace
 	return keys.Items, nil
 }
 
-// CachedKeysWithDigest returns the ApiKeys that have a version with the digest.
+// CachedKeysWithDigest are the ApiKeys that have a version with the digest.
 func CachedKeysWithDigest(ctx context.Context, reader client.Reader, digest keyformat.Digest) ([]v1alpha1.ApiKey, error) {
 	digits := hex.EncodeToString(digest[:])
 	return cachedKeysWith(ctx, reader, ByDigest, digits, func(key *v1alpha1.ApiKey) bool {
@@ -177,19 +147,19 @@ func CachedKeysWithDigest(ctx context.Context, reader client.Reader, digest keyf
 	})
 }
 
-// CachedKeysWithID returns the ApiKeys whose key has the id.
+// CachedKeysWithID are the ApiKeys whose key has the id.
 func CachedKeysWithID(ctx context.Context, reader client.Reader, id string) ([]v1alpha1.ApiKey, error) {
 	return cachedKeysWith(ctx, reader, ByKeyID, id, func(key *v1alpha1.ApiKey) bool { return key.Status.KeyID == id })
 }
 
-// CachedKeysWithSecret returns the ApiKeys of a namespace that are delivered in the Secret of the name.
+// CachedKeysWithSecret are the ApiKeys of a namespace that are delivered in the Secret of the name.
 func CachedKeysWithSecret(ctx context.Context, reader client.Reader, secret types.NamespacedName) ([]v1alpha1.ApiKey, error) {
 	return cachedKeysWith(ctx, reader, BySecret, secret.Name, func(key *v1alpha1.ApiKey) bool {
 		return lifecycle.SecretName(key) == secret.Name
 	}, client.InNamespace(secret.Namespace))
 }
 
-// cachedKeysWith returns the keys of a bucket that have the value.
+// cachedKeysWith are the keys of a bucket that have the value.
 func cachedKeysWith(ctx context.Context, reader client.Reader, field, value string, has func(*v1alpha1.ApiKey) bool,
 	options ...client.ListOption,
 ) ([]v1alpha1.ApiKey, error) {
@@ -199,4 +169,31 @@ func cachedKeysWith(ctx context.Context, reader client.Reader, field, value stri
 		return nil, fmt.Errorf("listing the ApiKeys by %s: %w", field, err)
 	}
 	return slices.DeleteFunc(keys.Items, func(key v1alpha1.ApiKey) bool { return !has(&key) }), nil
+}
+
+// CachedKey returns the ApiKey of the name. Unlike Group, it returns the error where there is none.
+func CachedKey(ctx context.Context, reader client.Reader, name types.NamespacedName) (*v1alpha1.ApiKey, error) {
+	key := &v1alpha1.ApiKey{}
+	if err := reader.Get(ctx, name, key, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("reading ApiKey %s: %w", name, err)
+	}
+	return key, nil
+}
+
+// CachedKeysInNamespace are the ApiKeys of the namespace.
+func CachedKeysInNamespace(ctx context.Context, reader client.Reader, namespace string) ([]v1alpha1.ApiKey, error) {
+	var keys v1alpha1.ApiKeyList
+	if err := reader.List(ctx, &keys, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing the ApiKeys of namespace %s: %w", namespace, err)
+	}
+	return keys.Items, nil
+}
+
+// CachedGroups are all Groups.
+func CachedGroups(ctx context.Context, reader client.Reader) ([]v1alpha1.Group, error) {
+	var groups v1alpha1.GroupList
+	if err := reader.List(ctx, &groups, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing the Groups: %w", err)
+	}
+	return groups.Items, nil
 }

@@ -24,7 +24,7 @@ var _ = Describe("DomainAllowlist of another namespace", func() {
 		l.Spec.Domains = []string{"evil.example"}
 		l.Spec.MissingOrigin = v1alpha1.MissingOriginAllow
 	}
-	// published is the origin policy of the Group's first project, as servers are sent it.
+	// published returns the origin policy of the Group's first project as it is sent to servers.
 	published := func(ctx context.Context, g Gomega) *syncv1.OriginPolicy {
 		group := &v1alpha1.Group{}
 		g.Expect(testenv.Manager.GetClient().Get(ctx, other.Request("acme").NamespacedName, group)).To(Succeed())
@@ -40,8 +40,8 @@ var _ = Describe("DomainAllowlist of another namespace", func() {
 		return &list.Status.Conditions[0]
 	}
 
-	DescribeTable("counts only where the Group says so", func(ctx SpecContext, from v1alpha1.AllowedNamespaces, counts bool) {
-		// First the allowlist, which admission then cannot see through: the controllers are the law.
+	DescribeTable("counts only where the Group allows it", func(ctx SpecContext, from v1alpha1.AllowedNamespaces, counts bool) {
+		// The allowlist comes first, so that admission cannot check it: the controllers enforce it anyway.
 		Expect(testenv.Admin.Create(ctx, w.NewAllowlist(foreign))).To(Succeed())
 		if from.Selector != nil {
 			from.Selector.MatchLabels = map[string]string{"kubernetes.io/metadata.name": w.Namespace}
@@ -86,7 +86,7 @@ var _ = Describe("DomainAllowlist of another namespace", func() {
 		Entry("All", v1alpha1.AllowedNamespaces{From: v1alpha1.NamespacesFromAll}, true),
 	)
 
-	It("counts without a right to keys, and no longer when the Group says otherwise", func(ctx SpecContext) {
+	It("counts without a right to keys, and no longer when the Group stops allowing it", func(ctx SpecContext) {
 		Expect(testenv.Admin.Create(ctx, w.NewAllowlist(foreign))).To(Succeed())
 		Expect(testenv.Admin.Create(ctx, other.NewAllowlist())).To(Succeed())
 		group := other.CreateGroup(ctx, func(g *v1alpha1.Group) { g.Spec.AllowlistsFrom.From = v1alpha1.NamespacesFromAll })

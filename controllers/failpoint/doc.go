@@ -1,5 +1,5 @@
-// Package failpoint marks the steps between which the manager may crash. Only a build with the tag crashpoints can be made to
-// crash there; with it, tests prove that minting survives a crash.
+// Package failpoint marks the steps between which the manager may crash. Only a build with the tag failpoints can be made to
+// crash there. The tests use it to prove that a mint survives each crash.
 package failpoint
 
 // The steps of minting, in order.

@@ -10,7 +10,7 @@ import (
 )
 
 var _ = Describe("The default key of a Group", func() {
-	It("comes with it, comes again, and stays as it was edited", func(ctx SpecContext) {
+	It("is created with it, is created again, and keeps edits", func(ctx SpecContext) {
 		w := testenv.NewWorld(ctx)
 		w.CreateGroup(ctx, func(g *v1alpha1.Group) { g.Spec.DefaultKey.Enabled = ptr.To(true) })
 		key := &v1alpha1.ApiKey{}

@@ -21,7 +21,7 @@ var _ = Describe("Group", func() {
 	var w *testenv.World
 	BeforeEach(func(ctx SpecContext) { w = testenv.NewWorld(ctx) })
 
-	settle := func(ctx context.Context, check func(Gomega, *v1alpha1.Group)) *v1alpha1.Group {
+	reconcileUntil := func(ctx context.Context, check func(Gomega, *v1alpha1.Group)) *v1alpha1.Group {
 		GinkgoHelper()
 		group := &v1alpha1.Group{}
 		Eventually(func(g Gomega) {
@@ -43,7 +43,7 @@ var _ = Describe("Group", func() {
 		w.CreateKey(ctx)
 		w.ReconcileUntil(ctx, "web", testenv.Ready)
 		w.CreateKey(ctx, func(k *v1alpha1.ApiKey) { k.Name = "pending" })
-		settle(ctx, func(g Gomega, group *v1alpha1.Group) {
+		reconcileUntil(ctx, func(g Gomega, group *v1alpha1.Group) {
 			g.Expect(*group.Status.Projects).To(BeEquivalentTo(2))
 			g.Expect(*group.Status.Keys.Active).To(BeEquivalentTo(1))
 			g.Expect(condition(group, v1alpha1.ConditionReady).Status).To(Equal(metav1.ConditionTrue))
@@ -53,7 +53,7 @@ var _ = Describe("Group", func() {
 	It("says on how many servers a freeze is in force", func(ctx SpecContext) {
 		group := w.CreateGroup(ctx)
 		v := w.Connect("v")
-		settle(ctx, func(g Gomega, group *v1alpha1.Group) {
+		reconcileUntil(ctx, func(g Gomega, group *v1alpha1.Group) {
 			v.CatchUp()
 			g.Expect(condition(group, v1alpha1.ConditionEnforced).Status).To(Equal(metav1.ConditionTrue))
 		})
@@ -66,7 +66,7 @@ var _ = Describe("Group", func() {
 			g.Expect(condition(group, v1alpha1.ConditionEnforced).Status).To(Equal(metav1.ConditionFalse))
 		}).Should(Succeed())
 		v.CatchUp()
-		group = settle(ctx, func(g Gomega, group *v1alpha1.Group) {
+		group = reconcileUntil(ctx, func(g Gomega, group *v1alpha1.Group) {
 			g.Expect(condition(group, v1alpha1.ConditionEnforced).Status).To(Equal(metav1.ConditionTrue))
 		})
 		Expect(*group.Status.Enforcement.Acknowledged).To(BeEquivalentTo(1))
@@ -75,7 +75,7 @@ var _ = Describe("Group", func() {
 		Expect(w.Events()).To(ContainSubstring("Frozen: in force on 1 of 1"))
 	})
 
-	It("resolves its tier, and keeps the limits of one that is gone", func(ctx SpecContext) {
+	It("resolves its tier, and keeps the limits of a tier that was removed", func(ctx SpecContext) {
 		group := w.CreateGroup(ctx, func(g *v1alpha1.Group) {
 			g.Spec.Tier = "Pro"
 			g.Spec.Limits.RequestsPerMonth = new(int64(7))
@@ -83,7 +83,7 @@ var _ = Describe("Group", func() {
 		v := w.Connect("v")
 		resolved := func(tier string, keys int32, reason string) *v1alpha1.Group {
 			GinkgoHelper()
-			return settle(ctx, func(g Gomega, group *v1alpha1.Group) {
+			return reconcileUntil(ctx, func(g Gomega, group *v1alpha1.Group) {
 				v.CatchUp()
 				g.Expect(group.Status.Limits).NotTo(BeNil())
 				g.Expect(group.Status.Limits.Tier).To(Equal(tier))
@@ -103,13 +103,13 @@ var _ = Describe("Group", func() {
 		testenv.Edit(ctx, group, func(g *v1alpha1.Group) { g.Spec.Tier = "Basic" })
 		resolved("Basic", 5, v1alpha1.ReasonTierFound)
 		testenv.Edit(ctx, group, func(g *v1alpha1.Group) { g.Spec.Tier, g.Spec.Limits.RequestsPerMonth = "", nil })
-		settle(ctx, func(g Gomega, group *v1alpha1.Group) {
+		reconcileUntil(ctx, func(g Gomega, group *v1alpha1.Group) {
 			g.Expect(group.Status.Limits).To(BeNil())
 			g.Expect(meta.FindStatusCondition(group.Status.Conditions, v1alpha1.ConditionTierResolved)).To(BeNil())
 		})
 	})
 
-	It("publishes the rate limit that its tier and itself come to, and how many servers share it", func(ctx SpecContext) {
+	It("publishes the rate limit that results from its tier and its spec, and how many servers share it", func(ctx SpecContext) {
 		pace := func(perSecond int32) *tier.Catalogue {
 			limits := v1alpha1.Limits{RateLimit: v1alpha1.RateLimit{RequestsPerSecond: &perSecond}}
 			return &tier.Catalogue{Tiers: []tier.Tier{{Name: "Pro", Limits: limits}}}
@@ -121,7 +121,7 @@ var _ = Describe("Group", func() {
 		})
 		v := testenv.Hub.Subscribe(publish.Subscriber{Instance: "v", Selects: w.Selects})
 		defer v.Close(true)
-		told := func(want string) {
+		published := func(want string) {
 			GinkgoHelper()
 			Eventually(func(g Gomega) {
 				g.Expect(w.ReconcileGroup(ctx, "acme")).To(Succeed())
@@ -135,14 +135,14 @@ var _ = Describe("Group", func() {
 				g.Expect(fmt.Sprintf("%d, %d at once", rate.GetPerSecond(), rate.GetBurst())).To(Equal(want))
 			}).Should(Succeed())
 		}
-		told("100, 7 at once")
+		published("100, 7 at once")
 		Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(group), group)).To(Succeed())
 		Expect(group.Status.Limits.RequestsPerSecond).To(HaveValue(BeEquivalentTo(100)))
 		Expect(group.Status.Limits.Burst).To(HaveValue(BeEquivalentTo(7)))
 		w.Tiers = pace(200)
-		told("200, 7 at once")
+		published("200, 7 at once")
 		testenv.Edit(ctx, group, func(g *v1alpha1.Group) { g.Spec.Limits.RequestsPerSecond, g.Spec.Limits.Burst = new(int32(3)), nil })
-		told("3, 3 at once")
+		published("3, 3 at once")
 
 		w.Connect("another")
 		Eventually(v.ServersChanged()).Should(Receive())
@@ -155,13 +155,13 @@ var _ = Describe("Group", func() {
 		w.CreateGroup(ctx, func(g *v1alpha1.Group) {
 			g.Spec.Projects[1].Routes = append(g.Spec.Projects[1].Routes, v1alpha1.Route{Paths: []string{"/mkt/**"}})
 		})
-		group := settle(ctx, func(g Gomega, group *v1alpha1.Group) {
+		group := reconcileUntil(ctx, func(g Gomega, group *v1alpha1.Group) {
 			g.Expect(condition(group, v1alpha1.ConditionRoutesOverlap).Status).To(Equal(metav1.ConditionTrue))
 		})
 		Expect(condition(group, v1alpha1.ConditionRoutesOverlap).Message).To(And(
 			ContainSubstring("spec.projects[0].routes[0] (marketing)"), ContainSubstring("spec.projects[1].routes[1] (product)")))
 		testenv.Edit(ctx, group, func(g *v1alpha1.Group) { g.Spec.Projects[1].Routes = g.Spec.Projects[1].Routes[:1] })
-		settle(ctx, func(g Gomega, group *v1alpha1.Group) {
+		reconcileUntil(ctx, func(g Gomega, group *v1alpha1.Group) {
 			g.Expect(condition(group, v1alpha1.ConditionRoutesOverlap).Status).To(Equal(metav1.ConditionFalse))
 		})
 	})

@@ -75,7 +75,7 @@ func (s *Subscription) ServesKey(group, id string) bool {
 }
 
 // ask asks the Authorizer about one undecided group. It is one at a time, so that updates of other groups are delayed by
-// one question at most.
+// one call at most.
 func (s *Subscription) ask(ctx context.Context) (asked bool, err error) {
 	group, some := s.nextUndecided()
 	if !some {

@@ -37,7 +37,7 @@ func KeyRef(id string) Ref { return Ref{KindKey, id} }
 
 // Options bound how long the Hub waits for validation servers.
 type Options struct {
-	// StartupGrace is how long after Open nothing counts as enforced, so that servers that were connected to an
+	// StartupGrace is how long nothing counts as enforced once the Hub is open, so that servers that were connected to an
 	// earlier leader can reconnect. It must exceed a server's longest pause between two attempts to connect, which
 	// is 2 s.
 	StartupGrace time.Duration
@@ -55,7 +55,7 @@ type Options struct {
 // One lock, mu, guards the Hub and the mutable state of all its Subscriptions: whether a change is in force depends on
 // both. It is never held while a message is sent, or while an Authorizer asks. The callbacks that run under it
 // (Subscriber.Selects, Authorizer.All and Known, notify) must not block and must not call the Hub or a Subscription.
-// Other locks may be taken under it, the lock of rights for example, and whoever holds one of those must not take mu.
+// Other locks may be taken under it, the lock of rights for example, and a caller that holds one of those must not take mu.
 //
 // While mu is not held:
 //   - revision never decreases, and no record has a higher one;

@@ -33,7 +33,7 @@ func objectOf(record *syncv1.Key) types.NamespacedName {
 
 func putKey(hub *publish.Hub, record *syncv1.Key) { hub.PutKey(record, objectOf(record)) }
 
-// newHub is an open Hub with a group and a key.
+// newHub returns an open Hub with a group and a key.
 func newHub(options publish.Options) (*publish.Hub, *steppedClock) {
 	clk := newClock()
 	hub := publish.NewHub(clk, options)
@@ -45,7 +45,7 @@ func newHub(options publish.Options) (*publish.Hub, *steppedClock) {
 
 func all(string) bool { return true }
 
-// server is a validation server's end: what it holds, by the rules of the protocol.
+// server is the other end of a subscription: the records that a validation server has, by the rules of the protocol.
 type server struct {
 	*publish.Subscription
 	groups   map[string]*syncv1.Group
@@ -65,7 +65,7 @@ func subscribe(hub *publish.Hub, subscriber publish.Subscriber) *server {
 	}
 }
 
-// take applies the updates that are there; it acknowledges them if told to.
+// take applies the updates that are ready, and acknowledges them if that is asked for.
 func (s *server) take(t interface {
 	Context() context.Context
 	Helper()
@@ -74,7 +74,7 @@ func (s *server) take(t interface {
 	for {
 		ctx, cancel := context.WithCancel(t.Context())
 		if s.CaughtUp() {
-			cancel() // what is there is returned all the same
+			cancel() // an update that is ready is returned nevertheless
 		}
 		update, err := s.Next(ctx)
 		cancel()
@@ -262,7 +262,7 @@ func TestDisconnectedServer(t *testing.T) {
 		putKey(hub, key)
 		a.take(t, true)
 		if e := enforcement(hub, key); e.Complete || fmt.Sprint(e.Waiting) != "[b]" {
-			t.Fatalf("a lost server is not waited for: %+v", e)
+			t.Fatalf("a disconnected server is not waited for: %+v", e)
 		}
 		return hub, clk, b, key
 	}
@@ -432,8 +432,7 @@ func TestAuthorization(t *testing.T) {
 	}
 }
 
-// TestGroupCreatedDuringAuthorization: between the questions and the next update there is
-// a moment, in which a group may appear that nobody has asked about.
+// TestGroupCreatedDuringAuthorization: a group may be created between the calls of the Authorizer and the next update.
 func TestGroupCreatedDuringAuthorization(t *testing.T) {
 	const asked, secret = "tenants/asked", "tenants/secret"
 	hub, _ := newHub(publish.Options{})
@@ -490,7 +489,8 @@ func TestOverdue(t *testing.T) {
 	}
 }
 
-// A group that is granted or withdrawn is sent without a new revision. Its update is acknowledged all the same.
+// TestServerIsNotOverdueAfterAGrant: a review of rights sends an update although no record has changed. Its acknowledgement
+// counts.
 func TestServerIsNotOverdueAfterAGrant(t *testing.T) {
 	hub, clk := newHub(publish.Options{})
 	may := granted()

@@ -27,7 +27,7 @@ func limitedKey(id, group string) *syncv1.Key {
 	return record
 }
 
-// sharing is a server that keeps what it is told of how many servers there are.
+// sharing is a server that keeps the numbers of servers that it is sent.
 type sharing struct {
 	*server
 
@@ -39,8 +39,8 @@ func share(hub *publish.Hub, subscriber publish.Subscriber) *sharing {
 	return &sharing{server: subscribe(hub, subscriber), counts: map[string]uint32{}}
 }
 
-// hear takes all that there is.
-func (s *sharing) hear(t interface {
+// receive takes all messages that are ready.
+func (s *sharing) receive(t interface {
 	Context() context.Context
 	Helper()
 }) map[string]uint32 {
@@ -67,8 +67,8 @@ func (s *sharing) hear(t interface {
 	return s.counts
 }
 
-// TestServersAreCounted: who is told what as servers come and go, in one message for all that
-// has changed since.
+// TestServersAreCounted: servers are sent the numbers as servers connect and disconnect, in one message for all changes since
+// the last one.
 func TestServersAreCounted(t *testing.T) {
 	hub, clk := newHub(publish.Options{Grace: time.Second})
 	a := share(hub, publish.Subscriber{Instance: "a", Selects: all})
@@ -77,12 +77,12 @@ func TestServersAreCounted(t *testing.T) {
 	expect := func(when string, want uint32) {
 		t.Helper()
 		for _, s := range []*sharing{a, b} {
-			if got := s.hear(t)[acme]; got != want {
-				t.Errorf("%s: %s is told of %d servers, not %d", when, s.String(), got, want)
+			if got := s.receive(t)[acme]; got != want {
+				t.Errorf("%s: %s receives %d servers, not %d", when, s.String(), got, want)
 			}
 		}
-		if got := len(other.hear(t)); got != 0 {
-			t.Errorf("%s: a server without the group is told of it", when)
+		if got := len(other.receive(t)); got != 0 {
+			t.Errorf("%s: a server without the group receives a number for it", when)
 		}
 	}
 	expect("without a limit", 0)
@@ -101,11 +101,11 @@ func TestServersAreCounted(t *testing.T) {
 		t.Errorf("it takes %d messages", a.messages-before)
 	}
 	for i, s := range more {
-		s.Close(i%2 == 0) // some are lost, and go on for a while
+		s.Close(i%2 == 0) // some are disconnected, and go on deciding for a while
 	}
 	expect("they go", 2)
 	clk.Step(2 * time.Second)
-	expect("those that were lost do not come back", 2)
+	expect("those that were disconnected do not reconnect", 2)
 	hub.PutGroup(groupRecord(acme))
 	expect("the limit goes", 0)
 	hub.DeleteGroup(acme)
@@ -118,63 +118,63 @@ func TestServersAreCounted(t *testing.T) {
 // String names a server in a message.
 func (s *sharing) String() string { return "a server" }
 
-// TestServersWithoutTheGroupAreNotCounted are not counted, nor those of which it is not known yet.
+// TestServersWithoutTheGroupAreNotCounted: nor are those of which it is not known yet whether they may have it.
 func TestServersWithoutTheGroupAreNotCounted(t *testing.T) {
 	hub, _ := newHub(publish.Options{})
 	hub.PutGroup(limitedGroup(acme))
 	a := share(hub, publish.Subscriber{Instance: "a", Selects: all})
-	allowed, answer := true, errors.New("the API server is away")
+	allowed, answer := true, errors.New("the API server is unreachable")
 	may := func(context.Context, string) (bool, error) { return allowed, answer }
 	b := share(hub, publish.Subscriber{Instance: "b", Selects: all, Authorizer: asking(may)})
-	if got := a.hear(t)[acme]; got != 1 {
+	if got := a.receive(t)[acme]; got != 1 {
 		t.Errorf("it shares with %d", got)
 	}
 	answer = nil
-	b.hear(t)
-	if got := a.hear(t)[acme]; got != 2 || b.hear(t)[acme] != 2 {
+	b.receive(t)
+	if got := a.receive(t)[acme]; got != 2 || b.receive(t)[acme] != 2 {
 		t.Errorf("it shares with %d", got)
 	}
 	b.Close(true)
 	allowed = false
 	b = share(hub, publish.Subscriber{Instance: "b", Selects: all, Authorizer: asking(may)})
-	if got := b.hear(t); len(got) != 0 || a.hear(t)[acme] != 1 {
-		t.Errorf("it shares with %d, the other is told %v", a.counts[acme], got)
+	if got := b.receive(t); len(got) != 0 || a.receive(t)[acme] != 1 {
+		t.Errorf("it shares with %d, the other receives %v", a.counts[acme], got)
 	}
 	var c *sharing
 	c = share(hub, publish.Subscriber{Instance: "c", Selects: all, Authorizer: asking(func(context.Context, string) (bool, error) {
 		c.Close(true) // before it is known
 		return true, nil
 	})})
-	c.hear(t)
-	if got := a.hear(t)[acme]; got != 1 {
+	c.receive(t)
+	if got := a.receive(t)[acme]; got != 1 {
 		t.Errorf("it shares with %d, one of which has gone", got)
 	}
 }
 
-// TestSharesDoNotGrowDuringStartupGrace: while servers may be about to come back to a new leader, those that are there
-// do not take their parts; then they take those of the servers that did not come.
+// TestSharesDoNotGrowDuringStartupGrace: while servers may still reconnect to a new leader, the connected servers do not use
+// their shares. Afterwards they use the shares of servers that did not reconnect.
 func TestSharesDoNotGrowDuringStartupGrace(t *testing.T) {
 	clk := newClock()
 	hub := publish.NewHub(clk, publish.Options{StartupGrace: 5 * time.Second})
 	hub.PutGroup(limitedGroup(acme))
 	hub.Open()
 	a := share(hub, publish.Subscriber{Instance: "a", Selects: all})
-	a.counts[acme] = 3 // by the leader before
-	if got := a.hear(t)[acme]; got != 3 {
+	a.counts[acme] = 3 // from the leader before
+	if got := a.receive(t)[acme]; got != 3 {
 		t.Errorf("it shares with %d at once", got)
 	}
 	b := share(hub, publish.Subscriber{Instance: "b", Selects: all}) // a new one
-	if got := b.hear(t)[acme]; got != 2 || a.hear(t)[acme] != 3 {
+	if got := b.receive(t)[acme]; got != 2 || a.receive(t)[acme] != 3 {
 		t.Errorf("%d and %d", got, a.counts[acme])
 	}
 	clk.Step(5 * time.Second)
-	if got := a.hear(t)[acme]; got != 2 || b.hear(t)[acme] != 2 {
+	if got := a.receive(t)[acme]; got != 2 || b.receive(t)[acme] != 2 {
 		t.Errorf("in the end it shares with %d", got)
 	}
 }
 
-// TestServersKnowTheirNumber: whatever happens in whatever order, each server that has
-// heard everything knows how many there are of each group with a limit, and of no other.
+// TestServersKnowTheirNumber: after any events in any order, each server that has received all messages knows the number of
+// servers of each group with a limit, and of no other group.
 func TestServersKnowTheirNumber(t *testing.T) {
 	identities := []string{"tenants/g1", "tenants/g2", "tenants/g3"}
 	rapid.Check(t, func(t *rapid.T) {
@@ -242,7 +242,7 @@ func TestServersKnowTheirNumber(t *testing.T) {
 			},
 			"time": func(*rapid.T) { clk.Step(time.Second) },
 			"": func(t *rapid.T) {
-				for s := range servers { // first all are asked about, then all hear of it
+				for s := range servers { // first everything is asked for, then everything is received
 					s.take(t, true)
 				}
 				for s, may := range servers {
@@ -257,8 +257,8 @@ func TestServersKnowTheirNumber(t *testing.T) {
 							}
 						}
 					}
-					if got := s.hear(t); !maps.Equal(got, want) {
-						t.Fatalf("it is told %v instead of %v", got, want)
+					if got := s.receive(t); !maps.Equal(got, want) {
+						t.Fatalf("it receives %v instead of %v", got, want)
 					}
 				}
 			},

@@ -17,7 +17,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/testenv"
 )
 
-// interrupted is a cache of which the ApiKeys are followed only when something has happened.
+// interrupted is a cache in which something happens before the informer of ApiKeys is returned.
 type interrupted struct {
 	ctrlcache.Cache
 
@@ -33,8 +33,8 @@ func (c interrupted) GetInformer(ctx context.Context, object client.Object,
 	return c.Cache.GetInformer(ctx, object, options...)
 }
 
-var _ = Describe("A leader that begins", func() {
-	It("publishes namespaces as they are, whatever changes meanwhile", func(ctx SpecContext) {
+var _ = Describe("A new leader", func() {
+	It("publishes namespaces as they are, no matter what changes in the meantime", func(ctx SpecContext) {
 		w, other := testenv.NewWorld(ctx), testenv.NewWorld(ctx)
 		other.CreateGroup(ctx, testenv.Admitting(w))
 		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.Namespace}}

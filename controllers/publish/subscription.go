@@ -42,7 +42,7 @@ type Subscriber struct {
 //
 // hub, subscriber (except Known), server and the channels do not change. The Hub's lock guards everything else. The
 // channels wake and servers have one slot each and are sent to without blocking, so a signal may be spurious, but is
-// never lost: who receives it looks again under the lock.
+// never lost: its receiver looks again under the lock.
 //
 // While the Hub's lock is not held:
 //   - groups == nil means that the server is disconnected; then keys is nil, too, and nothing is added to either;
@@ -352,7 +352,7 @@ func (s *Subscription) markSent(revision uint64) {
 	}
 }
 
-// Stale returns the number of groups that the server knows and must still be told to delete.
+// Stale returns the number of groups that the server knows and has to delete.
 func (s *Subscription) Stale() int {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()

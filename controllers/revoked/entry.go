@@ -1,4 +1,4 @@
-// Package revoked stores the digests of keys that were revoked or have ended, beyond the life of their ApiKeys. Until the key
+// Package revoked stores the digests of keys that were revoked or have ended, even after their ApiKeys were deleted. Until the key
 // would have expired, a restore or an import of its text is refused, no matter who tries it.
 package revoked
 

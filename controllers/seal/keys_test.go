@@ -15,7 +15,7 @@ func keysOf(t interface{ Fatal(...any) }, root string) *Keys {
 	return keys
 }
 
-// A seal is of exactly what it was made for: no part can be changed, nor moved into another.
+// A seal is valid only for exactly what it was made for: no part can be changed, or moved into another part.
 func TestSealCoversAllParts(t *testing.T) {
 	keys, others := keysOf(t, "a"), keysOf(t, "b")
 	part := rapid.StringMatching(`[a-z:0-9]{0,4}`)
@@ -54,7 +54,7 @@ func TestDerivedKeysDiffer(t *testing.T) {
 		t.Error("validation servers have the key of seals")
 	}
 	if keysOf(t, "a").Digests.ID() != keys.Digests.ID() || keysOf(t, "b").Digests.ID() == keys.Digests.ID() {
-		t.Error("the id does not tell secrets apart")
+		t.Error("two secrets have the same id")
 	}
 	for _, root := range [][]byte{nil, make([]byte, 31), make([]byte, 33)} {
 		if _, err := NewKeys(root); err == nil {

@@ -14,7 +14,7 @@ const (
 	ofTheToken = "authentication.kubernetes.io/"
 	podName    = ofTheToken + "pod-name"
 
-	serviceAccount = "system:serviceaccount:"
+	serviceAccountPrefix = "system:serviceaccount:"
 )
 
 // identity is the authenticated identity of a validation server. Its rights are those of the user; which server it is
@@ -40,8 +40,8 @@ func (i identity) server() string { return i.user.Username + "\x00" + i.pod }
 // owner is the identity in a readable form: namespace/serviceaccount, and the Pod where it is known.
 func (i identity) owner() string {
 	owner := i.user.Username
-	if account, ok := strings.CutPrefix(owner, serviceAccount); ok {
-		owner = strings.ReplaceAll(account, ":", "/")
+	if name, ok := strings.CutPrefix(owner, serviceAccountPrefix); ok {
+		owner = strings.ReplaceAll(name, ":", "/")
 	}
 	if i.pod != "" {
 		owner += "/" + i.pod
@@ -51,11 +51,11 @@ func (i identity) owner() string {
 
 // namespace is the namespace of the ServiceAccount; "" if the user is not a ServiceAccount.
 func (i identity) namespace() string {
-	account, ok := strings.CutPrefix(i.user.Username, serviceAccount)
+	name, ok := strings.CutPrefix(i.user.Username, serviceAccountPrefix)
 	if !ok {
 		return ""
 	}
-	namespace, _, _ := strings.Cut(account, ":")
+	namespace, _, _ := strings.Cut(name, ":")
 	return namespace
 }
 
@@ -71,8 +71,8 @@ func (i identity) extra() map[string]authorizationv1.ExtraValue {
 	return extra
 }
 
-// account is the same for all identities that share their rights.
-func (i identity) account() string {
+// rightsKey is the same for all identities that share their rights.
+func (i identity) rightsKey() string {
 	parts := append([]string{i.user.Username, i.user.UID}, slices.Sorted(slices.Values(i.user.Groups))...)
 	extra := i.extra()
 	for _, key := range slices.Sorted(maps.Keys(extra)) {

@@ -40,7 +40,7 @@ const (
 	hellosAtOnce = 4
 	// opened is how many streams an account may open per second once its burst, twice the streams it may have, is used.
 	opened = 100
-	// maxStale is how many groups the servers of an account may know, in all, that they must be told to delete.
+	// maxStale is how many groups the servers of an account may know, in all, that do not exist or that they may not have.
 	maxStale = 100_000
 )
 
@@ -196,8 +196,8 @@ func prefixOf(from net.Addr) netip.Prefix {
 // streams bounds how many streams there are of an account, of a Pod, and with one instance.
 //
 // mu guards all maps, which have no entry for what has no stream: hellos has an entry only while counts has one of the same
-// account, and stale only while a reservation of the account is not released. A channel of hellos is used outside mu; whoever holds a slot of it has a
-// counted stream, so the channel is not replaced while a slot is taken.
+// account, and stale only while a reservation of the account is not released. A channel of hellos is used outside mu; a stream that holds a
+// slot of it is counted, so the channel is not replaced while a slot is taken.
 type streams struct {
 	most int
 
@@ -230,29 +230,29 @@ func (s *streams) open(of string, most int) (leave func(), ok bool) {
 }
 
 // slots has the slots in which streams of an account send their Hello. The caller's stream must be open.
-func (s *streams) slots(account string) chan struct{} {
+func (s *streams) slots(serviceAccount string) chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.hellos[account] == nil {
-		s.hellos[account] = make(chan struct{}, hellosAtOnce)
+	if s.hellos[serviceAccount] == nil {
+		s.hellos[serviceAccount] = make(chan struct{}, hellosAtOnce)
 	}
-	return s.hellos[account]
+	return s.hellos[serviceAccount]
 }
 
-// reserveStale counts the groups that a server of the account knows and must be told to delete. The caller calls reported
-// when the server was told.
-func (s *streams) reserveStale(account string, stale int) (reported func(), ok bool) {
+// reserveStale counts the groups that a server of the account knows and has to delete. The caller calls reported when the
+// server was sent their names.
+func (s *streams) reserveStale(serviceAccount string, stale int) (reported func(), ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if stale > 0 && s.stale[account]+stale > maxStale {
+	if stale > 0 && s.stale[serviceAccount]+stale > maxStale {
 		return nil, false
 	}
-	s.stale[account] += stale
+	s.stale[serviceAccount] += stale
 	return sync.OnceFunc(func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.stale[account] -= stale; s.stale[account] == 0 {
-			delete(s.stale, account)
+		if s.stale[serviceAccount] -= stale; s.stale[serviceAccount] == 0 {
+			delete(s.stale, serviceAccount)
 		}
 	}), true
 }

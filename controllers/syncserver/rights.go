@@ -24,8 +24,8 @@ const (
 	recheckRefused = 10 * time.Minute
 	// For an account that may have few of many groups, each group is asked for: so many per second, for all accounts.
 	explored, exploredAtOnce = 1000, 10_000
-	// maxAccounts is how many accounts without a stream are kept.
-	maxAccounts = 1000
+	// maxIdleRights is how many accounts without a stream are kept.
+	maxIdleRights = 1000
 )
 
 // groupName is what an account asks for: a group, all groups of a namespace if the name is empty, or all groups.
@@ -51,8 +51,8 @@ type ask func(ctx context.Context, q groupName) (bool, error)
 // rights is what the servers of one account may validate, as far as that was asked. No matter how many servers the account
 // has, the API server is asked once about a group, and again every minute while the group is allowed.
 //
-// Whoever asks the API server holds asking, and takes it before mu; mu is held for look-ups only, so that those who need no
-// answer from the API server do not wait for one. The Hub calls known with its own lock held: nothing that holds mu calls
+// Callers that ask the API server hold asking, and take it before mu. mu is held for look-ups only, so that callers that need
+// no answer from the API server do not wait for one. The Hub calls known with its own lock held: nothing that holds mu calls
 // the Hub. A verdict is written under both locks, so none changes while asking is held. streams and left are not
 // guarded by mu, but by the lock of the registry.
 type rights struct {
@@ -212,26 +212,26 @@ func (r *rights) review(ctx context.Context) error {
 	return nil
 }
 
-// registry has the rights of accounts. Its lock guards accounts, and streams and left of each of them; an account with a
+// registry has the rights of accounts. Its lock guards byKey, and streams and left of all rights in it; an account with a
 // stream is never forgotten, so all its streams share one rights.
 type registry struct {
 	make  func(identity) *rights
 	clock clock.PassiveClock
 
-	mu       sync.Mutex
-	accounts map[string]*rights
+	mu    sync.Mutex
+	byKey map[string]*rights
 }
 
 // of returns the rights of an account for one more stream of it. The caller calls leave when the stream ends.
 func (g *registry) of(id identity) (r *rights, leave func()) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	account := id.account()
-	r = g.accounts[account]
+	key := id.rightsKey()
+	r = g.byKey[key]
 	if r == nil {
 		g.forget()
 		r = g.make(id)
-		g.accounts[account] = r
+		g.byKey[key] = r
 	}
 	r.streams++
 	return r, func() {
@@ -246,21 +246,21 @@ func (g *registry) of(id identity) (r *rights, leave func()) {
 // forget makes room: it drops the accounts without a stream whose last stream ended first. The caller holds the lock.
 func (g *registry) forget() {
 	var idle []string
-	for name, r := range g.accounts {
+	for name, r := range g.byKey {
 		switch {
 		case r.streams > 0:
 		case g.clock.Since(r.left) > refusedFor:
-			delete(g.accounts, name)
+			delete(g.byKey, name)
 		default:
 			idle = append(idle, name)
 		}
 	}
-	if len(idle) < maxAccounts {
+	if len(idle) < maxIdleRights {
 		return
 	}
-	slices.SortFunc(idle, func(a, b string) int { return g.accounts[a].left.Compare(g.accounts[b].left) })
-	for _, name := range idle[:len(idle)-maxAccounts/2] {
-		delete(g.accounts, name)
+	slices.SortFunc(idle, func(a, b string) int { return g.byKey[a].left.Compare(g.byKey[b].left) })
+	for _, name := range idle[:len(idle)-maxIdleRights/2] {
+		delete(g.byKey, name)
 	}
 }
 

@@ -32,13 +32,13 @@ import (
 
 var _ = Describe("A rogue at the sync port", func() {
 	var (
-		w               *testenv.World
-		tokens, rights  atomic.Int64 // reviews that the API server was asked for
-		tracker         *usage.Tracker
-		clk             *clocktesting.FakeClock
-		port            *rogue.Client // without a token
-		counting        client.WithWatch
-		account, binder = "validator", 0
+		w                      *testenv.World
+		tokens, rights         atomic.Int64 // reviews that the API server was asked for
+		tracker                *usage.Tracker
+		clk                    *clocktesting.FakeClock
+		port                   *rogue.Client // without a token
+		counting               client.WithWatch
+		serviceAccount, binder = "validator", 0
 	)
 	BeforeEach(func(ctx SpecContext) {
 		w = testenv.NewWorld(ctx)
@@ -57,7 +57,7 @@ var _ = Describe("A rogue at the sync port", func() {
 				return c.Create(ctx, object, options...)
 			},
 		})
-		for _, name := range []string{account, "stranger"} {
+		for _, name := range []string{serviceAccount, "stranger"} {
 			Expect(testenv.Admin.Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace,
 				Name: name}})).To(Succeed())
 		}
@@ -67,20 +67,20 @@ var _ = Describe("A rogue at the sync port", func() {
 	})
 
 	// as returns the rogue with the token of a ServiceAccount and, if one is named, a Pod.
-	as := func(ctx context.Context, account, instance, pod string) *rogue.Client {
+	as := func(ctx context.Context, serviceAccount, instance, pod string) *rogue.Client {
 		GinkgoHelper()
 		request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{Audiences: []string{v1alpha1.SyncAudience}}}
 		if pod != "" {
 			request.Spec.BoundObjectRef = &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: pod}
 		}
-		sa := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: account}}
+		sa := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: serviceAccount}}
 		Expect(testenv.Admin.SubResource("token").Create(ctx, sa, request)).To(Succeed())
 		c := *port
 		c.Token, c.Instance = request.Status.Token, instance
 		return &c
 	}
 	// allow lets an account validate the named Groups, and waits until that is in force.
-	allow := func(ctx context.Context, account string, groups ...string) *rbacv1.RoleBinding {
+	allow := func(ctx context.Context, serviceAccount string, groups ...string) *rbacv1.RoleBinding {
 		GinkgoHelper()
 		binder++
 		role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: fmt.Sprint("validate-", binder)}}
@@ -91,9 +91,9 @@ var _ = Describe("A rogue at the sync port", func() {
 		Expect(testenv.Admin.Create(ctx, role)).To(Succeed())
 		binding := &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: role.Name}}
 		binding.RoleRef = rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role.Name}
-		binding.Subjects = []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: w.Namespace, Name: account}}
+		binding.Subjects = []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: w.Namespace, Name: serviceAccount}}
 		Expect(testenv.Admin.Create(ctx, binding)).To(Succeed())
-		Eventually(func() bool { return may(ctx, w, account, groups[0]) }).Should(BeTrue())
+		Eventually(func() bool { return may(ctx, w, serviceAccount, groups[0]) }).Should(BeTrue())
 		return binding
 	}
 	open := func(ctx context.Context, c *rogue.Client) *rogue.Stream {
@@ -134,15 +134,15 @@ var _ = Describe("A rogue at the sync port", func() {
 		Expect(testenv.Admin.Create(ctx, &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace,
 			Name: "hidden"}})).To(Succeed())
 		Eventually(testenv.Hub.Groups).Should(ContainElement(w.Namespace + "/hidden"))
-		held := open(ctx, as(ctx, "stranger", "rogue", "")) // it reads nothing
-		Expect(held.Uses(1)).To(Succeed())
+		opened := open(ctx, as(ctx, "stranger", "rogue", "")) // it reads nothing
+		Expect(opened.Uses(1)).To(Succeed())
 		before := time.Now()
 		minted := mintedWithin(ctx, w, 10*time.Second)
 		AddReportEntry("delivered after", time.Since(before).String())
 		Expect(minted.Status.Enforcement.WaitingFor).To(BeEmpty())
 		Expect(minted.Status.Enforcement.Disconnected).To(BeEmpty())
 		Expect(*minted.Status.Enforcement.Servers).To(BeZero())
-		held.Kill()
+		opened.Kill()
 		Consistently(func() int { return tracker.Of(w.Namespace+"/acme", nil, &before).Servers }, "300ms").Should(BeZero())
 	})
 
@@ -165,16 +165,16 @@ var _ = Describe("A rogue at the sync port", func() {
 	})
 
 	It("is cut off when it acknowledges what it was not sent", func(ctx SpecContext) {
-		allow(ctx, account, "acme")
-		stream := open(ctx, as(ctx, account, "rogue", ""))
+		allow(ctx, serviceAccount, "acme")
+		stream := open(ctx, as(ctx, serviceAccount, "rogue", ""))
 		Expect(stream.CatchUp()).To(Succeed())
 		Expect(stream.Ack(1 << 50)).To(Succeed())
 		Expect(status.Code(stream.CatchUp())).To(Equal(codes.InvalidArgument))
 	})
 
 	DescribeTable("is refused with a Hello that", func(ctx SpecContext, hello func() *syncv1.Hello, code codes.Code, mention string) {
-		allow(ctx, account, "acme")
-		err := outcome(ctx, as(ctx, account, "rogue", ""), hello())
+		allow(ctx, serviceAccount, "acme")
+		err := outcome(ctx, as(ctx, serviceAccount, "rogue", ""), hello())
 		Expect(status.Code(err)).To(BeElementOf(code, codes.Internal), "%v", err) // the latter where it is not even decoded
 		Expect(err.Error()).To(ContainSubstring(mention))
 	},
@@ -198,42 +198,42 @@ var _ = Describe("A rogue at the sync port", func() {
 	)
 
 	It("causes few TokenReviews with invalid tokens, and others behind its address can still connect", func(ctx SpecContext) {
-		allow(ctx, account, "acme")
+		allow(ctx, serviceAccount, "acme")
 		running, stop := context.WithCancel(ctx)
 		defer stop()
-		fleet := as(ctx, account, "fleet", "")
+		fleet := as(ctx, serviceAccount, "fleet", "")
 		Expect(outcome(ctx, fleet, fleet.Hello())).To(Succeed())
 		before := tokens.Load()
 		Expect(port.Junk(running, 600)).To(Equal(600))
 		Expect(tokens.Load()-before).To(BeNumerically("<=", 100), "TokenReviews of 600 attempts")
-		held, err := fleet.Crowd(running, 30)
+		opened, err := fleet.Crowd(running, 30)
 		Expect(err).NotTo(HaveOccurred())
-		Expect(held).To(Equal(30))
+		Expect(opened).To(Equal(30))
 	})
 
 	It("has a bounded number of streams for its account", func(ctx SpecContext) {
-		allow(ctx, account, "acme")
+		allow(ctx, serviceAccount, "acme")
 		running, stop := context.WithCancel(ctx)
-		held, err := as(ctx, account, "crowd", "").Crowd(running, 100)
-		Expect(held).To(Equal(40))
+		opened, err := as(ctx, serviceAccount, "crowd", "").Crowd(running, 100)
+		Expect(opened).To(Equal(40))
 		Expect(status.Code(err)).To(Equal(codes.ResourceExhausted))
 		stop()
-		Eventually(func() error { c := as(ctx, account, "later", ""); return outcome(ctx, c, c.Hello()) }).Should(Succeed())
+		Eventually(func() error { c := as(ctx, serviceAccount, "later", ""); return outcome(ctx, c, c.Hello()) }).Should(Succeed())
 	})
 
 	It("loses a Group within a minute after its right is withdrawn, and keeps others", func(ctx SpecContext) {
 		Expect(testenv.Admin.Create(ctx, &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace,
 			Name: "other"}})).To(Succeed())
 		Eventually(testenv.Hub.Groups).Should(ContainElement(w.Namespace + "/other"))
-		allow(ctx, account, "other")
-		binding := allow(ctx, account, "acme")
+		allow(ctx, serviceAccount, "other")
+		binding := allow(ctx, serviceAccount, "acme")
 		for _, selector := range [][]string{nil, {w.Namespace + "/acme", w.Namespace + "/other"}} {
-			c := as(ctx, account, "validator", "")
+			c := as(ctx, serviceAccount, "validator", "")
 			c.Groups = selector
 			stream := open(ctx, c)
 			Expect(stream.CatchUp()).To(Succeed())
 			Expect(testenv.Admin.Delete(ctx, binding)).To(Succeed())
-			Eventually(func() bool { return may(ctx, w, account, "acme") }).Should(BeFalse())
+			Eventually(func() bool { return may(ctx, w, serviceAccount, "acme") }).Should(BeFalse())
 			clk.Step(time.Minute)
 			var taken []string
 			Eventually(func(g Gomega) {
@@ -248,21 +248,21 @@ var _ = Describe("A rogue at the sync port", func() {
 			Expect(testenv.Admin.Delete(ctx, key)).To(Succeed())
 			waitUntilDeleted(ctx, w, key)
 			stream.Kill()
-			binding = allow(ctx, account, "acme")
+			binding = allow(ctx, serviceAccount, "acme")
 			clk.Step(time.Minute) // refusals are forgotten, too
 		}
 	})
 
 	It("is a different server than one of the same name in another Pod", func(ctx SpecContext) {
-		allow(ctx, account, "acme")
+		allow(ctx, serviceAccount, "acme")
 		for _, name := range []string{"one", "two"} {
 			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: name}}
-			pod.Spec.ServiceAccountName = account
+			pod.Spec.ServiceAccountName = serviceAccount
 			pod.Spec.Containers = []corev1.Container{{Name: "validator", Image: "validator"}}
 			Expect(testenv.Admin.Create(ctx, pod)).To(Succeed())
 		}
 		for _, pod := range []string{"one", "two"} {
-			Expect(open(ctx, as(ctx, account, "validator-0", pod)).CatchUp()).To(Succeed())
+			Expect(open(ctx, as(ctx, serviceAccount, "validator-0", pod)).CatchUp()).To(Succeed())
 		}
 		key := w.CreateKey(ctx)
 		Eventually(func(g Gomega) {
@@ -280,10 +280,10 @@ var _ = Describe("A rogue at the sync port", func() {
 })
 
 // may reports whether an account may validate a Group, according to the API server.
-func may(ctx context.Context, w *testenv.World, account, group string) bool {
+func may(ctx context.Context, w *testenv.World, serviceAccount, group string) bool {
 	GinkgoHelper()
 	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
-		User: "system:serviceaccount:" + w.Namespace + ":" + account,
+		User: "system:serviceaccount:" + w.Namespace + ":" + serviceAccount,
 		ResourceAttributes: &authorizationv1.ResourceAttributes{
 			Group: v1alpha1.GroupVersion.Group, Resource: "groups", Verb: v1alpha1.VerbValidate, Namespace: w.Namespace, Name: group,
 		},

@@ -44,9 +44,9 @@ type Server struct {
 	Client client.Client
 	Hub    *publish.Hub
 	Usage  *usage.Tracker
-	// Accounts has what groups have used, and may use.
-	Accounts *accounts.Aggregator
-	Clock    clock.WithTicker
+	// Quotas has what groups have used, and may use.
+	Quotas *accounts.Aggregator
+	Clock  clock.WithTicker
 	// Streams is how many streams all servers of one ServiceAccount may have; 0 is DefaultStreams.
 	Streams int
 	// Seals has the secret of the digests of the keys in Imported.
@@ -107,10 +107,10 @@ func (s *Server) service(log logr.Logger) *service {
 	access := access{client: s.Client, attempts: newAttempts(s.Clock)}
 	exploring := rate.NewLimiter(explored, exploredAtOnce)
 	return &service{
-		hub: s.Hub, usage: s.Usage, accounts: s.Accounts, access: access, streams: newStreams(most), clock: s.Clock, log: log,
+		hub: s.Hub, usage: s.Usage, quotas: s.Quotas, access: access, streams: newStreams(most), clock: s.Clock, log: log,
 		seals: s.Seals, imported: s.Imported,
 		refusals: rate.NewLimiter(1, 100),
-		registry: &registry{clock: s.Clock, accounts: map[string]*rights{}, make: func(id identity) *rights {
+		registry: &registry{clock: s.Clock, byKey: map[string]*rights{}, make: func(id identity) *rights {
 			ask := func(ctx context.Context, q groupName) (bool, error) { return access.mayValidate(ctx, id, q) }
 			return newRights(ask, s.Clock, exploring, most)
 		}},

@@ -28,12 +28,12 @@ const (
 )
 
 var (
-	errGoodbye = errors.New("the server said goodbye")
-	errMaxAge  = status.Error(codes.Unavailable, "the stream has reached its maximum age; connect and authenticate again")
-	errOverdue = status.Errorf(codes.Aborted, "an update was not taken and acknowledged within %s", Patience)
-	errSilent  = status.Errorf(codes.Aborted, "there was no Hello within %s", helloWithin)
-	errUnsent  = status.Error(codes.InvalidArgument, "ack: the revision was not sent on this stream")
-	errAccount = status.Error(codes.ResourceExhausted,
+	errGoodbye        = errors.New("the server said goodbye")
+	errMaxAge         = status.Error(codes.Unavailable, "the stream has reached its maximum age; connect and authenticate again")
+	errOverdue        = status.Errorf(codes.Aborted, "an update was not taken and acknowledged within %s", Patience)
+	errSilent         = status.Errorf(codes.Aborted, "there was no Hello within %s", helloWithin)
+	errUnsent         = status.Error(codes.InvalidArgument, "ack: the revision was not sent on this stream")
+	errServiceAccount = status.Error(codes.ResourceExhausted,
 		"the ServiceAccount has too many streams, or opens them too often; see --sync-streams-per-account")
 	errPod   = status.Errorf(codes.ResourceExhausted, "a server has at most %d streams", streamsOfPod)
 	errStale = status.Error(codes.ResourceExhausted,
@@ -47,7 +47,7 @@ type service struct {
 
 	hub      *publish.Hub
 	usage    *usage.Tracker
-	accounts *accounts.Aggregator
+	quotas   *accounts.Aggregator
 	access   access
 	registry *registry
 	streams  *streams
@@ -83,7 +83,7 @@ func (s *service) Sync(stream syncv1.SyncService_SyncServer) error {
 		log.Info("A validation server has disconnected")
 		return nil
 	}
-	log.Info("The connection to a validation server was lost", "reason", status.Convert(err).Message())
+	log.Info("The connection to a validation server failed", "reason", status.Convert(err).Message())
 	return err
 }
 
@@ -95,9 +95,9 @@ func (s *service) admit(stream syncv1.SyncService_SyncServer, id identity) (c *c
 			c.leave()
 		}
 	}()
-	account := id.account()
-	if !c.open(s.streams, "account "+account, s.streams.most) {
-		return c, errAccount
+	serviceAccount := id.rightsKey()
+	if !c.open(s.streams, "account "+serviceAccount, s.streams.most) {
+		return c, errServiceAccount
 	}
 	if id.pod != "" && !c.open(s.streams, "pod "+id.server(), streamsOfPod) {
 		return c, errPod
@@ -106,10 +106,10 @@ func (s *service) admit(stream syncv1.SyncService_SyncServer, id identity) (c *c
 	c.cleanups = append(c.cleanups, leave)
 	c.rights = rights
 	if !rights.opens.AllowN(s.clock.Now(), 1) {
-		return c, errAccount
+		return c, errServiceAccount
 	}
 	// A Hello may be large, so only a few of one account are received at a time.
-	slots := s.streams.slots("account " + account)
+	slots := s.streams.slots("account " + serviceAccount)
 	deadline := s.clock.NewTimer(helloWithin)
 	defer deadline.Stop()
 	select {
@@ -136,7 +136,7 @@ func (s *service) admit(stream syncv1.SyncService_SyncServer, id identity) (c *c
 	if !c.open(s.streams, "server "+id.server()+"\x00"+who.Instance, streamsOfPod) {
 		return c, errPod
 	}
-	return c, s.register(c, account, who)
+	return c, s.register(c, serviceAccount, who)
 }
 
 // receiveHello waits for the first request. If none comes, the stream ends, and the goroutine that receives ends with it.
@@ -163,10 +163,10 @@ func (s *service) receiveHello(stream syncv1.SyncService_SyncServer) (*syncv1.He
 }
 
 // register registers the server with the Hub and with everything that counts its use.
-func (s *service) register(c *connection, account string, who publish.Subscriber) error {
+func (s *service) register(c *connection, serviceAccount string, who publish.Subscriber) error {
 	c.instance = who.Instance
 	c.subscription = s.hub.Subscribe(who)
-	reported, ok := s.streams.reserveStale(account, c.subscription.Stale())
+	reported, ok := s.streams.reserveStale(serviceAccount, c.subscription.Stale())
 	if !ok {
 		c.subscription.Close(true)
 		return errStale
@@ -181,7 +181,7 @@ func (s *service) register(c *connection, account string, who publish.Subscriber
 		Instance: who.Instance, Identity: who.Identity,
 		Serves: c.subscription.Serves, ServesKey: c.subscription.ServesKey,
 	})
-	c.session = s.accounts.Connect(accounts.NameOf(who.Instance, who.Identity), c.subscription.Serves)
+	c.session = s.quotas.Connect(accounts.NameOf(who.Instance, who.Identity), c.subscription.Serves)
 	return nil
 }
 

@@ -54,7 +54,7 @@ func servePort(change func(*syncserver.Server)) *rogue.Client {
 	running, stop := context.WithCancel(context.Background())
 	stopped := make(chan error, 1)
 	server := &syncserver.Server{
-		Address: address, Hub: testenv.Hub, Usage: usage.NewTracker(clock.RealClock{}), Accounts: noAccounts(),
+		Address: address, Hub: testenv.Hub, Usage: usage.NewTracker(clock.RealClock{}), Quotas: newAggregator(),
 		Client: testenv.Admin, Clock: clock.RealClock{},
 		Seals: testenv.Seals(), Imported: testenv.Imported,
 		Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &pair, nil },
@@ -71,8 +71,8 @@ func servePort(change func(*syncserver.Server)) *rogue.Client {
 		MinVersion: tls.VersionTLS13})}
 }
 
-// noAccounts accepts reports, and does nothing with them.
-func noAccounts() *accounts.Aggregator {
+// newAggregator returns an Aggregator without a store: it accepts reports, and does nothing with them.
+func newAggregator() *accounts.Aggregator {
 	return accounts.New(accounts.Config{Clock: clock.RealClock{}, Log: GinkgoLogr, Writes: rate.Inf})
 }
 
@@ -93,8 +93,8 @@ var _ = Describe("Sync", func() {
 	token := func(ctx context.Context, audience string) string {
 		GinkgoHelper()
 		request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{Audiences: []string{audience}}}
-		account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "validator"}}
-		Expect(testenv.Admin.SubResource("token").Create(ctx, account, request)).To(Succeed())
+		serviceAccount := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "validator"}}
+		Expect(testenv.Admin.SubResource("token").Create(ctx, serviceAccount, request)).To(Succeed())
 		return request.Status.Token
 	}
 	// allow lets the validator validate the named Group.
@@ -147,7 +147,7 @@ var _ = Describe("Sync", func() {
 		Expect(err.Error()).To(ContainSubstring(mention))
 	},
 		Entry("no token", func(context.Context) string { return "" }, codes.Unauthenticated, "bearer token"),
-		Entry("a token of nobody's", func(context.Context) string { return "Bearer nonsense" }, codes.Unauthenticated,
+		Entry("a token of nobody's", func(context.Context) string { return "Bearer invalid" }, codes.Unauthenticated,
 			"audience keyward.dev/sync"),
 		Entry("a token for the API server", func(ctx context.Context) string {
 			return "Bearer " + token(ctx, "https://kubernetes.default.svc")

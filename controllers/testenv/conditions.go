@@ -13,8 +13,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/conditions"
 )
 
-// expectKnownConditions requires that the table of conditions has each condition of the world's objects, with its
-// reason.
+// expectKnownConditions requires that the table of conditions has each condition of the world's objects, with its reason.
 func (w *World) expectKnownConditions(ctx context.Context) {
 	GinkgoHelper()
 	expect := func(kind, name string, generation int64, all []metav1.Condition) {

@@ -12,15 +12,16 @@ import (
 	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
-// none serves nothing.
+// none serves no group.
 func none(string) bool { return false }
 
-// through asks about a version of that age.
+// through returns Report.Through for a version that was minted then.
 func through(tracker *usage.Tracker, minted time.Time) time.Time {
 	return tracker.Of("acme/acme", nil, &minted).Through
 }
 
-// TestServersWithoutTheGroupDoNotDelayRetirement: who serves nothing of a group is not missed there, however it went.
+// TestServersWithoutTheGroupDoNotDelayRetirement: a server that does not serve a group does not delay it, however it was
+// disconnected.
 func TestServersWithoutTheGroupDoNotDelayRetirement(t *testing.T) {
 	tracker := usage.NewTracker(clocktesting.NewFakeClock(start))
 	a := connect(tracker, "a", all)
@@ -40,7 +41,8 @@ func TestServersWithoutTheGroupDoNotDelayRetirement(t *testing.T) {
 	}
 }
 
-// TestReconnectionIsByInstanceAndIdentity: under the name of a server that was lost, another identity does not make it forgotten.
+// TestReconnectionIsByInstanceAndIdentity: a server with the name of a disconnected one, and another identity, does not replace
+// it.
 func TestReconnectionIsByInstanceAndIdentity(t *testing.T) {
 	tracker := usage.NewTracker(clocktesting.NewFakeClock(start))
 	a := connect(tracker, "a", all)
@@ -62,8 +64,8 @@ func TestReconnectionIsByInstanceAndIdentity(t *testing.T) {
 	}
 }
 
-// TestDisconnectedServerDelaysVersionsThatItMayKnow: versions that were minted before it was lost, and none after that, for as long
-// as it takes; also where so many were lost that they are not told apart.
+// TestDisconnectedServerDelaysVersionsThatItMayKnow: versions that were minted before it was disconnected, and no others, until
+// it reconnects; also if too many servers are disconnected to be kept separately.
 func TestDisconnectedServerDelaysVersionsThatItMayKnow(t *testing.T) {
 	for _, lost := range []int{1, 30_000} {
 		t.Run(fmt.Sprint(lost), func(t *testing.T) {
@@ -87,7 +89,7 @@ func TestDisconnectedServerDelaysVersionsThatItMayKnow(t *testing.T) {
 	}
 }
 
-// TestServerReportsOnlyItsOwnGroups: uses are taken of known versions of groups that the server serves.
+// TestServerReportsOnlyItsOwnGroups: uses are accepted for known versions of groups that the server serves.
 func TestServerReportsOnlyItsOwnGroups(t *testing.T) {
 	tracker := usage.NewTracker(clocktesting.NewFakeClock(start))
 	peer := usage.Peer{

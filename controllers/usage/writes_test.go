@@ -29,7 +29,7 @@ import (
 )
 
 var _ = Describe("The requests of an ApiKey", func() {
-	It("are written when they are due, or with something else, and never for an idle key", func(ctx SpecContext) {
+	It("are written when they are due or with another write, and never for an idle key", func(ctx SpecContext) {
 		w := testenv.NewWorld(ctx)
 		w.CreateGroup(ctx)
 		writes := 0
@@ -58,12 +58,12 @@ var _ = Describe("The requests of an ApiKey", func() {
 		}
 		reconcile(0)
 		report(3)
-		reconcile(0) // not due yet: it waits for its turn
+		reconcile(0) // it is not due yet
 		Expect(w.Usage.Keys.Due(time.Minute, 10)).To(ConsistOf(name))
 		reconcile(1)
 		Expect(key.Status.Usage).To(HaveValue(Equal(v1alpha1.KeyUsage{Period: w.Clock.Now().UTC().Format("2006-01"),
 			Requests: ptr.To[int64](3)})))
-		Expect(server.Take().GetKeys()).To(HaveLen(1), "the server is told")
+		Expect(server.Take().GetKeys()).To(HaveLen(1), "it is acknowledged")
 
 		report(5)
 		w.Clock.Step(30 * time.Second)
@@ -72,7 +72,7 @@ var _ = Describe("The requests of an ApiKey", func() {
 		Expect(w.Usage.Keys.Due(time.Minute, 10)).To(ConsistOf(name))
 		w.Keys.Client = interceptor.NewClient(testenv.NewClient(), seemsToFail(testenv.CountWrites(func() { writes++ })))
 		_, err := w.ReconcileKey(ctx, "web")
-		Expect(err).To(MatchError(errSilence))
+		Expect(err).To(MatchError(errNoAnswer))
 		Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(key), key)).To(Succeed())
 		w.WaitForCache(ctx, key)
 		w.Keys.Client = interceptor.NewClient(testenv.NewClient(), testenv.CountWrites(func() { writes++ }))
@@ -88,7 +88,7 @@ var _ = Describe("The requests of an ApiKey", func() {
 })
 
 var _ = Describe("The usage of many Groups", func() {
-	// With KEYWARD_GROUPS=10000 it is as docs/operations.md has it.
+	// With KEYWARD_GROUPS=10000 it is the case that docs/operations.md describes.
 	It("costs the API server no more than 50 writes a second", func(ctx SpecContext) {
 		const seconds = 5
 		count, err := strconv.Atoi(cmp.Or(os.Getenv("KEYWARD_GROUPS"), "400"))
@@ -128,12 +128,12 @@ var _ = Describe("The usage of many Groups", func() {
 		defer stop()
 		go func() { defer GinkgoRecover(); Expect(aggregator.Start(running)).To(Succeed()) }()
 		report(1)
-		Eventually(writes.Load).Should(BeNumerically(">", 0)) // they are gathered first
+		Eventually(writes.Load).Should(BeNumerically(">", 0)) // reports are gathered first
 		begin, written := time.Now(), writes.Load()
 		for n := uint64(2); time.Since(begin) < seconds*time.Second; n++ {
 			before := writes.Load()
 			Eventually(writes.Load).Should(BeNumerically(">", before+store.StatusWrites/4))
-			report(n) // all are active, all the time
+			report(n) // all groups are active all the time
 		}
 		pace := float64(writes.Load()-written) / time.Since(begin).Seconds()
 		AddReportEntry("writes a second", fmt.Sprintf("%.1f, of %d groups", pace, count))
@@ -142,14 +142,14 @@ var _ = Describe("The usage of many Groups", func() {
 	})
 })
 
-var errSilence = errors.New("no answer")
+var errNoAnswer = errors.New("no answer")
 
-// seemsToFail lets writes of the status succeed, and nobody hear of it.
+// seemsToFail lets writes of the status succeed, but returns an error.
 func seemsToFail(funcs interceptor.Funcs) interceptor.Funcs {
 	patch := funcs.SubResourcePatch
 	funcs.SubResourcePatch = func(ctx context.Context, c client.Client, subresource string, object client.Object, p client.Patch,
 		options ...client.SubResourcePatchOption) error {
-		return errors.Join(patch(ctx, c, subresource, object, p, options...), errSilence)
+		return errors.Join(patch(ctx, c, subresource, object, p, options...), errNoAnswer)
 	}
 	return funcs
 }

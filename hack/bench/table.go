@@ -33,12 +33,12 @@ var table = []row{
 	{what: "reverse proxy : proxy baseline with a pool of buffers, CPU", of: reverseProxy, baseline: pooledBaseline, goal: 1.10},
 	{what: "validator, resident, no keys", of: base, goal: 25, unit: " MiB", format: "%.1f"},
 	{what: "validator, resident, per key of 1,000,000", of: perKey, goal: 160, unit: " B", format: "%.0f"},
-	{what: "the same after the load, compared with a server that had none", of: afterLoad, goal: 160, unit: " B", format: "%.0f"},
+	{what: "the same after the load, over a server that had none", of: afterLoad, goal: 160, unit: " B", format: "%.0f"},
 	{what: "validator, binary", of: size, goal: 20, unit: " MiB", format: "%.1f"},
 	{what: "validator, start to ready, 1,000,000 persisted keys", of: restart, goal: 3, unit: " s"},
 	{what: "minting : bare POSTs of Secrets ÷ writes per key", of: "of-baseline", goal: 0.8, atLeast: true},
 	{what: "minting : the same three writes, bare", of: "of-bare", goal: 0.8, atLeast: true},
-	{what: "writes per key, including those of its Group", of: "writes/key", goal: 3, format: "%.3f"},
+	{what: "writes per key, those of its Group among them", of: "writes/key", goal: 3, format: "%.3f"},
 	{what: "revocation at 1,000 servers, 100,000 keys : a bare watch where there is one server, p99", of: "p99-of-one", goal: 3},
 	{what: "the same : a bare watch beside the 1,000, p99", of: "p99-of-baseline", goal: 3},
 	{what: "reconnect with 100,000 unchanged keys : the snapshot, bytes", of: "reconnect-B", baseline: "snapshot-B",
@@ -46,7 +46,7 @@ var table = []row{
 	{what: "leader, resident, 100,000 keys", of: "leader-MB", goal: 1500, unit: " MB", format: "%.0f"},
 	{what: "leader killed and started again, until 1,000 servers are current", of: "s-restart-to-current", goal: 30,
 		unit: " s", format: "%.1f"},
-	{what: "leader killed for good, until they are current with the next", of: "s-takeover-to-current", goal: 30, unit: " s", format: "%.1f"},
+	{what: "leader killed permanently, until they are current with the next", of: "s-takeover-to-current", goal: 30, unit: " s", format: "%.1f"},
 	{what: "writes of an idle manager, besides its lease", of: "idle-writes", goal: 0, format: "%.0f"},
 }
 

@@ -74,8 +74,8 @@ func (r *runner) applySamples(ctx context.Context) error {
 	return nil
 }
 
-// awaitKey waits until the validator accepts the sample key. A key that was suspended or revoked in an earlier run
-// stays that way; then it waits until that is enforced.
+// awaitKey waits until the validator accepts the sample key. If the key was suspended or revoked in an earlier run, it waits
+// until that is enforced.
 func (r *runner) awaitKey(ctx context.Context) error {
 	var key v1alpha1.ApiKey
 	var resting time.Time
@@ -97,7 +97,8 @@ func (r *runner) awaitKey(ctx context.Context) error {
 			case resting.IsZero():
 				resting = time.Now()
 			case name == v1alpha1.ConditionAccepted && time.Since(resting) > atRest:
-				r.note = fmt.Sprintf("%s is %s, so its requests are refused: %s. To start afresh: make clean run.", what, key.Status.State, condition.Message)
+				r.note = fmt.Sprintf("%s is %s, so its requests are refused: %s. To start afresh: make clean run.", what,
+					key.Status.State, condition.Message)
 				return nil
 			}
 			return fmt.Errorf("%s is %s (%s): %s", name, condition.Status, condition.Reason, condition.Message)

@@ -13,7 +13,7 @@ import (
 	"unicode"
 )
 
-// finding is a dropped word at its place.
+// finding is an occurrence of a dropped word.
 type finding struct {
 	file string
 	line int // 0 for the name of the file
@@ -77,7 +77,8 @@ func checkText(file, text string, rules []rule) ([]finding, error) {
 }
 
 // protoName is what a .proto file declares: a message, an enum, a service, a method or a field.
-var protoName = regexp.MustCompile(`(?m)^\s*(?:message|enum|service|rpc|oneof|(?:repeated |optional )?[\w.]+(?:<[^>]*>)?)\s+(\w+)\s*(?:=|\{|\()`)
+var protoName = regexp.MustCompile(
+	`(?m)^\s*(?:message|enum|service|rpc|oneof|(?:repeated |optional )?[\w.]+(?:<[^>]*>)?)\s+(\w+)\s*(?:=|\{|\()`)
 
 // checkProto reads a .proto file: the names that it declares, and all of it as prose.
 func checkProto(file, text string, rules []rule) ([]finding, error) {
@@ -159,7 +160,7 @@ var (
 	leaders = regexp.MustCompile(`(?m)^[ \t]*(?://|#|/\*|\*|--|>)+`)
 )
 
-// splitName returns the words of a name in camel case, or with other signs between words, in small letters.
+// splitName returns the words of a name, which is in camel case or has other characters between words, in lower case.
 func splitName(name string) string {
 	var words strings.Builder
 	runes := []rune(name)
@@ -168,7 +169,7 @@ func splitName(name string) string {
 			words.WriteByte(' ')
 			continue
 		}
-		// "fellSilent" has a word after a small letter, "HTTPServer" one that begins before a small letter.
+		// A word begins after a lower-case letter (fellSilent), or with the last of several upper-case letters (HTTPServer).
 		if unicode.IsUpper(r) && i > 0 && (unicode.IsLower(runes[i-1]) || i+1 < len(runes) && unicode.IsLower(runes[i+1])) {
 			words.WriteByte(' ')
 		}
@@ -191,7 +192,7 @@ func inName(file string, line int, name string, rules []rule) []finding {
 
 // inText finds dropped words in prose that begins at a line of a file, and in the names that it mentions.
 func inText(file string, first int, text string, rules []rule) []finding {
-	// What divides a sentence is blank, at the same offset.
+	// A comment leader in the middle of a sentence becomes blank, so that offsets stay the same.
 	text = leaders.ReplaceAllStringFunc(text, func(leader string) string { return strings.Repeat(" ", len(leader)) })
 	lineAt := func(offset int) int { return first + strings.Count(text[:offset], "\n") }
 	var found []finding

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// exception is where a dropped word may stand. Every part that is given has to apply.
+// exception says where a dropped word may occur. All parts that are set have to apply.
 type exception struct {
 	rule string         // the name of the rule; all of them if empty
 	path string         // the beginning of the file's path; everywhere if empty
@@ -21,18 +21,18 @@ var exceptions = []exception{
 	{path: "hack/words/", why: "names the words"},
 	{rule: "accounts? (in names)", text: line(`(?i)service_?accounts?`), why: "Kubernetes' ServiceAccount"},
 	{rule: "accounts? (in names)", text: line(`\baccountId\b`), why: "a field of an API Gateway authorizer event"},
-	{rule: "li(?:fe|ves) (in names)", path: "config/samples/life/", why: "the stages in the life of a key, in a path that users type"},
+	{rule: "li(fe|ves) (in names)", path: "config/samples/life/", why: "the stages in the life of a key, in a path that users type"},
 	{rule: "questions?", text: line(`in question\b|question mark`), why: "plain English, of no request in particular"},
 	{rule: "is told", text: line(`told\s+apart`), why: "plain English for distinguishing"},
 	{rule: "away (in names)", text: line(`GoesAway`), why: "plain English for a client that closes its connection"},
 }
 
-// applies reports whether a finding is one that may stay.
+// applies reports whether the exception allows a finding.
 func (e exception) applies(f finding) bool {
 	return (e.rule == "" || e.rule == f.rule.name) && strings.HasPrefix(f.file, e.path) && (e.text == nil || e.text.MatchString(f.context))
 }
 
-// isExcepted reports whether a finding may stay.
+// isExcepted reports whether an exception allows a finding.
 func isExcepted(f finding, exceptions []exception) bool {
 	for _, e := range exceptions {
 		if e.applies(f) {

@@ -1,5 +1,5 @@
-// Words keeps words out of the repository that were dropped from its vocabulary: it reads names, comments, messages and
-// documents, and prints where a dropped word stands and which word to use instead. `make lint` runs it.
+// Words checks that the repository does not use words that were dropped from its vocabulary. It reads names, comments,
+// messages and documents, and prints where a dropped word occurs and which word to use instead. `make lint` runs it.
 package main
 
 import (
@@ -47,7 +47,7 @@ func run(out io.Writer, dir string, count bool) error {
 	if count || len(found) == 0 {
 		return nil
 	}
-	return errors.New("dropped words are in use: write the words that stand beside them, or add an exception to hack/words/exceptions.go")
+	return errors.New("dropped words are in use: write the words beside them instead, or add an exception to hack/words/exceptions.go")
 }
 
 // summarize prints a table of how many findings there are of each kind, most first.

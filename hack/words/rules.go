@@ -1,31 +1,37 @@
 package main
 
-import "regexp"
+import (
+	"regexp"
+	"strings"
+)
 
 // rule is a word that was dropped, and the one that is used instead.
 type rule struct {
 	name    string
 	instead string
-	names   *regexp.Regexp // matches the words of a name, in small letters; nil where only prose is checked
-	prose   *regexp.Regexp // matches comments, messages and documents; nil where only names are checked
+	names   *regexp.Regexp // matches the words of a name, in lower case; nil if only prose is checked
+	prose   *regexp.Regexp // matches comments, messages and documents; nil if only names are checked
 }
 
-// words is a rule for words that are dropped from names and from prose alike.
+// words is a rule for words that are dropped both from names and from prose.
 func words(pattern, instead string) rule {
-	return rule{name: pattern, instead: instead, names: whole(pattern), prose: whole(pattern)}
+	return rule{name: readable(pattern), instead: instead, names: whole(pattern), prose: whole(pattern)}
 }
 
 // named is a rule for words that are dropped from names only.
 func named(pattern, instead string) rule {
-	return rule{name: pattern + " (in names)", instead: instead, names: whole(pattern)}
+	return rule{name: readable(pattern) + " (in names)", instead: instead, names: whole(pattern)}
 }
+
+// readable returns a pattern as it is shown to people.
+func readable(pattern string) string { return strings.ReplaceAll(pattern, "(?:", "(") }
 
 // phrase is a rule for words that are dropped from prose only.
 func phrase(name, pattern, instead string) rule {
 	return rule{name: name, instead: instead, prose: whole(pattern)}
 }
 
-// whole matches a pattern between the boundaries of words, in whichever case. A space is any white space.
+// whole matches a pattern between the boundaries of words, in upper or lower case. A space is any white space.
 func whole(pattern string) *regexp.Regexp {
 	return regexp.MustCompile(`(?i)\b(?:` + regexp.MustCompile(` `).ReplaceAllLiteralString(pattern, `\s+`) + `)\b`)
 }
@@ -45,11 +51,13 @@ var rules = []rule{
 	words("dialects?", `"proxy profile"`),
 	words("tellers?", `"reporter"`),
 	phrase("hears of", "(?:hears?|heard|hearing) of", `"is notified of", "receives"`),
-	phrase("is told", "(?:is|are|was|were|be|been|being) told(?: (?:of|about|that|so|by|to|which|how|when|what|where))?", `"is notified", "is reported", "gets"`),
+	phrase("is told", "(?:is|are|was|were|be|been|being) told(?: (?:of|about|that|so|by|to|which|how|when|what|where))?",
+		`"is notified", "is reported", "gets"`),
 	named("told|tells?", `"reported", "report", "notify"`),
 	named("li(?:fe|ves)", `"incarnation" of a server, "lifecycle" of a key`),
 	phrase("life of a server",
-		"(?:life|lives) of (?:an?|the|this|that|one|another) (?:server|validator|process|instance)|(?:server|validator|process|instance)'?s'? (?:life|lives)|"+
+		"(?:life|lives) of (?:an?|the|this|that|one|another) (?:server|validator|process|instance)|"+
+			"(?:server|validator|process|instance)'?s'? (?:life|lives)|"+
 			"(?:this|another|all|earlier|former|new|one|a) (?:life|lives)|life of (?:it|its|his|theirs?)",
 		`"incarnation" of a server, "lifecycle" of a key`),
 	named("away", `"disconnected", "unreachable"`),
@@ -57,8 +65,8 @@ var rules = []rule{
 	phrase("lost server", "lost servers?|servers? (?:that )?(?:is|are|was|were) lost", `"expired server"`),
 	named("places|makes? place", `"key slots" of a Group; "evict" for a place that is made`),
 	phrase("place of a key",
-		"(?:takes?|took|taken|taking|has|have|had) (?:an?|one of the) places?|(?:wait|waits|waiting) for (?:an? )?places?|(?:make|makes|made|making) place|"+
-			"places (?:are|is) (?:taken|free|left)|free places?",
+		"(?:takes?|took|taken|taking|has|have|had) (?:an?|one of the) places?|(?:waits?|waiting) for (?:an? )?places?|"+
+			"(?:makes?|made|making) place|places (?:are|is) (?:taken|free|left)|free places?",
 		`"key slot", "reserved", "queued"; "evict" for a place that is made`),
 	phrase("held texts", "held texts?|texts? (?:that )?(?:is|are) held", `"pending plaintexts"`),
 	words("held up", `"blocked", "delayed"`),

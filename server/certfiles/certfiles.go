@@ -1,5 +1,5 @@
-// Package certfiles serves TLS with a certificate that is renewed in its files, as
-// cert-manager and the kubelet do it: through symbolic links, for both files at once.
+// Package certfiles serves TLS with a certificate that is renewed in its files, as cert-manager and the kubelet do it:
+// through symbolic links, for both files at once.
 package certfiles
 
 import (
@@ -12,12 +12,11 @@ import (
 	"time"
 )
 
-// recheck is how often the files are looked at, at most, while clients connect.
+// recheck is how often the files are read at most, while clients connect.
 const recheck = 5 * time.Second
 
-// Config returns a server's configuration (TLS 1.2 and newer, HTTP/2 and HTTP/1.1) for the
-// PEM files. It fails if they are no pair now; a pair that turns bad later is logged, and
-// the last good one is served on.
+// Config returns a server's configuration (TLS 1.2 and newer, HTTP/2 and HTTP/1.1) for the PEM files. It fails if they
+// are not a valid pair now. A pair that becomes invalid later is logged, and the last valid one stays in use.
 func Config(certFile, keyFile string, log *slog.Logger) (*tls.Config, error) {
 	p := &pair{certFile: certFile, keyFile: keyFile, log: log, now: time.Now}
 	if err := p.read(); err != nil {
@@ -33,7 +32,7 @@ type pair struct {
 
 	mu        sync.Mutex
 	looked    time.Time
-	cert, key []byte // as they were read, good or bad
+	cert, key []byte // as they were read, valid or not
 	current   *tls.Certificate
 }
 
@@ -45,15 +44,14 @@ func (p *pair) config() *tls.Config {
 	}
 }
 
-// get reads the files within a handshake rather than watching them: there is nothing to miss
-// however they are replaced.
+// get reads the files within a handshake instead of watching them, so that no way of replacing them is missed.
 func (p *pair) get() *tls.Certificate {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if now := p.now(); now.Sub(p.looked) >= recheck {
 		p.looked = now
 		if err := p.read(); err != nil {
-			p.log.Error("cannot use the new certificate, going on with the last", slog.String("file", p.certFile), slog.Any("error", err))
+			p.log.Error("cannot use the new certificate, continuing with the last one", slog.String("file", p.certFile), slog.Any("error", err))
 		}
 	}
 	return p.current
@@ -71,10 +69,10 @@ func (p *pair) read() error {
 	if bytes.Equal(cert, p.cert) && bytes.Equal(key, p.key) {
 		return nil
 	}
-	p.cert, p.key = cert, key // told once
+	p.cert, p.key = cert, key // so that an invalid pair is logged once
 	parsed, err := tls.X509KeyPair(cert, key)
 	if err != nil {
-		return fmt.Errorf("%s and %s are no certificate and its key: %w", p.certFile, p.keyFile, err)
+		return fmt.Errorf("%s and %s are not a certificate and its key: %w", p.certFile, p.keyFile, err)
 	}
 	if p.current != nil {
 		p.log.Info("new certificate", slog.String("file", p.certFile), slog.Time("until", parsed.Leaf.NotAfter))

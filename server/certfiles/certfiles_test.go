@@ -14,8 +14,7 @@ import (
 	"github.com/keyward-dev/keyward/test/fakemanager"
 )
 
-// volume is a directory as the kubelet writes it: a change of one symbolic link changes all
-// files at once.
+// volume is a directory as the kubelet writes it: a change of one symbolic link changes all files at once.
 type volume struct {
 	t       *testing.T
 	dir     string
@@ -88,7 +87,7 @@ func TestRenewal(t *testing.T) {
 	}
 	first := see("at first")
 	if again := see("unchanged"); again != first {
-		t.Error("it has changed by itself")
+		t.Error("it has changed on its own")
 	}
 	v.write(two, twoKey)
 	second := see("renewed")
@@ -106,7 +105,7 @@ func TestRenewal(t *testing.T) {
 				t.Errorf("%s: the last good one is not served", what)
 			}
 		}
-		if strings.Count(logs.String(), "going on with the last") != 1 {
+		if strings.Count(logs.String(), "continuing with the last") != 1 {
 			t.Errorf("%s: log: %s", what, &logs)
 		}
 	}

@@ -9,22 +9,30 @@ import (
 	"google.golang.org/grpc/credentials"
 )
 
-// Conn is a connection that is bounded.
+// Conn is a connection whose cost is bounded.
+//
+// mu guards the fields below it, and in and out are used by the reading and the writing goroutine under mu. These sums
+// hold while mu is free: held is the sum of held of all streams; unfinished is the same of those that have neither a
+// complete message nor an end; responding counts the streams that have ended. A stream is in the ring of pending streams
+// while the client owes the rest of a message or the server owes a response.
 type Conn struct {
 	net.Conn
 
 	listener *Listener
-	at       int // in all, from 1 on, or nowhere; the listener's lock guards it
+	at       int // its index in the listener's list plus 1, or nowhere; the listener's lock guards it
 	in, out  frames
 
 	mu         sync.Mutex
 	streams    map[uint32]*stream
-	oldest     stream // head of the ring of those that are pending, the oldest first
+	oldest     stream // head of the ring of pending streams, the oldest first
 	spare      *stream
-	responding int   // streams that have come to their end, and have no answer
-	held       int64 // bytes of all streams
-	unfinished int64 // of those whose message is not whole
-	since      int64 // when it came, or was last asked something
+	responding int      // streams that have come to their end, and have no answer
+	held       int64    // bytes of all streams
+	unfinished int64    // of those that the client has not ended
+	resets     [2]int64 // bytes of streams that the client has reset, of this round of the watch and the last one
+	idle       int      // streams between messages, of methods by which clients send many
+	idleSince  int64    // since when there are such
+	since      int64    // when it came, or was last asked something
 	active     bool
 	closed     bool
 }
@@ -32,13 +40,17 @@ type Conn struct {
 const nowhere = 0
 
 const (
-	// streamBytes is what a stream costs without a message: two goroutines' stacks, its headers, its answer.
-	streamBytes = 16 << 10
+	// streamBytes is what a stream costs without a message: two goroutines' stacks, its headers, which may have 8 KiB, its
+	// response.
+	streamBytes = 24 << 10
 	// frameBytes is what a piece of a message costs beside its bytes.
 	frameBytes = 128
+	// maxOpen is how many streams of a connection may be open without a request: one for each access log of a worker of
+	// Envoy.
+	maxOpen = 16
 )
 
-// stream is one that has no answer yet.
+// stream is a stream without a response yet.
 type stream struct {
 	id         uint32
 	prev, next *stream // pending, or spare
@@ -48,18 +60,22 @@ type stream struct {
 	have       int     // of prefix
 	left       int64   // of the message
 	whole      bool    // it has a message, and is not within another
+	open       bool    // it is between messages, and may be
 	odd        bool    // it cannot be followed
 	ended      bool    // the client has said all
 }
 
-// standing is how a connection stands among others.
+// status is what decides which connection is evicted.
 type status struct {
 	busy, pending, overdue bool
 	since                  int64
-	held, unfinished       int64
+	held                   int64
+	// unfinished is the product of bytes that wait for their client and how long they have waited. So a client that
+	// sends much at once is not evicted in place of one that holds little, and keeps it.
+	unfinished float64
 }
 
-// worse reports whether a connection goes before another where too much is held.
+// evictBefore reports whether a connection is evicted before another when too much is held.
 func (s status) evictBefore(than status) bool {
 	late, thanLate := s.overdue && s.pending, than.overdue && than.pending
 	if late != thanLate {
@@ -84,10 +100,18 @@ func newConn(inner net.Conn, l *Listener) *Conn {
 func (c *Conn) status(now int64) status {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := status{since: c.since, held: c.held, unfinished: c.unfinished}
+	s := status{since: c.since, held: c.held}
 	if first := c.oldest.next; first != &c.oldest {
 		s.pending, s.since = true, first.since
 	}
+	waiting := s.since
+	if c.idle > 0 {
+		waiting = min(waiting, c.idleSince)
+	}
+	if c.resets[0]+c.resets[1] > 0 {
+		waiting = min(waiting, now-int64(overdue))
+	}
+	s.unfinished = float64(c.unfinished) * float64(max(now-waiting, 1))
 	s.overdue = (s.pending || !c.active) && s.since < now-int64(overdue)
 	s.busy = c.responding > 0 && !s.overdue
 	return s
@@ -106,6 +130,20 @@ func (c *Conn) forget() int64 {
 	c.closed, c.streams, c.spare, c.held = true, nil, nil, 0
 	c.oldest.prev, c.oldest.next = &c.oldest, &c.oldest
 	return held
+}
+
+// turn ends a round of the watch: gRPC has let go of streams that were reset before the last one.
+func (c *Conn) turn() (released int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return 0
+	}
+	released = c.resets[1]
+	c.held -= released
+	c.unfinished -= released
+	c.resets[1], c.resets[0] = c.resets[0], 0
+	return released
 }
 
 // Credentials are those of a server whose connections are of a Listener: what is within TLS is followed, too.
@@ -137,7 +175,7 @@ func (f following) Clone() credentials.TransportCredentials {
 	return following{f.TransportCredentials.Clone()}
 }
 
-// followed is what is said on a connection.
+// followed is the content of a connection, without TLS.
 type followed struct {
 	net.Conn
 

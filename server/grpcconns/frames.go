@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Of HTTP/2, RFC 9113.
+// Constants of HTTP/2 (RFC 9113).
 const (
 	headBytes = 9
 
@@ -29,7 +29,7 @@ type frames struct {
 	left        int // of the payload
 }
 
-// next takes bytes up to the end of a head, or of what there is of a payload. It reports what they are.
+// next consumes bytes up to the end of a frame head, or of the available part of a payload. It reports what they are.
 func (f *frames) next(p []byte) (rest, payload []byte, begins, ends bool) {
 	if f.skip > 0 {
 		n := min(f.skip, len(p))
@@ -58,7 +58,7 @@ func (f *frames) next(p []byte) (rest, payload []byte, begins, ends bool) {
 	return p[n:], p[:n], false, f.left == 0
 }
 
-// came follows what the client says.
+// received follows what the client sends.
 func (c *Conn) received(p []byte) {
 	c.mu.Lock()
 	if c.closed {
@@ -82,7 +82,7 @@ func (c *Conn) received(p []byte) {
 		case frameData:
 			s := c.streams[c.in.stream]
 			if s == nil {
-				continue // it has its answer
+				continue // it has its response
 			}
 			if begins {
 				c.piece(s, now)
@@ -93,7 +93,12 @@ func (c *Conn) received(p []byte) {
 			}
 		case frameReset:
 			if s := c.streams[c.in.stream]; ends && s != nil {
+				held := s.held
 				c.close(s)
+				// Its handler runs on, or waits to run. When it has, is not known.
+				c.held += held
+				c.unfinished += held
+				c.resets[0] += held
 			}
 		}
 	}
@@ -104,7 +109,7 @@ func (c *Conn) received(p []byte) {
 	}
 }
 
-// goes follows what the server says. It reports whether other requests are being answered.
+// sends follows what the server sends. It reports whether responses to other requests are in progress.
 func (c *Conn) sends(p []byte) (more bool) {
 	c.mu.Lock()
 	before := c.held
@@ -126,7 +131,7 @@ func (c *Conn) sends(p []byte) (more bool) {
 	return more
 }
 
-// open notes a new stream, or that headers come at the end of one.
+// open notes a new stream, or headers at the end of one.
 func (c *Conn) open(now int64) {
 	c.since, c.active = now, true
 	if c.streams[c.in.stream] != nil {
@@ -147,7 +152,7 @@ func (c *Conn) open(now int64) {
 	c.add(s, streamBytes)
 }
 
-// begin notes that the stream owes the rest of a message, and then an answer is owed.
+// begin notes that the client owes the rest of a message, and then the server a response.
 func (c *Conn) begin(s *stream, now int64) {
 	s.since = now
 	last := c.oldest.prev
@@ -155,7 +160,7 @@ func (c *Conn) begin(s *stream, now int64) {
 	last.next, c.oldest.prev = s, s
 }
 
-// settle notes that nothing is owed.
+// unlink notes that neither side owes anything.
 func (c *Conn) unlink(s *stream) {
 	if s.next == nil {
 		return
@@ -168,31 +173,55 @@ func (c *Conn) unlink(s *stream) {
 func (c *Conn) add(s *stream, bytes int64) {
 	s.held += bytes
 	c.held += bytes
-	if !s.whole {
+	if !s.ended {
 		c.unfinished += bytes
 	}
 }
 
-// piece notes a piece of a message, all of which is about to come.
+// piece notes that a piece of a message is about to arrive.
 func (c *Conn) piece(s *stream, now int64) {
 	if s.ended {
 		return // gRPC refuses it
 	}
 	c.since = now
-	s.odd = s.odd || c.in.flags&flagPadded != 0 // nobody pads but who hides something
+	s.odd = s.odd || c.in.flags&flagPadded != 0 // only clients that hide something use padding
 	if s.whole && c.in.left > 0 {
 		c.nextMessage(s, now)
 	}
 	c.add(s, int64(c.in.left)+frameBytes)
 }
 
-// again notes that another message begins. What was held of the last one has been read: only one is at a time.
+// nextMessage notes that another message begins. The server has read the previous one: it handles only one at a time.
 func (c *Conn) nextMessage(s *stream, now int64) {
-	c.held -= s.held - streamBytes
+	read := s.held - streamBytes
+	c.held -= read
+	c.unfinished -= read
 	s.held = streamBytes
-	c.unfinished += s.held
 	s.whole = false
-	c.begin(s, now)
+	if s.open {
+		c.leave(s)
+		c.begin(s, now)
+	}
+}
+
+// wait notes that a message is complete. Its stream owes its end, or if it may be open, nothing.
+func (c *Conn) wait(s *stream, now int64) {
+	s.have, s.whole = 0, true
+	if !c.listener.config.Streams || c.idle == maxOpen {
+		return
+	}
+	if c.idle == 0 {
+		c.idleSince = now
+	}
+	c.idle++
+	s.open = true
+	c.unlink(s)
+}
+
+// leave notes that a stream is no longer open without a request.
+func (c *Conn) leave(s *stream) {
+	s.open = false
+	c.idle--
 }
 
 // read follows the messages in a stream.
@@ -212,37 +241,39 @@ func (c *Conn) read(s *stream, payload []byte, now int64) {
 		n := min(s.left, int64(len(payload)))
 		s.left, payload = s.left-n, payload[n:]
 		if s.left == 0 {
-			s.have, s.whole = 0, true
-			c.unfinished -= s.held
-			c.unlink(s)
+			c.wait(s, now)
 		}
 	}
 }
 
-// end notes the end of what a client says in a stream, if its frame says so. From now on the answer is owed.
+// end notes that the client has ended a stream, if its frame says so. From now on the server owes the response.
 func (c *Conn) end(s *stream) {
 	if c.in.flags&flagEndStream == 0 || s.ended || s.odd {
 		return
 	}
 	s.ended = true
 	c.responding++
-	if !s.whole {
-		c.unfinished -= s.held
+	c.unfinished -= s.held
+	if s.open {
+		c.leave(s)
 	}
 	if s.next == nil {
 		c.begin(s, c.since)
 	}
 }
 
-// close notes that a stream has its answer, or that nobody wants it.
+// close notes that a stream has its response, or that the client does not want it any more.
 func (c *Conn) close(s *stream) {
 	c.unlink(s)
 	delete(c.streams, s.id)
 	c.held -= s.held
 	if s.ended {
 		c.responding--
-	} else if !s.whole {
+	} else {
 		c.unfinished -= s.held
+	}
+	if s.open {
+		c.leave(s)
 	}
 	c.since = max(c.since, s.since)
 	s.next, c.spare = c.spare, s

@@ -8,30 +8,30 @@ import (
 )
 
 const (
-	// maxGathered is how many bytes of answers may wait for others.
+	// maxBatch is how many bytes of responses may wait for others.
 	maxBatch = 32 << 10
-	// lastWords is how long a connection that closes has for the answers that wait.
+	// closeTimeout is how long a connection that closes may take to send the responses that wait.
 	closeTimeout = time.Second
 )
 
-// gathered are buffers for answers that wait. Few connections have one at the same time.
+// buffers are for responses that wait. Few connections have one at the same time.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, maxBatch); return &b }}
 
-// gatherer writes the answers of several requests at once.
+// gatherer writes the responses of several requests at once.
 //
-// gRPC gathers them, too, but no longer than until it has 1000 bytes, and an answer to Envoy alone has more. A write
-// costs as much as the whole decision does, so answers wait for those of the other requests that are
-// answered in this moment: for one round of the scheduler, and only while there are some.
+// gRPC gathers them, too, but only until it has 1000 bytes, and a single response to Envoy has more. A write costs as
+// much as the whole decision does. So responses wait for those of other requests that are in progress at this moment:
+// for one round of the scheduler, and only while there are some.
 type gatherer struct {
 	conn net.Conn
 
 	mu      sync.Mutex
 	waiting *[]byte // nil for none
-	sending bool    // somebody is about to send what waits
+	sending bool    // a goroutine is about to send what waits
 	err     error
 }
 
-// write sends what waits and p, or lets it wait for more.
+// write sends what waits and p, or lets p wait for more.
 func (g *gatherer) write(p []byte, more bool) (int, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -69,7 +69,7 @@ func (g *gatherer) later() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.sending = false
-	_ = g.send() // whoever writes next is told
+	_ = g.send() // the next write returns the error
 }
 
 // send sends what waits. The caller holds mu.
@@ -86,9 +86,9 @@ func (g *gatherer) send() error {
 
 // close sends what waits, and closes the connection.
 func (g *gatherer) close() error {
-	_ = g.conn.SetWriteDeadline(time.Now().Add(closeTimeout)) // also for who is writing
+	_ = g.conn.SetWriteDeadline(time.Now().Add(closeTimeout)) // also for a write in progress
 	g.mu.Lock()
-	_ = g.send() // there is nobody left to tell
+	_ = g.send() // nobody can act on an error
 	g.mu.Unlock()
 	return g.conn.Close()
 }

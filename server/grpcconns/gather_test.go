@@ -13,14 +13,14 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestAnswersKeepTheirOrder whether they wait for others or not, and all that was written has left when the connection is
-// closed.
-func TestAnswersKeepTheirOrder(t *testing.T) {
+// TestResponsesKeepTheirOrder whether they wait for others or not, and everything that was written is sent before the
+// connection is closed.
+func TestResponsesKeepTheirOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		here, there := tcpPair(t)
 		received := make(chan []byte, 1)
 		go func() {
-			all, _ := io.ReadAll(there) // what is short fails below
+			all, _ := io.ReadAll(there) // a short read fails below
 			received <- all
 		}()
 		g := &gatherer{conn: here}
@@ -41,23 +41,23 @@ func TestAnswersKeepTheirOrder(t *testing.T) {
 	})
 }
 
-// TestAnswersLeaveWithoutOthers that they wait for.
-func TestAnswersLeaveWithoutOthers(t *testing.T) {
+// TestSingleResponseIsSentAtOnce, without waiting for others.
+func TestSingleResponseIsSentAtOnce(t *testing.T) {
 	here, there := tcpPair(t)
 	g := &gatherer{conn: here}
 	for range 100 {
-		if _, err := g.write([]byte("answer"), true); err != nil {
+		if _, err := g.write([]byte("response"), true); err != nil {
 			t.Fatal(err)
 		}
 		_ = there.SetReadDeadline(time.Now().Add(10 * time.Second))
-		if _, err := io.ReadFull(there, make([]byte, len("answer"))); err != nil {
+		if _, err := io.ReadFull(there, make([]byte, len("response"))); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-// TestAnswersAreWrittenTogether where several are on their way: that is what it is for.
-func TestAnswersAreWrittenTogether(t *testing.T) {
+// TestResponsesAreBatched when several are in progress, which is the purpose.
+func TestResponsesAreBatched(t *testing.T) {
 	writes := &counted{}
 	g := &gatherer{conn: writes}
 	g.sending = true // nobody else sends in between
@@ -74,8 +74,9 @@ func TestAnswersAreWrittenTogether(t *testing.T) {
 	}
 }
 
-// TestWhoDoesNotReadIsLeft: closing waits no longer than for the last words, and who writes is told.
-func TestWhoDoesNotReadIsLeft(t *testing.T) {
+// TestCloseDoesNotWaitForSlowReaders: closing waits no longer than closeTimeout, and a write in progress returns the
+// error.
+func TestCloseDoesNotWaitForSlowReaders(t *testing.T) {
 	here, _ := tcpPair(t)
 	g := &gatherer{conn: here}
 	failed := make(chan error, 1)
@@ -90,7 +91,7 @@ func TestWhoDoesNotReadIsLeft(t *testing.T) {
 	closed := make(chan struct{})
 	go func() {
 		defer close(closed)
-		_ = g.close() // that it comes to an end is the matter
+		_ = g.close() // it must return
 	}()
 	for _, done := range []func() bool{
 		func() bool { _, open := <-closed; return !open },

@@ -1,10 +1,10 @@
-// Package grpcconns bounds what the connections of a gRPC server cost, in number, in memory and in time.
+// Package grpcconns bounds what the connections of a gRPC server cost, in number, memory and time.
 //
-// gRPC bounds a message and the streams of a connection, but gives back the window of a connection as soon as bytes
-// arrive, whoever reads them. So what all connections hold together is bounded here: the frames of HTTP/2 that come
-// and go are followed, not changed. Whoever connects when there are as many as there may be takes the place of one that
-// waits; beyond what may be held, the connection ends whose message is overdue, or which holds the most; and one whose
-// message is not whole, or whose answer is not taken, after some seconds ends.
+// gRPC bounds a message and the streams of a connection, but it restores the window of a connection as soon as bytes
+// arrive, regardless of who reads them. So this package bounds what all connections hold together. It follows the
+// HTTP/2 frames in both directions, without changing them. When all connections are in use, a new one evicts one that
+// waits. When too much memory is held, the connection is closed whose message is overdue, or that holds the most. A
+// connection whose message is not complete, or whose response is not read, is closed after some seconds.
 package grpcconns
 
 import (
@@ -15,28 +15,31 @@ import (
 	"time"
 )
 
-// Why a connection had to go.
+// The reasons why a connection is evicted.
 const (
-	Capacity = "place"  // for another
-	Memory   = "memory" // all together held too much
-	Timeout  = "time"   // a message was not whole, or an answer not taken, in time
+	Capacity = "capacity" // a new connection needs its slot
+	Memory   = "memory"   // all connections together held too much
+	Timeout  = "timeout"  // a message was not complete, or a response not read, in time
 )
 
-// Config is what connections may cost.
+// Config bounds what connections may cost.
 type Config struct {
 	MaxConnections int           // 0 is any number
 	MaxHeldBytes   int64         // of messages and streams of all connections
 	MessageTimeout time.Duration // from the begin of a message until it is answered
-	OnEvict        func(why string)
+	// Streams is whether there are methods by which clients send many messages. Without, a message is a request, and its
+	// stream has to end with it.
+	Streams bool
+	OnEvict func(why string)
 }
 
 const (
-	// overdue is how long a message may take before its connection is the first to go, and how long a new connection
-	// may be without one.
+	// overdue is how long a message may take before its connection is the first to be evicted, and how long a new
+	// connection may be without one.
 	overdue = time.Second
-	// samples is how many connections are looked at to find one that makes place.
+	// samples is how many connections are compared to find one to evict.
 	samples = 64
-	// looks is how often during its patience it is looked who is late.
+	// checks is how often during MessageTimeout connections are checked for it.
 	checks = 8
 )
 
@@ -70,13 +73,13 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 	c := newConn(inner, l)
 	if !l.admit(c) {
-		_ = inner.Close() // there is nobody to tell
+		_ = inner.Close() // nobody can act on an error
 		return nil, net.ErrClosed
 	}
 	return c, nil
 }
 
-// Close implements net.Listener. Connections stay.
+// Close implements net.Listener. Connections stay open.
 func (l *Listener) Close() error {
 	l.mu.Lock()
 	if !l.shut {
@@ -96,7 +99,7 @@ func (l *Listener) admit(c *Conn) bool {
 			l.evict(longest, Capacity)
 			continue
 		}
-		// All are answered this moment: what they do ends soon, or is overdue.
+		// All have a request in progress, which ends soon or becomes overdue.
 		again := time.AfterFunc(overdue/checks, l.free.Broadcast)
 		l.free.Wait()
 		again.Stop()
@@ -109,13 +112,13 @@ func (l *Listener) admit(c *Conn) bool {
 	return true
 }
 
-// longest is who has waited longest, or nil if all are answered. The caller holds mu.
+// longestWaiting returns the connection that has waited the longest, or nil if all are busy. The caller holds mu.
 func (l *Listener) longestWaiting() (longest *Conn) {
 	var most status
 	now := time.Now().UnixNano()
 	for i := range min(len(l.all), samples) {
 		if len(l.all) > samples {
-			i = rand.IntN(len(l.all)) //nolint:gosec // nobody gains by knowing who is looked at
+			i = rand.IntN(len(l.all)) //nolint:gosec // nobody gains by predicting which connections are compared
 		}
 		s := l.all[i].status(now)
 		if s.busy {
@@ -128,7 +131,7 @@ func (l *Listener) longestWaiting() (longest *Conn) {
 	return longest
 }
 
-// hold notes that so many bytes more are held.
+// hold notes how many more bytes are held.
 func (l *Listener) hold(bytes int64) {
 	if l.held.Add(bytes) <= l.config.MaxHeldBytes || bytes <= 0 {
 		return
@@ -151,15 +154,16 @@ func (l *Listener) hold(bytes int64) {
 	}
 }
 
-// watch ends connections that are late, until the listener is closed and they are gone.
+// watch closes connections that exceed MessageTimeout, until the listener is closed and they are gone.
 func (l *Listener) watch() {
-	ticker := time.NewTicker(max(l.config.MessageTimeout/checks, time.Millisecond))
+	ticker := time.NewTicker(min(max(l.config.MessageTimeout/checks, time.Millisecond), time.Second))
 	defer ticker.Stop()
 	for range ticker.C {
 		l.mu.Lock()
 		now := time.Now()
 		limit := now.Add(-l.config.MessageTimeout).UnixNano()
 		for i := len(l.all) - 1; i >= 0; i-- { // the last takes the place of who goes
+			l.held.Add(-l.all[i].turn())
 			if s := l.all[i].status(now.UnixNano()); s.pending && s.since < limit {
 				l.evict(l.all[i], Timeout)
 			}
@@ -178,7 +182,7 @@ func (l *Listener) evict(c *Conn, why string) {
 	if l.config.OnEvict != nil {
 		l.config.OnEvict(why)
 	}
-	go func() { _ = c.Conn.Close() }() // there is nobody to tell
+	go func() { _ = c.Conn.Close() }() // nobody can act on an error
 }
 
 func (l *Listener) remove(c *Conn) {

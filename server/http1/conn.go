@@ -26,7 +26,7 @@ const (
 //
 // Three goroutines use it: net/http's reader (scanner, pending, passable, refused, peer), whoever calls noteState and
 // Close, and the listener, which evicts connections. What they share is atomic, or guarded by listener.connections.mu.
-// The scanner counts complete heads, except those that the fast path answered, and finished counts the requests that
+// The scanner counts complete heads, except those that the fast path responded to, and finished counts the requests that
 // net/http is done with: while both are equal and not 0, net/http waits for a request, and the fast path may respond.
 type conn struct {
 	net.Conn

@@ -127,18 +127,18 @@ func TestLongestIdleConnectionIsEvicted(t *testing.T) {
 	l.eventually(t, "it waits", func(s *connections) bool { return s.awaited.Load() && len(s.all) == 4 })
 	close(end)
 	last.want("")
-	answered := 0
+	responses := 0
 	for _, c := range []*client{working, said, fifth, sixth} {
 		response, err := http.ReadResponse(c.in, nil)
 		if err == nil && response.StatusCode == http.StatusOK {
-			answered++
+			responses++
 		}
 		if err == nil {
 			_ = response.Body.Close()
 		}
 	}
-	if answered != 4 {
-		t.Errorf("%d of 4 are answered", answered)
+	if responses != 4 {
+		t.Errorf("%d of 4 get their response", responses)
 	}
 }
 

@@ -142,7 +142,7 @@ func (c *client) send(text string) {
 	}
 }
 
-// want reads an answer.
+// want reads a response.
 func (c *client) want(body string) http.Header {
 	c.t.Helper()
 	response, err := http.ReadResponse(c.in, nil)
@@ -157,7 +157,7 @@ func (c *client) want(body string) http.Header {
 	return response.Header
 }
 
-// wantEnd waits until the server hangs up.
+// wantEnd waits until the server closes the connection.
 func (c *client) wantEnd() {
 	c.t.Helper()
 	if _, err := c.in.ReadByte(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {

@@ -12,15 +12,15 @@ const (
 	headerCacheControl = "Cache-Control"
 	headerExpires      = "Expires"
 
-	// HeaderCaching tells gateways, which cannot know, that shared caches may keep an answer. Without
-	// it they may not.
+	// HeaderCaching tells gateways, which do not know Groups, that shared caches may keep a response. Without it they
+	// may not.
 	HeaderCaching = "X-Keyward-Caching"
 	cachingShared = "shared"
 
 	private = "private"
 )
 
-// Caching returns what gateways are told about keeping the answer to a request that is allowed.
+// Caching adds the header that tells gateways about keeping the response to an allowed request.
 func Caching(headers []Header, d decision.Decision) []Header {
 	if d.Group.SharedCaching {
 		return append(headers, Header{HeaderCaching, cachingShared})
@@ -28,8 +28,8 @@ func Caching(headers []Header, d decision.Decision) []Header {
 	return headers
 }
 
-// CacheControl is the value of that header for an application that answers by itself, or "" where
-// that is its own business.
+// CacheControl returns the value of that header for an application that responds itself, or "" if the application may
+// choose it.
 func CacheControl(d decision.Decision) string {
 	switch {
 	case !d.Allowed():
@@ -41,9 +41,8 @@ func CacheControl(d decision.Decision) string {
 	}
 }
 
-// Vary is the value of that header in answers to the request: whatever a decision can depend on,
-// so that a cache gives the answer to nobody about whom it could be another. Referer counts where
-// there is no Origin.
+// Vary returns the value of that header for responses to the request: everything that a decision can depend on, so that
+// a cache gives the response to nobody who could get another decision. Referer counts if there is no Origin.
 func Vary(request *decision.Request) string {
 	switch {
 	case request.PreflightMethod != "":
@@ -61,11 +60,11 @@ const (
 	varyOnAll       = varyOnKeys + ", " + headerReferer
 )
 
-// privately is shared by all answers of which nothing else is said. It has no room to append to.
+// onlyPrivate is shared by all responses without another directive. It has no room to append to.
 var onlyPrivate = []string{private}
 
-// AddVary adds names to those on which an answer depends already, on one line: some caches look
-// at one of two.
+// AddVary adds names to those on which a response depends already. It puts all on one line, because some caches read
+// only one of two.
 func AddVary(header http.Header, names string) {
 	lines := header[HeaderVary]
 	if len(lines) == 0 {
@@ -92,8 +91,8 @@ func varies(lines []string, on string) bool {
 	return false
 }
 
-// Privatize lets only the client keep an answer, whatever the content server says to caches that
-// serve more than one (RFC 9111, section 5.2.2.7). How long, and whether at all, stays its word.
+// Privatize lets only the client keep a response, regardless of what the content server says to shared caches (RFC
+// 9111, section 5.2.2.7). The content server still decides how long, and whether at all.
 func Privatize(header http.Header) {
 	for name := range header {
 		if isForSharedCaches(name) {
@@ -107,7 +106,7 @@ func Privatize(header http.Header) {
 			return
 		}
 		header[headerCacheControl] = []string{private + freshness(header)}
-		delete(header, headerExpires) // which caches that know no Cache-Control go by
+		delete(header, headerExpires) // which caches use that do not know Cache-Control
 		return
 	}
 	directives := []string{private}
@@ -124,14 +123,14 @@ func Privatize(header http.Header) {
 		}
 	}
 	if len(directives) == 2 && strings.EqualFold(directives[1], noStore.Value) {
-		directives = directives[1:] // nobody keeps it
+		directives = directives[1:] // nobody may keep it
 	}
 	header[headerCacheControl] = []string{strings.Join(directives, ", ")}
 }
 
-// cutDirective cuts the first off a list, in which commas may be quoted. A quote that is never
-// closed hides nothing: who reads Cache-Control by looking for words sees what comes first, and
-// that is private.
+// cutDirective cuts the first directive off a list. Commas in quoted strings separate nothing. A quote that is never
+// closed hides nothing either: caches that read Cache-Control by searching for words see what comes first, and that is
+// private.
 func cutDirective(list string) (directive, rest string) {
 	quoted := false
 	for i := 0; i < len(list); i++ {
@@ -147,7 +146,7 @@ func cutDirective(list string) (directive, rest string) {
 	return strings.Trim(list, " \t"), ""
 }
 
-// freshness says in Cache-Control what Expires says (RFC 9111, section 4.2.1).
+// freshness returns what Expires says, as a directive of Cache-Control (RFC 9111, section 4.2.1).
 func freshness(header http.Header) string {
 	expires, date := header[headerExpires], header["Date"]
 	if len(expires) == 1 && len(date) == 1 {
@@ -157,12 +156,12 @@ func freshness(header http.Header) string {
 			return ", max-age=" + strconv.FormatInt(int64(end.Sub(begin).Seconds()), 10)
 		}
 	}
-	return ", max-age=0" // what cannot be read is in the past (section 5.3)
+	return ", max-age=0" // an invalid date is in the past (section 5.3)
 }
 
-// SharedCacheHeaders returns those in use of the headers that tell a kind of shared cache another
-// thing than Cache-Control does, and outrank it there: nginx's, those of surrogates, of CDNs and of
-// RFC 9213. What configures other proxies is compared with it.
+// SharedCacheHeaders returns the headers in use that give a kind of shared cache other instructions than Cache-Control,
+// and override it there: those of nginx, surrogates, CDNs and RFC 9213. Tests compare the configurations of other
+// proxies with it.
 func SharedCacheHeaders() []string {
 	return []string{
 		"X-Accel-Expires", "Surrogate-Control", "Edge-Control", "X-LiteSpeed-Cache", "X-Varnish-TTL",
@@ -170,8 +169,8 @@ func SharedCacheHeaders() []string {
 	}
 }
 
-// FilterInformational removes from a response in front of the answer (1xx) what says who may keep or
-// read an answer, and what Keyward itself says.
+// FilterInformational removes headers from an informational response (1xx) that say who may keep or read a response,
+// and Keyward's own headers.
 func FilterInformational(header http.Header) {
 	for name := range header {
 		if isResponsesOwn(name) {
@@ -180,7 +179,8 @@ func FilterInformational(header http.Header) {
 	}
 }
 
-// FilterTrailers removes the same from the trailers of an answer, and what may trail in no message.
+// FilterTrailers removes the same headers from the trailers of a response, and those that may be a trailer in no
+// message.
 func FilterTrailers(trailer http.Header) {
 	for name := range trailer {
 		if isResponsesOwn(name) || !MayTrail(name) {
@@ -189,7 +189,7 @@ func FilterTrailers(trailer http.Header) {
 	}
 }
 
-// isAnswers tells a field that is for the headers of an answer only.
+// isResponsesOwn reports whether a field belongs only in the headers of the final response.
 func isResponsesOwn(name string) bool {
 	if isReserved(name) || isForSharedCaches(name) || hasFoldedPrefix(name, "access-control-") || hasFoldedPrefix(name, "ratelimit") {
 		return true
@@ -202,7 +202,7 @@ func isResponsesOwn(name string) bool {
 	return false
 }
 
-// isForSharedCaches knows them, and all others that end as RFC 9213 wants it.
+// isForSharedCaches reports whether a field is one of them, or ends as RFC 9213 specifies.
 func isForSharedCaches(name string) bool {
 	if begin := len(name) - len(anyCacheControl); begin >= 0 && hasFoldedPrefix(name[begin:], anyCacheControl) {
 		return true
@@ -215,6 +215,6 @@ func isForSharedCaches(name string) bool {
 	return false
 }
 
-const anyCacheControl = "-cache-control" // of CDNs, of one of them, and so on
+const anyCacheControl = "-cache-control" // of all CDNs, or of one
 
 var forSharedCaches = [...]string{"x-accel-expires", "surrogate-control", "edge-control", "x-litespeed-cache", "x-varnish-ttl"}

@@ -44,7 +44,7 @@ func TestPrivatize(t *testing.T) {
 	}
 }
 
-// TestPrivatizeIsPrivate to whoever splits the list at commas, and to whoever looks for words.
+// TestPrivatizeIsPrivate for caches that split the list at commas, and for caches that search for words.
 func TestPrivatizeIsPrivate(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		directive := rapid.SampledFrom([]string{"public", "PUBLIC", "s-maxage=5", "S-MaxAge=\"5\"", "max-age=5", "no-cache", "no-store", "private", `private="x"`, "must-understand", `x="y`, "", " "})
@@ -72,7 +72,7 @@ func TestPrivatizeIsPrivate(t *testing.T) {
 		if slices.ContainsFunc(list, func(d string) bool {
 			return strings.EqualFold(d, "public") || strings.HasPrefix(strings.ToLower(d), "s-maxage")
 		}) {
-			t.Fatalf("%q tells shared caches something", lines)
+			t.Fatalf("%q contains an instruction for shared caches", lines)
 		}
 	})
 }
@@ -109,7 +109,7 @@ func TestVary(t *testing.T) {
 	}
 }
 
-// TestSharedCacheHeadersAreRemoved, in any spelling, and in whatever comes beside the answer itself.
+// TestSharedCacheHeadersAreRemoved, in any spelling, also from informational responses and trailers.
 func TestSharedCacheHeadersAreRemoved(t *testing.T) {
 	for _, name := range SharedCacheHeaders() {
 		for _, spelled := range spellings(name) {

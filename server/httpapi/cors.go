@@ -7,8 +7,8 @@ import (
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
-// The headers of the CORS protocol (WHATWG Fetch, section 3.3). Credentials are not among
-// them: a key is sent by a page, never by the browser on its own.
+// The headers of the CORS protocol (WHATWG Fetch, section 3.3). Credentials are not among them: a page sends the key,
+// the browser never sends it on its own.
 const (
 	HeaderAllowOrigin = "Access-Control-Allow-Origin"
 	HeaderVary        = "Vary"
@@ -25,27 +25,26 @@ const (
 
 	readMethods = "GET, HEAD"
 	keyHeaders  = "Authorization, X-Api-Key, Content-Type"
-	maxAge      = "600" // seconds; a change of what is allowed is in force without it
+	maxAge      = "600" // seconds; a change of what is allowed takes effect regardless of it
 	exposed     = HeaderRequestID + ", RateLimit, RateLimit-Policy, Content-Range, Accept-Ranges, ETag, Content-Disposition"
 
 	maxRequestedHeaders = 2 << 10 // bytes
 )
 
-// QuestionHeaders are the headers of requests, other than the credential's, that decisions
-// depend on.
+// DecisionHeaders are the headers of requests, other than the credential's, that decisions depend on.
 var DecisionHeaders = []string{headerOrigin, headerReferer, headerRequestMethod, headerRequestHeaders}
 
-// CORS returns what lets pages of the request's origin read the answer to it, and nothing
-// if they may not. The answer varies on the origin in any case.
+// CORS returns the headers that let pages of the request's origin read the response, or none if they may not. The
+// response varies on the origin in any case.
 func CORS(d decision.Decision, request *decision.Request) []Header {
 	if !d.OriginAllowed {
 		return nil
 	}
-	if _, err := origin.Parse(request.Origin); err != nil || !isSafe(request.Origin) { // then it is not allowed, or no browser's
+	if _, err := origin.Parse(request.Origin); err != nil || !isSafe(request.Origin) { // then it is not allowed, or not from a browser
 		return nil
 	}
-	// Browsers compare it byte by byte with what they sent (Fetch, section 4.10), also with a
-	// dot at the end of the host, which is the same host and to them another origin.
+	// Browsers compare it byte by byte with what they sent (Fetch, section 4.10). A dot at the end of the host makes it
+	// another origin for them, though it is the same host.
 	allowed := Header{HeaderAllowOrigin, request.Origin}
 	switch d.Code {
 	case decision.Preflight:
@@ -61,9 +60,8 @@ func CORS(d decision.Decision, request *decision.Request) []Header {
 	}
 }
 
-// asked returns the names in an Access-Control-Request-Headers that a page may send, to be
-// added to a list: what is none is left out, and so are those that only Keyward sets, and
-// the wildcard, which is no name.
+// allowedHeaders returns the names in an Access-Control-Request-Headers that a page may send, to be added to a list. It
+// omits invalid names, names that only Keyward sets, and the wildcard, which is not a name.
 func allowedHeaders(list string) string {
 	if len(list) > maxRequestedHeaders {
 		return ""

@@ -51,7 +51,7 @@ func TestCORS(t *testing.T) {
 	}
 }
 
-func TestWhatIsAPreflight(t *testing.T) {
+func TestPreflightDetection(t *testing.T) {
 	header := func(pairs ...string) http.Header {
 		h := http.Header{}
 		for i := 0; i < len(pairs); i += 2 {

@@ -1,6 +1,5 @@
-// Package httpapi is how requests and decisions look in HTTP, for all doors alike: where a
-// credential is found, which headers an allowed request gains and loses, and how a denial
-// is told.
+// Package httpapi is how requests and decisions look in HTTP, for all integrations: where a credential is found, which
+// headers an allowed request gains and loses, and how a denial is written.
 package httpapi
 
 import (
@@ -19,8 +18,8 @@ const (
 	schemeBearer = "Bearer"
 )
 
-// NewRequest gathers what a decision needs from the header of a request. Path is percent-
-// encoded, and rawQuery without its '?'; both are as sent.
+// NewRequest collects what a decision needs from the header of a request. Path is percent-encoded, and rawQuery without
+// its '?'; both are as sent.
 func NewRequest(header http.Header, method, host, path, rawQuery string) decision.Request {
 	request := decision.Request{
 		Credential: Credential(header),
@@ -28,7 +27,7 @@ func NewRequest(header http.Header, method, host, path, rawQuery string) decisio
 		Host:       host,
 		Path:       path,
 		RawQuery:   rawQuery,
-		// Two lines of one of them make a value that is no origin, and so a denial.
+		// Two lines of one of them make an invalid origin, and so a denial.
 		Origin:  strings.Join(header["Origin"], ", "),
 		Referer: strings.Join(header["Referer"], ", "),
 	}
@@ -45,9 +44,9 @@ func SplitTarget(target string) (path, rawQuery string) {
 	return path, rawQuery
 }
 
-// Target splits the target of an HTTP/1 request in origin form, or in absolute form of the
-// schemes http and https (RFC 9112, section 3.2). A target in another form comes back as the
-// path; as no path begins like that, it is refused as one.
+// Target splits the target of an HTTP/1 request in origin form, or in absolute form of the schemes http and https (RFC
+// 9112, section 3.2). A target in another form is returned as the path. No valid path begins like that, so that it is
+// refused.
 func Target(target string) (authority, path, rawQuery string) {
 	scheme, rest, absolute := strings.Cut(target, "://")
 	if !absolute || !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https") {
@@ -68,15 +67,14 @@ func Target(target string) (authority, path, rawQuery string) {
 	return rest[:end], path, rawQuery
 }
 
-// Credential finds the key in the forms
+// Credential finds the key in one of these forms:
 //
 //	Authorization: Bearer <key>    (RFC 6750, section 2.1; the scheme in any case)
 //	Authorization: <key>
 //	X-Api-Key: <key>
 //
-// A key that is sent twice in one header, or differently in both, is malformed: whoever
-// reads the request next might choose the other. An Authorization of another scheme, such
-// as Basic, is for somebody else.
+// A key that is sent twice in one header, or differently in both, is malformed: the next reader of the request might
+// choose the other one. An Authorization of another scheme, such as Basic, is not for Keyward.
 func Credential(header http.Header) decision.Credential {
 	authorization, authorizationOK := single(header[HeaderAuthorization])
 	apiKey, apiKeyOK := single(header[HeaderAPIKey])
@@ -98,7 +96,7 @@ func Credential(header http.Header) decision.Credential {
 	return FromText(text)
 }
 
-// FromText is the credential of a key text that was presented, "" included.
+// FromText returns the credential for the text of a key, which may be "".
 func FromText(text string) decision.Credential {
 	switch {
 	case keyformat.WellFormed(text):
@@ -110,8 +108,8 @@ func FromText(text string) decision.Credential {
 	}
 }
 
-// single returns the value of a header with at most one line, without the white space
-// around it (RFC 9110, section 5.5).
+// single returns the value of a header with at most one line, without the white space around it (RFC 9110, section
+// 5.5). It reports whether there is at most one.
 func single(lines []string) (string, bool) {
 	switch len(lines) {
 	case 0:
@@ -123,8 +121,7 @@ func single(lines []string) (string, bool) {
 	}
 }
 
-// fromAuthorization returns the key text of an Authorization value, and whether the value
-// is meant for Keyward at all.
+// fromAuthorization returns the key text of an Authorization value. It reports whether the value is meant for Keyward.
 func fromAuthorization(value string) (text string, ours bool) {
 	if value == "" {
 		return "", false
@@ -140,9 +137,8 @@ func fromAuthorization(value string) (text string, ours bool) {
 	}
 }
 
-// isJoined tells whether an Authorization of another scheme is followed by a second one,
-// from a line that a proxy has joined with a comma: what follows is not a parameter of the
-// first (RFC 9110, section 11.4).
+// isJoined reports whether an Authorization of another scheme is followed by a second one, from a line that a proxy has
+// joined with a comma: what follows is not a parameter of the first (RFC 9110, section 11.4).
 func isJoined(value string) bool {
 	quoted := false
 	for i := 0; i < len(value); i++ {
@@ -164,8 +160,8 @@ func startsParameter(s string) bool {
 	return hasValue && IsToken(strings.TrimRight(name, " \t"))
 }
 
-// isScheme tells an authentication scheme from a key with something behind it: no
-// registered scheme has a '_', and every key has.
+// isScheme distinguishes an authentication scheme from a key that is followed by something: no registered scheme has a
+// '_', and every key has one.
 func isScheme(s string) bool {
 	for _, c := range []byte(s) {
 		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' {

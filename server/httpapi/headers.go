@@ -9,7 +9,7 @@ import (
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
-// The headers that tell the upstream on whose behalf a request comes.
+// The headers that tell the upstream whose request it is.
 const (
 	HeaderGroup         = "X-Keyward-Group"       // namespace/name
 	HeaderGroupName     = "X-Keyward-Group-Name"  // the display name
@@ -26,8 +26,8 @@ const (
 	foldedRequestID     = "x-request-id"
 )
 
-// HeaderUpgrade asks for another protocol (RFC 9110, section 7.8), and ProtocolWebSocket is
-// the only one that is passed on: in others there are requests on which nobody decides.
+// HeaderUpgrade asks for another protocol (RFC 9110, section 7.8). ProtocolWebSocket is the only one that is passed on:
+// other protocols contain requests that nobody decides on.
 const (
 	HeaderUpgrade     = "Upgrade"
 	ProtocolWebSocket = "websocket"
@@ -38,9 +38,9 @@ type Header struct {
 	Name, Value string
 }
 
-// ContextHeaders returns what an allowed request gains; empty values are left out. The
-// display name, which is free text, is encoded by Encode. All other values are printable
-// ASCII and appear as they are; one that is not, against all rules, is encoded too.
+// ContextHeaders returns the headers that an allowed request gains. It omits empty values. The display name, which is
+// free text, is encoded by Encode. All other values are printable ASCII and appear unchanged; one that violates this is
+// encoded, too.
 func ContextHeaders(d decision.Decision) []Header {
 	if !d.Allowed() {
 		return nil
@@ -48,8 +48,8 @@ func ContextHeaders(d decision.Decision) []Header {
 	return AppendContextHeaders(make([]Header, 0, 6+len(d.Group.Context)+1), d) // and the request's id
 }
 
-// AppendContextHeaders is ContextHeaders of a request that is allowed, for callers with a
-// list of their own, which must have no such headers yet.
+// AppendContextHeaders is ContextHeaders for a request that is allowed, and for callers with a list of their own, which
+// must not contain such headers yet.
 func AppendContextHeaders(headers []Header, d decision.Decision) []Header {
 	add := func(name, value string) {
 		if value != "" {
@@ -71,7 +71,7 @@ func AppendContextHeaders(headers []Header, d decision.Decision) []Header {
 	return headers
 }
 
-// headerOf saves making the name of a header anew for every request.
+// headerOf avoids making the name of a header anew for every request.
 func headerOf(value *decision.ContextValue) (name string, ok bool) {
 	if value.Header != "" {
 		return value.Header, true
@@ -79,12 +79,12 @@ func headerOf(value *decision.ContextValue) (name string, ok bool) {
 	return ContextHeaderName(value.Name)
 }
 
-// Permissions lists those of an allowed request's key.
+// Permissions lists the permissions of an allowed request's key.
 func Permissions(d decision.Decision) string { return safe(strings.Join(d.Key.Scope.Permissions, ",")) }
 
-// ContextHeaderName returns the header of a context value: "X-Keyward-Context-Bucketname"
-// for "bucketName", as header names have no case. A name of other characters than letters,
-// digits and '-' has none: upstreams that fold others could not tell it from another.
+// ContextHeaderName returns the header of a context value: "X-Keyward-Context-Bucketname" for "bucketName", as header
+// names have no case. It fails for names with other characters than letters, digits and '-': upstreams that fold others
+// could not distinguish them.
 func ContextHeaderName(name string) (string, bool) {
 	if name == "" {
 		return "", false
@@ -97,9 +97,8 @@ func ContextHeaderName(name string) (string, bool) {
 	return http.CanonicalHeaderKey(headerContextPrefix + name), true
 }
 
-// Encode makes any text safe in a header line: all bytes but printable ASCII, '%' itself,
-// and spaces at the ends are percent-encoded as UTF-8, so that decodeURIComponent and
-// url.PathUnescape give the text back.
+// Encode makes any text safe in a header line: all bytes except printable ASCII, '%' itself, and spaces at the ends are
+// percent-encoded as UTF-8, so that decodeURIComponent and url.PathUnescape return the text.
 func Encode(text string) string {
 	if isSafe(text) && !strings.Contains(text, "%") {
 		return text
@@ -116,7 +115,7 @@ func Encode(text string) string {
 	return out.String()
 }
 
-// safe returns text that can be sent as it is, and other text encoded.
+// safe returns text unchanged if it can be sent, and encoded otherwise.
 func safe(text string) string {
 	if isSafe(text) {
 		return text
@@ -135,29 +134,26 @@ func isSafe(text string) bool {
 
 func isPrintable(c byte) bool { return c >= 0x20 && c < 0x7f }
 
-// UpstreamHeaders returns what the upstream is told of an allowed request: its context and
-// its id.
+// UpstreamHeaders returns the headers that the upstream gets with an allowed request: its context and its id.
 func UpstreamHeaders(d decision.Decision, requestID string) []Header {
 	return append(ContextHeaders(d), Header{HeaderRequestID, requestID})
 }
 
-// isReserved knows every spelling that an upstream may take for a header of Keyward's, or
-// for the id that it gives.
+// isReserved reports whether an upstream may take the name for one of Keyward's headers or for the request id, in any
+// spelling.
 func isReserved(name string) bool {
 	return hasFoldedPrefix(name, reservedPrefix) || isFolded(name, foldedRequestID)
 }
 
-// MayBeRemoved tells whether the header of that name may be among those to remove of a request.
+// MayBeRemoved reports whether the header of that name may have to be removed from a request.
 func MayBeRemoved(name string) bool {
 	return isReserved(name) || isFolded(name, foldedAuthorization) || isFolded(name, foldedAPIKey) || kindOf(name) != ordinary
 }
 
-// IsReserved tells whether only Keyward may say what the header of that name says, in any
-// spelling.
+// IsReserved reports whether only Keyward may set the header of that name, in any spelling.
 func IsReserved(name string) bool { return hasFoldedPrefix(name, reservedPrefix) }
 
-// SendsReserved tells whether there is a header by which only Keyward says on whose behalf a
-// request comes, in any spelling.
+// SendsReserved reports whether there is a header, in any spelling, that only Keyward may set.
 func SendsReserved(header http.Header) bool {
 	for name := range header {
 		if IsReserved(name) {
@@ -167,7 +163,7 @@ func SendsReserved(header http.Header) bool {
 	return false
 }
 
-// carriesCredential leaves an Authorization of another scheme to the upstream.
+// carriesCredential reports whether the header carries a key. An Authorization of another scheme is for the upstream.
 func carriesCredential(name string, header http.Header) bool {
 	switch {
 	case isFolded(name, foldedAPIKey):
@@ -182,20 +178,19 @@ func carriesCredential(name string, header http.Header) bool {
 	}
 }
 
-// Decisive are the headers that decisions depend on and upstreams may, too: a Connection
-// header that names them (RFC 9110, section 7.6.1) does not take them from the upstream.
+// Decisive are the headers that decisions depend on, and upstreams may, too: a Connection header that names them (RFC
+// 9110, section 7.6.1) does not remove them from the request to the upstream.
 var Decisive = append([]string{HeaderAuthorization, HeaderAPIKey}, DecisionHeaders...)
 
-// mayNotTrail are names, folded, and beginnings of names that end in '-', of fields that
-// tell how to frame, route, authenticate or read a message. They come in time or not at
-// all (RFC 9110, section 6.5.1).
+// mayNotTrail are names, folded, and prefixes of names that end in '-', of fields that say how to frame, route,
+// authenticate or read a message. They must be headers, not trailers (RFC 9110, section 6.5.1).
 var mayNotTrail = []string{
 	reservedPrefix, "x-request-id", "authorization", "x-api-key", "cookie", "proxy-", "origin", "referer", "access-control-",
 	"host", "via", "expect", "range", "if-", "content-", "cache-control", "pragma", "max-forwards",
 	"transfer-encoding", "te", "trailer", "connection", "keep-alive", "upgrade",
 }
 
-// MayTrail tells whether an upstream may see a request's trailer of that name.
+// MayTrail reports whether an upstream may see a request's trailer of that name.
 func MayTrail(name string) bool {
 	folded := fold(name)
 	return kindOf(name) == ordinary && !slices.ContainsFunc(mayNotTrail, func(s string) bool {
@@ -203,7 +198,7 @@ func MayTrail(name string) bool {
 	})
 }
 
-// folds are the bytes of names as CGI and its heirs tell them apart: they turn lower case into upper case, and all but
+// folds maps the bytes of names as CGI and its successors do: they turn lower case into upper case, and all except
 // letters and digits into one character, which is '-' here. 0 is for bytes beyond ASCII.
 var folds = func() (table [256]byte) {
 	for c := range byte(utf8.RuneSelf) {
@@ -229,8 +224,8 @@ func fold(name string) string {
 	return string(folded)
 }
 
-// IsUsual reports whether a name is spelled as proxies and Keyward do it. In other characters, a
-// name that Keyward looks for is its client's, whoever passes it on.
+// IsUsual reports whether a name is spelled as proxies and Keyward spell it. With other characters, a name that Keyward
+// looks for was chosen by the client, whoever passes it on.
 func IsUsual(name string) bool {
 	for i := range len(name) {
 		if c := name[i]; folds[c] == 0 || folds[c] == '-' && c != '-' {
@@ -240,15 +235,14 @@ func IsUsual(name string) bool {
 	return true
 }
 
-// hasFoldedPrefix is strings.HasPrefix(fold(name), prefix) without a copy of the name. The
-// prefix is folded, and ASCII.
+// hasFoldedPrefix is strings.HasPrefix(fold(name), prefix) without a copy of the name. The prefix is folded, and ASCII.
 func hasFoldedPrefix(name, prefix string) bool {
 	if len(name) < len(prefix) {
 		return false
 	}
 	for i := range len(prefix) {
 		c := folds[name[i]]
-		if c == 0 { // what is one letter may be lowercase in fewer bytes
+		if c == 0 { // the lowercase form of a letter may have fewer bytes
 			return strings.HasPrefix(fold(name), prefix)
 		}
 		if c != prefix[i] {

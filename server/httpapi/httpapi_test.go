@@ -99,7 +99,7 @@ func FuzzAuthorization(f *testing.F) {
 		if got.Form != decision.WellFormed {
 			return
 		}
-		// What was accepted is one key, and no trace of it is left for the upstream.
+		// What was accepted is one key, and nothing of it is left for the upstream.
 		text := strings.Trim(authorization, " \t")
 		if i := strings.LastIndexByte(text, ' '); i >= 0 {
 			text = text[i+1:]
@@ -208,7 +208,7 @@ func BenchmarkCredential(b *testing.B) {
 	}
 }
 
-// TestFolding: names are folded without a copy as they are with one.
+// TestFolding: folding without a copy gives the same result as folding with one.
 func TestFolding(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		name := rapid.StringOfN(rapid.SampledFrom([]rune("xX-_.~!keywardKEYWARD\u212aİé")), 0, 14, -1).Draw(t, "name")

@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// usualLines is how many lines of the headers that a door reads there are seldom more than.
+// usualLines is a number of header lines that an integration seldom exceeds.
 const usualLines = 10
 
-// secret is a part of what may hold a key: whatever prints, logs or encodes it says so.
+// secret is embedded in what may hold a key, so that printing, logging or encoding it shows a placeholder.
 type secret struct{}
 
 const secretText = "(not shown)"
@@ -25,7 +25,7 @@ func (secret) LogValue() slog.Value { return slog.StringValue(secretText) }
 // MarshalText implements encoding.TextMarshaler.
 func (secret) MarshalText() ([]byte, error) { return []byte(secretText), nil }
 
-// Lines are those lines of a header that a door reads, in room that can be used again.
+// Lines are the lines of a header that an integration reads, in memory that can be reused.
 type Lines struct {
 	secret
 
@@ -35,7 +35,7 @@ type Lines struct {
 	used   int
 }
 
-// Add is http.Header.Add for a name that is canonical.
+// Add is http.Header.Add for a canonical name.
 func (l *Lines) Add(name, value string) {
 	if l.Header == nil {
 		l.Header = http.Header{}
@@ -50,7 +50,7 @@ func (l *Lines) Add(name, value string) {
 	l.used++
 }
 
-// Reset forgets all lines.
+// Reset removes all lines.
 func (l *Lines) Reset() {
 	clear(l.Header)
 	*l = Lines{Header: l.Header}
@@ -62,7 +62,7 @@ const maxName = 32
 // Names are names of headers to look for, by their length.
 type Names [maxName + 1][]string
 
-// NewNames returns the names, which are canonical.
+// NewNames returns the set of these names, which must be canonical.
 func NewNames(names ...string) *Names {
 	n := &Names{}
 	for _, name := range names {
@@ -71,8 +71,7 @@ func NewNames(names ...string) *Names {
 	return n
 }
 
-// Find returns the name in its canonical form, or "" where it is not one of them. It has no
-// letters but those of ASCII.
+// Find returns the name in its canonical form, or "" if it is not one of them. The name must be ASCII.
 func (n *Names) Find(name string) string {
 	if len(name) > maxName {
 		return ""

@@ -14,7 +14,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestLines are a header, however many there are, and again when they were forgotten.
+// TestLines: any number of lines make the same header, also after a reset.
 func TestLines(t *testing.T) {
 	var l Lines
 	rapid.Check(t, func(t *rapid.T) {
@@ -34,7 +34,7 @@ func TestLines(t *testing.T) {
 	})
 }
 
-// TestKeysAreNotShown by what holds them on their way.
+// TestKeysAreNotShown by the types that hold them on their way.
 func TestKeysAreNotShown(t *testing.T) {
 	var l Lines
 	l.Add("Authorization", "Bearer key-text")

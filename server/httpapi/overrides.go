@@ -7,20 +7,20 @@ import (
 	"strings"
 )
 
-// kind is what a header means to content servers beside what it says.
+// kind is what a header means to content servers beyond its own content.
 type kind uint8
 
 const (
 	ordinary kind = iota
-	// override makes some content servers and frameworks take another method, path, host or file
-	// than the request's, on which nobody has decided.
+	// override makes some content servers and frameworks use another method, path, host or file than the request's, which
+	// nobody has decided on.
 	override
-	// forwarding tells where a request comes from, and for which host and by which protocol it
-	// came. Only proxies that are trusted know.
+	// forwarding says where a request comes from, and for which host and by which protocol it came. Only trusted proxies
+	// know that.
 	forwarding
 )
 
-// unusualNames are names, folded, and beginnings of names that end in '-'.
+// unusualNames are names, folded, and prefixes of names that end in '-'.
 var unusualNames = map[string]kind{
 	// The method: Rails, Laravel, Symfony, Express, ASP.NET and others.
 	"x-http-method-override": override, "x-http-method": override, "x-method-override": override, "x-method": override, "x-forwarded-method": override,
@@ -57,8 +57,8 @@ var maxUnusual = func() (longest int) {
 	return longest
 }()
 
-// mayBeUnusual has the letters with which those of a first one go on, a bit for each. Bit 0 is for
-// all that is no letter.
+// mayBeUnusual has, for the first letter of the names, their second letters, one bit for each. Bit 0 is for other
+// characters.
 var mayBeUnusual = func() (second [256]uint32) {
 	for name := range unusualNames {
 		bit := uint32(1) << letter(folds[name[1]])
@@ -68,7 +68,7 @@ var mayBeUnusual = func() (second [256]uint32) {
 	return second
 }()
 
-// letter is the number of a letter that is folded, beginning with 1, or 0 for all else.
+// letter returns the number of a folded letter, beginning with 1, or 0 for other characters.
 func letter(c byte) byte {
 	if c < 'a' {
 		return 0
@@ -76,17 +76,17 @@ func letter(c byte) byte {
 	return c - 'a' + 1
 }
 
-// kindOf knows every spelling that an upstream may take for one of them. It is asked about every
-// header of every request.
+// kindOf recognizes every spelling that an upstream may take for one of the names. It is called for every header of
+// every request.
 func kindOf(name string) kind {
 	if len(name) < 2 || mayBeUnusual[name[0]]>>letter(folds[name[1]])&1 == 0 {
 		return ordinary
 	}
-	var room [40]byte // more than the longest takes
+	var room [40]byte // more than the longest name needs
 	folded := room[:0]
 	for i := range min(len(name), maxUnusual+1) {
 		c := folds[name[i]]
-		if c == 0 { // no token, and so in no header but by mistake
+		if c == 0 { // not a token, so that it is in no valid header
 			folded = append(room[:0], fold(name)...)
 			return kindOfFolded(folded)
 		}
@@ -107,37 +107,35 @@ func kindOfFolded(folded []byte) kind {
 		if kind, ok := unusualNames[string(folded[:i+1])]; ok {
 			found = kind
 		}
-		if hyphens++; hyphens == 2 { // none of the beginnings has more
+		if hyphens++; hyphens == 2 { // none of the prefixes has more
 			break
 		}
 	}
 	return found
 }
 
-// UnusualNames returns the names of overrides and forwarding headers, folded, and beginnings of names that end in '-'. What
-// configures other proxies is compared with it.
+// UnusualNames returns the names of overrides and forwarding headers, folded, and prefixes of names that end in '-'.
+// Tests compare the configurations of other proxies with it.
 func UnusualNames() []string { return slices.Sorted(maps.Keys(unusualNames)) }
 
-// IsOverride reports whether the header of that name is removed for what content servers may take
-// it for.
+// IsOverride reports whether the header of that name is removed because content servers may obey it.
 func IsOverride(name string) bool { return kindOf(name) == override }
 
-// Stripping is what upstreams must not see of requests that are allowed, beside what only Keyward
-// may say.
+// Stripping is what is removed from allowed requests before upstreams see them, in addition to what only Keyward may
+// set.
 type Stripping struct {
-	// KeepCredential lets them see the key.
+	// KeepCredential lets upstreams see the key.
 	KeepCredential bool
-	// KeepOverrides are names of overrides that they may see, in this spelling but for the case.
+	// KeepOverrides are names of overrides that upstreams may see, in this spelling with any case.
 	KeepOverrides []string
-	// Writes are the forwarding headers that the proxy in between writes itself, whoever its client
-	// is; nil for none.
+	// Writes are the forwarding headers that the proxy in between sets itself, for any client; nil for none.
 	Writes *Names
 }
 
-// Names appends to an empty list the names, as sent and in order, of the headers to remove. Those
-// that are set anyway are left out, because Envoy removes last. What a peer that is believed says
-// about forwarding is its word, but in spellings that proxies do not use it is its client's; nor
-// is a key, or an override, in such a spelling what was meant to stay.
+// Names appends to an empty list the names of the headers to remove, as sent and sorted. It omits those that are set
+// anyway, because Envoy removes last. Forwarding headers from a trusted peer stay, unless they are in a spelling that
+// proxies do not use and so come from its client. A key or an override in such a spelling is not what was configured to
+// stay either.
 func (s *Stripping) Names(names []string, header http.Header, trusted bool, set []Header) []string {
 	for name := range header {
 		if s.mayStay(name, header, trusted) {
@@ -151,7 +149,7 @@ func (s *Stripping) Names(names []string, header http.Header, trusted bool, set 
 	return names
 }
 
-// Strip removes them.
+// Strip removes these headers.
 func (s *Stripping) Strip(header http.Header, trusted bool) {
 	for name := range header {
 		if !s.mayStay(name, header, trusted) {
@@ -176,7 +174,7 @@ func (s *Stripping) mayStay(name string, header http.Header, trusted bool) bool 
 
 // Set sets headers of a request or response.
 func Set(header http.Header, set []Header) {
-	values := make([]string, len(set)) // at once, for all of them
+	values := make([]string, len(set)) // one allocation for all
 	for i, h := range set {
 		values[i] = h.Value
 		header[h.Name] = values[i : i+1 : i+1]

@@ -29,7 +29,7 @@ var (
 // otherCharacters are those that a name may have (RFC 9110, section 5.6.2) beside letters, digits and '-'.
 const otherCharacters = "!#$%&'*+.^_`|~"
 
-// spellings are those that CGI and its heirs fold into one, and some that nothing does.
+// spellings are those that CGI and its successors fold into one, and some that nothing folds.
 func spellings(name string) []string {
 	var folded []string
 	for _, c := range otherCharacters {
@@ -38,7 +38,7 @@ func spellings(name string) []string {
 	return append(folded, name, strings.ToLower(name), strings.ToUpper(name), http.CanonicalHeaderKey(name), strings.ReplaceAll(name, "-", "_"), strings.ToLower(strings.Replace(name, "-", "_", 1)), http.CanonicalHeaderKey(strings.ReplaceAll(name, "-", "_")))
 }
 
-// usual is how proxies and Keyward spell names.
+// usual is the spelling of proxies and Keyward.
 func usual(name string) bool { return !strings.ContainsAny(name, otherCharacters) }
 
 func TestOverridesAreRemoved(t *testing.T) {
@@ -63,7 +63,7 @@ func TestOverridesAreRemoved(t *testing.T) {
 				t.Errorf("%s, where %s is kept", spelled, keep.KeepOverrides)
 			}
 			if MayTrail(spelled) || !MayBeRemoved(spelled) || !IsOverride(spelled) {
-				t.Errorf("%s is let through in places", spelled)
+				t.Errorf("%s passes in some places", spelled)
 			}
 		}
 	}
@@ -87,8 +87,8 @@ func TestOverridesAreRemoved(t *testing.T) {
 	}
 }
 
-// TestReservedNamesAreRemovedInEverySpelling: CGI servers make '_' of whatever is no letter or digit, so that X.Keyward.Group is
-// HTTP_X_KEYWARD_GROUP to the program behind them.
+// TestReservedNamesAreRemovedInEverySpelling: CGI servers replace everything that is not a letter or digit by '_', so
+// that X.Keyward.Group is HTTP_X_KEYWARD_GROUP for the program behind them.
 func TestReservedNamesAreRemovedInEverySpelling(t *testing.T) {
 	reserved := []string{HeaderGroup, HeaderKeyID, "X-Keyward-Context-Database", "X-Keyward-Anything", HeaderRequestID, HeaderAPIKey}
 	for _, name := range reserved {
@@ -105,14 +105,14 @@ func TestReservedNamesAreRemovedInEverySpelling(t *testing.T) {
 				}
 			}
 			if MayTrail(spelled) || !MayBeRemoved(spelled) {
-				t.Errorf("%s is let through in places", spelled)
+				t.Errorf("%s passes in some places", spelled)
 			}
 			if ours := strings.HasPrefix(name, "X-Keyward-"); IsReserved(spelled) != ours || SendsReserved(http.Header{spelled: {"evil"}}) != ours {
 				t.Errorf("%s is reserved: %v", spelled, !ours)
 			}
 		}
 	}
-	// By any spelling at all.
+	// In any spelling.
 	rapid.Check(t, func(t *rapid.T) {
 		var spelled strings.Builder
 		for _, c := range rapid.SampledFrom(reserved).Draw(t, "name") {
@@ -132,7 +132,7 @@ func TestReservedNamesAreRemovedInEverySpelling(t *testing.T) {
 	})
 }
 
-// TestKindsFollowFolding: names are known as they are when they are folded first.
+// TestKindsFollowFolding: a name has the same kind as its folded form.
 func TestKindsFollowFolding(t *testing.T) {
 	for name := range unusualNames {
 		if mayHave := strings.Count(name, "-"); strings.HasSuffix(name, "-") && mayHave > 2 {

@@ -29,14 +29,13 @@ type Problem struct {
 	Code   string `json:"code"`
 }
 
-// NewProblem makes a problem that is not a decision's, such as a malformed request to a
-// door itself.
+// NewProblem makes a problem that is not a decision's, such as a malformed request to an integration itself.
 func NewProblem(status int, code, title, detail string) Problem {
 	return Problem{Type: problemBase + code, Title: title, Status: status, Detail: detail, Code: code}
 }
 
-// NewDenial returns what a client is told about a decision other than Allowed, and when to
-// try again; 0 where that is not known.
+// NewDenial returns the response to a decision other than Allowed. retryAfter is when the client may try again, 0 if
+// that is not known.
 func NewDenial(d decision.Decision, request *decision.Request, retryAfter time.Duration) Denial {
 	denial := denialFor(d.Code, retryAfter)
 	denial.Headers = append(denial.Headers, Header{HeaderVary, Vary(request)})
@@ -50,7 +49,7 @@ func (d Denial) With(headers ...Header) Denial {
 	return d
 }
 
-// CodeDenial is the part of a denial that depends on its code alone.
+// CodeDenial returns the part of a denial that depends on its code alone.
 func CodeDenial(code decision.Code) Denial {
 	if code == decision.Preflight {
 		return Denial{Status: code.Status(), Headers: []Header{noStore}}
@@ -68,7 +67,7 @@ func denialFor(code decision.Code, retryAfter time.Duration) Denial {
 	return denialOf(code.Status(), bodies[code], challenge(code), RetrySeconds(retryAfter))
 }
 
-// bodies are those of denials by code, which nobody changes.
+// bodies are the bodies of denials by code. Nobody changes them.
 var bodies = func() map[decision.Code][]byte {
 	all := map[decision.Code][]byte{}
 	for _, code := range decision.Codes() {
@@ -77,16 +76,15 @@ var bodies = func() map[decision.Code][]byte {
 	return all
 }()
 
-// RetrySeconds is the value of Retry-After (RFC 9110, section 10.2.3), in whole seconds.
+// RetrySeconds returns the value of Retry-After (RFC 9110, section 10.2.3), in whole seconds.
 func RetrySeconds(after time.Duration) int { return int((after + time.Second - 1) / time.Second) }
 
-// json is the problem's body, on a line of its own, and as a person reads it: no '<' needs
-// escaping where nothing is HTML.
+// json returns the problem's body, on a line of its own and readable for people: '<' needs no escape outside HTML.
 func (p Problem) json() []byte {
 	var body bytes.Buffer
 	encoder := json.NewEncoder(&body)
 	encoder.SetEscapeHTML(false)
-	if encoder.Encode(p) != nil { // it has nothing but strings and a number
+	if encoder.Encode(p) != nil { // which is impossible: it has only strings and a number
 		return []byte("{}")
 	}
 	return body.Bytes()
@@ -95,7 +93,7 @@ func (p Problem) json() []byte {
 // Denial returns the problem as a response.
 func (p Problem) Denial() Denial { return denialOf(p.Status, p.json(), "", 0) }
 
-// usualHeaders is how many headers a denial has, with those that a door adds.
+// usualHeaders is how many headers a denial has, with those that an integration adds.
 const usualHeaders = 8
 
 func denialOf(status int, body []byte, challenge string, retrySeconds int) Denial {
@@ -109,8 +107,7 @@ func denialOf(status int, body []byte, challenge string, retrySeconds int) Denia
 	return Denial{Status: status, Headers: headers, Body: body}
 }
 
-// challenge is the WWW-Authenticate of RFC 6750, section 3: where no key was sent, it must
-// not name an error.
+// challenge returns the WWW-Authenticate of RFC 6750, section 3: if no key was sent, it must not name an error.
 func challenge(code decision.Code) string {
 	switch {
 	case code == decision.KeyMissing:

@@ -7,8 +7,8 @@ import (
 	"github.com/keyward-dev/keyward/server/authorizer/ratelimit"
 )
 
-// The fields in which clients read how fast they may be, and how much of that is left
-// (draft-ietf-httpapi-ratelimit-headers-10; both are lists of RFC 9651).
+// The fields in which clients read their rate limits and what is left of them (draft-ietf-httpapi-ratelimit-headers-10;
+// both are lists of RFC 9651).
 const (
 	HeaderRateLimitPolicy = "Ratelimit-Policy"
 	HeaderRateLimit       = "Ratelimit"
@@ -20,12 +20,12 @@ const (
 	policyKey   = "key"
 )
 
-// RateLimit returns these fields, where there is a rate limit that the request came to. The
-// policy is the whole limit: q requests in a window of w seconds. What is left of it, r, is what
-// this server would let through at once, out of its part of the burst; t is in how many seconds
-// that part is whole again, or where nothing is left, in how many there is one.
-func RateLimit(standings ratelimit.Statuses) []Header {
-	if !standings.Any() {
+// RateLimit returns these fields if a rate limit applied to the request. The policy is the whole limit: q requests in a
+// window of w seconds. What is left, r, is how many requests this server would allow at once, out of its share of the
+// burst. t is the number of seconds until that share is complete again, or if nothing is left, until one request is
+// allowed.
+func RateLimit(statuses ratelimit.Statuses) []Header {
+	if !statuses.Any() {
 		return nil
 	}
 	var policies, limits strings.Builder
@@ -40,7 +40,7 @@ func RateLimit(standings ratelimit.Statuses) []Header {
 		policies.WriteString(`"` + name + `";q=` + strconv.FormatUint(uint64(status.Limit.PerSecond), 10) + ";w=1")
 		limits.WriteString(`"` + name + `";r=` + strconv.FormatUint(uint64(status.Left), 10) + ";t=" + strconv.Itoa(RetrySeconds(status.Reset)))
 	}
-	add(policyGroup, standings.Group)
-	add(policyKey, standings.Key)
+	add(policyGroup, statuses.Group)
+	add(policyKey, statuses.Key)
 	return []Header{{HeaderRateLimitPolicy, policies.String()}, {HeaderRateLimit, limits.String()}}
 }

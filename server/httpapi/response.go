@@ -5,31 +5,30 @@ import (
 	"net/netip"
 )
 
-// Question is what a proxy asks about a request, as far as a door reads it. Nobody may keep
-// its header.
+// FastRequest is the part of a proxy's request that an integration reads. Nobody may keep its header.
 type FastRequest struct {
 	secret
 
-	Path, RawQuery string // of the question itself
+	Path, RawQuery string // of the proxy's own request
 	Host           string
-	Peer           netip.Addr // who asks
+	Peer           netip.Addr // the proxy
 	Header         http.Header
 }
 
-// Answer is an answer in HTTP.
+// Response is an HTTP response.
 type Response struct {
 	Status  int
 	Headers []Header
-	Body    []byte // not to be changed
+	Body    []byte // nobody may change it
 }
 
-// Denial is the Answer to a request that is denied, or to a preflight: in any case the request
-// goes no further. The body of the latter is empty.
+// Denial is the Response to a request that is denied, or to a preflight: in both cases the request is not forwarded.
+// The response to a preflight has no body.
 type Denial = Response
 
-// Write sends the answer.
-func (a Response) Write(w http.ResponseWriter) {
-	Set(w.Header(), a.Headers)
-	w.WriteHeader(a.Status)
-	_, _ = w.Write(a.Body) // a client that has gone needs no answer
+// Write sends the response.
+func (r Response) Write(w http.ResponseWriter) {
+	Set(w.Header(), r.Headers)
+	w.WriteHeader(r.Status)
+	_, _ = w.Write(r.Body) // a client that has gone needs no response
 }

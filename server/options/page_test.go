@@ -17,8 +17,7 @@ const (
 
 var update = flag.Bool("update", false, "write the flags into docs/operations.md")
 
-// TestFlagsAreDocumented holds the table in docs/operations.md to the usage. With -update it
-// writes the table.
+// TestFlagsAreDocumented holds the table in docs/operations.md to the usage. With -update it writes the table.
 func TestFlagsAreDocumented(t *testing.T) {
 	var usage strings.Builder
 	if _, err := Parse([]string{"--help"}, "the host's name", &usage); !errors.Is(err, flag.ErrHelp) {

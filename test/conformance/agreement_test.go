@@ -40,7 +40,7 @@ func TestIntegrationsAgree(t *testing.T) {
 		return lines
 	}
 	rapid.Check(t, func(rt *rapid.T) {
-		e := exchange{
+		e := testRequest{
 			method:  rapid.SampledFrom([]string{"GET", "GET", "POST", "PUT", "OPTIONS"}).Draw(rt, "method"),
 			host:    rapid.SampledFrom(hosts).Draw(rt, "host"),
 			target:  "/" + strings.Join(rapid.SliceOfN(rapid.SampledFrom(segments), 0, 4).Draw(rt, "path"), "/") + rapid.SampledFrom(queries).Draw(rt, "query"),
@@ -53,7 +53,7 @@ func TestIntegrationsAgree(t *testing.T) {
 		e.lines = slices.Concat(line(rt, "Authorization", credentials), line(rt, "X-Api-Key", []string{keys["good"].Reveal(), keys["both"].Reveal(), "x", ""}),
 			line(rt, "Origin", origins), line(rt, "Referer", []string{"https://www.acme.example/x", "https://evil.example/", "about:blank"}),
 			line(rt, "Access-Control-Request-Method", []string{"GET", "POST", "DELETE", "a,b", ""}))
-		var first answer
+		var first outcome
 		var firstName string
 		for name, ask := range opened {
 			if strings.HasPrefix(name, "aws") && strings.Contains(e.target, "%") {
@@ -65,7 +65,7 @@ func TestIntegrationsAgree(t *testing.T) {
 				continue
 			}
 			if got.code != first.code || got.status != first.status || !slices.Equal(got.injected, first.injected) ||
-				got.toldAll && first.toldAll && !slices.Equal(got.told["Access-Control-Allow-Origin"], first.told["Access-Control-Allow-Origin"]) {
+				got.setsHeaders && first.setsHeaders && !slices.Equal(got.headers["Access-Control-Allow-Origin"], first.headers["Access-Control-Allow-Origin"]) {
 				rt.Fatalf("%s %s%s, project %q, %q:\n%s says %d %s %q,\n%s says %d %s %q", e.method, e.host, e.target, e.project, e.lines,
 					firstName, first.status, first.code, first.injected, name, got.status, got.code, got.injected)
 			}
@@ -73,9 +73,9 @@ func TestIntegrationsAgree(t *testing.T) {
 	})
 }
 
-// TestHostsAreOneLanguage: a host in an origin and a host in a request are compared in the
+// TestHostsHaveOneCanonicalForm: a host in an origin and a host in a request are compared in the
 // same form, whatever case, dot or port they come with.
-func TestHostsAreOneLanguage(t *testing.T) {
+func TestHostsHaveOneCanonicalForm(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		host := rapid.StringMatching(`([A-Za-z0-9_-]{1,5}\.){0,3}[A-Za-z][A-Za-z0-9_-]{0,5}\.?(:[1-9][0-9]{0,3})?|\[::[0-9A-F]{1,3}\]|127\.0\.0\.1`).Draw(t, "host")
 		from, err := origin.Parse("https://" + host)

@@ -15,7 +15,7 @@ import (
 const methodArn = "arn:aws:execute-api:eu-central-1:123456789012:abcdef1234/prod/"
 
 // askAWS1 asks as a REST API does: duplicates are listed, parameters are decoded.
-func askAWS1(t *testing.T, base string, e exchange) answer {
+func askAWS1(t *testing.T, base string, e testRequest) outcome {
 	t.Helper()
 	path, query := httpapi.SplitTarget(e.target)
 	parameters := map[string][]string{}
@@ -50,7 +50,7 @@ func askAWS1(t *testing.T, base string, e exchange) answer {
 }
 
 // askAWS2 asks as an HTTP API does: duplicates are joined by commas, the query is raw.
-func askAWS2(t *testing.T, base string, e exchange) answer {
+func askAWS2(t *testing.T, base string, e testRequest) outcome {
 	t.Helper()
 	path, query := httpapi.SplitTarget(e.target)
 	headers := map[string]string{}
@@ -71,7 +71,7 @@ func askAWS2(t *testing.T, base string, e exchange) answer {
 	return fromAWS(t, response.IsAuthorized, response.Context)
 }
 
-func headersOf(e exchange) map[string][]string {
+func headersOf(e testRequest) map[string][]string {
 	headers := map[string][]string{}
 	for _, line := range e.lines {
 		name, value, _ := strings.Cut(line, ": ")
@@ -80,12 +80,12 @@ func headersOf(e exchange) map[string][]string {
 	return headers
 }
 
-func sourceOf(e exchange) string {
+func sourceOf(e testRequest) string {
 	client, _, _ := strings.Cut(e.client, ":4711") // API Gateway tells no port
 	return client
 }
 
-func postAWS(t *testing.T, base string, e exchange, event map[string]any) []byte {
+func postAWS(t *testing.T, base string, e testRequest, event map[string]any) []byte {
 	t.Helper()
 	if strings.HasPrefix(e.target, "/%61pi/") {
 		t.Skip("API Gateway does not say whether a path is encoded, so what looks like it is always ambiguous here")
@@ -111,15 +111,15 @@ func postAWS(t *testing.T, base string, e exchange, event map[string]any) []byte
 }
 
 // fromAWS finds in the context what other doors put into headers.
-func fromAWS(t *testing.T, allowed bool, context map[string]any) answer {
+func fromAWS(t *testing.T, allowed bool, context map[string]any) outcome {
 	t.Helper()
 	status, _ := context["status"].(float64)
 	code, _ := context["code"].(string)
 	id, _ := context["requestId"].(string)
-	a := answer{allowed: allowed, status: int(status), code: code, requestID: id, isVerdict: true, told: http.Header{}}
+	a := outcome{allowed: allowed, status: int(status), code: code, requestID: id, isVerdict: true, headers: http.Header{}}
 	for name, header := range map[string]string{"rateLimitPolicy": "RateLimit-Policy", "rateLimit": "RateLimit"} {
 		if value, ok := context[name].(string); ok {
-			a.told.Set(header, value)
+			a.headers.Set(header, value)
 		}
 	}
 	if _, wait := context["retryAfter"]; wait != waits(a.status, a.code) {

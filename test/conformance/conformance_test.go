@@ -20,7 +20,7 @@ func TestConformance(t *testing.T) {
 		t.Run(position, func(t *testing.T) {
 			for _, c := range slices.Concat(table, spellingTable, rateTable, quotaTable) {
 				t.Run(c.name, func(t *testing.T) {
-					e := c.exchange(keys)
+					e := c.testRequest(keys)
 					for name, ask := range opened[c.world] {
 						if c.excepts(name) {
 							continue
@@ -33,9 +33,9 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// TestTheTableIsComplete holds the table to its promise: every code, through every
+// TestTableIsComplete holds the table to its promise: every code, through every
 // door, and every case for a reason of its own.
-func TestTheTableIsComplete(t *testing.T) {
+func TestTableIsComplete(t *testing.T) {
 	names, guards, codes := map[string]bool{}, map[string]bool{}, map[decision.Code]bool{}
 	for _, c := range slices.Concat(table, spellingTable, rateTable, quotaTable) {
 		if names[c.name] {
@@ -59,8 +59,8 @@ func (c *testCase) excepts(integration string) bool {
 	return c.except != "" && slices.ContainsFunc(strings.Split(c.except, "|"), func(beginning string) bool { return strings.HasPrefix(integration, beginning) })
 }
 
-func (c *testCase) exchange(keys keyring) exchange {
-	e := exchange{method: usualMethod, host: usualHost, target: usualTarget, project: c.project, client: c.client}
+func (c *testCase) testRequest(keys keyring) testRequest {
+	e := testRequest{method: usualMethod, host: usualHost, target: usualTarget, project: c.project, client: c.client}
 	if c.request != "" {
 		parts := strings.SplitN(c.request, " ", 3)
 		for i, part := range []*string{&e.method, &e.host, &e.target} {
@@ -75,7 +75,7 @@ func (c *testCase) exchange(keys keyring) exchange {
 	return e
 }
 
-func (c *testCase) compare(t *testing.T, got answer, e exchange) {
+func (c *testCase) compare(t *testing.T, got outcome, e testRequest) {
 	t.Helper()
 	if got.allowed != (c.want == decision.Allowed) || got.status != c.want.Status() {
 		t.Fatalf("got %s with status %d, want %v with %d", got.code, got.status, c.want, c.want.Status())
@@ -88,7 +88,7 @@ func (c *testCase) compare(t *testing.T, got answer, e exchange) {
 		t.Errorf("request id %q", got.requestID)
 	}
 	c.compareCORS(t, got)
-	c.compareRates(t, got.told)
+	c.compareRates(t, got.headers)
 	if c.want != decision.Allowed {
 		c.compareDenial(t, got)
 		return
@@ -110,9 +110,9 @@ func (c *testCase) compare(t *testing.T, got answer, e exchange) {
 }
 
 // compareCORS looks at what a page could read.
-func (c *testCase) compareCORS(t *testing.T, got answer) {
+func (c *testCase) compareCORS(t *testing.T, got outcome) {
 	t.Helper()
-	if !got.toldAll {
+	if !got.setsHeaders {
 		return
 	}
 	wantVary, wantMethods, wantAge := "Authorization, X-Api-Key, Origin, Referer", "", ""
@@ -131,19 +131,19 @@ func (c *testCase) compareCORS(t *testing.T, got answer) {
 		"Access-Control-Allow-Origin": c.readable, "Vary": wantVary, "Access-Control-Allow-Methods": wantMethods, "Access-Control-Max-Age": wantAge,
 		"Access-Control-Allow-Credentials": "",
 	} {
-		if lines := strings.Join(got.told[name], "|"); lines != want {
+		if lines := strings.Join(got.headers[name], "|"); lines != want {
 			t.Errorf("%s: %q, want %q", name, lines, want)
 		}
 	}
-	if exposed := got.told.Get("Access-Control-Expose-Headers"); (exposed != "") != (c.readable != "" && c.want != decision.Preflight) {
+	if exposed := got.headers.Get("Access-Control-Expose-Headers"); (exposed != "") != (c.readable != "" && c.want != decision.Preflight) {
 		t.Errorf("exposed: %q", exposed)
 	}
-	if headers := got.told.Get("Access-Control-Allow-Headers"); c.want == decision.Preflight && !strings.HasPrefix(headers+",", "Authorization, X-Api-Key, Content-Type"+c.asked+",") {
+	if headers := got.headers.Get("Access-Control-Allow-Headers"); c.want == decision.Preflight && !strings.HasPrefix(headers+",", "Authorization, X-Api-Key, Content-Type"+c.asked+",") {
 		t.Errorf("allowed headers: %q", headers)
 	}
 }
 
-func (c *testCase) compareDenial(t *testing.T, got answer) {
+func (c *testCase) compareDenial(t *testing.T, got outcome) {
 	t.Helper()
 	if len(got.injected) > 0 {
 		t.Errorf("a denial injects %q", got.injected)

@@ -41,7 +41,7 @@ func dialExtAuthz(t testing.TB, g *authorizer.Authorizer, clients *clientaddr.Re
 // askExtAuthz asks as Envoy does: names in lower case, and duplicates joined by commas,
 // or listed if it is set to encode_raw_headers. Then it does to the request what Envoy
 // would.
-func askExtAuthz(t *testing.T, client authv3.AuthorizationClient, e exchange, raw bool) answer {
+func askExtAuthz(t *testing.T, client authv3.AuthorizationClient, e testRequest, raw bool) outcome {
 	t.Helper()
 	header := http.Header{} // by names in lower case
 	for _, line := range e.lines {
@@ -82,7 +82,7 @@ func askExtAuthz(t *testing.T, client authv3.AuthorizationClient, e exchange, ra
 		if codes.Code(response.GetStatus().GetCode()) == codes.OK {
 			t.Error("a denial with status OK: Envoy would let it pass")
 		}
-		a := denial(t, reply{int(denied.GetStatus().GetCode()), toldBy(denied.GetHeaders()), []byte(denied.GetBody())})
+		a := denial(t, reply{int(denied.GetStatus().GetCode()), clientHeaders(denied.GetHeaders()), []byte(denied.GetBody())})
 		if a.code != code {
 			t.Errorf("metadata says %q", code)
 		}
@@ -106,16 +106,16 @@ func askExtAuthz(t *testing.T, client authv3.AuthorizationClient, e exchange, ra
 		delete(header, strings.ToLower(name)) // after setting, as Envoy does
 	}
 	slices.Sort(injected)
-	told := toldBy(response.GetOkResponse().GetResponseHeadersToAdd())
-	return answer{
-		toldAll: true, told: told,
+	told := clientHeaders(response.GetOkResponse().GetResponseHeadersToAdd())
+	return outcome{
+		setsHeaders: true, headers: told,
 		allowed: true, status: http.StatusOK, code: code, injected: injected, requestID: told.Get("X-Request-Id"),
 		hasUpstream: true, upstream: linesOf(header, isWatched),
 	}
 }
 
 // toldBy are headers as Envoy sends them to a client.
-func toldBy(options []*corev3.HeaderValueOption) http.Header {
+func clientHeaders(options []*corev3.HeaderValueOption) http.Header {
 	told := http.Header{}
 	for _, option := range options {
 		told.Add(option.GetHeader().GetKey(), option.GetHeader().GetValue())

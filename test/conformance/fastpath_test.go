@@ -211,14 +211,14 @@ func TestFastPathServesProxies(t *testing.T) {
 	fastPath := &counted{FastPath: forwardauth.Register(mux, newAuthorizer(t, "", update), nil)}
 	front := startFront(t, mux, fastPath)
 	for name, d := range proxyProfiles {
-		e := exchange{method: "GET", host: "cdn.acme.example", target: "/api/scenes/mkt-1?x", client: "192.0.2.1:4711"}
+		e := testRequest{method: "GET", host: "cdn.acme.example", target: "/api/scenes/mkt-1?x", client: "192.0.2.1:4711"}
 		for _, e.project = range []string{"", "marketing"} {
 			for _, e.lines = range [][]string{
 				{"Authorization: Bearer " + keys["good"].Reveal(), "Origin: https://www.acme.example"}, {"Authorization: Bearer " + keys["unknown"].Reveal()}, nil,
 			} {
 				before := fastPath.responses.Load()
 				for range 100 { // net/http gets a request that arrives before it has finished the previous one
-					if sendWarm(t, front, e.host, d.target(e.project), append(e.lines, d.says(e)...)); fastPath.responses.Load() != before {
+					if sendWarm(t, front, e.host, d.target(e.project), append(e.lines, d.setHeaders(e)...)); fastPath.responses.Load() != before {
 						break
 					}
 				}

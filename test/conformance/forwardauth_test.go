@@ -32,7 +32,7 @@ var proxyProfiles = map[string]proxyProfile{
 }
 
 // says are the headers that the proxy sets.
-func (d *proxyProfile) says(e exchange) []string {
+func (d *proxyProfile) setHeaders(e testRequest) []string {
 	lines := []string{d.method + ": " + e.method, d.uri + ": " + e.target}
 	if d.host != "" {
 		lines = append(lines, d.host+": "+e.host)
@@ -49,7 +49,7 @@ func (d *proxyProfile) says(e exchange) []string {
 
 // heard is a client that has heard of all dialects, and says of each what the proxy does not
 // say itself.
-func (d *proxyProfile) heard() []string {
+func (d *proxyProfile) spoofedHeaders() []string {
 	set := []string{d.method, d.host, d.uri, d.address}
 	var lines []string
 	for _, other := range proxyProfiles {
@@ -76,14 +76,14 @@ func (d *proxyProfile) target(project string) string {
 // addProxyProfiles adds the integration in every proxy profile, and once more for clients that try them all.
 func addProxyProfiles(opened map[string]integration, front net.Addr) {
 	for name, d := range proxyProfiles {
-		opened["forwardauth, "+name] = func(t *testing.T, e exchange) answer { return d.ask(t, front, e, nil) }
-		opened["forwardauth, "+name+", and all others"] = func(t *testing.T, e exchange) answer { return d.ask(t, front, e, d.heard()) }
+		opened["forwardauth, "+name] = func(t *testing.T, e testRequest) outcome { return d.ask(t, front, e, nil) }
+		opened["forwardauth, "+name+", and all others"] = func(t *testing.T, e testRequest) outcome { return d.ask(t, front, e, d.spoofedHeaders()) }
 	}
-	opened["forwardauth, traefik's preflights"] = func(t *testing.T, e exchange) answer { return askPreflight(t, front, e) }
+	opened["forwardauth, traefik's preflights"] = func(t *testing.T, e testRequest) outcome { return askPreflight(t, front, e) }
 }
 
 // askPreflight sends preflights where Traefik is told to, and asks about all else.
-func askPreflight(t *testing.T, front net.Addr, e exchange) answer {
+func askPreflight(t *testing.T, front net.Addr, e testRequest) outcome {
 	t.Helper()
 	traefik := proxyProfiles["traefik"]
 	asksMethod := func(line string) bool { return strings.HasPrefix(line, "Access-Control-Request-Method: ") }
@@ -109,7 +109,7 @@ func askPreflight(t *testing.T, front net.Addr, e exchange) answer {
 	return denial(t, r)
 }
 
-func (d *proxyProfile) ask(t *testing.T, front net.Addr, e exchange, more []string) answer {
+func (d *proxyProfile) ask(t *testing.T, front net.Addr, e testRequest, more []string) outcome {
 	t.Helper()
 	host, lines := "keyward:8081", slices.Clone(e.lines)
 	if d.host == "" {
@@ -127,13 +127,13 @@ func (d *proxyProfile) ask(t *testing.T, front net.Addr, e exchange, more []stri
 		})
 	}
 	lines = append(lines, more...)
-	lines = append(lines, d.says(e)...)
+	lines = append(lines, d.setHeaders(e)...)
 	r := send(t, front, "GET", host, d.target(e.project), lines)
 	if warm := sendWarm(t, front, host, d.target(e.project), lines); !same(r, warm, strings.Join(lines, "\n")) {
 		t.Errorf("%s %q: answered %v,\nand %v on a connection that was open", d.target(e.project), lines, r, warm)
 	}
 	if r.status == http.StatusOK {
-		return answer{allowed: true, status: http.StatusOK, code: "allowed", toldAll: true, told: r.header, injected: linesOf(r.header, isContext), requestID: r.header.Get("X-Request-Id")}
+		return outcome{allowed: true, status: http.StatusOK, code: "allowed", setsHeaders: true, headers: r.header, injected: linesOf(r.header, isContext), requestID: r.header.Get("X-Request-Id")}
 	}
 	a := denial(t, r)
 	if !d.narrow {

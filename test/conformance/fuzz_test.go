@@ -22,8 +22,8 @@ var (
 
 // fuzzed makes a request of what a fuzzer has found. Each line begins with a letter that
 // picks its name; {good} and the like stand for keys.
-func fuzzed(keys keyring, method, project byte, host, target, lines string) (exchange, bool) {
-	e := exchange{method: fuzzMethods[int(method)%len(fuzzMethods)], project: fuzzProjects[int(project)%len(fuzzProjects)], host: host, target: "/" + target}
+func fuzzed(keys keyring, method, project byte, host, target, lines string) (testRequest, bool) {
+	e := testRequest{method: fuzzMethods[int(method)%len(fuzzMethods)], project: fuzzProjects[int(project)%len(fuzzProjects)], host: host, target: "/" + target}
 	if !plausibleHost.MatchString(host) || !utf8.ValidString(target) || !utf8.ValidString(lines) || len(host)+len(target)+len(lines) > 4<<10 || strings.ContainsAny(target, " \t") || hasControls(target) {
 		return e, false
 	}
@@ -76,9 +76,9 @@ func FuzzIntegrations(f *testing.F) {
 			}
 			got := opened[name](t, e)
 			if got.code != first.code || got.status != first.status || !slices.Equal(got.injected, first.injected) ||
-				!slices.Equal(got.told["Access-Control-Allow-Origin"], first.told["Access-Control-Allow-Origin"]) {
+				!slices.Equal(got.headers["Access-Control-Allow-Origin"], first.headers["Access-Control-Allow-Origin"]) {
 				t.Fatalf("%s %s%s, project %q, %q:\n%s says %d %s %q %q,\n%s says %d %s %q %q", e.method, e.host, e.target, e.project, e.lines,
-					names[0], first.status, first.code, first.injected, first.told["Access-Control-Allow-Origin"], name, got.status, got.code, got.injected, got.told["Access-Control-Allow-Origin"])
+					names[0], first.status, first.code, first.injected, first.headers["Access-Control-Allow-Origin"], name, got.status, got.code, got.injected, got.headers["Access-Control-Allow-Origin"])
 			}
 			for _, line := range got.upstream {
 				if strings.Contains(line, "evil") && strings.Contains(strings.ToLower(line), "keyward") || got.status == http.StatusOK && strings.Contains(line, keys["good"].Reveal()) && !strings.HasPrefix(line, "X-Other") && !strings.HasPrefix(line, "Authorization: ") {

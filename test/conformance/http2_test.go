@@ -120,9 +120,9 @@ func TestHTTP2IsReadAsStrictly(t *testing.T) {
 	}
 }
 
-// TestHostsThatHTTPRefuses: what net/http takes for no Host at all it refuses itself, in front of
+// TestInvalidHostsAreRefused: what net/http takes for no Host at all it refuses itself, in front of
 // the integrations that are asked by the client's own Host.
-func TestHostsThatHTTPRefuses(t *testing.T) {
+func TestInvalidHostsAreRefused(t *testing.T) {
 	keys, update := snapshot(t)
 	mux := http.NewServeMux()
 	fastPath := forwardauth.Register(mux, newAuthorizer(t, "", update), nil)

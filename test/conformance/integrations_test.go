@@ -28,7 +28,7 @@ import (
 )
 
 // exchange is the request of a test case, with the keys filled in.
-type exchange struct {
+type testRequest struct {
 	method, host, target, project, client string
 
 	lines []string
@@ -38,7 +38,7 @@ type exchange struct {
 }
 
 // answer is what a door made of it, in terms that all doors share.
-type answer struct {
+type outcome struct {
 	allowed   bool
 	status    int
 	code      string
@@ -50,8 +50,8 @@ type answer struct {
 	injected   []string // sorted header lines
 	requestID  string   // as the client is told
 
-	toldAll bool        // whether the door has a say in the client's answer
-	told    http.Header // of CORS, as the client is told
+	setsHeaders bool        // whether the door has a say in the client's answer
+	headers     http.Header // of CORS, as the client is told
 
 	// Where the door has an upstream: the lines that it sees, of headers that Keyward looks
 	// at and of X-Other.
@@ -62,7 +62,7 @@ type answer struct {
 const verifyURL = "verifyapi, with url"
 
 // integration asks one integration.
-type integration func(t *testing.T, e exchange) answer
+type integration func(t *testing.T, e testRequest) outcome
 
 // The positions of --http-fast-path, which is for forward auth only.
 const (
@@ -86,12 +86,12 @@ func integrations(t testing.TB, a *authorizer.Authorizer, position string) map[s
 	front := startFront(t, mux, fastPath)
 	url := "http://" + front.String()
 	check := dialExtAuthz(t, a, loopback)
-	opened["extauthz"] = func(t *testing.T, e exchange) answer { return askExtAuthz(t, check, e, false) }
-	opened["extauthz, raw"] = func(t *testing.T, e exchange) answer { return askExtAuthz(t, check, e, true) }
-	opened["verifyapi"] = func(t *testing.T, e exchange) answer { return askVerify(t, url, e) }
-	opened["awsauthorizer, 1.0"] = func(t *testing.T, e exchange) answer { return askAWS1(t, url, e) }
-	opened["awsauthorizer, 2.0"] = func(t *testing.T, e exchange) answer { return askAWS2(t, url, e) }
-	opened[verifyURL] = func(t *testing.T, e exchange) answer { return askVerifyURL(t, url, e) }
+	opened["extauthz"] = func(t *testing.T, e testRequest) outcome { return askExtAuthz(t, check, e, false) }
+	opened["extauthz, raw"] = func(t *testing.T, e testRequest) outcome { return askExtAuthz(t, check, e, true) }
+	opened["verifyapi"] = func(t *testing.T, e testRequest) outcome { return askVerify(t, url, e) }
+	opened["awsauthorizer, 1.0"] = func(t *testing.T, e testRequest) outcome { return askAWS1(t, url, e) }
+	opened["awsauthorizer, 2.0"] = func(t *testing.T, e testRequest) outcome { return askAWS2(t, url, e) }
+	opened[verifyURL] = func(t *testing.T, e testRequest) outcome { return askVerifyURL(t, url, e) }
 	opened["reverseproxy"] = reverseProxy(t, a, loopback)
 	addProxyProfiles(opened, front)
 	return opened
@@ -108,7 +108,7 @@ func inBothPositions(t testing.TB, a *authorizer.Authorizer) map[string]integrat
 }
 
 // throughProxy returns the header lines behind a proxy that adds whom it has seen.
-func throughProxy(e exchange) []string {
+func throughProxy(e testRequest) []string {
 	if e.client == "" {
 		return e.lines
 	}
@@ -152,9 +152,9 @@ func send(t testing.TB, address net.Addr, method, host, target string, lines []s
 }
 
 // denial reads a denial, whose body a HEAD request does not get.
-func denial(t *testing.T, r reply) answer {
+func denial(t *testing.T, r reply) outcome {
 	t.Helper()
-	a := answer{toldAll: true, told: r.header, status: r.status, challenge: r.header.Get("WWW-Authenticate"), retryAfter: r.header.Get("Retry-After"), requestID: r.header.Get("X-Request-Id")}
+	a := outcome{setsHeaders: true, headers: r.header, status: r.status, challenge: r.header.Get("WWW-Authenticate"), retryAfter: r.header.Get("Retry-After"), requestID: r.header.Get("X-Request-Id")}
 	if len(r.body) > 0 {
 		if err := json.Unmarshal(r.body, &a.problem); err != nil {
 			t.Fatalf("%s: %v", r.body, err)
@@ -260,7 +260,7 @@ func reverseProxy(t testing.TB, g *authorizer.Authorizer, clients *clientaddr.Re
 			_ = proxy.Close()
 		}
 	})
-	return func(t *testing.T, e exchange) answer {
+	return func(t *testing.T, e testRequest) outcome {
 		t.Helper()
 		proxy, ok := open[e.project]
 		if !ok {
@@ -278,8 +278,8 @@ func reverseProxy(t testing.TB, g *authorizer.Authorizer, clients *clientaddr.Re
 			} else if !sameTarget(r.RequestURI, e.target) || r.Host != e.host || r.Method != e.method {
 				t.Errorf("the upstream sees %s %s %s", r.Method, r.Host, r.RequestURI)
 			}
-			return answer{
-				allowed: true, status: got.status, code: "allowed", toldAll: true, told: got.header, injected: linesOf(r.Header, isContext), requestID: strings.Join(got.header["X-Request-Id"], ", "),
+			return outcome{
+				allowed: true, status: got.status, code: "allowed", setsHeaders: true, headers: got.header, injected: linesOf(r.Header, isContext), requestID: strings.Join(got.header["X-Request-Id"], ", "),
 				hasUpstream: true, upstream: linesOf(r.Header, isWatched),
 			}
 		default:

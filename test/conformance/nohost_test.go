@@ -64,7 +64,7 @@ func TestNoHostIsNotAnyHost(t *testing.T) {
 		if !strings.HasPrefix(name, "forwardauth") {
 			continue
 		}
-		got := ask(t, exchange{method: "GET", target: "/api/scenes/prd-1", lines: []string{"X-Api-Key: " + keys["both"].Reveal()}})
+		got := ask(t, testRequest{method: "GET", target: "/api/scenes/prd-1", lines: []string{"X-Api-Key: " + keys["both"].Reveal()}})
 		if got.allowed || got.status != http.StatusBadRequest {
 			t.Errorf("%s: %d %s", name, got.status, got.code)
 		}

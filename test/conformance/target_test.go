@@ -39,7 +39,7 @@ func FuzzTarget(f *testing.F) {
 		}
 		var seen string
 		last = decided{}
-		_ = ask(t, exchange{method: "GET", host: usualHost, target: target, lines: []string{"X-Api-Key: " + keys["good"].Reveal()}, arrived: func(target string) { seen = target }})
+		_ = ask(t, testRequest{method: "GET", host: usualHost, target: target, lines: []string{"X-Api-Key: " + keys["good"].Reveal()}, arrived: func(target string) { seen = target }})
 		if seen == "" {
 			return
 		}

@@ -12,19 +12,19 @@ import (
 	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
-func askVerify(t *testing.T, base string, e exchange) answer {
+func askVerify(t *testing.T, base string, e testRequest) outcome {
 	t.Helper()
 	path, query := httpapi.SplitTarget(e.target)
 	return postVerify(t, base, e, map[string]any{"host": e.host, "path": path, "query": query})
 }
 
-func askVerifyURL(t *testing.T, base string, e exchange) answer {
+func askVerifyURL(t *testing.T, base string, e testRequest) outcome {
 	t.Helper()
 	return postVerify(t, base, e, map[string]any{"url": "https://" + e.host + e.target})
 }
 
 // postVerify sends what an application would: the headers that concern the decision.
-func postVerify(t *testing.T, base string, e exchange, question map[string]any) answer {
+func postVerify(t *testing.T, base string, e testRequest, fields map[string]any) outcome {
 	t.Helper()
 	headers, ids := map[string][]string{}, []string(nil)
 	for _, line := range e.lines {
@@ -37,11 +37,11 @@ func postVerify(t *testing.T, base string, e exchange, question map[string]any) 
 		}
 	}
 	if e.client != "" {
-		question["clientAddress"] = e.client
+		fields["clientAddress"] = e.client
 	}
-	question["requestId"] = strings.Join(ids, ", ")
-	question["method"], question["headers"], question["project"] = e.method, headers, e.project
-	body, err := json.Marshal(question)
+	fields["requestId"] = strings.Join(ids, ", ")
+	fields["method"], fields["headers"], fields["project"] = e.method, headers, e.project
+	body, err := json.Marshal(fields)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,9 +54,9 @@ func postVerify(t *testing.T, base string, e exchange, question map[string]any) 
 	if err := json.NewDecoder(response.Body).Decode(&verdict); err != nil || response.StatusCode != http.StatusOK {
 		t.Fatalf("%d: %v", response.StatusCode, err)
 	}
-	a := answer{allowed: verdict.Allowed, status: verdict.Status, code: verdict.Code, isVerdict: true, requestID: verdict.RequestID, toldAll: true, told: http.Header{}}
+	a := outcome{allowed: verdict.Allowed, status: verdict.Status, code: verdict.Code, isVerdict: true, requestID: verdict.RequestID, setsHeaders: true, headers: http.Header{}}
 	for name, value := range verdict.ResponseHeaders {
-		a.told.Set(name, value)
+		a.headers.Set(name, value)
 	}
 	if got := response.Header.Get("X-Request-Id"); got != verdict.RequestID {
 		t.Errorf("the answer has the id %q, the verdict %q", got, verdict.RequestID)

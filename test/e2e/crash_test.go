@@ -57,8 +57,8 @@ func TestKilledDuringAMint(t *testing.T) {
 func (w *world) crash(point string) {
 	w.t.Helper()
 	m := w.startManager(managerSetup{
-		binary:      bin("e2e", "keyward-manager-crashpoints"),
-		environment: []string{"KEYWARD_CRASHPOINT=" + point},
+		binary:      bin("e2e", "keyward-manager-failpoints"),
+		environment: []string{"KEYWARD_FAILPOINT=" + point},
 	})
 	w.awaitReady(m)
 	w.createKey(point)

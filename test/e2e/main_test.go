@@ -88,7 +88,7 @@ func build(ctx context.Context) error {
 	for _, arguments := range [][]string{
 		{"-o", bin("e2e", "keyward-manager"), "./cmd/manager"},
 		{"-o", bin("e2e", "keyward-validator"), "./cmd/validator"},
-		{"-tags", "crashpoints", "-o", bin("e2e", "keyward-manager-crashpoints"), "./cmd/manager"},
+		{"-tags", "failpoints", "-o", bin("e2e", "keyward-manager-failpoints"), "./cmd/manager"},
 	} {
 		if err := goBuild(ctx, arguments...); err != nil {
 			return err

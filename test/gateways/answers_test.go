@@ -12,7 +12,7 @@ import (
 // does, and what reading a range takes; also where the content server speaks CORS.
 func readable(t *testing.T, c *client) string {
 	for _, target := range []string{"/media/1", "/media/cors"} {
-		got := c.exchange(t, c.address, exchange{target: target + "?say-access-control-expose-headers=X-Total-Count,X-Other", headers: []string{"Authorization: Bearer {key}", "Origin: " + page}})
+		got := c.roundTrip(t, c.address, testCase{target: target + "?say-access-control-expose-headers=X-Total-Count,X-Other", headers: []string{"Authorization: Bearer {key}", "Origin: " + page}})
 		var names []string
 		for _, line := range got.header.Values("Access-Control-Expose-Headers") {
 			for name := range strings.SplitSeq(line, ",") {
@@ -25,7 +25,7 @@ func readable(t *testing.T, c *client) string {
 			}
 		}
 	}
-	got := c.exchange(t, c.address, exchange{headers: []string{"Authorization: Bearer {key}"}})
+	got := c.roundTrip(t, c.address, testCase{headers: []string{"Authorization: Bearer {key}"}})
 	if lines := got.header.Values("Access-Control-Expose-Headers"); len(lines) > 0 && c.gateway.name != traefik.name {
 		t.Errorf("to nobody's page: %q", lines)
 	}
@@ -74,7 +74,7 @@ func overridden(t *testing.T, c *client) string {
 		for _, name := range part {
 			headers = append(headers, name+": "+evilValue(name))
 		}
-		got := c.exchange(t, c.address, exchange{headers: headers})
+		got := c.roundTrip(t, c.address, testCase{headers: headers})
 		if got.seen == nil {
 			return summary(got)
 		}
@@ -104,7 +104,7 @@ func (c *client) caching(t *testing.T, key string) string {
 	for _, name := range httpapi.SharedCacheHeaders() {
 		target += "&say-" + strings.ToLower(name) + "=max-age%3D600"
 	}
-	got := c.exchange(t, c.address, exchange{target: target, headers: []string{"X-Api-Key: " + key}})
+	got := c.roundTrip(t, c.address, testCase{target: target, headers: []string{"X-Api-Key: " + key}})
 	for _, name := range httpapi.SharedCacheHeaders() {
 		if key == "{key}" && got.header.Get(name) != "" {
 			t.Errorf("shared caches are told %s: %s", name, got.header.Get(name))

@@ -58,9 +58,9 @@ func TestBrowser(t *testing.T) {
 				}
 				return
 			}
-			var told struct{ Code string }
-			_ = json.Unmarshal([]byte(got.Body), &told) // content has none
-			if got.Error != "" || got.Status != c.status || told.Code != c.code || got.ID == "" || c.code == "" && got.Body != "a scene" {
+			var problem struct{ Code string }
+			_ = json.Unmarshal([]byte(got.Body), &problem) // content has none
+			if got.Error != "" || got.Status != c.status || problem.Code != c.code || got.ID == "" || c.code == "" && got.Body != "a scene" {
 				t.Errorf("the page gets %+v, and the console says:\n%s", got, console)
 			}
 			if strings.Contains(console, "CORS") {

@@ -105,7 +105,7 @@ func TestCachesInFront(t *testing.T) {
 						if g.keepsNothing && a.cached == "HIT" {
 							a.cached = "MISS"
 						}
-						got := w.exchange(t, cache, exchange{target: a.target, headers: a.headers})
+						got := w.roundTrip(t, cache, testCase{target: a.target, headers: a.headers})
 						if got.status != a.status || got.header.Get("X-Cache") != a.cached {
 							t.Errorf("request %d, %q: %d %s, want %d %s; %v", i, a.headers, got.status, got.header.Get("X-Cache"), a.status, a.cached, got.header)
 						}

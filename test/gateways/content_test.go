@@ -91,7 +91,7 @@ func (w *world) sendEvents(rw http.ResponseWriter, r *http.Request) {
 			return
 		}
 		select {
-		case <-w.heard:
+		case <-w.received:
 		case <-r.Context().Done():
 			return
 		}

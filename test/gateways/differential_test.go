@@ -207,7 +207,7 @@ type compared struct {
 
 // compare sends a request to a gateway, and what that lets through to all readers.
 func (c *comparison) compare(ctx context.Context, gateway *pool, s *spelling) (compared, error) {
-	got, err := gateway.exchange(ctx, s.raw(c.key), s.method())
+	got, err := gateway.roundTrip(ctx, s.raw(c.key), s.method())
 	if errors.Is(err, errRefused) { // without a word, but something may have gone through
 		return c.judge(ctx, 0)
 	}

@@ -193,9 +193,9 @@ func compareHeaders(t *testing.T, filter *authzv3.ExtAuthz) {
 	}
 }
 
-// TestEnvoyConfigIsHeldToTheProtobufs: what Envoy would refuse, or take for something else, is
+// TestEnvoyConfigMatchesProtobuf: what Envoy would refuse, or take for something else, is
 // found here.
-func TestEnvoyConfigIsHeldToTheProtobufs(t *testing.T) {
+func TestEnvoyConfigMatchesProtobuf(t *testing.T) {
 	for name, change := range map[string][2]string{
 		"a field":                  {"use_remote_address", "use_remote_addr"},
 		"a field of a filter":      {"failure_mode_allow: false", "failure_mode_alow: false"},

@@ -13,17 +13,17 @@ import (
 
 // exchange is a request through a gateway, and what comes of it. In headers {key} stands
 // for a key of the project media, which allows pages of https://www.acme.example.
-type exchange struct {
+type testCase struct {
 	name           string
 	method, target string
 	headers        []string
 	keepAlive      bool // after the answer; without it or a header Connection the connection is closed
 
-	status int
-	code   string            // of the problem; "" is an answer of the content server
-	answer map[string]string // headers of the answer; "" must not be there
-	seen   map[string]string // headers that the content server sees
-	mute   bool              // denied without a body
+	status   int
+	code     string            // of the problem; "" is an answer of the content server
+	response map[string]string // headers of the answer; "" must not be there
+	seen     map[string]string // headers that the content server sees
+	mute     bool              // denied without a body
 }
 
 const (
@@ -33,14 +33,14 @@ const (
 	webSocketKey = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
 )
 
-var exchanges = []exchange{
+var exchanges = []testCase{
 	{name: "allowed", headers: []string{"Authorization: Bearer {key}"}, status: 200,
 		seen: map[string]string{"X-Keyward-Group": "tenants/acme", "X-Keyward-Tier": "Pro", "X-Keyward-Project": "media", "X-Keyward-Key-Id": "id-acme", "X-Keyward-Context-Bucketname": "acme-media", "Authorization": "", "X-Api-Key": ""}},
 	{name: "allowed, for a page", headers: []string{"Authorization: Bearer {key}", "Origin: " + page}, status: 200,
-		answer: map[string]string{"Access-Control-Allow-Origin": page, "Access-Control-Expose-Headers": exposed, "RateLimit": "", "RateLimit-Policy": "", "Vary": varies}, seen: map[string]string{"Origin": page, "X-Keyward-Project": "media"}},
+		response: map[string]string{"Access-Control-Allow-Origin": page, "Access-Control-Expose-Headers": exposed, "RateLimit": "", "RateLimit-Policy": "", "Vary": varies}, seen: map[string]string{"Origin": page, "X-Keyward-Project": "media"}},
 	{name: "allowed, and the content server speaks CORS", target: "/media/cors", headers: []string{"Authorization: Bearer {key}", "Origin: " + page}, status: 200,
-		answer: map[string]string{"Access-Control-Allow-Origin": "https://theirs.example"}},
-	{name: "allowed, for nobody's page", headers: []string{"Authorization: Bearer {key}"}, status: 200, answer: map[string]string{"Access-Control-Allow-Origin": ""}},
+		response: map[string]string{"Access-Control-Allow-Origin": "https://theirs.example"}},
+	{name: "allowed, for nobody's page", headers: []string{"Authorization: Bearer {key}"}, status: 200, response: map[string]string{"Access-Control-Allow-Origin": ""}},
 	{name: "spoofed context", headers: []string{"X-Api-Key: {key}", "X-Keyward-Group: tenants/evil", "X-Keyward-Context-Bucketname: evil"}, status: 200,
 		seen: map[string]string{"X-Keyward-Group": "tenants/acme", "X-Keyward-Context-Bucketname": "acme-media", "X-Api-Key": ""}},
 	{name: "spoofed context that the decision does not have", headers: []string{"X-Api-Key: {key}", "X-Keyward-Context-Anything: evil", "X-Keyward-Tier: evil"}, status: 200,
@@ -65,18 +65,18 @@ var exchanges = []exchange{
 	{name: "target with a host, ambiguous", target: "http://cdn.acme.example/media/../x", headers: []string{"Authorization: Bearer {key}"}, status: 400, code: "path_ambiguous"},
 	{name: "client's address", headers: []string{"Authorization: Bearer {key}"}, status: 200, seen: map[string]string{"X-Forwarded-For": usualClient}},
 	{name: "request id", headers: []string{"Authorization: Bearer {key}", "X-Request-Id: mine"}, status: 200,
-		answer: map[string]string{"X-Request-Id": "mine"}, seen: map[string]string{"X-Request-Id": "mine"}},
-	{name: "request id, denied", headers: []string{"X-Request-Id: mine"}, status: 401, code: "key_missing", answer: map[string]string{"X-Request-Id": "mine"}},
-	{name: "quota exceeded", headers: []string{"Authorization: Bearer {spent}", "Origin: " + page}, status: 402, code: "quota_exceeded", answer: map[string]string{"Access-Control-Allow-Origin": page}},
-	{name: "not too fast", headers: []string{"Authorization: Bearer {paced}"}, status: 200, answer: map[string]string{"RateLimit-Policy": `"key";q=5;w=1`}, seen: map[string]string{"X-Keyward-Key-Id": "id-paced"}},
+		response: map[string]string{"X-Request-Id": "mine"}, seen: map[string]string{"X-Request-Id": "mine"}},
+	{name: "request id, denied", headers: []string{"X-Request-Id: mine"}, status: 401, code: "key_missing", response: map[string]string{"X-Request-Id": "mine"}},
+	{name: "quota exceeded", headers: []string{"Authorization: Bearer {spent}", "Origin: " + page}, status: 402, code: "quota_exceeded", response: map[string]string{"Access-Control-Allow-Origin": page}},
+	{name: "not too fast", headers: []string{"Authorization: Bearer {paced}"}, status: 200, response: map[string]string{"RateLimit-Policy": `"key";q=5;w=1`}, seen: map[string]string{"X-Keyward-Key-Id": "id-paced"}},
 	{name: "too fast", headers: []string{"Authorization: Bearer {fast}", "Origin: " + page}, status: 429, code: "rate_limited",
-		answer: map[string]string{"Retry-After": "1", "RateLimit-Policy": `"key";q=2;w=1`, "RateLimit": `"key";r=0;t=1`, "Access-Control-Allow-Origin": page}},
+		response: map[string]string{"Retry-After": "1", "RateLimit-Policy": `"key";q=2;w=1`, "RateLimit": `"key";r=0;t=1`, "Access-Control-Allow-Origin": page}},
 	{name: "what the content server denies", target: "/media/teapot", headers: []string{"Authorization: Bearer {key}"}, status: 403, seen: map[string]string{"X-Keyward-Project": "media"}},
-	{name: "no key", status: 401, code: "key_missing", answer: map[string]string{"WWW-Authenticate": `Bearer realm="keyward"`, "Access-Control-Allow-Origin": ""}},
+	{name: "no key", status: 401, code: "key_missing", response: map[string]string{"WWW-Authenticate": `Bearer realm="keyward"`, "Access-Control-Allow-Origin": ""}},
 	{name: "foreign origin", headers: []string{"Authorization: Bearer {key}", "Origin: https://evil.example"}, status: 403, code: "origin_denied",
-		answer: map[string]string{"Access-Control-Allow-Origin": "", "Vary": varies}},
+		response: map[string]string{"Access-Control-Allow-Origin": "", "Vary": varies}},
 	{name: "no permission, for a page", method: "POST", headers: []string{"Authorization: Bearer {key}", "Origin: " + page}, status: 403, code: "permission_denied",
-		answer: map[string]string{"Access-Control-Allow-Origin": page, "Access-Control-Expose-Headers": exposed + ", Retry-After, WWW-Authenticate", "RateLimit": "", "RateLimit-Policy": ""}},
+		response: map[string]string{"Access-Control-Allow-Origin": page, "Access-Control-Expose-Headers": exposed + ", Retry-After, WWW-Authenticate", "RateLimit": "", "RateLimit-Policy": ""}},
 	{name: "ambiguous path", target: "/media/../x", headers: []string{"Authorization: Bearer {key}"}, status: 400, code: "path_ambiguous"},
 	{name: "path parameter", target: "/media/1;x", headers: []string{"Authorization: Bearer {key}"}, status: 400, code: "path_ambiguous"},
 	{name: "percent sign", target: "/media/100%25.pdf", headers: []string{"Authorization: Bearer {key}"}, status: 200, seen: map[string]string{headerTarget: "/media/100%25.pdf"}},
@@ -89,10 +89,10 @@ var exchanges = []exchange{
 	{name: "spoofed project", target: "/other?project=media", headers: []string{"Authorization: Bearer {key}"}, status: 403, code: "project_unknown"},
 	{name: "a query", target: "/media/1?projct=x&project=other", headers: []string{"Authorization: Bearer {key}"}, status: 200, seen: map[string]string{"X-Keyward-Project": "media"}},
 	{name: "preflight", method: "OPTIONS", headers: []string{"Origin: " + page, "Access-Control-Request-Method: GET", "Access-Control-Request-Headers: authorization"}, status: 204, mute: true,
-		answer: map[string]string{"Access-Control-Allow-Origin": page, "Access-Control-Allow-Methods": "GET, HEAD", "Access-Control-Max-Age": "600"}},
+		response: map[string]string{"Access-Control-Allow-Origin": page, "Access-Control-Allow-Methods": "GET, HEAD", "Access-Control-Max-Age": "600"}},
 	{name: "foreign preflight", method: "OPTIONS", headers: []string{"Origin: https://evil.example", "Access-Control-Request-Method: GET"}, status: 403, code: "origin_denied",
-		answer: map[string]string{"Access-Control-Allow-Origin": ""}},
-	{name: "too many failures", headers: []string{"Client: failing", "X-Forwarded-For: 198.51.100.7", "X-Real-IP: 198.51.100.7", "X-HAProxy-Src: 198.51.100.7"}, status: 429, code: "too_many_failures", answer: map[string]string{"Retry-After": "60"}},
+		response: map[string]string{"Access-Control-Allow-Origin": ""}},
+	{name: "too many failures", headers: []string{"Client: failing", "X-Forwarded-For: 198.51.100.7", "X-Real-IP: 198.51.100.7", "X-HAProxy-Src: 198.51.100.7"}, status: 429, code: "too_many_failures", response: map[string]string{"Retry-After": "60"}},
 	{name: "a good key among failures", headers: []string{"Client: failing", "Authorization: Bearer {key}"}, status: 200, seen: map[string]string{"X-Keyward-Key-Id": "id-acme"}},
 }
 
@@ -105,8 +105,8 @@ type gateway struct {
 	start func(t testing.TB, w *world) (address string)
 
 	// What it answers if no validation server can be asked.
-	away     int
-	awayCode string
+	unavailable     int
+	unavailableCode string
 	// What it cannot do: name the request in answers that the content server gives, and leave
 	// what that says about CORS alone.
 	namesNothing, overrides bool
@@ -117,10 +117,10 @@ type gateway struct {
 }
 
 var (
-	nginx   = gateway{name: "nginx", start: startNginx, away: 503, awayCode: "validator_away", refusesSpoofs: true}
-	haproxy = gateway{name: "HAProxy", start: startHAProxy, away: 503, awayCode: "validator_away"}
-	caddy   = gateway{name: "Caddy", start: startCaddy, away: 503, awayCode: "validator_away"}
-	traefik = gateway{name: "Traefik", start: startTraefik, away: 500, namesNothing: true, overrides: true, keepsNothing: true}
+	nginx   = gateway{name: "nginx", start: startNginx, unavailable: 503, unavailableCode: "validator_away", refusesSpoofs: true}
+	haproxy = gateway{name: "HAProxy", start: startHAProxy, unavailable: 503, unavailableCode: "validator_away"}
+	caddy   = gateway{name: "Caddy", start: startCaddy, unavailable: 503, unavailableCode: "validator_away"}
+	traefik = gateway{name: "Traefik", start: startTraefik, unavailable: 500, namesNothing: true, overrides: true, keepsNothing: true}
 
 	gateways = []gateway{nginx, haproxy, caddy, traefik}
 
@@ -154,7 +154,7 @@ func (g *gateway) through(t *testing.T) {
 	address := g.start(t, w)
 	waitFor(t, address)
 	for _, e := range exchanges {
-		t.Run(e.name, func(t *testing.T) { g.compare(t, e, w.exchange(t, address, e)) })
+		t.Run(e.name, func(t *testing.T) { g.compare(t, e, w.roundTrip(t, address, e)) })
 	}
 }
 
@@ -167,49 +167,49 @@ func TestTrustedProject(t *testing.T) {
 			w.project = "media"
 			address := g.start(t, w)
 			waitFor(t, address)
-			for _, e := range []exchange{
+			for _, e := range []testCase{
 				{name: "elsewhere", target: "/elsewhere", headers: []string{"Authorization: Bearer {key}"}, status: 200, seen: map[string]string{"X-Keyward-Project": "media"}},
 				{name: "spoofed", target: "/elsewhere?project=other", headers: []string{"Authorization: Bearer {key}", "X-Keyward-Project: other"}, status: 200, seen: map[string]string{"X-Keyward-Project": "media"}},
 				{name: "preflight", method: "OPTIONS", target: "/elsewhere?project=other", headers: []string{"Origin: " + page, "Access-Control-Request-Method: GET"}, status: 204, mute: true,
-					answer: map[string]string{"Access-Control-Allow-Origin": page}},
+					response: map[string]string{"Access-Control-Allow-Origin": page}},
 			} {
-				t.Run(e.name, func(t *testing.T) { g.compare(t, e, w.exchange(t, address, e)) })
+				t.Run(e.name, func(t *testing.T) { g.compare(t, e, w.roundTrip(t, address, e)) })
 			}
 
 			w.project = "nope"
 			address = g.start(t, w)
 			waitFor(t, address)
-			e := exchange{headers: []string{"Authorization: Bearer {key}"}, status: 403, code: "project_unknown"}
-			g.compare(t, e, w.exchange(t, address, e))
+			e := testCase{headers: []string{"Authorization: Bearer {key}"}, status: 403, code: "project_unknown"}
+			g.compare(t, e, w.roundTrip(t, address, e))
 		})
 	}
 }
 
-// TestAway is about gateways that cannot ask: nothing passes.
-func TestAway(t *testing.T) {
+// TestValidatorUnavailable is about gateways that cannot ask: nothing passes.
+func TestValidatorUnavailable(t *testing.T) {
 	for _, g := range gateways {
 		t.Run(g.name, func(t *testing.T) {
 			w := newWorld(t)
 			w.keyward = freeAddress(t)
 			address := g.start(t, w)
 			waitFor(t, address)
-			got := w.exchange(t, address, exchange{headers: []string{"Authorization: Bearer {key}"}})
-			if got.status != g.away || got.problem.Code != g.awayCode || got.seen != nil {
+			got := w.roundTrip(t, address, testCase{headers: []string{"Authorization: Bearer {key}"}})
+			if got.status != g.unavailable || got.problem.Code != g.unavailableCode || got.seen != nil {
 				t.Errorf("got %d %s; the content server sees %v", got.status, got.body, got.seen)
 			}
 		})
 	}
 }
 
-// TestContentAway: that is not Keyward's fault, and nobody says so.
-func TestContentAway(t *testing.T) {
+// TestContentServerUnavailable: that is not Keyward's fault, and nobody says so.
+func TestContentServerUnavailable(t *testing.T) {
 	for _, g := range gateways {
 		t.Run(g.name, func(t *testing.T) {
 			w := newWorld(t)
 			w.content = freeAddress(t)
 			address := g.start(t, w)
 			waitFor(t, address)
-			got := w.exchange(t, address, exchange{headers: []string{"Authorization: Bearer {key}"}})
+			got := w.roundTrip(t, address, testCase{headers: []string{"Authorization: Bearer {key}"}})
 			if got.status != http.StatusBadGateway && got.status != http.StatusServiceUnavailable || got.problem.Code != "" {
 				t.Errorf("got %d %s", got.status, got.body)
 			}
@@ -217,7 +217,7 @@ func TestContentAway(t *testing.T) {
 	}
 }
 
-func (g *gateway) compare(t *testing.T, e exchange, got outcome) {
+func (g *gateway) compare(t *testing.T, e testCase, got outcome) {
 	t.Helper()
 	if g.refusesSpoofs && slices.ContainsFunc(e.headers, func(line string) bool { return strings.HasPrefix(line, "X-Keyward-") }) {
 		e.status, e.code = 400, "header_reserved"
@@ -231,7 +231,7 @@ func (g *gateway) compare(t *testing.T, e exchange, got outcome) {
 	if (got.seen != nil) != (e.code == "" && !e.mute) || e.mute && len(got.body) > 0 {
 		t.Fatalf("the content server sees %v, the client %q", got.seen, got.body)
 	}
-	named, answer := true, maps.Clone(e.answer)
+	named, answer := true, maps.Clone(e.response)
 	if got.seen != nil && g.namesNothing {
 		named = false
 		for _, name := range []string{"X-Request-Id", "RateLimit", "RateLimit-Policy"} {

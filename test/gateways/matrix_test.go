@@ -39,31 +39,31 @@ type client struct {
 }
 
 var rows = []row{
-	{"a good key", "200", told("Authorization: Bearer {key}")},
-	{"no key", "401 `key_missing`, `WWW-Authenticate`", told()},
-	{"the quota is used up (forced)", "402 `quota_exceeded`, `Retry-After: 86400`", told("Authorization: Bearer {spent}")},
-	{"too fast (forced)", "429 `rate_limited`, `Retry-After: 1`", told("Authorization: Bearer {fast}")},
-	{"a foreign origin", "403 `origin_denied`", told("Authorization: Bearer {key}", "Origin: https://evil.example")},
-	{"too many failures", "429 `too_many_failures`, `Retry-After: 60`", told("Client: failing")},
+	{"a good key", "200", outcomeOf("Authorization: Bearer {key}")},
+	{"no key", "401 `key_missing`, `WWW-Authenticate`", outcomeOf()},
+	{"the quota is used up (forced)", "402 `quota_exceeded`, `Retry-After: 86400`", outcomeOf("Authorization: Bearer {spent}")},
+	{"too fast (forced)", "429 `rate_limited`, `Retry-After: 1`", outcomeOf("Authorization: Bearer {fast}")},
+	{"a foreign origin", "403 `origin_denied`", outcomeOf("Authorization: Bearer {key}", "Origin: https://evil.example")},
+	{"too many failures", "429 `too_many_failures`, `Retry-After: 60`", outcomeOf("Client: failing")},
 	{"preflight", "204, CORS", func(t *testing.T, c *client) string {
-		return c.tell(t, exchange{method: "OPTIONS", headers: []string{"Origin: " + page, "Access-Control-Request-Method: GET"}})
+		return c.describe(t, testCase{method: "OPTIONS", headers: []string{"Origin: " + page, "Access-Control-Request-Method: GET"}})
 	}},
 	{"denial, for an allowed page", "403 `permission_denied`, CORS", func(t *testing.T, c *client) string {
-		return c.tell(t, exchange{method: "DELETE", headers: []string{"Origin: " + page, "Authorization: Bearer {key}"}})
+		return c.describe(t, testCase{method: "DELETE", headers: []string{"Origin: " + page, "Authorization: Bearer {key}"}})
 	}},
 	{"denial, before the body is sent", "403 `permission_denied`", func(t *testing.T, c *client) string {
-		return c.tell(t, exchange{method: "POST", headers: []string{"Authorization: Bearer {key}", "Content-Length: 4"}}) // which never come
+		return c.describe(t, testCase{method: "POST", headers: []string{"Authorization: Bearer {key}", "Content-Length: 4"}}) // which never come
 	}},
 	{"the same, on a connection that is kept", "", func(t *testing.T, c *client) string {
-		return c.denied(t, exchange{method: "POST", keepAlive: true, headers: []string{"Authorization: Bearer {key}", "Content-Length: 4"}}, "body")
+		return c.denied(t, testCase{method: "POST", keepAlive: true, headers: []string{"Authorization: Bearer {key}", "Content-Length: 4"}}, "body")
 	}},
 	{"the same, in chunks", "", func(t *testing.T, c *client) string {
-		return c.denied(t, exchange{method: "POST", keepAlive: true, headers: []string{"Authorization: Bearer {key}", "Transfer-Encoding: chunked"}}, "4\r\nbody\r\n0\r\n\r\n")
+		return c.denied(t, testCase{method: "POST", keepAlive: true, headers: []string{"Authorization: Bearer {key}", "Transfer-Encoding: chunked"}}, "4\r\nbody\r\n0\r\n\r\n")
 	}},
-	{"content, for an allowed page", "200, CORS", told("Origin: "+page, "Authorization: Bearer {key}")},
+	{"content, for an allowed page", "200, CORS", outcomeOf("Origin: "+page, "Authorization: Bearer {key}")},
 	{"WebSocket", "echoes", socket},
 	{"any other `Upgrade`", "200, no upgrade", func(t *testing.T, c *client) string {
-		got := c.exchange(t, c.address, exchange{headers: []string{"Authorization: Bearer {key}", "Connection: Upgrade", "Upgrade: h2c"}})
+		got := c.roundTrip(t, c.address, testCase{headers: []string{"Authorization: Bearer {key}", "Connection: Upgrade", "Upgrade: h2c"}})
 		if got.seen.Get("Upgrade") != "" {
 			return fmt.Sprint(got.status, ", asked of the content server")
 		}
@@ -73,7 +73,7 @@ var rows = []row{
 	{"100 MB down", "as sent, streamed", download},
 	{"100 MB up", "as sent, streamed", upload},
 	{"spoofed `X-Keyward-` headers", "", func(t *testing.T, c *client) string {
-		got := c.exchange(t, c.address, exchange{headers: []string{"Authorization: Bearer {key}", "X-Keyward-Group: evil", "X-Keyward-Context-Anything: evil"}})
+		got := c.roundTrip(t, c.address, testCase{headers: []string{"Authorization: Bearer {key}", "X-Keyward-Group: evil", "X-Keyward-Context-Anything: evil"}})
 		if got.seen == nil {
 			return summary(got)
 		}
@@ -83,19 +83,19 @@ var rows = []row{
 		return "removed"
 	}},
 	{"`X-Request-Id` of content is", "", func(t *testing.T, c *client) string {
-		if id := c.exchange(t, c.address, exchange{headers: []string{"Authorization: Bearer {key}"}}).header.Get("X-Request-Id"); id == "of-the-upstream" {
+		if id := c.roundTrip(t, c.address, testCase{headers: []string{"Authorization: Bearer {key}"}}).header.Get("X-Request-Id"); id == "of-the-upstream" {
 			return "the content server's"
 		}
 		return "the decision's"
 	}},
 	{"`RateLimit` comes with content", "", func(t *testing.T, c *client) string {
-		if c.exchange(t, c.address, exchange{headers: []string{"Authorization: Bearer {paced}"}}).header.Get("RateLimit") == "" {
+		if c.roundTrip(t, c.address, testCase{headers: []string{"Authorization: Bearer {paced}"}}).header.Get("RateLimit") == "" {
 			return "no"
 		}
 		return "yes"
 	}},
 	{"CORS of the content server is", "", func(t *testing.T, c *client) string {
-		got := c.exchange(t, c.address, exchange{target: "/media/cors", headers: []string{"Authorization: Bearer {key}", "Origin: " + page}})
+		got := c.roundTrip(t, c.address, testCase{target: "/media/cors", headers: []string{"Authorization: Bearer {key}", "Origin: " + page}})
 		if got.header.Get("Access-Control-Allow-Origin") == page {
 			return "replaced"
 		}
@@ -106,10 +106,10 @@ var rows = []row{
 	{"`Cache-Control: public, max-age=60, s-maxage=600` becomes", "", func(t *testing.T, c *client) string { return c.caching(t, "{key}") }},
 	{"the same, with `caching: Shared`", "", func(t *testing.T, c *client) string { return c.caching(t, "{shared}") }},
 	{"no validation server", "", func(t *testing.T, c *client) string {
-		if c.gateway.away == 0 {
+		if c.gateway.unavailable == 0 {
 			return "—"
 		}
-		return problem(c.gateway.away, c.gateway.awayCode) // which TestAway has seen
+		return problem(c.gateway.unavailable, c.gateway.unavailableCode) // which TestValidatorUnavailable has seen
 	}},
 }
 
@@ -141,21 +141,21 @@ func TestMatrix(t *testing.T) {
 	}
 }
 
-func told(headers ...string) func(*testing.T, *client) string {
+func outcomeOf(headers ...string) func(*testing.T, *client) string {
 	return func(t *testing.T, c *client) string {
 		t.Helper()
-		return c.tell(t, exchange{headers: headers})
+		return c.describe(t, testCase{headers: headers})
 	}
 }
 
 // tell says what a client is told.
-func (c *client) tell(t *testing.T, e exchange) string {
+func (c *client) describe(t *testing.T, e testCase) string {
 	t.Helper()
-	return summary(c.exchange(t, c.address, e))
+	return summary(c.roundTrip(t, c.address, e))
 }
 
 // denied says what a client is told that sends its body late, or never if it need not.
-func (c *client) denied(t *testing.T, e exchange, body string) string {
+func (c *client) denied(t *testing.T, e testCase, body string) string {
 	t.Helper()
 	conn := c.send(t, c.address, e)
 	defer func() { _ = conn.Close() }()
@@ -260,7 +260,7 @@ func listen(t *testing.T, c *client) string {
 		if !lines.Scan() || lines.Text() != fmt.Sprint("data: ", i) || !lines.Scan() || lines.Text() != "" {
 			return fmt.Sprintf("event %d: %q, %v", i, lines.Text(), lines.Err())
 		}
-		c.heard <- struct{}{}
+		c.received <- struct{}{}
 	}
 	return "one by one"
 }

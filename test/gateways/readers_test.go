@@ -44,7 +44,7 @@ type pool struct {
 type rawConn struct {
 	net.Conn
 
-	answers *bufio.Reader
+	responses *bufio.Reader
 }
 
 // startReaders starts each that is installed. They end with the test.
@@ -234,7 +234,7 @@ func (r *contentReader) read(ctx context.Context, raw []byte, method string) (*r
 	if method == http.MethodHead {
 		return nil, fmt.Errorf("%w: it may not say how", errRefused) // and GET is read alike
 	}
-	got, err := r.exchange(ctx, raw, method)
+	got, err := r.roundTrip(ctx, raw, method)
 	switch {
 	case err != nil:
 		return nil, err
@@ -253,13 +253,13 @@ type reply struct {
 }
 
 // exchange sends a request as it stands, and returns the answer. More than one is an error.
-func (p *pool) exchange(ctx context.Context, raw []byte, method string) (reply, error) {
+func (p *pool) roundTrip(ctx context.Context, raw []byte, method string) (reply, error) {
 	for {
 		conn, used, err := p.connect(ctx)
 		if err != nil {
 			return reply{}, err
 		}
-		got, err := conn.exchange(raw, method)
+		got, err := conn.roundTrip(raw, method)
 		if err != nil {
 			_ = conn.Close()
 			switch {
@@ -270,7 +270,7 @@ func (p *pool) exchange(ctx context.Context, raw []byte, method string) (reply, 
 			}
 			return reply{}, err
 		}
-		left := conn.answers.Buffered()
+		left := conn.responses.Buffered()
 		if got.closes || left > 0 {
 			_ = conn.Close()
 		} else {
@@ -302,14 +302,14 @@ func (p *pool) connect(ctx context.Context) (conn *rawConn, used bool, err error
 	return &rawConn{opened, bufio.NewReaderSize(opened, 64<<10)}, false, nil
 }
 
-func (c *rawConn) exchange(raw []byte, method string) (reply, error) {
+func (c *rawConn) roundTrip(raw []byte, method string) (reply, error) {
 	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		return reply{}, err
 	}
 	if _, err := c.Write(raw); err != nil {
 		return reply{}, err
 	}
-	response, err := http.ReadResponse(c.answers, &http.Request{Method: method})
+	response, err := http.ReadResponse(c.responses, &http.Request{Method: method})
 	if err != nil {
 		return reply{}, err
 	}

@@ -15,7 +15,7 @@ import (
 
 // exchangeHTTP2 sends a request as HTTP/2, whose fields may have any bytes in them, and returns the status. A stream
 // or connection that is refused has the status 0.
-func exchangeHTTP2(ctx context.Context, address, key string, s *spelling) (int, error) {
+func roundTripHTTP2(ctx context.Context, address, key string, s *spelling) (int, error) {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
@@ -68,7 +68,7 @@ func TestReadersAgreeInHTTP2(t *testing.T) {
 			continue
 		}
 		t.Run(s.Name, func(t *testing.T) {
-			status, err := exchangeHTTP2(t.Context(), address, c.key, &s)
+			status, err := roundTripHTTP2(t.Context(), address, c.key, &s)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -103,8 +103,8 @@ type load struct {
 	client    *http.Client
 	target    string
 	key       string
-	answered  atomic.Int64
-	lost      atomic.Int64
+	completed atomic.Int64
+	failed    atomic.Int64
 	firstLost atomic.Pointer[string]
 }
 
@@ -123,9 +123,9 @@ func (l *load) run(ctx context.Context) time.Duration {
 			if err := l.one(n); err != nil {
 				text := err.Error()
 				l.firstLost.CompareAndSwap(nil, &text)
-				l.lost.Add(1)
+				l.failed.Add(1)
 			}
-			l.answered.Add(1)
+			l.completed.Add(1)
 		})
 	}
 	running.Wait()
@@ -177,8 +177,8 @@ func TestUpgradeUnderLoad(t *testing.T) {
 	took := make(chan time.Duration, 1)
 	go func() { took <- l.run(ctx) }()
 	more := func() {
-		until := l.answered.Load() + loadBefore
-		await(t, "the load", func() bool { return l.answered.Load() >= until })
+		until := l.completed.Load() + loadBefore
+		await(t, "the load", func() bool { return l.completed.Load() >= until })
 	}
 	more()
 	for _, i := range instances {
@@ -192,8 +192,8 @@ func TestUpgradeUnderLoad(t *testing.T) {
 	}
 	stop()
 	seconds := (<-took).Seconds()
-	t.Logf("%d requests in %.1f s, %.0f a second; %d lost", l.answered.Load(), seconds, float64(l.answered.Load())/seconds, l.lost.Load())
-	if l.lost.Load() > 0 {
-		t.Errorf("lost %d; the first: %s", l.lost.Load(), *l.firstLost.Load())
+	t.Logf("%d requests in %.1f s, %.0f a second; %d lost", l.completed.Load(), seconds, float64(l.completed.Load())/seconds, l.failed.Load())
+	if l.failed.Load() > 0 {
+		t.Errorf("lost %d; the first: %s", l.failed.Load(), *l.firstLost.Load())
 	}
 }

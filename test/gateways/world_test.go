@@ -46,8 +46,8 @@ type world struct {
 	proxy                 http.Handler
 	project               string // that the gateway is to name
 
-	seen  chan http.Header
-	heard chan struct{} // an event has reached the client
+	seen     chan http.Header
+	received chan struct{} // an event has reached the client
 }
 
 // quota leaves nothing to the Group of that identity, until tomorrow.
@@ -82,7 +82,7 @@ func groups(origins []string) []*syncv1.Group {
 // newWorld allows pages of more origins than the usual one.
 func newWorld(t *testing.T, origins ...string) *world {
 	t.Helper()
-	log, w := slog.New(slog.DiscardHandler), &world{seen: make(chan http.Header, 1), heard: make(chan struct{}, 1)}
+	log, w := slog.New(slog.DiscardHandler), &world{seen: make(chan http.Header, 1), received: make(chan struct{}, 1)}
 	var keys []*syncv1.Key
 	for id, text := range map[string]*string{"acme": &w.key, "spent": &w.spent, "paced": &w.paced, "fast": &w.fast, "shared": &w.shared} {
 		minted := fixture.Mint(t)
@@ -138,7 +138,7 @@ type outcome struct {
 }
 
 // exchange sends a request as it stands.
-func (w *world) exchange(t *testing.T, address string, e exchange) outcome {
+func (w *world) roundTrip(t *testing.T, address string, e testCase) outcome {
 	t.Helper()
 	conn := w.send(t, address, e)
 	defer func() { _ = conn.Close() }()
@@ -153,7 +153,7 @@ func (w *world) exchange(t *testing.T, address string, e exchange) outcome {
 }
 
 // send sends a request, and leaves the answer to receive.
-func (w *world) send(t *testing.T, address string, e exchange) net.Conn {
+func (w *world) send(t *testing.T, address string, e testCase) net.Conn {
 	t.Helper()
 	client, lines := usualClient, ""
 	if !e.keepAlive && !slices.ContainsFunc(e.headers, func(line string) bool { return strings.HasPrefix(line, "Connection: ") }) {
@@ -183,7 +183,7 @@ func (w *world) send(t *testing.T, address string, e exchange) net.Conn {
 }
 
 // receive reads one answer.
-func (w *world) receive(conn net.Conn, e exchange) (outcome, error) {
+func (w *world) receive(conn net.Conn, e testCase) (outcome, error) {
 	response, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: e.methodOrGet()})
 	if err != nil {
 		return outcome{}, err
@@ -201,7 +201,7 @@ func (w *world) receive(conn net.Conn, e exchange) (outcome, error) {
 	return o, nil
 }
 
-func (e *exchange) methodOrGet() string {
+func (e *testCase) methodOrGet() string {
 	if e.method == "" {
 		return http.MethodGet
 	}

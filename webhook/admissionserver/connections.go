@@ -16,8 +16,9 @@ const (
 )
 
 // connections are those of a listener. Where there are too many, the one is closed that has been without
-// a complete request for the longest time, of the address that has most, and preferably one that never had any request:
-// others never keep out a client that has few connections and sends its requests without delay.
+// a complete request for the longest time, of the address that has most among those with such a connection, and preferably
+// one that never had any request: others never keep out a client that has few connections and sends its requests without
+// delay.
 type connections struct {
 	net.Listener
 

@@ -22,7 +22,7 @@ var _ = Describe("Admission", func() {
 	var w *testenv.World
 	BeforeEach(func(ctx SpecContext) { w = testenv.NewWorld(ctx) })
 
-	It("stamps who creates a key, for good", func(ctx SpecContext) {
+	It("stamps who creates a key, permanently", func(ctx SpecContext) {
 		w.CreateGroup(ctx)
 		jane, _ := testenv.As("jane@acme.example")
 		key := w.NewKey(func(k *v1alpha1.ApiKey) {
@@ -72,7 +72,7 @@ var _ = Describe("Admission", func() {
 		Expect(key.Annotations).To(HaveKey(v1alpha1.AnnotationCreatedBy))
 	})
 
-	It("warns of a Group that is not there, for it may come", func(ctx SpecContext) {
+	It("warns of a missing Group, because it may be created later", func(ctx SpecContext) {
 		user, heard := testenv.As("jane")
 		Expect(user.Create(ctx, w.NewKey())).To(Succeed())
 		Expect(user.Create(ctx, w.NewAllowlist())).To(Succeed())
@@ -82,7 +82,7 @@ var _ = Describe("Admission", func() {
 		}
 	})
 
-	It("warns of a tier that is not in the catalogue, for it may come", func(ctx SpecContext) {
+	It("warns of a tier that is not in the catalogue, because it may be added later", func(ctx SpecContext) {
 		user, heard := testenv.As("jane")
 		g := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "acme"}}
 		g.Spec.Tier = "Gold"
@@ -141,7 +141,7 @@ var _ = Describe("Admission", func() {
 		Entry("no expiry", func(k *v1alpha1.ApiKey) { k.Spec.ExpiresAfter = "Never" }, "spec.expiresAfter", "set keyPolicy.allowNever"),
 	)
 
-	It("warns alike of a Group of another namespace that is not there and of one that does not admit this", func(ctx SpecContext) {
+	It("gives the same warning for a missing Group of another namespace and for one that does not allow this namespace", func(ctx SpecContext) {
 		other := testenv.NewWorld(ctx)
 		alice, heard := testenv.As("alice")
 		ask := func() string {
@@ -169,7 +169,7 @@ var _ = Describe("Admission", func() {
 		}))).To(MatchError(And(ContainSubstring("spec.secret.template.data[.env]"), ContainSubstring(".Secret is not a field"))))
 	})
 
-	It("is never in the way of ending a key", func(ctx SpecContext) {
+	It("never prevents the end of a key", func(ctx SpecContext) {
 		g := w.CreateGroup(ctx)
 		key := w.CreateKey(ctx)
 		Expect(testenv.Admin.Delete(ctx, g)).To(Succeed())
@@ -183,7 +183,7 @@ var _ = Describe("Admission", func() {
 		Expect(testenv.Admin.Delete(ctx, key)).To(Succeed())
 	})
 
-	It("warns of edits that end a key, or that come too late", func(ctx SpecContext) {
+	It("warns of edits that end a key, or that have no effect any more", func(ctx SpecContext) {
 		w.CreateGroup(ctx)
 		key := w.CreateKey(ctx, func(k *v1alpha1.ApiKey) { k.Spec.ExpiresAt = &metav1.Time{Time: w.Clock.Now().Add(time.Hour)} })
 		w.ReconcileUntil(ctx, "web", testenv.Ready)
@@ -228,7 +228,7 @@ var _ = Describe("Admission", func() {
 		Expect(refused("ApiKey", v1alpha1.ReasonProjectNotFound)).To(Equal(before + 1))
 	})
 
-	It("warns of keys that a change of their Group takes out of use", func(ctx SpecContext) {
+	It("warns of keys that a change of their Group blocks", func(ctx SpecContext) {
 		g := w.CreateGroup(ctx)
 		w.CreateKey(ctx)
 		user, heard := testenv.As("jane")

@@ -16,7 +16,7 @@ var _ = Describe("Messages", func() {
 	var w, other *testenv.World
 	BeforeEach(func(ctx SpecContext) { w, other = testenv.NewWorld(ctx), testenv.NewWorld(ctx) })
 
-	It("name stranded keys of the Group's own namespace only", func(ctx SpecContext) {
+	It("name orphaned keys only in the Group's own namespace", func(ctx SpecContext) {
 		group := other.CreateGroup(ctx, func(g *v1alpha1.Group) { g.Spec.AllowedNamespaces.From = v1alpha1.NamespacesFromAll })
 		Eventually(func() error {
 			return client.IgnoreAlreadyExists(testenv.Admin.Create(ctx,
@@ -31,7 +31,7 @@ var _ = Describe("Messages", func() {
 		}).Should(Succeed())
 	})
 
-	It("warn of a selector that admits everybody", func(ctx SpecContext) {
+	It("warn of a selector that allows every namespace", func(ctx SpecContext) {
 		user, heard := testenv.As("jane")
 		open := v1alpha1.AllowedNamespaces{From: v1alpha1.NamespacesFromSelector, Selector: &metav1.LabelSelector{}}
 		group := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "acme"}}
@@ -50,7 +50,7 @@ var _ = Describe("Messages", func() {
 		Expect(heard.Texts).To(BeEmpty())
 	})
 
-	It("say whose claim an earlier creator is", func(ctx SpecContext) {
+	It("say who claims an earlier creator", func(ctx SpecContext) {
 		w.CreateGroup(ctx)
 		jane, _ := testenv.As("jane")
 		stamped := func(name string, annotations map[string]string) map[string]string {

@@ -96,7 +96,7 @@ var _ = Describe("What the manager does for a key, its author may do", func() {
 		}),
 	)
 
-	It("and suspending, revoking and taking away are never refused", func(ctx SpecContext) {
+	It("and suspending, revoking and removing are never refused", func(ctx SpecContext) {
 		key := w.CreateKey(ctx, testenv.Importing("db", "password"), func(k *v1alpha1.ApiKey) {
 			k.Spec.Secret.Template.Labels = map[string]v1alpha1.LabelValue{"a": "b", "c": "d"}
 		})

@@ -12,7 +12,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// TestRotateOfWhatDoesNotRotate is refused before anything changes.
+// TestRotateOfWhatDoesNotRotate: it is refused before anything changes.
 func TestRotateOfWhatDoesNotRotate(t *testing.T) {
 	obey(t, server(t, "edge-1"))
 	key := grown(t, mounted)
@@ -63,7 +63,7 @@ func TestRotateOfWhatDoesNotRotate(t *testing.T) {
 	refused("is Blocked", v1alpha1.ReasonProjectNotFound)
 }
 
-// TestRotateThatIsBlockedMeanwhile plays the manager, which has seen a freeze that rotate had not.
+// TestRotateThatIsBlockedMeanwhile plays a manager that has seen a freeze which rotate has not.
 func TestRotateThatIsBlockedMeanwhile(t *testing.T) {
 	namespace(t, "meanwhile")
 	for name, test := range map[string]struct {
@@ -99,7 +99,7 @@ func TestRotateThatIsBlockedMeanwhile(t *testing.T) {
 	}
 }
 
-// TestRotateThatWaitsForAnOverlap says so, and how not to wait.
+// TestRotateThatWaitsForAnOverlap: it says so, and how to avoid it.
 func TestRotateThatWaitsForAnOverlap(t *testing.T) {
 	obey(t, server(t, "edge-1"))
 	key := grown(t, mounted)
@@ -112,7 +112,7 @@ func TestRotateThatWaitsForAnOverlap(t *testing.T) {
 	inLive(t, "", "rotate", key.Name, "--overlap", "0s", "--yes").expect(t, 0, "spec.rotation.overlap is 24h again")
 }
 
-// TestATimeoutSaysWhatTheManagerSays plays a manager that has looked, and is content.
+// TestATimeoutSaysWhatTheManagerSays plays a manager that has seen the edit, and has nothing to do.
 func TestATimeoutSaysWhatTheManagerSays(t *testing.T) {
 	namespace(t, "content")
 	key := object(t, "content", "web", func(*v1alpha1.ApiKey) {})
@@ -152,7 +152,7 @@ func TestBlocked(t *testing.T) {
 	}
 }
 
-// TestVerifyOfAKeyOfTwo has it in two ApiKeys, in all combinations and orders.
+// TestVerifyOfAKeyOfTwo: the key is in two ApiKeys, in all combinations and orders of states.
 func TestVerifyOfAKeyOfTwo(t *testing.T) {
 	states := map[string]func(*v1alpha1.ApiKey){
 		"accepted": func(*v1alpha1.ApiKey) {},

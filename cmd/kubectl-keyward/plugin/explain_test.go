@@ -30,7 +30,7 @@ import (
 
 const adminToken = "a-token-of-some-length"
 
-// remembering is a validation server's admin handler, as the server has it.
+// remembering serves the decision log as a validation server does.
 func remembering(t *testing.T) (*decisionlog.Ring, *httptest.Server, string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "token")
@@ -123,8 +123,8 @@ func TestExplain(t *testing.T) {
 	keyward(t, "", "explain", "r1", "--url", off.URL, "--token-file", file).expect(t, ExitError, "start it with --admin-token-file")
 }
 
-// TestExplainThroughTheAPIServer reaches a server in a Pod as kubectl port-forward does:
-// through the real API server, and a kubelet's own code for the last step.
+// TestExplainThroughTheAPIServer reaches a server in a Pod as kubectl port-forward does: through the real API server and, for
+// the last step, the code of a kubelet.
 func TestExplainThroughTheAPIServer(t *testing.T) {
 	ring, server, _ := remembering(t)
 	record(ring, "tunnel", "kweb", decision.KeyRetired, time.Minute)
@@ -172,8 +172,7 @@ func TestExplainThroughTheAPIServer(t *testing.T) {
 	keyward(t, "", "explain", "tunnel").expect(t, ExitError, "keyward-system/keyward-validator-1: ", "no validation server returned")
 }
 
-// dialer is the part of a container runtime: it connects to a port of a Pod, which is one of
-// this machine.
+// dialer plays the container runtime: it connects to a port of a Pod, which is a port of this machine.
 type dialer struct{}
 
 func (dialer) PortForward(ctx context.Context, _, _ string, port int32, stream io.ReadWriteCloser) error {

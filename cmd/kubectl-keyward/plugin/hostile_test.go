@@ -19,11 +19,11 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// hostile is a text of somebody else's that would move the cursor, give orders to the terminal, forge a line, or
-// turn the direction of writing.
+// hostile is a text from another person that would move the cursor, send commands to the terminal, forge a line, or reverse
+// the direction of writing.
 const hostile = "x\x1b[2J\x1b]0;pwned\x07\x1b[31m\u009b5m\x7f\u202efdp\u2028\r\nFORGED: all is well\ty"
 
-// harmless fails where an output gives orders to a terminal, or begins a line with what an object says.
+// harmless fails if an output has commands for a terminal, or if a text of an object begins a line.
 func (r result) harmless(t *testing.T) result {
 	t.Helper()
 	for _, text := range []string{r.out, r.err} {
@@ -139,7 +139,7 @@ func holds(document any, text string) bool {
 	return false
 }
 
-// TestColoursAreOurs: on a terminal, too, only what the plugin itself paints is an escape sequence.
+// TestColoursAreOurs: on a terminal, too, only the plugin's own colours are escape sequences.
 func TestColoursAreOurs(t *testing.T) {
 	p := &page{colours: true, now: now}
 	p.line("%s is %s: %v", p.paint(red, hostile), hostile, errors.New(hostile))
@@ -155,7 +155,7 @@ func TestColoursAreOurs(t *testing.T) {
 	result{out: rest}.harmless(t)
 }
 
-// TestEveryTextBecomesHarmless, in the last place before the terminal, and JSON stays what it is.
+// TestEveryTextBecomesHarmless: the writer in front of the terminal cleans every text, and does not change JSON.
 func TestEveryTextBecomesHarmless(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.StringOf(rapid.OneOf(rapid.Rune(),

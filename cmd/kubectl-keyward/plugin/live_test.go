@@ -18,7 +18,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
-// grown is an ApiKey that the real controllers have delivered, with a Group of its own.
+// grown returns an ApiKey that the real controllers have delivered, with its own Group.
 func grown(t *testing.T, change func(*v1alpha1.ApiKey)) *v1alpha1.ApiKey {
 	t.Helper()
 	g := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: live, Name: t.Name()}}
@@ -44,7 +44,7 @@ func current(t *testing.T, key *v1alpha1.ApiKey) *v1alpha1.ApiKey {
 	return key
 }
 
-// text is what the Secret of the key holds.
+// text returns the content of the key's Secret.
 func text(t *testing.T, key *v1alpha1.ApiKey) string {
 	t.Helper()
 	secret := &corev1.Secret{}
@@ -132,8 +132,8 @@ func TestRevokeWithADisconnectedServer(t *testing.T) {
 		if strings.Contains(said, "waiting for leaving") {
 			leaves()
 		}
-	}, "revoke", key.Name, "--yes", "-n", live).
-		expect(t, ExitIncomplete, "waiting for leaving", "disconnected, and deciding with what they knew: leaving", "until they reconnect")
+	}, "revoke", key.Name, "--yes", "-n", live).expect(t, ExitIncomplete, "waiting for leaving",
+		"disconnected, and deciding by the state that they had: leaving", "until they reconnect")
 }
 
 func TestReveal(t *testing.T) {
@@ -172,7 +172,7 @@ func TestRevealOnce(t *testing.T) {
 	}
 }
 
-// TestRevealOfWhatIsNotOurs has a Secret of the name that holds something else.
+// TestRevealOfWhatIsNotOurs: a Secret of the name has other content.
 func TestRevealOfWhatIsNotOurs(t *testing.T) {
 	namespace(t, "foreign")
 	object(t, "foreign", "web", func(*v1alpha1.ApiKey) {})
@@ -195,8 +195,8 @@ func keyPreview(t *testing.T, text string) string {
 	return key.Preview()
 }
 
-// terminalSession runs a command at a terminal, where somebody types an answer once the
-// screen waits for the prompt, and returns the screen and the exit code.
+// terminalSession runs a command at a terminal, types an answer when the screen shows the prompt, and returns the screen and
+// the exit code.
 func terminalSession(t *testing.T, prompt, typed string, args ...string) (screen string, code int) {
 	t.Helper()
 	t.Setenv("NO_COLOR", "")
@@ -248,7 +248,7 @@ func TestAtATerminal(t *testing.T) {
 	if screen, code := terminalSession(t, "", "", "reveal", key.Name); code != 0 || !strings.Contains(screen, plain+"\r\n") {
 		t.Errorf("reveal: %d %q", code, screen)
 	}
-	// It stands on the screen only if the terminal echoes it.
+	// It is on the screen only if the terminal echoes it.
 	if screen, code := terminalSession(t, "not shown", plain+"\n", "verify"); code != 0 ||
 		!strings.Contains(screen, "Valid") || strings.Contains(screen, plain) {
 		t.Errorf("verify: %d %q", code, screen)

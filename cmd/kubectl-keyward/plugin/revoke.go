@@ -97,7 +97,8 @@ func (a *app) suspension(use, short, action string, suspended bool, reached func
 		if err := requireLive(key); err != nil {
 			return err
 		}
-		err := a.declare(ctx, s, key, action, waiting, func(spec *v1alpha1.ApiKeySpec) { spec.Suspended = &suspended }, reached)
+		change := func(spec *v1alpha1.ApiKeySpec) { spec.Suspended = &suspended }
+		err := a.declare(ctx, s, key, action, waiting, change, reached)
 		if err != nil || suspended || !waiting.wait {
 			return err
 		}
@@ -107,7 +108,7 @@ func (a *app) suspension(use, short, action string, suspended bool, reached func
 	return cmd
 }
 
-// notAccepted returns an error if validation servers do not accept the key. Whoever resumes a key wants to use it, and
+// notAccepted returns an error if validation servers do not accept the key. Somebody who resumes a key wants to use it, and
 // Ready is also true for a key that is refused as declared, such as a key of a frozen Group.
 func notAccepted(key *v1alpha1.ApiKey) error {
 	c := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionAccepted)

@@ -10,7 +10,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// population creates keys in every state that status has words for.
+// population creates keys in every state that status describes.
 func population(t *testing.T, namespace string) {
 	t.Helper()
 	object(t, namespace, "web", func(k *v1alpha1.ApiKey) {
@@ -33,10 +33,9 @@ func population(t *testing.T, namespace string) {
 		k.Status.Enforcement = &v1alpha1.Enforcement{
 			Servers: ptr.To[int32](3), Acknowledged: ptr.To[int32](1), WaitingFor: []string{"edge-1"}, Disconnected: []string{"edge-2"}, Record: "r2",
 		}
-		condition(k, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSuspended,
-			"spec.suspended: the key is refused until this is false again")
-		condition(k, v1alpha1.ConditionAccepted, metav1.ConditionFalse, v1alpha1.ReasonSuspended,
-			"spec.suspended: the key is refused until this is false again")
+		const suspended = "spec.suspended: the key is refused until this is false again"
+		condition(k, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSuspended, suspended)
+		condition(k, v1alpha1.ConditionAccepted, metav1.ConditionFalse, v1alpha1.ReasonSuspended, suspended)
 		condition(k, v1alpha1.ConditionEnforced, metav1.ConditionFalse, v1alpha1.ReasonWaitingForServers,
 			"1 of 3 validation servers have acknowledged; waiting for edge-1")
 	})
@@ -51,10 +50,9 @@ func population(t *testing.T, namespace string) {
 	object(t, namespace, "ended", func(k *v1alpha1.ApiKey) {
 		k.Spec.Revoked = ptr.To(true)
 		k.Status.State, k.Status.Versions[0].State = v1alpha1.KeyRevoked, v1alpha1.VersionRevoked
-		condition(k, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonRevoked,
-			"the key is revoked for good; create a new ApiKey where one is needed")
-		condition(k, v1alpha1.ConditionAccepted, metav1.ConditionFalse, v1alpha1.ReasonRevoked,
-			"the key is revoked for good; create a new ApiKey where one is needed")
+		const revoked = "the key is revoked for good; create a new ApiKey where one is needed"
+		condition(k, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonRevoked, revoked)
+		condition(k, v1alpha1.ConditionAccepted, metav1.ConditionFalse, v1alpha1.ReasonRevoked, revoked)
 	})
 	object(t, namespace, "fresh", func(k *v1alpha1.ApiKey) { k.Status = v1alpha1.ApiKeyStatus{} })
 	object(t, namespace, "overdue", func(k *v1alpha1.ApiKey) { k.Status.Versions[0].ExpiresAt = at(-time.Minute) })

@@ -89,7 +89,7 @@ func TestVerify(t *testing.T) {
 	keyward(t, whole(22), "verify", "-n", "verify", "-o", "json").golden(t, "verify-json")
 }
 
-// TestVerifyDoesNotPrintTheKey gives it texts of all kinds: no long part of one comes back.
+// TestVerifyDoesNotPrintTheKey: no long part of any text is in the output.
 func TestVerifyDoesNotPrintTheKey(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		text := rapid.OneOf(

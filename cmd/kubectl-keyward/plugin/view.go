@@ -130,8 +130,8 @@ func attentions(key *v1alpha1.ApiKey, now time.Time) []attention {
 		add(true, accepted.Reason, accepted.Message)
 	}
 	if at := key.Status.ExpiresAt; at != nil && key.Status.State == v1alpha1.KeyActive && !now.Before(at.Time) {
-		add(true, v1alpha1.ReasonExpired,
-			"the key has expired, and validation servers refuse it; its state does not say so because the manager is not running")
+		add(true, v1alpha1.ReasonExpired, "the key has expired, and validation servers refuse it; its state does not say so yet, "+
+			"so the manager is probably not running")
 	}
 	if c := meta.FindStatusCondition(conditions, v1alpha1.ConditionEnforced); c != nil && c.Status != metav1.ConditionTrue {
 		add(true, c.Reason, c.Message)
@@ -177,7 +177,7 @@ func describeEnforcement(e *enforcementView) string {
 		text += "; waiting for " + strings.Join(e.WaitingFor, ", ")
 	}
 	if len(e.Disconnected) > 0 {
-		text += "; disconnected, and deciding with what they knew: " + strings.Join(e.Disconnected, ", ")
+		text += "; disconnected, and deciding by the state that they had: " + strings.Join(e.Disconnected, ", ")
 	}
 	return text
 }

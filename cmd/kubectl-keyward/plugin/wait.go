@@ -107,8 +107,8 @@ func (a *app) enforced(key *v1alpha1.ApiKey) string {
 // incomplete returns an error if the change is not in force everywhere.
 func incomplete(key *v1alpha1.ApiKey) error {
 	if e := key.Status.Enforcement; e != nil && len(e.Disconnected) > 0 {
-		return coded{ExitIncomplete, errors.New("disconnected servers decide with what they knew until they " +
-			"reconnect: find out whether they run, or cut them off")}
+		return coded{ExitIncomplete, errors.New("disconnected servers decide by the state that they had until they reconnect: " +
+			"find out whether they run, or cut them off")}
 	}
 	return nil
 }

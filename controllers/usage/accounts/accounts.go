@@ -80,8 +80,8 @@ type counters struct {
 	key     store.Key
 	reports map[string]*report // the latest report of each account
 	limits  Limits             // as last reported to servers
-	// waiting reports that a server waits for leases that others may return; exhausted, that servers were told that nothing
-	// is left.
+	// waiting reports that a server waits for leases that others may return; exhausted, that it was reported to servers that
+	// nothing is left.
 	waiting, exhausted bool
 	queued, wanted     urgency
 	busy               bool // a worker has it
@@ -93,7 +93,7 @@ type counters struct {
 }
 
 type report struct {
-	account      quotaledger.Account
+	counts       quotaledger.Account
 	wants, asked uint64
 	fresh        bool // not persisted yet
 }

@@ -40,8 +40,8 @@ func metered(name, period string, requests int64, change ...func(*v1alpha1.Group
 	return g
 }
 
-// TestGroupMetrics: of so many groups, those with the most requests, and the sum of the others; of
-// this month, while the replica leads.
+// TestGroupMetrics: the groups with the most requests have series of their own, the others are added up; for this month, and
+// while the replica leads.
 func TestGroupMetrics(t *testing.T) {
 	cache := &listed{groups: []v1alpha1.Group{
 		metered("low", "2026-11", 80), metered("full", "2026-11", 100), metered("fine", "2026-11", 79),

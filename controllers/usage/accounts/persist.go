@@ -88,7 +88,7 @@ func (a *Aggregator) persist(ctx context.Context, c *counters) error {
 		work := c.entry.Ledger.Clone()
 		for server, r := range v.reports {
 			adopt(work, server)
-			if err := work.Report(server, r.account); err != nil {
+			if err := work.Report(server, r.counts); err != nil {
 				v.refused[server] = err
 			}
 		}
@@ -174,7 +174,7 @@ func (a *Aggregator) takeView(c *counters) (*view, error) {
 	}
 	for server, r := range c.reports {
 		presence := a.presence(server, v.now)
-		v.peers[server] = quotaledger.Peer{Presence: presence, Wants: r.wants, Sequence: r.account.Sequence, Asked: r.asked}
+		v.peers[server] = quotaledger.Peer{Presence: presence, Wants: r.wants, Sequence: r.counts.Sequence, Asked: r.asked}
 		switch {
 		case r.fresh:
 			v.reports[server] = r
@@ -200,8 +200,8 @@ func (a *Aggregator) presence(server string, now time.Time) quotaledger.Presence
 
 // fold merges accounts that were closed long ago.
 func (c *counters) fold(work *quotaledger.Ledger, now time.Time) {
-	for server, account := range work.Accounts {
-		if _, known := c.closed[server]; account.Closed && !known {
+	for server, counts := range work.Accounts {
+		if _, known := c.closed[server]; counts.Closed && !known {
 			c.closed[server] = now
 		}
 	}
@@ -223,7 +223,7 @@ func (a *Aggregator) report(c *counters, v *view, entry store.Entry, totals stor
 	c.exhausted, c.limits = exhausted, v.limits
 
 	for server, s := range a.servers {
-		account, known := entry.Ledger.Accounts[server]
+		counts, known := entry.Ledger.Accounts[server]
 		_, asked := v.reports[server]
 		recall := slices.Contains(outcome.Recall, server)
 		refusal := v.refused[server]
@@ -235,32 +235,32 @@ func (a *Aggregator) report(c *counters, v *view, entry store.Entry, totals stor
 			delete(c.reports, server)
 			continue
 		}
-		s.outbox.put(c.key, allowance(c, account, recall))
+		s.outbox.put(c.key, allowance(c, counts, recall))
 	}
 	for server, r := range v.reports {
 		r.fresh = false // a later report is another object
-		if r.account.Closed && c.reports[server] == r {
+		if r.counts.Closed && c.reports[server] == r {
 			delete(c.reports, server)
 		}
 	}
 }
 
-// mayAskAgain reports whether servers that were told that nothing is left may ask again. The caller holds the lock.
+// mayAskAgain reports whether servers to which it was reported that nothing is left may ask again. The caller holds the lock.
 func (a *Aggregator) mayAskAgain(c *counters, v *view, outcome quotaledger.Outcome) bool {
 	return len(outcome.Raised) > 0 || outcome.Waiting || c.entry.Ledger.Committed() < v.limits.quota(c.entry.Ledger.Total())
 }
 
-func allowance(c *counters, account quotaledger.Account, recall bool) *syncv1.Allowance {
+func allowance(c *counters, counts quotaledger.Account, recall bool) *syncv1.Allowance {
 	state := syncv1.QuotaState_QUOTA_STATE_OPEN
 	if c.exhausted {
 		state = syncv1.QuotaState_QUOTA_STATE_EXHAUSTED
 	}
 	return &syncv1.Allowance{
 		Group: c.key.Group, Period: c.key.Month.String(), ResetsAtMs: c.key.Month.End().UnixMilli(),
-		Leased: account.Leased, Sequence: account.Sequence, Recall: recall, State: state,
+		Leased: counts.Leased, Sequence: counts.Sequence, Recall: recall, State: state,
 		Recorded: &syncv1.GroupUse{
-			Requests: account.Requests, Bytes: account.Bytes, UnconfirmedRequests: account.Unconfirmed,
-			Leased: account.Leased, Sequence: account.Sequence, Spent: account.Spent, Closed: account.Closed,
+			Requests: counts.Requests, Bytes: counts.Bytes, UnconfirmedRequests: counts.Unconfirmed,
+			Leased: counts.Leased, Sequence: counts.Sequence, Spent: counts.Spent, Closed: counts.Closed,
 		},
 	}
 }

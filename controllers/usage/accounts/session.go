@@ -33,23 +33,23 @@ func NameOf(instance, identity string) string {
 }
 
 // nameWithoutIdentity returns the name that an account had before names were bound to identities.
-func nameWithoutIdentity(account string) string {
-	at, slash := strings.LastIndexByte(account, '@'), strings.LastIndexByte(account, '/')
+func nameWithoutIdentity(name string) string {
+	at, slash := strings.LastIndexByte(name, '@'), strings.LastIndexByte(name, '/')
 	if at < 0 || slash < at {
-		return account
+		return name
 	}
-	return account[:at] + account[slash:]
+	return name[:at] + name[slash:]
 }
 
 // adopt renames an account of that time.
-func adopt(work *quotaledger.Ledger, account string) {
-	earlier := nameWithoutIdentity(account)
+func adopt(work *quotaledger.Ledger, name string) {
+	earlier := nameWithoutIdentity(name)
 	known, ok := work.Accounts[earlier]
-	if _, has := work.Accounts[account]; !ok || has || earlier == account {
+	if _, has := work.Accounts[name]; !ok || has || earlier == name {
 		return
 	}
 	delete(work.Accounts, earlier)
-	work.Accounts[account] = known
+	work.Accounts[name] = known
 }
 
 // Session is the stream of one server.
@@ -151,7 +151,7 @@ func (s *Session) take(use *syncv1.GroupUse) error {
 	a.asked++
 	c.reports[s.server] = &report{
 		fresh: true, wants: use.GetWants(), asked: a.asked,
-		account: quotaledger.Account{
+		counts: quotaledger.Account{
 			Leased: use.GetLeased(), Sequence: use.GetSequence(), Requests: use.GetRequests(), Spent: use.GetSpent(),
 			Unconfirmed: use.GetUnconfirmedRequests(), Bytes: use.GetBytes(), Closed: use.GetClosed(),
 		},

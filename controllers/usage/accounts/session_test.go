@@ -16,8 +16,8 @@ import (
 	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
-// TestReportsForOtherGroupsAreRefused: what a server says of groups that it does not serve is refused, and neither what it is
-// told of that nor what is logged piles up.
+// TestReportsForOtherGroupsAreRefused: reports for groups that a server does not serve are refused, and neither the answers nor
+// the log lines accumulate.
 func TestReportsForOtherGroupsAreRefused(t *testing.T) {
 	lines := 0
 	log := funcr.New(func(string, string) { lines++ }, funcr.Options{})
@@ -32,20 +32,20 @@ func TestReportsForOtherGroupsAreRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	told := 0
+	refusals := 0
 	for {
 		message := session.Take()
 		if len(message.GetGroups()) == 0 {
 			break
 		}
-		told += len(message.GetGroups())
+		refusals += len(message.GetGroups())
 	}
-	if told > 10_000 || told == 0 || lines > 200 {
-		t.Errorf("%d refusals wait, and %d lines were logged", told, lines)
+	if refusals > 10_000 || refusals == 0 || lines > 200 {
+		t.Errorf("%d refusals wait, and %d lines were logged", refusals, lines)
 	}
 }
 
-// TestIncarnationIsLettersAndDigits, so that no account's name can be read in two ways.
+// TestIncarnationIsLettersAndDigits: so no account's name is ambiguous.
 func TestIncarnationIsLettersAndDigits(t *testing.T) {
 	for incarnation, right := range map[string]bool{"life": true, "4XYZ": true, "a/b": false, "a@b": false, "\x1b[31m": false, "123456789012345678901234567": false} {
 		a := accounts.New(accounts.Config{Clock: clock.RealClock{}, Writes: rate.Inf})
@@ -56,8 +56,8 @@ func TestIncarnationIsLettersAndDigits(t *testing.T) {
 	}
 }
 
-// TestAccountNamesAreBoundToIdentity, and fit into a status with the life behind them.
-func TestAccountNamesAreBoundToIdentity(t *testing.T) {
+// TestServerNamesAreBoundToIdentity: and they fit into a status with the incarnation appended.
+func TestServerNamesAreBoundToIdentity(t *testing.T) {
 	seen := map[string]bool{}
 	for _, instance := range []string{"v", strings.Repeat("x", 252), strings.Repeat("x", 253)} {
 		for _, identity := range []string{"a", "b"} {

@@ -62,14 +62,14 @@ func (r *Redis) Load(ctx context.Context, key Key) (Entry, error) {
 		if name == fieldVersion {
 			continue
 		}
-		var account quotaledger.Account
-		if err := json.Unmarshal([]byte(text), &account); err != nil {
+		var counts quotaledger.Account
+		if err := json.Unmarshal([]byte(text), &counts); err != nil {
 			return Entry{}, fmt.Errorf("%s, field %s, is not an account: %w", r.name(key), name, err)
 		}
 		if name == fieldFolded {
-			entry.Ledger.Folded = account
+			entry.Ledger.Folded = counts
 		} else {
-			entry.Ledger.Accounts[name] = account
+			entry.Ledger.Accounts[name] = counts
 		}
 	}
 	return entry, nil
@@ -92,13 +92,13 @@ return 1
 func (r *Redis) Save(ctx context.Context, key Key, entry Entry, _ Totals) (string, error) {
 	version := next(entry.Version)
 	arguments := []any{entry.Version, r.seconds(key), fieldVersion, version}
-	add := func(name string, account quotaledger.Account) error {
-		text, err := json.Marshal(account)
+	add := func(name string, counts quotaledger.Account) error {
+		text, err := json.Marshal(counts)
 		arguments = append(arguments, name, text)
 		return err
 	}
-	for server, account := range entry.Ledger.Accounts {
-		if err := add(server, account); err != nil {
+	for server, counts := range entry.Ledger.Accounts {
+		if err := add(server, counts); err != nil {
 			return "", err
 		}
 	}

@@ -23,8 +23,8 @@ const folded = "*"
 // attempts is how often a write is tried when something else in the Group changes.
 const attempts = 5
 
-// maxAccounts is how many accounts the status of a Group can take.
-const maxAccounts = 256
+// maxServers is how many accounts, one per server, the status of a Group can take.
+const maxServers = 256
 
 // StatusWrites is the maximum number of writes of usage into the status of Groups per second.
 const StatusWrites = 40
@@ -76,8 +76,8 @@ func version(group *v1alpha1.Group, month quotaledger.Month) string {
 // Save implements Store. It reads the Group first, and the API server refuses the write if the Group was changed in the
 // meantime, so that nothing is overwritten that was not read.
 func (s *Status) Save(ctx context.Context, key Key, entry Entry, totals Totals) (string, error) {
-	if len(entry.Ledger.Accounts) >= maxAccounts {
-		return "", fmt.Errorf("%w: the status of a Group takes %d; use --usage-store", ErrFull, maxAccounts)
+	if len(entry.Ledger.Accounts) >= maxServers {
+		return "", fmt.Errorf("%w: the status of a Group takes %d; use --usage-store", ErrFull, maxServers)
 	}
 	for range attempts {
 		group, err := s.read(ctx, key)
@@ -174,8 +174,8 @@ func fill(usage *v1alpha1.GroupUsage, month quotaledger.Month, l *quotaledger.Le
 	usage.OverageRequests, usage.OverageBytes = counter(totals.OverageRequests), counter(totals.OverageBytes)
 	usage.UnconfirmedRequests = counter(totals.Unconfirmed)
 	usage.Ledger = nil
-	for server, account := range l.Accounts {
-		usage.Ledger = append(usage.Ledger, entryOf(server, account))
+	for server, counts := range l.Accounts {
+		usage.Ledger = append(usage.Ledger, entryOf(server, counts))
 	}
 	if l.Folded != (quotaledger.Account{}) {
 		usage.Ledger = append(usage.Ledger, entryOf(folded, l.Folded))
@@ -208,15 +208,15 @@ func ledgerOf(usage *v1alpha1.GroupUsage) *quotaledger.Ledger {
 		return l
 	}
 	for _, entry := range usage.Ledger {
-		account := quotaledger.Account{
+		counts := quotaledger.Account{
 			Leased: number(entry.Leased), Sequence: number(entry.Sequence), Spent: number(entry.Spent),
 			Requests: number(entry.Requests), Bytes: number(entry.Bytes), Unconfirmed: number(entry.UnconfirmedRequests),
 			Closed: ptr.Deref(entry.Closed, false),
 		}
 		if entry.Server == folded {
-			l.Folded = account
+			l.Folded = counts
 		} else {
-			l.Accounts[entry.Server] = account
+			l.Accounts[entry.Server] = counts
 		}
 	}
 	return l

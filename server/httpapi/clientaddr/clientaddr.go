@@ -1,6 +1,5 @@
-// Package clientaddr tells from which address a request came, without believing the client:
-// by the connection, and behind trusted proxies by the list to which each of them has added
-// the address that it saw.
+// Package clientaddr finds the address that a request came from, without trusting the client: by the connection, and
+// behind trusted proxies by the list to which each of them has added the address that it saw.
 package clientaddr
 
 import (
@@ -9,9 +8,8 @@ import (
 	"strings"
 )
 
-// The headers in which proxies list addresses, in http.CanonicalHeaderKey form. A proxy
-// keeps one of them up to date and passes the other on as the client wrote it, so only the
-// one that was chosen is looked at.
+// The headers in which proxies list addresses, in http.CanonicalHeaderKey form. A proxy updates one of them and passes
+// the other on as the client wrote it, so only the configured one is read.
 const (
 	HeaderXForwardedFor = "X-Forwarded-For"
 	HeaderForwarded     = "Forwarded" // RFC 7239
@@ -19,22 +17,21 @@ const (
 
 // Resolver finds the addresses of clients. A nil Resolver trusts no proxy.
 //
-// The zero netip.Addr is the answer where the address is not known: where nobody who is
-// trusted names one, or only trusted proxies are named. The address of a trusted proxy is
-// never taken for a client's, for many clients share it.
+// It returns the zero netip.Addr if the address is not known: if nobody who is trusted names one, or only trusted
+// proxies are named. It never returns the address of a trusted proxy as a client's, because many clients share it.
 type Resolver struct {
 	trusted []netip.Prefix
 	header  string
 }
 
-// New returns a resolver that believes proxies at the trusted addresses, and the list in
-// the header of that name, which is one of the two above.
+// New returns a resolver that trusts proxies at these addresses, and the list in the header of that name, which is one
+// of the two above.
 func New(trusted []netip.Prefix, header string) *Resolver {
 	return &Resolver{trusted: trusted, header: header}
 }
 
-// Reading returns a resolver that trusts the same proxies, and believes the list in the header
-// of that name, for proxies that are known to keep that one.
+// Reading returns a resolver that trusts the same proxies, and reads the list in the header of that name, for proxies
+// that are known to update that one.
 func (r *Resolver) Reading(header string) *Resolver {
 	if r == nil {
 		return nil
@@ -42,8 +39,7 @@ func (r *Resolver) Reading(header string) *Resolver {
 	return &Resolver{trusted: r.trusted, header: header}
 }
 
-// Seen is for servers that clients reach directly or through proxies. The peer is who
-// opened the connection.
+// FromConnection is for servers that clients reach directly or through proxies. The peer has opened the connection.
 func (r *Resolver) FromConnection(peer netip.Addr, header http.Header) netip.Addr {
 	if peer = canonical(peer); !r.trusts(peer) {
 		return peer
@@ -51,8 +47,8 @@ func (r *Resolver) FromConnection(peer netip.Addr, header http.Header) netip.Add
 	return r.lastUntrusted(header[r.header])
 }
 
-// Told is for servers that only proxies ask about requests of others: what an untrusted
-// peer tells is not believed, and its own address says nothing.
+// FromTrustedProxy is for servers to which only proxies send requests, about requests of others: what an untrusted peer
+// reports is ignored, and its own address is not the client's.
 func (r *Resolver) FromTrustedProxy(peer netip.Addr, header http.Header) netip.Addr {
 	if !r.trusts(canonical(peer)) {
 		return netip.Addr{}
@@ -60,7 +56,7 @@ func (r *Resolver) FromTrustedProxy(peer netip.Addr, header http.Header) netip.A
 	return r.lastUntrusted(header[r.header])
 }
 
-// ToldOne is Told for proxies that name one address in a header of its own.
+// FromTrustedProxyLine is FromTrustedProxy for proxies that name one address in a header of its own.
 func (r *Resolver) FromTrustedProxyLine(peer netip.Addr, lines []string) netip.Addr {
 	if len(lines) != 1 || !r.trusts(canonical(peer)) {
 		return netip.Addr{}
@@ -71,13 +67,13 @@ func (r *Resolver) FromTrustedProxyLine(peer netip.Addr, lines []string) netip.A
 	return netip.Addr{}
 }
 
-// Read reads an address as proxies write it, from whoever must know it.
+// Read reads an address in the forms that proxies write, from a source that is trusted.
 func Read(text string) netip.Addr {
 	address, _ := parse(strings.Trim(text, " \t"))
 	return address
 }
 
-// Peer reads the address of a connection as net/http gives it.
+// Peer reads the address of a connection in net/http's form.
 func Peer(remoteAddr string) netip.Addr {
 	peer, err := netip.ParseAddrPort(remoteAddr)
 	if err != nil { // not a network connection
@@ -86,10 +82,10 @@ func Peer(remoteAddr string) netip.Addr {
 	return canonical(peer.Addr())
 }
 
-// Trusts tells whether the peer is a proxy that is believed.
+// Trusts reports whether the peer is a trusted proxy.
 func (r *Resolver) Trusts(peer netip.Addr) bool { return r.trusts(canonical(peer)) }
 
-// Header is the name of the header in which trusted proxies list addresses.
+// Header returns the name of the header in which trusted proxies list addresses.
 func (r *Resolver) Header() string {
 	if r == nil {
 		return HeaderXForwardedFor
@@ -109,9 +105,8 @@ func (r *Resolver) trusts(address netip.Addr) bool {
 	return false
 }
 
-// lastUntrusted walks from the end of the list, which the nearest proxy wrote, to the first
-// address that is not a trusted proxy's. What is left of it came from outside, and what
-// cannot be read ends the walk.
+// lastUntrusted walks from the end of the list, which the nearest proxy wrote, to the first address that is not a
+// trusted proxy's. The rest of the list came from outside. An entry that is invalid ends the walk.
 func (r *Resolver) lastUntrusted(lines []string) netip.Addr {
 	for i := len(lines) - 1; i >= 0; i-- {
 		for rest, more := lines[i], true; more; {
@@ -151,8 +146,7 @@ func (r *Resolver) read(element string) (netip.Addr, bool) {
 	return parse(element)
 }
 
-// parse reads an address as proxies write it: with or without port, IPv6 with or without
-// brackets.
+// parse reads an address in the forms that proxies write: with or without port, IPv6 with or without brackets.
 func parse(text string) (netip.Addr, bool) {
 	if address, err := netip.ParseAddr(text); err == nil {
 		return canonical(address), true
@@ -170,5 +164,5 @@ func parse(text string) (netip.Addr, bool) {
 	return canonical(address), true
 }
 
-// canonical writes one address one way.
+// canonical returns the one form of an address.
 func canonical(address netip.Addr) netip.Addr { return address.Unmap().WithZone("") }

@@ -15,10 +15,10 @@ var trusted = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustPars
 func TestXForwardedFor(t *testing.T) {
 	resolver := New(trusted, HeaderXForwardedFor)
 	for name, c := range map[string]struct {
-		peer  string
-		lines []string
-		seen  string // "" is not known
-		told  string
+		peer     string
+		lines    []string
+		direct   string // "" if it is not known
+		viaProxy string
 	}{
 		"a direct client":                 {"192.0.2.1:9", nil, "192.0.2.1", ""},
 		"a direct client that pretends":   {"192.0.2.1:9", []string{"198.51.100.7"}, "192.0.2.1", ""},
@@ -48,11 +48,11 @@ func TestXForwardedFor(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			header := http.Header{HeaderXForwardedFor: c.lines, HeaderForwarded: {"for=203.0.113.1"}}
-			if got := text(resolver.FromConnection(Peer(c.peer), header)); got != c.seen {
-				t.Errorf("seen %q, want %q", got, c.seen)
+			if got := text(resolver.FromConnection(Peer(c.peer), header)); got != c.direct {
+				t.Errorf("seen %q, want %q", got, c.direct)
 			}
-			if got := text(resolver.FromTrustedProxy(Peer(c.peer), header)); got != c.told {
-				t.Errorf("told %q, want %q", got, c.told)
+			if got := text(resolver.FromTrustedProxy(Peer(c.peer), header)); got != c.viaProxy {
+				t.Errorf("via a proxy %q, want %q", got, c.viaProxy)
 			}
 		})
 	}
@@ -90,7 +90,7 @@ func TestForwarded(t *testing.T) {
 	}
 }
 
-func TestOneAddress(t *testing.T) {
+func TestSingleAddressHeader(t *testing.T) {
 	resolver := New(trusted, HeaderXForwardedFor)
 	for _, c := range []struct {
 		peer  string
@@ -105,7 +105,7 @@ func TestOneAddress(t *testing.T) {
 		{"192.0.2.9:9", []string{"192.0.2.1"}, ""},
 	} {
 		if got := text(resolver.FromTrustedProxyLine(Peer(c.peer), c.lines)); got != c.want {
-			t.Errorf("%s tells %q: got %q, want %q", c.peer, c.lines, got, c.want)
+			t.Errorf("%s reports %q: got %q, want %q", c.peer, c.lines, got, c.want)
 		}
 	}
 	if got := (*Resolver)(nil).FromConnection(Peer("192.0.2.1:9"), nil); got.String() != "192.0.2.1" {
@@ -113,9 +113,8 @@ func TestOneAddress(t *testing.T) {
 	}
 }
 
-// TestNobodyChoosesTheirAddress lets clients write what they like in front of what honest
-// proxies add.
-func TestNobodyChoosesTheirAddress(t *testing.T) {
+// TestClientsCannotChooseTheirAddress lets clients write anything in front of what honest proxies add.
+func TestClientsCannotChooseTheirAddress(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		header := rapid.SampledFrom([]string{HeaderXForwardedFor, HeaderForwarded}).Draw(t, "header")
 		element := map[string]string{HeaderXForwardedFor: "%s", HeaderForwarded: `proto=http;for="%s"`}[header]

@@ -2,8 +2,8 @@ package clientaddr
 
 import "strings"
 
-// forwardedFor returns the node of the parameter "for" in an element of a Forwarded header
-// (RFC 7239, section 4). It must be there once.
+// forwardedFor returns the node of the parameter "for" in an element of a Forwarded header (RFC 7239, section 4). The
+// parameter must occur once.
 func forwardedFor(element string) (node string, ok bool) {
 	for rest, more := element, true; more; {
 		var pair string
@@ -23,8 +23,8 @@ func forwardedFor(element string) (node string, ok bool) {
 	return node, ok
 }
 
-// unquote returns the inside of a quoted string. An address has nothing to escape, so what
-// is escaped stays, and is no address.
+// unquote returns the content of a quoted string. An address needs no escapes, so they stay, and the result is not an
+// address.
 func unquote(value string) string {
 	if len(value) >= 2 && value[0] == '"' && value[len(value)-1] == '"' {
 		return value[1 : len(value)-1]
@@ -32,9 +32,8 @@ func unquote(value string) string {
 	return value
 }
 
-// lastOutsideQuotes finds the last separator that is not within a quoted string. It reads
-// from the end, which a proxy wrote: an open quote that the client has put in front cannot
-// swallow what follows it.
+// lastOutsideQuotes finds the last separator that is not in a quoted string. It reads from the end, which a proxy
+// wrote: an open quote that the client has put in front cannot hide what follows.
 func lastOutsideQuotes(s string, separator byte) int {
 	quoted := false
 	for i := len(s) - 1; i >= 0; i-- {
@@ -48,7 +47,7 @@ func lastOutsideQuotes(s string, separator byte) int {
 	return -1
 }
 
-// isEscaped tells whether an odd number of backslashes stands in front of i.
+// isEscaped reports whether an odd number of backslashes precedes i.
 func isEscaped(s string, i int) bool {
 	n := 0
 	for i--; i >= 0 && s[i] == '\\'; i-- {
@@ -57,8 +56,8 @@ func isEscaped(s string, i int) bool {
 	return n%2 == 1
 }
 
-// Forwarded is the element of that header (RFC 7239, section 4) about a connection from
-// remoteAddr with a request for host by proto. A host that would need escapes is left out.
+// Forwarded returns the element of that header (RFC 7239, section 4) for a connection from remoteAddr with a request
+// for host by proto. It omits a host that would need escapes.
 func Forwarded(remoteAddr, host, proto string) string {
 	element := "for=unknown"
 	if peer := Peer(remoteAddr); peer.Is4() {

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// FuzzLists has a client write what it likes in front of what a proxy that is trusted has added: it is the proxy's word
-// that counts. Where the client is not behind one, nothing of it counts.
+// FuzzLists has a client write anything in front of what a trusted proxy has added: only what the proxy added counts.
+// Without a proxy, nothing of it counts.
 func FuzzLists(f *testing.F) {
 	for _, seed := range []string{"", "198.51.100.7", "198.51.100.7, 10.0.0.2", "for=198.51.100.7;by=10.0.0.1", `for="[2001:db8::1]:80"`, `for="`, `for="a\`, `"`, `\`, `for=10.0.0.1,`, ";", "for=unknown;for=x", "::ffff:10.0.0.1", "fe80::1%,eth0", ","} {
 		f.Add(seed, true)
@@ -38,8 +38,8 @@ func FuzzLists(f *testing.F) {
 	})
 }
 
-// FuzzForwardedElement has any host in what this server tells content servers itself: it must not become more than one
-// element, or another address.
+// FuzzForwardedElement puts any host into the header that this server sends to content servers: it must not become more
+// than one element, or another address.
 func FuzzForwardedElement(f *testing.F) {
 	for _, host := range []string{"cdn.acme.example", `a";for=x`, `a\`, "a,for=198.51.100.7", `"`, ""} {
 		f.Add(host)
@@ -47,7 +47,7 @@ func FuzzForwardedElement(f *testing.F) {
 	f.Fuzz(func(t *testing.T, host string) {
 		element := Forwarded("192.0.2.1:80", host, "https")
 		if strings.ContainsAny(host, "\r\n") {
-			return // no server takes it for a host
+			return // no server accepts it as a host
 		}
 		if got := New(trusted, HeaderForwarded).FromConnection(netip.MustParseAddr("10.0.0.1"), http.Header{HeaderForwarded: {"for=198.51.100.7, " + element}}); got != netip.MustParseAddr("192.0.2.1") {
 			t.Fatalf("%q, of the host %q, is from %v", element, host, got)

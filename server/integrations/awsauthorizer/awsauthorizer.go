@@ -1,11 +1,9 @@
-// Package awsauthorizer is the door for Amazon API Gateway: POST /v1/authorizers/aws with the
-// event of a Lambda authorizer, answered with what that Lambda is to return. The Lambda
-// itself only passes both on.
+// Package awsauthorizer is the integration for Amazon API Gateway: POST /v1/authorizers/aws with the event of a Lambda
+// authorizer returns what that Lambda has to return. The Lambda itself only forwards both.
 //
-// An event of payload format 1.0 (types TOKEN and REQUEST) is answered with an IAM policy for
-// the very method and path that was asked for, one of format 2.0 with a simple response. The
-// parameter project of the URL, which the Lambda's configuration fixes, names the trusted
-// project.
+// The response to an event of payload format 1.0 (types TOKEN and REQUEST) is an IAM policy for exactly the method and
+// path of the request, that to an event of format 2.0 is a simple response. The parameter project of the URL, which the
+// Lambda's configuration fixes, names the trusted project.
 package awsauthorizer
 
 import (
@@ -23,7 +21,7 @@ import (
 const (
 	integrationName = "awsauthorizer"
 
-	// maxBody bounds the event, in bytes. API Gateway takes 10 KiB of headers.
+	// maxBody bounds the event, in bytes. API Gateway accepts 10 KiB of headers.
 	maxBody = 64 << 10
 
 	policyVersion = "2012-10-17"
@@ -35,14 +33,14 @@ const (
 	nobody = "anonymous"
 )
 
-// PolicyResponse answers an event of format 1.0.
+// PolicyResponse is the response to an event of format 1.0.
 type PolicyResponse struct {
 	PrincipalID    string         `json:"principalId"`
 	PolicyDocument PolicyDocument `json:"policyDocument"`
 	Context        map[string]any `json:"context"`
 }
 
-// PolicyDocument is an IAM policy, whose names begin with capitals.
+// PolicyDocument is an IAM policy, whose field names begin with capitals.
 type PolicyDocument struct {
 	Version   string
 	Statement []Statement
@@ -53,7 +51,7 @@ type Statement struct {
 	Action, Effect, Resource string
 }
 
-// SimpleResponse answers an event of format 2.0.
+// SimpleResponse is the response to an event of format 2.0.
 type SimpleResponse struct {
 	IsAuthorized bool           `json:"isAuthorized"`
 	Context      map[string]any `json:"context"`
@@ -92,7 +90,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(httpapi.HeaderRequestID, request.ID)
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	_ = json.NewEncoder(w).Encode(event.respond(result, request.ID)) // a client that has gone needs no answer
+	_ = json.NewEncoder(w).Encode(event.respond(result, request.ID)) // a client that has gone needs no response
 }
 
 func refuse(w http.ResponseWriter, err error) {
@@ -124,12 +122,12 @@ func (e *event) respond(result authorizer.Result, requestID string) any {
 	}
 }
 
-// rateNames are the names of headers in the context, for integrations and gateway responses to
-// send them.
+// rateNames are the names of rate limit headers in the context, from which integrations and gateway responses can send
+// them.
 var rateNames = map[string]string{httpapi.HeaderRateLimitPolicy: "rateLimitPolicy", httpapi.HeaderRateLimit: "rateLimit"}
 
-// contextOf is what integrations and gateway responses find in $context.authorizer: of what
-// is allowed whose content it is, of a denial why. It is flat, as API Gateway demands.
+// contextOf returns what integrations and gateway responses find in $context.authorizer: for an allowed request, whose
+// content it is; for a denial, the reason. It is flat, as API Gateway requires.
 func contextOf(result authorizer.Result, requestID string) map[string]any {
 	about := map[string]any{"requestId": requestID, "code": result.Code.String(), "status": result.Code.Status()}
 	for _, h := range httpapi.RateLimit(result.Rates) {
@@ -150,7 +148,7 @@ func contextOf(result authorizer.Result, requestID string) map[string]any {
 	return about
 }
 
-// groupContext puts the names that are Keyward's before those that a group may choose.
+// groupContext gives Keyward's own names precedence over those that a group may choose.
 func groupContext(d decision.Decision) map[string]string {
 	values := map[string]string{}
 	for _, value := range d.Group.Context {

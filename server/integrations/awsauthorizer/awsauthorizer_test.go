@@ -40,7 +40,7 @@ func post(t *testing.T, url, body string) (int, string) {
 	return status, text
 }
 
-// The events are those of API Gateway's documentation, cut down to what matters here.
+// The events are those of API Gateway's documentation, reduced to the relevant fields.
 const (
 	arn = "arn:aws:execute-api:us-east-1:123456789012:abcdef123/test/GET/request"
 
@@ -170,7 +170,7 @@ func TestMalformedEventsNameTheField(t *testing.T) {
 	}
 }
 
-func TestTheStageOfAnHTTPAPI(t *testing.T) {
+func TestStageOfAnHTTPAPI(t *testing.T) {
 	url, key := serve(t)
 	event := strings.ReplaceAll(strings.ReplaceAll(tokenEvent, "/test/", "/$default/"), "KEY", key)
 	if _, got := post(t, url, event); !strings.Contains(got, `"Effect":"Allow"`) {

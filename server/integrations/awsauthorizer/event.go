@@ -26,13 +26,13 @@ const (
 	maxHeaders = 256
 )
 
-// event is what API Gateway sends to an authorizer, of all types and formats, as far as it
-// is looked at. It holds the client's credential, so it is never printed.
+// event is what API Gateway sends to an authorizer, of all types and formats, with the fields that are needed. It
+// contains the client's credential, so it is never printed.
 type event struct {
 	Version string `json:"version"`
 	Type    string `json:"type"`
 
-	// Of format 1.0. In a TOKEN there is nothing else.
+	// Of format 1.0. A TOKEN has only these two.
 	MethodArn          string `json:"methodArn"`
 	AuthorizationToken string `json:"authorizationToken"`
 
@@ -61,8 +61,7 @@ type event struct {
 	} `json:"requestContext"`
 }
 
-// decode reads one event and nothing else. API Gateway may add fields. Errors name the field
-// and hold no value.
+// decode reads one event and nothing else. API Gateway may add fields. Errors name the field and contain no value.
 func decode(body io.Reader) (*event, error) {
 	decoder := json.NewDecoder(body)
 	e := &event{}
@@ -75,18 +74,18 @@ func decode(body io.Reader) (*event, error) {
 		case errors.As(err, &wrongType) && wrongType.Field != "":
 			return nil, fmt.Errorf("%s: it must be a %s, not a %s", wrongType.Field, wrongType.Type.Kind(), strings.Fields(wrongType.Value)[0])
 		default:
-			return nil, errors.New("the body must be one JSON object, the authorizer's event as it is")
+			return nil, errors.New("the body must be one JSON object, the unchanged event of the authorizer")
 		}
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("the body must be one JSON object and nothing behind it")
+		return nil, errors.New("the body must be one JSON object with nothing after it")
 	}
 	return e, nil
 }
 
-// check also brings a TOKEN into the form of a REQUEST.
+// check validates the event. It also converts a TOKEN into the form of a REQUEST.
 func (e *event) check() error {
-	if e.Version == "" { // REST APIs do not say
+	if e.Version == "" { // REST APIs send none
 		e.Version = version1
 	}
 	if len(e.Headers) > maxHeaders || len(e.MultiHeaders) > maxHeaders {
@@ -122,9 +121,8 @@ func present(fields map[string]string) error {
 	return nil
 }
 
-// splitArn reads arn:aws:execute-api:REGION:ACCOUNT:API/STAGE/METHOD/PATH. It becomes the
-// resource of a policy, which API Gateway may keep and apply to other requests. So it must
-// mean nothing but itself there.
+// splitArn reads arn:aws:execute-api:REGION:ACCOUNT:API/STAGE/METHOD/PATH. It becomes the resource of a policy, which
+// API Gateway may keep and apply to other requests. So it must match nothing but itself there.
 func splitArn(arn string) (method, path string, err error) {
 	if arn == "" {
 		return "", "", errors.New("methodArn: it is missing")
@@ -132,7 +130,7 @@ func splitArn(arn string) (method, path string, err error) {
 	const prefix, service, resource, inResource = 0, 2, 5, 4 // the indexes of parts, and how many a resource has
 	parts := strings.SplitN(arn, ":", resource+1)
 	if len(parts) <= resource || parts[prefix] != "arn" || parts[service] != "execute-api" {
-		return "", "", errors.New("methodArn: it must be one of execute-api")
+		return "", "", errors.New("methodArn: it must be an ARN of execute-api")
 	}
 	if strings.ContainsAny(arn, "*?") || strings.Contains(arn, "${") {
 		return "", "", errors.New("methodArn: it must have no '*', '?' or '${', which have a meaning in a policy")
@@ -148,7 +146,7 @@ func splitArn(arn string) (method, path string, err error) {
 	return of[2], path, nil
 }
 
-// request makes the event one for a decision.
+// request converts the event into a request for a decision.
 func (e *event) request(clients *clientaddr.Resolver) authorizer.Request {
 	header := e.header()
 	method, path, query, source := e.HTTPMethod, e.Path, e.query(), e.Context.Identity.SourceIP
@@ -160,8 +158,8 @@ func (e *event) request(clients *clientaddr.Resolver) authorizer.Request {
 		host = header.Get("Host")
 	}
 	if len(path) <= routing.MaxPath && strings.ContainsAny(path, "%?#") {
-		// API Gateway does not say whether it has decoded a path, so what is still encoded
-		// could be read in two ways. So can the empty path.
+		// API Gateway does not say whether it has decoded a path, so an encoded one could be read in two ways. The
+		// decision refuses an empty path for the same reason.
 		path = ""
 	}
 	request := authorizer.Request{Request: httpapi.NewRequest(header, method, host, path, query)}
@@ -176,7 +174,7 @@ func (e *event) request(clients *clientaddr.Resolver) authorizer.Request {
 	return request
 }
 
-// header prefers the list with duplicates. Without it they are joined by commas, or lost.
+// header prefers the list with duplicates. Without it, duplicates are joined by commas, or lost.
 func (e *event) header() http.Header {
 	header := http.Header{}
 	for name, values := range e.MultiHeaders {

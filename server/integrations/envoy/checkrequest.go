@@ -10,14 +10,14 @@ import (
 	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
-// question is what a check asks, as far as an answer depends on it, and the answer in the
-// making. It is used again, so nobody must keep it.
+// checkRequest is the part of a check that a decision depends on, and the reply in progress. It is pooled, so nobody
+// may keep it.
 type checkRequest struct {
 	method, host, target string
-	peer                 string // the address of who has connected to Envoy
-	project              string // that the route names
+	peer                 string // the address that has connected to Envoy
+	project              string // the one that the route names
 
-	httpapi.Lines // those that matter, or all
+	httpapi.Lines // the relevant ones, or all
 
 	request authorizer.Request
 	reply   reply
@@ -30,7 +30,7 @@ func newCheckRequest() *checkRequest {
 	return q
 }
 
-// release forgets everything but the room that it took.
+// release clears everything but keeps the allocated memory.
 func (q *checkRequest) release() {
 	q.reset()
 	checkRequestPool.Put(q)
@@ -44,7 +44,7 @@ func (q *checkRequest) reset() {
 	*q = checkRequest{Lines: q.Lines, reply: reply{set: q.reply.set[:0], remove: q.reply.remove[:0], added: q.reply.added[:0]}}
 }
 
-// read takes over a message that parse has left.
+// read reads a message that parse has left to protobuf.
 func (q *checkRequest) read(check *authv3.CheckRequest) {
 	q.reset()
 	attributes := check.GetAttributes().GetRequest().GetHttp()
@@ -54,8 +54,8 @@ func (q *checkRequest) read(check *authv3.CheckRequest) {
 	q.readHeader(attributes)
 }
 
-// readHeader reads the headers. Where Envoy is set to encode_raw_headers they come as a list
-// with duplicates; otherwise it has joined duplicates with commas.
+// readHeader reads the headers. If Envoy is configured with encode_raw_headers, they are a list with duplicates.
+// Otherwise Envoy has joined duplicates with commas.
 func (q *checkRequest) readHeader(attributes *authv3.AttributeContext_HttpRequest) {
 	for name, value := range attributes.GetHeaders() {
 		q.Header.Add(name, value)

@@ -14,13 +14,13 @@ import (
 	protobuf "google.golang.org/protobuf/proto"
 )
 
-// ServerOption makes a gRPC server read our checks and write our answers as this package does,
-// and everything else as it would without.
+// ServerOption makes a gRPC server read checks and write their responses as this package does, and all other messages
+// as it would without this option.
 func ServerOption() grpc.ServerOption {
 	return grpc.ForceServerCodecV2(codec{encoding.GetCodecV2(proto.Name)})
 }
 
-// service is Envoy's, with our messages in place of the generated ones.
+// service is Envoy's service, with the messages of this package instead of the generated ones.
 var service = grpc.ServiceDesc{
 	ServiceName: authv3.Authorization_ServiceDesc.ServiceName,
 	HandlerType: (*responder)(nil),
@@ -36,7 +36,7 @@ type responder interface {
 func check(server any, ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) { //nolint:revive // gRPC wants its arguments in this order
 	s, ok := server.(responder)
 	if !ok {
-		return nil, fmt.Errorf("%T does not answer checks", server)
+		return nil, fmt.Errorf("%T does not respond to checks", server)
 	}
 	q := newCheckRequest()
 	defer q.release()
@@ -50,7 +50,7 @@ func check(server any, ctx context.Context, decode func(any) error, interceptor 
 	return interceptor(ctx, q, info, func(ctx context.Context, _ any) (any, error) { return s.respond(ctx, q), nil })
 }
 
-// codec reads questions, writes answers, and leaves other messages to the codec of gRPC.
+// codec reads check requests, writes their responses, and leaves other messages to the codec of gRPC.
 type codec struct{ encoding.CodecV2 }
 
 // Unmarshal implements encoding.CodecV2.
@@ -62,7 +62,7 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	return q.unmarshal(textOf(data))
 }
 
-// Marshal implements encoding.CodecV2. It takes the answer over.
+// Marshal implements encoding.CodecV2. The response becomes gRPC's.
 func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 	a, ok := v.(*checkResponse)
 	if !ok {
@@ -71,7 +71,7 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 	return mem.BufferSlice{mem.NewBuffer((*[]byte)(a), responsePool{})}, nil
 }
 
-// textOf copies a message, once, for all that is cut out of it: gRPC uses its buffers again.
+// textOf copies a message once, for everything that is cut out of it: gRPC reuses its buffers.
 func textOf(data mem.BufferSlice) string {
 	var text strings.Builder
 	text.Grow(data.Len())
@@ -81,7 +81,7 @@ func textOf(data mem.BufferSlice) string {
 	return text.String()
 }
 
-// unmarshal reads a CheckRequest. It fails as proto.Unmarshal does.
+// unmarshal reads a CheckRequest. It fails like proto.Unmarshal.
 func (q *checkRequest) unmarshal(text string) error {
 	if q.parse(text) {
 		return nil
@@ -94,11 +94,11 @@ func (q *checkRequest) unmarshal(text string) error {
 	return nil
 }
 
-// answer is an encoded CheckResponse.
+// checkResponse is an encoded CheckResponse.
 type checkResponse []byte
 
-// answerSize is more than answers usually have. Buffers as small as gRPC's threshold for pooling
-// would not come back.
+// checkResponseSize is more than responses usually have. gRPC would not return buffers as small as its threshold for
+// pooling.
 const checkResponseSize = 4 << 10
 
 var checkResponsePool = sync.Pool{New: func() any {
@@ -112,10 +112,10 @@ func newCheckResponse() *checkResponse {
 	return a
 }
 
-// answers is where gRPC returns answers when they are sent. It implements mem.BufferPool.
+// responsePool is where gRPC returns responses when they are sent. It implements mem.BufferPool.
 type responsePool struct{}
 
-// Get implements mem.BufferPool. Nobody asks for one.
+// Get implements mem.BufferPool. It is never called.
 func (responsePool) Get(length int) *[]byte {
 	buffer := make([]byte, length)
 	return &buffer

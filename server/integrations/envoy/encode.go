@@ -1,12 +1,13 @@
 package envoy
 
-// This file is tuned by hand. It writes a CheckResponse straight into the buffer that is sent,
-// where protobuf makes an object of each header first, walks them to learn how long they are,
-// and walks them again. FuzzEncode holds it to what protobuf reads.
+// This file is tuned by hand. It writes a CheckResponse directly into the buffer that is sent. protobuf would make an
+// object of each header first, walk them to learn how long they are, and walk them again. FuzzEncode compares the
+// result with what protobuf reads.
 
 import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/keyward-dev/keyward/server/httpapi"
 )
@@ -37,7 +38,7 @@ const (
 	valueString  = 3<<3 | typeBytes
 )
 
-// encode returns the reply as a CheckResponse, in a buffer that is the caller's.
+// encode returns the reply as a CheckResponse, in a buffer that belongs to the caller.
 func encode(r *reply) *checkResponse {
 	a := newCheckResponse()
 	status := a.begin(responseStatus)
@@ -95,7 +96,7 @@ func (a *checkResponse) ok(r *reply) {
 	a.end(response)
 }
 
-// encodedPrivately is what nearly every answer adds, as bytes.
+// encodedPrivately are the encoded headers that nearly every response adds.
 var encodedPrivately = func() (a checkResponse) {
 	for i := range privately {
 		a.header(okResponseHeaders, &privately[i].Header, privately[i].action)
@@ -103,7 +104,7 @@ var encodedPrivately = func() (a checkResponse) {
 	return a
 }()
 
-// header writes a HeaderValueOption.
+// header appends a HeaderValueOption.
 func (a *checkResponse) header(tag byte, h *httpapi.Header, action corev3.HeaderValueOption_HeaderAppendAction) {
 	option := a.begin(tag)
 	header := a.begin(optionHeader)
@@ -120,12 +121,12 @@ func (a *checkResponse) header(tag byte, h *httpapi.Header, action corev3.Header
 	a.end(option)
 }
 
-// metadata writes an entry of a Struct's map.
+// metadata appends an entry of a Struct's map.
 func (a *checkResponse) metadata(h *httpapi.Header) {
 	field := a.begin(structFields)
 	a.text(entryKey, h.Name)
 	value := a.begin(entryValue)
-	a.text(valueString, h.Value) // also "": a Value is one of its kinds
+	a.text(valueString, h.Value) // also "": a Value must have a kind
 	a.end(value)
 	a.end(field)
 }
@@ -135,17 +136,13 @@ func (a *checkResponse) text(tag byte, text string) {
 	*a = append(*a, text...)
 }
 
-// number writes a number, or the length of what comes next.
+// number appends a number, or the length of what comes next.
 func (a *checkResponse) number(tag byte, n uint64) {
-	*a = append(*a, tag)
-	for ; n >= 0x80; n >>= 7 {
-		*a = append(*a, byte(n)|0x80)
-	}
-	*a = append(*a, byte(n))
+	*a = protowire.AppendVarint(append(*a, tag), n)
 }
 
-// begin writes the tag of a message, and leaves one byte for its length, which is enough for
-// most; end makes room for more.
+// begin appends the tag of a message, and leaves one byte for its length, which is enough for most messages. end makes
+// room for more.
 func (a *checkResponse) begin(tag byte) (at int) {
 	*a = append(*a, tag, 0)
 	return len(*a)
@@ -157,14 +154,8 @@ func (a *checkResponse) end(at int) {
 		(*a)[at-1] = byte(size)
 		return
 	}
-	more := 0
-	for n := size; n >= 0x80; n >>= 7 {
-		*a = append(*a, 0)
-		more++
-	}
+	more := protowire.SizeVarint(uint64(size)) - 1
+	*a = append(*a, make([]byte, more)...)
 	copy((*a)[at+more:], (*a)[at:at+size])
-	for i, n := at-1, size; i < at+more; i, n = i+1, n>>7 {
-		(*a)[i] = byte(n) | 0x80
-	}
-	(*a)[at+more-1] &^= 0x80
+	protowire.AppendVarint((*a)[:at-1], uint64(size))
 }

@@ -21,8 +21,8 @@ import (
 	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
-// plainly is encode, by protobuf.
-func plainly(r *reply) *authv3.CheckResponse {
+// encodeWithProtobuf is encode, implemented by protobuf.
+func encodeWithProtobuf(r *reply) *authv3.CheckResponse {
 	response := &authv3.CheckResponse{
 		Status:          &rpcstatus.Status{Code: int32(r.status), Message: r.message},
 		DynamicMetadata: &structpb.Struct{Fields: map[string]*structpb.Value{}},
@@ -58,7 +58,7 @@ func option(h httpapi.Header, action corev3.HeaderValueOption_HeaderAppendAction
 	return &corev3.HeaderValueOption{Header: &corev3.HeaderValue{Key: h.Name, Value: h.Value}, AppendAction: action}
 }
 
-// decoded is what Envoy reads of an answer.
+// decode returns what Envoy reads in a response.
 func decode(t testing.TB, a *checkResponse) *authv3.CheckResponse {
 	t.Helper()
 	response := &authv3.CheckResponse{}
@@ -68,8 +68,7 @@ func decode(t testing.TB, a *checkResponse) *authv3.CheckResponse {
 	return response
 }
 
-// FuzzEncode makes a reply of lines: what is written by hand is what protobuf writes, but for
-// the order of a map.
+// FuzzEncode makes a reply of lines: the hand-written encoding equals protobuf's, except for the order of a map.
 func FuzzEncode(f *testing.F) {
 	f.Add(0, 0, "", "X-Keyward-Group: tenants/acme\nX-Request-Id: 1", "authorization\nx-keyward-group", "group: tenants/acme\ncode: allowed", []byte(nil))
 	f.Add(16, 401, "key_unknown", "Content-Type: application/problem+json", "", "code: key_unknown", []byte(strings.Repeat("{}", 200)))
@@ -77,7 +76,7 @@ func FuzzEncode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, status, denial int, message, set, remove, metadata string, body []byte) {
 		for _, text := range []string{message, set, remove, metadata, string(body)} {
 			if !utf8.ValidString(text) {
-				return // nothing of that kind gets here
+				return // such text is never encoded
 			}
 		}
 		r := &reply{status: codes.Code(uint8(status)), message: message, denial: int(uint16(denial)), own: denial%2 == 0, body: body}
@@ -97,15 +96,15 @@ func FuzzEncode(f *testing.F) {
 				i++
 			}
 		}
-		got, want := encode(r), plainly(r)
+		got, want := encode(r), encodeWithProtobuf(r)
 		if !proto.Equal(decode(t, got), want) || len(*got) != proto.Size(want) {
 			t.Fatalf("%q:\ngot  %v\nwant %v", *got, decode(t, got), want)
 		}
 	})
 }
 
-// plain is a question that only protobuf has read.
-func plain(message []byte) (*checkRequest, error) {
+// readWithProtobuf returns a request that only protobuf has read.
+func readWithProtobuf(message []byte) (*checkRequest, error) {
 	check := &authv3.CheckRequest{}
 	if err := proto.Unmarshal(message, check); err != nil {
 		return nil, err
@@ -115,8 +114,8 @@ func plain(message []byte) (*checkRequest, error) {
 	return q, nil
 }
 
-// mattering is what parse keeps of the header that protobuf reads. Lines of a map have no order.
-func mattering(header http.Header) http.Header {
+// relevant returns the part of the header that parse keeps, of what protobuf reads. Lines of a map have no order.
+func relevant(header http.Header) http.Header {
 	kept := http.Header{}
 	for name, lines := range header {
 		if canonical, ok := relevantHeader(name); name != "" && canonical == name || !ok {
@@ -126,9 +125,9 @@ func mattering(header http.Header) http.Header {
 	return kept
 }
 
-// TestMatters: what a decision may depend on is kept, spelled out here because FuzzParse asks
-// matters itself.
-func TestMatters(t *testing.T) {
+// TestRelevantHeader: the headers that a decision may depend on are kept. They are listed here because FuzzParse uses
+// relevantHeader itself.
+func TestRelevantHeader(t *testing.T) {
 	for _, name := range []string{
 		"Authorization", "X-Api-Key", "Origin", "Referer", "Access-Control-Request-Method", "X-Request-Id", "X-Forwarded-For", "Forwarded",
 		"X-Keyward-Group", "X-Keyward-Project",
@@ -144,7 +143,7 @@ func TestMatters(t *testing.T) {
 	}
 }
 
-// FuzzParse: whatever is sent, it means what protobuf reads, or is refused as protobuf does.
+// FuzzParse: every message means what protobuf reads, or is refused as protobuf refuses it.
 func FuzzParse(f *testing.F) {
 	for _, check := range checks() {
 		whole, err := proto.MarshalOptions{Deterministic: true}.Marshal(check)
@@ -163,7 +162,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add(protowire.AppendBytes([]byte{checkAttributes}, []byte{attributesMetadata, 1, 0xff}))
 	f.Fuzz(func(t *testing.T, message []byte) {
-		want, wantErr := plain(message)
+		want, wantErr := readWithProtobuf(message)
 		got := newCheckRequest()
 		err := got.unmarshal(string(message))
 		if (err == nil) != (wantErr == nil) || err != nil && err.Error() != wantErr.Error() {
@@ -173,7 +172,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		for _, q := range []*checkRequest{got, want} {
-			q.Header = mattering(q.Header)
+			q.Header = relevant(q.Header)
 		}
 		if got.method != want.method || got.host != want.host || got.target != want.target || got.peer != want.peer || got.project != want.project ||
 			!maps.EqualFunc(got.Header, want.Header, slices.Equal) {
@@ -227,8 +226,8 @@ func checks() []*authv3.CheckRequest {
 	return []*authv3.CheckRequest{usual, raw, both, odd, {}, {Attributes: &authv3.AttributeContext{Source: &authv3.AttributeContext_Peer{Address: &corev3.Address{}}}}}
 }
 
-// TestEnvoysChecksAreParsed: what Envoy sends does not have to go to protobuf.
-func TestEnvoysChecksAreParsed(t *testing.T) {
+// TestChecksOfEnvoyAreParsed: the checks that Envoy sends are not left to protobuf.
+func TestChecksOfEnvoyAreParsed(t *testing.T) {
 	for i, check := range checks()[:2] {
 		message, err := proto.Marshal(check)
 		if err != nil {

@@ -1,4 +1,4 @@
-// Package envoy is the door for Envoy and what is built on it: the gRPC service
+// Package envoy is the integration for Envoy and products that are built on it: the gRPC service
 // envoy.service.auth.v3.Authorization of the external authorization filter.
 package envoy
 
@@ -19,12 +19,12 @@ import (
 const (
 	integrationName = "extauthz"
 
-	// ProjectExtension is the key of the route's context_extensions that names the trusted
-	// project. Envoy takes it from its own configuration, never from the client.
+	// ProjectExtension is the key in the route's context_extensions that names the trusted project. Envoy takes it from
+	// its own configuration, never from the client.
 	ProjectExtension = "keyward.dev/project"
 )
 
-// Server answers Envoy's checks.
+// Server responds to Envoy's checks.
 type Server struct {
 	integration *authorizer.Integration
 	clients     *clientaddr.Resolver
@@ -33,16 +33,16 @@ type Server struct {
 	receipts  Receipts
 }
 
-// Receipts remembers allowed requests for Envoy's access log.
+// Receipts stores allowed requests until they appear in Envoy's access log.
 type Receipts interface {
-	// Issue returns the receipt of an allowed request of a key of a group, namespace/name.
+	// Issue returns the receipt of an allowed request with a key of a group (namespace/name).
 	Issue(group, keyID string) string
 }
 
-// Option changes how the service answers.
+// Option configures a Server.
 type Option func(*Server)
 
-// WithReceipts gives a receipt along with every request that is allowed.
+// WithReceipts adds a receipt to the response for every allowed request.
 func WithReceipts(r Receipts) Option { return func(s *Server) { s.receipts = r } }
 
 // Register adds the service to a gRPC server, which needs the ServerOption.
@@ -50,7 +50,7 @@ func Register(server *grpc.Server, auth *authorizer.Authorizer, clients *clienta
 	server.RegisterService(&service, newServer(auth, clients, stripping, options...))
 }
 
-// envoyWrites are the headers that Envoy has written when it asks, or does not let through.
+// envoyWrites are the headers that Envoy has already set when it sends a check, or does not allow anybody to change.
 var envoyWrites = httpapi.NewNames(clientaddr.HeaderXForwardedFor, "X-Forwarded-Proto", "X-Forwarded-Client-Cert", "X-Envoy-External-Address")
 
 func newServer(auth *authorizer.Authorizer, clients *clientaddr.Resolver, stripping httpapi.Stripping, options ...Option) *Server {
@@ -62,7 +62,7 @@ func newServer(auth *authorizer.Authorizer, clients *clientaddr.Resolver, stripp
 	return s
 }
 
-// answer decides one request. Denials are answers, not errors: it never fails.
+// respond decides one request. A denial is a response and no error: respond never fails.
 func (s *Server) respond(ctx context.Context, q *checkRequest) *checkResponse {
 	path, rawQuery := httpapi.SplitTarget(q.target)
 	q.request = authorizer.Request{
@@ -81,7 +81,7 @@ func (s *Server) respond(ctx context.Context, q *checkRequest) *checkResponse {
 	return encode(&q.reply)
 }
 
-// peerOf returns who has connected to Envoy. Behind another proxy that is not the client.
+// peerOf returns the address that has connected to Envoy. Behind another proxy that is not the client.
 func peerOf(q *checkRequest) netip.Addr {
 	peer, err := netip.ParseAddr(q.peer)
 	if err != nil { // a pipe, or an old Envoy
@@ -90,23 +90,23 @@ func peerOf(q *checkRequest) netip.Addr {
 	return peer
 }
 
-// reply is what Envoy is told.
+// reply is the content of the response to Envoy.
 type reply struct {
-	status  codes.Code // of gRPC. Envoy only asks whether it is OK
+	status  codes.Code // of gRPC. Envoy only checks whether it is OK
 	message string
-	denial  int // the HTTP status of a denial, 0 where the request may pass
+	denial  int // the HTTP status of a denial, 0 if the request is allowed
 
-	// set are headers that replace what is there: of the upstream's request, or of the denial.
+	// set are headers that replace existing ones: of the request to the upstream, or of the denial.
 	set    []httpapi.Header
 	remove []string   // names of headers that the upstream must not see
 	added  []addition // to the response of the upstream
-	own    bool       // the response is the client's own: no cache serves it to another
+	own    bool       // the response is for this client only: no shared cache may keep it
 	body   []byte     // of the denial
 
-	metadata [5]httpapi.Header // for Envoy's access log. Those without a name are not there
+	metadata [5]httpapi.Header // for Envoy's access log. Entries without a name are omitted
 }
 
-// addition is a header for the client, and what becomes of the upstream's.
+// addition is a header for the client. action says what happens to the upstream's header of the same name.
 type addition struct {
 	httpapi.Header
 
@@ -132,21 +132,21 @@ func (s *Server) allow(r *reply, result authorizer.Result, q *checkRequest) {
 	add(httpapi.Header{Name: httpapi.HeaderRequestID, Value: q.request.ID}, corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD)
 	add(httpapi.Header{Name: httpapi.HeaderVary, Value: httpapi.Vary(&q.request.Request)}, corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD)
 	r.own = !result.Group.SharedCaching
-	for _, h := range httpapi.RateLimit(result.Rates) { // an upstream with rate limits of its own tells them, too
+	for _, h := range httpapi.RateLimit(result.Rates) { // an upstream may add rate limits of its own
 		add(h, corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD)
 	}
 	for _, h := range httpapi.CORS(result.Decision, &q.request.Request) {
-		action := corev3.HeaderValueOption_ADD_IF_ABSENT // an upstream that speaks CORS itself keeps its word
-		if h.Name == httpapi.HeaderExposeHeaders {       // but what may be read is a list
+		action := corev3.HeaderValueOption_ADD_IF_ABSENT // an upstream that supports CORS itself decides who may read
+		if h.Name == httpapi.HeaderExposeHeaders {       // but what may be read is a list of both
 			action = corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD
 		}
 		add(h, action)
 	}
 }
 
-// privately keeps an answer out of caches that serve more than one client. Envoy cannot take
-// anything out of the upstream's Cache-Control, but private outweighs what is in it (RFC 9111,
-// section 3). What outranks Cache-Control in some caches is replaced where it is there.
+// privately keeps responses out of shared caches. Envoy cannot remove anything from the upstream's Cache-Control, but
+// private overrides what is in it (RFC 9111, section 3). Headers that override Cache-Control in some caches are
+// replaced if the response has them.
 var privately = func() []addition {
 	all := []addition{{httpapi.Header{Name: "Cache-Control", Value: "private"}, corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD}}
 	for _, name := range httpapi.SharedCacheHeaders() {
@@ -167,7 +167,7 @@ func deny(r *reply, result authorizer.Result, request *authorizer.Request) {
 	r.metadata[0] = httpapi.Header{Name: "code", Value: result.Code.String()}
 }
 
-// statusOf is the gRPC status for an HTTP one. Envoy only asks whether it is OK.
+// statusOf returns the gRPC status for an HTTP status. Envoy only checks whether it is OK.
 func statusOf(status int) codes.Code {
 	switch status {
 	case http.StatusUnauthorized:

@@ -26,7 +26,7 @@ func startServer(t testing.TB, keepCredential bool) (*Server, string) {
 	return newServer(fixture.Authorizer(t, fixture.Update(key)), nil, httpapi.Stripping{KeepCredential: keepCredential}), key.Reveal()
 }
 
-// ask is one call without a connection.
+// ask sends one check without a connection.
 func ask(t testing.TB, server *Server, check *authv3.CheckRequest) *authv3.CheckResponse {
 	t.Helper()
 	message, err := proto.Marshal(check)
@@ -41,7 +41,7 @@ func ask(t testing.TB, server *Server, check *authv3.CheckRequest) *authv3.Check
 	return decode(t, server.respond(t.Context(), q))
 }
 
-func TestTheCredentialStaysWhereItIsWanted(t *testing.T) {
+func TestKeepCredential(t *testing.T) {
 	for _, keep := range []bool{false, true} {
 		server, key := startServer(t, keep)
 		response := ask(t, server, &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
@@ -58,11 +58,11 @@ func TestTheCredentialStaysWhereItIsWanted(t *testing.T) {
 	}
 }
 
-// headerKey is how the credential's header is spelled in removals.
+// headerKey is the spelling of the credential's header in removals.
 const headerKey = "Authorization"
 
-// TestACheckWithoutARequestIsDenied sends what Envoy never does.
-func TestACheckWithoutARequestIsDenied(t *testing.T) {
+// TestCheckWithoutRequestIsDenied sends what Envoy never sends.
+func TestCheckWithoutRequestIsDenied(t *testing.T) {
 	server, _ := startServer(t, false)
 	for _, check := range []*authv3.CheckRequest{nil, {}, {Attributes: &authv3.AttributeContext{}}} {
 		response := ask(t, server, check)
@@ -72,7 +72,7 @@ func TestACheckWithoutARequestIsDenied(t *testing.T) {
 	}
 }
 
-func TestEveryDenialIsOneForEnvoy(t *testing.T) {
+func TestEnvoyAcceptsEveryDenial(t *testing.T) {
 	for _, code := range decision.Codes()[1:] {
 		var r reply
 		deny(&r, authorizer.Result{Decision: decision.Decision{Code: code}}, &authorizer.Request{})
@@ -84,11 +84,11 @@ func TestEveryDenialIsOneForEnvoy(t *testing.T) {
 	}
 }
 
-// TestNothingIsLeftOfAQuestion: the next one that is read into the same room has nothing of it.
-func TestNothingIsLeftOfAQuestion(t *testing.T) {
+// TestPooledRequestsAreEmpty: the next request in the same memory contains nothing of the previous one.
+func TestPooledRequestsAreEmpty(t *testing.T) {
 	server, key := startServer(t, false)
 	q := newCheckRequest()
-	for _, check := range []*authv3.CheckRequest{checks()[0], checks()[3]} { // parsed, and not
+	for _, check := range []*authv3.CheckRequest{checks()[0], checks()[3]} { // one is parsed, the other one read by protobuf
 		check.Attributes.ContextExtensions = nil
 		check.Attributes.Request.Http.Headers = map[string]string{"authorization": "Bearer " + key, "x-keyward-group": "evil"}
 		message, err := proto.Marshal(check)
@@ -112,8 +112,8 @@ func TestNothingIsLeftOfAQuestion(t *testing.T) {
 	}
 }
 
-// TestAQuestionIsNotPrinted: it holds a key.
-func TestAQuestionIsNotPrinted(t *testing.T) {
+// TestRequestIsNotPrinted, since it contains a key.
+func TestRequestIsNotPrinted(t *testing.T) {
 	q := newCheckRequest()
 	q.Add("Authorization", "Bearer secret")
 	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
@@ -141,7 +141,7 @@ func BenchmarkParse(b *testing.B) {
 	b.Run("protobuf", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			q, err := plain(message)
+			q, err := readWithProtobuf(message)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -150,8 +150,8 @@ func BenchmarkParse(b *testing.B) {
 	})
 }
 
-// BenchmarkAnswer is a decision with its answer; the gate's part of it has a benchmark there.
-func BenchmarkAnswer(b *testing.B) {
+// BenchmarkRespond is a decision with its response. The authorizer has a benchmark of its own part.
+func BenchmarkRespond(b *testing.B) {
 	server, key := startServer(b, false)
 	for name, credential := range map[string]string{"allow": key, "deny": "not a key"} {
 		check := checks()[0]
@@ -191,16 +191,15 @@ func BenchmarkEncode(b *testing.B) {
 	b.Run("protobuf", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := proto.Marshal(plainly(r)); err != nil {
+			if _, err := proto.Marshal(encodeWithProtobuf(r)); err != nil {
 				b.Fatal(err)
 			}
 		}
 	})
 }
 
-// TestEnvoyIsToldToRemoveOverrides and what only trusted proxies know, but for what Envoy itself
-// has written.
-func TestEnvoyIsToldToRemoveOverrides(t *testing.T) {
+// TestOverridesAreRemoved, and headers that only trusted proxies may set, except those that Envoy itself has written.
+func TestOverridesAreRemoved(t *testing.T) {
 	server, key := startServer(t, false)
 	server.clients = clientaddr.New([]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, clientaddr.HeaderXForwardedFor)
 	sent := []string{"x-http-method-override", "x-original-url", "x_rewrite_url", "x-host", "x-forwarded-prefix", "x_forwarded_for", "x|forwarded|for", "x.keyward.context.database", "x.original~url", "x-forwarded-for", "x-forwarded-proto", "x-envoy-external-address", "x-forwarded-host", "x-real-ip", "forwarded", "x-custom"}
@@ -227,8 +226,8 @@ func TestEnvoyIsToldToRemoveOverrides(t *testing.T) {
 	}
 }
 
-// TestEverySharedCacheIsTold: what a content server says to it is replaced.
-func TestEverySharedCacheIsTold(t *testing.T) {
+// TestEverySharedCacheIsInstructed: what a content server says to shared caches is replaced.
+func TestEverySharedCacheIsInstructed(t *testing.T) {
 	for _, name := range httpapi.SharedCacheHeaders() {
 		if !slices.ContainsFunc(privately, func(a addition) bool {
 			return strings.EqualFold(a.Name, name) && a.action == corev3.HeaderValueOption_OVERWRITE_IF_EXISTS

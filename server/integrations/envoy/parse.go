@@ -1,18 +1,19 @@
 package envoy
 
-// This file is tuned by hand. protobuf makes some sixty objects and two maps of a check, for the
-// seven strings of it that a decision needs, and that alone costs as much as all that gRPC does
-// around it. So what is read here is cut out of the message as it lies there, and nothing else
-// is touched but to see that it is well-formed.
+// This file is tuned by hand. protobuf makes some sixty objects and two maps of a check, although a decision needs seven
+// strings of it, and that alone costs as much as everything that gRPC does around it. So this parser cuts these strings
+// out of the message, and examines all else only to see that it is well-formed.
 //
-// It knows the checks that Envoy sends. Of anything else, such as a field that it does not know,
-// a part that comes twice and would have to be merged, or what is not well-formed, it keeps
-// off: then parse returns false, and protobuf reads the message, or refuses it. So there is one
-// meaning of a message, which FuzzParse holds it to.
+// It supports the checks that Envoy sends, and leaves all others to protobuf: fields that it does not know, a part that
+// occurs twice and would have to be merged, and malformed messages. Then parse returns false, and protobuf reads the
+// message or refuses it. So a message has one meaning, which FuzzParse verifies.
 
 import (
 	"net/http"
 	"unicode/utf8"
+	"unsafe"
+
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
@@ -70,16 +71,16 @@ const (
 
 	headerMapHeaders = 1<<3 | typeBytes
 
-	// of a header in a list, and of an entry of a map
+	// fields of a header in a list, and of an entry of a map
 	entryKey   = 1<<3 | typeBytes
 	entryValue = 2<<3 | typeBytes
 	entryRaw   = 3<<3 | typeBytes
 )
 
-// named are the headers that decisions depend on.
+// decisive are the headers that decisions depend on.
 var decisive = httpapi.NewNames(append([]string{httpapi.HeaderRequestID, clientaddr.HeaderXForwardedFor, clientaddr.HeaderForwarded}, httpapi.Decisive...)...)
 
-// parse reads a CheckRequest, or returns false, with some of it read.
+// parse reads a CheckRequest. It returns false if protobuf has to read the message; then part of it has been read.
 func (q *checkRequest) parse(message string) bool {
 	seen := false
 	for message != "" {
@@ -117,7 +118,7 @@ func (q *checkRequest) parseAttributes(message string) bool {
 				q.project = e.value
 			}
 		case attributesMetadata, attributesRouteMetadata:
-			ok = value == "" // as it is where none is configured
+			ok = value == "" // as it is if none is configured
 		case attributesTLSSession:
 			ok = parseTexts(value, 1<<(tlsSessionSNI>>3))
 		}
@@ -149,7 +150,7 @@ func parsePeer(message string, address *string) bool {
 	return true
 }
 
-// parseAddress reads the address of a socket. Pipes and the like are left.
+// parseAddress reads a socket address. It leaves pipes and other kinds to protobuf.
 func parseAddress(message string, address *string) bool {
 	if message == "" {
 		return true
@@ -246,7 +247,7 @@ func (q *checkRequest) parseHeader(message string) bool {
 	return true
 }
 
-// parseList reads the list of headers that takes the place of the map with encode_raw_headers.
+// parseList reads the list of headers that replaces the map with encode_raw_headers.
 func (q *checkRequest) parseList(message string) bool {
 	for message != "" {
 		tag, value, rest := next(message)
@@ -269,8 +270,8 @@ func (q *checkRequest) parseList(message string) bool {
 	return true
 }
 
-// matters returns the name of a header in its canonical form, or "" of one that nobody asks for.
-// Names that are not ASCII are left.
+// relevantHeader returns the name of a header in its canonical form, or "" if the header is not needed. Names that are
+// not ASCII are left to protobuf.
 func relevantHeader(name string) (canonical string, ok bool) {
 	for i := range len(name) {
 		if name[i] >= utf8.RuneSelf {
@@ -286,7 +287,7 @@ func relevantHeader(name string) (canonical string, ok bool) {
 	return "", true
 }
 
-// entry is a header in a list, or an entry of a map, which has nothing raw.
+// entry is a header in a list, or an entry of a map, which has no raw value.
 type entry struct{ key, value, raw string }
 
 func (e *entry) parse(message string, mayBeRaw bool) bool {
@@ -309,7 +310,7 @@ func (e *entry) parse(message string, mayBeRaw bool) bool {
 	return true
 }
 
-// parseTexts tells whether a message has nothing but strings in these fields, a bit for each.
+// parseTexts reports whether a message has nothing but strings in these fields, one bit for each field.
 func parseTexts(message string, fields uint) bool {
 	for message != "" {
 		tag, value, rest := next(message)
@@ -321,7 +322,7 @@ func parseTexts(message string, fields uint) bool {
 	return true
 }
 
-// parseNumbers tells whether a message has nothing but numbers in these fields, a bit for each.
+// parseNumbers reports whether a message has nothing but numbers in these fields, one bit for each field.
 func parseNumbers(message string, fields uint) bool {
 	for message != "" {
 		tag, _, rest := next(message)
@@ -333,31 +334,18 @@ func parseNumbers(message string, fields uint) bool {
 	return true
 }
 
-// maxVarint is how many bytes of a number are read here, 7 bits each.
-const maxVarint = 9
-
-// next cuts the first field off a message that is not empty. The tag is 0, which is none, of what
-// is malformed, or a field of another type than varint and bytes, or of a number above 15.
+// next cuts the first field off a message that is not empty. The tag is 0, which no field has, if the field is malformed,
+// is of another type than varint and bytes, or has a number above 15.
 func next(message string) (tag byte, value, rest string) {
-	tag = message[0]
-	size, n := uint64(0), 1
-	for ; ; n++ {
-		if n == len(message) || n > maxVarint {
-			return 0, "", ""
-		}
-		size |= uint64(message[n]&0x7f) << (7 * (n - 1))
-		if message[n] < 0x80 {
-			n++
-			break
-		}
-	}
+	tag, rest = message[0], message[1:]
+	size, n := protowire.ConsumeVarint(unsafe.Slice(unsafe.StringData(rest), len(rest))) // which only reads
 	switch {
-	case tag >= 0x80:
+	case tag >= 0x80 || n < 0:
 		return 0, "", ""
 	case tag&7 == typeVarint:
-		return tag, "", message[n:]
-	case tag&7 != typeBytes || size > uint64(len(message)-n):
+		return tag, "", rest[n:]
+	case tag&7 != typeBytes || size > uint64(len(rest)-n):
 		return 0, "", ""
 	}
-	return tag, message[n : n+int(size)], message[n+int(size):]
+	return tag, rest[n : n+int(size)], rest[n+int(size):]
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 )
 
-// Plain answers the questions that proxies put all day, as the handlers do, for servers that
-// can spare them net/http. It implements framing.Answerer.
+// FastPath responds to the requests that proxies send all the time, as the handlers do, for servers that need no
+// net/http for that. It implements http1.FastPath.
 type FastPath struct {
 	handlers map[string]*handler // by path
 	names    *httpapi.Names
@@ -29,7 +29,7 @@ func newFastPath() *FastPath {
 	return &FastPath{handlers: map[string]*handler{}, names: httpapi.NewNames(names...)}
 }
 
-// Reads returns the name of a header in its canonical form, or "" of one that is not read.
+// Reads returns the name of a header in its canonical form, or "" if the header is not needed.
 func (p *FastPath) Reads(name string) string {
 	if canonical := p.names.Find(name); canonical != "" {
 		return canonical
@@ -42,8 +42,8 @@ func (p *FastPath) Reads(name string) string {
 
 var requestContexts = sync.Pool{New: func() any { return &requestContext{} }}
 
-// Answer answers a GET, or returns false where that is for the handlers. A trusted project is
-// read where it is plain, too.
+// Respond responds to a GET, or returns false if the handlers have to. It reads a trusted project if the name needs no
+// decoding.
 func (p *FastPath) Respond(q *httpapi.FastRequest, response *httpapi.Response) bool {
 	h, project := p.handlers[q.Path], ""
 	if h == nil {
@@ -66,7 +66,7 @@ func (p *FastPath) Respond(q *httpapi.FastRequest, response *httpapi.Response) b
 	return true
 }
 
-// isPlain tells a name that means the same encoded or not.
+// isSimple reports whether a name means the same encoded and decoded.
 func isSimple(name string) bool {
 	for i := range len(name) {
 		if c := name[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {

@@ -1,5 +1,5 @@
-// Package forwardauth is the door for proxies that ask with an HTTP subrequest. Each proxy
-// has a dialect, which says where it puts the request in question, and nothing else is read:
+// Package forwardauth is the integration for proxies that ask with an HTTP subrequest. Each proxy has a profile, which
+// says which headers describe the original request. No other headers are read:
 //
 //	              method, target                host              client's address
 //	/authz          X-Forwarded-Method, -Uri    X-Forwarded-Host  X-Forwarded-For or Forwarded
@@ -8,30 +8,28 @@
 //	/authz/caddy    X-Forwarded-Method, -Uri    Host              X-Forwarded-For
 //	/authz/haproxy  X-HAProxy-Method, -Uri      X-HAProxy-Host    X-HAProxy-Src
 //
-// /authz is for any other proxy that can send these headers. The proxy must set them itself,
-// replacing what the client sent, and must drop what the client sent under the name of a
-// context header. Addresses are believed of trusted proxies only.
+// /authz is for any other proxy that can send these headers. The proxy must set them itself, replacing what the client
+// sent, and must remove what the client sent under the name of a context header. Addresses are accepted from trusted
+// proxies only.
 //
-// The answer is 200 with the context headers, or the denial as the client is to see it. To a
-// proxy 2xx means that a request may pass; so a preflight, which is answered 204 and does
-// not, is answered 403, with 204 in X-Keyward-Status.
+// The response is 200 with the context headers, or the denial as the client is to see it. For a proxy, 2xx means that the
+// request may pass. So the response to a preflight, which would be 204 and must not pass, is 403, with 204 in
+// X-Keyward-Status.
 //
-// nginx understands 2xx, 401 and 403 only, and drops the body: denials are answered 401 or
-// 403, with the status to restore in X-Keyward-Status, the code in X-Keyward-Code, and the
-// body in X-Keyward-Problem. Only 503 stays what it is, so that nginx asks another validation
-// server, if it has one.
+// nginx understands 2xx, 401 and 403 only, and drops the body: the response to a denied request is 401 or 403, with the
+// status to restore in X-Keyward-Status, the code in X-Keyward-Code, and the body in X-Keyward-Problem. Only 503 stays
+// unchanged, so that nginx asks another validation server, if it has one.
 //
-// nginx cannot remove headers by prefix either, so that requests in which a client sends a
-// header X-Keyward-… are refused with 400.
+// nginx cannot remove headers by prefix either, so that requests in which a client sends a header X-Keyward-… are refused
+// with 400.
 //
-// The parameter project of the URL, which the proxy's own configuration fixes, names the
-// trusted project; any other parameter is refused. Caddy adds the client's query to a path
-// that has none, so there the project is in the path: /authz/caddy/projects/marketing.
+// The parameter project of the URL, which the proxy's own configuration fixes, names the trusted project. Any other
+// parameter is refused. Caddy adds the client's query to a path that has none, so that its project is in the path:
+// /authz/caddy/projects/marketing.
 //
-// Traefik cannot restore a status. It sends preflights, instead of asking about them, to
-// /authz/traefik/preflights, where they are answered as clients are to see it: method, Host
-// and query are the client's, and its path is in X-Replaced-Path, once. A trusted project is
-// named in the path there, too.
+// Traefik cannot restore a status. Instead of asking about preflights, it sends them to /authz/traefik/preflights, where
+// the response is what the client is to see: method, Host and query are the client's, and its path is in X-Replaced-Path,
+// once. A trusted project is named in the path there, too.
 package forwardauth
 
 import (
@@ -53,7 +51,8 @@ const (
 	codeReserved = "header_reserved"
 )
 
-// Register adds all dialects to a mux, and returns what answers their plain questions without.
+// Register adds all proxy profiles to a mux, and returns the fast path, which responds to simple requests without the
+// mux.
 func Register(mux *http.ServeMux, auth *authorizer.Authorizer, clients *clientaddr.Resolver) *FastPath {
 	fastPath := newFastPath()
 	for _, d := range proxyProfiles {
@@ -76,15 +75,15 @@ type handler struct {
 
 	integration *authorizer.Integration
 	clients     *clientaddr.Resolver
-	addresses   *clientaddr.Resolver // by the dialect's list
+	addresses   *clientaddr.Resolver // reads the profile's list
 }
 
-// exchange is a question with its answer.
+// requestContext is a request with what a decision needs.
 type requestContext struct {
 	httpapi.FastRequest
 
-	forceQuery  bool   // there is a '?' with nothing behind it
-	projectPath string // the project that the path names
+	forceQuery  bool   // there is a '?' with nothing after it
+	projectPath string // the project in the path
 
 	request authorizer.Request
 }
@@ -99,7 +98,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	response.Write(w)
 }
 
-// answer finds the answer, to whose headers it adds.
+// respond fills in the response, to whose headers it adds.
 func (h *handler) respond(ctx context.Context, e *requestContext, response *httpapi.Response) {
 	requestID := httpapi.RequestID(e.Header[httpapi.HeaderRequestID]...)
 	response.Headers = append(response.Headers, httpapi.Header{Name: httpapi.HeaderRequestID, Value: requestID})
@@ -109,7 +108,7 @@ func (h *handler) respond(ctx context.Context, e *requestContext, response *http
 		return
 	}
 	if h.cannotRemove && httpapi.SendsReserved(e.Header) {
-		h.refuse(response, httpapi.NewProblem(http.StatusBadRequest, codeReserved, "Reserved header", "Headers whose names begin with X-Keyward- are not for clients to send."))
+		h.refuse(response, httpapi.NewProblem(http.StatusBadRequest, codeReserved, "Reserved header", "Clients must not send headers whose names begin with X-Keyward-."))
 		return
 	}
 	project, wrong := h.trustedProject(e)
@@ -129,7 +128,7 @@ func (h *handler) respond(ctx context.Context, e *requestContext, response *http
 	}
 	response.Status = http.StatusOK
 	response.Headers = httpapi.AppendContextHeaders(response.Headers, result.Decision)
-	response.Headers = append(response.Headers, httpapi.CORS(result.Decision, &e.request.Request)...) // for the proxy to add to the answer
+	response.Headers = append(response.Headers, httpapi.CORS(result.Decision, &e.request.Request)...) // for the proxy to add to the response
 	response.Headers = append(response.Headers, httpapi.RateLimit(result.Rates)...)
 	response.Headers = httpapi.Caching(response.Headers, result.Decision)
 	response.Headers = append(response.Headers, httpapi.Header{Name: httpapi.HeaderVary, Value: httpapi.Vary(&e.request.Request)}, noStore)
@@ -141,9 +140,8 @@ func (h *handler) refuse(response *httpapi.Response, problem httpapi.Problem) {
 	h.deny(response, problem.Denial(), problem.Code)
 }
 
-// deny answers a denial as the client is to see it, or with a status that the proxy passes
-// on. A preflight is never answered as such: with its status the proxy would take it for
-// allowed, and let it through.
+// deny fills in a denial as the client is to see it, or with a status that the proxy passes on. A preflight never gets
+// its own status: the proxy would take it for allowed, and let the request pass.
 func (h *handler) deny(response *httpapi.Response, denial httpapi.Denial, code string) {
 	if h.narrow || denial.Status < http.StatusMultipleChoices {
 		response.Headers = append(response.Headers, httpapi.Header{Name: headerStatus, Value: strconv.Itoa(denial.Status)}, httpapi.Header{Name: headerCode, Value: code})

@@ -8,14 +8,14 @@ import (
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 )
 
-// What Traefik makes of a request by its middleware replacePath: this path, with the client's
-// query, and the client's path in a header, to which it adds rather than replacing.
+// What Traefik's middleware replacePath makes of a request: this path, with the client's query, and the client's path
+// in a header, to which it adds instead of replacing it.
 const (
 	pathPreflights     = "/preflights"
 	headerReplacedPath = "X-Replaced-Path"
 )
 
-// answerPreflight answers in the place of the content server. Nothing is let through here.
+// respondToPreflight responds instead of the content server. No request passes here.
 func (h *handler) respondToPreflight(w http.ResponseWriter, r *http.Request) {
 	requestID := httpapi.RequestID(r.Header[httpapi.HeaderRequestID]...)
 	w.Header().Set(httpapi.HeaderRequestID, requestID)
@@ -32,7 +32,7 @@ func (h *handler) respondToPreflight(w http.ResponseWriter, r *http.Request) {
 	request.TrustedProject, request.NeedsHost = r.PathValue(parameterProject), true
 	result := h.integration.Decide(r.Context(), &request)
 	if result.Allowed() {
-		httpapi.NewProblem(http.StatusBadRequest, "preflight_expected", "Not a preflight", "Only preflights are answered here.").Denial().Write(w)
+		httpapi.NewProblem(http.StatusBadRequest, "preflight_expected", "Not a preflight", "This path is for preflights only.").Denial().Write(w)
 		return
 	}
 	httpapi.NewDenial(result.Decision, &request.Request, result.RetryAfter).Write(w)

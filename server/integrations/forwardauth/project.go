@@ -11,12 +11,12 @@ const (
 	pathProject      = "/projects/{" + parameterProject + "}"
 )
 
-// trustedProject reads what the proxy's configuration says, or tells what is wrong with it.
-// Nothing that looks like a project is passed over, for then another would decide.
+// trustedProject reads the project that the proxy's configuration names, or returns what is wrong with it. It ignores
+// nothing that looks like a project, because then another project would decide.
 func (d *proxyProfile) trustedProject(e *requestContext) (project, wrong string) {
 	if d.projectInPath {
 		if e.RawQuery != "" || e.forceQuery {
-			return "", "This address takes no query, and what came may be the client's own: end the path with a '?' in the proxy's configuration. " +
+			return "", "This address accepts no query, and this one may be the client's: end the path with a '?' in the proxy's configuration. " +
 				"The project goes into the path: " + d.path + "/projects/<name>."
 		}
 		return e.projectPath, ""
@@ -29,7 +29,7 @@ func (d *proxyProfile) trustedProject(e *requestContext) (project, wrong string)
 
 const codeIncomplete = "request_incomplete"
 
-// incomplete tells a proxy that it is not set up properly.
+// incomplete tells a proxy that it is not configured correctly.
 func incomplete(header string) httpapi.Problem {
 	return httpapi.NewProblem(http.StatusBadRequest, codeIncomplete, "Request incomplete",
 		"The proxy must send the header "+header+" exactly once, with the value of the original request.")

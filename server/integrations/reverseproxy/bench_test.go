@@ -11,9 +11,9 @@ import (
 	"testing"
 )
 
-// BenchmarkPass passes a browser's request on and 1 KB of content back, over real sockets, with
-// all that both servers and the client of the one process allocate. The floor is
-// httputil.ReverseProxy with the same transport, so that the difference is the door's.
+// BenchmarkPass forwards a browser's request and returns 1 KB of content, over real sockets, with everything that both
+// servers and the client of the one process allocate. The baseline is httputil.ReverseProxy with the same transport, so
+// that the difference is Keyward's.
 func BenchmarkPass(b *testing.B) {
 	content := strings.Repeat("x", 1<<10)
 	f := start(b, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, content) }, Config{})
@@ -23,7 +23,7 @@ func BenchmarkPass(b *testing.B) {
 		BufferPool: f.handler.proxy.BufferPool,
 	})
 	b.Cleanup(baseline.Close)
-	for name, address := range map[string]net.Addr{"door": f.address, "floor": baseline.Listener.Addr()} {
+	for name, address := range map[string]net.Addr{"keyward": f.address, "baseline": baseline.Listener.Addr()} {
 		b.Run(name, func(b *testing.B) {
 			conn, err := new(net.Dialer).DialContext(b.Context(), "tcp", address.String())
 			if err != nil {

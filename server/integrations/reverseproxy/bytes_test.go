@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// TestBytes: what is counted is what clients received in bodies; denials are not counted.
+// TestBytes: the count is what clients received in bodies; denials are not counted.
 func TestBytes(t *testing.T) {
 	f := start(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {

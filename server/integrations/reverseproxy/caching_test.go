@@ -13,9 +13,8 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 )
 
-// TestNoSharedCacheKeepsAnswers whatever their kind, unless the Group says so; and all of them
-// say on what they depend.
-func TestNoSharedCacheKeepsAnswers(t *testing.T) {
+// TestNoSharedCacheKeepsResponses of any kind, unless the Group allows it; and all of them say what they depend on.
+func TestNoSharedCacheKeepsResponses(t *testing.T) {
 	upstream := func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
 		header["Cache-Control"], header["Vary"] = []string{"public, max-age=60, s-maxage=3600"}, []string{"Accept-Encoding"}
@@ -64,7 +63,7 @@ func TestNoSharedCacheKeepsAnswers(t *testing.T) {
 	}
 }
 
-// rawly sends a request of this first line, and returns what the final answer says.
+// rawly sends a request with this first line, and returns the headers of the final response.
 func rawly(t *testing.T, f *front, line string) (status int, header http.Header) {
 	t.Helper()
 	conn, err := net.Dial("tcp", f.address.String())
@@ -89,8 +88,8 @@ func rawly(t *testing.T, f *front, line string) (status int, header http.Header)
 	}
 }
 
-// TestWhatMayBeReadIsAList of the content server's and ours.
-func TestWhatMayBeReadIsAList(t *testing.T) {
+// TestExposedHeadersAreMerged: the content server's and Keyward's.
+func TestExposedHeadersAreMerged(t *testing.T) {
 	const page, ours = "http://localhost:5173", "X-Request-Id, RateLimit, RateLimit-Policy, Content-Range, Accept-Ranges, ETag, Content-Disposition"
 	f := start(t, func(w http.ResponseWriter, r *http.Request) {
 		for name, values := range r.URL.Query() {

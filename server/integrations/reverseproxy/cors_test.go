@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestResponsesOfTheUpstream: it gains CORS headers, unless the upstream speaks CORS itself.
+// TestResponsesOfTheUpstream gain CORS headers, unless the upstream supports CORS itself.
 func TestResponsesOfTheUpstream(t *testing.T) {
 	const page = "http://localhost:5173"
 	upstream := func(w http.ResponseWriter, r *http.Request) {

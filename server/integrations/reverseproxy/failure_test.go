@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// dying is an upstream that answers the first request of each connection and hangs up on
-// the second, once it has read it.
+// dying is an upstream that responds to the first request of each connection, and closes it after it has read the
+// second.
 type dying struct {
 	url *url.URL
 
@@ -64,7 +64,7 @@ func (d *dying) serve(conn net.Conn) {
 	}
 }
 
-// TestRetries counts what arrives at an upstream that dies before it answers.
+// TestRetries counts what arrives at an upstream that closes the connection before it responds.
 func TestRetries(t *testing.T) {
 	for _, c := range []struct {
 		method, body string
@@ -108,8 +108,8 @@ func TestRetries(t *testing.T) {
 	}
 }
 
-// TestAnAnswerThatBreaksOff must not look complete.
-func TestAnAnswerThatBreaksOff(t *testing.T) {
+// TestInterruptedResponse must not look complete.
+func TestInterruptedResponse(t *testing.T) {
 	everyWay(t, func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "half")
 		_ = http.NewResponseController(w).Flush()
@@ -122,9 +122,8 @@ func TestAnAnswerThatBreaksOff(t *testing.T) {
 	})
 }
 
-// TestHalfARequest is answered as the client's fault, and the upstream never takes it for
-// a whole one.
-func TestHalfARequest(t *testing.T) {
+// TestIncompleteRequestBody is reported as the client's fault, and the upstream never takes it for a complete one.
+func TestIncompleteRequestBody(t *testing.T) {
 	got := make(chan error, 1)
 	f := start(t, func(_ http.ResponseWriter, r *http.Request) {
 		_, err := io.ReadAll(r.Body)
@@ -142,7 +141,7 @@ func TestHalfARequest(t *testing.T) {
 	}
 }
 
-// TestFailuresAreReadable: pages read why, also of an upstream that fails.
+// TestFailuresAreReadable: pages can read the reason, also when an upstream fails.
 func TestFailuresAreReadable(t *testing.T) {
 	const page = "http://localhost:5173"
 	done := make(chan struct{})
@@ -171,8 +170,8 @@ func TestFailuresAreReadable(t *testing.T) {
 	}
 }
 
-// TestTheClientEndsABody is about a connection that breaks while the upstream reads.
-func TestTheClientEndsABody(t *testing.T) {
+// TestClientAbortsBody: the connection breaks while the upstream reads.
+func TestClientAbortsBody(t *testing.T) {
 	got := make(chan error, 1)
 	f := start(t, func(_ http.ResponseWriter, r *http.Request) {
 		_, err := io.ReadAll(r.Body)

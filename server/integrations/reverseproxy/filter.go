@@ -7,8 +7,8 @@ import (
 	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
-// filterTrailers keeps those of the upstream's trailers from the client that belong into an answer's
-// headers, where modifyResponse looks at them. The others are known at the end of the body only.
+// filterTrailers keeps trailers of the upstream from the client that belong in the headers of a response, where
+// modifyResponse examines them. Other trailers are known only at the end of the body.
 func filterTrailers(response *http.Response) {
 	httpapi.FilterTrailers(response.Trailer)
 	mayHave := response.ProtoMajor > 1 || response.ContentLength < 0 || len(response.Trailer) > 0
@@ -17,7 +17,7 @@ func filterTrailers(response *http.Response) {
 	}
 }
 
-// answerBody is the body of an answer that may have trailers.
+// responseBody is the body of a response that may have trailers.
 type responseBody struct {
 	io.ReadCloser
 
@@ -33,8 +33,8 @@ func (b *responseBody) Read(p []byte) (int, error) {
 	return n, err //nolint:wrapcheck // io.EOF must stay what it is
 }
 
-// WriteHeader implements http.ResponseWriter. What the upstream says in front of its answer says
-// nothing about keeping or reading it.
+// WriteHeader implements http.ResponseWriter. It removes headers about storing and reading a response from
+// informational responses.
 func (c *counted) WriteHeader(status int) {
 	if status < http.StatusOK && status != http.StatusSwitchingProtocols {
 		httpapi.FilterInformational(c.Header())

@@ -11,16 +11,16 @@ import (
 	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
-// aboutKeeping say who may keep or read an answer, or what Keyward itself says. Only the answer may,
-// in whose headers they are looked at.
+// aboutKeeping are headers about who may keep or read a response, or Keyward's own. Only the final response may have them,
+// whose headers are filtered.
 var aboutKeeping = []string{
 	"Cache-Control", "Expires", "Pragma", "Age", "Vary", "X-Accel-Expires", "Surrogate-Control", "Cdn-Cache-Control", "X-Litespeed-Cache", "X_accel.expires",
 	"Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "X-Request-Id", "X-Keyward-Caching", "X-Keyward-Group", "Ratelimit", "Ratelimit-Policy",
 }
 
-// TestNothingBesideAnAnswerTellsCaches: neither what comes in front of an answer nor what follows it
-// says that a shared cache may keep it, or who may read it.
-func TestNothingBesideAnAnswerTellsCaches(t *testing.T) {
+// TestHintsAndTrailersSayNothingToCaches: neither informational responses nor trailers say that a shared cache may keep
+// a response, or who may read it.
+func TestHintsAndTrailersSayNothingToCaches(t *testing.T) {
 	everyWay(t, func(w http.ResponseWriter, r *http.Request) {
 		set := func(prefix, value string) {
 			for _, name := range aboutKeeping {
@@ -42,7 +42,7 @@ func TestNothingBesideAnAnswerTellsCaches(t *testing.T) {
 			w.Header().Set("X-Sum", "sum")
 		case "/late":
 			_, _ = io.WriteString(w, "text")
-			_ = http.NewResponseController(w).Flush() // or else it would be of known length
+			_ = http.NewResponseController(w).Flush() // otherwise its length would be known
 			set(http.TrailerPrefix, "public, max-age=3600")
 			w.Header().Set(http.TrailerPrefix+"X-Sum", "sum")
 		}
@@ -76,8 +76,8 @@ func TestNothingBesideAnAnswerTellsCaches(t *testing.T) {
 	})
 }
 
-// TestAnswersAreNotSignedByTheUpstream: what only Keyward may say, a gateway in front would believe.
-func TestAnswersAreNotSignedByTheUpstream(t *testing.T) {
+// TestUpstreamSetsNoHeadersOfKeyward: a gateway in front would trust them.
+func TestUpstreamSetsNoHeadersOfKeyward(t *testing.T) {
 	everyWay(t, func(w http.ResponseWriter, _ *http.Request) {
 		for _, name := range []string{"X-Keyward-Caching", "X-Keyward-Group", "X-Keyward-Status", "X.keyward.group"} {
 			w.Header()[name] = []string{"shared"}

@@ -14,16 +14,15 @@ const (
 	headerForwardedProto = "X-Forwarded-Proto"
 )
 
-// tellForwarded tells the upstream who asks, for which host and by which protocol. What a
-// trusted proxy says of that is passed on, with its address added to the list; what anybody
-// else says has been removed.
+// setForwarded tells the upstream who sent the request, for which host and by which protocol. What a trusted proxy says
+// about that is passed on, with the proxy's address added to the list. What anybody else says has been removed.
 func (h *handler) setForwarded(r *httputil.ProxyRequest, trusted bool) {
 	byForwarded := h.config.Clients.Header() == clientaddr.HeaderForwarded
 	if trusted && !byForwarded {
 		r.Out.Header[clientaddr.HeaderXForwardedFor] = slices.Clone(r.In.Header[clientaddr.HeaderXForwardedFor])
 	}
 	r.SetXForwarded()
-	if trusted && !byForwarded { // one that writes Forwarded passes the others on as the client wrote them
+	if trusted && !byForwarded { // a proxy that writes Forwarded passes the others on as the client wrote them
 		if lines := r.In.Header[headerForwardedHost]; len(lines) == 1 && httpapi.IsHost(lines[0]) {
 			r.Out.Header[headerForwardedHost] = lines
 		}
@@ -31,7 +30,7 @@ func (h *handler) setForwarded(r *httputil.ProxyRequest, trusted bool) {
 			r.Out.Header[headerForwardedProto] = lines
 		}
 	}
-	if r.Out.Header.Get(headerForwardedHost) == "" { // a request of HTTP/1.0 need not have one
+	if r.Out.Header.Get(headerForwardedHost) == "" { // a request of HTTP/1.0 may have none
 		delete(r.Out.Header, headerForwardedHost)
 	}
 	if !byForwarded {

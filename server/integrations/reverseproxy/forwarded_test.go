@@ -9,9 +9,8 @@ import (
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 )
 
-// TestWhatTheUpstreamIsToldOfTheClient: a trusted proxy's list is kept and added to,
-// anybody else's is replaced.
-func TestWhatTheUpstreamIsToldOfTheClient(t *testing.T) {
+// TestForwardedHeaders: a trusted proxy's list is kept and added to, anybody else's is replaced.
+func TestForwardedHeaders(t *testing.T) {
 	proxies := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	sent := http.Header{"X-Forwarded-For": {"192.0.2.1", "192.0.2.2"}, "X-Forwarded-Host": {"cdn.acme.example"}, "X-Forwarded-Proto": {"https"}, "Forwarded": {"for=192.0.2.3"}}
 	for name, c := range map[string]struct {
@@ -40,8 +39,8 @@ func TestWhatTheUpstreamIsToldOfTheClient(t *testing.T) {
 	}
 }
 
-// TestConnectionCannotHideWhatWasDecidedOn names decisive headers as hop-by-hop ones.
-func TestConnectionCannotHideWhatWasDecidedOn(t *testing.T) {
+// TestConnectionCannotRemoveDecisiveHeaders names decisive headers as hop-by-hop ones.
+func TestConnectionCannotRemoveDecisiveHeaders(t *testing.T) {
 	f := start(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, "%q %q %q %q", r.Header["Origin"], r.Header["Referer"], r.Header["Authorization"], r.Header["X-Custom"])
 	}, Config{})

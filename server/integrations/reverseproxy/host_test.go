@@ -18,7 +18,7 @@ import (
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 )
 
-// overHTTP2 sends a request as it stands, which clients of net/http would not.
+// overHTTP2 sends a request unchanged, which clients of net/http would not.
 func overHTTP2(t fataler, f *front, target, authority string) (status, body string) {
 	t.Helper()
 	conn, err := net.Dial("tcp", f.address.String())
@@ -68,8 +68,8 @@ var oddHosts = []string{
 	"cdn.acme.example/evil", "bücher.example", "h h", "h%41", "[::1%25eth0]", "h:80:81", "u@h", "",
 }
 
-// TestNoOtherHostArrives than was decided on, and never an empty one.
-func TestNoOtherHostArrives(t *testing.T) {
+// TestHostIsUnchanged: the upstream gets the host that was decided on, and never an empty one.
+func TestHostIsUnchanged(t *testing.T) {
 	f := start(t, nil, Config{Upstream: lines(t)})
 	a := asker{front: f}
 	check := func(t fataler, host, status, body string) {
@@ -85,18 +85,18 @@ func TestNoOtherHostArrives(t *testing.T) {
 	for _, host := range append(oddHosts, "cdn.acme.example", "CDN.acme.example.:8443", "h:", "[2001:db8::1]:80") {
 		status, body := overHTTP2(t, f, "/x", host)
 		check(t, host, status, body)
-		answered, body := a.ask(t, "/x", host)
-		check(t, host, fmt.Sprint(answered), body)
+		code, body := a.ask(t, "/x", host)
+		check(t, host, fmt.Sprint(code), body)
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		host := rapid.StringMatching(`[a-cA-C0-9.:\[\]/\\",@%é_-]{1,12}`).Draw(t, "host")
-		status, body := a.ask(t, "/x", host)
-		check(t, host, fmt.Sprint(status), body)
+		code, body := a.ask(t, "/x", host)
+		check(t, host, fmt.Sprint(code), body)
 	})
 }
 
-// TestTheTargetIsSentAsItWasOverHTTP2 in which a client may write what would end a request line.
-func TestTheTargetIsSentAsItWasOverHTTP2(t *testing.T) {
+// TestTargetIsUnchangedOverHTTP2, in which a client may write characters that would end a request line.
+func TestTargetIsUnchangedOverHTTP2(t *testing.T) {
 	f := start(t, nil, Config{Upstream: lines(t)})
 	for sent, want := range map[string]string{
 		"/files/a%2Bb|c":       "/files/a%2Bb%7Cc",
@@ -106,7 +106,7 @@ func TestTheTargetIsSentAsItWasOverHTTP2(t *testing.T) {
 		"/a HTTP/1.1?x":        "/a%20HTTP/1.1?x",
 		"/a?\u00e9":            "/a?%C3%A9",
 		"/a?":                  "/a?",
-		"http://h.example/a|b": "", // is no path
+		"http://h.example/a|b": "", // is not a path
 	} {
 		status, body := overHTTP2(t, f, sent, "h.example")
 		line, _, _ := strings.Cut(body, "\n")
@@ -116,8 +116,8 @@ func TestTheTargetIsSentAsItWasOverHTTP2(t *testing.T) {
 	}
 }
 
-// TestNoBadHostIsForwarded: not even by the word of a trusted proxy.
-func TestNoBadHostIsForwarded(t *testing.T) {
+// TestInvalidHostsAreNotForwarded, not even from a trusted proxy.
+func TestInvalidHostsAreNotForwarded(t *testing.T) {
 	trusted := clientaddr.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, clientaddr.HeaderXForwardedFor)
 	f := start(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, "%q %q", r.Header["X-Forwarded-Host"], r.Header["X-Forwarded-Proto"])

@@ -15,9 +15,9 @@ import (
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 )
 
-// TestNobodySaysWhatElseTheRequestIs: of what could make another request of it, or say that it
-// comes from elsewhere, the upstream sees what a trusted proxy says, or the proxy itself.
-func TestNobodySaysWhatElseTheRequestIs(t *testing.T) {
+// TestOverridesAreRemoved: of headers that could change the request, or say that it comes from elsewhere, the upstream
+// sees only what a trusted proxy or the proxy itself has set.
+func TestOverridesAreRemoved(t *testing.T) {
 	sent := []string{
 		"X-HTTP-Method-Override: evil", "x-http-method: evil", "X_Method_Override: evil", "X-Original-URL: evil", "X-Rewrite-Url: evil", "X_ORIGINAL_URI: evil", "X-Forwarded-Uri: evil", "X-Forwarded-Path: evil", "X-Forwarded-Prefix: evil",
 		"X-Forwarded-Method: evil", "X-Original-Method: evil", "X-Original-Host: evil", "X-Host: evil", "X-Forwarded-Server: evil", "X_Forwarded_For: evil", "X-Forwarded_Host: evil", "X_Real_IP: evil",

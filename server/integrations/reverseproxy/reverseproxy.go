@@ -1,6 +1,6 @@
-// Package reverseproxy is the door that stands in front of one upstream itself. It streams
-// both ways, passes protocol upgrades such as WebSockets on, and sends the upstream exactly
-// the path that was decided on.
+// Package reverseproxy is the integration that is itself the proxy in front of one upstream. It streams in both
+// directions, supports protocol upgrades such as WebSockets, and sends the upstream exactly the path that was decided
+// on.
 package reverseproxy
 
 import (
@@ -25,41 +25,40 @@ import (
 const (
 	integrationName = "reverseproxy"
 
-	// flushAfter is how long the beginning of an answer of known length may wait for the rest,
-	// which saves a write in most. Answers of unknown length, and events, never wait.
+	// flushAfter is how long the beginning of a response of known length may wait for the rest, which saves a write in
+	// most cases. Responses of unknown length, and events, never wait.
 	flushAfter         = 5 * time.Millisecond
 	copyBuffer         = 32 << 10 // bytes
 	dialTimeout        = 5 * time.Second
 	idleTimeout        = 90 * time.Second
 	maxIdlePerUpstream = 256
 
-	// expectTimeout is for upstreams that do not know Expect, and wait for the body.
+	// expectTimeout is for upstreams that do not support Expect, and wait for the body.
 	expectTimeout = time.Second
 
-	// SchemeH2C in an upstream's URL is HTTP/2 in cleartext, by prior knowledge (RFC 9113,
-	// section 3.3).
+	// SchemeH2C in an upstream's URL means HTTP/2 in cleartext, by prior knowledge (RFC 9113, section 3.3).
 	SchemeH2C = "h2c"
 
 	headerConnection = "Connection"
 	connectionClose  = "close"
 )
 
-// Config says where requests go.
+// Config is where requests go.
 type Config struct {
 	// Upstream has a scheme, which is http, https or h2c, and a host, and no path.
 	Upstream *url.URL
-	// Timeout is how long the upstream may take to begin its answer, once it has the request;
-	// 0 is for ever.
+	// Timeout is how long the upstream may take to begin its response after it has received the request; 0 means
+	// forever.
 	Timeout time.Duration
-	// Project is the trusted project of all requests, or "" to ask the routes.
+	// Project is the trusted project of all requests, or "" if routes decide.
 	Project string
-	// Stripping is what the upstream does not see.
+	// Stripping is what is removed from requests to the upstream.
 	Stripping httpapi.Stripping
-	// Clients knows which proxies may stand in front.
+	// Clients knows which proxies may be in front.
 	Clients *clientaddr.Resolver
 }
 
-// New returns the door.
+// New returns the proxy.
 func New(auth *authorizer.Authorizer, config Config, log *slog.Logger) http.Handler {
 	h := &handler{integration: auth.Integration(integrationName), config: config, log: log}
 	h.proxy = &httputil.ReverseProxy{
@@ -79,9 +78,9 @@ func New(auth *authorizer.Authorizer, config Config, log *slog.Logger) http.Hand
 	return h
 }
 
-// newTransport speaks HTTP/1.1 to an upstream with the scheme http, HTTP/2 with h2c, and
-// with https whichever the upstream prefers. It repeats a request only if that has no body
-// and an idempotent method (RFC 9110, section 9.2.2), or if nothing of it was sent.
+// newTransport uses HTTP/1.1 to an upstream with the scheme http, HTTP/2 with h2c, and with https the one that the
+// upstream prefers. It repeats a request only if the request has no body and an idempotent method (RFC 9110, section
+// 9.2.2), or if nothing of it was sent.
 func newTransport(config Config) *http.Transport {
 	protocols := new(http.Protocols)
 	switch config.Upstream.Scheme {
@@ -101,7 +100,7 @@ func newTransport(config Config) *http.Transport {
 		ExpectContinueTimeout: expectTimeout,
 		IdleConnTimeout:       idleTimeout,
 		MaxIdleConnsPerHost:   maxIdlePerUpstream,
-		DisableCompression:    true, // what the client did not ask for, the upstream is not asked for
+		DisableCompression:    true, // the client has to ask for it
 	}
 }
 
@@ -113,7 +112,7 @@ type handler struct {
 	config      Config
 	log         *slog.Logger
 	proxy       *httputil.ReverseProxy
-	target      url.URL // of the upstream, as its transport knows schemes
+	target      url.URL // of the upstream, with a scheme that its transport knows
 }
 
 // buffers are reused for copying bodies.
@@ -130,21 +129,21 @@ func (b *buffers) Get() []byte {
 // Put implements httputil.BufferPool.
 func (b *buffers) Put(buffer []byte) { b.pool.Put((*[copyBuffer]byte)(buffer)) }
 
-// passed is the context key of what goes through the proxy beside the request, a *passage.
+// passed is the context key of the *passage, which carries data through the proxy beside the request.
 type passed struct{}
 
-// passage is the context of a request that is let through. It does not change.
+// passage is the context of a request that is allowed. It does not change.
 type passage struct {
 	context.Context
 
 	requestID string
-	target    target           // that was decided on
-	upgrade   bool             // whether the client wants to change the protocol
-	bodyEnded *atomic.Bool     // nil where there is no body, or in HTTP/2
+	target    target           // the one that was decided on
+	upgrade   bool             // the client wants to change the protocol
+	bodyEnded *atomic.Bool     // nil without a body, and in HTTP/2
 	upstream  []httpapi.Header // to set in the upstream's request
 	vary      string
-	private   bool             // no shared cache may keep the answer
-	cors      []httpapi.Header // to set in the upstream's response, if it does not speak CORS
+	private   bool             // no shared cache may keep the response
+	cors      []httpapi.Header // to set in the upstream's response unless it supports CORS itself
 	rates     []httpapi.Header // to add to it
 }
 
@@ -178,7 +177,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		httpapi.NewDenial(result.Decision, &request.Request, result.RetryAfter).With(httpapi.RateLimit(result.Rates)...).Write(w)
 		return
 	}
-	if !httpapi.IsHost(r.Host) { // it would arrive as another one
+	if !httpapi.IsHost(r.Host) { // net/http would send another one
 		w.Header().Set(httpapi.HeaderRequestID, request.ID)
 		closeUnread(w.Header(), r)
 		hostMalformed.Denial().Write(w)
@@ -197,21 +196,21 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.ProtoMajor == 1 && r.ContentLength != 0 {
 		p.bodyEnded = new(atomic.Bool)
-		// Or else the first byte of the answer would wait for the last of the request.
+		// Otherwise the first byte of the response would wait for the last byte of the request.
 		if err := http.NewResponseController(w).EnableFullDuplex(); err != nil {
-			h.log.Debug("streams one way at a time", slog.Any("error", err))
+			h.log.Debug("cannot stream in both directions at once", slog.Any("error", err))
 		}
 	}
 	defer func() {
-		if reason := recover(); reason != nil { // cut off: what was counted goes out all the same
-			_ = http.NewResponseController(w).Flush() // the client may be the one that has gone
+		if reason := recover(); reason != nil { // the response is cut off: bytes that were counted are sent nevertheless
+			_ = http.NewResponseController(w).Flush() // the client may have gone
 			panic(reason)
 		}
 	}()
 	h.proxy.ServeHTTP(&counted{w, h.integration, result.Group}, r.WithContext(p))
 }
 
-// counted counts the bytes of the body that the client takes, as it takes them.
+// counted counts the bytes of the body as the client receives them.
 type counted struct {
 	http.ResponseWriter
 
@@ -229,7 +228,7 @@ func (c *counted) Write(data []byte) (int, error) {
 // Unwrap lets http.ResponseController flush and hijack.
 func (c *counted) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 
-// rewrite makes the upstream's request: the same target and Host, headers exchanged.
+// rewrite makes the upstream's request: with the same target and Host, and with other headers.
 func (h *handler) rewrite(r *httputil.ProxyRequest) {
 	p := passageOf(r.In)
 	r.Out.URL = h.upstreamURL(p.target)
@@ -250,22 +249,22 @@ func (h *handler) rewrite(r *httputil.ProxyRequest) {
 	httpapi.Set(r.Out.Header, p.upstream)
 }
 
-// wantsUpgrade tells whether the client wants to change the protocol, be it to nothing: where
-// one reader sees a wish and another none, what follows is not the same to both.
+// wantsUpgrade reports whether the client wants to change the protocol, also to an empty name: if one reader sees an
+// upgrade and another none, they read differently what follows.
 func wantsUpgrade(r *http.Request) bool {
 	return r.ProtoMajor == 1 && len(r.Header[httpapi.HeaderUpgrade]) > 0
 }
 
-// closeUnread ends the connection of a client that is refused, and may have sent already what
-// must not be taken for a request: a body, or another protocol than HTTP.
+// closeUnread closes the connection of a client that is refused and may already have sent something that must not be
+// read as a request: a body, or another protocol than HTTP.
 func closeUnread(header http.Header, r *http.Request) {
 	if wantsUpgrade(r) || r.ProtoMajor == 1 && r.ContentLength != 0 {
 		header.Set(headerConnection, connectionClose)
 	}
 }
 
-// modifyResponse replaces what the upstream says about the request. It is not set on the
-// ResponseWriter, whose headers do not survive an informational response.
+// modifyResponse replaces what the upstream says about the request. The headers are not set on the ResponseWriter,
+// whose headers do not survive an informational response.
 func modifyResponse(response *http.Response) error {
 	p := passageOf(response.Request)
 	p.mark(response.Header)
@@ -274,17 +273,16 @@ func modifyResponse(response *http.Response) error {
 	}
 	filterTrailers(response)
 	if len(response.Trailer) > 0 {
-		response.Header.Del("Content-Length") // in HTTP/1.1 there are no trailers beside it
+		response.Header.Del("Content-Length") // HTTP/1.1 allows no trailers with it
 	}
 	return nil
 }
 
-// bodyLeft is whether the request's body has not come to its end.
+// bodyLeft reports whether the request's body has not been read to its end.
 func (p *passage) bodyLeft() bool { return p.bodyEnded != nil && !p.bodyEnded.Load() }
 
-// mark adds what an allowed request's answer has, from the upstream or in its place. An
-// upstream that speaks CORS itself keeps its word about who may read it; what may be read is a
-// list, of both.
+// mark adds the headers of a response to an allowed request, which comes from the upstream or replaces it. An upstream
+// that supports CORS itself decides who may read the response. Which headers may be read is a list, to which both add.
 func (p *passage) mark(header http.Header) {
 	for name := range header {
 		if httpapi.IsReserved(name) {
@@ -296,7 +294,7 @@ func (p *passage) mark(header http.Header) {
 	if p.private {
 		httpapi.Privatize(header)
 	}
-	for _, h := range p.rates { // they are lists: an upstream may have limits of its own
+	for _, h := range p.rates { // they are lists: an upstream may have rate limits of its own
 		header.Add(h.Name, h.Value)
 	}
 	theirs := len(header[httpapi.HeaderAllowOrigin]) > 0
@@ -313,7 +311,7 @@ func (p *passage) mark(header http.Header) {
 	}
 }
 
-// upstreamFailed answers for an upstream that did not.
+// upstreamFailed responds instead of an upstream that failed.
 func (h *handler) upstreamFailed(w http.ResponseWriter, r *http.Request, err error) {
 	p := passageOf(r)
 	p.mark(w.Header())
@@ -323,20 +321,20 @@ func (h *handler) upstreamFailed(w http.ResponseWriter, r *http.Request, err err
 	var timeout net.Error
 	switch {
 	case errors.Is(err, errClientBody):
-		h.log.Debug("client sent half a request", slog.Any("error", err))
+		h.log.Debug("client sent an incomplete request", slog.Any("error", err))
 		w.Header().Set(headerConnection, connectionClose)
 		httpapi.NewProblem(http.StatusBadRequest, "request_malformed", "Malformed request",
-			"The body of the request is not complete, or not encoded as HTTP wants it.").Denial().Write(w)
+			"The body of the request is not complete, or not encoded according to HTTP.").Denial().Write(w)
 	case r.Context().Err() != nil:
 		h.log.Debug("client went away", slog.Any("error", err))
 		w.WriteHeader(http.StatusBadGateway) // nobody reads it
 	case errors.As(err, &timeout) && timeout.Timeout():
 		h.log.Warn("upstream timed out", slog.String("upstream", h.config.Upstream.Host), slog.Any("error", err))
 		httpapi.NewProblem(http.StatusGatewayTimeout, "upstream_timeout", "Upstream timed out",
-			"The content server did not answer in time. Try again later.").Denial().Write(w)
+			"The content server did not respond in time. Try again later.").Denial().Write(w)
 	default:
 		h.log.Warn("upstream failed", slog.String("upstream", h.config.Upstream.Host), slog.Any("error", err))
 		httpapi.NewProblem(http.StatusBadGateway, "upstream_failed", "Upstream failed",
-			"The content server could not be reached or did not answer properly. Try again later.").Denial().Write(w)
+			"The content server could not be reached, or its response was not valid. Try again later.").Denial().Write(w)
 	}
 }

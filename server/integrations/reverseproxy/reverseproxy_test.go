@@ -98,7 +98,7 @@ func (f *front) request(ctx context.Context, t *testing.T, target string) *http.
 	return request
 }
 
-// reply is a response that was read whole.
+// reply is a response that was read completely.
 type reply struct {
 	status, major int
 	body          string
@@ -118,7 +118,7 @@ func do(t *testing.T, client *http.Client, request *http.Request) reply {
 	return reply{response.StatusCode, response.ProtoMajor, string(text)}
 }
 
-func TestTheUpstreamSeesTheRequestAsItWas(t *testing.T) {
+func TestUpstreamSeesTheOriginalRequest(t *testing.T) {
 	f := start(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, "%s|%s|%s|%s|%s|%q", r.Host, r.RequestURI, r.Header.Get("X-Forwarded-Host"), r.Header.Get("X-Forwarded-Proto"), r.Header.Get("X-Forwarded-For"), r.Header.Get("Authorization"))
 	}, Config{})
@@ -130,15 +130,14 @@ func TestTheUpstreamSeesTheRequestAsItWas(t *testing.T) {
 	}
 }
 
-func TestTheCredentialStaysWhereItIsWanted(t *testing.T) {
+func TestKeepCredential(t *testing.T) {
 	f := start(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Header.Get("Authorization")) }, Config{Stripping: httpapi.Stripping{KeepCredential: true}})
 	if got := do(t, http.DefaultClient, f.request(t.Context(), t, "/")); got.body != "Bearer "+f.key {
 		t.Error("the credential is gone")
 	}
 }
 
-// TestConnectionCannotRemoveTheContext names injected headers as hop-by-hop ones, which a
-// proxy drops.
+// TestConnectionCannotRemoveTheContext names injected headers as hop-by-hop ones, which a proxy drops.
 func TestConnectionCannotRemoveTheContext(t *testing.T) {
 	f := start(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, r.Header.Get("X-Keyward-Group"))
@@ -153,7 +152,7 @@ func TestConnectionCannotRemoveTheContext(t *testing.T) {
 func TestStreams(t *testing.T) {
 	next := make(chan struct{})
 	f := start(t, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Length", "21") // also of a length that is known
+		w.Header().Set("Content-Length", "21") // also if its length is known
 		for i := range 3 {
 			_, _ = fmt.Fprintf(w, "part %d\n", i)
 			if err := http.NewResponseController(w).Flush(); err != nil {
@@ -193,7 +192,7 @@ func TestHTTP2InCleartext(t *testing.T) {
 	}
 }
 
-// refusing returns an address at which nobody listens, nor can: it is taken until the test ends.
+// refusing returns an address at which nobody listens, and nobody can: it is reserved until the test ends.
 func refusing(t *testing.T) string {
 	t.Helper()
 	socket, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
@@ -211,7 +210,7 @@ func refusing(t *testing.T) string {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(bound.(*syscall.SockaddrInet4).Port))
 }
 
-func TestTheUpstreamFails(t *testing.T) {
+func TestUpstreamFails(t *testing.T) {
 	address := refusing(t)
 	f := start(t, nil, Config{Upstream: &url.URL{Scheme: "http", Host: address}})
 	if got := do(t, http.DefaultClient, f.request(t.Context(), t, "/")); got.status != http.StatusBadGateway || !strings.Contains(got.body, `"upstream_failed"`) || strings.Contains(got.body, address) {
@@ -219,7 +218,7 @@ func TestTheUpstreamFails(t *testing.T) {
 	}
 }
 
-func TestTheUpstreamIsTooSlow(t *testing.T) {
+func TestUpstreamIsTooSlow(t *testing.T) {
 	done := make(chan struct{})
 	f := start(t, func(http.ResponseWriter, *http.Request) { <-done }, Config{Timeout: 20 * time.Millisecond})
 	defer close(done)
@@ -228,18 +227,18 @@ func TestTheUpstreamIsTooSlow(t *testing.T) {
 	}
 }
 
-func TestTheClientGoesAway(t *testing.T) {
+func TestClientDisconnects(t *testing.T) {
 	arrived, gone := make(chan struct{}), make(chan struct{})
 	f := start(t, func(_ http.ResponseWriter, r *http.Request) {
 		close(arrived)
-		<-r.Context().Done() // the upstream is told
+		<-r.Context().Done() // the upstream is notified
 		close(gone)
 	}, Config{})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-arrived; cancel() }()
 	if response, err := http.DefaultClient.Do(f.request(ctx, t, "/")); err == nil {
 		_ = response.Body.Close()
-		t.Error("an answer to nobody")
+		t.Error("a response to nobody")
 	}
 	<-gone
 }

@@ -17,7 +17,7 @@ import (
 	"testing"
 )
 
-// clients speak the protocols that the door speaks without TLS.
+// clients use the protocols that the proxy supports without TLS.
 func clients(t *testing.T) map[string]*http.Client {
 	t.Helper()
 	made := map[string]*http.Client{}
@@ -31,8 +31,7 @@ func clients(t *testing.T) map[string]*http.Client {
 	return made
 }
 
-// upstreams are the same handler by every protocol that an upstream may speak, with a door
-// in front of each.
+// upstreams are the same handler with every protocol that an upstream may use, with a proxy in front of each.
 func upstreams(t *testing.T, handler http.HandlerFunc) map[string]*front {
 	t.Helper()
 	fronts := map[string]*front{"HTTP/1.1": start(t, handler, Config{})}
@@ -71,7 +70,7 @@ func everyWay(t *testing.T, handler http.HandlerFunc, test func(t *testing.T, cl
 	}
 }
 
-func (f *front) post(t *testing.T, client *http.Client, path string, body io.Reader, change func(*http.Request)) answer {
+func (f *front) post(t *testing.T, client *http.Client, path string, body io.Reader, change func(*http.Request)) readResponse {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.url+path, body)
 	if err != nil {
@@ -86,15 +85,14 @@ func (f *front) post(t *testing.T, client *http.Client, path string, body io.Rea
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = response.Body.Close() })
-	return answer{response}
+	return readResponse{response}
 }
 
-// answer is closed when the test is over.
-type answer struct{ *http.Response }
+// readResponse is a response whose body is closed when the test is over.
+type readResponse struct{ *http.Response }
 
-// TestBothWaysAtOnce echoes line by line: neither side sends the next before it has read
-// the last.
-func TestBothWaysAtOnce(t *testing.T) {
+// TestFullDuplex echoes line by line: neither side sends the next one before it has read the last one.
+func TestFullDuplex(t *testing.T) {
 	everyWay(t, func(w http.ResponseWriter, r *http.Request) {
 		control := http.NewResponseController(w)
 		_ = control.EnableFullDuplex() // HTTP/2 always is
@@ -123,7 +121,7 @@ func TestBothWaysAtOnce(t *testing.T) {
 	})
 }
 
-// TestServerSentEvents waits for each event before it lets the upstream send the next.
+// TestServerSentEvents waits for each event before the upstream may send the next.
 func TestServerSentEvents(t *testing.T) {
 	next := make(chan struct{})
 	everyWay(t, func(w http.ResponseWriter, r *http.Request) {
@@ -156,8 +154,8 @@ func TestServerSentEvents(t *testing.T) {
 	})
 }
 
-// TestTrailers sends some both ways. Of a request's, those do not pass that would add to
-// what was decided on.
+// TestTrailers sends trailers in both directions. Trailers of a request that would add to what was decided on do not
+// pass.
 func TestTrailers(t *testing.T) {
 	everyWay(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Trailer", "X-Sum")
@@ -166,7 +164,7 @@ func TestTrailers(t *testing.T) {
 			t.Error(err)
 		}
 		_, _ = fmt.Fprintf(w, "%s %q", body, r.Trailer)
-		w.Header().Set("X-Sum", "of the answer")
+		w.Header().Set("X-Sum", "of the response")
 		w.Header().Set(http.TrailerPrefix+"X-Late", "late")
 	}, func(t *testing.T, client *http.Client, f *front) {
 		trailer := http.Header{"X-Sum": nil, "X-Keyward-Group": nil, "X-Api-Key": nil, "X-Keyward_project": nil, "X-Forwarded-For": nil, "Cookie": nil}
@@ -183,13 +181,13 @@ func TestTrailers(t *testing.T) {
 		if err != nil || string(text) != `body map["X-Sum":["of the request"]]` {
 			t.Errorf("%s, %v", text, err)
 		}
-		if response.Trailer.Get("X-Sum") != "of the answer" || response.Trailer.Get("X-Late") != "late" {
+		if response.Trailer.Get("X-Sum") != "of the response" || response.Trailer.Get("X-Late") != "late" {
 			t.Errorf("%q", response.Trailer)
 		}
 	})
 }
 
-// atEnd is a body of unknown length that tells when it was read.
+// atEnd is a body of unknown length that signals when it was read.
 type atEnd struct {
 	io.Reader
 
@@ -204,8 +202,8 @@ func (b *atEnd) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// TestExpectContinue lets the client send its body only if the upstream asks for it. In
-// HTTP/2 net/http asks as soon as the body is read, and does not tell that it was to.
+// TestExpectContinue lets the client send its body only if the upstream asks for it. In HTTP/2 net/http asks as soon as
+// the body is read, and does not pass the upstream's request on.
 func TestExpectContinue(t *testing.T) {
 	everyWay(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/refused" {
@@ -248,7 +246,7 @@ func TestInformationalResponses(t *testing.T) {
 	})
 }
 
-// TestMessagesWithoutBody are about lengths that belong to another answer.
+// TestMessagesWithoutBody is about lengths that belong to another response.
 func TestMessagesWithoutBody(t *testing.T) {
 	everyWay(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Etag", `"1"`)
@@ -272,8 +270,8 @@ func TestMessagesWithoutBody(t *testing.T) {
 	})
 }
 
-// TestAHundredMegabytes go both ways, of a length that nobody was told.
-func TestAHundredMegabytes(t *testing.T) {
+// TestLargeBodies go in both directions, with an unknown length.
+func TestLargeBodies(t *testing.T) {
 	const size = 100 << 20
 	content := func() io.Reader { return io.LimitReader(rand.NewChaCha8([32]byte{1}), size) }
 	sum := func(r io.Reader) string {

@@ -8,15 +8,15 @@ import (
 	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
-// target is the target of a request as it was sent. What net/url makes of a path is not always
-// the same one: in "/a%2Bb|" it decodes the plus, because of the other character.
+// target is the target of a request as it was sent. net/url does not always keep a path: in "/a%2Bb|" it decodes the
+// plus, because of the other character.
 type target struct {
 	path, rawQuery string
 	emptyQuery     bool // there is a '?' with nothing behind it
 }
 
 func targetOf(r *http.Request) (t target) {
-	if r.ProtoMajor > 1 { // in which there is no absolute form (RFC 9113, section 8.3.1)
+	if r.ProtoMajor > 1 { // which has no absolute form (RFC 9113, section 8.3.1)
 		t.path, t.rawQuery = httpapi.SplitTarget(r.RequestURI)
 	} else {
 		_, t.path, t.rawQuery = httpapi.Target(r.RequestURI)
@@ -25,20 +25,19 @@ func targetOf(r *http.Request) (t target) {
 	return t
 }
 
-// upstreamURL is made of what was decided on, and of nothing else. net/http sends what is opaque
-// as it is.
+// upstreamURL contains exactly what was decided on. net/http sends an opaque URL unchanged.
 func (h *handler) upstreamURL(t target) *url.URL {
 	u := h.target
-	u.Opaque, u.RawQuery, u.ForceQuery = escape(t.path, &rawInPath), escape(t.rawQuery, &rawInQuery), t.emptyQuery
+	u.Opaque, u.RawQuery, u.ForceQuery = escape(t.path, &literalInPath), escape(t.rawQuery, &literalInQuery), t.emptyQuery
 	return &u
 }
 
-// Bytes that may stand in a request line as they are: those of RFC 3986, sections 3.3 and 3.4,
-// with the '%' of what is escaped already, and others that clients do not escape and servers
-// accept. A query has more of the latter: nobody decodes it as a whole.
+// Bytes that may be literal in a request line: those of RFC 3986, sections 3.3 and 3.4, with the '%' of existing
+// escapes, and others that clients do not escape and servers accept. A query has more of the latter, since nobody
+// decodes it as a whole.
 var (
-	rawInPath  = bytesOf("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~" + "!$&'()*+,;=" + ":@/%" + "[]")
-	rawInQuery = func() (raw [256]bool) {
+	literalInPath  = bytesOf("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~" + "!$&'()*+,;=" + ":@/%" + "[]")
+	literalInQuery = func() (raw [256]bool) {
 		for c := byte('!'); c <= '~'; c++ {
 			raw[c] = c != '#'
 		}
@@ -53,8 +52,8 @@ func bytesOf(text string) (raw [256]bool) {
 	return raw
 }
 
-// escape percent-encodes the bytes that may not be raw, each on its own, and leaves all others
-// alone: whoever decodes the result once has the same as whoever decodes the text once.
+// escape percent-encodes the bytes that may not be literal, each on its own, and keeps all others: decoding the result
+// once gives the same as decoding the text once.
 func escape(text string, raw *[256]bool) string {
 	const digits = "0123456789ABCDEF"
 	for i := range len(text) {

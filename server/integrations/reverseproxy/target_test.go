@@ -15,7 +15,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/routing"
 )
 
-// lines is an upstream that tells the request line and the Host that it was sent, byte by byte.
+// lines is an upstream whose responses contain the request line and the Host that it received, byte by byte.
 func lines(t testing.TB) *url.URL {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -39,7 +39,7 @@ func tellLines(conn net.Conn) {
 	defer func() { _ = conn.Close() }()
 	in := bufio.NewReader(conn)
 	for {
-		var first, told string
+		var first, hosts string
 		for line := " "; line != ""; {
 			var err error
 			line, err = in.ReadString('\n')
@@ -53,17 +53,17 @@ func tellLines(conn net.Conn) {
 			case first == "":
 				first = line
 			case strings.EqualFold(name, "Host"), strings.EqualFold(name, "X-Forwarded-Host"):
-				told += "\n" + line
+				hosts += "\n" + line
 			}
 		}
-		body := first + told
+		body := first + hosts
 		if _, err := fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body); err != nil {
 			return
 		}
 	}
 }
 
-// asker sends request targets as they stand, on one connection after the other.
+// asker sends request targets unchanged, on one connection after the other.
 type asker struct {
 	front *front
 	conn  net.Conn
@@ -98,13 +98,13 @@ func (a *asker) ask(t fataler, target, host string) (status int, line string) {
 	return response.StatusCode, string(body)
 }
 
-// fataler is of testing.T and rapid.T.
+// fataler is the common part of testing.T and rapid.T.
 type fataler interface {
 	Helper()
 	Fatal(...any)
 }
 
-func TestTheTargetIsSentAsItWas(t *testing.T) {
+func TestTargetIsUnchanged(t *testing.T) {
 	f := start(t, nil, Config{Upstream: lines(t)})
 	a := asker{front: f}
 	for sent, want := range map[string]string{
@@ -133,9 +133,9 @@ func TestTheTargetIsSentAsItWas(t *testing.T) {
 	}
 }
 
-// TestWhatWasDecidedOnIsWhatIsSent: every byte that is let through arrives, or its escape; so
-// that the path means to the upstream what it meant to the decision.
-func TestWhatWasDecidedOnIsWhatIsSent(t *testing.T) {
+// TestDecidedTargetIsSent: every byte of an allowed request arrives, or its escape, so that the path means to the
+// upstream what it meant to the decision.
+func TestDecidedTargetIsSent(t *testing.T) {
 	f := start(t, nil, Config{Upstream: lines(t)})
 	a := asker{front: f}
 	passed := 0

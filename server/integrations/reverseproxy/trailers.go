@@ -10,9 +10,8 @@ import (
 	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
-// passTrailers lets the trailers that a request has announced follow its body, without
-// those that would add to what was decided on. ReverseProxy passes none: it clones the
-// request before they have arrived.
+// passTrailers lets announced trailers of a request follow its body, except those that would add to what was decided
+// on. ReverseProxy itself passes no trailers on: it clones the request before they have arrived.
 func passTrailers(r *httputil.ProxyRequest) {
 	r.Out.Trailer = nil
 	if r.Out.Body == nil {
@@ -31,17 +30,16 @@ func passTrailers(r *httputil.ProxyRequest) {
 	r.Out.Trailer = body.trailer
 }
 
-// requestBody is the body as the upstream's request has it.
+// requestBody is the body of the upstream's request.
 type requestBody struct {
 	io.ReadCloser
 
 	in      *http.Request
 	ended   *atomic.Bool
-	trailer http.Header // what is announced; the values come with the end of the body
+	trailer http.Header // those that were announced; their values arrive with the end of the body
 }
 
-// errClientBody is wrapped by errors of reading from the client. They are not the
-// upstream's.
+// errClientBody is wrapped by errors of reading from the client. They are no errors of the upstream.
 var errClientBody = errors.New("cannot read the request's body")
 
 // Read implements io.Reader. The transport writes the trailers after it has seen io.EOF,

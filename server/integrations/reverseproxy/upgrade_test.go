@@ -14,7 +14,7 @@ import (
 	"github.com/coder/websocket"
 )
 
-// TestWebSocket sends messages both ways, also large ones, and passes the end on.
+// TestWebSocket sends messages in both directions, also large ones, and forwards the end.
 func TestWebSocket(t *testing.T) {
 	f := start(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("X-Keyward-Group") != "tenants/acme" || r.Header.Get("Authorization") != "" {
@@ -65,7 +65,7 @@ func TestWebSocket(t *testing.T) {
 	}
 }
 
-// raw is a connection to the door on which a test writes what it likes.
+// raw is a connection to the proxy on which a test writes every byte.
 type raw struct {
 	net.Conn
 
@@ -89,8 +89,8 @@ func (c *raw) send(t *testing.T, text string) {
 	}
 }
 
-// next reads an answer and its body.
-func (c *raw) next(t *testing.T, method string) (answer, string) {
+// next reads a response and its body.
+func (c *raw) next(t *testing.T, method string) (readResponse, string) {
 	t.Helper()
 	response, err := http.ReadResponse(c.in, &http.Request{Method: method})
 	if err != nil {
@@ -101,19 +101,19 @@ func (c *raw) next(t *testing.T, method string) (answer, string) {
 		t.Fatal(err)
 	}
 	_ = response.Body.Close()
-	return answer{response}, string(body)
+	return readResponse{response}, string(body)
 }
 
-// TestARefusedUpgradeEndsTheConnection sends a request behind an upgrade, which only a
-// server that has not upgraded would read.
-func TestARefusedUpgradeEndsTheConnection(t *testing.T) {
+// TestRefusedUpgradeEndsTheConnection sends a request behind an upgrade, which only a server that has not upgraded
+// would read.
+func TestRefusedUpgradeEndsTheConnection(t *testing.T) {
 	for _, c := range []struct {
 		name, upgrade, key string
 		status             int
 		paths              string
 	}{
 		{"by the upstream", "websocket", "", 426, "/ws "},
-		{"by the door", "websocket", "x", 401, ""},
+		{"by Keyward", "websocket", "x", 401, ""},
 		{"another protocol is never asked for", "h2c", "", 200, "/ws "},
 		{"nor among others", "websocket, h2c", "", 200, "/ws "},
 	} {
@@ -132,7 +132,7 @@ func TestARefusedUpgradeEndsTheConnection(t *testing.T) {
 				t.Errorf("%d %q", response.StatusCode, response.Header)
 			}
 			if rest, _ := io.ReadAll(conn.in); len(rest) > 0 {
-				t.Errorf("more answers: %s", rest)
+				t.Errorf("more responses: %s", rest)
 			}
 			if paths.String() != c.paths {
 				t.Errorf("the upstream served %q", paths.String())

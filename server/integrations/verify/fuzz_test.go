@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// FuzzQuestion looks for questions that are read in another way than they are written, and for errors that quote what
-// may be a key.
-func FuzzQuestion(f *testing.F) {
+// FuzzRequest looks for requests that are read in another way than they are written, and for errors that quote what may
+// be a key.
+func FuzzRequest(f *testing.F) {
 	for _, seed := range []string{
 		`{"key":"k","method":"GET","url":"https://cdn.acme.example/a?b=c"}`,
 		`{"method":"POST","host":"h","path":"/p%20q","query":"?a=b","headers":{"Authorization":"Bearer k","origin":["https://a.example"]}}`,
@@ -23,7 +23,7 @@ func FuzzQuestion(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		request, err := decode(strings.NewReader(text))
 		if err != nil {
-			const long = 20 // as a key is, and few words of an error
+			const long = 20 // like a key, and unlike most words of an error
 			if value := strings.Trim(text, `{}[]" `); len(value) >= long && strings.Contains(err.Error(), value) {
 				t.Fatalf("%q is quoted: %v", text, err)
 			}
@@ -32,10 +32,10 @@ func FuzzQuestion(f *testing.F) {
 		if request.Method == "" || strings.ContainsAny(request.Path, "?#") {
 			t.Fatalf("%q becomes %+v", text, request)
 		}
-		// It is one object, whose members every reader finds once.
+		// It is one object, in which every member occurs once.
 		var members map[string]json.RawMessage
 		if err := json.Unmarshal([]byte(text), &members); err != nil {
-			t.Fatalf("%q is taken: %v", text, err)
+			t.Fatalf("%q is accepted: %v", text, err)
 		}
 		again, err := json.Marshal(members)
 		if err != nil {
@@ -43,22 +43,22 @@ func FuzzQuestion(f *testing.F) {
 		}
 		other, err := decode(bytes.NewReader(again))
 		if err != nil {
-			t.Fatalf("%q is taken, and %q is not: %v", text, again, err)
+			t.Fatalf("%q is accepted, and %q is not: %v", text, again, err)
 		}
-		request.ID, other.ID = "", "" // which are made where there is none
+		request.ID, other.ID = "", "" // which are made if there are none
 		if !reflect.DeepEqual(request, other) {
 			t.Fatalf("%q is %+v, and %q is %+v", text, request, again, other)
 		}
 	})
 }
 
-// TestQuestionsThatAreCutOff: none of them may keep the reader busy.
-func TestQuestionsThatAreCutOff(t *testing.T) {
+// TestTruncatedRequests: none of them may keep the reader busy.
+func TestTruncatedRequests(t *testing.T) {
 	const whole = `{"key":"k","method":"GET","headers":{"Authorization":["Bearer k","x"],"Origin":{"a":[1]}}}`
 	for i := range len(whole) {
 		for _, end := range []string{"", "x", "[x", `"`} {
 			if _, err := decode(strings.NewReader(whole[:i] + end)); err == nil {
-				t.Errorf("%q is taken", whole[:i]+end)
+				t.Errorf("%q is accepted", whole[:i]+end)
 			}
 		}
 	}

@@ -9,11 +9,11 @@ import (
 )
 
 var (
-	errUnknownField = errors.New("there is an unknown field; the fields are " + strings.Join(fields(), ", "))
-	errTwice        = errors.New("a field or a header is there twice; whoever reads the body next might take the other")
+	errUnknownField = errors.New("the request has an unknown field; the fields are " + strings.Join(fields(), ", "))
+	errTwice        = errors.New("a field or a header occurs twice, so that another reader of the body might use the other one; send it once")
 )
 
-// fields are the names of a question's fields.
+// fields returns the names of a request's fields.
 func fields() []string {
 	var names []string
 	for field := range reflect.TypeFor[verifyRequest]().Fields() {
@@ -23,10 +23,10 @@ func fields() []string {
 	return names
 }
 
-// checkNames refuses what package encoding/json reads in a way of its own: fields that are
-// there twice, and fields in another case. What is no JSON is for the decoder to refuse.
+// checkNames refuses what package encoding/json accepts and others read differently: fields that occur twice, and
+// fields in another case. The decoder refuses what is not JSON.
 func checkNames(body []byte) error {
-	if !json.Valid(body) { // a Decoder that has failed says for ever that there is more
+	if !json.Valid(body) { // a Decoder that has failed reports forever that there is more
 		return nil
 	}
 	decoder := json.NewDecoder(bytes.NewReader(body))
@@ -50,8 +50,8 @@ func checkNames(body []byte) error {
 	})
 }
 
-// checkValue refuses members of objects within the value that are there twice. Header names
-// in another case are lines of one header, and are for the decision to refuse.
+// checkValue refuses members of objects within the value that occur twice. Header names in another case are lines of
+// the same header, which the decision refuses.
 func checkValue(decoder *json.Decoder) error {
 	token, err := decoder.Token()
 	if err != nil {

@@ -11,11 +11,11 @@ import (
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 )
 
-// The headers that a question may carry. Others would look as if they mattered.
+// The headers that a request may contain. Others are refused, since they would look as if they mattered.
 var requestHeaders = append([]string{httpapi.HeaderAuthorization, httpapi.HeaderAPIKey}, httpapi.DecisionHeaders...)
 
-// request makes the question one for a decision. What is not given is as in a request
-// without it; the method and a target must be.
+// request converts it into a request for a decision. Fields that are missing are as in an HTTP request without them;
+// the method and a target are required.
 func (q *verifyRequest) request() (authorizer.Request, error) {
 	if q.Method == "" {
 		return authorizer.Request{}, errors.New("method: it is missing; write one such as GET")
@@ -44,8 +44,8 @@ func (q *verifyRequest) request() (authorizer.Request, error) {
 	return request, nil
 }
 
-// target returns the parts of the URL as they were written: nothing is decoded, so that
-// the decision sees what an HTTP server would.
+// target returns the parts of the URL as they were written: nothing is decoded, so that the decision sees what an HTTP
+// server would see.
 func (q *verifyRequest) target() (host, path, rawQuery string, err error) {
 	if q.URL == "" {
 		if q.Path == "" {
@@ -79,13 +79,13 @@ func (q *verifyRequest) target() (host, path, rawQuery string, err error) {
 	return host, path, rawQuery, nil
 }
 
-// header collects the headers of the question, and its shorthands for them.
+// header collects the headers of the request, and the fields that are short forms of headers.
 func (q *verifyRequest) header() (http.Header, error) {
 	header := http.Header{}
 	for name, lines := range q.Headers {
 		canonical := http.CanonicalHeaderKey(name)
 		if !isRequestHeader(canonical) {
-			return nil, fmt.Errorf("headers: send only %s; other headers are not looked at", strings.Join(requestHeaders, ", "))
+			return nil, fmt.Errorf("headers: send only %s; other headers have no effect", strings.Join(requestHeaders, ", "))
 		}
 		for _, line := range lines {
 			header.Add(canonical, line.Reveal())

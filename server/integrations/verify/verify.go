@@ -1,5 +1,5 @@
-// Package verify is the door for applications that ask themselves: POST /v1/verify with
-// the facts of a request as JSON, answered with a verdict as JSON.
+// Package verify is the integration for applications that ask themselves: POST /v1/verify with the facts of a request
+// as JSON returns a verdict as JSON.
 package verify
 
 import (
@@ -21,7 +21,7 @@ import (
 const (
 	integrationName = "verifyapi"
 
-	// maxBody bounds the question, in bytes.
+	// maxBody bounds the request, in bytes.
 	maxBody = 64 << 10
 )
 
@@ -43,7 +43,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if peer := clientaddr.Peer(r.RemoteAddr); !h.clients.Trusts(peer) || h.clients.Trusts(request.Client) {
-		request.Client = netip.Addr{} // as in all integrations: unknown, and nobody's failures
+		request.Client = netip.Addr{} // as in all integrations: it is unknown, and failures are not counted
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
@@ -61,7 +61,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for _, header := range append(httpapi.CORS(result.Decision, &request.Request), httpapi.RateLimit(result.Rates)...) {
 		verdict.ResponseHeaders[header.Name] = header.Value
 	}
-	_ = json.NewEncoder(w).Encode(verdict) // a client that has gone needs no answer
+	_ = json.NewEncoder(w).Encode(verdict) // a client that has gone needs no response
 }
 
 func newVerdict(d authorizer.Result) adminv1.Verdict {
@@ -86,14 +86,14 @@ func refuse(w http.ResponseWriter, err error) {
 		status = http.StatusRequestEntityTooLarge
 		err = fmt.Errorf("the body is larger than %d bytes", tooLarge.Limit)
 	}
-	httpapi.NewProblem(status, "question_invalid", "Question not understood", err.Error()).Denial().Write(w)
+	httpapi.NewProblem(status, "request_invalid", "Request not understood", err.Error()).Denial().Write(w)
 }
 
 // verifyRequest is the body as sent. Its strings are taken apart by request and target; the
 // value itself is never logged or kept.
 type verifyRequest adminv1.VerifyRequest
 
-// decode reads one question and nothing else. Its errors name the field and hold no value.
+// decode reads one request and nothing else. Its errors name the field and contain no value.
 func decode(body io.Reader) (authorizer.Request, error) {
 	text, err := io.ReadAll(body)
 	if err != nil {
@@ -109,12 +109,12 @@ func decode(body io.Reader) (authorizer.Request, error) {
 		return authorizer.Request{}, explain(err)
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return authorizer.Request{}, errors.New("the body must be one JSON object and nothing behind it")
+		return authorizer.Request{}, errors.New("the body must be one JSON object with nothing after it")
 	}
 	return q.request()
 }
 
-// explain turns a decoding error into one that quotes no value.
+// explain replaces a decoding error by one that quotes no value.
 func explain(err error) error {
 	var tooLarge *http.MaxBytesError
 	var wrongType *json.UnmarshalTypeError
@@ -124,7 +124,7 @@ func explain(err error) error {
 	case errors.As(err, &wrongType) && wrongType.Field != "":
 		return fmt.Errorf("%s: it must be a %s, not a %s", wrongType.Field, wrongType.Type.Kind(), strings.Fields(wrongType.Value)[0])
 	case strings.HasPrefix(err.Error(), "json: unknown field "):
-		// Not by its name, which may be a key that slipped out of place.
+		// The error does not quote the name, which may be a misplaced key.
 		return errUnknownField
 	case strings.HasPrefix(err.Error(), "it must be"):
 		return fmt.Errorf("key, headers: %w", err)

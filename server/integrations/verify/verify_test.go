@@ -40,7 +40,7 @@ func post(t *testing.T, url, body string) (int, string) {
 
 func TestVerdict(t *testing.T) {
 	url, key := serve(t)
-	for _, c := range []struct{ question, code string }{
+	for _, c := range []struct{ request, code string }{
 		{`{"key":"KEY","method":"GET","path":"/x"}`, "allowed"},
 		{`{"key":"KEY","method":"GET","url":"https://acme.com"}`, "allowed"},
 		{`{"key":"KEY","method":"GET","url":"HTTP://acme.com?x=1#y"}`, "allowed"},
@@ -57,26 +57,26 @@ func TestVerdict(t *testing.T) {
 		{`{"headers":{"authorization":["Bearer KEY","Bearer KEY"]},"method":"GET","path":"/x"}`, "key_malformed"},
 		{`{"headers":{"authorization":"Bearer KEY","Authorization":"Bearer KEY"},"method":"GET","path":"/x"}`, "key_malformed"},
 	} {
-		status, body := post(t, url, strings.ReplaceAll(c.question, "KEY", key))
+		status, body := post(t, url, strings.ReplaceAll(c.request, "KEY", key))
 		var verdict adminv1.Verdict
 		if err := json.Unmarshal([]byte(body), &verdict); err != nil || status != http.StatusOK || verdict.Code != c.code || verdict.Allowed != (c.code == "allowed") {
-			t.Errorf("%s: %d %s", c.question, status, body)
+			t.Errorf("%s: %d %s", c.request, status, body)
 		}
 		if verdict.Allowed != (verdict.KeyID == "k1" && verdict.Group == "tenants/acme" && verdict.Project == "default" && verdict.Headers["X-Keyward-Key-Id"] == "k1") {
-			t.Errorf("%s: %s", c.question, body)
+			t.Errorf("%s: %s", c.request, body)
 		}
 	}
 }
 
-func TestABadQuestionNamesTheField(t *testing.T) {
+func TestInvalidRequestsNameTheField(t *testing.T) {
 	url, key := serve(t)
 	for _, c := range []struct {
-		question, hint string
+		request, hint string
 	}{
 		{``, "one JSON object"},
 		{`[]`, "one JSON object"},
 		{`{"key":"KEY"`, "one JSON object"},
-		{`{"key":"KEY","method":"GET","path":"/x"} {}`, "nothing behind it"},
+		{`{"key":"KEY","method":"GET","path":"/x"} {}`, "nothing after it"},
 		{`{"key":"KEY","path":"/x"}`, "method: "},
 		{`{"key":"KEY","method":"GET"}`, "path: "},
 		{`{"key":"KEY","method":"GET","path":"/x?y"}`, "path: "},
@@ -98,12 +98,12 @@ func TestABadQuestionNamesTheField(t *testing.T) {
 		{`{"key":"KEY","headers":{"x-api-key":"KEY"},"method":"GET","path":"/x"}`, "key: "},
 		{`{"origin":"https://a","headers":{"origin":"https://a"},"method":"GET","path":"/x"}`, "origin: "},
 	} {
-		status, body := post(t, url, strings.ReplaceAll(c.question, "KEY", key))
-		if status != http.StatusBadRequest || !strings.Contains(body, c.hint) || !strings.Contains(body, `"question_invalid"`) {
-			t.Errorf("%s: %d %s, want a word about %q", c.question, status, body, c.hint)
+		status, body := post(t, url, strings.ReplaceAll(c.request, "KEY", key))
+		if status != http.StatusBadRequest || !strings.Contains(body, c.hint) || !strings.Contains(body, `"request_invalid"`) {
+			t.Errorf("%s: %d %s, want a word about %q", c.request, status, body, c.hint)
 		}
 		if strings.Contains(body, key) {
-			t.Errorf("%s: the answer holds the key", c.question)
+			t.Errorf("%s: the response contains the key", c.request)
 		}
 	}
 	if status, body := post(t, url, `{"key":"`+strings.Repeat("x", maxBody)+`"}`); status != http.StatusRequestEntityTooLarge || !strings.Contains(body, "65536") {
@@ -111,7 +111,7 @@ func TestABadQuestionNamesTheField(t *testing.T) {
 	}
 }
 
-func TestAQuestionPrintsNoKey(t *testing.T) {
+func TestRequestsPrintNoKey(t *testing.T) {
 	_, key := serve(t)
 	var q verifyRequest
 	if err := json.Unmarshal([]byte(`{"key":"`+key+`","headers":{"authorization":"`+key+`"}}`), &q); err != nil {
@@ -123,9 +123,9 @@ func TestAQuestionPrintsNoKey(t *testing.T) {
 	}
 }
 
-// TestOnlyTrustedApplicationsTellAddresses: anybody else could have the failures of any client
-// counted, so that its own are answered 429.
-func TestOnlyTrustedApplicationsTellAddresses(t *testing.T) {
+// TestOnlyTrustedApplicationsReportAddresses: anybody else could have failures counted for any client, whose own
+// requests would get 429.
+func TestOnlyTrustedApplicationsReportAddresses(t *testing.T) {
 	trusted := func(prefix string) *clientaddr.Resolver {
 		return clientaddr.New([]netip.Prefix{netip.MustParsePrefix(prefix)}, clientaddr.HeaderXForwardedFor)
 	}

@@ -1,7 +1,7 @@
-// Package accesslog takes in what Envoy tells of finished requests: the gRPC service
-// envoy.service.accesslog.v3.AccessLogService. Whoever reaches the port can send such entries, so an entry
-// counts only with the receipt that the integration extauthz gave along with a decision, in the dynamic
-// metadata, and once; for whom is what was decided, whatever else the entry says.
+// Package accesslog accepts what Envoy reports about finished requests: the gRPC service
+// envoy.service.accesslog.v3.AccessLogService. Anybody who reaches the port can send such entries. So an entry counts
+// only with the receipt that the integration extauthz added to the decision, in the dynamic metadata, and only once.
+// The receipt also determines the group and key, regardless of what the entry says.
 package accesslog
 
 import (
@@ -15,28 +15,27 @@ import (
 	"google.golang.org/grpc"
 )
 
-// MetadataNamespace is where Envoy's filter keeps the metadata of a decision.
+// MetadataNamespace is where Envoy's filter stores the metadata of a decision.
 const MetadataNamespace = "envoy.filters.http.ext_authz"
 
-// MetadataReceipt is the field in it that holds the receipt.
+// MetadataReceipt is the field of the metadata that contains the receipt.
 const MetadataReceipt = "receipt"
 
-// Response is what was sent to the holder of a key.
+// Response is a response that was sent to the holder of a key.
 type Response struct {
 	Group     string // namespace/name
 	KeyID     string
 	BodyBytes uint64
 }
 
-// Recorder hears of every response that has a key. It must not block, and it is called by
-// many streams at once.
+// Recorder is notified of every response to a request with a key. It must not block, and many streams call it at once.
 type Recorder interface {
 	RecordResponse(r Response)
 }
 
-// Server takes in access logs. Nothing waits in it: an entry is handed over before the next
-// message is read, so a sender that is faster than that is held back by gRPC's flow control,
-// and Envoy drops what it cannot send. Decisions do not wait for it.
+// Server accepts access logs. It buffers nothing: it passes an entry on before it reads the next message, so that
+// gRPC's flow control slows down a sender that is faster, and Envoy drops what it cannot send. Decisions do not wait
+// for it.
 type Server struct {
 	accesslogv3.UnimplementedAccessLogServiceServer
 
@@ -50,12 +49,13 @@ type Server struct {
 	bytes prometheus.Counter
 }
 
-// New returns a server that hands entries with a receipt to a recorder, which may be nil, and
-// registers its metrics with metrics.
+// New returns a server that passes entries with a receipt to a recorder, which may be nil, and registers its metrics
+// with metrics.
 func New(receipts *Receipts, recorder Recorder, metrics prometheus.Registerer) *Server {
 	entries := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "keyward_validator_access_log_entries_total",
-		Help: "Entries of Envoy's access logs by outcome: recorded, forged, where this server has not allowed the request or has counted it already, unattributed, without a receipt, or other, where it is not of HTTP or the response goes on.",
+		Help: "Entries of Envoy's access logs by outcome: recorded; forged, if this server has not allowed the request or has counted it already; " +
+			"unattributed, without a receipt; or other, if it is not about HTTP or the response continues.",
 	}, []string{"outcome"})
 	s := &Server{
 		receipts:     receipts,
@@ -77,11 +77,11 @@ func New(receipts *Receipts, recorder Recorder, metrics prometheus.Registerer) *
 // Register adds the service to a gRPC server.
 func (s *Server) Register(server *grpc.Server) { accesslogv3.RegisterAccessLogServiceServer(server, s) }
 
-// Close ends all streams. They have no end of their own, and a server that waits for them
-// would never be done; Envoy opens them again, elsewhere.
+// Close ends all streams. They have no end of their own, so that a server that waits for them would never be done.
+// Envoy opens them again, elsewhere.
 func (s *Server) Close() { s.close.Do(func() { close(s.closing) }) }
 
-// StreamAccessLogs takes in one stream until either side ends it.
+// StreamAccessLogs reads one stream until either side ends it.
 func (s *Server) StreamAccessLogs(stream accesslogv3.AccessLogService_StreamAccessLogsServer) error {
 	read := make(chan error, 1)
 	go func() { read <- s.read(stream) }() // ends with the stream, when this function has returned
@@ -112,7 +112,7 @@ func (s *Server) record(entry *accesslogdatav3.HTTPAccessLogEntry) {
 	common := entry.GetCommonProperties()
 	switch common.GetAccessLogType() {
 	case accesslogdatav3.AccessLogType_NotSet, accesslogdatav3.AccessLogType_DownstreamEnd:
-	default: // the response goes on; its last entry says all
+	default: // the response continues; its last entry is complete
 		s.other.Inc()
 		return
 	}

@@ -22,17 +22,17 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
-// lastHour is when test requests were allowed, so that all of their bytes can be.
+// lastHour is when test requests were allowed, so that any number of bytes is plausible.
 func lastHour() *Receipts {
 	start, hours := time.Now(), atomic.Int64{}
 	return newReceipts(1<<15, func() time.Time { return start.Add(time.Duration(hours.Add(1)) * time.Hour) }, prometheus.NewRegistry())
 }
 
-// sums adds up what it hears.
+// sums adds up what it records.
 type sums struct {
 	mu    sync.Mutex
-	bytes map[Response]uint64 // by whom, without bytes
-	wait  chan struct{}       // nil, or until then it does what it must not
+	bytes map[Response]uint64 // by response without bytes
+	wait  chan struct{}       // nil, or it blocks until then, which it must not
 }
 
 func (s *sums) RecordResponse(r Response) {
@@ -96,8 +96,8 @@ func with(receipt string) map[string]any {
 }
 
 func TestEntriesAreRecorded(t *testing.T) {
-	heard, receipts := &sums{}, lastHour()
-	s, _, stream := open(t, receipts, heard)
+	recorder, receipts := &sums{}, lastHour()
+	s, _, stream := open(t, receipts, recorder)
 	ofOne := func() map[string]any { return with(receipts.Issue("tenants/acme", "k1")) }
 	twice, goesOn := ofOne(), ofOne()
 	begun := entry(7, goesOn)
@@ -123,9 +123,9 @@ func TestEntriesAreRecorded(t *testing.T) {
 	if _, err := stream.CloseAndRecv(); err != nil {
 		t.Fatal(err)
 	}
-	one, two := heard.bytes[Response{Group: "tenants/acme", KeyID: "k1"}], heard.bytes[Response{Group: "tenants/acme", KeyID: "k2"}]
-	if len(heard.bytes) != 2 || one != 101 || two != 10 {
-		t.Errorf("heard %v", heard.bytes)
+	one, two := recorder.bytes[Response{Group: "tenants/acme", KeyID: "k1"}], recorder.bytes[Response{Group: "tenants/acme", KeyID: "k2"}]
+	if len(recorder.bytes) != 2 || one != 101 || two != 10 {
+		t.Errorf("recorded %v", recorder.bytes)
 	}
 	for name, c := range map[string]struct {
 		counter prometheus.Counter
@@ -137,7 +137,7 @@ func TestEntriesAreRecorded(t *testing.T) {
 	}
 }
 
-// TestClose: a server that drains does not wait for a stream that has no end.
+// TestClose: a server that drains does not wait for a stream without an end.
 func TestClose(t *testing.T) {
 	receipts := lastHour()
 	s, server, stream := open(t, receipts, nil)
@@ -155,10 +155,10 @@ func TestClose(t *testing.T) {
 	}
 }
 
-// TestASlowRecorderHoldsItsSendersBack, and nothing piles up here.
-func TestASlowRecorderHoldsItsSendersBack(t *testing.T) {
-	heard, receipts := &sums{wait: make(chan struct{})}, lastHour()
-	_, _, stream := open(t, receipts, heard)
+// TestSlowRecorderSlowsDownSenders, and nothing accumulates here.
+func TestSlowRecorderSlowsDownSenders(t *testing.T) {
+	recorder, receipts := &sums{wait: make(chan struct{})}, lastHour()
+	_, _, stream := open(t, receipts, recorder)
 	const messages, size = 100, 200
 	sent := make(chan error, 1)
 	progress := make(chan int, messages)
@@ -177,7 +177,7 @@ func TestASlowRecorderHoldsItsSendersBack(t *testing.T) {
 		sent <- nil
 	}()
 	stalled := false
-	for last := 0; !stalled; { // until nothing has been taken for a while
+	for last := 0; !stalled; { // until nothing has been read for a while
 		select {
 		case last = <-progress:
 		case err := <-sent:
@@ -187,14 +187,14 @@ func TestASlowRecorderHoldsItsSendersBack(t *testing.T) {
 			stalled = true
 		}
 	}
-	close(heard.wait)
+	close(recorder.wait)
 	if err := <-sent; err != nil && !errors.Is(err, io.EOF) {
 		t.Fatal(err)
 	}
 	if _, err := stream.CloseAndRecv(); err != nil {
 		t.Fatal(err)
 	}
-	if got := heard.bytes[Response{Group: "tenants/acme", KeyID: "k1"}]; got != messages*size {
+	if got := recorder.bytes[Response{Group: "tenants/acme", KeyID: "k1"}]; got != messages*size {
 		t.Errorf("%d bytes, want %d", got, messages*size)
 	}
 }

@@ -10,16 +10,17 @@ import (
 )
 
 const (
-	// maxReceipts is how many allowed requests may be without their log entry: some 16 MB.
+	// maxReceipts is how many allowed requests may still lack their log entry: some 16 MB.
 	maxReceipts = 1 << 17
 
-	receiptSize = 16 // bytes, which nobody guesses
+	receiptSize = 16 // random bytes, so that nobody can guess a receipt
 
-	// A response has at most as many bytes as 100 Gbit/s bring since its request was allowed, and some for what was
-	// on its way. Whoever has a key and reaches the port can say no more than could have been sent.
+	// A response has at most as many bytes as 100 Gbit/s transfer since its request was allowed, and some that were
+	// already on their way. So a client that has a key and reaches the port can claim no more than could have been
+	// sent.
 	bytesPerMicrosecond = 12_500
 	bytesAtOnce         = 1 << 20
-	// maxResponse is the most bytes of one response that are believed, whatever its time.
+	// maxResponse is the maximum that is accepted for one response, however long it took.
 	maxResponse = 1 << 40
 )
 
@@ -27,9 +28,9 @@ var receiptText = base64.RawURLEncoding
 
 type receipt [receiptSize]byte
 
-// Receipts remembers which requests were allowed and have not been in an access log yet. A receipt is a random
-// text that goes to Envoy with the decision, and comes back with the log entry. Memory is bounded: beyond it,
-// the Group with the most receipts loses its oldest, so that one Group's flood does not cost the others.
+// Receipts stores which requests were allowed and have not been in an access log yet. A receipt is a random text that
+// goes to Envoy with the decision, and comes back with the log entry. Memory is bounded: when it is full, the Group
+// with the most receipts loses its oldest one, so that a flood of one Group does not affect others.
 type Receipts struct {
 	limit int
 	now   func() time.Time
@@ -37,12 +38,12 @@ type Receipts struct {
 	mu     sync.Mutex
 	all    map[receipt]*outstanding
 	groups map[string]*holder
-	widest *holder // the Group that lost one last; it often still has the most
+	widest *holder // the Group that lost a receipt last; it often still has the most
 
 	dropped prometheus.Counter
 }
 
-// holder is a Group with receipts, in the order in which they were given.
+// holder is a Group with receipts, in the order in which they were issued.
 type holder struct {
 	group          string
 	count          int
@@ -57,7 +58,7 @@ type outstanding struct {
 	earlier, later *outstanding
 }
 
-// NewReceipts returns an empty memory that reads the time from now, and registers its metrics.
+// NewReceipts returns an empty store that reads the time from now, and registers its metrics.
 func NewReceipts(now func() time.Time, metrics prometheus.Registerer) *Receipts {
 	return newReceipts(maxReceipts, now, metrics)
 }
@@ -67,7 +68,7 @@ func newReceipts(limit int, now func() time.Time, metrics prometheus.Registerer)
 		limit: limit, now: now, all: map[receipt]*outstanding{}, groups: map[string]*holder{},
 		dropped: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "keyward_validator_access_log_receipts_dropped_total",
-			Help: "Allowed requests that are no longer waited for, because too many others have no entry in an access log of Envoy yet: their bytes will not be counted.",
+			Help: "Receipts that were dropped because too many allowed requests have no entry in an access log of Envoy yet: the bytes of their responses will not be counted.",
 		}),
 	}
 	metrics.MustRegister(r.dropped, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -83,7 +84,7 @@ func (r *Receipts) count() int {
 	return len(r.all)
 }
 
-// Issue remembers an allowed request of a key of a group, namespace/name, and returns its receipt.
+// Issue stores an allowed request with a key of a group (namespace/name), and returns its receipt.
 func (r *Receipts) Issue(group, keyID string) string {
 	o := &outstanding{keyID: keyID, at: r.now()}
 	_, _ = rand.Read(o.receipt[:]) // it never fails
@@ -99,7 +100,7 @@ func (r *Receipts) Issue(group, keyID string) string {
 		r.dropped.Inc()
 	}
 	if h.count == 0 {
-		r.groups[group] = h // it may have lost its last one just now
+		r.groups[group] = h // it may just have lost its last one
 	}
 	o.holder, o.earlier = h, h.newest
 	if h.newest != nil {
@@ -113,11 +114,11 @@ func (r *Receipts) Issue(group, keyID string) string {
 	return receiptText.EncodeToString(o.receipt[:])
 }
 
-// fullest returns a Group that has its share of the memory or more. By far the most often that is the one that
-// asks, or the one that was found last: Groups are counted only where it is neither.
-func (r *Receipts) fullest(asking *holder) *holder {
+// fullest returns a Group that has its share of the memory or more. In most cases that is the caller's Group or the one
+// that was found last: all Groups are compared only if it is neither.
+func (r *Receipts) fullest(caller *holder) *holder {
 	share := max(r.limit/len(r.groups), 1)
-	for _, h := range [...]*holder{asking, r.widest} {
+	for _, h := range [...]*holder{caller, r.widest} {
 		if h != nil && h.count >= share {
 			return h
 		}
@@ -131,7 +132,7 @@ func (r *Receipts) fullest(asking *holder) *holder {
 	return r.widest
 }
 
-// remove forgets a receipt, and a Group with its last one.
+// remove deletes a receipt, and with its last receipt the Group.
 func (r *Receipts) remove(o *outstanding) {
 	delete(r.all, o.receipt)
 	h := o.holder
@@ -150,7 +151,7 @@ func (r *Receipts) remove(o *outstanding) {
 	}
 }
 
-// redeem returns the response that a receipt is for, with no more bytes than can be, and forgets it.
+// redeem returns the response that a receipt is for, with no more bytes than are possible, and deletes the receipt.
 func (r *Receipts) redeem(text string, bytes uint64) (Response, bool) {
 	var key receipt
 	if len(text) != receiptText.EncodedLen(receiptSize) {

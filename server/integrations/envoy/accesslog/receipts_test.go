@@ -12,9 +12,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestReceiptsAreAsAModel of them: each counts once, memory is bounded, and who has less than an equal share of it
-// loses nothing.
-func TestReceiptsAreAsAModel(t *testing.T) {
+// TestReceiptsMatchAModel: each counts once, memory is bounded, and a Group with less than an equal share of it loses
+// nothing.
+func TestReceiptsMatchAModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		limit := rapid.IntRange(1, 24).Draw(t, "limit")
 		r := newReceipts(limit, time.Now, prometheus.NewRegistry())
@@ -81,8 +81,8 @@ func TestReceiptsAreAsAModel(t *testing.T) {
 	})
 }
 
-// TestAFloodOfReceiptsIsBounded, in memory, and costs only whose it is.
-func TestAFloodOfReceiptsIsBounded(t *testing.T) {
+// TestReceiptFloodIsBounded, in memory, and affects only the Group that causes it.
+func TestReceiptFloodIsBounded(t *testing.T) {
 	r := NewReceipts(time.Now, prometheus.NewRegistry())
 	quiet := r.Issue("tenants/quiet", "k1")
 	runtime.GC()
@@ -104,8 +104,8 @@ func TestAFloodOfReceiptsIsBounded(t *testing.T) {
 	}
 }
 
-// TestBytesAreWhatCanBe: whoever has a key can make up no more than could have been sent meanwhile.
-func TestBytesAreWhatCanBe(t *testing.T) {
+// TestReportedBytesArePlausible: a client with a key can claim no more bytes than could have been sent in the meantime.
+func TestReportedBytesArePlausible(t *testing.T) {
 	start := time.Now()
 	for name, c := range map[string]struct {
 		after       time.Duration
@@ -128,8 +128,8 @@ func TestBytesAreWhatCanBe(t *testing.T) {
 	}
 }
 
-// TestReceiptsAreUsedByMany at once.
-func TestReceiptsAreUsedByMany(t *testing.T) {
+// TestConcurrentReceipts are issued and redeemed at once.
+func TestConcurrentReceipts(t *testing.T) {
 	r := newReceipts(64, time.Now, prometheus.NewRegistry())
 	var all sync.WaitGroup
 	for i := range 8 {

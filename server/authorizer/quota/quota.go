@@ -32,7 +32,7 @@ const (
 // Invariants:
 //   - groups has at most one group of an identity that is not dropped; see group.
 //   - counting makes Count all or nothing against other calls of Count. Requests and bytes of this server are counted
-//     meanwhile, so a month may exceed maxCounted by as many; hence the manager accepts twice as many.
+//     meanwhile, so a month may exceed maxCounted by as many, which is why the manager accepts twice as many.
 //   - Every month in urgent, which mu guards, is followed by a value in wake: Urgent empties urgent, and report
 //     sends after it has added to it. A value in wake while urgent is empty does no harm.
 //   - closed, once set, stays set. A report that was made before it is superseded by one that is made afterwards.

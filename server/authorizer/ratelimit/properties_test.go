@@ -142,7 +142,7 @@ func TestBothOrNone(t *testing.T) {
 			ofGroup := alone.bucket(&alone.groups, group.Identity, group.Limits.Rate, 1, at).status(at)
 			ofKey := alone.bucket(&alone.keys, key.ID, key.Rate, 1, at).status(at)
 			if verdict.Group != ofGroup || verdict.Key != ofKey {
-				t.Fatalf("%+v, and by themselves %+v and %+v", verdict, ofGroup, ofKey)
+				t.Fatalf("%+v, and alone %+v and %+v", verdict, ofGroup, ofKey)
 			}
 		}
 	})

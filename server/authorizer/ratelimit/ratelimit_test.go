@@ -214,12 +214,12 @@ func TestForgetting(t *testing.T) {
 func TestPeersChanged(t *testing.T) {
 	l, _ := newLimiter()
 	for i, step := range []struct {
-		servers  uint32
-		settling bool
-		want     uint32
+		servers      uint32
+		startupGrace bool
+		want         uint32
 	}{{0, false, 1}, {3, false, 3}, {1, true, 3}, {4, true, 4}, {2, false, 2}, {0, true, 2}, {0, false, 1}, {2, true, 2}} {
 		message := peers("tenants/acme", step.servers)
-		message.StartupGrace = step.settling
+		message.StartupGrace = step.startupGrace
 		if l.PeersChanged(message); l.servers("tenants/acme") != step.want || l.servers("tenants/other") != 1 {
 			t.Errorf("step %d: %d servers", i, l.servers("tenants/acme"))
 		}

@@ -1,5 +1,5 @@
-# Everything that it takes to work on Keyward. Tools are built into ./bin from pinned sources; nothing is
-# installed elsewhere.
+# Everything that is needed to work on Keyward. Tools are built into ./bin from pinned sources. Nothing is installed
+# elsewhere.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
@@ -19,7 +19,7 @@ RACE := $(if $(shell command -v $(or $(CC),gcc) || command -v clang),-race)
 # Other modules of this repository, to lint.
 MODULES := hack/devcluster hack/tools/lint
 
-# One clear line instead of a compiler's complaint.
+# One clear line instead of a compiler error.
 GO_WANTED := $(shell sed -n 's/^go //p' $(ROOT)/go.mod)
 ifneq ($(filter-out help clean distclean,$(or $(MAKECMDGOALS),help)),)
 GO_FOUND := $(shell cd $(ROOT) && GOTOOLCHAIN=local go env GOVERSION 2>/dev/null)
@@ -53,16 +53,19 @@ build: ## Build the manager, the validator, kubectl's plugin and the runner into
 	@go build -o bin/keyward-run ./hack/run
 
 .PHONY: clean
-clean: ## Forget what make run keeps in .local: data, keys and logs
+clean: ## Remove what make run keeps in .local: data, keys and logs
 	@if [ -e .local/cluster/lock ] && command -v flock >/dev/null && ! flock -n .local/cluster/lock true; then \
-		echo "make run is running on this data: end it with Ctrl-C first"; exit 1; fi
+		echo "make run is using this data: end it with Ctrl-C first"; exit 1; fi
 	rm -rf .local
 
 .PHONY: distclean
-distclean: clean ## Forget the built programs and tools, too
+distclean: clean ## Remove the built programs and tools, too
 	rm -rf bin
 
 ##@ Develop
+
+# Caches are shared and must not be changed: client-go panics if they are.
+test e2e: export KUBE_CACHE_MUTATION_DETECTOR := true
 
 .PHONY: test
 test: bin/devcluster ## Run all tests, as CI does
@@ -72,8 +75,8 @@ test: bin/devcluster ## Run all tests, as CI does
 	cd hack/devcluster && go test ./...
 	@$(MAKE) --no-print-directory e2e
 
-# By themselves, because they measure time; and always, because they depend on more than Go code. Most of them wait
-# most of the time, so there are two clusters: one for what is counted, and one for all else.
+# Separate from other tests, because they measure time; and never cached, because they depend on more than Go code. Most of
+# them wait most of the time, so they run on two clusters: one for tests of counts, and one for all others.
 COUNTED := Quota|Usage|Bytes|RateLimit
 .PHONY: e2e
 e2e: bin/devcluster ## Run the end-to-end tests: real processes on a real Kubernetes API
@@ -83,19 +86,19 @@ e2e: bin/devcluster ## Run the end-to-end tests: real processes on a real Kubern
 	wait $$counted || failed=$$?; exit $$failed
 
 .PHONY: soak
-soak: bin/devcluster ## Live for SOAK (1h) under half load while keys come and go: nothing may leak, nor race
+soak: bin/devcluster ## Run for SOAK (1h) under half load while keys are created and deleted: no leaks, no races
 	KEYWARD_E2E_SOAK=$(SOAK) KEYWARD_E2E_RACE=$(RACE) go test $(RACE) -count=1 -timeout 24h -v -run '^TestSoak$$' ./test/e2e
 
 .PHONY: rotations
-rotations: bin/devcluster ## Rotate a key 30 times under load, while the manager is killed now and then
+rotations: bin/devcluster ## Rotate a key 30 times under load, while the manager is killed at random moments
 	KEYWARD_E2E_ROTATIONS=30 go test $(RACE) -count=1 -timeout 15m -v -run '^TestRotationsRefuseNobody$$' ./test/e2e
 
 .PHONY: histories
-histories: ## Let keys live through 100,000 generated histories
+histories: ## Check 100,000 generated histories of keys
 	go test -count=1 -timeout 2h -v -run '^Test(Histories|NobodyIsRefused|WakeIsExact)$$' ./internal/lifecycle -rapid.checks=100000 -rapid.nofailfile
 
 .PHONY: bench
-bench: bin/devcluster build ## Measure everything that docs/performance.md promises, against floors (half an hour)
+bench: bin/devcluster build ## Measure everything that docs/performance.md promises, against baselines (half an hour)
 	@go build -o bin/keyward-bench ./hack/bench
 	bin/keyward-bench -json bin/bench.json
 
@@ -110,7 +113,7 @@ bench-hostile: ## Measure what hostile tenants and strangers cost, for docs/secu
 bench-revoke: bin/devcluster ## Measure how soon a revocation is enforced, for docs/performance.md
 	go test -run '^$$' -bench '^BenchmarkRevocation$$' -benchtime 200x -timeout 30m ./test/e2e
 
-# What is on the way of a request, and of an update to the snapshot.
+# The path of a request, and of an update of the snapshot.
 MICRO_PACKAGES := ./internal/keyformat ./internal/origin ./internal/routing \
 	./server/decision ./server/integrations/envoy ./server/integrations/forwardauth ./server/http1 ./server/authorizer ./server/httpapi ./server/integrations/reverseproxy ./server/store ./server/usage
 MICRO := ^Benchmark(WellFormed|DigestOf|ParseAndMatch|Match|CanonicalPath|Decide|Parse|Encode|Answer|Read|Tally|Credential|MillionKeys|Pass|Used)$$
@@ -121,7 +124,7 @@ bench-micro: ## Run the micro benchmarks MICRO_COUNT times (10), for benchstat
 	@go test -run '^$$' -bench '$(MICRO)' -benchtime 200ms -count $(MICRO_COUNT) -timeout 30m $(MICRO_PACKAGES)
 
 .PHONY: verify
-verify: ## Generate, format and lint; then require that nothing had to change
+verify: ## Generate, format and lint; then require that nothing has changed
 	@$(MAKE) --no-print-directory generate licenses fmt lint
 	@if [ -n "$$(git status --porcelain)" ]; then \
 		git --no-pager diff; \
@@ -140,11 +143,11 @@ generate: bin/controller-gen bin/buf bin/protoc-gen-go bin/protoc-gen-go-grpc ##
 	cd api && PATH=$(BIN):$$PATH $(BIN)/buf lint && PATH=$(BIN):$$PATH $(BIN)/buf generate
 
 .PHONY: licenses
-licenses: ## Write NOTICE: the licences of everything that the programs are linked from
+licenses: ## Write NOTICE: the licences of everything that is linked into the programs
 	go run ./hack/notice
 
 .PHONY: vulncheck
-vulncheck: bin/govulncheck ## Look for known vulnerabilities; says so where their database cannot be reached
+vulncheck: bin/govulncheck ## Look for known vulnerabilities; reports if their database cannot be reached
 	hack/vulncheck.sh
 
 .PHONY: fmt
@@ -152,7 +155,8 @@ fmt: bin/golangci-lint ## Format all Go code
 	bin/golangci-lint fmt ./...
 
 .PHONY: lint
-lint: bin/golangci-lint ## Lint all Go code and the API conventions
+lint: bin/golangci-lint ## Lint all Go code, the API conventions and the vocabulary
+	go run ./hack/words
 	bin/golangci-lint run ./...
 	bin/golangci-lint run -c .golangci-kal.yml ./api/v1alpha1/...
 	@for module in $(MODULES); do \
@@ -169,7 +173,7 @@ fuzz: ## Run each fuzz target for FUZZTIME (60s)
 		done; \
 	done
 
-# What follows is built on demand: when its sources or pins change, and not otherwise.
+# Built on demand, only when their sources or pins change.
 
 bin/devcluster: hack/build-devcluster.sh hack/devcluster/go.mod hack/devcluster/go.sum \
 		$(shell find hack/devcluster -name '*.go' ! -name '*_test.go')
@@ -189,5 +193,5 @@ $(eval $(call tool,protoc-gen-go-grpc,generate,google.golang.org/grpc/cmd/protoc
 $(eval $(call tool,buf,buf,github.com/bufbuild/buf/cmd/buf))
 $(eval $(call tool,golangci-lint,lint,.))
 $(eval $(call tool,govulncheck,vuln,golang.org/x/vuln/cmd/govulncheck))
-# For the tests of config/gateways/traefik, which are skipped without: compiling it takes six CPU minutes, once.
+# For the tests of config/gateways/traefik, which are skipped without it: compiling it takes six CPU minutes, once.
 $(eval $(call tool,traefik,traefik,github.com/traefik/traefik/v3/cmd/traefik))

@@ -20,15 +20,14 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/yaml"
-	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers"
+	"github.com/keyward-dev/keyward/controllers/testenv"
 )
 
-// roles are the ClusterRoles of config/rbac for people.
+// roles returns the ClusterRoles of config/rbac for people.
 func roles() []rbacv1.ClusterRole {
 	GinkgoHelper()
 	file, err := os.Open("../config/rbac/users.yaml")
@@ -46,7 +45,7 @@ func roles() []rbacv1.ClusterRole {
 	}
 }
 
-// aggregated are the roles that make up a built-in one. In a cluster the controller manager adds them up.
+// aggregated returns the roles that make up a built-in role. In a cluster the controller manager aggregates them.
 func aggregated(builtin string) []string {
 	GinkgoHelper()
 	levels := map[string][]string{"view": {"view"}, "edit": {"view", "edit"}, "admin": {"view", "edit", "admin"}}[builtin]
@@ -63,46 +62,34 @@ func aggregated(builtin string) []string {
 }
 
 // bind gives a user ClusterRoles in the namespace, those of config/rbac among them.
-func (w *world) bind(ctx context.Context, user string, names ...string) {
+func bind(ctx context.Context, w *testenv.World, user string, names ...string) {
 	GinkgoHelper()
 	for _, role := range roles() {
-		Expect(client.IgnoreAlreadyExists(admin.Create(ctx, &role))).To(Succeed())
+		Expect(client.IgnoreAlreadyExists(testenv.Admin.Create(ctx, &role))).To(Succeed())
 	}
 	for _, name := range names {
-		Expect(admin.Create(ctx, &rbacv1.RoleBinding{
-			ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, GenerateName: "spec-"},
+		Expect(testenv.Admin.Create(ctx, &rbacv1.RoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, GenerateName: "spec-"},
 			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name},
 			Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}},
 		})).To(Succeed())
 	}
 }
 
-// bindRule gives a user one right in the namespace, by a Role of its own.
-func (w *world) bindRule(ctx context.Context, user string, rule rbacv1.PolicyRule) {
+// bindRule gives a user one right in the namespace, with a Role of its own.
+func bindRule(ctx context.Context, w *testenv.World, user string, rule rbacv1.PolicyRule) {
 	GinkgoHelper()
-	role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, GenerateName: "spec-"}, Rules: []rbacv1.PolicyRule{rule}}
-	Expect(admin.Create(ctx, role)).To(Succeed())
-	Expect(admin.Create(ctx, &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, GenerateName: "spec-"},
+	role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, GenerateName: "spec-"}, Rules: []rbacv1.PolicyRule{rule}}
+	Expect(testenv.Admin.Create(ctx, role)).To(Succeed())
+	Expect(testenv.Admin.Create(ctx, &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, GenerateName: "spec-"},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role.Name},
 		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}},
 	})).To(Succeed())
 }
 
-// asUser is a client of a user with the rights that it was given and no others.
-func asUser(user string) (client.Client, *warnings) {
-	GinkgoHelper()
-	impersonating := rest.CopyConfig(config)
-	impersonating.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: []string{"system:authenticated"}}
-	heard := &warnings{}
-	impersonating.WarningHandlerWithContext = heard
-	c, err := client.New(impersonating, client.Options{Scheme: controllers.Scheme()})
-	Expect(err).NotTo(HaveOccurred())
-	return c, heard
-}
-
-// people are the users of the design's table of who may do what, as subjects of a namespace.
-func (w *world) people(ctx context.Context) map[string]client.Client {
+// people returns clients of the users in the table of docs/security.md, with their rights in the namespace.
+func people(ctx context.Context, w *testenv.World) map[string]client.Client {
 	GinkgoHelper()
 	clients := map[string]client.Client{}
 	for _, who := range []string{"view", "edit", "admin", "keyward-group-owner", "keyward-platform"} {
@@ -110,16 +97,16 @@ func (w *world) people(ctx context.Context) map[string]client.Client {
 		if !strings.HasPrefix(who, "keyward-") {
 			names = aggregated(who)
 		}
-		w.bind(ctx, w.namespace+":"+who, names...)
-		clients[who], _ = asUser(w.namespace + ":" + who)
+		bind(ctx, w, w.Namespace+":"+who, names...)
+		clients[who], _ = testenv.AsUser(w.Namespace + ":" + who)
 	}
 	return clients
 }
 
-// groupVerbs is everything but the verb manage.
+// groupVerbs has all verbs except manage.
 var groupVerbs = []string{"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"}
 
-// platformFields are the fields that need the verb manage, and ownerFields those that do not, each with a change.
+// platformFields has the fields that need the verb manage, and ownerFields the others, each with a change.
 var (
 	platformFields = map[string]func(*v1alpha1.GroupSpec){
 		"spec.tier":    func(s *v1alpha1.GroupSpec) { s.Tier = "Enterprise" },
@@ -143,7 +130,7 @@ var (
 	}
 )
 
-// frozen is a Group with every platform field set.
+// frozen sets every platform field of a Group.
 func frozen(g *v1alpha1.Group) {
 	limit := resource.MustParse("100G")
 	g.Spec.Tier, g.Spec.State = "Free", v1alpha1.GroupFrozen
@@ -155,8 +142,8 @@ func frozen(g *v1alpha1.Group) {
 }
 
 var _ = Describe("Access", func() {
-	var w *world
-	BeforeEach(func(ctx SpecContext) { w = newWorld(ctx) })
+	var w *testenv.World
+	BeforeEach(func(ctx SpecContext) { w = testenv.NewWorld(ctx) })
 
 	It("is by role, verb and resource as designed", func(ctx SpecContext) {
 		read := []string{"get", "list", "watch"}
@@ -169,20 +156,22 @@ var _ = Describe("Access", func() {
 			"keyward-group-owner": {"groups": slices.Concat(read, []string{"update", "patch"})},
 			"keyward-platform":    {"groups": slices.Concat(all, []string{"manage"}), "apikeys": all, "domainallowlists": all},
 		}
-		w.people(ctx)
+		people(ctx, w)
 		for who, rights := range want {
 			for _, kind := range []string{"groups", "apikeys", "domainallowlists"} {
 				for _, part := range []string{"", "status", "finalizers", "scale"} {
 					for _, verb := range slices.Concat(all, []string{"manage", "validate"}) {
 						review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
-							User: w.namespace + ":" + who, Groups: []string{"system:authenticated"},
+							User: w.Namespace + ":" + who, Groups: []string{"system:authenticated"},
 							ResourceAttributes: &authorizationv1.ResourceAttributes{
-								Group: "keyward.dev", Version: "v1alpha1", Resource: kind, Subresource: part, Verb: verb, Namespace: w.namespace,
+								Group: "keyward.dev", Version: "v1alpha1", Resource: kind, Subresource: part, Verb: verb,
+								Namespace: w.Namespace,
 							},
 						}}
-						Eventually(func(g Gomega) { // the API server's authorizer follows the bindings
-							g.Expect(admin.Create(ctx, review)).To(Succeed())
-							g.Expect(review.Status.Allowed).To(Equal(part == "" && slices.Contains(rights[kind], verb)), "%s: %s %s/%s", who, verb, kind, part)
+						Eventually(func(g Gomega) { // the API server's authorizer sees the bindings after a while
+							g.Expect(testenv.Admin.Create(ctx, review)).To(Succeed())
+							g.Expect(review.Status.Allowed).To(Equal(part == "" && slices.Contains(rights[kind], verb)),
+								"%s: %s %s/%s", who, verb, kind, part)
 							review.ResourceVersion = ""
 						}).Should(Succeed())
 					}
@@ -191,9 +180,9 @@ var _ = Describe("Access", func() {
 		}
 	})
 
-	It("lets the owner of a Group change what is the owner's, and nothing that is the platform's", func(ctx SpecContext) {
-		group := w.group(ctx, frozen)
-		people := w.people(ctx)
+	It("lets the owner of a Group change the owner's fields, and none of the platform's", func(ctx SpecContext) {
+		group := w.CreateGroup(ctx, frozen)
+		people := people(ctx, w)
 		for who, c := range people {
 			for name, change := range maps.All(merged(platformFields, ownerFields)) {
 				_, platforms := platformFields[name]
@@ -212,16 +201,17 @@ var _ = Describe("Access", func() {
 					}
 					Expect(err).To(HaveOccurred(), "%s: %s of %s", who, how, name)
 					if who == "keyward-group-owner" {
-						Expect(err).To(MatchError(And(ContainSubstring(name+": Forbidden"), ContainSubstring("keyward-platform"))), "%s of %s", how, name)
+						Expect(err).To(MatchError(And(ContainSubstring(name+": Forbidden"), ContainSubstring("keyward-platform"))),
+							"%s of %s", how, name)
 					}
 				}
 			}
 		}
 	})
 
-	It("says all that is the platform's at once", func(ctx SpecContext) {
-		group := w.group(ctx)
-		owner := w.people(ctx)["keyward-group-owner"]
+	It("reports all fields of the platform at once", func(ctx SpecContext) {
+		group := w.CreateGroup(ctx)
+		owner := people(ctx, w)["keyward-group-owner"]
 		for _, change := range platformFields {
 			change(&group.Spec)
 		}
@@ -231,9 +221,9 @@ var _ = Describe("Access", func() {
 		}
 	})
 
-	It("is not asked where nothing of the platform's changes", func(ctx SpecContext) {
-		group := w.group(ctx, frozen)
-		owner := w.people(ctx)["keyward-group-owner"]
+	It("is not checked where no field of the platform changes", func(ctx SpecContext) {
+		group := w.CreateGroup(ctx, frozen)
+		owner := people(ctx, w)["keyward-group-owner"]
 		group.Spec.Projects = group.Spec.Projects[1:]
 		group.Labels = map[string]string{"a": "b"}
 		equal := resource.MustParse("0.1T")
@@ -241,33 +231,34 @@ var _ = Describe("Access", func() {
 		Expect(owner.Update(ctx, group)).To(Succeed())
 		group.Finalizers = []string{"example.com/hold"}
 		Expect(owner.Update(ctx, group)).To(Succeed())
-		Expect(admin.Delete(ctx, group)).To(Succeed())
-		Expect(admin.Get(ctx, client.ObjectKeyFromObject(group), group)).To(Succeed())
+		Expect(testenv.Admin.Delete(ctx, group)).To(Succeed())
+		Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(group), group)).To(Succeed())
 		unfrozen := group.DeepCopy()
-		unfrozen.Spec.State = v1alpha1.GroupActive // also while it is being deleted, which a finalizer can make last
+		unfrozen.Spec.State = v1alpha1.GroupActive // also while it is being deleted, which a finalizer can prolong
 		Expect(owner.Update(ctx, unfrozen)).To(MatchError(ContainSubstring("spec.state: Forbidden")))
 		group.Finalizers = nil
 		Expect(owner.Update(ctx, group)).To(Succeed())
 	})
 
 	It("takes the verb manage for the one Group that a Role names", func(ctx SpecContext) {
-		group := w.group(ctx, frozen)
-		other := w.group(ctx, frozen, func(g *v1alpha1.Group) { g.Name = "other" })
-		user := w.namespace + ":billing"
-		w.bind(ctx, user, "keyward-group-owner")
-		w.bindRule(ctx, user, rbacv1.PolicyRule{APIGroups: []string{"keyward.dev"}, Resources: []string{"groups"}, ResourceNames: []string{group.Name}, Verbs: []string{"manage"}})
-		billing, _ := asUser(user)
+		group := w.CreateGroup(ctx, frozen)
+		other := w.CreateGroup(ctx, frozen, func(g *v1alpha1.Group) { g.Name = "other" })
+		user := w.Namespace + ":billing"
+		bind(ctx, w, user, "keyward-group-owner")
+		bindRule(ctx, w, user, rbacv1.PolicyRule{APIGroups: []string{"keyward.dev"}, Resources: []string{"groups"},
+			ResourceNames: []string{group.Name}, Verbs: []string{"manage"}})
+		billing, _ := testenv.AsUser(user)
 		group.Spec.State, other.Spec.State = v1alpha1.GroupActive, v1alpha1.GroupActive
 		Eventually(func() error { return billing.Update(ctx, group.DeepCopy(), client.DryRunAll) }).Should(Succeed())
 		Expect(billing.Update(ctx, other)).To(MatchError(ContainSubstring("spec.state: Forbidden")))
 	})
 
-	It("creates no Group with what is the platform's, and with all defaults any", func(ctx SpecContext) {
-		user := w.namespace + ":writer"
-		w.bindRule(ctx, user, rbacv1.PolicyRule{APIGroups: []string{"keyward.dev"}, Resources: []string{"groups"}, Verbs: groupVerbs})
-		writer, _ := asUser(user)
+	It("creates a Group only without fields of the platform, which may have their defaults", func(ctx SpecContext) {
+		user := w.Namespace + ":writer"
+		bindRule(ctx, w, user, rbacv1.PolicyRule{APIGroups: []string{"keyward.dev"}, Resources: []string{"groups"}, Verbs: groupVerbs})
+		writer, _ := testenv.AsUser(user)
 		plain := func() *v1alpha1.Group {
-			return &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "mine"}}
+			return &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "mine"}}
 		}
 		Eventually(func() error { return writer.Create(ctx, plain(), client.DryRunAll) }).Should(Succeed())
 		defaults := plain()
@@ -291,70 +282,71 @@ var _ = Describe("Access", func() {
 		Expect(writer.Status().Update(ctx, status)).To(MatchError(ContainSubstring("forbidden")))
 	})
 
-	It("lifts no freeze by deleting, nor has the garbage collector do it", func(ctx SpecContext) {
-		user := w.namespace + ":writer"
-		w.bindRule(ctx, user, rbacv1.PolicyRule{APIGroups: []string{"keyward.dev"}, Resources: []string{"groups"}, Verbs: groupVerbs})
-		writer, _ := asUser(user)
-		group := w.group(ctx, frozen)
+	It("cannot lift a freeze by deleting, nor by the garbage collector", func(ctx SpecContext) {
+		user := w.Namespace + ":writer"
+		bindRule(ctx, w, user, rbacv1.PolicyRule{APIGroups: []string{"keyward.dev"}, Resources: []string{"groups"}, Verbs: groupVerbs})
+		writer, _ := testenv.AsUser(user)
+		group := w.CreateGroup(ctx, frozen)
 		Eventually(func() error { return writer.Delete(ctx, group) }).Should(MatchError(And(
-			ContainSubstring("spec.state"), ContainSubstring("spec.limits"), ContainSubstring("spec.tier"), ContainSubstring("keyward-platform"))))
-		Expect(writer.DeleteAllOf(ctx, &v1alpha1.Group{}, client.InNamespace(w.namespace))).To(MatchError(ContainSubstring("spec.state")))
+			ContainSubstring("spec.state"), ContainSubstring("spec.limits"), ContainSubstring("spec.tier"),
+			ContainSubstring("keyward-platform"))))
+		Expect(writer.DeleteAllOf(ctx, &v1alpha1.Group{}, client.InNamespace(w.Namespace))).To(MatchError(ContainSubstring("spec.state")))
 		for name, change := range platformFields {
-			one := w.group(ctx, func(g *v1alpha1.Group) { g.Name = "one"; change(&g.Spec) })
+			one := w.CreateGroup(ctx, func(g *v1alpha1.Group) { g.Name = "one"; change(&g.Spec) })
 			Expect(writer.Delete(ctx, one)).To(MatchError(ContainSubstring(name)), name)
-			Expect(admin.Delete(ctx, one)).To(Succeed())
+			Expect(testenv.Admin.Delete(ctx, one)).To(Succeed())
 		}
 		owned := group.DeepCopy()
 		owned.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: "a", UID: "b"}}
 		Expect(writer.Update(ctx, owned)).To(MatchError(ContainSubstring("metadata.ownerReferences: Forbidden")))
-		Expect(admin.Update(ctx, owned)).To(Succeed())
+		Expect(testenv.Admin.Update(ctx, owned)).To(Succeed())
 		owned.OwnerReferences = nil
 		Expect(writer.Update(ctx, owned)).To(Succeed(), "to let go is to keep")
 
-		plain := w.group(ctx, func(g *v1alpha1.Group) { g.Name = "plain" })
+		plain := w.CreateGroup(ctx, func(g *v1alpha1.Group) { g.Name = "plain" })
 		Expect(writer.Delete(ctx, plain)).To(Succeed())
 	})
 
-	It("leaves the end of a namespace, and of owners, to those who see to it", func(ctx SpecContext) {
+	It("lets the namespace controller and the garbage collector delete Groups", func(ctx SpecContext) {
 		for _, who := range []string{"namespace-controller", "generic-garbage-collector"} {
-			group := w.group(ctx, frozen)
-			controller, _ := asUser("system:serviceaccount:kube-system:" + who)
+			group := w.CreateGroup(ctx, frozen)
+			controller, _ := testenv.AsUser("system:serviceaccount:kube-system:" + who)
 			Expect(controller.Delete(ctx, group)).To(Succeed(), who)
 		}
-		w.group(ctx, frozen)
-		controller, _ := asUser("system:serviceaccount:kube-system:namespace-controller")
-		Expect(controller.DeleteAllOf(ctx, &v1alpha1.Group{}, client.InNamespace(w.namespace))).To(Succeed())
+		w.CreateGroup(ctx, frozen)
+		controller, _ := testenv.AsUser("system:serviceaccount:kube-system:namespace-controller")
+		Expect(controller.DeleteAllOf(ctx, &v1alpha1.Group{}, client.InNamespace(w.Namespace))).To(Succeed())
 		var left v1alpha1.GroupList
-		Expect(admin.List(ctx, &left, client.InNamespace(w.namespace))).To(Succeed())
+		Expect(testenv.Admin.List(ctx, &left, client.InNamespace(w.Namespace))).To(Succeed())
 		Expect(left.Items).To(BeEmpty())
 	})
 
-	It("makes a default key only for who may make keys", func(ctx SpecContext) {
-		group := w.group(ctx)
-		owner := w.people(ctx)["keyward-group-owner"]
+	It("creates a default key only for users who may create keys", func(ctx SpecContext) {
+		group := w.CreateGroup(ctx)
+		owner := people(ctx, w)["keyward-group-owner"]
 		group.Spec.DefaultKey.Enabled = ptr.To(true)
 		Expect(owner.Update(ctx, group.DeepCopy(), client.DryRunAll)).To(MatchError(And(
 			ContainSubstring("spec.defaultKey: Forbidden"), ContainSubstring("create"), ContainSubstring("apikeys"))))
-		w.bind(ctx, w.namespace+":keyward-group-owner", aggregated("admin")...)
+		bind(ctx, w, w.Namespace+":keyward-group-owner", aggregated("admin")...)
 		Eventually(func() error { return owner.Update(ctx, group.DeepCopy(), client.DryRunAll) }).Should(Succeed())
 	})
 
-	It("keeps keys from who may only edit", func(ctx SpecContext) {
-		w.group(ctx)
-		key := w.key(ctx)
-		people := w.people(ctx)
+	It("keeps keys from users who may only edit", func(ctx SpecContext) {
+		w.CreateGroup(ctx)
+		key := w.CreateKey(ctx)
+		people := people(ctx, w)
 		for _, who := range []string{"view", "edit", "keyward-group-owner"} {
 			c := people[who]
 			changed := key.DeepCopy()
 			changed.Spec.Revoked = ptr.To(true)
 			Expect(c.Update(ctx, changed)).To(MatchError(ContainSubstring("forbidden")), who)
 			Expect(c.Status().Update(ctx, key.DeepCopy())).To(MatchError(ContainSubstring("forbidden")), who)
-			Expect(c.Create(ctx, w.newKey(func(k *v1alpha1.ApiKey) { k.Name = "more" }))).To(MatchError(ContainSubstring("forbidden")), who)
+			Expect(c.Create(ctx, w.NewKey(func(k *v1alpha1.ApiKey) { k.Name = "more" }))).To(MatchError(ContainSubstring("forbidden")), who)
 			Expect(c.Delete(ctx, key.DeepCopy())).To(MatchError(ContainSubstring("forbidden")), who)
 		}
-		Expect(people["admin"].Create(ctx, w.newKey(func(k *v1alpha1.ApiKey) { k.Name = "more" }))).To(Succeed())
-		Expect(people["edit"].Create(ctx, w.newAllowlist())).To(Succeed())
-		Expect(people["view"].Get(ctx, w.request("web").NamespacedName, &corev1.Secret{})).To(MatchError(ContainSubstring("forbidden")))
+		Expect(people["admin"].Create(ctx, w.NewKey(func(k *v1alpha1.ApiKey) { k.Name = "more" }))).To(Succeed())
+		Expect(people["edit"].Create(ctx, w.NewAllowlist())).To(Succeed())
+		Expect(people["view"].Get(ctx, w.Request("web").NamespacedName, &corev1.Secret{})).To(MatchError(ContainSubstring("forbidden")))
 	})
 })
 
@@ -366,7 +358,7 @@ func merged[V any](all ...map[string]V) map[string]V {
 	return one
 }
 
-// apply applies a Group by server-side apply, as GitOps does, without doing it.
+// apply dry-runs a server-side apply of a Group, as GitOps would do it.
 func apply(ctx context.Context, c client.Client, g *v1alpha1.Group) error {
 	object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&v1alpha1.Group{
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Group"},
@@ -380,5 +372,6 @@ func apply(ctx context.Context, c client.Client, g *v1alpha1.Group) error {
 	if err != nil {
 		return err
 	}
-	return c.Patch(ctx, applied, client.RawPatch(types.ApplyPatchType, encoded), client.FieldOwner("gitops"), client.ForceOwnership, client.DryRunAll)
+	return c.Patch(ctx, applied, client.RawPatch(types.ApplyPatchType, encoded), client.FieldOwner("gitops"), client.ForceOwnership,
+		client.DryRunAll)
 }

@@ -20,11 +20,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/testenv"
 	"github.com/keyward-dev/keyward/test/cost"
 )
 
-// What one admission, and one reconciliation, may cost: far less than what would be noticed beside
-// others, and more than what the largest objects need.
+// The maximum cost of one admission, and of one reconciliation: far less than would disturb others, and more than the largest
+// objects need.
 var (
 	admissionBound = cost.Cost{Allocated: 64 << 20, Worked: time.Second}
 	reconcileBound = cost.Cost{Allocated: 96 << 20, Worked: time.Second}
@@ -36,7 +37,7 @@ func longName(i, length int) string {
 	return name + strings.Repeat("x", length-len(name))
 }
 
-// projectsOf are as many projects as a key can have.
+// projectsOf returns as many projects as a key can have.
 func projectsOf() (names []v1alpha1.ProjectName) {
 	for i := range 64 {
 		names = append(names, v1alpha1.ProjectName(longName(i, 63)))
@@ -44,15 +45,16 @@ func projectsOf() (names []v1alpha1.ProjectName) {
 	return names
 }
 
-// largestGroup is a Group at the limits of its schema, with so many routes of each project.
-func (w *world) largestGroup(routes int) *v1alpha1.Group {
-	g := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "acme"}}
+// largestGroup returns a Group at the limits of its schema, with so many routes per project.
+func largestGroup(w *testenv.World, routes int) *v1alpha1.Group {
+	g := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "acme"}}
 	g.Spec.DisplayName = strings.Repeat("é", 128)
 	g.Spec.Context = map[string]v1alpha1.ContextValue{}
 	for i := range 32 {
 		g.Spec.Context[fmt.Sprint("name", i)] = v1alpha1.ContextValue(strings.Repeat("c", 1024))
 		g.Spec.Capabilities = append(g.Spec.Capabilities, v1alpha1.Capability{
-			Name: v1alpha1.PermissionName(longName(i, 63)), Routes: []v1alpha1.Route{{Methods: []string{"POST"}, Paths: []string{fmt.Sprint("/c", i)}}},
+			Name: v1alpha1.PermissionName(longName(i, 63)), Routes: []v1alpha1.Route{{Methods: []string{"POST"},
+				Paths: []string{fmt.Sprint("/c", i)}}},
 		})
 	}
 	for _, name := range projectsOf() {
@@ -70,8 +72,8 @@ func (w *world) largestGroup(routes int) *v1alpha1.Group {
 }
 
 // largestKey is an ApiKey at the limits of its schema.
-func (w *world) largestKey(change ...func(*v1alpha1.ApiKey)) *v1alpha1.ApiKey {
-	k := &v1alpha1.ApiKey{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: longName(0, 253)}}
+func largestKey(w *testenv.World, change ...func(*v1alpha1.ApiKey)) *v1alpha1.ApiKey {
+	k := &v1alpha1.ApiKey{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: longName(0, 253)}}
 	k.Spec.GroupRef.Name, k.Spec.Projects = "acme", projectsOf()
 	k.Spec.Permissions = []v1alpha1.PermissionName{v1alpha1.PermissionRead}
 	for i := range 32 {
@@ -80,7 +82,8 @@ func (w *world) largestKey(change ...func(*v1alpha1.ApiKey)) *v1alpha1.ApiKey {
 	k.Spec.Description = strings.Repeat("é", 500)
 	k.Spec.Rotation.Trigger = strings.Repeat("é", 256)
 	template := &k.Spec.Secret.Template
-	template.Labels, template.Annotations, template.Data = map[string]v1alpha1.LabelValue{}, map[string]v1alpha1.AnnotationValue{}, map[string]v1alpha1.EntryTemplate{}
+	template.Labels, template.Annotations, template.Data = map[string]v1alpha1.LabelValue{}, map[string]v1alpha1.AnnotationValue{},
+		map[string]v1alpha1.EntryTemplate{}
 	for i := range 32 {
 		name := longName(i, 63)
 		template.Labels[strings.Repeat("a", 252)+"/"+name] = v1alpha1.LabelValue(name)
@@ -91,7 +94,7 @@ func (w *world) largestKey(change ...func(*v1alpha1.ApiKey)) *v1alpha1.ApiKey {
 		template.Data[longName(i, 253)] = v1alpha1.EntryTemplate(text + strings.Repeat("x", 4096-len(text)))
 		k.Spec.Secret.Restart = append(k.Spec.Secret.Restart, v1alpha1.Workload{Kind: "Deployment", Name: longName(i, 253)})
 	}
-	importing(longName(1, 253), longName(1, 253))(k)
+	testenv.Importing(longName(1, 253), longName(1, 253))(k)
 	for _, f := range change {
 		f(k)
 	}
@@ -99,11 +102,12 @@ func (w *world) largestKey(change ...func(*v1alpha1.ApiKey)) *v1alpha1.ApiKey {
 }
 
 // largestAllowlist is a DomainAllowlist at the limits of its schema.
-func (w *world) largestAllowlist(change ...func(*v1alpha1.DomainAllowlist)) *v1alpha1.DomainAllowlist {
-	l := &v1alpha1.DomainAllowlist{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: longName(0, 253)}}
+func largestAllowlist(w *testenv.World, change ...func(*v1alpha1.DomainAllowlist)) *v1alpha1.DomainAllowlist {
+	l := &v1alpha1.DomainAllowlist{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: longName(0, 253)}}
 	l.Spec.GroupRef.Name, l.Spec.Projects = "acme", projectsOf()
 	for i := range 256 {
-		l.Spec.Domains = append(l.Spec.Domains, fmt.Sprintf("https://*.b%dü.%s.%s.%s.example:8443", i, longName(i, 60), longName(i, 60), longName(i, 60)))
+		l.Spec.Domains = append(l.Spec.Domains, fmt.Sprintf("https://*.b%dü.%s.%s.%s.example:8443", i, longName(i, 60),
+			longName(i, 60), longName(i, 60)))
 	}
 	for _, f := range change {
 		f(l)
@@ -111,7 +115,7 @@ func (w *world) largestAllowlist(change ...func(*v1alpha1.DomainAllowlist)) *v1a
 	return l
 }
 
-// review asks the manager's webhook about an object as the API server would, in this process.
+// review calls the manager's webhook with an object as the API server would, in this process.
 func review(operation admissionv1.Operation, kind string, old, object client.Object) (answer *admissionv1.AdmissionResponse, is cost.Cost) {
 	GinkgoHelper()
 	raw := func(object client.Object) k8sruntime.RawExtension {
@@ -135,7 +139,7 @@ func review(operation admissionv1.Operation, kind string, old, object client.Obj
 	is = cost.Of(func() {
 		request := httptest.NewRequest(http.MethodPost, path, bytes.NewReader(body))
 		request.Header.Set("Content-Type", "application/json")
-		manager.GetWebhookServer().WebhookMux().ServeHTTP(recorder, request)
+		testenv.Manager.GetWebhookServer().WebhookMux().ServeHTTP(recorder, request)
 	})
 	answered := admissionv1.AdmissionReview{}
 	if recorder.Code != http.StatusOK {
@@ -153,18 +157,20 @@ func within(bound, is cost.Cost, what string) {
 }
 
 var _ = Describe("The cost", func() {
-	var w *world
+	var w *testenv.World
 	BeforeEach(func(ctx SpecContext) {
-		w = newWorld(ctx)
+		w = testenv.NewWorld(ctx)
 		runtime.GC()
 	})
 	// group stores the largest Group that is accepted.
 	group := func(ctx context.Context) *v1alpha1.Group {
 		GinkgoHelper()
 		for routes := 32; routes > 0; routes /= 2 {
-			g := w.largestGroup(routes)
-			if err := admin.Create(ctx, g); err == nil {
-				Eventually(func() error { return manager.GetClient().Get(ctx, client.ObjectKeyFromObject(g), &v1alpha1.Group{}) }).Should(Succeed())
+			g := largestGroup(w, routes)
+			if err := testenv.Admin.Create(ctx, g); err == nil {
+				Eventually(func() error {
+					return testenv.Manager.GetClient().Get(ctx, client.ObjectKeyFromObject(g), &v1alpha1.Group{})
+				}).Should(Succeed())
 				AddReportEntry("routes of each project", routes)
 				return g
 			}
@@ -179,13 +185,13 @@ var _ = Describe("The cost", func() {
 		Expect(answer.Allowed).To(BeTrue(), "%v", answer.Result)
 		within(admissionBound, is, "creating a Group")
 
-		key, list := w.largestKey(), w.largestAllowlist()
-		Expect(admin.Create(ctx, key.DeepCopy())).To(Succeed(), "what the schema bounds it admits")
-		Expect(admin.Create(ctx, list.DeepCopy())).To(Succeed())
+		key, list := largestKey(w), largestAllowlist(w)
+		Expect(testenv.Admin.Create(ctx, key.DeepCopy())).To(Succeed(), "what the schema bounds it admits")
+		Expect(testenv.Admin.Create(ctx, list.DeepCopy())).To(Succeed())
 		answer, is = review(admissionv1.Create, "ApiKey", nil, key)
 		Expect(answer.Allowed).To(BeTrue(), "%v", answer.Result)
 		within(admissionBound, is, "creating an ApiKey")
-		answer, is = review(admissionv1.Update, "ApiKey", key, w.largestKey(func(k *v1alpha1.ApiKey) { k.Spec.Description = "x" }))
+		answer, is = review(admissionv1.Update, "ApiKey", key, largestKey(w, func(k *v1alpha1.ApiKey) { k.Spec.Description = "x" }))
 		Expect(answer.Allowed).To(BeTrue(), "%v", answer.Result)
 		within(admissionBound, is, "updating an ApiKey")
 		answer, is = review(admissionv1.Create, "DomainAllowlist", nil, list)
@@ -198,15 +204,15 @@ var _ = Describe("The cost", func() {
 		within(admissionBound, is, "updating a Group")
 	})
 
-	It("of refusing them is bounded, and so is what is said", func(ctx SpecContext) {
+	It("of refusing them is bounded, and so is the message", func(ctx SpecContext) {
 		group(ctx)
 		for name, object := range map[string]client.Object{
-			"a project that is not there":    w.largestKey(func(k *v1alpha1.ApiKey) { k.Spec.Projects[63] = "other" }),
-			"a capability that is not there": w.largestKey(func(k *v1alpha1.ApiKey) { k.Spec.Permissions[32] = "other" }),
-			"a template": w.largestKey(func(k *v1alpha1.ApiKey) {
+			"a project that is not there":    largestKey(w, func(k *v1alpha1.ApiKey) { k.Spec.Projects[63] = "other" }),
+			"a capability that is not there": largestKey(w, func(k *v1alpha1.ApiKey) { k.Spec.Permissions[32] = "other" }),
+			"a template": largestKey(w, func(k *v1alpha1.ApiKey) {
 				k.Spec.Secret.Template.Data["z"] = "{{ ." + v1alpha1.EntryTemplate(strings.Repeat("x", 900)) + " }}"
 			}),
-			"a domain": w.largestAllowlist(func(l *v1alpha1.DomainAllowlist) { l.Spec.Domains[255] = strings.Repeat("é", 272) }),
+			"a domain": largestAllowlist(w, func(l *v1alpha1.DomainAllowlist) { l.Spec.Domains[255] = strings.Repeat("é", 272) }),
 		} {
 			kind := map[bool]string{true: "ApiKey", false: "DomainAllowlist"}[strings.Contains(fmt.Sprintf("%T", object), "ApiKey")]
 			answer, is := review(admissionv1.Create, kind, nil, object)
@@ -216,27 +222,30 @@ var _ = Describe("The cost", func() {
 		}
 	})
 
-	It("of what no schema has looked at is bounded", func(ctx SpecContext) {
-		w.group(ctx)
+	It("of objects that no schema has checked is bounded", func(ctx SpecContext) {
+		w.CreateGroup(ctx)
 		const large = 1 << 20
-		key := func(change func(*v1alpha1.ApiKey)) client.Object { return w.newKey(change) }
+		key := func(change func(*v1alpha1.ApiKey)) client.Object { return w.NewKey(change) }
 		for name, object := range map[string]client.Object{
 			"a long template": key(func(k *v1alpha1.ApiKey) {
 				k.Spec.Secret.Template.Data = map[string]v1alpha1.EntryTemplate{"a": v1alpha1.EntryTemplate(strings.Repeat("{{", large/2))}
 			}),
 			"a chain of functions": key(func(k *v1alpha1.ApiKey) {
-				k.Spec.Secret.Template.Data = map[string]v1alpha1.EntryTemplate{"a": v1alpha1.EntryTemplate("{{ if .Projects" + strings.Repeat("|b64enc", 54) + "}}{{ end }}")}
+				text := "{{ if .Projects" + strings.Repeat("|b64enc", 54) + "}}{{ end }}"
+				k.Spec.Secret.Template.Data = map[string]v1alpha1.EntryTemplate{"a": v1alpha1.EntryTemplate(text)}
 			}),
 			"a long duration": key(func(k *v1alpha1.ApiKey) { k.Spec.Rotation.Every = v1alpha1.Duration(strings.Repeat("1d", large/2)) }),
 			"a long project": key(func(k *v1alpha1.ApiKey) {
 				k.Spec.Projects = []v1alpha1.ProjectName{v1alpha1.ProjectName(strings.Repeat("x", large))}
 			}),
-			"a long Secret":       key(importing(strings.Repeat("x", large), "a")),
-			"many workloads":      key(func(k *v1alpha1.ApiKey) { k.Spec.Secret.Restart = make([]v1alpha1.Workload, 1024) }),
-			"a long name":         key(func(k *v1alpha1.ApiKey) { k.Name = strings.Repeat("x", large) }),
-			"an endless list":     key(func(k *v1alpha1.ApiKey) { k.Status.Versions = make([]v1alpha1.KeyVersion, 20_000) }),
-			"a long domain":       w.newAllowlist(func(l *v1alpha1.DomainAllowlist) { l.Spec.Domains = []string{strings.Repeat("é一", large/8)} }),
-			"many groups of text": w.newAllowlist(func(l *v1alpha1.DomainAllowlist) { l.Spec.GroupRef.Name = strings.Repeat("a/", large) }),
+			"a long Secret":   key(testenv.Importing(strings.Repeat("x", large), "a")),
+			"many workloads":  key(func(k *v1alpha1.ApiKey) { k.Spec.Secret.Restart = make([]v1alpha1.Workload, 1024) }),
+			"a long name":     key(func(k *v1alpha1.ApiKey) { k.Name = strings.Repeat("x", large) }),
+			"an endless list": key(func(k *v1alpha1.ApiKey) { k.Status.Versions = make([]v1alpha1.KeyVersion, 20_000) }),
+			"a long domain": w.NewAllowlist(func(l *v1alpha1.DomainAllowlist) {
+				l.Spec.Domains = []string{strings.Repeat("é一", large/8)}
+			}),
+			"many groups of text": w.NewAllowlist(func(l *v1alpha1.DomainAllowlist) { l.Spec.GroupRef.Name = strings.Repeat("a/", large) }),
 		} {
 			kind := map[bool]string{true: "ApiKey", false: "DomainAllowlist"}[strings.Contains(fmt.Sprintf("%T", object), "ApiKey")]
 			_, is := review(admissionv1.Create, kind, nil, object)
@@ -246,23 +255,23 @@ var _ = Describe("The cost", func() {
 
 	It("of a reconciliation is bounded", func(ctx SpecContext) {
 		group(ctx)
-		key := w.largestKey(func(k *v1alpha1.ApiKey) { k.Spec.ImportFrom, k.Spec.Secret.Restart = nil, nil })
-		Expect(admin.Create(ctx, key)).To(Succeed())
-		list := w.largestAllowlist()
-		Expect(admin.Create(ctx, list)).To(Succeed())
+		key := largestKey(w, func(k *v1alpha1.ApiKey) { k.Spec.ImportFrom, k.Spec.Secret.Restart = nil, nil })
+		Expect(testenv.Admin.Create(ctx, key)).To(Succeed())
+		list := largestAllowlist(w)
+		Expect(testenv.Admin.Create(ctx, list)).To(Succeed())
 		Eventually(func() error {
-			return manager.GetClient().Get(ctx, client.ObjectKeyFromObject(list), &v1alpha1.DomainAllowlist{})
+			return testenv.Manager.GetClient().Get(ctx, client.ObjectKeyFromObject(list), &v1alpha1.DomainAllowlist{})
 		}).Should(Succeed())
 		Eventually(func(g Gomega) {
 			is := cost.Of(func() {
-				_, err := w.reconcileKey(ctx, key.Name)
+				_, err := w.ReconcileKey(ctx, key.Name)
 				g.Expect(client.IgnoreAlreadyExists(err)).NotTo(HaveOccurred())
 			})
 			within(reconcileBound, is, "reconciling an ApiKey")
-			g.Expect(admin.Get(ctx, client.ObjectKeyFromObject(key), key)).To(Succeed())
-			ready(g, key)
+			g.Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(key), key)).To(Succeed())
+			testenv.Ready(g, key)
 		}).Should(Succeed())
-		is := cost.Of(func() { Expect(w.reconcileAllowlist(ctx, list.Name)).To(Succeed()) })
+		is := cost.Of(func() { Expect(w.ReconcileAllowlist(ctx, list.Name)).To(Succeed()) })
 		within(reconcileBound, is, "reconciling a DomainAllowlist")
 	})
 })

@@ -14,15 +14,15 @@ import (
 	"github.com/keyward-dev/keyward/controllers/cache"
 )
 
-// leaseName is the Lease that the leader holds.
+// leaseName names the Lease that the leader holds.
 const leaseName = "keyward-manager"
 
-// renewDeadline is controller-runtime's own, by which the client of the Lease has its timeout.
+// renewDeadline is the default of controller-runtime. The client of the Lease uses it for its timeout.
 const renewDeadline = 10 * time.Second
 
-// leaseLock is the Lease, as held by the identity. Who finds the Lease held by itself goes on leading at
-// once: a container that is restarted does not wait until the Lease of its own past has run out.
-// It is nil, for a lock with a random identity, where there is no election or no identity.
+// leaseLock returns the lock of the Lease for the identity. A replica that finds the Lease held by its own identity leads at
+// once: a restarted container does not wait until the Lease from before its restart expires. Without election or identity
+// it returns nil, with which controller-runtime makes a lock with a random identity.
 func leaseLock(config *rest.Config, options Options) (resourcelock.Interface, error) {
 	if !options.LeaderElect || options.Identity == "" {
 		return nil, nil //nolint:nilnil // controller-runtime makes its own then
@@ -35,14 +35,14 @@ func leaseLock(config *rest.Config, options Options) (resourcelock.Interface, er
 	return lock, nil
 }
 
-// warmth has every replica read what only the leader works with, besides what the webhooks and the
-// indexes read anyway: one that takes over has it already. Nobody waits for it.
+// cacheWarmer has every replica cache the kinds that only the leader uses; the webhooks and the indexes cache the others
+// anyway. A replica that becomes the leader then has them already. Nothing waits for it.
 type cacheWarmer struct{ cache ctrlcache.Cache }
 
 // NeedLeaderElection is false: it is for replicas that do not lead yet.
 func (cacheWarmer) NeedLeaderElection() bool { return false }
 
-// Start begins to read.
+// Start starts the informers.
 func (w cacheWarmer) Start(ctx context.Context) error {
 	for _, object := range []client.Object{&corev1.Secret{}, cache.NamespaceMetadata()} {
 		if _, err := w.cache.GetInformer(ctx, object, ctrlcache.BlockUntilSynced(false)); err != nil {

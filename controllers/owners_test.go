@@ -9,19 +9,20 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/testenv"
 )
 
 var _ = Describe("An owner that a Group has", func() {
-	var w *world
-	BeforeEach(func(ctx SpecContext) { w = newWorld(ctx) })
+	var w *testenv.World
+	BeforeEach(func(ctx SpecContext) { w = testenv.NewWorld(ctx) })
 
-	It("stays as it is, for whoever changes it has the garbage collector delete the Group", func(ctx SpecContext) {
-		user := w.namespace + ":writer"
-		w.bindRule(ctx, user, rbacv1.PolicyRule{APIGroups: []string{"keyward.dev"}, Resources: []string{"groups"}, Verbs: groupVerbs})
-		writer, _ := asUser(user)
+	It("cannot be changed, because a change can make the garbage collector delete the Group", func(ctx SpecContext) {
+		user := w.Namespace + ":writer"
+		bindRule(ctx, w, user, rbacv1.PolicyRule{APIGroups: []string{"keyward.dev"}, Resources: []string{"groups"}, Verbs: groupVerbs})
+		writer, _ := testenv.AsUser(user)
 		owner := metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: "tenant", UID: "u"}
 		other := metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: "another", UID: "v"}
-		group := w.group(ctx, frozen, func(g *v1alpha1.Group) { g.OwnerReferences = []metav1.OwnerReference{owner, other} })
+		group := w.CreateGroup(ctx, frozen, func(g *v1alpha1.Group) { g.OwnerReferences = []metav1.OwnerReference{owner, other} })
 		refused := MatchError(ContainSubstring("metadata.ownerReferences: Forbidden"))
 		for name, change := range map[string]func(*metav1.OwnerReference){
 			"name":               func(r *metav1.OwnerReference) { r.Name = "gone" },
@@ -50,8 +51,8 @@ var _ = Describe("An owner that a Group has", func() {
 		By("being changed by the garbage collector, which resolves circles of owners so, and by who may manage")
 		unblocked := group.DeepCopy()
 		unblocked.OwnerReferences[0].BlockOwnerDeletion = ptr.To(false)
-		collector, _ := asUser("system:serviceaccount:kube-system:generic-garbage-collector")
+		collector, _ := testenv.AsUser("system:serviceaccount:kube-system:generic-garbage-collector")
 		Expect(collector.Update(ctx, unblocked, client.DryRunAll)).To(Succeed())
-		Expect(admin.Update(ctx, unblocked, client.DryRunAll)).To(Succeed())
+		Expect(testenv.Admin.Update(ctx, unblocked, client.DryRunAll)).To(Succeed())
 	})
 })

@@ -1,4 +1,4 @@
-// Package controllers wires the manager together; nothing else does.
+// Package controllers wires the manager; no other package does.
 package controllers
 
 import (
@@ -42,9 +42,6 @@ import (
 	webhookv1alpha1 "github.com/keyward-dev/keyward/webhook/v1alpha1"
 )
 
-// statusWrites is how many times a second usage is written into the status of Groups.
-const statusWrites = 40
-
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=keyward-system,resources=leases,verbs=create
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=keyward-system,resources=leases,verbs=get;update;patch,resourceNames=keyward-manager
 // +kubebuilder:rbac:groups=events.k8s.io,namespace=keyward-system,resources=events,verbs=create;patch
@@ -53,37 +50,36 @@ const statusWrites = 40
 
 // Options are the settings of a manager.
 type Options struct {
-	// Namespace that the manager runs in.
+	// Namespace is the namespace that the manager runs in.
 	Namespace string
-	// LeaderElect lets one of several replicas lead; without it this one does.
+	// LeaderElect elects one of several replicas as the leader; without it this replica leads.
 	LeaderElect bool
-	// Identity is what the replica holds the Lease by, other than all that may run at the same time,
-	// and the same after a restart of its container. It is random where it is empty.
+	// Identity is the holder's name in the Lease: different from every replica that may run at the same time, and the same
+	// after a restart of the container. If it is empty, a random one is used.
 	Identity string
-	// Addresses to listen on, host:port; "0" turns metrics, health probes or profiles off.
+	// Addresses to listen on, host:port; "0" disables metrics, health probes or profiles.
 	SyncAddress, WebhookAddress, MetricsAddress, HealthAddress, PprofAddress string
-	// WebhookClientCAFile has the authorities of the certificates that the API server must present to
-	// webhooks; empty where it presents none.
+	// WebhookClientCAFile has the authorities for the client certificate that the API server must present to webhooks; if it
+	// is empty, none is required.
 	WebhookClientCAFile string
-	// CertDir is where the Secret with the serving certificate is mounted.
+	// CertDir is the directory in which the Secret with the serving certificate is mounted.
 	CertDir string
-	// Sync bounds how long validation servers are waited for.
+	// Sync bounds how long the manager waits for validation servers.
 	Sync publish.Options
-	// SyncStreams is how many streams the validation servers of one ServiceAccount may have.
+	// SyncStreams is how many streams all validation servers of one ServiceAccount may have.
 	SyncStreams int
-	// Tiers that Groups may name.
+	// Tiers is the catalogue of tiers that Groups may name.
 	Tiers *tier.Catalogue
-	// UsageStore is the URL of the Redis or Valkey in which usage is kept; without it the
-	// status of Groups holds it. It may hold a password: it is not logged.
+	// UsageStore is the URL of the Redis or Valkey in which usage is kept; without it usage is kept in the status of Groups.
+	// It may contain a password, and is not logged.
 	UsageStore string
-	// LastUsedResolution is how far the last use of a key must have moved on to be written
-	// into its status.
+	// LastUsedResolution is the minimum time between two writes of the last use of a key into its status.
 	LastUsedResolution time.Duration
 	// MetricsGroups is how many Groups have metrics of their own.
 	MetricsGroups int
 }
 
-// Scheme has the types that the manager works with.
+// Scheme returns a scheme with the types that the manager uses.
 func Scheme() *runtime.Scheme {
 	scheme := runtime.NewScheme()
 	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
@@ -91,7 +87,7 @@ func Scheme() *runtime.Scheme {
 	return scheme
 }
 
-// NewManager makes a manager with everything that Keyward runs in it.
+// NewManager returns a manager with all that Keyward runs in it.
 func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl.Manager, error) {
 	var certificate *servingcert.Certificate
 	server, err := admissionserver.New(admissionserver.Options{
@@ -102,7 +98,7 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 		return nil, err
 	}
 	config = rest.CopyConfig(config)
-	config.QPS = -1 // the API server's priority and fairness limits us, as it does everybody
+	config.QPS = -1 // the priority and fairness of the API server limits the manager, as any client
 	lock, err := leaseLock(config, options)
 	if err != nil {
 		return nil, err
@@ -130,14 +126,15 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 		return nil, err
 	}
 	if err := mgr.Add(cacheWarmer{mgr.GetCache()}); err != nil {
-		return nil, fmt.Errorf("adding the warmth: %w", err)
+		return nil, fmt.Errorf("adding the cache warmer: %w", err)
 	}
 	if certificate, err = servingcert.Add(mgr, options.Namespace, options.CertDir); err != nil {
 		return nil, err
 	}
 	options.Sync.Patience = syncserver.Patience
 	hub, tracker := publish.NewHub(clock.RealClock{}, options.Sync), usage.NewTracker(clock.RealClock{})
-	seals, imported := &seal.Keeper{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: options.Namespace, Random: rand.Reader}, &publish.Imported{}
+	seals := &seal.Keeper{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: options.Namespace, Random: rand.Reader}
+	imported := &publish.Imported{}
 	if err := addControllers(mgr, hub, tracker, seals, options); err != nil {
 		return nil, err
 	}
@@ -154,8 +151,8 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 	return mgr, addChecks(mgr)
 }
 
-// CacheOptions hold, of all Secrets, the operator's own, and of the field owners, which are
-// half of an object, what is needed of them: of Secrets, which fields are the operator's.
+// CacheOptions returns options with which the cache has only the Secrets of the operator, and drops managedFields, which are
+// half of an object. Secrets keep theirs, because they show which fields belong to the operator.
 func CacheOptions() ctrlcache.Options {
 	return ctrlcache.Options{
 		DefaultTransform: ctrlcache.TransformStripManagedFields(),
@@ -172,14 +169,15 @@ func addControllers(mgr ctrl.Manager, hub *publish.Hub, tracker *usage.Tracker, 
 	memory := &revoked.Memory{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: options.Namespace, Clock: clock.RealClock{}}
 	for _, runnable := range []manager.Runnable{seals, memory} {
 		if err := mgr.Add(runnable); err != nil {
-			return fmt.Errorf("adding what the manager keeps: %w", err)
+			return fmt.Errorf("adding the manager's secret and memory: %w", err)
 		}
 	}
 	recorder := conditions.Clipped(mgr.GetEventRecorder("keyward"))
 	reconcilers := []interface{ Setup(mgr ctrl.Manager) error }{
 		&apikey.Reconciler{
 			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Hub: hub, Usage: tracker, Seals: seals, Memory: memory,
-			Recorder: recorder, Clock: clock.RealClock{}, Random: rand.Reader, Tiers: options.Tiers, LastUsedResolution: options.LastUsedResolution,
+			Recorder: recorder, Clock: clock.RealClock{}, Random: rand.Reader, Tiers: options.Tiers,
+			LastUsedResolution: options.LastUsedResolution,
 		},
 		&group.Reconciler{Client: mgr.GetClient(), Hub: hub, Tiers: options.Tiers, Recorder: recorder, Clock: clock.RealClock{}},
 		&domainallowlist.Reconciler{Client: mgr.GetClient(), Recorder: recorder, Clock: clock.RealClock{}},
@@ -192,7 +190,7 @@ func addControllers(mgr ctrl.Manager, hub *publish.Hub, tracker *usage.Tracker, 
 	return nil
 }
 
-// addUsage adds what counts, and leases quotas.
+// addUsage adds the aggregator of usage, which leases quotas.
 func addUsage(mgr ctrl.Manager, options Options) (*accounts.Aggregator, error) {
 	status := &store.Status{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(),
@@ -200,7 +198,7 @@ func addUsage(mgr ctrl.Manager, options Options) (*accounts.Aggregator, error) {
 		Wrote:    accounts.Announce(conditions.Clipped(mgr.GetEventRecorder("keyward"))),
 	}
 	config := accounts.Config{
-		Store: status, Clock: clock.RealClock{}, Log: ctrl.Log.WithName("usage"), Writes: statusWrites,
+		Store: status, Clock: clock.RealClock{}, Log: ctrl.Log.WithName("usage"), Writes: store.StatusWrites,
 		StartupGrace: options.Sync.StartupGrace, Grace: options.Sync.Grace,
 	}
 	runnables := []manager.Runnable{&accounts.GroupMetrics{Reader: mgr.GetCache(), Clock: clock.RealClock{}, Groups: options.MetricsGroups}}
@@ -209,7 +207,7 @@ func addUsage(mgr ctrl.Manager, options Options) (*accounts.Aggregator, error) {
 		if err != nil {
 			return nil, fmt.Errorf("--usage-store: %w", err)
 		}
-		published := store.Publish(redis, status, statusWrites)
+		published := store.Publish(redis, status, store.StatusWrites)
 		config.Store, config.Writes = published, rate.Inf
 		runnables = append(runnables, published)
 	}
@@ -229,7 +227,7 @@ func addSync(mgr ctrl.Manager, hub *publish.Hub, tracker *usage.Tracker, aggrega
 		return fmt.Errorf("adding the projector: %w", err)
 	}
 	err := mgr.Add(&syncserver.Server{
-		Address: options.SyncAddress, Certificate: certificate.Get, Client: mgr.GetClient(), Hub: hub, Usage: tracker, Accounts: aggregator,
+		Address: options.SyncAddress, Certificate: certificate.Get, Client: mgr.GetClient(), Hub: hub, Usage: tracker, Quotas: aggregator,
 		Clock: clock.RealClock{}, Streams: options.SyncStreams, Seals: seals, Imported: imported,
 	})
 	if err != nil {
@@ -242,7 +240,7 @@ func addChecks(mgr ctrl.Manager) error {
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return fmt.Errorf("adding the health check: %w", err)
 	}
-	// Ready is a replica that answers admission requests, whether it leads or not.
+	// A replica is ready when it answers admission requests, whether it leads or not.
 	if err := mgr.AddReadyzCheck("webhooks", mgr.GetWebhookServer().StartedChecker()); err != nil {
 		return fmt.Errorf("adding the readiness check: %w", err)
 	}

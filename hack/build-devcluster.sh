@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds bin/devcluster and its links for envtest. The first build compiles Kubernetes, which takes
-# minutes: it says so and shows how far it is.
+# Builds bin/devcluster and its links for envtest. The first build compiles Kubernetes, which takes minutes: it says so and
+# shows its progress.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -45,8 +45,8 @@ IFS=. read -r major minor _ <<<"${version#v}"
 stamp=k8s.io/component-base/version
 
 mkdir -p "$root/bin/envtest"
-# -v names each package as it is compiled. The result moves into place at once: a running devcluster keeps
-# the file that it was started from, and an interrupted build leaves nothing behind that looks finished.
+# -v names each package as it is compiled. The result is moved into place in one step: a running devcluster keeps the file
+# that it was started from, and an interrupted build leaves no file that looks finished.
 go build -v -buildvcs=false -o "$out.next" \
 	-ldflags "-s -w -X $stamp.gitVersion=$version -X $stamp.gitMajor=$major -X $stamp.gitMinor=$minor" \
 	. 2> >(follow 'compiled' " of at most $packages packages") || {

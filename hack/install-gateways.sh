@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# Installs the proxies that config/gateways is tested with, the browser that looks at what they answer, the Redis that
-# usage is kept in, and the content servers that read along what proxies let through (test/gateways), where
-# packages can be had and we may.
-# Their services are not started: the tests run them on ports and configurations of their own.
+# Installs the proxies that config/gateways is tested with, the browser that reads their responses, the Redis that stores
+# usage, and the content servers that read what proxies forward (test/gateways), where packages are available and we have
+# the right to install them. Their services are not started: the tests run them with their own ports and configurations.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -43,6 +42,6 @@ if [ ! -d "$readers/node_modules" ] || ! cmp -s test/gateways/testdata/readers/n
 	cp test/gateways/testdata/readers/node/package*.json "$readers/"
 	if ! command -v npm >/dev/null || ! (cd "$readers" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null); then
 		rm -rf "$readers"
-		echo "gateways: Express not installed: it does not read along"
+		echo "gateways: Express not installed: it is not tested"
 	fi
 fi

@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# Looks for known vulnerabilities in what Keyward calls. It fails only where there is one, or where it could not be
-# looked for because the code does not compile; that the database cannot be reached is said, and is no failure, so that
-# nobody turns it off on a machine without a way there.
+# Looks for known vulnerabilities in what Keyward calls. It fails only if there is one, or if the code does not compile. If
+# the database cannot be reached it says so and does not fail, so that nobody turns it off on a machine without access.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
@@ -30,12 +31,11 @@ const (
 	// maxMessage is for a check with 64 KiB of headers, a client certificate and metadata, but without the body of the
 	// request, which is not needed; and for a batch of Envoy's access log, of 16 KiB by default.
 	maxMessage = 256 << 10
-	// maxMetadata is for gRPC's own headers. What a client sends to Envoy is in the message.
-	maxMetadata = 16 << 10
+	// maxMetadata is what gRPC's own headers may take. What a client sends to Envoy is in the message.
+	maxMetadata = 8 << 10
 	// maxStreams of a connection; Envoy opens another one for more.
-	maxStreams = 1000
-	// streamWindow and connWindow bound the bytes that are on their way. A message that the server waits for has a
-	// window of its size.
+	maxStreams = 250
+	// streamWindow and connWindow are how many bytes are on their way. A message that is waited for has a window of its size.
 	streamWindow, connWindow = 64 << 10, 1 << 20
 	// maxHeldMessages bounds what all connections hold of messages and streams without a response.
 	maxHeldMessages = 64 << 20
@@ -77,8 +77,19 @@ func listenGRPC(config listenerConfig, metrics prometheus.Registerer, codec grpc
 	listener = grpcconns.Listen(listener, grpcconns.Config{
 		MaxConnections: config.limits.MaxConnections, MaxHeldBytes: maxHeldMessages,
 		MessageTimeout: config.limits.ReadHeaderTimeout, OnEvict: evictions(metrics),
+		Streams: clientsStream(server),
 	})
 	return &grpcListener{listener, server}, nil
+}
+
+// clientsStream reports whether the server has a method by which clients send many messages.
+func clientsStream(server *grpc.Server) bool {
+	for _, service := range server.GetServiceInfo() {
+		if slices.ContainsFunc(service.Methods, func(m grpc.MethodInfo) bool { return m.IsClientStream }) {
+			return true
+		}
+	}
+	return false
 }
 
 func (l *grpcListener) serve() error {

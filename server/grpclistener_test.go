@@ -215,6 +215,126 @@ func TestUnfinishedMessageIsCut(t *testing.T) {
 	}
 }
 
+// TestRequestThatNeverEndsIsCut: a message is complete, but the client does not end the stream. Few streams of an access
+// log may stay open like this on a connection.
+func TestRequestThatNeverEndsIsCut(t *testing.T) {
+	for name, c := range map[string]struct {
+		flags   []string
+		streams uint32
+		want    int
+	}{
+		"a request":         {nil, 1, 1},
+		"many streams":      {nil, 240, 1},
+		"few access logs":   {[]string{"--envoy-access-log"}, 16, 0},
+		"many access logs":  {[]string{"--envoy-access-log"}, 17, 1},
+		"a message further": {[]string{"--envoy-access-log"}, 18, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := start(t, configFor(t, fakemanager.Start(t), append(c.flags, "--read-header-timeout=1s")...))
+			h := hostileTo(t, v)
+			go h.listen()
+			for i := range c.streams {
+				h.open(2*i + 1)
+				_ = h.framer.WriteData(2*i+1, false, make([]byte, 5))
+			}
+			cut := func() int {
+				return strings.Count(metricsOf(t, v), `keyward_validator_grpc_connections_ended_total{reason="timeout"} 1`)
+			}
+			if c.want > 0 {
+				waitFor(t, "the connection is cut", func() bool { return cut() == c.want })
+				return
+			}
+			for begin := time.Now(); time.Since(begin) < 3*time.Second; time.Sleep(100 * time.Millisecond) { // nothing is to happen
+				if cut() > 0 {
+					t.Fatal("a connection of access logs is cut")
+				}
+			}
+		})
+	}
+}
+
+// TestRequestsThatNeverEndKeepNobodyOut: clients whose requests arrive in two pieces stay, and who holds much goes.
+func TestRequestsThatNeverEndKeepNobodyOut(t *testing.T) {
+	for name, c := range map[string]struct {
+		flags                []string
+		connections, streams int
+	}{
+		// A little less than may be held.
+		"few connections":            {nil, 11, 248},
+		"access logs":                {[]string{"--envoy-access-log"}, 170, 16},
+		"access logs, one on each":   {[]string{"--envoy-access-log"}, 2730, 1},
+		"requests, and one on each":  {nil, 2730, 1},
+		"access logs, many on a few": {[]string{"--envoy-access-log"}, 11, 248},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := fakemanager.Start(t)
+			v := start(t, configFor(t, m, append(c.flags, "--read-header-timeout=10m", "--max-connections=5000")...))
+			m.Next().Send(catchUp(fixture.Mint(t)))
+			waitFor(t, "it is ready", func() bool { code, _ := get(t, v.addresses.Admin, "/readyz", ""); return code == http.StatusOK })
+			for range c.connections {
+				h := hostileTo(t, v)
+				go h.listen()
+				for i := range uint32(c.streams) {
+					h.open(2*i + 1)
+					_ = h.framer.WriteData(2*i+1, false, make([]byte, 5))
+				}
+			}
+			good := hostileTo(t, v)
+			go good.listen()
+			const requests = 50
+			for i := range uint32(requests) {
+				good.open(2*i + 1)
+			}
+			time.Sleep(20 * time.Millisecond) // the network has split them
+			for i := range uint32(requests) {
+				_ = good.framer.WriteData(2*i+1, true, make([]byte, 5))
+			}
+			waitFor(t, "all have their answers", func() bool {
+				good.mu.Lock()
+				defer good.mu.Unlock()
+				if good.ended {
+					t.Fatal("the connection of a good client is cut")
+				}
+				for _, window := range good.streams {
+					if window >= 0 {
+						return false
+					}
+				}
+				return true
+			})
+		})
+	}
+}
+
+// TestResetsAreBounded: a stream that its client resets costs memory until its handler has run, so that who resets streams
+// as fast as it opens them is evicted.
+func TestResetsAreBounded(t *testing.T) {
+	m := fakemanager.Start(t)
+	v := start(t, configFor(t, m))
+	m.Next().Send(catchUp(fixture.Mint(t)))
+	waitFor(t, "it is ready", func() bool { code, _ := get(t, v.addresses.Admin, "/readyz", ""); return code == http.StatusOK })
+	var flood sync.WaitGroup
+	for range 20 {
+		h := hostileTo(t, v)
+		go h.listen()
+		flood.Go(func() {
+			for i := range uint32(20_000) {
+				h.open(2*i + 1)
+				if h.framer.WriteRSTStream(2*i+1, http2.ErrCodeCancel) != nil {
+					return
+				}
+			}
+			t.Error("a connection that does nothing but reset streams stays")
+		})
+	}
+	checkIsServed(t, v)
+	flood.Wait()
+	if strings.Contains(metricsOf(t, v), `keyward_validator_grpc_connections_ended_total{reason="memory"} 0`) {
+		t.Error("no connection was evicted for its memory")
+	}
+	checkIsServed(t, v)
+}
+
 // TestIdleGRPCConnectionIsEvicted: a client that holds all connections keeps nobody out, whatever it does on them.
 func TestIdleGRPCConnectionIsEvicted(t *testing.T) {
 	const most = 8

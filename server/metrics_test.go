@@ -5,6 +5,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,15 +14,17 @@ import (
 	"github.com/keyward-dev/keyward/test/fakemanager"
 )
 
-// TestMetricsAreDocumented: docs/operations.md has a row for each metric of the validator, and no other row.
+// TestMetricsAreDocumented: docs/operations.md has a row for each metric of the validator, with its labels, and no other.
 func TestMetricsAreDocumented(t *testing.T) {
 	page, err := os.ReadFile("../docs/operations.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var documented []string
-	for _, row := range regexp.MustCompile("(?m)^\\| `(keyward_validator_[a-z_]+)").FindAllSubmatch(page, -1) {
+	labels := map[string]string{}
+	for _, row := range regexp.MustCompile("(?m)^\\| `(keyward_validator_[a-z_]+)({([a-z_, ]+)})?`").FindAllSubmatch(page, -1) {
 		documented = append(documented, string(row[1]))
+		labels[string(row[1])] = string(row[3])
 	}
 	config := configFor(t, fakemanager.Start(t), "--upstream=http://127.0.0.1:1", "--envoy-access-log")
 	s, err := New(config, slog.New(slog.DiscardHandler))
@@ -41,6 +44,9 @@ func TestMetricsAreDocumented(t *testing.T) {
 		if !slices.Contains(documented, name[1]) {
 			t.Errorf("%s has no row in docs/operations.md", name[1])
 		}
+		if got := labelsOf(desc); got != labels[name[1]] {
+			t.Errorf("%s has the labels {%s}, docs/operations.md has {%s}", name[1], got, labels[name[1]])
+		}
 	}
 	for _, name := range documented {
 		if !slices.Contains(names, name) {
@@ -50,4 +56,16 @@ func TestMetricsAreDocumented(t *testing.T) {
 	if problems, err := testutil.GatherAndLint(s.registry, names...); err != nil || len(problems) > 0 {
 		t.Errorf("%v, %v", problems, err)
 	}
+}
+
+// labelsOf returns the names of the labels of a metric, as the page lists them.
+func labelsOf(desc *prometheus.Desc) string {
+	var names []string
+	for _, constant := range regexp.MustCompile(`([a-z_]+)="`).FindAllStringSubmatch(desc.String(), -1) {
+		names = append(names, constant[1])
+	}
+	if variable := regexp.MustCompile(`variableLabels: {([a-z_,]+)}`).FindStringSubmatch(desc.String()); variable != nil {
+		names = append(names, strings.Split(variable[1], ",")...)
+	}
+	return strings.Join(names, ", ")
 }

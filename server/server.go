@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"google.golang.org/grpc"
 
+	"github.com/keyward-dev/keyward/server/adminapi"
 	"github.com/keyward-dev/keyward/server/adminapi/decisionlog"
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/authorizer/quota"
@@ -88,7 +89,7 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 		authorizer.WithReading(config.Reading), authorizer.WithSearches(search.New(searches, registry)),
 	}
 	if config.AdminTokenFile != "" {
-		if _, err := decisionlog.ReadToken(config.AdminTokenFile); err != nil {
+		if _, err := adminapi.ReadToken(config.AdminTokenFile); err != nil {
 			return nil, fmt.Errorf("--admin-token-file: %w", err)
 		}
 		s.decisions = decisionlog.New()
@@ -107,6 +108,13 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+func (s *Server) adminHandler() http.Handler {
+	return adminapi.New(adminapi.Config{
+		Metrics: s.registry, Store: s.store, Draining: s.draining.Load, Decisions: s.decisions, TokenFile: s.config.AdminTokenFile,
+		Quota: s.quotas, Usage: s.usage, Log: s.log,
+	})
 }
 
 // responses counts the bytes of responses that Envoy reports.

@@ -11,7 +11,7 @@ import (
 	"github.com/keyward-dev/keyward/test/fixture"
 )
 
-// TestUsageIsReported: the holder of the admin's token can read how a key was used, and of origins only scheme, host
+// TestUsageIsReported: the use of a key is reported to clients that present the admin token; of origins nothing but scheme, host
 // and port.
 func TestUsageIsReported(t *testing.T) {
 	const token = "a-token-of-some-length"
@@ -31,7 +31,7 @@ func TestUsageIsReported(t *testing.T) {
 			t.Fatalf("%v: %d", header, status)
 		}
 	}
-	do(t, proxy+"/content", "Authorization", "Bearer "+key.Reveal(), "Origin", "https://evil.example") // which is refused
+	do(t, proxy+"/content", "Authorization", "Bearer "+key.Reveal(), "Origin", "https://evil.example") // this one is denied
 	for _, query := range []string{"?group=tenants/acme", "?key=k1"} {
 		if status, _, _ := do(t, usage+query); status != http.StatusUnauthorized {
 			t.Errorf("without the token: %d", status)
@@ -44,7 +44,7 @@ func TestUsageIsReported(t *testing.T) {
 			}
 		}
 		if strings.Contains(text, "secret") || strings.Contains(text, key.Reveal()) || strings.Contains(text, "evil") {
-			t.Errorf("too much is reported: %s", text)
+			t.Errorf("it reveals too much: %s", text)
 		}
 	}
 	if status, _, text := do(t, usage+"?group=tenants/other", "Authorization", "Bearer "+token); status != http.StatusNotFound {

@@ -11,7 +11,7 @@ import (
 // +kubebuilder:validation:XValidation:rule="self.matches('^(Never|([0-9]{1,2}y)?([0-9]{1,3}w)?([0-9]{1,4}d)?([0-9]{1,5}h)?([0-9]{1,7}m)?([0-9]{1,9}s)?)$')",message="write Never, or whole numbers with units, largest first, such as 90d, 24h, 15m or 1d12h"
 type Lifetime string
 
-// LifetimeNever is the Lifetime of keys that do not expire.
+// LifetimeNever is the Lifetime of keys that never expire.
 const LifetimeNever Lifetime = "Never"
 
 // ApiKeySpec is the desired state of an ApiKey.
@@ -61,35 +61,34 @@ type ApiKeySpec struct {
 	// +optional
 	ExpiresAt *metav1.Time `json:"expiresAt,omitempty"`
 
-	// rotation replaces the key by a new version, now and then, with an overlap in which
-	// both are accepted.
+	// rotation periodically replaces the key with a new version, with an overlap in which both
+	// are accepted.
 	//
 	// +kubebuilder:default={}
 	// +optional
 	Rotation Rotation `json:"rotation,omitzero"`
 
-	// importFrom makes a key that exists already the first version, so that its holders
-	// notice nothing; later versions are minted. It takes effect only before there is a
-	// first version.
+	// importFrom makes an existing key the first version, so that its holders notice nothing;
+	// later versions are minted. It takes effect only before there is a first version.
 	//
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a key is imported once; create a new ApiKey to import another"
 	// +optional
 	ImportFrom *ImportSource `json:"importFrom,omitempty"`
 
-	// limits of this key alone, beside those of its Group.
+	// limits of this key alone, in addition to those of its Group.
 	//
 	// +kubebuilder:default={}
 	// +kubebuilder:validation:XValidation:rule="!has(self.burst) || has(self.requestsPerSecond)",message="a burst means nothing without requestsPerSecond; set it, or remove burst",fieldPath=".burst"
 	// +optional
 	Limits RateLimit `json:"limits,omitzero"`
 
-	// suspended refuses the key with 403 key_suspended for as long as it is true; default false.
+	// suspended refuses the key with 403 key_suspended while it is true; default false.
 	//
 	// +kubebuilder:default=false
 	// +optional
 	Suspended *bool `json:"suspended,omitempty"`
 
-	// revoked refuses the key with 401 key_revoked for good; default false.
+	// revoked refuses the key with 401 key_revoked forever; it cannot be undone; default false.
 	//
 	// +kubebuilder:default=false
 	// +optional
@@ -113,11 +112,11 @@ const (
 	KeyPending KeyState = "Pending"
 	// KeyActive is a key that is accepted.
 	KeyActive KeyState = "Active"
-	// KeySuspended is a key that is refused until it is resumed, by itself or by its Group.
+	// KeySuspended is a key that is refused while it, or its Group, is suspended, or its Group is frozen.
 	KeySuspended KeyState = "Suspended"
-	// KeyBlocked is a key that cannot be used until somebody acts; conditions say how.
+	// KeyBlocked is a key that cannot be used until somebody acts; its conditions say what to do.
 	KeyBlocked KeyState = "Blocked"
-	// KeyExpired is a key whose time is over.
+	// KeyExpired is a key that has expired.
 	KeyExpired KeyState = "Expired"
 	// KeyRevoked is a key that was revoked.
 	KeyRevoked KeyState = "Revoked"
@@ -133,7 +132,7 @@ type SecretReference struct {
 	Name string `json:"name,omitempty"`
 }
 
-// KeyUsage is how often a key was used in a calendar month (UTC). Quotas do not go by it.
+// KeyUsage is how often a key was used in a calendar month (UTC). Quotas are not based on it.
 type KeyUsage struct {
 	// period is the month, such as 2026-11.
 	//
@@ -143,7 +142,7 @@ type KeyUsage struct {
 	// +required
 	Period string `json:"period,omitempty"`
 
-	// requests that were let through with the key.
+	// requests that were allowed with the key.
 	//
 	// +kubebuilder:validation:Minimum=0
 	// +optional
@@ -152,6 +151,13 @@ type KeyUsage struct {
 
 // ApiKeyStatus is the observed state of an ApiKey.
 type ApiKeyStatus struct {
+	// observedGeneration is the metadata.generation that the rest of the status is about; -1 before the
+	// object is first reconciled.
+	//
+	// +kubebuilder:validation:Minimum=-1
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
 	// keyID identifies the ApiKey in headers, logs and metrics. It is no secret.
 	//
 	// +kubebuilder:validation:MinLength=1
@@ -176,31 +182,31 @@ type ApiKeyStatus struct {
 	// +optional
 	ExpiresAt *metav1.Time `json:"expiresAt,omitempty"`
 
-	// nextRotationAt is when the key rotates by itself; absent where it does not.
+	// nextRotationAt is when the key rotates automatically; absent where it does not.
 	//
 	// +optional
 	NextRotationAt *metav1.Time `json:"nextRotationAt,omitempty"`
 
-	// lastUsedAt is when a version of the key last let a request through, as far as
-	// validation servers have reported; absent where none did. It is written now and then.
+	// lastUsedAt is when a request was last allowed with a version of the key, as far as
+	// validation servers have reported; absent where none was. It is updated periodically.
 	//
 	// +optional
 	LastUsedAt *metav1.Time `json:"lastUsedAt,omitempty"`
 
 	// usage of the latest month in which the key was used, as far as validation servers have
-	// reported; absent where it never was. It is written now and then.
+	// reported; absent where it never was. It is updated periodically.
 	//
 	// +optional
 	Usage *KeyUsage `json:"usage,omitempty"`
 
-	// createdBy is the user who created the ApiKey, as admission saw them.
+	// createdBy is the user who created the ApiKey, as recorded by admission.
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
 	// +optional
 	CreatedBy string `json:"createdBy,omitempty"`
 
-	// secretRef is the Secret that holds the key, once it does.
+	// secretRef is the Secret that holds the key; absent while none does.
 	//
 	// +optional
 	SecretRef *SecretReference `json:"secretRef,omitempty"`
@@ -218,8 +224,8 @@ type ApiKeyStatus struct {
 	// +optional
 	Enforcement *Enforcement `json:"enforcement,omitempty"`
 
-	// conditions are Ready, Reconciling, Stalled, Enforced, ExpiringSoon, CutoverPending; at
-	// most 16.
+	// conditions are Ready, Accepted, Enforced, and while they are true Reconciling, Stalled,
+	// ExpiringSoon, CutoverPending; at most 16.
 	//
 	// +kubebuilder:validation:MaxItems=16
 	// +listType=map
@@ -237,12 +243,13 @@ type ApiKeyStatus struct {
 // +kubebuilder:printcolumn:name="Preview",type=string,JSONPath=`.status.preview`
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`
 // +kubebuilder:printcolumn:name="Expires",type=string,JSONPath=`.status.expiresAt`
-// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Rotates",type=string,JSONPath=`.status.nextRotationAt`,priority=1
 // +kubebuilder:printcolumn:name="Last Used",type=date,JSONPath=`.status.lastUsedAt`,priority=1
 // +kubebuilder:printcolumn:name="Projects",type=string,JSONPath=`.spec.projects`,priority=1
 // +kubebuilder:printcolumn:name="Created By",type=string,JSONPath=`.status.createdBy`,priority=1
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,priority=1
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type ApiKey struct {
 	metav1.TypeMeta `json:",inline"`
 
@@ -258,6 +265,7 @@ type ApiKey struct {
 
 	// status is the observed state of the ApiKey.
 	//
+	// +kubebuilder:default={"observedGeneration":-1}
 	// +optional
 	Status ApiKeyStatus `json:"status,omitzero"`
 }

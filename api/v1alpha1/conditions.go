@@ -1,33 +1,33 @@
 package v1alpha1
 
-// Condition types, as kstatus reads them: Ready is the outcome, Reconciling says that the
-// controller is at work, Stalled that it waits for somebody.
+// Types of conditions. controllers/conditions has the table of the reasons that each may have, and
+// docs/conditions.md is made of that table and of these comments.
 const (
-	ConditionReady       = "Ready"
+	// ConditionReady: the declared state is reached, also where that is to be suspended, revoked or frozen.
+	ConditionReady = "Ready"
+	// ConditionReconciling: Keyward is at work on the object.
 	ConditionReconciling = "Reconciling"
-	ConditionStalled     = "Stalled"
-
-	// ConditionEnforced says whether the latest change is in force on every connected
-	// validation server.
+	// ConditionStalled: Keyward waits for somebody to act; the message names the field and what fixes it.
+	ConditionStalled = "Stalled"
+	// ConditionAccepted: validation servers accept the key. It turns true when a version is delivered and every
+	// validation server has it, and false when the key is declared to be refused; `Enforced` says how far that is
+	// in force.
+	ConditionAccepted = "Accepted"
+	// ConditionEnforced: the latest change is in force on every validation server.
 	ConditionEnforced = "Enforced"
-
-	// ConditionExpiringSoon says that the key ends within 14 days, or the second half of a
-	// shorter life, and will not rotate by itself before.
+	// ConditionExpiringSoon: the key ends within 14 days, or it is in the second half of a shorter life, and it
+	// does not rotate automatically before.
 	ConditionExpiringSoon = "ExpiringSoon"
-
-	// ConditionCutoverPending says that a version whose overlap is about to end is still used.
+	// ConditionCutoverPending: a version whose overlap is about to end is still used.
 	ConditionCutoverPending = "CutoverPending"
-
-	// ConditionTierResolved says of a Group that names a tier whether the catalogue has it.
+	// ConditionTierResolved: the catalogue has the tier that the Group names; absent where it names none.
 	ConditionTierResolved = "TierResolved"
-
-	// ConditionQuotaLow says that 80 % of a monthly quota are used, and
-	// ConditionQuotaExceeded that all of it is.
-	ConditionQuotaLow      = "QuotaLow"
+	// ConditionQuotaLow: 80 % of a monthly quota are used; absent where the Group has no quota.
+	ConditionQuotaLow = "QuotaLow"
+	// ConditionQuotaExceeded: a monthly quota is used up; absent where the Group has no quota.
 	ConditionQuotaExceeded = "QuotaExceeded"
-
-	// ConditionRoutesOverlap says that two projects of a Group claim the same requests
-	// equally well; such requests go to the first of them by name.
+	// ConditionRoutesOverlap: two projects claim the same requests equally well; such requests go to the first of
+	// them by name.
 	ConditionRoutesOverlap = "RoutesOverlap"
 )
 
@@ -35,16 +35,20 @@ const (
 const (
 	// ReasonReady: the object is in force as declared.
 	ReasonReady = "Ready"
-	// ReasonPublishing: validation servers are taking over a new version.
+	// ReasonAccepted: validation servers accept the key.
+	ReasonAccepted = "Accepted"
+	// ReasonPending: no version of the key is delivered yet.
+	ReasonPending = "Pending"
+	// ReasonPublishing: validation servers are taking over a change or a new version.
 	ReasonPublishing = "Publishing"
 	// ReasonAcknowledged: every validation server has the change in force.
 	ReasonAcknowledged = "Acknowledged"
 	// ReasonNoServers: no validation server is connected that the change is for.
 	ReasonNoServers = "NoServers"
-	// ReasonWaitingForServers: servers are named in status.enforcement.waitingFor.
+	// ReasonWaitingForServers: servers have not acknowledged; `status.enforcement.waitingFor` names them.
 	ReasonWaitingForServers = "WaitingForServers"
-	// ReasonServersLost: servers are named in status.enforcement.lost.
-	ReasonServersLost = "ServersLost"
+	// ReasonServersDisconnected: servers disconnected before they acknowledged; `status.enforcement.disconnected` names them.
+	ReasonServersDisconnected = "ServersDisconnected"
 
 	// ReasonGroupNotFound: groupRef names no Group.
 	ReasonGroupNotFound = "GroupNotFound"
@@ -60,9 +64,9 @@ const (
 	ReasonGroupSuspended = "GroupSuspended"
 	// ReasonSuspended: the ApiKey is suspended.
 	ReasonSuspended = "Suspended"
-	// ReasonRevoked: the ApiKey is revoked.
+	// ReasonRevoked: the ApiKey, or a version of it, is revoked.
 	ReasonRevoked = "Revoked"
-	// ReasonExpired: the key's time is over.
+	// ReasonExpired: the key, or a version of it, has expired.
 	ReasonExpired = "Expired"
 	// ReasonDeleting: the object is being deleted.
 	ReasonDeleting = "Deleting"
@@ -70,31 +74,29 @@ const (
 	ReasonLifetimeNotAllowed = "LifetimeNotAllowed"
 	// ReasonSecretConflict: a Secret of the name exists that is not the ApiKey's.
 	ReasonSecretConflict = "SecretConflict"
-	// ReasonSecretRefused: the API server does not let the Secret be written.
+	// ReasonSecretRefused: the API server refuses to write the Secret.
 	ReasonSecretRefused = "SecretRefused"
 	// ReasonSecretTemplateInvalid: the Secret template cannot be rendered.
 	ReasonSecretTemplateInvalid = "SecretTemplateInvalid"
 	// ReasonInvalidSpec: a field has a value that the schema could not refuse.
 	ReasonInvalidSpec = "InvalidSpec"
-	// ReasonManageRequired: the user may not set what is the platform's of a Group.
+	// ReasonManageRequired: the user may not set fields of a Group that are the platform's.
 	ReasonManageRequired = "ManageRequired"
 	// ReasonNoOverlap: no two projects claim the same requests equally well.
 	ReasonNoOverlap = "NoOverlap"
 	// ReasonRoutesOverlap: the message names the projects and routes.
 	ReasonRoutesOverlap = "RoutesOverlap"
 
-	// ReasonExpiresAt: the message says when, and what mends it.
+	// ReasonExpiresAt: the message says when the key ends, and how to keep it.
 	ReasonExpiresAt = "ExpiresAt"
-	// ReasonStillUsed: the message says which version, since when, and from how many clients.
+	// ReasonStillUsed: the message says which version is used, since when, and from how many clients.
 	ReasonStillUsed = "StillUsed"
-	// ReasonImportRefused: what importFrom names is no key that can be imported.
+	// ReasonImportRefused: importFrom names something that cannot be imported as a key.
 	ReasonImportRefused = "ImportRefused"
-	// ReasonRestoreRefused: the Secret that an earlier life of the ApiKey left cannot be taken over.
+	// ReasonRestoreRefused: the Secret of an earlier ApiKey of the name cannot be taken over.
 	ReasonRestoreRefused = "RestoreRefused"
 	// ReasonTextRevoked: the text that was to be restored or imported was revoked, deleted or retired before.
 	ReasonTextRevoked = "TextRevoked"
-	// ReasonOverlapsPending: so many versions are in their overlap that the next rotation waits.
-	ReasonOverlapsPending = "OverlapsPending"
 	// ReasonRestartRefused: a workload of secret.restart cannot be rolled.
 	ReasonRestartRefused = "RestartRefused"
 
@@ -109,77 +111,24 @@ const (
 	// ReasonQuotaUsed: the message says how much of which quota is used.
 	ReasonQuotaUsed = "QuotaUsed"
 
-	// ReasonRotated: a new version has taken the place of an earlier one.
+	// ReasonRotated: a new version has replaced an earlier one.
 	ReasonRotated = "Rotated"
-	// ReasonRetired: a version's overlap with its successor is over.
+	// ReasonRetired: a version's overlap with its successor has ended.
 	ReasonRetired = "Retired"
-	// ReasonImported: an existing key became the first version.
-	ReasonImported = "Imported"
 	// ReasonRestored: a version was taken over from a Secret that outlived its ApiKey's status.
 	ReasonRestored = "Restored"
-	// ReasonClaimed: the text of a version that is revealed once is gone from its Secret.
+	// ReasonClaimed: the text of a version that is revealed once is removed from its Secret.
 	ReasonClaimed = "Claimed"
 	// ReasonUnclaimed: nobody claimed a version that is revealed once within its hour.
 	ReasonUnclaimed = "Unclaimed"
 	// ReasonRestarted: the workloads of secret.restart were rolled.
 	ReasonRestarted = "Restarted"
-	// ReasonMinted: a version takes the place of one whose text was lost.
+	// ReasonMinted: a new version replaces one whose text was lost, or that a restored ApiKey came without.
 	ReasonMinted = "Minted"
 	// ReasonDelivered: the version is in its Secret.
 	ReasonDelivered = "Delivered"
-	// ReasonVersionDropped: a version that was never delivered was given up.
+	// ReasonVersionDropped: a version that was never delivered was dropped.
 	ReasonVersionDropped = "VersionDropped"
 	// ReasonEnforced: a revocation, suspension or resumption is in force.
 	ReasonEnforced = "Enforced"
 )
-
-const (
-	// AnnotationCreatedBy holds the user who created an ApiKey; stamped at admission.
-	AnnotationCreatedBy = "keyward.dev/created-by"
-	// FinalizerEnforcement holds a deleted ApiKey until its revocation is enforced.
-	FinalizerEnforcement = "keyward.dev/enforcement"
-
-	// LabelManagedBy and ManagedBy mark the Secrets of the operator.
-	LabelManagedBy = "app.kubernetes.io/managed-by"
-	// ManagedBy is the value of LabelManagedBy.
-	ManagedBy = "keyward"
-	// LabelAPIKey holds, on a Secret, the key id of its ApiKey.
-	LabelAPIKey = "keyward.dev/key-id"
-	// AnnotationVersion holds, on a Secret, the id of the version that it carries.
-	AnnotationVersion = "keyward.dev/version"
-	// AnnotationPreview holds, on a Secret, the preview of the key that it carries.
-	AnnotationPreview = "keyward.dev/preview"
-	// AnnotationAPIKey holds, on a Secret, the name of its ApiKey, by which a restored ApiKey
-	// knows a restored Secret.
-	AnnotationAPIKey = "keyward.dev/api-key"
-	// AnnotationMintedAt holds, on a Secret, when the key that it carries was minted.
-	AnnotationMintedAt = "keyward.dev/minted-at"
-	// AnnotationRotatesAt holds, on a Secret, when the key that it carries is replaced.
-	AnnotationRotatesAt = "keyward.dev/rotates-at"
-	// AnnotationClaimed is set to true on a Secret whose ApiKey is revealed once, to say that
-	// somebody has the text: it is removed from the cluster.
-	AnnotationClaimed = "keyward.dev/claimed"
-	// AnnotationRestored is set at admission on an ApiKey that comes with the stamp of an
-	// earlier life: its creator then, as whoever creates it now claims.
-	AnnotationRestored = "keyward.dev/restored-from"
-	// AnnotationRestartPrefix is followed by a key id, and holds on a pod template the version
-	// that the workload was last rolled for.
-	AnnotationRestartPrefix = "restart.keyward.dev/"
-	// AnnotationExpiresAt holds, on a Secret, when the key that it carries ends.
-	AnnotationExpiresAt = "keyward.dev/expires-at"
-	// AnnotationSeal holds, on a Secret, what only the manager can make: that it wrote the text and
-	// the annotations above, for the ApiKey of this name in this namespace.
-	AnnotationSeal = "keyward.dev/seal"
-	// AnnotationRestoringUntil holds, on a Namespace, until when (RFC 3339) Secrets without a seal, and
-	// texts of ApiKeys that were deleted, are taken over from restored Secrets in it.
-	AnnotationRestoringUntil = "keyward.dev/restoring-until"
-)
-
-// VerbValidate is the verb on groups.keyward.dev that a validation server needs.
-const VerbValidate = "validate"
-
-// VerbManage is the verb on groups.keyward.dev that it takes to set what is the platform's of a Group.
-const VerbManage = "manage"
-
-// SyncAudience is the audience of the tokens that validation servers present.
-const SyncAudience = "keyward.dev/sync"

@@ -12,7 +12,7 @@ type MissingOrigin string
 const (
 	// MissingOriginDeny refuses requests without an origin, with 403 origin_missing.
 	MissingOriginDeny MissingOrigin = "Deny"
-	// MissingOriginAllow accepts requests without an origin, as servers send them.
+	// MissingOriginAllow accepts requests without an origin, such as those of servers.
 	MissingOriginAllow MissingOrigin = "Allow"
 )
 
@@ -24,8 +24,8 @@ type DomainAllowlistSpec struct {
 	// +required
 	GroupRef GroupReference `json:"groupRef,omitzero"`
 
-	// projects of the Group that the allowlist is for, 1 to 64. The allowlists of one
-	// project add up: what any of them allows is allowed.
+	// projects of the Group that the allowlist applies to, 1 to 64. Several allowlists of one
+	// project are combined: an origin is allowed if any of them allows it.
 	//
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
@@ -36,7 +36,7 @@ type DomainAllowlistSpec struct {
 	// domains whose pages may present a key, at most 256: acme.com, *.acme.com (any
 	// subdomain, not acme.com itself), https://shop.acme.com:8443. Without a scheme both
 	// http and https match; without a port, the scheme's default port. International
-	// names may be given as they are read.
+	// names may be written in their own script.
 	//
 	// +kubebuilder:validation:MaxItems=256
 	// +kubebuilder:validation:items:MinLength=1
@@ -63,7 +63,14 @@ type DomainAllowlistSpec struct {
 
 // DomainAllowlistStatus is the observed state of a DomainAllowlist.
 type DomainAllowlistStatus struct {
-	// conditions are Ready, Stalled; at most 16.
+	// observedGeneration is the metadata.generation that the rest of the status is about; -1 before the
+	// object is first reconciled.
+	//
+	// +kubebuilder:validation:Minimum=-1
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// conditions are Ready, and while it is true Stalled; at most 16.
 	//
 	// +kubebuilder:validation:MaxItems=16
 	// +listType=map
@@ -72,7 +79,7 @@ type DomainAllowlistStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
-// DomainAllowlist says which origins may present the keys of a project.
+// DomainAllowlist lists the origins that may present the keys of a project.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -99,6 +106,7 @@ type DomainAllowlist struct {
 
 	// status is the observed state of the DomainAllowlist.
 	//
+	// +kubebuilder:default={"observedGeneration":-1}
 	// +optional
 	Status DomainAllowlistStatus `json:"status,omitzero"`
 }

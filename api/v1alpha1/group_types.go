@@ -4,7 +4,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// GroupState is whether the keys of a Group are accepted.
+// GroupState determines whether the keys of a Group are accepted.
 //
 // +kubebuilder:validation:Enum=Active;Frozen;Suspended
 type GroupState string
@@ -18,7 +18,7 @@ const (
 	GroupSuspended GroupState = "Suspended"
 )
 
-// NamespacesFrom says from which namespaces a Group may be referenced.
+// NamespacesFrom determines from which namespaces a Group may be referenced.
 //
 // +kubebuilder:validation:Enum=Same;All;Selector
 type NamespacesFrom string
@@ -32,15 +32,15 @@ const (
 	NamespacesFromSelector NamespacesFrom = "Selector"
 )
 
-// Caching is who may keep answers to the Group's requests.
+// Caching determines who may cache responses to the Group's requests.
 //
 // +kubebuilder:validation:Enum=Private;Shared
 type Caching string
 
 const (
-	// CachingPrivate lets browsers keep answers, and no cache that serves more than one client.
+	// CachingPrivate allows browsers to cache responses, but no cache that serves more than one client.
 	CachingPrivate Caching = "Private"
-	// CachingShared lets shared caches keep what the content server lets them keep.
+	// CachingShared allows shared caches to cache what the content server allows.
 	CachingShared Caching = "Shared"
 )
 
@@ -53,8 +53,8 @@ type GroupSpec struct {
 	// +optional
 	DisplayName string `json:"displayName,omitempty"`
 
-	// tier names limits in the operator's tier catalogue; default: the catalogue's default,
-	// which may be none. A tier that is not in the catalogue leaves the limits as they were.
+	// tier is the name of a tier in the operator's catalogue, which has the limits; default: the catalogue's default,
+	// which may be none. With a tier that is not in the catalogue, the limits stay as they were.
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
@@ -62,14 +62,14 @@ type GroupSpec struct {
 	// +optional
 	Tier string `json:"tier,omitempty"`
 
-	// limits of this Group in place of those of its tier.
+	// limits override those of the Group's tier.
 	//
 	// +kubebuilder:default={}
 	// +optional
 	Limits Limits `json:"limits,omitzero"`
 
-	// state is whether the Group's keys are accepted: Active (default), Frozen or Suspended.
-	// Anything but Active answers 403 to all keys of the Group at once; it is reversible.
+	// state determines whether the Group's keys are accepted: Active (default), Frozen or Suspended.
+	// In any state but Active, all keys of the Group are refused with 403 at once; this is reversible.
 	//
 	// +kubebuilder:default=Active
 	// +optional
@@ -93,7 +93,7 @@ type GroupSpec struct {
 	Capabilities []Capability `json:"capabilities,omitempty"`
 
 	// context is injected into allowed requests as X-Keyward-Context-<Name>, for instance
-	// the database or the bucket of the tenant. At most 32 entries; names are letters and
+	// the database or the bucket of the tenant. It has at most 32 entries; names consist of letters and
 	// digits and differ in more than case, values are printable ASCII of at most 1024 characters.
 	//
 	// +kubebuilder:validation:MaxProperties=32
@@ -102,16 +102,16 @@ type GroupSpec struct {
 	// +optional
 	Context map[string]ContextValue `json:"context,omitempty"`
 
-	// caching is who may keep answers to allowed requests: Private (default), only the client, such
-	// as a browser; or Shared, also caches and CDNs in front of the validation server, as the content
-	// server's Cache-Control says. What such a cache has kept it serves without asking: also after
-	// a revocation, beyond quotas, and by itself for each key, which Vary tells it to keep apart.
+	// caching determines who may cache responses to allowed requests: with Private (default) only the client, such
+	// as a browser; with Shared also caches and CDNs in front of the validation server, according to the content
+	// server's Cache-Control. Such a cache serves what it has stored without asking the validation server: also after
+	// a revocation, and beyond quotas. It stores responses for each key separately, because of Vary.
 	//
 	// +kubebuilder:default=Private
 	// +optional
 	Caching Caching `json:"caching,omitempty"`
 
-	// keyPolicy bounds the keys of the Group. It applies when a key is minted.
+	// keyPolicy restricts the keys of the Group. It applies when a key is minted.
 	//
 	// +kubebuilder:default={}
 	// +optional
@@ -123,14 +123,14 @@ type GroupSpec struct {
 	// +optional
 	DefaultKey DefaultKey `json:"defaultKey,omitzero"`
 
-	// allowedNamespaces says in which namespaces ApiKeys may refer to this Group; default: its own.
+	// allowedNamespaces determines in which namespaces ApiKeys may refer to this Group; default: its own.
 	//
 	// +kubebuilder:default={}
 	// +optional
 	AllowedNamespaces AllowedNamespaces `json:"allowedNamespaces,omitzero"`
 
-	// allowlistsFrom says from which namespaces DomainAllowlists of this Group count; default: its
-	// own. Whoever writes one there says which origins may use all keys of a project.
+	// allowlistsFrom determines from which namespaces DomainAllowlists apply to this Group; default: its
+	// own. Users who can write one there decide which origins may use all keys of a project.
 	//
 	// +kubebuilder:default={}
 	// +optional
@@ -144,164 +144,18 @@ type GroupSpec struct {
 // +kubebuilder:validation:Pattern=`^([!-~]([ -~]*[!-~])?)?$`
 type ContextValue string
 
-// Project is a part of a Group's content.
-type Project struct {
-	// name of the project, unique within the Group.
-	//
-	// +required
-	Name ProjectName `json:"name,omitempty"`
-
-	// routes say which requests are for this project, at most 32; any of them may match.
-	// Among the projects of the Group the most specific route wins: host, then the longest
-	// literal path, then the number of query parameters. A project without routes is
-	// reached only where the proxy names it to the validation server.
-	//
-	// +kubebuilder:validation:MaxItems=32
-	// +listType=atomic
-	// +optional
-	Routes []Route `json:"routes,omitempty"`
-}
-
-// Route describes requests. All given parts must match, of each part any value.
-//
-// +kubebuilder:validation:MinProperties=1
-type Route struct {
-	// methods in upper case, at most 16; default: any.
-	//
-	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=16
-	// +kubebuilder:validation:items:MinLength=1
-	// +kubebuilder:validation:items:MaxLength=32
-	// +kubebuilder:validation:items:Pattern=`^[A-Z][A-Z-]*$`
-	// +listType=set
-	// +optional
-	Methods []string `json:"methods,omitempty"`
-
-	// hosts without port, at most 32: cdn.acme.com, or *.acme.com for any subdomain of it;
-	// default: any.
-	//
-	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=32
-	// +kubebuilder:validation:items:MinLength=1
-	// +kubebuilder:validation:items:MaxLength=255
-	// +kubebuilder:validation:items:Pattern=`^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
-	// +listType=set
-	// +optional
-	Hosts []string `json:"hosts,omitempty"`
-
-	// paths are patterns, at most 32: * is any run of characters within one segment, a trailing /** is
-	// the subtree; default: any.
-	//
-	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=32
-	// +kubebuilder:validation:items:MinLength=1
-	// +kubebuilder:validation:items:MaxLength=1024
-	// +kubebuilder:validation:items:Pattern=`^/[^\s?#]*$`
-	// +listType=set
-	// +optional
-	Paths []string `json:"paths,omitempty"`
-
-	// query are parameters, at most 8, each with the values of which any may be given; a
-	// request that gives a parameter twice must give listed values only.
-	//
-	// +kubebuilder:validation:MinProperties=1
-	// +kubebuilder:validation:MaxProperties=8
-	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) > 0 && size(k) <= 128)",message="parameter names have 1 to 128 characters"
-	// +optional
-	Query map[string]QueryValues `json:"query,omitempty"`
-}
-
-// QueryValues are the values of which a query parameter may have any, 1 to 32 of at most
-// 256 characters each.
-//
-// +kubebuilder:validation:MinItems=1
-// +kubebuilder:validation:MaxItems=32
-// +kubebuilder:validation:items:MaxLength=256
-// +listType=set
-type QueryValues []string
-
-// Capability is a named permission.
-//
-// +kubebuilder:validation:XValidation:rule="self.name != 'read'",message="read is built in: it allows GET and HEAD; give the capability another name"
-type Capability struct {
-	// name of the capability, unique within the Group; read is built in.
-	//
-	// +required
-	Name PermissionName `json:"name,omitempty"`
-
-	// routes that the capability allows, 1 to 32; any of them may match.
-	//
-	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=32
-	// +listType=atomic
-	// +required
-	Routes []Route `json:"routes,omitempty"`
-}
-
-// KeyPolicy bounds the keys of a Group.
-type KeyPolicy struct {
-	// prefix of the key text before the underscore, 2 to 16 lower-case letters and digits;
-	// default kw. Scanners for leaked secrets find keys by it.
-	//
-	// +kubebuilder:default=kw
-	// +kubebuilder:validation:MinLength=2
-	// +kubebuilder:validation:MaxLength=16
-	// +kubebuilder:validation:Pattern=`^[a-z][a-z0-9]*$`
-	// +optional
-	Prefix string `json:"prefix,omitempty"`
-
-	// defaultLifetime of keys that do not say when they expire; default 90d, or maxLifetime
-	// where that is shorter.
-	//
-	// +optional
-	DefaultLifetime Duration `json:"defaultLifetime,omitempty"`
-
-	// maxLifetime that a key may have; default: unbounded.
-	//
-	// +optional
-	MaxLifetime Duration `json:"maxLifetime,omitempty"`
-
-	// allowNever lets keys be declared that never expire; default false.
-	//
-	// +kubebuilder:default=false
-	// +optional
-	AllowNever *bool `json:"allowNever,omitempty"`
-}
-
-// DefaultKey is an ApiKey that is created with a Group, for all projects that the Group has
-// then, and deleted with it. Everything else about it, and what it becomes later, is for its
-// owner to edit.
-//
-// +kubebuilder:validation:XValidation:rule="!has(oldSelf.name) || has(self.name) && self.name == oldSelf.name",message="the default key keeps its name; disable it and create an ApiKey of your own",fieldPath=".name"
-type DefaultKey struct {
-	// enabled creates the ApiKey, and creates it again where it was deleted; default false.
-	// Disabling leaves an ApiKey that is there as it is.
-	//
-	// +kubebuilder:default=false
-	// +optional
-	Enabled *bool `json:"enabled,omitempty"`
-
-	// name of the ApiKey; default: the name of the Group and "-default".
-	//
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
-	// +optional
-	Name string `json:"name,omitempty"`
-}
-
-// AllowedNamespaces says from which namespaces a Group may be referenced, as Gateway API
+// AllowedNamespaces determines from which namespaces a Group may be referenced, as Gateway API
 // listeners do. An empty selector admits every namespace.
 //
 // +kubebuilder:validation:XValidation:rule="(has(self.from) && self.from == 'Selector') == has(self.selector)",message="selector is for from: Selector, and required there"
 type AllowedNamespaces struct {
-	// from is Same (default, the Group's own namespace), All or Selector.
+	// from is Same (default, only the Group's own namespace), All or Selector.
 	//
 	// +kubebuilder:default=Same
 	// +optional
 	From NamespacesFrom `json:"from,omitempty"`
 
-	// selector of namespaces by their labels, for from: Selector.
+	// selector selects namespaces by their labels; it is required with from: Selector, and not allowed otherwise.
 	//
 	// +optional
 	Selector *metav1.LabelSelector `json:"selector,omitempty"`
@@ -309,6 +163,13 @@ type AllowedNamespaces struct {
 
 // GroupStatus is the observed state of a Group.
 type GroupStatus struct {
+	// observedGeneration is the metadata.generation that the rest of the status is about; -1 before the
+	// object is first reconciled.
+	//
+	// +kubebuilder:validation:Minimum=-1
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
 	// projects is the number of projects, the implicit one included.
 	//
 	// +optional
@@ -329,7 +190,7 @@ type GroupStatus struct {
 	// +optional
 	Usage *GroupUsage `json:"usage,omitempty"`
 
-	// previousUsage is that of the month before, which validation servers that were away may
+	// previousUsage is that of the month before, which validation servers that were disconnected may
 	// still report.
 	//
 	// +optional
@@ -340,7 +201,8 @@ type GroupStatus struct {
 	// +optional
 	Enforcement *Enforcement `json:"enforcement,omitempty"`
 
-	// conditions are Ready, Reconciling, Stalled, Enforced, RoutesOverlap; at most 16.
+	// conditions are Ready, Enforced, RoutesOverlap, TierResolved, QuotaLow, QuotaExceeded, and while
+	// they are true Reconciling, Stalled; at most 16.
 	//
 	// +kubebuilder:validation:MaxItems=16
 	// +listType=map
@@ -364,7 +226,7 @@ type GroupKeys struct {
 	Limit *int32 `json:"limit,omitempty"`
 }
 
-// Group is whose content it is: an organization, a tenant.
+// Group is the tenant that owns the content, such as an organization.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -390,6 +252,7 @@ type Group struct {
 
 	// status is the observed state of the Group.
 	//
+	// +kubebuilder:default={"observedGeneration":-1}
 	// +optional
 	Status GroupStatus `json:"status,omitzero"`
 }

@@ -5,7 +5,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Overage is what becomes of requests beyond a monthly quota.
+// Overage determines what happens to requests beyond a monthly quota.
 //
 // +kubebuilder:validation:Enum=Block;Meter
 type Overage string
@@ -13,56 +13,56 @@ type Overage string
 const (
 	// OverageBlock refuses them with 402 quota_exceeded.
 	OverageBlock Overage = "Block"
-	// OverageMeter lets them through and counts them by themselves.
+	// OverageMeter allows them and counts them separately.
 	OverageMeter Overage = "Meter"
 )
 
-// QuotaFailurePolicy is what becomes of requests while it cannot be known whether a quota is
-// used up, because the manager is away.
+// QuotaFailurePolicy determines what happens to requests while it is unknown whether a quota is
+// used up, because the manager cannot be reached.
 //
 // +kubebuilder:validation:Enum=Allow;Deny
 type QuotaFailurePolicy string
 
 const (
-	// QuotaFailureAllow lets them through, and counts them when the manager is back.
+	// QuotaFailureAllow allows them, and counts them when the manager can be reached again.
 	QuotaFailureAllow QuotaFailurePolicy = "Allow"
-	// QuotaFailureDeny answers 503 quota_unavailable with Retry-After.
+	// QuotaFailureDeny refuses them with 503 quota_unavailable and Retry-After.
 	QuotaFailureDeny QuotaFailurePolicy = "Deny"
 )
 
-// Limits bound a Group. What is absent is as the Group's tier says, and without a tier
+// Limits are the limits of a Group. The Group's tier determines those that are absent; without a tier they are
 // unlimited.
 type Limits struct {
-	// keys is the most ApiKeys that the Group may have, 0 to 1000000.
+	// keys is the greatest number of ApiKeys that the Group may have, 0 to 1000000.
 	//
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000000
 	// +optional
 	Keys *int32 `json:"keys,omitempty"`
 
-	// requestsPerMonth that are let through in a calendar month (UTC), 0 to 10^15.
+	// requestsPerMonth is how many requests are allowed in a calendar month (UTC), 0 to 10^15.
 	//
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000000000000000
 	// +optional
 	RequestsPerMonth *int64 `json:"requestsPerMonth,omitempty"`
 
-	// bytesPerMonth of response bodies in a calendar month (UTC), such as 100G or 500Gi; not
-	// negative.
+	// bytesPerMonth is how many bytes of response bodies are allowed in a calendar month (UTC), such as 100G or
+	// 500Gi; a whole number that is not negative.
 	//
 	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && !quantity(string(self)).isLessThan(quantity('0'))",message="write a quantity such as 100G that is not negative"
 	// +optional
 	BytesPerMonth *resource.Quantity `json:"bytesPerMonth,omitempty"`
 
-	// overage is what becomes of requests beyond a quota: Block (default) refuses them with
-	// 402 quota_exceeded, Meter lets them through and counts them by themselves.
+	// overage determines what happens to requests beyond a quota: Block (default) refuses them with
+	// 402 quota_exceeded, Meter allows them and counts them separately.
 	//
 	// +optional
 	Overage Overage `json:"overage,omitempty"`
 
-	// quotaFailurePolicy is what becomes of requests while the manager is away and this
-	// validation server has used up its allowance: Allow (default) lets them through and
-	// counts them later, Deny answers 503 quota_unavailable.
+	// quotaFailurePolicy determines what happens to requests while the manager cannot be reached and the
+	// validation server has used up its allowance: Allow (default) allows them and
+	// counts them later, Deny refuses them with 503 quota_unavailable.
 	//
 	// +optional
 	QuotaFailurePolicy QuotaFailurePolicy `json:"quotaFailurePolicy,omitempty"`
@@ -70,18 +70,18 @@ type Limits struct {
 	RateLimit `json:",inline"`
 }
 
-// RateLimit bounds how fast requests are let through; beyond it they are answered 429
-// rate_limited with Retry-After. Of N validation servers that are connected, each lets an Nth
-// through.
+// RateLimit limits the rate of requests; requests beyond it are refused with 429
+// rate_limited and Retry-After. Of N connected validation servers, each allows an Nth of the
+// rate.
 type RateLimit struct {
-	// requestsPerSecond that are let through, 1 to 1000000; default: unlimited.
+	// requestsPerSecond is how many requests are allowed per second in the long run, 1 to 1000000; default: unlimited.
 	//
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000000
 	// +optional
 	RequestsPerSecond *int32 `json:"requestsPerSecond,omitempty"`
 
-	// burst is how many requests may come at once, 1 to 1000000; default: as many as in one
+	// burst is how many requests may arrive at the same time, 1 to 1000000; default: as many as in one
 	// second.
 	//
 	// +kubebuilder:validation:Minimum=1
@@ -90,16 +90,16 @@ type RateLimit struct {
 	Burst *int32 `json:"burst,omitempty"`
 }
 
-// GroupLimits are the limits of a Group as they are in force.
+// GroupLimits are the limits of a Group that are in force.
 type GroupLimits struct {
-	// tier that the limits are from, as it was when it was last in the catalogue.
+	// tier is the one that the limits are from, as it was when it was last in the catalogue.
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	// +optional
 	Tier string `json:"tier,omitempty"`
 
-	// auditLog is whether the tier includes an audit log.
+	// auditLog reports whether the tier includes an audit log.
 	//
 	// +optional
 	AuditLog *bool `json:"auditLog,omitempty"`
@@ -107,8 +107,8 @@ type GroupLimits struct {
 	Limits `json:",inline"`
 }
 
-// GroupUsage is what was used in a calendar month (UTC), as far as validation servers have
-// reported. It is written now and then.
+// GroupUsage is the usage of a Group in a calendar month (UTC) that validation servers have
+// reported. It is updated periodically.
 type GroupUsage struct {
 	// period is the month, such as 2026-11.
 	//
@@ -123,45 +123,45 @@ type GroupUsage struct {
 	// +required
 	ResetsAt metav1.Time `json:"resetsAt,omitzero"`
 
-	// requests that were let through, those below included.
+	// requests is how many requests were allowed, including those below.
 	//
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Requests *int64 `json:"requests,omitempty"`
 
-	// bytes of response bodies.
+	// bytes is how many bytes of response bodies were sent.
 	//
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Bytes *int64 `json:"bytes,omitempty"`
 
-	// overageRequests were let through beyond the quota, where overage is Meter.
+	// overageRequests is how many requests were allowed beyond the quota, where overage is Meter.
 	//
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	OverageRequests *int64 `json:"overageRequests,omitempty"`
 
-	// overageBytes went beyond the quota, where overage is Meter.
+	// overageBytes is how many bytes were beyond the quota, where overage is Meter.
 	//
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	OverageBytes *int64 `json:"overageBytes,omitempty"`
 
-	// unconfirmedRequests were let through without an allowance while the manager was away,
-	// where quotaFailurePolicy is Allow. They come on top of the quota.
+	// unconfirmedRequests is how many requests were allowed without an allowance while the manager could not be reached,
+	// where quotaFailurePolicy is Allow. They are in addition to the quota.
 	//
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	UnconfirmedRequests *int64 `json:"unconfirmedRequests,omitempty"`
 
-	// revision counts the writes.
+	// revision is the number of writes.
 	//
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Revision *int64 `json:"revision,omitempty"`
 
-	// ledger is what validation servers have been allowed and have reported, by which a new
-	// leader goes on. At most 256 of them; others need another usage store.
+	// ledger is what validation servers have been allowed and have reported, from which a new
+	// leader continues. It has at most 256 entries; more servers require another usage store.
 	//
 	// +kubebuilder:validation:MaxItems=256
 	// +listType=map
@@ -170,23 +170,23 @@ type GroupUsage struct {
 	Ledger []LedgerEntry `json:"ledger,omitempty"`
 }
 
-// LedgerEntry is the account of one validation server, from its start to its end, in a month.
+// LedgerEntry has the counters of one incarnation of a validation server, from its start to its end, in a month.
 type LedgerEntry struct {
-	// server identifies the account: the instance, and which of its lives.
+	// server identifies the server: the instance, and its incarnation (boot ID).
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=280
 	// +required
 	Server string `json:"server,omitempty"`
 
-	// leased is how many requests the server may let through in all, as far as they need an
+	// leased is how many requests the server may allow in total, counting those that need an
 	// allowance.
 	//
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Leased *int64 `json:"leased,omitempty"`
 
-	// sequence of the latest allowance.
+	// sequence is the number of the latest allowance.
 	//
 	// +kubebuilder:validation:Minimum=0
 	// +optional
@@ -198,25 +198,25 @@ type LedgerEntry struct {
 	// +optional
 	Spent *int64 `json:"spent,omitempty"`
 
-	// requests that it has reported.
+	// requests is how many requests it has reported.
 	//
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Requests *int64 `json:"requests,omitempty"`
 
-	// bytes that it has reported.
+	// bytes is how many bytes it has reported.
 	//
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Bytes *int64 `json:"bytes,omitempty"`
 
-	// unconfirmedRequests that it has reported.
+	// unconfirmedRequests is how many unconfirmed requests it has reported.
 	//
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	UnconfirmedRequests *int64 `json:"unconfirmedRequests,omitempty"`
 
-	// closed is whether the server has ended, and its account with it.
+	// closed reports whether the server has ended, so that its counters no longer change.
 	//
 	// +optional
 	Closed *bool `json:"closed,omitempty"`

@@ -6,7 +6,7 @@ package v1alpha1
 // +kubebuilder:validation:XValidation:rule="(has(self.reveal) ? self.reveal : 'Mounted') == (has(oldSelf.reveal) ? oldSelf.reveal : 'Mounted')",message="how a key is revealed cannot change; create a new ApiKey",fieldPath=".reveal"
 type SecretSpec struct {
 	// name of the Secret; default: the name of the ApiKey; immutable. A Secret of that name
-	// that does not belong to the ApiKey is never touched.
+	// that does not belong to the ApiKey is never changed.
 	//
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="the Secret of a key keeps its name; create a new ApiKey for another Secret"
 	// +kubebuilder:validation:MinLength=1
@@ -15,17 +15,17 @@ type SecretSpec struct {
 	// +optional
 	Name string `json:"name,omitempty"`
 
-	// reveal is how long the Secret holds the key text: Mounted (default), for as long as the
-	// key lives; or Once, until somebody has claimed it, at most an hour. Immutable.
+	// reveal is how long the Secret holds the key text: Mounted (default), as long as the key
+	// lives; or Once, until somebody has claimed it, at most an hour. Immutable.
 	//
 	// +kubebuilder:default=Mounted
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="how a key is revealed cannot change; create a new ApiKey"
 	// +optional
 	Reveal Reveal `json:"reveal,omitempty"`
 
-	// restart names workloads, at most 16, to roll when a new version takes the place of an
+	// restart names workloads, at most 16, that are rolled when a new version replaces an
 	// earlier one: those that read the Secret as environment variables. The manager needs
-	// the permission to patch them, which it does not have by default, and so does whoever
+	// the permission to patch them, which it does not have by default, and so does the user who
 	// adds one here.
 	//
 	// +kubebuilder:validation:MaxItems=16
@@ -81,8 +81,8 @@ const SecretKeyAPIKey = "api-key"
 
 // SecretTemplate shapes a Secret.
 type SecretTemplate struct {
-	// type of the Secret; default Opaque; immutable, as it is on Secrets. Whoever sets another
-	// needs the right to create Secrets.
+	// type of the Secret; default Opaque; immutable, as on Secrets. A user who sets another
+	// type needs the right to create Secrets.
 	//
 	// +kubebuilder:default=Opaque
 	// +kubebuilder:validation:MinLength=1
@@ -92,8 +92,8 @@ type SecretTemplate struct {
 	// +optional
 	Type string `json:"type,omitempty"`
 
-	// labels to set on the Secret, at most 32. Those of keyward.dev are the operator's own.
-	// Whoever adds one needs the right to create Secrets.
+	// labels to set on the Secret, at most 32. Those of keyward.dev are reserved for the operator.
+	// A user who adds one needs the right to create Secrets.
 	//
 	// +kubebuilder:validation:MaxProperties=32
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('keyward.dev/') && k != 'app.kubernetes.io/managed-by')",message="labels of keyward.dev and app.kubernetes.io/managed-by are set by the operator"
@@ -101,8 +101,9 @@ type SecretTemplate struct {
 	// +optional
 	Labels map[string]LabelValue `json:"labels,omitempty"`
 
-	// annotations to set on the Secret, at most 32, of 49152 characters together. Those of
-	// keyward.dev are the operator's own. Whoever adds one needs the right to create Secrets.
+	// annotations to set on the Secret, at most 32, with at most 49152 characters in total. Those
+	// of keyward.dev are reserved for the operator. A user who adds one needs the right to create
+	// Secrets.
 	//
 	// +kubebuilder:validation:MaxProperties=32
 	// +kubebuilder:validation:XValidation:rule="self.map(k, size(self[k])).sum() <= 49152",message="the annotations have at most 49152 characters together; shorten them"
@@ -111,8 +112,8 @@ type SecretTemplate struct {
 	// +optional
 	Annotations map[string]AnnotationValue `json:"annotations,omitempty"`
 
-	// data are further entries, at most 16, of 65536 characters together, beside api-key. Values
-	// are Go templates over .Key, .KeyID, .Name, .Namespace, .Group, .Projects and .ExpiresAt,
+	// data are additional entries, at most 16, with at most 65536 characters in total, beside
+	// api-key. Values are Go templates over .Key, .KeyID, .Name, .Namespace, .Group, .Projects and .ExpiresAt,
 	// with if, else, and the functions b64enc, quote (a JSON string) and urlquery, at most 3 in a
 	// pipeline and 16 in a template; for instance "ACME_KEY={{ .Key }}".
 	//

@@ -18,9 +18,9 @@ type GroupReference struct {
 	// +required
 	Name string `json:"name,omitempty"`
 
-	// namespace of the Group; default: the namespace of the referring object. Another
-	// namespace works only where the Group admits this one: by allowedNamespaces for ApiKeys,
-	// by allowlistsFrom for DomainAllowlists.
+	// namespace of the Group; default: the namespace of the referring object. A reference from
+	// another namespace works only if the Group allows it: with allowedNamespaces for ApiKeys,
+	// with allowlistsFrom for DomainAllowlists.
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
@@ -44,15 +44,15 @@ type ProjectName string
 type PermissionName string
 
 const (
-	// DefaultProject is the one project of a Group that declares none; it owns every request.
+	// DefaultProject is the only project of a Group that declares none; it owns every request.
 	DefaultProject ProjectName = "default"
 	// PermissionRead allows GET and HEAD.
 	PermissionRead PermissionName = "read"
 )
 
-// Enforcement says how far the validation servers have taken over the latest change.
+// Enforcement is how far the latest change is in force on the validation servers.
 type Enforcement struct {
-	// servers is the number of validation servers that were to take over the change.
+	// servers is the number of validation servers that the change is for.
 	//
 	// +kubebuilder:validation:Minimum=0
 	// +required
@@ -64,8 +64,8 @@ type Enforcement struct {
 	// +required
 	Acknowledged *int32 `json:"acknowledged,omitempty"`
 
-	// latency from the manager's seeing the change to the last acknowledgement, such as
-	// 3.4ms; absent while an acknowledgement is missing, and where there was no server.
+	// latency is the time from when the manager saw the change to the last acknowledgement,
+	// such as 3.4ms; absent while an acknowledgement is missing, and where there was no server.
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=32
@@ -73,7 +73,7 @@ type Enforcement struct {
 	Latency string `json:"latency,omitempty"`
 
 	// waitingFor names servers that have not acknowledged, at most 10 of them. A server
-	// whose connection was lost a moment ago is waited for like a connected one.
+	// that disconnected a moment ago is waited for like a connected one.
 	//
 	// +kubebuilder:validation:MaxItems=10
 	// +kubebuilder:validation:items:MinLength=1
@@ -82,15 +82,15 @@ type Enforcement struct {
 	// +optional
 	WaitingFor []string `json:"waitingFor,omitempty"`
 
-	// lost names servers, at most 10, whose connection ended before they acknowledged.
-	// They refuse or accept by what they knew until they are back.
+	// disconnected names servers, at most 10, whose connection ended before they acknowledged.
+	// They decide by the state that they had until they reconnect.
 	//
 	// +kubebuilder:validation:MaxItems=10
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=253
 	// +listType=atomic
 	// +optional
-	Lost []string `json:"lost,omitempty"`
+	Disconnected []string `json:"disconnected,omitempty"`
 
 	// record identifies the published state that these figures are about.
 	//

@@ -15,17 +15,17 @@ const (
 	VersionPending VersionState = "Pending"
 	// VersionActive is delivered.
 	VersionActive VersionState = "Active"
-	// VersionRetiring has a successor, and is accepted until its retiresAt.
+	// VersionRetiring has a successor, and is accepted until its retiresAt instant.
 	VersionRetiring VersionState = "Retiring"
-	// VersionRetired is over because its overlap with its successor is.
+	// VersionRetired has ended with its overlap with its successor.
 	VersionRetired VersionState = "Retired"
-	// VersionExpired is over by its expiry.
+	// VersionExpired has ended by its expiry.
 	VersionExpired VersionState = "Expired"
-	// VersionRevoked is over by revocation.
+	// VersionRevoked has ended by revocation.
 	VersionRevoked VersionState = "Revoked"
 )
 
-// VersionCause is why a version came to be.
+// VersionCause is why a version was added.
 //
 // +kubebuilder:validation:Enum=Created;Scheduled;Triggered;Replaced;Imported;Restored
 type VersionCause string
@@ -34,13 +34,13 @@ type VersionCause string
 const (
 	// CauseCreated is the first version of a key.
 	CauseCreated VersionCause = "Created"
-	// CauseScheduled replaces a version whose age, or coming expiry, was due for it.
+	// CauseScheduled replaces a version that had reached the age for it, or was about to expire.
 	CauseScheduled VersionCause = "Scheduled"
 	// CauseTriggered replaces a version because rotation.trigger changed.
 	CauseTriggered VersionCause = "Triggered"
-	// CauseReplaced takes the place of a version whose text was lost with its Secret.
+	// CauseReplaced replaces a version whose text was lost with its Secret.
 	CauseReplaced VersionCause = "Replaced"
-	// CauseImported was a key before there was the ApiKey.
+	// CauseImported is a key that existed before the ApiKey.
 	CauseImported VersionCause = "Imported"
 	// CauseRestored was found in a Secret that outlived the status of its ApiKey.
 	CauseRestored VersionCause = "Restored"
@@ -59,23 +59,23 @@ type KeyVersion struct {
 	// +required
 	State VersionState `json:"state,omitempty"`
 
-	// cause is why the version came to be: Created (default), Scheduled, Triggered,
+	// cause is why the version was added: Created (default), Scheduled, Triggered,
 	// Replaced, Imported or Restored.
 	//
 	// +optional
 	Cause VersionCause `json:"cause,omitempty"`
 
-	// preview is what may be shown of the key: its prefix and its last four characters; of a key
-	// that was imported and is of another form: imported.
+	// preview is the part of the key that may be shown: its prefix and its last four characters;
+	// "imported" for an imported key of another form.
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	// +required
 	Preview string `json:"preview,omitempty"`
 
-	// digest is sha256: and the SHA-256 of the key text in hexadecimal. Of a key that was imported
-	// and is of another form it is hmac-sha256:, the id of the manager's secret, ':' and an HMAC
-	// under that, so that nobody who reads it can test texts against it.
+	// digest is sha256: and the SHA-256 of the key text in hexadecimal. For an imported key of
+	// another form it is hmac-sha256:, the id of the manager's secret, ':' and an HMAC under that
+	// secret, so that nobody who reads it can test texts against it.
 	//
 	// +kubebuilder:validation:Pattern=`^(sha256|hmac-sha256:[0-9a-f]{8}):[0-9a-f]{64}$`
 	// +kubebuilder:validation:MinLength=71
@@ -83,7 +83,7 @@ type KeyVersion struct {
 	// +required
 	Digest string `json:"digest,omitempty"`
 
-	// trigger is the rotation.trigger under which the version came to be.
+	// trigger is the value of rotation.trigger when the version was added.
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
@@ -110,7 +110,7 @@ type KeyVersion struct {
 	// +optional
 	RestartedAt *metav1.Time `json:"restartedAt,omitempty"`
 
-	// replacedAt is when its successor was there to be used, and its overlap began.
+	// replacedAt is when its successor became available, and its overlap began.
 	//
 	// +optional
 	ReplacedAt *metav1.Time `json:"replacedAt,omitempty"`
@@ -120,13 +120,13 @@ type KeyVersion struct {
 	// +optional
 	RetiresAt *metav1.Time `json:"retiresAt,omitempty"`
 
-	// expiresAt is when the version ends; absent where it never does.
+	// expiresAt is when the version expires; absent where it never does.
 	//
 	// +optional
 	ExpiresAt *metav1.Time `json:"expiresAt,omitempty"`
 
-	// lastUsedAt is when the version last let a request through, as far as validation
-	// servers have reported. It is written now and then.
+	// lastUsedAt is when a request was last allowed with the version, as far as validation
+	// servers have reported. It is updated periodically.
 	//
 	// +optional
 	LastUsedAt *metav1.Time `json:"lastUsedAt,omitempty"`

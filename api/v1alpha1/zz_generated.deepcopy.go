@@ -364,8 +364,8 @@ func (in *Enforcement) DeepCopyInto(out *Enforcement) {
 		*out = make([]string, len(*in))
 		copy(*out, *in)
 	}
-	if in.Lost != nil {
-		in, out := &in.Lost, &out.Lost
+	if in.Disconnected != nil {
+		in, out := &in.Disconnected, &out.Disconnected
 		*out = make([]string, len(*in))
 		copy(*out, *in)
 	}

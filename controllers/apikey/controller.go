@@ -1,5 +1,5 @@
-// Package apikey reconciles ApiKeys: gather what is known, let lifecycle.Plan decide, do
-// the one thing that it says, write the status once.
+// Package apikey reconciles ApiKeys: it gathers the facts, lets lifecycle.Plan decide, performs the one action of the
+// plan, and writes the status once.
 package apikey
 
 import (
@@ -33,8 +33,8 @@ import (
 // FieldOwner owns what the operator sets on Secrets.
 const FieldOwner = client.FieldOwner("keyward")
 
-// conflictRetry is how soon a Secret that is in the way is looked at again: the cache holds
-// the operator's own Secrets only, so that nothing tells of the change of another.
+// conflictRetry is how soon a Secret that is in the way is read again: the cache holds only the operator's own Secrets,
+// so that no event reports a change of another.
 const conflictRetry = 5 * time.Second
 
 var errStale = errors.New("the version was recorded already")
@@ -46,7 +46,7 @@ type Reconciler struct {
 	APIReader client.Reader
 	Hub       *publish.Hub
 	Usage     *usage.Tracker
-	// Seals has the manager's secret, and Memory the keys that are not to come back.
+	// Seals has the manager's secret, and Memory the keys that must not be accepted again.
 	Seals    *seal.Keeper
 	Memory   *revoked.Memory
 	Tiers    *tier.Catalogue
@@ -54,7 +54,7 @@ type Reconciler struct {
 	Clock    clock.PassiveClock
 	// Random is the source of keys: crypto/rand.Reader.
 	Random io.Reader
-	// LastUsedResolution is how far the last use of a version must have moved on to be written.
+	// LastUsedResolution is by how much the last use of a version must have advanced to be written.
 	LastUsedResolution time.Duration
 
 	pending pendingPlaintexts
@@ -74,7 +74,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	key := &v1alpha1.ApiKey{}
 	if err := r.Client.Get(ctx, request.NamespacedName, key); err != nil {
 		if apierrors.IsNotFound(err) {
-			r.slots.lost(request.NamespacedName)
+			r.slots.deleted(request.NamespacedName)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
@@ -100,7 +100,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	refused := (*secretError)(nil)
 	switch {
 	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
-		return ctrl.Result{RequeueAfter: conditions.StaleRetry}, nil // the next look knows better
+		return ctrl.Result{RequeueAfter: conditions.StaleRetry}, nil // the next reconciliation reads the newer object
 	case errors.As(err, &refused):
 		outcome = blocked(outcome, refused.problem(key))
 	case err != nil:
@@ -113,7 +113,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	return result, errors.Join(err, notRecorded)
 }
 
-// blocked is the outcome with an obstacle that only trying has shown.
+// blocked is the outcome with an obstacle that only showed when the action was tried.
 func blocked(outcome lifecycle.Outcome, problem *grant.Problem) lifecycle.Outcome {
 	outcome.Action, outcome.Obstacle = lifecycle.None, problem
 	if outcome.State == v1alpha1.KeyPending {
@@ -122,18 +122,19 @@ func blocked(outcome lifecycle.Outcome, problem *grant.Problem) lifecycle.Outcom
 	return outcome
 }
 
-// perform does what the plan says. The outcome to record may be a later one: a delivery is
-// complete when it is done.
-func (r *Reconciler) perform(ctx context.Context, key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome) (lifecycle.Outcome, error) {
+// perform performs the action of the plan. It returns the outcome to record, which is a later plan after a delivery.
+func (r *Reconciler) perform(ctx context.Context, key *v1alpha1.ApiKey, found *facts,
+	outcome lifecycle.Outcome,
+) (lifecycle.Outcome, error) {
 	switch outcome.Action {
 	case lifecycle.Mint, lifecycle.Import:
-		if held, _ := r.pending.get(key.UID); held == outcome.Target {
-			// This version was recorded, and the cache does not know yet.
+		if pendingID, _ := r.pending.get(key.UID); pendingID == outcome.Target {
+			// This version was recorded, and the cache does not have it yet.
 			return outcome, apierrors.NewConflict(v1alpha1.GroupVersion.WithResource("apikeys").GroupResource(), key.Name, errStale)
 		}
 		if outcome.Action == lifecycle.Import {
-			// The cache may not know yet of another that imports the same.
-			if !r.pending.putOnly(key.UID, outcome.Target, found.imported) {
+			// The cache may not have another ApiKey yet that imports the same text.
+			if !r.pending.putUnique(key.UID, outcome.Target, found.imported) {
 				return outcome, apierrors.NewConflict(v1alpha1.GroupVersion.WithResource("apikeys").GroupResource(), key.Name, errStale)
 			}
 			return r.begin(key, found, outcome, found.imported), nil
@@ -154,23 +155,26 @@ func (r *Reconciler) perform(ctx context.Context, key *v1alpha1.ApiKey, found *f
 	return outcome, nil
 }
 
-// begin adds a new version. It takes effect when it is recorded: from then on the servers
-// are told, and only when all of them accept it is it delivered.
+// begin adds a new version. It takes effect when it is recorded: then it is published to the validation servers, and
+// delivered only when all of them accept it.
 func (r *Reconciler) begin(key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome, text keyformat.Key) lifecycle.Outcome {
 	r.pending.put(key.UID, outcome.Target, text)
 	failpoint.Here(failpoint.BeforePending)
-	outcome.Versions = append(outcome.Versions, lifecycle.NewVersion(outcome, text, found.keys.Digests.Of(text), key.Spec.Rotation.Trigger, r.Clock.Now()))
+	outcome.Versions = append(outcome.Versions,
+		lifecycle.NewVersion(outcome, text, found.keys.Digests.Of(text), key.Spec.Rotation.Trigger, r.Clock.Now()))
 	return outcome
 }
 
-// deliver writes the held text into the Secret. The version is Active once it is there.
-func (r *Reconciler) deliver(ctx context.Context, key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome) (lifecycle.Outcome, error) {
+// deliver writes the pending plaintext into the Secret. The version is Active as soon as it is there.
+func (r *Reconciler) deliver(ctx context.Context, key *v1alpha1.ApiKey, found *facts,
+	outcome lifecycle.Outcome,
+) (lifecycle.Outcome, error) {
 	_, text := r.pending.get(key.UID)
 	failpoint.Here(failpoint.BeforeSecret)
 	version := versionByID(outcome.Versions, outcome.Target)
 	err := r.writeSecret(ctx, key, found, version, text.Reveal)
 	if apierrors.IsAlreadyExists(err) {
-		// Somebody else's Secret, or one that the cache has not seen: the next look is live.
+		// Somebody else's Secret, or one that the cache does not have yet: the next reconciliation asks the API server.
 		r.pending.drop(key.UID)
 		return outcome, err
 	}
@@ -182,7 +186,7 @@ func (r *Reconciler) deliver(ctx context.Context, key *v1alpha1.ApiKey, found *f
 	return r.planAgain(found, version), nil
 }
 
-// keep sees to it that the Secret looks as declared.
+// keep keeps the Secret as declared.
 func (r *Reconciler) keep(ctx context.Context, key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome) (lifecycle.Outcome, error) {
 	text := string(found.secret.Data[v1alpha1.SecretKeyAPIKey])
 	version := versionByID(outcome.Versions, outcome.Target)
@@ -195,7 +199,7 @@ func (r *Reconciler) keep(ctx context.Context, key *v1alpha1.ApiKey, found *fact
 	return outcome, nil
 }
 
-// conceal removes the Secret, exactly as it was read.
+// deleteSecret deletes the Secret, provided that it is exactly as it was read.
 func (r *Reconciler) deleteSecret(ctx context.Context, secret *corev1.Secret) error {
 	err := r.Client.Delete(ctx, secret, client.Preconditions{UID: &secret.UID, ResourceVersion: &secret.ResourceVersion})
 	if client.IgnoreNotFound(err) != nil {
@@ -204,8 +208,7 @@ func (r *Reconciler) deleteSecret(ctx context.Context, secret *corev1.Secret) er
 	return nil
 }
 
-// planAgain is the plan with the version in its Secret, to be recorded before anything else
-// is done.
+// planAgain is the plan after the version was written to its Secret. It is recorded before anything else is done.
 func (r *Reconciler) planAgain(found *facts, delivered *v1alpha1.KeyVersion) lifecycle.Outcome {
 	found.input.Secret = lifecycle.Secret{Found: true, Digest: delivered.Digest}
 	outcome := lifecycle.Plan(found.input, r.Clock.Now())

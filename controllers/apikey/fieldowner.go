@@ -9,7 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// owned are the names of what the operator owns of a Secret.
+// owned are the names of the fields of a Secret that the operator owns.
 type owned struct {
 	labels, annotations, data []string
 }
@@ -30,7 +30,7 @@ func ownedFields(secret *corev1.Secret) owned {
 			Data members `json:"f:data"`
 		}
 		if err := json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields); err != nil {
-			continue // not in the format; then nothing of it can be told to be ours
+			continue // not in the format: nothing of it is known to be ours
 		}
 		maps.Copy(labels, fields.Metadata.Labels)
 		maps.Copy(annotations, fields.Metadata.Annotations)
@@ -49,7 +49,7 @@ func ownedFields(secret *corev1.Secret) owned {
 	return owned{names(labels), names(annotations), names(data)}
 }
 
-// owns is whether the owned names are exactly the declared ones.
+// owns reports whether the owned names are exactly the declared ones.
 func owns[V any](names []string, declared map[string]V) bool {
 	return slices.Equal(names, slices.Sorted(maps.Keys(declared)))
 }

@@ -19,13 +19,13 @@ import (
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
 
-// deletionPatience bounds how long a deletion waits for its enforcement. It is longer than
-// a server that does not answer stays connected.
+// deletionPatience is the longest time that a deletion waits for its enforcement. It is longer than an unresponsive
+// server stays connected.
 const deletionPatience = time.Minute
 
-// finalize lets a deleted ApiKey go when every validation server refuses its key. The
-// deletion itself is what tells them: it was published with the watch event. It never depends
-// on what cannot be read or written: that is tried again for as long as servers are waited for.
+// finalize removes the finalizer of a deleted ApiKey when every validation server refuses its key. The servers were
+// notified by the deletion itself, which was published with its watch event. Errors of reading or writing never block a
+// deletion for good: they are retried for as long as servers are waited for.
 func (r *Reconciler) finalize(ctx context.Context, key *v1alpha1.ApiKey) (ctrl.Result, error) {
 	r.pending.drop(key.UID)
 	if !controllerutil.ContainsFinalizer(key, v1alpha1.FinalizerEnforcement) {
@@ -35,12 +35,12 @@ func (r *Reconciler) finalize(ctx context.Context, key *v1alpha1.ApiKey) (ctrl.R
 	if rekeyed, err := r.rekey(ctx, key); rekeyed || apierrors.IsConflict(err) || err != nil && left > 0 {
 		return stale(err)
 	}
-	// Before anything that is given up after a while: what is deleted does not come back.
+	// Before anything that is abandoned after a while: what is deleted must not be accepted again.
 	if kept, err := r.remember(ctx, key, key.Status.Versions); !kept || err != nil {
 		return ctrl.Result{RequeueAfter: rememberRetry}, err
 	}
 	unpublished := len(key.Status.Versions) == 0
-	found, err := r.gatherEnd(ctx, key)
+	found, err := r.gatherDeletion(ctx, key)
 	if err == nil && left > 0 && !unpublished && !found.input.Published {
 		var result ctrl.Result
 		result, err = r.record(ctx, key, found, lifecycle.Plan(found.input, r.Clock.Now()))
@@ -51,7 +51,7 @@ func (r *Reconciler) finalize(ctx context.Context, key *v1alpha1.ApiKey) (ctrl.R
 			return result, nil
 		}
 	}
-	if err == nil && found.secret != nil { // its text is revoked: nothing may take it over, whatever keeps it
+	if err == nil && found.secret != nil { // its text is revoked: nothing may take it over, even if something keeps the Secret
 		err = r.deleteSecret(ctx, found.secret)
 		if apierrors.IsConflict(err) && left > -deletionPatience {
 			return ctrl.Result{RequeueAfter: conditions.StaleRetry}, nil
@@ -60,22 +60,22 @@ func (r *Reconciler) finalize(ctx context.Context, key *v1alpha1.ApiKey) (ctrl.R
 	if err != nil {
 		log := ctrl.LoggerFrom(ctx)
 		if left > 0 {
-			log.Error(err, "A deleted ApiKey is looked at again")
+			log.Error(err, "A deleted ApiKey is reconciled again")
 			return ctrl.Result{RequeueAfter: min(left, conflictRetry)}, nil
 		}
-		log.Error(err, "A deleted ApiKey is let go; its Secret goes with it by garbage collection")
+		log.Error(err, "A deleted ApiKey is released; garbage collection deletes its Secret")
 	}
 	before := key.DeepCopy()
 	controllerutil.RemoveFinalizer(key, v1alpha1.FinalizerEnforcement)
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 	switch err := r.Client.Patch(ctx, key, patch); {
 	case apierrors.IsNotFound(err):
-		return ctrl.Result{}, nil // it is gone, and that was said
+		return ctrl.Result{}, nil // it does not exist any more, and that was reported
 	case err != nil:
 		return ctrl.Result{}, fmt.Errorf("removing the finalizer: %w", err)
 	}
-	if absent := slices.Concat(found.enforcement.Waiting, found.enforcement.Lost); len(absent) > 0 {
-		r.event(key, true, v1alpha1.ReasonServersLost, "Delete", fmt.Sprintf(
+	if absent := slices.Concat(found.enforcement.Waiting, found.enforcement.Expired); len(absent) > 0 {
+		r.event(key, true, v1alpha1.ReasonServersDisconnected, "Delete", fmt.Sprintf(
 			"the key is deleted; %s will refuse it only when connected again", strings.Join(absent, ", ")))
 	} else if !unpublished {
 		note := "the key is deleted, and refused by every validation server"
@@ -87,10 +87,10 @@ func (r *Reconciler) finalize(ctx context.Context, key *v1alpha1.ApiKey) (ctrl.R
 	return ctrl.Result{}, nil
 }
 
-// gatherEnd gathers what matters of a key that is being deleted, which of all that it names is its
-// own Secret. With an error the facts are what is known all the same.
-func (r *Reconciler) gatherEnd(ctx context.Context, key *v1alpha1.ApiKey) (*facts, error) {
-	group, problem, err := cache.ForKey(ctx, r.Client, key)
+// gatherDeletion gathers the facts about a key that is being deleted. Of the objects that it names only its own Secret
+// matters then. With an error it returns the facts that are known nevertheless.
+func (r *Reconciler) gatherDeletion(ctx context.Context, key *v1alpha1.ApiKey) (*facts, error) {
+	group, problem, err := cache.CachedGroupForKey(ctx, r.Client, key)
 	f := &facts{input: lifecycle.Input{Key: key, Group: group, Problem: problem}}
 	r.gatherEnforcement(key, problem, f)
 	r.gatherUsage(key, f)

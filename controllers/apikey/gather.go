@@ -17,27 +17,26 @@ import (
 	"github.com/keyward-dev/keyward/internal/grant"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/internal/lifecycle"
-	"github.com/keyward-dev/keyward/internal/secrettemplate"
 )
 
-// facts are what a reconciliation goes by.
+// facts are what a reconciliation is based on.
 type facts struct {
 	input  lifecycle.Input
 	keys   *seal.Keys
 	secret *corev1.Secret // nil where there is none, or a foreign one
 
-	imported    keyformat.Key  // what spec.importFrom names, where it matters
-	importNever bool           // it names nothing that could ever be there
-	delivered   bool           // in this reconciliation
-	stuck       *grant.Problem // what is left undone, though the key works
+	imported         keyformat.Key  // the key that spec.importFrom names, where it matters
+	importImpossible bool           // spec.importFrom names nothing that can ever exist
+	delivered        bool           // in this reconciliation
+	restartProblem   *grant.Problem // why workloads are not rolled, though the key works
 
-	// recordID and enforcement are about the record that follows from the object as it is.
+	// recordID and enforcement are about the record that is published for the object as it is.
 	recordID    string
 	enforcement publish.Enforcement
 }
 
 func (r *Reconciler) gather(ctx context.Context, key *v1alpha1.ApiKey) (*facts, error) {
-	group, problem, err := cache.ForKey(ctx, r.Client, key)
+	group, problem, err := cache.CachedGroupForKey(ctx, r.Client, key)
 	if err != nil {
 		return nil, err
 	}
@@ -51,12 +50,7 @@ func (r *Reconciler) gather(ctx context.Context, key *v1alpha1.ApiKey) (*facts, 
 		return nil, err
 	}
 	f.input.Unverifiable = f.unverifiable(key)
-	if err := secrettemplate.Check(key.Spec.Secret.Template.Data); err != nil {
-		f.input.Template = &grant.Problem{
-			Reason: v1alpha1.ReasonSecretTemplateInvalid,
-			Field:  "spec.secret.template.data", Message: err.Error(),
-		}
-	}
+	f.input.Template = grant.Template(key)
 	if err := r.gatherSlot(ctx, key, f); err != nil {
 		return nil, err
 	}
@@ -68,14 +62,14 @@ func (r *Reconciler) gather(ctx context.Context, key *v1alpha1.ApiKey) (*facts, 
 	return f, nil
 }
 
-// gatherSecret looks for the key's Secret. The cache holds the operator's own Secrets only,
-// and may lag; before something irreversible follows from an absence, the API server is asked.
+// gatherSecret looks for the key's Secret. The cache holds only the operator's own Secrets, and may lag. Before an absence
+// has an irreversible consequence, the API server is asked.
 func (r *Reconciler) gatherSecret(ctx context.Context, key *v1alpha1.ApiKey, f *facts) error {
 	name := types.NamespacedName{Namespace: key.Namespace, Name: lifecycle.SecretName(key)}
 	secret := &corev1.Secret{}
 	err := r.Client.Get(ctx, name, secret)
 	if err == nil {
-		f.found(key, secret)
+		f.useSecret(key, secret)
 	} else if !apierrors.IsNotFound(err) {
 		return fmt.Errorf("reading Secret %s: %w", name, err)
 	}
@@ -89,13 +83,13 @@ func (r *Reconciler) gatherSecret(ctx context.Context, key *v1alpha1.ApiKey, f *
 	case err != nil:
 		return fmt.Errorf("reading Secret %s: %w", name, err)
 	default:
-		f.found(key, live)
+		f.useSecret(key, live)
 	}
-	return r.gatherLeft(ctx, key, f)
+	return r.gatherRestorable(ctx, key, f)
 }
 
-// mintsNext is whether, by what is known so far, a version is missing from its Secret that
-// this process could not put there.
+// mintsNext reports whether, as far as is known yet, a version is missing from its Secret and this process does not have
+// its text.
 func mintsNext(f *facts) bool {
 	if lifecycle.Revoked(f.input.Key) {
 		return false
@@ -104,12 +98,12 @@ func mintsNext(f *facts) bool {
 	if current == nil {
 		return len(f.input.Key.Status.Versions) == 0 && f.input.Problem == nil
 	}
-	// With a delivered version beside it, the one that is held says nothing of the Secret.
-	held := f.input.Pending != 0 && current.State != v1alpha1.VersionActive
-	return current.ClaimedAt == nil && current.Digest != f.input.Secret.Digest && !held
+	// With a delivered version beside it, the pending one says nothing about the Secret.
+	hasText := f.input.Pending != 0 && current.State != v1alpha1.VersionActive
+	return current.ClaimedAt == nil && current.Digest != f.input.Secret.Digest && !hasText
 }
 
-func (f *facts) found(key *v1alpha1.ApiKey, secret *corev1.Secret) {
+func (f *facts) useSecret(key *v1alpha1.ApiKey, secret *corev1.Secret) {
 	f.secret = nil
 	f.input.Secret = lifecycle.Secret{Found: true}
 	text := string(secret.Data[v1alpha1.SecretKeyAPIKey])
@@ -123,8 +117,8 @@ func (f *facts) found(key *v1alpha1.ApiKey, secret *corev1.Secret) {
 	f.input.Secret.Claimed = secret.Annotations[v1alpha1.AnnotationClaimed] == "true"
 }
 
-// gatherEnforcement asks the Hub only about what is not known to be in force already: an
-// idle cluster, a restart of the manager, a server that comes or goes write nothing.
+// gatherEnforcement asks the Hub only about records that are not known to be in force: an idle cluster, a restart of the
+// manager, a server that connects or disconnects cause no writes.
 func (r *Reconciler) gatherEnforcement(key *v1alpha1.ApiKey, problem *grant.Problem, f *facts) {
 	f.recordID = publish.NoRecord
 	if record := publish.KeyRecord(key, problem); record != nil {
@@ -146,9 +140,9 @@ func (r *Reconciler) gatherEnforcement(key *v1alpha1.ApiKey, problem *grant.Prob
 	f.input.Published = f.enforcement.Complete
 }
 
-// gatherUsage asks for what validation servers have reported about the versions that live.
-// Where fewer servers are connected than once were told of the key, those that are missing
-// may go on accepting it: a new leader does not know them otherwise.
+// gatherUsage gathers what validation servers have reported about the use of the key's versions. If fewer servers are
+// connected than the key was once published to, the missing ones may still accept it; a new leader has no other way to
+// know of them.
 func (r *Reconciler) gatherUsage(key *v1alpha1.ApiKey, f *facts) {
 	versions := key.Status.Versions
 	digests := make([]keyformat.Digest, len(versions))
@@ -168,8 +162,8 @@ func (r *Reconciler) gatherUsage(key *v1alpha1.ApiKey, f *facts) {
 	}
 }
 
-// oldestRetiring is since when servers may have known a version that is in its overlap; nil without one. A text that
-// came from elsewhere may be older than its version here.
+// oldestRetiring is the time since which servers may have known a version that is in its overlap; nil without one. A
+// text that was imported or restored may be older than its version here.
 func oldestRetiring(versions []v1alpha1.KeyVersion) (oldest *time.Time) {
 	for i := range versions {
 		v := &versions[i]

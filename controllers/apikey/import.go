@@ -14,8 +14,8 @@ import (
 	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
-// gatherImport reads the key that spec.importFrom names, as long as it matters: before there
-// is a first version, and until that is delivered, also by another process.
+// gatherImport reads the key that spec.importFrom names while it matters: before there is a first version, and until that
+// is delivered, which another process may have begun.
 func (r *Reconciler) gatherImport(ctx context.Context, key *v1alpha1.ApiKey, f *facts) error {
 	pending := importPending(key)
 	if key.Spec.ImportFrom == nil || len(key.Status.Versions) > 0 && (pending == nil || f.input.Pending != 0) {
@@ -27,9 +27,9 @@ func (r *Reconciler) gatherImport(ctx context.Context, key *v1alpha1.ApiKey, f *
 			Reason: v1alpha1.ReasonImportRefused, Field: "spec.importFrom.secretKeyRef", Message: fmt.Sprintf(format, args...),
 		}
 	}
-	if len(validation.IsDNS1123Subdomain(ref.Name)) > 0 { // the schema of the time let it pass
+	if len(validation.IsDNS1123Subdomain(ref.Name)) > 0 { // an earlier schema allowed it
 		refuse("%.253q is no name of a Secret; create another ApiKey, with one", ref.Name)
-		f.importNever = true
+		f.importImpossible = true
 		return nil
 	}
 	secret := &corev1.Secret{}
@@ -62,12 +62,13 @@ func (r *Reconciler) gatherImport(ctx context.Context, key *v1alpha1.ApiKey, f *
 		refuse("entry %q of Secret %q is the key of %s already; each key has one ApiKey", ref.Key, ref.Name, other)
 		return nil
 	}
-	over, allowed, err := r.wasOver(ctx, key, digest)
+	over, allowed, err := r.endedEarlier(ctx, key, digest)
 	if err != nil {
 		return err
 	}
 	if over != "" && allowed == "" {
-		refuse("entry %q of Secret %q holds a key that %s; it is not accepted again: import another, or leave importFrom out, and a new key is minted", ref.Key, ref.Name, over)
+		refuse("entry %q of Secret %q holds a key that %s; it is not accepted again: import another, or leave importFrom out, and a "+
+			"new key is minted", ref.Key, ref.Name, over)
 		f.input.Import.Reason = v1alpha1.ReasonTextRevoked
 		return nil
 	}
@@ -84,7 +85,7 @@ func unreadable(err error) bool {
 	return apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsMethodNotSupported(err)
 }
 
-// importPending is the imported version that is on its way to the key's Secret.
+// importPending is the imported version that is not in the key's Secret yet.
 func importPending(key *v1alpha1.ApiKey) *v1alpha1.KeyVersion {
 	for i := range key.Status.Versions {
 		if v := &key.Status.Versions[i]; v.State == v1alpha1.VersionPending && v.Cause == v1alpha1.CauseImported {

@@ -12,7 +12,7 @@ var (
 	})
 	withoutSlot = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "keyward_keys_beyond_limit_total",
-		Help: "ApiKeys that admission let pass and that were not minted, because their Group has as many as it may have.",
+		Help: "ApiKeys that admission allowed and that were not minted, because their Group has reached its limit of keys.",
 	})
 )
 

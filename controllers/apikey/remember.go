@@ -17,17 +17,17 @@ import (
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
 
-// rememberRetry is how soon to ask again whether what has ended is remembered.
+// rememberRetry is how soon to ask again whether ended versions are remembered.
 const rememberRetry = 50 * time.Millisecond
 
-// remember has the texts of versions that have ended before their expiry remembered beyond the ApiKey. Until
-// they are, nothing is recorded that follows from it; validation servers know already.
+// remember has the texts of versions that ended before their expiry remembered beyond the ApiKey, and reports whether
+// they are. Until then nothing is recorded that follows from their end; validation servers know of it already.
 func (r *Reconciler) remember(ctx context.Context, key *v1alpha1.ApiKey, versions []v1alpha1.KeyVersion) (kept bool, err error) {
 	return r.Memory.Remember(ctx, ended(key, versions)...)
 }
 
-// ended are the entries to remember: versions that were revoked or retired, and all that live where the key
-// is revoked. What is deleted rather than revoked may come back from a backup, if the platform allows it.
+// ended are the entries to remember: versions that were revoked or retired and, if the key is revoked, all that live. A
+// key that was deleted rather than revoked may be restored from a backup, if the platform allows that.
 func ended(key *v1alpha1.ApiKey, versions []v1alpha1.KeyVersion) (entries []revoked.Entry) {
 	onlyDeleted := key.DeletionTimestamp != nil && (key.Spec.Revoked == nil || !*key.Spec.Revoked)
 	for i := range versions {
@@ -41,7 +41,7 @@ func ended(key *v1alpha1.ApiKey, versions []v1alpha1.KeyVersion) (entries []revo
 		}
 		entry := revoked.Entry{Digest: digest.Digest, Cause: revoked.Ended}
 		if onlyDeleted && v.State != v1alpha1.VersionRetired {
-			// One that was revoked before its ApiKey was deleted is known as such already.
+			// A version that was revoked before its ApiKey was deleted is remembered as revoked already.
 			entry.Cause = revoked.Deleted
 		}
 		if v.ExpiresAt != nil {
@@ -52,9 +52,8 @@ func ended(key *v1alpha1.ApiKey, versions []v1alpha1.KeyVersion) (entries []revo
 	return entries
 }
 
-// wasOver tells what became of a text earlier, "" where nothing did, and by what it is allowed again, ""
-// where it is not.
-func (r *Reconciler) wasOver(ctx context.Context, key *v1alpha1.ApiKey, digest string) (over, allowed string, err error) {
+// endedEarlier describes how a text ended earlier, and what allows it again; either is empty if there is no such thing.
+func (r *Reconciler) endedEarlier(ctx context.Context, key *v1alpha1.ApiKey, digest string) (over, allowed string, err error) {
 	read, err := keyformat.ReadDigest(digest)
 	if err != nil {
 		return "", "", err
@@ -73,8 +72,8 @@ func (r *Reconciler) wasOver(ctx context.Context, key *v1alpha1.ApiKey, digest s
 	return "was revoked, for its ApiKey was deleted", allowed, err
 }
 
-// rememberGone remembers ApiKeys that went without a word, because somebody has removed the finalizer.
-func (r *Reconciler) rememberGone() handler.EventHandler {
+// rememberDeleted remembers ApiKeys that were deleted without being finalized, because somebody removed the finalizer.
+func (r *Reconciler) rememberDeleted() handler.EventHandler {
 	return handler.Funcs{
 		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, _ workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 			key, ok := e.Object.(*v1alpha1.ApiKey)
@@ -87,7 +86,7 @@ func (r *Reconciler) rememberGone() handler.EventHandler {
 				gone.DeletionTimestamp = &now
 			}
 			if _, err := r.remember(ctx, gone, gone.Status.Versions); err != nil {
-				ctrl.LoggerFrom(ctx).Error(err, "The versions of an ApiKey that is gone are not remembered", "namespace", key.Namespace, "name", key.Name)
+				ctrl.LoggerFrom(ctx).Error(err, "The versions of a deleted ApiKey are not remembered", "namespace", key.Namespace, "name", key.Name)
 			}
 		},
 	}

@@ -23,11 +23,12 @@ import (
 // restartRetry is how soon a workload that could not be rolled is tried again.
 const restartRetry = time.Minute
 
-// restart rolls the workloads that read the Secret only when they start. It patches an
-// annotation of the pod template, blindly and so without the permission to read workloads;
-// the same value twice rolls nothing. What fails is said, and is in the way of nothing else.
-// What was rolled is said when it is recorded.
-func (r *Reconciler) restart(ctx context.Context, key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome) (lifecycle.Outcome, error) {
+// restart rolls the workloads that read the Secret only when they start. It patches an annotation of the pod template
+// without reading the workload, so that it does not need the permission to read; patching the same value twice rolls
+// nothing. A failure is reported, and blocks nothing else. The event about rolled workloads is sent once that is recorded.
+func (r *Reconciler) restart(ctx context.Context, key *v1alpha1.ApiKey, found *facts,
+	outcome lifecycle.Outcome,
+) (lifecycle.Outcome, error) {
 	version := versionByID(outcome.Versions, outcome.Target)
 	patch, err := json.Marshal(podTemplate(v1alpha1.AnnotationRestartPrefix+publish.KeyID(key.UID), strconv.FormatInt(version.ID, 10)))
 	if err != nil {
@@ -40,7 +41,8 @@ func (r *Reconciler) restart(ctx context.Context, key *v1alpha1.ApiKey, found *f
 		object.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind(string(workload.Kind)))
 		switch err := r.Client.Patch(ctx, object, client.RawPatch(types.MergePatchType, patch), FieldOwner); {
 		case apierrors.IsForbidden(err):
-			failed = append(failed, fmt.Sprintf("%s (the manager may not patch it: bind its ServiceAccount to the ClusterRole keyward-restart in this namespace)", name))
+			failed = append(failed, fmt.Sprintf("%s (the manager may not patch it: bind its ServiceAccount to the ClusterRole "+
+				"keyward-restart in this namespace)", name))
 		case err != nil:
 			failed = append(failed, fmt.Sprintf("%s (%v)", name, err))
 		default:
@@ -48,9 +50,9 @@ func (r *Reconciler) restart(ctx context.Context, key *v1alpha1.ApiKey, found *f
 		}
 	}
 	if len(failed) > 0 {
-		found.stuck = &grant.Problem{
+		found.restartProblem = &grant.Problem{
 			Reason: v1alpha1.ReasonRestartRefused, Field: "spec.secret.restart",
-			Message: "cannot be rolled, which is tried again: " + strings.Join(failed, ", "),
+			Message: "cannot be rolled, which is retried: " + strings.Join(failed, ", "),
 		}
 		return outcome, nil
 	}

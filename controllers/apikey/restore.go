@@ -15,18 +15,17 @@ import (
 	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
-// maxLeftID bounds the ids of versions that a Secret tells of; those to come count on from it.
-const maxLeftID = 1 << 31
+// maxRestoredID limits the ids of versions that a Secret may claim; later versions count on from there.
+const maxRestoredID = 1 << 31
 
-// belongs is whether the Secret is that of the key. One of an earlier life of it is, where a
-// backup restores it without its owner. It is known by its annotation, and by the text, as
-// far as the status still knows that.
+// belongs reports whether the Secret is the key's. This includes a Secret of an earlier ApiKey of the name that a backup
+// restored without its owner: it is recognized by its annotation, and by its text if the status still has versions.
 func belongs(key *v1alpha1.ApiKey, secret *corev1.Secret, digest string) bool {
 	if metav1.IsControlledBy(secret, key) {
 		return true
 	}
 	if metav1.GetControllerOf(secret) != nil {
-		return false // that of an ApiKey that was deleted, and so revoked, goes with it
+		return false // it belongs to an ApiKey that was deleted, and so revoked, and is deleted with it
 	}
 	if secret.Labels[v1alpha1.LabelManagedBy] != v1alpha1.ManagedBy || secret.Annotations[v1alpha1.AnnotationAPIKey] != key.Name {
 		return false
@@ -38,14 +37,14 @@ func belongs(key *v1alpha1.ApiKey, secret *corev1.Secret, digest string) bool {
 	return known
 }
 
-// gatherLeft reads what a Secret says about the version that it carries, for a key whose
-// status knows of none. It is believed where the manager has sealed it, and the text is not over.
-func (r *Reconciler) gatherLeft(ctx context.Context, key *v1alpha1.ApiKey, f *facts) error {
+// gatherRestorable reads what a Secret says about the version that it carries, for a key whose status has none. This is
+// trusted if the manager has sealed it, and the text has not ended.
+func (r *Reconciler) gatherRestorable(ctx context.Context, key *v1alpha1.ApiKey, f *facts) error {
 	if f.secret == nil || f.input.Secret.Digest == "" || len(key.Status.Versions) > 0 {
 		return nil
 	}
 	refuse := func(reason, format string, args ...any) {
-		f.input.Secret.LeftProblem = restoreProblem(f.secret, reason, format, args...)
+		f.input.Secret.RestoreProblem = restoreProblem(f.secret, reason, format, args...)
 	}
 	text, err := keyOf(string(f.secret.Data[v1alpha1.SecretKeyAPIKey]))
 	if err != nil {
@@ -60,7 +59,7 @@ func (r *Reconciler) gatherLeft(ctx context.Context, key *v1alpha1.ApiKey, f *fa
 		refuse(v1alpha1.ReasonRestoreRefused, "holds the key of %s", other)
 		return nil
 	}
-	over, allowed, err := r.wasOver(ctx, key, f.input.Secret.Digest)
+	over, allowed, err := r.endedEarlier(ctx, key, f.input.Secret.Digest)
 	if err != nil {
 		return err
 	}
@@ -68,7 +67,7 @@ func (r *Reconciler) gatherLeft(ctx context.Context, key *v1alpha1.ApiKey, f *fa
 		refuse(v1alpha1.ReasonTextRevoked, "holds a key that %s, which is not accepted again", over)
 		return nil
 	}
-	f.input.Secret.Left, f.input.Secret.LeftAllowed = left(f.secret, text), allowed
+	f.input.Secret.Restorable, f.input.Secret.RestoreAllowedBy = restorableVersion(f.secret, text), allowed
 	if f.keys.Verify(sealed(key, f.secret), f.secret.Annotations[v1alpha1.AnnotationSeal]) {
 		return nil
 	}
@@ -77,9 +76,10 @@ func (r *Reconciler) gatherLeft(ctx context.Context, key *v1alpha1.ApiKey, f *fa
 	case err != nil:
 		return err
 	case until == "":
-		refuse(v1alpha1.ReasonRestoreRefused, "has no seal of this manager for what it holds: it was made or changed by somebody else, or the manager's secret was lost")
+		refuse(v1alpha1.ReasonRestoreRefused, "has no seal of this manager for what it holds: it was made or changed by somebody "+
+			"else, or the manager's secret was lost")
 	default:
-		f.input.Secret.LeftAllowed = "has no seal of this manager; it is taken over because its namespace allows that until " + until
+		f.input.Secret.RestoreAllowedBy = "has no seal of this manager; it is taken over because its namespace allows that until " + until
 	}
 	return nil
 }
@@ -87,15 +87,15 @@ func (r *Reconciler) gatherLeft(ctx context.Context, key *v1alpha1.ApiKey, f *fa
 func restoreProblem(secret *corev1.Secret, reason, format string, args ...any) *grant.Problem {
 	return &grant.Problem{
 		Reason: reason, Field: "spec.secret.name",
-		Message: fmt.Sprintf("Secret %q of an earlier life of this ApiKey ", secret.Name) + fmt.Sprintf(format, args...) +
+		Message: fmt.Sprintf("Secret %q of an earlier ApiKey of this name ", secret.Name) + fmt.Sprintf(format, args...) +
 			"; delete the Secret, and a new key is minted, or see \"Lost and restored\" in docs/lifecycle.md",
 	}
 }
 
-// left is the version as the annotations describe it.
-func left(secret *corev1.Secret, text keyformat.Key) *v1alpha1.KeyVersion {
+// restorableVersion is the version as the annotations of its Secret describe it.
+func restorableVersion(secret *corev1.Secret, text keyformat.Key) *v1alpha1.KeyVersion {
 	version := &v1alpha1.KeyVersion{ID: 1, Preview: text.Preview(), MintedAt: secret.CreationTimestamp}
-	if id, err := strconv.ParseInt(secret.Annotations[v1alpha1.AnnotationVersion], 10, 64); err == nil && id > 0 && id < maxLeftID {
+	if id, err := strconv.ParseInt(secret.Annotations[v1alpha1.AnnotationVersion], 10, 64); err == nil && id > 0 && id < maxRestoredID {
 		version.ID = id
 	}
 	if at, err := time.Parse(time.RFC3339, secret.Annotations[v1alpha1.AnnotationMintedAt]); err == nil && at.Before(version.MintedAt.Time) {
@@ -107,14 +107,14 @@ func left(secret *corev1.Secret, text keyformat.Key) *v1alpha1.KeyVersion {
 	return version
 }
 
-// holderOf tells of another ApiKey with a version of the digest, "" where there is none. One of
-// another namespace is not named: whoever may create ApiKeys here may not know of it.
+// holderOf describes another ApiKey that has a version with the digest; it is empty if there is none. An ApiKey of another
+// namespace is not named: the user who creates ApiKeys here may not be allowed to know of it.
 func (r *Reconciler) holderOf(ctx context.Context, key *v1alpha1.ApiKey, digest string) (string, error) {
 	read, err := keyformat.ReadDigest(digest)
 	if err != nil {
 		return "", fmt.Errorf("looking for another ApiKey with the same key: %w", err)
 	}
-	holders, err := cache.KeysWithDigest(ctx, r.Client, read.Digest)
+	holders, err := cache.CachedKeysWithDigest(ctx, r.Client, read.Digest)
 	if err != nil {
 		return "", fmt.Errorf("looking for another ApiKey with the same key: %w", err)
 	}

@@ -21,7 +21,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
 
-// sealed is what the seal of a Secret is to vouch for.
+// sealed is what the seal of a Secret confirms.
 func sealed(key *v1alpha1.ApiKey, secret *corev1.Secret) seal.Sealed {
 	return seal.Sealed{
 		Namespace: key.Namespace, ApiKey: key.Name, Text: string(secret.Data[v1alpha1.SecretKeyAPIKey]),
@@ -40,8 +40,7 @@ func keyOf(text string) (keyformat.Key, error) {
 	return key, err
 }
 
-// digestOf is the digest of a text as statuses have it. One that is no key at all has none that any
-// version has.
+// digestOf is the digest of a text in the form of statuses. For a text that is no key it is one that no version has.
 func digestOf(keys *seal.Keys, text string) string {
 	if keyformat.WellFormed(text) {
 		return keyformat.DigestOf(text).String()
@@ -49,23 +48,23 @@ func digestOf(keys *seal.Keys, text string) string {
 	return keys.Digests.Format(keys.Digests.Keyed(keyformat.DigestOf(text)))
 }
 
-// restoringUntil is until when a namespace takes over what is refused otherwise; empty where it does not.
-// Only who runs the platform may annotate namespaces.
+// restoringUntil is the instant until which a namespace allows restoring what is refused otherwise; empty if it does not.
+// Only platform administrators may annotate namespaces.
 func (r *Reconciler) restoringUntil(ctx context.Context, namespace string) (string, error) {
 	object := cache.NamespaceMetadata()
 	if err := r.Client.Get(ctx, types.NamespacedName{Name: namespace}, object); client.IgnoreNotFound(err) != nil {
 		return "", fmt.Errorf("reading namespace %s: %w", namespace, err)
 	}
 	until := object.GetAnnotations()[v1alpha1.AnnotationRestoringUntil]
-	// What is no instant gives the zero time, which is over.
+	// A text that is no instant gives the zero time, which has passed.
 	if at, _ := time.Parse(time.RFC3339, until); !r.Clock.Now().Before(at) {
 		return "", nil
 	}
 	return until, nil
 }
 
-// rekey brings the digests of imported keys into today's form, with one write: an earlier release kept
-// plain ones and showed the last characters, and the manager's secret may have been lost.
+// rekey converts the digests of imported keys to the current form, with one write: an earlier release stored plain digests
+// and the last characters, and the manager's secret may have been lost.
 func (r *Reconciler) rekey(ctx context.Context, key *v1alpha1.ApiKey) (rekeyed bool, err error) {
 	imported := slices.ContainsFunc(key.Status.Versions, func(v v1alpha1.KeyVersion) bool { return keyformat.IsForeignPreview(v.Preview) })
 	if !imported {
@@ -85,7 +84,7 @@ func (r *Reconciler) rekey(ctx context.Context, key *v1alpha1.ApiKey) (rekeyed b
 		case read.SecretID == "":
 			v.Digest, rekeyed = keys.Digests.Format(keys.Digests.Keyed(read.Digest)), true
 		case read.SecretID != keys.Digests.ID() && v == lifecycle.Current(key.Status.Versions):
-			digest, err := r.readAgain(ctx, key, keys)
+			digest, err := r.redigest(ctx, key, keys)
 			if err != nil {
 				return false, err
 			}
@@ -105,9 +104,8 @@ func (r *Reconciler) rekey(ctx context.Context, key *v1alpha1.ApiKey) (rekeyed b
 	return true, nil
 }
 
-// readAgain is the digest of the text in the key's own Secret, where its namespace allows to believe that;
-// empty otherwise.
-func (r *Reconciler) readAgain(ctx context.Context, key *v1alpha1.ApiKey, keys *seal.Keys) (string, error) {
+// redigest is the digest of the text in the key's own Secret, if its namespace allows trusting it; empty otherwise.
+func (r *Reconciler) redigest(ctx context.Context, key *v1alpha1.ApiKey, keys *seal.Keys) (string, error) {
 	until, err := r.restoringUntil(ctx, key.Namespace)
 	if err != nil || until == "" {
 		return "", err
@@ -122,11 +120,12 @@ func (r *Reconciler) readAgain(ctx context.Context, key *v1alpha1.ApiKey, keys *
 		return "", nil //nolint:nilerr // it holds no key; the condition says so
 	}
 	r.event(key, true, v1alpha1.ReasonRestored, "Plan", fmt.Sprintf(
-		"Secret %s is believed to hold the key, though the manager's secret was lost, because its namespace allows that until %s", name.Name, until))
+		"Secret %s is trusted to hold the key, though the manager's secret was lost, because its namespace allows that "+
+			"until %s", name.Name, until))
 	return keys.Digests.Of(text), nil
 }
 
-// unverifiable is the problem of versions whose digests are by a secret that the manager has lost.
+// unverifiable is the problem of versions whose digests were made with a secret that the manager has lost.
 func (f *facts) unverifiable(key *v1alpha1.ApiKey) *grant.Problem {
 	for i := range key.Status.Versions {
 		v := &key.Status.Versions[i]
@@ -136,14 +135,16 @@ func (f *facts) unverifiable(key *v1alpha1.ApiKey) *grant.Problem {
 		}
 		return &grant.Problem{
 			Reason: v1alpha1.ReasonRestoreRefused, Field: "spec.secret.name",
-			Message: fmt.Sprintf("version %d was imported under another secret of the manager, which was lost since, so that its text cannot be recognized; "+
-				"restore Secret %s of the manager's namespace and restart the manager, or see \"Lost and restored\" in docs/lifecycle.md", v.ID, seal.SecretName),
+			Message: fmt.Sprintf("version %d was imported under another secret of the manager, which was lost since, so that its "+
+				"text cannot be recognized; restore Secret %s of the manager's namespace and restart the manager, or see "+
+				"\"Lost and restored\" in docs/lifecycle.md", v.ID, seal.SecretName),
 		}
 	}
 	return nil
 }
 
-// stale is the result where something was recorded, or somebody else was faster: the next look knows better.
+// stale is the result after something was recorded, or somebody else was faster: the next reconciliation reads the
+// newer object.
 func stale(err error) (ctrl.Result, error) {
 	if err == nil || apierrors.IsConflict(err) {
 		return ctrl.Result{RequeueAfter: conditions.StaleRetry}, nil

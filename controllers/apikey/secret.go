@@ -25,18 +25,20 @@ import (
 	"github.com/keyward-dev/keyward/internal/secrettemplate"
 )
 
-// writeSecret brings the Secret into the declared form with the version's text. Where it
-// looks so already, nothing is written.
-func (r *Reconciler) writeSecret(ctx context.Context, key *v1alpha1.ApiKey, found *facts, version *v1alpha1.KeyVersion, reveal func() string) error {
+// writeSecret creates or changes the Secret so that it is as declared, with the version's text. If it is so already,
+// nothing is written.
+func (r *Reconciler) writeSecret(ctx context.Context, key *v1alpha1.ApiKey, found *facts, version *v1alpha1.KeyVersion,
+	reveal func() string,
+) error {
 	desired, err := desiredSecret(found.keys, key, version, reveal)
 	if err != nil {
 		return err
 	}
 	if found.secret == nil {
-		// Create, not apply: a Secret of the name that somebody makes at this moment stays theirs.
+		// Create, not apply: a Secret of the name that somebody else creates at this moment stays theirs.
 		return newSecretError(r.Client.Create(ctx, desired, FieldOwner), reveal())
 	}
-	if inShape(found.secret, desired) {
+	if isAsDeclared(found.secret, desired) {
 		return nil
 	}
 	return newSecretError(r.applySecret(ctx, found.secret, desired), reveal())
@@ -97,9 +99,9 @@ func desiredSecret(keys *seal.Keys, key *v1alpha1.ApiKey, version *v1alpha1.KeyV
 	return secret, nil
 }
 
-// inShape is whether the Secret has what is declared, and the operator owns nothing else of
-// it: what a template no longer sets is to go, what others have added is theirs.
-func inShape(secret, desired *corev1.Secret) bool {
+// isAsDeclared reports whether the Secret has what is declared, and the operator owns no other fields of it: what a
+// template no longer sets has to be removed, what others have added is theirs.
+func isAsDeclared(secret, desired *corev1.Secret) bool {
 	if owner := metav1.GetControllerOf(secret); owner == nil || owner.UID != desired.OwnerReferences[0].UID {
 		return false
 	}
@@ -124,8 +126,8 @@ func contains(all, some map[string]string) bool {
 	return true
 }
 
-// applySecret changes exactly the Secret that was read, by server-side apply. Fields that the
-// creation set are first handed over to apply, so that one left out now is removed.
+// applySecret changes exactly the Secret that was read, by server-side apply. The ownership of fields that were set at
+// creation is first converted to that of apply, so that a field that is no longer declared is removed.
 func (r *Reconciler) applySecret(ctx context.Context, secret, desired *corev1.Secret) error {
 	patch, err := csaupgrade.UpgradeManagedFieldsPatch(secret, sets.New(string(FieldOwner)), string(FieldOwner))
 	if err != nil {

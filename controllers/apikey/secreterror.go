@@ -11,8 +11,8 @@ import (
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
 
-// secretError is why the API server does not let a Secret be written: a quota, a policy, an
-// immutable Secret. Its text is shown, so it never holds that of the key, whoever put it in.
+// secretError is why the API server refuses to write a Secret: a quota, a policy, an immutable Secret. Its text is shown
+// to users, so the text of the key is removed from it.
 type secretError struct {
 	cause error
 	text  string
@@ -27,16 +27,16 @@ func newSecretError(err error, key string) error {
 
 func (e *secretError) Error() string { return e.text }
 
-// Unwrap lets apierrors tell what kind of refusal it is.
+// Unwrap lets apierrors recognize the kind of refusal.
 func (e *secretError) Unwrap() error { return e.cause }
 
 func (e *secretError) problem(key *v1alpha1.ApiKey) *grant.Problem {
 	hint := ""
 	if apierrors.IsInvalid(e.cause) {
-		hint = "; if the Secret is immutable, delete it, and a new key takes its place"
+		hint = "; if the Secret is immutable, delete it, and a new key replaces it"
 	}
 	return &grant.Problem{
 		Reason: v1alpha1.ReasonSecretRefused, Field: "spec.secret",
-		Message: fmt.Sprintf("Secret %q cannot be written, which is tried again: %v%s", lifecycle.SecretName(key), e, hint),
+		Message: fmt.Sprintf("Secret %q cannot be written, which is retried: %v%s", lifecycle.SecretName(key), e, hint),
 	}
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
 
-// record is the one exit of a reconciliation: it writes the status, where it changed, sends
-// the events, and says when to look again.
+// record ends every reconciliation: it writes the status if it changed, sends the events, and returns when to reconcile
+// again.
 func (r *Reconciler) record(ctx context.Context, key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome) (ctrl.Result, error) {
 	now := r.Clock.Now()
 	if wait := deferral(key, found, outcome, now); wait > 0 {
@@ -33,8 +33,8 @@ func (r *Reconciler) record(ctx context.Context, key *v1alpha1.ApiKey, found *fa
 	if changed || count != nil {
 		patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 		if err := r.Client.Status().Patch(ctx, key, patch); err != nil {
-			if begins(outcome) {
-				r.pending.drop(key.UID) // nobody knows of the version yet
+			if startsVersion(outcome) {
+				r.pending.drop(key.UID) // the version is recorded nowhere yet
 			}
 			if count != nil && apierrors.IsConflict(err) {
 				r.Usage.Keys.Refused(count)
@@ -54,16 +54,16 @@ func (r *Reconciler) record(ctx context.Context, key *v1alpha1.ApiKey, found *fa
 	if found.delivered {
 		failpoint.Here(failpoint.AfterActive)
 	}
-	held, _ := r.pending.get(key.UID)
-	if v := versionByID(key.Status.Versions, held); v == nil || v.State != v1alpha1.VersionPending {
-		r.pending.drop(key.UID) // delivered, over, or given up: nobody needs the text any more
+	pendingID, _ := r.pending.get(key.UID)
+	if v := versionByID(key.Status.Versions, pendingID); v == nil || v.State != v1alpha1.VersionPending {
+		r.pending.drop(key.UID) // delivered, ended, or dropped: the text is not needed any more
 	}
-	r.announce(before, key, found, outcome)
-	return ctrl.Result{RequeueAfter: next(found, outcome, now)}, nil
+	r.sendEvents(before, key, found, outcome)
+	return ctrl.Result{RequeueAfter: requeueAfter(found, outcome, now)}, nil
 }
 
-// deferral is how long to hold the status back. What a process must not forget is never held
-// back.
+// deferral is how long to delay writing the status. Changes of versions, which a process must not forget, are never
+// delayed.
 func deferral(key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome, now time.Time) time.Duration {
 	if found.input.Published || found.recordID == publish.NoRecord || !equality.Semantic.DeepEqual(key.Status.Versions, outcome.Versions) {
 		return 0
@@ -71,8 +71,8 @@ func deferral(key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome, now
 	return conditions.Hold(found.enforcement, now)
 }
 
-// next is when to look again without being told to; zero if never.
-func next(found *facts, outcome lifecycle.Outcome, now time.Time) time.Duration {
+// requeueAfter is when to reconcile again without an event; zero if never.
+func requeueAfter(found *facts, outcome lifecycle.Outcome, now time.Time) time.Duration {
 	var after time.Duration
 	if !outcome.Wake.IsZero() {
 		after = max(outcome.Wake.Sub(now), time.Millisecond)
@@ -82,28 +82,29 @@ func next(found *facts, outcome lifecycle.Outcome, now time.Time) time.Duration 
 			after = d
 		}
 	}
-	if found.input.Secret.Foreign || outcome.Obstacle != nil && retried(outcome.Obstacle.Reason) && !found.importNever {
+	if found.input.Secret.Foreign || outcome.Obstacle != nil && isRetried(outcome.Obstacle.Reason) && !found.importImpossible {
 		sooner(conflictRetry)
 	}
-	if found.stuck != nil {
+	if found.restartProblem != nil {
 		sooner(restartRetry)
 	}
 	return after
 }
 
-// retried is whether nothing tells when what is in the way is gone: Secrets that are not the operator's,
-// annotations of namespaces.
-func retried(reason string) bool {
+// isRetried reports whether no event reports the end of the obstacle: Secrets that are not the operator's, annotations of
+// namespaces.
+func isRetried(reason string) bool {
 	return reason == v1alpha1.ReasonImportRefused || reason == v1alpha1.ReasonRestoreRefused || reason == v1alpha1.ReasonTextRevoked
 }
 
-// begins is whether the outcome adds a version.
-func begins(outcome lifecycle.Outcome) bool {
+// startsVersion reports whether the outcome adds a version.
+func startsVersion(outcome lifecycle.Outcome) bool {
 	return outcome.Action == lifecycle.Mint || outcome.Action == lifecycle.Import
 }
 
 func (r *Reconciler) desiredStatus(key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome, now time.Time) v1alpha1.ApiKeyStatus {
 	status := *key.Status.DeepCopy()
+	status.ObservedGeneration = key.Generation
 	status.KeyID = publish.KeyID(key.UID)
 	status.CreatedBy = key.Annotations[v1alpha1.AnnotationCreatedBy]
 	status.State = outcome.State
@@ -118,20 +119,21 @@ func (r *Reconciler) desiredStatus(key *v1alpha1.ApiKey, found *facts, outcome l
 	if !outcome.RotatesAt.IsZero() {
 		status.NextRotationAt = &metav1.Time{Time: outcome.RotatesAt.Truncate(time.Second)}
 	}
-	noteUse(&status, found.input.Usage, r.LastUsedResolution)
-	set := conditions.Set{Conditions: &status.Conditions, Generation: key.Generation, Now: now}
-	set.Summarize(summarize(key, found, outcome))
-	foretell(set, &status, outcome)
-	if asked(key, found) && !begins(outcome) {
-		status.Enforcement = set.Enforce(found.enforcement, found.recordID)
+	setLastUsed(&status, found.input.Usage, r.LastUsedResolution)
+	set := conditions.Setter{Conditions: &status.Conditions, Generation: key.Generation, Now: now}
+	set.SetSummary(summarize(key, found, outcome))
+	setAccepted(set, key, found, outcome)
+	setForecasts(set, &status, outcome)
+	if enforcementQueried(key, found) && !startsVersion(outcome) {
+		status.Enforcement = set.SetEnforced(found.enforcement, found.recordID)
 	} else if known := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionEnforced); known != nil {
 		known.ObservedGeneration = key.Generation
 	}
 	return status
 }
 
-// asked is whether the Hub was asked about the record.
-func asked(key *v1alpha1.ApiKey, found *facts) bool {
+// enforcementQueried reports whether the Hub was asked about the record.
+func enforcementQueried(key *v1alpha1.ApiKey, found *facts) bool {
 	was := key.Status.Enforcement
 	if was == nil {
 		return found.recordID != publish.NoRecord
@@ -139,7 +141,7 @@ func asked(key *v1alpha1.ApiKey, found *facts) bool {
 	return was.Record != found.recordID || !isEnforced(key)
 }
 
-// shownVersion is the version that a list of keys shows: the current, or the last there was.
+// shownVersion is the version that a list of keys shows: the current one, or the last one.
 func shownVersion(versions []v1alpha1.KeyVersion) *v1alpha1.KeyVersion {
 	if current := lifecycle.Current(versions); current != nil {
 		return current
@@ -150,24 +152,17 @@ func shownVersion(versions []v1alpha1.KeyVersion) *v1alpha1.KeyVersion {
 	return &versions[len(versions)-1]
 }
 
-// announce sends the events of what has happened.
-func (r *Reconciler) announce(before, key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome) {
+// sendEvents sends the events about what has happened.
+func (r *Reconciler) sendEvents(before, key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome) {
 	enforcement := found.enforcement
 	for _, note := range outcome.Notes {
 		r.event(key, note.Warning, note.Reason, "Plan", note.Message)
 	}
-	ready := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionReady)
-	if was := meta.FindStatusCondition(before.Status.Conditions, v1alpha1.ConditionReady); (outcome.Obstacle != nil || found.stuck != nil) &&
-		ready != nil && (was == nil || was.Reason != ready.Reason || was.Message != ready.Message) {
-		if ready.Reason == v1alpha1.ReasonKeyLimitReached {
+	for _, event := range conditions.Events(before.Status.Conditions, key.Status.Conditions) {
+		if event.Reason == v1alpha1.ReasonKeyLimitReached {
 			withoutSlot.Inc()
 		}
-		r.event(key, !declared(ready.Reason), ready.Reason, "Plan", ready.Message)
-	}
-	for _, kind := range []string{v1alpha1.ConditionExpiringSoon, v1alpha1.ConditionCutoverPending} {
-		if is := meta.FindStatusCondition(key.Status.Conditions, kind); is != nil && !meta.IsStatusConditionTrue(before.Status.Conditions, kind) {
-			r.event(key, true, kind, "Plan", is.Message)
-		}
+		r.event(key, event.Warning(), event.Reason, "Plan", event.Message)
 	}
 	if !enforcement.Complete || !newlyEnforced(before, key) {
 		return
@@ -180,8 +175,8 @@ func (r *Reconciler) announce(before, key *v1alpha1.ApiKey, found *facts, outcom
 	r.event(key, enforced.Status != metav1.ConditionTrue, v1alpha1.ReasonEnforced, "Publish", note)
 }
 
-// newlyEnforced is whether the status says for the first time how a change was enforced. A
-// first version is not mentioned where all went well: its delivery says as much.
+// newlyEnforced reports whether the status says for the first time how a change is enforced. A first version that is in
+// force everywhere is not announced: its delivery says the same.
 func newlyEnforced(before, key *v1alpha1.ApiKey) bool {
 	was, is := before.Status.Enforcement, key.Status.Enforcement
 	everywhere := isEnforced(key)

@@ -4,56 +4,122 @@ import (
 	"fmt"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/conditions"
 	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
 
-// summarize says how the key is.
+const (
+	revokedForGood = "the key is revoked for good; create a new ApiKey where one is needed"
+	expiredForGood = "the key has expired; create a new ApiKey where one is needed"
+)
+
+// summarize describes how far the key is in its declared state. A state that somebody declared is reached when
+// validation servers have it in force; an expired key stays as it is.
 func summarize(key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome) conditions.Summary {
-	waiting := found.recordID != publish.NoRecord && !found.input.Published
+	unacknowledged := found.unacknowledged()
 	switch {
 	case key.DeletionTimestamp != nil:
 		return conditions.Summary{
-			Working: true, Reason: v1alpha1.ReasonDeleting,
+			Reconciling: true, Reason: v1alpha1.ReasonDeleting,
 			Message: "deleting revokes the key; " + conditions.Waiting(found.enforcement),
 		}
 	case outcome.State == v1alpha1.KeyRevoked:
 		return conditions.Summary{
-			Working: waiting, Reason: v1alpha1.ReasonRevoked,
-			Message: "the key is revoked for good; create a new ApiKey where one is needed",
+			Ready: !unacknowledged, Reconciling: unacknowledged, Reason: v1alpha1.ReasonRevoked, Message: revokedForGood,
 		}
 	case outcome.State == v1alpha1.KeyExpired:
+		return conditions.Summary{Ready: true, Reason: v1alpha1.ReasonExpired, Message: expiredForGood}
+	case outcome.Obstacle != nil && declared(outcome.Obstacle.Reason):
 		return conditions.Summary{
-			Stuck: true, Reason: v1alpha1.ReasonExpired,
-			Message: "the key's time is over; create a new ApiKey where one is needed",
+			Ready: !unacknowledged, Reconciling: unacknowledged,
+			Reason: outcome.Obstacle.Reason, Message: outcome.Obstacle.Error(),
 		}
 	case outcome.Obstacle != nil:
+		return conditions.Summary{Stalled: true, Reason: outcome.Obstacle.Reason, Message: outcome.Obstacle.Error()}
+	case found.restartProblem != nil:
 		return conditions.Summary{
-			Working: waiting && declared(outcome.Obstacle.Reason),
-			Stuck:   !declared(outcome.Obstacle.Reason),
-			Reason:  outcome.Obstacle.Reason, Message: outcome.Obstacle.Error(),
+			Ready: true, Reconciling: true, Reason: found.restartProblem.Reason, Message: found.restartProblem.Error(),
 		}
-	case found.stuck != nil:
-		return conditions.Summary{Ready: true, Working: true, Reason: found.stuck.Reason, Message: found.stuck.Error()}
 	case outcome.State == v1alpha1.KeyActive:
-		return conditions.Summary{Ready: true, Working: waiting || outcome.Action != lifecycle.Keep && outcome.Action != lifecycle.None, Reason: v1alpha1.ReasonReady, Message: works(key, outcome)}
-	case begins(outcome):
 		return conditions.Summary{
-			Working: true, Reason: v1alpha1.ReasonPublishing,
-			Message: fmt.Sprintf("version %d is minted; validation servers are told before it is delivered", outcome.Target),
+			Ready:       true,
+			Reconciling: unacknowledged || outcome.Action != lifecycle.Keep && outcome.Action != lifecycle.None,
+			Reason:      v1alpha1.ReasonReady, Message: describeAccepted(key, outcome),
+		}
+	case startsVersion(outcome):
+		return conditions.Summary{
+			Reconciling: true, Reason: v1alpha1.ReasonPublishing,
+			Message: fmt.Sprintf("version %d is minted; it is published to validation servers before it is delivered", outcome.Target),
 		}
 	default:
 		return conditions.Summary{
-			Working: true, Reason: v1alpha1.ReasonPublishing,
-			Message: fmt.Sprintf("version %d is delivered when every validation server accepts it; %s", outcome.Target, conditions.Waiting(found.enforcement)),
+			Reconciling: true, Reason: v1alpha1.ReasonPublishing,
+			Message: fmt.Sprintf("version %d is delivered when every validation server accepts it; %s", outcome.Target,
+				conditions.Waiting(found.enforcement)),
 		}
 	}
 }
 
-// works says of a key that is accepted where its text is, and what goes on.
-func works(key *v1alpha1.ApiKey, outcome lifecycle.Outcome) string {
+// setAccepted sets the condition Accepted: by what is declared, and true only once validation servers have
+// acknowledged that. While they take over a change of a key that they accept, it stays true.
+func setAccepted(set conditions.Setter, key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome) {
+	reason, message := refusal(key, found, outcome)
+	was := meta.IsStatusConditionTrue(key.Status.Conditions, v1alpha1.ConditionAccepted)
+	if reason == "" && found.unacknowledged() && !was {
+		reason, message = v1alpha1.ReasonPublishing, "the key is accepted when every validation server has the change; "+
+			conditions.Waiting(found.enforcement)
+	}
+	if reason == "" {
+		set.Set(v1alpha1.ConditionAccepted, true, v1alpha1.ReasonAccepted, "validation servers accept the key")
+		return
+	}
+	set.Set(v1alpha1.ConditionAccepted, false, reason, message)
+}
+
+// refusal is why the key is not to be accepted; the reason is empty where it is.
+func refusal(key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome) (reason, message string) {
+	problem, obstacle := found.input.Problem, outcome.Obstacle
+	switch {
+	case key.DeletionTimestamp != nil:
+		return v1alpha1.ReasonDeleting, "deleting revokes the key"
+	case outcome.State == v1alpha1.KeyRevoked:
+		return v1alpha1.ReasonRevoked, revokedForGood
+	case outcome.State == v1alpha1.KeyExpired:
+		return v1alpha1.ReasonExpired, expiredForGood
+	case problem != nil:
+		return problem.Reason, problem.Error()
+	case outcome.State == v1alpha1.KeySuspended && obstacle != nil:
+		return obstacle.Reason, obstacle.Error()
+	case delivered(outcome.Versions):
+		return "", ""
+	case obstacle != nil:
+		return obstacle.Reason, obstacle.Error()
+	default:
+		return v1alpha1.ReasonPending, "no version of the key is delivered yet"
+	}
+}
+
+// delivered reports whether a version lives that somebody may have.
+func delivered(versions []v1alpha1.KeyVersion) bool {
+	for i := range versions {
+		if state := versions[i].State; lifecycle.Live(state) && state != v1alpha1.VersionPending {
+			return true
+		}
+	}
+	return false
+}
+
+// unacknowledged reports whether a validation server lacks the published record of the key.
+func (f *facts) unacknowledged() bool {
+	return f.recordID != publish.NoRecord && !f.input.Published
+}
+
+// describeAccepted describes where the text of an accepted key is, and what is in progress.
+func describeAccepted(key *v1alpha1.ApiKey, outcome lifecycle.Outcome) string {
 	where := fmt.Sprintf("delivered in Secret %s", lifecycle.SecretName(key))
 	current := lifecycle.Current(outcome.Versions)
 	switch {
@@ -69,23 +135,24 @@ func works(key *v1alpha1.ApiKey, outcome lifecycle.Outcome) string {
 	switch {
 	case outcome.Postponed:
 		message += fmt.Sprintf("; the next rotation waits until one of %d overlaps ends", lifecycle.MaxRetiring)
-	case begins(outcome), outcome.Action == lifecycle.Publish, outcome.Action == lifecycle.Deliver:
-		message += fmt.Sprintf("; version %d is on its way", outcome.Target)
+	case startsVersion(outcome), outcome.Action == lifecycle.Publish, outcome.Action == lifecycle.Deliver:
+		message += fmt.Sprintf("; version %d is being delivered", outcome.Target)
 	}
 	return message
 }
 
-// foretell sets the conditions about what is to come.
-func foretell(set conditions.Set, status *v1alpha1.ApiKeyStatus, outcome lifecycle.Outcome) {
+// setForecasts sets the conditions about what is to come.
+func setForecasts(set conditions.Setter, status *v1alpha1.ApiKeyStatus, outcome lifecycle.Outcome) {
 	expires := ""
 	if outcome.Expiring && status.ExpiresAt != nil {
-		expires = fmt.Sprintf("the key ends at %s and does not rotate by itself before; let it rotate (spec.rotation.every), or create another",
+		expires = fmt.Sprintf("the key ends at %s and does not rotate automatically before; let it rotate "+
+			"(spec.rotation.every), or create another",
 			status.ExpiresAt.UTC().Format(time.RFC3339))
 	}
-	set.Only(v1alpha1.ConditionExpiringSoon, expires != "", v1alpha1.ReasonExpiresAt, expires)
+	set.Set(v1alpha1.ConditionExpiringSoon, expires != "", v1alpha1.ReasonExpiresAt, expires)
 	c := outcome.Cutover
 	if c == nil {
-		set.Only(v1alpha1.ConditionCutoverPending, false, "", "")
+		set.Set(v1alpha1.ConditionCutoverPending, false, "", "")
 		return
 	}
 	clients := fmt.Sprintf("%d client addresses", c.Clients)
@@ -95,13 +162,14 @@ func foretell(set conditions.Set, status *v1alpha1.ApiKeyStatus, outcome lifecyc
 	case c.Clients == 1:
 		clients = "1 client address"
 	}
-	set.Only(v1alpha1.ConditionCutoverPending, true, v1alpha1.ReasonStillUsed, fmt.Sprintf(
-		"version %d (%s) is still used, by %s since its successor was there at %s; it is refused from %s on: let its users read the Secret again, or extend spec.rotation.overlap",
+	set.Set(v1alpha1.ConditionCutoverPending, true, v1alpha1.ReasonStillUsed, fmt.Sprintf(
+		"version %d (%s) is still used, by %s since its successor was available at %s; it is refused from %s on: "+
+			"let its users read the Secret again, or extend spec.rotation.overlap",
 		c.ID, c.Preview, clients, c.Since.UTC().Format(time.RFC3339), c.Ends.UTC().Format(time.RFC3339)))
 }
 
-// declared is whether the reason is a state that somebody declared, rather than a mistake
-// that somebody has to mend.
+// declared reports whether the reason is a state that somebody declared, rather than a mistake that somebody has
+// to fix.
 func declared(reason string) bool {
 	switch reason {
 	case v1alpha1.ReasonSuspended, v1alpha1.ReasonGroupFrozen, v1alpha1.ReasonGroupSuspended:

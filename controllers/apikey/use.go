@@ -20,19 +20,19 @@ import (
 )
 
 const (
-	// usedInterval is how often reported uses are looked through for what is to be written.
+	// usedInterval is how often reported uses are searched for what has to be written.
 	usedInterval = 10 * time.Second
-	// countsAtOnce is of how many keys requests are written in that time, unless their status
-	// is written anyway: 40 a second.
+	// countsAtOnce is for how many keys counts are written in that time, unless their status is written anyway: 40 a
+	// second.
 	countsAtOnce = 400
 )
 
-// used reconciles keys whose last use or requests are to be written. They are spread over the
-// time until the next look, so that a busy cluster has no bursts of writes.
-func (r *Reconciler) used() source.Source {
+// usageReports reconciles keys whose last use or count of requests has to be written. They are spread over the interval, so
+// that a busy cluster has no bursts of writes.
+func (r *Reconciler) usageReports() source.Source {
 	return source.Func(func(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 		go wait.UntilWithContext(ctx, func(ctx context.Context) {
-			due := append(r.counted(ctx), r.lastUsed(ctx)...)
+			due := append(r.keysWithCounts(ctx), r.keysWithLastUse(ctx)...)
 			for i, request := range due {
 				queue.AddAfter(request, usedInterval*time.Duration(i)/time.Duration(len(due)))
 			}
@@ -41,25 +41,25 @@ func (r *Reconciler) used() source.Source {
 	})
 }
 
-// lastUsed are the keys whose last use has moved on.
-func (r *Reconciler) lastUsed(ctx context.Context) (due []reconcile.Request) {
+// keysWithLastUse are the keys whose last use has advanced.
+func (r *Reconciler) keysWithLastUse(ctx context.Context) (due []reconcile.Request) {
 	for _, digest := range r.Usage.Due(r.LastUsedResolution) {
-		keys, err := cache.KeysWithDigest(ctx, r.Client, digest)
+		keys, err := cache.CachedKeysWithDigest(ctx, r.Client, digest)
 		if err != nil {
-			ctrl.LoggerFrom(ctx).Error(err, "The last use of a key is written late")
+			ctrl.LoggerFrom(ctx).Error(err, "The last use of a key is written with a delay")
 		}
 		due = append(due, requests(keys)...)
 	}
 	return due
 }
 
-// counted are the keys whose requests are to be written. What servers say of keys that are gone,
-// or of another Group, is forgotten.
-func (r *Reconciler) counted(ctx context.Context) (due []reconcile.Request) {
+// keysWithCounts are the keys whose count of requests has to be written. Reports about keys that no longer exist, or are of
+// another Group, are forgotten.
+func (r *Reconciler) keysWithCounts(ctx context.Context) (due []reconcile.Request) {
 	for _, name := range r.Usage.Keys.Due(r.LastUsedResolution, countsAtOnce) {
-		keys, err := cache.KeysWithID(ctx, r.Client, name.ID)
+		keys, err := cache.CachedKeysWithID(ctx, r.Client, name.ID)
 		if err != nil {
-			ctrl.LoggerFrom(ctx).Error(err, "The requests of a key are written late")
+			ctrl.LoggerFrom(ctx).Error(err, "The requests of a key are written with a delay")
 			continue
 		}
 		if len(keys) != 1 || keyName(&keys[0]) != name {
@@ -75,8 +75,8 @@ func keyName(key *v1alpha1.ApiKey) usage.KeyName {
 	return usage.KeyName{Group: cache.GroupName(key.Spec.GroupRef, key.Namespace).String(), ID: publish.KeyID(key.UID)}
 }
 
-// noteUse writes when versions were last used, where that has moved on by the resolution.
-func noteUse(status *v1alpha1.ApiKeyStatus, usage lifecycle.Usage, resolution time.Duration) {
+// setLastUsed sets when versions were last used, where that has advanced by the resolution.
+func setLastUsed(status *v1alpha1.ApiKeyStatus, usage lifecycle.Usage, resolution time.Duration) {
 	for i := range status.Versions {
 		v := &status.Versions[i]
 		last := usage.Of[v.Digest].Last.Truncate(time.Second)
@@ -90,8 +90,7 @@ func noteUse(status *v1alpha1.ApiKeyStatus, usage lifecycle.Usage, resolution ti
 	}
 }
 
-// count writes the requests of the month, where that is due or where the status is written
-// anyway, and the last use with them.
+// count sets the requests of the month, and the last use, if that is due or the status is written anyway.
 func (r *Reconciler) count(key *v1alpha1.ApiKey, found *facts, changed bool) *usage.Count {
 	was := ptr.Deref(key.Status.Usage, v1alpha1.KeyUsage{})
 	count := r.Usage.Keys.Of(keyName(key), was.Period, uint64(max(0, ptr.Deref(was.Requests, 0))))
@@ -99,7 +98,7 @@ func (r *Reconciler) count(key *v1alpha1.ApiKey, found *facts, changed bool) *us
 		return nil
 	}
 	key.Status.Usage = &v1alpha1.KeyUsage{Period: count.Month.String(), Requests: ptr.To(int64(count.Requests))}
-	noteUse(&key.Status, found.input.Usage, 0)
+	setLastUsed(&key.Status, found.input.Usage, 0)
 	r.Usage.Keys.Writing(count)
 	return count
 }

@@ -1,4 +1,5 @@
-// Package cache finds the objects that an ApiKey or a DomainAllowlist depends on.
+// Package cache looks up objects in the manager's cache, and declares the indexes for that. Functions whose names begin with
+// Cached return objects that belong to the cache, uncopied: read them, and never change them.
 package cache
 
 import (
@@ -26,7 +27,7 @@ func NamespaceMetadata() *metav1.PartialObjectMetadata {
 	return object
 }
 
-// Group returns the Group of the name, nil where there is none.
+// Group returns the Group of the name, or nil if there is none.
 func Group(ctx context.Context, reader client.Reader, name types.NamespacedName, options ...client.GetOption) (*v1alpha1.Group, error) {
 	group := &v1alpha1.Group{}
 	switch err := reader.Get(ctx, name, group, options...); {
@@ -38,44 +39,67 @@ func Group(ctx context.Context, reader client.Reader, name types.NamespacedName,
 	return group, nil
 }
 
-// GroupName is the name of the Group that a reference in an object of the namespace names.
+// GroupName returns the name of the Group that a reference in an object of the namespace refers to.
 func GroupName(ref v1alpha1.GroupReference, namespace string) types.NamespacedName {
 	groupNamespace, name := grant.GroupKey(ref, namespace)
 	return types.NamespacedName{Namespace: groupNamespace, Name: name}
 }
 
-// ForKey returns the Group of the key, nil where there is none, and why it does not grant
-// what the key asks, nil where it does. The Group is the cache's own: read it, change nothing.
-func ForKey(ctx context.Context, reader client.Reader, key *v1alpha1.ApiKey) (*v1alpha1.Group, *grant.Problem, error) {
-	return check(ctx, reader, func(labels map[string]string) grant.Subject { return grant.ForKey(key, labels) },
-		key.Spec.GroupRef, key.Namespace)
-}
-
-// ForAllowlist is ForKey for a DomainAllowlist.
-func ForAllowlist(ctx context.Context, reader client.Reader, list *v1alpha1.DomainAllowlist) (*v1alpha1.Group, *grant.Problem, error) {
-	return check(ctx, reader, func(labels map[string]string) grant.Subject { return grant.ForAllowlist(list, labels) },
-		list.Spec.GroupRef, list.Namespace)
-}
-
-func check(ctx context.Context, reader client.Reader, subject func(labels map[string]string) grant.Subject,
-	ref v1alpha1.GroupReference, namespace string,
-) (*v1alpha1.Group, *grant.Problem, error) {
-	group, err := Group(ctx, reader, GroupName(ref, namespace), client.UnsafeDisableDeepCopy)
+// CachedGroupForKey returns the Group of the key, or nil if there is none, and why it does not grant what the key requests,
+// or nil if it does.
+func CachedGroupForKey(ctx context.Context, reader client.Reader, key *v1alpha1.ApiKey) (*v1alpha1.Group, *grant.Problem, error) {
+	group, subject, err := cachedGroupOf(ctx, reader, grant.ForKey(key, nil))
 	if err != nil {
 		return nil, nil, err
 	}
-	var labels map[string]string
-	if group != nil && group.Namespace != namespace {
-		if from, _ := grant.Admits(subject(nil), group); from.From == v1alpha1.NamespacesFromSelector {
-			if labels, err = NamespaceLabels(ctx, reader, namespace); err != nil {
-				return nil, nil, err
-			}
-		}
-	}
-	return group, grant.Check(subject(labels), group), nil
+	return group, grant.Check(subject, group), nil
 }
 
-// NamespaceLabels are the labels of a namespace, none where it does not exist.
+// CachedGroupForKeyWithProblems is CachedGroupForKey with all problems.
+func CachedGroupForKeyWithProblems(ctx context.Context, reader client.Reader,
+	key *v1alpha1.ApiKey,
+) (*v1alpha1.Group, grant.Problems, error) {
+	group, subject, err := cachedGroupOf(ctx, reader, grant.ForKey(key, nil))
+	if err != nil {
+		return nil, nil, err
+	}
+	return group, grant.CheckAll(subject, group), nil
+}
+
+// CachedGroupForAllowlist is CachedGroupForKey for a DomainAllowlist.
+func CachedGroupForAllowlist(ctx context.Context, reader client.Reader,
+	list *v1alpha1.DomainAllowlist,
+) (*v1alpha1.Group, *grant.Problem, error) {
+	group, subject, err := cachedGroupOf(ctx, reader, grant.ForAllowlist(list, nil))
+	if err != nil {
+		return nil, nil, err
+	}
+	return group, grant.Check(subject, group), nil
+}
+
+// ProblemsOfAllowlist returns all problems, of which CachedGroupForAllowlist returns the first.
+func ProblemsOfAllowlist(ctx context.Context, reader client.Reader, list *v1alpha1.DomainAllowlist) (grant.Problems, error) {
+	group, subject, err := cachedGroupOf(ctx, reader, grant.ForAllowlist(list, nil))
+	if err != nil {
+		return nil, err
+	}
+	return grant.CheckAll(subject, group), nil
+}
+
+// cachedGroupOf returns the Group of a subject, or nil if there is none, and the subject with the labels of its namespace
+// if the Group selects namespaces by them.
+func cachedGroupOf(ctx context.Context, reader client.Reader, subject grant.Subject) (*v1alpha1.Group, grant.Subject, error) {
+	group, err := Group(ctx, reader, GroupName(subject.GroupRef, subject.Namespace), client.UnsafeDisableDeepCopy)
+	if err != nil || group == nil || group.Namespace == subject.Namespace {
+		return group, subject, err
+	}
+	if from, _ := grant.Admits(subject, group); from.From == v1alpha1.NamespacesFromSelector {
+		subject.NamespaceLabels, err = NamespaceLabels(ctx, reader, subject.Namespace)
+	}
+	return group, subject, err
+}
+
+// NamespaceLabels returns the labels of a namespace, or none if it does not exist.
 func NamespaceLabels(ctx context.Context, reader client.Reader, name string) (map[string]string, error) {
 	object := NamespaceMetadata()
 	if err := reader.Get(ctx, types.NamespacedName{Name: name}, object); client.IgnoreNotFound(err) != nil {
@@ -84,8 +108,8 @@ func NamespaceLabels(ctx context.Context, reader client.Reader, name string) (ma
 	return object.GetLabels(), nil
 }
 
-// Allowlists are the DomainAllowlists that refer to the group from namespaces of which it
-// says that they count (allowlistsFrom). A project that the group lacks does not invalidate the rest of a list.
+// Allowlists returns the DomainAllowlists that refer to the group, from namespaces that the group allows (allowlistsFrom). A
+// project that the group lacks does not invalidate the rest of a list.
 func Allowlists(ctx context.Context, reader client.Reader, group *v1alpha1.Group) ([]*v1alpha1.DomainAllowlist, error) {
 	var lists v1alpha1.DomainAllowlistList
 	identity := types.NamespacedName{Namespace: group.Namespace, Name: group.Name}.String()
@@ -98,7 +122,7 @@ func Allowlists(ctx context.Context, reader client.Reader, group *v1alpha1.Group
 		if list.DeletionTimestamp != nil {
 			continue
 		}
-		_, problem, err := ForAllowlist(ctx, reader, list)
+		_, problem, err := CachedGroupForAllowlist(ctx, reader, list)
 		if err != nil {
 			return nil, err
 		}
@@ -109,9 +133,35 @@ func Allowlists(ctx context.Context, reader client.Reader, group *v1alpha1.Group
 	return admitted, nil
 }
 
-// Keys are the ApiKeys that refer to the Group of the name. They are the cache's own, since a
-// Group may have very many: read them, change nothing.
-func Keys(ctx context.Context, reader client.Reader, group types.NamespacedName) ([]v1alpha1.ApiKey, error) {
+// CachedKey returns the ApiKey of the name. Unlike Group, it returns an error if there is none.
+func CachedKey(ctx context.Context, reader client.Reader, name types.NamespacedName) (*v1alpha1.ApiKey, error) {
+	key := &v1alpha1.ApiKey{}
+	if err := reader.Get(ctx, name, key, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("reading ApiKey %s: %w", name, err)
+	}
+	return key, nil
+}
+
+// CachedKeysInNamespace returns the ApiKeys of the namespace.
+func CachedKeysInNamespace(ctx context.Context, reader client.Reader, namespace string) ([]v1alpha1.ApiKey, error) {
+	var keys v1alpha1.ApiKeyList
+	if err := reader.List(ctx, &keys, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing the ApiKeys of namespace %s: %w", namespace, err)
+	}
+	return keys.Items, nil
+}
+
+// CachedGroups returns all Groups.
+func CachedGroups(ctx context.Context, reader client.Reader) ([]v1alpha1.Group, error) {
+	var groups v1alpha1.GroupList
+	if err := reader.List(ctx, &groups, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing the Groups: %w", err)
+	}
+	return groups.Items, nil
+}
+
+// CachedKeys returns the ApiKeys that refer to the Group of the name. They are not copied because a Group may have very many.
+func CachedKeys(ctx context.Context, reader client.Reader, group types.NamespacedName) ([]v1alpha1.ApiKey, error) {
 	var keys v1alpha1.ApiKeyList
 	if err := reader.List(ctx, &keys, client.MatchingFields{ByGroup: group.String()}, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing the ApiKeys of Group %s: %w", group, err)
@@ -119,30 +169,29 @@ func Keys(ctx context.Context, reader client.Reader, group types.NamespacedName)
 	return keys.Items, nil
 }
 
-// KeysWithDigest are the ApiKeys that have a version of the digest. As with Keys, they are the
-// cache's own.
-func KeysWithDigest(ctx context.Context, reader client.Reader, digest keyformat.Digest) ([]v1alpha1.ApiKey, error) {
+// CachedKeysWithDigest returns the ApiKeys that have a version with the digest.
+func CachedKeysWithDigest(ctx context.Context, reader client.Reader, digest keyformat.Digest) ([]v1alpha1.ApiKey, error) {
 	digits := hex.EncodeToString(digest[:])
-	return keysWith(ctx, reader, ByDigest, digits, func(key *v1alpha1.ApiKey) bool {
+	return cachedKeysWith(ctx, reader, ByDigest, digits, func(key *v1alpha1.ApiKey) bool {
 		return slices.ContainsFunc(key.Status.Versions, func(v v1alpha1.KeyVersion) bool { return Digits(v.Digest) == digits })
 	})
 }
 
-// KeysWithID are the ApiKeys whose key has the id. As with Keys, they are the cache's own.
-func KeysWithID(ctx context.Context, reader client.Reader, id string) ([]v1alpha1.ApiKey, error) {
-	return keysWith(ctx, reader, ByKeyID, id, func(key *v1alpha1.ApiKey) bool { return key.Status.KeyID == id })
+// CachedKeysWithID returns the ApiKeys whose key has the id.
+func CachedKeysWithID(ctx context.Context, reader client.Reader, id string) ([]v1alpha1.ApiKey, error) {
+	return cachedKeysWith(ctx, reader, ByKeyID, id, func(key *v1alpha1.ApiKey) bool { return key.Status.KeyID == id })
 }
 
-// KeysWithSecret are the ApiKeys of a namespace that are delivered in the Secret of the name. As
-// with Keys, they are the cache's own.
-func KeysWithSecret(ctx context.Context, reader client.Reader, secret types.NamespacedName) ([]v1alpha1.ApiKey, error) {
-	return keysWith(ctx, reader, BySecret, secret.Name, func(key *v1alpha1.ApiKey) bool {
+// CachedKeysWithSecret returns the ApiKeys of a namespace that are delivered in the Secret of the name.
+func CachedKeysWithSecret(ctx context.Context, reader client.Reader, secret types.NamespacedName) ([]v1alpha1.ApiKey, error) {
+	return cachedKeysWith(ctx, reader, BySecret, secret.Name, func(key *v1alpha1.ApiKey) bool {
 		return lifecycle.SecretName(key) == secret.Name
 	}, client.InNamespace(secret.Namespace))
 }
 
-// keysWith leaves of a bucket the keys that have the value.
-func keysWith(ctx context.Context, reader client.Reader, field, value string, has func(*v1alpha1.ApiKey) bool, options ...client.ListOption,
+// cachedKeysWith returns the keys of a bucket that have the value.
+func cachedKeysWith(ctx context.Context, reader client.Reader, field, value string, has func(*v1alpha1.ApiKey) bool,
+	options ...client.ListOption,
 ) ([]v1alpha1.ApiKey, error) {
 	var keys v1alpha1.ApiKeyList
 	options = append(options, client.MatchingFields{field: Bucket(value)}, client.UnsafeDisableDeepCopy)

@@ -27,19 +27,19 @@ const ByDigest = "digest"
 // ByKeyID finds ApiKeys by the Bucket of the id of their key.
 const ByKeyID = "keyID"
 
-// buckets are so many that a manager with 100,000 keys has a handful in each.
+// buckets is the number of buckets: with 100,000 keys there are a few in each.
 const buckets = 1 << 14
 
-// Bucket is where to look for what only one key has, or few. An index entry of its own for each value takes
-// almost as much memory as the keys themselves: the cache keeps two sets for each. So a bucket has other
-// keys, too, and who looks for one has to compare.
+// Bucket returns the index value for a value that only one key, or a few keys, have. A separate index entry for each value
+// would take almost as much memory as the keys themselves, because the cache keeps two sets for each entry. So a bucket has
+// other keys, too, and the caller has to compare.
 func Bucket(value string) string {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(value)) // never fails
 	return strconv.Itoa(int(h.Sum32() % buckets))
 }
 
-// Digits are those of a digest as it is written in a status, without how it was made.
+// Digits returns the digits of a digest as it stands in a status, without the name of its algorithm.
 func Digits(digest string) string { return digest[strings.LastIndexByte(digest, ':')+1:] }
 
 // RegisterIndexes declares the indexes. It must run before the cache starts.

@@ -1,5 +1,5 @@
-// Package conditions writes status conditions the way kstatus reads them: Ready says how an
-// object is, Reconciling and Stalled are present only while they are true.
+// Package conditions writes the status conditions of Keyward's kinds, in the way that kstatus reads them. The
+// table of types says of each when it is there, which reasons it has, and what is worth an event.
 package conditions
 
 import (
@@ -12,19 +12,24 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// StaleRetry is how soon to try again what was decided on an object that has changed since.
-// The watch event of the change is on its way, and as a rule comes first.
+// StaleRetry is the delay before a decision is made again that was based on an object which has changed since.
+// The watch event of the change is on its way, and usually arrives first.
 const StaleRetry = 100 * time.Millisecond
 
-// Set are the conditions of one object, being brought up to an instant.
-type Set struct {
+// Setter sets the conditions of one object as of an instant.
+type Setter struct {
 	Conditions *[]metav1.Condition
 	Generation int64
 	Now        time.Time
 }
 
-// Put sets a condition; its transition time changes with its status only.
-func (s Set) Put(kind string, status bool, reason, message string) {
+// Set sets a condition, or removes it where its type is there only while it is true. Its transition time changes
+// only with its status.
+func (s Setter) Set(kind string, status bool, reason, message string) {
+	if t := typeOf(kind); !status && t != nil && t.OnlyWhileTrue {
+		meta.RemoveStatusCondition(s.Conditions, kind)
+		return
+	}
 	condition := metav1.Condition{
 		Type: kind, Status: metav1.ConditionFalse, Reason: reason, Message: clip(message),
 		ObservedGeneration: s.Generation, LastTransitionTime: metav1.Time{Time: s.Now.Truncate(time.Second)},
@@ -35,42 +40,37 @@ func (s Set) Put(kind string, status bool, reason, message string) {
 	meta.SetStatusCondition(s.Conditions, condition)
 }
 
-// Only sets a condition while it is true, and removes it otherwise.
-func (s Set) Only(kind string, status bool, reason, message string) {
-	if status {
-		s.Put(kind, true, reason, message)
-		return
-	}
-	meta.RemoveStatusCondition(s.Conditions, kind)
-}
-
-// Summary is what Ready, Reconciling and Stalled say.
+// Summary is what Ready, Reconciling and Stalled say. An object that is not ready is reconciling or stalled.
 type Summary struct {
+	// Ready reports whether the declared state is reached.
 	Ready bool
-	// Working is whether the controller will go on by itself, Stuck whether somebody has to
-	// act; an object that is as it was declared to be, but not ready, is neither.
-	Working, Stuck  bool
-	Reason, Message string
+	// Reconciling reports whether the controller continues automatically, Stalled whether it waits for somebody to act.
+	Reconciling, Stalled bool
+	Reason, Message      string
 }
 
-// Summarize sets Ready, Reconciling and Stalled.
-func (s Set) Summarize(summary Summary) {
-	s.Put(v1alpha1.ConditionReady, summary.Ready, summary.Reason, summary.Message)
-	s.Only(v1alpha1.ConditionReconciling, summary.Working, summary.Reason, summary.Message)
-	s.Only(v1alpha1.ConditionStalled, summary.Stuck, summary.Reason, summary.Message)
+// SetSummary sets Ready, Reconciling and Stalled.
+func (s Setter) SetSummary(summary Summary) {
+	s.Set(v1alpha1.ConditionReady, summary.Ready, summary.Reason, summary.Message)
+	progress := summary.Reason
+	if progress == v1alpha1.ReasonReady {
+		progress = v1alpha1.ReasonPublishing
+	}
+	s.Set(v1alpha1.ConditionReconciling, summary.Reconciling, progress, summary.Message)
+	s.Set(v1alpha1.ConditionStalled, summary.Stalled, summary.Reason, summary.Message)
 }
 
-// most is how many bytes a message may have: far less than a condition may hold, since up to three
+// maxMessage is the most bytes of a message: far fewer than a condition may hold, since up to three
 // conditions repeat it, and others write parts of it, such as API servers with webhooks of their own.
-const most = 4096
+const maxMessage = 4096
 
-func clip(message string) string { return clipTo(message, most) }
+func clip(message string) string { return clipTo(message, maxMessage) }
 
-// clipTo keeps a message within a bound.
-func clipTo(message string, most int) string {
+// clipTo keeps a message within a limit.
+func clipTo(message string, limit int) string {
 	const rest = "…"
-	if len(message) <= most {
+	if len(message) <= limit {
 		return message
 	}
-	return strings.ToValidUTF8(message[:most-len(rest)], "") + rest
+	return strings.ToValidUTF8(message[:limit-len(rest)], "") + rest
 }

@@ -7,10 +7,10 @@ import (
 	"k8s.io/client-go/tools/events"
 )
 
-// maxNote is how many bytes the note of an event may have; the API server refuses a longer one.
+// maxNote is how many bytes the note of an event may have; the API server refuses longer ones.
 const maxNote = 1024
 
-// Clipped is the recorder with long notes cut, which would be lost otherwise.
+// Clipped is a recorder that truncates long notes, which would be lost otherwise.
 func Clipped(recorder events.EventRecorder) events.EventRecorder { return clipped{recorder} }
 
 type clipped struct{ events.EventRecorder }

@@ -1,16 +1,13 @@
-// Package domainallowlist reconciles DomainAllowlists: it says whether what they list is in
-// force for their Group. Enforcement itself is told on the Group, of whose record they are
-// a part.
+// Package domainallowlist reconciles DomainAllowlists: it reports whether what they list counts for their Group. How far it is
+// in force is reported in the status of the Group, whose record they are a part of.
 package domainallowlist
 
 import (
 	"context"
 	"fmt"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -44,7 +41,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if err := r.Client.Get(ctx, request.NamespacedName, list); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	_, problem, err := cache.ForAllowlist(ctx, r.Client, list)
+	_, problem, err := cache.CachedGroupForAllowlist(ctx, r.Client, list)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -52,8 +49,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		problem = grant.Domains(list)
 	}
 	before := list.DeepCopy()
-	set := conditions.Set{Conditions: &list.Status.Conditions, Generation: list.Generation, Now: r.Clock.Now()}
-	set.Summarize(summarize(problem))
+	list.Status.ObservedGeneration = list.Generation
+	set := conditions.Setter{Conditions: &list.Status.Conditions, Generation: list.Generation, Now: r.Clock.Now()}
+	set.SetSummary(summarize(problem))
 	if equality.Semantic.DeepEqual(before.Status, list.Status) {
 		return ctrl.Result{}, nil
 	}
@@ -63,18 +61,18 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	} else if err != nil {
 		return ctrl.Result{}, fmt.Errorf("recording the status: %w", err)
 	}
-	was := meta.FindStatusCondition(before.Status.Conditions, v1alpha1.ConditionReady)
-	if problem != nil && (was == nil || was.Message != problem.Error()) {
-		r.Recorder.Eventf(list, nil, corev1.EventTypeWarning, problem.Reason, "Check", "%s", problem.Error())
+	for _, event := range conditions.Events(before.Status.Conditions, list.Status.Conditions) {
+		r.Recorder.Eventf(list, nil, event.Type, event.Reason, "Check", "%s", event.Message)
 	}
 	return ctrl.Result{}, nil
 }
 
 func summarize(problem *grant.Problem) conditions.Summary {
 	if problem != nil {
-		return conditions.Summary{Stuck: true, Reason: problem.Reason, Message: problem.Error()}
+		return conditions.Summary{Stalled: true, Reason: problem.Reason, Message: problem.Error()}
 	}
-	return conditions.Summary{Ready: true, Reason: v1alpha1.ReasonReady, Message: "the domains are part of the Group; its Enforced condition says where they are in force"}
+	return conditions.Summary{Ready: true, Reason: v1alpha1.ReasonReady,
+		Message: "the domains are part of the Group; its Enforced condition says where they are in force"}
 }
 
 // Setup registers the reconciler with the manager.
@@ -100,7 +98,7 @@ func (r *Reconciler) allowlistsInNamespace(ctx context.Context, namespace client
 func (r *Reconciler) requests(ctx context.Context, which client.ListOption) []reconcile.Request {
 	var lists v1alpha1.DomainAllowlistList
 	if err := r.Client.List(ctx, &lists, which); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "A change reaches its allowlists late")
+		ctrl.LoggerFrom(ctx).Error(err, "A change reaches its allowlists with a delay")
 		return nil
 	}
 	all := make([]reconcile.Request, 0, len(lists.Items))

@@ -1,9 +1,8 @@
-// Package failpoint marks the steps between which the manager may die. Only a build with
-// the tag crashpoints can be told to die there, which is how the tests prove that a mint
-// survives it.
+// Package failpoint marks the steps between which the manager may crash. Only a build with the tag failpoints can be made to
+// crash there. The tests use it to prove that a mint survives each crash.
 package failpoint
 
-// The steps of a mint, in order.
+// The steps of minting, in order.
 const (
 	BeforePending = "before-pending" // minted, known to this process alone
 	AfterPending  = "after-pending"  // recorded in status, about to be published
@@ -12,5 +11,5 @@ const (
 	AfterActive   = "after-active"   // recorded
 )
 
-// Mint are all steps of a mint.
+// Mint has all steps of minting.
 var Mint = []string{BeforePending, AfterPending, BeforeSecret, AfterSecret, AfterActive}

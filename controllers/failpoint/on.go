@@ -1,4 +1,4 @@
-//go:build crashpoints
+//go:build failpoints
 
 package failpoint
 
@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// Here kills the process, as kill -9 does, where KEYWARD_CRASHPOINT names this point.
+// Here kills the process, as kill -9 does, where KEYWARD_FAILPOINT names this point.
 func Here(name string) {
-	if os.Getenv("KEYWARD_CRASHPOINT") == name {
+	if os.Getenv("KEYWARD_FAILPOINT") == name {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {} // the signal is on its way
 	}

@@ -1,5 +1,5 @@
-// Package group reconciles Groups: what is wrong with them, how many keys they have, and
-// whether their latest change is in force.
+// Package group reconciles Groups: it reports what is wrong with them, how many keys they have, and whether their latest
+// change is in force.
 package group
 
 import (
@@ -10,7 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
@@ -61,7 +60,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	before := group.DeepCopy()
 	resolution := r.Tiers.Resolve(group)
 	group.Status.Limits = resolution.Limits
-	// New limits are published with the status, and never held back.
+	// New limits are published with the status, and so never delayed.
 	resolved := equality.Semantic.DeepEqual(before.Status.Limits, group.Status.Limits)
 	recordID := publish.RecordID(publish.GroupRecord(group, allowlists))
 	enforcement, asked := r.enforcement(group, recordID)
@@ -71,12 +70,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		}
 	}
 
-	r.describe(group, resolution, active)
+	r.describe(group, resolution, active, asked && !enforcement.Complete)
 	accounts.Describe(group, r.Clock.Now())
 	result := ctrl.Result{RequeueAfter: accounts.Changes(group, r.Clock.Now())}
 	if asked {
 		set := r.conditions(group)
-		group.Status.Enforcement = set.Enforce(enforcement, recordID)
+		group.Status.Enforcement = set.SetEnforced(enforcement, recordID)
 	}
 	if equality.Semantic.DeepEqual(before.Status, group.Status) {
 		return result, nil
@@ -87,12 +86,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	} else if err != nil {
 		return ctrl.Result{}, fmt.Errorf("recording the status: %w", err)
 	}
-	r.announce(before, group, enforcement)
-	accounts.Announce(r.Recorder)(before, group)
+	r.sendEvents(before, group, enforcement)
 	return result, nil
 }
 
-// enforcement asks the Hub about what is not known to be in force already.
+// enforcement asks the Hub about a record that is not known to be in force.
 func (r *Reconciler) enforcement(group *v1alpha1.Group, recordID string) (enforcement publish.Enforcement, asked bool) {
 	was := group.Status.Enforcement
 	if was != nil && was.Record == recordID && meta.IsStatusConditionTrue(group.Status.Conditions, v1alpha1.ConditionEnforced) {
@@ -102,7 +100,9 @@ func (r *Reconciler) enforcement(group *v1alpha1.Group, recordID string) (enforc
 	return r.Hub.Enforcement(publish.Subject{Ref: publish.GroupRef(name.String()), Group: name.String(), Object: name}, recordID), true
 }
 
-func (r *Reconciler) describe(group *v1alpha1.Group, resolution tier.Resolution, active int) {
+// describe writes the status of the Group. With unacknowledged, a validation server lacks its latest change.
+func (r *Reconciler) describe(group *v1alpha1.Group, resolution tier.Resolution, active int, unacknowledged bool) {
+	group.Status.ObservedGeneration = group.Generation
 	group.Status.Projects = ptr.To(int32(len(grant.Projects(group))))
 	group.Status.Keys = &v1alpha1.GroupKeys{Active: ptr.To(int32(active)), Limit: resolution.Keys()}
 
@@ -111,42 +111,48 @@ func (r *Reconciler) describe(group *v1alpha1.Group, resolution tier.Resolution,
 	if overlap == nil || overlap.ObservedGeneration != group.Generation {
 		found, complete := overlaps(group.Spec.Projects)
 		reason, message := describeOverlaps(found, complete)
-		set.Put(v1alpha1.ConditionRoutesOverlap, len(found) > 0, reason, message)
+		set.Set(v1alpha1.ConditionRoutesOverlap, len(found) > 0, reason, message)
 	}
 	describeTier(set, resolution)
 	if problem := grant.Group(group); problem != nil {
-		set.Summarize(conditions.Summary{Stuck: true, Reason: problem.Reason, Message: problem.Error()})
+		set.SetSummary(conditions.Summary{Stalled: true, Reason: problem.Reason, Message: problem.Error()})
 		return
 	}
-	set.Summarize(summarize(group))
+	set.SetSummary(summarize(group, unacknowledged))
 }
 
-// describeTier says of a tier that is named whether the catalogue has it.
-func describeTier(set conditions.Set, resolution tier.Resolution) {
+// describeTier sets the condition that reports whether the catalogue has the tier that is named.
+func describeTier(set conditions.Setter, resolution tier.Resolution) {
 	switch {
 	case !resolution.Named:
 		meta.RemoveStatusCondition(set.Conditions, v1alpha1.ConditionTierResolved)
 	case resolution.Found:
-		set.Put(v1alpha1.ConditionTierResolved, true, v1alpha1.ReasonTierFound, resolution.Message)
+		set.Set(v1alpha1.ConditionTierResolved, true, v1alpha1.ReasonTierFound, resolution.Message)
 	default:
-		set.Put(v1alpha1.ConditionTierResolved, false, v1alpha1.ReasonTierNotFound, resolution.Message)
+		set.Set(v1alpha1.ConditionTierResolved, false, v1alpha1.ReasonTierNotFound, resolution.Message)
 	}
 }
 
-func summarize(group *v1alpha1.Group) conditions.Summary {
+// summarize describes how far the declared state is reached. Frozen and Suspended are reached when validation
+// servers have them in force; an active Group is ready while they take over a change.
+func summarize(group *v1alpha1.Group, unacknowledged bool) conditions.Summary {
+	summary := conditions.Summary{Ready: !unacknowledged, Reconciling: unacknowledged}
 	switch group.Spec.State {
 	case v1alpha1.GroupFrozen:
-		return conditions.Summary{Reason: v1alpha1.ReasonGroupFrozen, Message: "all keys of the Group are refused with 403 group_frozen until spec.state is Active again"}
+		summary.Reason = v1alpha1.ReasonGroupFrozen
+		summary.Message = "all keys of the Group are refused with 403 group_frozen until spec.state is Active again"
 	case v1alpha1.GroupSuspended:
-		return conditions.Summary{Reason: v1alpha1.ReasonGroupSuspended, Message: "all keys of the Group are refused with 403 group_suspended until spec.state is Active again"}
+		summary.Reason = v1alpha1.ReasonGroupSuspended
+		summary.Message = "all keys of the Group are refused with 403 group_suspended until spec.state is Active again"
 	default:
-		return conditions.Summary{Ready: true, Reason: v1alpha1.ReasonReady, Message: "the keys of the Group are accepted"}
+		summary.Ready, summary.Reason, summary.Message = true, v1alpha1.ReasonReady, "the keys of the Group are accepted"
 	}
+	return summary
 }
 
-// activeKeys counts the keys that are accepted.
+// activeKeys counts the keys whose state is Active.
 func (r *Reconciler) activeKeys(ctx context.Context, group *v1alpha1.Group) (int, error) {
-	keys, err := cache.Keys(ctx, r.Client, client.ObjectKeyFromObject(group))
+	keys, err := cache.CachedKeys(ctx, r.Client, client.ObjectKeyFromObject(group))
 	if err != nil {
 		return 0, err
 	}
@@ -161,25 +167,18 @@ func (r *Reconciler) activeKeys(ctx context.Context, group *v1alpha1.Group) (int
 
 func isActive(key *v1alpha1.ApiKey) bool { return key.Status.State == v1alpha1.KeyActive }
 
-func (r *Reconciler) conditions(group *v1alpha1.Group) conditions.Set {
-	return conditions.Set{Conditions: &group.Status.Conditions, Generation: group.Generation, Now: r.Clock.Now()}
+func (r *Reconciler) conditions(group *v1alpha1.Group) conditions.Setter {
+	return conditions.Setter{Conditions: &group.Status.Conditions, Generation: group.Generation, Now: r.Clock.Now()}
 }
 
-// announce sends an event for a problem that is new, and for a change of state in force.
-func (r *Reconciler) announce(before, group *v1alpha1.Group, enforcement publish.Enforcement) {
-	problems := map[string]metav1.ConditionStatus{
-		v1alpha1.ConditionStalled: metav1.ConditionTrue, v1alpha1.ConditionRoutesOverlap: metav1.ConditionTrue,
-		v1alpha1.ConditionTierResolved: metav1.ConditionFalse,
-	}
-	for kind, problem := range problems {
-		was := meta.FindStatusCondition(before.Status.Conditions, kind)
-		is := meta.FindStatusCondition(group.Status.Conditions, kind)
-		if is != nil && is.Status == problem && (was == nil || was.Status != is.Status || was.Message != is.Message) {
-			r.Recorder.Eventf(group, nil, corev1.EventTypeWarning, is.Reason, "Check", "%s", is.Message)
-		}
+// sendEvents sends the events of conditions that changed, and one for a change that is in force.
+func (r *Reconciler) sendEvents(before, group *v1alpha1.Group, enforcement publish.Enforcement) {
+	for _, event := range conditions.Events(before.Status.Conditions, group.Status.Conditions) {
+		r.Recorder.Eventf(group, nil, event.Type, event.Reason, "Check", "%s", event.Message)
 	}
 	was, is := before.Status.Enforcement, group.Status.Enforcement
-	if enforcement.Complete && (was == nil || was.Record != is.Record || !meta.IsStatusConditionTrue(before.Status.Conditions, v1alpha1.ConditionEnforced)) {
+	if enforcement.Complete && (was == nil || was.Record != is.Record || !meta.IsStatusConditionTrue(before.Status.Conditions,
+		v1alpha1.ConditionEnforced)) {
 		enforced := meta.FindStatusCondition(group.Status.Conditions, v1alpha1.ConditionEnforced)
 		note := fmt.Sprintf("%s: %s", group.Spec.State, enforced.Message)
 		if is.Latency != "" {

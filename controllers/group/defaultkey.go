@@ -12,8 +12,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/grant"
 )
 
-// ensureDefaultKey creates the ApiKey that comes with the Group, where it is not there. From
-// then on it is for its owner to edit.
+// ensureDefaultKey creates the default ApiKey of the Group, if it does not exist. After that its owner may edit it.
 func (r *Reconciler) ensureDefaultKey(ctx context.Context, group *v1alpha1.Group) error {
 	if enabled := group.Spec.DefaultKey.Enabled; enabled == nil || !*enabled || group.DeletionTimestamp != nil {
 		return nil
@@ -39,9 +38,10 @@ func (r *Reconciler) ensureDefaultKey(ctx context.Context, group *v1alpha1.Group
 	}
 	switch err := r.Client.Create(ctx, key); {
 	case apierrors.IsAlreadyExists(err):
-		return nil // the cache has not seen it yet
-	case apierrors.IsInvalid(err): // by the webhook: the Group has all the ApiKeys that it may have
-		r.Recorder.Eventf(group, nil, "Warning", v1alpha1.ReasonKeyLimitReached, "Create", "the default key %s is not created: %v", name.Name, err)
+		return nil // the cache does not have it yet
+	case apierrors.IsInvalid(err): // by the webhook: the Group has reached its limit of ApiKeys
+		r.Recorder.Eventf(group, nil, "Warning", v1alpha1.ReasonKeyLimitReached, "Create", "the default key %s is not created: %v",
+			name.Name, err)
 		return nil
 	case err != nil:
 		return fmt.Errorf("creating the default key %s: %w", name, err)

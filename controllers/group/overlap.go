@@ -11,14 +11,14 @@ import (
 
 // Bounds of the search for overlaps, which compares every route with every other.
 const (
-	// maxPositions is how many positions of patterns are looked at in one Group: 50 ms at most
-	// on an ordinary machine. It is counted, so that the same Group always has the same answer.
+	// maxPositions is how many positions of patterns are compared for one Group: 50 ms at most on an ordinary machine.
+	// This is a count and not a time, so that the same Group always has the same result.
 	maxPositions = 1 << 22
 	maxNamed     = 5
 )
 
-// overlaps names the routes of different projects that claim some request equally well. It
-// reports false for complete where the search was cut short.
+// overlaps names the routes of different projects that claim some request equally well. Complete is false if the search
+// ended early.
 func overlaps(projects []v1alpha1.Project) (found []string, complete bool) {
 	type compiled struct {
 		project string
@@ -60,7 +60,8 @@ func overlaps(projects []v1alpha1.Project) (found []string, complete bool) {
 func describeOverlaps(found []string, complete bool) (reason, message string) {
 	if len(found) == 0 {
 		if !complete {
-			return v1alpha1.ReasonNoOverlap, "none was found among the first comparisons; the routes are too many, or have too many wildcards, to compare all of them"
+			return v1alpha1.ReasonNoOverlap, "none was found among the first comparisons; the routes are too many, or have too many " +
+				"wildcards, to compare all of them"
 		}
 		return v1alpha1.ReasonNoOverlap, "no two projects claim the same requests equally well"
 	}

@@ -9,8 +9,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// projectsOf are projects with so many routes of so many patterns each, made by a function of
-// three numbers.
+// projectsOf are projects with the numbers of routes and of patterns, which a function of three numbers makes.
 func projectsOf(projects, routes, patterns int, pattern func(project, route, i int) string) []v1alpha1.Project {
 	var all []v1alpha1.Project
 	for p := range projects {
@@ -38,12 +37,12 @@ func neverTie(projects int) func(project, route, i int) string {
 
 // nearlyTie are patterns of one rank that no path matches on both sides.
 func nearlyTie(project, route, i int) string {
-	return fmt.Sprintf("/*a*b*%c*%c*%s", 'c'+route%20, 'c'+(route+7*i)%20, []string{"x", "y", "z", "w", "v", "u", "t", "s", "r", "q", "p", "o", "n", "m", "l", "k"}[project])
+	return fmt.Sprintf("/*a*b*%c*%c*%s", 'c'+route%20, 'c'+(route+7*i)%20,
+		[]string{"x", "y", "z", "w", "v", "u", "t", "s", "r", "q", "p", "o", "n", "m", "l", "k"}[project])
 }
 
-// TestGroupsThatAreHardToCompare: whatever its routes are, a Group takes some 50 ms, and is told
-// that not all were compared.
-func TestGroupsThatAreHardToCompare(t *testing.T) {
+// TestComparingRoutesIsBounded: with any routes a Group takes about 50 ms, and its condition says that not all were compared.
+func TestComparingRoutesIsBounded(t *testing.T) {
 	const generous = 2 * time.Second // for slow machines and race detectors; without a bound it is 18 s to 11 min
 	for name, c := range map[string]struct {
 		projects []v1alpha1.Project
@@ -78,7 +77,7 @@ func TestOverlapsAreNamed(t *testing.T) {
 	}
 }
 
-// BenchmarkOverlaps is the search in the Group that takes longest.
+// BenchmarkOverlaps is the search in the Group for which it takes longest.
 func BenchmarkOverlaps(b *testing.B) {
 	projects := projectsOf(16, 32, 2, nearlyTie)
 	for b.Loop() {

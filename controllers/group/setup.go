@@ -22,12 +22,12 @@ import (
 	"github.com/keyward-dev/keyward/controllers/publish"
 )
 
-// countDelay gathers changes of keys before they are counted: a thousand keys minted at once
-// are a few writes of their Group's status, not a thousand.
+// countDelay collects changes of keys before they are counted: a thousand keys that are minted at once cause a few writes of
+// their Group's status, not a thousand.
 const countDelay = time.Second
 
-// workers reconcile at the same time, each another Group, so that one whose routes are hard to
-// compare holds up no others.
+// workers is how many Groups are reconciled at a time, so that one whose routes take long to compare does not block the
+// others.
 const workers = 4
 
 // Setup registers the reconciler with the manager.
@@ -35,7 +35,7 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("group").
 		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
-		For(&v1alpha1.Group{}, builder.WithPredicates(moreThanUsage())).
+		For(&v1alpha1.Group{}, builder.WithPredicates(notOnlyUsage())).
 		Watches(&v1alpha1.DomainAllowlist{}, handler.EnqueueRequestsFromMapFunc(groupOfAllowlist),
 			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.ApiKey{}, countKeys(), builder.WithPredicates(activityChanged())).
@@ -43,19 +43,19 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 		Complete(r)
 }
 
-// moreThanUsage passes changes of anything but the usage, which is written by who counts it: a
-// Group need not be looked at again each time that some of its requests are counted, but when
-// a quota has become low or is used up, of which the end of the month makes an end. Nor need it
-// be for its own count of keys, which would be counted over and over while it changes.
-func moreThanUsage() predicate.Predicate {
+// notOnlyUsage passes changes of anything except the usage, which the quota accounts write: a Group is not reconciled each
+// time that some of its requests are counted, but when a quota has become low or is used up, which ends with the month.
+// Nor is it reconciled for its own count of keys, which would be counted repeatedly while it changes.
+func notOnlyUsage() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		was, _ := e.ObjectOld.(*v1alpha1.Group)
 		is, _ := e.ObjectNew.(*v1alpha1.Group)
-		return was != nil && is != nil && (was.ResourceVersion == is.ResourceVersion || !equality.Semantic.DeepEqual(withoutUsage(was), withoutUsage(is)))
+		return was != nil && is != nil && (was.ResourceVersion == is.ResourceVersion || !equality.Semantic.DeepEqual(withoutUsage(was),
+			withoutUsage(is)))
 	}}
 }
 
-// withoutUsage is the Group without what its usage and its keys change; it shares the rest with it.
+// withoutUsage is the Group without the fields that its usage and its keys change; it shares the rest with the Group.
 func withoutUsage(group *v1alpha1.Group) *v1alpha1.Group {
 	rest := *group
 	rest.ResourceVersion, rest.ManagedFields = "", nil
@@ -71,7 +71,7 @@ func groupOfAllowlist(_ context.Context, object client.Object) []reconcile.Reque
 	return []reconcile.Request{{NamespacedName: cache.GroupName(list.Spec.GroupRef, list.Namespace)}}
 }
 
-// countKeys enqueues the Group of a key, a little later and once for many keys.
+// countKeys enqueues the Group of a key after a delay, and once for many keys.
 func countKeys() handler.EventHandler {
 	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 	later := func(object client.Object, q queue) {
@@ -86,7 +86,7 @@ func countKeys() handler.EventHandler {
 	}
 }
 
-// activityChanged passes keys that came, went, or became or ceased to be active.
+// activityChanged passes keys that were created or deleted, or became or ceased to be active.
 func activityChanged() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		was, _ := e.ObjectOld.(*v1alpha1.ApiKey)

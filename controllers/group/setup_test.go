@@ -11,9 +11,9 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// TestUsageIsNotReconciled: a write of usage, with the conditions that follow from it, is no
-// reason to look at a Group again; everything else is.
-func TestUsageIsNotReconciled(t *testing.T) {
+// TestUsageDoesNotReconcile: a write of usage, with the conditions that it causes, does not reconcile a Group; every other
+// change does.
+func TestUsageDoesNotReconcile(t *testing.T) {
 	condition := func(kind string, status metav1.ConditionStatus) func(*v1alpha1.Group) {
 		return func(g *v1alpha1.Group) {
 			meta.SetStatusCondition(&g.Status.Conditions, metav1.Condition{Type: kind, Status: status, Reason: kind})
@@ -43,7 +43,7 @@ func TestUsageIsNotReconciled(t *testing.T) {
 			is := was.DeepCopy()
 			is.ResourceVersion = "2"
 			c.change(is)
-			if got := moreThanUsage().Update(event.UpdateEvent{ObjectOld: was, ObjectNew: is}); got != c.want {
+			if got := notOnlyUsage().Update(event.UpdateEvent{ObjectOld: was, ObjectNew: is}); got != c.want {
 				t.Errorf("%t", got)
 			}
 		})

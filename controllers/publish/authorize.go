@@ -6,18 +6,18 @@ import (
 	"slices"
 )
 
-// Authorizer says which groups a subscriber may have of those that it selects. All and Known are called with the
-// Hub locked: they answer by what is known, do not wait, and do not call back.
+// Authorizer says which of the groups that a subscriber selects it may have. All and Known are called with the Hub
+// locked: they answer from memory, must not block, and must not call the Hub.
 type Authorizer interface {
 	// All reports whether the subscriber may have everything that it selects.
 	All() bool
-	// Known is whether it may have the group, where that is known.
+	// Known reports whether it may have the group, and whether that is known.
 	Known(group string) (allowed, known bool)
-	// Ask finds it out, and may take its time.
+	// Ask finds out whether it may have the group. It is called without the Hub's lock and may block.
 	Ask(ctx context.Context, group string) (allowed bool, err error)
 }
 
-// mayHave reports whether the subscriber may have the group. While that is not known it may not, so that nobody
+// mayHave reports whether the subscriber may have the group. While that is not known the answer is no, so that no change
 // waits for it: nothing of the group was sent to it, and it cannot accept any of the group's keys.
 func (s *Subscription) mayHave(group string) bool {
 	if !s.subscriber.Selects(group) {
@@ -30,7 +30,8 @@ func (s *Subscription) mayHave(group string) bool {
 	return allowed
 }
 
-// Serves reports whether the group is published and the server may have it; known is false while that is asked.
+// Serves reports whether the group is published and the server may have it; known is false while the Authorizer is
+// being asked.
 func (s *Subscription) Serves(group string) (serves, known bool) {
 	h := s.hub
 	h.mu.Lock()
@@ -42,8 +43,8 @@ func (s *Subscription) Serves(group string) (serves, known bool) {
 	return s.mayHave(group), !asked
 }
 
-// Has reports whether the server may have the group, and has it or has been sent it: what it lets through of the
-// group's keys, it may have let through rightly. That is so of a server that is closed, too.
+// Has reports whether the server may have the group, and has it or has been sent it: a request that it allowed with one of
+// the group's keys may have been allowed correctly. That holds for a closed subscription, too.
 func (s *Subscription) Has(group string) bool {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
@@ -54,11 +55,11 @@ func (s *Subscription) has(group string) bool {
 	if !s.mayHave(group) {
 		return false
 	}
-	if s.caughtUp || s.answers {
+	if s.caughtUp || s.servesSnapshot {
 		return true
 	}
 	if s.isDisconnected() {
-		return false // it never had a whole snapshot, and answers nothing before it has
+		return false // it never had a complete snapshot, and allows nothing before it has one
 	}
 	_, unsent := slices.BinarySearch(s.replay, group)
 	return !unsent
@@ -73,8 +74,8 @@ func (s *Subscription) ServesKey(group, id string) bool {
 	return entry != nil && entry.record.GetGroup() == group && s.mayHave(group)
 }
 
-// ask finds out about one of the groups of which it is not known whether the server may have them. What there is
-// to send of others does not wait for more than that.
+// ask asks the Authorizer about one undecided group. It is one at a time, so that updates of other groups are delayed by
+// one call at most.
 func (s *Subscription) ask(ctx context.Context) (asked bool, err error) {
 	group, some := s.nextUndecided()
 	if !some {
@@ -107,14 +108,17 @@ func (s *Subscription) decide(group string, allowed bool) {
 	}
 	switch had := s.mayHave(group); {
 	case allowed && !had:
+		h.revision++
 		s.grant(group)
 	case !allowed && had:
+		h.revision++
 		s.withdraw(group)
 		h.evaluateAfter(s.acked)
 	}
 }
 
-// grant lets the server have a group, which it is sent whole.
+// grant lets the server have a group, and has the whole group sent to it. Where no record has changed, the caller has raised
+// the revision: an update must have another one than the last, or its acknowledgement says nothing new.
 func (s *Subscription) grant(group string) {
 	s.allowed[group] = struct{}{}
 	delete(s.undecided, group)
@@ -122,9 +126,9 @@ func (s *Subscription) grant(group string) {
 	if entry == nil {
 		return
 	}
-	if s.isCounted(group) {
+	if s.sharesLimits(group) {
 		entry.servers++
-		s.hub.recounted()
+		s.hub.peersChanged()
 	}
 	if !s.caughtUp {
 		if at, there := slices.BinarySearch(s.replay, group); !there {
@@ -139,12 +143,13 @@ func (s *Subscription) grant(group string) {
 	s.signal()
 }
 
-// withdraw takes a group back from the server, which counts for it no longer.
+// withdraw takes a group from the server, which then no longer counts for the enforcement of the group. As with grant, the
+// caller has raised the revision.
 func (s *Subscription) withdraw(group string) {
 	h := s.hub
-	if entry := h.groups[group]; entry != nil && s.isCounted(group) {
+	if entry := h.groups[group]; entry != nil && s.sharesLimits(group) {
 		entry.servers--
-		h.recounted()
+		h.peersChanged()
 	}
 	delete(s.allowed, group)
 	if s.isDisconnected() {
@@ -160,8 +165,8 @@ func (s *Subscription) withdraw(group string) {
 	s.signal()
 }
 
-// Review compares with what the authorizer knows by now: groups that the server may not have any more are taken
-// back, and those that it may have now are sent.
+// Review applies what the Authorizer knows now: groups that the server may not have any more are withdrawn, and groups that
+// it may have now are sent.
 func (s *Subscription) Review() {
 	h := s.hub
 	h.mu.Lock()
@@ -174,7 +179,7 @@ func (s *Subscription) Review() {
 	if all && s.all {
 		return
 	}
-	if s.all { // it had everything; from here on it is noted what it has
+	if s.all { // it had every selected group; from now on each one is recorded
 		for group := range h.groups {
 			if s.subscriber.Selects(group) {
 				s.allowed[group] = struct{}{}
@@ -195,8 +200,10 @@ func (s *Subscription) Review() {
 			s.undecided[group] = struct{}{}
 			s.signal()
 		case allowed && !has:
+			h.revision++
 			s.grant(group)
 		case !allowed && has:
+			h.revision++
 			s.withdraw(group)
 		}
 	}
@@ -207,7 +214,7 @@ func (s *Subscription) Review() {
 	h.evaluateAfter(0)
 }
 
-// forgetGone drops groups that are gone, once the server has acknowledged that.
+// forgetGone drops groups that no longer exist, once the server has acknowledged that.
 func (s *Subscription) forgetGone() {
 	if !s.caughtUp || len(s.groups)+len(s.keys)+len(s.inFlight) > 0 {
 		return
@@ -219,12 +226,12 @@ func (s *Subscription) forgetGone() {
 	}
 }
 
-// Left returns what the server served when it was closed: as Has, and as a list, which is nil where it is all that
-// there is. They keep nothing else of the subscription.
-func (s *Subscription) Left() (has func(group string) bool, groups []string) {
+// LastServed returns what the server served when it was closed: as a function like Has, and as a list, which is nil where
+// it served every group. Neither keeps anything else of the subscription in memory.
+func (s *Subscription) LastServed() (has func(group string) bool, groups []string) {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
-	if !s.caughtUp && !s.answers {
+	if !s.caughtUp && !s.servesSnapshot {
 		return func(string) bool { return false }, []string{}
 	}
 	if s.all {

@@ -11,7 +11,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/publish"
 )
 
-// rights are an authorizer that remembers what it was asked.
+// rights is an Authorizer that remembers its answers.
 type rights struct {
 	ask   func(ctx context.Context, group string) (bool, error)
 	known map[string]bool
@@ -22,7 +22,7 @@ func asking(ask func(context.Context, string) (bool, error)) *rights {
 	return &rights{ask: ask, known: map[string]bool{}}
 }
 
-// granted are rights that are known, to these groups and no others.
+// granted returns rights to these groups and no others, which Ask finds out.
 func granted(groups ...string) *rights {
 	return asking(func(_ context.Context, group string) (bool, error) { return slices.Contains(groups, group), nil })
 }
@@ -42,9 +42,9 @@ func (r *rights) Ask(ctx context.Context, group string) (bool, error) {
 	return allowed, err
 }
 
-// TestNobodyWaitsForWhoIsUndecided: a server of which it is not known whether it may have a group counts for it
-// nowhere, neither while it is connected nor when its connection is lost.
-func TestNobodyWaitsForWhoIsUndecided(t *testing.T) {
+// TestUndecidedServersAreNotWaitedFor: while it is not known whether a server may have a group, it does not count for the
+// group, neither while it is connected nor after it was disconnected.
+func TestUndecidedServersAreNotWaitedFor(t *testing.T) {
 	hub, _ := newHub(publish.Options{Grace: time.Hour})
 	a := connect(hub, "a")
 	a.take(t, true)
@@ -52,19 +52,19 @@ func TestNobodyWaitsForWhoIsUndecided(t *testing.T) {
 	for i := range 3 {
 		strangers = append(strangers, subscribe(hub, publish.Subscriber{Instance: fmt.Sprint("stranger", i), Selects: all, Authorizer: granted()}))
 	}
-	strangers[1].take(t, false) // it is known by now that it may have nothing
+	strangers[1].take(t, false) // now it is known that it may have nothing
 	strangers[2].Close(false)
 	key := keyRecord("k2", acme)
 	putKey(hub, key)
 	a.take(t, true)
-	if e := enforcement(hub, key); !e.Complete || e.Servers != 1 || len(e.Lost) > 0 || len(e.Waiting) > 0 {
+	if e := enforcement(hub, key); !e.Complete || e.Servers != 1 || len(e.Expired) > 0 || len(e.Waiting) > 0 {
 		t.Errorf("%+v", e)
 	}
 }
 
-// TestWhoMayHaveAGroupIsSentItFirst: a server that comes to have a group, as one that is new or that was given the
-// right, is sent all of its keys; and one that has it is waited for.
-func TestWhoMayHaveAGroupIsSentItFirst(t *testing.T) {
+// TestAllowedGroupsAreSentFirst: a server that gets a group, because the server is new or was given the right, is sent all keys
+// of the group; and a server that has the group is waited for.
+func TestAllowedGroupsAreSentFirst(t *testing.T) {
 	hub, _ := newHub(publish.Options{})
 	may := granted(acme)
 	s := subscribe(hub, publish.Subscriber{Instance: "s", Selects: all, Authorizer: may})
@@ -88,7 +88,7 @@ func TestWhoMayHaveAGroupIsSentItFirst(t *testing.T) {
 	}
 }
 
-// TestRightsAreReviewed: a group is taken back when its right is withdrawn, and sent when it is given.
+// TestRightsAreReviewed: a group is withdrawn when the right to it is withdrawn, and sent when the right is given.
 func TestRightsAreReviewed(t *testing.T) {
 	const other = "tenants/other"
 	for _, everything := range []bool{false, true} {
@@ -140,8 +140,8 @@ func TestRightsAreReviewed(t *testing.T) {
 	}
 }
 
-// TestGroupIsTakenBackAndGivenAtOnce: what changed in between is not lost.
-func TestGroupIsTakenBackAndGivenAtOnce(t *testing.T) {
+// TestGroupIsWithdrawnAndGrantedAgain: changes in between are not lost.
+func TestGroupIsWithdrawnAndGrantedAgain(t *testing.T) {
 	hub, _ := newHub(publish.Options{})
 	may := granted(acme)
 	s := subscribe(hub, publish.Subscriber{Instance: "s", Selects: all, Authorizer: may})
@@ -158,8 +158,9 @@ func TestGroupIsTakenBackAndGivenAtOnce(t *testing.T) {
 	}
 }
 
-// TestChangeWaitsForAFixedTime: from its own publication, whoever comes, goes or keeps silent.
-func TestChangeWaitsForAFixedTime(t *testing.T) {
+// TestChangeHasAFixedDeadline: it counts from the publication of the change, no matter which servers connect, disconnect or do
+// not answer.
+func TestChangeHasAFixedDeadline(t *testing.T) {
 	const patience, grace, step = 30 * time.Second, 5 * time.Second, 500 * time.Millisecond
 	for name, rogue := range map[string]func(hub *publish.Hub, n int, was *server) *server{
 		"holds": func(hub *publish.Hub, n int, was *server) *server {
@@ -211,7 +212,7 @@ func TestChangeWaitsForAFixedTime(t *testing.T) {
 			if waited := clk.Since(begin); e.Acknowledged < 1 || announced == 0 || waited > patience+grace+time.Second {
 				t.Errorf("after %s: %+v, announced %d times", waited, e, announced)
 			}
-			for n := range 20 { // and it stays so
+			for n := range 20 { // and the server stays expired
 				s = rogue(hub, 100+n, s)
 				if e := enforcement(hub, key); !e.Complete {
 					t.Fatalf("%+v", e)
@@ -221,8 +222,8 @@ func TestChangeWaitsForAFixedTime(t *testing.T) {
 	}
 }
 
-// TestServerThatWasGivenUpIsNamedUntilItHasIt, also where its connection lasted.
-func TestServerThatWasGivenUpIsNamedUntilItHasIt(t *testing.T) {
+// TestExpiredServerIsNamedUntilItAcknowledges: also if it was connected all the time.
+func TestExpiredServerIsNamedUntilItAcknowledges(t *testing.T) {
 	hub, clk := newHub(publish.Options{Grace: 5 * time.Second, Patience: 30 * time.Second})
 	a, slow := connect(hub, "a"), connect(hub, "slow")
 	a.take(t, true)
@@ -232,17 +233,17 @@ func TestServerThatWasGivenUpIsNamedUntilItHasIt(t *testing.T) {
 	a.take(t, true)
 	slow.take(t, false)
 	clk.Step(35 * time.Second)
-	if e := enforcement(hub, key); !e.Complete || e.Servers != 2 || e.Acknowledged != 1 || fmt.Sprint(e.Lost) != "[slow]" {
+	if e := enforcement(hub, key); !e.Complete || e.Servers != 2 || e.Acknowledged != 1 || fmt.Sprint(e.Expired) != "[slow]" {
 		t.Errorf("%+v", e)
 	}
 	slow.Ack(slow.received[len(slow.received)-1].GetRevision())
-	if e := enforcement(hub, key); !e.Complete || e.Servers != 2 || e.Acknowledged != 2 || len(e.Lost) != 0 {
+	if e := enforcement(hub, key); !e.Complete || e.Servers != 2 || e.Acknowledged != 2 || len(e.Expired) != 0 {
 		t.Errorf("%+v", e)
 	}
 }
 
-// TestNamesInStatus: two identities with one instance are two servers, told apart where they meet, and nobody is named
-// for a group that it does not serve.
+// TestNamesInStatus: two identities with one instance are two servers, which are distinguished if both serve a group; and no
+// server is named for a group that it does not serve.
 func TestNamesInStatus(t *testing.T) {
 	const other = "tenants/other"
 	hub, clk := newHub(publish.Options{Grace: time.Second})
@@ -271,16 +272,16 @@ func TestNamesInStatus(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 	clk.Step(time.Second)
-	if e := enforcement(hub, key); !e.Complete || fmt.Sprint(e.Lost) != "[v (tenants/one)]" {
+	if e := enforcement(hub, key); !e.Complete || fmt.Sprint(e.Expired) != "[v (tenants/one)]" {
 		t.Errorf("%+v", e)
 	}
-	if e := enforcement(hub, changed); !e.Complete || fmt.Sprint(e.Lost) != "[v]" {
+	if e := enforcement(hub, changed); !e.Complete || fmt.Sprint(e.Expired) != "[v]" {
 		t.Errorf("%+v", e)
 	}
 }
 
-// TestAckOfWhatWasNotSent is told apart, and brings nothing into force.
-func TestAckOfWhatWasNotSent(t *testing.T) {
+// TestAckOfUnsentRevisionIsRefused: it is reported, and nothing comes into force by it.
+func TestAckOfUnsentRevisionIsRefused(t *testing.T) {
 	hub, _ := newHub(publish.Options{})
 	s := connect(hub, "s")
 	s.take(t, true)
@@ -299,8 +300,8 @@ func TestAckOfWhatWasNotSent(t *testing.T) {
 	}
 }
 
-// TestDigestsAreOfTheirGroup for as long as their key is.
-func TestDigestsAreOfTheirGroup(t *testing.T) {
+// TestGroupOfDigest: a digest has a group as long as a key has the digest.
+func TestGroupOfDigest(t *testing.T) {
 	hub, _ := newHub(publish.Options{})
 	digest := [32]byte{1}
 	record := keyRecord("k2", acme)

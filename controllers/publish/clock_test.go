@@ -32,9 +32,9 @@ func (c *steppedClock) AfterFunc(d time.Duration, f func()) clock.Timer {
 // Step advances the clock and runs what has become due.
 func (c *steppedClock) Step(d time.Duration) {
 	c.FakeClock.Step(d)
-	waiting := c.due
+	remaining := c.due
 	c.due = nil
-	for _, next := range waiting {
+	for _, next := range remaining {
 		if next.at.After(c.Now()) {
 			c.due = append(c.due, next)
 		} else {

@@ -8,44 +8,45 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Enforcement is how far validation servers have the latest change of a record in force.
+// Enforcement is the progress of the latest change of a record: on which validation servers it is in force.
 type Enforcement struct {
-	// Complete is whether every server that is to have the change has acknowledged it.
+	// Complete reports whether every server that must have the change has acknowledged it or is expired.
 	Complete bool
-	// Servers is how many were to have it, Acknowledged how many of them do.
+	// Servers is how many servers must have the change, Acknowledged how many of them have acknowledged it.
 	Servers, Acknowledged int
-	// Latency from the change to the last acknowledgement; zero where that is unknown.
+	// Latency is the time from the change to the last acknowledgement; zero where it is unknown.
 	Latency time.Duration
-	// Waiting and Lost name servers that have not acknowledged: those that are waited
-	// for, and those whose connection was lost for too long.
-	Waiting, Lost []string
-	// Settling is whether servers of an earlier leader are still being waited for.
-	Settling bool
-	// Since is when the change was published; zero where that is unknown.
+	// Waiting and Expired name servers that have not acknowledged the change: those that the Hub waits for, and those
+	// that were disconnected, or did not answer, for too long.
+	Waiting, Expired []string
+	// InStartupGrace reports whether the Hub still waits for servers of an earlier leader to reconnect.
+	InStartupGrace bool
+	// Since is when the change was published; zero where it is unknown.
 	Since time.Time
 }
 
-// Subject is a record with what it belongs to.
+// Subject is a record with its group and its object.
 type Subject struct {
 	Ref
-	// Group is the identity namespace/name of its group.
+	// Group is the identity, namespace/name, of its group.
 	Group string
-	// Object is the API object that it is made from.
+	// Object is the API object that the record is made from.
 	Object types.NamespacedName
 }
 
-// tracking follows changes until they are in force.
+// tracking tracks changes until they are in force. The Hub's lock guards it. A record has an entry in latest while its
+// last change is not in force, and in results afterwards, never in both; only the changes in latest are not done.
 type tracking struct {
-	// open are the changes that are not in force yet, in the order of their revisions. Those
-	// that were overtaken or completed stay until they are swept.
+	// open has the changes that are not in force yet, in the order of their revisions. Changes that were superseded or
+	// completed are done, and stay until the next sweep.
 	open    []*change
 	latest  map[Ref]*change
 	results map[Ref]result
-	// lossy are results that name lost servers.
-	lossy    map[Ref]struct{}
-	watching bool // a look at changes that have waited long enough is due
-	// asked are records that were asked about before the Hub was open.
-	asked map[Ref]Subject
+	// withExpired has the results that name expired servers, and may have records whose result is gone.
+	withExpired       map[Ref]struct{}
+	deadlineScheduled bool // a timer for passDeadlines runs
+	// askedEarly has the records whose enforcement was asked for before the Hub was open.
+	askedEarly map[Ref]Subject
 }
 
 type result struct {
@@ -56,17 +57,17 @@ type result struct {
 type change struct {
 	Subject
 	revision uint64
-	at       time.Time // zero where the change was there before this leader
-	deadline time.Time // when it is waited for no longer; zero is never
-	lost     []server
+	at       time.Time // when it was published; zero if an earlier leader published it
+	deadline time.Time // after which the Hub no longer waits; zero is never
+	expired  []server
 	done     bool
 }
 
 func newTracking() tracking {
-	return tracking{latest: map[Ref]*change{}, results: map[Ref]result{}, lossy: map[Ref]struct{}{}, asked: map[Ref]Subject{}}
+	return tracking{latest: map[Ref]*change{}, results: map[Ref]result{}, withExpired: map[Ref]struct{}{}, askedEarly: map[Ref]Subject{}}
 }
 
-// insert keeps the order: a change that is followed on request may be an old one.
+// insert keeps the order: a change that is tracked on request may have an old revision.
 func (t *tracking) insert(c *change) {
 	at := len(t.open)
 	if at > 0 && t.open[at-1].revision > c.revision {
@@ -75,25 +76,25 @@ func (t *tracking) insert(c *change) {
 	t.open = slices.Insert(t.open, at, c)
 }
 
-// Enforcement says how far the record of this content is in force. A complete answer that
-// follows an incomplete one is announced through OnEnforced.
+// Enforcement returns the progress of the record with this content. OnEnforced is called when an answer that was
+// incomplete becomes complete.
 func (h *Hub) Enforcement(subject Subject, recordID string) Enforcement {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.isOpen() {
-		h.tracking.asked[subject.Ref] = subject
-		return Enforcement{Settling: true}
+		h.tracking.askedEarly[subject.Ref] = subject
+		return Enforcement{InStartupGrace: true}
 	}
 	if h.recordID(subject.Ref) != recordID {
-		return Enforcement{Settling: !h.settled} // its change is still to come, and will be announced
+		return Enforcement{InStartupGrace: !h.startupOver} // the change is not published yet; OnEnforced will be called for it
 	}
 	c := h.tracking.latest[subject.Ref]
 	if found, ok := h.tracking.results[subject.Ref]; ok {
 		if h.inForce(found.change) {
 			return found.Enforcement
 		}
-		// A server has joined that is not caught up. It is waited for, but not beyond what the change
-		// may wait in all: others may come after it.
+		// A server has subscribed that has not caught up. The Hub waits for it, but not beyond the deadline of the
+		// change: other servers may subscribe after it.
 		c = h.track(subject, found.change.revision, found.change.at, found.change.deadline)
 	}
 	if c == nil {
@@ -106,7 +107,7 @@ func (h *Hub) Enforcement(subject Subject, recordID string) Enforcement {
 	return p
 }
 
-// Forget drops what is remembered of a record that is gone.
+// Forget drops what is kept about a record that was deleted.
 func (h *Hub) Forget(ref Ref) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -117,7 +118,7 @@ func (h *Hub) Forget(ref Ref) {
 	delete(h.tracking.results, ref)
 }
 
-// track follows the latest change of a record; an earlier one no longer matters.
+// track tracks the latest change of a record; an earlier one no longer matters.
 func (h *Hub) track(subject Subject, revision uint64, at, deadline time.Time) *change {
 	delete(h.tracking.results, subject.Ref)
 	if earlier := h.tracking.latest[subject.Ref]; earlier != nil {
@@ -127,11 +128,11 @@ func (h *Hub) track(subject Subject, revision uint64, at, deadline time.Time) *c
 	h.tracking.latest[subject.Ref] = c
 	h.tracking.insert(c)
 	h.evaluate(c)
-	h.watch(c)
+	h.scheduleDeadline(c)
 	return c
 }
 
-// evaluateAfter looks at the open changes past the revision: some may have come into force.
+// evaluateAfter evaluates the open changes after the revision: some may have come into force.
 func (h *Hub) evaluateAfter(revision uint64) {
 	h.evaluateBetween(revision, h.revision)
 }
@@ -148,34 +149,34 @@ func (h *Hub) evaluateBetween(after, upTo uint64) {
 	h.tracking.sweep()
 }
 
-// sweep drops finished changes.
+// sweep removes the changes that are done.
 func (t *tracking) sweep() {
 	t.open = slices.DeleteFunc(t.open, func(c *change) bool { return c.done })
 }
 
 func (h *Hub) evaluate(c *change) {
-	if c.done || !h.settled || !h.inForce(c) {
+	if c.done || !h.startupOver || !h.inForce(c) {
 		return
 	}
-	enforcement, lost := h.progress(c)
-	enforcement.Complete, c.lost = true, lost
-	if !c.at.Before(h.since) && enforcement.Servers > 0 { // what a new leader waits for is no latency
+	enforcement, expired := h.progress(c)
+	enforcement.Complete, c.expired = true, expired
+	if !c.at.Before(h.startupOverAt) && enforcement.Servers > 0 { // the wait of a new leader is not a latency
 		enforcement.Latency = h.clock.Since(c.at)
 		latency.Observe(enforcement.Latency.Seconds())
 	}
 	c.done = true
 	delete(h.tracking.latest, c.Ref)
 	h.tracking.results[c.Ref] = result{enforcement, c}
-	if len(enforcement.Lost) > 0 {
-		h.tracking.lossy[c.Ref] = struct{}{}
+	if len(enforcement.Expired) > 0 {
+		h.tracking.withExpired[c.Ref] = struct{}{}
 	}
 	h.notify(c.Subject)
 }
 
-// inForce stops at the first server that still lacks the change. Map order is random, so
-// with many servers that is found quickly.
+// inForce reports whether no server has to be waited for. It stops at the first server that lacks the change; map order is
+// random, so with many servers it finds one quickly.
 func (h *Hub) inForce(c *change) bool {
-	if h.isOver(c) {
+	if h.isPastDeadline(c) {
 		return true
 	}
 	for sub := range h.subs {
@@ -186,11 +187,11 @@ func (h *Hub) inForce(c *change) bool {
 	return true
 }
 
-// progress says how far a change is, and which servers were given up.
-func (h *Hub) progress(c *change) (p Enforcement, lost []server) {
-	p = Enforcement{Settling: !h.settled, Since: c.at}
-	over, names := h.isOver(c), naming{}
-	var waiting []server
+// progress returns the progress of a change, and the servers that are no longer waited for.
+func (h *Hub) progress(c *change) (p Enforcement, expired []server) {
+	p = Enforcement{InStartupGrace: !h.startupOver, Since: c.at}
+	over, names := h.isPastDeadline(c), naming{}
+	var remaining []server
 	here := map[server]struct{}{}
 	for sub := range h.subs {
 		if !sub.has(c.Group) {
@@ -203,18 +204,18 @@ func (h *Hub) progress(c *change) (p Enforcement, lost []server) {
 		case sub.acked >= c.revision:
 			p.Acknowledged++
 		case over:
-			lost = append(lost, sub.server)
+			expired = append(expired, sub.server)
 		default:
-			waiting = append(waiting, sub.server)
+			remaining = append(remaining, sub.server)
 		}
 	}
-	for _, gone := range c.lost {
+	for _, gone := range c.expired {
 		if _, back := here[gone]; !back {
 			p.Servers++
 			names.note(gone)
-			lost = append(lost, gone)
+			expired = append(expired, gone)
 		}
 	}
-	p.Waiting, p.Lost = names.of(waiting), names.of(lost)
-	return p, lost
+	p.Waiting, p.Expired = names.of(remaining), names.of(expired)
+	return p, expired
 }

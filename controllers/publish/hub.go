@@ -14,7 +14,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
-// Kind tells the two kinds of records apart.
+// Kind distinguishes the two kinds of records.
 type Kind int
 
 // Kinds of records.
@@ -37,36 +37,48 @@ func KeyRef(id string) Ref { return Ref{KindKey, id} }
 
 // Options bound how long the Hub waits for validation servers.
 type Options struct {
-	// Settle is how long after Open nothing counts as enforced, so that servers that were
-	// connected to an earlier leader can be back. It must exceed a server's longest pause
-	// between two attempts to connect, which is 2 s.
+	// StartupGrace is how long nothing counts as enforced once the Hub is open, so that servers that were connected to an
+	// earlier leader can reconnect. It must exceed a server's longest pause between two attempts to connect, which
+	// is 2 s.
 	StartupGrace time.Duration
-	// Grace is how long a server whose connection was lost is waited for.
+	// Grace is how long the Hub waits for a disconnected server. After that the server is expired.
 	Grace time.Duration
-	// Patience is how long a server may take to acknowledge an update. A change waits for Patience
-	// and Grace from its own publication, and no longer, whoever comes, goes or keeps silent
-	// meanwhile; 0 lets it wait as long as there is somebody to wait for.
+	// Patience is how long a server may take to acknowledge an update. A change waits at most Patience plus Grace from
+	// its own publication, no matter which servers connect, disconnect or do not answer in the meantime. With 0 it
+	// waits as long as there is a server to wait for.
 	Patience time.Duration
 }
 
-// Hub holds the published records, the subscriptions of validation servers, and how far
-// each of them is.
+// Hub holds the published records, the subscriptions of validation servers, and the revision that each of them has
+// acknowledged.
+//
+// One lock, mu, guards the Hub and the mutable state of all its Subscriptions: whether a change is in force depends on
+// both. It is never held while a message is sent, or while an Authorizer asks. The callbacks that run under it
+// (Subscriber.Selects, Authorizer.All and Known, notify) must not block and must not call the Hub or a Subscription.
+// Other locks may be taken under it, the lock of rights for example, and a caller that holds one of those must not take mu.
+//
+// While mu is not held:
+//   - revision never decreases, and no record has a higher one;
+//   - a key in keys is in the keys of its group, which is in groups; content is the sum of the hashes of both;
+//   - digests has, for a digest, the key that was put last with it, until that key changes;
+//   - limited has exactly the groups with a limited above 0, and groupEntry.servers is countPeers of the group;
+//   - subs has the connected servers, and those that are disconnected for less than Grace.
 type Hub struct {
 	clock   clock.WithDelayedExecution
 	options Options
 
-	mu       sync.Mutex
-	revision uint64
-	groups   map[string]*groupEntry
-	keys     map[string]*keyEntry
-	digests  map[keyformat.Digest]*keyEntry // keys by their versions
-	limited  map[string]*groupEntry         // in which something has a rate limit
-	subs     map[*Subscription]struct{}
-	open     chan struct{}
-	settled  bool
-	since    time.Time // when it settled
-	tracking tracking
-	notify   func(Subject)
+	mu            sync.Mutex
+	revision      uint64
+	groups        map[string]*groupEntry
+	keys          map[string]*keyEntry
+	digests       map[keyformat.Digest]*keyEntry // keys by the digests of their versions
+	limited       map[string]*groupEntry         // groups that have a rate limit, or a key that has one
+	subs          map[*Subscription]struct{}
+	open          chan struct{}
+	startupOver   bool
+	startupOverAt time.Time // when StartupGrace ended
+	tracking      tracking
+	notify        func(Subject)
 }
 
 type groupEntry struct {
@@ -74,8 +86,8 @@ type groupEntry struct {
 	revision uint64
 	keys     map[string]struct{}
 	content  syncv1.Content
-	// servers is how many share its rate limits, and limited how many there are of those: its
-	// own and those of its keys.
+	// servers is how many servers share the rate limits of the group; limited is how many such limits there are: its own
+	// and those of its keys.
 	servers, limited int
 }
 
@@ -89,12 +101,12 @@ func (e *keyEntry) subject() Subject {
 	return Subject{Ref: KeyRef(e.record.GetId()), Group: e.record.GetGroup(), Object: e.object}
 }
 
-// NewHub makes an empty Hub that is not open yet.
+// NewHub returns an empty Hub that is not open yet.
 func NewHub(clk clock.WithDelayedExecution, options Options) *Hub {
 	return &Hub{
 		clock:    clk,
 		options:  options,
-		revision: 1, // so that also an empty Hub has something to acknowledge
+		revision: 1, // an empty Hub, too, has a revision to acknowledge
 		groups:   map[string]*groupEntry{},
 		keys:     map[string]*keyEntry{},
 		digests:  map[keyformat.Digest]*keyEntry{},
@@ -106,8 +118,8 @@ func NewHub(clk clock.WithDelayedExecution, options Options) *Hub {
 	}
 }
 
-// OnEnforced has the function called for every record whose latest change has come into
-// force on all servers. It is called with the Hub locked and must not block or call back.
+// OnEnforced registers a function that is called for every record whose latest change has come into force on all
+// servers. It is called with the Hub locked: it must not block, and must not call the Hub.
 func (h *Hub) OnEnforced(notify func(Subject)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -115,15 +127,15 @@ func (h *Hub) OnEnforced(notify func(Subject)) {
 	h.notify = func(subject Subject) { previous(subject); notify(subject) }
 }
 
-// Open declares the records complete: from now on servers may subscribe.
+// Open declares the records complete. From then on servers may subscribe.
 func (h *Hub) Open() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	close(h.open)
-	for ref, subject := range h.tracking.asked {
+	for ref, subject := range h.tracking.askedEarly {
 		h.track(subject, h.revisionOf(ref), time.Time{}, h.deadline())
 	}
-	h.tracking.asked = nil
+	h.tracking.askedEarly = nil
 	if h.options.StartupGrace <= 0 {
 		h.endStartupGrace()
 		return
@@ -136,11 +148,11 @@ func (h *Hub) Open() {
 }
 
 func (h *Hub) endStartupGrace() {
-	h.settled, h.since = true, h.clock.Now()
+	h.startupOver, h.startupOverAt = true, h.clock.Now()
 	for sub := range h.subs {
-		clear(sub.told) // what was told so far may have been passed over
+		clear(sub.reportedServers) // servers may have ignored the counts that they were sent so far
 	}
-	h.recounted()
+	h.peersChanged()
 	h.evaluateAfter(0)
 }
 
@@ -156,14 +168,14 @@ func (h *Hub) isOpen() bool {
 	}
 }
 
-// PutGroup publishes a group's record, which must not be changed afterwards.
+// PutGroup publishes the record of a group. The caller must not change it afterwards.
 func (h *Hub) PutGroup(record *syncv1.Group) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	identity := record.Identity()
 	entry := h.groups[identity]
 	if entry == nil {
-		entry = &groupEntry{keys: map[string]struct{}{}, servers: h.counted(identity)}
+		entry = &groupEntry{keys: map[string]struct{}{}, servers: h.countPeers(identity)}
 		h.groups[identity] = entry
 	} else if proto.Equal(entry.record, record) {
 		return
@@ -171,7 +183,7 @@ func (h *Hub) PutGroup(record *syncv1.Group) {
 		entry.content.Remove(syncv1.HashGroup(entry.record))
 	}
 	h.revision++
-	h.limits(identity, entry, entry.record.GetLimits().GetRate() != nil, record.GetLimits().GetRate() != nil)
+	h.rateLimitChanged(identity, entry, entry.record.GetLimits().GetRate() != nil, record.GetLimits().GetRate() != nil)
 	entry.record, entry.revision = record, h.revision
 	entry.content.Add(syncv1.HashGroup(record))
 	h.changed(groupSubject(entry.record))
@@ -188,20 +200,20 @@ func (h *Hub) DeleteGroup(identity string) {
 	h.revision++
 	for id := range entry.keys {
 		subject := h.keys[id].subject()
-		h.unlearn(h.keys[id])
+		h.unindexDigests(h.keys[id])
 		delete(h.keys, id)
 		h.changed(subject)
 	}
 	delete(h.groups, identity)
 	if h.limited[identity] != nil {
 		delete(h.limited, identity)
-		h.recounted()
+		h.peersChanged()
 	}
 	h.changed(groupSubject(entry.record))
 }
 
-// PutKey publishes the record of the key that is made from the object. The record must not
-// be changed afterwards. Without its group it is not published.
+// PutKey publishes the record of the key that is made from the object. The caller must not change the record
+// afterwards. It is not published while its group is not.
 func (h *Hub) PutKey(record *syncv1.Key, object types.NamespacedName) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -218,13 +230,13 @@ func (h *Hub) PutKey(record *syncv1.Key, object types.NamespacedName) {
 		entry = &keyEntry{}
 		h.keys[id] = entry
 	} else {
-		h.leaveGroup(entry.record)
-		h.unlearn(entry)
+		h.removeFromGroup(entry.record)
+		h.unindexDigests(entry)
 	}
 	h.revision++
-	h.limits(record.GetGroup(), group, entry.record.GetRate() != nil, record.GetRate() != nil)
+	h.rateLimitChanged(record.GetGroup(), group, entry.record.GetRate() != nil, record.GetRate() != nil)
 	entry.record, entry.object, entry.revision = record, object, h.revision
-	h.learn(entry)
+	h.indexDigests(entry)
 	group.keys[id] = struct{}{}
 	group.content.Add(syncv1.HashKey(record))
 	h.changed(entry.subject())
@@ -240,23 +252,23 @@ func (h *Hub) DeleteKey(id string) {
 	}
 	h.revision++
 	delete(h.keys, id)
-	h.unlearn(entry)
-	h.leaveGroup(entry.record)
+	h.unindexDigests(entry)
+	h.removeFromGroup(entry.record)
 	if group := h.groups[entry.record.GetGroup()]; group != nil {
-		h.limits(entry.record.GetGroup(), group, entry.record.GetRate() != nil, false)
+		h.rateLimitChanged(entry.record.GetGroup(), group, entry.record.GetRate() != nil, false)
 	}
 	h.changed(entry.subject())
 }
 
-// leaveGroup takes a key's record out of its group.
-func (h *Hub) leaveGroup(record *syncv1.Key) {
+// removeFromGroup removes the record of a key from its group.
+func (h *Hub) removeFromGroup(record *syncv1.Key) {
 	if group := h.groups[record.GetGroup()]; group != nil {
 		delete(group.keys, record.GetId())
 		group.content.Remove(syncv1.HashKey(record))
 	}
 }
 
-// changed tells the subscriptions of the group, and follows the change until it is in force.
+// changed marks the record in the subscriptions of its group, and tracks the change until it is in force.
 func (h *Hub) changed(subject Subject) {
 	for sub := range h.subs {
 		sub.changed(subject.Ref, subject.Group)
@@ -319,8 +331,8 @@ func (h *Hub) GroupOf(digest keyformat.Digest) (group string, known bool) {
 	return entry.record.GetGroup(), true
 }
 
-// learn notes the digests of a key, and unlearn forgets them.
-func (h *Hub) learn(entry *keyEntry) {
+// indexDigests adds the digests of a key to the index.
+func (h *Hub) indexDigests(entry *keyEntry) {
 	for _, version := range entry.record.GetVersions() {
 		if digest := version.GetDigest(); len(digest) == len(keyformat.Digest{}) {
 			h.digests[keyformat.Digest(digest)] = entry
@@ -328,7 +340,8 @@ func (h *Hub) learn(entry *keyEntry) {
 	}
 }
 
-func (h *Hub) unlearn(entry *keyEntry) {
+// unindexDigests removes them, unless another key has them now.
+func (h *Hub) unindexDigests(entry *keyEntry) {
 	for _, version := range entry.record.GetVersions() {
 		if digest := version.GetDigest(); len(digest) == len(keyformat.Digest{}) && h.digests[keyformat.Digest(digest)] == entry {
 			delete(h.digests, keyformat.Digest(digest))

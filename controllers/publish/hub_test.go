@@ -33,7 +33,7 @@ func objectOf(record *syncv1.Key) types.NamespacedName {
 
 func putKey(hub *publish.Hub, record *syncv1.Key) { hub.PutKey(record, objectOf(record)) }
 
-// newHub is an open Hub with a group and a key.
+// newHub returns an open Hub with a group and a key.
 func newHub(options publish.Options) (*publish.Hub, *steppedClock) {
 	clk := newClock()
 	hub := publish.NewHub(clk, options)
@@ -45,7 +45,7 @@ func newHub(options publish.Options) (*publish.Hub, *steppedClock) {
 
 func all(string) bool { return true }
 
-// server is a validation server's end: what it holds, by the rules of the protocol.
+// server is the other end of a subscription: the records that a validation server has, by the rules of the protocol.
 type server struct {
 	*publish.Subscription
 	groups   map[string]*syncv1.Group
@@ -65,7 +65,7 @@ func subscribe(hub *publish.Hub, subscriber publish.Subscriber) *server {
 	}
 }
 
-// take applies the updates that are there; it acknowledges them if told to.
+// take applies the updates that are ready, and acknowledges them if that is asked for.
 func (s *server) take(t interface {
 	Context() context.Context
 	Helper()
@@ -74,7 +74,7 @@ func (s *server) take(t interface {
 	for {
 		ctx, cancel := context.WithCancel(t.Context())
 		if s.CaughtUp() {
-			cancel() // what is there is returned all the same
+			cancel() // an update that is ready is returned nevertheless
 		}
 		update, err := s.Next(ctx)
 		cancel()
@@ -177,7 +177,7 @@ func TestEnforcementIsAcknowledged(t *testing.T) {
 	}
 }
 
-func TestNobodyIsThere(t *testing.T) {
+func TestEnforcementWithoutServers(t *testing.T) {
 	hub, _ := newHub(publish.Options{})
 	key := keyRecord("k2", acme)
 	putKey(hub, key)
@@ -191,7 +191,7 @@ func TestNobodyIsThere(t *testing.T) {
 	}
 }
 
-func TestServerThatJoinsIsWaitedForToo(t *testing.T) {
+func TestNewServerIsWaitedFor(t *testing.T) {
 	hub, _ := newHub(publish.Options{})
 	a := connect(hub, "a")
 	a.take(t, true)
@@ -208,7 +208,7 @@ func TestServerThatJoinsIsWaitedForToo(t *testing.T) {
 	}
 }
 
-func TestSlowServerDelaysNobodyAndKeepsTheLatestOnly(t *testing.T) {
+func TestSlowServerDelaysNoOtherAndGetsTheLatestState(t *testing.T) {
 	hub, _ := newHub(publish.Options{})
 	quick, slow := connect(hub, "quick"), connect(hub, "slow")
 	quick.take(t, true)
@@ -250,7 +250,7 @@ func TestSlowServerIsNotSentMoreThanItAcknowledges(t *testing.T) {
 	}
 }
 
-func TestLostServer(t *testing.T) {
+func TestDisconnectedServer(t *testing.T) {
 	const grace = 5 * time.Second
 	setup := func(t *testing.T) (*publish.Hub, *steppedClock, *server, *syncv1.Key) {
 		hub, clk := newHub(publish.Options{Grace: grace})
@@ -262,7 +262,7 @@ func TestLostServer(t *testing.T) {
 		putKey(hub, key)
 		a.take(t, true)
 		if e := enforcement(hub, key); e.Complete || fmt.Sprint(e.Waiting) != "[b]" {
-			t.Fatalf("a lost server is not waited for: %+v", e)
+			t.Fatalf("a disconnected server is not waited for: %+v", e)
 		}
 		return hub, clk, b, key
 	}
@@ -273,7 +273,7 @@ func TestLostServer(t *testing.T) {
 			t.Error("given up too early")
 		}
 		clk.Step(1)
-		if e := enforcement(hub, key); !e.Complete || e.Servers != 2 || e.Acknowledged != 1 || fmt.Sprint(e.Lost) != "[b]" {
+		if e := enforcement(hub, key); !e.Complete || e.Servers != 2 || e.Acknowledged != 1 || fmt.Sprint(e.Expired) != "[b]" {
 			t.Errorf("%+v", e)
 		}
 	})
@@ -285,7 +285,7 @@ func TestLostServer(t *testing.T) {
 			t.Errorf("%+v", e)
 		}
 		back.take(t, true)
-		if e := enforcement(hub, key); !e.Complete || e.Servers != 2 || len(e.Lost) != 0 {
+		if e := enforcement(hub, key); !e.Complete || e.Servers != 2 || len(e.Expired) != 0 {
 			t.Errorf("%+v", e)
 		}
 	})
@@ -294,7 +294,7 @@ func TestLostServer(t *testing.T) {
 		clk.Step(grace)
 		back := connect(hub, "b")
 		back.take(t, true)
-		if e := enforcement(hub, key); !e.Complete || e.Servers != 2 || e.Acknowledged != 2 || len(e.Lost) != 0 {
+		if e := enforcement(hub, key); !e.Complete || e.Servers != 2 || e.Acknowledged != 2 || len(e.Expired) != 0 {
 			t.Errorf("%+v", e)
 		}
 	})
@@ -307,24 +307,24 @@ func TestGoodbyeIsNotWaitedFor(t *testing.T) {
 	key := keyRecord("k2", acme)
 	putKey(hub, key)
 	a.Close(true)
-	if e := enforcement(hub, key); !e.Complete || e.Servers != 0 || len(e.Lost) != 0 {
+	if e := enforcement(hub, key); !e.Complete || e.Servers != 0 || len(e.Expired) != 0 {
 		t.Errorf("%+v", e)
 	}
 }
 
-func TestSettling(t *testing.T) {
+func TestStartupGrace(t *testing.T) {
 	clk := newClock()
 	hub := publish.NewHub(clk, publish.Options{StartupGrace: 5 * time.Second})
 	hub.PutGroup(groupRecord(acme))
 	key := keyRecord("k1", acme)
 	putKey(hub, key)
-	if e := enforcement(hub, key); e.Complete || !e.Settling {
+	if e := enforcement(hub, key); e.Complete || !e.InStartupGrace {
 		t.Errorf("before Open: %+v", e)
 	}
 	announced := 0
 	hub.OnEnforced(func(publish.Subject) { announced++ })
 	hub.Open()
-	if e := enforcement(hub, key); e.Complete || !e.Settling {
+	if e := enforcement(hub, key); e.Complete || !e.InStartupGrace {
 		t.Errorf("servers of an earlier leader may be on their way: %+v", e)
 	}
 	clk.Step(5 * time.Second)
@@ -333,7 +333,7 @@ func TestSettling(t *testing.T) {
 	}
 }
 
-func TestReconnectTransfersWhatDiffers(t *testing.T) {
+func TestReconnectTransfersDifferences(t *testing.T) {
 	const other, gone = "tenants/other", "tenants/gone"
 	hub, _ := newHub(publish.Options{})
 	for _, identity := range []string{other, gone} {
@@ -370,7 +370,7 @@ func TestReconnectTransfersWhatDiffers(t *testing.T) {
 	}
 }
 
-func TestLargeUpdatesComeInPieces(t *testing.T) {
+func TestLargeUpdatesAreSplit(t *testing.T) {
 	const keys = 20_000
 	hub, _ := newHub(publish.Options{})
 	early := connect(hub, "early")
@@ -432,9 +432,8 @@ func TestAuthorization(t *testing.T) {
 	}
 }
 
-// TestGroupThatAppearsDuringAuthorization: between the questions and the next update there is
-// a moment, in which a group may appear that nobody has asked about.
-func TestGroupThatAppearsDuringAuthorization(t *testing.T) {
+// TestGroupCreatedDuringAuthorization: a group may be created between the calls of the Authorizer and the next update.
+func TestGroupCreatedDuringAuthorization(t *testing.T) {
 	const asked, secret = "tenants/asked", "tenants/secret"
 	hub, _ := newHub(publish.Options{})
 	may := func(_ context.Context, group string) (bool, error) {
@@ -487,5 +486,24 @@ func TestOverdue(t *testing.T) {
 	s.Ack(s.received[len(s.received)-1].GetRevision())
 	if s.Overdue(time.Minute) {
 		t.Error("an acknowledged update is overdue")
+	}
+}
+
+// TestServerIsNotOverdueAfterAGrant: a review of rights sends an update although no record has changed. Its acknowledgement
+// counts.
+func TestServerIsNotOverdueAfterAGrant(t *testing.T) {
+	hub, clk := newHub(publish.Options{})
+	may := granted()
+	s := subscribe(hub, publish.Subscriber{Instance: "s", Selects: all, Authorizer: may})
+	s.take(t, true)
+	may.known[acme] = true
+	s.Review()
+	s.take(t, true)
+	if s.groups[acme] == nil {
+		t.Fatal("it lacks the group")
+	}
+	clk.Step(2 * time.Minute)
+	if s.Overdue(time.Minute) {
+		t.Error("it is overdue with an update that it has acknowledged")
 	}
 }

@@ -10,13 +10,17 @@ import (
 	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
-// Imported knows which keys have digests that are keyed, so that the secret of digests is sent to the
-// validation servers that need it, and to no others. A nil Imported knows nothing.
+// Imported records which keys have keyed digests, so that the secret of digests is sent to the validation servers that
+// need it, and to no others. A nil Imported has none.
+//
+// mu guards keys and groups; groups has the number of entries of keys for each group that has any. any is
+// len(keys) > 0. It is written under mu only, and read without it as a shortcut: the Projector, which alone writes, sets
+// it before it publishes a record, so a server that is sent the record finds it set.
 type Imported struct {
 	mu     sync.RWMutex
 	keys   map[string]string // group by key id
 	groups map[string]int    // number of such keys
-	some   atomic.Bool
+	any    atomic.Bool
 }
 
 func (i *Imported) note(record *syncv1.Key, key *v1alpha1.ApiKey) {
@@ -39,11 +43,11 @@ func (i *Imported) note(record *syncv1.Key, key *v1alpha1.ApiKey) {
 	}
 	i.keys[record.GetId()] = record.GetGroup()
 	i.groups[record.GetGroup()]++
-	i.some.Store(true)
+	i.any.Store(true)
 }
 
 func (i *Imported) forget(id string) {
-	if i == nil || !i.some.Load() {
+	if i == nil || !i.any.Load() {
 		return
 	}
 	i.mu.Lock()
@@ -60,13 +64,13 @@ func (i *Imported) drop(id string) {
 	if i.groups[group]--; i.groups[group] == 0 {
 		delete(i.groups, group)
 	}
-	i.some.Store(len(i.keys) > 0)
+	i.any.Store(len(i.keys) > 0)
 }
 
-// In reports whether one of the keys of an update has a keyed digest, or, where that ends a catch-up,
-// one of a group that is served.
+// In reports whether one of the keys of an update has a keyed digest, or, for the update that ends a catch-up, a key of
+// any group that the server serves.
 func (i *Imported) In(update *syncv1.Update, serves func(group string) bool) bool {
-	if i == nil || !i.some.Load() {
+	if i == nil || !i.any.Load() {
 		return false
 	}
 	i.mu.RLock()

@@ -7,7 +7,7 @@ import (
 
 var latency = prometheus.NewHistogram(prometheus.HistogramOpts{
 	Name:    "keyward_enforcement_latency_seconds",
-	Help:    "Time from the manager's seeing a change to its being in force on every validation server.",
+	Help:    "Time from when the manager sees a change until it is in force on every validation server.",
 	Buckets: []float64{.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10, 30, 60},
 })
 

@@ -18,21 +18,23 @@ import (
 	"github.com/keyward-dev/keyward/controllers/cache"
 )
 
-// Projector keeps a Hub's records equal to the objects. It works on watch events: a
-// revocation is on its way to the validation servers before any reconciler has seen it.
+// Projector keeps a Hub's records equal to the objects. It works on watch events: a revocation is on its way to the
+// validation servers before any reconciler has seen it.
+//
+// The handlers of all kinds run concurrently, one goroutine per kind. mu makes reading the cache and publishing what
+// follows from it one step: without it, a slow event could overwrite what a later one has published. The locks of the
+// Hub and of Imported are taken under mu, never the other way round.
 type Projector struct {
 	Hub   *Hub
 	Cache ctrlcache.Cache
-	// Imported is told which keys have keyed digests; nil where nobody asks.
+	// Imported, where set, records which keys have keyed digests.
 	Imported *Imported
 
-	// mu makes reading the cache and publishing what follows from it one step: without it,
-	// a slow event could overwrite what a later one has published.
 	mu sync.Mutex
-	// keysFollow is until the ApiKeys' own turn has come: with it they are all published.
+	// keysFollow is true until Start comes to the ApiKeys, which then are all published.
 	keysFollow bool
-	// relabelled are the namespaces that have changed since before anything was published, until
-	// everything is.
+	// relabelled has the namespaces whose labels have changed while Start publishes the first records; afterwards it is
+	// nil, and changes are published at once.
 	relabelled map[string]bool
 }
 
@@ -45,10 +47,10 @@ func (p *Projector) Start(ctx context.Context) error {
 		object  client.Object
 		matters func(was, is client.Object) bool
 		project func(context.Context, client.Object) error
-		begin   func() // is called before there is anything of the kind
+		begin   func() // is called before the first event of the kind
 	}{
 		{cache.NamespaceMetadata(), labelsChanged, p.namespaceChanged, func() { p.keysFollow, p.relabelled = true, map[string]bool{} }},
-		// From here on labels are gone by: what has changed before is read as it is.
+		// From here on labels are used. Changes before this point are read from the cache as they are.
 		{&v1alpha1.Group{}, groupMatters, p.groupChanged, func() { p.relabelled = map[string]bool{} }},
 		{&v1alpha1.DomainAllowlist{}, specChanged, p.allowlistChanged, func() {}},
 		{&v1alpha1.ApiKey{}, anyChange, p.keyChanged, func() { p.keysFollow = false }},
@@ -65,7 +67,7 @@ func (p *Projector) Start(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("watching %T: %w", kind.object, err)
 		}
-		// One kind after the other: keys find their groups published.
+		// One kind after the other, so that groups are published before their keys.
 		if !toolscache.WaitForCacheSync(ctx.Done(), registration.HasSynced) {
 			return nil
 		}
@@ -77,7 +79,7 @@ func (p *Projector) Start(ctx context.Context) error {
 	return nil
 }
 
-// open makes up for what has changed while the records were published, and opens the Hub.
+// open publishes again what has changed while the first records were published, and opens the Hub.
 func (p *Projector) open(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -91,8 +93,8 @@ func (p *Projector) open(ctx context.Context) error {
 	return nil
 }
 
-// Of a Group's status, servers are told the limits and the tier; the rest changes often, and
-// reading all keys of a Group for it would hold up what matters.
+// groupMatters reports whether a change of a Group changes its record. Of the status, the record has the limits and the
+// tier only; the rest changes often, and reading all keys of the Group each time would delay changes that matter.
 func groupMatters(was, is client.Object) bool {
 	before, _ := was.(*v1alpha1.Group)
 	after, _ := is.(*v1alpha1.Group)
@@ -108,7 +110,7 @@ func labelsChanged(was, is client.Object) bool {
 	return !maps.Equal(was.GetLabels(), is.GetLabels())
 }
 
-// Of an ApiKey, the status is what holds the digests.
+// anyChange reports whether an object has changed at all. For an ApiKey that includes the status, which has the digests.
 func anyChange(was, is client.Object) bool {
 	return was.GetResourceVersion() != is.GetResourceVersion()
 }
@@ -145,8 +147,7 @@ func (p *Projector) handler(ctx context.Context, matters func(was, is client.Obj
 
 func (p *Projector) keyChanged(ctx context.Context, object client.Object) error {
 	id := KeyID(object.GetUID())
-	key := &v1alpha1.ApiKey{}
-	err := p.Cache.Get(ctx, client.ObjectKeyFromObject(object), key, client.UnsafeDisableDeepCopy) // it is only read
+	key, err := cache.CachedKey(ctx, p.Cache, client.ObjectKeyFromObject(object))
 	switch {
 	case apierrors.IsNotFound(err), err == nil && key.UID != object.GetUID():
 		p.Hub.DeleteKey(id)
@@ -160,12 +161,12 @@ func (p *Projector) keyChanged(ctx context.Context, object client.Object) error 
 }
 
 func (p *Projector) publishKey(ctx context.Context, key *v1alpha1.ApiKey) error {
-	_, problem, err := cache.ForKey(ctx, p.Cache, key)
+	_, problem, err := cache.CachedGroupForKey(ctx, p.Cache, key)
 	if err != nil {
 		return err
 	}
 	if record := KeyRecord(key, problem); record != nil {
-		p.Imported.note(record, key) // first: who is sent the record is sent the secret with it
+		p.Imported.note(record, key) // first: a server that gets the record must get the secret with it
 		p.Hub.PutKey(record, client.ObjectKeyFromObject(key))
 	} else {
 		p.Hub.DeleteKey(KeyID(key.UID))
@@ -196,7 +197,7 @@ func (p *Projector) publishGroup(ctx context.Context, name types.NamespacedName)
 	if p.keysFollow {
 		return nil
 	}
-	keys, err := cache.Keys(ctx, p.Cache, name)
+	keys, err := cache.CachedKeys(ctx, p.Cache, name)
 	if err != nil {
 		return err
 	}
@@ -225,9 +226,8 @@ func (p *Projector) allowlistChanged(ctx context.Context, object client.Object) 
 	return nil
 }
 
-// namespaceChanged looks again at what refers to Groups of other namespaces from this one:
-// its labels may now be, or no longer be, what a Group's selector asks for. Before the Hub is open that
-// waits until everything is published.
+// namespaceChanged publishes again the objects of the namespace, which may refer to Groups of other namespaces: its labels
+// may now match a Group's selector, or no longer. Before the Hub is open this is deferred until everything is published.
 func (p *Projector) namespaceChanged(ctx context.Context, namespace client.Object) error {
 	if p.relabelled != nil {
 		p.relabelled[namespace.GetName()] = true
@@ -237,12 +237,12 @@ func (p *Projector) namespaceChanged(ctx context.Context, namespace client.Objec
 }
 
 func (p *Projector) publishNamespace(ctx context.Context, namespace string) error {
-	var keys v1alpha1.ApiKeyList
-	if err := p.Cache.List(ctx, &keys, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
+	keys, err := cache.CachedKeysInNamespace(ctx, p.Cache, namespace)
+	if err != nil {
 		return err
 	}
-	for i := range keys.Items {
-		if err := p.publishKey(ctx, &keys.Items[i]); err != nil {
+	for i := range keys {
+		if err := p.publishKey(ctx, &keys[i]); err != nil {
 			return err
 		}
 	}

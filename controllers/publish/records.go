@@ -17,19 +17,19 @@ import (
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 	"github.com/keyward-dev/keyward/internal/origin"
+	"github.com/keyward-dev/keyward/internal/tier"
 )
 
 var keyIDs = base32.HexEncoding.WithPadding(base32.NoPadding)
 
-// KeyID is the id of the ApiKey with the UID: stable over its life, never used again, and
-// short enough for a log line.
+// KeyID is the id of the ApiKey with the UID: it never changes, is never used again, and is short enough for a log line.
 func KeyID(uid types.UID) string {
 	sum := sha256.Sum256([]byte(uid))
 	return "k" + strings.ToLower(keyIDs.EncodeToString(sum[:10]))
 }
 
-// KeyRecord is the published form of a key, or nil where nothing is published: a key without
-// versions, or one that its Group does not grant.
+// KeyRecord is the published form of a key. It is nil for a key that is not published: one without versions, or one that
+// its Group does not grant.
 func KeyRecord(key *v1alpha1.ApiKey, problem *grant.Problem) *syncv1.Key {
 	if problem != nil || len(key.Status.Versions) == 0 {
 		return nil
@@ -48,7 +48,7 @@ func KeyRecord(key *v1alpha1.ApiKey, problem *grant.Problem) *syncv1.Key {
 		v := &key.Status.Versions[i]
 		read, err := keyformat.ReadDigest(v.Digest)
 		if err != nil {
-			continue // the schema admits no other form
+			continue // the schema allows no other form
 		}
 		version := &syncv1.Version{
 			Digest:  read.Digest[:],
@@ -106,8 +106,8 @@ func GroupRecord(group *v1alpha1.Group, allowlists []*v1alpha1.DomainAllowlist) 
 	return record
 }
 
-// originPolicy adds up the allowlists of a project. Without any, foreign origins are
-// refused, and requests from servers, which send no origin, are accepted.
+// originPolicy merges the allowlists of a project. Without an allowlist, foreign origins are refused, and requests from
+// servers, which send no origin, are accepted.
 func originPolicy(project v1alpha1.ProjectName, allowlists []*v1alpha1.DomainAllowlist) *syncv1.OriginPolicy {
 	policy, listed := &syncv1.OriginPolicy{}, false
 	for _, list := range allowlists {
@@ -149,13 +149,10 @@ func routeRecords(routes []v1alpha1.Route) []*syncv1.Route {
 	return records
 }
 
-// limitsRecord is what servers have to know of a Group's limits; nil is none. How much of a
-// quota is left, they are told by allowances.
+// limitsRecord is the part of a Group's limits that servers have to know; nil if there is none. How much of a quota is left
+// is sent separately, as allowances.
 func limitsRecord(group *v1alpha1.Group) *syncv1.Limits {
-	limits := group.Spec.Limits
-	if group.Status.Limits != nil {
-		limits = group.Status.Limits.Limits
-	}
+	limits := tier.InForce(group)
 	record := &syncv1.Limits{
 		RequestQuota: limits.RequestsPerMonth != nil, ByteQuota: limits.BytesPerMonth != nil, Rate: rateRecord(limits.RateLimit),
 	}
@@ -173,7 +170,7 @@ func limitsRecord(group *v1alpha1.Group) *syncv1.Limits {
 	return record
 }
 
-// rateRecord is nil where there is no rate; a burst alone means nothing.
+// rateRecord is nil where there is no rate; a burst alone has no meaning.
 func rateRecord(limit v1alpha1.RateLimit) *syncv1.RateLimit {
 	rate := limit.RequestsPerSecond
 	if rate == nil || *rate < 1 {
@@ -186,7 +183,7 @@ func rateRecord(limit v1alpha1.RateLimit) *syncv1.RateLimit {
 	return &syncv1.RateLimit{PerSecond: uint32(*rate), Burst: uint32(*burst)}
 }
 
-// tierOf is the tier that the Group's limits are from.
+// tierOf is the tier that the Group's limits come from.
 func tierOf(group *v1alpha1.Group) string {
 	if group.Status.Limits == nil {
 		return ""
@@ -205,7 +202,7 @@ func groupState(state v1alpha1.GroupState) syncv1.GroupState {
 	}
 }
 
-// caching is shared only where that is said.
+// caching is shared only where the Group declares it.
 func caching(declared v1alpha1.Caching) syncv1.Caching {
 	if declared == v1alpha1.CachingShared {
 		return syncv1.Caching_CACHING_SHARED
@@ -213,11 +210,11 @@ func caching(declared v1alpha1.Caching) syncv1.Caching {
 	return syncv1.Caching_CACHING_UNSPECIFIED
 }
 
-// NoRecord is the RecordID of what is not published.
+// NoRecord is the RecordID of a record that is not published.
 const NoRecord = "none"
 
-// RecordID identifies the content of a record, for telling whether what was enforced is
-// what is declared now. A nil record is NoRecord.
+// RecordID identifies the content of a record. It shows whether the content that was enforced is the content that is
+// declared now. The id of a nil record is NoRecord.
 func RecordID(record proto.Message) string {
 	if record == nil || !record.ProtoReflect().IsValid() {
 		return NoRecord

@@ -10,7 +10,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/publish"
 )
 
-// TestRateRecords: what is published of rate limits is complete, and goes by the resolved ones.
+// TestRateRecords: published rate limits are complete, and are the resolved ones.
 func TestRateRecords(t *testing.T) {
 	limit := func(perSecond, burst int32) (limit v1alpha1.RateLimit) {
 		if perSecond > 0 {
@@ -25,7 +25,7 @@ func TestRateRecords(t *testing.T) {
 		name           string
 		spec, resolved v1alpha1.RateLimit
 		want           *syncv1.RateLimit
-		key            *syncv1.RateLimit // where spec is that of a key
+		key            *syncv1.RateLimit // if spec is the one of a key
 	}{
 		{"none", limit(0, 0), limit(0, 0), nil, nil},
 		{"a rate", limit(10, 0), limit(10, 0), &syncv1.RateLimit{PerSecond: 10, Burst: 10}, &syncv1.RateLimit{PerSecond: 10, Burst: 10}},
@@ -51,8 +51,8 @@ func TestRateRecords(t *testing.T) {
 	}
 }
 
-// TestCachingIsSharedWhereThatIsSaid and nowhere else.
-func TestCachingIsSharedWhereThatIsSaid(t *testing.T) {
+// TestCachingIsSharedWhereDeclared: and nowhere else.
+func TestCachingIsSharedWhereDeclared(t *testing.T) {
 	for declared, want := range map[v1alpha1.Caching]syncv1.Caching{
 		"": syncv1.Caching_CACHING_UNSPECIFIED, v1alpha1.CachingPrivate: syncv1.Caching_CACHING_UNSPECIFIED, v1alpha1.CachingShared: syncv1.Caching_CACHING_SHARED, "Public": syncv1.Caching_CACHING_UNSPECIFIED,
 	} {

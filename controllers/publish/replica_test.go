@@ -13,9 +13,9 @@ import (
 	"github.com/keyward-dev/keyward/controllers/publish"
 )
 
-// TestReplicas: whatever changes, in whatever order servers read, acknowledge, fail and come
-// back, each ends up with exactly the published records; and whatever is said to be in force
-// is what every connected server holds that decides by anything. One that comes back with everything is sent nothing.
+// TestReplicas: after any changes, and in any order in which servers read, acknowledge, disconnect and reconnect, each server
+// has exactly the published records in the end. A change that is said to be in force is on every connected server that decides
+// by anything. A server that reconnects with everything is sent nothing.
 func TestReplicas(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		hub, clk := newHub(publish.Options{Grace: time.Second})
@@ -91,7 +91,7 @@ func TestReplicas(t *testing.T) {
 						continue
 					}
 					for instance, s := range servers {
-						// One that has nothing of the group, and never had everything, answers nothing.
+						// A server without the group that never had a complete snapshot allows nothing.
 						synced := slices.ContainsFunc(s.received, (*syncv1.Update).GetCaughtUp)
 						if (synced || s.groups[record.GetGroup()] != nil) && !proto.Equal(s.keys[id], record) {
 							t.Fatalf("%s is said to be in force, but %s has %v", id, instance, s.keys[id])
@@ -101,7 +101,7 @@ func TestReplicas(t *testing.T) {
 			},
 		})
 		for _, s := range servers {
-			s.take(t, true) // what the window let through, which opens it
+			s.take(t, true) // the updates of the window, which opens it again
 			s.take(t, true)
 		}
 		for instance, s := range servers {

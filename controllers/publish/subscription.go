@@ -13,59 +13,69 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 )
 
-// window is how many updates a server may leave unacknowledged. Past it, changes gather here,
-// where a later one replaces an earlier, rather than in the buffers of the connection.
+// window is how many updates a server may leave unacknowledged. Beyond it, changes accumulate here, where a later change
+// replaces an earlier one, and not in the buffers of the connection.
 const window = 4
 
-// chunkBytes is about how much one update carries; a single record may exceed it.
+// chunkBytes is the approximate size of one update; a single record may exceed it.
 const chunkBytes = 512 << 10
 
-// Subscriber is who subscribes, and to what.
+// Subscriber is a server that subscribes, and what it subscribes to. Its fields do not change; Known is the exception.
 type Subscriber struct {
 	// Instance names the validation server.
 	Instance string
-	// Identity is who the server proved to be. A subscriber of the same instance and
-	// identity takes the place of an earlier one whose connection was lost; one of the same
-	// instance and another identity is another server.
+	// Identity is the authenticated identity of the server. A subscriber of the same instance and identity replaces an
+	// earlier one that is disconnected; one of the same instance and another identity is another server.
 	Identity string
-	// Owner is the identity as people read it, for where two servers have one Instance.
+	// Owner is the identity in a readable form, which is shown where two servers have the same Instance.
 	Owner string
-	// Selects is whether the subscriber asked for the group.
+	// Selects reports whether the subscriber asked for the group.
 	Selects func(group string) bool
-	// Authorizer says which groups it may have of these. Nil lets it have all.
+	// Authorizer says which of those groups it may have. With nil it may have all.
 	Authorizer Authorizer
-	// Known are the hashes of groups that the server holds already.
+	// Known are the hashes of groups that the server has already. After Subscribe, the Hub's lock guards it.
 	Known map[string][]byte
 }
 
-// Subscription collects what one validation server has still to learn. Next is for one
-// goroutine at a time.
+// Subscription collects the changes that one validation server does not have yet. Only one goroutine at a time may call
+// Next; all other methods are safe for concurrent use.
+//
+// hub, subscriber (except Known), server and the channels do not change. The Hub's lock guards everything else. The
+// channels wake and servers have one slot each and are sent to without blocking, so a signal may be spurious, but is
+// never lost: its receiver looks again under the lock.
+//
+// While the Hub's lock is not held:
+//   - groups == nil means that the server is disconnected; then keys is nil, too, and nothing is added to either;
+//   - acked <= sent <= the revision of the Hub; inFlight is strictly ascending, and has the sent revisions above acked;
+//   - unacked is zero exactly while inFlight is empty;
+//   - until caughtUp, replay has, in order, the groups that are not sent yet, and sent is 0;
+//   - a group is not in both allowed and undecided, unless a review asks about a group again that it was granted.
 type Subscription struct {
 	hub        *Hub
 	subscriber Subscriber
 	server     server
 
-	// The rest is guarded by the Hub's lock.
-	all       bool                // it may have everything that it selects
-	allowed   map[string]struct{} // otherwise, what it may have
-	undecided map[string]struct{} // groups to ask about
-	withdrawn map[string]struct{} // groups to take back
-	answers   bool                // it decides by what it held when it came
-	groups    map[string]struct{} // dirty groups
-	keys      map[string]struct{} // dirty keys
-	wake      chan struct{}       // one slot: there is something to do
-	joined    uint64              // the revision that the catch-up brings
-	caughtUp  bool
-	sent      uint64
-	acked     uint64
-	givenUp   bool      // a change is no longer waited for here
-	inFlight  []uint64  // revisions of updates that are not acknowledged
-	unacked   time.Time // since when there are any, or since the last acknowledgement; zero if none
-	closed    sync.Once
-	servers   chan struct{}  // one slot: look how many servers there are
-	told      map[string]int // how many there are of groups, as the server was told
-	// replay are, during the catch-up, groups still to be sent or confirmed, in order; replaying
-	// are the remaining keys of the one under way.
+	// The Hub's lock guards the rest.
+	all             bool                // it may have everything that it selects
+	allowed         map[string]struct{} // otherwise, what it may have
+	undecided       map[string]struct{} // groups to ask about
+	withdrawn       map[string]struct{} // groups to withdraw
+	servesSnapshot  bool                // it decides by the snapshot that it had when it connected
+	groups          map[string]struct{} // groups that have changed
+	keys            map[string]struct{} // keys that have changed
+	wake            chan struct{}       // one slot: there is something to send or to ask
+	joined          uint64              // the revision that the catch-up ends with
+	caughtUp        bool
+	sent            uint64
+	acked           uint64
+	passedOver      bool      // a change passed its deadline without this server
+	inFlight        []uint64  // revisions of updates that are not acknowledged
+	unacked         time.Time // since when inFlight is not empty, or was last acknowledged in part
+	closed          sync.Once
+	servers         chan struct{}  // one slot: the number of servers may have changed
+	reportedServers map[string]int // servers by group, as last reported to this server
+	// During the catch-up, replay has the groups that are still to be sent or confirmed, in order; replaying has the
+	// remaining keys of the group that is being sent.
 	replay    []string
 	replaying []string
 }
@@ -76,18 +86,18 @@ func (h *Hub) Subscribe(subscriber Subscriber) *Subscription {
 	defer h.mu.Unlock()
 	sub := &Subscription{
 		hub: h, subscriber: subscriber,
-		server:    server{subscriber.Instance, subscriber.Identity, subscriber.Owner},
-		all:       subscriber.Authorizer == nil || subscriber.Authorizer.All(),
-		allowed:   map[string]struct{}{},
-		undecided: map[string]struct{}{},
-		withdrawn: map[string]struct{}{},
-		answers:   len(subscriber.Known) > 0,
-		groups:    map[string]struct{}{},
-		keys:      map[string]struct{}{},
-		wake:      make(chan struct{}, 1),
-		servers:   make(chan struct{}, 1),
-		told:      map[string]int{},
-		joined:    h.revision,
+		server:          server{subscriber.Instance, subscriber.Identity, subscriber.Owner},
+		all:             subscriber.Authorizer == nil || subscriber.Authorizer.All(),
+		allowed:         map[string]struct{}{},
+		undecided:       map[string]struct{}{},
+		withdrawn:       map[string]struct{}{},
+		servesSnapshot:  len(subscriber.Known) > 0,
+		groups:          map[string]struct{}{},
+		keys:            map[string]struct{}{},
+		wake:            make(chan struct{}, 1),
+		servers:         make(chan struct{}, 1),
+		reportedServers: map[string]int{},
+		joined:          h.revision,
 	}
 	for identity := range h.groups {
 		if !subscriber.Selects(identity) {
@@ -103,22 +113,22 @@ func (h *Hub) Subscribe(subscriber Subscriber) *Subscription {
 			}
 			sub.allowed[identity] = struct{}{}
 		}
-		known, held := subscriber.Known[identity]
+		known, has := subscriber.Known[identity]
 		delete(subscriber.Known, identity)
-		if !held || !bytes.Equal(known, h.groups[identity].content.Bytes()) {
+		if !has || !bytes.Equal(known, h.groups[identity].content.Bytes()) {
 			sub.replay = append(sub.replay, identity)
 		}
 	}
 	slices.Sort(sub.replay)
-	sub.subscriber.Known = maps.Clone(subscriber.Known) // what was confirmed is not kept
+	sub.subscriber.Known = maps.Clone(subscriber.Known) // groups that match already were removed: release their memory
 	for earlier := range h.subs {
 		if earlier.server == sub.server && earlier.isDisconnected() {
 			delete(h.subs, earlier)
-			sub.answers = sub.answers || earlier.caughtUp
+			sub.servesSnapshot = sub.servesSnapshot || earlier.caughtUp
 		}
 	}
 	h.subs[sub] = struct{}{}
-	h.count(sub, 1)
+	h.addToGroups(sub, 1)
 	return sub
 }
 
@@ -152,8 +162,8 @@ func (s *Subscription) signal() {
 	}
 }
 
-// Ack takes note that the server has everything up to the revision in force. It returns false for a revision that
-// was not sent, which no server can have.
+// Ack records that the server has everything up to the revision in force. It returns false for a revision that was not
+// sent: no server can have that.
 func (s *Subscription) Ack(revision uint64) bool {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
@@ -165,51 +175,51 @@ func (s *Subscription) Ack(revision uint64) bool {
 	}
 	before := s.acked
 	s.acked = revision
-	if s.givenUp || before < s.joined && s.joined <= revision {
-		s.givenUp = !s.hub.found(s)
+	if s.passedOver || before < s.joined && s.joined <= revision {
+		s.passedOver = !s.hub.reconnected(s)
 	}
 	s.inFlight = slices.DeleteFunc(s.inFlight, func(sent uint64) bool { return sent <= revision })
 	s.unacked = time.Time{}
 	if len(s.inFlight) > 0 {
 		s.unacked = s.hub.clock.Now()
 	}
-	s.signal() // there may be more to send now
+	s.signal() // the window may have room now
 	s.hub.evaluateBetween(before, revision)
 	return true
 }
 
-// Overdue is whether the server has left an update unacknowledged for longer than patience.
+// Overdue reports whether the server has left an update unacknowledged for longer than patience.
 func (s *Subscription) Overdue(patience time.Duration) bool {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
 	return !s.unacked.IsZero() && s.hub.clock.Since(s.unacked) > patience
 }
 
-// Close ends the subscription. A server that said goodbye is forgotten at once; one that
-// was lost is waited for a while, for it goes on deciding by what it knows.
+// Close ends the subscription. A server that said goodbye is removed at once. The Hub waits for Grace for one that was
+// disconnected, because that goes on deciding by its last snapshot.
 func (s *Subscription) Close(goodbye bool) {
 	s.closed.Do(func() {
 		h := s.hub
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		h.count(s, -1)
+		h.addToGroups(s, -1)
 		if goodbye || h.options.Grace <= 0 {
 			if !goodbye {
-				h.lost(s)
+				h.expire(s)
 			}
 			delete(h.subs, s)
 			h.evaluateAfter(s.acked)
 			return
 		}
-		s.groups, s.keys = nil, nil // marks it as away
-		s.replay, s.replaying, s.undecided, s.withdrawn, s.told, s.subscriber.Known = nil, nil, nil, nil, nil, nil
+		s.groups, s.keys = nil, nil // marks it as disconnected
+		s.replay, s.replaying, s.undecided, s.withdrawn, s.reportedServers, s.subscriber.Known = nil, nil, nil, nil, nil, nil
 		h.clock.AfterFunc(h.options.Grace, func() {
 			h.mu.Lock()
 			defer h.mu.Unlock()
-			if _, waiting := h.subs[s]; !waiting {
-				return // it is back
+			if _, remaining := h.subs[s]; !remaining {
+				return // it has reconnected
 			}
-			h.lost(s)
+			h.expire(s)
 			delete(h.subs, s)
 			h.evaluateAfter(s.acked)
 		})
@@ -237,7 +247,7 @@ func (s *Subscription) Next(ctx context.Context) (*syncv1.Update, error) {
 	}
 }
 
-// take returns what there is to send, or nil.
+// take returns the next update if there is one, or nil.
 func (s *Subscription) take() *syncv1.Update {
 	if !s.CaughtUp() {
 		return s.catchUp()
@@ -245,8 +255,8 @@ func (s *Subscription) take() *syncv1.Update {
 	return s.takeChanges()
 }
 
-// catchUp returns the next piece of what the server lacked when it subscribed; nil where there is something to ask
-// about first.
+// catchUp returns the next part of what the server lacked when it subscribed, or nil if the Authorizer must be asked
+// first.
 func (s *Subscription) catchUp() *syncv1.Update {
 	h := s.hub
 	h.mu.Lock()
@@ -264,11 +274,11 @@ func (s *Subscription) catchUp() *syncv1.Update {
 		s.replay = s.replay[1:]
 		group := h.groups[identity]
 		if group == nil || !s.mayHave(identity) {
-			continue // it is gone meanwhile, or was taken back
+			continue // it was deleted or withdrawn in the meantime
 		}
-		known, held := s.subscriber.Known[identity]
+		known, has := s.subscriber.Known[identity]
 		delete(s.subscriber.Known, identity)
-		if held && bytes.Equal(known, group.content.Bytes()) {
+		if has && bytes.Equal(known, group.content.Bytes()) {
 			continue
 		}
 		s.replaying = slices.Sorted(maps.Keys(group.keys))
@@ -276,18 +286,18 @@ func (s *Subscription) catchUp() *syncv1.Update {
 	}
 }
 
-// finishCatchUp says that the rest of what the server knew is no more.
+// finishCatchUp ends the catch-up: any other group that the server knew does not exist any more.
 func (s *Subscription) finishCatchUp() *syncv1.Update {
 	s.caughtUp = true
-	s.recounted()
-	s.took(s.joined)
+	s.peersChanged()
+	s.markSent(s.joined)
 	stale := slices.Sorted(maps.Keys(s.subscriber.Known))
 	s.subscriber.Known = nil
 	return &syncv1.Update{Revision: s.joined, CaughtUp: true, DeletedGroups: stale}
 }
 
-// takeChanges returns what has changed since, the latest state of each record, or nil. What
-// exceeds one update follows in the next, and only the last of them carries the revision.
+// takeChanges returns the latest state of each record that has changed since the last update, or nil. What exceeds the
+// size of one update follows in the next ones, and only the last of them carries the revision.
 func (s *Subscription) takeChanges() *syncv1.Update {
 	h := s.hub
 	h.mu.Lock()
@@ -329,11 +339,12 @@ func (s *Subscription) takeChanges() *syncv1.Update {
 		}
 	}
 	update.Revision = h.revision
-	s.took(h.revision)
+	s.markSent(h.revision)
 	return update
 }
 
-func (s *Subscription) took(revision uint64) {
+// markSent records that an update with the revision is on its way.
+func (s *Subscription) markSent(revision uint64) {
 	s.sent = revision
 	s.inFlight = append(s.inFlight, revision)
 	if s.unacked.IsZero() {
@@ -341,18 +352,18 @@ func (s *Subscription) took(revision uint64) {
 	}
 }
 
-// Stale is of how many groups that it knew the server is still to be told that they are no more.
+// Stale returns the number of groups that the server knows and has to delete.
 func (s *Subscription) Stale() int {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
 	return len(s.subscriber.Known)
 }
 
-// replayKeys takes the next keys of the group that is being replayed.
+// replayKeys returns the next keys of the group that is being replayed.
 func (s *Subscription) replayKeys() []*syncv1.Key {
 	var records []*syncv1.Key
 	for size := 0; len(s.replaying) > 0 && size <= chunkBytes; s.replaying = s.replaying[1:] {
-		// A key that is gone meanwhile is left out, and so is gone for the server too.
+		// A key that was deleted in the meantime is left out, and so is deleted on the server, too.
 		if entry := s.hub.keys[s.replaying[0]]; entry != nil {
 			records = append(records, entry.record)
 			size += proto.Size(entry.record)
@@ -361,7 +372,7 @@ func (s *Subscription) replayKeys() []*syncv1.Key {
 	return records
 }
 
-// CaughtUp is whether the server was sent everything that it lacked when it subscribed.
+// CaughtUp reports whether the server was sent everything that it lacked when it subscribed.
 func (s *Subscription) CaughtUp() bool {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()

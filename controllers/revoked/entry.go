@@ -1,5 +1,5 @@
-// Package revoked remembers the digests of keys that are over, beyond their ApiKeys: until they would
-// have expired, a restore or an import of such a text is refused, whoever tries it.
+// Package revoked stores the digests of keys that were revoked or have ended, even after their ApiKeys were deleted. Until the key
+// would have expired, a restore or an import of its text is refused, no matter who tries it.
 package revoked
 
 import (
@@ -11,19 +11,19 @@ import (
 	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
-// Cause is why a text is not to be accepted again. A greater one is more serious.
+// Cause is why a text must not be accepted again. A greater value is more serious.
 type Cause uint8
 
 // Causes.
 const (
-	// Deleted is what an ApiKey carried when it was deleted, which revokes it. Who runs the platform may
-	// allow a restore of it.
+	// Deleted is the cause for a text that its ApiKey had when it was deleted, which revokes it. The platform may allow a
+	// restore of it.
 	Deleted Cause = 1
-	// Ended is what was revoked, or retired: it never comes back.
+	// Ended is the cause for a text that was revoked or retired: it is never accepted again.
 	Ended Cause = 2
 )
 
-// Entry is a text to remember.
+// Entry is a text that must not be accepted again.
 type Entry struct {
 	Digest keyformat.Digest
 	// Until is when the key would have expired; zero is never.
@@ -31,14 +31,14 @@ type Entry struct {
 	Cause Cause
 }
 
-// idBytes of a digest tell it from all others: digests are random, and nobody can choose them.
+// idBytes of a digest distinguish it from all others: digests are random, and nobody can choose them.
 const idBytes = 12
 
 type id [idBytes]byte
 
 func idOf(digest keyformat.Digest) id { return id(digest[:idBytes]) }
 
-// fact is what is known of an id.
+// fact is what is kept for an id.
 type fact struct {
 	until uint32 // Unix minutes, rounded up; 0 is never
 	cause Cause
@@ -60,7 +60,7 @@ func (f fact) expired(now time.Time) bool { return f.until != never && now.Unix(
 // covers reports whether f says all that g does.
 func (f fact) covers(g fact) bool { return f.with(g) == f }
 
-// with is what follows from both.
+// with returns what follows from both.
 func (f fact) with(g fact) fact {
 	f.cause = max(f.cause, g.cause)
 	if f.until == never || g.until == never {
@@ -71,8 +71,7 @@ func (f fact) with(g fact) fact {
 	return f
 }
 
-// The form in which entries are kept: a byte for the version, then for each its id, its minute (big-endian)
-// and its cause.
+// The format of entries: one byte for the version, then for each entry its id, its minute (big-endian) and its cause.
 const (
 	formVersion = 1
 	entryBytes  = idBytes + 4 + 1

@@ -16,18 +16,27 @@ import (
 )
 
 const (
-	// shardEntries bounds a Secret to 70 KB, of which each write writes all.
+	// shardEntries bounds a Secret to 70 KB; each write writes the whole Secret.
 	shardEntries = 4096
-	// writesPerSecond bounds how often what has gathered is written: a thousand deletions are a few writes.
+	// writesPerSecond bounds how often pending entries are written: a thousand deletions are a few writes.
 	writesPerSecond = 10
 	// writeTimeout bounds one round of writes.
 	writeTimeout = 30 * time.Second
-	// tidyInterval is how often what has expired is looked for.
+	// tidyInterval is how often expired entries are removed.
 	tidyInterval = time.Hour
 )
 
-// Memory keeps entries in Secrets of the manager's namespace, which no tenant reaches. It is for the leader,
-// who alone writes them, and safe for concurrent use.
+// Memory keeps entries in Secrets of the manager's namespace, which no tenant can reach. Only the leader uses it, and only the
+// leader writes the Secrets. It is safe for concurrent use.
+//
+// mu guards everything below it, and is held while Secrets are read and written, so that no entry counts as kept before it
+// is. At most one goroutine writes pending entries: writing is true while there is one. While mu is not held and loaded is
+// true:
+//   - every fact is in a Secret, with at least this cause and this time, and its id is in the ids of a shard;
+//   - no shard is dirty, and none has more than shardEntries ids, unless another release or another leader wrote it;
+//   - pending has what is to be kept in addition; then writing is true.
+//
+// After a failed write loaded is false, and the next caller reads everything again.
 type Memory struct {
 	// Reader reads past the cache.
 	Reader client.Reader
@@ -39,20 +48,22 @@ type Memory struct {
 	mu      sync.Mutex
 	loaded  bool
 	shards  []*shard
-	facts   map[id]fact // what is kept
-	pending map[id]fact // what is to be kept
+	facts   map[id]fact // entries that are kept
+	pending map[id]fact // entries that are to be kept
 	writing bool
 	limiter *rate.Limiter
+
+	writers sync.WaitGroup // of goroutines that write; a new one may start before the last one has returned
 }
 
 // shard is one Secret.
 type shard struct {
-	name, version string // of the object; empty where there is none yet
+	name, version string // of the Secret; empty if there is none yet
 	ids           []id
 	dirty         bool
 }
 
-// Recall returns what is known of the digest.
+// Recall returns the cause of the entry of the digest, if there is one.
 func (m *Memory) Recall(ctx context.Context, digest keyformat.Digest) (cause Cause, known bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -66,22 +77,22 @@ func (m *Memory) Recall(ctx context.Context, digest keyformat.Digest) (cause Cau
 	return f.cause, true, nil
 }
 
-// known is what is kept, or about to be.
+// known returns the entry that is kept, or about to be kept.
 func (m *Memory) known(of id) (fact, bool) {
 	kept, is := m.facts[of]
 	is = is && !kept.expired(m.Clock.Now())
-	waiting, waits := m.pending[of]
+	pending, isPending := m.pending[of]
 	switch {
-	case is && waits:
-		return kept.with(waiting), true
-	case waits:
-		return waiting, true
+	case is && isPending:
+		return kept.with(pending), true
+	case isPending:
+		return pending, true
 	}
 	return kept, is
 }
 
-// Remember has the entries kept. It reports whether they are: where they are not yet, they are being written,
-// and the caller asks again. What would have expired already is not kept.
+// Remember keeps the entries. It reports whether all of them are kept: if not, they are being written, and the caller calls it
+// again. Entries that have expired already are not kept.
 func (m *Memory) Remember(ctx context.Context, entries ...Entry) (kept bool, err error) {
 	if len(entries) == 0 {
 		return true, nil
@@ -98,33 +109,33 @@ func (m *Memory) Remember(ctx context.Context, entries ...Entry) (kept bool, err
 			continue
 		}
 		kept = false
-		if p, waits := m.pending[of]; waits {
+		if p, isPending := m.pending[of]; isPending {
 			f = f.with(p)
 		}
 		m.pending[of] = f
 	}
-	m.work(ctx)
+	m.startWriting(ctx)
 	return kept, nil
 }
 
-// work has what waits written in the background, by one writer at a time.
-func (m *Memory) work(ctx context.Context) {
+// startWriting writes the pending entries in the background, unless that is under way. The caller holds the lock.
+func (m *Memory) startWriting(ctx context.Context) {
 	if m.writing || len(m.pending) == 0 {
 		return
 	}
 	m.writing = true
-	// What is begun is brought to an end, whatever becomes of the one who asked.
-	go m.writePending(context.WithoutCancel(ctx))
+	// The write is completed even if the caller's context ends.
+	m.writers.Go(func() { m.writePending(context.WithoutCancel(ctx)) })
 }
 
 func (m *Memory) writePending(ctx context.Context) {
 	log := logf.FromContext(ctx).WithName("revoked")
 	for {
-		_ = m.limiter.Wait(ctx) // fails only where the context ends
+		_ = m.limiter.Wait(ctx) // fails only if the context ends
 		again, err := m.round(ctx)
 		if err != nil {
 			failures.Inc()
-			log.Error(err, "Revoked keys cannot be remembered, which is tried again: revocations and deletions are enforced, but not complete")
+			log.Error(err, "Revoked keys cannot be stored; it will be tried again. Revocations and deletions are enforced, but not complete")
 		}
 		if !again {
 			return
@@ -132,7 +143,7 @@ func (m *Memory) writePending(ctx context.Context) {
 	}
 }
 
-// round writes what waits, once. It reports whether there is more to do.
+// round writes the pending entries once. It reports whether there is more to write.
 func (m *Memory) round(ctx context.Context) (again bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
@@ -145,16 +156,16 @@ func (m *Memory) round(ctx context.Context) (again bool, err error) {
 	return m.writing, err
 }
 
-// write puts what waits into shards, and writes those. The caller holds the lock, so that nobody takes for
-// kept what is not yet.
+// write adds the pending entries to shards, and writes those. The caller holds the lock, so that no entry counts as kept before
+// it is.
 func (m *Memory) write(ctx context.Context) error {
-	m.place(m.pending)
+	m.addToShards(m.pending)
 	for _, s := range m.shards {
 		if !s.dirty {
 			continue
 		}
 		if err := m.save(ctx, s); err != nil {
-			m.loaded = false // another has written, or it is not known what was: read all again
+			m.loaded = false // another leader has written, or it is not known whether this write succeeded: read everything again
 			return err
 		}
 	}
@@ -162,8 +173,8 @@ func (m *Memory) write(ctx context.Context) error {
 	return nil
 }
 
-// place adds the batch to what is kept, in shards that have room.
-func (m *Memory) place(batch map[id]fact) {
+// addToShards adds the batch to the facts, and new ids to shards that have room.
+func (m *Memory) addToShards(batch map[id]fact) {
 	var fresh []id
 	for of, f := range batch {
 		switch have, is := m.facts[of]; {
@@ -181,7 +192,7 @@ func (m *Memory) place(batch map[id]fact) {
 		}
 	}
 	for len(fresh) > 0 {
-		s := m.roomy()
+		s := m.shardWithRoom()
 		n := min(len(fresh), shardEntries-len(s.ids))
 		s.ids = append(s.ids, fresh[:n]...)
 		s.dirty = true
@@ -189,8 +200,8 @@ func (m *Memory) place(batch map[id]fact) {
 	}
 }
 
-// roomy is a shard with room.
-func (m *Memory) roomy() *shard {
+// shardWithRoom returns a shard with room for another id.
+func (m *Memory) shardWithRoom() *shard {
 	for _, s := range m.shards {
 		if len(s.ids) < shardEntries {
 			return s
@@ -201,7 +212,7 @@ func (m *Memory) roomy() *shard {
 	return s
 }
 
-// Tidy drops what has expired, of Secrets of which that is half or more.
+// Tidy removes expired entries from Secrets in which they are half of all entries or more.
 func (m *Memory) Tidy(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -228,21 +239,21 @@ func (m *Memory) Tidy(ctx context.Context) error {
 	return nil
 }
 
-// Size is how many entries are kept, and in how many Secrets.
+// Size returns how many entries are kept, and in how many Secrets.
 func (m *Memory) Size() (entries, secrets int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.facts), len(m.shards)
 }
 
-// NeedLeaderElection is true: only the leader remembers.
+// NeedLeaderElection is true: only the leader writes the Secrets.
 func (m *Memory) NeedLeaderElection() bool { return true }
 
-// Start drops what has expired from time to time, until the context ends.
+// Start removes expired entries periodically until the context ends.
 func (m *Memory) Start(ctx context.Context) error {
 	wait.UntilWithContext(ctx, func(ctx context.Context) {
 		if err := m.Tidy(ctx); err != nil && ctx.Err() == nil {
-			logf.FromContext(ctx).WithName("revoked").Error(err, "What has expired of the revoked keys is dropped later")
+			logf.FromContext(ctx).WithName("revoked").Error(err, "Expired entries of revoked keys cannot be removed; it will be tried again")
 		}
 	}, tidyInterval)
 	return nil

@@ -27,17 +27,16 @@ var start = time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 
 func digestOf(n int) keyformat.Digest { return sha256.Sum256(fmt.Append(nil, n)) }
 
-// kept waits until the entries are kept.
-func kept(t interface{ Fatal(...any) }, m *Memory, entries ...Entry) {
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		switch done, err := m.Remember(context.Background(), entries...); {
-		case err != nil:
-			t.Fatal(err)
-		case done:
-			return
-		}
+// keep remembers the entries, and waits until they are kept.
+func keep(t interface{ Fatal(...any) }, m *Memory, entries ...Entry) {
+	kept, err := m.Remember(context.Background(), entries...)
+	if err == nil && !kept {
+		m.writers.Wait()
+		kept, err = m.Remember(context.Background(), entries...)
 	}
-	t.Fatal("the entries are not kept")
+	if err != nil || !kept {
+		t.Fatal("the entries are not kept: ", err)
+	}
 }
 
 func newMemory(c client.Client, clock *clocktesting.FakeClock) *Memory {
@@ -49,7 +48,7 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-// What a model remembers, every Memory that is made later reads, no more and no less.
+// A new Memory reads exactly the entries that a model has.
 func TestMemoryIsKept(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c, clock := fake.NewClientBuilder().Build(), clocktesting.NewFakeClock(start)
@@ -72,7 +71,7 @@ func TestMemoryIsKept(t *testing.T) {
 				if hours := rapid.IntRange(-1, 5).Draw(t, "hours"); hours != 0 {
 					entry.Until = clock.Now().Add(time.Duration(hours) * time.Hour).Truncate(time.Hour)
 				}
-				kept(t, m, entry)
+				keep(t, m, entry)
 				if !entry.Until.IsZero() && !clock.Now().Before(entry.Until) {
 					return
 				}
@@ -97,7 +96,7 @@ func TestMemoryIsKept(t *testing.T) {
 }
 
 // Ten thousand deletions are a few writes, of bounded Secrets, and repeating them none.
-func TestMemoryGathers(t *testing.T) {
+func TestMemoryBatchesWrites(t *testing.T) {
 	var writes, largest atomic.Int64
 	count := func(object client.Object) {
 		writes.Add(1)
@@ -116,7 +115,7 @@ func TestMemoryGathers(t *testing.T) {
 		},
 	})
 	m := newMemory(c, clocktesting.NewFakeClock(start))
-	m.limiter = nil // as it is otherwise
+	m.limiter = nil // as in production
 	const keys = 10_000
 	var entries []Entry
 	for n := range keys {
@@ -125,7 +124,7 @@ func TestMemoryGathers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	kept(t, m, entries...)
+	keep(t, m, entries...)
 	if n, secrets := m.Size(); n != keys || secrets != 3 {
 		t.Errorf("%d entries in %d Secrets", n, secrets)
 	}
@@ -134,19 +133,19 @@ func TestMemoryGathers(t *testing.T) {
 	}
 	before := writes.Load()
 	fresh := newMemory(c, clocktesting.NewFakeClock(start))
-	kept(t, fresh, entries...)
+	keep(t, fresh, entries...)
 	if err := fresh.Tidy(t.Context()); err != nil || writes.Load() != before {
-		t.Errorf("what is kept was written again: %v", err)
+		t.Errorf("entries that are kept were written again: %v", err)
 	}
 }
 
-// Two leaders at once, as after a partition, lose nothing of each other's.
-func TestMemoryOfTwoLeaders(t *testing.T) {
+// Two leaders at the same time, as after a partition, lose no entry of each other.
+func TestTwoLeadersKeepEachOthersEntries(t *testing.T) {
 	c, clock := fake.NewClientBuilder().Build(), clocktesting.NewFakeClock(start)
 	one, two := newMemory(c, clock), newMemory(c, clock)
-	kept(t, one, Entry{Digest: digestOf(0), Cause: Ended})
-	kept(t, two, Entry{Digest: digestOf(1), Cause: Ended})
-	kept(t, one, Entry{Digest: digestOf(2), Cause: Ended})
+	keep(t, one, Entry{Digest: digestOf(0), Cause: Ended})
+	keep(t, two, Entry{Digest: digestOf(1), Cause: Ended})
+	keep(t, one, Entry{Digest: digestOf(2), Cause: Ended})
 	fresh := newMemory(c, clock)
 	for n := range 3 {
 		if _, known, err := fresh.Recall(t.Context(), digestOf(n)); !known || err != nil {
@@ -155,7 +154,7 @@ func TestMemoryOfTwoLeaders(t *testing.T) {
 	}
 }
 
-// Nothing counts as kept while it cannot be written.
+// No entry counts as kept while it cannot be written.
 func TestMemoryThatCannotBeWritten(t *testing.T) {
 	var refuse atomic.Bool
 	refuse.Store(true)
@@ -174,11 +173,11 @@ func TestMemoryThatCannotBeWritten(t *testing.T) {
 			t.Fatalf("kept %v, %v", done, err)
 		}
 		if _, known, err := m.Recall(t.Context(), entry.Digest); !known || err != nil {
-			t.Fatalf("it is not refused already: %v", err)
+			t.Fatalf("it is not known while it is pending: %v", err)
 		}
 	}
 	refuse.Store(false)
-	kept(t, m, entry)
+	keep(t, m, entry)
 }
 
 func TestDecodeRefuses(t *testing.T) {
@@ -186,7 +185,7 @@ func TestDecodeRefuses(t *testing.T) {
 	_, _ = rand.Read(random)
 	for _, encoded := range [][]byte{nil, {}, {2}, append([]byte{1}, random[:entryBytes-1]...)} {
 		if err := decode(encoded, func(id, fact) {}); !errors.Is(err, errForm) {
-			t.Errorf("%x is taken: %v", encoded, err)
+			t.Errorf("%x is accepted: %v", encoded, err)
 		}
 	}
 }

@@ -27,12 +27,12 @@ const (
 
 var failures = prometheus.NewCounter(prometheus.CounterOpts{
 	Name: "keyward_revoked_memory_errors_total",
-	Help: "How often the digests of revoked keys could not be written into Secrets of the manager's namespace, which is tried again.",
+	Help: "Failed writes of digests of revoked keys into Secrets of the manager's namespace; each is tried again.",
 })
 
 func init() { metrics.Registry.MustRegister(failures) }
 
-// load reads what is kept, where that is not known. What waits to be written goes on waiting.
+// load reads what is kept, unless it is loaded. Pending entries stay pending. The caller holds the lock.
 func (m *Memory) load(ctx context.Context) error {
 	if m.loaded {
 		return nil
@@ -74,14 +74,14 @@ func (m *Memory) take(secret *corev1.Secret) error {
 		m.facts[of] = f
 	})
 	if err != nil {
-		return fmt.Errorf("reading which keys were revoked: entry %q of Secret %s/%s is %w; restore it from a backup, or delete the Secret, and what it holds is forgotten",
+		return fmt.Errorf("reading which keys were revoked: entry %q of Secret %s/%s is %w; restore it from a backup, or delete the Secret, which forgets the keys in it",
 			entriesData, m.Namespace, secret.Name, err)
 	}
 	m.shards = append(m.shards, s)
 	return nil
 }
 
-// save writes a shard, without what has expired; one that is empty then is removed.
+// save writes a shard without its expired entries; if none is left, it deletes the Secret. The caller holds the lock.
 func (m *Memory) save(ctx context.Context, s *shard) error {
 	now := m.Clock.Now()
 	s.ids = slices.DeleteFunc(s.ids, func(of id) bool {

@@ -1,3 +1,3 @@
-// Package seal holds the one secret of the manager, and what is derived from it: the seals of the
-// Secrets that the manager writes, and the secret that keys the digests of imported keys.
+// Package seal has the manager's secret, and what is derived from it: the seals of the Secrets that the manager writes, and the
+// secret with which the digests of imported keys are keyed.
 package seal

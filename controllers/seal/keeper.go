@@ -24,15 +24,18 @@ const (
 	SecretName = "keyward-seal"
 
 	rootEntry = "root"
-	// lookInterval is how often the leader looks whether the Secret is still there.
-	lookInterval = time.Minute
+	// checkInterval is how often the leader checks that the Secret still exists.
+	checkInterval = time.Minute
 )
 
-// ErrReplaced is the error of a Keeper whose Secret holds another secret than before. The manager has
-// to start again with it: half of what it knows is by the earlier one.
-var ErrReplaced = errors.New("the manager's secret in Secret " + SecretName + " was replaced; starting again with the new one")
+// ErrReplaced is the error of a Keeper whose Secret has another secret than before. The manager has to restart with the new
+// secret, because part of its state was derived from the earlier one.
+var ErrReplaced = errors.New("the manager's secret in Secret " + SecretName + " was replaced; restarting with the new one")
 
-// Keeper reads the manager's secret, and makes it where there is none. It is for the leader.
+// Keeper reads the manager's secret, and creates it if there is none. Only the leader uses it. It is safe for concurrent use.
+//
+// mu guards root and keys, which are both nil, or both set and never changed again; what Keys has returned may be used
+// without mu. The first call of Keys holds mu while it asks the API server, so that only one secret is made.
 type Keeper struct {
 	// Reader reads past the cache.
 	Reader client.Reader
@@ -66,7 +69,7 @@ func (k *Keeper) Keys(ctx context.Context) (*Keys, error) {
 	return keys, nil
 }
 
-// obtain returns the secret, a new one where there is none.
+// obtain returns the secret, or creates one if there is none.
 func (k *Keeper) obtain(ctx context.Context) ([]byte, error) {
 	root, err := k.read(ctx)
 	if !apierrors.IsNotFound(err) {
@@ -81,7 +84,7 @@ func (k *Keeper) obtain(ctx context.Context) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	}
-	logf.FromContext(ctx).Info("Made the manager's secret; keep a copy of it with your backups", "namespace", k.Namespace, "secret", SecretName)
+	logf.FromContext(ctx).Info("Created the manager's secret; keep a copy of it with your backups", "namespace", k.Namespace, "secret", SecretName)
 	return root, nil
 }
 
@@ -111,16 +114,16 @@ func (k *Keeper) write(ctx context.Context, root []byte) error {
 // NeedLeaderElection is true: only the leader seals.
 func (k *Keeper) NeedLeaderElection() bool { return true }
 
-// Start looks after the Secret until the context ends: one that was deleted is written again, and where it
-// holds another secret the manager has to start again.
+// Start checks the Secret periodically until the context ends: it writes the Secret again if that was deleted, and returns an
+// error, with which the manager restarts, if it has another secret.
 func (k *Keeper) Start(ctx context.Context) error {
 	log := logf.FromContext(ctx).WithName("seal")
-	err := wait.PollUntilContextCancel(ctx, lookInterval, false, func(ctx context.Context) (bool, error) {
-		switch err := k.Look(ctx); {
+	err := wait.PollUntilContextCancel(ctx, checkInterval, false, func(ctx context.Context) (bool, error) {
+		switch err := k.Check(ctx); {
 		case errors.Is(err, ErrReplaced):
 			return false, err
 		case err != nil:
-			log.Error(err, "The manager's secret cannot be looked after")
+			log.Error(err, "The manager's secret cannot be checked")
 		}
 		return false, nil
 	})
@@ -130,8 +133,8 @@ func (k *Keeper) Start(ctx context.Context) error {
 	return err
 }
 
-// Look compares the Secret with what is in use.
-func (k *Keeper) Look(ctx context.Context) error {
+// Check compares the Secret with the secret that is in use.
+func (k *Keeper) Check(ctx context.Context) error {
 	k.mu.Lock()
 	used := k.root
 	k.mu.Unlock()

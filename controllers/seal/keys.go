@@ -17,26 +17,26 @@ import (
 // RootBytes is the length of the manager's secret.
 const RootBytes = 32
 
-// What keys are derived for. A new format gets a new name.
+// The purposes that keys are derived for. A new format gets a new name.
 const (
 	forDigests = "keyward.dev/digests/v1"
 	forSeals   = "keyward.dev/seals/v1"
 )
 
-// sealVersion is in front of every seal.
+// sealVersion is the prefix of every seal.
 const sealVersion = "v1."
 
-var errRoot = errors.New("the manager's secret is of 32 bytes")
+var errRoot = errors.New("it does not have 32 bytes")
 
 // Keys are derived from the manager's secret.
 type Keys struct {
-	// Digests is shared with validation servers, and with nobody else.
+	// Digests is shared with validation servers only.
 	Digests *keyformat.DigestSecret
 
 	seals []byte // never leaves the manager
 }
 
-// NewKeys derives them from a secret of RootBytes random bytes.
+// NewKeys derives the keys from a secret of RootBytes random bytes.
 func NewKeys(root []byte) (*Keys, error) {
 	if len(root) != RootBytes {
 		return nil, errRoot
@@ -56,7 +56,7 @@ func NewKeys(root []byte) (*Keys, error) {
 	return &Keys{Digests: secret, seals: seals}, nil
 }
 
-// newRoot makes a secret of random bytes.
+// newRoot returns a secret of random bytes.
 func newRoot(random io.Reader) ([]byte, error) {
 	root := make([]byte, RootBytes)
 	if _, err := io.ReadFull(random, root); err != nil {
@@ -65,8 +65,8 @@ func newRoot(random io.Reader) ([]byte, error) {
 	return root, nil
 }
 
-// Sealed is what a seal vouches for: all that is believed of a Secret whose ApiKey has no status.
-// The texts are as they stand in the annotations of the Secret.
+// Sealed is what a seal protects: everything that is trusted in a Secret whose ApiKey has no status. The texts are as they
+// stand in the annotations of the Secret.
 type Sealed struct {
 	Namespace, ApiKey, Text      string
 	Version, MintedAt, ExpiresAt string
@@ -77,7 +77,7 @@ func (k *Keys) Seal(of Sealed) string {
 	return sealVersion + base64.RawURLEncoding.EncodeToString(k.sum(of))
 }
 
-// Verify reports whether the seal is the one of what it stands on.
+// Verify reports whether the seal is valid.
 func (k *Keys) Verify(of Sealed, seal string) bool {
 	encoded, ok := strings.CutPrefix(seal, sealVersion)
 	if !ok || len(encoded) != base64.RawURLEncoding.EncodedLen(sha256.Size) {
@@ -87,7 +87,7 @@ func (k *Keys) Verify(of Sealed, seal string) bool {
 	return err == nil && hmac.Equal(given, k.sum(of))
 }
 
-// sum writes each part with its length in front, so that no two sets of parts are one text.
+// sum hashes each part with its length before it, so that different parts never give the same input.
 func (k *Keys) sum(of Sealed) []byte {
 	mac := hmac.New(sha256.New, k.seals)
 	digest := keyformat.DigestOf(of.Text)
@@ -95,7 +95,7 @@ func (k *Keys) sum(of Sealed) []byte {
 		var length [8]byte
 		binary.BigEndian.PutUint64(length[:], uint64(len(part)))
 		mac.Write(length[:])
-		_, _ = io.WriteString(mac, part) // a hash takes everything
+		_, _ = io.WriteString(mac, part) // a hash never fails
 	}
 	return mac.Sum(nil)
 }

@@ -15,8 +15,8 @@ func keysOf(t interface{ Fatal(...any) }, root string) *Keys {
 	return keys
 }
 
-// A seal is of exactly what it was made for: no part can be changed, nor moved into another.
-func TestSealIsOfAllParts(t *testing.T) {
+// A seal is valid only for exactly what it was made for: no part can be changed, or moved into another part.
+func TestSealCoversAllParts(t *testing.T) {
 	keys, others := keysOf(t, "a"), keysOf(t, "b")
 	part := rapid.StringMatching(`[a-z:0-9]{0,4}`)
 	draw := func(t *rapid.T, name string) Sealed {
@@ -38,7 +38,7 @@ func TestSealIsOfAllParts(t *testing.T) {
 	})
 }
 
-func TestVerifyRefusesWhatIsNoSeal(t *testing.T) {
+func TestVerifyRefusesInvalidSeals(t *testing.T) {
 	keys, of := keysOf(t, "a"), Sealed{Namespace: "n", ApiKey: "k", Text: "t"}
 	good := keys.Seal(of)
 	for _, seal := range []string{"", "v1.", strings.TrimPrefix(good, "v1."), "v2." + good[3:], good + "A", good[:len(good)-1], "v1." + strings.Repeat("=", 43), strings.Repeat("v1.", 1<<20)} {
@@ -48,13 +48,13 @@ func TestVerifyRefusesWhatIsNoSeal(t *testing.T) {
 	}
 }
 
-func TestKeysAreDerivedApart(t *testing.T) {
+func TestDerivedKeysDiffer(t *testing.T) {
 	keys := keysOf(t, "a")
 	if string(keys.seals) == string(keys.Digests.Bytes()) {
 		t.Error("validation servers have the key of seals")
 	}
 	if keysOf(t, "a").Digests.ID() != keys.Digests.ID() || keysOf(t, "b").Digests.ID() == keys.Digests.ID() {
-		t.Error("the id does not tell secrets apart")
+		t.Error("two secrets have the same id")
 	}
 	for _, root := range [][]byte{nil, make([]byte, 31), make([]byte, 33)} {
 		if _, err := NewKeys(root); err == nil {

@@ -1,6 +1,6 @@
-// Package servingcert keeps the manager's TLS certificate: cert-controller issues and renews
-// it in a Secret and tells the webhook configurations, the kubelet mounts it, and both the
-// webhook server and the sync server serve it from there.
+// Package servingcert provides the manager's TLS certificate: cert-controller issues and renews it in a Secret and writes its
+// CA into the webhook configurations, the kubelet mounts the Secret, and the webhook server and the sync server read the
+// certificate from there.
 package servingcert
 
 import (
@@ -28,7 +28,7 @@ const (
 	validatingConfig = "keyward-validating"
 )
 
-// mountInterval is how often to look for the mounted files at the start.
+// mountInterval is how often Start checks for the mounted files.
 const mountInterval = 200 * time.Millisecond
 
 // +kubebuilder:rbac:groups="",namespace=keyward-system,resources=secrets,verbs=get;list;watch;update,resourceNames=keyward-certs
@@ -36,14 +36,15 @@ const mountInterval = 200 * time.Millisecond
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingwebhookconfigurations,verbs=get;update,resourceNames=keyward-mutating
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingwebhookconfigurations,verbs=get;update,resourceNames=keyward-validating
 
-// Certificate is the certificate as it is mounted, once it is.
+// Certificate is the mounted certificate. watcher is nil until it is mounted, and is set once: by Start, before it starts the
+// watcher. Get may be called at any time.
 type Certificate struct {
 	dir     string
 	watcher atomic.Pointer[certwatcher.CertWatcher]
 }
 
-// Add has the certificate issued and renewed by every replica of the manager, whose
-// namespace is given, and mounted in the directory.
+// Add has every replica of the manager issue and renew the certificate, in the manager's namespace. The directory is where its
+// Secret is mounted.
 func Add(mgr manager.Manager, namespace, dir string) (*Certificate, error) {
 	c := &Certificate{dir: dir}
 	err := rotator.AddRotator(mgr, &rotator.CertRotator{
@@ -53,7 +54,7 @@ func Add(mgr manager.Manager, namespace, dir string) (*Certificate, error) {
 		CAOrganization: "keyward",
 		DNSName:        fmt.Sprintf("%s.%s.svc", webhookService, namespace),
 		ExtraDNSNames:  []string{fmt.Sprintf("%s.%s.svc", syncService, namespace)},
-		IsReady:        make(chan struct{}), // closed by the rotator; the files are what counts here
+		IsReady:        make(chan struct{}), // closed by the rotator; only the files matter here
 		Webhooks: []rotator.WebhookInfo{
 			{Name: mutatingConfig, Type: rotator.Mutating},
 			{Name: validatingConfig, Type: rotator.Validating},
@@ -69,7 +70,7 @@ func Add(mgr manager.Manager, namespace, dir string) (*Certificate, error) {
 // NeedLeaderElection is false: every replica serves webhooks.
 func (c *Certificate) NeedLeaderElection() bool { return false }
 
-// Start waits until the certificate is mounted, and reads it again when it changes.
+// Start waits until the certificate is mounted, and reloads it when it changes.
 func (c *Certificate) Start(ctx context.Context) error {
 	mounted := func(context.Context) (bool, error) { return c.read(), nil }
 	_ = wait.PollUntilContextCancel(ctx, mountInterval, true, mounted)
@@ -80,7 +81,7 @@ func (c *Certificate) Start(ctx context.Context) error {
 	return watcher.Start(ctx)
 }
 
-// read is whether both files are there and fit.
+// read reports whether both files exist and belong together.
 func (c *Certificate) read() bool {
 	watcher, err := certwatcher.New(filepath.Join(c.dir, "tls.crt"), filepath.Join(c.dir, "tls.key"))
 	if err == nil {

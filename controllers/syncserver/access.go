@@ -16,7 +16,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// access asks the API server who a validation server is and what it may have.
+// access asks the API server who a validation server is, and which Groups it may validate.
 type access struct {
 	client   client.Client
 	attempts *attempts
@@ -31,7 +31,7 @@ func (a access) authenticate(ctx context.Context) (identity, error) {
 	if err != nil {
 		return identity{}, err
 	}
-	user, err := a.attempts.review(ctx, sha256.Sum256([]byte(text)), addressOf(ctx), func() (user authenticationv1.UserInfo, good bool, err error) {
+	ask := func() (user authenticationv1.UserInfo, good bool, err error) {
 		review := &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{
 			Token:     text,
 			Audiences: []string{v1alpha1.SyncAudience},
@@ -40,11 +40,12 @@ func (a access) authenticate(ctx context.Context) (identity, error) {
 			return user, false, status.Errorf(codes.Unavailable, "the token could not be reviewed: %v", err)
 		}
 		return review.Status.User, review.Status.Authenticated, nil
-	})
+	}
+	user, err := a.attempts.review(ctx, sha256.Sum256([]byte(text)), addressOf(ctx), ask)
 	return identityOf(user), err
 }
 
-// maxToken is how long an authorization header may be.
+// maxToken is the maximum length of an authorization header.
 const maxToken = 16 << 10
 
 func bearerToken(ctx context.Context) (string, error) {
@@ -58,8 +59,8 @@ func bearerToken(ctx context.Context) (string, error) {
 	return "", status.Error(codes.Unauthenticated, "send one authorization header with a bearer token")
 }
 
-// mayValidate is whether the user may `validate` the Group; an empty name stands for all of
-// the namespace, an empty namespace for all namespaces.
+// mayValidate reports whether the user may `validate` the Group; an empty name stands for all Groups of the namespace, an
+// empty namespace for all namespaces.
 func (a access) mayValidate(ctx context.Context, id identity, q groupName) (bool, error) {
 	user := id.user
 	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{

@@ -13,17 +13,17 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 )
 
-// Bounds of a request, which are looked at before it is decoded: decoded, an empty entry of a list is many times as
-// large as on the wire.
+// Bounds of a request, which are checked before it is decoded: an empty entry of a list is many times as large decoded as
+// it is on the wire.
 const (
 	maxRequestBytes = 4 << 20
 	maxSelectors    = 1000
 	maxKnown        = 50_000
-	maxUses         = 5000 // of each list: more than that, a server sends in several requests
+	maxUses         = 5000 // of each list; a server sends more than that in several requests
 	maxClients      = 32
 )
 
-// Numbers of fields, as in sync.proto.
+// Field numbers of sync.proto.
 const (
 	fieldHello, fieldUses                         = 1, 3
 	helloSelector, helloKnown                     = 2, 3
@@ -31,13 +31,13 @@ const (
 	selectorGroups, selectorNamespaces, ofClients = 1, 2, 3
 )
 
-// bounds are of the lists in a message, by their fields.
+// bounds has the bounds of the lists in a message, by field number.
 type bounds map[protowire.Number]bound
 
 type bound struct {
 	name string
 	most int
-	in   bounds // of the message that it is
+	in   bounds // of the lists in the entry, if that is a message
 }
 
 var requestBounds = bounds{
@@ -51,12 +51,12 @@ var requestBounds = bounds{
 	fieldUses: {"uses", 1, bounds{
 		usesGroups: {"uses.groups", maxUses, nil},
 		usesKeys:   {"uses.keys", maxUses, nil},
-		// Clients are packed or not: eight bytes, or nine, each.
+		// Clients are eight bytes each if they are packed, and nine if not.
 		usesVersions: {"uses.versions", maxUses, bounds{ofClients: {"uses.versions.clients", maxClients, nil}}},
 	}},
 }
 
-// check looks through an encoded message.
+// check checks an encoded message.
 func (b bounds) check(encoded []byte) error {
 	counts := map[protowire.Number]int{}
 	for len(encoded) > 0 {

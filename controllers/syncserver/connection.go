@@ -19,39 +19,44 @@ import (
 )
 
 // connection is one validation server that is connected.
+//
+// Five goroutines share it: serve, receive, await, send and review. admit fills it before they start; after that its
+// fields do not change, and what they point to has locks of its own. Only cleanups is changed later, by leave, after serve
+// has returned; serve does not wait for the other goroutines, so close must be safe while they still run. sending is
+// written by send and read by serve.
 type connection struct {
-	stream       syncv1.SyncService_SyncServer
-	instance     string
-	rights       *rights
-	subscription *publish.Subscription
-	reporter     *usage.Server
-	keys         *usage.KeyReporter
-	session      *accounts.Session
-	told         func() // it was told of groups that are no more
-	leaving      []func()
-	log          logr.Logger
+	stream        syncv1.SyncService_SyncServer
+	instance      string
+	rights        *rights
+	subscription  *publish.Subscription
+	reporter      *usage.Server
+	keys          *usage.KeyReporter
+	session       *accounts.Session
+	staleReported func() // releases what reserveStale has reserved; may be called more than once
+	cleanups      []func()
+	log           logr.Logger
 
-	sending atomic.Int64 // since when a response is on its way, Unix nanoseconds; 0 is none
+	sending atomic.Int64 // when the response began that is being sent, in Unix nanoseconds; 0 if none is
 }
 
-// open counts the stream, where there may be another.
+// open counts the stream, if there may be another one.
 func (c *connection) open(streams *streams, of string, most int) bool {
 	leave, ok := streams.open(of, most)
 	if ok {
-		c.leaving = append(c.leaving, leave)
+		c.cleanups = append(c.cleanups, leave)
 	}
 	return ok
 }
 
-// leave undoes what admit did, in the opposite order.
+// leave undoes what admit did, in reverse order.
 func (c *connection) leave() {
-	for i := len(c.leaving) - 1; i >= 0; i-- {
-		c.leaving[i]()
+	for i := len(c.cleanups) - 1; i >= 0; i-- {
+		c.cleanups[i]()
 	}
-	c.leaving = nil
+	c.cleanups = nil
 }
 
-// close has everybody know that the server is gone.
+// close reports to all trackers that the server is disconnected.
 func (c *connection) close(goodbye bool) {
 	c.subscription.Close(goodbye)
 	c.reporter.Close(goodbye)
@@ -85,7 +90,7 @@ func (c *connection) receive() error {
 	}
 }
 
-// await hands on updates as they are wanted.
+// await passes updates on as send takes them.
 func (c *connection) await(ctx context.Context, updates chan<- *syncv1.Update, secrecy *secrecy) error {
 	for {
 		update, err := c.subscription.Next(ctx)
@@ -103,8 +108,8 @@ func (c *connection) await(ctx context.Context, updates chan<- *syncv1.Update, s
 	}
 }
 
-// send sends updates, allowances and numbers of servers, whichever there is. It waits for the server to take each, so
-// that nothing gathers here: what is to be sent is put together when it can be.
+// send sends updates, allowances and numbers of servers, whichever is ready. It waits until the server has taken each, so
+// that nothing accumulates here: a message is made when it can be sent.
 func (c *connection) send(ctx context.Context, updates <-chan *syncv1.Update, clk clock.PassiveClock) error {
 	for {
 		response := &syncv1.SyncResponse{}
@@ -130,13 +135,13 @@ func (c *connection) send(ctx context.Context, updates <-chan *syncv1.Update, cl
 	}
 }
 
-// isStuck reports whether the server has not taken what is on its way to it for too long.
+// isStuck reports whether the server has taken too long to take the response that is being sent.
 func (c *connection) isStuck(now time.Time) bool {
 	since := c.sending.Load()
 	return since != 0 && now.Sub(time.Unix(0, since)) > Patience
 }
 
-// review goes by what the server may have by now, each time that it is told to.
+// review reviews the rights of the server, and applies them, each time that reviews receives.
 func (c *connection) review(ctx context.Context, reviews <-chan struct{}) {
 	for {
 		select {

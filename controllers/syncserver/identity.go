@@ -10,15 +10,16 @@ import (
 )
 
 const (
-	// ofTheToken begins the names of what a ServiceAccount's token says of itself, such as its Pod.
+	// ofTheToken is the prefix of the names of attributes of a ServiceAccount's token, such as its Pod.
 	ofTheToken = "authentication.kubernetes.io/"
 	podName    = ofTheToken + "pod-name"
 
-	serviceAccount = "system:serviceaccount:"
+	serviceAccountPrefix = "system:serviceaccount:"
 )
 
-// identity is who a validation server has proved to be. Its rights are those of the user; which server it is depends
-// on the Pod that the token is bound to, too: a name that it gives itself is its own within that.
+// identity is the authenticated identity of a validation server. Its rights are those of the user; which server it is
+// depends on the Pod that the token is bound to, too: the name that a server gives itself distinguishes servers within
+// that only.
 type identity struct {
 	user authenticationv1.UserInfo
 	pod  string
@@ -32,15 +33,15 @@ func identityOf(user authenticationv1.UserInfo) identity {
 	return i
 }
 
-// server tells it from all other servers that may give themselves the same instance. Pods of one name follow one
-// another, so that the later one is the earlier one back.
+// server distinguishes it from all other servers that may give themselves the same instance. Two Pods of one name never
+// exist at the same time, so the later one counts as the earlier one, reconnected.
 func (i identity) server() string { return i.user.Username + "\x00" + i.pod }
 
-// owner is the identity as people read it: namespace/serviceaccount, and the Pod where it is known.
+// owner is the identity in a readable form: namespace/serviceaccount, and the Pod where it is known.
 func (i identity) owner() string {
 	owner := i.user.Username
-	if account, ok := strings.CutPrefix(owner, serviceAccount); ok {
-		owner = strings.ReplaceAll(account, ":", "/")
+	if name, ok := strings.CutPrefix(owner, serviceAccountPrefix); ok {
+		owner = strings.ReplaceAll(name, ":", "/")
 	}
 	if i.pod != "" {
 		owner += "/" + i.pod
@@ -48,18 +49,18 @@ func (i identity) owner() string {
 	return owner
 }
 
-// namespace is that of the ServiceAccount; "" where it is none.
+// namespace is the namespace of the ServiceAccount; "" if the user is not a ServiceAccount.
 func (i identity) namespace() string {
-	account, ok := strings.CutPrefix(i.user.Username, serviceAccount)
+	name, ok := strings.CutPrefix(i.user.Username, serviceAccountPrefix)
 	if !ok {
 		return ""
 	}
-	namespace, _, _ := strings.Cut(account, ":")
+	namespace, _, _ := strings.Cut(name, ":")
 	return namespace
 }
 
-// extra is what authorization goes by beside name and groups. What a token says of itself is left out, so that all
-// servers of a ServiceAccount have the same rights, which are asked about once.
+// extra has the attributes that authorization uses besides name and groups. Attributes of the token are left out, so that
+// all servers of a ServiceAccount have the same rights, which are asked for once.
 func (i identity) extra() map[string]authorizationv1.ExtraValue {
 	extra := map[string]authorizationv1.ExtraValue{}
 	for key, values := range i.user.Extra {
@@ -70,8 +71,8 @@ func (i identity) extra() map[string]authorizationv1.ExtraValue {
 	return extra
 }
 
-// account names those who share their rights.
-func (i identity) account() string {
+// rightsKey is the same for all identities that share their rights.
+func (i identity) rightsKey() string {
 	parts := append([]string{i.user.Username, i.user.UID}, slices.Sorted(slices.Values(i.user.Groups))...)
 	extra := i.extra()
 	for _, key := range slices.Sorted(maps.Keys(extra)) {

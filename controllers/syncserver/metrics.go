@@ -12,7 +12,7 @@ var connected = prometheus.NewGauge(prometheus.GaugeOpts{
 
 var unknownEnded = prometheus.NewCounter(prometheus.CounterOpts{
 	Name: "keyward_sync_unauthenticated_connections_ended_total",
-	Help: "Connections to the sync port that had to go, before a token was presented on them, to make place for others.",
+	Help: "Connections to the sync port that were closed before a valid token was presented on them, to make room for others.",
 })
 
 func init() { metrics.Registry.MustRegister(connected, unknownEnded) }

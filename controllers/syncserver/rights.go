@@ -14,55 +14,62 @@ import (
 )
 
 const (
-	// reviewInterval is how often the rights of a connected server are reviewed, and reviewedFor how old a review
-	// may be that another server of the account had: together less than a minute.
+	// reviewInterval is how often the rights of a connected server are reviewed, and reviewedFor how old the review of
+	// another server of the account may be to be used: together less than a minute.
 	reviewInterval = 45 * time.Second
 	reviewedFor    = 10 * time.Second
-	// refusedFor is how long a refusal is believed before a server is asked about that connects. One that is
-	// connected goes by it for recheckRefused.
+	// refusedFor is how long a refusal is valid for a server that connects. For a connected server it is valid for
+	// recheckRefused.
 	refusedFor     = 10 * time.Second
 	recheckRefused = 10 * time.Minute
-	// Whoever may have few of many groups is asked about each of them: so many a second, of all who connect.
+	// For an account that may have few of many groups, each group is asked for: so many per second, for all accounts.
 	explored, exploredAtOnce = 1000, 10_000
-	// maxAccounts is how many accounts are remembered that have no stream.
-	maxAccounts = 1000
+	// maxIdleRights is how many accounts without a stream are kept.
+	maxIdleRights = 1000
 )
 
-// question is what to ask about: a group, all of a namespace where the name is empty, or everything.
+// groupName is what an account asks for: a group, all groups of a namespace if the name is empty, or all groups.
 type groupName struct{ namespace, name string }
 
-func about(group string) groupName {
+func groupNameOf(group string) groupName {
 	namespace, name, _ := strings.Cut(group, "/")
 	return groupName{namespace, name}
 }
 
-// verdict is the answer to a question, and when it was given.
+// verdict is an answer of the API server, and when it was given.
 type verdict struct {
 	allowed bool
 	at      time.Time
 }
 
-// forever is as old as an answer can be.
+// forever is the maximum age of an answer.
 const forever = time.Duration(math.MaxInt64)
 
-// ask puts a question to the API server.
+// ask asks the API server.
 type ask func(ctx context.Context, q groupName) (bool, error)
 
-// rights are what the servers of one account may validate, as far as was asked: however many servers it has, each
-// question is asked once, and again each minute while it is allowed.
+// rights is what the servers of one account may validate, as far as that was asked. No matter how many servers the account
+// has, the API server is asked once about a group, and again every minute while the group is allowed.
+//
+// Callers that ask the API server hold asking, and take it before mu. mu is held for look-ups only, so that callers that need
+// no answer from the API server do not wait for one. The Hub calls known with its own lock held: nothing that holds mu calls
+// the Hub. A verdict is written under both locks, so none changes while asking is held. streams and left are not
+// guarded by mu, but by the lock of the registry.
 type rights struct {
 	ask     ask
 	clock   clock.PassiveClock
-	limiter *rate.Limiter // of exploring
+	limiter *rate.Limiter // of explore; shared by all accounts
 	opens   *rate.Limiter // of streams
 
-	asking sync.Mutex // held by who asks; taken before mu
+	asking sync.Mutex
 
 	mu       sync.Mutex
 	verdicts map[groupName]verdict
-	reviewed time.Time
-	streams  int
-	left     time.Time // when the last stream ended
+	reviewed time.Time // when review was last complete
+
+	// The lock of the registry guards the rest.
+	streams int
+	left    time.Time // when the last stream ended
 }
 
 func newRights(ask ask, clk clock.PassiveClock, limiter *rate.Limiter, streams int) *rights {
@@ -71,7 +78,7 @@ func newRights(ask ask, clk clock.PassiveClock, limiter *rate.Limiter, streams i
 	}
 }
 
-// known is the answer to a question where there is one that is not older than those ages.
+// known returns the last answer, and whether there is one that is not older than the given ages.
 func (r *rights) known(q groupName, allowedFor, refusedFor time.Duration) (allowed, known bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -80,14 +87,14 @@ func (r *rights) known(q groupName, allowedFor, refusedFor time.Duration) (allow
 	return asked && v.allowed, asked && (v.allowed && age <= allowedFor || !v.allowed && age <= refusedFor)
 }
 
-// may answers a question that the account may be asked about.
+// may reports whether the account may have what it asks for.
 func (r *rights) may(ctx context.Context, q groupName) (bool, error) {
 	r.asking.Lock()
 	defer r.asking.Unlock()
 	return r.mayAlone(ctx, q)
 }
 
-// mayAlone is may for who holds asking.
+// mayAlone is may for a caller that holds asking.
 func (r *rights) mayAlone(ctx context.Context, q groupName) (bool, error) {
 	if allowed, known := r.known(q, reviewInterval, refusedFor); known {
 		return allowed, nil
@@ -102,10 +109,10 @@ func (r *rights) mayAlone(ctx context.Context, q groupName) (bool, error) {
 	return allowed, nil
 }
 
-// group is whether the account may have a group, by what is known; for servers that are connected. What was allowed
-// stays so until a review says otherwise.
+// group reports whether the account may have a group, as far as that is known; it is for servers that are connected. An
+// allowed group stays allowed until a review says otherwise.
 func (r *rights) group(group string) (allowed, known bool) {
-	q := about(group)
+	q := groupNameOf(group)
 	for _, wider := range []groupName{{}, {namespace: q.namespace}} {
 		if allowed, _ := r.known(wider, forever, 0); allowed {
 			return true, true
@@ -114,18 +121,19 @@ func (r *rights) group(group string) (allowed, known bool) {
 	return r.known(q, forever, recheckRefused)
 }
 
-// askGroup finds out whether the account may have a group that has appeared.
+// askGroup asks whether the account may have a group that is new.
 func (r *rights) askGroup(ctx context.Context, group string) (bool, error) {
 	r.asking.Lock()
 	defer r.asking.Unlock()
-	q := about(group)
+	q := groupNameOf(group)
 	if allowed, err := r.mayAlone(ctx, groupName{namespace: q.namespace}); allowed || err != nil {
 		return allowed, err
 	}
 	return r.mayAlone(ctx, q)
 }
 
-// explore finds out which of the groups the account may have, from the whole to the parts, and whether that is any.
+// explore asks which of the groups the account may have: first for all, then by namespace, then by group. It reports
+// whether there is any.
 func (r *rights) explore(ctx context.Context, groups []string, home string) (some bool, err error) {
 	r.asking.Lock()
 	defer r.asking.Unlock()
@@ -134,10 +142,10 @@ func (r *rights) explore(ctx context.Context, groups []string, home string) (som
 	}
 	namespaces := map[string]bool{}
 	for _, group := range groups {
-		namespaces[about(group).namespace] = false
+		namespaces[groupNameOf(group).namespace] = false
 	}
 	if home != "" {
-		namespaces[home] = false // it may be the first there
+		namespaces[home] = false // its first Group may still be to come
 	}
 	for namespace := range namespaces {
 		allowed, err := r.exploreOne(ctx, groupName{namespace: namespace})
@@ -148,7 +156,7 @@ func (r *rights) explore(ctx context.Context, groups []string, home string) (som
 		some = some || allowed
 	}
 	for _, group := range groups {
-		q := about(group)
+		q := groupNameOf(group)
 		if namespaces[q.namespace] {
 			continue
 		}
@@ -171,7 +179,7 @@ func (r *rights) exploreOne(ctx context.Context, q groupName) (bool, error) {
 	return r.mayAlone(ctx, q)
 }
 
-// review asks again about what is allowed, unless that was done a moment ago for another server.
+// review asks again about everything that is allowed, unless that was done a moment ago for another server.
 func (r *rights) review(ctx context.Context) error {
 	r.asking.Lock()
 	defer r.asking.Unlock()
@@ -204,25 +212,26 @@ func (r *rights) review(ctx context.Context) error {
 	return nil
 }
 
-// registry has the rights of accounts.
+// registry has the rights of accounts. Its lock guards byKey, and streams and left of all rights in it; an account with a
+// stream is never forgotten, so all its streams share one rights.
 type registry struct {
 	make  func(identity) *rights
 	clock clock.PassiveClock
 
-	mu       sync.Mutex
-	accounts map[string]*rights
+	mu    sync.Mutex
+	byKey map[string]*rights
 }
 
-// of returns the rights of an account, for one more stream of it; leave is to be called when that ends.
+// of returns the rights of an account for one more stream of it. The caller calls leave when the stream ends.
 func (g *registry) of(id identity) (r *rights, leave func()) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	account := id.account()
-	r = g.accounts[account]
+	key := id.rightsKey()
+	r = g.byKey[key]
 	if r == nil {
 		g.forget()
 		r = g.make(id)
-		g.accounts[account] = r
+		g.byKey[key] = r
 	}
 	r.streams++
 	return r, func() {
@@ -234,28 +243,28 @@ func (g *registry) of(id identity) (r *rights, leave func()) {
 	}
 }
 
-// forget makes room: of accounts without a stream, those that left first go.
+// forget makes room: it drops the accounts without a stream whose last stream ended first. The caller holds the lock.
 func (g *registry) forget() {
 	var idle []string
-	for name, r := range g.accounts {
+	for name, r := range g.byKey {
 		switch {
 		case r.streams > 0:
 		case g.clock.Since(r.left) > refusedFor:
-			delete(g.accounts, name)
+			delete(g.byKey, name)
 		default:
 			idle = append(idle, name)
 		}
 	}
-	if len(idle) < maxAccounts {
+	if len(idle) < maxIdleRights {
 		return
 	}
-	slices.SortFunc(idle, func(a, b string) int { return g.accounts[a].left.Compare(g.accounts[b].left) })
-	for _, name := range idle[:len(idle)-maxAccounts/2] {
-		delete(g.accounts, name)
+	slices.SortFunc(idle, func(a, b string) int { return g.byKey[a].left.Compare(g.byKey[b].left) })
+	for _, name := range idle[:len(idle)-maxIdleRights/2] {
+		delete(g.byKey, name)
 	}
 }
 
-// selection is what one server has asked for, and may have of it. It implements snapshot.Authorizer.
+// selection is what one server has asked for, and what it may have of that. It implements publish.Authorizer.
 type selection struct {
 	rights     *rights
 	groups     map[string]struct{}
@@ -264,7 +273,7 @@ type selection struct {
 
 func (s *selection) isEverything() bool { return len(s.groups)+len(s.namespaces) == 0 }
 
-// selects is what was asked for.
+// selects reports whether the server asked for the group.
 func (s *selection) selects(group string) bool {
 	if s.isEverything() {
 		return true
@@ -272,18 +281,18 @@ func (s *selection) selects(group string) bool {
 	if _, named := s.groups[group]; named {
 		return true
 	}
-	_, named := s.namespaces[about(group).namespace]
+	_, named := s.namespaces[groupNameOf(group).namespace]
 	return named
 }
 
-// questions are those whose answers decide about all of it.
+// groupNames returns what must be allowed for the server to have everything that it selects.
 func (s *selection) groupNames() []groupName {
 	if s.isEverything() {
 		return []groupName{{}}
 	}
 	var all []groupName
 	for _, group := range slices.Sorted(maps.Keys(s.groups)) {
-		all = append(all, about(group))
+		all = append(all, groupNameOf(group))
 	}
 	for _, namespace := range slices.Sorted(maps.Keys(s.namespaces)) {
 		all = append(all, groupName{namespace: namespace})
@@ -291,7 +300,7 @@ func (s *selection) groupNames() []groupName {
 	return all
 }
 
-// All implements snapshot.Authorizer.
+// All implements publish.Authorizer.
 func (s *selection) All() bool {
 	if allowed, _ := s.rights.known(groupName{}, forever, 0); allowed {
 		return true
@@ -304,10 +313,10 @@ func (s *selection) All() bool {
 	return true
 }
 
-// Known implements snapshot.Authorizer.
+// Known implements publish.Authorizer.
 func (s *selection) Known(group string) (allowed, known bool) { return s.rights.group(group) }
 
-// Ask implements snapshot.Authorizer.
+// Ask implements publish.Authorizer.
 func (s *selection) Ask(ctx context.Context, group string) (bool, error) {
 	return s.rights.askGroup(ctx, group)
 }

@@ -10,15 +10,15 @@ import (
 	"github.com/keyward-dev/keyward/controllers/publish"
 )
 
-// secrecy sends the secret of digests on a stream: once, no later than the first key that needs it, and
-// never where none does.
+// secrecy sends the secret of digests on a stream: once, no later than with the first key that needs it, and never if no key
+// does. Only await uses it.
 type secrecy struct {
 	service      *service
 	subscription *publish.Subscription
 	sent         bool
 }
 
-// add puts the secret into the update where it is the first to need it.
+// add adds the secret to the update if that is the first that needs it.
 func (s *secrecy) add(ctx context.Context, update *syncv1.Update) error {
 	serves := func(group string) bool { is, _ := s.subscription.Serves(group); return is }
 	if s.sent || !s.service.imported.In(update, serves) {

@@ -23,14 +23,14 @@ import (
 	"github.com/keyward-dev/keyward/controllers/usage/accounts"
 )
 
-// A validation server that does not answer for this long is taken for lost.
+// A validation server that does not answer for this long counts as disconnected.
 const (
 	keepaliveTime    = 5 * time.Second
 	keepaliveTimeout = 5 * time.Second
-	// window is how many bytes of a stream are on their way.
+	// window is the flow-control window of a stream, in bytes.
 	window = 64 << 10
-	// readBuffer is small, since servers say little, and every connection has one before it is known whose it is. Buffers
-	// for writing are shared.
+	// readBuffer is small, because servers send little, and every connection has one before it is authenticated. Write
+	// buffers are shared.
 	readBuffer = 4 << 10
 )
 
@@ -44,12 +44,12 @@ type Server struct {
 	Client client.Client
 	Hub    *publish.Hub
 	Usage  *usage.Tracker
-	// Accounts are what groups have used, and may use.
-	Accounts *accounts.Aggregator
-	Clock    clock.WithTicker
-	// Streams is how many streams the servers of one ServiceAccount may have together; 0 is DefaultStreams.
+	// Quotas has what groups have used, and may use.
+	Quotas *accounts.Aggregator
+	Clock  clock.WithTicker
+	// Streams is how many streams all servers of one ServiceAccount may have; 0 is DefaultStreams.
 	Streams int
-	// Seals has the secret of the digests of keys that are Imported.
+	// Seals has the secret of the digests of the keys in Imported.
 	Seals    *seal.Keeper
 	Imported *publish.Imported
 }
@@ -60,7 +60,7 @@ func (s *Server) NeedLeaderElection() bool { return true }
 // Start serves until the context ends.
 func (s *Server) Start(ctx context.Context) error {
 	log := logf.FromContext(ctx).WithName("sync")
-	// Listening waits for the records, so that a server that connects is current at once.
+	// It listens once the records are complete, so that a server that connects is up to date at once.
 	select {
 	case <-s.Hub.Opened():
 	case <-ctx.Done():
@@ -81,16 +81,16 @@ func (s *Server) Start(ctx context.Context) error {
 			Time: keepaliveTime, Timeout: keepaliveTimeout, MaxConnectionIdle: 2 * helloWithin,
 		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveTime, PermitWithoutStream: true}),
-		grpc.MaxRecvMsgSize(maxRequestBytes), // a Hello names the groups that are known
+		grpc.MaxRecvMsgSize(maxRequestBytes), // a Hello lists the groups that the server knows
 		grpc.ForceServerCodecV2(newCodec()),
 		grpc.MaxConcurrentStreams(streamsOfPod),
 		grpc.MaxHeaderListSize(2*maxToken),
 		grpc.ConnectionTimeout(helloWithin),
-		// Windows of a fixed size, so that a stream that is not read costs no more.
+		// The windows have a fixed size, so that a stream that nobody reads costs no more than that.
 		grpc.StaticStreamWindowSize(window), grpc.StaticConnWindowSize(2*window),
 	)
 	syncv1.RegisterSyncServiceServer(server, s.service(log))
-	stop := context.AfterFunc(ctx, server.Stop) // streams never end by themselves
+	stop := context.AfterFunc(ctx, server.Stop) // streams do not end on their own
 	defer stop()
 	log.Info("Listening for validation servers", "address", listener.Addr().String())
 	if err := server.Serve(strangers.listener(listener)); err != nil && ctx.Err() == nil {
@@ -107,11 +107,12 @@ func (s *Server) service(log logr.Logger) *service {
 	access := access{client: s.Client, attempts: newAttempts(s.Clock)}
 	exploring := rate.NewLimiter(explored, exploredAtOnce)
 	return &service{
-		hub: s.Hub, usage: s.Usage, accounts: s.Accounts, access: access, streams: newStreams(most), clock: s.Clock, log: log,
+		hub: s.Hub, usage: s.Usage, quotas: s.Quotas, access: access, streams: newStreams(most), clock: s.Clock, log: log,
 		seals: s.Seals, imported: s.Imported,
 		refusals: rate.NewLimiter(1, 100),
-		registry: &registry{clock: s.Clock, accounts: map[string]*rights{}, make: func(id identity) *rights {
-			return newRights(func(ctx context.Context, q groupName) (bool, error) { return access.mayValidate(ctx, id, q) }, s.Clock, exploring, most)
+		registry: &registry{clock: s.Clock, byKey: map[string]*rights{}, make: func(id identity) *rights {
+			ask := func(ctx context.Context, q groupName) (bool, error) { return access.mayValidate(ctx, id, q) }
+			return newRights(ask, s.Clock, exploring, most)
 		}},
 	}
 }

@@ -19,23 +19,26 @@ import (
 )
 
 const (
-	// Patience is how long a server may take to acknowledge an update, or to take one.
+	// Patience is how long a server may take to receive an update, and how long to acknowledge it.
 	Patience = 30 * time.Second
-	// helloWithin is how long it may take to say who it is.
+	// helloWithin is how long it may take to send its Hello.
 	helloWithin = 10 * time.Second
-	// maxAge is how long a stream lives; then its server proves again who it is.
+	// maxAge is the maximum age of a stream; its server must then connect and authenticate again.
 	maxAge = 30 * time.Minute
 )
 
 var (
-	errGoodbye = errors.New("the server said goodbye")
-	errMaxAge  = status.Error(codes.Unavailable, "the stream's time is over; connect and authenticate again")
-	errOverdue = status.Errorf(codes.Aborted, "an update was not taken and acknowledged within %s", Patience)
-	errSilent  = status.Errorf(codes.Aborted, "there was no Hello within %s", helloWithin)
-	errUnsent  = status.Error(codes.InvalidArgument, "ack: the revision was not sent on this stream")
-	errAccount = status.Error(codes.ResourceExhausted, "the ServiceAccount has too many streams, or opens them too often; see --sync-streams-per-account")
-	errPod     = status.Errorf(codes.ResourceExhausted, "a server has at most %d streams", streamsOfPod)
-	errStale   = status.Error(codes.ResourceExhausted, "known: the servers of the ServiceAccount know too many groups that are not theirs; try again when others have caught up")
+	errGoodbye        = errors.New("the server said goodbye")
+	errMaxAge         = status.Error(codes.Unavailable, "the stream has reached its maximum age; connect and authenticate again")
+	errOverdue        = status.Errorf(codes.Aborted, "an update was not taken and acknowledged within %s", Patience)
+	errSilent         = status.Errorf(codes.Aborted, "there was no Hello within %s", helloWithin)
+	errUnsent         = status.Error(codes.InvalidArgument, "ack: the revision was not sent on this stream")
+	errServiceAccount = status.Error(codes.ResourceExhausted,
+		"the ServiceAccount has too many streams, or opens them too often; see --sync-streams-per-account")
+	errPod   = status.Errorf(codes.ResourceExhausted, "a server has at most %d streams", streamsOfPod)
+	errStale = status.Error(codes.ResourceExhausted,
+		"known: the servers of the ServiceAccount know too many groups that they may not have; "+
+			"try again when others have caught up")
 )
 
 // service implements the synchronization protocol on a Hub.
@@ -44,7 +47,7 @@ type service struct {
 
 	hub      *publish.Hub
 	usage    *usage.Tracker
-	accounts *accounts.Aggregator
+	quotas   *accounts.Aggregator
 	access   access
 	registry *registry
 	streams  *streams
@@ -64,7 +67,7 @@ func (s *service) Sync(stream syncv1.SyncService_SyncServer) error {
 	defer known(stream.Context())()
 	c, err := s.admit(stream, id)
 	if err != nil {
-		if s.refusals.AllowN(s.clock.Now(), 1) { // whoever is refused may try very often
+		if s.refusals.AllowN(s.clock.Now(), 1) { // a refused server may try very often
 			s.log.Info("Refused a validation server", "user", id.user.Username, "reason", status.Convert(err).Message())
 		}
 		return err
@@ -77,14 +80,14 @@ func (s *service) Sync(stream syncv1.SyncService_SyncServer) error {
 	err = s.serve(c)
 	c.close(errors.Is(err, errGoodbye))
 	if errors.Is(err, errGoodbye) {
-		log.Info("A validation server has left")
+		log.Info("A validation server has disconnected")
 		return nil
 	}
-	log.Info("The connection to a validation server is lost", "reason", status.Convert(err).Message())
+	log.Info("The connection to a validation server failed", "reason", status.Convert(err).Message())
 	return err
 }
 
-// admit takes the Hello, and registers the server for what it may have: nothing knows of it before.
+// admit receives the Hello, and registers the server for what it may have. Before that the server is registered nowhere.
 func (s *service) admit(stream syncv1.SyncService_SyncServer, id identity) (c *connection, err error) {
 	c = &connection{stream: stream, log: s.log}
 	defer func() {
@@ -92,21 +95,21 @@ func (s *service) admit(stream syncv1.SyncService_SyncServer, id identity) (c *c
 			c.leave()
 		}
 	}()
-	account := id.account()
-	if !c.open(s.streams, "account "+account, s.streams.most) {
-		return c, errAccount
+	serviceAccount := id.rightsKey()
+	if !c.open(s.streams, "account "+serviceAccount, s.streams.most) {
+		return c, errServiceAccount
 	}
 	if id.pod != "" && !c.open(s.streams, "pod "+id.server(), streamsOfPod) {
 		return c, errPod
 	}
 	rights, leave := s.registry.of(id)
-	c.leaving = append(c.leaving, leave)
+	c.cleanups = append(c.cleanups, leave)
 	c.rights = rights
 	if !rights.opens.AllowN(s.clock.Now(), 1) {
-		return c, errAccount
+		return c, errServiceAccount
 	}
-	// Hellos are large: of one account, a few are received at a time.
-	slots := s.streams.slots("account " + account)
+	// A Hello may be large, so only a few of one account are received at a time.
+	slots := s.streams.slots("account " + serviceAccount)
 	deadline := s.clock.NewTimer(helloWithin)
 	defer deadline.Stop()
 	select {
@@ -133,10 +136,10 @@ func (s *service) admit(stream syncv1.SyncService_SyncServer, id identity) (c *c
 	if !c.open(s.streams, "server "+id.server()+"\x00"+who.Instance, streamsOfPod) {
 		return c, errPod
 	}
-	return c, s.register(c, account, who)
+	return c, s.register(c, serviceAccount, who)
 }
 
-// receiveHello waits for the first request. The stream ends when it does not come, and with that the waiting.
+// receiveHello waits for the first request. If none comes, the stream ends, and the goroutine that receives ends with it.
 func (s *service) receiveHello(stream syncv1.SyncService_SyncServer) (*syncv1.Hello, error) {
 	type received struct {
 		request *syncv1.SyncRequest
@@ -159,26 +162,26 @@ func (s *service) receiveHello(stream syncv1.SyncService_SyncServer) (*syncv1.He
 	}
 }
 
-// register makes the server one of those that are there.
-func (s *service) register(c *connection, account string, who publish.Subscriber) error {
+// register registers the server with the Hub and with everything that counts its use.
+func (s *service) register(c *connection, serviceAccount string, who publish.Subscriber) error {
 	c.instance = who.Instance
 	c.subscription = s.hub.Subscribe(who)
-	told, ok := s.streams.report(account, c.subscription.Stale())
+	reported, ok := s.streams.reserveStale(serviceAccount, c.subscription.Stale())
 	if !ok {
 		c.subscription.Close(true)
 		return errStale
 	}
-	c.told = told
-	c.leaving = append(c.leaving, told)
+	c.staleReported = reported
+	c.cleanups = append(c.cleanups, reported)
 	c.reporter = s.usage.Connect(usage.Peer{
 		Instance: who.Instance, Identity: who.Identity,
-		Serves: c.subscription.Has, GroupOf: s.hub.GroupOf, Left: c.subscription.Left,
+		Serves: c.subscription.Has, GroupOf: s.hub.GroupOf, LastServed: c.subscription.LastServed,
 	})
 	c.keys = s.usage.Keys.Connect(usage.KeyPeer{
 		Instance: who.Instance, Identity: who.Identity,
 		Serves: c.subscription.Serves, ServesKey: c.subscription.ServesKey,
 	})
-	c.session = s.accounts.Connect(accounts.NameOf(who.Instance, who.Identity), c.subscription.Serves)
+	c.session = s.quotas.Connect(accounts.NameOf(who.Instance, who.Identity), c.subscription.Serves)
 	return nil
 }
 
@@ -208,11 +211,11 @@ func (s *service) serve(c *connection) error {
 		case <-review.C():
 			select {
 			case reviews <- struct{}{}:
-			default: // the last one is not over
+			default: // the last review still runs
 			}
 		case <-tick.C():
 			if c.subscription.CaughtUp() {
-				c.told()
+				c.staleReported()
 			}
 			if c.isStuck(s.clock.Now()) || c.subscription.Overdue(Patience) {
 				return errOverdue

@@ -11,27 +11,31 @@ import (
 	"google.golang.org/grpc/peer"
 )
 
-// Connections on which nobody has proved yet, or any more, who it is: so many in all, and from one address, behind
-// which a fleet may be that connects at once. A further one takes the place of the oldest.
+// How many connections may be unauthenticated, in all, and from one address, behind which a fleet may connect at once. For
+// each further one, the oldest is closed.
 const (
 	strangersInAll = 2048
 	strangersOfOne = 1280
 )
 
-// strangers are the connections without a stream whose token is good.
+// strangers has the unauthenticated connections: those without a stream whose token is valid.
+//
+// mu guards the lists and the fields of every strangerConn that are marked so. A connection is in both lists or in neither,
+// and in them exactly while known is 0 and closed is false: closed is set under mu before the connection is closed, so that
+// a stream that ends later does not add it again. mu is not held while a connection is closed, which may block.
 type strangers struct {
 	inAll, ofOne int
 
-	mu      sync.Mutex
-	waiting *list.List                  // of *strangerConn, the oldest first
-	from    map[netip.Prefix]*list.List // the same, by address
+	mu   sync.Mutex
+	all  *list.List                  // of *strangerConn, oldest first
+	from map[netip.Prefix]*list.List // the same connections, by address
 }
 
 func newStrangers() *strangers {
-	return &strangers{inAll: strangersInAll, ofOne: strangersOfOne, waiting: list.New(), from: map[netip.Prefix]*list.List{}}
+	return &strangers{inAll: strangersInAll, ofOne: strangersOfOne, all: list.New(), from: map[netip.Prefix]*list.List{}}
 }
 
-// strangerConn is a connection that strangers may end.
+// strangerConn is a connection that strangers may close.
 type strangerConn struct {
 	net.Conn
 
@@ -39,8 +43,8 @@ type strangerConn struct {
 	from netip.Prefix
 
 	// The lock of strangers guards what follows.
-	known       int           // streams whose token is good
-	inAll, here *list.Element // in waiting and from; nil where it does not wait
+	known       int           // streams whose token is valid
+	inAll, here *list.Element // in all and from; nil where it is authenticated or closed
 	closed      bool
 }
 
@@ -48,45 +52,45 @@ type strangerConn struct {
 func (c *strangerConn) Close() error {
 	c.of.mu.Lock()
 	c.closed = true
-	c.of.settle(c)
+	c.of.remove(c)
 	c.of.mu.Unlock()
 	return c.Conn.Close()
 }
 
-// wait notes that nobody is known on a connection. The caller holds the lock.
-func (s *strangers) wait(c *strangerConn) {
+// add adds a connection, and closes the oldest one if there are too many. The caller holds the lock.
+func (s *strangers) add(c *strangerConn) {
 	here := s.from[c.from]
 	if here == nil {
 		here = list.New()
 		s.from[c.from] = here
 	}
-	c.inAll, c.here = s.waiting.PushBack(c), here.PushBack(c)
+	c.inAll, c.here = s.all.PushBack(c), here.PushBack(c)
 	if here.Len() > s.ofOne {
 		s.end(here.Front())
 	}
-	if s.waiting.Len() > s.inAll {
-		s.end(s.waiting.Front())
+	if s.all.Len() > s.inAll {
+		s.end(s.all.Front())
 	}
 }
 
-// end closes a connection, and does not wait for that. The caller holds the lock.
+// end closes a connection in the background. The caller holds the lock.
 func (s *strangers) end(oldest *list.Element) {
 	c, ok := oldest.Value.(*strangerConn)
 	if !ok {
 		return
 	}
 	c.closed = true
-	s.settle(c)
+	s.remove(c)
 	unknownEnded.Inc()
-	go func() { _ = c.Conn.Close() }() // there is nobody to tell
+	go func() { _ = c.Conn.Close() }() // nobody needs the error
 }
 
-// settle notes that a connection does not wait. The caller holds the lock.
-func (s *strangers) settle(c *strangerConn) {
+// remove removes a connection, if it is there. The caller holds the lock.
+func (s *strangers) remove(c *strangerConn) {
 	if c.inAll == nil {
 		return
 	}
-	s.waiting.Remove(c.inAll)
+	s.all.Remove(c.inAll)
 	here := s.from[c.from]
 	here.Remove(c.here)
 	if here.Len() == 0 {
@@ -95,7 +99,7 @@ func (s *strangers) settle(c *strangerConn) {
 	c.inAll, c.here = nil, nil
 }
 
-// listener has the connections that it accepts wait.
+// listener adds the connections that it accepts.
 func (s *strangers) listener(inner net.Listener) net.Listener {
 	return &strangersListener{inner, s}
 }
@@ -114,12 +118,12 @@ func (l *strangersListener) Accept() (net.Conn, error) {
 	}
 	c := &strangerConn{Conn: inner, of: l.of, from: prefixOf(inner.RemoteAddr())}
 	l.of.mu.Lock()
-	l.of.wait(c)
+	l.of.add(c)
 	l.of.mu.Unlock()
 	return c, nil
 }
 
-// credentials are those of a server with the listener.
+// credentials makes the connection known to the calls on it; see known.
 func (s *strangers) credentials(inner credentials.TransportCredentials) credentials.TransportCredentials {
 	return knowing{inner}
 }
@@ -142,14 +146,14 @@ func (k knowing) Clone() credentials.TransportCredentials {
 	return knowing{k.TransportCredentials.Clone()}
 }
 
-// knownBy tells the connection of a call.
+// knownBy has the connection of a call.
 type knownBy struct {
 	credentials.AuthInfo
 
 	c *strangerConn
 }
 
-// known notes that who makes a call has proved who it is, until the stream ends and forget is called.
+// known marks the connection of a call as authenticated until forget is called, which is when the stream ends.
 func known(ctx context.Context) (forget func()) {
 	from, ok := peer.FromContext(ctx)
 	if !ok {
@@ -163,12 +167,12 @@ func known(ctx context.Context) (forget func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.known++
-	s.settle(c)
+	s.remove(c)
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if c.known--; c.known == 0 && !c.closed {
-			s.wait(c)
+			s.add(c)
 		}
 	}
 }

@@ -19,27 +19,27 @@ import (
 	"github.com/keyward-dev/keyward/test/rogue"
 )
 
-// knower takes every stream for one whose token is good, until it is told to end.
-type knower struct {
+// acceptor accepts every token, and serves a stream until end receives.
+type acceptor struct {
 	syncv1.UnimplementedSyncServiceServer
 
 	opened, end chan struct{}
 }
 
-func (k *knower) Sync(stream syncv1.SyncService_SyncServer) error {
+func (a *acceptor) Sync(stream syncv1.SyncService_SyncServer) error {
 	defer known(stream.Context())()
-	k.opened <- struct{}{}
+	a.opened <- struct{}{}
 	select {
-	case <-k.end:
+	case <-a.end:
 		return status.Error(codes.Aborted, "the end")
 	case <-stream.Context().Done():
 		return stream.Context().Err()
 	}
 }
 
-// TestStrangersMakePlace: of connections on which nobody is known there are so many, and the oldest goes; who is known
-// stays until its stream has ended, then it is a stranger again.
-func TestStrangersMakePlace(t *testing.T) {
+// The number of unauthenticated connections is bounded, and the oldest is closed. An authenticated connection is not, until
+// its stream has ended: then it counts as unauthenticated again.
+func TestOldestUnauthenticatedConnectionIsClosed(t *testing.T) {
 	for name, limits := range map[string][2]int{"in all": {3, 100}, "of one address": {100, 3}} {
 		t.Run(name, func(t *testing.T) {
 			s := newStrangers()
@@ -56,13 +56,15 @@ func TestStrangersMakePlace(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			service := &knower{opened: make(chan struct{}), end: make(chan struct{})}
-			server := grpc.NewServer(grpc.Creds(s.credentials(credentials.NewTLS(&tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13}))))
+			service := &acceptor{opened: make(chan struct{}), end: make(chan struct{})}
+			serving := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13}
+			server := grpc.NewServer(grpc.Creds(s.credentials(credentials.NewTLS(serving))))
 			syncv1.RegisterSyncServiceServer(server, service)
 			go func() { _ = server.Serve(s.listener(listener)) }()
 			t.Cleanup(server.Stop)
 
-			trusting := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}, MinVersion: tls.VersionTLS13} //nolint:gosec // who this is does not matter
+			trusting := &tls.Config{NextProtos: []string{"h2"}, MinVersion: tls.VersionTLS13}
+			trusting.InsecureSkipVerify = true // the server's identity does not matter here
 			client := &rogue.Client{Address: listener.Addr().String(), TLS: credentials.NewTLS(trusting)}
 			connection, err := client.Dial()
 			if err != nil {
@@ -85,19 +87,19 @@ func TestStrangersMakePlace(t *testing.T) {
 				t.Fatal(err)
 			}
 			for i, conn := range conns[:2] { // the oldest
-				if !hungUp(conn) {
-					t.Errorf("stranger %d stays", i)
+				if !isClosed(conn) {
+					t.Errorf("connection %d stays open", i)
 				}
 			}
 			if inAll, here := s.count(); inAll != 3 || here != 3 {
-				t.Errorf("%d strangers, %d of the address", inAll, here)
+				t.Errorf("%d unauthenticated connections, %d of the address", inAll, here)
 			}
-			service.end <- struct{}{} // who is known is there yet
+			service.end <- struct{}{} // the authenticated connection is still open
 			if _, err := stream.Recv(); status.Code(err) != codes.Aborted {
-				t.Errorf("who is known had to go: %v", err)
+				t.Errorf("the authenticated connection was closed: %v", err)
 			}
-			if !hungUp(conns[2]) {
-				t.Error("a stream has ended, and its connection is no stranger's")
+			if !isClosed(conns[2]) {
+				t.Error("a stream has ended, and its connection still counts as authenticated")
 			}
 			_ = connection.Close()
 			for _, conn := range conns {
@@ -106,7 +108,7 @@ func TestStrangersMakePlace(t *testing.T) {
 			for inAll, here := s.count(); inAll+here > 0; inAll, here = s.count() {
 				select {
 				case <-ctx.Done():
-					t.Fatalf("%d strangers are remembered that are gone", inAll)
+					t.Fatalf("%d closed connections are still counted", inAll)
 				case <-time.After(time.Millisecond):
 				}
 			}
@@ -120,10 +122,10 @@ func (s *strangers) count() (inAll, here int) {
 	for _, of := range s.from {
 		here += of.Len()
 	}
-	return s.waiting.Len(), here
+	return s.all.Len(), here
 }
 
-func hungUp(conn net.Conn) bool {
+func isClosed(conn net.Conn) bool {
 	_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
 	_, err := io.Copy(io.Discard, conn)
 	var late net.Error

@@ -11,19 +11,19 @@ import (
 	"github.com/keyward-dev/keyward/controllers/publish"
 )
 
-// Bounds of what is in a Hello; those of its lists are in the codec.
+// Bounds of the fields of a Hello; the bounds of its lists are in the codec.
 const (
 	maxInstance = 253
-	maxLabel    = 253 // a name of Kubernetes
+	maxLabel    = 253 // a Kubernetes name
 	maxIdentity = 2*maxLabel + 1
 	maxHash     = 64
-	// widerFrom is from how many selected groups on it is worth asking for all of them first.
+	// widerFrom is the number of selected groups from which on all groups are asked for first.
 	widerFrom = 16
 )
 
-// subscriber turns a Hello into what the caller may subscribe to. A group or namespace that it names must be allowed;
-// of all groups, those that are not allowed are left out, and there must be one that is. When it returns, what the
-// caller may have of the groups is known.
+// subscriber turns a Hello into what the caller may subscribe to. A group or namespace that the Hello names must be allowed.
+// If it selects all groups, those that are not allowed are left out, and at least one must be allowed. When subscriber
+// returns, it is known which groups the caller may have.
 func subscriber(ctx context.Context, id identity, r *rights, hello *syncv1.Hello, groups func() []string) (publish.Subscriber, error) {
 	none := publish.Subscriber{}
 	if err := checkHello(hello); err != nil {
@@ -49,7 +49,7 @@ func subscriber(ctx context.Context, id identity, r *rights, hello *syncv1.Hello
 	}, nil
 }
 
-// authorize asks about all that is selected, and is an error where the caller may not have it.
+// authorize asks for everything that is selected. It returns an error if the caller may not have it.
 func (s *selection) authorize(ctx context.Context, id identity, groups func() []string) error {
 	if s.isEverything() {
 		some, err := s.rights.explore(ctx, groups(), id.namespace())
@@ -58,13 +58,13 @@ func (s *selection) authorize(ctx context.Context, id identity, groups func() []
 		}
 		return err
 	}
-	questions := s.groupNames()
-	if len(questions) >= widerFrom {
+	names := s.groupNames()
+	if len(names) >= widerFrom {
 		if all, err := s.rights.may(ctx, groupName{}); all || err != nil {
 			return err
 		}
 	}
-	for _, q := range questions {
+	for _, q := range names {
 		allowed, err := s.rights.may(ctx, q)
 		switch {
 		case err != nil:
@@ -82,7 +82,7 @@ func checkHello(hello *syncv1.Hello) error {
 	switch n := len(hello.GetInstance()); {
 	case hello == nil:
 		return status.Error(codes.InvalidArgument, "the first request of a stream is a Hello")
-	case n == 0 || n > maxInstance || strings.ContainsFunc(hello.GetInstance(), isNoInstance):
+	case n == 0 || n > maxInstance || strings.ContainsFunc(hello.GetInstance(), notInInstance):
 		return status.Errorf(codes.InvalidArgument, "instance: give a name of 1 to %d letters, digits and -._:/", maxInstance)
 	}
 	for _, group := range hello.GetSelector().GetGroups() {
@@ -106,10 +106,10 @@ func checkHello(hello *syncv1.Hello) error {
 	return nil
 }
 
-// isNoInstance is whether a character does not belong in an instance's name, which is shown to people and in logs.
-func isNoInstance(r rune) bool { return !isAlphanumeric(r) && !strings.ContainsRune("-._:/", r) }
+// notInInstance reports whether a character is not allowed in an instance's name, which is shown to people and in logs.
+func notInInstance(r rune) bool { return !isAlphanumeric(r) && !strings.ContainsRune("-._:/", r) }
 
-// isName is whether a text may be the name of a namespace or a Group.
+// isName reports whether a text may be the name of a namespace or a Group.
 func isName(name string) bool {
 	return name != "" && len(name) <= maxLabel &&
 		!strings.ContainsFunc(name, func(r rune) bool { return !isAlphanumeric(r) && r != '-' && r != '.' })

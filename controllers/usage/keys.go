@@ -1,7 +1,6 @@
 package usage
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"sync"
@@ -14,32 +13,40 @@ import (
 )
 
 const (
-	// Bounds of what a server reports of a key.
+	// Bounds of the texts in a report about a key.
 	maxIncarnation, maxKeyID, maxGroup = 26, 64, 317
-	// maxKeys is of how many keys requests are counted, and maxCounts of how many keys of
-	// all servers together.
+	// maxKeys is the number of keys whose requests are counted, and maxCounts the number of counts, one per key and
+	// server.
 	maxKeys, maxCounts = 200_000, 2_000_000
-	// keysAtOnce is how many counts one message acknowledges.
-	keysAtOnce = 5000
-	// maxLives is how many lives of one identity are remembered whose server was lost, and maxTold how many counts
-	// wait to be acknowledged on one stream.
-	maxIncarnations, maxTold = 4000, 4 * keysAtOnce
-	// maxAttempts is how many writes are remembered that failed, or did not seem to succeed.
+	// keysPerMessage is how many counts one message acknowledges.
+	keysPerMessage = 5000
+	// maxIncarnations is how many disconnected incarnations of one identity are kept, and maxPendingReports how many
+	// counts may wait on one stream for their acknowledgement to be sent.
+	maxIncarnations, maxPendingReports = 4000, 4 * keysPerMessage
+	// maxAttempts is how many writes are kept of which it is not known whether they succeeded.
 	maxAttempts = 8
 )
 
-// KeyName names a key, and the group namespace/name that it is of by what a server says: a key
-// that is of another is not what the server may speak of.
+// KeyName names a key and its group, namespace/name, as a server reports them. A server may not report a key under a group
+// that it does not belong to.
 type KeyName struct{ Group, ID string }
 
-// Keys adds up the requests of keys in a month, until they are written into status. It is for
-// people to see; what counts against a quota is in package accounts.
+// Keys adds up the requests of keys in a month until they are written into status. The numbers are for people; quotas are
+// counted in package accounts.
 //
-// Servers report cumulative counts, each with what they know to be persisted of it. Here is, by
-// the life of a server, what has been taken of them, so that what is sent again, on whichever
-// stream, is not counted again; and a count that was not seen before begins at what is persisted,
-// so that a new leader takes what the last one had not written. See docs/design/0011-key-usage.md
-// for what a crash may lose or count twice.
+// Servers report cumulative counts, each with the part of it that they know to be persisted. Keys has, by the incarnation
+// of a server, how much of each count was added up, so that a count that is sent again, on any stream, is not added again.
+// A count that is new begins at its persisted part, so that a new leader adds what the last one had not written. See
+// docs/design/0011-key-usage.md for what a crash may lose or count twice.
+//
+// mu guards keys, incarnations, and the name and pendingReports of KeyReporters. The functions of a KeyPeer are called under
+// it, and take the Hub's lock; nothing that holds the Hub's lock calls Keys. While mu is not held:
+//   - counts is the number of entries in the counts of all incarnations;
+//   - an incarnation with a reporter is connected: it is the one that this reporter names, and no other reporter reports for
+//     it; without one it is disconnected since disconnectedAt;
+//   - of a count, written <= taken;
+//   - pending of a key is what was added up of its month and is not written. A write under way takes nothing off it before
+//     it is known to have succeeded, so that what is added in the meantime is kept.
 type Keys struct {
 	clock clock.PassiveClock
 
@@ -49,28 +56,28 @@ type Keys struct {
 	counts       int
 }
 
-// keyUse is what is known of one key, and not written yet.
+// keyUse has the requests of one key that are not written yet.
 type keyUse struct {
 	month   quotaledger.Month
 	pending uint64
 	written time.Time
 	due     bool
-	// attempts are writes of which it is not known whether they succeeded.
+	// attempts has the writes of which it is not known whether they succeeded.
 	attempts []*Count
 }
 
-// lifeName is one run of a server: what it says itself, under the identity that it has proved.
+// incarnationName names one run of a server: by the names that it gives itself, under its authenticated identity.
 type incarnationName struct{ instance, identity, incarnation string }
 
-// life is one run of a server.
+// incarnation is one run of a server.
 type incarnation struct {
-	counts   map[KeyName]*taken
-	reporter *KeyReporter // nil while it is away
-	lost     time.Time
+	counts         map[KeyName]*counted
+	reporter       *KeyReporter // nil while it is disconnected
+	disconnectedAt time.Time
 }
 
-// taken is how much of a count was added up, and how much of that is written.
-type taken struct {
+// counted is how much of a count was added up, and how much of that is written.
+type counted struct {
 	month          quotaledger.Month
 	taken, written uint64
 }
@@ -83,38 +90,37 @@ func newKeys(clk clock.PassiveClock) *Keys {
 type KeyReporter struct {
 	keys  *Keys
 	peer  KeyPeer
-	ready chan struct{} // one slot: there is something to tell
+	ready chan struct{} // one slot: pendingReports may have something
 
-	name incarnationName // its life is "" before the first report
-	told map[KeyName]*syncv1.KeyUse
+	name           incarnationName // its incarnation is "" before the first report
+	pendingReports map[KeyName]*syncv1.KeyUse
 }
 
-// KeyPeer is a validation server as it is here.
+// KeyPeer is a validation server as Keys sees it.
 type KeyPeer struct {
 	// Instance and Identity say which server it is: the same name of another identity is another.
 	Instance, Identity string
-	// Serves is whether it may speak of the group, as far as that is known.
+	// Serves reports whether it may report the group, and whether that is known.
 	Serves func(group string) (serves, known bool)
-	// ServesKey is whether the key is one of the group, and the server may have that.
+	// ServesKey reports whether the key belongs to the group, and the server may have the group.
 	ServesKey func(group, id string) bool
 }
 
-// Connect notes a server. It is to be closed.
+// Connect registers a server. The caller must close it.
 func (k *Keys) Connect(peer KeyPeer) *KeyReporter {
-	return &KeyReporter{keys: k, peer: peer, ready: make(chan struct{}, 1), told: map[KeyName]*syncv1.KeyUse{}}
+	return &KeyReporter{keys: k, peer: peer, ready: make(chan struct{}, 1), pendingReports: map[KeyName]*syncv1.KeyUse{}}
 }
 
-// Close forgets a server that said goodbye, which reports nothing again. One that was lost may,
-// for a day.
+// Close forgets a server that said goodbye: it does not report again. A disconnected server may report again for a day.
 func (r *KeyReporter) Close(goodbye bool) {
 	k := r.keys
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	l := k.incarnations[r.name]
-	if l == nil || l.reporter != r {
+	inc := k.incarnations[r.name]
+	if inc == nil || inc.reporter != r {
 		return
 	}
-	l.reporter, l.lost = nil, k.clock.Now()
+	inc.reporter, inc.disconnectedAt = nil, k.clock.Now()
 	if goodbye {
 		k.drop(r.name)
 		return
@@ -122,74 +128,75 @@ func (r *KeyReporter) Close(goodbye bool) {
 	k.dropOldest(r.peer.Identity)
 }
 
-// dropOldest keeps the lives of an identity, whose servers were lost, from piling up. The caller holds the lock.
+// dropOldest bounds the disconnected incarnations of an identity. The caller holds the lock.
 func (k *Keys) dropOldest(identity string) {
-	lost, oldest := 0, incarnationName{}
-	for name, l := range k.incarnations {
-		if name.identity != identity || l.reporter != nil {
+	disconnected, oldest := 0, incarnationName{}
+	for name, inc := range k.incarnations {
+		if name.identity != identity || inc.reporter != nil {
 			continue
 		}
-		if lost++; lost == 1 || l.lost.Before(k.incarnations[oldest].lost) {
+		if disconnected++; disconnected == 1 || inc.disconnectedAt.Before(k.incarnations[oldest].disconnectedAt) {
 			oldest = name
 		}
 	}
-	if lost > maxIncarnations {
+	if disconnected > maxIncarnations {
 		k.drop(oldest)
 	}
 }
 
-// drop forgets a life. What was taken of it stays. The caller holds the lock.
+// drop forgets an incarnation; what was added up of its counts stays. The caller holds the lock.
 func (k *Keys) drop(name incarnationName) {
 	k.counts -= len(k.incarnations[name].counts)
 	delete(k.incarnations, name)
 }
 
-// Report takes in what the server reports. What is wrong is left out, each count by itself.
+// Report adds up what the server reports. Each count that is wrong is left out, and only that.
 func (r *KeyReporter) Report(uses *syncv1.Uses) {
-	if len(uses.GetKeys()) == 0 || uses.GetLife() == "" || len(uses.GetLife()) > maxIncarnation {
+	if len(uses.GetKeys()) == 0 || uses.GetIncarnation() == "" || len(uses.GetIncarnation()) > maxIncarnation {
 		return
 	}
 	k := r.keys
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if r.name.incarnation == "" {
-		r.name = incarnationName{r.peer.Instance, r.peer.Identity, uses.GetLife()}
-		l := k.incarnations[r.name]
-		if l == nil {
-			l = &incarnation{counts: map[KeyName]*taken{}}
-			k.incarnations[r.name] = l
+		r.name = incarnationName{r.peer.Instance, r.peer.Identity, uses.GetIncarnation()}
+		inc := k.incarnations[r.name]
+		if inc == nil {
+			inc = &incarnation{counts: map[KeyName]*counted{}}
+			k.incarnations[r.name] = inc
 		}
-		l.reporter = r
+		inc.reporter = r
 	}
-	l := k.incarnations[r.name]
-	if l == nil || l.reporter != r {
-		return // it has connected again, and says more there
+	inc := k.incarnations[r.name]
+	if inc == nil || inc.reporter != r {
+		return // it has reconnected, and reports on its new stream
 	}
 	for _, use := range uses.GetKeys() {
-		if !r.take(l, use) {
+		if !r.take(inc, use) {
 			keysRefused.Inc()
 		}
 	}
 }
 
-// take adds up one count, unless something is wrong with it. The caller holds the lock.
-func (r *KeyReporter) take(l *incarnation, use *syncv1.KeyUse) bool {
+// take adds up one count, and reports whether the count was right. The caller holds the lock.
+func (r *KeyReporter) take(inc *incarnation, use *syncv1.KeyUse) bool {
 	k, name := r.keys, KeyName{Group: use.GetGroup(), ID: use.GetKey()}
 	month, err := quotaledger.ParseMonth(use.GetPeriod())
 	now := quotaledger.MonthOf(k.clock.Now())
-	if err != nil || month != now && month != now.Previous() || use.GetRequests() > quotaledger.Max || use.GetRecorded() > use.GetRequests() ||
+	if err != nil || month != now && month != now.Previous() ||
+		use.GetRequests() > quotaledger.Max || use.GetRecorded() > use.GetRequests() ||
 		len(name.ID) == 0 || len(name.ID) > maxKeyID || len(name.Group) > maxGroup {
 		return false
 	}
 	if serves, known := r.peer.Serves(name.Group); !serves {
-		return !known // it is being asked, and a later stream says it again
+		return !known // rights are being asked for; the server reports the count again
 	}
 	if k.keys[name] == nil && !r.peer.ServesKey(name.Group, name.ID) {
-		r.report(name, month, use.GetRequests()) // it is gone, or never was: nothing more is needed of it
+		r.report(name, month, use.GetRequests()) // the key does not exist: the server need not report it again
 		return true
 	}
 	is := k.keys[name]
-	t := l.counts[name]
+	t := inc.counts[name]
 	switch {
 	case is == nil && len(k.keys) >= maxKeys, t == nil && k.counts >= maxCounts:
 		return false
@@ -197,20 +204,20 @@ func (r *KeyReporter) take(l *incarnation, use *syncv1.KeyUse) bool {
 		is = &keyUse{month: month}
 		k.keys[name] = is
 	case is.month.Begin().Before(month.Begin()):
-		is.month, is.pending, is.attempts = month, 0, nil // what is shown is this month
+		is.month, is.pending, is.attempts = month, 0, nil // status shows this month
 	}
 	switch {
 	case t == nil:
-		t = &taken{month: month, taken: use.GetRecorded(), written: use.GetRecorded()}
-		l.counts[name] = t
+		t = &counted{month: month, taken: use.GetRecorded(), written: use.GetRecorded()}
+		inc.counts[name] = t
 		k.counts++
 	case t.month.Begin().After(month.Begin()):
 		r.report(name, month, use.GetRequests())
 		return true
 	case t.month != month:
-		*t = taken{month: month, taken: use.GetRecorded(), written: use.GetRecorded()}
+		*t = counted{month: month, taken: use.GetRecorded(), written: use.GetRecorded()}
 	}
-	if month != is.month { // the last one is not shown any more
+	if month != is.month { // the month before is not shown any more
 		r.report(name, month, use.GetRequests())
 		return true
 	}
@@ -224,12 +231,12 @@ func (r *KeyReporter) take(l *incarnation, use *syncv1.KeyUse) bool {
 	return true
 }
 
-// tell has the server told what is persisted. The caller holds the lock.
+// report has the persisted part of a count sent to the server. The caller holds the lock.
 func (r *KeyReporter) report(name KeyName, month quotaledger.Month, recorded uint64) {
-	if r.told[name] == nil && len(r.told) >= maxTold {
-		return // it takes nothing, and reports again what it was not told
+	if r.pendingReports[name] == nil && len(r.pendingReports) >= maxPendingReports {
+		return // the server does not read; it reports again what was not acknowledged
 	}
-	r.told[name] = &syncv1.KeyUse{Key: name.ID, Group: name.Group, Period: month.String(), Recorded: recorded}
+	r.pendingReports[name] = &syncv1.KeyUse{Key: name.ID, Group: name.Group, Period: month.String(), Recorded: recorded}
 	r.signal()
 }
 
@@ -243,168 +250,19 @@ func (r *KeyReporter) signal() {
 // Ready receives when there is something to send.
 func (r *KeyReporter) Ready() <-chan struct{} { return r.ready }
 
-// Take returns what is to be sent.
+// Take returns the next message to send.
 func (r *KeyReporter) Take() *syncv1.Allowances {
 	k := r.keys
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	message := &syncv1.Allowances{NowMs: k.clock.Now().UnixMilli()}
-	for _, name := range slices.Collect(maps.Keys(r.told)) {
-		if len(message.GetKeys()) == keysAtOnce {
+	for _, name := range slices.Collect(maps.Keys(r.pendingReports)) {
+		if len(message.GetKeys()) == keysPerMessage {
 			r.signal()
 			break
 		}
-		message.Keys = append(message.Keys, r.told[name])
-		delete(r.told, name)
+		message.Keys = append(message.Keys, r.pendingReports[name])
+		delete(r.pendingReports, name)
 	}
 	return message
-}
-
-// Due returns the keys of which something is to be written, and was not for the resolution; those
-// that wait longest, and no more than so many. It forgets servers that were lost a day ago.
-func (k *Keys) Due(resolution time.Duration, most int) []KeyName {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	now := k.clock.Now()
-	for name, l := range k.incarnations {
-		if l.reporter == nil && now.Sub(l.lost) > forgetAfter {
-			k.drop(name)
-		}
-	}
-	type candidate struct {
-		name KeyName
-		use  *keyUse
-	}
-	var due []candidate
-	for name, use := range k.keys {
-		switch {
-		case use.pending > 0 && now.Sub(use.written) >= resolution:
-			due = append(due, candidate{name, use})
-		case use.pending == 0 && now.Sub(use.written) > forgetAfter:
-			k.forget(name)
-		}
-	}
-	slices.SortFunc(due, func(a, b candidate) int {
-		return cmp.Or(a.use.written.Compare(b.use.written), cmp.Compare(a.name.ID, b.name.ID))
-	})
-	names := make([]KeyName, 0, min(most, len(due)))
-	for _, c := range due[:min(most, len(due))] {
-		c.use.due = true
-		names = append(names, c.name)
-	}
-	return names
-}
-
-// Count is requests of a key as they are to be shown.
-type Count struct {
-	Month    quotaledger.Month
-	Requests uint64
-	// Due says that they are to be written if nothing else is.
-	Due bool
-
-	name    KeyName
-	pending uint64
-	taken   map[*incarnation]uint64
-}
-
-// Of returns what is to be shown of a key, where now there is shown a number of requests in a
-// month; nil is that nothing is to be added.
-func (k *Keys) Of(name KeyName, period string, requests uint64) *Count {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	use := k.keys[name]
-	if use == nil {
-		return nil
-	}
-	for _, a := range use.attempts {
-		if a.Month.String() == period && a.Requests == requests {
-			k.wrote(a) // it did succeed
-		}
-	}
-	if use.pending == 0 {
-		return nil
-	}
-	c := &Count{Month: use.month, Due: use.due, name: name, pending: use.pending, Requests: use.pending, taken: map[*incarnation]uint64{}}
-	switch month := use.month.String(); {
-	case period == month:
-		c.Requests += requests
-	case period > month:
-		k.forget(name) // of a month that is not shown any more
-		return nil
-	}
-	for _, l := range k.incarnations {
-		if t := l.counts[name]; t != nil && t.month == use.month {
-			c.taken[l] = t.taken
-		}
-	}
-	return c
-}
-
-// Writing notes that a count is about to be written. Then Wrote notes that it was, and Refused that
-// it was not; without either, it shows when the status is seen again.
-func (k *Keys) Writing(c *Count) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if use := k.keys[c.name]; use != nil {
-		use.attempts = append(use.attempts[max(0, len(use.attempts)-maxAttempts+1):], c)
-	}
-}
-
-// Refused notes that it was not.
-func (k *Keys) Refused(c *Count) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if use := k.keys[c.name]; use != nil {
-		use.attempts = slices.DeleteFunc(use.attempts, func(a *Count) bool { return a == c })
-	}
-}
-
-// Wrote has servers told what is persisted.
-func (k *Keys) Wrote(c *Count) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.wrote(c)
-}
-
-// wrote is Wrote. The caller holds the lock.
-func (k *Keys) wrote(c *Count) {
-	use := k.keys[c.name]
-	if use == nil || !slices.Contains(use.attempts, c) {
-		return
-	}
-	use.attempts, use.due, use.written = nil, false, k.clock.Now()
-	use.pending -= c.pending
-	for l, n := range c.taken {
-		t := l.counts[c.name]
-		if t == nil || t.month != c.Month {
-			continue
-		}
-		t.written = n
-		if l.reporter != nil {
-			l.reporter.report(c.name, c.Month, n)
-		}
-	}
-}
-
-// Forget drops a key that is gone, and has servers told that nothing more is needed of it.
-func (k *Keys) Forget(name KeyName) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.forget(name)
-}
-
-// forget is Forget. The caller holds the lock.
-func (k *Keys) forget(name KeyName) {
-	delete(k.keys, name)
-	for _, l := range k.incarnations {
-		t := l.counts[name]
-		if t == nil {
-			continue
-		}
-		if l.reporter != nil && t.written < t.taken {
-			l.reporter.report(name, t.month, t.taken)
-		}
-		delete(l.counts, name)
-		k.counts--
-	}
 }

@@ -27,8 +27,8 @@ type shown struct {
 	before   *shown // what a cache that lags has
 }
 
-// write writes what is to be written of a key, as the controller does; 0 is that it succeeds, 1
-// that it fails, 2 that it succeeds and seems to fail.
+// write writes the count of a key, as the controller does. With outcome 0 the write succeeds, with 1 it fails, with 2 it
+// succeeds but returns an error.
 func (s *shown) write(keys *usage.Keys, outcome int) {
 	c := keys.Of(web, s.period, s.requests)
 	if c == nil {
@@ -43,7 +43,7 @@ func (s *shown) write(keys *usage.Keys, outcome int) {
 	}
 }
 
-// writeStale is write by a cache that lags, which the API server refuses.
+// writeStale is a write from a cache that lags, which the API server refuses.
 func (s *shown) writeStale(keys *usage.Keys) {
 	if s.before == nil {
 		return
@@ -54,7 +54,7 @@ func (s *shown) writeStale(keys *usage.Keys) {
 	}
 }
 
-// keyPeer is a server of which every key is known.
+// keyPeer is a server whose keys are all known.
 func keyPeer(instance string) usage.KeyPeer {
 	return usage.KeyPeer{Instance: instance, Serves: mayServe, ServesKey: func(string, string) bool { return true }}
 }
@@ -69,7 +69,7 @@ func say(requests, recorded uint64) *syncv1.KeyUse {
 	return &syncv1.KeyUse{Group: web.Group, Key: web.ID, Period: "2026-11", Requests: requests, Recorded: recorded}
 }
 
-// TestKeyReports: what is wrong is left out and changes nothing; what was said before, too.
+// TestKeyReports: a wrong count is left out and changes nothing, and so does a count that was reported before.
 func TestKeyReports(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*syncv1.KeyUse)
@@ -92,10 +92,10 @@ func TestKeyReports(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			keys := newKeys(clocktesting.NewFakeClock(start))
 			r := keys.Connect(keyPeer("server"))
-			r.Report(&syncv1.Uses{Life: "one", Keys: []*syncv1.KeyUse{say(10, 0)}})
+			r.Report(&syncv1.Uses{Incarnation: "one", Keys: []*syncv1.KeyUse{say(10, 0)}})
 			use := say(12, 0)
 			c.change(use)
-			r.Report(&syncv1.Uses{Life: "one", Keys: []*syncv1.KeyUse{use}})
+			r.Report(&syncv1.Uses{Incarnation: "one", Keys: []*syncv1.KeyUse{use}})
 			s := &shown{}
 			s.write(keys, 0)
 			if s.requests != c.want || s.period != "2026-11" {
@@ -108,17 +108,17 @@ func TestKeyReports(t *testing.T) {
 	}
 }
 
-// TestKeysMonth: a month that begins replaces the last; what comes late of that is not needed.
+// TestKeysMonth: a new month replaces the last one, whose late reports are not needed.
 func TestKeysMonth(t *testing.T) {
 	clk := clocktesting.NewFakeClock(start)
 	keys, s := newKeys(clk), &shown{}
 	a, b := keys.Connect(keyPeer("a")), keys.Connect(keyPeer("b"))
 	december := &syncv1.KeyUse{Group: web.Group, Key: web.ID, Period: "2026-12", Requests: 3}
-	a.Report(&syncv1.Uses{Life: "one", Keys: []*syncv1.KeyUse{say(10, 0)}})
+	a.Report(&syncv1.Uses{Incarnation: "one", Keys: []*syncv1.KeyUse{say(10, 0)}})
 	s.write(keys, 0)
 	clk.SetTime(time.Date(2026, 12, 1, 0, 0, 1, 0, time.UTC))
-	a.Report(&syncv1.Uses{Life: "one", Keys: []*syncv1.KeyUse{say(11, 10), december}})
-	b.Report(&syncv1.Uses{Life: "two", Keys: []*syncv1.KeyUse{say(5, 0)}})
+	a.Report(&syncv1.Uses{Incarnation: "one", Keys: []*syncv1.KeyUse{say(11, 10), december}})
+	b.Report(&syncv1.Uses{Incarnation: "two", Keys: []*syncv1.KeyUse{say(5, 0)}})
 	s.write(keys, 0)
 	if s.period != "2026-12" || s.requests != 3 {
 		t.Errorf("%+v", s)
@@ -128,14 +128,14 @@ func TestKeysMonth(t *testing.T) {
 	}
 }
 
-// TestKeysDue: a key is due when there is something to write, once in the resolution; so many at
-// once, those that wait longest first; and an idle key never.
+// TestKeysDue: a key is due when there is something to write, once per resolution; at most so many at a time, the oldest writes
+// first; and an idle key is never due.
 func TestKeysDue(t *testing.T) {
 	clk := clocktesting.NewFakeClock(start)
 	keys, s := newKeys(clk), &shown{}
 	r := keys.Connect(keyPeer("a"))
 	report := func(id string, n uint64) {
-		r.Report(&syncv1.Uses{Life: "one", Keys: []*syncv1.KeyUse{{Group: web.Group, Key: id, Period: "2026-11", Requests: n}}})
+		r.Report(&syncv1.Uses{Incarnation: "one", Keys: []*syncv1.KeyUse{{Group: web.Group, Key: id, Period: "2026-11", Requests: n}}})
 	}
 	requests := uint64(0)
 	for i, step := range []struct {
@@ -161,7 +161,7 @@ func TestKeysDue(t *testing.T) {
 	}
 	clk.Step(time.Hour)
 	requests++
-	report(web.ID, requests) // which was written before
+	report(web.ID, requests) // it was written before
 	for i := range 20 {
 		report(fmt.Sprint("new", i), 1)
 	}
@@ -174,7 +174,7 @@ func TestKeysDue(t *testing.T) {
 	}
 }
 
-// keyNetwork is servers and a leader, with what is between them.
+// keyNetwork is servers and a leader, with the messages between them.
 type keyNetwork struct {
 	keys    *usage.Keys
 	servers []*keyServer
@@ -198,7 +198,7 @@ func (s *keyServer) connect(keys *usage.Keys) {
 }
 
 func (s *keyServer) report(whole bool) {
-	s.stream.Report(&syncv1.Uses{Life: s.incarnation, Keys: s.Keys(whole)})
+	s.stream.Report(&syncv1.Uses{Incarnation: s.incarnation, Keys: s.Keys(whole)})
 }
 
 func (n *keyNetwork) use(s *keyServer) {
@@ -207,10 +207,10 @@ func (n *keyNetwork) use(s *keyServer) {
 	s.Used(web.ID, &decision.Group{Identity: web.Group}, request, start, false, netip.Addr{})
 }
 
-// TestKeysOnce: streams that are lost, reports and acknowledgements that are repeated or lost, writes
-// that fail or seem to: in the end each request is shown, and once. A new leader may show twice
-// what the last one had written and servers had not been told, and nothing else.
-func TestKeysOnce(t *testing.T) {
+// TestKeysAreCountedOnce: with lost streams, repeated or lost reports and acknowledgements, and writes that fail or seem to fail,
+// each request is shown exactly once in the end. A new leader may show twice what the last one had written and not
+// acknowledged, and nothing else.
+func TestKeysAreCountedOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		clk := clocktesting.NewFakeClock(start)
 		n := &keyNetwork{keys: newKeys(clk)}
@@ -245,7 +245,7 @@ func TestKeysOnce(t *testing.T) {
 				}
 				n.status.write(n.keys, 0)
 				n.status.write(n.keys, 0)
-				for _, s := range n.servers { // what was lost on the way is said again
+				for _, s := range n.servers { // lost messages are sent again
 					s.connect(n.keys)
 				}
 				acknowledge()
@@ -259,7 +259,7 @@ func TestKeysOnce(t *testing.T) {
 		for _, s := range n.servers {
 			s.report(true)
 		}
-		for range 2 { // the first may only find out that it was written
+		for range 2 { // the first may only detect that the count was written
 			n.status.write(n.keys, 0)
 		}
 		if n.status.requests != n.used {
@@ -268,8 +268,8 @@ func TestKeysOnce(t *testing.T) {
 	})
 }
 
-// TestNewLeader: what the last leader had written and not told is counted twice, what it had taken
-// and not written is not lost.
+// TestNewLeader: counts that the last leader had written and not acknowledged are counted twice; counts that it had accepted and
+// not written are not lost.
 func TestNewLeader(t *testing.T) {
 	clk := clocktesting.NewFakeClock(start)
 	n := &keyNetwork{keys: newKeys(clk), servers: []*keyServer{{Recorder: recorder.New(), incarnation: "one"}}}
@@ -282,7 +282,7 @@ func TestNewLeader(t *testing.T) {
 	s.Recorded(s.stream.Take(), start)
 	n.use(s)
 	s.report(false)
-	n.status.write(n.keys, 0) // and nobody hears of it
+	n.status.write(n.keys, 0) // and is not acknowledged
 	n.use(s)
 	s.report(false)
 	n.keys = newKeys(clk)

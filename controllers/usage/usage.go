@@ -1,6 +1,6 @@
-// Package usage gathers what validation servers report about the use of keys: when each
-// version last let a request through, and whether every server that matters has reported.
-// It lives in memory; what is worth keeping is written into status, now and then.
+// Package usage collects what validation servers report about the use of keys: when each version was last used for an
+// allowed request, and whether every server that matters has reported. It is kept in memory; what has to last is written
+// into status periodically.
 package usage
 
 import (
@@ -15,75 +15,80 @@ import (
 )
 
 const (
-	// MaxClients is how many client addresses of a version are told apart.
+	// MaxClients is how many client addresses of a version are distinguished.
 	MaxClients = 32
-	// forgetAfter is how long the use of a version is remembered.
+	// forgetAfter is how long the use of a version is kept.
 	forgetAfter = 24 * time.Hour
-	// maxUses is of how many versions it is.
+	// maxUses is the number of versions whose use is kept.
 	maxUses = 2_000_000
 )
 
 // Use is the use of one version.
 type Use struct {
-	// Last is when it last let a request through.
+	// Last is when it was last used for an allowed request.
 	Last time.Time
-	// Clients is from how many addresses during its overlap; More says there were more.
+	// Clients is the number of client addresses during its overlap; More reports that there were more.
 	Clients int
 	More    bool
 }
 
-// Report is what is known about some versions of one group.
+// Report is the use of some versions of one group.
 type Report struct {
-	// Since is from when on uses are known.
+	// Since is the time from which on uses are known.
 	Since time.Time
-	// Through is until when all servers of the group have reported; zero while one of them
-	// has not, or is away and may know a version that was asked about, or there is none.
+	// Through is the time up to which all servers of the group have reported. It is zero while one of them has not
+	// reported, or is disconnected and may know a version that was asked for, or if the group has no server.
 	Through time.Time
 	// Servers is how many servers of the group are connected.
 	Servers int
-	// Of are the uses, in the order of the digests.
+	// Of has the uses, in the order of the digests.
 	Of []Use
 }
 
-// Tracker is safe for concurrent use.
+// Tracker collects the use of versions. It is safe for concurrent use.
+//
+// mu guards everything but Keys, which has a lock of its own, and but the fields of Peer, which do not change. The
+// functions of a Peer are called under mu and take the Hub's lock; nothing that holds the Hub's lock calls a Tracker.
+// uses has at most maxUses entries. A server is in servers from Connect to Close, and in disconnected from a Close without
+// goodbye until a server of the same instance and identity connects. By instance and identity, none is in both.
 type Tracker struct {
-	// Keys counts requests.
+	// Keys counts requests by key.
 	Keys *Keys
 
 	clock clock.PassiveClock
 
-	mu      sync.Mutex
-	since   time.Time
-	uses    map[keyformat.Digest]*use
-	servers map[*Server]struct{}
-	absent  absent
+	mu           sync.Mutex
+	since        time.Time
+	uses         map[keyformat.Digest]*use
+	servers      map[*Server]struct{}
+	disconnected disconnectedServers
 }
 
 // Peer is a validation server as the tracker sees it.
 type Peer struct {
 	// Instance and Identity say which server it is: the same name of another identity is another.
 	Instance, Identity string
-	// Serves is whether it may have the group, and has it. It is asked after the end of the stream, too.
+	// Serves reports whether it may have the group, and has it. It is called after the end of the stream, too.
 	Serves func(group string) bool
 	// GroupOf is the group of the key that has a version of the digest.
 	GroupOf func(digest keyformat.Digest) (group string, known bool)
-	// Left returns what it served when its stream ended, for as long as it is missed: as Serves, and as a
-	// list; nil is all groups. Without it, Serves goes on to say so.
-	Left func() (serves func(group string) bool, groups []string)
+	// LastServed returns what it served when its stream ended: as a function like Serves, and as a list; nil is all groups.
+	// Without it, Serves is used while the server is disconnected.
+	LastServed func() (serves func(group string) bool, groups []string)
 }
 
 type use struct {
-	group           string
-	last, announced time.Time
-	clients         []uint64
-	more            bool
+	group          string
+	last, returned time.Time
+	clients        []uint64
+	more           bool
 }
 
-// NewTracker returns a tracker that has heard nothing yet.
+// NewTracker returns a tracker without reports.
 func NewTracker(clk clock.PassiveClock) *Tracker {
 	return &Tracker{
 		Keys: newKeys(clk), clock: clk,
-		uses: map[keyformat.Digest]*use{}, servers: map[*Server]struct{}{}, absent: newAbsent(),
+		uses: map[keyformat.Digest]*use{}, servers: map[*Server]struct{}{}, disconnected: newDisconnectedServers(),
 	}
 }
 
@@ -92,24 +97,24 @@ type Server struct {
 	Peer
 
 	tracker *Tracker
-	through time.Time
+	through time.Time // up to when it has reported; zero before its first report; the Tracker's lock guards it
 }
 
-// Connect notes a server, and which groups it serves. It is to be closed.
+// Connect registers a server. The caller must close it.
 func (t *Tracker) Connect(peer Peer) *Server {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := &Server{Peer: peer, tracker: t}
 	t.servers[s] = struct{}{}
-	t.absent.back(peer)
-	if t.since.IsZero() { // a replica that does not lead hears nothing
+	t.disconnected.reconnected(peer)
+	if t.since.IsZero() { // a replica that does not lead receives no reports
 		t.since = t.clock.Now()
 	}
 	return s
 }
 
-// Close forgets a server that said goodbye. One that was lost may go on serving, and is
-// missed until it is back.
+// Close forgets a server that said goodbye. A server that was disconnected may go on serving, and is tracked until it has
+// reconnected.
 func (s *Server) Close(goodbye bool) {
 	t := s.tracker
 	t.mu.Lock()
@@ -117,16 +122,16 @@ func (s *Server) Close(goodbye bool) {
 	delete(t.servers, s)
 	for other := range t.servers {
 		if other.Instance == s.Instance && other.Identity == s.Identity {
-			return // it is back already
+			return // it has reconnected already
 		}
 	}
 	if !goodbye {
-		t.absent.miss(s.Peer, t.clock.Now())
+		t.disconnected.add(s.Peer, t.clock.Now())
 	}
 }
 
-// Report takes note of uses: of versions that are known, of groups that the server serves. A server's clock is
-// believed only as far as it is not ahead.
+// Report records uses of versions that are known, of groups that the server serves. Times that are ahead of the manager's
+// clock count as now.
 func (s *Server) Report(uses *syncv1.Uses) {
 	t := s.tracker
 	t.mu.Lock()
@@ -152,7 +157,7 @@ func (s *Server) Report(uses *syncv1.Uses) {
 	}
 }
 
-// use is that of the version, where the server may speak of it.
+// use returns the use of the version, or nil if the server may not report it.
 func (t *Tracker) use(s *Server, digest keyformat.Digest) *use {
 	if known := t.uses[digest]; known != nil {
 		if !s.Serves(known.group) {
@@ -189,9 +194,9 @@ func (u *use) add(clients []uint64, more bool) {
 	}
 }
 
-// Of reports on versions of keys of the group namespace/name, by their digests. Oldest is since when
-// servers may have known one that is in its overlap: a server that was lost before does not matter. Without one,
-// nobody asks through when servers have reported.
+// Of reports on versions of keys of the group namespace/name, by their digests. oldest is the earliest time at which a server
+// may have learned a version that is in its overlap: a server that was disconnected before that does not matter. With nil,
+// Through and Servers are not filled in.
 func (t *Tracker) Of(group string, digests []keyformat.Digest, oldest *time.Time) Report {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -204,7 +209,7 @@ func (t *Tracker) Of(group string, digests []keyformat.Digest, oldest *time.Time
 	if oldest == nil {
 		return report
 	}
-	silent := false
+	unreported := false
 	for server := range t.servers {
 		if !server.Serves(group) {
 			continue
@@ -212,16 +217,16 @@ func (t *Tracker) Of(group string, digests []keyformat.Digest, oldest *time.Time
 		if report.Servers++; report.Servers == 1 || server.through.Before(report.Through) {
 			report.Through = server.through
 		}
-		silent = silent || server.through.IsZero()
+		unreported = unreported || server.through.IsZero()
 	}
-	if silent || t.absent.matters(group, *oldest) {
+	if unreported || t.disconnected.mayKnow(group, *oldest) {
 		report.Through = time.Time{}
 	}
 	return report
 }
 
-// Due returns the digests of versions whose last use has moved on by the resolution since
-// they were last returned, and forgets what was not used for a day.
+// Due returns the digests of versions whose last use is later, by the resolution or more, than when they were last
+// returned. It forgets versions that were not used for a day.
 func (t *Tracker) Due(resolution time.Duration) []keyformat.Digest {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -231,8 +236,8 @@ func (t *Tracker) Due(resolution time.Duration) []keyformat.Digest {
 		switch {
 		case now.Sub(known.last) > forgetAfter:
 			delete(t.uses, digest)
-		case known.announced.IsZero(), known.last.Sub(known.announced) >= resolution:
-			known.announced = known.last
+		case known.returned.IsZero(), known.last.Sub(known.returned) >= resolution:
+			known.returned = known.last
 			due = append(due, digest)
 		}
 	}

@@ -17,7 +17,7 @@ var (
 	all   = func(string) bool { return true }
 )
 
-// connect is a server of a Hub in which all digests are of acme/acme.
+// connect connects a server to a Tracker for which all digests belong to acme/acme.
 func connect(tracker *usage.Tracker, instance string, serves func(string) bool) *usage.Server {
 	return tracker.Connect(usage.Peer{
 		Instance: instance, Serves: serves, GroupOf: func(keyformat.Digest) (string, bool) { return "acme/acme", true },
@@ -28,7 +28,7 @@ func uses(through, last time.Time, clients ...uint64) *syncv1.Uses {
 	return &syncv1.Uses{ThroughMs: through.UnixMilli(), Versions: []*syncv1.VersionUse{{Digest: one[:], LastMs: last.UnixMilli(), Clients: clients}}}
 }
 
-// TestThrough: all servers of a group must have reported, and none be away.
+// TestThrough: all servers of a group must have reported, and none may be disconnected.
 func TestThrough(t *testing.T) {
 	clock := clocktesting.NewFakeClock(start)
 	tracker := usage.NewTracker(clock)
@@ -51,12 +51,12 @@ func TestThrough(t *testing.T) {
 	b.Report(uses(start.Add(-time.Minute), start))
 	want("the earlier counts", start.Add(-time.Minute), 2)
 	b.Report(uses(start.Add(time.Hour), start))
-	want("no clock is believed that is ahead", start, 2)
+	want("a clock that is ahead counts as now", start, 2)
 	b.Close(false)
-	want("while one is away", time.Time{}, 1)
+	want("while one is disconnected", time.Time{}, 1)
 	b = connect(tracker, "b", all)
 	b.Report(uses(start, start))
-	want("when it is back", start, 2)
+	want("when it has reconnected", start, 2)
 	again := connect(tracker, "b", all)
 	again.Report(uses(start, start))
 	b.Close(false)
@@ -84,7 +84,7 @@ func TestUses(t *testing.T) {
 	}
 }
 
-// TestDue: a version is due at its first use, and then once in the resolution.
+// TestDue: a version is due at its first use, and then once per resolution.
 func TestDue(t *testing.T) {
 	clock := clocktesting.NewFakeClock(start)
 	tracker := usage.NewTracker(clock)

@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// measureCluster runs the benchmarks of test/e2e that are in the table: they have a real API
-// server. The scale simulation takes a quarter of an hour, and runs once.
+// measureCluster runs the benchmarks of test/e2e that are in the table, with a real API server. The scale simulation takes
+// a quarter of an hour, and runs once.
 func (b *bench) measureCluster(ctx context.Context) error {
 	progress("the manager, on a real Kubernetes API")
 	if err := b.measureManager(ctx, "BenchmarkMint", b.runs); err != nil {
@@ -22,10 +22,11 @@ func (b *bench) measureCluster(ctx context.Context) error {
 	return b.measureManager(ctx, "BenchmarkScale", 1)
 }
 
-// measureManager runs a benchmark so often, and takes over what it reports.
+// measureManager runs a benchmark a number of times, and adds the figures that it reports.
 func (b *bench) measureManager(ctx context.Context, benchmark string, runs int) error {
 	var out bytes.Buffer
-	run := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^"+benchmark+"$", "-benchtime", "1x", "-count", strconv.Itoa(runs), "-timeout", "1h", "./test/e2e")
+	run := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^"+benchmark+"$", "-benchtime", "1x", "-count",
+		strconv.Itoa(runs), "-timeout", "1h", "./test/e2e")
 	run.Stdout, run.Stderr = io.MultiWriter(&out, os.Stderr), os.Stderr
 	if err := run.Run(); err != nil {
 		return fmt.Errorf("%s: %w", run, err)

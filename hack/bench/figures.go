@@ -9,13 +9,13 @@ import (
 	"slices"
 )
 
-// figures are what was measured, by name, one for each run.
+// figures are the measured values by name, one value for each run.
 type figures map[string][]float64
 
 func (f figures) add(name string, value float64) { f[name] = append(f[name], value) }
 
-// row is a line of the table: a figure in proportion to another of the same run, or by
-// itself where there is no floor.
+// row is a line of the table: a figure divided by another figure of the same run, or the figure alone if it has no
+// baseline.
 type row struct {
 	what         string
 	of, baseline string // names of figures
@@ -24,7 +24,7 @@ type row struct {
 	unit, format string
 }
 
-// of are the figures of a row, one for each run, and complete is whether there are any.
+// of returns the figures of a row, one for each run. It reports whether there are any.
 func (f figures) of(r row) (values []float64, complete bool) {
 	values = slices.Clone(f[r.of])
 	if r.baseline != "" {
@@ -37,8 +37,8 @@ func (f figures) of(r row) (values []float64, complete bool) {
 	return values, len(values) > 0
 }
 
-// told is a row as it was measured.
-type told struct {
+// measured is a row with its results.
+type measured struct {
 	What   string  `json:"what"`
 	Median float64 `json:"median"`
 	Least  float64 `json:"least"`
@@ -49,9 +49,9 @@ type told struct {
 	Met    bool    `json:"met"`
 }
 
-// tell writes the table, and everything to the file where there is one.
-func (f figures) tell(rows []row, out io.Writer, path string) error {
-	var all []told
+// report writes the table, and all figures to the file if there is one.
+func (f figures) report(rows []row, out io.Writer, path string) error {
+	var all []measured
 	fmt.Fprintln(out, "| what | median | least … most | goal | met |\n|---|---|---|---|---|")
 	for _, r := range rows {
 		values, complete := f.of(r)
@@ -59,7 +59,7 @@ func (f figures) tell(rows []row, out io.Writer, path string) error {
 			continue
 		}
 		slices.Sort(values)
-		t := told{What: r.what, Median: median(values), Least: values[0], Most: values[len(values)-1], Goal: r.goal, Unit: r.unit}
+		t := measured{What: r.what, Median: median(values), Least: values[0], Most: values[len(values)-1], Goal: r.goal, Unit: r.unit}
 		t.Met, t.Bound = t.Median <= t.Goal, "≤"
 		if r.atLeast {
 			t.Met, t.Bound = t.Median >= t.Goal, "≥"
@@ -71,7 +71,8 @@ func (f figures) tell(rows []row, out io.Writer, path string) error {
 		if !t.Met {
 			met = "**no**"
 		}
-		fmt.Fprintf(out, "| %s | %s%s | %s … %s | %s %s%s | %s |\n", t.What, number(t.Median), t.Unit, number(t.Least), number(t.Most), t.Bound, number(t.Goal), t.Unit, met)
+		fmt.Fprintf(out, "| %s | %s%s | %s … %s | %s %s%s | %s |\n", t.What, number(t.Median), t.Unit, number(t.Least),
+			number(t.Most), t.Bound, number(t.Goal), t.Unit, met)
 	}
 	if path == "" {
 		return nil

@@ -12,27 +12,27 @@ import (
 	"strings"
 	"time"
 
+	"github.com/keyward-dev/keyward/hack/bench/baseline"
 	"github.com/keyward-dev/keyward/hack/bench/fixture"
-	"github.com/keyward-dev/keyward/hack/bench/floor"
 	"github.com/keyward-dev/keyward/hack/bench/hostile"
 	"github.com/keyward-dev/keyward/hack/bench/process"
 )
 
 const (
-	worstPreflight = "worst preflight"
-	worstKeyless   = "worst keyless denial"
-	p99Alone       = "p99 alone"
-	p99Ordinary    = "p99 beside ordinary clients"
-	p99Hostile     = "p99 beside hostile clients"
-	p99Paced       = "p99 beside paced hostile clients"
-	p99PacedPlain  = "p99 beside paced ordinary clients"
-	p99Heads       = "p99 beside unfinished heads"
-	perHead        = "memory of an unfinished head"
-	junkDenial     = "denial of a junk token"
-	nobodysDenial  = "denial of a well-formed token"
-	goodAnswer     = "good request"
-	junkMemory     = "memory after junk tokens"
-	longRequest    = "longest request"
+	worstPreflight   = "worst preflight"
+	worstKeyless     = "worst keyless denial"
+	p99Alone         = "p99 alone"
+	p99Ordinary      = "p99 beside ordinary clients"
+	p99Hostile       = "p99 beside hostile clients"
+	p99Paced         = "p99 beside paced hostile clients"
+	p99PacedOrdinary = "p99 beside paced ordinary clients"
+	p99Heads         = "p99 beside unfinished heads"
+	perHead          = "memory of an unfinished head"
+	junkDenial       = "denial of a junk token"
+	nobodysDenial    = "denial of a well-formed token"
+	goodAnswer       = "good request"
+	junkMemory       = "memory after junk tokens"
+	longRequest      = "longest request"
 
 	hostileClients = 32
 	paced          = 10 // requests a second
@@ -44,10 +44,14 @@ const (
 var hostileTable = []row{
 	{what: "worst preflight against 512 hostile Groups, CPU", of: worstPreflight, goal: 2, unit: " ms"},
 	{what: "worst keyless denial against 512 hostile Groups, CPU", of: worstKeyless, goal: 2, unit: " ms"},
-	{what: "a good client's p99 beside 32 hostile ones that ask as fast as they are answered : alone", of: p99Hostile, baseline: p99Alone, goal: 2},
-	{what: "the same : beside 32 who send the same from an origin that nobody allows, which is refused without a search", of: p99Hostile, baseline: p99Ordinary, goal: 2},
-	{what: "a good client's p99 beside 32 hostile ones that ask 10 times a second each : alone", of: p99Paced, baseline: p99Alone, goal: 2},
-	{what: "the same : beside 32 who send the same from an origin that nobody allows, as often", of: p99Paced, baseline: p99PacedPlain, goal: 2},
+	{what: "a good client's p99 beside 32 hostile ones that ask as fast as they are answered : alone",
+		of: p99Hostile, baseline: p99Alone, goal: 2},
+	{what: "the same : beside 32 who send the same from an origin that nobody allows, which is refused without a search",
+		of: p99Hostile, baseline: p99Ordinary, goal: 2},
+	{what: "a good client's p99 beside 32 hostile ones that ask 10 times a second each : alone", of: p99Paced,
+		baseline: p99Alone, goal: 2},
+	{what: "the same : beside 32 who send the same from an origin that nobody allows, as often", of: p99Paced,
+		baseline: p99PacedOrdinary, goal: 2},
 	{what: "a good client's p99 beside 1,000 connections with unfinished heads of 60 KB : alone", of: p99Heads, baseline: p99Alone, goal: 2},
 	{what: "memory of such a connection", of: perHead, goal: 128, unit: " KiB", format: "%.0f"},
 	{what: "denial of a junk token : a good request, CPU", of: junkDenial, baseline: goodAnswer, goal: 1.5},
@@ -61,10 +65,10 @@ type siege struct {
 	*process.Validator
 
 	known   *hostile.Known
-	clients int // that have asked
+	clients int // that have sent a request
 }
 
-// besiege starts one. Failed attempts are not throttled, so that each costs what it costs.
+// besiege starts one. Failed attempts are not throttled, so that the full cost of each is measured.
 func (b *bench) besiege(kind hostile.Kind, upstream string) (*siege, error) {
 	known, err := hostile.NewKnown(kind)
 	if err != nil {
@@ -79,7 +83,8 @@ func (b *bench) besiege(kind hostile.Kind, upstream string) (*siege, error) {
 		return nil, err
 	}
 	v, _, err := process.StartValidator(b.validator,
-		"--sync-address="+manager.Address, "--sync-server-name="+fixture.ServerName, "--sync-ca-file="+manager.CAFile, "--sync-token-file="+manager.TokenFile,
+		"--sync-address="+manager.Address, "--sync-server-name="+fixture.ServerName, "--sync-ca-file="+manager.CAFile,
+		"--sync-token-file="+manager.TokenFile,
 		"--max-failures-per-minute=0", "--read-header-timeout=5m", "--upstream=http://"+upstream)
 	if err != nil {
 		return nil, err
@@ -100,7 +105,7 @@ func runHostile(ctx context.Context, c config) (err error) {
 		}
 		err = errors.Join(err, os.RemoveAll(b.dir))
 	}()
-	_, upstream, err := b.startBaseline(floor.Upstream)
+	_, upstream, err := b.startBaseline(baseline.Upstream)
 	if err != nil {
 		return err
 	}
@@ -118,10 +123,10 @@ func runHostile(ctx context.Context, c config) (err error) {
 			return err
 		}
 	}
-	return b.figures.tell(hostileTable, os.Stdout, c.out)
+	return b.figures.report(hostileTable, os.Stdout, c.out)
 }
 
-// findWorst asks about all kinds, and returns the one with the most expensive request.
+// findWorst measures all kinds, and returns the one with the most expensive request.
 func (b *bench) findWorst(ctx context.Context, upstream string) (worst hostile.Kind, request []byte, err error) {
 	most, keyless, preflight := time.Duration(0), time.Duration(0), time.Duration(0)
 	for _, kind := range hostile.Kinds() {
@@ -164,12 +169,12 @@ func (b *bench) findWorst(ctx context.Context, upstream string) (worst hostile.K
 
 func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// cost is the processor time of a request, at the least of a few times: what else the server does, such as to collect
-// the garbage of its start, is not for a client to cause. It is what has been used up where the answer does not come.
+// cost is the processor time of a request, the least of a few attempts: other work of the server, such as collecting the
+// garbage of its start, is not caused by a client. If there is no response, it is the time that was used until then.
 func (s *siege) cost(ctx context.Context, raw func(i int) ([]byte, error)) (time.Duration, error) {
 	const (
 		times = 5
-		// All clients together may spend a tenth of a processor on searches.
+		// All clients together may use a tenth of a processor for searches.
 		recovery        = 40 * time.Millisecond
 		skippedSearches = "keyward_validator_skipped_searches_total"
 	)
@@ -197,8 +202,9 @@ func (s *siege) cost(ctx context.Context, raw func(i int) ([]byte, error)) (time
 	return least, nil
 }
 
-// costOnce asks some requests in a row.
-func (s *siege) costOnce(ctx context.Context, client *hostile.Client, raw func(i int) ([]byte, error), n int) (each time.Duration, answered bool, err error) {
+// costOnce sends some requests in a row.
+func (s *siege) costOnce(ctx context.Context, client *hostile.Client, raw func(i int) ([]byte, error),
+	n int) (each time.Duration, answered bool, err error) {
 	const (
 		most   = 10
 		enough = 100 * time.Millisecond
@@ -226,9 +232,9 @@ func (s *siege) costOnce(ctx context.Context, client *hostile.Client, raw func(i
 	return (after - before) / time.Duration(asked), answered, err
 }
 
-// measureSiege has the same good client alone and beside others, in turns.
+// measureSiege measures the same good client alone and beside others, in turns.
 func (b *bench) measureSiege(ctx context.Context, s *siege, worst []byte) error {
-	alone, ordinary, attacked, pacedPlain, pacedHostile := &[]time.Duration{}, &[]time.Duration{}, &[]time.Duration{}, &[]time.Duration{}, &[]time.Duration{}
+	var alone, ordinary, attacked, pacedOrdinary, pacedHostile []time.Duration
 	ordinaryRequest := hostile.FromElsewhere(worst)
 	const turns = 4
 	for range turns {
@@ -236,26 +242,29 @@ func (b *bench) measureSiege(ctx context.Context, s *siege, worst []byte) error 
 			samples *[]time.Duration
 			request []byte
 			rate    int
-		}{{alone, nil, 0}, {ordinary, ordinaryRequest, 0}, {attacked, worst, 0}, {pacedPlain, ordinaryRequest, paced}, {pacedHostile, worst, paced}} {
+		}{
+			{&alone, nil, 0}, {&ordinary, ordinaryRequest, 0}, {&attacked, worst, 0},
+			{&pacedOrdinary, ordinaryRequest, paced}, {&pacedHostile, worst, paced},
+		} {
 			if err := b.beside(s, turn.request, turn.rate, func() error { return s.sample(ctx, b.duration/turns, turn.samples) }); err != nil {
 				return err
 			}
 		}
 	}
-	b.figures.add(p99Alone, millis(p99(*alone)))
-	b.figures.add(p99Ordinary, millis(p99(*ordinary)))
-	b.figures.add(p99Hostile, millis(p99(*attacked)))
-	b.figures.add(p99PacedPlain, millis(p99(*pacedPlain)))
-	b.figures.add(p99Paced, millis(p99(*pacedHostile)))
+	b.figures.add(p99Alone, millis(p99(alone)))
+	b.figures.add(p99Ordinary, millis(p99(ordinary)))
+	b.figures.add(p99Hostile, millis(p99(attacked)))
+	b.figures.add(p99PacedOrdinary, millis(p99(pacedOrdinary)))
+	b.figures.add(p99Paced, millis(p99(pacedHostile)))
 	progress("p99 alone %.2f ms, beside 32 ordinary %.2f, hostile %.2f, paced ordinary %.2f, paced hostile %.2f",
-		millis(p99(*alone)), millis(p99(*ordinary)), millis(p99(*attacked)), millis(p99(*pacedPlain)), millis(p99(*pacedHostile)))
+		millis(p99(alone)), millis(p99(ordinary)), millis(p99(attacked)), millis(p99(pacedOrdinary)), millis(p99(pacedHostile)))
 	if err := b.measureTokens(ctx, s); err != nil {
 		return err
 	}
 	return b.measureHeads(ctx, s)
 }
 
-// sample notes how long a good client waits, that asks every other millisecond.
+// sample adds how long a good client waits that sends a request every two milliseconds.
 func (s *siege) sample(ctx context.Context, duration time.Duration, samples *[]time.Duration) error {
 	client, request := hostile.NewClient(s.Proxy.String()), s.known.GoodRequest()
 	defer client.Close()
@@ -280,8 +289,8 @@ func p99(samples []time.Duration) time.Duration {
 	return samples[len(samples)*99/100]
 }
 
-// beside has hostile clients ask for as long as do takes. They are a process of their own with the least priority,
-// as they would be on machines of their own.
+// beside runs do while hostile clients send requests. They are a separate process with the lowest priority, because real
+// ones would have their own machines.
 func (b *bench) beside(s *siege, request []byte, rate int, do func() error) error {
 	if request == nil {
 		return do()
@@ -305,7 +314,7 @@ func (b *bench) beside(s *siege, request []byte, rate int, do func() error) erro
 	return do()
 }
 
-// measureTokens is about tokens that are none, and about the longest request.
+// measureTokens measures tokens that are not keys, and the longest request.
 func (b *bench) measureTokens(ctx context.Context, s *siege) error {
 	source := rand.NewChaCha8([32]byte{2})
 	junk := func(wellFormed bool) func(int) ([]byte, error) {
@@ -344,7 +353,7 @@ func (b *bench) measureTokens(ctx context.Context, s *siege) error {
 	return err
 }
 
-// measureHeads has many clients begin a request, and leave it at that.
+// measureHeads measures with many clients that begin a request and do not finish it.
 func (b *bench) measureHeads(ctx context.Context, s *siege) error {
 	before, _, err := s.Memory()
 	if err != nil {

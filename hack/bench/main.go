@@ -1,6 +1,6 @@
-// Command bench measures what Keyward costs against floors: what no server that speaks the
-// same protocol through the same library can do without. Floors and doors take turns, so
-// that both have the same machine. See docs/performance.md.
+// Command bench compares what Keyward costs with baselines: servers that speak the same protocol through the same library
+// and do nothing else. Baselines and integrations take turns, so that both are measured on the same machine at the same
+// time. See docs/performance.md.
 package main
 
 import (
@@ -13,11 +13,11 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/keyward-dev/keyward/hack/bench/floor"
+	"github.com/keyward-dev/keyward/hack/bench/baseline"
 	"github.com/keyward-dev/keyward/hack/bench/hostile"
 )
 
-// config is how to measure.
+// config says how to measure.
 type config struct {
 	validator string
 	runs      int
@@ -28,12 +28,12 @@ type config struct {
 }
 
 func main() {
-	if len(os.Args) > 2 && os.Args[1] == "floor" {
+	if len(os.Args) > 2 && os.Args[1] == "baseline" {
 		upstream := ""
 		if len(os.Args) > 3 {
 			upstream = os.Args[3]
 		}
-		fail(floor.Serve(os.Args[2], upstream, os.Stdout))
+		fail(baseline.Serve(os.Args[2], upstream, os.Stdout))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -49,9 +49,10 @@ func main() {
 	var c config
 	only := ""
 	flag.StringVar(&c.validator, "validator", "bin/keyward-validator", "the `program` to measure")
-	flag.IntVar(&c.runs, "runs", 5, "how `often` everything is measured; the medians are told")
+	flag.IntVar(&c.runs, "runs", 5, "how `often` everything is measured; the medians are printed")
 	flag.DurationVar(&c.duration, "duration", 2*time.Second, "how `long` each load lasts")
-	flag.StringVar(&only, "only", "", "measure only the doors and floors, or with hostile the kinds of Groups, that this `expression` matches")
+	flag.StringVar(&only, "only", "", "measure only the integrations and baselines, or with hostile the kinds of "+
+		"Groups, that this `expression` matches")
 	flag.BoolVar(&c.cluster, "cluster", true, "measure the manager, too, on a real Kubernetes API")
 	flag.StringVar(&c.out, "json", "", "write all figures to this `file`, too")
 	fail(flag.CommandLine.Parse(arguments))

@@ -10,7 +10,7 @@ import (
 
 const (
 	mb = 1 << 20
-	// pause lets the first catch-up and its garbage be over.
+	// pause is long enough for the first catch-up to end and its garbage to be collected.
 	pause = 3 * time.Second
 )
 
@@ -35,8 +35,8 @@ func (b *bench) measureMemory() error {
 	return nil
 }
 
-// measureLoaded compares the server that has many keys, and has had its load, with what the
-// one without keys had in the beginning.
+// measureLoaded compares the server that has many keys, after its load, with the server without keys as it was in the
+// beginning.
 func (b *bench) measureLoaded() error {
 	loaded, err := b.resident(many)
 	if err != nil {
@@ -65,7 +65,7 @@ func (b *bench) fleetOf(keys int) (*fleet, error) {
 	return nil, fmt.Errorf("there is no server with %d keys", keys)
 }
 
-// measureStart starts the server with many keys again and again, without a manager.
+// measureStart starts the server with many keys repeatedly, without a manager.
 func (b *bench) measureStart() error {
 	f, err := b.fleetOf(many)
 	if err != nil {

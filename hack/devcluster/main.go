@@ -43,7 +43,7 @@ func main() {
 	}
 	name := os.Args[1]
 	if run, ok := components[name]; ok {
-		// The components read os.Args themselves; give them the view they would have as own binaries.
+		// The components read os.Args: they must see what they would see as separate binaries.
 		os.Args = os.Args[1:]
 		run()
 		return
@@ -86,8 +86,8 @@ func up(args []string) error {
 	}
 	opts.Executable = executable
 
-	// Linux ends a child with its parent *thread* (Pdeathsig): the thread that starts the components has
-	// to be the one that lives as long as the process.
+	// Linux kills a child when its parent *thread* ends (Pdeathsig): the thread that starts the components has to be one that
+	// exists as long as the process.
 	runtime.LockOSThread()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -1,6 +1,6 @@
-// Command notice writes NOTICE: the licences of everything that is linked into the programs that are shipped. It reads
-// them in the module cache, next to the packages that are linked and in the directories above, and fails where a licence
-// is missing or of a kind that nobody has looked at.
+// Command notice writes NOTICE: the licences of everything that is linked into the shipped programs. It reads them in the
+// module cache, next to the linked packages and in the directories above, and fails if a licence is missing or of a kind
+// that has not been reviewed.
 package main
 
 import (
@@ -19,7 +19,7 @@ import (
 	"strings"
 )
 
-// goLicense is that of the standard library and the runtime. Not every installation of Go has it at hand.
+// goLicense is the licence of the standard library and the runtime. Not every installation of Go includes it.
 //
 //go:embed go-license.txt
 var goLicense string
@@ -43,7 +43,7 @@ var kinds = []struct{ name, phrase string }{
 	{"ISC", "Permission to use, copy, modify, and distribute this software"},
 }
 
-// part is a module, as far as one of its licence files goes.
+// part is a module, or the part of it that a licence file applies to.
 type part struct{ module, version, file, text string }
 
 func main() {
@@ -129,12 +129,12 @@ func licensesOf(module, version, root, dir string, parts map[part]bool) error {
 		}
 	}
 	if !found {
-		return fmt.Errorf("%s %s has no licence file: it must not be linked, or look where it is", module, version)
+		return fmt.Errorf("%s %s has no licence file: it must not be linked, unless the file is elsewhere", module, version)
 	}
 	return nil
 }
 
-// isLicense reports whether a file is a licence or a notice by its name, and no program that is called so.
+// isLicense reports whether a file is a licence or a notice by its name, and not source code of that name.
 func isLicense(name string) bool {
 	upper := strings.ToUpper(name)
 	if ext := filepath.Ext(upper); ext == ".GO" || ext == ".SH" || ext == ".PY" {
@@ -145,7 +145,7 @@ func isLicense(name string) bool {
 	})
 }
 
-// tidied is a text without what only editors see.
+// tidied returns a text without invisible differences.
 func tidied(text string) string {
 	lines := strings.Split(strings.ReplaceAll(text, "\r\n", "\n"), "\n")
 	for i := range lines {
@@ -154,7 +154,7 @@ func tidied(text string) string {
 	return strings.Trim(strings.Join(lines, "\n"), "\n") + "\n"
 }
 
-// kindOf returns the kind of a licence, "" where it is none that is known.
+// kindOf returns the kind of a licence, or "" if it is unknown.
 func kindOf(text string) string {
 	flat := strings.Join(strings.Fields(text), " ")
 	for _, kind := range kinds {
@@ -165,7 +165,7 @@ func kindOf(text string) string {
 	return ""
 }
 
-// render writes each text once, with the modules that it is of.
+// render writes each text once, with the modules that it belongs to.
 func render(parts map[part]bool) ([]byte, error) {
 	texts, licensed := map[string][]string{}, map[string]bool{}
 	for p := range parts {
@@ -178,7 +178,7 @@ func render(parts map[part]bool) ([]byte, error) {
 	}
 	for name, known := range licensed {
 		if !known {
-			return nil, fmt.Errorf("the licence of %s is of no known kind: look at it, and add its kind to hack/notice if it may be linked", name)
+			return nil, fmt.Errorf("the licence of %s is of an unknown kind: review it, and add its kind to hack/notice if it may be linked", name)
 		}
 	}
 	all := make([]string, 0, len(texts))

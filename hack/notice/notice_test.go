@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestNoticeIsCurrent: whatever is linked is named in NOTICE, and nothing else.
+// TestNoticeIsCurrent: NOTICE names everything that is linked, and nothing else.
 func TestNoticeIsCurrent(t *testing.T) {
 	want, err := write("../..")
 	if err != nil {
@@ -18,7 +18,7 @@ func TestNoticeIsCurrent(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Error("NOTICE is not what is linked: run make licenses, and look at what has changed")
+		t.Error("NOTICE does not match what is linked: run make licenses, and review the changes")
 	}
 }
 

@@ -1,4 +1,4 @@
-// Package ports finds ports for programs that have to be told where to listen.
+// Package ports finds ports for programs that need a fixed port to listen on.
 package ports
 
 import (
@@ -9,8 +9,8 @@ import (
 	"strconv"
 )
 
-// Of these the system takes none for outgoing connections (net.ipv4.ip_local_port_range),
-// so that none is lost between finding it and listening on it.
+// The system uses none of these ports for outgoing connections (net.ipv4.ip_local_port_range), so that a free port stays free
+// until a program listens on it.
 const (
 	first = 12_000
 	last  = 32_000
@@ -18,8 +18,7 @@ const (
 	attempts = 100
 )
 
-// Free returns an address of the loopback, host:port, on whose port nothing listens, be it
-// on the loopback or on all addresses.
+// Free returns a loopback address, host:port, on whose port nothing listens, neither on the loopback nor on all addresses.
 func Free() (string, error) {
 	for range attempts {
 		port := strconv.Itoa(first + rand.IntN(last-first))

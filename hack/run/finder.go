@@ -18,7 +18,7 @@ type finder struct {
 
 func newFinder(prefix string) *finder { return &finder{prefix: []byte(prefix)} }
 
-// Write looks at further output.
+// Write searches further output.
 func (f *finder) Write(output []byte) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -33,7 +33,7 @@ func (f *finder) Write(output []byte) (int, error) {
 	return len(output), nil
 }
 
-// check succeeds once the line was there.
+// check succeeds once the line was written.
 func (f *finder) check(context.Context) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

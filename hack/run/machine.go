@@ -35,7 +35,7 @@ func checkTools(root string) error {
 		}
 	}
 	if _, err := exec.LookPath("curl"); err != nil {
-		return fmt.Errorf("curl is missing, and what is shown in the end needs it: install curl")
+		return fmt.Errorf("curl is missing, and the instructions that are printed in the end need it: install curl")
 	}
 	return nil
 }
@@ -55,8 +55,9 @@ func checkPorts(ctx context.Context) error {
 	case 0:
 		return nil
 	case 1:
-		return fmt.Errorf("port %s on 127.0.0.1 is taken: end the program that uses it and try again", taken[0])
+		return fmt.Errorf("port %s on 127.0.0.1 is in use: end the program that uses it and try again", taken[0])
 	default:
-		return fmt.Errorf("ports %s on 127.0.0.1 are taken: end what uses them (another make run?) and try again", strings.Join(taken, ", "))
+		return fmt.Errorf("ports %s on 127.0.0.1 are in use: end the programs that use them (another make run?) and try again",
+			strings.Join(taken, ", "))
 	}
 }

@@ -1,7 +1,6 @@
-// Command run is what make run runs: all of Keyward on a real Kubernetes API, on this machine. It starts the
-// cluster, the manager, a validation server and a sample content service, and plays the part of the kubelet
-// for the two that would be Pods. Nothing is faked for them: they have the Roles, the tokens and the
-// certificates that they would have there.
+// Command run is the program of make run: all of Keyward on a real Kubernetes API, on this machine. It starts the cluster,
+// the manager, a validation server and a sample content service, and plays the part of the kubelet for the two that would
+// be Pods. They have the same Roles, tokens and certificates as they would have in Pods.
 package main
 
 import (
@@ -18,8 +17,7 @@ import (
 )
 
 func main() {
-	// Linux ends a child with its parent *thread* (Pdeathsig): the thread that starts the programs has to be
-	// the one that lasts.
+	// Linux kills a child when its parent *thread* ends (Pdeathsig): the thread that starts the programs must not end.
 	runtime.LockOSThread()
 
 	interrupted, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
@@ -30,8 +28,7 @@ func main() {
 	}
 }
 
-// run brings everything up, stays until it is interrupted or something ends by itself, and takes everything
-// down again.
+// run starts everything, waits until it is interrupted or a program ends unexpectedly, and stops everything.
 func run(interrupted context.Context) error {
 	root, err := findRoot()
 	if err != nil {
@@ -62,7 +59,7 @@ func run(interrupted context.Context) error {
 	case interrupted.Err() != nil:
 		return nil
 	case cause != nil:
-		return cause // it came first, whatever it led to
+		return cause // it came first, and may have caused others
 	default:
 		return err
 	}

@@ -21,7 +21,7 @@ const (
 	sampleNamespace = "acme"
 	sampleKey       = "acme-web"
 
-	// atRest is how long a key that is not usable has to stay so until that is how it is meant to be.
+	// atRest is how long a key has to be unusable until that is regarded as intended.
 	atRest = 10 * time.Second
 )
 
@@ -38,7 +38,7 @@ func (r *runner) kubectl(ctx context.Context, args ...string) error {
 	return nil
 }
 
-// apply applies a kustomization; fields that it does not name stay as they are.
+// apply applies a kustomization. Fields that it does not name stay as they are.
 func (r *runner) apply(ctx context.Context, dir string) error {
 	return r.kubectl(ctx, "apply", "--server-side", "--force-conflicts", "--field-manager=keyward-run", "-k", filepath.Join(r.root, dir))
 }
@@ -48,15 +48,15 @@ func (r *runner) applyConfig(ctx context.Context) error {
 	if err := r.apply(ctx, "config/local"); err != nil {
 		return err
 	}
-	if err := r.kubectl(ctx, "wait", "--for=condition=Established", "--timeout=60s", "-f", filepath.Join(r.root, "config/crd/bases")); err != nil {
+	if err := r.kubectl(ctx, "wait", "--for=condition=Established", "--timeout=60s", "-f",
+		filepath.Join(r.root, "config/crd/bases")); err != nil {
 		return err
 	}
 	r.out.line("config/local is applied")
 	return nil
 }
 
-// applySamples retries for as long as the webhooks are not reachable: they are once the API server has their
-// certificate.
+// applySamples retries until the webhooks are reachable, that is until the API server has their certificate.
 func (r *runner) applySamples(ctx context.Context) error {
 	var refused error
 	err := r.out.await(ctx, "the webhooks", startTimeout, func(ctx context.Context) error {
@@ -74,8 +74,8 @@ func (r *runner) applySamples(ctx context.Context) error {
 	return nil
 }
 
-// awaitKey waits until the sample key is accepted by the validator. A key that was suspended or revoked in an
-// earlier run stays that way; then it waits until that is enforced.
+// awaitKey waits until the validator accepts the sample key. If the key was suspended or revoked in an earlier run, it waits
+// until that is enforced.
 func (r *runner) awaitKey(ctx context.Context) error {
 	var key v1alpha1.ApiKey
 	var resting time.Time
@@ -84,7 +84,7 @@ func (r *runner) awaitKey(ctx context.Context) error {
 		if err := r.objects.Get(ctx, client.ObjectKey{Namespace: sampleNamespace, Name: sampleKey}, &key); err != nil {
 			return err
 		}
-		for _, name := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionEnforced} {
+		for _, name := range []string{v1alpha1.ConditionAccepted, v1alpha1.ConditionEnforced} {
 			condition := meta.FindStatusCondition(key.Status.Conditions, name)
 			switch {
 			case condition == nil || condition.ObservedGeneration != key.Generation:
@@ -96,8 +96,9 @@ func (r *runner) awaitKey(ctx context.Context) error {
 				resting = time.Time{}
 			case resting.IsZero():
 				resting = time.Now()
-			case name == v1alpha1.ConditionReady && time.Since(resting) > atRest:
-				r.note = fmt.Sprintf("%s is %s, so its requests are refused: %s. To start afresh: make clean run.", what, key.Status.State, condition.Message)
+			case name == v1alpha1.ConditionAccepted && time.Since(resting) > atRest:
+				r.note = fmt.Sprintf("%s is %s, so its requests are refused: %s. To start afresh: make clean run.", what,
+					key.Status.State, condition.Message)
 				return nil
 			}
 			return fmt.Errorf("%s is %s (%s): %s", name, condition.Status, condition.Reason, condition.Message)

@@ -20,8 +20,7 @@ const (
 	podGrace = time.Minute
 )
 
-// startManager starts the manager with the files and flags of its Deployment, except that it listens on this
-// machine only.
+// startManager starts the manager with the files and flags of its Deployment, except that it only listens on this machine.
 func (r *runner) startManager(ctx context.Context) error {
 	token := mounts.Token{Namespace: systemNamespace, ServiceAccount: "keyward-manager", Dir: r.local("manager", "serviceaccount")}
 	if err := token.Project(ctx, r.core, r.fail); err != nil {
@@ -55,15 +54,16 @@ func (r *runner) startManager(ctx context.Context) error {
 		return err
 	}
 	// A manager that was killed keeps the lease for some seconds.
-	if err := r.out.await(ctx, "the manager to lead (after a crash, the lease of the last one has to run out: up to 15 s)", startTimeout, listens(localAddress(syncPort))); err != nil {
+	if err := r.out.await(ctx, "the manager to lead (after a crash, the lease of the last one has to expire: up to 15 s)",
+		startTimeout, listens(localAddress(syncPort))); err != nil {
 		return err
 	}
 	r.out.line("the manager is up and leads, webhooks on")
 	return nil
 }
 
-// startValidator starts the validator with the files and flags of its Deployment. It knows nothing of the
-// cluster but where the manager is, whom to trust, and who it is itself.
+// startValidator starts the validator with the files and flags of its Deployment. All it knows about the cluster is where
+// the manager is, which authority to trust, and its own identity.
 func (r *runner) startValidator(ctx context.Context) error {
 	err := r.out.await(ctx, "the manager's certificates", startTimeout, func(context.Context) error {
 		select {
@@ -97,7 +97,7 @@ func (r *runner) startValidator(ctx context.Context) error {
 			"--sync-ca-file=" + r.local("validator", "ca", caFile),
 			"--sync-token-file=" + token.Path(),
 			"--snapshot-dir=" + r.local("validator", "snapshot"),
-			"--shutdown-delay=0s", // no load balancer has to hear of it first
+			"--shutdown-delay=0s", // there is no load balancer that has to notice it first
 			"--upstream=" + localURL(r.contentPort),
 			"--proxy-bind-address=" + localAddress(proxyPort),
 			"--http-bind-address=" + localAddress(httpPort),

@@ -11,7 +11,7 @@ import (
 
 const (
 	pollInterval = 200 * time.Millisecond
-	// patience is after how long a step says what it is waiting for.
+	// patience is how long a step waits before it says what it is waiting for.
 	patience = 10 * time.Second
 )
 
@@ -31,7 +31,7 @@ func (p *progress) line(format string, args ...any) {
 
 func (p *progress) gap() { _, _ = fmt.Fprintln(p.out) }
 
-// await repeats a check until it succeeds, for at most as long as the timeout.
+// await repeats a check until it succeeds or the timeout is over.
 func (p *progress) await(ctx context.Context, what string, timeout time.Duration, check func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -55,7 +55,7 @@ func (p *progress) await(ctx context.Context, what string, timeout time.Duration
 	}
 }
 
-// answers is a check that a URL answers 200.
+// answers returns a check that a URL responds with 200.
 func answers(url string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
@@ -74,7 +74,7 @@ func answers(url string) func(context.Context) error {
 	}
 }
 
-// listens is a check that something listens on an address.
+// listens returns a check that a program listens on an address.
 func listens(address string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		connection, err := new(net.Dialer).DialContext(ctx, "tcp", address)

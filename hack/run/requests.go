@@ -27,13 +27,16 @@ type sample struct {
 }
 
 var samples = []sample{
-	{title: "the key, from the site that it is for", path: "/api/scenes/mkt-hero", key: true, origin: "https://www.acme.example", status: http.StatusOK},
+	{title: "the key, from the site that it is for", path: "/api/scenes/mkt-hero", key: true,
+		origin: "https://www.acme.example", status: http.StatusOK},
 	{title: "no key", path: "/api/scenes/mkt-hero", status: http.StatusUnauthorized, code: "key_missing"},
-	{title: "the key, from a foreign site", path: "/api/scenes/mkt-hero", key: true, origin: "https://evil.example", status: http.StatusForbidden, code: "origin_denied"},
-	{title: "the key, for a scene of another project", path: "/api/scenes/prd-rocket", key: true, status: http.StatusForbidden, code: "project_denied"},
+	{title: "the key, from a foreign site", path: "/api/scenes/mkt-hero", key: true, origin: "https://evil.example",
+		status: http.StatusForbidden, code: "origin_denied"},
+	{title: "the key, for a scene of another project", path: "/api/scenes/prd-rocket", key: true,
+		status: http.StatusForbidden, code: "project_denied"},
 }
 
-// curl is the request for a shell in which KEY is the key.
+// curl returns the request as a command line for a shell in which KEY is the key.
 func (s sample) curl() string {
 	line := "curl -sS -i " + localURL(proxyPort) + s.path
 	if s.key {
@@ -51,7 +54,7 @@ func (r *runner) checkRequests(ctx context.Context) error {
 		return nil
 	}
 	for _, sample := range samples {
-		// An acknowledged key is accepted at once; waiting is for what a validator of an earlier run knew.
+		// An acknowledged key is accepted at once. It waits because a validator may still have data of an earlier run.
 		err := r.out.await(ctx, "the answer to a request", 10*time.Second, func(ctx context.Context) error { return r.send(ctx, sample) })
 		if err != nil {
 			return err
@@ -97,7 +100,7 @@ func (r *runner) send(ctx context.Context, sample sample) error {
 	return nil
 }
 
-// instructions are the last lines before it waits for Ctrl-C. They can be pasted as they are.
+// instructions returns the last lines before it waits for Ctrl-C. They can be pasted as they are.
 func (p *progress) instructions(r *runner) {
 	kubectl := quote(r.bin("envtest", "kubectl")) + " --kubeconfig " + quote(r.kubeconfig())
 	var b strings.Builder
@@ -105,19 +108,21 @@ func (p *progress) instructions(r *runner) {
 	if r.note != "" {
 		fmt.Fprintf(&b, "# %s\n\n", r.note)
 	}
-	fmt.Fprintf(&b, "# In another terminal, the key from its Secret:\nKEY=$(%s -n %s get secret %s -o go-template='{{index .data %q | base64decode}}')\n\n",
+	fmt.Fprintf(&b, "# In another terminal, the key from its Secret:\nKEY=$(%s -n %s get secret %s -o "+
+		"go-template='{{index .data %q | base64decode}}')\n\n",
 		kubectl, sampleNamespace, sampleKey, v1alpha1.SecretKeyAPIKey)
 	for _, sample := range samples {
 		fmt.Fprintf(&b, "# %s: %s\n%s\n\n", strings.TrimSpace(fmt.Sprintf("%d %s", sample.status, sample.code)), sample.title, sample.curl())
 	}
 	fmt.Fprintf(&b, "# What is in force, and where:\n%s get keyward -A\n\n", kubectl)
-	fmt.Fprintf(&b, "# The same as a person would ask for it; docs/kubectl-keyward.md has the other verbs:\nPATH=%s:%s:$PATH kubectl keyward --kubeconfig %s -n %s status %s\n\n",
+	fmt.Fprintf(&b, "# The state of the key; docs/kubectl-keyward.md has the other verbs:\nPATH=%s:%s:$PATH kubectl "+
+		"keyward --kubeconfig %s -n %s status %s\n\n",
 		quote(r.bin()), quote(r.bin("envtest")), quote(r.kubeconfig()), sampleNamespace, sampleKey)
-	b.WriteString("Ctrl-C ends it and keeps the data. docs/getting-started.md goes on from here.\n")
+	b.WriteString("Ctrl-C ends it and keeps the data. docs/getting-started.md continues from here.\n")
 	_, _ = p.out.Write([]byte(b.String()))
 }
 
-// quote makes a path one word of a shell.
+// quote makes a path a single word for a shell.
 func quote(path string) string {
 	if strings.Trim(path, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"+string(filepath.Separator)+"._-+@") == "" {
 		return path

@@ -22,30 +22,30 @@ import (
 	"github.com/keyward-dev/keyward/hack/run/processes"
 )
 
-// startTimeout bounds each step; a loaded machine with two cores needs a fraction of it.
+// startTimeout bounds each step. A loaded machine with two cores needs a fraction of it.
 const startTimeout = 3 * time.Minute
 
-// runner is one make run.
+// runner is one run of make run.
 type runner struct {
 	root     string
 	out      *progress
 	fail     context.CancelCauseFunc
 	programs *processes.Group
 
-	// From when there is a cluster on, as its admin:
+	// Set once there is a cluster, for its admin:
 	cluster *rest.Config
 	core    kubernetes.Interface
 	objects client.Client
 
-	// Closed once there are certificates.
+	// Closed once the certificates exist.
 	certificates <-chan struct{}
 	content      *http.Server
 	contentPort  int
-	// note is what the instructions start with when the sample key is not usable.
+	// note is the beginning of the instructions if the sample key is not usable.
 	note string
 }
 
-// local is a path in the directory of everything that is kept.
+// local returns a path in the directory of the data that is kept.
 func (r *runner) local(path ...string) string {
 	return filepath.Join(append([]string{r.root, ".local"}, path...)...)
 }
@@ -56,7 +56,7 @@ func (r *runner) bin(path ...string) string {
 
 func (r *runner) kubeconfig() string { return r.local("kubeconfig") }
 
-// start brings everything up, in order.
+// start starts everything, in order.
 func (r *runner) start(ctx context.Context) error {
 	for _, step := range []func(context.Context) error{
 		r.startCluster,
@@ -75,14 +75,14 @@ func (r *runner) start(ctx context.Context) error {
 	return nil
 }
 
-// stop takes everything down, in reverse order.
+// stop stops everything, in reverse order.
 func (r *runner) stop() {
 	r.fail(nil) // no more tokens and certificates are written
 	r.programs.Stop(func(name string) { r.out.line("stopping the %s", name) })
 	if r.content != nil {
 		_ = r.content.Close() // its only client has ended
 	}
-	r.out.line("stopped; everything is kept in .local for the next make run, make clean forgets it")
+	r.out.line("stopped; everything is kept in .local for the next make run; make clean removes it")
 }
 
 // startCluster starts the Kubernetes control plane and connects to it as its admin.

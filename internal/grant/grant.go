@@ -1,5 +1,6 @@
-// Package grant decides whether a Group grants what an object asks of it: pure functions
-// over API objects, the same for admission, for the controllers and for what is published.
+// Package grant decides whether a Group grants what an object requests, and finds what is wrong with objects that their
+// schema cannot refuse: pure functions over API objects that admission, the controllers and publishing share. Each
+// check has two forms: one returns all problems, for admission; the other returns the first one, for conditions.
 package grant
 
 import (
@@ -9,31 +10,19 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// Problem is why a Group does not grant what an object asks.
-type Problem struct {
-	// Reason is a condition reason of v1alpha1.
-	Reason string
-	// Field is the path of the field to mend, such as spec.projects[1].
-	Field string
-	// Message says what is wrong and what mends it, without the field's path.
-	Message string
-}
-
-// Error is the problem in one line, field first.
-func (p *Problem) Error() string { return p.Field + ": " + p.Message }
-
-// Subject is what an object asks of a Group.
+// Subject is what an object requests of a Group.
 type Subject struct {
-	// Namespace of the object, and its labels.
+	// Namespace is that of the object; NamespaceLabels are the labels of the namespace.
 	Namespace       string
 	NamespaceLabels map[string]string
 
-	// Allowlist says that it is a DomainAllowlist, which a Group admits by a field of its own: it speaks for
-	// all keys of a project, not for its own.
+	// Allowlist reports whether the object is a DomainAllowlist. A Group admits these by a field of their own, because
+	// an allowlist applies to all keys of a project and not only to those of its namespace.
 	Allowlist bool
 
 	GroupRef    v1alpha1.GroupReference
@@ -41,7 +30,7 @@ type Subject struct {
 	Permissions []v1alpha1.PermissionName
 }
 
-// ForKey is what an ApiKey asks.
+// ForKey returns what an ApiKey requests.
 func ForKey(key *v1alpha1.ApiKey, namespaceLabels map[string]string) Subject {
 	return Subject{
 		Namespace:       key.Namespace,
@@ -52,7 +41,7 @@ func ForKey(key *v1alpha1.ApiKey, namespaceLabels map[string]string) Subject {
 	}
 }
 
-// ForAllowlist is what a DomainAllowlist asks.
+// ForAllowlist returns what a DomainAllowlist requests.
 func ForAllowlist(list *v1alpha1.DomainAllowlist, namespaceLabels map[string]string) Subject {
 	return Subject{
 		Namespace:       list.Namespace,
@@ -63,26 +52,37 @@ func ForAllowlist(list *v1alpha1.DomainAllowlist, namespaceLabels map[string]str
 	}
 }
 
-// checks are the conditions of a grant, in order; the first that fails is the answer.
-var checks = []func(Subject, *v1alpha1.Group) *Problem{
-	groupExists,
-	namespaceAllowed,
-	projectsExist,
-	permissionsExist,
+// CheckAll returns all reasons why the group does not grant what the subject requests; group is nil where there is none.
+// A Group that is missing or does not admit the namespace is the only problem then: what else it has is not for that
+// namespace to see.
+func CheckAll(subject Subject, group *v1alpha1.Group) Problems {
+	return check(subject, group, maxProblems+1)
 }
 
-// Check returns why the group, nil where there is none, does not grant what the subject
-// asks, or nil where it does.
+// Check returns the first problem of CheckAll, or nil where the group grants everything.
 func Check(subject Subject, group *v1alpha1.Group) *Problem {
-	for _, check := range checks {
-		if problem := check(subject, group); problem != nil {
-			return problem
-		}
-	}
-	return nil
+	return check(subject, group, 1).First()
 }
 
-// GroupKey is the identity namespace/name of the Group that a reference in an object of the
+func check(subject Subject, group *v1alpha1.Group, most int) Problems {
+	if problem := groupExists(subject, group); problem != nil {
+		return Problems{problem}
+	}
+	if problem := namespaceAllowed(subject, group); problem != nil {
+		return Problems{problem}
+	}
+	problems := projectsExist(subject, group, most)
+	return append(problems, permissionsExist(subject, group, most-len(problems))...)
+}
+
+// Admitted reports whether the problems are about what a Group grants to a namespace that it admits, and not about the
+// Group that is missing or does not admit the namespace.
+func (p Problems) Admitted() bool {
+	first := p.First()
+	return first == nil || first.Reason != v1alpha1.ReasonGroupNotFound && first.Reason != v1alpha1.ReasonNamespaceNotAllowed
+}
+
+// GroupKey returns the namespace and the name of the Group that a reference in an object of the
 // namespace names.
 func GroupKey(ref v1alpha1.GroupReference, namespace string) (groupNamespace, name string) {
 	if ref.Namespace != "" {
@@ -91,7 +91,7 @@ func GroupKey(ref v1alpha1.GroupReference, namespace string) (groupNamespace, na
 	return namespace, ref.Name
 }
 
-// Projects are the names of the group's projects, the implicit one included.
+// Projects returns the names of the group's projects, including the implicit one.
 func Projects(group *v1alpha1.Group) []v1alpha1.ProjectName {
 	if len(group.Spec.Projects) == 0 {
 		return []v1alpha1.ProjectName{v1alpha1.DefaultProject}
@@ -112,30 +112,31 @@ func groupExists(s Subject, group *v1alpha1.Group) *Problem {
 		return notAdmitted(s)
 	}
 	return &Problem{
-		Reason:  v1alpha1.ReasonGroupNotFound,
-		Field:   "spec.groupRef",
+		Reason: v1alpha1.ReasonGroupNotFound, Type: field.ErrorTypeNotFound,
+		Field: "spec.groupRef", Value: namespace + "/" + name,
 		Message: fmt.Sprintf("there is no Group %q in namespace %q; create it, or correct the reference", name, namespace),
 	}
 }
 
-// notAdmitted is the same whether the Group of another namespace is not there or does not admit this one: which
-// Groups there are is for that namespace to say.
+// notAdmitted returns the same problem whether the Group of another namespace is missing or does not admit this namespace:
+// which Groups exist is for that namespace to disclose.
 func notAdmitted(s Subject) *Problem {
 	namespace, name := GroupKey(s.GroupRef, s.Namespace)
-	field, what := "spec.allowedNamespaces", "references"
+	admitting, what := "spec.allowedNamespaces", "references"
 	if s.Allowlist {
-		field, what = "spec.allowlistsFrom", "DomainAllowlists"
+		admitting, what = "spec.allowlistsFrom", "DomainAllowlists"
 	}
 	return &Problem{
-		Reason: v1alpha1.ReasonNamespaceNotAllowed,
-		Field:  "spec.groupRef",
+		Reason: v1alpha1.ReasonNamespaceNotAllowed, Type: field.ErrorTypeForbidden,
+		Field: "spec.groupRef",
 		Message: fmt.Sprintf("no Group %q in namespace %q admits %s from namespace %q; correct the reference, "+
-			"let %s of the Group admit this namespace, or label this namespace so that its selector matches", name, namespace, what, s.Namespace, field),
+			"let %s of the Group admit this namespace, or label this namespace so that its selector matches",
+			name, namespace, what, s.Namespace, admitting),
 	}
 }
 
-// Admits is which namespaces the group admits objects like the subject from, and the field that says so.
-func Admits(s Subject, group *v1alpha1.Group) (from v1alpha1.AllowedNamespaces, field string) {
+// Admits returns from which namespaces the group admits objects like the subject, and the field that declares it.
+func Admits(s Subject, group *v1alpha1.Group) (from v1alpha1.AllowedNamespaces, path string) {
 	if s.Allowlist {
 		return group.Spec.AllowlistsFrom, "spec.allowlistsFrom"
 	}
@@ -158,52 +159,63 @@ func namespaceAllowed(s Subject, group *v1alpha1.Group) *Problem {
 	return notAdmitted(s)
 }
 
-func projectsExist(s Subject, group *v1alpha1.Group) *Problem {
+func projectsExist(s Subject, group *v1alpha1.Group, most int) Problems {
 	have := Projects(group)
+	var problems Problems
 	for i, name := range s.Projects {
+		if len(problems) == most {
+			break
+		}
 		if !slices.Contains(have, name) {
-			return &Problem{
-				Reason: v1alpha1.ReasonProjectNotFound,
-				Field:  fmt.Sprintf("spec.projects[%d]", i),
-				Message: fmt.Sprintf("Group %s/%s has no project %q; it has %s",
-					group.Namespace, group.Name, name, join(have)),
-			}
+			problems = append(problems, &Problem{
+				Reason: v1alpha1.ReasonProjectNotFound, Type: field.ErrorTypeNotFound,
+				Field: fmt.Sprintf("spec.projects[%d]", i), Value: string(name),
+				Message: fmt.Sprintf("Group %s/%s has no project %q; it has %s", group.Namespace, group.Name, name, join(have)),
+			})
 		}
 	}
-	return nil
+	return problems
 }
 
-func permissionsExist(s Subject, group *v1alpha1.Group) *Problem {
+func permissionsExist(s Subject, group *v1alpha1.Group, most int) Problems {
 	have := []v1alpha1.PermissionName{v1alpha1.PermissionRead}
 	for i := range group.Spec.Capabilities {
 		have = append(have, group.Spec.Capabilities[i].Name)
 	}
+	var problems Problems
 	for i, name := range s.Permissions {
+		if len(problems) == most {
+			break
+		}
 		if !slices.Contains(have, name) {
-			return &Problem{
-				Reason: v1alpha1.ReasonPermissionNotFound,
-				Field:  fmt.Sprintf("spec.permissions[%d]", i),
-				Message: fmt.Sprintf("Group %s/%s has no capability %q; keys may have %s",
-					group.Namespace, group.Name, name, join(have)),
-			}
+			problems = append(problems, &Problem{
+				Reason: v1alpha1.ReasonPermissionNotFound, Type: field.ErrorTypeNotSupported,
+				Field: fmt.Sprintf("spec.permissions[%d]", i), Value: string(name),
+				Message: fmt.Sprintf("Group %s/%s has no capability %q; keys may have %s", group.Namespace, group.Name, name, join(have)),
+			})
 		}
 	}
-	return nil
+	return problems
 }
 
-// KeyLimitReached is why a key is not minted in a Group that has as many ApiKeys as it may have.
+// KeyLimitReached is the problem of a key that is not minted because its Group has as many ApiKeys as it may have.
 func KeyLimitReached(group *v1alpha1.Group, limit int32) *Problem {
 	return &Problem{
-		Reason: v1alpha1.ReasonKeyLimitReached,
-		Field:  "spec.groupRef",
-		Message: fmt.Sprintf("Group %s/%s may have %d ApiKeys, and has them; delete or revoke one, or raise spec.limits.keys or spec.tier of the Group",
-			group.Namespace, group.Name, limit),
+		Reason: v1alpha1.ReasonKeyLimitReached, Type: field.ErrorTypeForbidden,
+		Field: "spec.groupRef",
+		Message: fmt.Sprintf("Group %s/%s may have %d ApiKeys, and has them; "+
+			"delete or revoke one, or raise spec.limits.keys or spec.tier of the Group", group.Namespace, group.Name, limit),
 	}
 }
 
+// join lists names for a message, as many of them as a person reads.
 func join[T ~string](names []T) string {
-	quoted := make([]string, 0, len(names))
-	for _, name := range names {
+	const most = 16
+	quoted := make([]string, 0, min(len(names), most))
+	for i, name := range names {
+		if i == most {
+			return fmt.Sprintf("%s and %d more", strings.Join(quoted, ", "), len(names)-most)
+		}
 		quoted = append(quoted, fmt.Sprintf("%q", string(name)))
 	}
 	return strings.Join(quoted, ", ")

@@ -85,7 +85,8 @@ func TestCheck(t *testing.T) {
 				g.Spec.AllowedNamespaces = v1alpha1.AllowedNamespaces{From: v1alpha1.NamespacesFromSelector, Selector: selector}
 				return g
 			},
-			reason: v1alpha1.ReasonNamespaceNotAllowed, field: "spec.groupRef", mention: "let spec.allowlistsFrom of the Group admit this namespace",
+			reason: v1alpha1.ReasonNamespaceNotAllowed, field: "spec.groupRef",
+			mention: "let spec.allowlistsFrom of the Group admit this namespace",
 		},
 		"an allowlist of a namespace that is selected": {
 			subject: grant.Subject{Namespace: "web", Allowlist: true, NamespaceLabels: map[string]string{"tier": "paid"}},
@@ -163,15 +164,24 @@ func TestExpiry(t *testing.T) {
 		"the longest, where shorter": {policy: v1alpha1.KeyPolicy{MaxLifetime: "30d"}, want: 30 * day},
 		"declared":                   {spec: v1alpha1.ApiKeySpec{ExpiresAfter: "1d12h"}, want: 36 * time.Hour},
 		"declared instant":           {spec: v1alpha1.ApiKeySpec{ExpiresAt: at(day)}, want: day},
-		"exactly the longest":        {spec: v1alpha1.ApiKeySpec{ExpiresAfter: "30d"}, policy: v1alpha1.KeyPolicy{MaxLifetime: "30d"}, want: 30 * day},
-		"a second too long":          {spec: v1alpha1.ApiKeySpec{ExpiresAt: at(30*day + time.Second)}, policy: v1alpha1.KeyPolicy{MaxLifetime: "30d"}, reason: v1alpha1.ReasonLifetimeNotAllowed, field: "spec.expiresAt"},
-		"too long":                   {spec: v1alpha1.ApiKeySpec{ExpiresAfter: "31d"}, policy: v1alpha1.KeyPolicy{MaxLifetime: "30d"}, reason: v1alpha1.ReasonLifetimeNotAllowed, field: "spec.expiresAfter"},
-		"never, not allowed":         {spec: v1alpha1.ApiKeySpec{ExpiresAfter: "Never"}, reason: v1alpha1.ReasonLifetimeNotAllowed, field: "spec.expiresAfter"},
-		"never, allowed":             {spec: v1alpha1.ApiKeySpec{ExpiresAfter: "Never"}, policy: v1alpha1.KeyPolicy{AllowNever: ptr.To(true)}, never: true},
-		"never, allowed and capped":  {spec: v1alpha1.ApiKeySpec{ExpiresAfter: "Never"}, policy: v1alpha1.KeyPolicy{AllowNever: ptr.To(true), MaxLifetime: "30d"}, never: true},
-		"no time at all":             {spec: v1alpha1.ApiKeySpec{ExpiresAfter: "0s"}, reason: v1alpha1.ReasonInvalidSpec, field: "spec.expiresAfter"},
-		"in the past":                {spec: v1alpha1.ApiKeySpec{ExpiresAt: at(-time.Second)}, reason: v1alpha1.ReasonLifetimeNotAllowed, field: "spec.expiresAt"},
-		"now":                        {spec: v1alpha1.ApiKeySpec{ExpiresAt: at(0)}, reason: v1alpha1.ReasonLifetimeNotAllowed, field: "spec.expiresAt"},
+		"exactly the longest": {spec: v1alpha1.ApiKeySpec{ExpiresAfter: "30d"},
+			policy: v1alpha1.KeyPolicy{MaxLifetime: "30d"}, want: 30 * day},
+		"a second too long": {spec: v1alpha1.ApiKeySpec{ExpiresAt: at(30*day + time.Second)},
+			policy: v1alpha1.KeyPolicy{MaxLifetime: "30d"}, reason: v1alpha1.ReasonLifetimeNotAllowed, field: "spec.expiresAt"},
+		"too long": {spec: v1alpha1.ApiKeySpec{ExpiresAfter: "31d"},
+			policy: v1alpha1.KeyPolicy{MaxLifetime: "30d"}, reason: v1alpha1.ReasonLifetimeNotAllowed, field: "spec.expiresAfter"},
+		"never, not allowed": {spec: v1alpha1.ApiKeySpec{ExpiresAfter: "Never"},
+			reason: v1alpha1.ReasonLifetimeNotAllowed, field: "spec.expiresAfter"},
+		"never, allowed": {spec: v1alpha1.ApiKeySpec{ExpiresAfter: "Never"},
+			policy: v1alpha1.KeyPolicy{AllowNever: ptr.To(true)}, never: true},
+		"never, allowed and capped": {spec: v1alpha1.ApiKeySpec{ExpiresAfter: "Never"},
+			policy: v1alpha1.KeyPolicy{AllowNever: ptr.To(true), MaxLifetime: "30d"}, never: true},
+		"no time at all": {spec: v1alpha1.ApiKeySpec{ExpiresAfter: "0s"},
+			reason: v1alpha1.ReasonInvalidSpec, field: "spec.expiresAfter"},
+		"in the past": {spec: v1alpha1.ApiKeySpec{ExpiresAt: at(-time.Second)},
+			reason: v1alpha1.ReasonLifetimeNotAllowed, field: "spec.expiresAt"},
+		"now": {spec: v1alpha1.ApiKeySpec{ExpiresAt: at(0)},
+			reason: v1alpha1.ReasonLifetimeNotAllowed, field: "spec.expiresAt"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -209,17 +219,21 @@ func TestGroup(t *testing.T) {
 			field: "spec.keyPolicy.maxLifetime",
 		},
 		"a path with a wildcard in the middle of a subtree": {
-			spec:  v1alpha1.GroupSpec{Projects: []v1alpha1.Project{{Name: "a", Routes: []v1alpha1.Route{{Paths: []string{"/a"}}, {Paths: []string{"/a/**/b"}}}}}},
+			spec: v1alpha1.GroupSpec{Projects: []v1alpha1.Project{{Name: "a",
+				Routes: []v1alpha1.Route{{Paths: []string{"/a"}}, {Paths: []string{"/a/**/b"}}}}}},
 			field: "spec.projects[0].routes[1]",
 		},
 		"64 KiB of routes":           {spec: patterns(routing.MaxSize)},
 		"more than 64 KiB of routes": {spec: patterns(routing.MaxSize + 1), field: "spec.projects"},
 		"many short paths": {
-			spec:  v1alpha1.GroupSpec{Capabilities: []v1alpha1.Capability{{Name: "c", Routes: slices.Repeat([]v1alpha1.Route{{Paths: slices.Repeat([]string{"/b"}, 32)}}, 64)}}},
+			spec: v1alpha1.GroupSpec{Capabilities: []v1alpha1.Capability{{Name: "c",
+				Routes: slices.Repeat([]v1alpha1.Route{{Paths: slices.Repeat([]string{"/b"}, 32)}}, 64)}}},
 			field: "spec.projects",
 		},
 		"many short values": {
-			spec:  v1alpha1.GroupSpec{Capabilities: []v1alpha1.Capability{{Name: "c", Routes: slices.Repeat([]v1alpha1.Route{{Query: map[string]v1alpha1.QueryValues{"a": slices.Repeat([]string{"b"}, 32)}}}, 200)}}},
+			spec: v1alpha1.GroupSpec{Capabilities: []v1alpha1.Capability{{Name: "c",
+				Routes: slices.Repeat([]v1alpha1.Route{{Query: map[string]v1alpha1.QueryValues{"a": slices.Repeat([]string{"b"}, 32)}}},
+					200)}}},
 			field: "spec.projects",
 		},
 		"a selector that is none": {
@@ -255,14 +269,15 @@ func patterns(size int) v1alpha1.GroupSpec {
 		}
 		path := "/" + strings.Repeat("a", length-1)
 		size -= of(path)
-		spec.Projects = append(spec.Projects, v1alpha1.Project{Name: v1alpha1.ProjectName(fmt.Sprintf("p%d", i)), Routes: []v1alpha1.Route{{Paths: []string{path}}}})
+		spec.Projects = append(spec.Projects, v1alpha1.Project{Name: v1alpha1.ProjectName(fmt.Sprintf("p%d", i)),
+			Routes: []v1alpha1.Route{{Paths: []string{path}}}})
 	}
 	return spec
 }
 
-// TestGroupsOfOthersAreNotToldOf: whether a Group of another namespace exists, and why it does not admit this one,
-// makes no difference.
-func TestGroupsOfOthersAreNotToldOf(t *testing.T) {
+// TestGroupsOfOtherNamespacesAreNotDisclosed: it makes no difference whether a Group of another namespace exists, and why it does
+// not admit this one.
+func TestGroupsOfOtherNamespacesAreNotDisclosed(t *testing.T) {
 	ref := v1alpha1.GroupReference{Name: "acme", Namespace: "tenants"}
 	for _, allowlist := range []bool{false, true} {
 		subject := grant.Subject{Namespace: "web", GroupRef: ref, Allowlist: allowlist, Projects: []v1alpha1.ProjectName{"none"}}

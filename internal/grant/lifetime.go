@@ -1,21 +1,23 @@
 package grant
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/prometheus/common/model"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// Defaults of keyPolicy, for Groups that were stored without them.
+// The defaults of keyPolicy, for Groups that were stored without them.
 const (
 	DefaultPrefix   = "kw"
 	defaultLifetime = "90d"
 )
 
-// Prefix of the keys of the group.
+// Prefix returns the prefix of the group's keys.
 func Prefix(group *v1alpha1.Group) string {
 	if group.Spec.KeyPolicy.Prefix == "" {
 		return DefaultPrefix
@@ -23,7 +25,7 @@ func Prefix(group *v1alpha1.Group) string {
 	return group.Spec.KeyPolicy.Prefix
 }
 
-// Expiry is the instant at which a key of the group that is minted at mintedAt ends; the
+// Expiry returns the instant at which a key of the group that is minted at mintedAt expires; the
 // zero time means never. The problem says why the group's keyPolicy does not allow what the
 // key declares.
 func Expiry(key *v1alpha1.ApiKey, group *v1alpha1.Group, mintedAt time.Time) (time.Time, *Problem) {
@@ -31,28 +33,34 @@ func Expiry(key *v1alpha1.ApiKey, group *v1alpha1.Group, mintedAt time.Time) (ti
 		return checkInstant(group, "spec.expiresAt", at.Time, mintedAt)
 	}
 	policy := group.Spec.KeyPolicy
-	declared, field := key.Spec.ExpiresAfter, "spec.expiresAfter"
+	const path = "spec.expiresAfter"
+	declared, defaulted := key.Spec.ExpiresAfter, ""
 	if declared == "" {
-		declared, field = v1alpha1.Lifetime(defaultLifetimeOf(policy)), "spec.expiresAfter (the Group's defaultLifetime)"
+		declared, defaulted = v1alpha1.Lifetime(defaultLifetimeOf(policy)), "the Group's defaultLifetime: "
 	}
 	if declared == v1alpha1.LifetimeNever {
 		if policy.AllowNever == nil || !*policy.AllowNever {
-			return time.Time{}, lifetimeProblem(field, "keys of Group %s/%s must expire; give a lifetime, or set keyPolicy.allowNever on the Group",
+			return time.Time{}, lifetimeProblem(path,
+				"keys of Group %s/%s must expire; give a lifetime, or set keyPolicy.allowNever on the Group",
 				group.Namespace, group.Name)
 		}
 		return time.Time{}, nil
 	}
 	lifetime, err := ParseDuration(v1alpha1.Duration(declared))
 	if err != nil {
-		return time.Time{}, &Problem{Reason: v1alpha1.ReasonInvalidSpec, Field: field, Message: err.Error()}
+		return time.Time{}, invalid(path, string(declared), defaulted+err.Error())
 	}
 	if lifetime < time.Second {
-		return time.Time{}, &Problem{Reason: v1alpha1.ReasonInvalidSpec, Field: field, Message: "a key lives at least 1s"}
+		return time.Time{}, invalid(path, string(declared), defaulted+errLifetimeTooShort.Error())
 	}
-	return checkInstant(group, field, mintedAt.Add(lifetime), mintedAt)
+	expiresAt, problem := checkInstant(group, path, mintedAt.Add(lifetime), mintedAt)
+	if problem != nil {
+		problem.Message = defaulted + problem.Message
+	}
+	return expiresAt, problem
 }
 
-// defaultLifetimeOf is the declared default, or else the general one as far as it is allowed.
+// defaultLifetimeOf returns the declared default, or else the general one, or maxLifetime where that is shorter.
 func defaultLifetimeOf(policy v1alpha1.KeyPolicy) v1alpha1.Duration {
 	if policy.DefaultLifetime != "" {
 		return policy.DefaultLifetime
@@ -65,43 +73,42 @@ func defaultLifetimeOf(policy v1alpha1.KeyPolicy) v1alpha1.Duration {
 	return defaultLifetime
 }
 
-// DeclaresExpiry is whether the key says itself when it ends, so that an edit is meant for
+// DeclaresExpiry reports whether the key itself declares when it expires, so that an edit also applies to
 // the versions that exist already. A group's default applies at minting only.
 func DeclaresExpiry(key *v1alpha1.ApiKey) bool {
 	return key.Spec.ExpiresAt != nil || key.Spec.ExpiresAfter != ""
 }
 
-// KeyPolicy returns what is wrong with the group's keyPolicy, or nil.
-func KeyPolicy(group *v1alpha1.Group) *Problem {
+var errLifetimeTooShort = errors.New("a key lives at least 1s; write a longer lifetime")
+
+// keyPolicy returns all that is wrong with the group's keyPolicy.
+func keyPolicy(group *v1alpha1.Group) Problems {
 	policy := group.Spec.KeyPolicy
-	lifetimes := map[string]time.Duration{}
-	for field, text := range map[string]v1alpha1.Duration{
-		"spec.keyPolicy.defaultLifetime": policy.DefaultLifetime,
-		"spec.keyPolicy.maxLifetime":     policy.MaxLifetime,
-	} {
+	var problems Problems
+	parse := func(path string, text v1alpha1.Duration) time.Duration {
 		if text == "" {
-			continue
+			return 0
 		}
 		lifetime, err := ParseDuration(text)
 		if err == nil && lifetime < time.Second {
-			err = fmt.Errorf("a key lives at least 1s")
+			err = errLifetimeTooShort
 		}
 		if err != nil {
-			return &Problem{Reason: v1alpha1.ReasonInvalidSpec, Field: field, Message: err.Error()}
+			problems = append(problems, invalid(path, string(text), err.Error()))
+			return 0
 		}
-		lifetimes[field] = lifetime
+		return lifetime
 	}
-	longest, bounded := lifetimes["spec.keyPolicy.maxLifetime"]
-	if bounded && lifetimes["spec.keyPolicy.defaultLifetime"] > longest {
-		return &Problem{
-			Reason: v1alpha1.ReasonInvalidSpec, Field: "spec.keyPolicy.defaultLifetime",
-			Message: fmt.Sprintf("%s is longer than maxLifetime %s; shorten it, or raise maxLifetime", policy.DefaultLifetime, policy.MaxLifetime),
-		}
+	const path = "spec.keyPolicy.defaultLifetime"
+	usual, longest := parse(path, policy.DefaultLifetime), parse("spec.keyPolicy.maxLifetime", policy.MaxLifetime)
+	if longest > 0 && usual > longest {
+		problems = append(problems, invalid(path, string(policy.DefaultLifetime),
+			fmt.Sprintf("%s is longer than maxLifetime %s; shorten it, or raise maxLifetime", policy.DefaultLifetime, policy.MaxLifetime)))
 	}
-	return nil
+	return problems
 }
 
-// ParseDuration reads a Duration of the API.
+// ParseDuration parses a Duration of the API.
 func ParseDuration(text v1alpha1.Duration) (time.Duration, error) {
 	d, err := model.ParseDuration(string(text))
 	if err != nil {
@@ -110,25 +117,31 @@ func ParseDuration(text v1alpha1.Duration) (time.Duration, error) {
 	return time.Duration(d), nil
 }
 
-func checkInstant(group *v1alpha1.Group, field string, expiresAt, mintedAt time.Time) (time.Time, *Problem) {
+func checkInstant(group *v1alpha1.Group, path string, expiresAt, mintedAt time.Time) (time.Time, *Problem) {
 	policy := group.Spec.KeyPolicy
 	if !expiresAt.After(mintedAt) {
-		return time.Time{}, lifetimeProblem(field, "%s is over; give a later instant", expiresAt.UTC().Format(time.RFC3339))
+		text := expiresAt.UTC().Format(time.RFC3339)
+		problem := lifetimeProblem(path, "%s is over; give a later instant", text)
+		problem.Type, problem.Value = field.ErrorTypeInvalid, text
+		return time.Time{}, problem
 	}
 	if policy.MaxLifetime == "" {
 		return expiresAt, nil
 	}
 	longest, err := ParseDuration(policy.MaxLifetime)
 	if err != nil {
-		return time.Time{}, &Problem{Reason: v1alpha1.ReasonInvalidSpec, Field: "spec.keyPolicy.maxLifetime of the Group", Message: err.Error()}
+		return time.Time{}, invalid(path, nil, "the Group's maxLifetime: "+err.Error())
 	}
 	if latest := mintedAt.Add(longest); expiresAt.After(latest) {
-		return time.Time{}, lifetimeProblem(field, "keys of Group %s/%s live at most %s, this one until %s; shorten it, or raise keyPolicy.maxLifetime on the Group",
+		return time.Time{}, lifetimeProblem(path,
+			"keys of Group %s/%s live at most %s, this one until %s; shorten it, or raise keyPolicy.maxLifetime on the Group",
 			group.Namespace, group.Name, policy.MaxLifetime, latest.UTC().Format(time.RFC3339))
 	}
 	return expiresAt, nil
 }
 
-func lifetimeProblem(field, format string, args ...any) *Problem {
-	return &Problem{Reason: v1alpha1.ReasonLifetimeNotAllowed, Field: field, Message: fmt.Sprintf(format, args...)}
+func lifetimeProblem(path, format string, args ...any) *Problem {
+	return &Problem{
+		Reason: v1alpha1.ReasonLifetimeNotAllowed, Type: field.ErrorTypeForbidden, Field: path, Message: fmt.Sprintf(format, args...),
+	}
 }

@@ -17,18 +17,23 @@ const (
 
 // Rotation is how a key rotates.
 type Rotation struct {
-	// Every is the age at which a version is replaced; 0 is never.
+	// Every is the age at which a version is replaced; 0 means never.
 	Every time.Duration
 	// Overlap is how long an earlier version stays accepted beside its successor.
 	Overlap time.Duration
-	// UnusedFor is the silence that ends an overlap early; 0 is none.
+	// UnusedFor is how long a version has to be unused for its overlap to end early; 0 means that this never happens.
 	UnusedFor time.Duration
 }
 
-// RotationOf reads how the key rotates. The problem says what is wrong with it, and then
-// the key does not rotate by itself.
+// RotationOf returns how the key rotates. With a problem, the key does not rotate automatically.
 func RotationOf(key *v1alpha1.ApiKey) (Rotation, *Problem) {
+	r, problems := parseRotation(key)
+	return r, problems.First()
+}
+
+func parseRotation(key *v1alpha1.ApiKey) (Rotation, Problems) {
 	spec := key.Spec.Rotation
+	var problems Problems
 	r := Rotation{}
 	r.Overlap, _ = ParseDuration(defaultOverlap)
 	for _, field := range []struct {
@@ -49,45 +54,61 @@ func RotationOf(key *v1alpha1.ApiKey) (Rotation, *Problem) {
 			err = fmt.Errorf("%s is too short; write at least %s", field.text, field.least)
 		}
 		if err != nil {
-			return Rotation{Overlap: r.Overlap}, rotationProblem(field.name, err.Error())
+			problems = append(problems, rotationProblem(field.name, field.text, err.Error()))
+			continue
 		}
 		*field.value = value
+	}
+	if len(problems) > 0 {
+		return Rotation{Overlap: r.Overlap}, problems
 	}
 	if r.Every > 0 && r.Overlap > r.Every {
 		overlap := spec.Overlap
 		if overlap == "" {
 			overlap = defaultOverlap
 		}
-		return Rotation{Overlap: r.Overlap}, rotationProblem("overlap",
-			fmt.Sprintf("%s is longer than every %s; write a shorter overlap", overlap, spec.Every))
+		return Rotation{Overlap: r.Overlap}, Problems{rotationProblem("overlap", overlap,
+			fmt.Sprintf("%s is longer than every %s; write a shorter overlap", overlap, spec.Every))}
 	}
 	return r, nil
 }
 
-// RotationUnder is RotationOf, and also says what is wrong with the rotation under the
+// RotationUnder is RotationOf that also checks the rotation against the
 // group's keyPolicy, where there is a group: a key that lives for seconds would rotate all
 // the time.
 func RotationUnder(key *v1alpha1.ApiKey, group *v1alpha1.Group) (Rotation, *Problem) {
-	r, problem := RotationOf(key)
-	if problem != nil || group == nil || r.Every == 0 || key.Spec.ExpiresAt != nil {
-		return r, problem
+	r, problems := rotationUnder(key, group)
+	return r, problems.First()
+}
+
+// RotationProblems returns all that is wrong with the rotation of a key, where there is a group under its keyPolicy.
+func RotationProblems(key *v1alpha1.ApiKey, group *v1alpha1.Group) Problems {
+	_, problems := rotationUnder(key, group)
+	return problems
+}
+
+func rotationUnder(key *v1alpha1.ApiKey, group *v1alpha1.Group) (Rotation, Problems) {
+	r, problems := parseRotation(key)
+	if len(problems) > 0 || group == nil || r.Every == 0 || key.Spec.ExpiresAt != nil {
+		return r, problems
 	}
 	start := time.Unix(0, 0)
 	expiresAt, problem := Expiry(key, group, start)
 	if lifetime := expiresAt.Sub(start); problem == nil && !expiresAt.IsZero() && lifetime < minRotating {
 		r.Every = 0
-		return r, rotationProblem("every", fmt.Sprintf("a key that lives for %s cannot rotate by itself; let it live for at least %s", lifetime, minRotating))
+		return r, Problems{rotationProblem("every", key.Spec.Rotation.Every,
+			fmt.Sprintf("a key that lives for %s cannot rotate automatically; let it live for at least %s", lifetime, minRotating))}
 	}
 	return r, nil
 }
 
-func rotationProblem(field, message string) *Problem {
-	return &Problem{Reason: v1alpha1.ReasonInvalidSpec, Field: "spec.rotation." + field, Message: message}
+func rotationProblem(name string, value v1alpha1.Duration, message string) *Problem {
+	return invalid("spec.rotation."+name, string(value), message)
 }
 
-// RotatesAt is when a version is replaced by the schedule; zero if never. A version whose
-// successor would live longer is replaced early enough for the overlap to fit in before it
-// expires, but not before two thirds of its life.
+// RotatesAt returns when the schedule replaces a version; zero means never. A version whose
+// successor would live longer is replaced early enough for the overlap to fit in before the version
+// expires, but not before two thirds of its lifetime.
 func (r Rotation) RotatesAt(key *v1alpha1.ApiKey, version *v1alpha1.KeyVersion) time.Time {
 	if r.Every == 0 {
 		return time.Time{}

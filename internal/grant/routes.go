@@ -4,43 +4,43 @@ import (
 	"fmt"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/internal/origin"
 	"github.com/keyward-dev/keyward/internal/routing"
+	"github.com/keyward-dev/keyward/internal/tier"
 )
 
-// Group returns what is wrong with the group by itself that its schema could not refuse, or
-// nil. What it names is left out of what is published; the rest of the group is in force.
-func Group(group *v1alpha1.Group) *Problem {
-	if problem := KeyPolicy(group); problem != nil {
-		return problem
-	}
+// GroupProblems returns all that is wrong with the group alone and that its schema could not refuse.
+// The routes that it names are not published; the rest of the group is in force.
+func GroupProblems(group *v1alpha1.Group) Problems {
+	problems := keyPolicy(group)
+	problems = append(problems, invalidSpec(tier.ValidateLimits(&group.Spec.Limits, field.NewPath("spec", "limits")))...)
 	for i := range group.Spec.Projects {
-		if problem := routes(fmt.Sprintf("spec.projects[%d]", i), group.Spec.Projects[i].Routes); problem != nil {
-			return problem
-		}
+		problems = problems.addRoutes(fmt.Sprintf("spec.projects[%d]", i), group.Spec.Projects[i].Routes)
 	}
 	for i := range group.Spec.Capabilities {
-		if problem := routes(fmt.Sprintf("spec.capabilities[%d]", i), group.Spec.Capabilities[i].Routes); problem != nil {
-			return problem
-		}
+		problems = problems.addRoutes(fmt.Sprintf("spec.capabilities[%d]", i), group.Spec.Capabilities[i].Routes)
 	}
 	if problem := size(group); problem != nil {
-		return problem
+		problems = append(problems, problem)
 	}
 	for _, subject := range []Subject{{}, {Allowlist: true}} {
-		if from, field := Admits(subject, group); from.Selector != nil {
+		if from, path := Admits(subject, group); from.Selector != nil {
 			if _, err := metav1.LabelSelectorAsSelector(from.Selector); err != nil {
-				return invalid(field+".selector", err)
+				problems = append(problems, invalid(path+".selector", nil, err.Error()))
 			}
 		}
 	}
-	return nil
+	return problems
 }
 
-// size bounds what validation servers have to hold, and to compare requests with. A Group beyond
-// it owns nothing there: a part of its routes would leave what the others own to the rest.
+// Group returns the first problem of GroupProblems, or nil.
+func Group(group *v1alpha1.Group) *Problem { return GroupProblems(group).First() }
+
+// size bounds the routes that validation servers have to keep, and to compare requests with. A Group beyond the bound owns no
+// request there: with only a part of its routes, requests of the missing ones would go to the projects of the others.
 func size(group *v1alpha1.Group) *Problem {
 	size := 0
 	add := func(routes []v1alpha1.Route) {
@@ -58,21 +58,29 @@ func size(group *v1alpha1.Group) *Problem {
 	if size <= routing.MaxSize {
 		return nil
 	}
-	return invalid("spec.projects", fmt.Errorf("all routes of projects and capabilities together have a size of %d, and may have %d (their texts, with 32 bytes for a path, 64 for a query parameter and so on): write fewer or shorter ones, such as a subtree /** in place of its paths, or a second Group; no route of it is in force until then",
-		size, routing.MaxSize))
+	return invalid("spec.projects", nil, fmt.Sprintf("all routes of projects and capabilities together have a size of %d, and may have %d "+
+		"(their texts, with 32 bytes for a path, 64 for a query parameter and so on): write fewer or shorter ones, "+
+		"such as a subtree /** in place of its paths, or a second Group; no route of it is in force until then", size, routing.MaxSize))
 }
 
-// Domains returns what is wrong with the domains of an allowlist, or nil.
-func Domains(list *v1alpha1.DomainAllowlist) *Problem {
+// DomainProblems returns all that is wrong with the domains of an allowlist.
+func DomainProblems(list *v1alpha1.DomainAllowlist) Problems {
+	var problems Problems
 	for i, domain := range list.Spec.Domains {
+		if problems.full() {
+			break
+		}
 		if _, err := origin.ParsePattern(domain); err != nil {
-			return invalid(fmt.Sprintf("spec.domains[%d]", i), err)
+			problems = append(problems, invalid(fmt.Sprintf("spec.domains[%d]", i), domain, err.Error()))
 		}
 	}
-	return nil
+	return problems
 }
 
-// Route is the declared route in the form that routing compiles.
+// Domains returns the first problem of DomainProblems, or nil.
+func Domains(list *v1alpha1.DomainAllowlist) *Problem { return DomainProblems(list).First() }
+
+// Route returns the declared route in the form that routing compiles.
 func Route(route *v1alpha1.Route) routing.Route {
 	query := make(map[string][]string, len(route.Query))
 	for name, values := range route.Query {
@@ -81,15 +89,14 @@ func Route(route *v1alpha1.Route) routing.Route {
 	return routing.Route{Methods: route.Methods, Hosts: route.Hosts, Paths: route.Paths, Query: query}
 }
 
-func routes(owner string, declared []v1alpha1.Route) *Problem {
+func (p Problems) addRoutes(owner string, declared []v1alpha1.Route) Problems {
 	for i := range declared {
+		if p.full() {
+			break
+		}
 		if _, err := routing.Compile(Route(&declared[i])); err != nil {
-			return invalid(fmt.Sprintf("%s.routes[%d]", owner, i), err)
+			p = append(p, invalid(fmt.Sprintf("%s.routes[%d]", owner, i), nil, err.Error()))
 		}
 	}
-	return nil
-}
-
-func invalid(field string, err error) *Problem {
-	return &Problem{Reason: v1alpha1.ReasonInvalidSpec, Field: field, Message: err.Error()}
+	return p
 }

@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// Digest is the SHA-256 of a whole key text. Bodies carry 256 random bits, so a digest
-// needs neither salt nor stretching and may be stored and sent. Of texts that were imported
-// the digest that is stored and sent is keyed, see DigestSecret.
+// Digest is the SHA-256 of a whole key text. Bodies have 256 random bits, so a digest
+// needs neither salt nor stretching and may be stored and sent. For imported texts,
+// the digest that is stored and sent is keyed; see DigestSecret.
 type Digest [sha256.Size]byte
 
 const digestScheme = "sha256:"
@@ -23,7 +23,7 @@ func DigestOf(text string) Digest {
 	return sha256.Sum256(append(stack[:0], text...))
 }
 
-// ParseDigest reads what String writes. It fails with ErrDigest.
+// ParseDigest parses what String returns. It fails with ErrDigest.
 func ParseDigest(s string) (Digest, error) {
 	var d Digest
 	digits, ok := strings.CutPrefix(s, digestScheme)

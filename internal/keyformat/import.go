@@ -6,23 +6,23 @@ import (
 	"strings"
 )
 
-// Bounds of texts that Import takes.
+// Bounds of texts that Import accepts.
 const (
 	MinImport        = 20  // characters
 	MaxImport        = 512 // characters
 	minImportVariety = 8   // different characters
 )
 
-// The ways in which an existing key cannot be imported. None of them holds the text.
+// The reasons why an existing key cannot be imported. None of these errors contains the text.
 var (
 	ErrImportLength  = fmt.Errorf("a key to import has %d to %d characters", MinImport, MaxImport)
 	ErrImportChars   = errors.New("a key to import is printable ASCII without spaces, since it travels in an HTTP header")
 	ErrImportVariety = fmt.Errorf("a key to import has at least %d different characters; this one is easily guessed", minImportVariety)
 )
 
-// Import takes a key that was made elsewhere: printable ASCII without spaces, 20 to 512
-// characters of which at least 8 differ. A line end behind the text, as editors and echo
-// leave it, is not part of it. It fails with ErrImportLength, ErrImportChars or
+// Import returns a key that was created elsewhere: printable ASCII without spaces, 20 to 512
+// characters of which at least 8 differ. A line end after the text, which editors and echo
+// add, is not part of it. It fails with ErrImportLength, ErrImportChars or
 // ErrImportVariety.
 func Import(text string) (Key, error) {
 	text = strings.TrimRight(text, "\r\n")
@@ -46,7 +46,7 @@ func Import(text string) (Key, error) {
 	return newKey(strings.Clone(text)), nil
 }
 
-// Importable tells whether a text that is not WellFormed may be a key that was imported. It
+// Importable reports whether a text that is not WellFormed may be a key that was imported. It
 // does not allocate.
 func Importable(text string) bool {
 	if len(text) < MinImport || len(text) > MaxImport {

@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// A text of Keyward's own form has 256 random bits: its plain digest tells nothing. A text that
-// was imported may have few, and whoever reads its plain digest could find it by trying. So of those
-// the digest is keyed: an HMAC-SHA-256 of the plain digest, under a secret that is known to the
-// manager and its validation servers only.
+// A text of Keyward's own form has 256 random bits: its plain digest discloses nothing. A text that
+// was imported may have few, and who reads its plain digest could find the text by trying. Therefore the
+// digest of such texts is keyed: it is an HMAC-SHA-256 of the plain digest, with a secret that only the
+// manager and its validation servers know.
 
 // keyedScheme is followed by the id of the secret, ':' and the digest.
 const keyedScheme = "hmac-sha256:"
@@ -22,7 +22,7 @@ const (
 )
 
 // ErrDigestSecret is the error of NewDigestSecret.
-var ErrDigestSecret = errors.New("the secret of digests is of 32 bytes")
+var ErrDigestSecret = errors.New("the secret for digests must have 32 bytes")
 
 // DigestSecret keys the digests of texts that are not WellFormed.
 type DigestSecret struct {
@@ -31,7 +31,7 @@ type DigestSecret struct {
 	id           string
 }
 
-// NewDigestSecret makes one of 32 random bytes. It fails with ErrDigestSecret.
+// NewDigestSecret returns the one with these 32 random bytes. It fails with ErrDigestSecret.
 func NewDigestSecret(secret []byte) (*DigestSecret, error) {
 	if len(secret) != digestSecretBytes {
 		return nil, ErrDigestSecret
@@ -53,11 +53,11 @@ func NewDigestSecret(secret []byte) (*DigestSecret, error) {
 // Bytes returns the secret itself.
 func (s *DigestSecret) Bytes() []byte { return s.secret[:] }
 
-// ID tells one secret from another, and nothing else.
+// ID identifies the secret, and discloses nothing about it.
 func (s *DigestSecret) ID() string { return s.id }
 
-// Keyed returns the keyed digest that belongs to a plain one. It does not allocate: servers do
-// this for every text that is no key.
+// Keyed returns the keyed digest that belongs to a plain one. It does not allocate: servers call
+// this for every text that does not have the form of a key.
 func (s *DigestSecret) Keyed(plain Digest) Digest {
 	var block [hmacBlock + sha256.Size]byte
 	copy(block[:], s.inner[:])
@@ -68,8 +68,8 @@ func (s *DigestSecret) Keyed(plain Digest) Digest {
 	return sha256.Sum256(block[:])
 }
 
-// Of returns the digest under which the key is known, as it is written in an ApiKey's status: of
-// a key of Keyward's own form, what Digest's String returns; of any other, one that is keyed.
+// Of returns the digest that identifies the key, as an ApiKey's status has it: for
+// a key of Keyward's own form, what Digest's String returns; for any other key, a keyed digest.
 func (s *DigestSecret) Of(key Key) string {
 	if key.IsForeign() {
 		return s.Format(s.Keyed(key.Digest()))
@@ -77,19 +77,19 @@ func (s *DigestSecret) Of(key Key) string {
 	return key.Digest().String()
 }
 
-// Format writes a digest that was keyed with this secret.
+// Format returns the text of a digest that was keyed with this secret.
 func (s *DigestSecret) Format(keyed Digest) string {
 	return keyedScheme + s.id + ":" + hex.EncodeToString(keyed[:])
 }
 
-// DigestText is a digest as it is written, with what that says about it.
+// DigestText is a parsed digest.
 type DigestText struct {
 	Digest Digest
-	// SecretID is that of the secret that the digest is keyed with; empty where it is plain.
+	// SecretID is the ID of the secret that the digest is keyed with; empty where it is plain.
 	SecretID string
 }
 
-// ReadDigest reads what DigestSecret.Of and Digest.String write. It fails with ErrDigest.
+// ReadDigest parses what DigestSecret.Of and Digest.String return. It fails with ErrDigest.
 func ReadDigest(text string) (DigestText, error) {
 	rest, keyed := strings.CutPrefix(text, keyedScheme)
 	if !keyed {

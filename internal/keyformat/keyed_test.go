@@ -82,7 +82,7 @@ func TestReadDigestRefuses(t *testing.T) {
 	}
 }
 
-// Whatever prints a key that was imported shows none of its characters.
+// TestForeignPreviewShowsNothing: everything that prints an imported key shows none of its characters.
 func TestForeignPreviewShowsNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.StringMatching(`[!-~]{20,60}`).Draw(t, "text")

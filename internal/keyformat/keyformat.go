@@ -25,23 +25,23 @@ const (
 	tailLen      = 1 + bodyLen + checksumLen // all that follows the prefix
 	previewChars = 4
 
-	// maxBody is 2^256-1. The alphabet is in ASCII order and bodies have one length, so
-	// they compare as the numbers that they stand for.
+	// maxBody is 2^256-1. The alphabet is in ASCII order and all bodies have the same length, so
+	// they compare like the numbers that they represent.
 	maxBody = "yhjskwdA6OZ1AL1YmHWZWm8LLG7HjnuCA2j5rOw8Xp1"
 )
 
-// The ways in which a text is not a key. None of them, nor any error that wraps them,
-// holds the text.
+// The reasons why a text is not a key. Neither these errors nor the errors that wrap them
+// contain the text.
 var (
 	ErrShape    = errors.New("not of the form <prefix>_<49 base62 characters>")
-	ErrRange    = errors.New("the body stands for more than 32 bytes")
+	ErrRange    = errors.New("the body represents more than 32 bytes")
 	ErrChecksum = errors.New("the checksum does not match: the key is mistyped or cut off")
 	ErrPrefix   = errors.New("the prefix must match " + PrefixPattern)
 )
 
 var prefixPattern = regexp.MustCompile(PrefixPattern)
 
-// Mint makes a new key from 32 bytes of random, which must be a cryptographic source
+// Mint creates a key from 32 bytes of random, which must be a cryptographic source
 // (crypto/rand.Reader). It fails with ErrPrefix, or with the error of the source.
 func Mint(prefix string, random io.Reader) (Key, error) {
 	if !prefixPattern.MatchString(prefix) {
@@ -62,7 +62,7 @@ func Mint(prefix string, random io.Reader) (Key, error) {
 	return newKey(text.String()), nil
 }
 
-// Parse reads a key text; it accepts exactly what Mint can produce. It fails with
+// Parse parses a key text; it accepts exactly what Mint can produce. It fails with
 // ErrShape, ErrRange or ErrChecksum.
 func Parse(text string) (Key, error) {
 	if err := check(text); err != nil {
@@ -71,7 +71,7 @@ func Parse(text string) (Key, error) {
 	return newKey(strings.Clone(text)), nil
 }
 
-// WellFormed tells whether Parse accepts the text. It does not allocate.
+// WellFormed reports whether Parse accepts the text. It does not allocate.
 func WellFormed(text string) bool { return check(text) == nil }
 
 func check(text string) error {
@@ -139,8 +139,8 @@ func encodeBody(secret [secretBytes]byte) [bodyLen]byte {
 	return out
 }
 
-// checksum is the CRC-32 (IEEE) of s in base62. The loop over the table spares the copy
-// to the heap that crc32.ChecksumIEEE would make of a string.
+// checksum returns the CRC-32 (IEEE) of s in base62. The loop over the table avoids the copy
+// on the heap that crc32.ChecksumIEEE would require for a string.
 func checksum(s string) [checksumLen]byte {
 	crc := ^uint32(0)
 	for i := range len(s) {

@@ -157,16 +157,16 @@ func TestNothingPrintsAKey(t *testing.T) {
 		list    []Key
 		any     any
 	}
-	held := holder{key, key, &key, []Key{key}, key}
+	inner := holder{key, key, &key, []Key{key}, key}
 	var logs bytes.Buffer
 	for _, handler := range []slog.Handler{slog.NewJSONHandler(&logs, nil), slog.NewTextHandler(&logs, nil)} {
-		slog.New(handler).Info("key", "key", key, "held", held, "pointer", &key)
+		slog.New(handler).Info("key", "key", key, "inner", inner, "pointer", &key)
 	}
 	printed := map[string]string{"slog": logs.String()}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%p", "%T", "%!", "%10.3s"} {
-		printed[verb] = fmt.Sprintf(verb, key) + fmt.Sprintf(verb, held) + fmt.Sprintf(verb, &held) + fmt.Sprintf(verb, []any{held})
+		printed[verb] = fmt.Sprintf(verb, key) + fmt.Sprintf(verb, inner) + fmt.Sprintf(verb, &inner) + fmt.Sprintf(verb, []any{inner})
 	}
-	encoded, err := json.Marshal(map[string]any{"key": key, "held": held})
+	encoded, err := json.Marshal(map[string]any{"key": key, "inner": inner})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +174,8 @@ func TestNothingPrintsAKey(t *testing.T) {
 	printed["json key"] = func() string { b, _ := json.Marshal(map[Key0]Key{{}: key}); return string(b) }()
 	printed["error"] = fmt.Errorf("with %v and %w", key, ErrShape).Error()
 	for how, text := range printed {
-		if strings.Contains(text, secret) || strings.Contains(text, fmt.Sprintf("%x", secret)) || strings.Contains(text, fmt.Sprintf("%X", secret)) {
+		if strings.Contains(text, secret) || strings.Contains(text, fmt.Sprintf("%x", secret)) ||
+			strings.Contains(text, fmt.Sprintf("%X", secret)) {
 			t.Errorf("%s shows the key: %s", how, text)
 		}
 	}
@@ -186,7 +187,7 @@ func TestNothingPrintsAKey(t *testing.T) {
 	}
 }
 
-// Key0 is a comparable stand-in for a map's key: a Key is none.
+// Key0 stands in for a Key as the key of a map, since a Key is not comparable.
 type Key0 struct{ A int }
 
 // MarshalText makes Key0 a valid key of a JSON object.

@@ -15,8 +15,8 @@ import (
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
 
-// world is what a reconciler acts on: one key, its Secret, a process that holds texts until
-// it dies, and what validation servers go by.
+// world is what a reconciler acts on: one key, its Secret, a process that has pending plaintexts until it dies, and the
+// records of validation servers.
 type world struct {
 	in      lifecycle.Input
 	now     time.Time
@@ -29,8 +29,8 @@ type world struct {
 	published []v1alpha1.KeyVersion // what every server accepts by
 }
 
-// step runs one reconciliation. It dies at the given point of it: 0 before anything is
-// recorded, 1 after the Secret is written, and so not recorded; otherwise it lives.
+// step runs one reconciliation. The process dies at the given point: 0 is before anything is recorded, 1 is after the Secret
+// is written and before that is recorded; with any other it survives.
 func (w *world) step(t *rapid.T, dies int) {
 	w.look()
 	out := lifecycle.Plan(w.in, w.now)
@@ -43,9 +43,9 @@ func (w *world) step(t *rapid.T, dies int) {
 		}
 		w.record(t, &out)
 	case lifecycle.Deliver:
-		text, held := w.texts[out.Target]
-		if !held {
-			t.Fatalf("version %d is to be delivered, but its text is gone", out.Target)
+		text, known := w.texts[out.Target]
+		if !known {
+			t.Fatalf("version %d is to be delivered, but its text is lost", out.Target)
 		}
 		if !accepted(w.published, text, w.now) && !w.blind() {
 			t.Fatalf("version %d is delivered before every server accepts it", out.Target)
@@ -58,7 +58,7 @@ func (w *world) step(t *rapid.T, dies int) {
 		w.look()
 		out = lifecycle.Plan(w.in, w.now)
 		w.check(t, out)
-		w.crash() // the text is no longer held
+		w.crash() // the text is lost
 	case lifecycle.DeleteSecret:
 		if v := byID(out.Versions, out.Target); v != nil && lifecycle.Live(v.State) && v.ClaimedAt == nil {
 			t.Fatalf("version %d is concealed without a record", out.Target)
@@ -70,7 +70,7 @@ func (w *world) step(t *rapid.T, dies int) {
 		w.in.Published = false
 	}
 	w.in.Key.Status.Versions, w.in.Key.Status.State = out.Versions, out.State
-	// Only now: what a process had in mind when it died, it has told nobody.
+	// Only now: a process that died before has not sent its events.
 	for i := range out.Versions {
 		if v := &out.Versions[i]; !lifecycle.Live(v.State) {
 			w.ended[v.ID] = v.State
@@ -78,14 +78,14 @@ func (w *world) step(t *rapid.T, dies int) {
 	}
 }
 
-// look reads the Secret as the reconciler does.
+// look reads the Secret in the way of the reconciler.
 func (w *world) look() {
 	w.in.Secret = lifecycle.Secret{Found: w.secret != nil, Claimed: w.claimed}
 	if w.secret == nil {
 		return
 	}
 	w.in.Secret.Digest = w.secret.Digest().String()
-	w.in.Secret.Left = &v1alpha1.KeyVersion{ID: 1, Preview: w.secret.Preview(), MintedAt: metav1.Time{Time: w.now}}
+	w.in.Secret.Restorable = &v1alpha1.KeyVersion{ID: 1, Preview: w.secret.Preview(), MintedAt: metav1.Time{Time: w.now}}
 }
 
 func (w *world) record(t *rapid.T, out *lifecycle.Outcome) {
@@ -101,7 +101,7 @@ func (w *world) record(t *rapid.T, out *lifecycle.Outcome) {
 
 func (w *world) crash() { w.texts, w.in.Pending = nil, 0 }
 
-// acknowledge has all servers take over what is recorded.
+// acknowledge lets all servers take over what is recorded.
 func (w *world) acknowledge() {
 	w.published = nil
 	for i := range w.in.Key.Status.Versions {
@@ -110,12 +110,12 @@ func (w *world) acknowledge() {
 	w.in.Published = len(w.published) > 0
 }
 
-// blind is whether the servers refuse the key whatever its versions.
+// blind reports whether the servers refuse the key, with any versions.
 func (w *world) blind() bool {
 	return lifecycle.Revoked(w.in.Key) || ptr.Deref(w.in.Key.Spec.Suspended, false) || w.in.Group.Spec.State != v1alpha1.GroupActive
 }
 
-// accepted is whether servers with these versions accept the text, by their own clock.
+// accepted reports whether servers with these versions accept the text, by their own clock.
 func accepted(versions []v1alpha1.KeyVersion, text keyformat.Key, now time.Time) bool {
 	for i := range versions {
 		v := &versions[i]
@@ -128,7 +128,7 @@ func accepted(versions []v1alpha1.KeyVersion, text keyformat.Key, now time.Time)
 	return false
 }
 
-// check holds what must be true of every plan.
+// check checks what must be true of every plan.
 func (w *world) check(t *rapid.T, out lifecycle.Outcome) {
 	live, ids := 0, map[int64]bool{}
 	for i := range out.Versions {
@@ -187,8 +187,7 @@ func byID(versions []v1alpha1.KeyVersion, id int64) *v1alpha1.KeyVersion {
 	return nil
 }
 
-// TestHistories lets keys live through arbitrary schedules, edits, crashes, losses, claims
-// and clock jumps.
+// TestHistories generates lives of keys with arbitrary schedules, edits, crashes, losses, claims and clock jumps.
 func TestHistories(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := &world{in: input(), now: start, ended: map[int64]v1alpha1.VersionState{}}
@@ -235,11 +234,11 @@ func TestHistories(t *testing.T) {
 				}
 			},
 		})
-		w.settles(t)
+		w.requireDelivery(t)
 	})
 }
 
-// loseStatus is a restore from a backup without status, seldom.
+// loseStatus is a restore from a backup without status, which happens rarely.
 func (w *world) loseStatus(t *rapid.T) {
 	if rapid.IntRange(0, 9).Draw(t, "dice") > 0 || len(w.in.Key.Status.Versions) == 0 {
 		return
@@ -261,9 +260,9 @@ func (w *world) use(t *rapid.T) {
 	}
 }
 
-// settles: left alone with everything working, a healthy key ends up with a delivered
-// version that its Secret carries, or somebody has claimed, and that every server accepts.
-func (w *world) settles(t *rapid.T) {
+// requireDelivery requires that, when everything works and nothing changes, a healthy key reaches a delivered version that its
+// Secret carries, or somebody has claimed, and that every server accepts.
+func (w *world) requireDelivery(t *rapid.T) {
 	w.in.Key.Spec.Suspended = nil
 	w.in.Group.Spec.State = v1alpha1.GroupActive
 	w.in.Key.Spec.Rotation = v1alpha1.Rotation{Overlap: "1h"}
@@ -277,20 +276,21 @@ func (w *world) settles(t *rapid.T) {
 		return
 	}
 	if out.State != v1alpha1.KeyActive {
-		t.Fatalf("a healthy key does not settle: %s %v", out.State, out.Obstacle)
+		t.Fatalf("a healthy key is not delivered: %s %v", out.State, out.Obstacle)
 	}
 	current := lifecycle.Current(w.in.Key.Status.Versions)
 	if current.State == v1alpha1.VersionRetiring || current.ClaimedAt != nil {
 		return
 	}
-	if current.State != v1alpha1.VersionActive || w.secret == nil || w.secret.Digest().String() != current.Digest || !accepted(w.published, *w.secret, w.now) {
-		t.Fatalf("a healthy key does not settle: %s, %v", out.State, states(w.in.Key.Status.Versions))
+	if current.State != v1alpha1.VersionActive || w.secret == nil ||
+		w.secret.Digest().String() != current.Digest || !accepted(w.published, *w.secret, w.now) {
+		t.Fatalf("a healthy key is not delivered: %s, %v", out.State, states(w.in.Key.Status.Versions))
 	}
 }
 
-// TestNobodyIsRefused: a consumer that reads its Secret at least once in an overlap is never
-// refused, whatever the schedule, the triggers, and when the manager dies.
-func TestNobodyIsRefused(t *testing.T) {
+// TestConsumersAreNotRefused: a consumer that reads its Secret at least once in an overlap is never refused, with any
+// schedule and triggers, and whenever the manager dies.
+func TestConsumersAreNotRefused(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := &world{in: input(), now: start, ended: map[int64]v1alpha1.VersionState{}}
 		spec := &w.in.Key.Spec
@@ -300,9 +300,10 @@ func TestNobodyIsRefused(t *testing.T) {
 			w.step(t, 2)
 			w.acknowledge()
 		}
-		held, read := *w.secret, w.now
+		text, read := *w.secret, w.now
 		for range 200 {
-			switch rapid.SampledFrom([]string{"reconcile", "reconcile", "acknowledge", "die", "die delivered", "trigger", "pass", "pass"}).Draw(t, "next") {
+			switch rapid.SampledFrom([]string{"reconcile", "reconcile", "acknowledge", "die", "die delivered", "trigger",
+				"pass", "pass"}).Draw(t, "next") {
 			case "reconcile":
 				w.step(t, 2)
 			case "acknowledge":
@@ -317,21 +318,20 @@ func TestNobodyIsRefused(t *testing.T) {
 				w.now = w.now.Add(time.Duration(rapid.IntRange(0, 120).Draw(t, "seconds")) * time.Second)
 			}
 			if w.now.Sub(read) > 9*time.Minute {
-				held, read = *w.secret, w.now
+				text, read = *w.secret, w.now
 			}
 			current := lifecycle.Current(w.published)
 			if current == nil || current.ExpiresAt != nil && !w.now.Before(current.ExpiresAt.Time) {
-				return // the manager was away for longer than a key lives
+				return // the manager was not running for longer than a key lives
 			}
-			if !accepted(w.published, held, w.now) {
+			if !accepted(w.published, text, w.now) {
 				t.Fatalf("refused: %v", w.published)
 			}
 		}
 	})
 }
 
-// TestWakeIsExact: nothing happens by time alone before the announced instant, and
-// something does at it.
+// TestWakeIsExact: the plan does not change by time alone before the instant of Wake, and it changes at that instant.
 func TestWakeIsExact(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		old := delivered(1, v1alpha1.VersionRetiring, -40*day)
@@ -366,7 +366,7 @@ func summary(out lifecycle.Outcome) string {
 	return fmt.Sprint(states(out.Versions), out.Action, out.Expiring, out.Cutover != nil, out.State)
 }
 
-// counter is a reader of bytes that tell mints apart.
+// counter is a reader of bytes that differ with each mint.
 type counter struct{ n, m byte }
 
 func (c *counter) Read(p []byte) (int, error) {

@@ -7,29 +7,28 @@ import (
 	"github.com/keyward-dev/keyward/internal/grant"
 )
 
-// Input is everything that a plan depends on, beside the time.
+// Input is everything that a plan depends on, except the time.
 type Input struct {
 	// Key is the ApiKey with the status that was last written.
 	Key *v1alpha1.ApiKey
 	// Group is the Group that the key refers to, nil where there is none.
 	Group *v1alpha1.Group
-	// Problem is why the Group does not grant what the key asks, nil where it does.
+	// Problem is why the Group does not grant what the key asks; nil if it does.
 	Problem *grant.Problem
 	// Secret is what was found under the name of the key's Secret.
 	Secret Secret
-	// Template is what is wrong with the key's Secret template, nil where nothing is.
+	// Template is what is wrong with the key's Secret template; nil if nothing is.
 	Template *grant.Problem
-	// Import is why the key that spec.importFrom names cannot be imported, nil where it can.
+	// Import is why the key that spec.importFrom names cannot be imported; nil if it can.
 	Import *grant.Problem
-	// NoPlace is why a key that has no version yet is not to get one, because its Group has
-	// as many keys as it may have; nil where it has a place.
+	// NoSlot is why a key that has no version yet must not get one: its Group has reached its limit of keys. It is nil if
+	// the key has a slot.
 	NoSlot *grant.Problem
-	// Unverifiable is why it cannot be told which text the versions are of, nil where it can.
+	// Unverifiable is why the text of the versions cannot be recognized; nil if it can.
 	Unverifiable *grant.Problem
-	// Held is the Pending version whose text this process holds in memory, or 0.
+	// Pending is the id of the Pending version whose text this process has in memory, or 0.
 	Pending int64
-	// Published is whether every connected validation server has acknowledged the versions
-	// in Key's status.
+	// Published reports whether every connected validation server has acknowledged the versions in Key's status.
 	Published bool
 	// Usage is what validation servers have reported about the versions.
 	Usage Usage
@@ -37,35 +36,34 @@ type Input struct {
 
 // Secret is what was found under the name of the key's Secret.
 type Secret struct {
-	// Found is whether there is a Secret of the name, Foreign whether it is not the key's.
+	// Found reports whether there is a Secret of the name, Foreign whether it is not the key's.
 	Found, Foreign bool
-	// Digest of the key text in it, in the form of KeyVersion's digest; empty without one.
+	// Digest of the key text in it, in the form of KeyVersion's digest; empty without a text.
 	Digest string
-	// Claimed is whether somebody has declared to have the text.
+	// Claimed reports whether somebody has declared that they have the text.
 	Claimed bool
-	// Left is what the Secret itself says about the version that it carries (its id,
-	// preview, mintedAt and expiresAt), for a key whose status knows of none. LeftProblem is
-	// why it cannot be taken over.
-	Left        *v1alpha1.KeyVersion
-	LeftProblem *grant.Problem
-	// LeftAllowed says what would have been refused, and by whom it is allowed; empty otherwise.
-	LeftAllowed string
+	// Restorable is what the Secret itself says about the version that it carries (its id, preview, mintedAt and
+	// expiresAt), for a key whose status has no version. RestoreProblem is why it cannot be taken over.
+	Restorable     *v1alpha1.KeyVersion
+	RestoreProblem *grant.Problem
+	// RestoreAllowedBy describes what would have been refused, and what allows it; empty otherwise.
+	RestoreAllowedBy string
 }
 
 // Usage is what validation servers have reported about the use of a key's versions.
 type Usage struct {
-	// Since is from when on use is known, and Through until when every server that may
-	// accept the key has reported; Through is zero while one of them is away.
+	// Since is the instant since which use is known, and Through the instant until which every server that may accept the
+	// key has reported; Through is zero while one of them is disconnected.
 	Since, Through time.Time
-	// Of are the uses by the digest of the version.
+	// Of are the uses, by the digest of the version.
 	Of map[string]Use
 }
 
 // Use is the use of one version.
 type Use struct {
-	// Last is when it last let a request through.
+	// Last is when a request was last allowed with it.
 	Last time.Time
-	// Clients is from how many addresses, as far as was counted; More says there are more.
+	// Clients is the number of client addresses, as far as they were counted; More reports whether there are more.
 	Clients int
 	More    bool
 }

@@ -29,7 +29,7 @@ func digest(text string) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// soon is when a version of version is said to expire soon, after the start.
+// soon is how long after the start a version made by version counts as expiring soon.
 const soon = 30 * time.Minute
 
 func because(cause v1alpha1.VersionCause, v v1alpha1.KeyVersion) v1alpha1.KeyVersion {
@@ -37,7 +37,7 @@ func because(cause v1alpha1.VersionCause, v v1alpha1.KeyVersion) v1alpha1.KeyVer
 	return v
 }
 
-// version is a version that was minted at the start for an hour.
+// version is a version that was minted at the start, for an hour.
 func version(id int64, state v1alpha1.VersionState) v1alpha1.KeyVersion {
 	return v1alpha1.KeyVersion{
 		ID: id, State: state, Preview: fmt.Sprintf("kw_…000%d", id), Digest: digest(fmt.Sprint(id)),
@@ -50,7 +50,7 @@ func carrying(id int64) lifecycle.Secret {
 	return lifecycle.Secret{Found: true, Digest: digest(fmt.Sprint(id))}
 }
 
-// input is a key with the versions, granted by an active Group.
+// input is a key with the versions, which an active Group grants.
 func input(versions ...v1alpha1.KeyVersion) lifecycle.Input {
 	key := &v1alpha1.ApiKey{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "acme", Name: "web"},
@@ -78,7 +78,7 @@ func TestPlan(t *testing.T) {
 		"a new key is minted": {
 			in: input(), action: lifecycle.Mint, target: 1, state: v1alpha1.KeyPending,
 		},
-		"a held version waits until servers accept it": {
+		"a pending version waits until servers accept it": {
 			in: input(version(1, v1alpha1.VersionPending)), with: func(in *lifecycle.Input) { in.Pending = 1 },
 			action: lifecycle.Publish, target: 1, state: v1alpha1.KeyPending,
 			versions: []v1alpha1.VersionState{v1alpha1.VersionPending}, wake: time.Hour,
@@ -105,18 +105,18 @@ func TestPlan(t *testing.T) {
 			in: input(version(1, v1alpha1.VersionActive)), action: lifecycle.Mint, target: 2, state: v1alpha1.KeyPending,
 			versions: []v1alpha1.VersionState{v1alpha1.VersionActive}, wake: soon,
 		},
-		"a tampered Secret too": {
+		"a tampered Secret calls for a new version, too": {
 			in: input(version(1, v1alpha1.VersionActive)), with: func(in *lifecycle.Input) { in.Secret = carrying(7) },
 			action: lifecycle.Mint, target: 2, state: v1alpha1.KeyPending,
 			versions: []v1alpha1.VersionState{v1alpha1.VersionActive}, wake: soon,
 		},
-		"a Secret that is back makes the replacement superfluous": {
+		"a Secret that is restored makes the replacement unnecessary": {
 			in:     input(version(1, v1alpha1.VersionActive), because(v1alpha1.CauseReplaced, version(2, v1alpha1.VersionPending))),
 			with:   func(in *lifecycle.Input) { in.Pending, in.Secret = 2, carrying(1) },
 			action: lifecycle.Keep, target: 1, state: v1alpha1.KeyActive,
 			versions: []v1alpha1.VersionState{v1alpha1.VersionActive}, wake: soon,
 		},
-		"a successor that is delivered revokes what it replaces": {
+		"a delivered replacement revokes the version that it replaces": {
 			in:     input(version(1, v1alpha1.VersionActive), because(v1alpha1.CauseReplaced, version(2, v1alpha1.VersionPending))),
 			with:   func(in *lifecycle.Input) { in.Pending, in.Secret = 2, carrying(2) },
 			action: lifecycle.Keep, target: 2, state: v1alpha1.KeyActive,
@@ -127,11 +127,11 @@ func TestPlan(t *testing.T) {
 			at: time.Hour - 1, action: lifecycle.Keep, target: 1, state: v1alpha1.KeyActive,
 			versions: []v1alpha1.VersionState{v1alpha1.VersionActive}, wake: time.Hour,
 		},
-		"and is over at its expiry, for good": {
+		"a key ends at its expiry, for good": {
 			in: input(version(1, v1alpha1.VersionActive)), with: func(in *lifecycle.Input) { in.Secret = carrying(1) },
 			at: time.Hour, state: v1alpha1.KeyExpired, versions: []v1alpha1.VersionState{v1alpha1.VersionExpired},
 		},
-		"an earlier declared expiry applies to what exists": {
+		"an earlier expiry applies to existing versions": {
 			in: input(version(1, v1alpha1.VersionActive)), with: func(in *lifecycle.Input) {
 				in.Key.Spec.ExpiresAfter, in.Secret = "30m", carrying(1)
 			},
@@ -144,12 +144,12 @@ func TestPlan(t *testing.T) {
 			},
 			state: v1alpha1.KeyExpired, versions: []v1alpha1.VersionState{v1alpha1.VersionExpired},
 		},
-		"an instant in the past is not minted for": {
+		"no version is minted for an instant in the past": {
 			in:    input(),
 			with:  func(in *lifecycle.Input) { in.Key.Spec.ExpiresAt = &metav1.Time{Time: start.Add(-time.Hour)} },
 			state: v1alpha1.KeyBlocked, obstacle: v1alpha1.ReasonLifetimeNotAllowed,
 		},
-		"a lifetime beyond the policy leaves the version as it is, and says so": {
+		"a lifetime beyond the policy leaves the version as it is, and is reported": {
 			in: input(version(1, v1alpha1.VersionActive)), with: func(in *lifecycle.Input) {
 				in.Key.Spec.ExpiresAfter, in.Secret = "60d", carrying(1)
 				in.Group.Spec.KeyPolicy.MaxLifetime = "30d"
@@ -157,11 +157,11 @@ func TestPlan(t *testing.T) {
 			target: 1, state: v1alpha1.KeyActive, obstacle: v1alpha1.ReasonLifetimeNotAllowed,
 			versions: []v1alpha1.VersionState{v1alpha1.VersionActive}, wake: soon,
 		},
-		"never, where the policy does not allow it, is not minted": {
+		"a key without expiry is not minted if the policy forbids it": {
 			in: input(), with: func(in *lifecycle.Input) { in.Key.Spec.ExpiresAfter = v1alpha1.LifetimeNever },
 			state: v1alpha1.KeyBlocked, obstacle: v1alpha1.ReasonLifetimeNotAllowed,
 		},
-		"never, where the policy allows it, has no wake": {
+		"a key without expiry, which the policy allows, has no wake": {
 			in: input(version(1, v1alpha1.VersionActive)), with: func(in *lifecycle.Input) {
 				in.Key.Spec.ExpiresAfter, in.Secret = v1alpha1.LifetimeNever, carrying(1)
 				in.Group.Spec.KeyPolicy.AllowNever = ptr.To(true)
@@ -189,39 +189,39 @@ func TestPlan(t *testing.T) {
 			in: input(), with: func(in *lifecycle.Input) { in.Key.Spec.Suspended = ptr.To(true) },
 			state: v1alpha1.KeySuspended, obstacle: v1alpha1.ReasonSuspended,
 		},
-		"nor delivered": {
+		"a suspended key is not delivered": {
 			in: input(version(1, v1alpha1.VersionPending)), with: func(in *lifecycle.Input) {
 				in.Pending, in.Published, in.Key.Spec.Suspended = 1, true, ptr.To(true)
 			},
 			state: v1alpha1.KeySuspended, obstacle: v1alpha1.ReasonSuspended,
 			versions: []v1alpha1.VersionState{v1alpha1.VersionPending}, wake: time.Hour,
 		},
-		"nor is one of a frozen Group": {
+		"a key of a frozen Group is not minted": {
 			in: input(), with: func(in *lifecycle.Input) { in.Group.Spec.State = v1alpha1.GroupFrozen },
 			state: v1alpha1.KeySuspended, obstacle: v1alpha1.ReasonGroupFrozen,
 		},
-		"nor one that its Group does not grant": {
+		"a key that its Group does not grant is not minted": {
 			in: input(), with: func(in *lifecycle.Input) { in.Group, in.Problem = nil, missing },
 			state: v1alpha1.KeyBlocked, obstacle: v1alpha1.ReasonGroupNotFound,
 		},
-		"a Secret of somebody else's is left alone": {
+		"a Secret of somebody else is left unchanged": {
 			in: input(), with: func(in *lifecycle.Input) { in.Secret = lifecycle.Secret{Found: true, Foreign: true} },
 			state: v1alpha1.KeyBlocked, obstacle: v1alpha1.ReasonSecretConflict,
 		},
-		"also in place of one that was lost": {
+		"no Secret of somebody else is changed to replace a lost one": {
 			in:    input(version(1, v1alpha1.VersionActive)),
 			with:  func(in *lifecycle.Input) { in.Secret = lifecycle.Secret{Found: true, Foreign: true} },
 			state: v1alpha1.KeyBlocked, obstacle: v1alpha1.ReasonSecretConflict,
 			versions: []v1alpha1.VersionState{v1alpha1.VersionActive}, wake: soon,
 		},
-		"even if it holds the same text": {
+		"a Secret of somebody else with the same text is left unchanged": {
 			in: input(version(1, v1alpha1.VersionPending)), with: func(in *lifecycle.Input) {
 				in.Secret = carrying(1)
 				in.Secret.Foreign = true
 			},
 			state: v1alpha1.KeyBlocked, obstacle: v1alpha1.ReasonSecretConflict,
 		},
-		"a template that cannot be rendered stops the mint": {
+		"a key with a template that cannot be rendered is not minted": {
 			in: input(), with: func(in *lifecycle.Input) {
 				in.Template = &grant.Problem{Reason: v1alpha1.ReasonSecretTemplateInvalid, Field: "spec.secret.template.data", Message: "no"}
 			},
@@ -235,7 +235,8 @@ func TestPlan(t *testing.T) {
 			}
 			out := lifecycle.Plan(test.in, start.Add(test.at))
 			if out.Action != test.action || out.Target != test.target || out.State != test.state {
-				t.Errorf("action %v of version %d, state %s; want %v of %d, %s", out.Action, out.Target, out.State, test.action, test.target, test.state)
+				t.Errorf("action %v of version %d, state %s; want %v of %d, %s", out.Action, out.Target, out.State, test.action, test.target,
+					test.state)
 			}
 			reason := ""
 			if out.Obstacle != nil {

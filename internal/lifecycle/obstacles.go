@@ -7,8 +7,8 @@ import (
 	"github.com/keyward-dev/keyward/internal/grant"
 )
 
-// obstacles are what keeps a key from being minted and delivered, in order; the first is
-// reported. A key is not delivered while validation servers would refuse it.
+// obstacles prevent a key from being minted and delivered, in order; the first is reported. A key is not delivered while
+// validation servers would refuse it.
 var obstacles = []func(*planner) *grant.Problem{
 	notGranted,
 	groupInactive,
@@ -59,14 +59,14 @@ func suspended(p *planner) *grant.Problem {
 	}
 }
 
-// expiryNotAllowed reports an edit that existing versions do not follow.
+// expiryNotAllowed reports an edit of the expiry that is not applied to existing versions.
 func expiryNotAllowed(p *planner) *grant.Problem {
 	current := Current(p.in.Key.Status.Versions)
 	if current == nil || !grant.DeclaresExpiry(p.in.Key) {
 		return nil
 	}
 	if at := p.in.Key.Spec.ExpiresAt; at != nil && !at.After(current.MintedAt.Time) {
-		return nil // over, not too long
+		return nil // it has ended; it does not live too long
 	}
 	_, problem := grant.Expiry(p.in.Key, p.in.Group, current.MintedAt.Time)
 	return problem
@@ -80,7 +80,8 @@ func secretForeign(p *planner) *grant.Problem {
 	}
 	return &grant.Problem{
 		Reason: v1alpha1.ReasonSecretConflict, Field: "spec.secret.name",
-		Message: fmt.Sprintf("Secret %q exists and does not belong to this ApiKey; it is left alone. Remove it, or create the ApiKey with another secret.name",
+		Message: fmt.Sprintf("Secret %q exists and does not belong to this ApiKey; it is left unchanged. Remove it, or create the "+
+			"ApiKey with another secret.name",
 			SecretName(p.in.Key)),
 	}
 }

@@ -40,8 +40,8 @@ func claimed(v v1alpha1.KeyVersion, when time.Duration) v1alpha1.KeyVersion {
 	return v
 }
 
-// step is what is planned for a key of which v1 was delivered at the start, rotating every
-// 60 days with a day of overlap.
+// step is what is planned for a key that rotates every 60 days with a day of overlap, and whose version 1 was delivered at
+// the start.
 type step struct {
 	versions []v1alpha1.KeyVersion
 	carries  int64 // the version in the Secret; 0 is no Secret
@@ -85,74 +85,89 @@ func TestRotation(t *testing.T) {
 				}
 			},
 		},
-		"and then replaced, while it is accepted": {
-			versions: one, carries: 1, at: 60 * day, action: lifecycle.Mint, cause: v1alpha1.CauseScheduled, want: "Active", state: v1alpha1.KeyActive, wake: 90 * day,
+		"a version whose age is due is replaced, and stays accepted": {
+			versions: one, carries: 1, at: 60 * day, action: lifecycle.Mint, cause: v1alpha1.CauseScheduled, want: "Active",
+			state: v1alpha1.KeyActive, wake: 90 * day,
 		},
-		"a rotation that was missed happens once": {
-			versions: one, carries: 1, at: 89 * day, action: lifecycle.Mint, cause: v1alpha1.CauseScheduled, want: "Active", state: v1alpha1.KeyActive, wake: 90 * day,
+		"a missed rotation happens once": {
+			versions: one, carries: 1, at: 89 * day, action: lifecycle.Mint, cause: v1alpha1.CauseScheduled, want: "Active",
+			state: v1alpha1.KeyActive, wake: 90 * day,
 		},
-		"even if nobody was there before it expired": {
-			versions: one, carries: 1, at: 200 * day, action: lifecycle.Mint, cause: v1alpha1.CauseScheduled, want: "Expired", state: v1alpha1.KeyPending, note: "has expired",
+		"a missed rotation happens after the expiry, too": {
+			versions: one, carries: 1, at: 200 * day, action: lifecycle.Mint, cause: v1alpha1.CauseScheduled, want: "Expired",
+			state: v1alpha1.KeyPending, note: "has expired",
 		},
-		"but not where the key was over before": {
+		"a key that had ended before does not rotate": {
 			versions: one, carries: 1, at: 200 * day, want: "Expired", state: v1alpha1.KeyExpired, note: "has expired",
 			with: func(in *lifecycle.Input) { in.Key.Status.State = v1alpha1.KeyExpired },
 		},
-		"nor with an instant as its end": {
+		"a key that expired at a declared instant does not rotate": {
 			versions: one, carries: 1, at: 200 * day, want: "Expired", state: v1alpha1.KeyExpired, note: "has expired",
 			with: func(in *lifecycle.Input) { in.Key.Spec.ExpiresAt = at(90 * day) },
 		},
 		"the new version is published before it is delivered": {
-			versions: append(one[:1:1], pending), carries: 1, at: 60 * day, action: lifecycle.Publish, want: "Active Pending", state: v1alpha1.KeyActive, wake: 90 * day,
+			versions: append(one[:1:1], pending), carries: 1, at: 60 * day, action: lifecycle.Publish, want: "Active Pending",
+			state: v1alpha1.KeyActive, wake: 90 * day,
 			with: func(in *lifecycle.Input) { in.Pending = 2 },
 		},
-		"and delivered when all servers accept it": {
-			versions: append(one[:1:1], pending), carries: 1, at: 60 * day, action: lifecycle.Deliver, want: "Active Pending", state: v1alpha1.KeyActive, wake: 90 * day,
+		"the new version is delivered when all servers accept it": {
+			versions: append(one[:1:1], pending), carries: 1, at: 60 * day, action: lifecycle.Deliver, want: "Active Pending",
+			state: v1alpha1.KeyActive, wake: 90 * day,
 			with: func(in *lifecycle.Input) { in.Pending, in.Published = 2, true },
 		},
-		"from then on the overlap counts, a second more for what instants are cut by": {
-			versions: append(one[:1:1], pending), carries: 2, at: 60 * day, action: lifecycle.Keep, want: "Retiring Active", state: v1alpha1.KeyActive, wake: 60*day + 3*(day+time.Second)/4, note: "which is accepted until 2027-01-21T12:00:01Z",
+		"the overlap begins at the delivery, and is a second longer because instants are truncated": {
+			versions: append(one[:1:1], pending), carries: 2, at: 60 * day, action: lifecycle.Keep, want: "Retiring Active",
+			state: v1alpha1.KeyActive, wake: 60*day + 3*(day+time.Second)/4, note: "which is accepted until 2027-01-21T12:00:01Z",
 			check: func(t *testing.T, out lifecycle.Outcome) {
 				if got := out.Versions[0].RetiresAt; !got.Equal(at(61*day + time.Second)) {
 					t.Errorf("retires at %v", got)
 				}
 			},
 		},
-		"without overlap it counts at once": {
-			versions: append(one[:1:1], pending), carries: 2, at: 60 * day, action: lifecycle.Keep, want: "Retired Active", state: v1alpha1.KeyActive, wake: 120 * day, note: "is retired",
+		"without an overlap the earlier version retires at the delivery": {
+			versions: append(one[:1:1], pending), carries: 2, at: 60 * day, action: lifecycle.Keep, want: "Retired Active",
+			state: v1alpha1.KeyActive, wake: 120 * day, note: "is retired",
 			with: rotation(func(r *v1alpha1.Rotation) { r.Overlap = "0s" }),
 		},
 		"a process that dies before delivery leaves the rotation due": {
-			versions: append(one[:1:1], pending), carries: 1, at: 60 * day, action: lifecycle.Mint, cause: v1alpha1.CauseScheduled, want: "Active", state: v1alpha1.KeyActive, wake: 90 * day, note: "never delivered",
+			versions: append(one[:1:1], pending), carries: 1, at: 60 * day, action: lifecycle.Mint, cause: v1alpha1.CauseScheduled,
+			want: "Active", state: v1alpha1.KeyActive, wake: 90 * day, note: "never delivered",
 		},
 		"the overlap ends to the second": {
-			versions: pair, carries: 2, at: day + time.Second, action: lifecycle.Keep, want: "Retired Active", state: v1alpha1.KeyActive, wake: 60 * day, note: "overlap is over",
+			versions: pair, carries: 2, at: day + time.Second, action: lifecycle.Keep, want: "Retired Active", state: v1alpha1.KeyActive,
+			wake: 60 * day, note: "overlap has ended",
 		},
-		"and not before": {
+		"the overlap does not end earlier": {
 			versions: pair, carries: 2, at: day, action: lifecycle.Keep, want: "Retiring Active", state: v1alpha1.KeyActive, wake: day + time.Second,
 		},
-		"a longer overlap holds for those under way": {
-			versions: pair, carries: 2, at: day, action: lifecycle.Keep, want: "Retiring Active", state: v1alpha1.KeyActive, wake: 3 * (2*day + time.Second) / 4,
+		"a longer overlap applies to overlaps that have begun": {
+			versions: pair, carries: 2, at: day, action: lifecycle.Keep, want: "Retiring Active", state: v1alpha1.KeyActive,
+			wake: 3 * (2*day + time.Second) / 4,
 			with: rotation(func(r *v1alpha1.Rotation) { r.Overlap = "2d" }),
 		},
-		"but not for those that are over": {
-			versions: pair, carries: 2, at: 2 * day, action: lifecycle.Keep, want: "Retired Active", state: v1alpha1.KeyActive, wake: 60 * day, note: "overlap is over",
+		"a longer overlap does not apply to overlaps that have ended": {
+			versions: pair, carries: 2, at: 2 * day, action: lifecycle.Keep, want: "Retired Active", state: v1alpha1.KeyActive,
+			wake: 60 * day, note: "overlap has ended",
 			with: rotation(func(r *v1alpha1.Rotation) { r.Overlap = "3d" }),
 		},
-		"a shorter one too": {
-			versions: pair, carries: 2, at: 2 * time.Hour, action: lifecycle.Keep, want: "Retired Active", state: v1alpha1.KeyActive, wake: 60 * day, note: "overlap is over",
+		"a shorter overlap applies to overlaps that have begun": {
+			versions: pair, carries: 2, at: 2 * time.Hour, action: lifecycle.Keep, want: "Retired Active", state: v1alpha1.KeyActive,
+			wake: 60 * day, note: "overlap has ended",
 			with: rotation(func(r *v1alpha1.Rotation) { r.Overlap = "1h" }),
 		},
 		"a trigger rotates": {
-			versions: one, carries: 1, at: day, action: lifecycle.Mint, cause: v1alpha1.CauseTriggered, want: "Active", state: v1alpha1.KeyActive, wake: 90 * day,
+			versions: one, carries: 1, at: day, action: lifecycle.Mint, cause: v1alpha1.CauseTriggered, want: "Active",
+			state: v1alpha1.KeyActive, wake: 90 * day,
 			with: rotation(func(r *v1alpha1.Rotation) { r.Trigger = "leak" }),
 		},
-		"once": {
+		"a trigger rotates once": {
 			versions: func() []v1alpha1.KeyVersion { v := one[0]; v.Trigger = "leak"; return []v1alpha1.KeyVersion{v} }(), carries: 1, at: day,
-			action: lifecycle.Keep, want: "Active", state: v1alpha1.KeyActive, wake: 60 * day, with: rotation(func(r *v1alpha1.Rotation) { r.Trigger = "leak" }),
+			action: lifecycle.Keep, want: "Active", state: v1alpha1.KeyActive, wake: 60 * day,
+			with: rotation(func(r *v1alpha1.Rotation) { r.Trigger = "leak" }),
 		},
-		"a text that is lost while its successor is on its way is revoked by it": {
-			versions: append(one[:1:1], pending), carries: 9, at: 60 * day, action: lifecycle.Publish, want: "Active Pending", state: v1alpha1.KeyPending, wake: 90 * day,
+		"a text that is lost while its successor is pending is revoked by it": {
+			versions: append(one[:1:1], pending), carries: 9, at: 60 * day, action: lifecycle.Publish, want: "Active Pending",
+			state: v1alpha1.KeyPending, wake: 90 * day,
 			with: func(in *lifecycle.Input) { in.Pending = 2 },
 			check: func(t *testing.T, out lifecycle.Outcome) {
 				if out.Versions[1].Cause != v1alpha1.CauseReplaced {
@@ -169,7 +184,7 @@ func TestRotation(t *testing.T) {
 				}
 			},
 		},
-		"a key that lives for seconds does not rotate by itself": {
+		"a key that lives for seconds does not rotate automatically": {
 			versions: one, carries: 1, at: day, want: "Active", state: v1alpha1.KeyActive, wake: 76 * day,
 			with: func(in *lifecycle.Input) {
 				in.Key.Spec.Rotation.Every, in.Key.Spec.Rotation.Overlap = "1m", "1m"
@@ -181,8 +196,9 @@ func TestRotation(t *testing.T) {
 			versions: one, carries: 1, at: 61 * day, want: "Active", state: v1alpha1.KeySuspended, wake: 90 * day,
 			with: func(in *lifecycle.Input) { in.Key.Spec.Suspended = new(true) },
 		},
-		"so does one with many overlaps": {
-			versions: []v1alpha1.KeyVersion{retiring(1), retiring(2), retiring(3), retiring(4), delivered(5, v1alpha1.VersionActive, 0)}, carries: 5, at: time.Hour,
+		"a key with many overlaps waits for its rotation": {
+			versions: []v1alpha1.KeyVersion{retiring(1), retiring(2), retiring(3), retiring(4), delivered(5, v1alpha1.VersionActive, 0)},
+			carries:  5, at: time.Hour,
 			action: lifecycle.Keep, want: "Retiring Retiring Retiring Retiring Active", state: v1alpha1.KeyActive, wake: 3 * (day + time.Second) / 4,
 			with: rotation(func(r *v1alpha1.Rotation) { r.Trigger = "leak" }),
 			check: func(t *testing.T, out lifecycle.Outcome) {
@@ -192,7 +208,8 @@ func TestRotation(t *testing.T) {
 			},
 		},
 		"a rotation comes in time for its overlap": {
-			versions: one, carries: 1, at: 89 * day, action: lifecycle.Mint, cause: v1alpha1.CauseScheduled, want: "Active", state: v1alpha1.KeyActive, wake: 90 * day,
+			versions: one, carries: 1, at: 89 * day, action: lifecycle.Mint, cause: v1alpha1.CauseScheduled, want: "Active",
+			state: v1alpha1.KeyActive, wake: 90 * day,
 			with: rotation(func(r *v1alpha1.Rotation) { r.Every = "120d" }),
 		},
 		"an overlap longer than the schedule is refused": {
@@ -201,30 +218,36 @@ func TestRotation(t *testing.T) {
 			check: obstacle(v1alpha1.ReasonInvalidSpec),
 		},
 		"a version that is not used any more retires early": {
-			versions: pair, carries: 2, at: 3 * time.Hour, action: lifecycle.Keep, want: "Retired Active", state: v1alpha1.KeyActive, wake: 60 * day, note: "was not used for 1h",
+			versions: pair, carries: 2, at: 3 * time.Hour, action: lifecycle.Keep, want: "Retired Active", state: v1alpha1.KeyActive,
+			wake: 60 * day, note: "was not used for 1h",
 			with: used(3*time.Hour, 2*time.Hour, 2*time.Hour),
 		},
-		"not before it was silent for long enough": {
-			versions: pair, carries: 2, at: 3*time.Hour - 1, action: lifecycle.Keep, want: "Retiring Active", state: v1alpha1.KeyActive, wake: 3 * time.Hour,
+		"no early retirement before it is unused for long enough": {
+			versions: pair, carries: 2, at: 3*time.Hour - 1, action: lifecycle.Keep, want: "Retiring Active", state: v1alpha1.KeyActive,
+			wake: 3 * time.Hour,
 			with: used(3*time.Hour-1, 2*time.Hour, 2*time.Hour),
 		},
-		"not while a server is away": {
-			versions: pair, carries: 2, at: 3 * time.Hour, action: lifecycle.Keep, want: "Retiring Active", state: v1alpha1.KeyActive, wake: 3*time.Hour + 10*time.Second,
+		"no early retirement while a server is disconnected": {
+			versions: pair, carries: 2, at: 3 * time.Hour, action: lifecycle.Keep, want: "Retiring Active", state: v1alpha1.KeyActive,
+			wake: 3*time.Hour + 10*time.Second,
 			with: used(0, 2*time.Hour, 2*time.Hour),
 		},
-		"not before the new version was used": {
-			versions: pair, carries: 2, at: 3 * time.Hour, action: lifecycle.Keep, want: "Retiring Active", state: v1alpha1.KeyActive, wake: 3 * (day + time.Second) / 4,
+		"no early retirement before the new version is used": {
+			versions: pair, carries: 2, at: 3 * time.Hour, action: lifecycle.Keep, want: "Retiring Active", state: v1alpha1.KeyActive,
+			wake: 3 * (day + time.Second) / 4,
 			with: used(3*time.Hour, -time.Hour, -time.Hour),
 		},
-		"not by what happened while nobody watched": {
-			versions: pair, carries: 2, at: 3 * time.Hour, action: lifecycle.Keep, want: "Retiring Active", state: v1alpha1.KeyActive, wake: 3*time.Hour + 30*time.Minute,
+		"no early retirement by a time without reports": {
+			versions: pair, carries: 2, at: 3 * time.Hour, action: lifecycle.Keep, want: "Retiring Active", state: v1alpha1.KeyActive,
+			wake: 3*time.Hour + 30*time.Minute,
 			with: func(in *lifecycle.Input) {
 				used(3*time.Hour, 0, 2*time.Hour)(in)
 				in.Usage.Since = start.Add(150 * time.Minute)
 			},
 		},
-		"a version that is still used near the end is told of": {
-			versions: pair, carries: 2, at: 20 * time.Hour, action: lifecycle.Keep, want: "Retiring Active", state: v1alpha1.KeyActive, wake: 20*time.Hour + 10*time.Second,
+		"a version that is still used near the end is reported": {
+			versions: pair, carries: 2, at: 20 * time.Hour, action: lifecycle.Keep, want: "Retiring Active", state: v1alpha1.KeyActive,
+			wake: 20*time.Hour + 10*time.Second,
 			with: used(0, 19*time.Hour, 2*time.Hour),
 			check: func(t *testing.T, out lifecycle.Outcome) {
 				if c := out.Cutover; c == nil || c.ID != 1 || c.Clients != 3 || !c.Since.Equal(start) || !c.Ends.Equal(start.Add(day+time.Second)) {
@@ -232,15 +255,17 @@ func TestRotation(t *testing.T) {
 				}
 			},
 		},
-		"one that is silent near the end is looked at again": {
-			versions: pair, carries: 2, at: 20 * time.Hour, action: lifecycle.Keep, want: "Retiring Active", state: v1alpha1.KeyActive, wake: 20*time.Hour + (day+time.Second)/4/8,
+		"a version that is unused near the end is checked again": {
+			versions: pair, carries: 2, at: 20 * time.Hour, action: lifecycle.Keep, want: "Retiring Active", state: v1alpha1.KeyActive,
+			wake: 20*time.Hour + (day+time.Second)/4/8,
 		},
-		"not one that is still used in the middle": {
-			versions: pair, carries: 2, at: 12 * time.Hour, action: lifecycle.Keep, want: "Retiring Active", state: v1alpha1.KeyActive, wake: 12*time.Hour + 10*time.Second,
+		"a version that is still used in the middle is not reported": {
+			versions: pair, carries: 2, at: 12 * time.Hour, action: lifecycle.Keep, want: "Retiring Active", state: v1alpha1.KeyActive,
+			wake: 12*time.Hour + 10*time.Second,
 			with: used(0, 11*time.Hour, 2*time.Hour),
 			check: func(t *testing.T, out lifecycle.Outcome) {
 				if out.Cutover != nil {
-					t.Error("told of")
+					t.Error("reported")
 				}
 			},
 		},
@@ -271,57 +296,67 @@ func TestReveal(t *testing.T) {
 	}
 	run(t, map[string]step{
 		"a text waits to be claimed": {
-			versions: one, carries: 1, at: time.Hour - 1, with: once(nil), action: lifecycle.Keep, want: "Active", state: v1alpha1.KeyActive, wake: time.Hour,
+			versions: one, carries: 1, at: time.Hour - 1, with: once(nil), action: lifecycle.Keep, want: "Active", state: v1alpha1.KeyActive,
+			wake: time.Hour,
 		},
-		"when it is, that is recorded": {
+		"a claim is recorded": {
 			versions: one, carries: 1, at: time.Minute, with: once(func(in *lifecycle.Input) { in.Secret.Claimed = true }),
 			want: "Active", state: v1alpha1.KeyActive, wake: 76 * day, note: "was claimed",
 		},
-		"and then it is removed": {
+		"a claimed text is removed": {
 			versions: []v1alpha1.KeyVersion{claimed(one[0], time.Minute)}, carries: 1, at: time.Minute, with: once(nil),
 			action: lifecycle.DeleteSecret, want: "Active", state: v1alpha1.KeyActive, wake: 76 * day,
 		},
-		"and stays so": {
-			versions: []v1alpha1.KeyVersion{claimed(one[0], time.Minute)}, at: time.Hour, with: once(nil), want: "Active", state: v1alpha1.KeyActive, wake: 76 * day,
+		"a removed text is not minted again": {
+			versions: []v1alpha1.KeyVersion{claimed(one[0], time.Minute)}, at: time.Hour, with: once(nil), want: "Active",
+			state: v1alpha1.KeyActive, wake: 76 * day,
 		},
-		"an hour is enough": {
-			versions: one, carries: 1, at: time.Hour, with: once(nil), want: "Active", state: v1alpha1.KeyActive, wake: 76 * day, note: "was not claimed",
+		"a text that is not claimed within an hour is removed": {
+			versions: one, carries: 1, at: time.Hour, with: once(nil), want: "Active", state: v1alpha1.KeyActive, wake: 76 * day,
+			note: "was not claimed",
 		},
 		"removing the Secret by hand counts as claiming": {
 			versions: one, at: time.Minute, with: once(nil), want: "Active", state: v1alpha1.KeyActive, wake: 76 * day, note: "counts as claiming",
 		},
 		"a rotation waits for the claim": {
-			versions: two, carries: 2, at: time.Minute, with: once(nil), action: lifecycle.Keep, want: "Active Active", state: v1alpha1.KeyActive, wake: time.Hour,
+			versions: two, carries: 2, at: time.Minute, with: once(nil), action: lifecycle.Keep, want: "Active Active",
+			state: v1alpha1.KeyActive, wake: time.Hour,
 		},
-		"with which the overlap begins": {
+		"the overlap begins with the claim": {
 			versions: two, carries: 2, at: time.Minute, with: once(func(in *lifecycle.Input) { in.Secret.Claimed = true }),
-			want: "Retiring Active", state: v1alpha1.KeyActive, wake: time.Minute + 3*(day+time.Second)/4, note: "takes the place of version 1",
+			want: "Retiring Active", state: v1alpha1.KeyActive, wake: time.Minute + 3*(day+time.Second)/4, note: "replaces version 1",
 		},
-		"without a claim nothing is lost": {
-			versions: two, carries: 2, at: time.Hour, with: once(nil), want: "Active Revoked", state: v1alpha1.KeyActive, wake: 75 * day, note: "the earlier version stays",
+		"a new version that is not claimed is revoked, and the earlier one stays": {
+			versions: two, carries: 2, at: time.Hour, with: once(nil), want: "Active Revoked", state: v1alpha1.KeyActive, wake: 75 * day,
+			note: "the earlier version stays",
 		},
-		"a second that is on offer revokes the first, which nobody has": {
+		"a second unclaimed version revokes the first, which nobody has": {
 			versions: append(two[:2:2], delivered(3, v1alpha1.VersionActive, time.Minute)), carries: 3, at: 2 * time.Minute, with: once(nil),
-			action: lifecycle.Keep, want: "Active Revoked Active", state: v1alpha1.KeyActive, wake: time.Hour + time.Minute, note: "version 2 (kw_…0002) is revoked",
+			action: lifecycle.Keep, want: "Active Revoked Active", state: v1alpha1.KeyActive, wake: time.Hour + time.Minute,
+			note: "version 2 (kw_…0002) is revoked",
 		},
-		"to edit the Secret is not to claim it": {
-			versions: two, carries: 9, at: time.Minute, with: once(nil), want: "Active Revoked", state: v1alpha1.KeyActive, wake: 75 * day, note: "was edited",
+		"an edit of the Secret does not claim it": {
+			versions: two, carries: 9, at: time.Minute, with: once(nil), want: "Active Revoked", state: v1alpha1.KeyActive, wake: 75 * day,
+			note: "was edited",
 		},
-		"nor the first time: a new text is offered": {
-			versions: one, carries: 9, at: time.Minute, with: once(nil), action: lifecycle.Mint, cause: v1alpha1.CauseReplaced, want: "Active", state: v1alpha1.KeyPending, wake: time.Hour, note: "no longer holds",
+		"an edit of the first Secret does not claim it: a new text is minted": {
+			versions: one, carries: 9, at: time.Minute, with: once(nil), action: lifecycle.Mint, cause: v1alpha1.CauseReplaced,
+			want: "Active", state: v1alpha1.KeyPending, wake: time.Hour, note: "no longer holds",
 		},
-		"whatever is left of a Secret is removed": {
-			versions: []v1alpha1.KeyVersion{claimed(one[0], time.Minute)}, at: time.Minute, with: once(func(in *lifecycle.Input) { in.Secret.Found = true }),
+		"a Secret with any content left is deleted": {
+			versions: []v1alpha1.KeyVersion{claimed(one[0], time.Minute)}, at: time.Minute,
+			with:   once(func(in *lifecycle.Input) { in.Secret.Found = true }),
 			action: lifecycle.DeleteSecret, want: "Active", state: v1alpha1.KeyActive, wake: 76 * day,
 		},
-		"also when the key is revoked": {
+		"the Secret is deleted when the key is revoked": {
 			versions: one, carries: 1, at: time.Minute, with: once(func(in *lifecycle.Input) { in.Key.Spec.Revoked = new(true) }),
 			action: lifecycle.DeleteSecret, want: "Revoked", state: v1alpha1.KeyRevoked, note: "is revoked",
 		},
-		"or over": {
-			versions: one, carries: 1, at: 90 * day, with: once(nil), action: lifecycle.DeleteSecret, want: "Expired", state: v1alpha1.KeyExpired, note: "has expired",
+		"the Secret is deleted when the key has expired": {
+			versions: one, carries: 1, at: 90 * day, with: once(nil), action: lifecycle.DeleteSecret, want: "Expired",
+			state: v1alpha1.KeyExpired, note: "has expired",
 		},
-		"but the text": {
+		"the Secret of a version that was revoked unclaimed is deleted": {
 			versions: []v1alpha1.KeyVersion{old, delivered(2, v1alpha1.VersionRevoked, 0)}, carries: 2, at: time.Hour, with: once(nil),
 			action: lifecycle.DeleteSecret, want: "Active Revoked", state: v1alpha1.KeyActive, wake: 75 * day,
 		},
@@ -333,7 +368,7 @@ func TestRestoreAndImport(t *testing.T) {
 	left.DeliveredAt, left.Cause, left.Digest = nil, "", ""
 	restored := func(change func(*lifecycle.Input)) func(*lifecycle.Input) {
 		return func(in *lifecycle.Input) {
-			in.Secret.Left = left.DeepCopy()
+			in.Secret.Restorable = left.DeepCopy()
 			if change != nil {
 				change(in)
 			}
@@ -358,30 +393,33 @@ func TestRestoreAndImport(t *testing.T) {
 				}
 			},
 		},
-		"also where nothing could be minted now": {
-			carries: 7, with: restored(func(in *lifecycle.Input) { in.Key.Spec.Suspended = new(true) }), want: "Active", state: v1alpha1.KeySuspended, wake: 89 * day, note: "is taken over",
+		"a Secret that outlived its status keeps its key if nothing can be minted now": {
+			carries: 7, with: restored(func(in *lifecycle.Input) { in.Key.Spec.Suspended = new(true) }), want: "Active",
+			state: v1alpha1.KeySuspended, wake: 89 * day, note: "is taken over",
 		},
-		"and its expiry": {
+		"a Secret that outlived its status keeps its expiry": {
 			carries: 7, at: 89 * day, with: restored(nil), want: "Expired", state: v1alpha1.KeyPending, note: "has expired",
 		},
-		"not what cannot be a key": {
+		"a Secret without a key is not taken over": {
 			carries: 7, with: restored(func(in *lifecycle.Input) {
-				in.Secret.LeftProblem = &grant.Problem{Reason: v1alpha1.ReasonRestoreRefused}
+				in.Secret.RestoreProblem = &grant.Problem{Reason: v1alpha1.ReasonRestoreRefused}
 			}),
 			state: v1alpha1.KeyBlocked, check: obstacle(v1alpha1.ReasonRestoreRefused),
 		},
-		"without its Secret a copy is minted anew, and told so": {
+		"without its Secret a copy is minted again, with an event": {
 			with:   func(in *lifecycle.Input) { in.Key.Annotations = map[string]string{v1alpha1.AnnotationRestored: "ada"} },
-			action: lifecycle.Mint, cause: v1alpha1.CauseCreated, state: v1alpha1.KeyPending, note: "whoever holds an earlier one is refused",
+			action: lifecycle.Mint, cause: v1alpha1.CauseCreated, state: v1alpha1.KeyPending, note: "holders of an earlier one are refused",
 		},
 		"an existing key becomes the first version": {
 			with: imports(nil), action: lifecycle.Import, cause: v1alpha1.CauseImported, state: v1alpha1.KeyPending,
 		},
-		"unless it is none": {
-			with: imports(func(in *lifecycle.Input) { in.Import = refused }), state: v1alpha1.KeyBlocked, check: obstacle(v1alpha1.ReasonImportRefused),
+		"a text that is no key is not imported": {
+			with: imports(func(in *lifecycle.Input) { in.Import = refused }), state: v1alpha1.KeyBlocked,
+			check: obstacle(v1alpha1.ReasonImportRefused),
 		},
 		"later versions are minted": {
-			versions: []v1alpha1.KeyVersion{delivered(1, v1alpha1.VersionActive, 0)}, carries: 1, at: 60 * day, with: imports(func(in *lifecycle.Input) { in.Import = refused }),
+			versions: []v1alpha1.KeyVersion{delivered(1, v1alpha1.VersionActive, 0)}, carries: 1, at: 60 * day,
+			with:   imports(func(in *lifecycle.Input) { in.Import = refused }),
 			action: lifecycle.Mint, cause: v1alpha1.CauseScheduled, want: "Active", state: v1alpha1.KeyActive, wake: 90 * day,
 		},
 	})
@@ -410,7 +448,8 @@ func run(t *testing.T, steps map[string]step) {
 			}
 			out := lifecycle.Plan(in, start.Add(s.at))
 			if out.Action != s.action || out.Cause != s.cause || out.State != s.state {
-				t.Errorf("action %v for %q, state %s; want %v for %q, %s; obstacle %v", out.Action, out.Cause, out.State, s.action, s.cause, s.state, out.Obstacle)
+				t.Errorf("action %v for %q, state %s; want %v for %q, %s; obstacle %v", out.Action, out.Cause, out.State, s.action, s.cause,
+					s.state, out.Obstacle)
 			}
 			if got := strings.Trim(fmt.Sprint(states(out.Versions)), "[]"); got != s.want {
 				t.Errorf("versions %s, want %s", got, s.want)

@@ -9,8 +9,8 @@ import (
 	"github.com/keyward-dev/keyward/test/cost"
 )
 
-// TestCost: a host is too long before anything is worked out about it. Writing an international
-// name in punycode takes the square of its length.
+// TestCost: a host that is too long is refused before anything is computed from it. The time to convert an international
+// name to punycode grows with the square of its length.
 func TestCost(t *testing.T) {
 	var many strings.Builder
 	for r := rune(0x4e00); many.Len() < 64<<10; r++ {
@@ -31,7 +31,7 @@ func TestCost(t *testing.T) {
 		}
 		if is, within := cost.Within(bound, func() {
 			if _, err := origin.ParsePattern(pattern); err == nil || len(err.Error()) > 2000 {
-				t.Errorf("%s: accepted as a pattern, or told at length: %.100v", name, err)
+				t.Errorf("%s: accepted as a pattern, or with a long error: %.100v", name, err)
 			}
 		}); !within {
 			t.Errorf("%s: reading a pattern costs %+v", name, is)

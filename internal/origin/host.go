@@ -13,9 +13,9 @@ const (
 	maxHost  = 253
 	maxLabel = 63
 
-	// maxWritten is how long a host may be as it is written: each character of an international
-	// name takes up to 4 bytes in UTF-8, and becomes at least one. Working out its punycode
-	// takes the square of its length, so nothing longer is looked at.
+	// maxWritten is the greatest length of a host as it is written: each character of an international
+	// name takes up to 4 bytes in UTF-8, and becomes at least one. The time to compute its punycode
+	// grows with the square of its length, so nothing longer is processed.
 	maxWritten = 4 * (maxHost + 1)
 )
 
@@ -46,7 +46,7 @@ func canonicalHost(host string) (string, error) {
 		if err != nil {
 			return "", errHostIDN
 		}
-		host = strings.TrimSuffix(ascii, ".") // IDNA reads other dots than '.', also at the end
+		host = strings.TrimSuffix(ascii, ".") // IDNA accepts other dots than '.', also at the end
 	}
 	host = strings.ToLower(host)
 	if err := checkHost(host); err != nil {
@@ -115,8 +115,8 @@ func checkHost(host string) error {
 	return nil
 }
 
-// endsInNumber is the WHATWG URL rule that tells a would-be IPv4 address, in any of its
-// odd spellings, from a name. No top-level domain starts with a digit.
+// endsInNumber is the WHATWG URL rule that distinguishes what is meant as an IPv4 address, in any of its
+// unusual spellings, from a name. No top-level domain starts with a digit.
 func endsInNumber(host string) bool {
 	last := host[strings.LastIndexByte(host, '.')+1:]
 	return last != "" && last[0] >= '0' && last[0] <= '9' && (isDigits(last) || strings.HasPrefix(last, "0x"))

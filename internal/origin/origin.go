@@ -1,5 +1,5 @@
-// Package origin is the language of web origins and of the patterns that allow them. The
-// manager reads patterns with it to refuse bad ones, and validation servers to match them.
+// Package origin defines web origins and the patterns that allow them. The
+// manager parses patterns with it to refuse invalid ones, and validation servers to match them.
 //
 // An origin is scheme, host and port (RFC 6454), in the serialization that browsers send
 // (WHATWG HTML, "ASCII serialization of an origin").
@@ -26,16 +26,16 @@ const (
 	portHTTPS   = 443
 )
 
-// The ways in which a header is not an origin.
+// The reasons why a header is not an origin.
 var (
-	// ErrOpaque is the error of "null", which sandboxed frames and local files send.
+	// ErrOpaque is the error for "null", which sandboxed frames and local files send.
 	ErrOpaque    = errors.New("an opaque origin")
 	ErrMalformed = errors.New("not an origin: want http(s)://host[:port] and nothing else")
 )
 
-// Parse reads the value of an Origin header. It fails with ErrOpaque or ErrMalformed; it
+// Parse parses the value of an Origin header. It fails with ErrOpaque or ErrMalformed; it
 // accepts neither path nor user information, nor the list of origins that RFC 6454 allows
-// and nobody sends. A canonical header costs no allocation.
+// and nobody sends. It does not allocate for a canonical header.
 func Parse(header string) (Origin, error) {
 	if header == "null" {
 		return Origin{}, ErrOpaque
@@ -49,7 +49,7 @@ func Parse(header string) (Origin, error) {
 
 // ParseReferer returns the origin of a Referer header (RFC 9110, section 10.1.3). It
 // fails with ErrOpaque or ErrMalformed; user information is malformed, since RFC 9110
-// forbids to send it and its only use here would be to deceive.
+// forbids senders to include it and its only use here would be to deceive.
 func ParseReferer(header string) (Origin, error) {
 	if strings.HasPrefix(header, "about:") {
 		return Origin{}, ErrOpaque
@@ -73,7 +73,7 @@ func (o Origin) String() string {
 	return s
 }
 
-// IsLocalhost tells whether the origin names the machine itself, on whatever port:
+// IsLocalhost reports whether the origin names the machine itself, on any port:
 // localhost, *.localhost (RFC 6761), 127.0.0.0/8 and [::1].
 func (o Origin) IsLocalhost() bool {
 	switch {
@@ -101,7 +101,7 @@ func cutScheme(s string) (scheme, rest string, ok bool) {
 	}
 }
 
-// fromAuthority reads host[:port].
+// fromAuthority parses host[:port].
 func fromAuthority(scheme, authority string) (Origin, error) {
 	host, portText, hasPort := cutPort(authority)
 	port := defaultPort(scheme)

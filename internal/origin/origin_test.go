@@ -151,11 +151,13 @@ func TestPatternMatches(t *testing.T) {
 	}{
 		{"acme.com",
 			[]string{"https://acme.com", "http://acme.com", "https://ACME.com:443", "https://acme.com."},
-			[]string{"https://acme.com:8443", "https://www.acme.com", "https://evilacme.com", "https://acme.com.evil.com", "http://acme.com:443"},
+			[]string{"https://acme.com:8443", "https://www.acme.com", "https://evilacme.com",
+				"https://acme.com.evil.com", "http://acme.com:443"},
 			"acme.com"},
 		{"*.acme.com",
 			[]string{"https://www.acme.com", "http://a.b.c.acme.com"},
-			[]string{"https://acme.com", "https://evilacme.com", "https://www.acme.com:8443", "https://www.acme.com.evil.com", "https://www.acme.co"},
+			[]string{"https://acme.com", "https://evilacme.com", "https://www.acme.com:8443",
+				"https://www.acme.com.evil.com", "https://www.acme.co"},
 			"*.acme.com"},
 		{"https://shop.acme.com:8443",
 			[]string{"https://shop.acme.com:8443"},
@@ -164,9 +166,11 @@ func TestPatternMatches(t *testing.T) {
 		{"http://acme.com", []string{"http://acme.com"}, []string{"https://acme.com", "http://acme.com:8080"}, "http://acme.com"},
 		{"https://acme.com:443", []string{"https://acme.com"}, []string{"http://acme.com"}, "https://acme.com"},
 		{"acme.com:443", []string{"https://acme.com", "http://acme.com:443"}, []string{"http://acme.com"}, "acme.com:443"},
-		{"https://*.acme.com:8443", []string{"https://a.b.acme.com:8443"}, []string{"https://acme.com:8443", "https://a.acme.com"}, "https://*.acme.com:8443"},
+		{"https://*.acme.com:8443", []string{"https://a.b.acme.com:8443"},
+			[]string{"https://acme.com:8443", "https://a.acme.com"}, "https://*.acme.com:8443"},
 		{"ACME.Com.", []string{"https://acme.com"}, nil, "acme.com"},
-		{"*.MÜNCHEN.example", []string{"https://www.münchen.example", "https://www.xn--mnchen-3ya.example"}, []string{"https://münchen.example"}, "*.xn--mnchen-3ya.example"},
+		{"*.MÜNCHEN.example", []string{"https://www.münchen.example", "https://www.xn--mnchen-3ya.example"},
+			[]string{"https://münchen.example"}, "*.xn--mnchen-3ya.example"},
 		{"münchen。example", []string{"https://münchen.example"}, nil, "xn--mnchen-3ya.example"},
 		{"intranet", []string{"http://intranet"}, []string{"http://www.intranet"}, "intranet"},
 		{"192.0.2.7", []string{"http://192.0.2.7"}, []string{"http://192.0.2.70"}, "192.0.2.7"},
@@ -205,7 +209,7 @@ func contains(list []string, s string) bool {
 	return false
 }
 
-func TestParsePatternNamesTheRemedy(t *testing.T) {
+func TestParsePatternErrorsHaveHints(t *testing.T) {
 	for pattern, hint := range map[string]string{
 		"":                        "write a domain such as acme.com",
 		"*":                       "list the domains to allow",
@@ -218,11 +222,11 @@ func TestParsePatternNamesTheRemedy(t *testing.T) {
 		"*.com":                   "*.acme.com",
 		"*.com.":                  "*.acme.com",
 		"*.":                      "the host is empty",
-		"https://acme.com/":       "leave out everything from the '/'",
-		"acme.com/path":           "leave out everything from the '/'",
+		"https://acme.com/":       "leave out the '/' and everything after it",
+		"acme.com/path":           "leave out the '/' and everything after it",
 		"ftp://acme.com":          "must be http or https",
 		"://acme.com":             "must be http or https",
-		"acme.com, evil.com":      "one domain to an entry",
+		"acme.com, evil.com":      "write one domain in each entry",
 		"user@acme.com":           "before '@'",
 		"acme.com:99999":          "1 to 65535",
 		"2001:db8::1":             "brackets",
@@ -232,7 +236,7 @@ func TestParsePatternNamesTheRemedy(t *testing.T) {
 		"ac me.com":               "without spaces",
 		"acme!.com":               "letters, digits",
 		"xn--a.com":               "IDNA",
-		"null":                    "", // a host like any other: Origin "null" never gets here
+		"null":                    "", // a host like any other: the Origin "null" is not compared with patterns
 		strings.Repeat("a.", 128): "253",
 	} {
 		_, err := ParsePattern(pattern)
@@ -243,7 +247,7 @@ func TestParsePatternNamesTheRemedy(t *testing.T) {
 			continue
 		}
 		if err == nil || !strings.Contains(err.Error(), hint) {
-			t.Errorf("%q: got %v, want a word about %q", pattern, err, hint)
+			t.Errorf("%q: got %v, want it to mention %q", pattern, err, hint)
 		}
 	}
 }

@@ -18,14 +18,14 @@ import (
 //	acme.com:8443                http and https at that port
 type Pattern struct {
 	scheme   string // "" for both
-	host     string // behind "*.", where there is a wildcard
+	host     string // without "*.", where there is a wildcard
 	wildcard bool
 	port     uint16 // 0 for the default port of the scheme
 }
 
 const wildcardPrefix = "*."
 
-// ParsePattern reads a pattern. Its errors say what to write instead.
+// ParsePattern parses a pattern. Its errors say what to write instead.
 func ParsePattern(s string) (Pattern, error) {
 	if len(s) > len("https://*.")+maxWritten+len(":65535") {
 		return Pattern{}, errHostLong
@@ -61,7 +61,7 @@ func parsePattern(s string) (Pattern, error) {
 	}
 	host, p.wildcard = strings.CutPrefix(host, wildcardPrefix)
 	if strings.Contains(host, "*") {
-		return Pattern{}, fmt.Errorf("a '*' may only stand for subdomains at the very start, as in *.acme.com; list the domains to allow")
+		return Pattern{}, fmt.Errorf("a '*' is only allowed at the start, for subdomains, as in *.acme.com; list the domains to allow")
 	}
 	var err error
 	if p.host, err = canonicalPatternHost(host); err != nil {
@@ -70,26 +70,26 @@ func parsePattern(s string) (Pattern, error) {
 	return p, p.checkWildcard()
 }
 
-// checkSurroundings gives what is not a host an error of its own.
+// checkSurroundings returns a specific error for parts that do not belong to a host.
 func checkSurroundings(rest string) error {
 	switch {
 	case rest == "":
 		return fmt.Errorf("it is empty: write a domain such as acme.com")
 	case strings.ContainsAny(rest, " \t\r\n,;"):
-		return fmt.Errorf("one domain to an entry, without spaces or commas")
+		return fmt.Errorf("write one domain in each entry, without spaces or commas")
 	case strings.Contains(rest, "@"):
 		return fmt.Errorf("leave out the user name before '@'")
 	case strings.ContainsAny(rest, `/\?#`):
-		return fmt.Errorf("an origin has no path: leave out everything from the '/' on")
+		return fmt.Errorf("an origin has no path: leave out the '/' and everything after it")
 	case strings.Count(rest, ":") > 1 && !strings.Contains(rest, "["):
-		return fmt.Errorf("an IPv6 address goes into brackets, as in [2001:db8::1]")
+		return fmt.Errorf("write an IPv6 address in brackets, as in [2001:db8::1]")
 	default:
 		return nil
 	}
 }
 
-// canonicalPatternHost also checks punycode that was written out, which browsers would
-// never send if it is not valid.
+// canonicalPatternHost also checks a host that is written as punycode: browsers never
+// send punycode that is invalid.
 func canonicalPatternHost(host string) (string, error) {
 	host, err := canonicalHost(host)
 	if err != nil {
@@ -118,7 +118,7 @@ func (p Pattern) checkWildcard() error {
 	}
 }
 
-// Matches tells whether the pattern allows the origin.
+// Matches reports whether the pattern allows the origin.
 func (p Pattern) Matches(o Origin) bool {
 	if p.scheme != "" && p.scheme != o.Scheme {
 		return false
@@ -137,12 +137,12 @@ func (p Pattern) Matches(o Origin) bool {
 	return dot > 0 && o.Host[dot] == '.' && o.Host[dot+1:] == p.host
 }
 
-// Host returns the host that the pattern is about, to look patterns up by: the very host,
-// or with a wildcard the one that it is in front of.
+// Host returns the host of the pattern, to look patterns up by: the exact host,
+// or with a wildcard the host after it.
 func (p Pattern) Host() (host string, wildcard bool) { return p.host, p.wildcard }
 
-// Origins returns the origins that the pattern allows, to look patterns up by: at most one of
-// each scheme. With a wildcard their host is the one that it is in front of.
+// Origins returns the origins that the pattern allows, to look patterns up by: at most one for
+// each scheme. With a wildcard their host is the one after it.
 func (p Pattern) Origins() iter.Seq[Origin] {
 	return func(yield func(Origin) bool) {
 		for _, scheme := range []string{schemeHTTP, schemeHTTPS} {
@@ -160,7 +160,7 @@ func (p Pattern) Origins() iter.Seq[Origin] {
 	}
 }
 
-// String returns the canonical form; ParsePattern reads it back to an equal Pattern.
+// String returns the canonical form, from which ParsePattern returns an equal Pattern.
 func (p Pattern) String() string {
 	var s strings.Builder
 	if p.scheme != "" {

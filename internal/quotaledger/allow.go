@@ -5,51 +5,51 @@ import (
 	"slices"
 )
 
-// Presence is whether a server can be asked to give back.
+// Presence describes whether a server can be asked to return what it has not spent.
 type Presence uint8
 
 const (
-	// Away is that it cannot, and nobody knows whether it ever will.
-	Away Presence = iota
-	// Expected is that it is about to be back.
+	// Disconnected means that it cannot be asked, and that it is unknown whether it ever reconnects.
+	Disconnected Presence = iota
+	// Expected means that it is about to reconnect.
 	Expected
-	// Connected is that it can.
+	// Connected means that it can be asked.
 	Connected
 )
 
 // Peer is what is known of a server beside its account.
 type Peer struct {
 	Presence Presence
-	// Wants is how much more it asked for when it had the allowance with this Sequence.
+	// Wants is how many more requests it asked for when it had the allowance with this Sequence.
 	Wants, Sequence uint64
-	// Asked orders those who want something: less is earlier.
+	// Asked orders the servers that want more: a lower number is earlier.
 	Asked uint64
 }
 
-// Outcome is what servers are to be told.
+// Outcome is what servers are to be notified of.
 type Outcome struct {
-	// Raised have got a larger allowance.
+	// Raised are the servers that have received a larger allowance.
 	Raised []string
-	// Recall are to give back what they have not spent.
+	// Recall are the servers that are to return what they have not spent.
 	Recall []string
-	// Waiting is whether a server has nothing left and got nothing, but may yet.
+	// Waiting reports whether a server has nothing left and received nothing, but may receive something yet.
 	Waiting bool
-	// Exhausted is whether nothing is left for those who want something: all of the quota is
-	// spent, or held by servers that are away.
+	// Exhausted reports whether nothing is left for the servers that want more: all of the quota is
+	// spent, or leased to servers that are disconnected.
 	Exhausted bool
 }
 
-// generosity is by which fraction of what is left, over the servers, an allowance grows.
-const generosity = 2
+// shareDivisor determines how much an allowance grows: what is left, divided by this and by the number of servers.
+const shareDivisor = 2
 
-// Allow leases what is left of a quota to the servers that want it. No sum of allowances
-// ever exceeds the quota by it: what is already beyond, after the quota was lowered, is
+// Allow leases what is left of a quota to the servers that want more. It never makes the sum of allowances
+// exceed the quota; where the sum already exceeds it, because the quota was lowered, allowances are
 // recalled.
 func (l *Ledger) Allow(quota uint64, peers map[string]Peer) Outcome {
 	committed := l.Committed()
 	left := quota - min(quota, committed)
 	wanting := l.wanting(peers)
-	share := max(1, left/uint64(generosity*max(1, connected(peers))))
+	share := max(1, left/uint64(shareDivisor*max(1, connected(peers))))
 	var outcome Outcome
 	starving := false
 	for _, server := range wanting {
@@ -74,7 +74,7 @@ func (l *Ledger) Allow(quota uint64, peers map[string]Peer) Outcome {
 		case presence == Connected && !slices.Contains(outcome.Raised, server):
 			outcome.Recall = append(outcome.Recall, server)
 			hope = true
-		case presence != Away:
+		case presence != Disconnected:
 			hope = true
 		}
 	}
@@ -83,7 +83,7 @@ func (l *Ledger) Allow(quota uint64, peers map[string]Peer) Outcome {
 	return outcome
 }
 
-// wanting are those who want more and have the latest allowance, in the order of their asking.
+// wanting returns the servers that want more and have the latest allowance, in the order in which they asked.
 func (l *Ledger) wanting(peers map[string]Peer) []string {
 	var servers []string
 	for server, peer := range peers {

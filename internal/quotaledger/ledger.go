@@ -1,6 +1,6 @@
-// Package quotaledger keeps the accounts of one group in one month: what each life of a
-// validation server may let through, and what it has. It is pure. See
-// docs/design/0009-quotas.md for why the quota holds whatever is lost, sent twice or crashes.
+// Package quotaledger keeps the accounts of one group in one month: how many requests each incarnation of a
+// validation server may allow, and how many it has allowed. It is pure. See
+// docs/design/0009-quotas.md for why the quota is kept when messages are lost or sent twice, and when processes crash.
 package quotaledger
 
 import (
@@ -20,21 +20,21 @@ var (
 	ErrSum        = errors.New("the counters contradict each other")
 )
 
-// Account is that of one life of a server. Its counters are cumulative.
+// Account is that of one incarnation of a server. Its counters are cumulative.
 type Account struct {
-	// Leased is how many requests that need an allowance it may let through in all, by the
+	// Leased is how many requests that need an allowance the server may allow in total, by the
 	// allowance with this Sequence.
 	Leased, Sequence uint64
-	// Requests that it let through; Spent of them by allowance, Unconfirmed although there
-	// was none, and the others when they needed none.
+	// Requests is how many requests it allowed. Of these, Spent used the allowance, Unconfirmed were allowed although
+	// there was no allowance, and the others needed none.
 	Requests, Spent, Unconfirmed uint64
-	// Bytes of response bodies.
+	// Bytes is how many bytes of response bodies it sent.
 	Bytes uint64
-	// Closed says that the life is over: nothing more will be spent.
+	// Closed means that the incarnation has ended: it spends nothing more.
 	Closed bool
 }
 
-// unspent is what it may still let through, for all that is known.
+// unspent returns how many requests the server may still allow, as far as is known.
 func (a Account) unspent() uint64 {
 	if a.Closed || a.Leased < a.Spent {
 		return 0
@@ -42,26 +42,26 @@ func (a Account) unspent() uint64 {
 	return a.Leased - a.Spent
 }
 
-// committed is what it takes from the quota: what it has spent or may spend, and what needed
-// no allowance then, such as before there was a quota.
+// committed returns how much of the quota the account takes: what it has spent or may spend, and requests that needed
+// no allowance when they were allowed, such as before there was a quota.
 func (a Account) committed() uint64 { return a.Requests - a.Unconfirmed + a.unspent() }
 
-// Ledger is the accounts, by server. Its zero value is empty.
+// Ledger has the accounts, by server. Its zero value is empty.
 type Ledger struct {
 	Accounts map[string]Account
-	// Folded is the sum of closed accounts that have been forgotten.
+	// Folded is the sum of closed accounts that have been removed.
 	Folded Account
 }
 
 // Clone returns a copy.
 func (l *Ledger) Clone() *Ledger { return &Ledger{Accounts: maps.Clone(l.Accounts), Folded: l.Folded} }
 
-// Equal is whether two ledgers say the same.
+// Equal reports whether two ledgers have the same content.
 func (l *Ledger) Equal(other *Ledger) bool {
 	return l.Folded == other.Folded && maps.Equal(l.Accounts, other.Accounts)
 }
 
-// Total sums up the accounts.
+// Total returns the sum of the accounts.
 func (l *Ledger) Total() Account {
 	total := l.Folded
 	for _, a := range l.Accounts {
@@ -79,7 +79,7 @@ func (a Account) plus(b Account) Account {
 	return a
 }
 
-// Committed is how much of the quota is spent or may be.
+// Committed returns how much of the quota is spent or may be spent.
 func (l *Ledger) Committed() uint64 {
 	sum := l.Folded.Requests - l.Folded.Unconfirmed
 	for _, a := range l.Accounts {
@@ -88,27 +88,27 @@ func (l *Ledger) Committed() uint64 {
 	return sum
 }
 
-// Report takes note of what a server says of its account. To hear the same again changes
-// nothing. It lowers Leased where the server has given back, but only if it had the latest
-// allowance then: one on its way would still count.
-func (l *Ledger) Report(server string, said Account) error {
+// Report records what a server reports about its account. To record the same report again changes
+// nothing. It lowers Leased where the server has returned a part of it, but only if the server had the latest
+// allowance then: one that is on its way to the server would still count.
+func (l *Ledger) Report(server string, reported Account) error {
 	was := l.Accounts[server]
-	if err := check(was, said); err != nil {
+	if err := check(was, reported); err != nil {
 		return err
 	}
-	now := said
+	now := reported
 	if was.Closed {
 		now.Closed = true
 	}
 	switch {
 	case now.Closed:
-		now.Leased, now.Sequence = said.Spent, max(was.Sequence, said.Sequence)
-	case said.Sequence < was.Sequence:
+		now.Leased, now.Sequence = reported.Spent, max(was.Sequence, reported.Sequence)
+	case reported.Sequence < was.Sequence:
 		now.Leased, now.Sequence = was.Leased, was.Sequence
-	case said.Sequence > was.Sequence:
-		// What was persisted is older than what the server got: a backup was restored. What
-		// it holds, it may have spent.
-		now.Leased = max(was.Leased, said.Leased)
+	case reported.Sequence > was.Sequence:
+		// What was persisted is older than what the server received: a backup was restored. The server
+		// may have spent all that it has.
+		now.Leased = max(was.Leased, reported.Leased)
 	}
 	l.put(server, now)
 	return nil
@@ -124,37 +124,38 @@ func (l *Ledger) put(server string, a Account) {
 	l.Accounts[server] = a
 }
 
-func check(was, said Account) error {
+func check(was, reported Account) error {
 	for _, counter := range []struct {
-		name      string
-		was, said uint64
+		name          string
+		was, reported uint64
 	}{
-		{"requests", was.Requests, said.Requests},
-		{"spent", was.Spent, said.Spent},
-		{"unconfirmed requests", was.Unconfirmed, said.Unconfirmed},
-		{"bytes", was.Bytes, said.Bytes},
-		{"leased", 0, said.Leased},
-		{"sequence", 0, said.Sequence},
+		{"requests", was.Requests, reported.Requests},
+		{"spent", was.Spent, reported.Spent},
+		{"unconfirmed requests", was.Unconfirmed, reported.Unconfirmed},
+		{"bytes", was.Bytes, reported.Bytes},
+		{"leased", 0, reported.Leased},
+		{"sequence", 0, reported.Sequence},
 	} {
 		switch {
-		case counter.said > Max:
-			return fmt.Errorf("%s is %d: %w", counter.name, counter.said, ErrOverflow)
-		case counter.said < counter.was:
-			return fmt.Errorf("%s is %d, after %d: %w", counter.name, counter.said, counter.was, ErrDecreasing)
+		case counter.reported > Max:
+			return fmt.Errorf("%s is %d: %w", counter.name, counter.reported, ErrOverflow)
+		case counter.reported < counter.was:
+			return fmt.Errorf("%s is %d, after %d: %w", counter.name, counter.reported, counter.was, ErrDecreasing)
 		}
 	}
 	switch {
-	case said.Spent+said.Unconfirmed > said.Requests:
-		return fmt.Errorf("%d spent and %d unconfirmed of %d requests: %w", said.Spent, said.Unconfirmed, said.Requests, ErrSum)
-	case said.Spent > said.Leased:
-		return fmt.Errorf("%d spent of an allowance of %d: %w", said.Spent, said.Leased, ErrSum)
-	case said.Sequence <= was.Sequence && said.Leased > was.Leased && !was.Closed:
-		return fmt.Errorf("%d leased by allowance %d, but allowance %d was for %d: %w", said.Leased, said.Sequence, was.Sequence, was.Leased, ErrAllowance)
+	case reported.Spent+reported.Unconfirmed > reported.Requests:
+		return fmt.Errorf("%d spent and %d unconfirmed of %d requests: %w", reported.Spent, reported.Unconfirmed, reported.Requests, ErrSum)
+	case reported.Spent > reported.Leased:
+		return fmt.Errorf("%d spent of an allowance of %d: %w", reported.Spent, reported.Leased, ErrSum)
+	case reported.Sequence <= was.Sequence && reported.Leased > was.Leased && !was.Closed:
+		return fmt.Errorf("%d leased by allowance %d, but allowance %d was for %d: %w", reported.Leased,
+			reported.Sequence, was.Sequence, was.Leased, ErrAllowance)
 	}
 	return nil
 }
 
-// Fold forgets closed accounts that are not to be kept, and keeps their sum.
+// Fold removes closed accounts that are not to be kept, and keeps their sum.
 func (l *Ledger) Fold(keep func(server string) bool) {
 	for server, a := range l.Accounts {
 		if a.Closed && !keep(server) {

@@ -9,12 +9,13 @@ import (
 	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
-// TestFold: what is forgotten of closed accounts stays in every sum.
+// TestFold: closed accounts that are removed stay in every sum.
 func TestFold(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		counter := rapid.Uint64Range(0, 1000)
 		l := &quotaledger.Ledger{Accounts: rapid.MapOf(rapid.StringN(1, 3, 3), rapid.Custom(func(t *rapid.T) quotaledger.Account {
-			a := quotaledger.Account{Spent: counter.Draw(t, "spent"), Unconfirmed: counter.Draw(t, "unconfirmed"), Bytes: counter.Draw(t, "bytes"), Closed: rapid.Bool().Draw(t, "closed")}
+			a := quotaledger.Account{Spent: counter.Draw(t, "spent"), Unconfirmed: counter.Draw(t, "unconfirmed"),
+				Bytes: counter.Draw(t, "bytes"), Closed: rapid.Bool().Draw(t, "closed")}
 			a.Requests = a.Spent + a.Unconfirmed + counter.Draw(t, "free")
 			a.Leased = a.Spent + counter.Draw(t, "unspent")
 			return a
@@ -32,14 +33,14 @@ func TestFold(t *testing.T) {
 	})
 }
 
-// holder is a server as far as its ledger is concerned, with what is under way between them.
+// holder is a server from the point of view of the ledger, with the messages that are on their way between them.
 type holder struct {
 	leased, sequence, spent uint64
 	up                      []quotaledger.Account // reports
 	down                    []quotaledger.Account // allowances
 }
 
-// mayHold is what it may let through in all, once what is under way to it has arrived.
+// mayHold returns how many requests it may allow in total, after the messages on their way to it have arrived.
 func (h *holder) mayHold() uint64 {
 	most := h.leased
 	for _, a := range h.down {
@@ -50,8 +51,8 @@ func (h *holder) mayHold() uint64 {
 	return most
 }
 
-// TestCommitted: in whichever order reports and allowances arrive, late, or more than once,
-// what servers hold or are about to hold is committed, and that is never more than the quota.
+// TestCommitted: in any order in which reports and allowances arrive, late, or more than once,
+// everything that servers have or are about to receive is committed, and that is never more than the quota.
 func TestCommitted(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l, quota := &quotaledger.Ledger{}, rapid.Uint64Range(0, 200).Draw(t, "quota")
@@ -72,16 +73,17 @@ func TestCommitted(t *testing.T) {
 				}
 				h.up = append(h.up, quotaledger.Account{Leased: h.leased, Sequence: h.sequence, Spent: h.spent, Requests: h.spent})
 			},
-			"hear": func(t *rapid.T) {
+			"receive": func(t *rapid.T) {
 				name, h := pick(t)
 				if len(h.up) == 0 {
 					return
 				}
-				said := rapid.SampledFrom(h.up).Draw(t, "report") // it may be heard again
-				if l.Report(name, said) != nil {
+				reported := rapid.SampledFrom(h.up).Draw(t, "report") // it may arrive again
+				if l.Report(name, reported) != nil {
 					return
 				}
-				peer := quotaledger.Peer{Presence: quotaledger.Connected, Sequence: said.Sequence, Wants: rapid.Uint64Range(0, 20).Draw(t, "wants")}
+				peer := quotaledger.Peer{Presence: quotaledger.Connected, Sequence: reported.Sequence,
+					Wants: rapid.Uint64Range(0, 20).Draw(t, "wants")}
 				for _, raised := range l.Allow(quota, map[string]quotaledger.Peer{name: peer}).Raised {
 					holders[raised].down = append(holders[raised].down, l.Accounts[raised])
 				}
@@ -125,11 +127,13 @@ func TestMonth(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if month.Next().String() != c.next || month.Previous().String() != c.previous || month.End().Sub(month.Begin()) != time.Duration(c.days)*24*time.Hour {
+		if month.Next().String() != c.next || month.Previous().String() != c.previous ||
+			month.End().Sub(month.Begin()) != time.Duration(c.days)*24*time.Hour {
 			t.Errorf("%s: %s, %s, %s", month, month.Previous(), month.Next(), month.End().Sub(month.Begin()))
 		}
 		east := time.FixedZone("", 14*3600)
-		if quotaledger.MonthOf(month.End().Add(-1).In(east)) != month || quotaledger.MonthOf(month.Begin().In(east)) != month || quotaledger.MonthOf(month.End()) == month {
+		if quotaledger.MonthOf(month.End().Add(-1).In(east)) != month ||
+			quotaledger.MonthOf(month.Begin().In(east)) != month || quotaledger.MonthOf(month.End()) == month {
 			t.Errorf("%s: its ends are not in it", month)
 		}
 	}

@@ -14,11 +14,11 @@ func MonthOf(at time.Time) Month {
 	return Month{at.Year(), int(at.Month())}
 }
 
-// ParseMonth reads a month as String writes it.
+// ParseMonth parses what String returns.
 func ParseMonth(text string) (Month, error) {
 	at, err := time.Parse("2006-01", text)
 	if err != nil {
-		return Month{}, fmt.Errorf("%q is no month such as 2026-11", text)
+		return Month{}, fmt.Errorf("%q is not a month such as 2026-11", text)
 	}
 	return MonthOf(at), nil
 }
@@ -26,20 +26,20 @@ func ParseMonth(text string) (Month, error) {
 // String returns the month in the form of ISO 8601.
 func (m Month) String() string { return fmt.Sprintf("%04d-%02d", m.year, m.month) }
 
-// Begin is the first instant of the month.
+// Begin returns the first instant of the month.
 func (m Month) Begin() time.Time {
 	return time.Date(m.year, time.Month(m.month), 1, 0, 0, 0, 0, time.UTC)
 }
 
-// End is the first instant after the month, when its quota is reset.
+// End returns the first instant after the month, when its quota is reset.
 func (m Month) End() time.Time { return m.Next().Begin() }
 
-// Next is the month after.
+// Next returns the month after this one.
 func (m Month) Next() Month {
 	return MonthOf(time.Date(m.year, time.Month(m.month)+1, 1, 0, 0, 0, 0, time.UTC))
 }
 
-// Previous is the month before.
+// Previous returns the month before this one.
 func (m Month) Previous() Month {
 	return MonthOf(time.Date(m.year, time.Month(m.month)-1, 1, 0, 0, 0, 0, time.UTC))
 }

@@ -38,8 +38,8 @@ func (s *Search) pathsTie(a, b []pathPattern) bool {
 	return false
 }
 
-// mayTie reports whether there are two patterns of the same rank of which one begins as the
-// other does, without which there is no tie.
+// mayTie reports whether there are two patterns of the same rank of which one begins like the
+// other. Without such a pair there is no tie.
 func mayTie(a, b []pathPattern) bool {
 	for i := range a {
 		for j := range b {
@@ -52,7 +52,7 @@ func mayTie(a, b []pathPattern) bool {
 	return false
 }
 
-// withSlashes adds the forms of patterns with a slash at the end, which are owned alike.
+// withSlashes adds the forms of patterns with a slash at the end, which belong to the same owner.
 func withSlashes(patterns []pathPattern) []pathPattern {
 	all := slices.Clone(patterns)
 	for _, p := range patterns {
@@ -63,7 +63,7 @@ func withSlashes(patterns []pathPattern) []pathPattern {
 	return all
 }
 
-// alphabetOf returns '/', the characters that the patterns mention, and one to stand for
+// alphabetOf returns '/', the characters that occur in the patterns, and one that represents
 // all others.
 func alphabetOf(patterns []*compiled) []byte {
 	var used [256]bool
@@ -88,8 +88,8 @@ func alphabetOf(patterns []*compiled) []byte {
 	return letters
 }
 
-// automaton runs several path patterns side by side. Each has one position before each of
-// its tokens, one behind the last, where it matches, and one for being inside its subtree.
+// automaton runs several path patterns in parallel. Each has one position before each of
+// its tokens, one after the last token, where it matches, and one for paths inside its subtree.
 type automaton struct {
 	patterns []*compiled
 	size     int // positions of all patterns
@@ -110,12 +110,12 @@ type token struct {
 type tokenKind byte
 
 const (
-	literal tokenKind = iota // that letter
-	anyOne                   // any one character but '/'
-	anyRun                   // any run of characters but '/'
+	literal tokenKind = iota // this letter
+	anyOne                   // one character that is not '/'
+	anyRun                   // any number of characters that are not '/'
 )
 
-// state has a byte for each position, here where the automaton may be.
+// state has a byte for each position; its value is here where the automaton may be.
 type state []byte
 
 const here = 1 // in a state: the automaton may be at this position
@@ -146,13 +146,13 @@ func newAutomaton(patterns []pathPattern) *automaton {
 	return m
 }
 
-// matched is the position of a pattern behind its last token.
+// matched returns the position of a pattern after its last token.
 func (c *compiled) matched() int { return c.first + len(c.tokens) }
 
-// inside is the position of a pattern within its subtree.
+// inside returns the position of a pattern for paths within its subtree.
 func (c *compiled) inside() int { return c.matched() + 1 }
 
-// enter marks a position, and those behind it that need no letter.
+// enter marks a position, and those after it that need no letter.
 func (c *compiled) enter(s state, position int) {
 	s[position] = here
 	for position < c.matched() && c.tokens[position-c.first].kind == anyRun {

@@ -2,16 +2,19 @@ package routing
 
 import "testing"
 
-// TestWhatIsBelowAFileIsOwnedAlikeAndNotGranted: servers of scripts read "/report.php/x" as the
-// script, with a PATH_INFO. So whoever owns a file owns what is below it, behind everybody who
-// names that.
-func TestWhatIsBelowAFileIsOwnedAlikeAndNotGranted(t *testing.T) {
+// TestPathsBelowAFileAreOwnedAndNotGranted: servers of scripts interpret "/report.php/x" as the
+// script, with a PATH_INFO. Therefore the owner of a file also owns the paths below it, with a lower rank than
+// routes that name these paths.
+func TestPathsBelowAFileAreOwnedAndNotGranted(t *testing.T) {
 	for _, c := range []struct{ path, better, worse string }{
-		{"/docs/report.php/x.css", "/docs/report.php", "/docs/**"}, {"/docs/report.php/x.css", "/docs/report.php", "/**"}, {"/docs/report.php/a/b/", "/docs/report.php", "/docs/**"},
-		{"/docs/report.php/x.css", "/docs/report.php/x.css", "/docs/report.php"}, {"/docs/report.php/x.css", "/docs/report.php/**", "/docs/report.php"},
+		{"/docs/report.php/x.css", "/docs/report.php", "/docs/**"},
+		{"/docs/report.php/x.css", "/docs/report.php", "/**"}, {"/docs/report.php/a/b/", "/docs/report.php", "/docs/**"},
+		{"/docs/report.php/x.css", "/docs/report.php/x.css", "/docs/report.php"},
+		{"/docs/report.php/x.css", "/docs/report.php/**", "/docs/report.php"},
 		{"/docs/report.php/x.css", "/docs/report.php/*", "/docs/report.php"}, {"/docs/report.php/x.css", "/docs/report.php", "/docs/*/*"},
 		{"/docs/report.php/x", "/docs/report.php/", "/docs/**"}, {"/docs/report.php/x", "/docs/report.php/**", "/docs/report.php/"},
-		{"/docs/a.php/x", "/docs/*.php", "/docs/**"}, {"/docs/a.php/x", "/docs/a.php", "/docs/*.php"}, {"/docs/a.jsp/x", "/docs/a.*", "/docs/**"}, {"/a/b.cgi/x", "/*/b.cgi", "/a/**"},
+		{"/docs/a.php/x", "/docs/*.php", "/docs/**"}, {"/docs/a.php/x", "/docs/a.php", "/docs/*.php"},
+		{"/docs/a.jsp/x", "/docs/a.*", "/docs/**"}, {"/a/b.cgi/x", "/*/b.cgi", "/a/**"},
 		{"/docs/.env/x", "/docs/.env", "/docs/**"}, {"/docs/report.php/", "/docs/report.php", "/docs/**"},
 	} {
 		better, worse := mustCompile(t, Route{Paths: []string{c.better}}), mustCompile(t, Route{Paths: []string{c.worse}})
@@ -22,7 +25,8 @@ func TestWhatIsBelowAFileIsOwnedAlikeAndNotGranted(t *testing.T) {
 		}
 	}
 	for _, c := range []struct{ pattern, path string }{
-		{"/report", "/report/x"}, {"/docs/*", "/docs/a.php/x"}, {"/v1.2/report", "/v1.2/report/x"}, {"/a.php", "/a.phpx/x"}, {"/a.php", "/a.php5"}, {"/*.php", "/a/b.php/x"},
+		{"/report", "/report/x"}, {"/docs/*", "/docs/a.php/x"}, {"/v1.2/report", "/v1.2/report/x"},
+		{"/a.php", "/a.phpx/x"}, {"/a.php", "/a.php5"}, {"/*.php", "/a/b.php/x"},
 	} {
 		if m := mustCompile(t, Route{Paths: []string{c.pattern}}); func() bool { _, ok := m.Match(&Request{Path: c.path}); return ok }() {
 			t.Errorf("%s owns %s", c.pattern, c.path)

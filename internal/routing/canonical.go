@@ -7,29 +7,29 @@ import (
 	"unicode/utf8"
 )
 
-// MaxPath is how many bytes of a path are read, as it is sent.
+// MaxPath is the greatest length of a path in bytes, as it is sent.
 const MaxPath = 8 << 10
 
-// ErrPathTooLong is of a path that is longer than MaxPath.
+// ErrPathTooLong is the error for a path that is longer than MaxPath.
 var ErrPathTooLong = fmt.Errorf("the path is longer than %d bytes", MaxPath)
 
 // ErrAmbiguousPath is wrapped by the errors of CanonicalPath. It marks paths that the
-// servers on a request's way may read in different ways, so that one that checks access
-// and one that serves content would not mean the same resource.
+// servers that process a request may interpret in different ways, so that the server that checks access
+// and the one that serves content would not refer to the same resource.
 var ErrAmbiguousPath = errors.New("ambiguous path")
 
-// The reasons for ErrAmbiguousPath, made once so that refusing is as cheap as accepting.
+// The reasons for ErrAmbiguousPath, created once so that refusing is as cheap as accepting.
 var (
 	errNotAbsolute  = fmt.Errorf("%w: it does not start with '/'", ErrAmbiguousPath)
 	errDotSegment   = fmt.Errorf("%w: it has a '.' or '..' segment", ErrAmbiguousPath)
 	errEmptySegment = fmt.Errorf("%w: it has an empty segment", ErrAmbiguousPath)
-	errSlash        = fmt.Errorf("%w: it has an encoded slash, a backslash, or what looks like one", ErrAmbiguousPath)
+	errSlash        = fmt.Errorf("%w: it has an encoded slash, a backslash, or a character that looks like one", ErrAmbiguousPath)
 	errControl      = fmt.Errorf("%w: it has a control character", ErrAmbiguousPath)
 	errDouble       = fmt.Errorf("%w: it is percent-encoded twice", ErrAmbiguousPath)
 	errEscape       = fmt.Errorf("%w: it has an invalid percent-encoding", ErrAmbiguousPath)
 	errUTF8         = fmt.Errorf("%w: it is not UTF-8", ErrAmbiguousPath)
 	errDelimiter    = fmt.Errorf("%w: it has a '?' or '#'", ErrAmbiguousPath)
-	errParameter    = fmt.Errorf("%w: it has a ';' in a segment, or what looks like one", ErrAmbiguousPath)
+	errParameter    = fmt.Errorf("%w: it has a ';' in a segment, or a character that looks like one", ErrAmbiguousPath)
 	errTrailing     = fmt.Errorf("%w: it has a segment that ends in '.' or a space", ErrAmbiguousPath)
 	errStream       = fmt.Errorf("%w: it has a segment with the name of a stream, such as '::$DATA'", ErrAmbiguousPath)
 	errAlike        = fmt.Errorf("%w: it has a character that some servers read as '%%', '?' or '#'", ErrAmbiguousPath)
@@ -37,24 +37,24 @@ var (
 	errShortName    = fmt.Errorf("%w: it has a segment that looks like a short name of Windows, such as 'REPORT~1'", ErrAmbiguousPath)
 )
 
-// Reading is how content servers read paths. The zero Reading is for any content server.
+// Reading describes how content servers interpret paths. The zero Reading is for any content server.
 type Reading struct {
-	// Parameters says that content servers read a ';', and '.' and a space at the end of a
+	// Parameters means that content servers interpret a ';', and a '.' or a space at the end of a
 	// segment, like any other character. Some cut off what follows a ';' (servlet containers),
-	// or drop dots and spaces at the end (Windows), so that without it such paths are ambiguous.
+	// or drop dots and spaces at the end (Windows), so without Parameters such paths are ambiguous.
 	Parameters bool
-	// IgnoreCase says that content servers read names without regard to case. Paths are folded
+	// IgnoreCase means that content servers ignore the case of names. Paths are folded
 	// then, and compared with folded patterns.
 	IgnoreCase bool
 }
 
-// CanonicalPath is what a content server of any kind reads in a path.
+// CanonicalPath returns a path as any content server interprets it.
 func CanonicalPath(raw string) (string, error) { return Reading{}.Path(raw) }
 
-// Path returns the path on which routes are matched: raw, the path as sent, percent-decoded
-// once. What two readers could understand differently is refused with an error that wraps
-// ErrAmbiguousPath, and what is too long with ErrPathTooLong. A slash at the end is kept. A path
-// without escapes is returned as it is, without allocation, but where case is ignored.
+// Path returns the path that routes are matched with: raw, the path as sent, percent-decoded
+// once. A path that two servers could interpret differently is refused with an error that wraps
+// ErrAmbiguousPath, and one that is too long with ErrPathTooLong. A slash at the end is kept. A path
+// without escapes is returned as it is, without allocation, unless case is ignored.
 func (r Reading) Path(raw string) (string, error) {
 	if len(raw) > MaxPath {
 		return "", ErrPathTooLong
@@ -106,12 +106,12 @@ func decode(raw string) (string, error) {
 // startsEscape reports whether a text that begins with '%' begins with an escape.
 func startsEscape(s string) bool { return len(s) > 2 && isHex(s[1]) && isHex(s[2]) }
 
-// startsWideEscape is the same for the escapes that Microsoft has made up, such as %u002f.
+// startsWideEscape is the same for the escapes that Microsoft invented, such as %u002f.
 func startsWideEscape(s string) bool {
 	return len(s) > 5 && (s[1] == 'u' || s[1] == 'U') && isHex(s[2]) && isHex(s[3]) && isHex(s[4]) && isHex(s[5])
 }
 
-// notable are the characters that check has to look at. All others mean nothing but themselves.
+// notable are the characters that check has to examine. All others have no special meaning.
 var notable = func() (table [256]bool) {
 	for c := range table {
 		table[c] = c < 0x20 || c >= 0x7f || strings.IndexByte(`/\;:%?#`, byte(c)) >= 0
@@ -119,13 +119,13 @@ var notable = func() (table [256]bool) {
 	return table
 }()
 
-// check checks a path, or a pattern of one. A raw one may be encoded: then that is all it tells,
-// and what it decodes to is to be checked.
+// check checks a path, or a pattern of paths. A raw path may be encoded: then the result says only that,
+// and the decoded path has to be checked.
 func (r Reading) check(path string, raw bool) (encoded bool, _ error) {
 	if path == "" || path[0] != '/' {
 		return false, errNotAbsolute
 	}
-	start, wide := 1, false // of the segment; and whether there are characters beyond ASCII
+	start, wide := 1, false // where the segment starts; whether there are characters beyond ASCII
 	for i := 1; i < len(path); i++ {
 		c := path[i]
 		if !notable[c] {
@@ -142,7 +142,7 @@ func (r Reading) check(path string, raw bool) (encoded bool, _ error) {
 		case c == '%' && raw, (c == '?' || c == '#') && raw:
 			return true, nil
 		case c == '%' && (startsEscape(path[i:]) || startsWideEscape(path[i:])):
-			return false, errDouble // a second decoding would make another path of it
+			return false, errDouble // a second decoding would result in another path
 		case c == ';' && !r.Parameters:
 			return false, errParameter
 		case c == ':' && i+1 < len(path) && path[i+1] == '$':
@@ -177,14 +177,14 @@ func (r Reading) checkSegment(segment string) error {
 	return nil
 }
 
-// isDotSegment also knows the dot segments with a parameter, such as "..;x", which servlet
-// containers read as "..".
+// isDotSegment also recognizes dot segments with a parameter, such as "..;x", which servlet
+// containers interpret as "..".
 func isDotSegment(segment string) bool {
 	name, _, _ := strings.Cut(segment, ";")
 	return name == "." || name == ".."
 }
 
-// hasShortName reports whether a segment may be a second name that Windows has given to another,
+// hasShortName reports whether a segment may be the short name that Windows has given to a file,
 // of the form REPORT~1 or REPORT~1.TXT.
 func hasShortName(path string) bool {
 	if strings.IndexByte(path, '~') < 0 {

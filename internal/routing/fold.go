@@ -6,10 +6,10 @@ import (
 	"unicode/utf8"
 )
 
-const sharpS = "\u00df" // to which foldRune folds the capital one
+const sharpS = "\u00df" // foldRune folds the capital sharp s to it
 
-// foldCase brings a text into a form that is the same for texts that differ in case only, by
-// the simple case folding of Unicode, in which a character stays one character, but for the sharp s.
+// foldCase returns a form that is the same for texts that differ only in case, by
+// the simple case folding of Unicode, in which one character stays one character, except for the sharp s.
 // It returns the text as it is where there is nothing to fold.
 func foldCase(s string) string {
 	for i := range len(s) {
@@ -20,8 +20,8 @@ func foldCase(s string) string {
 	return s
 }
 
-// foldRune returns one character for all that differ in case only: of those that include a
-// letter of ASCII that one, in lower case, of others the first.
+// foldRune returns the same character for all characters that differ only in case: if a letter of ASCII is among
+// them, that letter in lower case, and otherwise the first of them.
 func foldRune(r rune) rune {
 	if r < utf8.RuneSelf {
 		if r >= 'A' && r <= 'Z' {

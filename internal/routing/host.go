@@ -35,7 +35,7 @@ func compileHost(pattern string) (hostPattern, error) {
 	case suffix == "":
 		return hostPattern{}, errors.New("it is empty: write a host such as cdn.acme.com or *.acme.com")
 	case strings.Contains(suffix, "*"):
-		return hostPattern{}, errors.New("a '*' may only stand for subdomains at the very start, as in *.acme.com")
+		return hostPattern{}, errors.New("a '*' is only allowed at the start, for subdomains, as in *.acme.com")
 	case strings.Contains(suffix, "/"):
 		return hostPattern{}, errors.New("a host has neither scheme nor path: write cdn.acme.com, and the path in paths")
 	case len(suffix) > 255:
@@ -53,7 +53,8 @@ func compileHost(pattern string) (hostPattern, error) {
 	}
 	name, err := CanonicalHost(suffix)
 	if err != nil {
-		return hostPattern{}, errors.New("a host has letters, digits and '-' only, at most 63 between two dots, and is no number but of an IPv4 address; write international names in punycode (xn--…)")
+		return hostPattern{}, errors.New("a host has letters, digits and '-' only, at most 63 between two dots, and ends in a number only if it is " +
+			"an IPv4 address; write international names in punycode (xn--…)")
 	}
 	if wildcard {
 		name = "." + name
@@ -61,8 +62,8 @@ func compileHost(pattern string) (hostPattern, error) {
 	return hostPattern{wildcard: wildcard, name: name}, nil
 }
 
-// ErrHost is what CanonicalHost makes of what is no host.
-var ErrHost = errors.New("not a host: want a name, an IPv4 address or an IPv6 address in brackets, and maybe ':' and a port")
+// ErrHost is the error of CanonicalHost for a text that is not a host.
+var ErrHost = errors.New("not a host: want a name, an IPv4 address or an IPv6 address in brackets, optionally followed by ':' and a port")
 
 // The limits of RFC 1035, section 2.3.4, in octets.
 const (
@@ -70,10 +71,10 @@ const (
 	maxHostLabel = 63
 )
 
-// CanonicalHost is a request's host as routes compare it: lowercase, without port, without a
-// dot at the end, and an IPv6 address in its one canonical spelling. What is neither a name nor
-// an address, with a port or without, is an error: servers behind would take it for another
-// host, or for none. No host at all is "". It allocates only for uppercase letters and for
+// CanonicalHost returns a request's host in the form that routes compare: lowercase, without port, without a
+// dot at the end, and with an IPv6 address in its canonical spelling. A text that is neither a name nor
+// an address, with or without a port, is an error: servers behind this one could take it for another
+// host, or for none. The empty text stays empty. It allocates only for uppercase letters and for
 // addresses in another spelling.
 func CanonicalHost(host string) (string, error) {
 	if host == "" {
@@ -107,7 +108,7 @@ scan:
 		}
 	}
 	host = host[:end]
-	if label == 0 && host != "" { // and so there is something in front of a dot
+	if label == 0 && host != "" { // then it ends in a dot, and a label precedes it
 		host = host[:end-1]
 		label = 1
 	}
@@ -144,7 +145,7 @@ func canonicalIPv6(host string) (string, error) {
 	return host[:end+1], nil
 }
 
-// isPort reports whether a text is a port, in digits.
+// isPort reports whether a text is a port number.
 func isPort(text string) bool {
 	const maxDigits, maxPort = 5, 1<<16 - 1
 	if text == "" || len(text) > maxDigits {
@@ -160,8 +161,8 @@ func isPort(text string) bool {
 	return port <= maxPort
 }
 
-// endsInNumber is the WHATWG URL rule that tells a would-be IPv4 address, in any of its odd
-// spellings, from a name. No top-level domain starts with a digit.
+// endsInNumber is the WHATWG URL rule that distinguishes what is meant as an IPv4 address, in any of its
+// unusual spellings, from a name. No top-level domain starts with a digit.
 func endsInNumber(host string) bool {
 	last := host[strings.LastIndexByte(host, '.')+1:]
 	if last == "" || last[0] < '0' || last[0] > '9' {
@@ -178,7 +179,7 @@ func endsInNumber(host string) bool {
 	return true
 }
 
-// lowerASCII leaves alone what strings.ToLower would fold into ASCII, such as the Kelvin sign.
+// lowerASCII does not change characters that strings.ToLower would fold into ASCII, such as the Kelvin sign.
 func lowerASCII(s string) string {
 	lower := []byte(s)
 	for i, c := range lower {

@@ -6,13 +6,13 @@ import (
 	"unicode/utf8"
 )
 
-// This file knows the characters beyond ASCII that some servers turn into ASCII: Windows where it
-// fits names into an older code page, others where they normalize to NFKC (Unicode Standard Annex
-// 15), and those that ignore case by more than the simple folding of Unicode. A test goes over all
+// This file covers the characters beyond ASCII that some servers convert to ASCII: Windows where it
+// converts names to an older code page, others where they normalize to NFKC (Unicode Standard Annex
+// 15), and those that ignore case by more than the simple folding of Unicode. A test checks all
 // characters.
 
 const (
-	// dotsAlike become dots and nothing else; dotsBehind end in one.
+	// dotsAlike become dots and nothing else; dotsBehind become texts that end in a dot.
 	dotsAlike  = "\u2024\u2025\u2026\ufe19\ufe30\ufe52\uff0e"
 	dotsBehind = "\u2488\u2489\u248a\u248b\u248c\u248d\u248e\u248f\u2490\u2491\u2492\u2493\u2494\u2495\u2496\u2497\u2498\u2499\u249a\u249b\u33c2\u33c7\u33d8\U0001f100"
 
@@ -38,7 +38,7 @@ func (r Reading) checkWide(path string) error {
 	}
 	for segment := range strings.SplitSeq(path[1:], "/") {
 		if segment == "" {
-			continue // behind a slash at the end
+			continue // after a slash at the end
 		}
 		if err := r.checkWideSegment(segment); err != nil {
 			return err
@@ -82,8 +82,8 @@ func (r Reading) checkWideSegment(segment string) error {
 	}
 }
 
-// hasLetterAlike reports whether a path has a character that some servers that ignore case take for
-// letters of ASCII, and foldCase does not.
+// hasLetterAlike reports whether a path has a character that foldCase does not fold to letters of ASCII, although
+// some servers that ignore case take it for such.
 func hasLetterAlike(path string) bool {
 	for _, c := range path {
 		if c >= utf8.RuneSelf && unicode.Is(lettersAlike, c) {
@@ -93,8 +93,8 @@ func hasLetterAlike(path string) bool {
 	return false
 }
 
-// foldWide is what foldRune makes of characters that case does not make letters of ASCII, but some
-// servers do: the letters i of Turkish, and fullwidth ones.
+// foldWide folds characters that some servers take for letters of ASCII, although they do not differ from these only in
+// case: the letters i of Turkish, and fullwidth ones.
 func foldWide(r rune) rune {
 	const fullwidth = 0xff21 - 'A'
 	switch {
@@ -109,7 +109,7 @@ func foldWide(r rune) rune {
 	}
 }
 
-// lettersAlike are those with a form of more than one letter, and those of mathematics, phonetics and
+// lettersAlike are characters that some servers expand to more than one letter, and those of mathematics, phonetics and
 // symbols.
 var lettersAlike = &unicode.RangeTable{
 	R16: []unicode.Range16{
@@ -126,7 +126,8 @@ var lettersAlike = &unicode.RangeTable{
 		{0x33bd, 0x33bf, 1}, {0x33c2, 0x33c5, 1}, {0x33c7, 0x33dd, 1}, {0x33ff, 0x33ff, 1}, {0xa7f2, 0xa7f4, 1}, {0xfb00, 0xfb06, 1},
 	},
 	R32: []unicode.Range32{
-		{0x107a5, 0x107a5, 1}, {0x1d400, 0x1d6a5, 1}, {0x1f110, 0x1f129, 1}, {0x1f12b, 0x1f12e, 1}, {0x1f130, 0x1f14f, 1}, {0x1f16a, 0x1f16c, 1},
+		{0x107a5, 0x107a5, 1}, {0x1d400, 0x1d6a5, 1}, {0x1f110, 0x1f129, 1}, {0x1f12b, 0x1f12e, 1},
+		{0x1f130, 0x1f14f, 1}, {0x1f16a, 0x1f16c, 1},
 		{0x1f190, 0x1f190, 1},
 	},
 	LatinOffset: 2,

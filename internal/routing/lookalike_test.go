@@ -10,7 +10,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// characters are all that may be in a path and are not ASCII.
+// characters are all characters that may occur in a path and are not ASCII.
 func characters(yield func(rune) bool) {
 	for c := rune(utf8.RuneSelf); c <= unicode.MaxRune; c++ {
 		if utf8.ValidRune(c) && !yield(c) {
@@ -19,8 +19,8 @@ func characters(yield func(rune) bool) {
 	}
 }
 
-// TestNoCharacterFoldsToAnotherPath goes over all characters: a server that normalizes to NFKC must
-// not read what is let through as what would have been refused, or as more or fewer segments.
+// TestNoCharacterFoldsToAnotherPath checks all characters: a server that normalizes to NFKC must
+// not interpret an allowed path as one that would have been refused, or as more or fewer segments.
 func TestNoCharacterFoldsToAnotherPath(t *testing.T) {
 	folding := 0
 	for c := range characters {
@@ -40,10 +40,10 @@ func TestNoCharacterFoldsToAnotherPath(t *testing.T) {
 					}
 					read := "/x/" + in + folded + behind
 					if strings.ContainsAny(folded, `/\%?#`) || strings.Contains(folded, ";") && !reading.Parameters {
-						t.Errorf("%+v, %U: %q is let through as %q, and is read as %q", reading, c, raw, path, read)
+						t.Errorf("%+v, %U: %q is allowed as %q, and is read as %q", reading, c, raw, path, read)
 					}
 					if _, err := reading.check(read, false); err != nil {
-						t.Errorf("%+v, %U: %q is let through as %q, and read as %q: %v", reading, c, raw, path, read, err)
+						t.Errorf("%+v, %U: %q is allowed as %q, and read as %q: %v", reading, c, raw, path, read, err)
 					}
 				}
 			}
@@ -54,11 +54,12 @@ func TestNoCharacterFoldsToAnotherPath(t *testing.T) {
 	}
 }
 
-// TestNoCharacterFoldsToOtherLetters goes over all characters: where case is ignored, those that some
-// server reads as letters of ASCII are read so, or refused.
+// TestNoCharacterFoldsToOtherLetters checks all characters: where case is ignored, those that some
+// server takes for letters of ASCII are folded to these, or refused.
 func TestNoCharacterFoldsToOtherLetters(t *testing.T) {
 	full, ignoring := cases.Fold(), Reading{IgnoreCase: true}
-	ways := []func(string) string{full.String, norm.NFKC.String, strings.ToLower, strings.ToUpper, func(s string) string { return norm.NFKC.String(full.String(norm.NFKC.String(s))) }}
+	ways := []func(string) string{full.String, norm.NFKC.String, strings.ToLower, strings.ToUpper,
+		func(s string) string { return norm.NFKC.String(full.String(norm.NFKC.String(s))) }}
 	folding := 0
 	for c := range characters {
 		forms := []string{string(c)}
@@ -78,7 +79,7 @@ func TestNoCharacterFoldsToOtherLetters(t *testing.T) {
 			folding++
 			path, err := ignoring.Path("/x" + string(c) + "x")
 			if err == nil && path != "/x"+strings.ToLower(form)+"x" {
-				t.Errorf("%U is let through as %q, and some read it as %q", c, path, form)
+				t.Errorf("%U is allowed as %q, and some read it as %q", c, path, form)
 			}
 			break
 		}
@@ -93,12 +94,14 @@ func hasLetters(s string) bool {
 	return strings.ToLower(s) != strings.ToUpper(s) && strings.IndexFunc(s, func(c rune) bool { return c >= utf8.RuneSelf }) < 0
 }
 
-// TestLettersOfOtherAlphabets: what may be read as a letter of ASCII is owned so, where case is
-// ignored, and what is no letter of ASCII stays what it is.
+// TestLettersOfOtherAlphabets: where case is ignored, a character that may be taken for a letter of ASCII is owned like
+// that letter, and other characters stay what they are.
 func TestLettersOfOtherAlphabets(t *testing.T) {
 	for raw, want := range map[string]string{
-		"/\u0131nvoice": "/invoice", "/\u0130NVOICE": "/invoice", "/\uff33ecret": "/secret", "/\uff53ecret": "/secret", "/\u017fecret": "/secret", "/\u212aey": "/key", "/stra\u00dfe": "/strasse", "/STRA\u1e9eE": "/strasse",
-		"/\U0001d4c8ecret": "", "/\ufb01le": "", "/\u24e2ecret": "", "/\u2122": "", "/\u00e9t\u00e9": "/\u00c9t\u00c9", "/\u8cc7\u6599": "/\u8cc7\u6599",
+		"/\u0131nvoice": "/invoice", "/\u0130NVOICE": "/invoice", "/\uff33ecret": "/secret", "/\uff53ecret": "/secret",
+		"/\u017fecret": "/secret", "/\u212aey": "/key", "/stra\u00dfe": "/strasse", "/STRA\u1e9eE": "/strasse",
+		"/\U0001d4c8ecret": "", "/\ufb01le": "", "/\u24e2ecret": "", "/\u2122": "", "/\u00e9t\u00e9": "/\u00c9t\u00c9",
+		"/\u8cc7\u6599": "/\u8cc7\u6599",
 	} {
 		got, err := Reading{IgnoreCase: true}.Path(raw)
 		if got != want || (err != nil) != (want == "") {

@@ -10,39 +10,39 @@ import (
 // byte by byte with the result of CanonicalPath.
 type pathPattern struct {
 	exact   spelling
-	folded  *spelling // for where case is ignored; nil where it is the same
+	folded  *spelling // used where case is ignored; nil where it is the same
 	subtree bool      // '/**' at the end
 	rank    int
 
-	// alias is a pattern that nobody has written, for another form of one: it is for those who
-	// own a path, and grants nothing.
+	// alias marks a pattern that was derived from a declared one, for another form of the path: it determines
+	// who owns a path, and grants nothing.
 	alias bool
 }
 
-// spelling is the text of a pattern without '/**', taken apart.
+// spelling is the parsed text of a pattern, without '/**'.
 type spelling struct {
 	text string
 
 	// prefix is what precedes the first '*', or the whole where there is none.
 	prefix string
-	// segments are those from the first with a '*' on, and at is where the first begins.
+	// segments start with the first one that has a '*', and at is where that one begins.
 	segments []segment
 	at       int
 }
 
-// segment is what lies between the stars: one piece where there are none.
+// segment is split at its stars: it is one piece where there are none.
 type segment struct {
 	pieces []string
 	least  int  // bytes of all pieces together
-	any    bool // it is "*", which is any but the empty one
+	any    bool // it is "*", which matches any segment that is not empty
 }
 
 const subtreeSuffix = "/**"
 
-// compilePath returns the patterns that a text stands for: its own, and aliases for what content
-// servers tend to read alike: for one that ends in a slash the form without, and for a file what
-// is below it, which is the PATH_INFO of a script. They come behind everything that claims the
-// very path.
+// compilePath returns the patterns of a text: its own, and aliases for the forms that content
+// servers tend to treat alike: for a path that ends in a slash the form without it, and for a file the paths
+// below it, which are the PATH_INFO of a script. Aliases rank below every pattern that has
+// exactly that path.
 func compilePath(pattern string) ([]pathPattern, error) {
 	base, subtree := strings.CutSuffix(pattern, subtreeSuffix)
 	if err := checkPathPattern(pattern, base); err != nil {
@@ -62,14 +62,14 @@ func compilePath(pattern string) ([]pathPattern, error) {
 }
 
 // isFile reports whether the last segment looks like the name of a file, with a '.' and something
-// behind it.
+// after it.
 func isFile(base string) bool {
 	dot := strings.IndexByte(base[strings.LastIndexByte(base, '/')+1:], '.')
 	return dot >= 0 && !strings.HasSuffix(base, ".")
 }
 
 // pathRank orders path patterns by the number of literal characters; of patterns with
-// equally many, one without wildcards comes first. It is never 0, the rank of a route
+// the same number, one without wildcards ranks higher. It is never 0, which is the rank of a route
 // without paths.
 func pathRank(base string, subtree bool) int {
 	stars := strings.Count(base, "*")
@@ -85,14 +85,14 @@ func checkPathPattern(pattern, base string) error {
 	case !strings.HasPrefix(pattern, "/"):
 		return errors.New("a path starts with '/'")
 	case strings.Contains(base, "**"):
-		return errors.New("'**' may only be the whole last segment, as in /api/**; within a segment write one '*'")
+		return errors.New("'**' is only allowed as the whole last segment, as in /api/**; within a segment write one '*'")
 	case strings.ContainsAny(base, "?#"):
 		return errors.New("leave out what follows '?' or '#'; parameters go into query")
 	}
 	if base == "" {
 		return nil
 	}
-	_, err := Reading{Parameters: true}.check(base, false) // as generous as any validation server may be
+	_, err := Reading{Parameters: true}.check(base, false) // as permissive as any validation server can be configured
 	switch {
 	case errors.Is(err, errDouble):
 		return errors.New("write characters as they are, not percent-encoded: requests are decoded before they are compared")
@@ -102,7 +102,7 @@ func checkPathPattern(pattern, base string) error {
 	return nil
 }
 
-// spellBoth returns the pattern as it is written, and without regard to case. They share what is the same.
+// spellBoth returns the pattern as it is written, and folded where that is different.
 func spellBoth(base string) (exact spelling, folded *spelling) {
 	if lower := foldCase(base); lower != base {
 		other := spell(lower)
@@ -137,8 +137,8 @@ func (p *pathPattern) of(request *Request) *spelling {
 	return &p.exact
 }
 
-// match reports whether the pattern matches the whole of the request's path. To own a path is
-// also to own it with a slash at the end, which many content servers read alike.
+// match reports whether the pattern matches the whole path of the request. The owner of a path
+// also owns it with a slash at the end, since many content servers treat the two alike.
 func (p *pathPattern) match(request *Request, owning bool) bool {
 	rest, ok := p.of(request).cut(request)
 	switch {
@@ -153,7 +153,7 @@ func (p *pathPattern) match(request *Request, owning bool) bool {
 	}
 }
 
-// cut returns what is left of the request's path behind what the pattern matches. It looks at
+// cut returns the rest of the request's path after what the pattern matches. It examines
 // no part of the path twice, so the work is that of reading path and pattern once.
 func (s *spelling) cut(request *Request) (rest string, ok bool) {
 	request.spend(patternWork + len(s.prefix)/bytesCompared)
@@ -183,8 +183,8 @@ func (s *spelling) cut(request *Request) (rest string, ok bool) {
 	return path, true
 }
 
-// match takes each piece where it comes first: what lies in front of it is then as short, and
-// what is left as long, as it can be. Only the last has its place, at the end.
+// match finds each piece at its first occurrence: then what precedes it is as short, and
+// what remains is as long, as possible. Only the last piece has a fixed position, at the end.
 func (g *segment) match(s string, request *Request) bool {
 	if g.any {
 		return s != ""

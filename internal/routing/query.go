@@ -6,25 +6,25 @@ import (
 	"strings"
 )
 
-// maxQuery is how many bytes of a query are compared with routes. A longer one could have
-// anything in it, but is nobody's concern where no route looks at it.
+// maxQuery is how many bytes of a query are compared with routes. A longer query is in doubt for
+// every route that has a query, and is ignored by the others.
 const maxQuery = 8 << 10
 
 // queryPattern demands a parameter and allows its values.
 type queryPattern struct {
 	name   string
 	folded string // see foldName
-	root   string // of a name with brackets, what precedes them, folded; or else ""
+	root   string // what precedes the brackets of a name that has them, folded; or else ""
 	values []string
 }
 
-// outcome is what comes of comparing a query.
+// outcome is the result of comparing a query.
 type outcome uint8
 
 const (
 	differs outcome = iota
 	matches
-	doubtful // some readers of the query would say that it matches, and others that it does not
+	doubtful // it matches as some readers interpret the query, and does not match as others do
 )
 
 func newQueryPattern(name string, values []string) queryPattern {
@@ -35,8 +35,8 @@ func newQueryPattern(name string, values []string) queryPattern {
 	return p
 }
 
-// CheckQuery reports whether a query has only bytes that belong in one. Others, such as spaces,
-// '#' and what is not ASCII, end the query for some readers, or begin another line of HTTP.
+// CheckQuery reports whether a query has only bytes that are valid in a query. Others, such as spaces,
+// '#' and bytes beyond ASCII, end the query for some readers, or begin another line of HTTP.
 func CheckQuery(raw string) bool {
 	for i := range len(raw) {
 		if c := raw[i]; c <= ' ' || c >= 0x7f || c == '#' {
@@ -46,7 +46,7 @@ func CheckQuery(raw string) bool {
 	return true
 }
 
-// matchQuery wants every parameter to match in the eyes of every reader.
+// matchQuery requires that every parameter matches as every reader interprets the query.
 func (m *Matcher) matchQuery(request *Request) outcome {
 	result := matches
 	for i := range m.query {
@@ -64,9 +64,9 @@ func (m *Matcher) matchQuery(request *Request) outcome {
 	return result
 }
 
-// match is in doubt where servers read a query differently: where a parameter comes with values
-// of which only some are allowed, or under a name that only some read as this one, and where
-// there is a ';', which some take for a '&', or an invalid escape beside it.
+// match returns doubtful where servers interpret a query differently: where a parameter has several values
+// of which only some are allowed, or has a name that only some take for this one, or where
+// there is also a ';', which some take for a '&', or an invalid escape.
 func (p *queryPattern) match(request *Request) outcome {
 	raw := request.RawQuery
 	if len(raw) > maxQuery {
@@ -120,7 +120,7 @@ func (p *queryPattern) match(request *Request) outcome {
 	}
 }
 
-// indexAny is strings.IndexAny, and quick where there is one separator.
+// indexAny is strings.IndexAny that is faster where there is only one separator.
 func indexAny(s, separators string) int {
 	if len(separators) == 1 {
 		return strings.IndexByte(s, separators[0])
@@ -133,7 +133,7 @@ func (p *queryPattern) allows(value string, request *Request) bool {
 	return slices.Contains(p.values, value)
 }
 
-// compare tells whether a name, as sent, is that of the parameter, or may be to some readers.
+// compare returns whether a name, as sent, is that of the parameter, or whether some readers may take it for that.
 func (p *queryPattern) compare(name string, request *Request) outcome {
 	if isPlain(name) {
 		switch {
@@ -159,7 +159,7 @@ func (p *queryPattern) compare(name string, request *Request) outcome {
 	return differs
 }
 
-// isPlain reports whether a text means itself to every reader. Brackets and dots do not.
+// isPlain reports whether every reader takes a text as it is. Brackets and dots are not plain.
 func isPlain(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' {

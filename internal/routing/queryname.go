@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// This file knows how readers of queries make other names of names:
+// This file covers how readers of queries change the names of parameters:
 //
 //	PHP              drops white space in front, writes '_' for ' ', '.' and a lone '[', reads x[…] as x
 //	Rack, Rails      reads x[…] and [x] as x
@@ -15,12 +15,12 @@ import (
 //	servers in C     end a name at NUL
 //	behind a proxy   decode a second time
 //
-// A name that any of them could read as a parameter's is one that is in doubt.
+// A name that any of them could take for the name of a parameter is in doubt.
 
-// maxDecodings is how often a name may be decoded on its way.
+// maxDecodings is how often a name may be decoded before a content server reads it.
 const maxDecodings = 3
 
-// foldName is the form in which names are compared that some readers take for one.
+// foldName returns the form in which names are compared: it is the same for names that some readers do not distinguish.
 func foldName(name string) string {
 	return strings.Map(func(c rune) rune {
 		if c == '.' || c == '[' || unicode.IsSpace(c) {
@@ -30,7 +30,7 @@ func foldName(name string) string {
 	}, name)
 }
 
-// mayBe reports whether some reader takes a name, as sent, for the parameter's.
+// mayBe reports whether some reader takes a name, as sent, for the name of the parameter.
 func (p *queryPattern) mayBe(name string, request *Request) bool {
 	name = strings.ReplaceAll(name, "+", " ")
 	for range maxDecodings {
@@ -49,7 +49,7 @@ func (p *queryPattern) mayBe(name string, request *Request) bool {
 // folds compares a decoded name in the ways in which readers could fold it.
 func (p *queryPattern) folds(name string, request *Request) bool {
 	name, _, _ = strings.Cut(name, "\x00")
-	if i := strings.LastIndexAny(name, "&;"); i >= 0 { // as "amp;id", or as "x;id" to who decodes first
+	if i := strings.LastIndexAny(name, "&;"); i >= 0 { // as "amp;id", or as "x;id" to readers that decode first
 		name = name[i+1:]
 	}
 	name = strings.ToValidUTF8(name, "")
@@ -69,7 +69,8 @@ func (p *queryPattern) folds(name string, request *Request) bool {
 		return foldName(bare) == p.root || strings.HasPrefix(foldName(trimmed), p.folded)
 	}
 	for _, ends := range []string{"[]", "[]."} {
-		if end := strings.IndexAny(trimmed, ends); end >= 0 && foldName(strings.TrimRightFunc(trimmed[:end], isSpaceOrControl)) == p.folded {
+		if end := strings.IndexAny(trimmed, ends); end >= 0 &&
+			foldName(strings.TrimRightFunc(trimmed[:end], isSpaceOrControl)) == p.folded {
 			return true
 		}
 	}
@@ -78,7 +79,7 @@ func (p *queryPattern) folds(name string, request *Request) bool {
 
 func isSpaceOrControl(c rune) bool { return unicode.IsSpace(c) || unicode.IsControl(c) || c == '+' }
 
-// foldValue is what some readers make of a value: they end it at NUL, and drop white space
+// foldValue returns a value as some readers change it: they end it at NUL, and drop white space
 // around it.
 func foldValue(value string) string {
 	value, _, _ = strings.Cut(value, "\x00")

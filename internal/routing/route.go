@@ -8,20 +8,20 @@ import (
 	"strings"
 )
 
-// Route describes requests. Parts that are empty match everything; one must not be.
+// Route describes requests. Empty parts match everything; at least one part must not be empty.
 type Route struct {
 	Methods, Hosts, Paths []string
 	Query                 map[string][]string
 }
 
-// Request is what routes are matched on.
+// Request is what routes are matched with.
 type Request struct {
 	Method   string // as sent; methods are case-sensitive (RFC 9110, section 9.1)
 	Host     string // from CanonicalHost
 	Path     string // from CanonicalPath
 	RawQuery string // as sent, without the '?'; see CheckQuery
 
-	// IgnoreCase says that the path was folded, as a Reading that ignores case does.
+	// IgnoreCase means that the path was folded by a Reading that ignores case.
 	IgnoreCase bool
 
 	spent   int
@@ -29,13 +29,13 @@ type Request struct {
 	doubt   Rank
 }
 
-// Rank says how specific a match is. Ranks that compare equal tie.
+// Rank is how specific a match is. Ranks that compare equal tie.
 type Rank struct {
 	host, path, query int
 }
 
-// Compare returns a positive number if r is more specific than other, a negative one if it
-// is less so, and 0 if they tie.
+// Compare returns a positive number if r is more specific than other, a negative number if it
+// is less specific, and 0 if they tie.
 func (r Rank) Compare(other Rank) int {
 	return cmp.Or(cmp.Compare(r.host, other.host), cmp.Compare(r.path, other.path), cmp.Compare(r.query, other.query))
 }
@@ -79,7 +79,7 @@ func Compile(route Route) (Matcher, error) {
 		}
 		m.paths = append(m.paths, patterns...)
 	}
-	// The most specific come first, so that the first that matches is the one.
+	// The most specific patterns come first, so that the first match is the best one.
 	slices.SortStableFunc(m.hosts, func(a, b hostPattern) int { return cmp.Compare(b.rank(), a.rank()) })
 	slices.SortStableFunc(m.paths, func(a, b pathPattern) int { return cmp.Compare(b.rank, a.rank) })
 	for name, values := range route.Query {
@@ -107,10 +107,10 @@ func checkMethod(method string) error {
 	return nil
 }
 
-// Match reports whether a project with the route owns the request, and how specifically. What
-// content servers tend to read alike is owned alike, such as a path with a slash at the end.
-// Where that depends on how the query is read, it does not match, and the request remembers
-// the doubt. It does not allocate, unless the query is escaped.
+// Match reports whether a project with the route owns the request, and how specific the match is. Forms of a path that
+// content servers tend to treat alike have the same owner, such as a path with a slash at the end.
+// Where the result depends on how the query is interpreted, the route does not match, and the request records
+// the doubt. Match does not allocate, unless the query is escaped.
 func (m *Matcher) Match(request *Request) (Rank, bool) {
 	host, path, ok := m.match(request, true)
 	if !ok {
@@ -128,22 +128,21 @@ func (m *Matcher) Match(request *Request) (Rank, bool) {
 	return Rank{}, false
 }
 
-// Grants reports whether a permission with the route covers the request. It covers what is
-// written and nothing else: a slash at the end is another path.
+// Grants reports whether a permission with the route covers the request. It covers exactly what is
+// written: a path with a slash at the end is another path.
 func (m *Matcher) Grants(request *Request) bool {
 	_, _, ok := m.match(request, false)
 	return ok && m.matchQuery(request) == matches
 }
 
-// TakeDoubt returns the highest rank of a route of which it was in doubt whether it matches
-// since it was last asked for.
+// TakeDoubt returns the highest rank of the routes that were doubtful since it was last called.
 func (r *Request) TakeDoubt() (rank Rank, doubted bool) {
 	rank, doubted = r.doubt, r.doubted
 	r.doubt, r.doubted = Rank{}, false
 	return rank, doubted
 }
 
-// match compares everything but the query, what is cheap first.
+// match compares everything except the query, cheap parts first.
 func (m *Matcher) match(request *Request, owning bool) (host, path int, ok bool) {
 	request.spend(routeWork)
 	if len(m.methods)+len(m.hosts)+len(m.paths)+len(m.query) == 0 || request.Exhausted() {

@@ -121,7 +121,7 @@ func parseRequest(s string) *Request {
 func TestRankOrder(t *testing.T) {
 	request := parseRequest("GET a.cdn.acme.com /api/scenes/mkt-1?a=1&b=2")
 	q := map[string][]string{"a": {"1"}}
-	ordered := []Route{ // from the most specific on
+	ordered := []Route{ // the most specific first
 		{Hosts: []string{"a.cdn.acme.com"}},
 		{Hosts: []string{"*.cdn.acme.com"}, Paths: []string{"/**"}},
 		{Hosts: []string{"*.acme.com"}, Paths: []string{"/api/scenes/mkt-1"}},
@@ -152,7 +152,7 @@ func TestRankOrder(t *testing.T) {
 	}
 }
 
-func TestCompileNamesFieldAndRemedy(t *testing.T) {
+func TestCompileErrorsNameTheFieldAndAHint(t *testing.T) {
 	for _, c := range []struct {
 		route Route
 		words []string
@@ -321,17 +321,19 @@ func TestTies(t *testing.T) {
 	}
 }
 
-// drawPath draws patterns from so small an alphabet that they often meet. Files are not so deep
-// that what is below them is not in the small world.
+// drawPath draws patterns from an alphabet so small that they often match the same path. Files are not so deep
+// that the paths below them are missing in the small world.
 func drawPath(t *rapid.T, label string) string {
-	return rapid.StringMatching(`(/(\*|a|b|a\*|\*b|a\*b|ab|a\.b)){0,3}(/\*\*|/[ab*]/?)|(/(\*|a|a\.b)){0,1}/(a\.b|\*\.b|a\.\*)/?`).Draw(t, label)
+	return rapid.StringMatching(`(/(\*|a|b|a\*|\*b|a\*b|ab|a\.b)){0,3}(/\*\*|/[ab*]/?)|(/(\*|a|a\.b)){0,1}/(a\.b|\*\.b|a\.\*)/?`).Draw(t,
+		label)
 }
 
 func drawRoute(t *rapid.T, label string) Route {
 	hosts := rapid.SliceOfN(rapid.SampledFrom([]string{"a.x", "b.x", "*.x", "*.a.x", "a.a.x"}), 0, 2).Draw(t, label+" hosts")
 	paths := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) string { return drawPath(t, "path") }), 0, 3).Draw(t, label+" paths")
 	methods := rapid.SliceOfN(rapid.SampledFrom([]string{"GET", "POST"}), 0, 1).Draw(t, label+" methods")
-	query := rapid.MapOfN(rapid.SampledFrom([]string{"p", "q"}), rapid.SliceOfN(rapid.SampledFrom([]string{"1", "2"}), 1, 2), 0, 2).Draw(t, label+" query")
+	query := rapid.MapOfN(rapid.SampledFrom([]string{"p", "q"}),
+		rapid.SliceOfN(rapid.SampledFrom([]string{"1", "2"}), 1, 2), 0, 2).Draw(t, label+" query")
 	return Route{Methods: methods, Hosts: hosts, Paths: paths, Query: query}
 }
 
@@ -362,7 +364,7 @@ func TestTiesAgreesWithMatch(t *testing.T) {
 	})
 }
 
-// smallWorld has a request for every way in which routes of drawRoute can be told apart.
+// smallWorld has a request for every difference between routes of drawRoute.
 func smallWorld() []Request {
 	segments := []string{"a", "b", "ab", "c", "acb", "a.b", "c.b", "a.c"}
 	paths := []string{"/"}
@@ -392,7 +394,7 @@ func smallWorld() []Request {
 	return all
 }
 
-// TestMatchAgreesWithRegexp compares with an independent reading of the patterns, for owners,
+// TestMatchAgreesWithRegexp compares with an independent interpretation of the patterns, for owners,
 // who also own another form of a path, and for grants.
 func TestMatchAgreesWithRegexp(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -407,10 +409,12 @@ func TestMatchAgreesWithRegexp(t *testing.T) {
 			t.Fatalf("%s grants %s: %v", pattern, path, got)
 		}
 		bare := strings.TrimSuffix(pattern, "/")
-		if file := regexp.MustCompile(`\.[^/]+$`).MatchString(bare) && !strings.HasSuffix(bare, "/**"); file && regexp.MustCompile(toRegexp(bare+"/**")).MatchString(path) {
-			granted = true // as far as an owner goes
+		if file := regexp.MustCompile(`\.[^/]+$`).MatchString(bare) && !strings.HasSuffix(bare, "/**"); file &&
+			regexp.MustCompile(toRegexp(bare+"/**")).MatchString(path) {
+			granted = true // grants do not matter for an owner
 		}
-		owned := granted || !strings.HasSuffix(pattern, "/**") && regexp.MustCompile(toRegexp(strings.TrimSuffix(pattern, "/"))).MatchString(strings.TrimSuffix(path, "/"))
+		owned := granted || !strings.HasSuffix(pattern, "/**") &&
+			regexp.MustCompile(toRegexp(strings.TrimSuffix(pattern, "/"))).MatchString(strings.TrimSuffix(path, "/"))
 		if _, got := m.Match(&Request{Path: path}); got != owned {
 			t.Fatalf("%s owns %s: %v", pattern, path, got)
 		}
@@ -438,7 +442,8 @@ func toRegexp(pattern string) string {
 }
 
 func TestMatchDoesNotAllocate(t *testing.T) {
-	m := mustCompile(t, Route{Methods: []string{"GET"}, Hosts: []string{"*.acme.com"}, Paths: []string{"/api/scenes/mkt-*"}, Query: map[string][]string{"siteId": {"42"}}})
+	m := mustCompile(t, Route{Methods: []string{"GET"}, Hosts: []string{"*.acme.com"},
+		Paths: []string{"/api/scenes/mkt-*"}, Query: map[string][]string{"siteId": {"42"}}})
 	request := parseRequest("GET cdn.acme.com:8443 /api/scenes/mkt-1?x=1&siteId=42")
 	if n := testing.AllocsPerRun(100, func() {
 		if host, err := CanonicalHost("cdn.acme.com:8443"); err == nil {
@@ -510,7 +515,8 @@ func FuzzRoutes(f *testing.F) {
 }
 
 func FuzzCanonicalPath(f *testing.F) {
-	for _, seed := range []string{"/a/b", "/a%20b", "/%2e%2e/", "/a%252f", "/é", "//", "/a/..;x/b", "/a%25b", "/a%25%34%31", "/a%25u0041", "/a./b", "/a%20/b", "/a;x", "/a::$DATA", "/．．/b", "/a／b", "/a%c2%85"} {
+	for _, seed := range []string{"/a/b", "/a%20b", "/%2e%2e/", "/a%252f", "/é", "//", "/a/..;x/b", "/a%25b",
+		"/a%25%34%31", "/a%25u0041", "/a./b", "/a%20/b", "/a;x", "/a::$DATA", "/．．/b", "/a／b", "/a%c2%85"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, raw string) {

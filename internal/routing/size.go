@@ -2,21 +2,21 @@ package routing
 
 import "strings"
 
-// MaxSize is how large all routes of one Group may be together, by Size. What a validation server
-// holds of them in memory is some four times as much, and seven times at worst.
+// MaxSize is the greatest sum of Size of all routes of one Group. In the memory of a validation server they
+// take some four times as much, and seven times at worst.
 const MaxSize = 64 << 10
 
-// What is held of a part of a route besides its text.
+// What a part of a route takes besides its text.
 const (
 	routeSize     = 32
 	pathSize      = 32
 	starSize      = 16
-	segmentSize   = 32 // of one behind the first star
+	segmentSize   = 32 // of one after the first star
 	parameterSize = 64
 	textSize      = 16 // of a host, a method or a value
 )
 
-// Size is the bytes of all texts of the route, and what is held for each besides: many short ones
+// Size returns the bytes of all texts of the route, and of what each text takes besides: many short texts
 // cost as much as few long ones.
 func (r *Route) Size() int {
 	size := routeSize
@@ -38,7 +38,7 @@ func sizeOfPath(path string) int {
 	bare, slash := strings.CutSuffix(path, "/")
 	switch {
 	case slash:
-		size *= 2 // it is held without the slash, too
+		size *= 2 // it is kept without the slash, too
 	case isFile(bare):
 		size += pathSize // for what is below it
 	}

@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// TestSizeIsWhatIsHeld: routes that are as large as a Group may have them take some times as much
-// memory when they are compiled, however they are cut up.
-func TestSizeIsWhatIsHeld(t *testing.T) {
+// TestSizeIsProportionalToMemory: compiled routes of the greatest size that a Group may have take at most a few times
+// as much memory, however the size is divided.
+func TestSizeIsProportionalToMemory(t *testing.T) {
 	const most = 8 // times the size
 	of := func(n int, text string) (texts []string) {
 		for range n {
@@ -34,11 +34,12 @@ func TestSizeIsWhatIsHeld(t *testing.T) {
 		"values":              {Query: map[string][]string{"a": of(32, "b")}},
 	} {
 		n := MaxSize / route.Size()
-		held := make([]Matcher, n)
+		kept := make([]Matcher, n)
 		before := heap()
-		for i := range held {
+		for i := range kept {
 			fresh := Route{Query: map[string][]string{}}
-			for _, list := range []struct{ to, from *[]string }{{&fresh.Paths, &route.Paths}, {&fresh.Hosts, &route.Hosts}, {&fresh.Methods, &route.Methods}} {
+			for _, list := range []struct{ to, from *[]string }{{&fresh.Paths, &route.Paths},
+				{&fresh.Hosts, &route.Hosts}, {&fresh.Methods, &route.Methods}} {
 				for _, text := range *list.from {
 					*list.to = append(*list.to, strings.Clone(text))
 				}
@@ -46,14 +47,14 @@ func TestSizeIsWhatIsHeld(t *testing.T) {
 			for name, values := range route.Query {
 				fresh.Query[fmt.Sprint(name)] = values
 			}
-			held[i] = mustCompile(t, fresh)
+			kept[i] = mustCompile(t, fresh)
 		}
 		grown := heap() - before
 		t.Logf("%s: %d routes hold %.1f times their size", name, n, float64(grown)/MaxSize)
 		if grown > most*MaxSize {
 			t.Errorf("%s: %d routes hold %d bytes, for a size of %d", name, n, grown, n*route.Size())
 		}
-		runtime.KeepAlive(held)
+		runtime.KeepAlive(kept)
 	}
 }
 

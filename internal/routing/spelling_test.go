@@ -13,15 +13,24 @@ import (
 func TestCanonicalHost(t *testing.T) {
 	label := strings.Repeat("a", 63)
 	for host, want := range map[string]string{
-		"": "", "acme.com": "acme.com", "ACME.com": "acme.com", "acme.com.": "acme.com", "acme.com:8443": "acme.com", "acme.com.:65535": "acme.com",
-		"localhost": "localhost", "my_cdn": "my_cdn", "xn--mnchen-3ya.de": "xn--mnchen-3ya.de", "192.0.2.1:80": "192.0.2.1", "3com.example": "3com.example", "7f3a": "7f3a",
-		"[::1]": "[::1]", "[::1]:80": "[::1]", "[0:0::1]": "[::1]", "[2001:DB8::1]": "[2001:db8::1]", label + "." + label + "." + label + ".abc": label + "." + label + "." + label + ".abc",
+		"": "", "acme.com": "acme.com", "ACME.com": "acme.com", "acme.com.": "acme.com", "acme.com:8443": "acme.com",
+		"acme.com.:65535": "acme.com",
+		"localhost":       "localhost", "my_cdn": "my_cdn", "xn--mnchen-3ya.de": "xn--mnchen-3ya.de",
+		"192.0.2.1:80": "192.0.2.1", "3com.example": "3com.example", "7f3a": "7f3a",
+		"[::1]": "[::1]", "[::1]:80": "[::1]", "[0:0::1]": "[::1]", "[2001:DB8::1]": "[2001:db8::1]", label + "." +
+			label + "." + label + ".abc": label + "." + label + "." + label + ".abc",
 
-		".": "-", "..": "-", ":80": "-", "acme.com:": "-", "acme.com.:": "-", "[::1]:": "-", ":": "-", "acme.com..": "-", ".acme.com": "-", "a..b": "-", "acme.com:/evil": "-", "acme.com:80/evil": "-", "acme.com:\"": "-", `acme.com:80\evil`: "-",
-		"acme.com:é.other": "-", "acme.com:,other": "-", "acme.com:x": "-", "acme.com:80:80": "-", "acme.com:65536": "-", "acme.com:000080": "-", "acme.com: 80": "-", "acme.com:+80": "-",
-		"acme.com,other": "-", "acme.com other": "-", " acme.com": "-", "acme.com\t": "-", "user@acme.com": "-", "user:1@acme.com": "-", "acme%2ecom": "-", "münchen.de": "-", "\u212Acdn.com": "-",
-		"127.1": "-", "0177.0.0.1": "-", "0x7f.1": "-", "2130706433": "-", "192.0.2.256": "-", "a.0x1": "-", "*.acme.com": "-", "acme.com/": "-", "acme.com?": "-", "acme.com#": "-",
-		"[::1": "-", "::1": "-", "[::1]x": "-", "[::1]:x": "-", "[::1].": "-", "[acme.com]": "-", "[192.0.2.1]": "-", "[fe80::1%25eth0]": "-", "[fe80::1%eth0]": "-", "[]": "-", "[": "-",
+		".": "-", "..": "-", ":80": "-", "acme.com:": "-", "acme.com.:": "-", "[::1]:": "-", ":": "-",
+		"acme.com..": "-", ".acme.com": "-", "a..b": "-", "acme.com:/evil": "-", "acme.com:80/evil": "-",
+		"acme.com:\"": "-", `acme.com:80\evil`: "-",
+		"acme.com:é.other": "-", "acme.com:,other": "-", "acme.com:x": "-", "acme.com:80:80": "-",
+		"acme.com:65536": "-", "acme.com:000080": "-", "acme.com: 80": "-", "acme.com:+80": "-",
+		"acme.com,other": "-", "acme.com other": "-", " acme.com": "-", "acme.com\t": "-", "user@acme.com": "-",
+		"user:1@acme.com": "-", "acme%2ecom": "-", "münchen.de": "-", "\u212Acdn.com": "-",
+		"127.1": "-", "0177.0.0.1": "-", "0x7f.1": "-", "2130706433": "-", "192.0.2.256": "-", "a.0x1": "-",
+		"*.acme.com": "-", "acme.com/": "-", "acme.com?": "-", "acme.com#": "-",
+		"[::1": "-", "::1": "-", "[::1]x": "-", "[::1]:x": "-", "[::1].": "-", "[acme.com]": "-", "[192.0.2.1]": "-",
+		"[fe80::1%25eth0]": "-", "[fe80::1%eth0]": "-", "[]": "-", "[": "-",
 		label + "a.com": "-", strings.Repeat("a.", 128): "-", "acme.com\x00": "-",
 	} {
 		got, err := CanonicalHost(host)
@@ -37,10 +46,14 @@ func TestReadings(t *testing.T) {
 		reading   Reading
 		raw, want string
 	}{
-		{generous, "/a;v=1/b", "/a;v=1/b"}, {generous, "/wiki/Acme_Inc.", "/wiki/Acme_Inc."}, {generous, "/a%20/b", "/a /b"}, {generous, "/a...", "/a..."},
-		{generous, "/a/..;/b", ""}, {generous, "/a/.;x/b", ""}, {generous, "/;x/b", ""}, {generous, "/..", ""}, {generous, "/a%252e", ""}, {generous, "/A", "/A"},
-		{ignoring, "/Secret/X", "/secret/x"}, {ignoring, "/%53ecret", "/secret"}, {ignoring, "/É", "/É"}, {ignoring, "/é", "/É"}, {ignoring, "/\u212A", "/k"}, {ignoring, "/a;x", ""},
-		{ignoring, "/SECRET~1", ""}, {ignoring, "/a/REPO~12.TXT/b", ""}, {ignoring, "/~1", "/~1"}, {ignoring, "/notes~1.backup", "/notes~1.backup"}, {ignoring, "/verylongname~1", "/verylongname~1"},
+		{generous, "/a;v=1/b", "/a;v=1/b"}, {generous, "/wiki/Acme_Inc.", "/wiki/Acme_Inc."},
+		{generous, "/a%20/b", "/a /b"}, {generous, "/a...", "/a..."},
+		{generous, "/a/..;/b", ""}, {generous, "/a/.;x/b", ""}, {generous, "/;x/b", ""}, {generous, "/..", ""},
+		{generous, "/a%252e", ""}, {generous, "/A", "/A"},
+		{ignoring, "/Secret/X", "/secret/x"}, {ignoring, "/%53ecret", "/secret"}, {ignoring, "/É", "/É"},
+		{ignoring, "/é", "/É"}, {ignoring, "/\u212A", "/k"}, {ignoring, "/a;x", ""},
+		{ignoring, "/SECRET~1", ""}, {ignoring, "/a/REPO~12.TXT/b", ""}, {ignoring, "/~1", "/~1"},
+		{ignoring, "/notes~1.backup", "/notes~1.backup"}, {ignoring, "/verylongname~1", "/verylongname~1"},
 	} {
 		got, err := c.reading.Path(c.raw)
 		if c.want == "" && !errors.Is(err, ErrAmbiguousPath) || c.want != "" && (err != nil || got != c.want) {
@@ -52,11 +65,11 @@ func TestReadings(t *testing.T) {
 	}
 }
 
-// TestCaseIsIgnoredOnBothSides: patterns in capitals own what is asked in small letters, and the
-// other way round.
-func TestCaseIsIgnoredOnBothSides(t *testing.T) {
+// TestCaseIsIgnoredInPatternsAndPaths: patterns in upper case own paths in lower case, and vice versa.
+func TestCaseIsIgnoredInPatternsAndPaths(t *testing.T) {
 	m := mustCompile(t, Route{Paths: []string{"/Secret/*X/**", "/É\u212A"}})
-	for raw, want := range map[string]bool{"/secret/ax": true, "/SECRET/AX/b": true, "/Secret/bx": true, "/secrets/ax": false, "/ék": true, "/Ék": true, "/EK": false} {
+	for raw, want := range map[string]bool{"/secret/ax": true, "/SECRET/AX/b": true, "/Secret/bx": true,
+		"/secrets/ax": false, "/ék": true, "/Ék": true, "/EK": false} {
 		path, err := Reading{IgnoreCase: true}.Path(raw)
 		if err != nil {
 			t.Fatal(err)
@@ -70,12 +83,14 @@ func TestCaseIsIgnoredOnBothSides(t *testing.T) {
 	}
 }
 
-// TestASlashIsOwnedAlikeAndNotGranted: who owns a path owns it with a slash at the end, and
-// the other way round, behind whoever names the very path. A permission is for the very path.
-func TestASlashIsOwnedAlikeAndNotGranted(t *testing.T) {
+// TestTrailingSlashIsOwnedAndNotGranted: the owner of a path also owns it with a slash at the end, and
+// vice versa, with a lower rank than a route that names exactly that path. A permission is for exactly the path that it names.
+func TestTrailingSlashIsOwnedAndNotGranted(t *testing.T) {
 	for _, c := range []struct{ path, better, worse string }{
-		{"/report/", "/report", "/**"}, {"/report/", "/report", "/report/**"}, {"/report/", "/report/", "/report"}, {"/report", "/report", "/report/"},
-		{"/report", "/report/", "/**"}, {"/report", "/report/**", "/report/"}, {"/report", "/report*", "/report/"}, {"/report", "/rep*", "/*"},
+		{"/report/", "/report", "/**"}, {"/report/", "/report", "/report/**"}, {"/report/", "/report/", "/report"},
+		{"/report", "/report", "/report/"},
+		{"/report", "/report/", "/**"}, {"/report", "/report/**", "/report/"}, {"/report", "/report*", "/report/"},
+		{"/report", "/rep*", "/*"},
 		{"/a/x/", "/a/*", "/a/**"}, {"/a/x/", "/a/x/**", "/a/*"}, {"/a/x", "/a/*/", "/**"}, {"/a/x/", "/a/*/", "/a/*"},
 	} {
 		better, worse := mustCompile(t, Route{Paths: []string{c.better}}), mustCompile(t, Route{Paths: []string{c.worse}})
@@ -95,17 +110,26 @@ func TestASlashIsOwnedAlikeAndNotGranted(t *testing.T) {
 	}
 }
 
-// TestQueriesThatAreReadInTwoWays: whether a query route matches must not depend on who reads it.
-func TestQueriesThatAreReadInTwoWays(t *testing.T) {
+// TestAmbiguousQueriesDoNotMatch: whether a route with a query matches must not depend on who interprets the query.
+func TestAmbiguousQueriesDoNotMatch(t *testing.T) {
 	site := func(name string) Route { return Route{Query: map[string][]string{name: {"42", "44"}}} }
 	for raw, want := range map[string]outcome{
-		"siteId=42": matches, "siteId=42&siteId=44": matches, "siteId=42&x[]=1&y.z=2&+w=3": matches, "site%49d=42": matches, "siteId=42&Site=1&siteId2=1": matches, "siteId=42&x=%zz": doubtful,
-		"": differs, "siteId=43": differs, "siteId=43&siteId=45": differs, "x=a;b": differs, "x=%zz": differs, "site=42": differs, "x[siteId]=42": differs, "x=siteId": differs, "x.siteId=42": differs, "siteIds.x=42": differs,
-		"siteId=42&siteId=43": doubtful, "siteId=43&siteId=42": doubtful, "siteId=42;x": doubtful, "siteId=42&a=1;siteId=43": doubtful, "siteId=43;siteId=42": doubtful, "siteId=42&siteId": doubtful,
-		"+siteId=42": doubtful, "%20siteId=43": doubtful, "siteId+=42": doubtful, "%09siteId=42": doubtful, "%E3%80%80siteId=42": doubtful, "%EF%BB%BFsiteId=42": doubtful, "?siteId=42": doubtful, "%2BsiteId=42": doubtful,
-		"siteId[]=42": doubtful, "siteId[0]=43": doubtful, "siteId%5B%5D=43": doubtful, "siteId%5b=43": doubtful, "[siteId]=42": doubtful, "[]siteId=42": doubtful, "siteId]=42": doubtful, "siteId+[]=42": doubtful, "siteId[][x]=42": doubtful, "siteId.x=42": doubtful, "siteId%2ex=42": doubtful,
-		"siteid=42": doubtful, "SITEID=43": doubtful, "\u017FiteId=42": doubtful, "siteId%00=42": doubtful, "siteId%00x=42": doubtful, "%2573iteId=42": doubtful, "%252573iteId=42": doubtful, "amp;siteId=42": doubtful, "amp%3BsiteId=42": doubtful,
-		"siteId=42%00": doubtful, "siteId=42%20": doubtful, "siteId=+42": doubtful, "siteId=42%00x": doubtful, "siteId=%zz": doubtful, "s%69teId=%34%32&si%74eId=43": doubtful,
+		"siteId=42": matches, "siteId=42&siteId=44": matches, "siteId=42&x[]=1&y.z=2&+w=3": matches,
+		"site%49d=42": matches, "siteId=42&Site=1&siteId2=1": matches, "siteId=42&x=%zz": doubtful,
+		"": differs, "siteId=43": differs, "siteId=43&siteId=45": differs, "x=a;b": differs, "x=%zz": differs,
+		"site=42": differs, "x[siteId]=42": differs, "x=siteId": differs, "x.siteId=42": differs, "siteIds.x=42": differs,
+		"siteId=42&siteId=43": doubtful, "siteId=43&siteId=42": doubtful, "siteId=42;x": doubtful,
+		"siteId=42&a=1;siteId=43": doubtful, "siteId=43;siteId=42": doubtful, "siteId=42&siteId": doubtful,
+		"+siteId=42": doubtful, "%20siteId=43": doubtful, "siteId+=42": doubtful, "%09siteId=42": doubtful,
+		"%E3%80%80siteId=42": doubtful, "%EF%BB%BFsiteId=42": doubtful, "?siteId=42": doubtful, "%2BsiteId=42": doubtful,
+		"siteId[]=42": doubtful, "siteId[0]=43": doubtful, "siteId%5B%5D=43": doubtful, "siteId%5b=43": doubtful,
+		"[siteId]=42": doubtful, "[]siteId=42": doubtful, "siteId]=42": doubtful, "siteId+[]=42": doubtful,
+		"siteId[][x]=42": doubtful, "siteId.x=42": doubtful, "siteId%2ex=42": doubtful,
+		"siteid=42": doubtful, "SITEID=43": doubtful, "\u017FiteId=42": doubtful, "siteId%00=42": doubtful,
+		"siteId%00x=42": doubtful, "%2573iteId=42": doubtful, "%252573iteId=42": doubtful,
+		"amp;siteId=42": doubtful, "amp%3BsiteId=42": doubtful,
+		"siteId=42%00": doubtful, "siteId=42%20": doubtful, "siteId=+42": doubtful, "siteId=42%00x": doubtful,
+		"siteId=%zz": doubtful, "s%69teId=%34%32&si%74eId=43": doubtful,
 		strings.Repeat("x=1&", maxQuery/4+1): doubtful,
 	} {
 		if got := outcomeOf(t, site("siteId"), raw); got != want {
@@ -113,14 +137,16 @@ func TestQueriesThatAreReadInTwoWays(t *testing.T) {
 		}
 	}
 	for raw, want := range map[string]outcome{
-		"site.id=42": matches, "site_id=42": doubtful, "site+id=42": doubtful, "site[id=42": doubtful, "site%20id=42": doubtful, "Site.Id=42": doubtful, "site.id[]=42": doubtful, "site_id[x].y=42": doubtful, "site-id=42": differs,
+		"site.id=42": matches, "site_id=42": doubtful, "site+id=42": doubtful, "site[id=42": doubtful,
+		"site%20id=42": doubtful, "Site.Id=42": doubtful, "site.id[]=42": doubtful, "site_id[x].y=42": doubtful, "site-id=42": differs,
 	} {
 		if got := outcomeOf(t, site("site.id"), raw); got != want {
 			t.Errorf("%s: %d, want %d", raw, got, want)
 		}
 	}
 	for raw, want := range map[string]outcome{
-		"filter[site]=42": matches, "filter%5Bsite%5D=42": matches, "filter[site]=42&filter=1": doubtful, "filter[site]=42&filter[]=1": doubtful, "filter[site]=42&filter[site][]=43": doubtful,
+		"filter[site]=42": matches, "filter%5Bsite%5D=42": matches, "filter[site]=42&filter=1": doubtful,
+		"filter[site]=42&filter[]=1": doubtful, "filter[site]=42&filter[site][]=43": doubtful,
 		"filter[site]=42&filter[other]=1": matches, "filter[other]=42": differs, "Filter[site]=42": doubtful,
 	} {
 		if got := outcomeOf(t, site("filter[site]"), raw); got != want {
@@ -151,9 +177,9 @@ func outcomeOf(t *testing.T, route Route, raw string) outcome {
 	}
 }
 
-// TestOneReaderIsAsGoodAsAnother reads queries as others do, in a small way: whatever matches is
-// read by all of them with an allowed value, first or last.
-func TestOneReaderIsAsGoodAsAnother(t *testing.T) {
+// TestMatchedQueriesAreAllowedForEveryReader has small models of how others interpret queries: all of them find an allowed
+// value, first or last, in every query that matches.
+func TestMatchedQueriesAreAllowedForEveryReader(t *testing.T) {
 	m := mustCompile(t, Route{Query: map[string][]string{"id": {"1", "2"}}})
 	readers := map[string]func(string) string{
 		"PHP": func(name string) string {
@@ -172,7 +198,8 @@ func TestOneReaderIsAsGoodAsAnother(t *testing.T) {
 		"C":       func(name string) string { name, _, _ = strings.Cut(name, "\x00"); return name },
 		"Go":      func(name string) string { return name },
 	}
-	pieces := []string{"i", "d", "I", "D", "id", "=", "1", "2", "3", "&", "&", "[", "]", "[]", "+", "%20", "%5B", "%00", ".", "_", "x", "%69", "%2569"}
+	pieces := []string{"i", "d", "I", "D", "id", "=", "1", "2", "3", "&", "&", "[", "]", "[]", "+", "%20", "%5B", "%00",
+		".", "_", "x", "%69", "%2569"}
 	rapid.Check(t, func(t *rapid.T) {
 		raw := strings.Join(rapid.SliceOfN(rapid.SampledFrom(pieces), 1, 12).Draw(t, "query"), "")
 		if !m.Grants(&Request{RawQuery: raw}) {

@@ -5,17 +5,17 @@ import (
 	"strings"
 )
 
-// Search looks for ties, with a bound on the work of all that it is asked.
+// Search looks for ties, with a bound on the work of all its calls together.
 type Search struct{ left int }
 
-// NewSearch returns a search that may look at so many positions of patterns, some five
+// NewSearch returns a search that may examine this number of positions of patterns, which take some five
 // nanoseconds each.
 func NewSearch(positions int) *Search { return &Search{left: positions} }
 
 // maxWork bounds the search for a single tie. Ordinary patterns need a hundredth of it.
 const maxWork = 1 << 22
 
-// comparisonWork is what it takes to fetch two routes.
+// comparisonWork is the work to fetch two routes.
 const comparisonWork = 16
 
 func (s *Search) spend(positions int) bool {
@@ -23,17 +23,17 @@ func (s *Search) spend(positions int) bool {
 	return s.left >= 0
 }
 
-// Exhausted reports whether the bound was reached, so that the last answer is a guess.
+// Exhausted reports whether the bound was reached, so that the last result is not exact.
 func (s *Search) Exhausted() bool { return s.left < 0 }
 
 // Ties is Search.Ties with a bound of its own.
 func Ties(a, b *Matcher) bool { return NewSearch(maxWork).Ties(a, b) }
 
-// Ties tells whether some request is matched by both routes with equal rank, so that only
-// their names decide between them.
+// Ties reports whether both routes match some request with equal rank, so that only
+// the names of their projects decide between them.
 //
-// The parts of a request are independent of each other, so the routes tie if each part has
-// a value that does. The answer is exact, but where the bound is reached: then it is the safe
+// The parts of a request are independent of each other, so the routes tie if, for each part, there is
+// a value with which they tie. The result is exact unless the bound is reached: then it is the safe
 // one, true.
 func (s *Search) Ties(a, b *Matcher) bool {
 	work := comparisonWork + len(a.methods)*len(b.methods) + len(a.hosts)*(len(a.hosts)+len(b.hosts)) + len(a.paths)*len(b.paths)
@@ -54,7 +54,7 @@ func methodsMeet(a, b *Matcher) bool {
 	})
 }
 
-// queriesTie wants equally many parameters, and for those that both name a common value.
+// queriesTie requires the same number of parameters, and a common value for those that both have.
 func queriesTie(a, b []queryPattern) bool {
 	if len(a) != len(b) {
 		return false
@@ -72,8 +72,8 @@ func queriesTie(a, b []queryPattern) bool {
 	return true
 }
 
-// hostsTie tries one host for each way in which two hosts can tie: an exact name, or a
-// subdomain, unlike any name in use, of a wildcard's suffix.
+// hostsTie tries one host for each way in which two hosts can tie: an exact name, or, for a wildcard, a
+// subdomain of its suffix that is different from every name in use.
 func hostsTie(a, b *Matcher) bool {
 	if len(a.hosts) == 0 || len(b.hosts) == 0 {
 		return len(a.hosts) == len(b.hosts)
@@ -92,7 +92,7 @@ func hostsTie(a, b *Matcher) bool {
 	return false
 }
 
-// unusedLabel returns a label that is the first one of no pattern.
+// unusedLabel returns a label with which no pattern begins.
 func unusedLabel(lists ...[]hostPattern) string {
 	longest := 0
 	for _, list := range lists {

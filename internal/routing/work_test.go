@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// hostile are routes of a tenant who wants to cost time, and requests of a client who helps.
-// Each is the hardest of its kind.
+// hostile are routes of a tenant that are meant to cost time, with requests of a client that cooperates.
+// Each is the worst of its kind.
 func hostile() map[string]struct {
 	route   Route
 	request Request
@@ -29,19 +29,25 @@ func hostile() map[string]struct {
 		request Request
 	}
 	return map[string]world{
-		"a long literal":         {Route{Paths: many("/*"+strings.Repeat("a", 1000)+"b%d*c", 32)}, Request{Path: "/" + as[:MaxPath-2] + "c"}},
-		"a literal of a word":    {Route{Paths: many("/*"+strings.Repeat("a", 60)+"b%d*c", 32)}, Request{Path: "/" + as[:MaxPath-2] + "c"}},
-		"many pieces":            {Route{Paths: many("/"+strings.Repeat("*a", 400)+"*b%d*", 32)}, Request{Path: "/" + as}},
-		"many segments":          {Route{Paths: many(strings.Repeat("/*", 400)+"/b%d", 32)}, Request{Path: strings.Repeat("/a", MaxPath/2)}},
+		"a long literal": {Route{Paths: many("/*"+strings.Repeat("a", 1000)+"b%d*c", 32)},
+			Request{Path: "/" + as[:MaxPath-2] + "c"}},
+		"a literal of a word": {Route{Paths: many("/*"+strings.Repeat("a", 60)+"b%d*c", 32)}, Request{Path: "/" + as[:MaxPath-2] + "c"}},
+		"many pieces":         {Route{Paths: many("/"+strings.Repeat("*a", 400)+"*b%d*", 32)}, Request{Path: "/" + as}},
+		"many segments": {Route{Paths: many(strings.Repeat("/*", 400)+"/b%d", 32)},
+			Request{Path: strings.Repeat("/a", MaxPath/2)}},
 		"a prefix of everything": {Route{Paths: many("/"+strings.Repeat("a", 1000)+"%d", 32)}, Request{Path: "/" + as}},
-		"pieces that are near":   {Route{Paths: many("/*"+strings.Repeat("ab", 400)+"b%d*c", 32)}, Request{Path: "/" + strings.Repeat("ab", MaxPath/2-1) + "c"}},
-		"hosts":                  {Route{Hosts: many("*."+strings.Repeat("a.", 120)+"b%d", 32), Paths: []string{"/b"}}, Request{Host: strings.Repeat("a.", 120) + "c", Path: "/" + as}},
-		"methods":                {Route{Methods: []string{"A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K", "L", "M", "N", "O", "P"}}, Request{Method: "Q"}},
-		"names":                  {Route{Query: query}, Request{RawQuery: strings.Repeat("a"+strings.Repeat("a", 99)+"b=1&", maxQuery/104)}},
-		"names in disguise":      {Route{Query: query}, Request{RawQuery: strings.Repeat("%2525%41%C4%B0[=1&", maxQuery/18)}},
-		"a name of 8 KiB":        {Route{Query: query}, Request{RawQuery: strings.Repeat("%C4%B0", maxQuery/6)}},
-		"values":                 {Route{Query: map[string][]string{"a": values}}, Request{RawQuery: strings.Repeat("a=%39&", maxQuery/6)}},
-		"values of others":       {Route{Query: query}, Request{RawQuery: strings.Repeat("b=%39&", maxQuery/6)}},
+		"pieces that are near": {Route{Paths: many("/*"+strings.Repeat("ab", 400)+"b%d*c", 32)},
+			Request{Path: "/" + strings.Repeat("ab", MaxPath/2-1) + "c"}},
+		"hosts": {Route{Hosts: many("*."+strings.Repeat("a.", 120)+"b%d", 32), Paths: []string{"/b"}},
+			Request{Host: strings.Repeat("a.", 120) + "c", Path: "/" + as}},
+		"methods": {Route{Methods: []string{"A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K", "L",
+			"M", "N", "O", "P"}}, Request{Method: "Q"}},
+		"names": {Route{Query: query}, Request{RawQuery: strings.Repeat("a"+strings.Repeat("a",
+			99)+"b=1&", maxQuery/104)}},
+		"names in disguise": {Route{Query: query}, Request{RawQuery: strings.Repeat("%2525%41%C4%B0[=1&", maxQuery/18)}},
+		"a name of 8 KiB":   {Route{Query: query}, Request{RawQuery: strings.Repeat("%C4%B0", maxQuery/6)}},
+		"values":            {Route{Query: map[string][]string{"a": values}}, Request{RawQuery: strings.Repeat("a=%39&", maxQuery/6)}},
+		"values of others":  {Route{Query: query}, Request{RawQuery: strings.Repeat("b=%39&", maxQuery/6)}},
 	}
 }
 
@@ -68,7 +74,7 @@ func TestWorkIsBounded(t *testing.T) {
 	}
 }
 
-// TestNothingMatchesBeyondTheBound, in which nobody must see a conclusion.
+// TestNothingMatchesBeyondTheBound: no conclusion may be drawn from a result beyond the bound.
 func TestNothingMatchesBeyondTheBound(t *testing.T) {
 	m := mustCompile(t, Route{Paths: []string{"/**"}})
 	request := &Request{Path: "/a"}
@@ -82,9 +88,9 @@ func TestNothingMatchesBeyondTheBound(t *testing.T) {
 	}
 }
 
-// TestASearchIsBounded: routes that are made to be hard to compare stop the search, and the
+// TestSearchIsBounded: routes that are made to be hard to compare stop the search, and the
 // answer for the pair is the safe one.
-func TestASearchIsBounded(t *testing.T) {
+func TestSearchIsBounded(t *testing.T) {
 	var as, bs []string
 	for i := range 8 {
 		as = append(as, fmt.Sprintf("/*a*b*c%d*d*x", i))
@@ -100,14 +106,14 @@ func TestASearchIsBounded(t *testing.T) {
 	}
 	c, d := mustCompile(t, Route{Paths: []string{"/a/*"}}), mustCompile(t, Route{Paths: []string{"/b/*"}})
 	if !search.Ties(&c, &d) {
-		t.Error("what is not known is answered with no")
+		t.Error("an unknown result is reported as no tie")
 	}
 	if search = NewSearch(1 << 10); search.Ties(&c, &d) || search.Exhausted() {
 		t.Error("the bound was reached by two ordinary routes")
 	}
 }
 
-// BenchmarkHostile shows what a unit of work takes.
+// BenchmarkHostile measures how long a unit of work takes.
 func BenchmarkHostile(b *testing.B) {
 	for name, c := range hostile() {
 		b.Run(name, func(b *testing.B) {

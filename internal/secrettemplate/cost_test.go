@@ -27,8 +27,9 @@ type failer interface {
 }
 
 // withinBounds checks and renders the templates with the values, and fails where that costs
-// too much, or where one of both refuses and the other does not.
-func withinBounds(t failer, templates map[string]v1alpha1.EntryTemplate, values secrettemplate.Values) (rendered map[string][]byte, refused error) {
+// too much, or where the check accepts what rendering refuses.
+func withinBounds(t failer, templates map[string]v1alpha1.EntryTemplate,
+	values secrettemplate.Values) (rendered map[string][]byte, refused error) {
 	t.Helper()
 	measured := func(what string, f func()) {
 		if is, within := cost.Within(bound, f); !within {
@@ -54,8 +55,8 @@ func withinBounds(t failer, templates map[string]v1alpha1.EntryTemplate, values 
 
 var fieldNames = []string{".Key", ".KeyID", ".Name", ".Namespace", ".Group", ".Projects", ".ExpiresAt", ".Other", "."}
 
-// hostile writes templates by the grammar; known are those that use nothing but what is supported,
-// and little of it but functions.
+// hostile generates templates by the grammar; known ones use only what is supported,
+// and mostly functions.
 type hostile struct {
 	*rapid.T
 	known bool
@@ -76,7 +77,8 @@ func (h hostile) function() string {
 	if h.known {
 		return rapid.SampledFrom([]string{"b64enc", "quote", "urlquery"}).Draw(h.T, "function")
 	}
-	return rapid.SampledFrom([]string{"b64enc", "quote", "urlquery", "b64enc", "quote", `printf "%100000000d"`, "html", "js", "print", "len", "and", "or", "eq", "index", "slice"}).Draw(h.T, "function")
+	return rapid.SampledFrom([]string{"b64enc", "quote", "urlquery", "b64enc", "quote", `printf "%100000000d"`, "html",
+		"js", "print", "len", "and", "or", "eq", "index", "slice"}).Draw(h.T, "function")
 }
 
 func (h hostile) operand(depth int) string {
@@ -86,7 +88,8 @@ func (h hostile) operand(depth int) string {
 			return "(" + h.pipe(depth-1) + ")"
 		}
 	case 1:
-		return fmt.Sprintf("%q", strings.Repeat(rapid.SampledFrom([]string{"a", `"`, "}}", "(", "é", "\x00"}).Draw(h.T, "char"), rapid.IntRange(0, 4000).Draw(h.T, "length")))
+		return fmt.Sprintf("%q", strings.Repeat(rapid.SampledFrom([]string{"a", `"`, "}}", "(", "é", "\x00"}).Draw(h.T,
+			"char"), rapid.IntRange(0, 4000).Draw(h.T, "length")))
 	case 2:
 		if h.known {
 			break
@@ -118,13 +121,15 @@ func (h hostile) text(depth int) string {
 		if depth > 0 && !h.known {
 			n = rapid.IntRange(1, 1000).Draw(h.T, "ifs")
 		}
-		return strings.Repeat("{{"+trim+"if "+h.pipe(1)+"}}", n) + h.repeat("body", 20, func() string { return h.text(depth - 1) }) + "{{else}}" + strings.Repeat("{{end}}", n)
+		return strings.Repeat("{{"+trim+"if "+h.pipe(1)+"}}", n) +
+			h.repeat("body", 20, func() string { return h.text(depth - 1) }) + "{{else}}" + strings.Repeat("{{end}}", n)
 	case 2:
 		if h.known {
 			return "{{/* a comment */}}"
 		}
 		return rapid.SampledFrom([]string{
-			`{{ range .Projects }}{{ .Key }}{{ end }}`, `{{ define "x" }}{{ template "x" }}{{ end }}{{ template "x" }}`, `{{ block "x" . }}{{ end }}`,
+			`{{ range .Projects }}{{ .Key }}{{ end }}`, `{{ define "x" }}{{ template "x" }}{{ end }}{{ template "x" }}`,
+			`{{ block "x" . }}{{ end }}`,
 			`{{ with .Key }}{{ . }}{{ end }}`, `{{ $x := .Key }}{{ $x }}`, `{{/* `, `*/}}`, `{{ "`, "{{`", `{{'`, `{{`, `{{end}}`,
 		}).Draw(h.T, "other")
 	case 3:
@@ -137,7 +142,7 @@ func (h hostile) text(depth int) string {
 	}
 }
 
-// TestCost: whatever is written, and however many entries there are.
+// TestCost generates hostile templates, with any number of entries.
 func TestCost(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		h, templates := hostile{t, rapid.Bool().Draw(t, "known")}, map[string]v1alpha1.EntryTemplate{}
@@ -149,7 +154,7 @@ func TestCost(t *testing.T) {
 	})
 }
 
-// TestCostOfTheLargest: templates at the bounds, which are accepted.
+// TestCostOfTheLargest checks templates at the bounds, which are accepted.
 func TestCostOfTheLargest(t *testing.T) {
 	for name, test := range map[string]struct {
 		text    string
@@ -221,7 +226,7 @@ func TestAsTextTemplate(t *testing.T) {
 	}
 }
 
-// modest writes templates that are mostly accepted.
+// modest generates templates that are mostly accepted.
 type modest struct{ *rapid.T }
 
 func (m modest) pipe(depth int) string {
@@ -250,8 +255,8 @@ func (m modest) list(depth int) string {
 	return out.String()
 }
 
-// FuzzTemplate: whatever is written is rendered or refused within bounds, and a refusal does
-// not hold the key.
+// FuzzTemplate: any template is rendered or refused within bounds, and a refusal does
+// not contain the key.
 func FuzzTemplate(f *testing.F) {
 	f.Add(`ACME_KEY={{ .Key | quote }}`)
 	f.Add(`{{ if .Key }}{{ else if .Name }}{{ end }}`)

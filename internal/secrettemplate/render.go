@@ -8,21 +8,21 @@ import (
 	"text/template/parse"
 )
 
-// functions that templates may call: each of one text. They are given at most MaxSize, of
-// which they make at most six times as much.
+// functions are those that templates may call, each with one text. Their argument has at most MaxSize bytes,
+// and their result at most six times as many as their argument.
 var functions = map[string]func(string) string{
 	"b64enc":   func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) },
 	"quote":    quote,
 	"urlquery": url.QueryEscape,
 }
 
-// renderer executes templates that read has accepted.
+// renderer executes templates that parseEntry has accepted.
 type renderer struct {
 	values map[string]string
 	left   int // of MaxWork
 }
 
-// output is an entry, which refuses what would make it too large.
+// output is an entry. It refuses text that would make it too large.
 type output struct{ text []byte }
 
 func (o *output) write(text string) error {
@@ -121,13 +121,13 @@ func (r *renderer) operand(node parse.Node) (string, error) {
 	}
 }
 
-// quote is the text as a JSON string.
+// quote returns the text as a JSON string.
 func quote(s string) string {
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(s); err != nil {
-		return "" // not of a string
+		return "" // a string does not fail
 	}
 	return string(bytes.TrimSuffix(out.Bytes(), []byte("\n")))
 }

@@ -2,14 +2,18 @@ package tier
 
 import (
 	"bytes"
+	stdjson "encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"os"
 	"regexp"
-	"strconv"
+	"slices"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/api/resource"
+	goyaml "go.yaml.in/yaml/v2"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
@@ -22,59 +26,38 @@ const (
 	FileKind       = "ManagerConfiguration"
 )
 
-// The bounds are those of the API, so that whatever a tier says can be said in status.limits.
-const (
-	maxKeys     = 1_000_000
-	maxRequests = 1_000_000_000_000_000
-	maxRate     = 1_000_000
-	maxBurst    = 1_000_000
-)
-
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?$`)
 
+// fields are those of an object, each as it is written.
+type fields map[string]stdjson.RawMessage
+
 type file struct {
-	APIVersion  string     `json:"apiVersion"`
-	Kind        string     `json:"kind"`
-	DefaultTier string     `json:"defaultTier"`
-	Tiers       []fileTier `json:"tiers"`
+	APIVersion  string   `json:"apiVersion"`
+	Kind        string   `json:"kind"`
+	DefaultTier string   `json:"defaultTier"`
+	Tiers       []fields `json:"tiers"`
 }
 
 type fileTier struct {
-	Name     string     `json:"name"`
-	AuditLog scalar     `json:"auditLog"`
-	Limits   fileLimits `json:"limits"`
+	Name     string `json:"name"`
+	AuditLog bool   `json:"auditLog"`
+	Limits   fields `json:"limits"`
 }
 
-type fileLimits struct {
-	Keys               scalar `json:"keys"`
-	RequestsPerMonth   scalar `json:"requestsPerMonth"`
-	BytesPerMonth      scalar `json:"bytesPerMonth"`
-	Overage            scalar `json:"overage"`
-	QuotaFailurePolicy scalar `json:"quotaFailurePolicy"`
-	RequestsPerSecond  scalar `json:"requestsPerSecond"`
-	Burst              scalar `json:"burst"`
+var fileHints = map[string]string{
+	"apiVersion":  "write " + FileAPIVersion,
+	"kind":        "write " + FileKind,
+	"defaultTier": "write the name of a tier",
+	"tiers":       "write a list of tiers, each an object",
+	"name":        nameHint,
+	"auditLog":    "write true or false",
+	"limits":      "write an object such as {keys: 10}",
 }
 
-// scalar is a text, number or truth value as it is written, so that what is wrong with it is
-// told with its path; nil where it is left out.
-type scalar []byte
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (s *scalar) UnmarshalJSON(data []byte) error {
-	*s = bytes.Clone(data)
-	return nil
-}
-
-// text is the value without its quotes.
-func (s *scalar) text() string {
-	if text, err := strconv.Unquote(string(*s)); err == nil {
-		return text
-	}
-	return string(*s)
-}
+const nameHint = "write 1 to 63 letters, digits and dashes, with no dash at the ends"
 
 // Load reads the catalogue from the manager's configuration file. An error is one line that
-// names the file, what is wrong where, and what mends it.
+// names the file, what is wrong where, and how to fix it.
 func Load(path string) (*Catalogue, error) {
 	data, err := os.ReadFile(path) //nolint:gosec // the operator says which file
 	if err != nil {
@@ -88,178 +71,149 @@ func Load(path string) (*Catalogue, error) {
 }
 
 // Parse reads the catalogue from the text of a configuration file, strictly: a field that is
-// not known, or given twice, or has no good value, is an error. Without tiers in it the
-// catalogue has the built-in ones.
+// unknown, is given twice, or has an invalid value is an error. A text without tiers
+// results in the built-in ones.
 func Parse(data []byte) (*Catalogue, error) {
-	encoded, err := onlyDocument(string(data))
-	if err != nil {
+	encoded, err := yaml.YAMLToJSONStrict(data)
+	switch {
+	case err != nil && strings.Contains(err.Error(), "already set in map"):
+		return nil, fmt.Errorf("%s; give it once", oneLine(err))
+	case err != nil:
+		return nil, errors.New(oneLine(err))
+	}
+	if err := onlyDocument(data); err != nil {
 		return nil, err
 	}
-	var f file
-	wrong, err := json.UnmarshalStrict(encoded, &f)
-	if err != nil {
+	var top fields
+	if err := json.UnmarshalCaseSensitivePreserveInts(encoded, &top); err != nil {
 		return nil, errors.New(strings.TrimPrefix(oneLine(err), "json: "))
 	}
-	if len(wrong) > 0 {
-		return nil, fmt.Errorf("%s; remove it, or correct its name", oneLine(wrong[0]))
+	var f file
+	problems := decode(&f, top, nil, fileHints)
+	if len(problems) == 0 && (f.APIVersion != FileAPIVersion || f.Kind != FileKind) {
+		return nil, fmt.Errorf("apiVersion and kind: %q and %q are not known; write apiVersion: %s and kind: %s",
+			f.APIVersion, f.Kind, FileAPIVersion, FileKind)
 	}
-	return f.catalogue()
+	catalogue, more := f.catalogue()
+	if problems = append(problems, more...); len(problems) > 0 {
+		return nil, errors.New(oneLine(problems.ToAggregate()))
+	}
+	return catalogue, nil
 }
 
-// onlyDocument is the document of a file, as JSON. What came in a second one would be left out
-// by decoders of one.
-func onlyDocument(text string) ([]byte, error) {
-	only := []byte("{}")
-	var document strings.Builder
-	found := false
-	end := func() error {
-		encoded, err := yaml.YAMLToJSONStrict([]byte(document.String()))
-		switch {
-		case err != nil && strings.Contains(err.Error(), "already set in map"):
-			return fmt.Errorf("%s; give it once", oneLine(err))
+// onlyDocument refuses a second document, which decoders of one document leave out without a word.
+func onlyDocument(data []byte) error {
+	decoder := goyaml.NewDecoder(bytes.NewReader(data))
+	for first := true; ; first = false {
+		var document any
+		switch err := decoder.Decode(&document); {
+		case errors.Is(err, io.EOF):
+			return nil
 		case err != nil:
 			return errors.New(oneLine(err))
-		case string(encoded) == "null": // comments only
-			return nil
-		case found:
+		case !first && document != nil: // null is a document of comments only
 			return errors.New("there is more than one document; write all in one, without ---")
 		}
-		only, found = encoded, true
-		return nil
 	}
-	lines := 0
-	for line := range strings.Lines(text) {
-		lines++
-		if !strings.HasPrefix(line, "---") && !strings.HasPrefix(line, "...") {
-			document.WriteString(line)
-			continue
-		}
-		if err := end(); err != nil {
-			return nil, err
-		}
-		document.Reset()
-		document.WriteString(strings.Repeat("\n", lines-1)) // errors tell lines of the file
-		document.WriteString("   " + line[3:])
-	}
-	err := end()
-	return only, err
 }
 
 func oneLine(err error) string {
 	return strings.Join(strings.Fields(err.Error()), " ")
 }
 
-func (f *file) catalogue() (*Catalogue, error) {
-	if f.APIVersion != FileAPIVersion || f.Kind != FileKind {
-		return nil, fmt.Errorf("apiVersion and kind: %q and %q are not known; write apiVersion: %s and kind: %s",
-			f.APIVersion, f.Kind, FileAPIVersion, FileKind)
+// decode sets the fields of an object one by one, so that each error names its field, and all are found.
+func decode(into any, written fields, path *field.Path, hints map[string]string) field.ErrorList {
+	var problems field.ErrorList
+	for _, name := range slices.Sorted(maps.Keys(written)) {
+		one, err := stdjson.Marshal(fields{name: written[name]})
+		if err == nil {
+			var unknown []error
+			if unknown, err = json.UnmarshalStrict(one, into); len(unknown) > 0 {
+				problems = append(problems, field.Forbidden(path.Child(name), "unknown field; remove it, or correct its name"))
+			}
+		}
+		if err != nil {
+			problems = append(problems, field.Invalid(path.Child(name), shown(written[name]), hints[name]))
+		}
 	}
+	return problems
+}
+
+// shown is the value as it is written, or nothing where that would fill the line.
+func shown(value stdjson.RawMessage) any {
+	if len(value) > 200 {
+		return field.OmitValueType{}
+	}
+	return value
+}
+
+func (f *file) catalogue() (*Catalogue, field.ErrorList) {
 	catalogue := &Catalogue{Tiers: Builtin().Tiers, Default: f.DefaultTier}
 	if f.Tiers != nil {
 		catalogue.Tiers = make([]Tier, 0, len(f.Tiers))
 	}
-	for i := range f.Tiers {
-		of := &f.Tiers[i]
-		path := fmt.Sprintf("tiers[%d]", i)
-		switch {
-		case !nameForm.MatchString(of.Name):
-			return nil, fmt.Errorf("%s.name: %q is no name; write 1 to 63 letters, digits and dashes, dashes not at the ends", path, of.Name)
-		case catalogue.Find(of.Name) != nil:
-			return nil, fmt.Errorf("%s.name: %s is there twice; rename one, or remove it", path, of.Name)
+	var problems field.ErrorList
+	for i, written := range f.Tiers {
+		tier, wrong := parseTier(written, field.NewPath("tiers").Index(i))
+		problems = append(problems, wrong...)
+		if catalogue.Find(tier.Name) != nil {
+			problems = append(problems, &field.Error{
+				Type: field.ErrorTypeDuplicate, Field: fmt.Sprintf("tiers[%d].name", i), BadValue: tier.Name,
+				Detail: "rename one, or remove it",
+			})
 		}
-		parsed, err := of.parse(path + " (" + of.Name + ")")
-		if err != nil {
-			return nil, err
+		catalogue.Tiers = append(catalogue.Tiers, tier)
+	}
+	if len(problems) == 0 && f.DefaultTier != "" && catalogue.Find(f.DefaultTier) == nil {
+		problems = append(problems, &field.Error{
+			Type: field.ErrorTypeNotFound, Field: "defaultTier", BadValue: f.DefaultTier,
+			Detail: fmt.Sprintf("there is no such tier in the catalogue, %s; add it, or name another", catalogue.names()),
+		})
+	}
+	return catalogue, problems
+}
+
+// parseTier names a tier in errors by its position, and by its name where that is valid.
+func parseTier(written fields, path *field.Path) (Tier, field.ErrorList) {
+	var name string
+	if raw, has := written["name"]; has {
+		_ = stdjson.Unmarshal(raw, &name) // or else decode reports it
+	}
+	var problems field.ErrorList
+	if nameForm.MatchString(name) {
+		path = field.NewPath(fmt.Sprintf("%s (%s)", path, name))
+	} else {
+		problems = append(problems, field.Invalid(path.Child("name"), name, nameHint))
+		delete(written, "name")
+	}
+	var t fileTier
+	problems = append(problems, decode(&t, written, path, fileHints)...)
+	tier := Tier{Name: name, AuditLog: t.AuditLog}
+	return tier, append(problems, parseLimits(&tier.Limits, t.Limits, path.Child("limits"))...)
+}
+
+func parseLimits(limits *v1alpha1.Limits, written fields, path *field.Path) field.ErrorList {
+	hints := hints()
+	var problems field.ErrorList
+	for _, name := range slices.Sorted(maps.Keys(written)) {
+		// It could be meant as nothing at all, or as no limit.
+		if hint, known := hints[name]; known && string(written[name]) == "null" {
+			problems = append(problems, field.Required(path.Child(name), hint))
 		}
-		catalogue.Tiers = append(catalogue.Tiers, *parsed)
 	}
-	if f.DefaultTier != "" && catalogue.Find(f.DefaultTier) == nil {
-		return nil, fmt.Errorf("defaultTier: there is no tier %q, %s; add it, or name another", f.DefaultTier, catalogue.names())
+	problems = append(problems, decode(limits, written, path, hints)...)
+	reported := map[string]bool{} // a value that was not read is not to be judged as well
+	for _, problem := range problems {
+		reported[problem.Field] = true
 	}
-	return catalogue, nil
-}
-
-func (t *fileTier) parse(path string) (*Tier, error) {
-	parsed := &Tier{Name: t.Name}
-	switch written := string(t.AuditLog); written {
-	case "", "false":
-	case "true":
-		parsed.AuditLog = true
-	default:
-		return nil, fmt.Errorf("%s.auditLog: %s is neither true nor false", path, written)
+	if limits.Burst != nil && limits.RequestsPerSecond == nil && !reported[path.Child("burst").String()] {
+		problems = append(problems, field.Required(path.Child("requestsPerSecond"),
+			"burst has no effect without it; set it, or remove burst"))
 	}
-	var err error
-	if parsed.Limits.Keys, err = t.Limits.Keys.small(path+".limits.keys", 0, maxKeys); err != nil {
-		return nil, err
-	}
-	if parsed.Limits.RequestsPerMonth, err = t.Limits.RequestsPerMonth.number(path+".limits.requestsPerMonth", 0, maxRequests); err != nil {
-		return nil, err
-	}
-	if parsed.Limits.RequestsPerSecond, err = t.Limits.RequestsPerSecond.small(path+".limits.requestsPerSecond", 1, maxRate); err != nil {
-		return nil, err
-	}
-	if parsed.Limits.Burst, err = t.Limits.Burst.small(path+".limits.burst", 1, maxBurst); err != nil {
-		return nil, err
-	}
-	if parsed.Limits.Burst != nil && parsed.Limits.RequestsPerSecond == nil {
-		return nil, fmt.Errorf("%s.limits.burst: it means nothing without requestsPerSecond; set that, or remove burst", path)
-	}
-	if parsed.Limits.BytesPerMonth, err = t.Limits.BytesPerMonth.quantity(path + ".limits.bytesPerMonth"); err != nil {
-		return nil, err
-	}
-	if parsed.Limits.Overage, err = choice(t.Limits.Overage, path+".limits.overage", v1alpha1.OverageBlock, v1alpha1.OverageMeter); err != nil {
-		return nil, err
-	}
-	parsed.Limits.QuotaFailurePolicy, err = choice(t.Limits.QuotaFailurePolicy, path+".limits.quotaFailurePolicy", v1alpha1.QuotaFailureAllow, v1alpha1.QuotaFailureDeny)
-	return parsed, err
-}
-
-func (s scalar) number(path string, least, most int64) (*int64, error) {
-	if s == nil {
-		return nil, nil
-	}
-	n, err := strconv.ParseInt(string(s), 10, 64)
-	if err != nil || n < least || n > most {
-		return nil, fmt.Errorf("%s: %s is no whole number from %d to %d; correct it, or leave it out for no limit", path, s, least, most)
-	}
-	return &n, nil
-}
-
-func (s scalar) small(path string, least, most int32) (*int32, error) {
-	n, err := s.number(path, int64(least), int64(most))
-	if n == nil {
-		return nil, err
-	}
-	return new(int32(*n)), nil //nolint:gosec // it is at most most
-}
-
-func (s scalar) quantity(path string) (*resource.Quantity, error) {
-	if s == nil {
-		return nil, nil
-	}
-	parsed, err := resource.ParseQuantity(s.text())
-	if err != nil || parsed.Sign() < 0 || !representable(parsed) {
-		return nil, fmt.Errorf("%s: %s is no number of bytes; write one such as 100G or 500Gi, or leave it out for no limit", path, s)
-	}
-	return &parsed, nil
-}
-
-// representable is whether the quantity is a whole number that 64 bits hold.
-func representable(q resource.Quantity) bool {
-	_, ok := q.AsInt64()
-	return ok
-}
-
-func choice[T ~string](s scalar, path string, of ...T) (T, error) {
-	if s == nil {
-		return "", nil
-	}
-	options := make([]string, 0, len(of))
-	for _, option := range of {
-		if s.text() == string(option) {
-			return option, nil
+	for _, problem := range ValidateLimits(limits, path) {
+		if !reported[problem.Field] {
+			problems = append(problems, problem)
 		}
-		options = append(options, string(option))
 	}
-	return "", fmt.Errorf("%s: %s is not known; write %s", path, s, strings.Join(options, " or "))
+	return problems
 }

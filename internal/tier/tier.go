@@ -1,5 +1,5 @@
-// Package tier knows the operator's catalogue of tiers, and which limits a Group has by it:
-// pure functions, the same for admission, for the controllers and for what is published.
+// Package tier holds the operator's catalogue of tiers, validates limits, and resolves the limits of a Group:
+// pure functions that admission, the controllers and publishing share.
 package tier
 
 import (
@@ -11,23 +11,23 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// Tier are limits with a name.
+// Tier is a named set of limits.
 type Tier struct {
 	Name string
-	// AuditLog is whether the tier includes an audit log.
+	// AuditLog reports whether the tier includes an audit log.
 	AuditLog bool
 	Limits   v1alpha1.Limits
 }
 
-// Catalogue are the tiers that Groups may name. It is not changed once it is made.
+// Catalogue is the set of tiers that Groups may name. It does not change after it is made.
 type Catalogue struct {
-	// Default is the tier of Groups that name none; empty for no limits.
+	// Default is the tier of Groups that name none; where it is empty, such Groups have no limits by a tier.
 	Default string
-	// Tiers, each name once.
+	// Tiers have different names.
 	Tiers []Tier
 }
 
-// Builtin is the catalogue of a manager that is configured to have no other. Groups that
+// Builtin returns the catalogue of a manager that has no other configured. Groups that
 // name no tier have no limits by it.
 func Builtin() *Catalogue {
 	of := func(name string, requests int64, bytes string, keys int32) Tier {
@@ -47,7 +47,7 @@ func Builtin() *Catalogue {
 	}}
 }
 
-// Find returns the tier of the name, nil where there is none.
+// Find returns the tier with the name, or nil.
 func (c *Catalogue) Find(name string) *Tier {
 	for i := range c.Tiers {
 		if c.Tiers[i].Name == name {
@@ -69,17 +69,17 @@ func (c *Catalogue) names() string {
 	return "it has " + strings.Join(names, ", ")
 }
 
-// Resolution is what a Group's tier comes to.
+// Resolution is the result of resolving a Group's tier.
 type Resolution struct {
-	// Limits in force, for status.limits; nil where there are none.
+	// Limits are those in force, for status.limits; nil where there are none.
 	Limits *v1alpha1.GroupLimits
-	// Named is whether the Group names a tier, and Found whether the catalogue has it.
+	// Named reports whether the Group names a tier, and Found whether the catalogue has the tier.
 	Named, Found bool
-	// Message is about a tier that is named, for people.
+	// Message describes, for people, how the tier was resolved.
 	Message string
 }
 
-// Keys is how many ApiKeys the Group may have, nil for any number.
+// Keys returns how many ApiKeys the Group may have, or nil for any number.
 func (r *Resolution) Keys() *int32 {
 	if r.Limits == nil {
 		return nil
@@ -87,10 +87,10 @@ func (r *Resolution) Keys() *int32 {
 	return r.Limits.Keys
 }
 
-// Resolve says which limits a Group has, from its spec and the limits that were last in its
-// status. A tier that is not in the catalogue, any more or yet, leaves the Group with the
-// limits that it had, and one that never had any with those of the default tier. What the
-// Group sets itself holds in any case.
+// Resolve returns the limits of a Group, from its spec and the limits that were last in its
+// status. If the tier is not in the catalogue (no longer, or not yet), the Group keeps the
+// limits that it had; a Group that never had any gets those of the default tier. The limits
+// that the Group sets itself apply in any case.
 func (c *Catalogue) Resolve(group *v1alpha1.Group) Resolution {
 	name := group.Spec.Tier
 	if name == "" {
@@ -111,10 +111,12 @@ func (c *Catalogue) Resolve(group *v1alpha1.Group) Resolution {
 			resolution.Message += ", those of tier " + last.Tier
 		}
 	default:
-		resolution.Message = fmt.Sprintf("the catalogue has no tier %q; %s. Until then there are no limits but those of spec.limits", name, c.names())
+		resolution.Message = fmt.Sprintf("the catalogue has no tier %q; %s. Until then there are no limits but those of spec.limits", name,
+			c.names())
 		if fallback := c.Find(c.Default); fallback != nil {
 			limits = fallback.limits()
-			resolution.Message = fmt.Sprintf("the catalogue has no tier %q; %s. Until then the limits are those of the default tier, %s", name, c.names(), c.Default)
+			resolution.Message = fmt.Sprintf("the catalogue has no tier %q; %s. Until then the limits are those of the default tier, %s",
+				name, c.names(), c.Default)
 		}
 	}
 	override(&limits.Limits, &group.Spec.Limits)
@@ -124,7 +126,7 @@ func (c *Catalogue) Resolve(group *v1alpha1.Group) Resolution {
 	return resolution
 }
 
-// Warning is what to tell who sets a tier that the catalogue does not have; empty otherwise.
+// Warning returns the warning for the user who sets a tier that the catalogue does not have; empty otherwise.
 func (c *Catalogue) Warning(group *v1alpha1.Group) string {
 	if resolution := c.Resolve(group); resolution.Named && !resolution.Found {
 		return "spec.tier: " + resolution.Message
@@ -140,7 +142,7 @@ func (t *Tier) limits() v1alpha1.GroupLimits {
 	return limits
 }
 
-// override replaces what the Group sets itself.
+// override replaces the limits that the Group sets itself.
 func override(limits, by *v1alpha1.Limits) {
 	by = by.DeepCopy()
 	replace(&limits.Keys, by.Keys)

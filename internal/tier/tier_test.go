@@ -88,7 +88,7 @@ func TestResolve(t *testing.T) {
 	}
 }
 
-// TestResolveRates: each of the two is the Group's, or else the tier's.
+// TestResolveRates: each of the two numbers is the Group's, or else the tier's.
 func TestResolveRates(t *testing.T) {
 	rate := func(perSecond, burst int32) (limit v1alpha1.RateLimit) {
 		if perSecond > 0 {
@@ -120,28 +120,30 @@ func TestResolveRates(t *testing.T) {
 	}
 }
 
-// TestDefaults holds the built-in catalogue to the table that is published.
+// TestDefaults compares the built-in catalogue with the table that is published.
 func TestDefaults(t *testing.T) {
 	var got []string
 	for _, of := range tier.Builtin().Tiers {
 		line := of.Name
 		if l := of.Limits; l.Keys != nil {
-			line += " " + resource.NewQuantity(*l.RequestsPerMonth, resource.DecimalSI).String() + " " + l.BytesPerMonth.String() + " " + resource.NewQuantity(int64(*l.Keys), resource.DecimalSI).String()
+			line += " " + resource.NewQuantity(*l.RequestsPerMonth, resource.DecimalSI).String() + " " +
+				l.BytesPerMonth.String() + " " + resource.NewQuantity(int64(*l.Keys), resource.DecimalSI).String()
 		}
 		if of.AuditLog {
 			line += " audit"
 		}
 		got = append(got, line)
 	}
-	want := []string{"Free 1k 1G 2", "Basic 50k 25G 5", "Pro 500k 100G 10", "ProPlus 2M 500G 25", "Business 10M 2T 50 audit", "Enterprise audit"}
+	want := []string{"Free 1k 1G 2", "Basic 50k 25G 5", "Pro 500k 100G 10", "ProPlus 2M 500G 25",
+		"Business 10M 2T 50 audit", "Enterprise audit"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 }
 
-// TestResolveSettles: what was resolved and recorded is resolved again to the same, and a tier
-// that goes away changes nothing.
-func TestResolveSettles(t *testing.T) {
+// TestResolveIsIdempotent: resolving again what was resolved and recorded changes nothing, and neither does a tier
+// that is removed from the catalogue.
+func TestResolveIsIdempotent(t *testing.T) {
 	names := []string{"", "Free", "Pro", "Enterprise", "Gold"}
 	rapid.Check(t, func(t *rapid.T) {
 		catalogue := tier.Builtin()

@@ -26,9 +26,8 @@ func (c *compiled) Find(digest keyformat.Digest) (decision.Match, bool) {
 	return c.match, digest == c.digest
 }
 
-// BenchmarkDecide is a decision with all that is around it, with and without a quota to spend
-// and rate limits to keep. With rates, and without any of the group and the key, it is to be as
-// without.
+// BenchmarkDecide measures a decision with all that is around it, with and without a quota and rate limits. A limiter costs
+// nothing if neither the group nor the key has a rate limit.
 func BenchmarkDecide(b *testing.B) {
 	digest := keyformat.DigestOf("some key")
 	snapshot := &compiled{one: one{digest}}
@@ -42,7 +41,7 @@ func BenchmarkDecide(b *testing.B) {
 	}}, now)
 	fast := decision.RateLimit{PerSecond: 1_000_000, Burst: 1_000_000}
 	requests := 0
-	clock := func() time.Time { // nothing can be faster than that, or else the limit would be tested
+	clock := func() time.Time { // the benchmark must not reach the rate limit, however fast it is
 		requests++
 		return time.Now().Add(time.Duration(requests) * time.Microsecond)
 	}

@@ -14,13 +14,14 @@ import (
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
-func TestHostsAndMethodsAreLoggedIfTheyAreSuch(t *testing.T) {
+func TestOnlyHostsAndMethodsAreLogged(t *testing.T) {
 	key, err := keyformat.Mint("vctrl", rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var logs bytes.Buffer
-	integration := New(one{}, time.Now, slog.New(slog.NewJSONHandler(&logs, &slog.HandlerOptions{Level: slog.LevelDebug})), prometheus.NewRegistry()).Integration("test")
+	integration := New(one{}, time.Now, slog.New(slog.NewJSONHandler(&logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		prometheus.NewRegistry()).Integration("test")
 	for _, c := range []struct {
 		method, host             string
 		loggedMethod, loggedHost string

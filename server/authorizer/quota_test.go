@@ -15,35 +15,37 @@ import (
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
-// around hears of everything that a gate tells others.
-type around struct {
+// observer is notified of everything that an Authorizer reports to others.
+type observer struct {
 	code               decision.Code
-	asked, used, bytes int
+	spent, used, bytes int
 	recorded           decision.Code
 }
 
-func (a *around) Spend(context.Context, *decision.Group, time.Time) (decision.Code, time.Duration) {
-	a.asked++
+func (a *observer) Spend(context.Context, *decision.Group, time.Time) (decision.Code, time.Duration) {
+	a.spent++
 	return a.code, time.Hour
 }
 
-func (a *around) Sent(_ string, bytes uint64, _ time.Time) { a.bytes += int(bytes) }
+func (a *observer) Sent(_ string, bytes uint64, _ time.Time) { a.bytes += int(bytes) }
 
-func (a *around) Used(string, *decision.Group, *decision.Request, time.Time, bool, netip.Addr) {
+func (a *observer) Used(string, *decision.Group, *decision.Request, time.Time, bool, netip.Addr) {
 	a.used++
 }
 
-func (a *around) Record(_ string, _ time.Time, _ *Request, result *Result) { a.recorded = result.Code }
+func (a *observer) Record(_ string, _ time.Time, _ *Request, result *Result) {
+	a.recorded = result.Code
+}
 
-// TestQuotaComesLast: only what is let through otherwise is asked about, and what the quota
-// refuses is no use of a key and no failed attempt.
+// TestQuotaComesLast: the quota is consulted only about requests that are allowed otherwise. A request that the quota denies
+// is neither a use of a key nor a failed attempt.
 func TestQuotaComesLast(t *testing.T) {
 	good := keyformat.DigestOf("some key")
 	for _, c := range []struct {
 		name        string
 		digest      keyformat.Digest
 		quota, want decision.Code
-		asked, used int
+		spent, used int
 	}{
 		{"allowed", good, decision.Allowed, decision.Allowed, 3, 3},
 		{"exceeded", good, decision.QuotaExceeded, decision.QuotaExceeded, 3, 0},
@@ -51,7 +53,7 @@ func TestQuotaComesLast(t *testing.T) {
 		{"denied otherwise", keyformat.Digest{}, decision.QuotaExceeded, decision.TooManyFailures, 0, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			a := &around{code: c.quota}
+			a := &observer{code: c.quota}
 			g := New(one{good}, time.Now, slog.New(slog.DiscardHandler), prometheus.NewRegistry(),
 				WithQuota(a), WithMeter(a), WithRecorder(a), WithThrottle(throttle.New(throttle.Config{Failures: 1, IPv6Prefix: 64})))
 			integration := g.Integration("test")
@@ -62,8 +64,8 @@ func TestQuotaComesLast(t *testing.T) {
 					Client:  netip.MustParseAddr("192.0.2.1"),
 				})
 			}
-			if result.Code != c.want || a.recorded != c.want || a.asked != c.asked || a.used != c.used {
-				t.Errorf("%v, recorded %v, asked %d times, used %d times", result.Code, a.recorded, a.asked, a.used)
+			if result.Code != c.want || a.recorded != c.want || a.spent != c.spent || a.used != c.used {
+				t.Errorf("%v, recorded %v, spent %d times, used %d times", result.Code, a.recorded, a.spent, a.used)
 			}
 			if c.want == decision.QuotaExceeded && result.RetryAfter != time.Hour {
 				t.Errorf("retry after %v", result.RetryAfter)
@@ -81,13 +83,13 @@ func (p paced) Find(digest keyformat.Digest) (decision.Match, bool) {
 	return match, ok
 }
 
-// TestRateComesBeforeQuota: what is refused for its rate costs nothing of a quota, and is no use
-// of a key and no failed attempt; what the quota refuses has passed the limiter.
+// TestRateComesBeforeQuota: a request that a rate limit denies spends nothing of a quota, and is neither a use of a key nor a
+// failed attempt. A request that the quota denies has passed the limiter.
 func TestRateComesBeforeQuota(t *testing.T) {
 	good := keyformat.DigestOf("some key")
 	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	for _, quota := range []decision.Code{decision.Allowed, decision.QuotaExceeded} {
-		a := &around{code: quota}
+		a := &observer{code: quota}
 		clock := func() time.Time { return now }
 		g := New(paced{one{good}}, clock, slog.New(slog.DiscardHandler), prometheus.NewRegistry(),
 			WithRates(ratelimit.New(clock)), WithQuota(a), WithRecorder(a), WithThrottle(throttle.New(throttle.Config{Failures: 1, IPv6Prefix: 64})))
@@ -96,7 +98,7 @@ func TestRateComesBeforeQuota(t *testing.T) {
 			digest keyformat.Digest
 			method string
 			code   decision.Code
-			asked  int
+			spent  int
 			left   uint32
 			wait   time.Duration
 		}{
@@ -109,14 +111,16 @@ func TestRateComesBeforeQuota(t *testing.T) {
 			{good, "POST", decision.PermissionDenied, 2, 0, 0},
 		} {
 			result := integration.Decide(t.Context(), &Request{
-				Request: decision.Request{Credential: decision.Credential{Form: decision.WellFormed, Digest: want.digest}, Method: want.method, Path: "/x"},
-				Client:  netip.MustParseAddr("192.0.2.1"),
+				Request: decision.Request{Credential: decision.Credential{Form: decision.WellFormed, Digest: want.digest},
+					Method: want.method, Path: "/x"},
+				Client: netip.MustParseAddr("192.0.2.1"),
 			})
 			if result.Code == quota {
-				result.RetryAfter -= time.Hour // what the quota says
+				result.RetryAfter -= time.Hour // which the quota returned
 			}
-			if result.Code != want.code || a.recorded != want.code || a.asked != want.asked || result.Rates.Key.Left != want.left || result.RetryAfter != want.wait {
-				t.Errorf("step %d: %v after %v, asked %d times, %+v", i, result.Code, result.RetryAfter, a.asked, result.Rates)
+			if result.Code != want.code || a.recorded != want.code || a.spent != want.spent || result.Rates.Key.Left != want.left ||
+				result.RetryAfter != want.wait {
+				t.Errorf("step %d: %v after %v, spent %d times, %+v", i, result.Code, result.RetryAfter, a.spent, result.Rates)
 			}
 		}
 	}

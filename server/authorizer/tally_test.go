@@ -15,23 +15,25 @@ import (
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
-// TestTalliesAreHistograms: what is told is what Prometheus' own would tell.
-func TestTalliesAreHistograms(t *testing.T) {
+// TestTalliesEqualPrometheusMetrics: the metrics are the same as those of Prometheus' own counters and histograms.
+func TestTalliesEqualPrometheusMetrics(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		counters := prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "keyward_validator_decisions_total", Help: "Decisions by door and code; the code of what was let through is allowed.",
-		}, []string{"door", "code"})
+			Name: "keyward_validator_decisions_total", Help: "Decisions by integration and code; the code of an allowed request is allowed.",
+		}, []string{"integration", "code"})
 		histogram := prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "keyward_validator_decision_duration_seconds", Help: "How long deciding took, without reading the request and writing the answer.",
+			Name:    "keyward_validator_decision_duration_seconds",
+			Help:    "How long decisions took, without reading the request and writing the response.",
 			Buckets: prometheus.ExponentialBuckets(250e-9, 4, 10),
-		}, []string{"door"})
+		}, []string{"integration"})
+		atBounds := rapid.SampledFrom([]int64{0, 250, 251, 999, 1000, 1001, 65_536_000, 65_536_001})
 		tallies := newTallies()
 		for _, code := range decision.Codes() {
 			counters.WithLabelValues("a", code.String())
 			tallies.of("a")
 		}
 		histogram.WithLabelValues("a")
-		for _, took := range rapid.SliceOf(rapid.OneOf(rapid.SampledFrom([]int64{0, 250, 251, 999, 1000, 1001, 65_536_000, 65_536_001}), rapid.Int64Range(0, 1e9))).Draw(t, "took") {
+		for _, took := range rapid.SliceOf(rapid.OneOf(atBounds, rapid.Int64Range(0, 1e9))).Draw(t, "took") {
 			code := rapid.SampledFrom(decision.Codes()).Draw(t, "code")
 			took := time.Duration(took)
 			tallies.of("a").note(code, took)
@@ -47,7 +49,7 @@ func TestTalliesAreHistograms(t *testing.T) {
 	})
 }
 
-// exposed is what a registry tells, but since when.
+// exposed returns the metrics of a registry without the time of their creation.
 func exposed(t *rapid.T, registry *prometheus.Registry) string {
 	families, err := registry.Gather()
 	if err != nil {
@@ -69,8 +71,8 @@ func exposed(t *rapid.T, registry *prometheus.Registry) string {
 	return text.String()
 }
 
-// TestNothingIsLost while many count and some ask.
-func TestNothingIsLost(t *testing.T) {
+// TestNoDecisionIsLost while many goroutines count and some collect.
+func TestNoDecisionIsLost(t *testing.T) {
 	tallies := newTallies()
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(tallies)
@@ -92,7 +94,7 @@ func TestNothingIsLost(t *testing.T) {
 		t.Errorf("%d of %d", got, 8*each)
 	}
 	if n := testutil.CollectAndCount(tallies); n != len(decision.Codes())+1 {
-		t.Errorf("%d series of one door", n)
+		t.Errorf("%d series of one integration", n)
 	}
 }
 

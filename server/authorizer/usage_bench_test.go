@@ -40,8 +40,7 @@ func stored(b *testing.B, digest keyformat.Digest) *store.Store {
 	return s
 }
 
-// BenchmarkUsage is a decision on a store as it is, with and without the use of keys and their
-// origins, and a quota to spend.
+// BenchmarkUsage measures a decision on a real store, with and without counting the use of keys and origins, and a quota.
 func BenchmarkUsage(b *testing.B) {
 	digest := keyformat.DigestOf("some key")
 	snapshot := stored(b, digest)

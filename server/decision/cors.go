@@ -8,8 +8,8 @@ import (
 	"github.com/keyward-dev/keyward/internal/origin"
 )
 
-// preflight begins to decide a request that carries no key, on purpose: whether it is of any use
-// to send the real one. That one is decided on its own. Finish searches for who allows it.
+// preflight begins to decide a preflight, which never carries a key: whether the browser may send the actual request. That
+// one is decided on its own. Finish searches for a group that allows it.
 func (e *evaluation) preflight(snapshot Snapshot, now time.Time) Decision {
 	health := snapshot.Health(now)
 	switch {
@@ -28,9 +28,9 @@ func (e *evaluation) preflight(snapshot Snapshot, now time.Time) Decision {
 	return Decision{Code: Preflight, unread: true}
 }
 
-// mayRead tells whether the origin of the request may read an answer: that is up to the
-// project that owns the request, or as far as that is not known, to those that may be it. It
-// leaves that unread where the groups of others have to be searched for it.
+// mayRead reports whether the origin of the request may read the response. The project that owns the request decides that
+// or, if it is not known, the projects that may own it. mayRead returns unread if other groups have to be searched for
+// them.
 func (e *evaluation) mayRead(snapshot Snapshot, code Code) (allowed, unread bool) {
 	switch code {
 	case Allowed, PermissionDenied: // the origin has been checked
@@ -54,19 +54,19 @@ func (e *evaluation) mayRead(snapshot Snapshot, code Code) (allowed, unread bool
 	}
 }
 
-// isKnown tells whether any group allows the origin, without asking a group about the request.
+// isKnown reports whether any group allows the origin, without evaluating the request.
 func isKnown(snapshot Snapshot, from origin.Origin) bool {
 	found, tooMany := snapshot.Allowing(from, func(*Group) bool { return true })
 	return found || tooMany
 }
 
-// Unfinished reports whether the groups of others have to be searched, which Finish does.
+// Unfinished reports whether other groups have to be searched, which Finish does.
 func (d *Decision) Unfinished() bool { return d.unread }
 
-// Finish finds out whether pages of the request's origin may read the answer, and of a preflight
-// whether it is allowed, where Begin has left that. It searches the groups that allow the origin
-// for one that owns the request, or without a search is content with any of them: for clients
-// who are not worth it. It returns the work that was spent, at most SearchWork.
+// Finish finds out whether pages of the request's origin may read the response, and whether a preflight is allowed, if
+// Begin has left that undecided. It searches the groups that allow the origin for one that owns the request. Without a
+// search, for clients that have used up their budget, any group that allows the origin is enough. It returns the work that
+// was spent, at most SearchWork.
 func (d *Decision) Finish(snapshot Snapshot, request *Request, search bool) (spent int) {
 	if !d.unread {
 		return 0
@@ -99,49 +99,48 @@ func (d *Decision) Finish(snapshot Snapshot, request *Request, search bool) (spe
 }
 
 const (
-	// SearchWork bounds the work of asking groups about one request, in the units of package
-	// routing: less than a millisecond, whatever their owners have written into them.
+	// SearchWork bounds the work of searching groups for one request, in the units of package routing: less than a
+	// millisecond, for any routes that their owners may have written.
 	SearchWork = 1 << 17
-	// groupWork is what it takes to fetch a group from memory.
+	// groupWork is the work of fetching a group from memory.
 	groupWork = 32
 )
 
-// openTo asks all groups for a project that owns the request and allows its origin, and
-// whether any key of such a group may permit the method. Where so many groups allow an
-// origin, or have such routes, that asking each would take long, it is allowed: no more follows
-// from it than that a browser sends a request, or reads why it was denied.
+// openTo searches all groups for a project that owns the request and allows its origin, and finds out whether any key of
+// such a group may permit the method. If too many groups allow an origin, or their routes take too much work, the origin is
+// allowed: the only consequence is that a browser sends a request, or reads why it was denied.
 func (e *evaluation) openTo(snapshot Snapshot, from origin.Origin) (allowed, method bool, spent int) {
-	asking := *e // a copy, so that only here an evaluation is on the heap
-	asking.routing.Bound(SearchWork)
-	unspent := asking.routing.Spent()
+	searching := *e // a copy, so that an evaluation is on the heap only here
+	searching.routing.Bound(SearchWork)
+	unspent := searching.routing.Spent()
 	found, tooMany := snapshot.Allowing(from, func(group *Group) bool {
-		asking.doubtful = false
-		asking.routing.Spend(groupWork)
-		owner := asking.ownerIn(group)
+		searching.doubtful = false
+		searching.routing.Spend(groupWork)
+		owner := searching.ownerIn(group)
 		if owner != nil {
-			asking.routing.Spend(len(owner.Origins.Patterns))
+			searching.routing.Spend(len(owner.Origins.Patterns))
 		}
-		if asking.routing.Exhausted() {
+		if searching.routing.Exhausted() {
 			return true
 		}
 		if owner == nil || !owner.Origins.allow(from) {
 			return false
 		}
 		allowed = true
-		return asking.readOnly() || slices.ContainsFunc(group.Capabilities, func(c Capability) bool {
-			asking.routing.Spend(projectWork)
-			return c.covers(&asking.routing)
-		}) || asking.routing.Exhausted()
+		return searching.readOnly() || slices.ContainsFunc(group.Capabilities, func(c Capability) bool {
+			searching.routing.Spend(projectWork)
+			return c.covers(&searching.routing)
+		}) || searching.routing.Exhausted()
 	})
-	return allowed || found || tooMany, found || tooMany, min(asking.routing.Spent()-unspent, SearchWork)
+	return allowed || found || tooMany, found || tooMany, min(searching.routing.Spent()-unspent, SearchWork)
 }
 
-// readOnly tells whether the permission to read covers the method.
+// readOnly reports whether the permission to read covers the method.
 func (e *evaluation) readOnly() bool {
 	return e.routing.Method == http.MethodGet || e.routing.Method == http.MethodHead
 }
 
-// Allows tells whether any project of the group allows the origin.
+// Allows reports whether any project of the group allows the origin.
 func (g *Group) Allows(from origin.Origin) bool {
 	return slices.ContainsFunc(g.Projects, func(p Project) bool { return p.Origins.allow(from) })
 }

@@ -1,6 +1,5 @@
-// Package decision decides whether a request may pass. It is pure: it knows neither HTTP
-// nor the clock, and holds no state, so the same snapshot, request and instant always give
-// the same answer.
+// Package decision decides whether a request is allowed. It is pure: it has no HTTP, no clock and no state, so the same
+// snapshot, request and instant always give the same decision.
 package decision
 
 import (
@@ -14,20 +13,20 @@ import (
 
 // Snapshot is what a validation server knows. It is safe for concurrent use.
 type Snapshot interface {
-	// Health tells whether the snapshot may be decided on.
+	// Health returns whether the snapshot may be used for decisions.
 	Health(now time.Time) Health
-	// Find returns the version with the digest, whatever its state.
+	// Find returns the version with the digest, in any state.
 	Find(keyformat.Digest) (Match, bool)
-	// Allowing asks about the groups of which a project allows the origin, maybe about one
-	// more than once, until one will do. It says so, or that they are too many to ask each; then
-	// it asks about none. What is asked holds nothing up: it holds no lock.
-	Allowing(from origin.Origin, willDo func(*Group) bool) (found, tooMany bool)
+	// Allowing calls matches with the groups that have a project which allows the origin, maybe with the same group more
+	// than once, until matches returns true, and reports whether it did. If there are too many such groups, Allowing calls
+	// it with none, and reports that. It holds no lock meanwhile.
+	Allowing(from origin.Origin, matches func(*Group) bool) (found, tooMany bool)
 }
 
 // Recognizer is a Snapshot that knows some credentials by other digests than the plain ones.
 type Recognizer interface {
-	// Recognize replaces the digest of a Foreign credential by the one that Find knows it by. It may
-	// be called again with the result.
+	// Recognize replaces the digest of a Foreign credential by the one that Find knows it by. It may be called again with
+	// the result.
 	Recognize(*Credential)
 }
 
@@ -38,11 +37,10 @@ type Health uint8
 const (
 	Unsynced Health = iota
 	Synced
-	TooStale // and configured to deny then
+	TooStale // and configured to deny requests then
 )
 
-// Match is one minted credential, with the key and the group that it belongs to. What it
-// points to never changes.
+// Match is one minted credential, with the key and the group that it belongs to. The data that it points to never changes.
 type Match struct {
 	Version Version
 	Key     Key
@@ -56,34 +54,33 @@ type Request struct {
 	Host       string
 	Path       string // percent-encoded, as sent
 	RawQuery   string // as sent, without the '?'
-	Origin     string // the header's value, "" where there is none
-	Referer    string // the header's value, "" where there is none
+	Origin     string // the header's value, "" if there is none
+	Referer    string // the header's value, "" if there is none
 
-	// PreflightMethod is the method that a browser asks about (Access-Control-Request-
-	// Method), "" where the request is no preflight; PreflightHeaders are the names of
-	// headers that it wants to send, separated by commas.
+	// PreflightMethod is the method that a browser asks about (Access-Control-Request-Method), "" if the request is not a
+	// preflight. PreflightHeaders are the names of headers that it wants to send, separated by commas.
 	PreflightMethod  string
 	PreflightHeaders string
 
-	// NeedsHost says that every request of the protocol has a host. One without is refused then: the
-	// server behind would take it for a host that was not decided on.
+	// NeedsHost is set if every request of the protocol has a host. A request without one is denied then: the content
+	// server would use a host that was not decided on.
 	NeedsHost bool
 
-	// Reading is how the content servers behind read paths. It never comes from the client.
+	// Reading is how content servers interpret paths. It never comes from the client.
 	Reading routing.Reading
 
-	// TrustedProject names the project by the word of whoever routed the request here,
-	// and then routes are not asked. It never comes from the client.
+	// TrustedProject is the project according to the gateway that routed the request here. If it is set, routes are not
+	// evaluated. It never comes from the client.
 	TrustedProject string
 }
 
-// Credential is what remains of a presented key.
+// Credential is what is kept of a presented key.
 type Credential struct {
 	Form   Form
-	Digest keyformat.Digest // set where Form is WellFormed or Foreign; of the latter see Recognizer
+	Digest keyformat.Digest // set if Form is WellFormed or Foreign; for the latter see Recognizer
 }
 
-// Form tells what was presented.
+// Form is the form of what was presented.
 type Form uint8
 
 // The forms of a presented credential.
@@ -91,43 +88,42 @@ const (
 	Absent Form = iota
 	Malformed
 	WellFormed
-	// Foreign is no key of ours by its form, but may be one that was imported.
+	// Foreign does not have the form of our keys, but may be a key that was imported.
 	Foreign
 )
 
-// Decision is the answer. Key, Group and Project are set as soon as they are known, also
-// when the request is denied.
+// Decision is the result. Key, Group and Project are set as soon as they are known, also when the request is denied.
 type Decision struct {
 	Code    Code
 	Key     Key
 	Group   *Group
 	Project *Project
 
-	// Retiring says that the key has a successor, and is accepted for their overlap only.
+	// Retiring is set if the version has a successor, and is accepted during their overlap only.
 	Retiring bool
-	// OriginAllowed says that pages of the request's Origin may read the answer, whatever it
-	// is. It is never set without an Origin, or for an opaque one.
+	// OriginAllowed is set if pages of the request's Origin may read the response, allowed or not. It is never set without
+	// an Origin, or for an opaque one.
 	OriginAllowed bool
-	// MethodAllowed says of a Preflight that there may be keys that permit the method.
+	// MethodAllowed is set for a Preflight if there may be keys that permit the method.
 	MethodAllowed bool
 
-	// unread is whether OriginAllowed is still to be found out, among all groups, and with it a Preflight.
+	// unread is set while OriginAllowed, and with it the result of a Preflight, has yet to be found out by a search of all
+	// groups.
 	unread bool
 }
 
-// Allowed tells whether the request may pass.
+// Allowed reports whether the request is allowed.
 func (d Decision) Allowed() bool { return d.Code == Allowed }
 
-// Decide decides the request as of now. The order of the checks is part of the interface:
-// the first that fails is the answer.
+// Decide decides the request as of now. The order of the checks is part of the interface: the first one that fails is the result.
 func Decide(snapshot Snapshot, request *Request, now time.Time) Decision {
 	d := Begin(snapshot, request, now)
 	d.Finish(snapshot, request, true)
 	return d
 }
 
-// Begin decides the request, but for whether a preflight is allowed, or pages may read a denial,
-// for which the groups of others would have to be searched. Finish finds that out.
+// Begin decides the request, except for whether a preflight is allowed, or pages may read a denial, if other groups have to
+// be searched for that. Finish finds that out.
 func Begin(snapshot Snapshot, request *Request, now time.Time) Decision {
 	e := evaluation{request: request, nowMillis: now.UnixMilli()}
 	if request.PreflightMethod != "" {
@@ -144,18 +140,18 @@ func Begin(snapshot Snapshot, request *Request, now time.Time) Decision {
 	return d
 }
 
-// evaluation is one decision in the making.
+// evaluation is the state of one decision while it is made.
 type evaluation struct {
 	request   *Request
 	nowMillis int64
 	routing   routing.Request
 	match     Match
 	project   *Project
-	doubtful  bool // there is no project, because it depends on how the query is read
+	doubtful  bool // there is no project, because it depends on how the query is interpreted
 }
 
-// verdict is the table of checks, first failure first. It is a switch, not a list of
-// functions, so that the evaluation stays on the stack.
+// verdict is the table of checks; the first failure is the result. It is a switch, not a list of functions, so that the
+// evaluation stays on the stack.
 func (e *evaluation) verdict(snapshot Snapshot, now time.Time) Code {
 	health := snapshot.Health(now)
 	switch {
@@ -200,8 +196,8 @@ func (e *evaluation) verdict(snapshot Snapshot, now time.Time) Code {
 	return Allowed
 }
 
-// read brings the request into the form in which routes are matched, or says what of it could
-// be read in more than one way.
+// read converts the request to the form in which routes are matched, or returns which part of it could be interpreted in
+// more than one way.
 func (e *evaluation) read() Code {
 	if len(e.request.Path) > routing.MaxPath {
 		return PathTooLong
@@ -222,7 +218,7 @@ func (e *evaluation) read() Code {
 	return Allowed
 }
 
-// unknown is the code for a credential that no key has.
+// unknown returns the code for a credential that no key has.
 func (e *evaluation) unknown() Code {
 	if e.request.Credential.Form == Foreign {
 		return KeyMalformed
@@ -236,7 +232,7 @@ func (e *evaluation) find(snapshot Snapshot) bool {
 	return ok
 }
 
-// isOver tells whether an instant, in Unix milliseconds, has come; 0 never does.
+// isOver reports whether an instant, in Unix milliseconds, has passed; 0 never does.
 func isOver(instant, now int64) bool { return instant != 0 && now >= instant }
 
 func (e *evaluation) findProject() bool {
@@ -244,7 +240,7 @@ func (e *evaluation) findProject() bool {
 	return e.project != nil
 }
 
-// unowned is the code for a request that belongs to no project.
+// unowned returns the code for a request that belongs to no project.
 func (e *evaluation) unowned() Code {
 	if e.doubtful {
 		return QueryAmbiguous
@@ -252,10 +248,9 @@ func (e *evaluation) unowned() Code {
 	return ProjectUnknown
 }
 
-// ownerIn finds the project of a group that owns the request: the trusted one, or the one
-// with the most specific route. Projects are in the order of their names, so the first wins
-// a tie. Where it takes too much work to find out, or depends on how the query is read, nobody
-// owns it: the project with the next best route is not the one.
+// ownerIn finds the project of a group that owns the request: the trusted one, or the one with the most specific route.
+// Projects are sorted by name, so the first wins a tie. If finding out takes too much work, or depends on how the query is
+// interpreted, no project owns the request: the one with the next best route is not the owner.
 func (e *evaluation) ownerIn(group *Group) (owner *Project) {
 	projects := group.Projects
 	if trusted := e.request.TrustedProject; trusted != "" {
@@ -283,7 +278,7 @@ func (e *evaluation) ownerIn(group *Group) (owner *Project) {
 	return owner
 }
 
-// isDoubtful tells whether another project than the owner may have a route that is as good.
+// isDoubtful reports whether another project than the owner may have a route that is as specific.
 func (e *evaluation) isDoubtful(projects []Project, owner *Project, best routing.Rank) bool {
 	for i := range projects {
 		if &projects[i] == owner {
@@ -297,8 +292,8 @@ func (e *evaluation) isDoubtful(projects []Project, owner *Project, best routing
 	return false
 }
 
-// checkOrigin compares the origin, by Origin or else by Referer, with the project's
-// allowlists. One that cannot be read is foreign.
+// checkOrigin compares the origin, from the Origin header or else from the Referer, with the project's allowlists. An
+// origin that cannot be parsed is denied.
 func (e *evaluation) checkOrigin() Code {
 	var from origin.Origin
 	var err error
@@ -318,7 +313,7 @@ func (e *evaluation) checkOrigin() Code {
 	return Allowed
 }
 
-// permitted tells whether a permission of the key covers method and path.
+// permitted reports whether a permission of the key covers method and path.
 func (e *evaluation) permitted() bool {
 	permissions := e.match.Key.Scope.Permissions
 	if e.readOnly() && slices.Contains(permissions, PermissionRead) {

@@ -30,8 +30,8 @@ func (m *memory) Find(digest keyformat.Digest) (Match, bool) {
 	return match, ok
 }
 
-func (m *memory) Allowing(from origin.Origin, willDo func(*Group) bool) (found, tooMany bool) {
-	return !m.tooMany && slices.ContainsFunc(m.groups, func(g *Group) bool { return g.Allows(from) && willDo(g) }), m.tooMany
+func (m *memory) Allowing(from origin.Origin, matches func(*Group) bool) (found, tooMany bool) {
+	return !m.tooMany && slices.ContainsFunc(m.groups, func(g *Group) bool { return g.Allows(from) && matches(g) }), m.tooMany
 }
 
 var (
@@ -70,13 +70,14 @@ func acme(t testing.TB) (*memory, *Match) {
 				Routes:  routes(t, routing.Route{Paths: []string{"/api/scenes/prd-*"}}, routing.Route{Paths: []string{"/shared/**"}}),
 				Origins: Origins{}},
 		},
-		Capabilities: []Capability{{Name: "checkout", Routes: routes(t, routing.Route{Methods: []string{"POST"}, Paths: []string{"/shared/checkout"}})}},
+		Capabilities: []Capability{{Name: "checkout",
+			Routes: routes(t, routing.Route{Methods: []string{"POST"}, Paths: []string{"/shared/checkout"}})}},
 	}
 	match := &Match{Key: Key{ID: "k1", Scope: &Scope{Projects: []string{"marketing"}, Permissions: []string{"read"}}}, Group: group}
 	return &memory{health: Synced, matches: map[keyformat.Digest]Match{}}, match
 }
 
-// setup is one case of TestDecide, about to be arranged.
+// setup is one case of TestDecide, before it is changed.
 type setup struct {
 	snapshot *memory
 	match    *Match
@@ -133,25 +134,32 @@ func TestDecide(t *testing.T) {
 			s.addRoute(t, 2, routing.Route{Paths: []string{"/shared/report"}})
 			s.request.Path = "/shared/report/"
 		}},
-		"capability and a slash": {PermissionDenied, func(s *setup) { s.grant("checkout"); s.request.Method, s.request.Path = "POST", "/shared/checkout/" }},
-		"missing":                {KeyMissing, func(s *setup) { s.request.Credential = Credential{} }},
-		"malformed":              {KeyMalformed, func(s *setup) { s.request.Credential.Form = Malformed }},
-		"imported":               {Allowed, func(s *setup) { s.request.Credential.Form = Foreign }},
-		"not imported":           {KeyMalformed, func(s *setup) { s.request.Credential = Credential{Form: Foreign, Digest: keyformat.Digest{2}} }},
-		"a form of the future":   {KeyMalformed, func(s *setup) { s.request.Credential.Form = 9 }},
-		"unknown":                {KeyUnknown, func(s *setup) { s.request.Credential.Digest = keyformat.Digest{2} }},
-		"revoked":                {KeyRevoked, func(s *setup) { s.match.Version = Version{Revoked: true, ExpiresAtMillis: 1, RetiresAtMillis: 1} }},
-		"expired":                {KeyExpired, func(s *setup) { s.match.Version = Version{ExpiresAtMillis: instant, RetiresAtMillis: 1} }},
-		"expires in 1 ms":        {Allowed, func(s *setup) { s.match.Version.ExpiresAtMillis = instant + 1 }},
-		"retired":                {KeyRetired, func(s *setup) { s.match.Version.RetiresAtMillis = instant; s.match.Key.Suspended = true }},
-		"retires in 1 ms":        {Allowed, func(s *setup) { s.match.Version.RetiresAtMillis = instant + 1 }},
-		"key suspended":          {KeySuspended, func(s *setup) { s.match.Key.Suspended = true; s.match.Group.State = Frozen }},
-		"group frozen":           {GroupFrozen, func(s *setup) { s.match.Group.State = Frozen; s.request.Path = "/none" }},
-		"group suspended":        {GroupSuspended, func(s *setup) { s.match.Group.State = Suspended }},
-		"group of the future":    {GroupSuspended, func(s *setup) { s.match.Group.State = 9 }},
-		"no project":             {ProjectUnknown, func(s *setup) { s.request.Path = "/none"; s.request.Origin = "null" }},
-		"other project":          {ProjectDenied, func(s *setup) { s.request.Path = "/api/scenes/prd-1"; s.request.Origin = "null" }},
-		"tie goes to the first":  {Allowed, func(s *setup) { s.request.Path = "/shared/x" }},
+		"capability and a slash": {PermissionDenied, func(s *setup) {
+			s.grant("checkout")
+			s.request.Method, s.request.Path = "POST", "/shared/checkout/"
+		}},
+		"missing":   {KeyMissing, func(s *setup) { s.request.Credential = Credential{} }},
+		"malformed": {KeyMalformed, func(s *setup) { s.request.Credential.Form = Malformed }},
+		"imported":  {Allowed, func(s *setup) { s.request.Credential.Form = Foreign }},
+		"not imported": {KeyMalformed, func(s *setup) {
+			s.request.Credential = Credential{Form: Foreign, Digest: keyformat.Digest{2}}
+		}},
+		"a form of the future": {KeyMalformed, func(s *setup) { s.request.Credential.Form = 9 }},
+		"unknown":              {KeyUnknown, func(s *setup) { s.request.Credential.Digest = keyformat.Digest{2} }},
+		"revoked": {KeyRevoked, func(s *setup) {
+			s.match.Version = Version{Revoked: true, ExpiresAtMillis: 1, RetiresAtMillis: 1}
+		}},
+		"expired":               {KeyExpired, func(s *setup) { s.match.Version = Version{ExpiresAtMillis: instant, RetiresAtMillis: 1} }},
+		"expires in 1 ms":       {Allowed, func(s *setup) { s.match.Version.ExpiresAtMillis = instant + 1 }},
+		"retired":               {KeyRetired, func(s *setup) { s.match.Version.RetiresAtMillis = instant; s.match.Key.Suspended = true }},
+		"retires in 1 ms":       {Allowed, func(s *setup) { s.match.Version.RetiresAtMillis = instant + 1 }},
+		"key suspended":         {KeySuspended, func(s *setup) { s.match.Key.Suspended = true; s.match.Group.State = Frozen }},
+		"group frozen":          {GroupFrozen, func(s *setup) { s.match.Group.State = Frozen; s.request.Path = "/none" }},
+		"group suspended":       {GroupSuspended, func(s *setup) { s.match.Group.State = Suspended }},
+		"group of the future":   {GroupSuspended, func(s *setup) { s.match.Group.State = 9 }},
+		"no project":            {ProjectUnknown, func(s *setup) { s.request.Path = "/none"; s.request.Origin = "null" }},
+		"other project":         {ProjectDenied, func(s *setup) { s.request.Path = "/api/scenes/prd-1"; s.request.Origin = "null" }},
+		"tie goes to the first": {Allowed, func(s *setup) { s.request.Path = "/shared/x" }},
 		"most specific route": {ProjectDenied, func(s *setup) {
 			s.match.Group.Projects[2].Routes = append(s.match.Group.Projects[2].Routes, routes(t, routing.Route{Paths: []string{"/shared/x"}})...)
 			s.request.Path = "/shared/x"
@@ -166,27 +174,39 @@ func TestDecide(t *testing.T) {
 		"origin foreign":         {OriginDenied, func(s *setup) { s.request.Origin = "https://evilacme.com" }},
 		"origin null":            {OriginDenied, func(s *setup) { s.request.Origin = "null"; s.request.Referer = "https://www.acme.com/" }},
 		"origin unreadable":      {OriginDenied, func(s *setup) { s.request.Origin = "https://a.acme.com, https://b.acme.com" }},
-		"origin before referer":  {OriginDenied, func(s *setup) { s.request.Origin = "https://evil.com"; s.request.Referer = "https://www.acme.com/" }},
-		"referer allowed":        {Allowed, func(s *setup) { s.request.Referer = "https://www.acme.com/page?x" }},
-		"referer foreign":        {OriginDenied, func(s *setup) { s.request.Referer = "https://evil.com/www.acme.com" }},
-		"referer unreadable":     {OriginDenied, func(s *setup) { s.request.Referer = "android-app://com.acme" }},
-		"localhost":              {Allowed, func(s *setup) { s.request.Origin = "http://localhost:3000" }},
+		"origin before referer": {OriginDenied, func(s *setup) {
+			s.request.Origin, s.request.Referer = "https://evil.com", "https://www.acme.com/"
+		}},
+		"referer allowed":    {Allowed, func(s *setup) { s.request.Referer = "https://www.acme.com/page?x" }},
+		"referer foreign":    {OriginDenied, func(s *setup) { s.request.Referer = "https://evil.com/www.acme.com" }},
+		"referer unreadable": {OriginDenied, func(s *setup) { s.request.Referer = "android-app://com.acme" }},
+		"localhost":          {Allowed, func(s *setup) { s.request.Origin = "http://localhost:3000" }},
 		"localhost not allowed": {OriginDenied, func(s *setup) {
 			s.request.Origin = "http://localhost"
 			s.match.Group.Projects[1].Origins.AllowLocalhost = false
 		}},
-		"origin missing":            {OriginMissing, func(s *setup) { s.match.Group.Projects[1].Origins.AllowMissing = false; s.request.Method = "POST" }},
-		"write":                     {PermissionDenied, func(s *setup) { s.request.Method = "POST" }},
-		"lowercase method":          {PermissionDenied, func(s *setup) { s.request.Method = "get" }},
-		"capability not granted":    {PermissionDenied, func(s *setup) { s.request.Method, s.request.Path = "POST", "/shared/checkout" }},
-		"capability granted":        {Allowed, func(s *setup) { s.grant("checkout"); s.request.Method, s.request.Path = "POST", "/shared/checkout" }},
-		"capability elsewhere":      {PermissionDenied, func(s *setup) { s.grant("checkout"); s.request.Method, s.request.Path = "POST", "/shared/other" }},
+		"origin missing": {OriginMissing, func(s *setup) {
+			s.match.Group.Projects[1].Origins.AllowMissing = false
+			s.request.Method = "POST"
+		}},
+		"write":                  {PermissionDenied, func(s *setup) { s.request.Method = "POST" }},
+		"lowercase method":       {PermissionDenied, func(s *setup) { s.request.Method = "get" }},
+		"capability not granted": {PermissionDenied, func(s *setup) { s.request.Method, s.request.Path = "POST", "/shared/checkout" }},
+		"capability granted": {Allowed, func(s *setup) {
+			s.grant("checkout")
+			s.request.Method, s.request.Path = "POST", "/shared/checkout"
+		}},
+		"capability elsewhere": {PermissionDenied, func(s *setup) {
+			s.grant("checkout")
+			s.request.Method, s.request.Path = "POST", "/shared/other"
+		}},
 		"capability without read":   {PermissionDenied, func(s *setup) { s.match.Key.Scope.Permissions = []string{"checkout"} }},
 		"permission without a name": {PermissionDenied, func(s *setup) { s.match.Key.Scope.Permissions = []string{"gone"} }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			snapshot, match := acme(t)
-			s := setup{snapshot, match, &Request{Credential: Credential{WellFormed, digest}, Method: "GET", Host: "cdn.acme.com", Path: "/api/scenes/mkt-1"}}
+			s := setup{snapshot, match, &Request{Credential: Credential{WellFormed, digest}, Method: "GET", Host: "cdn.acme.com",
+				Path: "/api/scenes/mkt-1"}}
 			c.arrange(&s)
 			s.snapshot.matches[digest] = *s.match
 			got := Decide(s.snapshot, s.request, now)
@@ -238,7 +258,9 @@ func TestNothingButTheRightKeyIsAllowed(t *testing.T) {
 		}
 		v := m.Version
 		switch {
-		case v.Revoked, v.ExpiresAtMillis != 0 && v.ExpiresAtMillis <= now.UnixMilli(), v.RetiresAtMillis != 0 && v.RetiresAtMillis <= now.UnixMilli():
+		case v.Revoked,
+			v.ExpiresAtMillis != 0 && v.ExpiresAtMillis <= now.UnixMilli(),
+			v.RetiresAtMillis != 0 && v.RetiresAtMillis <= now.UnixMilli():
 			t.Fatal("a version that is over")
 		case m.Key.Suspended, request.Credential.Form != WellFormed:
 			t.Fatal("a key that is not good")
@@ -261,7 +283,7 @@ func TestDecideDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// many is a snapshot of n keys, and a request with an origin for one of them.
+// many returns a snapshot of n keys, and a request with an origin for one of them.
 func many(t testing.TB, n int) (*memory, *Request) {
 	t.Helper()
 	snapshot, match := acme(t)

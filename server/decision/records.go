@@ -11,11 +11,11 @@ const PermissionRead = "read"
 // Version is one minted credential of a key. Instants are Unix milliseconds; 0 is never.
 type Version struct {
 	ExpiresAtMillis int64 // from this instant on it is expired
-	RetiresAtMillis int64 // from this instant on it is replaced by its successor
+	RetiresAtMillis int64 // from this instant on its successor replaces it
 	Revoked         bool
 }
 
-// Key is one consumer's right to read. Its zero value is none.
+// Key is one consumer's right to read. Its zero value is no key.
 type Key struct {
 	ID        string // never empty
 	Scope     *Scope // never nil, and never changes; shared by keys with the same scope
@@ -23,7 +23,7 @@ type Key struct {
 	Rate      RateLimit // of this key alone
 }
 
-// Scope is what a key may do, and where.
+// Scope is the permissions of a key, and the projects that they are for.
 type Scope struct {
 	Projects    []string
 	Permissions []string
@@ -32,67 +32,65 @@ type Scope struct {
 // State is the state of a group.
 type State uint8
 
-// The states of a group. The zero State is Suspended: what is not known to be active, is not.
+// The states of a group. The zero State is Suspended: a group that is not known to be active is not.
 const (
 	Suspended State = iota
 	Active
 	Frozen
 )
 
-// Group is whose content it is, compiled for decisions.
+// Group is the tenant that owns the content, compiled for decisions.
 type Group struct {
 	Identity     string // namespace/name
 	DisplayName  string
-	Tier         string // that its limits are from; empty where it has none
+	Tier         string // whose limits it has; empty if it has none
 	State        State
 	Projects     []Project // sorted by name
 	Capabilities []Capability
 	Context      []ContextValue // sorted by name
 	Limits       Limits
-	// SharedCaching lets shared caches keep answers, as the content server says.
+	// SharedCaching allows shared caches to keep responses, as the content server declares.
 	SharedCaching bool
 }
 
-// RateLimit bounds how fast requests are let through, by all validation servers together. The
-// zero RateLimit is none.
+// RateLimit bounds how fast requests are allowed, by all validation servers together. The zero RateLimit is none.
 type RateLimit struct {
 	PerSecond uint32
-	Burst     uint32 // requests that may come at once
+	Burst     uint32 // requests that may arrive at once
 }
 
-// IsSet tells whether there is a limit.
+// IsSet reports whether there is a limit.
 func (l RateLimit) IsSet() bool { return l.PerSecond > 0 }
 
-// Limits say which limits a group has. What is used of them is not known here.
+// Limits are the limits of a group. How much of them is used is not known here.
 type Limits struct {
-	// Rate is of all keys of the group together.
+	// Rate is the rate limit of all keys of the group together.
 	Rate RateLimit
 
-	// RequestQuota is whether requests are counted against a quota, ByteQuota whether the
-	// bytes of responses are.
+	// RequestQuota is set if there is a quota of requests, ByteQuota if there is one of the bytes of responses.
 	RequestQuota, ByteQuota bool
-	// Metered is whether what goes beyond a quota is let through.
+	// Metered is set if requests beyond a quota are allowed.
 	Metered bool
-	// DenyUnknown is whether requests are refused while it is not known what is left.
+	// DenyUnknown is set if requests are denied while it is not known what is left of a quota.
 	DenyUnknown bool
 }
 
 // ContextValue is injected upstream on allow.
 type ContextValue struct {
 	Name, Value string
-	// Header is the name of the header that has it, where that was worked out beforehand.
+	// Header is the name of the header that has it, if it was computed beforehand.
 	Header string
 }
 
 // Project is a part of a group's content.
 type Project struct {
 	Name    string
-	OwnsAll bool // every request that no route claims
+	OwnsAll bool // every request that no route matches
 	Routes  []routing.Matcher
 	Origins Origins
 }
 
-// projectWork is what it takes to fetch a project from memory.
+// projectWork is the work of fetching a project from memory.
 const projectWork = 8
 
 // owns returns the rank of the project's best route for the request.

@@ -26,10 +26,13 @@ type Conn struct {
 	streams    map[uint32]*stream
 	oldest     stream // head of the ring of pending streams, the oldest first
 	spare      *stream
-	responding int   // streams that the client has ended and that have no response yet
-	held       int64 // bytes of all streams
-	unfinished int64 // of streams whose message is not complete
-	since      int64 // when it was opened, or last received a request
+	responding int      // streams that have come to their end, and have no answer
+	held       int64    // bytes of all streams
+	unfinished int64    // of those that the client has not ended
+	resets     [2]int64 // bytes of streams that the client has reset, of this round of the watch and the last one
+	idle       int      // streams between messages, of methods by which clients send many
+	idleSince  int64    // since when there are such
+	since      int64    // when it came, or was last asked something
 	active     bool
 	closed     bool
 }
@@ -37,10 +40,14 @@ type Conn struct {
 const nowhere = 0
 
 const (
-	// streamBytes is what a stream costs without a message: the stacks of two goroutines, its headers, its response.
-	streamBytes = 16 << 10
-	// frameBytes is what a piece of a message costs in addition to its bytes.
+	// streamBytes is what a stream costs without a message: two goroutines' stacks, its headers, which may have 8 KiB, its
+	// response.
+	streamBytes = 24 << 10
+	// frameBytes is what a piece of a message costs beside its bytes.
 	frameBytes = 128
+	// maxOpen is how many streams of a connection may be open without a request: one for each access log of a worker of
+	// Envoy.
+	maxOpen = 16
 )
 
 // stream is a stream without a response yet.
@@ -51,17 +58,21 @@ type stream struct {
 	held       int64
 	prefix     [5]byte // of a message: a flag and its length
 	have       int     // of prefix
-	left       int64   // bytes of the message
-	whole      bool    // it has a complete message, and no part of another one
-	odd        bool    // its messages cannot be followed
-	ended      bool    // the client has sent everything
+	left       int64   // of the message
+	whole      bool    // it has a message, and is not within another
+	open       bool    // it is between messages, and may be
+	odd        bool    // it cannot be followed
+	ended      bool    // the client has said all
 }
 
-// status is the state of a connection compared with others.
+// status is what decides which connection is evicted.
 type status struct {
 	busy, pending, overdue bool
 	since                  int64
-	held, unfinished       int64
+	held                   int64
+	// unfinished is the product of bytes that wait for their client and how long they have waited. So a client that
+	// sends much at once is not evicted in place of one that holds little, and keeps it.
+	unfinished float64
 }
 
 // evictBefore reports whether a connection is evicted before another when too much is held.
@@ -89,10 +100,18 @@ func newConn(inner net.Conn, l *Listener) *Conn {
 func (c *Conn) status(now int64) status {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := status{since: c.since, held: c.held, unfinished: c.unfinished}
+	s := status{since: c.since, held: c.held}
 	if first := c.oldest.next; first != &c.oldest {
 		s.pending, s.since = true, first.since
 	}
+	waiting := s.since
+	if c.idle > 0 {
+		waiting = min(waiting, c.idleSince)
+	}
+	if c.resets[0]+c.resets[1] > 0 {
+		waiting = min(waiting, now-int64(overdue))
+	}
+	s.unfinished = float64(c.unfinished) * float64(max(now-waiting, 1))
 	s.overdue = (s.pending || !c.active) && s.since < now-int64(overdue)
 	s.busy = c.responding > 0 && !s.overdue
 	return s
@@ -113,7 +132,21 @@ func (c *Conn) forget() int64 {
 	return held
 }
 
-// Credentials are for a server whose connections come from a Listener: they let it follow the frames within TLS, too.
+// turn ends a round of the watch: gRPC has let go of streams that were reset before the last one.
+func (c *Conn) turn() (released int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return 0
+	}
+	released = c.resets[1]
+	c.held -= released
+	c.unfinished -= released
+	c.resets[1], c.resets[0] = c.resets[0], 0
+	return released
+}
+
+// Credentials are those of a server whose connections are of a Listener: what is within TLS is followed, too.
 func Credentials(inner credentials.TransportCredentials) credentials.TransportCredentials {
 	return following{inner}
 }

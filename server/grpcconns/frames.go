@@ -93,7 +93,12 @@ func (c *Conn) received(p []byte) {
 			}
 		case frameReset:
 			if s := c.streams[c.in.stream]; ends && s != nil {
+				held := s.held
 				c.close(s)
+				// Its handler runs on, or waits to run. When it has, is not known.
+				c.held += held
+				c.unfinished += held
+				c.resets[0] += held
 			}
 		}
 	}
@@ -168,7 +173,7 @@ func (c *Conn) unlink(s *stream) {
 func (c *Conn) add(s *stream, bytes int64) {
 	s.held += bytes
 	c.held += bytes
-	if !s.whole {
+	if !s.ended {
 		c.unfinished += bytes
 	}
 }
@@ -188,11 +193,35 @@ func (c *Conn) piece(s *stream, now int64) {
 
 // nextMessage notes that another message begins. The server has read the previous one: it handles only one at a time.
 func (c *Conn) nextMessage(s *stream, now int64) {
-	c.held -= s.held - streamBytes
+	read := s.held - streamBytes
+	c.held -= read
+	c.unfinished -= read
 	s.held = streamBytes
-	c.unfinished += s.held
 	s.whole = false
-	c.begin(s, now)
+	if s.open {
+		c.leave(s)
+		c.begin(s, now)
+	}
+}
+
+// wait notes that a message is complete. Its stream owes its end, or if it may be open, nothing.
+func (c *Conn) wait(s *stream, now int64) {
+	s.have, s.whole = 0, true
+	if !c.listener.config.Streams || c.idle == maxOpen {
+		return
+	}
+	if c.idle == 0 {
+		c.idleSince = now
+	}
+	c.idle++
+	s.open = true
+	c.unlink(s)
+}
+
+// leave notes that a stream is no longer open without a request.
+func (c *Conn) leave(s *stream) {
+	s.open = false
+	c.idle--
 }
 
 // read follows the messages in a stream.
@@ -212,9 +241,7 @@ func (c *Conn) read(s *stream, payload []byte, now int64) {
 		n := min(s.left, int64(len(payload)))
 		s.left, payload = s.left-n, payload[n:]
 		if s.left == 0 {
-			s.have, s.whole = 0, true
-			c.unfinished -= s.held
-			c.unlink(s)
+			c.wait(s, now)
 		}
 	}
 }
@@ -226,8 +253,9 @@ func (c *Conn) end(s *stream) {
 	}
 	s.ended = true
 	c.responding++
-	if !s.whole {
-		c.unfinished -= s.held
+	c.unfinished -= s.held
+	if s.open {
+		c.leave(s)
 	}
 	if s.next == nil {
 		c.begin(s, c.since)
@@ -241,8 +269,11 @@ func (c *Conn) close(s *stream) {
 	c.held -= s.held
 	if s.ended {
 		c.responding--
-	} else if !s.whole {
+	} else {
 		c.unfinished -= s.held
+	}
+	if s.open {
+		c.leave(s)
 	}
 	c.since = max(c.since, s.since)
 	s.next, c.spare = c.spare, s

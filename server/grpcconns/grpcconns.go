@@ -26,8 +26,11 @@ const (
 type Config struct {
 	MaxConnections int           // 0 is any number
 	MaxHeldBytes   int64         // of messages and streams of all connections
-	MessageTimeout time.Duration // from the beginning of a message until its response is sent
-	OnEvict        func(why string)
+	MessageTimeout time.Duration // from the begin of a message until it is answered
+	// Streams is whether there are methods by which clients send many messages. Without, a message is a request, and its
+	// stream has to end with it.
+	Streams bool
+	OnEvict func(why string)
 }
 
 const (
@@ -153,13 +156,14 @@ func (l *Listener) hold(bytes int64) {
 
 // watch closes connections that exceed MessageTimeout, until the listener is closed and they are gone.
 func (l *Listener) watch() {
-	ticker := time.NewTicker(max(l.config.MessageTimeout/checks, time.Millisecond))
+	ticker := time.NewTicker(min(max(l.config.MessageTimeout/checks, time.Millisecond), time.Second))
 	defer ticker.Stop()
 	for range ticker.C {
 		l.mu.Lock()
 		now := time.Now()
 		limit := now.Add(-l.config.MessageTimeout).UnixNano()
-		for i := len(l.all) - 1; i >= 0; i-- { // drop moves the last one to the index of the evicted one
+		for i := len(l.all) - 1; i >= 0; i-- { // the last takes the place of who goes
+			l.held.Add(-l.all[i].turn())
 			if s := l.all[i].status(now.UnixNano()); s.pending && s.since < limit {
 				l.evict(l.all[i], Timeout)
 			}

@@ -11,8 +11,8 @@ import (
 	"github.com/keyward-dev/keyward/server/store/keytable"
 )
 
-// Begin starts a new stream and returns what the store holds already. What the last stream
-// announced to replace, and did not finish, is forgotten.
+// Begin starts a new stream and returns the groups that the store has already. Groups that the last stream has announced to
+// replace, and not finished, are no longer announced.
 func (s *Store) Begin() ([]*syncv1.KnownGroup, error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -25,9 +25,8 @@ func (s *Store) Begin() ([]*syncv1.KnownGroup, error) {
 	return s.known(), nil
 }
 
-// Apply brings the store up to date. When it returns nil the update is in force and, where
-// a journal is kept, outlives the process. A record that cannot be used is left out, so
-// that it does not take others down with it: nothing is allowed by it.
+// Apply applies an update. When it returns nil, the update is in force and, if there is a journal, outlives the process. A
+// record that cannot be used is left out, so that the others are still applied: nothing is allowed because of it.
 func (s *Store) Apply(update *syncv1.Update) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -46,7 +45,7 @@ func (s *Store) Apply(update *syncv1.Update) error {
 	return nil
 }
 
-// apply follows the order that the protocol gives. The caller holds writing.
+// apply follows the order that the protocol prescribes. The caller holds writing.
 func (s *Store) apply(update *syncv1.Update) {
 	s.applyBeforeKeys(update)
 	for _, key := range update.GetKeys() {
@@ -55,8 +54,7 @@ func (s *Store) apply(update *syncv1.Update) {
 	s.applyAfterKeys(update)
 }
 
-// applyEncoded is apply for an update as it is in the journal, whose keys are not made into
-// messages on the way.
+// applyEncoded is apply for an encoded update, as it is in the journal. It does not decode keys into messages.
 func (s *Store) applyEncoded(encoded []byte) error {
 	var rest []byte
 	for left := encoded; len(left) > 0; {
@@ -115,7 +113,7 @@ func (s *Store) applyAfterKeys(update *syncv1.Update) {
 	s.revision.Store(update.GetRevision())
 }
 
-// announce starts to replace groups: their keys stay until the sweep.
+// announce begins to replace groups: their keys stay until the sweep.
 func (s *Store) announce(groups []string) {
 	if len(groups) == 0 {
 		return
@@ -141,10 +139,10 @@ func (s *Store) sweep() {
 }
 
 func (s *Store) deleteGroups(identities []string) {
-	gone, keys := map[*groupRecord]bool{}, 0
+	deleted, keys := map[*groupRecord]bool{}, 0
 	for _, identity := range identities {
 		if group, ok := s.groups[identity]; ok {
-			gone[group] = true
+			deleted[group] = true
 			keys += group.keys
 			s.mu.Lock()
 			delete(s.groups, identity)
@@ -157,7 +155,7 @@ func (s *Store) deleteGroups(identities []string) {
 		return
 	}
 	for key := range s.keys.All() {
-		if gone[s.scopes.numbered[key.Scope].group] {
+		if deleted[s.scopes.numbered[key.Scope].group] {
 			s.deleteKey(key.ID)
 		}
 	}
@@ -170,7 +168,7 @@ func (s *Store) putGroup(wire *syncv1.Group) {
 		record = &groupRecord{}
 	}
 	content, before := record.content, record.compiled
-	if known { // beforehand, for decisions wait for what is done under mu
+	if known { // before mu is taken, because decisions wait for mu
 		content.Remove(syncv1.HashGroup(record.wire))
 	}
 	content.Add(syncv1.HashGroup(wire))
@@ -240,7 +238,7 @@ func (s *Store) deleteKey(id string) {
 	s.dropUnused(key.Scope)
 }
 
-// uncount takes a key that is about to go out of the sums.
+// uncount subtracts a key that is about to be removed from the sums.
 func (s *Store) uncount(key keytable.Key) {
 	s.versions = s.keys.Versions(s.versions[:0], key.ID)
 	s.encoded = s.encode(s.encoded[:0], key, s.versions)
@@ -253,6 +251,6 @@ func (s *Store) uncount(key keytable.Key) {
 // reject logs and counts a record that cannot be used.
 func (s *Store) reject(kind, name string, err error) {
 	s.metrics.rejected.Inc()
-	s.log.Error("record left out: the manager sent what this validator cannot use; run the same release of both",
+	s.log.Error("record left out: the manager sent one that this validator cannot use; run the same release of both",
 		slog.String("kind", kind), slog.String("name", name), slog.Any("error", err))
 }

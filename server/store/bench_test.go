@@ -14,7 +14,7 @@ import (
 
 const million = 1_000_000
 
-// fill is a store with n keys of 100 groups.
+// fill returns a store with n keys of 100 groups.
 func fill(b *testing.B, n int) *Store {
 	b.Helper()
 	const groups = 100
@@ -37,8 +37,7 @@ func fill(b *testing.B, n int) *Store {
 	return s
 }
 
-// BenchmarkDecide decides about keys in random order, of which there are many more than the
-// caches hold.
+// BenchmarkDecide decides about keys in random order, of which there are many more than fit the processor's caches.
 func BenchmarkDecide(b *testing.B) {
 	for _, n := range []int{1, 10_000, million} {
 		s := fill(b, n)
@@ -48,14 +47,15 @@ func BenchmarkDecide(b *testing.B) {
 				digests[i] = digestOf(from + rand.IntN(n))
 			}
 			b.Run(fmt.Sprintf("Keys=%d/%s", n, name), func(b *testing.B) {
-				request := &decision.Request{Credential: decision.Credential{Form: decision.WellFormed}, Method: http.MethodGet, Host: "cdn.acme.com", Path: "/x"}
+				request := &decision.Request{Credential: decision.Credential{Form: decision.WellFormed}, Method: http.MethodGet,
+					Host: "cdn.acme.com", Path: "/x"}
 				b.ReportAllocs()
 				i := 0
 				for b.Loop() {
 					request.Credential.Digest = digests[i&(len(digests)-1)]
 					i++
 					if decision.Decide(s, request, start).Allowed() != (name == "Hit") {
-						b.Fatal("the wrong answer")
+						b.Fatal("the wrong decision")
 					}
 				}
 			})
@@ -63,7 +63,7 @@ func BenchmarkDecide(b *testing.B) {
 	}
 }
 
-// BenchmarkApply changes one key of a million, and BenchmarkKnown is what a reconnect begins with.
+// BenchmarkApply changes one key of a million. BenchmarkKnown measures the beginning of a reconnect.
 func BenchmarkApply(b *testing.B) {
 	s := fill(b, million)
 	b.ReportAllocs()
@@ -110,7 +110,7 @@ func BenchmarkReplay(b *testing.B) {
 	})
 }
 
-// BenchmarkMemory reports how much of the heap a key takes.
+// BenchmarkMemory reports how much heap a key takes.
 func BenchmarkMemory(b *testing.B) {
 	for b.Loop() {
 		var before, after runtime.MemStats
@@ -124,7 +124,7 @@ func BenchmarkMemory(b *testing.B) {
 	}
 }
 
-// BenchmarkCollect is a garbage collection beside the keys.
+// BenchmarkCollect measures a garbage collection while there are many keys.
 func BenchmarkCollect(b *testing.B) {
 	for _, n := range []int{1, million} {
 		s := fill(b, n)
@@ -137,13 +137,13 @@ func BenchmarkCollect(b *testing.B) {
 	}
 }
 
-// BenchmarkDecideOnAllCores is about the lock that readers share, alone and while an update
-// changes one key after the other.
+// BenchmarkDecideOnAllCores measures the lock that readers share, alone and while updates change one key after the other.
 func BenchmarkDecideOnAllCores(b *testing.B) {
 	s := fill(b, 10_000)
 	decide := func(b *testing.B) {
 		b.RunParallel(func(p *testing.PB) {
-			request := &decision.Request{Credential: decision.Credential{Form: decision.WellFormed, Digest: digestOf(rand.IntN(10_000))}, Method: http.MethodGet, Path: "/x"}
+			request := &decision.Request{Credential: decision.Credential{Form: decision.WellFormed, Digest: digestOf(rand.IntN(10_000))},
+				Method: http.MethodGet, Path: "/x"}
 			for p.Next() {
 				decision.Decide(s, request, start)
 			}

@@ -12,9 +12,9 @@ import (
 	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
-// compile prepares a group for decisions. Patterns of origins, routes of capabilities and context values
-// that cannot be used are left out, each on its own; without them less is allowed, never more. A route of
-// a project takes those of all projects along: what it owns would fall to a wider one.
+// compile prepares a group for decisions. Patterns of origins, routes of capabilities and context values that cannot be
+// used are left out, each on its own; without them less is allowed, never more. If a route of a project cannot be used, all
+// routes of all projects are left out: otherwise requests that the route owns would fall to a project with a wider route.
 func (s *Store) compile(wire *syncv1.Group) *decision.Group {
 	group := &decision.Group{
 		Identity:    wire.Identity(),
@@ -31,8 +31,9 @@ func (s *Store) compile(wire *syncv1.Group) *decision.Group {
 		SharedCaching: wire.GetCaching() == syncv1.Caching_CACHING_SHARED,
 	}
 	if size := sizeOf(wire); size > routing.MaxSize {
-		// A part of them would leave what the others own to the rest. So nobody owns anything.
-		s.reject("routes", group.Identity, fmt.Errorf("they have a size of %d, more than the %d that a group may have: none of them is in force", size, routing.MaxSize))
+		// With only some of the routes, requests that the others own would fall to those. So no project owns anything.
+		s.reject("routes", group.Identity, fmt.Errorf("they have a size of %d, more than the %d that a group may have: "+
+			"none of them is in force", size, routing.MaxSize))
 		wire = withoutRoutes(wire)
 	}
 	whole := true
@@ -72,11 +73,11 @@ func (s *Store) compile(wire *syncv1.Group) *decision.Group {
 	return group
 }
 
-// sizeOf is how large all routes of a group are together.
+// sizeOf returns the size of all routes of a group together.
 func sizeOf(wire *syncv1.Group) (size int) {
 	add := func(routes []*syncv1.Route) {
 		for _, route := range routes {
-			declared, _ := routeOf(route) // what is wrong with it is told by who compiles it
+			declared, _ := routeOf(route) // compileRoute reports the error
 			size += declared.Size()
 		}
 	}
@@ -89,7 +90,7 @@ func sizeOf(wire *syncv1.Group) (size int) {
 	return size
 }
 
-// withoutRoutes is the group with projects that own nothing and capabilities that cover nothing.
+// withoutRoutes returns the group with projects that own nothing and capabilities that cover nothing.
 func withoutRoutes(wire *syncv1.Group) *syncv1.Group {
 	bare := &syncv1.Group{Namespace: wire.GetNamespace(), Name: wire.GetName(), Context: wire.GetContext()}
 	for _, project := range wire.GetProjects() {
@@ -137,7 +138,7 @@ func compileRoute(wire *syncv1.Route) (routing.Matcher, error) {
 	return routing.Compile(route)
 }
 
-// routeOf is a route as package routing knows it. Of a parameter that is given twice it has the first.
+// routeOf converts a route for package routing. If a query parameter is given twice, it uses the first and returns an error.
 func routeOf(wire *syncv1.Route) (routing.Route, error) {
 	route := routing.Route{Methods: wire.GetMethods(), Hosts: wire.GetHosts(), Paths: wire.GetPaths()}
 	for _, query := range wire.GetQuery() {

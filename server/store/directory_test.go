@@ -10,8 +10,8 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 )
 
-// TestDirectoryIsSynced: whenever a fresh journal has taken the place of another, its name is brought to the disk
-// before anything is acknowledged that is in it.
+// TestDirectoryIsSynced: whenever a new journal has replaced another, its name is synced to the disk before anything is
+// acknowledged that is in it.
 func TestDirectoryIsSynced(t *testing.T) {
 	dir := t.TempDir()
 	synced, sync := 0, syncDirectory
@@ -20,7 +20,7 @@ func TestDirectoryIsSynced(t *testing.T) {
 			t.Errorf("%s is synced without its journal: %v", path, err)
 		}
 		if _, err := os.Stat(journalPath(dir) + ".new"); err == nil {
-			t.Error("it is synced before the fresh journal has its name")
+			t.Error("it is synced before the new journal has its name")
 		}
 		synced++
 		return sync(path)
@@ -41,7 +41,8 @@ func TestDirectoryIsSynced(t *testing.T) {
 		if i > 100 {
 			t.Fatal("the journal was not compacted, or its directory not synced")
 		}
-		group := &syncv1.Group{Namespace: "tenants", Name: "acme", DisplayName: string(name), Projects: []*syncv1.Project{{Name: "default", OwnsAll: true}}}
+		group := &syncv1.Group{Namespace: "tenants", Name: "acme", DisplayName: string(name),
+			Projects: []*syncv1.Project{{Name: "default", OwnsAll: true}}}
 		if err := s.Apply(&syncv1.Update{Groups: []*syncv1.Group{group}}); err != nil {
 			t.Fatal(err)
 		}

@@ -9,8 +9,8 @@ import (
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
-// TestOrdinarySearchesAreExact: what the documentation says of how many preflights a second are
-// searched for. Each group has two projects with a route of a host and a path, and allows the origin.
+// TestOrdinarySearchesAreExact: the documentation states for how many preflights a second searches are made. Each group has
+// two projects with a route of a host and a path, and allows the origin.
 func TestOrdinarySearchesAreExact(t *testing.T) {
 	for _, c := range []struct{ groups, most int }{{1, 150}, {10, 1200}, {maxAllowing, decision.SearchWork / 2}} {
 		s := open(t, Config{})
@@ -27,7 +27,9 @@ func TestOrdinarySearchesAreExact(t *testing.T) {
 			update.Groups = append(update.Groups, g)
 		}
 		apply(t, s, update)
-		for host, want := range map[string]decision.Code{fmt.Sprintf("cdn%d.example", c.groups-1): decision.Preflight, "elsewhere.example": decision.OriginDenied} {
+		for host, want := range map[string]decision.Code{
+			fmt.Sprintf("cdn%d.example", c.groups-1): decision.Preflight, "elsewhere.example": decision.OriginDenied,
+		} {
 			request := &decision.Request{Method: "OPTIONS", PreflightMethod: "GET", Host: host, Path: "/content/1", Origin: "https://app.example"}
 			got := decision.Begin(s, request, time.Now())
 			spent := got.Finish(s, request, true)

@@ -14,8 +14,8 @@ import (
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
-// hostileKinds are Groups that are made to be as dear as they can be to ask, for a client who
-// sends the longest path. None of them owns it, so that each has to be asked.
+// hostileKinds are Groups that are made to be as expensive as possible to search, for a client that sends the longest path.
+// None of them owns it, so that each has to be searched.
 func hostileKinds() map[string]func(*syncv1.Group) {
 	longest := strings.Repeat("a", 1000)
 	fill := func(g *syncv1.Group, projects, routes int, route func(i int) *syncv1.Route) {
@@ -85,8 +85,8 @@ func hostileKinds() map[string]func(*syncv1.Group) {
 	}
 }
 
-// hostileRequests are a preflight and a request without a key, and in front of "many segments" and
-// "queries" what is dearest there.
+// hostileRequests are a preflight and a request without a key; for "many segments" and "queries", they are those that are
+// the most expensive there.
 func hostileRequests(kind string) map[string]*decision.Request {
 	path := "/" + strings.Repeat("a", routing.MaxPath-1)
 	query := ""
@@ -97,14 +97,15 @@ func hostileRequests(kind string) map[string]*decision.Request {
 		query = strings.Repeat("f%2525lter%5B0=1&", 480)
 	}
 	request := func() *decision.Request {
-		return &decision.Request{Method: "PATCH", Host: strings.Repeat("b.", 100) + "example", Path: path, RawQuery: query, Origin: "http://localhost:5173"}
+		return &decision.Request{Method: "PATCH", Host: strings.Repeat("b.", 100) + "example", Path: path, RawQuery: query,
+			Origin: "http://localhost:5173"}
 	}
 	preflight := request()
 	preflight.Method, preflight.PreflightMethod = "OPTIONS", "PATCH"
 	return map[string]*decision.Request{"preflight": preflight, "no key": request()}
 }
 
-// hostileStore has as many groups as are asked, of which so many are not the same.
+// hostileStore has as many groups as are searched, of which so many are different.
 func hostileStore(t testing.TB, distinct int, declare func(*syncv1.Group)) *Store {
 	t.Helper()
 	s := open(t, Config{})
@@ -122,7 +123,7 @@ func hostileStore(t testing.TB, distinct int, declare func(*syncv1.Group)) *Stor
 	return s
 }
 
-// cpu is the processor time of the thread so far.
+// cpu returns the processor time of the thread so far.
 func cpu(t testing.TB) time.Duration {
 	t.Helper()
 	const thisThread = 1 // RUSAGE_THREAD
@@ -133,9 +134,9 @@ func cpu(t testing.TB) time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-// TestHostileGroupsCostLittle: as many groups as are asked, each as dear as it can be, cost a
-// client without a key a few milliseconds at most. The bound is generous, for slow machines and
-// race detectors; without the bound on work it is minutes.
+// TestHostileGroupsCostLittle: as many groups as are searched, each as expensive as possible, cost a few milliseconds at
+// most for a request of a client without a key. The bound is generous, for slow machines and the race detector; without the
+// bound on work it would be minutes.
 func TestHostileGroupsCostLittle(t *testing.T) {
 	const bound = 50 * time.Millisecond
 	runtime.LockOSThread()
@@ -148,7 +149,8 @@ func TestHostileGroupsCostLittle(t *testing.T) {
 				before := cpu(t)
 				got := decision.Decide(s, request, time.Now())
 				least = min(least, cpu(t)-before)
-				if want := map[string]decision.Code{"preflight": decision.Preflight, "no key": decision.KeyMissing}[name]; got.Code != want && got.Code != decision.OriginDenied {
+				want := map[string]decision.Code{"preflight": decision.Preflight, "no key": decision.KeyMissing}[name]
+				if got.Code != want && got.Code != decision.OriginDenied {
 					t.Errorf("%s, %s: %v", kind, name, got.Code)
 				}
 			}
@@ -159,27 +161,25 @@ func TestHostileGroupsCostLittle(t *testing.T) {
 	}
 }
 
-// TestGroupsAreAskedWithoutTheLock: what tenants have written is evaluated while the store takes
-// updates.
-func TestGroupsAreAskedWithoutTheLock(t *testing.T) {
+// TestGroupsAreSearchedWithoutTheLock: routes and patterns of tenants are evaluated while the store accepts updates.
+func TestGroupsAreSearchedWithoutTheLock(t *testing.T) {
 	s := tenants(t, 2)
-	asked := false
+	searched := false
 	s.Allowing(origin.Origin{Scheme: "http", Host: "localhost", Port: 80}, func(g *decision.Group) bool {
-		asked = true
+		searched = true
 		if !s.mu.TryLock() {
-			t.Fatal("updates, and all decisions behind them, wait for a group to be asked")
+			t.Fatal("updates, and all decisions behind them, wait for the search of a group")
 		}
 		s.mu.Unlock()
 		return false
 	})
-	if !asked {
-		t.Fatal("nobody was asked")
+	if !searched {
+		t.Fatal("no group was searched")
 	}
 }
 
-// TestAGroupBeyondItsPatternsOwnsNothing: to leave out some of its routes would give what they
-// own to the others.
-func TestAGroupBeyondItsPatternsOwnsNothing(t *testing.T) {
+// TestGroupWithTooLargeRoutesOwnsNothing: if only some of its routes were left out, the others would get what those own.
+func TestGroupWithTooLargeRoutesOwnsNothing(t *testing.T) {
 	for more, want := range map[int]bool{0: true, 1: false} {
 		s := open(t, Config{})
 		g := group("acme")
@@ -207,12 +207,12 @@ func TestAGroupBeyondItsPatternsOwnsNothing(t *testing.T) {
 	}
 }
 
-// sizeOfOne is what a path adds to a route.
+// sizeOfOne returns how much a path adds to the size of a route.
 func sizeOfOne(path string) int {
 	return (&routing.Route{Paths: []string{path}}).Size() - (&routing.Route{}).Size()
 }
 
-// BenchmarkHostileGroups asks 512 Groups of each kind.
+// BenchmarkHostileGroups searches 512 Groups of each kind.
 func BenchmarkHostileGroups(b *testing.B) {
 	for kind, declare := range hostileKinds() {
 		s := hostileStore(b, maxAllowing, declare)
@@ -230,8 +230,8 @@ func BenchmarkHostileGroups(b *testing.B) {
 	}
 }
 
-// TestARouteThatCannotBeReadGivesNothingToOthers: what it owns would fall to a wider project.
-func TestARouteThatCannotBeReadGivesNothingToOthers(t *testing.T) {
+// TestUnreadableRouteGivesNothingToOthers: otherwise what it owns would fall to a wider project.
+func TestUnreadableRouteGivesNothingToOthers(t *testing.T) {
 	s := open(t, Config{})
 	g := group("acme")
 	g.Projects = []*syncv1.Project{

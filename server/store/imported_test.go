@@ -12,7 +12,7 @@ import (
 
 const importedText = "legacy-platform/0123456789+ABCDEF=="
 
-// foreign is the credential of the imported text, as every integration makes it.
+// foreign returns the credential of the imported text, as every integration makes it.
 func foreign() decision.Credential {
 	return decision.Credential{Form: decision.Foreign, Digest: keyformat.DigestOf(importedText)}
 }
@@ -26,7 +26,7 @@ func digestSecret(t testing.TB, fill byte) *keyformat.DigestSecret {
 	return secret
 }
 
-// imported is an update with the imported key by the digest, n of the group.
+// imported returns an update with the imported key, known by the digest, as number n of the group.
 func imported(n int, digest keyformat.Digest) *syncv1.Key {
 	k := key("acme", n)
 	k.Versions[0].Digest = digest[:]
@@ -39,10 +39,10 @@ func recognizes(s *Store) bool {
 	_, found := s.Find(credential.Digest)
 	again := credential
 	s.Recognize(&again)
-	return found && again == credential // also where it is asked twice
+	return found && again == credential // also when it is recognized twice
 }
 
-// An imported key is known by its keyed digest, also after a restart, and by no other secret.
+// TestImportedKeysAreRecognized by their keyed digests, also after a restart, and not by another secret.
 func TestImportedKeysAreRecognized(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, Config{Dir: dir})
@@ -84,10 +84,11 @@ func TestImportedKeysAreRecognized(t *testing.T) {
 	}
 }
 
-// What an earlier manager has sent, and what is yet to be keyed, goes on.
-func TestPlainDigestsOfImportedKeysGoOn(t *testing.T) {
+// TestPlainDigestsOfImportedKeysStayValid: a manager of an earlier release has sent them, or they are not keyed yet.
+func TestPlainDigestsOfImportedKeysStayValid(t *testing.T) {
 	s := open(t, Config{})
-	apply(t, s, &syncv1.Update{Revision: 1, CaughtUp: true, Groups: []*syncv1.Group{group("acme")}, Keys: []*syncv1.Key{imported(1, foreign().Digest)}})
+	apply(t, s, &syncv1.Update{Revision: 1, CaughtUp: true, Groups: []*syncv1.Group{group("acme")},
+		Keys: []*syncv1.Key{imported(1, foreign().Digest)}})
 	if !recognizes(s) {
 		t.Error("without a secret it is not recognized")
 	}
@@ -97,7 +98,8 @@ func TestPlainDigestsOfImportedKeysGoOn(t *testing.T) {
 	}
 }
 
-// Junk costs next to nothing where there are no imported keys, and little where there are; it allocates nothing.
+// TestRecognizeDoesNotAllocate: junk costs almost nothing if there are no imported keys, and little if there are; it
+// allocates nothing.
 func TestRecognizeDoesNotAllocate(t *testing.T) {
 	s := open(t, Config{})
 	apply(t, s, &syncv1.Update{Revision: 1, CaughtUp: true, DigestSecret: digestSecret(t, 1).Bytes()})

@@ -17,13 +17,13 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 )
 
-// The journal is one file: a magic, then frames, each an Update as it was received. An
-// empty frame marks the beginning of a stream. When what was appended has outgrown what
-// the file began with, a fresh file with the present state is renamed over it.
+// The journal is one file: a magic, then frames, each an Update as it was received. An empty frame marks the beginning of a
+// stream. When the appended part is larger than what the file began with, the journal is compacted: a new file with the
+// present state is renamed over it.
 //
-// A frame has a header of three little-endian words: the length of the payload in bytes,
-// its CRC-32C, and the CRC-32C of the first two words. So a frame that was cut off by a
-// crash, which was never acknowledged, can be told from damage to one that was.
+// A frame has a header of three little-endian words: the length of the payload in bytes, its CRC-32C, and the CRC-32C of
+// the first two words. So a frame that was cut off by a crash, which was never acknowledged, can be distinguished from
+// damage to one that was.
 const (
 	journalName   = "snapshot.journal"
 	journalMagic  = "keyward1"
@@ -40,7 +40,9 @@ var (
 	errMagic   = errors.New("not a journal of this release")
 )
 
-// journal appends to the file. It is used by the holder of Store.writing only.
+// journal appends to the file. Only the holder of Store.writing uses it. The one thing that goes on without it is a sync of
+// the file to the disk, in a goroutine that syncing counts: it uses only file, which is closed after syncing.Wait, and
+// syncFailed.
 type journal struct {
 	file     *os.File
 	base     int64 // bytes of the state that the file began with
@@ -48,14 +50,14 @@ type journal struct {
 	touched  time.Time
 	buf      []byte
 	unsynced bool
-	broken   bool // it was removed: what is appended is lost, unless compaction succeeds
+	broken   bool // the file was removed: appended frames are lost unless a compaction succeeds
 
 	syncing    sync.WaitGroup
 	syncFailed func(error) // may be called by another goroutine
 }
 
-// append writes one frame, in one call to the system: when it returns, the frame outlives
-// the process. It outlives the machine after the next sync.
+// append writes one frame in one system call: when it returns, the frame outlives the process. It outlives the machine
+// after the next sync.
 func (j *journal) append(update *syncv1.Update) error {
 	var err error
 	frame := beginFrame(j.buf[:0])
@@ -64,7 +66,7 @@ func (j *journal) append(update *syncv1.Update) error {
 			return fmt.Errorf("encode an update: %w", err)
 		}
 		if len(frame) == frameHeader {
-			return nil // it says nothing, and would look like the beginning of a stream
+			return nil // an empty update would look like the beginning of a stream
 		}
 	}
 	if err := endFrame(frame); err != nil {
@@ -77,8 +79,8 @@ func (j *journal) append(update *syncv1.Update) error {
 	return err
 }
 
-// beginFrame makes room in an empty buffer for the header of a frame, whose payload is to
-// be appended. An empty one marks the beginning of a stream.
+// beginFrame reserves space in an empty buffer for the header of a frame, whose payload is appended next. An empty frame
+// marks the beginning of a stream.
 func beginFrame(buf []byte) []byte { return append(buf, make([]byte, frameHeader)...) }
 
 // endFrame fills in the header.
@@ -93,17 +95,17 @@ func endFrame(frame []byte) error {
 	return nil
 }
 
-// outgrown tells whether it is time for a fresh file.
+// outgrown reports whether it is time to compact.
 func (j *journal) outgrown() bool { return j.broken || j.size-j.base > max(j.base, minOutgrown) }
 
-// touch keeps the time of the last contact in the file's modification time, coarsely, and
-// has what was appended brought to the disk, for which no acknowledgement waits.
+// touch stores the time of the last contact as the file's modification time, coarsely, and starts a sync of what was
+// appended to the disk. No acknowledgement waits for that.
 func (j *journal) touch(now time.Time) {
 	if now.Sub(j.touched) < touchInterval {
 		return
 	}
 	j.touched = now
-	_ = os.Chtimes(j.file.Name(), now, now) // at worst the server believes itself staler than it is
+	_ = os.Chtimes(j.file.Name(), now, now) // at worst the server takes itself for staler than it is
 	if j.unsynced {
 		j.unsynced = false
 		j.syncing.Go(func() {
@@ -117,7 +119,7 @@ func (j *journal) touch(now time.Time) {
 // discard closes a journal whose file has been replaced.
 func (j *journal) discard() {
 	j.syncing.Wait()
-	_ = j.file.Close() // nobody will read it
+	_ = j.file.Close() // the file is not read any more
 }
 
 func (j *journal) close() error {
@@ -125,9 +127,8 @@ func (j *journal) close() error {
 	return errors.Join(j.file.Sync(), j.file.Close())
 }
 
-// readJournal feeds the frames of a file to apply, each good until the next, and begin, and returns the length of its
-// undamaged part. It fails with errDamaged or errMagic if the rest is more than a frame
-// that was cut off.
+// readJournal passes the frames of a file to apply, each valid until the next, and to begin. It returns the length of the
+// undamaged part. It fails with errDamaged or errMagic if the rest is more than a frame that was cut off.
 func readJournal(file io.Reader, size int64, apply func(update []byte) error, begin func()) (good int64, err error) {
 	in := bufio.NewReaderSize(file, 1<<16)
 	magic := make([]byte, len(journalMagic))
@@ -157,7 +158,7 @@ func readJournal(file io.Reader, size int64, apply func(update []byte) error, be
 		}
 		if binary.LittleEndian.Uint32(header[4:]) != crc32.Checksum(payload, castagnoli) {
 			if good+frameHeader+length == size {
-				return good, nil // its length got to the disk, its end did not
+				return good, nil // its length reached the disk, its end did not
 			}
 			return good, errDamaged
 		}
@@ -173,8 +174,7 @@ func readJournal(file io.Reader, size int64, apply func(update []byte) error, be
 	return good, nil
 }
 
-// tornOrDamaged tells a tail of zeros, which file systems leave behind after a power cut,
-// from damage.
+// tornOrDamaged returns nil for a tail of zeros, which file systems leave behind after a power cut, and errDamaged otherwise.
 func tornOrDamaged(header []byte, rest io.Reader) error {
 	buf := make([]byte, 1<<16)
 	copy(buf, header)

@@ -13,11 +13,11 @@ import (
 	"github.com/keyward-dev/keyward/server/store/keytable"
 )
 
-// What is in this file is protobuf's work done by hand, for the one message of which there
-// are many: a server that starts with a million keys reads and hashes each of them, and
-// messages would be ten million objects on the way. The tests hold it equal to protobuf, byte for byte.
+// This file does protobuf's work by hand, for the one message of which there are many: a server that starts with a million
+// keys reads and hashes each of them, and messages would be ten million temporary objects. Tests hold it equal to protobuf,
+// byte for byte, and fail if a field of sync.proto is not handled here.
 
-// The numbers of the fields, see sync.proto.
+// The numbers of the fields in sync.proto.
 const (
 	updateGroups protowire.Number = 2
 	updateKeys   protowire.Number = 3
@@ -39,11 +39,11 @@ const (
 	versionRevoked protowire.Number = 4
 )
 
-// keyRecord is a syncv1.Key. Its memory is used again for the next one.
+// keyRecord is a syncv1.Key. Its memory is reused for the next one.
 type keyRecord struct {
 	id []byte
-	// scope is the encoding of the fields from keyGroup to keyPermissions, and from rateAt on of
-	// keyRate: what few keys do not share with others.
+	// scope is the encoding of the fields from keyGroup to keyPermissions and, from rateAt on, of keyRate: the fields that
+	// most keys share with others.
 	scope     []byte
 	rateAt    int
 	suspended bool
@@ -54,8 +54,7 @@ func (k *keyRecord) reset() {
 	*k = keyRecord{id: k.id[:0], scope: k.scope[:0], versions: k.versions[:0]}
 }
 
-// set takes over a message, and returns how many versions had to be left out because their
-// digest is none.
+// set sets the record from a message. It returns how many versions were left out because their digest is not one.
 func (k *keyRecord) set(wire *syncv1.Key) (leftOut int) {
 	k.reset()
 	k.id = append(k.id, wire.GetId()...)
@@ -98,8 +97,8 @@ func decodeScope(scope []byte) (*syncv1.Key, error) {
 	return wire, proto.Unmarshal(scope, wire)
 }
 
-// decode reads the encoding of a message, if it is of the form that encode gives it. If it
-// returns false, the encoding may be of another form, or bad; protobuf knows.
+// decode reads the encoding of a message if it has the form that encode produces. If it returns false, the encoding may
+// have another form, or be malformed: protobuf finds out.
 func (k *keyRecord) decode(encoded []byte) bool {
 	k.reset()
 	rated := false
@@ -198,8 +197,8 @@ func decodeVersion(v *keytable.Version, encoded []byte) bool {
 	return found
 }
 
-// consume reads the next field: bytes, which are never nil, or a number. Its length is
-// negative where it is of another kind, bad, or before the last one.
+// consume reads the next field: bytes, which are never nil, or a number. The length is negative if the field is of another
+// kind, malformed, or of a smaller number than the last one.
 func consume(encoded []byte, last protowire.Number) (number protowire.Number, value []byte, bits uint64, length int) {
 	number, kind, start := protowire.ConsumeTag(encoded)
 	if start < 0 || number < last {
@@ -250,7 +249,7 @@ func appendField[T string | []byte](buf []byte, number protowire.Number, value T
 	return append(protowire.AppendVarint(buf, uint64(len(value))), value...)
 }
 
-// appendNumber leaves 0 out, as protobuf does.
+// appendNumber omits 0, as protobuf does.
 func appendNumber(buf []byte, number protowire.Number, value uint64) []byte {
 	if value == 0 {
 		return buf

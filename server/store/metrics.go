@@ -38,22 +38,22 @@ func newMetrics(s *Store, registry prometheus.Registerer) *metrics {
 		}, func() float64 { return float64(s.Revision()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name:        "keyward_validator_records",
-			Help:        "Records held, by kind.",
+			Help:        "Records in the snapshot, by kind.",
 			ConstLabels: prometheus.Labels{"kind": "group"},
 		}, func() float64 { groups, _, _ := s.Size(); return float64(groups) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name:        "keyward_validator_records",
-			Help:        "Records held, by kind.",
+			Help:        "Records in the snapshot, by kind.",
 			ConstLabels: prometheus.Labels{"kind": "key"},
 		}, func() float64 { _, keys, _ := s.Size(); return float64(keys) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name:        "keyward_validator_records",
-			Help:        "Records held, by kind.",
+			Help:        "Records in the snapshot, by kind.",
 			ConstLabels: prometheus.Labels{"kind": "version"},
 		}, func() float64 { _, _, versions := s.Size(); return float64(versions) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "keyward_validator_last_contact_timestamp_seconds",
-			Help: "When the manager was last known to be there, in Unix time; 0 is never.",
+			Help: "When the manager was last known to be connected, in Unix time; 0 is never.",
 		}, func() float64 {
 			if at := s.LastContact(); !at.IsZero() {
 				return float64(at.UnixMilli()) / float64(time.Second/time.Millisecond)
@@ -64,7 +64,7 @@ func newMetrics(s *Store, registry prometheus.Registerer) *metrics {
 	return m
 }
 
-// Size returns how many groups, keys and versions of keys the store holds.
+// Size returns how many groups, keys and versions of keys the store has.
 func (s *Store) Size() (groups, keys, versions int) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

@@ -9,24 +9,23 @@ import (
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
-// maxAllowing is up to how many groups are asked about one origin.
+// maxAllowing is how many groups are searched for one origin at most.
 const maxAllowing = 512
 
-// place is what a pattern allows: an origin, or with the wildcard all of which the host is in
-// a subdomain of its host. The zero place is localhost, whatever its port.
+// allowedHost is what a pattern allows: an origin or, with the wildcard, all origins whose host is a subdomain of its host.
+// The zero value is localhost with any port.
 type allowedHost struct {
 	origin   origin.Origin
 	wildcard bool
 }
 
-// origins finds groups by what they allow, so that no pattern has to be asked.
+// origins finds groups by the origins that they allow, so that no pattern has to be evaluated.
 type origins map[allowedHost][]*decision.Group
 
-// placesAtOnce is how many places are changed while decisions wait.
+// hostsAtOnce is how many entries are changed while decisions wait.
 const hostsAtOnce = 64
 
-// list lets a compiled group be found, and unlist lets it be found no more. The caller holds
-// writing.
+// list adds a compiled group to the index, and unlist removes it. The caller holds writing.
 func (s *Store) list(group *decision.Group) {
 	s.change(group, func(groups []*decision.Group) []*decision.Group { return append(groups, group) })
 }
@@ -42,12 +41,11 @@ func (s *Store) unlist(group *decision.Group) {
 	})
 }
 
-// change replaces what is at the places of a group, a few at a time. Meanwhile a group that
-// is replaced may be found twice.
+// change replaces the entries of a group, a few at a time. Meanwhile a group that is being replaced may be found twice.
 func (s *Store) change(group *decision.Group, replaced func([]*decision.Group) []*decision.Group) {
-	for places := range slices.Chunk(allowedHostsOf(group), hostsAtOnce) {
+	for hosts := range slices.Chunk(allowedHostsOf(group), hostsAtOnce) {
 		s.mu.Lock()
-		for _, at := range places {
+		for _, at := range hosts {
 			if groups := replaced(s.origins[at]); len(groups) > 0 {
 				s.origins[at] = groups
 			} else {
@@ -58,40 +56,40 @@ func (s *Store) change(group *decision.Group, replaced func([]*decision.Group) [
 	}
 }
 
-// placesOf returns where a group is to be found, each place once.
+// allowedHostsOf returns what a group allows, each once.
 func allowedHostsOf(group *decision.Group) []allowedHost {
-	places := map[allowedHost]struct{}{}
+	hosts := map[allowedHost]struct{}{}
 	for i := range group.Projects {
 		allowed := &group.Projects[i].Origins
 		if allowed.AllowLocalhost {
-			places[allowedHost{}] = struct{}{}
+			hosts[allowedHost{}] = struct{}{}
 		}
 		for _, pattern := range allowed.Patterns {
 			_, wildcard := pattern.Host()
 			for from := range pattern.Origins() {
-				places[allowedHost{from, wildcard}] = struct{}{}
+				hosts[allowedHost{from, wildcard}] = struct{}{}
 			}
 		}
 	}
-	return slices.Collect(maps.Keys(places))
+	return slices.Collect(maps.Keys(hosts))
 }
 
-// Allowing implements decision.Snapshot. Under the lock it only finds the groups: asking them is
-// to evaluate what their owners have written.
-func (s *Store) Allowing(from origin.Origin, willDo func(*decision.Group) bool) (found, tooMany bool) {
+// Allowing implements decision.Snapshot. Under the lock it only finds the groups; it calls matches, which evaluates what
+// their owners have written, without the lock.
+func (s *Store) Allowing(from origin.Origin, matches func(*decision.Group) bool) (found, tooMany bool) {
 	var room [maxAllowing]*decision.Group
 	groups, tooMany := s.allowing(from, room[:0])
 	if tooMany {
 		return false, true
 	}
-	return slices.ContainsFunc(groups, willDo), false
+	return slices.ContainsFunc(groups, matches), false
 }
 
-// allowing adds the groups that allow the origin, or tells that there is no room for all.
+// allowing appends the groups that allow the origin, or reports that they are too many.
 func (s *Store) allowing(from origin.Origin, groups []*decision.Group) (_ []*decision.Group, tooMany bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	take := func(at allowedHost) {
+	add := func(at allowedHost) {
 		here := s.origins[at]
 		if len(here) > cap(groups)-len(groups) {
 			tooMany = true
@@ -100,12 +98,12 @@ func (s *Store) allowing(from origin.Origin, groups []*decision.Group) (_ []*dec
 		groups = append(groups, here...)
 	}
 	if from.IsLocalhost() {
-		take(allowedHost{})
+		add(allowedHost{})
 	}
-	take(allowedHost{origin: from})
+	add(allowedHost{origin: from})
 	for at, more := (allowedHost{from, true}), true; more && !tooMany; {
 		if _, at.origin.Host, more = strings.Cut(at.origin.Host, "."); more {
-			take(at)
+			add(at)
 		}
 	}
 	return groups, tooMany

@@ -13,7 +13,7 @@ import (
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
-// allows asks every project of a group.
+// allows evaluates every project of a group.
 func allows(g *decision.Group, from origin.Origin) bool {
 	return slices.ContainsFunc(g.Projects, func(p decision.Project) bool {
 		return p.Origins.AllowLocalhost && from.IsLocalhost() ||
@@ -21,11 +21,11 @@ func allows(g *decision.Group, from origin.Origin) bool {
 	})
 }
 
-// TestAllowingFindsAll compares the index with asking everybody, while groups come, change
-// and go.
+// TestAllowingFindsAll compares the index with evaluating every group, while groups are added, changed and deleted.
 func TestAllowingFindsAll(t *testing.T) {
-	patterns := []string{"acme.example", "*.acme.example", "https://www.acme.example", "*.shops.acme.example", "acme.example:8443", "localhost:3000", "[2001:db8::1]"}
-	asked := []string{
+	patterns := []string{"acme.example", "*.acme.example", "https://www.acme.example", "*.shops.acme.example", "acme.example:8443",
+		"localhost:3000", "[2001:db8::1]"}
+	hosts := []string{
 		"https://acme.example", "http://www.acme.example", "https://a.b.shops.acme.example", "https://acme.example:8443", "http://localhost:3000",
 		"http://127.0.0.1", "https://[2001:db8::1]", "https://evilacme.example", "https://example", "http://app.localhost",
 	}
@@ -45,7 +45,7 @@ func TestAllowingFindsAll(t *testing.T) {
 			}
 			apply(t, s, &syncv1.Update{Groups: []*syncv1.Group{g}})
 		}
-		for _, text := range asked {
+		for _, text := range hosts {
 			from, err := origin.Parse(text)
 			if err != nil {
 				t.Fatal(err)
@@ -62,7 +62,7 @@ func TestAllowingFindsAll(t *testing.T) {
 			}
 			for _, g := range found {
 				if s.groups[g.Identity].compiled != g {
-					rt.Fatalf("%s: a group that is gone", text)
+					rt.Fatalf("%s: a group that was deleted", text)
 				}
 			}
 		}
@@ -70,12 +70,12 @@ func TestAllowingFindsAll(t *testing.T) {
 			apply(t, s, &syncv1.Update{DeletedGroups: []string{identity}})
 		}
 		if len(s.origins) > 0 {
-			rt.Fatalf("without groups there is %v", s.origins)
+			rt.Fatalf("without groups the index has %v", s.origins)
 		}
 	})
 }
 
-// tenants is a store with n groups, each with a domain of its own and two that all have.
+// tenants returns a store with n groups, each with a domain of its own and two that all have.
 func tenants(t testing.TB, n int) *Store {
 	t.Helper()
 	s := open(t, Config{})
@@ -96,11 +96,12 @@ func preflight(from string) *decision.Request {
 	return &decision.Request{Method: "OPTIONS", PreflightMethod: "GET", Host: "cdn.example", Path: "/tenants/7/x", Origin: from}
 }
 
-func TestAnOriginOfAllIsAllowedAtOnce(t *testing.T) {
+func TestOriginOfTooManyGroupsIsAllowed(t *testing.T) {
 	s := tenants(t, maxAllowing+1)
 	for from, want := range map[string]decision.Code{
 		"https://www.tenant-7.example": decision.Preflight, "https://www.tenant-8.example": decision.OriginDenied,
-		"https://app.platform.example": decision.Preflight, "http://app.platform.example:8080": decision.OriginDenied, "http://localhost:5173": decision.Preflight,
+		"https://app.platform.example": decision.Preflight, "http://app.platform.example:8080": decision.OriginDenied,
+		"http://localhost:5173": decision.Preflight,
 	} {
 		if got := decision.Decide(s, preflight(from), time.Now()); got.Code != want {
 			t.Errorf("%s: %v", from, got.Code)
@@ -110,7 +111,8 @@ func TestAnOriginOfAllIsAllowedAtOnce(t *testing.T) {
 
 func BenchmarkPreflight(b *testing.B) {
 	s := tenants(b, 10_000)
-	for name, from := range map[string]string{"OfOne": "https://www.tenant-7.example", "OfAll": "https://app.platform.example", "OfNone": "https://evil.example"} {
+	for name, from := range map[string]string{"OfOne": "https://www.tenant-7.example", "OfAll": "https://app.platform.example",
+		"OfNone": "https://evil.example"} {
 		b.Run(name, func(b *testing.B) {
 			request, now := preflight(from), time.Now()
 			b.ReportAllocs()

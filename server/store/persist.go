@@ -16,7 +16,7 @@ const (
 	dirPerm  = 0o700
 )
 
-// openJournal replays what was kept and prepares to append to it.
+// openJournal replays the journal and prepares to append to it.
 func (s *Store) openJournal() error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -37,7 +37,7 @@ func (s *Store) openJournal() error {
 	return nil
 }
 
-// replay applies a whole journal and goes on with it.
+// replay applies a whole journal and continues it.
 func (s *Store) replay(file *os.File) error {
 	info, err := file.Stat()
 	if err != nil {
@@ -48,7 +48,8 @@ func (s *Store) replay(file *os.File) error {
 		return err
 	}
 	if cut := info.Size() - good; cut > 0 {
-		s.log.Warn("the persisted snapshot ended in an update that was cut off; it was not acknowledged and is dropped", slog.Int64("bytes", cut))
+		s.log.Warn("the persisted snapshot ended in an update that was cut off; the update was not acknowledged and is dropped",
+			slog.Int64("bytes", cut))
 		if err := file.Truncate(good); err != nil {
 			return err
 		}
@@ -64,8 +65,8 @@ func (s *Store) replay(file *os.File) error {
 	return nil
 }
 
-// setAside keeps a journal that cannot be trusted for somebody to look at, and empties the
-// store: what is missing from it could be a revocation.
+// setAside renames a journal that cannot be trusted, so that it can be examined, and empties the store: what is missing in
+// it could be a revocation.
 func (s *Store) setAside(cause error) error {
 	s.metrics.journalErrors.Inc()
 	path := journalPath(s.config.Dir)
@@ -95,8 +96,7 @@ func (s *Store) compact() error {
 		return errors.Join(err, fresh.Close(), os.Remove(fresh.Name()))
 	}
 	_ = fresh.Close()
-	// Without it, a power cut may bring back the earlier journal, to which what is acknowledged from here on is not
-	// appended.
+	// Otherwise a power cut may bring back the former journal, which lacks updates that are acknowledged from now on.
 	if err := syncDirectory(s.config.Dir); err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func (s *Store) compact() error {
 	return nil
 }
 
-// syncDirectory brings the names in a directory to the disk. Tests look on.
+// syncDirectory syncs the names in a directory to the disk. Tests replace it.
 var syncDirectory = func(path string) error {
 	dir, err := os.Open(path)
 	if err != nil {
@@ -123,7 +123,7 @@ var syncDirectory = func(path string) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// writeFresh writes the present state to a new file, down to the disk.
+// writeFresh writes the present state to a new file, and syncs it to the disk.
 func (s *Store) writeFresh(path string) (*os.File, int64, error) {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, filePerm)
 	if err != nil {
@@ -151,9 +151,8 @@ func (s *Store) writeFresh(path string) (*os.File, int64, error) {
 	return file, size, nil
 }
 
-// journalFailed removes a journal that has missed an update, so that no restart can begin
-// from it, and starts a fresh one. It returns an error, and the update must not be
-// acknowledged, only if an outdated journal may be left.
+// journalFailed replaces a journal that lacks an update, or removes it, so that no restart can begin from it. It returns an
+// error, in which case the update must not be acknowledged, only if an outdated journal may be left.
 func (s *Store) journalFailed(cause error) error {
 	s.logJournalError(cause)
 	if err := s.compact(); err == nil {

@@ -8,30 +8,29 @@ import (
 	"github.com/keyward-dev/keyward/server/store/keytable"
 )
 
-// scope is what keys of one group have in common that may do the same. There are few, so
-// that a key only has to hold the number of its own.
+// scope is what keys of one group with the same rights share. There are few scopes, so a key only has the number of its scope.
 type scope struct {
 	decision.Scope // never changes
 
-	rate    decision.RateLimit // of each of the keys alone
+	rate    decision.RateLimit // of each key alone
 	group   *groupRecord
 	number  uint32
 	encoded string // see keyRecord
 	rateAt  int
-	keys    int // that hold the number
+	keys    int // how many have the number
 }
 
-// scopes are found by what they are, and by their numbers.
+// scopes finds scopes by their encodings and by their numbers.
 type scopes struct {
 	byEncoding map[string]*scope
-	numbered   []*scope // nil where a number is free
+	numbered   []*scope // nil if the number is free
 	free       []uint32
 }
 
 func newScopes() scopes { return scopes{byEncoding: map[string]*scope{}} }
 
-// scopeOf returns the scope of a record that can be used. It holds mu to add one. The caller
-// holds writing, and calls dropUnused when a key ceases to have it.
+// scopeOf returns the scope of a record, or an error if the record cannot be used. It takes mu to add a scope. The caller
+// holds writing, and calls dropUnused when a key no longer has the scope.
 func (s *Store) scopeOf(record *keyRecord) (*scope, error) {
 	if len(record.id) == 0 || len(record.id) > keytable.MaxID {
 		return nil, fmt.Errorf("an id has 1 to %d bytes", keytable.MaxID)
@@ -65,7 +64,7 @@ func (s *Store) scopeOf(record *keyRecord) (*scope, error) {
 	return added, nil
 }
 
-// dropUnused forgets a scope if no key has it.
+// dropUnused removes a scope if no key has it.
 func (s *Store) dropUnused(number uint32) {
 	unused := s.scopes.numbered[number]
 	if unused.keys > 0 {

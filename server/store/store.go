@@ -1,6 +1,5 @@
-// Package store holds what a validation server knows: groups compiled for decisions, and
-// keys by the digests of their versions. It implements decision.Snapshot, applies the
-// updates of the sync stream, and can keep a journal of them to start from.
+// Package store has what a validation server knows: groups compiled for decisions, and keys by the digests of their versions. It
+// implements decision.Snapshot, applies the updates of the sync stream, and can keep a journal of them to start from.
 package store
 
 import (
@@ -18,56 +17,71 @@ import (
 	"github.com/keyward-dev/keyward/server/store/keytable"
 )
 
-// Config says how a store behaves. Its zero value keeps nothing and never gets stale.
+// Config configures a store. With its zero value nothing is persisted, and the store never becomes stale.
 type Config struct {
-	// Dir is where the journal is kept; "" keeps none.
+	// Dir is the directory of the journal; "" is none.
 	Dir string
-	// MaxStaleness is how long after the last contact with the manager the store is still
-	// decided on, where DenyStale is set; 0 is for ever.
+	// MaxStaleness is how long after the last contact with the manager the store may still be used for decisions, if
+	// DenyStale is set; 0 is for ever.
 	MaxStaleness time.Duration
 	DenyStale    bool
 }
 
 // Store is safe for concurrent use by any number of readers and one sync stream.
+//
+// Locks: writing is held for a whole update. Its holder is the only one that changes anything, so it reads without mu, and
+// takes mu only to change one record: decisions, which hold mu for reading, never wait for a whole update. writing is taken
+// before mu, never after. No function of a caller runs under mu.
+//
+// Invariants, whenever mu is free:
+//   - Each key in keys has the number of a scope that is in scopes, and each scope points to the record of its group. While
+//     a group is being deleted, its keys point to a record that is no longer in groups, until they are deleted as well.
+//   - origins follows groups a few entries at a time. The entries of a compiled group are added when it is in groups
+//     already, and those of the one that it replaces are removed last. So an origin that a group allows before and after a
+//     change always finds it, maybe twice.
+//   - What a decision gets out of the store (compiled groups, scopes, ids) never changes. Changes replace it.
+//
+// Whenever writing is free, the content of a groupRecord is the sum of the hashes of the group and of its keys, keys is
+// their number, and scope.keys is the number of keys with that scope, which is not 0. If an update was acknowledged, the
+// journal has it, or there is no journal file that a restart would begin from.
+//
+// The atomics are set by the holder of writing, after what they announce is in force, except lastContact, which stands alone.
 type Store struct {
 	config  Config
 	log     *slog.Logger
 	metrics *metrics
 
-	// writing serializes updates. Its holder reads without mu, and holds mu only to change
-	// one record, so that decisions never wait for an update as a whole.
 	writing sync.Mutex
 	mu      sync.RWMutex
 	groups  map[string]*groupRecord // by identity
 	keys    *keytable.Table
 	scopes  scopes
-	origins origins           // groups by what they allow
-	journal *journal          // nil where none is kept
+	origins origins           // groups by the origins that they allow
+	journal *journal          // nil if there is none
 	pass    uint32            // grows with each announcement of replaced groups
 	renewed map[string]uint32 // replaced groups, and the pass that replaces them
 
-	// These belong to the holder of writing, who uses their memory again and again.
+	// These are buffers of the holder of writing, which are reused.
 	record   keyRecord
 	versions []keytable.Version
 	encoded  []byte
 
-	secret      atomic.Pointer[keyformat.DigestSecret] // of the digests of imported keys; nil while there are none
+	secret      atomic.Pointer[keyformat.DigestSecret] // keys the digests of imported keys; nil while there are none
 	synced      atomic.Bool
 	revision    atomic.Uint64
 	lastContact atomic.Int64 // Unix milliseconds; 0 is never
 }
 
-// groupRecord is one group. Compiled is replaced, never changed.
+// groupRecord is one group. compiled is replaced, never changed.
 type groupRecord struct {
 	wire     *syncv1.Group
 	compiled *decision.Group
-	content  syncv1.Content
-	keys     int
+	content  syncv1.Content // of the group and its keys
+	keys     int            // how many the group has
 }
 
-// Open returns a store with what its journal has kept, if there is one. A journal that
-// cannot be trusted is set aside, and the store is empty. It fails if the directory cannot
-// be written.
+// Open returns a store with the content of its journal, if there is one. If the journal cannot be trusted, it is renamed,
+// and the store is empty. Open fails if the directory cannot be written.
 func Open(config Config, log *slog.Logger, registry prometheus.Registerer) (*Store, error) {
 	s := &Store{
 		config:  config,
@@ -88,7 +102,7 @@ func Open(config Config, log *slog.Logger, registry prometheus.Registerer) (*Sto
 	return s, nil
 }
 
-// Close ends the journal. The store can still be read.
+// Close closes the journal. The store can still be read.
 func (s *Store) Close() error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -127,9 +141,9 @@ func (s *Store) Find(digest keyformat.Digest) (decision.Match, bool) {
 	}, true
 }
 
-// Recognize implements decision.Recognizer. A text that is not of Keyward's own form is known by its
-// keyed digest. Without a secret there is no such key, or only what an earlier manager has sent, which is known
-// by its plain digest.
+// Recognize implements decision.Recognizer. A text that is not of Keyward's own form is known by its keyed digest. Without
+// a secret there is no such key, or only keys that a manager of an earlier release has sent, which are known by their plain
+// digests.
 func (s *Store) Recognize(credential *decision.Credential) {
 	secret := s.secret.Load()
 	if credential.Form != decision.Foreign || secret == nil {
@@ -143,13 +157,13 @@ func (s *Store) Recognize(credential *decision.Credential) {
 	}
 }
 
-// Synced tells whether the store has been complete once, by its journal or its stream.
+// Synced reports whether the store has been complete once, from its journal or its stream.
 func (s *Store) Synced() bool { return s.synced.Load() }
 
 // Revision returns the revision of the last update.
 func (s *Store) Revision() uint64 { return s.revision.Load() }
 
-// LastContact returns when the manager was last known to be there; the zero time is never.
+// LastContact returns when the manager was last known to be connected; the zero time is never.
 func (s *Store) LastContact() time.Time {
 	if millis := s.lastContact.Load(); millis != 0 {
 		return time.UnixMilli(millis)
@@ -157,7 +171,7 @@ func (s *Store) LastContact() time.Time {
 	return time.Time{}
 }
 
-// Contact notes that the manager is there. The journal remembers it over a restart.
+// Contact records that the manager is connected. The journal keeps the time over a restart.
 func (s *Store) Contact(now time.Time) {
 	s.lastContact.Store(now.UnixMilli())
 	s.writing.Lock()
@@ -167,14 +181,14 @@ func (s *Store) Contact(now time.Time) {
 	}
 }
 
-// HasGroup is whether the group with the identity namespace/name is known.
+// HasGroup reports whether the group with the identity namespace/name is known.
 func (s *Store) HasGroup(identity string) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.groups[identity] != nil
 }
 
-// HasKey is whether the key with the id is known.
+// HasKey reports whether the key with the id is known.
 func (s *Store) HasKey(id string) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

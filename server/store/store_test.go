@@ -51,7 +51,7 @@ func group(name string) *syncv1.Group {
 
 func digestOf(n int) keyformat.Digest { return sha256.Sum256(fmt.Append(nil, n)) }
 
-// key is a key with one version, both of that number.
+// key returns a key with one version, both with that number.
 func key(group string, n int) *syncv1.Key {
 	digest := digestOf(n)
 	return &syncv1.Key{
@@ -67,7 +67,8 @@ func TestApply(t *testing.T) {
 	if s.Health(start) != decision.Unsynced {
 		t.Error("an empty store is synced")
 	}
-	apply(t, s, &syncv1.Update{Revision: 1, Groups: []*syncv1.Group{group("acme"), group("umbrella")}, Keys: []*syncv1.Key{key("acme", 1), key("acme", 2), key("umbrella", 3)}})
+	apply(t, s, &syncv1.Update{Revision: 1, Groups: []*syncv1.Group{group("acme"), group("umbrella")},
+		Keys: []*syncv1.Key{key("acme", 1), key("acme", 2), key("umbrella", 3)}})
 	if s.Health(start) != decision.Unsynced {
 		t.Error("synced before it is caught up")
 	}
@@ -91,13 +92,14 @@ func TestApply(t *testing.T) {
 	rotated.Versions = rotated.Versions[1:]
 	frozen := group("acme")
 	frozen.State = syncv1.GroupState_GROUP_STATE_FROZEN
-	apply(t, s, &syncv1.Update{Revision: 4, Keys: []*syncv1.Key{rotated}, Groups: []*syncv1.Group{frozen}, DeletedKeys: []string{"k2", "never"}})
+	apply(t, s, &syncv1.Update{Revision: 4, Keys: []*syncv1.Key{rotated}, Groups: []*syncv1.Group{frozen},
+		DeletedKeys: []string{"k2", "never"}})
 	if match, _ := s.Find(next); match.Group.State != decision.Frozen || knows(s, 1) || knows(s, 2) {
 		t.Errorf("found %+v", match)
 	}
 	apply(t, s, &syncv1.Update{Revision: 5, DeletedGroups: []string{"tenants/acme", "tenants/never"}})
 	if knows(s, 10) || !knows(s, 3) || s.Revision() != 5 {
-		t.Error("the wrong group is gone")
+		t.Error("the wrong group was deleted")
 	}
 	if groups, keys, versions := s.Size(); groups != 1 || keys != 1 || versions != 1 {
 		t.Errorf("left: %d groups, %d keys, %d versions", groups, keys, versions)
@@ -125,13 +127,14 @@ func TestStaleness(t *testing.T) {
 	}
 }
 
-// TestBadRecordsAreLeftOut sends what no manager should: the rest still works, and nothing
-// is allowed by the bad part. What bad routes may own is nobody's.
+// TestBadRecordsAreLeftOut sends records that no manager should send: the rest still works, and nothing is allowed because
+// of the bad part. No project owns what bad routes might.
 func TestBadRecordsAreLeftOut(t *testing.T) {
 	s := open(t, Config{})
 	g := group("acme")
 	g.Projects = []*syncv1.Project{
-		{Name: "bad", Routes: []*syncv1.Route{{Paths: []string{"no-slash"}}, {}, {Query: []*syncv1.QueryMatch{{Name: "a", Values: []string{"1"}}, {Name: "a", Values: []string{"2"}}}}}},
+		{Name: "bad", Routes: []*syncv1.Route{{Paths: []string{"no-slash"}}, {},
+			{Query: []*syncv1.QueryMatch{{Name: "a", Values: []string{"1"}}, {Name: "a", Values: []string{"2"}}}}}},
 		{Name: "good", Routes: []*syncv1.Route{{Paths: []string{"/**"}}}, Origins: &syncv1.OriginPolicy{Patterns: []string{"*", "acme.com"}}},
 	}
 	g.Context = map[string]string{"bad name": "x", "good": "y"}
@@ -139,7 +142,8 @@ func TestBadRecordsAreLeftOut(t *testing.T) {
 	short.Versions[0].Digest = short.Versions[0].Digest[:31]
 	apply(t, s, &syncv1.Update{Groups: []*syncv1.Group{g}, Keys: []*syncv1.Key{key("acme", 1), short, key("unknown", 3)}, CaughtUp: true})
 	match, ok := s.Find(digestOf(1))
-	if !ok || len(match.Group.Projects[0].Routes) != 0 || len(match.Group.Projects[1].Routes) != 0 || len(match.Group.Projects[1].Origins.Patterns) != 1 || len(match.Group.Context) != 1 {
+	if !ok || len(match.Group.Projects[0].Routes) != 0 || len(match.Group.Projects[1].Routes) != 0 ||
+		len(match.Group.Projects[1].Origins.Patterns) != 1 || len(match.Group.Context) != 1 {
 		t.Errorf("found %+v", match.Group)
 	}
 	if knows(s, 2) || knows(s, 3) {
@@ -147,7 +151,7 @@ func TestBadRecordsAreLeftOut(t *testing.T) {
 	}
 }
 
-func TestKnownIsTheHashOfWhatWasSent(t *testing.T) {
+func TestKnownIsTheHashOfSentRecords(t *testing.T) {
 	s := open(t, Config{Dir: t.TempDir()})
 	g, keys := group("acme"), []*syncv1.Key{key("acme", 2), key("acme", 1)}
 	keys[0].Suspended = true
@@ -162,15 +166,15 @@ func TestKnownIsTheHashOfWhatWasSent(t *testing.T) {
 		if err != nil || len(known) != 1 || known[0].GetGroup() != "tenants/acme" || !bytes.Equal(known[0].GetHash(), want) {
 			t.Fatalf("known %v, %v", known, err)
 		}
-		if match, ok := s.Find(digestOf(1)); !ok || match.Group.Limits.Rate != (decision.RateLimit{PerSecond: 5, Burst: 6}) || match.Key.Rate != (decision.RateLimit{PerSecond: 7, Burst: 8}) {
+		if match, ok := s.Find(digestOf(1)); !ok || match.Group.Limits.Rate != (decision.RateLimit{PerSecond: 5, Burst: 6}) ||
+			match.Key.Rate != (decision.RateLimit{PerSecond: 7, Burst: 8}) {
 			t.Errorf("the rates are %+v and %+v", match.Group.Limits, match.Key.Rate)
 		}
 		s = open(t, s.config) // and after a restart
 	}
 }
 
-// TestReplacingHasNoGap re-sends a group again and again while readers look for a key that
-// is always in it.
+// TestReplacingHasNoGap sends a group repeatedly while readers look for a key that is always in it.
 func TestReplacingHasNoGap(t *testing.T) {
 	s := open(t, Config{})
 	apply(t, s, &syncv1.Update{Groups: []*syncv1.Group{group("acme")}, Keys: []*syncv1.Key{key("acme", 1), key("acme", 2)}, CaughtUp: true})
@@ -199,11 +203,11 @@ func TestReplacingHasNoGap(t *testing.T) {
 	close(done)
 	readers.Wait()
 	if knows(s, 2) {
-		t.Error("what was not sent again is still there")
+		t.Error("a key that was not sent again is still there")
 	}
 }
 
-func TestABrokenCatchUpIsForgotten(t *testing.T) {
+func TestInterruptedCatchUpIsForgotten(t *testing.T) {
 	s := open(t, Config{Dir: t.TempDir()})
 	apply(t, s, &syncv1.Update{Groups: []*syncv1.Group{group("acme")}, Keys: []*syncv1.Key{key("acme", 1), key("acme", 2)}, CaughtUp: true})
 	apply(t, s, &syncv1.Update{ReplacedGroups: []string{"tenants/acme"}, Keys: []*syncv1.Key{key("acme", 1)}})
@@ -213,7 +217,7 @@ func TestABrokenCatchUpIsForgotten(t *testing.T) {
 	apply(t, s, &syncv1.Update{CaughtUp: true})
 	for _, s := range []*Store{s, open(t, s.config)} {
 		if !knows(s, 1) || !knows(s, 2) {
-			t.Error("a key is gone that the new stream confirmed")
+			t.Error("a key was deleted that the new stream confirmed")
 		}
 	}
 }
@@ -232,7 +236,7 @@ func TestRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// Nothing is closed: the process is as good as killed.
+	// Nothing is closed, as if the process was killed.
 	restarted := open(t, config)
 	if knows(restarted, 1) || !knows(restarted, 2) || restarted.Revision() != 3 {
 		t.Error("the revocation was forgotten")
@@ -274,7 +278,7 @@ func openBytes(t testing.TB, data []byte) *Store {
 	return open(t, Config{Dir: dir})
 }
 
-func TestATornTailIsCutOff(t *testing.T) {
+func TestTornTailIsCutOff(t *testing.T) {
 	data := journalOf(t)
 	last := uint64(0)
 	for end := len(journalMagic); end <= len(data); end++ {
@@ -291,18 +295,18 @@ func TestATornTailIsCutOff(t *testing.T) {
 		}
 		apply(t, s, &syncv1.Update{Revision: 9, Groups: []*syncv1.Group{group("acme")}, Keys: []*syncv1.Key{key("acme", 9)}})
 		if again := open(t, s.config); !knows(again, 9) || again.Revision() != 9 {
-			t.Fatalf("cut at %d: cannot go on", end)
+			t.Fatalf("cut at %d: cannot continue", end)
 		}
 	}
 	if last != 4 {
 		t.Fatalf("the whole journal gives revision %d", last)
 	}
 	if s := openBytes(t, append(bytes.Clone(data), make([]byte, 4096)...)); s.Revision() != 4 {
-		t.Error("a tail of zeros is no tail")
+		t.Error("a tail of zeros is not taken for a torn tail")
 	}
 }
 
-func TestADamagedJournalIsSetAside(t *testing.T) {
+func TestDamagedJournalIsSetAside(t *testing.T) {
 	data := journalOf(t)
 	for at := range data {
 		damaged := bytes.Clone(data)
@@ -323,8 +327,7 @@ func TestADamagedJournalIsSetAside(t *testing.T) {
 	}
 }
 
-// FuzzJournal opens whatever bytes: the store works afterwards, and knows nothing that it
-// could not have been told.
+// FuzzJournal opens a journal of any bytes: the store works afterwards, and knows nothing that no manager could have sent.
 func FuzzJournal(f *testing.F) {
 	data := journalOf(f)
 	f.Add(data)
@@ -335,12 +338,12 @@ func FuzzJournal(f *testing.F) {
 		s := openBytes(t, data)
 		apply(t, s, &syncv1.Update{Revision: 9, CaughtUp: true, Groups: []*syncv1.Group{group("acme")}, Keys: []*syncv1.Key{key("acme", 9)}})
 		if again := open(t, s.config); !knows(again, 9) || !again.Synced() {
-			t.Fatal("cannot go on")
+			t.Fatal("cannot continue")
 		}
 	})
 }
 
-func TestAnOutgrownJournalIsCompacted(t *testing.T) {
+func TestOutgrownJournalIsCompacted(t *testing.T) {
 	config := Config{Dir: t.TempDir()}
 	s := open(t, config)
 	apply(t, s, &syncv1.Update{Groups: []*syncv1.Group{group("acme")}, CaughtUp: true})
@@ -360,7 +363,7 @@ func TestAnOutgrownJournalIsCompacted(t *testing.T) {
 	}
 }
 
-func TestAFullVolumeNeverLeavesAnOldSnapshot(t *testing.T) {
+func TestFullVolumeNeverLeavesAnOldSnapshot(t *testing.T) {
 	config := Config{Dir: t.TempDir()}
 	s := open(t, config)
 	apply(t, s, &syncv1.Update{Groups: []*syncv1.Group{group("acme")}, Keys: []*syncv1.Key{key("acme", 1)}, CaughtUp: true})
@@ -379,8 +382,8 @@ func TestAFullVolumeNeverLeavesAnOldSnapshot(t *testing.T) {
 	}
 }
 
-// blockWrites makes the next append fail, and compaction too: the file is closed under the
-// journal, and a directory is where the fresh one would be written.
+// blockWrites makes the next append fail, and the compaction as well: the file of the journal is closed, and there is a
+// directory where the new one would be written.
 func blockWrites(t *testing.T, s *Store, dir string) {
 	t.Helper()
 	if err := s.journal.file.Close(); err != nil {
@@ -409,11 +412,9 @@ func copyOf(t *testing.T, dir string) string {
 	return target
 }
 
-// TestRestartAtAnyMoment draws streams of updates, with compactions and restarts in
-// between: a store that was restarted always knows the same as one that was not.
-// TestAnUpdateThatSaysNothingIsNoBeginning: in the middle of a first catch-up, a piece of
-// which may be empty, neither a compaction nor such a piece may end what was announced.
-func TestAnUpdateThatSaysNothingIsNoBeginning(t *testing.T) {
+// TestEmptyUpdateDoesNotBeginAStream: in the middle of a first catch-up, a piece of which may be empty, neither a
+// compaction nor such a piece ends what was announced.
+func TestEmptyUpdateDoesNotBeginAStream(t *testing.T) {
 	for name, midway := range map[string]func(*Store) error{
 		"a compaction":   func(s *Store) error { return s.compact() },
 		"an empty piece": func(s *Store) error { return s.Apply(&syncv1.Update{}) },
@@ -447,6 +448,8 @@ func TestAnUpdateThatSaysNothingIsNoBeginning(t *testing.T) {
 	}
 }
 
+// TestRestartAtAnyMoment draws streams of updates, with compactions and restarts in between: a store that was restarted
+// always knows the same as one that was not.
 func TestRestartAtAnyMoment(t *testing.T) {
 	parent, run := t.TempDir(), 0
 	rapid.Check(t, func(t *rapid.T) {
@@ -473,7 +476,9 @@ func TestRestartAtAnyMoment(t *testing.T) {
 		for range rapid.IntRange(1, 20).Draw(t, "steps") {
 			name := rapid.SampledFrom(names).Draw(t, "group")
 			n := rapid.IntRange(0, 5).Draw(t, "key")
-			switch rapid.SampledFrom([]string{"group", "key", "delete", "drop", "announce", "caught up", "compact", "restart", "begin"}).Draw(t, "step") {
+			switch rapid.SampledFrom([]string{
+				"group", "key", "delete", "drop", "announce", "caught up", "compact", "restart", "begin",
+			}).Draw(t, "step") {
 			case "group":
 				both(&syncv1.Update{Groups: []*syncv1.Group{group(name)}})
 			case "key":
@@ -512,12 +517,13 @@ func TestRestartAtAnyMoment(t *testing.T) {
 	})
 }
 
-func TestADirectoryThatCannotBeWritten(t *testing.T) {
+func TestUnwritableDirectory(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(path, nil, filePerm); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(Config{Dir: path}, slog.New(slog.DiscardHandler), prometheus.NewRegistry()); err == nil || !strings.Contains(err.Error(), path) {
+	if _, err := Open(Config{Dir: path}, slog.New(slog.DiscardHandler), prometheus.NewRegistry()); err == nil ||
+		!strings.Contains(err.Error(), path) {
 		t.Errorf("got %v", err)
 	}
 }

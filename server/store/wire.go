@@ -12,8 +12,7 @@ import (
 	"github.com/keyward-dev/keyward/server/store/keytable"
 )
 
-// known returns the content hash of each group, by the records as they came over the wire.
-// The caller holds writing.
+// known returns the content hash of each group, of the records as they were received. The caller holds writing.
 func (s *Store) known() []*syncv1.KnownGroup {
 	known := make([]*syncv1.KnownGroup, 0, len(s.groups))
 	for identity, group := range s.groups {
@@ -23,10 +22,10 @@ func (s *Store) known() []*syncv1.KnownGroup {
 	return known
 }
 
-// pieceBytes is about how much is in one update of a dump; a single record may exceed it.
+// pieceBytes is about how large one update of a dump is; a single record may exceed it.
 const pieceBytes = 64 << 10
 
-// piece is an encoded update in the making.
+// piece is an encoded update that is being assembled.
 type piece struct {
 	buf  []byte
 	emit func(update []byte) error
@@ -47,7 +46,7 @@ func (p *piece) flush() error {
 	return err
 }
 
-// end adds what is no record, and ends the piece.
+// end adds the fields that are not records, and flushes the piece.
 func (p *piece) end(update *syncv1.Update) (err error) {
 	if p.buf, err = (proto.MarshalOptions{}).MarshalAppend(p.buf, update); err != nil {
 		return err
@@ -55,9 +54,9 @@ func (p *piece) end(update *syncv1.Update) (err error) {
 	return p.flush()
 }
 
-// dump tells the whole store as the encoded updates of a catch-up. If one is going on, it
-// begins again in the dump where the store is in it, so that the sweep to come finds what it
-// must. The caller holds writing.
+// dump emits the whole store as the encoded updates of a catch-up. If a catch-up is in progress, the dump ends with its
+// announcement and the keys that it has sent so far, so that the later sweep keeps the right keys. The caller holds
+// writing.
 func (s *Store) dump(emit func(update []byte) error) error {
 	p := &piece{emit: emit}
 	var record []byte
@@ -98,10 +97,10 @@ func (s *Store) dump(emit func(update []byte) error) error {
 	return p.end(&syncv1.Update{Revision: revision})
 }
 
-// dumpKeys adds the keys that are wanted.
-func (s *Store) dumpKeys(p *piece, wanted func(keytable.Key) bool) error {
+// dumpKeys adds the keys that the function selects.
+func (s *Store) dumpKeys(p *piece, selected func(keytable.Key) bool) error {
 	for key, versions := range s.keys.All() {
-		if !wanted(key) {
+		if !selected(key) {
 			continue
 		}
 		s.encoded = s.encode(s.encoded[:0], key, versions)
@@ -112,7 +111,7 @@ func (s *Store) dumpKeys(p *piece, wanted func(keytable.Key) bool) error {
 	return nil
 }
 
-// encode appends the record again from which the key was made.
+// encode appends the encoding of the record that the key was made from.
 func (s *Store) encode(buf []byte, key keytable.Key, versions []keytable.Version) []byte {
 	of := s.scopes.numbered[key.Scope]
 	return encodeKey(buf, key.ID, of.encoded[:of.rateAt], of.encoded[of.rateAt:], key.Suspended, versions)

@@ -28,8 +28,7 @@ const (
 	pickFirst = `{"loadBalancingConfig":[{"pick_first":{}}]}`
 )
 
-// dial prepares a connection. Only the leader among the managers listens, and pick_first
-// finds it.
+// dial prepares a connection. Only the leader among the managers listens, and pick_first finds it.
 func (c *Client) dial() (*grpc.ClientConn, error) {
 	authorities, err := readCA(c.config.CAFile)
 	if err != nil {

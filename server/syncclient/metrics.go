@@ -12,11 +12,11 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	m := &metrics{
 		connected: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "keyward_validator_connected",
-			Help: "1 while the manager keeps this server current.",
+			Help: "1 while the server is connected to the manager.",
 		}),
 		apply: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "keyward_validator_apply_duration_seconds",
-			Help:    "How long it took to put an update in force and into the persisted snapshot.",
+			Help:    "How long it took to put an update in force and to persist it.",
 			Buckets: prometheus.ExponentialBuckets(10e-6, 4, 10), // 10 µs to 2.6 s
 		}),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{

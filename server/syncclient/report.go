@@ -5,59 +5,57 @@ import (
 	"io"
 	"time"
 
-	"google.golang.org/grpc"
-
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 )
 
-// reporter tells the manager, on one stream, what was used.
+// reporter reports usage to the manager on one stream.
 type reporter struct {
 	client  *Client
-	stream  grpc.BidiStreamingClient[syncv1.SyncRequest, syncv1.SyncResponse]
+	stream  syncStream
 	through time.Time // until when the uses of versions are reported
-	told    bool      // whether everything was told once
+	whole   bool      // whether everything was reported once
 }
 
-// all tells what was used since the last time, until through, and what the manager has not
-// persisted.
+// all reports what was used since the last time, until through, and what the manager has not persisted.
 func (r *reporter) all(through time.Time) error {
-	if err := r.accounts(r.client.uses.Due(time.Now(), false)); err != nil {
+	if err := r.groups(r.client.quota.Due(time.Now(), false)); err != nil {
 		return err
 	}
-	keys, versions := r.client.source.Keys(!r.told), r.client.source.Since(r.through, time.Now())
+	keys, versions := r.client.usage.Keys(!r.whole), r.client.usage.Since(r.through, time.Now())
 	for {
-		uses := &syncv1.Uses{Versions: versions[:min(usesOnce, len(versions))], Keys: keys[:min(usesOnce, len(keys))]}
+		uses := &syncv1.Uses{Versions: versions[:min(usesPerMessage, len(versions))], Keys: keys[:min(usesPerMessage, len(keys))]}
 		keys, versions = keys[len(uses.GetKeys()):], versions[len(uses.GetVersions()):]
-		over := len(keys)+len(versions) == 0
-		if over {
+		done := len(keys)+len(versions) == 0
+		if done {
 			uses.ThroughMs = through.UnixMilli()
 		}
-		if gone, err := r.send(uses); err != nil || gone {
+		if ended, err := r.send(uses); err != nil || ended {
 			return err
 		}
-		if over {
-			r.through, r.told = through, true
+		if done {
+			r.through, r.whole = through, true
 			return nil
 		}
 	}
 }
 
-// accounts tells what groups have used. A message without any tells at least who this is.
-func (r *reporter) accounts(groups []*syncv1.GroupUse) error {
+// groups reports the use of groups. A message without any identifies the incarnation at least.
+func (r *reporter) groups(groups []*syncv1.GroupUse) error {
 	for {
-		uses := &syncv1.Uses{Groups: groups[:min(usesOnce, len(groups))]}
+		uses := &syncv1.Uses{Groups: groups[:min(usesPerMessage, len(groups))]}
 		groups = groups[len(uses.GetGroups()):]
-		if over, err := r.send(uses); err != nil || over || len(groups) == 0 {
+		if ended, err := r.send(uses); err != nil || ended || len(groups) == 0 {
 			return err
 		}
 	}
 }
 
-func (r *reporter) send(uses *syncv1.Uses) (over bool, err error) {
-	uses.Life = r.client.uses.Incarnation()
+// send sends one message. It reports whether the stream has ended, which the next Recv explains.
+func (r *reporter) send(uses *syncv1.Uses) (ended bool, err error) {
+	uses.Incarnation = r.client.quota.Incarnation()
 	err = r.stream.Send(&syncv1.SyncRequest{Message: &syncv1.SyncRequest_Uses{Uses: uses}})
 	if errors.Is(err, io.EOF) {
-		return true, nil // the reason comes with the next Recv
+		return true, nil
 	}
 	return false, err
 }

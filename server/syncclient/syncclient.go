@@ -1,5 +1,5 @@
-// Package syncclient keeps a validation server current: it holds one stream to the manager,
-// applies what comes and acknowledges it, and connects again when the stream ends.
+// Package syncclient keeps a validation server current: it keeps one stream to the manager, applies and acknowledges updates,
+// reports usage, and connects again when the stream ends.
 package syncclient
 
 import (
@@ -19,80 +19,80 @@ import (
 )
 
 const (
-	// The manager counts on a validation server to be back within maxBackoff.
+	// The manager expects a validation server to reconnect within maxBackoff.
 	minBackoff = 100 * time.Millisecond
 	maxBackoff = 2 * time.Second
 
 	contactInterval = time.Second
-	// usesMargin is how long a request may take from its decision until it is noted as a use.
+	// usesMargin is how long it may take from the decision of a request until its use is recorded.
 	usesMargin = time.Second
-	// usesOnce is how many uses one message reports.
-	usesOnce = 5000
-	// usesReach is how far back a new stream reports what earlier ones may not have.
+	// usesPerMessage is how many uses one message reports at most.
+	usesPerMessage = 5000
+	// usesReach is how far back a new stream reports uses that earlier streams may not have reported.
 	usesReach      = 24 * time.Hour
 	goodbyeTimeout = 2 * time.Second
-	// urgentPause is between two urgent reports, in which more may gather.
+	// urgentPause is the time between two urgent reports, so that one report covers several requests.
 	urgentPause = 10 * time.Millisecond
 )
 
-// Config says whom to connect to, and as whom.
+// Config is what to connect to, and with which identity.
 type Config struct {
 	Address    string // a gRPC target, such as dns:///keyward-sync.keyward-system.svc:9444
 	ServerName string // in the manager's certificate
-	CAFile     string // PEM; read anew for each connection
-	TokenFile  string // a projected ServiceAccount token; read anew for each stream
+	CAFile     string // PEM; read again for each connection
+	TokenFile  string // a projected ServiceAccount token; read again for each stream
 
 	Instance   string
 	Groups     []string // namespace/name; with Namespaces empty: all that the token may validate
 	Namespaces []string
 
-	UsageInterval time.Duration // between reports of what was used
-	// UsageTimeout is how long a server that ends tries to report what it has let through.
+	UsageInterval time.Duration // between reports of usage
+	// UsageTimeout is how long a server that stops tries to report the requests that it has allowed.
 	UsageTimeout time.Duration
 }
 
 // Sink is where updates go.
 type Sink interface {
-	// Begin starts a stream and returns what is known already.
+	// Begin starts a stream and returns which groups are known already.
 	Begin() ([]*syncv1.KnownGroup, error)
-	// Apply puts an update in force, so that it may be acknowledged when it returns nil.
+	// Apply puts an update in force. If it returns nil, the update may be acknowledged.
 	Apply(*syncv1.Update) error
-	// Contact notes that the manager is there.
+	// Contact records that the manager is connected.
 	Contact(now time.Time)
 }
 
-// Source is where uses come from.
-type Source interface {
+// Usage is the use of versions and keys.
+type Usage interface {
 	// Since returns the versions that were used at the instant or later.
 	Since(instant, now time.Time) []*syncv1.VersionUse
-	// Keys returns what the manager was not told on this stream of the use of keys; at its
-	// beginning, which is whole, all that it has not persisted.
+	// Keys returns the use of keys that was not reported on this stream yet. At the beginning of a stream, which is whole, it
+	// returns all that the manager has not persisted.
 	Keys(whole bool) []*syncv1.KeyUse
-	// Recorded takes over what it has.
-	Recorded(said *syncv1.Allowances, now time.Time)
+	// Recorded applies what the manager has persisted.
+	Recorded(persisted *syncv1.Allowances, now time.Time)
 }
 
-// Accounts are what groups have used, and may use.
-type Accounts interface {
-	// Life tells this run of the server from others.
+// Quota is the use of groups, and the allowances for it.
+type Quota interface {
+	// Incarnation distinguishes this run of the server from others.
 	Incarnation() string
-	// Linked notes whether the manager is there to be asked.
-	Linked(linked bool)
-	// Allow takes over what the manager says.
-	Allow(said *syncv1.Allowances, now time.Time)
-	// Wake receives when Urgent has something to report.
+	// SetConnected sets whether the manager is connected, so that it can be asked.
+	SetConnected(connected bool)
+	// Allow applies allowances.
+	Allow(allowances *syncv1.Allowances, now time.Time)
+	// Wake receives a value when Urgent has something to report.
 	Wake() <-chan struct{}
 	Urgent(now time.Time) []*syncv1.GroupUse
-	// Due returns all that the manager has not persisted; whole, what it may ask for, too.
+	// Due returns all that the manager has not persisted; if whole, also every month that the manager may recall an allowance of.
 	Due(now time.Time, whole bool) []*syncv1.GroupUse
-	// Close ends the life, and Settled is whether the manager has persisted everything.
+	// Close ends the incarnation. Reported reports whether the manager has persisted everything.
 	Close()
 	Reported() bool
 }
 
-// Shares are among how many servers rate limits are shared.
-type Shares interface {
-	// Told takes over what the manager says.
+// RateLimits divide rate limits among servers.
+type RateLimits interface {
+	// PeersChanged applies how many servers there are.
 	PeersChanged(*syncv1.Servers)
 }
 
@@ -100,27 +100,42 @@ type Shares interface {
 type Client struct {
 	config  Config
 	sink    Sink
-	source  Source
-	uses    Accounts
-	shares  Shares
+	usage   Usage
+	quota   Quota
+	rates   RateLimits
 	log     *slog.Logger
 	metrics *metrics
 	lastErr codes.Code // of the last attempt; OK after a stream that was accepted
 }
 
+// phase is how far a stream has come. It only moves forward.
+type phase int
+
+const (
+	// phaseRunning: updates are applied, and usage is reported periodically.
+	phaseRunning phase = iota
+	// phaseDraining: the server is stopping. Everything was reported, and the client waits until the manager has persisted it.
+	phaseDraining
+	// phaseGoodbye: the client has closed its side of the stream, and waits for the manager to close the other.
+	phaseGoodbye
+)
+
 // New returns a client that has not connected yet.
-func New(config Config, sink Sink, source Source, uses Accounts, shares Shares, log *slog.Logger, registry prometheus.Registerer) *Client {
-	return &Client{config: config, sink: sink, source: source, uses: uses, shares: shares, log: log, metrics: newMetrics(registry)}
+func New(config Config, sink Sink, usage Usage, quota Quota, rates RateLimits, log *slog.Logger, registry prometheus.Registerer) *Client {
+	return &Client{config: config, sink: sink, usage: usage, quota: quota, rates: rates, log: log, metrics: newMetrics(registry)}
 }
 
-// Run keeps the stream up until ctx ends, and then says goodbye to the manager so that it
-// stops counting on this server. Should the manager be away then, it is waited for as long
-// as it does not know what was let through.
+// Run keeps the stream up until ctx ends, and then says goodbye to the manager, so that the manager stops counting on this
+// server. If the manager is disconnected then, Run waits for it as long as there is unreported usage.
+//
+// Three contexts end one after another. With ctx the server stops: the stream drains. With last, UsageTimeout later, draining is
+// over, reported or not: the stream says goodbye, and there is no further attempt to connect. The context of a stream ends
+// goodbyeTimeout later, if the manager has not closed the stream by then.
 func (c *Client) Run(ctx context.Context) {
 	last, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	defer context.AfterFunc(ctx, func() {
-		c.uses.Close()
+		c.quota.Close()
 		time.AfterFunc(c.config.UsageTimeout, end)
 	})()
 	backoff := minBackoff
@@ -132,35 +147,35 @@ func (c *Client) Run(ctx context.Context) {
 		if accepted {
 			backoff = minBackoff
 		}
-		c.explain(err)
+		c.logFailure(err)
 		select {
 		case <-last.Done():
-		case <-time.After(backoff/2 + rand.N(backoff/2)): // jitter, lest all come back at once
+		case <-time.After(backoff/2 + rand.N(backoff/2)): // with jitter, so that servers do not all reconnect at once
 		}
 		backoff = min(2*backoff, maxBackoff)
 	}
 }
 
-// isDone is whether there is no more to be done.
+// isDone reports whether there is nothing left to do.
 func (c *Client) isDone(ctx, last context.Context) bool {
-	return last.Err() != nil || ctx.Err() != nil && c.uses.Reported()
+	return last.Err() != nil || ctx.Err() != nil && c.quota.Reported()
 }
 
-// connect makes one connection with one stream and returns when it has ended. A new
-// connection each time asks the DNS anew, so that a new leader is found at once.
+// connect makes one connection with one stream and returns when it has ended. Each new connection resolves the name again,
+// so that a new leader is found at once.
 func (c *Client) connect(ctx, last context.Context) (accepted bool, err error) {
 	conn, err := c.dial()
 	if err != nil {
 		return false, err
 	}
 	defer func() { _ = conn.Close() }()
-	// The stream outlives ctx by the goodbye.
+	// The stream outlives ctx: see Run.
 	streamCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(last, func() { time.AfterFunc(goodbyeTimeout, cancel) })()
-	settled := context.AfterFunc(ctx, func() {
-		if c.uses.Reported() {
-			cancel() // nobody there needs to hear anything
+	opened := context.AfterFunc(ctx, func() {
+		if c.quota.Reported() {
+			cancel() // the stream is not open yet, and there is nothing to report on it
 		}
 	})
 
@@ -168,7 +183,7 @@ func (c *Client) connect(ctx, last context.Context) (accepted bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	settled()
+	opened()
 	known, err := c.sink.Begin()
 	if err != nil {
 		return false, err
@@ -179,15 +194,15 @@ func (c *Client) connect(ctx, last context.Context) (accepted bool, err error) {
 		Known:    known,
 	}
 	if err := stream.Send(&syncv1.SyncRequest{Message: &syncv1.SyncRequest_Hello{Hello: hello}}); err != nil {
-		_, err = stream.Recv() // Send only knows that the stream is over, not why
+		_, err = stream.Recv() // Send only returns that the stream is over, not why
 		return false, err
 	}
 	return c.follow(ctx, last, stream)
 }
 
-// follow applies and acknowledges updates, and reports uses, until the stream ends. When ctx
-// ends it says goodbye as soon as the manager has persisted everything, or last ends.
-func (c *Client) follow(ctx, last context.Context, stream grpc.BidiStreamingClient[syncv1.SyncRequest, syncv1.SyncResponse]) (accepted bool, err error) {
+// follow applies and acknowledges updates, and reports usage, until the stream ends. When ctx ends it drains, and says goodbye as
+// soon as the manager has persisted everything, or last ends.
+func (c *Client) follow(ctx, last context.Context, stream syncStream) (accepted bool, err error) {
 	responses := make(chan *syncv1.SyncResponse)
 	ended := make(chan error, 1)
 	go receive(stream, responses, ended)
@@ -197,15 +212,15 @@ func (c *Client) follow(ctx, last context.Context, stream grpc.BidiStreamingClie
 	interval := time.NewTicker(c.config.UsageInterval)
 	defer interval.Stop()
 	defer c.metrics.connected.Set(0)
-	defer c.uses.Linked(false)
+	defer c.quota.SetConnected(false)
 	r := &reporter{client: c, stream: stream, through: time.Now().Add(-usesReach)}
-	if err := r.accounts(c.uses.Due(time.Now(), true)); err != nil {
+	if err := r.groups(c.quota.Due(time.Now(), true)); err != nil {
 		return false, err
 	}
-	closing, timeout, wake := ctx.Done(), last.Done(), c.uses.Wake()
+	wake := c.quota.Wake()
 	pause := time.NewTimer(urgentPause)
 	defer pause.Stop()
-	goodbye := false
+	phase, stopping, drained := phaseRunning, ctx.Done(), last.Done() // a channel is nil once the phase is past it
 	for {
 		err := error(nil)
 		select {
@@ -214,32 +229,32 @@ func (c *Client) follow(ctx, last context.Context, stream grpc.BidiStreamingClie
 				accepted = true
 				c.accept()
 			}
-			err = c.take(stream, response)
+			err = c.handle(stream, response)
 		case <-contact.C:
-			// The stream is watched by keepalives: if it has not ended, the manager is there.
+			// Keepalives watch the stream: if it has not ended, the manager is connected.
 			if accepted {
 				c.sink.Contact(time.Now())
 			}
 		case <-wake:
 			wake = nil
 			pause.Reset(urgentPause)
-			err = r.accounts(c.uses.Urgent(time.Now()))
+			err = r.groups(c.quota.Urgent(time.Now()))
 		case <-pause.C:
-			wake = c.uses.Wake()
+			wake = c.quota.Wake()
 		case <-interval.C:
 			err = r.all(time.Now().Add(-usesMargin))
 		case err := <-ended:
 			return accepted, err
-		case <-closing:
-			closing = nil
-			c.uses.Close()
+		case <-stopping:
+			phase, stopping = phaseDraining, nil
+			c.quota.Close()
 			err = r.all(time.Now())
-		case <-timeout:
-			timeout, goodbye = nil, true
+		case <-drained:
+			phase, stopping, drained = phaseGoodbye, nil, nil
 			err = stream.CloseSend()
 		}
-		if err == nil && !goodbye && ctx.Err() != nil && closing == nil && c.uses.Reported() {
-			goodbye = true
+		if err == nil && phase == phaseDraining && c.quota.Reported() {
+			phase, drained = phaseGoodbye, nil
 			err = stream.CloseSend()
 		}
 		if err != nil {
@@ -248,12 +263,12 @@ func (c *Client) follow(ctx, last context.Context, stream grpc.BidiStreamingClie
 	}
 }
 
-// take deals with what has come.
-func (c *Client) take(stream grpc.BidiStreamingClient[syncv1.SyncRequest, syncv1.SyncResponse], response *syncv1.SyncResponse) error {
+// handle applies a response of the manager.
+func (c *Client) handle(stream syncStream, response *syncv1.SyncResponse) error {
 	if allowances := response.GetAllowances(); allowances != nil {
 		now := time.Now()
-		c.source.Recorded(allowances, now)
-		c.uses.Allow(allowances, now)
+		c.usage.Recorded(allowances, now)
+		c.quota.Allow(allowances, now)
 		for _, allowance := range allowances.GetGroups() {
 			if why := allowance.GetRefused(); why != "" {
 				c.log.Warn("the manager refuses a report of usage; it is kept and sent again",
@@ -262,7 +277,7 @@ func (c *Client) take(stream grpc.BidiStreamingClient[syncv1.SyncRequest, syncv1
 		}
 	}
 	if servers := response.GetServers(); servers != nil {
-		c.shares.PeersChanged(servers)
+		c.rates.PeersChanged(servers)
 	}
 	if update := response.GetUpdate(); update != nil {
 		return c.apply(stream, update)
@@ -270,9 +285,11 @@ func (c *Client) take(stream grpc.BidiStreamingClient[syncv1.SyncRequest, syncv1
 	return nil
 }
 
-// receive hands on what comes until the stream ends, which it does at the latest when
-// connect returns and cancels its context.
-func receive(stream grpc.BidiStreamingClient[syncv1.SyncRequest, syncv1.SyncResponse], responses chan<- *syncv1.SyncResponse, ended chan<- error) {
+// syncStream is the client's end of a stream.
+type syncStream = grpc.BidiStreamingClient[syncv1.SyncRequest, syncv1.SyncResponse]
+
+// receive passes on responses until the stream ends, at the latest when connect returns and cancels its context.
+func receive(stream syncStream, responses chan<- *syncv1.SyncResponse, ended chan<- error) {
 	for {
 		response, err := stream.Recv()
 		if err != nil {
@@ -291,12 +308,12 @@ func receive(stream grpc.BidiStreamingClient[syncv1.SyncRequest, syncv1.SyncResp
 func (c *Client) accept() {
 	c.lastErr = codes.OK
 	c.metrics.connected.Set(1)
-	c.uses.Linked(true)
+	c.quota.SetConnected(true)
 	c.log.Info("connected to the manager", slog.String("address", c.config.Address))
 }
 
-// apply puts an update in force and only then says so.
-func (c *Client) apply(stream grpc.BidiStreamingClient[syncv1.SyncRequest, syncv1.SyncResponse], update *syncv1.Update) error {
+// apply puts an update in force, and only then acknowledges it.
+func (c *Client) apply(stream syncStream, update *syncv1.Update) error {
 	begin := time.Now()
 	if err := c.sink.Apply(update); err != nil {
 		return err
@@ -312,9 +329,9 @@ func (c *Client) apply(stream grpc.BidiStreamingClient[syncv1.SyncRequest, syncv
 	return nil
 }
 
-// explain logs why there is no stream: loudly when the reason is new, with what to do about
-// it, and quietly when it is the same again.
-func (c *Client) explain(err error) {
+// logFailure logs why there is no stream, and what to do about it: as a warning when the reason is new, and for debugging when it
+// is the same as before.
+func (c *Client) logFailure(err error) {
 	code := status.Code(err)
 	c.metrics.failures.WithLabelValues(code.String()).Inc()
 	level := slog.LevelDebug
@@ -324,7 +341,7 @@ func (c *Client) explain(err error) {
 	c.lastErr = code
 	attributes := []slog.Attr{slog.String("address", c.config.Address), slog.Any("error", err)}
 	if hint := hintFor(code); hint != "" {
-		attributes = append(attributes, slog.String("remedy", hint))
+		attributes = append(attributes, slog.String("hint", hint))
 	}
 	c.log.LogAttrs(context.Background(), level, "no stream to the manager; trying again and deciding from the last snapshot", attributes...)
 }
@@ -338,7 +355,7 @@ func hintFor(code codes.Code) string {
 	case codes.InvalidArgument:
 		return "check --instance, --group and --namespace"
 	case codes.Unimplemented:
-		return "check --sync-address: what answers there is not the manager of this release"
+		return "check --sync-address: the server there is not the manager of this release"
 	default:
 		return ""
 	}

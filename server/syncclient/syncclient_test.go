@@ -63,21 +63,21 @@ func run(t testing.TB, m *fakemanager.Manager) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	uses, accounts, rates := usage.New(), quota.New(prometheus.NewRegistry()), ratelimit.New(time.Now)
+	uses, quotas, rates := usage.New(), quota.New(prometheus.NewRegistry()), ratelimit.New(time.Now)
 	client := New(Config{
 		Address: m.Address, ServerName: fakemanager.ServerName, CAFile: m.CAFile, TokenFile: m.TokenFile,
 		Instance: "validator-0", Groups: []string{"tenants/acme"}, Namespaces: []string{"shops"},
 		UsageInterval: 10 * time.Millisecond, UsageTimeout: 10 * time.Second,
-	}, s, uses, accounts, rates, log, prometheus.NewRegistry())
+	}, s, uses, quotas, rates, log, prometheus.NewRegistry())
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); client.Run(ctx) }()
 	stop := sync.OnceFunc(func() { cancel(); <-done })
 	t.Cleanup(stop)
-	return &running{client, s, uses, accounts, rates, logs, stop}
+	return &running{client, s, uses, quotas, rates, logs, stop}
 }
 
-// eventually waits for what a client does by itself.
+// eventually waits until a condition holds.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	deadline := time.After(20 * time.Second)
@@ -87,7 +87,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("it never came to this: %s", what)
+			t.Fatalf("this never happened: %s", what)
 		}
 	}
 }
@@ -102,15 +102,15 @@ func (r *running) use(digest keyformat.Digest) {
 	r.uses.Used("k1", &decision.Group{Identity: "tenants/acme"}, request, time.Now(), false, netip.Addr{})
 }
 
-// TestUses: what was used is reported, on each stream anew, and before the goodbye.
+// TestUses: uses are reported, on each stream again, and before the goodbye.
 func TestUses(t *testing.T) {
 	m := fakemanager.Start(t)
 	r := run(t, m)
 	stream := m.Next()
 	digest := keyformat.DigestOf("one")
-	// told waits for a report of the digest and of so many requests of the key, and for one that
-	// says until when that holds.
-	told := func(stream *fakemanager.Stream, requests uint64) {
+	// reported waits for a report of the digest and of so many requests of the key, and for one that says until when the reports
+	// are complete.
+	reported := func(stream *fakemanager.Stream, requests uint64) {
 		t.Helper()
 		found, counted := false, requests == 0
 		for deadline := time.After(20 * time.Second); ; {
@@ -131,16 +131,17 @@ func TestUses(t *testing.T) {
 		}
 	}
 	r.use(digest)
-	told(stream, 1)
+	reported(stream, 1)
 	stream.Close(status.Error(codes.Unavailable, "connect again"))
 	stream = m.Next()
-	told(stream, 1)
-	stream.Allow(&syncv1.Allowances{NowMs: time.Now().UnixMilli(), Keys: []*syncv1.KeyUse{{Key: "k1", Period: time.Now().UTC().Format("2006-01"), Recorded: 1}}})
-	eventually(t, "what is persisted is not told again", func() bool { return len(r.uses.Keys(true)) == 0 })
+	reported(stream, 1)
+	stream.Allow(&syncv1.Allowances{NowMs: time.Now().UnixMilli(),
+		Keys: []*syncv1.KeyUse{{Key: "k1", Period: time.Now().UTC().Format("2006-01"), Recorded: 1}}})
+	eventually(t, "what is persisted is not reported again", func() bool { return len(r.uses.Keys(true)) == 0 })
 	digest = keyformat.DigestOf("last")
 	r.use(digest)
 	r.stop()
-	told(stream, 2)
+	reported(stream, 2)
 }
 
 func TestStream(t *testing.T) {
@@ -148,7 +149,8 @@ func TestStream(t *testing.T) {
 	r := run(t, m)
 	stream := m.Next()
 	hello := stream.Hello
-	if hello.GetInstance() != "validator-0" || hello.GetSelector().GetGroups()[0] != "tenants/acme" || hello.GetSelector().GetNamespaces()[0] != "shops" || len(hello.GetKnown()) != 0 {
+	if hello.GetInstance() != "validator-0" || hello.GetSelector().GetGroups()[0] != "tenants/acme" ||
+		hello.GetSelector().GetNamespaces()[0] != "shops" || len(hello.GetKnown()) != 0 {
 		t.Errorf("hello %v", hello)
 	}
 	stream.Send(&syncv1.Update{Revision: 3, Groups: []*syncv1.Group{acme()}})
@@ -157,7 +159,7 @@ func TestStream(t *testing.T) {
 	}
 	stream.Send(&syncv1.Update{Revision: 4, CaughtUp: true})
 	if !r.store.Synced() || r.store.Revision() != 4 || testutil.ToFloat64(r.client.metrics.connected) != 1 || r.store.LastContact().IsZero() {
-		t.Error("what was acknowledged is not in force")
+		t.Error("an update that was acknowledged is not in force")
 	}
 
 	m.Restart() // with another certificate authority
@@ -177,13 +179,14 @@ func TestStream(t *testing.T) {
 	}
 }
 
-func TestRefusalsAreExplainedAndTriedAgain(t *testing.T) {
+func TestFailuresAreExplainedAndRetried(t *testing.T) {
 	m := fakemanager.Start(t)
 	if err := os.WriteFile(m.TokenFile, []byte("of somebody else"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	r := run(t, m)
-	eventually(t, "an unauthenticated stream is explained", func() bool { return strings.Contains(r.logs.String(), "audience keyward.dev/sync") })
+	eventually(t, "an unauthenticated stream is explained",
+		func() bool { return strings.Contains(r.logs.String(), "audience keyward.dev/sync") })
 	if err := os.WriteFile(m.TokenFile, []byte(fakemanager.Token), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -229,18 +232,18 @@ func TestMissingFilesAreNamed(t *testing.T) {
 	}
 }
 
-// TestGoodbyeToNobody ends a client whose manager is away.
-func TestGoodbyeToNobody(t *testing.T) {
+// TestStopWithoutManager stops a client whose manager is disconnected.
+func TestStopWithoutManager(t *testing.T) {
 	m := fakemanager.Start(t)
 	r := run(t, m)
 	m.Next().Send(&syncv1.Update{Revision: 1, CaughtUp: true})
 	m.Stop()
-	eventually(t, "the loss is noticed", func() bool { return testutil.ToFloat64(r.client.metrics.connected) == 0 })
+	eventually(t, "the disconnection is noticed", func() bool { return testutil.ToFloat64(r.client.metrics.connected) == 0 })
 	r.stop()
 }
 
-// BenchmarkUpdate is the time from the manager's sending of one changed key to its knowing
-// that the change is in force and in the journal.
+// BenchmarkUpdate measures the time from when the manager sends one changed key until it knows that the change is in force
+// and in the journal.
 func BenchmarkUpdate(b *testing.B) {
 	m := fakemanager.Start(b)
 	run(b, m)
@@ -251,6 +254,7 @@ func BenchmarkUpdate(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		revision++
-		stream.Send(&syncv1.Update{Revision: revision, Keys: []*syncv1.Key{{Id: "k1", Group: "tenants/acme", Versions: []*syncv1.Version{{Digest: digest, Revoked: revision%2 == 0}}}}})
+		stream.Send(&syncv1.Update{Revision: revision, Keys: []*syncv1.Key{{Id: "k1", Group: "tenants/acme",
+			Versions: []*syncv1.Version{{Digest: digest, Revoked: revision%2 == 0}}}}})
 	}
 }

@@ -8,20 +8,19 @@ import (
 )
 
 const (
-	// keepRecorded is for how long beyond a day a count is kept that the manager has persisted. Who
-	// counts from the beginning again would be taken for what was counted already, until the
-	// manager has forgotten it, too: a day after it has written it, which it does later.
+	// keepRecorded is how long beyond a day a count is kept that the manager has persisted. If the count began from 0
+	// again, the manager would take the first requests for those that it has counted already, until it has forgotten the
+	// count as well: a day after it has written it, which is later.
 	keepRecorded = 24 * time.Hour
-	// keepUnrecorded is for how long beyond a day counts are kept that the manager does not take: by
-	// then their month is over.
+	// keepUnrecorded is how long beyond a day a count is kept that the manager does not persist: by then the month is over.
 	keepUnrecorded = 31 * 24 * time.Hour
 )
 
-// maxInlineID is the length of the ids that the manager gives to keys. Others may be longer.
+// maxInlineID is the length of the ids that the manager gives to keys. Other ids may be longer.
 const maxInlineID = 17
 
-// key is the use of one key, whichever version of it. It is as large as a cache line, so that to
-// count a request is to wait for memory once.
+// key is the use of one key, of all its versions. It is as large as a cache line, so that counting a request waits for
+// memory once.
 type key struct {
 	last  int64 // when it was used, Unix milliseconds
 	count count // of the month
@@ -32,20 +31,20 @@ type key struct {
 	origins  uint32 // the first monitor
 
 	month  month
-	length uint8 // of the id, isLong where it is elsewhere
+	length uint8 // of the id; isLong if the id is in longIDs
 	inline [maxInlineID]byte
 }
 
 const isLong = 0xff
 
-// count is the requests of one key in one month, in this life of the server.
+// count is the requests of one key in one month, in this incarnation of the server.
 type count struct {
 	requests uint64
-	sent     uint64 // on this stream
+	sent     uint64 // as it was reported on this stream last
 	recorded uint64 // as the manager has persisted it
 }
 
-// past is what the manager has not persisted of an earlier month.
+// past is the count of an earlier month that the manager has not persisted.
 type past struct {
 	count
 
@@ -62,7 +61,7 @@ func (s *shard) setID(number uint32, id string) {
 	if s.longIDs == nil {
 		s.longIDs = map[uint32]string{}
 	}
-	s.longIDs[number] = strings.Clone(id) // it may be a part of something larger
+	s.longIDs[number] = strings.Clone(id) // it may be part of a larger string
 }
 
 func (s *shard) id(number uint32) string {
@@ -81,8 +80,8 @@ func (s *shard) isID(number uint32, id string) bool {
 	return string(k.inline[:k.length]) == id
 }
 
-// count counts requests. The months are those of the manager's clock. A clock that was turned
-// back counts in the month that has begun already.
+// count counts requests. The months are those of the manager's clock. If the clock was turned back, requests count in the
+// month that has begun already.
 func (s *shard) count(number uint32, requests uint64, millis int64) {
 	k := s.keys.at(number)
 	k.last = max(k.last, millis)
@@ -92,7 +91,7 @@ func (s *shard) count(number uint32, requests uint64, millis int64) {
 	k.count.requests += requests
 }
 
-// roll begins with a month. What is not persisted of the last one is kept until it is.
+// roll begins a month. The count of the last one is kept until it is persisted.
 func (s *shard) roll(number uint32, now month) {
 	k := s.keys.at(number)
 	delete(s.before, number)
@@ -107,7 +106,7 @@ func (s *shard) roll(number uint32, now month) {
 
 func (c *count) isRecorded() bool { return c.requests == c.recorded }
 
-// take is whether the manager is to be told, and takes it to be.
+// take reports whether the count has to be reported, and marks it as reported.
 func (c *count) take(whole bool) bool {
 	if c.isRecorded() || c.requests == c.sent && !whole {
 		return false
@@ -116,14 +115,14 @@ func (c *count) take(whole bool) bool {
 	return true
 }
 
-// record takes over how much the manager has persisted, which may be news of earlier.
+// record applies how much the manager has persisted. The message may be older than an earlier one.
 func (c *count) record(recorded uint64) { c.recorded = max(c.recorded, min(recorded, c.requests)) }
 
-// tellCounts appends what the manager is to be told.
+// reportCounts appends the counts that have to be reported.
 func (s *shard) reportCounts(uses []*syncv1.KeyUse, whole bool) []*syncv1.KeyUse {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	tell := func(number uint32, c *count, in month) {
+	report := func(number uint32, c *count, in month) {
 		uses = append(uses, &syncv1.KeyUse{
 			Key: s.id(number), Group: s.recorder.groups.of(s.keys.at(number).group),
 			Period: in.String(), Requests: c.requests, Recorded: c.recorded,
@@ -132,16 +131,16 @@ func (s *shard) reportCounts(uses []*syncv1.KeyUse, whole bool) []*syncv1.KeyUse
 	for number := range s.all {
 		if p, ok := s.before[number]; ok && p.take(whole) {
 			s.before[number] = p
-			tell(number, &p.count, p.month)
+			report(number, &p.count, p.month)
 		}
 		if k := s.keys.at(number); k.count.take(whole) {
-			tell(number, &k.count, k.month)
+			report(number, &k.count, k.month)
 		}
 	}
 	return uses
 }
 
-// recorded notes how much of a month the manager has persisted.
+// recorded applies how much of a month the manager has persisted.
 func (s *shard) recorded(hash uint64, id string, in month, recorded uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -160,8 +159,8 @@ func (s *shard) recorded(hash uint64, id string, in month, recorded uint64) {
 	}
 }
 
-// isForgotten is whether a key was not used since the instant, in Unix milliseconds. What the
-// manager has not persisted is kept for longer: it may be away.
+// isForgotten reports whether a key was not used since the instant, in Unix milliseconds, and may be forgotten. A count
+// that the manager has not persisted is kept for longer: the manager may be disconnected.
 func (s *shard) isForgotten(number uint32, since int64) bool {
 	k := s.keys.at(number)
 	_, unrecorded := s.before[number]

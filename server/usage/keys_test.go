@@ -11,8 +11,8 @@ import (
 	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
-// told is what the manager is told, by key and month.
-func told(uses []*syncv1.KeyUse) map[string][2]uint64 {
+// counts returns what is reported to the manager, by key and month.
+func counts(uses []*syncv1.KeyUse) map[string][2]uint64 {
 	all := map[string][2]uint64{}
 	for _, use := range uses {
 		all[use.GetGroup()+" "+use.GetKey()+" "+use.GetPeriod()] = [2]uint64{use.GetRequests(), use.GetRecorded()}
@@ -20,13 +20,13 @@ func told(uses []*syncv1.KeyUse) map[string][2]uint64 {
 	return all
 }
 
-// recorded is that the manager has persisted a count.
+// recorded returns the confirmation that the manager has persisted a count.
 func recorded(now time.Time, id, period string, n uint64) *syncv1.Allowances {
 	return &syncv1.Allowances{NowMs: now.UnixMilli(), Keys: []*syncv1.KeyUse{{Key: id, Period: period, Recorded: n}}}
 }
 
-// TestKeys: requests are counted by key, whichever version they have; what the manager has
-// persisted is told no more, and what it has heard on the stream not again.
+// TestKeys: requests are counted by key, with any of its versions. A count that the manager has persisted is not reported
+// any more, and one that was reported on the stream is not reported again.
 func TestKeys(t *testing.T) {
 	r := New()
 	r.used("k1", one, start, false, home)
@@ -35,13 +35,13 @@ func TestKeys(t *testing.T) {
 	const k1, k2 = "tenants/acme k1 2026-11", "tenants/acme k2 2026-11"
 	want := func(when string, whole bool, want map[string][2]uint64) {
 		t.Helper()
-		got := told(r.Keys(whole))
+		got := counts(r.Keys(whole))
 		if len(got) != len(want) {
-			t.Errorf("%s: told %v", when, got)
+			t.Errorf("%s: reported %v", when, got)
 		}
 		for name, n := range want {
 			if got[name] != n {
-				t.Errorf("%s: told %v, want %v", when, got, want)
+				t.Errorf("%s: reported %v, want %v", when, got, want)
 			}
 		}
 	}
@@ -59,26 +59,26 @@ func TestKeys(t *testing.T) {
 	want("when all is persisted", true, nil)
 }
 
-// TestMonths: requests count in the month of the manager's clock, and those of the last are told
-// until they are persisted.
+// TestMonths: requests count in the month of the manager's clock, and those of the last month are reported until they are
+// persisted.
 func TestMonths(t *testing.T) {
 	r := New()
 	end := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
 	r.Recorded(&syncv1.Allowances{NowMs: end.Add(-time.Second).UnixMilli()}, end.Add(4*time.Second)) // we are ahead by 5 s
 	r.used("k1", one, end.Add(4999*time.Millisecond), false, home)
 	r.used("k1", one, end.Add(5*time.Second), false, home)
-	r.used("k1", one, end.Add(time.Second), false, home) // turned back: it stays
-	got := told(r.Keys(true))
+	r.used("k1", one, end.Add(time.Second), false, home) // the clock was turned back: the month stays
+	got := counts(r.Keys(true))
 	if len(got) != 2 || got["tenants/acme k1 2026-11"][0] != 1 || got["tenants/acme k1 2026-12"][0] != 2 {
-		t.Errorf("told %v", got)
+		t.Errorf("reported %v", got)
 	}
 	r.Recorded(recorded(end, "k1", "2026-11", 1), end)
-	if got := told(r.Keys(true)); len(got) != 1 {
-		t.Errorf("told %v", got)
+	if got := counts(r.Keys(true)); len(got) != 1 {
+		t.Errorf("reported %v", got)
 	}
 }
 
-// TestPastMonths: of a month before the last one nothing is told any more.
+// TestPastMonths: months before the last one are not reported any more.
 func TestPastMonths(t *testing.T) {
 	r := New()
 	for month, persisted := range []uint64{0, 1, 0} {
@@ -86,12 +86,12 @@ func TestPastMonths(t *testing.T) {
 		r.used("k1", one, at, false, home)
 		r.Recorded(recorded(at, "k1", at.Format("2006-01"), persisted), at)
 	}
-	if got := told(r.Keys(true)); len(got) != 1 || got["tenants/acme k1 2027-01"][0] != 1 {
-		t.Errorf("told %v", got)
+	if got := counts(r.Keys(true)); len(got) != 1 || got["tenants/acme k1 2027-01"][0] != 1 {
+		t.Errorf("reported %v", got)
 	}
 }
 
-// TestForget: what is persisted is forgotten after two days, what is not when its month is over.
+// TestForget: a count that is persisted is forgotten after two days, and one that is not when its month is over.
 func TestForget(t *testing.T) {
 	r := New()
 	r.used("k1", one, start, false, home, "https://acme.com")
@@ -107,13 +107,13 @@ func TestForget(t *testing.T) {
 		}
 	}
 	r.used("k1", one, start, false, home)
-	if got := told(r.Keys(false)); len(got) != 1 {
+	if got := counts(r.Keys(false)); len(got) != 1 {
 		t.Errorf("used again: %v", got)
 	}
 }
 
-// TestCountedOnce: whatever is lost between a server and its manager, and however often streams
-// begin anew, a manager that adds up what is beyond recorded has counted each request once.
+// TestCountedOnce: however many messages between a server and its manager are lost, and however often streams begin again,
+// a manager that adds up what is beyond recorded has counted each request once.
 func TestCountedOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r, used, persisted, taken := New(), uint64(0), uint64(0), uint64(0)
@@ -124,7 +124,7 @@ func TestCountedOnce(t *testing.T) {
 					used++
 				}
 			},
-			"tell": func(t *rapid.T) {
+			"report": func(t *rapid.T) {
 				uses := r.Keys(rapid.Bool().Draw(t, "whole"))
 				if len(uses) > 0 && rapid.Bool().Draw(t, "arrives") {
 					taken = uses[0].GetRequests()
@@ -140,19 +140,19 @@ func TestCountedOnce(t *testing.T) {
 				taken = persisted
 				for _, use := range r.Keys(true) {
 					if use.GetRecorded() > persisted {
-						t.Fatalf("told as persisted: %d, which are %d", use.GetRecorded(), persisted)
+						t.Fatalf("reported as persisted: %d, which are %d", use.GetRecorded(), persisted)
 					}
 					taken = use.GetRequests()
 				}
 				if taken != used {
-					t.Fatalf("told %d of %d", taken, used)
+					t.Fatalf("reported %d of %d", taken, used)
 				}
 			},
 		})
 	})
 }
 
-// TestConcurrentKeys counts while months change and somebody reads.
+// TestConcurrentKeys counts while months change and others read.
 func TestConcurrentKeys(t *testing.T) {
 	r := New()
 	var all sync.WaitGroup

@@ -11,12 +11,13 @@ import (
 
 	"pgregory.net/rapid"
 
+	adminv1 "github.com/keyward-dev/keyward/api/admin/v1"
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
-// model is what a Recorder has to be like: plain maps, one of everything for each key.
+// model is what a Recorder has to be equal to: plain maps, with everything once for each key.
 type model struct {
 	keys     map[string]*modelKey
 	versions map[modelVersion]*modelUse
@@ -27,7 +28,7 @@ type modelKey struct {
 	group   string
 	last    time.Time
 	months  []*modelMonth // the last is the current one
-	origins []Origin
+	origins []adminv1.OriginUsage
 }
 
 type modelMonth struct {
@@ -68,12 +69,12 @@ func (m *model) count(id, group string, requests uint64, at time.Time) *modelKey
 }
 
 func (k *modelKey) from(text string) {
-	at := slices.IndexFunc(k.origins, func(o Origin) bool { return o.Origin == text })
+	at := slices.IndexFunc(k.origins, func(o adminv1.OriginUsage) bool { return o.Origin == text })
 	switch {
 	case at >= 0:
 		k.origins[at].Requests++
 	case len(k.origins) < monitored:
-		k.origins = append(k.origins, Origin{Origin: text, Requests: 1})
+		k.origins = append(k.origins, adminv1.OriginUsage{Origin: text, Requests: 1})
 	default:
 		for i := range k.origins {
 			if at < 0 || k.origins[i].Requests < k.origins[at].Requests {
@@ -81,7 +82,7 @@ func (k *modelKey) from(text string) {
 			}
 		}
 		fewest := k.origins[at].Requests
-		k.origins[at] = Origin{text, fewest + 1, fewest}
+		k.origins[at] = adminv1.OriginUsage{Origin: text, Requests: fewest + 1, Error: fewest}
 	}
 }
 
@@ -102,7 +103,8 @@ func (m *model) since(instant, now time.Time) []string {
 	forget := now.Add(-forgetAfter)
 	for v, u := range m.versions {
 		if !u.last.Before(instant) {
-			reported = append(reported, fmt.Sprintf("%x %d %v %v", v.digest[:], u.last.UnixMilli(), u.clients[:min(maxClients, len(u.clients))], len(u.clients) > maxClients))
+			reported = append(reported, fmt.Sprintf("%x %d %v %v", v.digest[:], u.last.UnixMilli(),
+				u.clients[:min(maxClients, len(u.clients))], len(u.clients) > maxClients))
 		}
 		if u.last.Before(forget) {
 			delete(m.versions, v)
@@ -136,31 +138,32 @@ func (m *model) reportCounts(whole bool) []string {
 }
 
 func (m *model) report() string {
-	reported := []Key{}
+	reported := []adminv1.KeyUsage{}
 	for id, k := range m.keys {
 		c := k.months[len(k.months)-1]
-		origins := append([]Origin{}, k.origins...)
-		slices.SortFunc(origins, func(a, b Origin) int {
+		origins := append([]adminv1.OriginUsage{}, k.origins...)
+		slices.SortFunc(origins, func(a, b adminv1.OriginUsage) int {
 			return cmp.Or(cmp.Compare(b.Requests, a.Requests), cmp.Compare(a.Origin, b.Origin))
 		})
-		reported = append(reported, Key{ID: id, Group: k.group, Period: c.period, Requests: c.requests, LastUsedAt: k.last.UTC(), Origins: origins})
+		reported = append(reported, adminv1.KeyUsage{KeyID: id, Group: k.group, Period: c.period, Requests: c.requests,
+			LastUsedAt: k.last.UTC(), Origins: origins})
 	}
-	slices.SortFunc(reported, func(a, b Key) int {
-		return cmp.Or(cmp.Compare(b.Requests, a.Requests), cmp.Compare(a.ID, b.ID))
+	slices.SortFunc(reported, func(a, b adminv1.KeyUsage) int {
+		return cmp.Or(cmp.Compare(b.Requests, a.Requests), cmp.Compare(a.KeyID, b.KeyID))
 	})
 	return fmt.Sprint(reported)
 }
 
-// TestRecorderIsMaps compares a recorder with plain maps over histories with few keys, whose ids
-// are of all lengths, and instants that are days and months apart, so that keys are forgotten and
-// their records taken again.
-func TestRecorderIsMaps(t *testing.T) {
+// TestRecorderEqualsModel compares a recorder with plain maps over histories with few keys, whose ids are of all lengths,
+// and instants that are days and months apart, so that keys are forgotten and their records reused.
+func TestRecorderEqualsModel(t *testing.T) {
 	ids := []string{"k", "k123456789abcdef", "k123456789abcdefg", "k123456789abcdefgh", strings.Repeat("k", 254), strings.Repeat("k", 255)}
 	rapid.Check(t, func(t *rapid.T) {
 		r, m := New(), &model{keys: map[string]*modelKey{}, versions: map[modelVersion]*modelUse{}}
 		now := start
 		draw := func(t *rapid.T) (id, group string) {
-			return rapid.SampledFrom(ids).Draw(t, "id"), rapid.SampledFrom([]string{"tenants/acme", "tenants/other", "tenants/third"}).Draw(t, "group")
+			return rapid.SampledFrom(ids).Draw(t, "id"), rapid.SampledFrom([]string{"tenants/acme", "tenants/other",
+				"tenants/third"}).Draw(t, "group")
 		}
 		at := func(t *rapid.T) time.Time {
 			return now.Add(-time.Duration(rapid.IntRange(0, 100).Draw(t, "hours ago")) * time.Hour)
@@ -206,7 +209,7 @@ func TestRecorderIsMaps(t *testing.T) {
 			"recorded": func(t *rapid.T) {
 				id, _ := draw(t)
 				m.offset = time.Duration(rapid.IntRange(-48, 48).Draw(t, "offset")) * time.Hour
-				said := &syncv1.Allowances{NowMs: now.Add(m.offset).UnixMilli()}
+				persisted := &syncv1.Allowances{NowMs: now.Add(m.offset).UnixMilli()}
 				period, all := "2026-11", rapid.Bool().Draw(t, "all")
 				if k := m.keys[id]; k != nil {
 					period = rapid.SampledFrom(k.months).Draw(t, "month").period
@@ -216,13 +219,14 @@ func TestRecorderIsMaps(t *testing.T) {
 							if all {
 								n = c.requests
 							}
-							said.Keys = append(said.Keys, &syncv1.KeyUse{Key: id, Period: period, Recorded: n})
+							persisted.Keys = append(persisted.Keys, &syncv1.KeyUse{Key: id, Period: period, Recorded: n})
 							c.recorded = max(c.recorded, min(n, c.requests))
 						}
 					}
 				}
-				said.Keys = append(said.Keys, &syncv1.KeyUse{Key: id, Period: "1999-01", Recorded: 7}, &syncv1.KeyUse{Key: "nobody's", Period: period, Recorded: 7}, &syncv1.KeyUse{Key: id, Period: "some time", Recorded: 7})
-				r.Recorded(said, now)
+				persisted.Keys = append(persisted.Keys, &syncv1.KeyUse{Key: id, Period: "1999-01", Recorded: 7},
+					&syncv1.KeyUse{Key: "nobody's", Period: period, Recorded: 7}, &syncv1.KeyUse{Key: id, Period: "some time", Recorded: 7})
+				r.Recorded(persisted, now)
 			},
 			"keys": func(t *rapid.T) {
 				whole, got := rapid.Bool().Draw(t, "whole"), []string(nil)
@@ -231,7 +235,7 @@ func TestRecorderIsMaps(t *testing.T) {
 				}
 				slices.Sort(got)
 				if want := m.reportCounts(whole); !slices.Equal(got, want) {
-					t.Fatalf("told of keys\n%v, want\n%v", got, want)
+					t.Fatalf("reported keys\n%v, want\n%v", got, want)
 				}
 			},
 			"since": func(t *rapid.T) {
@@ -241,13 +245,13 @@ func TestRecorderIsMaps(t *testing.T) {
 				}
 				slices.Sort(got)
 				if want := m.since(instant, now); !slices.Equal(got, want) {
-					t.Fatalf("told of versions\n%v, want\n%v", got, want)
+					t.Fatalf("reported versions\n%v, want\n%v", got, want)
 				}
 			},
 			"": func(t *rapid.T) {
 				got, _ := r.Report(func(string, string) bool { return true }, 100)
 				if want := m.report(); fmt.Sprint(got) != want {
-					t.Fatalf("told\n%v, want\n%v", got, want)
+					t.Fatalf("reported\n%v, want\n%v", got, want)
 				}
 			},
 		})
@@ -255,14 +259,15 @@ func TestRecorderIsMaps(t *testing.T) {
 	})
 }
 
-// checkEmpty forgets all, after which nothing may be left that belongs to nobody.
+// checkEmpty forgets everything, after which no record may be left.
 func checkEmpty(t rapid.TB, r *Recorder, now time.Time) {
 	r.Since(now, now.Add(forgetAfter+keepUnrecorded+time.Second))
 	taken := func(records, free int) int { return max(0, records-1) - free }
 	left := taken(len(r.groups.texts.slab.records), len(r.groups.texts.slab.free)) + len(r.groups.texts.numbers) + int(r.origins.Load())
 	for i := range r.shards {
 		s := &r.shards[i]
-		left += taken(len(s.keys.records), len(s.keys.free)) + taken(len(s.versions.records), len(s.versions.free)) + taken(len(s.monitors.records), len(s.monitors.free)) +
+		left += taken(len(s.keys.records), len(s.keys.free)) + taken(len(s.versions.records), len(s.versions.free)) +
+			taken(len(s.monitors.records), len(s.monitors.free)) +
 			taken(len(s.origins.slab.records), len(s.origins.slab.free)) + len(s.origins.numbers) + len(s.longIDs) + len(s.before) + len(s.clients)
 	}
 	if left != 0 {

@@ -5,7 +5,7 @@ import "time"
 // month is a calendar month (UTC), counted from that of the Unix epoch.
 type month uint16
 
-// period is how a month is told, such as 2026-11.
+// period is the format of a month, such as 2026-11.
 const period = "2006-01"
 
 func monthOf(at time.Time) month {
@@ -23,7 +23,7 @@ func (m month) begin() time.Time {
 
 func (m month) String() string { return m.begin().Format(period) }
 
-// calendar finds months of instants that are mostly of the same.
+// calendar finds the months of instants that are mostly in the same month.
 type calendar struct {
 	month        month
 	begins, ends int64 // Unix milliseconds

@@ -7,29 +7,27 @@ import (
 )
 
 const (
-	// monitored is how many origins of a key are told apart.
+	// monitored is how many origins of a key are counted.
 	monitored = 8
-	// maxOrigins is of how many keys origins are told apart; with the longest origins that
-	// there are, all different, these take 60 MB.
+	// maxOrigins is how many keys have their origins counted. If all origins are different and as long as possible, they
+	// take 60 MB.
 	maxOrigins = 20_000
 	// maxOrigin is the longest serialization of an origin, in bytes: scheme, host and port.
 	maxOrigin = 280
 )
 
-// monitor counts one of the origins that a key is used from most, by the algorithm Space-Saving
-// (Metwally, Agrawal and El Abbadi: Efficient Computation of Frequent and Top-k Elements in Data
-// Streams, ICDT 2005). With m = 8 monitored origins and N requests that have one, a count is never
-// too low, it is too high by at most its error, which is at most N/m, and every origin of more
-// than N/m requests is among them.
+// monitor counts one of the origins that a key is used from most, by the algorithm Space-Saving (Metwally, Agrawal and El
+// Abbadi: Efficient Computation of Frequent and Top-k Elements in Data Streams, ICDT 2005). With m = 8 monitored origins
+// and N requests that have an origin, a count is never too low, it is too high by at most its error, which is at most N/m,
+// and every origin of more than N/m requests is monitored.
 type monitor struct {
 	requests uint64
 	error    uint64
-	text     uint32 // its number: the serialization, never what a client wrote
+	text     uint32 // the number of its serialization, which is never text that a client wrote
 	next     uint32 // monitor of the key, 0 is none
 }
 
-// countKnown counts a request of an origin that is monitored and written as browsers do, or
-// returns false.
+// countKnown counts a request if its origin is monitored and written as browsers do; otherwise it returns false.
 func (s *shard) countKnown(k *key, text string) bool {
 	for number := k.origins; number != 0; {
 		m := s.monitors.at(number)
@@ -42,15 +40,15 @@ func (s *shard) countKnown(k *key, text string) bool {
 	return false
 }
 
-// noteOrigin counts a request by its origin, however it is written.
+// noteOrigin counts a request by its origin, in any spelling.
 func (s *shard) noteOrigin(hash uint64, id, written string) {
 	from, err := origin.Parse(written)
 	if err != nil {
-		return // nothing that an allowlist could have allowed
+		return // an origin that no allowlist could have allowed
 	}
 	text := from.String()
 	if len(text) > maxOrigin {
-		return // no host is so long
+		return // no host is that long
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -59,9 +57,8 @@ func (s *shard) noteOrigin(hash uint64, id, written string) {
 	}
 }
 
-// countNew counts an origin that is not monitored yet. It takes the place of the one with the
-// fewest requests, of several the one that began first, and inherits their number
-// as its error.
+// countNew counts an origin that is not monitored yet. It replaces the origin with the fewest requests, of several the one
+// that was added first, and inherits its number of requests as the error.
 func (s *shard) countNew(k *key, text string) {
 	var fewest *monitor
 	monitors := 0
@@ -84,7 +81,7 @@ func (s *shard) countNew(k *key, text string) {
 	}
 }
 
-// mayMonitor is whether the origins of one more key are told apart, and counts it.
+// mayMonitor reports whether the origins of one more key may be counted, and reserves its place if so.
 func (r *Recorder) mayMonitor() bool {
 	if r.origins.Add(1) <= maxOrigins {
 		return true
@@ -106,8 +103,7 @@ func (s *shard) dropOrigins(k *key) {
 	k.origins = 0
 }
 
-// withoutPath leaves of a Referer what an Origin has. Its path and query are not looked at any
-// further.
+// withoutPath returns the part of a Referer that an Origin has. Path and query are not looked at any further.
 func withoutPath(referer string) string {
 	const mark = "://"
 	authority := strings.Index(referer, mark)

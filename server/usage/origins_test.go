@@ -7,22 +7,23 @@ import (
 
 	"pgregory.net/rapid"
 
+	adminv1 "github.com/keyward-dev/keyward/api/admin/v1"
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
-// from is one request with the headers.
+// fromHeaders records one request with the headers.
 func (r *Recorder) fromHeaders(origin, referer string) {
 	request := &decision.Request{Origin: origin, Referer: referer}
 	request.Credential.Digest = one
 	r.Used("k1", acme, request, start, false, home)
 }
 
-func (r *Recorder) originsOf() []Origin {
+func (r *Recorder) originsOf() []adminv1.OriginUsage {
 	keys, _ := r.Report(func(id, group string) bool { return id == "k1" && group == acme.Identity }, 1)
 	return keys[0].Origins
 }
 
-// TestOrigins: only scheme, host and port are kept, whichever way they were written.
+// TestOrigins: only scheme, host and port are kept, in any spelling.
 func TestOrigins(t *testing.T) {
 	for _, c := range []struct{ origin, referer, want string }{
 		{"https://shop.acme.com", "https://other.example/", "https://shop.acme.com"},
@@ -43,13 +44,13 @@ func TestOrigins(t *testing.T) {
 			r.fromHeaders(c.origin, c.referer)
 		}
 		got := r.originsOf()
-		if c.want == "" && len(got) != 0 || c.want != "" && (len(got) != 1 || got[0] != Origin{Origin: c.want, Requests: 2}) {
+		if c.want == "" && len(got) != 0 || c.want != "" && (len(got) != 1 || got[0] != adminv1.OriginUsage{Origin: c.want, Requests: 2}) {
 			t.Errorf("%q, %q: %v", c.origin, c.referer, got)
 		}
 	}
 }
 
-// TestSpaceSaving: the bounds that the docstring of monitor promises hold for any requests.
+// TestSpaceSaving: the bounds in the comment of monitor hold for any requests.
 func TestSpaceSaving(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r, counts := New(), map[string]uint64{}
@@ -74,7 +75,7 @@ func TestSpaceSaving(t *testing.T) {
 	})
 }
 
-// TestManyKeys: origins are told apart of so many keys and no more; all are counted.
+// TestManyKeys: the origins of a limited number of keys are counted; the requests of all keys are.
 func TestManyKeys(t *testing.T) {
 	r := New()
 	r.origins.Store(maxOrigins)
@@ -84,7 +85,7 @@ func TestManyKeys(t *testing.T) {
 	}
 }
 
-// TestNoAllocation: to count a known origin allocates nothing.
+// TestNoAllocation: counting a known origin allocates nothing.
 func TestNoAllocation(t *testing.T) {
 	r := New()
 	for _, request := range []*decision.Request{{}, {Origin: "https://shop.acme.com"}, {Referer: "https://shop.acme.com/a?b"}} {

@@ -13,14 +13,14 @@ import (
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
-func TestAKeyIsACacheLine(t *testing.T) {
+func TestKeyFillsACacheLine(t *testing.T) {
 	if k, v, m := unsafe.Sizeof(key{}), unsafe.Sizeof(version{}), unsafe.Sizeof(monitor{}); k != 64 || v != 48 || m != 24 {
 		t.Errorf("%d, %d and %d bytes", k, v, m)
 	}
 }
 
-// TestNothingToMark: keys in use are no objects of their own, and take little memory.
-func TestNothingToMark(t *testing.T) {
+// TestKeysAreNotObjects of their own for the garbage collector, and take little memory.
+func TestKeysAreNotObjects(t *testing.T) {
 	const keys = 100_000
 	before, after := runtime.MemStats{}, runtime.MemStats{}
 	runtime.GC()
@@ -42,8 +42,8 @@ func TestNothingToMark(t *testing.T) {
 	runtime.KeepAlive(r)
 }
 
-// TestConcurrentForgetting has keys used, counted, persisted, told and forgotten at once, while
-// months go by; then all is forgotten.
+// TestConcurrentForgetting uses, counts, persists, reports and forgets keys at the same time, while months pass; then all
+// are forgotten.
 func TestConcurrentForgetting(t *testing.T) {
 	r := New()
 	const step, steps = 6 * time.Hour, 1000
@@ -70,7 +70,7 @@ func TestConcurrentForgetting(t *testing.T) {
 	}
 	all.Wait()
 	keys, _ := r.Report(func(string, string) bool { return true }, 20)
-	for _, k := range keys { // each may have been forgotten at any moment, and have begun anew
+	for _, k := range keys { // each may have been forgotten at any moment, and have begun again
 		if k.Requests == 0 || k.Requests > 4*3*steps {
 			t.Errorf("%+v", k)
 		}

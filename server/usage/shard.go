@@ -8,8 +8,8 @@ import (
 	"github.com/keyward-dev/keyward/server/store/openhash"
 )
 
-// shard is a part of the keys with all that is remembered of them, so that requests seldom wait
-// for each other. A request holds it for some 50 ns.
+// shard has a part of the keys with all that is recorded of them, so that requests seldom wait for each other. A request
+// locks it for some 50 ns.
 type shard struct {
 	recorder *Recorder
 
@@ -21,25 +21,24 @@ type shard struct {
 	calendar calendar
 	origins  texts
 
-	// What few keys have, by their numbers, and few versions by theirs.
+	// What few keys have, by the numbers of keys, and few versions, by the numbers of versions.
 	longIDs map[uint32]string
 	before  map[uint32]past
 	clients map[uint32]*clients
 }
 
-// use is what is to be noted of requests with a key.
+// use is what is recorded of requests with a key.
 type use struct {
 	id, group string
-	digest    *keyformat.Digest // nil where the version is not known
+	digest    *keyformat.Digest // nil if the version is not known
 	millis    int64
 	requests  uint64
-	origin    string // as it was written, "" where there is none
+	origin    string // as it was written; "" if there is none
 	client    uint64 // hashed
 	hasClient bool
 }
 
-// note counts requests. It returns false where their origin was not seen before, at least not as
-// it is written, and is still to be noted.
+// note counts requests. It returns false if their origin was not seen before in this spelling, and has yet to be counted.
 func (s *shard) note(hash uint64, u *use) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,7 +77,7 @@ func (s *shard) add(hash uint64, id, group string) uint32 {
 	return number
 }
 
-// all goes through the numbers of the keys. The one that was gone to last may be dropped.
+// all iterates over the numbers of the keys. The key of the current number may be dropped.
 func (s *shard) all(yield func(uint32) bool) {
 	for number := range s.keys.records {
 		if s.keys.records[number].group != 0 && !yield(uint32(number)) {
@@ -102,8 +101,8 @@ func (s *shard) drop(number uint32) {
 	s.keys.release(number)
 }
 
-// since appends the versions that were used at an instant or later, and forgets those, and keys,
-// that were last used before another; both in Unix milliseconds.
+// since appends the versions that were used at the first instant or later. It forgets versions, and keys, that were last
+// used before the second one. Both are in Unix milliseconds.
 func (s *shard) since(used []*syncv1.VersionUse, instant, forget int64) []*syncv1.VersionUse {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,16 +1,15 @@
 package usage
 
-// slab holds records by their numbers, from 1 on. What is released makes room for the records to
-// come; memory is not given back.
+// slab holds records by number, from 1 on. Released records are reused; memory is not given back.
 type slab[T any] struct {
 	records []T
 	free    []uint32
 }
 
-// at returns a record, which stays where it is until the next is taken.
+// at returns a record. The pointer is valid until the next call of take.
 func (s *slab[T]) at(number uint32) *T { return &s.records[number] }
 
-// take returns the number of a record that is empty.
+// take returns the number of an empty record.
 func (s *slab[T]) take() uint32 {
 	if last := len(s.free) - 1; last >= 0 {
 		number := s.free[last]

@@ -5,8 +5,7 @@ import (
 	"sync"
 )
 
-// texts are what many records have in common, each once, as long as a record refers to it. Its
-// zero value is empty.
+// texts holds strings that many records share, each once, for as long as a record refers to it. Its zero value is empty.
 type texts struct {
 	numbers map[string]uint32
 	slab    slab[text]
@@ -20,11 +19,11 @@ type text struct {
 // of returns the text with the number.
 func (t *texts) of(number uint32) string { return t.slab.at(number).string }
 
-// refer returns the number of a text, for one more record.
+// refer returns the number of a text, and adds a reference to it.
 func (t *texts) refer(to string) uint32 {
 	number := t.numbers[to]
 	if number == 0 {
-		to = strings.Clone(to) // it may be a part of something larger
+		to = strings.Clone(to) // it may be part of a larger string
 		if t.numbers == nil {
 			t.numbers = map[string]uint32{}
 		}
@@ -36,7 +35,7 @@ func (t *texts) refer(to string) uint32 {
 	return number
 }
 
-// release forgets a text with the last record that referred to it.
+// release removes a reference to a text, and forgets the text with the last one.
 func (t *texts) release(number uint32) {
 	entry := t.slab.at(number)
 	if entry.references--; entry.references == 0 {
@@ -45,8 +44,8 @@ func (t *texts) release(number uint32) {
 	}
 }
 
-// groups are the identities, namespace/name, that keys of all shards belong to. Only a key that is
-// new, forgotten or told asks for them.
+// groups holds the identities, namespace/name, of the groups of keys of all shards. It is used only when a key is added,
+// forgotten or reported. Its lock may be taken under the lock of a shard.
 type groups struct {
 	mu    sync.Mutex
 	texts texts

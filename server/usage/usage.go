@@ -1,11 +1,17 @@
-// Package usage remembers what let requests through, for the reports to the manager and for
-// people: when each version of a key was last used, and, while its overlap with its successor
-// is under way, from which client addresses; how often each key was used in a month; and from
-// which origins most.
+// Package usage records the use of keys, for reports to the manager and for people: when each version of a key was last
+// used and, during its overlap with its successor, from which client addresses; how often each key was used in a month; and
+// from which origins most.
 //
-// All of it is in records without pointers, which refer to each other by their numbers: whatever
-// the number of keys in use, the garbage collector has next to nothing to mark. A key in use
-// takes about 140 bytes, and 24 more for each of its origins.
+// All of it is in records without pointers, which refer to each other by number: however many keys are in use, the garbage
+// collector has almost nothing to mark. A key in use takes about 140 bytes, and 24 more for each of its origins.
+//
+// The records of a shard refer to each other like this; a number of 0 is none, and records of the same kind form lists by
+// their next:
+//
+//	index ──▶ key ──versions──▶ version ──next──▶ version …      clients[version] has the hashed addresses of a few versions
+//	           │──origins───▶ monitor ──next──▶ monitor …        each monitor has the number of a text in origins
+//	           │──group─────▶ a text in Recorder.groups          which all shards share
+//	           └ before[key], longIDs[key]                       what few keys have: an earlier month, a long id
 package usage
 
 import (
@@ -28,15 +34,22 @@ const (
 )
 
 // Recorder is safe for concurrent use.
+//
+// Locks: a shard's mu guards all of the shard. The mu of groups may be taken under it, and nothing else: two shards are
+// never locked at once. So a report over all shards is not of one instant, but each key in it is.
+//
+// Invariants: origins is the number of keys that have monitors, plus those that are being given their first; a key is given
+// one only if that leaves origins at most maxOrigins. A text of groups has as many references as keys have its number.
+// offset is a hint: with a stale value, a request near the end of a month counts in the wrong one of two months.
 type Recorder struct {
-	seed    maphash.Seed // whoever imports keys does not choose their places
+	seed    maphash.Seed // unknown to users who import keys, so that they cannot choose where keys are stored
 	shards  [1 << shardBits]shard
-	offset  atomic.Int64 // the manager's clock less ours, milliseconds
-	origins atomic.Int64 // keys whose origins are told apart
+	offset  atomic.Int64 // the manager's clock minus ours, in milliseconds
+	origins atomic.Int64 // keys whose origins are counted
 	groups  groups
 }
 
-// New returns a recorder that remembers nothing.
+// New returns a recorder in which nothing is recorded.
 func New() *Recorder {
 	r := &Recorder{seed: maphash.MakeSeed()}
 	for i := range r.shards {
@@ -45,14 +58,14 @@ func New() *Recorder {
 	return r
 }
 
-// shard returns the one that has the key with the id, and the hash that it is found by.
+// shard returns the shard of the key with the id, and the hash that the key is found by.
 func (r *Recorder) shard(id string) (*shard, uint64) {
 	hash := maphash.String(r.seed, id)
 	return &r.shards[hash>>(64-shardBits)], hash
 }
 
-// Used notes that a version of the key with the id let the request through. Of a version that is retiring,
-// the client's address is told from others; it may be unknown.
+// Used records an allowed request with a version of the key with the id. If the version is retiring, the client's address,
+// which may be unknown, is counted as well.
 func (r *Recorder) Used(keyID string, group *decision.Group, request *decision.Request, at time.Time, retiring bool, client netip.Addr) {
 	u := use{id: keyID, group: group.Identity, digest: &request.Credential.Digest, millis: at.UnixMilli(), requests: 1, origin: request.Origin}
 	if u.origin == "" && request.Referer != "" {
@@ -67,23 +80,21 @@ func (r *Recorder) Used(keyID string, group *decision.Group, request *decision.R
 	}
 }
 
-// Count notes requests that were let through elsewhere with the key, by its id and that
-// of its group, namespace/name.
+// Count records requests that were allowed elsewhere with the key with the id, of the group namespace/name.
 func (r *Recorder) Count(id, group string, requests uint64, at time.Time) {
 	s, hash := r.shard(id)
 	s.note(hash, &use{id: id, group: group, millis: at.UnixMilli(), requests: requests})
 }
 
-// hash is the same on every server, so that the manager can tell addresses apart that were
-// seen on several. The digest in it keeps it from being looked up for another version.
+// hash is the same on every server, so that the manager can recognize an address that several servers have seen. The digest in
+// it means that a table of hashes that was made for one version does not reveal the addresses of another.
 func hash(digest keyformat.Digest, client netip.Addr) uint64 {
 	address := client.Unmap().As16()
 	sum := sha256.Sum256(append(digest[:], address[:]...))
 	return binary.BigEndian.Uint64(sum[:8])
 }
 
-// Since returns the versions that were used at the instant or later, and forgets what was not
-// used for a day before now.
+// Since returns the versions that were used at the instant or later, and forgets those that were not used for a day before now.
 func (r *Recorder) Since(instant, now time.Time) []*syncv1.VersionUse {
 	var used []*syncv1.VersionUse
 	forget := now.Add(-forgetAfter).UnixMilli()
@@ -93,8 +104,8 @@ func (r *Recorder) Since(instant, now time.Time) []*syncv1.VersionUse {
 	return used
 }
 
-// Keys returns the counts that the manager has not persisted, as far as it was not told them
-// on this stream already; at the beginning of a stream, which is whole, all of them.
+// Keys returns the counts that the manager has not persisted and that were not reported on this stream already. At the
+// beginning of a stream, which is whole, it returns all that are not persisted.
 func (r *Recorder) Keys(whole bool) []*syncv1.KeyUse {
 	var uses []*syncv1.KeyUse
 	for i := range r.shards {
@@ -103,10 +114,10 @@ func (r *Recorder) Keys(whole bool) []*syncv1.KeyUse {
 	return uses
 }
 
-// Recorded takes over what the manager has persisted, and what time it is there.
-func (r *Recorder) Recorded(said *syncv1.Allowances, now time.Time) {
-	r.offset.Store(said.GetNowMs() - now.UnixMilli())
-	for _, use := range said.GetKeys() {
+// Recorded applies what the manager has persisted, and the manager's clock.
+func (r *Recorder) Recorded(persisted *syncv1.Allowances, now time.Time) {
+	r.offset.Store(persisted.GetNowMs() - now.UnixMilli())
+	for _, use := range persisted.GetKeys() {
 		if month, err := parseMonth(use.GetPeriod()); err == nil {
 			s, hash := r.shard(use.GetKey())
 			s.recorded(hash, use.GetKey(), month, use.GetRecorded())

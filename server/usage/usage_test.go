@@ -20,7 +20,7 @@ var (
 	home  = netip.MustParseAddr("192.0.2.1")
 )
 
-// used is one request with a version of a key, from an origin or none.
+// used records one request with a version of a key, from an origin or none.
 func (r *Recorder) used(id string, digest keyformat.Digest, at time.Time, retiring bool, client netip.Addr, origin ...string) {
 	request := &decision.Request{Credential: decision.Credential{Form: decision.WellFormed, Digest: digest}}
 	if len(origin) > 0 {
@@ -49,7 +49,7 @@ func TestUses(t *testing.T) {
 		t.Fatalf("got %v", u)
 	}
 	if find(r.Since(start.Add(1e6), start), one) != nil {
-		t.Error("told of what was used before")
+		t.Error("it returns a version that was used before")
 	}
 	if other := New(); true {
 		other.used("k1", one, start, true, home)
@@ -63,15 +63,15 @@ func TestUses(t *testing.T) {
 		r.used("k1", one, start, true, netip.AddrFrom4(address))
 	}
 	if u := find(r.Since(start, start), one); len(u.GetClients()) != maxClients || !u.GetMoreClients() {
-		t.Errorf("told %d clients apart, more %v", len(u.GetClients()), u.GetMoreClients())
+		t.Errorf("%d clients are counted, more %v", len(u.GetClients()), u.GetMoreClients())
 	}
 	r.Since(start, start.Add(forgetAfter+time.Second))
 	if len(r.Since(time.UnixMilli(1), start)) != 0 {
-		t.Error("remembers for ever")
+		t.Error("a version is never forgotten")
 	}
 }
 
-func TestConcurrently(t *testing.T) {
+func TestConcurrentUse(t *testing.T) {
 	r := New()
 	var all sync.WaitGroup
 	for i := range 8 {
@@ -92,8 +92,7 @@ func TestConcurrently(t *testing.T) {
 	}
 }
 
-// BenchmarkUsed is a request without an origin, with one that is known, and with one of more than
-// there is room for.
+// BenchmarkUsed measures a request without an origin, with one that is known, and with more origins than are monitored.
 func BenchmarkUsed(b *testing.B) {
 	for name, requests := range map[string][]decision.Request{
 		"no origin":    {{}},

@@ -7,7 +7,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
-// maxClients is how many addresses of a version are told apart.
+// maxClients is how many addresses of a version are counted.
 const maxClients = 32
 
 // version is the use of one version of a key.
@@ -17,13 +17,13 @@ type version struct {
 	next   uint32 // version of the key, 0 is none
 }
 
-// clients are the addresses that a retiring version was used from, hashed.
+// clients are the hashed addresses that a retiring version was used from.
 type clients struct {
 	hashes []uint64
 	more   bool
 }
 
-// version returns the number of that of a key, which it begins with if need be.
+// version returns the number of the version of a key with the digest, and adds it if it is new.
 func (s *shard) version(k *key, digest *keyformat.Digest) uint32 {
 	for number := k.versions; number != 0; {
 		v := s.versions.at(number)
@@ -67,7 +67,7 @@ func (s *shard) reportVersion(number uint32) *syncv1.VersionUse {
 	return reported
 }
 
-// dropVersion forgets the one that is pointed at, in favor of the next.
+// dropVersion removes the version that the pointer refers to from its list.
 func (s *shard) dropVersion(at *uint32) {
 	number := *at
 	*at = s.versions.at(number).next

@@ -129,7 +129,7 @@ func fromAWS(t *testing.T, allowed bool, context map[string]any) outcome {
 		t.Errorf("the context is %v", context)
 	}
 	named := map[string]string{
-		"groupID": "X-Keyward-Group", "groupName": "X-Keyward-Group-Name", "tier": "X-Keyward-Tier",
+		"groupId": "X-Keyward-Group", "groupName": "X-Keyward-Group-Name", "tier": "X-Keyward-Tier",
 		"project": "X-Keyward-Project", "keyId": "X-Keyward-Key-Id", "permissions": "X-Keyward-Permissions",
 	}
 	for name, value := range context {

@@ -76,7 +76,7 @@ func FuzzIntegrations(f *testing.F) {
 		first := opened[names[0]](t, e)
 		for _, name := range names[1:] {
 			if strings.HasPrefix(name, "verifyapi") && strings.Contains(e.target, "#") {
-				continue // for an application this is an error, which it is told
+				continue // for an application this is an error
 			}
 			got := opened[name](t, e)
 			if got.code != first.code || got.status != first.status || !slices.Equal(got.injected, first.injected) ||

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	adminv1 "github.com/keyward-dev/keyward/api/admin/v1"
 	"github.com/keyward-dev/keyward/server/httpapi"
-	"github.com/keyward-dev/keyward/server/integrations/verify"
 )
 
 func askVerify(t *testing.T, base string, e testRequest) outcome {
@@ -50,7 +50,7 @@ func postVerify(t *testing.T, base string, e testRequest, fields map[string]any)
 		t.Fatal(err)
 	}
 	defer func() { _ = response.Body.Close() }()
-	var verdict verify.Verdict
+	var verdict adminv1.Verdict
 	if err := json.NewDecoder(response.Body).Decode(&verdict); err != nil || response.StatusCode != http.StatusOK {
 		t.Fatalf("%d: %v", response.StatusCode, err)
 	}

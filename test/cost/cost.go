@@ -1,5 +1,5 @@
-// Package cost measures, for tests, what hostile input costs: memory as Go counts it and
-// processor time, which other work on the machine does not lengthen.
+// Package cost measures, for tests, what hostile input costs: memory as Go counts it, and processor time, which does not
+// depend on other work on the machine.
 package cost
 
 import (
@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// Cost is what a function has cost.
+// Cost is the cost of a function.
 type Cost struct {
-	// Allocated is how many bytes were allocated, those that were freed since included.
+	// Allocated is how many bytes were allocated, including those that were freed since.
 	Allocated uint64
-	// Worked is how long the processor worked.
+	// Worked is the processor time.
 	Worked time.Duration
 }
 
-// Of is what f costs. Nothing else of the process may work at the same time.
+// Of returns the cost of f. Nothing else of the process may work at the same time.
 func Of(f func()) Cost {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -29,8 +29,8 @@ func Of(f func()) Cost {
 	return Cost{Allocated: after.TotalAlloc - before.TotalAlloc, Worked: took}
 }
 
-// Within reports whether what f costs is within the bound. What took too long is tried a second
-// time, since a first time may find cold caches; f must be one that can be.
+// Within returns the cost of f, and reports whether it is within the bound. If f took too long it is called a second time,
+// because caches may have been cold; f must allow that.
 func Within(bound Cost, f func()) (Cost, bool) {
 	is := Of(f)
 	if is.Worked > bound.Worked {
@@ -39,7 +39,7 @@ func Within(bound Cost, f func()) (Cost, bool) {
 	return is, is.Allocated <= bound.Allocated && is.Worked <= bound.Worked
 }
 
-// worked is how long this thread has worked, or all of the process where that is not known.
+// worked returns the processor time of this thread, or of the whole process where that of a thread is not known.
 func worked() time.Duration {
 	const thread = 1 // RUSAGE_THREAD of Linux
 	var usage syscall.Rusage

@@ -15,14 +15,15 @@ import (
 	"github.com/keyward-dev/keyward/hack/run/mounts"
 )
 
-// TestMissingPermissionShows starts a validation server that may not have the Group that it asks for.
+// TestMissingPermissionShows starts a validation server that is not authorized for the Group that it requests.
 func TestMissingPermissionShows(t *testing.T) {
 	w := newWorld(t)
-	w.lead(managerSetup{settle: quick})
+	w.lead(managerSetup{startupGrace: quick})
 	w.createGroup()
-	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "outsider"}}
-	w.create(account)
-	token := mounts.Token{Namespace: w.namespace, ServiceAccount: account.Name, Audience: v1alpha1.SyncAudience, Dir: w.path("outsider", w.namespace)}
+	serviceAccount := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "outsider"}}
+	w.create(serviceAccount)
+	token := mounts.Token{Namespace: w.namespace, ServiceAccount: serviceAccount.Name, Audience: v1alpha1.SyncAudience,
+		Dir: w.path("outsider", w.namespace)}
 	if err := token.Project(w.ctx, w.core, complain); err != nil {
 		t.Fatal(err)
 	}
@@ -36,18 +37,20 @@ func TestMissingPermissionShows(t *testing.T) {
 		}
 		for line := range strings.Lines(string(log)) {
 			if strings.Contains(line, `"level":"WARN"`) && strings.Contains(line, user+" may not validate Group "+w.namespace+"/acme") &&
-				strings.Contains(line, "bind it to a Role with the verb validate on groups.keyward.dev") && strings.Contains(line, `"remedy":"allow the verb validate`) {
+				strings.Contains(line, "bind it to a Role with the verb validate on groups.keyward.dev") &&
+				strings.Contains(line, `"hint":"allow the verb validate`) {
 				return nil
 			}
 		}
 		return errors.New("the log has no such line:\n" + string(log))
 	})
-	if status, body, err := get("http://" + v.listens.Admin.String() + "/readyz"); err != nil || status != http.StatusServiceUnavailable || !strings.Contains(body, "not synced") {
+	if status, body, err := get("http://" + v.listens.Admin.String() + "/readyz"); err != nil ||
+		status != http.StatusServiceUnavailable || !strings.Contains(body, "not synced") {
 		t.Errorf("/readyz answers %d %s (%v)", status, body, err)
 	}
 	v.requires(t, strangeKey(t), "not_synced")
 
-	// The remedy helps, without a restart.
+	// Following the hint helps, without a restart.
 	w.create(&rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "validator"}, Rules: []rbacv1.PolicyRule{{
 		APIGroups: []string{"keyward.dev"}, Resources: []string{"groups"}, ResourceNames: []string{"acme"}, Verbs: []string{"validate"},
 	}}})

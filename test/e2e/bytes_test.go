@@ -18,8 +18,8 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// TestBytes reads content through a reverse proxy until the bytes of the month are used up:
-// the status counts what the client received, and says so.
+// TestBytes reads content through a reverse proxy until the bytes of the month are used up: the status counts what the
+// client received, and has the condition for it.
 func TestBytes(t *testing.T) {
 	w := newWorld(t)
 	w.lead(managerSetup{})
@@ -60,7 +60,8 @@ func TestBytes(t *testing.T) {
 			return err
 		}
 		u := group.Status.Usage
-		if u == nil || ptr.Deref(u.Bytes, 0) != received || ptr.Deref(u.Requests, 0) != requests || !meta.IsStatusConditionTrue(group.Status.Conditions, v1alpha1.ConditionQuotaExceeded) {
+		if u == nil || ptr.Deref(u.Bytes, 0) != received || ptr.Deref(u.Requests, 0) != requests ||
+			!meta.IsStatusConditionTrue(group.Status.Conditions, v1alpha1.ConditionQuotaExceeded) {
 			return fmt.Errorf("of %d bytes in %d requests it says %+v, %+v", received, requests, u, group.Status.Conditions)
 		}
 		return nil

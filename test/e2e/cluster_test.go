@@ -28,7 +28,7 @@ const (
 	certificates    = "keyward-certs"
 	caFile          = "ca.crt"
 
-	// patience is how long anything may take that has no bound of its own, on a busy machine.
+	// patience is how long anything without a bound of its own may take, on a busy machine.
 	patience = time.Minute
 )
 
@@ -59,7 +59,7 @@ func (c *cluster) path(path ...string) string {
 	return filepath.Join(append([]string{c.dir}, path...)...)
 }
 
-// shutDown ends what goes on in the background, and then the control plane.
+// shutDown ends background work, and then the control plane.
 func (c *cluster) shutDown() {
 	c.cancel()
 	c.now()
@@ -99,7 +99,10 @@ func startCluster() (_ *cluster, err error) {
 // startControlPlane starts Kubernetes and connects to it as its admin.
 func (c *cluster) startControlPlane() error {
 	kubeconfig := c.path("kubeconfig")
-	p, err := startProcess(c.path("logs"), "cluster", nil, bin("devcluster"), "up", "--data-dir", c.path("cluster"), "--kubeconfig", kubeconfig)
+	// Kubernetes' own programs need not look for changes of their caches.
+	environment := []string{"KUBE_CACHE_MUTATION_DETECTOR=false"}
+	p, err := startProcess(c.path("logs"), "cluster", environment,
+		bin("devcluster"), "up", "--data-dir", c.path("cluster"), "--kubeconfig", kubeconfig)
 	if err != nil {
 		return err
 	}
@@ -130,7 +133,8 @@ func (c *cluster) startControlPlane() error {
 
 // install applies config/local as make run does, and provides what the kubelet would.
 func (c *cluster) install() (err error) {
-	if _, err := c.kubectl("apply", "--server-side", "--force-conflicts", "--field-manager=keyward-e2e", "-k", filepath.Join(root, "config/local")); err != nil {
+	if _, err := c.kubectl("apply", "--server-side", "--force-conflicts", "--field-manager=keyward-e2e", "-k",
+		filepath.Join(root, "config/local")); err != nil {
 		return err
 	}
 	if _, err := c.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", filepath.Join(root, "config/crd/bases")); err != nil {
@@ -161,10 +165,10 @@ func (c *cluster) install() (err error) {
 	return nil
 }
 
-// complain is for what goes on in the background; the test that needs it says how it failed.
+// complain reports errors of background work. The test that needs the work says how it failed.
 func complain(err error) { fmt.Fprintln(os.Stderr, "e2e:", err) }
 
-// pointWebhooksTo changes the port alone: that of config/ may be taken on this machine.
+// pointWebhooksTo changes only the port, because the one in config/ may be in use on this machine.
 func (c *cluster) pointWebhooksTo(port int32) error {
 	mutating, validating := &admissionv1.MutatingWebhookConfiguration{}, &admissionv1.ValidatingWebhookConfiguration{}
 	if err := c.admin.Get(c.ctx, client.ObjectKey{Name: "keyward-mutating"}, mutating); err != nil {
@@ -187,7 +191,8 @@ func (c *cluster) pointWebhooksTo(port int32) error {
 
 // kubectl runs the cluster's own kubectl as its admin.
 func (c *cluster) kubectl(args ...string) (string, error) {
-	cmd := exec.CommandContext(c.ctx, bin("envtest", "kubectl"), append([]string{"--kubeconfig", c.path("kubeconfig"), "--cache-dir", c.path("kubectl")}, args...)...)
+	cmd := exec.CommandContext(c.ctx, bin("envtest", "kubectl"),
+		append([]string{"--kubeconfig", c.path("kubeconfig"), "--cache-dir", c.path("kubectl")}, args...)...)
 	var problems bytes.Buffer
 	cmd.Stderr = &problems
 	output, err := cmd.Output()

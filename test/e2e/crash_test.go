@@ -12,8 +12,8 @@ import (
 	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
-// TestKilledDuringAMint kills the manager at each step of a mint. The next one has to leave exactly one usable
-// key, in exactly one Secret.
+// TestKilledDuringAMint kills the manager at each step of a mint. The next manager has to leave exactly one usable key, in
+// exactly one Secret.
 func TestKilledDuringAMint(t *testing.T) {
 	w := newWorld(t)
 	first := w.lead(managerSetup{})
@@ -57,14 +57,14 @@ func TestKilledDuringAMint(t *testing.T) {
 func (w *world) crash(point string) {
 	w.t.Helper()
 	m := w.startManager(managerSetup{
-		binary:      bin("e2e", "keyward-manager-crashpoints"),
-		environment: []string{"KEYWARD_CRASHPOINT=" + point},
+		binary:      bin("e2e", "keyward-manager-failpoints"),
+		environment: []string{"KEYWARD_FAILPOINT=" + point},
 	})
 	w.awaitReady(m)
 	w.createKey(point)
 	eventually(w.t, "the manager to kill itself "+point, patience, func() error {
 		if !m.hasEnded() {
-			return errors.New("it lives")
+			return errors.New("it still runs")
 		}
 		return nil
 	})
@@ -73,7 +73,7 @@ func (w *world) crash(point string) {
 	}
 }
 
-// hasOneUsableKey checks versions, Secrets and what the servers say of every digest that there ever was.
+// hasOneUsableKey checks versions, Secrets, and the verdicts of the servers about every digest that ever existed.
 func (w *world) hasOneUsableKey(key *v1alpha1.ApiKey, window *subscriber) {
 	w.t.Helper()
 	digest := keyformat.DigestOf(w.plaintext(key.Name))

@@ -11,10 +11,10 @@ import (
 	"regexp"
 )
 
-// etcdAddress is in etcd's log: its port is any that was free.
+// etcdAddress is in etcd's log, because its port is any free one.
 var etcdAddress = regexp.MustCompile(`serving client traffic securely.*"address":"([^"]+)"`)
 
-// etcdClient is for what is past the API server; the caller closes its idle connections.
+// etcdClient bypasses the API server. The caller closes its idle connections.
 func (w *world) etcdClient() (client *http.Client, url string) {
 	w.t.Helper()
 	log, err := os.ReadFile(w.path("cluster", "logs", "etcd.log"))
@@ -40,7 +40,7 @@ func (w *world) etcdClient() (client *http.Client, url string) {
 	}}, "https://" + string(address[1])
 }
 
-// etcd returns all that is stored, by its key. It reads what the API server writes, past the API server.
+// etcd returns everything that is stored, by its key. It bypasses the API server.
 func (w *world) etcd() map[string][]byte {
 	w.t.Helper()
 	client, url := w.etcdClient()
@@ -69,11 +69,11 @@ type etcdValue struct {
 
 // etcdRange speaks to etcd's gateway for JSON; a range that ends in zero is open.
 func etcdRange(client *http.Client, url string, from []byte, limit int) (values []etcdValue, more bool, err error) {
-	question, err := json.Marshal(map[string]any{"key": from, "range_end": []byte{0}, "limit": limit})
+	request, err := json.Marshal(map[string]any{"key": from, "range_end": []byte{0}, "limit": limit})
 	if err != nil {
 		return nil, false, err
 	}
-	response, err := client.Post(url+"/v3/kv/range", "application/json", bytes.NewReader(question))
+	response, err := client.Post(url+"/v3/kv/range", "application/json", bytes.NewReader(request))
 	if err != nil {
 		return nil, false, err
 	}

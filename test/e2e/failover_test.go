@@ -14,7 +14,7 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// TestFailover kills the manager that leads while another waits, and lets nobody notice.
+// TestFailover kills the leading manager while another one waits: no client notices.
 func TestFailover(t *testing.T) {
 	w := newWorld(t)
 	first := w.startManager(managerSetup{elect: true})
@@ -26,7 +26,7 @@ func TestFailover(t *testing.T) {
 	w.createGroup()
 	lasting := w.mint("lasting")
 	doomed := w.mint("doomed")
-	asking := w.keepAsking(lasting, validators)
+	loop := w.startLoadLoop(lasting, validators)
 
 	first.kill()
 	begin := time.Now()
@@ -46,18 +46,18 @@ func TestFailover(t *testing.T) {
 		v.requires(t, fresh, "allowed")
 		v.requires(t, doomed, "key_revoked")
 	}
-	asked, refused := asking.stop()
+	asked, refused := loop.stop()
 	if asked == 0 || len(refused) > 0 {
 		t.Errorf("of %d requests meanwhile, these were not allowed: %v", asked, refused)
 	}
 	t.Logf("%d requests meanwhile, all allowed", asked)
 }
 
-// TestRestartGoesOnLeading kills the manager that leads, and starts it again as a kubelet does a container: it does
-// not wait for the Lease of its own past to run out.
+// TestRestartGoesOnLeading kills the leading manager, and starts it again as a kubelet restarts a container: it does not
+// wait until its own earlier Lease expires.
 func TestRestartGoesOnLeading(t *testing.T) {
 	w := newWorld(t)
-	setup := managerSetup{elect: true, settle: quick, environment: []string{"POD_NAME=keyward-manager-abc", "POD_UID=0b5e2e0c"}}
+	setup := managerSetup{elect: true, startupGrace: quick, environment: []string{"POD_NAME=keyward-manager-abc", "POD_UID=0b5e2e0c"}}
 	first := w.lead(setup)
 	lease := w.lease()
 	if holder := ptr.Deref(lease.Spec.HolderIdentity, ""); holder != "keyward-manager-abc_0b5e2e0c" {
@@ -67,7 +67,8 @@ func TestRestartGoesOnLeading(t *testing.T) {
 	begin := time.Now()
 	w.lead(setup)
 	t.Logf("leads again %s after it was killed", time.Since(begin).Round(time.Millisecond))
-	if again := w.lease(); !equality.Semantic.DeepEqual(again.Spec.LeaseTransitions, lease.Spec.LeaseTransitions) || !again.Spec.AcquireTime.Equal(lease.Spec.AcquireTime) {
+	if again := w.lease(); !equality.Semantic.DeepEqual(again.Spec.LeaseTransitions, lease.Spec.LeaseTransitions) ||
+		!again.Spec.AcquireTime.Equal(lease.Spec.AcquireTime) {
 		t.Errorf("the Lease has changed hands: %+v, was %+v", again.Spec, lease.Spec)
 	}
 }
@@ -81,7 +82,7 @@ func (w *world) lease() *coordinationv1.Lease {
 	return lease
 }
 
-// awaitConnected waits until the server says that it is connected with a manager (1), or that it is not (0).
+// awaitConnected waits until the server reports that it is connected with a manager (1), or that it is not (0).
 func (w *world) awaitConnected(v *validator, connected int) {
 	w.t.Helper()
 	line := fmt.Sprintf("\nkeyward_validator_connected %d\n", connected)

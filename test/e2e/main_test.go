@@ -16,8 +16,7 @@ import (
 	"github.com/go-logr/logr"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
-	// What the programs are built from, so that the go tool never takes a result for current that
-	// was had with others.
+	// The programs are built from it, so that the go tool never reuses a result of other programs.
 	_ "github.com/keyward-dev/keyward/server"
 )
 
@@ -37,7 +36,7 @@ var shared struct {
 }
 
 func TestMain(m *testing.M) {
-	log.SetLogger(logr.Discard()) // that of clients in this process; the programs have their own
+	log.SetLogger(logr.Discard()) // of clients in this process; the programs have their own
 	code := m.Run()
 	if c := shared.cluster; c != nil {
 		c.shutDown()
@@ -50,7 +49,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// theCluster is the one of all tests; the first to ask for it has it started.
+// theCluster returns the cluster of all tests. The first call starts it.
 func theCluster(t testing.TB) *cluster {
 	t.Helper()
 	if _, err := os.Stat(bin("devcluster")); err != nil {
@@ -72,8 +71,8 @@ func theCluster(t testing.TB) *cluster {
 	return shared.cluster
 }
 
-// build makes the programs from the sources as they are; what is up to date costs next to nothing. Tests that run at
-// the same time make them once.
+// build builds the programs from the current sources; what is up to date costs almost nothing. Tests that run at the same
+// time build them once.
 func build(ctx context.Context) error {
 	if err := os.MkdirAll(bin("e2e"), 0o755); err != nil {
 		return err
@@ -89,7 +88,7 @@ func build(ctx context.Context) error {
 	for _, arguments := range [][]string{
 		{"-o", bin("e2e", "keyward-manager"), "./cmd/manager"},
 		{"-o", bin("e2e", "keyward-validator"), "./cmd/validator"},
-		{"-tags", "crashpoints", "-o", bin("e2e", "keyward-manager-crashpoints"), "./cmd/manager"},
+		{"-tags", "failpoints", "-o", bin("e2e", "keyward-manager-failpoints"), "./cmd/manager"},
 	} {
 		if err := goBuild(ctx, arguments...); err != nil {
 			return err
@@ -111,7 +110,7 @@ func goBuild(ctx context.Context, arguments ...string) error {
 	return nil
 }
 
-// eventually polls until the condition holds, and fails the test with its last complaint if that is not soon.
+// eventually polls until the condition holds, and fails the test with its last error if that takes too long.
 func eventually(t testing.TB, what string, patience time.Duration, condition func() error) {
 	t.Helper()
 	if err := poll(t.Context(), patience, condition); err != nil {
@@ -119,7 +118,7 @@ func eventually(t testing.TB, what string, patience time.Duration, condition fun
 	}
 }
 
-// poll returns the last complaint if the condition does not come to hold.
+// poll returns the last error if the condition does not hold in time.
 func poll(ctx context.Context, patience time.Duration, condition func() error) error {
 	const interval = 20 * time.Millisecond
 	tick := time.NewTicker(interval)

@@ -14,7 +14,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// minted are all keys that were ever in a Secret.
+// minted has all keys that were ever in a Secret.
 type minted struct {
 	mu   sync.Mutex
 	keys map[string]string // by plaintext: the Secret
@@ -50,7 +50,7 @@ func (m *minted) note(object any) {
 	}
 }
 
-// all returns the keys, and which Secret each was in.
+// all returns the keys, and the Secret that each was in.
 func (m *minted) all() map[string]string {
 	m.mu.Lock()
 	defer m.mu.Unlock()

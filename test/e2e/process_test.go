@@ -26,16 +26,16 @@ type process struct {
 
 var started atomic.Int64
 
-// startProcess runs a program with a few more variables in its environment.
+// startProcess runs a program with additional variables in its environment.
 func startProcess(logs, name string, environment []string, command ...string) (*process, error) {
 	path := filepath.Join(logs, fmt.Sprintf("%03d-%s.log", started.Add(1), name))
 	log, err := processes.OpenLog(path)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = log.Close() }() // the program has its own
+	defer func() { _ = log.Close() }() // the program has its own descriptor
 
-	// Without a context, which kills at once: tests say how a process ends.
+	// Without a context, which would kill it at once: tests decide how a process ends.
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Env = append(os.Environ(), environment...)
 	cmd.Stdout, cmd.Stderr = log, log
@@ -45,14 +45,14 @@ func startProcess(logs, name string, environment []string, command ...string) (*
 	}
 	p := &process{name: name, log: path, cmd: cmd, done: make(chan struct{})}
 	go func() {
-		_ = cmd.Wait() // the state says it all
+		_ = cmd.Wait() // the state has the outcome
 		close(p.done)
 	}()
 	return p, nil
 }
 
-// starter starts all programs on one thread that lasts: on Linux they die with the thread that started them,
-// so that none is left behind whatever happens to the tests.
+// starter starts all programs on one thread that never ends. On Linux they are killed when the thread that started them
+// ends, so that none is left behind if the tests crash.
 var starter = newThread()
 
 type thread struct{ jobs chan func() }
@@ -91,13 +91,13 @@ func (p *process) signal(t testing.TB, signal syscall.Signal) {
 	}
 }
 
-// kill ends it as a crash does.
+// kill ends the process as a crash does.
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill() // fails only when it has ended
 	<-p.done
 }
 
-// stop ends it as a kubelet does.
+// stop ends the process as a kubelet does.
 func (p *process) stop(grace time.Duration) {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM) // fails only when it has ended
 	select {
@@ -107,18 +107,18 @@ func (p *process) stop(grace time.Duration) {
 	}
 }
 
-// killedItself is whether it ended by SIGKILL.
+// killedItself reports whether the process ended by SIGKILL.
 func (p *process) killedItself() bool {
 	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
 	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
 }
 
-// complaint is the end of its log, for an error.
+// complaint returns an error with the end of the log.
 func (p *process) complaint() error {
 	return fmt.Errorf("%s has ended (%s); its last lines:\n%s", p.name, p.cmd.ProcessState, processes.Tail(p.log))
 }
 
-// ending remembers what is to be done before the cluster goes.
+// ending has the actions that are due before the cluster is stopped.
 type ending struct {
 	mu   sync.Mutex
 	undo []func()
@@ -139,7 +139,7 @@ func (e *ending) now() {
 	e.undo = nil
 }
 
-// memory is its resident memory, in bytes.
+// memory returns the resident memory of the process, in bytes.
 func (p *process) memory(t testing.TB) float64 {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))

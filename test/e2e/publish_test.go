@@ -17,60 +17,61 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// TestPublishBeforeDeliver mints a thousand keys, while one validation server is stopped half way. Whoever is
-// connected accepts a key from the moment on when its Secret can be seen.
+// TestPublishBeforeDeliver mints a thousand keys, while one validation server is stopped half way. Every connected server
+// accepts a key from the moment when its Secret is visible.
 func TestPublishBeforeDeliver(t *testing.T) {
 	const half = 500
 	w := newWorld(t)
-	w.lead(managerSetup{settle: quick, grace: 2 * time.Second})
+	w.lead(managerSetup{startupGrace: quick, grace: 2 * time.Second})
 	validators := w.startValidators("steady", "stopped")
 	stopped := validators[1]
-	jury := w.summon(map[string]juror{"steady": validators[0], "stopped": stopped, "slow": w.subscribe("slow", 10*time.Millisecond)})
+	checker := w.checkFleet(map[string]checkedServer{"steady": validators[0], "stopped": stopped,
+		"slow": w.subscribe("slow", 10*time.Millisecond)})
 	w.createGroup()
 
 	creating := w.createKeys("first", half)
-	jury.awaitSecrets(half / 3)
-	jury.release("stopped")
+	checker.awaitSecrets(half / 3)
+	checker.remove("stopped")
 	stopped.signal(t, syscall.SIGSTOP)
 	t.Cleanup(func() { stopped.signal(t, syscall.SIGCONT) })
 	creating.Wait()
 	creating = w.createKeys("second", half)
 	pending := w.awaitWaitingFor("stopped")
-	w.awaitKey(pending, "delivered without the server that is lost", func(key *v1alpha1.ApiKey) bool {
-		return isReady(key) && key.Status.Enforcement != nil && slices.Contains(key.Status.Enforcement.Lost, "stopped")
+	w.awaitKey(pending, "delivered without the disconnected server", func(key *v1alpha1.ApiKey) bool {
+		return isReady(key) && key.Status.Enforcement != nil && slices.Contains(key.Status.Enforcement.Disconnected, "stopped")
 	})
 	creating.Wait()
-	jury.awaitSecrets(2 * half)
+	checker.awaitSecrets(2 * half)
 	late := w.plaintext(pending)
 	stopped.signal(t, syscall.SIGCONT)
 	stopped.awaits(late, "allowed")
 
-	asked, refusals := jury.dismiss()
+	asked, refusals := checker.finish()
 	t.Logf("%d answers about %d keys, %d refusals", asked, 2*half, len(refusals))
 	if len(refusals) > 0 || asked < 2*2*half {
 		t.Errorf("of %d answers these were refusals: %v", asked, refusals[:min(10, len(refusals))])
 	}
-	for _, key := range jury.keys {
+	for _, key := range checker.keys {
 		validators[0].requires(t, key, "allowed")
 		stopped.awaits(key, "allowed") // it may still be catching up
 	}
 }
 
-// TestThatPublishBeforeDeliverCanFail is the same with a manager that delivers without waiting: the jury notices.
+// TestThatPublishBeforeDeliverCanFail is the same with a manager that delivers without waiting: the fleet checker detects it.
 func TestThatPublishBeforeDeliverCanFail(t *testing.T) {
 	const keys = 10
 	w := newWorld(t)
-	w.lead(managerSetup{settle: quick, binary: w.buildHasty()})
-	jury := w.summon(map[string]juror{"slow": w.subscribe("slow", 200*time.Millisecond)})
+	w.lead(managerSetup{startupGrace: quick, binary: w.buildHasty()})
+	checker := w.checkFleet(map[string]checkedServer{"slow": w.subscribe("slow", 200*time.Millisecond)})
 	w.createGroup()
 	w.createKeys("key", keys).Wait()
-	jury.awaitSecrets(keys)
-	if _, refusals := jury.dismiss(); len(refusals) == 0 {
+	checker.awaitSecrets(keys)
+	if _, refusals := checker.finish(); len(refusals) == 0 {
 		t.Error("nobody noticed that keys were delivered before they were published")
 	}
 }
 
-// buildHasty builds a manager in which every version counts as published at once.
+// buildHasty builds a manager that treats every version as published at once.
 func (w *world) buildHasty() string {
 	w.t.Helper()
 	const source, honest, hasty = "controllers/apikey/gather.go", "f.input.Published = f.enforcement.Complete", "f.input.Published = true"
@@ -82,7 +83,8 @@ func (w *world) buildHasty() string {
 		w.t.Fatalf("%s has no line %q to change for this test", source, honest)
 	}
 	dir := w.t.TempDir()
-	changed, overlay, binary := filepath.Join(dir, "gather.go"), filepath.Join(dir, "overlay.json"), filepath.Join(dir, "keyward-manager-hasty")
+	changed, overlay := filepath.Join(dir, "gather.go"), filepath.Join(dir, "overlay.json")
+	binary := filepath.Join(dir, "keyward-manager-hasty")
 	replace, err := json.Marshal(map[string]map[string]string{"Replace": {filepath.Join(root, source): changed}})
 	if err != nil {
 		w.t.Fatal(err)
@@ -98,7 +100,7 @@ func (w *world) buildHasty() string {
 	return binary
 }
 
-// createKeys creates that many ApiKeys, some at a time, in the background.
+// createKeys creates n ApiKeys, some at a time, in the background.
 func (w *world) createKeys(prefix string, n int) *sync.WaitGroup {
 	const workers = 8
 	work := make(chan int, n)

@@ -23,9 +23,9 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// TestQuota offers more requests than a Group may have, as fast as validation servers take
-// them, while servers come and go and leaders are killed: exactly the quota is admitted, all
-// others are told that it is used up, and what is counted is what was admitted.
+// TestQuota sends more requests than a Group may have, as fast as validation servers accept them, while servers start and
+// stop and leaders are killed: exactly the quota is admitted, all other requests get a 402, and exactly what was admitted is
+// counted.
 func TestQuota(t *testing.T) {
 	t.Run("1,000 requests and 16 servers", func(t *testing.T) {
 		newQuotaRun(t, 16, 1_000, v1alpha1.QuotaFailureDeny, "").exactly(2_000)
@@ -46,8 +46,8 @@ func TestQuotaInRedis(t *testing.T) {
 	r.exactly(80_000)
 }
 
-// TestQuotaCrash kills a validation server: no more than the quota is admitted, and no less
-// than the quota without what the server held.
+// TestQuotaCrash kills a validation server: at most the quota is admitted, and at least the quota without what was leased
+// to the server.
 func TestQuotaCrash(t *testing.T) {
 	r := newQuotaRun(t, 3, 5_000, v1alpha1.QuotaFailureDeny, "")
 	r.at(r.quota/2, func() { r.take().kill() })
@@ -68,8 +68,8 @@ func TestQuotaCrash(t *testing.T) {
 	}
 }
 
-// TestQuotaAllow kills the leader for good while requests go on: what is admitted beyond the
-// quota is what the status says was admitted meanwhile.
+// TestQuotaAllow kills the leader permanently while requests continue: the status reports exactly what was admitted beyond
+// the quota.
 func TestQuotaAllow(t *testing.T) {
 	const quota, offered = 5_000, 9_000
 	r := newQuotaRun(t, 3, quota, v1alpha1.QuotaFailureAllow, "")
@@ -89,7 +89,7 @@ func TestQuotaAllow(t *testing.T) {
 	}
 }
 
-// quotaRun is clients of one Group on many validation servers.
+// quotaRun has clients of one Group on many validation servers.
 type quotaRun struct {
 	*world
 
@@ -108,7 +108,7 @@ type quotaRun struct {
 	admitted, exceeded, unavailable, lost atomic.Int64
 }
 
-// change is something that happens when so many are admitted.
+// change is an action that is due when a number of requests is admitted.
 type change struct {
 	at int64
 	do func()
@@ -153,7 +153,7 @@ func (r *quotaRun) addValidator() {
 	r.validators = append(r.validators, v)
 }
 
-// take takes a server away from the clients.
+// take removes a server from those that clients use.
 func (r *quotaRun) take() *validator {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -162,7 +162,7 @@ func (r *quotaRun) take() *validator {
 	return v
 }
 
-// replaceValidator ends one as a kubelet does, and adds another.
+// replaceValidator stops one server as a kubelet does, and adds another.
 func (r *quotaRun) replaceValidator() {
 	r.addValidator()
 	r.take().signal(r.t, syscall.SIGTERM)
@@ -176,7 +176,7 @@ func (r *quotaRun) comeAndGo() {
 	r.at(r.quota*2/3, r.killLeader)
 }
 
-// exactly offers requests, of which exactly the quota is to be admitted and counted.
+// exactly sends requests, of which exactly the quota has to be admitted and counted.
 func (r *quotaRun) exactly(offered int) {
 	t := r.t
 	t.Helper()
@@ -189,13 +189,13 @@ func (r *quotaRun) exactly(offered int) {
 	}
 	usage := r.awaitCounted(r.admitted.Load())
 	if ptr.Deref(usage.UnconfirmedRequests, 0) != 0 {
-		t.Errorf("status says that %d were let through unconfirmed", *usage.UnconfirmedRequests)
+		t.Errorf("status says that %d were allowed unconfirmed", *usage.UnconfirmedRequests)
 	}
 }
 
-// killLeader lets the manager that waits take its place, and another wait.
+// killLeader kills the leading manager, so that the waiting one leads, and starts another.
 func (r *quotaRun) killLeader() {
-	r.awaitLeader() // the one before is gone: it is this one
+	r.awaitLeader() // the one before is gone, so it is this one
 	r.managers[0].kill()
 	r.managers = append(r.managers[1:], r.startManager(r.setup))
 }
@@ -213,7 +213,7 @@ func (r *quotaRun) changed() {
 	}
 }
 
-// offer sends requests until each has been admitted or refused for good.
+// offer sends requests until each has been admitted or finally refused.
 func (r *quotaRun) offer(requests int) {
 	const clients = 32
 	var left atomic.Int64
@@ -245,7 +245,7 @@ func (r *quotaRun) offer(requests int) {
 	}
 }
 
-// ask sends one request, again and again where its answer says so.
+// ask sends one request, and repeats it if the response says so.
 func (r *quotaRun) ask() error {
 	for {
 		r.mu.RLock()
@@ -264,7 +264,7 @@ func (r *quotaRun) ask() error {
 			if r.ctx.Err() != nil {
 				return err
 			}
-			r.lost.Add(1) // it went while we connected: nothing was decided
+			r.lost.Add(1) // it stopped while we connected: nothing was decided
 			continue
 		}
 		_, _ = io.Copy(io.Discard, response.Body)
@@ -296,7 +296,7 @@ func (r *quotaRun) ask() error {
 	}
 }
 
-// awaitCounted waits until the status counts so many requests, and no more.
+// awaitCounted waits until the status counts exactly this number of requests.
 func (r *quotaRun) awaitCounted(requests int64) *v1alpha1.GroupUsage {
 	r.t.Helper()
 	group := &v1alpha1.Group{}

@@ -19,9 +19,8 @@ import (
 
 var left = regexp.MustCompile(`^"key";r=([0-9]+);t=[0-9]+$`)
 
-// TestRateLimit: a validation server has the whole limit of a key while it is alone, half of it
-// as soon as there is another, and the whole again when that has gone. Both together let
-// through what the limit says.
+// TestRateLimit: a validation server has the whole limit of a key while it is the only one, half of it as soon as there is
+// another one, and the whole limit again when the other one has stopped. Both together allow what the limit says.
 func TestRateLimit(t *testing.T) {
 	const burst = 1000
 	w := newWorld(t)
@@ -39,30 +38,31 @@ func TestRateLimit(t *testing.T) {
 		k.Spec.Limits = v1alpha1.RateLimit{RequestsPerSecond: new(int32(1)), Burst: new(int32(burst))}
 	})
 	var admitted atomic.Int64
-	// ask returns how many more the server would let through, and whether it did.
+	// ask returns how many more requests the server would allow, and reports whether it allowed this one.
 	ask := func(v *validator) (more int, allowed bool, err error) {
 		request, err := http.NewRequestWithContext(w.ctx, http.MethodGet, "http://"+v.listens.HTTP.String()+"/authz", nil)
 		if err != nil {
 			return 0, false, err
 		}
 		request.Header = http.Header{
-			"Authorization": {"Bearer " + key}, "X-Forwarded-Method": {"GET"}, "X-Forwarded-Host": {"cdn.acme.com"}, "X-Forwarded-Uri": {"/mkt/scene"},
+			"Authorization": {"Bearer " + key}, "X-Forwarded-Method": {"GET"}, "X-Forwarded-Host": {"cdn.acme.com"},
+			"X-Forwarded-Uri": {"/mkt/scene"},
 		}
 		response, err := v.requests.Do(request)
 		if err != nil {
 			return 0, false, err
 		}
 		_ = response.Body.Close()
-		told := left.FindStringSubmatch(response.Header.Get("RateLimit"))
+		header := left.FindStringSubmatch(response.Header.Get("RateLimit"))
 		switch allowed = response.StatusCode == http.StatusOK; {
-		case told == nil:
+		case header == nil:
 			return 0, false, fmt.Errorf("%s answers %s with RateLimit %q", v.setup.instance, response.Status, response.Header.Get("RateLimit"))
 		case allowed:
 			admitted.Add(1)
 		case response.StatusCode != http.StatusTooManyRequests || response.Header.Get("Retry-After") == "":
 			return 0, false, fmt.Errorf("%s answers %s, Retry-After %q", v.setup.instance, response.Status, response.Header.Get("Retry-After"))
 		}
-		more, err = strconv.Atoi(told[1])
+		more, err = strconv.Atoi(header[1])
 		return more, allowed, err
 	}
 	has := func(v *validator, least, most int) {

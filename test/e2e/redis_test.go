@@ -9,7 +9,7 @@ import (
 	"github.com/keyward-dev/keyward/hack/ports"
 )
 
-// redis is a running redis-server that forgets nothing when it is killed.
+// redis is a running redis-server that loses nothing when it is killed.
 type redis struct {
 	*process
 
@@ -18,7 +18,7 @@ type redis struct {
 	dir     string
 }
 
-// startRedis skips the test where there is no redis-server.
+// startRedis skips the test if there is no redis-server.
 func startRedis(t testing.TB) *redis {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
@@ -59,7 +59,7 @@ func (r *redis) start(logs string) {
 
 func (r *redis) url() string { return "redis://" + r.address + "/0" }
 
-// restart kills it and starts it again with what it has on disk.
+// restart kills it and starts it again with its data on disk.
 func (r *redis) restart() {
 	r.kill()
 	r.start(theCluster(r.t).path("logs"))

@@ -22,20 +22,20 @@ import (
 )
 
 const (
-	// loaded is how many keys there are beside the one that is revoked.
+	// loaded is how many keys exist besides the one that is revoked.
 	loaded = 10_000
-	// resolution is the pause between two questions to a validation server. Without one, the questions
-	// themselves would keep a small machine busy.
+	// resolution is the pause between two requests to a validation server. Without a pause, the requests themselves would
+	// keep a small machine busy.
 	resolution = 250 * time.Microsecond
 )
 
-// BenchmarkRevocation measures from just before the PATCH that revokes a key until each validation server refuses
-// it, and until a bare watch of the same object sees the change: that is as soon as anybody could know. Both are
-// taken of the same revocations.
+// BenchmarkRevocation measures from just before the PATCH that revokes a key until each validation server refuses it, and
+// until a bare watch of the same object sees the change, which is the earliest that anything could know. Both are measured
+// for the same revocations.
 func BenchmarkRevocation(b *testing.B) {
 	before := machine()
 	w := newWorld(b)
-	w.lead(managerSetup{settle: quick, level: "info"})
+	w.lead(managerSetup{startupGrace: quick, level: "info"})
 	validators := []*validator{
 		w.startValidator(validatorSetup{instance: "one", flags: []string{"--log-level=info"}}),
 		w.startValidator(validatorSetup{instance: "two", flags: []string{"--log-level=info"}}),
@@ -54,16 +54,17 @@ func BenchmarkRevocation(b *testing.B) {
 		baseline = append(baseline, seen)
 		each = append(each, refused...)
 		last = append(last, slices.Max(refused))
-		w.awaitKey(names[n], "enforced", isEnforced(int32(len(validators)))) // and then all is quiet again
+		w.awaitKey(names[n], "enforced", isEnforced(int32(len(validators)))) // then the manager is idle again
 	}
 	b.ReportMetric(0, "ns/op") // the time of a loop says nothing
 	fmt.Printf("\n%d revocations, %d keys, %d validation servers; %s\n\n", len(baseline), loaded, len(validators), before)
-	fmt.Printf("| from just before the PATCH until … | p50 | p99 | max |\n|---|---|---|---|\n%s%s%s| all of them : the floor | %.2f | %.2f | |\n\n",
-		row("a bare watch sees it (the floor)", baseline), row("a validation server refuses", each), row("all of them refuse", last),
+	fmt.Printf("| from just before the PATCH until … | p50 | p99 | max |\n|---|---|---|---|\n%s%s%s| all of them : the "+
+		"baseline | %.2f | %.2f | |\n\n",
+		row("a bare watch sees it (the baseline)", baseline), row("a validation server refuses", each), row("all of them refuse", last),
 		ratio(last, baseline, 0.5), ratio(last, baseline, 0.99))
 }
 
-// load mints keys, and returns the names of the ApiKeys when all is quiet.
+// load mints keys, and returns the names of the ApiKeys when the manager is idle.
 func (w *world) load(n int) []string {
 	w.t.Helper()
 	begin := time.Now()
@@ -78,7 +79,8 @@ func (w *world) load(n int) []string {
 }
 
 // measure revokes one key.
-func (w *world) measure(keys dynamic.ResourceInterface, name string, validators []*validator) (seen time.Duration, refused []time.Duration) {
+func (w *world) measure(keys dynamic.ResourceInterface, name string, validators []*validator) (seen time.Duration,
+	refused []time.Duration) {
 	key := w.plaintext(name)
 	watching, err := keys.Watch(w.ctx, metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector("metadata.name", name).String()})
 	if err != nil {
@@ -153,7 +155,8 @@ func (v *validator) whenRefused(ctx context.Context, key string, ready chan<- st
 }
 
 func row(what string, samples []time.Duration) string {
-	return fmt.Sprintf("| %s | %s | %s | %s |\n", what, millis(quantile(samples, 0.5)), millis(quantile(samples, 0.99)), millis(quantile(samples, 1)))
+	return fmt.Sprintf("| %s | %s | %s | %s |\n", what, millis(quantile(samples, 0.5)), millis(quantile(samples, 0.99)),
+		millis(quantile(samples, 1)))
 }
 
 func ratio(a, b []time.Duration, part float64) float64 {

@@ -22,15 +22,14 @@ import (
 	"github.com/keyward-dev/keyward/test/rogue"
 )
 
-// Bounds of what rogues may do to the leader and to other tenants.
+// Bounds of the effect that rogues may have on the leader and on other tenants.
 const (
 	rogueDelivery = 10 * time.Second
 	rogueMemory   = 16 << 20
 )
 
-// TestRogues lets two clients of the sync port do all that they can: one that has no right at all, and one that has
-// its own Groups. Meanwhile keys of another tenant are delivered, an overlap of it ends early, and the leader's memory
-// stays what it was.
+// TestRogues runs two hostile clients of the sync port: one without any right, and one with Groups of its own. Meanwhile
+// keys of another tenant are delivered, one of its overlaps ends early, and the leader's memory does not grow.
 func TestRogues(t *testing.T) {
 	w := newWorld(t)
 	m := w.lead(managerSetup{level: "info", flags: []string{"--last-used-resolution=1s"}})
@@ -65,8 +64,8 @@ func TestRogues(t *testing.T) {
 			t.Errorf("a key is delivered after %s", took)
 		}
 		v.requires(t, key, "allowed")
-		minted := w.awaitKey(fmt.Sprint("web-", i), "told of", func(key *v1alpha1.ApiKey) bool { return key.Status.Enforcement != nil })
-		if e := minted.Status.Enforcement; len(e.Lost)+len(e.WaitingFor) > 0 || *e.Servers != 1 {
+		minted := w.awaitKey(fmt.Sprint("web-", i), "published", func(key *v1alpha1.ApiKey) bool { return key.Status.Enforcement != nil })
+		if e := minted.Status.Enforcement; len(e.Disconnected)+len(e.WaitingFor) > 0 || *e.Servers != 1 {
 			t.Errorf("rogues are in its status: %+v", e)
 		}
 	}
@@ -115,6 +114,7 @@ func (w *world) rogue(name string, rights bool) *rogue.Client {
 	roots.AppendCertsFromPEM(authority)
 	return &rogue.Client{
 		Address: w.syncAddress, Token: strings.TrimSpace(string(text)), Instance: name,
-		TLS: credentials.NewTLS(&tls.Config{RootCAs: roots, ServerName: "keyward-sync." + systemNamespace + ".svc", MinVersion: tls.VersionTLS13}),
+		TLS: credentials.NewTLS(&tls.Config{RootCAs: roots, ServerName: "keyward-sync." + systemNamespace + ".svc",
+			MinVersion: tls.VersionTLS13}),
 	}
 }

@@ -85,7 +85,7 @@ func BenchmarkScale(b *testing.B) {
 	fmt.Printf("\n| from just before the PATCH until … | p50 | p99 | max |\n|---|---|---|---|\n%s%s%s\n",
 		row("a bare watch sees it, with one server", alone), row("a bare watch sees it, with all", baseline), row("a server has it", each))
 	b.ReportMetric(ratio(each, alone, 0.99), "p99-of-one")
-	b.ReportMetric(ratio(each, baseline, 0.99), "p99-of-floor")
+	b.ReportMetric(ratio(each, baseline, 0.99), "p99-of-baseline")
 
 	w.awaitQuiet(40 * time.Second) // until the server that takes nothing is given up
 	b.ReportMetric(m.memory(b)/1e6, "leader-MB")
@@ -115,7 +115,7 @@ func BenchmarkScale(b *testing.B) {
 // scaleSetup is a replica as it is deployed, with the identity of its Pod.
 func scaleSetup(pod string) managerSetup {
 	return managerSetup{
-		settle: quick, level: "info", elect: true, patience: 5 * patience,
+		startupGrace: quick, level: "info", elect: true, patience: 5 * patience,
 		environment: []string{"GOMEMLIMIT=1350MiB", "POD_NAME=keyward-manager-" + pod, "POD_UID=" + pod},
 		flags:       strings.Fields(os.Getenv("KEYWARD_BENCH_MANAGER_FLAGS")),
 	}
@@ -178,7 +178,8 @@ func (w *world) startFleet(first *subscriber) *fleet {
 	roots.AppendCertsFromPEM(authority)
 	f := &fleet{
 		world: w, first: first, token: strings.TrimSpace(string(token)), stall: make(chan struct{}), arrivals: make(chan arrival, 2*scaleServers),
-		secure: credentials.NewTLS(&tls.Config{RootCAs: roots, ServerName: "keyward-sync." + systemNamespace + ".svc", MinVersion: tls.VersionTLS13}),
+		secure: credentials.NewTLS(&tls.Config{RootCAs: roots, ServerName: "keyward-sync." + systemNamespace + ".svc",
+			MinVersion: tls.VersionTLS13}),
 	}
 	var running sync.WaitGroup
 	ctx, cancel := context.WithCancel(context.Background())
@@ -235,7 +236,8 @@ func (f *fleet) connect(ctx context.Context, s *scaleServer) error {
 				}
 			}
 		}
-		if err := stream.Send(&syncv1.SyncRequest{Message: &syncv1.SyncRequest_Ack{Ack: &syncv1.Ack{Revision: update.GetRevision()}}}); err != nil {
+		ack := &syncv1.SyncRequest_Ack{Ack: &syncv1.Ack{Revision: update.GetRevision()}}
+		if err := stream.Send(&syncv1.SyncRequest{Message: ack}); err != nil {
 			return err
 		}
 		if update.GetCaughtUp() {
@@ -313,14 +315,14 @@ func (w *world) revokeAtScale(names []string, f *fleet) (baseline, each []time.D
 			w.t.Fatal(err)
 		}
 		id, timeout := publish.KeyID(object.GetUID()), time.After(patience)
-		for told := 1; told < len(f.servers); {
+		for informed := 1; informed < len(f.servers); {
 			select {
 			case a := <-f.arrivals:
 				if a.key == id {
-					each, told = append(each, a.at.Sub(begin)), told+1
+					each, informed = append(each, a.at.Sub(begin)), informed+1
 				}
 			case <-timeout:
-				w.t.Fatalf("%d of %d servers know that %s is revoked", told, len(f.servers), name)
+				w.t.Fatalf("%d of %d servers know that %s is revoked", informed, len(f.servers), name)
 			}
 		}
 		baseline = append(baseline, (<-observed).Sub(begin))

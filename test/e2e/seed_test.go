@@ -25,11 +25,11 @@ import (
 	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
-// putsPerTransaction keeps below what etcd takes at once, 128 operations and 1.5 MiB.
+// putsPerTransaction stays below the limits of an etcd transaction, 128 operations and 1.5 MiB.
 const putsPerTransaction = 100
 
-// seed stores copies of an ApiKey that is minted and delivered, and of its Secret, each with a key of its own. It
-// writes past the API server, which would take half an hour for 100,000 of them, and must not be led meanwhile.
+// seed stores copies of an ApiKey that is minted and delivered, and of its Secret, each with a key of its own. It bypasses
+// the API server, which would take half an hour for 100,000 of them. No manager may lead meanwhile.
 func (w *world) seed(of string, n int) (names []string) {
 	w.t.Helper()
 	client, url := w.etcdClient()
@@ -40,7 +40,8 @@ func (w *world) seed(of string, n int) (names []string) {
 	if err := json.Unmarshal(stored[at("keyward.dev/apikeys", of)], key); err != nil {
 		w.t.Fatal(err)
 	}
-	if _, _, err := serializer.NewCodecFactory(controllers.Scheme()).UniversalDeserializer().Decode(stored[at("secrets", of)], nil, secret); err != nil {
+	if _, _, err := serializer.NewCodecFactory(controllers.Scheme()).UniversalDeserializer().Decode(stored[at("secrets", of)], nil,
+		secret); err != nil {
 		w.t.Fatal(err)
 	}
 	seals := w.seals(stored["/registry/secrets/"+systemNamespace+"/"+seal.SecretName])
@@ -70,7 +71,7 @@ func (w *world) seed(of string, n int) (names []string) {
 	return names
 }
 
-// seals are the manager's own: it would write each Secret once more that has none.
+// seals are made with the manager's secret: the manager would write each Secret without a seal once more.
 func (w *world) seals(stored []byte) *seal.Keys {
 	w.t.Helper()
 	secret := &corev1.Secret{}
@@ -84,7 +85,7 @@ func (w *world) seals(stored []byte) *seal.Keys {
 	return seals
 }
 
-// become makes copies of an ApiKey and its Secret those of another key.
+// become turns copies of an ApiKey and its Secret into those of another key.
 func become(key *v1alpha1.ApiKey, secret *corev1.Secret, name string, text keyformat.Key, seals *seal.Keys) {
 	key.Name, key.UID = name, uuid.NewUUID()
 	key.Status.KeyID, key.Status.Preview, key.Status.SecretRef.Name = publish.KeyID(key.UID), text.Preview(), name
@@ -133,11 +134,11 @@ func etcdPut(client *http.Client, url string, values []etcdValue) error {
 		puts = append(puts, put{value})
 	}
 	for half := range slices.Chunk(puts, putsPerTransaction) {
-		question, err := json.Marshal(map[string]any{"success": half})
+		request, err := json.Marshal(map[string]any{"success": half})
 		if err != nil {
 			return err
 		}
-		response, err := client.Post(url+"/v3/kv/txn", "application/json", bytes.NewReader(question))
+		response, err := client.Post(url+"/v3/kv/txn", "application/json", bytes.NewReader(request))
 		if err != nil {
 			return err
 		}

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// service plays kube-proxy for the Service in front of the webhooks: whoever connects is connected with a
-// manager that listens, the one that came last first.
+// service plays kube-proxy for the Service in front of the webhooks: it connects each client with a manager that listens,
+// preferably the one that was started last.
 type service struct {
 	listener net.Listener
 

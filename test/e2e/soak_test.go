@@ -21,19 +21,22 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// raceEnvironment has the programs under test built with the race detector.
+// raceEnvironment is the variable that has the programs under test built with the race detector.
 const raceEnvironment = "KEYWARD_E2E_RACE"
 
-// TestSoak lets a manager and a validation server live for as long as KEYWARD_E2E_SOAK says, under half of the load
-// that the server takes, while keys are created, rotated, used, revoked and deleted throughout. Nobody is refused
-// who should not be, and in the end memory, goroutines and open files are what they were.
+// soakEnvironment is the variable that says how long TestSoak runs.
+const soakEnvironment = "KEYWARD_E2E_SOAK"
+
+// TestSoak runs a manager and a validation server for as long as KEYWARD_E2E_SOAK says, under half of the load that the
+// server can take, while keys are created, rotated, used, revoked and deleted throughout. No request is refused that should
+// be allowed, and in the end memory, goroutines and open files are what they were.
 func TestSoak(t *testing.T) {
-	length, err := time.ParseDuration(os.Getenv("KEYWARD_E2E_SOAK"))
+	length, err := time.ParseDuration(os.Getenv(soakEnvironment))
 	if err != nil {
 		t.Skip("it takes an hour: make soak")
 	}
 	w := newWorld(t)
-	m := w.lead(managerSetup{settle: quick, level: "info"})
+	m := w.lead(managerSetup{startupGrace: quick, level: "info"})
 	v := w.startValidator(validatorSetup{instance: "soaked", flags: []string{"--log-level=info"}})
 	v.awaitReady()
 	w.createGroup()
@@ -48,8 +51,8 @@ func TestSoak(t *testing.T) {
 	defer stop()
 	var background sync.WaitGroup
 	background.Go(func() { t.Logf("%d requests", v.offer(t, key, clients, pace, length)) })
-	lives := 0
-	background.Go(func() { lives = w.churn(ctx, v) })
+	churned := 0
+	background.Go(func() { churned = w.churn(ctx, v) })
 	samples := map[string][]sample{}
 	for tick := time.NewTicker(length / 120); ctx.Err() == nil; {
 		for _, p := range []struct {
@@ -66,7 +69,7 @@ func TestSoak(t *testing.T) {
 		}
 	}
 	background.Wait()
-	t.Logf("%d keys lived and died meanwhile", lives)
+	t.Logf("%d keys were created and deleted meanwhile", churned)
 	for name, all := range samples {
 		isFlat(t, name, all)
 	}
@@ -78,7 +81,7 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// sample is what a process holds.
+// sample is what a process uses.
 type sample struct{ memory, goroutines, files float64 }
 
 var (
@@ -111,7 +114,7 @@ func (w *world) sample(p *process, metrics string) sample {
 	return sample{memory, number(goroutines), number(openFiles)}
 }
 
-// isFlat compares the last quarter with the second one; the first is for warming up.
+// isFlat compares the last quarter with the second one. The first is a warm-up.
 func isFlat(t *testing.T, name string, all []sample) {
 	t.Helper()
 	quarter := len(all) / 4
@@ -140,7 +143,7 @@ func isFlat(t *testing.T, name string, all []sample) {
 	}
 }
 
-// offer asks from so many clients for a while, at a pace in requests a second where there is one, and returns how
+// offer sends requests from a number of clients for a while, at a pace in requests a second if there is one, and returns how
 // many requests there were. None may be refused.
 func (v *validator) offer(t *testing.T, key string, clients, pace int, length time.Duration) int {
 	t.Helper()
@@ -166,14 +169,15 @@ func (v *validator) offer(t *testing.T, key string, clients, pace int, length ti
 	return int(asked.Load())
 }
 
-// mayPass asks the forward-auth door.
+// mayPass sends a request to the integration forwardauth.
 func (v *validator) mayPass(ctx context.Context, key string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+v.listens.HTTP.String()+"/authz", nil)
 	if err != nil {
 		return err
 	}
 	request.Header = http.Header{
-		"Authorization": {"Bearer " + key}, "X-Forwarded-Method": {"GET"}, "X-Forwarded-Host": {"cdn.acme.com"}, "X-Forwarded-Uri": {"/mkt/scene"},
+		"Authorization": {"Bearer " + key}, "X-Forwarded-Method": {"GET"}, "X-Forwarded-Host": {"cdn.acme.com"},
+		"X-Forwarded-Uri": {"/mkt/scene"},
 	}
 	response, err := v.requests.Do(request)
 	if err != nil {
@@ -186,10 +190,10 @@ func (v *validator) mayPass(ctx context.Context, key string) error {
 	return nil
 }
 
-// churn lets keys live and die, one after the other, and returns how many.
-func (w *world) churn(ctx context.Context, v *validator) (lives int) {
-	for ; ctx.Err() == nil; lives++ {
-		name := fmt.Sprintf("mortal-%d", lives)
+// churn creates, uses and deletes keys, one after the other, and returns how many.
+func (w *world) churn(ctx context.Context, v *validator) (keys int) {
+	for ; ctx.Err() == nil; keys++ {
+		name := fmt.Sprintf("churned-%d", keys)
 		first := w.mint(name, func(key *v1alpha1.ApiKey) { key.Spec.Rotation.Overlap = "1s" })
 		v.awaits(first, "allowed")
 		w.trigger(name, "once")
@@ -202,7 +206,7 @@ func (w *world) churn(ctx context.Context, v *validator) (lives int) {
 		second := w.plaintext(name)
 		v.awaits(second, "allowed")
 		v.awaits(first, "key_retired")
-		if lives%2 == 0 {
+		if keys%2 == 0 {
 			if err := w.admin.Patch(w.ctx, w.newKey(name), client.RawPatch(types.MergePatchType, []byte(`{"spec":{"revoked":true}}`))); err != nil {
 				w.t.Error(err)
 			}
@@ -213,5 +217,5 @@ func (w *world) churn(ctx context.Context, v *validator) (lives int) {
 		}
 		v.awaits(second, "key_unknown")
 	}
-	return lives
+	return keys
 }

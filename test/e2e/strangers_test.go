@@ -17,15 +17,14 @@ import (
 )
 
 const (
-	// strangers are more than it takes to fill all that is reserved for large reviews.
+	// strangers is enough to fill everything that is reserved for large reviews.
 	strangers = 80
-	// strangersMemory is what they may have the manager take, bytes.
+	// strangersMemory is how many bytes of the manager's memory they may cause.
 	strangersMemory = 96e6
 )
 
-// TestStrangersAtTheWebhookPort has clients without any credential begin requests of 4 MB,
-// send a part, and come back when they are cut off. Meanwhile keys are suspended and resumed, each in the ten seconds that the API server
-// waits for.
+// TestStrangersAtTheWebhookPort has clients without any credential begin requests of 4 MB, send a part, and come back when
+// they are cut off. Meanwhile keys are suspended and resumed, each within the ten seconds that the API server waits.
 func TestStrangersAtTheWebhookPort(t *testing.T) {
 	w := newWorld(t)
 	m := w.lead(managerSetup{level: "info"})
@@ -59,11 +58,11 @@ func TestStrangersAtTheWebhookPort(t *testing.T) {
 	}
 }
 
-// stall sends a part of a request, and waits until the server has had enough.
+// stall sends a part of a request, and waits until the server closes the connection.
 func stall(ctx context.Context, address string, send int) {
 	dialer := tls.Dialer{
 		NetDialer: &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}, Timeout: 10 * time.Second},
-		Config:    &tls.Config{InsecureSkipVerify: true}, // a stranger does not care
+		Config:    &tls.Config{InsecureSkipVerify: true}, // a stranger does not verify the server
 	}
 	connection, err := dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
@@ -71,7 +70,8 @@ func stall(ctx context.Context, address string, send int) {
 	}
 	defer connection.Close()
 	defer context.AfterFunc(ctx, func() { _ = connection.(*tls.Conn).NetConn().Close() })()
-	_, err = io.WriteString(connection, "POST /validate-keyward-dev-v1alpha1-group HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n"+strings.Repeat("x", send))
+	_, err = io.WriteString(connection, "POST /validate-keyward-dev-v1alpha1-group HTTP/1.1\r\nHost: "+
+		"x\r\nContent-Length: 4000000\r\n\r\n"+strings.Repeat("x", send))
 	if err == nil {
 		_, _ = io.Copy(io.Discard, connection)
 	}

@@ -24,8 +24,8 @@ import (
 	"github.com/keyward-dev/keyward/server/usage"
 )
 
-// subscriber is the inside of a validation server with a window: what it receives is kept byte for byte, it can
-// be asked about digests whose key nobody has, and it can be slow.
+// subscriber is the inside of a validation server, made visible: it keeps what it receives byte for byte, it can decide
+// about digests without their keys, and it can be slow.
 type subscriber struct {
 	*store.Store
 
@@ -74,7 +74,7 @@ func (w *world) subscribe(instance string, slowness time.Duration) *subscriber {
 	return s
 }
 
-// Apply keeps the update, and then puts it in force.
+// Apply keeps the update, and then applies it.
 func (s *subscriber) Apply(update *syncv1.Update) error {
 	data, err := proto.Marshal(update)
 	if err == nil {
@@ -92,7 +92,7 @@ func (s *subscriber) Apply(update *syncv1.Update) error {
 	return s.Store.Apply(update)
 }
 
-// digests returns all that were ever received.
+// digests returns all digests that were ever received.
 func (s *subscriber) digests() []keyformat.Digest {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,7 +103,7 @@ func (s *subscriber) digests() []keyformat.Digest {
 	return all
 }
 
-// decide says what a request with the key of this digest is answered.
+// decide returns the code for a request with the key of this digest.
 func (s *subscriber) decide(digest keyformat.Digest) string {
 	return decision.Decide(s.Store, &decision.Request{
 		Credential: decision.Credential{Form: decision.WellFormed, Digest: digest},
@@ -111,7 +111,7 @@ func (s *subscriber) decide(digest keyformat.Digest) string {
 	}, time.Now()).Code.String()
 }
 
-// verify answers as a validation server does.
+// verify returns the code as a validation server does.
 func (s *subscriber) verify(_ context.Context, key string) (string, error) {
 	return s.decide(keyformat.DigestOf(key)), nil
 }

@@ -18,10 +18,10 @@ import (
 )
 
 // TestTenantsCannotReachEachOther applies the pattern per-tenant and tries, as a customer with the real aggregated role
-// admin, to have another's content; and then has somebody make a Group where the pattern has none.
+// admin, to get another tenant's content. Then a Group is created where the pattern has none.
 func TestTenantsCannotReachEachOther(t *testing.T) {
 	w := newWorld(t)
-	w.lead(managerSetup{settle: quick})
+	w.lead(managerSetup{startupGrace: quick})
 	v := w.startValidator(validatorSetup{instance: "tenants", flags: []string{"--namespace=tenants"}})
 	eventually(t, "the pattern to be admitted", patience, func() error {
 		_, err := w.kubectl("apply", "--server-side", "-k", filepath.Join(root, "config/samples/patterns/per-tenant"))
@@ -91,7 +91,7 @@ func TestTenantsCannotReachEachOther(t *testing.T) {
 		return nil
 	})
 
-	// Not by a customer: but if such a Group were there, it would count for nothing at this server.
+	// A customer cannot create it. If such a Group existed, it would have no effect at this server.
 	if err := w.admin.Create(w.ctx, thief); err != nil {
 		t.Fatal(err)
 	}

@@ -29,13 +29,13 @@ import (
 	"github.com/keyward-dev/keyward/server/integrations/envoy/accesslog"
 )
 
-// TestBytesToTheByte reads content of all kinds through two validation servers, in HTTP/1.1 and
-// HTTP/2: the status counts what clients received in bodies, to the byte, also of downloads that
-// broke off, as long as the client had read what was there. One that breaks off while more is on its
-// way counts that, too: the client's connection had taken it.
+// TestBytesToTheByte reads content of all kinds through two validation servers, in HTTP/1.1 and HTTP/2: the status counts
+// what clients received in bodies, to the byte, also of downloads that were aborted, if the client had read everything that
+// was sent. For a download that is aborted while more is on its way, that is counted, too: the client's connection had
+// received it.
 func TestBytesToTheByte(t *testing.T) {
 	w := newWorld(t)
-	w.lead(managerSetup{settle: quick, flags: []string{"--last-used-resolution=1s"}})
+	w.lead(managerSetup{startupGrace: quick, flags: []string{"--last-used-resolution=1s"}})
 	content := httptest.NewServer(http.HandlerFunc(serveKinds))
 	t.Cleanup(content.Close)
 	w.createGroup()
@@ -92,7 +92,7 @@ const (
 	largeSize  = 1<<20 + 7
 )
 
-// serveKinds is content by the last part of its path.
+// serveKinds serves content by the last part of its path.
 func serveKinds(w http.ResponseWriter, r *http.Request) {
 	write := func(n int) error {
 		_, err := w.Write(bytes.Repeat([]byte("x"), n))
@@ -132,7 +132,7 @@ func clientOf(version int) *http.Client {
 	return &http.Client{Transport: &http.Transport{Protocols: protocols}, Timeout: patience}
 }
 
-// downloads are what clients have received.
+// downloads counts what clients have received.
 type downloads struct {
 	t   *testing.T
 	key string
@@ -163,7 +163,7 @@ func (d *downloads) count(n int64) {
 	d.bytes += n
 }
 
-// read reads to the end, which may come early.
+// read reads to the end, which may be early.
 func (d *downloads) read(c *http.Client, method, url string) {
 	response := d.do(d.t.Context(), c, method, url)
 	if response == nil {
@@ -177,7 +177,7 @@ func (d *downloads) read(c *http.Client, method, url string) {
 	d.count(n)
 }
 
-// breakOff reads so many bytes, and hangs up.
+// breakOff reads a number of bytes, and closes the connection.
 func (d *downloads) breakOff(c *http.Client, url string, n int64) {
 	ctx, hangUp := context.WithCancel(d.t.Context())
 	defer hangUp()
@@ -192,7 +192,7 @@ func (d *downloads) breakOff(c *http.Client, url string, n int64) {
 	d.count(n)
 }
 
-// denied reads an answer that is not counted.
+// denied reads a response that is not counted.
 func (d *downloads) denied(c *http.Client, url string) {
 	if response := d.do(d.t.Context(), c, http.MethodGet, url); response != nil {
 		_, _ = io.Copy(io.Discard, response.Body)
@@ -203,7 +203,7 @@ func (d *downloads) denied(c *http.Client, url string) {
 	}
 }
 
-// usage is what the status of a Group says.
+// usage returns the usage in the status of a Group.
 func (w *world) usage(group string) v1alpha1.GroupUsage {
 	w.t.Helper()
 	g := &v1alpha1.Group{}
@@ -213,27 +213,28 @@ func (w *world) usage(group string) v1alpha1.GroupUsage {
 	return ptr.Deref(g.Status.Usage, v1alpha1.GroupUsage{})
 }
 
-// awaitUsage waits until the status of a Group says exactly this.
+// awaitUsage waits until the status of a Group has exactly this usage.
 func (w *world) awaitUsage(group string, requests, bytes int64) v1alpha1.GroupUsage {
 	w.t.Helper()
 	usage := v1alpha1.GroupUsage{}
 	eventually(w.t, "the usage in the status of Group "+group, patience, func() error {
 		usage = w.usage(group)
 		if ptr.Deref(usage.Requests, 0) != requests || ptr.Deref(usage.Bytes, 0) != bytes {
-			return fmt.Errorf("of %d requests and %d bytes it says %d and %d", requests, bytes, ptr.Deref(usage.Requests, 0), ptr.Deref(usage.Bytes, 0))
+			return fmt.Errorf("of %d requests and %d bytes it says %d and %d", requests, bytes, ptr.Deref(usage.Requests, 0),
+				ptr.Deref(usage.Bytes, 0))
 		}
 		return nil
 	})
 	return usage
 }
 
-// TestReportedUsage reports usage that no door saw, by POST /v1/usage, and bytes by Envoy's access logs of what
-// was allowed to it: the statuses have the exact numbers, of the Group and of the key; and what is wrong, or of a Group
-// that the server may not validate, changes nothing.
+// TestReportedUsage reports usage that no integration saw, by POST /v1/usage, and bytes by Envoy's access logs of requests
+// that were allowed: the statuses of the Group and of the key have the exact numbers. Reports that are wrong, or about a
+// Group that the server may not validate, change nothing.
 func TestReportedUsage(t *testing.T) {
 	const token = "a-token-of-some-length"
 	w := newWorld(t)
-	w.lead(managerSetup{settle: quick, flags: []string{"--last-used-resolution=1s"}})
+	w.lead(managerSetup{startupGrace: quick, flags: []string{"--last-used-resolution=1s"}})
 	w.createGroup()
 	other := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "other"}}
 	w.create(other)
@@ -241,7 +242,8 @@ func TestReportedUsage(t *testing.T) {
 	if err := os.WriteFile(tokenFile, []byte(token), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	setup := validatorSetup{instance: "reporter", flags: []string{"--usage-interval=1s", "--group=" + w.namespace + "/acme", "--admin-token-file=" + tokenFile, "--envoy-access-log"}}
+	setup := validatorSetup{instance: "reporter",
+		flags: []string{"--usage-interval=1s", "--group=" + w.namespace + "/acme", "--admin-token-file=" + tokenFile, "--envoy-access-log"}}
 	v := w.startValidator(setup)
 	v.awaitReady()
 	key := w.mint("web")
@@ -249,7 +251,8 @@ func TestReportedUsage(t *testing.T) {
 	identity := w.namespace + "/acme"
 	post := func(token, body string, want int) {
 		t.Helper()
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+v.listens.Admin.String()+"/v1/usage", strings.NewReader(body))
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
+			"http://"+v.listens.Admin.String()+"/v1/usage", strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -286,7 +289,8 @@ func TestReportedUsage(t *testing.T) {
 		one := entry(v.allowed(t, key), uint64(1000+i))
 		logs.send(t, one, one) // it counts once
 	}
-	forged, err := structpb.NewStruct(map[string]any{"group": identity, "project": "marketing", "key_id": id, "code": "allowed", "receipt": strings.Repeat("A", 22)})
+	forged, err := structpb.NewStruct(map[string]any{"group": identity, "project": "marketing", "key_id": id,
+		"code": "allowed", "receipt": strings.Repeat("A", 22)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -297,7 +301,7 @@ func TestReportedUsage(t *testing.T) {
 	w.awaitUsage("acme", 8+answered, 81920+4096+logged)
 	refused()
 
-	// The server ends, and another life of it begins: counts go on, and none counts twice.
+	// The server is restarted, which is another incarnation of it: counts continue, and nothing counts twice.
 	v.signal(t, syscall.SIGTERM)
 	<-v.done
 	v.start()
@@ -312,7 +316,7 @@ func TestReportedUsage(t *testing.T) {
 	}
 }
 
-// accessLogs is a stream of Envoy's.
+// accessLogs is a stream of access logs, as Envoy sends it.
 type accessLogs struct {
 	accesslogv3.AccessLogService_StreamAccessLogsClient
 }
@@ -340,7 +344,7 @@ func (l accessLogs) send(t *testing.T, entries ...*accesslogdatav3.HTTPAccessLog
 	}
 }
 
-// close waits until all is taken in.
+// close waits until everything is processed.
 func (l accessLogs) close(t *testing.T) {
 	t.Helper()
 	if _, err := l.CloseAndRecv(); err != nil && !errors.Is(err, io.EOF) {
@@ -348,7 +352,7 @@ func (l accessLogs) close(t *testing.T) {
 	}
 }
 
-// entry is what Envoy tells of a response, with the metadata of the decision.
+// entry is what Envoy logs about a response, with the metadata of the decision.
 func entry(metadata *structpb.Struct, bytes uint64) *accesslogdatav3.HTTPAccessLogEntry {
 	return &accesslogdatav3.HTTPAccessLogEntry{
 		CommonProperties: &accesslogdatav3.AccessLogCommon{Metadata: &corev3.Metadata{
@@ -358,7 +362,7 @@ func entry(metadata *structpb.Struct, bytes uint64) *accesslogdatav3.HTTPAccessL
 	}
 }
 
-// allowed asks as Envoy does, and returns the metadata that it would put into its access log.
+// allowed sends a check as Envoy does, and returns the metadata that Envoy would put into its access log.
 func (v *validator) allowed(t *testing.T, key string) *structpb.Struct {
 	t.Helper()
 	conn, err := grpc.NewClient(v.listens.GRPC.String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -368,7 +372,8 @@ func (v *validator) allowed(t *testing.T, key string) *structpb.Struct {
 	defer func() { _ = conn.Close() }()
 	response, err := authv3.NewAuthorizationClient(conn).Check(t.Context(), &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
 		Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{
-			Method: "GET", Host: "content.example", Path: "/mkt/scene", Scheme: "https", Headers: map[string]string{"authorization": "Bearer " + key},
+			Method: "GET", Host: "content.example", Path: "/mkt/scene", Scheme: "https",
+			Headers: map[string]string{"authorization": "Bearer " + key},
 		}},
 	}})
 	if err != nil || response.GetStatus().GetCode() != 0 {

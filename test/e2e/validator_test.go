@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
+	adminv1 "github.com/keyward-dev/keyward/api/admin/v1"
 	"github.com/keyward-dev/keyward/hack/run/mounts"
-	"github.com/keyward-dev/keyward/server/integrations/verify"
 )
 
 // validator is a running validation server.
@@ -32,11 +32,11 @@ type validatorSetup struct {
 	instance string
 	upstream string
 	flags    []string
-	// token is that of another ServiceAccount than the shipped one.
+	// token is the token of another ServiceAccount than the shipped one.
 	token *mounts.Token
 }
 
-// listens are addresses, as the log tells them.
+// listens has addresses, as they are in the log.
 type listens struct{ HTTP, GRPC, Admin, Proxy *net.TCPAddr }
 
 func (a *listens) read(log string) error {
@@ -57,8 +57,7 @@ func (a *listens) read(log string) error {
 	return errors.New("it does not serve yet")
 }
 
-// startValidator starts a validation server under its ServiceAccount. It listens when this returns; whether it
-// is ready is another matter.
+// startValidator starts a validation server under its ServiceAccount. It listens when this returns, but may not be ready.
 func (w *world) startValidator(setup validatorSetup) *validator {
 	w.t.Helper()
 	eventually(w.t, "the manager's certificates", patience, func() error {
@@ -69,7 +68,8 @@ func (w *world) startValidator(setup validatorSetup) *validator {
 			return errors.New("the manager has not completed Secret " + certificates)
 		}
 	})
-	v := &validator{world: w, setup: setup, requests: &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 8}}}
+	v := &validator{world: w, setup: setup,
+		requests: &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 8}}}
 	w.t.Cleanup(v.requests.CloseIdleConnections)
 	v.start()
 	return v
@@ -116,7 +116,7 @@ func (v *validator) snapshotDir() string {
 	return v.world.path("snapshots", v.world.namespace, v.setup.instance)
 }
 
-// readiness asks /readyz.
+// readiness requests /readyz.
 func (v *validator) readiness() error {
 	return answers200("http://" + v.listens.Admin.String() + "/readyz")
 }
@@ -126,7 +126,7 @@ func (v *validator) awaitReady() {
 	eventually(v.world.t, v.setup.instance+" to be ready", patience, v.readiness)
 }
 
-// startValidators starts some, and waits until they are ready and connected.
+// startValidators starts some servers, and waits until they are ready and connected.
 func (w *world) startValidators(instances ...string) []*validator {
 	w.t.Helper()
 	started := make([]*validator, 0, len(instances))
@@ -139,13 +139,13 @@ func (w *world) startValidators(instances ...string) []*validator {
 	return started
 }
 
-// verify asks whether a key may read something of marketing.
+// verify returns the code for a key that reads something of the project marketing.
 func (v *validator) verify(ctx context.Context, key string) (string, error) {
-	question, err := json.Marshal(map[string]string{"key": key, "method": http.MethodGet, "path": "/mkt/scene"})
+	body, err := json.Marshal(map[string]string{"key": key, "method": http.MethodGet, "path": "/mkt/scene"})
 	if err != nil {
 		return "", err
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+v.listens.HTTP.String()+"/v1/verify", bytes.NewReader(question))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+v.listens.HTTP.String()+"/v1/verify", bytes.NewReader(body))
 	if err != nil {
 		return "", err
 	}
@@ -154,7 +154,7 @@ func (v *validator) verify(ctx context.Context, key string) (string, error) {
 		return "", err
 	}
 	defer func() { _ = response.Body.Close() }()
-	var verdict verify.Verdict
+	var verdict adminv1.Verdict
 	if err := json.NewDecoder(response.Body).Decode(&verdict); err != nil {
 		return "", err
 	}
@@ -164,7 +164,7 @@ func (v *validator) verify(ctx context.Context, key string) (string, error) {
 	return verdict.Code, nil
 }
 
-// requires fails the test unless the answer is this code.
+// requires fails the test unless the verdict has this code.
 func (v *validator) requires(t testing.TB, key, code string) {
 	t.Helper()
 	if got, err := v.verify(t.Context(), key); err != nil || got != code {
@@ -172,7 +172,7 @@ func (v *validator) requires(t testing.TB, key, code string) {
 	}
 }
 
-// awaits waits for the code.
+// awaits waits until the verdict has this code.
 func (v *validator) awaits(key, code string) {
 	t := v.world.t
 	t.Helper()

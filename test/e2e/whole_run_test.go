@@ -16,11 +16,11 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// TestPlaintextIsInSecretsOnly searches for every key that was minted since the cluster started. The go tool runs
-// tests in the order of their files: this is the last one, and what it searches is the whole run.
+// TestPlaintextIsInSecretsOnly searches for every key that was minted since the cluster started. The go tool runs tests in
+// the order of their files: this is the last one, and it searches the whole run.
 func TestPlaintextIsInSecretsOnly(t *testing.T) {
 	w := newWorld(t)
-	m := w.lead(managerSetup{settle: quick})
+	m := w.lead(managerSetup{startupGrace: quick})
 	window := w.subscribe("window", 0)
 	v := w.startValidator(validatorSetup{instance: "validator"})
 	v.awaitReady()
@@ -63,8 +63,9 @@ func TestPlaintextIsInSecretsOnly(t *testing.T) {
 			inSecrets[found] = true
 		}
 	}
-	// What is stored in Secrets is what has to be found: the search works, there as everywhere.
-	secrets, err := w.core.CoreV1().Secrets(metav1.NamespaceAll).List(w.ctx, metav1.ListOptions{LabelSelector: v1alpha1.LabelManagedBy + "=" + v1alpha1.ManagedBy})
+	// The search has to find what is stored in Secrets, which shows that it works.
+	secrets, err := w.core.CoreV1().Secrets(metav1.NamespaceAll).List(w.ctx,
+		metav1.ListOptions{LabelSelector: v1alpha1.LabelManagedBy + "=" + v1alpha1.ManagedBy})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,13 +77,13 @@ func TestPlaintextIsInSecretsOnly(t *testing.T) {
 	t.Logf("searched %d bytes for %d keys, of which %d are in Secrets", read, len(keys), len(secrets.Items))
 }
 
-// search knows the Secrets that keys are from, so that what it finds has a name.
+// search knows the Secret of each key, so that it can name what it finds.
 type search map[[window]byte]string
 
-// window is how many characters in a row give a key away. It also finds a key that was cut off.
+// window is how many characters in a row identify a key. It is short enough to find a part of a key.
 const window = 16
 
-// searchFor looks for keys as they are, in base64 at any offset, and in hexadecimal.
+// searchFor searches for keys as they are, in base64 at any offset, and in hexadecimal.
 func searchFor(keys map[string]string) search {
 	s := search{}
 	for key, secret := range keys {
@@ -101,7 +102,7 @@ func searchFor(keys map[string]string) search {
 	return s
 }
 
-// longestRun is the part of a key that can be found: of one that was minted, all behind its prefix.
+// longestRun returns the part of a key that can be found: of a minted key, everything after its prefix.
 func longestRun(key string) (longest string) {
 	for _, run := range strings.FieldsFunc(key, func(c rune) bool { return !written(byte(c)) }) {
 		if len(run) > len(longest) {
@@ -111,7 +112,7 @@ func longestRun(key string) (longest string) {
 	return longest
 }
 
-// written is whether keys are written in the character, as they are or in base64.
+// written reports whether the character occurs in keys, as they are or in base64.
 func written(c byte) bool {
 	return c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9' || c == '+' || c == '/'
 }
@@ -157,7 +158,7 @@ func (s search) dir(t *testing.T, dir string) (read int) {
 	return read
 }
 
-// findsAnyway shows that the search finds a key in the middle of a log, however it is written.
+// findsAnyway shows that the search finds a key in the middle of a log, in each encoding.
 func (s search) findsAnyway(t *testing.T, key string) {
 	t.Helper()
 	for _, line := range []string{

@@ -25,7 +25,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
-// world is a namespace on the cluster, and the managers and validation servers of one test.
+// world is a namespace of the cluster, with the managers and validation servers of one test.
 type world struct {
 	*cluster
 	t         testing.TB
@@ -44,7 +44,7 @@ func newWorld(t testing.TB) *world {
 	return w
 }
 
-// runs takes care of a process for as long as the test lasts; its metrics are kept for the search in the end.
+// runs kills a process when the test ends, and keeps its metrics for the final search.
 func (w *world) runs(p *process, metrics func() string) {
 	w.t.Cleanup(func() {
 		if !p.hasEnded() {
@@ -71,7 +71,7 @@ func (w *world) keepMetrics(name, address string) {
 	_ = file.Close() // nobody reads it before the end
 }
 
-// get asks a process for what it shows over HTTP.
+// get requests a URL of a process.
 func get(url string) (status int, body string, err error) {
 	client := http.Client{Timeout: 5 * time.Second}
 	response, err := client.Get(url)
@@ -100,28 +100,31 @@ type manager struct {
 	patience time.Duration
 }
 
-// managerSetup says how a manager is started. Its zero value is a manager as shipped, but alone.
+// managerSetup says how a manager is started. The zero value is a manager as shipped, without other replicas.
 type managerSetup struct {
 	binary      string
 	environment []string
 	flags       []string
 	elect       bool
-	level       string // of the log; debug, the highest, where nothing is said
-	// settle is the default where nothing is said; quick is for tests in which no validation server waits
-	// for the manager to come back.
-	settle, grace time.Duration
-	// patience is how long it may take to start, where that is not the usual.
+	level       string // of the log; debug by default, the highest
+	// startupGrace and grace default to defaultStartupGrace; quick is for tests in which no validation server reconnects.
+	startupGrace, grace time.Duration
+	// patience is how long it may take to start, if longer than usual.
 	patience time.Duration
 }
 
-// highest verbosity of logs.
+// highest is the highest verbosity of logs.
 const highest = "debug"
 
 // Validation servers pause up to 2 s between two attempts to connect.
 const (
-	defaultSettle = 3 * time.Second
-	quick         = 100 * time.Millisecond
+	defaultStartupGrace = 3 * time.Second
+	quick               = 100 * time.Millisecond
 )
+
+// detectMutations makes a manager panic if it changes an object of its cache. It keeps copies of all objects for some
+// minutes, so that time and memory are measured without it.
+const detectMutations = "KUBE_CACHE_MUTATION_DETECTOR=true"
 
 // startManager starts a manager under its ServiceAccount and waits for nothing.
 func (w *world) startManager(setup managerSetup) *manager {
@@ -133,8 +136,12 @@ func (w *world) startManager(setup managerSetup) *manager {
 			w.t.Fatal(err)
 		}
 	}
+	environment := setup.environment
+	if _, measured := w.t.(*testing.B); !measured && os.Getenv(soakEnvironment) == "" {
+		environment = append([]string{detectMutations}, environment...)
+	}
 	var err error
-	m.process, err = startProcess(w.path("logs"), "manager", setup.environment, append([]string{
+	m.process, err = startProcess(w.path("logs"), "manager", environment, append([]string{
 		cmp.Or(setup.binary, bin("e2e", "keyward-manager")),
 		"--kubeconfig=" + w.managerConfig,
 		"--config=" + filepath.Join(root, "config/manager/manager.yaml"),
@@ -143,8 +150,8 @@ func (w *world) startManager(setup managerSetup) *manager {
 		"--metrics-bind-address=" + m.metrics,
 		"--health-probe-bind-address=" + m.health,
 		"--sync-bind-address=" + w.syncAddress,
-		"--sync-settle=" + cmp.Or(setup.settle, defaultSettle).String(),
-		"--sync-grace=" + cmp.Or(setup.grace, defaultSettle).String(),
+		"--sync-startup-grace=" + cmp.Or(setup.startupGrace, defaultStartupGrace).String(),
+		"--sync-grace=" + cmp.Or(setup.grace, defaultStartupGrace).String(),
 		fmt.Sprintf("--leader-elect=%t", setup.elect),
 		"--log-level=" + cmp.Or(setup.level, highest),
 	}, setup.flags...)...)
@@ -189,7 +196,7 @@ func (w *world) awaitLeader() {
 	})
 }
 
-// create retries for as long as the API server cannot reach the webhooks: that is not what is tested.
+// create retries while the API server cannot reach the webhooks, because that is not what is tested.
 func (w *world) create(object client.Object) {
 	w.t.Helper()
 	if err := w.tryCreate(object); err != nil {
@@ -238,7 +245,7 @@ func (w *world) createKey(name string, change ...func(*v1alpha1.ApiKey)) {
 	w.create(key)
 }
 
-// awaitKey waits until the ApiKey is as the condition wants it.
+// awaitKey waits until the ApiKey meets the condition.
 func (w *world) awaitKey(name, what string, condition func(*v1alpha1.ApiKey) bool) *v1alpha1.ApiKey {
 	w.t.Helper()
 	key := &v1alpha1.ApiKey{}
@@ -254,15 +261,18 @@ func (w *world) awaitKey(name, what string, condition func(*v1alpha1.ApiKey) boo
 	return key
 }
 
-// isTrue is a condition of the object as it is now.
+// isTrue reports whether a condition is true and not older than the object's spec.
 func isTrue(key *v1alpha1.ApiKey, condition string) bool {
 	found := meta.FindStatusCondition(key.Status.Conditions, condition)
 	return found != nil && found.Status == metav1.ConditionTrue && found.ObservedGeneration == key.Generation
 }
 
-func isReady(key *v1alpha1.ApiKey) bool { return isTrue(key, v1alpha1.ConditionReady) }
+// isReady reports whether the key can be used: a key that is refused as declared is ready, too, but not accepted.
+func isReady(key *v1alpha1.ApiKey) bool {
+	return isTrue(key, v1alpha1.ConditionReady) && isTrue(key, v1alpha1.ConditionAccepted)
+}
 
-// isEnforced is whether at least so many servers have the latest change in force.
+// isEnforced reports whether the latest change is in force on at least this number of servers.
 func isEnforced(servers int32) func(*v1alpha1.ApiKey) bool {
 	return func(key *v1alpha1.ApiKey) bool {
 		e := key.Status.Enforcement
@@ -292,7 +302,7 @@ func (w *world) plaintext(name string) string {
 	return key
 }
 
-// revoke declares the revocation, and returns when the API server has it.
+// revoke declares the revocation, and returns when the API server has stored it.
 func (w *world) revoke(name string) {
 	w.t.Helper()
 	patch := client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"revoked":true}}`))
@@ -301,7 +311,7 @@ func (w *world) revoke(name string) {
 	})
 }
 
-// strangeKey is a well-formed key that nobody has published.
+// strangeKey returns a well-formed key that is not published.
 func strangeKey(t testing.TB) string {
 	t.Helper()
 	key, err := keyformat.Mint("acme", rand.Reader)

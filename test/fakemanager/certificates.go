@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// NewPair makes a certificate for a name, signed by itself, and its key, in PEM.
+// NewPair returns a self-signed certificate for a name, and its key, in PEM.
 func NewPair(t testing.TB, name string) (cert, key []byte) {
 	t.Helper()
 	der, private := newCertificate(t, name)

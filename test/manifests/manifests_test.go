@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// built is what a kustomization comes to, as far as tests look at it.
+// built is the part of a built kustomization that tests look at.
 type built struct {
 	deployments  []appsv1.Deployment
 	policies     []networkingv1.NetworkPolicy
@@ -21,7 +21,7 @@ type built struct {
 	clusterRoles []rbacv1.ClusterRole
 }
 
-// build builds a directory below config, and takes no field that does not exist.
+// build builds a directory below config, and refuses fields that do not exist.
 func build(t *testing.T, dir string) *built {
 	t.Helper()
 	all, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), "../../config/"+dir)
@@ -59,7 +59,7 @@ func add[T any](t *testing.T, all []T, text []byte) []T {
 	return append(all, object)
 }
 
-// TestMemoryLimits: Go stays below the limit of its container, and not far below.
+// TestMemoryLimits: the limit of Go is below the limit of its container, and not far below.
 func TestMemoryLimits(t *testing.T) {
 	containers := 0
 	for _, d := range build(t, "default").deployments {

@@ -16,10 +16,10 @@ import (
 
 const systemNamespace = "keyward-system"
 
-// probesOnly are ports that nothing but the kubelet connects to, which comes from the node.
+// probesOnly are ports that only the kubelet connects to, from the node.
 var probesOnly = map[int32]string{9446: "health of the manager"}
 
-// proxyPort is that of the reverse proxy, which the shipped validator does without.
+// proxyPort is the port of the reverse proxy, which the shipped validator does not use.
 const proxyPort = 8080
 
 func parseGoLimit(t *testing.T, text string) int64 {
@@ -40,12 +40,12 @@ func matches(t *testing.T, selector *metav1.LabelSelector, have map[string]strin
 	return s.Matches(labels.Set(have))
 }
 
-// source is where a connection comes from: a Pod, or something that is none.
+// source is where a connection comes from: a Pod, or something else.
 type source struct{ namespace, pod map[string]string }
 
 var inSystem = map[string]string{"kubernetes.io/metadata.name": systemNamespace}
 
-// opens reports whether a rule is for the port, and admits the source.
+// opens reports whether a rule is for the port and allows the source.
 func opens(t *testing.T, rule *networkingv1.NetworkPolicyIngressRule, from source, port int32) bool {
 	t.Helper()
 	if !slices.ContainsFunc(rule.Ports, func(p networkingv1.NetworkPolicyPort) bool {
@@ -83,7 +83,7 @@ func (b *built) reaches(t *testing.T, from source, to *appsv1.Deployment, port i
 	return !isolated
 }
 
-// TestWhoReachesWhat is the table of docs/operations.md, port by port.
+// TestWhoReachesWhat holds the table of docs/operations.md, port by port.
 func TestWhoReachesWhat(t *testing.T) {
 	b := build(t, "default")
 	labelled := func(name string) map[string]string { return map[string]string{"network.keyward.dev/" + name: "true"} }
@@ -93,18 +93,19 @@ func TestWhoReachesWhat(t *testing.T) {
 		source
 		reach []int32
 	}{
-		"what is no Pod, as the API server":   {source{}, []int32{8080, 9443}},
-		"any Pod":                             {source{map[string]string{"a": "b"}, map[string]string{"app": "web"}}, []int32{8080, 9443}},
-		"a Pod of Keyward's namespace":        {source{inSystem, map[string]string{"app": "web"}}, []int32{8080, 9443}},
-		"the shipped validator":               {source{inSystem, validator}, []int32{8080, 9443, 9444}},
-		"a Pod that says it is that":          {source{map[string]string{"a": "b"}, validator}, []int32{8080, 9443}},
-		"a sidecar, of a namespace that may":  {source{labelled("validators"), role("validator")}, []int32{8080, 9443, 9444}},
-		"a sidecar, of one that may not":      {source{map[string]string{"a": "b"}, role("validator")}, []int32{8080, 9443}},
-		"a neighbour of a sidecar":            {source{labelled("validators"), map[string]string{"app": "web"}}, []int32{8080, 9443}},
-		"a gateway":                           {source{labelled("gateways"), role("gateway")}, []int32{8080, 8081, 8082, 9443}},
-		"a gateway, of one that may not":      {source{labelled("validators"), role("gateway")}, []int32{8080, 9443}},
-		"a neighbour of a gateway":            {source{labelled("gateways"), nil}, []int32{8080, 9443}},
-		"Prometheus":                          {source{labelled("monitoring"), map[string]string{"app": "prometheus"}}, []int32{8080, 8083, 9443, 9445}},
+		"what is no Pod, as the API server":  {source{}, []int32{8080, 9443}},
+		"any Pod":                            {source{map[string]string{"a": "b"}, map[string]string{"app": "web"}}, []int32{8080, 9443}},
+		"a Pod of Keyward's namespace":       {source{inSystem, map[string]string{"app": "web"}}, []int32{8080, 9443}},
+		"the shipped validator":              {source{inSystem, validator}, []int32{8080, 9443, 9444}},
+		"a Pod that says it is that":         {source{map[string]string{"a": "b"}, validator}, []int32{8080, 9443}},
+		"a sidecar, of a namespace that may": {source{labelled("validators"), role("validator")}, []int32{8080, 9443, 9444}},
+		"a sidecar, of one that may not":     {source{map[string]string{"a": "b"}, role("validator")}, []int32{8080, 9443}},
+		"a neighbour of a sidecar":           {source{labelled("validators"), map[string]string{"app": "web"}}, []int32{8080, 9443}},
+		"a gateway":                          {source{labelled("gateways"), role("gateway")}, []int32{8080, 8081, 8082, 9443}},
+		"a gateway, of one that may not":     {source{labelled("validators"), role("gateway")}, []int32{8080, 9443}},
+		"a neighbour of a gateway":           {source{labelled("gateways"), nil}, []int32{8080, 9443}},
+		"Prometheus": {source{labelled("monitoring"), map[string]string{"app": "prometheus"}},
+			[]int32{8080, 8083, 9443, 9445}},
 		"a gateway that says it is validator": {source{labelled("gateways"), role("validator")}, []int32{8080, 9443}},
 	}
 	for name, s := range sources {
@@ -135,8 +136,8 @@ func portsOf(d *appsv1.Deployment) (all []int32) {
 	return all
 }
 
-// TestPoliciesAreOfUse: each selects Pods that there are, every rule is for a port of theirs, every port is somebody's,
-// and what has no rule is closed.
+// TestPoliciesAreOfUse: each policy selects Pods that exist, every rule is for one of their ports, every port has a purpose,
+// and a port without a rule is closed.
 func TestPoliciesAreOfUse(t *testing.T) {
 	b := build(t, "default")
 	used, denies := map[string]bool{}, false

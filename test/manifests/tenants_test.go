@@ -5,14 +5,15 @@ import (
 	"testing"
 )
 
-// TestTenantsServeTheirNamespace: the validation server of the pattern per-tenant asks for the platform's Groups, and may
-// have no others; and none of its customers is bound to a role with which Groups are written.
+// TestTenantsServeTheirNamespace: the validation server of the pattern per-tenant requests the platform's Groups, and is
+// authorized for no others. No customer is bound to a role that may write Groups.
 func TestTenantsServeTheirNamespace(t *testing.T) {
 	b := build(t, "samples/patterns/per-tenant/validator")
 	if len(b.deployments) != 1 || !slices.Contains(b.deployments[0].Spec.Template.Spec.Containers[0].Args, "--namespace=tenants") {
 		t.Errorf("it does not ask for one namespace: %+v", b.deployments)
 	}
-	if len(b.clusterWide) != 0 || len(b.bindings) != 1 || b.bindings[0].Namespace != "tenants" || b.bindings[0].RoleRef.Name != "keyward-validator" {
+	if len(b.clusterWide) != 0 || len(b.bindings) != 1 || b.bindings[0].Namespace != "tenants" ||
+		b.bindings[0].RoleRef.Name != "keyward-validator" {
 		t.Errorf("it is bound by %+v and %+v", b.clusterWide, b.bindings)
 	}
 	customers := build(t, "samples/patterns/per-tenant")
@@ -26,7 +27,7 @@ func TestTenantsServeTheirNamespace(t *testing.T) {
 	}
 }
 
-// TestGroupsAreOfNoBuiltInRole: whoever is admin of a namespace does not write what its Groups say.
+// TestGroupsAreOfNoBuiltInRole: an admin of a namespace may not write its Groups.
 func TestGroupsAreOfNoBuiltInRole(t *testing.T) {
 	found := map[string]bool{}
 	for _, role := range build(t, "default").clusterRoles {

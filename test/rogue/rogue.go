@@ -1,5 +1,5 @@
-// Package rogue is a client of the sync port that means harm: somebody with a token, and whatever rights it has. It is
-// for tests, and is not part of any program that is shipped.
+// Package rogue is a hostile client of the sync port: somebody with a token, with or without rights. It is for tests, and is
+// not part of any shipped program.
 package rogue
 
 import (
@@ -17,18 +17,18 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 )
 
-// Client is a rogue. Its modes go on until their context ends, and return how often they did what they do.
+// Client is a rogue. Its modes continue until their context ends, and return how often they repeated their action.
 type Client struct {
-	// Address of the sync port, and whom to expect there.
+	// Address of the sync port, and how to verify the server.
 	Address string
 	TLS     credentials.TransportCredentials
-	// Token that it presents, and the name that it gives itself.
+	// Token that it presents, and the name that it uses.
 	Token, Instance string
-	// Groups and Namespaces that it asks for; both empty for all.
+	// Groups and Namespaces that it requests; both empty for all.
 	Groups, Namespaces []string
 }
 
-// Stream is a connection of the rogue's own with one stream.
+// Stream is a stream with a connection of its own.
 type Stream struct {
 	grpc.BidiStreamingClient[syncv1.SyncRequest, syncv1.SyncResponse]
 	connection *grpc.ClientConn
@@ -37,22 +37,23 @@ type Stream struct {
 // Kill ends the connection as a crash does, without a goodbye.
 func (s *Stream) Kill() { _ = s.connection.Close() }
 
-// Dial connects, and says nothing.
+// Dial connects, and sends nothing.
 func (c *Client) Dial() (*grpc.ClientConn, error) {
 	return grpc.NewClient(c.Address, grpc.WithTransportCredentials(c.TLS))
 }
 
 // Call opens a stream on a connection, with a token.
-func Call(ctx context.Context, connection *grpc.ClientConn, token string) (grpc.BidiStreamingClient[syncv1.SyncRequest, syncv1.SyncResponse], error) {
+func Call(ctx context.Context, connection *grpc.ClientConn,
+	token string) (grpc.BidiStreamingClient[syncv1.SyncRequest, syncv1.SyncResponse], error) {
 	return syncv1.NewSyncServiceClient(connection).Sync(metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token))
 }
 
-// Hello is what the rogue says of itself.
+// Hello returns the rogue's first message.
 func (c *Client) Hello() *syncv1.Hello {
 	return &syncv1.Hello{Instance: c.Instance, Selector: &syncv1.GroupSelector{Groups: c.Groups, Namespaces: c.Namespaces}}
 }
 
-// Open says Hello on a connection of its own.
+// Open sends Hello on a new connection.
 func (c *Client) Open(ctx context.Context, hello *syncv1.Hello) (*Stream, error) {
 	connection, err := c.Dial()
 	if err != nil {
@@ -62,14 +63,14 @@ func (c *Client) Open(ctx context.Context, hello *syncv1.Hello) (*Stream, error)
 	if err == nil {
 		err = stream.Send(&syncv1.SyncRequest{Message: &syncv1.SyncRequest_Hello{Hello: hello}})
 	}
-	if err != nil && !errors.Is(err, io.EOF) { // io.EOF: the reason comes with the next Recv
+	if err != nil && !errors.Is(err, io.EOF) { // io.EOF: the next Recv returns the reason
 		_ = connection.Close()
 		return nil, err
 	}
 	return &Stream{stream, connection}, nil
 }
 
-// CatchUp takes and acknowledges what comes until it has everything.
+// CatchUp receives and acknowledges updates until it has everything.
 func (s *Stream) CatchUp() error {
 	for {
 		response, err := s.Recv()
@@ -89,14 +90,14 @@ func (s *Stream) CatchUp() error {
 	}
 }
 
-// Ack acknowledges a revision, whichever it is.
+// Ack acknowledges any revision.
 func (s *Stream) Ack(revision uint64) error {
 	return s.Send(&syncv1.SyncRequest{Message: &syncv1.SyncRequest_Ack{Ack: &syncv1.Ack{Revision: revision}}})
 }
 
-// Uses reports the use of so many versions that do not exist.
+// Uses reports the use of a number of versions that do not exist.
 func (s *Stream) Uses(n int) error {
-	uses := &syncv1.Uses{Life: "rogue", ThroughMs: time.Now().UnixMilli()}
+	uses := &syncv1.Uses{Incarnation: "rogue", ThroughMs: time.Now().UnixMilli()}
 	for range n {
 		digest := make([]byte, 32)
 		_, _ = rand.Read(digest) // never fails
@@ -108,7 +109,7 @@ func (s *Stream) Uses(n int) error {
 // flooded is how many uses one message of Flood has.
 const flooded = 4000
 
-// Flood reports uses of versions that do not exist, of others' Groups, and by keys that are not there.
+// Flood reports uses of versions and keys that do not exist, and of other tenants' Groups.
 func (c *Client) Flood(ctx context.Context) int {
 	return c.repeat(ctx, func(s *Stream) (sent int) {
 		for ctx.Err() == nil && s.Uses(flooded) == nil {
@@ -118,7 +119,7 @@ func (c *Client) Flood(ctx context.Context) int {
 	})
 }
 
-// Hold connects, and reads nothing. When it is cut off it comes back.
+// Hold connects, and reads nothing. When it is disconnected it reconnects.
 func (c *Client) Hold(ctx context.Context) int {
 	return c.repeat(ctx, func(s *Stream) int {
 		<-s.Context().Done()
@@ -126,7 +127,7 @@ func (c *Client) Hold(ctx context.Context) int {
 	})
 }
 
-// Silence takes everything and acknowledges nothing. When it is cut off it comes back.
+// Silence receives everything and acknowledges nothing. When it is disconnected it reconnects.
 func (c *Client) Silence(ctx context.Context) int {
 	return c.repeat(ctx, func(s *Stream) (taken int) {
 		for ; ; taken++ {
@@ -137,7 +138,7 @@ func (c *Client) Silence(ctx context.Context) int {
 	})
 }
 
-// Flap says Hello and is gone.
+// Flap sends Hello and disconnects.
 func (c *Client) Flap(ctx context.Context) int {
 	return c.repeat(ctx, func(s *Stream) int {
 		pause(ctx, 5*time.Millisecond)
@@ -145,7 +146,7 @@ func (c *Client) Flap(ctx context.Context) int {
 	})
 }
 
-// Kill becomes current, and is gone without a goodbye, under another name each time.
+// Kill becomes current, and disconnects without a goodbye, under another name each time.
 func (c *Client) Kill(ctx context.Context) int {
 	other, n := *c, 0
 	return other.repeat(ctx, func(s *Stream) int {
@@ -154,12 +155,12 @@ func (c *Client) Kill(ctx context.Context) int {
 		if s.CatchUp() != nil {
 			return 0
 		}
-		_ = s.Uses(1) // it is gone anyway
+		_ = s.Uses(1) // it disconnects anyway
 		return 1
 	})
 }
 
-// Claim says that it knows very many groups, and reads nothing.
+// Claim claims to have very many groups, and reads nothing.
 func (c *Client) Claim(ctx context.Context, n int) error {
 	hello := c.Hello()
 	for i := range n {
@@ -173,7 +174,7 @@ func (c *Client) Claim(ctx context.Context, n int) error {
 	return stream.CatchUp()
 }
 
-// Junk presents tokens that are none, so many on a connection, and returns how many of the calls were refused.
+// Junk presents invalid tokens, a number of them on each connection, and returns how many of the calls were refused.
 func (c *Client) Junk(ctx context.Context, n int) (refused int) {
 	connection, err := c.Dial()
 	if err != nil {
@@ -192,8 +193,8 @@ func (c *Client) Junk(ctx context.Context, n int) (refused int) {
 	return refused
 }
 
-// Crowd opens streams, each under a name of its own, until it has so many or one is refused; it holds them until the
-// context ends.
+// Crowd opens streams, each under its own name, until it has the wanted number or one is refused. It keeps them open until
+// the context ends.
 func (c *Client) Crowd(ctx context.Context, n int) (held int, refused error) {
 	for i := range n {
 		other := *c
@@ -211,7 +212,7 @@ func (c *Client) Crowd(ctx context.Context, n int) (held int, refused error) {
 	return held, nil
 }
 
-// Everything does all of it at once.
+// Everything runs all modes at once.
 func (c *Client) Everything(ctx context.Context) {
 	modes := []func(){
 		func() { c.named("flood").Flood(ctx) }, func() { c.named("hold").Hold(ctx) }, func() { c.named("silence").Silence(ctx) },
@@ -242,7 +243,7 @@ func (c *Client) named(mode string) *Client {
 	return &other
 }
 
-// repeat does something on one stream after the other.
+// repeat calls do on one stream after the other.
 func (c *Client) repeat(ctx context.Context, on func(*Stream) int) (times int) {
 	for ctx.Err() == nil {
 		stream, err := c.Open(ctx, c.Hello())

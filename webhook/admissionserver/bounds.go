@@ -14,27 +14,27 @@ import (
 )
 
 const (
-	// maxBody is more than twice what etcd takes of one object: an update shows both states.
+	// maxBody is more than twice the size that etcd accepts for one object: an update has both states.
 	maxBody = 4 << 20
-	// smallBody is what nearly all reviews are smaller than. Those wait for no larger one.
+	// smallBody is more than the size of nearly all reviews. Small reviews do not wait for large ones.
 	smallBody = 64 << 10
-	// readWithin is how long a request may take to arrive, chunkWithin each of its chunks,
-	// queueWithin how long it may wait for others, and answerWithin to be decided on after that;
+	// readWithin is how long a request may take to arrive, chunkWithin how long each of its chunks,
+	// queueWithin how long it may wait for others, and respondWithin how long the decision may take after that;
 	// the API server waits for ten seconds.
-	readWithin   = 3 * time.Second
-	chunkWithin  = time.Second
-	queueWithin  = 3 * time.Second
-	answerWithin = 9 * time.Second
-	// maxAnswer is far more than a patch or a refusal has.
-	maxAnswer = 64 << 10
+	readWithin    = 3 * time.Second
+	chunkWithin   = time.Second
+	queueWithin   = 3 * time.Second
+	respondWithin = 9 * time.Second
+	// maxResponse is more than any patch or refusal needs; package grant keeps refusals within it.
+	maxResponse = 64 << 10
 )
 
 var (
-	errBusy = errors.New("too many admission reviews are under way; try again")
+	errBusy = errors.New("too many admission reviews are in progress; try again")
 	errLate = errors.New("the admission review did not arrive in time")
 )
 
-// Bounded is the server with bounds for whatever is registered with it.
+// Bounded returns the server with bounds for all handlers that are registered with it.
 func Bounded(server webhook.Server, now clock.PassiveClock) webhook.Server {
 	return &bounded{Server: server, clock: now, shares: newShares()}
 }
@@ -65,31 +65,32 @@ func (b *bounded) within(hook http.Handler) http.Handler {
 		}
 		share, leave := b.shares.of(peerOf(r.RemoteAddr))
 		defer leave()
-		ctx, cancel := context.WithTimeout(r.Context(), readWithin+queueWithin+answerWithin)
+		ctx, cancel := context.WithTimeout(r.Context(), readWithin+queueWithin+respondWithin)
 		defer cancel()
-		answer := b.answer(share, hook, control, r.WithContext(ctx))
-		if answer.refused != nil {
-			refuse(w, answer.status, answer.refused)
+		response := b.respond(share, hook, control, r.WithContext(ctx))
+		if response.refused != nil {
+			refuse(w, response.status, response.refused)
 			return
 		}
-		_ = control.SetReadDeadline(time.Time{})                      // the connection goes on
-		_ = control.SetWriteDeadline(b.clock.Now().Add(answerWithin)) // of whoever does not read the answer, which holds nothing of others
-		answer.to(w)
+		_ = control.SetReadDeadline(time.Time{}) // the connection stays open
+		// A client that does not read the response takes nothing from others meanwhile.
+		_ = control.SetWriteDeadline(b.clock.Now().Add(respondWithin))
+		response.to(w)
 	})
 }
 
-// answer lets the hook answer a request, which has its part of what all share no longer than that takes.
-func (b *bounded) answer(share *share, hook http.Handler, control *http.ResponseController, r *http.Request) *answer {
-	var held hold
-	defer held.release()
-	var reserve func(int) error // before so many bytes more are read
+// respond has the hook respond to a request. The request keeps what it has acquired of the shares only for as long as that takes.
+func (b *bounded) respond(share *share, hook http.Handler, control *http.ResponseController, r *http.Request) *response {
+	var acquired hold
+	defer acquired.release()
+	var reserve func(int) error // called before this number of additional bytes is read
 	if r.ContentLength > smallBody {
 		ctx, cancel := context.WithTimeout(r.Context(), queueWithin)
 		defer cancel()
-		if held.acquire(ctx, share.large, r.ContentLength) != nil {
+		if acquired.acquire(ctx, share.large, r.ContentLength) != nil {
 			return refusal(http.StatusServiceUnavailable, errBusy)
 		}
-		reserve = func(n int) error { return held.acquire(ctx, b.shares.large, int64(n)) }
+		reserve = func(n int) error { return acquired.acquire(ctx, b.shares.large, int64(n)) }
 	}
 	body, err := b.receive(r, control, reserve)
 	switch {
@@ -101,26 +102,26 @@ func (b *bounded) answer(share *share, hook http.Handler, control *http.Response
 	if err := checkShape(body); err != nil {
 		return refusal(http.StatusRequestEntityTooLarge, err)
 	}
-	if reserve == nil && (held.acquire(r.Context(), share.small, 1) != nil || held.acquire(r.Context(), b.shares.small, 1) != nil) {
+	if reserve == nil && (acquired.acquire(r.Context(), share.small, 1) != nil || acquired.acquire(r.Context(), b.shares.small, 1) != nil) {
 		return refusal(http.StatusServiceUnavailable, errBusy)
 	}
 	if conn, ok := r.Context().Value(connectionKey{}).(*connection); ok {
 		conn.setWorking(true)
 		defer conn.setWorking(false)
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), answerWithin)
+	ctx, cancel := context.WithTimeout(r.Context(), respondWithin)
 	defer cancel()
 	r = r.WithContext(ctx)
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	answer := &answer{header: http.Header{}, status: http.StatusOK}
-	hook.ServeHTTP(answer, r)
-	return answer
+	response := &response{header: http.Header{}, status: http.StatusOK}
+	hook.ServeHTTP(response, r)
+	return response
 }
 
-// receive reads a body. What is reserved for it and allocated grows with what arrives, not with what is declared.
+// receive reads a body. The memory that is reserved and allocated for it grows with what arrives, not with what is declared.
 func (b *bounded) receive(r *http.Request, control *http.ResponseController, reserve func(int) error) ([]byte, error) {
 	var body []byte
-	left := readWithin // without the time in which it is us who wait
+	left := readWithin // without the time that this server spends on waiting for memory
 	for missing := int(r.ContentLength); missing > 0; {
 		if cap(body) == len(body) {
 			grown := min(max(2*len(body), 4<<10), int(r.ContentLength))
@@ -131,7 +132,7 @@ func (b *bounded) receive(r *http.Request, control *http.ResponseController, res
 			}
 			body = append(make([]byte, 0, grown), body...)
 		}
-		// Of a large body, which others may wait for, each chunk has its time, too.
+		// Others may wait for a large body, so each of its chunks has a time limit, too.
 		within, chunk := left, body[len(body):min(cap(body), len(body)+smallBody)]
 		if reserve != nil {
 			within = min(left, chunkWithin)
@@ -152,47 +153,47 @@ func (b *bounded) receive(r *http.Request, control *http.ResponseController, res
 	return body, nil
 }
 
-// refuse answers without having read what there may be of the body. The connection ends with it.
+// refuse responds without reading the rest of the body. The connection is closed after that.
 func refuse(w http.ResponseWriter, status int, err error) {
 	w.Header().Set("Connection", "close")
 	http.Error(w, err.Error(), status)
 }
 
-// answer is that of a hook, until it is sent: nobody else has to wait for whoever does not take it.
-type answer struct {
+// response is that of a hook until it is sent, so that nobody has to wait for a client that does not read its response.
+type response struct {
 	header  http.Header
 	status  int
 	body    []byte
 	refused error // without the hook
 }
 
-var errAnswer = fmt.Errorf("an answer has at most %d bytes", maxAnswer)
+var errResponse = fmt.Errorf("a response has at most %d bytes", maxResponse)
 
-func refusal(status int, err error) *answer { return &answer{status: status, refused: err} }
+func refusal(status int, err error) *response { return &response{status: status, refused: err} }
 
 // Header implements http.ResponseWriter.
-func (a *answer) Header() http.Header { return a.header }
+func (r *response) Header() http.Header { return r.header }
 
 // WriteHeader implements http.ResponseWriter.
-func (a *answer) WriteHeader(status int) { a.status = status }
+func (r *response) WriteHeader(status int) { r.status = status }
 
 // Write implements http.ResponseWriter.
-func (a *answer) Write(p []byte) (int, error) {
-	if len(a.body)+len(p) > maxAnswer {
-		a.status, a.body = http.StatusInternalServerError, nil
-		a.refused = errAnswer
+func (r *response) Write(p []byte) (int, error) {
+	if len(r.body)+len(p) > maxResponse {
+		r.status, r.body = http.StatusInternalServerError, nil
+		r.refused = errResponse
 	}
-	if a.refused != nil {
-		return 0, a.refused
+	if r.refused != nil {
+		return 0, r.refused
 	}
-	a.body = append(a.body, p...)
+	r.body = append(r.body, p...)
 	return len(p), nil
 }
 
-func (a *answer) to(w http.ResponseWriter) {
-	for name, values := range a.header {
+func (r *response) to(w http.ResponseWriter) {
+	for name, values := range r.header {
 		w.Header()[name] = values
 	}
-	w.WriteHeader(a.status)
-	_, _ = w.Write(a.body) // fails where the client is gone
+	w.WriteHeader(r.status)
+	_, _ = w.Write(r.body) // fails where the client has gone
 }

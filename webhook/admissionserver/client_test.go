@@ -40,7 +40,7 @@ func newAuthority(t *testing.T) authority {
 	return authority{certificate, issued.PrivateKey.(*ecdsa.PrivateKey)}
 }
 
-// issue issues a certificate; that of an authority itself where there is none yet.
+// issue issues a certificate; where there is none yet, the one of the authority itself.
 func (a authority) issue(t *testing.T) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -64,7 +64,7 @@ func (a authority) issue(t *testing.T) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-// TestClientCertificate: where authorities are given, only their clients are answered.
+// TestClientCertificate: where authorities are given, only their clients get responses.
 func TestClientCertificate(t *testing.T) {
 	ours, others := newAuthority(t), newAuthority(t)
 	file := filepath.Join(t.TempDir(), "ca.crt")
@@ -104,16 +104,17 @@ func TestClientCertificate(t *testing.T) {
 	roots.AddCert(ours.certificate)
 	for name, test := range map[string]struct {
 		certificates []tls.Certificate
-		answered     bool
+		accepted     bool
 	}{
 		"ours": {[]tls.Certificate{ours.issue(t)}, true}, "another's": {[]tls.Certificate{others.issue(t)}, false}, "none": {nil, false},
 	} {
-		client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "localhost", Certificates: test.certificates}}}
+		client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots,
+			ServerName: "localhost", Certificates: test.certificates}}}
 		response, err := client.Post("https://"+address+"/hook", "application/json", strings.NewReader("{}"))
 		if err == nil {
 			_ = response.Body.Close()
 		}
-		if answered := err == nil && response.StatusCode == http.StatusOK; answered != test.answered {
+		if accepted := err == nil && response.StatusCode == http.StatusOK; accepted != test.accepted {
 			t.Errorf("with the certificate of %s: %v, %v", name, response, err)
 		}
 		client.CloseIdleConnections()

@@ -8,16 +8,17 @@ import (
 )
 
 const (
-	// maxConnections is how many connections there are at once, maxOfPeer how many of one address. An API
-	// server has one for each review that is under way, by default some hundreds, and one that is
-	// closed in the middle of a review is a change that fails: it must not come to that by itself.
+	// maxConnections is how many connections there are at once, and maxOfPeer how many of one address. An API
+	// server has one for each review that is in progress, by default some hundreds. A change fails if its
+	// connection is closed during the review, so the API server alone must not reach the bound.
 	maxConnections = 4096
 	maxOfPeer      = 1024
 )
 
-// connections are those of a listener. Where there are too many, the one goes that has been without
-// a complete request for the longest, of the address that has most, and rather one that never had any:
-// who comes with few, and says soon what it wants, is never kept out by others.
+// connections are those of a listener. Where there are too many, the one is closed that has been without
+// a complete request for the longest time, of the address that has most among those with such a connection, and preferably
+// one that never had any request: others never keep out a client that has few connections and sends its requests without
+// delay.
 type connections struct {
 	net.Listener
 
@@ -25,7 +26,7 @@ type connections struct {
 
 	mu    sync.Mutex
 	count int
-	peers map[netip.Addr]*list.List // of *connection; in front is who has waited for the longest
+	peers map[netip.Addr]*list.List // of *connection; the one that has been idle for the longest time is in front
 }
 
 func boundConnections(listener net.Listener, most, mostOfPeer int) *connections {
@@ -39,8 +40,8 @@ type connection struct {
 	all  *connections
 	peer netip.Addr
 
-	// Of these all.mu is the lock.
-	place   *list.Element // nil when it is closed
+	// all.mu guards these.
+	element *list.Element // nil when it is closed
 	working bool
 	worked  bool // at least once
 }
@@ -64,7 +65,7 @@ func (c *connections) Accept() (net.Conn, error) {
 	}
 }
 
-// admit makes a place for the connection, perhaps that of another one, which is to be closed.
+// admit admits the connection, where necessary in place of another one, the victim, which the caller has to close.
 func (c *connections) admit(conn *connection) (victim *connection, admitted bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -93,7 +94,7 @@ func (c *connections) admit(conn *connection) (victim *connection, admitted bool
 		of = list.New()
 		c.peers[conn.peer] = of
 	}
-	conn.place = of.PushBack(conn)
+	conn.element = of.PushBack(conn)
 	c.count++
 	return victim, true
 }
@@ -112,14 +113,14 @@ func idlest(of *list.List) (idlest *connection) {
 	return idlest
 }
 
-// remove forgets a connection, once. The caller holds c.mu.
+// remove removes a connection, where that has not happened yet. The caller holds c.mu.
 func (c *connections) remove(conn *connection) {
-	if conn.place == nil {
+	if conn.element == nil {
 		return
 	}
 	of := c.peers[conn.peer]
-	of.Remove(conn.place)
-	conn.place = nil
+	of.Remove(conn.element)
+	conn.element = nil
 	c.count--
 	if of.Len() == 0 {
 		delete(c.peers, conn.peer)
@@ -134,17 +135,17 @@ func (c *connection) Close() error {
 	return c.Conn.Close()
 }
 
-// setWorking notes whether the request of the connection has arrived, and is not answered yet.
+// setWorking records whether the request of the connection has arrived and has no response yet.
 func (c *connection) setWorking(working bool) {
 	c.all.mu.Lock()
 	defer c.all.mu.Unlock()
 	c.working, c.worked = working, true
-	if c.place != nil {
-		c.all.peers[c.peer].MoveToBack(c.place)
+	if c.element != nil {
+		c.all.peers[c.peer].MoveToBack(c.element)
 	}
 }
 
-// peerOf is what counts as one address: of IPv6 the first half, in which whoever has it chooses.
+// peerOf returns what counts as one address: for IPv6 the first half, since its owner chooses the second half.
 func peerOf(address string) netip.Addr {
 	parsed, err := netip.ParseAddrPort(address)
 	if err != nil {

@@ -4,20 +4,21 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
 )
 
-// TestPlaces: there are never more connections than may be, of all and of an address; one that is worked on
-// stays; and nobody who has fewer than another gives way for that one.
-func TestPlaces(t *testing.T) {
+// TestConnectionLimits: there are never more connections than allowed, in total and of an address; a connection whose
+// request is processed stays; and of the addresses that have an idle connection, one with most connections loses it.
+func TestConnectionLimits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const most, mostOfPeer = 8, 4
 		c := boundConnections(nil, most, mostOfPeer)
-		open := map[*connection]bool{}
+		var open []*connection
 		of := func(peer netip.Addr) (n int) {
-			for conn := range open {
+			for _, conn := range open {
 				if conn.peer == peer {
 					n++
 				}
@@ -25,40 +26,50 @@ func TestPlaces(t *testing.T) {
 			return n
 		}
 		pick := func(t *rapid.T) *connection {
-			for conn := range open {
-				return conn
+			if len(open) == 0 {
+				t.Skip("none is open")
 			}
-			t.Skip("none is open")
-			return nil
+			return rapid.SampledFrom(open).Draw(t, "connection")
+		}
+		remove := func(conn *connection) {
+			open = slices.DeleteFunc(open, func(other *connection) bool { return other == conn })
 		}
 		t.Repeat(map[string]func(*rapid.T){
 			"connect": func(t *rapid.T) {
 				near, _ := net.Pipe()
 				peer := netip.AddrFrom4([4]byte{10, 0, 0, byte(rapid.IntRange(1, 6).Draw(t, "peer"))})
 				conn := &connection{Conn: near, all: c, peer: peer}
-				had := of(peer)
+				had, crowd := of(peer), 0 // of the address with most connections of those that have an idle one
+				for _, other := range open {
+					if !other.working {
+						crowd = max(crowd, of(other.peer))
+					}
+				}
 				victim, admitted := c.admit(conn)
 				if admitted {
-					open[conn] = true
+					open = append(open, conn)
 				} else if victim != nil {
-					t.Fatal("one went for nothing")
+					t.Fatal("one was closed although none was admitted")
 				}
 				if victim == nil {
 					if !admitted && had < mostOfPeer && len(open) < most {
-						t.Fatal("refused though there is a place")
+						t.Fatal("refused although a connection could be admitted")
 					}
 					return
 				}
-				if victim.working || had < mostOfPeer && of(victim.peer) < had {
-					t.Fatalf("one of %v went, which has %d and works: %v, for one of %v, which had %d", victim.peer, of(victim.peer), victim.working, peer, had)
+				remove(conn)
+				if victim.working || had < mostOfPeer && of(victim.peer) < crowd || had >= mostOfPeer && victim.peer != peer {
+					t.Fatalf("one of %v was closed, which has %d and works: %v, for one of %v, which had %d", victim.peer,
+						of(victim.peer), victim.working, peer, had)
 				}
-				delete(open, victim)
-				_ = victim.Close() // again is nothing
+				open = append(open, conn)
+				remove(victim)
+				_ = victim.Close() // a second time has no effect
 			},
 			"work": func(t *rapid.T) { conn := pick(t); conn.setWorking(!conn.working) },
 			"close": func(t *rapid.T) {
 				conn := pick(t)
-				delete(open, conn)
+				remove(conn)
 				for range 2 {
 					if err := conn.Close(); err != nil {
 						t.Fatal(err)

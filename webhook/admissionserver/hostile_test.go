@@ -20,10 +20,10 @@ import (
 	"github.com/keyward-dev/keyward/webhook/admissionserver"
 )
 
-// Addresses of the loopback: of the API server, and of a client that means harm.
+// Loopback addresses: of the API server, and of a hostile client.
 const theirs, hostile = "127.0.0.1", "127.0.0.2"
 
-// port is a server of webhooks, as the manager runs it.
+// port is a webhook server, as the manager runs it.
 type port struct {
 	address string
 	roots   *x509.CertPool
@@ -80,7 +80,7 @@ func (p port) dial(ctx context.Context, from string, protocols ...string) (*tls.
 	return connection.(*tls.Conn), nil
 }
 
-// client is one as the API server has it: of HTTP/2 if the server likes.
+// client is like that of the API server: it uses HTTP/2 if the server supports that.
 func (p port) client(t *testing.T, from string, wait time.Duration) *http.Client {
 	transport := &http.Transport{
 		DialContext:       (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}).DialContext,
@@ -91,7 +91,7 @@ func (p port) client(t *testing.T, from string, wait time.Duration) *http.Client
 	return &http.Client{Transport: transport, Timeout: wait}
 }
 
-// ask has an admission review of some bytes answered.
+// ask sends an admission review with this number of bytes.
 func (p port) ask(client *http.Client, bytes int) error {
 	response, err := client.Post("https://"+p.address+"/hook", "application/json", strings.NewReader(`"`+strings.Repeat("x", bytes-2)+`"`))
 	if err != nil {
@@ -104,14 +104,14 @@ func (p port) ask(client *http.Client, bytes int) error {
 	return nil
 }
 
-// TestSlowSenders: whoever declares much and sends little keeps nobody out, as often as it comes back.
+// TestSlowSenders: clients that declare much and send little keep nobody out, however often they reconnect.
 func TestSlowSenders(t *testing.T) {
 	for name, test := range map[string]struct {
 		head string
 		send int // bytes of the body
 		from string
-		// large is as large a request as goes through beside them; those behind the same address
-		// as the API server, as behind a NAT, share its part of the memory for large ones.
+		// large is the size of the largest request that succeeds beside them; clients with the same address
+		// as the API server, for instance behind a NAT, share its part of the memory for large requests.
 		large int
 	}{
 		"almost nothing of much":        {"Content-Length: 4000000", 1, hostile, 4 << 20},
@@ -157,7 +157,7 @@ func TestSlowSenders(t *testing.T) {
 	}
 }
 
-// stall begins a request and waits until the server has had enough.
+// stall starts a request and waits until the server gives up.
 func (p port) stall(ctx context.Context, from, head string, send int, sent func()) {
 	connection, err := p.dial(ctx, from)
 	if err != nil {
@@ -165,7 +165,8 @@ func (p port) stall(ctx context.Context, from, head string, send int, sent func(
 	}
 	defer connection.Close()
 	defer context.AfterFunc(ctx, func() { _ = connection.NetConn().Close() })()
-	if _, err := fmt.Fprintf(connection, "POST /hook HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n%s", head, strings.Repeat("x", min(send, 1))); err != nil {
+	if _, err := fmt.Fprintf(connection, "POST /hook HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n%s", head,
+		strings.Repeat("x", min(send, 1))); err != nil {
 		return
 	}
 	sent()
@@ -175,7 +176,7 @@ func (p port) stall(ctx context.Context, from, head string, send int, sent func(
 	_, _ = io.Copy(io.Discard, connection)
 }
 
-// TestProtocol: over HTTP/2 a peer could have bodies buffered that no handler has begun to read.
+// TestProtocol: with HTTP/2, bodies of a peer would be buffered before a handler reads them.
 func TestProtocol(t *testing.T) {
 	p := open(t, func(http.ResponseWriter, *http.Request) {})
 	connection, err := p.dial(t.Context(), theirs, "h2", "http/1.1")
@@ -202,7 +203,7 @@ func TestProtocol(t *testing.T) {
 	}
 }
 
-// TestConnections: of one address there are so many, and who has few keeps them.
+// TestConnections: the connections of one address are limited, and a client that has few keeps them.
 func TestConnections(t *testing.T) {
 	p := open(t, func(http.ResponseWriter, *http.Request) {})
 	ours := p.client(t, theirs, 10*time.Second)
@@ -222,7 +223,7 @@ func TestConnections(t *testing.T) {
 			closed <- struct{}{}
 		}()
 	}
-	after := time.After(4 * time.Second) // less than the time in which to shake hands
+	after := time.After(4 * time.Second) // less than the time limit of the TLS handshake
 	for n := range connections - most {
 		select {
 		case <-closed:
@@ -235,11 +236,11 @@ func TestConnections(t *testing.T) {
 	}
 }
 
-// TestUnreadAnswers: whoever does not take its answer keeps nobody waiting.
-func TestUnreadAnswers(t *testing.T) {
-	answer := make([]byte, 64<<10)
-	p := open(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(answer) })
-	for range 200 { // each with as much as is buffered on the way, and more
+// TestUnreadResponses: clients that do not read their responses delay nobody.
+func TestUnreadResponses(t *testing.T) {
+	text := make([]byte, 64<<10)
+	p := open(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(text) })
+	for range 200 { // each with more than what is buffered on the way
 		connection, err := p.dial(t.Context(), theirs)
 		if err != nil {
 			t.Fatal(err)

@@ -1,5 +1,5 @@
-// Package admissionserver serves admission webhooks within bounds. Whoever reaches the port may
-// ask, with objects that no schema has looked at, so what a request may cost is bounded before
+// Package admissionserver serves admission webhooks within bounds. Everybody who reaches the port can
+// send requests, with objects that no schema has checked, so the cost of a request is bounded before
 // it is decoded: its size, its shape, its time, and how much of all requests is in memory at once.
 package admissionserver
 
@@ -23,27 +23,27 @@ import (
 )
 
 const (
-	// maxHeader is how many bytes a head may have: that of the API server has some hundreds.
+	// maxHeader is how many bytes the header of a request may have: that of the API server has some hundreds.
 	maxHeader = 16 << 10
-	// headerWithin is how long shaking hands may take, and how long a head.
+	// headerWithin is how long the TLS handshake may take, and how long a header.
 	headerWithin = 5 * time.Second
-	// idleFor is longer than the API server keeps connections that it does not use.
+	// idleFor is longer than the API server keeps unused connections.
 	idleFor = 2 * time.Minute
 )
 
-// Options say where and how to serve.
+// Options configure where and how to serve.
 type Options struct {
 	// Address is host:port or :port.
 	Address string
-	// Certificate serves.
+	// Certificate returns the certificate to serve with.
 	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
-	// ClientCAFile has the certificates of authorities, one of which must have signed that of the
-	// client; empty where clients need none.
+	// ClientCAFile has the certificates of authorities, one of which must have signed the certificate of the
+	// client; empty where clients need no certificate.
 	ClientCAFile string
 	Clock        clock.PassiveClock
 }
 
-// New makes a server of webhooks.
+// New returns a server for webhooks.
 func New(options Options) (webhook.Server, error) {
 	host, portText, err := net.SplitHostPort(options.Address)
 	if err != nil {
@@ -65,7 +65,7 @@ func New(options Options) (webhook.Server, error) {
 	}
 	mux := http.NewServeMux()
 	return Bounded(&listening{
-		Server:  webhook.NewServer(webhook.Options{WebhookMux: mux}), // which registers, and counts
+		Server:  webhook.NewServer(webhook.Options{WebhookMux: mux}), // which registers handlers, and counts requests
 		address: net.JoinHostPort(host, portText), tls: config, mux: mux, started: make(chan struct{}),
 	}, options.Clock), nil
 }
@@ -77,20 +77,20 @@ func authorities(file string) (*x509.CertPool, error) {
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("%s holds no certificate in PEM form", file)
+		return nil, fmt.Errorf("%s has no certificate in PEM format", file)
 	}
 	return pool, nil
 }
 
-// listening is a server of webhooks that listens within bounds. It speaks HTTP/1.1 only: over HTTP/2
-// as much as a megabyte of each connection is buffered before a handler says that it wants it.
+// listening is a server for webhooks that listens within bounds. It supports HTTP/1.1 only: with HTTP/2
+// up to a megabyte of each connection is buffered before a handler reads it.
 type listening struct {
 	webhook.Server
 
 	address string
 	tls     *tls.Config
 	mux     *http.ServeMux
-	started chan struct{} // closed when it listens
+	started chan struct{} // is closed when it listens
 }
 
 // Start implements webhook.Server.
@@ -108,8 +108,8 @@ func (l *listening) Start(ctx context.Context) error {
 		ConnContext:       withConnection,
 		Protocols:         protocols,
 		MaxHeaderBytes:    maxHeader,
-		ReadHeaderTimeout: headerWithin, // which is the time for shaking hands, too
-		WriteTimeout:      readWithin + queueWithin + answerWithin,
+		ReadHeaderTimeout: headerWithin, // which is also the time limit of the TLS handshake
+		WriteTimeout:      readWithin + queueWithin + respondWithin,
 		IdleTimeout:       idleFor,
 		ErrorLog:          slog.NewLogLogger(logr.ToSlogHandler(log), slog.LevelDebug),
 	}
@@ -117,7 +117,7 @@ func (l *listening) Start(ctx context.Context) error {
 	go func() {
 		defer close(stopped)
 		<-ctx.Done()
-		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), readWithin+answerWithin)
+		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), readWithin+respondWithin)
 		defer cancel()
 		if server.Shutdown(within) != nil {
 			_ = server.Close()
@@ -132,14 +132,14 @@ func (l *listening) Start(ctx context.Context) error {
 	return nil
 }
 
-// StartedChecker implements webhook.Server. It does not connect: others may be keeping the port busy,
-// which is no reason for the API server not to ask.
+// StartedChecker implements webhook.Server. It does not connect: that others keep the port busy
+// is no reason for the API server not to send requests.
 func (l *listening) StartedChecker() healthz.Checker {
 	return func(*http.Request) error {
 		select {
 		case <-l.started:
 		default:
-			return errors.New("the server of webhooks does not listen yet")
+			return errors.New("the webhook server does not listen yet")
 		}
 		_, err := l.tls.GetCertificate(&tls.ClientHelloInfo{})
 		return err

@@ -71,7 +71,7 @@ func TestBodies(t *testing.T) {
 			}
 		})
 	}
-	t.Run("an answer that is too large", func(t *testing.T) {
+	t.Run("a response that is too large", func(t *testing.T) {
 		server := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 			for range 1024 {
 				_, _ = w.Write(make([]byte, 1024))
@@ -92,7 +92,7 @@ func TestBodies(t *testing.T) {
 	})
 }
 
-// TestSlowBody: a body that does not arrive ends, and does not keep others out.
+// TestSlowBody: a body that does not arrive is given up, and does not keep others out.
 func TestSlowBody(t *testing.T) {
 	server := serve(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) })
 	slow := make([]net.Conn, 2) // as much as may be in memory
@@ -124,7 +124,7 @@ func TestSlowBody(t *testing.T) {
 	_ = response.Body.Close()
 }
 
-// TestInFlight: of large requests no more are worked on than fit, and none is lost.
+// TestInFlight: no more large requests are processed at once than fit into the memory, and none is lost.
 func TestInFlight(t *testing.T) {
 	var now, most atomic.Int64
 	entered, release := make(chan struct{}, 12), make(chan struct{})
@@ -148,7 +148,7 @@ func TestInFlight(t *testing.T) {
 			_ = response.Body.Close()
 		})
 	}
-	<-entered // of a little more than 2 MiB one fits into 4 MiB, which is all for one address
+	<-entered // only one of a little more than 2 MiB fits into 4 MiB, which is the share of one address
 	close(release)
 	done.Wait()
 	if most.Load() > 1 {
@@ -156,7 +156,7 @@ func TestInFlight(t *testing.T) {
 	}
 }
 
-// TestDecoding: what passes is decoded into memory in proportion to its size.
+// TestDecoding: the memory for decoding what is accepted is proportional to its size.
 func TestDecoding(t *testing.T) {
 	decoded := 0
 	var is cost.Cost
@@ -175,10 +175,12 @@ func TestDecoding(t *testing.T) {
 		body string
 		into func() any
 	}{
-		"versions of an ApiKey":  {`{"status":{"versions":[` + elements + `]}}`, func() any { return &v1alpha1.ApiKey{} }},
-		"very many versions":     {`{"status":{"versions":[` + strings.Repeat("0,", 1<<20) + `0]}}`, func() any { return &v1alpha1.ApiKey{} }},
-		"routes of a Group":      {`{"spec":{"projects":[` + projects + `{}]}}`, func() any { return &v1alpha1.Group{} }},
-		"objects without a kind": {"[" + strings.Repeat("["+strings.Repeat("{},", 1023)+"{}],", 250) + "0]", func() any { return new(any) }},
+		"versions of an ApiKey": {`{"status":{"versions":[` + elements + `]}}`, func() any { return &v1alpha1.ApiKey{} }},
+		"very many versions": {`{"status":{"versions":[` + strings.Repeat("0,", 1<<20) + `0]}}`,
+			func() any { return &v1alpha1.ApiKey{} }},
+		"routes of a Group": {`{"spec":{"projects":[` + projects + `{}]}}`, func() any { return &v1alpha1.Group{} }},
+		"objects without a kind": {"[" + strings.Repeat("["+strings.Repeat("{},", 1023)+"{}],", 250) + "0]",
+			func() any { return new(any) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			into, is = test.into, cost.Cost{}

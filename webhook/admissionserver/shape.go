@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// Bounds of the shape of a JSON text. The largest list of a schema of ours has 256 elements.
+// Bounds of the shape of a JSON text. The largest list in Keyward's schemas has 256 elements.
 const (
 	maxElements = 1024
 	maxValues   = 256 << 10
@@ -16,12 +16,12 @@ var (
 	errElements = fmt.Errorf("a list or an object in an admission review has at most %d elements", maxElements)
 	errValues   = fmt.Errorf("an admission review has at most %d values", maxValues)
 	errDepth    = fmt.Errorf("an admission review is nested at most %d deep", maxDepth)
-	errString   = errors.New("a text in the admission review does not end")
+	errString   = errors.New("a string in the admission review does not end")
 )
 
-// checkShape refuses a text whose decoding could take far more memory than the text has: two
-// bytes may be an element of hundreds. It looks at brackets and commas only; what is no JSON
-// is refused by decoding.
+// checkShape refuses a text whose decoding could take far more memory than the text itself: two
+// bytes can become an element of hundreds of bytes. It examines only brackets and commas; decoding refuses
+// texts that are not JSON.
 func checkShape(body []byte) error {
 	var elements [maxDepth]int
 	depth, values := 0, 0

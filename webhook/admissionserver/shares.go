@@ -9,18 +9,18 @@ import (
 )
 
 const (
-	// largeBytes is how many bytes of large requests are in memory at once, peerBytes of one address;
-	// decoded they are some 40 times as much at worst. Others wait their turn.
+	// largeBytes is how many bytes of large requests are in memory at once, and peerBytes how many of one address;
+	// decoded they take some 40 times as much at worst. Other requests are queued.
 	largeBytes = 8 << 20
 	peerBytes  = maxBody
-	// smallAtOnce is how many small requests that have arrived are worked on at once, peerAtOnce of
+	// smallAtOnce is how many small requests that have arrived are processed at once, and peerAtOnce how many of
 	// one address.
 	smallAtOnce = 64
 	peerAtOnce  = 32
 )
 
-// shares are what requests have of the memory: all together, and those of one address, so that
-// the queue in which others wait is one's own.
+// shares limit the memory of requests: of all together, and of those of one address, so that
+// each address has a queue of its own.
 type shares struct {
 	large, small *semaphore.Weighted
 
@@ -28,7 +28,7 @@ type shares struct {
 	peers map[netip.Addr]*share
 }
 
-// share is that of one address.
+// share is the part of one address.
 type share struct {
 	large, small *semaphore.Weighted
 	users        int
@@ -41,7 +41,7 @@ func newShares() *shares {
 	}
 }
 
-// of is the share of an address, until the caller leaves.
+// of returns the share of an address. The caller calls leave when it no longer uses the share.
 func (s *shares) of(peer netip.Addr) (of *share, leave func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -60,7 +60,7 @@ func (s *shares) of(peer netip.Addr) (of *share, leave func()) {
 	}
 }
 
-// hold is what one request holds.
+// hold is what one request has acquired.
 type hold []func()
 
 func (h *hold) acquire(ctx context.Context, of *semaphore.Weighted, n int64) error {

@@ -14,7 +14,7 @@ type access struct {
 	client client.Client
 }
 
-// may reports whether the user may do what the attributes say.
+// may reports whether the user may do what the attributes describe.
 func (a *access) may(ctx context.Context, user authenticationv1.UserInfo, attributes authorizationv1.ResourceAttributes) (bool, error) {
 	extra := make(map[string]authorizationv1.ExtraValue, len(user.Extra))
 	for key, values := range user.Extra {

@@ -35,12 +35,10 @@ func (w *domainAllowlists) ValidateDelete(context.Context, *v1alpha1.DomainAllow
 }
 
 func (w *domainAllowlists) validate(ctx context.Context, list *v1alpha1.DomainAllowlist) (admission.Warnings, error) {
-	if problem := grant.Domains(list); problem != nil {
-		return answer("DomainAllowlist", list.Name, problem)
-	}
-	_, problem, err := cache.ForAllowlist(ctx, w.reader, list)
+	granted, err := cache.ProblemsOfAllowlist(ctx, w.reader, list)
 	if err != nil {
 		return nil, err
 	}
-	return answer("DomainAllowlist", list.Name, problem)
+	problems, warnings := split(granted)
+	return warnings, refuse("DomainAllowlist", list.Name, append(grant.DomainProblems(list), problems...))
 }

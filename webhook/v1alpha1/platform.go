@@ -16,16 +16,17 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/internal/grant"
 )
 
-// platformFields are those of a Group that take the verb manage: what the platform promises, charges and forbids,
-// and what content believes. Nobody else enforces that, for a spec does not say who wrote it: the webhook fails
-// closed. Values are compared as they are meant, with defaults filled in.
+// platformFields are the fields of a Group that require the verb manage: what the platform promises, charges and forbids,
+// and what content servers rely on. Only the webhook can enforce that, since a spec does not record who wrote it: the
+// webhook fails closed. Values are compared with their defaults filled in.
 var platformFields = []struct {
 	path string
 	of   func(*v1alpha1.GroupSpec) any
 }{
-	// No tier is the catalogue's default. Naming it is more than that: it stays when the catalogue's changes.
+	// A Group without a tier has the catalogue's default. To name that tier is a change: it stays when the default changes.
 	{"spec.tier", func(s *v1alpha1.GroupSpec) any { return s.Tier }},
 	{"spec.limits", func(s *v1alpha1.GroupSpec) any { return s.Limits }},
 	{"spec.state", func(s *v1alpha1.GroupSpec) any {
@@ -43,15 +44,16 @@ var platformFields = []struct {
 	}},
 }
 
-// cleaners delete what belongs to an object that is gone. The rule groups.deleting does not call the webhook for them,
-// so that a namespace ends without a manager, too. Who may bring a Group under an owner is asked when it is.
+// cleaners are the users that delete what belongs to a deleted object. The rule groups.deleting does not call the webhook
+// for them, so that a namespace can be deleted without a manager, too. Who may put a Group under an owner is checked when
+// that happens.
 var cleaners = []string{
 	"system:serviceaccount:kube-system:namespace-controller",
 	"system:serviceaccount:kube-system:generic-garbage-collector",
 	"system:kube-controller-manager", // where controllers have no accounts of their own
 }
 
-// changed are the platform fields that differ.
+// changed returns the paths of the platform fields that differ.
 func changed(old, group *v1alpha1.GroupSpec) []string {
 	var paths []string
 	for _, f := range platformFields {
@@ -62,15 +64,15 @@ func changed(old, group *v1alpha1.GroupSpec) []string {
 	return paths
 }
 
-// guard returns what of a new or changed Group its user may not set; old is an empty Group for a new one.
-func (w *groups) guard(ctx context.Context, old, group *v1alpha1.Group) (field.ErrorList, error) {
+// guard returns what the user may not set in a new or changed Group; for a new one, old is an empty Group.
+func (w *groups) guard(ctx context.Context, old, group *v1alpha1.Group) (grant.Problems, error) {
 	paths := changed(&old.Spec, &group.Spec)
 	if owners, err := ownersSet(ctx, old, group); err != nil {
 		return nil, err
 	} else if owners {
 		paths = append(paths, "metadata.ownerReferences")
 	}
-	var problems field.ErrorList
+	var problems grant.Problems
 	if len(paths) > 0 {
 		user, err := w.mayManage(ctx, group)
 		if err != nil {
@@ -78,7 +80,7 @@ func (w *groups) guard(ctx context.Context, old, group *v1alpha1.Group) (field.E
 		}
 		if user != "" {
 			for _, path := range paths {
-				problems = append(problems, field.Forbidden(field.NewPath(path), manageHint(user)))
+				problems = append(problems, forbidden(path, manageHint(user)))
 			}
 		}
 	}
@@ -87,18 +89,25 @@ func (w *groups) guard(ctx context.Context, old, group *v1alpha1.Group) (field.E
 	}
 	user, err := w.mayNot(ctx, authorizationv1.ResourceAttributes{Resource: "apikeys", Verb: "create", Namespace: group.Namespace})
 	if err == nil && user != "" {
-		problems = append(problems, field.Forbidden(field.NewPath("spec.defaultKey"), fmt.Sprintf(
-			"it makes an ApiKey, and %s may not create apikeys.keyward.dev in this namespace; leave it out, or have that right granted, as by the ClusterRole admin", user)))
+		problems = append(problems, forbidden("spec.defaultKey", fmt.Sprintf(
+			"it makes an ApiKey, and %s may not create apikeys.keyward.dev in this namespace; "+
+				"leave it out, or have that right granted, for instance by the ClusterRole admin", user)))
 	}
 	return problems, err
 }
 
-// ownersSet reports whether a user brings a Group under an owner, or changes anything of what names one that it has: the
-// garbage collector deletes a Group whose owner of that kind, name and UID there is not. It may itself change them, as
-// it does to resolve circles.
+// forbidden is a problem with the rights of the user, not with the Group.
+func forbidden(path, message string) *grant.Problem {
+	return &grant.Problem{Reason: v1alpha1.ReasonManageRequired, Type: field.ErrorTypeForbidden, Field: path, Message: message}
+}
+
+// ownersSet reports whether a user puts a Group under an owner, or changes anything in a reference to an owner: the
+// garbage collector deletes a Group for which no owner of that kind, name and UID exists. The garbage collector itself may
+// change them, as it does to resolve cycles.
 func ownersSet(ctx context.Context, old, group *v1alpha1.Group) (bool, error) {
 	if !slices.ContainsFunc(group.OwnerReferences, func(owner metav1.OwnerReference) bool {
-		return !slices.ContainsFunc(old.OwnerReferences, func(was metav1.OwnerReference) bool { return equality.Semantic.DeepEqual(was, owner) })
+		return !slices.ContainsFunc(old.OwnerReferences,
+			func(was metav1.OwnerReference) bool { return equality.Semantic.DeepEqual(was, owner) })
 	}) {
 		return false, nil
 	}
@@ -106,7 +115,7 @@ func ownersSet(ctx context.Context, old, group *v1alpha1.Group) (bool, error) {
 	return err == nil && !slices.Contains(cleaners, request.UserInfo.Username), err
 }
 
-// guardDeletion refuses to delete what the platform set: created again it would be without.
+// guardDeletion refuses to delete what the platform has set: a Group that is created again would lack it.
 func (w *groups) guardDeletion(ctx context.Context, group *v1alpha1.Group) error {
 	paths := changed(&v1alpha1.GroupSpec{}, &group.Spec)
 	if len(paths) == 0 {
@@ -125,27 +134,28 @@ func (w *groups) guardDeletion(ctx context.Context, group *v1alpha1.Group) error
 	}
 	refusals.WithLabelValues("Group", v1alpha1.ReasonManageRequired).Inc()
 	return apierrors.NewForbidden(schema.GroupResource{Group: v1alpha1.GroupVersion.Group, Resource: "groups"}, group.Name,
-		fmt.Errorf("with it would go %s: %s", strings.Join(paths, ", "), manageHint(user)))
+		fmt.Errorf("the deletion would also remove %s: %s", strings.Join(paths, ", "), manageHint(user)))
 }
 
 func manageHint(user string) string {
-	return fmt.Sprintf("it is the platform's, and %s does not have the verb manage on this Group; leave it as it is, or ask for the ClusterRole keyward-platform", user)
+	return fmt.Sprintf("it is the platform's, and %s does not have the verb manage on this Group; "+
+		"leave it as it is, or ask for the ClusterRole keyward-platform", user)
 }
 
-// makesKey reports whether the change has a default key made.
+// makesKey reports whether the change causes a default key to be created.
 func makesKey(old, is *v1alpha1.DefaultKey) bool {
 	enabled := func(d *v1alpha1.DefaultKey) bool { return d.Enabled != nil && *d.Enabled }
 	return enabled(is) && (!enabled(old) || old.Name != is.Name)
 }
 
-// mayManage returns the name of the requesting user if that may not manage the Group, else nothing.
+// mayManage returns the name of the requesting user if that user may not manage the Group, else nothing.
 func (w *groups) mayManage(ctx context.Context, group *v1alpha1.Group) (user string, err error) {
 	return w.mayNot(ctx, authorizationv1.ResourceAttributes{
 		Resource: "groups", Verb: v1alpha1.VerbManage, Namespace: group.Namespace, Name: group.Name,
 	})
 }
 
-// mayNot returns the name of the requesting user if that may not do it with Keyward's objects, else nothing.
+// mayNot returns the name of the requesting user if that user may not do this with Keyward's objects, else nothing.
 func (w *groups) mayNot(ctx context.Context, attributes authorizationv1.ResourceAttributes) (user string, err error) {
 	request, err := admission.RequestFromContext(ctx)
 	if err != nil {

@@ -12,34 +12,35 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
 // right is something that the manager does for an ApiKey, with its own rights, where the author of
-// the ApiKey has to have the right, too: otherwise creating ApiKeys would be a way to it.
+// the ApiKey must have the right, too: otherwise a user could gain it by creating ApiKeys.
 type right struct {
-	// reason is that of conditions, for the count of refusals.
+	// reason is the one of conditions, for the metric of refusals.
 	reason string
 	field  string
-	// what the manager does, in words, and what mends it beside the right itself.
+	// what is what the manager does, in words; hint is how to fix it without the right.
 	what, hint string
 	attributes authorizationv1.ResourceAttributes
 }
 
-// maxRights is how many rights one ApiKey can take, by its schema: an import, a template, 16 workloads.
+// maxRights is how many rights one ApiKey can require, by its schema: an import, a template, 16 workloads.
 const maxRights = 18
 
-// rightsFor are those that a new ApiKey takes, or what a change adds to it: what was there before is
-// not asked for again, so that whoever edits the rest needs no more than the right to do that. That
-// the key itself is put into an Opaque Secret is what creating an ApiKey is.
+// rightsFor returns the rights that a new ApiKey requires, or that a change adds: those of what was there before are
+// not checked again, so that a user who edits the rest needs only the right to do that. To put
+// the key itself into an Opaque Secret requires no right beyond that to create ApiKeys.
 func rightsFor(old, key *v1alpha1.ApiKey) []right {
 	var rights []right
 	if from := key.Spec.ImportFrom; from != nil && !equality.Semantic.DeepEqual(old.Spec.ImportFrom, from) {
 		rights = append(rights, right{
 			reason: v1alpha1.ReasonImportRefused, field: "spec.importFrom.secretKeyRef.name",
-			what: fmt.Sprintf("get Secret %q", shown(from.SecretKeyRef.Name)), hint: "let somebody create the ApiKey who may",
+			what: fmt.Sprintf("get Secret %q", shown(from.SecretKeyRef.Name)), hint: "let somebody create the ApiKey who has it",
 			attributes: authorizationv1.ResourceAttributes{
 				Namespace: key.Namespace, Version: "v1", Resource: "secrets", Name: from.SecretKeyRef.Name, Verb: "get",
 			},
@@ -68,8 +69,8 @@ func rightsFor(old, key *v1alpha1.ApiKey) []right {
 	return rights
 }
 
-// adorned is the field in which a template gets a type, a label or an annotation by which somebody
-// else may take its Secret for more than a key; "" where there is none.
+// adorned returns the field in which a template gets a type, a label or an annotation that can cause other programs
+// to treat its Secret as more than a key; "" where there is none.
 func adorned(old, template *v1alpha1.SecretTemplate) string {
 	if opaque := template.Type == "" || template.Type == string(corev1.SecretTypeOpaque); !opaque && template.Type != old.Type {
 		return "type"
@@ -87,19 +88,20 @@ func adorned(old, template *v1alpha1.SecretTemplate) string {
 	return ""
 }
 
-// checkRights refuses a key whose author asks for what they may not do themselves.
+// checkRights refuses a key whose author requests what they may not do themselves. It names all rights that are missing.
 func (w *apiKeys) checkRights(ctx context.Context, old, key *v1alpha1.ApiKey) error {
 	rights := rightsFor(old, key)
 	if len(rights) == 0 {
 		return nil
 	}
-	if len(rights) > maxRights { // more than the schema admits: whoever asks is no API server
-		return apierrors.NewBadRequest(fmt.Sprintf("the ApiKey takes %d rights; at most %d are looked at", len(rights), maxRights))
+	if len(rights) > maxRights { // more than the schema admits: the request is not from an API server
+		return apierrors.NewBadRequest(fmt.Sprintf("the ApiKey requires %d rights; at most %d are checked", len(rights), maxRights))
 	}
 	request, err := admission.RequestFromContext(ctx)
 	if err != nil {
-		return fmt.Errorf("finding out who asks: %w", err)
+		return fmt.Errorf("finding out who sends the request: %w", err)
 	}
+	var missing []error
 	for _, right := range rights {
 		allowed, err := w.access.may(ctx, request.UserInfo, right.attributes)
 		if err != nil {
@@ -108,15 +110,20 @@ func (w *apiKeys) checkRights(ctx context.Context, old, key *v1alpha1.ApiKey) er
 		if allowed {
 			continue
 		}
-		refusals.WithLabelValues("ApiKey", right.reason).Inc()
-		return apierrors.NewForbidden(schema.GroupResource{Group: v1alpha1.GroupVersion.Group, Resource: "apikeys"}, key.Name,
-			fmt.Errorf("%s: user %q may not %s in namespace %q; ask for the right to, or %s",
-				right.field, shown(request.UserInfo.Username), right.what, key.Namespace, right.hint))
+		if len(missing) == 0 {
+			refusals.WithLabelValues("ApiKey", right.reason).Inc()
+		}
+		missing = append(missing, fmt.Errorf("%s: user %q may not %s in namespace %q; ask for the right to, or %s",
+			right.field, shown(request.UserInfo.Username), right.what, key.Namespace, right.hint))
 	}
-	return nil
+	if len(missing) == 0 {
+		return nil
+	}
+	return apierrors.NewForbidden(schema.GroupResource{Group: v1alpha1.GroupVersion.Group, Resource: "apikeys"}, key.Name,
+		utilerrors.NewAggregate(missing))
 }
 
-// shown is as much of a text as is repeated in a message.
+// shown returns as much of a text as messages repeat.
 func shown(text string) string {
 	const most = 253
 	if len(text) <= most {

@@ -1,6 +1,6 @@
-// Package v1alpha1 answers admission requests about what a schema cannot see: other objects,
-// the requesting user, and formats beyond patterns. It is a courtesy that tells a user at
-// once what the controllers, who are the law, would write into the status later.
+// Package v1alpha1 decides admission requests by what a schema cannot check: other objects,
+// the requesting user, and formats beyond patterns. It reports to a user at
+// once what the controllers would write into the status later; only the controllers are authoritative.
 package v1alpha1
 
 import (
@@ -20,7 +20,7 @@ import (
 // +kubebuilder:webhook:name=apikeys.mutating.keyward.dev,path=/mutate-keyward-dev-v1alpha1-apikey,mutating=true,failurePolicy=fail,sideEffects=None,groups=keyward.dev,resources=apikeys,verbs=create;update,versions=v1alpha1,admissionReviewVersions=v1,serviceName=keyward-webhook,serviceNamespace=keyward-system,servicePort=9443,timeoutSeconds=10
 // +kubebuilder:webhook:name=apikeys.validating.keyward.dev,path=/validate-keyward-dev-v1alpha1-apikey,mutating=false,failurePolicy=fail,sideEffects=None,groups=keyward.dev,resources=apikeys,verbs=create;update,versions=v1alpha1,admissionReviewVersions=v1,serviceName=keyward-webhook,serviceNamespace=keyward-system,servicePort=9443,timeoutSeconds=10
 // +kubebuilder:webhook:name=groups.validating.keyward.dev,path=/validate-keyward-dev-v1alpha1-group,mutating=false,failurePolicy=fail,sideEffects=None,groups=keyward.dev,resources=groups,verbs=create;update,versions=v1alpha1,admissionReviewVersions=v1,serviceName=keyward-webhook,serviceNamespace=keyward-system,servicePort=9443,timeoutSeconds=10
-// A deletion would undo what the platform set, so it waits for a manager, too: but not that of a namespace, or by an owner.
+// A deletion would undo what the platform has set, so it requires a manager, too, except that of a namespace or by an owner.
 // +kubebuilder:webhook:name=groups.deleting.keyward.dev,path=/validate-keyward-dev-v1alpha1-group,mutating=false,failurePolicy=fail,sideEffects=None,groups=keyward.dev,resources=groups,verbs=delete,versions=v1alpha1,admissionReviewVersions=v1,serviceName=keyward-webhook,serviceNamespace=keyward-system,servicePort=9443,timeoutSeconds=10,patch=`{"matchConditions":[{"name":"by-a-user","expression":"!(request.userInfo.username in ['system:serviceaccount:kube-system:namespace-controller', 'system:serviceaccount:kube-system:generic-garbage-collector', 'system:kube-controller-manager'])"}]}`
 // +kubebuilder:webhook:name=domainallowlists.validating.keyward.dev,path=/validate-keyward-dev-v1alpha1-domainallowlist,mutating=false,failurePolicy=fail,sideEffects=None,groups=keyward.dev,resources=domainallowlists,verbs=create;update,versions=v1alpha1,admissionReviewVersions=v1,serviceName=keyward-webhook,serviceNamespace=keyward-system,servicePort=9443,timeoutSeconds=10
 
@@ -33,10 +33,12 @@ func Setup(mgr ctrl.Manager, tiers *tier.Catalogue) error {
 	if err := ctrl.NewWebhookManagedBy(mgr, &v1alpha1.ApiKey{}).WithValidator(keys).Complete(); err != nil {
 		return fmt.Errorf("setting up the webhook of ApiKey: %w", err)
 	}
-	if err := ctrl.NewWebhookManagedBy(mgr, &v1alpha1.Group{}).WithValidator(&groups{reader: mgr.GetClient(), tiers: tiers, access: &access{client: mgr.GetClient()}}).Complete(); err != nil {
+	groups := &groups{reader: mgr.GetClient(), tiers: tiers, access: keys.access}
+	if err := ctrl.NewWebhookManagedBy(mgr, &v1alpha1.Group{}).WithValidator(groups).Complete(); err != nil {
 		return fmt.Errorf("setting up the webhook of Group: %w", err)
 	}
-	if err := ctrl.NewWebhookManagedBy(mgr, &v1alpha1.DomainAllowlist{}).WithValidator(&domainAllowlists{reader: mgr.GetClient()}).Complete(); err != nil {
+	if err := ctrl.NewWebhookManagedBy(mgr,
+		&v1alpha1.DomainAllowlist{}).WithValidator(&domainAllowlists{reader: mgr.GetClient()}).Complete(); err != nil {
 		return fmt.Errorf("setting up the webhook of DomainAllowlist: %w", err)
 	}
 	return nil

@@ -17,12 +17,12 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// stamp marks new ApiKeys with the user who creates them, and holds them from their first
-// moment on, which saves the controller a write.
+// stamp annotates new ApiKeys with the user who creates them, and adds the finalizer from the
+// start, which saves the controller a write.
 //
-// It knows metadata only. A typed Defaulter would have to decode the spec, and so be the one
-// to refuse a number in place of a text, in words of Go; the schema, whose turn comes later,
-// does it better.
+// It decodes metadata only. A typed Defaulter would have to decode the spec, and so would
+// refuse a number in place of a text with a message of Go's decoder; the schema, which is checked later,
+// has better messages.
 type stamp struct{}
 
 // Handle implements admission.Handler.
@@ -33,7 +33,7 @@ func (stamp) Handle(_ context.Context, request admission.Request) admission.Resp
 	}
 	switch request.Operation {
 	case admissionv1.Create:
-		// A copy, or from a backup, or made up: it is what the creator claims.
+		// The object may be a copy, from a backup, or invented: the annotation is what the creator claims.
 		earlier := object.GetAnnotations()[v1alpha1.AnnotationCreatedBy]
 		if !isName(earlier) {
 			earlier = ""
@@ -42,7 +42,7 @@ func (stamp) Handle(_ context.Context, request admission.Request) admission.Resp
 		annotate(object, v1alpha1.AnnotationCreatedBy, request.UserInfo.Username)
 		controllerutil.AddFinalizer(object, v1alpha1.FinalizerEnforcement)
 	case admissionv1.Update:
-		// A manifest that is put in place of the object does not have the stamp.
+		// A manifest that replaces the object does not have the annotation.
 		old := &metav1.PartialObjectMetadata{}
 		if err := json.Unmarshal(request.OldObject.Raw, old); err != nil {
 			return admission.Errored(http.StatusBadRequest, err)
@@ -84,10 +84,11 @@ func annotateOrRemove(object *unstructured.Unstructured, name, value string) {
 	}
 }
 
-// maxName is more than any authenticator's names of users have.
+// maxName is longer than the user names of any authenticator.
 const maxName = 1024
 
-// isName reports whether a text can be the name of a user, for people to read.
+// isName reports whether a text can be the name of a user that people can read.
 func isName(text string) bool {
-	return text != "" && len(text) <= maxName && utf8.ValidString(text) && strings.IndexFunc(text, func(r rune) bool { return !unicode.IsGraphic(r) }) < 0
+	return text != "" && len(text) <= maxName && utf8.ValidString(text) &&
+		strings.IndexFunc(text, func(r rune) bool { return !unicode.IsGraphic(r) }) < 0
 }

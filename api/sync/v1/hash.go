@@ -1,5 +1,5 @@
-// Package syncv1 is the synchronization protocol between the manager and validation servers:
-// generated from sync.proto, with what both ends compute alike beside it.
+// Package syncv1 is the synchronization protocol between the manager and validation servers: code generated from sync.proto,
+// and the content hashes that both ends compute.
 package syncv1
 
 import (
@@ -13,21 +13,19 @@ import (
 // HashSize is the length of a content hash in bytes.
 const HashSize = sha256.Size
 
-// Content identifies the state of one group with all its keys: the sum, modulo 2^256, of the
-// hashes of their records. Both ends keep it current, at the cost of one record when one
-// changes, so that a server that kept its snapshot over a reconnect is sent nothing that it
-// has already. Ends built from different releases may encode a message differently and then
-// disagree; the cost is one group sent again.
+// Content identifies the state of one group with all its keys: the sum, modulo 2^256, of the hashes of their records. Both
+// ends keep it current, at the cost of one record per change, so that a server that kept its snapshot over a reconnect is sent
+// nothing that it has already. Ends built from different releases may encode a message differently and then disagree; the cost
+// is one group that is sent again.
 //
-// A sum is weaker than a hash over everything: somebody who chose very many records freely
-// might find two sets of them with the same sum (Wagner, A Generalized Birthday Problem,
-// 2002). Records are made by the manager, which validation servers trust anyway.
+// A sum is weaker than a hash over everything: an attacker who chose very many records freely might find two sets of them with
+// the same sum (Wagner, A Generalized Birthday Problem, 2002). The manager makes the records, and validation servers trust it
+// anyway.
 //
 // The zero Content has no records.
 type Content struct{ words [HashSize / 8]uint64 }
 
-// RecordHash is the SHA-256 of a record in its deterministic encoding, behind a byte for
-// its kind.
+// RecordHash is the SHA-256 of a byte for the kind of a record, followed by the record in its deterministic encoding.
 type RecordHash [HashSize]byte
 
 const (
@@ -78,7 +76,7 @@ func (c *Content) Bytes() []byte {
 	return sum
 }
 
-// ContentHash returns the content hash of a group with these keys, in whatever order.
+// ContentHash returns the content hash of a group with these keys, in any order.
 func ContentHash(group *Group, keys []*Key) []byte {
 	var content Content
 	content.Add(HashGroup(group))

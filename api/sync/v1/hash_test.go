@@ -15,13 +15,14 @@ var keys = rapid.SliceOfNDistinct(rapid.Custom(func(t *rapid.T) *syncv1.Key {
 	return &syncv1.Key{
 		Id: fmt.Sprintf("k%d", rapid.IntRange(0, 99).Draw(t, "id")), Group: "tenants/acme",
 		Projects: rapid.SliceOfN(rapid.StringN(0, 5, -1), 0, 2).Draw(t, "projects"), Suspended: rapid.Bool().Draw(t, "suspended"),
-		Versions: []*syncv1.Version{{Digest: rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "digest"), ExpiresAtMs: rapid.Int64().Draw(t, "expires")}},
+		Versions: []*syncv1.Version{{Digest: rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "digest"),
+			ExpiresAtMs: rapid.Int64().Draw(t, "expires")}},
 	}
 }), 1, 10, (*syncv1.Key).GetId)
 
-// TestContentHashTells: it is the same for the same records in any order, and different as
-// soon as one is missing, doubled, changed or of another group.
-func TestContentHashTells(t *testing.T) {
+// TestContentHash: it is the same for the same records in any order, and different if one is missing, doubled, changed or of another
+// group.
+func TestContentHash(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		group, keys := &syncv1.Group{Namespace: "tenants", Name: "acme"}, keys.Draw(t, "keys")
 		hash := syncv1.ContentHash(group, keys)
@@ -42,7 +43,7 @@ func TestContentHashTells(t *testing.T) {
 	})
 }
 
-// TestContentFollows: adding and removing, whatever the way, ends at the hash of what is left.
+// TestContentFollows: adding and removing records in any order results in the hash of the remaining records.
 func TestContentFollows(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		group, keys := &syncv1.Group{Namespace: "tenants", Name: "acme"}, keys.Draw(t, "keys")
@@ -52,11 +53,11 @@ func TestContentFollows(t *testing.T) {
 			content.Add(syncv1.HashKey(key))
 		}
 		order := rapid.Permutation(keys).Draw(t, "order")
-		gone := rapid.IntRange(0, len(keys)).Draw(t, "gone")
-		for _, key := range order[:gone] {
+		removed := rapid.IntRange(0, len(keys)).Draw(t, "removed")
+		for _, key := range order[:removed] {
 			content.Remove(syncv1.HashKey(key))
 		}
-		if !bytes.Equal(content.Bytes(), syncv1.ContentHash(group, order[gone:])) {
+		if !bytes.Equal(content.Bytes(), syncv1.ContentHash(group, order[removed:])) {
 			t.Error("it is not the hash of what is left")
 		}
 	})

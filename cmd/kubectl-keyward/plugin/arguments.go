@@ -12,16 +12,17 @@ import (
 	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
-// mayBeKey is said of an argument that is not understood. It is not told which: a key would come back in messages,
-// and stand in logs of whatever runs the plugin.
-const mayBeKey = "an argument may be a key, which then stands in your shell's history: to find out about one, give it to kubectl keyward verify on standard input"
+// mayBeKey is the message about an argument that is not understood. It does not quote the argument: a key would appear
+// in messages, and in the logs of any program that runs the plugin.
+const mayBeKey = "an argument may be a key, which is then in your shell's history: to find out about one, give it to " +
+	"kubectl keyward verify on standard input"
 
-// looksLikeKey is whether a text can be a key, also one that was imported or not copied as a whole.
+// looksLikeKey reports whether a text can be a key, also an imported one, or a part of a key.
 func looksLikeKey(text string) bool {
 	return strings.Contains(text, "_") || keyformat.Importable(text)
 }
 
-// noArguments is cobra.NoArgs, which would say what the argument is.
+// noArguments is cobra.NoArgs, except that it does not quote the argument.
 func noArguments(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -35,7 +36,7 @@ func noArguments(cmd *cobra.Command, args []string) error {
 	return errors.New("there is no such verb; " + mayBeKey)
 }
 
-// keyName is one argument that can be the name of an ApiKey.
+// keyName requires one argument that can be the name of an ApiKey.
 func keyName(cmd *cobra.Command, args []string) error {
 	if err := cobra.ExactArgs(1)(cmd, args); err != nil {
 		return err
@@ -43,7 +44,7 @@ func keyName(cmd *cobra.Command, args []string) error {
 	return optionalKeyName(cmd, args)
 }
 
-// optionalKeyName is keyName, or no argument.
+// optionalKeyName accepts no argument, or what keyName accepts.
 func optionalKeyName(cmd *cobra.Command, args []string) error {
 	if err := cobra.MaximumNArgs(1)(cmd, args); err != nil {
 		return err
@@ -54,7 +55,7 @@ func optionalKeyName(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// groupName is one argument that can be the name of a Group.
+// groupName requires one argument that can be the name of a Group.
 func groupName(cmd *cobra.Command, args []string) error {
 	if err := cobra.ExactArgs(1)(cmd, args); err != nil {
 		return err
@@ -65,7 +66,7 @@ func groupName(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// flagError says of a flag what is wrong with it, without its value.
+// flagError says what is wrong with a flag, without its value.
 func flagError(_ *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
 	var invalid *pflag.InvalidValueError
@@ -73,14 +74,15 @@ func flagError(_ *cobra.Command, err error) error {
 	switch {
 	case errors.As(err, &invalid):
 		return fmt.Errorf("--%s takes a value of type %s", invalid.GetFlag().Name, invalid.GetFlag().Value.Type())
-	case errors.As(err, &syntax), errors.As(err, &unknown) && (looksLikeKey(unknown.GetSpecifiedName()) || len(unknown.GetSpecifiedShortnames()) > 1):
+	case errors.As(err, &syntax), errors.As(err, &unknown) &&
+		(looksLikeKey(unknown.GetSpecifiedName()) || len(unknown.GetSpecifiedShortnames()) > 1):
 		return errors.New("there is no such flag; " + mayBeKey)
 	}
 	return err
 }
 
-// discreet lets commands that come with cobra say nothing of their arguments.
-func discreet(root *cobra.Command) {
+// hideArguments keeps the commands that cobra adds from quoting their arguments.
+func hideArguments(root *cobra.Command) {
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	root.SetFlagErrorFunc(flagError)

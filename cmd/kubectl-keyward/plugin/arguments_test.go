@@ -15,7 +15,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 )
 
-// everyCommand is the whole tree, with the path to each.
+// everyCommand returns all commands, by their paths.
 func everyCommand(t *testing.T) map[string]*cobra.Command {
 	t.Helper()
 	a := &app{now: time.Now, flags: genericclioptions.NewConfigFlags(true)}
@@ -31,7 +31,7 @@ func everyCommand(t *testing.T) map[string]*cobra.Command {
 	return all
 }
 
-// TestNoCommandEchoesAKey gives keys as arguments and as flags to all commands that there are.
+// TestNoCommandEchoesAKey passes keys as arguments and as flags to all commands.
 func TestNoCommandEchoesAKey(t *testing.T) {
 	whole := mint(t, 31).Reveal()
 	keys := map[string]string{
@@ -45,10 +45,11 @@ func TestNoCommandEchoesAKey(t *testing.T) {
 		}
 	}
 	for path, cmd := range commands {
-		helps := path == "help" || path == "completion" // which say nothing else, whatever follows
+		helps := path == "help" || path == "completion" // which print only their own text, for any argument
 		for name, key := range keys {
 			for way, more := range map[string][]string{
-				"argument": {key}, "two": {key, key}, "flag": {"--" + key}, "short flags": {"-q" + key}, "value": {"--output=" + key}, "number": {"--limit=" + key},
+				"argument": {key}, "two": {key, key}, "flag": {"--" + key}, "short flags": {"-q" +
+					key}, "value": {"--output=" + key}, "number": {"--limit=" + key},
 				"overlap": {"--overlap=" + key}, "wait": {"--wait=" + key}, "timeout": {"--timeout", key}, "syntax": {"--=" + key},
 			} {
 				r := keyward(t, "", append(strings.Fields(path), more...)...).lacks(t, key)
@@ -63,7 +64,7 @@ func TestNoCommandEchoesAKey(t *testing.T) {
 	}
 }
 
-// TestThePageNamesEveryFlag holds the page to the flags that there are.
+// TestThePageNamesEveryFlag compares the page with the flags.
 func TestThePageNamesEveryFlag(t *testing.T) {
 	page, err := os.ReadFile("../../../docs/kubectl-keyward.md")
 	if err != nil {
@@ -96,7 +97,7 @@ func TestAMissingKubeconfigIsNamed(t *testing.T) {
 	keywardRaw(t, "status").expect(t, 0)
 }
 
-// TestAFullDisk cannot write a key, which is not because of the cluster.
+// TestAFullDisk: a key cannot be written, and the message does not blame the cluster.
 func TestAFullDisk(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {

@@ -1,5 +1,5 @@
 // Package plugin is kubectl keyward. Each verb has a file; what it prints for people is text, and with -o json or
-// yaml a document. Narration and questions go to standard error, so that standard output is the result alone.
+// yaml a document. Progress and prompts go to standard error, so that standard output is the result alone.
 package plugin
 
 import (
@@ -34,18 +34,18 @@ type app struct {
 	flags   *genericclioptions.ConfigFlags
 	output  string
 	now     func() time.Time
-	// running is set once the command line was understood.
+	// running is set once the command line has been parsed.
 	running bool
 }
 
 // Run runs the plugin with the arguments behind its name, and returns its exit code.
 func Run(ctx context.Context, args []string, streams genericiooptions.IOStreams, version string) int {
-	quieten()
+	muteLibraries()
 	return run(ctx, &app{streams: streams, now: time.Now}, args, version)
 }
 
-// quieten keeps libraries from writing between the lines: their errors are returned, too.
-func quieten() {
+// muteLibraries keeps libraries from writing log lines between the output: their errors are returned, too.
+func muteLibraries() {
 	log.SetLogger(logr.Discard())
 	klog.SetLogger(logr.Discard())
 }
@@ -80,7 +80,7 @@ func (a *app) root(version string) *cobra.Command {
 		Long: `Look at API keys and their use, rotate, reveal and revoke them, and find out why one was refused.
 
 Exit codes: 0 done; 1 failed; 2 not understood; 3 the key is not valid, or its state does not allow it;
-4 declared, but not in force in time; 5 in force, but not on servers that are away; 130 interrupted.`,
+4 declared, but not in force in time; 5 in force, but not on disconnected servers; 130 interrupted.`,
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl keyward"},
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -92,7 +92,7 @@ Exit codes: 0 done; 1 failed; 2 not understood; 3 the key is not valid, or its s
 				return errors.New("-o: write json or yaml; with usage, also wide")
 			}
 			for _, arg := range args {
-				// It would come back in messages, and stand in the API server's audit log.
+				// It would appear in messages and in the API server's audit log.
 				if cmd.Name() != cobra.ShellCompRequestCmd && keyformat.WellFormed(arg) {
 					return errors.New(mayBeKey)
 				}
@@ -106,7 +106,7 @@ Exit codes: 0 done; 1 failed; 2 not understood; 3 the key is not valid, or its s
 	root.PersistentFlags().StringVarP(&a.output, "output", "o", "", "json or yaml, of usage also wide; default: text for people")
 	root.AddCommand(a.status(), a.usage(), a.rotate(), a.revoke(), a.suspend(), a.resume(), a.reveal(), a.verify(), a.explain())
 	a.completeFlags(root)
-	discreet(root)
+	hideArguments(root)
 	return root
 }
 
@@ -124,9 +124,9 @@ func scheme() *runtime.Scheme {
 	return s
 }
 
-// configured is the error of there being no kubeconfig, where nothing else says where the cluster is: client-go
+// requireKubeconfig returns an error if there is no kubeconfig and nothing else says where the cluster is: client-go
 // would then try a port of this machine.
-func (a *app) configured() error {
+func (a *app) requireKubeconfig() error {
 	access := a.flags.ToRawKubeConfigLoader().ConfigAccess()
 	files := access.GetLoadingPrecedence()
 	if access.IsExplicitFile() {
@@ -136,14 +136,14 @@ func (a *app) configured() error {
 	}
 	for _, file := range files {
 		if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
-			return nil // what else is wrong with it shows when it is read
+			return nil // other problems with it show when it is read
 		}
 	}
 	return fmt.Errorf("there is no kubeconfig at %s: name one with --kubeconfig or KUBECONFIG", strings.Join(files, " or "))
 }
 
 func (a *app) connect() (*session, error) {
-	if err := a.configured(); err != nil {
+	if err := a.requireKubeconfig(); err != nil {
 		return nil, err
 	}
 	namespace, _, err := a.flags.ToRawKubeConfigLoader().Namespace()
@@ -166,33 +166,38 @@ func (a *app) connect() (*session, error) {
 // key reads the ApiKey of that name.
 func (s *session) key(ctx context.Context, name string) (*v1alpha1.ApiKey, error) {
 	key := &v1alpha1.ApiKey{}
-	err := s.Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: name}, key)
-	if apierrors.IsNotFound(err) {
-		called := " of that name"
-		if !looksLikeKey(name) {
-			called = fmt.Sprintf(" %q", name)
-		}
-		return nil, fmt.Errorf("there is no ApiKey%s in namespace %q: kubectl keyward status -A lists those that you may see", called, s.namespace)
-	}
-	return key, err
+	return key, s.read(ctx, name, key, "ApiKey", "kubectl keyward status -A")
 }
 
-// fieldOwner is under which name the plugin's edits are recorded.
+// read reads the object of that name and kind. If there is none, the error names a command that lists them.
+func (s *session) read(ctx context.Context, name string, object client.Object, kind, list string) error {
+	err := s.Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: name}, object)
+	if !apierrors.IsNotFound(err) {
+		return err
+	}
+	called := " of that name"
+	if !looksLikeKey(name) {
+		called = fmt.Sprintf(" %q", name)
+	}
+	return fmt.Errorf("there is no %s%s in namespace %q: %s lists those that you may see", kind, called, s.namespace, list)
+}
+
+// fieldOwner is the name under which the plugin's edits are recorded.
 const fieldOwner = client.FieldOwner("kubectl-keyward")
 
-// patch changes the ApiKey as it is, if it needs to be.
+// patch changes the ApiKey, if the change makes a difference.
 func (s *session) patch(ctx context.Context, key *v1alpha1.ApiKey, change func(*v1alpha1.ApiKeySpec)) error {
 	before := key.DeepCopy()
 	change(&key.Spec)
 	return s.Patch(ctx, key, client.MergeFrom(before), fieldOwner)
 }
 
-// narrate writes a line for people.
+// narrate writes a line of progress, for people.
 func (a *app) narrate(format string, args ...any) {
 	_, _ = fmt.Fprintf(a.streams.ErrOut, format+"\n", cleanArguments(args)...)
 }
 
-// isTerminal is whether a stream is one.
+// isTerminal reports whether a stream is a terminal.
 func isTerminal(stream any) bool {
 	if w, ok := stream.(cleanWriter); ok {
 		stream = w.Unwrap()

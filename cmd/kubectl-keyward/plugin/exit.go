@@ -20,9 +20,9 @@ const (
 	ExitUsage = 2
 	// ExitRefused is that the key is not valid, or that its state does not allow it.
 	ExitRefused = 3
-	// ExitTimeout is that what was asked for is declared, but did not happen in time.
+	// ExitTimeout is that a change is declared, but was not in force in time.
 	ExitTimeout = 4
-	// ExitIncomplete is that a change is in force, but not on servers that are away.
+	// ExitIncomplete is that a change is in force, but not on disconnected servers.
 	ExitIncomplete = 5
 	// ExitInterrupted is that somebody pressed Ctrl-C, as shells count it.
 	ExitInterrupted = 130
@@ -45,10 +45,10 @@ func refusedf(format string, args ...any) error {
 	return coded{ExitRefused, fmt.Errorf(format, args...)}
 }
 
-// errQuiet ends a command whose output has said everything.
+// errSilent ends a command whose output has said everything.
 var errSilent = errors.New("refused")
 
-// explainError says in one line what went wrong and what mends it, and returns the exit code.
+// explainError says in one line what went wrong and how to fix it, and returns the exit code.
 func explainError(err error) (line string, code int) {
 	var known coded
 	var request *url.Error

@@ -16,36 +16,32 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	adminv1 "github.com/keyward-dev/keyward/api/admin/v1"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-const (
-	// codeAllowed and codePreflight are the codes of what was not refused.
-	codeAllowed   = "allowed"
-	codePreflight = "preflight"
-	// mostDecisions is how many a server tells at a time.
-	mostDecisions = 1000
-)
+// mostDecisions is how many decisions a server returns at a time.
+const mostDecisions = adminv1.MaxDecisions
 
-// explanation is the document of explain.
+// explanation is the document that explain prints.
 type explanation struct {
 	// Key is the ApiKey that was asked about, or whose request it was.
 	Key       *keyView    `json:"key,omitempty"`
 	Decisions []explained `json:"decisions"`
 	// More is how many older ones are left out.
 	More int `json:"more,omitempty"`
-	// Asked is how many servers answered, Unanswered what the others said.
+	// Asked is how many servers answered. Unanswered are the errors of the others.
 	Asked      int      `json:"asked"`
 	Unanswered []string `json:"unanswered,omitempty"`
 }
 
 type explained struct {
 	ruling
-	Why string `json:"why"`
-	Fix string `json:"mend,omitempty"`
+	Cause string `json:"cause"`
+	Hint  string `json:"hint,omitempty"`
 }
 
-// question is one run of explain.
+// decisionsQuery is one run of explain.
 type decisionsQuery struct {
 	*app
 	servers servers
@@ -57,7 +53,7 @@ func (a *app) explain() *cobra.Command {
 	q := &decisionsQuery{app: a}
 	cmd := &cobra.Command{
 		Use:   "explain REQUEST-ID|KEY-ID|APIKEY",
-		Short: "Say why requests were refused, and what mends it",
+		Short: "Say why requests were refused, and how to fix it",
 		Long: `Say why a request was refused, by the X-Request-Id of its answer, or why requests with a key were, by the id
 or the name of its ApiKey. Validation servers remember their last 10,000 decisions, where they are started with
 --admin-token-file. They are found by their labels and reached through the API server, or with --url directly.`,
@@ -66,28 +62,29 @@ or the name of its ApiKey. Validation servers remember their last 10,000 decisio
   kubectl keyward explain 9f4c2b7d0e1a48c6 --url http://127.0.0.1:8083 --token-file token`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeKeys,
-		RunE: func(cmd *cobra.Command, args []string) error {
+		PreRunE: func(*cobra.Command, []string) error {
 			if q.limit < 1 {
 				return usagef("--limit: write a number from 1 on")
 			}
-			return q.run(cmd.Context(), args[0])
+			return nil
 		},
+		RunE: a.withSession(q.run),
 	}
-	cmd.Flags().StringArrayVar(&q.servers.urls, "url", nil, "where the admin port of a validation server is reached directly; may be repeated")
+	cmd.Flags().StringArrayVar(&q.servers.urls, "url", nil,
+		"where the admin port of a validation server is reached directly; may be repeated")
 	cmd.Flags().StringVar(&q.servers.namespace, "validator-namespace", "keyward-system", "namespace of the validation servers")
-	cmd.Flags().StringVarP(&q.servers.selector, "selector", "l", "app.kubernetes.io/name=keyward,app.kubernetes.io/component=validator", "labels of the validation servers")
+	cmd.Flags().StringVarP(&q.servers.selector, "selector", "l",
+		"app.kubernetes.io/name=keyward,app.kubernetes.io/component=validator", "labels of the validation servers")
 	cmd.Flags().StringVar(&q.servers.tokenFile, "token-file", "", "file with the validation servers' token; default: from the Secret")
-	cmd.Flags().StringVar(&q.servers.secret, "token-secret", "keyward-system/keyward-validator-admin", "Secret whose entry \"token\" is the validation servers' token")
+	cmd.Flags().StringVar(&q.servers.secret, "token-secret", "keyward-system/keyward-validator-admin",
+		"Secret whose entry \"token\" is the validation servers' token")
 	cmd.Flags().IntVar(&q.limit, "limit", 5, "how many decisions to show")
-	cmd.Flags().BoolVar(&q.all, "all", false, "requests that were let through, too")
+	cmd.Flags().BoolVar(&q.all, "all", false, "also show requests that were allowed")
 	return cmd
 }
 
-func (q *decisionsQuery) run(ctx context.Context, about string) error {
-	s, err := q.connect()
-	if err != nil {
-		return err
-	}
+func (q *decisionsQuery) run(ctx context.Context, s *session, args []string) error {
+	about := args[0]
 	validators, err := q.servers.find(ctx, s)
 	if err != nil {
 		return err
@@ -106,7 +103,7 @@ func (q *decisionsQuery) run(ctx context.Context, about string) error {
 		q.narrate("! %s", problem)
 	}
 	if result.Asked == 0 {
-		return errors.New("no validation server told its decisions")
+		return errors.New("no validation server returned its decisions")
 	}
 	byKey := key != nil || slices.ContainsFunc(decisions, func(d ruling) bool { return d.RequestID != about })
 	if key == nil && len(decisions) > 0 {
@@ -117,16 +114,17 @@ func (q *decisionsQuery) run(ctx context.Context, about string) error {
 		result.Key = &view
 	}
 	if len(decisions) == 0 && result.Key == nil {
-		return fmt.Errorf("none of the %d servers that answered remembers a request or a key of this id: each keeps its last 10,000 decisions, since it was started", result.Asked)
+		return fmt.Errorf("none of the %d servers that answered remembers a request or a key of this id: each keeps "+
+			"its last 10,000 decisions, since it was started", result.Asked)
 	}
 	result.keep(decisions, q.limit, q.all || !byKey)
 	return q.print(result, func(p *page) { p.explanation(result, len(decisions)) })
 }
 
-// resolve returns the ApiKey of that name, if there is one, and what to ask of servers, in
-// order, until there is an answer.
+// resolve returns the ApiKey of that name, if there is one, and the queries to send to servers, in this order, until one
+// has a result.
 func resolve(ctx context.Context, s *session, about string) (*v1alpha1.ApiKey, []url.Values, error) {
-	byID := []url.Values{{"request_id": {about}}, byKey(about)}
+	byID := []url.Values{{adminv1.DecisionsRequestID: {about}}, byKey(about)}
 	if len(validation.IsDNS1123Subdomain(about)) > 0 {
 		return nil, byID, nil // no object has such a name
 	}
@@ -134,7 +132,8 @@ func resolve(ctx context.Context, s *session, about string) (*v1alpha1.ApiKey, [
 	err := s.Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: about}, key)
 	switch {
 	case err == nil && key.Status.KeyID == "":
-		return nil, nil, refusedf("the manager has not looked at ApiKey %s/%s yet: kubectl keyward -n %s status %s", key.Namespace, key.Name, key.Namespace, key.Name)
+		return nil, nil, refusedf("the manager has not looked at ApiKey %s/%s yet: kubectl keyward -n %s status %s",
+			key.Namespace, key.Name, key.Namespace, key.Name)
 	case err == nil:
 		return key, []url.Values{byKey(key.Status.KeyID)}, nil
 	case apierrors.IsNotFound(err), apierrors.IsForbidden(err):
@@ -145,7 +144,7 @@ func resolve(ctx context.Context, s *session, about string) (*v1alpha1.ApiKey, [
 }
 
 func byKey(id string) url.Values {
-	return url.Values{"key_id": {id}, "limit": {strconv.Itoa(mostDecisions)}}
+	return url.Values{adminv1.DecisionsKeyID: {id}, adminv1.DecisionsLimit: {strconv.Itoa(mostDecisions)}}
 }
 
 // ask asks all servers at once, and returns their decisions, the latest first.
@@ -168,7 +167,7 @@ func (e *explanation) ask(ctx context.Context, s *session, validators []validato
 	return all
 }
 
-// keep takes over what is to be shown.
+// keep adds the decisions that are to be shown.
 func (e *explanation) keep(decisions []ruling, limit int, all bool) {
 	for i := range decisions {
 		d := &decisions[i]
@@ -183,14 +182,12 @@ func (e *explanation) keep(decisions []ruling, limit int, all bool) {
 		if e.Key != nil {
 			name = "-n " + e.Key.Namespace + " " + e.Key.Name
 		}
-		r := d.explain(name)
-		e.Decisions = append(e.Decisions, explained{*d, r.why, r.fix})
+		cause, hint := d.explain(name)
+		e.Decisions = append(e.Decisions, explained{*d, cause, hint})
 	}
 }
 
-func (d ruling) refused() bool { return d.Code != codeAllowed && d.Code != codePreflight }
-
-// keyOf is the ApiKey that a decision is about, as far as one may see it.
+// keyOf returns the ApiKey that a decision is about, or nil if its user may not see it.
 func (s *session) keyOf(ctx context.Context, d *ruling) *v1alpha1.ApiKey {
 	if d.KeyID == "" {
 		return nil
@@ -241,9 +238,9 @@ func (p *page) decision(d *explained) {
 		word, s = "Not refused", green
 	}
 	p.line("%s: %s", p.paint(s, word), p.paint(bold, strconv.Itoa(d.Status)+" "+d.Code))
-	p.line("  %s", d.Why)
-	if d.Fix != "" {
-		p.line("  %s", d.Fix)
+	p.line("  %s", d.Cause)
+	if d.Hint != "" {
+		p.line("  %s", d.Hint)
 	}
 	request := strings.TrimSpace(d.Method + " " + d.Host)
 	if d.Origin != "" {
@@ -252,7 +249,7 @@ func (p *page) decision(d *explained) {
 	at := metav1.Time{Time: d.Time}
 	facts := [][]cell{
 		texts("  When", p.when(&at, instant)), texts("  Request", or(request, "-")+", id "+or(d.RequestID, "-")),
-		texts("  Where", d.Validator+", door "+d.Integration),
+		texts("  Where", d.Validator+", integration "+d.Integration),
 	}
 	if d.KeyID != "" {
 		facts = append(facts, texts("  Key", d.KeyID+" of Group "+d.Group))

@@ -19,7 +19,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/cri-streaming/pkg/streaming/portforward"
 
+	adminv1 "github.com/keyward-dev/keyward/api/admin/v1"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/internal/decisioncode"
+	"github.com/keyward-dev/keyward/server/adminapi"
 	"github.com/keyward-dev/keyward/server/adminapi/decisionlog"
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/decision"
@@ -27,7 +30,7 @@ import (
 
 const adminToken = "a-token-of-some-length"
 
-// remembering is a validation server's admin handler, as the server has it.
+// remembering serves the decision log as a validation server does.
 func remembering(t *testing.T) (*decisionlog.Ring, *httptest.Server, string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "token")
@@ -36,7 +39,7 @@ func remembering(t *testing.T) (*decisionlog.Ring, *httptest.Server, string) {
 	}
 	ring := decisionlog.New()
 	mux := http.NewServeMux()
-	mux.Handle(decisionlog.Path, ring.Handler(file, slog.New(slog.DiscardHandler)))
+	mux.Handle(adminv1.DecisionsPath, adminapi.RequireToken(file, slog.New(slog.DiscardHandler), ring.Handler()))
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	return ring, server, file
@@ -45,22 +48,25 @@ func remembering(t *testing.T) (*decisionlog.Ring, *httptest.Server, string) {
 func record(ring *decisionlog.Ring, id, key string, code decision.Code, before time.Duration) {
 	result := &authorizer.Result{Decision: decision.Decision{Code: code}}
 	if key != "" {
-		result.Key, result.Group, result.Project = decision.Key{ID: key}, &decision.Group{Identity: "explain/acme"}, &decision.Project{Name: "marketing"}
+		result.Key, result.Group = decision.Key{ID: key}, &decision.Group{Identity: "explain/acme"}
+		result.Project = &decision.Project{Name: "marketing"}
 	}
 	ring.Record("reverseproxy", now.Add(-before), &authorizer.Request{ID: id, Request: decision.Request{
 		Method: "GET", Host: "cdn.acme.example", Path: "/secret-path", Origin: "https://evil.example",
 	}}, result)
 }
 
-func TestEveryCodeHasARemedy(t *testing.T) {
-	for _, code := range decision.Codes() {
-		r, ok := hints[code.String()]
-		if refused := code != decision.Allowed && code != decision.Preflight; !ok || r.why == "" || refused != (r.fix != "") {
-			t.Errorf("%s: %+v", code, r)
+// TestHints: each code is explained, and each refusal has a hint, without a placeholder that is not filled in.
+func TestHints(t *testing.T) {
+	for _, code := range decisioncode.All() {
+		d := &ruling{Decision: adminv1.Decision{Code: code.String()}}
+		cause, hint := d.explain("")
+		if cause == "" || d.refused() != (hint != "") || strings.ContainsAny(cause+hint, "{}") {
+			t.Errorf("%s: %q, %q", code, cause, hint)
 		}
 	}
-	if len(hints) != len(decision.Codes()) {
-		t.Errorf("%d remedies for %d codes", len(hints), len(decision.Codes()))
+	if cause, hint := (&ruling{Decision: adminv1.Decision{Code: "of_tomorrow"}}).explain(""); cause == "" || hint != "" {
+		t.Errorf("an unknown code: %q, %q", cause, hint)
 	}
 }
 
@@ -106,24 +112,25 @@ func TestExplain(t *testing.T) {
 	both = []string{"--url", server.URL, "--url", "http://127.0.0.1:1", "--token-file", file}
 	ask("r1").expect(t, 0, "! 127.0.0.1:1: ", "403 origin_denied")
 	both = []string{"--url", "http://127.0.0.1:1", "--token-file", file}
-	ask("r1").expect(t, ExitError, "connection refused", "no validation server told")
+	ask("r1").expect(t, ExitError, "connection refused", "no validation server returned")
 	wrong := filepath.Join(t.TempDir(), "wrong")
 	if err := os.WriteFile(wrong, []byte("another-token-than-theirs"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	keyward(t, "", "explain", "r1", "--url", server.URL, "--token-file", wrong).expect(t, ExitError, "it wants another token")
-	off := httptest.NewServer(http.HandlerFunc(decisionlog.Off))
+	keyward(t, "", "explain", "r1", "--url", server.URL, "--token-file", wrong).expect(t, ExitError, "it requires another token")
+	off := httptest.NewServer(http.HandlerFunc(decisionlog.Disabled))
 	defer off.Close()
 	keyward(t, "", "explain", "r1", "--url", off.URL, "--token-file", file).expect(t, ExitError, "start it with --admin-token-file")
 }
 
-// TestExplainThroughTheAPIServer reaches a server in a Pod as kubectl port-forward does:
-// through the real API server, and a kubelet's own code for the last step.
+// TestExplainThroughTheAPIServer reaches a server in a Pod as kubectl port-forward does: through the real API server and, for
+// the last step, the code of a kubelet.
 func TestExplainThroughTheAPIServer(t *testing.T) {
 	ring, server, _ := remembering(t)
 	record(ring, "tunnel", "kweb", decision.KeyRetired, time.Minute)
 	kubelet := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		portforward.ServePortForward(w, r, dialer{}, "", "", &portforward.V4Options{}, time.Minute, time.Minute, portforward.SupportedProtocols)
+		portforward.ServePortForward(w, r, dialer{}, "", "", &portforward.V4Options{}, time.Minute, time.Minute,
+			portforward.SupportedProtocols)
 	}))
 	defer kubelet.Close()
 	namespace(t, "keyward-system")
@@ -143,7 +150,8 @@ func TestExplainThroughTheAPIServer(t *testing.T) {
 		StringData: map[string]string{tokenEntry: adminToken + "\n"},
 	}
 	for _, err := range []error{
-		admin.Create(t.Context(), node), admin.Create(t.Context(), pod), admin.Create(t.Context(), stopped), admin.Create(t.Context(), secret),
+		admin.Create(t.Context(), node), admin.Create(t.Context(), pod),
+		admin.Create(t.Context(), stopped), admin.Create(t.Context(), secret),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -158,13 +166,13 @@ func TestExplainThroughTheAPIServer(t *testing.T) {
 	if err := admin.Status().Update(t.Context(), pod); err != nil {
 		t.Fatal(err)
 	}
-	keyward(t, "", "explain", "tunnel").expect(t, 0, "401 key_retired", "keyward-system/keyward-validator-1, door reverseproxy").lacks(t, adminToken)
+	keyward(t, "", "explain", "tunnel").expect(t, 0, "401 key_retired",
+		"keyward-system/keyward-validator-1, integration reverseproxy").lacks(t, adminToken)
 	server.Close()
-	keyward(t, "", "explain", "tunnel").expect(t, ExitError, "keyward-system/keyward-validator-1: ", "no validation server told")
+	keyward(t, "", "explain", "tunnel").expect(t, ExitError, "keyward-system/keyward-validator-1: ", "no validation server returned")
 }
 
-// dialer is the part of a container runtime: it connects to a port of a Pod, which is one of
-// this machine.
+// dialer plays the container runtime: it connects to a port of a Pod, which is a port of this machine.
 type dialer struct{}
 
 func (dialer) PortForward(ctx context.Context, _, _ string, port int32, stream io.ReadWriteCloser) error {

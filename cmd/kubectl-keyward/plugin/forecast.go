@@ -2,13 +2,12 @@ package plugin
 
 import "time"
 
-// soonest is how much of a month has to be over before anything is foretold by it.
+// soonest is how much of a month has to be over before there is a forecast.
 const soonest = time.Hour
 
-// forecast foretells what is used by the end of a month: as much in the rest of it, for its length,
-// as until now. It is 0 where that cannot be said, because the month has only begun. Where a quota
-// will be used up before, usedUp is when; it is the zero time where it will not be, where it is
-// already, and where there is none, which is nil.
+// forecast returns what will be used by the end of a month if the rest of the month is used at the same rate as until now. It
+// is 0 if the month has only begun, so that there is no forecast. usedUp is when the quota will be used up; it is the zero
+// time if it will not be, if it is already, or if there is no quota (nil).
 func forecast(used int64, quota *int64, begin, end, now time.Time) (total int64, usedUp time.Time) {
 	elapsed := now.Sub(begin)
 	if elapsed < soonest || !now.Before(end) || used <= 0 {
@@ -23,8 +22,8 @@ func forecast(used int64, quota *int64, begin, end, now time.Time) (total int64,
 	return total, begin.Add(time.Duration(float64(elapsed) * (float64(*quota) / float64(used))))
 }
 
-// monthOf returns the month (UTC) in which the usage is to be shown, and its ends: that of now, or a
-// later one that the manager's clock has reached already.
+// monthOf returns the month (UTC) whose usage is shown, and its ends: the current month, or a later one that the manager's
+// clock has reached already.
 func monthOf(period string, now time.Time) (name string, begin, end time.Time) {
 	now = now.UTC()
 	begin = time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)

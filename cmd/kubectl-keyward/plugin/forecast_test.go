@@ -41,8 +41,7 @@ func TestForecast(t *testing.T) {
 	}
 }
 
-// TestForecastIsInTheMonth: it never foretells less than is used, nor a day that is over or in
-// another month.
+// TestForecastIsInTheMonth: it is never less than what is used, and never names a day that is over or in another month.
 func TestForecastIsInTheMonth(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		at := time.Unix(rapid.Int64Range(1.7e9, 2e9).Draw(t, "now"), 0)

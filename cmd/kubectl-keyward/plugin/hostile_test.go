@@ -19,11 +19,11 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// hostile is a text of somebody else's that would move the cursor, give orders to the terminal, forge a line, or
-// turn the direction of writing.
+// hostile is a text from another person that would move the cursor, send commands to the terminal, forge a line, or reverse
+// the direction of writing.
 const hostile = "x\x1b[2J\x1b]0;pwned\x07\x1b[31m\u009b5m\x7f\u202efdp\u2028\r\nFORGED: all is well\ty"
 
-// harmless fails where an output gives orders to a terminal, or begins a line with what an object says.
+// harmless fails if an output has commands for a terminal, or if a text of an object begins a line.
 func (r result) harmless(t *testing.T) result {
 	t.Helper()
 	for _, text := range []string{r.out, r.err} {
@@ -48,8 +48,10 @@ func TestTextsOfOthersAreOnlyTexts(t *testing.T) {
 		g.Spec.DisplayName = hostile
 		g.Status.Limits.Tier = hostile
 		g.Status.Conditions = []metav1.Condition{{
-			Type: v1alpha1.ConditionQuotaLow, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonQuotaUsed, Message: hostile, LastTransitionTime: *at(-day),
-		}, {Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonInvalidSpec, Message: hostile, LastTransitionTime: *at(-day)}}
+			Type: v1alpha1.ConditionQuotaLow, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonQuotaUsed, Message: hostile,
+			LastTransitionTime: *at(-day),
+		}, {Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonInvalidSpec,
+			Message: hostile, LastTransitionTime: *at(-day)}}
 	})
 	object(t, "hostile", "web", func(k *v1alpha1.ApiKey) {
 		counted("acme", 17, at(-day))(k)
@@ -57,20 +59,21 @@ func TestTextsOfOthersAreOnlyTexts(t *testing.T) {
 		k.Spec.Description, k.Status.CreatedBy = hostile, hostile
 		k.Spec.Rotation.Trigger = hostile
 		k.Status.Enforcement = &v1alpha1.Enforcement{
-			Servers: ptr.To[int32](3), Acknowledged: ptr.To[int32](1), Record: "r1", WaitingFor: []string{hostile}, Lost: []string{hostile},
+			Servers: ptr.To[int32](3), Acknowledged: ptr.To[int32](1), Record: "r1", WaitingFor: []string{hostile}, Disconnected: []string{hostile},
 		}
 		k.Status.Versions[0].Preview = hostile[:20]
 		condition(k, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec, hostile)
-		condition(k, v1alpha1.ConditionEnforced, metav1.ConditionFalse, v1alpha1.ReasonServersLost, hostile)
+		condition(k, v1alpha1.ConditionEnforced, metav1.ConditionFalse, v1alpha1.ReasonServersDisconnected, hostile)
 		condition(k, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonInvalidSpec, hostile)
 	})
 	rogue := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Query().Get("request_id") == "broken" {
+		if r.URL.Query().Get("requestId") == "broken" {
 			http.Error(w, hostile, http.StatusTeapot)
 			return
 		}
 		_ = json.NewEncoder(w).Encode(map[string]any{"decisions": []any{map[string]any{
-			"time": now, "requestId": hostile, "door": hostile, "code": hostile, "status": 403, "method": hostile, "host": hostile, "origin": hostile,
+			"time": now, "requestId": hostile, "integration": hostile, "code": hostile, "status": 403, "method": hostile,
+			"host": hostile, "origin": hostile,
 			"group": hostile, "project": hostile, "keyId": hostile,
 		}}})
 	}))
@@ -81,10 +84,13 @@ func TestTextsOfOthersAreOnlyTexts(t *testing.T) {
 	}
 	asked := []string{"--url", rogue.URL, "--token-file", file}
 	for name, args := range map[string][]string{
-		"a table": {"status", "-A"}, "one": {"status", "web", "-n", "hostile"}, "usage": {"usage", "acme", "-n", "hostile"}, "wide": {"usage", "acme", "-n", "hostile", "-o", "wide"},
+		"a table": {"status", "-A"}, "one": {"status", "web", "-n", "hostile"},
+		"usage": {"usage", "acme", "-n", "hostile"}, "wide": {"usage", "acme", "-n", "hostile", "-o", "wide"},
 		"explain": append([]string{"explain", "r1"}, asked...), "explain an error": append([]string{"explain", "broken"}, asked...),
-		"suspend": {"suspend", "web", "-n", "hostile", "--timeout", "1ms"}, "rotate": {"rotate", "web", "-n", "hostile", "--yes", "--timeout", "1ms"},
-		"a name": {"status", hostile, "-n", "hostile"}, "a flag": {"status", "--" + hostile}, "a namespace": {"status", "-n", hostile}, "a verb": {hostile},
+		"suspend": {"suspend", "web", "-n", "hostile", "--timeout", "1ms"},
+		"rotate":  {"rotate", "web", "-n", "hostile", "--yes", "--timeout", "1ms"},
+		"a name":  {"status", hostile, "-n", "hostile"}, "a flag": {"status", "--" + hostile},
+		"a namespace": {"status", "-n", hostile}, "a verb": {hostile},
 		"completion": {"__complete", "status", "-n", "hostile", ""}, "reveal": {"reveal", "web", "-n", "hostile"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -95,7 +101,8 @@ func TestTextsOfOthersAreOnlyTexts(t *testing.T) {
 		})
 	}
 	for name, args := range map[string][]string{
-		"status": {"status", "web", "-n", "hostile"}, "usage": {"usage", "acme", "-n", "hostile"}, "explain": append([]string{"explain", "r1"}, asked...),
+		"status": {"status", "web", "-n", "hostile"}, "usage": {"usage", "acme", "-n", "hostile"},
+		"explain": append([]string{"explain", "r1"}, asked...),
 	} {
 		t.Run(name+" as a document", func(t *testing.T) {
 			r := keyward(t, "", append(args, "-o", "json")...).harmless(t)
@@ -132,7 +139,7 @@ func holds(document any, text string) bool {
 	return false
 }
 
-// TestColoursAreOurs: on a terminal, too, only what the plugin itself paints is an escape sequence.
+// TestColoursAreOurs: on a terminal, too, only the plugin's own colours are escape sequences.
 func TestColoursAreOurs(t *testing.T) {
 	p := &page{colours: true, now: now}
 	p.line("%s is %s: %v", p.paint(red, hostile), hostile, errors.New(hostile))
@@ -148,10 +155,11 @@ func TestColoursAreOurs(t *testing.T) {
 	result{out: rest}.harmless(t)
 }
 
-// TestEveryTextBecomesHarmless, in the last place before the terminal, and JSON stays what it is.
+// TestEveryTextBecomesHarmless: the writer in front of the terminal cleans every text, and does not change JSON.
 func TestEveryTextBecomesHarmless(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		text := rapid.StringOf(rapid.OneOf(rapid.Rune(), rapid.RuneFrom([]rune("\x1b[]\n\r\u009b\u202e\u2066\U000e0041\x00é漢👍\"\\")))).Draw(t, "text")
+		text := rapid.StringOf(rapid.OneOf(rapid.Rune(),
+			rapid.RuneFrom([]rune("\x1b[]\n\r\u009b\u202e\u2066\U000e0041\x00é漢👍\"\\")))).Draw(t, "text")
 		var out strings.Builder
 		w := cleanWriter{&out}
 		if n, err := w.Write([]byte(text)); err != nil || n != len(text) {

@@ -18,7 +18,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
-// grown is an ApiKey that the real controllers have delivered, with a Group of its own.
+// grown returns an ApiKey that the real controllers have delivered, with its own Group.
 func grown(t *testing.T, change func(*v1alpha1.ApiKey)) *v1alpha1.ApiKey {
 	t.Helper()
 	g := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: live, Name: t.Name()}}
@@ -44,7 +44,7 @@ func current(t *testing.T, key *v1alpha1.ApiKey) *v1alpha1.ApiKey {
 	return key
 }
 
-// text is what the Secret of the key holds.
+// text returns the content of the key's Secret.
 func text(t *testing.T, key *v1alpha1.ApiKey) string {
 	t.Helper()
 	secret := &corev1.Secret{}
@@ -67,7 +67,8 @@ func TestRotate(t *testing.T) {
 	obey(t, server(t, "edge-1"))
 	key := grown(t, mounted)
 	first := text(t, key)
-	inLive(t, "", "rotate", key.Name).expect(t, 0, "("+keyPreview(t, first)+") stays accepted for 24h after that", "is rotated: in force on 1 of 1 servers",
+	inLive(t, "", "rotate", key.Name).expect(t, 0, "("+keyPreview(t, first)+") stays accepted for 24h after that",
+		"is rotated: in force on 1 of 1 servers",
 		"("+keyPreview(t, first)+") is Retiring").lacks(t, first)
 	if second := text(t, key); second == first || current(t, key).Status.Versions[0].State != v1alpha1.VersionRetiring {
 		t.Errorf("not rotated: %+v", key.Status)
@@ -79,20 +80,22 @@ func TestRotate(t *testing.T) {
 	}
 	r := inLive(t, "", "rotate", key.Name, "--overlap", "0s", "--yes", "-o", "json").expect(t, 0, "spec.rotation.overlap is 24h again")
 	done := read[outcome](t, r)
-	if done.Action != "rotate" || len(done.Key.Versions) != 3 || done.Key.Versions[0].State != v1alpha1.VersionRetired || done.Key.Versions[1].State != v1alpha1.VersionRetired {
+	if done.Action != "rotate" || len(done.Key.Versions) != 3 ||
+		done.Key.Versions[0].State != v1alpha1.VersionRetired || done.Key.Versions[1].State != v1alpha1.VersionRetired {
 		t.Errorf("%+v", done)
 	}
 	if current(t, key).Spec.Rotation.Overlap != "24h" {
 		t.Errorf("the overlap stays %s", key.Spec.Rotation.Overlap)
 	}
-	inLive(t, "", "rotate", key.Name, "--overlap", "1h", "--wait=false").expect(t, 0, "spec.rotation.overlap is 1h from now on, instead of 24h", "declared")
+	inLive(t, "", "rotate", key.Name, "--overlap", "1h", "--wait=false").expect(t, 0,
+		"spec.rotation.overlap is 1h from now on, instead of 24h", "declared")
 }
 
 func TestRotateWithoutAnybodyToAcknowledge(t *testing.T) {
 	silence := obey(t, server(t, "slow"))
 	key := grown(t, mounted)
 	silence()
-	inLive(t, "", "rotate", key.Name, "--timeout", "2s").expect(t, ExitTimeout, "slow", "goes on by itself: kubectl keyward -n live status")
+	inLive(t, "", "rotate", key.Name, "--timeout", "2s").expect(t, ExitTimeout, "slow", "will continue: kubectl keyward -n live status")
 	inLive(t, "", "status", key.Name).expect(t, 0, "Pending", "waiting for slow")
 }
 
@@ -107,7 +110,7 @@ func TestSuspendAndResumeAndRevoke(t *testing.T) {
 		t.Errorf("%+v", resumed)
 	}
 
-	inLive(t, key.Name+"\n", "revoke", key.Name).expect(t, ExitUsage, "there is nobody to ask: add --yes")
+	inLive(t, key.Name+"\n", "revoke", key.Name).expect(t, ExitUsage, "standard input is not a terminal: add --yes")
 	if current(t, key).Spec.Revoked != nil && *key.Spec.Revoked {
 		t.Fatal("revoked though nobody was asked")
 	}
@@ -118,18 +121,19 @@ func TestSuspendAndResumeAndRevoke(t *testing.T) {
 	}
 }
 
-// TestRevokeWithAServerAway loses a server between the revocation and its acknowledgement.
-func TestRevokeWithAServerAway(t *testing.T) {
-	away := server(t, "away")
-	silence := obey(t, away)
+// TestRevokeWithADisconnectedServer loses a server between the revocation and its acknowledgement.
+func TestRevokeWithADisconnectedServer(t *testing.T) {
+	leaving := server(t, "leaving")
+	silence := obey(t, leaving)
 	key := grown(t, mounted)
 	silence()
-	leaves := sync.OnceFunc(func() { away.Close(false) })
+	leaves := sync.OnceFunc(func() { leaving.Close(false) })
 	heard(t, time.Now, "", func(said string) {
-		if strings.Contains(said, "waiting for away") {
+		if strings.Contains(said, "waiting for leaving") {
 			leaves()
 		}
-	}, "revoke", key.Name, "--yes", "-n", live).expect(t, ExitIncomplete, "waiting for away", "lost, and deciding by what they knew: away", "until they are back")
+	}, "revoke", key.Name, "--yes", "-n", live).expect(t, ExitIncomplete, "waiting for leaving",
+		"disconnected, and deciding by the state that they had: leaving", "until they reconnect")
 }
 
 func TestReveal(t *testing.T) {
@@ -168,13 +172,14 @@ func TestRevealOnce(t *testing.T) {
 	}
 }
 
-// TestRevealOfWhatIsNotOurs has a Secret of the name that holds something else.
+// TestRevealOfWhatIsNotOurs: a Secret of the name has other content.
 func TestRevealOfWhatIsNotOurs(t *testing.T) {
 	namespace(t, "foreign")
 	object(t, "foreign", "web", func(*v1alpha1.ApiKey) {})
 	keyward(t, "", "reveal", "web", "-n", "foreign").expect(t, ExitRefused, "not delivered yet")
 	const foreign = "a-password-of-somebody-else"
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "foreign", Name: "web"}, StringData: map[string]string{v1alpha1.SecretKeyAPIKey: foreign}}
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "foreign", Name: "web"},
+		StringData: map[string]string{v1alpha1.SecretKeyAPIKey: foreign}}
 	if err := admin.Create(t.Context(), secret); err != nil {
 		t.Fatal(err)
 	}
@@ -190,9 +195,9 @@ func keyPreview(t *testing.T, text string) string {
 	return key.Preview()
 }
 
-// terminalSession runs a command at a terminal, where somebody types an answer once the
-// screen shows the question, and returns the screen and the exit code.
-func terminalSession(t *testing.T, question, typed string, args ...string) (screen string, code int) {
+// terminalSession runs a command at a terminal, types an answer when the screen shows the prompt, and returns the screen and
+// the exit code.
+func terminalSession(t *testing.T, prompt, typed string, args ...string) (screen string, code int) {
 	t.Helper()
 	t.Setenv("NO_COLOR", "")
 	t.Setenv("TERM", "xterm")
@@ -217,10 +222,10 @@ func terminalSession(t *testing.T, question, typed string, args ...string) (scre
 			}
 		}
 	}()
-	if question != "" {
+	if prompt != "" {
 		go func() {
 			for all := range written {
-				if strings.Contains(all, question) {
+				if strings.Contains(all, prompt) {
 					_, _ = keyboard.WriteString(typed)
 					return
 				}
@@ -243,17 +248,20 @@ func TestAtATerminal(t *testing.T) {
 	if screen, code := terminalSession(t, "", "", "reveal", key.Name); code != 0 || !strings.Contains(screen, plain+"\r\n") {
 		t.Errorf("reveal: %d %q", code, screen)
 	}
-	// It stands on the screen only if the terminal echoes it.
-	if screen, code := terminalSession(t, "not shown", plain+"\n", "verify"); code != 0 || !strings.Contains(screen, "Valid") || strings.Contains(screen, plain) {
+	// It is on the screen only if the terminal echoes it.
+	if screen, code := terminalSession(t, "not shown", plain+"\n", "verify"); code != 0 ||
+		!strings.Contains(screen, "Valid") || strings.Contains(screen, plain) {
 		t.Errorf("verify: %d %q", code, screen)
 	}
-	if screen, code := terminalSession(t, "to go on: ", "yes\n", "revoke", key.Name); code != ExitError || !strings.Contains(screen, "nothing was changed") {
+	if screen, code := terminalSession(t, "to go on: ", "yes\n", "revoke", key.Name); code != ExitError ||
+		!strings.Contains(screen, "nothing was changed") {
 		t.Errorf("another answer: %d %q", code, screen)
 	}
 	if current(t, key).Status.State != v1alpha1.KeyActive {
 		t.Fatal("revoked by the wrong answer")
 	}
-	if screen, code := terminalSession(t, "to go on: ", key.Name+"\n", "revoke", key.Name); code != 0 || !strings.Contains(screen, "Revoked") {
+	if screen, code := terminalSession(t, "to go on: ", key.Name+"\n", "revoke", key.Name); code != 0 ||
+		!strings.Contains(screen, "Revoked") {
 		t.Errorf("the answer: %d %q", code, screen)
 	}
 }

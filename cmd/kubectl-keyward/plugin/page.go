@@ -39,7 +39,7 @@ func (a *app) page(out io.Writer) *page {
 	return &page{colours: colours, now: a.now()}
 }
 
-// print writes the document with -o, and what text writes without.
+// print writes the document with -o, and the output of text otherwise.
 func (a *app) print(document any, text func(*page)) error {
 	var all []byte
 	var err error
@@ -77,7 +77,7 @@ func (a *app) write(all []byte) error {
 	return err
 }
 
-// line writes a line. What is put into it is other people's text.
+// line writes a line. Its arguments are other people's text, and are cleaned.
 func (p *page) line(format string, args ...any) {
 	_, _ = fmt.Fprintf(p, format+"\n", cleanArguments(args)...)
 }
@@ -116,7 +116,7 @@ func texts(all ...string) []cell {
 	return row
 }
 
-// table writes rows with their columns aligned, whatever the colours.
+// table writes rows with their columns aligned, with or without colours.
 func (p *page) table(rows [][]cell) {
 	var widths []int
 	for _, row := range rows {

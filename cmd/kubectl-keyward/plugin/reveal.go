@@ -19,8 +19,8 @@ import (
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
 
-// lookAgain is how often the Secret of a claimed key is looked for. Reading Secrets takes no
-// right to watch them.
+// lookAgain is how often the Secret of a claimed key is read. It is not watched, because the right to read Secrets does
+// not include the right to watch them.
 const lookAgain = 200 * time.Millisecond
 
 // revelation is the document of reveal. The key is not in it.
@@ -39,7 +39,7 @@ type revelation struct {
 
 func (a *app) reveal() *cobra.Command {
 	timeout := time.Duration(0)
-	cmd := &cobra.Command{
+	cmd := a.withKey(&cobra.Command{
 		Use:   "reveal KEY",
 		Short: "Print the text of a key, and claim it where it is revealed once",
 		Long: `Print the text of a key on standard output, and nothing else there.
@@ -49,34 +49,23 @@ until it is gone. With -o json or yaml, the key is neither printed nor claimed: 
 there is to reveal, where, and until when.`,
 		Example: `  kubectl keyward -n acme reveal acme-web
   kubectl keyward -n acme reveal pipeline | gh secret set KEYWARD_KEY`,
-		Args:              keyName,
-		ValidArgsFunction: a.completeKeys,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := a.connect()
-			if err != nil {
-				return err
-			}
-			key, err := s.key(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			secret, text, found, err := s.find(cmd.Context(), key)
-			if err != nil {
-				return err
-			}
-			if a.output != "" {
-				return a.print(found, nil)
-			}
-			return a.show(cmd.Context(), s, secret, text, found, timeout)
-		},
-	}
+	}, func(ctx context.Context, s *session, key *v1alpha1.ApiKey) error {
+		secret, text, found, err := s.find(ctx, key)
+		if err != nil {
+			return err
+		}
+		if a.output != "" {
+			return a.print(found, nil)
+		}
+		return a.show(ctx, s, secret, text, found, timeout)
+	})
 	cmd.Flags().DurationVar(&timeout, "timeout", time.Minute, "how long to wait until a claimed key is gone from the cluster")
 	return cmd
 }
 
-// find reads the Secret of the key, and tells which version it holds.
+// find reads the Secret of the key, and returns which version it holds.
 func (s *session) find(ctx context.Context, key *v1alpha1.ApiKey) (*corev1.Secret, keyformat.Key, *revelation, error) {
-	if err := living(key); err != nil {
+	if err := requireLive(key); err != nil {
 		return nil, keyformat.Key{}, nil, err
 	}
 	name := lifecycle.SecretName(key)
@@ -85,10 +74,12 @@ func (s *session) find(ctx context.Context, key *v1alpha1.ApiKey) (*corev1.Secre
 	err := s.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: name}, secret)
 	switch {
 	case apierrors.IsNotFound(err) && current != nil && current.ClaimedAt != nil:
-		return nil, keyformat.Key{}, nil, refusedf("version %d (%s) was claimed, or its hour was over, at %s: its text is nowhere in the cluster. For another: kubectl keyward -n %s rotate %s",
+		return nil, keyformat.Key{}, nil, refusedf("version %d (%s) was claimed, or its hour was over, at %s: its "+
+			"text is nowhere in the cluster. For another: kubectl keyward -n %s rotate %s",
 			current.ID, current.Preview, current.ClaimedAt.UTC().Format(instant), key.Namespace, key.Name)
 	case apierrors.IsNotFound(err):
-		return nil, keyformat.Key{}, nil, refusedf("the key is not delivered yet: kubectl keyward -n %s status %s says what it waits for", key.Namespace, key.Name)
+		return nil, keyformat.Key{}, nil, refusedf("the key is not delivered yet: kubectl keyward -n %s status %s says what it waits for",
+			key.Namespace, key.Name)
 	case err != nil:
 		return nil, keyformat.Key{}, nil, err
 	}
@@ -107,12 +98,13 @@ func (s *session) find(ctx context.Context, key *v1alpha1.ApiKey) (*corev1.Secre
 		}
 		return secret, text, found, nil
 	}
-	return nil, keyformat.Key{}, nil, refusedf("Secret %s/%s does not hold a version of this key; if it does not belong to the ApiKey, kubectl keyward -n %s status %s says so",
+	return nil, keyformat.Key{}, nil, refusedf("Secret %s/%s does not hold a version of this key; if it does not "+
+		"belong to the ApiKey, kubectl keyward -n %s status %s says so",
 		key.Namespace, name, key.Namespace, key.Name)
 }
 
-// carries reports whether the Secret holds the version. The digest of a key that was imported is known to
-// the manager only: of such a one the Secret says which version it is.
+// carries reports whether the Secret holds the version. Only the manager knows the digest of an imported key: for such
+// a key the Secret says which version it holds.
 func carries(secret *corev1.Secret, text keyformat.Key, v *v1alpha1.KeyVersion) bool {
 	if text.IsForeign() && keyformat.IsForeignPreview(v.Preview) {
 		return secret.Annotations[v1alpha1.AnnotationVersion] == strconv.FormatInt(v.ID, 10)
@@ -120,9 +112,9 @@ func carries(secret *corev1.Secret, text keyformat.Key, v *v1alpha1.KeyVersion) 
 	return v.Digest == text.Digest().String()
 }
 
-// show prints the key, and claims it only when it is printed: what went wrong before can be
-// tried again.
-func (a *app) show(ctx context.Context, s *session, secret *corev1.Secret, text keyformat.Key, found *revelation, timeout time.Duration) error {
+// show prints the key, and claims it only after it is printed: after an earlier failure, the command can be repeated.
+func (a *app) show(ctx context.Context, s *session, secret *corev1.Secret, text keyformat.Key, found *revelation,
+	timeout time.Duration) error {
 	printed := text.Reveal()
 	if isTerminal(a.streams.Out) {
 		printed += "\n"
@@ -131,7 +123,8 @@ func (a *app) show(ctx context.Context, s *session, secret *corev1.Secret, text 
 		return fmt.Errorf("the key could not be printed, and was not claimed: %w", err)
 	}
 	if found.Reveal != v1alpha1.RevealOnce {
-		a.narrate("Version %d (%s). It remains in Secret %s/%s for whoever may read that.", found.Version, found.Preview, secret.Namespace, secret.Name)
+		a.narrate("Version %d (%s). It remains in Secret %s/%s for anyone who may read that.", found.Version,
+			found.Preview, secret.Namespace, secret.Name)
 		return nil
 	}
 	a.narrate("Version %d (%s). This is the only time that it is shown: keep it now.", found.Version, found.Preview)
@@ -140,7 +133,7 @@ func (a *app) show(ctx context.Context, s *session, secret *corev1.Secret, text 
 		secret.Annotations = map[string]string{}
 	}
 	secret.Annotations[v1alpha1.AnnotationClaimed] = "true"
-	// The lock: what is claimed is what was printed.
+	// The lock makes sure that what is claimed is what was printed.
 	err := s.Patch(ctx, secret, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}), fieldOwner)
 	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("the key is printed, but not claimed: %w", err)
@@ -163,7 +156,8 @@ func (a *app) awaitGone(ctx context.Context, s *session, claimed *corev1.Secret,
 	case ctx.Err() != nil:
 		return context.Canceled
 	case wait.Interrupted(err):
-		return coded{ExitTimeout, fmt.Errorf("the key is printed and claimed, but still in Secret %s/%s after %s: the manager removes it when it is back",
+		return coded{ExitTimeout, fmt.Errorf("the key is printed and claimed, but still in Secret %s/%s after %s: "+
+			"the manager removes it once it runs again",
 			claimed.Namespace, claimed.Name, timeout)}
 	case err != nil:
 		return fmt.Errorf("the key is printed and claimed; whether it is gone from the cluster is not known: %w", err)

@@ -25,7 +25,7 @@ type rotation struct {
 
 func (a *app) rotate() *cobra.Command {
 	r := &rotation{app: a}
-	cmd := &cobra.Command{
+	cmd := a.withKey(&cobra.Command{
 		Use:   "rotate KEY",
 		Short: "Replace a key by a new version",
 		Long: `Replace a key by a new version, by giving spec.rotation.trigger a new value. The earlier version
@@ -35,23 +35,13 @@ stays accepted for the overlap, after the new one was delivered.
 one is delivered: for a key that has leaked. The declared overlap is put back afterwards.`,
 		Example: `  kubectl keyward -n acme rotate acme-web
   kubectl keyward -n acme rotate acme-web --overlap 0s`,
-		Args:              keyName,
-		ValidArgsFunction: a.completeKeys,
-		RunE: func(cmd *cobra.Command, args []string) error {
+		PreRunE: func(*cobra.Command, []string) error {
 			if _, err := model.ParseDuration(r.overlap); r.overlap != "" && err != nil {
 				return usagef("--overlap: write a duration such as 24h, 15m or 0s")
 			}
-			s, err := a.connect()
-			if err != nil {
-				return err
-			}
-			key, err := s.key(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			return r.run(cmd.Context(), s, key)
+			return nil
 		},
-	}
+	}, r.run)
 	cmd.Flags().StringVar(&r.overlap, "overlap", "", "how long the earlier version stays accepted, such as 1h; 0s ends it at once")
 	cmd.Flags().BoolVarP(&r.yes, "yes", "y", false, "do not ask before --overlap 0s")
 	r.waiting.flags(cmd)
@@ -59,14 +49,14 @@ one is delivered: for a key that has leaked. The declared overlap is put back af
 }
 
 func (r *rotation) run(ctx context.Context, s *session, key *v1alpha1.ApiKey) error {
-	if err := living(key); err != nil {
+	if err := requireLive(key); err != nil {
 		return err
 	}
 	if held := blocked(key); held != nil && (r.overlap == "" || !fixable(key)) {
 		return refusedf("nothing was changed, for the key would not rotate: %w", held)
 	}
 	declared, earlier := key.Spec.Rotation.Overlap, key.Spec.Rotation.Trigger
-	abrupt := none(r.overlap)
+	abrupt := isZero(r.overlap)
 	if r.overlap == "" {
 		r.overlap = string(declared)
 	}
@@ -79,15 +69,16 @@ func (r *rotation) run(ctx context.Context, s *session, key *v1alpha1.ApiKey) er
 	}); err != nil {
 		return err
 	}
-	// Left as it is, the next scheduled rotation would be as abrupt.
-	putBack := abrupt && !none(string(declared))
+	// Otherwise the next scheduled rotation would be as abrupt.
+	putBack := abrupt && !isZero(string(declared))
 	err := r.await(ctx, s, key, trigger, abrupt)
 	if errors.Is(err, errBlocked) && minted(key, trigger) == nil {
 		return r.withdraw(ctx, s, key, earlier, declared, err)
 	}
 	if err != nil || !r.waiting.wait || key.Spec.Secret.Reveal == v1alpha1.RevealOnce {
 		if putBack {
-			r.narrate("spec.rotation.overlap stays %s. When the earlier versions are over, put back what was declared: kubectl -n %s patch apikey %s --type=merge -p '{\"spec\":{\"rotation\":{\"overlap\":%q}}}'",
+			r.narrate("spec.rotation.overlap stays %s. When the earlier versions are over, put back what was "+
+				"declared: kubectl -n %s patch apikey %s --type=merge -p '{\"spec\":{\"rotation\":{\"overlap\":%q}}}'",
 				r.overlap, key.Namespace, key.Name, declared)
 		}
 		if err != nil {
@@ -102,13 +93,14 @@ func (r *rotation) run(ctx context.Context, s *session, key *v1alpha1.ApiKey) er
 	return r.conclude(key)
 }
 
-// announce says what will happen, and asks where that refuses somebody at once.
+// announce says what will happen, and asks for confirmation if somebody is refused at once.
 func (r *rotation) announce(ctx context.Context, key *v1alpha1.ApiKey, abrupt bool) error {
 	once := key.Spec.Secret.Reveal == v1alpha1.RevealOnce
 	after, there := "that", "there"
 	if once {
 		after, there = "it is claimed", "claimed"
-		r.narrate("A new version is minted, and waits up to %s to be claimed: kubectl keyward -n %s reveal %s", model.Duration(lifecycle.ClaimWithin), key.Namespace, key.Name)
+		r.narrate("A new version is minted, and waits up to %s to be claimed: kubectl keyward -n %s reveal %s",
+			model.Duration(lifecycle.ClaimWithin), key.Namespace, key.Name)
 	} else {
 		r.narrate("A new version is minted, and put into Secret %s when every validation server accepts it.", lifecycle.SecretName(key))
 	}
@@ -120,7 +112,8 @@ func (r *rotation) announce(ctx context.Context, key *v1alpha1.ApiKey, abrupt bo
 		switch {
 		case !lifecycle.Live(v.State):
 		case abrupt:
-			r.narrate("Version %d (%s) is refused as soon as the new one is %s: an app that has not read it by then is locked out until it does.", v.ID, v.Preview, there)
+			r.narrate("Version %d (%s) is refused as soon as the new one is %s: an app that has not read it by then "+
+				"is locked out until it does.", v.ID, v.Preview, there)
 		case v.State == v1alpha1.VersionRetiring && r.overlap == string(key.Spec.Rotation.Overlap):
 			r.narrate("Version %d (%s) stays accepted until %s, as before.", v.ID, v.Preview, v.RetiresAt.UTC().Format(instant))
 		default:
@@ -128,7 +121,8 @@ func (r *rotation) announce(ctx context.Context, key *v1alpha1.ApiKey, abrupt bo
 		}
 	}
 	if r.overlap != string(key.Spec.Rotation.Overlap) && !abrupt {
-		r.narrate("spec.rotation.overlap is %s from now on, instead of %s.", r.overlap, or(string(key.Spec.Rotation.Overlap), "the default"))
+		r.narrate("spec.rotation.overlap is %s from now on, instead of %s.", r.overlap,
+			or(string(key.Spec.Rotation.Overlap), "the default"))
 	}
 	if !abrupt {
 		return nil
@@ -136,8 +130,8 @@ func (r *rotation) announce(ctx context.Context, key *v1alpha1.ApiKey, abrupt bo
 	return r.confirm(ctx, r.yes, key.Name)
 }
 
-// await waits until the version of the trigger is delivered and, without an overlap, the
-// earlier ones are refused everywhere.
+// await waits until the version of the trigger is delivered and, without an overlap, the earlier versions are refused
+// everywhere.
 func (r *rotation) await(ctx context.Context, s *session, key *v1alpha1.ApiKey, trigger string, abrupt bool) error {
 	if !r.waiting.wait {
 		return nil
@@ -145,7 +139,7 @@ func (r *rotation) await(ctx context.Context, s *session, key *v1alpha1.ApiKey, 
 	before := ""
 	return r.follow(ctx, s, key, r.waiting.timeout, func(key *v1alpha1.ApiKey) string { return r.progress(key, trigger) },
 		func(key *v1alpha1.ApiKey) (bool, error) {
-			if err := living(key); err != nil {
+			if err := requireLive(key); err != nil {
 				return false, err
 			}
 			if held := blocked(key); held != nil && observed(key) {
@@ -158,18 +152,19 @@ func (r *rotation) await(ctx context.Context, s *session, key *v1alpha1.ApiKey, 
 			if !abrupt || key.Spec.Secret.Reveal == v1alpha1.RevealOnce {
 				return true, nil
 			}
-			if earlierIncarnations(key, v) || key.Status.Enforcement == nil {
+			if hasLiveBefore(key, v) || key.Status.Enforcement == nil {
 				return false, nil
 			}
-			// Servers can hear of it only after it is recorded, so the first record is about before.
+			// Servers are notified only after it is recorded, so the first record is from before the rotation.
 			if before == "" {
 				before = key.Status.Enforcement.Record
 			}
-			return key.Status.Enforcement.Record != before && settled(key), nil
+			return key.Status.Enforcement.Record != before && acknowledged(key), nil
 		})
 }
 
-func earlierIncarnations(key *v1alpha1.ApiKey, v *v1alpha1.KeyVersion) bool {
+// hasLiveBefore reports whether a version before this one is still accepted.
+func hasLiveBefore(key *v1alpha1.ApiKey, v *v1alpha1.KeyVersion) bool {
 	for i := range key.Status.Versions {
 		if w := &key.Status.Versions[i]; w.ID < v.ID && lifecycle.Live(w.State) {
 			return true
@@ -193,7 +188,7 @@ func (r *rotation) progress(key *v1alpha1.ApiKey, trigger string) string {
 	return fmt.Sprintf("Version %d (%s) is delivered.", v.ID, v.Preview)
 }
 
-// minted is the version that came of a trigger, or nil.
+// minted returns the version that a trigger has created, or nil.
 func minted(key *v1alpha1.ApiKey, trigger string) *v1alpha1.KeyVersion {
 	for i := range key.Status.Versions {
 		if v := &key.Status.Versions[i]; v.Trigger == trigger {
@@ -220,8 +215,8 @@ func (r *rotation) conclude(key *v1alpha1.ApiKey) error {
 	})
 }
 
-// none is whether a duration is written and zero.
-func none(text string) bool {
+// isZero reports whether a duration is given and zero.
+func isZero(text string) bool {
 	d, err := model.ParseDuration(text)
 	return err == nil && d == 0
 }

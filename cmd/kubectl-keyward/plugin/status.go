@@ -24,24 +24,23 @@ func (a *app) status() *cobra.Command {
   kubectl keyward status -A -o json`,
 		Args:              optionalKeyName,
 		ValidArgsFunction: a.completeKeys,
-		RunE: func(cmd *cobra.Command, args []string) error {
+		PreRunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 1 && everywhere {
 				return usagef("name a key, or write -A for all: not both")
 			}
-			s, err := a.connect()
+			return nil
+		},
+		RunE: a.withSession(func(ctx context.Context, s *session, args []string) error {
+			if len(args) == 0 {
+				return a.statusOfAll(ctx, s, everywhere)
+			}
+			key, err := s.key(ctx, args[0])
 			if err != nil {
 				return err
 			}
-			if len(args) == 1 {
-				key, err := s.key(cmd.Context(), args[0])
-				if err != nil {
-					return err
-				}
-				view := viewOf(key, a.now())
-				return a.print(view, func(p *page) { p.key(&view) })
-			}
-			return a.statusOfAll(cmd.Context(), s, everywhere)
-		},
+			view := viewOf(key, a.now())
+			return a.print(view, func(p *page) { p.key(&view) })
+		}),
 	}
 	cmd.Flags().BoolVarP(&everywhere, "all-namespaces", "A", false, "keys of all namespaces")
 	return cmd

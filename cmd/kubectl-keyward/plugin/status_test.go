@@ -10,7 +10,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// population creates keys in every state that status has words for.
+// population creates keys in every state that status describes.
 func population(t *testing.T, namespace string) {
 	t.Helper()
 	object(t, namespace, "web", func(k *v1alpha1.ApiKey) {
@@ -25,27 +25,34 @@ func population(t *testing.T, namespace string) {
 		second.Cause, second.LastUsedAt = v1alpha1.CauseScheduled, at(-10*time.Second)
 		k.Status.Versions = []v1alpha1.KeyVersion{gone, first, second}
 		k.Status.LastUsedAt, k.Status.NextRotationAt = at(-10*time.Second), at(59*day)
-		condition(k, v1alpha1.ConditionCutoverPending, metav1.ConditionTrue, v1alpha1.ReasonStillUsed, "version 2 is still used, by 2 client addresses")
+		condition(k, v1alpha1.ConditionCutoverPending, metav1.ConditionTrue, v1alpha1.ReasonStillUsed,
+			"version 2 is still used, by 2 client addresses")
 	})
 	object(t, namespace, "stopped", func(k *v1alpha1.ApiKey) {
 		k.Status.State = v1alpha1.KeySuspended
 		k.Status.Enforcement = &v1alpha1.Enforcement{
-			Servers: ptr.To[int32](3), Acknowledged: ptr.To[int32](1), WaitingFor: []string{"edge-1"}, Lost: []string{"edge-2"}, Record: "r2",
+			Servers: ptr.To[int32](3), Acknowledged: ptr.To[int32](1), WaitingFor: []string{"edge-1"}, Disconnected: []string{"edge-2"}, Record: "r2",
 		}
-		condition(k, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSuspended, "spec.suspended: the key is refused until this is false again")
-		condition(k, v1alpha1.ConditionEnforced, metav1.ConditionFalse, v1alpha1.ReasonWaitingForServers, "1 of 3 validation servers have acknowledged; waiting for edge-1")
+		const suspended = "spec.suspended: the key is refused until this is false again"
+		condition(k, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSuspended, suspended)
+		condition(k, v1alpha1.ConditionAccepted, metav1.ConditionFalse, v1alpha1.ReasonSuspended, suspended)
+		condition(k, v1alpha1.ConditionEnforced, metav1.ConditionFalse, v1alpha1.ReasonWaitingForServers,
+			"1 of 3 validation servers have acknowledged; waiting for edge-1")
 	})
 	object(t, namespace, "pipeline", func(k *v1alpha1.ApiKey) {
 		k.Spec.GroupRef.Namespace = "tenants"
 		k.Spec.Secret.Reveal = v1alpha1.RevealOnce
 		k.Status.Versions[0].MintedAt, k.Status.Versions[0].DeliveredAt = *at(-time.Minute), at(-time.Minute)
 		k.Status.Versions[0].ExpiresAt = nil
-		condition(k, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady, "the key is accepted, and waits in Secret pipeline to be claimed")
+		condition(k, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady,
+			"the key is accepted, and waits in Secret pipeline to be claimed")
 	})
 	object(t, namespace, "ended", func(k *v1alpha1.ApiKey) {
 		k.Spec.Revoked = ptr.To(true)
 		k.Status.State, k.Status.Versions[0].State = v1alpha1.KeyRevoked, v1alpha1.VersionRevoked
-		condition(k, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRevoked, "the key is revoked for good; create a new ApiKey where one is needed")
+		const revoked = "the key is revoked for good; create a new ApiKey where one is needed"
+		condition(k, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonRevoked, revoked)
+		condition(k, v1alpha1.ConditionAccepted, metav1.ConditionFalse, v1alpha1.ReasonRevoked, revoked)
 	})
 	object(t, namespace, "fresh", func(k *v1alpha1.ApiKey) { k.Status = v1alpha1.ApiKeyStatus{} })
 	object(t, namespace, "overdue", func(k *v1alpha1.ApiKey) { k.Status.Versions[0].ExpiresAt = at(-time.Minute) })
@@ -94,7 +101,8 @@ func TestMistakes(t *testing.T) {
 		"no such context":        {[]string{"status", "--context", "nope"}, ExitError, "nope"},
 		"nobody at home":         {[]string{"status", "--server", "https://127.0.0.1:1"}, ExitError, "--context"},
 		"somebody without right": {[]string{"status", "--as", "nobody"}, ExitError, "ask an admin"},
-		"no token Secret":        {[]string{"explain", "x", "--url", "http://127.0.0.1:1", "--token-secret", "default/none"}, ExitError, "--token-file"},
+		"no token Secret": {[]string{"explain", "x", "--url", "http://127.0.0.1:1", "--token-secret", "default/none"}, ExitError,
+			"--token-file"},
 		"no validation server":   {[]string{"explain", "x", "--validator-namespace", "default"}, ExitError, "--selector"},
 		"a URL without a scheme": {[]string{"explain", "x", "--url", "127.0.0.1"}, ExitUsage, "http://127.0.0.1:8083"},
 	} {

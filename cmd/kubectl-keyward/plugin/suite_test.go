@@ -38,16 +38,15 @@ import (
 	"github.com/keyward-dev/keyward/internal/tier"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
 // now is the time in tests that print times.
 var now = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
-// live is the namespace that real controllers look after; in the others, tests write the
-// status themselves.
+// live is the namespace of the real controllers. In other namespaces, tests write the status.
 const live = "live"
 
-// The API server is one for all tests; each has a namespace of its own.
+// All tests share the API server. Each has its own namespace.
 var (
 	environment *envtest.Environment
 	kubeconfig  string
@@ -57,7 +56,7 @@ var (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	quieten()
+	muteLibraries()
 	code, err := suite(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -99,7 +98,7 @@ func suite(m *testing.M) (code int, err error) {
 	return code, <-stopped
 }
 
-// manager looks after one namespace, for real.
+// manager runs the real controllers for one namespace.
 func manager(ctx context.Context) (ctrl.Manager, error) {
 	if err := admin.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: live}}); err != nil {
 		return nil, err
@@ -133,15 +132,16 @@ func manager(ctx context.Context) (ctrl.Manager, error) {
 	return mgr, mgr.Add(&publish.Projector{Hub: hub, Cache: mgr.GetCache()})
 }
 
-// server is a validation server of the hub, for the Group of the test.
+// server adds a validation server for the Group of the test to the hub.
 func server(t *testing.T, name string) *publish.Subscription {
 	t.Helper()
-	s := hub.Subscribe(publish.Subscriber{Instance: name, Selects: func(group string) bool { return group == live+"/"+strings.ToLower(t.Name()) }})
+	s := hub.Subscribe(publish.Subscriber{Instance: name,
+		Selects: func(group string) bool { return group == live+"/"+strings.ToLower(t.Name()) }})
 	t.Cleanup(func() { s.Close(true) })
 	return s
 }
 
-// obey acknowledges everything, until it is silenced.
+// obey acknowledges everything, until the returned function is called.
 func obey(t *testing.T, s *publish.Subscription) (silence func()) {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
@@ -161,13 +161,13 @@ func obey(t *testing.T, s *publish.Subscription) (silence func()) {
 	return silence
 }
 
-// result is what a command came to.
+// result is the outcome of a command.
 type result struct {
 	code     int
 	out, err string
 }
 
-// keyward runs a command as of now, with what follows on its standard input.
+// keyward runs a command at the time now, with a standard input.
 func keyward(t *testing.T, stdin string, args ...string) result {
 	t.Helper()
 	return keywardAt(t, func() time.Time { return now }, stdin, args...)
@@ -178,16 +178,17 @@ func keywardAt(t *testing.T, clock func() time.Time, stdin string, args ...strin
 	return heard(t, clock, stdin, func(string) {}, args...)
 }
 
-// heard runs the plugin, and tells what it says to people as it says it.
+// heard runs the plugin, and passes each line of its progress to a function when it is written.
 func heard(t *testing.T, clock func() time.Time, stdin string, hear func(said string), args ...string) result {
 	t.Helper()
 	var out, problems bytes.Buffer
-	a := &app{streams: genericiooptions.IOStreams{In: strings.NewReader(stdin), Out: &out, ErrOut: io.MultiWriter(&problems, hearing(hear))}, now: clock}
+	a := &app{streams: genericiooptions.IOStreams{In: strings.NewReader(stdin), Out: &out,
+		ErrOut: io.MultiWriter(&problems, hearing(hear))}, now: clock}
 	code := run(t.Context(), a, append(args, "--kubeconfig", kubeconfig, "--cache-dir", t.TempDir()), "test")
 	return result{code, out.String(), problems.String()}
 }
 
-// hearing is called with what is written.
+// hearing is a writer that calls a function with each text.
 type hearing func(said string)
 
 // Write implements io.Writer.
@@ -196,7 +197,7 @@ func (h hearing) Write(said []byte) (int, error) {
 	return len(said), nil
 }
 
-// expect fails where the code or a part of the output is another.
+// expect fails if the exit code is another, or if the output lacks one of the parts.
 func (r result) expect(t *testing.T, code int, parts ...string) result {
 	t.Helper()
 	if r.code != code {
@@ -210,7 +211,7 @@ func (r result) expect(t *testing.T, code int, parts ...string) result {
 	return r
 }
 
-// lacks fails where any output holds the text.
+// lacks fails if any output contains the text.
 func (r result) lacks(t *testing.T, text string) result {
 	t.Helper()
 	if text == "" || strings.Contains(r.out, text) || strings.Contains(r.err, text) {
@@ -219,7 +220,7 @@ func (r result) lacks(t *testing.T, text string) result {
 	return r
 }
 
-// golden compares with a file of testdata.
+// golden compares the output with a file in testdata.
 func golden(t *testing.T, name, got string) {
 	t.Helper()
 	path := filepath.Join("testdata", name+".golden")
@@ -237,13 +238,13 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
-// golden is the golden file of everything that the command wrote.
+// golden returns everything that the command wrote, as a golden file has it.
 func (r result) golden(t *testing.T, name string) {
 	t.Helper()
 	golden(t, name, fmt.Sprintf("%s--- standard error\n%s--- exit code %d\n", r.out, r.err, r.code))
 }
 
-// read reads what -o json wrote.
+// read decodes the output of -o json.
 func read[T any](t *testing.T, r result) T {
 	t.Helper()
 	var document T
@@ -260,7 +261,7 @@ func namespace(t *testing.T, name string) {
 	}
 }
 
-// mint makes a key that is the same in every run.
+// mint returns a key that is the same in every run.
 func mint(t *testing.T, seed byte) keyformat.Key {
 	t.Helper()
 	key, err := keyformat.Mint("acme", bytes.NewReader(bytes.Repeat([]byte{seed}, 32)))
@@ -274,7 +275,7 @@ func at(d time.Duration) *metav1.Time { return &metav1.Time{Time: now.Add(d)} }
 
 const day = 24 * time.Hour
 
-// version is one that was minted and delivered at an instant.
+// version returns a version that was minted and delivered at an instant.
 func version(t *testing.T, id int64, state v1alpha1.VersionState, minted time.Duration) v1alpha1.KeyVersion {
 	t.Helper()
 	key := mint(t, byte(id))
@@ -284,7 +285,7 @@ func version(t *testing.T, id int64, state v1alpha1.VersionState, minted time.Du
 	}
 }
 
-// object creates an ApiKey with the status that a test gives it.
+// object creates an ApiKey with a status that the test sets.
 func object(t *testing.T, namespace, name string, change func(*v1alpha1.ApiKey)) *v1alpha1.ApiKey {
 	t.Helper()
 	key := &v1alpha1.ApiKey{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
@@ -295,7 +296,9 @@ func object(t *testing.T, namespace, name string, change func(*v1alpha1.ApiKey))
 		Versions:    []v1alpha1.KeyVersion{version(t, 1, v1alpha1.VersionActive, -day)},
 		Enforcement: &v1alpha1.Enforcement{Servers: ptr.To[int32](2), Acknowledged: ptr.To[int32](2), Latency: "3.9ms", Record: "r1"},
 	}
-	condition(key, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady, "the key is accepted, and delivered in Secret "+name)
+	condition(key, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady,
+		"the key is accepted, and delivered in Secret "+name)
+	condition(key, v1alpha1.ConditionAccepted, metav1.ConditionTrue, v1alpha1.ReasonAccepted, "validation servers accept the key")
 	condition(key, v1alpha1.ConditionEnforced, metav1.ConditionTrue, v1alpha1.ReasonAcknowledged, "in force on 2 of 2 validation servers")
 	change(key)
 	if n := len(key.Status.Versions); n > 0 && key.Status.Preview == "" {

@@ -12,12 +12,11 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// usageView is what is said of a Group's month, by text and by -o alike.
+// usageView is what is shown of a Group's month, in text and with -o.
 type usageView struct {
 	Namespace string              `json:"namespace"`
 	Name      string              `json:"name"`
@@ -55,7 +54,7 @@ type useView struct {
 type keyUseView struct {
 	Namespace  string            `json:"namespace"`
 	Name       string            `json:"name"`
-	KeyID      string            `json:"keyID,omitempty"`
+	KeyID      string            `json:"keyId,omitempty"`
 	State      v1alpha1.KeyState `json:"state"`
 	Preview    string            `json:"preview,omitempty"`
 	Requests   int64             `json:"requests"`
@@ -64,7 +63,7 @@ type keyUseView struct {
 
 func (a *app) usage() *cobra.Command {
 	limit := 0
-	cmd := &cobra.Command{
+	cmd := a.withGroup(&cobra.Command{
 		Use:   "usage GROUP",
 		Short: "Show a Group's month at a glance: what is used of its limits, and by which keys",
 		Long: `Show a Group's month at a glance: what is used of its limits, and by which keys.
@@ -72,29 +71,21 @@ func (a *app) usage() *cobra.Command {
 Months are calendar months in UTC. The forecast is linear. What is shown of keys may be some minutes old.`,
 		Example: `  kubectl keyward -n acme usage acme
   kubectl keyward -n acme usage acme -o wide`,
-		Args:              groupName,
-		ValidArgsFunction: a.completeGroups,
-		RunE: func(cmd *cobra.Command, args []string) error {
+		PreRunE: func(*cobra.Command, []string) error {
 			if limit < 0 {
 				return usagef("--limit: write how many keys to show, or 0 for all")
 			}
-			s, err := a.connect()
-			if err != nil {
-				return err
-			}
-			group, err := s.group(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			keys, err := a.keysOf(cmd.Context(), s, group)
-			if err != nil {
-				return err
-			}
-			view := a.usageOf(group, keys)
-			wide := a.output == outputWide
-			return a.print(view, func(p *page) { p.usage(&view, limit, wide) })
+			return nil
 		},
-	}
+	}, func(ctx context.Context, s *session, group *v1alpha1.Group) error {
+		keys, err := a.keysOf(ctx, s, group)
+		if err != nil {
+			return err
+		}
+		view := a.usageOf(group, keys)
+		wide := a.output == outputWide
+		return a.print(view, func(p *page) { p.usage(&view, limit, wide) })
+	})
 	cmd.Flags().IntVar(&limit, "limit", 20, "how many keys to show in text, those with the most requests; 0 is all")
 	return cmd
 }
@@ -102,18 +93,10 @@ Months are calendar months in UTC. The forecast is linear. What is shown of keys
 // group reads the Group of that name.
 func (s *session) group(ctx context.Context, name string) (*v1alpha1.Group, error) {
 	group := &v1alpha1.Group{}
-	err := s.Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: name}, group)
-	if apierrors.IsNotFound(err) {
-		called := " of that name"
-		if !looksLikeKey(name) {
-			called = fmt.Sprintf(" %q", name)
-		}
-		return nil, fmt.Errorf("there is no Group%s in namespace %q: kubectl get groups.keyward.dev -A lists those that you may see", called, s.namespace)
-	}
-	return group, err
+	return group, s.read(ctx, name, group, "Group", "kubectl get groups.keyward.dev -A")
 }
 
-// keysOf lists the ApiKeys of a Group, as far as its user may see them.
+// keysOf lists the ApiKeys of a Group that the user may see.
 func (a *app) keysOf(ctx context.Context, s *session, group *v1alpha1.Group) ([]v1alpha1.ApiKey, error) {
 	from := group.Spec.AllowedNamespaces.From
 	everywhere := from != "" && from != v1alpha1.NamespacesFromSame
@@ -126,7 +109,7 @@ func (a *app) keysOf(ctx context.Context, s *session, group *v1alpha1.Group) ([]
 	return slices.DeleteFunc(keys, func(key v1alpha1.ApiKey) bool { return groupOf(&key) != identity }), err
 }
 
-// usageOf is what is to be said.
+// usageOf returns what is shown.
 func (a *app) usageOf(group *v1alpha1.Group, keys []v1alpha1.ApiKey) usageView {
 	now, limits := a.now(), group.Spec.Limits
 	v := usageView{Namespace: group.Namespace, Name: group.Name, Tier: group.Spec.Tier, State: group.Spec.State, ByKey: []keyUseView{}}
@@ -151,7 +134,7 @@ func (a *app) usageOf(group *v1alpha1.Group, keys []v1alpha1.ApiKey) usageView {
 	v.Bytes = useOf(used.Bytes, bytes, used.OverageBytes)
 	for _, use := range []*useView{&v.Requests, &v.Bytes} {
 		if use.Limit != nil && use.Used >= *use.Limit && v.Overage == v1alpha1.OverageBlock {
-			continue // nothing more is let through
+			continue // nothing more is allowed
 		}
 		total, usedUp := forecast(use.Used, use.Limit, begin, end, now)
 		if use.Forecast = total; !usedUp.IsZero() {
@@ -202,7 +185,7 @@ func keyUseOf(key *v1alpha1.ApiKey, period string) keyUseView {
 	return v
 }
 
-// attend adds what somebody should know of, the worst first.
+// attend adds what somebody should know about, the worst first.
 func (v *usageView) attend(group *v1alpha1.Group) {
 	add := func(urgent bool, reason, format string, args ...any) {
 		v.Attention = append(v.Attention, attention{urgent, reason, fmt.Sprintf(format, args...)})
@@ -223,11 +206,12 @@ func (v *usageView) attend(group *v1alpha1.Group) {
 			add(false, "Forecast", "at this pace, all %s are used on %s", of.name, use.UsedUpAt.UTC().Format("Monday, January 2"))
 		}
 	}
-	if c := meta.FindStatusCondition(group.Status.Conditions, v1alpha1.ConditionTierResolved); c != nil && c.Status == metav1.ConditionFalse {
+	if c := meta.FindStatusCondition(group.Status.Conditions, v1alpha1.ConditionTierResolved); c != nil &&
+		c.Status == metav1.ConditionFalse {
 		add(false, c.Reason, "%s", c.Message)
 	}
 	if keys := v.Keys; keys.Limit != nil && keys.Used >= *keys.Limit {
-		add(false, v1alpha1.ReasonKeyLimitReached, "there is no place for another ApiKey")
+		add(false, v1alpha1.ReasonKeyLimitReached, "no key slot is left for another ApiKey")
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// month creates a Group with the status that a test gives it.
+// month creates a Group with a status that the test sets.
 func month(t *testing.T, namespace, name string, change func(*v1alpha1.Group)) {
 	t.Helper()
 	group := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
@@ -106,7 +106,7 @@ func TestUsage(t *testing.T) {
 	keywardAt(t, december, "", "usage", "-n", "usage", "busy").golden(t, "usage-next-month")
 }
 
-// TestUsageMistakes: one line, and no argument in it that may be a key.
+// TestUsageMistakes: the error is one line, without any argument that may be a key.
 func TestUsageMistakes(t *testing.T) {
 	key := mint(t, 9).Reveal()
 	for name, test := range map[string]struct {
@@ -132,7 +132,7 @@ func TestUsageMistakes(t *testing.T) {
 	}
 }
 
-// TestBar: it is full when all is used and not before, and empty when nothing is.
+// TestBar: it is full only if everything is used, and empty only if nothing is.
 func TestBar(t *testing.T) {
 	for percent, want := range map[int64]int{0: 0, 1: 1, 7: 1, 50: 7, 99: 14, 100: 15, 250: 15} {
 		if got := strings.Count(bar(percent), "#"); got != want || len(bar(percent)) != barWidth+2 {
@@ -146,7 +146,7 @@ func TestBar(t *testing.T) {
 	}
 }
 
-// TestUsageColours: a bar has the colour of what it says, and lines are as wide as without.
+// TestUsageColours: a bar has the colour of its percentage, and colours do not change the width of lines.
 func TestUsageColours(t *testing.T) {
 	for percent, want := range map[int64]style{79: green, 80: yellow, 99: yellow, 100: red} {
 		v := &useView{Used: percent, Limit: ptr.To[int64](100), Percent: &percent}

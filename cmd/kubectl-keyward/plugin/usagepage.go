@@ -55,7 +55,7 @@ func daysLeft(days int) string {
 	return fmt.Sprintf("%d days left", days)
 }
 
-// use is one line: a bar, the share, the amounts, and what is to come.
+// use returns one line: a bar, the share, the amounts, and the forecast.
 func use(name string, u *useView, text func(int64) string) []cell {
 	amounts, foreseen := text(u.Used), ""
 	if u.Forecast > 0 {
@@ -71,7 +71,8 @@ func use(name string, u *useView, text func(int64) string) []cell {
 	case *u.Percent >= lowPercent:
 		s = yellow
 	}
-	return []cell{{text: name}, {bar(*u.Percent) + " " + percentage(*u.Percent), s}, {text: amounts + " of " + text(*u.Limit)}, {text: foreseen}}
+	return []cell{{text: name}, {bar(*u.Percent) + " " + percentage(*u.Percent), s},
+		{text: amounts + " of " + text(*u.Limit)}, {text: foreseen}}
 }
 
 func percentage(percent int64) string {
@@ -82,7 +83,7 @@ func percentage(percent int64) string {
 	return fmt.Sprintf("%3d %%", percent)
 }
 
-// bar has no full end before all is used, and none that is empty when something is.
+// bar returns a bar that is full only if everything is used, and empty only if nothing is.
 func bar(percent int64) string {
 	full := int(min(percent, fullPercent)) * barWidth / fullPercent
 	if percent > 0 {
@@ -91,13 +92,13 @@ func bar(percent int64) string {
 	return "[" + strings.Repeat("#", full) + strings.Repeat(".", barWidth-full) + "]"
 }
 
-// beyond says what quotas do not bound.
+// beyond writes what was used beyond the quotas.
 func (p *page) beyond(v *usageView, wide bool) {
 	if v.Requests.Overage > 0 || v.Bytes.Overage > 0 {
 		p.line("Overage: %s requests and %s beyond the quotas, metered.", numbers(wide)(v.Requests.Overage), sizes(wide)(v.Bytes.Overage))
 	}
 	if v.UnconfirmedRequests > 0 {
-		p.line("Unconfirmed: %s requests on top, while the manager was away.", numbers(wide)(v.UnconfirmedRequests))
+		p.line("Unconfirmed: %s requests on top, while the manager was unreachable.", numbers(wide)(v.UnconfirmedRequests))
 	}
 }
 
@@ -163,7 +164,7 @@ func shorten(text string, width int) string {
 	return string(runes[:half]) + "…" + string(runes[len(runes)-(width-1-half):])
 }
 
-// numbers writes counts; exactly, where there is room.
+// numbers returns a function that writes counts, exactly if there is room.
 func numbers(exact bool) func(int64) string {
 	return func(n int64) string {
 		if exact || n < commaMost {
@@ -173,7 +174,7 @@ func numbers(exact bool) func(int64) string {
 	}
 }
 
-// sizes writes bytes in powers of 1000, as limits usually are.
+// sizes returns a function that writes bytes in powers of 1000, as limits usually are.
 func sizes(exact bool) func(int64) string {
 	return func(n int64) string {
 		if exact {
@@ -183,5 +184,5 @@ func sizes(exact bool) func(int64) string {
 	}
 }
 
-// isWide is whether the verb knows -o wide.
+// isWide reports whether the verb knows -o wide.
 func isWide(verb string) bool { return verb == "usage" }

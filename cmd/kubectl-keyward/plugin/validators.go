@@ -24,10 +24,13 @@ import (
 	"k8s.io/client-go/transport/spdy"
 	"k8s.io/streaming/pkg/httpstream"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	adminv1 "github.com/keyward-dev/keyward/api/admin/v1"
+	"github.com/keyward-dev/keyward/internal/decisioncode"
 )
 
 const (
-	// adminPort is where validation servers tell decisions, unless their Pod says otherwise.
+	// adminPort is where validation servers return decisions, unless their Pod names another port.
 	adminPort = 8083
 	// adminPortName is its name in Pods.
 	adminPortName = "admin"
@@ -39,20 +42,10 @@ const (
 	mostAnswer = 8 << 20
 )
 
-// ruling is one decision as a validation server tells it.
+// ruling is one decision of a validation server.
 type ruling struct {
-	Validator   string    `json:"validator"`
-	Time        time.Time `json:"time"`
-	RequestID   string    `json:"requestId"`
-	Integration string    `json:"door"`
-	Code        string    `json:"code"`
-	Status      int       `json:"status"`
-	Method      string    `json:"method,omitempty"`
-	Host        string    `json:"host,omitempty"`
-	Origin      string    `json:"origin,omitempty"`
-	Group       string    `json:"group,omitempty"`
-	Project     string    `json:"project,omitempty"`
-	KeyID       string    `json:"keyId,omitempty"`
+	Validator string `json:"validator"`
+	adminv1.Decision
 }
 
 // validator is a validation server to ask.
@@ -62,7 +55,7 @@ type validator struct {
 	pod  *corev1.Pod
 }
 
-// servers are where to look for validation servers, and how to be let in.
+// servers says where to look for validation servers, and how to be admitted.
 type servers struct {
 	urls                []string
 	namespace, selector string
@@ -96,12 +89,13 @@ func (w *servers) find(ctx context.Context, s *session) ([]validator, error) {
 		}
 	}
 	if len(found) == 0 {
-		return nil, fmt.Errorf("no validation server runs with the labels %s in namespace %s: see --selector and --validator-namespace, or give --url", w.selector, w.namespace)
+		return nil, fmt.Errorf("no validation server runs with the labels %s in namespace %s: see --selector and "+
+			"--validator-namespace, or give --url", w.selector, w.namespace)
 	}
 	return found, nil
 }
 
-// token returns what the servers want to see.
+// token returns the token that the servers require.
 func (w *servers) token(ctx context.Context, s *session) (string, error) {
 	if w.tokenFile != "" {
 		text, err := os.ReadFile(w.tokenFile)
@@ -117,12 +111,13 @@ func (w *servers) token(ctx context.Context, s *session) (string, error) {
 	secret := &corev1.Secret{}
 	err := s.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, secret)
 	if apierrors.IsNotFound(err) {
-		return "", fmt.Errorf("there is no Secret %s with the token of the validation servers: give --token-file or --token-secret; docs/kubectl-keyward.md says how to let servers keep decisions", w.secret)
+		return "", fmt.Errorf("there is no Secret %s with the token of the validation servers: give --token-file or "+
+			"--token-secret; docs/kubectl-keyward.md says how to let servers keep decisions", w.secret)
 	}
 	return strings.TrimSpace(string(secret.Data[tokenEntry])), err
 }
 
-// ask asks one server, which a Pod is through the API server.
+// ask queries one server. A Pod is reached through the API server.
 func (v *validator) ask(ctx context.Context, s *session, token string, queries []url.Values) ([]ruling, error) {
 	ctx, cancel := context.WithTimeout(ctx, serverPatience)
 	defer cancel()
@@ -139,7 +134,7 @@ func (v *validator) ask(ctx context.Context, s *session, token string, queries [
 		if err != nil {
 			return nil, err
 		}
-		if len(decisions) == mostDecisions && !slices.ContainsFunc(decisions, ruling.refused) {
+		if len(decisions) == mostDecisions && !slices.ContainsFunc(decisions, func(d ruling) bool { return d.refused() }) {
 			return v.fetchRefused(ctx, base, token, query, decisions)
 		}
 		if len(decisions) > 0 {
@@ -149,15 +144,14 @@ func (v *validator) ask(ctx context.Context, s *session, token string, queries [
 	return nil, nil
 }
 
-// fetchRefused looks code by code for refusals: those of a busy key are lost among what was
-// let through.
+// fetchRefused asks for the refusals of each code: the refusals of a busy key are hidden among its many allowed requests.
 func (v *validator) fetchRefused(ctx context.Context, base, token string, query url.Values, all []ruling) ([]ruling, error) {
-	for _, code := range slices.Sorted(maps.Keys(hints)) {
-		if code == codeAllowed || code == codePreflight {
+	for _, code := range decisioncode.All() {
+		if code == decisioncode.Allowed || code == decisioncode.Preflight {
 			continue
 		}
 		query := maps.Clone(query)
-		query.Set("code", code)
+		query.Set(adminv1.DecisionsCode, code.String())
 		decisions, err := v.fetch(ctx, base, token, query)
 		if err != nil {
 			return nil, err
@@ -168,7 +162,7 @@ func (v *validator) fetchRefused(ctx context.Context, base, token string, query 
 }
 
 func (v *validator) fetch(ctx context.Context, base, token string, query url.Values) ([]ruling, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/v1/decisions?"+query.Encode(), http.NoBody)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, base+adminv1.DecisionsPath+"?"+query.Encode(), http.NoBody)
 	if err != nil {
 		return nil, err
 	}
@@ -185,20 +179,21 @@ func (v *validator) fetch(ctx context.Context, base, token string, query url.Val
 	case http.StatusNotFound:
 		return nil, errors.New("it keeps no decisions: start it with --admin-token-file")
 	case http.StatusUnauthorized:
-		return nil, errors.New("it wants another token: see --token-file and --token-secret")
+		return nil, errors.New("it requires another token: see --token-file and --token-secret")
 	default:
 		var problem struct{ Title, Detail string }
 		_ = json.NewDecoder(body).Decode(&problem) // without one, the status says it
 		return nil, fmt.Errorf("it answers %s %s", response.Status, problem.Detail)
 	}
-	var answer struct{ Decisions []ruling }
+	var answer adminv1.Decisions
 	if err := json.NewDecoder(body).Decode(&answer); err != nil {
 		return nil, fmt.Errorf("read its answer: %w", err)
 	}
-	for i := range answer.Decisions {
-		answer.Decisions[i].Validator = v.name
+	var decisions []ruling
+	for _, decision := range answer.Decisions {
+		decisions = append(decisions, ruling{v.name, decision})
 	}
-	return answer.Decisions, nil
+	return decisions, nil
 }
 
 // forward opens a tunnel to the admin port of a Pod, until ctx is done, and returns the URL

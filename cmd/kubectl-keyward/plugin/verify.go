@@ -17,7 +17,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
 
-// verdict is the document of verify. The key is not in it.
+// verdict is the document that verify prints. The key is not in it.
 type verdict struct {
 	Valid      bool    `json:"valid"`
 	WellFormed bool    `json:"wellFormed"`
@@ -26,7 +26,7 @@ type verdict struct {
 	Matches    []match `json:"matches,omitempty"`
 }
 
-// match is a version that the key is.
+// match is a version that the key belongs to.
 type match struct {
 	Valid        bool                  `json:"valid"`
 	Reason       string                `json:"reason"`
@@ -82,7 +82,7 @@ with those in the status of ApiKeys) and never printed. Exit code 3: it is not v
 	return cmd
 }
 
-// readKey reads the key. It is plain text here, and goes no further than its digest.
+// readKey reads the key. It is plain text here, and only its digest is used further.
 func (a *app) readKey(ctx context.Context) (string, error) {
 	if isTerminal(a.streams.In) {
 		text, err := a.askHidden(ctx, "Key (it is not shown): ")
@@ -106,14 +106,15 @@ func given(text string, err error) (string, error) {
 	return text, nil
 }
 
-// readable says what the form of a text tells, and whether it can be a key.
+// readable returns what the form of a text reveals, and reports whether it can be a key.
 func readable(text string) (v verdict, usable bool) {
 	_, err := keyformat.Parse(text)
 	switch {
 	case err == nil:
 		return verdict{Valid: true, WellFormed: true, Reason: "it is a complete key"}, true
 	case errors.Is(err, keyformat.ErrShape) && keyformat.Importable(text):
-		return verdict{Valid: false, Reason: "it is not of Keyward's form, or not complete; only a key that was imported can look like this, and only a validation server can tell (POST /v1/verify): their digests are keyed"}, true
+		return verdict{Valid: false, Reason: "it is not of Keyward's form, or not complete; only a key that was " +
+			"imported can look like this, and only a validation server can tell (POST /v1/verify): their digests are keyed"}, true
 	default:
 		return verdict{Reason: err.Error()}, errors.Is(err, keyformat.ErrChecksum)
 	}
@@ -139,7 +140,7 @@ func (a *app) compare(ctx context.Context, s *session, v *verdict, digest keyfor
 			})
 		}
 	}
-	// By which of them a server decides is not settled, so each has to be valid; what is not comes first.
+	// It is undefined by which of them a server decides, so each has to be valid; one that is not valid comes first.
 	slices.SortStableFunc(v.Matches, func(m, n match) int {
 		switch {
 		case m.Valid == n.Valid:
@@ -158,7 +159,8 @@ func (a *app) compare(ctx context.Context, s *session, v *verdict, digest keyfor
 	case len(v.Matches) > 0:
 		v.Reason = v.Matches[0].Reason
 	case v.WellFormed:
-		v.Reason = "it is complete, but no ApiKey of " + where + " knows it; it may be of another environment, or so old that it is forgotten"
+		v.Reason = "it is complete, but no ApiKey of " + where +
+			" knows it; it may be of another environment, or so old that it is forgotten"
 		if !everywhere {
 			v.Reason += "; -A looks into all namespaces"
 		}
@@ -166,7 +168,7 @@ func (a *app) compare(ctx context.Context, s *session, v *verdict, digest keyfor
 	return nil
 }
 
-// accepted is whether validation servers accept the version now, and why.
+// accepted reports whether validation servers accept the version now, and why.
 func accepted(key *v1alpha1.ApiKey, v *v1alpha1.KeyVersion, now time.Time) (reason string, valid bool) {
 	past := func(t *metav1.Time) bool { return t != nil && !now.Before(t.Time) }
 	switch {
@@ -177,7 +179,7 @@ func accepted(key *v1alpha1.ApiKey, v *v1alpha1.KeyVersion, now time.Time) (reas
 	case v.State == v1alpha1.VersionRetired, past(v.RetiresAt):
 		return "it was replaced by a later version, and its overlap is over", false
 	case key.Status.State == v1alpha1.KeySuspended:
-		return "it is suspended, by itself or by its Group", false
+		return "it is suspended: its ApiKey or its Group is", false
 	case key.Status.State == v1alpha1.KeyBlocked:
 		return "its ApiKey is blocked: kubectl keyward status says by what", false
 	case v.State == v1alpha1.VersionRetiring:

@@ -89,8 +89,8 @@ func TestVerify(t *testing.T) {
 	keyward(t, whole(22), "verify", "-n", "verify", "-o", "json").golden(t, "verify-json")
 }
 
-// TestVerifyTellsNothingOfTheKey gives it texts of all kinds: no long part of one comes back.
-func TestVerifyTellsNothingOfTheKey(t *testing.T) {
+// TestVerifyDoesNotPrintTheKey: no long part of any text is in the output.
+func TestVerifyDoesNotPrintTheKey(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		text := rapid.OneOf(
 			rapid.StringMatching(`[a-z][a-z0-9]{1,15}_[0-9A-Za-z]{49}`),
@@ -122,7 +122,7 @@ func TestAccepted(t *testing.T) {
 		t.Error("a key that is being deleted is accepted")
 	}
 	key.DeletionTimestamp = nil
-	for after, want := range map[time.Duration]bool{0: false, time.Second: true} { // whatever the state says yet
+	for after, want := range map[time.Duration]bool{0: false, time.Second: true} { // before the state says so
 		if _, valid := accepted(key, &v1alpha1.KeyVersion{State: v1alpha1.VersionRetiring, RetiresAt: at(after)}, now); valid != want {
 			t.Errorf("%s before its overlap ends: %t", after, valid)
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
 
-// keyView is what is said of an ApiKey, by text and by -o alike. It has no digests.
+// keyView is what is shown of an ApiKey, in text and with -o. It has no digests.
 type keyView struct {
 	Namespace      string            `json:"namespace"`
 	Name           string            `json:"name"`
@@ -24,7 +24,7 @@ type keyView struct {
 	Projects       []string          `json:"projects"`
 	Permissions    []string          `json:"permissions,omitempty"`
 	Description    string            `json:"description,omitempty"`
-	KeyID          string            `json:"keyID,omitempty"`
+	KeyID          string            `json:"keyId,omitempty"`
 	Preview        string            `json:"preview,omitempty"`
 	Secret         string            `json:"secret"`
 	Reveal         v1alpha1.Reveal   `json:"reveal"`
@@ -39,7 +39,7 @@ type keyView struct {
 
 // attention is something that somebody should read first.
 type attention struct {
-	// Urgent is whether the key does not work, or a change is not in force.
+	// Urgent reports whether the key does not work, or a change is not in force.
 	Urgent  bool   `json:"urgent"`
 	Reason  string `json:"reason"`
 	Message string `json:"message"`
@@ -51,7 +51,7 @@ type enforcementView struct {
 	Acknowledged int32    `json:"acknowledged"`
 	Latency      string   `json:"latency,omitempty"`
 	WaitingFor   []string `json:"waitingFor,omitempty"`
-	Lost         []string `json:"lost,omitempty"`
+	Disconnected []string `json:"disconnected,omitempty"`
 }
 
 type versionView struct {
@@ -72,7 +72,8 @@ func viewOf(key *v1alpha1.ApiKey, now time.Time) keyView {
 	v := keyView{
 		Namespace: key.Namespace, Name: key.Name, State: status.State, Attention: attentions(key, now),
 		Group: groupOf(key), Projects: names(key.Spec.Projects), Permissions: names(key.Spec.Permissions), Description: key.Spec.Description,
-		KeyID: status.KeyID, Preview: status.Preview, Secret: lifecycle.SecretName(key), Reveal: key.Spec.Secret.Reveal, CreatedBy: status.CreatedBy,
+		KeyID: status.KeyID, Preview: status.Preview, Secret: lifecycle.SecretName(key), Reveal: key.Spec.Secret.Reveal,
+		CreatedBy: status.CreatedBy,
 		ExpiresAt: status.ExpiresAt, NextRotationAt: status.NextRotationAt, LastUsedAt: status.LastUsedAt, Overlap: key.Spec.Rotation.Overlap,
 	}
 	if v.State == "" {
@@ -84,7 +85,7 @@ func viewOf(key *v1alpha1.ApiKey, now time.Time) keyView {
 	if e := status.Enforcement; e != nil {
 		v.Enforcement = &enforcementView{
 			Complete: meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionEnforced),
-			Servers:  number(e.Servers), Acknowledged: number(e.Acknowledged), Latency: e.Latency, WaitingFor: e.WaitingFor, Lost: e.Lost,
+			Servers:  number(e.Servers), Acknowledged: number(e.Acknowledged), Latency: e.Latency, WaitingFor: e.WaitingFor, Disconnected: e.Disconnected,
 		}
 	}
 	for i := range status.Versions {
@@ -101,12 +102,12 @@ func viewOf(key *v1alpha1.ApiKey, now time.Time) keyView {
 	return v
 }
 
-// over is whether the key's life is.
+// over reports whether the key is permanently refused.
 func (v *keyView) over() bool {
 	return v.State == v1alpha1.KeyRevoked || v.State == v1alpha1.KeyExpired
 }
 
-// attentions are the conditions that somebody should know of, the worst first.
+// attentions returns the conditions that somebody should know about, the worst first.
 func attentions(key *v1alpha1.ApiKey, now time.Time) []attention {
 	var all []attention
 	add := func(urgent bool, reason, message string) {
@@ -116,15 +117,21 @@ func attentions(key *v1alpha1.ApiKey, now time.Time) []attention {
 	ready := meta.FindStatusCondition(conditions, v1alpha1.ConditionReady)
 	switch {
 	case ready == nil:
-		add(true, "NotSeen", "the manager has not looked at this ApiKey yet; if that does not change, see whether it runs: kubectl -n keyward-system get pods")
+		add(true, "NotSeen", "the manager has not looked at this ApiKey yet; if that does not change, see whether "+
+			"it runs: kubectl -n keyward-system get pods")
 	case ready.ObservedGeneration < key.Generation:
 		add(true, "NotSeen", "the manager has not looked at the latest edit yet; what follows is how it was before")
 	}
-	if ready != nil && (ready.Status != metav1.ConditionTrue || meta.IsStatusConditionTrue(conditions, v1alpha1.ConditionStalled)) {
+	accepted := meta.FindStatusCondition(conditions, v1alpha1.ConditionAccepted)
+	switch {
+	case ready != nil && (ready.Status != metav1.ConditionTrue || meta.IsStatusConditionTrue(conditions, v1alpha1.ConditionStalled)):
 		add(true, ready.Reason, ready.Message)
+	case accepted != nil && accepted.Status != metav1.ConditionTrue: // as declared, such as revoked or suspended
+		add(true, accepted.Reason, accepted.Message)
 	}
 	if at := key.Status.ExpiresAt; at != nil && key.Status.State == v1alpha1.KeyActive && !now.Before(at.Time) {
-		add(true, v1alpha1.ReasonExpired, "the key's time is over, and validation servers refuse it; that its state does not say so means that the manager is away")
+		add(true, v1alpha1.ReasonExpired, "the key has expired, and validation servers refuse it; its state does not say so yet, "+
+			"so the manager is probably not running")
 	}
 	if c := meta.FindStatusCondition(conditions, v1alpha1.ConditionEnforced); c != nil && c.Status != metav1.ConditionTrue {
 		add(true, c.Reason, c.Message)
@@ -141,7 +148,7 @@ func attentions(key *v1alpha1.ApiKey, now time.Time) []attention {
 	return all
 }
 
-// unclaimed is the version whose text waits to be taken, or nil.
+// unclaimed returns the version whose text waits to be claimed, or nil.
 func unclaimed(key *v1alpha1.ApiKey) *v1alpha1.KeyVersion {
 	current := lifecycle.Current(key.Status.Versions)
 	if key.Spec.Secret.Reveal != v1alpha1.RevealOnce || current == nil || current.State != v1alpha1.VersionActive ||
@@ -151,7 +158,7 @@ func unclaimed(key *v1alpha1.ApiKey) *v1alpha1.KeyVersion {
 	return current
 }
 
-// describeEnforcement says how far the latest change has got.
+// describeEnforcement says on how many servers the latest change is in force.
 func describeEnforcement(e *enforcementView) string {
 	if e == nil {
 		return "nothing was published yet"
@@ -159,7 +166,7 @@ func describeEnforcement(e *enforcementView) string {
 	text := fmt.Sprintf("in force on %d of %d servers", e.Acknowledged, e.Servers)
 	switch {
 	case e.Servers == 0 && e.Complete:
-		text = "no server is connected; those to come start from the latest state"
+		text = "no server is connected; those that connect later start from the latest state"
 	case e.Servers == 0:
 		text = "not published yet"
 	}
@@ -169,13 +176,13 @@ func describeEnforcement(e *enforcementView) string {
 	if len(e.WaitingFor) > 0 {
 		text += "; waiting for " + strings.Join(e.WaitingFor, ", ")
 	}
-	if len(e.Lost) > 0 {
-		text += "; lost, and deciding by what they knew: " + strings.Join(e.Lost, ", ")
+	if len(e.Disconnected) > 0 {
+		text += "; disconnected, and deciding by the state that they had: " + strings.Join(e.Disconnected, ", ")
 	}
 	return text
 }
 
-// groupOf is the identity of the key's Group.
+// groupOf returns the identity of the key's Group.
 func groupOf(key *v1alpha1.ApiKey) string {
 	namespace := key.Spec.GroupRef.Namespace
 	if namespace == "" {

@@ -19,7 +19,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// patience is how a command waits for what it asked for.
+// patience is how long a command waits until its change is in force.
 type patience struct {
 	wait    bool
 	timeout time.Duration
@@ -30,9 +30,10 @@ func (w *patience) flags(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&w.timeout, "timeout", 2*time.Minute, "how long to wait")
 }
 
-// follow hands over the key as it is, and whenever it changes, until see says that it is
-// done or fails. What progress says of the key is told when it is new.
-func (a *app) follow(ctx context.Context, s *session, key *v1alpha1.ApiKey, limit time.Duration, progress func(*v1alpha1.ApiKey) string, see func(*v1alpha1.ApiKey) (bool, error)) error {
+// follow calls see with the key as it is, and whenever it changes, until see reports that it is done or fails. What
+// progress says about the key is printed when it is new.
+func (a *app) follow(ctx context.Context, s *session, key *v1alpha1.ApiKey, limit time.Duration,
+	progress func(*v1alpha1.ApiKey) string, see func(*v1alpha1.ApiKey) (bool, error)) error {
 	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	only := client.MatchingFieldsSelector{Selector: fields.OneTermEqualSelector("metadata.name", key.Name)}
@@ -66,7 +67,8 @@ func (a *app) follow(ctx context.Context, s *session, key *v1alpha1.ApiKey, limi
 		if ready := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionReady); ready != nil && observed(key) {
 			seen = ready.Message
 		}
-		return coded{ExitTimeout, fmt.Errorf("not in force after %s (%s); it is declared and goes on by itself: kubectl keyward -n %s status %s",
+		return coded{ExitTimeout, fmt.Errorf("not in force after %s (%s); it is declared and will continue: kubectl "+
+			"keyward -n %s status %s",
 			limit, or(said, seen), key.Namespace, key.Name)}
 	}
 	if err != nil && ctx.Err() != nil {
@@ -75,14 +77,14 @@ func (a *app) follow(ctx context.Context, s *session, key *v1alpha1.ApiKey, limi
 	return err
 }
 
-// observed is whether the manager has looked at the latest edit.
+// observed reports whether the manager has looked at the latest edit.
 func observed(key *v1alpha1.ApiKey) bool {
 	ready := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionReady)
 	return ready != nil && ready.ObservedGeneration >= key.Generation
 }
 
-// settled is whether every server that can has acknowledged the latest edit.
-func settled(key *v1alpha1.ApiKey) bool {
+// acknowledged reports whether every connected server has acknowledged the latest edit.
+func acknowledged(key *v1alpha1.ApiKey) bool {
 	enforced := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionEnforced)
 	if enforced == nil {
 		return observed(key) && len(key.Status.Versions) == 0 // there is nothing to enforce
@@ -90,22 +92,23 @@ func settled(key *v1alpha1.ApiKey) bool {
 	return observed(key) && enforced.ObservedGeneration >= key.Generation && enforced.Reason != v1alpha1.ReasonWaitingForServers
 }
 
-// enforced is progress for what is to be enforced.
+// enforced is the progress of a change that has to be enforced.
 func (a *app) enforced(key *v1alpha1.ApiKey) string {
 	if !observed(key) {
 		return ""
 	}
 	view := viewOf(key, a.now())
-	if e := view.Enforcement; e != nil && !e.Complete && len(e.Lost) == 0 {
+	if e := view.Enforcement; e != nil && !e.Complete && len(e.Disconnected) == 0 {
 		return fmt.Sprintf("%s: %s", view.State, describeEnforcement(e))
 	}
 	return ""
 }
 
-// incomplete is the error of a change that is not in force everywhere, or nil.
+// incomplete returns an error if the change is not in force everywhere.
 func incomplete(key *v1alpha1.ApiKey) error {
-	if e := key.Status.Enforcement; e != nil && len(e.Lost) > 0 {
-		return coded{ExitIncomplete, errors.New("servers that are away decide by what they knew until they are back: find out whether they run, or cut them off")}
+	if e := key.Status.Enforcement; e != nil && len(e.Disconnected) > 0 {
+		return coded{ExitIncomplete, errors.New("disconnected servers decide by the state that they had until they reconnect: " +
+			"find out whether they run, or cut them off")}
 	}
 	return nil
 }

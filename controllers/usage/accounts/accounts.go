@@ -1,6 +1,5 @@
-// Package accounts aggregates what validation servers report of the use of groups, and leases
-// them what is left of quotas. Nothing is acknowledged or leased before it is persisted. See
-// docs/design/0009-quotas.md.
+// Package accounts aggregates the use of groups that validation servers report, and leases them what is left of quotas.
+// Nothing is acknowledged or leased before it is persisted. See docs/design/0009-quotas.md.
 package accounts
 
 import (
@@ -17,82 +16,94 @@ import (
 )
 
 const (
-	// gather is how long a report that nobody waits for is held, for others to be persisted
-	// with it.
-	gather = 2 * time.Second
-	// again is how soon to look again whether something has come back for those who wait,
-	// and how soon to try again when the store is away.
-	again = 100 * time.Millisecond
-	retry = time.Second
-	// tell is how often servers are told the time.
-	tell = 5 * time.Second
+	// gatherFor is how long a report that no server waits for is kept, so that others are persisted with it.
+	gatherFor = 2 * time.Second
+	// recheckAfter is when to check again whether leases were returned for servers that wait, and retryAfter when to try
+	// again after the store has failed.
+	recheckAfter = 100 * time.Millisecond
+	retryAfter   = time.Second
+	// timeInterval is how often servers are sent the time.
+	timeInterval = 5 * time.Second
 
-	// writesAtOnce are not counted against the writes a second.
-	writesAtOnce = 5
+	// writeBurst is how many writes may exceed the writes per second.
+	writeBurst = 5
 
 	urgentWorkers = 8
 	lazyWorkers   = 2
 )
 
-// Config says where accounts are kept, and by which clock.
+// Config configures an Aggregator.
 type Config struct {
 	Store store.Store
 	Clock clock.WithTickerAndDelayedExecution
 	Log   logr.Logger
-	// Writes a second that the store is to bear; rate.Inf for any number.
+	// Writes is the maximum number of writes to the store per second; rate.Inf for no maximum.
 	Writes rate.Limit
-	// Settle is how long a new leader waits for servers to be back, and Grace how long a
-	// server that was lost is waited for, before what they hold counts as out of reach.
+	// StartupGrace is how long a new leader waits for servers to reconnect, and Grace how long it waits for a disconnected
+	// server, before their leases count as unreachable.
 	StartupGrace, Grace time.Duration
 }
 
-// Aggregator is safe for concurrent use.
+// Aggregator keeps the counters of groups. It is safe for concurrent use.
+//
+// mu guards everything below it, and is never held while the store is used. A worker that has set busy works on a copy of
+// what it needs (view, and a clone of the ledger), and takes mu again to publish the result. The outbox of a Session has a
+// lock of its own, which is taken under mu, never the other way round; so is the Hub's lock, by Session.serves. Nothing
+// that holds the Hub's lock calls an Aggregator.
+//
+// While mu is not held:
+//   - an account is in servers while its session is connected, in disconnected afterwards until Grace is over, and never in both;
+//   - counters whose queued is not idle are in the queue of that urgency, or a timer will put them there; they may be in the
+//     other queue, too, whose workers skip them once another has taken them;
+//   - what is leased to servers, in all entries, is persisted: it may be more than servers know, never less.
 type Aggregator struct {
 	config   Config
 	limiter  *rate.Limiter
 	refusals *rate.Limiter // of log lines
 
-	mu       sync.Mutex
-	began    time.Time
-	limits   map[string]Limits // by group
-	all      map[store.Key]*counters
-	sessions map[*Session]struct{}
-	servers  map[string]*Session  // by account
-	lost     map[string]time.Time // accounts whose server was lost, and when
-	asked    uint64
-	urgent   queue
-	lazy     queue
+	mu           sync.Mutex
+	began        time.Time
+	limits       map[string]Limits // by group
+	all          map[store.Key]*counters
+	sessions     map[*Session]struct{}
+	servers      map[string]*Session  // by account
+	disconnected map[string]time.Time // when the server of an account was disconnected
+	asked        uint64
+	urgent       queue
+	lazy         queue
 }
 
-// book is one ledger with what is to be done about it.
+// counters is one ledger with the reports that are not in it yet. The Aggregator's lock guards it, except for what belongs to
+// the worker that has set busy. At most one worker has it: while busy is set, enqueue raises wanted in place of queued, and
+// the worker enqueues it again by that at its end.
 type counters struct {
 	key     store.Key
-	reports map[string]*report // the latest of each server
-	limits  Limits             // as servers were told
-	// waiting is whether a server waits for what others may give back; exhausted, whether
-	// servers were told that nothing is left.
+	reports map[string]*report // the latest report of each account
+	limits  Limits             // as last reported to servers
+	// waiting reports that a server waits for leases that others may return; exhausted, that it was reported to servers that
+	// nothing is left.
 	waiting, exhausted bool
 	queued, wanted     urgency
 	busy               bool // a worker has it
 
-	// The rest belongs to the worker that has it; to read it takes the lock, too.
-	entry  store.Entry // its Ledger is nil before it is loaded
+	// While busy, only the worker writes the rest; it holds the lock to write, and need not hold it to read.
+	entry  store.Entry // its Ledger is nil until it is loaded
 	totals store.Totals
-	closed map[string]time.Time // since when accounts are known to be closed
+	closed map[string]time.Time // when an account was first seen to be closed; only the worker uses it
 }
 
 type report struct {
-	account      quotaledger.Account
+	counts       quotaledger.Account
 	wants, asked uint64
 	fresh        bool // not persisted yet
 }
 
-// New returns an aggregator that knows of nothing.
+// New returns an Aggregator without counters.
 func New(config Config) *Aggregator {
 	return &Aggregator{
-		config: config, limiter: rate.NewLimiter(config.Writes, writesAtOnce), refusals: rate.NewLimiter(1, 100), began: config.Clock.Now(),
+		config: config, limiter: rate.NewLimiter(config.Writes, writeBurst), refusals: rate.NewLimiter(1, 100), began: config.Clock.Now(),
 		limits: map[string]Limits{}, all: map[store.Key]*counters{}, sessions: map[*Session]struct{}{},
-		servers: map[string]*Session{}, lost: map[string]time.Time{}, urgent: newQueue(), lazy: newQueue(),
+		servers: map[string]*Session{}, disconnected: map[string]time.Time{}, urgent: newQueue(), lazy: newQueue(),
 	}
 }
 
@@ -111,7 +122,7 @@ func (a *Aggregator) Start(ctx context.Context) error {
 	for range lazyWorkers {
 		workers.Go(func() { a.work(ctx, &a.lazy) })
 	}
-	ticker := a.config.Clock.NewTicker(tell)
+	ticker := a.config.Clock.NewTicker(timeInterval)
 	defer ticker.Stop()
 	for {
 		select {
@@ -124,7 +135,7 @@ func (a *Aggregator) Start(ctx context.Context) error {
 	}
 }
 
-// tick tells servers the time, and forgets months that are over.
+// tick has the time sent to servers, and forgets months that are over.
 func (a *Aggregator) tick() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -132,53 +143,53 @@ func (a *Aggregator) tick() {
 		s.outbox.signal()
 	}
 	now := a.config.Clock.Now()
-	for server, since := range a.lost {
+	for server, since := range a.disconnected {
 		if now.Sub(since) > a.config.Grace {
-			delete(a.lost, server)
+			delete(a.disconnected, server)
 		}
 	}
 	month := quotaledger.MonthOf(now)
-	for key, b := range a.all {
-		if key.Month != month && key.Month != month.Previous() && !b.busy && b.queued == idle {
+	for key, c := range a.all {
+		if key.Month != month && key.Month != month.Previous() && !c.busy && c.queued == idle {
 			delete(a.all, key)
 		}
 	}
 }
 
-// SetLimits notes the limits of a group. A quota that was raised is leased at once, one that
-// was lowered recalled.
+// SetLimits sets the limits of a group. After a quota was raised, more is leased at once; after it was lowered, leases are
+// recalled.
 func (a *Aggregator) SetLimits(group string, limits Limits) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.limits[group] = limits
 	month := quotaledger.MonthOf(a.config.Clock.Now())
 	for _, key := range []store.Key{{Group: group, Month: month}, {Group: group, Month: month.Previous()}} {
-		if b := a.all[key]; b != nil && !b.limits.equal(limits) {
-			a.enqueue(b, true)
+		if c := a.all[key]; c != nil && !c.limits.equal(limits) {
+			a.enqueue(c, true)
 		}
 	}
 }
 
-// Forget drops a group that is gone.
+// Forget drops a group that was deleted.
 func (a *Aggregator) Forget(group string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.limits, group)
-	for key, b := range a.all {
-		if key.Group == group && !b.busy {
-			b.reports = map[string]*report{}
-			b.entry = store.Entry{}
-			b.queued = idle
+	for key, c := range a.all {
+		if key.Group == group && !c.busy {
+			c.reports = map[string]*report{}
+			c.entry = store.Entry{}
+			c.queued = idle
 			delete(a.all, key)
 		}
 	}
 }
 
 func (a *Aggregator) counters(key store.Key) *counters {
-	b := a.all[key]
-	if b == nil {
-		b = &counters{key: key, reports: map[string]*report{}, limits: a.limits[key.Group], closed: map[string]time.Time{}}
-		a.all[key] = b
+	c := a.all[key]
+	if c == nil {
+		c = &counters{key: key, reports: map[string]*report{}, limits: a.limits[key.Group], closed: map[string]time.Time{}}
+		a.all[key] = c
 	}
-	return b
+	return c
 }

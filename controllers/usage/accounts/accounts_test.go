@@ -23,8 +23,7 @@ func november(text string) store.Key {
 	return store.Key{Group: acme, Month: month}
 }
 
-// TestBadInput: what is wrong is refused by itself and changes nothing; what is right beside
-// it is taken.
+// TestBadInput: a wrong report is refused and changes nothing; a right report in the same message is accepted.
 func TestBadInput(t *testing.T) {
 	good := func(change func(*syncv1.GroupUse)) *syncv1.GroupUse {
 		use := &syncv1.GroupUse{Group: acme, Period: "2026-11", Requests: 20, Spent: 5, Leased: 10, Sequence: 1, Bytes: 100}
@@ -41,18 +40,18 @@ func TestBadInput(t *testing.T) {
 		{"decreasing requests", "less than what was reported", good(func(u *syncv1.GroupUse) { u.Requests = 19 })},
 		{"decreasing bytes", "less than what was reported", good(func(u *syncv1.GroupUse) { u.Bytes = 99 })},
 		{"more spent than leased", "contradict", good(func(u *syncv1.GroupUse) { u.Spent = 11 })},
-		{"more spent than let through", "contradict", good(func(u *syncv1.GroupUse) { u.UnconfirmedRequests = 16 })},
+		{"more spent than allowed", "contradict", good(func(u *syncv1.GroupUse) { u.UnconfirmedRequests = 16 })},
 		{"an allowance that was not given", "not the one that was given", good(func(u *syncv1.GroupUse) { u.Leased = 1000 })},
 		{"a group of others", "may not serve", good(func(u *syncv1.GroupUse) { u.Group = "tenants/other" })},
-		{"a clock from last year", "neither this nor the last", good(func(u *syncv1.GroupUse) { u.Period = "2025-11" })},
-		{"a month that has not begun", "neither this nor the last", good(func(u *syncv1.GroupUse) { u.Period = "2026-12" })},
-		{"no month", "no month", good(func(u *syncv1.GroupUse) { u.Period = "November" })},
+		{"a clock from last year", "neither this month nor the last", good(func(u *syncv1.GroupUse) { u.Period = "2025-11" })},
+		{"a month that has not begun", "neither this month nor the last", good(func(u *syncv1.GroupUse) { u.Period = "2026-12" })},
+		{"no month", "not a month", good(func(u *syncv1.GroupUse) { u.Period = "November" })},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n := newNetwork(t, 1000)
 			s := n.leaders[0].Connect("server", func(group string) (bool, bool) { return group == acme, true })
 			say := func(use *syncv1.GroupUse) *syncv1.Allowances {
-				if err := s.Report(&syncv1.Uses{Life: "life", Groups: []*syncv1.GroupUse{use}}); err != nil {
+				if err := s.Report(&syncv1.Uses{Incarnation: "life", Groups: []*syncv1.GroupUse{use}}); err != nil {
 					t.Fatal(err)
 				}
 				n.leaders[0].PersistAll(t.Context())
@@ -75,23 +74,23 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-// TestLives: a stream has one life, and an earlier stream of it is not heard any more.
-func TestLives(t *testing.T) {
+// TestIncarnations: a stream has one incarnation, and an earlier stream of the same incarnation is ignored.
+func TestIncarnations(t *testing.T) {
 	n := newNetwork(t, 1000)
 	all := func(string) (bool, bool) { return true, true }
 	first := n.leaders[0].Connect("server", all)
 	for _, c := range []struct {
-		life string
-		want codes.Code
+		incarnation string
+		want        codes.Code
 	}{{"", codes.OK}, {strings.Repeat("x", 27), codes.InvalidArgument}, {"one", codes.OK}, {"two", codes.InvalidArgument}} {
-		if err := first.Report(&syncv1.Uses{Life: c.life}); status.Code(err) != c.want {
-			t.Errorf("%q: %v", c.life, err)
+		if err := first.Report(&syncv1.Uses{Incarnation: c.incarnation}); status.Code(err) != c.want {
+			t.Errorf("%q: %v", c.incarnation, err)
 		}
 	}
 	second := n.leaders[0].Connect("server", all)
 	for i, s := range []interface{ Report(*syncv1.Uses) error }{second, first} {
 		use := &syncv1.GroupUse{Group: acme, Period: "2026-11", Requests: uint64(5 + i)}
-		if err := s.Report(&syncv1.Uses{Life: "one", Groups: []*syncv1.GroupUse{use}}); err != nil {
+		if err := s.Report(&syncv1.Uses{Incarnation: "one", Groups: []*syncv1.GroupUse{use}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -101,8 +100,8 @@ func TestLives(t *testing.T) {
 	}
 }
 
-// TestStoreAway: nothing is acknowledged or leased that is not persisted, and nothing is lost.
-func TestStoreAway(t *testing.T) {
+// TestStoreFailure: nothing is acknowledged or leased before it is persisted, and nothing is lost.
+func TestStoreFailure(t *testing.T) {
 	n := newNetwork(t, 1000)
 	n.add()
 	s := n.servers[0]
@@ -117,19 +116,18 @@ func TestStoreAway(t *testing.T) {
 	if said := s.stream.session.Take(); len(said.GetGroups()) != 0 {
 		t.Errorf("said %v", said)
 	}
-	n.clock.Step(2 * time.Second) // by then it is tried again
+	n.clock.Step(2 * time.Second) // until it is tried again
 	eventually(t, func() bool {
 		n.leaders[0].PersistAll(t.Context())
 		return n.store.writes == 1
 	})
-	s.book.Allow(s.stream.session.Take(), n.clock.Now())
+	s.tracker.Allow(s.stream.session.Take(), n.clock.Now())
 	if n.request(s) != decision.Allowed {
 		t.Error("no allowance")
 	}
 }
 
-// TestMonthEnds: the last month is counted as such when it is reported late, and nothing of
-// its allowances is carried over.
+// TestMonthEnds: a late report of the last month counts for that month, and its allowances are not carried over.
 func TestMonthEnds(t *testing.T) {
 	for _, end := range []string{"2026-12-01", "2027-01-01", "2027-03-01", "2028-03-01", "2017-01-01"} {
 		at, err := time.Parse(time.DateOnly, end)
@@ -146,44 +144,44 @@ func TestMonthEnds(t *testing.T) {
 		spend := func() (allowed int) {
 			for i, s := range n.servers {
 				for range 20 {
-					if code, _ := s.book.Spend(t.Context(), n.group, skewed(skews[i])); code == decision.Allowed {
+					if code, _ := s.tracker.Spend(t.Context(), n.group, skewed(skews[i])); code == decision.Allowed {
 						allowed++
 					}
 				}
 			}
 			return allowed
 		}
-		exchange := func() {
+		roundTrips := func() {
 			for range 20 {
 				for i, s := range n.servers {
 					if s.stream == nil {
 						n.connect(s, 0)
 						s.stream.up = nil
 					}
-					if err := s.stream.session.Report(&syncv1.Uses{Life: s.book.Incarnation(), Groups: s.book.Due(skewed(skews[i]), true)}); err != nil {
+					if err := s.stream.session.Report(&syncv1.Uses{Incarnation: s.tracker.Incarnation(), Groups: s.tracker.Due(skewed(skews[i]), true)}); err != nil {
 						t.Fatal(err)
 					}
 				}
 				n.leaders[0].PersistAll(t.Context())
 				for i, s := range n.servers {
-					s.book.Allow(s.stream.session.Take(), skewed(skews[i]))
+					s.tracker.Allow(s.stream.session.Take(), skewed(skews[i]))
 				}
 			}
 		}
 		use := func() (allowed int) {
 			for range 20 {
-				exchange()
+				roundTrips()
 				allowed += spend()
 			}
 			return allowed
 		}
-		exchange()
+		roundTrips()
 		first := use()
 		n.clock.SetTime(at.Add(-time.Millisecond))
 		first += spend()
 		n.clock.SetTime(at)
 		second := use()
-		exchange()
+		roundTrips()
 		last := quotaledger.MonthOf(at.Add(-time.Second))
 		counted := n.store.entries[store.Key{Group: acme, Month: last}].Ledger.Total().Requests
 		next := n.store.entries[store.Key{Group: acme, Month: quotaledger.MonthOf(at)}].Ledger.Total().Requests
@@ -193,7 +191,7 @@ func TestMonthEnds(t *testing.T) {
 	}
 }
 
-// TestLimits: a byte quota that is used up, a raised and a lowered quota.
+// TestLimits: a byte quota that is used up, a raised quota and a lowered quota.
 func TestLimits(t *testing.T) {
 	n := newNetwork(t, 100)
 	n.add()
@@ -221,7 +219,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestOverage: what goes beyond a metered quota is told from the rest by subtraction.
+// TestOverage: overage is the use beyond a metered quota.
 func TestOverage(t *testing.T) {
 	five := uint64(5)
 	n := newNetwork(t, 5)
@@ -231,14 +229,14 @@ func TestOverage(t *testing.T) {
 	for range 8 {
 		n.request(n.servers[0])
 	}
-	n.servers[0].book.Sent(acme, 12, n.clock.Now())
+	n.servers[0].tracker.Sent(acme, 12, n.clock.Now())
 	n.pump()
 	if want := (store.Totals{Requests: 8, OverageRequests: 3, Bytes: 12, OverageBytes: 7}); n.store.totals != want {
 		t.Errorf("%+v", n.store.totals)
 	}
 }
 
-// TestGoodbye: what a server that ends has not spent is free for others.
+// TestGoodbye: what a server has not spent when it says goodbye is free for others.
 func TestGoodbye(t *testing.T) {
 	n := newNetwork(t, 16)
 	n.add()
@@ -246,12 +244,12 @@ func TestGoodbye(t *testing.T) {
 	n.pump()
 	n.request(leaving)
 	n.pump()
-	leaving.book.Close()
+	leaving.tracker.Close()
 	n.pump()
-	if !leaving.book.Reported() {
+	if !leaving.tracker.Reported() {
 		t.Error("it does not know that all is persisted")
 	}
-	n.servers = []*server{{name: "other", book: quota.New(prometheus.NewRegistry())}}
+	n.servers = []*server{{name: "other", tracker: quota.New(prometheus.NewRegistry())}}
 	for range 40 {
 		n.pump()
 		for n.request(n.servers[0]) == decision.Allowed {
@@ -262,7 +260,7 @@ func TestGoodbye(t *testing.T) {
 	}
 }
 
-// eventually waits for what timers do in the background.
+// eventually waits for a condition that timers bring about in the background.
 func eventually(t *testing.T, condition func() bool) {
 	t.Helper()
 	deadline := time.After(10 * time.Second)

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/ptr"
@@ -14,17 +13,17 @@ import (
 	"github.com/keyward-dev/keyward/controllers/conditions"
 )
 
-// lowPercent of a quota are when people are warned.
+// lowPercent of a quota is when people are warned, fullPercent when it is used up.
 const (
 	lowPercent  = 80
 	fullPercent = 100
 )
 
-// Describe sets the conditions QuotaLow and QuotaExceeded by the usage in the status, of which
-// nothing counts any more once its month is over; a Group without a quota has neither.
+// Describe sets the conditions QuotaLow and QuotaExceeded from the usage in the status, which no longer counts once its month
+// is over. A Group without a quota has neither condition.
 func Describe(group *v1alpha1.Group, now time.Time) {
 	limits := LimitsOf(group)
-	set := conditions.Set{Conditions: &group.Status.Conditions, Generation: group.Generation, Now: now}
+	set := conditions.Setter{Conditions: &group.Status.Conditions, Generation: group.Generation, Now: now}
 	if limits.Requests == nil && limits.Bytes == nil || group.Status.Usage == nil {
 		meta.RemoveStatusCondition(&group.Status.Conditions, v1alpha1.ConditionQuotaLow)
 		meta.RemoveStatusCondition(&group.Status.Conditions, v1alpha1.ConditionQuotaExceeded)
@@ -34,18 +33,17 @@ func Describe(group *v1alpha1.Group, now time.Time) {
 	if now.Before(group.Status.Usage.ResetsAt.Time) {
 		low, full = reached(group, limits, lowPercent), reached(group, limits, fullPercent)
 	}
-	set.Put(v1alpha1.ConditionQuotaLow, len(low) > 0, v1alpha1.ReasonQuotaUsed, describe(low, lowPercent, group))
+	set.Set(v1alpha1.ConditionQuotaLow, len(low) > 0, v1alpha1.ReasonQuotaUsed, describe(low, lowPercent, group))
 	message := describe(full, fullPercent, group)
 	if len(full) > 0 && limits.Metered {
-		message += "; what goes beyond is let through and counted"
+		message += "; further requests are allowed and counted as overage"
 	} else if len(full) > 0 {
 		message += "; requests are refused with 402 quota_exceeded"
 	}
-	set.Put(v1alpha1.ConditionQuotaExceeded, len(full) > 0, v1alpha1.ReasonQuotaUsed, message)
+	set.Set(v1alpha1.ConditionQuotaExceeded, len(full) > 0, v1alpha1.ReasonQuotaUsed, message)
 }
 
-// Changes returns how long it is until Describe says something else without any further
-// usage, because the month ends; 0 where it does not.
+// Changes returns the time until the conditions change without any further usage, because the month ends; 0 if they do not.
 func Changes(group *v1alpha1.Group, now time.Time) time.Duration {
 	if group.Status.Usage == nil || !meta.IsStatusConditionTrue(group.Status.Conditions, v1alpha1.ConditionQuotaLow) {
 		return 0
@@ -53,7 +51,7 @@ func Changes(group *v1alpha1.Group, now time.Time) time.Duration {
 	return max(group.Status.Usage.ResetsAt.Sub(now), time.Millisecond)
 }
 
-// reached names the quotas of which so many percent are used.
+// reached returns the names of the quotas of which at least so many percent are used.
 func reached(group *v1alpha1.Group, limits Limits, percent float64) []string {
 	var names []string
 	usage := group.Status.Usage
@@ -62,7 +60,7 @@ func reached(group *v1alpha1.Group, limits Limits, percent float64) []string {
 		used  int64
 		quota *uint64
 	}{
-		// Unconfirmed requests come on top of the quota.
+		// Unconfirmed requests are in addition to the quota.
 		{"requestsPerMonth", ptr.Deref(usage.Requests, 0) - ptr.Deref(usage.UnconfirmedRequests, 0), limits.Requests},
 		{"bytesPerMonth", ptr.Deref(usage.Bytes, 0), limits.Bytes},
 	} {
@@ -77,19 +75,15 @@ func describe(names []string, percent int, group *v1alpha1.Group) string {
 	if len(names) == 0 {
 		return fmt.Sprintf("less than %d %% of each quota is used", percent)
 	}
-	return fmt.Sprintf("%d %% of %s or more are used; it is reset at %s",
+	return fmt.Sprintf("at least %d %% of %s is used; usage is reset at %s",
 		percent, strings.Join(names, " and "), group.Status.Usage.ResetsAt.UTC().Format(time.RFC3339))
 }
 
-// Announce returns what sends an event when a quota gets low or is used up.
+// Announce returns a function that sends an event when a quota gets low or is used up.
 func Announce(recorder events.EventRecorder) func(before, group *v1alpha1.Group) {
 	return func(before, group *v1alpha1.Group) {
-		for _, kind := range []string{v1alpha1.ConditionQuotaLow, v1alpha1.ConditionQuotaExceeded} {
-			is := meta.FindStatusCondition(group.Status.Conditions, kind)
-			if is == nil || !meta.IsStatusConditionTrue(group.Status.Conditions, kind) || meta.IsStatusConditionTrue(before.Status.Conditions, kind) {
-				continue
-			}
-			recorder.Eventf(group, nil, corev1.EventTypeWarning, kind, "Count", "%s", is.Message)
+		for _, event := range conditions.Events(before.Status.Conditions, group.Status.Conditions) {
+			recorder.Eventf(group, nil, event.Type, event.Reason, "Count", "%s", event.Message)
 		}
 	}
 }

@@ -11,12 +11,12 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// TestDescribe: a quota that is low or used up is, until its month is over.
+// TestDescribe: a quota is low, or used up, until its month is over.
 func TestDescribe(t *testing.T) {
 	resets := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
 	for name, c := range map[string]struct {
 		used      int64
-		on        int64 // unconfirmed requests, on top
+		on        int64 // unconfirmed requests, in addition
 		now       time.Time
 		low, full bool
 		changes   time.Duration

@@ -2,21 +2,21 @@ package accounts
 
 import "context"
 
-// SettleAll has all books looked at that are waiting for it, as workers do.
+// PersistAll processes all counters that wait for it, as workers do.
 func (a *Aggregator) PersistAll(ctx context.Context) {
 	a.mu.Lock()
 	var due []*counters
-	for _, b := range a.all {
-		if b.queued != idle || b.waiting {
-			b.queued, b.busy = idle, true
-			due = append(due, b)
+	for _, c := range a.all {
+		if c.queued != idle || c.waiting {
+			c.queued, c.busy = idle, true
+			due = append(due, c)
 		}
 	}
 	a.mu.Unlock()
-	for _, b := range due {
-		a.process(ctx, b)
+	for _, c := range due {
+		a.process(ctx, c)
 	}
 }
 
-// Collector is that of the metrics of Groups.
+// Collector is the collector of the metrics of Groups.
 var Collector = collector

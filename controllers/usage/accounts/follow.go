@@ -11,7 +11,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// Follower tells an aggregator the limits of Groups as they change.
+// Follower passes the limits of Groups to an Aggregator as they change.
 type Follower struct {
 	Aggregator *Aggregator
 	Cache      cache.Cache

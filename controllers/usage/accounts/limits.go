@@ -6,21 +6,19 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/usage/store"
 	"github.com/keyward-dev/keyward/internal/quotaledger"
+	"github.com/keyward-dev/keyward/internal/tier"
 )
 
-// Limits are the quotas of a group; nil is none.
+// Limits are the quotas of a group; nil is unlimited.
 type Limits struct {
 	Requests, Bytes *uint64
-	// Metered is whether what goes beyond is let through.
+	// Metered reports whether requests beyond the quota are allowed and counted as overage.
 	Metered bool
 }
 
 // LimitsOf are the quotas of a Group as they are in force.
 func LimitsOf(group *v1alpha1.Group) Limits {
-	of := group.Spec.Limits
-	if group.Status.Limits != nil {
-		of = group.Status.Limits.Limits
-	}
+	of := tier.InForce(group)
 	limits := Limits{Metered: of.Overage == v1alpha1.OverageMeter}
 	if of.RequestsPerMonth != nil && *of.RequestsPerMonth >= 0 {
 		limits.Requests = new(uint64(*of.RequestsPerMonth))
@@ -36,12 +34,12 @@ func (l Limits) equal(other Limits) bool {
 	return l.Metered == other.Metered && same(l.Requests, other.Requests) && same(l.Bytes, other.Bytes)
 }
 
-// usedUp is whether the bytes are.
+// usedUp reports whether all bytes are used.
 func (l Limits) usedUp(total quotaledger.Account) bool {
 	return !l.Metered && l.Bytes != nil && total.Bytes >= *l.Bytes
 }
 
-// quota is how many requests may be leased in all.
+// quota returns how many requests may be leased in all.
 func (l Limits) quota(total quotaledger.Account) uint64 {
 	switch {
 	case l.usedUp(total):
@@ -53,17 +51,17 @@ func (l Limits) quota(total quotaledger.Account) uint64 {
 	}
 }
 
-// totals are what to show of a ledger.
+// totals returns the totals of a ledger that are shown.
 func (l Limits) totals(total quotaledger.Account) store.Totals {
 	totals := store.Totals{Requests: total.Requests, Bytes: total.Bytes, Unconfirmed: total.Unconfirmed}
 	if l.Metered {
-		totals.OverageRequests = beyond(total.Requests, l.Requests)
-		totals.OverageBytes = beyond(total.Bytes, l.Bytes)
+		totals.OverageRequests = excess(total.Requests, l.Requests)
+		totals.OverageBytes = excess(total.Bytes, l.Bytes)
 	}
 	return totals
 }
 
-func beyond(used uint64, quota *uint64) uint64 {
+func excess(used uint64, quota *uint64) uint64 {
 	if quota == nil || used <= *quota {
 		return 0
 	}

@@ -10,16 +10,16 @@ import (
 	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
-var errAway = errors.New("the store is away")
+var errUnavailable = errors.New("the store is unavailable")
 
-// memory is a store that outlives aggregators, and fails when it is told to.
+// memory is a store that outlives Aggregators, and fails on demand.
 type memory struct {
 	mu       sync.Mutex
 	entries  map[store.Key]store.Entry
 	version  int
 	writes   int
 	before   bool // the next write fails
-	after    bool // the next write succeeds, and nobody hears of it
+	after    bool // the next write succeeds, but returns an error
 	requests uint64
 	totals   store.Totals
 }
@@ -41,7 +41,7 @@ func (m *memory) Save(_ context.Context, key store.Key, entry store.Entry, total
 	defer m.mu.Unlock()
 	if m.before {
 		m.before = false
-		return "", errAway
+		return "", errUnavailable
 	}
 	if m.entries[key].Version != entry.Version {
 		return "", store.ErrConflict
@@ -53,7 +53,7 @@ func (m *memory) Save(_ context.Context, key store.Key, entry store.Entry, total
 	m.entries[key] = store.Entry{Ledger: entry.Ledger.Clone(), Version: version}
 	if m.after {
 		m.after = false
-		return "", errAway
+		return "", errUnavailable
 	}
 	return version, nil
 }

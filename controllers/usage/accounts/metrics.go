@@ -8,7 +8,7 @@ import (
 var (
 	refused = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "keyward_usage_reports_refused_total",
-		Help: "Reports of usage that were refused; the log says why.",
+		Help: "Refused reports of usage; the log has the reasons.",
 	})
 	writes = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "keyward_usage_store_writes_total",
@@ -16,7 +16,7 @@ var (
 	}, []string{"outcome"})
 	writeSeconds = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name:    "keyward_usage_store_write_duration_seconds",
-		Help:    "How long it took to persist a ledger.",
+		Help:    "Time to persist a ledger.",
 		Buckets: prometheus.ExponentialBuckets(250e-6, 4, 8), // 250 µs to 4 s
 	})
 )

@@ -22,13 +22,12 @@ const acme = "tenants/acme"
 
 var start = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
-// network is validation servers and leaders, as they are, with everything between them in the
-// hands of the test.
+// network has real validation servers and leaders, and simulates everything between them.
 type network struct {
 	t       failer
 	clock   *clocktesting.FakeClock
 	store   *memory
-	leaders []*accounts.Aggregator // more than one while an old one has not noticed
+	leaders []*accounts.Aggregator // more than one while an old leader has not noticed the new one
 	servers []*server
 	started int
 	quota   uint64
@@ -39,13 +38,13 @@ type network struct {
 
 type server struct {
 	name    string
-	book    *quota.Tracker
+	tracker *quota.Tracker
 	stream  *stream
-	strays  []*stream // of which the leader has not noticed the end
+	strays  []*stream // whose end the leader has not noticed
 	closing bool
 }
 
-// stream is a connection: what is on its way, up and down.
+// stream is a connection: the messages in transit, in both directions.
 type stream struct {
 	leader  int
 	session *accounts.Session
@@ -81,17 +80,17 @@ func (n *network) setQuota(quota uint64) {
 
 func (n *network) add() {
 	n.started++
-	n.servers = append(n.servers, &server{name: fmt.Sprintf("server-%d", n.started%3), book: quota.New(prometheus.NewRegistry())})
+	n.servers = append(n.servers, &server{name: fmt.Sprintf("server-%d", n.started%3), tracker: quota.New(prometheus.NewRegistry())})
 }
 
 func (n *network) connect(s *server, leader int) {
 	n.disconnect(s)
 	session := n.leaders[leader].Connect(s.name, func(group string) (bool, bool) { return group == acme, true })
 	s.stream = &stream{leader: leader, session: session}
-	s.stream.up = []*syncv1.Uses{{Life: s.book.Incarnation(), Groups: s.book.Due(n.clock.Now(), true)}}
+	s.stream.up = []*syncv1.Uses{{Incarnation: s.tracker.Incarnation(), Groups: s.tracker.Due(n.clock.Now(), true)}}
 }
 
-// disconnect ends the server's stream; the leader may hear of what is on its way still.
+// disconnect ends the server's stream; the leader may still receive the messages in transit.
 func (n *network) disconnect(s *server) {
 	if s.stream != nil {
 		s.stream.down = nil
@@ -101,7 +100,7 @@ func (n *network) disconnect(s *server) {
 }
 
 func (n *network) request(s *server) decision.Code {
-	code, _ := s.book.Spend(context.Background(), n.group, n.clock.Now())
+	code, _ := s.tracker.Spend(context.Background(), n.group, n.clock.Now())
 	if code == decision.Allowed {
 		n.admitted++
 	}
@@ -112,11 +111,11 @@ func (n *network) report(s *server, all bool) {
 	if s.stream == nil {
 		return
 	}
-	groups := s.book.Urgent(n.clock.Now())
+	groups := s.tracker.Urgent(n.clock.Now())
 	if all {
-		groups = s.book.Due(n.clock.Now(), false)
+		groups = s.tracker.Due(n.clock.Now(), false)
 	}
-	s.stream.up = append(s.stream.up, &syncv1.Uses{Life: s.book.Incarnation(), Groups: groups})
+	s.stream.up = append(s.stream.up, &syncv1.Uses{Incarnation: s.tracker.Incarnation(), Groups: groups})
 }
 
 func (st *stream) deliverUp(t failer, again bool) {
@@ -131,7 +130,7 @@ func (st *stream) deliverUp(t failer, again bool) {
 	}
 }
 
-// pump lets everything through until nothing moves.
+// pump delivers all messages until there are none.
 func (n *network) pump() {
 	for range 50 {
 		for _, s := range n.servers {
@@ -145,12 +144,12 @@ func (n *network) pump() {
 		}
 		n.leaders[0].PersistAll(context.Background())
 		for _, s := range n.servers {
-			s.book.Allow(s.stream.session.Take(), n.clock.Now())
+			s.tracker.Allow(s.stream.session.Take(), n.clock.Now())
 		}
 	}
 }
 
-// round takes a server's report to its leader and the answer back, or part of the way.
+// round delivers a server's report to its leader and the answer back, or only part of that.
 func (n *network) round(t *rapid.T, s *server) {
 	if s.stream == nil {
 		n.connect(s, rapid.IntRange(0, len(n.leaders)-1).Draw(t, "leader"))
@@ -167,13 +166,13 @@ func (n *network) round(t *rapid.T, s *server) {
 		s.stream.down = append(s.stream.down, s.stream.session.Take())
 	}
 	for way > 4 && len(s.stream.down) > 0 {
-		s.book.Allow(s.stream.down[0], n.clock.Now())
+		s.tracker.Allow(s.stream.down[0], n.clock.Now())
 		s.stream.down = s.stream.down[1:]
 	}
 }
 
-// cross has two reports of a server on their way when the first is answered: the second, of
-// before the answer, must take back nothing of it.
+// cross has two reports of a server in transit when the first is answered: the second, which was made before the answer, must
+// not revert anything of it.
 func (n *network) cross(s *server, requests int) {
 	if s.stream == nil {
 		n.connect(s, 0)
@@ -227,10 +226,10 @@ func (n *network) crash(i int) {
 	n.servers = append(n.servers[:i], n.servers[i+1:]...)
 }
 
-// TestExact: whatever is lost, late, sent twice, or crashes, no more than the quota is ever
-// admitted; and if no server crashed, exactly the quota is, and counted.
+// TestExact: with any messages lost, late or duplicated, and any crashes, never more than the quota is admitted; and if no server
+// has crashed, exactly the quota is admitted and counted.
 func TestExact(t *testing.T) {
-	for range 5 { // what needs many coincidences is rare
+	for range 5 { // some failures need many coincidences
 		rapid.Check(t, exact)
 	}
 }
@@ -284,9 +283,9 @@ func exact(t *rapid.T) {
 				s.strays = s.strays[1:]
 			}
 		},
-		"settle": func(t *rapid.T) {
+		"persist": func(t *rapid.T) {
 			leader := n.leaders[rapid.IntRange(0, len(n.leaders)-1).Draw(t, "leader")]
-			n.store.before, n.store.after = rapid.IntRange(0, 9).Draw(t, "away") == 0, rapid.IntRange(0, 9).Draw(t, "unheard") == 0
+			n.store.before, n.store.after = rapid.IntRange(0, 9).Draw(t, "fails") == 0, rapid.IntRange(0, 9).Draw(t, "seems to fail") == 0
 			leader.PersistAll(context.Background())
 			n.store.before, n.store.after = false, false
 		},
@@ -297,7 +296,7 @@ func exact(t *rapid.T) {
 		},
 		"deliver down": func(t *rapid.T) {
 			if s := pick(t); s.stream != nil && len(s.stream.down) > 0 {
-				s.book.Allow(s.stream.down[0], n.clock.Now())
+				s.tracker.Allow(s.stream.down[0], n.clock.Now())
 				s.stream.down = s.stream.down[1:]
 			}
 		},
@@ -308,7 +307,7 @@ func exact(t *rapid.T) {
 		},
 		"close": func(t *rapid.T) {
 			if s := pick(t); rapid.IntRange(0, 3).Draw(t, "rarely") == 0 {
-				s.book.Close()
+				s.tracker.Close()
 				s.closing = true
 			}
 		},
@@ -338,7 +337,7 @@ func exact(t *rapid.T) {
 	n.finish(t)
 }
 
-// finish lets everything through, and uses up the quota.
+// finish delivers everything, and uses up the quota.
 func (n *network) finish(t *rapid.T) {
 	n.replace(false)
 	n.add()
@@ -375,8 +374,8 @@ func (n *network) finish(t *rapid.T) {
 		t.Fatalf("%d counted of %d admitted", n.store.requests, n.admitted)
 	}
 	for _, s := range n.servers {
-		if !s.book.Reported() {
-			t.Fatalf("%s is not settled", s.name)
+		if !s.tracker.Reported() {
+			t.Fatalf("%s has not reported everything", s.name)
 		}
 	}
 }

@@ -9,10 +9,12 @@ import (
 	"github.com/keyward-dev/keyward/controllers/usage/store"
 )
 
-// outbox holds what a server is to be told until its stream takes it: of each account the
-// latest. Putting something in never waits.
+// outbox holds the allowances for a server until its stream takes them: the latest of each ledger. put never blocks.
+//
+// mu guards allowances. ready is sent to after something was put in, without blocking: a signal may be spurious, but is
+// never lost.
 type outbox struct {
-	ready chan struct{} // one slot: there is something
+	ready chan struct{} // one slot: there may be something to take
 
 	mu         sync.Mutex
 	allowances map[store.Key]*syncv1.Allowance
@@ -32,8 +34,8 @@ func (o *outbox) put(key store.Key, allowance *syncv1.Allowance) {
 	o.signal()
 }
 
-// isFull reports whether so much waits that refusals are left out. What a server is allowed never is: it is bounded by
-// the groups that there are.
+// isFull reports whether refusals are left out because too much waits. Allowances are never left out: they are bounded by the
+// number of groups.
 func (o *outbox) isFull() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -47,16 +49,16 @@ func (o *outbox) signal() {
 	}
 }
 
-// once is how many allowances one message carries.
-const once = 5000
+// allowancesPerMessage is how many allowances one message has.
+const allowancesPerMessage = 5000
 
-// take empties the outbox as far as one message goes.
+// take returns what waits, as much as one message takes.
 func (o *outbox) take(nowMillis int64) *syncv1.Allowances {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	message := &syncv1.Allowances{NowMs: nowMillis}
 	for _, key := range slices.Collect(maps.Keys(o.allowances)) {
-		if len(message.GetGroups()) == once {
+		if len(message.GetGroups()) == allowancesPerMessage {
 			o.signal()
 			break
 		}

@@ -2,7 +2,7 @@ package accounts
 
 import "context"
 
-// urgency is in which queue a book is.
+// urgency is the queue that counters are in.
 type urgency uint8
 
 const (
@@ -11,16 +11,16 @@ const (
 	urgently
 )
 
-// queue is the books that wait for a worker, first come, first served.
+// queue has the counters that wait for a worker, in the order of arrival. The Aggregator's lock guards all.
 type queue struct {
 	all  []*counters
-	wake chan struct{} // one slot: there may be something
+	wake chan struct{} // one slot: all may have something
 }
 
 func newQueue() queue { return queue{wake: make(chan struct{}, 1)} }
 
-func (q *queue) push(b *counters) {
-	q.all = append(q.all, b)
+func (q *queue) push(c *counters) {
+	q.all = append(q.all, c)
 	q.signal()
 }
 
@@ -31,36 +31,35 @@ func (q *queue) signal() {
 	}
 }
 
-// enqueue has a worker look at the book: soon, or when it has gathered more. The caller holds
-// the lock.
-func (a *Aggregator) enqueue(b *counters, urgent bool) {
+// enqueue has a worker process the counters: soon, or after more reports were gathered. The caller holds the lock.
+func (a *Aggregator) enqueue(c *counters, urgent bool) {
 	level := lazily
 	if urgent {
 		level = urgently
 	}
 	switch {
-	case b.busy:
-		b.wanted = max(b.wanted, level) // it is looked at again when it is back
-	case level <= b.queued:
+	case c.busy:
+		c.wanted = max(c.wanted, level) // the worker enqueues it again
+	case level <= c.queued:
 	default:
-		b.queued = level
+		c.queued = level
 		if urgent {
-			a.urgent.push(b)
+			a.urgent.push(c)
 		} else {
-			a.config.Clock.AfterFunc(gather, func() {
+			a.config.Clock.AfterFunc(gatherFor, func() {
 				a.mu.Lock()
 				defer a.mu.Unlock()
-				a.lazy.push(b)
+				a.lazy.push(c)
 			})
 		}
 	}
 }
 
-// work takes books out of a queue until the context ends.
+// work processes the counters of a queue until the context ends.
 func (a *Aggregator) work(ctx context.Context, q *queue) {
 	for {
-		b := a.next(q)
-		if b == nil {
+		c := a.next(q)
+		if c == nil {
 			select {
 			case <-ctx.Done():
 				return
@@ -68,25 +67,25 @@ func (a *Aggregator) work(ctx context.Context, q *queue) {
 			}
 			continue
 		}
-		a.process(ctx, b)
+		a.process(ctx, c)
 	}
 }
 
-// next takes the next book out of a queue. One that has moved to the other queue, or is with
-// a worker, is skipped.
+// next takes the next counters out of a queue, or returns nil. It skips those that another worker has, or has processed since
+// they were pushed.
 func (a *Aggregator) next(q *queue) *counters {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for len(q.all) > 0 {
-		b := q.all[0]
+		c := q.all[0]
 		q.all[0] = nil
 		q.all = q.all[1:]
-		if b.queued != idle && !b.busy {
+		if c.queued != idle && !c.busy {
 			if len(q.all) > 0 {
 				q.signal()
 			}
-			b.queued, b.busy = idle, true
-			return b
+			c.queued, c.busy = idle, true
+			return c
 		}
 	}
 	return nil

@@ -15,65 +15,67 @@ import (
 )
 
 const (
-	// maxLife bounds the name of a life.
-	maxLife = 26
-	// maxRefusals is how many refusals wait for one server to take them; of more it is not told.
+	// maxIncarnation is the maximum length of the name of an incarnation.
+	maxIncarnation = 26
+	// maxRefusals is how many refusals wait for one server; further ones are not sent.
 	maxRefusals = 10_000
-	// Bounds of what is repeated of a report that is wrong.
+	// Bounds of the texts of a wrong report that are sent back.
 	maxGroup, maxPeriod = 317, 16
-	// maxNamed is how much of an instance is in the name of its accounts, which has to fit into a status.
+	// maxNamed is how much of an instance is in the names of its accounts, which have to fit into a status.
 	maxNamed = 240
 )
 
-// NameOf names a server's accounts: an instance may be the name of several servers, a name here is that of one. The
-// identity is not in it as it is, for names are as long as a status takes.
+// NameOf returns the name of a server's accounts. Several servers may have the same instance, but only one has this name. The
+// identity is hashed, because a status limits the length of names.
 func NameOf(instance, identity string) string {
 	sum := sha256.Sum256([]byte(identity + "\x00" + instance))
 	return instance[:min(len(instance), maxNamed)] + "@" + hex.EncodeToString(sum[:6])
 }
 
-// before is the name that a server's account had before names were bound to identities.
-func before(account string) string {
-	at, slash := strings.LastIndexByte(account, '@'), strings.LastIndexByte(account, '/')
+// nameWithoutIdentity returns the name that an account had before names were bound to identities.
+func nameWithoutIdentity(name string) string {
+	at, slash := strings.LastIndexByte(name, '@'), strings.LastIndexByte(name, '/')
 	if at < 0 || slash < at {
-		return account
+		return name
 	}
-	return account[:at] + account[slash:]
+	return name[:at] + name[slash:]
 }
 
-// adopt gives an account the name that it has by now.
-func adopt(work *quotaledger.Ledger, account string) {
-	earlier := before(account)
+// adopt renames an account of that time.
+func adopt(work *quotaledger.Ledger, name string) {
+	earlier := nameWithoutIdentity(name)
 	known, ok := work.Accounts[earlier]
-	if _, has := work.Accounts[account]; !ok || has || earlier == account {
+	if _, has := work.Accounts[name]; !ok || has || earlier == name {
 		return
 	}
 	delete(work.Accounts, earlier)
-	work.Accounts[account] = known
+	work.Accounts[name] = known
 }
 
 // Session is the stream of one server.
+//
+// aggregator, instance and serves do not change; the Aggregator's lock guards server. The session reports for its account as
+// long as servers has it there: after the server has reconnected, an older session of it reports no more.
 type Session struct {
 	aggregator *Aggregator
 	instance   string
 	serves     func(group string) (serves, known bool)
 	outbox     outbox
 
-	server string // the account's; "" before the first report
+	server string // the name of the account; "" before the first report
 }
 
-// Connect notes a server and, as far as that is known, which groups it may serve. It is to be
-// closed.
+// Connect registers a server and, as far as that is known, which groups it may serve. The caller must close it.
 func (a *Aggregator) Connect(instance string, serves func(group string) (serves, known bool)) *Session {
 	s := &Session{aggregator: a, instance: instance, serves: serves, outbox: newOutbox()}
-	s.outbox.signal() // it learns what time it is
+	s.outbox.signal() // it is sent the time
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.sessions[s] = struct{}{}
 	return s
 }
 
-// Close forgets the session. Unless the server said goodbye, it is waited for a while.
+// Close forgets the session. Unless the server has closed its accounts, the Aggregator waits for Grace for it to reconnect.
 func (s *Session) Close() {
 	a := s.aggregator
 	a.mu.Lock()
@@ -81,44 +83,43 @@ func (s *Session) Close() {
 	delete(a.sessions, s)
 	if s.server != "" && a.servers[s.server] == s {
 		delete(a.servers, s.server)
-		a.lost[s.server] = a.config.Clock.Now()
+		a.disconnected[s.server] = a.config.Clock.Now()
 	}
 }
 
 // Ready receives when there is something to send.
 func (s *Session) Ready() <-chan struct{} { return s.outbox.ready }
 
-// Take returns what is to be sent.
+// Take returns the next message to send.
 func (s *Session) Take() *syncv1.Allowances {
 	return s.outbox.take(s.aggregator.config.Clock.Now().UnixMilli())
 }
 
-// Report takes in what the server reports. It does not wait: what is right is persisted soon,
-// and then told. What is not is refused, each account by itself; the error is for what ends
-// the stream.
+// Report accepts what the server reports. It does not block: reports that are right are persisted soon, and acknowledged
+// then. Each report that is wrong is refused, and only that. An error ends the stream.
 func (s *Session) Report(uses *syncv1.Uses) error {
-	life := uses.GetLife()
-	if life == "" {
-		return nil // of a release that does not count
+	incarnation := uses.GetIncarnation()
+	if incarnation == "" {
+		return nil // the server is of a release that does not count
 	}
-	if len(life) > maxLife || strings.ContainsFunc(life, func(r rune) bool {
+	if len(incarnation) > maxIncarnation || strings.ContainsFunc(incarnation, func(r rune) bool {
 		return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
 	}) {
-		return status.Errorf(codes.InvalidArgument, "life: give a text of 1 to %d letters and digits", maxLife)
+		return status.Errorf(codes.InvalidArgument, "life: give a text of 1 to %d letters and digits", maxIncarnation)
 	}
 	a := s.aggregator
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if s.server == "" {
-		s.server = s.instance + "/" + life
+		s.server = s.instance + "/" + incarnation
 		a.servers[s.server] = s
-		delete(a.lost, s.server)
+		delete(a.disconnected, s.server)
 	}
 	switch {
-	case s.server != s.instance+"/"+life:
-		return status.Error(codes.InvalidArgument, "life: it is another than before on this stream")
+	case s.server != s.instance+"/"+incarnation:
+		return status.Error(codes.InvalidArgument, "life: it differs from the one that was given before on this stream")
 	case a.servers[s.server] != s:
-		return nil // it has connected again: what comes late is older than what it says there
+		return nil // it has reconnected: this report is older than those on its new stream
 	}
 	for _, use := range uses.GetGroups() {
 		if err := s.take(use); err != nil {
@@ -128,7 +129,7 @@ func (s *Session) Report(uses *syncv1.Uses) error {
 	return nil
 }
 
-// take notes the report of one account. The caller holds the aggregator's lock.
+// take records the report of one account. The caller holds the Aggregator's lock.
 func (s *Session) take(use *syncv1.GroupUse) error {
 	a := s.aggregator
 	month, err := quotaledger.ParseMonth(use.GetPeriod())
@@ -137,32 +138,32 @@ func (s *Session) take(use *syncv1.GroupUse) error {
 	}
 	now := quotaledger.MonthOf(a.config.Clock.Now())
 	if month != now && month != now.Previous() {
-		return fmt.Errorf("the month %s is neither this nor the last, by the manager's clock: set the server's", month)
+		return fmt.Errorf("the month %s is neither this month nor the last one by the manager's clock: correct the server's clock", month)
 	}
 	serves, known := s.serves(use.GetGroup())
 	switch {
 	case !known:
-		return nil // it is being asked, and the server says it again
+		return nil // rights are being asked for; the server reports it again
 	case !serves:
 		return fmt.Errorf("the server may not serve the group")
 	}
-	b := a.counters(store.Key{Group: use.GetGroup(), Month: month})
+	c := a.counters(store.Key{Group: use.GetGroup(), Month: month})
 	a.asked++
-	b.reports[s.server] = &report{
+	c.reports[s.server] = &report{
 		fresh: true, wants: use.GetWants(), asked: a.asked,
-		account: quotaledger.Account{
+		counts: quotaledger.Account{
 			Leased: use.GetLeased(), Sequence: use.GetSequence(), Requests: use.GetRequests(), Spent: use.GetSpent(),
 			Unconfirmed: use.GetUnconfirmedRequests(), Bytes: use.GetBytes(), Closed: use.GetClosed(),
 		},
 	}
-	// Who gives back does it for somebody who waits.
-	a.enqueue(b, use.GetWants() > 0 || use.GetClosed() || b.waiting)
+	// A lease is returned because another server waits for it.
+	a.enqueue(c, use.GetWants() > 0 || use.GetClosed() || c.waiting)
 	return nil
 }
 
 func (s *Session) refuse(group, period string, err error) {
 	refused.Inc()
-	if a := s.aggregator; a.refusals.AllowN(a.config.Clock.Now(), 1) { // whoever is wrong may be it very often
+	if a := s.aggregator; a.refusals.AllowN(a.config.Clock.Now(), 1) { // a wrong report may be repeated very often
 		a.config.Log.Info("Refused a report of usage", "server", s.server, "group", group, "period", period, "reason", err.Error())
 	}
 	month, parseErr := quotaledger.ParseMonth(period)

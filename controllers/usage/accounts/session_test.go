@@ -16,15 +16,15 @@ import (
 	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
-// TestReportsOfOthersGroups: what a server says of groups that it does not serve is refused, and neither what it is
-// told of that nor what is logged piles up.
-func TestReportsOfOthersGroups(t *testing.T) {
+// TestReportsForOtherGroupsAreRefused: reports for groups that a server does not serve are refused, and neither the answers nor
+// the log lines accumulate.
+func TestReportsForOtherGroupsAreRefused(t *testing.T) {
 	lines := 0
 	log := funcr.New(func(string, string) { lines++ }, funcr.Options{})
 	a := accounts.New(accounts.Config{Clock: clock.RealClock{}, Log: log, Writes: rate.Inf})
 	session := a.Connect("rogue", func(string) (bool, bool) { return false, true })
 	for i := range 20 {
-		uses := &syncv1.Uses{Life: "life"}
+		uses := &syncv1.Uses{Incarnation: "life"}
 		for j := range 5000 {
 			uses.Groups = append(uses.Groups, &syncv1.GroupUse{Group: fmt.Sprintf("others/%d-%d", i, j), Period: quotaledger.MonthOf(clock.RealClock{}.Now()).String(), Requests: 1})
 		}
@@ -32,32 +32,32 @@ func TestReportsOfOthersGroups(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	told := 0
+	refusals := 0
 	for {
 		message := session.Take()
 		if len(message.GetGroups()) == 0 {
 			break
 		}
-		told += len(message.GetGroups())
+		refusals += len(message.GetGroups())
 	}
-	if told > 10_000 || told == 0 || lines > 200 {
-		t.Errorf("%d refusals wait, and %d lines were logged", told, lines)
+	if refusals > 10_000 || refusals == 0 || lines > 200 {
+		t.Errorf("%d refusals wait, and %d lines were logged", refusals, lines)
 	}
 }
 
-// TestLifeIsLettersAndDigits, so that no account's name can be read in two ways.
-func TestLifeIsLettersAndDigits(t *testing.T) {
-	for life, right := range map[string]bool{"life": true, "4XYZ": true, "a/b": false, "a@b": false, "\x1b[31m": false, "123456789012345678901234567": false} {
+// TestIncarnationIsLettersAndDigits: so no account's name is ambiguous.
+func TestIncarnationIsLettersAndDigits(t *testing.T) {
+	for incarnation, right := range map[string]bool{"life": true, "4XYZ": true, "a/b": false, "a@b": false, "\x1b[31m": false, "123456789012345678901234567": false} {
 		a := accounts.New(accounts.Config{Clock: clock.RealClock{}, Writes: rate.Inf})
-		err := a.Connect("v", func(string) (bool, bool) { return true, true }).Report(&syncv1.Uses{Life: life})
+		err := a.Connect("v", func(string) (bool, bool) { return true, true }).Report(&syncv1.Uses{Incarnation: incarnation})
 		if (err == nil) != right || err != nil && status.Code(err) != codes.InvalidArgument {
-			t.Errorf("%q: %v", life, err)
+			t.Errorf("%q: %v", incarnation, err)
 		}
 	}
 }
 
-// TestNamesAreOfOneIdentity, and fit into a status with the life behind them.
-func TestNamesAreOfOneIdentity(t *testing.T) {
+// TestServerNamesAreBoundToIdentity: and they fit into a status with the incarnation appended.
+func TestServerNamesAreBoundToIdentity(t *testing.T) {
 	seen := map[string]bool{}
 	for _, instance := range []string{"v", strings.Repeat("x", 252), strings.Repeat("x", 253)} {
 		for _, identity := range []string{"a", "b"} {

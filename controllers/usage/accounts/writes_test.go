@@ -15,8 +15,8 @@ import (
 	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
-// TestWrites: 10,000 groups that all report, and all want something, cost no more than 50
-// writes a second; and one that wants something does not wait for those that only report.
+// TestWrites: 10,000 groups that all report, and all want a lease, cost no more than 50 writes per second; and a group that wants
+// a lease does not wait for those that only report.
 func TestWrites(t *testing.T) {
 	const groups, perSecond, seconds = 10_000, 40, 3
 	s := newMemory()
@@ -26,7 +26,7 @@ func TestWrites(t *testing.T) {
 	session := a.Connect("server", func(string) (bool, bool) { return true, true })
 	report := func(group string, requests, wants uint64) {
 		use := &syncv1.GroupUse{Group: group, Period: quotaledger.MonthOf(time.Now()).String(), Requests: requests, Wants: wants}
-		if err := session.Report(&syncv1.Uses{Life: "life", Groups: []*syncv1.GroupUse{use}}); err != nil {
+		if err := session.Report(&syncv1.Uses{Incarnation: "life", Groups: []*syncv1.GroupUse{use}}); err != nil {
 			t.Error(err)
 		}
 	}

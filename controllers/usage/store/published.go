@@ -12,11 +12,15 @@ import (
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 )
 
-// publishAfter is how old totals in the status of a Group may get, unless there are so many
-// Groups that the writes are not enough.
+// publishAfter is the maximum age of totals in the status of a Group, unless there are too many Groups for the writes per
+// second.
 const publishAfter = 5 * time.Second
 
-// Published is a store that shows totals in the status of Groups, now and then.
+// Published is a store that periodically publishes totals in the status of Groups.
+//
+// mu guards totals, and is not held while a Store or the status is written. totals has the latest totals of each ledger that
+// are not published yet; each of its keys is in the queue, is about to be added to it, or Start has taken it out. The queue and the limiter have locks of their
+// own.
 type Published struct {
 	Store
 
@@ -28,8 +32,7 @@ type Published struct {
 	totals map[Key]Totals
 }
 
-// Publish returns the store with its totals published, in so many writes a second. It has to
-// be started.
+// Publish returns a store whose totals are published, with at most so many writes per second. The caller must start it.
 func Publish(store Store, status *Status, writes rate.Limit) *Published {
 	return &Published{
 		Store: store, status: status, limiter: rate.NewLimiter(writes, 1),
@@ -62,7 +65,7 @@ func (p *Published) Start(ctx context.Context) error {
 			return nil
 		}
 		if err := p.publish(ctx, key); err != nil && ctx.Err() == nil {
-			logf.FromContext(ctx).Error(err, "Usage cannot be shown in the status; trying again", "group", key.Group)
+			logf.FromContext(ctx).Error(err, "Usage cannot be written into the status; it will be tried again", "group", key.Group)
 			p.queue.AddAfter(key, publishAfter)
 		}
 		p.queue.Done(key)

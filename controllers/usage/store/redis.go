@@ -17,30 +17,29 @@ import (
 )
 
 const (
-	// keepFor is how long after its month a ledger is kept.
+	// keepFor is how long a ledger is kept after its month.
 	keepFor = 62 * 24 * time.Hour
 
 	fieldVersion = ":version"
 	fieldFolded  = ":folded"
 )
 
-// Redis keeps ledgers in Redis or Valkey, each in a hash with a field for each account. How
-// much survives a crash is as Redis is configured: with appendfsync always, everything.
+// Redis keeps ledgers in Redis or Valkey, each in a hash with a field for each account. How much survives a crash depends on
+// the configuration of Redis: with appendfsync always, everything does.
 type Redis struct {
 	client redis.UniversalClient
 	prefix string
 	clock  clock.PassiveClock
 }
 
-// OpenRedis returns a store at a URL such as redis://user:password@host:6379/0, or rediss://
-// for TLS. It connects when it is used. Its errors do not show the URL, which may hold a
-// password.
+// OpenRedis returns a store at a URL such as redis://user:password@host:6379/0, or rediss:// for TLS. It connects when it is
+// used. Its errors do not show the URL, which may contain a password.
 func OpenRedis(url, prefix string, clk clock.PassiveClock) (*Redis, error) {
 	options, err := redis.ParseURL(url)
 	if err != nil {
-		return nil, errors.New("write a URL such as redis://host:6379/0, or rediss:// for TLS")
+		return nil, errors.New("it is not a URL of Redis; use one such as redis://host:6379/0, or rediss:// for TLS")
 	}
-	// Each attempt is bounded, so that a store that is away is noticed; the aggregator tries again.
+	// Each attempt is bounded, so that an unreachable store is noticed; the Aggregator tries again.
 	options.DialTimeout, options.ReadTimeout, options.WriteTimeout, options.MaxRetries = 2*time.Second, 2*time.Second, 2*time.Second, -1
 	return &Redis{client: redis.NewClient(options), prefix: prefix, clock: clk}, nil
 }
@@ -63,21 +62,21 @@ func (r *Redis) Load(ctx context.Context, key Key) (Entry, error) {
 		if name == fieldVersion {
 			continue
 		}
-		var account quotaledger.Account
-		if err := json.Unmarshal([]byte(text), &account); err != nil {
-			return Entry{}, fmt.Errorf("%s, field %s, is no account: %w", r.name(key), name, err)
+		var counts quotaledger.Account
+		if err := json.Unmarshal([]byte(text), &counts); err != nil {
+			return Entry{}, fmt.Errorf("%s, field %s, is not an account: %w", r.name(key), name, err)
 		}
 		if name == fieldFolded {
-			entry.Ledger.Folded = account
+			entry.Ledger.Folded = counts
 		} else {
-			entry.Ledger.Accounts[name] = account
+			entry.Ledger.Accounts[name] = counts
 		}
 	}
 	return entry, nil
 }
 
-// replace replaces the hash if it has the version: KEYS[1] the hash, ARGV the version, the
-// time to live in seconds, and names and values of all fields.
+// replace replaces the hash if it has the version. KEYS[1] is the hash; ARGV has the version, the time to live in seconds, and
+// the names and values of all fields.
 var replace = redis.NewScript(`
 local version = redis.call('HGET', KEYS[1], ':version') or ''
 if version ~= ARGV[1] then return 0 end
@@ -93,13 +92,13 @@ return 1
 func (r *Redis) Save(ctx context.Context, key Key, entry Entry, _ Totals) (string, error) {
 	version := next(entry.Version)
 	arguments := []any{entry.Version, r.seconds(key), fieldVersion, version}
-	add := func(name string, account quotaledger.Account) error {
-		text, err := json.Marshal(account)
+	add := func(name string, counts quotaledger.Account) error {
+		text, err := json.Marshal(counts)
 		arguments = append(arguments, name, text)
 		return err
 	}
-	for server, account := range entry.Ledger.Accounts {
-		if err := add(server, account); err != nil {
+	for server, counts := range entry.Ledger.Accounts {
+		if err := add(server, counts); err != nil {
 			return "", err
 		}
 	}
@@ -118,12 +117,12 @@ func (r *Redis) Save(ctx context.Context, key Key, entry Entry, _ Totals) (strin
 	return version, nil
 }
 
-// seconds is how long the hash is to be kept.
+// seconds returns how long the hash is to be kept.
 func (r *Redis) seconds(key Key) int64 {
 	return int64(max(time.Minute, key.Month.End().Add(keepFor).Sub(r.clock.Now())) / time.Second)
 }
 
-// next makes versions that no other history of the hash has had, should one be lost.
+// next returns a version that the hash has not had before, even if Redis has lost the hash.
 func next(version string) string {
 	count, history, found := strings.Cut(version, "-")
 	n, err := strconv.ParseUint(count, 36, 64)

@@ -17,25 +17,27 @@ import (
 	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
-// folded names the entry that stands for accounts which are closed and forgotten.
+// folded names the entry that has the sum of accounts that were closed and folded.
 const folded = "*"
 
-// attempts are made when something else of the Group changes.
+// attempts is how often a write is tried when something else in the Group changes.
 const attempts = 5
 
-// maxAccounts is how many accounts the status of a Group takes.
-const maxAccounts = 256
+// maxServers is how many accounts, one per server, the status of a Group can take.
+const maxServers = 256
 
-// Status keeps ledgers in the status of their Groups: that of this month in usage, that of
-// the last in previousUsage.
+// StatusWrites is the maximum number of writes of usage into the status of Groups per second.
+const StatusWrites = 40
+
+// Status keeps ledgers in the status of their Groups: the ledger of this month in usage, that of the last month in
+// previousUsage.
 type Status struct {
-	// Client writes, Reader reads what it has not written itself, past any cache.
+	// Client writes. Reader reads past any cache, because others write, too.
 	Client client.StatusClient
 	Reader client.Reader
-	// Describe, where set, completes the status that is about to be written with an entry of
-	// the current month.
+	// Describe, where set, completes a status that is about to be written, if that has an entry of the current month.
 	Describe func(group *v1alpha1.Group)
-	// Wrote, where set, hears of what was written.
+	// Wrote, where set, is called after each write.
 	Wrote func(before, group *v1alpha1.Group)
 }
 
@@ -61,8 +63,8 @@ func (s *Status) read(ctx context.Context, key Key) (*v1alpha1.Group, error) {
 	return group, nil
 }
 
-// version identifies what is there of the month. It is not the Group's resourceVersion: that
-// changes whenever anything of the Group does.
+// version identifies the ledger of the month. It is not the Group's resourceVersion, which changes with every change of the
+// Group.
 func version(group *v1alpha1.Group, month quotaledger.Month) string {
 	usage := usageOf(group, month)
 	if usage == nil {
@@ -71,11 +73,11 @@ func version(group *v1alpha1.Group, month quotaledger.Month) string {
 	return fmt.Sprintf("%s/%d", group.UID, ptr.Deref(usage.Revision, 0))
 }
 
-// Save implements Store. It reads the Group first, and the API server refuses the write if
-// that has changed meanwhile, so that nothing is overwritten that was not seen.
+// Save implements Store. It reads the Group first, and the API server refuses the write if the Group was changed in the
+// meantime, so that nothing is overwritten that was not read.
 func (s *Status) Save(ctx context.Context, key Key, entry Entry, totals Totals) (string, error) {
-	if len(entry.Ledger.Accounts) >= maxAccounts {
-		return "", fmt.Errorf("%w: the status of a Group takes %d; use --usage-store", ErrFull, maxAccounts)
+	if len(entry.Ledger.Accounts) >= maxServers {
+		return "", fmt.Errorf("%w: the status of a Group takes %d; use --usage-store", ErrFull, maxServers)
 	}
 	for range attempts {
 		group, err := s.read(ctx, key)
@@ -91,7 +93,7 @@ func (s *Status) Save(ctx context.Context, key Key, entry Entry, totals Totals) 
 			return version(group, key.Month), nil
 		case apierrors.IsNotFound(err):
 			return "", ErrNoGroup
-		case !apierrors.IsConflict(err): // something else of the Group has changed, as a rule
+		case !apierrors.IsConflict(err): // a conflict is usually a change of something else in the Group
 			return "", err
 		}
 	}
@@ -102,14 +104,13 @@ func (s *Status) write(ctx context.Context, group *v1alpha1.Group, key Key, entr
 	before := group.DeepCopy()
 	usage := usageFor(group, key.Month)
 	if usage == nil {
-		return errors.New("two later months have begun, which leave no room for what comes so late")
+		return errors.New("two later months have begun, and status has no room for an earlier one")
 	}
 	fill(usage, key.Month, entry.Ledger, totals)
 	return s.patch(ctx, before, group)
 }
 
-// Publish writes totals of the current month, whose ledger is kept elsewhere. Errors:
-// ErrNoGroup.
+// Publish writes the totals of a month whose ledger is kept elsewhere. Errors: ErrNoGroup.
 func (s *Status) Publish(ctx context.Context, key Key, totals Totals) error {
 	group, err := s.read(ctx, key)
 	if err != nil {
@@ -118,7 +119,7 @@ func (s *Status) Publish(ctx context.Context, key Key, totals Totals) error {
 	before := group.DeepCopy()
 	usage := usageFor(group, key.Month)
 	if usage == nil {
-		return nil // of a month that is long over
+		return nil // the month is too long ago
 	}
 	fill(usage, key.Month, &quotaledger.Ledger{}, totals)
 	return s.patch(ctx, before, group)
@@ -138,7 +139,7 @@ func (s *Status) patch(ctx context.Context, before, group *v1alpha1.Group) error
 	return nil
 }
 
-// usageOf is what the status has of a month; nil is nothing.
+// usageOf returns what the status has of a month, or nil.
 func usageOf(group *v1alpha1.Group, month quotaledger.Month) *v1alpha1.GroupUsage {
 	for _, usage := range []*v1alpha1.GroupUsage{group.Status.Usage, group.Status.PreviousUsage} {
 		if usage != nil && usage.Period == month.String() {
@@ -148,8 +149,8 @@ func usageOf(group *v1alpha1.Group, month quotaledger.Month) *v1alpha1.GroupUsag
 	return nil
 }
 
-// usageFor is where the status has room for a month. A month that begins moves the one
-// before; nil is no room, because the month is long over.
+// usageFor returns the place of a month in the status. A new month moves the one before it. It returns nil if there is no
+// room, because the month is too long ago.
 func usageFor(group *v1alpha1.Group, month quotaledger.Month) *v1alpha1.GroupUsage {
 	if usage := usageOf(group, month); usage != nil {
 		return usage
@@ -173,8 +174,8 @@ func fill(usage *v1alpha1.GroupUsage, month quotaledger.Month, l *quotaledger.Le
 	usage.OverageRequests, usage.OverageBytes = counter(totals.OverageRequests), counter(totals.OverageBytes)
 	usage.UnconfirmedRequests = counter(totals.Unconfirmed)
 	usage.Ledger = nil
-	for server, account := range l.Accounts {
-		usage.Ledger = append(usage.Ledger, entryOf(server, account))
+	for server, counts := range l.Accounts {
+		usage.Ledger = append(usage.Ledger, entryOf(server, counts))
 	}
 	if l.Folded != (quotaledger.Account{}) {
 		usage.Ledger = append(usage.Ledger, entryOf(folded, l.Folded))
@@ -193,7 +194,7 @@ func entryOf(server string, a quotaledger.Account) v1alpha1.LedgerEntry {
 	return entry
 }
 
-// counter leaves out what is zero.
+// counter returns nil for zero, which is left out.
 func counter(n uint64) *int64 {
 	if n == 0 {
 		return nil
@@ -207,15 +208,15 @@ func ledgerOf(usage *v1alpha1.GroupUsage) *quotaledger.Ledger {
 		return l
 	}
 	for _, entry := range usage.Ledger {
-		account := quotaledger.Account{
+		counts := quotaledger.Account{
 			Leased: number(entry.Leased), Sequence: number(entry.Sequence), Spent: number(entry.Spent),
 			Requests: number(entry.Requests), Bytes: number(entry.Bytes), Unconfirmed: number(entry.UnconfirmedRequests),
 			Closed: ptr.Deref(entry.Closed, false),
 		}
 		if entry.Server == folded {
-			l.Folded = account
+			l.Folded = counts
 		} else {
-			l.Accounts[entry.Server] = account
+			l.Accounts[entry.Server] = counts
 		}
 	}
 	return l

@@ -9,11 +9,11 @@ import (
 )
 
 var (
-	// ErrConflict says that somebody else has written since: load again.
-	ErrConflict = errors.New("the ledger has changed meanwhile")
-	// ErrNoGroup says that there is no such Group, or no longer.
+	// ErrConflict is returned when another writer has written since: load again.
+	ErrConflict = errors.New("the ledger was changed in the meantime")
+	// ErrNoGroup is returned when the Group does not exist, or was deleted.
 	ErrNoGroup = errors.New("there is no such Group")
-	// ErrFull says that a ledger has more accounts than the store takes.
+	// ErrFull is returned when a ledger has more accounts than the store can take.
 	ErrFull = errors.New("too many validation servers in one month")
 )
 
@@ -26,23 +26,23 @@ type Key struct {
 // Entry is a ledger as it was loaded or saved.
 type Entry struct {
 	Ledger *quotaledger.Ledger
-	// Version is the store's.
+	// Version is the version that the store gave it.
 	Version string
 }
 
-// Totals are what people are shown of a ledger.
+// Totals are the sums of a ledger that are shown to people.
 type Totals struct {
 	Requests, Bytes               uint64
 	OverageRequests, OverageBytes uint64
 	Unconfirmed                   uint64
 }
 
-// Store keeps ledgers. It is safe for concurrent use. When Save returns nil, the ledger
-// outlives a crash as far as the store promises that.
+// Store keeps ledgers. It is safe for concurrent use. After Save has returned nil, the ledger survives a crash as far as the
+// store guarantees that.
 type Store interface {
-	// Load returns the ledger; one that was never saved is empty. Errors: ErrNoGroup.
+	// Load returns the ledger; a ledger that was never saved is empty. Errors: ErrNoGroup.
 	Load(ctx context.Context, key Key) (Entry, error)
-	// Save replaces what has the entry's version, and returns the new version. Errors:
-	// ErrConflict, ErrNoGroup, ErrFull.
+	// Save replaces the ledger if it has the entry's version, and returns the new version. Errors: ErrConflict, ErrNoGroup,
+	// ErrFull.
 	Save(ctx context.Context, key Key, entry Entry, totals Totals) (version string, err error)
 }

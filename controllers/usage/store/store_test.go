@@ -25,7 +25,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
-// TestStores is what every store promises.
+// TestStores tests what every store guarantees.
 func TestStores(t *testing.T) {
 	for _, kind := range []struct {
 		name string
@@ -45,11 +45,10 @@ var (
 	this = last.Next()
 )
 
-// roundTrip writes any ledgers over each other and reads them back, by the version only that
-// is the latest.
+// roundTrip writes any ledgers over each other and reads them back; only the latest version can be replaced.
 func roundTrip(t *testing.T, s store.Store, group func() string) {
 	counter := rapid.Uint64Range(0, quotaledger.Max)
-	account := rapid.Custom(func(t *rapid.T) quotaledger.Account {
+	counts := rapid.Custom(func(t *rapid.T) quotaledger.Account {
 		return quotaledger.Account{
 			Leased: counter.Draw(t, "leased"), Sequence: counter.Draw(t, "sequence"), Requests: counter.Draw(t, "requests"), Spent: counter.Draw(t, "spent"),
 			Unconfirmed: counter.Draw(t, "unconfirmed"), Bytes: counter.Draw(t, "bytes"), Closed: rapid.Bool().Draw(t, "closed"),
@@ -64,8 +63,8 @@ func roundTrip(t *testing.T, s store.Store, group func() string) {
 		stale := entry.Version
 		for range rapid.IntRange(1, 3).Draw(rt, "writes") {
 			entry.Ledger = &quotaledger.Ledger{
-				Accounts: rapid.MapOfN(rapid.StringMatching(`[a-z0-9.-]{1,20}/[A-Z2-7]{26}`), account, 0, 12).Draw(rt, "accounts"),
-				Folded:   account.Draw(rt, "folded"),
+				Accounts: rapid.MapOfN(rapid.StringMatching(`[a-z0-9.-]{1,20}/[A-Z2-7]{26}`), counts, 0, 12).Draw(rt, "accounts"),
+				Folded:   counts.Draw(rt, "folded"),
 			}
 			version, err := s.Save(t.Context(), key, entry, store.Totals{Requests: 1})
 			if err != nil {
@@ -92,7 +91,7 @@ func load(t interface{ Fatal(args ...any) }, s store.Store, key store.Key) store
 	return entry
 }
 
-// oneWins has many write at once, each adding one to what it has read.
+// oneWins has many writers at the same time, each adding one to what it has read.
 func oneWins(t *testing.T, s store.Store, group string) {
 	const writers, each = 4, 5
 	key := store.Key{Group: group, Month: this}
@@ -124,7 +123,7 @@ func oneWins(t *testing.T, s store.Store, group string) {
 	}
 }
 
-// months keeps that of this month and that of the last apart, whichever is written first.
+// months tests that the ledgers of this month and of the last are separate, whichever is written first.
 func months(t *testing.T, s store.Store, group string) {
 	for i, month := range []quotaledger.Month{last, this, last, this} {
 		key := store.Key{Group: group, Month: month}
@@ -185,7 +184,7 @@ func startAPI(t *testing.T) client.Client {
 	return admin
 }
 
-// TestStatus: what people see of a ledger, and who is told when a quota gets low.
+// TestStatus: the totals of a ledger in the status, and the events when a quota gets low.
 func TestStatus(t *testing.T) {
 	admin := startAPI(t)
 	group := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "acme"}}
@@ -193,14 +192,14 @@ func TestStatus(t *testing.T) {
 	if err := admin.Create(t.Context(), group); err != nil {
 		t.Fatal(err)
 	}
-	var told []string
+	var announced []string
 	s := &store.Status{
 		Client: admin, Reader: admin,
 		Describe: func(group *v1alpha1.Group) { accounts.Describe(group, this.Begin()) },
 		Wrote: func(_, group *v1alpha1.Group) {
-			told = told[:0]
+			announced = announced[:0]
 			for _, c := range group.Status.Conditions {
-				told = append(told, c.Type+"="+string(c.Status))
+				announced = append(announced, c.Type+"="+string(c.Status))
 			}
 		},
 	}
@@ -220,8 +219,8 @@ func TestStatus(t *testing.T) {
 			t.Fatal(err)
 		}
 		entry.Version = version
-		if fmt.Sprint(told) != c.want {
-			t.Errorf("%d requests: %v", c.requests, told)
+		if fmt.Sprint(announced) != c.want {
+			t.Errorf("%d requests: %v", c.requests, announced)
 		}
 	}
 	if err := s.Publish(t.Context(), key, store.Totals{Requests: 42, Unconfirmed: 2}); err != nil {
@@ -253,7 +252,7 @@ func openRedis(t *testing.T) (store.Store, func() string) {
 	}
 }
 
-// startRedis starts a real one on a free port until the test is over.
+// startRedis starts a real Redis on a free port until the test is over.
 func startRedis(t *testing.T, dir string) string {
 	t.Helper()
 	program, err := exec.LookPath("redis-server")

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// Attack has clients send the request that is in the file, so often a second each or, where that is 0, as fast as they
-// are answered. It says when all have begun, and goes on.
+// Attack lets clients send the request that is in the file: each of them rate times a second or, if rate is 0, as fast as
+// it gets responses. It reports when all of them have begun, and continues.
 func Attack(ctx context.Context, address, file string, clients, rate int, out io.Writer) error {
 	raw, err := os.ReadFile(file)
 	if err != nil {
@@ -28,12 +28,12 @@ func Attack(ctx context.Context, address, file string, clients, rate int, out io
 			pause := time.Duration(0)
 			if rate > 0 {
 				pause = time.Second / time.Duration(rate)
-				time.Sleep(pause * time.Duration(i) / time.Duration(clients)) // or all would come at once
+				time.Sleep(pause * time.Duration(i) / time.Duration(clients)) // otherwise all would come at once
 			}
 			begun.Done()
 			for ctx.Err() == nil {
 				asked := time.Now()
-				_, _ = client.Ask(ctx, raw) // whatever it comes to
+				_, _ = client.Ask(ctx, raw) // with any outcome
 				time.Sleep(pause - time.Since(asked))
 			}
 		})
@@ -47,7 +47,7 @@ func Attack(ctx context.Context, address, file string, clients, rate int, out io
 // Heads are connections on which a request has begun.
 type Heads []net.Conn
 
-// OpenHeads opens them. Those that the server does not take are left out.
+// OpenHeads opens them, except those that the server does not accept.
 func OpenHeads(ctx context.Context, address string, n int) (Heads, error) {
 	head := []byte("GET / HTTP/1.1\r\nHost: h.example\r\n" + strings.Repeat("X-Other: "+strings.Repeat("x", 90)+"\r\n", 600))
 	var opened Heads

@@ -14,10 +14,10 @@ import (
 	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
-// patience is how long a client waits for an answer.
+// patience is how long a client waits for a response.
 const patience = 10 * time.Second
 
-// Client is a client with one connection, over and over again where it is closed.
+// Client is a client with one connection, which it opens again if it is closed.
 type Client struct {
 	address string
 	from    net.Addr // nil for any
@@ -28,12 +28,12 @@ type Client struct {
 // NewClient connects with its first request.
 func NewClient(address string) *Client { return &Client{address: address} }
 
-// NewClientFrom is a client at the address of loopback with that number, unlike those of others.
+// NewClientFrom returns a client with its own loopback address, of that number.
 func NewClientFrom(address string, number int) *Client {
 	return &Client{address: address, from: &net.TCPAddr{IP: net.IPv4(127, 1, byte(number>>8), byte(number))}}
 }
 
-// Ask sends a request as it stands, and returns the status of the answer.
+// Ask sends a request unchanged, and returns the status of the response.
 func (c *Client) Ask(ctx context.Context, raw []byte) (int, error) {
 	for {
 		used := c.conn != nil
@@ -44,7 +44,7 @@ func (c *Client) Ask(ctx context.Context, raw []byte) (int, error) {
 			}
 			c.conn, c.answers = conn, bufio.NewReader(conn)
 		}
-		status, closed, err := c.exchange(raw)
+		status, closed, err := c.roundTrip(raw)
 		if err != nil || closed {
 			c.Close()
 		}
@@ -60,7 +60,7 @@ func isTimeout(err error) bool {
 	return ok && timeout.Timeout()
 }
 
-func (c *Client) exchange(raw []byte) (status int, closed bool, err error) {
+func (c *Client) roundTrip(raw []byte) (status int, closed bool, err error) {
 	if err := c.conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		return 0, true, err
 	}
@@ -91,20 +91,21 @@ func (k *Known) GoodRequest() []byte {
 
 // Preflight is a preflight for the target, which carries no key.
 func Preflight(target, origin string) []byte {
-	return []byte("OPTIONS " + target + " HTTP/1.1\r\nHost: h.example\r\nOrigin: " + origin + "\r\nAccess-Control-Request-Method: PATCH\r\n\r\n")
+	return []byte("OPTIONS " + target + " HTTP/1.1\r\nHost: h.example\r\nOrigin: " + origin +
+		"\r\nAccess-Control-Request-Method: PATCH\r\n\r\n")
 }
 
-// Keyless is a request without a key, of a page that wants to know why it is denied.
+// Keyless is a request without a key, from a page that needs to read why it is denied.
 func Keyless(target, origin string) []byte {
 	return []byte("GET " + target + " HTTP/1.1\r\nHost: h.example\r\nOrigin: " + origin + "\r\n\r\n")
 }
 
-// FromElsewhere is the same request of a page that nobody allows, so that nothing has to be searched for it.
+// FromElsewhere is the same request from a page that no Group allows, so that it needs no search.
 func FromElsewhere(raw []byte) []byte {
 	return regexp.MustCompile("\r\nOrigin: [^\r]*").ReplaceAll(raw, []byte("\r\nOrigin: https://elsewhere.example"))
 }
 
-// Junk is a request with a token that is none, or well formed and nobody's.
+// Junk is a request with a token that is not a key, or with a well-formed one that does not exist.
 func Junk(wellFormed bool, origin string, source *rand.ChaCha8) ([]byte, error) {
 	token := fmt.Sprintf("junk-%x", source.Uint64())
 	if wellFormed {
@@ -114,5 +115,6 @@ func Junk(wellFormed bool, origin string, source *rand.ChaCha8) ([]byte, error) 
 		}
 		token = key.Reveal()
 	}
-	return []byte("GET " + GoodPath + " HTTP/1.1\r\nHost: " + GoodHost + "\r\nAuthorization: Bearer " + token + "\r\nOrigin: " + origin + "\r\n\r\n"), nil
+	return []byte("GET " + GoodPath + " HTTP/1.1\r\nHost: " + GoodHost + "\r\nAuthorization: Bearer " + token +
+		"\r\nOrigin: " + origin + "\r\n\r\n"), nil
 }

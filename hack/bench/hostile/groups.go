@@ -1,5 +1,5 @@
-// Package hostile has what tenants and strangers may send at their worst: Groups at the limits of the schema, and
-// requests that make the most of them.
+// Package hostile has the worst that tenants and strangers can send: Groups at the limits of the schema, and the most
+// expensive requests for them.
 package hostile
 
 import (
@@ -11,10 +11,10 @@ import (
 )
 
 const (
-	// Many is up to how many Groups are asked about one origin.
+	// Many is the largest number of Groups that are searched for one origin.
 	Many = 512
 
-	// The limits of a Group. All routes of one have room together.
+	// The limits of a Group. All routes of a Group together may take room.
 	room        = routing.MaxSize
 	perList     = 32 // routes of a project, and paths or hosts of a route
 	maxProjects = 64
@@ -27,7 +27,7 @@ const (
 	pathRoom = 8 << 10
 )
 
-// Kind is a way to make Groups expensive. None of their routes matches any of Targets, so that all are looked at.
+// Kind is a way to make Groups expensive. None of their routes matches any of Targets, so that all of them are examined.
 type Kind struct {
 	Name string
 	// paths of a project's routes, or other parts
@@ -37,7 +37,7 @@ type Kind struct {
 	patterns []string // of origins, beside localhost
 }
 
-// Kinds are all that are known.
+// Kinds returns all kinds.
 func Kinds() []Kind {
 	return []Kind{
 		{Name: "long patterns with one star", routes: ofPaths(repeat("/*"+strings.Repeat("a", maxPattern-3)+"b", room/maxPattern))},
@@ -52,7 +52,8 @@ func Kinds() []Kind {
 		{Name: "hosts", routes: ofShortHosts()},
 		{Name: "long hosts", routes: ofHosts()},
 		{Name: "capabilities", capable: true, routes: ofPaths(repeat("/*b", room/3))},
-		{Name: "capabilities with long patterns", capable: true, routes: ofPaths(repeat("/*"+strings.Repeat("a", maxPattern-3)+"b", room/maxPattern))},
+		{Name: "capabilities with long patterns", capable: true,
+			routes: ofPaths(repeat("/*"+strings.Repeat("a", maxPattern-3)+"b", room/maxPattern))},
 		{Name: "origins", routes: ofPaths([]string{"/b"}), patterns: numbered("https://*.n%06d.example", room/64)},
 		{Name: "origins of one host", routes: ofPaths([]string{"/b"}), patterns: numbered("https://*.n000000.example:%d", room/64)},
 	}
@@ -91,7 +92,7 @@ func ofPaths(paths []string) (routes []*syncv1.Route) {
 	return routes
 }
 
-// size is what a route takes of the room.
+// size returns how much of the room a route takes.
 func size(route *syncv1.Route) int {
 	r := routing.Route{Methods: route.GetMethods(), Hosts: route.GetHosts(), Paths: route.GetPaths(), Query: map[string][]string{}}
 	for _, query := range route.GetQuery() {
@@ -149,19 +150,20 @@ func (k *Kind) Group(i int) *syncv1.Group {
 		if k.capable {
 			group.Capabilities = append(group.Capabilities, &syncv1.Capability{Name: fmt.Sprint("c", len(group.Capabilities)), Routes: routes[:n]})
 		} else {
-			group.Projects = append(group.Projects, &syncv1.Project{Name: fmt.Sprintf("p%02d", len(group.Projects)), Routes: routes[:n], Origins: origins})
+			group.Projects = append(group.Projects,
+				&syncv1.Project{Name: fmt.Sprintf("p%02d", len(group.Projects)), Routes: routes[:n], Origins: origins})
 		}
 		routes = routes[n:]
 	}
 	return group
 }
 
-// Origins of pages whose requests are expensive.
+// Origins returns origins of pages whose requests are expensive.
 func Origins() []string {
 	return []string{"http://localhost", "https://" + strings.Repeat("a.", 100) + "n000000.example", "https://a.n000000.example:65535"}
 }
 
-// Targets are paths with queries, each as long as it may be.
+// Targets returns paths with queries, each as long as possible.
 func Targets() map[string]string {
 	const short = "/aaaaaaaaaaaaaaaa"
 	fill := func(text string) string { return strings.Repeat(text, (pathRoom-64)/len(text)) }

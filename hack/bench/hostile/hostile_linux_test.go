@@ -20,14 +20,14 @@ import (
 	"github.com/keyward-dev/keyward/server/store"
 )
 
-// Budgets of one decision. They are wide, for the race detector and for machines that are slow, and what they are for
-// is above them by orders of magnitude: what one costs is measured by make bench-hostile.
+// Budgets of one decision. They are wide because of the race detector and slow machines; a decision that they are meant to
+// find exceeds them by orders of magnitude. make bench-hostile measures what a decision costs.
 const (
 	maxCPU   = 30 * time.Millisecond
 	maxBytes = 1 << 20
 )
 
-// known is a validation server's store, of so many Groups.
+// known returns a validation server's store with n Groups.
 func known(t testing.TB, n int, group func(i int) *syncv1.Group) *store.Store {
 	t.Helper()
 	s, err := store.Open(store.Config{}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
@@ -44,11 +44,12 @@ func known(t testing.TB, n int, group func(i int) *syncv1.Group) *store.Store {
 	return s
 }
 
-// asked are requests without a key, or with one that nobody has.
+// asked returns requests without a key, or with a key that does not exist.
 func asked(target, origin string) map[string]*decision.Request {
 	path, query, _ := strings.Cut(target, "?")
 	request := func(change func(*decision.Request)) *decision.Request {
-		r := &decision.Request{Method: http.MethodGet, Host: strings.Repeat("a.", 100) + "n000000.example", Path: path, RawQuery: query, Origin: origin}
+		r := &decision.Request{Method: http.MethodGet, Host: strings.Repeat("a.", 100) + "n000000.example", Path: path,
+			RawQuery: query, Origin: origin}
 		change(r)
 		return r
 	}
@@ -61,7 +62,7 @@ func asked(target, origin string) map[string]*decision.Request {
 	}
 }
 
-// cost is what a decision takes of this thread's processor time, at the least of three times where it is much, and of memory.
+// cost returns the processor time of a decision in this thread (the least of three attempts if it is much) and its memory.
 func cost(decide func()) (time.Duration, uint64) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -75,19 +76,19 @@ func cost(decide func()) (time.Duration, uint64) {
 		runtime.ReadMemStats(&after)
 		least, bytes = min(least, took), after.TotalAlloc-before.TotalAlloc
 		if least <= maxCPU || least > 10*maxCPU {
-			break // it is good enough, or will not become so
+			break // it is good enough, or never will be
 		}
 	}
 	return least, bytes
 }
 
-// threadCPU is what the scheduler says that this thread has run.
+// threadCPU returns how long this thread has run, according to the scheduler.
 func threadCPU() time.Duration {
-	account, err := os.ReadFile("/proc/thread-self/schedstat")
+	counter, err := os.ReadFile("/proc/thread-self/schedstat")
 	if err != nil {
 		panic(err)
 	}
-	ran, _, _ := strings.Cut(string(account), " ")
+	ran, _, _ := strings.Cut(string(counter), " ")
 	nanoseconds, err := strconv.ParseInt(ran, 10, 64)
 	if err != nil {
 		panic(err)
@@ -95,11 +96,11 @@ func threadCPU() time.Duration {
 	return time.Duration(nanoseconds)
 }
 
-// TestEveryDecisionHasABudget has all kinds of Groups, as many as are asked, and all targets.
+// TestEveryDecisionHasABudget decides on all targets with all kinds of Groups, as many as are searched.
 func TestEveryDecisionHasABudget(t *testing.T) {
 	for _, kind := range Kinds() {
 		t.Run(kind.Name, func(t *testing.T) {
-			const few = 4 // first, so that this ends if the budget is not kept
+			const few = 4 // first, so that the test ends soon if the budget is exceeded
 			for _, groups := range []int{few, Many} {
 				s := known(t, groups, kind.Group)
 				worst, of := time.Duration(0), ""
@@ -122,7 +123,7 @@ func TestEveryDecisionHasABudget(t *testing.T) {
 	}
 }
 
-// TestGeneratedGroupsHaveABudget makes up patterns and paths of few letters, so that much of one is found in the other.
+// TestGeneratedGroupsHaveABudget generates patterns and paths of few letters, so that they have much in common.
 func TestGeneratedGroupsHaveABudget(t *testing.T) {
 	const groups = 16
 	pieces := rapid.SampledFrom([]string{"*", "a", "b", "aa", "/", "/*", "a*", "*b", "ab"})

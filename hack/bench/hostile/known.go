@@ -8,7 +8,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
-// Known is what a validation server knows: Groups of one kind, and a good one with a key.
+// Known is the data of a validation server: Groups of one kind, and a good Group with a key.
 type Known struct {
 	Kind Kind
 	Good string // the text of the key of the good Group
@@ -22,7 +22,7 @@ const (
 	GoodPath = "/content/1"
 )
 
-// NewKnown makes the key.
+// NewKnown mints the key of the good Group.
 func NewKnown(kind Kind) (*Known, error) {
 	key, err := keyformat.Mint("kw", rand.NewChaCha8([32]byte{1}))
 	if err != nil {
@@ -31,10 +31,11 @@ func NewKnown(kind Kind) (*Known, error) {
 	return &Known{Kind: kind, Good: key.Reveal(), digest: key.Digest()}, nil
 }
 
-// Send tells all of it, as the updates of a catch-up.
+// Send sends all of it, as the updates of a catch-up.
 func (k *Known) Send(send func(*syncv1.Update) error) error {
 	good := &syncv1.Group{Namespace: "tenants", Name: "good", State: syncv1.GroupState_GROUP_STATE_ACTIVE, Projects: []*syncv1.Project{{
-		Name: "content", Routes: []*syncv1.Route{{Hosts: []string{GoodHost}, Paths: []string{"/content/*"}}}, Origins: &syncv1.OriginPolicy{AllowMissing: true}}}}
+		Name: "content", Routes: []*syncv1.Route{{Hosts: []string{GoodHost}, Paths: []string{"/content/*"}}},
+		Origins: &syncv1.OriginPolicy{AllowMissing: true}}}}
 	update := &syncv1.Update{ReplacedGroups: []string{"tenants/good"}, Groups: []*syncv1.Group{good}}
 	for i := range Many {
 		update.ReplacedGroups = append(update.ReplacedGroups, fmt.Sprint("hostile/group-", i))
@@ -50,7 +51,8 @@ func (k *Known) Send(send func(*syncv1.Update) error) error {
 		}
 		update = &syncv1.Update{}
 	}
-	update.Keys = []*syncv1.Key{{Id: "good", Group: "tenants/good", Projects: []string{"content"}, Permissions: []string{"read"}, Versions: []*syncv1.Version{{Digest: k.digest[:]}}}}
+	update.Keys = []*syncv1.Key{{Id: "good", Group: "tenants/good", Projects: []string{"content"},
+		Permissions: []string{"read"}, Versions: []*syncv1.Version{{Digest: k.digest[:]}}}}
 	update.Revision, update.CaughtUp = 1, true
 	return send(update)
 }

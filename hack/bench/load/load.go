@@ -1,5 +1,5 @@
-// Package load asks servers as fast as they answer, over a few connections, as a proxy does:
-// each of many workers sends its next request when it has the answer to its last.
+// Package load sends requests to servers as fast as they respond, over a few connections, as a proxy does: each of many
+// workers sends its next request when it has the response to its last one.
 package load
 
 import (
@@ -21,25 +21,26 @@ import (
 )
 
 const (
-	// workers ask at the same time.
+	// workers send requests at the same time.
 	workers = 32
-	// connections of HTTP/2 carry the questions of all workers, as those of an Envoy do.
+	// connections of HTTP/2 carry the requests of all workers, as those of an Envoy do.
 	connections = 2
 
 	checkMethod = "/envoy.service.auth.v3.Authorization/Check"
 )
 
-// Result is what a load has done.
+// Result is the outcome of a load.
 type Result struct {
 	Requests int64
 	Took     time.Duration
 }
 
-// GRPC sends encoded CheckRequests in turn. Each answer is looked at by right.
-func GRPC(ctx context.Context, address string, checks [][]byte, right func(answer []byte) error, duration time.Duration) (Result, error) {
+// GRPC sends encoded CheckRequests in turn. right checks each response.
+func GRPC(ctx context.Context, address string, checks [][]byte, right func(response []byte) error, duration time.Duration) (Result, error) {
 	clients := make([]*grpc.ClientConn, connections)
 	for i := range clients {
-		client, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.ForceCodecV2(raw{})))
+		client, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithDefaultCallOptions(grpc.ForceCodecV2(raw{})))
 		if err != nil {
 			return Result{}, err
 		}
@@ -58,7 +59,7 @@ func GRPC(ctx context.Context, address string, checks [][]byte, right func(answe
 	})
 }
 
-// raw passes encoded messages on.
+// raw is a codec for messages that are encoded already.
 type raw struct{}
 
 // Name implements encoding.CodecV2.
@@ -85,15 +86,15 @@ func (raw) Unmarshal(data mem.BufferSlice, v any) error {
 
 var _ encoding.CodecV2 = raw{}
 
-// HTTP sends encoded requests of HTTP/1.1 in turn, over a connection of each worker, and
-// wants all of them to be answered 200.
+// HTTP sends encoded requests of HTTP/1.1 in turn, over one connection for each worker, and requires a 200 for each.
 func HTTP(ctx context.Context, address string, requests [][]byte, duration time.Duration) (Result, error) {
 	return run(ctx, duration, func(ctx context.Context, _ int) (func(context.Context, int) error, error) {
 		conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
 		if err != nil {
 			return nil, err
 		}
-		context.AfterFunc(ctx, func() { _ = conn.Close() }) // or what is measured next would have more and more idle connections
+		// Otherwise later measurements would have more and more idle connections.
+		context.AfterFunc(ctx, func() { _ = conn.Close() })
 		in := bufio.NewReader(conn)
 		return func(ctx context.Context, n int) error {
 			if _, err := conn.Write(requests[n%len(requests)]); err != nil {
@@ -113,9 +114,10 @@ func HTTP(ctx context.Context, address string, requests [][]byte, duration time.
 	})
 }
 
-// run has all workers ask until the time is over, and waits for their last answers. What they
-// open with the context that they are given is theirs until then.
-func run(ctx context.Context, duration time.Duration, open func(ctx context.Context, worker int) (ask func(context.Context, int) error, err error)) (Result, error) {
+// run lets all workers send requests for the duration, and waits for their last responses. The context that open gets is
+// valid until then.
+func run(ctx context.Context, duration time.Duration,
+	open func(ctx context.Context, worker int) (ask func(context.Context, int) error, err error)) (Result, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var asked atomic.Int64

@@ -1,5 +1,4 @@
-// Package process runs the programs that are measured, and reads what they cost from the
-// kernel's own accounts (Linux).
+// Package process runs the programs that are measured, and reads what they cost from the kernel's counters (Linux).
 package process
 
 import (
@@ -41,7 +40,7 @@ func Start(command string, arguments ...string) (*Process, error) {
 		for lines := bufio.NewScanner(out); lines.Scan(); {
 			select {
 			case p.lines <- lines.Text():
-			default: // nobody wants it
+			default: // nobody reads it
 			}
 		}
 	}()
@@ -81,23 +80,23 @@ func (p *Process) Interrupt() error {
 	return p.cmd.Wait()
 }
 
-// CPU returns the processor time that the program's threads have used so far, in user and
-// kernel mode, by the scheduler's own account in nanoseconds.
+// CPU returns the processor time that the program's threads have used so far, in user and kernel mode, from the
+// scheduler's own counters in nanoseconds.
 func (p *Process) CPU() (time.Duration, error) {
-	accounts, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.cmd.Process.Pid))
-	if err != nil || len(accounts) == 0 {
-		return 0, fmt.Errorf("the kernel keeps no account of process %d: %w", p.cmd.Process.Pid, err)
+	counters, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.cmd.Process.Pid))
+	if err != nil || len(counters) == 0 {
+		return 0, fmt.Errorf("the kernel has no counters of process %d: %w", p.cmd.Process.Pid, err)
 	}
 	var sum time.Duration
-	for _, path := range accounts {
-		account, err := os.ReadFile(path)
+	for _, path := range counters {
+		counter, err := os.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // Go ends few threads, and none that has worked
+			continue // Go ends few threads, and only idle ones
 		}
 		if err != nil {
 			return 0, err
 		}
-		ran, _, _ := strings.Cut(string(account), " ")
+		ran, _, _ := strings.Cut(string(counter), " ")
 		nanoseconds, err := strconv.ParseInt(ran, 10, 64)
 		if err != nil {
 			return 0, err

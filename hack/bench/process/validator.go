@@ -18,15 +18,15 @@ type Validator struct {
 	addresses
 }
 
-// addresses are where it listens, as it logs them.
+// addresses are the addresses where it listens, as it logs them.
 type addresses struct{ HTTP, GRPC, Admin, Proxy *net.TCPAddr }
 
-// StartValidator runs a validation server and waits until it is ready; it returns how long
-// that took.
+// StartValidator runs a validation server and waits until it is ready. It returns how long that took.
 func StartValidator(binary string, flags ...string) (*Validator, time.Duration, error) {
 	begin := time.Now()
 	p, err := Start(binary, append([]string{
-		"--http-bind-address=127.0.0.1:0", "--grpc-bind-address=127.0.0.1:0", "--admin-bind-address=127.0.0.1:0", "--proxy-bind-address=127.0.0.1:0",
+		"--http-bind-address=127.0.0.1:0", "--grpc-bind-address=127.0.0.1:0", "--admin-bind-address=127.0.0.1:0",
+		"--proxy-bind-address=127.0.0.1:0",
 		"--instance=measured", "--shutdown-delay=0s",
 	}, flags...)...)
 	if err != nil {
@@ -52,11 +52,11 @@ func StartValidator(binary string, flags ...string) (*Validator, time.Duration, 
 
 // Metric returns the sum of a metric over all its labels.
 func (v *Validator) Metric(name string) (sum float64, err error) {
-	question, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://"+v.Admin.String()+"/metrics", nil)
+	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://"+v.Admin.String()+"/metrics", nil)
 	if err != nil {
 		return 0, err
 	}
-	response, err := http.DefaultClient.Do(question)
+	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return 0, err
 	}
@@ -73,11 +73,11 @@ func (v *Validator) Metric(name string) (sum float64, err error) {
 }
 
 func (v *Validator) isReady() bool {
-	question, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://"+v.Admin.String()+"/readyz", nil)
+	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://"+v.Admin.String()+"/readyz", nil)
 	if err != nil {
 		return false
 	}
-	response, err := http.DefaultClient.Do(question)
+	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return false
 	}

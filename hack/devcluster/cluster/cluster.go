@@ -12,10 +12,10 @@ import (
 	"github.com/keyward-dev/keyward/hack/devcluster/pki"
 )
 
-// startTimeout bounds the way to a usable cluster; a loaded machine with two cores needs a fraction of it.
+// startTimeout bounds the start of the cluster. A loaded machine with two cores needs a fraction of it.
 const startTimeout = 3 * time.Minute
 
-// Options say where a cluster lives.
+// Options say where a cluster keeps its files.
 type Options struct {
 	// Executable is the devcluster binary; the components are started from it.
 	Executable string
@@ -29,12 +29,11 @@ type Options struct {
 	Verbosity int
 }
 
-// Run brings the cluster up, calls ready with the API server's URL, and stays until ctx is done; then it
-// stops what it started, in reverse order. It returns an error when the cluster does not become ready or
-// when a component ends by itself.
+// Run starts the cluster, calls ready with the API server's URL, and waits until ctx is done. Then it stops what it started,
+// in reverse order. It returns an error if the cluster does not become ready, or if a component ends without being stopped.
 //
-// On Linux the components die with the calling thread, so the caller locks its goroutine to a thread
-// that lasts.
+// On Linux the components are killed when the calling thread ends, so the caller locks its goroutine to a thread that does
+// not end.
 func Run(ctx context.Context, opts Options, ready func(server string)) (err error) {
 	// The components run in their own process groups and get absolute paths.
 	if opts.DataDir, err = filepath.Abs(opts.DataDir); err != nil {
@@ -53,7 +52,8 @@ func Run(ctx context.Context, opts Options, ready func(server string)) (err erro
 	if err != nil {
 		return err
 	}
-	group := &processes{executable: opts.Executable, logs: filepath.Join(opts.DataDir, "logs"), exited: make(chan exit, len(plan.components()))}
+	group := &processes{executable: opts.Executable, logs: filepath.Join(opts.DataDir, "logs"),
+		exited: make(chan exit, len(plan.components()))}
 	defer func() {
 		if err != nil {
 			group.stop(failTimeout)
@@ -83,8 +83,8 @@ func Run(ctx context.Context, opts Options, ready func(server string)) (err erro
 	}
 }
 
-// start starts the components in order and returns when the cluster can be used. The controller manager
-// gives up on an API server that is not there yet, so it comes last.
+// start starts the components in order and returns when the cluster can be used. The controller manager is the last one,
+// because it exits if there is no API server yet.
 func start(ctx context.Context, group *processes, plan *plan) error {
 	probe, err := newProbe(plan.server(), plan.authority.Cert(), plan.admin)
 	if err != nil {

@@ -23,8 +23,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// TestCluster lives through two runs on one data directory. It is one test, because starting a cluster is
-// what takes the time.
+// TestCluster makes two runs on one data directory. It is a single test, because starting a cluster takes most of the time.
 func TestCluster(t *testing.T) {
 	dir := t.TempDir()
 	first := up(t, dir)
@@ -39,7 +38,8 @@ func TestCluster(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := strings.TrimSpace(string(out)); version.GitVersion != want || !strings.HasPrefix(want, "v"+version.Major+"."+version.Minor+".") {
+		if want := strings.TrimSpace(string(out)); version.GitVersion != want ||
+			!strings.HasPrefix(want, "v"+version.Major+"."+version.Minor+".") {
 			t.Errorf("the server says %+v, the binary %s", version, want)
 		}
 	})
@@ -224,7 +224,7 @@ func (r *running) stop(t *testing.T) {
 	}
 }
 
-// command is "devcluster up" in dir; a failed test leaves nothing of it behind.
+// command returns "devcluster up" in dir. It does not outlive a failed test.
 func command(t *testing.T, dir string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), binary(t), "up",

@@ -20,9 +20,9 @@ import (
 type style int
 
 const (
-	// referenced names the files, for a component that lives beside them.
+	// referenced names the files, for a component that runs beside them.
 	referenced style = iota
-	// embedded holds them itself, so that the kubeconfig can be copied and moved.
+	// embedded contains them, so that the kubeconfig can be copied and moved.
 	embedded
 )
 
@@ -56,7 +56,7 @@ func writeKubeconfig(path, server, ca string, client pki.Files, style style) err
 	return nil
 }
 
-// probe asks the API server simple questions while it comes up.
+// probe sends simple requests to the API server while it starts.
 type probe struct {
 	server string
 	client *http.Client

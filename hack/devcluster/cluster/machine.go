@@ -31,8 +31,8 @@ func lock(path string) (unlock func(), err error) {
 	return func() { _ = file.Close() }, nil
 }
 
-// keptPort returns the wanted port, or else the one remembered in path while it is free, or else any; and
-// remembers it, so that kubeconfigs stay valid across restarts.
+// keptPort returns the wanted port, or else the one that is stored in path if it is free, or else any free port. It stores
+// the port, so that kubeconfigs stay valid across restarts.
 func keptPort(ctx context.Context, path string, wanted int) (int, error) {
 	port := wanted
 	switch {

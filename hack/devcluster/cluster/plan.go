@@ -15,7 +15,7 @@ const issuer = "https://kubernetes.default.svc.cluster.local"
 const controllers = "serviceaccount-controller,serviceaccount-token-controller,root-ca-certificate-publisher-controller," +
 	"garbage-collector-controller,namespace-controller,clusterrole-aggregation-controller,resourcequota-controller"
 
-// plan is everything that the components' flags are made of.
+// plan has everything that the components' flags are made of.
 type plan struct {
 	dir       string
 	authority *pki.Authority
@@ -41,7 +41,7 @@ func (p *plan) etcd() []string {
 		"--data-dir=" + filepath.Join(p.dir, "etcd"),
 		"--listen-client-urls=" + client,
 		"--advertise-client-urls=" + client,
-		// Alone in its cluster: the peer port is required but nobody calls it.
+		// The only member of its cluster: the peer port is required but not used.
 		"--listen-peer-urls=http://127.0.0.1:0",
 		"--cert-file=" + p.etcdServing.Cert,
 		"--key-file=" + p.etcdServing.Key,

@@ -13,9 +13,9 @@ import (
 
 const (
 	pollInterval = 50 * time.Millisecond
-	// stopTimeout is per component; the API server drains its requests before it goes.
+	// stopTimeout is per component. The API server drains its requests before it ends.
 	stopTimeout = 20 * time.Second
-	// failTimeout is for when something has failed already: an API server without its etcd never finishes.
+	// failTimeout applies after a failure: an API server without its etcd never finishes.
 	failTimeout = 2 * time.Second
 )
 
@@ -34,7 +34,7 @@ type process struct {
 	done chan struct{}
 }
 
-// exit is the unasked end of a component.
+// exit is the unexpected end of a component.
 type exit struct {
 	name  string
 	log   string
@@ -60,7 +60,7 @@ func (p *processes) start(name string, args []string) error {
 	}
 	defer func() { _ = log.Close() }() // the child has its own descriptor
 
-	//nolint:noctx // a context kills at once and in no order; stop does neither
+	//nolint:noctx // a context would kill at once and in no order
 	cmd := exec.Command(p.executable, append([]string{name}, args...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = childAttributes()
@@ -96,7 +96,7 @@ func (p *processes) await(ctx context.Context, what string, check func(context.C
 	}
 }
 
-// stop ends the components, last started first, so that none loses what it depends on before it is done.
+// stop ends the components, last started first, so that each ends before what it depends on.
 func (p *processes) stop(timeout time.Duration) {
 	for i := len(p.running) - 1; i >= 0; i-- {
 		child := p.running[i]

@@ -49,8 +49,7 @@ type Authority struct {
 	now  func() time.Time
 }
 
-// Open reads the authority that lives in dir, or creates it there when there is none or when it is
-// about to expire.
+// Open reads the authority in dir, or creates it there if there is none or if it is about to expire.
 func Open(dir string, now func() time.Time) (*Authority, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("create %s: %w", dir, err)
@@ -149,7 +148,7 @@ func (a *Authority) template(subject pkix.Name, lifetime time.Duration) (*x509.C
 	return &x509.Certificate{
 		SerialNumber: serial,
 		Subject:      subject,
-		// An hour back: a clock that is set right after the first start does not lock anybody out.
+		// An hour ago, so that a clock that is corrected after the first start does not invalidate it.
 		NotBefore: now.Add(-time.Hour),
 		NotAfter:  now.Add(lifetime),
 	}, nil

@@ -58,10 +58,10 @@ func answer(w http.ResponseWriter, r *http.Request, status int, content map[stri
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n')) // a client that has gone needs no answer
+	_, _ = w.Write(append(body, '\n')) // a client that has gone needs no response
 }
 
-// media streams: each part leaves as soon as it is there.
+// media streams: each part is sent as soon as it exists.
 func media(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	out := http.NewResponseController(w)
@@ -80,7 +80,7 @@ func media(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// received is the context that came with a request.
+// received returns the context that came with a request.
 func received(header http.Header) map[string]string {
 	context := map[string]string{}
 	for name, values := range header {
@@ -91,7 +91,7 @@ func received(header http.Header) map[string]string {
 	return context
 }
 
-// carriesCredential is whether an API key came through, which it should not.
+// carriesCredential reports whether the request still has an API key, which it should not have.
 func carriesCredential(header http.Header) bool {
 	return header.Get("Authorization") != "" || header.Get("X-Api-Key") != ""
 }

@@ -34,7 +34,8 @@ func TestHandler(t *testing.T) {
 		if err := json.Unmarshal(recorder.Body.Bytes(), &body); err != nil {
 			t.Fatal(err)
 		}
-		if recorder.Code != test.status || body.CredentialReached != test.reached || body.Context["X-Keyward-Project"] != test.header.Get("X-Keyward-Project") {
+		if recorder.Code != test.status || body.CredentialReached != test.reached ||
+			body.Context["X-Keyward-Project"] != test.header.Get("X-Keyward-Project") {
 			t.Errorf("%s %s: %d %s", test.method, test.target, recorder.Code, recorder.Body)
 		}
 	}
@@ -42,7 +43,8 @@ func TestHandler(t *testing.T) {
 
 func TestMediaStreams(t *testing.T) {
 	recorder := httptest.NewRecorder()
-	Handler(slog.New(slog.DiscardHandler)).ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/api/scenes/mkt-hero/media/preview.txt", http.NoBody))
+	Handler(slog.New(slog.DiscardHandler)).ServeHTTP(recorder,
+		httptest.NewRequest(http.MethodGet, "/api/scenes/mkt-hero/media/preview.txt", http.NoBody))
 	if lines := strings.Count(recorder.Body.String(), "\n"); !recorder.Flushed || lines != mediaParts {
 		t.Errorf("%d parts, flushed: %t", lines, recorder.Flushed)
 	}

@@ -8,8 +8,8 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// WriteKubeconfig writes what a program in a Pod would find out by itself: where the API server is, and that
-// it authenticates with the token in a file.
+// WriteKubeconfig writes what a program in a Pod would find in its environment: where the API server is, and that it
+// authenticates with the token in a file.
 func WriteKubeconfig(path string, cluster *rest.Config, tokenFile string) error {
 	const name = "in-cluster"
 	config := clientcmdapi.NewConfig()

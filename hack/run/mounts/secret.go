@@ -12,16 +12,17 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// SecretVolume is items of a Secret in files of the same names.
+// SecretVolume has items of a Secret, in files of the same names.
 type SecretVolume struct {
 	Items []string
 	// Dir is the volume.
 	Dir string
 }
 
-// Mirror keeps volumes of one Secret like the Secret, until ctx is done. The channel that it returns is
-// closed once all items are there: until then the kubelet would hold the Pods that need them.
-func Mirror(ctx context.Context, client kubernetes.Interface, namespace, name string, volumes []SecretVolume, failed func(error)) <-chan struct{} {
+// Mirror updates volumes of a Secret when the Secret changes, until ctx is done. The channel that it returns is closed once
+// all items exist: until then the kubelet would not start the Pods that need them.
+func Mirror(ctx context.Context, client kubernetes.Interface, namespace, name string, volumes []SecretVolume,
+	failed func(error)) <-chan struct{} {
 	complete := make(chan struct{})
 	m := &mirror{volumes: volumes, written: make([]map[string][]byte, len(volumes)), complete: sync.OnceFunc(func() { close(complete) })}
 	update := func(object any) {
@@ -32,8 +33,9 @@ func Mirror(ctx context.Context, client kubernetes.Interface, namespace, name st
 		}
 	}
 	_, informer := cache.NewInformerWithOptions(cache.InformerOptions{
-		ListerWatcher: cache.NewListWatchFromClient(client.CoreV1().RESTClient(), "secrets", namespace, fields.OneTermEqualSelector("metadata.name", name)),
-		ObjectType:    &corev1.Secret{},
+		ListerWatcher: cache.NewListWatchFromClient(client.CoreV1().RESTClient(), "secrets", namespace,
+			fields.OneTermEqualSelector("metadata.name", name)),
+		ObjectType: &corev1.Secret{},
 		Handler: cache.ResourceEventHandlerFuncs{
 			AddFunc:    update,
 			UpdateFunc: func(_, object any) { update(object) },

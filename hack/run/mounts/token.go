@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// tokenLifetime is that of projected tokens by default.
+	// tokenLifetime is the default lifetime of projected tokens.
 	tokenLifetime = time.Hour
 	// tokenFile is the name of the file in the volume.
 	tokenFile = "token"
@@ -32,7 +32,7 @@ type Token struct {
 // Path is where the token is.
 func (t Token) Path() string { return filepath.Join(t.Dir, tokenFile) }
 
-// Project writes the token, and from then on a new one before each expires, until ctx is done.
+// Project writes the token, and then a new one before each expires, until ctx is done.
 func (t Token) Project(ctx context.Context, client kubernetes.Interface, failed func(error)) error {
 	expires, err := t.write(ctx, client)
 	if err != nil {
@@ -59,7 +59,7 @@ func (t Token) Project(ctx context.Context, client kubernetes.Interface, failed 
 	return nil
 }
 
-// write requests a token. Unlike the kubelet's it is bound to no Pod, because there is none.
+// write requests a token. Unlike a token of the kubelet it is not bound to a Pod, because there is none.
 func (t Token) write(ctx context.Context, client kubernetes.Interface) (expires time.Time, err error) {
 	spec := authenticationv1.TokenRequestSpec{ExpirationSeconds: ptr.To(int64(tokenLifetime.Seconds()))}
 	if t.Audience != "" {

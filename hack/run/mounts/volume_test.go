@@ -27,7 +27,8 @@ func TestWriteVolume(t *testing.T) {
 	if len(entries) != 4 {
 		t.Errorf("left: %v", entries)
 	}
-	if data, err := os.Readlink(filepath.Join(dir, current)); err != nil || !slices.ContainsFunc(entries, func(e os.DirEntry) bool { return e.Name() == data }) {
+	if data, err := os.Readlink(filepath.Join(dir, current)); err != nil ||
+		!slices.ContainsFunc(entries, func(e os.DirEntry) bool { return e.Name() == data }) {
 		t.Errorf("%s leads to %q, %v", current, data, err)
 	}
 }

@@ -1,5 +1,5 @@
-// Package processes runs programs beside each other, each with a log of its own. When one ends by itself
-// that is reported; all are stopped in the reverse order of their start.
+// Package processes runs programs beside each other, each with its own log. It reports a program that ends unexpectedly, and
+// stops all programs in the reverse order of their start.
 package processes
 
 import (
@@ -16,8 +16,8 @@ import (
 
 // Group is a set of running programs.
 //
-// On Linux they die with the thread that starts them, so the caller locks its goroutine to a thread that
-// lasts.
+// On Linux they are killed when the thread that starts them ends, so the caller locks its goroutine to a thread that does
+// not end.
 type Group struct {
 	logs    string
 	failed  func(error)
@@ -26,13 +26,13 @@ type Group struct {
 
 // Program is what to run.
 type Program struct {
-	// Name is what people call it, and its log.
+	// Name is the name in messages and of the log.
 	Name string
 	// Command is the path and the arguments.
 	Command []string
-	// Output, where given, receives what the log receives.
+	// Output, if set, receives what the log receives.
 	Output io.Writer
-	// Grace is how long it may take to end when it is asked to.
+	// Grace is how long it may take to end after a signal.
 	Grace time.Duration
 }
 
@@ -43,8 +43,8 @@ type process struct {
 	done     chan struct{}
 }
 
-// NewGroup returns an empty Group whose logs go to a directory. When a program ends without having been
-// stopped, failed is called, from any goroutine.
+// NewGroup returns an empty Group whose logs are in a directory. If a program ends without having been stopped, failed is
+// called, from any goroutine.
 func NewGroup(logs string, failed func(error)) *Group {
 	return &Group{logs: logs, failed: failed}
 }
@@ -56,7 +56,7 @@ func (g *Group) Start(program Program) error {
 	if err != nil {
 		return err
 	}
-	//nolint:noctx // a context kills at once and in no order; Stop does neither
+	//nolint:noctx // a context would kill at once and in no order
 	cmd := exec.Command(program.Command[0], program.Command[1:]...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if program.Output != nil {
@@ -76,13 +76,13 @@ func (g *Group) Start(program Program) error {
 		select {
 		case <-child.stopping:
 		default:
-			g.failed(fmt.Errorf("%s ended by itself: %s; the end of %s:\n%s", program.Name, cmd.ProcessState, path, Tail(path)))
+			g.failed(fmt.Errorf("%s ended unexpectedly: %s; the end of %s:\n%s", program.Name, cmd.ProcessState, path, Tail(path)))
 		}
 	}()
 	return nil
 }
 
-// Stop ends the programs, last started first, so that none loses what it depends on before it is done.
+// Stop ends the programs, last started first, so that each ends before what it depends on.
 func (g *Group) Stop(stopping func(name string)) {
 	for i := len(g.running) - 1; i >= 0; i-- {
 		child := g.running[i]
@@ -99,7 +99,7 @@ func (g *Group) Stop(stopping func(name string)) {
 	g.running = nil
 }
 
-// OpenLog opens a new log; the one of the last run is kept beside it, with the suffix .1.
+// OpenLog opens a new log. The log of the last run is kept beside it, with the suffix .1.
 func OpenLog(path string) (*os.File, error) {
 	if err := os.Rename(path, path+".1"); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("keep the last log: %w", err)

@@ -17,7 +17,7 @@ func TestEndIsReported(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := (<-failed).Error()
-	if !strings.HasPrefix(text, "program ended by itself: exit status 3; the end of ") || !strings.HasSuffix(text, ":\n  last words") {
+	if !strings.HasPrefix(text, "program ended unexpectedly: exit status 3; the end of ") || !strings.HasSuffix(text, ":\n  last words") {
 		t.Errorf("got %q", text)
 	}
 	if output.String() != "last words\n" {
@@ -39,11 +39,12 @@ func TestStopIsInReverseOrder(t *testing.T) {
 	}
 }
 
-// TestStubbornProgramIsKilled uses one that ignores being asked to end.
+// TestStubbornProgramIsKilled uses a program that ignores SIGTERM.
 func TestStubbornProgramIsKilled(t *testing.T) {
 	group := NewGroup(t.TempDir(), func(err error) { t.Errorf("stopped, but reported: %v", err) })
 	ready := make(signal, 1)
-	err := group.Start(Program{Name: "stubborn", Command: []string{"sh", "-c", "trap '' TERM; echo up; while :; do sleep 1; done"}, Output: ready, Grace: 50 * time.Millisecond})
+	err := group.Start(Program{Name: "stubborn",
+		Command: []string{"sh", "-c", "trap '' TERM; echo up; while :; do sleep 1; done"}, Output: ready, Grace: 50 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +52,7 @@ func TestStubbornProgramIsKilled(t *testing.T) {
 	group.Stop(func(string) {})
 }
 
-// signal says that something was written.
+// signal is closed when something was written.
 type signal chan struct{}
 
 func (s signal) Write(output []byte) (int, error) {

@@ -1,6 +1,5 @@
-// Package decisionlog remembers the last decisions, to tell a person why a request was answered
-// as it was. It keeps who, where from and the outcome; never a credential, a path or a
-// query.
+// Package decisionlog remembers the last decisions, so that a person can find out why a request was allowed or denied. It
+// keeps who sent the request, from where, and the outcome; never a credential, a path or a query.
 package decisionlog
 
 import (
@@ -8,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	adminv1 "github.com/keyward-dev/keyward/api/admin/v1"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/internal/origin"
 	"github.com/keyward-dev/keyward/server/authorizer"
@@ -18,24 +18,29 @@ const (
 	// kept is how many decisions are remembered.
 	kept = 10_000
 
-	// What a client may choose is cut off after so many bytes.
+	// Text that a client may choose is truncated to this many bytes.
 	maxHost   = 253
 	maxOrigin = 280
 	maxMethod = 20
 )
 
-// Ring holds the last decisions. It is safe for concurrent use, and recording in it neither
-// waits for readers of other decisions nor allocates once it has gone round.
+// Ring holds the last decisions. It is safe for concurrent use. Recording does not wait for readers of other decisions, and
+// does not allocate once all slots have been used.
+//
+// Invariants: the decision with sequence number n is in slot n modulo the number of slots, or is not there. Readers take next
+// first and the slots afterwards, one lock at a time, so by then a slot may hold a later decision, or still an older one;
+// slot.sequence, under the slot's lock, says which. If two recorders meet in one slot after a lap of the whole ring, either
+// decision may remain.
 type Ring struct {
 	slots []slot
 	next  atomic.Uint64
 }
 
-// slot is one decision. What comes from the request is copied into text, which is reused,
-// so that no decision keeps a request's buffers alive.
+// slot is one decision. Text from the request is copied into text, which is reused, so that no decision keeps a request's
+// buffers alive.
 type slot struct {
-	mu       sync.Mutex
-	sequence uint64 // 0 is none
+	mu       sync.Mutex // guards all fields
+	sequence uint64     // 0 is none
 	at       time.Time
 	code     decision.Code
 
@@ -80,7 +85,7 @@ func (r *Ring) Record(integration string, at time.Time, request *authorizer.Requ
 	s.keep(textOrigin, originOf(request), maxOrigin)
 }
 
-// keep adds the next text. A key that strayed into one is not kept.
+// keep adds the next text. A key in the wrong place is not kept.
 func (s *slot) keep(which int, text string, limit int) {
 	if !keyformat.WellFormed(text) {
 		s.text = append(s.text, text[:min(len(text), limit)]...)
@@ -96,7 +101,7 @@ func (s *slot) get(which int) string {
 	return string(s.text[begin:s.ends[which]])
 }
 
-// methodOf leaves out what is no method: a client can send anything in its place.
+// methodOf returns the method, or "other" for what is not a method: a client can send anything in its place.
 func methodOf(request *authorizer.Request) string {
 	for _, c := range []byte(request.Method) {
 		if (c < 'A' || c > 'Z') && c != '-' {
@@ -106,8 +111,7 @@ func methodOf(request *authorizer.Request) string {
 	return request.Method
 }
 
-// originOf returns the origin that was decided on, by Origin or else by Referer, whose path
-// is left out.
+// originOf returns the origin that was decided on, from the Origin header or else from the Referer without its path.
 func originOf(request *authorizer.Request) string {
 	var from origin.Origin
 	var err error
@@ -127,22 +131,7 @@ func originOf(request *authorizer.Request) string {
 	return from.String()
 }
 
-// Decision is one decision as it is told.
-type Decision struct {
-	Time        time.Time `json:"time"`
-	RequestID   string    `json:"requestId"`
-	Integration string    `json:"door"`
-	Code        string    `json:"code"`
-	Status      int       `json:"status"`
-	Method      string    `json:"method,omitempty"`
-	Host        string    `json:"host,omitempty"`
-	Origin      string    `json:"origin,omitempty"`
-	Group       string    `json:"group,omitempty"`
-	Project     string    `json:"project,omitempty"`
-	KeyID       string    `json:"keyId,omitempty"`
-}
-
-// Query says which decisions to tell; what is empty is any.
+// Query selects decisions; an empty field matches any.
 type Query struct {
 	RequestID, KeyID, Code string
 	Limit                  int
@@ -154,26 +143,26 @@ func (q *Query) matches(s *slot) bool {
 		(q.RequestID == "" || q.RequestID == s.get(textID))
 }
 
-// Find returns decisions, the latest first.
-func (r *Ring) Find(query Query) []Decision {
-	found := []Decision{}
+// Find returns the decisions that match, the latest first.
+func (r *Ring) Find(query Query) []adminv1.Decision {
+	found := []adminv1.Decision{}
 	newest, size := r.next.Load(), uint64(len(r.slots))
 	for sequence := newest; sequence > 0 && sequence+size > newest && len(found) < query.Limit; sequence-- {
-		if decision, ok := r.slots[sequence%size].tell(sequence, &query); ok {
+		if decision, ok := r.slots[sequence%size].read(sequence, &query); ok {
 			found = append(found, decision)
 		}
 	}
 	return found
 }
 
-// tell returns the decision if it is still there and wanted.
-func (s *slot) tell(sequence uint64, query *Query) (Decision, bool) {
+// read returns the decision if it is still there and matches.
+func (s *slot) read(sequence uint64, query *Query) (adminv1.Decision, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.sequence != sequence || !query.matches(s) {
-		return Decision{}, false
+		return adminv1.Decision{}, false
 	}
-	return Decision{
+	return adminv1.Decision{
 		Time: s.at.UTC(), RequestID: s.get(textID), Integration: s.integration, Code: s.code.String(), Status: s.code.Status(),
 		Method: s.get(textMethod), Host: s.get(textHost), Origin: s.get(textOrigin),
 		Group: s.group, Project: s.project, KeyID: s.keyID,

@@ -1,5 +1,5 @@
-// Package usageapi takes in what was used where no door of this server sees it, POST /v1/usage
-// with a JSON list of what to add, and tells what was: GET /v1/usage.
+// Package usageapi accepts usage that no integration of this server sees, POST /v1/usage with a JSON list of what to add,
+// and reports usage: GET /v1/usage.
 package usageapi
 
 import (
@@ -11,61 +11,47 @@ import (
 	"net/http"
 	"time"
 
+	adminv1 "github.com/keyward-dev/keyward/api/admin/v1"
 	"github.com/keyward-dev/keyward/server/authorizer/quota"
 	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
-const (
-	// Path is where usage is taken in.
-	Path = "/v1/usage"
-
-	maxBody    = 1 << 20
-	maxEntries = 10_000
-	// maxAmount is the most that one entry adds, so that sums stay in range.
-	maxAmount = 1 << 40
-)
+const maxBody = 1 << 20
 
 // Groups are those that are known here.
 type Groups interface {
-	// HasGroup is whether the group namespace/name is known.
+	// HasGroup reports whether the group namespace/name is known.
 	HasGroup(identity string) bool
 	// GroupOf returns the group of a key, namespace/name, by the key's id.
 	GroupOf(keyID string) (group string, ok bool)
 }
 
-// Counter counts what has been let through elsewhere.
+// Counter counts requests that were allowed elsewhere.
 type Counter interface {
-	// Count adds to the accounts of groups, or nothing where one of them would have more than
-	// can be counted in a month; it returns which.
+	// Count adds to the counters of groups. If one of them would exceed what can be counted in a month, it adds nothing and
+	// returns that group.
 	Count(amounts []quota.Amount, now time.Time) (full string, ok bool)
 }
 
-// KeyCounter counts it by key.
+// KeyCounter counts them by key.
 type KeyCounter interface {
 	Count(keyID, group string, requests uint64, now time.Time)
 }
 
-// entry is what to add. Numbers are signed, so that a negative one can be told as such.
-type entry struct {
-	Group    string      `json:"group"`
-	Key      string      `json:"key"`
-	Requests json.Number `json:"requests"`
-	Bytes    json.Number `json:"bytes"`
-}
-
+// delta is what an entry adds.
 type delta struct {
-	keyID           string // empty where no key is given
+	keyID           string // empty if no key is given
 	group           string
 	requests, bytes uint64
 }
 
-// Off answers where there is no token that could be presented.
-func Off(w http.ResponseWriter, _ *http.Request) {
-	httpapi.NewProblem(http.StatusNotFound, "usage_off", "Usage is neither taken in nor told",
+// Disabled answers that usage is neither accepted nor reported, because there is no token that could be presented.
+func Disabled(w http.ResponseWriter, _ *http.Request) {
+	httpapi.NewProblem(http.StatusNotFound, "usage_off", "Usage is neither accepted nor reported",
 		"Start the validator with --admin-token-file to report usage here, and to read it.").Denial().Write(w)
 }
 
-// Handler takes in usage, all of a request or, if something in it is wrong, nothing.
+// Handler accepts usage: all of a request or, if anything in it is wrong, nothing.
 func Handler(groups Groups, counter Counter, keys KeyCounter, now func() time.Time) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		deltas, err := read(http.MaxBytesReader(w, r.Body, maxBody), groups)
@@ -75,12 +61,12 @@ func Handler(groups Groups, counter Counter, keys KeyCounter, now func() time.Ti
 			if errors.As(err, &tooLarge) {
 				status = http.StatusRequestEntityTooLarge
 			}
-			httpapi.NewProblem(status, "usage_invalid", "Usage not understood; nothing of it is counted", err.Error()).Denial().Write(w)
+			httpapi.NewProblem(status, "usage_invalid", "Usage not understood; none of it is counted", err.Error()).Denial().Write(w)
 			return
 		}
 		if full, ok := counter.Count(sums(deltas), now()); !ok {
-			httpapi.NewProblem(http.StatusConflict, "usage_overflow", "More than can be counted; nothing of it is",
-				"The month of "+full+" would have more than can be counted: look for what reports far too much.").Denial().Write(w)
+			httpapi.NewProblem(http.StatusConflict, "usage_overflow", "More than can be counted; none of it is counted",
+				"The month of "+full+" would exceed what can be counted: find out which reporter sends far too much.").Denial().Write(w)
 			return
 		}
 		for _, d := range deltas {
@@ -103,7 +89,7 @@ func sums(deltas []delta) []quota.Amount {
 			at[d.group] = i
 			sums = append(sums, quota.Amount{Group: d.group})
 		}
-		sums[i].Requests += d.requests // at most maxEntries of maxAmount
+		sums[i].Requests += d.requests // at most MaxUsageEntries times MaxUsageAmount
 		sums[i].Bytes += d.bytes
 	}
 	return sums
@@ -116,22 +102,22 @@ func read(body io.Reader, groups Groups) ([]delta, error) {
 	}
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
-	var entries []entry
+	var entries []adminv1.UsageEntry
 	if err := decoder.Decode(&entries); err != nil {
 		return nil, fmt.Errorf(`write a JSON list such as [{"group": "tenants/acme", "requests": 1, "bytes": 4096}]: %w`, err)
 	}
 	if entries == nil {
-		return nil, errors.New("null is no list")
+		return nil, errors.New("null is not a list")
 	}
 	if decoder.More() {
-		return nil, errors.New("something follows the list")
+		return nil, errors.New("there is more after the list")
 	}
-	if len(entries) > maxEntries {
-		return nil, fmt.Errorf("the list has more than %d entries: send several", maxEntries)
+	if len(entries) > adminv1.MaxUsageEntries {
+		return nil, fmt.Errorf("the list has more than %d entries: send several lists", adminv1.MaxUsageEntries)
 	}
 	deltas := make([]delta, 0, len(entries))
 	for i := range entries {
-		d, field, err := entries[i].delta(groups)
+		d, field, err := newDelta(&entries[i], groups)
 		if err != nil {
 			return nil, fmt.Errorf("[%d].%s: %w", i, field, err)
 		}
@@ -140,8 +126,8 @@ func read(body io.Reader, groups Groups) ([]delta, error) {
 	return deltas, nil
 }
 
-// delta checks one entry; the field is that of the error.
-func (e *entry) delta(groups Groups) (d delta, field string, err error) {
+// newDelta checks one entry; the field is that of the error.
+func newDelta(e *adminv1.UsageEntry, groups Groups) (d delta, field string, err error) {
 	switch {
 	case e.Group != "" && e.Key != "":
 		return d, "key", errors.New("give either group or key")
@@ -173,8 +159,8 @@ func amount(number json.Number) (uint64, error) {
 		return 0, nil
 	}
 	n, err := number.Int64()
-	if err != nil || n < 0 || n > maxAmount {
-		return 0, fmt.Errorf("write a whole number from 0 to %d", int64(maxAmount))
+	if err != nil || n < 0 || n > adminv1.MaxUsageAmount {
+		return 0, fmt.Errorf("write a whole number from 0 to %d", int64(adminv1.MaxUsageAmount))
 	}
 	return uint64(n), nil
 }

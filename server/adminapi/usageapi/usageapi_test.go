@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
+	adminv1 "github.com/keyward-dev/keyward/api/admin/v1"
 	"github.com/keyward-dev/keyward/server/authorizer/quota"
-	"github.com/keyward-dev/keyward/server/usage"
 )
 
 type known struct{ counted []string }
@@ -40,7 +40,7 @@ func (k byKey) Count(id, group string, requests uint64, _ time.Time) {
 	k.counted = append(k.counted, fmt.Sprint(id, " ", group, requests))
 }
 
-// TestUsage: all of a list is counted, or nothing, and the answer names the field.
+// TestUsage: all of a list is counted, or none of it, and the response names the field.
 func TestUsage(t *testing.T) {
 	for _, c := range []struct {
 		body   string
@@ -60,24 +60,25 @@ func TestUsage(t *testing.T) {
 		{`[{"key":"k1","requests":"many"}]`, 400, "JSON list"},
 		{`[{"key":"k1","colour":1}]`, 400, "colour"},
 		{`{}`, 400, "JSON list"},
-		{`[] []`, 400, "follows"},
-		{`null`, 400, "no list"},
-		{`[` + strings.Repeat(`{"group":"tenants/acme","bytes":1099511627776},`, 3) + `{"group":"tenants/acme","bytes":1}]`, 409, "The month of tenants/acme would have more"},
+		{`[] []`, 400, "more after"},
+		{`null`, 400, "not a list"},
+		{`[` + strings.Repeat(`{"group":"tenants/acme","bytes":1099511627776},`, 3) + `{"group":"tenants/acme","bytes":1}]`, 409,
+			"The month of tenants/acme would exceed"},
 		{``, 400, "JSON list"},
 		{`[` + strings.Repeat(" ", maxBody) + `]`, 413, "too large"},
-		{`[` + strings.Repeat(`{"key":"k1"},`, maxEntries) + `{"key":"k1"}]`, 400, "more than 10000"},
+		{`[` + strings.Repeat(`{"key":"k1"},`, adminv1.MaxUsageEntries) + `{"key":"k1"}]`, 400, "more than 10000"},
 	} {
 		k := &known{}
 		w := httptest.NewRecorder()
-		Handler(k, k, byKey{k}, time.Now).ServeHTTP(w, httptest.NewRequest(http.MethodPost, Path, strings.NewReader(c.body)))
-		said := w.Body.String()
+		Handler(k, k, byKey{k}, time.Now).ServeHTTP(w, httptest.NewRequest(http.MethodPost, adminv1.UsagePath, strings.NewReader(c.body)))
+		got := w.Body.String()
 		if c.status == 204 {
-			said = fmt.Sprint(k.counted)
+			got = fmt.Sprint(k.counted)
 		} else if len(k.counted) > 0 {
 			t.Errorf("%.60s: counted %v", c.body, k.counted)
 		}
-		if w.Code != c.status || !strings.Contains(said, c.want) {
-			t.Errorf("%.60s: %d, %s", c.body, w.Code, said)
+		if w.Code != c.status || !strings.Contains(got, c.want) {
+			t.Errorf("%.60s: %d, %s", c.body, w.Code, got)
 		}
 	}
 }
@@ -88,39 +89,41 @@ func FuzzUsage(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body string) {
 		deltas, err := read(strings.NewReader(body), known{})
 		for _, d := range deltas {
-			if err != nil || d.group != "tenants/acme" || d.requests > maxAmount || d.bytes > maxAmount {
+			if err != nil || d.group != "tenants/acme" || d.requests > adminv1.MaxUsageAmount || d.bytes > adminv1.MaxUsageAmount {
 				t.Errorf("%+v, %v", d, err)
 			}
 		}
 	})
 }
 
-// told are keys that were used.
-type told struct{ asked int }
+// reporter knows keys that were used.
+type reporter struct{ limit int }
 
-func (s *told) Report(wants func(id, group string) bool, limit int) ([]usage.Key, int) {
-	s.asked = limit
-	keys := []usage.Key{}
-	for _, k := range []usage.Key{
-		{ID: "k1", Group: "tenants/acme", Period: "2026-11", Requests: 5, Origins: []usage.Origin{{Origin: "https://acme.com", Requests: 4, Error: 1}}},
-		{ID: "k2", Group: "tenants/acme", Requests: 3}, {ID: "k3", Group: "tenants/other"},
+func (s *reporter) Report(selected func(id, group string) bool, limit int) ([]adminv1.KeyUsage, int) {
+	s.limit = limit
+	keys := []adminv1.KeyUsage{}
+	for _, k := range []adminv1.KeyUsage{
+		{KeyID: "k1", Group: "tenants/acme", Period: "2026-11", Requests: 5,
+			Origins: []adminv1.OriginUsage{{Origin: "https://acme.com", Requests: 4, Error: 1}}},
+		{KeyID: "k2", Group: "tenants/acme", Requests: 3}, {KeyID: "k3", Group: "tenants/other"},
 	} {
-		if wants(k.ID, k.Group) {
+		if selected(k.KeyID, k.Group) {
 			keys = append(keys, k)
 		}
 	}
 	return keys, len(keys)
 }
 
-// TestTell: a group or a key is told, what is not understood is not.
-func TestTell(t *testing.T) {
+// TestReport: a group or a key is reported; a query that is not understood is refused.
+func TestReport(t *testing.T) {
 	for _, c := range []struct {
 		query  string
 		status int
 		want   []string
 		limit  int
 	}{
-		{"group=tenants/acme", 200, []string{`"keyId":"k1"`, `"keyId":"k2"`, `"total":2`, `{"origin":"https://acme.com","requests":4,"error":1}`}, 100},
+		{"group=tenants/acme", 200, []string{`"keyId":"k1"`, `"keyId":"k2"`, `"total":2`,
+			`{"origin":"https://acme.com","requests":4,"error":1}`}, 100},
 		{"key=k1&limit=7", 200, []string{`"keyId":"k1"`, `"period":"2026-11","requests":5`, `"total":1`}, 7},
 		{"", 400, []string{"either group"}, 0},
 		{"group=tenants/acme&key=k1", 400, []string{"either group"}, 0},
@@ -133,15 +136,15 @@ func TestTell(t *testing.T) {
 		{"group=tenants/other", 404, []string{"group: it is not known here"}, 0},
 		{"key=k3", 404, []string{"key: it is not known here"}, 0},
 	} {
-		s, w := &told{}, httptest.NewRecorder()
-		ReportHandler(known{}, s).ServeHTTP(w, httptest.NewRequest(http.MethodGet, Path+"?"+c.query, http.NoBody))
+		s, w := &reporter{}, httptest.NewRecorder()
+		ReportHandler(known{}, s).ServeHTTP(w, httptest.NewRequest(http.MethodGet, adminv1.UsagePath+"?"+c.query, http.NoBody))
 		for _, part := range c.want {
 			if !strings.Contains(w.Body.String(), part) {
 				t.Errorf("%s: no %s in %s", c.query, part, w.Body)
 			}
 		}
-		if w.Code != c.status || s.asked != c.limit || strings.Contains(w.Body.String(), "k3\"") {
-			t.Errorf("%s: %d, asked for %d, %s", c.query, w.Code, s.asked, w.Body)
+		if w.Code != c.status || s.limit != c.limit || strings.Contains(w.Body.String(), "k3\"") {
+			t.Errorf("%s: %d, limit %d, %s", c.query, w.Code, s.limit, w.Body)
 		}
 	}
 }

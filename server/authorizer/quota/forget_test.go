@@ -14,8 +14,7 @@ func (b *Tracker) size() (groups int) {
 	return groups
 }
 
-// TestGroupsAreForgotten: those of which nothing can be reported any more; and nothing is lost that is counted
-// meanwhile.
+// TestGroupsAreForgotten when nothing can be reported of them any more; no request is lost that is counted meanwhile.
 func TestGroupsAreForgotten(t *testing.T) {
 	b := New(prometheus.NewRegistry())
 	at := time.Date(2026, 1, 15, 12, 0, 0, 0, time.UTC)

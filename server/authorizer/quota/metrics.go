@@ -9,7 +9,8 @@ type metrics struct {
 func newMetrics(registry prometheus.Registerer) *metrics {
 	outcomes := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "keyward_validator_quota_requests_total",
-		Help: "Requests that found no allowance, by outcome: waited for one, unconfirmed, where they were let through without, unavailable (503) or exceeded (402).",
+		Help: "Requests that found no allowance, by outcome: waited for one, unconfirmed (allowed without one), " +
+			"unavailable (503) or exceeded (402).",
 	}, []string{"outcome"})
 	m := &metrics{
 		waited:      outcomes.WithLabelValues("waited"),
@@ -18,7 +19,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		exceeded:    outcomes.WithLabelValues("exceeded"),
 		refused: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "keyward_validator_usage_refused_total",
-			Help: "Reports of usage that the manager did not take; its log says why.",
+			Help: "Reports of usage that the manager refused; its log says why.",
 		}),
 	}
 	registry.MustRegister(outcomes, m.refused)

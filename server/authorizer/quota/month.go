@@ -9,38 +9,57 @@ import (
 )
 
 const (
-	// leastWanted is what a server asks for at least, while the quota is far.
-	leastWanted = 16
-	// ahead is for how long an allowance should last at the pace of now. It bounds how often
-	// the manager has to persist one, and what is lost with a server that crashes.
-	ahead = 5 * time.Minute
-	// refusedPause is how long what was refused is not reported again.
+	// minWanted is the least that a server asks for, unless it knows that the quota is used up.
+	minWanted = 16
+	// allowanceDuration is how long an allowance should last at the present pace. It bounds how often the manager has to
+	// persist one, and how much is lost with a server that crashes.
+	allowanceDuration = 5 * time.Minute
+	// refusedPause is how long a refused report is not sent again.
 	refusedPause = 30 * time.Second
-	// mostWanted keeps sums in range.
-	mostWanted = 1 << 40
+	// maxWanted keeps sums in range.
+	maxWanted = 1 << 40
 )
 
-// month is the account of one group in one month.
+// month has the counters of one group in one month.
+//
+// Requests spend the allowance without a lock, and everything else works under mu. What may be relied on:
+//
+//   - leased minus left is what was spent. leased and left are changed together, under mu, only by allow, which adds the same
+//     to both, and giveBack, which subtracts the same from both. Spending lowers left alone, by one, in one atomic step. So
+//     for everybody who reads both under mu, what was spent never decreases; and a recall cannot lose a request that is spent
+//     at the same time: giveBack takes what is left in one step, and the request has been spent before it or finds nothing.
+//   - left is never negative: take decrements only what is positive, and nothing else decrements, except giveBack to zero.
+//   - sequence only grows. leased grows only with an allowance of a later sequence, to what that one grants, and shrinks only by
+//     giveBack. After closed is set, it does not grow, so nothing is spent any more: the manager may lease the rest to others.
+//   - A request is counted once: it is spent from left, or it adds one to free (it needed no allowance) or to unconfirmed
+//     (it needed one, and there was none). requests of a report is the sum of the three. free, unconfirmed and bytes only
+//     grow.
+//   - use reads the counters one after another while requests go on. It never counts a request that was not allowed, and
+//     one that it misses is in the next report, because that one differs from recorded.
+//   - low and exhausted are copies for requests, without the lock, of what the manager has said last. An old value delays a
+//     report, or the first denial or the first allowed request after the manager's message, by as long as the message is
+//     being processed.
+//   - changed is closed, and replaced, with each message of the manager. A request takes the channel first and tries to spend
+//     afterwards (see await), so it cannot miss an allowance that arrives in between.
 type month struct {
 	group, period string
 	begins, ends  int64 // Unix milliseconds of the manager's clock
 
-	// left is what may still be spent. What was spent is leased less left.
-	left                     atomic.Int64
-	low                      atomic.Int64 // reported when left gets there
+	left                     atomic.Int64 // what may still be spent
+	low                      atomic.Int64 // when left gets there, it is time to ask for more
 	free, unconfirmed, bytes atomic.Uint64
 	exhausted                atomic.Bool
 
 	mu               sync.Mutex
 	leased, sequence uint64
-	moreWanted       bool          // somebody needs more than is left
-	unresponsive     bool          // the manager did not answer when it was asked
-	changed          chan struct{} // closed when the manager says something
-	raised           time.Time     // when the allowance was, and spent by then
-	spentThen        uint64
-	recorded         use
-	over             bool      // what was left is given back for good
-	refused          time.Time // when the manager did not take the latest report
+	moreWanted       bool          // a request needs more than is left
+	unresponsive     bool          // the manager did not respond when it was asked last
+	changed          chan struct{} // closed with the manager's next message
+	raised           time.Time     // when the allowance was raised last
+	spentThen        uint64        // what was spent by then
+	recorded         use           // as the manager has persisted it
+	closed           bool          // what was left is given back for good
+	refused          time.Time     // when the manager refused the latest report; zero if it did not
 }
 
 // use is a GroupUse in comparable form.
@@ -58,8 +77,8 @@ func newMonth(group string, at time.Time) *month {
 	}
 }
 
-// take spends one. It says low when it is time to ask for more.
-func (m *month) take() (taken, low bool) {
+// take spends one request. It reports low when it is time to ask for more.
+func (m *month) take() (spent, low bool) {
 	for {
 		left := m.left.Load()
 		if left <= 0 {
@@ -71,8 +90,8 @@ func (m *month) take() (taken, low bool) {
 	}
 }
 
-// hunger notes that more is needed, and returns what is closed when the manager answers, and
-// whether it did not the last time.
+// wantsMore records that more is needed. It returns a channel that is closed when the manager responds, and whether the manager
+// did not respond the last time.
 func (m *month) wantsMore() (changed <-chan struct{}, unresponsive bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -86,21 +105,20 @@ func (m *month) markUnresponsive() {
 	m.unresponsive = true
 }
 
-// refuse notes that the manager did not take the latest report, such as of a group that is
-// gone.
+// refuse records that the manager refused the latest report, such as one of a group that was deleted.
 func (m *month) refuse(now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.refused = now
 }
 
-// allow takes over what the manager says, and returns whether it wants an answer at once.
-func (m *month) allow(a *syncv1.Allowance, now time.Time) (answer bool) {
+// allow applies an allowance, and reports whether the manager wants a report at once.
+func (m *month) allow(a *syncv1.Allowance, now time.Time) (report bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if a.GetSequence() > m.sequence {
 		m.sequence = a.GetSequence()
-		if a.GetLeased() > m.leased && !m.over { // one on its way to a life that has ended is somebody else's by now
+		if a.GetLeased() > m.leased && !m.closed { // once closed, the manager has leased it to another server
 			left := m.left.Add(int64(a.GetLeased() - m.leased))
 			m.leased = a.GetLeased()
 			m.low.Store(left / 2)
@@ -110,7 +128,7 @@ func (m *month) allow(a *syncv1.Allowance, now time.Time) (answer bool) {
 	}
 	if a.GetRecall() && a.GetSequence() == m.sequence {
 		m.giveBack()
-		answer = true
+		report = true
 	}
 	m.exhausted.Store(a.GetState() == syncv1.QuotaState_QUOTA_STATE_EXHAUSTED)
 	if r := a.GetRecorded(); r != nil {
@@ -119,27 +137,27 @@ func (m *month) allow(a *syncv1.Allowance, now time.Time) (answer bool) {
 	m.unresponsive, m.refused = false, time.Time{}
 	close(m.changed)
 	m.changed = make(chan struct{})
-	return answer
+	return report
 }
 
-// giveBack keeps of the allowance what is spent. The caller holds mu.
+// giveBack reduces the allowance to what is spent. The caller holds mu.
 func (m *month) giveBack() { m.leased -= uint64(m.left.Swap(0)) }
 
-// use reads the account at one instant. The caller holds mu.
+// use reads the counters. The caller holds mu.
 func (m *month) use() use {
 	spent := m.leased - uint64(m.left.Load())
 	unconfirmed, free := m.unconfirmed.Load(), m.free.Load()
 	return use{m.leased, m.sequence, spent, spent + unconfirmed + free, unconfirmed, m.bytes.Load(), false}
 }
 
-// report returns the account, where there is something that the manager does not know. Where
-// whole is set it is enough that it has an allowance, or has had.
+// report returns the counters if there is anything that the manager does not know, or, if whole is set, if the month has, or
+// had, an allowance; otherwise nil.
 func (m *month) report(now time.Time, closing, whole bool) *syncv1.GroupUse {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if closing {
 		m.giveBack()
-		m.over = true
+		m.closed = true
 	} else if !m.refused.IsZero() && now.Sub(m.refused) < refusedPause {
 		return nil
 	}
@@ -158,9 +176,9 @@ func (m *month) report(now time.Time, closing, whole bool) *syncv1.GroupUse {
 	}
 }
 
-// wants is how much more to ask for: as much as lasts for a while at the pace of the
-// present allowance. A server that knows that all is used up goes on asking for one, so
-// that it hears when there is more. The caller holds mu.
+// wants returns how much more to ask for: as much as lasts for allowanceDuration at the pace of the present allowance. A server
+// that knows that the quota is used up keeps asking for one request, so that it is notified when there is more. The caller holds
+// mu.
 func (m *month) wants(spent uint64, now time.Time) uint64 {
 	left := m.left.Load()
 	switch {
@@ -169,14 +187,14 @@ func (m *month) wants(spent uint64, now time.Time) uint64 {
 	case left > m.low.Load(), left == 0 && !m.moreWanted:
 		return 0
 	case m.raised.IsZero():
-		return leastWanted
+		return minWanted
 	}
 	elapsed := max(now.Sub(m.raised), time.Millisecond)
 	pace := float64(spent-m.spentThen) / float64(elapsed)
-	return max(leastWanted, uint64(min(pace*float64(ahead), mostWanted)))
+	return max(minWanted, uint64(min(pace*float64(allowanceDuration), maxWanted)))
 }
 
-// isSettled is whether the manager has persisted the account as it is, or will not.
+// isReported reports whether the manager has persisted the counters as they are, or refuses to.
 func (m *month) isReported(closing bool) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -1,6 +1,5 @@
-// Package quota counts what groups use in a calendar month (UTC), and spends the allowances
-// that the manager leases to this server. Months are those of the manager's clock. See
-// docs/design/0009-quotas.md.
+// Package quota counts what groups use in a calendar month (UTC), and spends the allowances that the manager leases to this
+// server. Months are those of the manager's clock. See docs/design/0009-quotas.md.
 package quota
 
 import (
@@ -15,56 +14,73 @@ import (
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
-// patience is how long a request waits for an allowance while the manager is there.
-const patience = 250 * time.Millisecond
+const (
+	// allowanceTimeout is how long a request waits for an allowance while the manager is connected.
+	allowanceTimeout = 250 * time.Millisecond
+	// maxCounted is the most requests, and the most bytes, that the counters of a month accept from elsewhere. The manager
+	// accepts twice as many.
+	maxCounted = 1 << 51
+	// retryAfter is when to try again while it is not known what is left.
+	retryAfter = time.Second
+)
 
-// mostCounted is the most requests, and the most bytes, that an account takes from elsewhere. The
-// manager takes twice as many.
-const mostCounted = 1 << 51
-
-// retryAfter is when to try again while nobody knows what is left.
-const retryAfter = time.Second
-
-// Book is the accounts of this life of the server. It is safe for concurrent use.
+// Tracker has the counters of this incarnation of the server. It is safe for concurrent use.
+//
+// Locks: no lock is held while another is spent, except that counting is held while a group's mu is spent. Nothing waits, and
+// nothing is sent, under a lock.
+//
+// Invariants:
+//   - groups has at most one group of an identity that is not dropped; see group.
+//   - counting makes Count all or nothing against other calls of Count. Requests and bytes of this server are counted
+//     meanwhile, so a month may exceed maxCounted by as many; hence the manager accepts twice as many.
+//   - Every month in urgent, which mu guards, is followed by a value in wake: Urgent empties urgent, and report
+//     sends after it has added to it. A value in wake while urgent is empty does no harm.
+//   - closed, once set, stays set. A report that was made before it is superseded by one that is made afterwards.
+//   - offset and connected are hints: a stale value counts a request in the month that has just ended, or makes one request
+//     wait, or not wait, for the manager.
 type Tracker struct {
 	incarnation string
 	metrics     *metrics
-	offset      atomic.Int64 // the manager's clock less ours, milliseconds
-	linked      atomic.Bool
+	offset      atomic.Int64 // the manager's clock minus ours, in milliseconds
+	connected   atomic.Bool
 	groups      sync.Map // of *group by its identity
 	wake        chan struct{}
 
-	counting sync.Mutex // of what was let through elsewhere
+	counting sync.Mutex // held while usage from elsewhere is counted
 
 	mu     sync.Mutex
 	urgent map[*month]struct{}
 	closed bool
 }
 
-// group has the account of the current month at hand, and those before as long as there is
-// something to report of them.
+// group has the counters of the current month, and of earlier months for as long as there is anything to report of them.
+//
+// Invariants: current, which is read without the lock, is nil or was one of months when it was set; a request that uses it
+// checks that it is the month of the instant. Only the holder of mu changes current, months and dropped. Elements of months
+// are appended, or the slice is replaced: a copy of the slice stays valid without the lock. Once dropped is set, the group
+// is not in Tracker.groups and months is empty: a request that has still found the group looks it up again, so that nothing
+// is counted here.
 type group struct {
 	identity string
 	current  atomic.Pointer[month]
 
-	mu     sync.Mutex
-	months []*month
-	gone   bool // it is forgotten, and nothing may be counted here any more
+	mu      sync.Mutex
+	months  []*month
+	dropped bool
 }
 
-// New returns a book of a new life, in which nothing is counted.
+// New returns a Tracker of a new incarnation, in which nothing is counted.
 func New(registry prometheus.Registerer) *Tracker {
 	return &Tracker{incarnation: rand.Text(), metrics: newMetrics(registry), wake: make(chan struct{}, 1), urgent: map[*month]struct{}{}}
 }
 
-// Life tells this run of the server from others.
-func (b *Tracker) Incarnation() string { return b.incarnation }
+// Incarnation distinguishes this run of the server from others.
+func (t *Tracker) Incarnation() string { return t.incarnation }
 
-// Spend counts a request of the group that is let through otherwise, or says why it is not:
-// the quota is used up until after the duration, or it is not known whether it is. It waits
-// for the manager where that may help.
-func (b *Tracker) Spend(ctx context.Context, of *decision.Group, now time.Time) (decision.Code, time.Duration) {
-	m := b.month(of.Identity, now)
+// Spend counts a request of the group that is allowed otherwise. If the quota denies it, Spend returns why: the quota is used
+// up for the duration, or it is not known whether it is. It waits for the manager if that may help.
+func (t *Tracker) Spend(ctx context.Context, of *decision.Group, now time.Time) (decision.Code, time.Duration) {
+	m := t.month(of.Identity, now)
 	limits := &of.Limits
 	switch {
 	case limits.Metered || !limits.RequestQuota && !limits.ByteQuota:
@@ -72,38 +88,38 @@ func (b *Tracker) Spend(ctx context.Context, of *decision.Group, now time.Time) 
 		return decision.Allowed, 0
 	case !limits.RequestQuota:
 		if m.exhausted.Load() {
-			return b.exceeded(m, now)
+			return t.exceeded(m, now)
 		}
 		m.free.Add(1)
 		return decision.Allowed, 0
 	}
-	if taken, low := m.take(); taken {
+	if spent, low := m.take(); spent {
 		if low {
-			b.report(m)
+			t.report(m)
 		}
 		return decision.Allowed, 0
 	}
-	return b.await(ctx, m, limits.DenyUnknown, now)
+	return t.await(ctx, m, limits.DenyUnknown, now)
 }
 
-// await is Spend where no allowance is left.
-func (b *Tracker) await(ctx context.Context, m *month, deny bool, now time.Time) (decision.Code, time.Duration) {
+// await is Spend when no allowance is left.
+func (t *Tracker) await(ctx context.Context, m *month, deny bool, now time.Time) (decision.Code, time.Duration) {
 	var timeout <-chan time.Time
 	for {
 		changed, unresponsive := m.wantsMore()
-		if taken, _ := m.take(); taken {
+		if spent, _ := m.take(); spent {
 			return decision.Allowed, 0
 		}
 		if m.exhausted.Load() {
-			return b.exceeded(m, now)
+			return t.exceeded(m, now)
 		}
-		b.report(m)
-		if !b.linked.Load() || unresponsive {
+		t.report(m)
+		if !t.connected.Load() || unresponsive {
 			break
 		}
 		if timeout == nil {
-			b.metrics.waited.Inc()
-			timer := time.NewTimer(patience)
+			t.metrics.waited.Inc()
+			timer := time.NewTimer(allowanceTimeout)
 			defer timer.Stop()
 			timeout = timer.C
 		}
@@ -113,68 +129,68 @@ func (b *Tracker) await(ctx context.Context, m *month, deny bool, now time.Time)
 		case <-timeout:
 			m.markUnresponsive()
 		case <-ctx.Done():
-			b.metrics.unavailable.Inc()
-			return decision.QuotaUnavailable, 0 // nobody reads it
+			t.metrics.unavailable.Inc()
+			return decision.QuotaUnavailable, 0 // the client has disconnected
 		}
 		break
 	}
 	if deny {
-		b.metrics.unavailable.Inc()
+		t.metrics.unavailable.Inc()
 		return decision.QuotaUnavailable, retryAfter
 	}
 	m.unconfirmed.Add(1)
-	b.metrics.unconfirmed.Inc()
+	t.metrics.unconfirmed.Inc()
 	return decision.Allowed, 0
 }
 
-func (b *Tracker) exceeded(m *month, now time.Time) (decision.Code, time.Duration) {
-	b.metrics.exceeded.Inc()
-	return decision.QuotaExceeded, time.Duration(m.ends-b.managerMillis(now)) * time.Millisecond
+func (t *Tracker) exceeded(m *month, now time.Time) (decision.Code, time.Duration) {
+	t.metrics.exceeded.Inc()
+	return decision.QuotaExceeded, time.Duration(m.ends-t.managerMillis(now)) * time.Millisecond
 }
 
-// Sent counts bytes of response bodies of a group, namespace/name.
-func (b *Tracker) Sent(identity string, bytes uint64, now time.Time) {
-	b.month(identity, now).bytes.Add(bytes)
+// Sent counts bytes of response bodies for a group, namespace/name.
+func (t *Tracker) Sent(identity string, bytes uint64, now time.Time) {
+	t.month(identity, now).bytes.Add(bytes)
 }
 
-// Amount is what a group has used elsewhere.
+// Amount is the use of a group that this server has not seen itself.
 type Amount struct {
 	Group           string // namespace/name
 	Requests, Bytes uint64
 }
 
-// Count counts what was let through elsewhere, which needs no allowance any more; no group
-// twice. Where the account of a month would have more than can be counted, it counts nothing,
-// and returns the group: the manager would not take that account any more, with all in it.
-func (b *Tracker) Count(amounts []Amount, now time.Time) (full string, ok bool) {
-	b.counting.Lock()
-	defer b.counting.Unlock()
+// Count counts requests that were allowed elsewhere, which need no allowance any more. No group may be in amounts twice. If
+// the counters of a group would exceed what can be counted in a month, it counts nothing and returns the group: the manager
+// would refuse all further reports of that group's month.
+func (t *Tracker) Count(amounts []Amount, now time.Time) (full string, ok bool) {
+	t.counting.Lock()
+	defer t.counting.Unlock()
 	for _, a := range amounts {
-		m := b.month(a.Group, now)
-		if m.free.Load()+a.Requests > mostCounted || m.bytes.Load()+a.Bytes > mostCounted {
+		m := t.month(a.Group, now)
+		if m.free.Load()+a.Requests > maxCounted || m.bytes.Load()+a.Bytes > maxCounted {
 			return a.Group, false
 		}
 	}
 	for _, a := range amounts {
-		m := b.month(a.Group, now)
+		m := t.month(a.Group, now)
 		m.free.Add(a.Requests)
 		m.bytes.Add(a.Bytes)
 	}
 	return "", true
 }
 
-// Linked notes whether the manager is there to be asked.
-func (b *Tracker) Linked(linked bool) { b.linked.Store(linked) }
+// SetConnected sets whether the manager is connected, so that it can be asked.
+func (t *Tracker) SetConnected(connected bool) { t.connected.Store(connected) }
 
-func (b *Tracker) managerMillis(now time.Time) int64 { return now.UnixMilli() + b.offset.Load() }
+func (t *Tracker) managerMillis(now time.Time) int64 { return now.UnixMilli() + t.offset.Load() }
 
-// month returns the account of the month in which the manager's clock is.
-func (b *Tracker) month(identity string, now time.Time) *month {
-	millis := b.managerMillis(now)
+// month returns the counters of the current month by the manager's clock.
+func (t *Tracker) month(identity string, now time.Time) *month {
+	millis := t.managerMillis(now)
 	for {
-		known, ok := b.groups.Load(identity)
+		known, ok := t.groups.Load(identity)
 		if !ok {
-			known, _ = b.groups.LoadOrStore(identity, &group{identity: identity})
+			known, _ = t.groups.LoadOrStore(identity, &group{identity: identity})
 		}
 		g, _ := known.(*group)
 		if m := g.current.Load(); m != nil && m.begins <= millis && millis < m.ends {
@@ -186,11 +202,11 @@ func (b *Tracker) month(identity string, now time.Time) *month {
 	}
 }
 
-// roll makes the month of an instant the current one; nil where the group was just forgotten.
+// roll makes the month of an instant the current one. It returns nil if the group was dropped meanwhile.
 func (g *group) roll(millis int64) *month {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.gone {
+	if g.dropped {
 		return nil
 	}
 	for _, m := range g.months {
@@ -205,16 +221,16 @@ func (g *group) roll(millis int64) *month {
 	return m
 }
 
-// report has the account reported soon.
-func (b *Tracker) report(m *month) {
-	b.mu.Lock()
-	b.urgent[m] = struct{}{}
-	b.mu.Unlock()
+// report makes the syncclient report the month soon.
+func (t *Tracker) report(m *month) {
+	t.mu.Lock()
+	t.urgent[m] = struct{}{}
+	t.mu.Unlock()
 	select {
-	case b.wake <- struct{}{}:
+	case t.wake <- struct{}{}:
 	default:
 	}
 }
 
-// Wake receives when something should be reported soon.
-func (b *Tracker) Wake() <-chan struct{} { return b.wake }
+// Wake receives a value when there is something to report soon: see Urgent.
+func (t *Tracker) Wake() <-chan struct{} { return t.wake }

@@ -23,7 +23,8 @@ func limited(deny bool) *decision.Group {
 func newTracker() *Tracker { return New(prometheus.NewRegistry()) }
 
 func (b *Tracker) lease(leased, sequence uint64, change ...func(*syncv1.Allowance)) {
-	allowance := &syncv1.Allowance{Group: "tenants/acme", Period: "2026-11", Leased: leased, Sequence: sequence, State: syncv1.QuotaState_QUOTA_STATE_OPEN}
+	allowance := &syncv1.Allowance{Group: "tenants/acme", Period: "2026-11", Leased: leased, Sequence: sequence,
+		State: syncv1.QuotaState_QUOTA_STATE_OPEN}
 	for _, f := range change {
 		f(allowance)
 	}
@@ -34,7 +35,7 @@ func recall(a *syncv1.Allowance) { a.Recall = true }
 
 func exhausted(a *syncv1.Allowance) { a.State = syncv1.QuotaState_QUOTA_STATE_EXHAUSTED }
 
-// TestVerdicts: what is answered with and without allowance, quota and manager.
+// TestVerdicts with and without an allowance, a quota and the manager.
 func TestVerdicts(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -45,15 +46,21 @@ func TestVerdicts(t *testing.T) {
 		want  use // after one request
 	}{
 		{"no quota", &decision.Group{Identity: "tenants/acme"}, nil, decision.Allowed, 0, use{requests: 1}},
-		{"metered", &decision.Group{Identity: "tenants/acme", Limits: decision.Limits{RequestQuota: true, Metered: true}}, nil, decision.Allowed, 0, use{requests: 1}},
-		{"an allowance", limited(true), func(b *Tracker) { b.lease(5, 1) }, decision.Allowed, 0, use{leased: 5, sequence: 1, spent: 1, requests: 1}},
-		{"nobody knows, deny", limited(true), nil, decision.QuotaUnavailable, time.Second, use{}},
-		{"nobody knows, allow", limited(false), nil, decision.Allowed, 0, use{requests: 1, unconfirmed: 1}},
+		{"metered", &decision.Group{Identity: "tenants/acme", Limits: decision.Limits{RequestQuota: true, Metered: true}}, nil,
+			decision.Allowed, 0, use{requests: 1}},
+		{"an allowance", limited(true), func(b *Tracker) { b.lease(5, 1) }, decision.Allowed, 0,
+			use{leased: 5, sequence: 1, spent: 1, requests: 1}},
+		{"unknown, deny", limited(true), nil, decision.QuotaUnavailable, time.Second, use{}},
+		{"unknown, allow", limited(false), nil, decision.Allowed, 0, use{requests: 1, unconfirmed: 1}},
 		{"exhausted", limited(false), func(b *Tracker) { b.lease(0, 1, exhausted) }, decision.QuotaExceeded, 228 * time.Hour, use{sequence: 1}},
-		{"exhausted, but there was one left", limited(false), func(b *Tracker) { b.lease(1, 1, exhausted) }, decision.Allowed, 0, use{leased: 1, sequence: 1, spent: 1, requests: 1}},
-		{"recalled", limited(true), func(b *Tracker) { b.lease(5, 1); b.lease(5, 1, recall) }, decision.QuotaUnavailable, time.Second, use{sequence: 1}},
-		{"bytes", &decision.Group{Identity: "tenants/acme", Limits: decision.Limits{ByteQuota: true}}, nil, decision.Allowed, 0, use{requests: 1}},
-		{"no bytes", &decision.Group{Identity: "tenants/acme", Limits: decision.Limits{ByteQuota: true}}, func(b *Tracker) { b.lease(0, 0, exhausted) }, decision.QuotaExceeded, 228 * time.Hour, use{}},
+		{"exhausted, but there was one left", limited(false), func(b *Tracker) { b.lease(1, 1, exhausted) }, decision.Allowed, 0,
+			use{leased: 1, sequence: 1, spent: 1, requests: 1}},
+		{"recalled", limited(true), func(b *Tracker) { b.lease(5, 1); b.lease(5, 1, recall) }, decision.QuotaUnavailable, time.Second,
+			use{sequence: 1}},
+		{"bytes", &decision.Group{Identity: "tenants/acme", Limits: decision.Limits{ByteQuota: true}}, nil, decision.Allowed, 0,
+			use{requests: 1}},
+		{"no bytes", &decision.Group{Identity: "tenants/acme", Limits: decision.Limits{ByteQuota: true}},
+			func(b *Tracker) { b.lease(0, 0, exhausted) }, decision.QuotaExceeded, 228 * time.Hour, use{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := newTracker()
@@ -70,18 +77,18 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-// TestWaiting: a request waits for the manager while it is there, and not for ever; after it
-// was silent, others do not wait until it speaks.
+// TestWaiting: a request waits for the manager while it is connected, and for a bounded time. After the manager did not respond,
+// other requests do not wait until it does.
 func TestWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTracker()
-		b.Linked(true)
+		b.SetConnected(true)
 		spend := func(deny bool) (decision.Code, time.Duration) {
 			begin := time.Now()
 			code, _ := b.Spend(t.Context(), limited(deny), now)
 			return code, time.Since(begin)
 		}
-		if code, took := spend(true); code != decision.QuotaUnavailable || took != patience {
+		if code, took := spend(true); code != decision.QuotaUnavailable || took != allowanceTimeout {
 			t.Errorf("%v after %v", code, took)
 		}
 		if code, took := spend(false); code != decision.Allowed || took != 0 {
@@ -89,10 +96,10 @@ func TestWaiting(t *testing.T) {
 		}
 		b.lease(0, 1)
 		go func() {
-			time.Sleep(patience / 2)
+			time.Sleep(allowanceTimeout / 2)
 			b.lease(1, 2)
 		}()
-		if code, took := spend(true); code != decision.Allowed || took != patience/2 {
+		if code, took := spend(true); code != decision.Allowed || took != allowanceTimeout/2 {
 			t.Errorf("%v after %v", code, took)
 		}
 		if wants := b.Urgent(now); len(wants) != 1 || wants[0].GetSpent() != 1 {
@@ -101,7 +108,7 @@ func TestWaiting(t *testing.T) {
 	})
 }
 
-// TestRecallIsAtomic spends and recalls at once: what was spent is in what is kept.
+// TestRecallIsAtomic spends and recalls at the same time: what was spent is reported as spent.
 func TestRecallIsAtomic(t *testing.T) {
 	b := newTracker()
 	b.Sent("tenants/acme", 0, now)
@@ -124,7 +131,7 @@ func TestRecallIsAtomic(t *testing.T) {
 	}
 	m := b.month("tenants/acme", now)
 	leased, sequence := uint64(0), uint64(0)
-	for range 30_000 { // the moment to catch is short
+	for range 30_000 { // to hit the moment of the recall
 		leased += 20
 		sequence++
 		b.lease(leased, sequence)
@@ -142,8 +149,8 @@ func TestRecallIsAtomic(t *testing.T) {
 	}
 }
 
-// TestMonths: the month is the manager's, whatever the server's clock says; nothing of an
-// allowance is carried over, and the old month is reported until it is persisted.
+// TestMonths: the month is the one of the manager's clock, not of the server's. Nothing of an allowance is carried over, and the
+// old month is reported until it is persisted.
 func TestMonths(t *testing.T) {
 	for _, end := range []time.Time{
 		time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC),
@@ -160,7 +167,8 @@ func TestMonths(t *testing.T) {
 			b.Allow(&syncv1.Allowances{NowMs: before.Add(-time.Minute).UnixMilli()}, clock(before.Add(-time.Minute)))
 			b.Sent("tenants/acme", 7, clock(before))
 			period := before.Format("2006-01")
-			b.Allow(&syncv1.Allowances{NowMs: before.UnixMilli(), Groups: []*syncv1.Allowance{{Group: "tenants/acme", Period: period, Leased: 10, Sequence: 1}}}, clock(before))
+			b.Allow(&syncv1.Allowances{NowMs: before.UnixMilli(),
+				Groups: []*syncv1.Allowance{{Group: "tenants/acme", Period: period, Leased: 10, Sequence: 1}}}, clock(before))
 			if code, _ := b.Spend(t.Context(), limited(true), clock(before)); code != decision.Allowed {
 				t.Errorf("%s by %s: %v in the last millisecond", end, skew, code)
 			}
@@ -169,7 +177,8 @@ func TestMonths(t *testing.T) {
 			}
 			b.Sent("tenants/acme", 8, clock(end))
 			uses := b.Due(clock(end), false)
-			if len(uses) != 2 || uses[0].GetPeriod() != period || uses[0].GetRequests() != 1 || uses[0].GetBytes() != 7 || uses[1].GetBytes() != 8 || uses[1].GetRequests() != 0 {
+			if len(uses) != 2 || uses[0].GetPeriod() != period || uses[0].GetRequests() != 1 || uses[0].GetBytes() != 7 ||
+				uses[1].GetBytes() != 8 || uses[1].GetRequests() != 0 {
 				t.Errorf("%s by %s: %v", end, skew, uses)
 			}
 		}
@@ -185,8 +194,7 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// TestRefused: what the manager refuses is kept, reported again after a while, and does not
-// keep the server from ending.
+// TestRefused: a report that the manager refuses is kept, sent again after a while, and does not keep the server from stopping.
 func TestRefused(t *testing.T) {
 	b := newTracker()
 	b.Sent("tenants/acme", 7, now)

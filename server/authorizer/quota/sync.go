@@ -7,28 +7,28 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 )
 
-// Allow takes over what the manager says. Its clock is taken as it was when it wrote: that
-// leaves this server behind by the time that the message took, never ahead.
-func (b *Tracker) Allow(said *syncv1.Allowances, now time.Time) {
-	b.offset.Store(said.GetNowMs() - now.UnixMilli())
-	for _, allowance := range said.GetGroups() {
-		m := b.find(allowance.GetGroup(), allowance.GetPeriod())
+// Allow applies allowances. The manager's clock is taken as of when it sent them: that leaves this server behind by the time
+// that the message took, never ahead.
+func (t *Tracker) Allow(allowances *syncv1.Allowances, now time.Time) {
+	t.offset.Store(allowances.GetNowMs() - now.UnixMilli())
+	for _, allowance := range allowances.GetGroups() {
+		m := t.find(allowance.GetGroup(), allowance.GetPeriod())
 		if m == nil {
 			continue
 		}
 		if allowance.GetRefused() != "" {
-			b.metrics.refused.Inc()
+			t.metrics.refused.Inc()
 			m.refuse(now)
 			continue
 		}
 		if m.allow(allowance, now) {
-			b.report(m)
+			t.report(m)
 		}
 	}
 }
 
-func (b *Tracker) find(identity, period string) *month {
-	known, ok := b.groups.Load(identity)
+func (t *Tracker) find(identity, period string) *month {
+	known, ok := t.groups.Load(identity)
 	if !ok {
 		return nil
 	}
@@ -43,12 +43,12 @@ func (b *Tracker) find(identity, period string) *month {
 	return nil
 }
 
-// Urgent returns what should be reported at once: who needs more, and who gives back.
-func (b *Tracker) Urgent(now time.Time) []*syncv1.GroupUse {
-	b.mu.Lock()
-	urgent, closed := b.urgent, b.closed
-	b.urgent = map[*month]struct{}{}
-	b.mu.Unlock()
+// Urgent returns what has to be reported at once: months that need more, or give back.
+func (t *Tracker) Urgent(now time.Time) []*syncv1.GroupUse {
+	t.mu.Lock()
+	urgent, closed := t.urgent, t.closed
+	t.urgent = map[*month]struct{}{}
+	t.mu.Unlock()
 	var uses []*syncv1.GroupUse
 	for m := range urgent {
 		if report := m.report(now, closed, true); report != nil {
@@ -58,16 +58,15 @@ func (b *Tracker) Urgent(now time.Time) []*syncv1.GroupUse {
 	return uses
 }
 
-// Due returns all that the manager has not persisted. At the beginning of a stream it is to
-// be whole: with every account that has an allowance, so that the manager knows whom to ask
-// for it.
-func (b *Tracker) Due(now time.Time, whole bool) []*syncv1.GroupUse {
-	b.mu.Lock()
-	closed := b.closed
-	b.mu.Unlock()
-	b.forget(b.managerMillis(now))
+// Due returns everything that the manager has not persisted. At the beginning of a stream it has to be whole: with every month
+// that has an allowance, so that the manager knows which servers to recall it from.
+func (t *Tracker) Due(now time.Time, whole bool) []*syncv1.GroupUse {
+	t.mu.Lock()
+	closed := t.closed
+	t.mu.Unlock()
+	t.forget(t.managerMillis(now))
 	var uses []*syncv1.GroupUse
-	b.each(func(m *month) {
+	t.each(func(m *month) {
 		if report := m.report(now, closed, whole); report != nil {
 			uses = append(uses, report)
 		}
@@ -75,9 +74,9 @@ func (b *Tracker) Due(now time.Time, whole bool) []*syncv1.GroupUse {
 	return uses
 }
 
-// each calls f with every account.
-func (b *Tracker) each(f func(m *month)) {
-	b.groups.Range(func(_, value any) bool {
+// each calls f with every month of every group.
+func (t *Tracker) each(f func(m *month)) {
+	t.groups.Range(func(_, value any) bool {
 		g, _ := value.(*group)
 		g.mu.Lock()
 		months := g.months
@@ -89,13 +88,13 @@ func (b *Tracker) each(f func(m *month)) {
 	})
 }
 
-// forget drops accounts of which the manager takes no reports any more, those from before the last month, and groups
-// that have no other. So it holds the groups of two months, not all that there ever were; a group that is gone stays
-// until then, as its account goes on if it comes back.
-func (b *Tracker) forget(millis int64) {
+// forget drops months of which the manager accepts no reports any more, which are those before the last month, and groups that
+// have no other month. So the groups of two months are kept, not all that there ever were. A group that was deleted is kept as
+// long, because its counters continue if it is created again.
+func (t *Tracker) forget(millis int64) {
 	at := time.UnixMilli(millis).UTC()
 	last := time.Date(at.Year(), at.Month()-1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()
-	b.groups.Range(func(identity, value any) bool {
+	t.groups.Range(func(identity, value any) bool {
 		g, _ := value.(*group)
 		g.mu.Lock()
 		defer g.mu.Unlock()
@@ -104,26 +103,26 @@ func (b *Tracker) forget(millis int64) {
 		}
 		g.months = slices.DeleteFunc(slices.Clone(g.months), func(m *month) bool { return m.ends <= last })
 		if len(g.months) == 0 {
-			g.gone = true
-			b.groups.Delete(identity)
+			g.dropped = true
+			t.groups.Delete(identity)
 		}
 		return true
 	})
 }
 
-// Close ends the life: what is not spent is given back, and nothing more is spent.
-func (b *Tracker) Close() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.closed = true
+// Close ends the incarnation: what is not spent is given back, and nothing more is spent.
+func (t *Tracker) Close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.closed = true
 }
 
-// Settled is whether the manager has persisted everything.
-func (b *Tracker) Reported() bool {
-	b.mu.Lock()
-	closed := b.closed
-	b.mu.Unlock()
-	settled := true
-	b.each(func(m *month) { settled = settled && m.isReported(closed) })
-	return settled
+// Reported reports whether the manager has persisted everything.
+func (t *Tracker) Reported() bool {
+	t.mu.Lock()
+	closed := t.closed
+	t.mu.Unlock()
+	reported := true
+	t.each(func(m *month) { reported = reported && m.isReported(closed) })
+	return reported
 }

@@ -10,18 +10,22 @@ import (
 )
 
 const (
-	// most is the most that a limit has of anything; see the API.
-	most = 1_000_000
-	// reach keeps times in range: it is how far from its base a bucket is used, in its ticks.
+	// maxLimit is the most that a limit has of anything; see the API.
+	maxLimit = 1_000_000
+	// reach keeps times in range: a bucket is used only this far from its base, in its ticks.
 	reach = 1 << 61
 
-	// closed is the arrival in a bucket that is no longer used.
+	// closed is the arrival of a bucket that is no longer used.
 	closed = math.MaxInt64
 )
 
-// bucket is this server's part of one limit. Its times are ticks from a base. There are as many
-// of them in a nanosecond as the limit has requests in a second, so that the interval between
-// two requests is a whole number of them, and nothing is ever rounded.
+// bucket is this server's part of one limit. Its times are ticks from a base. A nanosecond has as many ticks as the limit
+// has requests in a second, so that the interval between two requests is a whole number of ticks, and nothing is ever
+// rounded.
+//
+// Invariants: all fields but arrival are fixed before others see the bucket. A request takes by raising arrival by one
+// interval in one atomic step, so no request is lost or counted twice. Once arrival is closed it stays closed, and no
+// request takes from the bucket.
 type bucket struct {
 	limit   decision.RateLimit
 	servers uint32
@@ -32,16 +36,16 @@ type bucket struct {
 	interval int64 // ticks between two requests at this server's part of the rate
 	full     int64 // ticks of a burst
 
-	// arrival is when the next request would arrive if all of them came at the rate (TAT, the
-	// theoretical arrival time). One that is in the past is a full bucket.
+	// arrival is when the next request would arrive if all requests came at the rate (TAT, the theoretical arrival time).
+	// If it is in the past, the bucket is full.
 	arrival atomic.Int64
 }
 
-// newBucket returns a full one. Of the burst each server has a whole number, rounded down; but
-// one request it lets through at once, even where there are more servers than the burst is.
+// newBucket returns a full bucket. Each server has a whole number of the burst, rounded down, but at least one request,
+// even if there are more servers than the burst has requests.
 func newBucket(limit decision.RateLimit, servers uint32, base int64) *bucket {
-	b := &bucket{limit: limit, servers: servers, base: base, rate: int64(min(limit.PerSecond, most))}
-	burst := int64(min(limit.Burst, most))
+	b := &bucket{limit: limit, servers: servers, base: base, rate: int64(min(limit.PerSecond, maxLimit))}
+	burst := int64(min(limit.Burst, maxLimit))
 	if burst == 0 {
 		burst = b.rate
 	}
@@ -51,21 +55,20 @@ func newBucket(limit decision.RateLimit, servers uint32, base int64) *bucket {
 	return b
 }
 
-// reaches is whether an instant, in nanoseconds since the epoch, is near enough to the base.
+// reaches reports whether an instant, in nanoseconds since the epoch, is near enough to the base.
 func (b *bucket) reaches(at int64) bool { return max(at-b.base, b.base-at) <= reach/b.rate }
 
-// ticks are those at an instant; of one that is far away, those of one that is not quite as far.
+// ticks returns the ticks at an instant. An instant that is too far from the base counts as one that is less far.
 func (b *bucket) ticks(at int64) int64 {
 	return min(max(at-b.base, -2*reach/b.rate), 2*reach/b.rate) * b.rate
 }
 
-// duration is that of so many ticks, rounded up to a nanosecond.
+// duration returns the duration of so many ticks, rounded up to a nanosecond.
 func (b *bucket) duration(ticks int64) time.Duration {
 	return time.Duration((ticks + b.rate - 1) / b.rate)
 }
 
-// wait is after how long a request at an instant would be let through. Open is false where the
-// bucket is no longer used.
+// wait returns after how long a request at an instant would be admitted. open is false if the bucket is no longer used.
 func (b *bucket) wait(at int64, now func() int64) (wait time.Duration, open bool) {
 	arrival := b.read(at, now)
 	if arrival == closed {
@@ -74,7 +77,7 @@ func (b *bucket) wait(at int64, now func() int64) (wait time.Duration, open bool
 	return b.duration(max(arrival-b.full+b.interval-b.ticks(at), 0)), true
 }
 
-// take lets a request at an instant through, or says after how long it would.
+// take admits a request at an instant, or returns after how long it would.
 func (b *bucket) take(at int64, now func() int64) (wait time.Duration, open bool) {
 	for {
 		arrival := b.read(at, now)
@@ -91,10 +94,10 @@ func (b *bucket) take(at int64, now func() int64) (wait time.Duration, open bool
 	}
 }
 
-// read returns the arrival. No request leaves one behind that is further ahead of the clock
-// than a full bucket. One that is, is from before the clock went back: then the bucket is
-// empty as of now, lest nobody be let through until the clock is there again. The clock is
-// asked again for that, since a request may just be late.
+// read returns the arrival. No request leaves an arrival that is further ahead of the clock than a full bucket. If it is
+// further ahead, the clock was turned back: then the bucket counts as empty from now on, because otherwise no request would
+// be admitted until the clock has caught up. read reads the clock again to find that out, since the request may only be
+// late.
 func (b *bucket) read(at int64, now func() int64) int64 {
 	for {
 		arrival := b.arrival.Load()
@@ -109,8 +112,8 @@ func (b *bucket) read(at int64, now func() int64) int64 {
 	}
 }
 
-// giveBack undoes a take at an instant, as far as the time since has not done so: a bucket that
-// became full meanwhile does not get what would not have gone into it.
+// giveBack undoes a take at an instant, less what the time since then has undone: a bucket that became full meanwhile does
+// not get more than it would have without the take.
 func (b *bucket) giveBack(at, now int64) {
 	undone := max(b.interval-max(b.ticks(now)-b.ticks(at), 0), 0)
 	for {
@@ -121,21 +124,20 @@ func (b *bucket) giveBack(at, now int64) {
 	}
 }
 
-// missing is what a bucket lacks of a full one, in ticks. It is for a known arrival.
+// missing returns what a bucket with this arrival lacks of a full one, in ticks.
 func (b *bucket) missing(arrival, at int64) int64 { return min(max(arrival-b.ticks(at), 0), b.full) }
 
-// inherit makes the bucket as full as the one before it, of which arrival is the last, in
-// proportion.
+// inherit makes the bucket as full, in proportion, as the one that it replaces, whose last arrival is given.
 func (b *bucket) inherit(before *bucket, arrival, at int64) {
 	b.arrival.Store(b.ticks(at) + scale(before.missing(arrival, at), b.full, before.full))
 }
 
-// standing is how a bucket stands at an instant; that of none is the zero one.
+// status returns the status of a bucket at an instant; of a nil bucket it is the zero Status.
 func (b *bucket) status(at int64) Status {
 	if b == nil {
 		return Status{}
 	}
-	missing := b.missing(b.arrival.Load(), at) // all, where it is closed
+	missing := b.missing(b.arrival.Load(), at) // all of it, if it is closed
 	status := Status{Limit: b.limit, Left: uint32((b.full - missing) / b.interval), Reset: b.duration(missing)}
 	if status.Left == 0 {
 		status.Reset = b.duration(missing - b.full + b.interval)
@@ -143,7 +145,7 @@ func (b *bucket) status(at int64) Status {
 	return status
 }
 
-// scale is part * to / of, rounded up, for a part that is at most of.
+// scale returns part * to / of, rounded up, for a part that is at most of.
 func scale(part, to, of int64) int64 {
 	high, low := bits.Mul64(uint64(part), uint64(to))
 	scaled, rest := bits.Div64(high, low, uint64(of))

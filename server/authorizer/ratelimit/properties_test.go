@@ -19,17 +19,17 @@ func drawLimit(t *rapid.T, name string) decision.RateLimit {
 	return decision.RateLimit{PerSecond: one(1_000_000).Draw(t, name), Burst: one(1_000_000).Draw(t, name+"'s burst")}
 }
 
-// span is a time that matters to a limit: some intervals of it, or a part of one.
+// span is a duration that matters to a limit: some of its intervals, or a part of one.
 func span(t *rapid.T, limit decision.RateLimit) time.Duration {
 	return time.Duration(rapid.Float64Range(0, 4).Draw(t, "intervals") * float64(time.Second) / float64(limit.PerSecond))
 }
 
-// allowed is how many may be admitted in a window, by definition.
+// allowed is how many requests may be admitted in a window, by definition.
 func allowed(limit decision.RateLimit, window time.Duration) float64 {
 	return float64(limit.Burst) + float64(limit.PerSecond)*window.Seconds() + 1e-6
 }
 
-// windows fails if more was admitted in any window than may be.
+// windows fails if more requests were admitted in any window than may be.
 func windows(t *rapid.T, who string, limit decision.RateLimit, admitted []time.Duration) {
 	slices.Sort(admitted)
 	for i := range admitted {
@@ -41,8 +41,8 @@ func windows(t *rapid.T, who string, limit decision.RateLimit, admitted []time.D
 	}
 }
 
-// TestNoWindowHasMore offers requests to a group with keys, at any times, and from clocks that
-// are a little behind: in no window more are admitted than the rate and the burst allow.
+// TestNoWindowHasMore offers requests to a group with keys, at any times, and from clocks that are a little behind: in no
+// window more requests are admitted than the rate and the burst allow.
 func TestNoWindowHasMore(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l, clock := newLimiter()
@@ -74,9 +74,9 @@ func TestNoWindowHasMore(t *testing.T) {
 	})
 }
 
-// TestASteadyClientIsNeverRefused: not even with a burst of one, and whatever came before. Its
-// requests come at the rate, each at the next whole nanosecond.
-func TestASteadyClientIsNeverRefused(t *testing.T) {
+// TestSteadyClientIsNeverDenied, not even with a burst of one, and after any other requests. Its requests come at the rate,
+// each at the next whole nanosecond.
+func TestSteadyClientIsNeverDenied(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l, clock := newLimiter()
 		group, key := groupOf(0, 0), &decision.Key{ID: "k1", Rate: drawLimit(t, "rate")}
@@ -101,7 +101,7 @@ func TestASteadyClientIsNeverRefused(t *testing.T) {
 	})
 }
 
-// TestWaitIsExact: one nanosecond before, the request would be refused.
+// TestWaitIsExact: one nanosecond earlier, the request would be denied.
 func TestWaitIsExact(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l, clock := newLimiter()
@@ -125,8 +125,7 @@ func TestWaitIsExact(t *testing.T) {
 	})
 }
 
-// TestBothOrNone compares two limits of one request with a limiter for each: what one refuses,
-// the other does not count.
+// TestBothOrNone compares two limits of one request with a limiter for each: a request that one denies, the other does not count.
 func TestBothOrNone(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l, clock := newLimiter()
@@ -149,8 +148,8 @@ func TestBothOrNone(t *testing.T) {
 	})
 }
 
-// TestServersTogether: as many servers as there are, each with its part, admit no more than the
-// limit, but for one request each where there are more of them than the burst is.
+// TestServersTogether: all servers together, each with its part, admit no more than the limit, except for one request each
+// if there are more servers than the burst has requests.
 func TestServersTogether(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		limit := drawLimit(t, "limit")
@@ -162,13 +161,12 @@ func TestServersTogether(t *testing.T) {
 			burst += uint32(b.burst)
 		}
 		if math.Abs(rate/float64(limit.PerSecond)-1) > 1e-12 || burst > max(limit.Burst, n) || burst+n <= limit.Burst {
-			t.Fatalf("%d servers let %f a second through, %d at once, of %+v", n, rate, burst, limit)
+			t.Fatalf("%d servers admit %f a second, %d at once, of %+v", n, rate, burst, limit)
 		}
 	})
 }
 
-// TestGivingBack: what is given back is never more than what would be there if nothing had been
-// taken.
+// TestGivingBack never leaves more than if nothing had been taken.
 func TestGivingBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		limit := decision.RateLimit{PerSecond: rapid.Uint32Range(1, 20).Draw(t, "rate"), Burst: rapid.Uint32Range(1, 20).Draw(t, "burst")}
@@ -189,7 +187,7 @@ func TestGivingBack(t *testing.T) {
 			step()
 			if wait, _ := with.take(at, now); wait == 0 {
 				if wait, _ = without.take(at, now); wait > 0 {
-					t.Fatal("with one more taken, more is let through")
+					t.Fatal("with one more taken, more requests are admitted")
 				}
 			}
 		}
@@ -199,9 +197,8 @@ func TestGivingBack(t *testing.T) {
 	})
 }
 
-// TestRace admits by two snapshots at once, between which the rate has changed and the burst has
-// not, and sweeps meanwhile. The clock stands: what is admitted is the burst, though each change
-// replaces the bucket.
+// TestRace admits by two snapshots at once, between which the rate has changed and the burst has not, and sweeps meanwhile.
+// The clock stands still: as many requests are admitted as the burst has, although each change replaces the bucket.
 func TestRace(t *testing.T) {
 	for range 20 {
 		l, clock := newLimiter()
@@ -228,9 +225,9 @@ func TestRace(t *testing.T) {
 	}
 }
 
-// TestRaceOfShares changes among how many servers a limit is shared, while requests come: while
-// this server has half of it, each of them counts for two.
-func TestRaceOfShares(t *testing.T) {
+// TestRaceOfPeers changes how many servers share a limit while requests come: while this server has half of the limit, each
+// request counts for two.
+func TestRaceOfPeers(t *testing.T) {
 	l, clock := newLimiter()
 	group, key := groupOf(1000, 4000), keyOf(1000, 3000)
 	admitted := make([]int, 4)
@@ -240,11 +237,11 @@ func TestRaceOfShares(t *testing.T) {
 	}
 	all.Go(func() {
 		for i := range uint32(501) {
-			l.PeersChanged(told("tenants/acme", 2-i%2))
+			l.PeersChanged(peers("tenants/acme", 2-i%2))
 		}
 	})
 	all.Wait()
-	l.PeersChanged(told("tenants/acme", 1))
+	l.PeersChanged(peers("tenants/acme", 1))
 	more, _ := l.admitAll(group, key, clock.now, 10_000)
 	total := more
 	for _, n := range admitted {
@@ -255,13 +252,14 @@ func TestRaceOfShares(t *testing.T) {
 	}
 }
 
-// TestRaceOfTwoLimits: of requests that come at once, exactly as many are admitted as the group
-// has, and the keys have counted those alone.
+// TestRaceOfTwoLimits: of requests that come at once, exactly as many are admitted as the group allows, and the keys have
+// counted only those.
 func TestRaceOfTwoLimits(t *testing.T) {
 	for range 3000 { // the moment to catch is when the group has one left
 		l, clock := newLimiter()
 		group := groupOf(1, 6)
-		keys := []*decision.Key{{ID: "k1", Rate: decision.RateLimit{PerSecond: 1, Burst: 800}}, {ID: "k2", Rate: decision.RateLimit{PerSecond: 1, Burst: 800}}}
+		keys := []*decision.Key{{ID: "k1", Rate: decision.RateLimit{PerSecond: 1, Burst: 800}},
+			{ID: "k2", Rate: decision.RateLimit{PerSecond: 1, Burst: 800}}}
 		var all sync.WaitGroup
 		admitted := make([]int, 4)
 		begin := make(chan struct{})

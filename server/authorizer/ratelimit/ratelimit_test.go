@@ -11,7 +11,7 @@ import (
 
 var start = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
-// clock is a clock that stands.
+// clock is a clock that stands still.
 type clock struct{ now time.Time }
 
 func (c *clock) read() time.Time { return c.now }
@@ -31,7 +31,7 @@ func keyOf(perSecond, burst uint32) *decision.Key {
 	return &decision.Key{ID: "k1", Rate: decision.RateLimit{PerSecond: perSecond, Burst: burst}}
 }
 
-func told(group string, servers uint32) *syncv1.Servers {
+func peers(group string, servers uint32) *syncv1.Servers {
 	return &syncv1.Servers{Groups: []*syncv1.GroupServers{{Group: group, Servers: servers}}}
 }
 
@@ -70,11 +70,11 @@ func TestVerdicts(t *testing.T) {
 		{"the key's limit is shared, too", groupOf(0, 0), keyOf(10, 20), 2, 10, 200 * time.Millisecond, 5},
 		{"more servers than the burst is", groupOf(2, 3), keyOf(0, 0), 4, 1, 2 * time.Second, 0},
 		{"as fast as can be", groupOf(1_000_000, 1), keyOf(0, 0), 1, 1, time.Microsecond, 1},
-		{"as slow as can be", groupOf(1, 1), keyOf(0, 0), 4_000_000_000, 1, most * time.Second, 0},
+		{"as slow as can be", groupOf(1, 1), keyOf(0, 0), 4_000_000_000, 1, maxLimit * time.Second, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l, clock := newLimiter()
-			l.PeersChanged(told("tenants/acme", c.servers))
+			l.PeersChanged(peers("tenants/acme", c.servers))
 			admitted, last := l.admitAll(c.group, c.key, clock.now, 100)
 			if admitted != c.admitted || last.Wait != c.wait {
 				t.Errorf("%d admitted, wait %s", admitted, last.Wait)
@@ -87,17 +87,21 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-// TestStandings: what the headers are made of.
-func TestStandings(t *testing.T) {
+// TestStatuses, which headers are made of.
+func TestStatuses(t *testing.T) {
 	l, clock := newLimiter()
-	l.PeersChanged(told("tenants/acme", 2))
+	l.PeersChanged(peers("tenants/acme", 2))
 	group, key := groupOf(10, 20), keyOf(4, 8)
 	for i, want := range []Verdict{
-		{Admitted: true, Statuses: Statuses{Group: Status{group.Limits.Rate, 9, 200 * time.Millisecond}, Key: Status{key.Rate, 3, 500 * time.Millisecond}}},
+		{Admitted: true, Statuses: Statuses{Group: Status{group.Limits.Rate, 9, 200 * time.Millisecond},
+			Key: Status{key.Rate, 3, 500 * time.Millisecond}}},
 		{Admitted: true, Statuses: Statuses{Group: Status{group.Limits.Rate, 8, 400 * time.Millisecond}, Key: Status{key.Rate, 2, time.Second}}},
-		{Admitted: true, Statuses: Statuses{Group: Status{group.Limits.Rate, 7, 600 * time.Millisecond}, Key: Status{key.Rate, 1, 1500 * time.Millisecond}}},
-		{Admitted: true, Statuses: Statuses{Group: Status{group.Limits.Rate, 6, 800 * time.Millisecond}, Key: Status{key.Rate, 0, 500 * time.Millisecond}}},
-		{Wait: 500 * time.Millisecond, Statuses: Statuses{Group: Status{group.Limits.Rate, 6, 800 * time.Millisecond}, Key: Status{key.Rate, 0, 500 * time.Millisecond}}},
+		{Admitted: true, Statuses: Statuses{Group: Status{group.Limits.Rate, 7, 600 * time.Millisecond},
+			Key: Status{key.Rate, 1, 1500 * time.Millisecond}}},
+		{Admitted: true, Statuses: Statuses{Group: Status{group.Limits.Rate, 6, 800 * time.Millisecond},
+			Key: Status{key.Rate, 0, 500 * time.Millisecond}}},
+		{Wait: 500 * time.Millisecond, Statuses: Statuses{Group: Status{group.Limits.Rate, 6, 800 * time.Millisecond},
+			Key: Status{key.Rate, 0, 500 * time.Millisecond}}},
 	} {
 		if got := l.Admit(group, key, clock.now); got != want {
 			t.Errorf("request %d: %+v", i, got)
@@ -105,8 +109,8 @@ func TestStandings(t *testing.T) {
 	}
 }
 
-// TestChanges: a limit or a share that changes finds the bucket as full as it was, in
-// proportion, and one that comes back finds it so, too.
+// TestChanges: when a limit or the number of servers changes, the bucket stays as full as it was, in proportion, and also
+// when a limit comes back.
 func TestChanges(t *testing.T) {
 	steps := []struct {
 		name     string
@@ -124,21 +128,21 @@ func TestChanges(t *testing.T) {
 	}
 	l, clock := newLimiter()
 	for _, s := range steps {
-		l.PeersChanged(told("tenants/acme", s.servers))
+		l.PeersChanged(peers("tenants/acme", s.servers))
 		if admitted, last := l.admitAll(s.group, keyOf(0, 0), clock.now, 1000); admitted != s.admitted || last.Wait > time.Second {
 			t.Errorf("%s: %d admitted, wait %s", s.name, admitted, last.Wait)
 		}
 	}
 	clock.step(5 * time.Second) // half of the burst
-	l.PeersChanged(told("tenants/acme", 2))
+	l.PeersChanged(peers("tenants/acme", 2))
 	if admitted, _ := l.admitAll(groupOf(10, 100), keyOf(0, 0), clock.now, 1000); admitted != 25 {
 		t.Errorf("half full, half of it: %d admitted", admitted)
 	}
 }
 
-// TestTheClockGoesBack: nobody is locked out by it for longer than between two requests, and
-// nobody is let through by it.
-func TestTheClockGoesBack(t *testing.T) {
+// TestClockTurnedBack: requests are denied for no longer than the interval between two requests, and none is admitted
+// because of it.
+func TestClockTurnedBack(t *testing.T) {
 	group, key := groupOf(10, 20), keyOf(0, 0)
 	for _, back := range []time.Duration{time.Millisecond, time.Second, time.Hour, 1000 * time.Hour} {
 		l, clock := newLimiter()
@@ -156,8 +160,8 @@ func TestTheClockGoesBack(t *testing.T) {
 	}
 }
 
-// TestALateRequest: one that read the clock before others did takes nothing back.
-func TestALateRequest(t *testing.T) {
+// TestLateRequest: a request that read the clock before others did undoes nothing.
+func TestLateRequest(t *testing.T) {
 	l, clock := newLimiter()
 	group, key := groupOf(10, 20), keyOf(0, 0)
 	late := clock.now
@@ -171,7 +175,7 @@ func TestALateRequest(t *testing.T) {
 	}
 }
 
-// TestForgetting: what has nothing to remember goes, and nothing else.
+// TestForgetting: buckets that have nothing to remember are forgotten, and no others.
 func TestForgetting(t *testing.T) {
 	l, clock := newLimiter()
 	count := func() (n int) {
@@ -197,32 +201,32 @@ func TestForgetting(t *testing.T) {
 	if n := count(); n != 1 {
 		t.Errorf("%d buckets without keys", n)
 	}
-	l.PeersChanged(told("tenants/acme", 3))
+	l.PeersChanged(peers("tenants/acme", 3))
 	missing := l.sweep(no, no, nil)
 	if l.servers("tenants/acme") != 3 || count() != 0 {
-		t.Error("a group that is about to come is forgotten")
+		t.Error("a group that is about to arrive is forgotten")
 	}
 	if l.sweep(no, no, missing); l.servers("tenants/acme") != 1 {
-		t.Error("a group that is gone is remembered")
+		t.Error("a group that was deleted is remembered")
 	}
 }
 
-func TestTold(t *testing.T) {
+func TestPeersChanged(t *testing.T) {
 	l, _ := newLimiter()
 	for i, step := range []struct {
 		servers  uint32
 		settling bool
 		want     uint32
 	}{{0, false, 1}, {3, false, 3}, {1, true, 3}, {4, true, 4}, {2, false, 2}, {0, true, 2}, {0, false, 1}, {2, true, 2}} {
-		said := told("tenants/acme", step.servers)
-		said.Settling = step.settling
-		if l.PeersChanged(said); l.servers("tenants/acme") != step.want || l.servers("tenants/other") != 1 {
+		message := peers("tenants/acme", step.servers)
+		message.StartupGrace = step.settling
+		if l.PeersChanged(message); l.servers("tenants/acme") != step.want || l.servers("tenants/other") != 1 {
 			t.Errorf("step %d: %d servers", i, l.servers("tenants/acme"))
 		}
 	}
 }
 
-// FuzzScale compares with the definition, where that does not overflow.
+// FuzzScale compares with the definition if that does not overflow.
 func FuzzScale(f *testing.F) {
 	f.Add(uint32(3), uint32(7), uint32(9))
 	f.Fuzz(func(t *testing.T, part, to, of uint32) {

@@ -6,28 +6,27 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 )
 
-// Told takes over among how many servers the limits of groups are shared. Of groups that the
-// manager has said nothing of, or is silent about since, it is as it was; at first there is
-// this server alone.
-func (l *Limiter) PeersChanged(said *syncv1.Servers) {
-	l.changeShares(func(shares map[string]uint32) {
-		for _, of := range said.GetGroups() {
-			group, servers := of.GetGroup(), min(of.GetServers(), most)
+// PeersChanged applies how many servers share the limits of groups. For a group that is not in the message, the number
+// stays as it was; at first there is this server alone.
+func (l *Limiter) PeersChanged(message *syncv1.Servers) {
+	l.changePeers(func(peers map[string]uint32) {
+		for _, of := range message.GetGroups() {
+			group, servers := of.GetGroup(), min(of.GetServers(), maxLimit)
 			switch {
-			case said.GetSettling() && servers < shares[group]:
+			case message.GetStartupGrace() && servers < peers[group]:
 			case servers == 0:
-				delete(shares, group)
+				delete(peers, group)
 			default:
-				shares[group] = servers
+				peers[group] = servers
 			}
 		}
 	})
 }
 
-func (l *Limiter) changeShares(change func(map[string]uint32)) {
+func (l *Limiter) changePeers(change func(map[string]uint32)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	shares := maps.Clone(*l.shares.Load())
-	change(shares)
-	l.shares.Store(&shares)
+	peers := maps.Clone(*l.peers.Load())
+	change(peers)
+	l.peers.Store(&peers)
 }

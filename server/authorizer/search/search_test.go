@@ -39,7 +39,7 @@ func searches(t *testing.T, b *Budget, n int, client string, now time.Time, spen
 	return made
 }
 
-// TestBudgets: what one client may spend, what all may, and that it comes back with time.
+// TestBudgets: how much one client may spend, how much all may, and that the budget is restored over time.
 func TestBudgets(t *testing.T) {
 	b := budget(1)
 	now := noon
@@ -52,10 +52,10 @@ func TestBudgets(t *testing.T) {
 		{0, "192.0.2.1", 1000, 100},
 		{0, "192.0.2.1", 0, 0},
 		{0, "2001:db8::1", 1000, 100},
-		{0, "2001:db8::2", 1000, 0},          // it is the same client
-		{0, "192.0.2.2", 500, 199},           // the last of them could have taken more than there is
-		{0, "", 1000, 500},                   // of all that is left, who is not known may have it
-		{0, "192.0.2.3", 1000, 0},            // and has had it
+		{0, "2001:db8::2", 1000, 0},          // the same client
+		{0, "192.0.2.2", 500, 199},           // the last one could have taken more than there is
+		{0, "", 1000, 500},                   // an unknown client may have all that is left
+		{0, "192.0.2.3", 1000, 0},            // and has taken it
 		{burst / 100, "192.0.2.1", 1000, 1},  // a hundredth of its own came back
 		{0, "192.0.2.4", 1000, 7},            // and of all
 		{burst, "192.0.2.1", 1000, 100},      // as much as there was, and no more
@@ -75,23 +75,23 @@ func TestSkippedSearchesAreCounted(t *testing.T) {
 	b := budget(1)
 	searches(t, b, 101, "192.0.2.1", noon, work)
 	searches(t, b, 703, "", noon, work)
-	gone, cancel := context.WithCancel(t.Context())
+	disconnected, cancel := context.WithCancel(t.Context())
 	cancel()
 	b.slots <- struct{}{} // a search is being made
-	if later := noon.Add(time.Second); b.Begin(gone, netip.Addr{}, later) {
-		t.Error("a client that has gone is searched for")
+	if later := noon.Add(time.Second); b.Begin(disconnected, netip.Addr{}, later) {
+		t.Error("a search is made for a client that has disconnected")
 	}
 	for want, counter := range map[float64]prometheus.Counter{1: b.ofClient, 3: b.ofAll} {
 		if got := testutil.ToFloat64(counter); got != want {
 			t.Errorf("%v are counted, want %v", got, want)
 		}
 	}
-	if got := testutil.ToFloat64(b.ofGone); got != 1 {
-		t.Errorf("%v are counted of who has gone", got)
+	if got := testutil.ToFloat64(b.ofNone); got != 1 {
+		t.Errorf("%v are counted of clients that have disconnected", got)
 	}
 }
 
-// TestSearchesAtOnce: there are never more than may be, and who waits comes next.
+// TestSearchesAtOnce: there are never more than allowed, and those that wait come next.
 func TestSearchesAtOnce(t *testing.T) {
 	const atOnce, all = 2, 40
 	b := budget(atOnce)
@@ -117,8 +117,8 @@ func TestSearchesAtOnce(t *testing.T) {
 	}
 }
 
-// TestNobodySpendsMore: whatever clients spend and when, it is no more than the share of the time.
-func TestNobodySpendsMore(t *testing.T) {
+// TestClientsSpendNoMoreThanTheirShare of the time, however much and whenever they spend.
+func TestClientsSpendNoMoreThanTheirShare(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := budget(1)
 		now, total, own := noon, time.Duration(0), map[int]time.Duration{}
@@ -140,8 +140,8 @@ func TestNobodySpendsMore(t *testing.T) {
 	})
 }
 
-// TestAPlainSearchAllocatesNothing, whoever the client is.
-func TestAPlainSearchAllocatesNothing(t *testing.T) {
+// TestSearchAllocatesNothing, for any client.
+func TestSearchAllocatesNothing(t *testing.T) {
 	b, now := budget(1), noon
 	for _, client := range []netip.Addr{{}, netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")} {
 		if n := testing.AllocsPerRun(100, func() {

@@ -1,6 +1,5 @@
-// Package throttle counts failed attempts by client address, in a table of fixed size: a
-// flood of addresses costs no more memory than there is, and does not make it forget those
-// who fail most.
+// Package throttle counts failed attempts by client address, in a table of fixed size: a flood of addresses takes no more
+// memory, and does not make the table forget the clients that fail most.
 package throttle
 
 import (
@@ -10,12 +9,11 @@ import (
 	"time"
 )
 
-// Window is the time for which failures are counted. It begins with the first.
+// Window is how long failures are counted. It begins with the first failure.
 const Window = time.Minute
 
-// The table is divided into shards, each with a lock, and these into sets, within which a
-// client has its place. All in all there is room for about a million clients in 24 MiB; a
-// shard takes none before it is used.
+// The table is divided into shards, each with a lock, and these into sets. A client belongs to one set. In total there is
+// room for about a million clients in 24 MiB; a shard takes no memory before it is used.
 const (
 	shards       = 256
 	setsPerShard = 512
@@ -24,19 +22,21 @@ const (
 	bitsIPv4 = 32
 )
 
-// Config says what is too much.
+// Config is how many failures are too many.
 type Config struct {
 	// Failures is how many a client may have within a Window; 0 is any number.
 	Failures int
-	// IPv6Prefix is how many bits of an IPv6 address tell clients apart: whoever has one
-	// address usually has all of its /64.
+	// IPv6Prefix is how many bits of an IPv6 address distinguish clients: a client that has one address usually has all of
+	// its /64.
 	IPv6Prefix int
 }
 
-// Throttle is safe for concurrent use. A nil Throttle lets everything pass.
+// Throttle is safe for concurrent use. A nil Throttle throttles nothing.
+//
+// Locks: the mu of a shard guards all its sets. A failure is of one shard, so two locks are never held at once.
 type Throttle struct {
 	config Config
-	seed   maphash.Seed // unknown to clients, so that they cannot choose their place
+	seed   maphash.Seed // unknown to clients, so that they cannot choose their set
 	shards [shards]shard
 }
 
@@ -47,15 +47,15 @@ type shard struct {
 
 type set [setSize]slot
 
-// slot is one client's window. Clients are told apart by 64 bits of a hash: among a million
-// of them the odds that any two share a slot are 1 in 37 million.
+// slot is one client's window. Clients are distinguished by 64 bits of a hash: the odds that any two of a million clients
+// share a slot are 1 in 37 million.
 type slot struct {
 	client   uint64
 	end      int64 // Unix milliseconds
 	failures int64
 }
 
-// New returns a throttle with no failures, or nil if it would never refuse.
+// New returns a throttle with no failures, or nil if it would never throttle.
 func New(config Config) *Throttle {
 	if config.Failures <= 0 {
 		return nil
@@ -63,9 +63,8 @@ func New(config Config) *Throttle {
 	return &Throttle{config: config, seed: maphash.MakeSeed()}
 }
 
-// Fail counts a failed attempt of a client, or tells, if there were too many already, how
-// long the client has to wait until the next counts as one again. An unknown client, which
-// is the zero Addr, never has too many.
+// Fail counts a failed attempt of a client. If there were too many already, it counts nothing and returns how long the
+// client has to wait until its window is over. The zero Addr is an unknown client, which never has too many.
 func (t *Throttle) Fail(client netip.Addr, now time.Time) time.Duration {
 	if t == nil || !client.IsValid() {
 		return 0
@@ -91,7 +90,7 @@ func (t *Throttle) hash(client netip.Addr) uint64 {
 	return maphash.Bytes(t.seed, bytes[:])
 }
 
-// Network returns the address that stands for all of a client: of IPv6, so many bits tell clients apart.
+// Network returns the address that stands for all addresses of a client. For IPv6, so many bits distinguish clients.
 func Network(client netip.Addr, ipv6Prefix int) netip.Addr {
 	client = client.Unmap().WithZone("")
 	bits := bitsIPv4
@@ -104,9 +103,8 @@ func Network(client netip.Addr, ipv6Prefix int) netip.Addr {
 	return client
 }
 
-// find returns the client's slot, with a new window if it has none. That takes the place
-// of a window that is over, or else of the one with the fewest failures, and among these of
-// the one that ends first.
+// find returns the client's slot, with a new window if it has none. A new window replaces one that is over, or else the one
+// with the fewest failures, and among these the one that ends first.
 func (s *set) find(client uint64, now int64) *slot {
 	free := &s[0]
 	for i := range s {
@@ -129,7 +127,7 @@ func newSlot(client uint64, now int64) slot {
 	return slot{client: client, end: now + Window.Milliseconds()}
 }
 
-// isOver also holds for a window that ends too late, because the clock was turned back.
+// isOver reports whether the window is over, or ends too late because the clock was turned back.
 func (s *slot) isOver(now int64) bool {
 	return s.end <= now || s.end > now+Window.Milliseconds()
 }

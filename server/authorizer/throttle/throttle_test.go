@@ -21,7 +21,7 @@ func address(n int) netip.Addr {
 	return netip.AddrFrom4(bytes)
 }
 
-func TestAClientFailsSoManyTimesAMinute(t *testing.T) {
+func TestFailuresPerMinute(t *testing.T) {
 	throttle := New(Config{Failures: 60, IPv6Prefix: 64})
 	client, neighbour := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 	for i := range 60 {
@@ -43,7 +43,7 @@ func TestAClientFailsSoManyTimesAMinute(t *testing.T) {
 	}
 }
 
-func TestWhoIsOneClient(t *testing.T) {
+func TestClientIdentity(t *testing.T) {
 	for _, c := range []struct {
 		first, second string
 		prefix        int
@@ -71,7 +71,7 @@ func TestOffAndUnknown(t *testing.T) {
 	off, on := New(Config{Failures: 0, IPv6Prefix: 64}), New(Config{Failures: 1, IPv6Prefix: 64})
 	for range 3 {
 		if wait := off.Fail(address(1), begin); wait != 0 {
-			t.Errorf("a throttle that is off lets wait %v", wait)
+			t.Errorf("a throttle that is off makes clients wait %v", wait)
 		}
 		if wait := on.Fail(netip.Addr{}, begin); wait != 0 {
 			t.Errorf("an unknown client has to wait %v", wait)
@@ -79,7 +79,7 @@ func TestOffAndUnknown(t *testing.T) {
 	}
 }
 
-func TestAClockThatIsTurnedBack(t *testing.T) {
+func TestClockTurnedBack(t *testing.T) {
 	throttle := New(Config{Failures: 1, IPv6Prefix: 64})
 	throttle.Fail(address(1), at(time.Hour))
 	if wait := throttle.Fail(address(1), begin); wait != 0 {
@@ -87,8 +87,7 @@ func TestAClockThatIsTurnedBack(t *testing.T) {
 	}
 }
 
-// TestAgainstAModel compares with a map that forgets nothing, for so few clients that the
-// table need not either.
+// TestAgainstAModel compares with a map that forgets nothing, for so few clients that the table forgets nothing either.
 func TestAgainstAModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		type window struct {
@@ -118,9 +117,8 @@ func TestAgainstAModel(t *testing.T) {
 	})
 }
 
-// TestAFloodOfAddresses lets a million clients fail, and looks at memory and at one that
-// had failed too often before.
-func TestAFloodOfAddresses(t *testing.T) {
+// TestFloodOfAddresses makes a million clients fail, and checks the memory and a client that had failed too often before.
+func TestFloodOfAddresses(t *testing.T) {
 	const clients, limit = 1_000_000, 64 << 20
 	before := heap()
 	throttle := New(Config{Failures: 60, IPv6Prefix: 64})
@@ -137,7 +135,7 @@ func TestAFloodOfAddresses(t *testing.T) {
 		t.Errorf("%d bytes", used)
 	}
 	if throttle.Fail(offender, at(2*time.Second)) == 0 {
-		t.Error("the flood has washed away who failed most")
+		t.Error("the flood evicted the client that failed most")
 	}
 	runtime.KeepAlive(throttle)
 }

@@ -154,7 +154,7 @@ func groupContext(d decision.Decision) map[string]string {
 	for _, value := range d.Group.Context {
 		values[value.Name] = value.Value
 	}
-	values["groupID"] = d.Group.Identity
+	values["groupId"] = d.Group.Identity
 	values["groupName"] = d.Group.DisplayName
 	values["tier"] = d.Group.Tier
 	values["project"] = d.Project.Name

@@ -22,7 +22,7 @@ func serve(t *testing.T) (url, key string) {
 	update := fixture.Update(minted)
 	group := update.Groups[0]
 	group.DisplayName = "Acmé"
-	group.Context = map[string]string{"database": "acme_prod", "bucketName": "acme-media", "groupID": "tenants/evil", "status": "500"}
+	group.Context = map[string]string{"database": "acme_prod", "bucketName": "acme-media", "groupId": "tenants/evil", "status": "500"}
 	group.Projects[0].OwnsAll, group.Projects[0].Routes = false, []*syncv1.Route{{Paths: []string{"/request", "/my/path"}}}
 	limit := throttle.New(throttle.Config{Failures: 1, IPv6Prefix: 64})
 	Register(mux, fixture.Authorizer(t, update, authorizer.WithThrottle(limit)), nil)
@@ -60,7 +60,7 @@ const (
 
 func TestResponses(t *testing.T) {
 	url, key := serve(t)
-	const allowed = `"bucketName":"acme-media","code":"allowed","database":"acme_prod","groupID":"tenants/acme","groupName":"Acmé","keyId":"k1","permissions":"read","project":"default","requestId":ID,"status":200`
+	const allowed = `"bucketName":"acme-media","code":"allowed","database":"acme_prod","groupId":"tenants/acme","groupName":"Acmé","keyId":"k1","permissions":"read","project":"default","requestId":ID,"status":200`
 	policy := func(principal, effect, context string) string {
 		return fmt.Sprintf(`{"principalId":%q,"policyDocument":{"Version":"2012-10-17","Statement":[{"Action":"execute-api:Invoke","Effect":%q,"Resource":%q}]},"context":{%s}}`,
 			principal, effect, arn, context)

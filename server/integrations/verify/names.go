@@ -18,7 +18,8 @@ var (
 func fields() []string {
 	var names []string
 	for field := range reflect.TypeFor[verifyRequest]().Fields() {
-		names = append(names, field.Tag.Get("json"))
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		names = append(names, name)
 	}
 	return names
 }

@@ -38,7 +38,7 @@ func (q *verifyRequest) request() (authorizer.Request, error) {
 		request.ID = httpapi.RequestID(q.RequestID)
 	}
 	if q.Key != nil {
-		request.Credential = httpapi.FromText(q.Key.reveal())
+		request.Credential = httpapi.FromText(q.Key.Reveal())
 	}
 	request.TrustedProject = q.Project
 	return request, nil
@@ -88,7 +88,7 @@ func (q *verifyRequest) header() (http.Header, error) {
 			return nil, fmt.Errorf("headers: send only %s; other headers have no effect", strings.Join(requestHeaders, ", "))
 		}
 		for _, line := range lines {
-			header.Add(canonical, line.reveal())
+			header.Add(canonical, line.Reveal())
 		}
 	}
 	if q.Key != nil && (len(header[httpapi.HeaderAuthorization]) > 0 || len(header[httpapi.HeaderAPIKey]) > 0) {

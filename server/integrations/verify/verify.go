@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"strings"
 
+	adminv1 "github.com/keyward-dev/keyward/api/admin/v1"
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
@@ -24,29 +25,9 @@ const (
 	maxBody = 64 << 10
 )
 
-// Verdict is the response. Status is an HTTP status, 200 if the request is allowed.
-type Verdict struct {
-	Allowed bool              `json:"allowed"`
-	Code    string            `json:"code"`
-	Status  int               `json:"status"`
-	Title   string            `json:"title,omitempty"`
-	Detail  string            `json:"detail,omitempty"`
-	Group   string            `json:"group,omitempty"`
-	Project string            `json:"project,omitempty"`
-	KeyID   string            `json:"keyId,omitempty"`
-	Headers map[string]string `json:"headers,omitempty"` // for an upstream; see package httpapi
-
-	// RetryAfter is the number of seconds after which another attempt makes sense.
-	RetryAfter int `json:"retryAfter,omitempty"`
-	// ResponseHeaders let a page read any response, and report the state of rate limits; see package httpapi.
-	ResponseHeaders map[string]string `json:"responseHeaders,omitempty"`
-	// RequestID is for logs, the upstream and the client.
-	RequestID string `json:"requestId"`
-}
-
 // Register adds POST /v1/verify to a mux.
 func Register(mux *http.ServeMux, auth *authorizer.Authorizer, clients *clientaddr.Resolver) {
-	mux.Handle("POST /v1/verify", &handler{auth.Integration(integrationName), clients})
+	mux.Handle("POST "+adminv1.VerifyPath, &handler{auth.Integration(integrationName), clients})
 }
 
 type handler struct {
@@ -83,8 +64,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(verdict) // a client that has gone needs no response
 }
 
-func newVerdict(d authorizer.Result) Verdict {
-	verdict := Verdict{Allowed: d.Allowed(), Code: d.Code.String(), Status: d.Code.Status()}
+func newVerdict(d authorizer.Result) adminv1.Verdict {
+	verdict := adminv1.Verdict{Allowed: d.Allowed(), Code: d.Code.String(), Status: d.Code.Status()}
 	if !d.Allowed() {
 		verdict.Title, verdict.Detail = d.Code.Title(), d.Code.Detail()
 		verdict.RetryAfter = httpapi.RetrySeconds(d.RetryAfter)
@@ -108,57 +89,9 @@ func refuse(w http.ResponseWriter, err error) {
 	httpapi.NewProblem(status, "request_invalid", "Request not understood", err.Error()).Denial().Write(w)
 }
 
-// verifyRequest is the body as it was sent. The value itself is never logged or kept.
-type verifyRequest struct {
-	Key     *secret            `json:"key"`
-	Headers map[string]secrets `json:"headers"`
-
-	Method string `json:"method"`
-	URL    string `json:"url"`
-	Host   string `json:"host"`
-	Path   string `json:"path"`
-	Query  string `json:"query"`
-
-	Origin  string `json:"origin"`
-	Referer string `json:"referer"`
-	Project string `json:"project"`
-
-	// ClientAddress is the address that the request comes from, as the application reports it. It is used if the
-	// application is trusted.
-	ClientAddress string `json:"clientAddress"`
-	// RequestID is the id of the request that is verified, if it has one.
-	RequestID string `json:"requestId"`
-}
-
-// secret is text that may be a key. It is in a closure for the same reason as in a keyformat.Key: printing it shows an
-// address.
-type secret struct{ reveal func() string }
-
-// UnmarshalJSON reads a string.
-func (s *secret) UnmarshalJSON(data []byte) error {
-	var text string
-	if err := json.Unmarshal(data, &text); err != nil {
-		return errors.New("it must be a string")
-	}
-	s.reveal = func() string { return text }
-	return nil
-}
-
-// secrets are the lines of one header: a string, or a list of strings.
-type secrets []secret
-
-// UnmarshalJSON reads a string or a list of strings.
-func (s *secrets) UnmarshalJSON(data []byte) error {
-	if strings.HasPrefix(string(data), "[") {
-		return json.Unmarshal(data, (*[]secret)(s))
-	}
-	var one secret
-	if err := json.Unmarshal(data, &one); err != nil {
-		return errors.New("it must be a string or a list of strings")
-	}
-	*s = secrets{one}
-	return nil
-}
+// verifyRequest is the body as sent. Its strings are taken apart by request and target; the
+// value itself is never logged or kept.
+type verifyRequest adminv1.VerifyRequest
 
 // decode reads one request and nothing else. Its errors name the field and contain no value.
 func decode(body io.Reader) (authorizer.Request, error) {

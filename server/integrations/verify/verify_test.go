@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	adminv1 "github.com/keyward-dev/keyward/api/admin/v1"
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/authorizer/throttle"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
@@ -57,7 +58,7 @@ func TestVerdict(t *testing.T) {
 		{`{"headers":{"authorization":"Bearer KEY","Authorization":"Bearer KEY"},"method":"GET","path":"/x"}`, "key_malformed"},
 	} {
 		status, body := post(t, url, strings.ReplaceAll(c.request, "KEY", key))
-		var verdict Verdict
+		var verdict adminv1.Verdict
 		if err := json.Unmarshal([]byte(body), &verdict); err != nil || status != http.StatusOK || verdict.Code != c.code ||
 			verdict.Allowed != (c.code == "allowed") {
 			t.Errorf("%s: %d %s", c.request, status, body)

@@ -2,12 +2,11 @@ package keytable
 
 import "github.com/keyward-dev/keyward/server/store/openhash"
 
-// bucketBits splits an index, so that growing it means to copy a small part at a time: with
-// a million keys that is 64 KB, with ten million 512 KB. More and smaller parts would be more for
-// each garbage collection to look after.
+// bucketBits splits an index, so that growing it copies a small part at a time: 64 KB with a million keys, 512 KB with ten
+// million. More and smaller parts would be more work for each garbage collection.
 const bucketBits = 8
 
-// index finds the numbers of records by hashes. The upper bits choose the bucket.
+// index finds the numbers of records by hashes. The upper bits of a hash select the bucket.
 type index struct {
 	buckets [1 << bucketBits]openhash.Table
 	len     int

@@ -8,23 +8,23 @@ import (
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
-// record is a key with its first version, or a further version of a key. It is as large as
-// a cache line, so that to look at one is to wait for memory once.
+// record is a key with its first version, or a further version of a key. It is as large as a cache line, so that reading
+// one waits for memory once.
 type record struct {
 	digest           keyformat.Digest
 	expires, retires int64
 	scope            uint32 // of a further version: the number of its key
-	next             uint32 // the next version of the key or, of what is free, the next that is; 0 is none
+	next             uint32 // the next version of the key or, of a free record, the next free record; 0 is none
 	pass             uint32
 	text             uint16 // where the id begins in the text of the chunk
 	length           uint8  // of the id
 	flags            flags
 }
 
-// MaxID is how long the id of a key may be, in bytes.
+// MaxID is how long the id of a key may be in bytes.
 const MaxID = math.MaxUint8
 
-// flags are 0 for what is free.
+// flags is 0 for a free record.
 type flags uint8
 
 const (
@@ -52,23 +52,21 @@ func (r *record) version() decision.Version {
 	return decision.Version{ExpiresAtMillis: r.expires, RetiresAtMillis: r.retires, Revoked: r.flags.has(isRevoked)}
 }
 
-// chunkRecords is how many records are allocated at a time: as many as have room for their
-// ids in one text.
+// chunkRecords is how many records are allocated at a time: as many as fit their ids into one text.
 const chunkRecords = maxText / (MaxID + 1)
 
 type chunk [chunkRecords]record
 
-// Ids begin at multiples of textUnit, so that 16 bits say where.
+// Ids begin at multiples of textUnit, so that an offset fits 16 bits.
 const (
 	textUnit = 4
 	maxText  = textUnit << 16
 )
 
-// text holds the ids of the keys of a chunk. It only ever grows, or is replaced by another:
-// strings that were handed out stay as they are.
+// text has the ids of the keys of a chunk. It only grows, or is replaced by another one: strings that were returned never change.
 type text struct {
 	strings.Builder
-	dead int // bytes that belong to no key any more
+	dead int // bytes of ids that no key has any more
 }
 
 func (t *text) of(r *record) string {
@@ -82,12 +80,12 @@ func (t *text) add(records *chunk, r *record, id string) {
 		t.rebuild(records)
 	}
 	if t.Len() == 0 {
-		t.Grow(chunkRecords * room(len(id))) // ids are about as long as each other
+		t.Grow(chunkRecords * room(len(id))) // ids have similar lengths
 	}
 	r.text, r.length = t.write(id), uint8(len(id))
 }
 
-// write returns where it has put the id.
+// write appends the id and returns its offset.
 func (t *text) write(id string) uint16 {
 	at := t.Len()
 	t.WriteString(id)
@@ -97,20 +95,20 @@ func (t *text) write(id string) uint16 {
 	return uint16(at / textUnit)
 }
 
-// room is what an id of so many bytes takes.
+// room is how many bytes an id of this length takes.
 func room(length int) int { return (length + textUnit - 1) / textUnit * textUnit }
 
-// remove takes the id from a record.
+// remove removes the id of a record.
 func (t *text) remove(r *record) {
 	t.dead += room(int(r.length))
 	r.length = 0
 }
 
-// rebuild leaves out what is dead. What has been handed out is of the earlier text.
+// rebuild omits the dead ids. Strings that were returned belong to the former text.
 func (t *text) rebuild(records *chunk) {
 	earlier := t.String()
 	t.Reset()
-	t.Grow(len(earlier) - t.dead/2) // with some room for the next
+	t.Grow(len(earlier) - t.dead/2) // with some space for the next
 	t.dead = 0
 	for i := range records {
 		if r := &records[i]; r.length > 0 {

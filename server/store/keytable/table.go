@@ -1,6 +1,5 @@
-// Package keytable holds keys and their versions in memory without pointers: whatever their
-// number, the garbage collector has nothing to mark in it, and a key with one version takes
-// about 115 bytes.
+// Package keytable keeps keys and their versions in memory without pointers: however many there are, the garbage collector
+// has nothing to mark in it, and a key with one version takes about 115 bytes.
 package keytable
 
 import (
@@ -15,8 +14,8 @@ import (
 // Key is one key without its versions.
 type Key struct {
 	ID        string // 1 to MaxID bytes, unique
-	Scope     uint32 // means nothing to the table
-	Pass      uint32 // means nothing to the table
+	Scope     uint32 // a number of the caller
+	Pass      uint32 // a number of the caller
 	Suspended bool
 }
 
@@ -27,20 +26,20 @@ type Version struct {
 	Digest keyformat.Digest
 }
 
-// Table finds keys by their ids, and by the digests of their versions. It is for one writer
-// or, while nobody writes, any number of readers. What it returns stays as it is.
+// Table finds keys by their ids, and by the digests of their versions. It may be used by one writer or, while there is
+// none, by any number of readers. What it returns never changes.
 //
-// Memory is not given back: what is deleted makes room for the keys to come.
+// Memory is not given back: the records of deleted keys are reused.
 type Table struct {
-	// Records have numbers from 1. A key has the number of its first version; the further
-	// ones, which are few, are records of their own.
+	// Records have numbers from 1. A key has the number of its first version; further versions, which are few, are records
+	// of their own.
 	chunks []*chunk
 	texts  []*text
 	blank  []chunk // allocated, and not yet among the chunks
 	free   uint32  // the first free record, 0 if there is none
-	taken  uint32  // the last record that was ever taken
+	taken  uint32  // the highest number that was ever taken
 
-	// Hashes are seeded: whoever imports keys of their choice does not choose places.
+	// Hashes are seeded, so that users who import keys cannot choose where they are stored.
 	seed    maphash.Seed
 	ids     index
 	digests index
@@ -49,7 +48,7 @@ type Table struct {
 // New returns an empty table.
 func New() *Table { return &Table{seed: maphash.MakeSeed()} }
 
-// Len returns how many keys there are, and how many digests that find one.
+// Len returns how many keys there are, and how many digests of versions.
 func (t *Table) Len() (keys, versions int) { return t.ids.len, t.digests.len }
 
 func (t *Table) at(number uint32) *record {
@@ -63,8 +62,8 @@ func (t *Table) key(number uint32) Key {
 	return Key{ID: t.text(number).of(r), Scope: r.scope, Pass: r.pass, Suspended: r.flags.has(isSuspended)}
 }
 
-// Find returns the key of which a version has the digest, and that version. Of two keys
-// with the same digest it is the one that was put last.
+// Find returns the key that has a version with the digest, and that version. If two keys have the digest, it is the key
+// that was put last.
 func (t *Table) Find(digest *keyformat.Digest) (Key, decision.Version, bool) {
 	number := t.numberOf(digest)
 	if number == 0 {
@@ -77,8 +76,8 @@ func (t *Table) Find(digest *keyformat.Digest) (Key, decision.Version, bool) {
 	return t.key(number), r.version(), true
 }
 
-// numberOf returns the number of the version with the digest, or 0. How long it takes tells
-// nothing about how much of a digest is right.
+// numberOf returns the number of the version with the digest, or 0. The time that it takes reveals nothing about how much
+// of a digest is right.
 func (t *Table) numberOf(digest *keyformat.Digest) uint32 {
 	found := t.digests.seek(t.hash(digest))
 	for number := found.Next(); number != 0; number = found.Next() {
@@ -110,8 +109,7 @@ func (t *Table) numberOfID(id string) uint32 {
 	return 0
 }
 
-// Versions appends the versions of the key with the id, in the order in which they were
-// put.
+// Versions appends the versions of the key with the id, in the order in which they were put.
 func (t *Table) Versions(versions []Version, id string) []Version {
 	if number := t.numberOfID(id); number != 0 {
 		return t.versions(versions, number)
@@ -128,8 +126,8 @@ func (t *Table) versions(versions []Version, number uint32) []Version {
 	return versions
 }
 
-// Put adds a key, or replaces the one with its id and all its versions. The id may be a
-// part of something larger; the table keeps a copy.
+// Put adds a key, or replaces the one with its id and all its versions. The id may be part of a larger string; the table
+// keeps a copy.
 func (t *Table) Put(key Key, versions []Version) {
 	number := t.numberOfID(key.ID)
 	if number != 0 {
@@ -141,7 +139,7 @@ func (t *Table) Put(key Key, versions []Version) {
 	}
 	r := t.at(number)
 	r.flags, r.scope, r.pass, r.next = isKey|when(key.Suspended, isSuspended), key.Scope, key.Pass, 0
-	// The last comes first: of two with the same digest, the first is to be found.
+	// In reverse order, so that the first of two versions with the same digest is found.
 	for i := len(versions) - 1; i >= 0; i-- {
 		at := number
 		if i > 0 {
@@ -155,7 +153,7 @@ func (t *Table) Put(key Key, versions []Version) {
 	}
 }
 
-// point has the digest stand for a version.
+// point makes the digest find a version.
 func (t *Table) point(digest *keyformat.Digest, number uint32) {
 	hash := t.hash(digest)
 	found := t.digests.seek(hash)
@@ -180,7 +178,7 @@ func (t *Table) Delete(id string) {
 	t.release(number)
 }
 
-// dropVersions leaves a key without versions.
+// dropVersions removes all versions of a key.
 func (t *Table) dropVersions(number uint32) {
 	r := t.at(number)
 	if r.flags.has(isVersion) {
@@ -195,7 +193,7 @@ func (t *Table) dropVersions(number uint32) {
 	r.next = 0
 }
 
-// take returns the number of a record that is free.
+// take returns the number of a free record.
 func (t *Table) take() uint32 {
 	if number := t.free; number != 0 {
 		t.free = t.at(number).next
@@ -211,8 +209,8 @@ func (t *Table) take() uint32 {
 // maxBlock is how many chunks are allocated at once at most, 1 MB.
 const maxBlock = 16
 
-// grow adds a chunk. The more there are, the more are allocated at once: to the garbage collector
-// these are one object to look after.
+// grow adds a chunk. The more chunks there are, the more are allocated at once, because they are one object for the garbage
+// collector.
 func (t *Table) grow() {
 	if len(t.blank) == 0 {
 		t.blank = make([]chunk, min(maxBlock, 1+len(t.chunks)/maxBlock))
@@ -226,8 +224,8 @@ func (t *Table) release(number uint32) {
 	t.free = number
 }
 
-// All returns each key with its versions, which are good until the next. The key that was
-// returned last may be deleted meanwhile, and nothing else may be changed.
+// All iterates over all keys with their versions, which are valid until the next key. The current key may be deleted
+// meanwhile, and nothing else may be changed.
 func (t *Table) All() iter.Seq2[Key, []Version] {
 	return func(yield func(Key, []Version) bool) {
 		var versions []Version

@@ -21,13 +21,13 @@ func version(n int) Version {
 	return Version{Digest: digestOf(n), Version: decision.Version{ExpiresAtMillis: int64(n)}}
 }
 
-func TestARecordIsACacheLine(t *testing.T) {
+func TestRecordFillsACacheLine(t *testing.T) {
 	if size := unsafe.Sizeof(record{}); size != 64 {
 		t.Errorf("%d bytes", size)
 	}
 }
 
-// model is what a Table has to be like.
+// model is what a Table has to be equal to.
 type model struct {
 	keys     map[string]Key
 	versions map[string][]Version
@@ -85,9 +85,9 @@ func (m *model) check(t *rapid.T, table *Table, digests int) {
 	}
 }
 
-// TestTableIsAMap compares a table with plain maps over histories with few ids and digests,
-// so that they meet: replaced keys, shared digests, deleted ones, ids of all lengths.
-func TestTableIsAMap(t *testing.T) {
+// TestTableEqualsMaps compares a table with plain maps over histories with few ids and digests, so that they collide:
+// replaced keys, shared digests, deleted keys, ids of all lengths.
+func TestTableEqualsMaps(t *testing.T) {
 	const digests = 12
 	rapid.Check(t, func(t *rapid.T) {
 		table, m := New(), &model{map[string]Key{}, map[string][]Version{}, map[keyformat.Digest]string{}}
@@ -95,10 +95,12 @@ func TestTableIsAMap(t *testing.T) {
 		id := rapid.Map(rapid.IntRange(1, 9), func(n int) string { return strings.Repeat(fmt.Sprint(n), 1+(n*n*n)%MaxID) })
 		t.Repeat(map[string]func(*rapid.T){
 			"put": func(t *rapid.T) {
-				key := Key{ID: id.Draw(t, "id"), Scope: rapid.Uint32().Draw(t, "scope"), Pass: rapid.Uint32().Draw(t, "pass"), Suspended: rapid.Bool().Draw(t, "suspended")}
+				key := Key{ID: id.Draw(t, "id"), Scope: rapid.Uint32().Draw(t, "scope"), Pass: rapid.Uint32().Draw(t, "pass"),
+					Suspended: rapid.Bool().Draw(t, "suspended")}
 				versions := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Version {
 					return Version{Digest: digestOf(rapid.IntRange(0, digests-1).Draw(t, "digest")), Version: decision.Version{
-						ExpiresAtMillis: rapid.Int64().Draw(t, "expires"), RetiresAtMillis: rapid.Int64().Draw(t, "retires"), Revoked: rapid.Bool().Draw(t, "revoked"),
+						ExpiresAtMillis: rapid.Int64().Draw(t, "expires"), RetiresAtMillis: rapid.Int64().Draw(t, "retires"),
+						Revoked: rapid.Bool().Draw(t, "revoked"),
 					}}
 				}), 0, 4).Draw(t, "versions")
 				table.Put(key, versions)
@@ -113,7 +115,7 @@ func TestTableIsAMap(t *testing.T) {
 			},
 			"delete some": func(t *rapid.T) {
 				for key := range table.All() {
-					if rapid.Bool().Draw(t, "gone") {
+					if rapid.Bool().Draw(t, "deleted") {
 						table.Delete(key.ID)
 						m.drop(key.ID)
 					}
@@ -122,12 +124,12 @@ func TestTableIsAMap(t *testing.T) {
 			"": func(t *rapid.T) { m.check(t, table, digests) },
 		})
 		if !slices.Equal(handedOut, copies) {
-			t.Fatal("an id that was handed out has changed")
+			t.Fatal("an id that was returned has changed")
 		}
 	})
 }
 
-// TestGrowing goes through all sizes, forth and back, with longer ids than a text is made for.
+// TestGrowing grows to all sizes and shrinks again, with longer ids than a text has space for at first.
 func TestGrowing(t *testing.T) {
 	const keys = 20_000
 	id := func(n int) string { return fmt.Sprintf("k%0*d", 8+n%17, n) }
@@ -162,8 +164,8 @@ func TestGrowing(t *testing.T) {
 	}
 }
 
-// TestTheLongestIDs fills texts to their end, and goes on in what is given free.
-func TestTheLongestIDs(t *testing.T) {
+// TestLongestIDs fills texts to their end, and continues in the space that is freed.
+func TestLongestIDs(t *testing.T) {
 	const keys = 2*chunkRecords - 1
 	id := func(n int) string { return fmt.Sprintf("%0*d", MaxID, n) }
 	table := New()
@@ -184,11 +186,11 @@ func TestTheLongestIDs(t *testing.T) {
 	}
 }
 
-// TestIndexIsAMultimap is about the index alone, with hashes that collide.
+// TestIndexIsAMultimap tests the index alone, with hashes that collide.
 func TestIndexIsAMultimap(t *testing.T) {
 	hash := rapid.Custom(func(t *rapid.T) uint64 {
-		bucket, place := rapid.Uint64Range(0, 1).Draw(t, "bucket"), rapid.SampledFrom([]uint64{0, 1, 2, 6, 7, 8, 1<<32 - 1}).Draw(t, "place")
-		return bucket<<(64-bucketBits) | place
+		bucket, home := rapid.Uint64Range(0, 1).Draw(t, "bucket"), rapid.SampledFrom([]uint64{0, 1, 2, 6, 7, 8, 1<<32 - 1}).Draw(t, "home")
+		return bucket<<(64-bucketBits) | home
 	})
 	rapid.Check(t, func(t *rapid.T) {
 		x, want := &index{}, map[uint32]uint64{}
@@ -222,8 +224,7 @@ func TestIndexIsAMultimap(t *testing.T) {
 	})
 }
 
-// TestReadersAndAWriter is for the race detector: strings that readers hold, while the
-// writer goes on, are never written to.
+// TestReadersAndAWriter is for the race detector: strings that readers have are never written to while the writer continues.
 func TestReadersAndAWriter(t *testing.T) {
 	const keys = 600
 	var mu sync.RWMutex
@@ -249,7 +250,7 @@ func TestReadersAndAWriter(t *testing.T) {
 				}
 				for n, key := range held {
 					if key.ID != "" && key.ID != fmt.Sprint("key-", n) {
-						t.Errorf("key %d was handed out as %q", n, key.ID)
+						t.Errorf("key %d was returned as %q", n, key.ID)
 						return
 					}
 				}

@@ -1,41 +1,40 @@
-// Package openhash finds numbers of records by hashes: open addressing with linear probing,
-// without pointers. It knows nothing of what is hashed.
+// Package openhash finds numbers of records by hashes: open addressing with linear probing, without pointers. It does not
+// know the records.
 package openhash
 
-// minSlots is what a table begins with.
+// minSlots is how many slots a table begins with.
 const minSlots = 4
 
-// Table has several numbers for a hash, if need be: who asks looks at the records which one is
-// meant. It has a power of two of slots, of which at most three quarters are used. A removal
-// closes the gap that it leaves, so that nothing of what was removed ever slows a search.
+// Table may have several numbers for a hash: the caller compares the records to find the right one. The number of slots is
+// a power of two, of which at most three quarters are used. A removal closes the gap that it leaves, so removed entries
+// never slow down a search.
 //
-// Of a hash it needs the lower 32 bits. Its zero value is empty. It is for one writer or, while
-// nobody writes, any number of readers.
+// It uses the lower 32 bits of a hash. Its zero value is empty. It may be used by one writer or, while there is none, by
+// any number of readers.
 type Table struct {
 	slots []slot
 	used  int
 }
 
-// slot is empty where its number is 0. The part of the hash is more than what its place is made
-// from, so that few records are looked at in vain.
+// slot is empty if its number is 0. It has more bits of the hash than select the slot, so that few records are compared in vain.
 type slot struct {
 	hash   uint32
 	number uint32
 }
 
-// Cursor goes through what may be meant by a hash, while the table stays as it is.
+// Cursor iterates over the records with a hash, while the table does not change.
 type Cursor struct {
 	slots []slot
 	at    uint32
 	hash  uint32
 }
 
-// Seek returns a cursor in front of the first record whose hash is the same.
+// Seek returns a cursor before the first record with the hash.
 func (t *Table) Seek(hash uint64) Cursor {
 	return Cursor{slots: t.slots, at: uint32(hash), hash: uint32(hash)}
 }
 
-// Next returns the number of the next record whose hash is the same, 0 if there is none.
+// Next returns the number of the next record with the hash, 0 if there is none.
 func (c *Cursor) Next() uint32 {
 	if len(c.slots) == 0 {
 		return 0
@@ -52,12 +51,12 @@ func (c *Cursor) Next() uint32 {
 	}
 }
 
-// Replace has the hash of the number that Next has just returned stand for another record.
+// Replace replaces the number that Next has just returned.
 func (c *Cursor) Replace(number uint32) {
 	c.slots[(c.at-1)&uint32(len(c.slots)-1)].number = number
 }
 
-// Insert has the hash stand for one more record. Its number is not 0.
+// Insert adds a record with the hash. Its number is not 0.
 func (t *Table) Insert(hash uint64, number uint32) {
 	if 4*(t.used+1) > 3*len(t.slots) {
 		t.grow()
@@ -85,7 +84,7 @@ func (t *Table) put(s slot) {
 	t.slots[at] = s
 }
 
-// Remove forgets that the hash stands for the record, and tells whether it did.
+// Remove removes the record with the hash, and reports whether it was there.
 func (t *Table) Remove(hash uint64, number uint32) bool {
 	if len(t.slots) == 0 {
 		return false
@@ -99,7 +98,7 @@ func (t *Table) Remove(hash uint64, number uint32) bool {
 		gap = (gap + 1) & mask
 	}
 	for at := (gap + 1) & mask; t.slots[at].number != 0; at = (at + 1) & mask {
-		// What follows moves into the gap unless that is before where its search begins.
+		// An entry moves into the gap unless the gap is before the slot where its search begins.
 		if home := t.slots[at].hash & mask; (at-home)&mask >= (at-gap)&mask {
 			t.slots[gap] = t.slots[at]
 			gap = at

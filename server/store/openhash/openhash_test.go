@@ -8,7 +8,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// all are the numbers that the table has for a hash.
+// all returns the numbers that the table has for a hash.
 func all(t *Table, hash uint64) []uint32 {
 	var numbers []uint32
 	for c := t.Seek(hash); ; {
@@ -21,8 +21,7 @@ func all(t *Table, hash uint64) []uint32 {
 	}
 }
 
-// TestTable holds the table to a plain map, with so few hashes that many share a place, wrap
-// around its end, or are the same.
+// TestTable compares the table with a plain map, with so few hashes that many share a slot, wrap around its end, or are equal.
 func TestTable(t *testing.T) {
 	hashes := rapid.SampledFrom([]uint64{0, 1, 2, 3, 4, 7, 8, 1 << 31, 1<<32 - 1, 1<<32 - 2, 1 << 33})
 	rapid.Check(t, func(t *rapid.T) {

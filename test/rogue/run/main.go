@@ -1,4 +1,4 @@
-// The rogue is a client of the sync port that means harm, to be let loose on a manager of one's own:
+// The rogue is a hostile client of the sync port, to test a manager of one's own:
 //
 //	go run ./test/rogue/run --address=127.0.0.1:9444 --ca-file=ca.crt --token-file=token everything
 package main
@@ -64,7 +64,7 @@ func run() error {
 	}
 	mode := modes[flag.Arg(0)]
 	if mode == nil {
-		return fmt.Errorf("%q is no mode: flood, hold, silence, flap, kill, claim, junk, crowd or everything", flag.Arg(0))
+		return fmt.Errorf("%q is not a mode: flood, hold, silence, flap, kill, claim, junk, crowd or everything", flag.Arg(0))
 	}
 	fmt.Println(mode())
 	return nil

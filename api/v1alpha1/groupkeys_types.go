@@ -1,0 +1,52 @@
+package v1alpha1
+
+// KeyPolicy restricts the keys of a Group.
+type KeyPolicy struct {
+	// prefix is the part of the key text before the underscore, 2 to 16 lower-case letters and digits;
+	// default: kw. Scanners for leaked secrets find keys by it.
+	//
+	// +kubebuilder:default=kw
+	// +kubebuilder:validation:MinLength=2
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:Pattern=`^[a-z][a-z0-9]*$`
+	// +optional
+	Prefix string `json:"prefix,omitempty"`
+
+	// defaultLifetime is the lifetime of keys that do not declare when they expire; default: 90d, or maxLifetime
+	// where that is shorter.
+	//
+	// +optional
+	DefaultLifetime Duration `json:"defaultLifetime,omitempty"`
+
+	// maxLifetime is the longest lifetime that a key may have; default: unbounded.
+	//
+	// +optional
+	MaxLifetime Duration `json:"maxLifetime,omitempty"`
+
+	// allowNever determines whether keys may be declared that never expire; default: false.
+	//
+	// +kubebuilder:default=false
+	// +optional
+	AllowNever *bool `json:"allowNever,omitempty"`
+}
+
+// DefaultKey is an ApiKey that is created with a Group, for all projects that the Group has
+// then, and deleted with it. Its owner may edit everything else about it, also later.
+//
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.name) || has(self.name) && self.name == oldSelf.name",message="the name of the default key cannot change; disable it and create an ApiKey of your own",fieldPath=".name"
+type DefaultKey struct {
+	// enabled determines whether the ApiKey is created, and created again after it is deleted; default: false.
+	// An ApiKey that exists stays as it is when this is disabled.
+	//
+	// +kubebuilder:default=false
+	// +optional
+	Enabled *bool `json:"enabled,omitempty"`
+
+	// name of the ApiKey; default: the name of the Group and "-default".
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	// +optional
+	Name string `json:"name,omitempty"`
+}

@@ -1,0 +1,53 @@
+package v1alpha1
+
+// Names of annotations, labels and finalizers.
+const (
+	// AnnotationCreatedBy holds the user who created an ApiKey; stamped at admission.
+	AnnotationCreatedBy = "keyward.dev/created-by"
+	// FinalizerEnforcement keeps a deleted ApiKey until its revocation is enforced.
+	FinalizerEnforcement = "keyward.dev/enforcement"
+
+	// LabelManagedBy and ManagedBy mark the Secrets of the operator.
+	LabelManagedBy = "app.kubernetes.io/managed-by"
+	// ManagedBy is the value of LabelManagedBy.
+	ManagedBy = "keyward"
+	// LabelAPIKey holds, on a Secret, the key id of its ApiKey.
+	LabelAPIKey = "keyward.dev/key-id"
+	// AnnotationVersion holds, on a Secret, the id of the version that it carries.
+	AnnotationVersion = "keyward.dev/version"
+	// AnnotationPreview holds, on a Secret, the preview of the key that it carries.
+	AnnotationPreview = "keyward.dev/preview"
+	// AnnotationAPIKey holds, on a Secret, the name of its ApiKey, by which a restored ApiKey
+	// knows a restored Secret.
+	AnnotationAPIKey = "keyward.dev/api-key"
+	// AnnotationMintedAt holds, on a Secret, when the key that it carries was minted.
+	AnnotationMintedAt = "keyward.dev/minted-at"
+	// AnnotationRotatesAt holds, on a Secret, when the key that it carries is replaced.
+	AnnotationRotatesAt = "keyward.dev/rotates-at"
+	// AnnotationClaimed is set to true on a Secret whose ApiKey is revealed once, to say that
+	// somebody has the text, which is then removed from the cluster.
+	AnnotationClaimed = "keyward.dev/claimed"
+	// AnnotationRestored is set at admission on an ApiKey that is created with the AnnotationCreatedBy of an
+	// earlier ApiKey: the creator of that one, as the creator of this one claims.
+	AnnotationRestored = "keyward.dev/restored-from"
+	// AnnotationRestartPrefix is followed by a key id, and holds on a pod template the version
+	// that the workload was last rolled for.
+	AnnotationRestartPrefix = "restart.keyward.dev/"
+	// AnnotationExpiresAt holds, on a Secret, when the key that it carries ends.
+	AnnotationExpiresAt = "keyward.dev/expires-at"
+	// AnnotationSeal holds, on a Secret, a proof that only the manager can make: that it wrote the text and
+	// the annotations above, for the ApiKey of this name in this namespace.
+	AnnotationSeal = "keyward.dev/seal"
+	// AnnotationRestoringUntil holds, on a Namespace, the instant (RFC 3339) until which Secrets without a seal, and
+	// texts of ApiKeys that were deleted, are taken over from restored Secrets in it.
+	AnnotationRestoringUntil = "keyward.dev/restoring-until"
+)
+
+// VerbValidate is the verb on groups.keyward.dev that a validation server needs.
+const VerbValidate = "validate"
+
+// VerbManage is the verb on groups.keyward.dev that is required to set the fields of a Group that are the platform's.
+const VerbManage = "manage"
+
+// SyncAudience is the audience of the tokens that validation servers present.
+const SyncAudience = "keyward.dev/sync"

@@ -1,0 +1,198 @@
+package v1alpha1_test
+
+import (
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/testenv"
+)
+
+// What one object shows to be wrong is refused by its schema, with the field and a hint.
+var _ = Describe("The schema", func() {
+	var w *testenv.World
+	BeforeEach(func(ctx SpecContext) { w = testenv.NewWorld(ctx) })
+
+	refused := func(err error, mentions ...string) {
+		GinkgoHelper()
+		Expect(err).To(HaveOccurred())
+		for _, mention := range mentions {
+			Expect(err.Error()).To(ContainSubstring(mention))
+		}
+	}
+
+	DescribeTable("refuses an ApiKey", func(ctx SpecContext, change func(*v1alpha1.ApiKey), mentions ...string) {
+		w.CreateGroup(ctx)
+		refused(testenv.Admin.Create(ctx, w.NewKey(change)), mentions...)
+	},
+		Entry("without a group", func(k *v1alpha1.ApiKey) { k.Spec.GroupRef = v1alpha1.GroupReference{} }, "spec.groupRef"),
+		Entry("without projects", func(k *v1alpha1.ApiKey) { k.Spec.Projects = nil }, "spec.projects"),
+		Entry("with a project twice", func(k *v1alpha1.ApiKey) {
+			k.Spec.Projects = []v1alpha1.ProjectName{"marketing", "marketing"}
+		}, "spec.projects[1]", "Duplicate"),
+		Entry("with a wildcard project", func(k *v1alpha1.ApiKey) { k.Spec.Projects = []v1alpha1.ProjectName{"*"} }, "spec.projects[0]"),
+		Entry("with a description of 501 characters", func(k *v1alpha1.ApiKey) { k.Spec.Description = strings.Repeat("ä", 501) },
+			"spec.description"),
+		Entry("with two expiries", func(k *v1alpha1.ApiKey) {
+			k.Spec.ExpiresAfter = "30d"
+			k.Spec.ExpiresAt = ptr.To(k.CreationTimestamp)
+			k.Spec.ExpiresAt.Time = w.Clock.Now()
+		}, "expiresAfter and expiresAt exclude each other; remove one"),
+		Entry("with a lifetime that is none", func(k *v1alpha1.ApiKey) { k.Spec.ExpiresAfter = "soon" }, "spec.expiresAfter",
+			"such as 90d"),
+		Entry("with units out of order", func(k *v1alpha1.ApiKey) { k.Spec.ExpiresAfter = "1h1d" }, "spec.expiresAfter"),
+		Entry("with a Secret name that is none", func(k *v1alpha1.ApiKey) { k.Spec.Secret.Name = "Web_Key" }, "spec.secret.name"),
+		Entry("with an entry in place of the key", func(k *v1alpha1.ApiKey) {
+			k.Spec.Secret.Template.Data = map[string]v1alpha1.EntryTemplate{"api-key": "x"}
+		}, "api-key holds the key itself; choose another name"),
+		Entry("with an entry name that is none", func(k *v1alpha1.ApiKey) {
+			k.Spec.Secret.Template.Data = map[string]v1alpha1.EntryTemplate{"a/b": "x"}
+		}, "spec.secret.template.data"),
+		Entry("with a label of the operator's", func(k *v1alpha1.ApiKey) {
+			k.Spec.Secret.Template.Labels = map[string]v1alpha1.LabelValue{v1alpha1.LabelManagedBy: "me"}
+		}, "are set by the operator"),
+		Entry("with a label value that is none", func(k *v1alpha1.ApiKey) {
+			k.Spec.Secret.Template.Labels = map[string]v1alpha1.LabelValue{"team": "the web"}
+		}, "spec.secret.template.labels"),
+		Entry("with an annotation of the operator's", func(k *v1alpha1.ApiKey) {
+			k.Spec.Secret.Template.Annotations = map[string]v1alpha1.AnnotationValue{v1alpha1.AnnotationVersion: "9"}
+		}, "are set by the operator"),
+		Entry("with a burst and no rate", func(k *v1alpha1.ApiKey) { k.Spec.Limits.Burst = ptr.To[int32](5) },
+			"spec.limits.burst", "a burst means nothing without requestsPerSecond; set it, or remove burst"),
+		Entry("with a rate of nothing", func(k *v1alpha1.ApiKey) { k.Spec.Limits.RequestsPerSecond = ptr.To[int32](0) },
+			"spec.limits.requestsPerSecond"),
+		Entry("with a rate of too much", func(k *v1alpha1.ApiKey) { k.Spec.Limits.RequestsPerSecond = ptr.To[int32](1_000_001) },
+			"spec.limits.requestsPerSecond"),
+		Entry("with a type that Kubernetes has a meaning for", func(k *v1alpha1.ApiKey) {
+			k.Spec.Secret.Template.Type = "kubernetes.io/service-account-token"
+		}, "use Opaque or a type of your own"),
+	)
+
+	It("refuses values of another type, with the field", func(ctx SpecContext) {
+		w.CreateGroup(ctx)
+		object := &unstructured.Unstructured{}
+		object.SetAPIVersion(v1alpha1.GroupVersion.String())
+		object.SetKind("ApiKey")
+		object.SetNamespace(w.Namespace)
+		object.SetName("web")
+		object.Object["spec"] = map[string]any{
+			"groupRef": map[string]any{"name": "acme"}, "projects": []any{"marketing"}, "expiresAfter": int64(30), "suspended": "yes",
+		}
+		refused(testenv.Admin.Create(ctx, object), "spec.expiresAfter", "spec.suspended", `must be of type boolean`)
+	})
+
+	DescribeTable("refuses a change of an ApiKey", func(ctx SpecContext, first, change func(*v1alpha1.ApiKey), mentions ...string) {
+		w.CreateGroup(ctx)
+		key := w.CreateKey(ctx, first)
+		Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(key), key)).To(Succeed())
+		change(key)
+		refused(testenv.Admin.Update(ctx, key), mentions...)
+	},
+		Entry("of its group", func(*v1alpha1.ApiKey) {}, func(k *v1alpha1.ApiKey) { k.Spec.GroupRef.Name = "other" },
+			"spec.groupRef", "create a new ApiKey for another Group"),
+		Entry("of its Secret's name", func(k *v1alpha1.ApiKey) { k.Spec.Secret.Name = "a" },
+			func(k *v1alpha1.ApiKey) { k.Spec.Secret.Name = "b" },
+			"spec.secret.name", "create a new ApiKey for another Secret"),
+		Entry("of its Secret's name, given later", func(*v1alpha1.ApiKey) {}, func(k *v1alpha1.ApiKey) { k.Spec.Secret.Name = "b" },
+			"spec.secret", "create a new ApiKey for another Secret"),
+		Entry("of its Secret's name, taken back", func(k *v1alpha1.ApiKey) { k.Spec.Secret.Name = "a" },
+			func(k *v1alpha1.ApiKey) { k.Spec.Secret.Name = "" },
+			"spec.secret", "create a new ApiKey for another Secret"),
+		Entry("of its Secret's type", func(*v1alpha1.ApiKey) {},
+			func(k *v1alpha1.ApiKey) { k.Spec.Secret.Template.Type = "example.com/mine" },
+			"spec.secret.template.type"),
+		Entry("of its revocation", func(k *v1alpha1.ApiKey) { k.Spec.Revoked = ptr.To(true) },
+			func(k *v1alpha1.ApiKey) { k.Spec.Revoked = ptr.To(false) },
+			"spec.revoked", "a revocation cannot be undone; create a new ApiKey instead"),
+		Entry("of its revocation, by leaving it out", func(k *v1alpha1.ApiKey) { k.Spec.Revoked = ptr.To(true) },
+			func(k *v1alpha1.ApiKey) { k.Spec.Revoked = nil },
+			"a revocation cannot be undone"),
+	)
+
+	DescribeTable("refuses a Group", func(ctx SpecContext, change func(*v1alpha1.Group), mentions ...string) {
+		g := &v1alpha1.Group{}
+		g.Namespace, g.Name = w.Namespace, "acme"
+		change(g)
+		refused(testenv.Admin.Create(ctx, g), mentions...)
+	},
+		Entry("with a burst of too much", func(g *v1alpha1.Group) { g.Spec.Limits.Burst = ptr.To[int32](1_000_001) }, "spec.limits.burst"),
+		Entry("with an unknown state", func(g *v1alpha1.Group) { g.Spec.State = "Paused" }, "spec.state", "Frozen"),
+		Entry("with a project twice", func(g *v1alpha1.Group) { g.Spec.Projects = []v1alpha1.Project{{Name: "a"}, {Name: "a"}} },
+			"spec.projects[1]", "Duplicate"),
+		Entry("with a route of nothing", func(g *v1alpha1.Group) {
+			g.Spec.Projects = []v1alpha1.Project{{Name: "a", Routes: []v1alpha1.Route{{}}}}
+		}, "spec.projects[0].routes[0]"),
+		Entry("with a relative path", func(g *v1alpha1.Group) {
+			g.Spec.Projects = []v1alpha1.Project{{Name: "a", Routes: []v1alpha1.Route{{Paths: []string{"api"}}}}}
+		}, "spec.projects[0].routes[0].paths[0]"),
+		Entry("with a subtree in the middle of a path", func(g *v1alpha1.Group) {
+			g.Spec.Projects = []v1alpha1.Project{{Name: "a", Routes: []v1alpha1.Route{{Paths: []string{"/a/**/b"}}}}}
+		}, "spec.projects[0].routes[0]"),
+		Entry("with a host that has a port", func(g *v1alpha1.Group) {
+			g.Spec.Projects = []v1alpha1.Project{{Name: "a", Routes: []v1alpha1.Route{{Hosts: []string{"a.example:80"}}}}}
+		}, "spec.projects[0].routes[0].hosts[0]"),
+		Entry("with a method in lower case", func(g *v1alpha1.Group) {
+			g.Spec.Capabilities = []v1alpha1.Capability{{Name: "a", Routes: []v1alpha1.Route{{Methods: []string{"post"}}}}}
+		}, "spec.capabilities[0].routes[0].methods[0]"),
+		Entry("with a capability named read", func(g *v1alpha1.Group) {
+			g.Spec.Capabilities = []v1alpha1.Capability{{Name: "read", Routes: []v1alpha1.Route{{Methods: []string{"POST"}}}}}
+		}, "read is built in"),
+		Entry("with context names that differ in case only", func(g *v1alpha1.Group) {
+			g.Spec.Context = map[string]v1alpha1.ContextValue{"bucket": "a", "Bucket": "b"}
+		}, "rename one"),
+		Entry("with a context name that is no header's", func(g *v1alpha1.Group) {
+			g.Spec.Context = map[string]v1alpha1.ContextValue{"my bucket": "a"}
+		}, "names are letters and digits"),
+		Entry("with a context value that would add a header", func(g *v1alpha1.Group) {
+			g.Spec.Context = map[string]v1alpha1.ContextValue{"bucket": "a\r\nX-Admin: 1"}
+		}, "spec.context"),
+		Entry("with a prefix that has an underscore", func(g *v1alpha1.Group) { g.Spec.KeyPolicy.Prefix = "my_kw" },
+			"spec.keyPolicy.prefix"),
+		Entry("with a default beyond the longest", func(g *v1alpha1.Group) {
+			g.Spec.KeyPolicy.DefaultLifetime, g.Spec.KeyPolicy.MaxLifetime = "90d", "30d"
+		},
+			"spec.keyPolicy.defaultLifetime", "shorten it, or raise maxLifetime"),
+		Entry("with a selector for All", func(g *v1alpha1.Group) {
+			g.Spec.AllowedNamespaces.From = v1alpha1.NamespacesFromSelector
+		}, "selector is for from: Selector, and required there"),
+	)
+
+	DescribeTable("refuses a DomainAllowlist", func(ctx SpecContext, change func(*v1alpha1.DomainAllowlist), mentions ...string) {
+		w.CreateGroup(ctx)
+		refused(testenv.Admin.Create(ctx, w.NewAllowlist(change)), mentions...)
+	},
+		Entry("with a path", func(l *v1alpha1.DomainAllowlist) { l.Spec.Domains = []string{"acme.example/shop"} },
+			"spec.domains[0]", "without a path"),
+		Entry("with everything", func(l *v1alpha1.DomainAllowlist) { l.Spec.Domains = []string{"*"} }, "spec.domains[0]"),
+		Entry("with a whole top-level domain", func(l *v1alpha1.DomainAllowlist) { l.Spec.Domains = []string{"*.example"} },
+			"spec.domains[0]"),
+		Entry("with a port that is none", func(l *v1alpha1.DomainAllowlist) { l.Spec.Domains = []string{"acme.example:99999"} },
+			"spec.domains[0]"),
+		Entry("with another scheme", func(l *v1alpha1.DomainAllowlist) { l.Spec.Domains = []string{"ftp://acme.example"} },
+			"spec.domains[0]"),
+		Entry("with an unknown treatment of missing origins", func(l *v1alpha1.DomainAllowlist) { l.Spec.MissingOrigin = "Maybe" },
+			"spec.missingOrigin"),
+	)
+
+	It("accepts everything that is documented, and sets defaults", func(ctx SpecContext) {
+		w.CreateGroup(ctx, func(g *v1alpha1.Group) {
+			g.Spec.Projects[0].Routes = []v1alpha1.Route{{
+				Hosts: []string{"cdn.acme.example", "*.acme.example"}, Paths: []string{"/api/scenes/mkt-*", "/media/**"},
+				Methods: []string{"GET"}, Query: map[string]v1alpha1.QueryValues{"siteId": {"42"}},
+			}}
+			g.Spec.Context = map[string]v1alpha1.ContextValue{"database": "acme_prod", "bucketName": "acme media"}
+		})
+		Expect(testenv.Admin.Create(ctx, w.NewAllowlist(func(l *v1alpha1.DomainAllowlist) {
+			l.Spec.Domains = []string{"acme.example", "*.acme.example", "https://shop.acme.example:8443", "bücher.example",
+				"https://[2001:db8::1]:8443"}
+		}))).To(Succeed())
+		key := w.CreateKey(ctx)
+		Expect(key.Spec.Permissions).To(Equal([]v1alpha1.PermissionName{v1alpha1.PermissionRead}))
+		Expect(key.Spec.Secret.Template.Type).To(Equal("Opaque"))
+	})
+})

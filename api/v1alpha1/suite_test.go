@@ -1,0 +1,9 @@
+package v1alpha1_test
+
+import (
+	"testing"
+
+	"github.com/keyward-dev/keyward/controllers/testenv"
+)
+
+func TestSpecs(t *testing.T) { testenv.Run(t, "api/v1alpha1") }

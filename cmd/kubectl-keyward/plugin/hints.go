@@ -1,0 +1,29 @@
+package plugin
+
+import (
+	"strings"
+
+	"github.com/keyward-dev/keyward/internal/decisioncode"
+)
+
+// explain returns the cause of a decision and a hint for whoever looks after the keys, both filled in with what the
+// decision was about. key is how the ApiKey is named on a command line, if it is known.
+func (d *ruling) explain(key string) (cause, hint string) {
+	code, ok := decisioncode.Parse(d.Code)
+	if !ok {
+		return "This plugin does not know the code; a newer one may.", ""
+	}
+	fill := strings.NewReplacer(
+		decisioncode.PlaceholderProject, or(d.Project, "(none)"),
+		decisioncode.PlaceholderOrigin, or(d.Origin, "this origin"),
+		decisioncode.PlaceholderGroup, or(d.Group, "(unknown)"),
+		decisioncode.PlaceholderMethod, or(d.Method, "this method"),
+		decisioncode.PlaceholderKey, or(key, "KEY"),
+	)
+	return fill.Replace(code.Cause()), fill.Replace(code.Hint())
+}
+
+// refused reports whether the request was refused.
+func (d *ruling) refused() bool {
+	return d.Code != decisioncode.Allowed.String() && d.Code != decisioncode.Preflight.String()
+}

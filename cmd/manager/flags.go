@@ -1,0 +1,118 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"time"
+
+	"go.uber.org/zap/zapcore"
+
+	"github.com/keyward-dev/keyward/controllers"
+	"github.com/keyward-dev/keyward/controllers/syncserver"
+	"github.com/keyward-dev/keyward/internal/tier"
+)
+
+// settings are what the command line says.
+type settings struct {
+	controllers.Options
+
+	configFile  string
+	logLevel    zapcore.Level
+	showVersion bool
+}
+
+// parseFlags reads the command line and the environment.
+func parseFlags() (*settings, error) {
+	s := &settings{Options: controllers.Options{Tiers: tier.Builtin(), Identity: identity()}, logLevel: zapcore.InfoLevel}
+	s.addServerFlags()
+	s.addSyncFlags()
+	s.addUsageFlags()
+	flag.BoolVar(&s.showVersion, "version", false, "print the version and exit")
+	flag.StringVar(&s.Namespace, "namespace", namespace(), "namespace that the manager runs in; default from POD_NAMESPACE")
+	flag.BoolVar(&s.LeaderElect, "leader-elect", true, "let one of several replicas lead")
+	flag.StringVar(&s.CertDir, "cert-dir", "/var/run/keyward/certs", "where the Secret keyward-certs is mounted")
+	flag.StringVar(&s.configFile, "config", "", "YAML file with the catalogue of tiers, docs/tiers.md; without it the built-in one")
+	flag.TextVar(&s.logLevel, "log-level", zapcore.InfoLevel, "debug, info or error")
+	flag.Parse()
+	if s.showVersion {
+		return s, nil
+	}
+	if flag.NArg() > 0 {
+		return nil, fmt.Errorf("unexpected argument %q; flags only, see --help", flag.Arg(0))
+	}
+	return s, s.complete()
+}
+
+// addServerFlags adds the flags of the ports besides the sync port.
+func (s *settings) addServerFlags() {
+	flag.StringVar(&s.WebhookAddress, "webhook-bind-address", ":9443", "where the API server calls admission webhooks")
+	flag.StringVar(&s.WebhookClientCAFile, "webhook-client-ca-file", "",
+		"PEM file of authorities, one of which must have signed the client certificate that the API server presents to webhooks; "+
+			"without it no certificate is required")
+	flag.StringVar(&s.MetricsAddress, "metrics-bind-address", ":9445", "where Prometheus reads metrics; 0 turns them off")
+	flag.StringVar(&s.HealthAddress, "health-probe-bind-address", ":9446", "where /healthz and /readyz are; 0 turns them off")
+	flag.StringVar(&s.PprofAddress, "pprof-bind-address", "0",
+		"where net/http/pprof shows profiles to anyone who connects, such as 127.0.0.1:6060; 0 turns it off")
+}
+
+// addSyncFlags adds the flags of the sync port.
+func (s *settings) addSyncFlags() {
+	flag.StringVar(&s.SyncAddress, "sync-bind-address", ":9444", "where validation servers connect to the leader")
+	flag.DurationVar(&s.Sync.StartupGrace, "sync-startup-grace", 5*time.Second,
+		"how long a new leader waits for validation servers to reconnect before anything counts as enforced; more than 2s")
+	flag.DurationVar(&s.Sync.Grace, "sync-grace", 5*time.Second,
+		"how long the leader waits for a disconnected validation server to reconnect")
+	flag.IntVar(&s.SyncStreams, "sync-streams-per-account", syncserver.DefaultStreams,
+		"how many streams the validation servers of one ServiceAccount may have in total: more than there are servers, because "+
+			"a server may reconnect before its earlier stream has ended")
+}
+
+// addUsageFlags adds the flags of usage and its metrics.
+func (s *settings) addUsageFlags() {
+	flag.StringVar(&s.UsageStore, "usage-store", "",
+		"redis:// or rediss:// URL of the Redis or Valkey that stores usage; default from KEYWARD_USAGE_STORE; without either, usage "+
+			"is stored in the status of Groups")
+	flag.DurationVar(&s.LastUsedResolution, "last-used-resolution", 10*time.Minute,
+		"how much later the last use of a key must be to be written into its status, with its requests; a busy key costs one write "+
+			"in that time")
+	flag.IntVar(&s.MetricsGroups, "metrics-groups", 100,
+		"how many Groups, those with the most requests, have metrics of their own; the others share one")
+}
+
+// complete checks the settings, and adds what is in files and in the environment.
+func (s *settings) complete() (err error) {
+	if s.configFile != "" {
+		if s.Tiers, err = tier.Load(s.configFile); err != nil {
+			return err
+		}
+	}
+	if s.UsageStore == "" {
+		s.UsageStore = os.Getenv("KEYWARD_USAGE_STORE") // not as the flag's default, which --help prints
+	}
+	if s.SyncStreams < 1 {
+		return fmt.Errorf("--sync-streams-per-account: write a number such as %d", syncserver.DefaultStreams)
+	}
+	// Validation servers forget what is recorded after two days.
+	if s.LastUsedResolution < time.Second || s.LastUsedResolution > 12*time.Hour {
+		return fmt.Errorf("--last-used-resolution: write 1s to 12h, such as 10m")
+	}
+	return nil
+}
+
+func namespace() string {
+	if name := os.Getenv("POD_NAMESPACE"); name != "" {
+		return name
+	}
+	return "keyward-system"
+}
+
+// identity returns the identity of the Pod, so that a restarted container is the same replica. Outside of a Pod there is
+// none.
+func identity() string {
+	name, uid := os.Getenv("POD_NAME"), os.Getenv("POD_UID")
+	if name == "" || uid == "" {
+		return ""
+	}
+	return name + "_" + uid
+}

@@ -1,0 +1,39 @@
+package domainallowlist_test
+
+import (
+	"context"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/testenv"
+)
+
+var _ = Describe("DomainAllowlist", func() {
+	var w *testenv.World
+	BeforeEach(func(ctx SpecContext) { w = testenv.NewWorld(ctx) })
+
+	reason := func(ctx context.Context) func(Gomega) string {
+		return func(g Gomega) string {
+			g.Expect(w.ReconcileAllowlist(ctx, "web")).To(Succeed())
+			list := &v1alpha1.DomainAllowlist{}
+			g.Expect(testenv.Admin.Get(ctx, w.Request("web").NamespacedName, list)).To(Succeed())
+			if c := meta.FindStatusCondition(list.Status.Conditions, v1alpha1.ConditionReady); c != nil {
+				return c.Reason
+			}
+			return ""
+		}
+	}
+
+	It("is ready with its Group, and says what is missing", func(ctx SpecContext) {
+		Expect(testenv.Admin.Create(ctx, w.NewAllowlist())).To(Succeed())
+		Eventually(reason(ctx)).Should(Equal(v1alpha1.ReasonGroupNotFound))
+		group := w.CreateGroup(ctx)
+		Eventually(reason(ctx)).Should(Equal(v1alpha1.ReasonReady))
+		testenv.Edit(ctx, group, func(g *v1alpha1.Group) { g.Spec.Projects = g.Spec.Projects[1:] })
+		Eventually(reason(ctx)).Should(Equal(v1alpha1.ReasonProjectNotFound))
+		Expect(w.Events()).To(ContainSubstring("spec.projects[0]"))
+	})
+})

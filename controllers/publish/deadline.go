@@ -1,0 +1,98 @@
+package publish
+
+import (
+	"slices"
+	"time"
+)
+
+// A change waits for servers until its deadline. Without a deadline, a server that connects again and again, or that
+// acknowledges nothing and reconnects when it is cut off, could delay the change forever.
+
+// granularity is the minimum time between two checks for changes that have passed their deadline.
+const granularity = 250 * time.Millisecond
+
+// deadline returns the deadline of a change that is published now.
+func (h *Hub) deadline() time.Time {
+	if h.options.Patience <= 0 {
+		return time.Time{}
+	}
+	return h.clock.Now().Add(h.options.Patience + h.options.Grace)
+}
+
+// isPastDeadline reports whether the change has passed its deadline.
+func (h *Hub) isPastDeadline(c *change) bool {
+	return !c.deadline.IsZero() && !h.clock.Now().Before(c.deadline)
+}
+
+// scheduleDeadline starts the timer for the change's deadline, unless a timer runs already.
+func (h *Hub) scheduleDeadline(c *change) {
+	if c.done || c.deadline.IsZero() || h.tracking.deadlineScheduled {
+		return
+	}
+	h.tracking.deadlineScheduled = true
+	h.clock.AfterFunc(max(c.deadline.Sub(h.clock.Now()), granularity), func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.tracking.deadlineScheduled = false
+		h.passDeadlines()
+	})
+}
+
+// passDeadlines completes the changes that have passed their deadline, and names the servers that lack them.
+func (h *Hub) passDeadlines() {
+	var next *change
+	for _, c := range h.tracking.open {
+		switch {
+		case c.done:
+		case h.isPastDeadline(c):
+			for sub := range h.subs {
+				sub.passedOver = sub.passedOver || sub.acked < c.revision && sub.has(c.Group)
+			}
+			h.evaluate(c)
+		case next == nil || c.deadline.Before(next.deadline):
+			next = c
+		}
+	}
+	h.tracking.sweep()
+	if next != nil {
+		h.scheduleDeadline(next)
+	}
+}
+
+// expire stops waiting for a disconnected server: open changes that it lacks name it, and no longer wait for it.
+func (h *Hub) expire(sub *Subscription) {
+	for _, c := range h.tracking.open {
+		if !c.done && c.revision > sub.acked && sub.has(c.Group) && !slices.Contains(c.expired, sub.server) {
+			c.expired = append(c.expired, sub.server)
+		}
+	}
+}
+
+// reconnected updates the results that name the server as expired, on this or on an earlier connection, and that it has
+// acknowledged now. It reports whether it has acknowledged all of them.
+func (h *Hub) reconnected(sub *Subscription) (all bool) {
+	all = true
+	for ref := range h.tracking.withExpired {
+		known, ok := h.tracking.results[ref]
+		if !ok {
+			delete(h.tracking.withExpired, ref) // changed again, or forgotten
+			continue
+		}
+		at := slices.Index(known.change.expired, sub.server)
+		switch {
+		case at < 0:
+		case known.change.revision > sub.acked:
+			all = false
+		default:
+			known.change.expired = slices.Delete(known.change.expired, at, at+1)
+			known.Expired = naming{}.note(known.change.expired...).of(known.change.expired)
+			known.Acknowledged++
+			h.tracking.results[ref] = known
+			if len(known.Expired) == 0 {
+				delete(h.tracking.withExpired, ref)
+			}
+			h.notify(known.change.Subject)
+		}
+	}
+	return all
+}

@@ -1,0 +1,157 @@
+package accounts
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/cache"
+	"github.com/keyward-dev/keyward/internal/quotaledger"
+)
+
+// otherGroups is the label value of all groups without a series of their own. It is not an identity, because those have a
+// slash.
+const otherGroups = "other"
+
+var (
+	groupsDesc = prometheus.NewDesc("keyward_groups", "Number of Groups.", nil, nil)
+	lowDesc    = prometheus.NewDesc("keyward_groups_quota_low",
+		"Groups that have used at least 80 % of a quota of the month, including those that have used all of it.", nil, nil)
+	exceededDesc = prometheus.NewDesc("keyward_groups_quota_exceeded",
+		"Groups that have used all of a quota of the month.", nil, nil)
+	unresolvedDesc = prometheus.NewDesc("keyward_groups_tier_unresolved", "Groups whose tier is not in the catalogue.", nil, nil)
+	requestsDesc   = prometheus.NewDesc("keyward_group_requests",
+		"Allowed requests of a Group this month (UTC), from its status. Groups beyond --metrics-groups are added up as other.",
+		[]string{"group"}, nil)
+	bytesDesc = prometheus.NewDesc("keyward_group_response_bytes",
+		"Bytes of response bodies of a Group this month (UTC), from its status. Groups beyond --metrics-groups are added up as other.",
+		[]string{"group"}, nil)
+	requestLimitDesc = prometheus.NewDesc("keyward_group_requests_limit",
+		"Requests that a Group may have in a month, if it has a limit.", []string{"group"}, nil)
+	byteLimitDesc = prometheus.NewDesc("keyward_group_response_bytes_limit",
+		"Bytes of response bodies that a Group may have in a month, if it has a limit.", []string{"group"}, nil)
+)
+
+// GroupMetrics exports the usage of Groups as metrics while this replica leads. They are read from the cache at each scrape,
+// so that no deleted group is shown.
+type GroupMetrics struct {
+	// Reader is the cache.
+	Reader client.Reader
+	Clock  clock.PassiveClock
+	// Groups is how many groups have series of their own: those with the most requests.
+	Groups int
+}
+
+// groupCollector is registered once, and collects from the GroupMetrics that lead in this process; nil if none do.
+type groupCollector struct{ leader atomic.Pointer[GroupMetrics] }
+
+var collector = &groupCollector{}
+
+// NeedLeaderElection is true: otherwise sums over replicas would count twice.
+func (m *GroupMetrics) NeedLeaderElection() bool { return true }
+
+// Start exports metrics until the context ends.
+func (m *GroupMetrics) Start(ctx context.Context) error {
+	collector.leader.Store(m)
+	<-ctx.Done()
+	collector.leader.CompareAndSwap(m, nil)
+	return nil
+}
+
+// Describe implements prometheus.Collector.
+func (c *groupCollector) Describe(descs chan<- *prometheus.Desc) {
+	for _, desc := range []*prometheus.Desc{
+		groupsDesc, lowDesc, exceededDesc, unresolvedDesc, requestsDesc, bytesDesc, requestLimitDesc, byteLimitDesc,
+	} {
+		descs <- desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *groupCollector) Collect(all chan<- prometheus.Metric) {
+	m := c.leader.Load()
+	if m == nil {
+		return
+	}
+	ctx := context.Background() // a scrape has no context; the cache answers at once
+	groups, err := cache.CachedGroups(ctx, m.Reader)
+	if err != nil {
+		logf.FromContext(ctx).Error(err, "The metrics of Groups are missing")
+		return
+	}
+	m.collect(groups, func(desc *prometheus.Desc, value float64, labels ...string) {
+		all <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
+	})
+}
+
+// groupUse is the exported usage of one group.
+type groupUse struct {
+	name            string
+	requests, bytes uint64
+	limits          Limits
+}
+
+func (m *GroupMetrics) collect(groups []v1alpha1.Group, emit func(desc *prometheus.Desc, value float64, labels ...string)) {
+	month := quotaledger.MonthOf(m.Clock.Now()).String()
+	low, full, unresolved := 0, 0, 0
+	uses := make([]groupUse, 0, len(groups))
+	for i := range groups {
+		group := &groups[i]
+		use := groupUse{name: group.Namespace + "/" + group.Name, limits: LimitsOf(group)}
+		if usage := group.Status.Usage; usage != nil && usage.Period == month {
+			use.requests, use.bytes = uint64(max(0, ptr.Deref(usage.Requests, 0))), uint64(max(0, ptr.Deref(usage.Bytes, 0)))
+			if len(reached(group, use.limits, lowPercent)) > 0 {
+				low++
+			}
+			if len(reached(group, use.limits, fullPercent)) > 0 {
+				full++
+			}
+		}
+		if meta.IsStatusConditionFalse(group.Status.Conditions, v1alpha1.ConditionTierResolved) {
+			unresolved++
+		}
+		uses = append(uses, use)
+	}
+	emit(groupsDesc, float64(len(groups)))
+	emit(lowDesc, float64(low))
+	emit(exceededDesc, float64(full))
+	emit(unresolvedDesc, float64(unresolved))
+
+	slices.SortFunc(uses, func(a, b groupUse) int {
+		return cmp.Or(cmp.Compare(b.requests, a.requests), cmp.Compare(b.bytes, a.bytes), cmp.Compare(a.name, b.name))
+	})
+	most := min(m.Groups, len(uses))
+	for _, use := range uses[:most] {
+		use.emit(emit)
+	}
+	if most < len(uses) {
+		rest := groupUse{name: otherGroups}
+		for _, use := range uses[most:] {
+			rest.requests, rest.bytes = rest.requests+use.requests, rest.bytes+use.bytes
+		}
+		rest.emit(emit)
+	}
+}
+
+func (u *groupUse) emit(emit func(desc *prometheus.Desc, value float64, labels ...string)) {
+	emit(requestsDesc, float64(u.requests), u.name)
+	emit(bytesDesc, float64(u.bytes), u.name)
+	if u.limits.Requests != nil {
+		emit(requestLimitDesc, float64(*u.limits.Requests), u.name)
+	}
+	if u.limits.Bytes != nil {
+		emit(byteLimitDesc, float64(*u.limits.Bytes), u.name)
+	}
+}
+
+func init() { metrics.Registry.MustRegister(collector) }

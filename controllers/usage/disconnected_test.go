@@ -1,0 +1,125 @@
+package usage_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	clocktesting "k8s.io/utils/clock/testing"
+
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/controllers/usage"
+	"github.com/keyward-dev/keyward/internal/keyformat"
+)
+
+// none serves no group.
+func none(string) bool { return false }
+
+// through returns Report.Through for a version that was minted then.
+func through(tracker *usage.Tracker, minted time.Time) time.Time {
+	return tracker.Of("acme/acme", nil, &minted).Through
+}
+
+// TestServersWithoutTheGroupDoNotDelayRetirement: a server that does not serve a group does not delay it, however it was
+// disconnected.
+func TestServersWithoutTheGroupDoNotDelayRetirement(t *testing.T) {
+	tracker := usage.NewTracker(clocktesting.NewFakeClock(start))
+	a := connect(tracker, "a", all)
+	a.Report(uses(start, start))
+	for i := range 20_000 {
+		tracker.Connect(usage.Peer{
+			Instance: fmt.Sprint("stranger", i), Serves: none, LastServed: func() (func(string) bool, []string) { return none, []string{} },
+		}).Close(false)
+	}
+	for i := range 20_000 {
+		tracker.Connect(usage.Peer{
+			Instance: fmt.Sprint("neighbour", i), Serves: none, LastServed: func() (func(string) bool, []string) { return none, []string{"other/other"} },
+		}).Close(false)
+	}
+	if got := through(tracker, start); !got.Equal(start) {
+		t.Errorf("through %v", got)
+	}
+}
+
+// TestReconnectionIsByInstanceAndIdentity: a server with the name of a disconnected one, and another identity, does not replace
+// it.
+func TestReconnectionIsByInstanceAndIdentity(t *testing.T) {
+	tracker := usage.NewTracker(clocktesting.NewFakeClock(start))
+	a := connect(tracker, "a", all)
+	a.Report(uses(start, start))
+	b := usage.Peer{Instance: "b", Identity: "tenants/b", Serves: all}
+	tracker.Connect(b).Close(false)
+	for _, serves := range []func(string) bool{none, all} {
+		borrowed := tracker.Connect(usage.Peer{Instance: "b", Identity: "rogues/r", Serves: serves})
+		borrowed.Report(uses(start, start))
+		if !through(tracker, start).IsZero() {
+			t.Error("another identity of its name made it forgotten")
+		}
+		borrowed.Close(true)
+	}
+	back := tracker.Connect(b)
+	back.Report(&syncv1.Uses{ThroughMs: start.UnixMilli()})
+	if through(tracker, start).IsZero() {
+		t.Error("it is back, and still missed")
+	}
+}
+
+// TestDisconnectedServerDelaysVersionsThatItMayKnow: versions that were minted before it was disconnected, and no others, until
+// it reconnects; also if too many servers are disconnected to be kept separately.
+func TestDisconnectedServerDelaysVersionsThatItMayKnow(t *testing.T) {
+	for _, lost := range []int{1, 30_000} {
+		t.Run(fmt.Sprint(lost), func(t *testing.T) {
+			clock := clocktesting.NewFakeClock(start)
+			tracker := usage.NewTracker(clock)
+			a := connect(tracker, "a", all)
+			for i := range lost {
+				peer := usage.Peer{Instance: fmt.Sprint("gone", i), Identity: fmt.Sprint(i % 3), Serves: all}
+				peer.LastServed = func() (func(string) bool, []string) { return all, []string{"acme/acme"} }
+				tracker.Connect(peer).Close(false)
+			}
+			clock.Step(30 * 24 * time.Hour)
+			now := clock.Now()
+			a.Report(uses(now, now))
+			for minted, held := range map[time.Time]bool{start.Add(-time.Hour): true, start: true, start.Add(time.Hour): false, now: false} {
+				if got := through(tracker, minted); got.IsZero() != held {
+					t.Errorf("minted %s after the loss: through %v", minted.Sub(start), got)
+				}
+			}
+		})
+	}
+}
+
+// TestServerReportsOnlyItsOwnGroups: uses are accepted for known versions of groups that the server serves.
+func TestServerReportsOnlyItsOwnGroups(t *testing.T) {
+	tracker := usage.NewTracker(clocktesting.NewFakeClock(start))
+	peer := usage.Peer{
+		Instance: "rogue", Serves: func(group string) bool { return group == "rogues/own" },
+		GroupOf: func(digest keyformat.Digest) (string, bool) {
+			switch digest {
+			case one:
+				return "acme/acme", true
+			case keyformat.DigestOf("own"):
+				return "rogues/own", true
+			}
+			return "", false
+		},
+	}
+	rogue := tracker.Connect(peer)
+	own := keyformat.DigestOf("own")
+	said := &syncv1.Uses{}
+	for i := range 100_000 {
+		digest := keyformat.DigestOf(fmt.Sprint(i))
+		said.Versions = append(said.Versions, &syncv1.VersionUse{Digest: digest[:], LastMs: start.UnixMilli(), Clients: []uint64{1}})
+	}
+	said.Versions = append(said.Versions, uses(start, start, 1, 2).GetVersions()[0], &syncv1.VersionUse{Digest: own[:], LastMs: start.UnixMilli()})
+	rogue.Report(said)
+	if due := tracker.Due(time.Minute); len(due) != 1 || due[0] != own {
+		t.Errorf("%d versions are kept", len(due))
+	}
+	legit := connect(tracker, "a", all)
+	legit.Report(uses(start, start, 1))
+	rogue.Report(uses(start, start, 2, 3, 4))
+	if got := tracker.Of("acme/acme", []keyformat.Digest{one}, nil).Of[0]; got.Clients != 1 {
+		t.Errorf("somebody else's word is taken for it: %+v", got)
+	}
+}

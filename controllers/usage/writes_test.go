@@ -1,0 +1,155 @@
+package usage_test
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sync/errgroup"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/testenv"
+	"github.com/keyward-dev/keyward/controllers/usage"
+	"github.com/keyward-dev/keyward/controllers/usage/accounts"
+	"github.com/keyward-dev/keyward/controllers/usage/store"
+	"github.com/keyward-dev/keyward/internal/quotaledger"
+)
+
+var _ = Describe("The requests of an ApiKey", func() {
+	It("are written when they are due or with another write, and never for an idle key", func(ctx SpecContext) {
+		w := testenv.NewWorld(ctx)
+		w.CreateGroup(ctx)
+		writes := 0
+		w.CreateKey(ctx)
+		key := w.ReconcileUntil(ctx, "web", testenv.Ready)
+		w.Keys.Client = interceptor.NewClient(testenv.NewClient(), testenv.CountWrites(func() { writes++ }))
+		name := usage.KeyName{Group: w.Namespace + "/acme", ID: key.Status.KeyID}
+		server := w.Usage.Keys.Connect(usage.KeyPeer{
+			Instance: "validator", Serves: func(group string) (bool, bool) { return w.Selects(group), true },
+			ServesKey: func(group, _ string) bool { return w.Selects(group) },
+		})
+		report := func(requests uint64) {
+			server.Report(&syncv1.Uses{Incarnation: "one", Keys: []*syncv1.KeyUse{{
+				Group: name.Group, Key: name.ID, Period: w.Clock.Now().UTC().Format("2006-01"), Requests: requests,
+			}}})
+		}
+		reconcile := func(most int) {
+			GinkgoHelper()
+			for range 3 {
+				_, err := w.ReconcileKey(ctx, "web")
+				Expect(err).NotTo(HaveOccurred())
+				Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(key), key)).To(Succeed())
+				w.WaitForCache(ctx, key)
+			}
+			Expect(writes).To(Equal(most))
+		}
+		reconcile(0)
+		report(3)
+		reconcile(0) // it is not due yet
+		Expect(w.Usage.Keys.Due(time.Minute, 10)).To(ConsistOf(name))
+		reconcile(1)
+		Expect(key.Status.Usage).To(HaveValue(Equal(v1alpha1.KeyUsage{Period: w.Clock.Now().UTC().Format("2006-01"),
+			Requests: ptr.To[int64](3)})))
+		Expect(server.Take().GetKeys()).To(HaveLen(1), "it is acknowledged")
+
+		report(5)
+		w.Clock.Step(30 * time.Second)
+		Expect(w.Usage.Keys.Due(time.Minute, 10)).To(BeEmpty())
+		w.Clock.Step(30 * time.Second)
+		Expect(w.Usage.Keys.Due(time.Minute, 10)).To(ConsistOf(name))
+		w.Keys.Client = interceptor.NewClient(testenv.NewClient(), seemsToFail(testenv.CountWrites(func() { writes++ })))
+		_, err := w.ReconcileKey(ctx, "web")
+		Expect(err).To(MatchError(errNoAnswer))
+		Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(key), key)).To(Succeed())
+		w.WaitForCache(ctx, key)
+		w.Keys.Client = interceptor.NewClient(testenv.NewClient(), testenv.CountWrites(func() { writes++ }))
+		reconcile(2)
+		Expect(*key.Status.Usage.Requests).To(BeEquivalentTo(5), "what was written and seemed not to be is not written again")
+
+		report(6)
+		testenv.Edit(ctx, key, func(k *v1alpha1.ApiKey) { k.Spec.Suspended = ptr.To(true) })
+		w.ReconcileUntil(ctx, "web", testenv.HasReason(v1alpha1.ConditionReady, v1alpha1.ReasonSuspended))
+		Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(key), key)).To(Succeed())
+		Expect(*key.Status.Usage.Requests).To(BeEquivalentTo(6), "the status was written anyway")
+	})
+})
+
+var _ = Describe("The usage of many Groups", func() {
+	// With KEYWARD_GROUPS=10000 it is the case that docs/operations.md describes.
+	It("costs the API server no more than 50 writes a second", func(ctx SpecContext) {
+		const seconds = 5
+		count, err := strconv.Atoi(cmp.Or(os.Getenv("KEYWARD_GROUPS"), "400"))
+		Expect(err).NotTo(HaveOccurred())
+		w := testenv.NewWorld(ctx)
+		name := func(i int) string { return fmt.Sprint("group-", i) }
+		var creating errgroup.Group
+		creating.SetLimit(16)
+		for i := range count {
+			creating.Go(func() error {
+				return testenv.Admin.Create(ctx, &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: name(i)}})
+			})
+		}
+		Expect(creating.Wait()).To(Succeed())
+
+		var writes atomic.Int64
+		writer := interceptor.NewClient(testenv.NewClient(), testenv.CountWrites(func() { writes.Add(1) }))
+		aggregator := accounts.New(accounts.Config{
+			Store: &store.Status{Client: writer, Reader: testenv.Admin}, Clock: clock.RealClock{}, Log: GinkgoLogr,
+			Writes: store.StatusWrites,
+		})
+		session := aggregator.Connect("server", func(string) (bool, bool) { return true, true })
+		report := func(requests uint64) {
+			uses := &syncv1.Uses{Incarnation: "life"}
+			for i := range count {
+				uses.Groups = append(uses.Groups, &syncv1.GroupUse{
+					Group: w.Namespace + "/" + name(i), Period: quotaledger.MonthOf(time.Now()).String(), Requests: requests,
+					Bytes: requests,
+				})
+			}
+			Expect(session.Report(uses)).To(Succeed())
+		}
+		for i := range count {
+			aggregator.SetLimits(w.Namespace+"/"+name(i), accounts.Limits{})
+		}
+		running, stop := context.WithCancel(ctx)
+		defer stop()
+		go func() { defer GinkgoRecover(); Expect(aggregator.Start(running)).To(Succeed()) }()
+		report(1)
+		Eventually(writes.Load).Should(BeNumerically(">", 0)) // reports are gathered first
+		begin, written := time.Now(), writes.Load()
+		for n := uint64(2); time.Since(begin) < seconds*time.Second; n++ {
+			before := writes.Load()
+			Eventually(writes.Load).Should(BeNumerically(">", before+store.StatusWrites/4))
+			report(n) // all groups are active all the time
+		}
+		pace := float64(writes.Load()-written) / time.Since(begin).Seconds()
+		AddReportEntry("writes a second", fmt.Sprintf("%.1f, of %d groups", pace, count))
+		Expect(pace).To(BeNumerically("<", 50))
+		Expect(pace).To(BeNumerically(">", 10), "and yet they are written")
+	})
+})
+
+var errNoAnswer = errors.New("no answer")
+
+// seemsToFail lets writes of the status succeed, but returns an error.
+func seemsToFail(funcs interceptor.Funcs) interceptor.Funcs {
+	patch := funcs.SubResourcePatch
+	funcs.SubResourcePatch = func(ctx context.Context, c client.Client, subresource string, object client.Object, p client.Patch,
+		options ...client.SubResourcePatchOption) error {
+		return errors.Join(patch(ctx, c, subresource, object, p, options...), errNoAnswer)
+	}
+	return funcs
+}

@@ -1,0 +1,94 @@
+package lifecycle
+
+import (
+	"time"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+)
+
+const (
+	// expiringSoon is how long before its expiry a key counts as expiring soon; a key that lives shorter than twice as
+	// long does so in the second half of its life.
+	expiringSoon = 14 * 24 * time.Hour
+	// usageRetry is how soon to check again whether all servers have reported.
+	usageRetry = 10 * time.Second
+	// stillUsed is the minimum age up to which a use counts as current: uses are reported periodically.
+	stillUsed = 30 * time.Second
+)
+
+// Cutover is a version that is still used though its overlap is about to end.
+type Cutover struct {
+	ID      int64
+	Preview string
+	// Since is when its successor became available, Ends when it will be refused.
+	Since, Ends time.Time
+	Use
+}
+
+// forecast determines what is about to happen, and when the plan changes next.
+func (p *planner) forecast() {
+	active := p.active()
+	p.wakeAt(p.claimDeadline())
+	for i := range p.out.Versions {
+		v := &p.out.Versions[i]
+		if !Live(v.State) {
+			continue
+		}
+		p.wakeAt(timeOf(v.ExpiresAt))
+		if v.State == v1alpha1.VersionRetiring {
+			p.wakeAt(timeOf(v.RetiresAt))
+			p.forecastCutover(v, active)
+		}
+	}
+	if active == nil || Revoked(p.in.Key) {
+		return
+	}
+	p.out.RotatesAt = p.rotation.RotatesAt(p.in.Key, active)
+	if p.out.Obstacle == nil && p.out.Action != Mint {
+		p.wakeAt(p.out.RotatesAt)
+	}
+	if active.ExpiresAt == nil || !p.out.RotatesAt.IsZero() && p.in.Key.Spec.ExpiresAt == nil {
+		return
+	}
+	lifetime := active.ExpiresAt.Sub(active.MintedAt.Time)
+	soon := active.ExpiresAt.Add(-min(expiringSoon, lifetime/2))
+	p.out.Expiring = !p.now.Before(soon)
+	p.wakeAt(soon)
+}
+
+// forecastCutover checks whether a version is still used in the last quarter of its overlap.
+func (p *planner) forecastCutover(v, current *v1alpha1.KeyVersion) {
+	if current == nil || v.ReplacedAt == nil {
+		return
+	}
+	since, ends := v.ReplacedAt.Time, v.RetiresAt.Time
+	if v.ExpiresAt != nil && v.ExpiresAt.Before(v.RetiresAt) {
+		ends = v.ExpiresAt.Time
+	}
+	quarter := ends.Sub(since) / 4
+	p.wakeAt(ends.Add(-quarter))
+	use := p.in.Usage.Of[v.Digest]
+	switch {
+	case p.now.Before(ends.Add(-quarter)):
+	case use.Last.After(since) && p.now.Sub(use.Last) <= max(quarter, stillUsed):
+		p.out.Cutover = &Cutover{ID: v.ID, Preview: v.Preview, Since: since, Ends: ends, Use: use}
+		p.wakeAt(use.Last.Add(max(quarter, stillUsed) + 1))
+	default:
+		// There is no event for each use.
+		p.wakeAt(p.now.Add(max(usageRetry, quarter/8)))
+	}
+	if unusedLongEnough := p.unusedLongEnoughAt(v, current); !unusedLongEnough.IsZero() {
+		if p.now.Before(unusedLongEnough) {
+			p.wakeAt(unusedLongEnough)
+		} else {
+			p.wakeAt(p.now.Add(usageRetry))
+		}
+	}
+}
+
+// wakeAt has the plan made again at an instant, if that is in the future.
+func (p *planner) wakeAt(at time.Time) {
+	if at.After(p.now) && (p.out.Wake.IsZero() || at.Before(p.out.Wake)) {
+		p.out.Wake = at
+	}
+}

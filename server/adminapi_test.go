@@ -1,0 +1,74 @@
+package server
+
+import (
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/keyward-dev/keyward/test/fakemanager"
+	"github.com/keyward-dev/keyward/test/fixture"
+)
+
+// TestDecisionsAreRecorded finds out, by the id in the response, why a request was denied.
+func TestDecisionsAreRecorded(t *testing.T) {
+	const token = "a-token-of-some-length"
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte(token+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m, key := fakemanager.Start(t), fixture.Mint(t)
+	v := start(t, configFor(t, m, "--admin-token-file="+file, "--upstream="+upstream(t, echo)))
+	m.Next().Send(catchUp(key))
+
+	status, header, _ := do(t, "http://"+v.addresses.Proxy.String()+"/secret-path?secret-query", "Authorization",
+		"Bearer "+key.Reveal(), "Origin", "https://evil.example")
+	id := header.Get("X-Request-Id")
+	if status != http.StatusForbidden || id == "" {
+		t.Fatalf("%d, id %q", status, id)
+	}
+	decisions := "http://" + v.addresses.Admin.String() + "/v1/decisions?requestId=" + id
+	if status, _, _ := do(t, decisions); status != http.StatusUnauthorized {
+		t.Errorf("without the token: %d", status)
+	}
+	_, _, text := do(t, decisions, "Authorization", "Bearer "+token)
+	for _, want := range []string{`"code":"origin_denied"`, `"keyId":"k1"`, `"project":"default"`,
+		`"origin":"https://evil.example"`, `"integration":"reverseproxy"`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %s in %s", want, text)
+		}
+	}
+	if strings.Contains(text, "secret") || strings.Contains(text, key.Reveal()) || strings.Contains(v.logs.String(), token) {
+		t.Errorf("it reveals too much: %s", text)
+	}
+
+	off := start(t, configFor(t, m))
+	if status, _, text := do(t, "http://"+off.addresses.Admin.String()+"/v1/decisions"); status != http.StatusNotFound ||
+		!strings.Contains(text, "--admin-token-file") {
+		t.Errorf("without the flag: %d %s", status, text)
+	}
+}
+
+// do sends a GET with pairs of header names and values.
+func do(t *testing.T, target string, pairs ...string) (int, http.Header, string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, target, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(pairs); i += 2 {
+		request.Header.Set(pairs[i], pairs[i+1])
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, response.Header, string(text)
+}

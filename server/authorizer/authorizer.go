@@ -1,0 +1,244 @@
+// Package authorizer is the engine behind all integrations: it decides, counts and logs. Integrations only translate.
+package authorizer
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/keyward-dev/keyward/internal/routing"
+	"github.com/keyward-dev/keyward/server/authorizer/ratelimit"
+	"github.com/keyward-dev/keyward/server/authorizer/search"
+	"github.com/keyward-dev/keyward/server/authorizer/throttle"
+	"github.com/keyward-dev/keyward/server/decision"
+)
+
+// Authorizer decides on one snapshot. It is safe for concurrent use.
+type Authorizer struct {
+	snapshot decision.Snapshot
+	// recognizer is the snapshot, if the snapshot implements it.
+	recognizer decision.Recognizer
+	now        func() time.Time
+	log        *slog.Logger
+	throttle   *throttle.Throttle
+	searches   *search.Budget
+	recorder   Recorder
+	meter      Meter
+	rates      *ratelimit.Limiter
+	quota      Quota
+	reading    routing.Reading
+	tallies    *tallies
+	attempts   *prometheus.CounterVec
+}
+
+// Request is a request as an integration knows it.
+type Request struct {
+	decision.Request
+
+	// Client is the address that the request comes from; the zero Addr if that is not known.
+	Client netip.Addr
+	// ID identifies the request in logs.
+	ID string
+}
+
+// Result is what an integration has to respond.
+type Result struct {
+	decision.Decision
+
+	// RetryAfter is when another attempt makes sense; 0 if that is not known.
+	RetryAfter time.Duration
+
+	// Rates are the statuses of the rate limits, if there are any and the request reached them.
+	Rates ratelimit.Statuses
+}
+
+// Option adds to what an Authorizer does.
+type Option func(*Authorizer)
+
+// WithThrottle makes the Authorizer answer failed attempts of a client that had too many with TooManyFailures.
+func WithThrottle(t *throttle.Throttle) Option { return func(a *Authorizer) { a.throttle = t } }
+
+// WithSearches bounds the work of finding out which origins may read denials, and which Groups allow preflights.
+func WithSearches(b *search.Budget) Option { return func(a *Authorizer) { a.searches = b } }
+
+// WithReading sets how content servers interpret paths.
+func WithReading(r routing.Reading) Option { return func(a *Authorizer) { a.reading = r } }
+
+// Recorder is notified of every decision. It must not keep the request, nor change anything.
+type Recorder interface {
+	Record(integration string, at time.Time, request *Request, result *Result)
+}
+
+// WithRecorder notifies a recorder of every decision.
+func WithRecorder(r Recorder) Option { return func(a *Authorizer) { a.recorder = r } }
+
+// Meter is notified of allowed requests: with which key of which group, when, whether the key's version is retiring, and
+// from which address, if that is known. It must not keep the request, nor change anything.
+type Meter interface {
+	Used(keyID string, group *decision.Group, request *decision.Request, at time.Time, retiring bool, client netip.Addr)
+}
+
+// WithMeter notifies a meter of every allowed request.
+func WithMeter(m Meter) Option { return func(a *Authorizer) { a.meter = m } }
+
+// WithRates enforces rate limits.
+func WithRates(l *ratelimit.Limiter) Option { return func(a *Authorizer) { a.rates = l } }
+
+// Quota counts what groups use.
+type Quota interface {
+	// Spend counts a request that is allowed otherwise. If the quota denies it, Spend returns why, and for how long, if that
+	// is known. It may wait.
+	Spend(ctx context.Context, group *decision.Group, now time.Time) (decision.Code, time.Duration)
+	// Sent counts bytes of response bodies for a group, namespace/name.
+	Sent(group string, bytes uint64, now time.Time)
+}
+
+// WithQuota enforces a quota, after everything else has allowed a request.
+func WithQuota(q Quota) Option { return func(a *Authorizer) { a.quota = q } }
+
+// New returns an Authorizer that reads the time from now and registers its metrics with metrics.
+func New(snapshot decision.Snapshot, now func() time.Time, log *slog.Logger, metrics prometheus.Registerer, options ...Option) *Authorizer {
+	a := &Authorizer{
+		snapshot: snapshot,
+		now:      now,
+		log:      log,
+		tallies:  newTallies(),
+		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "keyward_validator_failed_attempts_total",
+			Help: "Failed attempts by integration and outcome: counted against the client's address, throttled, " +
+				"or unattributed if the address is not known.",
+		}, []string{"integration", "outcome"}),
+	}
+	a.recognizer, _ = snapshot.(decision.Recognizer)
+	metrics.MustRegister(a.tallies, a.attempts)
+	for _, option := range options {
+		option(a)
+	}
+	return a
+}
+
+// Integration is the Authorizer as one integration uses it.
+type Integration struct {
+	authorizer *Authorizer
+	name       string
+	tally      *tally
+
+	counted, throttled, unattributed prometheus.Counter
+}
+
+// Integration returns the Authorizer for the integration of that name, which labels its metrics.
+func (a *Authorizer) Integration(name string) *Integration {
+	i := &Integration{authorizer: a, name: name, tally: a.tallies.of(name)}
+	i.counted = a.attempts.WithLabelValues(name, "counted")
+	i.throttled = a.attempts.WithLabelValues(name, "throttled")
+	i.unattributed = a.attempts.WithLabelValues(name, "unattributed")
+	return i
+}
+
+// Decide decides the request as of now.
+func (i *Integration) Decide(ctx context.Context, request *Request) Result {
+	now := i.authorizer.now()
+	request.Reading = i.authorizer.reading
+	if request.Credential.Form == decision.Foreign && i.authorizer.recognizer != nil {
+		i.authorizer.recognizer.Recognize(&request.Credential)
+	}
+	result := Result{Decision: decision.Begin(i.authorizer.snapshot, &request.Request, now)}
+	if result.Code == decision.Preflight {
+		i.finish(ctx, request, &result, now) // the preflight may become a failed attempt
+	}
+	if result.Allowed() && i.authorizer.rates != nil {
+		i.limit(&result, now)
+	}
+	if result.Allowed() && i.authorizer.quota != nil {
+		result.Code, result.RetryAfter = i.authorizer.quota.Spend(ctx, result.Group, now)
+	}
+	if result.Allowed() && i.authorizer.meter != nil {
+		i.authorizer.meter.Used(result.Key.ID, result.Group, &request.Request, now, result.Retiring, request.Client)
+	}
+	if result.Code.FailedAttempt() {
+		i.failed(request, &result, now)
+	}
+	if !result.Allowed() {
+		i.finish(ctx, request, &result, now)
+	}
+	i.tally.note(result.Code, time.Since(now)) // a third reading of the clock would be expensive
+	if i.authorizer.recorder != nil {
+		recorded := result // a copy, so that only a result that is recorded is on the heap
+		i.authorizer.recorder.Record(i.name, now, request, &recorded)
+	}
+	if i.authorizer.log.Enabled(ctx, slog.LevelDebug) {
+		i.logDecision(ctx, request, result)
+	}
+	return result
+}
+
+// finish searches other groups, if that is left to do. It skips the search, and accepts any group that allows the origin, for
+// a client that fails too often, and while searches take too much time already.
+func (i *Integration) finish(ctx context.Context, request *Request, result *Result, now time.Time) {
+	if !result.Unfinished() {
+		return
+	}
+	if result.Code == decision.TooManyFailures || !i.authorizer.searches.Begin(ctx, request.Client, now) {
+		result.Finish(i.authorizer.snapshot, &request.Request, false)
+		return
+	}
+	spent := 0
+	defer func() { i.authorizer.searches.End(request.Client, spent) }()
+	spent = result.Finish(i.authorizer.snapshot, &request.Request, true)
+}
+
+// Sent counts bytes of the response body of an allowed request.
+func (i *Integration) Sent(group *decision.Group, bytes int) {
+	if i.authorizer.quota != nil && bytes > 0 {
+		i.authorizer.quota.Sent(group.Identity, uint64(bytes), i.authorizer.now())
+	}
+}
+
+// limit denies a request that exceeds a rate limit. Such a request spends nothing of a quota.
+func (i *Integration) limit(result *Result, now time.Time) {
+	if !result.Group.Limits.Rate.IsSet() && !result.Key.Rate.IsSet() {
+		return
+	}
+	verdict := i.authorizer.rates.Admit(result.Group, &result.Key, now)
+	result.Rates = verdict.Statuses
+	if !verdict.Admitted {
+		result.Code, result.RetryAfter = decision.RateLimited, verdict.Wait
+	}
+}
+
+// failed counts a failed attempt. An allowed request never gets here: a valid key keeps working, however often others at the
+// same address fail.
+func (i *Integration) failed(request *Request, result *Result, now time.Time) {
+	wait := i.authorizer.throttle.Fail(request.Client, now)
+	switch {
+	case wait > 0:
+		result.Code = decision.TooManyFailures
+		result.RetryAfter = wait
+		i.throttled.Inc()
+	case request.Client.IsValid():
+		i.counted.Inc()
+	default:
+		i.unattributed.Inc()
+	}
+}
+
+// logDecision leaves out path, query and referer, in which clients put things that do not belong in a log.
+func (i *Integration) logDecision(ctx context.Context, request *Request, result Result) {
+	attributes := []slog.Attr{
+		slog.String("integration", i.name),
+		slog.String("request", request.ID),
+		slog.String("code", result.Code.String()),
+		slog.String("method", loggedMethod(request.Method)),
+		slog.String("host", loggedHost(request.Host)),
+	}
+	if result.Group != nil {
+		attributes = append(attributes, slog.String("key", result.Key.ID), slog.String("group", result.Group.Identity))
+	}
+	if result.Project != nil {
+		attributes = append(attributes, slog.String("project", result.Project.Name))
+	}
+	i.authorizer.log.LogAttrs(ctx, slog.LevelDebug, "decided", attributes...)
+}

@@ -1,0 +1,50 @@
+package usage
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	adminv1 "github.com/keyward-dev/keyward/api/admin/v1"
+)
+
+// Report returns the use of the keys that the function selects, those with the most requests first, up to a limit, and how
+// many there are in all. The selected function must not call the Recorder.
+func (r *Recorder) Report(selected func(id, group string) bool, limit int) (reported []adminv1.KeyUsage, total int) {
+	reported = []adminv1.KeyUsage{}
+	for i := range r.shards {
+		reported = r.shards[i].report(reported, selected)
+	}
+	slices.SortFunc(reported, func(a, b adminv1.KeyUsage) int {
+		return cmp.Or(cmp.Compare(b.Requests, a.Requests), cmp.Compare(a.KeyID, b.KeyID))
+	})
+	return reported[:min(limit, len(reported))], len(reported)
+}
+
+func (s *shard) report(reported []adminv1.KeyUsage, selected func(id, group string) bool) []adminv1.KeyUsage {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for number := range s.all {
+		k := s.keys.at(number)
+		if id, group := s.id(number), s.recorder.groups.of(k.group); selected(id, group) {
+			reported = append(reported, adminv1.KeyUsage{
+				KeyID: id, Group: group, Period: k.month.String(), Requests: k.count.requests,
+				LastUsedAt: time.UnixMilli(k.last).UTC(), Origins: s.reportOrigins(k),
+			})
+		}
+	}
+	return reported
+}
+
+func (s *shard) reportOrigins(k *key) []adminv1.OriginUsage {
+	reported := []adminv1.OriginUsage{}
+	for number := k.origins; number != 0; {
+		m := s.monitors.at(number)
+		reported = append(reported, adminv1.OriginUsage{Origin: s.origins.of(m.text), Requests: m.requests, Error: m.error})
+		number = m.next
+	}
+	slices.SortFunc(reported, func(a, b adminv1.OriginUsage) int {
+		return cmp.Or(cmp.Compare(b.Requests, a.Requests), cmp.Compare(a.Origin, b.Origin))
+	})
+	return reported
+}

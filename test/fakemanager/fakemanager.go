@@ -1,0 +1,233 @@
+// Package fakemanager is the manager's end of the sync stream for tests of the validator: a real gRPC server with TLS on
+// loopback. The test sends the updates.
+package fakemanager
+
+import (
+	"crypto/tls"
+	"encoding/pem"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+)
+
+const (
+	// ServerName is the name in the certificate of every Manager.
+	ServerName = "keyward-sync.keyward-system.svc"
+	// Token is the bearer token that it accepts.
+	Token = "token-of-the-validator"
+
+	timeout = 30 * time.Second
+)
+
+// Manager is one sync server. Streams arrive at Streams as validators open them.
+type Manager struct {
+	Address   string // host:port
+	CAFile    string
+	TokenFile string
+	Streams   chan *Stream
+
+	t      testing.TB
+	server *grpc.Server
+}
+
+// Stream is one validator's stream.
+type Stream struct {
+	Hello *syncv1.Hello
+	Ended chan error // receives how the validator ended it
+	Uses  chan *syncv1.Uses
+
+	t        testing.TB
+	requests chan *syncv1.SyncRequest
+	updates  chan *syncv1.Update
+	allow    chan *syncv1.Allowances
+	peers    chan *syncv1.Servers
+	close    chan error
+}
+
+// Start runs a manager on a free port until the test is over.
+func Start(t testing.TB) *Manager {
+	t.Helper()
+	dir := t.TempDir()
+	m := &Manager{t: t, Streams: make(chan *Stream, 16), CAFile: filepath.Join(dir, "ca.crt"), TokenFile: filepath.Join(dir, "token")}
+	certificate := m.certificate()
+	write(t, m.TokenFile, []byte(Token+"\n"))
+	m.listen(certificate, "127.0.0.1:0")
+	return m
+}
+
+// Restart ends all streams without a goodbye and listens on the same address again.
+func (m *Manager) Restart() {
+	m.t.Helper()
+	m.server.Stop()
+	m.listen(m.certificate(), m.Address)
+}
+
+// Stop ends all streams without a goodbye.
+func (m *Manager) Stop() { m.server.Stop() }
+
+func (m *Manager) listen(certificate tls.Certificate, address string) {
+	m.t.Helper()
+	listener, err := new(net.ListenConfig).Listen(m.t.Context(), "tcp", address)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.Address = listener.Addr().String()
+	m.server = grpc.NewServer(
+		grpc.Creds(credentials.NewServerTLSFromCert(&certificate)),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
+	)
+	syncv1.RegisterSyncServiceServer(m.server, &service{m: m})
+	server := m.server
+	go func() { _ = server.Serve(listener) }()
+	m.t.Cleanup(server.Stop)
+}
+
+// Next returns the next stream that a validator opens.
+func (m *Manager) Next() *Stream {
+	m.t.Helper()
+	select {
+	case stream := <-m.Streams:
+		return stream
+	case <-time.After(timeout):
+		m.t.Fatal("no validator connected")
+		return nil
+	}
+}
+
+// Send sends an update and waits until it is acknowledged.
+func (s *Stream) Send(update *syncv1.Update) {
+	s.t.Helper()
+	s.updates <- update
+	select {
+	case request := <-s.requests:
+		if got := request.GetAck().GetRevision(); got != update.GetRevision() {
+			s.t.Fatalf("revision %d acknowledged, want %d", got, update.GetRevision())
+		}
+	case <-time.After(timeout):
+		s.t.Fatalf("revision %d was not acknowledged", update.GetRevision())
+	}
+}
+
+// Allow sends allowances.
+func (s *Stream) Allow(allowances *syncv1.Allowances) { s.allow <- allowances }
+
+// SetPeers sends how many servers there are.
+func (s *Stream) SetPeers(servers *syncv1.Servers) { s.peers <- servers }
+
+// Close ends the stream with an error.
+func (s *Stream) Close(err error) { s.close <- err }
+
+// Goodbye waits until the validator ends the stream, and returns the error; nil if it closed the stream properly.
+func (s *Stream) Goodbye() error {
+	s.t.Helper()
+	select {
+	case err := <-s.Ended:
+		return err
+	case <-time.After(timeout):
+		s.t.Fatal("the validator did not close the stream")
+		return nil
+	}
+}
+
+type service struct {
+	syncv1.UnimplementedSyncServiceServer
+
+	m *Manager
+}
+
+// Sync implements as much of the protocol as tests need.
+func (s *service) Sync(stream grpc.BidiStreamingServer[syncv1.SyncRequest, syncv1.SyncResponse]) error {
+	md, _ := metadata.FromIncomingContext(stream.Context())
+	if got := md.Get("authorization"); len(got) != 1 || got[0] != "Bearer "+Token {
+		return status.Error(codes.Unauthenticated, "the token is not accepted")
+	}
+	first, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	open := &Stream{
+		Hello: first.GetHello(), Ended: make(chan error, 1), t: s.m.t,
+		Uses: make(chan *syncv1.Uses, 1024), requests: make(chan *syncv1.SyncRequest, 16), updates: make(chan *syncv1.Update),
+		allow: make(chan *syncv1.Allowances, 1024), peers: make(chan *syncv1.Servers, 16), close: make(chan error, 1),
+	}
+	ended := make(chan error, 1)
+	go func() {
+		for {
+			request, err := stream.Recv()
+			if err != nil {
+				ended <- err
+				return
+			}
+			if uses := request.GetUses(); uses != nil {
+				open.Uses <- uses
+				if len(uses.GetGroups()) > 0 {
+					open.allow <- recorded(uses)
+				}
+				continue
+			}
+			open.requests <- request
+		}
+	}()
+	s.m.Streams <- open
+	for {
+		select {
+		case update := <-open.updates:
+			if err := stream.Send(&syncv1.SyncResponse{Update: update}); err != nil {
+				return err
+			}
+		case servers := <-open.peers:
+			if err := stream.Send(&syncv1.SyncResponse{Servers: servers}); err != nil {
+				return err
+			}
+		case allowances := <-open.allow:
+			if err := stream.Send(&syncv1.SyncResponse{Allowances: allowances}); err != nil {
+				return err
+			}
+		case err := <-open.close:
+			return err
+		case err := <-ended:
+			if err.Error() == "EOF" {
+				err = nil
+			}
+			open.Ended <- err
+			return err
+		}
+	}
+}
+
+// recorded returns the confirmation that everything that was reported is persisted.
+func recorded(uses *syncv1.Uses) *syncv1.Allowances {
+	allowances := &syncv1.Allowances{NowMs: time.Now().UnixMilli()}
+	for _, use := range uses.GetGroups() {
+		allowances.Groups = append(allowances.Groups, &syncv1.Allowance{
+			Group: use.GetGroup(), Period: use.GetPeriod(), Leased: use.GetLeased(), Sequence: use.GetSequence(), Recorded: use,
+		})
+	}
+	return allowances
+}
+
+// certificate makes a new authority with one certificate, and writes the CA file.
+func (m *Manager) certificate() tls.Certificate {
+	m.t.Helper()
+	der, key := newCertificate(m.t, ServerName)
+	write(m.t, m.CAFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+func write(t testing.TB, path string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

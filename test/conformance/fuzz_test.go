@@ -83,7 +83,8 @@ func FuzzIntegrations(f *testing.F) {
 				!slices.Equal(got.headers["Access-Control-Allow-Origin"], first.headers["Access-Control-Allow-Origin"]) {
 				t.Fatalf("%s %s%s, project %q, %q:\n%s says %d %s %q %q,\n%s says %d %s %q %q", e.method, e.host, e.target,
 					e.project, e.lines,
-					names[0], first.status, first.code, first.injected, first.headers["Access-Control-Allow-Origin"], name, got.status, got.code, got.injected, got.headers["Access-Control-Allow-Origin"])
+					names[0], first.status, first.code, first.injected, first.headers["Access-Control-Allow-Origin"],
+					name, got.status, got.code, got.injected, got.headers["Access-Control-Allow-Origin"])
 			}
 			for _, line := range got.upstream {
 				if strings.Contains(line, "evil") && strings.Contains(strings.ToLower(line), "keyward") ||

@@ -27,7 +27,7 @@ import (
 	"github.com/keyward-dev/keyward/test/fixture"
 )
 
-// running is a validator in front of an upstream whose responses say which client it was told about.
+// running is a validator in front of an upstream whose responses say which client it got the address of.
 func running(t *testing.T, args ...string) (*validator, keyformat.Key) {
 	t.Helper()
 	m, key := fakemanager.Start(t), fixture.Mint(t)

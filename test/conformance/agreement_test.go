@@ -87,8 +87,8 @@ func TestIntegrationsAgree(t *testing.T) {
 // case, dot or port.
 func TestHostsHaveOneCanonicalForm(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		host := rapid.StringMatching(`([A-Za-z0-9_-]{1,5}\.){0,3}[A-Za-z][A-Za-z0-9_-]{0,5}\.?(:[1-9][0-9]{0,3})?|\[::[0-9A-F]{1,3}\]|127\.0\.0\.1`).Draw(t,
-			"host")
+		const hosts = `([A-Za-z0-9_-]{1,5}\.){0,3}[A-Za-z][A-Za-z0-9_-]{0,5}\.?(:[1-9][0-9]{0,3})?|\[::[0-9A-F]{1,3}\]|127\.0\.0\.1`
+		host := rapid.StringMatching(hosts).Draw(t, "host")
 		from, err := origin.Parse("https://" + host)
 		if err != nil {
 			return

@@ -105,19 +105,19 @@ func askExtAuthz(t *testing.T, client authv3.AuthorizationClient, e testRequest,
 		delete(header, strings.ToLower(name)) // after setting, as Envoy does
 	}
 	slices.Sort(injected)
-	told := clientHeaders(response.GetOkResponse().GetResponseHeadersToAdd())
+	sent := clientHeaders(response.GetOkResponse().GetResponseHeadersToAdd())
 	return outcome{
-		setsHeaders: true, headers: told,
-		allowed: true, status: http.StatusOK, code: code, injected: injected, requestID: told.Get("X-Request-Id"),
+		setsHeaders: true, headers: sent,
+		allowed: true, status: http.StatusOK, code: code, injected: injected, requestID: sent.Get("X-Request-Id"),
 		hasUpstream: true, upstream: linesOf(header, isWatched),
 	}
 }
 
 // clientHeaders are headers as Envoy sends them to a client.
 func clientHeaders(options []*corev3.HeaderValueOption) http.Header {
-	told := http.Header{}
+	header := http.Header{}
 	for _, option := range options {
-		told.Add(option.GetHeader().GetKey(), option.GetHeader().GetValue())
+		header.Add(option.GetHeader().GetKey(), option.GetHeader().GetValue())
 	}
-	return told
+	return header
 }

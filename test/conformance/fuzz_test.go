@@ -76,14 +76,15 @@ func FuzzIntegrations(f *testing.F) {
 		first := opened[names[0]](t, e)
 		for _, name := range names[1:] {
 			if strings.HasPrefix(name, "verifyapi") && strings.Contains(e.target, "#") {
-				continue // for an application this is an error, which it is told
+				continue // for an application this is an error
 			}
 			got := opened[name](t, e)
 			if got.code != first.code || got.status != first.status || !slices.Equal(got.injected, first.injected) ||
 				!slices.Equal(got.headers["Access-Control-Allow-Origin"], first.headers["Access-Control-Allow-Origin"]) {
 				t.Fatalf("%s %s%s, project %q, %q:\n%s says %d %s %q %q,\n%s says %d %s %q %q", e.method, e.host, e.target,
 					e.project, e.lines,
-					names[0], first.status, first.code, first.injected, first.headers["Access-Control-Allow-Origin"], name, got.status, got.code, got.injected, got.headers["Access-Control-Allow-Origin"])
+					names[0], first.status, first.code, first.injected, first.headers["Access-Control-Allow-Origin"],
+					name, got.status, got.code, got.injected, got.headers["Access-Control-Allow-Origin"])
 			}
 			for _, line := range got.upstream {
 				if strings.Contains(line, "evil") && strings.Contains(strings.ToLower(line), "keyward") ||

@@ -52,10 +52,10 @@ func TestNoHostIsNotAnyHost(t *testing.T) {
 	}
 
 	loopback := clientaddr.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, clientaddr.HeaderXForwardedFor)
-	response, err := dialExtAuthz(t, g, loopback).Check(t.Context(),
-		&authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{
-			Method: "GET", Path: "/api/scenes/prd-1", Headers: map[string]string{"x-api-key": keys["both"].Reveal()},
-		}}}})
+	request := &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{
+		Method: "GET", Path: "/api/scenes/prd-1", Headers: map[string]string{"x-api-key": keys["both"].Reveal()},
+	}}
+	response, err := dialExtAuthz(t, g, loopback).Check(t.Context(), &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: request}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,7 +35,7 @@ var rateTable = []testCase{
 	{name: "readable: not too fast", guards: "pages that cannot pace themselves",
 		headers: with("paced", "Origin: http://localhost:5173"), world: worldPaced, readable: "http://localhost:5173",
 		key: "paced", owner: "default", rates: ratesLeft},
-	{name: "without a rate limit", guards: "a key without a limit that is told one", headers: bearer("good"), world: worldFast,
+	{name: "without a rate limit", guards: "a key without a limit that gets one", headers: bearer("good"), world: worldFast,
 		key: "good", owner: "marketing"},
 	{name: "too fast", guards: "one key that takes all that a content server has", headers: bearer("paced"), world: worldFast,
 		want: decision.RateLimited, rates: ratesUsed},
@@ -68,9 +68,9 @@ func paces(t testing.TB, s *store.Store, update *syncv1.Update, used bool) *rate
 }
 
 // compareRates compares what clients read about rate limits.
-func (c *testCase) compareRates(t *testing.T, told http.Header) {
+func (c *testCase) compareRates(t *testing.T, header http.Header) {
 	t.Helper()
-	policies, rates := told.Values("RateLimit-Policy"), told.Values("RateLimit")
+	policies, rates := header.Values("RateLimit-Policy"), header.Values("RateLimit")
 	if c.rates == "" {
 		if len(policies)+len(rates) > 0 {
 			t.Errorf("rate limits: %q, %q", policies, rates)

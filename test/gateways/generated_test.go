@@ -106,9 +106,9 @@ func TestGeneratedSpellings(t *testing.T) {
 				}
 			})
 			if passed < batch {
-				t.Errorf("only %d requests were let through: nothing was read", passed)
+				t.Errorf("only %d requests were allowed: nothing was read", passed)
 			}
-			t.Log(passed, "requests were let through, and read")
+			t.Log(passed, "requests were allowed, and read")
 		})
 	}
 }

@@ -60,9 +60,11 @@ const (
 
 func TestResponses(t *testing.T) {
 	url, key := serve(t)
-	const allowed = `"bucketName":"acme-media","code":"allowed","database":"acme_prod","groupId":"tenants/acme","groupName":"Acmé","keyId":"k1","permissions":"read","project":"default","requestId":ID,"status":200`
+	const allowed = `"bucketName":"acme-media","code":"allowed","database":"acme_prod","groupId":"tenants/acme","groupName":"Acmé",` +
+		`"keyId":"k1","permissions":"read","project":"default","requestId":ID,"status":200`
 	policy := func(principal, effect, context string) string {
-		return fmt.Sprintf(`{"principalId":%q,"policyDocument":{"Version":"2012-10-17","Statement":[{"Action":"execute-api:Invoke","Effect":%q,"Resource":%q}]},"context":{%s}}`,
+		return fmt.Sprintf(`{"principalId":%q,"policyDocument":{"Version":"2012-10-17",`+
+			`"Statement":[{"Action":"execute-api:Invoke","Effect":%q,"Resource":%q}]},"context":{%s}}`,
 			principal, effect, arn, context)
 	}
 	for name, c := range map[string]struct{ event, want string }{

@@ -34,7 +34,8 @@ type responder interface {
 
 // check implements grpc.MethodHandler.
 func check(
-	server any, ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor, //nolint:revive // gRPC's order of arguments
+	server any, ctx context.Context, decode func(any) error, //nolint:revive // gRPC's order of arguments
+	interceptor grpc.UnaryServerInterceptor,
 ) (any, error) {
 	s, ok := server.(responder)
 	if !ok {

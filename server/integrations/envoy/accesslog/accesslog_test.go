@@ -108,7 +108,8 @@ func TestEntriesAreRecorded(t *testing.T) {
 		TcpLogs: &accesslogv3.StreamAccessLogsMessage_TCPAccessLogEntries{LogEntry: []*accesslogdatav3.TCPAccessLogEntry{{}}},
 	}}
 	elsewhere := entry(7, ofOne())
-	elsewhere.CommonProperties.Metadata.FilterMetadata = map[string]*structpb.Struct{"another": elsewhere.CommonProperties.Metadata.FilterMetadata[MetadataNamespace]}
+	metadata := elsewhere.CommonProperties.Metadata
+	metadata.FilterMetadata = map[string]*structpb.Struct{"another": metadata.FilterMetadata[MetadataNamespace]}
 	for _, message := range []*accesslogv3.StreamAccessLogsMessage{
 		{Identifier: &accesslogv3.StreamAccessLogsMessage_Identifier{LogName: "keyward"}},
 		batch(entry(1, twice), entry(10, with(receipts.Issue("tenants/acme", "k2")))),

@@ -35,7 +35,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/servingcert"
 	"github.com/keyward-dev/keyward/controllers/syncserver"
 	"github.com/keyward-dev/keyward/controllers/usage"
-	"github.com/keyward-dev/keyward/controllers/usage/accounts"
+	"github.com/keyward-dev/keyward/controllers/usage/quota"
 	"github.com/keyward-dev/keyward/controllers/usage/store"
 	"github.com/keyward-dev/keyward/internal/tier"
 	"github.com/keyward-dev/keyward/webhook/admissionserver"
@@ -191,17 +191,17 @@ func addControllers(mgr ctrl.Manager, hub *publish.Hub, tracker *usage.Tracker, 
 }
 
 // addUsage adds the aggregator of usage, which leases quotas.
-func addUsage(mgr ctrl.Manager, options Options) (*accounts.Aggregator, error) {
+func addUsage(mgr ctrl.Manager, options Options) (*quota.Aggregator, error) {
 	status := &store.Status{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(),
-		Describe: func(group *v1alpha1.Group) { accounts.Describe(group, clock.RealClock{}.Now()) },
-		Wrote:    accounts.Announce(conditions.Clipped(mgr.GetEventRecorder("keyward"))),
+		Describe: func(group *v1alpha1.Group) { quota.Describe(group, clock.RealClock{}.Now()) },
+		Wrote:    quota.Announce(conditions.Clipped(mgr.GetEventRecorder("keyward"))),
 	}
-	config := accounts.Config{
+	config := quota.Config{
 		Store: status, Clock: clock.RealClock{}, Log: ctrl.Log.WithName("usage"), Writes: store.StatusWrites,
 		StartupGrace: options.Sync.StartupGrace, Grace: options.Sync.Grace,
 	}
-	runnables := []manager.Runnable{&accounts.GroupMetrics{Reader: mgr.GetCache(), Clock: clock.RealClock{}, Groups: options.MetricsGroups}}
+	runnables := []manager.Runnable{&quota.GroupMetrics{Reader: mgr.GetCache(), Clock: clock.RealClock{}, Groups: options.MetricsGroups}}
 	if options.UsageStore != "" {
 		redis, err := store.OpenRedis(options.UsageStore, "keyward:", clock.RealClock{})
 		if err != nil {
@@ -211,8 +211,8 @@ func addUsage(mgr ctrl.Manager, options Options) (*accounts.Aggregator, error) {
 		config.Store, config.Writes = published, rate.Inf
 		runnables = append(runnables, published)
 	}
-	aggregator := accounts.New(config)
-	for _, runnable := range append(runnables, aggregator, &accounts.Follower{Aggregator: aggregator, Cache: mgr.GetCache()}) {
+	aggregator := quota.New(config)
+	for _, runnable := range append(runnables, aggregator, &quota.Follower{Aggregator: aggregator, Cache: mgr.GetCache()}) {
 		if err := mgr.Add(runnable); err != nil {
 			return nil, fmt.Errorf("adding the usage: %w", err)
 		}
@@ -220,7 +220,7 @@ func addUsage(mgr ctrl.Manager, options Options) (*accounts.Aggregator, error) {
 	return aggregator, nil
 }
 
-func addSync(mgr ctrl.Manager, hub *publish.Hub, tracker *usage.Tracker, aggregator *accounts.Aggregator,
+func addSync(mgr ctrl.Manager, hub *publish.Hub, tracker *usage.Tracker, aggregator *quota.Aggregator,
 	seals *seal.Keeper, imported *publish.Imported, options Options, certificate *servingcert.Certificate,
 ) error {
 	if err := mgr.Add(&publish.Projector{Hub: hub, Cache: mgr.GetCache(), Imported: imported}); err != nil {

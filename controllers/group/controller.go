@@ -20,7 +20,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/controllers/conditions"
 	"github.com/keyward-dev/keyward/controllers/publish"
-	"github.com/keyward-dev/keyward/controllers/usage/accounts"
+	"github.com/keyward-dev/keyward/controllers/usage/quota"
 	"github.com/keyward-dev/keyward/internal/grant"
 	"github.com/keyward-dev/keyward/internal/tier"
 )
@@ -71,8 +71,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 
 	r.describe(group, resolution, active, asked && !enforcement.Complete)
-	accounts.Describe(group, r.Clock.Now())
-	result := ctrl.Result{RequeueAfter: accounts.Changes(group, r.Clock.Now())}
+	quota.Describe(group, r.Clock.Now())
+	result := ctrl.Result{RequeueAfter: quota.Changes(group, r.Clock.Now())}
 	if asked {
 		set := r.conditions(group)
 		group.Status.Enforcement = set.SetEnforced(enforcement, recordID)

@@ -50,7 +50,8 @@ func TestUndecidedServersAreNotWaitedFor(t *testing.T) {
 	a.take(t, true)
 	var strangers []*server
 	for i := range 3 {
-		strangers = append(strangers, subscribe(hub, publish.Subscriber{Instance: fmt.Sprint("stranger", i), Selects: all, Authorizer: granted()}))
+		strangers = append(strangers, subscribe(hub, publish.Subscriber{Instance: fmt.Sprint("stranger", i), Selects: all,
+			Authorizer: granted()}))
 	}
 	strangers[1].take(t, false) // now it is known that it may have nothing
 	strangers[2].Close(false)

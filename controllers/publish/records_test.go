@@ -29,7 +29,8 @@ func TestRateRecords(t *testing.T) {
 	}{
 		{"none", limit(0, 0), limit(0, 0), nil, nil},
 		{"a rate", limit(10, 0), limit(10, 0), &syncv1.RateLimit{PerSecond: 10, Burst: 10}, &syncv1.RateLimit{PerSecond: 10, Burst: 10}},
-		{"a rate and a burst", limit(10, 1), limit(10, 1), &syncv1.RateLimit{PerSecond: 10, Burst: 1}, &syncv1.RateLimit{PerSecond: 10, Burst: 1}},
+		{"a rate and a burst", limit(10, 1), limit(10, 1), &syncv1.RateLimit{PerSecond: 10, Burst: 1},
+			&syncv1.RateLimit{PerSecond: 10, Burst: 1}},
 		{"a burst alone", limit(0, 5), limit(0, 5), nil, nil},
 		{"a burst, and the tier's rate", limit(0, 5), limit(10, 5), &syncv1.RateLimit{PerSecond: 10, Burst: 5}, nil},
 	} {
@@ -38,7 +39,8 @@ func TestRateRecords(t *testing.T) {
 			group.Spec.Limits.RateLimit = c.spec
 			group.Status.Limits = &v1alpha1.GroupLimits{Limits: v1alpha1.Limits{RateLimit: c.resolved}}
 			limits := publish.GroupRecord(group, nil).GetLimits()
-			if got := limits.GetRate(); !proto.Equal(got, c.want) || (limits == nil) != (c.want == nil) || limits.GetOverage() != syncv1.Overage_OVERAGE_UNSPECIFIED {
+			if got := limits.GetRate(); !proto.Equal(got, c.want) || (limits == nil) != (c.want == nil) ||
+				limits.GetOverage() != syncv1.Overage_OVERAGE_UNSPECIFIED {
 				t.Errorf("the limits are %v", limits)
 			}
 			key := &v1alpha1.ApiKey{}
@@ -54,7 +56,8 @@ func TestRateRecords(t *testing.T) {
 // TestCachingIsSharedWhereDeclared: and nowhere else.
 func TestCachingIsSharedWhereDeclared(t *testing.T) {
 	for declared, want := range map[v1alpha1.Caching]syncv1.Caching{
-		"": syncv1.Caching_CACHING_UNSPECIFIED, v1alpha1.CachingPrivate: syncv1.Caching_CACHING_UNSPECIFIED, v1alpha1.CachingShared: syncv1.Caching_CACHING_SHARED, "Public": syncv1.Caching_CACHING_UNSPECIFIED,
+		"": syncv1.Caching_CACHING_UNSPECIFIED, v1alpha1.CachingPrivate: syncv1.Caching_CACHING_UNSPECIFIED,
+		v1alpha1.CachingShared: syncv1.Caching_CACHING_SHARED, "Public": syncv1.Caching_CACHING_UNSPECIFIED,
 	} {
 		group := &v1alpha1.Group{}
 		group.Spec.Caching = declared

@@ -135,7 +135,8 @@ func (m *Memory) writePending(ctx context.Context) {
 		again, err := m.round(ctx)
 		if err != nil {
 			failures.Inc()
-			log.Error(err, "Revoked keys cannot be stored; it will be tried again. Revocations and deletions are enforced, but not complete")
+			log.Error(err, "Revoked keys cannot be stored; it will be tried again. "+
+				"Revocations and deletions are enforced, but not complete")
 		}
 		if !again {
 			return
@@ -253,7 +254,8 @@ func (m *Memory) NeedLeaderElection() bool { return true }
 func (m *Memory) Start(ctx context.Context) error {
 	wait.UntilWithContext(ctx, func(ctx context.Context) {
 		if err := m.Tidy(ctx); err != nil && ctx.Err() == nil {
-			logf.FromContext(ctx).WithName("revoked").Error(err, "Expired entries of revoked keys cannot be removed; it will be tried again")
+			logf.FromContext(ctx).WithName("revoked").Error(err,
+				"Expired entries of revoked keys cannot be removed; it will be tried again")
 		}
 	}, tidyInterval)
 	return nil

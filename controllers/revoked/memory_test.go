@@ -109,7 +109,8 @@ func TestMemoryBatchesWrites(t *testing.T) {
 			count(object)
 			return c.Create(ctx, object, options...)
 		},
-		Patch: func(ctx context.Context, c client.WithWatch, object client.Object, patch client.Patch, options ...client.PatchOption) error {
+		Patch: func(ctx context.Context, c client.WithWatch, object client.Object, patch client.Patch,
+			options ...client.PatchOption) error {
 			count(object)
 			return c.Patch(ctx, object, patch, options...)
 		},

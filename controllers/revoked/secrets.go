@@ -74,7 +74,8 @@ func (m *Memory) take(secret *corev1.Secret) error {
 		m.facts[of] = f
 	})
 	if err != nil {
-		return fmt.Errorf("reading which keys were revoked: entry %q of Secret %s/%s is %w; restore it from a backup, or delete the Secret, which forgets the keys in it",
+		return fmt.Errorf("reading which keys were revoked: entry %q of Secret %s/%s is %w; "+
+			"restore it from a backup, or delete the Secret, which forgets the keys in it",
 			entriesData, m.Namespace, secret.Name, err)
 	}
 	m.shards = append(m.shards, s)

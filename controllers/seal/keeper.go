@@ -84,7 +84,8 @@ func (k *Keeper) obtain(ctx context.Context) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	}
-	logf.FromContext(ctx).Info("Created the manager's secret; keep a copy of it with your backups", "namespace", k.Namespace, "secret", SecretName)
+	logf.FromContext(ctx).Info("Created the manager's secret; keep a copy of it with your backups", "namespace", k.Namespace,
+		"secret", SecretName)
 	return root, nil
 }
 

@@ -41,7 +41,8 @@ func TestSealCoversAllParts(t *testing.T) {
 func TestVerifyRefusesInvalidSeals(t *testing.T) {
 	keys, of := keysOf(t, "a"), Sealed{Namespace: "n", ApiKey: "k", Text: "t"}
 	good := keys.Seal(of)
-	for _, seal := range []string{"", "v1.", strings.TrimPrefix(good, "v1."), "v2." + good[3:], good + "A", good[:len(good)-1], "v1." + strings.Repeat("=", 43), strings.Repeat("v1.", 1<<20)} {
+	for _, seal := range []string{"", "v1.", strings.TrimPrefix(good, "v1."), "v2." + good[3:], good + "A", good[:len(good)-1],
+		"v1." + strings.Repeat("=", 43), strings.Repeat("v1.", 1<<20)} {
 		if keys.Verify(of, seal) {
 			t.Errorf("%.60q is taken for a seal", seal)
 		}

@@ -15,7 +15,7 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/controllers/usage"
-	"github.com/keyward-dev/keyward/controllers/usage/accounts"
+	"github.com/keyward-dev/keyward/controllers/usage/quota"
 )
 
 // connection is one validation server that is connected.
@@ -31,7 +31,7 @@ type connection struct {
 	subscription  *publish.Subscription
 	reporter      *usage.Server
 	keys          *usage.KeyReporter
-	session       *accounts.Session
+	session       *quota.Session
 	staleReported func() // releases what reserveStale has reserved; may be called more than once
 	cleanups      []func()
 	log           logr.Logger

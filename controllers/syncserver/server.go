@@ -20,7 +20,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/controllers/seal"
 	"github.com/keyward-dev/keyward/controllers/usage"
-	"github.com/keyward-dev/keyward/controllers/usage/accounts"
+	"github.com/keyward-dev/keyward/controllers/usage/quota"
 )
 
 // A validation server that does not answer for this long counts as disconnected.
@@ -45,7 +45,7 @@ type Server struct {
 	Hub    *publish.Hub
 	Usage  *usage.Tracker
 	// Quotas has what groups have used, and may use.
-	Quotas *accounts.Aggregator
+	Quotas *quota.Aggregator
 	Clock  clock.WithTicker
 	// Streams is how many streams all servers of one ServiceAccount may have; 0 is DefaultStreams.
 	Streams int

@@ -15,7 +15,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/controllers/seal"
 	"github.com/keyward-dev/keyward/controllers/usage"
-	"github.com/keyward-dev/keyward/controllers/usage/accounts"
+	"github.com/keyward-dev/keyward/controllers/usage/quota"
 )
 
 const (
@@ -47,7 +47,7 @@ type service struct {
 
 	hub      *publish.Hub
 	usage    *usage.Tracker
-	quotas   *accounts.Aggregator
+	quotas   *quota.Aggregator
 	access   access
 	registry *registry
 	streams  *streams
@@ -181,7 +181,7 @@ func (s *service) register(c *connection, serviceAccount string, who publish.Sub
 		Instance: who.Instance, Identity: who.Identity,
 		Serves: c.subscription.Serves, ServesKey: c.subscription.ServesKey,
 	})
-	c.session = s.quotas.Connect(accounts.NameOf(who.Instance, who.Identity), c.subscription.Serves)
+	c.session = s.quotas.Connect(quota.NameOf(who.Instance, who.Identity), c.subscription.Serves)
 	return nil
 }
 

@@ -25,7 +25,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/syncserver"
 	"github.com/keyward-dev/keyward/controllers/testenv"
 	"github.com/keyward-dev/keyward/controllers/usage"
-	"github.com/keyward-dev/keyward/controllers/usage/accounts"
+	"github.com/keyward-dev/keyward/controllers/usage/quota"
 	"github.com/keyward-dev/keyward/test/rogue"
 )
 
@@ -72,8 +72,8 @@ func servePort(change func(*syncserver.Server)) *rogue.Client {
 }
 
 // newAggregator returns an Aggregator without a store: it accepts reports, and does nothing with them.
-func newAggregator() *accounts.Aggregator {
-	return accounts.New(accounts.Config{Clock: clock.RealClock{}, Log: GinkgoLogr, Writes: rate.Inf})
+func newAggregator() *quota.Aggregator {
+	return quota.New(quota.Config{Clock: clock.RealClock{}, Log: GinkgoLogr, Writes: rate.Inf})
 }
 
 var _ = Describe("Sync", func() {

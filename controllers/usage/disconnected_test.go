@@ -33,7 +33,8 @@ func TestServersWithoutTheGroupDoNotDelayRetirement(t *testing.T) {
 	}
 	for i := range 20_000 {
 		tracker.Connect(usage.Peer{
-			Instance: fmt.Sprint("neighbour", i), Serves: none, LastServed: func() (func(string) bool, []string) { return none, []string{"other/other"} },
+			Instance: fmt.Sprint("neighbour", i), Serves: none,
+			LastServed: func() (func(string) bool, []string) { return none, []string{"other/other"} },
 		}).Close(false)
 	}
 	if got := through(tracker, start); !got.Equal(start) {
@@ -80,7 +81,8 @@ func TestDisconnectedServerDelaysVersionsThatItMayKnow(t *testing.T) {
 			clock.Step(30 * 24 * time.Hour)
 			now := clock.Now()
 			a.Report(uses(now, now))
-			for minted, held := range map[time.Time]bool{start.Add(-time.Hour): true, start: true, start.Add(time.Hour): false, now: false} {
+			for minted, held := range map[time.Time]bool{start.Add(-time.Hour): true, start: true, start.Add(time.Hour): false,
+				now: false} {
 				if got := through(tracker, minted); got.IsZero() != held {
 					t.Errorf("minted %s after the loss: through %v", minted.Sub(start), got)
 				}
@@ -111,7 +113,8 @@ func TestServerReportsOnlyItsOwnGroups(t *testing.T) {
 		digest := keyformat.DigestOf(fmt.Sprint(i))
 		said.Versions = append(said.Versions, &syncv1.VersionUse{Digest: digest[:], LastMs: start.UnixMilli(), Clients: []uint64{1}})
 	}
-	said.Versions = append(said.Versions, uses(start, start, 1, 2).GetVersions()[0], &syncv1.VersionUse{Digest: own[:], LastMs: start.UnixMilli()})
+	said.Versions = append(said.Versions, uses(start, start, 1, 2).GetVersions()[0],
+		&syncv1.VersionUse{Digest: own[:], LastMs: start.UnixMilli()})
 	rogue.Report(said)
 	if due := tracker.Due(time.Minute); len(due) != 1 || due[0] != own {
 		t.Errorf("%d versions are kept", len(due))

@@ -32,7 +32,7 @@ const (
 type KeyName struct{ Group, ID string }
 
 // Keys adds up the requests of keys in a month until they are written into status. The numbers are for people; quotas are
-// counted in package accounts.
+// counted in package quota.
 //
 // Servers report cumulative counts, each with the part of it that they know to be persisted. Keys has, by the incarnation
 // of a server, how much of each count was added up, so that a count that is sent again, on any stream, is not added again.

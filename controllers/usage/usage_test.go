@@ -25,7 +25,8 @@ func connect(tracker *usage.Tracker, instance string, serves func(string) bool) 
 }
 
 func uses(through, last time.Time, clients ...uint64) *syncv1.Uses {
-	return &syncv1.Uses{ThroughMs: through.UnixMilli(), Versions: []*syncv1.VersionUse{{Digest: one[:], LastMs: last.UnixMilli(), Clients: clients}}}
+	return &syncv1.Uses{ThroughMs: through.UnixMilli(), Versions: []*syncv1.VersionUse{{Digest: one[:], LastMs: last.UnixMilli(),
+		Clients: clients}}}
 }
 
 // TestThrough: all servers of a group must have reported, and none may be disconnected.
@@ -93,7 +94,8 @@ func TestDue(t *testing.T) {
 		after time.Duration
 		used  bool
 		want  int
-	}{{0, true, 1}, {time.Minute, true, 0}, {9 * time.Minute, true, 1}, {time.Hour, false, 0}, {time.Second, true, 1}, {25 * time.Hour, false, 0}, {0, true, 1}} {
+	}{{0, true, 1}, {time.Minute, true, 0}, {9 * time.Minute, true, 1}, {time.Hour, false, 0}, {time.Second, true, 1},
+		{25 * time.Hour, false, 0}, {0, true, 1}} {
 		clock.Step(step.after)
 		if step.used {
 			a.Report(uses(clock.Now(), clock.Now()))

@@ -23,7 +23,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/testenv"
 	"github.com/keyward-dev/keyward/controllers/usage"
-	"github.com/keyward-dev/keyward/controllers/usage/accounts"
+	"github.com/keyward-dev/keyward/controllers/usage/quota"
 	"github.com/keyward-dev/keyward/controllers/usage/store"
 	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
@@ -106,7 +106,7 @@ var _ = Describe("The usage of many Groups", func() {
 
 		var writes atomic.Int64
 		writer := interceptor.NewClient(testenv.NewClient(), testenv.CountWrites(func() { writes.Add(1) }))
-		aggregator := accounts.New(accounts.Config{
+		aggregator := quota.New(quota.Config{
 			Store: &store.Status{Client: writer, Reader: testenv.Admin}, Clock: clock.RealClock{}, Log: GinkgoLogr,
 			Writes: store.StatusWrites,
 		})
@@ -122,7 +122,7 @@ var _ = Describe("The usage of many Groups", func() {
 			Expect(session.Report(uses)).To(Succeed())
 		}
 		for i := range count {
-			aggregator.SetLimits(w.Namespace+"/"+name(i), accounts.Limits{})
+			aggregator.SetLimits(w.Namespace+"/"+name(i), quota.Limits{})
 		}
 		running, stop := context.WithCancel(ctx)
 		defer stop()

@@ -162,7 +162,8 @@ var (
 	writeRequests  = regexp.MustCompile(`(?m)^rest_client_requests_total\{.*method="(?:POST|PUT|PATCH|DELETE)".*\} ([0-9.e+]+)$`)
 	changeRequests = regexp.MustCompile(`(?m)^apiserver_request_total\{.*\} [0-9.e+]+$`)
 	// notChanges are requests that leave nothing behind, and those of the Lease, which is renewed.
-	notChanges = regexp.MustCompile(`verb="(?:GET|LIST|WATCH|CONNECT|APPLY_DRY_RUN)"|resource="(?:leases|subjectaccessreviews|tokenreviews)"|subresource="token"|dry_run="All"`)
+	notChanges = regexp.MustCompile(`verb="(?:GET|LIST|WATCH|CONNECT|APPLY_DRY_RUN)"|` +
+		`resource="(?:leases|subjectaccessreviews|tokenreviews)"|subresource="token"|dry_run="All"`)
 	cpuSeconds = regexp.MustCompile(`(?m)^process_cpu_seconds_total ([0-9.e+]+)$`)
 )
 

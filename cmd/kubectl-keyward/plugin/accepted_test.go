@@ -19,7 +19,8 @@ func TestResumedIsNotAccepted(t *testing.T) {
 	declare := func(state v1alpha1.GroupState) {
 		t.Helper()
 		g := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: live, Name: key.Name}}
-		if err := admin.Patch(t.Context(), g, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"state":"`+string(state)+`"}}`))); err != nil {
+		patch := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"state":"`+string(state)+`"}}`))
+		if err := admin.Patch(t.Context(), g, patch); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -31,7 +31,8 @@ func population(t *testing.T, namespace string) {
 	object(t, namespace, "stopped", func(k *v1alpha1.ApiKey) {
 		k.Status.State = v1alpha1.KeySuspended
 		k.Status.Enforcement = &v1alpha1.Enforcement{
-			Servers: ptr.To[int32](3), Acknowledged: ptr.To[int32](1), WaitingFor: []string{"edge-1"}, Disconnected: []string{"edge-2"}, Record: "r2",
+			Servers: ptr.To[int32](3), Acknowledged: ptr.To[int32](1), WaitingFor: []string{"edge-1"},
+			Disconnected: []string{"edge-2"}, Record: "r2",
 		}
 		const suspended = "spec.suspended: the key is refused until this is false again"
 		condition(k, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSuspended, suspended)

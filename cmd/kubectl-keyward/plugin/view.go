@@ -85,7 +85,8 @@ func viewOf(key *v1alpha1.ApiKey, now time.Time) keyView {
 	if e := status.Enforcement; e != nil {
 		v.Enforcement = &enforcementView{
 			Complete: meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionEnforced),
-			Servers:  number(e.Servers), Acknowledged: number(e.Acknowledged), Latency: e.Latency, WaitingFor: e.WaitingFor, Disconnected: e.Disconnected,
+			Servers:  number(e.Servers), Acknowledged: number(e.Acknowledged), Latency: e.Latency, WaitingFor: e.WaitingFor,
+			Disconnected: e.Disconnected,
 		}
 	}
 	for i := range status.Versions {

@@ -19,8 +19,8 @@ const publishAfter = 5 * time.Second
 // Published is a store that periodically publishes totals in the status of Groups.
 //
 // mu guards totals, and is not held while a Store or the status is written. totals has the latest totals of each ledger that
-// are not published yet; each of its keys is in the queue, is about to be added to it, or Start has taken it out. The queue and the limiter have locks of their
-// own.
+// are not published yet; each of its keys is in the queue, is about to be added to it, or Start has taken it out. The queue
+// and the limiter have locks of their own.
 type Published struct {
 	Store
 

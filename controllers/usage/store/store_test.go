@@ -20,7 +20,7 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers"
-	"github.com/keyward-dev/keyward/controllers/usage/accounts"
+	"github.com/keyward-dev/keyward/controllers/usage/quota"
 	"github.com/keyward-dev/keyward/controllers/usage/store"
 	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
@@ -50,7 +50,8 @@ func roundTrip(t *testing.T, s store.Store, group func() string) {
 	counter := rapid.Uint64Range(0, quotaledger.Max)
 	counts := rapid.Custom(func(t *rapid.T) quotaledger.Account {
 		return quotaledger.Account{
-			Leased: counter.Draw(t, "leased"), Sequence: counter.Draw(t, "sequence"), Requests: counter.Draw(t, "requests"), Spent: counter.Draw(t, "spent"),
+			Leased: counter.Draw(t, "leased"), Sequence: counter.Draw(t, "sequence"), Requests: counter.Draw(t, "requests"),
+			Spent:       counter.Draw(t, "spent"),
 			Unconfirmed: counter.Draw(t, "unconfirmed"), Bytes: counter.Draw(t, "bytes"), Closed: rapid.Bool().Draw(t, "closed"),
 		}
 	})
@@ -70,7 +71,8 @@ func roundTrip(t *testing.T, s store.Store, group func() string) {
 			if err != nil {
 				rt.Fatal(err)
 			}
-			if _, err := s.Save(t.Context(), key, store.Entry{Ledger: entry.Ledger, Version: stale}, store.Totals{}); !errors.Is(err, store.ErrConflict) {
+			if _, err := s.Save(t.Context(), key, store.Entry{Ledger: entry.Ledger, Version: stale},
+				store.Totals{}); !errors.Is(err, store.ErrConflict) {
 				rt.Fatalf("with a stale version: %v", err)
 			}
 			stale = entry.Version
@@ -195,7 +197,7 @@ func TestStatus(t *testing.T) {
 	var announced []string
 	s := &store.Status{
 		Client: admin, Reader: admin,
-		Describe: func(group *v1alpha1.Group) { accounts.Describe(group, this.Begin()) },
+		Describe: func(group *v1alpha1.Group) { quota.Describe(group, this.Begin()) },
 		Wrote: func(_, group *v1alpha1.Group) {
 			announced = announced[:0]
 			for _, c := range group.Status.Conditions {
@@ -230,7 +232,8 @@ func TestStatus(t *testing.T) {
 		t.Fatal(err)
 	}
 	u := group.Status.Usage
-	if u.Period != "2026-12" || *u.Requests != 42 || *u.UnconfirmedRequests != 2 || !u.ResetsAt.Time.Equal(this.End()) || len(u.Ledger) != 0 {
+	if u.Period != "2026-12" || *u.Requests != 42 || *u.UnconfirmedRequests != 2 ||
+		!u.ResetsAt.Time.Equal(this.End()) || len(u.Ledger) != 0 {
 		t.Errorf("status: %+v", u)
 	}
 }

@@ -1,4 +1,4 @@
-package accounts_test
+package quota_test
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/usage/accounts"
+	"github.com/keyward-dev/keyward/controllers/usage/quota"
 )
 
 // listed is a cache with these Groups.
@@ -48,27 +48,28 @@ func TestGroupMetrics(t *testing.T) {
 		metered("last", "2026-10", 1000),
 		metered("bytes", "2026-11", 3, func(g *v1alpha1.Group) {
 			g.Spec.Limits = v1alpha1.Limits{BytesPerMonth: ptr.To(resource.MustParse("30"))}
-			meta.SetStatusCondition(&g.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionTierResolved, Status: metav1.ConditionFalse, Reason: "TierNotFound"})
+			meta.SetStatusCondition(&g.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionTierResolved,
+				Status: metav1.ConditionFalse, Reason: "TierNotFound"})
 		}),
 		{ObjectMeta: metav1.ObjectMeta{Namespace: "tenants", Name: "idle"}},
 	}}
-	expect := func(m *accounts.GroupMetrics, want string) {
+	expect := func(m *quota.GroupMetrics, want string) {
 		t.Helper()
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- m.Start(ctx) }()
-		eventually(t, func() bool { return testutil.CollectAndCount(accounts.Collector) > 0 })
-		if err := testutil.CollectAndCompare(accounts.Collector, strings.NewReader(want)); err != nil {
+		eventually(t, func() bool { return testutil.CollectAndCount(quota.Collector) > 0 })
+		if err := testutil.CollectAndCompare(quota.Collector, strings.NewReader(want)); err != nil {
 			t.Error(err)
 		}
-		if problems, err := testutil.CollectAndLint(accounts.Collector); err != nil || len(problems) > 0 {
+		if problems, err := testutil.CollectAndLint(quota.Collector); err != nil || len(problems) > 0 {
 			t.Errorf("%v, %v", problems, err)
 		}
 		stop()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		if n := testutil.CollectAndCount(accounts.Collector); n != 0 {
+		if n := testutil.CollectAndCount(quota.Collector); n != 0 {
 			t.Errorf("%d metrics of a replica that does not lead", n)
 		}
 	}
@@ -91,7 +92,7 @@ keyward_groups_tier_unresolved 1
 # HELP keyward_group_response_bytes Bytes of response bodies of a Group this month (UTC), from its status. Groups beyond --metrics-groups are added up as other.
 # TYPE keyward_group_response_bytes gauge
 `
-	expect(&accounts.GroupMetrics{Reader: cache, Clock: clk, Groups: 2}, head+`
+	expect(&quota.GroupMetrics{Reader: cache, Clock: clk, Groups: 2}, head+`
 keyward_group_requests{group="other"} 82
 keyward_group_requests{group="tenants/full"} 100
 keyward_group_requests{group="tenants/low"} 80
@@ -103,7 +104,7 @@ keyward_group_response_bytes{group="tenants/low"} 800
 keyward_group_requests_limit{group="tenants/full"} 100
 keyward_group_requests_limit{group="tenants/low"} 100
 `)
-	expect(&accounts.GroupMetrics{Reader: cache, Clock: clk, Groups: 0}, head+`
+	expect(&quota.GroupMetrics{Reader: cache, Clock: clk, Groups: 0}, head+`
 keyward_group_requests{group="other"} 262
 keyward_group_response_bytes{group="other"} 2620
 `)
@@ -116,12 +117,12 @@ func BenchmarkGroupMetrics(b *testing.B) {
 		cache.groups = append(cache.groups, metered(fmt.Sprint(i), "2026-11", int64(i)))
 	}
 	go func() {
-		_ = (&accounts.GroupMetrics{Reader: cache, Clock: clocktesting.NewFakeClock(start), Groups: 100}).Start(b.Context())
+		_ = (&quota.GroupMetrics{Reader: cache, Clock: clocktesting.NewFakeClock(start), Groups: 100}).Start(b.Context())
 	}()
-	for testutil.CollectAndCount(accounts.Collector) == 0 {
+	for testutil.CollectAndCount(quota.Collector) == 0 {
 		continue
 	}
 	for b.Loop() {
-		testutil.CollectAndCount(accounts.Collector)
+		testutil.CollectAndCount(quota.Collector)
 	}
 }

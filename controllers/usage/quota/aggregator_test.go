@@ -1,4 +1,4 @@
-package accounts_test
+package quota_test
 
 import (
 	"math"
@@ -11,10 +11,10 @@ import (
 	"google.golang.org/grpc/status"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
-	"github.com/keyward-dev/keyward/controllers/usage/accounts"
+	"github.com/keyward-dev/keyward/controllers/usage/quota"
 	"github.com/keyward-dev/keyward/controllers/usage/store"
 	"github.com/keyward-dev/keyward/internal/quotaledger"
-	"github.com/keyward-dev/keyward/server/authorizer/quota"
+	serverquota "github.com/keyward-dev/keyward/server/authorizer/quota"
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
@@ -67,7 +67,8 @@ func TestBadInput(t *testing.T) {
 			if after := n.store.entries[november("2026-11")].Ledger; !after.Equal(before) {
 				t.Errorf("was %+v, is %+v", before, after)
 			}
-			if answer := say(good(func(u *syncv1.GroupUse) { u.Requests = 21 })).GetGroups(); len(answer) == 0 || answer[0].GetRecorded().GetRequests() != 21 {
+			answer = say(good(func(u *syncv1.GroupUse) { u.Requests = 21 })).GetGroups()
+			if len(answer) == 0 || answer[0].GetRecorded().GetRequests() != 21 {
 				t.Errorf("what is right is answered %v", answer)
 			}
 		})
@@ -158,7 +159,8 @@ func TestMonthEnds(t *testing.T) {
 						n.connect(s, 0)
 						s.stream.up = nil
 					}
-					if err := s.stream.session.Report(&syncv1.Uses{Incarnation: s.tracker.Incarnation(), Groups: s.tracker.Due(skewed(skews[i]), true)}); err != nil {
+					if err := s.stream.session.Report(&syncv1.Uses{Incarnation: s.tracker.Incarnation(),
+						Groups: s.tracker.Due(skewed(skews[i]), true)}); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -224,7 +226,7 @@ func TestOverage(t *testing.T) {
 	five := uint64(5)
 	n := newNetwork(t, 5)
 	n.group.Limits = decision.Limits{RequestQuota: true, Metered: true}
-	n.leaders[0].SetLimits(acme, accounts.Limits{Requests: &five, Bytes: &five, Metered: true})
+	n.leaders[0].SetLimits(acme, quota.Limits{Requests: &five, Bytes: &five, Metered: true})
 	n.add()
 	for range 8 {
 		n.request(n.servers[0])
@@ -249,7 +251,7 @@ func TestGoodbye(t *testing.T) {
 	if !leaving.tracker.Reported() {
 		t.Error("it does not know that all is persisted")
 	}
-	n.servers = []*server{{name: "other", tracker: quota.New(prometheus.NewRegistry())}}
+	n.servers = []*server{{name: "other", tracker: serverquota.New(prometheus.NewRegistry())}}
 	for range 40 {
 		n.pump()
 		for n.request(n.servers[0]) == decision.Allowed {

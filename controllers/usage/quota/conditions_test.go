@@ -1,4 +1,4 @@
-package accounts
+package quota
 
 import (
 	"testing"
@@ -31,7 +31,8 @@ func TestDescribe(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			group := &v1alpha1.Group{}
 			group.Status.Limits = &v1alpha1.GroupLimits{Limits: v1alpha1.Limits{RequestsPerMonth: ptr.To[int64](100)}}
-			group.Status.Usage = &v1alpha1.GroupUsage{Period: "2026-11", ResetsAt: metav1.NewTime(resets), Requests: ptr.To(c.used + c.on), UnconfirmedRequests: &c.on}
+			group.Status.Usage = &v1alpha1.GroupUsage{Period: "2026-11", ResetsAt: metav1.NewTime(resets),
+				Requests: ptr.To(c.used + c.on), UnconfirmedRequests: &c.on}
 			Describe(group, c.now)
 			low := meta.IsStatusConditionTrue(group.Status.Conditions, v1alpha1.ConditionQuotaLow)
 			full := meta.IsStatusConditionTrue(group.Status.Conditions, v1alpha1.ConditionQuotaExceeded)

@@ -1,4 +1,4 @@
-package accounts_test
+package quota_test
 
 import (
 	"context"

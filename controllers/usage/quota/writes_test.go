@@ -1,4 +1,4 @@
-package accounts_test
+package quota_test
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 	"k8s.io/utils/clock"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
-	"github.com/keyward-dev/keyward/controllers/usage/accounts"
+	"github.com/keyward-dev/keyward/controllers/usage/quota"
 	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
@@ -20,7 +20,7 @@ import (
 func TestWrites(t *testing.T) {
 	const groups, perSecond, seconds = 10_000, 40, 3
 	s := newMemory()
-	a := accounts.New(accounts.Config{Store: s, Clock: clock.RealClock{}, Log: logr.Discard(), Writes: rate.Limit(perSecond)})
+	a := quota.New(quota.Config{Store: s, Clock: clock.RealClock{}, Log: logr.Discard(), Writes: rate.Limit(perSecond)})
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	session := a.Connect("server", func(string) (bool, bool) { return true, true })
@@ -30,10 +30,10 @@ func TestWrites(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	quota := uint64(1_000_000)
+	most := uint64(1_000_000)
 	for i := range groups {
 		group := fmt.Sprint("tenants/", i)
-		a.SetLimits(group, accounts.Limits{Requests: &quota})
+		a.SetLimits(group, quota.Limits{Requests: &most})
 		report(group, 1, 0)
 	}
 	begin := time.Now()

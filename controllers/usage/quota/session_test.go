@@ -1,4 +1,4 @@
-package accounts_test
+package quota_test
 
 import (
 	"fmt"
@@ -12,7 +12,7 @@ import (
 	"k8s.io/utils/clock"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
-	"github.com/keyward-dev/keyward/controllers/usage/accounts"
+	"github.com/keyward-dev/keyward/controllers/usage/quota"
 	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
@@ -21,12 +21,13 @@ import (
 func TestReportsForOtherGroupsAreRefused(t *testing.T) {
 	lines := 0
 	log := funcr.New(func(string, string) { lines++ }, funcr.Options{})
-	a := accounts.New(accounts.Config{Clock: clock.RealClock{}, Log: log, Writes: rate.Inf})
+	a := quota.New(quota.Config{Clock: clock.RealClock{}, Log: log, Writes: rate.Inf})
 	session := a.Connect("rogue", func(string) (bool, bool) { return false, true })
 	for i := range 20 {
 		uses := &syncv1.Uses{Incarnation: "life"}
 		for j := range 5000 {
-			uses.Groups = append(uses.Groups, &syncv1.GroupUse{Group: fmt.Sprintf("others/%d-%d", i, j), Period: quotaledger.MonthOf(clock.RealClock{}.Now()).String(), Requests: 1})
+			uses.Groups = append(uses.Groups, &syncv1.GroupUse{Group: fmt.Sprintf("others/%d-%d", i, j),
+				Period: quotaledger.MonthOf(clock.RealClock{}.Now()).String(), Requests: 1})
 		}
 		if err := session.Report(uses); err != nil {
 			t.Fatal(err)
@@ -47,8 +48,9 @@ func TestReportsForOtherGroupsAreRefused(t *testing.T) {
 
 // TestIncarnationIsLettersAndDigits: so no account's name is ambiguous.
 func TestIncarnationIsLettersAndDigits(t *testing.T) {
-	for incarnation, right := range map[string]bool{"life": true, "4XYZ": true, "a/b": false, "a@b": false, "\x1b[31m": false, "123456789012345678901234567": false} {
-		a := accounts.New(accounts.Config{Clock: clock.RealClock{}, Writes: rate.Inf})
+	for incarnation, right := range map[string]bool{"life": true, "4XYZ": true, "a/b": false, "a@b": false, "\x1b[31m": false,
+		"123456789012345678901234567": false} {
+		a := quota.New(quota.Config{Clock: clock.RealClock{}, Writes: rate.Inf})
 		err := a.Connect("v", func(string) (bool, bool) { return true, true }).Report(&syncv1.Uses{Incarnation: incarnation})
 		if (err == nil) != right || err != nil && status.Code(err) != codes.InvalidArgument {
 			t.Errorf("%q: %v", incarnation, err)
@@ -61,7 +63,7 @@ func TestServerNamesAreBoundToIdentity(t *testing.T) {
 	seen := map[string]bool{}
 	for _, instance := range []string{"v", strings.Repeat("x", 252), strings.Repeat("x", 253)} {
 		for _, identity := range []string{"a", "b"} {
-			name := accounts.NameOf(instance, identity)
+			name := quota.NameOf(instance, identity)
 			if seen[name] || len(name+"/")+26 > 280 {
 				t.Errorf("%s is the name of two, or too long", name)
 			}

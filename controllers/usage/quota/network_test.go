@@ -1,4 +1,4 @@
-package accounts_test
+package quota_test
 
 import (
 	"context"
@@ -13,8 +13,8 @@ import (
 	"pgregory.net/rapid"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
-	"github.com/keyward-dev/keyward/controllers/usage/accounts"
-	"github.com/keyward-dev/keyward/server/authorizer/quota"
+	"github.com/keyward-dev/keyward/controllers/usage/quota"
+	serverquota "github.com/keyward-dev/keyward/server/authorizer/quota"
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
@@ -27,7 +27,7 @@ type network struct {
 	t       failer
 	clock   *clocktesting.FakeClock
 	store   *memory
-	leaders []*accounts.Aggregator // more than one while an old leader has not noticed the new one
+	leaders []*quota.Aggregator // more than one while an old leader has not noticed the new one
 	servers []*server
 	started int
 	quota   uint64
@@ -38,7 +38,7 @@ type network struct {
 
 type server struct {
 	name    string
-	tracker *quota.Tracker
+	tracker *serverquota.Tracker
 	stream  *stream
 	strays  []*stream // whose end the leader has not noticed
 	closing bool
@@ -47,40 +47,40 @@ type server struct {
 // stream is a connection: the messages in transit, in both directions.
 type stream struct {
 	leader  int
-	session *accounts.Session
+	session *quota.Session
 	up      []*syncv1.Uses
 	down    []*syncv1.Allowances
 }
 
-func newNetwork(t failer, quota uint64) *network {
+func newNetwork(t failer, requests uint64) *network {
 	n := &network{
-		t: t, clock: clocktesting.NewFakeClock(start), store: newMemory(), quota: quota,
+		t: t, clock: clocktesting.NewFakeClock(start), store: newMemory(), quota: requests,
 		group: &decision.Group{Identity: acme, Limits: decision.Limits{RequestQuota: true, DenyUnknown: true}},
 	}
-	n.leaders = []*accounts.Aggregator{n.newLeader()}
+	n.leaders = []*quota.Aggregator{n.newLeader()}
 	return n
 }
 
-func (n *network) newLeader() *accounts.Aggregator {
-	a := accounts.New(accounts.Config{
+func (n *network) newLeader() *quota.Aggregator {
+	a := quota.New(quota.Config{
 		Store: n.store, Clock: n.clock, Log: logr.Discard(), Writes: rate.Inf, StartupGrace: 5 * time.Second, Grace: 5 * time.Second,
 	})
 	a.SetLimits(acme, n.limits())
 	return a
 }
 
-func (n *network) limits() accounts.Limits { return accounts.Limits{Requests: &n.quota} }
+func (n *network) limits() quota.Limits { return quota.Limits{Requests: &n.quota} }
 
-func (n *network) setQuota(quota uint64) {
-	n.quota = quota
+func (n *network) setQuota(requests uint64) {
+	n.quota = requests
 	for _, leader := range n.leaders {
-		leader.SetLimits(acme, accounts.Limits{Requests: &quota})
+		leader.SetLimits(acme, quota.Limits{Requests: &requests})
 	}
 }
 
 func (n *network) add() {
 	n.started++
-	n.servers = append(n.servers, &server{name: fmt.Sprintf("server-%d", n.started%3), tracker: quota.New(prometheus.NewRegistry())})
+	n.servers = append(n.servers, &server{name: fmt.Sprintf("server-%d", n.started%3), tracker: serverquota.New(prometheus.NewRegistry())})
 }
 
 func (n *network) connect(s *server, leader int) {
@@ -198,7 +198,7 @@ func (n *network) replace(overlap bool) {
 		s.strays = nil
 	}
 	if overlap {
-		n.leaders = []*accounts.Aggregator{n.newLeader(), n.leaders[0]}
+		n.leaders = []*quota.Aggregator{n.newLeader(), n.leaders[0]}
 		for _, s := range n.servers {
 			if s.stream == nil {
 				continue
@@ -212,7 +212,7 @@ func (n *network) replace(overlap bool) {
 		}
 		return
 	}
-	n.leaders = []*accounts.Aggregator{n.newLeader()}
+	n.leaders = []*quota.Aggregator{n.newLeader()}
 }
 
 // crash ends a server without a goodbye.

@@ -1,6 +1,6 @@
-// Package accounts aggregates the use of groups that validation servers report, and leases them what is left of quotas.
+// Package quota aggregates the use of groups that validation servers report, and leases them what is left of quotas.
 // Nothing is acknowledged or leased before it is persisted. See docs/design/0009-quotas.md.
-package accounts
+package quota
 
 import (
 	"context"

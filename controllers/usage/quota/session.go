@@ -1,4 +1,4 @@
-package accounts
+package quota
 
 import (
 	"crypto/sha256"
@@ -105,7 +105,7 @@ func (s *Session) Report(uses *syncv1.Uses) error {
 	if len(incarnation) > maxIncarnation || strings.ContainsFunc(incarnation, func(r rune) bool {
 		return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
 	}) {
-		return status.Errorf(codes.InvalidArgument, "life: give a text of 1 to %d letters and digits", maxIncarnation)
+		return status.Errorf(codes.InvalidArgument, "incarnation: give a text of 1 to %d letters and digits", maxIncarnation)
 	}
 	a := s.aggregator
 	a.mu.Lock()
@@ -117,7 +117,7 @@ func (s *Session) Report(uses *syncv1.Uses) error {
 	}
 	switch {
 	case s.server != s.instance+"/"+incarnation:
-		return status.Error(codes.InvalidArgument, "life: it differs from the one that was given before on this stream")
+		return status.Error(codes.InvalidArgument, "incarnation: it differs from the one that was given before on this stream")
 	case a.servers[s.server] != s:
 		return nil // it has reconnected: this report is older than those on its new stream
 	}

@@ -34,8 +34,9 @@ func logEntry(t *testing.T, bytes uint64, said map[string]any) *accesslogdatav3.
 }
 
 func logEntryOf(bytes uint64, metadata *structpb.Struct) *accesslogdatav3.HTTPAccessLogEntry {
+	all := &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{accesslog.MetadataNamespace: metadata}}
 	return &accesslogdatav3.HTTPAccessLogEntry{
-		CommonProperties: &accesslogdatav3.AccessLogCommon{Metadata: &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{accesslog.MetadataNamespace: metadata}}},
+		CommonProperties: &accesslogdatav3.AccessLogCommon{Metadata: all},
 		Response:         &accesslogdatav3.HTTPResponseProperties{ResponseBodyBytes: bytes},
 	}
 }
@@ -92,7 +93,8 @@ func TestAccessLogsCountWhatWasAllowed(t *testing.T) {
 		t.Helper()
 		response, err := authv3.NewAuthorizationClient(conn).Check(t.Context(), &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
 			Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{
-				Method: "GET", Host: "content.example", Path: "/a", Scheme: "https", Headers: map[string]string{"authorization": "Bearer " + key.Reveal()},
+				Method: "GET", Host: "content.example", Path: "/a", Scheme: "https", Headers: map[string]string{"authorization": "Bearer " +
+					key.Reveal()},
 			}},
 		}})
 		if err != nil || response.GetStatus().GetCode() != 0 {

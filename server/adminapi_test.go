@@ -23,7 +23,8 @@ func TestDecisionsAreRecorded(t *testing.T) {
 	v := start(t, configFor(t, m, "--admin-token-file="+file, "--upstream="+upstream(t, echo)))
 	m.Next().Send(catchUp(key))
 
-	status, header, _ := do(t, "http://"+v.addresses.Proxy.String()+"/secret-path?secret-query", "Authorization", "Bearer "+key.Reveal(), "Origin", "https://evil.example")
+	status, header, _ := do(t, "http://"+v.addresses.Proxy.String()+"/secret-path?secret-query", "Authorization",
+		"Bearer "+key.Reveal(), "Origin", "https://evil.example")
 	id := header.Get("X-Request-Id")
 	if status != http.StatusForbidden || id == "" {
 		t.Fatalf("%d, id %q", status, id)
@@ -33,7 +34,8 @@ func TestDecisionsAreRecorded(t *testing.T) {
 		t.Errorf("without the token: %d", status)
 	}
 	_, _, text := do(t, decisions, "Authorization", "Bearer "+token)
-	for _, want := range []string{`"code":"origin_denied"`, `"keyId":"k1"`, `"project":"default"`, `"origin":"https://evil.example"`, `"integration":"reverseproxy"`} {
+	for _, want := range []string{`"code":"origin_denied"`, `"keyId":"k1"`, `"project":"default"`,
+		`"origin":"https://evil.example"`, `"integration":"reverseproxy"`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %s in %s", want, text)
 		}
@@ -43,7 +45,8 @@ func TestDecisionsAreRecorded(t *testing.T) {
 	}
 
 	off := start(t, configFor(t, m))
-	if status, _, text := do(t, "http://"+off.addresses.Admin.String()+"/v1/decisions"); status != http.StatusNotFound || !strings.Contains(text, "--admin-token-file") {
+	if status, _, text := do(t, "http://"+off.addresses.Admin.String()+"/v1/decisions"); status != http.StatusNotFound ||
+		!strings.Contains(text, "--admin-token-file") {
 		t.Errorf("without the flag: %d %s", status, text)
 	}
 }

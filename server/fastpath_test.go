@@ -95,7 +95,8 @@ func connectionsOfProxiesStayOpen(t *testing.T, flag string) {
 			in := bufio.NewReader(conn)
 			ask := func(credential string) (status int, closes bool) {
 				t.Helper()
-				const head = "GET /authz HTTP/1.1\r\nHost: v\r\nX-Forwarded-Method: GET\r\nX-Forwarded-Host: h\r\nX-Forwarded-Uri: /x\r\nX-Api-Key: %s\r\n\r\n"
+				const head = "GET /authz HTTP/1.1\r\nHost: v\r\nX-Forwarded-Method: GET\r\nX-Forwarded-Host: " +
+					"h\r\nX-Forwarded-Uri: /x\r\nX-Api-Key: %s\r\n\r\n"
 				if _, err := fmt.Fprintf(conn, head, credential); err != nil {
 					t.Fatal(err)
 				}

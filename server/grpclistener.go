@@ -45,7 +45,8 @@ const (
 func evictions(metrics prometheus.Registerer) func(why string) {
 	connections := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "keyward_validator_grpc_connections_ended_total",
-		Help: "Connections to the gRPC address that were closed, by reason: capacity, for a new connection; memory, of requests without a response; " +
+		Help: "Connections to the gRPC address that were closed, by reason: capacity, for a new connection; memory, of " +
+			"requests without a response; " +
 			"timeout, because a message was not complete, or a response not read, in time.",
 	}, []string{"reason"})
 	metrics.MustRegister(connections)
@@ -55,7 +56,8 @@ func evictions(metrics prometheus.Registerer) func(why string) {
 	return func(why string) { connections.WithLabelValues(why).Inc() }
 }
 
-func listenGRPC(config listenerConfig, metrics prometheus.Registerer, codec grpc.ServerOption, register func(*grpc.Server)) (*grpcListener, error) {
+func listenGRPC(config listenerConfig, metrics prometheus.Registerer, codec grpc.ServerOption,
+	register func(*grpc.Server)) (*grpcListener, error) {
 	listener, err := listen(config)
 	if err != nil {
 		return nil, err
@@ -73,8 +75,8 @@ func listenGRPC(config listenerConfig, metrics prometheus.Registerer, codec grpc
 	)
 	register(server)
 	listener = grpcconns.Listen(listener, grpcconns.Config{
-		MaxConnections: config.limits.MaxConnections, MaxHeldBytes: maxHeldMessages, MessageTimeout: config.limits.ReadHeaderTimeout, OnEvict: evictions(metrics),
-		Streams: clientsStream(server),
+		MaxConnections: config.limits.MaxConnections, MaxHeldBytes: maxHeldMessages,
+		MessageTimeout: config.limits.ReadHeaderTimeout, OnEvict: evictions(metrics), Streams: clientsStream(server),
 	})
 	return &grpcListener{listener, server}, nil
 }

@@ -188,7 +188,8 @@ func TestUnfinishedMessageIsCut(t *testing.T) {
 	sendLog := func(want string) {
 		t.Helper()
 		entries := &accesslogv3.StreamAccessLogsMessage_HTTPAccessLogEntries{LogEntry: []*accesslogdatav3.HTTPAccessLogEntry{{}}}
-		if err := log.Send(&accesslogv3.StreamAccessLogsMessage{LogEntries: &accesslogv3.StreamAccessLogsMessage_HttpLogs{HttpLogs: entries}}); err != nil {
+		message := &accesslogv3.StreamAccessLogsMessage{LogEntries: &accesslogv3.StreamAccessLogsMessage_HttpLogs{HttpLogs: entries}}
+		if err := log.Send(message); err != nil {
 			t.Fatal(err)
 		}
 		waitFor(t, "the entry has arrived", func() bool {

@@ -29,10 +29,14 @@ func responsesDoNotWaitForBodies(t *testing.T, flag string) {
 		address    net.Addr
 		status     int
 	}{
-		{"refused, with a length", "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\nhalf", v.addresses.Proxy, http.StatusUnauthorized},
-		{"refused, in chunks", "POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nha", v.addresses.Proxy, http.StatusUnauthorized},
-		{"verify, not complete", "POST /v1/verify HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n{", v.addresses.HTTP, http.StatusBadRequest},
-		{"an event of AWS, not complete", "POST /v1/authorizers/aws HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n{", v.addresses.HTTP, http.StatusBadRequest},
+		{"refused, with a length", "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\nhalf", v.addresses.Proxy,
+			http.StatusUnauthorized},
+		{"refused, in chunks", "POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nha", v.addresses.Proxy,
+			http.StatusUnauthorized},
+		{"verify, not complete", "POST /v1/verify HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n{", v.addresses.HTTP,
+			http.StatusBadRequest},
+		{"an event of AWS, not complete", "POST /v1/authorizers/aws HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n{",
+			v.addresses.HTTP, http.StatusBadRequest},
 		{"forward auth", "GET /authz HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n{", v.addresses.HTTP, http.StatusBadRequest},
 	} {
 		t.Run(c.name, func(t *testing.T) {

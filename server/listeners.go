@@ -42,7 +42,8 @@ func listenHTTP(config listenerConfig, handler http.Handler, log *slog.Logger) (
 	}
 	return http1.NewServer(listener, http1.Config{
 		Handler: handler, TLS: config.tls, FastPath: config.fastPath, SmallBodies: config.smallBodies, Upgrades: config.upgrades,
-		MaxHeaderBytes: config.limits.MaxHeaderBytes, ReadHeaderTimeout: config.limits.ReadHeaderTimeout, IdleTimeout: config.limits.IdleTimeout,
+		MaxHeaderBytes: config.limits.MaxHeaderBytes, ReadHeaderTimeout: config.limits.ReadHeaderTimeout,
+		IdleTimeout:    config.limits.IdleTimeout,
 		MaxConnections: config.limits.MaxConnections, MaxHeldBytes: maxHeldBytes,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}), nil

@@ -106,7 +106,8 @@ func TestHeaderLimit(t *testing.T) {
 func TestHeadersWithoutEnd(t *testing.T) {
 	v, _ := running(t)
 	for _, endless := range []string{strings.Repeat("x", 70<<10), strings.Repeat("X-A: b\r\n", 10<<10)} {
-		if status, _ := dial(t, v.addresses.Proxy).ask("GET /x HTTP/1.1\r\nHost: h\r\n" + endless); status != http.StatusRequestHeaderFieldsTooLarge {
+		if status, _ := dial(t, v.addresses.Proxy).ask("GET /x HTTP/1.1\r\nHost: h\r\n" +
+			endless); status != http.StatusRequestHeaderFieldsTooLarge {
 			t.Errorf("status %d", status)
 		}
 	}
@@ -152,7 +153,8 @@ func unhex(t *testing.T, text string) string {
 
 func TestProxyProtocol(t *testing.T) {
 	const signature = "0D0A0D0A000D0A515549540A"
-	trusting, key := running(t, "--proxy-protocol", "--trusted-proxies=127.0.0.0/8", "--read-header-timeout=100ms", "--max-failures-per-minute=1")
+	trusting, key := running(t, "--proxy-protocol", "--trusted-proxies=127.0.0.0/8", "--read-header-timeout=100ms",
+		"--max-failures-per-minute=1")
 	distrusting, other := running(t, "--proxy-protocol", "--trusted-proxies=10.0.0.0/8")
 	v2 := unhex(t, signature+"21 11 000C C0000202 7F000001 1267 1F90")
 	for _, c := range []struct {
@@ -176,12 +178,14 @@ func TestProxyProtocol(t *testing.T) {
 			if c.name != "slow" && !strings.HasPrefix(c.name, "half") {
 				text += request(key, "X-Forwarded-For: 198.51.100.7")
 			}
-			if status, body := dial(t, trusting.addresses.Proxy).ask(text); status != c.want || c.want != 0 && !strings.HasSuffix(body, c.client) {
+			if status, body := dial(t, trusting.addresses.Proxy).ask(text); status != c.want || c.want != 0 &&
+				!strings.HasSuffix(body, c.client) {
 				t.Errorf("%d %s", status, body)
 			}
 		})
 	}
-	if status, _ := dial(t, distrusting.addresses.Proxy).ask("PROXY TCP4 192.0.2.1 127.0.0.1 4711 8080\r\n" + request(other)); status != http.StatusBadRequest {
+	if status, _ := dial(t, distrusting.addresses.Proxy).ask("PROXY TCP4 192.0.2.1 127.0.0.1 4711 8080\r\n" +
+		request(other)); status != http.StatusBadRequest {
 		t.Errorf("from an untrusted proxy: %d", status)
 	}
 	if status, body := dial(t, distrusting.addresses.Proxy).ask(request(other)); status != http.StatusOK || body != "127.0.0.1 http" {
@@ -245,7 +249,8 @@ func testTLS(t *testing.T, flag string) {
 	defer func() { _ = conn.Close() }()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	if response, err := authv3.NewAuthorizationClient(conn).Check(ctx, &authv3.CheckRequest{}); err != nil || response.GetDeniedResponse() == nil {
+	if response, err := authv3.NewAuthorizationClient(conn).Check(ctx, &authv3.CheckRequest{}); err != nil ||
+		response.GetDeniedResponse() == nil {
 		t.Errorf("gRPC: %v, %v", response, err)
 	}
 	if status, _ := dial(t, v.addresses.Proxy).ask(request(apiKey)); status == http.StatusOK {

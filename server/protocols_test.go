@@ -45,7 +45,8 @@ func TestWebSocketIsNotReadAsHTTP(t *testing.T) {
 	waitFor(t, "it is ready", func() bool { code, _ := get(t, v.addresses.Admin, "/readyz", ""); return code == http.StatusOK })
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	conn, _, err := websocket.Dial(ctx, "ws://"+v.addresses.Proxy.String()+"/ws", &websocket.DialOptions{HTTPHeader: http.Header{"X-Api-Key": {key.Reveal()}}}) //nolint:bodyclose // the connection is the body
+	options := &websocket.DialOptions{HTTPHeader: http.Header{"X-Api-Key": {key.Reveal()}}}
+	conn, _, err := websocket.Dial(ctx, "ws://"+v.addresses.Proxy.String()+"/ws", options) //nolint:bodyclose // the connection is the body
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +75,8 @@ func TestGRPC(t *testing.T) {
 	m, key := fakemanager.Start(t), fixture.Mint(t)
 	v := start(t, configFor(t, m, "--upstream=h2c://"+listener.Addr().String()))
 	update := catchUp(key)
-	update.Groups[0].Capabilities = []*syncv1.Capability{{Name: "health", Routes: []*syncv1.Route{{Methods: []string{http.MethodPost}, Paths: []string{"/grpc.health.v1.Health/*"}}}}}
+	update.Groups[0].Capabilities = []*syncv1.Capability{{Name: "health",
+		Routes: []*syncv1.Route{{Methods: []string{http.MethodPost}, Paths: []string{"/grpc.health.v1.Health/*"}}}}}
 	update.Keys[0].Permissions = append(update.Keys[0].Permissions, "health")
 	m.Next().Send(update)
 	waitFor(t, "it is ready", func() bool { code, _ := get(t, v.addresses.Admin, "/readyz", ""); return code == http.StatusOK })
@@ -88,7 +90,8 @@ func TestGRPC(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	allowed := metadata.AppendToOutgoingContext(ctx, "x-api-key", key.Reveal())
-	if response, err := client.Check(allowed, &healthv1.HealthCheckRequest{}); err != nil || response.GetStatus() != healthv1.HealthCheckResponse_SERVING {
+	if response, err := client.Check(allowed, &healthv1.HealthCheckRequest{}); err != nil ||
+		response.GetStatus() != healthv1.HealthCheckResponse_SERVING {
 		t.Errorf("one response: %v, %v", response, err)
 	}
 	if _, err := client.Check(allowed, &healthv1.HealthCheckRequest{Service: "nope"}); status.Code(err) != codes.NotFound {
@@ -101,7 +104,8 @@ func TestGRPC(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []healthv1.HealthCheckResponse_ServingStatus{healthv1.HealthCheckResponse_SERVING, healthv1.HealthCheckResponse_NOT_SERVING, healthv1.HealthCheckResponse_SERVING} {
+	for _, want := range []healthv1.HealthCheckResponse_ServingStatus{healthv1.HealthCheckResponse_SERVING,
+		healthv1.HealthCheckResponse_NOT_SERVING, healthv1.HealthCheckResponse_SERVING} {
 		states.SetServingStatus("", want)
 		if response, err := stream.Recv(); err != nil || response.GetStatus() != want {
 			t.Fatalf("a stream: %v, %v", response, err)

@@ -67,7 +67,8 @@ type Server struct {
 // New opens the store and the listeners, so that everything that cannot work fails here.
 func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector())
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		collectors.NewBuildInfoCollector())
 	s := &Server{config: config, log: log, registry: registry}
 	defer func() {
 		if err != nil {
@@ -83,7 +84,8 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 	s.sync = syncclient.New(config.Sync, s.store, s.usage, s.quotas, s.rates, log, registry)
 	searches := search.Config{AtOnce: runtime.GOMAXPROCS(0) / 2, IPv6Prefix: config.Throttle.IPv6Prefix, Work: decision.SearchWork}
 	dependencies := []authorizer.Option{
-		authorizer.WithThrottle(throttle.New(config.Throttle)), authorizer.WithMeter(s.usage), authorizer.WithRates(s.rates), authorizer.WithQuota(s.quotas),
+		authorizer.WithThrottle(throttle.New(config.Throttle)), authorizer.WithMeter(s.usage), authorizer.WithRates(s.rates),
+		authorizer.WithQuota(s.quotas),
 		authorizer.WithReading(config.Reading), authorizer.WithSearches(search.New(searches, registry)),
 	}
 	if config.AdminTokenFile != "" {
@@ -100,7 +102,8 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 	if err := s.openIntegrations(authorizer.New(s.store, time.Now, log, registry, dependencies...)); err != nil {
 		return nil, err
 	}
-	s.admin, err = listenHTTP(listenerConfig{flag: "admin-bind-address", address: config.AdminAddress, limits: config.Listeners}, s.adminHandler(), log)
+	s.admin, err = listenHTTP(listenerConfig{flag: "admin-bind-address", address: config.AdminAddress, limits: config.Listeners},
+		s.adminHandler(), log)
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +141,8 @@ func (s *Server) openIntegrations(a *authorizer.Authorizer) error {
 	verify.Register(mux, a, clients)
 	awsauthorizer.Register(mux, a, clients)
 	front, err := listenHTTP(listenerConfig{
-		flag: "http-bind-address", address: s.config.HTTPAddress, limits: s.config.Listeners, tls: secure, fastPath: fastPath, smallBodies: true,
+		flag: "http-bind-address", address: s.config.HTTPAddress, limits: s.config.Listeners, tls: secure, fastPath: fastPath,
+		smallBodies: true,
 	}, withUnknown(mux), s.log)
 	if err != nil {
 		return err
@@ -147,9 +151,11 @@ func (s *Server) openIntegrations(a *authorizer.Authorizer) error {
 
 	if s.config.Upstream != nil {
 		proxy := reverseproxy.New(a, reverseproxy.Config{
-			Upstream: s.config.Upstream, Timeout: s.config.Timeout, Project: s.config.Project, Stripping: s.config.Stripping, Clients: clients,
+			Upstream: s.config.Upstream, Timeout: s.config.Timeout, Project: s.config.Project, Stripping: s.config.Stripping,
+			Clients: clients,
 		}, s.log)
-		config := listenerConfig{flag: "proxy-bind-address", address: s.config.ProxyAddress, limits: s.config.Listeners, tls: secure, upgrades: true}
+		config := listenerConfig{flag: "proxy-bind-address", address: s.config.ProxyAddress, limits: s.config.Listeners,
+			tls: secure, upgrades: true}
 		if s.config.Listeners.ProxyProtocol {
 			config.proxies = clients
 		}

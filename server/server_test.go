@@ -51,8 +51,10 @@ type validator struct {
 func configFor(t *testing.T, m *fakemanager.Manager, args ...string) options.Config {
 	t.Helper()
 	args = append([]string{
-		"--proxy-bind-address=127.0.0.1:0", "--http-bind-address=127.0.0.1:0", "--grpc-bind-address=127.0.0.1:0", "--admin-bind-address=127.0.0.1:0",
-		"--sync-address=" + m.Address, "--sync-server-name=" + fakemanager.ServerName, "--sync-ca-file=" + m.CAFile, "--sync-token-file=" + m.TokenFile,
+		"--proxy-bind-address=127.0.0.1:0", "--http-bind-address=127.0.0.1:0", "--grpc-bind-address=127.0.0.1:0",
+		"--admin-bind-address=127.0.0.1:0",
+		"--sync-address=" + m.Address, "--sync-server-name=" + fakemanager.ServerName, "--sync-ca-file=" +
+			m.CAFile, "--sync-token-file=" + m.TokenFile,
 		"--shutdown-delay=500ms", "--log-level=debug",
 	}, args...)
 	config, err := options.Parse(args, "validator-0", io.Discard)
@@ -180,7 +182,8 @@ func testLifetime(t *testing.T, flag string) {
 	if status, body := get(t, restarted.addresses.Proxy, "/x", key.Reveal()); status != 401 || !strings.Contains(body, `"key_unknown"`) {
 		t.Errorf("after the revocation: %d %s", status, body)
 	}
-	for name, text := range map[string]string{"log": v.logs.String() + restarted.logs.String(), "metrics": metrics + metricsOf(t, restarted)} {
+	for name, text := range map[string]string{"log": v.logs.String() + restarted.logs.String(),
+		"metrics": metrics + metricsOf(t, restarted)} {
 		if strings.Contains(text, key.Reveal()) || strings.Contains(text, fakemanager.Token) {
 			t.Errorf("a secret is in the %s", name)
 		}

@@ -113,44 +113,72 @@ var smuggling = []struct {
 	unseen     string // must not be among the upstream's bytes
 }{
 	{name: "plain", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\n\r\n", seen: []string{`GET h /a "" true`}},
-	{name: "pipelined", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\n\r\n" + hidden, seen: []string{`GET h /a "" true`, `GET h /hidden "" true`}},
-	{name: "conflicting lengths", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nContent-Length: 0\r\nContent-Length: 60\r\n\r\n" + hidden, code: malformed},
-	{name: "the same length twice", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n" + hidden, code: malformed},
-	{name: "lengths in a list", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nContent-Length: 0, 0\r\n\r\n" + hidden, code: malformed},
-	{name: "a signed length", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nContent-Length: +1\r\n\r\n." + hidden, code: malformed},
-	{name: "a hexadecimal length", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nContent-Length: 0x1\r\n\r\n." + hidden, code: malformed},
+	{name: "pipelined", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\n\r\n" + hidden,
+		seen: []string{`GET h /a "" true`, `GET h /hidden "" true`}},
+	{name: "conflicting lengths", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nContent-Length: " +
+		"0\r\nContent-Length: 60\r\n\r\n" + hidden, code: malformed},
+	{name: "the same length twice", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nContent-Length: " +
+		"0\r\nContent-Length: 0\r\n\r\n" + hidden, code: malformed},
+	{name: "lengths in a list", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nContent-Length: 0, 0\r\n\r\n" + hidden,
+		code: malformed},
+	{name: "a signed length", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nContent-Length: +1\r\n\r\n." + hidden,
+		code: malformed},
+	{name: "a hexadecimal length", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nContent-Length: 0x1\r\n\r\n." +
+		hidden, code: malformed},
 	{name: "an empty length", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nContent-Length:\r\n\r\n" + hidden, code: malformed},
-	{name: "a length beyond all", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nContent-Length: 99999999999999999999\r\n\r\n" + hidden, code: malformed},
-	{name: "length and chunks", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + hidden, code: malformed},
-	{name: "chunks and length", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n" + hidden, code: malformed},
-	{name: "chunked twice", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n" + hidden, code: malformed},
-	{name: "chunked on two lines", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + hidden, code: malformed},
-	{name: "xchunked", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n" + hidden, code: malformed},
-	{name: "identity", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nTransfer-Encoding: identity\r\n\r\n" + hidden, code: malformed},
-	{name: "gzip, chunked", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n" + hidden, code: malformed},
-	{name: "chunked behind a vertical tab", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nTransfer-Encoding: \vchunked\r\n\r\n0\r\n\r\n" + hidden, code: malformed},
-	{name: "chunks in HTTP/1.0", sent: "GET /a HTTP/1.0\r\nHost: h\r\nX-Api-Key: {key}\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + hidden, code: malformed},
-	{name: "chunked in capitals", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nTransfer-Encoding: Chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n", seen: []string{`GET h /a "x" true`}},
+	{name: "a length beyond all", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nContent-Length: " +
+		"99999999999999999999\r\n\r\n" + hidden, code: malformed},
+	{name: "length and chunks", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nContent-Length: " +
+		"5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + hidden, code: malformed},
+	{name: "chunks and length", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nTransfer-Encoding: " +
+		"chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n" + hidden, code: malformed},
+	{name: "chunked twice", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nTransfer-Encoding: chunked, " +
+		"chunked\r\n\r\n0\r\n\r\n" + hidden, code: malformed},
+	{name: "chunked on two lines", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nTransfer-Encoding: " +
+		"chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + hidden, code: malformed},
+	{name: "xchunked", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n" +
+		hidden, code: malformed},
+	{name: "identity", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nTransfer-Encoding: identity\r\n\r\n" + hidden,
+		code: malformed},
+	{name: "gzip, chunked", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nTransfer-Encoding: gzip, " +
+		"chunked\r\n\r\n0\r\n\r\n" + hidden, code: malformed},
+	{name: "chunked behind a vertical tab", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nTransfer-Encoding: " +
+		"\vchunked\r\n\r\n0\r\n\r\n" + hidden, code: malformed},
+	{name: "chunks in HTTP/1.0", sent: "GET /a HTTP/1.0\r\nHost: h\r\nX-Api-Key: {key}\r\nConnection: " +
+		"keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + hidden, code: malformed},
+	{name: "chunked in capitals", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nTransfer-Encoding: " +
+		"Chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n", seen: []string{`GET h /a "x" true`}},
 	{name: "a folded line", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nX-Other: a\r\n b\r\n\r\n", code: malformed},
 	{name: "a folded first line", sent: "GET /a HTTP/1.1\r\n Host: h\r\nX-Api-Key: {key}\r\n\r\n", code: malformed},
-	{name: "a folded coding", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nTransfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n" + hidden, code: malformed},
+	{name: "a folded coding", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nTransfer-Encoding:\r\n " +
+		"chunked\r\n\r\n0\r\n\r\n" + hidden, code: malformed},
 	{name: "bare LF behind the request line", sent: "GET /a HTTP/1.1\nHost: h\r\nX-Api-Key: {key}\r\n\r\n", code: malformed},
 	{name: "bare LF behind a header", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\nX-Other: a\r\n\r\n", code: malformed},
 	{name: "bare LF at the end", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\n\n" + hidden, code: malformed},
 	{name: "bare CR in a header", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nX-Other: a\rb\r\n\r\n", code: malformed},
-	{name: "bare LF behind a chunk's size", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nTransfer-Encoding: chunked\r\n\r\n1\nx\r\n0\r\n\r\n" + hidden, code: malformed},
-	{name: "bare LF behind a chunk", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\n0\r\n\r\n" + hidden, code: malformed},
-	{name: "bare LF in a chunk's extension", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nTransfer-Encoding: chunked\r\n\r\n1;a\nb\r\nx\r\n0\r\n\r\n" + hidden, code: malformed},
-	{name: "a longer chunk than it says", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nxyz\r\n0\r\n\r\n" + hidden, code: malformed},
-	{name: "a negative chunk", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\nx\r\n0\r\n\r\n" + hidden, code: malformed},
-	{name: "a chunk beyond all", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nTransfer-Encoding: chunked\r\n\r\n10000000000000001\r\nx\r\n0\r\n\r\n" + hidden, code: malformed},
-	{name: "a chunk in 0x", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nTransfer-Encoding: chunked\r\n\r\n0x1\r\nx\r\n0\r\n\r\n" + hidden, code: malformed},
-	{name: "a chunk's extension", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nTransfer-Encoding: chunked\r\n\r\n1;a=b\r\nx\r\n0\r\n\r\n", seen: []string{`GET h /a "x" true`}, unseen: "a=b"},
-	{name: "a space before the colon", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nContent-Length : 60\r\n\r\n" + hidden, code: malformed},
+	{name: "bare LF behind a chunk's size", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nTransfer-Encoding: " +
+		"chunked\r\n\r\n1\nx\r\n0\r\n\r\n" + hidden, code: malformed},
+	{name: "bare LF behind a chunk", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nTransfer-Encoding: " +
+		"chunked\r\n\r\n1\r\nx\n0\r\n\r\n" + hidden, code: malformed},
+	{name: "bare LF in a chunk's extension", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nTransfer-Encoding: " +
+		"chunked\r\n\r\n1;a\nb\r\nx\r\n0\r\n\r\n" + hidden, code: malformed},
+	{name: "a longer chunk than it says", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nTransfer-Encoding: " +
+		"chunked\r\n\r\n1\r\nxyz\r\n0\r\n\r\n" + hidden, code: malformed},
+	{name: "a negative chunk", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nTransfer-Encoding: " +
+		"chunked\r\n\r\n-1\r\nx\r\n0\r\n\r\n" + hidden, code: malformed},
+	{name: "a chunk beyond all", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nTransfer-Encoding: " +
+		"chunked\r\n\r\n10000000000000001\r\nx\r\n0\r\n\r\n" + hidden, code: malformed},
+	{name: "a chunk in 0x", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nTransfer-Encoding: " +
+		"chunked\r\n\r\n0x1\r\nx\r\n0\r\n\r\n" + hidden, code: malformed},
+	{name: "a chunk's extension", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nTransfer-Encoding: " +
+		"chunked\r\n\r\n1;a=b\r\nx\r\n0\r\n\r\n", seen: []string{`GET h /a "x" true`}, unseen: "a=b"},
+	{name: "a space before the colon", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nContent-Length : 60\r\n\r\n" +
+		hidden, code: malformed},
 	{name: "a header without a name", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\n: x\r\n\r\n", code: malformed},
 	{name: "a header without a colon", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nX-Other\r\n\r\n", code: malformed},
 	{name: "NUL in a value", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nX-Other: a\x00b\r\n\r\n", code: malformed},
-	{name: "a control character in a value", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nX-Other: a\x01b\r\n\r\n", code: malformed},
+	{name: "a control character in a value", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nX-Other: a\x01b\r\n\r\n",
+		code: malformed},
 	{name: "a control character in the target", sent: "GET /a\x01 HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\n\r\n", code: malformed},
 	{name: "a space in the target", sent: "GET /a /b HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\n\r\n", code: malformed},
 	{name: "two spaces in the request line", sent: "GET  /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\n\r\n", code: malformed},
@@ -159,15 +187,23 @@ var smuggling = []struct {
 	{name: "an empty line in front", sent: "\r\nGET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\n\r\n", code: malformed},
 	{name: "absolute form", sent: "GET http://h/a?b HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\n\r\n", seen: []string{`GET h /a?b "" true`}},
 	{name: "absolute form with another host", sent: "GET http://other/a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\n\r\n", code: malformed},
-	{name: "absolute form with user information", sent: "GET http://u@h/a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\n\r\n", code: malformed},
+	{name: "absolute form with user information", sent: "GET http://u@h/a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\n\r\n",
+		code: malformed},
 	{name: "a target of another scheme", sent: "GET x:/hidden?q://h/a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\n\r\n", code: ambiguous},
 	{name: "a scheme without a host", sent: "GET http:/hidden?q://h/a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\n\r\n", code: ambiguous},
 	{name: "an empty host in absolute form", sent: "GET http:///hidden HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\n\r\n", code: ambiguous},
-	{name: "absolute form without a path", sent: "GET http://h?x=/hidden HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\n\r\n", seen: []string{`GET h /?x=/hidden "" true`}, unseen: "GET /hidden"},
-	{name: "absolute form in capitals", sent: "GET HTTP://h/a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\n\r\n", seen: []string{`GET h /a "" true`}},
-	{name: "dot segments in absolute form", sent: "GET http://h/a/../hidden HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\n\r\n", code: ambiguous},
-	{name: "an empty upgrade, then a folded line", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nConnection: upgrade\r\nUpgrade:\r\n\r\n" + "GET /hidden HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nX-A: b\r\n c\r\n\r\n", seen: []string{`GET h /a "" true`}},
-	{name: "two upgrades, then a length and chunks", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nConnection: upgrade\r\nUpgrade:\r\nUpgrade: websocket\r\n\r\n" + "GET /hidden HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", seen: []string{`GET h /a "" true`}},
+	{name: "absolute form without a path", sent: "GET http://h?x=/hidden HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\n\r\n",
+		seen: []string{`GET h /?x=/hidden "" true`}, unseen: "GET /hidden"},
+	{name: "absolute form in capitals", sent: "GET HTTP://h/a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\n\r\n",
+		seen: []string{`GET h /a "" true`}},
+	{name: "dot segments in absolute form", sent: "GET http://h/a/../hidden HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\n\r\n",
+		code: ambiguous},
+	{name: "an empty upgrade, then a folded line", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nConnection: " +
+		"upgrade\r\nUpgrade:\r\n\r\n" + "GET /hidden HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nX-A: b\r\n c\r\n\r\n",
+		seen: []string{`GET h /a "" true`}},
+	{name: "two upgrades, then a length and chunks", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nConnection: " +
+		"upgrade\r\nUpgrade:\r\nUpgrade: websocket\r\n\r\n" + "GET /hidden HTTP/1.1\r\nHost: h\r\nX-Api-Key: " +
+		"{key}\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", seen: []string{`GET h /a "" true`}},
 	{name: "two hosts", sent: "GET /a HTTP/1.1\r\nHost: h\r\nHost: h\r\nX-Api-Key: {key}\r\n\r\n", code: malformed},
 	{name: "no host", sent: "GET /a HTTP/1.1\r\nX-Api-Key: {key}\r\n\r\n", code: malformed},
 	{name: "a host with a path", sent: "GET /a HTTP/1.1\r\nHost: h/b\r\nX-Api-Key: {key}\r\n\r\n", code: malformed},
@@ -175,19 +211,27 @@ var smuggling = []struct {
 	{name: "connect", sent: "CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\nX-Api-Key: {key}\r\n\r\n", code: ambiguous},
 	{name: "a bad escape", sent: "GET /%zz HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\n\r\n", code: ambiguous},
 	{name: "half an escape", sent: "GET /a% HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\n\r\n", code: ambiguous},
-	{name: "an encoded slash beside a character to encode", sent: "GET /a%2fb| HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\n\r\n", code: ambiguous},
+	{name: "an encoded slash beside a character to encode", sent: "GET /a%2fb| HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\n\r\n",
+		code: ambiguous},
 	{name: "a fragment", sent: "GET /a#/b HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\n\r\n", code: ambiguous},
-	{name: "a body on GET", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nContent-Length: 5\r\n\r\nGET /GET /b HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\n\r\n",
+	{name: "a body on GET", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nContent-Length: 5\r\n\r\nGET /GET /b " +
+		"HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\n\r\n",
 		seen: []string{`GET h /a "GET /" true`, `GET h /b "" true`}},
-	{name: "the key as hop-by-hop", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nConnection: X-Api-Key\r\n\r\n", seen: []string{`GET h /a "" true`}, unseen: "Api-Key"},
-	{name: "another credential as hop-by-hop", sent: "GET /a HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {key}\r\nConnection: Authorization, Host, Content-Length\r\nContent-Length: 1\r\n\r\nx",
+	{name: "the key as hop-by-hop", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nConnection: X-Api-Key\r\n\r\n",
+		seen: []string{`GET h /a "" true`}, unseen: "Api-Key"},
+	{name: "another credential as hop-by-hop", sent: "GET /a HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {key}\r\nConnection: " +
+		"Authorization, Host, Content-Length\r\nContent-Length: 1\r\n\r\nx",
 		seen: []string{`GET h /a "x" true`}, unseen: "Authorization"},
-	{name: "a trailer that is a key", sent: "GET /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTrailer: X-Api-Key\r\n\r\n0\r\nX-Api-Key: {key}\r\n\r\n", code: "key_missing"},
-	{name: "a trailer that is folded", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-A: b\r\n c\r\n\r\n", code: malformed},
+	{name: "a trailer that is a key", sent: "GET /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTrailer: " +
+		"X-Api-Key\r\n\r\n0\r\nX-Api-Key: {key}\r\n\r\n", code: "key_missing"},
+	{name: "a trailer that is folded", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nTransfer-Encoding: " +
+		"chunked\r\n\r\n0\r\nX-A: b\r\n c\r\n\r\n", code: malformed},
 	{name: "the preface of HTTP/2 with headers", sent: "PRI * HTTP/2.0\r\nHost: h\r\nX-Api-Key: {key}\r\n\r\n" + lenient, code: malformed},
 	{name: "the preface of HTTP/2, cut off", sent: "PRI * HTTP/2.0\r\n\r\nSM\r\n" + lenient, code: malformed},
-	{name: "an upgrade that the upstream refuses", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n" + hidden, seen: []string{`GET h /a "" true`}},
-	{name: "an upgrade to HTTP/2", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n\r\n" + hidden, seen: []string{`GET h /a "" true`}, unseen: "h2c"},
+	{name: "an upgrade that the upstream refuses", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nConnection: " +
+		"Upgrade\r\nUpgrade: websocket\r\n\r\n" + hidden, seen: []string{`GET h /a "" true`}},
+	{name: "an upgrade to HTTP/2", sent: "GET /a HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nConnection: Upgrade, " +
+		"HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n\r\n" + hidden, seen: []string{`GET h /a "" true`}, unseen: "h2c"},
 }
 
 // TestNoSmuggling sends bytes to a complete validator, in front of an upstream that records what it sees. After a
@@ -209,11 +253,15 @@ func TestNoSmuggling(t *testing.T) {
 			if slices.Contains(seen, seenLast) && c.code == malformed {
 				t.Error("the connection was not closed")
 			}
-			complete := slices.DeleteFunc(slices.Clone(seen), func(s string) bool { return strings.HasSuffix(s, " false") || s == seenLast })
+			complete := slices.DeleteFunc(slices.Clone(seen), func(s string) bool {
+				return strings.HasSuffix(s, " false") ||
+					s == seenLast
+			})
 			if code != c.code || !slices.Equal(complete, c.seen) {
 				t.Errorf("responses %v %q, the upstream has seen %q; want %q, %q", statuses, code, seen, c.code, c.seen)
 			}
-			if strings.Contains(raw, "GET /hidden") && len(c.seen) < 2 || c.unseen != "" && strings.Contains(raw, c.unseen) || strings.Contains(raw, key.Reveal()) {
+			if strings.Contains(raw, "GET /hidden") && len(c.seen) < 2 || c.unseen != "" && strings.Contains(raw, c.unseen) ||
+				strings.Contains(raw, key.Reveal()) {
 				t.Errorf("the upstream has got %q", raw)
 			}
 			if c.code == malformed && (len(statuses) != 1 || statuses[0] != http.StatusBadRequest) {
@@ -259,7 +307,8 @@ func roundTrip(t *testing.T, address net.Addr, sent string) (statuses []int, cod
 			continue
 		}
 		var problem httpapi.Problem
-		if err := json.Unmarshal(body, &problem); err != nil || problem.Status != response.StatusCode || response.Header.Get("X-Request-Id") == "" {
+		if err := json.Unmarshal(body, &problem); err != nil || problem.Status != response.StatusCode ||
+			response.Header.Get("X-Request-Id") == "" {
 			t.Errorf("%s: %v", body, err)
 		}
 		code = problem.Code

@@ -19,7 +19,8 @@ func withUnknown(mux *http.ServeMux) http.Handler {
 			"This path does not exist. Gateways use /authz and the paths below it, applications use /v1/verify.")
 		if allowed := methodsOf(mux, r); len(allowed) > 0 {
 			w.Header().Set("Allow", strings.Join(allowed, ", "))
-			problem = httpapi.NewProblem(http.StatusMethodNotAllowed, "method_unknown", "Method not allowed", "This path accepts the methods in the header Allow.")
+			problem = httpapi.NewProblem(http.StatusMethodNotAllowed, "method_unknown", "Method not allowed",
+				"This path accepts the methods in the header Allow.")
 		}
 		w.Header().Set(httpapi.HeaderRequestID, httpapi.RequestID(r.Header[httpapi.HeaderRequestID]...))
 		problem.Denial().Write(w)
@@ -43,7 +44,8 @@ func methodsOf(mux *http.ServeMux, r *http.Request) []string {
 	if !isClean(r.URL.Path) {
 		return nil
 	}
-	return slices.DeleteFunc([]string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}, func(method string) bool {
+	return slices.DeleteFunc([]string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
+		http.MethodDelete}, func(method string) bool {
 		other := *r
 		other.Method = method
 		_, pattern := mux.Handler(&other)

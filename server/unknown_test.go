@@ -47,7 +47,8 @@ func unknownPathsAndMethodsAreProblems(t *testing.T, flag string) {
 			if err := json.NewDecoder(response.Body).Decode(&problem); err != nil {
 				t.Error(err)
 			}
-			if response.StatusCode != c.status || problem.Status != c.status || problem.Code != c.code || response.Header.Get("Allow") != c.allow {
+			if response.StatusCode != c.status || problem.Status != c.status || problem.Code != c.code ||
+				response.Header.Get("Allow") != c.allow {
 				t.Errorf("%d %+v, Allow: %q", response.StatusCode, problem, response.Header.Get("Allow"))
 			}
 			if response.Header.Get(httpapi.HeaderRequestID) != "mine" || response.Header.Get("Content-Type") != httpapi.ProblemType {

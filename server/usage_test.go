@@ -24,7 +24,8 @@ func TestUsageIsReported(t *testing.T) {
 	m.Next().Send(catchUp(key))
 	proxy, usage := "http://"+v.addresses.Proxy.String(), "http://"+v.addresses.Admin.String()+"/v1/usage"
 	for _, header := range [][]string{
-		{"Origin", "http://localhost:3000"}, {"Referer", "http://LOCALHOST:3000/secret-path?secret-query=" + key.Reveal()}, {"X-Nothing", ""},
+		{"Origin", "http://localhost:3000"}, {"Referer", "http://LOCALHOST:3000/secret-path?secret-query=" +
+			key.Reveal()}, {"X-Nothing", ""},
 	} {
 		if status, _, _ := do(t, proxy+"/content", append(header, "Authorization", "Bearer "+key.Reveal())...); status != http.StatusOK {
 			t.Fatalf("%v: %d", header, status)
@@ -36,7 +37,8 @@ func TestUsageIsReported(t *testing.T) {
 			t.Errorf("without the token: %d", status)
 		}
 		status, _, text := do(t, usage+query, "Authorization", "Bearer "+token)
-		for _, want := range []string{`"keyId":"k1"`, `"requests":3,"lastUsedAt":"`, `"origins":[{"origin":"http://localhost:3000","requests":2}]`, `"total":1`} {
+		for _, want := range []string{`"keyId":"k1"`, `"requests":3,"lastUsedAt":"`,
+			`"origins":[{"origin":"http://localhost:3000","requests":2}]`, `"total":1`} {
 			if status != http.StatusOK || !strings.Contains(text, want) {
 				t.Errorf("%d, no %s in %s", status, want, text)
 			}
@@ -49,7 +51,8 @@ func TestUsageIsReported(t *testing.T) {
 		t.Errorf("%d %s", status, text)
 	}
 	off := start(t, configFor(t, m))
-	if status, _, text := do(t, "http://"+off.addresses.Admin.String()+"/v1/usage?key=k1"); status != http.StatusNotFound || !strings.Contains(text, "--admin-token-file") {
+	if status, _, text := do(t, "http://"+off.addresses.Admin.String()+"/v1/usage?key=k1"); status != http.StatusNotFound ||
+		!strings.Contains(text, "--admin-token-file") {
 		t.Errorf("without the flag: %d %s", status, text)
 	}
 }

@@ -105,14 +105,16 @@ func keep(t *testing.T, dir string, keys int) {
 	}
 	for i := range 100 {
 		update.Groups = append(update.Groups, &syncv1.Group{
-			Namespace: "tenants", Name: fmt.Sprintf("acme-%d", i), State: syncv1.GroupState_GROUP_STATE_ACTIVE, Projects: []*syncv1.Project{{Name: "default", OwnsAll: true}},
+			Namespace: "tenants", Name: fmt.Sprintf("acme-%d",
+				i), State: syncv1.GroupState_GROUP_STATE_ACTIVE, Projects: []*syncv1.Project{{Name: "default", OwnsAll: true}},
 		})
 	}
 	flush()
 	for i := range keys {
 		digest := sha256.Sum256(strconv.AppendInt(nil, int64(i), 10))
 		update.Keys = append(update.Keys, &syncv1.Key{
-			Id: fmt.Sprintf("k%x", digest[:8]), Group: fmt.Sprintf("tenants/acme-%d", i%100), Projects: []string{"default"}, Permissions: []string{"read"},
+			Id: fmt.Sprintf("k%x", digest[:8]), Group: fmt.Sprintf("tenants/acme-%d",
+				i%100), Projects: []string{"default"}, Permissions: []string{"read"},
 			Versions: []*syncv1.Version{{Digest: digest[:], ExpiresAtMs: time.Now().Add(time.Hour).UnixMilli()}},
 		})
 		if len(update.Keys) == 4000 {

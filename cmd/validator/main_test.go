@@ -75,8 +75,10 @@ func launch(t *testing.T, m *fakemanager.Manager, dir string) *process {
 }
 
 func arguments(m *fakemanager.Manager, dir string) []string {
-	return []string{"--http-bind-address=127.0.0.1:0", "--grpc-bind-address=127.0.0.1:0", "--admin-bind-address=127.0.0.1:0", "--instance=validator-0",
-		"--sync-address=" + m.Address, "--sync-server-name=" + fakemanager.ServerName, "--sync-ca-file=" + m.CAFile, "--sync-token-file=" + m.TokenFile,
+	return []string{"--http-bind-address=127.0.0.1:0", "--grpc-bind-address=127.0.0.1:0", "--admin-bind-address=127.0.0.1:0",
+		"--instance=validator-0",
+		"--sync-address=" + m.Address, "--sync-server-name=" + fakemanager.ServerName, "--sync-ca-file=" +
+			m.CAFile, "--sync-token-file=" + m.TokenFile,
 		"--snapshot-dir=" + dir, "--shutdown-delay=0s", "--log-level=debug"}
 }
 

@@ -51,7 +51,8 @@ func (p *pair) get() *tls.Certificate {
 	if now := p.now(); now.Sub(p.looked) >= recheck {
 		p.looked = now
 		if err := p.read(); err != nil {
-			p.log.Error("cannot use the new certificate, continuing with the last one", slog.String("file", p.certFile), slog.Any("error", err))
+			p.log.Error("cannot use the new certificate, continuing with the last one", slog.String("file", p.certFile),
+				slog.Any("error", err))
 		}
 	}
 	return p.current

@@ -55,7 +55,8 @@ func served(t *testing.T, config *tls.Config, version uint16) (serial, protocol 
 	server := tls.Server(there, config)
 	done := make(chan error, 1)
 	go func() { done <- server.Handshake() }()
-	client := tls.Client(here, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}, MinVersion: tls.VersionTLS10, MaxVersion: version})
+	client := tls.Client(here, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}, MinVersion: tls.VersionTLS10,
+		MaxVersion: version})
 	if err := client.Handshake(); err != nil {
 		return err.Error(), ""
 	}
@@ -70,7 +71,8 @@ func TestRenewal(t *testing.T) {
 	two, twoKey := fakemanager.NewPair(t, "two.example")
 	v.write(one, oneKey)
 	var logs bytes.Buffer
-	p := &pair{certFile: filepath.Join(dir, "..data", "tls.crt"), keyFile: filepath.Join(dir, "..data", "tls.key"), log: slog.New(slog.NewTextHandler(&logs, nil))}
+	p := &pair{certFile: filepath.Join(dir, "..data", "tls.crt"), keyFile: filepath.Join(dir, "..data", "tls.key"),
+		log: slog.New(slog.NewTextHandler(&logs, nil))}
 	now := time.Now()
 	p.now = func() time.Time { return now }
 	if err := p.read(); err != nil {

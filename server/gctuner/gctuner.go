@@ -40,7 +40,8 @@ func Keep() {
 }
 
 // The metrics that are read, see package metrics. All are as of the last collection.
-var names = [...]string{"/gc/heap/live:bytes", "/gc/scan/stack:bytes", "/gc/scan/globals:bytes", "/gc/scan/heap:bytes", "/memory/classes/heap/free:bytes"}
+var names = [...]string{"/gc/heap/live:bytes", "/gc/scan/stack:bytes", "/gc/scan/globals:bytes", "/gc/scan/heap:bytes",
+	"/memory/classes/heap/free:bytes"}
 
 type keeper struct {
 	percent int

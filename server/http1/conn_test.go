@@ -95,7 +95,8 @@ func FuzzPassedOn(f *testing.F) {
 				len(request.TransferEncoding) > 0 && request.Header.Get("Content-Length") != "" {
 				t.Fatalf("%q", got)
 			}
-			if _, err := io.Copy(io.Discard, request.Body); err != nil && refused == nil && !strings.Contains(err.Error(), "unexpected EOF") {
+			if _, err := io.Copy(io.Discard, request.Body); err != nil && refused == nil &&
+				!strings.Contains(err.Error(), "unexpected EOF") {
 				t.Fatalf("%q: %v", got, err)
 			}
 		}
@@ -114,7 +115,8 @@ func TestNothingIsHeldWhenIdle(t *testing.T) {
 }
 
 func BenchmarkRead(b *testing.B) {
-	request := "GET /api/scenes/mkt-1 HTTP/1.1\r\nHost: cdn.acme.example\r\nUser-Agent: curl/8\r\nAccept: */*\r\nAuthorization: Bearer " + strings.Repeat("x", 55) + "\r\n\r\n"
+	request := "GET /api/scenes/mkt-1 HTTP/1.1\r\nHost: cdn.acme.example\r\nUser-Agent: curl/8\r\nAccept: " +
+		"*/*\r\nAuthorization: Bearer " + strings.Repeat("x", 55) + "\r\n\r\n"
 	conn, buffer := &conn{listener: &listener{}, scanner: scanner{maxHead: 64 << 10}}, make([]byte, 4096)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -77,12 +77,13 @@ func (l *listener) settled(t *testing.T, c *client, phase phase) *conn {
 // for a request. A connection with a request in progress is never evicted.
 func TestLongestIdleConnectionIsEvicted(t *testing.T) {
 	running, end := make(chan struct{}), make(chan struct{})
-	s, first := serve(t, Config{MaxConnections: 4, IdleTimeout: time.Hour, ReadHeaderTimeout: time.Hour}, func(_ http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/slow" {
-			running <- struct{}{}
-			<-end
-		}
-	})
+	s, first := serve(t, Config{MaxConnections: 4, IdleTimeout: time.Hour, ReadHeaderTimeout: time.Hour},
+		func(_ http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/slow" {
+				running <- struct{}{}
+				<-end
+			}
+		})
 	l := s.listener
 	l.settled(t, first, idle)
 	working, slow, said := first.more(), first.more(), first.more()
@@ -169,12 +170,13 @@ func TestHeadsAreHeldWithinBounds(t *testing.T) {
 // TestIdleHTTP2ConnectionIsEvicted, but not one with a request in progress.
 func TestIdleHTTP2ConnectionIsEvicted(t *testing.T) {
 	running, end := make(chan struct{}), make(chan struct{})
-	s, first := serve(t, Config{MaxConnections: 2, IdleTimeout: time.Hour, ReadHeaderTimeout: time.Hour}, func(_ http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/slow" {
-			running <- struct{}{}
-			<-end
-		}
-	})
+	s, first := serve(t, Config{MaxConnections: 2, IdleTimeout: time.Hour, ReadHeaderTimeout: time.Hour},
+		func(_ http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/slow" {
+				running <- struct{}{}
+				<-end
+			}
+		})
 	l := s.listener
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)

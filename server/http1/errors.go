@@ -51,7 +51,8 @@ func (c *conn) Write(p []byte) (int, error) {
 		return c.Conn.Write(p)
 	}
 	var response bytes.Buffer
-	fmt.Fprintf(&response, "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Length: %d\r\n", denial.Status, http.StatusText(denial.Status), len(denial.Body))
+	fmt.Fprintf(&response, "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Length: %d\r\n", denial.Status,
+		http.StatusText(denial.Status), len(denial.Body))
 	for _, h := range append(denial.Headers, httpapi.Header{Name: httpapi.HeaderRequestID, Value: httpapi.RequestID()}) {
 		fmt.Fprintf(&response, "%s: %s\r\n", h.Name, h.Value)
 	}

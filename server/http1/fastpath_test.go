@@ -43,7 +43,8 @@ func (a responder) Respond(request *httpapi.FastRequest, response *httpapi.Respo
 		<-a.may
 	}
 	response.Status, response.Body = http.StatusOK, []byte("fast "+request.Header.Get("X-Request-Id"))
-	response.Headers = append(response.Headers, httpapi.Header{Name: "X-Peer", Value: request.Peer.String()}, httpapi.Header{Name: "X-Bent", Value: "a\r\nb"})
+	response.Headers = append(response.Headers, httpapi.Header{Name: "X-Peer", Value: request.Peer.String()},
+		httpapi.Header{Name: "X-Bent", Value: "a\r\nb"})
 	return true
 }
 
@@ -257,7 +258,8 @@ func TestFastPathWaitsForNetHTTP(t *testing.T) {
 		responds        bool
 	}{{0, 0, 4096, false}, {1, 0, 4096, false}, {2, 1, 4096, false}, {2, 2, 1, false}, {2, 2, 4096, true}} {
 		sent := &written{pieces: pieces{rest: []string{fastRequest("1")}}}
-		conn := &conn{Conn: sent, listener: &listener{config: Config{FastPath: responder{}}}, scanner: scanner{maxHead: 4096, heads: c.heads}}
+		conn := &conn{Conn: sent, listener: &listener{config: Config{FastPath: responder{}}},
+			scanner: scanner{maxHead: 4096, heads: c.heads}}
 		conn.finished.Store(c.finished)
 		n, err := conn.Read(make([]byte, c.portion))
 		if (sent.bytes > 0) != c.responds || (err == nil) == c.responds || (n == 0) != c.responds {

@@ -165,7 +165,8 @@ func freshness(header http.Header) string {
 func SharedCacheHeaders() []string {
 	return []string{
 		"X-Accel-Expires", "Surrogate-Control", "Edge-Control", "X-LiteSpeed-Cache", "X-Varnish-TTL",
-		"CDN-Cache-Control", "Cloudflare-CDN-Cache-Control", "Vercel-CDN-Cache-Control", "Netlify-CDN-Cache-Control", "Akamai-Cache-Control", "X-LiteSpeed-Cache-Control",
+		"CDN-Cache-Control", "Cloudflare-CDN-Cache-Control", "Vercel-CDN-Cache-Control", "Netlify-CDN-Cache-Control",
+		"Akamai-Cache-Control", "X-LiteSpeed-Cache-Control",
 	}
 }
 

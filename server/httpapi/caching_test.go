@@ -15,25 +15,39 @@ import (
 func TestPrivatize(t *testing.T) {
 	const date, hour = "Thu, 26 Nov 2026 12:00:00 GMT", "Thu, 26 Nov 2026 13:00:00 GMT"
 	for name, c := range map[string]struct{ said, want http.Header }{
-		"nothing":                   {http.Header{}, http.Header{"Cache-Control": {"private"}}},
-		"an age":                    {http.Header{"Cache-Control": {"max-age=3600"}}, http.Header{"Cache-Control": {"private, max-age=3600"}}},
-		"public":                    {http.Header{"Cache-Control": {"public, max-age=3600, immutable"}}, http.Header{"Cache-Control": {"private, max-age=3600, immutable"}}},
-		"public, in capitals":       {http.Header{"Cache-Control": {"Public , S-MaxAge = 5,\tmax-age=1"}}, http.Header{"Cache-Control": {"private, max-age=1"}}},
-		"for shared caches only":    {http.Header{"Cache-Control": {"s-maxage=600"}}, http.Header{"Cache-Control": {"private"}}},
-		"two lines":                 {http.Header{"Cache-Control": {"max-age=60", "public, must-revalidate"}}, http.Header{"Cache-Control": {"private, max-age=60, must-revalidate"}}},
-		"private of a field only":   {http.Header{"Cache-Control": {`private="Set-Cookie, X-A", max-age=60`}}, http.Header{"Cache-Control": {"private, max-age=60"}}},
-		"a comma in quotes":         {http.Header{"Cache-Control": {`no-cache="a, public", x="\", s-maxage=1", public`}}, http.Header{"Cache-Control": {`private, no-cache="a, public", x="\", s-maxage=1"`}}},
-		"an open quote":             {http.Header{"Cache-Control": {`x="a, public, max-age=5`}}, http.Header{"Cache-Control": {`private, x="a, public, max-age=5`}}},
-		"private":                   {http.Header{"Cache-Control": {"private, max-age=60"}}, http.Header{"Cache-Control": {"private, max-age=60"}}},
-		"not to be kept":            {http.Header{"Cache-Control": {"no-store"}}, http.Header{"Cache-Control": {"no-store"}}},
-		"not to be kept, but":       {http.Header{"Cache-Control": {"must-understand, no-store"}}, http.Header{"Cache-Control": {"private, must-understand, no-store"}}},
-		"to be asked about":         {http.Header{"Cache-Control": {"no-cache"}}, http.Header{"Cache-Control": {"private, no-cache"}}},
-		"empty":                     {http.Header{"Cache-Control": {"", " , "}}, http.Header{"Cache-Control": {"private"}}},
-		"Expires":                   {http.Header{"Expires": {hour}, "Date": {date}}, http.Header{"Cache-Control": {"private, max-age=3600"}, "Date": {date}}},
-		"Expires, over":             {http.Header{"Expires": {date}, "Date": {hour}}, http.Header{"Cache-Control": {"private, max-age=0"}, "Date": {hour}}},
-		"Expires, unreadable":       {http.Header{"Expires": {"0"}}, http.Header{"Cache-Control": {"private, max-age=0"}}},
-		"Expires and Cache-Control": {http.Header{"Expires": {hour}, "Date": {date}, "Cache-Control": {"max-age=5"}}, http.Header{"Cache-Control": {"private, max-age=5"}, "Expires": {hour}, "Date": {date}}},
-		"to certain caches": {http.Header{"X-Accel-Expires": {"3600"}, "Surrogate-Control": {"max-age=3600"}, "Cdn-Cache-Control": {"max-age=1"}, "Cloudflare-Cdn-Cache-Control": {"max-age=1"}, "Edge-Control": {"!no-store"}, "X-Litespeed-Cache-Control": {"public"}, "Etag": {`"a"`}},
+		"nothing": {http.Header{}, http.Header{"Cache-Control": {"private"}}},
+		"an age": {http.Header{"Cache-Control": {"max-age=3600"}},
+			http.Header{"Cache-Control": {"private, max-age=3600"}}},
+		"public": {http.Header{"Cache-Control": {"public, max-age=3600, immutable"}},
+			http.Header{"Cache-Control": {"private, max-age=3600, immutable"}}},
+		"public, in capitals": {http.Header{"Cache-Control": {"Public , S-MaxAge = 5,\tmax-age=1"}},
+			http.Header{"Cache-Control": {"private, max-age=1"}}},
+		"for shared caches only": {http.Header{"Cache-Control": {"s-maxage=600"}}, http.Header{"Cache-Control": {"private"}}},
+		"two lines": {http.Header{"Cache-Control": {"max-age=60", "public, must-revalidate"}},
+			http.Header{"Cache-Control": {"private, max-age=60, must-revalidate"}}},
+		"private of a field only": {http.Header{"Cache-Control": {`private="Set-Cookie, X-A", max-age=60`}},
+			http.Header{"Cache-Control": {"private, max-age=60"}}},
+		"a comma in quotes": {http.Header{"Cache-Control": {`no-cache="a, public", x="\", s-maxage=1", public`}},
+			http.Header{"Cache-Control": {`private, no-cache="a, public", x="\", s-maxage=1"`}}},
+		"an open quote": {http.Header{"Cache-Control": {`x="a, public, max-age=5`}},
+			http.Header{"Cache-Control": {`private, x="a, public, max-age=5`}}},
+		"private": {http.Header{"Cache-Control": {"private, max-age=60"}},
+			http.Header{"Cache-Control": {"private, max-age=60"}}},
+		"not to be kept": {http.Header{"Cache-Control": {"no-store"}}, http.Header{"Cache-Control": {"no-store"}}},
+		"not to be kept, but": {http.Header{"Cache-Control": {"must-understand, no-store"}},
+			http.Header{"Cache-Control": {"private, must-understand, no-store"}}},
+		"to be asked about": {http.Header{"Cache-Control": {"no-cache"}}, http.Header{"Cache-Control": {"private, no-cache"}}},
+		"empty":             {http.Header{"Cache-Control": {"", " , "}}, http.Header{"Cache-Control": {"private"}}},
+		"Expires": {http.Header{"Expires": {hour}, "Date": {date}},
+			http.Header{"Cache-Control": {"private, max-age=3600"}, "Date": {date}}},
+		"Expires, over": {http.Header{"Expires": {date}, "Date": {hour}},
+			http.Header{"Cache-Control": {"private, max-age=0"}, "Date": {hour}}},
+		"Expires, unreadable": {http.Header{"Expires": {"0"}}, http.Header{"Cache-Control": {"private, max-age=0"}}},
+		"Expires and Cache-Control": {http.Header{"Expires": {hour}, "Date": {date}, "Cache-Control": {"max-age=5"}},
+			http.Header{"Cache-Control": {"private, max-age=5"}, "Expires": {hour}, "Date": {date}}},
+		"to certain caches": {http.Header{"X-Accel-Expires": {"3600"}, "Surrogate-Control": {"max-age=3600"},
+			"Cdn-Cache-Control": {"max-age=1"}, "Cloudflare-Cdn-Cache-Control": {"max-age=1"}, "Edge-Control": {"!no-store"},
+			"X-Litespeed-Cache-Control": {"public"}, "Etag": {`"a"`}},
 			http.Header{"Cache-Control": {"private"}, "Etag": {`"a"`}}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -47,10 +61,12 @@ func TestPrivatize(t *testing.T) {
 // TestPrivatizeIsPrivate for caches that split the list at commas, and for caches that search for words.
 func TestPrivatizeIsPrivate(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		directive := rapid.SampledFrom([]string{"public", "PUBLIC", "s-maxage=5", "S-MaxAge=\"5\"", "max-age=5", "no-cache", "no-store", "private", `private="x"`, "must-understand", `x="y`, "", " "})
+		directive := rapid.SampledFrom([]string{"public", "PUBLIC", "s-maxage=5", "S-MaxAge=\"5\"", "max-age=5", "no-cache",
+			"no-store", "private", `private="x"`, "must-understand", `x="y`, "", " "})
 		header := http.Header{}
 		for range rapid.IntRange(0, 2).Draw(t, "lines") {
-			header.Add("Cache-Control", strings.Join(rapid.SliceOfN(directive, 0, 5).Draw(t, "directives"), rapid.SampledFrom([]string{",", ", ", " ,\t"}).Draw(t, "comma")))
+			header.Add("Cache-Control", strings.Join(rapid.SliceOfN(directive, 0, 5).Draw(t, "directives"),
+				rapid.SampledFrom([]string{",", ", ", " ,\t"}).Draw(t, "comma")))
 		}
 		Privatize(header)
 		lines := header["Cache-Control"]
@@ -85,7 +101,8 @@ func TestVary(t *testing.T) {
 		{decision.Request{}, "Authorization, X-Api-Key, Origin, Referer"},
 		{decision.Request{Referer: "https://a.example/"}, "Authorization, X-Api-Key, Origin, Referer"},
 		{decision.Request{Origin: "https://a.example"}, "Authorization, X-Api-Key, Origin"},
-		{decision.Request{Origin: "https://a.example", PreflightMethod: "GET"}, "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"},
+		{decision.Request{Origin: "https://a.example", PreflightMethod: "GET"},
+			"Origin, Access-Control-Request-Method, Access-Control-Request-Headers"},
 	} {
 		if got := Vary(&c.request); got != c.want {
 			t.Errorf("%+v: %s", c.request, got)

@@ -52,7 +52,8 @@ func CORS(d decision.Decision, request *decision.Request) []Header {
 		if asked := request.PreflightMethod; d.MethodAllowed && asked != "GET" && asked != "HEAD" {
 			methods += ", " + asked
 		}
-		return []Header{allowed, {headerAllowMethods, methods}, {headerAllowHeaders, keyHeaders + allowedHeaders(request.PreflightHeaders)}, {headerMaxAge, maxAge}}
+		return []Header{allowed, {headerAllowMethods, methods}, {headerAllowHeaders,
+			keyHeaders + allowedHeaders(request.PreflightHeaders)}, {headerMaxAge, maxAge}}
 	case decision.Allowed:
 		return []Header{allowed, {HeaderExposeHeaders, exposed}}
 	default:

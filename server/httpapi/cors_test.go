@@ -15,13 +15,18 @@ func TestCORS(t *testing.T) {
 		request  decision.Request
 		want     string
 	}{
-		"not allowed":      {decision.Decision{Code: decision.OriginDenied}, decision.Request{Origin: page}, ""},
-		"allowed":          {decision.Decision{OriginAllowed: true}, decision.Request{Origin: page}, page + "|X-Request-Id, RateLimit, RateLimit-Policy, Content-Range, Accept-Ranges, ETag, Content-Disposition"},
-		"as it was sent":   {decision.Decision{OriginAllowed: true}, decision.Request{Origin: "HTTPS://WWW.acme.example:443"}, "HTTPS://WWW.acme.example:443|X-Request-Id, RateLimit, RateLimit-Policy, Content-Range, Accept-Ranges, ETag, Content-Disposition"},
-		"a dot at the end": {decision.Decision{OriginAllowed: true}, decision.Request{Origin: page + "."}, page + ".|X-Request-Id, RateLimit, RateLimit-Policy, Content-Range, Accept-Ranges, ETag, Content-Disposition"},
-		"what none sends":  {decision.Decision{OriginAllowed: true}, decision.Request{Origin: "https://münchen.example"}, ""},
+		"not allowed": {decision.Decision{Code: decision.OriginDenied}, decision.Request{Origin: page}, ""},
+		"allowed": {decision.Decision{OriginAllowed: true}, decision.Request{Origin: page},
+			page + "|X-Request-Id, RateLimit, RateLimit-Policy, Content-Range, Accept-Ranges, ETag, Content-Disposition"},
+		"as it was sent": {decision.Decision{OriginAllowed: true}, decision.Request{Origin: "HTTPS://WWW.acme.example:443"},
+			"HTTPS://WWW.acme.example:443|X-Request-Id, RateLimit, RateLimit-Policy, Content-Range, Accept-Ranges, ETag, " +
+				"Content-Disposition"},
+		"a dot at the end": {decision.Decision{OriginAllowed: true}, decision.Request{Origin: page + "."},
+			page + ".|X-Request-Id, RateLimit, RateLimit-Policy, Content-Range, Accept-Ranges, ETag, Content-Disposition"},
+		"what none sends": {decision.Decision{OriginAllowed: true}, decision.Request{Origin: "https://münchen.example"}, ""},
 		"denied": {decision.Decision{Code: decision.KeyExpired, OriginAllowed: true}, decision.Request{Origin: page},
-			page + "|X-Request-Id, RateLimit, RateLimit-Policy, Content-Range, Accept-Ranges, ETag, Content-Disposition, Retry-After, WWW-Authenticate"},
+			page + "|X-Request-Id, RateLimit, RateLimit-Policy, Content-Range, Accept-Ranges, ETag, Content-Disposition, " +
+				"Retry-After, WWW-Authenticate"},
 		"never opaque": {decision.Decision{Code: decision.KeyExpired, OriginAllowed: true}, decision.Request{Origin: "null"}, ""},
 		"preflight": {decision.Decision{Code: decision.Preflight, OriginAllowed: true, MethodAllowed: true},
 			decision.Request{Origin: page, PreflightMethod: "GET"}, page + "|GET, HEAD|Authorization, X-Api-Key, Content-Type|600"},
@@ -30,7 +35,8 @@ func TestCORS(t *testing.T) {
 		"preflight of what nobody may": {decision.Decision{Code: decision.Preflight, OriginAllowed: true},
 			decision.Request{Origin: page, PreflightMethod: "DELETE"}, page + "|GET, HEAD|Authorization, X-Api-Key, Content-Type|600"},
 		"preflight with headers": {decision.Decision{Code: decision.Preflight, OriginAllowed: true},
-			decision.Request{Origin: page, PreflightMethod: "GET", PreflightHeaders: "x-trace, *,a b, X-Keyward-Group,x_keyward_group,,\tif-match"},
+			decision.Request{Origin: page, PreflightMethod: "GET", PreflightHeaders: "x-trace, *,a b, " +
+				"X-Keyward-Group,x_keyward_group,,\tif-match"},
 			page + "|GET, HEAD|Authorization, X-Api-Key, Content-Type, x-trace, if-match|600"},
 		"preflight with too many headers": {decision.Decision{Code: decision.Preflight, OriginAllowed: true},
 			decision.Request{Origin: page, PreflightMethod: "GET", PreflightHeaders: strings.Repeat("x,", 2000)},

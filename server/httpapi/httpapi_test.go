@@ -121,11 +121,13 @@ func TestRemovals(t *testing.T) {
 		"Authorization": {"Bearer x"}, "X-Api-Key": {"x"}, "X_api_key": {"x"},
 	}
 	got := new(Stripping).Names(nil, header, false, []Header{{HeaderGroup, "tenants/acme"}})
-	want := []string{"Authorization", "X-Api-Key", "X-KEYWARD-ANYTHING", "X-Keyward_Key-Id", "X_Keyward_Group", "X_api_key", "x-keyward-project"}
+	want := []string{"Authorization", "X-Api-Key", "X-KEYWARD-ANYTHING", "X-Keyward_Key-Id", "X_Keyward_Group", "X_api_key",
+		"x-keyward-project"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if got := (&Stripping{KeepCredential: true}).Names(nil, http.Header{"Authorization": {"Bearer x"}, "X-Api-Key": {"x"}}, false, nil); got != nil {
+	if got := (&Stripping{KeepCredential: true}).Names(nil, http.Header{"Authorization": {"Bearer x"}, "X-Api-Key": {"x"}}, false,
+		nil); got != nil {
 		t.Errorf("the credential is removed: %q", got)
 	}
 	if got := new(Stripping).Names(nil, http.Header{"Authorization": {"Basic dTpw"}}, false, nil); got != nil {
@@ -141,12 +143,16 @@ func TestRemovals(t *testing.T) {
 func TestContextHeaders(t *testing.T) {
 	d := decision.Decision{
 		Key: decision.Key{ID: "k1", Scope: &decision.Scope{Permissions: []string{"read", "checkout"}}},
-		Group: &decision.Group{Identity: "tenants/acme", DisplayName: "Acmé 100%\r\nX-Evil: 1", Tier: "Pro", Context: []decision.ContextValue{
-			{Name: "bucketName", Value: "acme-media"}, {Name: "bucketname", Value: "second"}, {Name: "empty"}, {Name: "share", Value: "50% of it"}, {Name: "smuggled", Value: "a\r\nX-Evil: 1"}, {Name: "bad name", Value: "x"}, {Name: "under_score", Value: "x"}}},
+		Group: &decision.Group{Identity: "tenants/acme", DisplayName: "Acmé 100%\r\nX-Evil: 1", Tier: "Pro",
+			Context: []decision.ContextValue{
+				{Name: "bucketName", Value: "acme-media"}, {Name: "bucketname", Value: "second"}, {Name: "empty"}, {Name: "share",
+					Value: "50% of it"}, {Name: "smuggled", Value: "a\r\nX-Evil: 1"}, {Name: "bad name", Value: "x"},
+				{Name: "under_score", Value: "x"}}},
 		Project: &decision.Project{Name: "marketing"},
 	}
 	want := []Header{
-		{HeaderGroup, "tenants/acme"}, {HeaderGroupName, "Acm%C3%A9 100%25%0D%0AX-Evil: 1"}, {HeaderTier, "Pro"}, {HeaderProject, "marketing"},
+		{HeaderGroup, "tenants/acme"}, {HeaderGroupName, "Acm%C3%A9 100%25%0D%0AX-Evil: 1"}, {HeaderTier, "Pro"}, {HeaderProject,
+			"marketing"},
 		{HeaderKeyID, "k1"}, {HeaderPermissions, "read,checkout"}, {"X-Keyward-Context-Bucketname", "acme-media"},
 		{"X-Keyward-Context-Share", "50% of it"}, {"X-Keyward-Context-Smuggled", "a%0D%0AX-Evil: 1"},
 	}
@@ -187,14 +193,16 @@ func TestDenials(t *testing.T) {
 			t.Fatal(err)
 		}
 		header := recorder.Header()
-		if recorder.Code != code.Status() || p.Status != code.Status() || p.Code != code.String() || p.Type != "https://keyward.dev/problems/"+code.String() || p.Detail == "" {
+		if recorder.Code != code.Status() || p.Status != code.Status() || p.Code != code.String() ||
+			p.Type != "https://keyward.dev/problems/"+code.String() || p.Detail == "" {
 			t.Errorf("%v: %d %+v", code, recorder.Code, p)
 		}
 		if header.Get("Content-Type") != ProblemType || header.Get("Cache-Control") != "no-store" {
 			t.Errorf("%v: %q", code, header)
 		}
 		challenge := header.Get("WWW-Authenticate")
-		if (challenge != "") != (code.Status() == http.StatusUnauthorized) || strings.Contains(challenge, "invalid_token") != (challenge != "" && code != decision.KeyMissing) {
+		if (challenge != "") != (code.Status() == http.StatusUnauthorized) ||
+			strings.Contains(challenge, "invalid_token") != (challenge != "" && code != decision.KeyMissing) {
 			t.Errorf("%v: WWW-Authenticate %q", code, challenge)
 		}
 	}
@@ -213,7 +221,9 @@ func TestFolding(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		name := rapid.StringOfN(rapid.SampledFrom([]rune("xX-_.~!keywardKEYWARD\u212aİé")), 0, 14, -1).Draw(t, "name")
 		if rapid.Bool().Draw(t, "near") {
-			name = rapid.SampledFrom([]string{"X-Keyward-", "x_KEYWARD-", "x-\u212aeyward-", "x-api-\u212aey", "X-API-KEY", "authorization", "authorİzation", "x-request_id", "x.keyward!", "X|API~KEY"}).Draw(t, "begin") + rapid.SampledFrom([]string{"", "x", "é"}).Draw(t, "end")
+			name = rapid.SampledFrom([]string{"X-Keyward-", "x_KEYWARD-", "x-\u212aeyward-", "x-api-\u212aey", "X-API-KEY",
+				"authorization", "authorİzation", "x-request_id", "x.keyward!", "X|API~KEY"}).Draw(t, "begin") +
+				rapid.SampledFrom([]string{"", "x", "é"}).Draw(t, "end")
 		}
 		for _, folded := range []string{reservedPrefix, foldedAPIKey, foldedAuthorization, foldedRequestID} {
 			if got := hasFoldedPrefix(name, folded); got != strings.HasPrefix(fold(name), folded) {

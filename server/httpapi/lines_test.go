@@ -20,7 +20,8 @@ func TestLines(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := http.Header{}
 		for i := range rapid.IntRange(0, 2*usualLines).Draw(t, "lines") {
-			name, value := rapid.SampledFrom([]string{"A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K", "L"}).Draw(t, "name"), fmt.Sprint(i)
+			name, value := rapid.SampledFrom([]string{"A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K", "L"}).Draw(t,
+				"name"), fmt.Sprint(i)
 			l.Add(name, value)
 			want.Add(name, value)
 		}
@@ -49,7 +50,8 @@ func TestKeysAreNotShown(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		if text := fmt.Sprintf("%v %+v %#v %s %q", v, v, v, v, v) + logged.String() + string(encoded); strings.Contains(text, "key-text") || !strings.Contains(text, secretText) {
+		if text := fmt.Sprintf("%v %+v %#v %s %q", v, v, v, v, v) + logged.String() + string(encoded); strings.Contains(text,
+			"key-text") || !strings.Contains(text, secretText) {
 			t.Errorf("%T is shown as %s", v, text)
 		}
 	}
@@ -57,7 +59,8 @@ func TestKeysAreNotShown(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	names := NewNames("Authorization", "X-Api-Key", "X-Real-Ip")
-	for name, want := range map[string]string{"authorization": "Authorization", "X-API-KEY": "X-Api-Key", "x-real-ip": "X-Real-Ip", "": "", "x-api_key": "", strings.Repeat("x", maxName+1): ""} {
+	for name, want := range map[string]string{"authorization": "Authorization", "X-API-KEY": "X-Api-Key",
+		"x-real-ip": "X-Real-Ip", "": "", "x-api_key": "", strings.Repeat("x", maxName+1): ""} {
 		if got := names.Find(name); got != want {
 			t.Errorf("%q is %q", name, got)
 		}

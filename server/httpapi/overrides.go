@@ -23,30 +23,43 @@ const (
 // unusualNames are names, folded, and prefixes of names that end in '-'.
 var unusualNames = map[string]kind{
 	// The method: Rails, Laravel, Symfony, Express, ASP.NET and others.
-	"x-http-method-override": override, "x-http-method": override, "x-method-override": override, "x-method": override, "x-forwarded-method": override,
-	"method-override": override, "override-method": override, "http-method-override": override, "x-http-method-overrides": override, "x-http-verb": override, "x-http-verb-override": override, "x-verb-override": override,
+	"x-http-method-override": override, "x-http-method": override, "x-method-override": override, "x-method": override,
+	"x-forwarded-method": override,
+	"method-override":    override, "override-method": override, "http-method-override": override,
+	"x-http-method-overrides": override, "x-http-verb": override, "x-http-verb-override": override, "x-verb-override": override,
 	// The path: IIS and its URL rewriting, Symfony, Zend, Spring, Traefik, Envoy, WSGI.
-	"x-original-": override, "x-rewrite-": override, "x-forwarded-uri": override, "x-forwarded-url": override, "x-forwarded-path": override, "x-forwarded-prefix": override,
-	"x-forwarded-pathbase": override, "x-replaced-path": override, "x-envoy-original-path": override, "x-script-name": override, "x-forwarded-script-name": override,
-	"x-request-uri": override, "x-proxy-url": override, "x-waws-unencoded-url": override, "x-http-path-override": override,
-	"original-url": override, "original-uri": override, "original-path": override, "original-host": override, "original-method": override, "rewrite-url": override, "rewrite-uri": override, "request-uri": override, "request-url": override,
-	"x-override-": override, "x-url": override, "x-uri": override, "x-orig-": override, "x-requested-url": override, "x-requested-uri": override, "x-request-url": override, "x-path-info": override, "path-info": override, "script-name": override,
+	"x-original-": override, "x-rewrite-": override, "x-forwarded-uri": override, "x-forwarded-url": override,
+	"x-forwarded-path": override, "x-forwarded-prefix": override,
+	"x-forwarded-pathbase": override, "x-replaced-path": override, "x-envoy-original-path": override, "x-script-name": override,
+	"x-forwarded-script-name": override,
+	"x-request-uri":           override, "x-proxy-url": override, "x-waws-unencoded-url": override, "x-http-path-override": override,
+	"original-url": override, "original-uri": override, "original-path": override, "original-host": override,
+	"original-method": override, "rewrite-url": override, "rewrite-uri": override, "request-uri": override, "request-url": override,
+	"x-override-": override, "x-url": override, "x-uri": override, "x-orig-": override, "x-requested-url": override,
+	"x-requested-uri": override, "x-request-url": override, "x-path-info": override, "path-info": override, "script-name": override,
 	// The path to which WebDAV's COPY and MOVE write.
 	"destination": override,
 	// The proxy that programs behind CGI send their own requests to: HTTP_PROXY.
 	"proxy": override,
 	// The host.
-	"x-host": override, "x-forwarded-server": override, "x-http-host-override": override, "x-host-override": override, "x-envoy-original-host": override, "x-proxy-host": override,
+	"x-host": override, "x-forwarded-server": override, "x-http-host-override": override, "x-host-override": override,
+	"x-envoy-original-host": override, "x-proxy-host": override,
 	// The file: Rack.
 	"x-accel-mapping": override, "x-sendfile-type": override,
 
-	"x-forwarded-": forwarding, "x-forwarded": forwarding, "forwarded": forwarding, "forwarded-for": forwarding, "x-real-": forwarding, "real-ip": forwarding,
-	"true-client-ip": forwarding, "x-true-client-ip": forwarding, "cf-connecting-": forwarding, "cf-pseudo-ipv4": forwarding, "x-client-ip": forwarding, "client-ip": forwarding, "x-cluster-client-ip": forwarding,
-	"fastly-client-ip": forwarding, "fly-client-ip": forwarding, "do-connecting-ip": forwarding, "x-nf-client-connection-ip": forwarding, "x-vercel-forwarded-for": forwarding,
-	"x-azure-": forwarding, "x-appengine-user-ip": forwarding, "x-appengine-remote-addr": forwarding, "cloudfront-viewer-address": forwarding, "x-envoy-external-address": forwarding,
-	"x-originating-ip": forwarding, "x-remote-": forwarding, "x-proxyuser-ip": forwarding, "proxy-client-ip": forwarding, "wl-proxy-": forwarding, "x-coming-from": forwarding, "ali-cdn-real-ip": forwarding, "cdn-src-ip": forwarding,
+	"x-forwarded-": forwarding, "x-forwarded": forwarding, "forwarded": forwarding, "forwarded-for": forwarding,
+	"x-real-": forwarding, "real-ip": forwarding,
+	"true-client-ip": forwarding, "x-true-client-ip": forwarding, "cf-connecting-": forwarding, "cf-pseudo-ipv4": forwarding,
+	"x-client-ip": forwarding, "client-ip": forwarding, "x-cluster-client-ip": forwarding,
+	"fastly-client-ip": forwarding, "fly-client-ip": forwarding, "do-connecting-ip": forwarding,
+	"x-nf-client-connection-ip": forwarding, "x-vercel-forwarded-for": forwarding,
+	"x-azure-": forwarding, "x-appengine-user-ip": forwarding, "x-appengine-remote-addr": forwarding,
+	"cloudfront-viewer-address": forwarding, "x-envoy-external-address": forwarding,
+	"x-originating-ip": forwarding, "x-remote-": forwarding, "x-proxyuser-ip": forwarding, "proxy-client-ip": forwarding,
+	"wl-proxy-": forwarding, "x-coming-from": forwarding, "ali-cdn-real-ip": forwarding, "cdn-src-ip": forwarding,
 	"front-end-https": forwarding, "x-scheme": forwarding, "x-url-scheme": forwarding, "x-arr-ssl": forwarding,
-	"remote-addr": forwarding, "remote-user": forwarding, "remote-host": forwarding, "incap-client-ip": forwarding, "akamai-client-ip": forwarding,
+	"remote-addr": forwarding, "remote-user": forwarding, "remote-host": forwarding, "incap-client-ip": forwarding,
+	"akamai-client-ip": forwarding,
 }
 
 // maxUnusual is the length of the longest of them.

@@ -13,17 +13,24 @@ import (
 var (
 	knownOverrides = []string{
 		"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-Method", "X-Forwarded-Method",
-		"X-Original-URL", "X-Rewrite-URL", "X-Original-URI", "X-Original-Path", "X-Forwarded-Uri", "X-Forwarded-Path", "X-Forwarded-Prefix", "X-Envoy-Original-Path", "X-Replaced-Path", "X-Script-Name",
+		"X-Original-URL", "X-Rewrite-URL", "X-Original-URI", "X-Original-Path", "X-Forwarded-Uri", "X-Forwarded-Path",
+		"X-Forwarded-Prefix", "X-Envoy-Original-Path", "X-Replaced-Path", "X-Script-Name",
 		"X-Original-Host", "X-Host", "X-Forwarded-Server", "X-HTTP-Host-Override", "X-Accel-Mapping", "X-Sendfile-Type",
-		"Method-Override", "Override-Method", "HTTP-Method-Override", "X-HTTP-Method-Overrides", "X-HTTP-Verb", "X-HTTP-Verb-Override", "Original-Url", "Original-Uri", "Rewrite-Url", "Request-Uri", "X-Override-Url", "X-Override-Host",
-		"X-Url", "X-Uri", "X-Orig-Uri", "X-Requested-Url", "X-Rewrite-Uri", "Path-Info", "Script-Name", "X-Path-Info", "Destination", "Proxy",
+		"Method-Override", "Override-Method", "HTTP-Method-Override", "X-HTTP-Method-Overrides", "X-HTTP-Verb",
+		"X-HTTP-Verb-Override", "Original-Url", "Original-Uri", "Rewrite-Url", "Request-Uri", "X-Override-Url", "X-Override-Host",
+		"X-Url", "X-Uri", "X-Orig-Uri", "X-Requested-Url", "X-Rewrite-Uri", "Path-Info", "Script-Name", "X-Path-Info",
+		"Destination", "Proxy",
 	}
 	knownForwarding = []string{
-		"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Ssl", "X-Forwarded-Scheme", "X-Forwarded-By", "X-Forwarded-Anything", "Forwarded", "X-Forwarded",
-		"X-Real-IP", "True-Client-IP", "CF-Connecting-IP", "CF-Connecting-IPv6", "X-Client-IP", "Client-IP", "X-Cluster-Client-IP", "Fastly-Client-IP", "X-Remote-Addr", "X-Originating-IP", "Front-End-Https", "WL-Proxy-Client-IP",
+		"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Ssl", "X-Forwarded-Scheme",
+		"X-Forwarded-By", "X-Forwarded-Anything", "Forwarded", "X-Forwarded",
+		"X-Real-IP", "True-Client-IP", "CF-Connecting-IP", "CF-Connecting-IPv6", "X-Client-IP", "Client-IP",
+		"X-Cluster-Client-IP", "Fastly-Client-IP", "X-Remote-Addr", "X-Originating-IP", "Front-End-Https", "WL-Proxy-Client-IP",
 		"Remote-Addr", "Remote-User", "Incap-Client-IP", "Akamai-Client-IP",
 	}
-	harmless = []string{"Accept", "Accept-Encoding", "Content-Type", "Cookie", "Range", "If-None-Match", "User-Agent", "X-Requested-With", "X-Custom", "X-Forward", "X-Originals", "X-Original", "X-Hosts", "Traceparent", "Via", "X-Csrf-Token", "Client", "X", "Xx"}
+	harmless = []string{"Accept", "Accept-Encoding", "Content-Type", "Cookie", "Range", "If-None-Match", "User-Agent",
+		"X-Requested-With", "X-Custom", "X-Forward", "X-Originals", "X-Original", "X-Hosts", "Traceparent", "Via", "X-Csrf-Token",
+		"Client", "X", "Xx"}
 )
 
 // otherCharacters are those that a name may have (RFC 9110, section 5.6.2) beside letters, digits and '-'.
@@ -35,7 +42,9 @@ func spellings(name string) []string {
 	for _, c := range otherCharacters {
 		folded = append(folded, strings.ReplaceAll(name, "-", string(c)), strings.ToUpper(strings.Replace(name, "-", string(c), 1)))
 	}
-	return append(folded, name, strings.ToLower(name), strings.ToUpper(name), http.CanonicalHeaderKey(name), strings.ReplaceAll(name, "-", "_"), strings.ToLower(strings.Replace(name, "-", "_", 1)), http.CanonicalHeaderKey(strings.ReplaceAll(name, "-", "_")))
+	return append(folded, name, strings.ToLower(name), strings.ToUpper(name), http.CanonicalHeaderKey(name),
+		strings.ReplaceAll(name, "-", "_"), strings.ToLower(strings.Replace(name, "-", "_", 1)),
+		http.CanonicalHeaderKey(strings.ReplaceAll(name, "-", "_")))
 }
 
 // usual is the spelling of proxies and Keyward.
@@ -107,7 +116,8 @@ func TestReservedNamesAreRemovedInEverySpelling(t *testing.T) {
 			if MayTrail(spelled) || !MayBeRemoved(spelled) {
 				t.Errorf("%s passes in some places", spelled)
 			}
-			if ours := strings.HasPrefix(name, "X-Keyward-"); IsReserved(spelled) != ours || SendsReserved(http.Header{spelled: {"evil"}}) != ours {
+			if ours := strings.HasPrefix(name, "X-Keyward-"); IsReserved(spelled) != ours ||
+				SendsReserved(http.Header{spelled: {"evil"}}) != ours {
 				t.Errorf("%s is reserved: %v", spelled, !ours)
 			}
 		}
@@ -153,7 +163,8 @@ func TestKindsFollowFolding(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		name := rapid.SampledFrom(slices.Concat(knownOverrides, knownForwarding, harmless, []string{""})).Draw(t, "name")
-		name = rapid.SampledFrom(append(spellings(name), name+"-", name+"x", "\u212a"+name, name+"\u212a", strings.Repeat(name, 3))).Draw(t, "spelled") + rapid.StringMatching("[-_a-cA-C.~|!]{0,3}").Draw(t, "end")
+		name = rapid.SampledFrom(append(spellings(name), name+"-", name+"x", "\u212a"+name, name+"\u212a",
+			strings.Repeat(name, 3))).Draw(t, "spelled") + rapid.StringMatching("[-_a-cA-C.~|!]{0,3}").Draw(t, "end")
 		if got, want := kindOf(name), byTheBook(name); got != want {
 			t.Errorf("%q is %d, want %d", name, got, want)
 		}
@@ -161,7 +172,8 @@ func TestKindsFollowFolding(t *testing.T) {
 }
 
 func BenchmarkNames(b *testing.B) {
-	header := http.Header{"Accept": {""}, "Accept-Encoding": {""}, "Authorization": {"Bearer x"}, "Cookie": {""}, "User-Agent": {""}, "X-Request-Id": {""}, "X-Requested-With": {""}, "Referer": {""}}
+	header := http.Header{"Accept": {""}, "Accept-Encoding": {""}, "Authorization": {"Bearer x"}, "Cookie": {""},
+		"User-Agent": {""}, "X-Request-Id": {""}, "X-Requested-With": {""}, "Referer": {""}}
 	b.ReportAllocs()
 	names := make([]string, 0, 8)
 	for b.Loop() {

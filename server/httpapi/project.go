@@ -25,7 +25,8 @@ func TrustedProject(rawQuery string) (project, problem string) {
 		values := parameters[name]
 		switch {
 		case name != parameterProject:
-			return "", "There is no parameter " + strconv.QuoteToASCII(name[:min(len(name), shownParameter)]) + "; this address takes project=<name> only."
+			return "", "There is no parameter " + strconv.QuoteToASCII(name[:min(len(name), shownParameter)]) +
+				"; this address takes project=<name> only."
 		case len(values) != 1 || values[0] == "":
 			return "", "The parameter project must occur once and name a project, or not occur."
 		}
@@ -36,5 +37,6 @@ func TrustedProject(rawQuery string) (project, problem string) {
 
 // InvalidParameter tells the caller that its configuration is wrong, as TrustedProject describes.
 func InvalidParameter(problem string) Problem {
-	return NewProblem(http.StatusBadRequest, codeParameter, "Invalid parameter", problem+" Correct the configuration of the proxy or application that sends the request.")
+	return NewProblem(http.StatusBadRequest, codeParameter, "Invalid parameter",
+		problem+" Correct the configuration of the proxy or application that sends the request.")
 }

@@ -38,7 +38,8 @@ func RateLimit(statuses ratelimit.Statuses) []Header {
 			limits.WriteString(", ")
 		}
 		policies.WriteString(`"` + name + `";q=` + strconv.FormatUint(uint64(status.Limit.PerSecond), 10) + ";w=1")
-		limits.WriteString(`"` + name + `";r=` + strconv.FormatUint(uint64(status.Left), 10) + ";t=" + strconv.Itoa(RetrySeconds(status.Reset)))
+		limits.WriteString(`"` + name + `";r=` + strconv.FormatUint(uint64(status.Left), 10) + ";t=" +
+			strconv.Itoa(RetrySeconds(status.Reset)))
 	}
 	add(policyGroup, statuses.Group)
 	add(policyKey, statuses.Key)

@@ -13,7 +13,8 @@ func TestRequestID(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	for _, lines := range [][]string{
-		nil, {""}, {" a"}, {"a b"}, {"a,b"}, {"a\x00"}, {"ä"}, {"\x80"}, {`"a"`}, {"a\r\nX-Evil: 1"}, {strings.Repeat("x", 129)}, {"a", "a"}, {mint(t)},
+		nil, {""}, {" a"}, {"a b"}, {"a,b"}, {"a\x00"}, {"ä"}, {"\x80"}, {`"a"`}, {"a\r\nX-Evil: 1"}, {strings.Repeat("x",
+			129)}, {"a", "a"}, {mint(t)},
 	} {
 		got := RequestID(lines...)
 		if !IsToken(got) || len(got) < 20 || seen[got] || len(lines) > 0 && got == lines[0] {

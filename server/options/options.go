@@ -83,7 +83,8 @@ func Parse(args []string, hostname string, usage io.Writer) (Config, error) {
 
 	duration(flags, &c.ShutdownDelay, "shutdown-delay", 5*time.Second,
 		"how `long` to continue to serve after SIGTERM, reporting not ready, until load balancers send no more requests (default 5s)")
-	duration(flags, &c.ShutdownTimeout, "shutdown-timeout", 20*time.Second, "how `long` requests in flight may take after that (default 20s)")
+	duration(flags, &c.ShutdownTimeout, "shutdown-timeout", 20*time.Second,
+		"how `long` requests in flight may take after that (default 20s)")
 	flags.TextVar(&c.LogLevel, "log-level", slog.LevelInfo, "`level` of the log: debug, info, warn or error")
 	flags.BoolVar(&c.Version, "version", false, "print the version and exit")
 
@@ -103,36 +104,46 @@ func Parse(args []string, hostname string, usage io.Writer) (Config, error) {
 
 func (c *Config) addressFlags(flags *flag.FlagSet) {
 	flags.StringVar(&c.ProxyAddress, "proxy-bind-address", ":8080", "`address` of the reverse proxy in front of --upstream")
-	flags.StringVar(&c.HTTPAddress, "http-bind-address", ":8081", "`address` of /authz and the paths of its proxy profiles, /v1/verify and /v1/authorizers/aws")
+	flags.StringVar(&c.HTTPAddress, "http-bind-address", ":8081", "`address` of /authz and the paths of its proxy profiles, "+
+		"/v1/verify and /v1/authorizers/aws")
 	flags.StringVar(&c.GRPCAddress, "grpc-bind-address", ":8082", "`address` of Envoy's external authorization")
 	flags.StringVar(&c.AdminAddress, "admin-bind-address", ":8083", "`address` of /healthz, /readyz, /metrics, /v1/decisions and /v1/usage")
 	flags.StringVar(&c.AdminTokenFile, "admin-token-file", "",
-		"`file` with the token for /v1/decisions and /v1/usage; without it no decisions are recorded, and usage is neither accepted nor reported")
+		"`file` with the token for /v1/decisions and /v1/usage; without it no decisions are recorded, and usage is neither "+
+			"accepted nor reported")
 	flags.BoolVar(&c.EnvoyAccessLog, "envoy-access-log", false,
-		"accept Envoy's gRPC access log at --grpc-bind-address, and count the bytes of each response to a request that this server has allowed, once; "+
+		"accept Envoy's gRPC access log at --grpc-bind-address, and count the bytes of each response to a request that this "+
+			"server has allowed, once; "+
 			"Envoy must send the log to the server that decides; by default no log is trusted")
 }
 
 func (c *Config) upstreamFlags(flags *flag.FlagSet) {
-	flags.Func("upstream", "`URL` of the content server, such as http://127.0.0.1:9000, https:// or h2c://; without it there is no reverse proxy", c.setUpstream)
-	duration(flags, &c.Timeout, "upstream-timeout", defaultTimeout, "how `long` the upstream may take to begin its response; 0 means forever (default 1m)")
+	flags.Func("upstream", "`URL` of the content server, such as http://127.0.0.1:9000, https:// or h2c://; without it there "+
+		"is no reverse proxy", c.setUpstream)
+	duration(flags, &c.Timeout, "upstream-timeout", defaultTimeout, "how `long` the upstream may take to begin its response; 0 "+
+		"means forever (default 1m)")
 	flags.StringVar(&c.Project, "project", "", "the `project` of all requests to the reverse proxy; without it routes decide")
 	flags.BoolVar(&c.Stripping.KeepCredential, "keep-credential", false,
 		"let content servers see the API key: whoever reads their logs or their memory can use it; by default it is removed")
-	flags.Func("keep-override-headers", "`names`, separated by commas, of headers such as X-HTTP-Method-Override to pass on to content servers: "+
-		"they may then serve another request than the one that was decided on; by default all headers of this kind are removed", c.keepOverrides)
+	flags.Func("keep-override-headers", "`names`, separated by commas, of headers such as X-HTTP-Method-Override to pass on to "+
+		"content servers: "+
+		"they may then serve another request than the one that was decided on; by default all headers of this kind are removed",
+		c.keepOverrides)
 }
 
 // requestFlags are about how requests are read, and whom they come from.
 func (c *Config) requestFlags(flags *flag.FlagSet) {
-	flags.Func("path-parameters", "deny: respond with 400 if a segment of the path has a ';', or ends in '.' or a space, which some content servers cut off (default); "+
+	flags.Func("path-parameters", "deny: respond with 400 if a segment of the path has a ';', or ends in '.' or a space, which "+
+		"some content servers cut off (default); "+
 		"allow: accept them literally, because the content servers do", c.setPathParameters)
 	flags.BoolVar(&c.Reading.IgnoreCase, "ignore-path-case", false,
 		"ignore case when comparing paths with routes, because the content servers do; the response to names such as REPORT~1 is 400 then")
 
-	flags.Func("trusted-proxies", "`CIDRs`, separated by commas, of proxies that report the client's address; repeatable; without it no proxy is trusted", c.addTrustedProxies)
+	flags.Func("trusted-proxies", "`CIDRs`, separated by commas, of proxies that report the client's address; repeatable; "+
+		"without it no proxy is trusted", c.addTrustedProxies)
 	c.ClientAddressHeader = clientaddr.HeaderXForwardedFor
-	flags.Func("client-address-header", "`name` of the header in which trusted proxies list addresses: X-Forwarded-For (default) or Forwarded", c.setClientAddressHeader)
+	flags.Func("client-address-header", "`name` of the header in which trusted proxies list addresses: X-Forwarded-For "+
+		"(default) or Forwarded", c.setClientAddressHeader)
 	flags.IntVar(&c.Throttle.Failures, "max-failures-per-minute", defaultFailures,
 		"how `many` requests of one client address may fail in a minute; the response to further failures is 429; 0 is any number")
 	flags.IntVar(&c.Throttle.IPv6Prefix, "throttle-ipv6-prefix", defaultIPv6Prefix, "`bits` of an IPv6 address that identify a client")
@@ -142,18 +153,23 @@ func (c *Config) requestFlags(flags *flag.FlagSet) {
 func (c *Config) syncFlags(flags *flag.FlagSet, hostname string) {
 	flags.StringVar(&c.Sync.Address, "sync-address", "dns:///keyward-sync.keyward-system.svc:9444", "gRPC `target` of the manager")
 	flags.StringVar(&c.Sync.ServerName, "sync-server-name", "keyward-sync.keyward-system.svc", "`name` in the manager's certificate")
-	flags.StringVar(&c.Sync.CAFile, "sync-ca-file", "/var/run/keyward/ca/ca.crt", "PEM `file` with the authority of the manager's certificate")
-	flags.StringVar(&c.Sync.TokenFile, "sync-token-file", "/var/run/secrets/keyward/token", "`file` with a ServiceAccount token with the audience keyward.dev/sync")
+	flags.StringVar(&c.Sync.CAFile, "sync-ca-file", "/var/run/keyward/ca/ca.crt",
+		"PEM `file` with the authority of the manager's certificate")
+	flags.StringVar(&c.Sync.TokenFile, "sync-token-file", "/var/run/secrets/keyward/token",
+		"`file` with a ServiceAccount token with the audience keyward.dev/sync")
 	flags.StringVar(&c.Sync.Instance, "instance", hostname, "`name` of this server in status and events")
-	flags.Func("group", "`namespace/name` of a group to validate for; repeatable; without --group and --namespace: every group that the token may validate", c.addGroup)
+	flags.Func("group", "`namespace/name` of a group to validate for; repeatable; without --group and --namespace: every group "+
+		"that the token may validate", c.addGroup)
 	flags.Func("namespace", "`namespace` of groups to validate for; repeatable", c.addNamespace)
 
-	duration(flags, &c.Sync.UsageInterval, "usage-interval", 10*time.Second, "how `often` to report usage to the manager, at least 1s (default 10s)")
+	duration(flags, &c.Sync.UsageInterval, "usage-interval", 10*time.Second,
+		"how `often` to report usage to the manager, at least 1s (default 10s)")
 	duration(flags, &c.Sync.UsageTimeout, "usage-timeout", 20*time.Second,
 		"how `long` to wait after SIGTERM, when all requests are finished, for the manager to record the usage (default 20s)")
 	flags.StringVar(&c.Store.Dir, "snapshot-dir", "",
 		"`directory` in which the snapshot survives restarts; it contains digests and the secret of imported ones, no keys")
-	duration(flags, &c.Store.MaxStaleness, "max-staleness", 0, "how `long` without the manager until --on-stale applies; 0 means forever (default)")
+	duration(flags, &c.Store.MaxStaleness, "max-staleness", 0, "how `long` without the manager until --on-stale applies; 0 "+
+		"means forever (default)")
 	flags.Func("on-stale", "allow: continue to decide with the last snapshot (default); deny: respond with 503", c.setOnStale)
 }
 
@@ -178,9 +194,11 @@ func (c *Config) check() error {
 	case c.Sync.UsageInterval < time.Second:
 		return errors.New("--usage-interval: write at least 1s, such as 10s")
 	case c.Listeners.ProxyProtocol && (c.Upstream == nil || len(c.TrustedProxies) == 0):
-		return errors.New("--proxy-protocol: it is for the reverse proxy; give --upstream, and with --trusted-proxies the addresses of the load balancers that use the protocol")
+		return errors.New("--proxy-protocol: it is for the reverse proxy; give --upstream, and with --trusted-proxies the " +
+			"addresses of the load balancers that use the protocol")
 	case c.Project != "" && c.Upstream == nil:
-		return errors.New("--project: it is for the reverse proxy; give --upstream too, or name the project in the configuration of the other integrations")
+		return errors.New("--project: it is for the reverse proxy; give --upstream too, or name the project in the " +
+			"configuration of the other integrations")
 	case c.Store.DenyStale && c.Store.MaxStaleness == 0:
 		return errors.New("--on-stale=deny: give the time with --max-staleness, such as --max-staleness=1h")
 	default:

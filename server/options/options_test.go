@@ -18,26 +18,35 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Sync.Instance != "pod-0" || c.Upstream != nil || c.HTTPAddress != ":8081" || c.LogLevel != slog.LevelInfo || c.Store.DenyStale || c.Store.Dir != "" ||
-		c.Throttle.Failures != 60 || c.Throttle.IPv6Prefix != 64 || len(c.TrustedProxies) != 0 || c.ClientAddressHeader != "X-Forwarded-For" || c.Reading != (routing.Reading{}) ||
-		c.Listeners != (Listeners{FastPath: true, MaxHeaderBytes: 65536, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxConnections: 4096}) {
+	if c.Sync.Instance != "pod-0" || c.Upstream != nil || c.HTTPAddress != ":8081" || c.LogLevel != slog.LevelInfo ||
+		c.Store.DenyStale || c.Store.Dir != "" ||
+		c.Throttle.Failures != 60 || c.Throttle.IPv6Prefix != 64 || len(c.TrustedProxies) != 0 ||
+		c.ClientAddressHeader != "X-Forwarded-For" || c.Reading != (routing.Reading{}) ||
+		c.Listeners != (Listeners{FastPath: true, MaxHeaderBytes: 65536, ReadHeaderTimeout: 10 * time.Second,
+			IdleTimeout: 2 * time.Minute, MaxConnections: 4096}) {
 		t.Errorf("got %+v", c)
 	}
 }
 
 func TestFlags(t *testing.T) {
 	c, err := Parse([]string{
-		"--upstream=http://127.0.0.1:9000/", "--project=marketing", "--keep-credential", "--keep-override-headers=X-HTTP-Method-Override, x-original-url", "--keep-override-headers=X-Method-Override", "--group=a/b", "--group=c/d", "--namespace=e",
+		"--upstream=http://127.0.0.1:9000/", "--project=marketing", "--keep-credential",
+		"--keep-override-headers=X-HTTP-Method-Override, x-original-url", "--keep-override-headers=X-Method-Override",
+		"--group=a/b", "--group=c/d", "--namespace=e",
 		"--max-staleness=1h", "--on-stale=deny", "--log-level=debug", "--snapshot-dir=/x", "--shutdown-delay=0s", "--upstream-timeout=5s",
-		"--trusted-proxies=10.1.2.3/8, 192.0.2.0/24", "--trusted-proxies=2001:db8::/32", "--client-address-header=forwarded", "--max-failures-per-minute=0",
+		"--trusted-proxies=10.1.2.3/8, 192.0.2.0/24", "--trusted-proxies=2001:db8::/32", "--client-address-header=forwarded",
+		"--max-failures-per-minute=0",
 		"--path-parameters=allow", "--ignore-path-case", "--http-fast-path=false",
 	}, "pod-0", io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Timeout != 5*time.Second || c.Upstream.String() != "http://127.0.0.1:9000" || c.Project != "marketing" || !c.Stripping.KeepCredential || fmt.Sprint(c.Stripping.KeepOverrides) != "[X-HTTP-Method-Override x-original-url X-Method-Override]" || len(c.Sync.Groups) != 2 ||
+	if c.Timeout != 5*time.Second || c.Upstream.String() != "http://127.0.0.1:9000" || c.Project != "marketing" ||
+		!c.Stripping.KeepCredential || fmt.Sprint(c.Stripping.KeepOverrides) != "[X-HTTP-Method-Override x-original-url "+
+		"X-Method-Override]" || len(c.Sync.Groups) != 2 ||
 		len(c.Sync.Namespaces) != 1 || c.Store.MaxStaleness != time.Hour || !c.Store.DenyStale || c.LogLevel != slog.LevelDebug ||
-		fmt.Sprint(c.TrustedProxies) != "[10.0.0.0/8 192.0.2.0/24 2001:db8::/32]" || c.ClientAddressHeader != "Forwarded" || c.Throttle.Failures != 0 ||
+		fmt.Sprint(c.TrustedProxies) != "[10.0.0.0/8 192.0.2.0/24 2001:db8::/32]" || c.ClientAddressHeader != "Forwarded" ||
+		c.Throttle.Failures != 0 ||
 		c.Reading != (routing.Reading{Parameters: true, IgnoreCase: true}) || c.Listeners.FastPath {
 		t.Errorf("got %+v", c)
 	}
@@ -84,7 +93,8 @@ func TestErrorsNameFlagAndHint(t *testing.T) {
 		{"--upstream http://h:1 extra", "", "no arguments"},
 	} {
 		_, err := Parse(strings.Fields(c.args), "pod-0", io.Discard)
-		if err == nil || !strings.Contains(err.Error(), c.flag) || !strings.Contains(err.Error(), c.hint) || strings.Contains(err.Error(), "\n") {
+		if err == nil || !strings.Contains(err.Error(), c.flag) || !strings.Contains(err.Error(), c.hint) ||
+			strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: got %v", c.args, err)
 		}
 	}

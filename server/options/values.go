@@ -44,7 +44,8 @@ func (c *Config) keepOverrides(text string) error {
 	for name := range strings.SplitSeq(text, ",") {
 		name = strings.TrimSpace(name)
 		if !httpapi.IsOverride(name) || !httpapi.IsUsual(name) {
-			return errors.New("write names of headers that are removed because content servers may obey them, such as X-HTTP-Method-Override,X-Original-URL; other headers are not affected")
+			return errors.New("write names of headers that are removed because content servers may obey them, such as " +
+				"X-HTTP-Method-Override,X-Original-URL; other headers are not affected")
 		}
 		c.Stripping.KeepOverrides = append(c.Stripping.KeepOverrides, name)
 	}

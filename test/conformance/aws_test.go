@@ -43,7 +43,8 @@ func askAWS1(t *testing.T, base string, e testRequest) outcome {
 		t.Fatalf("%s: %v", body, err)
 	}
 	statements := response.PolicyDocument.Statement
-	if response.PrincipalID == "" || response.PolicyDocument.Version != "2012-10-17" || len(statements) != 1 || statements[0]["Action"] != "execute-api:Invoke" || statements[0]["Resource"] != arn {
+	if response.PrincipalID == "" || response.PolicyDocument.Version != "2012-10-17" || len(statements) != 1 ||
+		statements[0]["Action"] != "execute-api:Invoke" || statements[0]["Resource"] != arn {
 		t.Fatalf("the policy is %s", body)
 	}
 	return fromAWS(t, statements[0]["Effect"] == "Allow", response.Context)
@@ -58,8 +59,10 @@ func askAWS2(t *testing.T, base string, e testRequest) outcome {
 		headers[strings.ToLower(name)] = strings.Join(values, ",")
 	}
 	body := postAWS(t, base, e, map[string]any{
-		"version": "2.0", "type": "REQUEST", "routeArn": methodArn + e.method + path, "routeKey": "$default", "rawPath": path, "rawQueryString": query, "headers": headers,
-		"requestContext": map[string]any{"domainName": e.host, "http": map[string]any{"method": e.method, "path": path, "sourceIp": sourceOf(e)}},
+		"version": "2.0", "type": "REQUEST", "routeArn": methodArn + e.method +
+			path, "routeKey": "$default", "rawPath": path, "rawQueryString": query, "headers": headers,
+		"requestContext": map[string]any{"domainName": e.host, "http": map[string]any{"method": e.method, "path": path,
+			"sourceIp": sourceOf(e)}},
 	})
 	var response struct {
 		IsAuthorized bool           `json:"isAuthorized"`
@@ -126,14 +129,16 @@ func fromAWS(t *testing.T, allowed bool, context map[string]any) outcome {
 		t.Errorf("the context is %v", context)
 	}
 	named := map[string]string{
-		"groupId": "X-Keyward-Group", "groupName": "X-Keyward-Group-Name", "tier": "X-Keyward-Tier", "project": "X-Keyward-Project", "keyId": "X-Keyward-Key-Id", "permissions": "X-Keyward-Permissions",
+		"groupId": "X-Keyward-Group", "groupName": "X-Keyward-Group-Name", "tier": "X-Keyward-Tier",
+		"project": "X-Keyward-Project", "keyId": "X-Keyward-Key-Id", "permissions": "X-Keyward-Permissions",
 	}
 	for name, value := range context {
 		text, isText := value.(string)
 		switch header, known := named[name]; {
 		case known:
 			a.injected = append(a.injected, header+": "+httpapi.Encode(text))
-		case slices.Contains([]string{"status", "code", "requestId", "title", "detail", "retryAfter", "rateLimit", "rateLimitPolicy"}, name):
+		case slices.Contains([]string{"status", "code", "requestId", "title", "detail", "retryAfter", "rateLimit",
+			"rateLimitPolicy"}, name):
 		case isText:
 			header, _ := httpapi.ContextHeaderName(name)
 			a.injected = append(a.injected, header+": "+text)

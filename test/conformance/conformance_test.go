@@ -55,7 +55,8 @@ func TestTableIsComplete(t *testing.T) {
 }
 
 func (c *testCase) excepts(integration string) bool {
-	return c.except != "" && slices.ContainsFunc(strings.Split(c.except, "|"), func(beginning string) bool { return strings.HasPrefix(integration, beginning) })
+	return c.except != "" && slices.ContainsFunc(strings.Split(c.except, "|"),
+		func(beginning string) bool { return strings.HasPrefix(integration, beginning) })
 }
 
 func (c *testCase) testRequest(keys keyring) testRequest {
@@ -83,7 +84,8 @@ func (c *testCase) compare(t *testing.T, got outcome, e testRequest) {
 		t.Errorf("code %q, want %v", got.code, c.want)
 	}
 	sent := strings.Join(e.lines, "\n")
-	if c.id != "" && got.requestID != c.id || c.id == "" && (len(got.requestID) != len(rand.Text()) || strings.Contains(sent, got.requestID)) {
+	if c.id != "" && got.requestID != c.id || c.id == "" && (len(got.requestID) != len(rand.Text()) ||
+		strings.Contains(sent, got.requestID)) {
 		t.Errorf("request id %q", got.requestID)
 	}
 	c.compareCORS(t, got)
@@ -127,7 +129,8 @@ func (c *testCase) compareCORS(t *testing.T, got outcome) {
 		wantMethods, wantAge = "GET, HEAD"+c.methods, "600"
 	}
 	for name, want := range map[string]string{
-		"Access-Control-Allow-Origin": c.readable, "Vary": wantVary, "Access-Control-Allow-Methods": wantMethods, "Access-Control-Max-Age": wantAge,
+		"Access-Control-Allow-Origin": c.readable, "Vary": wantVary, "Access-Control-Allow-Methods": wantMethods,
+		"Access-Control-Max-Age":           wantAge,
 		"Access-Control-Allow-Credentials": "",
 	} {
 		if lines := strings.Join(got.headers[name], "|"); lines != want {
@@ -137,7 +140,8 @@ func (c *testCase) compareCORS(t *testing.T, got outcome) {
 	if exposed := got.headers.Get("Access-Control-Expose-Headers"); (exposed != "") != (c.readable != "" && c.want != decision.Preflight) {
 		t.Errorf("exposed: %q", exposed)
 	}
-	if headers := got.headers.Get("Access-Control-Allow-Headers"); c.want == decision.Preflight && !strings.HasPrefix(headers+",", "Authorization, X-Api-Key, Content-Type"+c.asked+",") {
+	if headers := got.headers.Get("Access-Control-Allow-Headers"); c.want == decision.Preflight &&
+		!strings.HasPrefix(headers+",", "Authorization, X-Api-Key, Content-Type"+c.asked+",") {
 		t.Errorf("allowed headers: %q", headers)
 	}
 }
@@ -147,7 +151,8 @@ func (c *testCase) compareDenial(t *testing.T, got outcome) {
 	if len(got.injected) > 0 {
 		t.Errorf("a denial injects %q", got.injected)
 	}
-	wantRetry := map[int]string{http.StatusTooManyRequests: "60", http.StatusPaymentRequired: "86400", http.StatusServiceUnavailable: "1"}[c.want.Status()]
+	wantRetry := map[int]string{http.StatusTooManyRequests: "60", http.StatusPaymentRequired: "86400",
+		http.StatusServiceUnavailable: "1"}[c.want.Status()]
 	if c.want == decision.RateLimited {
 		wantRetry = "2" // one request is allowed in 1.5 seconds
 	}
@@ -156,7 +161,8 @@ func (c *testCase) compareDenial(t *testing.T, got outcome) {
 	}
 	if got.problem.Code != "" {
 		p := got.problem
-		if p.Type != "https://keyward.dev/problems/"+c.want.String() || p.Title != c.want.Title() || p.Status != c.want.Status() || p.Detail != c.want.Detail() {
+		if p.Type != "https://keyward.dev/problems/"+c.want.String() || p.Title != c.want.Title() ||
+			p.Status != c.want.Status() || p.Detail != c.want.Detail() {
 			t.Errorf("problem %+v", p)
 		}
 		if (got.challenge != "") != (c.want.Status() == 401) {

@@ -141,24 +141,38 @@ func same(a, b reply, lines string) bool {
 
 // fastPathStreams are simple requests, and what could be taken for one.
 func fastPathStreams() []string {
-	const lines = "Host: cdn.acme.example\r\nX-Forwarded-Method: GET\r\nX-Forwarded-Host: cdn.acme.example\r\nX-Forwarded-Uri: /api/scenes/mkt-1\r\nX-Forwarded-For: 192.0.2.1\r\n" +
-		"X-Original-Method: GET\r\nX-Original-Host: cdn.acme.example\r\nX-Original-URI: /api/scenes/mkt-1\r\nX-HAProxy-Method: GET\r\nX-HAProxy-Host: cdn.acme.example\r\nX-HAProxy-Uri: /api/scenes/mkt-1\r\n" +
+	const lines = "Host: cdn.acme.example\r\nX-Forwarded-Method: GET\r\nX-Forwarded-Host: cdn.acme.example\r\nX-Forwarded-Uri: " +
+		"/api/scenes/mkt-1\r\nX-Forwarded-For: 192.0.2.1\r\n" +
+		"X-Original-Method: GET\r\nX-Original-Host: cdn.acme.example\r\nX-Original-URI: /api/scenes/mkt-1\r\nX-HAProxy-Method: " +
+		"GET\r\nX-HAProxy-Host: cdn.acme.example\r\nX-HAProxy-Uri: /api/scenes/mkt-1\r\n" +
 		"Authorization: Bearer {good}\r\nX-Request-Id: mine\r\nOrigin: https://www.acme.example\r\n"
 	var streams []string
-	for _, target := range []string{"/authz", "/authz/nginx", "/authz/traefik", "/authz/caddy", "/authz/haproxy", "/authz?project=marketing", "/authz?project=web", "/authz?", "/authz?x", "/authz?x&y&z", "/authz?project=%6darketing", "/authz/", "//authz", "/authz/../authz",
-		"/authz/caddy/projects/marketing", "/authz/caddy/projects/nope", "/authz/caddy/projects/%6darketing", "/authz/caddy/projects/..", "/authz/caddy/projects/", "/authz/caddy?project=marketing", "/authz/caddy?", "/authz/caddy/projects/marketing?", "/authz/caddy/projects/a.b", "/authz?project=a.b", "/authz/traefik/preflights", "http://cdn.acme.example/authz", "/authz%", "/%61uthz", "/authz#x", "*"} {
+	for _, target := range []string{"/authz", "/authz/nginx", "/authz/traefik", "/authz/caddy", "/authz/haproxy",
+		"/authz?project=marketing", "/authz?project=web", "/authz?", "/authz?x", "/authz?x&y&z", "/authz?project=%6darketing",
+		"/authz/", "//authz", "/authz/../authz",
+		"/authz/caddy/projects/marketing", "/authz/caddy/projects/nope", "/authz/caddy/projects/%6darketing",
+		"/authz/caddy/projects/..", "/authz/caddy/projects/", "/authz/caddy?project=marketing", "/authz/caddy?",
+		"/authz/caddy/projects/marketing?", "/authz/caddy/projects/a.b", "/authz?project=a.b", "/authz/traefik/preflights",
+		"http://cdn.acme.example/authz", "/authz%", "/%61uthz", "/authz#x", "*"} {
 		streams = append(streams, "GET "+target+" HTTP/1.1\r\n"+lines+"\r\n")
 	}
-	for _, more := range []string{"Connection: close\r\n", "Connection: keep-alive\r\n", "Content-Length: 0\r\n", "Content-Length: 3\r\n", "Transfer-Encoding: chunked\r\n", "Expect: 100-continue\r\n", "Expect: x\r\n", "Upgrade: h2c\r\n", "X-Forwarded-Uri: /again\r\n",
-		"Authorization: Bearer {good}\r\n", "X-Api-Key: {both}\r\n", "Host: other\r\n", "X-Keyward-Group: evil\r\n", "X_keyward_group: evil\r\n", "x-api-key: {good}\r\n", "X-Request-Id: \t\r\n", "Cookie: é=\xff\r\n", " folded\r\n", "X-A: b\n", "X-A\r\n", "Access-Control-Request-Method: GET\r\n", "Range: bytes=0-1\r\n", "If-None-Match: *\r\n"} {
+	for _, more := range []string{"Connection: close\r\n", "Connection: keep-alive\r\n", "Content-Length: 0\r\n",
+		"Content-Length: 3\r\n", "Transfer-Encoding: chunked\r\n", "Expect: 100-continue\r\n", "Expect: x\r\n",
+		"Upgrade: h2c\r\n", "X-Forwarded-Uri: /again\r\n",
+		"Authorization: Bearer {good}\r\n", "X-Api-Key: {both}\r\n", "Host: other\r\n", "X-Keyward-Group: evil\r\n",
+		"X_keyward_group: evil\r\n", "x-api-key: {good}\r\n", "X-Request-Id: \t\r\n", "Cookie: é=\xff\r\n", " folded\r\n",
+		"X-A: b\n", "X-A\r\n", "Access-Control-Request-Method: GET\r\n", "Range: bytes=0-1\r\n", "If-None-Match: *\r\n"} {
 		streams = append(streams, "GET /authz HTTP/1.1\r\n"+lines+more+"\r\n"+"GET /authz/nginx HTTP/1.1\r\n"+lines+more+"\r\nabc")
 	}
 	request := "GET /authz HTTP/1.1\r\n" + lines + "\r\n"
 	for _, method := range []string{"HEAD", "POST", "get", "OPTIONS"} {
 		streams = append(streams, strings.Replace(request, "GET", method, 1)+request)
 	}
-	return append(streams, strings.Repeat(request, 7), strings.Replace(request, "HTTP/1.1", "HTTP/1.0", 1)+request, strings.ReplaceAll(request, "{good}", "{unknown}"), strings.ReplaceAll(request, "cdn.acme.example", "[::1]:80"),
-		strings.ReplaceAll(request, "cdn.acme.example", "a b"), strings.ReplaceAll(request, "cdn.acme.example", ""), "POST /v1/verify HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}"+request, request+"\r\n"+request, request[:len(request)-2])
+	return append(streams, strings.Repeat(request, 7), strings.Replace(request, "HTTP/1.1", "HTTP/1.0", 1)+request,
+		strings.ReplaceAll(request, "{good}", "{unknown}"), strings.ReplaceAll(request, "cdn.acme.example", "[::1]:80"),
+		strings.ReplaceAll(request, "cdn.acme.example", "a b"), strings.ReplaceAll(request, "cdn.acme.example",
+			""), "POST /v1/verify HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}"+request, request+"\r\n"+request,
+		request[:len(request)-2])
 }
 
 // FuzzFastPath sends the same bytes, on a connection that is idle for net/http, to a server with the fast path and to one
@@ -170,7 +184,8 @@ func FuzzFastPath(f *testing.F) {
 	}
 	keys, update := snapshot(f)
 	mux := http.NewServeMux()
-	fastPath := forwardauth.Register(mux, newAuthorizer(f, "", update), clientaddr.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, clientaddr.HeaderXForwardedFor))
+	fastPath := forwardauth.Register(mux, newAuthorizer(f, "", update),
+		clientaddr.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, clientaddr.HeaderXForwardedFor))
 	fast, slow := startFront(f, mux, fastPath), startFront(f, mux, nil)
 	responsesOf := func(t *testing.T, address net.Addr, stream string) []reply {
 		conn, in := dialWarm(t, address)
@@ -197,7 +212,8 @@ func FuzzFastPath(f *testing.F) {
 		}
 		for i := range got {
 			connection, length := got[i].header.Get("Connection"), got[i].header.Get("Content-Length")
-			if connection != want[i].header.Get("Connection") || length != want[i].header.Get("Content-Length") || got[i].header.Get("Date") == "" && want[i].header.Get("Date") != "" || !same(got[i], want[i], stream) {
+			if connection != want[i].header.Get("Connection") || length != want[i].header.Get("Content-Length") ||
+				got[i].header.Get("Date") == "" && want[i].header.Get("Date") != "" || !same(got[i], want[i], stream) {
 				t.Fatalf("%q: response %d:\n%v\nnet/http: %v", stream, i, got[i], want[i])
 			}
 		}
@@ -214,11 +230,13 @@ func TestFastPathServesProxies(t *testing.T) {
 		e := testRequest{method: "GET", host: "cdn.acme.example", target: "/api/scenes/mkt-1?x", client: "192.0.2.1:4711"}
 		for _, e.project = range []string{"", "marketing"} {
 			for _, e.lines = range [][]string{
-				{"Authorization: Bearer " + keys["good"].Reveal(), "Origin: https://www.acme.example"}, {"Authorization: Bearer " + keys["unknown"].Reveal()}, nil,
+				{"Authorization: Bearer " + keys["good"].Reveal(),
+					"Origin: https://www.acme.example"}, {"Authorization: Bearer " + keys["unknown"].Reveal()}, nil,
 			} {
 				before := fastPath.responses.Load()
 				for range 100 { // net/http gets a request that arrives before it has finished the previous one
-					if sendWarm(t, front, e.host, d.target(e.project), append(e.lines, d.setHeaders(e)...)); fastPath.responses.Load() != before {
+					if sendWarm(t, front, e.host, d.target(e.project),
+						append(e.lines, d.setHeaders(e)...)); fastPath.responses.Load() != before {
 						break
 					}
 				}

@@ -24,11 +24,16 @@ type proxyProfile struct {
 }
 
 var proxyProfiles = map[string]proxyProfile{
-	"plain":   {path: "/authz", method: "X-Forwarded-Method", host: "X-Forwarded-Host", uri: "X-Forwarded-Uri", address: "X-Forwarded-For", list: true},
-	"nginx":   {path: "/authz/nginx", method: "X-Original-Method", host: "X-Original-Host", uri: "X-Original-URI", address: "X-Real-IP", bare: true, narrow: true, cannotRemove: true},
-	"traefik": {path: "/authz/traefik", method: "X-Forwarded-Method", host: "X-Forwarded-Host", uri: "X-Forwarded-Uri", address: "X-Forwarded-For", bare: true},
-	"caddy":   {path: "/authz/caddy", method: "X-Forwarded-Method", uri: "X-Forwarded-Uri", address: "X-Forwarded-For", bare: true, projectInPath: true},
-	"haproxy": {path: "/authz/haproxy", method: "X-HAProxy-Method", host: "X-HAProxy-Host", uri: "X-HAProxy-Uri", address: "X-HAProxy-Src", bare: true},
+	"plain": {path: "/authz", method: "X-Forwarded-Method", host: "X-Forwarded-Host", uri: "X-Forwarded-Uri",
+		address: "X-Forwarded-For", list: true},
+	"nginx": {path: "/authz/nginx", method: "X-Original-Method", host: "X-Original-Host", uri: "X-Original-URI",
+		address: "X-Real-IP", bare: true, narrow: true, cannotRemove: true},
+	"traefik": {path: "/authz/traefik", method: "X-Forwarded-Method", host: "X-Forwarded-Host", uri: "X-Forwarded-Uri",
+		address: "X-Forwarded-For", bare: true},
+	"caddy": {path: "/authz/caddy", method: "X-Forwarded-Method", uri: "X-Forwarded-Uri", address: "X-Forwarded-For",
+		bare: true, projectInPath: true},
+	"haproxy": {path: "/authz/haproxy", method: "X-HAProxy-Method", host: "X-HAProxy-Host", uri: "X-HAProxy-Uri",
+		address: "X-HAProxy-Src", bare: true},
 }
 
 // setHeaders returns the headers that the proxy sets.
@@ -53,13 +58,15 @@ func (d *proxyProfile) spoofedHeaders() []string {
 	set := []string{d.method, d.host, d.uri, d.address}
 	var lines []string
 	for _, other := range proxyProfiles {
-		for _, line := range []string{other.method + ": DELETE", other.host + ": evil.example", other.uri + ": /elsewhere", other.address + ": " + failingIPv4} {
+		for _, line := range []string{other.method + ": DELETE", other.host + ": evil.example", other.uri + ": /elsewhere",
+			other.address + ": " + failingIPv4} {
 			if name, _, _ := strings.Cut(line, ":"); name != "" && !slices.Contains(set, name) && !slices.Contains(lines, line) {
 				lines = append(lines, line)
 			}
 		}
 	}
-	return append(lines, "Forwarded: for="+failingIPv4+";host=evil.example", "X-Original-Url: /elsewhere", "X-Rewrite-Url: /elsewhere", "X-Http-Method-Override: DELETE", "X-Replaced-Path: /elsewhere")
+	return append(lines, "Forwarded: for="+failingIPv4+";host=evil.example", "X-Original-Url: /elsewhere",
+		"X-Rewrite-Url: /elsewhere", "X-Http-Method-Override: DELETE", "X-Replaced-Path: /elsewhere")
 }
 
 func (d *proxyProfile) target(project string) string {
@@ -77,7 +84,10 @@ func (d *proxyProfile) target(project string) string {
 func addProxyProfiles(opened map[string]integration, front net.Addr) {
 	for name, d := range proxyProfiles {
 		opened["forwardauth, "+name] = func(t *testing.T, e testRequest) outcome { return d.ask(t, front, e, nil) }
-		opened["forwardauth, "+name+", and all others"] = func(t *testing.T, e testRequest) outcome { return d.ask(t, front, e, d.spoofedHeaders()) }
+		opened["forwardauth, "+name+", and all others"] = func(t *testing.T,
+			e testRequest) outcome {
+			return d.ask(t, front, e, d.spoofedHeaders())
+		}
 	}
 	opened["forwardauth, traefik's preflights"] = func(t *testing.T, e testRequest) outcome { return askPreflight(t, front, e) }
 }
@@ -133,14 +143,16 @@ func (d *proxyProfile) ask(t *testing.T, front net.Addr, e testRequest, more []s
 		t.Errorf("%s %q: the response is %v,\nand %v on a connection that was open", d.target(e.project), lines, r, warm)
 	}
 	if r.status == http.StatusOK {
-		return outcome{allowed: true, status: http.StatusOK, code: "allowed", setsHeaders: true, headers: r.header, injected: linesOf(r.header, isContext), requestID: r.header.Get("X-Request-Id")}
+		return outcome{allowed: true, status: http.StatusOK, code: "allowed", setsHeaders: true, headers: r.header,
+			injected: linesOf(r.header, isContext), requestID: r.header.Get("X-Request-Id")}
 	}
 	a := denial(t, r)
 	if !d.narrow {
 		return a
 	}
 	status, err := strconv.Atoi(r.header.Get("X-Keyward-Status"))
-	if r.status != http.StatusUnauthorized && r.status != http.StatusForbidden && (r.status != http.StatusServiceUnavailable || status != r.status) {
+	if r.status != http.StatusUnauthorized && r.status != http.StatusForbidden &&
+		(r.status != http.StatusServiceUnavailable || status != r.status) {
 		t.Errorf("%d is not understood", r.status)
 	}
 	if err != nil || r.header.Get("X-Keyward-Code") != a.code || r.header.Get("X-Keyward-Problem") != strings.TrimSpace(string(r.body)) {

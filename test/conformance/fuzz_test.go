@@ -11,7 +11,8 @@ import (
 
 var (
 	fuzzMethods = []string{"GET", "POST", "PUT", "OPTIONS", "DELETE", "get", "PATCH"}
-	fuzzNames   = []string{"Authorization", "X-Api-Key", "Origin", "Referer", "Access-Control-Request-Method", "Access-Control-Request-Headers", "X-Other", "X-Request-Id",
+	fuzzNames   = []string{"Authorization", "X-Api-Key", "Origin", "Referer", "Access-Control-Request-Method",
+		"Access-Control-Request-Headers", "X-Other", "X-Request-Id",
 		"X-Keyward-Group", "X_Keyward_Project", "X.Keyward.Tier"}
 	fuzzProjects = []string{"", "", "marketing", "web", "nope"}
 
@@ -23,8 +24,10 @@ var (
 // fuzzed makes a request of a fuzzer's input. Each line begins with a letter that selects its name; {good} and similar
 // words stand for keys.
 func fuzzed(keys keyring, method, project byte, host, target, lines string) (testRequest, bool) {
-	e := testRequest{method: fuzzMethods[int(method)%len(fuzzMethods)], project: fuzzProjects[int(project)%len(fuzzProjects)], host: host, target: "/" + target}
-	if !plausibleHost.MatchString(host) || !utf8.ValidString(target) || !utf8.ValidString(lines) || len(host)+len(target)+len(lines) > 4<<10 || strings.ContainsAny(target, " \t") || hasControls(target) {
+	e := testRequest{method: fuzzMethods[int(method)%len(fuzzMethods)], project: fuzzProjects[int(project)%len(fuzzProjects)],
+		host: host, target: "/" + target}
+	if !plausibleHost.MatchString(host) || !utf8.ValidString(target) || !utf8.ValidString(lines) ||
+		len(host)+len(target)+len(lines) > 4<<10 || strings.ContainsAny(target, " \t") || hasControls(target) {
 		return e, false
 	}
 	for line := range strings.SplitSeq(lines, "\n") {
@@ -49,7 +52,8 @@ func hasControls(text string) bool {
 // and without anything that the upstream must not see.
 func FuzzIntegrations(f *testing.F) {
 	for i, path := range segments {
-		f.Add(byte(i), byte(i/7), hosts[i%len(hosts)], "api/scenes/"+path+queries[i%len(queries)], "F"+schemes[i%len(schemes)]+"{good}\nH"+origins[i%len(origins)])
+		f.Add(byte(i), byte(i/7), hosts[i%len(hosts)], "api/scenes/"+path+queries[i%len(queries)],
+			"F"+schemes[i%len(schemes)]+"{good}\nH"+origins[i%len(origins)])
 	}
 	f.Add(byte(0), byte(0), "cdn.acme.example", "api/scenes/mkt-1", "FBearer {good}\nIhttps://www.acme.example/\nLx\nMmine\nNevil\nOevil")
 	f.Add(byte(3), byte(0), "cdn.acme.example", "tenant/checkout/sessions", "Hhttps://www.acme.example\nJPOST\nKx-a,*")
@@ -77,11 +81,14 @@ func FuzzIntegrations(f *testing.F) {
 			got := opened[name](t, e)
 			if got.code != first.code || got.status != first.status || !slices.Equal(got.injected, first.injected) ||
 				!slices.Equal(got.headers["Access-Control-Allow-Origin"], first.headers["Access-Control-Allow-Origin"]) {
-				t.Fatalf("%s %s%s, project %q, %q:\n%s says %d %s %q %q,\n%s says %d %s %q %q", e.method, e.host, e.target, e.project, e.lines,
+				t.Fatalf("%s %s%s, project %q, %q:\n%s says %d %s %q %q,\n%s says %d %s %q %q", e.method, e.host, e.target,
+					e.project, e.lines,
 					names[0], first.status, first.code, first.injected, first.headers["Access-Control-Allow-Origin"], name, got.status, got.code, got.injected, got.headers["Access-Control-Allow-Origin"])
 			}
 			for _, line := range got.upstream {
-				if strings.Contains(line, "evil") && strings.Contains(strings.ToLower(line), "keyward") || got.status == http.StatusOK && strings.Contains(line, keys["good"].Reveal()) && !strings.HasPrefix(line, "X-Other") && !strings.HasPrefix(line, "Authorization: ") {
+				if strings.Contains(line, "evil") && strings.Contains(strings.ToLower(line), "keyward") ||
+					got.status == http.StatusOK && strings.Contains(line, keys["good"].Reveal()) &&
+						!strings.HasPrefix(line, "X-Other") && !strings.HasPrefix(line, "Authorization: ") {
 					t.Fatalf("%s forwards %q of %q", name, line, e.lines)
 				}
 			}

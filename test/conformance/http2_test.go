@@ -48,7 +48,8 @@ func askHTTP2(t *testing.T, address net.Addr, fields [][2]string) (status int, b
 	if err := framer.WriteSettings(); err != nil {
 		t.Fatal(err)
 	}
-	if err := framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes(), EndStream: true, EndHeaders: true}); err != nil {
+	if err := framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes(), EndStream: true,
+		EndHeaders: true}); err != nil {
 		t.Fatal(err)
 	}
 	for {
@@ -79,7 +80,10 @@ func askHTTP2(t *testing.T, address net.Addr, fields [][2]string) (status int, b
 // with a reason, and never reach the upstream.
 func TestHTTP2IsReadAsStrictly(t *testing.T) {
 	keys, update := snapshot(t)
-	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Header().Set("X-Saw", r.Host+r.RequestURI) }))
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter,
+		r *http.Request) {
+		w.Header().Set("X-Saw", r.Host+r.RequestURI)
+	}))
 	t.Cleanup(upstream.Close)
 	target, err := url.Parse(upstream.URL)
 	if err != nil {
@@ -91,13 +95,20 @@ func TestHTTP2IsReadAsStrictly(t *testing.T) {
 		authority, path string
 		want            decision.Code
 	}{
-		{"product.acme.example", "/any", decision.Allowed}, {"product.acme.example:8443", "/any?x=1", decision.Allowed}, {"PRODUCT.acme.example.", "/any", decision.Allowed},
-		{"product.acme.example:/evil", "/any", decision.HostInvalid}, {`product.acme.example:"`, "/any", decision.HostInvalid}, {`product.acme.example:80\evil`, "/any", decision.HostInvalid},
-		{"product.acme.example:é.other", "/any", decision.HostInvalid}, {"product.acme.example:,other", "/any", decision.HostInvalid}, {"product.acme.example:x", "/any", decision.HostInvalid},
-		{"user@product.acme.example", "/any", decision.HostInvalid}, {"product.acme.example..", "/any", decision.HostInvalid}, {"product.acme.example other", "/any", decision.HostInvalid},
-		{"[product.acme.example]", "/any", decision.HostInvalid}, {"product.acme.example/any?", "/any", decision.HostInvalid}, {"", "/api/scenes/prd-1", decision.HostInvalid}, {"product.acme.example:", "/any", decision.HostInvalid},
-		{"product.acme.example", "/any?x=1 HTTP/1.1", decision.QueryAmbiguous}, {"product.acme.example", "/any?x=1#y", decision.QueryAmbiguous}, {"product.acme.example", "/any?x=é", decision.QueryAmbiguous},
-		{"product.acme.example", "/any x", decision.Allowed}, {"product.acme.example", "/any#x", decision.PathAmbiguous}, {"product.acme.example", "/any;x", decision.PathAmbiguous},
+		{"product.acme.example", "/any", decision.Allowed}, {"product.acme.example:8443", "/any?x=1",
+			decision.Allowed}, {"PRODUCT.acme.example.", "/any", decision.Allowed},
+		{"product.acme.example:/evil", "/any", decision.HostInvalid}, {`product.acme.example:"`, "/any",
+			decision.HostInvalid}, {`product.acme.example:80\evil`, "/any", decision.HostInvalid},
+		{"product.acme.example:é.other", "/any", decision.HostInvalid}, {"product.acme.example:,other", "/any",
+			decision.HostInvalid}, {"product.acme.example:x", "/any", decision.HostInvalid},
+		{"user@product.acme.example", "/any", decision.HostInvalid}, {"product.acme.example..", "/any",
+			decision.HostInvalid}, {"product.acme.example other", "/any", decision.HostInvalid},
+		{"[product.acme.example]", "/any", decision.HostInvalid}, {"product.acme.example/any?", "/any",
+			decision.HostInvalid}, {"", "/api/scenes/prd-1", decision.HostInvalid}, {"product.acme.example:", "/any", decision.HostInvalid},
+		{"product.acme.example", "/any?x=1 HTTP/1.1", decision.QueryAmbiguous}, {"product.acme.example", "/any?x=1#y",
+			decision.QueryAmbiguous}, {"product.acme.example", "/any?x=é", decision.QueryAmbiguous},
+		{"product.acme.example", "/any x", decision.Allowed}, {"product.acme.example", "/any#x",
+			decision.PathAmbiguous}, {"product.acme.example", "/any;x", decision.PathAmbiguous},
 		{"product.acme.example", "/" + strings.Repeat("a", 8<<10), decision.PathTooLong},
 	} {
 		fields := [][2]string{{":method", "GET"}, {":scheme", "http"}, {":path", c.path}}
@@ -127,7 +138,8 @@ func TestInvalidHostsAreRefused(t *testing.T) {
 	mux := http.NewServeMux()
 	fastPath := forwardauth.Register(mux, newAuthorizer(t, "", update), nil)
 	front := startFront(t, mux, fastPath)
-	for _, host := range []string{"product.acme.example:/evil", "product.acme.example:é", `product.acme.example:"`, "product.acme.example other", "user@product.acme.example", "[product.acme.example]x"} {
+	for _, host := range []string{"product.acme.example:/evil", "product.acme.example:é", `product.acme.example:"`,
+		"product.acme.example other", "user@product.acme.example", "[product.acme.example]x"} {
 		lines := []string{"X-Forwarded-Method: GET", "X-Forwarded-Uri: /any", "X-Api-Key: " + keys["both"].Reveal()}
 		if got := send(t, front, "GET", host, "/authz/caddy", lines); got.status != http.StatusBadRequest {
 			t.Errorf("%q: %d %s", host, got.status, got.body)

@@ -153,7 +153,8 @@ func send(t testing.TB, address net.Addr, method, host, target string, lines []s
 // denial reads a denial. The response to a HEAD request has no body.
 func denial(t *testing.T, r reply) outcome {
 	t.Helper()
-	a := outcome{setsHeaders: true, headers: r.header, status: r.status, challenge: r.header.Get("WWW-Authenticate"), retryAfter: r.header.Get("Retry-After"), requestID: r.header.Get("X-Request-Id")}
+	a := outcome{setsHeaders: true, headers: r.header, status: r.status, challenge: r.header.Get("WWW-Authenticate"),
+		retryAfter: r.header.Get("Retry-After"), requestID: r.header.Get("X-Request-Id")}
 	if len(r.body) > 0 {
 		if err := json.Unmarshal(r.body, &a.problem); err != nil {
 			t.Fatalf("%s: %v", r.body, err)
@@ -263,7 +264,8 @@ func reverseProxy(t testing.TB, g *authorizer.Authorizer, clients *clientaddr.Re
 		t.Helper()
 		proxy, ok := open[e.project]
 		if !ok {
-			handler := reverseproxy.New(g, reverseproxy.Config{Upstream: target, Project: e.project, Clients: clients}, slog.New(slog.DiscardHandler))
+			handler := reverseproxy.New(g, reverseproxy.Config{Upstream: target, Project: e.project, Clients: clients},
+				slog.New(slog.DiscardHandler))
 			if proxy, err = runHTTP(http1.Config{Handler: handler, Upgrades: true}); err != nil {
 				t.Fatal(err)
 			}
@@ -278,7 +280,8 @@ func reverseProxy(t testing.TB, g *authorizer.Authorizer, clients *clientaddr.Re
 				t.Errorf("the upstream sees %s %s %s", r.Method, r.Host, r.RequestURI)
 			}
 			return outcome{
-				allowed: true, status: got.status, code: "allowed", setsHeaders: true, headers: got.header, injected: linesOf(r.Header, isContext), requestID: strings.Join(got.header["X-Request-Id"], ", "),
+				allowed: true, status: got.status, code: "allowed", setsHeaders: true, headers: got.header, injected: linesOf(r.Header,
+					isContext), requestID: strings.Join(got.header["X-Request-Id"], ", "),
 				hasUpstream: true, upstream: linesOf(r.Header, isWatched),
 			}
 		default:

@@ -36,7 +36,8 @@ func TestNoHostIsNotAnyHost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	front := serveHTTP(t, http1.Config{Handler: reverseproxy.New(g, reverseproxy.Config{Upstream: target}, slog.New(slog.DiscardHandler)), Upgrades: true})
+	front := serveHTTP(t, http1.Config{Handler: reverseproxy.New(g, reverseproxy.Config{Upstream: target},
+		slog.New(slog.DiscardHandler)), Upgrades: true})
 	const asked = "GET /api/scenes/prd-1 HTTP/1."
 	rest := "X-Api-Key: " + keys["both"].Reveal() + "\r\nConnection: close\r\n\r\n"
 	for _, head := range []string{asked + "1\r\nHost:\r\n", asked + "1\r\nHost: \r\n", asked + "0\r\n", asked + "0\r\nHost:\r\n"} {
@@ -45,19 +46,22 @@ func TestNoHostIsNotAnyHost(t *testing.T) {
 			t.Errorf("%q: %d %s, %d of them arrive", head, status, problem.Code, reached.Load())
 		}
 	}
-	if status, problem := sendAsIs(t, front, asked+"0\r\nHost: product.acme.example\r\n"+rest); status != http.StatusOK || reached.Swap(0) == 0 {
+	if status, problem := sendAsIs(t, front, asked+"0\r\nHost: product.acme.example\r\n"+rest); status != http.StatusOK ||
+		reached.Swap(0) == 0 {
 		t.Errorf("with a host: %d %s", status, problem.Code)
 	}
 
 	loopback := clientaddr.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, clientaddr.HeaderXForwardedFor)
-	response, err := dialExtAuthz(t, g, loopback).Check(t.Context(), &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{
-		Method: "GET", Path: "/api/scenes/prd-1", Headers: map[string]string{"x-api-key": keys["both"].Reveal()},
-	}}}})
+	response, err := dialExtAuthz(t, g, loopback).Check(t.Context(),
+		&authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{
+			Method: "GET", Path: "/api/scenes/prd-1", Headers: map[string]string{"x-api-key": keys["both"].Reveal()},
+		}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var problem httpapi.Problem
-	if err := json.Unmarshal([]byte(response.GetDeniedResponse().GetBody()), &problem); err != nil || problem.Code != decision.HostInvalid.String() {
+	if err := json.Unmarshal([]byte(response.GetDeniedResponse().GetBody()), &problem); err != nil ||
+		problem.Code != decision.HostInvalid.String() {
 		t.Errorf("extauthz: %v, %v", response, err)
 	}
 	for name, ask := range inBothPositions(t, g) {

@@ -17,11 +17,16 @@ const (
 
 // quotaTable continues the table.
 var quotaTable = []testCase{
-	{name: "quota exceeded", guards: "a Group beyond its quota still served", headers: bearer("good"), world: worldSpent, want: decision.QuotaExceeded},
-	{name: "readable: quota exceeded", guards: "a page that cannot tell its user that the quota is used up", headers: with("good", "Origin: "+acmePage), world: worldSpent, readable: acmePage, want: decision.QuotaExceeded},
-	{name: "quota unavailable", guards: "a Group that has to deny what nobody knows of, and is served", headers: bearer("good"), world: worldUnavailable, want: decision.QuotaUnavailable},
-	{name: "a denial comes before the quota", guards: "a refused key that learns of the quota, or uses it up", headers: bearer("revoked"), world: worldSpent, want: decision.KeyRevoked},
-	{name: "a preflight is no use of the quota", guards: "preflights refused, or paid for, where the quota is used up", request: "OPTIONS - -", headers: asks(acmePage, "GET"), world: worldSpent, readable: acmePage, want: decision.Preflight},
+	{name: "quota exceeded", guards: "a Group beyond its quota still served", headers: bearer("good"), world: worldSpent,
+		want: decision.QuotaExceeded},
+	{name: "readable: quota exceeded", guards: "a page that cannot tell its user that the quota is used up",
+		headers: with("good", "Origin: "+acmePage), world: worldSpent, readable: acmePage, want: decision.QuotaExceeded},
+	{name: "quota unavailable", guards: "a Group that has to deny what nobody knows of, and is served", headers: bearer("good"),
+		world: worldUnavailable, want: decision.QuotaUnavailable},
+	{name: "a denial comes before the quota", guards: "a refused key that learns of the quota, or uses it up",
+		headers: bearer("revoked"), world: worldSpent, want: decision.KeyRevoked},
+	{name: "a preflight is no use of the quota", guards: "preflights refused, or paid for, where the quota is used up",
+		request: "OPTIONS - -", headers: asks(acmePage, "GET"), world: worldSpent, readable: acmePage, want: decision.Preflight},
 }
 
 // spent is a quota that is used up until tomorrow.

@@ -30,13 +30,22 @@ const (
 
 // rateTable comes between the table and that of quotas.
 var rateTable = []testCase{
-	{name: "not too fast", guards: "clients that cannot pace themselves, for nobody tells them how", headers: bearer("paced"), world: worldPaced, key: "paced", owner: "default", rates: ratesLeft},
-	{name: "readable: not too fast", guards: "pages that cannot pace themselves", headers: with("paced", "Origin: http://localhost:5173"), world: worldPaced, readable: "http://localhost:5173", key: "paced", owner: "default", rates: ratesLeft},
-	{name: "without a rate limit", guards: "a key without a limit that is told one", headers: bearer("good"), world: worldFast, key: "good", owner: "marketing"},
-	{name: "too fast", guards: "one key that takes all that a content server has", headers: bearer("paced"), world: worldFast, want: decision.RateLimited, rates: ratesUsed},
-	{name: "readable: too fast", guards: "a page that cannot know when to try again", headers: with("paced", "Origin: http://localhost:5173"), world: worldFast, readable: "http://localhost:5173", want: decision.RateLimited, rates: ratesUsed},
-	{name: "a denial comes before the rate limit", guards: "refused requests that learn of the limit, or use it up", request: "POST - -", headers: bearer("paced"), world: worldFast, want: decision.PermissionDenied},
-	{name: "the rate limit comes before the quota", guards: "a Group beyond its quota that asks as fast as it can", headers: bearer("paced"), world: worldSpent, want: decision.QuotaExceeded, rates: ratesLeft},
+	{name: "not too fast", guards: "clients that cannot pace themselves, for nobody tells them how", headers: bearer("paced"),
+		world: worldPaced, key: "paced", owner: "default", rates: ratesLeft},
+	{name: "readable: not too fast", guards: "pages that cannot pace themselves",
+		headers: with("paced", "Origin: http://localhost:5173"), world: worldPaced, readable: "http://localhost:5173",
+		key: "paced", owner: "default", rates: ratesLeft},
+	{name: "without a rate limit", guards: "a key without a limit that is told one", headers: bearer("good"), world: worldFast,
+		key: "good", owner: "marketing"},
+	{name: "too fast", guards: "one key that takes all that a content server has", headers: bearer("paced"), world: worldFast,
+		want: decision.RateLimited, rates: ratesUsed},
+	{name: "readable: too fast", guards: "a page that cannot know when to try again",
+		headers: with("paced", "Origin: http://localhost:5173"), world: worldFast, readable: "http://localhost:5173",
+		want: decision.RateLimited, rates: ratesUsed},
+	{name: "a denial comes before the rate limit", guards: "refused requests that learn of the limit, or use it up",
+		request: "POST - -", headers: bearer("paced"), world: worldFast, want: decision.PermissionDenied},
+	{name: "the rate limit comes before the quota", guards: "a Group beyond its quota that asks as fast as it can",
+		headers: bearer("paced"), world: worldSpent, want: decision.QuotaExceeded, rates: ratesLeft},
 }
 
 // paces returns a limiter of three servers, with the key's share used or not.

@@ -54,7 +54,8 @@ func postVerify(t *testing.T, base string, e testRequest, fields map[string]any)
 	if err := json.NewDecoder(response.Body).Decode(&verdict); err != nil || response.StatusCode != http.StatusOK {
 		t.Fatalf("%d: %v", response.StatusCode, err)
 	}
-	a := outcome{allowed: verdict.Allowed, status: verdict.Status, code: verdict.Code, isVerdict: true, requestID: verdict.RequestID, setsHeaders: true, headers: http.Header{}}
+	a := outcome{allowed: verdict.Allowed, status: verdict.Status, code: verdict.Code, isVerdict: true,
+		requestID: verdict.RequestID, setsHeaders: true, headers: http.Header{}}
 	for name, value := range verdict.ResponseHeaders {
 		a.headers.Set(name, value)
 	}

@@ -107,15 +107,19 @@ func groups() []*syncv1.Group {
 					{Paths: []string{"/api/scenes/mkt-*", "/tenant/checkout/**"}},
 					{Paths: []string{"/api/list"}, Query: []*syncv1.QueryMatch{{Name: "siteId", Values: []string{"42"}}}},
 				},
-				Origins: &syncv1.OriginPolicy{Patterns: []string{"https://www.acme.example", "*.shops.acme.example"}, AllowLocalhost: true, AllowMissing: true}},
-			{Name: "product", Origins: lenient, Routes: []*syncv1.Route{{Paths: []string{"/api/scenes/prd-*"}}, {Hosts: []string{"product.acme.example", "xn--mnchen-3ya.example"}}}},
+				Origins: &syncv1.OriginPolicy{Patterns: []string{"https://www.acme.example", "*.shops.acme.example"},
+					AllowLocalhost: true, AllowMissing: true}},
+			{Name: "product", Origins: lenient, Routes: []*syncv1.Route{{Paths: []string{"/api/scenes/prd-*"}},
+				{Hosts: []string{"product.acme.example", "xn--mnchen-3ya.example"}}}},
 			{Name: "web", Routes: path("/api/scenes/web-*"), Origins: &syncv1.OriginPolicy{Patterns: []string{"https://www.acme.example"}}},
 		},
-		Capabilities: []*syncv1.Capability{{Name: "checkout", Routes: []*syncv1.Route{{Methods: []string{"POST"}, Paths: []string{"/tenant/checkout/sessions"}}}}},
-		Context:      map[string]string{"bucketName": "acme-media", "share": "50%"},
+		Capabilities: []*syncv1.Capability{{Name: "checkout", Routes: []*syncv1.Route{{Methods: []string{"POST"},
+			Paths: []string{"/tenant/checkout/sessions"}}}}},
+		Context: map[string]string{"bucketName": "acme-media", "share": "50%"},
 	}
 	implicit := func(name string, state syncv1.GroupState) *syncv1.Group {
-		return &syncv1.Group{Namespace: "tenants", Name: name, State: state, Projects: []*syncv1.Project{{Name: "default", OwnsAll: true, Origins: lenient}}}
+		return &syncv1.Group{Namespace: "tenants", Name: name, State: state,
+			Projects: []*syncv1.Project{{Name: "default", OwnsAll: true, Origins: lenient}}}
 	}
 	limited := implicit("paced", syncv1.GroupState_GROUP_STATE_ACTIVE)
 	limited.Limits = &syncv1.Limits{Rate: &syncv1.RateLimit{PerSecond: 3, Burst: 3000}}

@@ -46,9 +46,12 @@ func TestBrowser(t *testing.T) {
 		{name: "no key", page: allowed, method: "GET", status: 401, code: "key_missing"},
 		{name: "no permission", page: allowed, method: "POST", key: w.key, status: 403, code: "permission_denied"},
 		{name: "no quota", page: allowed, method: "GET", key: w.spent, status: 402, code: "quota_exceeded"},
-		{name: "a method that nobody may", page: allowed, method: "DELETE", key: w.key, reason: "Method DELETE is not allowed by Access-Control-Allow-Methods"},
-		{name: "a foreign page", page: foreign, method: "GET", key: w.key, reason: "from origin '" + foreign + "' has been blocked by CORS policy: Response to preflight request doesn't pass"},
-		{name: "a foreign page without a key", page: foreign, method: "GET", reason: "from origin '" + foreign + "' has been blocked by CORS policy: No 'Access-Control-Allow-Origin' header"},
+		{name: "a method that nobody may", page: allowed, method: "DELETE", key: w.key,
+			reason: "Method DELETE is not allowed by Access-Control-Allow-Methods"},
+		{name: "a foreign page", page: foreign, method: "GET", key: w.key,
+			reason: "from origin '" + foreign + "' has been blocked by CORS policy: Response to preflight request doesn't pass"},
+		{name: "a foreign page without a key", page: foreign, method: "GET",
+			reason: "from origin '" + foreign + "' has been blocked by CORS policy: No 'Access-Control-Allow-Origin' header"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, console := browser.fetch(t, c.page, c.method, content, c.key, c.reason)
@@ -60,7 +63,8 @@ func TestBrowser(t *testing.T) {
 			}
 			var problem struct{ Code string }
 			_ = json.Unmarshal([]byte(got.Body), &problem) // content has none
-			if got.Error != "" || got.Status != c.status || problem.Code != c.code || got.ID == "" || c.code == "" && got.Body != "a scene" {
+			if got.Error != "" || got.Status != c.status || problem.Code != c.code || got.ID == "" || c.code == "" &&
+				got.Body != "a scene" {
 				t.Errorf("the page gets %+v, and the console says:\n%s", got, console)
 			}
 			if strings.Contains(console, "CORS") {
@@ -77,7 +81,8 @@ func openBrowser(t *testing.T, program string) *chrome {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.Flag("host-resolver-rules", "MAP *.example 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"),
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-sync", true))
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update",
+			true), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-sync", true))
 	ctx, stop := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(stop)
 	ctx, end := chromedp.NewExecAllocator(ctx, options...)

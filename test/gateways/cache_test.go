@@ -50,7 +50,8 @@ var throughCaches = []struct {
 	{"public", fillAndRead("/media/2?say-cache-control=public,max-age%3D3600,s-maxage%3D3600")},
 	{"Expires", fillAndRead("/media/3?say-expires=Thu,%2001%20Jan%202099%2000:00:00%20GMT")},
 	{"X-Accel-Expires", fillAndRead("/media/4?say-x-accel-expires=3600")},
-	{"X-Accel-Expires, and all else", fillAndRead("/media/5?say-x-accel-expires=3600&say-cache-control=public,max-age%3D3600&say-surrogate-control=max-age%3D3600&say-vary=accept")},
+	{"X-Accel-Expires, and all else",
+		fillAndRead("/media/5?say-x-accel-expires=3600&say-cache-control=public,max-age%3D3600&say-surrogate-control=max-age%3D3600&say-vary=accept")},
 	{"two lines of Cache-Control", fillAndRead("/media/6?say-cache-control=max-age%3D3600&say-cache-control=public")},
 	{"Shared", []asked{
 		{"/media/7?say-cache-control=max-age%3D3600", []string{"X-Api-Key: {shared}"}, 200, "MISS"},
@@ -107,7 +108,8 @@ func TestCachesInFront(t *testing.T) {
 						}
 						got := w.roundTrip(t, cache, testCase{target: a.target, headers: a.headers})
 						if got.status != a.status || got.header.Get("X-Cache") != a.cached {
-							t.Errorf("request %d, %q: %d %s, want %d %s; %v", i, a.headers, got.status, got.header.Get("X-Cache"), a.status, a.cached, got.header)
+							t.Errorf("request %d, %q: %d %s, want %d %s; %v", i, a.headers, got.status, got.header.Get("X-Cache"),
+								a.status, a.cached, got.header)
 						}
 					}
 				})

@@ -14,9 +14,11 @@ func TestTwoUpgrades(t *testing.T) {
 			address := g.start(t, w)
 			waitFor(t, address)
 			for _, upgrades := range [][]string{{"Upgrade: websocket", "Upgrade: h2c"}, {"Upgrade: h2c", "Upgrade: websocket"}} {
-				got := w.roundTrip(t, address, testCase{headers: append([]string{"Authorization: Bearer {key}", "Connection: Upgrade, HTTP2-Settings", webSocketKey, "HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA"}, upgrades...)})
+				got := w.roundTrip(t, address, testCase{headers: append([]string{"Authorization: Bearer {key}",
+					"Connection: Upgrade, HTTP2-Settings", webSocketKey, "HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA"}, upgrades...)})
 				asked := got.seen.Values("Upgrade")
-				if len(asked) > 0 && !slices.Equal(asked, []string{"websocket"}) || got.seen.Get("Http2-Settings") != "" || got.seen == nil && got.status != http.StatusBadRequest {
+				if len(asked) > 0 && !slices.Equal(asked, []string{"websocket"}) || got.seen.Get("Http2-Settings") != "" ||
+					got.seen == nil && got.status != http.StatusBadRequest {
 					t.Errorf("%q: %d, and the content server sees %v", upgrades, got.status, got.seen)
 				}
 			}

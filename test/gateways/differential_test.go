@@ -139,7 +139,8 @@ func divided() *syncv1.Group {
 	}
 	return &syncv1.Group{
 		Namespace: "tenants", Name: "acme", State: syncv1.GroupState_GROUP_STATE_ACTIVE,
-		Capabilities: []*syncv1.Capability{{Name: "checkout", Routes: []*syncv1.Route{{Methods: []string{"POST"}, Paths: []string{"/checkout"}}}}},
+		Capabilities: []*syncv1.Capability{{Name: "checkout", Routes: []*syncv1.Route{{Methods: []string{"POST"},
+			Paths: []string{"/checkout"}}}}},
 		Projects: []*syncv1.Project{
 			project("other", otherHost, &syncv1.Route{Paths: []string{"/**"}}),
 			project("secret", websiteHost, &syncv1.Route{Paths: []string{"/secret/**", "/report", "/report.php"}}),
@@ -159,7 +160,8 @@ func newComparison(t testing.TB, readers []*contentReader, options ...authorizer
 	c := &comparison{world: &world{}, arrived: make(chan arrived, 16), readers: readers}
 	minted := fixture.Mint(t)
 	group, digest := divided(), minted.Digest()
-	key := &syncv1.Key{Id: "id", Group: "tenants/acme", Permissions: []string{"read", "checkout"}, Versions: []*syncv1.Version{{Digest: digest[:]}}}
+	key := &syncv1.Key{Id: "id", Group: "tenants/acme", Permissions: []string{"read", "checkout"},
+		Versions: []*syncv1.Version{{Digest: digest[:]}}}
 	for _, project := range group.Projects {
 		key.Projects = append(key.Projects, project.Name)
 	}
@@ -231,7 +233,8 @@ func (c *comparison) judge(ctx context.Context, status int) (compared, error) {
 	c.decided.mu.Unlock()
 	found.passed, found.project = true, project
 	if a.project != project {
-		found.differences = append(found.differences, fmt.Sprintf("the content server gets the project %q, decided was %q", a.project, project))
+		found.differences = append(found.differences, fmt.Sprintf("the content server gets the project %q, decided was %q",
+			a.project, project))
 	}
 	if a.method != method {
 		found.differences = append(found.differences, fmt.Sprintf("%s arrives, decided was %s", a.method, method))

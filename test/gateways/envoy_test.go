@@ -121,7 +121,8 @@ func TestEnvoyConfig(t *testing.T) {
 	if filter.GetFailureModeAllow() || filter.GetStatusOnError().GetCode() != 503 || !filter.GetEncodeRawHeaders() {
 		t.Error("the filter lets requests pass, or says less than it knows")
 	}
-	if manager.GetNormalizePath() == nil || manager.GetNormalizePath().GetValue() || manager.GetMergeSlashes() || !manager.GetUseRemoteAddress().GetValue() {
+	if manager.GetNormalizePath() == nil || manager.GetNormalizePath().GetValue() || manager.GetMergeSlashes() ||
+		!manager.GetUseRemoteAddress().GetValue() {
 		t.Error("the content server may see another request than was decided on")
 	}
 	compareHeaders(t, filter)
@@ -163,7 +164,8 @@ func compareRemovals(t *testing.T, manager *managerv3.HttpConnectionManager) {
 			t.Errorf("%s is removed", name)
 		}
 	}
-	for _, name := range []string{"accept", "cookie", "authorization", "x-api-key", "x-request-id", "origin", "x-custom", "x-forwarded-client-cert", "content-type"} {
+	for _, name := range []string{"accept", "cookie", "authorization", "x-api-key", "x-request-id", "origin", "x-custom",
+		"x-forwarded-client-cert", "content-type"} {
 		if removed(name) {
 			t.Errorf("%s is removed", name)
 		}
@@ -175,13 +177,15 @@ func compareHeaders(t *testing.T, filter *authzv3.ExtAuthz) {
 	t.Helper()
 	sent := func(name string) bool {
 		for _, pattern := range filter.GetAllowedHeaders().GetPatterns() {
-			if exact := pattern.GetExact(); exact != "" && exact == name || pattern.GetPrefix() != "" && strings.HasPrefix(name, pattern.GetPrefix()) {
+			if exact := pattern.GetExact(); exact != "" && exact == name || pattern.GetPrefix() != "" &&
+				strings.HasPrefix(name, pattern.GetPrefix()) {
 				return true
 			}
 		}
 		return false
 	}
-	names := append([]string{"Authorization", "X-Api-Key", httpapi.HeaderRequestID, "X-Forwarded-For", "Forwarded", httpapi.HeaderGroup, "X-Keyward-Context-Anything"}, httpapi.DecisionHeaders...)
+	names := append([]string{"Authorization", "X-Api-Key", httpapi.HeaderRequestID, "X-Forwarded-For", "Forwarded",
+		httpapi.HeaderGroup, "X-Keyward-Context-Anything"}, httpapi.DecisionHeaders...)
 	for _, name := range names {
 		if !sent(strings.ToLower(name)) {
 			t.Errorf("%s is not sent", name)

@@ -11,17 +11,27 @@ import (
 // Parts of requests that may be read differently. Each is one byte or sequence that some reader takes for another one,
 // drops, or ends at.
 var (
-	segmentParts = []string{"secret", "report", "docs", "tree", "q", "t", "checkout", "x", "SECRET", "Report", "a", "", ".", "..", ";", ";a", ";a=b", "..;", ".;", "%2e", "%2E%2e", "%2f", "/", "//", "\\", "%5c",
-		"%00", "%09", "%0a", "%20", "+", ":", "::$DATA", "~1", "%25", "%2573", "%25%37%33", "%73", "%53", "%zz", "%", "%u0073", "%c0%af", "%c1%b3", "%ff", "%C5%BF", "%E2%84%AA", "%EF%BD%93", "%C2%AD", "|", "\"", "^",
+	segmentParts = []string{"secret", "report", "docs", "tree", "q", "t", "checkout", "x", "SECRET", "Report", "a", "", ".", "..",
+		";", ";a", ";a=b", "..;", ".;", "%2e", "%2E%2e", "%2f", "/", "//", "\\", "%5c",
+		"%00", "%09", "%0a", "%20", "+", ":", "::$DATA", "~1", "%25", "%2573", "%25%37%33", "%73", "%53", "%zz", "%", "%u0073",
+		"%c0%af", "%c1%b3", "%ff", "%C5%BF", "%E2%84%AA", "%EF%BD%93", "%C2%AD", "|", "\"", "^",
 		"{", "[", "]", "*", "%3b", "%3f", "%23", "#", "?", "@", "&", "=", "!", "'", "(", ",", "%2B", "%2c", "\xc3\xa9", "\xff", "\t", " "}
-	nameParts = []string{"siteId", "tenant_id", "SITEID", "siteid", "tenant.id", "tenant id", "tenant+id", "tenant%20id", "tenant[id", "tenant-id", "%73iteId", "%2573iteId", "a", "", "+", "%20", "%09", "%0b", "%00", "[]", "[", "]", "[0]", "[x]",
-		"[x][y]", "%5b%5d", "%5B", ".x", ".", "_", "?", "!", "%3f", "%26", "%3d", "%3b", ";", "#", "%23", "%zz", "%", "\xff", "%ff", "%EF%BB%BF", "%C5%BF", "\t", " "}
-	valueParts = []string{"42", "43", "44", "", "+", "%20", "%00", "%34%32", "%2542", "%zz", "%", "%ff", "&", ";", "#", "?", "=", ",", "%2c", "[]", "0", "4", "2", "\xff", "a", " "}
+	nameParts = []string{"siteId", "tenant_id", "SITEID", "siteid", "tenant.id", "tenant id", "tenant+id", "tenant%20id",
+		"tenant[id", "tenant-id", "%73iteId", "%2573iteId", "a", "", "+", "%20", "%09", "%0b", "%00", "[]", "[", "]", "[0]", "[x]",
+		"[x][y]", "%5b%5d", "%5B", ".x", ".", "_", "?", "!", "%3f", "%26", "%3d", "%3b", ";", "#", "%23", "%zz", "%", "\xff",
+		"%ff", "%EF%BB%BF", "%C5%BF", "\t", " "}
+	valueParts = []string{"42", "43", "44", "", "+", "%20", "%00", "%34%32", "%2542", "%zz", "%", "%ff", "&", ";", "#", "?", "=",
+		",", "%2c", "[]", "0", "4", "2", "\xff", "a", " "}
 	separators = []string{"&", "&", "&", "&", ";", "&&", "%26", "?", "&amp;", "#", "\x0c", ""}
-	hosts      = []string{websiteHost, websiteHost, websiteHost, otherHost, "CDN.acme.example", websiteHost + ".", websiteHost + ":80", websiteHost + ":", websiteHost + ":/", websiteHost + ":x", websiteHost + "," + otherHost,
-		websiteHost + " " + otherHost, otherHost + ":" + websiteHost, websiteHost + "/x", websiteHost + "#", websiteHost + "?", "x@" + websiteHost, "[::1]", "127.0.0.1", "", websiteHost + "%00", websiteHost + "%2e", "cdn%2eacme.example", "xn--" + websiteHost}
-	overrides = []string{"X-HTTP-Method-Override: DELETE", "X-HTTP-Method: DELETE", "X-Method-Override: DELETE", "X_HTTP_METHOD_OVERRIDE: DELETE", "X-Original-URL: /secret/x", "X-Rewrite-URL: /secret/x",
-		"X-Forwarded-Host: " + otherHost, "X-Original-Host: " + otherHost, "Forwarded: host=" + otherHost, "X-Host: " + otherHost, "X-Forwarded-Path: /secret", "X-Forwarded-Prefix: /secret", "X-Forwarded-Uri: /secret"}
+	hosts      = []string{websiteHost, websiteHost, websiteHost, otherHost, "CDN.acme.example", websiteHost + ".",
+		websiteHost + ":80", websiteHost + ":", websiteHost + ":/", websiteHost + ":x", websiteHost + "," + otherHost,
+		websiteHost + " " + otherHost, otherHost + ":" + websiteHost, websiteHost + "/x", websiteHost + "#", websiteHost +
+			"?", "x@" + websiteHost, "[::1]", "127.0.0.1", "", websiteHost + "%00", websiteHost + "%2e", "cdn%2eacme.example",
+		"xn--" + websiteHost}
+	overrides = []string{"X-HTTP-Method-Override: DELETE", "X-HTTP-Method: DELETE", "X-Method-Override: DELETE",
+		"X_HTTP_METHOD_OVERRIDE: DELETE", "X-Original-URL: /secret/x", "X-Rewrite-URL: /secret/x",
+		"X-Forwarded-Host: " + otherHost, "X-Original-Host: " + otherHost, "Forwarded: host=" + otherHost, "X-Host: " +
+			otherHost, "X-Forwarded-Path: /secret", "X-Forwarded-Prefix: /secret", "X-Forwarded-Uri: /secret"}
 )
 
 func some(t *rapid.T, what string, from []string, most int) string {
@@ -35,7 +45,8 @@ func spelled(t *rapid.T) spelling {
 	if rapid.IntRange(0, 9).Draw(t, "host") == 0 {
 		s.Host = rapid.SampledFrom(hosts).Draw(t, "which")
 	}
-	base := rapid.SampledFrom([]string{"/secret/x", "/secret", "/report", "/report.php/x", "/docs/tree/y", "/docs/x", "/q/x", "/q/x", "/t/x", "/x", "/checkout", ""}).Draw(t, "base")
+	base := rapid.SampledFrom([]string{"/secret/x", "/secret", "/report", "/report.php/x", "/docs/tree/y", "/docs/x", "/q/x",
+		"/q/x", "/t/x", "/x", "/checkout", ""}).Draw(t, "base")
 	if changes := rapid.IntRange(0, 3).Draw(t, "changes"); base == "" || changes > 0 {
 		for range max(changes, 1) {
 			at := rapid.IntRange(0, len(base)).Draw(t, "at")
@@ -51,7 +62,8 @@ func spelled(t *rapid.T) spelling {
 		if i > 0 {
 			separator = rapid.SampledFrom(separators).Draw(t, "separator")
 		}
-		name, value := rapid.SampledFrom([]string{"siteId", "siteId", "tenant_id", "a"}).Draw(t, "name"), rapid.SampledFrom([]string{"42", "43"}).Draw(t, "value")
+		name, value := rapid.SampledFrom([]string{"siteId", "siteId", "tenant_id", "a"}).Draw(t,
+			"name"), rapid.SampledFrom([]string{"42", "43"}).Draw(t, "value")
 		if rapid.Bool().Draw(t, "odd name") {
 			name = some(t, "name", nameParts, 3)
 		}
@@ -110,7 +122,8 @@ func FuzzReaders(f *testing.F) {
 	front := &pool{address: startProxy(f, c.world)}
 	f.Cleanup(front.close)
 	f.Fuzz(func(t *testing.T, method, host, target string) {
-		if strings.ContainsAny(method+host+target, "\r\n") || len(method)+len(host)+len(target) > 16<<10 || method == "" || method == "CONNECT" {
+		if strings.ContainsAny(method+host+target, "\r\n") || len(method)+len(host)+len(target) > 16<<10 || method == "" ||
+			method == "CONNECT" {
 			return
 		}
 		s := spelling{Method: method, Host: host, Target: target}

@@ -31,7 +31,8 @@ func roundTripHTTP2(ctx context.Context, address, key string, s *spelling) (int,
 	}
 	var block bytes.Buffer
 	encoder := hpack.NewEncoder(&block)
-	for _, field := range [][2]string{{":method", s.method()}, {":scheme", "http"}, {":authority", host}, {":path", s.Target}, {"x-api-key", key}} {
+	for _, field := range [][2]string{{":method", s.method()}, {":scheme", "http"}, {":authority", host}, {":path", s.Target},
+		{"x-api-key", key}} {
 		if err := encoder.WriteField(hpack.HeaderField{Name: field[0], Value: field[1]}); err != nil {
 			return 0, err
 		}
@@ -41,7 +42,8 @@ func roundTripHTTP2(ctx context.Context, address, key string, s *spelling) (int,
 	}
 	framer := http2.NewFramer(conn, conn)
 	framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
-	if err := errors.Join(framer.WriteSettings(), framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes(), EndStream: true, EndHeaders: true})); err != nil {
+	if err := errors.Join(framer.WriteSettings(), framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1,
+		BlockFragment: block.Bytes(), EndStream: true, EndHeaders: true})); err != nil {
 		return 0, err
 	}
 	for {

@@ -52,13 +52,16 @@ var rows = []row{
 		return c.describe(t, testCase{method: "DELETE", headers: []string{"Origin: " + page, "Authorization: Bearer {key}"}})
 	}},
 	{"denial, before the body is sent", "403 `permission_denied`", func(t *testing.T, c *client) string {
-		return c.describe(t, testCase{method: "POST", headers: []string{"Authorization: Bearer {key}", "Content-Length: 4"}}) // which never arrive
+		// The four bytes never arrive.
+		return c.describe(t, testCase{method: "POST", headers: []string{"Authorization: Bearer {key}", "Content-Length: 4"}})
 	}},
 	{"the same, on a connection that is kept", "", func(t *testing.T, c *client) string {
-		return c.denied(t, testCase{method: "POST", keepAlive: true, headers: []string{"Authorization: Bearer {key}", "Content-Length: 4"}}, "body")
+		return c.denied(t, testCase{method: "POST", keepAlive: true, headers: []string{"Authorization: Bearer {key}",
+			"Content-Length: 4"}}, "body")
 	}},
 	{"the same, in chunks", "", func(t *testing.T, c *client) string {
-		return c.denied(t, testCase{method: "POST", keepAlive: true, headers: []string{"Authorization: Bearer {key}", "Transfer-Encoding: chunked"}}, "4\r\nbody\r\n0\r\n\r\n")
+		return c.denied(t, testCase{method: "POST", keepAlive: true, headers: []string{"Authorization: Bearer {key}",
+			"Transfer-Encoding: chunked"}}, "4\r\nbody\r\n0\r\n\r\n")
 	}},
 	{"content, for an allowed page", "200, CORS", outcomeOf("Origin: "+page, "Authorization: Bearer {key}")},
 	{"WebSocket", "echoes", socket},
@@ -73,7 +76,8 @@ var rows = []row{
 	{"100 MB down", "as sent, streamed", download},
 	{"100 MB up", "as sent, streamed", upload},
 	{"spoofed `X-Keyward-` headers", "", func(t *testing.T, c *client) string {
-		got := c.roundTrip(t, c.address, testCase{headers: []string{"Authorization: Bearer {key}", "X-Keyward-Group: evil", "X-Keyward-Context-Anything: evil"}})
+		got := c.roundTrip(t, c.address, testCase{headers: []string{"Authorization: Bearer {key}", "X-Keyward-Group: evil",
+			"X-Keyward-Context-Anything: evil"}})
 		if got.seen == nil {
 			return summary(got)
 		}
@@ -83,7 +87,8 @@ var rows = []row{
 		return "removed"
 	}},
 	{"`X-Request-Id` of content is", "", func(t *testing.T, c *client) string {
-		if id := c.roundTrip(t, c.address, testCase{headers: []string{"Authorization: Bearer {key}"}}).header.Get("X-Request-Id"); id == "of-the-upstream" {
+		if id := c.roundTrip(t, c.address,
+			testCase{headers: []string{"Authorization: Bearer {key}"}}).header.Get("X-Request-Id"); id == "of-the-upstream" {
 			return "the content server's"
 		}
 		return "the decision's"
@@ -95,7 +100,8 @@ var rows = []row{
 		return "yes"
 	}},
 	{"CORS of the content server is", "", func(t *testing.T, c *client) string {
-		got := c.roundTrip(t, c.address, testCase{target: "/media/cors", headers: []string{"Authorization: Bearer {key}", "Origin: " + page}})
+		got := c.roundTrip(t, c.address, testCase{target: "/media/cors",
+			headers: []string{"Authorization: Bearer {key}", "Origin: " + page}})
 		if got.header.Get("Access-Control-Allow-Origin") == page {
 			return "replaced"
 		}
@@ -103,7 +109,10 @@ var rows = []row{
 	}},
 	{"what pages may read is", "both lists", readable},
 	{"`X-HTTP-Method-Override`, `X-Original-URL` and their kind are", "removed", overridden},
-	{"`Cache-Control: public, max-age=60, s-maxage=600` becomes", "", func(t *testing.T, c *client) string { return c.caching(t, "{key}") }},
+	{"`Cache-Control: public, max-age=60, s-maxage=600` becomes", "", func(t *testing.T,
+		c *client) string {
+		return c.caching(t, "{key}")
+	}},
 	{"the same, with `caching: Shared`", "", func(t *testing.T, c *client) string { return c.caching(t, "{shared}") }},
 	{"no validation server", "", func(t *testing.T, c *client) string {
 		if c.gateway.unavailable == 0 {

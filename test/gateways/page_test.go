@@ -78,7 +78,8 @@ func (m matrix) comparePage(t *testing.T) {
 		for _, r := range rows {
 			for gateway, found := range m[r.name] {
 				if written[r.name][gateway] != found {
-					t.Errorf("%s is stale: %s, %s: it says %q, and it is %q; see the comment there", pagePath, gateway, r.name, written[r.name][gateway], found)
+					t.Errorf("%s is stale: %s, %s: it says %q, and it is %q; see the comment there", pagePath, gateway, r.name,
+						written[r.name][gateway], found)
 				}
 			}
 		}

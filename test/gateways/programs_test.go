@@ -41,7 +41,8 @@ func startNginx(t testing.TB, w *world) string {
 	t.Helper()
 	keyward, content := w.keyward, w.content
 	program, dir, address := installed(t, "nginx"), t.TempDir(), freeAddress(t)
-	site := shipped(t, "nginx/keyward.conf", "/authz/nginx;", w.named("/authz/nginx", "?project=", ";"), "127.0.0.1:8081", keyward, "127.0.0.1:9000", content, "listen 8080", "listen "+address)
+	site := shipped(t, "nginx/keyward.conf", "/authz/nginx;", w.named("/authz/nginx", "?project=", ";"), "127.0.0.1:8081",
+		keyward, "127.0.0.1:9000", content, "listen 8080", "listen "+address)
 	write(t, filepath.Join(dir, "keyward.conf"), site)
 	main := filepath.Join(dir, "nginx.conf")
 	write(t, main, fmt.Sprintf(`daemon off; master_process off; pid %[1]s/pid; error_log stderr error;
@@ -60,7 +61,8 @@ func startCaddy(t testing.TB, w *world) string {
 	t.Helper()
 	keyward, content := w.keyward, w.content
 	program, dir, address := installed(t, "caddy"), t.TempDir(), freeAddress(t)
-	site := shipped(t, "caddy/Caddyfile", "rewrite /authz/caddy?", w.named("rewrite /authz/caddy", "/projects/", "?"), "127.0.0.1:8081", keyward, "127.0.0.1:9000", content, ":8080 {", "http://:"+portOf(address)+" {")
+	site := shipped(t, "caddy/Caddyfile", "rewrite /authz/caddy?", w.named("rewrite /authz/caddy", "/projects/", "?"),
+		"127.0.0.1:8081", keyward, "127.0.0.1:9000", content, ":8080 {", "http://:"+portOf(address)+" {")
 	main := filepath.Join(dir, "Caddyfile")
 	write(t, main, "{\n\tadmin off\n}\n"+site)
 	run(t, dir, program, "run", "--config", main)
@@ -77,7 +79,8 @@ func startHAProxy(t testing.TB, w *world) string {
 	if w.project != "" {
 		action = "lua.keyward " + w.project
 	}
-	write(t, main, shipped(t, "haproxy/haproxy.cfg", "lua.keyward -", action, "127.0.0.1:8080", address, "127.0.0.1:9000", content, "lua-load ", "lua-load "+dir+"/"))
+	write(t, main, shipped(t, "haproxy/haproxy.cfg", "lua.keyward -", action, "127.0.0.1:8080", address, "127.0.0.1:9000",
+		content, "lua-load ", "lua-load "+dir+"/"))
 	run(t, dir, program, "-db", "-f", main)
 	return address
 }
@@ -96,7 +99,8 @@ func startTraefik(t testing.TB, w *world) string {
 	dir, address := t.TempDir(), freeAddress(t)
 	dynamic := filepath.Join(dir, "keyward.yaml")
 	write(t, dynamic, shipped(t, "traefik/keyward.yaml", "/authz/traefik\n", w.named("/authz/traefik", "?project=", "\n"),
-		"path: /authz/traefik/preflights", w.named("path: /authz/traefik/preflights", "/projects/", ""), "127.0.0.1:8081", keyward, "127.0.0.1:9000", content))
+		"path: /authz/traefik/preflights", w.named("path: /authz/traefik/preflights", "/projects/",
+			""), "127.0.0.1:8081", keyward, "127.0.0.1:9000", content))
 	main := filepath.Join(dir, "traefik.yaml")
 	write(t, main, shipped(t, "traefik/traefik.yaml", "127.0.0.1:8080", address, "keyward.yaml\n\n", dynamic+"\n\n"))
 	run(t, dir, program, "--configFile="+main)

@@ -182,7 +182,8 @@ func startTomcat(t testing.TB) []*contentReader {
 		return missing(t, "Tomcat", errors.Join(err, errors.New("no tomcat10-embed-core in /usr/share/java")))
 	}
 	address := freeAddress(t)
-	run(t, t.TempDir(), program, "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", jars[len(jars)-1], sourceOf(t, "java/Reader.java"), portOf(address))
+	run(t, t.TempDir(), program, "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", jars[len(jars)-1], sourceOf(t, "java/Reader.java"),
+		portOf(address))
 	tomcat := newReader("Tomcat", address)
 	tomcat.dropsParameters = true
 	return []*contentReader{tomcat}
@@ -211,7 +212,8 @@ func goReader() http.Handler {
 			_ = json.NewEncoder(w).Encode(&reading{
 				Classes: map[string]string{"ServeMux": class},
 				Paths:   map[string]string{"URL.Path": r.URL.Path, "ParseRequestURI": whole.Path},
-				Params:  map[string]map[string][]string{"URL.Query": params(r.URL.Query()), "ParseQuery": params(parsed), "ParseRequestURI": params(whole.Query())},
+				Params: map[string]map[string][]string{"URL.Query": params(r.URL.Query()), "ParseQuery": params(parsed),
+					"ParseRequestURI": params(whole.Query())},
 				Hosts:   map[string]string{"Host": r.Host},
 				Methods: map[string]string{"Method": r.Method},
 			})
@@ -219,7 +221,9 @@ func goReader() http.Handler {
 	}
 	mux := http.NewServeMux()
 	for _, pattern := range []struct{ path, class string }{
-		{"/", classWebsite}, {"/secret", classSecret}, {"/secret/", classSecret}, {"/report", classSecret}, {"/report/{$}", classSecret}, {"/report.php", classSecret}, {"/report.php/", classSecret}, {"/docs/tree", classTree}, {"/docs/tree/", classTree},
+		{"/", classWebsite}, {"/secret", classSecret}, {"/secret/", classSecret}, {"/report", classSecret}, {"/report/{$}",
+			classSecret}, {"/report.php", classSecret}, {"/report.php/", classSecret}, {"/docs/tree", classTree},
+		{"/docs/tree/", classTree},
 		{"/q", classQuery}, {"/q/", classQuery}, {"/t", classTenant}, {"/t/", classTenant},
 	} {
 		mux.Handle(pattern.path, read(pattern.class))
@@ -265,7 +269,8 @@ func (p *pool) roundTrip(ctx context.Context, raw []byte, method string) (reply,
 			switch {
 			case used:
 				continue // it may have been closed in the meantime
-			case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+			case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET),
+				errors.Is(err, syscall.EPIPE):
 				return reply{}, fmt.Errorf("%w: %w", errRefused, err) // PHP, for bytes that it refuses
 			}
 			return reply{}, err

@@ -12,14 +12,16 @@ import (
 // that reading a range needs; also if the content server supports CORS itself.
 func readable(t *testing.T, c *client) string {
 	for _, target := range []string{"/media/1", "/media/cors"} {
-		got := c.roundTrip(t, c.address, testCase{target: target + "?say-access-control-expose-headers=X-Total-Count,X-Other", headers: []string{"Authorization: Bearer {key}", "Origin: " + page}})
+		got := c.roundTrip(t, c.address, testCase{target: target + "?say-access-control-expose-headers=X-Total-Count,X-Other",
+			headers: []string{"Authorization: Bearer {key}", "Origin: " + page}})
 		var names []string
 		for _, line := range got.header.Values("Access-Control-Expose-Headers") {
 			for name := range strings.SplitSeq(line, ",") {
 				names = append(names, strings.ToLower(strings.TrimSpace(name)))
 			}
 		}
-		for _, name := range []string{"x-total-count", "x-other", "x-request-id", "ratelimit", "ratelimit-policy", "content-range", "accept-ranges", "etag", "content-disposition"} {
+		for _, name := range []string{"x-total-count", "x-other", "x-request-id", "ratelimit", "ratelimit-policy",
+			"content-range", "accept-ranges", "etag", "content-disposition"} {
 			if !slices.Contains(names, name) && !slices.Contains(names, "*") {
 				return "not " + name
 			}
@@ -34,10 +36,13 @@ func readable(t *testing.T, c *client) string {
 
 // unwanted headers make some content servers use another method, path or host, or another client.
 var unwanted = []string{
-	"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-Method", "X-Forwarded-Method", "X-Original-URL", "X-Original-URI", "X-Original-Path", "X-Original-Host", "X-Rewrite-URL",
-	"X-Forwarded-Uri", "X-Forwarded-Path", "X-Forwarded-Prefix", "X-Forwarded-Script-Name", "X-Script-Name", "X-Replaced-Path", "X-Envoy-Original-Path", "X-Request-Uri", "X-Proxy-Url",
+	"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-Method", "X-Forwarded-Method", "X-Original-URL",
+	"X-Original-URI", "X-Original-Path", "X-Original-Host", "X-Rewrite-URL",
+	"X-Forwarded-Uri", "X-Forwarded-Path", "X-Forwarded-Prefix", "X-Forwarded-Script-Name", "X-Script-Name", "X-Replaced-Path",
+	"X-Envoy-Original-Path", "X-Request-Uri", "X-Proxy-Url",
 	"X-Host", "X-HTTP-Host-Override", "X-Forwarded-Server", "X-Accel-Mapping", "X-Sendfile-Type",
-	"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Ssl", "X-Forwarded-Scheme", "Forwarded", "X-Real-IP", "True-Client-IP", "CF-Connecting-IP", "X-Client-IP", "Client-IP",
+	"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Ssl", "X-Forwarded-Scheme",
+	"Forwarded", "X-Real-IP", "True-Client-IP", "CF-Connecting-IP", "X-Client-IP", "Client-IP",
 	"X-Cluster-Client-IP", "Fastly-Client-IP", "X-Remote-Addr", "X-Originating-IP", "Front-End-Https", "WL-Proxy-Client-IP", "X-Forwarded",
 }
 
@@ -58,13 +63,15 @@ func unwantedOf(g *gateway) []string {
 // them headers that only Keyward may set.
 func overridden(t *testing.T, c *client) string {
 	var names []string
-	for _, name := range append(unwantedOf(c.gateway), "X-Request-Id", "X-Api-Key", "X-Keyward-Group", "X-Keyward-Context-Bucketname", "X-Keyward-Context-Database", "X-Keyward-Anything") {
+	for _, name := range append(unwantedOf(c.gateway), "X-Request-Id", "X-Api-Key", "X-Keyward-Group",
+		"X-Keyward-Context-Bucketname", "X-Keyward-Context-Database", "X-Keyward-Anything") {
 		if httpapi.MayBeRemoved(name) && !httpapi.IsReserved(name) && name != "X-Request-Id" && name != "X-Api-Key" {
 			names = append(names, name)
 		}
 		for _, other := range "!#$%&'*+.^_`|~" {
 			if strings.Contains(name, "-") {
-				names = append(names, strings.ToLower(strings.ReplaceAll(name, "-", string(other))), strings.Replace(name, "-", string(other), 1))
+				names = append(names, strings.ToLower(strings.ReplaceAll(name, "-", string(other))),
+					strings.Replace(name, "-", string(other), 1))
 			}
 		}
 	}
@@ -119,7 +126,8 @@ func (c *client) caching(t *testing.T, key string) string {
 		}
 	}
 	text := "`" + strings.Join(directives, ", ") + "`"
-	if key == "{key}" && (strings.Contains(text, "public") || strings.Contains(text, "s-maxage") || !strings.Contains(text, "private") && !strings.Contains(text, "no-store")) {
+	if key == "{key}" && (strings.Contains(text, "public") || strings.Contains(text, "s-maxage") ||
+		!strings.Contains(text, "private") && !strings.Contains(text, "no-store")) {
 		t.Errorf("shared caches read %v", got.header)
 	}
 	lines := got.header.Values("Vary")

@@ -54,16 +54,19 @@ func newFleet(t *testing.T) (*fleet, keyformat.Key) {
 	return &fleet{manager: fakemanager.Start(t), program: program, update: &syncv1.Update{Revision: 1, CaughtUp: true,
 		Groups: []*syncv1.Group{{Namespace: "tenants", Name: "acme", State: syncv1.GroupState_GROUP_STATE_ACTIVE,
 			Projects: []*syncv1.Project{{Name: "default", OwnsAll: true, Origins: &syncv1.OriginPolicy{AllowMissing: true}}}}},
-		Keys: []*syncv1.Key{{Id: "k1", Group: "tenants/acme", Projects: []string{"default"}, Permissions: []string{"read"}, Versions: []*syncv1.Version{{Digest: digest[:]}}}},
+		Keys: []*syncv1.Key{{Id: "k1", Group: "tenants/acme", Projects: []string{"default"}, Permissions: []string{"read"},
+			Versions: []*syncv1.Version{{Digest: digest[:]}}}},
 	}}, key
 }
 
 // start starts a validator, which gets requests from the moment when it listens, before it has its keys.
 func (f *fleet) start(t *testing.T, i *instance) {
 	t.Helper()
-	i.process = exec.CommandContext(t.Context(), f.program, "--instance="+i.name, "--http-bind-address="+i.http, "--admin-bind-address="+i.admin, "--grpc-bind-address=127.0.0.1:0",
+	i.process = exec.CommandContext(t.Context(), f.program, "--instance="+i.name, "--http-bind-address="+i.http,
+		"--admin-bind-address="+i.admin, "--grpc-bind-address=127.0.0.1:0",
 		"--trusted-proxies=127.0.0.1/32", "--shutdown-delay=500ms",
-		"--sync-address="+f.manager.Address, "--sync-server-name="+fakemanager.ServerName, "--sync-ca-file="+f.manager.CAFile, "--sync-token-file="+f.manager.TokenFile)
+		"--sync-address="+f.manager.Address, "--sync-server-name="+fakemanager.ServerName, "--sync-ca-file="+f.manager.CAFile,
+		"--sync-token-file="+f.manager.TokenFile)
 	i.output = &strings.Builder{}
 	i.process.Stderr = i.output
 	if err := i.process.Start(); err != nil {
@@ -98,11 +101,11 @@ func (i *instance) terminate(t *testing.T) {
 
 // load sends requests at a rate until it is stopped, and counts those without the right response.
 type load struct {
-	client    *http.Client
-	target    string
-	key       string
-	completed atomic.Int64
-	failed    atomic.Int64
+	client      *http.Client
+	target      string
+	key         string
+	completed   atomic.Int64
+	failed      atomic.Int64
 	firstFailed atomic.Pointer[string]
 }
 
@@ -159,7 +162,8 @@ func (l *load) one(n int) error {
 func TestUpgradeUnderLoad(t *testing.T) {
 	installed(t, "nginx")
 	f, key := newFleet(t)
-	instances := []*instance{{name: "validator-0", http: freeAddress(t), admin: freeAddress(t)}, {name: "validator-1", http: freeAddress(t), admin: freeAddress(t)}}
+	instances := []*instance{{name: "validator-0", http: freeAddress(t), admin: freeAddress(t)},
+		{name: "validator-1", http: freeAddress(t), admin: freeAddress(t)}}
 	for _, i := range instances {
 		f.start(t, i)
 		f.sync(t, i)
@@ -168,9 +172,11 @@ func TestUpgradeUnderLoad(t *testing.T) {
 	address := startNginx(t, &world{keyward: instances[0].http + " max_fails=0; server " + instances[1].http, content: content})
 	waitFor(t, address)
 
-	transport := &http.Transport{MaxIdleConnsPerHost: atOnce, DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(usualClient)}}).DialContext}
+	transport := &http.Transport{MaxIdleConnsPerHost: atOnce,
+		DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(usualClient)}}).DialContext}
 	t.Cleanup(transport.CloseIdleConnections)
-	l := &load{client: &http.Client{Transport: transport, Timeout: patience / 6}, target: "http://" + address + "/media/1", key: key.Reveal()}
+	l := &load{client: &http.Client{Transport: transport, Timeout: patience / 6}, target: "http://" + address + "/media/1",
+		key: key.Reveal()}
 	ctx, stop := context.WithTimeout(t.Context(), 3*patience)
 	took := make(chan time.Duration, 1)
 	go func() { took <- l.run(ctx) }()
@@ -190,7 +196,8 @@ func TestUpgradeUnderLoad(t *testing.T) {
 	}
 	stop()
 	seconds := (<-took).Seconds()
-	t.Logf("%d requests in %.1f s, %.0f a second; %d failed", l.completed.Load(), seconds, float64(l.completed.Load())/seconds, l.failed.Load())
+	t.Logf("%d requests in %.1f s, %.0f a second; %d failed", l.completed.Load(), seconds, float64(l.completed.Load())/seconds,
+		l.failed.Load())
 	if l.failed.Load() > 0 {
 		t.Errorf("%d failed; the first: %s", l.failed.Load(), *l.firstFailed.Load())
 	}

@@ -67,12 +67,16 @@ func (quota) Sent(string, uint64, time.Time) {}
 // groups are three equal ones, except for caching.
 func groups(origins []string) []*syncv1.Group {
 	var all []*syncv1.Group
-	for name, caching := range map[string]syncv1.Caching{"acme": syncv1.Caching_CACHING_UNSPECIFIED, "spent": syncv1.Caching_CACHING_UNSPECIFIED, "shared": syncv1.Caching_CACHING_SHARED} {
+	for name, caching := range map[string]syncv1.Caching{"acme": syncv1.Caching_CACHING_UNSPECIFIED,
+		"spent": syncv1.Caching_CACHING_UNSPECIFIED, "shared": syncv1.Caching_CACHING_SHARED} {
 		all = append(all, &syncv1.Group{
 			Caching:   caching,
-			Namespace: "tenants", Name: name, Tier: "Pro", State: syncv1.GroupState_GROUP_STATE_ACTIVE, Context: map[string]string{"bucketName": "acme-media"},
-			Capabilities: []*syncv1.Capability{{Name: "upload", Routes: []*syncv1.Route{{Methods: []string{"POST"}, Paths: []string{"/media/upload"}}}}},
-			Projects: []*syncv1.Project{{Name: "media", Routes: []*syncv1.Route{{Hosts: []string{"cdn.acme.example"}, Paths: []string{"/media/**"}}},
+			Namespace: "tenants", Name: name, Tier: "Pro", State: syncv1.GroupState_GROUP_STATE_ACTIVE,
+			Context: map[string]string{"bucketName": "acme-media"},
+			Capabilities: []*syncv1.Capability{{Name: "upload", Routes: []*syncv1.Route{{Methods: []string{"POST"},
+				Paths: []string{"/media/upload"}}}}},
+			Projects: []*syncv1.Project{{Name: "media", Routes: []*syncv1.Route{{Hosts: []string{"cdn.acme.example"},
+				Paths: []string{"/media/**"}}},
 				Origins: &syncv1.OriginPolicy{Patterns: origins, AllowMissing: true}}},
 		})
 	}
@@ -88,7 +92,8 @@ func newWorld(t *testing.T, origins ...string) *world {
 		minted := fixture.Mint(t)
 		digest := minted.Digest()
 		*text = minted.Reveal()
-		key := &syncv1.Key{Id: "id-" + id, Group: "tenants/acme", Projects: []string{"media"}, Permissions: []string{"read", "upload"}, Versions: []*syncv1.Version{{Digest: digest[:]}}}
+		key := &syncv1.Key{Id: "id-" + id, Group: "tenants/acme", Projects: []string{"media"},
+			Permissions: []string{"read", "upload"}, Versions: []*syncv1.Version{{Digest: digest[:]}}}
 		switch id {
 		case "spent", "shared":
 			key.Group = "tenants/" + id
@@ -106,7 +111,8 @@ func newWorld(t *testing.T, origins ...string) *world {
 		limit.Fail(netip.MustParseAddr(failingClient), now)
 	}
 	rates := ratelimit.New(func() time.Time { return now })
-	rates.Admit(&decision.Group{Identity: "tenants/acme"}, &decision.Key{ID: "id-fast", Rate: decision.RateLimit{PerSecond: 2, Burst: 1}}, now)
+	rates.Admit(&decision.Group{Identity: "tenants/acme"}, &decision.Key{ID: "id-fast",
+		Rate: decision.RateLimit{PerSecond: 2, Burst: 1}}, now)
 	g := authorizer.New(s, func() time.Time { return now }, log, prometheus.NewRegistry(),
 		authorizer.WithThrottle(limit), authorizer.WithRates(rates), authorizer.WithQuota(quota("tenants/spent")))
 	trusted := clientaddr.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, clientaddr.HeaderXForwardedFor)
@@ -164,7 +170,8 @@ func (w *world) send(t *testing.T, address string, e testCase) net.Conn {
 			client = failingClient
 			continue
 		}
-		lines += strings.NewReplacer("{key}", w.key, "{spent}", w.spent, "{paced}", w.paced, "{fast}", w.fast, "{shared}", w.shared).Replace(line) + "\r\n"
+		lines += strings.NewReplacer("{key}", w.key, "{spent}", w.spent, "{paced}", w.paced, "{fast}", w.fast, "{shared}",
+			w.shared).Replace(line) + "\r\n"
 	}
 	target := "/media/1"
 	if e.target != "" {

@@ -10,7 +10,9 @@ import (
 // FuzzLists has a client write anything in front of what a trusted proxy has added: only what the proxy added counts.
 // Without a proxy, nothing of it counts.
 func FuzzLists(f *testing.F) {
-	for _, seed := range []string{"", "198.51.100.7", "198.51.100.7, 10.0.0.2", "for=198.51.100.7;by=10.0.0.1", `for="[2001:db8::1]:80"`, `for="`, `for="a\`, `"`, `\`, `for=10.0.0.1,`, ";", "for=unknown;for=x", "::ffff:10.0.0.1", "fe80::1%,eth0", ","} {
+	for _, seed := range []string{"", "198.51.100.7", "198.51.100.7, 10.0.0.2", "for=198.51.100.7;by=10.0.0.1",
+		`for="[2001:db8::1]:80"`, `for="`, `for="a\`, `"`, `\`, `for=10.0.0.1,`, ";", "for=unknown;for=x", "::ffff:10.0.0.1",
+		"fe80::1%,eth0", ","} {
 		f.Add(seed, true)
 		f.Add(seed, false)
 	}
@@ -25,10 +27,12 @@ func FuzzLists(f *testing.F) {
 			if got := resolver.FromConnection(netip.MustParseAddr(proxy), http.Header{header: lines}); got != netip.MustParseAddr(client) {
 				t.Fatalf("%s: %q is from %v", header, lines, got)
 			}
-			if got := resolver.FromConnection(netip.MustParseAddr(stranger), http.Header{header: lines}); got != netip.MustParseAddr(stranger) {
+			if got := resolver.FromConnection(netip.MustParseAddr(stranger),
+				http.Header{header: lines}); got != netip.MustParseAddr(stranger) {
 				t.Fatalf("%s: %q of a stranger is from %v", header, lines, got)
 			}
-			if got := resolver.FromConnection(netip.MustParseAddr(proxy), http.Header{header: {written}}); got.IsValid() && resolver.Trusts(got) {
+			if got := resolver.FromConnection(netip.MustParseAddr(proxy), http.Header{header: {written}}); got.IsValid() &&
+				resolver.Trusts(got) {
 				t.Fatalf("%s: %q is from a proxy, %v", header, written, got)
 			}
 			if got := Read(written); got.IsValid() && (got.Is4In6() || got.Zone() != "") {
@@ -49,7 +53,8 @@ func FuzzForwardedElement(f *testing.F) {
 		if strings.ContainsAny(host, "\r\n") {
 			return // no server accepts it as a host
 		}
-		if got := New(trusted, HeaderForwarded).FromConnection(netip.MustParseAddr("10.0.0.1"), http.Header{HeaderForwarded: {"for=198.51.100.7, " + element}}); got != netip.MustParseAddr("192.0.2.1") {
+		if got := New(trusted, HeaderForwarded).FromConnection(netip.MustParseAddr("10.0.0.1"),
+			http.Header{HeaderForwarded: {"for=198.51.100.7, " + element}}); got != netip.MustParseAddr("192.0.2.1") {
 			t.Fatalf("%q, of the host %q, is from %v", element, host, got)
 		}
 	})

@@ -62,7 +62,8 @@ func TestResponses(t *testing.T) {
 	url, key := serve(t)
 	const allowed = `"bucketName":"acme-media","code":"allowed","database":"acme_prod","groupId":"tenants/acme","groupName":"Acmé","keyId":"k1","permissions":"read","project":"default","requestId":ID,"status":200`
 	policy := func(principal, effect, context string) string {
-		return fmt.Sprintf(`{"principalId":%q,"policyDocument":{"Version":"2012-10-17","Statement":[{"Action":"execute-api:Invoke","Effect":%q,"Resource":%q}]},"context":{%s}}`, principal, effect, arn, context)
+		return fmt.Sprintf(`{"principalId":%q,"policyDocument":{"Version":"2012-10-17","Statement":[{"Action":"execute-api:Invoke","Effect":%q,"Resource":%q}]},"context":{%s}}`,
+			principal, effect, arn, context)
 	}
 	for name, c := range map[string]struct{ event, want string }{
 		"token":                 {tokenEvent, policy("k1", "Allow", allowed)},
@@ -71,9 +72,11 @@ func TestResponses(t *testing.T) {
 		"request, 1.0, said so": {strings.Replace(restEvent, "{", `{"version":"1.0",`, 1), policy("k1", "Allow", allowed)},
 		"request, 2.0":          {httpEvent, `{"isAuthorized":true,"context":{` + allowed + `}}`},
 		"no token": {strings.Replace(tokenEvent, "Bearer KEY", "", 1),
-			policy("anonymous", "Deny", `"code":"key_missing","detail":"Send the API key as 'Authorization: Bearer \u003ckey\u003e' or 'X-Api-Key: \u003ckey\u003e'.","requestId":ID,"status":401,"title":"API key missing"`)},
+			policy("anonymous", "Deny",
+				`"code":"key_missing","detail":"Send the API key as 'Authorization: Bearer \u003ckey\u003e' or 'X-Api-Key: \u003ckey\u003e'.","requestId":ID,"status":401,"title":"API key missing"`)},
 		"not its project": {strings.Replace(restEvent, `"path":"/request","httpMethod"`, `"path":"/other","httpMethod"`, 1),
-			policy("k1", "Deny", `"code":"project_unknown","detail":"The request belongs to no project of the API key's group.","requestId":ID,"status":403,"title":"No such project"`)},
+			policy("k1", "Deny",
+				`"code":"project_unknown","detail":"The request belongs to no project of the API key's group.","requestId":ID,"status":403,"title":"No such project"`)},
 		"an encoded path": {strings.Replace(httpEvent, `"rawPath":"/my/path"`, `"rawPath":"/my/%70ath"`, 1), `"code":"path_ambiguous"`},
 		"a write":         {strings.Replace(httpEvent, `"method":"GET"`, `"method":"PUT"`, 1), `"code":"permission_denied"`},
 	} {
@@ -90,15 +93,18 @@ func TestResponses(t *testing.T) {
 			}
 		})
 	}
-	if _, got := post(t, url, strings.ReplaceAll(restEvent, "KEY", key)); !strings.Contains(got, `"requestId":"c6af9ac6-7b61-11e6-9a41-93e8deadbeef"`) {
+	if _, got := post(t, url, strings.ReplaceAll(restEvent, "KEY", key)); !strings.Contains(got,
+		`"requestId":"c6af9ac6-7b61-11e6-9a41-93e8deadbeef"`) {
 		t.Errorf("the gateway's request id is not taken: %s", got)
 	}
 	for _, problem := range []string{"?projct=media", "?Project=media", "?project=", "?project=media&project=other", "?project=other;x"} {
-		if status, got := post(t, url+problem, strings.ReplaceAll(restEvent, "KEY", key)); status != 400 || !strings.Contains(got, "parameter_invalid") {
+		if status, got := post(t, url+problem, strings.ReplaceAll(restEvent, "KEY", key)); status != 400 ||
+			!strings.Contains(got, "parameter_invalid") {
 			t.Errorf("%s: %d %s", problem, status, got)
 		}
 	}
-	if _, got := post(t, url+"?project=nope", strings.ReplaceAll(restEvent, "KEY", key)); !strings.Contains(got, "project_unknown") && !strings.Contains(got, "too_many_failures") {
+	if _, got := post(t, url+"?project=nope", strings.ReplaceAll(restEvent, "KEY", key)); !strings.Contains(got,
+		"project_unknown") && !strings.Contains(got, "too_many_failures") {
 		t.Errorf("the trusted project is not asked: %s", got)
 	}
 }
@@ -154,8 +160,9 @@ func TestMalformedEventsNameTheField(t *testing.T) {
 		"no method of 2.0":          {strings.Replace(httpEvent, `"method":"GET",`, "", 1), "requestContext.http.method", 400},
 		"a list for a header":       {strings.Replace(httpEvent, `"value1,value2"`, `["a"]`, 1), "headers", 400},
 		"a text for the context":    {`{"type":"REQUEST","version":"2.0","requestContext":"x"}`, "requestContext", 400},
-		"too many headers":          {strings.Replace(httpEvent, `"headers":{`, `"headers":`+strings.TrimSuffix(string(headers), "}")+`,`, 1), "headers", 400},
-		"too large":                 {strings.Replace(tokenEvent, "KEY", strings.Repeat("x", maxBody), 1), "larger", 413},
+		"too many headers": {strings.Replace(httpEvent, `"headers":{`,
+			`"headers":`+strings.TrimSuffix(string(headers), "}")+`,`, 1), "headers", 400},
+		"too large": {strings.Replace(tokenEvent, "KEY", strings.Repeat("x", maxBody), 1), "larger", 413},
 	} {
 		t.Run(name, func(t *testing.T) {
 			status, got := post(t, url, strings.ReplaceAll(c.event, "KEY", key))
@@ -163,7 +170,8 @@ func TestMalformedEventsNameTheField(t *testing.T) {
 			if err := json.Unmarshal([]byte(got), &problem); err != nil {
 				t.Fatal(err)
 			}
-			if status != c.status || problem.Code != "event_invalid" || !strings.Contains(problem.Detail, c.field) || strings.Contains(got, key) {
+			if status != c.status || problem.Code != "event_invalid" || !strings.Contains(problem.Detail, c.field) ||
+				strings.Contains(got, key) {
 				t.Errorf("%d %s", status, got)
 			}
 		})
@@ -180,7 +188,8 @@ func TestStageOfAnHTTPAPI(t *testing.T) {
 
 // FuzzEvent looks for events that are allowed without the key in them.
 func FuzzEvent(f *testing.F) {
-	for _, seed := range []string{tokenEvent, restEvent, httpEvent, `{"type":"REQUEST","headers":{"a":"b"}}`, `{"Type":"TOKEN","METHODARN":"x"}`} {
+	for _, seed := range []string{tokenEvent, restEvent, httpEvent, `{"type":"REQUEST","headers":{"a":"b"}}`,
+		`{"Type":"TOKEN","METHODARN":"x"}`} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

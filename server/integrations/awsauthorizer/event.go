@@ -72,7 +72,8 @@ func decode(body io.Reader) (*event, error) {
 		case errors.As(err, &tooLarge):
 			return nil, err
 		case errors.As(err, &wrongType) && wrongType.Field != "":
-			return nil, fmt.Errorf("%s: it must be a %s, not a %s", wrongType.Field, wrongType.Type.Kind(), strings.Fields(wrongType.Value)[0])
+			return nil, fmt.Errorf("%s: it must be a %s, not a %s", wrongType.Field, wrongType.Type.Kind(),
+				strings.Fields(wrongType.Value)[0])
 		default:
 			return nil, errors.New("the body must be one JSON object, the unchanged event of the authorizer")
 		}

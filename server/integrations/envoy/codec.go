@@ -33,7 +33,9 @@ type responder interface {
 }
 
 // check implements grpc.MethodHandler.
-func check(server any, ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) { //nolint:revive // gRPC wants its arguments in this order
+func check(
+	server any, ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor, //nolint:revive // gRPC's order of arguments
+) (any, error) {
 	s, ok := server.(responder)
 	if !ok {
 		return nil, fmt.Errorf("%T does not respond to checks", server)

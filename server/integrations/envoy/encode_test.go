@@ -70,9 +70,11 @@ func decode(t testing.TB, a *checkResponse) *authv3.CheckResponse {
 
 // FuzzEncode makes a reply of lines: the hand-written encoding equals protobuf's, except for the order of a map.
 func FuzzEncode(f *testing.F) {
-	f.Add(0, 0, "", "X-Keyward-Group: tenants/acme\nX-Request-Id: 1", "authorization\nx-keyward-group", "group: tenants/acme\ncode: allowed", []byte(nil))
+	f.Add(0, 0, "", "X-Keyward-Group: tenants/acme\nX-Request-Id: 1", "authorization\nx-keyward-group",
+		"group: tenants/acme\ncode: allowed", []byte(nil))
 	f.Add(16, 401, "key_unknown", "Content-Type: application/problem+json", "", "code: key_unknown", []byte(strings.Repeat("{}", 200)))
-	f.Add(7, 403, "", strings.Repeat("X: y\n", 100)+"Z: "+strings.Repeat("z", 20_000), strings.Repeat("x", 1<<14), ": \n: x", []byte{0xc3, 0xa9})
+	f.Add(7, 403, "", strings.Repeat("X: y\n", 100)+"Z: "+strings.Repeat("z", 20_000), strings.Repeat("x", 1<<14), ": \n: x",
+		[]byte{0xc3, 0xa9})
 	f.Fuzz(func(t *testing.T, status, denial int, message, set, remove, metadata string, body []byte) {
 		for _, text := range []string{message, set, remove, metadata, string(body)} {
 			if !utf8.ValidString(text) {
@@ -83,7 +85,8 @@ func FuzzEncode(f *testing.F) {
 		for line := range strings.Lines(set) {
 			name, value, _ := strings.Cut(line, ": ")
 			r.set = append(r.set, httpapi.Header{Name: name, Value: value})
-			r.added = append(r.added, addition{httpapi.Header{Name: value, Value: name}, corev3.HeaderValueOption_HeaderAppendAction(len(line) % 4)})
+			r.added = append(r.added, addition{httpapi.Header{Name: value, Value: name},
+				corev3.HeaderValueOption_HeaderAppendAction(len(line) % 4)})
 		}
 		for name := range strings.Lines(remove) {
 			r.remove = append(r.remove, name)
@@ -174,7 +177,8 @@ func FuzzParse(f *testing.F) {
 		for _, q := range []*checkRequest{got, want} {
 			q.Header = relevant(q.Header)
 		}
-		if got.method != want.method || got.host != want.host || got.target != want.target || got.peer != want.peer || got.project != want.project ||
+		if got.method != want.method || got.host != want.host || got.target != want.target || got.peer != want.peer ||
+			got.project != want.project ||
 			!maps.EqualFunc(got.Header, want.Header, slices.Equal) {
 			t.Fatalf("got  %q %q %q %q %q %q\nwant %q %q %q %q %q %q", got.method, got.host, got.target, got.peer, got.project, got.Header,
 				want.method, want.host, want.target, want.peer, want.project, want.Header)
@@ -197,10 +201,13 @@ func checks() []*authv3.CheckRequest {
 		Request: &authv3.AttributeContext_Request{
 			Time: &timestamppb.Timestamp{Seconds: 1_795_000_000, Nanos: 999_999_999},
 			Http: &authv3.AttributeContext_HttpRequest{
-				Id: "1234567890", Method: "GET", Path: "/api/scenes/mkt-1?quality=high", Host: "cdn.acme.example", Scheme: "https", Protocol: "HTTP/1.1", Size: 300,
+				Id: "1234567890", Method: "GET", Path: "/api/scenes/mkt-1?quality=high", Host: "cdn.acme.example",
+				Scheme: "https", Protocol: "HTTP/1.1", Size: 300,
 				Headers: map[string]string{
-					":authority": "cdn.acme.example", "accept": "*/*", "authorization": "Bearer x", "x-api-key": "y", "origin": "https://acme.example", "referer": "https://acme.example/é",
-					"x-request-id": "1", "x-forwarded-for": "192.0.2.8", "x-keyward-group": "evil", "x_keyward_tier": "evil", "x-forwarded-proto": "https",
+					":authority": "cdn.acme.example", "accept": "*/*", "authorization": "Bearer x", "x-api-key": "y",
+					"origin": "https://acme.example", "referer": "https://acme.example/é",
+					"x-request-id": "1", "x-forwarded-for": "192.0.2.8", "x-keyward-group": "evil", "x_keyward_tier": "evil",
+					"x-forwarded-proto": "https",
 				},
 			},
 		},
@@ -213,7 +220,8 @@ func checks() []*authv3.CheckRequest {
 	http.HeaderMap = &corev3.HeaderMap{}
 	for _, name := range slices.Sorted(maps.Keys(http.Headers)) {
 		value := http.Headers[name]
-		http.HeaderMap.Headers = append(http.HeaderMap.Headers, &corev3.HeaderValue{Key: name, RawValue: []byte(value), Value: "never"}, &corev3.HeaderValue{Key: name, Value: "again"})
+		http.HeaderMap.Headers = append(http.HeaderMap.Headers, &corev3.HeaderValue{Key: name, RawValue: []byte(value),
+			Value: "never"}, &corev3.HeaderValue{Key: name, Value: "again"})
 	}
 	both := proto.CloneOf(raw)
 	http.Headers = nil
@@ -223,7 +231,8 @@ func checks() []*authv3.CheckRequest {
 	odd.Attributes.MetadataContext.FilterMetadata = map[string]*structpb.Struct{"envoy.filters.http.jwt_authn": {}}
 	odd.Attributes.Request.Http.Headers["Authorization"] = "Bearer z"
 	odd.Attributes.Request.Http.Headers["X-API-KEY\u212a"] = "z"
-	return []*authv3.CheckRequest{usual, raw, both, odd, {}, {Attributes: &authv3.AttributeContext{Source: &authv3.AttributeContext_Peer{Address: &corev3.Address{}}}}}
+	return []*authv3.CheckRequest{usual, raw, both, odd, {},
+		{Attributes: &authv3.AttributeContext{Source: &authv3.AttributeContext_Peer{Address: &corev3.Address{}}}}}
 }
 
 // TestChecksOfEnvoyAreParsed: the checks that Envoy sends are not left to protobuf.

@@ -46,12 +46,14 @@ type Option func(*Server)
 func WithReceipts(r Receipts) Option { return func(s *Server) { s.receipts = r } }
 
 // Register adds the service to a gRPC server, which needs the ServerOption.
-func Register(server *grpc.Server, auth *authorizer.Authorizer, clients *clientaddr.Resolver, stripping httpapi.Stripping, options ...Option) {
+func Register(server *grpc.Server, auth *authorizer.Authorizer, clients *clientaddr.Resolver, stripping httpapi.Stripping,
+	options ...Option) {
 	server.RegisterService(&service, newServer(auth, clients, stripping, options...))
 }
 
 // envoyWrites are the headers that Envoy has already set when it sends a check, or does not allow anybody to change.
-var envoyWrites = httpapi.NewNames(clientaddr.HeaderXForwardedFor, "X-Forwarded-Proto", "X-Forwarded-Client-Cert", "X-Envoy-External-Address")
+var envoyWrites = httpapi.NewNames(clientaddr.HeaderXForwardedFor, "X-Forwarded-Proto", "X-Forwarded-Client-Cert",
+	"X-Envoy-External-Address")
 
 func newServer(auth *authorizer.Authorizer, clients *clientaddr.Resolver, stripping httpapi.Stripping, options ...Option) *Server {
 	stripping.Writes = envoyWrites

@@ -78,7 +78,8 @@ func TestEnvoyAcceptsEveryDenial(t *testing.T) {
 		deny(&r, authorizer.Result{Decision: decision.Decision{Code: code}}, &authorizer.Request{})
 		response := decode(t, encode(&r))
 		status := response.GetDeniedResponse().GetStatus().GetCode()
-		if codes.Code(response.GetStatus().GetCode()) == codes.OK || typev3.StatusCode_name[int32(status)] == "" || int(status) != code.Status() {
+		if codes.Code(response.GetStatus().GetCode()) == codes.OK || typev3.StatusCode_name[int32(status)] == "" ||
+			int(status) != code.Status() {
 			t.Errorf("%v: %v", code, response)
 		}
 	}
@@ -106,7 +107,8 @@ func TestPooledRequestsAreEmpty(t *testing.T) {
 		for _, h := range append(q.reply.set[:cap(q.reply.set)], httpapi.Header{}) {
 			again += h.Value
 		}
-		if strings.Contains(again, key) || strings.Contains(again, "tenants/acme") || len(q.Header) > 0 || q.method+q.host+q.target+q.peer+q.project+q.request.ID != "" {
+		if strings.Contains(again, key) || strings.Contains(again, "tenants/acme") || len(q.Header) > 0 ||
+			q.method+q.host+q.target+q.peer+q.project+q.request.ID != "" {
 			t.Errorf("left: %s", again)
 		}
 	}
@@ -177,11 +179,15 @@ func BenchmarkRespond(b *testing.B) {
 
 func BenchmarkEncode(b *testing.B) {
 	r := &reply{
-		set:    []httpapi.Header{{Name: httpapi.HeaderGroup, Value: "tenants/acme"}, {Name: httpapi.HeaderProject, Value: "marketing"}, {Name: httpapi.HeaderKeyID, Value: "k000000000000001"}, {Name: httpapi.HeaderPermissions, Value: "read"}, {Name: httpapi.HeaderRequestID, Value: "1"}},
+		set: []httpapi.Header{{Name: httpapi.HeaderGroup, Value: "tenants/acme"},
+			{Name: httpapi.HeaderProject, Value: "marketing"}, {Name: httpapi.HeaderKeyID, Value: "k000000000000001"},
+			{Name: httpapi.HeaderPermissions, Value: "read"}, {Name: httpapi.HeaderRequestID, Value: "1"}},
 		remove: []string{"Authorization"},
-		added:  []addition{{Header: httpapi.Header{Name: httpapi.HeaderRequestID, Value: "1"}, action: 2}, {Header: httpapi.Header{Name: httpapi.HeaderVary, Value: "Origin"}}},
+		added: []addition{{Header: httpapi.Header{Name: httpapi.HeaderRequestID, Value: "1"}, action: 2},
+			{Header: httpapi.Header{Name: httpapi.HeaderVary, Value: "Origin"}}},
 	}
-	r.metadata = [len(r.metadata)]httpapi.Header{{Name: "group", Value: "tenants/acme"}, {Name: "project", Value: "marketing"}, {Name: "key_id", Value: "k000000000000001"}, {Name: "code", Value: "allowed"}}
+	r.metadata = [len(r.metadata)]httpapi.Header{{Name: "group", Value: "tenants/acme"}, {Name: "project", Value: "marketing"},
+		{Name: "key_id", Value: "k000000000000001"}, {Name: "code", Value: "allowed"}}
 	b.Run("by hand", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
@@ -202,11 +208,16 @@ func BenchmarkEncode(b *testing.B) {
 func TestOverridesAreRemoved(t *testing.T) {
 	server, key := startServer(t, false)
 	server.clients = clientaddr.New([]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, clientaddr.HeaderXForwardedFor)
-	sent := []string{"x-http-method-override", "x-original-url", "x_rewrite_url", "x-host", "x-forwarded-prefix", "x_forwarded_for", "x|forwarded|for", "x.keyward.context.database", "x.original~url", "x-forwarded-for", "x-forwarded-proto", "x-envoy-external-address", "x-forwarded-host", "x-real-ip", "forwarded", "x-custom"}
+	sent := []string{"x-http-method-override", "x-original-url", "x_rewrite_url", "x-host", "x-forwarded-prefix",
+		"x_forwarded_for", "x|forwarded|for", "x.keyward.context.database", "x.original~url", "x-forwarded-for",
+		"x-forwarded-proto", "x-envoy-external-address", "x-forwarded-host", "x-real-ip", "forwarded", "x-custom"}
 	for peer, want := range map[string]string{
-		"192.0.2.1": "[Authorization Forwarded X-Forwarded-Host X-Forwarded-Prefix X-Host X-Http-Method-Override X-Original-Url X-Real-Ip X.keyward.context.database X.original~url X_forwarded_for X_rewrite_url X|forwarded|for]",
-		"10.1.2.3":  "[Authorization X-Forwarded-Prefix X-Host X-Http-Method-Override X-Original-Url X.keyward.context.database X.original~url X_forwarded_for X_rewrite_url X|forwarded|for]",
-		"":          "[Authorization Forwarded X-Forwarded-Host X-Forwarded-Prefix X-Host X-Http-Method-Override X-Original-Url X-Real-Ip X.keyward.context.database X.original~url X_forwarded_for X_rewrite_url X|forwarded|for]",
+		"192.0.2.1": "[Authorization Forwarded X-Forwarded-Host X-Forwarded-Prefix X-Host X-Http-Method-Override " +
+			"X-Original-Url X-Real-Ip X.keyward.context.database X.original~url X_forwarded_for X_rewrite_url X|forwarded|for]",
+		"10.1.2.3": "[Authorization X-Forwarded-Prefix X-Host X-Http-Method-Override X-Original-Url " +
+			"X.keyward.context.database X.original~url X_forwarded_for X_rewrite_url X|forwarded|for]",
+		"": "[Authorization Forwarded X-Forwarded-Host X-Forwarded-Prefix X-Host X-Http-Method-Override " +
+			"X-Original-Url X-Real-Ip X.keyward.context.database X.original~url X_forwarded_for X_rewrite_url X|forwarded|for]",
 	} {
 		check := checks()[0]
 		check.Attributes.ContextExtensions = nil
@@ -215,7 +226,8 @@ func TestOverridesAreRemoved(t *testing.T) {
 			headers[name] = "x"
 		}
 		check.Attributes.Request.Http.Headers = headers
-		check.Attributes.Source = &authv3.AttributeContext_Peer{Address: &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{Address: peer}}}}
+		socket := &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{Address: peer}}
+		check.Attributes.Source = &authv3.AttributeContext_Peer{Address: &corev3.Address{Address: socket}}
 		ok := ask(t, server, check).GetOkResponse()
 		if ok == nil {
 			t.Fatal("denied")

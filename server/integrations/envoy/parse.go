@@ -78,7 +78,8 @@ const (
 )
 
 // decisive are the headers that decisions depend on.
-var decisive = httpapi.NewNames(append([]string{httpapi.HeaderRequestID, clientaddr.HeaderXForwardedFor, clientaddr.HeaderForwarded}, httpapi.Decisive...)...)
+var decisive = httpapi.NewNames(append([]string{httpapi.HeaderRequestID, clientaddr.HeaderXForwardedFor,
+	clientaddr.HeaderForwarded}, httpapi.Decisive...)...)
 
 // parse reads a CheckRequest. It returns false if protobuf has to read the message; then part of it has been read.
 func (q *checkRequest) parse(message string) bool {

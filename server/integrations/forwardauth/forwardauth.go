@@ -90,8 +90,9 @@ type requestContext struct {
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e := requestContext{
-		FastRequest: httpapi.FastRequest{Path: r.URL.Path, RawQuery: r.URL.RawQuery, Host: r.Host, Peer: clientaddr.Peer(r.RemoteAddr), Header: r.Header},
-		forceQuery:  r.URL.ForceQuery, projectPath: r.PathValue(parameterProject),
+		FastRequest: httpapi.FastRequest{Path: r.URL.Path, RawQuery: r.URL.RawQuery, Host: r.Host,
+			Peer: clientaddr.Peer(r.RemoteAddr), Header: r.Header},
+		forceQuery: r.URL.ForceQuery, projectPath: r.PathValue(parameterProject),
 	}
 	var response httpapi.Response
 	h.respond(r.Context(), &e, &response)
@@ -108,7 +109,8 @@ func (h *handler) respond(ctx context.Context, e *requestContext, response *http
 		return
 	}
 	if h.cannotRemove && httpapi.SendsReserved(e.Header) {
-		h.refuse(response, httpapi.NewProblem(http.StatusBadRequest, codeReserved, "Reserved header", "Clients must not send headers whose names begin with X-Keyward-."))
+		h.refuse(response, httpapi.NewProblem(http.StatusBadRequest, codeReserved, "Reserved header",
+			"Clients must not send headers whose names begin with X-Keyward-."))
 		return
 	}
 	project, wrong := h.trustedProject(e)
@@ -117,7 +119,8 @@ func (h *handler) respond(ctx context.Context, e *requestContext, response *http
 		return
 	}
 	path, rawQuery := httpapi.SplitTarget(asked.uri)
-	e.request = authorizer.Request{Request: httpapi.NewRequest(e.Header, asked.method, asked.host, path, rawQuery), Client: asked.client, ID: requestID}
+	e.request = authorizer.Request{Request: httpapi.NewRequest(e.Header, asked.method, asked.host, path, rawQuery),
+		Client: asked.client, ID: requestID}
 	e.request.TrustedProject, e.request.NeedsHost = project, true
 
 	result := h.integration.Decide(ctx, &e.request)
@@ -128,7 +131,8 @@ func (h *handler) respond(ctx context.Context, e *requestContext, response *http
 	}
 	response.Status = http.StatusOK
 	response.Headers = httpapi.AppendContextHeaders(response.Headers, result.Decision)
-	response.Headers = append(response.Headers, httpapi.CORS(result.Decision, &e.request.Request)...) // for the proxy to add to the response
+	// The proxy adds the following headers to the response.
+	response.Headers = append(response.Headers, httpapi.CORS(result.Decision, &e.request.Request)...)
 	response.Headers = append(response.Headers, httpapi.RateLimit(result.Rates)...)
 	response.Headers = httpapi.Caching(response.Headers, result.Decision)
 	response.Headers = append(response.Headers, httpapi.Header{Name: httpapi.HeaderVary, Value: httpapi.Vary(&e.request.Request)}, noStore)
@@ -144,7 +148,8 @@ func (h *handler) refuse(response *httpapi.Response, problem httpapi.Problem) {
 // its own status: the proxy would take it for allowed, and let the request pass.
 func (h *handler) deny(response *httpapi.Response, denial httpapi.Denial, code string) {
 	if h.narrow || denial.Status < http.StatusMultipleChoices {
-		response.Headers = append(response.Headers, httpapi.Header{Name: headerStatus, Value: strconv.Itoa(denial.Status)}, httpapi.Header{Name: headerCode, Value: code})
+		response.Headers = append(response.Headers, httpapi.Header{Name: headerStatus, Value: strconv.Itoa(denial.Status)},
+			httpapi.Header{Name: headerCode, Value: code})
 		if h.narrow && len(denial.Body) > 0 {
 			response.Headers = append(response.Headers, httpapi.Header{Name: headerProblem, Value: string(bytes.TrimSpace(denial.Body))})
 		}

@@ -92,7 +92,8 @@ func incompleteRequestsAreRefused(t *testing.T, mux http.Handler) {
 		for name, wrong := range refused {
 			for _, values := range wrong {
 				status, problem := ask(t, mux, &d, d.path, http.Header{name: values})
-				if status != d.refusal() || problem.Status != http.StatusBadRequest || problem.Code != codeIncomplete || !strings.Contains(problem.Detail, name) {
+				if status != d.refusal() || problem.Status != http.StatusBadRequest || problem.Code != codeIncomplete ||
+					!strings.Contains(problem.Detail, name) {
 					t.Errorf("%s with %s %q: %d %+v", d.path, name, values, status, problem)
 				}
 			}
@@ -103,9 +104,11 @@ func incompleteRequestsAreRefused(t *testing.T, mux http.Handler) {
 // TestAddresses: each proxy profile reads the address where its proxy puts it, and nowhere else. The header that the
 // validator is configured to read is for the general profile.
 func TestAddresses(t *testing.T) {
-	header := http.Header{"Forwarded": {"for=198.51.100.1"}, "X-Forwarded-For": {"198.51.100.2"}, "X-Real-Ip": {"198.51.100.3"}, "X-Haproxy-Src": {"198.51.100.4"}}
+	header := http.Header{"Forwarded": {"for=198.51.100.1"}, "X-Forwarded-For": {"198.51.100.2"}, "X-Real-Ip": {"198.51.100.3"},
+		"X-Haproxy-Src": {"198.51.100.4"}}
 	proxy := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
-	for path, want := range map[string]string{"/authz": "198.51.100.1", "/authz/nginx": "198.51.100.3", "/authz/traefik": "198.51.100.2", "/authz/caddy": "198.51.100.2", "/authz/haproxy": "198.51.100.4"} {
+	for path, want := range map[string]string{"/authz": "198.51.100.1", "/authz/nginx": "198.51.100.3",
+		"/authz/traefik": "198.51.100.2", "/authz/caddy": "198.51.100.2", "/authz/haproxy": "198.51.100.4"} {
 		d := &proxyProfiles[slices.IndexFunc(proxyProfiles, func(d proxyProfile) bool { return d.path == path })]
 		for name, c := range map[string]struct {
 			resolver *clientaddr.Resolver
@@ -129,9 +132,11 @@ func TestParametersAreRefused(t *testing.T) { bothPositions(t, parametersAreRefu
 
 func parametersAreRefused(t *testing.T, mux http.Handler) {
 	for _, d := range proxyProfiles {
-		good, wrong := []string{"", "?project=marketing", "?project=%6darketing"}, []string{"?projct=marketing", "?Project=marketing", "?project=", "?project", "?project=a&project=b", "?project=a&x=1", "?project=a;x", "?%zz", "?x"}
+		good, wrong := []string{"", "?project=marketing", "?project=%6darketing"}, []string{"?projct=marketing",
+			"?Project=marketing", "?project=", "?project", "?project=a&project=b", "?project=a&x=1", "?project=a;x", "?%zz", "?x"}
 		if d.projectInPath {
-			good, wrong = []string{"", "/projects/marketing"}, append(wrong, "?", "?project=marketing", "/projects/marketing?project=other", "/projects/marketing?x=1")
+			good, wrong = []string{"", "/projects/marketing"}, append(wrong, "?", "?project=marketing",
+				"/projects/marketing?project=other", "/projects/marketing?x=1")
 		}
 		for _, query := range good {
 			if _, problem := ask(t, mux, &d, d.path+query, nil); problem.Code != "not_synced" {
@@ -139,7 +144,8 @@ func parametersAreRefused(t *testing.T, mux http.Handler) {
 			}
 		}
 		for _, query := range wrong {
-			if status, problem := ask(t, mux, &d, d.path+query, nil); status != d.refusal() || problem.Status != http.StatusBadRequest || problem.Code != "parameter_invalid" {
+			if status, problem := ask(t, mux, &d, d.path+query, nil); status != d.refusal() ||
+				problem.Status != http.StatusBadRequest || problem.Code != "parameter_invalid" {
 				t.Errorf("%s%s: %d %+v", d.path, query, status, problem)
 			}
 		}
@@ -175,7 +181,8 @@ func FuzzParameters(f *testing.F) {
 				}
 				continue
 			}
-			if values, err := url.ParseQuery(query); err != nil || len(values) > 1 || values.Get("project") != project || d.projectInPath && query != "" {
+			if values, err := url.ParseQuery(query); err != nil || len(values) > 1 || values.Get("project") != project ||
+				d.projectInPath && query != "" {
 				t.Errorf("%q names %q", query, project)
 			}
 		}
@@ -192,7 +199,8 @@ func reservedHeadersAreRefused(t *testing.T, mux http.Handler) {
 			"X-Keyward": false, "X-Keywards-Group": false, "Cookie": false,
 		} {
 			status, problem := ask(t, mux, &d, d.path, http.Header{name: {"evil"}})
-			if got := problem.Code == codeReserved; got != (refused && d.cannotRemove) || got && (problem.Status != http.StatusBadRequest || status != http.StatusForbidden) {
+			if got := problem.Code == codeReserved; got != (refused && d.cannotRemove) || got &&
+				(problem.Status != http.StatusBadRequest || status != http.StatusForbidden) {
 				t.Errorf("%s, %s: %d %+v", d.path, name, status, problem)
 			}
 		}
@@ -207,7 +215,8 @@ func BenchmarkFastPath(b *testing.B) {
 	fastPath := Register(http.NewServeMux(), fixture.Authorizer(b, update), nil)
 	for name, credential := range map[string]string{"allow": "Bearer " + key.Reveal(), "deny": "Bearer x"} {
 		request := &httpapi.FastRequest{Path: "/authz", Host: "validator", Header: http.Header{
-			"X-Forwarded-Method": {"GET"}, "X-Forwarded-Host": {"cdn.acme.com"}, "X-Forwarded-Uri": {"/x?y"}, "Authorization": {credential}, "X-Request-Id": {"1"},
+			"X-Forwarded-Method": {"GET"}, "X-Forwarded-Host": {"cdn.acme.com"}, "X-Forwarded-Uri": {"/x?y"},
+			"Authorization": {credential}, "X-Request-Id": {"1"},
 		}}
 		b.Run(name, func(b *testing.B) {
 			var response httpapi.Response

@@ -32,7 +32,8 @@ func (h *handler) respondToPreflight(w http.ResponseWriter, r *http.Request) {
 	request.TrustedProject, request.NeedsHost = r.PathValue(parameterProject), true
 	result := h.integration.Decide(r.Context(), &request)
 	if result.Allowed() {
-		httpapi.NewProblem(http.StatusBadRequest, "preflight_expected", "Not a preflight", "This path is for preflights only.").Denial().Write(w)
+		httpapi.NewProblem(http.StatusBadRequest, "preflight_expected", "Not a preflight",
+			"This path is for preflights only.").Denial().Write(w)
 		return
 	}
 	httpapi.NewDenial(result.Decision, &request.Request, result.RetryAfter).Write(w)

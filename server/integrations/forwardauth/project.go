@@ -16,7 +16,8 @@ const (
 func (d *proxyProfile) trustedProject(e *requestContext) (project, wrong string) {
 	if d.projectInPath {
 		if e.RawQuery != "" || e.forceQuery {
-			return "", "This address accepts no query, and this one may be the client's: end the path with a '?' in the proxy's configuration. " +
+			return "", "This address accepts no query, and this one may be the client's: end the path with a '?' in the " +
+				"proxy's configuration. " +
 				"The project goes into the path: " + d.path + "/projects/<name>."
 		}
 		return e.projectPath, ""

@@ -33,13 +33,18 @@ type proxyProfile struct {
 }
 
 var proxyProfiles = []proxyProfile{
-	{path: "/authz", integration: "forwardauth", method: "X-Forwarded-Method", host: "X-Forwarded-Host", uri: "X-Forwarded-Uri", list: true},
-	{path: "/authz/nginx", integration: "forwardauth_nginx", method: "X-Original-Method", host: "X-Original-Host", uri: "X-Original-Uri", address: "X-Real-Ip", narrow: true, cannotRemove: true},
-	{path: "/authz/traefik", integration: "forwardauth_traefik", method: "X-Forwarded-Method", host: "X-Forwarded-Host", uri: "X-Forwarded-Uri", address: clientaddr.HeaderXForwardedFor, list: true, preflights: true},
+	{path: "/authz", integration: "forwardauth", method: "X-Forwarded-Method", host: "X-Forwarded-Host", uri: "X-Forwarded-Uri",
+		list: true},
+	{path: "/authz/nginx", integration: "forwardauth_nginx", method: "X-Original-Method", host: "X-Original-Host",
+		uri: "X-Original-Uri", address: "X-Real-Ip", narrow: true, cannotRemove: true},
+	{path: "/authz/traefik", integration: "forwardauth_traefik", method: "X-Forwarded-Method", host: "X-Forwarded-Host",
+		uri: "X-Forwarded-Uri", address: clientaddr.HeaderXForwardedFor, list: true, preflights: true},
 	// Caddy passes the client's Host on, also to the content server. It accepts X-Forwarded-Host from proxies that it trusts.
-	{path: "/authz/caddy", integration: "forwardauth_caddy", method: "X-Forwarded-Method", uri: "X-Forwarded-Uri", address: clientaddr.HeaderXForwardedFor, list: true, projectInPath: true},
+	{path: "/authz/caddy", integration: "forwardauth_caddy", method: "X-Forwarded-Method", uri: "X-Forwarded-Uri",
+		address: clientaddr.HeaderXForwardedFor, list: true, projectInPath: true},
 	// HAProxy has no such feature; these are the headers of config/gateways/haproxy/keyward.lua.
-	{path: "/authz/haproxy", integration: "forwardauth_haproxy", method: "X-Haproxy-Method", host: "X-Haproxy-Host", uri: "X-Haproxy-Uri", address: "X-Haproxy-Src"},
+	{path: "/authz/haproxy", integration: "forwardauth_haproxy", method: "X-Haproxy-Method", host: "X-Haproxy-Host",
+		uri: "X-Haproxy-Uri", address: "X-Haproxy-Src"},
 }
 
 // original is the request that the proxy asks about.

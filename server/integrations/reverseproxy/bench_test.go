@@ -31,8 +31,10 @@ func BenchmarkPass(b *testing.B) {
 			}
 			defer func() { _ = conn.Close() }()
 			in := bufio.NewReader(conn)
-			request := []byte("GET /scenes/1?quality=high HTTP/1.1\r\nHost: cdn.acme.example\r\nAccept: */*\r\nAccept-Encoding: gzip, deflate, br\r\n" +
-				"Accept-Language: en-US,en;q=0.9\r\nAuthorization: Bearer " + f.key + "\r\nOrigin: http://localhost:3000\r\nReferer: http://localhost:3000/\r\n" +
+			request := []byte("GET /scenes/1?quality=high HTTP/1.1\r\nHost: cdn.acme.example\r\nAccept: " +
+				"*/*\r\nAccept-Encoding: gzip, deflate, br\r\n" +
+				"Accept-Language: en-US,en;q=0.9\r\nAuthorization: Bearer " + f.key +
+				"\r\nOrigin: http://localhost:3000\r\nReferer: http://localhost:3000/\r\n" +
 				"User-Agent: Mozilla/5.0\r\nX-Request-Id: 5c1f0b2e-0000-4000-8000-000000000000\r\n\r\n")
 			b.ReportAllocs()
 			for b.Loop() {

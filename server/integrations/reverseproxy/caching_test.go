@@ -36,12 +36,14 @@ func TestNoSharedCacheKeepsResponses(t *testing.T) {
 		want    string
 	}{
 		"private": {syncv1.Caching_CACHING_UNSPECIFIED, "private, max-age=60||||Accept-Encoding, " + all},
-		"shared":  {syncv1.Caching_CACHING_SHARED, "public, max-age=60, s-maxage=3600|3600|max-age=3600|max-age=3600|Accept-Encoding, " + all},
+		"shared": {syncv1.Caching_CACHING_SHARED, "public, max-age=60, " +
+			"s-maxage=3600|3600|max-age=3600|max-age=3600|Accept-Encoding, " + all},
 		"unknown": {99, "private, max-age=60||||Accept-Encoding, " + all},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := startFor(t, upstream, Config{}, &syncv1.Group{Caching: c.caching})
-			for _, line := range []string{"GET /200 HTTP/1.1", "GET /304 HTTP/1.1", "GET /404 HTTP/1.1", "GET /301 HTTP/1.1", "GET /103 HTTP/1.1", "HEAD /200 HTTP/1.1", "POST /200 HTTP/1.1", "GET /200 HTTP/1.0"} {
+			for _, line := range []string{"GET /200 HTTP/1.1", "GET /304 HTTP/1.1", "GET /404 HTTP/1.1", "GET /301 HTTP/1.1",
+				"GET /103 HTTP/1.1", "HEAD /200 HTTP/1.1", "POST /200 HTTP/1.1", "GET /200 HTTP/1.0"} {
 				status, header := rawly(t, f, line)
 				var got []string
 				for _, name := range []string{"Cache-Control", "X-Accel-Expires", "Surrogate-Control", "Cdn-Cache-Control", "Vary"} {
@@ -53,12 +55,15 @@ func TestNoSharedCacheKeepsResponses(t *testing.T) {
 			}
 		})
 	}
-	broken := startFor(t, nil, Config{Upstream: &url.URL{Scheme: "http", Host: "127.0.0.1:1"}}, &syncv1.Group{Caching: syncv1.Caching_CACHING_SHARED})
-	if status, header := rawly(t, broken, "GET /200 HTTP/1.1"); status != http.StatusBadGateway || fmt.Sprint(header["Cache-Control"]) != "[no-store]" || fmt.Sprint(header["Vary"]) != "["+all+"]" {
+	broken := startFor(t, nil, Config{Upstream: &url.URL{Scheme: "http", Host: "127.0.0.1:1"}},
+		&syncv1.Group{Caching: syncv1.Caching_CACHING_SHARED})
+	if status, header := rawly(t, broken, "GET /200 HTTP/1.1"); status != http.StatusBadGateway ||
+		fmt.Sprint(header["Cache-Control"]) != "[no-store]" || fmt.Sprint(header["Vary"]) != "["+all+"]" {
 		t.Errorf("%d %v", status, header)
 	}
 	broken.key = "none"
-	if status, header := rawly(t, broken, "GET /200 HTTP/1.1"); status != http.StatusUnauthorized || fmt.Sprint(header["Cache-Control"]) != "[no-store]" || fmt.Sprint(header["Vary"]) != "["+all+"]" {
+	if status, header := rawly(t, broken, "GET /200 HTTP/1.1"); status != http.StatusUnauthorized ||
+		fmt.Sprint(header["Cache-Control"]) != "[no-store]" || fmt.Sprint(header["Vary"]) != "["+all+"]" {
 		t.Errorf("%d %v", status, header)
 	}
 }
@@ -90,7 +95,8 @@ func rawly(t *testing.T, f *front, line string) (status int, header http.Header)
 
 // TestExposedHeadersAreMerged: the content server's and Keyward's.
 func TestExposedHeadersAreMerged(t *testing.T) {
-	const page, ours = "http://localhost:5173", "X-Request-Id, RateLimit, RateLimit-Policy, Content-Range, Accept-Ranges, ETag, Content-Disposition"
+	const page, ours = "http://localhost:5173", "X-Request-Id, RateLimit, RateLimit-Policy, Content-Range, Accept-Ranges, " +
+		"ETag, Content-Disposition"
 	f := start(t, func(w http.ResponseWriter, r *http.Request) {
 		for name, values := range r.URL.Query() {
 			w.Header()[name] = values

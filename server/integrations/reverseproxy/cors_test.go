@@ -25,13 +25,15 @@ func TestResponsesOfTheUpstream(t *testing.T) {
 		target, origin                    string
 		allowOrigin, vary, allCredentials string
 	}{
-		"an origin":               {working, "/", page, page, "Authorization, X-Api-Key, Origin", ""},
-		"no origin":               {working, "/", "", "", "Authorization, X-Api-Key, Origin, Referer", ""},
-		"early hints":             {working, "/hints", page, page, "Authorization, X-Api-Key, Origin", ""},
-		"vary on something else":  {working, "/?Vary=Accept", page, page, "Accept, Authorization, X-Api-Key, Origin", ""},
-		"vary on the origin":      {working, "/?Vary=accept,+origin", page, page, "accept, origin, Authorization, X-Api-Key", ""},
-		"vary on everything":      {working, "/?Vary=*", page, page, "*", ""},
-		"the upstream's own":      {working, "/?Access-Control-Allow-Origin=https://other.example&Access-Control-Allow-Credentials=true", page, "https://other.example", "Authorization, X-Api-Key, Origin", "true"},
+		"an origin":              {working, "/", page, page, "Authorization, X-Api-Key, Origin", ""},
+		"no origin":              {working, "/", "", "", "Authorization, X-Api-Key, Origin, Referer", ""},
+		"early hints":            {working, "/hints", page, page, "Authorization, X-Api-Key, Origin", ""},
+		"vary on something else": {working, "/?Vary=Accept", page, page, "Accept, Authorization, X-Api-Key, Origin", ""},
+		"vary on the origin":     {working, "/?Vary=accept,+origin", page, page, "accept, origin, Authorization, X-Api-Key", ""},
+		"vary on everything":     {working, "/?Vary=*", page, page, "*", ""},
+		"the upstream's own": {working,
+			"/?Access-Control-Allow-Origin=https://other.example&Access-Control-Allow-Credentials=true", page,
+			"https://other.example", "Authorization, X-Api-Key, Origin", "true"},
 		"half of the upstream's":  {working, "/?Access-Control-Allow-Credentials=true", page, page, "Authorization, X-Api-Key, Origin", ""},
 		"no upstream":             {broken, "/", page, page, "Authorization, X-Api-Key, Origin", ""},
 		"no upstream, no origin":  {broken, "/", "", "", "Authorization, X-Api-Key, Origin, Referer", ""},
@@ -48,7 +50,8 @@ func TestResponsesOfTheUpstream(t *testing.T) {
 				t.Fatal(err)
 			}
 			_ = response.Body.Close()
-			for name, want := range map[string]string{"Access-Control-Allow-Origin": c.allowOrigin, "Vary": c.vary, "Access-Control-Allow-Credentials": c.allCredentials} {
+			for name, want := range map[string]string{"Access-Control-Allow-Origin": c.allowOrigin, "Vary": c.vary,
+				"Access-Control-Allow-Credentials": c.allCredentials} {
 				if got := strings.Join(response.Header[name], "|"); got != want {
 					t.Errorf("%s: %q, want %q", name, got, want)
 				}

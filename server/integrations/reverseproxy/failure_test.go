@@ -163,7 +163,8 @@ func TestFailuresAreReadable(t *testing.T) {
 	}{{slow, 504, "upstream_timeout"}, {garbage, 502, "upstream_failed"}} {
 		response := c.front.post(t, http.DefaultClient, "/", http.NoBody, func(r *http.Request) { r.Header.Set("Origin", page) })
 		body, err := io.ReadAll(response.Body)
-		if err != nil || response.StatusCode != c.status || !strings.Contains(string(body), c.code) || response.Header.Get("Content-Type") != "application/problem+json" ||
+		if err != nil || response.StatusCode != c.status || !strings.Contains(string(body), c.code) ||
+			response.Header.Get("Content-Type") != "application/problem+json" ||
 			response.Header.Get("Access-Control-Allow-Origin") != page || response.Header.Get("X-Request-Id") == "" {
 			t.Errorf("%d %q %s, %v", response.StatusCode, response.Header, body, err)
 		}

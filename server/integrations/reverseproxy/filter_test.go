@@ -14,8 +14,10 @@ import (
 // aboutKeeping are headers about who may keep or read a response, or Keyward's own. Only the final response may have them,
 // whose headers are filtered.
 var aboutKeeping = []string{
-	"Cache-Control", "Expires", "Pragma", "Age", "Vary", "X-Accel-Expires", "Surrogate-Control", "Cdn-Cache-Control", "X-Litespeed-Cache", "X_accel.expires",
-	"Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "X-Request-Id", "X-Keyward-Caching", "X-Keyward-Group", "Ratelimit", "Ratelimit-Policy",
+	"Cache-Control", "Expires", "Pragma", "Age", "Vary", "X-Accel-Expires", "Surrogate-Control", "Cdn-Cache-Control",
+	"X-Litespeed-Cache", "X_accel.expires",
+	"Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "X-Request-Id", "X-Keyward-Caching", "X-Keyward-Group",
+	"Ratelimit", "Ratelimit-Policy",
 }
 
 // TestHintsAndTrailersSayNothingToCaches: neither informational responses nor trailers say that a shared cache may keep
@@ -50,10 +52,11 @@ func TestHintsAndTrailersSayNothingToCaches(t *testing.T) {
 		for _, path := range []string{"/hints", "/announced", "/late"} {
 			hints := textproto.MIMEHeader{}
 			response := f.post(t, client, path, http.NoBody, func(r *http.Request) {
-				*r = *r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{Got1xxResponse: func(_ int, header textproto.MIMEHeader) error {
-					hints = header
-					return nil
-				}}))
+				*r = *r.WithContext(httptrace.WithClientTrace(r.Context(),
+					&httptrace.ClientTrace{Got1xxResponse: func(_ int, header textproto.MIMEHeader) error {
+						hints = header
+						return nil
+					}}))
 			})
 			if _, err := io.Copy(io.Discard, response.Body); err != nil {
 				t.Fatal(err)
@@ -69,7 +72,8 @@ func TestHintsAndTrailersSayNothingToCaches(t *testing.T) {
 			if path == "/hints" && hints.Get("Link") == "" || path != "/hints" && fmt.Sprint(response.Trailer) != "map[X-Sum:[sum]]" {
 				t.Errorf("%s: hints %q, trailers %q", path, hints, response.Trailer)
 			}
-			if response.StatusCode != http.StatusOK || response.Header.Get("Cache-Control") != "private" || len(response.Header["X-Request-Id"]) != 1 {
+			if response.StatusCode != http.StatusOK || response.Header.Get("Cache-Control") != "private" ||
+				len(response.Header["X-Request-Id"]) != 1 {
 				t.Errorf("%s: %d %q", path, response.StatusCode, response.Header)
 			}
 		}

@@ -33,13 +33,15 @@ func overHTTP2(t fataler, f *front, target, authority string) (status, body stri
 	framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	var block bytes.Buffer
 	encoder := hpack.NewEncoder(&block)
-	for _, field := range [][2]string{{":method", "GET"}, {":scheme", "http"}, {":authority", authority}, {":path", target}, {"authorization", f.key}} {
+	for _, field := range [][2]string{{":method", "GET"}, {":scheme", "http"}, {":authority", authority}, {":path", target},
+		{"authorization", f.key}} {
 		_ = encoder.WriteField(hpack.HeaderField{Name: field[0], Value: field[1]}) // to memory
 	}
 	if err := framer.WriteSettings(); err != nil {
 		t.Fatal(err)
 	}
-	if err := framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes(), EndStream: true, EndHeaders: true}); err != nil {
+	if err := framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes(), EndStream: true,
+		EndHeaders: true}); err != nil {
 		t.Fatal(err)
 	}
 	for {
@@ -64,7 +66,8 @@ func overHTTP2(t fataler, f *front, target, authority string) (status, body stri
 }
 
 var oddHosts = []string{
-	"cdn.acme.example:/evil", `cdn.acme.example:"`, `cdn.acme.example:80\evil`, "cdn.acme.example:é.other", "cdn.acme.example:,other.example", "cdn.acme.example:x",
+	"cdn.acme.example:/evil", `cdn.acme.example:"`, `cdn.acme.example:80\evil`, "cdn.acme.example:é.other",
+	"cdn.acme.example:,other.example", "cdn.acme.example:x",
 	"cdn.acme.example/evil", "bücher.example", "h h", "h%41", "[::1%25eth0]", "h:80:81", "u@h", "",
 }
 
@@ -110,7 +113,8 @@ func TestTargetIsUnchangedOverHTTP2(t *testing.T) {
 	} {
 		status, body := overHTTP2(t, f, sent, "h.example")
 		line, _, _ := strings.Cut(body, "\n")
-		if status == "200" && line != "GET "+want+" HTTP/1.1" || status != "200" && strings.Contains(body, "\nHost:") || want == "" && status == "200" {
+		if status == "200" && line != "GET "+want+" HTTP/1.1" || status != "200" && strings.Contains(body, "\nHost:") ||
+			want == "" && status == "200" {
 			t.Errorf("%s: %s %s", sent, status, body)
 		}
 	}

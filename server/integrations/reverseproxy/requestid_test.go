@@ -31,7 +31,8 @@ func TestOneRequestID(t *testing.T) {
 		}
 		_ = response.Body.Close()
 		ids := response.Header["X-Request-Id"]
-		if response.StatusCode != c.status || len(ids) != 1 || ids[0] != "mine" || c.status == 200 && response.Header.Get("X-Seen") != "mine" {
+		if response.StatusCode != c.status || len(ids) != 1 || ids[0] != "mine" || c.status == 200 &&
+			response.Header.Get("X-Seen") != "mine" {
 			t.Errorf("%s: %d %q", c.target, response.StatusCode, response.Header)
 		}
 	}

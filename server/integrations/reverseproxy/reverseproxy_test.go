@@ -59,7 +59,8 @@ func startFor(t testing.TB, upstream http.HandlerFunc, config Config, group *syn
 	update := fixture.Update(key)
 	proto.Merge(group, update.Groups[0])
 	group.Projects[0].Origins.AllowLocalhost = true
-	group.Capabilities = []*syncv1.Capability{{Name: "write", Routes: []*syncv1.Route{{Methods: []string{"POST", "PUT", "DELETE"}, Paths: []string{"/**"}}}}}
+	group.Capabilities = []*syncv1.Capability{{Name: "write", Routes: []*syncv1.Route{{Methods: []string{"POST", "PUT", "DELETE"},
+		Paths: []string{"/**"}}}}}
 	update.Groups[0], update.Keys[0].Permissions = group, []string{"read", "write"}
 
 	behind := httptest.NewServer(upstream)
@@ -120,18 +121,21 @@ func do(t *testing.T, client *http.Client, request *http.Request) reply {
 
 func TestUpstreamSeesTheOriginalRequest(t *testing.T) {
 	f := start(t, func(w http.ResponseWriter, r *http.Request) {
-		_, _ = fmt.Fprintf(w, "%s|%s|%s|%s|%s|%q", r.Host, r.RequestURI, r.Header.Get("X-Forwarded-Host"), r.Header.Get("X-Forwarded-Proto"), r.Header.Get("X-Forwarded-For"), r.Header.Get("Authorization"))
+		_, _ = fmt.Fprintf(w, "%s|%s|%s|%s|%s|%q", r.Host, r.RequestURI, r.Header.Get("X-Forwarded-Host"),
+			r.Header.Get("X-Forwarded-Proto"), r.Header.Get("X-Forwarded-For"), r.Header.Get("Authorization"))
 	}, Config{})
 	request := f.request(t.Context(), t, "/a%20b/c%3Fd/?x=1;y&z=%zz")
 	request.Host = "cdn.acme.com:8443"
 	request.Header.Set("X-Forwarded-For", "203.0.113.7")
-	if got, want := do(t, http.DefaultClient, request).body, `cdn.acme.com:8443|/a%20b/c%3Fd/?x=1;y&z=%zz|cdn.acme.com:8443|http|127.0.0.1|""`; got != want {
+	if got, want := do(t, http.DefaultClient,
+		request).body, `cdn.acme.com:8443|/a%20b/c%3Fd/?x=1;y&z=%zz|cdn.acme.com:8443|http|127.0.0.1|""`; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
 
 func TestKeepCredential(t *testing.T) {
-	f := start(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Header.Get("Authorization")) }, Config{Stripping: httpapi.Stripping{KeepCredential: true}})
+	f := start(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Header.Get("Authorization")) },
+		Config{Stripping: httpapi.Stripping{KeepCredential: true}})
 	if got := do(t, http.DefaultClient, f.request(t.Context(), t, "/")); got.body != "Bearer "+f.key {
 		t.Error("the credential is gone")
 	}
@@ -213,7 +217,8 @@ func refusing(t *testing.T) string {
 func TestUpstreamFails(t *testing.T) {
 	address := refusing(t)
 	f := start(t, nil, Config{Upstream: &url.URL{Scheme: "http", Host: address}})
-	if got := do(t, http.DefaultClient, f.request(t.Context(), t, "/")); got.status != http.StatusBadGateway || !strings.Contains(got.body, `"upstream_failed"`) || strings.Contains(got.body, address) {
+	if got := do(t, http.DefaultClient, f.request(t.Context(), t, "/")); got.status != http.StatusBadGateway ||
+		!strings.Contains(got.body, `"upstream_failed"`) || strings.Contains(got.body, address) {
 		t.Errorf("%d %s", got.status, got.body)
 	}
 }
@@ -222,7 +227,8 @@ func TestUpstreamIsTooSlow(t *testing.T) {
 	done := make(chan struct{})
 	f := start(t, func(http.ResponseWriter, *http.Request) { <-done }, Config{Timeout: 20 * time.Millisecond})
 	defer close(done)
-	if got := do(t, http.DefaultClient, f.request(t.Context(), t, "/")); got.status != http.StatusGatewayTimeout || !strings.Contains(got.body, `"upstream_timeout"`) {
+	if got := do(t, http.DefaultClient, f.request(t.Context(), t, "/")); got.status != http.StatusGatewayTimeout ||
+		!strings.Contains(got.body, `"upstream_timeout"`) {
 		t.Errorf("%d %s", got.status, got.body)
 	}
 }

@@ -21,7 +21,8 @@ import (
 func clients(t *testing.T) map[string]*http.Client {
 	t.Helper()
 	made := map[string]*http.Client{}
-	for name, choose := range map[string]func(*http.Protocols, bool){"HTTP/1.1": (*http.Protocols).SetHTTP1, "h2c": (*http.Protocols).SetUnencryptedHTTP2} {
+	for name, choose := range map[string]func(*http.Protocols, bool){"HTTP/1.1": (*http.Protocols).SetHTTP1,
+		"h2c": (*http.Protocols).SetUnencryptedHTTP2} {
 		protocols := new(http.Protocols)
 		choose(protocols, true)
 		transport := &http.Transport{Protocols: protocols, ExpectContinueTimeout: 1 << 40, DisableCompression: true}
@@ -167,7 +168,8 @@ func TestTrailers(t *testing.T) {
 		w.Header().Set("X-Sum", "of the response")
 		w.Header().Set(http.TrailerPrefix+"X-Late", "late")
 	}, func(t *testing.T, client *http.Client, f *front) {
-		trailer := http.Header{"X-Sum": nil, "X-Keyward-Group": nil, "X-Api-Key": nil, "X-Keyward_project": nil, "X-Forwarded-For": nil, "Cookie": nil}
+		trailer := http.Header{"X-Sum": nil, "X-Keyward-Group": nil, "X-Api-Key": nil, "X-Keyward_project": nil,
+			"X-Forwarded-For": nil, "Cookie": nil}
 		if !strings.HasPrefix(t.Name(), "TestTrailers/h2c") { // which refuses it
 			trailer["Authorization"] = nil
 		}
@@ -220,7 +222,8 @@ func TestExpectContinue(t *testing.T) {
 				*r = *r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{Got100Continue: func() { asked = true }}))
 			})
 			text, err := io.ReadAll(response.Body)
-			if err != nil || response.StatusCode != want || want == http.StatusOK && string(text) != "body" || response.ProtoMajor == 1 && asked != (want == http.StatusOK) {
+			if err != nil || response.StatusCode != want || want == http.StatusOK && string(text) != "body" ||
+				response.ProtoMajor == 1 && asked != (want == http.StatusOK) {
 				t.Errorf("%s: %d %q, %v, asked for the body: %v", path, response.StatusCode, text, err, asked)
 			}
 		}
@@ -235,10 +238,11 @@ func TestInformationalResponses(t *testing.T) {
 	}, func(t *testing.T, client *http.Client, f *front) {
 		var hints string
 		response := f.post(t, client, "/", http.NoBody, func(r *http.Request) {
-			*r = *r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
-				hints = fmt.Sprint(code, header["Link"])
-				return nil
-			}}))
+			*r = *r.WithContext(httptrace.WithClientTrace(r.Context(),
+				&httptrace.ClientTrace{Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
+					hints = fmt.Sprint(code, header["Link"])
+					return nil
+				}}))
 		})
 		if response.StatusCode != http.StatusNoContent || hints != "103 [</style.css>; rel=preload]" {
 			t.Errorf("%d, hints %s", response.StatusCode, hints)
@@ -260,11 +264,13 @@ func TestMessagesWithoutBody(t *testing.T) {
 		}
 	}, func(t *testing.T, client *http.Client, f *front) {
 		head := f.post(t, client, "/", http.NoBody, func(r *http.Request) { r.Method = http.MethodHead })
-		if body, err := io.ReadAll(head.Body); err != nil || len(body) > 0 || head.StatusCode != http.StatusOK || head.ContentLength != 4711 {
+		if body, err := io.ReadAll(head.Body); err != nil || len(body) > 0 || head.StatusCode != http.StatusOK ||
+			head.ContentLength != 4711 {
 			t.Errorf("HEAD: %d %q, %d, %v", head.StatusCode, body, head.ContentLength, err)
 		}
 		cached := f.post(t, client, "/", http.NoBody, func(r *http.Request) { r.Header.Set("If-None-Match", `"1"`) })
-		if body, err := io.ReadAll(cached.Body); err != nil || len(body) > 0 || cached.StatusCode != http.StatusNotModified || cached.Header.Get("Etag") != `"1"` {
+		if body, err := io.ReadAll(cached.Body); err != nil || len(body) > 0 || cached.StatusCode != http.StatusNotModified ||
+			cached.Header.Get("Etag") != `"1"` {
 			t.Errorf("304: %d %q, %v", cached.StatusCode, body, err)
 		}
 	})

@@ -127,7 +127,8 @@ func TestTargetIsUnchanged(t *testing.T) {
 		"http://h.example?x":     "/?x",
 		"http://h.example/?":     "/?",
 	} {
-		if status, got := a.ask(t, sent, "h.example"); status != http.StatusOK || got != "GET "+want+" HTTP/1.1\nHost: h.example\nX-Forwarded-Host: h.example" {
+		if status, got := a.ask(t, sent, "h.example"); status != http.StatusOK ||
+			got != "GET "+want+" HTTP/1.1\nHost: h.example\nX-Forwarded-Host: h.example" {
 			t.Errorf("%s: %d %s, want %s", sent, status, got, want)
 		}
 	}
@@ -140,7 +141,8 @@ func TestDecidedTargetIsSent(t *testing.T) {
 	a := asker{front: f}
 	passed := 0
 	rapid.Check(t, func(t *rapid.T) {
-		piece := rapid.OneOf(rapid.StringMatching(`%[0-9A-Fa-f]{2}`), rapid.StringMatching(`[!-~]`), rapid.StringMatching(`[a-c./;]{1,3}`), rapid.SampledFrom([]string{"/", "ä", "\u2028", "%2B", "|"}))
+		piece := rapid.OneOf(rapid.StringMatching(`%[0-9A-Fa-f]{2}`), rapid.StringMatching(`[!-~]`),
+			rapid.StringMatching(`[a-c./;]{1,3}`), rapid.SampledFrom([]string{"/", "ä", "\u2028", "%2B", "|"}))
 		query := rapid.SampledFrom([]string{"", "?"}).Draw(t, "query")
 		if query != "" {
 			query += strings.ReplaceAll(strings.Join(rapid.SliceOfN(piece, 0, 8).Draw(t, "parameters"), ""), "#", "")
@@ -158,7 +160,8 @@ func TestDecidedTargetIsSent(t *testing.T) {
 		line, _, _ = strings.Cut(line, "\n")
 		got := strings.TrimSuffix(strings.TrimPrefix(line, "GET "), " HTTP/1.1")
 		gotPath, gotQuery, has := strings.Cut(got, "?")
-		if want := escapedByTheBook(path); gotPath != want || has != (query != "") || has && "?"+gotQuery != strings.NewReplacer("ä", "%C3%A4", "\u2028", "%E2%80%A8").Replace(query) {
+		if want := escapedByTheBook(path); gotPath != want || has != (query != "") || has &&
+			"?"+gotQuery != strings.NewReplacer("ä", "%C3%A4", "\u2028", "%E2%80%A8").Replace(query) {
 			t.Fatalf("%q arrives as %q", path+query, got)
 		}
 		one, err := routing.CanonicalPath(path)
@@ -174,7 +177,8 @@ func TestDecidedTargetIsSent(t *testing.T) {
 
 func escapedByTheBook(path string) (escaped string) {
 	for _, c := range []byte(path) {
-		if c < 0x80 && (c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-._~!$&'()*+,;=:@/%[]", c) >= 0) {
+		if c < 0x80 && (c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' ||
+			strings.IndexByte("-._~!$&'()*+,;=:@/%[]", c) >= 0) {
 			escaped += string(c)
 		} else {
 			escaped += fmt.Sprintf("%%%02X", c)

@@ -41,7 +41,9 @@ func TestWebSocket(t *testing.T) {
 			}
 		}
 	}, Config{})
-	conn, _, err := websocket.Dial(t.Context(), "ws"+strings.TrimPrefix(f.url, "http")+"/ws", &websocket.DialOptions{HTTPHeader: http.Header{"X-Api-Key": {f.key}}}) //nolint:bodyclose // the connection is the body
+	options := &websocket.DialOptions{HTTPHeader: http.Header{"X-Api-Key": {f.key}}}
+	address := "ws" + strings.TrimPrefix(f.url, "http") + "/ws"
+	conn, _, err := websocket.Dial(t.Context(), address, options) //nolint:bodyclose // the connection is the body
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +128,8 @@ func TestRefusedUpgradeEndsTheConnection(t *testing.T) {
 				}
 			}, Config{})
 			conn := f.dial(t)
-			conn.send(t, fmt.Sprintf("GET /ws HTTP/1.1\r\nHost: h\r\nX-Api-Key: %s%s\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\nUpgrade: %s\r\n\r\n"+
+			conn.send(t, fmt.Sprintf("GET /ws HTTP/1.1\r\nHost: h\r\nX-Api-Key: %s%s\r\nConnection: Upgrade, "+
+				"HTTP2-Settings\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\nUpgrade: %s\r\n\r\n"+
 				"GET /smuggled HTTP/1.1\r\nHost: h\r\nX-Api-Key: %s\r\n\r\n", f.key, c.key, c.upgrade, f.key))
 			if response, _ := conn.next(t, http.MethodGet); response.StatusCode != c.status || !response.Close {
 				t.Errorf("%d %q", response.StatusCode, response.Header)

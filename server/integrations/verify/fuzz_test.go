@@ -16,7 +16,8 @@ func FuzzRequest(f *testing.F) {
 		`{"method":"POST","host":"h","path":"/p%20q","query":"?a=b","headers":{"Authorization":"Bearer k","origin":["https://a.example"]}}`,
 		`{"method":"OPTIONS","url":"http://h?q#f","origin":"https://a.example","headers":{"Access-Control-Request-Method":"PATCH"}}`,
 		`{"method":"GET","path":"/","project":"p","clientAddress":"192.0.2.1","requestId":"r"}`,
-		`{"method":"GET","method":"PUT","path":"/"}`, `{"Method":"GET"}`, `{"method":"GET","path":"/"}{}`, `[]`, `{"key":1}`, `{"headers":{"X-Api-Key":null}}`, `{"key":null,"method":"GET","path":"/\u0000"}`,
+		`{"method":"GET","method":"PUT","path":"/"}`, `{"Method":"GET"}`, `{"method":"GET","path":"/"}{}`, `[]`, `{"key":1}`,
+		`{"headers":{"X-Api-Key":null}}`, `{"key":null,"method":"GET","path":"/\u0000"}`,
 	} {
 		f.Add(seed)
 	}

@@ -10,7 +10,8 @@ import (
 
 var (
 	errUnknownField = errors.New("the request has an unknown field; the fields are " + strings.Join(fields(), ", "))
-	errTwice        = errors.New("a field or a header occurs twice, so that another reader of the body might use the other one; send it once")
+	errTwice        = errors.New("a field or a header occurs twice, so that another reader of the body might use the other " +
+		"one; send it once")
 )
 
 // fields returns the names of a request's fields.

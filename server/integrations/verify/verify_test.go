@@ -59,10 +59,12 @@ func TestVerdict(t *testing.T) {
 	} {
 		status, body := post(t, url, strings.ReplaceAll(c.request, "KEY", key))
 		var verdict adminv1.Verdict
-		if err := json.Unmarshal([]byte(body), &verdict); err != nil || status != http.StatusOK || verdict.Code != c.code || verdict.Allowed != (c.code == "allowed") {
+		if err := json.Unmarshal([]byte(body), &verdict); err != nil || status != http.StatusOK || verdict.Code != c.code ||
+			verdict.Allowed != (c.code == "allowed") {
 			t.Errorf("%s: %d %s", c.request, status, body)
 		}
-		if verdict.Allowed != (verdict.KeyID == "k1" && verdict.Group == "tenants/acme" && verdict.Project == "default" && verdict.Headers["X-Keyward-Key-Id"] == "k1") {
+		if verdict.Allowed != (verdict.KeyID == "k1" && verdict.Group == "tenants/acme" && verdict.Project == "default" &&
+			verdict.Headers["X-Keyward-Key-Id"] == "k1") {
 			t.Errorf("%s: %s", c.request, body)
 		}
 	}
@@ -106,7 +108,8 @@ func TestInvalidRequestsNameTheField(t *testing.T) {
 			t.Errorf("%s: the response contains the key", c.request)
 		}
 	}
-	if status, body := post(t, url, `{"key":"`+strings.Repeat("x", maxBody)+`"}`); status != http.StatusRequestEntityTooLarge || !strings.Contains(body, "65536") {
+	if status, body := post(t, url, `{"key":"`+strings.Repeat("x", maxBody)+`"}`); status != http.StatusRequestEntityTooLarge ||
+		!strings.Contains(body, "65536") {
 		t.Errorf("too large: %d %s", status, body)
 	}
 }
@@ -145,7 +148,8 @@ func TestOnlyTrustedApplicationsReportAddresses(t *testing.T) {
 			url, _ := serveTo(t, c.clients)
 			for i := range 3 {
 				status, body := post(t, url, `{"method":"GET","path":"/","clientAddress":"`+c.address+`"}`)
-				if want := map[bool]string{true: c.last, false: `"status":401`}[i == 2]; status != http.StatusOK || !strings.Contains(body, want) {
+				if want := map[bool]string{true: c.last, false: `"status":401`}[i == 2]; status != http.StatusOK ||
+					!strings.Contains(body, want) {
 					t.Errorf("failure %d: %d %s, want %s", i, status, body, want)
 				}
 			}

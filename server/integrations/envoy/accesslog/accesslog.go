@@ -54,7 +54,8 @@ type Server struct {
 func New(receipts *Receipts, recorder Recorder, metrics prometheus.Registerer) *Server {
 	entries := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "keyward_validator_access_log_entries_total",
-		Help: "Entries of Envoy's access logs by outcome: recorded; forged, if this server has not allowed the request or has counted it already; " +
+		Help: "Entries of Envoy's access logs by outcome: recorded; forged, if this server has not allowed the request or has " +
+			"counted it already; " +
 			"unattributed, without a receipt; or other, if it is not about HTTP or the response continues.",
 	}, []string{"outcome"})
 	s := &Server{

@@ -50,7 +50,8 @@ func (s *sums) RecordResponse(r Response) {
 }
 
 // open starts a server and returns it with a stream to it.
-func open(t *testing.T, receipts *Receipts, recorder Recorder) (*Server, *grpc.Server, accesslogv3.AccessLogService_StreamAccessLogsClient) {
+func open(t *testing.T, receipts *Receipts, recorder Recorder) (*Server, *grpc.Server,
+	accesslogv3.AccessLogService_StreamAccessLogsClient) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -79,8 +80,9 @@ func entry(bytes uint64, said map[string]any) *accesslogdatav3.HTTPAccessLogEntr
 	if err != nil {
 		panic(err)
 	}
+	all := &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{MetadataNamespace: metadata}}
 	return &accesslogdatav3.HTTPAccessLogEntry{
-		CommonProperties: &accesslogdatav3.AccessLogCommon{Metadata: &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{MetadataNamespace: metadata}}},
+		CommonProperties: &accesslogdatav3.AccessLogCommon{Metadata: all},
 		Response:         &accesslogdatav3.HTTPResponseProperties{ResponseBodyBytes: bytes},
 	}
 }
@@ -111,8 +113,11 @@ func TestEntriesAreRecorded(t *testing.T) {
 		{Identifier: &accesslogv3.StreamAccessLogsMessage_Identifier{LogName: "keyward"}},
 		batch(entry(1, twice), entry(10, with(receipts.Issue("tenants/acme", "k2")))),
 		batch(begun, entry(100, goesOn)),
-		batch(entry(7, twice), entry(7, with("guessed")), entry(7, with(strings.Repeat("A", 22))), entry(7, with(strings.Repeat("A", 1<<20)))),
-		batch(entry(7, map[string]any{"code": "key_unknown"}), entry(7, map[string]any{"group": "tenants/acme", "key_id": "k1", MetadataReceipt: 1}), entry(7, nil), elsewhere, nil, &accesslogdatav3.HTTPAccessLogEntry{}),
+		batch(entry(7, twice), entry(7, with("guessed")), entry(7, with(strings.Repeat("A", 22))),
+			entry(7, with(strings.Repeat("A", 1<<20)))),
+		batch(entry(7, map[string]any{"code": "key_unknown"}), entry(7,
+			map[string]any{"group": "tenants/acme", "key_id": "k1", MetadataReceipt: 1}), entry(7, nil), elsewhere, nil,
+			&accesslogdatav3.HTTPAccessLogEntry{}),
 		tcp,
 		batch(),
 	} {
@@ -130,7 +135,8 @@ func TestEntriesAreRecorded(t *testing.T) {
 	for name, c := range map[string]struct {
 		counter prometheus.Counter
 		want    float64
-	}{"recorded": {s.recorded, 3}, "forged": {s.forged, 4}, "unattributed": {s.unattributed, 6}, "other": {s.other, 2}, "bytes": {s.bytes, 111}} {
+	}{"recorded": {s.recorded, 3}, "forged": {s.forged, 4}, "unattributed": {s.unattributed, 6}, "other": {s.other,
+		2}, "bytes": {s.bytes, 111}} {
 		if got := testutil.ToFloat64(c.counter); got != c.want {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}

@@ -68,7 +68,8 @@ func newReceipts(limit int, now func() time.Time, metrics prometheus.Registerer)
 		limit: limit, now: now, all: map[receipt]*outstanding{}, groups: map[string]*holder{},
 		dropped: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "keyward_validator_access_log_receipts_dropped_total",
-			Help: "Receipts that were dropped because too many allowed requests have no entry in an access log of Envoy yet: the bytes of their responses will not be counted.",
+			Help: "Receipts that were dropped because too many allowed requests have no entry in an access log of Envoy yet: " +
+				"the bytes of their responses will not be counted.",
 		}),
 	}
 	metrics.MustRegister(r.dropped, prometheus.NewGaugeFunc(prometheus.GaugeOpts{

@@ -70,7 +70,7 @@ test e2e: export KUBE_CACHE_MUTATION_DETECTOR := true
 .PHONY: test
 test: bin/devcluster ## Run all tests, as CI does
 	@$(if $(RACE),,echo "no C compiler: testing without the race detector")
-	KUBEBUILDER_ASSETS=$(BIN)/envtest go test $(RACE) $$(go list ./... | grep -v '/test/e2e$$')
+	KUBEBUILDER_ASSETS=$(BIN)/envtest go test $(RACE) -timeout 20m $$(go list ./... | grep -v '/test/e2e$$')
 	go test ./internal/lifecycle -rapid.checks=2000
 	cd hack/devcluster && go test ./...
 	@$(MAKE) --no-print-directory e2e

@@ -23,7 +23,7 @@ type grpcListener struct {
 }
 
 // streamWorkers are goroutines that serve one request after the other, as many as may be in progress at once on a busy
-// server: a new goroutine for each request would have to grow its stack anew. Further requests, and streams of access
+// server: a new goroutine for each request would have to grow its stack again. Further requests, and streams of access
 // logs, which keep a worker, have goroutines of their own.
 const streamWorkers = 64
 

@@ -335,7 +335,7 @@ func TestResetsAreBounded(t *testing.T) {
 	checkIsServed(t, v)
 }
 
-// TestIdleGRPCConnectionIsEvicted: a client that holds all connections keeps nobody out, whatever it does on them.
+// TestIdleGRPCConnectionIsEvicted: a client that holds all connections keeps nobody out by anything that it does on them.
 func TestIdleGRPCConnectionIsEvicted(t *testing.T) {
 	const most = 8
 	for name, do := range map[string]func(*hostileGRPC){

@@ -23,7 +23,7 @@ const (
 	maxForHeads = 192 << 20
 )
 
-// TestUnfinishedHeads: clients that begin a request and never end it cost bounded memory, whatever their number, and
+// TestUnfinishedHeads: clients that begin a request and never end it cost bounded memory, for any number of them, and
 // keep nobody out.
 func TestUnfinishedHeads(t *testing.T) {
 	if testing.Short() {

@@ -26,7 +26,7 @@ const (
 	page = root + "/docs/conditions.md"
 )
 
-var update = flag.Bool("update", false, "write the tables of docs/conditions.md anew")
+var update = flag.Bool("update", false, "write the tables of docs/conditions.md again")
 
 // constant is a constant of api/v1alpha1, with what its comment says.
 type constant struct{ name, value, meaning string }
@@ -158,7 +158,7 @@ func TestReasonsAreConstants(t *testing.T) {
 	}
 }
 
-// TestPage holds docs/conditions.md to the table. With -update it writes the page's tables anew.
+// TestPage holds docs/conditions.md to the table. With -update it writes the page's tables again.
 func TestPage(t *testing.T) {
 	text, err := os.ReadFile(page)
 	if err != nil {
@@ -174,7 +174,7 @@ func TestPage(t *testing.T) {
 		return
 	}
 	if got != want {
-		t.Errorf("docs/conditions.md is not what the table says; write it anew: go test ./controllers/conditions -run TestPage -update")
+		t.Errorf("docs/conditions.md is not what the table says; write it again: go test ./controllers/conditions -run TestPage -update")
 	}
 }
 

@@ -61,7 +61,7 @@ func (w *world) step(t *rapid.T, dies int) {
 		w.crash() // the text is lost
 	case lifecycle.DeleteSecret:
 		if v := byID(out.Versions, out.Target); v != nil && lifecycle.Live(v.State) && v.ClaimedAt == nil {
-			t.Fatalf("version %d is concealed without a record", out.Target)
+			t.Fatalf("version %d lost its Secret without a record", out.Target)
 		}
 		w.secret = nil
 	case lifecycle.None, lifecycle.Publish, lifecycle.Keep:

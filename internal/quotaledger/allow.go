@@ -54,7 +54,7 @@ func (l *Ledger) Allow(quota uint64, peers map[string]Peer) Outcome {
 	starving := false
 	for _, server := range wanting {
 		grant := min(peers[server].Wants, share, left)
-		a := l.Accounts[server]
+		a := l.Servers[server]
 		if grant == 0 {
 			starving = starving || a.unspent() == 0
 			continue
@@ -68,7 +68,7 @@ func (l *Ledger) Allow(quota uint64, peers map[string]Peer) Outcome {
 		return outcome
 	}
 	hope := len(outcome.Raised) > 0
-	for server, a := range l.Accounts {
+	for server, a := range l.Servers {
 		switch presence := peers[server].Presence; {
 		case a.unspent() == 0:
 		case presence == Connected && !slices.Contains(outcome.Raised, server):
@@ -87,7 +87,7 @@ func (l *Ledger) Allow(quota uint64, peers map[string]Peer) Outcome {
 func (l *Ledger) wanting(peers map[string]Peer) []string {
 	var servers []string
 	for server, peer := range peers {
-		a := l.Accounts[server]
+		a := l.Servers[server]
 		if peer.Presence == Connected && peer.Wants > 0 && !a.Closed && peer.Sequence >= a.Sequence {
 			servers = append(servers, server)
 		}

@@ -20,8 +20,8 @@ var (
 	ErrSum        = errors.New("the counters contradict each other")
 )
 
-// Account is that of one incarnation of a server. Its counters are cumulative.
-type Account struct {
+// Counters are those of one incarnation of a server. They are cumulative.
+type Counters struct {
 	// Leased is how many requests that need an allowance the server may allow in total, by the
 	// allowance with this Sequence.
 	Leased, Sequence uint64
@@ -35,42 +35,42 @@ type Account struct {
 }
 
 // unspent returns how many requests the server may still allow, as far as is known.
-func (a Account) unspent() uint64 {
+func (a Counters) unspent() uint64 {
 	if a.Closed || a.Leased < a.Spent {
 		return 0
 	}
 	return a.Leased - a.Spent
 }
 
-// committed returns how much of the quota the account takes: what it has spent or may spend, and requests that needed
+// committed returns how much of the quota the server takes: what it has spent or may spend, and requests that needed
 // no allowance when they were allowed, such as before there was a quota.
-func (a Account) committed() uint64 { return a.Requests - a.Unconfirmed + a.unspent() }
+func (a Counters) committed() uint64 { return a.Requests - a.Unconfirmed + a.unspent() }
 
-// Ledger has the accounts, by server. Its zero value is empty.
+// Ledger has the counters of servers. Its zero value is empty.
 type Ledger struct {
-	Accounts map[string]Account
-	// Folded is the sum of closed accounts that have been removed.
-	Folded Account
+	Servers map[string]Counters
+	// Folded is the sum of closed counters that have been removed.
+	Folded Counters
 }
 
 // Clone returns a copy.
-func (l *Ledger) Clone() *Ledger { return &Ledger{Accounts: maps.Clone(l.Accounts), Folded: l.Folded} }
+func (l *Ledger) Clone() *Ledger { return &Ledger{Servers: maps.Clone(l.Servers), Folded: l.Folded} }
 
 // Equal reports whether two ledgers have the same content.
 func (l *Ledger) Equal(other *Ledger) bool {
-	return l.Folded == other.Folded && maps.Equal(l.Accounts, other.Accounts)
+	return l.Folded == other.Folded && maps.Equal(l.Servers, other.Servers)
 }
 
 // Total returns the sum of the accounts.
-func (l *Ledger) Total() Account {
+func (l *Ledger) Total() Counters {
 	total := l.Folded
-	for _, a := range l.Accounts {
+	for _, a := range l.Servers {
 		total = total.plus(a)
 	}
 	return total
 }
 
-func (a Account) plus(b Account) Account {
+func (a Counters) plus(b Counters) Counters {
 	a.Leased += b.Spent + b.unspent()
 	a.Requests += b.Requests
 	a.Spent += b.Spent
@@ -82,7 +82,7 @@ func (a Account) plus(b Account) Account {
 // Committed returns how much of the quota is spent or may be spent.
 func (l *Ledger) Committed() uint64 {
 	sum := l.Folded.Requests - l.Folded.Unconfirmed
-	for _, a := range l.Accounts {
+	for _, a := range l.Servers {
 		sum += a.committed()
 	}
 	return sum
@@ -91,8 +91,8 @@ func (l *Ledger) Committed() uint64 {
 // Report records what a server reports about its account. To record the same report again changes
 // nothing. It lowers Leased where the server has returned a part of it, but only if the server had the latest
 // allowance then: one that is on its way to the server would still count.
-func (l *Ledger) Report(server string, reported Account) error {
-	was := l.Accounts[server]
+func (l *Ledger) Report(server string, reported Counters) error {
+	was := l.Servers[server]
 	if err := check(was, reported); err != nil {
 		return err
 	}
@@ -114,17 +114,17 @@ func (l *Ledger) Report(server string, reported Account) error {
 	return nil
 }
 
-func (l *Ledger) put(server string, a Account) {
-	if a == (Account{}) {
+func (l *Ledger) put(server string, a Counters) {
+	if a == (Counters{}) {
 		return
 	}
-	if l.Accounts == nil {
-		l.Accounts = map[string]Account{}
+	if l.Servers == nil {
+		l.Servers = map[string]Counters{}
 	}
-	l.Accounts[server] = a
+	l.Servers[server] = a
 }
 
-func check(was, reported Account) error {
+func check(was, reported Counters) error {
 	for _, counter := range []struct {
 		name          string
 		was, reported uint64
@@ -157,10 +157,10 @@ func check(was, reported Account) error {
 
 // Fold removes closed accounts that are not to be kept, and keeps their sum.
 func (l *Ledger) Fold(keep func(server string) bool) {
-	for server, a := range l.Accounts {
+	for server, a := range l.Servers {
 		if a.Closed && !keep(server) {
 			l.Folded = l.Folded.plus(a)
-			delete(l.Accounts, server)
+			delete(l.Servers, server)
 		}
 	}
 }

@@ -13,8 +13,8 @@ import (
 func TestFold(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		counter := rapid.Uint64Range(0, 1000)
-		l := &quotaledger.Ledger{Accounts: rapid.MapOf(rapid.StringN(1, 3, 3), rapid.Custom(func(t *rapid.T) quotaledger.Account {
-			a := quotaledger.Account{Spent: counter.Draw(t, "spent"), Unconfirmed: counter.Draw(t, "unconfirmed"),
+		l := &quotaledger.Ledger{Servers: rapid.MapOf(rapid.StringN(1, 3, 3), rapid.Custom(func(t *rapid.T) quotaledger.Counters {
+			a := quotaledger.Counters{Spent: counter.Draw(t, "spent"), Unconfirmed: counter.Draw(t, "unconfirmed"),
 				Bytes: counter.Draw(t, "bytes"), Closed: rapid.Bool().Draw(t, "closed")}
 			a.Requests = a.Spent + a.Unconfirmed + counter.Draw(t, "free")
 			a.Leased = a.Spent + counter.Draw(t, "unspent")
@@ -25,7 +25,7 @@ func TestFold(t *testing.T) {
 		if l.Total() != total || l.Committed() != committed {
 			t.Fatalf("%+v and %d, before %+v and %d", l.Total(), l.Committed(), total, committed)
 		}
-		for server, a := range l.Accounts {
+		for server, a := range l.Servers {
 			if a.Closed && server >= "m" {
 				t.Fatalf("%q is there", server)
 			}
@@ -36,8 +36,8 @@ func TestFold(t *testing.T) {
 // holder is a server from the point of view of the ledger, with the messages that are on their way between them.
 type holder struct {
 	leased, sequence, spent uint64
-	up                      []quotaledger.Account // reports
-	down                    []quotaledger.Account // allowances
+	up                      []quotaledger.Counters // reports
+	down                    []quotaledger.Counters // allowances
 }
 
 // mayHold returns how many requests it may allow in total, after the messages on their way to it have arrived.
@@ -71,7 +71,7 @@ func TestCommitted(t *testing.T) {
 				if rapid.Bool().Draw(t, "gives back") {
 					h.leased = h.spent
 				}
-				h.up = append(h.up, quotaledger.Account{Leased: h.leased, Sequence: h.sequence, Spent: h.spent, Requests: h.spent})
+				h.up = append(h.up, quotaledger.Counters{Leased: h.leased, Sequence: h.sequence, Spent: h.spent, Requests: h.spent})
 			},
 			"receive": func(t *rapid.T) {
 				name, h := pick(t)
@@ -85,7 +85,7 @@ func TestCommitted(t *testing.T) {
 				peer := quotaledger.Peer{Presence: quotaledger.Connected, Sequence: reported.Sequence,
 					Wants: rapid.Uint64Range(0, 20).Draw(t, "wants")}
 				for _, raised := range l.Allow(quota, map[string]quotaledger.Peer{name: peer}).Raised {
-					holders[raised].down = append(holders[raised].down, l.Accounts[raised])
+					holders[raised].down = append(holders[raised].down, l.Servers[raised])
 				}
 			},
 			"take": func(t *rapid.T) {
@@ -99,7 +99,7 @@ func TestCommitted(t *testing.T) {
 			},
 			"": func(t *rapid.T) {
 				for name, h := range holders {
-					if a := l.Accounts[name]; h.mayHold() > max(a.Leased, a.Spent) {
+					if a := l.Servers[name]; h.mayHold() > max(a.Leased, a.Spent) {
 						t.Fatalf("%s may hold %d by %+v", name, h.mayHold(), a)
 					}
 				}

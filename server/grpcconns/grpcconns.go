@@ -27,7 +27,7 @@ type Config struct {
 	MaxConnections int           // 0 is any number
 	MaxHeldBytes   int64         // of messages and streams of all connections
 	MessageTimeout time.Duration // from the begin of a message until it is answered
-	// Streams is whether there are methods by which clients send many messages. Without, a message is a request, and its
+	// Streams is true if there are methods by which clients send many messages. Without, a message is a request, and its
 	// stream has to end with it.
 	Streams bool
 	OnEvict func(why string)

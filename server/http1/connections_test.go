@@ -66,7 +66,7 @@ func (l *listener) of(t *testing.T, c *client) (found *conn) {
 	return found
 }
 
-func (l *listener) settled(t *testing.T, c *client, phase phase) *conn {
+func (l *listener) awaitIdle(t *testing.T, c *client, phase phase) *conn {
 	t.Helper()
 	conn := l.of(t, c)
 	l.eventually(t, fmt.Sprint("it is in phase ", phase), func(*connections) bool { return conn.slot.phase.Load() == phase })
@@ -85,16 +85,16 @@ func TestLongestIdleConnectionIsEvicted(t *testing.T) {
 			}
 		})
 	l := s.listener
-	l.settled(t, first, idle)
+	l.awaitIdle(t, first, idle)
 	working, slow, said := first.more(), first.more(), first.more()
 	working.get("/slow")
 	<-running
-	l.settled(t, working, busy)
+	l.awaitIdle(t, working, busy)
 	slow.send("GET / HTT")
 	l.eventually(t, "the head is held", func(s *connections) bool { return s.held > 0 })
 	said.get("/")
 	said.want("")
-	l.settled(t, said, idle)
+	l.awaitIdle(t, said, idle)
 
 	// No head is overdue: first has been idle the longest.
 	fifth := first.more()
@@ -103,7 +103,7 @@ func TestLongestIdleConnectionIsEvicted(t *testing.T) {
 	if !first.hungUp() {
 		t.Error("the connection that was idle the longest stays")
 	}
-	l.settled(t, fifth, idle)
+	l.awaitIdle(t, fifth, idle)
 
 	// The head is overdue: its connection goes before one that has been idle longer.
 	l.of(t, slow).slot.since.Add(-int64(2 * overdue))
@@ -114,14 +114,14 @@ func TestLongestIdleConnectionIsEvicted(t *testing.T) {
 	if !slow.hungUp() {
 		t.Error("an overdue head stays")
 	}
-	l.settled(t, sixth, idle)
+	l.awaitIdle(t, sixth, idle)
 	l.eventually(t, "nothing is held", func(s *connections) bool { return s.held == 0 && len(s.all) == 4 })
 
 	// All have a request in progress: the next one waits.
 	for _, c := range []*client{said, fifth, sixth} {
 		c.get("/slow")
 		<-running
-		l.settled(t, c, busy)
+		l.awaitIdle(t, c, busy)
 	}
 	last := fifth.more()
 	last.get("/")

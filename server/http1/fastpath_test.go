@@ -106,11 +106,11 @@ func serve(t *testing.T, config Config, handler http.HandlerFunc) (*Server, *cli
 	return server, c
 }
 
-// settle waits until net/http has finished the requests that it had, which it does only after it has sent the response.
-func (c *client) settle() {
+// awaitIdle waits until net/http has finished the requests that it had, which it does only after it has sent the response.
+func (c *client) awaitIdle() {
 	c.t.Helper()
-	for body := ""; body != "fast settled"; {
-		c.send(fastRequest("settled"))
+	for body := ""; body != "fast done"; {
+		c.send(fastRequest("done"))
 		body = c.read()
 	}
 }
@@ -175,7 +175,7 @@ func nothing(http.ResponseWriter, *http.Request) {}
 func TestSimpleRequestsAreServed(t *testing.T) {
 	bothPositions(t, func(t *testing.T, configure func(responder, Config) Config) {
 		_, c := serve(t, configure(responder{}, Config{IdleTimeout: time.Minute}), nil)
-		c.settle()
+		c.awaitIdle()
 		c.send(fastRequest("1") + fastRequest("2") + fastRequest("3")[:20])
 		header := c.want("fast 1")
 		if header.Get("X-Peer") != "127.0.0.1" || header.Get("X-Bent") != "a  b" || header.Get("Content-Length") != "6" {
@@ -189,7 +189,7 @@ func TestSimpleRequestsAreServed(t *testing.T) {
 		c.want("fast 3")
 		c.want("") // from here on net/http has part of what was sent
 		c.want("fast 4")
-		c.settle()
+		c.awaitIdle()
 		c.send("GET / HTTP/1.1\n")
 		if body := c.read(); !strings.Contains(body, codeMalformed) {
 			t.Error(body)
@@ -273,7 +273,7 @@ func TestShutdownCutsOffNoResponse(t *testing.T) {
 	bothPositions(t, func(t *testing.T, configure func(responder, Config) Config) {
 		r := responder{asked: make(chan struct{}), may: make(chan struct{})}
 		server, c := serve(t, configure(r, Config{IdleTimeout: time.Minute}), nil)
-		c.settle()
+		c.awaitIdle()
 		c.send(fastRequest("wait"))
 		<-r.asked
 		down := make(chan error, 1)
@@ -296,7 +296,7 @@ func TestShutdownCutsOffNoResponse(t *testing.T) {
 func TestShutdownOfFastPathEndsWithItsContext(t *testing.T) {
 	r := responder{asked: make(chan struct{}), may: make(chan struct{})}
 	server, c := serve(t, Config{Handler: r, FastPath: r, IdleTimeout: time.Minute}, nil)
-	c.settle()
+	c.awaitIdle()
 	time.Sleep(50 * time.Millisecond) // net/http is done
 	c.send(fastRequest("wait"))
 	<-r.asked
@@ -320,7 +320,7 @@ func TestShutdownOfFastPathEndsWithItsContext(t *testing.T) {
 func TestDrainAnnouncesTheEnd(t *testing.T) {
 	bothPositions(t, func(t *testing.T, configure func(responder, Config) Config) {
 		server, c := serve(t, configure(responder{}, Config{IdleTimeout: time.Minute}), nil)
-		c.settle()
+		c.awaitIdle()
 		server.Drain()
 		c.send(fastRequest("1"))
 		response, err := http.ReadResponse(c.in, nil)
@@ -341,7 +341,7 @@ func TestIdleTimeout(t *testing.T) {
 	bothPositions(t, func(t *testing.T, configure func(responder, Config) Config) {
 		const timeout = 200 * time.Millisecond
 		_, c := serve(t, configure(responder{}, Config{IdleTimeout: timeout}), nil)
-		c.settle()
+		c.awaitIdle()
 		var last time.Time
 		for begin := time.Now(); time.Since(begin) < 2*timeout; {
 			c.send(fastRequest("1"))
@@ -370,7 +370,7 @@ func TestPanicEndsTheConnection(t *testing.T) {
 	for name, fastPath := range map[string]FastPath{"fast path on": panicking{}, "fast path off": nil} {
 		t.Run(name, func(t *testing.T) {
 			server, c := serve(t, Config{Handler: panicking{}, FastPath: fastPath, IdleTimeout: time.Minute}, nil)
-			c.settle()
+			c.awaitIdle()
 			c.send(fastRequest("panic"))
 			c.wantEnd()
 			if err := server.Shutdown(t.Context()); err != nil {

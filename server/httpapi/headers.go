@@ -71,7 +71,7 @@ func AppendContextHeaders(headers []Header, d decision.Decision) []Header {
 	return headers
 }
 
-// headerOf avoids making the name of a header anew for every request.
+// headerOf avoids making the name of a header again for every request.
 func headerOf(value *decision.ContextValue) (name string, ok bool) {
 	if value.Header != "" {
 		return value.Header, true

@@ -149,7 +149,7 @@ func TestKindsFollowFolding(t *testing.T) {
 			t.Errorf("the beginning %s is not looked for", name)
 		}
 	}
-	byTheBook := func(name string) kind {
+	standardForm := func(name string) kind {
 		folded := fold(name)
 		if kind, ok := unusualNames[folded]; ok {
 			return kind
@@ -165,7 +165,7 @@ func TestKindsFollowFolding(t *testing.T) {
 		name := rapid.SampledFrom(slices.Concat(knownOverrides, knownForwarding, harmless, []string{""})).Draw(t, "name")
 		name = rapid.SampledFrom(append(spellings(name), name+"-", name+"x", "\u212a"+name, name+"\u212a",
 			strings.Repeat(name, 3))).Draw(t, "spelled") + rapid.StringMatching("[-_a-cA-C.~|!]{0,3}").Draw(t, "end")
-		if got, want := kindOf(name), byTheBook(name); got != want {
+		if got, want := kindOf(name), standardForm(name); got != want {
 			t.Errorf("%q is %d, want %d", name, got, want)
 		}
 	})

@@ -15,7 +15,7 @@ func TestRateLimit(t *testing.T) {
 	full.Reset = 0
 	for _, c := range []struct {
 		name           string
-		standings      ratelimit.Statuses
+		statuses       ratelimit.Statuses
 		policies, left string
 	}{
 		{"none", ratelimit.Statuses{}, "", ""},
@@ -25,7 +25,7 @@ func TestRateLimit(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := map[string]string{}
-			for _, h := range RateLimit(c.standings) {
+			for _, h := range RateLimit(c.statuses) {
 				got[h.Name] = h.Value
 			}
 			if got[HeaderRateLimitPolicy] != c.policies || got[HeaderRateLimit] != c.left {

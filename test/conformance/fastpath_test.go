@@ -121,7 +121,7 @@ func readReply(in *bufio.Reader) (reply, error) {
 // rest are what is left of a rate limit, and until when: less, and longer, with each response.
 var rest = regexp.MustCompile(`=[0-9]+`)
 
-// same reports whether two responses to a request are equal, except for what is made anew for each, and for whether the
+// same reports whether two responses to a request are equal, except for what is made for each, and for whether the
 // connection closes, which differs between send and sendWarm.
 func same(a, b reply, lines string) bool {
 	for _, r := range []*reply{&a, &b} {

@@ -126,7 +126,7 @@ var spellingTable = []testCase{
 		request: "- - /api/list?siteId=42&siteId=42", headers: bearer("good"), key: "good", owner: "marketing"},
 
 	// Spellings of the host. Hosts that every HTTP server refuses are for other integrations.
-	{name: "host with a port of letters", guards: "hosts cut at the last colon, whatever follows",
+	{name: "host with a port of letters", guards: "hosts cut at the last colon, with any text after it",
 		request: "- product.acme.example:x /api/scenes/mkt-1", headers: bearer("both"), want: decision.HostInvalid},
 	{name: "host with an empty port", guards: "ports that are none, which some servers keep as part of the host",
 		request: "- product.acme.example: /api/scenes/mkt-1", headers: bearer("both"), want: decision.HostInvalid},

@@ -33,7 +33,7 @@ const (
 	webSocketKey = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
 )
 
-var exchanges = []testCase{
+var requestContexts = []testCase{
 	{name: "allowed", headers: []string{"Authorization: Bearer {key}"}, status: 200,
 		seen: map[string]string{"X-Keyward-Group": "tenants/acme", "X-Keyward-Tier": "Pro", "X-Keyward-Project": "media",
 			"X-Keyward-Key-Id": "id-acme", "X-Keyward-Context-Bucketname": "acme-media", "Authorization": "", "X-Api-Key": ""}},
@@ -196,7 +196,7 @@ func (g *gateway) through(t *testing.T) {
 	w := newWorld(t)
 	address := g.start(t, w)
 	waitFor(t, address)
-	for _, e := range exchanges {
+	for _, e := range requestContexts {
 		t.Run(e.name, func(t *testing.T) { g.compare(t, e, w.roundTrip(t, address, e)) })
 	}
 }

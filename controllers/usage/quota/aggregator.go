@@ -93,7 +93,7 @@ type counters struct {
 }
 
 type report struct {
-	counts       quotaledger.Account
+	counts       quotaledger.Counters
 	wants, asked uint64
 	fresh        bool // not persisted yet
 }

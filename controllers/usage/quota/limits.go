@@ -35,12 +35,12 @@ func (l Limits) equal(other Limits) bool {
 }
 
 // usedUp reports whether all bytes are used.
-func (l Limits) usedUp(total quotaledger.Account) bool {
+func (l Limits) usedUp(total quotaledger.Counters) bool {
 	return !l.Metered && l.Bytes != nil && total.Bytes >= *l.Bytes
 }
 
 // quota returns how many requests may be leased in all.
-func (l Limits) quota(total quotaledger.Account) uint64 {
+func (l Limits) quota(total quotaledger.Counters) uint64 {
 	switch {
 	case l.usedUp(total):
 		return 0
@@ -52,7 +52,7 @@ func (l Limits) quota(total quotaledger.Account) uint64 {
 }
 
 // totals returns the totals of a ledger that are shown.
-func (l Limits) totals(total quotaledger.Account) store.Totals {
+func (l Limits) totals(total quotaledger.Counters) store.Totals {
 	totals := store.Totals{Requests: total.Requests, Bytes: total.Bytes, Unconfirmed: total.Unconfirmed}
 	if l.Metered {
 		totals.OverageRequests = excess(total.Requests, l.Requests)

@@ -169,7 +169,7 @@ func (a *Aggregator) takeView(c *counters) (*view, error) {
 		now: a.config.Clock.Now(), limits: limits,
 		peers: map[string]quotaledger.Peer{}, reports: map[string]*report{}, refused: map[string]error{},
 	}
-	for server := range c.entry.Ledger.Accounts {
+	for server := range c.entry.Ledger.Servers {
 		v.peers[server] = quotaledger.Peer{Presence: a.presence(server, v.now)}
 	}
 	for server, r := range c.reports {
@@ -200,12 +200,12 @@ func (a *Aggregator) presence(server string, now time.Time) quotaledger.Presence
 
 // fold merges accounts that were closed long ago.
 func (c *counters) fold(work *quotaledger.Ledger, now time.Time) {
-	for server, counts := range work.Accounts {
+	for server, counts := range work.Servers {
 		if _, known := c.closed[server]; counts.Closed && !known {
 			c.closed[server] = now
 		}
 	}
-	if len(work.Accounts) < foldFrom {
+	if len(work.Servers) < foldFrom {
 		return
 	}
 	work.Fold(func(server string) bool { return now.Sub(c.closed[server]) < foldAfter })
@@ -223,7 +223,7 @@ func (a *Aggregator) report(c *counters, v *view, entry store.Entry, totals stor
 	c.exhausted, c.limits = exhausted, v.limits
 
 	for server, s := range a.servers {
-		counts, known := entry.Ledger.Accounts[server]
+		counts, known := entry.Ledger.Servers[server]
 		_, asked := v.reports[server]
 		recall := slices.Contains(outcome.Recall, server)
 		refusal := v.refused[server]
@@ -250,7 +250,7 @@ func (a *Aggregator) mayAskAgain(c *counters, v *view, outcome quotaledger.Outco
 	return len(outcome.Raised) > 0 || outcome.Waiting || c.entry.Ledger.Committed() < v.limits.quota(c.entry.Ledger.Total())
 }
 
-func allowance(c *counters, counts quotaledger.Account, recall bool) *syncv1.Allowance {
+func allowance(c *counters, counts quotaledger.Counters, recall bool) *syncv1.Allowance {
 	state := syncv1.QuotaState_QUOTA_STATE_OPEN
 	if c.exhausted {
 		state = syncv1.QuotaState_QUOTA_STATE_EXHAUSTED

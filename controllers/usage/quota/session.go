@@ -44,12 +44,12 @@ func nameWithoutIdentity(name string) string {
 // adopt renames an account of that time.
 func adopt(work *quotaledger.Ledger, name string) {
 	earlier := nameWithoutIdentity(name)
-	known, ok := work.Accounts[earlier]
-	if _, has := work.Accounts[name]; !ok || has || earlier == name {
+	known, ok := work.Servers[earlier]
+	if _, has := work.Servers[name]; !ok || has || earlier == name {
 		return
 	}
-	delete(work.Accounts, earlier)
-	work.Accounts[name] = known
+	delete(work.Servers, earlier)
+	work.Servers[name] = known
 }
 
 // Session is the stream of one server.
@@ -151,7 +151,7 @@ func (s *Session) take(use *syncv1.GroupUse) error {
 	a.asked++
 	c.reports[s.server] = &report{
 		fresh: true, wants: use.GetWants(), asked: a.asked,
-		counts: quotaledger.Account{
+		counts: quotaledger.Counters{
 			Leased: use.GetLeased(), Sequence: use.GetSequence(), Requests: use.GetRequests(), Spent: use.GetSpent(),
 			Unconfirmed: use.GetUnconfirmedRequests(), Bytes: use.GetBytes(), Closed: use.GetClosed(),
 		},

@@ -57,19 +57,19 @@ func (r *Redis) Load(ctx context.Context, key Key) (Entry, error) {
 	if err != nil {
 		return Entry{}, fmt.Errorf("reading from Redis: %w", err)
 	}
-	entry := Entry{Ledger: &quotaledger.Ledger{Accounts: map[string]quotaledger.Account{}}, Version: fields[fieldVersion]}
+	entry := Entry{Ledger: &quotaledger.Ledger{Servers: map[string]quotaledger.Counters{}}, Version: fields[fieldVersion]}
 	for name, text := range fields {
 		if name == fieldVersion {
 			continue
 		}
-		var counts quotaledger.Account
+		var counts quotaledger.Counters
 		if err := json.Unmarshal([]byte(text), &counts); err != nil {
 			return Entry{}, fmt.Errorf("%s, field %s, is not an account: %w", r.name(key), name, err)
 		}
 		if name == fieldFolded {
 			entry.Ledger.Folded = counts
 		} else {
-			entry.Ledger.Accounts[name] = counts
+			entry.Ledger.Servers[name] = counts
 		}
 	}
 	return entry, nil
@@ -92,17 +92,17 @@ return 1
 func (r *Redis) Save(ctx context.Context, key Key, entry Entry, _ Totals) (string, error) {
 	version := next(entry.Version)
 	arguments := []any{entry.Version, r.seconds(key), fieldVersion, version}
-	add := func(name string, counts quotaledger.Account) error {
+	add := func(name string, counts quotaledger.Counters) error {
 		text, err := json.Marshal(counts)
 		arguments = append(arguments, name, text)
 		return err
 	}
-	for server, counts := range entry.Ledger.Accounts {
+	for server, counts := range entry.Ledger.Servers {
 		if err := add(server, counts); err != nil {
 			return "", err
 		}
 	}
-	if entry.Ledger.Folded != (quotaledger.Account{}) {
+	if entry.Ledger.Folded != (quotaledger.Counters{}) {
 		if err := add(fieldFolded, entry.Ledger.Folded); err != nil {
 			return "", err
 		}

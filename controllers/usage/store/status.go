@@ -76,7 +76,7 @@ func version(group *v1alpha1.Group, month quotaledger.Month) string {
 // Save implements Store. It reads the Group first, and the API server refuses the write if the Group was changed in the
 // meantime, so that nothing is overwritten that was not read.
 func (s *Status) Save(ctx context.Context, key Key, entry Entry, totals Totals) (string, error) {
-	if len(entry.Ledger.Accounts) >= maxServers {
+	if len(entry.Ledger.Servers) >= maxServers {
 		return "", fmt.Errorf("%w: the status of a Group takes %d; use --usage-store", ErrFull, maxServers)
 	}
 	for range attempts {
@@ -174,16 +174,16 @@ func fill(usage *v1alpha1.GroupUsage, month quotaledger.Month, l *quotaledger.Le
 	usage.OverageRequests, usage.OverageBytes = counter(totals.OverageRequests), counter(totals.OverageBytes)
 	usage.UnconfirmedRequests = counter(totals.Unconfirmed)
 	usage.Ledger = nil
-	for server, counts := range l.Accounts {
+	for server, counts := range l.Servers {
 		usage.Ledger = append(usage.Ledger, entryOf(server, counts))
 	}
-	if l.Folded != (quotaledger.Account{}) {
+	if l.Folded != (quotaledger.Counters{}) {
 		usage.Ledger = append(usage.Ledger, entryOf(folded, l.Folded))
 	}
 	slices.SortFunc(usage.Ledger, func(a, b v1alpha1.LedgerEntry) int { return strings.Compare(a.Server, b.Server) })
 }
 
-func entryOf(server string, a quotaledger.Account) v1alpha1.LedgerEntry {
+func entryOf(server string, a quotaledger.Counters) v1alpha1.LedgerEntry {
 	entry := v1alpha1.LedgerEntry{
 		Server: server, Leased: counter(a.Leased), Sequence: counter(a.Sequence), Spent: counter(a.Spent),
 		Requests: counter(a.Requests), Bytes: counter(a.Bytes), UnconfirmedRequests: counter(a.Unconfirmed),
@@ -203,12 +203,12 @@ func counter(n uint64) *int64 {
 }
 
 func ledgerOf(usage *v1alpha1.GroupUsage) *quotaledger.Ledger {
-	l := &quotaledger.Ledger{Accounts: map[string]quotaledger.Account{}}
+	l := &quotaledger.Ledger{Servers: map[string]quotaledger.Counters{}}
 	if usage == nil {
 		return l
 	}
 	for _, entry := range usage.Ledger {
-		counts := quotaledger.Account{
+		counts := quotaledger.Counters{
 			Leased: number(entry.Leased), Sequence: number(entry.Sequence), Spent: number(entry.Spent),
 			Requests: number(entry.Requests), Bytes: number(entry.Bytes), Unconfirmed: number(entry.UnconfirmedRequests),
 			Closed: ptr.Deref(entry.Closed, false),
@@ -216,7 +216,7 @@ func ledgerOf(usage *v1alpha1.GroupUsage) *quotaledger.Ledger {
 		if entry.Server == folded {
 			l.Folded = counts
 		} else {
-			l.Accounts[entry.Server] = counts
+			l.Servers[entry.Server] = counts
 		}
 	}
 	return l

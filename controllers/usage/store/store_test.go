@@ -48,8 +48,8 @@ var (
 // roundTrip writes any ledgers over each other and reads them back; only the latest version can be replaced.
 func roundTrip(t *testing.T, s store.Store, group func() string) {
 	counter := rapid.Uint64Range(0, quotaledger.Max)
-	counts := rapid.Custom(func(t *rapid.T) quotaledger.Account {
-		return quotaledger.Account{
+	counts := rapid.Custom(func(t *rapid.T) quotaledger.Counters {
+		return quotaledger.Counters{
 			Leased: counter.Draw(t, "leased"), Sequence: counter.Draw(t, "sequence"), Requests: counter.Draw(t, "requests"),
 			Spent:       counter.Draw(t, "spent"),
 			Unconfirmed: counter.Draw(t, "unconfirmed"), Bytes: counter.Draw(t, "bytes"), Closed: rapid.Bool().Draw(t, "closed"),
@@ -64,8 +64,8 @@ func roundTrip(t *testing.T, s store.Store, group func() string) {
 		stale := entry.Version
 		for range rapid.IntRange(1, 3).Draw(rt, "writes") {
 			entry.Ledger = &quotaledger.Ledger{
-				Accounts: rapid.MapOfN(rapid.StringMatching(`[a-z0-9.-]{1,20}/[A-Z2-7]{26}`), counts, 0, 12).Draw(rt, "accounts"),
-				Folded:   counts.Draw(rt, "folded"),
+				Servers: rapid.MapOfN(rapid.StringMatching(`[a-z0-9.-]{1,20}/[A-Z2-7]{26}`), counts, 0, 12).Draw(rt, "accounts"),
+				Folded:  counts.Draw(rt, "folded"),
 			}
 			version, err := s.Save(t.Context(), key, entry, store.Totals{Requests: 1})
 			if err != nil {
@@ -106,9 +106,9 @@ func oneWins(t *testing.T, s store.Store, group string) {
 					t.Error(err)
 					return
 				}
-				a := entry.Ledger.Accounts["all"]
+				a := entry.Ledger.Servers["all"]
 				a.Requests++
-				entry.Ledger.Accounts["all"] = a
+				entry.Ledger.Servers["all"] = a
 				switch _, err := s.Save(t.Context(), key, entry, store.Totals{}); {
 				case err == nil:
 					done++
@@ -120,7 +120,7 @@ func oneWins(t *testing.T, s store.Store, group string) {
 		})
 	}
 	writing.Wait()
-	if got := load(t, s, key).Ledger.Accounts["all"].Requests; got != writers*each {
+	if got := load(t, s, key).Ledger.Servers["all"].Requests; got != writers*each {
 		t.Errorf("%d of %d writes are there", got, writers*each)
 	}
 }
@@ -130,7 +130,7 @@ func months(t *testing.T, s store.Store, group string) {
 	for i, month := range []quotaledger.Month{last, this, last, this} {
 		key := store.Key{Group: group, Month: month}
 		entry := load(t, s, key)
-		entry.Ledger = &quotaledger.Ledger{Accounts: map[string]quotaledger.Account{"a": {Requests: uint64(10*i + 1)}}}
+		entry.Ledger = &quotaledger.Ledger{Servers: map[string]quotaledger.Counters{"a": {Requests: uint64(10*i + 1)}}}
 		if _, err := s.Save(t.Context(), key, entry, store.Totals{}); err != nil {
 			t.Fatal(err)
 		}
@@ -150,9 +150,9 @@ func openStatus(t *testing.T) (store.Store, func() string) {
 	if _, err := s.Load(t.Context(), missing); !errors.Is(err, store.ErrNoGroup) {
 		t.Errorf("without a Group: %v", err)
 	}
-	many := &quotaledger.Ledger{Accounts: map[string]quotaledger.Account{}}
+	many := &quotaledger.Ledger{Servers: map[string]quotaledger.Counters{}}
 	for i := range 256 {
-		many.Accounts[fmt.Sprint(i)] = quotaledger.Account{Requests: 1}
+		many.Servers[fmt.Sprint(i)] = quotaledger.Counters{Requests: 1}
 	}
 	if _, err := s.Save(t.Context(), missing, store.Entry{Ledger: many}, store.Totals{}); !errors.Is(err, store.ErrFull) {
 		t.Errorf("with too many accounts: %v", err)
@@ -215,7 +215,7 @@ func TestStatus(t *testing.T) {
 		{80, "[QuotaLow=True QuotaExceeded=False]"},
 		{100, "[QuotaLow=True QuotaExceeded=True]"},
 	} {
-		entry.Ledger = &quotaledger.Ledger{Accounts: map[string]quotaledger.Account{"a": {Requests: c.requests}}}
+		entry.Ledger = &quotaledger.Ledger{Servers: map[string]quotaledger.Counters{"a": {Requests: c.requests}}}
 		version, err := s.Save(t.Context(), key, entry, store.Totals{Requests: c.requests})
 		if err != nil {
 			t.Fatal(err)

@@ -29,13 +29,13 @@ func lines(t testing.TB) *url.URL {
 			if err != nil {
 				return
 			}
-			go tellLines(conn)
+			go reportLines(conn)
 		}
 	}()
 	return &url.URL{Scheme: "http", Host: listener.Addr().String()}
 }
 
-func tellLines(conn net.Conn) {
+func reportLines(conn net.Conn) {
 	defer func() { _ = conn.Close() }()
 	in := bufio.NewReader(conn)
 	for {
@@ -160,7 +160,7 @@ func TestDecidedTargetIsSent(t *testing.T) {
 		line, _, _ = strings.Cut(line, "\n")
 		got := strings.TrimSuffix(strings.TrimPrefix(line, "GET "), " HTTP/1.1")
 		gotPath, gotQuery, has := strings.Cut(got, "?")
-		if want := escapedByTheBook(path); gotPath != want || has != (query != "") || has &&
+		if want := escapedByTheStandard(path); gotPath != want || has != (query != "") || has &&
 			"?"+gotQuery != strings.NewReplacer("ä", "%C3%A4", "\u2028", "%E2%80%A8").Replace(query) {
 			t.Fatalf("%q arrives as %q", path+query, got)
 		}
@@ -175,7 +175,7 @@ func TestDecidedTargetIsSent(t *testing.T) {
 	}
 }
 
-func escapedByTheBook(path string) (escaped string) {
+func escapedByTheStandard(path string) (escaped string) {
 	for _, c := range []byte(path) {
 		if c < 0x80 && (c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' ||
 			strings.IndexByte("-._~!$&'()*+,;=:@/%[]", c) >= 0) {

@@ -119,7 +119,7 @@ func (e *evaluation) openTo(snapshot Snapshot, from origin.Origin) (allowed, met
 		asking.routing.Spend(groupWork)
 		owner := asking.ownerIn(group)
 		if owner != nil {
-			asking.routing.Spend(len(owner.Origins.Patterns))
+			asking.routing.Spend(owner.Origins.work())
 		}
 		if asking.routing.Exhausted() {
 			return true

@@ -61,15 +61,28 @@ func (s *Store) change(group *decision.Group, replaced func([]*decision.Group) [
 // placesOf returns where a group is to be found, each place once.
 func allowedHostsOf(group *decision.Group) []allowedHost {
 	places := map[allowedHost]struct{}{}
+	add := func(patterns []origin.Pattern) {
+		for _, pattern := range patterns {
+			_, wildcard := pattern.Host()
+			for from := range pattern.Origins() {
+				places[allowedHost{from, wildcard}] = struct{}{}
+			}
+		}
+	}
+	seen := map[*origin.Pattern]struct{}{} // patterns that several projects share
 	for i := range group.Projects {
 		allowed := &group.Projects[i].Origins
 		if allowed.AllowLocalhost {
 			places[allowedHost{}] = struct{}{}
 		}
-		for _, pattern := range allowed.Patterns {
-			_, wildcard := pattern.Host()
-			for from := range pattern.Origins() {
-				places[allowedHost{from, wildcard}] = struct{}{}
+		add(allowed.Patterns)
+		for _, patterns := range allowed.Shared {
+			if len(patterns) == 0 {
+				continue
+			}
+			if _, again := seen[&patterns[0]]; !again {
+				seen[&patterns[0]] = struct{}{}
+				add(patterns)
 			}
 		}
 	}

@@ -66,6 +66,7 @@ type Hub struct {
 	startupOver   bool
 	startupOverAt time.Time // when it settled
 	tracking      tracking
+	withheld      withheld
 	notify        func(Subject)
 }
 
@@ -102,6 +103,7 @@ func NewHub(clk clock.WithDelayedExecution, options Options) *Hub {
 		subs:     map[*Subscription]struct{}{},
 		open:     make(chan struct{}),
 		tracking: newTracking(),
+		withheld: withheld{},
 		notify:   func(Subject) {},
 	}
 }
@@ -156,10 +158,13 @@ func (h *Hub) isOpen() bool {
 	}
 }
 
-// PutGroup publishes a group's record, which must not be changed afterwards.
+// PutGroup publishes a group's record, which must not be changed afterwards. One that is too large is withheld: servers are
+// sent a record that refuses the group's keys.
 func (h *Hub) PutGroup(record *syncv1.Group) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	record, tooLarge := withinBounds(record)
+	h.withheld.note(groupSubject(record), tooLarge)
 	identity := record.Identity()
 	entry := h.groups[identity]
 	if entry == nil {
@@ -181,6 +186,7 @@ func (h *Hub) PutGroup(record *syncv1.Group) {
 func (h *Hub) DeleteGroup(identity string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.withheld.forget(GroupRef(identity))
 	entry := h.groups[identity]
 	if entry == nil {
 		return
@@ -201,11 +207,17 @@ func (h *Hub) DeleteGroup(identity string) {
 }
 
 // PutKey publishes the record of the key that is made from the object. The record must not
-// be changed afterwards. Without its group it is not published.
+// be changed afterwards. Without its group it is not published, and neither is one that is too large.
 func (h *Hub) PutKey(record *syncv1.Key, object types.NamespacedName) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	id := record.GetId()
+	tooLarge := proto.Size(record) > MaxRecordBytes
+	h.withheld.note(Subject{Ref: KeyRef(id), Group: record.GetGroup(), Object: object}, tooLarge)
+	if tooLarge {
+		h.deleteKey(id)
+		return
+	}
 	group := h.groups[record.GetGroup()]
 	if group == nil {
 		return
@@ -234,6 +246,11 @@ func (h *Hub) PutKey(record *syncv1.Key, object types.NamespacedName) {
 func (h *Hub) DeleteKey(id string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.withheld.forget(KeyRef(id))
+	h.deleteKey(id)
+}
+
+func (h *Hub) deleteKey(id string) {
 	entry := h.keys[id]
 	if entry == nil {
 		return

@@ -7,6 +7,9 @@ import (
 // Servers share the rate limits of a group: each lets its part through, and so has to know how
 // many there are. That is not in the group's record, whose hash must not change with it.
 
+// serversPerMessage is of how many groups one message says how many servers they have.
+const serversPerMessage = 5000
+
 // isCounted is whether the server is one of those that share the limits of the group: it is
 // connected, and may have the group for certain.
 func (s *Subscription) sharesLimits(group string) bool {
@@ -71,7 +74,8 @@ func (s *Subscription) ServersChanged() <-chan struct{} { return s.servers }
 
 // TakeServers returns how many servers share the limits of groups, of those of which the server
 // was told something else; nil if there are none. It does not before the server has what it
-// lacked when it subscribed: until then it goes on with what it was told by then.
+// lacked when it subscribed: until then it goes on with what it was told by then. Of very many groups,
+// it returns some, and the rest the next time.
 func (s *Subscription) TakeServers() *syncv1.Servers {
 	h := s.hub
 	h.mu.Lock()
@@ -84,12 +88,19 @@ func (s *Subscription) TakeServers() *syncv1.Servers {
 		message.Groups = append(message.Groups, &syncv1.GroupServers{Group: identity, Servers: uint32(servers)}) //nolint:gosec // so many there are not
 	}
 	for identity := range s.reportedServers {
+		if len(message.GetGroups()) == serversPerMessage {
+			break
+		}
 		if h.limited[identity] == nil || !s.sharesLimits(identity) {
 			delete(s.reportedServers, identity)
 			add(identity, 0)
 		}
 	}
 	for identity, group := range h.limited {
+		if len(message.GetGroups()) == serversPerMessage {
+			s.peersChanged()
+			break
+		}
 		if s.sharesLimits(identity) && s.reportedServers[identity] != group.servers {
 			s.reportedServers[identity] = group.servers
 			add(identity, group.servers)

@@ -49,11 +49,18 @@ func (s AllowlistSize) isAllowed() bool { return s.Domains <= MaxDomains && s.By
 // the order of their creation, and of their names where that is the same, until one does not fit; it and all after it are
 // beyond. So neither the order of lists nor a later list changes what an earlier one allows.
 func FitAllowlists(lists []*v1alpha1.DomainAllowlist) (counted, beyond []*v1alpha1.DomainAllowlist) {
+	total := AllowlistSize{}
+	for _, list := range lists {
+		total = total.plus(SizeOfAllowlist(list))
+	}
+	if total.isAllowed() {
+		return lists, nil
+	}
 	sorted := slices.Clone(lists)
 	slices.SortFunc(sorted, func(a, b *v1alpha1.DomainAllowlist) int {
 		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
-	total := AllowlistSize{}
+	total = AllowlistSize{}
 	for i, list := range sorted {
 		if total = total.plus(SizeOfAllowlist(list)); !total.isAllowed() {
 			return sorted[:i], sorted[i:]

@@ -143,7 +143,7 @@ func CachedAllowlistsWith(ctx context.Context, reader client.Reader, list *v1alp
 	return CachedAllowlists(ctx, reader, group)
 }
 
-// Keys are the ApiKeys that refer to the Group of the name. They are the cache's own, since a
+// CachedKeys are the ApiKeys that refer to the Group of the name. They are the cache's own, since a
 // Group may have very many: read them, change nothing.
 func CachedKeys(ctx context.Context, reader client.Reader, group types.NamespacedName) ([]v1alpha1.ApiKey, error) {
 	var keys v1alpha1.ApiKeyList
@@ -153,7 +153,7 @@ func CachedKeys(ctx context.Context, reader client.Reader, group types.Namespace
 	return keys.Items, nil
 }
 
-// KeysWithDigest are the ApiKeys that have a version of the digest. As with Keys, they are the
+// CachedKeysWithDigest are the ApiKeys that have a version of the digest. As with CachedKeys, they are the
 // cache's own.
 func CachedKeysWithDigest(ctx context.Context, reader client.Reader, digest keyformat.Digest) ([]v1alpha1.ApiKey, error) {
 	digits := hex.EncodeToString(digest[:])
@@ -162,13 +162,13 @@ func CachedKeysWithDigest(ctx context.Context, reader client.Reader, digest keyf
 	})
 }
 
-// KeysWithID are the ApiKeys whose key has the id. As with Keys, they are the cache's own.
+// CachedKeysWithID are the ApiKeys whose key has the id. As with CachedKeys, they are the cache's own.
 func CachedKeysWithID(ctx context.Context, reader client.Reader, id string) ([]v1alpha1.ApiKey, error) {
 	return cachedKeysWith(ctx, reader, ByKeyID, id, func(key *v1alpha1.ApiKey) bool { return key.Status.KeyID == id })
 }
 
-// KeysWithSecret are the ApiKeys of a namespace that are delivered in the Secret of the name. As
-// with Keys, they are the cache's own.
+// CachedKeysWithSecret are the ApiKeys of a namespace that are delivered in the Secret of the name. As
+// with CachedKeys, they are the cache's own.
 func CachedKeysWithSecret(ctx context.Context, reader client.Reader, secret types.NamespacedName) ([]v1alpha1.ApiKey, error) {
 	return cachedKeysWith(ctx, reader, BySecret, secret.Name, func(key *v1alpha1.ApiKey) bool {
 		return lifecycle.SecretName(key) == secret.Name

@@ -219,7 +219,7 @@ func (s *Subscription) forgetGone() {
 	}
 }
 
-// Left returns what the server served when it was closed: as Has, and as a list, which is nil where it is all that
+// LastServed returns what the server served when it was closed: as Has, and as a list, which is nil where it is all that
 // there is. They keep nothing else of the subscription.
 func (s *Subscription) LastServed() (has func(group string) bool, groups []string) {
 	s.hub.mu.Lock()

@@ -78,6 +78,10 @@ const (
 	ReasonSecretRefused = "SecretRefused"
 	// ReasonSecretTemplateInvalid: the Secret template cannot be rendered.
 	ReasonSecretTemplateInvalid = "SecretTemplateInvalid"
+	// ReasonAllowlistsTooLarge: the Group's DomainAllowlists have more domains than a Group may have; this one allows nothing.
+	ReasonAllowlistsTooLarge = "AllowlistsTooLarge"
+	// ReasonRecordTooLarge: validation servers cannot be sent the Group, and refuse its keys.
+	ReasonRecordTooLarge = "RecordTooLarge"
 	// ReasonInvalidSpec: a field has a value that the schema could not refuse.
 	ReasonInvalidSpec = "InvalidSpec"
 	// ReasonManageRequired: the user may not set fields of a Group that are the platform's.

@@ -48,9 +48,9 @@ type Limits struct {
 	RequestsPerMonth *int64 `json:"requestsPerMonth,omitempty"`
 
 	// bytesPerMonth is how many bytes of response bodies are allowed in a calendar month (UTC), such as 100G or
-	// 500Gi; a whole number that is not negative.
+	// 500Gi; a whole number of at least 1.
 	//
-	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && !quantity(string(self)).isLessThan(quantity('0'))",message="write a quantity such as 100G that is not negative"
+	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && quantity(string(self)).isInteger() && !quantity(string(self)).isLessThan(quantity('1'))",message="write a whole number of bytes of at least 1, such as 100G"
 	// +optional
 	BytesPerMonth *resource.Quantity `json:"bytesPerMonth,omitempty"`
 

@@ -5,6 +5,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -121,6 +122,10 @@ var _ = Describe("The schema", func() {
 		refused(testenv.Admin.Create(ctx, g), mentions...)
 	},
 		Entry("with a burst of too much", func(g *v1alpha1.Group) { g.Spec.Limits.Burst = ptr.To[int32](1_000_001) }, "spec.limits.burst"),
+		Entry("with a part of a byte", func(g *v1alpha1.Group) { g.Spec.Limits.BytesPerMonth = ptr.To(resource.MustParse("0.0000001")) },
+			"spec.limits.bytesPerMonth", "a whole number of bytes of at least 1, such as 100G"),
+		Entry("with a quota of no bytes", func(g *v1alpha1.Group) { g.Spec.Limits.BytesPerMonth = ptr.To(resource.MustParse("0G")) },
+			"spec.limits.bytesPerMonth", "a whole number of bytes of at least 1, such as 100G"),
 		Entry("with an unknown state", func(g *v1alpha1.Group) { g.Spec.State = "Paused" }, "spec.state", "Frozen"),
 		Entry("with a project twice", func(g *v1alpha1.Group) { g.Spec.Projects = []v1alpha1.Project{{Name: "a"}, {Name: "a"}} },
 			"spec.projects[1]", "Duplicate"),

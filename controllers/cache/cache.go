@@ -108,29 +108,43 @@ func NamespaceLabels(ctx context.Context, reader client.Reader, name string) (ma
 	return object.GetLabels(), nil
 }
 
-// Allowlists returns the DomainAllowlists that refer to the group, from namespaces that the group allows (allowlistsFrom). A
-// project that the group lacks does not invalidate the rest of a list.
-func Allowlists(ctx context.Context, reader client.Reader, group *v1alpha1.Group) ([]*v1alpha1.DomainAllowlist, error) {
+// CachedAllowlists returns the DomainAllowlists that refer to the group, from namespaces that the group allows (allowlistsFrom).
+// A project that the group lacks does not invalidate the rest of a list.
+func CachedAllowlists(ctx context.Context, reader client.Reader, group *v1alpha1.Group) ([]*v1alpha1.DomainAllowlist, error) {
 	var lists v1alpha1.DomainAllowlistList
 	identity := types.NamespacedName{Namespace: group.Namespace, Name: group.Name}.String()
-	if err := reader.List(ctx, &lists, client.MatchingFields{ByGroup: identity}); err != nil {
+	if err := reader.List(ctx, &lists, client.MatchingFields{ByGroup: identity}, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing the DomainAllowlists of Group %s: %w", identity, err)
 	}
+	labels := map[string]map[string]string{} // of other namespaces, each read once
 	var admitted []*v1alpha1.DomainAllowlist
 	for i := range lists.Items {
 		list := &lists.Items[i]
 		if list.DeletionTimestamp != nil {
 			continue
 		}
-		_, problem, err := CachedGroupForAllowlist(ctx, reader, list)
-		if err != nil {
-			return nil, err
+		if _, read := labels[list.Namespace]; !read && list.Namespace != group.Namespace && group.Spec.AllowlistsFrom.From == v1alpha1.NamespacesFromSelector {
+			of, err := NamespaceLabels(ctx, reader, list.Namespace)
+			if err != nil {
+				return nil, err
+			}
+			labels[list.Namespace] = of
 		}
-		if problem == nil || problem.Reason == v1alpha1.ReasonProjectNotFound {
+		if grant.CheckReference(grant.ForAllowlist(list, labels[list.Namespace]), group) == nil {
 			admitted = append(admitted, list)
 		}
 	}
 	return admitted, nil
+}
+
+// CachedAllowlistsWith returns the CachedAllowlists of the Group that the list refers to, the list included if it counts; none if
+// there is no such Group.
+func CachedAllowlistsWith(ctx context.Context, reader client.Reader, list *v1alpha1.DomainAllowlist) ([]*v1alpha1.DomainAllowlist, error) {
+	group, err := Group(ctx, reader, GroupName(list.Spec.GroupRef, list.Namespace), client.UnsafeDisableDeepCopy)
+	if err != nil || group == nil {
+		return nil, err
+	}
+	return CachedAllowlists(ctx, reader, group)
 }
 
 // CachedKey returns the ApiKey of the name. Unlike Group, it returns an error if there is none.

@@ -57,7 +57,7 @@ func problems(event string) []Reason {
 		v1alpha1.ReasonPermissionNotFound, v1alpha1.ReasonLifetimeNotAllowed, v1alpha1.ReasonInvalidSpec,
 		v1alpha1.ReasonSecretConflict, v1alpha1.ReasonSecretRefused, v1alpha1.ReasonSecretTemplateInvalid,
 		v1alpha1.ReasonImportRefused, v1alpha1.ReasonRestoreRefused, v1alpha1.ReasonTextRevoked,
-		v1alpha1.ReasonKeyLimitReached)
+		v1alpha1.ReasonKeyLimitReached, v1alpha1.ReasonAllowlistsTooLarge, v1alpha1.ReasonRecordTooLarge)
 }
 
 func reasons(event string, names ...string) []Reason {

@@ -28,7 +28,7 @@ var _ = Describe("DomainAllowlist of another namespace", func() {
 	published := func(ctx context.Context, g Gomega) *syncv1.OriginPolicy {
 		group := &v1alpha1.Group{}
 		g.Expect(testenv.Manager.GetClient().Get(ctx, other.Request("acme").NamespacedName, group)).To(Succeed())
-		lists, err := cache.Allowlists(ctx, testenv.Manager.GetClient(), group)
+		lists, err := cache.CachedAllowlists(ctx, testenv.Manager.GetClient(), group)
 		g.Expect(err).NotTo(HaveOccurred())
 		return publish.GroupRecord(group, lists).GetProjects()[0].GetOrigins()
 	}

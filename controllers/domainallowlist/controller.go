@@ -5,9 +5,12 @@ package domainallowlist
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -41,12 +44,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if err := r.Client.Get(ctx, request.NamespacedName, list); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	_, problem, err := cache.CachedGroupForAllowlist(ctx, r.Client, list)
+	problem, err := r.problem(ctx, list)
 	if err != nil {
 		return ctrl.Result{}, err
-	}
-	if problem == nil {
-		problem = grant.Domains(list)
 	}
 	before := list.DeepCopy()
 	list.Status.ObservedGeneration = list.Generation
@@ -67,6 +67,22 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	return ctrl.Result{}, nil
 }
 
+func (r *Reconciler) problem(ctx context.Context, list *v1alpha1.DomainAllowlist) (*grant.Problem, error) {
+	group, problem, err := cache.CachedGroupForAllowlist(ctx, r.Client, list)
+	if err != nil || problem != nil {
+		return problem, err
+	}
+	lists, err := cache.CachedAllowlists(ctx, r.Client, group)
+	if err != nil {
+		return nil, err
+	}
+	_, beyond := grant.FitAllowlists(lists)
+	if slices.ContainsFunc(beyond, func(other *v1alpha1.DomainAllowlist) bool { return other.UID == list.UID }) {
+		return grant.AllowlistBeyond(), nil
+	}
+	return grant.Domains(list), nil
+}
+
 func summarize(problem *grant.Problem) conditions.Summary {
 	if problem != nil {
 		return conditions.Summary{Stalled: true, Reason: problem.Reason, Message: problem.Error()}
@@ -80,6 +96,8 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("domainallowlist").
 		For(&v1alpha1.DomainAllowlist{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.DomainAllowlist{}, handler.EnqueueRequestsFromMapFunc(r.allowlistsBeside),
+			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.Group{}, handler.EnqueueRequestsFromMapFunc(r.allowlistsOfGroup),
 			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(cache.NamespaceMetadata(), handler.EnqueueRequestsFromMapFunc(r.allowlistsInNamespace),
@@ -91,8 +109,57 @@ func (r *Reconciler) allowlistsOfGroup(ctx context.Context, group client.Object)
 	return r.requests(ctx, client.MatchingFields{cache.ByGroup: client.ObjectKeyFromObject(group).String()})
 }
 
+// allowlistsBeside are the lists of the same Group for which a change of this one makes a difference: those that are beyond the
+// bounds, or no longer, and whose status does not say so. To reconcile all of them for each would be too much.
+func (r *Reconciler) allowlistsBeside(ctx context.Context, object client.Object) []reconcile.Request {
+	list, ok := object.(*v1alpha1.DomainAllowlist)
+	if !ok {
+		return nil
+	}
+	lists, err := cache.CachedAllowlistsWith(ctx, r.Client, list)
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "A change reaches its Group's other allowlists late")
+		return nil
+	}
+	counted, beyond := grant.FitAllowlists(lists)
+	var changed []reconcile.Request
+	for _, fit := range []struct {
+		lists  []*v1alpha1.DomainAllowlist
+		beyond bool
+	}{{counted, false}, {beyond, true}} {
+		for _, other := range fit.lists {
+			if saysBeyond(other) != fit.beyond {
+				changed = append(changed, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(other)})
+			}
+		}
+	}
+	return changed
+}
+
+func saysBeyond(list *v1alpha1.DomainAllowlist) bool {
+	ready := meta.FindStatusCondition(list.Status.Conditions, v1alpha1.ConditionReady)
+	return ready != nil && ready.Reason == v1alpha1.ReasonAllowlistsTooLarge
+}
+
+// allowlistsInNamespace are those of a namespace whose labels have changed, and those for which it makes a difference that
+// these count or no longer do.
 func (r *Reconciler) allowlistsInNamespace(ctx context.Context, namespace client.Object) []reconcile.Request {
-	return r.requests(ctx, client.InNamespace(namespace.GetName()))
+	var lists v1alpha1.DomainAllowlistList
+	if err := r.Client.List(ctx, &lists, client.InNamespace(namespace.GetName()), client.UnsafeDisableDeepCopy); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "A change reaches its allowlists late")
+		return nil
+	}
+	var all []reconcile.Request
+	groups := map[types.NamespacedName]bool{}
+	for i := range lists.Items {
+		list := &lists.Items[i]
+		all = append(all, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(list)})
+		if group := cache.GroupName(list.Spec.GroupRef, list.Namespace); !groups[group] && group.Namespace != list.Namespace {
+			groups[group] = true
+			all = append(all, r.allowlistsBeside(ctx, list)...)
+		}
+	}
+	return all
 }
 
 func (r *Reconciler) requests(ctx context.Context, which client.ListOption) []reconcile.Request {

@@ -40,6 +40,9 @@ type Reconciler struct {
 // +kubebuilder:rbac:groups=keyward.dev,resources=apikeys,verbs=create
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
+const recordTooLarge = "spec: the Group is too large to be sent to validation servers, which refuse its keys with 403 group_suspended " +
+	"until it is smaller: shorten routes, context and lists of projects"
+
 // Reconcile brings the status of one Group up to date.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	group, err := cache.Group(ctx, r.Client, request.NamespacedName)
@@ -49,7 +52,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if err := r.ensureDefaultKey(ctx, group); err != nil {
 		return ctrl.Result{}, err
 	}
-	allowlists, err := cache.Allowlists(ctx, r.Client, group)
+	allowlists, err := cache.CachedAllowlists(ctx, r.Client, group)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -62,7 +65,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	group.Status.Limits = resolution.Limits
 	// New limits are published with the status, and so never delayed.
 	resolved := equality.Semantic.DeepEqual(before.Status.Limits, group.Status.Limits)
-	recordID := publish.RecordID(publish.GroupRecord(group, allowlists))
+	record := publish.GroupRecord(group, allowlists)
+	recordID := publish.RecordID(record)
 	enforcement, asked := r.enforcement(group, recordID)
 	if asked && resolved && group.Status.Enforcement != nil {
 		if wait := conditions.Hold(enforcement, r.Clock.Now()); wait > 0 {
@@ -71,6 +75,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 
 	r.describe(group, resolution, active, asked && !enforcement.Complete)
+	if publish.IsTooLarge(record) {
+		r.conditions(group).SetSummary(conditions.Summary{Stalled: true, Reason: v1alpha1.ReasonRecordTooLarge, Message: recordTooLarge})
+	}
 	quota.Describe(group, r.Clock.Now())
 	result := ctrl.Result{RequeueAfter: quota.Changes(group, r.Clock.Now())}
 	if asked {

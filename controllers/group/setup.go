@@ -26,6 +26,10 @@ import (
 // their Group's status, not a thousand.
 const countDelay = time.Second
 
+// allowlistDelay collects changes of allowlists, because for each of them all lists of the Group are read. Their publication does
+// not wait for it.
+const allowlistDelay = 100 * time.Millisecond
+
 // workers is how many Groups are reconciled at a time, so that one whose routes take long to compare does not block the
 // others.
 const workers = 4
@@ -36,9 +40,9 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 		Named("group").
 		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
 		For(&v1alpha1.Group{}, builder.WithPredicates(notOnlyUsage())).
-		Watches(&v1alpha1.DomainAllowlist{}, handler.EnqueueRequestsFromMapFunc(groupOfAllowlist),
+		Watches(&v1alpha1.DomainAllowlist{}, later(allowlistDelay, groupOfAllowlist),
 			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&v1alpha1.ApiKey{}, countKeys(), builder.WithPredicates(activityChanged())).
+		Watches(&v1alpha1.ApiKey{}, later(countDelay, groupOfKey), builder.WithPredicates(activityChanged())).
 		WatchesRawSource(r.enforcements()).
 		Complete(r)
 }
@@ -63,26 +67,34 @@ func withoutUsage(group *v1alpha1.Group) *v1alpha1.Group {
 	return &rest
 }
 
-func groupOfAllowlist(_ context.Context, object client.Object) []reconcile.Request {
+func groupOfAllowlist(object client.Object) (types.NamespacedName, bool) {
 	list, ok := object.(*v1alpha1.DomainAllowlist)
 	if !ok {
-		return nil
+		return types.NamespacedName{}, false
 	}
-	return []reconcile.Request{{NamespacedName: cache.GroupName(list.Spec.GroupRef, list.Namespace)}}
+	return cache.GroupName(list.Spec.GroupRef, list.Namespace), true
 }
 
-// countKeys enqueues the Group of a key after a delay, and once for many keys.
-func countKeys() handler.EventHandler {
+func groupOfKey(object client.Object) (types.NamespacedName, bool) {
+	key, ok := object.(*v1alpha1.ApiKey)
+	if !ok {
+		return types.NamespacedName{}, false
+	}
+	return cache.GroupName(key.Spec.GroupRef, key.Namespace), true
+}
+
+// later enqueues the Group of an object after the delay, and once for many objects.
+func later(delay time.Duration, groupOf func(client.Object) (types.NamespacedName, bool)) handler.EventHandler {
 	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
-	later := func(object client.Object, q queue) {
-		if key, ok := object.(*v1alpha1.ApiKey); ok {
-			q.AddAfter(reconcile.Request{NamespacedName: groupName(key)}, countDelay)
+	enqueue := func(object client.Object, q queue) {
+		if name, ok := groupOf(object); ok {
+			q.AddAfter(reconcile.Request{NamespacedName: name}, delay)
 		}
 	}
 	return handler.Funcs{
-		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) { later(e.Object, q) },
-		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) { later(e.ObjectNew, q) },
-		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) { later(e.Object, q) },
+		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) { enqueue(e.Object, q) },
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) { enqueue(e.ObjectNew, q) },
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) { enqueue(e.Object, q) },
 	}
 }
 
@@ -93,10 +105,6 @@ func activityChanged() predicate.Predicate {
 		is, _ := e.ObjectNew.(*v1alpha1.ApiKey)
 		return was != nil && is != nil && isActive(was) != isActive(is)
 	}}
-}
-
-func groupName(key *v1alpha1.ApiKey) types.NamespacedName {
-	return cache.GroupName(key.Spec.GroupRef, key.Namespace)
 }
 
 // enforcements reconciles a Group when its latest change is in force on every server.

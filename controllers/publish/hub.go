@@ -78,6 +78,7 @@ type Hub struct {
 	startupOver   bool
 	startupOverAt time.Time // when StartupGrace ended
 	tracking      tracking
+	withheld      withheld
 	notify        func(Subject)
 }
 
@@ -114,6 +115,7 @@ func NewHub(clk clock.WithDelayedExecution, options Options) *Hub {
 		subs:     map[*Subscription]struct{}{},
 		open:     make(chan struct{}),
 		tracking: newTracking(),
+		withheld: withheld{},
 		notify:   func(Subject) {},
 	}
 }
@@ -168,10 +170,13 @@ func (h *Hub) isOpen() bool {
 	}
 }
 
-// PutGroup publishes the record of a group. The caller must not change it afterwards.
+// PutGroup publishes the record of a group. The caller must not change it afterwards. A record that is too large is withheld:
+// servers receive a record that refuses the group's keys.
 func (h *Hub) PutGroup(record *syncv1.Group) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	record, tooLarge := withinBounds(record)
+	h.withheld.note(groupSubject(record), tooLarge)
 	identity := record.Identity()
 	entry := h.groups[identity]
 	if entry == nil {
@@ -193,6 +198,7 @@ func (h *Hub) PutGroup(record *syncv1.Group) {
 func (h *Hub) DeleteGroup(identity string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.withheld.forget(GroupRef(identity))
 	entry := h.groups[identity]
 	if entry == nil {
 		return
@@ -213,11 +219,17 @@ func (h *Hub) DeleteGroup(identity string) {
 }
 
 // PutKey publishes the record of the key that is made from the object. The caller must not change the record
-// afterwards. It is not published while its group is not.
+// afterwards. It is not published while its group is not, nor if it is too large.
 func (h *Hub) PutKey(record *syncv1.Key, object types.NamespacedName) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	id := record.GetId()
+	tooLarge := proto.Size(record) > MaxRecordBytes
+	h.withheld.note(Subject{Ref: KeyRef(id), Group: record.GetGroup(), Object: object}, tooLarge)
+	if tooLarge {
+		h.deleteKey(id)
+		return
+	}
 	group := h.groups[record.GetGroup()]
 	if group == nil {
 		return
@@ -246,6 +258,11 @@ func (h *Hub) PutKey(record *syncv1.Key, object types.NamespacedName) {
 func (h *Hub) DeleteKey(id string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.withheld.forget(KeyRef(id))
+	h.deleteKey(id)
+}
+
+func (h *Hub) deleteKey(id string) {
 	entry := h.keys[id]
 	if entry == nil {
 		return

@@ -11,4 +11,9 @@ var latency = prometheus.NewHistogram(prometheus.HistogramOpts{
 	Buckets: []float64{.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10, 30, 60},
 })
 
-func init() { metrics.Registry.MustRegister(latency) }
+var withheldRecords = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+	Name: "keyward_withheld_records",
+	Help: "Groups and ApiKeys that are too large to be sent to validation servers, which refuse the keys instead.",
+}, []string{"kind", "namespace", "name"})
+
+func init() { metrics.Registry.MustRegister(latency, withheldRecords) }

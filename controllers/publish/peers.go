@@ -7,6 +7,9 @@ import (
 // Servers share the rate limits of a group: each admits its part of the rate, and so has to know how many servers there
 // are. The number is not in the group's record, because the record's hash must not change with it.
 
+// serversPerMessage is how many groups one message has at most.
+const serversPerMessage = 5000
+
 // sharesLimits reports whether the server is one of those that share the limits of the group: it is connected, and it is
 // certain that it may have the group.
 func (s *Subscription) sharesLimits(group string) bool {
@@ -70,7 +73,8 @@ func (h *Hub) rateLimitChanged(identity string, group *groupEntry, had, has bool
 func (s *Subscription) ServersChanged() <-chan struct{} { return s.servers }
 
 // TakeServers returns how many servers share the limits of groups, for each group whose last reported number differs; nil
-// if there is none. It returns nil until the server has caught up: until then the server uses the numbers that it has.
+// if there is none. It returns nil until the server has caught up: until then the server uses the numbers that it has. If
+// there are very many groups, it returns some of them, and the others with the next call.
 func (s *Subscription) TakeServers() *syncv1.Servers {
 	h := s.hub
 	h.mu.Lock()
@@ -84,12 +88,19 @@ func (s *Subscription) TakeServers() *syncv1.Servers {
 		message.Groups = append(message.Groups, &syncv1.GroupServers{Group: identity, Servers: count})
 	}
 	for identity := range s.reportedServers {
+		if len(message.GetGroups()) == serversPerMessage {
+			break
+		}
 		if h.limited[identity] == nil || !s.sharesLimits(identity) {
 			delete(s.reportedServers, identity)
 			add(identity, 0)
 		}
 	}
 	for identity, group := range h.limited {
+		if len(message.GetGroups()) == serversPerMessage {
+			s.peersChanged()
+			break
+		}
 		if s.sharesLimits(identity) && s.reportedServers[identity] != group.servers {
 			s.reportedServers[identity] = group.servers
 			add(identity, group.servers)

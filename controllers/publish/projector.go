@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"sync"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -36,13 +37,21 @@ type Projector struct {
 	// relabelled has the namespaces whose labels have changed while Start publishes the first records; afterwards it is
 	// nil, and changes are published at once.
 	relabelled map[string]bool
+	// changed are the Groups whose allowlists have changed since they were published.
+	changed map[types.NamespacedName]struct{}
+	wake    chan struct{} // one slot: there are such Groups
 }
+
+// gather is how long changes of allowlists gather after some were published. For each all lists of a Group are read, which
+// somebody who changes them quickly must not have done each time, while changes of keys wait.
+const gather = 100 * time.Millisecond
 
 // NeedLeaderElection is true: only the leader publishes.
 func (p *Projector) NeedLeaderElection() bool { return true }
 
 // Start publishes all objects, opens the Hub, and follows changes until the context ends.
 func (p *Projector) Start(ctx context.Context) error {
+	p.changed, p.wake = map[types.NamespacedName]struct{}{}, make(chan struct{}, 1)
 	kinds := []struct {
 		object  client.Object
 		matters func(was, is client.Object) bool
@@ -75,8 +84,44 @@ func (p *Projector) Start(ctx context.Context) error {
 	if err := p.open(ctx); err != nil {
 		return err
 	}
-	<-ctx.Done()
+	p.publishChanged(ctx)
 	return nil
+}
+
+// publishChanged publishes Groups whose allowlists change, until the context ends: at once the first, and then what has
+// gathered meanwhile. The Groups take turns with everything else.
+func (p *Projector) publishChanged(ctx context.Context) {
+	for {
+		select {
+		case <-p.wake:
+		case <-ctx.Done():
+			return
+		}
+		for name := range p.takeChanged() {
+			if err := p.publishInTurn(ctx, name); err != nil && ctx.Err() == nil {
+				logf.FromContext(ctx).Error(err, "Publishing failed", "namespace", name.Namespace, "name", name.Name)
+			}
+		}
+		select {
+		case <-p.Hub.clock.After(gather):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (p *Projector) takeChanged() map[types.NamespacedName]struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	taken := p.changed
+	p.changed = map[types.NamespacedName]struct{}{}
+	return taken
+}
+
+func (p *Projector) publishInTurn(ctx context.Context, name types.NamespacedName) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.publishAllowlists(ctx, name)
 }
 
 // open publishes again what has changed while the first records were published, and opens the Hub.
@@ -89,6 +134,12 @@ func (p *Projector) open(ctx context.Context) error {
 		}
 	}
 	p.relabelled = nil
+	for name := range p.changed {
+		if err := p.publishAllowlists(ctx, name); err != nil {
+			return fmt.Errorf("publishing Group %s: %w", name, err)
+		}
+	}
+	clear(p.changed)
 	p.Hub.Open()
 	return nil
 }
@@ -180,6 +231,7 @@ func (p *Projector) groupChanged(ctx context.Context, object client.Object) erro
 }
 
 func (p *Projector) publishGroup(ctx context.Context, name types.NamespacedName) error {
+	delete(p.changed, name)
 	group, err := cache.Group(ctx, p.Cache, name)
 	if err != nil {
 		return err
@@ -188,7 +240,7 @@ func (p *Projector) publishGroup(ctx context.Context, name types.NamespacedName)
 		p.Hub.DeleteGroup(name.String())
 		p.Hub.Forget(GroupRef(name.String()))
 	} else {
-		allowlists, err := cache.Allowlists(ctx, p.Cache, group)
+		allowlists, err := cache.CachedAllowlists(ctx, p.Cache, group)
 		if err != nil {
 			return err
 		}
@@ -209,16 +261,28 @@ func (p *Projector) publishGroup(ctx context.Context, name types.NamespacedName)
 	return nil
 }
 
-func (p *Projector) allowlistChanged(ctx context.Context, object client.Object) error {
+// allowlistChanged has the Group of a list published again, soon. Before the Hub is open that waits until everything
+// else is published.
+func (p *Projector) allowlistChanged(_ context.Context, object client.Object) error {
 	list, ok := object.(*v1alpha1.DomainAllowlist)
 	if !ok {
 		return nil
 	}
-	group, err := cache.Group(ctx, p.Cache, cache.GroupName(list.Spec.GroupRef, list.Namespace))
+	p.changed[cache.GroupName(list.Spec.GroupRef, list.Namespace)] = struct{}{}
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// publishAllowlists publishes a Group whose allowlists have changed.
+func (p *Projector) publishAllowlists(ctx context.Context, name types.NamespacedName) error {
+	group, err := cache.Group(ctx, p.Cache, name)
 	if err != nil || group == nil {
 		return err
 	}
-	allowlists, err := cache.Allowlists(ctx, p.Cache, group)
+	allowlists, err := cache.CachedAllowlists(ctx, p.Cache, group)
 	if err != nil {
 		return err
 	}
@@ -247,7 +311,7 @@ func (p *Projector) publishNamespace(ctx context.Context, namespace string) erro
 		}
 	}
 	var lists v1alpha1.DomainAllowlistList
-	if err := p.Cache.List(ctx, &lists, client.InNamespace(namespace)); err != nil {
+	if err := p.Cache.List(ctx, &lists, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return err
 	}
 	for i := range lists.Items {

@@ -16,7 +16,6 @@ import (
 	"github.com/keyward-dev/keyward/internal/grant"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/internal/lifecycle"
-	"github.com/keyward-dev/keyward/internal/origin"
 	"github.com/keyward-dev/keyward/internal/tier"
 )
 
@@ -65,7 +64,8 @@ func KeyRecord(key *v1alpha1.ApiKey, problem *grant.Problem) *syncv1.Key {
 	return record
 }
 
-// GroupRecord is the published form of a group with the allowlists that count for it.
+// GroupRecord is the published form of a group with the allowlists that refer to it and that it admits. Those that are
+// beyond the bounds allow nothing, and neither do routes that are too large.
 func GroupRecord(group *v1alpha1.Group, allowlists []*v1alpha1.DomainAllowlist) *syncv1.Group {
 	record := &syncv1.Group{
 		Namespace:   group.Namespace,
@@ -85,55 +85,27 @@ func GroupRecord(group *v1alpha1.Group, allowlists []*v1alpha1.DomainAllowlist) 
 	if record.DisplayName == "" {
 		record.DisplayName = group.Name
 	}
+	routes := routeRecords
+	if grant.RoutesTooLarge(group) {
+		routes = func([]v1alpha1.Route) []*syncv1.Route { return nil } // servers would keep none of them
+	}
 	if len(group.Spec.Projects) == 0 {
 		record.Projects = []*syncv1.Project{{Name: string(v1alpha1.DefaultProject), OwnsAll: true}}
 	}
 	for i := range group.Spec.Projects {
 		project := &group.Spec.Projects[i]
 		record.Projects = append(record.Projects, &syncv1.Project{
-			Name: string(project.Name), Routes: routeRecords(project.Routes),
+			Name: string(project.Name), Routes: routes(project.Routes),
 		})
 	}
-	for _, project := range record.Projects {
-		project.Origins = originPolicy(v1alpha1.ProjectName(project.GetName()), allowlists)
-	}
+	setOrigins(record, allowlists)
 	for i := range group.Spec.Capabilities {
 		capability := &group.Spec.Capabilities[i]
 		record.Capabilities = append(record.Capabilities, &syncv1.Capability{
-			Name: string(capability.Name), Routes: routeRecords(capability.Routes),
+			Name: string(capability.Name), Routes: routes(capability.Routes),
 		})
 	}
 	return record
-}
-
-// originPolicy merges the allowlists of a project. Without an allowlist, foreign origins are refused, and requests from
-// servers, which send no origin, are accepted.
-func originPolicy(project v1alpha1.ProjectName, allowlists []*v1alpha1.DomainAllowlist) *syncv1.OriginPolicy {
-	policy, listed := &syncv1.OriginPolicy{}, false
-	for _, list := range allowlists {
-		if !slices.Contains(list.Spec.Projects, project) {
-			continue
-		}
-		listed = true
-		if list.Spec.AllowLocalhost == nil || *list.Spec.AllowLocalhost {
-			policy.AllowLocalhost = true
-		}
-		if list.Spec.MissingOrigin == v1alpha1.MissingOriginAllow {
-			policy.AllowMissing = true
-		}
-		for _, domain := range list.Spec.Domains {
-			// A domain that does not parse allows nothing; its allowlist's status says so.
-			if pattern, err := origin.ParsePattern(domain); err == nil {
-				policy.Patterns = append(policy.Patterns, pattern.String())
-			}
-		}
-	}
-	if !listed {
-		return &syncv1.OriginPolicy{AllowLocalhost: true, AllowMissing: true}
-	}
-	slices.Sort(policy.Patterns)
-	policy.Patterns = slices.Compact(policy.Patterns)
-	return policy
 }
 
 func routeRecords(routes []v1alpha1.Route) []*syncv1.Route {
@@ -216,6 +188,9 @@ const NoRecord = "none"
 // RecordID identifies the content of a record. It shows whether the content that was enforced is the content that is
 // declared now. The id of a nil record is NoRecord.
 func RecordID(record proto.Message) string {
+	if group, is := record.(*syncv1.Group); is && group != nil {
+		record, _ = withinBounds(group)
+	}
 	if record == nil || !record.ProtoReflect().IsValid() {
 		return NoRecord
 	}

@@ -65,14 +65,20 @@ func Check(subject Subject, group *v1alpha1.Group) *Problem {
 }
 
 func check(subject Subject, group *v1alpha1.Group, most int) Problems {
-	if problem := groupExists(subject, group); problem != nil {
-		return Problems{problem}
-	}
-	if problem := namespaceAllowed(subject, group); problem != nil {
+	if problem := CheckReference(subject, group); problem != nil {
 		return Problems{problem}
 	}
 	problems := projectsExist(subject, group, most)
 	return append(problems, permissionsExist(subject, group, most-len(problems))...)
+}
+
+// CheckReference returns why the group does not admit a reference by the subject at all, or nil. Projects and permissions do
+// not matter for that.
+func CheckReference(subject Subject, group *v1alpha1.Group) *Problem {
+	if problem := groupExists(subject, group); problem != nil {
+		return problem
+	}
+	return namespaceAllowed(subject, group)
 }
 
 // Admitted reports whether the problems are about what a Group grants to a namespace that it admits, and not about the

@@ -41,7 +41,7 @@ func TestAllProblemsOfAGroup(t *testing.T) {
 	want := []string{
 		`spec.keyPolicy.defaultLifetime: Invalid value: "soon": `,
 		`spec.keyPolicy.maxLifetime: Invalid value: "0s": a key lives at least 1s; write a longer lifetime`,
-		`spec.limits.bytesPerMonth: Invalid value: "500m": write a number of bytes`,
+		`spec.limits.bytesPerMonth: Invalid value: "500m": write a whole number of bytes`,
 		`spec.projects[0].routes[0]: Invalid value: `,
 		`spec.capabilities[0].routes[0]: Invalid value: `,
 		`spec.allowedNamespaces.selector: Invalid value: `,

@@ -23,7 +23,7 @@ func GroupProblems(group *v1alpha1.Group) Problems {
 	for i := range group.Spec.Capabilities {
 		problems = problems.addRoutes(fmt.Sprintf("spec.capabilities[%d]", i), group.Spec.Capabilities[i].Routes)
 	}
-	if problem := size(group); problem != nil {
+	if problem := routesTooLarge(group); problem != nil {
 		problems = append(problems, problem)
 	}
 	for _, subject := range []Subject{{}, {Allowlist: true}} {
@@ -39,10 +39,11 @@ func GroupProblems(group *v1alpha1.Group) Problems {
 // Group returns the first problem of GroupProblems, or nil.
 func Group(group *v1alpha1.Group) *Problem { return GroupProblems(group).First() }
 
-// size bounds the routes that validation servers have to keep, and to compare requests with. A Group beyond the bound owns no
-// request there: with only a part of its routes, requests of the missing ones would go to the projects of the others.
-func size(group *v1alpha1.Group) *Problem {
-	size := 0
+// RoutesTooLarge reports whether the group has more routes than validation servers keep and compare requests with. A Group beyond
+// the bound owns no request: with only a part of its routes, requests of the missing ones would go to the projects of the others.
+func RoutesTooLarge(group *v1alpha1.Group) bool { return sizeOfRoutes(group) > routing.MaxSize }
+
+func sizeOfRoutes(group *v1alpha1.Group) (size int) {
 	add := func(routes []v1alpha1.Route) {
 		for i := range routes {
 			route := Route(&routes[i])
@@ -55,6 +56,11 @@ func size(group *v1alpha1.Group) *Problem {
 	for i := range group.Spec.Capabilities {
 		add(group.Spec.Capabilities[i].Routes)
 	}
+	return size
+}
+
+func routesTooLarge(group *v1alpha1.Group) *Problem {
+	size := sizeOfRoutes(group)
 	if size <= routing.MaxSize {
 		return nil
 	}

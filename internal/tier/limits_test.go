@@ -103,7 +103,7 @@ func TestValidateLimits(t *testing.T) {
 		`spec.limits.keys: Invalid value: -1: write a whole number from 0 to 1000000, or leave it out for no limit`,
 		`spec.limits.requestsPerMonth: Invalid value: 1000000000000001: write a whole number from 0 to 1000000000000000, or leave it out for no limit`,
 		`spec.limits.requestsPerSecond: Invalid value: 0: write a whole number from 1 to 1000000, or leave it out for no limit`,
-		`spec.limits.bytesPerMonth: Invalid value: "500m": write a number of bytes such as 100G or 500Gi, or leave it out for no limit`,
+		`spec.limits.bytesPerMonth: Invalid value: "500m": write a whole number of bytes such as 1, 100G or 500Gi, or leave it out for no limit`,
 		`spec.limits.overage: Unsupported value: "Never": supported values: "Block", "Meter"`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -111,6 +111,19 @@ func TestValidateLimits(t *testing.T) {
 	}
 	if problems := tier.ValidateLimits(&v1alpha1.Limits{}, nil); len(problems) > 0 {
 		t.Error(problems)
+	}
+}
+
+// TestBytesAreWhole: less than one byte, or a part of one, is no quota.
+func TestBytesAreWhole(t *testing.T) {
+	for quantity, valid := range map[string]bool{
+		"1": true, "100G": true, "1.5G": true, "500Gi": true, "1e3": true,
+		"0": false, "0G": false, "-1": false, "0.0000001": false, "100n": false, "500m": false, "1.5": false, "10E": false,
+	} {
+		limits := &v1alpha1.Limits{BytesPerMonth: new(resource.MustParse(quantity))}
+		if problems := tier.ValidateLimits(limits, nil); len(problems) == 0 != valid {
+			t.Errorf("%s: %v", quantity, problems)
+		}
 	}
 }
 

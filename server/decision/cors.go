@@ -118,7 +118,7 @@ func (e *evaluation) openTo(snapshot Snapshot, from origin.Origin) (allowed, met
 		searching.routing.Spend(groupWork)
 		owner := searching.ownerIn(group)
 		if owner != nil {
-			searching.routing.Spend(len(owner.Origins.Patterns))
+			searching.routing.Spend(owner.Origins.work())
 		}
 		if searching.routing.Exhausted() {
 			return true

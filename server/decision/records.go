@@ -110,7 +110,9 @@ func (p *Project) owns(request *routing.Request) (routing.Rank, bool) {
 
 // Origins is the sum of a project's allowlists.
 type Origins struct {
-	Patterns       []origin.Pattern
+	Patterns []origin.Pattern
+	// Shared are patterns that several projects of the group allow; they share the memory.
+	Shared         [][]origin.Pattern
 	AllowLocalhost bool
 	AllowMissing   bool // requests with neither Origin nor Referer
 }
@@ -119,12 +121,33 @@ func (o *Origins) allow(from origin.Origin) bool {
 	if o.AllowLocalhost && from.IsLocalhost() {
 		return true
 	}
-	for i := range o.Patterns {
-		if o.Patterns[i].Matches(from) {
+	if matches(o.Patterns, from) {
+		return true
+	}
+	for _, patterns := range o.Shared {
+		if matches(patterns, from) {
 			return true
 		}
 	}
 	return false
+}
+
+func matches(patterns []origin.Pattern, from origin.Origin) bool {
+	for i := range patterns {
+		if patterns[i].Matches(from) {
+			return true
+		}
+	}
+	return false
+}
+
+// work is what it takes to look an origin up.
+func (o *Origins) work() int {
+	work := len(o.Patterns)
+	for _, patterns := range o.Shared {
+		work += len(patterns)
+	}
+	return work
 }
 
 // Capability is a named permission beyond read.

@@ -53,6 +53,7 @@ func (s *Store) compile(wire *syncv1.Group) *decision.Group {
 			group.Projects[i].Routes, group.Projects[i].OwnsAll = nil, false
 		}
 	}
+	s.compileShared(group, wire.GetSharedOrigins())
 	slices.SortStableFunc(group.Projects, func(a, b decision.Project) int { return cmp.Compare(a.Name, b.Name) })
 	for _, capability := range wire.GetCapabilities() {
 		where := group.Identity + ", capability " + capability.GetName()
@@ -92,7 +93,9 @@ func sizeOf(wire *syncv1.Group) (size int) {
 
 // withoutRoutes returns the group with projects that own nothing and capabilities that cover nothing.
 func withoutRoutes(wire *syncv1.Group) *syncv1.Group {
-	bare := &syncv1.Group{Namespace: wire.GetNamespace(), Name: wire.GetName(), Context: wire.GetContext()}
+	bare := &syncv1.Group{
+		Namespace: wire.GetNamespace(), Name: wire.GetName(), Context: wire.GetContext(), SharedOrigins: wire.GetSharedOrigins(),
+	}
 	for _, project := range wire.GetProjects() {
 		bare.Projects = append(bare.Projects, &syncv1.Project{Name: project.GetName(), Origins: project.GetOrigins()})
 	}
@@ -154,14 +157,36 @@ func routeOf(wire *syncv1.Route) (routing.Route, error) {
 }
 
 func (s *Store) compileOrigins(where string, wire *syncv1.OriginPolicy) decision.Origins {
-	origins := decision.Origins{AllowLocalhost: wire.GetAllowLocalhost(), AllowMissing: wire.GetAllowMissing()}
-	for _, text := range wire.GetPatterns() {
+	return decision.Origins{
+		AllowLocalhost: wire.GetAllowLocalhost(), AllowMissing: wire.GetAllowMissing(),
+		Patterns: s.compilePatterns(where, wire.GetPatterns()),
+	}
+}
+
+// compileShared adds the patterns that several projects allow. The projects are in the order of the record still.
+func (s *Store) compileShared(group *decision.Group, wire []*syncv1.SharedOrigins) {
+	for i, shared := range wire {
+		where := fmt.Sprintf("%s, shared_origins[%d]", group.Identity, i)
+		patterns := s.compilePatterns(where, shared.GetPatterns())
+		for _, owner := range shared.GetOwners() {
+			if int(owner) >= len(group.Projects) {
+				s.reject("origin", where, fmt.Errorf("there is no project %d", owner))
+				continue
+			}
+			origins := &group.Projects[owner].Origins
+			origins.Shared = append(origins.Shared, patterns)
+		}
+	}
+}
+
+func (s *Store) compilePatterns(where string, wire []string) (patterns []origin.Pattern) {
+	for _, text := range wire {
 		pattern, err := origin.ParsePattern(text)
 		if err != nil {
 			s.reject("origin", where, err)
 			continue
 		}
-		origins.Patterns = append(origins.Patterns, pattern)
+		patterns = append(patterns, pattern)
 	}
-	return origins
+	return patterns
 }

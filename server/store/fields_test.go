@@ -25,6 +25,7 @@ var fillers = map[protoreflect.Name]protoreflect.Value{
 	"methods":  protoreflect.ValueOfString("GET"),
 	"hosts":    protoreflect.ValueOfString("a.example"),
 	"paths":    protoreflect.ValueOfString("/a"),
+	"owners":   protoreflect.ValueOfUint32(0),
 }
 
 // fillFields sets every field of a message, and of those in it. An enum gets its last value.
@@ -170,7 +171,7 @@ func TestEveryFieldOfAGroupIsHandled(t *testing.T) {
 		}
 	})
 	want := numberOfFields(&syncv1.Group{}, &syncv1.Project{}, &syncv1.Route{}, &syncv1.QueryMatch{}, &syncv1.OriginPolicy{},
-		&syncv1.Capability{}, &syncv1.Limits{}, &syncv1.RateLimit{})
+		&syncv1.SharedOrigins{}, &syncv1.Capability{}, &syncv1.Limits{}, &syncv1.RateLimit{})
 	if len(checked) != want {
 		t.Errorf("%d of %d fields were looked at: %v", len(checked), want, checked)
 	}

@@ -59,15 +59,28 @@ func (s *Store) change(group *decision.Group, replaced func([]*decision.Group) [
 // allowedHostsOf returns what a group allows, each once.
 func allowedHostsOf(group *decision.Group) []allowedHost {
 	hosts := map[allowedHost]struct{}{}
+	add := func(patterns []origin.Pattern) {
+		for _, pattern := range patterns {
+			_, wildcard := pattern.Host()
+			for from := range pattern.Origins() {
+				hosts[allowedHost{from, wildcard}] = struct{}{}
+			}
+		}
+	}
+	seen := map[*origin.Pattern]struct{}{} // patterns that several projects share
 	for i := range group.Projects {
 		allowed := &group.Projects[i].Origins
 		if allowed.AllowLocalhost {
 			hosts[allowedHost{}] = struct{}{}
 		}
-		for _, pattern := range allowed.Patterns {
-			_, wildcard := pattern.Host()
-			for from := range pattern.Origins() {
-				hosts[allowedHost{from, wildcard}] = struct{}{}
+		add(allowed.Patterns)
+		for _, patterns := range allowed.Shared {
+			if len(patterns) == 0 {
+				continue
+			}
+			if _, again := seen[&patterns[0]]; !again {
+				seen[&patterns[0]] = struct{}{}
+				add(patterns)
 			}
 		}
 	}

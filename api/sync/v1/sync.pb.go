@@ -1524,10 +1524,13 @@ type Group struct {
 	Projects     []*Project    `protobuf:"bytes,5,rep,name=projects,proto3" json:"projects,omitempty"`
 	Capabilities []*Capability `protobuf:"bytes,6,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
 	// context is injected upstream on allow, as X-Keyward-Context-<Name>.
-	Context       map[string]string `protobuf:"bytes,7,rep,name=context,proto3" json:"context,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Tier          string            `protobuf:"bytes,8,opt,name=tier,proto3" json:"tier,omitempty"`
-	Limits        *Limits           `protobuf:"bytes,9,opt,name=limits,proto3" json:"limits,omitempty"`
-	Caching       Caching           `protobuf:"varint,10,opt,name=caching,proto3,enum=keyward.sync.v1.Caching" json:"caching,omitempty"`
+	Context map[string]string `protobuf:"bytes,7,rep,name=context,proto3" json:"context,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Tier    string            `protobuf:"bytes,8,opt,name=tier,proto3" json:"tier,omitempty"`
+	Limits  *Limits           `protobuf:"bytes,9,opt,name=limits,proto3" json:"limits,omitempty"`
+	Caching Caching           `protobuf:"varint,10,opt,name=caching,proto3,enum=keyward.sync.v1.Caching" json:"caching,omitempty"`
+	// shared_origins are the patterns that several projects allow, in addition to those of their own origins. A pattern is
+	// not repeated for each of them.
+	SharedOrigins []*SharedOrigins `protobuf:"bytes,11,rep,name=shared_origins,json=sharedOrigins,proto3" json:"shared_origins,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1632,6 +1635,68 @@ func (x *Group) GetCaching() Caching {
 	return Caching_CACHING_UNSPECIFIED
 }
 
+func (x *Group) GetSharedOrigins() []*SharedOrigins {
+	if x != nil {
+		return x.SharedOrigins
+	}
+	return nil
+}
+
+// SharedOrigins are patterns of DomainAllowlists that are for the same projects.
+type SharedOrigins struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// owners are places in the group's projects, from 0. A server ignores a place that is not there.
+	Owners []uint32 `protobuf:"varint,1,rep,packed,name=owners,proto3" json:"owners,omitempty"`
+	// patterns are canonical (see package origin).
+	Patterns      []string `protobuf:"bytes,2,rep,name=patterns,proto3" json:"patterns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SharedOrigins) Reset() {
+	*x = SharedOrigins{}
+	mi := &file_sync_v1_sync_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SharedOrigins) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SharedOrigins) ProtoMessage() {}
+
+func (x *SharedOrigins) ProtoReflect() protoreflect.Message {
+	mi := &file_sync_v1_sync_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SharedOrigins.ProtoReflect.Descriptor instead.
+func (*SharedOrigins) Descriptor() ([]byte, []int) {
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *SharedOrigins) GetOwners() []uint32 {
+	if x != nil {
+		return x.Owners
+	}
+	return nil
+}
+
+func (x *SharedOrigins) GetPatterns() []string {
+	if x != nil {
+		return x.Patterns
+	}
+	return nil
+}
+
 type Project struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Name   string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1645,7 +1710,7 @@ type Project struct {
 
 func (x *Project) Reset() {
 	*x = Project{}
-	mi := &file_sync_v1_sync_proto_msgTypes[18]
+	mi := &file_sync_v1_sync_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1657,7 +1722,7 @@ func (x *Project) String() string {
 func (*Project) ProtoMessage() {}
 
 func (x *Project) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[18]
+	mi := &file_sync_v1_sync_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1670,7 +1735,7 @@ func (x *Project) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Project.ProtoReflect.Descriptor instead.
 func (*Project) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{18}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Project) GetName() string {
@@ -1714,7 +1779,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_sync_v1_sync_proto_msgTypes[19]
+	mi := &file_sync_v1_sync_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1726,7 +1791,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[19]
+	mi := &file_sync_v1_sync_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1739,7 +1804,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{19}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Route) GetMethods() []string {
@@ -1780,7 +1845,7 @@ type QueryMatch struct {
 
 func (x *QueryMatch) Reset() {
 	*x = QueryMatch{}
-	mi := &file_sync_v1_sync_proto_msgTypes[20]
+	mi := &file_sync_v1_sync_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1792,7 +1857,7 @@ func (x *QueryMatch) String() string {
 func (*QueryMatch) ProtoMessage() {}
 
 func (x *QueryMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[20]
+	mi := &file_sync_v1_sync_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1805,7 +1870,7 @@ func (x *QueryMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryMatch.ProtoReflect.Descriptor instead.
 func (*QueryMatch) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{20}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *QueryMatch) GetName() string {
@@ -1832,7 +1897,7 @@ type Capability struct {
 
 func (x *Capability) Reset() {
 	*x = Capability{}
-	mi := &file_sync_v1_sync_proto_msgTypes[21]
+	mi := &file_sync_v1_sync_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1844,7 +1909,7 @@ func (x *Capability) String() string {
 func (*Capability) ProtoMessage() {}
 
 func (x *Capability) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[21]
+	mi := &file_sync_v1_sync_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1857,7 +1922,7 @@ func (x *Capability) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Capability.ProtoReflect.Descriptor instead.
 func (*Capability) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{21}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Capability) GetName() string {
@@ -1874,7 +1939,8 @@ func (x *Capability) GetRoutes() []*Route {
 	return nil
 }
 
-// OriginPolicy is the sum of a project's DomainAllowlists. Patterns are canonical (see package origin).
+// OriginPolicy is the sum of a project's DomainAllowlists, without the patterns that the group has in shared_origins.
+// Patterns are canonical (see package origin).
 type OriginPolicy struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Patterns       []string               `protobuf:"bytes,1,rep,name=patterns,proto3" json:"patterns,omitempty"`
@@ -1886,7 +1952,7 @@ type OriginPolicy struct {
 
 func (x *OriginPolicy) Reset() {
 	*x = OriginPolicy{}
-	mi := &file_sync_v1_sync_proto_msgTypes[22]
+	mi := &file_sync_v1_sync_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1898,7 +1964,7 @@ func (x *OriginPolicy) String() string {
 func (*OriginPolicy) ProtoMessage() {}
 
 func (x *OriginPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[22]
+	mi := &file_sync_v1_sync_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1911,7 +1977,7 @@ func (x *OriginPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OriginPolicy.ProtoReflect.Descriptor instead.
 func (*OriginPolicy) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{22}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *OriginPolicy) GetPatterns() []string {
@@ -1954,7 +2020,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_sync_v1_sync_proto_msgTypes[23]
+	mi := &file_sync_v1_sync_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1966,7 +2032,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[23]
+	mi := &file_sync_v1_sync_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1979,7 +2045,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{23}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Key) GetId() string {
@@ -2047,7 +2113,7 @@ type Version struct {
 
 func (x *Version) Reset() {
 	*x = Version{}
-	mi := &file_sync_v1_sync_proto_msgTypes[24]
+	mi := &file_sync_v1_sync_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2059,7 +2125,7 @@ func (x *Version) String() string {
 func (*Version) ProtoMessage() {}
 
 func (x *Version) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[24]
+	mi := &file_sync_v1_sync_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2072,7 +2138,7 @@ func (x *Version) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Version.ProtoReflect.Descriptor instead.
 func (*Version) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{24}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Version) GetDigest() []byte {
@@ -2206,7 +2272,7 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\fdeleted_keys\x18\x05 \x03(\tR\vdeletedKeys\x12'\n" +
 	"\x0freplaced_groups\x18\x06 \x03(\tR\x0ereplacedGroups\x12\x1b\n" +
 	"\tcaught_up\x18\a \x01(\bR\bcaughtUp\x12#\n" +
-	"\rdigest_secret\x18\b \x01(\fR\fdigestSecret\"\xfa\x03\n" +
+	"\rdigest_secret\x18\b \x01(\fR\fdigestSecret\"\xc1\x04\n" +
 	"\x05Group\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12!\n" +
@@ -2218,10 +2284,14 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x04tier\x18\b \x01(\tR\x04tier\x12/\n" +
 	"\x06limits\x18\t \x01(\v2\x17.keyward.sync.v1.LimitsR\x06limits\x122\n" +
 	"\acaching\x18\n" +
-	" \x01(\x0e2\x18.keyward.sync.v1.CachingR\acaching\x1a:\n" +
+	" \x01(\x0e2\x18.keyward.sync.v1.CachingR\acaching\x12E\n" +
+	"\x0eshared_origins\x18\v \x03(\v2\x1e.keyward.sync.v1.SharedOriginsR\rsharedOrigins\x1a:\n" +
 	"\fContextEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa1\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"C\n" +
+	"\rSharedOrigins\x12\x16\n" +
+	"\x06owners\x18\x01 \x03(\rR\x06owners\x12\x1a\n" +
+	"\bpatterns\x18\x02 \x03(\tR\bpatterns\"\xa1\x01\n" +
 	"\aProject\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12.\n" +
 	"\x06routes\x18\x02 \x03(\v2\x16.keyward.sync.v1.RouteR\x06routes\x12\x19\n" +
@@ -2291,7 +2361,7 @@ func file_sync_v1_sync_proto_rawDescGZIP() []byte {
 }
 
 var file_sync_v1_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_sync_v1_sync_proto_goTypes = []any{
 	(QuotaState)(0),       // 0: keyward.sync.v1.QuotaState
 	(Overage)(0),          // 1: keyward.sync.v1.Overage
@@ -2315,14 +2385,15 @@ var file_sync_v1_sync_proto_goTypes = []any{
 	(*RateLimit)(nil),     // 19: keyward.sync.v1.RateLimit
 	(*Update)(nil),        // 20: keyward.sync.v1.Update
 	(*Group)(nil),         // 21: keyward.sync.v1.Group
-	(*Project)(nil),       // 22: keyward.sync.v1.Project
-	(*Route)(nil),         // 23: keyward.sync.v1.Route
-	(*QueryMatch)(nil),    // 24: keyward.sync.v1.QueryMatch
-	(*Capability)(nil),    // 25: keyward.sync.v1.Capability
-	(*OriginPolicy)(nil),  // 26: keyward.sync.v1.OriginPolicy
-	(*Key)(nil),           // 27: keyward.sync.v1.Key
-	(*Version)(nil),       // 28: keyward.sync.v1.Version
-	nil,                   // 29: keyward.sync.v1.Group.ContextEntry
+	(*SharedOrigins)(nil), // 22: keyward.sync.v1.SharedOrigins
+	(*Project)(nil),       // 23: keyward.sync.v1.Project
+	(*Route)(nil),         // 24: keyward.sync.v1.Route
+	(*QueryMatch)(nil),    // 25: keyward.sync.v1.QueryMatch
+	(*Capability)(nil),    // 26: keyward.sync.v1.Capability
+	(*OriginPolicy)(nil),  // 27: keyward.sync.v1.OriginPolicy
+	(*Key)(nil),           // 28: keyward.sync.v1.Key
+	(*Version)(nil),       // 29: keyward.sync.v1.Version
+	nil,                   // 30: keyward.sync.v1.Group.ContextEntry
 }
 var file_sync_v1_sync_proto_depIdxs = []int32{
 	5,  // 0: keyward.sync.v1.SyncRequest.hello:type_name -> keyward.sync.v1.Hello
@@ -2344,26 +2415,27 @@ var file_sync_v1_sync_proto_depIdxs = []int32{
 	1,  // 16: keyward.sync.v1.Limits.overage:type_name -> keyward.sync.v1.Overage
 	19, // 17: keyward.sync.v1.Limits.rate:type_name -> keyward.sync.v1.RateLimit
 	21, // 18: keyward.sync.v1.Update.groups:type_name -> keyward.sync.v1.Group
-	27, // 19: keyward.sync.v1.Update.keys:type_name -> keyward.sync.v1.Key
+	28, // 19: keyward.sync.v1.Update.keys:type_name -> keyward.sync.v1.Key
 	2,  // 20: keyward.sync.v1.Group.state:type_name -> keyward.sync.v1.GroupState
-	22, // 21: keyward.sync.v1.Group.projects:type_name -> keyward.sync.v1.Project
-	25, // 22: keyward.sync.v1.Group.capabilities:type_name -> keyward.sync.v1.Capability
-	29, // 23: keyward.sync.v1.Group.context:type_name -> keyward.sync.v1.Group.ContextEntry
+	23, // 21: keyward.sync.v1.Group.projects:type_name -> keyward.sync.v1.Project
+	26, // 22: keyward.sync.v1.Group.capabilities:type_name -> keyward.sync.v1.Capability
+	30, // 23: keyward.sync.v1.Group.context:type_name -> keyward.sync.v1.Group.ContextEntry
 	18, // 24: keyward.sync.v1.Group.limits:type_name -> keyward.sync.v1.Limits
 	3,  // 25: keyward.sync.v1.Group.caching:type_name -> keyward.sync.v1.Caching
-	23, // 26: keyward.sync.v1.Project.routes:type_name -> keyward.sync.v1.Route
-	26, // 27: keyward.sync.v1.Project.origins:type_name -> keyward.sync.v1.OriginPolicy
-	24, // 28: keyward.sync.v1.Route.query:type_name -> keyward.sync.v1.QueryMatch
-	23, // 29: keyward.sync.v1.Capability.routes:type_name -> keyward.sync.v1.Route
-	28, // 30: keyward.sync.v1.Key.versions:type_name -> keyward.sync.v1.Version
-	19, // 31: keyward.sync.v1.Key.rate:type_name -> keyward.sync.v1.RateLimit
-	4,  // 32: keyward.sync.v1.SyncService.Sync:input_type -> keyward.sync.v1.SyncRequest
-	13, // 33: keyward.sync.v1.SyncService.Sync:output_type -> keyward.sync.v1.SyncResponse
-	33, // [33:34] is the sub-list for method output_type
-	32, // [32:33] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	22, // 26: keyward.sync.v1.Group.shared_origins:type_name -> keyward.sync.v1.SharedOrigins
+	24, // 27: keyward.sync.v1.Project.routes:type_name -> keyward.sync.v1.Route
+	27, // 28: keyward.sync.v1.Project.origins:type_name -> keyward.sync.v1.OriginPolicy
+	25, // 29: keyward.sync.v1.Route.query:type_name -> keyward.sync.v1.QueryMatch
+	24, // 30: keyward.sync.v1.Capability.routes:type_name -> keyward.sync.v1.Route
+	29, // 31: keyward.sync.v1.Key.versions:type_name -> keyward.sync.v1.Version
+	19, // 32: keyward.sync.v1.Key.rate:type_name -> keyward.sync.v1.RateLimit
+	4,  // 33: keyward.sync.v1.SyncService.Sync:input_type -> keyward.sync.v1.SyncRequest
+	13, // 34: keyward.sync.v1.SyncService.Sync:output_type -> keyward.sync.v1.SyncResponse
+	34, // [34:35] is the sub-list for method output_type
+	33, // [33:34] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_sync_v1_sync_proto_init() }
@@ -2382,7 +2454,7 @@ func file_sync_v1_sync_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sync_v1_sync_proto_rawDesc), len(file_sync_v1_sync_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   26,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

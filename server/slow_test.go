@@ -25,7 +25,7 @@ const (
 	bytesPerClient = 64 << 10
 
 	// What the scheduler of a busy machine adds does not count.
-	slowNoise = time.Millisecond
+	slowNoise = 10 * time.Millisecond
 )
 
 // slowly is many connections that send a byte a second, evenly distributed, so that it is not the test's clients that

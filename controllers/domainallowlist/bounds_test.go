@@ -16,7 +16,7 @@ import (
 )
 
 var _ = Describe("DomainAllowlists beyond the bound", func() {
-	It("say so until others make place, and are reconciled when that changes", func(ctx SpecContext) {
+	It("say so until others are deleted or smaller, and are reconciled when that changes", func(ctx SpecContext) {
 		w := testenv.NewWorld(ctx)
 		var lists []*v1alpha1.DomainAllowlist
 		for i := range 17 { // before their Group, so that admission cannot see it

@@ -6,7 +6,7 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 )
 
-// MaxRecordBytes is how large a record may be that is sent. What admission and GroupRecord let through is smaller: this
+// MaxRecordBytes is how large a record may be that is sent. What admission and GroupRecord accept is smaller: this
 // bound is for what they overlook. An update carries chunkBytes and a record more, far below what a validation server
 // receives, so no Group can keep a server from catching up with the others.
 const MaxRecordBytes = 1 << 20

@@ -11,17 +11,17 @@ import (
 )
 
 // setOrigins adds up the allowlists of the projects. A project without any refuses foreign origins, and accepts requests
-// from servers, which send no origin. The record is the same in whatever order the lists come, and has the patterns of a
+// from servers, which send no origin. The record is the same in any order of the lists, and has the patterns of a
 // list once, also where it is for many projects.
 func setOrigins(record *syncv1.Group, allowlists []*v1alpha1.DomainAllowlist) {
-	places := make(map[v1alpha1.ProjectName]uint32, len(record.GetProjects()))
+	indexes := make(map[v1alpha1.ProjectName]uint32, len(record.GetProjects()))
 	for i, project := range record.GetProjects() {
-		places[v1alpha1.ProjectName(project.GetName())] = uint32(i) //nolint:gosec // a Group has 64 projects at most
+		indexes[v1alpha1.ProjectName(project.GetName())] = uint32(i) //nolint:gosec // a Group has 64 projects at most
 	}
 	listed := make([]*syncv1.OriginPolicy, len(record.GetProjects()))
 	owners := func(list *v1alpha1.DomainAllowlist) (owners []uint32) {
 		for _, project := range list.Spec.Projects {
-			if place, has := places[project]; has {
+			if place, has := indexes[project]; has {
 				owners = append(owners, place)
 				if listed[place] == nil {
 					listed[place] = &syncv1.OriginPolicy{}

@@ -23,7 +23,6 @@ var exceptions = []exception{
 	{rule: "accounts? (in names)", text: line(`\baccountId\b`), why: "a field of an API Gateway authorizer event"},
 	{rule: "li(fe|ves) (in names)", path: "config/samples/life/", why: "the stages in the life of a key, in a path that users type"},
 	{rule: "questions?", text: line(`in question\b|question mark`), why: "plain English, of no request in particular"},
-	{rule: "is told", text: line(`told\s+apart`), why: "plain English for distinguishing"},
 	{rule: "away (in names)", text: line(`GoesAway`), why: "plain English for a client that closes its connection"},
 }
 

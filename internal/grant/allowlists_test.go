@@ -32,7 +32,7 @@ func names(lists []*v1alpha1.DomainAllowlist) string {
 	return strings.Join(all, " ")
 }
 
-// TestAllowlistsFitByAge: what is beyond the bounds does not count, by age and then by name, in whatever order lists come.
+// TestAllowlistsFitByAge: what is beyond the bounds does not count, by age and then by name, in any order of the lists.
 func TestAllowlistsFitByAge(t *testing.T) {
 	foreign := allowlist("foreign", 0, 0, 0)
 	foreign.Spec.Domains = slices.Repeat([]string{"é.example"}, 1025)

@@ -2,11 +2,13 @@ package server
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,7 +37,7 @@ func (e *endless) block() []byte {
 	return block.Bytes()
 }
 
-// start sends requests on a connection. It ends when the server has closed it.
+// start sends requests on a connection. Its resets are the streams that the server has reset, and end with the connection.
 func (e *endless) start(t *testing.T, address net.Addr, streams int) (conn net.Conn, resets chan struct{}) {
 	t.Helper()
 	conn, err := net.Dial("tcp", address.String())
@@ -52,18 +54,11 @@ func (e *endless) start(t *testing.T, address net.Addr, streams int) (conn net.C
 		}()
 		return conn, resets
 	}
-	var out bytes.Buffer
-	framer := http2.NewFramer(&out, conn)
-	out.WriteString(http2.ClientPreface)
+	framer, credit := http2.NewFramer(conn, conn), new(atomic.Int64)
+	credit.Store(65535) // of the connection (RFC 9113, section 6.9.2)
+	_, _ = io.WriteString(conn, http2.ClientPreface)
 	_ = framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: e.window})
-	for i := range streams {
-		id := uint32(2*i + 1)
-		_ = framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: e.block(), EndHeaders: true, EndStream: e.body < 0})
-		for left := e.body; left > 0; left -= 16 << 10 {
-			_ = framer.WriteData(id, false, bytes.Repeat([]byte(" "), min(left, 16<<10)))
-		}
-	}
-	_ = framer.WriteSettingsAck()
+	go e.send(t.Context(), framer, streams, credit)
 	go func() {
 		defer close(resets)
 		for {
@@ -71,13 +66,43 @@ func (e *endless) start(t *testing.T, address net.Addr, streams int) (conn net.C
 			if err != nil {
 				return
 			}
-			if _, ok := frame.(*http2.RSTStreamFrame); ok {
+			switch frame := frame.(type) {
+			case *http2.RSTStreamFrame:
 				resets <- struct{}{}
+			case *http2.WindowUpdateFrame:
+				if frame.StreamID == 0 {
+					credit.Add(int64(frame.Increment))
+				}
 			}
 		}
 	}()
-	go func() { _, _ = conn.Write(out.Bytes()) }() // the server may have closed it
 	return conn, resets
+}
+
+// send ends with the connection, or the test.
+func (e *endless) send(ctx context.Context, framer *http2.Framer, streams int, credit *atomic.Int64) {
+	const piece = 4 << 10
+	block, data := e.block(), bytes.Repeat([]byte(" "), piece)
+	for i := range streams {
+		id := uint32(2*i + 1)
+		if framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block, EndHeaders: true, EndStream: e.body < 0}) != nil {
+			return
+		}
+		for left := e.body; left > 0; left -= piece {
+			for credit.Load() < piece {
+				if ctx.Err() != nil {
+					return
+				}
+				time.Sleep(time.Millisecond)
+			}
+			n := min(left, piece)
+			credit.Add(-int64(n))
+			if framer.WriteData(id, false, data[:n]) != nil {
+				return
+			}
+		}
+	}
+	_ = framer.WriteSettingsAck()
 }
 
 var endlesses = []endless{
@@ -176,4 +201,3 @@ func TestUnfinishedExchangesHoldLittle(t *testing.T) {
 		})
 	}
 }
-

@@ -34,7 +34,7 @@ type listenerConfig struct {
 const maxHeldBytes = 32 << 20
 
 // maxPendingBytes bounds what the requests cost that one listener is responding to itself. Most need microseconds.
-const maxPendingBytes = 64 << 20
+const maxPendingBytes = 48 << 20
 
 // streamIdleTimeout is how long the client of an allowed request to the reverse proxy may stall.
 const streamIdleTimeout = 5 * time.Minute

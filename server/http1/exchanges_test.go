@@ -89,11 +89,12 @@ func TestStalledStreamIsCut(t *testing.T) {
 		wait(protocol+": response is not taken", "")
 		_ = response.Body.Close()
 
-		response = ask("/quiet", nil)
+		quiet := ask("/quiet", nil)
 		wait(protocol+": upstream is slow", "<nil>")
-		if body, err := io.ReadAll(response.Body); err != nil || string(body) != "quietend" {
+		if body, err := io.ReadAll(quiet.Body); err != nil || string(body) != "quietend" {
 			t.Errorf("%s: %q, %v", protocol, body, err)
 		}
+		_ = quiet.Body.Close()
 
 		body, client := io.Pipe()
 		go func() {
@@ -112,13 +113,14 @@ func TestStalledStreamIsCut(t *testing.T) {
 		_ = client.Close()
 
 		body, client = io.Pipe()
-		response = ask("/echo", body)
-		in := bufio.NewReader(response.Body)
+		begun := ask("/echo", body)
+		in := bufio.NewReader(begun.Body)
 		got := make([]byte, len("begunend"))
 		if _, err := io.ReadFull(in, got); err != nil || string(got) != "begunend" {
 			t.Errorf("%s: %q, %v", protocol, got, err)
 		}
 		_ = client.Close()
 		wait(protocol+": response has begun", "0 <nil>")
+		_ = begun.Body.Close()
 	}
 }

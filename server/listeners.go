@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"time"
 
 	"github.com/pires/go-proxyproto"
 
@@ -32,6 +33,12 @@ type listenerConfig struct {
 // arrives in one piece, and is not buffered.
 const maxHeldBytes = 32 << 20
 
+// maxPendingBytes bounds what the requests cost that one listener is responding to itself. Most need microseconds.
+const maxPendingBytes = 48 << 20
+
+// streamIdleTimeout is how long the client of an allowed request to the reverse proxy may stall.
+const streamIdleTimeout = 5 * time.Minute
+
 func listenHTTP(config listenerConfig, handler http.Handler, log *slog.Logger) (*http1.Server, error) {
 	listener, err := listen(config)
 	if err != nil {
@@ -45,6 +52,7 @@ func listenHTTP(config listenerConfig, handler http.Handler, log *slog.Logger) (
 		MaxHeaderBytes: config.limits.MaxHeaderBytes, ReadHeaderTimeout: config.limits.ReadHeaderTimeout,
 		IdleTimeout:    config.limits.IdleTimeout,
 		MaxConnections: config.limits.MaxConnections, MaxHeldBytes: maxHeldBytes,
+		MaxPendingBytes: maxPendingBytes, StreamIdleTimeout: streamIdleTimeout,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}), nil
 }

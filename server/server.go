@@ -102,8 +102,8 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 	if err := s.openIntegrations(authorizer.New(s.store, time.Now, log, registry, dependencies...)); err != nil {
 		return nil, err
 	}
-	s.admin, err = listenHTTP(listenerConfig{flag: "admin-bind-address", address: config.AdminAddress, limits: config.Listeners},
-		s.adminHandler(), log)
+	admin := listenerConfig{flag: "admin-bind-address", address: config.AdminAddress, limits: config.Listeners, smallBodies: true}
+	s.admin, err = listenHTTP(admin, s.adminHandler(), log)
 	if err != nil {
 		return nil, err
 	}

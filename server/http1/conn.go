@@ -154,8 +154,12 @@ func (c *conn) notePassed() {
 	}
 	switch {
 	case c.scanner.state == notHTTP1:
-		c.slot.phase.CompareAndSwap(inFirstHead, busy) // from here on net/http knows
-	case c.scanner.heads != c.finished.Load():
+		if c.slot.phase.Load() == inFirstHead {
+			c.slot.since.Store(time.Now().UnixNano())
+			c.slot.phase.CompareAndSwap(inFirstHead, busy) // from here on net/http knows
+		}
+	case c.scanner.heads != c.finished.Load() && c.slot.phase.Load() != busy:
+		c.slot.since.Store(time.Now().UnixNano())
 		c.slot.phase.Store(busy)
 	}
 }

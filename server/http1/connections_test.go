@@ -74,16 +74,16 @@ func (l *listener) awaitIdle(t *testing.T, c *client, phase phase) *conn {
 }
 
 // TestLongestIdleConnectionIsEvicted: the one that waits longest for the rest of an overdue head, or if there is none,
-// for a request. A connection with a request in progress is never evicted.
+// for a request. A connection with a request to an upstream in progress is never evicted.
 func TestLongestIdleConnectionIsEvicted(t *testing.T) {
 	running, end := make(chan struct{}), make(chan struct{})
-	s, first := serve(t, Config{MaxConnections: 4, IdleTimeout: time.Hour, ReadHeaderTimeout: time.Hour},
-		func(_ http.ResponseWriter, r *http.Request) {
-			if r.URL.Path == "/slow" {
-				running <- struct{}{}
-				<-end
-			}
-		})
+	s, first := serve(t, Config{MaxConnections: 4, IdleTimeout: time.Hour, ReadHeaderTimeout: time.Hour, Upgrades: true}, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			Stream(w, r)
+			running <- struct{}{}
+			<-end
+		}
+	})
 	l := s.listener
 	l.awaitIdle(t, first, idle)
 	working, slow, said := first.more(), first.more(), first.more()
@@ -167,16 +167,16 @@ func TestHeadsAreHeldWithinBounds(t *testing.T) {
 	l.eventually(t, "nothing is held", func(s *connections) bool { return len(s.all) == 1 && s.held == 0 })
 }
 
-// TestIdleHTTP2ConnectionIsEvicted, but not one with a request in progress.
+// TestIdleHTTP2ConnectionIsEvicted, but not one with a request to an upstream in progress.
 func TestIdleHTTP2ConnectionIsEvicted(t *testing.T) {
 	running, end := make(chan struct{}), make(chan struct{})
-	s, first := serve(t, Config{MaxConnections: 2, IdleTimeout: time.Hour, ReadHeaderTimeout: time.Hour},
-		func(_ http.ResponseWriter, r *http.Request) {
-			if r.URL.Path == "/slow" {
-				running <- struct{}{}
-				<-end
-			}
-		})
+	s, first := serve(t, Config{MaxConnections: 2, IdleTimeout: time.Hour, ReadHeaderTimeout: time.Hour, Upgrades: true}, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			Stream(w, r)
+			running <- struct{}{}
+			<-end
+		}
+	})
 	l := s.listener
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)

@@ -40,6 +40,12 @@ type Config struct {
 	// MaxConnections may be open at a time, and buffer MaxHeldBytes of incomplete request heads; 0 means any number.
 	MaxConnections, MaxHeldBytes int
 
+	// MaxPendingBytes bounds what requests in progress cost, except those that were passed to Stream; 0 means any number.
+	MaxPendingBytes int
+
+	// StreamIdleTimeout is how long the client of a request that was passed to Stream may stall; 0 means forever.
+	StreamIdleTimeout time.Duration
+
 	// SmallBodies is for a Handler that reads a body completely, and only small ones, or none. The body has to arrive
 	// within ReadHeaderTimeout.
 	SmallBodies bool

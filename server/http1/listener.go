@@ -17,8 +17,9 @@ type listener struct {
 
 // listen returns a listener for an http.Server whose ConnState is noteState.
 func listen(inner net.Listener, config Config) *listener {
-	l := &listener{Listener: inner, config: config, connections: connections{max: config.MaxConnections,
-		maxHeld: int64(config.MaxHeldBytes)}}
+	l := &listener{Listener: inner, config: config, connections: connections{
+		max: config.MaxConnections, maxHeld: int64(config.MaxHeldBytes), maxPending: int64(config.MaxPendingBytes),
+	}}
 	l.connections.free.L = &l.connections.mu
 	return l
 }

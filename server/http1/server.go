@@ -10,8 +10,8 @@ import (
 	"sync/atomic"
 )
 
-// Server is an HTTP/1.1 and HTTP/2 server with its listener. It has no timeouts for responses and, unless SmallBodies
-// is set, none for request bodies: content streams for as long as it takes.
+// Server is an HTTP/1.1 and HTTP/2 server with its listener. Responses, and request bodies if SmallBodies is set, must
+// arrive in time, except for requests that were passed to Stream: content streams for as long as it takes.
 type Server struct {
 	listener *listener
 	server   *http.Server
@@ -34,7 +34,7 @@ func NewServer(inner net.Listener, config Config) *Server {
 	if !config.Upgrades {
 		handler = closeUpgrades(handler)
 	}
-	handler = closeWhenDraining(&s.draining, handler)
+	handler = closeWhenDraining(&s.draining, trackPending(config, handler))
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true) // and also within TLS, which net/http does not know about
@@ -45,8 +45,10 @@ func NewServer(inner net.Listener, config Config) *Server {
 		ConnState:         noteState,
 		Protocols:         protocols,
 		ReadHeaderTimeout: config.ReadHeaderTimeout,
+		WriteTimeout:      writeTimeout(config),
 		IdleTimeout:       config.IdleTimeout,
 		MaxHeaderBytes:    config.MaxHeaderBytes,
+		HTTP2:             http2Config(config),
 		ErrorLog:          config.ErrorLog,
 
 		DisableGeneralOptionsHandler: true, // so that the handler refuses OPTIONS *

@@ -68,8 +68,10 @@ func boundLeftovers(next http.Handler) http.Handler {
 // connection is marked for closing: the rest of a body is no request.
 func boundBodies(timeout time.Duration, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ProtoMajor == 1 && r.ContentLength != 0 {
+		if r.ContentLength != 0 && timeout > 0 {
 			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(timeout)) // fails if the connection is gone
+		}
+		if r.ProtoMajor == 1 && r.ContentLength != 0 {
 			if w.Header().Get("Connection") == "" {
 				w.Header().Set("Connection", "close")
 				r.Body = &untilEnd{r.Body, w.Header()}

@@ -41,10 +41,10 @@ func (l *Listeners) flags(flags *flag.FlagSet) {
 	flags.IntVar(&l.MaxHeaderBytes, "max-header-bytes", defaultHeaderBytes,
 		"how many `bytes` of headers a request may have; the response to more is 431")
 	duration(flags, &l.ReadHeaderTimeout, "read-header-timeout", defaultReadHeaderTimeout,
-		"how `long` a client may take to send the headers of a request (default 10s)")
+		"how `long` a client may take to send the headers of a request, or the body if the server itself responds (default 10s)")
 	duration(flags, &l.IdleTimeout, "idle-timeout", defaultIdleTimeout, "how `long` a connection may be without a request (default 2m)")
 	flags.IntVar(&l.MaxConnections, "max-connections", defaultConnections,
-		"how `many` connections each address may have; a further one replaces the one that has been without a request for "+
+		"how `many` connections each address may have; a further one replaces the one that has waited for its client for "+
 			"longest, and waits if there is none; 0 is any number")
 	flags.BoolVar(&l.ProxyProtocol, "proxy-protocol", false,
 		"require the PROXY protocol, version 1 or 2, from --trusted-proxies that connect to the reverse proxy; refuse it from others")

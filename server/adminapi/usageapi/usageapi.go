@@ -109,7 +109,7 @@ func read(body io.Reader, groups Groups) ([]delta, error) {
 	if entries == nil {
 		return nil, errors.New("null is not a list")
 	}
-	if decoder.More() {
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("there is more after the list")
 	}
 	if len(entries) > adminv1.MaxUsageEntries {

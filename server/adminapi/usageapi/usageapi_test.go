@@ -61,6 +61,7 @@ func TestUsage(t *testing.T) {
 		{`[{"key":"k1","colour":1}]`, 400, "colour"},
 		{`{}`, 400, "JSON list"},
 		{`[] []`, 400, "more after"},
+		{`[]]`, 400, "more after"},
 		{`null`, 400, "not a list"},
 		{`[` + strings.Repeat(`{"group":"tenants/acme","bytes":1099511627776},`, 3) + `{"group":"tenants/acme","bytes":1}]`, 409,
 			"The month of tenants/acme would exceed"},

@@ -18,6 +18,7 @@ import (
 
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/decision"
+	"github.com/keyward-dev/keyward/server/http1"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 )
@@ -183,6 +184,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		hostMalformed.Denial().Write(w)
 		return
 	}
+	w = http1.Stream(w, r)
 	p := &passage{
 		Context:   r.Context(),
 		requestID: request.ID,

@@ -1,6 +1,9 @@
 package lifecycle
 
 import (
+	"slices"
+	"time"
+
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/internal/grant"
 )
@@ -182,6 +185,8 @@ func (p *planner) mintMissing() bool {
 		return true
 	}
 	switch {
+	case active != nil && p.now.Before(p.replaceableAt(active)):
+		p.wakeAt(p.replaceableAt(active))
 	case active != nil:
 		if p.planVersion(Mint, v1alpha1.CauseReplaced) {
 			p.note(true, v1alpha1.ReasonMinted, "Secret %s no longer holds version %d (%s), whose text is stored nowhere else; a new "+
@@ -199,6 +204,26 @@ func (p *planner) mintMissing() bool {
 		}
 	}
 	return true
+}
+
+// Whoever may write a key's Secret can have versions replaced over and over, of which each is remembered until it would have
+// expired. So those that follow each other wait, longer each time; a version that was used for a while is replaced at once.
+const (
+	firstPause   = time.Second
+	longestPause = 5 * time.Minute
+)
+
+// replaceableAt returns from when on a version whose text is lost is replaced.
+func (p *planner) replaceableAt(active *v1alpha1.KeyVersion) time.Time {
+	pause, successor := time.Duration(0), active.MintedAt.Time
+	for i := range slices.Backward(p.out.Versions) {
+		v := &p.out.Versions[i]
+		if v.Cause != v1alpha1.CauseReplaced || successor.Sub(v.MintedAt.Time) > 2*longestPause {
+			break
+		}
+		pause, successor = min(max(firstPause, 2*pause), longestPause), v.MintedAt.Time
+	}
+	return active.MintedAt.Add(pause)
 }
 
 // planVersion plans a new version, and reports whether it may be minted.

@@ -267,6 +267,10 @@ func (w *world) requireDelivery(t *rapid.T) {
 	w.in.Group.Spec.State = v1alpha1.GroupActive
 	w.in.Key.Spec.Rotation = v1alpha1.Rotation{Overlap: "1h"}
 	for range 12 {
+		w.look()
+		if out := lifecycle.Plan(w.in, w.now); out.Action == lifecycle.None && out.State == v1alpha1.KeyPending && !out.Wake.IsZero() {
+			w.now = out.Wake // it waits to replace a version that was lost soon after another
+		}
 		w.step(t, 2)
 		w.acknowledge()
 	}

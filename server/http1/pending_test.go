@@ -49,12 +49,15 @@ func TestStalledStreamIsCut(t *testing.T) {
 		case "/echo": // the client sends no more, and the response has begun
 			_, _ = io.WriteString(w, "begun")
 			_ = http.NewResponseController(w).Flush()
+			written := make(chan struct{})
 			go func() {
+				defer close(written)
 				time.Sleep(4 * idle)
 				_, _ = io.WriteString(w, "end")
 				_ = http.NewResponseController(w).Flush()
 			}()
 			n, err := io.Copy(io.Discard, r.Body)
+			<-written
 			ended <- fmt.Sprint(n, err)
 		}
 	})

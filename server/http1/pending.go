@@ -57,7 +57,7 @@ func writeTimeout(config Config) time.Duration {
 	return config.ReadHeaderTimeout + responseTimeout
 }
 
-// pending request is a request that this server itself responds to, until it has been responded to or is passed to Stream. In
+// pendingRequest is a request that this server itself responds to, until it has been responded to or is passed to Stream. In
 // HTTP/2 it is the ResponseWriter of the handler, and delays the response until the handler returns: net/http would
 // write it after that, and would not tell when the client has taken it.
 type pendingRequest struct {

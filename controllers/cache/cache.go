@@ -123,7 +123,8 @@ func CachedAllowlists(ctx context.Context, reader client.Reader, group *v1alpha1
 		if list.DeletionTimestamp != nil {
 			continue
 		}
-		if _, read := labels[list.Namespace]; !read && list.Namespace != group.Namespace && group.Spec.AllowlistsFrom.From == v1alpha1.NamespacesFromSelector {
+		_, read := labels[list.Namespace]
+		if !read && list.Namespace != group.Namespace && group.Spec.AllowlistsFrom.From == v1alpha1.NamespacesFromSelector {
 			of, err := NamespaceLabels(ctx, reader, list.Namespace)
 			if err != nil {
 				return nil, err

@@ -344,8 +344,8 @@ func TestIdleTimeout(t *testing.T) {
 		c.awaitIdle()
 		var last time.Time
 		for begin := time.Now(); time.Since(begin) < 2*timeout; {
-			c.send(fastRequest("1"))
 			last = time.Now()
+			c.send(fastRequest("1"))
 			c.want("fast 1")
 		}
 		c.wantEnd()

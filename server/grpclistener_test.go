@@ -281,7 +281,7 @@ func TestRequestsThatNeverEndKeepNobodyOut(t *testing.T) {
 			}
 			good := hostileTo(t, v)
 			go good.listen()
-			const requests = 50
+			const requests = 8
 			for i := range uint32(requests) {
 				good.open(2*i + 1)
 			}

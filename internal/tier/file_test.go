@@ -62,7 +62,7 @@ func TestParseRefuses(t *testing.T) {
 			"tiers[0] (Pro).limits.keys: Invalid value: 100000000000000000000: write a whole number"},
 		"a text": {pro(`limits: {keys: "3"}`), `tiers[0] (Pro).limits.keys: Invalid value: "3": write a whole number`},
 		"a bad quantity": {pro("limits: {bytesPerMonth: 100GB}"),
-			`tiers[0] (Pro).limits.bytesPerMonth: Invalid value: "100GB": write a whole number of bytes such as 100G`},
+			`tiers[0] (Pro).limits.bytesPerMonth: Invalid value: "100GB": write a whole number of bytes such as 1, 100G`},
 		"a negative quantity": {pro("limits: {bytesPerMonth: -1G}"),
 			`tiers[0] (Pro).limits.bytesPerMonth: Invalid value: "-1G": write a whole number of bytes`},
 		"half a byte": {pro("limits: {bytesPerMonth: 500m}"),

@@ -70,8 +70,10 @@ type status struct {
 	busy, pending, overdue bool
 	since                  int64
 	held                   int64
-	// unfinished is the product of bytes that wait for their client and how long they have waited. So a client that
-	// sends much at once is not evicted in place of one that holds little, and keeps it.
+	// stale reports whether bytes have waited for their client for long.
+	stale bool
+	// unfinished is the product of bytes that wait for their client and the third power of how long they have waited. So a
+	// client that sends much at once is not evicted in place of one that holds little, and keeps it.
 	unfinished float64
 }
 
@@ -83,6 +85,9 @@ func (s status) evictBefore(than status) bool {
 	}
 	if late {
 		return s.since < than.since
+	}
+	if s.stale != than.stale {
+		return s.stale
 	}
 	if s.unfinished != than.unfinished {
 		return s.unfinished > than.unfinished
@@ -111,7 +116,9 @@ func (c *Conn) status(now int64) status {
 	if c.resets[0]+c.resets[1] > 0 {
 		waiting = min(waiting, now-int64(overdue))
 	}
-	s.unfinished = float64(c.unfinished) * float64(max(now-waiting, 1))
+	age := float64(max(now-waiting, 1)) / float64(overdue)
+	s.stale = c.unfinished > 0 && waiting <= now-int64(overdue)
+	s.unfinished = float64(c.unfinished) * age * age * age
 	s.overdue = (s.pending || !c.active) && s.since < now-int64(overdue)
 	s.busy = c.responding > 0 && !s.overdue
 	return s

@@ -21,10 +21,10 @@ func setOrigins(record *syncv1.Group, allowlists []*v1alpha1.DomainAllowlist) {
 	listed := make([]*syncv1.OriginPolicy, len(record.GetProjects()))
 	owners := func(list *v1alpha1.DomainAllowlist) (owners []uint32) {
 		for _, project := range list.Spec.Projects {
-			if place, has := indexes[project]; has {
-				owners = append(owners, place)
-				if listed[place] == nil {
-					listed[place] = &syncv1.OriginPolicy{}
+			if index, has := indexes[project]; has {
+				owners = append(owners, index)
+				if listed[index] == nil {
+					listed[index] = &syncv1.OriginPolicy{}
 				}
 			}
 		}

@@ -11,10 +11,10 @@ import (
 
 // Conn is a connection whose cost is bounded.
 //
-// mu guards the fields below it, and in and out are used by the reading and the writing goroutine under mu. These sums
-// hold while mu is free: held is the sum of held of all streams; unfinished is the same of those that have neither a
-// complete message nor an end; responding counts the streams that have ended. A stream is in the ring of pending streams
-// while the client owes the rest of a message or the server owes a response.
+// mu guards the fields below it, and in and out, which the reading and the writing goroutine use. These sums hold while mu
+// is free: held is the sum of held of all streams and of resets; unfinished is the same without the streams that have ended;
+// responding counts the streams that have ended; idle counts those that are open between two messages. A stream is in the
+// ring of pending streams while the client owes the rest of a message or its end, or the server owes a response.
 type Conn struct {
 	net.Conn
 
@@ -26,13 +26,13 @@ type Conn struct {
 	streams    map[uint32]*stream
 	oldest     stream // head of the ring of pending streams, the oldest first
 	spare      *stream
-	responding int      // streams that have come to their end, and have no answer
-	held       int64    // bytes of all streams
-	unfinished int64    // of those that the client has not ended
-	resets     [2]int64 // bytes of streams that the client has reset, of this round of the watch and the last one
-	idle       int      // streams between messages, of methods by which clients send many
-	idleSince  int64    // since when there are such
-	since      int64    // when it came, or was last asked something
+	responding int      // streams that the client has ended and that have no response yet
+	held       int64    // bytes of all streams, and of those that were reset a moment ago
+	unfinished int64    // of those that the client has not ended, and of those that it has reset
+	resets     [2]int64 // bytes of streams that the client has reset, in this round of the watch and in the last one
+	idle       int      // streams that are open between two messages
+	idleSince  int64    // since when idle is not 0
+	since      int64    // when it was opened, or last received a request
 	active     bool
 	closed     bool
 }
@@ -43,10 +43,10 @@ const (
 	// streamBytes is what a stream costs without a message: two goroutines' stacks, its headers, which may have 8 KiB, its
 	// response.
 	streamBytes = 24 << 10
-	// frameBytes is what a piece of a message costs beside its bytes.
+	// frameBytes is what a piece of a message costs in addition to its bytes.
 	frameBytes = 128
-	// maxOpen is how many streams of a connection may be open without a request: one for each access log of a worker of
-	// Envoy.
+	// maxOpen is how many streams of a connection may be open between two messages. Each worker of Envoy has a connection,
+	// and a stream for each of its access logs.
 	maxOpen = 16
 )
 
@@ -59,21 +59,21 @@ type stream struct {
 	prefix     [5]byte // of a message: a flag and its length
 	have       int     // of prefix
 	left       int64   // of the message
-	whole      bool    // it has a message, and is not within another
-	open       bool    // it is between messages, and may be
-	odd        bool    // it cannot be followed
-	ended      bool    // the client has said all
+	whole      bool    // it has a complete message, and no part of another one
+	open       bool    // it is open between two messages
+	odd        bool    // its messages cannot be followed
+	ended      bool    // the client has sent everything
 }
 
-// status is what decides which connection is evicted.
+// status is the state of a connection compared with others.
 type status struct {
 	busy, pending, overdue bool
 	since                  int64
 	held                   int64
-	// stale reports whether bytes have waited for their client for long.
+	// stale is true if unfinished bytes are older than overdue.
 	stale bool
-	// unfinished is the product of bytes that wait for their client and the third power of how long they have waited. So a
-	// client that sends much at once is not evicted in place of one that holds little, and keeps it.
+	// unfinished is the number of unfinished bytes times the third power of their age. So a client that sends much at once is
+	// not evicted in place of one that holds little for long.
 	unfinished float64
 }
 
@@ -139,7 +139,7 @@ func (c *Conn) forget() int64 {
 	return held
 }
 
-// turn ends a round of the watch: gRPC has let go of streams that were reset before the last one.
+// turn ends a round of the watch. Streams that were reset before this round no longer count: gRPC has ended their handlers.
 func (c *Conn) turn() (released int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -153,7 +153,7 @@ func (c *Conn) turn() (released int64) {
 	return released
 }
 
-// Credentials are those of a server whose connections are of a Listener: what is within TLS is followed, too.
+// Credentials are for a server whose connections come from a Listener: they let it follow the frames within TLS, too.
 func Credentials(inner credentials.TransportCredentials) credentials.TransportCredentials {
 	return following{inner}
 }

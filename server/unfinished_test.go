@@ -173,7 +173,7 @@ func TestUnfinishedRequestsHoldLittle(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it measures")
 	}
-	// The server counts up to 64 MiB as pending. The rest is what it cannot count: stacks of goroutines, what is read before it is
+	// The server counts up to maxPendingBytes as pending. The rest is what it cannot count: stacks of goroutines, what is read before it is
 	// counted, and the clients, which are in this process, too. Without the bound it would be 307 to 2,226 MiB.
 	const connections, streams, most = 200, 100, 192 << 20
 	for _, e := range []endless{

@@ -17,7 +17,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 RACE := $(if $(shell command -v $(or $(CC),gcc) || command -v clang),-race)
 
 # Other modules of this repository, to lint.
-MODULES := hack/devcluster hack/tools/lint
+MODULES := hack/devcluster hack/tools/lint test/chart
 
 # One clear line instead of a compiler error.
 GO_WANTED := $(shell sed -n 's/^go //p' $(ROOT)/go.mod)
@@ -73,6 +73,7 @@ test: bin/devcluster ## Run all tests, as CI does
 	KUBEBUILDER_ASSETS=$(BIN)/envtest go test $(RACE) -timeout 20m $$(go list ./... | grep -v '/test/e2e$$')
 	go test ./internal/lifecycle -rapid.checks=2000
 	cd hack/devcluster && go test ./...
+	@$(MAKE) --no-print-directory test-chart
 	@$(MAKE) --no-print-directory e2e
 
 # Separate from other tests, because they measure time; and never cached, because they depend on more than Go code. Most of
@@ -84,6 +85,16 @@ e2e: bin/devcluster ## Run the end-to-end tests: real processes on a real Kubern
 	go test $(RACE) -count=1 -timeout 15m -run '$(COUNTED)' ./test/e2e & counted=$$!; failed=0; \
 	go test $(RACE) -count=1 -timeout 15m -skip '$(COUNTED)' ./test/e2e || failed=$$?; \
 	wait $$counted || failed=$$?; exit $$failed
+
+# In a module of its own, without the race detector: that would compile all of Helm once more.
+.PHONY: test-chart
+test-chart: bin/devcluster ## Test the chart: renderings, and its life on a real Kubernetes API
+	cd test/chart && go test -timeout 15m ./...
+
+.PHONY: chart
+chart: ## Lint the chart, and package it into dist/ with the version of this build
+	@mkdir -p dist
+	cd test/chart && SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) go run ./cmd/chart -version '$(VERSION)' -into $(ROOT)/dist
 
 .PHONY: soak
 soak: bin/devcluster ## Run for SOAK (1h) under half load while keys are created and deleted: no leaks, no races
@@ -135,12 +146,13 @@ verify: ## Generate, format and lint; then require that nothing has changed
 	@echo "verify: clean"
 
 .PHONY: generate
-generate: bin/controller-gen bin/buf bin/protoc-gen-go bin/protoc-gen-go-grpc ## Generate code, CRDs, Roles and webhook manifests
+generate: bin/controller-gen bin/buf bin/protoc-gen-go bin/protoc-gen-go-grpc ## Generate code, CRDs, Roles, webhook manifests and parts of the chart
 	bin/controller-gen object paths=./api/v1alpha1
 	bin/controller-gen crd paths=./api/v1alpha1 output:crd:dir=config/crd/bases
 	bin/controller-gen rbac:roleName=keyward-manager paths=./controllers/... paths=./webhook/... paths=./cmd/manager output:rbac:dir=config/rbac
 	bin/controller-gen webhook paths=./webhook/... output:webhook:dir=config/webhook
 	cd api && PATH=$(BIN):$$PATH $(BIN)/buf lint && PATH=$(BIN):$$PATH $(BIN)/buf generate
+	go run ./hack/chart
 
 .PHONY: licenses
 licenses: ## Write NOTICE: the licences of everything that is linked into the programs

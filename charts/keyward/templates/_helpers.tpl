@@ -1,0 +1,191 @@
+{{/* Labels of an object. Arguments: root, component (optional). */}}
+{{- define "keyward.labels" -}}
+app.kubernetes.io/name: keyward
+{{- with .component }}
+app.kubernetes.io/component: {{ . }}
+{{- end }}
+{{- with .validator }}
+keyward.dev/validator: {{ . }}
+{{- end }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 }}
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Labels by which Pods are selected: never those that change with the release. Arguments: component, validator (optional). */}}
+{{- define "keyward.selector" -}}
+app.kubernetes.io/name: keyward
+app.kubernetes.io/component: {{ .component }}
+{{- with .validator }}
+keyward.dev/validator: {{ . }}
+{{- end }}
+{{- end }}
+
+{{/* The reference of an image. Arguments: root, image. */}}
+{{- define "keyward.image" -}}
+{{- $registry := .image.registry | default .root.Values.imageRegistry -}}
+{{- with $registry }}{{ trimSuffix "/" . }}/{{ end -}}
+{{- .image.repository -}}
+{{- if .image.digest }}@{{ .image.digest }}{{ else }}:{{ .image.tag | default .root.Chart.AppVersion }}{{ end -}}
+{{- end }}
+
+{{/* Nine tenths of a container's memory limit, so that garbage is collected before the container is killed. */}}
+{{- define "keyward.goMemLimit" -}}
+{{- $text := . | toString -}}
+{{- $unit := regexFind "[A-Za-z]*$" $text -}}
+{{- $units := dict "" 0.00000095367431640625 "k" 0.00095367431640625 "M" 0.95367431640625 "G" 953.67431640625 "Ki" 0.0009765625 "Mi" 1.0 "Gi" 1024.0 -}}
+{{- if not (hasKey $units $unit) }}{{ fail (printf "resources.limits.memory: %s: write it with Mi or Gi" $text) }}{{ end -}}
+{{- printf "%dMiB" (floor (mulf (trimSuffix $unit $text | float64) (get $units $unit) 0.9) | int64) -}}
+{{- end }}
+
+{{/*
+The validation servers: a list under the key "all", each entry with the defaults of .Values.validator, its "fullname" and its
+"account".
+*/}}
+{{- define "keyward.validators" -}}
+{{- $all := list -}}
+{{- $names := list -}}
+{{- range .Values.validators -}}
+{{- if has .name $names }}{{ fail (printf "validators: %s is there twice; give each a name of its own" .name) }}{{ end -}}
+{{- $names = append $names .name -}}
+{{- $merged := fromJson (include "keyward.merge" (list $.Values.validator .)) -}}
+{{- $fullname := ternary "keyward-validator" (printf "keyward-validator-%s" .name) (eq .name "default") -}}
+{{- $_ := set $merged "fullname" $fullname -}}
+{{- $_ := set $merged "account" ($merged.serviceAccount.name | default $fullname) -}}
+{{- $all = append $all $merged -}}
+{{- end -}}
+{{- dict "all" $all | toJson -}}
+{{- end }}
+
+{{/*
+The first object with what the second sets in it, also false, 0 and "", which mergeOverwrite takes for not set. Null removes.
+*/}}
+{{- define "keyward.merge" -}}
+{{- $into := deepCopy (index . 0) -}}
+{{- range $key, $value := index . 1 -}}
+{{- if kindIs "invalid" $value -}}
+{{- $_ := unset $into $key -}}
+{{- else if and (kindIs "map" $value) (kindIs "map" (get $into $key)) -}}
+{{- $_ := set $into $key (fromJson (include "keyward.merge" (list (get $into $key) $value))) -}}
+{{- else -}}
+{{- $_ := set $into $key $value -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $into -}}
+{{- end }}
+
+{{/* The account of the manager. */}}
+{{- define "keyward.managerAccount" -}}
+{{- .Values.manager.serviceAccount.name | default "keyward-manager" -}}
+{{- end }}
+
+{{/* The affinity of a Pod. Arguments: pod (values of the component), selector. */}}
+{{- define "keyward.affinity" -}}
+{{- $affinity := dict -}}
+{{- $term := dict "topologyKey" "kubernetes.io/hostname" "labelSelector" (dict "matchLabels" (fromYaml .selector)) -}}
+{{- if eq .pod.podAntiAffinity "Preferred" -}}
+{{- $_ := set $affinity "podAntiAffinity" (dict "preferredDuringSchedulingIgnoredDuringExecution" (list (dict "weight" 100 "podAffinityTerm" $term))) -}}
+{{- else if eq .pod.podAntiAffinity "Required" -}}
+{{- $_ := set $affinity "podAntiAffinity" (dict "requiredDuringSchedulingIgnoredDuringExecution" (list $term)) -}}
+{{- end -}}
+{{- range $key, $value := .pod.affinity -}}
+{{- $_ := set $affinity $key $value -}}
+{{- end -}}
+{{- with $affinity }}{{ toYaml . }}{{ end -}}
+{{- end }}
+
+{{/* What says where a Pod runs, and how it is pulled. Arguments: root, pod, selector. */}}
+{{- define "keyward.scheduling" -}}
+{{- with .root.Values.imagePullSecrets }}
+imagePullSecrets:
+{{- range . }}
+  - name: {{ . }}
+{{- end }}
+{{- end }}
+{{- with include "keyward.affinity" . }}
+affinity:
+  {{- . | nindent 2 }}
+{{- end }}
+{{- with .pod.topologySpreadConstraints }}
+topologySpreadConstraints:
+{{- range . }}
+  {{- $constraint := merge (dict) . (dict "labelSelector" (dict "matchLabels" (fromYaml $.selector))) }}
+  -
+    {{- toYaml $constraint | nindent 4 }}
+{{- end }}
+{{- end }}
+{{- with .pod.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .pod.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .pod.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- range $key, $value := .pod.extraPodSpec }}
+{{- if has $key (list "affinity" "automountServiceAccountToken" "containers" "imagePullSecrets" "nodeSelector" "priorityClassName" "securityContext" "serviceAccountName" "terminationGracePeriodSeconds" "tolerations" "topologySpreadConstraints" "volumes") }}
+{{- fail (printf "extraPodSpec: %s: there is a value of its own for it; use that one" $key) }}
+{{- end }}
+{{ dict $key $value | toYaml }}
+{{- end }}
+{{- end }}
+
+{{/* The part of a PodDisruptionBudget that says how many. Argument: pdb. */}}
+{{- define "keyward.budget" -}}
+{{- $min := toString .minAvailable -}}
+{{- $max := toString .maxUnavailable -}}
+{{- if and $min $max }}{{ fail "pdb: set minAvailable or maxUnavailable, and the other one to \"\"" }}{{ end -}}
+{{- if not (or $min $max) }}{{ fail "pdb: set minAvailable or maxUnavailable, or enabled to false" }}{{ end -}}
+{{- if $min -}}
+minAvailable: {{ .minAvailable }}
+{{- else -}}
+maxUnavailable: {{ .maxUnavailable }}
+{{- end -}}
+{{- end }}
+
+{{/*
+An object of a file that is generated for kustomize, as an object of this release. Arguments: root, object.
+*/}}
+{{- define "keyward.adopt" -}}
+{{- $o := .object -}}
+{{- $old := $o.metadata.labels | default (dict "app.kubernetes.io/component" "manager") -}}
+{{- $component := get $old "app.kubernetes.io/component" -}}
+{{- $labels := fromYaml (include "keyward.labels" (dict "root" .root "component" $component)) -}}
+{{- range $key, $value := $old -}}
+{{- if or $.root.Values.rbac.aggregate (not (hasPrefix "rbac.authorization.k8s.io/aggregate" $key)) -}}
+{{- $_ := set $labels $key $value -}}
+{{- end -}}
+{{- end -}}
+{{- $_ := set $o.metadata "labels" $labels -}}
+{{- if hasKey $o.metadata "namespace" }}{{ $_ := set $o.metadata "namespace" .root.Release.Namespace }}{{ end -}}
+{{- toYaml $o -}}
+{{- end }}
+
+{{/* The manager's configuration file. */}}
+{{- define "keyward.configuration" -}}
+{{- $names := list -}}
+{{- range .Values.tiers -}}
+{{- if has .name $names }}{{ fail (printf "tiers: %s is there twice; rename one, or remove it" .name) }}{{ end -}}
+{{- $names = append $names .name -}}
+{{- end -}}
+{{- with .Values.defaultTier -}}
+{{- if not (has . $names) }}{{ fail (printf "defaultTier: there is no tier %s in tiers, which has %s; add it, or name another" . (join ", " $names)) }}{{ end -}}
+{{- end -}}
+apiVersion: config.keyward.dev/v1alpha1
+kind: ManagerConfiguration
+{{- with .Values.defaultTier }}
+defaultTier: {{ . }}
+{{- end }}
+tiers:
+{{- range .Values.tiers }}
+  - {{ toJson . }}
+{{- else }} []
+{{- end }}
+{{- end }}

@@ -1,0 +1,3 @@
+// Package chart holds the tests of charts/keyward: what Helm renders, and what a Kubernetes API server says about it. It is a
+// module of its own, because nothing else needs Helm.
+package chart

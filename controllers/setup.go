@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
@@ -33,6 +34,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/revoked"
 	"github.com/keyward-dev/keyward/controllers/seal"
 	"github.com/keyward-dev/keyward/controllers/servingcert"
+	"github.com/keyward-dev/keyward/controllers/sidecarrole"
 	"github.com/keyward-dev/keyward/controllers/syncserver"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/controllers/usage/quota"
@@ -171,6 +173,8 @@ func CacheOptions() ctrlcache.Options {
 				Label:     ours,
 				Transform: func(object any) (any, error) { return object, nil },
 			},
+			&rbacv1.Role{}:        {Label: ours},
+			&rbacv1.RoleBinding{}: {Label: ours},
 		},
 	}
 }
@@ -191,6 +195,7 @@ func addControllers(mgr ctrl.Manager, hub *publish.Hub, tracker *usage.Tracker, 
 		},
 		&group.Reconciler{Client: mgr.GetClient(), Hub: hub, Tiers: options.Tiers, Recorder: recorder, Clock: clock.RealClock{}},
 		&domainallowlist.Reconciler{Client: mgr.GetClient(), Recorder: recorder, Clock: clock.RealClock{}},
+		&sidecarrole.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Recorder: recorder},
 	}
 	for _, reconciler := range reconcilers {
 		if err := reconciler.Setup(mgr); err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
@@ -33,10 +34,12 @@ import (
 	"github.com/keyward-dev/keyward/controllers/revoked"
 	"github.com/keyward-dev/keyward/controllers/seal"
 	"github.com/keyward-dev/keyward/controllers/servingcert"
+	"github.com/keyward-dev/keyward/controllers/sidecarrole"
 	"github.com/keyward-dev/keyward/controllers/syncserver"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/controllers/usage/quota"
 	"github.com/keyward-dev/keyward/controllers/usage/store"
+	"github.com/keyward-dev/keyward/internal/inject"
 	"github.com/keyward-dev/keyward/internal/tier"
 	"github.com/keyward-dev/keyward/webhook/admissionserver"
 	webhookv1alpha1 "github.com/keyward-dev/keyward/webhook/v1alpha1"
@@ -77,6 +80,11 @@ type Options struct {
 	LastUsedResolution time.Duration
 	// MetricsGroups is how many Groups have metrics of their own.
 	MetricsGroups int
+	// SidecarImage is the image of the validation server in sidecars.
+	SidecarImage string
+	// SidecarTrustBundle is the name of the ClusterTrustBundle that sidecars trust; if it is empty, they trust the ConfigMap
+	// keyward-ca of their namespace.
+	SidecarTrustBundle string
 }
 
 // Scheme returns a scheme with the types that the manager uses.
@@ -148,19 +156,25 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 	if err := webhookv1alpha1.Setup(mgr, options.Tiers); err != nil {
 		return nil, err
 	}
+	webhookv1alpha1.SetupPods(mgr, inject.Config{
+		Image: options.SidecarImage, ManagerNamespace: options.Namespace, TrustBundle: options.SidecarTrustBundle,
+	})
 	return mgr, addChecks(mgr)
 }
 
-// CacheOptions returns options with which the cache has only the Secrets of the operator, and drops managedFields, which are
-// half of an object. Secrets keep theirs, because they show which fields belong to the operator.
+// CacheOptions returns options with which the cache has only the Secrets and Roles of the operator, and drops managedFields, which
+// are half of an object. Secrets keep theirs, because they show which fields belong to the operator.
 func CacheOptions() ctrlcache.Options {
+	ours := labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy})
 	return ctrlcache.Options{
 		DefaultTransform: ctrlcache.TransformStripManagedFields(),
 		ByObject: map[client.Object]ctrlcache.ByObject{
 			&corev1.Secret{}: {
-				Label:     labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}),
+				Label:     ours,
 				Transform: func(object any) (any, error) { return object, nil },
 			},
+			&rbacv1.Role{}:        {Label: ours},
+			&rbacv1.RoleBinding{}: {Label: ours},
 		},
 	}
 }
@@ -181,6 +195,7 @@ func addControllers(mgr ctrl.Manager, hub *publish.Hub, tracker *usage.Tracker, 
 		},
 		&group.Reconciler{Client: mgr.GetClient(), Hub: hub, Tiers: options.Tiers, Recorder: recorder, Clock: clock.RealClock{}},
 		&domainallowlist.Reconciler{Client: mgr.GetClient(), Recorder: recorder, Clock: clock.RealClock{}},
+		&sidecarrole.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Recorder: recorder},
 	}
 	for _, reconciler := range reconcilers {
 		if err := reconciler.Setup(mgr); err != nil {

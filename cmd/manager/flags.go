@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"os"
@@ -28,6 +29,7 @@ func parseFlags() (*settings, error) {
 	s.addServerFlags()
 	s.addSyncFlags()
 	s.addUsageFlags()
+	s.addSidecarFlags()
 	flag.BoolVar(&s.showVersion, "version", false, "print the version and exit")
 	flag.StringVar(&s.Namespace, "namespace", namespace(), "namespace that the manager runs in; default from POD_NAMESPACE")
 	flag.BoolVar(&s.LeaderElect, "leader-elect", true, "let one of several replicas lead")
@@ -80,6 +82,14 @@ func (s *settings) addUsageFlags() {
 		"how many Groups, those with the most requests, have metrics of their own; the others share one")
 }
 
+// addSidecarFlags adds the flags of the sidecars that are added to Pods.
+func (s *settings) addSidecarFlags() {
+	flag.StringVar(&s.SidecarImage, "sidecar-image", "", "image of the validation server in sidecars that are added to Pods; default from "+
+		"KEYWARD_SIDECAR_IMAGE, or else keyward/validator with the version of the manager")
+	flag.StringVar(&s.SidecarTrustBundle, "sidecar-trust-bundle", "", "name of the ClusterTrustBundle with the authority that sidecars trust; "+
+		"without it they mount the ConfigMap keyward-ca of their namespace")
+}
+
 // complete checks the settings, and adds what is in files and in the environment.
 func (s *settings) complete() (err error) {
 	if s.configFile != "" {
@@ -90,6 +100,7 @@ func (s *settings) complete() (err error) {
 	if s.UsageStore == "" {
 		s.UsageStore = os.Getenv("KEYWARD_USAGE_STORE") // not as the flag's default, which --help prints
 	}
+	s.SidecarImage = cmp.Or(s.SidecarImage, os.Getenv("KEYWARD_SIDECAR_IMAGE"), "keyward/validator:"+version)
 	if s.SyncStreams < 1 {
 		return fmt.Errorf("--sync-streams-per-account: write a number such as %d", syncserver.DefaultStreams)
 	}

@@ -11,6 +11,8 @@ import (
 	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
@@ -36,6 +38,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/servingcert"
 	"github.com/keyward-dev/keyward/controllers/sidecarrole"
 	"github.com/keyward-dev/keyward/controllers/syncserver"
+	"github.com/keyward-dev/keyward/controllers/trust"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/controllers/usage/quota"
 	"github.com/keyward-dev/keyward/controllers/usage/store"
@@ -65,8 +68,14 @@ type Options struct {
 	// WebhookClientCAFile has the authorities for the client certificate that the API server must present to webhooks; if it
 	// is empty, none is required.
 	WebhookClientCAFile string
+	// WatchNamespaces are the namespaces whose objects the manager reads and writes; if there are none, all.
+	WatchNamespaces []string
 	// CertDir is the directory in which the Secret with the serving certificate is mounted.
 	CertDir string
+	// CAFile has the authorities of a certificate that somebody else issues; if it is empty, the manager issues it.
+	CAFile string
+	// AuthorityOverlap is how long the manager publishes a new authority before that issues the certificate.
+	AuthorityOverlap time.Duration
 	// Sync bounds how long the manager waits for validation servers.
 	Sync publish.Options
 	// SyncStreams is how many streams all validation servers of one ServiceAccount may have.
@@ -113,7 +122,8 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                        Scheme(),
-		Cache:                         CacheOptions(),
+		Cache:                         cacheOptions(options),
+		NewCache:                      cache.New(options.WatchNamespaces),
 		WebhookServer:                 server,
 		Metrics:                       metricsserver.Options{BindAddress: options.MetricsAddress},
 		HealthProbeBindAddress:        options.HealthAddress,
@@ -136,7 +146,7 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 	if err := mgr.Add(cacheWarmer{mgr.GetCache()}); err != nil {
 		return nil, fmt.Errorf("adding the cache warmer: %w", err)
 	}
-	if certificate, err = servingcert.Add(mgr, options.Namespace, options.CertDir); err != nil {
+	if certificate, err = addCertificate(mgr, options); err != nil {
 		return nil, err
 	}
 	options.Sync.Patience = syncserver.Patience
@@ -162,7 +172,7 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 	return mgr, addChecks(mgr)
 }
 
-// CacheOptions returns options with which the cache has only the Secrets and Roles of the operator, and drops managedFields, which
+// CacheOptions returns options with which the cache has only the Secrets, Roles and ConfigMaps of the operator, and drops managedFields, which
 // are half of an object. Secrets keep theirs, because they show which fields belong to the operator.
 func CacheOptions() ctrlcache.Options {
 	ours := labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy})
@@ -175,6 +185,7 @@ func CacheOptions() ctrlcache.Options {
 			},
 			&rbacv1.Role{}:        {Label: ours},
 			&rbacv1.RoleBinding{}: {Label: ours},
+			&corev1.ConfigMap{}: {Field: fields.OneTermEqualSelector(metav1.ObjectNameField, trust.ConfigMapName)},
 		},
 	}
 }

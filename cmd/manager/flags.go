@@ -5,9 +5,11 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"go.uber.org/zap/zapcore"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/keyward-dev/keyward/controllers"
 	"github.com/keyward-dev/keyward/controllers/syncserver"
@@ -19,6 +21,7 @@ type settings struct {
 	controllers.Options
 
 	configFile  string
+	watched     string
 	logLevel    zapcore.Level
 	showVersion bool
 }
@@ -33,7 +36,10 @@ func parseFlags() (*settings, error) {
 	flag.BoolVar(&s.showVersion, "version", false, "print the version and exit")
 	flag.StringVar(&s.Namespace, "namespace", namespace(), "namespace that the manager runs in; default from POD_NAMESPACE")
 	flag.BoolVar(&s.LeaderElect, "leader-elect", true, "let one of several replicas lead")
-	flag.StringVar(&s.CertDir, "cert-dir", "/var/run/keyward/certs", "where the Secret keyward-certs is mounted")
+	flag.StringVar(&s.watched, "watch-namespaces", "",
+		"names of namespaces, separated by commas: the manager reads and writes objects in these and in its own only, with the Roles of "+
+			"config/namespaced; without it in all namespaces")
+	s.addCertificateFlags()
 	flag.StringVar(&s.configFile, "config", "", "YAML file with the catalogue of tiers, docs/tiers.md; without it the built-in one")
 	flag.TextVar(&s.logLevel, "log-level", zapcore.InfoLevel, "debug, info or error")
 	flag.Parse()
@@ -44,6 +50,18 @@ func parseFlags() (*settings, error) {
 		return nil, fmt.Errorf("unexpected argument %q; flags only, see --help", flag.Arg(0))
 	}
 	return s, s.complete()
+}
+
+// addCertificateFlags adds the flags of the serving certificate.
+func (s *settings) addCertificateFlags() {
+	flag.StringVar(&s.CertDir, "cert-dir", "/var/run/keyward/certs",
+		"where the serving certificate is mounted, as tls.crt and tls.key: by default the Secret keyward-certs")
+	flag.StringVar(&s.CAFile, "ca-file", "",
+		"PEM file of the authorities of the serving certificate, if somebody else issues it, such as cert-manager: the manager publishes "+
+			"them, and leaves webhook configurations alone; without it the manager issues the certificate")
+	flag.DurationVar(&s.AuthorityOverlap, "authority-overlap", 24*time.Hour,
+		"how long a new authority is published before it issues the serving certificate: longer than kubelets take to update files in "+
+			"Pods, which is two minutes")
 }
 
 // addServerFlags adds the flags of the ports besides the sync port.
@@ -101,6 +119,17 @@ func (s *settings) complete() (err error) {
 		s.UsageStore = os.Getenv("KEYWARD_USAGE_STORE") // not as the flag's default, which --help prints
 	}
 	s.SidecarImage = cmp.Or(s.SidecarImage, os.Getenv("KEYWARD_SIDECAR_IMAGE"), "keyward/validator:"+version)
+	if s.watched != "" {
+		s.WatchNamespaces = strings.Split(s.watched, ",")
+	}
+	for _, name := range s.WatchNamespaces {
+		if problems := validation.IsDNS1123Label(name); len(problems) > 0 {
+			return fmt.Errorf("--watch-namespaces: %q is not the name of a namespace; write names separated by commas, such as acme,shops", name)
+		}
+	}
+	if s.AuthorityOverlap <= 0 {
+		return fmt.Errorf("--authority-overlap: write a duration such as 24h")
+	}
 	if s.SyncStreams < 1 {
 		return fmt.Errorf("--sync-streams-per-account: write a number such as %d", syncserver.DefaultStreams)
 	}

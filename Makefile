@@ -40,8 +40,8 @@ help: ## Show this help
 		/^[a-z][a-z0-9-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: bin/devcluster build ## Run all of Keyward on a real Kubernetes API, on this machine
-	@exec bin/keyward-run
+run: bin/devcluster build $(if $(NODE),bin/node/devcluster-node static) ## Run all of Keyward on a real Kubernetes API, on this machine; with NODE=1 in Pods
+	@exec bin/keyward-run $(if $(NODE),--node)
 
 .PHONY: build
 build: ## Build the manager, the validator, kubectl's plugin and the runner into bin/
@@ -54,8 +54,10 @@ build: ## Build the manager, the validator, kubectl's plugin and the runner into
 
 .PHONY: clean
 clean: ## Remove what make run keeps in .local: data, keys and logs
-	@if [ -e .local/cluster/lock ] && command -v flock >/dev/null && ! flock -n .local/cluster/lock true; then \
-		echo "make run is using this data: end it with Ctrl-C first"; exit 1; fi
+	@for lock in .local/cluster/lock .local/node/lock; do \
+		if [ -e $$lock ] && command -v flock >/dev/null && ! flock -n $$lock true; then \
+			echo "make run is using this data: end it with Ctrl-C first"; exit 1; fi; \
+	done
 	rm -rf .local
 
 .PHONY: distclean
@@ -95,6 +97,20 @@ test-chart: bin/devcluster ## Test the chart: renderings, and its life on a real
 chart: ## Lint the chart, and package it into dist/ with the version of this build
 	@mkdir -p dist
 	cd test/chart && SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) go run ./cmd/chart -version '$(VERSION)' -into $(ROOT)/dist
+# Separate from other tests, because they need Linux, root and containerd (hack/install-node.sh); without them they are skipped.
+# The cluster and the tests are never cached, because they depend on more than Go code.
+.PHONY: test-node
+test-node: bin/devcluster bin/node/devcluster-node static ## Run the tests on a real node: Pods, probes, rollouts, evictions, a restart
+	cd hack/devcluster && KEYWARD_NODE=1 go test -count=1 -timeout 10m -v -run '^TestNode' ./cluster
+	KEYWARD_NODE=1 go test -count=1 -timeout 20m -v ./test/node
+
+# Programs for images: static, without compiling everything again without cgo.
+.PHONY: static
+static:
+	@mkdir -p bin/static
+	@go build -o bin/static/ -ldflags "$(LDFLAGS) $$([ "$$(go env CGO_ENABLED)" = 0 ] || echo -linkmode=external -extldflags=-static)" \
+		./cmd/manager ./cmd/validator ./hack/run/contentserver ./test/node/app \
+		2> >(grep -v 'statically linked applications\|^# \|in function' >&2 || true)
 
 .PHONY: soak
 soak: bin/devcluster ## Run for SOAK (1h) under half load while keys are created and deleted: no leaks, no races
@@ -188,8 +204,13 @@ fuzz: ## Run each fuzz target for FUZZTIME (60s)
 # Built on demand, only when their sources or pins change.
 
 bin/devcluster: hack/build-devcluster.sh hack/devcluster/go.mod hack/devcluster/go.sum \
-		$(shell find hack/devcluster -name '*.go' ! -name '*_test.go')
+		$(shell find hack/devcluster -type f ! -name '*_test.go' ! -path '*/cmd/*' ! -name 'go.*')
 	@hack/build-devcluster.sh
+
+# What only a cluster with a node needs.
+bin/node/devcluster-node: hack/build-node.sh hack/devcluster/go.mod hack/devcluster/go.sum \
+		$(shell find hack/devcluster/cmd -name '*.go' ! -name '*_test.go')
+	@hack/build-node.sh
 
 # tool BINARY,MODULE,PACKAGE: builds one tool out of a module below hack/tools.
 define tool

@@ -185,7 +185,7 @@ func CacheOptions() ctrlcache.Options {
 			},
 			&rbacv1.Role{}:        {Label: ours},
 			&rbacv1.RoleBinding{}: {Label: ours},
-			&corev1.ConfigMap{}: {Field: fields.OneTermEqualSelector(metav1.ObjectNameField, trust.ConfigMapName)},
+			&corev1.ConfigMap{}:   {Field: fields.OneTermEqualSelector(metav1.ObjectNameField, trust.ConfigMapName)},
 		},
 	}
 }

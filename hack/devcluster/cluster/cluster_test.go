@@ -180,9 +180,9 @@ type running struct {
 	kubeconfig string
 }
 
-func up(t *testing.T, dir string) *running {
+func up(t *testing.T, dir string, flags ...string) *running {
 	t.Helper()
-	cmd := command(t, dir)
+	cmd := command(t, dir, flags...)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -225,10 +225,10 @@ func (r *running) stop(t *testing.T) {
 }
 
 // command returns "devcluster up" in dir. It does not outlive a failed test.
-func command(t *testing.T, dir string) *exec.Cmd {
+func command(t *testing.T, dir string, flags ...string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), binary(t), "up",
-		"--data-dir", filepath.Join(dir, "data"), "--kubeconfig", filepath.Join(dir, "kubeconfig"))
+	args := append([]string{"up", "--data-dir", filepath.Join(dir, "data"), "--kubeconfig", filepath.Join(dir, "kubeconfig")}, flags...)
+	cmd := exec.CommandContext(t.Context(), binary(t), args...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	return cmd
 }

@@ -22,6 +22,8 @@ type settings struct {
 
 	configFile  string
 	watched     string
+	endpoint    string  // of an OpenTelemetry collector
+	ratio       float64 // of the traces that are sampled
 	logLevel    zapcore.Level
 	showVersion bool
 }
@@ -41,6 +43,10 @@ func parseFlags() (*settings, error) {
 			"config/namespaced; without it in all namespaces")
 	s.addCertificateFlags()
 	flag.StringVar(&s.configFile, "config", "", "YAML file with the catalogue of tiers, docs/tiers.md; without it the built-in one")
+	flag.StringVar(&s.endpoint, "otlp-endpoint", "",
+		"URL of an OpenTelemetry collector that receives traces over OTLP, such as http://collector:4318; default from "+
+			"OTEL_EXPORTER_OTLP_ENDPOINT; without either nothing is traced")
+	flag.Float64Var(&s.ratio, "trace-sample-ratio", 1, "how many of the traces of changes are sampled, from 0 to 1")
 	flag.TextVar(&s.logLevel, "log-level", zapcore.InfoLevel, "debug, info or error")
 	flag.Parse()
 	if s.showVersion {
@@ -98,6 +104,8 @@ func (s *settings) addUsageFlags() {
 			"in that time")
 	flag.IntVar(&s.MetricsGroups, "metrics-groups", 100,
 		"how many Groups, those with the most requests, have metrics of their own; the others share one")
+	flag.IntVar(&s.MetricsKeys, "metrics-keys", 100,
+		"how many ApiKeys, those that end soonest without a rotation before, have a metric of their own")
 }
 
 // addSidecarFlags adds the flags of the sidecars that are added to Pods.
@@ -129,6 +137,9 @@ func (s *settings) complete() (err error) {
 	}
 	if s.AuthorityOverlap <= 0 {
 		return fmt.Errorf("--authority-overlap: write a duration such as 24h")
+	}
+	if !(s.ratio >= 0 && s.ratio <= 1) {
+		return fmt.Errorf("--trace-sample-ratio: write a number from 0 to 1, such as 0.01 for one trace in a hundred")
 	}
 	if s.SyncStreams < 1 {
 		return fmt.Errorf("--sync-streams-per-account: write a number such as %d", syncserver.DefaultStreams)

@@ -45,12 +45,9 @@ run: bin/devcluster build $(if $(NODE),bin/node/devcluster-node static) ## Run a
 
 .PHONY: build
 build: ## Build the manager, the validator, kubectl's plugin and the runner into bin/
-	@mkdir -p bin
-	@go build -ldflags '$(LDFLAGS)' -o bin/keyward-manager ./cmd/manager
-	@go build -ldflags '$(LDFLAGS)' -o bin/keyward-validator ./cmd/validator
-	@go build -ldflags '$(LDFLAGS)' -o bin/kubectl-keyward ./cmd/kubectl-keyward
+	@go run ./hack/build -name keyward -ldflags '$(LDFLAGS)' bin/keyward-manager=./cmd/manager bin/keyward-validator=./cmd/validator \
+		bin/kubectl-keyward=./cmd/kubectl-keyward bin/keyward-run=./hack/run
 	@install -m 755 cmd/kubectl-keyward/kubectl_complete-keyward bin/
-	@go build -o bin/keyward-run ./hack/run
 
 .PHONY: clean
 clean: ## Remove what make run keeps in .local: data, keys and logs
@@ -217,7 +214,7 @@ bin/node/devcluster-node: hack/build-node.sh hack/devcluster/go.mod hack/devclus
 define tool
 bin/$(1): $(wildcard hack/tools/$(2)/*.go) hack/tools/$(2)/go.mod hack/tools/$(2)/go.sum
 	@echo "tools: building $(1)"
-	@mkdir -p bin && cd hack/tools/$(2) && go build -o $(BIN)/$(1) $(3)
+	@go run ./hack/build -C hack/tools/$(2) -name $(1) -ldflags '-s -w' bin/$(1)=$(3)
 	@touch $$@
 endef
 

@@ -7,11 +7,14 @@ SHELL := bash
 
 ROOT := $(abspath $(dir $(lastword $(MAKEFILE_LIST))))
 BIN := $(ROOT)/bin
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+# What everything that is built says about itself: programs, images, metrics and the chart.
+VERSION ?= $(shell $(ROOT)/hack/version.sh)
+REVISION ?= $(shell git -C $(ROOT) describe --always --abbrev=40 --dirty --exclude '*' 2>/dev/null || echo unknown)
 FUZZTIME ?= 60s
 SOAK ?= 1h
 # Without tables for debuggers, which are a third of a program. Stack traces do not need them.
-LDFLAGS := -s -w -X main.version=$(VERSION)
+STAMP := github.com/keyward-dev/keyward/internal/version
+LDFLAGS = -s -w -X $(STAMP).version=$(VERSION) -X $(STAMP).revision=$(REVISION)
 
 # The race detector needs a C compiler; tests run without it where there is none.
 RACE := $(if $(shell command -v $(or $(CC),gcc) || command -v clang),-race)

@@ -9,9 +9,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	"github.com/keyward-dev/keyward/controllers"
+	"github.com/keyward-dev/keyward/internal/version"
 )
-
-var version = "dev"
 
 func main() {
 	if err := run(); err != nil {
@@ -26,7 +25,7 @@ func run() error {
 		return err
 	}
 	if settings.showVersion {
-		fmt.Println(version)
+		fmt.Println("keyward-manager", version.Get())
 		return nil
 	}
 	ctrl.SetLogger(zap.New(zap.Level(settings.logLevel)))
@@ -39,6 +38,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	ctrl.Log.Info("Starting", "version", version)
+	build := version.Get()
+	ctrl.Log.Info("Starting", "version", build.Version, "revision", build.Revision)
 	return mgr.Start(ctx)
 }

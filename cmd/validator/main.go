@@ -10,16 +10,13 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
+	"github.com/keyward-dev/keyward/internal/version"
 	"github.com/keyward-dev/keyward/server"
 	"github.com/keyward-dev/keyward/server/gctuner"
 	"github.com/keyward-dev/keyward/server/options"
 )
-
-// version is set by the linker in releases.
-var version = ""
 
 const (
 	exitFailure = 1
@@ -39,7 +36,7 @@ func run() int {
 		fmt.Fprintln(os.Stderr, "validator:", err)
 		return exitUsage
 	case config.Version:
-		fmt.Println("validator", versionText())
+		fmt.Println("keyward-validator", version.Get())
 		return 0
 	}
 
@@ -49,7 +46,9 @@ func run() int {
 		fmt.Fprintln(os.Stderr, "validator:", err)
 		return exitFailure
 	}
-	log.Info("starting", slog.String("version", versionText()), slog.String("instance", config.Sync.Instance))
+	build := version.Get()
+	log.Info("starting", slog.String("version", build.Version), slog.String("revision", build.Revision),
+		slog.String("instance", config.Sync.Instance))
 
 	// A second signal ends the process at once.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -59,15 +58,4 @@ func run() int {
 		return exitFailure
 	}
 	return 0
-}
-
-func versionText() string {
-	if version != "" {
-		return version
-	}
-	build, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	return build.Main.Version
 }

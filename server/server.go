@@ -69,7 +69,7 @@ type Server struct {
 func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		collectors.NewBuildInfoCollector())
+		collectors.NewBuildInfoCollector(), newBuildInfo())
 	s := &Server{config: config, log: log, registry: registry}
 	defer func() {
 		if err != nil {

@@ -216,8 +216,9 @@ func (c *cluster) addGrants(ctx context.Context, all grants, ref rbacv1.RoleRef,
 				for _, verb := range rule.Verbs {
 					for _, name := range names {
 						one := grant{ref.Kind + " " + ref.Name, group, resource, name, verb}
-						all[one] = all[one] // present, in the whole cluster
-						if namespace != "" {
+						if namespace == "" {
+							all[one] = nil
+						} else {
 							all[one] = append(all[one], namespace)
 						}
 					}

@@ -45,12 +45,9 @@ run: bin/devcluster build $(if $(NODE),bin/node/devcluster-node static) ## Run a
 
 .PHONY: build
 build: ## Build the manager, the validator, kubectl's plugin and the runner into bin/
-	@mkdir -p bin
-	@go build -ldflags '$(LDFLAGS)' -o bin/keyward-manager ./cmd/manager
-	@go build -ldflags '$(LDFLAGS)' -o bin/keyward-validator ./cmd/validator
-	@go build -ldflags '$(LDFLAGS)' -o bin/kubectl-keyward ./cmd/kubectl-keyward
+	@go run ./hack/build -name keyward -ldflags '$(LDFLAGS)' bin/keyward-manager=./cmd/manager bin/keyward-validator=./cmd/validator \
+		bin/kubectl-keyward=./cmd/kubectl-keyward bin/keyward-run=./hack/run
 	@install -m 755 cmd/kubectl-keyward/kubectl_complete-keyward bin/
-	@go build -o bin/keyward-run ./hack/run
 
 .PHONY: clean
 clean: ## Remove what make run keeps in .local: data, keys and logs
@@ -94,12 +91,13 @@ test-node: bin/devcluster bin/node/devcluster-node static ## Run the tests on a 
 	cd hack/devcluster && KEYWARD_NODE=1 go test -count=1 -timeout 10m -v -run '^TestNode' ./cluster
 	KEYWARD_NODE=1 go test -count=1 -timeout 20m -v ./test/node
 
-# Programs for images: static, without compiling everything again without cgo.
+# Programs for images: static by the linker, without compiling everything again without cgo.
+STATIC = $(shell [ "$$(go env CGO_ENABLED)" = 0 ] || echo -linkmode=external -extldflags=-static)
 .PHONY: static
 static:
 	@mkdir -p bin/static
-	@go build -o bin/static/ -ldflags "$(LDFLAGS) $$([ "$$(go env CGO_ENABLED)" = 0 ] || echo -linkmode=external -extldflags=-static)" \
-		./cmd/manager ./cmd/validator ./hack/run/contentserver ./test/node/app \
+	@go run ./hack/build -name images -ldflags '$(LDFLAGS) $(STATIC)' bin/static/manager=./cmd/manager bin/static/validator=./cmd/validator \
+		bin/static/contentserver=./hack/run/contentserver bin/static/app=./test/node/app \
 		2> >(grep -v 'statically linked applications\|^# \|in function' >&2 || true)
 
 .PHONY: soak
@@ -193,7 +191,7 @@ fuzz: ## Run each fuzz target for FUZZTIME (60s)
 # Built on demand, only when their sources or pins change.
 
 bin/devcluster: hack/build-devcluster.sh hack/devcluster/go.mod hack/devcluster/go.sum \
-		$(shell find hack/devcluster -type f ! -name '*_test.go' ! -path '*/cmd/*' ! -name 'go.*')
+		$(shell find hack/devcluster -type f ! -name '*_test.go' ! -path '*/cmd/*' ! -path '*/testdata/*' ! -name 'go.*')
 	@hack/build-devcluster.sh
 
 # What only a cluster with a node needs.
@@ -205,7 +203,7 @@ bin/node/devcluster-node: hack/build-node.sh hack/devcluster/go.mod hack/devclus
 define tool
 bin/$(1): $(wildcard hack/tools/$(2)/*.go) hack/tools/$(2)/go.mod hack/tools/$(2)/go.sum
 	@echo "tools: building $(1)"
-	@mkdir -p bin && cd hack/tools/$(2) && go build -o $(BIN)/$(1) $(3)
+	@go run ./hack/build -C hack/tools/$(2) -name $(1) -ldflags '-s -w' bin/$(1)=$(3)
 	@touch $$@
 endef
 

@@ -57,6 +57,10 @@ func TestCluster(t *testing.T) {
 	t.Run("tokens of ServiceAccounts authenticate and RBAC denies", func(t *testing.T) { testToken(t, first, admin) })
 	t.Run("garbage collection deletes dependents", func(t *testing.T) { testGarbageCollection(t, admin) })
 	t.Run("the namespace controller finishes deletion", func(t *testing.T) { testNamespaceDeletion(t, admin) })
+	t.Run("namespaces get a ServiceAccount and the root certificates", func(t *testing.T) { testNewNamespace(t, first, admin) })
+	t.Run("Secrets for tokens are filled in", func(t *testing.T) { testTokenSecret(t, first, admin) })
+	t.Run("ClusterRoles are aggregated", func(t *testing.T) { testAggregation(t, admin) })
+	t.Run("ResourceQuotas are counted", func(t *testing.T) { testQuota(t, admin) })
 	t.Run("a second cluster on the same data is refused", func(t *testing.T) {
 		out, err := command(t, dir).CombinedOutput()
 		if err == nil || !strings.Contains(string(out), "another devcluster is running in") {

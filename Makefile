@@ -127,12 +127,13 @@ test-node: bin/devcluster bin/node/devcluster-node static ## Run the tests on a 
 	cd hack/devcluster && KEYWARD_NODE=1 go test -count=1 -timeout 10m -v -run '^TestNode' ./cluster
 	KEYWARD_NODE=1 go test -count=1 -timeout 20m -v ./test/node
 
-# Programs for images: static, without compiling everything again without cgo.
+# Programs for images: static by the linker, without compiling everything again without cgo.
+STATIC = $(shell [ "$$(go env CGO_ENABLED)" = 0 ] || echo -linkmode=external -extldflags=-static)
 .PHONY: static
 static:
 	@mkdir -p bin/static
-	@go build -o bin/static/ -ldflags "$(LDFLAGS) $$([ "$$(go env CGO_ENABLED)" = 0 ] || echo -linkmode=external -extldflags=-static)" \
-		./cmd/manager ./cmd/validator ./hack/run/contentserver ./test/node/app \
+	@go run ./hack/build -name images -ldflags '$(LDFLAGS) $(STATIC)' bin/static/manager=./cmd/manager bin/static/validator=./cmd/validator \
+		bin/static/contentserver=./hack/run/contentserver bin/static/app=./test/node/app \
 		2> >(grep -v 'statically linked applications\|^# \|in function' >&2 || true)
 
 .PHONY: soak
@@ -228,7 +229,7 @@ fuzz: ## Run each fuzz target for FUZZTIME (60s)
 # Built on demand, only when their sources or pins change.
 
 bin/devcluster: hack/build-devcluster.sh hack/devcluster/go.mod hack/devcluster/go.sum \
-		$(shell find hack/devcluster -type f ! -name '*_test.go' ! -path '*/cmd/*' ! -name 'go.*')
+		$(shell find hack/devcluster -type f ! -name '*_test.go' ! -path '*/cmd/*' ! -path '*/testdata/*' ! -name 'go.*')
 	@hack/build-devcluster.sh
 
 # What only a cluster with a node needs.

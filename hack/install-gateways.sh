@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the proxies that config/gateways is tested with, the browser that reads their responses, the Redis that stores
-# usage, and the content servers that read what proxies forward (test/gateways), where packages are available and we have
-# the right to install them. Their services are not started: the tests run them with their own ports and configurations.
+# usage, the content servers that read what proxies forward (test/gateways), and buildah, which builds the Dockerfile, where
+# packages are available and we have the right to install them. Their services are not started: the tests run them with their own ports and configurations.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,7 +9,7 @@ missing=() packages=()
 need() { # PROGRAM PACKAGE
 	command -v "$1" >/dev/null || { missing+=("$1"); packages+=("$2"); }
 }
-for program in nginx haproxy caddy chromium redis-server; do
+for program in nginx haproxy caddy chromium redis-server buildah; do
 	need "$program" "$program"
 done
 need php php-cli

@@ -16,7 +16,7 @@ import (
 const chartFile = "Chart.yaml"
 
 // writeChart packages the Helm chart. helm package would write other bytes each time.
-func (r *release) writeChart() (err error) {
+func (r *release) writeChart() error {
 	dir := filepath.Join(r.root, "charts", "keyward")
 	description, err := os.ReadFile(filepath.Join(dir, chartFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -30,17 +30,8 @@ func (r *release) writeChart() (err error) {
 	if err != nil {
 		return err
 	}
-	temporary, err := os.CreateTemp(r.dist, ".chart")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.Remove(temporary.Name())) }()
-	_, err = temporary.WriteString(stamped)
-	if err := errors.Join(err, temporary.Close()); err != nil {
-		return err
-	}
 	// Helm reads the description first.
-	files := []archive.File{{Name: "keyward/" + chartFile, Path: temporary.Name()}}
+	files := []archive.File{{Name: "keyward/" + chartFile, Content: []byte(stamped)}}
 	err = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err

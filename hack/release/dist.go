@@ -22,7 +22,7 @@ func (r *release) everything(ctx context.Context, push, downloads string) error 
 			return err
 		}
 	}
-	if err := r.removeFiles(); err != nil {
+	if err := r.removeArchives(); err != nil {
 		return err
 	}
 	archives, err := r.archives(ctx)
@@ -48,15 +48,19 @@ func (r *release) everything(ctx context.Context, push, downloads string) error 
 	return r.writeChecksums()
 }
 
-// removeFiles removes files of an earlier version, whose names are different.
-func (r *release) removeFiles() error {
-	entries, err := os.ReadDir(r.dist)
-	if err != nil && !os.IsNotExist(err) {
-		return err
+// removeArchives removes archives of an earlier version, whose names are different.
+func (r *release) removeArchives() error {
+	patterns := []string{"keyward-[0-9]*.tgz"}
+	for _, p := range programs {
+		patterns = append(patterns, p.name+"_v*.tar.gz", p.name+"_v*.zip")
 	}
-	for _, entry := range entries {
-		if entry.Type().IsRegular() {
-			if err := os.Remove(filepath.Join(r.dist, entry.Name())); err != nil {
+	for _, pattern := range patterns {
+		old, err := filepath.Glob(filepath.Join(r.dist, pattern))
+		if err != nil {
+			return err
+		}
+		for _, path := range old {
+			if err := os.Remove(path); err != nil {
 				return err
 			}
 		}

@@ -86,6 +86,7 @@ func TestDist(t *testing.T) {
 			t.Errorf("%q, want %q", files, want)
 		}
 	})
+	t.Run("Dockerfile", func(t *testing.T) { checkDockerfile(t, r) })
 	t.Run("krew", func(t *testing.T) {
 		sum, err := sumOf(filepath.Join(r.dist, r.archive("kubectl-keyward")))
 		if err != nil {

@@ -17,23 +17,17 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
-// TestDockerfile builds the Dockerfile with buildah from the files of the images, and compares the results with what make images builds.
-// It needs no registry. Compiling in a container differs only in where the files come from.
-func TestDockerfile(t *testing.T) {
+// checkDockerfile builds the Dockerfile with buildah from the files of the images, and compares the results with what make images has
+// built. It needs no registry. Compiling in a container differs only in where the files come from.
+func checkDockerfile(t *testing.T, r *release) {
 	buildah := newBuildah(t)
-	r := testRelease(t, repository)
-	// The Dockerfile reads dist/files below the repository: what it copies is put into a directory like it.
-	context := t.TempDir()
-	r.dist = filepath.Join(context, "dist")
 	if err := r.files(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := r.images(t.Context(), ""); err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range programs {
 		_, target, _ := strings.Cut(p.image, "/")
-		built := buildah.build(t, context, target)
+		// The Dockerfile copies dist/files of the repository. Here, the directory above dist is in its place.
+		built := buildah.build(t, filepath.Dir(r.dist), target)
 		ours, err := tarball.ImageFromPath(filepath.Join(r.dist, "images", p.name+"-"+hostPlatform.in("-")+".tar"), nil)
 		if err != nil {
 			t.Fatal(err)

@@ -17,8 +17,8 @@ import (
 // writeInstall writes all of config/default with the images of this release into one file.
 func (r *release) writeInstall(list *imageList) (err error) {
 	// kustomize reads its files from directories, and refuses absolute paths.
-	dir, err := os.MkdirTemp(r.dist, ".install")
-	if err != nil {
+	dir := filepath.Join(r.dist, "bin", "install")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
@@ -42,7 +42,9 @@ func (r *release) writeInstall(list *imageList) (err error) {
 	if err := os.WriteFile(filepath.Join(dir, "kustomization.yaml"), text, 0o600); err != nil {
 		return err
 	}
-	objects, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), dir)
+	options := krusty.MakeDefaultOptions()
+	options.Reorder = krusty.ReorderOptionUnspecified // as the file says
+	objects, err := krusty.MakeKustomizer(options).Run(filesys.MakeFsOnDisk(), dir)
 	if err != nil {
 		return err
 	}

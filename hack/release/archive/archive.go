@@ -16,8 +16,16 @@ import (
 // File is a file of an archive.
 type File struct {
 	Name       string // in the archive
-	Path       string // where it is
+	Path       string // where it is; empty if Content has what is in it
+	Content    []byte
 	Executable bool
+}
+
+func (f File) content() ([]byte, error) {
+	if f.Path == "" {
+		return f.Content, nil
+	}
+	return os.ReadFile(f.Path)
 }
 
 func (f File) mode() os.FileMode {
@@ -49,7 +57,7 @@ func writeTar(to io.Writer, modified time.Time, files []File) (err error) {
 	out := tar.NewWriter(packed)
 	defer func() { err = errors.Join(err, out.Close()) }()
 	for _, f := range files {
-		content, err := os.ReadFile(f.Path)
+		content, err := f.content()
 		if err != nil {
 			return err
 		}
@@ -69,7 +77,7 @@ func writeZip(to io.Writer, modified time.Time, files []File) (err error) {
 	out := zip.NewWriter(to)
 	defer func() { err = errors.Join(err, out.Close()) }()
 	for _, f := range files {
-		content, err := os.ReadFile(f.Path)
+		content, err := f.content()
 		if err != nil {
 			return err
 		}

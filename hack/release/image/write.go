@@ -31,7 +31,8 @@ type Built struct {
 // refName is the annotation by which an image is found in a layout.
 const refName = "org.opencontainers.image.ref.name"
 
-// WriteLayout writes images as an OCI layout, in place of what is in the directory.
+// WriteLayout writes images as an OCI layout, in place of what is in the directory. What is attached to images is not in it: containerd 1.6
+// tries to unpack it, and fails to import the layout.
 func WriteLayout(dir string, images []Built) error {
 	if err := os.RemoveAll(dir); err != nil {
 		return err
@@ -44,11 +45,6 @@ func WriteLayout(dir string, images []Built) error {
 		named := layout.WithAnnotations(map[string]string{refName: image.Name + ":" + image.Tag})
 		if err := out.AppendIndex(image.Index, named); err != nil {
 			return fmt.Errorf("%s: %w", image.Name, err)
-		}
-		for _, attachment := range image.Attachments {
-			if err := out.AppendImage(attachment); err != nil {
-				return fmt.Errorf("%s: %w", image.Name, err)
-			}
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package sbom
 
 import (
+	"bytes"
 	"debug/buildinfo"
 	"encoding/json"
 	"maps"
@@ -14,6 +15,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	spdxjson "github.com/spdx/tools-golang/json"
+	"github.com/spdx/tools-golang/spdxlib"
 )
 
 // fixture builds a program that is linked from a module.
@@ -56,7 +59,23 @@ func write(t *testing.T, p Program, container *Container) *document {
 		t.Fatal(err)
 	}
 	check(t, d)
+	read(t, text)
 	return d
+}
+
+// read reads a document with another implementation of SPDX.
+func read(t *testing.T, text []byte) {
+	t.Helper()
+	other, err := spdxjson.Read(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := spdxlib.ValidateDocument(other); err != nil {
+		t.Error(err)
+	}
+	if described, err := spdxlib.GetDescribedPackageIDs(other); err != nil || len(described) != 1 {
+		t.Errorf("the document describes %q: %v", described, err)
+	}
 }
 
 // check checks what SPDX 2.3 demands.

@@ -116,7 +116,7 @@ func TestRequestsAreTraced(t *testing.T) {
 		t.Errorf("resource %v", got)
 	}
 
-	// A gateway's question, at the fast path after the first request of a connection, and a denial.
+	// Requests of a gateway, at the fast path after the first request of a connection, and a denial.
 	for range 3 {
 		ask(t, p.http+"/authz/nginx", map[string]string{"X-Original-Method": "GET", "X-Original-Uri": path + query,
 			"X-Original-Host": "cdn.acme.example", "X-Real-Ip": "192.0.2.1", "X-Api-Key": fixture.Mint(t).Reveal(), "Traceparent": traceparent})
@@ -124,7 +124,7 @@ func TestRequestsAreTraced(t *testing.T) {
 	p.end(t, syscall.SIGTERM) // exports the rest
 	denied := 0
 	for _, span := range received.Spans() {
-		if a := collector.Attributes(span); span.GetName() == "authorize nginx" && a["keyward.code"] == "key_unknown" && a["keyward.group"] == "" &&
+		if a := collector.Attributes(span); span.GetName() == "authorize forwardauth_nginx" && a["keyward.code"] == "key_unknown" && a["keyward.group"] == "" &&
 			hex(span.GetTraceId()) == parentTrace {
 			denied++
 		}

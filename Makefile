@@ -17,7 +17,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 RACE := $(if $(shell command -v $(or $(CC),gcc) || command -v clang),-race)
 
 # Other modules of this repository, to lint.
-MODULES := hack/devcluster hack/tools/lint
+MODULES := hack/devcluster hack/tools/lint hack/tools/dashboards
 
 # One clear line instead of a compiler error.
 GO_WANTED := $(shell sed -n 's/^go //p' $(ROOT)/go.mod)
@@ -135,12 +135,13 @@ verify: ## Generate, format and lint; then require that nothing has changed
 	@echo "verify: clean"
 
 .PHONY: generate
-generate: bin/controller-gen bin/buf bin/protoc-gen-go bin/protoc-gen-go-grpc ## Generate code, CRDs, Roles and webhook manifests
+generate: bin/controller-gen bin/buf bin/protoc-gen-go bin/protoc-gen-go-grpc bin/dashboards ## Generate code, CRDs, Roles, webhook manifests and dashboards
 	bin/controller-gen object paths=./api/v1alpha1
 	bin/controller-gen crd paths=./api/v1alpha1 output:crd:dir=config/crd/bases
 	bin/controller-gen rbac:roleName=keyward-manager paths=./controllers/... paths=./webhook/... paths=./cmd/manager output:rbac:dir=config/rbac
 	bin/controller-gen webhook paths=./webhook/... output:webhook:dir=config/webhook
 	cd api && PATH=$(BIN):$$PATH $(BIN)/buf lint && PATH=$(BIN):$$PATH $(BIN)/buf generate
+	bin/dashboards config/monitoring/dashboards
 
 .PHONY: licenses
 licenses: ## Write NOTICE: the licences of everything that is linked into the programs
@@ -192,6 +193,7 @@ $(eval $(call tool,protoc-gen-go,generate,google.golang.org/protobuf/cmd/protoc-
 $(eval $(call tool,protoc-gen-go-grpc,generate,google.golang.org/grpc/cmd/protoc-gen-go-grpc))
 $(eval $(call tool,buf,buf,github.com/bufbuild/buf/cmd/buf))
 $(eval $(call tool,golangci-lint,lint,.))
+$(eval $(call tool,dashboards,dashboards,.))
 $(eval $(call tool,govulncheck,vuln,golang.org/x/vuln/cmd/govulncheck))
 # For the tests of config/gateways/traefik, which are skipped without it: compiling it takes six CPU minutes, once.
 $(eval $(call tool,traefik,traefik,github.com/traefik/traefik/v3/cmd/traefik))

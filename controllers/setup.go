@@ -75,8 +75,8 @@ type Options struct {
 	UsageStore string
 	// LastUsedResolution is the minimum time between two writes of the last use of a key into its status.
 	LastUsedResolution time.Duration
-	// MetricsGroups is how many Groups have metrics of their own.
-	MetricsGroups int
+	// MetricsGroups and MetricsKeys are how many Groups and ApiKeys have metrics of their own.
+	MetricsGroups, MetricsKeys int
 }
 
 // Scheme returns a scheme with the types that the manager uses.
@@ -167,7 +167,8 @@ func CacheOptions() ctrlcache.Options {
 
 func addControllers(mgr ctrl.Manager, hub *publish.Hub, tracker *usage.Tracker, seals *seal.Keeper, options Options) error {
 	memory := &revoked.Memory{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: options.Namespace, Clock: clock.RealClock{}}
-	for _, runnable := range []manager.Runnable{seals, memory} {
+	keyMetrics := &apikey.KeyMetrics{Reader: mgr.GetCache(), Clock: clock.RealClock{}, Keys: options.MetricsKeys}
+	for _, runnable := range []manager.Runnable{seals, memory, keyMetrics} {
 		if err := mgr.Add(runnable); err != nil {
 			return fmt.Errorf("adding the manager's secret and memory: %w", err)
 		}

@@ -138,6 +138,7 @@ func (s *Server) openIntegrations(a *authorizer.Authorizer) error {
 	}
 	mux := http.NewServeMux()
 	fastPath := forwardauth.Register(mux, a, clients)
+	s.registry.MustRegister(&certificates{own: secure, authorityFile: s.config.Sync.CAFile})
 	verify.Register(mux, a, clients)
 	awsauthorizer.Register(mux, a, clients)
 	front, err := listenHTTP(listenerConfig{

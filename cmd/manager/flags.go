@@ -84,6 +84,8 @@ func (s *settings) addUsageFlags() {
 func (s *settings) complete() (err error) {
 	if s.configFile != "" {
 		if s.Tiers, err = tier.Load(s.configFile); err != nil {
+	flag.IntVar(&s.MetricsKeys, "metrics-keys", 100,
+		"how many ApiKeys, those that end soonest without a rotation before, have a metric of their own")
 			return err
 		}
 	}

@@ -109,6 +109,19 @@ func (h *Hub) Enforcement(subject Subject, recordID string) Enforcement {
 
 // Forget drops what is kept about a record that was deleted.
 func (h *Hub) Forget(ref Ref) {
+// Unenforced returns how many records have a latest change that servers are still waited for, and how many have one that some
+// server has not acknowledged, and is no longer waited for.
+func (h *Hub) Unenforced() (pending, missed int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for ref := range h.tracking.withExpired {
+		if len(h.tracking.results[ref].Expired) > 0 {
+			missed++
+		}
+	}
+	return len(h.tracking.latest), missed
+}
+
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if c := h.tracking.latest[ref]; c != nil {

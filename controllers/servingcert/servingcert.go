@@ -73,6 +73,8 @@ func (c *Certificate) NeedLeaderElection() bool { return false }
 // Start waits until the certificate is mounted, and reloads it when it changes.
 func (c *Certificate) Start(ctx context.Context) error {
 	mounted := func(context.Context) (bool, error) { return c.read(), nil }
+	collector.certificate.Store(c)
+	defer collector.certificate.CompareAndSwap(c, nil)
 	_ = wait.PollUntilContextCancel(ctx, mountInterval, true, mounted)
 	watcher := c.watcher.Load()
 	if watcher == nil {

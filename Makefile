@@ -17,7 +17,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 RACE := $(if $(shell command -v $(or $(CC),gcc) || command -v clang),-race)
 
 # Other modules of this repository, to lint.
-MODULES := hack/devcluster hack/tools/lint test/chart
+MODULES := hack/devcluster hack/tools/lint hack/tools/dashboards test/chart
 
 # One clear line instead of a compiler error.
 GO_WANTED := $(shell sed -n 's/^go //p' $(ROOT)/go.mod)
@@ -40,22 +40,21 @@ help: ## Show this help
 		/^[a-z][a-z0-9-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: bin/devcluster build ## Run all of Keyward on a real Kubernetes API, on this machine
-	@exec bin/keyward-run
+run: bin/devcluster build $(if $(NODE),bin/node/devcluster-node static) ## Run all of Keyward on a real Kubernetes API, on this machine; with NODE=1 in Pods
+	@exec bin/keyward-run $(if $(NODE),--node)
 
 .PHONY: build
 build: ## Build the manager, the validator, kubectl's plugin and the runner into bin/
-	@mkdir -p bin
-	@go build -ldflags '$(LDFLAGS)' -o bin/keyward-manager ./cmd/manager
-	@go build -ldflags '$(LDFLAGS)' -o bin/keyward-validator ./cmd/validator
-	@go build -ldflags '$(LDFLAGS)' -o bin/kubectl-keyward ./cmd/kubectl-keyward
+	@go run ./hack/build -name keyward -ldflags '$(LDFLAGS)' bin/keyward-manager=./cmd/manager bin/keyward-validator=./cmd/validator \
+		bin/kubectl-keyward=./cmd/kubectl-keyward bin/keyward-run=./hack/run
 	@install -m 755 cmd/kubectl-keyward/kubectl_complete-keyward bin/
-	@go build -o bin/keyward-run ./hack/run
 
 .PHONY: clean
 clean: ## Remove what make run keeps in .local: data, keys and logs
-	@if [ -e .local/cluster/lock ] && command -v flock >/dev/null && ! flock -n .local/cluster/lock true; then \
-		echo "make run is using this data: end it with Ctrl-C first"; exit 1; fi
+	@for lock in .local/cluster/lock .local/node/lock; do \
+		if [ -e $$lock ] && command -v flock >/dev/null && ! flock -n $$lock true; then \
+			echo "make run is using this data: end it with Ctrl-C first"; exit 1; fi; \
+	done
 	rm -rf .local
 
 .PHONY: distclean
@@ -95,6 +94,20 @@ test-chart: bin/devcluster ## Test the chart: renderings, and its life on a real
 chart: ## Lint the chart, and package it into dist/ with the version of this build
 	@mkdir -p dist
 	cd test/chart && SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) go run ./cmd/chart -version '$(VERSION)' -into $(ROOT)/dist
+# Separate from other tests, because they need Linux, root and containerd (hack/install-node.sh); without them they are skipped.
+# The cluster and the tests are never cached, because they depend on more than Go code.
+.PHONY: test-node
+test-node: bin/devcluster bin/node/devcluster-node static ## Run the tests on a real node: Pods, probes, rollouts, evictions, a restart
+	cd hack/devcluster && KEYWARD_NODE=1 go test -count=1 -timeout 10m -v -run '^TestNode' ./cluster
+	KEYWARD_NODE=1 go test -count=1 -timeout 20m -v ./test/node
+
+# Programs for images: static, without compiling everything again without cgo.
+.PHONY: static
+static:
+	@mkdir -p bin/static
+	@go build -o bin/static/ -ldflags "$(LDFLAGS) $$([ "$$(go env CGO_ENABLED)" = 0 ] || echo -linkmode=external -extldflags=-static)" \
+		./cmd/manager ./cmd/validator ./hack/run/contentserver ./test/node/app \
+		2> >(grep -v 'statically linked applications\|^# \|in function' >&2 || true)
 
 .PHONY: soak
 soak: bin/devcluster ## Run for SOAK (1h) under half load while keys are created and deleted: no leaks, no races
@@ -146,12 +159,13 @@ verify: ## Generate, format and lint; then require that nothing has changed
 	@echo "verify: clean"
 
 .PHONY: generate
-generate: bin/controller-gen bin/buf bin/protoc-gen-go bin/protoc-gen-go-grpc ## Generate code, CRDs, Roles, webhook manifests and parts of the chart
+generate: bin/controller-gen bin/buf bin/protoc-gen-go bin/protoc-gen-go-grpc bin/dashboards ## Generate code, CRDs, Roles, webhooks, dashboards, chart
 	bin/controller-gen object paths=./api/v1alpha1
 	bin/controller-gen crd paths=./api/v1alpha1 output:crd:dir=config/crd/bases
 	bin/controller-gen rbac:roleName=keyward-manager paths=./controllers/... paths=./webhook/... paths=./cmd/manager output:rbac:dir=config/rbac
 	bin/controller-gen webhook paths=./webhook/... output:webhook:dir=config/webhook
 	cd api && PATH=$(BIN):$$PATH $(BIN)/buf lint && PATH=$(BIN):$$PATH $(BIN)/buf generate
+	bin/dashboards config/monitoring/dashboards
 	go run ./hack/chart
 
 .PHONY: licenses
@@ -188,14 +202,19 @@ fuzz: ## Run each fuzz target for FUZZTIME (60s)
 # Built on demand, only when their sources or pins change.
 
 bin/devcluster: hack/build-devcluster.sh hack/devcluster/go.mod hack/devcluster/go.sum \
-		$(shell find hack/devcluster -name '*.go' ! -name '*_test.go')
+		$(shell find hack/devcluster -type f ! -name '*_test.go' ! -path '*/cmd/*' ! -name 'go.*')
 	@hack/build-devcluster.sh
+
+# What only a cluster with a node needs.
+bin/node/devcluster-node: hack/build-node.sh hack/devcluster/go.mod hack/devcluster/go.sum \
+		$(shell find hack/devcluster/cmd -name '*.go' ! -name '*_test.go')
+	@hack/build-node.sh
 
 # tool BINARY,MODULE,PACKAGE: builds one tool out of a module below hack/tools.
 define tool
 bin/$(1): $(wildcard hack/tools/$(2)/*.go) hack/tools/$(2)/go.mod hack/tools/$(2)/go.sum
 	@echo "tools: building $(1)"
-	@mkdir -p bin && cd hack/tools/$(2) && go build -o $(BIN)/$(1) $(3)
+	@go run ./hack/build -C hack/tools/$(2) -name $(1) -ldflags '-s -w' bin/$(1)=$(3)
 	@touch $$@
 endef
 
@@ -204,6 +223,7 @@ $(eval $(call tool,protoc-gen-go,generate,google.golang.org/protobuf/cmd/protoc-
 $(eval $(call tool,protoc-gen-go-grpc,generate,google.golang.org/grpc/cmd/protoc-gen-go-grpc))
 $(eval $(call tool,buf,buf,github.com/bufbuild/buf/cmd/buf))
 $(eval $(call tool,golangci-lint,lint,.))
+$(eval $(call tool,dashboards,dashboards,.))
 $(eval $(call tool,govulncheck,vuln,golang.org/x/vuln/cmd/govulncheck))
 # For the tests of config/gateways/traefik, which are skipped without it: compiling it takes six CPU minutes, once.
 $(eval $(call tool,traefik,traefik,github.com/traefik/traefik/v3/cmd/traefik))

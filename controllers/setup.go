@@ -8,8 +8,12 @@ import (
 	"fmt"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
@@ -33,10 +37,13 @@ import (
 	"github.com/keyward-dev/keyward/controllers/revoked"
 	"github.com/keyward-dev/keyward/controllers/seal"
 	"github.com/keyward-dev/keyward/controllers/servingcert"
+	"github.com/keyward-dev/keyward/controllers/sidecarrole"
 	"github.com/keyward-dev/keyward/controllers/syncserver"
+	"github.com/keyward-dev/keyward/controllers/trust"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/controllers/usage/quota"
 	"github.com/keyward-dev/keyward/controllers/usage/store"
+	"github.com/keyward-dev/keyward/internal/inject"
 	"github.com/keyward-dev/keyward/internal/tier"
 	"github.com/keyward-dev/keyward/webhook/admissionserver"
 	webhookv1alpha1 "github.com/keyward-dev/keyward/webhook/v1alpha1"
@@ -62,8 +69,14 @@ type Options struct {
 	// WebhookClientCAFile has the authorities for the client certificate that the API server must present to webhooks; if it
 	// is empty, none is required.
 	WebhookClientCAFile string
+	// WatchNamespaces are the namespaces whose objects the manager reads and writes; if there are none, all.
+	WatchNamespaces []string
 	// CertDir is the directory in which the Secret with the serving certificate is mounted.
 	CertDir string
+	// CAFile has the authorities of a certificate that somebody else issues; if it is empty, the manager issues it.
+	CAFile string
+	// AuthorityOverlap is how long the manager publishes a new authority before that issues the certificate.
+	AuthorityOverlap time.Duration
 	// Sync bounds how long the manager waits for validation servers.
 	Sync publish.Options
 	// SyncStreams is how many streams all validation servers of one ServiceAccount may have.
@@ -75,8 +88,15 @@ type Options struct {
 	UsageStore string
 	// LastUsedResolution is the minimum time between two writes of the last use of a key into its status.
 	LastUsedResolution time.Duration
-	// MetricsGroups is how many Groups have metrics of their own.
-	MetricsGroups int
+	// SidecarImage is the image of the validation server in sidecars.
+	SidecarImage string
+	// SidecarTrustBundle is the name of the ClusterTrustBundle that sidecars trust; if it is empty, they trust the ConfigMap
+	// keyward-ca of their namespace.
+	SidecarTrustBundle string
+	// Traces is where the spans of changes go; nil if they are not traced.
+	Traces trace.TracerProvider
+	// MetricsGroups and MetricsKeys are how many Groups and ApiKeys have metrics of their own.
+	MetricsGroups, MetricsKeys int
 }
 
 // Scheme returns a scheme with the types that the manager uses.
@@ -105,7 +125,8 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                        Scheme(),
-		Cache:                         CacheOptions(),
+		Cache:                         cacheOptions(options),
+		NewCache:                      cache.New(options.WatchNamespaces),
 		WebhookServer:                 server,
 		Metrics:                       metricsserver.Options{BindAddress: options.MetricsAddress},
 		HealthProbeBindAddress:        options.HealthAddress,
@@ -128,11 +149,12 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 	if err := mgr.Add(cacheWarmer{mgr.GetCache()}); err != nil {
 		return nil, fmt.Errorf("adding the cache warmer: %w", err)
 	}
-	if certificate, err = servingcert.Add(mgr, options.Namespace, options.CertDir); err != nil {
+	if certificate, err = addCertificate(mgr, options); err != nil {
 		return nil, err
 	}
 	options.Sync.Patience = syncserver.Patience
 	hub, tracker := publish.NewHub(clock.RealClock{}, options.Sync), usage.NewTracker(clock.RealClock{})
+	hub.TraceTo(options.Traces)
 	seals := &seal.Keeper{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: options.Namespace, Random: rand.Reader}
 	imported := &publish.Imported{}
 	if err := addControllers(mgr, hub, tracker, seals, options); err != nil {
@@ -148,28 +170,36 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 	if err := webhookv1alpha1.Setup(mgr, options.Tiers); err != nil {
 		return nil, err
 	}
+	webhookv1alpha1.SetupPods(mgr, inject.Config{
+		Image: options.SidecarImage, ManagerNamespace: options.Namespace, TrustBundle: options.SidecarTrustBundle,
+	})
 	return mgr, addChecks(mgr)
 }
 
-// CacheOptions returns options with which the cache has only the Secrets of the operator, and drops managedFields, which are
-// half of an object. Secrets keep theirs, because they show which fields belong to the operator.
+// CacheOptions returns options with which the cache has only the Secrets, Roles and ConfigMaps of the operator, and drops managedFields, which
+// are half of an object. Secrets keep theirs, because they show which fields belong to the operator.
 func CacheOptions() ctrlcache.Options {
+	ours := labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy})
 	return ctrlcache.Options{
 		DefaultTransform: ctrlcache.TransformStripManagedFields(),
 		ByObject: map[client.Object]ctrlcache.ByObject{
 			&corev1.Secret{}: {
-				Label:     labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}),
+				Label:     ours,
 				Transform: func(object any) (any, error) { return object, nil },
 			},
+			&rbacv1.Role{}:        {Label: ours},
+			&rbacv1.RoleBinding{}: {Label: ours},
+			&corev1.ConfigMap{}:   {Field: fields.OneTermEqualSelector(metav1.ObjectNameField, trust.ConfigMapName)},
 		},
 	}
 }
 
 func addControllers(mgr ctrl.Manager, hub *publish.Hub, tracker *usage.Tracker, seals *seal.Keeper, options Options) error {
 	memory := &revoked.Memory{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: options.Namespace, Clock: clock.RealClock{}}
-	for _, runnable := range []manager.Runnable{seals, memory} {
+	keyMetrics := &apikey.KeyMetrics{Reader: mgr.GetCache(), Clock: clock.RealClock{}, Keys: options.MetricsKeys}
+	for _, runnable := range []manager.Runnable{seals, memory, keyMetrics} {
 		if err := mgr.Add(runnable); err != nil {
-			return fmt.Errorf("adding the manager's secret and memory: %w", err)
+			return fmt.Errorf("adding the manager's secret, memory and metrics: %w", err)
 		}
 	}
 	recorder := conditions.Clipped(mgr.GetEventRecorder("keyward"))
@@ -181,6 +211,7 @@ func addControllers(mgr ctrl.Manager, hub *publish.Hub, tracker *usage.Tracker, 
 		},
 		&group.Reconciler{Client: mgr.GetClient(), Hub: hub, Tiers: options.Tiers, Recorder: recorder, Clock: clock.RealClock{}},
 		&domainallowlist.Reconciler{Client: mgr.GetClient(), Recorder: recorder, Clock: clock.RealClock{}},
+		&sidecarrole.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Recorder: recorder},
 	}
 	for _, reconciler := range reconcilers {
 		if err := reconciler.Setup(mgr); err != nil {

@@ -133,6 +133,8 @@ const (
 	ReasonDelivered = "Delivered"
 	// ReasonVersionDropped: a version that was never delivered was dropped.
 	ReasonVersionDropped = "VersionDropped"
+	// ReasonRoleConflict: a Role or RoleBinding has the name of the one that Keyward would create for sidecars.
+	ReasonRoleConflict = "RoleConflict"
 	// ReasonEnforced: a revocation, suspension or resumption is in force.
 	ReasonEnforced = "Enforced"
 )

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"go.uber.org/zap/zapcore"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/keyward-dev/keyward/controllers"
 	"github.com/keyward-dev/keyward/controllers/syncserver"
@@ -18,6 +21,9 @@ type settings struct {
 	controllers.Options
 
 	configFile  string
+	watched     string
+	endpoint    string  // of an OpenTelemetry collector
+	ratio       float64 // of the traces that are sampled
 	logLevel    zapcore.Level
 	showVersion bool
 }
@@ -28,11 +34,19 @@ func parseFlags() (*settings, error) {
 	s.addServerFlags()
 	s.addSyncFlags()
 	s.addUsageFlags()
+	s.addSidecarFlags()
 	flag.BoolVar(&s.showVersion, "version", false, "print the version and exit")
 	flag.StringVar(&s.Namespace, "namespace", namespace(), "namespace that the manager runs in; default from POD_NAMESPACE")
 	flag.BoolVar(&s.LeaderElect, "leader-elect", true, "let one of several replicas lead")
-	flag.StringVar(&s.CertDir, "cert-dir", "/var/run/keyward/certs", "where the Secret keyward-certs is mounted")
+	flag.StringVar(&s.watched, "watch-namespaces", "",
+		"names of namespaces, separated by commas: the manager reads and writes objects in these and in its own only, with the Roles of "+
+			"config/namespaced; without it in all namespaces")
+	s.addCertificateFlags()
 	flag.StringVar(&s.configFile, "config", "", "YAML file with the catalogue of tiers, docs/tiers.md; without it the built-in one")
+	flag.StringVar(&s.endpoint, "otlp-endpoint", "",
+		"URL of an OpenTelemetry collector that receives traces over OTLP, such as http://collector:4318; default from "+
+			"OTEL_EXPORTER_OTLP_ENDPOINT; without either nothing is traced")
+	flag.Float64Var(&s.ratio, "trace-sample-ratio", 1, "how many of the traces of changes are sampled, from 0 to 1")
 	flag.TextVar(&s.logLevel, "log-level", zapcore.InfoLevel, "debug, info or error")
 	flag.Parse()
 	if s.showVersion {
@@ -42,6 +56,18 @@ func parseFlags() (*settings, error) {
 		return nil, fmt.Errorf("unexpected argument %q; flags only, see --help", flag.Arg(0))
 	}
 	return s, s.complete()
+}
+
+// addCertificateFlags adds the flags of the serving certificate.
+func (s *settings) addCertificateFlags() {
+	flag.StringVar(&s.CertDir, "cert-dir", "/var/run/keyward/certs",
+		"where the serving certificate is mounted, as tls.crt and tls.key: by default the Secret keyward-certs")
+	flag.StringVar(&s.CAFile, "ca-file", "",
+		"PEM file of the authorities of the serving certificate, if somebody else issues it, such as cert-manager: the manager publishes "+
+			"them, and leaves webhook configurations alone; without it the manager issues the certificate")
+	flag.DurationVar(&s.AuthorityOverlap, "authority-overlap", 24*time.Hour,
+		"how long a new authority is published before it issues the serving certificate: longer than kubelets take to update files in "+
+			"Pods, which is two minutes")
 }
 
 // addServerFlags adds the flags of the ports besides the sync port.
@@ -78,6 +104,16 @@ func (s *settings) addUsageFlags() {
 			"in that time")
 	flag.IntVar(&s.MetricsGroups, "metrics-groups", 100,
 		"how many Groups, those with the most requests, have metrics of their own; the others share one")
+	flag.IntVar(&s.MetricsKeys, "metrics-keys", 100,
+		"how many ApiKeys, those that end soonest without a rotation before, have a metric of their own")
+}
+
+// addSidecarFlags adds the flags of the sidecars that are added to Pods.
+func (s *settings) addSidecarFlags() {
+	flag.StringVar(&s.SidecarImage, "sidecar-image", "", "image of the validation server in sidecars that are added to Pods; default from "+
+		"KEYWARD_SIDECAR_IMAGE, or else keyward/validator with the version of the manager")
+	flag.StringVar(&s.SidecarTrustBundle, "sidecar-trust-bundle", "", "name of the ClusterTrustBundle with the authority that sidecars trust; "+
+		"without it they mount the ConfigMap keyward-ca of their namespace")
 }
 
 // complete checks the settings, and adds what is in files and in the environment.
@@ -89,6 +125,21 @@ func (s *settings) complete() (err error) {
 	}
 	if s.UsageStore == "" {
 		s.UsageStore = os.Getenv("KEYWARD_USAGE_STORE") // not as the flag's default, which --help prints
+	}
+	s.SidecarImage = cmp.Or(s.SidecarImage, os.Getenv("KEYWARD_SIDECAR_IMAGE"), "keyward/validator:"+version)
+	if s.watched != "" {
+		s.WatchNamespaces = strings.Split(s.watched, ",")
+	}
+	for _, name := range s.WatchNamespaces {
+		if problems := validation.IsDNS1123Label(name); len(problems) > 0 {
+			return fmt.Errorf("--watch-namespaces: %q is not the name of a namespace; write names separated by commas, such as acme,shops", name)
+		}
+	}
+	if s.AuthorityOverlap <= 0 {
+		return fmt.Errorf("--authority-overlap: write a duration such as 24h")
+	}
+	if !(s.ratio >= 0 && s.ratio <= 1) {
+		return fmt.Errorf("--trace-sample-ratio: write a number from 0 to 1, such as 0.01 for one trace in a hundred")
 	}
 	if s.SyncStreams < 1 {
 		return fmt.Errorf("--sync-streams-per-account: write a number such as %d", syncserver.DefaultStreams)

@@ -175,6 +175,15 @@ func CachedGroups(ctx context.Context, reader client.Reader) ([]v1alpha1.Group, 
 	return groups.Items, nil
 }
 
+// CachedAllKeys returns all ApiKeys.
+func CachedAllKeys(ctx context.Context, reader client.Reader) ([]v1alpha1.ApiKey, error) {
+	var keys v1alpha1.ApiKeyList
+	if err := reader.List(ctx, &keys, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing the ApiKeys: %w", err)
+	}
+	return keys.Items, nil
+}
+
 // CachedKeys returns the ApiKeys that refer to the Group of the name. They are not copied because a Group may have very many.
 func CachedKeys(ctx context.Context, reader client.Reader, group types.NamespacedName) ([]v1alpha1.ApiKey, error) {
 	var keys v1alpha1.ApiKeyList

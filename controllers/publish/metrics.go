@@ -1,6 +1,8 @@
 package publish
 
 import (
+	"sync/atomic"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 )
@@ -16,4 +18,34 @@ var withheldRecords = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 	Help: "Groups and ApiKeys that are too large to be sent to validation servers, which refuse the keys instead.",
 }, []string{"kind", "namespace", "name"})
 
-func init() { metrics.Registry.MustRegister(latency, withheldRecords) }
+var (
+	pendingDesc = prometheus.NewDesc("keyward_enforcement_pending_records",
+		"Groups and ApiKeys whose latest change is not in force yet: validation servers are waited for.", nil, nil)
+	missedDesc = prometheus.NewDesc("keyward_enforcement_missed_records",
+		"Groups and ApiKeys whose latest change was not acknowledged in time by some validation server that must have it, and that "+
+			"is no longer waited for.", nil, nil)
+)
+
+// hubCollector is registered once, and collects from the Hub that is open in this process; nothing if none is.
+type hubCollector struct{ hub atomic.Pointer[Hub] }
+
+var collector = &hubCollector{}
+
+// Describe implements prometheus.Collector.
+func (c *hubCollector) Describe(descs chan<- *prometheus.Desc) {
+	descs <- pendingDesc
+	descs <- missedDesc
+}
+
+// Collect implements prometheus.Collector.
+func (c *hubCollector) Collect(all chan<- prometheus.Metric) {
+	hub := c.hub.Load()
+	if hub == nil {
+		return
+	}
+	pending, missed := hub.Unenforced()
+	all <- prometheus.MustNewConstMetric(pendingDesc, prometheus.GaugeValue, float64(pending))
+	all <- prometheus.MustNewConstMetric(missedDesc, prometheus.GaugeValue, float64(missed))
+}
+
+func init() { metrics.Registry.MustRegister(latency, withheldRecords, collector) }

@@ -84,6 +84,8 @@ func (p *Projector) Start(ctx context.Context) error {
 	if err := p.open(ctx); err != nil {
 		return err
 	}
+	collector.hub.Store(p.Hub)
+	defer collector.hub.CompareAndSwap(p.Hub, nil)
 	p.publishChanged(ctx)
 	return nil
 }

@@ -26,6 +26,8 @@ const (
 	tidyInterval = time.Hour
 )
 
+// +kubebuilder:rbac:groups="",namespace=keyward-system,resources=secrets,verbs=list;create;patch;delete
+
 // Memory keeps entries in Secrets of the manager's namespace, which no tenant can reach. Only the leader uses it, and only the
 // leader writes the Secrets. It is safe for concurrent use.
 //

@@ -32,6 +32,9 @@ const (
 // secret, because part of its state was derived from the earlier one.
 var ErrReplaced = errors.New("the manager's secret in Secret " + SecretName + " was replaced; restarting with the new one")
 
+// +kubebuilder:rbac:groups="",namespace=keyward-system,resources=secrets,verbs=create
+// +kubebuilder:rbac:groups="",namespace=keyward-system,resources=secrets,verbs=get,resourceNames=keyward-seal
+
 // Keeper reads the manager's secret, and creates it if there is none. Only the leader uses it. It is safe for concurrent use.
 //
 // mu guards root and keys, which are both nil, or both set and never changed again; what Keys has returned may be used

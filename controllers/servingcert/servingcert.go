@@ -1,6 +1,6 @@
-// Package servingcert provides the manager's TLS certificate: cert-controller issues and renews it in a Secret and writes its
-// CA into the webhook configurations, the kubelet mounts the Secret, and the webhook server and the sync server read the
-// certificate from there.
+// Package servingcert provides the manager's TLS certificate: the leader issues and renews it in a Secret, and writes its
+// authorities into the webhook configurations; the kubelet mounts the Secret, and the webhook server and the sync server read
+// the certificate from there. Or somebody else mounts and renews the files, such as cert-manager.
 package servingcert
 
 import (
@@ -12,8 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/open-policy-agent/cert-controller/pkg/rotator"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -31,11 +29,6 @@ const (
 // mountInterval is how often Start checks for the mounted files.
 const mountInterval = 200 * time.Millisecond
 
-// +kubebuilder:rbac:groups="",namespace=keyward-system,resources=secrets,verbs=get;list;watch;update,resourceNames=keyward-certs
-// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingwebhookconfigurations;validatingwebhookconfigurations,verbs=list;watch
-// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingwebhookconfigurations,verbs=get;update,resourceNames=keyward-mutating
-// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingwebhookconfigurations,verbs=get;update,resourceNames=keyward-validating
-
 // Certificate is the mounted certificate. watcher is nil until it is mounted, and is set once: by Start, before it starts the
 // watcher. Get may be called at any time.
 type Certificate struct {
@@ -43,28 +36,18 @@ type Certificate struct {
 	watcher atomic.Pointer[certwatcher.CertWatcher]
 }
 
-// Add has every replica of the manager issue and renew the certificate, in the manager's namespace. The directory is where its
-// Secret is mounted.
-func Add(mgr manager.Manager, namespace, dir string) (*Certificate, error) {
+// Names are the names in the certificate: of the Services of webhooks and of the sync port.
+func Names(namespace string) []string {
+	return []string{fmt.Sprintf("%s.%s.svc", webhookService, namespace), fmt.Sprintf("%s.%s.svc", syncService, namespace)}
+}
+
+// Add has the manager serve with the certificate in the directory, where its Secret is mounted.
+func Add(mgr manager.Manager, dir string) (*Certificate, error) {
 	c := &Certificate{dir: dir}
-	err := rotator.AddRotator(mgr, &rotator.CertRotator{
-		SecretKey:      types.NamespacedName{Namespace: namespace, Name: SecretName},
-		CertDir:        dir,
-		CAName:         "keyward-ca",
-		CAOrganization: "keyward",
-		DNSName:        fmt.Sprintf("%s.%s.svc", webhookService, namespace),
-		ExtraDNSNames:  []string{fmt.Sprintf("%s.%s.svc", syncService, namespace)},
-		IsReady:        make(chan struct{}), // closed by the rotator; only the files matter here
-		Webhooks: []rotator.WebhookInfo{
-			{Name: mutatingConfig, Type: rotator.Mutating},
-			{Name: validatingConfig, Type: rotator.Validating},
-		},
-		FieldOwner: "keyward",
-	})
-	if err != nil {
-		return nil, fmt.Errorf("adding the certificate rotator: %w", err)
+	if err := mgr.Add(c); err != nil {
+		return nil, fmt.Errorf("adding the serving certificate: %w", err)
 	}
-	return c, mgr.Add(c)
+	return c, nil
 }
 
 // NeedLeaderElection is false: every replica serves webhooks.
@@ -73,6 +56,8 @@ func (c *Certificate) NeedLeaderElection() bool { return false }
 // Start waits until the certificate is mounted, and reloads it when it changes.
 func (c *Certificate) Start(ctx context.Context) error {
 	mounted := func(context.Context) (bool, error) { return c.read(), nil }
+	collector.certificate.Store(c)
+	defer collector.certificate.CompareAndSwap(c, nil)
 	_ = wait.PollUntilContextCancel(ctx, mountInterval, true, mounted)
 	watcher := c.watcher.Load()
 	if watcher == nil {

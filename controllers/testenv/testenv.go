@@ -30,6 +30,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/controllers/publish"
 	_ "github.com/keyward-dev/keyward/controllers/testenv/mutationdetector" // before client-go is initialized
+	"github.com/keyward-dev/keyward/internal/inject"
 	"github.com/keyward-dev/keyward/internal/tier"
 	"github.com/keyward-dev/keyward/webhook/admissionserver"
 	webhookv1alpha1 "github.com/keyward-dev/keyward/webhook/v1alpha1"
@@ -82,6 +83,7 @@ func start(ctx SpecContext) {
 	Expect(err).NotTo(HaveOccurred())
 	Expect(cache.RegisterIndexes(ctx, Manager.GetFieldIndexer())).To(Succeed())
 	Expect(webhookv1alpha1.Setup(Manager, Tiers)).To(Succeed())
+	webhookv1alpha1.SetupPods(Manager, inject.Config{Image: "keyward/validator:test", ManagerNamespace: SystemNamespace})
 	Hub = publish.NewHub(clock.RealClock{}, publish.Options{})
 	Expect(Manager.Add(&publish.Projector{Hub: Hub, Cache: Manager.GetCache(), Imported: Imported})).To(Succeed())
 

@@ -13,18 +13,19 @@ import (
 	kubectl "k8s.io/kubectl/pkg/cmd"
 	"k8s.io/kubectl/pkg/cmd/util"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
-	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
+
+	"github.com/keyward-dev/keyward/hack/devcluster/controllers"
 )
 
-// components are the real programs, each as its own main function would run it. None of them returns
-// before it has done its work; most exit the process.
+// components are the real programs, each as its own main function would run it. Only kube-controller-manager has fewer
+// controllers. None of them returns before it has done its work; most exit the process.
 var components = map[string]func(){
 	"etcd": func() { etcdmain.Main(os.Args) },
 	"kube-apiserver": func() {
 		os.Exit(cli.Run(apiserver.NewAPIServerCommand()))
 	},
 	"kube-controller-manager": func() {
-		os.Exit(cli.Run(controllermanager.NewControllerManagerCommand()))
+		os.Exit(controllers.Main(os.Args[1:]))
 	},
 	"kubectl": func() {
 		if err := cli.RunNoErrOutput(kubectl.NewDefaultKubectlCommand()); err != nil {

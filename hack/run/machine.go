@@ -23,6 +23,9 @@ const (
 	healthPort  = 9446
 )
 
+// allPorts are those of everything that runs beside the cluster.
+var allPorts = []int{proxyPort, httpPort, grpcPort, adminPort, webhookPort, syncPort, metricsPort, healthPort}
+
 func localAddress(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
 func localURL(port int) string { return "http://" + localAddress(port) }
@@ -41,9 +44,9 @@ func checkTools(root string) error {
 }
 
 // checkPorts makes sure that the ports are free, before anything is started.
-func checkPorts(ctx context.Context) error {
+func checkPorts(ctx context.Context, wanted []int) error {
 	var taken []string
-	for _, port := range []int{proxyPort, httpPort, grpcPort, adminPort, webhookPort, syncPort, metricsPort, healthPort} {
+	for _, port := range wanted {
 		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", localAddress(port))
 		if err != nil {
 			taken = append(taken, strconv.Itoa(port))

@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/signal"
@@ -22,14 +23,16 @@ func main() {
 
 	interrupted, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	context.AfterFunc(interrupted, stop) // a second Ctrl-C does not wait
-	if err := run(interrupted); err != nil {
+	inPods := flag.Bool("node", false, "run everything in Pods, on a node (Linux, root, containerd)")
+	flag.Parse()
+	if err := run(interrupted, *inPods); err != nil {
 		fmt.Fprintf(os.Stderr, "make run: %v\n", err)
 		os.Exit(1)
 	}
 }
 
 // run starts everything, waits until it is interrupted or a program ends unexpectedly, and stops everything.
-func run(interrupted context.Context) error {
+func run(interrupted context.Context, inPods bool) error {
 	root, err := findRoot()
 	if err != nil {
 		return err
@@ -37,12 +40,19 @@ func run(interrupted context.Context) error {
 	if err := checkTools(root); err != nil {
 		return err
 	}
-	if err := checkPorts(interrupted); err != nil {
+	wanted := allPorts
+	if inPods {
+		wanted = forwardedPorts
+		if err := checkNode(interrupted, root); err != nil {
+			return err
+		}
+	}
+	if err := checkPorts(interrupted, wanted); err != nil {
 		return err
 	}
 	ctx, fail := context.WithCancelCause(interrupted)
 	defer fail(nil)
-	r := &runner{root: root, out: newProgress(os.Stdout), fail: fail}
+	r := &runner{root: root, inPods: inPods, out: newProgress(os.Stdout), fail: fail}
 	if err := os.MkdirAll(r.local("logs"), 0o700); err != nil {
 		return fmt.Errorf("create the directory for logs: %w", err)
 	}

@@ -44,15 +44,15 @@ func (r *runner) apply(ctx context.Context, dir string) error {
 }
 
 // applyConfig installs Keyward.
-func (r *runner) applyConfig(ctx context.Context) error {
-	if err := r.apply(ctx, "config/local"); err != nil {
+func (r *runner) applyConfig(ctx context.Context, dir string) error {
+	if err := r.apply(ctx, dir); err != nil {
 		return err
 	}
 	if err := r.kubectl(ctx, "wait", "--for=condition=Established", "--timeout=60s", "-f",
 		filepath.Join(r.root, "config/crd/bases")); err != nil {
 		return err
 	}
-	r.out.line("config/local is applied")
+	r.out.line("%s is applied", dir)
 	return nil
 }
 

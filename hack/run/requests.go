@@ -54,14 +54,22 @@ func (r *runner) checkRequests(ctx context.Context) error {
 		return nil
 	}
 	for _, sample := range samples {
-		// An acknowledged key is accepted at once. It waits because a validator may still have data of an earlier run.
-		err := r.out.await(ctx, "the answer to a request", 10*time.Second, func(ctx context.Context) error { return r.send(ctx, sample) })
+		// An acknowledged key is accepted at once. It waits because a validator may still have data of an earlier run, and in
+		// Pods because they may just be starting again.
+		err := r.out.await(ctx, "the answer to a request", r.requestTimeout(), func(ctx context.Context) error { return r.send(ctx, sample) })
 		if err != nil {
 			return err
 		}
 	}
 	r.out.line("%d sample requests are answered as they should be", len(samples))
 	return nil
+}
+
+func (r *runner) requestTimeout() time.Duration {
+	if r.inPods {
+		return startTimeout
+	}
+	return 10 * time.Second
 }
 
 func (r *runner) send(ctx context.Context, sample sample) error {
@@ -115,6 +123,10 @@ func (p *progress) instructions(r *runner) {
 		fmt.Fprintf(&b, "# %s: %s\n%s\n\n", strings.TrimSpace(fmt.Sprintf("%d %s", sample.status, sample.code)), sample.title, sample.curl())
 	}
 	fmt.Fprintf(&b, "# What is in force, and where:\n%s get keyward -A\n\n", kubectl)
+	if r.inPods {
+		fmt.Fprintf(&b, "# The Pods, and why a request was refused, by the X-Request-Id of its response:\n%s get pods -A\nPATH=%s:%s:$PATH "+
+			"kubectl keyward --kubeconfig %s explain REQUEST-ID\n\n", kubectl, quote(r.bin()), quote(r.bin("envtest")), quote(r.kubeconfig()))
+	}
 	fmt.Fprintf(&b, "# The state of the key; docs/kubectl-keyward.md has the other verbs:\nPATH=%s:%s:$PATH kubectl "+
 		"keyward --kubeconfig %s -n %s status %s\n\n",
 		quote(r.bin()), quote(r.bin("envtest")), quote(r.kubeconfig()), sampleNamespace, sampleKey)

@@ -27,7 +27,9 @@ const startTimeout = 3 * time.Minute
 
 // runner is one run of make run.
 type runner struct {
-	root     string
+	root string
+	// inPods is set if everything runs on a node.
+	inPods   bool
 	out      *progress
 	fail     context.CancelCauseFunc
 	programs *processes.Group
@@ -56,11 +58,22 @@ func (r *runner) bin(path ...string) string {
 
 func (r *runner) kubeconfig() string { return r.local("kubeconfig") }
 
+// clusterDir has the data of the cluster. One with a node has its own: Pods would not run in the other.
+func (r *runner) clusterDir() string {
+	if r.inPods {
+		return r.local("node")
+	}
+	return r.local("cluster")
+}
+
 // start starts everything, in order.
 func (r *runner) start(ctx context.Context) error {
+	if r.inPods {
+		return r.startInPods(ctx)
+	}
 	for _, step := range []func(context.Context) error{
 		r.startCluster,
-		r.applyConfig,
+		func(ctx context.Context) error { return r.applyConfig(ctx, "config/local") },
 		r.startContent,
 		r.startManager,
 		r.startValidator,
@@ -87,11 +100,15 @@ func (r *runner) stop() {
 
 // startCluster starts the Kubernetes control plane and connects to it as its admin.
 func (r *runner) startCluster(ctx context.Context) error {
-	r.out.line("starting Kubernetes; logs are in .local/logs, its own in .local/cluster/logs")
+	r.out.line("starting Kubernetes; logs are in .local/logs, its own in .local/%s/logs", filepath.Base(r.clusterDir()))
+	command := []string{r.bin("devcluster"), "up", "--data-dir", r.clusterDir(), "--kubeconfig", r.kubeconfig()}
+	if r.inPods {
+		command = append(command, nodeFlags()...)
+	}
 	ready := newFinder("devcluster is ready:")
 	err := r.programs.Start(processes.Program{
 		Name:    "cluster",
-		Command: []string{r.bin("devcluster"), "up", "--data-dir", r.local("cluster"), "--kubeconfig", r.kubeconfig()},
+		Command: command,
 		Output:  ready,
 		Grace:   time.Minute,
 	})

@@ -32,7 +32,7 @@ func (f finding) String() string {
 }
 
 // readers read the files whose text is checked, by the end of the name.
-var readers = map[string]func(file, text string, rules []rule) ([]finding, error){
+var readers = map[string]func(file, text string, v *vocabulary) ([]finding, error){
 	".go":       checkGo,
 	".proto":    checkProto,
 	".md":       checkText,
@@ -55,17 +55,17 @@ func isGenerated(file, text string) bool {
 }
 
 // checkFile finds the dropped words in the name of a file and, where it is of a kind that is read, in its text.
-func checkFile(file, text string, rules []rule) ([]finding, error) {
+func checkFile(file, text string, v *vocabulary) ([]finding, error) {
 	if isGenerated(file, text) || strings.Contains(file, "testdata/fuzz/") {
 		return nil, nil
 	}
-	found := inName(file, 0, strings.TrimSuffix(path.Base(file), path.Ext(file)), rules)
+	found := inName(file, 0, strings.TrimSuffix(path.Base(file), path.Ext(file)), v)
 	if dir := path.Base(path.Dir(file)); dir != "." {
-		found = append(found, inName(file, 0, dir, rules)...)
+		found = append(found, inName(file, 0, dir, v)...)
 	}
 	for end, read := range readers {
 		if strings.HasSuffix(file, end) {
-			more, err := read(file, text, rules)
+			more, err := read(file, text, v)
 			return append(found, more...), err
 		}
 	}
@@ -73,8 +73,8 @@ func checkFile(file, text string, rules []rule) ([]finding, error) {
 }
 
 // checkText finds dropped words in a document or a configuration, also in one that a line break divides.
-func checkText(file, text string, rules []rule) ([]finding, error) {
-	return inText(file, 1, text, rules), nil
+func checkText(file, text string, v *vocabulary) ([]finding, error) {
+	return inText(file, 1, text, v), nil
 }
 
 // protoName is what a .proto file declares: a message, an enum, a service, a method or a field.
@@ -82,17 +82,17 @@ var protoName = regexp.MustCompile(
 	`(?m)^\s*(?:message|enum|service|rpc|oneof|(?:repeated |optional )?[\w.]+(?:<[^>]*>)?)\s+(\w+)\s*(?:=|\{|\()`)
 
 // checkProto reads a .proto file: the names that it declares, and all of it as prose.
-func checkProto(file, text string, rules []rule) ([]finding, error) {
-	found := inText(file, 1, text, rules)
+func checkProto(file, text string, v *vocabulary) ([]finding, error) {
+	found := inText(file, 1, text, v)
 	for _, at := range protoName.FindAllStringSubmatchIndex(text, -1) {
-		found = append(found, inName(file, 1+strings.Count(text[:at[2]], "\n"), text[at[2]:at[3]], rules)...)
+		found = append(found, inName(file, 1+strings.Count(text[:at[2]], "\n"), text[at[2]:at[3]], v)...)
 	}
 	return found, nil
 }
 
 // checkGo reads a Go file: the names that it declares, its comments and its texts. Names that it only uses may be
 // another module's, and are found where they are declared if they are not.
-func checkGo(file, text string, rules []rule) ([]finding, error) {
+func checkGo(file, text string, v *vocabulary) ([]finding, error) {
 	files := token.NewFileSet()
 	parsed, err := parser.ParseFile(files, file, text, parser.ParseComments)
 	if err != nil {
@@ -103,12 +103,12 @@ func checkGo(file, text string, rules []rule) ([]finding, error) {
 	var found []finding
 	for _, group := range parsed.Comments {
 		from, to := files.Position(group.Pos()).Offset, files.Position(group.End()).Offset
-		found = append(found, inText(file, line(group.Pos()), text[from:to], rules)...)
+		found = append(found, inText(file, line(group.Pos()), text[from:to], v)...)
 	}
 	declared := func(names ...*ast.Ident) {
 		for _, name := range names {
 			if name != nil {
-				found = append(found, inName(file, line(name.Pos()), name.Name, rules)...)
+				found = append(found, inName(file, line(name.Pos()), name.Name, v)...)
 			}
 		}
 	}
@@ -145,7 +145,7 @@ func checkGo(file, text string, rules []rule) ([]finding, error) {
 				if n.Value[0] == '"' { // its line breaks are none of the file's
 					value = strings.ReplaceAll(value, "\n", " ")
 				}
-				found = append(found, inText(file, line(n.Pos()), value, rules)...)
+				found = append(found, inText(file, line(n.Pos()), value, v)...)
 			}
 		}
 		return true
@@ -180,28 +180,21 @@ func splitName(name string) string {
 }
 
 // inName finds dropped words among the words of a name.
-func inName(file string, line int, name string, rules []rule) []finding {
-	words := splitName(name)
+func inName(file string, line int, name string, v *vocabulary) []finding {
 	var found []finding
-	for i := range rules {
-		if r := &rules[i]; r.names != nil && r.names.MatchString(words) {
-			found = append(found, finding{file: file, line: line, text: name, context: name, rule: r})
-		}
+	for _, r := range v.inName(name) {
+		found = append(found, finding{file: file, line: line, text: name, context: name, rule: r})
 	}
 	return found
 }
 
 // inText finds dropped words in prose that begins at a line of a file, and in the names that it mentions.
-func inText(file string, first int, text string, rules []rule) []finding {
+func inText(file string, first int, text string, v *vocabulary) []finding {
 	// A comment leader in the middle of a sentence becomes blank, so that offsets stay the same.
 	text = leaders.ReplaceAllStringFunc(text, func(leader string) string { return strings.Repeat(" ", len(leader)) })
 	lineAt := func(offset int) int { return first + strings.Count(text[:offset], "\n") }
 	var found []finding
-	for i := range rules {
-		r := &rules[i]
-		if r.prose == nil {
-			continue
-		}
+	for _, r := range v.inProse(text) {
 		for _, at := range r.prose.FindAllStringIndex(text, -1) {
 			from, to := strings.LastIndexByte(text[:at[0]], '\n')+1, len(text)
 			if end := strings.IndexByte(text[at[1]:], '\n'); end >= 0 {
@@ -214,7 +207,9 @@ func inText(file string, first int, text string, rules []rule) []finding {
 		}
 	}
 	for _, at := range camelCase.FindAllStringIndex(text, -1) {
-		found = append(found, inName(file, lineAt(at[0]), text[at[0]:at[1]], rules)...)
+		if name := text[at[0]:at[1]]; len(v.inName(name)) > 0 { // counting lines takes longer
+			found = append(found, inName(file, lineAt(at[0]), name, v)...)
+		}
 	}
 	return found
 }

@@ -30,7 +30,7 @@ func main() {
 
 // run checks a checkout. It fails when a dropped word is found, unless it only counts.
 func run(out io.Writer, dir string, count bool) error {
-	found, err := check(dir, rules, exceptions)
+	found, err := check(dir, newVocabulary(rules), exceptions)
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func summarize(out io.Writer, title string, found []finding, kind func(finding) 
 }
 
 // check reads all files of a checkout that git tracks, and those that it would.
-func check(dir string, rules []rule, exceptions []exception) ([]finding, error) {
+func check(dir string, v *vocabulary, exceptions []exception) ([]finding, error) {
 	files, err := list(dir)
 	if err != nil {
 		return nil, err
@@ -81,7 +81,7 @@ func check(dir string, rules []rule, exceptions []exception) ([]finding, error) 
 		if err != nil {
 			return nil, err
 		}
-		more, err := checkFile(file, string(text), rules)
+		more, err := checkFile(file, string(text), v)
 		if err != nil {
 			return nil, err
 		}

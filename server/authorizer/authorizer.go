@@ -14,6 +14,7 @@ import (
 	"github.com/keyward-dev/keyward/server/authorizer/search"
 	"github.com/keyward-dev/keyward/server/authorizer/throttle"
 	"github.com/keyward-dev/keyward/server/decision"
+	"github.com/keyward-dev/keyward/server/tracing"
 )
 
 // Authorizer decides on one snapshot. It is safe for concurrent use.
@@ -32,6 +33,7 @@ type Authorizer struct {
 	reading    routing.Reading
 	tallies    *tallies
 	attempts   *prometheus.CounterVec
+	tracer     *tracing.Tracer
 }
 
 // Request is a request as an integration knows it.
@@ -42,6 +44,9 @@ type Request struct {
 	Client netip.Addr
 	// ID identifies the request in logs.
 	ID string
+
+	// Trace is the trace that the request continues, if requests are traced.
+	Trace tracing.Parent
 }
 
 // Result is what an integration has to respond.
@@ -87,6 +92,9 @@ func WithMeter(m Meter) Option { return func(a *Authorizer) { a.meter = m } }
 // WithRates enforces rate limits.
 func WithRates(l *ratelimit.Limiter) Option { return func(a *Authorizer) { a.rates = l } }
 
+// WithTracer makes a span of every request.
+func WithTracer(t *tracing.Tracer) Option { return func(a *Authorizer) { a.tracer = t } }
+
 // Quota counts what groups use.
 type Quota interface {
 	// Spend counts a request that is allowed otherwise. If the quota denies it, Spend returns why, and for how long, if that
@@ -120,6 +128,9 @@ func New(snapshot decision.Snapshot, now func() time.Time, log *slog.Logger, met
 	return a
 }
 
+// Traced reports whether requests are traced.
+func (a *Authorizer) Traced() bool { return a.tracer != nil }
+
 // Integration is the Authorizer as one integration uses it.
 type Integration struct {
 	authorizer *Authorizer
@@ -140,6 +151,13 @@ func (a *Authorizer) Integration(name string) *Integration {
 
 // Decide decides the request as of now.
 func (i *Integration) Decide(ctx context.Context, request *Request) Result {
+	if i.authorizer.tracer != nil {
+		return i.decideTraced(ctx, request)
+	}
+	return i.decide(ctx, request)
+}
+
+func (i *Integration) decide(ctx context.Context, request *Request) Result {
 	now := i.authorizer.now()
 	request.Reading = i.authorizer.reading
 	if request.Credential.Form == decision.Foreign && i.authorizer.recognizer != nil {

@@ -61,15 +61,20 @@ func (s *service) connect(client net.Conn) {
 		if err != nil {
 			continue
 		}
-		defer func() { _ = backend.Close() }()
-		done := make(chan struct{}, 2)
-		for _, way := range [][2]net.Conn{{client, backend}, {backend, client}} {
-			go func() {
-				_, _ = io.Copy(way[0], way[1]) // until either end closes
-				done <- struct{}{}
-			}()
-		}
-		<-done
+		forward(client, backend)
 		return
 	}
+}
+
+// forward copies bytes in both directions until either end closes, and closes both.
+func forward(client, backend net.Conn) {
+	defer func() { _, _ = client.Close(), backend.Close() }()
+	done := make(chan struct{}, 2)
+	for _, way := range [][2]net.Conn{{client, backend}, {backend, client}} {
+		go func() {
+			_, _ = io.Copy(way[0], way[1])
+			done <- struct{}{}
+		}()
+	}
+	<-done
 }

@@ -57,6 +57,10 @@ func TestCluster(t *testing.T) {
 	t.Run("tokens of ServiceAccounts authenticate and RBAC denies", func(t *testing.T) { testToken(t, first, admin) })
 	t.Run("garbage collection deletes dependents", func(t *testing.T) { testGarbageCollection(t, admin) })
 	t.Run("the namespace controller finishes deletion", func(t *testing.T) { testNamespaceDeletion(t, admin) })
+	t.Run("namespaces get a ServiceAccount and the root certificates", func(t *testing.T) { testNewNamespace(t, first, admin) })
+	t.Run("Secrets for tokens are filled in", func(t *testing.T) { testTokenSecret(t, first, admin) })
+	t.Run("ClusterRoles are aggregated", func(t *testing.T) { testAggregation(t, admin) })
+	t.Run("ResourceQuotas are counted", func(t *testing.T) { testQuota(t, admin) })
 	t.Run("a second cluster on the same data is refused", func(t *testing.T) {
 		out, err := command(t, dir).CombinedOutput()
 		if err == nil || !strings.Contains(string(out), "another devcluster is running in") {
@@ -180,9 +184,9 @@ type running struct {
 	kubeconfig string
 }
 
-func up(t *testing.T, dir string) *running {
+func up(t *testing.T, dir string, flags ...string) *running {
 	t.Helper()
-	cmd := command(t, dir)
+	cmd := command(t, dir, flags...)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -225,10 +229,10 @@ func (r *running) stop(t *testing.T) {
 }
 
 // command returns "devcluster up" in dir. It does not outlive a failed test.
-func command(t *testing.T, dir string) *exec.Cmd {
+func command(t *testing.T, dir string, flags ...string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), binary(t), "up",
-		"--data-dir", filepath.Join(dir, "data"), "--kubeconfig", filepath.Join(dir, "kubeconfig"))
+	args := append([]string{"up", "--data-dir", filepath.Join(dir, "data"), "--kubeconfig", filepath.Join(dir, "kubeconfig")}, flags...)
+	cmd := exec.CommandContext(t.Context(), binary(t), args...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	return cmd
 }

@@ -11,10 +11,6 @@ import (
 // issuer is what kubeadm clusters use, so tokens look the same here.
 const issuer = "https://kubernetes.default.svc.cluster.local"
 
-// controllers are those that a cluster without nodes needs: identities, clean-up and roles.
-const controllers = "serviceaccount-controller,serviceaccount-token-controller,root-ca-certificate-publisher-controller," +
-	"garbage-collector-controller,namespace-controller,clusterrole-aggregation-controller,resourcequota-controller"
-
 // plan has everything that the components' flags are made of.
 type plan struct {
 	dir       string
@@ -81,15 +77,8 @@ func (p *plan) apiserver() []string {
 func (p *plan) controllerManager() []string {
 	return []string{
 		"--kubeconfig=" + p.managerKubeconfig,
-		"--controllers=" + controllers,
-		// Each controller acts under its own Role, as in a real cluster.
-		"--use-service-account-credentials=true",
 		"--service-account-private-key-file=" + p.tokenKey.Private,
 		"--root-ca-file=" + p.authority.Cert(),
-		"--leader-elect=false",
-		// No metrics or health port: fewer ports that can be taken.
-		"--secure-port=0",
-		"--profiling=false",
 		p.logLevel(),
 	}
 }

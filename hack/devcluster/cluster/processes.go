@@ -45,8 +45,13 @@ func (e exit) err() error {
 	return fmt.Errorf("%s ended: %s; the end of %s:\n%s", e.name, e.state, e.log, tail(e.log))
 }
 
-// start starts a component with its output going to its log file; the log of the last run is kept beside it.
+// start starts a component of this program.
 func (p *processes) start(name string, args []string) error {
+	return p.startCommand(name, append([]string{p.executable, name}, args...))
+}
+
+// startCommand starts a program with its output going to its log file; the log of the last run is kept beside it.
+func (p *processes) startCommand(name string, command []string) error {
 	if err := os.MkdirAll(p.logs, 0o700); err != nil {
 		return fmt.Errorf("create the log directory: %w", err)
 	}
@@ -61,7 +66,7 @@ func (p *processes) start(name string, args []string) error {
 	defer func() { _ = log.Close() }() // the child has its own descriptor
 
 	//nolint:noctx // a context would kill at once and in no order
-	cmd := exec.Command(p.executable, append([]string{name}, args...)...)
+	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = childAttributes()
 	if err := cmd.Start(); err != nil {

@@ -1,0 +1,235 @@
+package node
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	goruntime "runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+)
+
+const (
+	systemNamespace  = "keyward-system"
+	contentNamespace = "content"
+	tenantNamespace  = "acme"
+
+	pollInterval = 200 * time.Millisecond
+	// patience bounds every wait. A loaded machine with two cores needs a fraction of it.
+	patience = 3 * time.Minute
+)
+
+// images are what the cluster runs, each of one static program.
+var images = map[string]string{
+	"keyward/manager:latest":   "manager",
+	"keyward/validator:latest": "validator",
+	"keyward/content:latest":   "contentserver",
+	appImage:                   "app",
+}
+
+const appImage = "localhost/keyward-test/app:dev"
+
+// cluster is a running cluster with a node.
+type cluster struct {
+	dir    string
+	up     *exec.Cmd
+	stderr bytes.Buffer
+
+	objects client.Client
+	core    kubernetes.Interface
+}
+
+// startCluster starts a cluster with a node, which ends with the test. Its logs are shown if the test fails.
+func startCluster(t *testing.T) *cluster {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "keyward-node-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cluster{dir: dir}
+	t.Cleanup(func() {
+		c.stop(t)
+		if t.Failed() {
+			t.Logf("logs and data are kept in %s", dir)
+			return
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			t.Errorf("what the node stored cannot be removed: %v", err)
+		}
+	})
+	c.start(t)
+	return c
+}
+
+func (c *cluster) kubeconfig() string { return filepath.Join(c.dir, "kubeconfig") }
+
+// start starts the cluster, with what it has stored if it ran before.
+func (c *cluster) start(t *testing.T) {
+	t.Helper()
+	begin := time.Now()
+	//nolint:noctx // stop ends it
+	c.up = exec.Command(bin("devcluster"), "up", "--node", "--data-dir", filepath.Join(c.dir, "data"), "--kubeconfig", c.kubeconfig(),
+		"--kubelet-sync", kubeletSync())
+	c.up.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	c.up.Stderr = &c.stderr
+	stdout, err := c.up.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.up.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil || !strings.HasPrefix(line, "devcluster is ready: ") {
+		_ = c.up.Wait()
+		c.up = nil
+		t.Fatalf("the cluster did not start: %q %s", line, c.stderr.String())
+	}
+	t.Logf("the cluster is ready after %s", time.Since(begin).Round(100*time.Millisecond))
+	config, err := clientcmd.BuildConfigFromFlags("", c.kubeconfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.QPS = -1
+	scheme := runtime.NewScheme()
+	utilruntime.Must(corev1.AddToScheme(scheme))
+	utilruntime.Must(v1alpha1.AddToScheme(scheme))
+	if c.objects, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
+		t.Fatal(err)
+	}
+	if c.core, err = kubernetes.NewForConfig(config); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// kubeletSync is short, because a file of a Secret is renewed as late as that. KEYWARD_NODE_SYNC=1m is what nodes have by default.
+func kubeletSync() string {
+	if sync := os.Getenv("KEYWARD_NODE_SYNC"); sync != "" {
+		return sync
+	}
+	return "2s"
+}
+
+func (c *cluster) stop(t *testing.T) {
+	t.Helper()
+	if c.up == nil {
+		return
+	}
+	_ = c.up.Process.Signal(os.Interrupt) // fails only when it has already ended
+	if err := c.up.Wait(); err != nil {
+		t.Errorf("an interrupted cluster ends with %v, want success: %s", err, c.stderr.String())
+	}
+	c.up = nil
+}
+
+// load gives the node its images. With KEYWARD_NODE_DIST, those of the products are the released ones in that directory.
+func (c *cluster) load(t *testing.T) {
+	t.Helper()
+	args := []string{"load", "--data-dir", filepath.Join(c.dir, "data")}
+	dist := os.Getenv("KEYWARD_NODE_DIST")
+	if dist != "" {
+		args = append(args, released(t, dist)...)
+	}
+	for image, program := range images {
+		if dist == "" || !strings.HasPrefix(image, "keyward/") || program == "contentserver" {
+			args = append(args, image+"="+bin("static", program))
+		}
+	}
+	if out, err := exec.CommandContext(t.Context(), bin("devcluster"), args...).CombinedOutput(); err != nil {
+		t.Fatalf("devcluster load: %v: %s", err, out)
+	}
+}
+
+// released returns the archives of images that were built for this machine.
+func released(t *testing.T, dist string) []string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(dist, "images.json"))
+	if err != nil {
+		t.Fatalf("%v: make images writes it", err)
+	}
+	var list struct {
+		Images []struct {
+			Platforms []struct{ Platform, Archive string }
+		}
+	}
+	if err := json.Unmarshal(data, &list); err != nil {
+		t.Fatal(err)
+	}
+	var archives []string
+	for _, image := range list.Images {
+		for _, platform := range image.Platforms {
+			if platform.Platform == "linux/"+goruntime.GOARCH {
+				archives = append(archives, filepath.Join(dist, platform.Archive))
+			}
+		}
+	}
+	if len(archives) < 2 {
+		t.Fatalf("%s has %d images for linux/%s", dist, len(archives), goruntime.GOARCH)
+	}
+	return archives
+}
+
+// kubectl runs the cluster's kubectl and returns its output.
+func (c *cluster) kubectl(ctx context.Context, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, bin("devcluster"), append([]string{"kubectl", "--kubeconfig", c.kubeconfig(), "--cache-dir", filepath.Join(c.dir, "kubectl")}, args...)...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, out)
+	}
+	return string(out), nil
+}
+
+func (c *cluster) mustKubectl(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := c.kubectl(t.Context(), args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// apply applies YAML.
+func (c *cluster) apply(t *testing.T, yaml string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "objects.yaml")
+	if err := os.WriteFile(path, []byte(yaml), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c.mustKubectl(t, "apply", "--server-side", "-f", path)
+}
+
+// await repeats a check until it succeeds.
+func await(t *testing.T, what string, check func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	ticker := time.NewTicker(pollInterval)
+	defer ticker.Stop()
+	for {
+		err := check(ctx)
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("waited %s for %s: %v", patience, what, err)
+		case <-ticker.C:
+		}
+	}
+}

@@ -92,7 +92,7 @@ func (o objects) one(t *testing.T, kind, name string) object {
 	return found[0]
 }
 
-// load reads the chart anew, so that a test may change it.
+// load reads the chart again, so that a test may change it.
 func load(t *testing.T) *chartv2.Chart {
 	t.Helper()
 	c, err := loader.Load(chartDir)

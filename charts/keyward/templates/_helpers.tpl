@@ -79,7 +79,7 @@ The first object with what the second sets in it, also false, 0 and "", which me
 {{- end }}
 
 {{/* The account of the manager. */}}
-{{- define "keyward.managerAccount" -}}
+{{- define "keyward.managerIdentity" -}}
 {{- .Values.manager.serviceAccount.name | default "keyward-manager" -}}
 {{- end }}
 

@@ -1,7 +1,10 @@
 package server
 
 import (
+	"bufio"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -48,6 +51,48 @@ func TestDecisionsAreRecorded(t *testing.T) {
 	if status, _, text := do(t, "http://"+off.addresses.Admin.String()+"/v1/decisions"); status != http.StatusNotFound ||
 		!strings.Contains(text, "--admin-token-file") {
 		t.Errorf("without the flag: %d %s", status, text)
+	}
+}
+
+// TestAnnouncedEnd: after GET /drain, clients are asked to leave, and are served like before; without the flag nobody can do that.
+func TestAnnouncedEnd(t *testing.T) {
+	m, key := fakemanager.Start(t), fixture.Mint(t)
+	v := start(t, configFor(t, m, "--accept-drain", "--upstream="+upstream(t, echo)))
+	m.Next().Send(catchUp(key))
+	closes := func() bool {
+		t.Helper()
+		conn, err := net.Dial("tcp", v.addresses.Proxy.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		_, _ = fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: h\r\nX-Api-Key: %s\r\n\r\n", key.Reveal())
+		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = response.Body.Close() }()
+		if response.StatusCode != http.StatusOK {
+			t.Errorf("status %d", response.StatusCode)
+		}
+		return response.Close
+	}
+	if closes() {
+		t.Error("connections close before the end is announced")
+	}
+	if status, _, _ := do(t, "http://"+v.addresses.Admin.String()+"/drain"); status != http.StatusOK {
+		t.Errorf("/drain: %d", status)
+	}
+	if !closes() {
+		t.Error("connections stay open after the end is announced")
+	}
+	if status, _, _ := do(t, "http://"+v.addresses.Admin.String()+"/readyz"); status != http.StatusOK {
+		t.Errorf("it is not ready any more: %d", status)
+	}
+
+	off := start(t, configFor(t, m))
+	if status, _, _ := do(t, "http://"+off.addresses.Admin.String()+"/drain"); status != http.StatusNotFound {
+		t.Errorf("without the flag: %d", status)
 	}
 }
 

@@ -71,6 +71,9 @@ func (s *Server) Serve() error {
 // next request while the connection closes.
 func (s *Server) Drain() { s.draining.Store(true) }
 
+// Resume ends what Drain has begun.
+func (s *Server) Resume() { s.draining.Store(false) }
+
 // Shutdown stops accepting connections, and waits for the requests that are in flight. When ctx ends it cuts them off.
 func (s *Server) Shutdown(ctx context.Context) error {
 	if err := s.server.Shutdown(ctx); err != nil {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/keyward-dev/keyward/test/fakemanager"
 	"github.com/keyward-dev/keyward/test/fixture"
@@ -77,6 +79,37 @@ func TestAnnouncedEnd(t *testing.T) {
 		}
 		return response.Close
 	}
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	transport := &http.Transport{Protocols: protocols}
+	t.Cleanup(transport.CloseIdleConnections)
+	connections := 0 // of HTTP/2
+	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		connections++
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}
+	http2 := func() {
+		t.Helper()
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+v.addresses.Proxy.String()+"/", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("X-Api-Key", key.Reveal())
+		response, err := transport.RoundTrip(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, response.Body)
+		_ = response.Body.Close()
+		if response.ProtoMajor != 2 || response.StatusCode != http.StatusOK {
+			t.Errorf("%s %s", response.Proto, response.Status)
+		}
+	}
+	http2()
+	http2()
+	if connections != 1 {
+		t.Errorf("%d HTTP/2 connections", connections)
+	}
 	if closes() {
 		t.Error("connections close before the end is announced")
 	}
@@ -85,6 +118,13 @@ func TestAnnouncedEnd(t *testing.T) {
 	}
 	if !closes() {
 		t.Error("connections stay open after the end is announced")
+	}
+	deadline, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for http2(); connections == 1; http2() { // the client may not have read yet that it is to leave
+		if deadline.Err() != nil {
+			t.Fatal("the HTTP/2 connection stays open after the end is announced")
+		}
 	}
 	if status, _, _ := do(t, "http://"+v.addresses.Admin.String()+"/readyz"); status != http.StatusOK {
 		t.Errorf("it is not ready any more: %d", status)

@@ -67,7 +67,7 @@ func (s *Server) Serve() error {
 	return nil
 }
 
-// Drain announces the shutdown: HTTP/1.1 clients are asked not to use their connections again, so that none sends its
+// Drain announces the shutdown: clients are asked not to use their connections again, so that none sends its
 // next request while the connection closes.
 func (s *Server) Drain() { s.draining.Store(true) }
 

@@ -116,7 +116,7 @@ func (c *Config) addressFlags(flags *flag.FlagSet) {
 			"accepted nor reported")
 	flags.BoolVar(&c.AcceptDrain, "accept-drain", false,
 		"accept GET /drain at --admin-bind-address, for the preStop hook of a sidecar, which ends after the content server: for five minutes, "+
-			"HTTP/1.1 clients are asked to close their connections after the response")
+			"clients are asked to close their connections after the response")
 	flags.BoolVar(&c.EnvoyAccessLog, "envoy-access-log", false,
 		"accept Envoy's gRPC access log at --grpc-bind-address, and count the bytes of each response to a request that this "+
 			"server has allowed, once; "+

@@ -53,8 +53,8 @@ func newRotating(t *testing.T) *rotating {
 	return r
 }
 
-// settle reconciles until the Rotator waits, and returns for how long.
-func (r *rotating) settle() time.Duration {
+// reconcile reconciles until the Rotator waits, and returns for how long.
+func (r *rotating) reconcile() time.Duration {
 	r.t.Helper()
 	for range 10 {
 		result, err := r.Reconcile(r.t.Context(), request)
@@ -111,7 +111,7 @@ func (r *rotating) requireInjected(bundle []byte) {
 // TestRotatorFillsAndHeals: a Secret that is missing is created, and webhooks that lose the authorities get them again.
 func TestRotatorFillsAndHeals(t *testing.T) {
 	r := newRotating(t)
-	if wait := r.settle(); wait != longest {
+	if wait := r.reconcile(); wait != longest {
 		t.Errorf("it waits %s", wait)
 	}
 	bundle := r.secret().Data[entryBundle]
@@ -124,34 +124,34 @@ func TestRotatorFillsAndHeals(t *testing.T) {
 	if err := r.Client.Update(t.Context(), configuration); err != nil {
 		t.Fatal(err)
 	}
-	r.settle()
+	r.reconcile()
 	r.requireInjected(bundle)
 }
 
 // TestRotatorPublishesFirst: the next authority is in webhooks and with the publisher before it issues anything.
 func TestRotatorPublishesFirst(t *testing.T) {
 	r := newRotating(t)
-	r.settle()
+	r.reconcile()
 	secret := r.secret()
 	before := secret.Data[entryServing]
 	secret.Annotations = map[string]string{AnnotationRenew: "now"}
 	if err := r.Client.Update(t.Context(), secret); err != nil {
 		t.Fatal(err)
 	}
-	if wait := r.settle(); wait != publishedInterval {
+	if wait := r.reconcile(); wait != publishedInterval {
 		t.Errorf("it asks again after %s", wait)
 	}
 	r.clock.Step(10 * day)
-	r.settle()
+	r.reconcile()
 	secret = r.secret()
 	if len(parseBundle(secret.Data[entryBundle])) != 2 || !bytes.Equal(secret.Data[entryServing], before) {
 		t.Fatal("the next authority is not published, or issues certificates already")
 	}
 	r.requireInjected(secret.Data[entryBundle])
 	r.publisher.everywhere = true
-	r.settle()
+	r.reconcile()
 	r.clock.Step(day)
-	r.settle()
+	r.reconcile()
 	if bytes.Equal(r.secret().Data[entryServing], before) {
 		t.Error("the next authority issues no certificate")
 	}

@@ -64,7 +64,7 @@ kind: Pod
 metadata: {name: ` + loadPod + `, namespace: ` + tenantNamespace + `}
 spec:
   automountServiceAccountToken: false
-  dnsConfig: {options: [{name: ndots, value: "1"}]} # the name is complete: one question for each connection
+  dnsConfig: {options: [{name: ndots, value: "1"}]} # the name is complete: one look-up for each connection
   securityContext: {runAsNonRoot: true, runAsUser: 65532, runAsGroup: 65532, fsGroup: 65532, seccompProfile: {type: RuntimeDefault}}
   containers:
     - name: load
@@ -83,8 +83,8 @@ func (c *cluster) rolledOut(t *testing.T, namespace, name string) {
 	c.mustKubectl(t, "-n", namespace, "rollout", "status", "deployment/"+name, "--timeout", patience.String())
 }
 
-// settled waits until also the Pods of before have ended, which serve for some seconds more.
-func (c *cluster) settled(t *testing.T, namespace, name string) {
+// replaced waits until also the Pods of before have ended, which serve for some seconds more.
+func (c *cluster) replaced(t *testing.T, namespace, name string) {
 	t.Helper()
 	c.rolledOut(t, namespace, name)
 	await(t, "the end of earlier Pods of "+name, func(ctx context.Context) error {

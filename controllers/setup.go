@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -75,6 +76,8 @@ type Options struct {
 	UsageStore string
 	// LastUsedResolution is the minimum time between two writes of the last use of a key into its status.
 	LastUsedResolution time.Duration
+	// Traces is where the spans of changes go; nil if they are not traced.
+	Traces trace.TracerProvider
 	// MetricsGroups and MetricsKeys are how many Groups and ApiKeys have metrics of their own.
 	MetricsGroups, MetricsKeys int
 }
@@ -133,6 +136,7 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 	}
 	options.Sync.Patience = syncserver.Patience
 	hub, tracker := publish.NewHub(clock.RealClock{}, options.Sync), usage.NewTracker(clock.RealClock{})
+	hub.TraceTo(options.Traces)
 	seals := &seal.Keeper{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: options.Namespace, Random: rand.Reader}
 	imported := &publish.Imported{}
 	if err := addControllers(mgr, hub, tracker, seals, options); err != nil {
@@ -170,7 +174,7 @@ func addControllers(mgr ctrl.Manager, hub *publish.Hub, tracker *usage.Tracker, 
 	keyMetrics := &apikey.KeyMetrics{Reader: mgr.GetCache(), Clock: clock.RealClock{}, Keys: options.MetricsKeys}
 	for _, runnable := range []manager.Runnable{seals, memory, keyMetrics} {
 		if err := mgr.Add(runnable); err != nil {
-			return fmt.Errorf("adding the manager's secret and memory: %w", err)
+			return fmt.Errorf("adding the manager's secret, memory and metrics: %w", err)
 		}
 	}
 	recorder := conditions.Clipped(mgr.GetEventRecorder("keyward"))

@@ -37,6 +37,7 @@ import (
 	"github.com/keyward-dev/keyward/server/options"
 	"github.com/keyward-dev/keyward/server/store"
 	"github.com/keyward-dev/keyward/server/syncclient"
+	"github.com/keyward-dev/keyward/server/tracing"
 	"github.com/keyward-dev/keyward/server/usage"
 )
 
@@ -87,6 +88,7 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 		authorizer.WithThrottle(throttle.New(config.Throttle)), authorizer.WithMeter(s.usage), authorizer.WithRates(s.rates),
 		authorizer.WithQuota(s.quotas),
 		authorizer.WithReading(config.Reading), authorizer.WithSearches(search.New(searches, registry)),
+		authorizer.WithTracer(tracing.New(config.Tracing)),
 	}
 	if config.AdminTokenFile != "" {
 		if _, err := adminapi.ReadToken(config.AdminTokenFile); err != nil {
@@ -136,9 +138,9 @@ func (s *Server) openIntegrations(a *authorizer.Authorizer) error {
 	if err != nil {
 		return err
 	}
+	s.registry.MustRegister(&certificates{own: secure, authorityFile: s.config.Sync.CAFile})
 	mux := http.NewServeMux()
 	fastPath := forwardauth.Register(mux, a, clients)
-	s.registry.MustRegister(&certificates{own: secure, authorityFile: s.config.Sync.CAFile})
 	verify.Register(mux, a, clients)
 	awsauthorizer.Register(mux, a, clients)
 	front, err := listenHTTP(listenerConfig{

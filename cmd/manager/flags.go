@@ -18,6 +18,8 @@ type settings struct {
 	controllers.Options
 
 	configFile  string
+	endpoint    string  // of an OpenTelemetry collector
+	ratio       float64 // of the traces that are sampled
 	logLevel    zapcore.Level
 	showVersion bool
 }
@@ -33,6 +35,10 @@ func parseFlags() (*settings, error) {
 	flag.BoolVar(&s.LeaderElect, "leader-elect", true, "let one of several replicas lead")
 	flag.StringVar(&s.CertDir, "cert-dir", "/var/run/keyward/certs", "where the Secret keyward-certs is mounted")
 	flag.StringVar(&s.configFile, "config", "", "YAML file with the catalogue of tiers, docs/tiers.md; without it the built-in one")
+	flag.StringVar(&s.endpoint, "otlp-endpoint", "",
+		"URL of an OpenTelemetry collector that receives traces over OTLP, such as http://collector:4318; default from "+
+			"OTEL_EXPORTER_OTLP_ENDPOINT; without either nothing is traced")
+	flag.Float64Var(&s.ratio, "trace-sample-ratio", 1, "how many of the traces of changes are sampled, from 0 to 1")
 	flag.TextVar(&s.logLevel, "log-level", zapcore.InfoLevel, "debug, info or error")
 	flag.Parse()
 	if s.showVersion {
@@ -78,19 +84,22 @@ func (s *settings) addUsageFlags() {
 			"in that time")
 	flag.IntVar(&s.MetricsGroups, "metrics-groups", 100,
 		"how many Groups, those with the most requests, have metrics of their own; the others share one")
+	flag.IntVar(&s.MetricsKeys, "metrics-keys", 100,
+		"how many ApiKeys, those that end soonest without a rotation before, have a metric of their own")
 }
 
 // complete checks the settings, and adds what is in files and in the environment.
 func (s *settings) complete() (err error) {
 	if s.configFile != "" {
 		if s.Tiers, err = tier.Load(s.configFile); err != nil {
-	flag.IntVar(&s.MetricsKeys, "metrics-keys", 100,
-		"how many ApiKeys, those that end soonest without a rotation before, have a metric of their own")
 			return err
 		}
 	}
 	if s.UsageStore == "" {
 		s.UsageStore = os.Getenv("KEYWARD_USAGE_STORE") // not as the flag's default, which --help prints
+	}
+	if !(s.ratio >= 0 && s.ratio <= 1) {
+		return fmt.Errorf("--trace-sample-ratio: write a number from 0 to 1, such as 0.01 for one trace in a hundred")
 	}
 	if s.SyncStreams < 1 {
 		return fmt.Errorf("--sync-streams-per-account: write a number such as %d", syncserver.DefaultStreams)

@@ -12,7 +12,9 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	"time"
 
+	"github.com/keyward-dev/keyward/cmd/tracing"
 	"github.com/keyward-dev/keyward/server"
 	"github.com/keyward-dev/keyward/server/gctuner"
 	"github.com/keyward-dev/keyward/server/options"
@@ -44,6 +46,12 @@ func run() int {
 	}
 
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: config.LogLevel}))
+	flush, err := trace(&config, log)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "validator:", err)
+		return exitUsage
+	}
+	defer flush()
 	validator, err := server.New(config, log)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "validator:", err)
@@ -59,6 +67,29 @@ func run() int {
 		return exitFailure
 	}
 	return 0
+}
+
+// flushTimeout is how long the last spans may take to be exported.
+const flushTimeout = 5 * time.Second
+
+// trace has spans exported, if that is wanted. The function that it returns exports the last ones.
+func trace(config *options.Config, log *slog.Logger) (flush func(), err error) {
+	provider, shutdown, err := tracing.Start(context.Background(), tracing.Config{
+		Service: "keyward-validator", Version: versionText(), Instance: config.Sync.Instance,
+		Endpoint: config.OTLPEndpoint, Ratio: config.Tracing.Ratio,
+		Failed: func(err error) { log.Warn("cannot export traces", slog.Any("error", err)) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	config.Tracing.Provider = provider
+	return func() {
+		ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
+		defer cancel()
+		if err := shutdown(ctx); err != nil {
+			log.Warn("cannot export the last traces", slog.Any("error", err))
+		}
+	}, nil
 }
 
 func versionText() string {

@@ -63,10 +63,10 @@ func TestCommandLine(t *testing.T) {
 
 // process is a separate validator process, and where it serves.
 type process struct {
-	cmd  *exec.Cmd
-	http string
-	logs *bytes.Buffer // complete after wait
-	read chan struct{}
+	cmd         *exec.Cmd
+	http, proxy string
+	logs        *bytes.Buffer // complete after wait
+	read        chan struct{}
 }
 
 func launch(t *testing.T, m *fakemanager.Manager, dir string) *process {
@@ -93,30 +93,36 @@ func start(t *testing.T, cmd *exec.Cmd) *process {
 		t.Fatal(err)
 	}
 	p := &process{cmd: cmd, logs: &bytes.Buffer{}, read: make(chan struct{})}
-	addresses := make(chan string, 1)
+	addresses := make(chan [2]string, 1)
 	go func() {
 		defer close(p.read)
 		lines := bufio.NewScanner(io.TeeReader(stderr, p.logs))
 		for lines.Scan() {
 			var line struct {
-				Msg  string
-				HTTP struct {
-					IP   string
-					Port json.Number
-				}
+				Msg         string
+				HTTP, Proxy address
 			}
 			if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "serving" {
-				addresses <- "http://" + line.HTTP.IP + ":" + line.HTTP.Port.String()
+				addresses <- [2]string{line.HTTP.url(), line.Proxy.url()}
 			}
 		}
 	}()
 	select {
-	case p.http = <-addresses:
+	case serving := <-addresses:
+		p.http, p.proxy = serving[0], serving[1]
 	case <-p.read:
 		t.Fatalf("it did not start: %s", p.logs)
 	}
 	return p
 }
+
+// address is one as the log has it.
+type address struct {
+	IP   string
+	Port json.Number
+}
+
+func (a address) url() string { return "http://" + a.IP + ":" + a.Port.String() }
 
 func (p *process) end(t *testing.T, signal syscall.Signal) {
 	t.Helper()

@@ -5,6 +5,7 @@ import (
 	"sort"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -61,6 +62,7 @@ type change struct {
 	deadline time.Time // after which the Hub no longer waits; zero is never
 	expired  []server
 	done     bool
+	span     trace.Span // nil if it is not traced
 }
 
 func newTracking() tracking {
@@ -107,8 +109,6 @@ func (h *Hub) Enforcement(subject Subject, recordID string) Enforcement {
 	return p
 }
 
-// Forget drops what is kept about a record that was deleted.
-func (h *Hub) Forget(ref Ref) {
 // Unenforced returns how many records have a latest change that servers are still waited for, and how many have one that some
 // server has not acknowledged, and is no longer waited for.
 func (h *Hub) Unenforced() (pending, missed int) {
@@ -122,10 +122,13 @@ func (h *Hub) Unenforced() (pending, missed int) {
 	return len(h.tracking.latest), missed
 }
 
+// Forget drops what is kept about a record that was deleted.
+func (h *Hub) Forget(ref Ref) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if c := h.tracking.latest[ref]; c != nil {
 		c.done = true
+		c.superseded()
 		delete(h.tracking.latest, ref)
 	}
 	delete(h.tracking.results, ref)
@@ -133,16 +136,21 @@ func (h *Hub) Unenforced() (pending, missed int) {
 
 // track tracks the latest change of a record; an earlier one no longer matters.
 func (h *Hub) track(subject Subject, revision uint64, at, deadline time.Time) *change {
-	delete(h.tracking.results, subject.Ref)
-	if earlier := h.tracking.latest[subject.Ref]; earlier != nil {
-		earlier.done = true
-	}
 	c := &change{Subject: subject, revision: revision, at: at, deadline: deadline}
-	h.tracking.latest[subject.Ref] = c
+	h.follow(c)
+	return c
+}
+
+func (h *Hub) follow(c *change) {
+	delete(h.tracking.results, c.Ref)
+	if earlier := h.tracking.latest[c.Ref]; earlier != nil {
+		earlier.done = true
+		earlier.superseded()
+	}
+	h.tracking.latest[c.Ref] = c
 	h.tracking.insert(c)
 	h.evaluate(c)
 	h.scheduleDeadline(c)
-	return c
 }
 
 // evaluateAfter evaluates the open changes after the revision: some may have come into force.
@@ -178,6 +186,7 @@ func (h *Hub) evaluate(c *change) {
 		latency.Observe(enforcement.Latency.Seconds())
 	}
 	c.done = true
+	c.endTrace(h.clock.Now(), enforcement)
 	delete(h.tracking.latest, c.Ref)
 	h.tracking.results[c.Ref] = result{enforcement, c}
 	if len(enforcement.Expired) > 0 {

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/proto"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
@@ -80,6 +81,7 @@ type Hub struct {
 	tracking      tracking
 	withheld      withheld
 	notify        func(Subject)
+	tracer        trace.Tracer // nil if changes are not traced
 }
 
 type groupEntry struct {
@@ -291,7 +293,9 @@ func (h *Hub) changed(subject Subject) {
 		sub.changed(subject.Ref, subject.Group)
 	}
 	if h.isOpen() {
-		h.track(subject, h.revision, h.clock.Now(), h.deadline())
+		c := &change{Subject: subject, revision: h.revision, at: h.clock.Now(), deadline: h.deadline()}
+		h.beginTrace(c, h.tracking.latest[subject.Ref])
+		h.follow(c)
 	}
 }
 

@@ -184,6 +184,7 @@ func (s *Subscription) Ack(revision uint64) bool {
 		s.unacked = s.hub.clock.Now()
 	}
 	s.signal() // the window may have room now
+	s.hub.traceAck(s, before, revision)
 	s.hub.evaluateBetween(before, revision)
 	return true
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/keyward-dev/keyward/server/authorizer/search"
 	"github.com/keyward-dev/keyward/server/authorizer/throttle"
 	"github.com/keyward-dev/keyward/server/decision"
+	"github.com/keyward-dev/keyward/server/tracing"
 )
 
 // Authorizer decides on one snapshot. It is safe for concurrent use.
@@ -32,6 +33,7 @@ type Authorizer struct {
 	reading    routing.Reading
 	tallies    *tallies
 	attempts   *prometheus.CounterVec
+	tracer     *tracing.Tracer
 }
 
 // Request is a request as an integration knows it.
@@ -42,6 +44,9 @@ type Request struct {
 	Client netip.Addr
 	// ID identifies the request in logs.
 	ID string
+
+	// Trace is the trace that the request continues, if requests are traced.
+	Trace tracing.Parent
 }
 
 // Result is what an integration has to respond.
@@ -87,6 +92,9 @@ func WithMeter(m Meter) Option { return func(a *Authorizer) { a.meter = m } }
 // WithRates enforces rate limits.
 func WithRates(l *ratelimit.Limiter) Option { return func(a *Authorizer) { a.rates = l } }
 
+// WithTracer makes a span of every request.
+func WithTracer(t *tracing.Tracer) Option { return func(a *Authorizer) { a.tracer = t } }
+
 // Quota counts what groups use.
 type Quota interface {
 	// Spend counts a request that is allowed otherwise. If the quota denies it, Spend returns why, and for how long, if that
@@ -120,6 +128,9 @@ func New(snapshot decision.Snapshot, now func() time.Time, log *slog.Logger, met
 	return a
 }
 
+// Traced reports whether requests are traced.
+func (a *Authorizer) Traced() bool { return a.tracer != nil }
+
 // Integration is the Authorizer as one integration uses it.
 type Integration struct {
 	authorizer *Authorizer
@@ -139,18 +150,28 @@ func (a *Authorizer) Integration(name string) *Integration {
 }
 
 // Decide decides the request as of now.
-func (i *Integration) Decide(ctx context.Context, request *Request) Result {
+func (i *Integration) Decide(ctx context.Context, request *Request) (result Result) {
+	if i.authorizer.tracer != nil {
+		i.decideTraced(ctx, request, &result)
+	} else {
+		i.decide(ctx, request, &result)
+	}
+	return result
+}
+
+// decide fills in a result that is empty: to return it would copy it once more.
+func (i *Integration) decide(ctx context.Context, request *Request, result *Result) {
 	now := i.authorizer.now()
 	request.Reading = i.authorizer.reading
 	if request.Credential.Form == decision.Foreign && i.authorizer.recognizer != nil {
 		i.authorizer.recognizer.Recognize(&request.Credential)
 	}
-	result := Result{Decision: decision.Begin(i.authorizer.snapshot, &request.Request, now)}
+	*result = Result{Decision: decision.Begin(i.authorizer.snapshot, &request.Request, now)}
 	if result.Code == decision.Preflight {
-		i.finish(ctx, request, &result, now) // the preflight may become a failed attempt
+		i.finish(ctx, request, result, now) // the preflight may become a failed attempt
 	}
 	if result.Allowed() && i.authorizer.rates != nil {
-		i.limit(&result, now)
+		i.limit(result, now)
 	}
 	if result.Allowed() && i.authorizer.quota != nil {
 		result.Code, result.RetryAfter = i.authorizer.quota.Spend(ctx, result.Group, now)
@@ -159,20 +180,19 @@ func (i *Integration) Decide(ctx context.Context, request *Request) Result {
 		i.authorizer.meter.Used(result.Key.ID, result.Group, &request.Request, now, result.Retiring, request.Client)
 	}
 	if result.Code.FailedAttempt() {
-		i.failed(request, &result, now)
+		i.failed(request, result, now)
 	}
 	if !result.Allowed() {
-		i.finish(ctx, request, &result, now)
+		i.finish(ctx, request, result, now)
 	}
 	i.tally.note(result.Code, time.Since(now)) // a third reading of the clock would be expensive
 	if i.authorizer.recorder != nil {
-		recorded := result // a copy, so that only a result that is recorded is on the heap
+		recorded := *result // a copy, so that only a result that is recorded is on the heap
 		i.authorizer.recorder.Record(i.name, now, request, &recorded)
 	}
 	if i.authorizer.log.Enabled(ctx, slog.LevelDebug) {
-		i.logDecision(ctx, request, result)
+		i.logDecision(ctx, request, *result)
 	}
-	return result
 }
 
 // finish searches other groups, if that is left to do. It skips the search, and accepts any group that allows the origin, for

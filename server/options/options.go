@@ -19,6 +19,7 @@ import (
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 	"github.com/keyward-dev/keyward/server/store"
 	"github.com/keyward-dev/keyward/server/syncclient"
+	"github.com/keyward-dev/keyward/server/tracing"
 )
 
 // Config is how a validator runs.
@@ -47,6 +48,11 @@ type Config struct {
 
 	Sync  syncclient.Config
 	Store store.Config
+
+	// OTLPEndpoint is where spans are exported to, beside the environment variables of OpenTelemetry. Whoever exports them
+	// sets the Provider of Tracing.
+	OTLPEndpoint string
+	Tracing      tracing.Config
 
 	ShutdownDelay   time.Duration
 	ShutdownTimeout time.Duration
@@ -85,6 +91,7 @@ func Parse(args []string, hostname string, usage io.Writer) (Config, error) {
 		"how `long` to continue to serve after SIGTERM, reporting not ready, until load balancers send no more requests (default 5s)")
 	duration(flags, &c.ShutdownTimeout, "shutdown-timeout", 20*time.Second,
 		"how `long` requests in flight may take after that (default 20s)")
+	c.traceFlags(flags)
 	flags.TextVar(&c.LogLevel, "log-level", slog.LevelInfo, "`level` of the log: debug, info, warn or error")
 	flags.BoolVar(&c.Version, "version", false, "print the version and exit")
 
@@ -201,6 +208,8 @@ func (c *Config) check() error {
 			"configuration of the other integrations")
 	case c.Store.DenyStale && c.Store.MaxStaleness == 0:
 		return errors.New("--on-stale=deny: give the time with --max-staleness, such as --max-staleness=1h")
+	case !(c.Tracing.Ratio >= 0 && c.Tracing.Ratio <= 1):
+		return errors.New("--trace-sample-ratio: write a number from 0 to 1, such as 0.01 for one trace in a hundred")
 	default:
 		return c.Listeners.check()
 	}

@@ -85,6 +85,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	request := event.request(h.clients)
 	request.TrustedProject = project
+	request.Trace.Headers = r.Header // the Lambda's
 	result := h.integration.Decide(r.Context(), &request)
 
 	w.Header().Set(httpapi.HeaderRequestID, request.ID)

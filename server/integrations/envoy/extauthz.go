@@ -73,6 +73,7 @@ func (s *Server) respond(ctx context.Context, q *checkRequest) *checkResponse {
 		ID:      httpapi.RequestID(q.Header[httpapi.HeaderRequestID]...),
 	}
 	q.request.TrustedProject, q.request.NeedsHost = q.project, true
+	q.request.Trace.Headers = q.Header // Envoy passes on what the client sent, unless it traces itself
 
 	result := s.integration.Decide(ctx, &q.request)
 	if result.Allowed() {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
+	"github.com/keyward-dev/keyward/server/tracing"
 )
 
 // The tags of fields: the number, and the type in which it is encoded.
@@ -77,9 +78,9 @@ const (
 	entryRaw   = 3<<3 | typeBytes
 )
 
-// decisive are the headers that decisions depend on.
+// decisive are the headers that decisions depend on, and those of the trace.
 var decisive = httpapi.NewNames(append([]string{httpapi.HeaderRequestID, clientaddr.HeaderXForwardedFor,
-	clientaddr.HeaderForwarded}, httpapi.Decisive...)...)
+	clientaddr.HeaderForwarded, tracing.HeaderParent, tracing.HeaderState}, httpapi.Decisive...)...)
 
 // parse reads a CheckRequest. It returns false if protobuf has to read the message; then part of it has been read.
 func (q *checkRequest) parse(message string) bool {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
+	"github.com/keyward-dev/keyward/server/tracing"
 )
 
 // FastPath responds to the requests that proxies send all the time, as the handlers do, for servers that need no
@@ -17,8 +18,12 @@ type FastPath struct {
 	names    *httpapi.Names
 }
 
-func newFastPath() *FastPath {
+// newFastPath returns a FastPath without handlers.
+func newFastPath(traced bool) *FastPath {
 	names := append([]string{httpapi.HeaderRequestID, clientaddr.HeaderXForwardedFor, clientaddr.HeaderForwarded}, httpapi.Decisive...)
+	if traced {
+		names = append(names, tracing.HeaderParent, tracing.HeaderState)
+	}
 	for _, d := range proxyProfiles {
 		for _, name := range []string{d.method, d.host, d.uri, d.address} {
 			if name != "" && name != clientaddr.HeaderXForwardedFor {

@@ -36,11 +36,13 @@ import (
 	"bytes"
 	"context"
 	"net/http"
+	"net/netip"
 	"strconv"
 
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
+	"github.com/keyward-dev/keyward/server/tracing"
 )
 
 const (
@@ -54,7 +56,7 @@ const (
 // Register adds all proxy profiles to a mux, and returns the fast path, which responds to simple requests without the
 // mux.
 func Register(mux *http.ServeMux, auth *authorizer.Authorizer, clients *clientaddr.Resolver) *FastPath {
-	fastPath := newFastPath()
+	fastPath := newFastPath(auth.Traced())
 	for _, d := range proxyProfiles {
 		h := &handler{proxyProfile: d, integration: auth.Integration(d.integration), clients: clients, addresses: d.addresses(clients)}
 		fastPath.handlers[d.path] = h
@@ -122,6 +124,9 @@ func (h *handler) respond(ctx context.Context, e *requestContext, response *http
 	e.request = authorizer.Request{Request: httpapi.NewRequest(e.Header, asked.method, asked.host, path, rawQuery),
 		Client: asked.client, ID: requestID}
 	e.request.TrustedProject, e.request.NeedsHost = project, true
+	if h.integration.Traced() {
+		e.request.Trace = h.parent(e.Peer, e.Header)
+	}
 
 	result := h.integration.Decide(ctx, &e.request)
 	if !result.Allowed() {
@@ -136,6 +141,11 @@ func (h *handler) respond(ctx context.Context, e *requestContext, response *http
 	response.Headers = append(response.Headers, httpapi.RateLimit(result.Rates)...)
 	response.Headers = httpapi.Caching(response.Headers, result.Decision)
 	response.Headers = append(response.Headers, httpapi.Header{Name: httpapi.HeaderVary, Value: httpapi.Vary(&e.request.Request)}, noStore)
+}
+
+// parent is the trace that a request continues, if the proxy passes it on.
+func (h *handler) parent(peer netip.Addr, headers http.Header) tracing.Parent {
+	return tracing.Parent{Headers: headers, Trusted: h.clients.Trusts(peer)}
 }
 
 var noStore = httpapi.Header{Name: "Cache-Control", Value: "no-store"}

@@ -30,6 +30,9 @@ func (h *handler) respondToPreflight(w http.ResponseWriter, r *http.Request) {
 		ID:      requestID,
 	}
 	request.TrustedProject, request.NeedsHost = r.PathValue(parameterProject), true
+	if h.integration.Traced() {
+		request.Trace = h.parent(clientaddr.Peer(r.RemoteAddr), r.Header)
+	}
 	result := h.integration.Decide(r.Context(), &request)
 	if result.Allowed() {
 		httpapi.NewProblem(http.StatusBadRequest, "preflight_expected", "Not a preflight",

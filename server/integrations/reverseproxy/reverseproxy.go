@@ -21,6 +21,7 @@ import (
 	"github.com/keyward-dev/keyward/server/http1"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
+	"github.com/keyward-dev/keyward/server/tracing"
 )
 
 const (
@@ -133,7 +134,7 @@ func (b *buffers) Put(buffer []byte) { b.pool.Put((*[copyBuffer]byte)(buffer)) }
 // passed is the context key of the *passage, which carries data through the proxy beside the request.
 type passed struct{}
 
-// passage is the context of a request that is allowed. It does not change.
+// passage is the context of a request that is allowed. Only its upstreamSpan changes.
 type passage struct {
 	context.Context
 
@@ -146,6 +147,8 @@ type passage struct {
 	private   bool             // no shared cache may keep the response
 	cors      []httpapi.Header // to set in the upstream's response unless it supports CORS itself
 	rates     []httpapi.Header // to add to it
+
+	span, upstreamSpan tracing.Span // of the request, and of the one to the upstream, which rewrite sets
 }
 
 // Value implements context.Context.
@@ -171,7 +174,13 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		ID:      httpapi.RequestID(r.Header[httpapi.HeaderRequestID]...),
 	}
 	request.TrustedProject, request.NeedsHost = h.config.Project, true
-	result := h.integration.Decide(r.Context(), &request)
+	ctx, span := r.Context(), tracing.Span{}
+	if h.integration.Traced() {
+		trusted := h.config.Clients.Trusts(clientaddr.Peer(r.RemoteAddr))
+		ctx, span = h.integration.Trace(ctx, r.Method, tracing.Parent{Headers: r.Header, Trusted: trusted})
+		defer span.End()
+	}
+	result := h.integration.Decide(ctx, &request)
 	if !result.Allowed() {
 		w.Header().Set(httpapi.HeaderRequestID, request.ID)
 		closeUnread(w.Header(), r)
@@ -186,8 +195,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w = http1.Stream(w, r)
 	p := &passage{
-		Context:   r.Context(),
+		Context:   ctx,
 		requestID: request.ID,
+		span:      span,
 		target:    target,
 		upgrade:   wantsUpgrade(r),
 		upstream:  httpapi.UpstreamHeaders(result.Decision, request.ID),
@@ -204,6 +214,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	defer func() {
+		p.upstreamSpan.End()
 		if reason := recover(); reason != nil { // the response is cut off: bytes that were counted are sent nevertheless
 			_ = http.NewResponseController(w).Flush() // the client may have gone
 			panic(reason)
@@ -249,6 +260,9 @@ func (h *handler) rewrite(r *httputil.ProxyRequest) {
 	h.config.Stripping.Strip(r.Out.Header, trusted)
 	h.setForwarded(r, trusted)
 	httpapi.Set(r.Out.Header, p.upstream)
+	if h.integration.Traced() {
+		p.upstreamSpan = h.integration.TraceUpstream(p, r.Out.Header)
+	}
 }
 
 // wantsUpgrade reports whether the client wants to change the protocol, also to an empty name: if one reader sees an
@@ -269,6 +283,9 @@ func closeUnread(header http.Header, r *http.Request) {
 // whose headers do not survive an informational response.
 func modifyResponse(response *http.Response) error {
 	p := passageOf(response.Request)
+	p.span.Respond(response.StatusCode)
+	p.upstreamSpan.Respond(response.StatusCode)
+	p.upstreamSpan.End()
 	p.mark(response.Header)
 	if response.StatusCode != http.StatusSwitchingProtocols && (p.upgrade || p.bodyLeft()) {
 		response.Header.Set(headerConnection, connectionClose)
@@ -316,6 +333,8 @@ func (p *passage) mark(header http.Header) {
 // upstreamFailed responds instead of an upstream that failed.
 func (h *handler) upstreamFailed(w http.ResponseWriter, r *http.Request, err error) {
 	p := passageOf(r)
+	p.upstreamSpan.Fail("no response")
+	p.span.Fail("no response of the upstream")
 	p.mark(w.Header())
 	if p.upgrade || p.bodyLeft() {
 		w.Header().Set(headerConnection, connectionClose)

@@ -51,6 +51,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		request.ID = httpapi.RequestID(r.Header[httpapi.HeaderRequestID]...)
 	}
 	w.Header().Set(httpapi.HeaderRequestID, request.ID)
+	request.Trace.Headers = r.Header // the app's own trace
 	result := h.integration.Decide(r.Context(), &request)
 	verdict := newVerdict(result)
 	verdict.RequestID = request.ID

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs the proxies that config/gateways is tested with, the browser that reads their responses, the Redis that stores
-# usage, and the content servers that read what proxies forward (test/gateways), where packages are available and we have
-# the right to install them. Their services are not started: the tests run them with their own ports and configurations.
+# usage, promtool, which tests alerts, and the content servers that read what proxies forward (test/gateways), where packages
+# are available and we have the right to install them. Their services are not started: the tests run them with their own ports and
+# configurations.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,6 +13,7 @@ need() { # PROGRAM PACKAGE
 for program in nginx haproxy caddy chromium redis-server; do
 	need "$program" "$program"
 done
+need promtool prometheus # for test/monitoring; without a service
 need php php-cli
 need node nodejs
 need python3 python3-minimal

@@ -51,6 +51,7 @@ var readers = map[string]func(file, text string, v *vocabulary) ([]finding, erro
 func isGenerated(file, text string) bool {
 	head, _, _ := strings.Cut(text, "\npackage ")
 	return strings.HasPrefix(file, "config/crd/bases/") || strings.HasPrefix(file, "charts/keyward/templates/crds/") ||
+		strings.HasPrefix(file, "charts/keyward/files/") ||
 		strings.HasSuffix(file, ".go") && strings.Contains(head, "DO NOT EDIT.")
 }
 

@@ -94,7 +94,7 @@ func TestAPIServerAccepts(t *testing.T) {
 	}
 }
 
-// ensureNamespace creates a namespace, with the label that people are told to set.
+// ensureNamespace creates a namespace, with the label of Pod Security.
 func (c *cluster) ensureNamespace(t *testing.T, name string) {
 	t.Helper()
 	if name == "" {
@@ -118,18 +118,18 @@ func (c *cluster) tryPod(t *testing.T, deployment object) error {
 	if class != "" && !strings.HasPrefix(class, "system-") {
 		return fmt.Errorf("its class %s does not exist in tests", class)
 	}
-	account := object{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": map[string]any{
+	identity := object{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": map[string]any{
 		"name": pod.text("spec", "serviceAccountName"), "namespace": deployment.namespace(),
 	}}
-	if err := c.apply(t.Context(), account); err != nil {
+	if err := c.apply(t.Context(), identity); err != nil {
 		return err
 	}
-	accounts, err := c.resource(account)
+	identities, err := c.resource(identity)
 	if err != nil {
 		return err
 	}
 	defer func() { // Helm would not take it over
-		if err := accounts.Delete(t.Context(), account.name(), metav1.DeleteOptions{}); err != nil {
+		if err := identities.Delete(t.Context(), identity.name(), metav1.DeleteOptions{}); err != nil {
 			t.Error(err)
 		}
 	}()

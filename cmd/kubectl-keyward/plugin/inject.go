@@ -22,6 +22,10 @@ import (
 	"github.com/keyward-dev/keyward/internal/inject"
 )
 
+// applyCommand applies what is printed. It has a field manager of its own: an apply removes the fields that the same manager has
+// applied before and does not any more, and kubectl's default is the manager of whole manifests.
+const applyCommand = "kubectl apply --server-side --field-manager=keyward-inject -f -"
+
 // injection is what the command line says of a sidecar.
 type injection struct {
 	workload             string
@@ -48,8 +52,9 @@ func (a *app) inject() *cobra.Command {
 		Short: "Print what puts a validation server in front of a workload, as a sidecar: labels, annotations and its Role",
 		Long: `Print what puts a validation server in front of a workload, as a sidecar: labels, annotations and its Role.
 
-Nothing is changed. Apply the output, or add it to your manifests. What needs attention is on standard error.`,
-		Example: `  kubectl keyward -n acme inject --for deploy/content --group acme | kubectl apply --server-side -f -
+Nothing is changed. Apply the output, with a field manager of its own, or add it to your manifests. What needs attention is on
+standard error.`,
+		Example: `  kubectl keyward -n acme inject --for deploy/content --group acme | ` + applyCommand + `
   kubectl keyward -n acme inject --for sts/content --group tenants/acme --upstream-port http --project marketing`,
 		Args: noArguments,
 		PreRunE: func(*cobra.Command, []string) error {
@@ -77,9 +82,13 @@ func (a *app) printInjection(ctx context.Context, s *session, wanted *injection)
 	if err != nil {
 		return err
 	}
-	template, err := s.template(ctx, kind, name)
+	object, template, err := s.workload(ctx, kind, name)
 	if err != nil {
 		return err
+	}
+	if _, has := object.GetAnnotations()[corev1.LastAppliedConfigAnnotation]; has {
+		a.narrate("  kubectl will warn that it could not re-apply the configuration of %s %s, which changes nothing. To avoid that, add the "+
+			"label and the annotations to its manifest.", kind.kind, name)
 	}
 	namespace := &corev1.Namespace{}
 	if err := s.Get(ctx, client.ObjectKey{Name: s.namespace}, namespace); err != nil {
@@ -205,5 +214,5 @@ func (a *app) printDocuments(documents []any) error {
 		}
 		all = append(all, string(text))
 	}
-	return a.print(list, func(p *page) { p.WriteString(strings.Join(all, "---\n")) })
+	return a.print(list, func(p *page) { p.WriteString("# " + applyCommand + "\n" + strings.Join(all, "---\n")) })
 }

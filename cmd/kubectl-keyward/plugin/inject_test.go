@@ -69,7 +69,7 @@ func applied(t *testing.T, documents string) {
 		if err := decoder.Decode(object); err != nil {
 			t.Fatal(err)
 		}
-		err := admin.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(object), client.FieldOwner("kubectl"))
+		err := admin.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(object), client.FieldOwner("keyward-inject"))
 		if err != nil {
 			t.Fatalf("%s: %v", object.GetKind(), err)
 		}
@@ -95,12 +95,15 @@ func TestInject(t *testing.T) {
 		t.Errorf("%+v", template)
 	}
 
-	create(t, deployment("inject", func(d *appsv1.Deployment) { d.Name = "other" }))
+	create(t, deployment("inject", func(d *appsv1.Deployment) {
+		d.Name, d.Annotations = "other", map[string]string{corev1.LastAppliedConfigAnnotation: "{}"}
+	}))
 	list := read[struct {
 		Kind  string
 		Items []map[string]any
 	}](t, keyward(t, "", "inject", "-n", "inject", "--for", "deployment/other", "--group", "tenants/globex", "-o", "json").
-		expect(t, 0, "! There is no Group tenants/globex."))
+		expect(t, 0, "! There is no Group tenants/globex.",
+			"could not re-apply the configuration of Deployment other"))
 	if list.Kind != "List" || len(list.Items) != 3 || fmt.Sprint(list.Items[1]["metadata"]) !=
 		"map[name:keyward-validator-globex-inject-content namespace:tenants]" {
 		t.Errorf("%+v", list)

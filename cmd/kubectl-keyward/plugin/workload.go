@@ -55,12 +55,12 @@ func parseWorkload(text string) (*workloadKind, string, error) {
 	return nil, "", usagef("--for: write a workload such as deploy/content, sts/content, ds/content or cronjob/content")
 }
 
-// template reads the pod template of a workload.
-func (s *session) template(ctx context.Context, kind *workloadKind, name string) (*corev1.PodTemplateSpec, error) {
+// workload reads a workload, and its pod template.
+func (s *session) workload(ctx context.Context, kind *workloadKind, name string) (client.Object, *corev1.PodTemplateSpec, error) {
 	object, template := kind.read()
 	resource := kind.names[len(kind.names)-1]
 	err := s.read(ctx, name, object, kind.kind, fmt.Sprintf("kubectl -n %s get %s", s.namespace, resource))
-	return template, err
+	return object, template, err
 }
 
 // patchOf returns the object with nothing but what is to be added to its pod template, for a server-side apply.

@@ -7,17 +7,22 @@ SHELL := bash
 
 ROOT := $(abspath $(dir $(lastword $(MAKEFILE_LIST))))
 BIN := $(ROOT)/bin
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+# What everything that is built says about itself: programs, images, metrics and the chart.
+VERSION ?= $(shell $(ROOT)/hack/version.sh)
+REVISION ?= $(shell git -C $(ROOT) describe --always --abbrev=40 --dirty --exclude '*' 2>/dev/null || echo unknown)
+# The time of everything that is released, in place of the time of the build.
+SOURCE_DATE_EPOCH ?= $(shell git -C $(ROOT) log -1 --format=%ct 2>/dev/null || echo 0)
 FUZZTIME ?= 60s
 SOAK ?= 1h
 # Without tables for debuggers, which are a third of a program. Stack traces do not need them.
-LDFLAGS := -s -w -X main.version=$(VERSION)
+STAMP := github.com/keyward-dev/keyward/internal/version
+LDFLAGS = -s -w -X $(STAMP).version=$(VERSION) -X $(STAMP).revision=$(REVISION)
 
 # The race detector needs a C compiler; tests run without it where there is none.
 RACE := $(if $(shell command -v $(or $(CC),gcc) || command -v clang),-race)
 
 # Other modules of this repository, to lint.
-MODULES := hack/devcluster hack/tools/lint hack/tools/dashboards test/chart
+MODULES := hack/devcluster hack/release hack/tools/lint hack/tools/dashboards test/chart
 
 # One clear line instead of a compiler error.
 GO_WANTED := $(shell sed -n 's/^go //p' $(ROOT)/go.mod)
@@ -59,7 +64,27 @@ clean: ## Remove what make run keeps in .local: data, keys and logs
 
 .PHONY: distclean
 distclean: clean ## Remove the built programs and tools, too
-	rm -rf bin
+	rm -rf bin dist
+
+##@ Release
+
+PLATFORMS ?= linux/amd64,linux/arm64,darwin/amd64,darwin/arm64,windows/amd64,windows/arm64
+RELEASE = SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) bin/keyward-release $(1) -version '$(VERSION)' -revision '$(REVISION)' -platforms '$(PLATFORMS)'
+
+.PHONY: images
+images: bin/keyward-release ## Build the images into dist/images; PLATFORMS= only for this machine, PUSH=registry/repository also pushes
+	@$(call RELEASE,images) -push '$(PUSH)'
+
+.PHONY: image-files
+image-files: bin/keyward-release ## Write the files of the images into dist/files, for the Dockerfile
+	@$(call RELEASE,files)
+
+.PHONY: dist
+dist: bin/keyward-release ## Build everything that is released into dist: programs, images, manifests, checksums
+	@$(call RELEASE,dist) -push '$(PUSH)' $(if $(DOWNLOADS),-downloads '$(DOWNLOADS)')
+
+bin/keyward-release: $(shell find hack/release -name '*.go' ! -name '*_test.go') hack/release/go.mod hack/release/go.sum
+	@mkdir -p bin && cd hack/release && go build -buildvcs=false -o $(BIN)/keyward-release .
 
 ##@ Develop
 
@@ -73,6 +98,7 @@ test: bin/devcluster ## Run all tests, as CI does
 	go test ./internal/lifecycle -rapid.checks=2000
 	cd hack/devcluster && go test ./...
 	@$(MAKE) --no-print-directory test-chart
+	cd hack/release && go test ./...
 	@$(MAKE) --no-print-directory e2e
 
 # Separate from other tests, because they measure time; and never cached, because they depend on more than Go code. Most of
@@ -101,12 +127,13 @@ test-node: bin/devcluster bin/node/devcluster-node static ## Run the tests on a 
 	cd hack/devcluster && KEYWARD_NODE=1 go test -count=1 -timeout 10m -v -run '^TestNode' ./cluster
 	KEYWARD_NODE=1 go test -count=1 -timeout 20m -v ./test/node
 
-# Programs for images: static, without compiling everything again without cgo.
+# Programs for images: static by the linker, without compiling everything again without cgo.
+STATIC = $(shell [ "$$(go env CGO_ENABLED)" = 0 ] || echo -linkmode=external -extldflags=-static)
 .PHONY: static
 static:
 	@mkdir -p bin/static
-	@go build -o bin/static/ -ldflags "$(LDFLAGS) $$([ "$$(go env CGO_ENABLED)" = 0 ] || echo -linkmode=external -extldflags=-static)" \
-		./cmd/manager ./cmd/validator ./hack/run/contentserver ./test/node/app \
+	@go run ./hack/build -name images -ldflags '$(LDFLAGS) $(STATIC)' bin/static/manager=./cmd/manager bin/static/validator=./cmd/validator \
+		bin/static/contentserver=./hack/run/contentserver bin/static/app=./test/node/app \
 		2> >(grep -v 'statically linked applications\|^# \|in function' >&2 || true)
 
 .PHONY: soak
@@ -202,7 +229,7 @@ fuzz: ## Run each fuzz target for FUZZTIME (60s)
 # Built on demand, only when their sources or pins change.
 
 bin/devcluster: hack/build-devcluster.sh hack/devcluster/go.mod hack/devcluster/go.sum \
-		$(shell find hack/devcluster -type f ! -name '*_test.go' ! -path '*/cmd/*' ! -name 'go.*')
+		$(shell find hack/devcluster -type f ! -name '*_test.go' ! -path '*/cmd/*' ! -path '*/testdata/*' ! -name 'go.*')
 	@hack/build-devcluster.sh
 
 # What only a cluster with a node needs.

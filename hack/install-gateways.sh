@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs the proxies that config/gateways is tested with, the browser that reads their responses, the Redis that stores
-# usage, promtool, which tests alerts, and the content servers that read what proxies forward (test/gateways), where packages
-# are available and we have the right to install them. Their services are not started: the tests run them with their own ports and
-# configurations.
+# usage, promtool, which tests alerts, buildah, which builds the Dockerfile, and the content servers that read what proxies forward
+# (test/gateways), where packages are available and we have the right to install them. Their services are not started: the tests
+# run them with their own ports and configurations.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,7 +10,7 @@ missing=() packages=()
 need() { # PROGRAM PACKAGE
 	command -v "$1" >/dev/null || { missing+=("$1"); packages+=("$2"); }
 }
-for program in nginx haproxy caddy chromium redis-server; do
+for program in nginx haproxy caddy chromium redis-server buildah; do
 	need "$program" "$program"
 done
 need promtool prometheus # for test/monitoring; without a service

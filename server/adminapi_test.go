@@ -1,12 +1,17 @@
 package server
 
 import (
+	"bufio"
+	"context"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/keyward-dev/keyward/test/fakemanager"
 	"github.com/keyward-dev/keyward/test/fixture"
@@ -48,6 +53,86 @@ func TestDecisionsAreRecorded(t *testing.T) {
 	if status, _, text := do(t, "http://"+off.addresses.Admin.String()+"/v1/decisions"); status != http.StatusNotFound ||
 		!strings.Contains(text, "--admin-token-file") {
 		t.Errorf("without the flag: %d %s", status, text)
+	}
+}
+
+// TestAnnouncedEnd: after GET /drain, clients are asked to leave, and are served like before; without the flag nobody can do that.
+func TestAnnouncedEnd(t *testing.T) {
+	m, key := fakemanager.Start(t), fixture.Mint(t)
+	v := start(t, configFor(t, m, "--accept-drain", "--upstream="+upstream(t, echo)))
+	m.Next().Send(catchUp(key))
+	closes := func() bool {
+		t.Helper()
+		conn, err := net.Dial("tcp", v.addresses.Proxy.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		_, _ = fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: h\r\nX-Api-Key: %s\r\n\r\n", key.Reveal())
+		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = response.Body.Close() }()
+		if response.StatusCode != http.StatusOK {
+			t.Errorf("status %d", response.StatusCode)
+		}
+		return response.Close
+	}
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	transport := &http.Transport{Protocols: protocols}
+	t.Cleanup(transport.CloseIdleConnections)
+	connections := 0 // of HTTP/2
+	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		connections++
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}
+	http2 := func() {
+		t.Helper()
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+v.addresses.Proxy.String()+"/", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("X-Api-Key", key.Reveal())
+		response, err := transport.RoundTrip(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, response.Body)
+		_ = response.Body.Close()
+		if response.ProtoMajor != 2 || response.StatusCode != http.StatusOK {
+			t.Errorf("%s %s", response.Proto, response.Status)
+		}
+	}
+	http2()
+	http2()
+	if connections != 1 {
+		t.Errorf("%d HTTP/2 connections", connections)
+	}
+	if closes() {
+		t.Error("connections close before the end is announced")
+	}
+	if status, _, _ := do(t, "http://"+v.addresses.Admin.String()+"/drain"); status != http.StatusOK {
+		t.Errorf("/drain: %d", status)
+	}
+	if !closes() {
+		t.Error("connections stay open after the end is announced")
+	}
+	deadline, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for http2(); connections == 1; http2() { // the client may not have read yet that it is to leave
+		if deadline.Err() != nil {
+			t.Fatal("the HTTP/2 connection stays open after the end is announced")
+		}
+	}
+	if status, _, _ := do(t, "http://"+v.addresses.Admin.String()+"/readyz"); status != http.StatusOK {
+		t.Errorf("it is not ready any more: %d", status)
+	}
+
+	off := start(t, configFor(t, m))
+	if status, _, _ := do(t, "http://"+off.addresses.Admin.String()+"/drain"); status != http.StatusNotFound {
+		t.Errorf("without the flag: %d", status)
 	}
 }
 

@@ -22,7 +22,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 	}
 	var documented []string
 	labels := map[string]string{}
-	for _, row := range regexp.MustCompile("(?m)^\\| `(keyward_validator_[a-z_]+)({([a-z_, ]+)})?`").FindAllSubmatch(page, -1) {
+	for _, row := range regexp.MustCompile("(?m)^\\| `(keyward_validator_[a-z_]+|keyward_build_info)({([a-z_, ]+)})?`").FindAllSubmatch(page, -1) {
 		documented = append(documented, string(row[1]))
 		labels[string(row[1])] = string(row[3])
 	}

@@ -69,7 +69,7 @@ type Server struct {
 func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		collectors.NewBuildInfoCollector())
+		collectors.NewBuildInfoCollector(), newBuildInfo())
 	s := &Server{config: config, log: log, registry: registry}
 	defer func() {
 		if err != nil {
@@ -113,9 +113,32 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 }
 
 func (s *Server) adminHandler() http.Handler {
-	return adminapi.New(adminapi.Config{
+	config := adminapi.Config{
 		Metrics: s.registry, Store: s.store, Draining: s.draining.Load, Decisions: s.decisions, TokenFile: s.config.AdminTokenFile,
 		Quota: s.quotas, Usage: s.usage, Log: s.log,
+	}
+	if s.config.AcceptDrain {
+		config.Drain = s.announceEnd
+	}
+	return adminapi.New(config)
+}
+
+// announced is for how long an announced end is believed, because everybody who reaches the admin address can announce it.
+const announced = 5 * time.Minute
+
+// announceEnd has clients leave while there still is a content server. A sidecar ends after it: clients that stay on their
+// connections until then would get 502.
+func (s *Server) announceEnd() {
+	for _, server := range s.integrations {
+		server.Drain()
+	}
+	time.AfterFunc(announced, func() {
+		if s.draining.Load() {
+			return
+		}
+		for _, server := range s.integrations {
+			server.Resume()
+		}
 	})
 }
 

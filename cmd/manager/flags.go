@@ -14,6 +14,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers"
 	"github.com/keyward-dev/keyward/controllers/syncserver"
 	"github.com/keyward-dev/keyward/internal/tier"
+	"github.com/keyward-dev/keyward/internal/version"
 )
 
 // settings are what the command line says.
@@ -126,7 +127,7 @@ func (s *settings) complete() (err error) {
 	if s.UsageStore == "" {
 		s.UsageStore = os.Getenv("KEYWARD_USAGE_STORE") // not as the flag's default, which --help prints
 	}
-	s.SidecarImage = cmp.Or(s.SidecarImage, os.Getenv("KEYWARD_SIDECAR_IMAGE"), "keyward/validator:"+version)
+	s.SidecarImage = cmp.Or(s.SidecarImage, os.Getenv("KEYWARD_SIDECAR_IMAGE"), "keyward/validator:"+version.Get().Version)
 	if s.watched != "" {
 		s.WatchNamespaces = strings.Split(s.watched, ",")
 	}

@@ -12,9 +12,8 @@ import (
 
 	"github.com/keyward-dev/keyward/cmd/tracing"
 	"github.com/keyward-dev/keyward/controllers"
+	"github.com/keyward-dev/keyward/internal/version"
 )
-
-var version = "dev"
 
 func main() {
 	if err := run(); err != nil {
@@ -29,7 +28,7 @@ func run() error {
 		return err
 	}
 	if settings.showVersion {
-		fmt.Println(version)
+		fmt.Println("keyward-manager", version.Get())
 		return nil
 	}
 	ctrl.SetLogger(zap.New(zap.Level(settings.logLevel)))
@@ -47,7 +46,8 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	ctrl.Log.Info("Starting", "version", version)
+	build := version.Get()
+	ctrl.Log.Info("Starting", "version", build.Version, "revision", build.Revision)
 	return mgr.Start(ctx)
 }
 
@@ -58,7 +58,7 @@ const flushTimeout = 5 * time.Second
 func trace(ctx context.Context, s *settings) (flush func(), err error) {
 	log := ctrl.Log.WithName("traces")
 	provider, shutdown, err := tracing.Start(ctx, tracing.Config{
-		Service: "keyward-manager", Version: version, Instance: s.Identity, Endpoint: s.endpoint, Ratio: s.ratio,
+		Service: "keyward-manager", Version: version.Get().Version, Instance: s.Identity, Endpoint: s.endpoint, Ratio: s.ratio,
 		Failed: func(err error) { log.Error(err, "Cannot export traces") },
 	})
 	if err != nil {

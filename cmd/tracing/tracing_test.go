@@ -121,8 +121,8 @@ func TestUnknownProtocol(t *testing.T) {
 	}
 }
 
-// TestCollectorAway: spans for a collector that is away are reported as lost, and delay nothing.
-func TestCollectorAway(t *testing.T) {
+// TestUnreachableCollector: spans for a collector that is unreachable are reported as lost, and delay nothing.
+func TestUnreachableCollector(t *testing.T) {
 	clearEnvironment(t)
 	provider, shutdown, err := Start(t.Context(), Config{Endpoint: "http://127.0.0.1:1", Ratio: 1})
 	if err != nil {

@@ -10,18 +10,15 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 	"time"
 
 	"github.com/keyward-dev/keyward/cmd/tracing"
+	"github.com/keyward-dev/keyward/internal/version"
 	"github.com/keyward-dev/keyward/server"
 	"github.com/keyward-dev/keyward/server/gctuner"
 	"github.com/keyward-dev/keyward/server/options"
 )
-
-// version is set by the linker in releases.
-var version = ""
 
 const (
 	exitFailure = 1
@@ -41,7 +38,7 @@ func run() int {
 		fmt.Fprintln(os.Stderr, "validator:", err)
 		return exitUsage
 	case config.Version:
-		fmt.Println("validator", versionText())
+		fmt.Println("keyward-validator", version.Get())
 		return 0
 	}
 
@@ -57,7 +54,9 @@ func run() int {
 		fmt.Fprintln(os.Stderr, "validator:", err)
 		return exitFailure
 	}
-	log.Info("starting", slog.String("version", versionText()), slog.String("instance", config.Sync.Instance))
+	build := version.Get()
+	log.Info("starting", slog.String("version", build.Version), slog.String("revision", build.Revision),
+		slog.String("instance", config.Sync.Instance))
 
 	// A second signal ends the process at once.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -75,7 +74,7 @@ const flushTimeout = 5 * time.Second
 // trace has spans exported, if that is wanted. The function that it returns exports the last ones.
 func trace(config *options.Config, log *slog.Logger) (flush func(), err error) {
 	provider, shutdown, err := tracing.Start(context.Background(), tracing.Config{
-		Service: "keyward-validator", Version: versionText(), Instance: config.Sync.Instance,
+		Service: "keyward-validator", Version: version.Get().Version, Instance: config.Sync.Instance,
 		Endpoint: config.OTLPEndpoint, Ratio: config.Tracing.Ratio,
 		Failed: func(err error) { log.Warn("cannot export traces", slog.Any("error", err)) },
 	})
@@ -90,15 +89,4 @@ func trace(config *options.Config, log *slog.Logger) (flush func(), err error) {
 			log.Warn("cannot export the last traces", slog.Any("error", err))
 		}
 	}, nil
-}
-
-func versionText() string {
-	if version != "" {
-		return version
-	}
-	build, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	return build.Main.Version
 }

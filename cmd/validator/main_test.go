@@ -42,7 +42,7 @@ func TestCommandLine(t *testing.T) {
 		status int
 		out    string
 	}{
-		{[]string{"--version"}, 0, "validator "},
+		{[]string{"--version"}, 0, "keyward-validator unknown (revision unknown, go"},
 		{[]string{"--help"}, 0, "Usage: validator"},
 		{[]string{"--upstream=nowhere"}, exitUsage, "--upstream"},
 		{[]string{"--upstream=nowhere"}, exitUsage, "http://127.0.0.1:9000"},

@@ -80,7 +80,8 @@ func TestRequestsAreTraced(t *testing.T) {
 	m.Next().Send(fixture.Update(key))
 
 	const path, query = "/secret-path", "?secret=query"
-	if status := ask(t, p.proxy+path+query, map[string]string{"X-Api-Key": key.Reveal(), "Traceparent": traceparent}); status != http.StatusTeapot {
+	headers := map[string]string{"X-Api-Key": key.Reveal(), "Traceparent": traceparent}
+	if status := ask(t, p.proxy+path+query, headers); status != http.StatusTeapot {
 		t.Fatalf("status %d", status)
 	}
 	spans := received.Await(t, named("authorize reverseproxy"))
@@ -116,15 +117,16 @@ func TestRequestsAreTraced(t *testing.T) {
 		t.Errorf("resource %v", got)
 	}
 
-	// A gateway's question, at the fast path after the first request of a connection, and a denial.
+	// Requests of a gateway, at the fast path after the first request of a connection, and a denial.
 	for range 3 {
 		ask(t, p.http+"/authz/nginx", map[string]string{"X-Original-Method": "GET", "X-Original-Uri": path + query,
-			"X-Original-Host": "cdn.acme.example", "X-Real-Ip": "192.0.2.1", "X-Api-Key": fixture.Mint(t).Reveal(), "Traceparent": traceparent})
+			"X-Original-Host": "cdn.acme.example", "X-Real-Ip": "192.0.2.1", "X-Api-Key": fixture.Mint(t).Reveal(),
+			"Traceparent": traceparent})
 	}
 	p.end(t, syscall.SIGTERM) // exports the rest
 	denied := 0
 	for _, span := range received.Spans() {
-		if a := collector.Attributes(span); span.GetName() == "authorize nginx" && a["keyward.code"] == "key_unknown" && a["keyward.group"] == "" &&
+		if a := collector.Attributes(span); span.GetName() == "authorize forwardauth_nginx" && a["keyward.code"] == "key_unknown" && a["keyward.group"] == "" &&
 			hex(span.GetTraceId()) == parentTrace {
 			denied++
 		}

@@ -61,12 +61,12 @@ type Reconciler struct {
 	slots   keySlots
 }
 
-// +kubebuilder:rbac:groups=keyward.dev,resources=apikeys,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=keyward.dev,resources=apikeys,verbs=list;watch;patch
 // +kubebuilder:rbac:groups=keyward.dev,resources=apikeys/status,verbs=patch
 // +kubebuilder:rbac:groups=keyward.dev,resources=apikeys/finalizers,verbs=update
-// +kubebuilder:rbac:groups=keyward.dev,resources=groups;domainallowlists,verbs=get;list;watch
+// +kubebuilder:rbac:groups=keyward.dev,resources=groups;domainallowlists,verbs=list;watch
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;patch;delete
-// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // Reconcile brings one ApiKey a step further.

@@ -33,9 +33,9 @@ type Reconciler struct {
 	Clock    clock.PassiveClock
 }
 
-// +kubebuilder:rbac:groups=keyward.dev,resources=domainallowlists,verbs=get;list;watch
+// +kubebuilder:rbac:groups=keyward.dev,resources=domainallowlists,verbs=list;watch
 // +kubebuilder:rbac:groups=keyward.dev,resources=domainallowlists/status,verbs=patch
-// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // Reconcile brings the status of one DomainAllowlist up to date.

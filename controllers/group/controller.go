@@ -34,7 +34,7 @@ type Reconciler struct {
 	Clock    clock.PassiveClock
 }
 
-// +kubebuilder:rbac:groups=keyward.dev,resources=groups,verbs=get;list;watch
+// +kubebuilder:rbac:groups=keyward.dev,resources=groups,verbs=list;watch
 // +kubebuilder:rbac:groups=keyward.dev,resources=groups/status,verbs=patch
 // +kubebuilder:rbac:groups=keyward.dev,resources=groups/finalizers,verbs=update
 // +kubebuilder:rbac:groups=keyward.dev,resources=apikeys,verbs=create

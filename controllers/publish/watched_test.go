@@ -30,7 +30,7 @@ func TestUnenforced(t *testing.T) {
 	putKey(hub, keyRecord("k2", acme))
 	putKey(hub, keyRecord("k3", acme))
 	a.take(t, true)
-	expect("a server is away", 2, 0)
+	expect("a server is disconnected", 2, 0)
 	clk.Step(grace)
 	expect("it is no longer waited for", 0, 2)
 	hub.DeleteKey("k3")

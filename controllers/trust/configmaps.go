@@ -27,11 +27,9 @@ import (
 	"github.com/keyward-dev/keyward/controllers/cache"
 )
 
-// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=list;watch
 // +kubebuilder:rbac:groups="",resources=configmaps,verbs=create
 // +kubebuilder:rbac:groups="",resources=configmaps,verbs=list;watch;update;delete,resourceNames=keyward-ca
-// +kubebuilder:rbac:groups="",namespace=keyward-system,resources=configmaps,verbs=create
-// +kubebuilder:rbac:groups="",namespace=keyward-system,resources=configmaps,verbs=list;watch;update,resourceNames=keyward-ca
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 const (

@@ -122,17 +122,39 @@ func TestCount(t *testing.T) {
 	}
 	before := counted()
 	if info := inode(t, filepath.Join(dir, "said/say.go")); before["example.org/m/said"] != info.Size() {
-		t.Errorf("counted %d bytes, want %d", before["example.org/m/said"], info.Size())
+		t.Errorf("it is %d, want %d", before["example.org/m/said"], info.Size())
+	}
+	if info := inode(t, filepath.Join(dir, "main.go")); before["example.org/m"] != info.Size()+importWork {
+		t.Errorf("the program is %d, want %d", before["example.org/m"], info.Size()+importWork)
 	}
 	if _, problems, err := run(t, dir); err != nil {
 		t.Fatalf("%v: %s", err, problems)
 	}
 	after := counted()
 	if size, known := after["example.org/m/said"]; !known || size != 0 {
-		t.Errorf("what is compiled counts as %d bytes of work (%v)", size, known)
+		t.Errorf("what is compiled is %d (%v)", size, known)
 	}
 	if size, known := after["runtime"]; !known || size != 0 {
-		t.Errorf("the runtime counts as %d bytes of work (%v)", size, known)
+		t.Errorf("the runtime is %d (%v)", size, known)
+	}
+}
+
+func TestDependencies(t *testing.T) {
+	d := dependencies{}
+	for _, c := range []struct {
+		pkg     string
+		imports []string
+		want    int
+	}{
+		{"a", nil, 0},
+		{"b", []string{"a"}, 1},
+		{"c", []string{"a", "C"}, 1},
+		{"d", []string{"b", "c"}, 3},
+		{"e", []string{"a", "d"}, 4},
+	} {
+		if got := d.add(c.pkg, c.imports); got != c.want {
+			t.Errorf("%s depends on %d packages, want %d", c.pkg, got, c.want)
+		}
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 const (
 	// interval is between lines where there is no terminal.
 	interval = 10 * time.Second
-	// known is how much of the source has to be compiled until the rest can be estimated from it.
+	// known is how much of the work has to be done until the rest can be estimated from it.
 	known = 0.05
 )
 
@@ -30,8 +30,8 @@ type progress struct {
 	// begun are the packages whose compilation has begun. All but the last few are compiled.
 	begun map[string]bool
 	first time.Time
-	// expected has the packages that were to be compiled when they were counted, and how many bytes of source they are.
-	// Until then it is nil.
+	// expected has the packages that were to be compiled when they were counted, and how much work they are. Until then it
+	// is nil.
 	expected map[string]int64
 }
 
@@ -64,12 +64,12 @@ func (p *progress) compile(pkg string) {
 	p.show(p.compiled() + "; now " + pkg)
 }
 
-// expect notes which packages are to be compiled, with the sizes of their source. That of a package that is compiled
-// already can be 0.
-func (p *progress) expect(sizes map[string]int64) {
+// expect notes which packages are to be compiled, and how much work each is, in any unit. A package that is compiled
+// already is none.
+func (p *progress) expect(work map[string]int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.expected = sizes
+	p.expected = work
 }
 
 // compiled says how many packages are compiled, and how many are left.
@@ -79,19 +79,18 @@ func (p *progress) compiled() string {
 		return fmt.Sprintf("%d packages compiled, in %s", done, p.since(p.start))
 	}
 	total := len(p.begun)
-	var bytes, all int64
-	for pkg, size := range p.expected {
-		all += size
+	var spent, all int64
+	for pkg, work := range p.expected {
+		all += work
 		switch {
 		case p.begun[pkg]:
-			bytes += size
-		case size > 0:
+			spent += work
+		case work > 0:
 			total++
 		}
 	}
-	text := fmt.Sprintf("%d of %d packages compiled (%.0f of %.0f MB of Go), in %s", done, total,
-		float64(bytes)/1e6, float64(all)/1e6, p.since(p.start))
-	if share := float64(bytes) / float64(all); share >= known {
+	text := fmt.Sprintf("%d of %d packages compiled, in %s", done, total, p.since(p.start))
+	if share := float64(spent) / float64(all); share >= known {
 		left := time.Duration(float64(p.now().Sub(p.first)) * (1 - share) / share)
 		text += fmt.Sprintf(", about %s left", rounded(left))
 	}

@@ -34,16 +34,16 @@ func TestProgress(t *testing.T) {
 	says("x: 1 packages compiled, in 0m25s; now b\n")
 
 	// a was in the cache when it was counted, cached was there all the time.
-	p.expect(map[string]int64{"a": 0, "b": 2e6, "c": 4e6, "d": 94e6, "cached": 0})
+	p.expect(map[string]int64{"a": 0, "b": 2, "c": 4, "d": 94, "cached": 0})
 	now = now.Add(interval)
 	p.compile("main")
-	says("x: 2 of 5 packages compiled (2 of 100 MB of Go), in 0m35s; now main\n") // too little to estimate the rest
+	says("x: 2 of 5 packages compiled, in 0m35s; now main\n") // too little to estimate the rest
 	now = now.Add(interval)
-	p.compile("c") // 6 of 100 MB in 30 s: 470 s for the rest
-	says("x: 3 of 5 packages compiled (6 of 100 MB of Go), in 0m45s, about 8 min left; now c\n")
+	p.compile("c") // 6 of 100 in 30 s: 470 s for the rest
+	says("x: 3 of 5 packages compiled, in 0m45s, about 8 min left; now c\n")
 	now = now.Add(8 * time.Minute)
 	p.compile("d")
-	says("x: 4 of 5 packages compiled (100 of 100 MB of Go), in 8m45s, about 10 s left; now d\n")
+	says("x: 4 of 5 packages compiled, in 8m45s, about 10 s left; now d\n")
 	p.finish()
 	says("x: built; 5 packages were compiled, in 8m45s\n")
 }

@@ -34,14 +34,19 @@ var programs = []struct {
 	{"windows", []string{"./cmd/kubectl-keyward"}},
 }
 
-// kinds are the licences that may be linked, by a phrase of theirs.
-var kinds = []struct{ name, phrase string }{
-	{"Apache-2.0", "Apache License Version 2.0"},
-	{"MIT", "Permission is hereby granted, free of charge"},
-	{"BSD", "Redistribution and use in source and binary forms"},
-	{"ISC", "Permission to use, copy, modify, and/or distribute this software"},
-	{"ISC", "Permission to use, copy, modify, and distribute this software"},
+// kinds are the licences that may be linked, by a phrase of theirs and one that they must not have. The names are those of SPDX.
+var kinds = []struct{ name, phrase, without string }{
+	{"Apache-2.0", "Apache License Version 2.0", ""},
+	{"Apache-2.0", "Licensed under the Apache License, Version 2.0", ""},
+	{"MIT", "Permission is hereby granted, free of charge", ""},
+	{"BSD-2-Clause", "Redistribution and use in source and binary forms", endorsement},
+	{"BSD-3-Clause", endorsement, ""},
+	{"ISC", "Permission to use, copy, modify, and/or distribute this software", ""},
+	{"ISC", "Permission to use, copy, modify, and distribute this software", ""},
 }
+
+// endorsement is the third clause of BSD licences.
+const endorsement = "used to endorse or promote products derived from this software"
 
 // part is a module, or the part of it that a licence file applies to.
 type part struct{ module, version, file, text string }
@@ -154,15 +159,17 @@ func tidied(text string) string {
 	return strings.Trim(strings.Join(lines, "\n"), "\n") + "\n"
 }
 
-// kindOf returns the kind of a licence, or "" if it is unknown.
-func kindOf(text string) string {
+// kindsOf returns the kinds of licences in a text, as SPDX writes them, or "" if there is none or it is unknown.
+func kindsOf(text string) string {
 	flat := strings.Join(strings.Fields(text), " ")
+	var names []string
 	for _, kind := range kinds {
-		if strings.Contains(flat, kind.phrase) {
-			return kind.name
+		if strings.Contains(flat, kind.phrase) && (kind.without == "" || !strings.Contains(flat, kind.without)) {
+			names = append(names, kind.name)
 		}
 	}
-	return ""
+	slices.Sort(names)
+	return strings.Join(slices.Compact(names), " AND ")
 }
 
 // render writes each text once, with the modules that it belongs to.
@@ -170,9 +177,13 @@ func render(parts map[part]bool) ([]byte, error) {
 	texts, licensed := map[string][]string{}, map[string]bool{}
 	for p := range parts {
 		name := strings.TrimSpace(p.module + " " + p.version)
-		licensed[name] = licensed[name] || kindOf(p.text) != ""
+		kind := kindsOf(p.text)
+		licensed[name] = licensed[name] || kind != ""
 		if p.file != "" {
 			name += ", " + p.file
+		}
+		if kind != "" {
+			name += " (" + kind + ")" // hack/release reads it
 		}
 		texts[p.text] = append(texts[p.text], name)
 	}

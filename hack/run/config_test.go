@@ -34,7 +34,7 @@ func TestConfigIsAccepted(t *testing.T) {
 		}
 		kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", "../../config/crd/bases")
 		kubectl("delete", "mutatingwebhookconfigurations/keyward-mutating", "validatingwebhookconfigurations/keyward-validating")
-		for _, dir := range []string{"config/samples", "config/samples/patterns", "config/samples/life"} {
+		for _, dir := range []string{"config/samples", "config/samples/patterns", "config/samples/life", "config/samples/sidecar"} {
 			kubectl("apply", "--server-side", "-k", filepath.Join("../..", dir))
 		}
 	}

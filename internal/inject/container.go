@@ -46,7 +46,7 @@ func args(settings *Settings, port int32, config Config) []string {
 		"--sync-ca-file="+syncPath+"/"+v1alpha1.TrustKey,
 		"--sync-token-file="+syncPath+"/"+tokenFile,
 		"--snapshot-dir="+snapshotPath,
-		"--shutdown-delay=0s", "--shutdown-timeout=5s", "--usage-timeout=10s",
+		"--accept-drain", "--shutdown-delay=0s", "--shutdown-timeout=5s", "--usage-timeout=10s",
 	)
 	for _, option := range settings.Options {
 		flags = append(flags, "--"+option)
@@ -84,6 +84,8 @@ func container(settings *Settings, port int32, names []string, config Config) co
 		StartupProbe:   probe("/healthz", 1, 120),
 		ReadinessProbe: probe("/readyz", 2, 3),
 		LivenessProbe:  probe("/healthz", 20, 3),
+		// Hooks of all containers run as soon as the Pod is deleted: clients leave before the content server does.
+		Lifecycle: &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{HTTPGet: adminGet("/drain")}},
 		SecurityContext: &corev1.SecurityContext{
 			RunAsNonRoot: ptr.To(true), RunAsUser: ptr.To(user), RunAsGroup: ptr.To(user),
 			Privileged: ptr.To(false), AllowPrivilegeEscalation: ptr.To(false), ReadOnlyRootFilesystem: ptr.To(true),
@@ -108,11 +110,13 @@ func goMemoryLimit(limit resource.Quantity) string {
 
 func probe(path string, period, failures int32) *corev1.Probe {
 	return &corev1.Probe{
-		ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{
-			Path: path, Port: intstr.FromInt32(AdminPort), Scheme: corev1.URISchemeHTTP,
-		}},
+		ProbeHandler:  corev1.ProbeHandler{HTTPGet: adminGet(path)},
 		PeriodSeconds: period, FailureThreshold: failures, SuccessThreshold: 1, TimeoutSeconds: 1,
 	}
+}
+
+func adminGet(path string) *corev1.HTTPGetAction {
+	return &corev1.HTTPGetAction{Path: path, Port: intstr.FromInt32(AdminPort), Scheme: corev1.URISchemeHTTP}
 }
 
 // volumes returns the sidecar's volumes: what it identifies itself with and what it trusts, and its snapshot.

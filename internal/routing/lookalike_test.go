@@ -63,14 +63,17 @@ func TestNoCharacterFoldsToOtherLetters(t *testing.T) {
 	folding := 0
 	for c := range characters {
 		forms := []string{string(c)}
+		last := forms
 		for range 2 { // one after the other, too
-			for _, form := range forms {
+			var next []string
+			for _, form := range last {
 				for _, way := range ways {
 					if other := way(form); other != form {
-						forms = append(forms, other)
+						next = append(next, other)
 					}
 				}
 			}
+			forms, last = append(forms, next...), next
 		}
 		for _, form := range forms {
 			if !hasLetters(form) {

@@ -349,9 +349,11 @@ func TestTiesAgreesWithMatch(t *testing.T) {
 		}
 		ties := Ties(&a, &b)
 		for i := range requests {
-			rankA, okA := a.Match(&requests[i])
-			rankB, okB := b.Match(&requests[i])
-			if okA && okB && rankA == rankB {
+			rankA, ok := a.Match(&requests[i])
+			if !ok {
+				continue // which spares most of a million
+			}
+			if rankB, ok := b.Match(&requests[i]); ok && rankA == rankB {
 				if !ties {
 					t.Fatalf("they tie on %+v", requests[i])
 				}

@@ -36,6 +36,8 @@ type Config struct {
 	Store   Store
 	// Draining reports whether the server is shutting down.
 	Draining func() bool
+	// Drain is called for GET /drain; without it there is no such path.
+	Drain func()
 
 	// Decisions is the decision log. Without one, which is without a token, neither decisions nor usage are served.
 	Decisions *decisionlog.Ring
@@ -51,6 +53,13 @@ func New(c Config) http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { respond(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", c.ready)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(c.Metrics, promhttp.HandlerOpts{}))
+	if c.Drain != nil {
+		// A GET, because the kubelet sends no other for preStop.
+		mux.HandleFunc("GET /drain", func(w http.ResponseWriter, _ *http.Request) {
+			c.Drain()
+			respond(w, http.StatusOK, "draining")
+		})
+	}
 	if c.Decisions == nil {
 		mux.HandleFunc("GET "+adminv1.DecisionsPath, decisionlog.Disabled)
 		mux.HandleFunc(adminv1.UsagePath, usageapi.Disabled)

@@ -150,25 +150,28 @@ func (a *Authorizer) Integration(name string) *Integration {
 }
 
 // Decide decides the request as of now.
-func (i *Integration) Decide(ctx context.Context, request *Request) Result {
+func (i *Integration) Decide(ctx context.Context, request *Request) (result Result) {
 	if i.authorizer.tracer != nil {
-		return i.decideTraced(ctx, request)
+		i.decideTraced(ctx, request, &result)
+	} else {
+		i.decide(ctx, request, &result)
 	}
-	return i.decide(ctx, request)
+	return result
 }
 
-func (i *Integration) decide(ctx context.Context, request *Request) Result {
+// decide fills in a result that is empty: to return it would copy it once more.
+func (i *Integration) decide(ctx context.Context, request *Request, result *Result) {
 	now := i.authorizer.now()
 	request.Reading = i.authorizer.reading
 	if request.Credential.Form == decision.Foreign && i.authorizer.recognizer != nil {
 		i.authorizer.recognizer.Recognize(&request.Credential)
 	}
-	result := Result{Decision: decision.Begin(i.authorizer.snapshot, &request.Request, now)}
+	*result = Result{Decision: decision.Begin(i.authorizer.snapshot, &request.Request, now)}
 	if result.Code == decision.Preflight {
-		i.finish(ctx, request, &result, now) // the preflight may become a failed attempt
+		i.finish(ctx, request, result, now) // the preflight may become a failed attempt
 	}
 	if result.Allowed() && i.authorizer.rates != nil {
-		i.limit(&result, now)
+		i.limit(result, now)
 	}
 	if result.Allowed() && i.authorizer.quota != nil {
 		result.Code, result.RetryAfter = i.authorizer.quota.Spend(ctx, result.Group, now)
@@ -177,20 +180,19 @@ func (i *Integration) decide(ctx context.Context, request *Request) Result {
 		i.authorizer.meter.Used(result.Key.ID, result.Group, &request.Request, now, result.Retiring, request.Client)
 	}
 	if result.Code.FailedAttempt() {
-		i.failed(request, &result, now)
+		i.failed(request, result, now)
 	}
 	if !result.Allowed() {
-		i.finish(ctx, request, &result, now)
+		i.finish(ctx, request, result, now)
 	}
 	i.tally.note(result.Code, time.Since(now)) // a third reading of the clock would be expensive
 	if i.authorizer.recorder != nil {
-		recorded := result // a copy, so that only a result that is recorded is on the heap
+		recorded := *result // a copy, so that only a result that is recorded is on the heap
 		i.authorizer.recorder.Record(i.name, now, request, &recorded)
 	}
 	if i.authorizer.log.Enabled(ctx, slog.LevelDebug) {
-		i.logDecision(ctx, request, result)
+		i.logDecision(ctx, request, *result)
 	}
-	return result
 }
 
 // finish searches other groups, if that is left to do. It skips the search, and accepts any group that allows the origin, for

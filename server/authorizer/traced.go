@@ -22,14 +22,14 @@ func (i *Integration) TraceUpstream(ctx context.Context, headers http.Header) tr
 }
 
 // decideTraced decides the request, and records the outcome in its span.
-func (i *Integration) decideTraced(ctx context.Context, request *Request) Result {
+func (i *Integration) decideTraced(ctx context.Context, request *Request, result *Result) {
 	tracer := i.authorizer.tracer
 	if !tracing.InSpan(ctx) {
 		var span tracing.Span
 		ctx, span = tracer.Request(ctx, i.name, request.Method, request.Trace)
 		defer span.End()
 	}
-	result := i.decide(ctx, request)
+	i.decide(ctx, request, result)
 	outcome := tracing.Outcome{Code: result.Code.String(), Status: result.Code.Status()}
 	if result.Group != nil {
 		outcome.Group, outcome.KeyID = result.Group.Identity, result.Key.ID
@@ -38,5 +38,4 @@ func (i *Integration) decideTraced(ctx context.Context, request *Request) Result
 		outcome.Project = result.Project.Name
 	}
 	tracer.Decided(ctx, outcome)
-	return result
 }

@@ -67,9 +67,12 @@ func (s *Server) Serve() error {
 	return nil
 }
 
-// Drain announces the shutdown: HTTP/1.1 clients are asked not to use their connections again, so that none sends its
+// Drain announces the shutdown: clients are asked not to use their connections again, so that none sends its
 // next request while the connection closes.
 func (s *Server) Drain() { s.draining.Store(true) }
+
+// Resume ends what Drain has begun.
+func (s *Server) Resume() { s.draining.Store(false) }
 
 // Shutdown stops accepting connections, and waits for the requests that are in flight. When ctx ends it cuts them off.
 func (s *Server) Shutdown(ctx context.Context) error {

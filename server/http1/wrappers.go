@@ -108,10 +108,10 @@ func closeUpgrades(next http.Handler) http.Handler {
 	})
 }
 
-// closeWhenDraining is for Drain.
+// closeWhenDraining is for Drain. Of "close", net/http makes a GOAWAY in HTTP/2.
 func closeWhenDraining(draining *atomic.Bool, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if draining.Load() && r.ProtoMajor == 1 && r.Header.Get("Upgrade") == "" {
+		if draining.Load() && r.Header.Get("Upgrade") == "" {
 			w.Header().Set("Connection", "close")
 		}
 		next.ServeHTTP(w, r)

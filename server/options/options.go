@@ -44,6 +44,9 @@ type Config struct {
 
 	AdminTokenFile string
 
+	// AcceptDrain lets everybody who reaches the admin address announce that the server will end.
+	AcceptDrain bool
+
 	EnvoyAccessLog bool // accept Envoy's access logs, to count bytes
 
 	Sync  syncclient.Config
@@ -118,6 +121,9 @@ func (c *Config) addressFlags(flags *flag.FlagSet) {
 	flags.StringVar(&c.AdminTokenFile, "admin-token-file", "",
 		"`file` with the token for /v1/decisions and /v1/usage; without it no decisions are recorded, and usage is neither "+
 			"accepted nor reported")
+	flags.BoolVar(&c.AcceptDrain, "accept-drain", false,
+		"accept GET /drain at --admin-bind-address, for the preStop hook of a sidecar, which ends after the content server: for five minutes, "+
+			"clients are asked to close their connections after the response")
 	flags.BoolVar(&c.EnvoyAccessLog, "envoy-access-log", false,
 		"accept Envoy's gRPC access log at --grpc-bind-address, and count the bytes of each response to a request that this "+
 			"server has allowed, once; "+

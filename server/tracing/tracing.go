@@ -84,8 +84,10 @@ func (t *Tracer) Request(ctx context.Context, integration, method string, from P
 		}
 		ctx = trace.ContextWithRemoteSpanContext(ctx, parent)
 	}
-	ctx, span := t.tracer.Start(ctx, "authorize "+integration, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
-		attribute.String("keyward.integration", integration), attribute.String("http.request.method", known(method))))
+	ctx, span := t.tracer.Start(ctx, "authorize "+integration, trace.WithSpanKind(trace.SpanKindServer))
+	if span.IsRecording() { // most are not: their attributes would be made for nothing
+		span.SetAttributes(attribute.String("keyward.integration", integration), attribute.String("http.request.method", known(method)))
+	}
 	return ctx, Span{span}
 }
 

@@ -65,13 +65,18 @@ func (c *cluster) shutDown() {
 	c.now()
 }
 
-func startCluster() (_ *cluster, err error) {
-	dir, err := os.MkdirTemp("", "keyward-e2e-")
+func startCluster() (*cluster, error) {
+	return startClusterWith((*cluster).startControlPlane, "config/local")
+}
+
+// startClusterWith starts a control plane and applies a directory to it.
+func startClusterWith(controlPlane func(*cluster) error, dir string) (_ *cluster, err error) {
+	data, err := os.MkdirTemp("", "keyward-e2e-")
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	c := &cluster{dir: dir, ctx: ctx, cancel: cancel}
+	c := &cluster{dir: data, ctx: ctx, cancel: cancel}
 	defer func() {
 		if err != nil {
 			c.shutDown()
@@ -83,10 +88,10 @@ func startCluster() (_ *cluster, err error) {
 	if err := build(ctx); err != nil {
 		return nil, err
 	}
-	if err := c.startControlPlane(); err != nil {
+	if err := controlPlane(c); err != nil {
 		return nil, err
 	}
-	if err := c.install(); err != nil {
+	if err := c.install(dir); err != nil {
 		return nil, err
 	}
 	if c.syncAddress, err = ports.Free(); err != nil {
@@ -131,10 +136,10 @@ func (c *cluster) startControlPlane() error {
 	return err
 }
 
-// install applies config/local as make run does, and provides what the kubelet would.
-func (c *cluster) install() (err error) {
+// install applies a directory, such as config/local as make run does, and provides what the kubelet would.
+func (c *cluster) install(dir string) (err error) {
 	if _, err := c.kubectl("apply", "--server-side", "--force-conflicts", "--field-manager=keyward-e2e", "-k",
-		filepath.Join(root, "config/local")); err != nil {
+		filepath.Join(root, dir)); err != nil {
 		return err
 	}
 	if _, err := c.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", filepath.Join(root, "config/crd/bases")); err != nil {

@@ -49,8 +49,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// theCluster returns the cluster of all tests. The first call starts it.
-func theCluster(t testing.TB) *cluster {
+// requireKubernetes skips the test where Kubernetes is not built.
+func requireKubernetes(t testing.TB) {
 	t.Helper()
 	if _, err := os.Stat(bin("devcluster")); err != nil {
 		if os.Getenv("CI") == "true" {
@@ -58,6 +58,12 @@ func theCluster(t testing.TB) *cluster {
 		}
 		t.Skip("bin/devcluster is missing, so there is no Kubernetes API to test on: make bin/devcluster")
 	}
+}
+
+// theCluster returns the cluster of all tests. The first call starts it.
+func theCluster(t testing.TB) *cluster {
+	t.Helper()
+	requireKubernetes(t)
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.cluster == nil && shared.err == nil {

@@ -3,6 +3,7 @@ package manifests
 import (
 	"testing"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -19,6 +20,9 @@ type built struct {
 	bindings     []rbacv1.RoleBinding
 	clusterWide  []rbacv1.ClusterRoleBinding
 	clusterRoles []rbacv1.ClusterRole
+	roles        []rbacv1.Role
+	mutating     []admissionv1.MutatingWebhookConfiguration
+	validating   []admissionv1.ValidatingWebhookConfiguration
 }
 
 // build builds a directory below config, and refuses fields that do not exist.
@@ -45,6 +49,12 @@ func build(t *testing.T, dir string) *built {
 			b.clusterWide = add(t, b.clusterWide, text)
 		case "ClusterRole":
 			b.clusterRoles = add(t, b.clusterRoles, text)
+		case "Role":
+			b.roles = add(t, b.roles, text)
+		case "MutatingWebhookConfiguration":
+			b.mutating = add(t, b.mutating, text)
+		case "ValidatingWebhookConfiguration":
+			b.validating = add(t, b.validating, text)
 		}
 	}
 	return b

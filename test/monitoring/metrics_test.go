@@ -157,14 +157,14 @@ func TestProblemsAreFound(t *testing.T) {
 		`sum by (namespace) (rate(decisions_total{code=~"allowed|key_missing"}[5m])) > 0`:                 "",
 		`histogram_quantile(0.9, sum by (le, integration) (rate(took_seconds_bucket[$__rate_interval])))`: "",
 		`max by (kind) (label_replace(up / up, "kind", "x", "", "") or up) and on (job) up`:               "",
-		`rate(decision_total[5m])`:            "there is no metric decision_total",
-		`up{pod="x"}`:                         "up has no label pod",
-		`sum by (code) (up)`:                  "no metric in it has the label code",
-		`up and on (namespace) up`:            "no metric in it has the label namespace",
-		`decisions_total{code!~"alowed"} > 1`: "there is no decision code alowed",
-		`took_seconds{le="1"}`:                "took_seconds has no label le",
-		`up_bucket`:                           "there is no metric up_bucket",
-		`vector(1)`:                           "it selects no metric",
+		`rate(decision_total[5m])`:                  "there is no metric decision_total",
+		`up{pod="x"}`:                               "up has no label pod",
+		`sum by (code) (up)`:                        "no metric in it has the label code",
+		`up and on (namespace) up`:                  "no metric in it has the label namespace",
+		`decisions_total{code!~"no_such_code"} > 1`: "there is no decision code no_such_code",
+		`took_seconds{le="1"}`:                      "took_seconds has no label le",
+		`up_bucket`:                                 "there is no metric up_bucket",
+		`vector(1)`:                                 "it selects no metric",
 	} {
 		if got := strings.Join(problems(known, text), ", "); got != want {
 			t.Errorf("%s: %q, want %q", text, got, want)

@@ -49,6 +49,7 @@ func parseExpression(text string) (e expression) {
 					e.grouped = append(e.grouped, at(i))
 				}
 			}
+		case at(i+1) == "by" || at(i+1) == "without": // sum by (label) (…)
 		case at(i+1) == "(":
 			if name == "label_replace" {
 				e.replaced = append(e.replaced, replacedIn(tokens[i:]))

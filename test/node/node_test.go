@@ -87,7 +87,7 @@ func (c *cluster) testRotation(t *testing.T) {
 func (c *cluster) restart(t *testing.T, deployment string) {
 	t.Helper()
 	c.mustKubectl(t, "-n", systemNamespace, "rollout", "restart", "deployment/"+deployment)
-	c.rolledOut(t, systemNamespace, deployment)
+	c.replaced(t, systemNamespace, deployment)
 }
 
 // newKey creates an ApiKey, which needs a manager that leads and validators that acknowledge.
@@ -131,7 +131,7 @@ func (c *cluster) testDrain(t *testing.T) {
 		for _, deployment := range [][2]string{
 			{systemNamespace, "keyward-validator"}, {systemNamespace, "keyward-manager"}, {contentNamespace, "content"},
 		} {
-			c.rolledOut(t, deployment[0], deployment[1])
+			c.replaced(t, deployment[0], deployment[1])
 		}
 	})
 	if refused == 0 {

@@ -31,7 +31,7 @@ func (c *cluster) install(t *testing.T) {
 	c.load(t)
 	t.Logf("the images are loaded after %s", time.Since(begin).Round(100*time.Millisecond))
 	c.mustKubectl(t, "apply", "--server-side", "-k", filepath.Join(root, "config/node"))
-	c.mustKubectl(t, "-n", systemNamespace, "create", "secret", "generic", "keyward-validator-admin", "--from-literal=token=for-tests")
+	c.mustKubectl(t, "-n", systemNamespace, "create", "secret", "generic", "keyward-validator-admin", "--from-literal=token=only-for-tests-on-a-node")
 	await(t, "the webhooks", func(ctx context.Context) error {
 		_, err := c.kubectl(ctx, "apply", "--server-side", "-k", filepath.Join(root, "config/samples"))
 		if err != nil && !strings.Contains(err.Error(), "failed calling webhook") {
@@ -64,7 +64,7 @@ kind: Pod
 metadata: {name: ` + loadPod + `, namespace: ` + tenantNamespace + `}
 spec:
   automountServiceAccountToken: false
-  dnsConfig: {options: [{name: ndots, value: "1"}]} # the name is complete: one question for each connection
+  dnsConfig: {options: [{name: ndots, value: "1"}]} # the name is complete: one look-up for each connection
   securityContext: {runAsNonRoot: true, runAsUser: 65532, runAsGroup: 65532, fsGroup: 65532, seccompProfile: {type: RuntimeDefault}}
   containers:
     - name: load
@@ -81,6 +81,24 @@ spec:
 func (c *cluster) rolledOut(t *testing.T, namespace, name string) {
 	t.Helper()
 	c.mustKubectl(t, "-n", namespace, "rollout", "status", "deployment/"+name, "--timeout", patience.String())
+}
+
+// replaced waits until also the Pods of before have ended, which serve for some seconds more.
+func (c *cluster) replaced(t *testing.T, namespace, name string) {
+	t.Helper()
+	c.rolledOut(t, namespace, name)
+	await(t, "the end of earlier Pods of "+name, func(ctx context.Context) error {
+		deployment, err := c.core.AppsV1().Deployments(namespace).Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		var list corev1.PodList
+		err = c.objects.List(ctx, &list, client.InNamespace(namespace), client.MatchingLabels(deployment.Spec.Selector.MatchLabels))
+		if err == nil && len(list.Items) != int(deployment.Status.Replicas) {
+			err = fmt.Errorf("there are %d Pods of %d", len(list.Items), deployment.Status.Replicas)
+		}
+		return err
+	})
 }
 
 func (c *cluster) keyIsEnforced(ctx context.Context) error {

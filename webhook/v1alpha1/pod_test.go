@@ -1,24 +1,28 @@
 package v1alpha1_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
+	"os"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/prometheus/client_golang/prometheus"
 	admissionv1 "k8s.io/api/admission/v1"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/yaml"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/testenv"
@@ -158,6 +162,30 @@ var _ = Describe("A labelled Pod", func() {
 			Expect(testenv.Admin.Create(ctx, pod)).To(Succeed())
 			Expect(sidecars(pod)).To(BeEmpty())
 		}
+	})
+
+	It("of the shipped sample gets one, and its Service finds the sidecar", func(ctx SpecContext) {
+		namespace := newNamespace(ctx, map[string]string{v1alpha1.LabelInjection: v1alpha1.InjectionEnabled,
+			"pod-security.kubernetes.io/enforce": "restricted"}, nil)
+		text, err := os.ReadFile("../../config/samples/sidecar/content.yaml")
+		Expect(err).NotTo(HaveOccurred())
+		deployment, service := &appsv1.Deployment{}, &corev1.Service{}
+		for document := range bytes.SplitSeq(text, []byte("\n---\n")) {
+			kind := &metav1.TypeMeta{}
+			Expect(yaml.Unmarshal(document, kind)).To(Succeed())
+			switch kind.Kind {
+			case "Deployment":
+				Expect(yaml.UnmarshalStrict(document, deployment)).To(Succeed())
+			case "Service":
+				Expect(yaml.UnmarshalStrict(document, service)).To(Succeed())
+			}
+		}
+		before := &corev1.Pod{ObjectMeta: deployment.Spec.Template.ObjectMeta, Spec: deployment.Spec.Template.Spec}
+		pod := before.DeepCopy()
+		pod.Namespace, pod.GenerateName = namespace, "content-"
+		Expect(testenv.Admin.Create(ctx, pod)).To(Succeed())
+		Expect(inject.CheckServices(before, pod, []corev1.Service{*service})).To(Equal([]inject.Finding{
+			{ThroughSidecar: true, Message: "Service content, port 80: targetPort http leads to the sidecar."}}))
 	})
 
 	It("that is created again as it is stored keeps its sidecar", func(ctx SpecContext) {

@@ -29,6 +29,8 @@ const maxServers = 256
 // StatusWrites is the maximum number of writes of usage into the status of Groups per second.
 const StatusWrites = 40
 
+// +kubebuilder:rbac:groups=keyward.dev,resources=groups,verbs=get
+
 // Status keeps ledgers in the status of their Groups: the ledger of this month in usage, that of the last month in
 // previousUsage.
 type Status struct {

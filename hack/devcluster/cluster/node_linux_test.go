@@ -41,12 +41,20 @@ func TestNode(t *testing.T) {
 	}
 
 	admin := first.client(t)
+	// A DNS server that nobody asks, for its health port.
+	create(t, admin.CoreV1().ConfigMaps("default").Create, &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Name: "whoami"}, Data: map[string]string{"Corefile": ".:5300 {\n    health\n}\n"},
+	})
 	create(t, admin.CoreV1().Pods("default").Create, &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: "whoami", Labels: map[string]string{"app": "whoami"}},
-		Spec: corev1.PodSpec{Containers: []corev1.Container{{
-			// A DNS server that nobody asks, for its health port.
-			Name: "server", Image: dnsImage, ImagePullPolicy: corev1.PullNever,
-		}}},
+		Spec: corev1.PodSpec{
+			Containers: []corev1.Container{{
+				Name: "server", Image: dnsImage, ImagePullPolicy: corev1.PullNever, Args: []string{"-conf", "/etc/coredns/Corefile"},
+				VolumeMounts: []corev1.VolumeMount{{Name: "config", MountPath: "/etc/coredns"}},
+			}},
+			Volumes: []corev1.Volume{{Name: "config", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{
+				LocalObjectReference: corev1.LocalObjectReference{Name: "whoami"}}}}},
+		},
 	})
 	create(t, admin.CoreV1().Services("default").Create, &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Name: "whoami"},

@@ -35,11 +35,16 @@ func (i inside) run(out io.Writer) (err error) {
 	}
 	group := &processes{executable: i.Options.Executable, logs: filepath.Join(node.Dir, "logs"), exited: make(chan exit, 8)}
 	defer func() {
+		timeout := stopTimeout
 		if err != nil {
-			group.stop(failTimeout)
-		} else {
-			group.stop(stopTimeout)
+			timeout = failTimeout
 		}
+		// Like a machine that is switched off: Pods end at once. Otherwise the API server would wait for their requests.
+		group.stopAfter("kube-apiserver", timeout)
+		if killed := node.KillAll(i.Cgroup); err == nil {
+			err = killed
+		}
+		group.stop(timeout)
 	}()
 	starting, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()

@@ -102,9 +102,16 @@ func (p *processes) await(ctx context.Context, what string, check func(context.C
 }
 
 // stop ends the components, last started first, so that each ends before what it depends on.
-func (p *processes) stop(timeout time.Duration) {
-	for i := len(p.running) - 1; i >= 0; i-- {
-		child := p.running[i]
+func (p *processes) stop(timeout time.Duration) { p.stopAfter("", timeout) }
+
+// stopAfter ends those that were started after a component.
+func (p *processes) stopAfter(name string, timeout time.Duration) {
+	for len(p.running) > 0 {
+		child := p.running[len(p.running)-1]
+		if child.name == name {
+			return
+		}
+		p.running = p.running[:len(p.running)-1]
 		_ = child.cmd.Process.Signal(syscall.SIGTERM) // fails only when it has already ended
 		select {
 		case <-child.done:
@@ -113,5 +120,4 @@ func (p *processes) stop(timeout time.Duration) {
 			<-child.done
 		}
 	}
-	p.running = nil
 }

@@ -7,7 +7,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -54,7 +56,7 @@ func hierarchies() ([]string, error) {
 	return found, nil
 }
 
-// makeCgroup makes the cgroup that the kubelet is told to keep its own below, so that nodes do not get in each other's way.
+// makeCgroup makes the cgroup below which the kubelet keeps its own, so that nodes do not get in each other's way.
 func makeCgroup(name string) error {
 	dirs, err := hierarchies()
 	if err != nil {
@@ -94,6 +96,32 @@ func enableControllers(dir, name string) error {
 		}
 	}
 	return nil
+}
+
+// KillAll kills all processes in a cgroup and below it.
+func KillAll(name string) error {
+	dirs, err := hierarchies()
+	if err != nil {
+		return err
+	}
+	return filepath.WalkDir(filepath.Join(dirs[0], name), func(path string, _ fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil || filepath.Base(path) != "cgroup.procs" {
+			return err
+		}
+		processes, err := os.ReadFile(path)
+		if err != nil && !errors.Is(err, syscall.ENODEV) { // it has just been removed
+			return err
+		}
+		for _, process := range strings.Fields(string(processes)) {
+			if pid, err := strconv.Atoi(process); err == nil && pid > 1 {
+				_ = syscall.Kill(pid, syscall.SIGKILL) // it may have just ended
+			}
+		}
+		return nil
+	})
 }
 
 // removeCgroup removes a cgroup and reports whether it is gone. It cannot be removed while processes are in it.

@@ -136,13 +136,17 @@ func fakeTunables() error {
 	return nil
 }
 
-// setUpNetwork gives the node its address on the loopback device: there is no other machine to talk to. Addresses of Services
-// need a route, although kube-proxy rewrites them. There is no default route, so that a connection to anywhere else fails at once.
+// setUpNetwork gives the node a device with its address. The device leads to nothing, because there is no other machine to talk to.
+// But addresses of Services need a route, although kube-proxy rewrites or rejects them, and rejections do not work on the loopback device.
+// There is no default route, so that a connection to anywhere else fails at once.
 func setUpNetwork() error {
 	for _, line := range []string{
 		"link set lo up",
-		"address add " + IP + "/32 dev lo",
-		"route add " + ServiceNetwork + " dev lo src " + IP,
+		"link add node0 type veth peer name node1",
+		"link set node1 up",
+		"link set node0 up",
+		"address add " + IP + "/32 dev node0",
+		"route add " + ServiceNetwork + " dev node0 src " + IP,
 	} {
 		//nolint:noctx // it takes no time
 		if out, err := exec.Command("ip", strings.Fields(line)...).CombinedOutput(); err != nil {

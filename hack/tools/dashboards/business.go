@@ -1,9 +1,7 @@
 package main
 
-import "github.com/grafana/grafana-foundation-sdk/go/dashboard"
-
 // business is for whoever sells access to content.
-func business() *dashboard.DashboardBuilder {
+func business() *board {
 	d := page("Keyward: business", "Who uses how much, who needs more, and how it grows. Months are calendar months in UTC.", "now-30d")
 	const in = `{namespace="$namespace"}`
 	with(d, "This month (UTC)",

@@ -1,19 +1,17 @@
 package main
 
-import "github.com/grafana/grafana-foundation-sdk/go/dashboard"
-
 // group is for the owner of one Group. It needs a series of its own, see --metrics-groups.
-func group() *dashboard.DashboardBuilder {
+func group() *board {
 	d := page("Keyward: a Group", "What one Group uses of its quotas this month, and which of its keys end.", "now-7d").
 		WithVariable(choice("group", "Group", `label_values(keyward_group_requests{namespace="$namespace"}, group)`))
 	const of = `{namespace="$namespace", group="$group"}`
 	used := &limits{0.8, 1}
 	with(d, "This month (UTC)",
 		number("Requests", "Allowed requests this month.", unitCount, `max(keyward_group_requests`+of+`)`, nil),
-		number("of its quota", "Requests as a share of what the Group may have. From 100 % on they are answered 402, or are overage.", unitShare,
+		number("Requests of the quota", "Requests as a share of what the Group may have. From 100 % on they are answered 402, or are overage.", unitShare,
 			`max(namespace_group_quota:keyward_group_quota_used:ratio{namespace="$namespace", group="$group", quota="requests"})`, used),
 		number("Bytes", "Bytes of response bodies this month.", unitBytes, `max(keyward_group_response_bytes`+of+`)`, nil),
-		number("of its quota", "Bytes as a share of what the Group may have.", unitShare,
+		number("Bytes of the quota", "Bytes as a share of what the Group may have.", unitShare,
 			`max(namespace_group_quota:keyward_group_quota_used:ratio{namespace="$namespace", group="$group", quota="bytes"})`, used),
 		number("Keys that end soon", "Keys of the Group that end within 14 days and do not rotate before, of those that end soonest of all.",
 			unitCount, `count(keyward_apikey_expiration_timestamp_seconds{group="$group"} - time() < 14 * 86400) or vector(0)`, &limits{1, 5}),

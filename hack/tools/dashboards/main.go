@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-
-	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
 )
 
 func main() {
@@ -15,7 +13,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: dashboards DIRECTORY")
 		os.Exit(2)
 	}
-	for name, build := range map[string]func() *dashboard.DashboardBuilder{
+	for name, build := range map[string]func() *board{
 		"keyward-platform": platform, "keyward-group": group, "keyward-business": business,
 	} {
 		if err := write(filepath.Join(os.Args[1], name+".json"), build().Uid(name)); err != nil {
@@ -25,7 +23,7 @@ func main() {
 	}
 }
 
-func write(path string, builder *dashboard.DashboardBuilder) error {
+func write(path string, builder *board) error {
 	built, err := builder.Build()
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)

@@ -27,6 +27,9 @@ const (
 	graphWidth, graphHeight = 12, 8
 )
 
+// board is a dashboard in the format that every Grafana reads.
+type board = dashboard.DashboardBuilder //nolint:staticcheck // releases before 12 do not read the newer format
+
 // query is a PromQL expression, and what its series are called in the legend.
 type query struct{ expr, legend string }
 
@@ -79,8 +82,9 @@ func bars(title, description, unit string, q query, l *limits) cog.Builder[dashb
 }
 
 // page returns a dashboard with the variables that all have: the data source, and the namespace that Keyward runs in.
-func page(title, description, from string) *dashboard.DashboardBuilder {
-	return dashboard.NewDashboardBuilder(title).Description(description).Tags([]string{"keyward"}).Readonly().
+func page(title, description, from string) *board {
+	d := dashboard.NewDashboardBuilder(title) //nolint:staticcheck // as above
+	return d.Description(description).Tags([]string{"keyward"}).Readonly().
 		Time(from, "now").Refresh("1m").Timezone("utc").Tooltip(dashboard.DashboardCursorSyncCrosshair).
 		WithVariable(dashboard.NewDatasourceVariableBuilder("datasource").Label("Data source").Type("prometheus")).
 		WithVariable(choice("namespace", "Keyward in", "label_values(keyward_sync_servers, namespace)"))
@@ -93,7 +97,7 @@ func choice(name, label, values string) *dashboard.QueryVariableBuilder {
 		Sort(dashboard.VariableSortAlphabeticalAsc)
 }
 
-func with(d *dashboard.DashboardBuilder, row string, panels ...cog.Builder[dashboard.Panel]) {
+func with(d *board, row string, panels ...cog.Builder[dashboard.Panel]) {
 	d.WithRow(dashboard.NewRowBuilder(row))
 	for _, panel := range panels {
 		d.WithPanel(panel)

@@ -1,9 +1,7 @@
 package main
 
-import "github.com/grafana/grafana-foundation-sdk/go/dashboard"
-
 // platform is for whoever runs Keyward. Sidecars run in other namespaces, so that panels of validation servers show all of them.
-func platform() *dashboard.DashboardBuilder {
+func platform() *board {
 	d := page("Keyward: platform", "Is Keyward healthy, are changes in force, and how much is there to do?", "now-6h")
 	with(d, "Now",
 		number("Leader", "Managers that lead. Exactly one should; without one nothing changes.", unitCount,

@@ -17,7 +17,7 @@ const (
 	reportAddress = ":8090"
 )
 
-// report is what GET /report returns. POST /begin starts to count anew, except keys.
+// report is what GET /report returns. POST /begin starts to count from zero, except keys.
 type report struct {
 	Requests int      `json:"requests"`
 	Losses   int      `json:"losses"`

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/keyward-dev/keyward/hack/release/archive"
+	"github.com/keyward-dev/keyward/hack/release/sbom"
+)
+
+// everything builds all that is released into dist.
+func (r *release) everything(ctx context.Context, push, downloads string) error {
+	// What is compiled stays: the go command replaces what has changed.
+	for _, old := range []string{"files", "sbom", "krew"} {
+		if err := os.RemoveAll(filepath.Join(r.dist, old)); err != nil {
+			return err
+		}
+	}
+	if err := r.removeArchives(); err != nil {
+		return err
+	}
+	archives, err := r.archives(ctx)
+	if err != nil {
+		return err
+	}
+	list, err := r.images(ctx, push)
+	if err != nil {
+		return err
+	}
+	if err := r.writeInstall(list); err != nil {
+		return fmt.Errorf("install.yaml: %w", err)
+	}
+	if err := r.writeKrew(archives, downloads); err != nil {
+		return fmt.Errorf("the manifest for krew: %w", err)
+	}
+	if err := r.writeChart(); err != nil {
+		return fmt.Errorf("the chart: %w", err)
+	}
+	if err := r.writeNotes(list); err != nil {
+		return fmt.Errorf("release notes: %w", err)
+	}
+	return r.writeChecksums()
+}
+
+// removeArchives removes archives of an earlier version, whose names are different.
+func (r *release) removeArchives() error {
+	patterns := []string{"keyward-[0-9]*.tgz"}
+	for _, p := range programs {
+		patterns = append(patterns, p.name+"_v*.tar.gz", p.name+"_v*.zip")
+	}
+	for _, pattern := range patterns {
+		old, err := filepath.Glob(filepath.Join(r.dist, pattern))
+		if err != nil {
+			return err
+		}
+		for _, path := range old {
+			if err := os.Remove(path); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// archived is an archive of a program.
+type archived struct {
+	program  program
+	platform platform
+	name     string // of the archive, in dist
+	binary   string // the name of the program in the archive
+	sum      string
+}
+
+// archives builds the programs, and writes an archive and a document about its contents for each.
+func (r *release) archives(ctx context.Context) (all []archived, err error) {
+	if err := os.MkdirAll(filepath.Join(r.dist, "sbom"), 0o755); err != nil {
+		return nil, err
+	}
+	for _, p := range programs {
+		for _, target := range r.platforms {
+			path, err := r.compile(ctx, p, target)
+			if err != nil {
+				return nil, err
+			}
+			document, err := sbom.Write(r.contents(p, target), nil)
+			if err != nil {
+				return nil, err
+			}
+			name := p.name + "_" + r.version + "_" + target.in("_")
+			if err := os.WriteFile(filepath.Join(r.dist, "sbom", name+".spdx.json"), document, 0o644); err != nil { //nolint:gosec // for everybody
+				return nil, err
+			}
+			a := archived{program: p, platform: target, binary: filepath.Base(path), name: name + ".tar.gz"}
+			if target.os == "windows" {
+				a.name = name + ".zip"
+			}
+			files := []archive.File{{Name: a.binary, Path: path, Executable: true}}
+			for _, with := range p.with {
+				files = append(files, archive.File{Name: filepath.Base(with), Path: filepath.Join(r.root, with), Executable: true})
+			}
+			for _, text := range []string{"LICENSE", "NOTICE"} {
+				files = append(files, archive.File{Name: text, Path: filepath.Join(r.root, text)})
+			}
+			if err := archive.Write(filepath.Join(r.dist, a.name), r.created, files); err != nil {
+				return nil, err
+			}
+			if a.sum, err = sumOf(filepath.Join(r.dist, a.name)); err != nil {
+				return nil, err
+			}
+			fmt.Println(a.name)
+			all = append(all, a)
+		}
+	}
+	return all, nil
+}
+
+// checksums is the file that sha256sum -c reads, in dist.
+const checksums = "SHA256SUMS"
+
+// writeChecksums writes the checksums of what people download. Blobs of the OCI layout are named by theirs.
+func (r *release) writeChecksums() error {
+	var out bytes.Buffer
+	err := filepath.WalkDir(r.dist, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(r.dist, path)
+		if err != nil {
+			return err
+		}
+		name = filepath.ToSlash(name)
+		if entry.IsDir() {
+			if name == "bin" || name == "images/oci" {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if name == checksums {
+			return nil
+		}
+		sum, err := sumOf(path)
+		fmt.Fprintf(&out, "%s  %s\n", sum, name)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(r.dist, checksums), out.Bytes(), 0o644) //nolint:gosec // it is for everybody to read
+}
+
+func sumOf(path string) (string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = file.Close() }()
+	hash := sha256.New()
+	if _, err := io.Copy(hash, file); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%x", hash.Sum(nil)), nil
+}

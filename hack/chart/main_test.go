@@ -47,7 +47,7 @@ func TestValuesAreDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	clear := map[string]bool{ // what they are is known from Kubernetes or from their parent
+	evident := map[string]bool{ // what they are is known from Kubernetes or from their parent
 		"enabled": true, "create": true, "name": true, "annotations": true, "labels": true, "nodeSelector": true, "priorityClassName": true,
 		"repository": true, "pullPolicy": true, "logLevel": true, "terminationGracePeriodSeconds": true, "className": true, "hostnames": true,
 		"type": true, "port": true, "loadBalancerClass": true, "loadBalancerSourceRanges": true, "sizeLimit": true, "maxUnavailable": true,
@@ -56,7 +56,7 @@ func TestValuesAreDocumented(t *testing.T) {
 	var check func(v *value)
 	check = func(v *value) {
 		for _, child := range v.children {
-			if len(child.children) == 0 && child.description == "" && !clear[child.path[len(child.path)-1]] {
+			if len(child.children) == 0 && child.description == "" && !evident[child.path[len(child.path)-1]] {
 				t.Errorf("%s has no comment", child.name())
 			}
 			check(child)

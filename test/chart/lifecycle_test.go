@@ -27,17 +27,18 @@ const (
 	newField   = "displayName"
 )
 
-// TestLifecycle: installation of the last version, upgrade to this one, which adds a field of a CRD, rollback, uninstallation,
-// and installation again. Keys that the manager has minted with the rights and the configuration of the chart survive all of
-// it.
+// TestLifecycle: installation of the previous chart, upgrade to this one, upgrade that adds a field of a CRD, rollbacks,
+// uninstallation, and installation again. Keys that the manager has minted with the rights and the configuration of the chart
+// survive all of it.
 func TestLifecycle(t *testing.T) {
 	c := needCluster(t)
 	c.ensureNamespace(t, tenants)
 	h := &helm{cluster: c, t: t}
 	m := newManager(t, h)
 
-	h.install(withoutField(t, previousChart(t), groupsCRD, newField), nil)
-	m.start()
+	h.install(previousChart(t), nil)
+	h.upgrade(withoutField(t, load(t), groupsCRD, newField), nil)
+	m.start() // not before, because the previous chart has the rights of the previous manager
 	c.create(t, object{"apiVersion": keywardAPI, "kind": "Group", "metadata": map[string]any{"name": "acme"}, "spec": map[string]any{
 		"tier": "Pro",
 	}})
@@ -51,16 +52,18 @@ func TestLifecycle(t *testing.T) {
 	m.restart() // a new version has new Pods
 	third := c.mint(t, "third")
 
-	h.rollback(1)
+	h.rollback(2)
 	c.expectField(t, false)
 	m.restart()
 	c.expectKeys(t, map[string]string{"first": first, "second": second, "third": third})
 	fourth := c.mint(t, "fourth")
 
+	h.rollback(1)
 	h.upgrade(load(t), map[string]any{"crds": map[string]any{"install": false}})
 	c.expectKeys(t, map[string]string{"first": first, "fourth": fourth})
 
 	h.upgrade(load(t), nil)
+	c.expectField(t, true)
 	installed := h.manifest()
 	h.uninstall()
 	m.stop()

@@ -14,7 +14,11 @@ import (
 
 // addCertificate adds the serving certificate, who issues it, and the publication of its authorities.
 func addCertificate(mgr ctrl.Manager, options Options) (*servingcert.Certificate, error) {
-	certificate, err := servingcert.Add(mgr, options.CertDir)
+	dir := ""
+	if options.CAFile != "" {
+		dir = options.CertDir
+	}
+	certificate, err := servingcert.Add(mgr, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -29,7 +33,7 @@ func addCertificate(mgr ctrl.Manager, options Options) (*servingcert.Certificate
 	}
 	if options.CAFile == "" {
 		policy := servingcert.DefaultPolicy(options.AuthorityOverlap)
-		return certificate, servingcert.AddRotator(mgr, options.Namespace, policy, publisher, clock.RealClock{})
+		return certificate, servingcert.AddRotator(mgr, certificate, options.Namespace, policy, publisher, clock.RealClock{})
 	}
 	err = mgr.Add(&servingcert.Mounted{
 		File: options.CAFile, Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Publisher: publisher, Namespace: options.Namespace,

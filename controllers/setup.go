@@ -71,7 +71,7 @@ type Options struct {
 	WebhookClientCAFile string
 	// WatchNamespaces are the namespaces whose objects the manager reads and writes; if there are none, all.
 	WatchNamespaces []string
-	// CertDir is the directory in which the Secret with the serving certificate is mounted.
+	// CertDir is the directory in which the serving certificate is mounted, with CAFile.
 	CertDir string
 	// CAFile has the authorities of a certificate that somebody else issues; if it is empty, the manager issues it.
 	CAFile string

@@ -62,7 +62,7 @@ func parseFlags() (*settings, error) {
 // addCertificateFlags adds the flags of the serving certificate.
 func (s *settings) addCertificateFlags() {
 	flag.StringVar(&s.CertDir, "cert-dir", "/var/run/keyward/certs",
-		"where the serving certificate is mounted, as tls.crt and tls.key: by default the Secret keyward-certs")
+		"with --ca-file: where the serving certificate is mounted, as tls.crt and tls.key")
 	flag.StringVar(&s.CAFile, "ca-file", "",
 		"PEM file of the authorities of the serving certificate, if somebody else issues it, such as cert-manager: the manager publishes "+
 			"them, and leaves webhook configurations alone; without it the manager issues the certificate")

@@ -4,8 +4,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
-	"os"
-	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -14,11 +12,11 @@ import (
 )
 
 var expirationDesc = prometheus.NewDesc("keyward_certificate_expiration_timestamp_seconds",
-	"When the manager's mounted certificates end, in Unix time: serving is for webhooks and the sync port, authority is what clients trust.",
+	"When the manager's certificates end, in Unix time: serving is for webhooks and the sync port, authority is what clients trust.",
 	[]string{"certificate"}, nil)
 
-// expiration is registered once, and collects from the Certificate of this process. What is mounted is what is served, and what
-// the kubelet did not refresh is as old as what was not renewed.
+// expiration is registered once, and collects from the Certificate of this process. It has what is served: what was issued and has
+// not arrived here is as old as what was not renewed.
 type expiration struct{ certificate atomic.Pointer[Certificate] }
 
 var collector = &expiration{}
@@ -38,10 +36,8 @@ func (e *expiration) Collect(all chan<- prometheus.Metric) {
 	if pair, err := c.Get(&tls.ClientHelloInfo{}); err == nil && pair.Leaf != nil {
 		emit("serving", pair.Leaf.NotAfter)
 	}
-	if text, err := os.ReadFile(filepath.Join(c.dir, "ca.crt")); err == nil {
-		if ends := lastEnd(text); !ends.IsZero() {
-			emit("authority", ends)
-		}
+	if ends := lastEnd(c.authorities()); !ends.IsZero() {
+		emit("authority", ends)
 	}
 }
 

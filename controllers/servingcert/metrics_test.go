@@ -61,7 +61,7 @@ func TestExpiration(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	want := fmt.Sprintf(`
-# HELP keyward_certificate_expiration_timestamp_seconds When the manager's mounted certificates end, in Unix time: serving is for webhooks and the sync port, authority is what clients trust.
+# HELP keyward_certificate_expiration_timestamp_seconds When the manager's certificates end, in Unix time: serving is for webhooks and the sync port, authority is what clients trust.
 # TYPE keyward_certificate_expiration_timestamp_seconds gauge
 keyward_certificate_expiration_timestamp_seconds{certificate="authority"} %d
 keyward_certificate_expiration_timestamp_seconds{certificate="serving"} %d

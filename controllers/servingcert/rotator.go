@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
+	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -55,8 +56,9 @@ type Rotator struct {
 	Clock     clock.PassiveClock
 }
 
-// AddRotator adds a Rotator to the manager, with a cache of its own for the few objects that it reads.
-func AddRotator(mgr manager.Manager, namespace string, policy Policy, publisher Publisher, clk clock.PassiveClock) error {
+// AddRotator adds a Rotator to the manager, with a cache of its own for the few objects that it reads. The certificate becomes what
+// is in the Secret, in every replica.
+func AddRotator(mgr manager.Manager, certificate *Certificate, namespace string, policy Policy, publisher Publisher, clk clock.PassiveClock) error {
 	named := func(name string) fields.Selector { return fields.OneTermEqualSelector(metav1.ObjectNameField, name) }
 	objects, err := cache.New(mgr.GetConfig(), cache.Options{
 		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
@@ -72,6 +74,9 @@ func AddRotator(mgr manager.Manager, namespace string, policy Policy, publisher 
 	if err := mgr.Add(objects); err != nil {
 		return fmt.Errorf("adding the cache of the certificates: %w", err)
 	}
+	if err := follow(mgr, objects, certificate); err != nil {
+		return err
+	}
 	r := &Rotator{
 		Client: mgr.GetClient(), Reader: objects, Publisher: publisher, Policy: policy, Namespace: namespace, Clock: clk,
 	}
@@ -85,6 +90,29 @@ func AddRotator(mgr manager.Manager, namespace string, policy Policy, publisher 
 			return nil
 		})).
 		Complete(r)
+}
+
+// follow replaces the certificate with each version of the Secret in the cache.
+func follow(mgr manager.Manager, objects cache.Cache, certificate *Certificate) error {
+	secrets, err := objects.GetInformer(context.Background(), &corev1.Secret{}, cache.BlockUntilSynced(false))
+	if err != nil {
+		return fmt.Errorf("watching Secret %s: %w", SecretName, err)
+	}
+	log := mgr.GetLogger().WithName("servingcert")
+	replace := func(object any) {
+		if secret, ok := object.(*corev1.Secret); ok {
+			if err := certificate.replace(secret); err != nil {
+				log.Error(err, "Cannot serve with the certificate; the one before stays")
+			}
+		}
+	}
+	_, err = secrets.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+		AddFunc: replace, UpdateFunc: func(_, object any) { replace(object) },
+	})
+	if err != nil {
+		return fmt.Errorf("watching Secret %s: %w", SecretName, err)
+	}
+	return nil
 }
 
 // request is the only one: everything is reconciled together.

@@ -1,6 +1,7 @@
 // Package servingcert provides the manager's TLS certificate: the leader issues and renews it in a Secret, and writes its
-// authorities into the webhook configurations; the kubelet mounts the Secret, and the webhook server and the sync server read
-// the certificate from there. Or somebody else mounts and renews the files, such as cert-manager.
+// authorities into the webhook configurations; every replica watches the Secret, and serves webhooks and the sync port with what
+// is in it. A mounted Secret would be a minute late, because a kubelet looks for the first version, and for a change, that seldom.
+// Or somebody else issues and renews mounted files, such as cert-manager.
 package servingcert
 
 import (
@@ -8,10 +9,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync/atomic"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -29,11 +32,19 @@ const (
 // mountInterval is how often Start checks for the mounted files.
 const mountInterval = 200 * time.Millisecond
 
-// Certificate is the mounted certificate. watcher is nil until it is mounted, and is set once: by Start, before it starts the
-// watcher. Get may be called at any time.
+// Certificate is the serving certificate: of the Secret if dir is empty, or else of the files in dir. Only one of issued and
+// watcher is ever set. issued is replaced with each version of the Secret. watcher is nil until the files are mounted, and is set
+// once: by Start, before it starts the watcher. Get may be called at any time.
 type Certificate struct {
 	dir     string
+	issued  atomic.Pointer[issued]
 	watcher atomic.Pointer[certwatcher.CertWatcher]
+}
+
+// issued is what a version of the Secret has: the certificate with its key, and the authorities.
+type issued struct {
+	pair   tls.Certificate
+	bundle []byte
 }
 
 // Names are the names in the certificate: of the Services of webhooks and of the sync port.
@@ -41,7 +52,7 @@ func Names(namespace string) []string {
 	return []string{fmt.Sprintf("%s.%s.svc", webhookService, namespace), fmt.Sprintf("%s.%s.svc", syncService, namespace)}
 }
 
-// Add has the manager serve with the certificate in the directory, where its Secret is mounted.
+// Add has the manager serve with the certificate that is mounted in the directory, or without one with what AddRotator watches.
 func Add(mgr manager.Manager, dir string) (*Certificate, error) {
 	c := &Certificate{dir: dir}
 	if err := mgr.Add(c); err != nil {
@@ -55,9 +66,13 @@ func (c *Certificate) NeedLeaderElection() bool { return false }
 
 // Start waits until the certificate is mounted, and reloads it when it changes.
 func (c *Certificate) Start(ctx context.Context) error {
-	mounted := func(context.Context) (bool, error) { return c.read(), nil }
 	collector.certificate.Store(c)
 	defer collector.certificate.CompareAndSwap(c, nil)
+	if c.dir == "" {
+		<-ctx.Done()
+		return nil
+	}
+	mounted := func(context.Context) (bool, error) { return c.read(), nil }
 	_ = wait.PollUntilContextCancel(ctx, mountInterval, true, mounted)
 	watcher := c.watcher.Load()
 	if watcher == nil {
@@ -75,13 +90,40 @@ func (c *Certificate) read() bool {
 	return err == nil
 }
 
-var errNotMounted = errors.New("the serving certificate is not mounted yet")
+// replace takes what a version of the Secret has. If its certificate and key do not belong together, the earlier ones stay.
+func (c *Certificate) replace(secret *corev1.Secret) error {
+	pair, err := tls.X509KeyPair(secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey])
+	if err != nil {
+		return fmt.Errorf("reading the certificate in Secret %s: %w", secret.Name, err)
+	}
+	c.issued.Store(&issued{pair: pair, bundle: secret.Data[entryBundle]})
+	return nil
+}
+
+// authorities returns the authorities beside the certificate, as PEM, or nothing if there are none yet.
+func (c *Certificate) authorities() []byte {
+	if issued := c.issued.Load(); issued != nil {
+		return issued.bundle
+	}
+	if c.dir == "" {
+		return nil
+	}
+	text, err := os.ReadFile(filepath.Join(c.dir, entryBundle))
+	if err != nil {
+		return nil
+	}
+	return text
+}
+
+var errNotReady = errors.New("the serving certificate is not issued, or not mounted, yet")
 
 // Get is for tls.Config.GetCertificate.
 func (c *Certificate) Get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	watcher := c.watcher.Load()
-	if watcher == nil {
-		return nil, errNotMounted
+	if issued := c.issued.Load(); issued != nil {
+		return &issued.pair, nil
 	}
-	return watcher.GetCertificate(hello)
+	if watcher := c.watcher.Load(); watcher != nil {
+		return watcher.GetCertificate(hello)
+	}
+	return nil, errNotReady
 }

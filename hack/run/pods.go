@@ -30,16 +30,14 @@ func (r *runner) startManager(ctx context.Context) error {
 	if err := mounts.WriteKubeconfig(kubeconfig, r.cluster, token.Path()); err != nil {
 		return err
 	}
-	certs := mounts.SecretVolume{Dir: r.local("manager", "certs"), Items: []string{"tls.crt", "tls.key", caFile}}
 	ca := mounts.SecretVolume{Dir: r.local("validator", "ca"), Items: []string{caFile}}
-	r.certificates = mounts.Mirror(ctx, r.core, systemNamespace, certificates, []mounts.SecretVolume{certs, ca}, r.fail)
+	r.certificates = mounts.Mirror(ctx, r.core, systemNamespace, certificates, []mounts.SecretVolume{ca}, r.fail)
 	err := r.programs.Start(processes.Program{
 		Name: "manager",
 		Command: []string{
 			r.bin("keyward-manager"),
 			"--kubeconfig=" + kubeconfig,
 			"--config=" + filepath.Join(r.root, "config/manager/manager.yaml"),
-			"--cert-dir=" + certs.Dir,
 			"--webhook-bind-address=" + localAddress(webhookPort),
 			"--sync-bind-address=" + localAddress(syncPort),
 			"--metrics-bind-address=" + localAddress(metricsPort),

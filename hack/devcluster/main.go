@@ -97,7 +97,8 @@ func up(args []string) error {
 			nodeOpts.Forwards = append(nodeOpts.Forwards, forward)
 			return err
 		})
-	flags.DurationVar(&nodeOpts.Sync, "kubelet-sync", time.Minute, "with --node, the kubelet's syncFrequency: files of Secrets are renewed so often")
+	flags.DurationVar(&nodeOpts.Sync, "kubelet-sync", time.Minute,
+		"with --node, the kubelet's syncFrequency: files of Secrets are renewed so often")
 	flags.Func("kube-apiserver-arg", "with --node, a further argument of kube-apiserver; repeatable", func(text string) error {
 		nodeOpts.APIServer = append(nodeOpts.APIServer, text)
 		return nil

@@ -58,7 +58,7 @@ type cluster struct {
 // startCluster starts a cluster with a node, which ends with the test. Its logs are shown if the test fails.
 func startCluster(t *testing.T) *cluster {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "keyward-node-")
+	dir, err := os.MkdirTemp("", "keyward-node-") //nolint:usetesting // it is kept if the test fails
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,6 @@ func (c *cluster) kubeconfig() string { return filepath.Join(c.dir, "kubeconfig"
 func (c *cluster) start(t *testing.T) {
 	t.Helper()
 	begin := time.Now()
-	//nolint:noctx // stop ends it
 	c.up = exec.Command(bin("devcluster"), "up", "--node", "--data-dir", filepath.Join(c.dir, "data"), "--kubeconfig", c.kubeconfig(),
 		"--kubelet-sync", kubeletSync())
 	c.up.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -187,8 +186,8 @@ func released(t *testing.T, dist string) []string {
 
 // kubectl runs the cluster's kubectl and returns its output.
 func (c *cluster) kubectl(ctx context.Context, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, bin("devcluster"), append([]string{"kubectl", "--kubeconfig", c.kubeconfig(), "--cache-dir", filepath.Join(c.dir, "kubectl")}, args...)...)
-	out, err := cmd.CombinedOutput()
+	all := append([]string{"kubectl", "--kubeconfig", c.kubeconfig(), "--cache-dir", filepath.Join(c.dir, "kubectl")}, args...)
+	out, err := exec.CommandContext(ctx, bin("devcluster"), all...).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, out)
 	}

@@ -23,7 +23,8 @@ func (c *cluster) testSidecarJob(t *testing.T) {
 	c.apply(t, sidecarJobYAML)
 	c.mustKubectl(t, "-n", tenantNamespace, "wait", "job/report", "--for=condition=Complete", "--timeout", patience.String())
 	var pods corev1.PodList
-	if err := c.objects.List(t.Context(), &pods, client.InNamespace(tenantNamespace), client.MatchingLabels{"job-name": "report"}); err != nil {
+	err := c.objects.List(t.Context(), &pods, client.InNamespace(tenantNamespace), client.MatchingLabels{"job-name": "report"})
+	if err != nil {
 		t.Fatal(err)
 	}
 	if len(pods.Items) != 1 || pods.Items[0].Status.Phase != corev1.PodSucceeded {

@@ -31,7 +31,8 @@ func (c *cluster) install(t *testing.T) {
 	c.load(t)
 	t.Logf("the images are loaded after %s", time.Since(begin).Round(100*time.Millisecond))
 	c.mustKubectl(t, "apply", "--server-side", "-k", filepath.Join(root, "config/node"))
-	c.mustKubectl(t, "-n", systemNamespace, "create", "secret", "generic", "keyward-validator-admin", "--from-literal=token=only-for-tests-on-a-node")
+	c.mustKubectl(t, "-n", systemNamespace, "create", "secret", "generic", "keyward-validator-admin",
+		"--from-literal=token=only-for-tests-on-a-node")
 	await(t, "the webhooks", func(ctx context.Context) error {
 		_, err := c.kubectl(ctx, "apply", "--server-side", "-k", filepath.Join(root, "config/samples"))
 		if err != nil && !strings.Contains(err.Error(), "failed calling webhook") {

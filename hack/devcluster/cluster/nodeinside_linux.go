@@ -107,7 +107,8 @@ func (i inside) start(ctx context.Context, group *processes, plan *nodePlan) err
 		{"kubelet", plan.kubelet()},
 		{"kube-proxy", plan.proxy()},
 	} {
-		if err := group.startCommand(component.name, append([]string{program("devcluster-node"), component.name}, component.args...)); err != nil {
+		command := append([]string{program("devcluster-node"), component.name}, component.args...)
+		if err := group.startCommand(component.name, command); err != nil {
 			return err
 		}
 	}

@@ -19,22 +19,22 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: app load|job URL KEYFILE")
 		os.Exit(2)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	app := &client{url: os.Args[2], keyFile: os.Args[3]}
-	var err error
-	switch os.Args[1] {
-	case "load":
-		err = load(ctx, app)
-	case "job":
-		err = job(ctx, app)
-	default:
-		err = fmt.Errorf("unknown command %q", os.Args[1])
-	}
-	if err != nil {
+	if err := run(os.Args[1], &client{url: os.Args[2], keyFile: os.Args[3]}); err != nil {
 		fmt.Fprintf(os.Stderr, "app: %v\n", err)
 		os.Exit(1)
 	}
+}
+
+func run(command string, app *client) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	switch command {
+	case "load":
+		return load(ctx, app)
+	case "job":
+		return job(ctx, app)
+	}
+	return fmt.Errorf("unknown command %q", command)
 }
 
 func job(ctx context.Context, app *client) error {

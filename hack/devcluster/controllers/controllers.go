@@ -48,17 +48,17 @@ func Run(ctx context.Context, opts Options) error {
 	var loops []func(context.Context)
 	for _, controller := range []struct {
 		name string
-		set  func(*shared, context.Context) (func(context.Context), error)
+		set  func(context.Context) (func(context.Context), error)
 	}{
-		{"ServiceAccounts", serviceAccounts},
-		{"tokens", tokens},
-		{"root certificates", rootCertificates},
-		{"namespaces", namespaces},
-		{"garbage collection", garbageCollection},
-		{"aggregated ClusterRoles", aggregatedRoles},
-		{"ResourceQuotas", resourceQuotas},
+		{"ServiceAccounts", s.serviceAccounts},
+		{"tokens", s.tokens},
+		{"root certificates", s.rootCertificates},
+		{"namespaces", s.namespaces},
+		{"garbage collection", s.garbageCollection},
+		{"aggregated ClusterRoles", s.aggregatedRoles},
+		{"ResourceQuotas", s.resourceQuotas},
 	} {
-		loop, err := controller.set(s, ctx)
+		loop, err := controller.set(ctx)
 		if err != nil {
 			return fmt.Errorf("set up the controller of %s: %w", controller.name, err)
 		}

@@ -26,7 +26,7 @@ import (
 )
 
 // serviceAccounts creates the ServiceAccount "default" of each namespace.
-func serviceAccounts(s *shared, ctx context.Context) (func(context.Context), error) {
+func (s *shared) serviceAccounts(ctx context.Context) (func(context.Context), error) {
 	client, err := s.own.Client("service-account-controller")
 	if err != nil {
 		return nil, err
@@ -40,12 +40,12 @@ func serviceAccounts(s *shared, ctx context.Context) (func(context.Context), err
 }
 
 // tokens fills in the tokens of Secrets of the type kubernetes.io/service-account-token.
-func tokens(s *shared, ctx context.Context) (func(context.Context), error) {
+func (s *shared) tokens(ctx context.Context) (func(context.Context), error) {
 	key, err := keyutil.PrivateKeyFromFile(s.opts.TokenKey)
 	if err != nil {
 		return nil, fmt.Errorf("read the key of tokens: %w", err)
 	}
-	root, err := rootCA(s)
+	root, err := s.rootCA()
 	if err != nil {
 		return nil, err
 	}
@@ -66,8 +66,8 @@ func tokens(s *shared, ctx context.Context) (func(context.Context), error) {
 }
 
 // rootCertificates creates the ConfigMap kube-root-ca.crt of each namespace.
-func rootCertificates(s *shared, _ context.Context) (func(context.Context), error) {
-	root, err := rootCA(s)
+func (s *shared) rootCertificates(_ context.Context) (func(context.Context), error) {
+	root, err := s.rootCA()
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +82,7 @@ func rootCertificates(s *shared, _ context.Context) (func(context.Context), erro
 	return func(ctx context.Context) { c.Run(ctx, 1) }, nil
 }
 
-func rootCA(s *shared) ([]byte, error) {
+func (s *shared) rootCA() ([]byte, error) {
 	pem, err := os.ReadFile(s.opts.RootCA)
 	if err != nil {
 		return nil, fmt.Errorf("read the root certificates: %w", err)
@@ -94,7 +94,7 @@ func rootCA(s *shared) ([]byte, error) {
 }
 
 // namespaces deletes what is in a namespace that is deleted.
-func namespaces(s *shared, ctx context.Context) (func(context.Context), error) {
+func (s *shared) namespaces(ctx context.Context) (func(context.Context), error) {
 	config, err := s.own.Config("namespace-controller")
 	if err != nil {
 		return nil, err
@@ -116,7 +116,7 @@ func namespaces(s *shared, ctx context.Context) (func(context.Context), error) {
 }
 
 // garbageCollection deletes objects whose owners are gone.
-func garbageCollection(s *shared, ctx context.Context) (func(context.Context), error) {
+func (s *shared) garbageCollection(ctx context.Context) (func(context.Context), error) {
 	const identity = "generic-garbage-collector"
 	client, err := s.own.Client(identity)
 	if err != nil {
@@ -148,7 +148,7 @@ func garbageCollection(s *shared, ctx context.Context) (func(context.Context), e
 }
 
 // aggregatedRoles collects the rules of ClusterRoles such as view and edit.
-func aggregatedRoles(s *shared, _ context.Context) (func(context.Context), error) {
+func (s *shared) aggregatedRoles(_ context.Context) (func(context.Context), error) {
 	client, err := s.own.Client("clusterrole-aggregation-controller")
 	if err != nil {
 		return nil, err
@@ -158,7 +158,7 @@ func aggregatedRoles(s *shared, _ context.Context) (func(context.Context), error
 }
 
 // resourceQuotas counts what ResourceQuotas limit; without it, a quota never gets smaller, and a new one refuses everything.
-func resourceQuotas(s *shared, ctx context.Context) (func(context.Context), error) {
+func (s *shared) resourceQuotas(ctx context.Context) (func(context.Context), error) {
 	const identity = "resourcequota-controller"
 	client, err := s.own.Client(identity)
 	if err != nil {

@@ -120,6 +120,7 @@ test-chart: bin/devcluster ## Test the chart: renderings, and its life on a real
 chart: ## Lint the chart, and package it into dist/ with the version of this build
 	@mkdir -p dist
 	cd test/chart && SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) go run ./cmd/chart -version '$(VERSION)' -into $(ROOT)/dist
+
 # Separate from other tests, because they need Linux, root and containerd (hack/install-node.sh); without them they are skipped.
 # The cluster and the tests are never cached, because they depend on more than Go code.
 .PHONY: test-node

@@ -39,7 +39,6 @@ import (
 	"github.com/keyward-dev/keyward/controllers/servingcert"
 	"github.com/keyward-dev/keyward/controllers/sidecarrole"
 	"github.com/keyward-dev/keyward/controllers/syncserver"
-	"github.com/keyward-dev/keyward/controllers/trust"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/controllers/usage/quota"
 	"github.com/keyward-dev/keyward/controllers/usage/store"
@@ -189,7 +188,7 @@ func CacheOptions() ctrlcache.Options {
 			},
 			&rbacv1.Role{}:        {Label: ours},
 			&rbacv1.RoleBinding{}: {Label: ours},
-			&corev1.ConfigMap{}:   {Field: fields.OneTermEqualSelector(metav1.ObjectNameField, trust.ConfigMapName)},
+			&corev1.ConfigMap{}:   {Field: fields.OneTermEqualSelector(metav1.ObjectNameField, v1alpha1.TrustName)},
 		},
 	}
 }

@@ -46,9 +46,3 @@ const (
 	// AnnotationInjected is set on a Pod that has got its sidecar, and identifies the settings of it.
 	AnnotationInjected = "keyward.dev/injected"
 )
-
-// TrustName is the name of the ConfigMap, in the namespace of a sidecar, with the authority of the manager's certificate.
-const TrustName = "keyward-ca"
-
-// TrustKey is the key of the ConfigMap.
-const TrustKey = "ca.crt"

@@ -24,7 +24,7 @@ import (
 // Nobody can grant what they may not do. The manager's own right to validate means nothing else: only the manager asks for it.
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles;rolebindings,verbs=get;list;watch;create;update;delete
 // +kubebuilder:rbac:groups=keyward.dev,resources=groups,verbs=validate
-// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=list;watch
 
 // conflictDelay is how often a name that is taken is looked at again.
 const conflictDelay = time.Minute

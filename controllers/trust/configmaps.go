@@ -103,7 +103,8 @@ func (c *configMaps) asks(namespace *metav1.PartialObjectMetadata) bool {
 	if !namespace.DeletionTimestamp.IsZero() || !c.watches(namespace.Name) {
 		return false
 	}
-	return namespace.Name == c.namespace || namespace.Labels[LabelPublish] == Publish || namespace.Labels[LabelInjection] == Enabled
+	return namespace.Name == c.namespace || namespace.Labels[v1alpha1.LabelTrust] == v1alpha1.TrustPublish ||
+		namespace.Labels[v1alpha1.LabelInjection] == v1alpha1.InjectionEnabled
 }
 
 // Reconcile makes one namespace have the ConfigMap, or not have it.
@@ -118,7 +119,7 @@ func (c *configMaps) Reconcile(ctx context.Context, request reconcile.Request) (
 		return reconcile.Result{}, fmt.Errorf("reading namespace %s: %w", request.Name, err)
 	}
 	found := &corev1.ConfigMap{}
-	name := types.NamespacedName{Namespace: request.Name, Name: ConfigMapName}
+	name := types.NamespacedName{Namespace: request.Name, Name: v1alpha1.TrustName}
 	switch err := c.client.Get(ctx, name, found); {
 	case apierrors.IsNotFound(err):
 		found = nil
@@ -143,7 +144,7 @@ func (c *configMaps) write(ctx context.Context, name types.NamespacedName, found
 		ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name, Labels: map[string]string{
 			"app.kubernetes.io/name": "keyward", v1alpha1.LabelManagedBy: v1alpha1.ManagedBy,
 		}},
-		Data: map[string]string{Entry: string(text)},
+		Data: map[string]string{v1alpha1.TrustKey: string(text)},
 	}
 	if found == nil {
 		if err := c.client.Create(ctx, wanted); client.IgnoreAlreadyExists(err) != nil { // it exists: the cache is behind
@@ -189,7 +190,7 @@ func isOurs(found *corev1.ConfigMap) bool {
 
 // hasOnly reports whether the ConfigMap has the bundle and nothing else.
 func hasOnly(found *corev1.ConfigMap, text []byte) bool {
-	return len(found.Data) == 1 && len(found.BinaryData) == 0 && bytes.Equal([]byte(found.Data[Entry]), text)
+	return len(found.Data) == 1 && len(found.BinaryData) == 0 && bytes.Equal([]byte(found.Data[v1alpha1.TrustKey]), text)
 }
 
 func (c *configMaps) attempt(namespace string, text []byte) {

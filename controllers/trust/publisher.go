@@ -12,22 +12,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 )
 
-// Names in what is published.
-const (
-	// ConfigMapName names the ConfigMaps.
-	ConfigMapName = "keyward-ca"
-	// Entry of the ConfigMaps, with certificates in PEM.
-	Entry = "ca.crt"
-	// LabelPublish asks for a ConfigMap, on a namespace, if it has the value Publish.
-	LabelPublish = "keyward.dev/ca"
-	// Publish is the value of LabelPublish.
-	Publish = "publish"
-	// LabelInjection is on namespaces in whose Pods sidecars may be injected, which need the ConfigMap, if it has the value Enabled.
-	LabelInjection = "keyward.dev/injection"
-	// Enabled is the value of LabelInjection.
-	Enabled = "enabled"
-)
-
 // Publisher publishes a bundle of authorities. Publish and Published may be called at any time.
 type Publisher struct {
 	configMaps *configMaps

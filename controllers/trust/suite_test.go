@@ -15,6 +15,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/testenv"
 	"github.com/keyward-dev/keyward/controllers/trust"
 )
@@ -60,7 +61,7 @@ func label(ctx context.Context, namespace, patch string) {
 func configMap(ctx context.Context, namespace string) *corev1.ConfigMap {
 	GinkgoHelper()
 	found := &corev1.ConfigMap{}
-	err := testenv.Admin.Get(ctx, client.ObjectKey{Namespace: namespace, Name: trust.ConfigMapName}, found)
+	err := testenv.Admin.Get(ctx, client.ObjectKey{Namespace: namespace, Name: v1alpha1.TrustName}, found)
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
@@ -78,6 +79,6 @@ func has(ctx context.Context, namespace, text string) {
 			return
 		}
 		g.Expect(found).NotTo(BeNil())
-		g.Expect(found.Data).To(Equal(map[string]string{trust.Entry: text}))
+		g.Expect(found.Data).To(Equal(map[string]string{v1alpha1.TrustKey: text}))
 	}).Should(Succeed())
 }

@@ -22,12 +22,12 @@ import (
 	"github.com/keyward-dev/keyward/controllers/trust"
 )
 
-var asking = map[string]string{trust.LabelPublish: trust.Publish}
+var asking = map[string]string{v1alpha1.LabelTrust: v1alpha1.TrustPublish}
 
 var _ = Describe("The authorities", func() {
 	It("are in a ConfigMap in each namespace that asks or has sidecars, in that of the manager, and in no other", func(ctx SpecContext) {
-		asks, injects := newNamespace(ctx, asking), newNamespace(ctx, map[string]string{trust.LabelInjection: trust.Enabled})
-		disabled, silent := newNamespace(ctx, map[string]string{trust.LabelInjection: "disabled"}), newNamespace(ctx, nil)
+		asks, injects := newNamespace(ctx, asking), newNamespace(ctx, map[string]string{v1alpha1.LabelInjection: v1alpha1.InjectionEnabled})
+		disabled, silent := newNamespace(ctx, map[string]string{v1alpha1.LabelInjection: "disabled"}), newNamespace(ctx, nil)
 		publish(ctx, "one")
 		for _, namespace := range []string{asks, injects, testenv.SystemNamespace} {
 			has(ctx, namespace, "one")
@@ -39,7 +39,7 @@ var _ = Describe("The authorities", func() {
 		Expect(configMap(ctx, disabled)).To(BeNil())
 		publish(ctx, "one and two")
 		for _, namespace := range []string{asks, injects, later, silent, testenv.SystemNamespace} {
-			Expect(configMap(ctx, namespace).Data).To(HaveKeyWithValue(trust.Entry, "one and two"), namespace)
+			Expect(configMap(ctx, namespace).Data).To(HaveKeyWithValue(v1alpha1.TrustKey, "one and two"), namespace)
 		}
 	})
 
@@ -47,7 +47,7 @@ var _ = Describe("The authorities", func() {
 		namespace := newNamespace(ctx, asking)
 		publish(ctx, "healed")
 		found := configMap(ctx, namespace)
-		found.Data = map[string]string{trust.Entry: "an impostor's", "more": "of it"}
+		found.Data = map[string]string{v1alpha1.TrustKey: "an impostor's", "more": "of it"}
 		Expect(testenv.Admin.Update(ctx, found)).To(Succeed())
 		has(ctx, namespace, "healed")
 		Expect(testenv.Admin.Delete(ctx, found)).To(Succeed())
@@ -59,18 +59,18 @@ var _ = Describe("The authorities", func() {
 		publish(ctx, "left")
 		label(ctx, namespace, `{"keyward.dev/ca":null}`)
 		has(ctx, namespace, "")
-		Expect(configMap(ctx, other).Data).To(HaveKeyWithValue(trust.Entry, "left"))
+		Expect(configMap(ctx, other).Data).To(HaveKeyWithValue(v1alpha1.TrustKey, "left"))
 	})
 
 	It("do not replace a ConfigMap of somebody else, which an event reports", func(ctx SpecContext) {
 		namespace := newNamespace(ctx, nil)
-		theirs := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: trust.ConfigMapName},
-			Data: map[string]string{trust.Entry: "a copy"}}
+		theirs := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: v1alpha1.TrustName},
+			Data: map[string]string{v1alpha1.TrustKey: "a copy"}}
 		Expect(testenv.Admin.Create(ctx, theirs)).To(Succeed())
 		label(ctx, namespace, `{"keyward.dev/ca":"publish"}`)
 		publish(ctx, "foreign")
 		Eventually(nextEvent).Should(ContainSubstring("Delete it, and Keyward creates its own"))
-		Expect(configMap(ctx, namespace).Data).To(HaveKeyWithValue(trust.Entry, "a copy"))
+		Expect(configMap(ctx, namespace).Data).To(HaveKeyWithValue(v1alpha1.TrustKey, "a copy"))
 
 		label(ctx, namespace, `{"keyward.dev/ca":null}`)
 		Consistently(func() any { return configMap(ctx, namespace) }, "200ms").ShouldNot(BeNil())
@@ -101,7 +101,7 @@ var _ = Describe("The authorities", func() {
 		}, "300ms").Should(Succeed())
 		publish(ctx, "many more")
 		for _, namespace := range namespaces {
-			Expect(configMap(ctx, namespace).Data).To(HaveKeyWithValue(trust.Entry, "many more"))
+			Expect(configMap(ctx, namespace).Data).To(HaveKeyWithValue(v1alpha1.TrustKey, "many more"))
 		}
 	})
 

@@ -1,7 +1,9 @@
 package chart
 
 import (
+	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -113,10 +115,65 @@ var differences = []difference{
 	},
 }
 
+// namespacedDifferences are those where the manager watches some namespaces only.
+var namespacedDifferences = append([]difference{
+	{
+		what: "how webhooks select namespaces", why: "the chart knows the names, and needs no label on what is not its own",
+		chart: selectors(func(t *testing.T, selector object) {
+			expressions, _ := selector.at("matchExpressions").([]any)
+			watched := object{"key": "kubernetes.io/metadata.name", "operator": "In", "values": []any{tenants}}
+			last := len(expressions) - 1
+			if last < 0 || asYAML(t, expressions[last].(map[string]any)) != asYAML(t, watched) {
+				t.Errorf("a webhook does not select the namespace: %v", selector)
+				return
+			}
+			selector["matchExpressions"] = expressions[:last]
+			if last == 0 {
+				delete(selector, "matchExpressions")
+			}
+		}),
+		kustomized: selectors(without([]string{"matchLabels"}, "keyward.dev/watched")),
+	},
+	{what: "order of flags", why: "it does not matter", chart: sortFlags, kustomized: sortFlags},
+}, differences...)
+
+// selectors changes the namespaceSelector of every webhook.
+func selectors(change func(*testing.T, object)) func(*testing.T, object) {
+	return func(t *testing.T, o object) {
+		webhooks, _ := o.at("webhooks").([]any)
+		for _, w := range webhooks {
+			webhook, _ := w.(map[string]any)
+			selector, _ := webhook["namespaceSelector"].(map[string]any)
+			change(t, selector)
+		}
+	}
+}
+
+func sortFlags(_ *testing.T, o object) {
+	if o.kind() != "Deployment" {
+		return
+	}
+	for _, container := range containers(o) {
+		if args, is := container["args"].([]any); is {
+			slices.SortFunc(args, func(a, b any) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+		}
+	}
+}
+
 // TestDefaultIsKustomize: with default values, the chart installs what config/default installs.
 func TestDefaultIsKustomize(t *testing.T) {
+	compareWithKustomize(t, nil, "default", differences)
+}
+
+// TestNamespacedIsKustomize: with watchNamespaces, it installs what config/namespaced installs.
+func TestNamespacedIsKustomize(t *testing.T) {
+	compareWithKustomize(t, parseValues(t, "watchNamespaces: ["+tenants+"]"), "namespaced", namespacedDifferences)
+}
+
+func compareWithKustomize(t *testing.T, values map[string]any, dir string, differences []difference) {
+	t.Helper()
 	charted, kustomized := objects{}, objects{}
-	for _, o := range render(t, load(t), systemNamespace, nil) {
+	for _, o := range render(t, load(t), systemNamespace, values) {
 		for _, d := range differences {
 			if d.chart != nil {
 				d.chart(t, o)
@@ -124,7 +181,7 @@ func TestDefaultIsKustomize(t *testing.T) {
 		}
 		charted[o.id()] = o
 	}
-	for _, o := range build(t, "default") {
+	for _, o := range build(t, dir) {
 		if o.kind() == "Namespace" {
 			continue
 		}
@@ -136,7 +193,7 @@ func TestDefaultIsKustomize(t *testing.T) {
 		kustomized[o.id()] = o
 	}
 	if len(kustomized) < 30 {
-		t.Errorf("config/default has only %d objects", len(kustomized))
+		t.Errorf("config/%s has only %d objects", dir, len(kustomized))
 	}
 	for id, want := range kustomized {
 		got, has := charted[id]
@@ -148,7 +205,7 @@ func TestDefaultIsKustomize(t *testing.T) {
 	}
 	for id := range charted {
 		if _, has := kustomized[id]; !has {
-			t.Errorf("config/default has no %s", id)
+			t.Errorf("config/%s has no %s", dir, id)
 		}
 	}
 }

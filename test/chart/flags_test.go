@@ -12,12 +12,7 @@ import (
 // TestFlagsExist: the programs accept the flags that the chart gives them, for each feature.
 func TestFlagsExist(t *testing.T) {
 	binary := buildProgram(t, "manager")
-	help, _ := exec.CommandContext(t.Context(), binary, "--help").CombinedOutput()
 	for _, name := range features(t) {
-		if strings.HasPrefix(name, "cert-manager") && !strings.Contains(string(help), "-ca-file") {
-			t.Logf("%s: not tested: this manager has no --ca-file yet", name)
-			continue
-		}
 		for _, deployment := range renderFeature(t, name).ofKind("Deployment") {
 			for _, container := range containers(deployment) {
 				switch container.text("name") {

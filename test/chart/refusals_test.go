@@ -41,6 +41,10 @@ func TestRefusals(t *testing.T) {
 		"validator twice": {`validators: [{name: a}, {name: a}]`, []string{"validators: a is there twice; give each a name of its own"}},
 		"account twice": {`validators: [{name: a, serviceAccount: {name: x}}, {name: b, serviceAccount: {name: x}}]`, []string{
 			"validators: b: another one has the ServiceAccount x"}},
+		"namespace that is not watched": {`{watchNamespaces: [a], validators: [{name: b, namespaces: [c]}]}`, []string{
+			"validators: b: the manager does not watch namespace c; add it to watchNamespaces"}},
+		"Group that is not watched": {`{watchNamespaces: [a], validator: {groups: [c/acme]}}`, []string{
+			"validators: default: the manager does not watch namespace c"}},
 		"exposure of nothing": {`validator: {exposure: {ingress: {enabled: true, hosts: [a]}}}`, []string{
 			"validators: default: exposure is for the reverse proxy; set upstream.url"}},
 		"ingress without hosts": {`validator: {upstream: {url: "http://a"}, exposure: {ingress: {enabled: true}}}`, []string{

@@ -56,9 +56,28 @@ The validation servers: a list under the key "all", each entry with the defaults
 {{- $fullname := ternary "keyward-validator" (printf "keyward-validator-%s" .name) (eq .name "default") -}}
 {{- $_ := set $merged "fullname" $fullname -}}
 {{- $_ := set $merged "account" ($merged.serviceAccount.name | default $fullname) -}}
+{{- include "keyward.watchedOnly" (dict "root" $ "validator" $merged) -}}
 {{- $all = append $all $merged -}}
 {{- end -}}
 {{- dict "all" $all | toJson -}}
+{{- end }}
+
+{{/*
+Where the manager watches some namespaces only, a validation server that names none is for all of these, and none is for others.
+Arguments: root, validator, which is changed.
+*/}}
+{{- define "keyward.watchedOnly" -}}
+{{- $v := .validator -}}
+{{- with .root.Values.watchNamespaces -}}
+{{- if not (or $v.groups $v.namespaces) }}{{ $_ := set $v "namespaces" . }}{{ end -}}
+{{- $asked := $v.namespaces -}}
+{{- range $v.groups }}{{ $asked = append $asked (first (splitList "/" .)) }}{{ end -}}
+{{- range $namespace := $asked -}}
+{{- if not (has $namespace $.root.Values.watchNamespaces) -}}
+{{- fail (printf "validators: %s: the manager does not watch namespace %s; add it to watchNamespaces" $v.name $namespace) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end }}
 
 {{/*
@@ -81,6 +100,23 @@ The first object with what the second sets in it, also false, 0 and "", which me
 {{/* The account of the manager. */}}
 {{- define "keyward.managerIdentity" -}}
 {{- .Values.manager.serviceAccount.name | default "keyward-manager" -}}
+{{- end }}
+
+{{/* The account, as the subject of a binding. */}}
+{{- define "keyward.managerSubject" -}}
+{kind: ServiceAccount, name: {{ include "keyward.managerIdentity" . }}, namespace: {{ .Release.Namespace }}}
+{{- end }}
+
+{{/* Objects of a file that kustomize has, too. Arguments: root, path, namespace (optional), without: kind/name of one to leave out (optional). */}}
+{{- define "keyward.adoptFile" -}}
+{{- range $text := regexSplit "(?m)^---\\s*$" (.root.Files.Get .path) -1 }}
+{{- $object := fromYaml $text }}
+{{- with $object.Error }}{{ fail (printf "%s: %s" $.path .) }}{{ end }}
+{{- if and $object.kind (ne (printf "%s/%s" $object.kind $object.metadata.name) ($.without | default "")) }}
+---
+{{ include "keyward.adopt" (dict "root" $.root "object" $object "namespace" $.namespace) }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{/* The affinity of a Pod. Arguments: pod (values of the component), selector. */}}
@@ -151,7 +187,8 @@ maxUnavailable: {{ .maxUnavailable }}
 {{- end }}
 
 {{/*
-An object of a file that is generated for kustomize, as an object of this release. Arguments: root, object.
+An object of a file that kustomize has, too, as an object of this release. Arguments: root, object, and namespace for one in another than
+the release's.
 */}}
 {{- define "keyward.adopt" -}}
 {{- $o := .object -}}
@@ -164,7 +201,8 @@ An object of a file that is generated for kustomize, as an object of this releas
 {{- end -}}
 {{- end -}}
 {{- $_ := set $o.metadata "labels" $labels -}}
-{{- if hasKey $o.metadata "namespace" }}{{ $_ := set $o.metadata "namespace" .root.Release.Namespace }}{{ end -}}
+{{- if or .namespace (hasKey $o.metadata "namespace") }}{{ $_ := set $o.metadata "namespace" (.namespace | default .root.Release.Namespace) }}{{ end -}}
+{{- if $o.subjects }}{{ $_ := set $o "subjects" (list (fromYaml (include "keyward.managerSubject" .root))) }}{{ end -}}
 {{- toYaml $o -}}
 {{- end }}
 

@@ -7,8 +7,8 @@ import (
 
 const (
 	// MaxAbsent and MaxAbsentOfOne are how many absent servers are kept separately, in all and of one identity. Those beyond
-	// are kept together.
-	MaxAbsent, MaxAbsentOfOne = 10_000, 1000
+	// are kept together. The latter is as many as an account has streams by default.
+	MaxAbsent, MaxAbsentOfOne = 10_000, 2000
 )
 
 // otherServers stands for the absent servers that are not kept separately.

@@ -6,9 +6,10 @@ import (
 )
 
 const (
-	// MaxAbsent and MaxAbsentOfOne are how many absent servers are kept separately, in all and of one identity. Those beyond
-	// are kept together. The latter is as many as an account has streams by default.
-	MaxAbsent, MaxAbsentOfOne = 10_000, 2000
+	// MaxAbsent is how many absent servers are kept separately. Those beyond are kept together.
+	MaxAbsent = 10_000
+	// MaxAbsentOfOne is how many of them have one identity: as many as an account has streams by default.
+	MaxAbsentOfOne = 2000
 )
 
 // otherServers stands for the absent servers that are not kept separately.
@@ -18,7 +19,8 @@ var otherServers = server{instance: "other servers"}
 // that it had.
 type absence struct {
 	acked uint64
-	// all reports whether the server has every group that it selects; otherwise groups are those that it has.
+	// all is what the server selects, if it has every such group; otherwise groups are those that it has. Only otherServers
+	// have several, and both.
 	all     []func(group string) bool
 	groups  map[string]struct{}
 	forgets time.Time // zero is never

@@ -60,7 +60,7 @@ type change struct {
 	revision uint64
 	at       time.Time // when it was published; zero if an earlier leader published it
 	deadline time.Time // after which the Hub no longer waits; zero is never
-	expired  []server // once it is done: those that lack it
+	expired  []server  // once it is done: those that lack it
 	done     bool
 	span     trace.Span // nil if it is not traced
 }

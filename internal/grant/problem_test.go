@@ -29,9 +29,9 @@ func problemTexts(problems grant.Problems) []string {
 
 func TestAllProblemsOfAGroup(t *testing.T) {
 	of := &v1alpha1.Group{Spec: v1alpha1.GroupSpec{
-		KeyPolicy:    v1alpha1.KeyPolicy{DefaultLifetime: "soon", MaxLifetime: "0s"},
-		Limits:       v1alpha1.Limits{BytesPerMonth: new(resource.MustParse("500m"))},
-		Projects:     []v1alpha1.Project{{Name: "a", Routes: []v1alpha1.Route{
+		KeyPolicy: v1alpha1.KeyPolicy{DefaultLifetime: "soon", MaxLifetime: "0s"},
+		Limits:    v1alpha1.Limits{BytesPerMonth: new(resource.MustParse("500m"))},
+		Projects: []v1alpha1.Project{{Name: "a", Routes: []v1alpha1.Route{
 			{Hosts: []string{"cdn.acme.com", "256.1.1.1", "a:1"}, Paths: []string{"/a/**/b", "/ok", "/x//y"}}, {Paths: []string{"/ok"}}, {},
 		}}},
 		Capabilities: []v1alpha1.Capability{{Name: "c", Routes: []v1alpha1.Route{{Paths: []string{"/**/c"}}}}},

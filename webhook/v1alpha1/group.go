@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
@@ -43,10 +44,12 @@ func (w *groups) takenDefaultKey(ctx context.Context, old, group *v1alpha1.Group
 	}
 	key := &v1alpha1.ApiKey{}
 	err := w.reader.Get(ctx, client.ObjectKey{Namespace: group.Namespace, Name: grant.DefaultKeyName(group)}, key)
-	if client.IgnoreNotFound(err) != nil {
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil
+	case err != nil:
 		return nil, fmt.Errorf("reading the default key: %w", err)
-	}
-	if err != nil || metav1.IsControlledBy(key, group) {
+	case metav1.IsControlledBy(key, group):
 		return nil, nil
 	}
 	return admission.Warnings{fmt.Sprintf("spec.defaultKey.name: ApiKey %s exists already, and stays as it is: no default key is created; "+

@@ -20,9 +20,9 @@ const LifetimeNever Lifetime = "Never"
 // +kubebuilder:validation:XValidation:rule="!(has(oldSelf.revoked) && oldSelf.revoked) || (has(self.revoked) && self.revoked)",message="a revocation cannot be undone; create a new ApiKey instead",fieldPath=".revoked"
 // +kubebuilder:validation:XValidation:rule="!(has(self.rotation) && has(self.rotation.every) && has(self.secret) && has(self.secret.reveal) && self.secret.reveal == 'Once')",message="a key that is revealed once needs somebody to claim each new version: rotate it by rotation.trigger, not by rotation.every",fieldPath=".rotation.every"
 type ApiKeySpec struct {
-	// groupRef names the Group whose content the key reads; immutable.
+	// groupRef names the Group whose content the key reads; immutable, also in whether it has a namespace.
 	//
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a key stays with its Group; create a new ApiKey for another Group"
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a key stays with its Group, and the reference as it is written; create a new ApiKey for another Group"
 	// +required
 	GroupRef GroupReference `json:"groupRef,omitzero"`
 
@@ -69,7 +69,8 @@ type ApiKeySpec struct {
 	Rotation Rotation `json:"rotation,omitzero"`
 
 	// importFrom makes an existing key the first version, so that its holders notice nothing;
-	// later versions are minted. It takes effect only before there is a first version.
+	// later versions are minted. It takes effect only before there is a first version, and may
+	// be removed afterwards. It cannot name another Secret.
 	//
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a key is imported once; create a new ApiKey to import another"
 	// +optional

@@ -18,9 +18,9 @@ const (
 
 // DomainAllowlistSpec is the desired state of a DomainAllowlist.
 type DomainAllowlistSpec struct {
-	// groupRef names the Group; immutable.
+	// groupRef names the Group; immutable, also in whether it has a namespace.
 	//
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="an allowlist stays with its Group; create a new DomainAllowlist for another Group"
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="an allowlist stays with its Group, and the reference as it is written; create a new DomainAllowlist for another Group"
 	// +required
 	GroupRef GroupReference `json:"groupRef,omitzero"`
 

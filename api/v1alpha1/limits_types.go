@@ -48,9 +48,9 @@ type Limits struct {
 	RequestsPerMonth *int64 `json:"requestsPerMonth,omitempty"`
 
 	// bytesPerMonth is how many bytes of response bodies are allowed in a calendar month (UTC), such as 100G or
-	// 500Gi; a whole number of at least 1.
+	// 500Gi; a whole number of at least 1 and less than 1E.
 	//
-	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && quantity(string(self)).isInteger() && !quantity(string(self)).isLessThan(quantity('1'))",message="write a whole number of bytes of at least 1, such as 100G"
+	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self)) && quantity(string(self)).isInteger() && !quantity(string(self)).isLessThan(quantity('1')) && quantity(string(self)).isLessThan(quantity('1E'))",message="write a whole number of bytes of at least 1 and less than 1E, such as 100G"
 	// +optional
 	BytesPerMonth *resource.Quantity `json:"bytesPerMonth,omitempty"`
 

@@ -60,6 +60,15 @@ var _ = Describe("The schema", func() {
 		Entry("with a label value that is none", func(k *v1alpha1.ApiKey) {
 			k.Spec.Secret.Template.Labels = map[string]v1alpha1.LabelValue{"team": "the web"}
 		}, "spec.secret.template.labels"),
+		Entry("with a label whose prefix is no domain", func(k *v1alpha1.ApiKey) {
+			k.Spec.Secret.Template.Labels = map[string]v1alpha1.LabelValue{"a..b/z": "a"}
+		}, "names must be qualified Kubernetes label names"),
+		Entry("with an annotation whose prefix is no domain", func(k *v1alpha1.ApiKey) {
+			k.Spec.Secret.Template.Annotations = map[string]v1alpha1.AnnotationValue{"a-.b/z": "a", "a.example/z": "a"}
+		}, "names must be qualified Kubernetes annotation names"),
+		Entry("with an annotation whose prefix is too long", func(k *v1alpha1.ApiKey) {
+			k.Spec.Secret.Template.Annotations = map[string]v1alpha1.AnnotationValue{strings.Repeat("a", 254) + "/z": "a"}
+		}, "names must be qualified Kubernetes annotation names"),
 		Entry("with an annotation of the operator's", func(k *v1alpha1.ApiKey) {
 			k.Spec.Secret.Template.Annotations = map[string]v1alpha1.AnnotationValue{v1alpha1.AnnotationVersion: "9"}
 		}, "are set by the operator"),
@@ -123,9 +132,11 @@ var _ = Describe("The schema", func() {
 	},
 		Entry("with a burst of too much", func(g *v1alpha1.Group) { g.Spec.Limits.Burst = ptr.To[int32](1_000_001) }, "spec.limits.burst"),
 		Entry("with a part of a byte", func(g *v1alpha1.Group) { g.Spec.Limits.BytesPerMonth = ptr.To(resource.MustParse("0.0000001")) },
-			"spec.limits.bytesPerMonth", "a whole number of bytes of at least 1, such as 100G"),
+			"spec.limits.bytesPerMonth", "a whole number of bytes of at least 1 and less than 1E, such as 100G"),
 		Entry("with a quota of no bytes", func(g *v1alpha1.Group) { g.Spec.Limits.BytesPerMonth = ptr.To(resource.MustParse("0G")) },
-			"spec.limits.bytesPerMonth", "a whole number of bytes of at least 1, such as 100G"),
+			"spec.limits.bytesPerMonth", "a whole number of bytes of at least 1 and less than 1E, such as 100G"),
+		Entry("with a quota of an exabyte", func(g *v1alpha1.Group) { g.Spec.Limits.BytesPerMonth = ptr.To(resource.MustParse("1E")) },
+			"spec.limits.bytesPerMonth", "less than 1E"),
 		Entry("with an unknown state", func(g *v1alpha1.Group) { g.Spec.State = "Paused" }, "spec.state", "Frozen"),
 		Entry("with a project twice", func(g *v1alpha1.Group) { g.Spec.Projects = []v1alpha1.Project{{Name: "a"}, {Name: "a"}} },
 			"spec.projects[1]", "Duplicate"),

@@ -29,7 +29,7 @@ const deletionPatience = time.Minute
 func (r *Reconciler) finalize(ctx context.Context, key *v1alpha1.ApiKey) (ctrl.Result, error) {
 	r.pending.drop(key.UID)
 	if !controllerutil.ContainsFinalizer(key, v1alpha1.FinalizerEnforcement) {
-		return ctrl.Result{}, nil
+		return r.recordDeleted(ctx, key)
 	}
 	left := key.DeletionTimestamp.Add(deletionPatience).Sub(r.Clock.Now())
 	if rekeyed, err := r.rekey(ctx, key); rekeyed || apierrors.IsConflict(err) || err != nil && left > 0 {
@@ -84,7 +84,26 @@ func (r *Reconciler) finalize(ctx context.Context, key *v1alpha1.ApiKey) (ctrl.R
 		}
 		r.event(key, false, v1alpha1.ReasonEnforced, "Delete", note)
 	}
-	return ctrl.Result{}, nil
+	return r.recordDeleted(ctx, key)
+}
+
+// recordDeleted writes the status of a deleted ApiKey that finalizers of others keep: its key is revoked.
+func (r *Reconciler) recordDeleted(ctx context.Context, key *v1alpha1.ApiKey) (ctrl.Result, error) {
+	if len(key.Finalizers) == 0 {
+		return ctrl.Result{}, nil // it is gone
+	}
+	found, err := r.gatherDeletion(ctx, key)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	result, err := r.record(ctx, key, found, lifecycle.Plan(found.input, r.Clock.Now()))
+	switch {
+	case apierrors.IsConflict(err):
+		return ctrl.Result{RequeueAfter: conditions.StaleRetry}, nil
+	case apierrors.IsNotFound(err):
+		return ctrl.Result{}, nil
+	}
+	return result, err
 }
 
 // gatherDeletion gathers the facts about a key that is being deleted. Of the objects that it names only its own Secret

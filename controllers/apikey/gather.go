@@ -141,8 +141,8 @@ func (r *Reconciler) gatherEnforcement(key *v1alpha1.ApiKey, problem *grant.Prob
 }
 
 // gatherUsage gathers what validation servers have reported about the use of the key's versions. If fewer servers are
-// connected than the key was once published to, the missing ones may still accept it; a new leader has no other way to
-// know of them.
+// known, connected or not, than the key was once published to, the missing ones may still accept it; a new leader has no
+// other way to know of them.
 func (r *Reconciler) gatherUsage(key *v1alpha1.ApiKey, f *facts) {
 	versions := key.Status.Versions
 	digests := make([]keyformat.Digest, len(versions))
@@ -150,9 +150,11 @@ func (r *Reconciler) gatherUsage(key *v1alpha1.ApiKey, f *facts) {
 		read, _ := keyformat.ReadDigest(versions[i].Digest) // the schema admits no other form
 		digests[i] = read.Digest
 	}
-	report := r.Usage.Of(cache.GroupName(key.Spec.GroupRef, key.Namespace).String(), digests, oldestRetiring(versions))
+	group := cache.GroupName(key.Spec.GroupRef, key.Namespace).String()
+	report := r.Usage.Of(group, digests, oldestRetiring(versions))
 	f.input.Usage = lifecycle.Usage{Since: report.Since, Through: report.Through, Of: make(map[string]lifecycle.Use, len(versions))}
-	if enforcement := key.Status.Enforcement; enforcement != nil && report.Servers < int(ptr.Deref(enforcement.Servers, 0)) {
+	if enforcement := key.Status.Enforcement; enforcement != nil &&
+		report.Servers+r.Hub.AbsentServers(group) < int(ptr.Deref(enforcement.Servers, 0)) {
 		f.input.Usage.Through = time.Time{}
 	}
 	for i := range versions {

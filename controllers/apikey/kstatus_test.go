@@ -7,6 +7,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/utils/ptr"
@@ -233,6 +234,39 @@ var _ = Describe("kstatus", func() {
 		Expect(compute(ctx, "ApiKey", "web")).To(Equal(status.TerminatingStatus))
 		is, because := conditionOf(ctx, "ApiKey", "web", "Accepted")
 		Expect([]string{is, because}).To(Equal([]string{"False", v1alpha1.ReasonDeleting}))
+	})
+
+	It("of a deleted ApiKey that the finalizer of another keeps is Terminating, and its key is revoked", func(ctx SpecContext) {
+		w.CreateGroup(ctx)
+		v := w.Connect("v")
+		key := w.CreateKey(ctx, func(k *v1alpha1.ApiKey) { k.Finalizers = []string{"example.com/backup"} })
+		DeferCleanup(func(ctx SpecContext) { testenv.Edit(ctx, key, func(k *v1alpha1.ApiKey) { k.Finalizers = nil }) })
+		w.ReconcileUntil(ctx, "web", func(g Gomega, key *v1alpha1.ApiKey) { v.CatchUp(); testenv.Ready(g, key) })
+		Expect(testenv.Admin.Delete(ctx, key)).To(Succeed())
+		revoked := func(g Gomega) {
+			v.CatchUp()
+			g.Expect(reconcilers["ApiKey"](ctx, "web")).To(Succeed())
+			g.Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(key), key)).To(Succeed())
+			g.Expect(key.Finalizers).To(Equal([]string{"example.com/backup"}))
+			g.Expect(key.Status.State).To(Equal(v1alpha1.KeyRevoked))
+			g.Expect(key.Status.Versions[0].State).To(Equal(v1alpha1.VersionRevoked))
+			g.Expect(key.Status.ObservedGeneration).To(Equal(key.Generation))
+			for kind, want := range map[string]metav1.ConditionStatus{
+				v1alpha1.ConditionReady: metav1.ConditionFalse, v1alpha1.ConditionAccepted: metav1.ConditionFalse,
+				v1alpha1.ConditionEnforced: metav1.ConditionTrue,
+			} {
+				c := meta.FindStatusCondition(key.Status.Conditions, kind)
+				g.Expect(c).NotTo(BeNil())
+				g.Expect(c.Status).To(Equal(want), kind)
+				g.Expect(c.ObservedGeneration).To(Equal(key.Generation), kind)
+			}
+			g.Expect(meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionReady).Message).To(ContainSubstring("example.com/backup"))
+		}
+		Eventually(revoked).Should(Succeed())
+		Expect(compute(ctx, "ApiKey", "web")).To(Equal(status.TerminatingStatus))
+
+		testenv.Edit(ctx, key, func(k *v1alpha1.ApiKey) { k.Spec.Revoked = ptr.To(true) })
+		Eventually(revoked).Should(Succeed())
 	})
 
 	It("of a Group is Current when its state is in force, also where it is Frozen or Suspended", func(ctx SpecContext) {

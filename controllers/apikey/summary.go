@@ -2,9 +2,11 @@ package apikey
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/conditions"
@@ -23,10 +25,15 @@ func summarize(key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome) co
 	unacknowledged := found.unacknowledged()
 	switch {
 	case key.DeletionTimestamp != nil:
-		return conditions.Summary{
+		summary := conditions.Summary{
 			Reconciling: true, Reason: v1alpha1.ReasonDeleting,
 			Message: "deleting revokes the key; " + conditions.Waiting(found.enforcement),
 		}
+		if !controllerutil.ContainsFinalizer(key, v1alpha1.FinalizerEnforcement) {
+			summary.Message = "the key is revoked; the ApiKey remains until those remove their finalizers that keep it: " +
+				strings.Join(key.Finalizers, ", ")
+		}
+		return summary
 	case outcome.State == v1alpha1.KeyRevoked:
 		return conditions.Summary{
 			Ready: !unacknowledged, Reconciling: unacknowledged, Reason: v1alpha1.ReasonRevoked, Message: revokedForGood,

@@ -83,6 +83,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if asked {
 		set := r.conditions(group)
 		group.Status.Enforcement = set.SetEnforced(enforcement, recordID)
+	} else if known := meta.FindStatusCondition(group.Status.Conditions, v1alpha1.ConditionEnforced); known != nil {
+		known.ObservedGeneration = group.Generation // the edit changes nothing that servers have
 	}
 	if equality.Semantic.DeepEqual(before.Status, group.Status) {
 		return result, nil

@@ -17,7 +17,7 @@ func (r *Reconciler) ensureDefaultKey(ctx context.Context, group *v1alpha1.Group
 	if enabled := group.Spec.DefaultKey.Enabled; enabled == nil || !*enabled || group.DeletionTimestamp != nil {
 		return nil
 	}
-	name := client.ObjectKey{Namespace: group.Namespace, Name: defaultKeyName(group)}
+	name := client.ObjectKey{Namespace: group.Namespace, Name: grant.DefaultKeyName(group)}
 	switch err := r.Client.Get(ctx, name, &v1alpha1.ApiKey{}); {
 	case err == nil:
 		return nil
@@ -48,11 +48,4 @@ func (r *Reconciler) ensureDefaultKey(ctx context.Context, group *v1alpha1.Group
 	}
 	r.Recorder.Eventf(group, key, "Normal", v1alpha1.ReasonCreated, "Create", "ApiKey %s is created with the Group", name.Name)
 	return nil
-}
-
-func defaultKeyName(group *v1alpha1.Group) string {
-	if name := group.Spec.DefaultKey.Name; name != "" {
-		return name
-	}
-	return group.Name + "-default"
 }

@@ -75,6 +75,21 @@ var _ = Describe("Group", func() {
 		Expect(w.Events()).To(ContainSubstring("Frozen: in force on 1 of 1"))
 	})
 
+	It("is observed also where an edit changes nothing that servers have", func(ctx SpecContext) {
+		group := w.CreateGroup(ctx)
+		enforced := func(g Gomega, group *v1alpha1.Group) {
+			g.Expect(group.Status.ObservedGeneration).To(Equal(group.Generation))
+			enforced := condition(group, v1alpha1.ConditionEnforced)
+			g.Expect(enforced.Status).To(Equal(metav1.ConditionTrue))
+			g.Expect(enforced.ObservedGeneration).To(Equal(group.Generation))
+		}
+		reconcileUntil(ctx, enforced)
+		before := group.Generation
+		testenv.Edit(ctx, group, func(g *v1alpha1.Group) { g.Spec.KeyPolicy.MaxLifetime = "30d" })
+		group = reconcileUntil(ctx, enforced)
+		Expect(group.Generation).To(BeNumerically(">", before))
+	})
+
 	It("resolves its tier, and keeps the limits of a tier that was removed", func(ctx SpecContext) {
 		group := w.CreateGroup(ctx, func(g *v1alpha1.Group) {
 			g.Spec.Tier = "Pro"

@@ -59,15 +59,6 @@ func (h *Hub) passDeadlines() {
 	}
 }
 
-// expire stops waiting for a disconnected server: open changes that it lacks name it, and no longer wait for it.
-func (h *Hub) expire(sub *Subscription) {
-	for _, c := range h.tracking.open {
-		if !c.done && c.revision > sub.acked && sub.has(c.Group) && !slices.Contains(c.expired, sub.server) {
-			c.expired = append(c.expired, sub.server)
-		}
-	}
-}
-
 // reconnected updates the results that name the server as expired, on this or on an earlier connection, and that it has
 // acknowledged now. It reports whether it has acknowledged all of them.
 func (h *Hub) reconnected(sub *Subscription) (all bool) {
@@ -85,13 +76,8 @@ func (h *Hub) reconnected(sub *Subscription) (all bool) {
 			all = false
 		default:
 			known.change.expired = slices.Delete(known.change.expired, at, at+1)
-			known.Expired = naming{}.note(known.change.expired...).of(known.change.expired)
 			known.Acknowledged++
-			h.tracking.results[ref] = known
-			if len(known.Expired) == 0 {
-				delete(h.tracking.withExpired, ref)
-			}
-			h.notify(known.change.Subject)
+			h.renamed(ref, known)
 		}
 	}
 	return all

@@ -60,7 +60,7 @@ type change struct {
 	revision uint64
 	at       time.Time // when it was published; zero if an earlier leader published it
 	deadline time.Time // after which the Hub no longer waits; zero is never
-	expired  []server
+	expired  []server  // once it is done: those that lack it
 	done     bool
 	span     trace.Span // nil if it is not traced
 }
@@ -231,10 +231,15 @@ func (h *Hub) progress(c *change) (p Enforcement, expired []server) {
 			remaining = append(remaining, sub.server)
 		}
 	}
-	for _, gone := range c.expired {
-		if _, back := here[gone]; !back {
-			p.Servers++
-			names.note(gone)
+	for gone, absent := range h.absent.servers {
+		if _, back := here[gone]; back || !absent.has(c.Group) {
+			continue
+		}
+		p.Servers++
+		names.note(gone)
+		if absent.acked >= c.revision {
+			p.Acknowledged++
+		} else {
 			expired = append(expired, gone)
 		}
 	}

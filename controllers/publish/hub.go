@@ -44,6 +44,9 @@ type Options struct {
 	StartupGrace time.Duration
 	// Grace is how long the Hub waits for a disconnected server. After that the server is expired.
 	Grace time.Duration
+	// ForgetAfter is how long every change names a server that is expired, because it decides by the snapshot that it had. With
+	// 0 that is until it connects again.
+	ForgetAfter time.Duration
 	// Patience is how long a server may take to acknowledge an update. A change waits at most Patience plus Grace from
 	// its own publication, no matter which servers connect, disconnect or do not answer in the meantime. With 0 it
 	// waits as long as there is a server to wait for.
@@ -79,6 +82,7 @@ type Hub struct {
 	startupOver   bool
 	startupOverAt time.Time // when StartupGrace ended
 	tracking      tracking
+	absent        absentServers
 	withheld      withheld
 	notify        func(Subject)
 	tracer        trace.Tracer // nil if changes are not traced
@@ -117,6 +121,7 @@ func NewHub(clk clock.WithDelayedExecution, options Options) *Hub {
 		subs:     map[*Subscription]struct{}{},
 		open:     make(chan struct{}),
 		tracking: newTracking(),
+		absent:   newAbsentServers(),
 		withheld: withheld{},
 		notify:   func(Subject) {},
 	}

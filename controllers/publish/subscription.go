@@ -127,6 +127,9 @@ func (h *Hub) Subscribe(subscriber Subscriber) *Subscription {
 			sub.servesSnapshot = sub.servesSnapshot || earlier.caughtUp
 		}
 	}
+	if h.absent.remove(sub.server) {
+		sub.servesSnapshot = true
+	}
 	h.subs[sub] = struct{}{}
 	h.addToGroups(sub, 1)
 	return sub
@@ -197,19 +200,21 @@ func (s *Subscription) Overdue(patience time.Duration) bool {
 }
 
 // Close ends the subscription. A server that said goodbye is removed at once. The Hub waits for Grace for one that was
-// disconnected, because that goes on deciding by its last snapshot.
+// disconnected, because that goes on deciding by its last snapshot, and afterwards names it in every change that it lacks.
 func (s *Subscription) Close(goodbye bool) {
 	s.closed.Do(func() {
 		h := s.hub
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		h.addToGroups(s, -1)
-		if goodbye || h.options.Grace <= 0 {
-			if !goodbye {
-				h.expire(s)
-			}
+		if goodbye {
 			delete(h.subs, s)
+			h.absent.remove(s.server)
 			h.evaluateAfter(s.acked)
+			return
+		}
+		if h.options.Grace <= 0 {
+			h.expire(s)
 			return
 		}
 		s.groups, s.keys = nil, nil // marks it as disconnected
@@ -221,8 +226,6 @@ func (s *Subscription) Close(goodbye bool) {
 				return // it has reconnected
 			}
 			h.expire(s)
-			delete(h.subs, s)
-			h.evaluateAfter(s.acked)
 		})
 	})
 }

@@ -109,7 +109,7 @@ func (k *Keys) Refused(c *Count) {
 	}
 }
 
-// Wrote records that a count was written, and has the servers told what is persisted.
+// Wrote records that a count was written, and has reported to the servers what is persisted.
 func (k *Keys) Wrote(c *Count) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -136,7 +136,7 @@ func (k *Keys) wrote(c *Count) {
 	}
 }
 
-// Forget drops a key that was deleted, and has the servers told that they need not report it again.
+// Forget drops a key that was deleted, and has reported to the servers that they need not report it again.
 func (k *Keys) Forget(name KeyName) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -226,3 +226,11 @@ func join[T ~string](names []T) string {
 	}
 	return strings.Join(quoted, ", ")
 }
+
+// DefaultKeyName is the name of the ApiKey that is created with a Group.
+func DefaultKeyName(group *v1alpha1.Group) string {
+	if name := group.Spec.DefaultKey.Name; name != "" {
+		return name
+	}
+	return group.Name + "-default"
+}

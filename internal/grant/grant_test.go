@@ -221,7 +221,7 @@ func TestGroup(t *testing.T) {
 		"a path with a wildcard in the middle of a subtree": {
 			spec: v1alpha1.GroupSpec{Projects: []v1alpha1.Project{{Name: "a",
 				Routes: []v1alpha1.Route{{Paths: []string{"/a"}}, {Paths: []string{"/a/**/b"}}}}}},
-			field: "spec.projects[0].routes[1]",
+			field: "spec.projects[0].routes[1].paths[0]",
 		},
 		"64 KiB of routes":           {spec: patterns(routing.MaxSize)},
 		"more than 64 KiB of routes": {spec: patterns(routing.MaxSize + 1), field: "spec.projects"},

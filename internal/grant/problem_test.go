@@ -29,9 +29,11 @@ func problemTexts(problems grant.Problems) []string {
 
 func TestAllProblemsOfAGroup(t *testing.T) {
 	of := &v1alpha1.Group{Spec: v1alpha1.GroupSpec{
-		KeyPolicy:    v1alpha1.KeyPolicy{DefaultLifetime: "soon", MaxLifetime: "0s"},
-		Limits:       v1alpha1.Limits{BytesPerMonth: new(resource.MustParse("500m"))},
-		Projects:     []v1alpha1.Project{{Name: "a", Routes: []v1alpha1.Route{{Paths: []string{"/a/**/b"}}, {Paths: []string{"/ok"}}}}},
+		KeyPolicy: v1alpha1.KeyPolicy{DefaultLifetime: "soon", MaxLifetime: "0s"},
+		Limits:    v1alpha1.Limits{BytesPerMonth: new(resource.MustParse("500m"))},
+		Projects: []v1alpha1.Project{{Name: "a", Routes: []v1alpha1.Route{
+			{Hosts: []string{"cdn.acme.com", "256.1.1.1", "a:1"}, Paths: []string{"/a/**/b", "/ok", "/x//y"}}, {Paths: []string{"/ok"}}, {},
+		}}},
 		Capabilities: []v1alpha1.Capability{{Name: "c", Routes: []v1alpha1.Route{{Paths: []string{"/**/c"}}}}},
 		AllowedNamespaces: v1alpha1.AllowedNamespaces{From: v1alpha1.NamespacesFromSelector, Selector: &metav1.LabelSelector{
 			MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "Near"}},
@@ -42,8 +44,12 @@ func TestAllProblemsOfAGroup(t *testing.T) {
 		`spec.keyPolicy.defaultLifetime: Invalid value: "soon": `,
 		`spec.keyPolicy.maxLifetime: Invalid value: "0s": a key lives at least 1s; write a longer lifetime`,
 		`spec.limits.bytesPerMonth: Invalid value: "500m": write a whole number of bytes`,
-		`spec.projects[0].routes[0]: Invalid value: `,
-		`spec.capabilities[0].routes[0]: Invalid value: `,
+		`spec.projects[0].routes[0].hosts[1]: Invalid value: "256.1.1.1": a host has letters`,
+		`spec.projects[0].routes[0].hosts[2]: Invalid value: "a:1": leave out the port`,
+		`spec.projects[0].routes[0].paths[0]: Invalid value: "/a/**/b": `,
+		`spec.projects[0].routes[0].paths[2]: Invalid value: "/x//y": `,
+		`spec.projects[0].routes[2]: Invalid value: the route is empty`,
+		`spec.capabilities[0].routes[0].paths[0]: Invalid value: "/**/c": `,
 		`spec.allowedNamespaces.selector: Invalid value: `,
 	}
 	got := problemTexts(problems)

@@ -34,7 +34,7 @@ func RotationOf(key *v1alpha1.ApiKey) (Rotation, *Problem) {
 func parseRotation(key *v1alpha1.ApiKey) (Rotation, Problems) {
 	spec := key.Spec.Rotation
 	var problems Problems
-	r := Rotation{}
+	r, unread := Rotation{}, false
 	r.Overlap, _ = ParseDuration(defaultOverlap)
 	for _, field := range []struct {
 		name  string
@@ -50,25 +50,29 @@ func parseRotation(key *v1alpha1.ApiKey) (Rotation, Problems) {
 			continue
 		}
 		value, err := ParseDuration(field.text)
+		if err == nil {
+			*field.value = value
+		}
+		unread = unread || err != nil && field.value != &r.UnusedFor || field.value == &r.Every && value < field.least
 		if err == nil && value < field.least {
 			err = fmt.Errorf("%s is too short; write at least %s", field.text, field.least)
 		}
 		if err != nil {
 			problems = append(problems, rotationProblem(field.name, field.text, err.Error()))
-			continue
 		}
-		*field.value = value
+	}
+	switch {
+	case unread, r.Every <= 0, r.Overlap <= r.Every:
+	case spec.Overlap == "" || spec.Overlap == defaultOverlap: // probably nobody has written it
+		problems = append(problems, rotationProblem("every", spec.Every, fmt.Sprintf(
+			"%s is shorter than the overlap, which is %s by default; set spec.rotation.overlap to at most %s",
+			spec.Every, defaultOverlap, spec.Every)))
+	default:
+		problems = append(problems, rotationProblem("overlap", spec.Overlap,
+			fmt.Sprintf("%s is longer than every %s; write a shorter overlap", spec.Overlap, spec.Every)))
 	}
 	if len(problems) > 0 {
 		return Rotation{Overlap: r.Overlap}, problems
-	}
-	if r.Every > 0 && r.Overlap > r.Every {
-		overlap := spec.Overlap
-		if overlap == "" {
-			overlap = defaultOverlap
-		}
-		return Rotation{Overlap: r.Overlap}, Problems{rotationProblem("overlap", overlap,
-			fmt.Sprintf("%s is longer than every %s; write a shorter overlap", overlap, spec.Every))}
 	}
 	return r, nil
 }

@@ -100,8 +100,12 @@ func (p Problems) addRoutes(owner string, declared []v1alpha1.Route) Problems {
 		if p.full() {
 			break
 		}
-		if _, err := routing.Compile(Route(&declared[i])); err != nil {
-			p = append(p, invalid(fmt.Sprintf("%s.routes[%d]", owner, i), nil, err.Error()))
+		for _, wrong := range routing.Check(Route(&declared[i]), maxProblems+1) {
+			path := fmt.Sprintf("%s.routes[%d]", owner, i)
+			if wrong.Field != "" {
+				path += "." + wrong.Field
+			}
+			p = append(p, invalid(path, wrong.Value, wrong.Message))
 		}
 	}
 	return p

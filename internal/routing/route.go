@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -51,48 +52,95 @@ type Matcher struct {
 
 var errEmptyRoute = errors.New("the route is empty: give it methods, hosts, paths or query, or leave the whole list of routes out")
 
+// Problem is what is wrong with one part of a route.
+type Problem struct {
+	// Field is the part, such as paths[1]; empty for the route as a whole.
+	Field string
+	// Value is what the part has; nil where it does not help to repeat that.
+	Value any
+	// Message says what to write instead.
+	Message string
+}
+
+// Error implements error.
+func (p *Problem) Error() string {
+	switch {
+	case p.Field == "":
+		return p.Message
+	case p.Value == nil:
+		return p.Field + ": " + p.Message
+	default:
+		return fmt.Sprintf("%s %q: %s", p.Field, p.Value, p.Message)
+	}
+}
+
+// Check returns what is wrong with a route, at most so many problems.
+func Check(route Route, most int) (problems []*Problem) {
+	compile(route, func(p *Problem) (stop bool) {
+		problems = append(problems, p)
+		return len(problems) >= most
+	})
+	return problems
+}
+
 // Compile checks a route and prepares it for matching. Its errors name the field and say
 // what to write instead.
 func Compile(route Route) (Matcher, error) {
-	var m Matcher
+	var wrong *Problem
+	m := compile(route, func(p *Problem) (stop bool) {
+		wrong = p
+		return true
+	})
+	if wrong != nil {
+		return Matcher{}, wrong
+	}
+	return m, nil
+}
+
+// compile calls report for each problem until that says to stop. With a problem, the Matcher has no meaning.
+func compile(route Route, report func(*Problem) (stop bool)) (m Matcher) {
 	if len(route.Methods)+len(route.Hosts)+len(route.Paths)+len(route.Query) == 0 {
-		return Matcher{}, errEmptyRoute
+		report(&Problem{Message: errEmptyRoute.Error()})
+		return m
+	}
+	wrong := func(part string, i int, value string, err error) (stop bool) {
+		return report(&Problem{fmt.Sprintf("%s[%d]", part, i), value, err.Error()})
 	}
 	for i, method := range route.Methods {
-		if err := checkMethod(method); err != nil {
-			return Matcher{}, fmt.Errorf("methods[%d] %q: %w", i, method, err)
+		if err := checkMethod(method); err != nil && wrong("methods", i, method, err) {
+			return m
 		}
 		m.methods = append(m.methods, method)
 	}
 	for i, host := range route.Hosts {
 		pattern, err := compileHost(host)
-		if err != nil {
-			return Matcher{}, fmt.Errorf("hosts[%d] %q: %w", i, host, err)
+		if err != nil && wrong("hosts", i, host, err) {
+			return m
 		}
 		m.hosts = append(m.hosts, pattern)
 	}
 	m.paths = slices.Grow(m.paths, len(route.Paths))
 	for i, path := range route.Paths {
 		patterns, err := compilePath(path)
-		if err != nil {
-			return Matcher{}, fmt.Errorf("paths[%d] %q: %w", i, path, err)
+		if err != nil && wrong("paths", i, path, err) {
+			return m
 		}
 		m.paths = append(m.paths, patterns...)
 	}
 	// The most specific patterns come first, so that the first match is the best one.
 	slices.SortStableFunc(m.hosts, func(a, b hostPattern) int { return cmp.Compare(b.rank(), a.rank()) })
 	slices.SortStableFunc(m.paths, func(a, b pathPattern) int { return cmp.Compare(b.rank, a.rank) })
-	for name, values := range route.Query {
-		if name == "" {
-			return Matcher{}, fmt.Errorf("query: a parameter must have a name")
+	for _, name := range slices.Sorted(maps.Keys(route.Query)) {
+		values := route.Query[name]
+		if name == "" && report(&Problem{Field: "query", Message: "a parameter must have a name"}) {
+			return m
 		}
-		if len(values) == 0 {
-			return Matcher{}, fmt.Errorf("query[%s]: list the values to match", name)
+		if len(values) == 0 && report(&Problem{Field: "query[" + name + "]", Message: "list the values to match"}) {
+			return m
 		}
 		m.query = append(m.query, newQueryPattern(name, values))
 	}
-	slices.SortFunc(m.query, func(a, b queryPattern) int { return cmp.Compare(a.name, b.name) })
-	return m, nil
+	return m
 }
 
 func checkMethod(method string) error {

@@ -94,7 +94,8 @@ func Parse(data []byte) (*Catalogue, error) {
 		return nil, fmt.Errorf("apiVersion and kind: %q and %q are not known; write apiVersion: %s and kind: %s",
 			f.APIVersion, f.Kind, FileAPIVersion, FileKind)
 	}
-	catalogue, more := f.catalogue()
+	unread := slices.ContainsFunc(problems, func(e *field.Error) bool { return e.Field == "tiers" })
+	catalogue, more := f.catalogue(!unread)
 	if problems = append(problems, more...); len(problems) > 0 {
 		return nil, errors.New(oneLine(problems.ToAggregate()))
 	}
@@ -147,7 +148,8 @@ func shown(value stdjson.RawMessage) any {
 	return value
 }
 
-func (f *file) catalogue() (*Catalogue, field.ErrorList) {
+// catalogue returns what is written. With complete, it has all tiers, so that it is known which ones there are not.
+func (f *file) catalogue(complete bool) (*Catalogue, field.ErrorList) {
 	catalogue := &Catalogue{Tiers: Builtin().Tiers, Default: f.DefaultTier}
 	if f.Tiers != nil {
 		catalogue.Tiers = make([]Tier, 0, len(f.Tiers))
@@ -164,7 +166,7 @@ func (f *file) catalogue() (*Catalogue, field.ErrorList) {
 		}
 		catalogue.Tiers = append(catalogue.Tiers, tier)
 	}
-	if len(problems) == 0 && f.DefaultTier != "" && catalogue.Find(f.DefaultTier) == nil {
+	if complete && f.DefaultTier != "" && catalogue.Find(f.DefaultTier) == nil {
 		problems = append(problems, &field.Error{
 			Type: field.ErrorTypeNotFound, Field: "defaultTier", BadValue: f.DefaultTier,
 			Detail: fmt.Sprintf("there is no such tier in the catalogue, %s; add it, or name another", catalogue.names()),

@@ -37,7 +37,7 @@ func widen(n *int32) *int64 {
 	return new(int64(*n))
 }
 
-const bytesHint = "write a whole number of bytes such as 1, 100G or 500Gi, or leave it out for no limit"
+const bytesHint = "write a whole number of bytes of at least 1 and less than 1E, such as 100G, or leave it out for no limit"
 
 func (b *Bounds) hint() string {
 	return fmt.Sprintf("write a whole number from %d to %d, or leave it out for no limit", b.Min, b.Max)
@@ -60,9 +60,10 @@ func ValidateLimits(limits *v1alpha1.Limits, path *field.Path) field.ErrorList {
 }
 
 // isByteCount reports whether the quantity is a whole number of at least 1 that 64 bits hold.
+// isByteCount is the same as the rule of the schema.
 func isByteCount(q *resource.Quantity) bool {
 	_, whole := q.AsInt64()
-	return whole && q.Sign() > 0
+	return whole && q.Sign() > 0 && q.Cmp(resource.MustParse("1E")) < 0
 }
 
 // oneOf allows the empty value, which means the default.

@@ -103,7 +103,7 @@ func TestValidateLimits(t *testing.T) {
 		`spec.limits.keys: Invalid value: -1: write a whole number from 0 to 1000000, or leave it out for no limit`,
 		`spec.limits.requestsPerMonth: Invalid value: 1000000000000001: write a whole number from 0 to 1000000000000000, or leave it out for no limit`,
 		`spec.limits.requestsPerSecond: Invalid value: 0: write a whole number from 1 to 1000000, or leave it out for no limit`,
-		`spec.limits.bytesPerMonth: Invalid value: "500m": write a whole number of bytes such as 1, 100G or 500Gi, or leave it out for no limit`,
+		`spec.limits.bytesPerMonth: Invalid value: "500m": write a whole number of bytes of at least 1 and less than 1E, such as 100G, or leave it out for no limit`,
 		`spec.limits.overage: Unsupported value: "Never": supported values: "Block", "Meter"`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

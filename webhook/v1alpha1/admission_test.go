@@ -97,6 +97,23 @@ var _ = Describe("Admission", func() {
 		Expect(heard.Texts).To(ConsistOf(ContainSubstring(`no tier "Silver"`)))
 	})
 
+	It("warns of a default key whose name an ApiKey has already", func(ctx SpecContext) {
+		g := w.CreateGroup(ctx)
+		w.CreateKey(ctx)
+		user, heard := testenv.As("jane")
+		Eventually(func(inner Gomega) { // the webhook's cache may lag
+			heard.Texts = nil
+			inner.Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(g), g)).To(Succeed())
+			g.Spec.DefaultKey = v1alpha1.DefaultKey{Enabled: ptr.To(true), Name: "web"}
+			inner.Expect(user.Update(ctx, g, client.DryRunAll)).To(Succeed())
+			inner.Expect(heard.Texts).To(ConsistOf(ContainSubstring("spec.defaultKey.name: ApiKey web exists already")))
+		}).Should(Succeed())
+		heard.Texts = nil
+		g.Spec.DefaultKey.Name = "free"
+		Expect(user.Update(ctx, g, client.DryRunAll)).To(Succeed())
+		Expect(heard.Texts).To(BeEmpty())
+	})
+
 	It("warns of a Secret that is another key's", func(ctx SpecContext) {
 		w.CreateGroup(ctx)
 		w.CreateKey(ctx)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
@@ -27,7 +29,31 @@ func (w *groups) ValidateCreate(ctx context.Context, group *v1alpha1.Group) (adm
 	if err != nil {
 		return nil, err
 	}
-	return w.warnings(group), refuse("Group", group.Name, append(grant.GroupProblems(group), forbidden...))
+	taken, err := w.takenDefaultKey(ctx, &v1alpha1.Group{}, group)
+	if err != nil {
+		return nil, err
+	}
+	return append(w.warnings(group), taken...), refuse("Group", group.Name, append(grant.GroupProblems(group), forbidden...))
+}
+
+// takenDefaultKey warns of an ApiKey that has the name of the default key, and is not the Group's: it is left as it is.
+func (w *groups) takenDefaultKey(ctx context.Context, old, group *v1alpha1.Group) (admission.Warnings, error) {
+	enabled := group.Spec.DefaultKey.Enabled
+	if enabled == nil || !*enabled || equality.Semantic.DeepEqual(old.Spec.DefaultKey, group.Spec.DefaultKey) {
+		return nil, nil
+	}
+	key := &v1alpha1.ApiKey{}
+	err := w.reader.Get(ctx, client.ObjectKey{Namespace: group.Namespace, Name: grant.DefaultKeyName(group)}, key)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("reading the default key: %w", err)
+	case metav1.IsControlledBy(key, group):
+		return nil, nil
+	}
+	return admission.Warnings{fmt.Sprintf("spec.defaultKey.name: ApiKey %s exists already, and stays as it is: no default key is created; "+
+		"write another name if the Group is to have one", key.Name)}, nil
 }
 
 // warnings are about what a Group may declare, and probably should not.
@@ -60,8 +86,12 @@ func (w *groups) ValidateUpdate(ctx context.Context, old, group *v1alpha1.Group)
 	if err := refuse("Group", group.Name, append(grant.GroupProblems(group), forbidden...)); err != nil {
 		return nil, err
 	}
+	taken, err := w.takenDefaultKey(ctx, old, group)
+	if err != nil {
+		return nil, err
+	}
 	orphaned, err := w.orphaned(ctx, old, group)
-	return append(w.warnings(group), orphaned...), err
+	return append(append(w.warnings(group), taken...), orphaned...), err
 }
 
 // orphaned warns of keys that are no longer accepted with a change of the Group. It names an example where one is in the

@@ -92,8 +92,8 @@ var _ = Describe("Admission", func() {
 		wrong.Spec.Projects = []v1alpha1.Project{{Name: "a", Routes: []v1alpha1.Route{{Paths: []string{"/a/**/b"}}, {Paths: []string{"/b/**/c"}}}}}
 		want := []string{
 			"FieldValueInvalid spec.keyPolicy.defaultLifetime",
-			"FieldValueInvalid spec.projects[0].routes[0]",
-			"FieldValueInvalid spec.projects[0].routes[1]",
+			"FieldValueInvalid spec.projects[0].routes[0].paths[0]",
+			"FieldValueInvalid spec.projects[0].routes[1].paths[0]",
 		}
 		Expect(causes(testenv.Admin.Create(ctx, wrong.DeepCopy(), client.DryRunAll))).To(Equal(want))
 		owner := pipeline(ctx, w, "owner", rule("create", "keyward.dev", "groups"))

@@ -1645,7 +1645,7 @@ func (x *Group) GetSharedOrigins() []*SharedOrigins {
 // SharedOrigins are patterns of DomainAllowlists that are for the same projects.
 type SharedOrigins struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// owners are places in the group's projects, from 0. A server ignores a place that is not there.
+	// owners are indexes of the group's projects, from 0. A server ignores an index that does not exist.
 	Owners []uint32 `protobuf:"varint,1,rep,packed,name=owners,proto3" json:"owners,omitempty"`
 	// patterns are canonical (see package origin).
 	Patterns      []string `protobuf:"bytes,2,rep,name=patterns,proto3" json:"patterns,omitempty"`

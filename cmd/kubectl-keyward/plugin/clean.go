@@ -53,6 +53,14 @@ func cleaned(text string, instead func(rune) string) string {
 	return out.String()
 }
 
+// escapedForYAML is the escape of YAML where it differs from that of JSON: YAML has no surrogates.
+func escapedForYAML(r rune) string {
+	if r > 0xffff && !visible(r) {
+		return fmt.Sprintf(`\U%08x`, r)
+	}
+	return ""
+}
+
 // cleanArguments returns what a line is made of, without what must not be in it.
 func cleanArguments(args []any) []any {
 	safe := make([]any, len(args))

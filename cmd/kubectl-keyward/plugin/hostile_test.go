@@ -20,8 +20,8 @@ import (
 )
 
 // hostile is a text from another person that would move the cursor, send commands to the terminal, forge a line, or reverse
-// the direction of writing.
-const hostile = "x\x1b[2J\x1b]0;pwned\x07\x1b[31m\u009b5m\x7f\u202efdp\u2028\r\nFORGED: all is well\ty"
+// the direction of writing. It has a character beyond U+FFFF that is not visible, as flags of regions have.
+const hostile = "x\x1b[2J\x1b]0;pwned\x07\x1b[31m\u009b5m\x7f\u202efdp\u2028\U000e0067\r\nFORGED: all is well\ty"
 
 // harmless fails if an output has commands for a terminal, or if a text of an object begins a line.
 func (r result) harmless(t *testing.T) result {

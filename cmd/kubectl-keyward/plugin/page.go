@@ -50,7 +50,7 @@ func (a *app) print(document any, text func(*page)) error {
 	case "yaml":
 		if all, err = json.Marshal(document); err == nil {
 			// Escaped, for YAML knows fewer characters than JSON.
-			all, err = yaml.JSONToYAML([]byte(cleaned(string(all), func(rune) string { return "" })))
+			all, err = yaml.JSONToYAML([]byte(cleaned(string(all), escapedForYAML)))
 		}
 	default:
 		p := a.page(a.streams.Out)

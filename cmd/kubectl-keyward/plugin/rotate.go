@@ -52,8 +52,8 @@ func (r *rotation) run(ctx context.Context, s *session, key *v1alpha1.ApiKey) er
 	if err := requireLive(key); err != nil {
 		return err
 	}
-	if held := blocked(key); held != nil && (r.overlap == "" || !fixable(key)) {
-		return refusedf("nothing was changed, for the key would not rotate: %w", held)
+	if obstacle := blocked(key); obstacle != nil && (r.overlap == "" || !fixable(key)) {
+		return refusedf("nothing was changed, for the key would not rotate: %w", obstacle)
 	}
 	declared, earlier := key.Spec.Rotation.Overlap, key.Spec.Rotation.Trigger
 	abrupt := isZero(r.overlap)
@@ -142,8 +142,8 @@ func (r *rotation) await(ctx context.Context, s *session, key *v1alpha1.ApiKey, 
 			if err := requireLive(key); err != nil {
 				return false, err
 			}
-			if held := blocked(key); held != nil && observed(key) {
-				return false, coded{ExitTimeout, fmt.Errorf("it is declared, and goes on once the key may: %w", held)}
+			if obstacle := blocked(key); obstacle != nil && observed(key) {
+				return false, coded{ExitTimeout, fmt.Errorf("it is declared, and goes on once the key may: %w", obstacle)}
 			}
 			v := minted(key, trigger)
 			if v == nil || v.State != v1alpha1.VersionActive || v.DeliveredAt == nil {

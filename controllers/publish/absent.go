@@ -1,0 +1,193 @@
+package publish
+
+import (
+	"slices"
+	"time"
+)
+
+const (
+	// MaxAbsent is how many absent servers are kept separately. Those beyond are kept together.
+	MaxAbsent = 10_000
+	// MaxAbsentOfOne is how many of them have one identity: as many as an account has streams by default.
+	MaxAbsentOfOne = 2000
+)
+
+// otherServers stands for the absent servers that are not kept separately.
+var otherServers = server{instance: "other servers"}
+
+// absence is a server that was disconnected without a goodbye for longer than Grace. It may go on deciding by the snapshot
+// that it had.
+type absence struct {
+	acked uint64
+	// all is what the server selects, if it has every such group; otherwise groups are those that it has. Only otherServers
+	// have several, and both.
+	all     []func(group string) bool
+	groups  map[string]struct{}
+	forgets time.Time // zero is never
+}
+
+func (a *absence) has(group string) bool {
+	if _, has := a.groups[group]; has {
+		return true
+	}
+	return slices.ContainsFunc(a.all, func(selects func(string) bool) bool { return selects(group) })
+}
+
+// absentServers are waited for by no change, and named by each change that they lack, until they connect again, or are
+// forgotten. The Hub's lock guards it. A server is not in it while it has a connected Subscription. of[i] is the number of
+// servers of identity i, and has no entry for 0. otherServers counts in neither.
+type absentServers struct {
+	servers   map[server]*absence
+	of        map[string]int
+	scheduled bool // a timer for forgetAbsent runs
+}
+
+func newAbsentServers() absentServers {
+	return absentServers{servers: map[server]*absence{}, of: map[string]int{}}
+}
+
+// expire stops waiting for a server that was disconnected. Changes that it lacks name it.
+func (h *Hub) expire(sub *Subscription) {
+	delete(h.subs, sub)
+	defer h.evaluateAfter(sub.acked)
+	if !sub.caughtUp && !sub.servesSnapshot {
+		return // it never had a snapshot to decide by
+	}
+	for other := range h.subs {
+		if other.server == sub.server && !other.isDisconnected() {
+			return
+		}
+	}
+	gone := &absence{acked: sub.acked}
+	if h.options.ForgetAfter > 0 {
+		gone.forgets = h.clock.Now().Add(h.options.ForgetAfter)
+	}
+	if sub.all {
+		gone.all = append(gone.all, sub.subscriber.Selects)
+	} else {
+		gone.groups = sub.allowed
+	}
+	h.absent.add(sub.server, gone)
+	h.scheduleForgetting(gone.forgets)
+}
+
+func (a *absentServers) add(s server, gone *absence) {
+	_, known := a.servers[s]
+	switch {
+	case known:
+		a.servers[s] = gone
+	case len(a.servers) < MaxAbsent && a.of[s.identity] < MaxAbsentOfOne:
+		a.servers[s] = gone
+		a.of[s.identity]++
+	default:
+		a.merge(gone)
+	}
+}
+
+// merge adds what one server has to what otherServers have. They are not removed when they connect again, so that a change
+// may name them for longer than necessary, never for less.
+func (a *absentServers) merge(gone *absence) {
+	others := a.servers[otherServers]
+	if others == nil {
+		others = &absence{acked: gone.acked, groups: map[string]struct{}{}}
+		a.servers[otherServers] = others
+	}
+	others.acked = min(others.acked, gone.acked)
+	others.forgets = gone.forgets
+	for group := range gone.groups {
+		others.groups[group] = struct{}{}
+	}
+	if len(others.all) < MaxAbsentOfOne {
+		others.all = append(others.all, gone.all...)
+	} else if len(gone.all) > 0 {
+		others.all = []func(string) bool{func(string) bool { return true }}
+	}
+}
+
+// remove removes a server. It reports whether it was there.
+func (a *absentServers) remove(s server) bool {
+	if a.servers[s] == nil {
+		return false
+	}
+	delete(a.servers, s)
+	if s == otherServers {
+		return true
+	}
+	if a.of[s.identity]--; a.of[s.identity] == 0 {
+		delete(a.of, s.identity)
+	}
+	return true
+}
+
+// AbsentServers returns how many servers of the group this Hub knows that are disconnected, and no longer waited for.
+func (h *Hub) AbsentServers(group string) (servers int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, gone := range h.absent.servers {
+		if gone.has(group) {
+			servers++
+		}
+	}
+	return servers
+}
+
+func (h *Hub) scheduleForgetting(at time.Time) {
+	if at.IsZero() || h.absent.scheduled {
+		return
+	}
+	h.absent.scheduled = true
+	h.clock.AfterFunc(max(at.Sub(h.clock.Now()), granularity), func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.absent.scheduled = false
+		h.forgetAbsent()
+	})
+}
+
+// forgetAbsent forgets the servers that have been absent for too long.
+func (h *Hub) forgetAbsent() {
+	forgotten, now := map[server]struct{}{}, h.clock.Now()
+	var next time.Time
+	for s, gone := range h.absent.servers {
+		switch {
+		case gone.forgets.IsZero():
+		case !now.Before(gone.forgets):
+			h.absent.remove(s)
+			forgotten[s] = struct{}{}
+		case next.IsZero() || gone.forgets.Before(next):
+			next = gone.forgets
+		}
+	}
+	h.scheduleForgetting(next)
+	h.forgetResults(forgotten)
+}
+
+// forgetResults takes servers out of the results that name them as expired.
+func (h *Hub) forgetResults(servers map[server]struct{}) {
+	if len(servers) == 0 {
+		return
+	}
+	for ref := range h.tracking.withExpired {
+		known, ok := h.tracking.results[ref]
+		if !ok {
+			delete(h.tracking.withExpired, ref)
+			continue
+		}
+		before := len(known.change.expired)
+		known.change.expired = slices.DeleteFunc(known.change.expired, func(s server) bool { _, gone := servers[s]; return gone })
+		if removed := before - len(known.change.expired); removed > 0 {
+			known.Servers -= removed
+			h.renamed(ref, known)
+		}
+	}
+}
+
+// renamed stores a result whose change has lost expired servers.
+func (h *Hub) renamed(ref Ref, known result) {
+	known.Expired = naming{}.note(known.change.expired...).of(known.change.expired)
+	h.tracking.results[ref] = known
+	if len(known.Expired) == 0 {
+		delete(h.tracking.withExpired, ref)
+	}
+	h.notify(known.change.Subject)
+}

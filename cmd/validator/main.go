@@ -35,7 +35,7 @@ func run() int {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
 	case err != nil:
-		fmt.Fprintln(os.Stderr, "validator:", err)
+		fmt.Fprintln(os.Stderr, "keyward-validator:", err)
 		return exitUsage
 	case config.Version:
 		fmt.Println("keyward-validator", version.Get())
@@ -45,13 +45,13 @@ func run() int {
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: config.LogLevel}))
 	flush, err := trace(&config, log)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "validator:", err)
+		fmt.Fprintln(os.Stderr, "keyward-validator:", err)
 		return exitUsage
 	}
 	defer flush()
 	validator, err := server.New(config, log)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "validator:", err)
+		fmt.Fprintln(os.Stderr, "keyward-validator:", err)
 		return exitFailure
 	}
 	build := version.Get()

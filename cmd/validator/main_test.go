@@ -43,10 +43,10 @@ func TestCommandLine(t *testing.T) {
 		out    string
 	}{
 		{[]string{"--version"}, 0, "keyward-validator unknown (revision unknown, go"},
-		{[]string{"--help"}, 0, "Usage: validator"},
+		{[]string{"--help"}, 0, "Usage: keyward-validator"},
 		{[]string{"--upstream=nowhere"}, exitUsage, "--upstream"},
 		{[]string{"--upstream=nowhere"}, exitUsage, "http://127.0.0.1:9000"},
-		{[]string{"--http-bind-address=256.0.0.1:1"}, exitFailure, "validator: --http-bind-address"},
+		{[]string{"--http-bind-address=256.0.0.1:1"}, exitFailure, "keyward-validator: --http-bind-address"},
 	} {
 		cmd := command(t, c.args...)
 		out, _ := cmd.CombinedOutput() // the exit code is compared below

@@ -16,6 +16,8 @@ type queryPattern struct {
 	folded string // see foldName
 	root   string // what precedes the brackets of a name that has them, folded; or else ""
 	values []string
+
+	numeric, cased bool // of a listed value: see isDecimal and hasCase
 }
 
 // outcome is the result of comparing a query.
@@ -24,7 +26,8 @@ type outcome uint8
 const (
 	differs outcome = iota
 	matches
-	doubtful // it matches as some readers interpret the query, and does not match as others do
+	respelled // a value that is not listed, and that some readers take for one that is
+	doubtful  // it matches as some readers interpret the query, and does not match as others do
 )
 
 func newQueryPattern(name string, values []string) queryPattern {
@@ -32,6 +35,7 @@ func newQueryPattern(name string, values []string) queryPattern {
 	if root, _, list := strings.Cut(name, "["); list {
 		p.root = foldName(root)
 	}
+	p.numeric, p.cased = slices.ContainsFunc(values, isDecimal), slices.ContainsFunc(values, hasCase)
 	return p
 }
 
@@ -54,18 +58,18 @@ func (m *Matcher) matchQuery(request *Request) outcome {
 		if request.Exhausted() {
 			return differs
 		}
-		switch m.query[i].match(request) {
+		switch found := m.query[i].match(request); found {
 		case differs:
 			return differs
-		case doubtful:
-			result = doubtful
+		case respelled, doubtful:
+			result = max(result, found)
 		}
 	}
 	return result
 }
 
 // match returns doubtful where servers interpret a query differently: where a parameter has several values
-// of which only some are allowed, or has a name that only some take for this one, or where
+// of which only some are allowed, or one that some take for an allowed one, or has a name that only some take for this one, or where
 // there is also a ';', which some take for a '&', or an invalid escape.
 func (p *queryPattern) match(request *Request) outcome {
 	raw := request.RawQuery
@@ -77,7 +81,7 @@ func (p *queryPattern) match(request *Request) outcome {
 		separators = "&;"
 		broken = true
 	}
-	var allowed, others, doubt bool
+	var allowed, others, doubt, respelt bool
 	for raw != "" {
 		var pair string
 		if end := indexAny(raw, separators); end >= 0 {
@@ -108,11 +112,14 @@ func (p *queryPattern) match(request *Request) outcome {
 		default:
 			others = true
 			doubt = doubt || p.allows(foldValue(text), request)
+			respelt = respelt || doubt || p.respells(text, request)
 		}
 	}
 	switch {
 	case doubt, allowed && (others || broken), others && broken:
 		return doubtful
+	case respelt:
+		return respelled
 	case allowed:
 		return matches
 	default:

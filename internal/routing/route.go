@@ -164,10 +164,13 @@ func (m *Matcher) Match(request *Request) (Rank, bool) {
 	if !ok {
 		return Rank{}, false
 	}
-	rank := Rank{host: host, path: path, query: len(m.query)}
+	rank := Rank{host: host, path: path, query: 2 * len(m.query)}
 	switch m.matchQuery(request) {
 	case matches:
 		return rank, true
+	case respelled:
+		rank.query-- // whoever lists the very value comes first
+		fallthrough
 	case doubtful:
 		if !request.doubted || rank.Compare(request.doubt) > 0 {
 			request.doubted, request.doubt = true, rank

@@ -137,6 +137,31 @@ func TestAmbiguousQueriesDoNotMatch(t *testing.T) {
 		}
 	}
 	for raw, want := range map[string]outcome{
+		"siteId=042": doubtful, "siteId=42abc": doubtful, "siteId=0x2a": doubtful, "siteId=4_2": doubtful, "siteId=42.0": doubtful,
+		"siteId=4.2e1": doubtful, "siteId=%2B42": doubtful, "siteId=+-42": doubtful, "siteId=.42e2": doubtful, "siteId=052": doubtful,
+		"siteId=0b101010": doubtful, "siteId=00": doubtful, "siteId=43+x": doubtful, "siteId=%0B%0C42": doubtful,
+		"siteId=%EF%BC%94%EF%BC%92": doubtful, "siteId=%D9%A4%D9%A2": doubtful, "siteId=%F0%9D%9F%92%F0%9D%9F%90": doubtful,
+		"siteId=%E2%81%B4%C2%B2": doubtful, "siteId=%E3%8A%B7": doubtful, "siteId=%EF%BB%BF42": doubtful, "siteId=%FF42": doubtful,
+		"siteId=%E2%88%9242": doubtful, "siteId=%EF%BC%8E42": doubtful, "siteId=%2534%2532": doubtful, "siteId=%252534%252532": doubtful,
+		"siteId=0": differs, "siteId=+43+": differs, "siteId=430": differs, "siteId=99999999999999999999": differs,
+		"siteId=abc": differs, "siteId=x42": differs, "siteId=-": differs, "siteId=": differs, "siteId=%25": differs,
+		"siteId=%2535%2536": differs, "x=042": differs, "siteId=e42": differs,
+	} {
+		if got := outcomeOf(t, site("siteId"), raw); got != want {
+			t.Errorf("%s: %d, want %d", raw, got, want)
+		}
+	}
+	named := Route{Query: map[string][]string{"siteId": {"SiteX", "m\u00fcnchen"}}}
+	for raw, want := range map[string]outcome{
+		"siteId=SiteX": matches, "siteId=sitex": doubtful, "siteId=SITEX": doubtful, "siteId=M%C3%9CNCHEN": doubtful,
+		"siteId=%C5%BFitex": doubtful, "siteId=%EF%BC%B3itex": doubtful, "siteId=sitex+": doubtful, "siteId=%2553iteX": doubtful,
+		"siteId=sitex2": differs, "siteId=site": differs, "siteId=042": differs, "siteId=4x": differs, "siteId=munchen": differs,
+	} {
+		if got := outcomeOf(t, named, raw); got != want {
+			t.Errorf("%s: %d, want %d", raw, got, want)
+		}
+	}
+	for raw, want := range map[string]outcome{
 		"site.id=42": matches, "site_id=42": doubtful, "site+id=42": doubtful, "site[id=42": doubtful,
 		"site%20id=42": doubtful, "Site.Id=42": doubtful, "site.id[]=42": doubtful, "site_id[x].y=42": doubtful, "site-id=42": differs,
 	} {
@@ -151,6 +176,34 @@ func TestAmbiguousQueriesDoNotMatch(t *testing.T) {
 	} {
 		if got := outcomeOf(t, site("filter[site]"), raw); got != want {
 			t.Errorf("%s: %d, want %d", raw, got, want)
+		}
+	}
+}
+
+// TestListedSpellingDecides: a spelling that a route of the same rank lists is that route's, and one that a less specific
+// route lists is in doubt.
+func TestListedSpellingDecides(t *testing.T) {
+	query := func(value string) map[string][]string { return map[string][]string{"id": {value}} }
+	for _, c := range [][2]string{{"042", "42"}, {"abC", "ABc"}} {
+		request := &Request{Path: "/a/x", RawQuery: "id=" + c[0]}
+		listed, other := mustCompile(t, Route{Query: query(c[0])}), mustCompile(t, Route{Query: query(c[1])})
+		closer := mustCompile(t, Route{Paths: []string{"/a/**"}, Query: query(c[1])})
+		twice := mustCompile(t, Route{Query: map[string][]string{"id": {c[0]}, "x": {"1"}}})
+		rank, ok := listed.Match(request)
+		_, _ = other.Match(request)
+		doubt, doubted := request.TakeDoubt()
+		if !ok || !doubted || doubt.Compare(rank) >= 0 || doubt.Compare(Rank{}) <= 0 {
+			t.Errorf("%s: %v %v, and %v %v of the same rank", c[0], rank, ok, doubt, doubted)
+		}
+		_, _ = closer.Match(request)
+		if doubt, _ = request.TakeDoubt(); doubt.Compare(rank) <= 0 {
+			t.Errorf("%s: %v, and %v of a closer route", c[0], rank, doubt)
+		}
+		request.RawQuery += "&x=1"
+		_, _ = other.Match(request)
+		doubt, _ = request.TakeDoubt()
+		if rank, ok = twice.Match(request); !ok || doubt.Compare(rank) >= 0 {
+			t.Errorf("%s: %v %v, and %v of fewer parameters", c[0], rank, ok, doubt)
 		}
 	}
 }

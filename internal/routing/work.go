@@ -26,6 +26,10 @@ const (
 	// Names that are not plain are decoded, and compared in many ways if they begin like the parameter.
 	decodingWork  = 8  // units for a byte
 	comparingWork = 24 // units for a byte
+
+	// Values are compared without case, too.
+	foldedWork  = 4 // units for a value
+	foldingWork = 64 // units for a character beyond ASCII
 )
 
 // searchWork returns the work to search this number of bytes for a text.

@@ -28,6 +28,7 @@ func hostile() map[string]struct {
 		route   Route
 		request Request
 	}
+	shout, whisper := strings.Repeat("A", 63), strings.Repeat("a", 62)
 	return map[string]world{
 		"a long literal": {Route{Paths: many("/*"+strings.Repeat("a", 1000)+"b%d*c", 32)},
 			Request{Path: "/" + as[:MaxPath-2] + "c"}},
@@ -47,6 +48,14 @@ func hostile() map[string]struct {
 		"names in disguise": {Route{Query: query}, Request{RawQuery: strings.Repeat("%2525%41%C4%B0[=1&", maxQuery/18)}},
 		"a name of 8 KiB":   {Route{Query: query}, Request{RawQuery: strings.Repeat("%C4%B0", maxQuery/6)}},
 		"values":            {Route{Query: map[string][]string{"a": values}}, Request{RawQuery: strings.Repeat("a=%39&", maxQuery/6)}},
+		"values in another case": {Route{Query: map[string][]string{"a": many(shout+"%d", 32)}},
+			Request{RawQuery: strings.Repeat("a="+whisper+"&", maxQuery/65)}},
+		"values in another case, wide": {Route{Query: map[string][]string{"a": many(strings.Repeat("\u00c9", 31)+"%d", 4)}},
+			Request{RawQuery: strings.Repeat("a="+strings.Repeat("%c3%A9", 31)+"&", maxQuery/190)}},
+		"values that are short and no numbers": {Route{Query: map[string][]string{"a": append(many("b%d", 31), "42")}},
+			Request{RawQuery: strings.Repeat("a=x&", maxQuery/4)}},
+		"values of signs": {Route{Query: map[string][]string{"a": values}},
+			Request{RawQuery: "a=" + strings.Repeat("%E2%80%8B", maxQuery/9-1)}},
 		"values of others":  {Route{Query: query}, Request{RawQuery: strings.Repeat("b=%39&", maxQuery/6)}},
 	}
 }

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -99,17 +100,12 @@ func Privatize(header http.Header) {
 			delete(header, name)
 		}
 	}
-	existing := header[headerCacheControl]
-	if len(existing) == 0 {
-		if len(header[headerExpires]) == 0 {
-			header[headerCacheControl] = onlyPrivate
-			return
-		}
-		header[headerCacheControl] = []string{private + freshness(header)}
-		delete(header, headerExpires) // which caches use that do not know Cache-Control
+	existing, expires := header[headerCacheControl], len(header[headerExpires]) > 0
+	if len(existing) == 0 && !expires {
+		header[headerCacheControl] = onlyPrivate
 		return
 	}
-	directives := []string{private}
+	directives, needsAge := []string{private}, expires
 	for _, line := range existing {
 		for rest := line; rest != ""; {
 			var directive string
@@ -118,10 +114,16 @@ func Privatize(header http.Header) {
 			switch strings.ToLower(strings.TrimRight(name, " \t")) {
 			case "", "public", "s-maxage", private:
 				continue
+			case "max-age", "no-cache", noStore.Value: // then Expires means nothing
+				needsAge = false
 			}
 			directives = append(directives, directive)
 		}
 	}
+	if needsAge {
+		directives = slices.Insert(directives, 1, freshness(header))
+	}
+	delete(header, headerExpires) // which caches use that do not know Cache-Control
 	if len(directives) == 2 && strings.EqualFold(directives[1], noStore.Value) {
 		directives = directives[1:] // nobody may keep it
 	}
@@ -153,10 +155,10 @@ func freshness(header http.Header) string {
 		end, err := http.ParseTime(expires[0])
 		begin, otherErr := http.ParseTime(date[0])
 		if err == nil && otherErr == nil && end.After(begin) {
-			return ", max-age=" + strconv.FormatInt(int64(end.Sub(begin).Seconds()), 10)
+			return "max-age=" + strconv.FormatInt(int64(end.Sub(begin).Seconds()), 10)
 		}
 	}
-	return ", max-age=0" // an invalid date is in the past (section 5.3)
+	return "max-age=0" // an invalid date is in the past (section 5.3)
 }
 
 // SharedCacheHeaders returns the headers in use that give a kind of shared cache other instructions than Cache-Control,

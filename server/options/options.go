@@ -81,7 +81,7 @@ const (
 // flag.ErrHelp after the usage was written to usage.
 func Parse(args []string, hostname string, usage io.Writer) (Config, error) {
 	var c Config
-	flags := flag.NewFlagSet("validator", flag.ContinueOnError)
+	flags := flag.NewFlagSet("keyward-validator", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 
 	c.addressFlags(flags)
@@ -100,7 +100,7 @@ func Parse(args []string, hostname string, usage io.Writer) (Config, error) {
 
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
-			fmt.Fprintln(usage, "Usage: validator [flags]")
+			fmt.Fprintln(usage, "Usage: keyward-validator [flags]")
 			flags.SetOutput(usage)
 			flags.PrintDefaults()
 		}

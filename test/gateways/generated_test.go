@@ -21,7 +21,7 @@ var (
 		"[x][y]", "%5b%5d", "%5B", ".x", ".", "_", "?", "!", "%3f", "%26", "%3d", "%3b", ";", "#", "%23", "%zz", "%", "\xff",
 		"%ff", "%EF%BB%BF", "%C5%BF", "\t", " "}
 	valueParts = []string{"42", "43", "44", "", "+", "%20", "%00", "%34%32", "%2542", "%zz", "%", "%ff", "&", ";", "#", "?", "=",
-		",", "%2c", "[]", "0", "4", "2", "\xff", "a", " "}
+		",", "%2c", "[]", "0", "4", "2", "\xff", "a", " ", "0x2a", "4.2e1", ".", "_", "-", "%2B", "%EF%BC%94", "%D9%A2", "%EF%BB%BF"}
 	separators = []string{"&", "&", "&", "&", ";", "&&", "%26", "?", "&amp;", "#", "\x0c", ""}
 	hosts      = []string{websiteHost, websiteHost, websiteHost, otherHost, "CDN.acme.example", websiteHost + ".",
 		websiteHost + ":80", websiteHost + ":", websiteHost + ":/", websiteHost + ":x", websiteHost + "," + otherHost,

@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -202,7 +203,7 @@ func goReader() http.Handler {
 	read := func(class string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			params := func(query url.Values) map[string][]string {
-				return map[string][]string{"siteId": query["siteId"], "tenant_id": query["tenant_id"]}
+				return map[string][]string{"siteId": slices.Clone(query["siteId"]), "tenant_id": slices.Clone(query["tenant_id"])}
 			}
 			parsed, _ := url.ParseQuery(r.URL.RawQuery)
 			whole, err := url.ParseRequestURI(r.RequestURI)
@@ -213,7 +214,8 @@ func goReader() http.Handler {
 				Classes: map[string]string{"ServeMux": class},
 				Paths:   map[string]string{"URL.Path": r.URL.Path, "ParseRequestURI": whole.Path},
 				Params: map[string]map[string][]string{"URL.Query": params(r.URL.Query()), "ParseQuery": params(parsed),
-					"ParseRequestURI": params(whole.Query())},
+					"ParseRequestURI": params(whole.Query()),
+					"ParseInt":        numbers(params(parsed), 10), "ParseInt, any base": numbers(params(parsed), 0)},
 				Hosts:   map[string]string{"Host": r.Host},
 				Methods: map[string]string{"Method": r.Method},
 			})
@@ -229,6 +231,18 @@ func goReader() http.Handler {
 		mux.Handle(pattern.path, read(pattern.class))
 	}
 	return mux
+}
+
+// numbers are the parameters as numbers. What is none stays as it is.
+func numbers(params map[string][]string, base int) map[string][]string {
+	for _, values := range params {
+		for i, value := range values {
+			if number, err := strconv.ParseInt(value, base, 64); err == nil {
+				values[i] = strconv.FormatInt(number, 10)
+			}
+		}
+	}
+	return params
 }
 
 var errRefused = errors.New("it does not take it")

@@ -54,15 +54,15 @@ core.register_action('keyward', {'http-req'}, function(txn, project)
   end
 
   if answer.status ~= 200 then
-    local told = {}
+    local passed = {}
     for name in pairs(answer.headers) do
       if name ~= 'content-length' and name ~= 'connection' and name ~= 'transfer-encoding' and name:sub(1, 10) ~= 'x-keyward-' then
-        told[name] = list(answer.headers, name)
+        passed[name] = list(answer.headers, name)
       end
     end
     -- The response to a preflight is sent here: the status that would let requests pass is in a header.
     local status = tonumber(list(answer.headers, 'x-keyward-status')[1]) or answer.status
-    return deny(txn, status, told, answer.body or '')
+    return deny(txn, status, passed, answer.body or '')
   end
 
   -- Only Keyward says whose request it is, in any spelling; and the content server must not see the key.

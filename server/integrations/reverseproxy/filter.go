@@ -1,6 +1,8 @@
 package reverseproxy
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 
@@ -34,10 +36,31 @@ func (b *responseBody) Read(p []byte) (int, error) {
 }
 
 // WriteHeader implements http.ResponseWriter. It removes headers about storing and reading a response from
-// informational responses.
+// informational responses. A 101 is none: HTTP/2 does not have it, and a real upgrade takes the connection over.
 func (c *counted) WriteHeader(status int) {
-	if status < http.StatusOK && status != http.StatusSwitchingProtocols {
+	switch {
+	case status == http.StatusSwitchingProtocols:
+		return
+	case isInformational(status):
 		httpapi.FilterInformational(c.Header())
+		c.ResponseWriter.WriteHeader(status)
+	default:
+		c.ResponseWriter.WriteHeader(status) // it panics for what is no status
+		c.begun = true
 	}
-	c.ResponseWriter.WriteHeader(status)
+}
+
+func isInformational(status int) bool { return status >= http.StatusContinue && status < http.StatusOK }
+
+// errStatus is the error for a status that no final response can have.
+var errStatus = errors.New("the status of the response is not one")
+
+// checkStatus refuses what net/http would refuse with a panic. Statuses beyond 599 pass: some content servers have
+// them, and clients handle them as a 5xx (RFC 9110, section 15).
+func checkStatus(status int, upgrade bool) error {
+	const most = 999
+	if status < http.StatusOK && (status != http.StatusSwitchingProtocols || !upgrade) || status > most {
+		return fmt.Errorf("%w: %d", errStatus, status)
+	}
+	return nil
 }

@@ -213,14 +213,17 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			h.log.Debug("cannot stream in both directions at once", slog.Any("error", err))
 		}
 	}
+	response := &counted{ResponseWriter: w, integration: h.integration, group: result.Group}
 	defer func() {
 		p.upstreamSpan.End()
 		if reason := recover(); reason != nil { // the response is cut off: bytes that were counted are sent nevertheless
-			_ = http.NewResponseController(w).Flush() // the client may have gone
+			if response.begun { // otherwise Flush would begin it, as 200
+				_ = http.NewResponseController(w).Flush() // the client may have gone
+			}
 			panic(reason)
 		}
 	}()
-	h.proxy.ServeHTTP(&counted{w, h.integration, result.Group}, r.WithContext(p))
+	h.proxy.ServeHTTP(response, r.WithContext(p))
 }
 
 // counted counts the bytes of the body as the client receives them.
@@ -229,10 +232,12 @@ type counted struct {
 
 	integration *authorizer.Integration
 	group       *decision.Group
+	begun       bool // the final response
 }
 
 // Write implements http.ResponseWriter.
 func (c *counted) Write(data []byte) (int, error) {
+	c.begun = true
 	n, err := c.ResponseWriter.Write(data)
 	c.integration.Sent(c.group, n)
 	return n, err
@@ -283,6 +288,9 @@ func closeUnread(header http.Header, r *http.Request) {
 // whose headers do not survive an informational response.
 func modifyResponse(response *http.Response) error {
 	p := passageOf(response.Request)
+	if err := checkStatus(response.StatusCode, p.upgrade); err != nil {
+		return err
+	}
 	p.span.Respond(response.StatusCode)
 	p.upstreamSpan.Respond(response.StatusCode)
 	p.upstreamSpan.End()

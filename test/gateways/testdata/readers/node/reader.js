@@ -16,6 +16,14 @@ function flat(value) {
 
 const params = (get) => Object.fromEntries(names.map((name) => [name, flat(get(name))]));
 
+// As a number, with every function that there is for it. What is none stays as it is.
+function numbers(convert, get) {
+  return params((name) => flat(get(name)).map((text) => {
+    const number = convert(text);
+    return Number.isNaN(number) ? text : String(number);
+  }));
+}
+
 function decoded(path) {
   try {
     return decodeURIComponent(path);
@@ -37,6 +45,9 @@ function core(req) {
     paths: { 'url.parse': decoded(old.pathname || '/'), 'cut at ?': decoded(req.url.split('?')[0]) },
     params: {
       'url.parse': params((name) => old.query[name]),
+      Number: numbers(Number, (name) => old.query[name]),
+      parseInt: numbers((text) => parseInt(text, 10), (name) => old.query[name]),
+      parseFloat: numbers(parseFloat, (name) => old.query[name]),
       querystring: params((name) => querystring.parse(req.url.split('?').slice(1).join('?'))[name]),
     },
     hosts: { 'headers.host': req.headers.host || '' },

@@ -13,6 +13,11 @@ function params(array $of): array {
     return $found;
 }
 
+// As numbers, as with (int) and intval(…, 0).
+function numbers(array $of, int $base): array {
+    return array_map(fn ($values) => array_map(fn ($value) => (string) ($base === 10 ? (int) $value : intval($value, $base)), $values), params($of));
+}
+
 $uri = $_SERVER['REQUEST_URI'];
 $parsed = parse_url($uri);
 $path = is_array($parsed) ? ($parsed['path'] ?? '/') : '/';
@@ -32,7 +37,8 @@ echo json_encode([
         'SCRIPT_NAME, PATH_INFO' => $_SERVER['SCRIPT_NAME'] . ($_SERVER['PATH_INFO'] ?? ''),
         'X-Original-URL' => rawurldecode(explode('?', $original, 2)[0]),
     ],
-    'params' => ['$_GET' => params($_GET), 'parse_str' => params($own), 'parse_url, parse_str' => params($ofURL)],
+    'params' => ['$_GET' => params($_GET), 'parse_str' => params($own), 'parse_url, parse_str' => params($ofURL),
+        '(int)' => numbers($_GET, 10), 'intval, any base' => numbers($_GET, 0)],
     'hosts' => ['HTTP_HOST' => $_SERVER['HTTP_HOST'] ?? ''],
     'methods' => ['REQUEST_METHOD' => $method, 'with overrides' => $overridden],
 ], JSON_INVALID_UTF8_SUBSTITUTE);

@@ -13,6 +13,18 @@ def params(of):
     return {name: [v for n, v in of if n == name] for name in NAMES}
 
 
+def numbers(of, *convert):
+    """As numbers. What is none stays as it is."""
+
+    def number(text):
+        try:
+            return str(convert[0](text, *convert[1:]))
+        except ValueError:
+            return text
+
+    return {name: [number(v) for v in values] for name, values in params(of).items()}
+
+
 class Reader(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -48,6 +60,8 @@ class Reader(WSGIRequestHandler):
                 },
                 "params": {
                     "urlsplit, parse_qsl": params(pairs),
+                    "int": numbers(pairs, int),
+                    "int, any base": numbers(pairs, int, 0),
                     "QUERY_STRING, parse_qsl": params(urllib.parse.parse_qsl(environ["QUERY_STRING"], keep_blank_values=True)),
                     # As Python did until 2021, and others do.
                     "parse_qsl, ';' for '&'": params(urllib.parse.parse_qsl(split.query.replace(";", "&"), keep_blank_values=True)),

@@ -71,7 +71,7 @@ func AddRotator(mgr manager.Manager, certificate *Certificate, namespace string,
 	if err != nil {
 		return fmt.Errorf("making the cache of the certificates: %w", err)
 	}
-	if err := mgr.Add(objects); err != nil {
+	if err := mgr.Add(everywhere{objects}); err != nil {
 		return fmt.Errorf("adding the cache of the certificates: %w", err)
 	}
 	if err := follow(mgr, objects, certificate); err != nil {
@@ -91,6 +91,12 @@ func AddRotator(mgr manager.Manager, certificate *Certificate, namespace string,
 		})).
 		Complete(r)
 }
+
+// everywhere is a cache that replicas that do not lead have, too.
+type everywhere struct{ cache.Cache }
+
+// NeedLeaderElection is false: every replica serves with the certificate.
+func (everywhere) NeedLeaderElection() bool { return false }
 
 // follow replaces the certificate with each version of the Secret in the cache.
 func follow(mgr manager.Manager, objects cache.Cache, certificate *Certificate) error {

@@ -28,7 +28,7 @@ const (
 	comparingWork = 24 // units for a byte
 
 	// Values are compared without case, too.
-	foldedWork  = 4 // units for a value
+	foldedWork  = 4  // units for a value
 	foldingWork = 64 // units for a character beyond ASCII
 )
 

@@ -56,7 +56,7 @@ func hostile() map[string]struct {
 			Request{RawQuery: strings.Repeat("a=x&", maxQuery/4)}},
 		"values of signs": {Route{Query: map[string][]string{"a": values}},
 			Request{RawQuery: "a=" + strings.Repeat("%E2%80%8B", maxQuery/9-1)}},
-		"values of others":  {Route{Query: query}, Request{RawQuery: strings.Repeat("b=%39&", maxQuery/6)}},
+		"values of others": {Route{Query: query}, Request{RawQuery: strings.Repeat("b=%39&", maxQuery/6)}},
 	}
 }
 

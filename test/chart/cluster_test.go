@@ -99,7 +99,7 @@ func startCluster() (*cluster, error) {
 	case err := <-failed:
 		return nil, err
 	case <-time.After(3 * patience):
-		return nil, errors.New("Kubernetes does not start") //nolint:staticcheck // a name
+		return nil, errors.New("Kubernetes does not start")
 	}
 	if c.config, err = clientcmd.BuildConfigFromFlags("", c.kubeconfig); err != nil {
 		return nil, err

@@ -3,7 +3,6 @@ package chart
 import (
 	"bytes"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -148,6 +147,3 @@ func withoutField(t *testing.T, c *chartv2.Chart, template, field string) *chart
 	t.Fatalf("the chart has no %s", template)
 	return nil
 }
-
-// ids are for messages.
-func ids[O any](all map[string]O) string { return strings.Join(slices.Sorted(maps.Keys(all)), ", ") }

@@ -165,7 +165,7 @@ func (c *cluster) keyText(ctx context.Context, name string) (string, error) {
 	}
 	text := secret.text("data", "api-key")
 	if text == "" {
-		return "", fmt.Errorf("Secret %s has no key", name) //nolint:staticcheck // a kind
+		return "", fmt.Errorf("Secret %s has no key", name)
 	}
 	return text, nil
 }

@@ -223,14 +223,18 @@ func (w *world) liveThroughTrust() {
 	label(`"publish"`)
 	w.liveThroughConflict(w.namespace)
 	w.liveThroughConflict(systemNamespace)
-	is("the ConfigMap", func(found *corev1.ConfigMap, err error) bool { return err == nil && found.Data[v1alpha1.TrustKey] != "" })
+	is("the ConfigMap", func(found *corev1.ConfigMap, err error) bool {
+		return err == nil && found.Data[v1alpha1.TrustKey] != ""
+	})
 	before := w.trustOf()
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: certificates}}
 	ask := client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"annotations":{"keyward.dev/renew-authority":"now"}}}`))
 	if err := w.admin.Patch(w.ctx, secret, ask); err != nil {
 		w.t.Fatal(err)
 	}
-	is("the next authority", func(found *corev1.ConfigMap, err error) bool { return err == nil && found.Data[v1alpha1.TrustKey] != before })
+	is("the next authority", func(found *corev1.ConfigMap, err error) bool {
+		return err == nil && found.Data[v1alpha1.TrustKey] != before
+	})
 	label("null")
 	is("no ConfigMap", func(_ *corev1.ConfigMap, err error) bool { return apierrors.IsNotFound(err) })
 }

@@ -1,6 +1,7 @@
 package awsauthorizer
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -61,21 +62,30 @@ type event struct {
 	} `json:"requestContext"`
 }
 
+var errNoEvent = errors.New("the body must be one JSON object, the unchanged event of the authorizer")
+
 // decode reads one event and nothing else. API Gateway may add fields. Errors name the field and contain no value.
 func decode(body io.Reader) (*event, error) {
-	decoder := json.NewDecoder(body)
+	text, err := io.ReadAll(body)
+	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
+		return nil, err
+	}
+	if err != nil {
+		return nil, errNoEvent
+	}
+	if err := httpapi.CheckJSONText(text); err != nil {
+		return nil, err
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
 	e := &event{}
 	if err := decoder.Decode(e); err != nil {
-		var tooLarge *http.MaxBytesError
 		var wrongType *json.UnmarshalTypeError
 		switch {
-		case errors.As(err, &tooLarge):
-			return nil, err
 		case errors.As(err, &wrongType) && wrongType.Field != "":
 			return nil, fmt.Errorf("%s: it must be a %s, not a %s", wrongType.Field, wrongType.Type.Kind(),
 				strings.Fields(wrongType.Value)[0])
 		default:
-			return nil, errors.New("the body must be one JSON object, the unchanged event of the authorizer")
+			return nil, errNoEvent
 		}
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {

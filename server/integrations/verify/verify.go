@@ -100,6 +100,9 @@ func decode(body io.Reader) (authorizer.Request, error) {
 	if err != nil {
 		return authorizer.Request{}, explain(err)
 	}
+	if err := httpapi.CheckJSONText(text); err != nil {
+		return authorizer.Request{}, err
+	}
 	if err := checkNames(text); err != nil {
 		return authorizer.Request{}, err
 	}

@@ -1,0 +1,22 @@
+package awsauthorizer
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/keyward-dev/keyward/server/httpapi"
+)
+
+// TestTextIsUnchanged: a path that encoding/json would change is refused, before there is a decision about another one.
+func TestTextIsUnchanged(t *testing.T) {
+	const body = `{"version":"1.0","type":"REQUEST","methodArn":"arn:aws:execute-api:eu-west-1:1:a/s/GET/x","httpMethod":"GET","path":"/a%s"}`
+	for text, want := range map[string]error{
+		"": nil, "é": nil, `\ud83d\ude00`: nil, "\xff": httpapi.ErrText, `\ud800`: httpapi.ErrText, `\ude00\ud83d`: httpapi.ErrText,
+	} {
+		if _, err := decode(strings.NewReader(fmt.Sprintf(body, text))); !errors.Is(err, want) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}

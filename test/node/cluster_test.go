@@ -203,14 +203,21 @@ func (c *cluster) mustKubectl(t *testing.T, args ...string) string {
 	return out
 }
 
-// apply applies YAML.
+// apply applies YAML. A manager that has just become ready is not yet behind its Service: kube-proxy refuses connections to a
+// Service without endpoints, and needs a second for new ones.
 func (c *cluster) apply(t *testing.T, yaml string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "objects.yaml")
 	if err := os.WriteFile(path, []byte(yaml), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c.mustKubectl(t, "apply", "--server-side", "-f", path)
+	await(t, "the webhooks", func(ctx context.Context) error {
+		_, err := c.kubectl(ctx, "apply", "--server-side", "-f", path)
+		if err != nil && !strings.Contains(err.Error(), "failed calling webhook") {
+			t.Fatal(err)
+		}
+		return err
+	})
 }
 
 // await repeats a check until it succeeds.

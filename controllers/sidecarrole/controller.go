@@ -140,7 +140,7 @@ func (r *Reconciler) ensureOne(ctx context.Context, group *v1alpha1.Group, objec
 	if !correct() {
 		return true, nil
 	}
-	if binding, is := current.(*rbacv1.RoleBinding); is && binding.RoleRef.Name != object.GetName() {
+	if binding, is := current.(*rbacv1.RoleBinding); is && binding.RoleRef != object.(*rbacv1.RoleBinding).RoleRef {
 		err = r.Client.Delete(ctx, current) // its RoleRef cannot change; the deletion reconciles again
 	} else {
 		err = r.Client.Update(ctx, current)

@@ -150,6 +150,18 @@ var _ = Describe("The Role of sidecars", Ordered, func() {
 		Expect(testenv.Admin.Delete(ctx, binding)).To(Succeed())
 		Eventually(func() error { return testenv.Admin.Get(ctx, client.ObjectKeyFromObject(role), binding) }).Should(Succeed())
 		Eventually(mayValidate(ctx, "content", w.Namespace, w.Namespace, "acme")).Should(BeTrue())
+
+		By("a binding to a ClusterRole that has the Role's name")
+		wider := binding.DeepCopy()
+		wider.ResourceVersion, wider.UID, wider.RoleRef.Kind = "", "", "ClusterRole"
+		Eventually(func() error { // between its deletion and its return
+			_ = testenv.Admin.Delete(ctx, binding)
+			return testenv.Admin.Create(ctx, wider.DeepCopy())
+		}).Should(Succeed())
+		Eventually(func(g Gomega) {
+			g.Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(role), binding)).To(Succeed())
+			g.Expect(binding.RoleRef.Kind).To(Equal("Role"))
+		}).Should(Succeed())
 	})
 
 	It("leaves an object of its name as it is, and says so", func(ctx SpecContext) {

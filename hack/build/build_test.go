@@ -139,6 +139,29 @@ func TestCount(t *testing.T) {
 	}
 }
 
+// TestCountReadsEmbeddedFiles: a package with embedded files, and what imports it, are no work either when they are in Go's cache,
+// also if there are several programs.
+func TestCountReadsEmbeddedFiles(t *testing.T) {
+	dir := module(t)
+	write(t, filepath.Join(dir, "said/say.go"), "package said\n\nimport _ \"embed\"\n\n//go:embed text\nvar Text string\n")
+	write(t, filepath.Join(dir, "said/text"), rand.Text())
+	write(t, filepath.Join(dir, "again/again.go"), "package again\n\nimport \"example.org/m/said\"\n\nvar Text = said.Text + said.Text\n")
+	write(t, filepath.Join(dir, "other/main.go"), "package main\n\nimport \"example.org/m/again\"\n\nfunc main() { println(again.Text) }\n")
+	b := &builder{dir: dir, name: "m", progress: newProgress(new(strings.Builder), "m", time.Now), errors: new(strings.Builder)}
+	if err := b.parse([]string{filepath.Join(dir, "program") + "=.", filepath.Join(dir, "another") + "=./other"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.count(t.Context())
+	for _, pkg := range []string{"embed", "example.org/m/said", "example.org/m/again"} {
+		if size, known := b.progress.expected[pkg]; !known || size != 0 {
+			t.Errorf("%s is work: %d (%v)", pkg, size, known)
+		}
+	}
+}
+
 func TestDependencies(t *testing.T) {
 	d := dependencies{}
 	for _, c := range []struct {

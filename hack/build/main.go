@@ -153,7 +153,8 @@ func isImportPath(line string) bool {
 // count finds out which packages have to be compiled, and how much work each is. Without an answer, the progress does not
 // say how much is left.
 func (b *builder) count(ctx context.Context) {
-	args := []string{"list", "-deps", "-json=ImportPath,Dir,GoFiles,CgoFiles,Imports,Stale"}
+	// Unless it is asked for embedded files, Go does not read them, takes packages that have some for stale, and so all that import them.
+	args := []string{"list", "-deps", "-json=ImportPath,Dir,GoFiles,CgoFiles,EmbedFiles,Imports,Stale"}
 	for _, p := range b.programs {
 		args = append(args, p.pkg)
 	}

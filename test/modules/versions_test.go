@@ -15,7 +15,7 @@ import (
 const root = "../.."
 
 // alike are the modules that list the same versions as the main module does: Go compiles a package once for all of them.
-var alike = []string{"hack/devcluster", "hack/release"}
+var alike = []string{"hack/devcluster", "hack/release", "hack/tools/generate", "test/chart"}
 
 // TestOneSetOfVersions: a package that two modules need in different versions is compiled twice, and so is everything that
 // imports it. One version of golang.org/x/sys that differs makes half of the first build double work.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/cache"
+	"github.com/keyward-dev/keyward/controllers/scrape"
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
 
@@ -50,44 +50,22 @@ type KeyMetrics struct {
 	Keys int
 }
 
-// keyCollector is registered once, and collects from the KeyMetrics that lead in this process; nil if none do.
-type keyCollector struct{ leader atomic.Pointer[KeyMetrics] }
-
-var collector = &keyCollector{}
+var collector = scrape.NewCurrent((*KeyMetrics).scrape, keysDesc, expiringDesc, cutoverDesc, expirationDesc)
 
 // NeedLeaderElection is true: otherwise sums over replicas would count twice.
 func (m *KeyMetrics) NeedLeaderElection() bool { return true }
 
 // Start exports metrics until the context ends.
-func (m *KeyMetrics) Start(ctx context.Context) error {
-	collector.leader.Store(m)
-	<-ctx.Done()
-	collector.leader.CompareAndSwap(m, nil)
-	return nil
-}
+func (m *KeyMetrics) Start(ctx context.Context) error { return collector.Hold(ctx, m) }
 
-// Describe implements prometheus.Collector.
-func (c *keyCollector) Describe(descs chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{keysDesc, expiringDesc, cutoverDesc, expirationDesc} {
-		descs <- desc
-	}
-}
-
-// Collect implements prometheus.Collector.
-func (c *keyCollector) Collect(all chan<- prometheus.Metric) {
-	m := c.leader.Load()
-	if m == nil {
-		return
-	}
+func (m *KeyMetrics) scrape(all chan<- prometheus.Metric) {
 	ctx := context.Background() // a scrape has no context; the cache answers at once
 	keys, err := cache.CachedAllKeys(ctx, m.Reader)
 	if err != nil {
 		logf.FromContext(ctx).Error(err, "The metrics of ApiKeys are missing")
 		return
 	}
-	m.collect(keys, func(desc *prometheus.Desc, value float64, labels ...string) {
-		all <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
-	})
+	m.collect(keys, scrape.Gauges(all))
 }
 
 func (m *KeyMetrics) collect(keys []v1alpha1.ApiKey, emit func(desc *prometheus.Desc, value float64, labels ...string)) {

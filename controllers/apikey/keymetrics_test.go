@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -64,25 +65,25 @@ func withCondition(name string) func(*v1alpha1.ApiKey) {
 // collectKeys compares the metrics of a replica that leads, and checks that it has none afterwards.
 func collectKeys(t *testing.T, m *KeyMetrics, want string) {
 	t.Helper()
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- m.Start(ctx) }()
-	for collector.leader.Load() != m {
-		time.Sleep(time.Millisecond)
-	}
-	if err := testutil.CollectAndCompare(collector, strings.NewReader(want)); err != nil {
-		t.Error(err)
-	}
-	if problems, err := testutil.CollectAndLint(collector); err != nil || len(problems) > 0 {
-		t.Errorf("%v, %v", problems, err)
-	}
-	stop()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-	if n := testutil.CollectAndCount(collector); n != 0 {
-		t.Errorf("%d metrics of a replica that does not lead", n)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- m.Start(ctx) }()
+		synctest.Wait()
+		if err := testutil.CollectAndCompare(collector, strings.NewReader(want)); err != nil {
+			t.Error(err)
+		}
+		if problems, err := testutil.CollectAndLint(collector); err != nil || len(problems) > 0 {
+			t.Errorf("%v, %v", problems, err)
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if n := testutil.CollectAndCount(collector); n != 0 {
+			t.Errorf("%d metrics of a replica that does not lead", n)
+		}
+	})
 }
 
 // TestKeyMetrics: the keys that end soonest, and will not rotate before, have series of their own; all keys are counted.
@@ -139,8 +140,7 @@ func TestKeyMetricsAreBounded(t *testing.T) {
 		cache.keys = append(cache.keys, endsAfter(fmt.Sprint(i), time.Duration(1+i*7919%1000)*time.Hour))
 	}
 	m := &KeyMetrics{Reader: cache, Clock: clocktesting.NewFakeClock(scrapedAt), Keys: 10}
-	collector.leader.Store(m)
-	defer collector.leader.Store(nil)
+	defer collector.Set(m)()
 	if n := testutil.CollectAndCount(collector, "keyward_apikey_expiration_timestamp_seconds"); n != 10 {
 		t.Errorf("%d series, want 10", n)
 	}
@@ -162,8 +162,7 @@ func BenchmarkKeyMetrics(b *testing.B) {
 	for i := range 100_000 {
 		cache.keys = append(cache.keys, endsAfter(fmt.Sprint(i), time.Duration(i*7919%100_000)*time.Minute))
 	}
-	collector.leader.Store(&KeyMetrics{Reader: cache, Clock: clocktesting.NewFakeClock(scrapedAt), Keys: 100})
-	defer collector.leader.Store(nil)
+	defer collector.Set(&KeyMetrics{Reader: cache, Clock: clocktesting.NewFakeClock(scrapedAt), Keys: 100})()
 	for b.Loop() {
 		testutil.CollectAndCount(collector)
 	}

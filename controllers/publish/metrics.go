@@ -1,10 +1,10 @@
 package publish
 
 import (
-	"sync/atomic"
-
 	"github.com/prometheus/client_golang/prometheus"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/keyward-dev/keyward/controllers/scrape"
 )
 
 var latency = prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -26,26 +26,14 @@ var (
 			"is no longer waited for.", nil, nil)
 )
 
-// hubCollector is registered once, and collects from the Hub that is open in this process; nothing if none is.
-type hubCollector struct{ hub atomic.Pointer[Hub] }
+// collector collects from the Hub that is open in this process.
+var collector = scrape.NewCurrent((*Hub).scrape, pendingDesc, missedDesc)
 
-var collector = &hubCollector{}
-
-// Describe implements prometheus.Collector.
-func (c *hubCollector) Describe(descs chan<- *prometheus.Desc) {
-	descs <- pendingDesc
-	descs <- missedDesc
-}
-
-// Collect implements prometheus.Collector.
-func (c *hubCollector) Collect(all chan<- prometheus.Metric) {
-	hub := c.hub.Load()
-	if hub == nil {
-		return
-	}
-	pending, missed := hub.Unenforced()
-	all <- prometheus.MustNewConstMetric(pendingDesc, prometheus.GaugeValue, float64(pending))
-	all <- prometheus.MustNewConstMetric(missedDesc, prometheus.GaugeValue, float64(missed))
+func (h *Hub) scrape(all chan<- prometheus.Metric) {
+	emit := scrape.Gauges(all)
+	pending, missed := h.Unenforced()
+	emit(pendingDesc, float64(pending))
+	emit(missedDesc, float64(missed))
 }
 
 func init() { metrics.Registry.MustRegister(latency, withheldRecords, collector) }

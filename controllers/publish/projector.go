@@ -84,8 +84,7 @@ func (p *Projector) Start(ctx context.Context) error {
 	if err := p.open(ctx); err != nil {
 		return err
 	}
-	collector.hub.Store(p.Hub)
-	defer collector.hub.CompareAndSwap(p.Hub, nil)
+	defer collector.Set(p.Hub)()
 	p.publishChanged(ctx)
 	return nil
 }

@@ -4,40 +4,28 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/keyward-dev/keyward/controllers/scrape"
 )
 
 var expirationDesc = prometheus.NewDesc("keyward_certificate_expiration_timestamp_seconds",
 	"When the manager's certificates end, in Unix time: serving is for webhooks and the sync port, authority is what clients trust.",
 	[]string{"certificate"}, nil)
 
-// expiration is registered once, and collects from the Certificate of this process. It has what is served: what was issued and has
-// not arrived here is as old as what was not renewed.
-type expiration struct{ certificate atomic.Pointer[Certificate] }
+// collector has what this process serves: what was issued and has not arrived here is as old as what was not renewed.
+var collector = scrape.NewCurrent((*Certificate).scrape, expirationDesc)
 
-var collector = &expiration{}
-
-// Describe implements prometheus.Collector.
-func (e *expiration) Describe(descs chan<- *prometheus.Desc) { descs <- expirationDesc }
-
-// Collect implements prometheus.Collector.
-func (e *expiration) Collect(all chan<- prometheus.Metric) {
-	c := e.certificate.Load()
-	if c == nil {
-		return
-	}
-	emit := func(name string, ends time.Time) {
-		all <- prometheus.MustNewConstMetric(expirationDesc, prometheus.GaugeValue, float64(ends.Unix()), name)
-	}
+func (c *Certificate) scrape(all chan<- prometheus.Metric) {
+	emit := scrape.Gauges(all)
 	if pair, err := c.Get(&tls.ClientHelloInfo{}); err == nil && pair.Leaf != nil {
-		emit("serving", pair.Leaf.NotAfter)
+		emit(expirationDesc, float64(pair.Leaf.NotAfter.Unix()), "serving")
 	}
 	if ends := lastEnd(c.authorities()); !ends.IsZero() {
-		emit("authority", ends)
+		emit(expirationDesc, float64(ends.Unix()), "authority")
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	. "github.com/onsi/gomega"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
@@ -57,9 +58,7 @@ func TestExpiration(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- c.Start(ctx) }()
-	for collector.certificate.Load() != c || c.watcher.Load() == nil {
-		time.Sleep(time.Millisecond)
-	}
+	NewWithT(t).Eventually(c.watcher.Load).WithTimeout(20 * time.Second).WithPolling(time.Millisecond).ShouldNot(BeNil())
 	want := fmt.Sprintf(`
 # HELP keyward_certificate_expiration_timestamp_seconds When the manager's certificates end, in Unix time: serving is for webhooks and the sync port, authority is what clients trust.
 # TYPE keyward_certificate_expiration_timestamp_seconds gauge
@@ -76,5 +75,8 @@ keyward_certificate_expiration_timestamp_seconds{certificate="serving"} %d
 	stop()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+	if n := testutil.CollectAndCount(collector); n != 0 {
+		t.Errorf("%d series after its end, want none", n)
 	}
 }

@@ -66,8 +66,7 @@ func (c *Certificate) NeedLeaderElection() bool { return false }
 
 // Start waits until the certificate is mounted, and reloads it when it changes.
 func (c *Certificate) Start(ctx context.Context) error {
-	collector.certificate.Store(c)
-	defer collector.certificate.CompareAndSwap(c, nil)
+	defer collector.Set(c)()
 	if c.dir == "" {
 		<-ctx.Done()
 		return nil

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/cache"
+	"github.com/keyward-dev/keyward/controllers/scrape"
 	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
@@ -52,46 +52,23 @@ type GroupMetrics struct {
 	Groups int
 }
 
-// groupCollector is registered once, and collects from the GroupMetrics that lead in this process; nil if none do.
-type groupCollector struct{ leader atomic.Pointer[GroupMetrics] }
-
-var collector = &groupCollector{}
+var collector = scrape.NewCurrent((*GroupMetrics).scrape,
+	groupsDesc, lowDesc, exceededDesc, unresolvedDesc, requestsDesc, bytesDesc, requestLimitDesc, byteLimitDesc)
 
 // NeedLeaderElection is true: otherwise sums over replicas would count twice.
 func (m *GroupMetrics) NeedLeaderElection() bool { return true }
 
 // Start exports metrics until the context ends.
-func (m *GroupMetrics) Start(ctx context.Context) error {
-	collector.leader.Store(m)
-	<-ctx.Done()
-	collector.leader.CompareAndSwap(m, nil)
-	return nil
-}
+func (m *GroupMetrics) Start(ctx context.Context) error { return collector.Hold(ctx, m) }
 
-// Describe implements prometheus.Collector.
-func (c *groupCollector) Describe(descs chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{
-		groupsDesc, lowDesc, exceededDesc, unresolvedDesc, requestsDesc, bytesDesc, requestLimitDesc, byteLimitDesc,
-	} {
-		descs <- desc
-	}
-}
-
-// Collect implements prometheus.Collector.
-func (c *groupCollector) Collect(all chan<- prometheus.Metric) {
-	m := c.leader.Load()
-	if m == nil {
-		return
-	}
+func (m *GroupMetrics) scrape(all chan<- prometheus.Metric) {
 	ctx := context.Background() // a scrape has no context; the cache answers at once
 	groups, err := cache.CachedGroups(ctx, m.Reader)
 	if err != nil {
 		logf.FromContext(ctx).Error(err, "The metrics of Groups are missing")
 		return
 	}
-	m.collect(groups, func(desc *prometheus.Desc, value float64, labels ...string) {
-		all <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
-	})
+	m.collect(groups, scrape.Gauges(all))
 }
 
 // groupUse is the exported usage of one group.

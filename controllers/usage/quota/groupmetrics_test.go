@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -55,23 +56,25 @@ func TestGroupMetrics(t *testing.T) {
 	}}
 	expect := func(m *quota.GroupMetrics, want string) {
 		t.Helper()
-		ctx, stop := context.WithCancel(t.Context())
-		done := make(chan error, 1)
-		go func() { done <- m.Start(ctx) }()
-		eventually(t, func() bool { return testutil.CollectAndCount(quota.Collector) > 0 })
-		if err := testutil.CollectAndCompare(quota.Collector, strings.NewReader(want)); err != nil {
-			t.Error(err)
-		}
-		if problems, err := testutil.CollectAndLint(quota.Collector); err != nil || len(problems) > 0 {
-			t.Errorf("%v, %v", problems, err)
-		}
-		stop()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-		if n := testutil.CollectAndCount(quota.Collector); n != 0 {
-			t.Errorf("%d metrics of a replica that does not lead", n)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			ctx, stop := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() { done <- m.Start(ctx) }()
+			synctest.Wait()
+			if err := testutil.CollectAndCompare(quota.Collector, strings.NewReader(want)); err != nil {
+				t.Error(err)
+			}
+			if problems, err := testutil.CollectAndLint(quota.Collector); err != nil || len(problems) > 0 {
+				t.Errorf("%v, %v", problems, err)
+			}
+			stop()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+			if n := testutil.CollectAndCount(quota.Collector); n != 0 {
+				t.Errorf("%d metrics of a replica that does not lead", n)
+			}
+		})
 	}
 	clk := clocktesting.NewFakeClock(start)
 	const head = `
@@ -116,12 +119,7 @@ func BenchmarkGroupMetrics(b *testing.B) {
 	for i := range 10_000 {
 		cache.groups = append(cache.groups, metered(fmt.Sprint(i), "2026-11", int64(i)))
 	}
-	go func() {
-		_ = (&quota.GroupMetrics{Reader: cache, Clock: clocktesting.NewFakeClock(start), Groups: 100}).Start(b.Context())
-	}()
-	for testutil.CollectAndCount(quota.Collector) == 0 {
-		continue
-	}
+	defer quota.Collector.Set(&quota.GroupMetrics{Reader: cache, Clock: clocktesting.NewFakeClock(start), Groups: 100})()
 	for b.Loop() {
 		testutil.CollectAndCount(quota.Collector)
 	}

@@ -66,7 +66,9 @@ func (l *listener) of(t *testing.T, c *client) (found *conn) {
 	return found
 }
 
-func (l *listener) awaitIdle(t *testing.T, c *client, phase phase) *conn {
+// awaitPhase waits until the server takes a connection for one in this phase. One whose client has its response becomes idle as soon
+// as net/http is done with the request.
+func (l *listener) awaitPhase(t *testing.T, c *client, phase phase) *conn {
 	t.Helper()
 	conn := l.of(t, c)
 	l.eventually(t, fmt.Sprint("it is in phase ", phase), func(*connections) bool { return conn.slot.phase.Load() == phase })
@@ -85,16 +87,16 @@ func TestLongestIdleConnectionIsEvicted(t *testing.T) {
 		}
 	})
 	l := s.listener
-	l.awaitIdle(t, first, idle)
+	l.awaitPhase(t, first, idle)
 	working, slow, said := first.more(), first.more(), first.more()
 	working.get("/slow")
 	<-running
-	l.awaitIdle(t, working, busy)
+	l.awaitPhase(t, working, busy)
 	slow.send("GET / HTT")
 	l.eventually(t, "the head is held", func(s *connections) bool { return s.held > 0 })
 	said.get("/")
 	said.want("")
-	l.awaitIdle(t, said, idle)
+	l.awaitPhase(t, said, idle)
 
 	// No head is overdue: first has been idle the longest.
 	fifth := first.more()
@@ -103,7 +105,7 @@ func TestLongestIdleConnectionIsEvicted(t *testing.T) {
 	if !first.hungUp() {
 		t.Error("the connection that was idle the longest stays")
 	}
-	l.awaitIdle(t, fifth, idle)
+	l.awaitPhase(t, fifth, idle)
 
 	// The head is overdue: its connection goes before one that has been idle longer.
 	l.of(t, slow).slot.since.Add(-int64(2 * overdue))
@@ -114,14 +116,14 @@ func TestLongestIdleConnectionIsEvicted(t *testing.T) {
 	if !slow.hungUp() {
 		t.Error("an overdue head stays")
 	}
-	l.awaitIdle(t, sixth, idle)
+	l.awaitPhase(t, sixth, idle)
 	l.eventually(t, "nothing is held", func(s *connections) bool { return s.held == 0 && len(s.all) == 4 })
 
 	// All have a request in progress: the next one waits.
 	for _, c := range []*client{said, fifth, sixth} {
 		c.get("/slow")
 		<-running
-		l.awaitIdle(t, c, busy)
+		l.awaitPhase(t, c, busy)
 	}
 	last := fifth.more()
 	last.get("/")

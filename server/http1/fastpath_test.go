@@ -106,15 +106,6 @@ func serve(t *testing.T, config Config, handler http.HandlerFunc) (*Server, *cli
 	return server, c
 }
 
-// awaitIdle waits until net/http has finished the requests that it had, which it does only after it has sent the response.
-func (c *client) awaitIdle() {
-	c.t.Helper()
-	for body := ""; body != "fast done"; {
-		c.send(fastRequest("done"))
-		body = c.read()
-	}
-}
-
 // read returns the body of a response.
 func (c *client) read() string {
 	c.t.Helper()
@@ -174,8 +165,8 @@ func nothing(http.ResponseWriter, *http.Request) {}
 
 func TestSimpleRequestsAreServed(t *testing.T) {
 	bothPositions(t, func(t *testing.T, configure func(responder, Config) Config) {
-		_, c := serve(t, configure(responder{}, Config{IdleTimeout: time.Minute}), nil)
-		c.awaitIdle()
+		server, c := serve(t, configure(responder{}, Config{IdleTimeout: time.Minute}), nil)
+		server.listener.awaitPhase(t, c, idle)
 		c.send(fastRequest("1") + fastRequest("2") + fastRequest("3")[:20])
 		header := c.want("fast 1")
 		if header.Get("X-Peer") != "127.0.0.1" || header.Get("X-Bent") != "a  b" || header.Get("Content-Length") != "6" {
@@ -189,7 +180,7 @@ func TestSimpleRequestsAreServed(t *testing.T) {
 		c.want("fast 3")
 		c.want("") // from here on net/http has part of what was sent
 		c.want("fast 4")
-		c.awaitIdle()
+		server.listener.awaitPhase(t, c, idle)
 		c.send("GET / HTTP/1.1\n")
 		if body := c.read(); !strings.Contains(body, codeMalformed) {
 			t.Error(body)
@@ -197,24 +188,28 @@ func TestSimpleRequestsAreServed(t *testing.T) {
 	})
 }
 
-// TestSwitchedOffFastPathIsNotUsed: the handler serves every request. Switched on, it serves only those that net/http
-// has read before it was idle.
+// TestSwitchedOffFastPathIsNotUsed: the handler serves every request. Switched on, it serves only the first, because net/http is
+// idle before each of the others.
 func TestSwitchedOffFastPathIsNotUsed(t *testing.T) {
 	bothPositions(t, func(t *testing.T, configure func(responder, Config) Config) {
 		config := configure(responder{}, Config{IdleTimeout: time.Minute})
 		const requests = 20
 		var served atomic.Int64
-		_, c := serve(t, config, func(w http.ResponseWriter, r *http.Request) {
+		server, c := serve(t, config, func(w http.ResponseWriter, r *http.Request) {
 			served.Add(1)
 			config.Handler.ServeHTTP(w, r)
 		})
 		for i := range requests {
+			server.listener.awaitPhase(t, c, idle)
 			c.send(fastRequest(strconv.Itoa(i)))
 			c.want("fast " + strconv.Itoa(i))
-			time.Sleep(5 * time.Millisecond) // so that net/http is idle, most of the time
 		}
-		if all := served.Load() == 1+requests; all != (config.FastPath == nil) {
-			t.Errorf("the handler has served %d of %d requests", served.Load(), 1+requests)
+		want := int64(1)
+		if config.FastPath == nil {
+			want += requests
+		}
+		if got := served.Load(); got != want {
+			t.Errorf("the handler has served %d of %d requests, want %d", got, 1+requests, want)
 		}
 	})
 }
@@ -273,7 +268,7 @@ func TestShutdownCutsOffNoResponse(t *testing.T) {
 	bothPositions(t, func(t *testing.T, configure func(responder, Config) Config) {
 		r := responder{asked: make(chan struct{}), may: make(chan struct{})}
 		server, c := serve(t, configure(r, Config{IdleTimeout: time.Minute}), nil)
-		c.awaitIdle()
+		server.listener.awaitPhase(t, c, idle)
 		c.send(fastRequest("wait"))
 		<-r.asked
 		down := make(chan error, 1)
@@ -296,8 +291,7 @@ func TestShutdownCutsOffNoResponse(t *testing.T) {
 func TestShutdownOfFastPathEndsWithItsContext(t *testing.T) {
 	r := responder{asked: make(chan struct{}), may: make(chan struct{})}
 	server, c := serve(t, Config{Handler: r, FastPath: r, IdleTimeout: time.Minute}, nil)
-	c.awaitIdle()
-	time.Sleep(50 * time.Millisecond) // net/http is done
+	server.listener.awaitPhase(t, c, idle)
 	c.send(fastRequest("wait"))
 	<-r.asked
 	if err := server.server.Shutdown(t.Context()); err != nil {
@@ -320,7 +314,7 @@ func TestShutdownOfFastPathEndsWithItsContext(t *testing.T) {
 func TestDrainAnnouncesTheEnd(t *testing.T) {
 	bothPositions(t, func(t *testing.T, configure func(responder, Config) Config) {
 		server, c := serve(t, configure(responder{}, Config{IdleTimeout: time.Minute}), nil)
-		c.awaitIdle()
+		server.listener.awaitPhase(t, c, idle)
 		server.Drain()
 		c.send(fastRequest("1"))
 		response, err := http.ReadResponse(c.in, nil)
@@ -340,8 +334,8 @@ func TestDrainAnnouncesTheEnd(t *testing.T) {
 func TestIdleTimeout(t *testing.T) {
 	bothPositions(t, func(t *testing.T, configure func(responder, Config) Config) {
 		const timeout = 200 * time.Millisecond
-		_, c := serve(t, configure(responder{}, Config{IdleTimeout: timeout}), nil)
-		c.awaitIdle()
+		server, c := serve(t, configure(responder{}, Config{IdleTimeout: timeout}), nil)
+		server.listener.awaitPhase(t, c, idle)
 		var last time.Time
 		for begin := time.Now(); time.Since(begin) < 2*timeout; {
 			last = time.Now()
@@ -370,7 +364,7 @@ func TestPanicEndsTheConnection(t *testing.T) {
 	for name, fastPath := range map[string]FastPath{"fast path on": panicking{}, "fast path off": nil} {
 		t.Run(name, func(t *testing.T) {
 			server, c := serve(t, Config{Handler: panicking{}, FastPath: fastPath, IdleTimeout: time.Minute}, nil)
-			c.awaitIdle()
+			server.listener.awaitPhase(t, c, idle)
 			c.send(fastRequest("panic"))
 			c.wantEnd()
 			if err := server.Shutdown(t.Context()); err != nil {

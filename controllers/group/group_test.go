@@ -134,7 +134,7 @@ var _ = Describe("Group", func() {
 			g.Spec.Tier = "Pro"
 			g.Spec.Limits.Burst = new(int32(7))
 		})
-		v := testenv.Hub.Subscribe(publish.Subscriber{Instance: "v", Selects: w.Selects})
+		v := testenv.Hub.Subscribe(publish.Subscriber{Instance: "v", Selection: w.Selection()})
 		defer v.Close(true)
 		published := func(want string) {
 			GinkgoHelper()

@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"iter"
 	"slices"
 	"time"
 )
@@ -10,6 +11,8 @@ const (
 	MaxAbsent = 10_000
 	// MaxAbsentOfOne is how many of them have one identity: as many as an account has streams by default.
 	MaxAbsentOfOne = 2000
+	// maxOfOthers bounds what is kept of those beyond. If they had more Groups and namespaces, they count as having all.
+	maxOfOthers = 20_000
 )
 
 // otherServers stands for the absent servers that are not kept separately.
@@ -18,32 +21,40 @@ var otherServers = server{instance: "other servers"}
 // absence is a server that was disconnected without a goodbye for longer than Grace. It may go on deciding by the snapshot
 // that it had.
 type absence struct {
-	acked uint64
-	// all is what the server selects, if it has every such group; otherwise groups are those that it has. Only otherServers
-	// have several, and both.
-	all     []func(group string) bool
-	groups  map[string]struct{}
-	forgets time.Time // zero is never
-}
-
-func (a *absence) has(group string) bool {
-	if _, has := a.groups[group]; has {
-		return true
-	}
-	return slices.ContainsFunc(a.all, func(selects func(string) bool) bool { return selects(group) })
+	server  server
+	acked   uint64
+	has     map[scope]struct{} // the groups that it has
+	forgets time.Time          // zero is never
 }
 
 // absentServers are waited for by no change, and named by each change that they lack, until they connect again, or are
 // forgotten. The Hub's lock guards it. A server is not in it while it has a connected Subscription. of[i] is the number of
-// servers of identity i, and has no entry for 0. otherServers counts in neither.
+// servers of identity i, and has no entry for 0. otherServers counts in neither. by has each server by all that it has, so that
+// a change of one Group costs nothing for servers that do not have it.
 type absentServers struct {
 	servers   map[server]*absence
 	of        map[string]int
+	by        map[scope]map[*absence]struct{}
 	scheduled bool // a timer for forgetAbsent runs
 }
 
 func newAbsentServers() absentServers {
-	return absentServers{servers: map[server]*absence{}, of: map[string]int{}}
+	return absentServers{servers: map[server]*absence{}, of: map[string]int{}, by: map[scope]map[*absence]struct{}{}}
+}
+
+// having returns the servers that have the group.
+func (a *absentServers) having(group string) iter.Seq[*absence] {
+	return func(yield func(*absence) bool) {
+		scopes := scopesOf(group)
+		for i, s := range scopes {
+			for gone := range a.by[s] {
+				again := slices.ContainsFunc(scopes[:i], func(wider scope) bool { _, has := gone.has[wider]; return has })
+				if !again && !yield(gone) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // expire stops waiting for a server that was disconnected. Changes that it lacks name it.
@@ -58,29 +69,36 @@ func (h *Hub) expire(sub *Subscription) {
 			return
 		}
 	}
-	gone := &absence{acked: sub.acked}
+	gone := &absence{server: sub.server, acked: sub.acked, has: map[scope]struct{}{}}
 	if h.options.ForgetAfter > 0 {
 		gone.forgets = h.clock.Now().Add(h.options.ForgetAfter)
 	}
 	if sub.all {
-		gone.all = append(gone.all, sub.subscriber.Selects)
+		for s := range sub.subscriber.Selection.scopes() {
+			gone.has[s] = struct{}{}
+		}
 	} else {
-		gone.groups = sub.allowed
+		for group := range sub.allowed {
+			gone.has[scope{oneGroup, group}] = struct{}{}
+		}
 	}
-	h.absent.add(sub.server, gone)
+	h.absent.add(gone)
 	h.scheduleForgetting(gone.forgets)
 }
 
-func (a *absentServers) add(s server, gone *absence) {
-	_, known := a.servers[s]
+func (a *absentServers) add(gone *absence) {
+	s := gone.server
 	switch {
-	case known:
-		a.servers[s] = gone
-	case len(a.servers) < MaxAbsent && a.of[s.identity] < MaxAbsentOfOne:
-		a.servers[s] = gone
-		a.of[s.identity]++
-	default:
+	case a.servers[s] != nil:
+		a.remove(s)
+	case len(a.servers) >= MaxAbsent || a.of[s.identity] >= MaxAbsentOfOne:
 		a.merge(gone)
+		return
+	}
+	a.servers[s] = gone
+	a.of[s.identity]++
+	for s := range gone.has {
+		a.index(s, gone)
 	}
 }
 
@@ -89,27 +107,39 @@ func (a *absentServers) add(s server, gone *absence) {
 func (a *absentServers) merge(gone *absence) {
 	others := a.servers[otherServers]
 	if others == nil {
-		others = &absence{acked: gone.acked, groups: map[string]struct{}{}}
+		others = &absence{server: otherServers, acked: gone.acked, has: map[scope]struct{}{}}
 		a.servers[otherServers] = others
 	}
 	others.acked = min(others.acked, gone.acked)
 	others.forgets = gone.forgets
-	for group := range gone.groups {
-		others.groups[group] = struct{}{}
+	for s := range gone.has {
+		if len(others.has) >= maxOfOthers {
+			s = scope{kind: everyGroup}
+		}
+		others.has[s] = struct{}{}
+		a.index(s, others)
 	}
-	if len(others.all) < MaxAbsentOfOne {
-		others.all = append(others.all, gone.all...)
-	} else if len(gone.all) > 0 {
-		others.all = []func(string) bool{func(string) bool { return true }}
+}
+
+func (a *absentServers) index(s scope, gone *absence) {
+	if a.by[s] == nil {
+		a.by[s] = map[*absence]struct{}{}
 	}
+	a.by[s][gone] = struct{}{}
 }
 
 // remove removes a server. It reports whether it was there.
 func (a *absentServers) remove(s server) bool {
-	if a.servers[s] == nil {
+	gone := a.servers[s]
+	if gone == nil {
 		return false
 	}
 	delete(a.servers, s)
+	for s := range gone.has {
+		if delete(a.by[s], gone); len(a.by[s]) == 0 {
+			delete(a.by, s)
+		}
+	}
 	if s == otherServers {
 		return true
 	}
@@ -123,10 +153,8 @@ func (a *absentServers) remove(s server) bool {
 func (h *Hub) AbsentServers(group string) (servers int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, gone := range h.absent.servers {
-		if gone.has(group) {
-			servers++
-		}
+	for range h.absent.having(group) {
+		servers++
 	}
 	return servers
 }

@@ -125,7 +125,7 @@ func TestServerThatIsAbsentLacksLaterChanges(t *testing.T) {
 	t.Run("and one of another Group does not", func(t *testing.T) {
 		hub, clk := newHub(publish.Options{Grace: grace, ForgetAfter: forget})
 		a := connect(hub, "a")
-		other := subscribe(hub, publish.Subscriber{Instance: "other", Selects: func(group string) bool { return group != acme }})
+		other := subscribe(hub, publish.Subscriber{Instance: "other", Selection: publish.SelectGroups("tenants/other")})
 		fresh := connect(hub, "fresh") // is never sent anything
 		a.take(t, true)
 		other.take(t, true)
@@ -155,7 +155,7 @@ func TestAbsentServersAreBounded(t *testing.T) {
 	hub, clk := newHub(publish.Options{Grace: time.Second, ForgetAfter: time.Hour})
 	leave := func(identity string, servers int) {
 		for i := range servers {
-			s := subscribe(hub, publish.Subscriber{Instance: fmt.Sprint(identity, i), Identity: identity, Selects: all, Authorizer: granted(acme)})
+			s := subscribe(hub, publish.Subscriber{Instance: fmt.Sprint(identity, i), Identity: identity, Authorizer: granted(acme)})
 			s.take(t, true)
 			s.Close(false)
 		}

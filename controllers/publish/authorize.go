@@ -20,7 +20,7 @@ type Authorizer interface {
 // mayHave reports whether the subscriber may have the group. While that is not known the answer is no, so that no change
 // waits for it: nothing of the group was sent to it, and it cannot accept any of the group's keys.
 func (s *Subscription) mayHave(group string) bool {
-	if !s.subscriber.Selects(group) {
+	if !s.subscriber.Selection.Selects(group) {
 		return false
 	}
 	if s.all {
@@ -36,7 +36,7 @@ func (s *Subscription) Serves(group string) (serves, known bool) {
 	h := s.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.groups[group] == nil || !s.subscriber.Selects(group) {
+	if h.groups[group] == nil || !s.subscriber.Selection.Selects(group) {
 		return false, true
 	}
 	_, asked := s.undecided[group]
@@ -181,14 +181,14 @@ func (s *Subscription) Review() {
 	}
 	if s.all { // it had every selected group; from now on each one is recorded
 		for group := range h.groups {
-			if s.subscriber.Selects(group) {
+			if s.subscriber.Selection.Selects(group) {
 				s.allowed[group] = struct{}{}
 			}
 		}
 		s.all = false
 	}
 	for group := range h.groups {
-		if !s.subscriber.Selects(group) {
+		if !s.subscriber.Selection.Selects(group) {
 			continue
 		}
 		allowed, known := all, all
@@ -235,7 +235,7 @@ func (s *Subscription) LastServed() (has func(group string) bool, groups []strin
 		return func(string) bool { return false }, []string{}
 	}
 	if s.all {
-		return s.subscriber.Selects, nil
+		return s.subscriber.Selection.Selects, nil
 	}
 	allowed := maps.Clone(s.allowed)
 	return func(group string) bool { _, may := allowed[group]; return may }, slices.AppendSeq([]string{}, maps.Keys(allowed))

@@ -50,7 +50,7 @@ func TestUndecidedServersAreNotWaitedFor(t *testing.T) {
 	a.take(t, true)
 	var strangers []*server
 	for i := range 3 {
-		strangers = append(strangers, subscribe(hub, publish.Subscriber{Instance: fmt.Sprint("stranger", i), Selects: all,
+		strangers = append(strangers, subscribe(hub, publish.Subscriber{Instance: fmt.Sprint("stranger", i),
 			Authorizer: granted()}))
 	}
 	strangers[1].take(t, false) // now it is known that it may have nothing
@@ -68,7 +68,7 @@ func TestUndecidedServersAreNotWaitedFor(t *testing.T) {
 func TestAllowedGroupsAreSentFirst(t *testing.T) {
 	hub, _ := newHub(publish.Options{})
 	may := granted(acme)
-	s := subscribe(hub, publish.Subscriber{Instance: "s", Selects: all, Authorizer: may})
+	s := subscribe(hub, publish.Subscriber{Instance: "s", Authorizer: may})
 	first := keyRecord("k2", acme)
 	putKey(hub, first)
 	if e := enforcement(hub, first); !e.Complete || e.Servers != 0 {
@@ -99,7 +99,7 @@ func TestRightsAreReviewed(t *testing.T) {
 			putKey(hub, keyRecord("k-other", other))
 			may := granted(acme, other)
 			may.all = everything
-			s := subscribe(hub, publish.Subscriber{Instance: "s", Selects: all, Authorizer: may})
+			s := subscribe(hub, publish.Subscriber{Instance: "s", Authorizer: may})
 			s.take(t, true)
 			if len(s.groups) != 2 || len(s.keys) != 2 {
 				t.Fatalf("%d groups and %d keys", len(s.groups), len(s.keys))
@@ -145,7 +145,7 @@ func TestRightsAreReviewed(t *testing.T) {
 func TestGroupIsWithdrawnAndGrantedAgain(t *testing.T) {
 	hub, _ := newHub(publish.Options{})
 	may := granted(acme)
-	s := subscribe(hub, publish.Subscriber{Instance: "s", Selects: all, Authorizer: may})
+	s := subscribe(hub, publish.Subscriber{Instance: "s", Authorizer: may})
 	s.take(t, true)
 	may.known[acme] = false
 	s.Review()
@@ -174,20 +174,20 @@ func TestChangeHasAFixedDeadline(t *testing.T) {
 			if was != nil {
 				was.Close(false)
 			}
-			s := subscribe(hub, publish.Subscriber{Instance: "rogue", Selects: all, Known: map[string][]byte{acme: {1}}})
+			s := subscribe(hub, publish.Subscriber{Instance: "rogue", Known: map[string][]byte{acme: {1}}})
 			return s
 		},
 		"flaps under many names": func(hub *publish.Hub, n int, was *server) *server {
 			if was != nil {
 				was.Close(false)
 			}
-			return subscribe(hub, publish.Subscriber{Instance: fmt.Sprint("rogue", n), Selects: all, Known: map[string][]byte{acme: {1}}})
+			return subscribe(hub, publish.Subscriber{Instance: fmt.Sprint("rogue", n), Known: map[string][]byte{acme: {1}}})
 		},
 		"says goodbye over and over": func(hub *publish.Hub, n int, was *server) *server {
 			if was != nil {
 				was.Close(true)
 			}
-			return subscribe(hub, publish.Subscriber{Instance: "rogue", Selects: all, Known: map[string][]byte{acme: {1}}})
+			return subscribe(hub, publish.Subscriber{Instance: "rogue", Known: map[string][]byte{acme: {1}}})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -251,12 +251,12 @@ func TestNamesInStatus(t *testing.T) {
 	hub.PutGroup(groupRecord(other))
 	elsewhere := keyRecord("k-other", other)
 	putKey(hub, elsewhere)
-	one := subscribe(hub, publish.Subscriber{Instance: "v", Identity: "1", Owner: "tenants/one", Selects: all})
-	two := subscribe(hub, publish.Subscriber{Instance: "v", Identity: "2", Owner: "rogues/two", Selects: all, Authorizer: granted(acme)})
+	one := subscribe(hub, publish.Subscriber{Instance: "v", Identity: "1", Owner: "tenants/one"})
+	two := subscribe(hub, publish.Subscriber{Instance: "v", Identity: "2", Owner: "rogues/two", Authorizer: granted(acme)})
 	one.take(t, true)
 	two.take(t, true)
 	one.Close(false)
-	back := subscribe(hub, publish.Subscriber{Instance: "v", Identity: "2", Owner: "rogues/two", Selects: all, Authorizer: granted(acme)})
+	back := subscribe(hub, publish.Subscriber{Instance: "v", Identity: "2", Owner: "rogues/two", Authorizer: granted(acme)})
 	back.take(t, true)
 	key := keyRecord("k2", acme)
 	putKey(hub, key)

@@ -47,7 +47,7 @@ var _ = Describe("A burst of allowlists", func() {
 			Eventually(ended).Should(Receive(BeNil()))
 		})
 		Eventually(hub.Opened()).Should(BeClosed())
-		v := testenv.Validator{Subscription: hub.Subscribe(publish.Subscriber{Instance: "v", Selects: w.Selects})}
+		v := testenv.Validator{Subscription: hub.Subscribe(publish.Subscriber{Instance: "v", Selection: w.Selection()})}
 		DeferCleanup(func() { v.Close(true) })
 		var latest []string
 		patterns := func() int {

@@ -231,16 +231,16 @@ func (h *Hub) progress(c *change) (p Enforcement, expired []server) {
 			remaining = append(remaining, sub.server)
 		}
 	}
-	for gone, absent := range h.absent.servers {
-		if _, back := here[gone]; back || !absent.has(c.Group) {
+	for absent := range h.absent.having(c.Group) {
+		if _, back := here[absent.server]; back {
 			continue
 		}
 		p.Servers++
-		names.note(gone)
+		names.note(absent.server)
 		if absent.acked >= c.revision {
 			p.Acknowledged++
 		} else {
-			expired = append(expired, gone)
+			expired = append(expired, absent.server)
 		}
 	}
 	p.Waiting, p.Expired = names.of(remaining), names.of(expired)

@@ -58,7 +58,7 @@ type Options struct {
 //
 // One lock, mu, guards the Hub and the mutable state of all its Subscriptions: whether a change is in force depends on
 // both. It is never held while a message is sent, or while an Authorizer asks. The callbacks that run under it
-// (Subscriber.Selects, Authorizer.All and Known, notify) must not block and must not call the Hub or a Subscription.
+// (Authorizer.All and Known, notify) must not block and must not call the Hub or a Subscription.
 // Other locks may be taken under it, the lock of rights for example, and a caller that holds one of those must not take mu.
 //
 // While mu is not held:

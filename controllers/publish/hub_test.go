@@ -43,8 +43,6 @@ func newHub(options publish.Options) (*publish.Hub, *steppedClock) {
 	return hub, clk
 }
 
-func all(string) bool { return true }
-
 // server is the other end of a subscription: the records that a validation server has, by the rules of the protocol.
 type server struct {
 	*publish.Subscription
@@ -55,7 +53,7 @@ type server struct {
 }
 
 func connect(hub *publish.Hub, instance string) *server {
-	return subscribe(hub, publish.Subscriber{Instance: instance, Selects: all})
+	return subscribe(hub, publish.Subscriber{Instance: instance})
 }
 
 func subscribe(hub *publish.Hub, subscriber publish.Subscriber) *server {
@@ -197,7 +195,7 @@ func TestNewServerIsWaitedFor(t *testing.T) {
 	a.take(t, true)
 	key := keyRecord("k2", acme)
 	putKey(hub, key)
-	b := subscribe(hub, publish.Subscriber{Instance: "b", Selects: all, Known: map[string][]byte{acme: []byte("outdated")}})
+	b := subscribe(hub, publish.Subscriber{Instance: "b", Known: map[string][]byte{acme: []byte("outdated")}})
 	a.take(t, true)
 	if e := enforcement(hub, key); e.Complete || fmt.Sprint(e.Waiting) != "[b]" {
 		t.Errorf("b is connected and decides by what it knew: %+v", e)
@@ -347,7 +345,7 @@ func TestReconnectTransfersDifferences(t *testing.T) {
 	hub.DeleteGroup(gone)
 	putKey(hub, keyRecord("k9", other))
 	hub.DeleteKey("k-" + other)
-	again := subscribe(hub, publish.Subscriber{Instance: "a", Selects: all, Known: first.known()})
+	again := subscribe(hub, publish.Subscriber{Instance: "a", Known: first.known()})
 	again.groups, again.keys = first.groups, first.keys
 	again.take(t, true)
 
@@ -413,7 +411,7 @@ func TestAuthorization(t *testing.T) {
 		asked[group]++
 		return group == acme, nil
 	}
-	s := subscribe(hub, publish.Subscriber{Instance: "a", Selects: all, Authorizer: asking(may)})
+	s := subscribe(hub, publish.Subscriber{Instance: "a", Authorizer: asking(may)})
 	s.take(t, true)
 	secret := keyRecord("k2", other)
 	putKey(hub, secret)
@@ -443,7 +441,7 @@ func TestGroupCreatedDuringAuthorization(t *testing.T) {
 		}
 		return group != secret, nil
 	}
-	s := subscribe(hub, publish.Subscriber{Instance: "a", Selects: all, Authorizer: asking(may)})
+	s := subscribe(hub, publish.Subscriber{Instance: "a", Authorizer: asking(may)})
 	s.take(t, true)
 	hub.PutGroup(groupRecord(asked))
 	s.take(t, true)
@@ -494,7 +492,7 @@ func TestOverdue(t *testing.T) {
 func TestServerIsNotOverdueAfterAGrant(t *testing.T) {
 	hub, clk := newHub(publish.Options{})
 	may := granted()
-	s := subscribe(hub, publish.Subscriber{Instance: "s", Selects: all, Authorizer: may})
+	s := subscribe(hub, publish.Subscriber{Instance: "s", Authorizer: may})
 	s.take(t, true)
 	may.known[acme] = true
 	s.Review()

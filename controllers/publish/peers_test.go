@@ -71,9 +71,9 @@ func (s *sharing) receive(t interface {
 // the last one.
 func TestServersAreCounted(t *testing.T) {
 	hub, clk := newHub(publish.Options{Grace: time.Second})
-	a := share(hub, publish.Subscriber{Instance: "a", Selects: all})
-	b := share(hub, publish.Subscriber{Instance: "b", Selects: all})
-	other := share(hub, publish.Subscriber{Instance: "other", Selects: func(group string) bool { return group != acme }})
+	a := share(hub, publish.Subscriber{Instance: "a"})
+	b := share(hub, publish.Subscriber{Instance: "b"})
+	other := share(hub, publish.Subscriber{Instance: "other", Selection: publish.SelectGroups("tenants/other")})
 	expect := func(when string, want uint32) {
 		t.Helper()
 		for _, s := range []*sharing{a, b} {
@@ -94,7 +94,7 @@ func TestServersAreCounted(t *testing.T) {
 	before := a.messages
 	var more []*sharing
 	for range 10 {
-		more = append(more, share(hub, publish.Subscriber{Instance: "more", Selects: all}))
+		more = append(more, share(hub, publish.Subscriber{Instance: "more"}))
 	}
 	expect("ten more", 12)
 	if a.messages != before+1 {
@@ -122,10 +122,10 @@ func (s *sharing) String() string { return "a server" }
 func TestServersWithoutTheGroupAreNotCounted(t *testing.T) {
 	hub, _ := newHub(publish.Options{})
 	hub.PutGroup(limitedGroup(acme))
-	a := share(hub, publish.Subscriber{Instance: "a", Selects: all})
+	a := share(hub, publish.Subscriber{Instance: "a"})
 	allowed, answer := true, errors.New("the API server is unreachable")
 	may := func(context.Context, string) (bool, error) { return allowed, answer }
-	b := share(hub, publish.Subscriber{Instance: "b", Selects: all, Authorizer: asking(may)})
+	b := share(hub, publish.Subscriber{Instance: "b", Authorizer: asking(may)})
 	if got := a.receive(t)[acme]; got != 1 {
 		t.Errorf("it shares with %d", got)
 	}
@@ -136,12 +136,12 @@ func TestServersWithoutTheGroupAreNotCounted(t *testing.T) {
 	}
 	b.Close(true)
 	allowed = false
-	b = share(hub, publish.Subscriber{Instance: "b", Selects: all, Authorizer: asking(may)})
+	b = share(hub, publish.Subscriber{Instance: "b", Authorizer: asking(may)})
 	if got := b.receive(t); len(got) != 0 || a.receive(t)[acme] != 1 {
 		t.Errorf("it shares with %d, the other receives %v", a.counts[acme], got)
 	}
 	var c *sharing
-	c = share(hub, publish.Subscriber{Instance: "c", Selects: all, Authorizer: asking(func(context.Context, string) (bool, error) {
+	c = share(hub, publish.Subscriber{Instance: "c", Authorizer: asking(func(context.Context, string) (bool, error) {
 		c.Close(true) // before it is known
 		return true, nil
 	})})
@@ -158,12 +158,12 @@ func TestSharesDoNotGrowDuringStartupGrace(t *testing.T) {
 	hub := publish.NewHub(clk, publish.Options{StartupGrace: 5 * time.Second})
 	hub.PutGroup(limitedGroup(acme))
 	hub.Open()
-	a := share(hub, publish.Subscriber{Instance: "a", Selects: all})
+	a := share(hub, publish.Subscriber{Instance: "a"})
 	a.counts[acme] = 3 // from the leader before
 	if got := a.receive(t)[acme]; got != 3 {
 		t.Errorf("it shares with %d at once", got)
 	}
-	b := share(hub, publish.Subscriber{Instance: "b", Selects: all}) // a new one
+	b := share(hub, publish.Subscriber{Instance: "b"}) // a new one
 	if got := b.receive(t)[acme]; got != 2 || a.receive(t)[acme] != 3 {
 		t.Errorf("%d and %d", got, a.counts[acme])
 	}
@@ -225,11 +225,16 @@ func TestServersKnowTheirNumber(t *testing.T) {
 				for _, identity := range identities {
 					may[identity] = rapid.Bool().Draw(t, identity)
 				}
-				subscriber := publish.Subscriber{Instance: "s", Selects: all}
+				subscriber := publish.Subscriber{Instance: "s"}
 				if rapid.Bool().Draw(t, "ask") {
 					subscriber.Authorizer = asking(func(_ context.Context, group string) (bool, error) { return may[group], nil })
 				} else {
-					subscriber.Selects = func(group string) bool { return may[group] }
+					subscriber.Selection = publish.SelectGroups("none/none")
+					for group := range may {
+						if may[group] {
+							subscriber.Selection.Groups[group] = struct{}{}
+						}
+					}
 				}
 				servers[share(hub, subscriber)] = may
 			},

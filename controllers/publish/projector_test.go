@@ -44,7 +44,7 @@ var _ = Describe("A new leader", func() {
 			return testenv.Admin.Create(ctx, list)
 		}).Should(Succeed())
 		patterns := func(hub *publish.Hub) func(Gomega) []string {
-			v := testenv.Validator{Subscription: hub.Subscribe(publish.Subscriber{Instance: "v", Selects: other.Selects})}
+			v := testenv.Validator{Subscription: hub.Subscribe(publish.Subscriber{Instance: "v", Selection: other.Selection()})}
 			DeferCleanup(func() { v.Close(true) })
 			var latest []string
 			return func(g Gomega) []string {

@@ -70,7 +70,7 @@ func TestReplicas(t *testing.T) {
 				if was != nil {
 					was.Close(rapid.Bool().Draw(t, "goodbye"))
 				}
-				subscriber := publish.Subscriber{Instance: instance, Selects: all}
+				subscriber := publish.Subscriber{Instance: instance}
 				if was != nil {
 					subscriber.Known = was.known()
 				}
@@ -116,7 +116,7 @@ func TestReplicas(t *testing.T) {
 					t.Fatalf("all have read, but %s is not in force: %+v", id, e)
 				}
 			}
-			again := subscribe(hub, publish.Subscriber{Instance: instance + " again", Selects: all, Known: s.known()})
+			again := subscribe(hub, publish.Subscriber{Instance: instance + " again", Known: s.known()})
 			again.take(t, true)
 			if len(again.received) != 1 || len(again.received[0].GetDeletedGroups()) > 0 {
 				t.Fatalf("%s has everything, and is sent %v", instance, again.received)

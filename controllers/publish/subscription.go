@@ -29,8 +29,8 @@ type Subscriber struct {
 	Identity string
 	// Owner is the identity in a readable form, which is shown where two servers have the same Instance.
 	Owner string
-	// Selects reports whether the subscriber asked for the group.
-	Selects func(group string) bool
+	// Selection is what the subscriber asked for.
+	Selection Selection
 	// Authorizer says which of those groups it may have. With nil it may have all.
 	Authorizer Authorizer
 	// Known are the hashes of groups that the server has already. After Subscribe, the Hub's lock guards it.
@@ -100,7 +100,7 @@ func (h *Hub) Subscribe(subscriber Subscriber) *Subscription {
 		joined:          h.revision,
 	}
 	for identity := range h.groups {
-		if !subscriber.Selects(identity) {
+		if !subscriber.Selection.Selects(identity) {
 			continue
 		}
 		if !sub.all {
@@ -136,7 +136,7 @@ func (h *Hub) Subscribe(subscriber Subscriber) *Subscription {
 }
 
 func (s *Subscription) changed(ref Ref, group string) {
-	if s.isDisconnected() || !s.subscriber.Selects(group) {
+	if s.isDisconnected() || !s.subscriber.Selection.Selects(group) {
 		return
 	}
 	if !s.mayHave(group) {

@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/time/rate"
 	"k8s.io/utils/clock"
+
+	"github.com/keyward-dev/keyward/controllers/publish"
 )
 
 const (
@@ -266,35 +268,21 @@ func (g *registry) forget() {
 
 // selection is what one server has asked for, and what it may have of that. It implements publish.Authorizer.
 type selection struct {
-	rights     *rights
-	groups     map[string]struct{}
-	namespaces map[string]struct{} // both empty: everything
-}
+	publish.Selection
 
-func (s *selection) isEverything() bool { return len(s.groups)+len(s.namespaces) == 0 }
-
-// selects reports whether the server asked for the group.
-func (s *selection) selects(group string) bool {
-	if s.isEverything() {
-		return true
-	}
-	if _, named := s.groups[group]; named {
-		return true
-	}
-	_, named := s.namespaces[groupNameOf(group).namespace]
-	return named
+	rights *rights
 }
 
 // groupNames returns what must be allowed for the server to have everything that it selects.
 func (s *selection) groupNames() []groupName {
-	if s.isEverything() {
+	if s.Everything() {
 		return []groupName{{}}
 	}
 	var all []groupName
-	for _, group := range slices.Sorted(maps.Keys(s.groups)) {
+	for _, group := range slices.Sorted(maps.Keys(s.Groups)) {
 		all = append(all, groupNameOf(group))
 	}
-	for _, namespace := range slices.Sorted(maps.Keys(s.namespaces)) {
+	for _, namespace := range slices.Sorted(maps.Keys(s.Namespaces)) {
 		all = append(all, groupName{namespace: namespace})
 	}
 	return all

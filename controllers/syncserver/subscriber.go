@@ -29,12 +29,10 @@ func subscriber(ctx context.Context, id identity, r *rights, hello *syncv1.Hello
 	if err := checkHello(hello); err != nil {
 		return none, err
 	}
-	selected := &selection{rights: r, groups: map[string]struct{}{}, namespaces: map[string]struct{}{}}
-	for _, group := range hello.GetSelector().GetGroups() {
-		selected.groups[group] = struct{}{}
-	}
+	selected := &selection{rights: r, Selection: publish.SelectGroups(hello.GetSelector().GetGroups()...)}
+	selected.Namespaces = map[string]struct{}{}
 	for _, namespace := range hello.GetSelector().GetNamespaces() {
-		selected.namespaces[namespace] = struct{}{}
+		selected.Namespaces[namespace] = struct{}{}
 	}
 	if err := selected.authorize(ctx, id, groups); err != nil {
 		return none, err
@@ -45,13 +43,13 @@ func subscriber(ctx context.Context, id identity, r *rights, hello *syncv1.Hello
 	}
 	return publish.Subscriber{
 		Instance: hello.GetInstance(), Identity: id.server(), Owner: id.owner(),
-		Selects: selected.selects, Authorizer: selected, Known: known,
+		Selection: selected.Selection, Authorizer: selected, Known: known,
 	}, nil
 }
 
 // authorize asks for everything that is selected. It returns an error if the caller may not have it.
 func (s *selection) authorize(ctx context.Context, id identity, groups func() []string) error {
-	if s.isEverything() {
+	if s.Everything() {
 		some, err := s.rights.explore(ctx, groups(), id.namespace())
 		if err == nil && !some {
 			err = denied(id, "any Group")

@@ -13,7 +13,7 @@ type Validator struct{ *publish.Subscription }
 
 // Connect subscribes a validation server, which catches up.
 func (w *World) Connect(name string) Validator {
-	v := Validator{Hub.Subscribe(publish.Subscriber{Instance: name, Selects: w.Selects})}
+	v := Validator{Hub.Subscribe(publish.Subscriber{Instance: name, Selection: w.Selection()})}
 	DeferCleanup(func() { v.Close(true) })
 	v.CatchUp()
 	return v

@@ -21,6 +21,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/apikey"
 	"github.com/keyward-dev/keyward/controllers/domainallowlist"
 	"github.com/keyward-dev/keyward/controllers/group"
+	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/controllers/revoked"
 	"github.com/keyward-dev/keyward/controllers/seal"
 	"github.com/keyward-dev/keyward/controllers/usage"
@@ -222,6 +223,11 @@ func (w *World) Events() string {
 // Selects reports whether the identity is that of the World's Group.
 func (w *World) Selects(identity string) bool {
 	return identity == fmt.Sprintf("%s/acme", w.Namespace)
+}
+
+// Selection selects the World's Group.
+func (w *World) Selection() publish.Selection {
+	return publish.SelectGroups(fmt.Sprintf("%s/acme", w.Namespace))
 }
 
 // Peer is a validation server of the World's Group, to its tracker.

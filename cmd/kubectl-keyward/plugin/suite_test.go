@@ -136,7 +136,7 @@ func manager(ctx context.Context) (ctrl.Manager, error) {
 func server(t *testing.T, name string) *publish.Subscription {
 	t.Helper()
 	s := hub.Subscribe(publish.Subscriber{Instance: name,
-		Selects: func(group string) bool { return group == live+"/"+strings.ToLower(t.Name()) }})
+		Selection: publish.SelectGroups(live + "/" + strings.ToLower(t.Name()))})
 	t.Cleanup(func() { s.Close(true) })
 	return s
 }

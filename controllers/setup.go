@@ -171,7 +171,7 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 	}
 	webhookv1alpha1.SetupPods(mgr, inject.Config{
 		Image: options.SidecarImage, ManagerNamespace: options.Namespace, TrustBundle: options.SidecarTrustBundle,
-	})
+	}, options.WatchNamespaces)
 	return mgr, addChecks(mgr)
 }
 

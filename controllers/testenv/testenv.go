@@ -83,7 +83,7 @@ func start(ctx SpecContext) {
 	Expect(err).NotTo(HaveOccurred())
 	Expect(cache.RegisterIndexes(ctx, Manager.GetFieldIndexer())).To(Succeed())
 	Expect(webhookv1alpha1.Setup(Manager, Tiers)).To(Succeed())
-	webhookv1alpha1.SetupPods(Manager, inject.Config{Image: "keyward/validator:test", ManagerNamespace: SystemNamespace})
+	webhookv1alpha1.SetupPods(Manager, inject.Config{Image: "keyward/validator:test", ManagerNamespace: SystemNamespace}, nil)
 	Hub = publish.NewHub(clock.RealClock{}, publish.Options{})
 	Expect(Manager.Add(&publish.Projector{Hub: Hub, Cache: Manager.GetCache(), Imported: Imported})).To(Succeed())
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // granted returns each verb on each kind of object that the rules allow.
@@ -78,7 +79,8 @@ func TestNamespacedRoles(t *testing.T) {
 	}
 }
 
-// TestAdmissionOfWatchedNamespaces: where a manager watches some namespaces only, others do not depend on it.
+// TestAdmissionOfWatchedNamespaces: where a manager watches some namespaces only, others do not depend on it. Only Pods that ask for a
+// sidecar are refused there, and no other Pods.
 func TestAdmissionOfWatchedNamespaces(t *testing.T) {
 	b := build(t, "namespaced")
 	hooks := 0
@@ -93,6 +95,15 @@ func TestAdmissionOfWatchedNamespaces(t *testing.T) {
 	for _, configuration := range b.validating {
 		for _, hook := range configuration.Webhooks {
 			hooks++
+			if hook.Name == "pods.validating.keyward.dev" {
+				labelled := slices.ContainsFunc(hook.ObjectSelector.MatchExpressions, func(r metav1.LabelSelectorRequirement) bool {
+					return r.Key == "keyward.dev/inject" && r.Operator == metav1.LabelSelectorOpExists
+				})
+				if len(hook.NamespaceSelector.MatchLabels) > 0 || !labelled {
+					t.Errorf("%s is not called for labelled Pods of all namespaces: %v", hook.Name, hook.NamespaceSelector)
+				}
+				continue
+			}
 			if hook.NamespaceSelector == nil || hook.NamespaceSelector.MatchLabels["keyward.dev/watched"] != "true" {
 				t.Errorf("%s is called for all namespaces", hook.Name)
 			}

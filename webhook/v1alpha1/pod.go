@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -23,16 +24,19 @@ import (
 
 // Both webhooks are called for labelled Pods only, so that without a manager no others are stopped. The first adds the sidecar where
 // the Namespace allows it. The second sees every labelled Pod, in its final state, and refuses it without a sidecar: a label that has no
-// effect would leave content open to everybody. The manager's own namespace is left out, because its Pods start before it serves.
+// effect would leave content open to everybody. So it is also called for namespaces that the manager does not watch. The manager's own
+// namespace is left out, because its Pods start before it serves.
 
 // +kubebuilder:webhook:name=pods.mutating.keyward.dev,path=/mutate-v1-pod,mutating=true,failurePolicy=fail,reinvocationPolicy=IfNeeded,sideEffects=None,groups="",resources=pods,verbs=create,versions=v1,admissionReviewVersions=v1,serviceName=keyward-webhook,serviceNamespace=keyward-system,servicePort=9443,timeoutSeconds=10,patch=`{"namespaceSelector":{"matchLabels":{"keyward.dev/injection":"enabled"},"matchExpressions":[{"key":"kubernetes.io/metadata.name","operator":"NotIn","values":["keyward-system","kube-system"]}]},"objectSelector":{"matchExpressions":[{"key":"keyward.dev/inject","operator":"Exists"},{"key":"keyward.dev/inject","operator":"NotIn","values":["disabled"]}]}}`
 // +kubebuilder:webhook:name=pods.validating.keyward.dev,path=/validate-v1-pod,mutating=false,failurePolicy=fail,sideEffects=None,groups="",resources=pods,verbs=create,versions=v1,admissionReviewVersions=v1,serviceName=keyward-webhook,serviceNamespace=keyward-system,servicePort=9443,timeoutSeconds=10,patch=`{"namespaceSelector":{"matchExpressions":[{"key":"kubernetes.io/metadata.name","operator":"NotIn","values":["keyward-system","kube-system"]}]},"objectSelector":{"matchExpressions":[{"key":"keyward.dev/inject","operator":"Exists"},{"key":"keyward.dev/inject","operator":"NotIn","values":["disabled"]}]}}`
 
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
 
-// SetupPods registers the webhooks that add sidecars to Pods.
-func SetupPods(mgr ctrl.Manager, config inject.Config) {
-	pods := &pods{cached: mgr.GetClient(), live: mgr.GetAPIReader(), decoder: admission.NewDecoder(mgr.GetScheme()), config: config}
+// SetupPods registers the webhooks that add sidecars to Pods of the watched namespaces, or of all if none are named.
+func SetupPods(mgr ctrl.Manager, config inject.Config, watched []string) {
+	pods := &pods{
+		cached: mgr.GetClient(), live: mgr.GetAPIReader(), decoder: admission.NewDecoder(mgr.GetScheme()), config: config, watched: watched,
+	}
 	mgr.GetWebhookServer().Register("/mutate-v1-pod", &admission.Webhook{Handler: admission.HandlerFunc(pods.add)})
 	mgr.GetWebhookServer().Register("/validate-v1-pod", &admission.Webhook{Handler: admission.HandlerFunc(pods.verify)})
 }
@@ -42,6 +46,7 @@ type pods struct {
 	cached, live client.Reader
 	decoder      admission.Decoder
 	config       inject.Config
+	watched      []string // namespaces; all if there are none
 }
 
 // add returns the patch that adds the sidecar.
@@ -75,6 +80,11 @@ func (p *pods) verify(ctx context.Context, request admission.Request) admission.
 	pod, response := p.labelled(request)
 	if pod == nil {
 		return response
+	}
+	if len(p.watched) > 0 && !slices.Contains(p.watched, request.Namespace) {
+		return refusePod(pod, field.ErrorList{field.Forbidden(labelPath, fmt.Sprintf(
+			"the manager does not watch the namespace %s, and without a sidecar the content would be open to everybody: let the platform "+
+				"add the namespace to --watch-namespaces, or remove the label from the Pod", request.Namespace))})
 	}
 	enabled, _, err := p.injection(ctx, request.Namespace)
 	if err != nil {

@@ -19,8 +19,8 @@ import (
 	"github.com/keyward-dev/keyward/hack/run/processes"
 )
 
-// manager is the real one, with what its Pods would have: the rights of its ServiceAccount, its certificates and its
-// configuration, all of them from the release.
+// manager is the real one, with what its Pods would have: the rights of its ServiceAccount and its configuration, both from
+// the release.
 type manager struct {
 	*helm
 	binary                string
@@ -75,13 +75,10 @@ func (m *manager) start() {
 	if err := token.Project(ctx, m.core, complain); err != nil {
 		m.t.Fatal(err)
 	}
-	kubeconfig, certs := filepath.Join(dir, "kubeconfig"), mounts.SecretVolume{
-		Dir: filepath.Join(dir, "certs"), Items: []string{"tls.crt", "tls.key", "ca.crt"},
-	}
+	kubeconfig := filepath.Join(dir, "kubeconfig")
 	if err := mounts.WriteKubeconfig(kubeconfig, m.config, token.Path()); err != nil {
 		m.t.Fatal(err)
 	}
-	mounts.Mirror(ctx, m.core, systemNamespace, "keyward-certs", []mounts.SecretVolume{certs}, complain)
 	configuration, err := m.core.CoreV1().ConfigMaps(systemNamespace).Get(ctx, "keyward-configuration", metav1.GetOptions{})
 	if err != nil {
 		m.t.Fatal(err)
@@ -90,7 +87,7 @@ func (m *manager) start() {
 	if err := os.WriteFile(config, []byte(configuration.Data["manager.yaml"]), 0o600); err != nil {
 		m.t.Fatal(err)
 	}
-	m.run(dir, "--kubeconfig="+kubeconfig, "--config="+config, "--cert-dir="+certs.Dir)
+	m.run(dir, "--kubeconfig="+kubeconfig, "--config="+config)
 }
 
 // run runs it, with ports of this machine.

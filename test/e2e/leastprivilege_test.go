@@ -306,7 +306,7 @@ func (w *world) awaitAuthoritiesOfFile(setup managerSetup) {
 	}
 	first, rest, _ := strings.Cut(string(both), "-----END CERTIFICATE-----\n")
 	first += "-----END CERTIFICATE-----\n"
-	setup.flags, setup.environment = append(setup.flags, "--ca-file="+file), setup.environment[:2]
+	setup.flags, setup.environment = append(setup.flags, "--cert-dir="+w.certs.Dir, "--ca-file="+file), setup.environment[:2]
 	published := func(text string) {
 		eventually(w.t, "the authorities of a file", patience, func() error {
 			found := &corev1.ConfigMap{}

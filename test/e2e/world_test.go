@@ -145,7 +145,6 @@ func (w *world) startManager(setup managerSetup) *manager {
 		cmp.Or(setup.binary, bin("e2e", "keyward-manager")),
 		"--kubeconfig=" + w.managerConfig,
 		"--config=" + filepath.Join(root, "config/manager/manager.yaml"),
-		"--cert-dir=" + w.certs.Dir,
 		"--webhook-bind-address=" + m.webhooks,
 		"--metrics-bind-address=" + m.metrics,
 		"--health-probe-bind-address=" + m.health,

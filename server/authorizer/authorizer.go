@@ -128,9 +128,6 @@ func New(snapshot decision.Snapshot, now func() time.Time, log *slog.Logger, met
 	return a
 }
 
-// Traced reports whether requests are traced.
-func (a *Authorizer) Traced() bool { return a.tracer != nil }
-
 // Integration is the Authorizer as one integration uses it.
 type Integration struct {
 	authorizer *Authorizer
@@ -151,7 +148,7 @@ func (a *Authorizer) Integration(name string) *Integration {
 
 // Decide decides the request as of now.
 func (i *Integration) Decide(ctx context.Context, request *Request) (result Result) {
-	if i.authorizer.tracer != nil {
+	if i.Traced() {
 		i.decideTraced(ctx, request, &result)
 	} else {
 		i.decide(ctx, request, &result)

@@ -66,7 +66,9 @@ type Names [maxName + 1][]string
 func NewNames(names ...string) *Names {
 	n := &Names{}
 	for _, name := range names {
-		n[len(name)] = append(n[len(name)], name)
+		if n.Find(name) == "" {
+			n[len(name)] = append(n[len(name)], name)
+		}
 	}
 	return n
 }

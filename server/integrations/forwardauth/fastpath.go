@@ -18,20 +18,20 @@ type FastPath struct {
 	names    *httpapi.Names
 }
 
-// newFastPath returns a FastPath without handlers.
-func newFastPath(traced bool) *FastPath {
+// newFastPath returns a FastPath for the handlers.
+func newFastPath(handlers map[string]*handler) *FastPath {
 	names := append([]string{httpapi.HeaderRequestID, clientaddr.HeaderXForwardedFor, clientaddr.HeaderForwarded}, httpapi.Decisive...)
-	if traced {
-		names = append(names, tracing.HeaderParent, tracing.HeaderState)
-	}
-	for _, d := range proxyProfiles {
-		for _, name := range []string{d.method, d.host, d.uri, d.address} {
+	for _, h := range handlers {
+		if h.integration.Traced() {
+			names = append(names, tracing.HeaderParent, tracing.HeaderState)
+		}
+		for _, name := range []string{h.method, h.host, h.uri, h.address} {
 			if name != "" && name != clientaddr.HeaderXForwardedFor {
 				names = append(names, name)
 			}
 		}
 	}
-	return &FastPath{handlers: map[string]*handler{}, names: httpapi.NewNames(names...)}
+	return &FastPath{handlers: handlers, names: httpapi.NewNames(names...)}
 }
 
 // Reads returns the name of a header in its canonical form, or "" if the header is not needed.

@@ -56,10 +56,10 @@ const (
 // Register adds all proxy profiles to a mux, and returns the fast path, which responds to simple requests without the
 // mux.
 func Register(mux *http.ServeMux, auth *authorizer.Authorizer, clients *clientaddr.Resolver) *FastPath {
-	fastPath := newFastPath(auth.Traced())
+	handlers := map[string]*handler{}
 	for _, d := range proxyProfiles {
 		h := &handler{proxyProfile: d, integration: auth.Integration(d.integration), clients: clients, addresses: d.addresses(clients)}
-		fastPath.handlers[d.path] = h
+		handlers[d.path] = h
 		mux.Handle(d.path, h)
 		if d.projectInPath {
 			mux.Handle(d.path+pathProject, h)
@@ -69,7 +69,7 @@ func Register(mux *http.ServeMux, auth *authorizer.Authorizer, clients *clientad
 			mux.HandleFunc(d.path+pathPreflights+pathProject, h.respondToPreflight)
 		}
 	}
-	return fastPath
+	return newFastPath(handlers)
 }
 
 type handler struct {

@@ -22,7 +22,7 @@ func (r *release) everything(ctx context.Context, push, downloads string) error 
 			return err
 		}
 	}
-	if err := r.removeArchives(); err != nil {
+	if err := r.remove(archivePatterns()...); err != nil {
 		return err
 	}
 	archives, err := r.archives(ctx)
@@ -39,7 +39,7 @@ func (r *release) everything(ctx context.Context, push, downloads string) error 
 	if err := r.writeKrew(archives, downloads); err != nil {
 		return fmt.Errorf("the manifest for krew: %w", err)
 	}
-	if err := r.writeChart(); err != nil {
+	if err := r.writeChart(list.Images); err != nil {
 		return fmt.Errorf("the chart: %w", err)
 	}
 	if err := r.writeNotes(list); err != nil {
@@ -48,12 +48,19 @@ func (r *release) everything(ctx context.Context, push, downloads string) error 
 	return r.writeChecksums()
 }
 
-// removeArchives removes archives of an earlier version, whose names are different.
-func (r *release) removeArchives() error {
-	patterns := []string{"keyward-[0-9]*.tgz"}
+// chartPackages are the names of packages of the chart.
+const chartPackages = "keyward-[0-9]*.tgz"
+
+func archivePatterns() []string {
+	patterns := []string{chartPackages}
 	for _, p := range programs {
 		patterns = append(patterns, p.name+"_v*.tar.gz", p.name+"_v*.zip")
 	}
+	return patterns
+}
+
+// remove removes archives of an earlier version, whose names are different.
+func (r *release) remove(patterns ...string) error {
 	for _, pattern := range patterns {
 		old, err := filepath.Glob(filepath.Join(r.dist, pattern))
 		if err != nil {

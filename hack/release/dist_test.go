@@ -201,12 +201,15 @@ func TestChangesOf(t *testing.T) {
 	}
 }
 
+// TestChart: the package has what belongs to the chart, and nothing of an earlier version is left beside it.
 func TestChart(t *testing.T) {
-	root := t.TempDir()
+	r := testRelease(t, repository)
+	r.root = t.TempDir()
 	for name, text := range map[string]string{
-		"Chart.yaml": "apiVersion: v2\nname: keyward\n# a comment\nversion: 0.0.0\nappVersion: latest\n", "values.yaml": "", "templates/a.yaml": "",
+		"Chart.yaml": "apiVersion: v2\nname: keyward\n# a comment\nversion: 0.0.0\nappVersion: latest\n", "values.yaml": "imageRegistry: \"\"\n",
+		"templates/a.yaml": "", "templates/a.yaml~": "", ".helmignore": "# of editors\n*~\n\n*.swp\n", ".values.yaml.swp": "",
 	} {
-		path := filepath.Join(root, "charts/keyward", name)
+		path := filepath.Join(r.root, "charts/keyward", name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -214,17 +217,73 @@ func TestChart(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r := &release{root: root, dist: t.TempDir(), version: "v1.2.3"}
-	if err := r.writeChart(); err != nil {
+	if err := os.MkdirAll(r.dist, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"keyward/Chart.yaml", "keyward/templates/a.yaml", "keyward/values.yaml"}
+	if err := os.WriteFile(filepath.Join(r.dist, "keyward-1.2.2.tgz"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.chart(); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"keyward/Chart.yaml", "keyward/.helmignore", "keyward/templates/a.yaml", "keyward/values.yaml"}
 	if got := unpacked(t, filepath.Join(r.dist, "keyward-1.2.3.tgz")); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
 	entries, err := os.ReadDir(r.dist)
 	if err != nil || len(entries) != 1 {
 		t.Errorf("dist has %v: %v", entries, err)
+	}
+}
+
+func TestIgnoredPatterns(t *testing.T) {
+	for _, line := range []string{"docs/", "!values.yaml", "["} {
+		path := filepath.Join(t.TempDir(), ignoreFile)
+		if err := os.WriteFile(path, []byte("*.swp\n"+line+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := readIgnored(path); err == nil || !strings.Contains(err.Error(), line) {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+}
+
+// TestStampValues: the values of the chart as it is name the images that were pushed, by their digests.
+func TestStampValues(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(repository, "charts", "keyward", valuesFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	type imageValues struct{ Repository, Tag, Digest string }
+	type component struct{ Image imageValues }
+	var got struct {
+		ImageRegistry      string
+		Manager, Validator component
+	}
+	manager := imageRecord{Name: "keyward/manager", Tag: "v1.2.3"}
+	if stamped, err := stampValues(string(text), []imageRecord{manager}); err != nil || stamped != string(text) {
+		t.Errorf("the values change although nothing was pushed: %v", err)
+	}
+	manager.Pushed = "registry.example:5000/acme/manager:v1.2.3@sha256:aa"
+	stamped, err := stampValues(string(text), []imageRecord{
+		manager,
+		{Name: "keyward/validator", Tag: "v1.2.3", Pushed: "registry.example:5000/acme/validator:v1.2.3@sha256:bb"},
+		{Name: "keyward/kubectl-keyward", Tag: "v1.2.3", Pushed: "registry.example:5000/acme/kubectl-keyward:v1.2.3@sha256:cc"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.Unmarshal([]byte(stamped), &got); err != nil {
+		t.Fatal(err)
+	}
+	want := got
+	want.ImageRegistry = "registry.example:5000"
+	want.Manager.Image, want.Validator.Image = imageValues{"acme/manager", "", "sha256:aa"}, imageValues{"acme/validator", "", "sha256:bb"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if _, err := stampValues(strings.ReplaceAll(string(text), "imageRegistry", "registry"), []imageRecord{manager}); err == nil {
+		t.Error("values without imageRegistry are no error")
 	}
 }
 
@@ -262,7 +321,10 @@ func TestArguments(t *testing.T) {
 		{nil, "", `"" is no command`},
 		{[]string{"image"}, "", `"image" is no command`},
 		{[]string{"images"}, "", "such as v0.1.0"},
-		{[]string{"images", "-version", "v1+2"}, "", "such as v0.1.0"},
+		{[]string{"images", "-version", "v1.0.0+2"}, "", "such as v0.1.0"},
+		{[]string{"chart", "-version", "v1.0"}, "", "such as v0.1.0"},
+		{[]string{"chart", "-version", "3e521d7"}, "", "such as v0.1.0"},
+		{[]string{"chart", "-version", "v1.0.0-" + strings.Repeat("a", 57)}, "", "such as v0.1.0"},
 		{[]string{"images", "-version", "v1.0.0", "-platforms", "linux"}, "", "linux/amd64"},
 		{[]string{"images", "-version", "v1.0.0", "-platforms", "darwin/arm64", "-root", repository}, "", "images are for Linux"},
 		{[]string{"images", "-version", "v1.0.0"}, "yesterday", "SOURCE_DATE_EPOCH: write a number of seconds"},

@@ -108,14 +108,19 @@ func (r *release) archive(program string) string {
 // checkInstall: the file applies in its order, and names the images of the release.
 func checkInstall(t *testing.T, text string) {
 	t.Helper()
-	var kinds, images []string
+	var kinds, images, ofSidecars []string
 	for object := range strings.SplitSeq(text, "\n---\n") {
 		var o struct {
 			Kind     string
 			Metadata struct{ Labels map[string]string }
 			Spec     struct {
 				Template struct {
-					Spec struct{ Containers []struct{ Image string } }
+					Spec struct {
+						Containers []struct {
+							Image string
+							Env   []struct{ Name, Value string }
+						}
+					}
 				}
 			}
 		}
@@ -128,6 +133,11 @@ func checkInstall(t *testing.T, text string) {
 		}
 		for _, c := range o.Spec.Template.Spec.Containers {
 			images = append(images, c.Image)
+			for _, variable := range c.Env {
+				if variable.Name == "KEYWARD_SIDECAR_IMAGE" {
+					ofSidecars = append(ofSidecars, variable.Value)
+				}
+			}
 		}
 	}
 	if kinds[0] != "Namespace" || !slices.Contains(kinds, "CustomResourceDefinition") {
@@ -135,6 +145,9 @@ func checkInstall(t *testing.T, text string) {
 	}
 	if want := []string{"keyward/manager:v1.2.3", "keyward/validator:v1.2.3"}; !slices.Equal(images, want) {
 		t.Errorf("images %q, want %q", images, want)
+	}
+	if want := []string{"keyward/validator:v1.2.3"}; !slices.Equal(ofSidecars, want) {
+		t.Errorf("images of sidecars %q, want %q", ofSidecars, want)
 	}
 }
 
@@ -185,6 +198,22 @@ func TestPushedImagesArePinned(t *testing.T) {
 			t.Errorf("%q: %q, want %q", pushed, got, want)
 		}
 	}
+}
+
+// TestInstall: install.yaml names the images of the release, without that any is built.
+func TestInstall(t *testing.T) {
+	r := testRelease(t, repository)
+	err := r.writeInstall(&imageList{Images: []imageRecord{
+		{Name: "keyward/manager", Tag: "v1.2.3"}, {Name: "keyward/validator", Tag: "v1.2.3"},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(r.dist, "install.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkInstall(t, string(text))
 }
 
 func TestChangesOf(t *testing.T) {

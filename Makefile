@@ -87,6 +87,11 @@ dist: bin/keyward-release ## Build everything that is released into dist: progra
 chart: bin/keyward-release ## Package the Helm chart into dist, as make dist does, with the version of this checkout
 	@$(call RELEASE,chart)
 
+# It needs of this repository only the test and its tools: what is installed is in dist, and may have been built elsewhere.
+.PHONY: dist-verify
+dist-verify: bin/devcluster bin/node/devcluster-node bin/helm bin/kubectl-krew static ## Install from dist alone on a real node, by Helm and by install.yaml; first: make dist PLATFORMS=
+	KEYWARD_NODE=1 KEYWARD_NODE_DIST=$(ROOT)/dist go test -count=1 -timeout 15m -v -run '^TestDist$$' ./test/node $(if $(UPDATE),-update)
+
 bin/keyward-release: $(shell find hack/release -name '*.go' ! -name '*_test.go') hack/release/go.mod hack/release/go.sum
 	@mkdir -p bin && cd hack/release && go build -buildvcs=false -o $(BIN)/keyward-release .
 
@@ -123,9 +128,9 @@ test-chart: bin/devcluster ## Test the chart: renderings, and its life on a real
 # Separate from other tests, because they need Linux, root and containerd (hack/install-node.sh); without them they are skipped.
 # The cluster and the tests are never cached, because they depend on more than Go code.
 .PHONY: test-node
-test-node: bin/devcluster bin/node/devcluster-node static ## Run the tests on a real node: Pods, probes, rollouts, evictions, a restart
+test-node: bin/devcluster bin/node/devcluster-node static ## Run the tests on a real node: Pods, probes, rollouts, evictions, a restart; UPDATE=1 writes what it measured into docs/performance.md
 	cd hack/devcluster && KEYWARD_NODE=1 go test -count=1 -timeout 10m -v -run '^TestNode' ./cluster
-	KEYWARD_NODE=1 go test -count=1 -timeout 20m -v ./test/node
+	KEYWARD_NODE=1 go test -count=1 -timeout 20m -v -run '^TestNode$$' ./test/node $(if $(UPDATE),-update)
 
 # Programs for images: static by the linker, without compiling everything again without cgo.
 STATIC = $(shell [ "$$(go env CGO_ENABLED)" = 0 ] || echo -linkmode=external -extldflags=-static)

@@ -48,7 +48,7 @@ func TestDist(t *testing.T) {
 		if out, err := verify.CombinedOutput(); err != nil {
 			t.Errorf("%v: %s", err, out)
 		}
-		for _, name := range []string{"install.yaml", "krew/keyward.yaml", "images.json", "RELEASE_NOTES.md", r.archive("keyward-validator"), r.archive("kubectl-keyward")} {
+		for _, name := range []string{"install.yaml", "krew/keyward.yaml", "images.json", "RELEASE_NOTES.md", r.hostArchive("keyward-validator"), r.hostArchive("kubectl-keyward")} {
 			if !strings.Contains(read(checksums), "  "+name+"\n") {
 				t.Errorf("%s has no checksum:\n%s", name, read(checksums))
 			}
@@ -81,27 +81,27 @@ func TestDist(t *testing.T) {
 	})
 	t.Run("install.yaml", func(t *testing.T) { checkInstall(t, read("install.yaml")) })
 	t.Run("archive", func(t *testing.T) {
-		files := unpacked(t, filepath.Join(r.dist, r.archive("kubectl-keyward")))
+		files := unpacked(t, filepath.Join(r.dist, r.hostArchive("kubectl-keyward")))
 		if want := []string{"kubectl-keyward", "kubectl_complete-keyward", "LICENSE", "NOTICE"}; !slices.Equal(files, want) {
 			t.Errorf("%q, want %q", files, want)
 		}
 	})
 	t.Run("Dockerfile", func(t *testing.T) { checkDockerfile(t, r) })
 	t.Run("krew", func(t *testing.T) {
-		sum, err := sumOf(filepath.Join(r.dist, r.archive("kubectl-keyward")))
+		sum, err := sumOf(filepath.Join(r.dist, r.hostArchive("kubectl-keyward")))
 		if err != nil {
 			t.Fatal(err)
 		}
 		checkKrew(t, read("krew/keyward.yaml"), krewPlatform{
 			Selector: krewSelector{MatchLabels: map[string]string{"os": "linux", "arch": hostPlatform.arch}},
-			URI:      "https://downloads.example/v1.2.3/" + r.archive("kubectl-keyward"),
+			URI:      "https://downloads.example/v1.2.3/" + r.hostArchive("kubectl-keyward"),
 			SHA256:   sum, Bin: "kubectl-keyward",
 		})
 	})
 }
 
-// archive returns the name of the archive of a program for this machine.
-func (r *release) archive(program string) string {
+// hostArchive returns the name of the archive of a program for this machine.
+func (r *release) hostArchive(program string) string {
 	return program + "_" + r.version + "_" + hostPlatform.in("_") + ".tar.gz"
 }
 

@@ -235,7 +235,7 @@ func (d *dist) testFirstMinute(t *testing.T, c *cluster, url string) {
 	lines := []string{"| command | seconds until its end |", "|---|---|"}
 	for _, step := range steps {
 		step.do()
-		lines = append(lines, fmt.Sprintf("| `%s` | %.1f |", step.command, time.Since(began).Seconds()))
+		lines = append(lines, fmt.Sprintf("| `%s` | %.1f |", strings.ReplaceAll(step.command, "|", `\|`), time.Since(began).Seconds()))
 	}
 	write(t, "make dist-verify UPDATE=1", lines)
 }

@@ -83,6 +83,15 @@ image-files: bin/keyward-release ## Write the files of the images into dist/file
 dist: bin/keyward-release ## Build everything that is released into dist: programs, images, manifests, checksums
 	@$(call RELEASE,dist) -push '$(PUSH)' $(if $(DOWNLOADS),-downloads '$(DOWNLOADS)')
 
+.PHONY: chart
+chart: bin/keyward-release ## Package the Helm chart into dist, as make dist does, with the version of this checkout
+	@$(call RELEASE,chart)
+
+# It needs of this repository only the test and its tools: what is installed is in dist, and may have been built elsewhere.
+.PHONY: dist-verify
+dist-verify: bin/devcluster bin/node/devcluster-node bin/helm bin/kubectl-krew static ## Install from dist alone on a real node, by Helm and by install.yaml; first: make dist PLATFORMS=
+	KEYWARD_NODE=1 KEYWARD_NODE_DIST=$(ROOT)/dist go test -count=1 -timeout 15m -v -run '^TestDist$$' ./test/node $(if $(UPDATE),-update)
+
 bin/keyward-release: $(shell find hack/release -name '*.go' ! -name '*_test.go') hack/release/go.mod hack/release/go.sum
 	@mkdir -p bin && cd hack/release && go build -buildvcs=false -o $(BIN)/keyward-release .
 
@@ -117,17 +126,12 @@ e2e: bin/devcluster ## Run the end-to-end tests: real processes on a real Kubern
 test-chart: bin/devcluster ## Test the chart: renderings, and its life on a real Kubernetes API
 	cd test/chart && go test -timeout 15m ./...
 
-.PHONY: chart
-chart: ## Lint the chart, and package it into dist/ with the version of this build
-	@mkdir -p dist
-	cd test/chart && SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) go run ./cmd/chart -version '$(VERSION)' -into $(ROOT)/dist
-
 # Separate from other tests, because they need Linux, root and containerd (hack/install-node.sh); without them they are skipped.
 # The cluster and the tests are never cached, because they depend on more than Go code.
 .PHONY: test-node
-test-node: bin/devcluster bin/node/devcluster-node static ## Run the tests on a real node: Pods, probes, rollouts, evictions, a restart
+test-node: bin/devcluster bin/node/devcluster-node static ## Run the tests on a real node: Pods, probes, rollouts, evictions, a restart; UPDATE=1 writes what it measured into docs/performance.md
 	cd hack/devcluster && KEYWARD_NODE=1 go test -count=1 -timeout 10m -v -run '^TestNode' ./cluster
-	KEYWARD_NODE=1 go test -count=1 -timeout 20m -v ./test/node
+	KEYWARD_NODE=1 go test -count=1 -timeout 20m -v -run '^TestNode$$' ./test/node $(if $(UPDATE),-update)
 
 # Programs for images: static by the linker, without compiling everything again without cgo.
 STATIC = $(shell [ "$$(go env CGO_ENABLED)" = 0 ] || echo -linkmode=external -extldflags=-static)
@@ -253,6 +257,13 @@ $(eval $(call tool,protoc-gen-go-grpc,generate,google.golang.org/grpc/cmd/protoc
 $(eval $(call tool,buf,buf,github.com/bufbuild/buf/cmd/buf))
 $(eval $(call tool,golangci-lint,lint,.))
 $(eval $(call tool,dashboards,dashboards,.))
+$(eval $(call tool,kubectl-krew,krew,sigs.k8s.io/krew/cmd/krew))
+$(eval $(call tool,validate-krew-manifest,krew,sigs.k8s.io/krew/cmd/validate-krew-manifest))
 $(eval $(call tool,govulncheck,vuln,golang.org/x/vuln/cmd/govulncheck))
 # For the tests of config/gateways/traefik, which are skipped without it: compiling it takes six CPU minutes, once.
 $(eval $(call tool,traefik,traefik,github.com/traefik/traefik/v3/cmd/traefik))
+
+# Helm itself, out of the module that tests the chart, so that most of it is compiled once.
+bin/helm: test/chart/go.mod test/chart/go.sum
+	@go run ./hack/build -C test/chart -name helm -ldflags '-s -w' bin/helm=helm.sh/helm/v4/cmd/helm
+	@touch $@

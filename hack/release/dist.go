@@ -22,7 +22,7 @@ func (r *release) everything(ctx context.Context, push, downloads string) error 
 			return err
 		}
 	}
-	if err := r.removeArchives(); err != nil {
+	if err := r.remove(archivePatterns()...); err != nil {
 		return err
 	}
 	archives, err := r.archives(ctx)
@@ -39,7 +39,7 @@ func (r *release) everything(ctx context.Context, push, downloads string) error 
 	if err := r.writeKrew(archives, downloads); err != nil {
 		return fmt.Errorf("the manifest for krew: %w", err)
 	}
-	if err := r.writeChart(); err != nil {
+	if err := r.writeChart(list.Images); err != nil {
 		return fmt.Errorf("the chart: %w", err)
 	}
 	if err := r.writeNotes(list); err != nil {
@@ -48,12 +48,19 @@ func (r *release) everything(ctx context.Context, push, downloads string) error 
 	return r.writeChecksums()
 }
 
-// removeArchives removes archives of an earlier version, whose names are different.
-func (r *release) removeArchives() error {
-	patterns := []string{"keyward-[0-9]*.tgz"}
+// chartPackages are the names of packages of the chart.
+const chartPackages = "keyward-[0-9]*.tgz"
+
+func archivePatterns() []string {
+	patterns := []string{chartPackages}
 	for _, p := range programs {
 		patterns = append(patterns, p.name+"_v*.tar.gz", p.name+"_v*.zip")
 	}
+	return patterns
+}
+
+// remove removes archives of an earlier version, whose names are different.
+func (r *release) remove(patterns ...string) error {
 	for _, pattern := range patterns {
 		old, err := filepath.Glob(filepath.Join(r.dist, pattern))
 		if err != nil {
@@ -92,25 +99,12 @@ func (r *release) archives(ctx context.Context) (all []archived, err error) {
 			if err != nil {
 				return nil, err
 			}
-			name := p.name + "_" + r.version + "_" + target.in("_")
-			if err := os.WriteFile(filepath.Join(r.dist, "sbom", name+".spdx.json"), document, 0o644); err != nil { //nolint:gosec // for everybody
+			a, err := r.archive(p, target, path)
+			if err != nil {
 				return nil, err
 			}
-			a := archived{program: p, platform: target, binary: filepath.Base(path), name: name + ".tar.gz"}
-			if target.os == "windows" {
-				a.name = name + ".zip"
-			}
-			files := []archive.File{{Name: a.binary, Path: path, Executable: true}}
-			for _, with := range p.with {
-				files = append(files, archive.File{Name: filepath.Base(with), Path: filepath.Join(r.root, with), Executable: true})
-			}
-			for _, text := range []string{"LICENSE", "NOTICE"} {
-				files = append(files, archive.File{Name: text, Path: filepath.Join(r.root, text)})
-			}
-			if err := archive.Write(filepath.Join(r.dist, a.name), r.created, files); err != nil {
-				return nil, err
-			}
-			if a.sum, err = sumOf(filepath.Join(r.dist, a.name)); err != nil {
+			name := filepath.Join(r.dist, "sbom", r.fileName(p, target)+".spdx.json")
+			if err := os.WriteFile(name, document, 0o644); err != nil { //nolint:gosec // for everybody
 				return nil, err
 			}
 			fmt.Println(a.name)
@@ -118,6 +112,31 @@ func (r *release) archives(ctx context.Context) (all []archived, err error) {
 		}
 	}
 	return all, nil
+}
+
+// fileName is the name of what is written for a program and a platform, without its ending.
+func (r *release) fileName(p program, target platform) string {
+	return p.name + "_" + r.version + "_" + target.in("_")
+}
+
+// archive writes the archive of a program that is in path.
+func (r *release) archive(p program, target platform, path string) (a archived, err error) {
+	a = archived{program: p, platform: target, binary: filepath.Base(path), name: r.fileName(p, target) + ".tar.gz"}
+	if target.os == "windows" {
+		a.name = r.fileName(p, target) + ".zip"
+	}
+	files := []archive.File{{Name: a.binary, Path: path, Executable: true}}
+	for _, with := range p.with {
+		files = append(files, archive.File{Name: filepath.Base(with), Path: filepath.Join(r.root, with), Executable: true})
+	}
+	for _, text := range []string{"LICENSE", "NOTICE"} {
+		files = append(files, archive.File{Name: text, Path: filepath.Join(r.root, text)})
+	}
+	if err := archive.Write(filepath.Join(r.dist, a.name), r.created, files); err != nil {
+		return a, err
+	}
+	a.sum, err = sumOf(filepath.Join(r.dist, a.name))
+	return a, err
 }
 
 // checksums is the file that sha256sum -c reads, in dist.

@@ -48,7 +48,7 @@ func TestDist(t *testing.T) {
 		if out, err := verify.CombinedOutput(); err != nil {
 			t.Errorf("%v: %s", err, out)
 		}
-		for _, name := range []string{"install.yaml", "krew/keyward.yaml", "images.json", "RELEASE_NOTES.md", r.archive("keyward-validator"), r.archive("kubectl-keyward")} {
+		for _, name := range []string{"install.yaml", "krew/keyward.yaml", "images.json", "RELEASE_NOTES.md", r.hostArchive("keyward-validator"), r.hostArchive("kubectl-keyward")} {
 			if !strings.Contains(read(checksums), "  "+name+"\n") {
 				t.Errorf("%s has no checksum:\n%s", name, read(checksums))
 			}
@@ -81,41 +81,46 @@ func TestDist(t *testing.T) {
 	})
 	t.Run("install.yaml", func(t *testing.T) { checkInstall(t, read("install.yaml")) })
 	t.Run("archive", func(t *testing.T) {
-		files := unpacked(t, filepath.Join(r.dist, r.archive("kubectl-keyward")))
+		files := unpacked(t, filepath.Join(r.dist, r.hostArchive("kubectl-keyward")))
 		if want := []string{"kubectl-keyward", "kubectl_complete-keyward", "LICENSE", "NOTICE"}; !slices.Equal(files, want) {
 			t.Errorf("%q, want %q", files, want)
 		}
 	})
 	t.Run("Dockerfile", func(t *testing.T) { checkDockerfile(t, r) })
 	t.Run("krew", func(t *testing.T) {
-		sum, err := sumOf(filepath.Join(r.dist, r.archive("kubectl-keyward")))
+		sum, err := sumOf(filepath.Join(r.dist, r.hostArchive("kubectl-keyward")))
 		if err != nil {
 			t.Fatal(err)
 		}
 		checkKrew(t, read("krew/keyward.yaml"), krewPlatform{
 			Selector: krewSelector{MatchLabels: map[string]string{"os": "linux", "arch": hostPlatform.arch}},
-			URI:      "https://downloads.example/v1.2.3/" + r.archive("kubectl-keyward"),
+			URI:      "https://downloads.example/v1.2.3/" + r.hostArchive("kubectl-keyward"),
 			SHA256:   sum, Bin: "kubectl-keyward",
 		})
 	})
 }
 
-// archive returns the name of the archive of a program for this machine.
-func (r *release) archive(program string) string {
+// hostArchive returns the name of the archive of a program for this machine.
+func (r *release) hostArchive(program string) string {
 	return program + "_" + r.version + "_" + hostPlatform.in("_") + ".tar.gz"
 }
 
 // checkInstall: the file applies in its order, and names the images of the release.
 func checkInstall(t *testing.T, text string) {
 	t.Helper()
-	var kinds, images []string
+	var kinds, images, ofSidecars []string
 	for object := range strings.SplitSeq(text, "\n---\n") {
 		var o struct {
 			Kind     string
 			Metadata struct{ Labels map[string]string }
 			Spec     struct {
 				Template struct {
-					Spec struct{ Containers []struct{ Image string } }
+					Spec struct {
+						Containers []struct {
+							Image string
+							Env   []struct{ Name, Value string }
+						}
+					}
 				}
 			}
 		}
@@ -128,6 +133,11 @@ func checkInstall(t *testing.T, text string) {
 		}
 		for _, c := range o.Spec.Template.Spec.Containers {
 			images = append(images, c.Image)
+			for _, variable := range c.Env {
+				if variable.Name == "KEYWARD_SIDECAR_IMAGE" {
+					ofSidecars = append(ofSidecars, variable.Value)
+				}
+			}
 		}
 	}
 	if kinds[0] != "Namespace" || !slices.Contains(kinds, "CustomResourceDefinition") {
@@ -135,6 +145,9 @@ func checkInstall(t *testing.T, text string) {
 	}
 	if want := []string{"keyward/manager:v1.2.3", "keyward/validator:v1.2.3"}; !slices.Equal(images, want) {
 		t.Errorf("images %q, want %q", images, want)
+	}
+	if want := []string{"keyward/validator:v1.2.3"}; !slices.Equal(ofSidecars, want) {
+		t.Errorf("images of sidecars %q, want %q", ofSidecars, want)
 	}
 }
 
@@ -187,6 +200,22 @@ func TestPushedImagesArePinned(t *testing.T) {
 	}
 }
 
+// TestInstall: install.yaml names the images of the release, without that any is built.
+func TestInstall(t *testing.T) {
+	r := testRelease(t, repository)
+	err := r.writeInstall(&imageList{Images: []imageRecord{
+		{Name: "keyward/manager", Tag: "v1.2.3"}, {Name: "keyward/validator", Tag: "v1.2.3"},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(r.dist, "install.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkInstall(t, string(text))
+}
+
 func TestChangesOf(t *testing.T) {
 	const changelog = "# Changelog\n\n## [Unreleased]\n\n- new\n\n## [0.2.0] - 2026-01-02\n\n### Added\n\n- second\n\n## [0.1.0]\n\n- first\n"
 	for version, want := range map[string]string{
@@ -201,12 +230,15 @@ func TestChangesOf(t *testing.T) {
 	}
 }
 
+// TestChart: the package has what belongs to the chart, and nothing of an earlier version is left beside it.
 func TestChart(t *testing.T) {
-	root := t.TempDir()
+	r := testRelease(t, repository)
+	r.root = t.TempDir()
 	for name, text := range map[string]string{
-		"Chart.yaml": "apiVersion: v2\nname: keyward\n# a comment\nversion: 0.0.0\nappVersion: latest\n", "values.yaml": "", "templates/a.yaml": "",
+		"Chart.yaml": "apiVersion: v2\nname: keyward\n# a comment\nversion: 0.0.0\nappVersion: latest\n", "values.yaml": "imageRegistry: \"\"\n",
+		"templates/a.yaml": "", "templates/a.yaml~": "", ".helmignore": "# of editors\n*~\n\n*.swp\n", ".values.yaml.swp": "",
 	} {
-		path := filepath.Join(root, "charts/keyward", name)
+		path := filepath.Join(r.root, "charts/keyward", name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -214,17 +246,73 @@ func TestChart(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r := &release{root: root, dist: t.TempDir(), version: "v1.2.3"}
-	if err := r.writeChart(); err != nil {
+	if err := os.MkdirAll(r.dist, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"keyward/Chart.yaml", "keyward/templates/a.yaml", "keyward/values.yaml"}
+	if err := os.WriteFile(filepath.Join(r.dist, "keyward-1.2.2.tgz"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.chart(); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"keyward/Chart.yaml", "keyward/.helmignore", "keyward/templates/a.yaml", "keyward/values.yaml"}
 	if got := unpacked(t, filepath.Join(r.dist, "keyward-1.2.3.tgz")); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
 	entries, err := os.ReadDir(r.dist)
 	if err != nil || len(entries) != 1 {
 		t.Errorf("dist has %v: %v", entries, err)
+	}
+}
+
+func TestIgnoredPatterns(t *testing.T) {
+	for _, line := range []string{"docs/", "!values.yaml", "["} {
+		path := filepath.Join(t.TempDir(), ignoreFile)
+		if err := os.WriteFile(path, []byte("*.swp\n"+line+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := readIgnored(path); err == nil || !strings.Contains(err.Error(), line) {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+}
+
+// TestStampValues: the values of the chart as it is name the images that were pushed, by their digests.
+func TestStampValues(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(repository, "charts", "keyward", valuesFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	type imageValues struct{ Repository, Tag, Digest string }
+	type component struct{ Image imageValues }
+	var got struct {
+		ImageRegistry      string
+		Manager, Validator component
+	}
+	manager := imageRecord{Name: "keyward/manager", Tag: "v1.2.3"}
+	if stamped, err := stampValues(string(text), []imageRecord{manager}); err != nil || stamped != string(text) {
+		t.Errorf("the values change although nothing was pushed: %v", err)
+	}
+	manager.Pushed = "registry.example:5000/acme/manager:v1.2.3@sha256:aa"
+	stamped, err := stampValues(string(text), []imageRecord{
+		manager,
+		{Name: "keyward/validator", Tag: "v1.2.3", Pushed: "registry.example:5000/acme/validator:v1.2.3@sha256:bb"},
+		{Name: "keyward/kubectl-keyward", Tag: "v1.2.3", Pushed: "registry.example:5000/acme/kubectl-keyward:v1.2.3@sha256:cc"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.Unmarshal([]byte(stamped), &got); err != nil {
+		t.Fatal(err)
+	}
+	want := got
+	want.ImageRegistry = "registry.example:5000"
+	want.Manager.Image, want.Validator.Image = imageValues{"acme/manager", "", "sha256:aa"}, imageValues{"acme/validator", "", "sha256:bb"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if _, err := stampValues(strings.ReplaceAll(string(text), "imageRegistry", "registry"), []imageRecord{manager}); err == nil {
+		t.Error("values without imageRegistry are no error")
 	}
 }
 
@@ -262,7 +350,10 @@ func TestArguments(t *testing.T) {
 		{nil, "", `"" is no command`},
 		{[]string{"image"}, "", `"image" is no command`},
 		{[]string{"images"}, "", "such as v0.1.0"},
-		{[]string{"images", "-version", "v1+2"}, "", "such as v0.1.0"},
+		{[]string{"images", "-version", "v1.0.0+2"}, "", "such as v0.1.0"},
+		{[]string{"chart", "-version", "v1.0"}, "", "such as v0.1.0"},
+		{[]string{"chart", "-version", "3e521d7"}, "", "such as v0.1.0"},
+		{[]string{"chart", "-version", "v1.0.0-" + strings.Repeat("a", 57)}, "", "such as v0.1.0"},
 		{[]string{"images", "-version", "v1.0.0", "-platforms", "linux"}, "", "linux/amd64"},
 		{[]string{"images", "-version", "v1.0.0", "-platforms", "darwin/arm64", "-root", repository}, "", "images are for Linux"},
 		{[]string{"images", "-version", "v1.0.0"}, "yesterday", "SOURCE_DATE_EPOCH: write a number of seconds"},

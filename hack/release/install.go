@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
+	"sigs.k8s.io/kustomize/kyaml/resid"
 	"sigs.k8s.io/yaml"
 )
 
@@ -35,6 +36,7 @@ func (r *release) writeInstall(list *imageList) (err error) {
 	for _, image := range list.Images {
 		overlay.Images = append(overlay.Images, image.replacement())
 	}
+	overlay.Replacements = []types.ReplacementField{sidecarImage()}
 	text, err := yaml.Marshal(overlay)
 	if err != nil {
 		return err
@@ -53,6 +55,21 @@ func (r *release) writeInstall(list *imageList) (err error) {
 	}
 	header := fmt.Sprintf("# Keyward %s: kubectl apply --server-side -f install.yaml\n", r.version)
 	return os.WriteFile(filepath.Join(r.dist, "install.yaml"), append([]byte(header), text...), 0o644) //nolint:gosec // for everybody
+}
+
+// sidecarImage gives the manager the image of sidecars: that of the validation server. It is a variable of the environment, which kustomize
+// does not know as an image.
+func sidecarImage() types.ReplacementField {
+	deployment := func(name string) resid.ResId { return resid.ResId{Gvk: resid.Gvk{Kind: "Deployment"}, Name: name} }
+	return types.ReplacementField{Replacement: types.Replacement{
+		Source: &types.SourceSelector{
+			ResId: deployment("keyward-validator"), FieldPath: "spec.template.spec.containers.[name=validator].image",
+		},
+		Targets: []*types.TargetSelector{{
+			Select:     &types.Selector{ResId: deployment("keyward-manager")},
+			FieldPaths: []string{"spec.template.spec.containers.[name=manager].env.[name=KEYWARD_SIDECAR_IMAGE].value"},
+		}},
+	}}
 }
 
 // reference returns the name of an image: where it was pushed to, or as the archives have it.

@@ -11,10 +11,11 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"syscall"
 	"time"
+
+	"golang.org/x/mod/semver"
 
 	"github.com/keyward-dev/keyward/hack/release/sbom"
 )
@@ -24,6 +25,7 @@ const usage = `Usage: keyward-release COMMAND [FLAGS]; make images and make dist
 Commands:
   images   build the images into dist/images, and push them
   files    write the files of the images into dist/files, for the Dockerfile
+  chart    package the Helm chart into dist
   dist     build everything that is released into dist
 `
 
@@ -67,7 +69,7 @@ func run(ctx context.Context, args []string) error {
 	case "dist":
 		flags.StringVar(&push, "push", "", pushUsage)
 		flags.StringVar(&downloads, "downloads", downloads, "where the files will be, in a folder for each version")
-	case "files":
+	case "files", "chart":
 	default:
 		fmt.Fprint(os.Stderr, usage)
 		return fmt.Errorf("%q is no command", command)
@@ -84,17 +86,20 @@ func run(ctx context.Context, args []string) error {
 		return err
 	case "files":
 		return r.files(ctx)
+	case "chart":
+		return r.chart()
 	default:
 		return r.everything(ctx, push, downloads)
 	}
 }
 
-// tag is what may be a tag of an image.
-var tag = regexp.MustCompile(`^v[0-9][A-Za-z0-9_.-]{0,126}$`)
+// longest is how long a version may be, as the value of a label.
+const longest = 63
 
 func (r *release) complete(platforms string) (err error) {
-	if !tag.MatchString(r.version) {
-		return fmt.Errorf("-version: %q is not a version that images can have; write one such as v0.1.0", r.version)
+	// Helm and krew require a semantic version, images and labels that it has no part with a +, which is what Canonical omits.
+	if semver.Canonical(r.version) != r.version || r.version == "" || len(r.version) > longest {
+		return fmt.Errorf("-version: %q is not a version that charts and images can have; write one such as v0.1.0", r.version)
 	}
 	seconds, err := strconv.ParseInt(cmp.Or(os.Getenv("SOURCE_DATE_EPOCH"), "0"), 10, 64)
 	if err != nil {

@@ -3,45 +3,41 @@ package chart
 import (
 	"bytes"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 
+	"helm.sh/helm/v4/pkg/action"
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
 )
 
-func TestVersionNumber(t *testing.T) {
-	for version, want := range map[string]string{
-		"v0.1.0": "0.1.0", "v1.2.3-rc.1": "1.2.3-rc.1", "v0.1.0-3-g3e521d7": "0.1.0-3-g3e521d7", "3e521d7": "0.0.0-g3e521d7",
-		"0123456": "0.0.0-g0123456", "3e521d7-dirty": "0.0.0-g3e521d7-dirty", "unknown": "0.0.0-gunknown", "v0.1": "0.0.0-gv0.1",
-		"": "", "a/b": "", "v0.1.0+build": "", "a..b": "",
-	} {
-		got, err := versionNumber(version)
-		if got != want || (err != nil) != (want == "") {
-			t.Errorf("%q becomes %q, %v; not %q", version, got, err, want)
-		}
-	}
-}
-
-// TestPackage: the same commit makes the same package, byte by byte, and its images have the version of the build.
+// TestPackage: the package that make chart and make dist write is one that Helm accepts, its images have the version of the
+// build, and the same commit makes the same package, byte by byte.
 func TestPackage(t *testing.T) {
-	var packages [][]byte
-	for range 2 {
-		path, err := Package(chartDir, t.TempDir(), "v0.1.0", time.Unix(1_700_000_000, 0).UTC())
-		if err != nil {
+	var packages [2][]byte
+	for i := range packages {
+		dist := t.TempDir()
+		cmd := exec.CommandContext(t.Context(), "go", "run", ".", "chart", "-root", "../..", "-dist", dist, "-version", "v0.1.0")
+		cmd.Dir, cmd.Env = filepath.Join(root, "hack", "release"), append(os.Environ(), "SOURCE_DATE_EPOCH=1700000000")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		path := filepath.Join(dist, "keyward-0.1.0.tgz")
+		var err error
+		if packages[i], err = os.ReadFile(path); err != nil {
 			t.Fatal(err)
 		}
-		if filepath.Base(path) != "keyward-0.1.0.tgz" {
-			t.Errorf("it is called %s", path)
+		lint := action.NewLint()
+		lint.Strict = true
+		for _, problem := range lint.Run([]string{path}, nil).Errors {
+			t.Error(problem)
 		}
-		data, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		packages = append(packages, data)
 		c, err := loader.Load(path)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if c.Metadata.Version != "0.1.0" || c.Metadata.AppVersion != "v0.1.0" {
+			t.Errorf("its versions are %s and %s", c.Metadata.Version, c.Metadata.AppVersion)
 		}
 		manager := render(t, c, systemNamespace, nil).one(t, "Deployment", "keyward-manager")
 		containers, _ := manager.at("spec", "template", "spec", "containers").([]any)

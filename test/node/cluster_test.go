@@ -4,12 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	goruntime "runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -35,12 +33,14 @@ const (
 	patience = 3 * time.Minute
 )
 
-// images are what the cluster runs, each of one static program.
-var images = map[string]string{
-	"keyward/manager:latest":   "manager",
-	"keyward/validator:latest": "validator",
-	"keyward/content:latest":   "contentserver",
-	appImage:                   "app",
+// built are the images of this checkout, each of one static program.
+var built = map[string]string{"keyward/manager:latest": "manager", "keyward/validator:latest": "validator"}
+
+// around are the images of what is around Keyward.
+var around = map[string]string{
+	"keyward/content:latest": "contentserver",
+	"bakery/content:1.0.0":   "contentserver",
+	appImage:                 "app",
 }
 
 const appImage = "localhost/keyward-test/app:dev"
@@ -48,21 +48,25 @@ const appImage = "localhost/keyward-test/app:dev"
 // cluster is a running cluster with a node.
 type cluster struct {
 	dir    string
+	flags  []string // of devcluster up
 	up     *exec.Cmd
 	stderr bytes.Buffer
 
 	objects client.Client
 	core    kubernetes.Interface
+
+	loads []load // what is sent all the time
+	rows  []row  // what came of it
 }
 
-// startCluster starts a cluster with a node, which ends with the test. Its logs are shown if the test fails.
-func startCluster(t *testing.T) *cluster {
+// startCluster starts a cluster with a node, which ends with the test. Its data and logs are kept if the test fails.
+func startCluster(t *testing.T, flags ...string) *cluster {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "keyward-node-") //nolint:usetesting // it is kept if the test fails
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cluster{dir: dir}
+	c := &cluster{dir: dir, flags: flags}
 	t.Cleanup(func() {
 		c.stop(t)
 		if t.Failed() {
@@ -83,8 +87,9 @@ func (c *cluster) kubeconfig() string { return filepath.Join(c.dir, "kubeconfig"
 func (c *cluster) start(t *testing.T) {
 	t.Helper()
 	begin := time.Now()
-	c.up = exec.Command(bin("devcluster"), "up", "--node", "--data-dir", filepath.Join(c.dir, "data"), "--kubeconfig", c.kubeconfig(),
-		"--kubelet-sync", kubeletSync())
+	c.up = exec.Command(bin("devcluster"), append([]string{
+		"up", "--node", "--data-dir", filepath.Join(c.dir, "data"), "--kubeconfig", c.kubeconfig(),
+	}, c.flags...)...)
 	c.up.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	c.up.Stderr = &c.stderr
 	stdout, err := c.up.StdoutPipe()
@@ -137,51 +142,18 @@ func (c *cluster) stop(t *testing.T) {
 	c.up = nil
 }
 
-// load gives the node its images. With KEYWARD_NODE_DIST, those of the products are the released ones in that directory.
-func (c *cluster) load(t *testing.T) {
+// load gives the node images: archives, or of static programs.
+func (c *cluster) load(t *testing.T, archives []string, programs ...map[string]string) {
 	t.Helper()
-	args := []string{"load", "--data-dir", filepath.Join(c.dir, "data")}
-	dist := os.Getenv("KEYWARD_NODE_DIST")
-	if dist != "" {
-		args = append(args, released(t, dist)...)
-	}
-	for image, program := range images {
-		if dist == "" || !strings.HasPrefix(image, "keyward/") || program == "contentserver" {
+	args := append([]string{"load", "--data-dir", filepath.Join(c.dir, "data")}, archives...)
+	for _, images := range programs {
+		for image, program := range images {
 			args = append(args, image+"="+bin("static", program))
 		}
 	}
 	if out, err := exec.CommandContext(t.Context(), bin("devcluster"), args...).CombinedOutput(); err != nil {
 		t.Fatalf("devcluster load: %v: %s", err, out)
 	}
-}
-
-// released returns the archives of images that were built for this machine.
-func released(t *testing.T, dist string) []string {
-	t.Helper()
-	data, err := os.ReadFile(filepath.Join(dist, "images.json"))
-	if err != nil {
-		t.Fatalf("%v: make images writes it", err)
-	}
-	var list struct {
-		Images []struct {
-			Platforms []struct{ Platform, Archive string }
-		}
-	}
-	if err := json.Unmarshal(data, &list); err != nil {
-		t.Fatal(err)
-	}
-	var archives []string
-	for _, image := range list.Images {
-		for _, platform := range image.Platforms {
-			if platform.Platform == "linux/"+goruntime.GOARCH {
-				archives = append(archives, filepath.Join(dist, platform.Archive))
-			}
-		}
-	}
-	if len(archives) < 2 {
-		t.Fatalf("%s has %d images for linux/%s", dist, len(archives), goruntime.GOARCH)
-	}
-	return archives
 }
 
 // kubectl runs the cluster's kubectl and returns its output.
@@ -203,18 +175,24 @@ func (c *cluster) mustKubectl(t *testing.T, args ...string) string {
 	return out
 }
 
-// apply applies YAML. A manager that has just become ready is not yet behind its Service: kube-proxy refuses connections to a
-// Service without endpoints, and needs a second for new ones.
+// apply applies YAML.
 func (c *cluster) apply(t *testing.T, yaml string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "objects.yaml")
 	if err := os.WriteFile(path, []byte(yaml), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	c.applied(t, "-f", path)
+}
+
+// applied applies files. A manager that has just become ready is not yet behind its Service: kube-proxy refuses connections to a
+// Service without endpoints, and needs a second for new ones.
+func (c *cluster) applied(t *testing.T, files ...string) {
+	t.Helper()
 	await(t, "the webhooks", func(ctx context.Context) error {
-		_, err := c.kubectl(ctx, "apply", "--server-side", "-f", path)
+		_, err := c.kubectl(ctx, append([]string{"apply", "--server-side"}, files...)...)
 		if err != nil && !strings.Contains(err.Error(), "failed calling webhook") {
-			t.Fatal(err)
+			t.Fatal(err) // waiting does not help
 		}
 		return err
 	})

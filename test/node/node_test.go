@@ -21,29 +21,43 @@ var (
 	managerLabels   = client.MatchingLabels{"app.kubernetes.io/component": "manager"}
 	validatorLabels = client.MatchingLabels{"app.kubernetes.io/component": "validator"}
 	contentLabels   = client.MatchingLabels{"app.kubernetes.io/name": "content"}
+	sidecarLabels   = client.MatchingLabels{"app": "content"}
 )
 
 // TestNode is a single test, because starting a cluster and installing Keyward takes most of the time.
 func TestNode(t *testing.T) {
-	c := startCluster(t)
+	c := startCluster(t, "--kubelet-sync", kubeletSync())
 	c.install(t)
 	t.Run("Pod Security is enforced", c.testPodSecurity)
 	t.Run("a rotated key reaches a Pod", c.testRotation)
 	t.Run("validators roll", func(t *testing.T) {
-		c.underLoad(t, func() { c.restart(t, "keyward-validator") })
+		c.underLoad(t, "both validation servers are replaced", func() { c.restart(t, systemNamespace, "keyward-validator") })
 	})
-	t.Run("managers roll", func(t *testing.T) {
-		c.underLoad(t, func() { c.restart(t, "keyward-manager") })
-		c.newKey(t, "after-rollout")
+	t.Run("Pods with sidecars roll", func(t *testing.T) {
+		c.underLoad(t, "both Pods with sidecars are replaced", func() { c.restart(t, sidecarNamespace, "content") })
 	})
+	t.Run("managers roll", c.testManagers)
+	t.Run("the authority is renewed", c.testAuthority)
 	t.Run("everything but the load is evicted", c.testDrain)
 	t.Run("a Job with a sidecar ends", c.testSidecarJob)
+	t.Run("a Job with a sidecar by a label ends", c.testInjectedJob)
 	t.Run("validators start from their snapshots when the node restarts", c.testNodeRestart)
+	writeTable(t, c.rows)
+}
+
+// testManagers replaces the managers by such that renew an authority as soon as kubelets have the next one.
+func (c *cluster) testManagers(t *testing.T) {
+	c.underLoad(t, "both managers are replaced", func() {
+		c.mustKubectl(t, "-n", systemNamespace, "patch", "deployment", "keyward-manager", "--type=json", "-p",
+			`[{"op": "add", "path": "/spec/template/spec/containers/0/args/-", "value": "--authority-overlap=`+authorityOverlap(t).String()+`"}]`)
+		c.replaced(t, systemNamespace, "keyward-manager")
+	})
+	c.newKey(t, "after-rollout")
 }
 
 // testPodSecurity shows that the level that the shipped Pods keep to is enforced, not just labelled.
 func (c *cluster) testPodSecurity(t *testing.T) {
-	for _, namespace := range []string{systemNamespace, contentNamespace, tenantNamespace} {
+	for _, namespace := range []string{systemNamespace, contentNamespace, tenantNamespace, sidecarNamespace} {
 		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "careless"}}
 		pod.Spec.Containers = []corev1.Container{{Name: "app", Image: appImage}}
 		err := c.objects.Create(t.Context(), pod)
@@ -55,11 +69,12 @@ func (c *cluster) testPodSecurity(t *testing.T) {
 
 // testRotation waits until the app in the Pod uses the new version of its key.
 func (c *cluster) testRotation(t *testing.T) {
-	before, err := c.report(t.Context())
+	sending := c.loads[0]
+	before, err := sending.report(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.underLoad(t, func() {
+	c.underLoad(t, "a key is rotated, until the Pod that mounts it uses the new version", func() {
 		c.mustKubectl(t, "-n", tenantNamespace, "patch", "apikey", sampleKey, "--type=merge", "-p",
 			`{"spec":{"rotation":{"trigger":"`+time.Now().Format(time.RFC3339Nano)+`"}}}`)
 		await(t, "the new version in its Secret", func(ctx context.Context) error {
@@ -74,7 +89,7 @@ func (c *cluster) testRotation(t *testing.T) {
 		})
 		written := time.Now()
 		await(t, "the new version in the Pod", func(ctx context.Context) error {
-			now, err := c.report(ctx)
+			now, err := sending.report(ctx)
 			if err == nil && now.Keys == before.Keys {
 				err = errors.New("it uses the earlier version")
 			}
@@ -84,10 +99,10 @@ func (c *cluster) testRotation(t *testing.T) {
 	})
 }
 
-func (c *cluster) restart(t *testing.T, deployment string) {
+func (c *cluster) restart(t *testing.T, namespace, deployment string) {
 	t.Helper()
-	c.mustKubectl(t, "-n", systemNamespace, "rollout", "restart", "deployment/"+deployment)
-	c.replaced(t, systemNamespace, deployment)
+	c.mustKubectl(t, "-n", namespace, "rollout", "restart", "deployment/"+deployment)
+	c.replaced(t, namespace, deployment)
 }
 
 // newKey creates an ApiKey, which needs a manager that leads and validators that acknowledge.
@@ -105,11 +120,11 @@ spec: {groupRef: {name: acme}, projects: [product], expiresAfter: 1h}
 // testDrain evicts all Pods of Keyward and of the content service, as kubectl drain does: as soon as their budgets allow it.
 func (c *cluster) testDrain(t *testing.T) {
 	var refused int
-	c.underLoad(t, func() {
+	c.underLoad(t, "everything but the load is evicted, as `kubectl drain` does", func() {
 		for _, group := range []struct {
 			namespace string
 			labels    client.MatchingLabels
-		}{{systemNamespace, validatorLabels}, {systemNamespace, managerLabels}, {contentNamespace, contentLabels}} {
+		}{{systemNamespace, validatorLabels}, {systemNamespace, managerLabels}, {contentNamespace, contentLabels}, {sidecarNamespace, sidecarLabels}} {
 			pods, err := c.pods(t.Context(), group.namespace, group.labels)
 			if err != nil {
 				t.Fatal(err)
@@ -129,7 +144,7 @@ func (c *cluster) testDrain(t *testing.T) {
 			}
 		}
 		for _, deployment := range [][2]string{
-			{systemNamespace, "keyward-validator"}, {systemNamespace, "keyward-manager"}, {contentNamespace, "content"},
+			{systemNamespace, "keyward-validator"}, {systemNamespace, "keyward-manager"}, {contentNamespace, "content"}, {sidecarNamespace, "content"},
 		} {
 			c.replaced(t, deployment[0], deployment[1])
 		}
@@ -172,14 +187,16 @@ func (c *cluster) testNodeRestart(t *testing.T) {
 		}
 		return nil
 	})
-	await(t, "the load", func(ctx context.Context) error {
-		report, err := c.report(ctx)
-		if err == nil && report.LongestMillis == 0 {
-			err = errors.New("no two allowed responses yet")
-		}
-		return err
-	})
-	c.underLoad(t, func() {})
+	for _, l := range c.loads {
+		await(t, "the load in "+l.namespace, func(ctx context.Context) error {
+			report, err := l.report(ctx)
+			if err == nil && report.LongestMillis == 0 {
+				err = errors.New("no two allowed responses yet")
+			}
+			return err
+		})
+	}
+	c.underLoad(t, "there is no manager, and the node has restarted", func() {})
 	if pods, err := c.pods(t.Context(), systemNamespace, managerLabels); err != nil || len(pods) > 0 {
 		t.Errorf("a manager was there: %v %v", pods, err)
 	}

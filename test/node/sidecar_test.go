@@ -21,21 +21,63 @@ func (c *cluster) testSidecarJob(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.apply(t, sidecarJobYAML)
-	c.mustKubectl(t, "-n", tenantNamespace, "wait", "job/report", "--for=condition=Complete", "--timeout", patience.String())
+	c.completes(t, tenantNamespace, "report")
+}
+
+// testInjectedJob is the same with the sidecar that the label adds, in front of the Job's own container.
+func (c *cluster) testInjectedJob(t *testing.T) {
+	c.apply(t, injectedJobYAML)
+	c.completes(t, sidecarNamespace, "bake")
+}
+
+// completes waits for a Job that has a sidecar, and expects that both ended well.
+func (c *cluster) completes(t *testing.T, namespace, job string) {
+	t.Helper()
+	c.mustKubectl(t, "-n", namespace, "wait", "job/"+job, "--for=condition=Complete", "--timeout", patience.String())
 	var pods corev1.PodList
-	err := c.objects.List(t.Context(), &pods, client.InNamespace(tenantNamespace), client.MatchingLabels{"job-name": "report"})
+	err := c.objects.List(t.Context(), &pods, client.InNamespace(namespace), client.MatchingLabels{"job-name": job})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(pods.Items) != 1 || pods.Items[0].Status.Phase != corev1.PodSucceeded {
 		t.Fatalf("the Job took %d Pods: %+v", len(pods.Items), pods.Items)
 	}
-	for _, status := range pods.Items[0].Status.InitContainerStatuses {
+	sidecars := pods.Items[0].Status.InitContainerStatuses
+	if len(sidecars) != 1 {
+		t.Errorf("there are %d sidecars", len(sidecars))
+	}
+	for _, status := range sidecars {
 		if ended := status.State.Terminated; ended == nil || ended.ExitCode != 0 {
 			t.Errorf("the sidecar did not end well: %+v", status.State)
 		}
 	}
 }
+
+const injectedJobYAML = `
+apiVersion: batch/v1
+kind: Job
+metadata: {name: bake, namespace: ` + sidecarNamespace + `}
+spec:
+  backoffLimit: 0
+  template:
+    metadata:
+      labels: {keyward.dev/inject: validator}
+      annotations: {keyward.dev/group: bakery}
+    spec:
+      restartPolicy: Never
+      serviceAccountName: content
+      automountServiceAccountToken: false
+      securityContext: {runAsNonRoot: true, runAsUser: 65532, runAsGroup: 65532, fsGroup: 65532, seccompProfile: {type: RuntimeDefault}}
+      containers:
+        - name: bake
+          image: ` + appImage + `
+          imagePullPolicy: Never
+          args: [both, "http://127.0.0.1:28080/", /var/run/keyward-key/api-key]
+          ports: [{name: http, containerPort: 8080}]
+          securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}
+          volumeMounts: [{name: key, mountPath: /var/run/keyward-key, readOnly: true}]
+      volumes: [{name: key, secret: {secretName: ` + sidecarKey + `}}]
+`
 
 const sidecarJobYAML = `
 apiVersion: v1

@@ -34,7 +34,9 @@ func run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
+	ok := func(http.ResponseWriter, *http.Request) {}
+	mux.HandleFunc("GET /healthz", ok)
+	mux.HandleFunc("GET /{$}", ok) // for probes that name no path
 	mux.Handle("/", content.Handler(slog.New(slog.NewTextHandler(os.Stdout, nil))))
 	server := &http.Server{Addr: address, Handler: mux, ReadHeaderTimeout: time.Minute}
 	done := make(chan error, 1)

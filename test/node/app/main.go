@@ -2,6 +2,7 @@
 //
 //	app load URL KEYFILE    sends requests until it is stopped, and serves what became of them
 //	app job URL KEYFILE     sends one request and fails if it is not allowed
+//	app both URL KEYFILE    is also the content server behind the sidecar that the request goes to
 package main
 
 import (
@@ -16,7 +17,7 @@ import (
 
 func main() {
 	if len(os.Args) != 4 {
-		fmt.Fprintln(os.Stderr, "usage: app load|job URL KEYFILE")
+		fmt.Fprintln(os.Stderr, "usage: app load|job|both URL KEYFILE")
 		os.Exit(2)
 	}
 	if err := run(os.Args[1], &client{url: os.Args[2], keyFile: os.Args[3]}); err != nil {
@@ -33,6 +34,8 @@ func run(command string, app *client) error {
 		return load(ctx, app)
 	case "job":
 		return job(ctx, app)
+	case "both":
+		return both(ctx, app)
 	}
 	return fmt.Errorf("unknown command %q", command)
 }
@@ -44,4 +47,32 @@ func job(ctx context.Context, app *client) error {
 		return fmt.Errorf("the request was not allowed: %s", result)
 	}
 	return nil
+}
+
+const (
+	contentAddress = ":8080"
+	// The sidecar responds with 503 until it has received its Group, which is within seconds.
+	retryInterval = 100 * time.Millisecond
+	retries       = 600
+)
+
+func both(ctx context.Context, app *client) error {
+	served := make(chan error, 1)
+	content := &http.Server{Addr: contentAddress, ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(
+		func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("report\n")) })}
+	go func() { served <- content.ListenAndServe() }()
+	defer func() { _ = content.Close() }()
+	for range retries {
+		if response := app.send(ctx, http.DefaultClient); response.status != http.StatusServiceUnavailable && response.status != 0 {
+			break
+		}
+		select {
+		case <-time.After(retryInterval):
+		case err := <-served:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return job(ctx, app)
 }

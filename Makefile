@@ -88,6 +88,10 @@ bin/keyward-release: $(shell find hack/release -name '*.go' ! -name '*_test.go')
 
 ##@ Develop
 
+.PHONY: docs
+docs: bin/hugo ## Build the site of the documentation into dist/docs, and check its links
+	@go run ./hack/site -hugo bin/hugo -into dist/docs
+
 # Caches are shared and must not be changed: client-go panics if they are.
 test e2e: export KUBE_CACHE_MUTATION_DETECTOR := true
 
@@ -99,6 +103,7 @@ test: bin/devcluster ## Run all tests, as CI does
 	cd hack/devcluster && go test ./...
 	@$(MAKE) --no-print-directory test-chart
 	cd hack/release && go test ./...
+	@$(MAKE) --no-print-directory docs
 	@$(MAKE) --no-print-directory e2e
 
 # Separate from other tests, because they measure time; and never cached, because they depend on more than Go code. Most of
@@ -252,6 +257,7 @@ $(eval $(call tool,protoc-gen-go-grpc,generate,google.golang.org/grpc/cmd/protoc
 $(eval $(call tool,buf,buf,github.com/bufbuild/buf/cmd/buf))
 $(eval $(call tool,golangci-lint,lint,.))
 $(eval $(call tool,dashboards,dashboards,.))
+$(eval $(call tool,hugo,site,github.com/gohugoio/hugo))
 $(eval $(call tool,govulncheck,vuln,golang.org/x/vuln/cmd/govulncheck))
 # For the tests of config/gateways/traefik, which are skipped without it: compiling it takes six CPU minutes, once.
 $(eval $(call tool,traefik,traefik,github.com/traefik/traefik/v3/cmd/traefik))

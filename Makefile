@@ -129,7 +129,7 @@ chart: ## Lint the chart, and package it into dist/ with the version of this bui
 # Separate from other tests, because they need Linux, root and containerd (hack/install-node.sh); without them they are skipped.
 # The cluster and the tests are never cached, because they depend on more than Go code.
 .PHONY: test-node
-test-node: bin/devcluster bin/node/devcluster-node static ## Run the tests on a real node: Pods, probes, rollouts, evictions, a restart
+test-node: bin/devcluster bin/node/devcluster-node bin/helm build static ## Run the tests on a real node: Pods, probes, rollouts, evictions, a restart
 	cd hack/devcluster && KEYWARD_NODE=1 go test -count=1 -timeout 10m -v -run '^TestNode' ./cluster
 	KEYWARD_NODE=1 go test -count=1 -timeout 20m -v ./test/node
 
@@ -257,6 +257,10 @@ $(eval $(call tool,protoc-gen-go-grpc,generate,google.golang.org/grpc/cmd/protoc
 $(eval $(call tool,buf,buf,github.com/bufbuild/buf/cmd/buf))
 $(eval $(call tool,golangci-lint,lint,.))
 $(eval $(call tool,dashboards,dashboards,.))
+# For those who follow docs/how-to: of the version that the chart's tests use.
+bin/helm: test/chart/go.mod test/chart/go.sum
+	@go run ./hack/build -C test/chart -name helm -ldflags '-s -w' bin/helm=helm.sh/helm/v4/cmd/helm
+
 $(eval $(call tool,hugo,site,github.com/gohugoio/hugo))
 $(eval $(call tool,govulncheck,vuln,golang.org/x/vuln/cmd/govulncheck))
 # For the tests of config/gateways/traefik, which are skipped without it: compiling it takes six CPU minutes, once.

@@ -97,6 +97,10 @@ bin/keyward-release: $(shell find hack/release -name '*.go' ! -name '*_test.go')
 
 ##@ Develop
 
+.PHONY: docs
+docs: bin/hugo ## Build the site of the documentation into dist/docs, and check its links
+	@go run ./hack/site -hugo bin/hugo -into dist/docs
+
 # Caches are shared and must not be changed: client-go panics if they are.
 test e2e: export KUBE_CACHE_MUTATION_DETECTOR := true
 # make lint vets everything, tests included. go test would vet it again, and all dependencies before it, with and without -race.
@@ -110,6 +114,7 @@ test: bin/devcluster ## Run all tests, as CI does
 	cd hack/devcluster && go test ./...
 	@$(MAKE) --no-print-directory test-chart
 	cd hack/release && go test ./...
+	@$(MAKE) --no-print-directory docs
 	@$(MAKE) --no-print-directory e2e
 
 # Separate from other tests, because they measure time; and never cached, because they depend on more than Go code. Most of
@@ -129,7 +134,7 @@ test-chart: bin/devcluster ## Test the chart: renderings, and its life on a real
 # Separate from other tests, because they need Linux, root and containerd (hack/install-node.sh); without them they are skipped.
 # The cluster and the tests are never cached, because they depend on more than Go code.
 .PHONY: test-node
-test-node: bin/devcluster bin/node/devcluster-node static ## Run the tests on a real node: Pods, probes, rollouts, evictions, a restart; UPDATE=1 writes what it measured into docs/performance.md
+test-node: bin/devcluster bin/node/devcluster-node bin/helm build static ## Run the tests on a real node: Pods, probes, rollouts, evictions, a restart; UPDATE=1 writes what it measured into docs/performance.md
 	cd hack/devcluster && KEYWARD_NODE=1 go test -count=1 -timeout 10m -v -run '^TestNode' ./cluster
 	KEYWARD_NODE=1 go test -count=1 -timeout 20m -v -run '^TestNode$$' ./test/node $(if $(UPDATE),-update)
 
@@ -259,11 +264,12 @@ $(eval $(call tool,golangci-lint,lint,.))
 $(eval $(call tool,dashboards,dashboards,.))
 $(eval $(call tool,kubectl-krew,krew,sigs.k8s.io/krew/cmd/krew))
 $(eval $(call tool,validate-krew-manifest,krew,sigs.k8s.io/krew/cmd/validate-krew-manifest))
-$(eval $(call tool,govulncheck,vuln,golang.org/x/vuln/cmd/govulncheck))
-# For the tests of config/gateways/traefik, which are skipped without it: compiling it takes six CPU minutes, once.
-$(eval $(call tool,traefik,traefik,github.com/traefik/traefik/v3/cmd/traefik))
-
 # Helm itself, out of the module that tests the chart, so that most of it is compiled once.
 bin/helm: test/chart/go.mod test/chart/go.sum
 	@go run ./hack/build -C test/chart -name helm -ldflags '-s -w' bin/helm=helm.sh/helm/v4/cmd/helm
 	@touch $@
+
+$(eval $(call tool,hugo,site,github.com/gohugoio/hugo))
+$(eval $(call tool,govulncheck,vuln,golang.org/x/vuln/cmd/govulncheck))
+# For the tests of config/gateways/traefik, which are skipped without it: compiling it takes six CPU minutes, once.
+$(eval $(call tool,traefik,traefik,github.com/traefik/traefik/v3/cmd/traefik))

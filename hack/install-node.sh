@@ -15,6 +15,7 @@ need nft nftables
 need iptables iptables
 need conntrack conntrack
 need ethtool ethtool
+need jq jq
 if [ ! -e /usr/lib/cni/ptp ] && [ ! -e /opt/cni/bin/ptp ]; then
 	missing+=("network plug-ins") packages+=(containernetworking-plugins)
 fi

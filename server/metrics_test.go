@@ -14,9 +14,9 @@ import (
 	"github.com/keyward-dev/keyward/test/fakemanager"
 )
 
-// TestMetricsAreDocumented: docs/operations.md has a row for each metric of the validator, with its labels, and no other.
+// TestMetricsAreDocumented: docs/reference/metrics.md has a row for each metric of the validator, with its labels, and no other.
 func TestMetricsAreDocumented(t *testing.T) {
-	page, err := os.ReadFile("../docs/operations.md")
+	page, err := os.ReadFile("../docs/reference/metrics.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,15 +42,15 @@ func TestMetricsAreDocumented(t *testing.T) {
 		}
 		names = append(names, name[1])
 		if !slices.Contains(documented, name[1]) {
-			t.Errorf("%s has no row in docs/operations.md", name[1])
+			t.Errorf("%s has no row in docs/reference/metrics.md", name[1])
 		}
 		if got := labelsOf(desc); got != labels[name[1]] {
-			t.Errorf("%s has the labels {%s}, docs/operations.md has {%s}", name[1], got, labels[name[1]])
+			t.Errorf("%s has the labels {%s}, docs/reference/metrics.md has {%s}", name[1], got, labels[name[1]])
 		}
 	}
 	for _, name := range documented {
 		if !slices.Contains(names, name) {
-			t.Errorf("docs/operations.md has a row for %s, which there is not", name)
+			t.Errorf("docs/reference/metrics.md has a row for %s, which there is not", name)
 		}
 	}
 	if problems, err := testutil.GatherAndLint(s.registry, names...); err != nil || len(problems) > 0 {

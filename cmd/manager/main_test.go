@@ -11,10 +11,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 )
 
-// TestMetricsAreDocumented: docs/operations.md has a row for each metric of the manager, and no
+// TestMetricsAreDocumented: docs/reference/metrics.md has a row for each metric of the manager, and no
 // other.
 func TestMetricsAreDocumented(t *testing.T) {
-	page, err := os.ReadFile("../../docs/operations.md")
+	page, err := os.ReadFile("../../docs/reference/metrics.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,12 +27,12 @@ func TestMetricsAreDocumented(t *testing.T) {
 	names := registered(t)
 	for _, name := range names {
 		if !documented[name] {
-			t.Errorf("%s has no row in docs/operations.md", name)
+			t.Errorf("%s has no row in docs/reference/metrics.md", name)
 		}
 	}
 	for name := range documented {
 		if !slices.Contains(names, name) {
-			t.Errorf("docs/operations.md has a row for %s, which there is not", name)
+			t.Errorf("docs/reference/metrics.md has a row for %s, which there is not", name)
 		}
 	}
 	if problems, err := testutil.GatherAndLint(metrics.Registry, names...); err != nil || len(problems) > 0 {

@@ -40,7 +40,7 @@ type Policy struct {
 	Overlap time.Duration
 }
 
-// DefaultPolicy has the lifetimes of docs/operations.md.
+// DefaultPolicy has the lifetimes of docs/certificates.md.
 func DefaultPolicy(overlap time.Duration) Policy {
 	const day = 24 * time.Hour
 	return Policy{Authority: 3650 * day, Serving: 365 * day, RenewAuthority: 365 * day, RenewServing: 90 * day, Overlap: overlap}

@@ -88,7 +88,7 @@ var _ = Describe("The requests of an ApiKey", func() {
 })
 
 var _ = Describe("The usage of many Groups", func() {
-	// With KEYWARD_GROUPS=10000 it is the case that docs/operations.md describes.
+	// With KEYWARD_GROUPS=10000 it is the case that docs/usage.md describes.
 	It("costs the API server no more than 50 writes a second", func(ctx SpecContext) {
 		const seconds = 5
 		count, err := strconv.Atoi(cmp.Or(os.Getenv("KEYWARD_GROUPS"), "400"))

@@ -10,14 +10,14 @@ import (
 )
 
 const (
-	pagePath   = "../../docs/operations.md"
+	pagePath   = "../../docs/reference/validator-flags.md"
 	tableBegin = "<!-- what follows is written by: go test ./server/options -run TestFlagsAreDocumented -update -->\n"
 	tableEnd   = "<!-- end of what is written by the test -->\n"
 )
 
-var update = flag.Bool("update", false, "write the flags into docs/operations.md")
+var update = flag.Bool("update", false, "write the flags into docs/reference/validator-flags.md")
 
-// TestFlagsAreDocumented holds the table in docs/operations.md to the usage. With -update it writes the table.
+// TestFlagsAreDocumented holds the table in docs/reference/validator-flags.md to the usage. With -update it writes the table.
 func TestFlagsAreDocumented(t *testing.T) {
 	var usage strings.Builder
 	if _, err := Parse([]string{"--help"}, "the host's name", &usage); !errors.Is(err, flag.ErrHelp) {

@@ -83,7 +83,7 @@ func (b *built) reaches(t *testing.T, from source, to *appsv1.Deployment, port i
 	return !isolated
 }
 
-// TestWhoReachesWhat holds the table of docs/operations.md, port by port.
+// TestWhoReachesWhat holds the table of docs/reference/ports.md, port by port.
 func TestWhoReachesWhat(t *testing.T) {
 	b := build(t, "default")
 	labelled := func(name string) map[string]string { return map[string]string{"network.keyward.dev/" + name: "true"} }

@@ -36,8 +36,8 @@ func TestRedisURL(t *testing.T) {
 	}
 }
 
-// TestRedisIsAway: without Redis an attempt fails soon, and when it is back, the next one succeeds: no connection of before is used.
-func TestRedisIsAway(t *testing.T) {
+// TestRedisIsDisconnected: without Redis an attempt fails soon, and when it is back, the next one succeeds: no connection of before is used.
+func TestRedisIsDisconnected(t *testing.T) {
 	program, err := exec.LookPath("redis-server")
 	if err != nil {
 		t.Skip("redis-server is not installed; see hack/install-gateways.sh")

@@ -127,6 +127,8 @@ const (
 	ReasonUnclaimed = "Unclaimed"
 	// ReasonRestarted: the workloads of secret.restart were rolled.
 	ReasonRestarted = "Restarted"
+	// ReasonDefaultKeyRefused: the default key of the Group cannot be created; the message says why.
+	ReasonDefaultKeyRefused = "DefaultKeyRefused"
 	// ReasonMinted: a new version replaces one whose text was lost, or that a restored ApiKey came without.
 	ReasonMinted = "Minted"
 	// ReasonDelivered: the version is in its Secret.

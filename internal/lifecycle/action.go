@@ -169,7 +169,7 @@ func (p *planner) due(active *v1alpha1.KeyVersion) v1alpha1.VersionCause {
 	if trigger != "" && p.out.Versions[len(p.out.Versions)-1].Trigger != trigger {
 		return v1alpha1.CauseTriggered
 	}
-	if at := p.rotation.RotatesAt(p.in.Key, active); !at.IsZero() && !p.now.Before(at) {
+	if at, _ := p.rotation.Next(p.in.Key, active, p.now); !at.IsZero() && !p.now.Before(at) {
 		return v1alpha1.CauseScheduled
 	}
 	return ""

@@ -208,8 +208,15 @@ func (r *Reconciler) keep(ctx context.Context, key *v1alpha1.ApiKey, found *fact
 	if err := r.writeSecret(ctx, key, found, version, func() string { return text }); err != nil {
 		return outcome, err
 	}
+	if outcome.Notify {
+		if err := r.notify(ctx, key, found, &outcome); err != nil {
+			return outcome, err
+		}
+	}
 	if outcome.Restart {
-		return r.restart(ctx, key, found, outcome)
+		if err := r.restart(ctx, key, found, &outcome); err != nil {
+			return outcome, err
+		}
 	}
 	return outcome, nil
 }

@@ -19,6 +19,7 @@ import (
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	ctrlcache "sigs.k8s.io/controller-runtime/pkg/cache"
@@ -50,7 +51,7 @@ import (
 
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=keyward-system,resources=leases,verbs=create
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=keyward-system,resources=leases,verbs=get;update,resourceNames=keyward-manager
-// +kubebuilder:rbac:groups=events.k8s.io,namespace=keyward-system,resources=events,verbs=create;patch
+// +kubebuilder:rbac:groups="";events.k8s.io,namespace=keyward-system,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups=authentication.k8s.io,resources=tokenreviews,verbs=create
 // +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
 
@@ -118,7 +119,8 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 	}
 	config = rest.CopyConfig(config)
 	config.QPS = -1 // the priority and fairness of the API server limits the manager, as any client
-	lock, err := leaseLock(config, options)
+	leaderEvents := &leaseEvents{}
+	lock, err := leaseLock(config, options, leaderEvents)
 	if err != nil {
 		return nil, err
 	}
@@ -142,6 +144,7 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 	if err != nil {
 		return nil, fmt.Errorf("making the manager: %w", err)
 	}
+	leaderEvents.recorder = mgr.GetEventRecorder(eventSource)
 	if err := cache.RegisterIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
 		return nil, err
 	}
@@ -156,10 +159,10 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 	hub.TraceTo(options.Traces)
 	seals := &seal.Keeper{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: options.Namespace, Random: rand.Reader}
 	imported := &publish.Imported{}
-	if err := addControllers(mgr, hub, tracker, seals, options); err != nil {
+	if err := addControllers(ctx, mgr, hub, tracker, seals, options); err != nil {
 		return nil, err
 	}
-	aggregator, err := addUsage(mgr, options)
+	aggregator, err := addUsage(ctx, mgr, options)
 	if err != nil {
 		return nil, err
 	}
@@ -193,7 +196,14 @@ func CacheOptions() ctrlcache.Options {
 	}
 }
 
-func addControllers(mgr ctrl.Manager, hub *publish.Hub, tracker *usage.Tracker, seals *seal.Keeper, options Options) error {
+// eventRecorder returns the recorder of all controllers.
+func eventRecorder(ctx context.Context, mgr ctrl.Manager) events.EventRecorder {
+	return conditions.Clipped(conditions.ForLiving(mgr.GetEventRecorder(eventSource), func(namespace string) bool {
+		return cache.Terminating(ctx, mgr.GetClient(), namespace)
+	}))
+}
+
+func addControllers(ctx context.Context, mgr ctrl.Manager, hub *publish.Hub, tracker *usage.Tracker, seals *seal.Keeper, options Options) error {
 	memory := &revoked.Memory{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: options.Namespace, Clock: clock.RealClock{}}
 	keyMetrics := &apikey.KeyMetrics{Reader: mgr.GetCache(), Clock: clock.RealClock{}, Keys: options.MetricsKeys}
 	for _, runnable := range []manager.Runnable{seals, memory, keyMetrics} {
@@ -201,7 +211,7 @@ func addControllers(mgr ctrl.Manager, hub *publish.Hub, tracker *usage.Tracker, 
 			return fmt.Errorf("adding the manager's secret, memory and metrics: %w", err)
 		}
 	}
-	recorder := conditions.Clipped(mgr.GetEventRecorder("keyward"))
+	recorder := eventRecorder(ctx, mgr)
 	reconcilers := []interface{ Setup(mgr ctrl.Manager) error }{
 		&apikey.Reconciler{
 			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Hub: hub, Usage: tracker, Seals: seals, Memory: memory,
@@ -221,11 +231,11 @@ func addControllers(mgr ctrl.Manager, hub *publish.Hub, tracker *usage.Tracker, 
 }
 
 // addUsage adds the aggregator of usage, which leases quotas.
-func addUsage(mgr ctrl.Manager, options Options) (*quota.Aggregator, error) {
+func addUsage(ctx context.Context, mgr ctrl.Manager, options Options) (*quota.Aggregator, error) {
 	status := &store.Status{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(),
 		Describe: func(group *v1alpha1.Group) { quota.Describe(group, clock.RealClock{}.Now()) },
-		Wrote:    quota.Announce(conditions.Clipped(mgr.GetEventRecorder("keyward"))),
+		Wrote:    quota.Announce(eventRecorder(ctx, mgr)),
 	}
 	config := quota.Config{
 		Store: status, Clock: clock.RealClock{}, Log: ctrl.Log.WithName("usage"), Writes: store.StatusWrites,

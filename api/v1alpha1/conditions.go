@@ -20,6 +20,9 @@ const (
 	ConditionExpiringSoon = "ExpiringSoon"
 	// ConditionCutoverPending: a version whose overlap is about to end is still used.
 	ConditionCutoverPending = "CutoverPending"
+	// ConditionSecretContested: something else keeps overwriting or deleting the key in its Secret; the message names its
+	// field manager. Replacements wait longer each time. It ends 10 minutes after the last loss.
+	ConditionSecretContested = "SecretContested"
 	// ConditionTierResolved: the catalogue has the tier that the Group names; absent where it names none.
 	ConditionTierResolved = "TierResolved"
 	// ConditionQuotaLow: 80 % of a monthly quota are used; absent where the Group has no quota.
@@ -103,6 +106,10 @@ const (
 	ReasonTextRevoked = "TextRevoked"
 	// ReasonRestartRefused: a workload of secret.restart cannot be rolled.
 	ReasonRestartRefused = "RestartRefused"
+	// ReasonNotifyRefused: an object of secret.notify cannot be notified.
+	ReasonNotifyRefused = "NotifyRefused"
+	// ReasonKeyLost: the key was lost from its Secret three times in a row; the message says to what.
+	ReasonKeyLost = "KeyLost"
 
 	// ReasonCreated: a default key is created with its Group.
 	ReasonCreated = "Created"
@@ -127,6 +134,10 @@ const (
 	ReasonUnclaimed = "Unclaimed"
 	// ReasonRestarted: the workloads of secret.restart were rolled.
 	ReasonRestarted = "Restarted"
+	// ReasonNotified: the objects of secret.notify were notified.
+	ReasonNotified = "Notified"
+	// ReasonDefaultKeyRefused: the default key of the Group cannot be created; the message says why.
+	ReasonDefaultKeyRefused = "DefaultKeyRefused"
 	// ReasonMinted: a new version replaces one whose text was lost, or that a restored ApiKey came without.
 	ReasonMinted = "Minted"
 	// ReasonDelivered: the version is in its Secret.

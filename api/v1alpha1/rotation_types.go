@@ -1,6 +1,8 @@
 package v1alpha1
 
 // Rotation is when a new version of a key is minted, and how long its predecessor stays.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.every) || !has(self.window) && !has(self.jitter)",message="window and jitter are about scheduled rotations; set every, or remove them",fieldPath=".every"
 type Rotation struct {
 	// every is the age at which a version is replaced, at least 1m, such as 60d; default:
 	// never. A version that expires earlier is replaced earlier, so that the overlap ends
@@ -8,6 +10,21 @@ type Rotation struct {
 	//
 	// +optional
 	Every Duration `json:"every,omitempty"`
+
+	// jitter is by how much a scheduled rotation is earlier than every at most. By how much it is
+	// differs between keys, and is the same for a key each time, so that keys which were created
+	// together do not rotate together; default: a twentieth of every; 0s for none; at most half of
+	// every.
+	//
+	// +optional
+	Jitter Duration `json:"jitter,omitempty"`
+
+	// window is when scheduled rotations happen; default: at any time. A rotation is in the last
+	// window before it is due. It is never later than every, nor later than the expiry requires: if
+	// no window opens in time, it happens without one. A change of trigger rotates at once.
+	//
+	// +optional
+	Window *RotationWindow `json:"window,omitempty"`
 
 	// overlap is how long the earlier version stays accepted after the new one was delivered,
 	// to the second, and never past its own expiry; default 24h. 0s ends it at once. An edit
@@ -31,6 +48,54 @@ type Rotation struct {
 	// +kubebuilder:validation:MaxLength=256
 	// +optional
 	Trigger string `json:"trigger,omitempty"`
+}
+
+// Weekday is a day of the week.
+//
+// +kubebuilder:validation:Enum=Mon;Tue;Wed;Thu;Fri;Sat;Sun
+type Weekday string
+
+// RotationWindow is a part of the day on some days.
+//
+// +kubebuilder:validation:XValidation:rule="(has(self.from) ? self.from : '00:00') != (has(self.to) ? self.to : '24:00')",message="the window has no length; for whole days, remove from and to",fieldPath=".to"
+type RotationWindow struct {
+	// days on which the window opens, at most 7 of Mon, Tue, Wed, Thu, Fri, Sat, Sun; default:
+	// every day.
+	//
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=7
+	// +listType=atomic
+	// +optional
+	Days []Weekday `json:"days,omitempty"`
+
+	// from is when it opens, such as 02:00; default 00:00. If the clock skips that time in a night,
+	// the window opens when the clock is set, if it is not over then.
+	//
+	// +kubebuilder:default="00:00"
+	// +kubebuilder:validation:MinLength=5
+	// +kubebuilder:validation:MaxLength=5
+	// +kubebuilder:validation:Pattern=`^([01][0-9]|2[0-3]):[0-5][0-9]$`
+	// +optional
+	From string `json:"from,omitempty"`
+
+	// to is when it closes, such as 04:00; default 24:00. If it is before from, that is on the next
+	// day.
+	//
+	// +kubebuilder:default="24:00"
+	// +kubebuilder:validation:MinLength=5
+	// +kubebuilder:validation:MaxLength=5
+	// +kubebuilder:validation:Pattern=`^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$`
+	// +optional
+	To string `json:"to,omitempty"`
+
+	// timeZone of these times: an IANA name, such as Europe/Berlin; default UTC.
+	//
+	// +kubebuilder:default=UTC
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^[A-Za-z][-A-Za-z0-9_+]*(/[-A-Za-z0-9_+]+)*$`
+	// +optional
+	TimeZone string `json:"timeZone,omitempty"`
 }
 
 // ImportSource is where an existing key is found.

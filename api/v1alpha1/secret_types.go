@@ -35,6 +35,17 @@ type SecretSpec struct {
 	// +optional
 	Restart []Workload `json:"restart,omitempty"`
 
+	// notify names objects of other operators, at most 16, that are told of each version that is
+	// delivered, so that they do not wait for their next refresh. The manager needs the permission
+	// to patch them, which it does not have by default, and so does the user who adds one here.
+	//
+	// +kubebuilder:validation:MaxItems=16
+	// +listType=map
+	// +listMapKey=kind
+	// +listMapKey=name
+	// +optional
+	Notify []Notified `json:"notify,omitempty"`
+
 	// template shapes the Secret.
 	//
 	// +kubebuilder:default={}
@@ -55,19 +66,52 @@ const (
 	RevealOnce Reveal = "Once"
 )
 
-// WorkloadKind is a kind of apps/v1 that has a pod template.
+// WorkloadKind is a kind of workloads that can be rolled.
 //
-// +kubebuilder:validation:Enum=Deployment;StatefulSet;DaemonSet
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=32
+// +kubebuilder:validation:XValidation:rule="!(self in ['CronJob', 'Job', 'Pod'])",message="a CronJob needs no restart: each of its Jobs reads the Secret when it starts; Jobs and Pods cannot be rolled; remove it"
+// +kubebuilder:validation:XValidation:rule="self in ['Deployment', 'StatefulSet', 'DaemonSet', 'Rollout', 'CronJob', 'Job', 'Pod']",message="write Deployment, StatefulSet, DaemonSet or Rollout"
 type WorkloadKind string
+
+// Kinds of workloads.
+const (
+	// WorkloadRollout is a Rollout of Argo Rollouts.
+	WorkloadRollout WorkloadKind = "Rollout"
+)
 
 // Workload names a workload in the namespace of the ApiKey.
 type Workload struct {
-	// kind is Deployment, StatefulSet or DaemonSet.
+	// kind is Deployment, StatefulSet, DaemonSet, or Rollout (of Argo Rollouts).
 	//
 	// +required
 	Kind WorkloadKind `json:"kind,omitempty"`
 
 	// name of the workload: a DNS name of at most 253 characters.
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	// +required
+	Name string `json:"name,omitempty"`
+}
+
+// NotifiedKind is a kind of objects that can be notified.
+//
+// +kubebuilder:validation:Enum=PushSecret
+type NotifiedKind string
+
+// NotifiedPushSecret is a PushSecret of the External Secrets Operator.
+const NotifiedPushSecret NotifiedKind = "PushSecret"
+
+// Notified names an object in the namespace of the ApiKey.
+type Notified struct {
+	// kind is PushSecret (of the External Secrets Operator).
+	//
+	// +required
+	Kind NotifiedKind `json:"kind,omitempty"`
+
+	// name of the object: a DNS name of at most 253 characters.
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253

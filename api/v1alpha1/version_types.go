@@ -110,6 +110,11 @@ type KeyVersion struct {
 	// +optional
 	RestartedAt *metav1.Time `json:"restartedAt,omitempty"`
 
+	// notifiedAt is when the objects of secret.notify were notified of the version.
+	//
+	// +optional
+	NotifiedAt *metav1.Time `json:"notifiedAt,omitempty"`
+
 	// replacedAt is when its successor became available, and its overlap began.
 	//
 	// +optional

@@ -18,7 +18,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/controllers/conditions"
+	"github.com/keyward-dev/keyward/controllers/denial"
 	"github.com/keyward-dev/keyward/controllers/failpoint"
 	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/controllers/revoked"
@@ -96,11 +98,16 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if kept, err := r.remember(ctx, key, outcome.Versions); !kept || err != nil {
 		return ctrl.Result{RequeueAfter: rememberRetry}, err
 	}
+	if needsNamespace(outcome) && cache.Terminating(ctx, r.Client, key.Namespace) {
+		return ctrl.Result{}, nil // it is deleted with its namespace, and that is an event
+	}
 	outcome, err = r.perform(ctx, key, found, outcome)
 	refused := (*secretError)(nil)
 	switch {
 	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
 		return ctrl.Result{RequeueAfter: conditions.StaleRetry}, nil // the next reconciliation reads the newer object
+	case denial.IsTerminating(err):
+		return ctrl.Result{}, nil
 	case errors.As(err, &refused):
 		outcome = blocked(outcome, refused.problem(key))
 	case err != nil:
@@ -110,7 +117,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if apierrors.IsConflict(notRecorded) {
 		return ctrl.Result{RequeueAfter: conditions.StaleRetry}, nil
 	}
+	if denial.Is(err) { // the condition shows it
+		return denial.Sooner(result, denial.Retry(request.NamespacedName)), notRecorded
+	}
 	return result, errors.Join(err, notRecorded)
+}
+
+// needsNamespace reports whether the action of the plan needs a namespace that accepts new objects.
+func needsNamespace(outcome lifecycle.Outcome) bool {
+	return startsVersion(outcome) || outcome.Action == lifecycle.Deliver
 }
 
 // blocked is the outcome with an obstacle that only showed when the action was tried.
@@ -193,8 +208,15 @@ func (r *Reconciler) keep(ctx context.Context, key *v1alpha1.ApiKey, found *fact
 	if err := r.writeSecret(ctx, key, found, version, func() string { return text }); err != nil {
 		return outcome, err
 	}
+	if outcome.Notify {
+		if err := r.notify(ctx, key, found, &outcome); err != nil {
+			return outcome, err
+		}
+	}
 	if outcome.Restart {
-		return r.restart(ctx, key, found, outcome)
+		if err := r.restart(ctx, key, found, &outcome); err != nil {
+			return outcome, err
+		}
 	}
 	return outcome, nil
 }

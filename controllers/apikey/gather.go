@@ -28,7 +28,9 @@ type facts struct {
 	imported         keyformat.Key  // the key that spec.importFrom names, where it matters
 	importImpossible bool           // spec.importFrom names nothing that can ever exist
 	delivered        bool           // in this reconciliation
-	restartProblem   *grant.Problem // why workloads are not rolled, though the key works
+	followUpProblem  *grant.Problem // why workloads are not rolled, or others not notified, though the key works
+	lost             bool           // the text of the version that was delivered last is not in the Secret
+	writers          []string       // the field managers, other than the operator, that own the text in it
 
 	// recordID and enforcement are about the record that is published for the object as it is.
 	recordID    string
@@ -57,6 +59,9 @@ func (r *Reconciler) gather(ctx context.Context, key *v1alpha1.ApiKey) (*facts, 
 	if err := r.gatherImport(ctx, key, f); err != nil {
 		return nil, err
 	}
+	if err := r.gatherSharedRestart(ctx, key, f); err != nil {
+		return nil, err
+	}
 	r.gatherEnforcement(key, problem, f)
 	r.gatherUsage(key, f)
 	return f, nil
@@ -73,7 +78,7 @@ func (r *Reconciler) gatherSecret(ctx context.Context, key *v1alpha1.ApiKey, f *
 	} else if !apierrors.IsNotFound(err) {
 		return fmt.Errorf("reading Secret %s: %w", name, err)
 	}
-	if !mintsNext(f) {
+	if f.lost = mintsNext(f); !f.lost {
 		return nil
 	}
 	live := &corev1.Secret{}
@@ -85,6 +90,7 @@ func (r *Reconciler) gatherSecret(ctx context.Context, key *v1alpha1.ApiKey, f *
 	default:
 		f.useSecret(key, live)
 	}
+	f.lost = mintsNext(f)
 	return r.gatherRestorable(ctx, key, f)
 }
 
@@ -113,7 +119,7 @@ func (f *facts) useSecret(key *v1alpha1.ApiKey, secret *corev1.Secret) {
 	if f.input.Secret.Foreign = !belongs(key, secret, f.input.Secret.Digest); f.input.Secret.Foreign {
 		return
 	}
-	f.secret = secret
+	f.secret, f.writers = secret, writersOf(secret)
 	f.input.Secret.Claimed = secret.Annotations[v1alpha1.AnnotationClaimed] == "true"
 }
 

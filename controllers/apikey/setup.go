@@ -19,6 +19,7 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/cache"
+	"github.com/keyward-dev/keyward/controllers/denial"
 	"github.com/keyward-dev/keyward/controllers/publish"
 )
 
@@ -40,8 +41,8 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 		WatchesRawSource(r.enforcements()).
 		WatchesRawSource(r.usageReports()).
 		WatchesRawSource(r.freedSlots()).
-		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
-		Complete(waitUntilPublished{r.Hub, r})
+		WithOptions(controller.Options{MaxConcurrentReconciles: workers, RateLimiter: denial.RateLimiter()}).
+		Complete(waitUntilPublished{r.Hub, denial.Wrap(r)})
 }
 
 // waitUntilPublished delays reconciliations until the records are published: a new leader brings the validation servers up

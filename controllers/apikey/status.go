@@ -85,7 +85,7 @@ func requeueAfter(found *facts, outcome lifecycle.Outcome, now time.Time) time.D
 	if found.input.Secret.Foreign || outcome.Obstacle != nil && isRetried(outcome.Obstacle.Reason) && !found.importImpossible {
 		sooner(conflictRetry)
 	}
-	if found.restartProblem != nil {
+	if found.followUpProblem != nil {
 		sooner(restartRetry)
 	}
 	return after
@@ -124,6 +124,7 @@ func (r *Reconciler) desiredStatus(key *v1alpha1.ApiKey, found *facts, outcome l
 	set.SetSummary(summarize(key, found, outcome))
 	setAccepted(set, key, found, outcome)
 	setForecasts(set, &status, outcome)
+	setContested(set, key, found, outcome)
 	if enforcementQueried(key, found) && !startsVersion(outcome) {
 		status.Enforcement = set.SetEnforced(found.enforcement, found.recordID)
 	} else if known := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionEnforced); known != nil {
@@ -166,6 +167,9 @@ func (r *Reconciler) sendEvents(before, key *v1alpha1.ApiKey, found *facts, outc
 	}
 	if !enforcement.Complete || !newlyEnforced(before, key) {
 		return
+	}
+	if outcome.Contest != nil && (key.Status.State == v1alpha1.KeyActive || key.Status.State == v1alpha1.KeyPending) {
+		return // one for each version that is lost says nothing new
 	}
 	enforced := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionEnforced)
 	note := fmt.Sprintf("%s: %s", key.Status.State, enforced.Message)

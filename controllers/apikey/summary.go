@@ -47,9 +47,9 @@ func summarize(key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome) co
 		}
 	case outcome.Obstacle != nil:
 		return conditions.Summary{Stalled: true, Reason: outcome.Obstacle.Reason, Message: outcome.Obstacle.Error()}
-	case found.restartProblem != nil:
+	case found.followUpProblem != nil:
 		return conditions.Summary{
-			Ready: true, Reconciling: true, Reason: found.restartProblem.Reason, Message: found.restartProblem.Error(),
+			Ready: true, Reconciling: true, Reason: found.followUpProblem.Reason, Message: found.followUpProblem.Error(),
 		}
 	case outcome.State == v1alpha1.KeyActive:
 		return conditions.Summary{
@@ -57,6 +57,8 @@ func summarize(key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome) co
 			Reconciling: unacknowledged || outcome.Action != lifecycle.Keep && outcome.Action != lifecycle.None,
 			Reason:      v1alpha1.ReasonReady, Message: describeAccepted(key, outcome),
 		}
+	case !outcome.ReplacesAt.IsZero():
+		return describeLost(key, found, outcome)
 	case startsVersion(outcome):
 		return conditions.Summary{
 			Reconciling: true, Reason: v1alpha1.ReasonPublishing,

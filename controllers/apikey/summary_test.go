@@ -74,7 +74,7 @@ func (s situation) reconciled() *v1alpha1.ApiKey {
 		}
 	}
 	if s.restart {
-		found.restartProblem = &grant.Problem{Reason: v1alpha1.ReasonRestartRefused}
+		found.followUpProblem = &grant.Problem{Reason: v1alpha1.ReasonRestartRefused}
 	}
 	key.Status = (&Reconciler{}).desiredStatus(key, found, outcome, now)
 	return key

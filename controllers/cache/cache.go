@@ -108,6 +108,13 @@ func NamespaceLabels(ctx context.Context, reader client.Reader, name string) (ma
 	return object.GetLabels(), nil
 }
 
+// Terminating reports whether a namespace is known to be deleted, so that no object can be created in it.
+func Terminating(ctx context.Context, reader client.Reader, name string) bool {
+	object := NamespaceMetadata()
+	err := reader.Get(ctx, types.NamespacedName{Name: name}, object)
+	return err == nil && object.GetDeletionTimestamp() != nil
+}
+
 // CachedAllowlists returns the DomainAllowlists that refer to the group, from namespaces that the group allows (allowlistsFrom).
 // A project that the group lacks does not invalidate the rest of a list.
 func CachedAllowlists(ctx context.Context, reader client.Reader, group *v1alpha1.Group) ([]*v1alpha1.DomainAllowlist, error) {

@@ -1,6 +1,7 @@
 package conditions_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,5 +29,23 @@ func TestLongTextsAreTruncated(t *testing.T) {
 				t.Errorf("%d bytes of at most %d: %.60q", len(got), limit, got)
 			}
 		}
+	}
+}
+
+// TestNoEventsIntoNamespacesThatAreDeleted: the API server refuses them, and client-go logs each as an error.
+func TestNoEventsIntoNamespacesThatAreDeleted(t *testing.T) {
+	recorder := events.NewFakeRecorder(10)
+	living := conditions.ForLiving(recorder, func(namespace string) bool { return namespace == "gone" })
+	for _, namespace := range []string{"acme", "gone", ""} {
+		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "web"}}
+		living.Eventf(secret, nil, "Normal", "Reason", "Plan", "in %q", namespace)
+	}
+	close(recorder.Events)
+	var sent []string
+	for event := range recorder.Events {
+		sent = append(sent, event)
+	}
+	if want := []string{`Normal Reason in "acme"`, `Normal Reason in ""`}; !slices.Equal(sent, want) {
+		t.Errorf("sent %q, want %q", sent, want)
 	}
 }

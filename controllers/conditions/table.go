@@ -71,15 +71,15 @@ func reasons(event string, names ...string) []Reason {
 var types = []Type{
 	{
 		Name: v1alpha1.ConditionReady, Kinds: []string{ApiKey, Group, DomainAllowlist}, Normal: metav1.ConditionTrue,
-		Reasons: append(reasons(silent, v1alpha1.ReasonReady, v1alpha1.ReasonPublishing, v1alpha1.ReasonRestartRefused, v1alpha1.ReasonSuspended,
-			v1alpha1.ReasonRevoked, v1alpha1.ReasonExpired, v1alpha1.ReasonGroupFrozen, v1alpha1.ReasonGroupSuspended, v1alpha1.ReasonDeleting),
+		Reasons: append(reasons(silent, v1alpha1.ReasonReady, v1alpha1.ReasonPublishing, v1alpha1.ReasonRestartRefused,
+			v1alpha1.ReasonNotifyRefused, v1alpha1.ReasonKeyLost, v1alpha1.ReasonSuspended, v1alpha1.ReasonRevoked, v1alpha1.ReasonExpired, v1alpha1.ReasonGroupFrozen, v1alpha1.ReasonGroupSuspended, v1alpha1.ReasonDeleting),
 			problems(silent)...),
 	},
 	{
 		Name: v1alpha1.ConditionReconciling, Kinds: []string{ApiKey, Group}, Normal: metav1.ConditionFalse, OnlyWhileTrue: true,
-		Reasons: append(reasons(silent, v1alpha1.ReasonPublishing, v1alpha1.ReasonSuspended, v1alpha1.ReasonRevoked,
-			v1alpha1.ReasonGroupFrozen, v1alpha1.ReasonGroupSuspended, v1alpha1.ReasonDeleting),
-			Reason{v1alpha1.ReasonRestartRefused, warning}),
+		Reasons: append(reasons(silent, v1alpha1.ReasonPublishing, v1alpha1.ReasonKeyLost, v1alpha1.ReasonSuspended,
+			v1alpha1.ReasonRevoked, v1alpha1.ReasonGroupFrozen, v1alpha1.ReasonGroupSuspended, v1alpha1.ReasonDeleting),
+			reasons(warning, v1alpha1.ReasonRestartRefused, v1alpha1.ReasonNotifyRefused)...),
 	},
 	{
 		Name: v1alpha1.ConditionStalled, Kinds: []string{ApiKey, Group, DomainAllowlist}, Normal: metav1.ConditionFalse, OnlyWhileTrue: true,
@@ -109,6 +109,10 @@ var types = []Type{
 		Once: true, EventReason: v1alpha1.ConditionCutoverPending, Reasons: reasons(warning, v1alpha1.ReasonStillUsed),
 	},
 	{
+		Name: v1alpha1.ConditionSecretContested, Kinds: []string{ApiKey}, Normal: metav1.ConditionFalse, OnlyWhileTrue: true,
+		Once: true, EventReason: v1alpha1.ConditionSecretContested, Reasons: reasons(warning, v1alpha1.ReasonKeyLost),
+	},
+	{
 		Name: v1alpha1.ConditionTierResolved, Kinds: []string{Group}, Normal: metav1.ConditionTrue,
 		Reasons: []Reason{{v1alpha1.ReasonTierFound, silent}, {v1alpha1.ReasonTierNotFound, warning}},
 	},
@@ -133,10 +137,10 @@ func Types() []Type { return slices.Clone(types) }
 func EventReasons() []Reason {
 	return slices.Concat(
 		reasons(normal, v1alpha1.ReasonCreated, v1alpha1.ReasonDelivered, v1alpha1.ReasonRotated, v1alpha1.ReasonRestarted,
-			v1alpha1.ReasonRetired,
+			v1alpha1.ReasonNotified, v1alpha1.ReasonRetired,
 			v1alpha1.ReasonClaimed, v1alpha1.ReasonVersionDropped, v1alpha1.ReasonRevoked, v1alpha1.ReasonExpired, v1alpha1.ReasonEnforced),
 		reasons(warning, v1alpha1.ReasonMinted, v1alpha1.ReasonRestored, v1alpha1.ReasonUnclaimed, v1alpha1.ReasonServersDisconnected,
-			v1alpha1.ReasonKeyLimitReached, v1alpha1.ReasonRoleConflict))
+			v1alpha1.ReasonKeyLimitReached, v1alpha1.ReasonDefaultKeyRefused, v1alpha1.ReasonRoleConflict))
 }
 
 // AdmissionReasons are the reasons for which only admission refuses an object; it has the reasons of conditions, too.

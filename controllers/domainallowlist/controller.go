@@ -16,6 +16,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -23,6 +24,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/controllers/conditions"
+	"github.com/keyward-dev/keyward/controllers/denial"
 	"github.com/keyward-dev/keyward/internal/grant"
 )
 
@@ -102,7 +104,8 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(cache.NamespaceMetadata(), handler.EnqueueRequestsFromMapFunc(r.allowlistsInNamespace),
 			builder.WithPredicates(predicate.LabelChangedPredicate{})).
-		Complete(r)
+		WithOptions(controller.Options{RateLimiter: denial.RateLimiter()}).
+		Complete(denial.Wrap(r))
 }
 
 func (r *Reconciler) allowlistsOfGroup(ctx context.Context, group client.Object) []reconcile.Request {

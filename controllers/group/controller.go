@@ -19,6 +19,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/controllers/conditions"
+	"github.com/keyward-dev/keyward/controllers/denial"
 	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/controllers/usage/quota"
 	"github.com/keyward-dev/keyward/internal/grant"
@@ -49,9 +50,19 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if err != nil || group == nil {
 		return ctrl.Result{}, err
 	}
-	if err := r.ensureDefaultKey(ctx, group); err != nil {
+	denied, err := r.ensureDefaultKey(ctx, group)
+	if err != nil {
 		return ctrl.Result{}, err
 	}
+	result, err := r.update(ctx, group)
+	if denied && err == nil {
+		result = denial.Sooner(result, denial.Retry(request.NamespacedName))
+	}
+	return result, err
+}
+
+// update brings the status up to date.
+func (r *Reconciler) update(ctx context.Context, group *v1alpha1.Group) (ctrl.Result, error) {
 	allowlists, err := cache.CachedAllowlists(ctx, r.Client, group)
 	if err != nil {
 		return ctrl.Result{}, err

@@ -3,32 +3,39 @@ package group
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/cache"
+	"github.com/keyward-dev/keyward/controllers/denial"
 	"github.com/keyward-dev/keyward/internal/grant"
 )
 
-// ensureDefaultKey creates the default ApiKey of the Group, if it does not exist. After that its owner may edit it.
-func (r *Reconciler) ensureDefaultKey(ctx context.Context, group *v1alpha1.Group) error {
+// ensureDefaultKey creates the default ApiKey of the Group, if it does not exist. After that its owner may edit it. It is not
+// deleted with the Group: a Group that is created again has all keys that it had. It reports whether the key is denied, which
+// has to be tried again.
+func (r *Reconciler) ensureDefaultKey(ctx context.Context, group *v1alpha1.Group) (denied bool, err error) {
 	if enabled := group.Spec.DefaultKey.Enabled; enabled == nil || !*enabled || group.DeletionTimestamp != nil {
-		return nil
+		return false, nil
 	}
+	key := &v1alpha1.ApiKey{}
 	name := client.ObjectKey{Namespace: group.Namespace, Name: grant.DefaultKeyName(group)}
-	switch err := r.Client.Get(ctx, name, &v1alpha1.ApiKey{}); {
+	switch err := r.Client.Get(ctx, name, key); {
 	case err == nil:
-		return nil
+		return false, r.disown(ctx, group, key)
 	case !apierrors.IsNotFound(err):
-		return fmt.Errorf("reading ApiKey %s: %w", name, err)
+		return false, fmt.Errorf("reading ApiKey %s: %w", name, err)
+	case cache.Terminating(ctx, r.Client, group.Namespace):
+		return false, nil
 	}
-	key := &v1alpha1.ApiKey{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: name.Namespace, Name: name.Name,
-			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(group, v1alpha1.GroupVersion.WithKind("Group"))},
-		},
+	key = &v1alpha1.ApiKey{
+		ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name},
 		Spec: v1alpha1.ApiKeySpec{
 			GroupRef:    v1alpha1.GroupReference{Name: group.Name},
 			Projects:    grant.Projects(group),
@@ -37,15 +44,42 @@ func (r *Reconciler) ensureDefaultKey(ctx context.Context, group *v1alpha1.Group
 		},
 	}
 	switch err := r.Client.Create(ctx, key); {
-	case apierrors.IsAlreadyExists(err):
-		return nil // the cache does not have it yet
-	case apierrors.IsInvalid(err): // by the webhook: the Group has reached its limit of ApiKeys
-		r.Recorder.Eventf(group, nil, "Warning", v1alpha1.ReasonKeyLimitReached, "Create", "the default key %s is not created: %v",
-			name.Name, err)
-		return nil
+	case apierrors.IsAlreadyExists(err), denial.IsTerminating(err):
+		return false, nil // the cache does not have it yet
+	case denial.Is(err):
+		r.Recorder.Eventf(group, nil, "Warning", r.denialReason(group, err), "Create",
+			"the default key %s is not created: %v", name.Name, err)
+		return true, nil
 	case err != nil:
-		return fmt.Errorf("creating the default key %s: %w", name, err)
+		return false, fmt.Errorf("creating the default key %s: %w", name, err)
 	}
 	r.Recorder.Eventf(group, key, "Normal", v1alpha1.ReasonCreated, "Create", "ApiKey %s is created with the Group", name.Name)
+	return false, nil
+}
+
+// disown removes the Group as an owner of its default key, as earlier releases set it: garbage collection would delete the key
+// with the Group, and so revoke it.
+func (r *Reconciler) disown(ctx context.Context, group *v1alpha1.Group, key *v1alpha1.ApiKey) error {
+	before := key.DeepCopy()
+	key.OwnerReferences = slices.DeleteFunc(key.OwnerReferences, func(owner metav1.OwnerReference) bool {
+		return owner.UID == group.UID && ptr.Deref(owner.Controller, false)
+	})
+	if len(key.OwnerReferences) == len(before.OwnerReferences) || key.DeletionTimestamp != nil {
+		return nil
+	}
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	if err := r.Client.Patch(ctx, key, patch); err != nil && !apierrors.IsConflict(err) {
+		return fmt.Errorf("removing the owner of the default key %s: %w", key.Name, err)
+	}
 	return nil
+}
+
+// denialReason is why admission denies the default key.
+func (r *Reconciler) denialReason(group *v1alpha1.Group, err error) string {
+	resolution := r.Tiers.Resolve(group)
+	limit := resolution.Keys()
+	if limit != nil && strings.Contains(err.Error(), grant.KeyLimitReached(group, *limit).Message) {
+		return v1alpha1.ReasonKeyLimitReached
+	}
+	return v1alpha1.ReasonDefaultKeyRefused
 }

@@ -1,11 +1,16 @@
 package group_test
 
 import (
+	"time"
+
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/group"
 	"github.com/keyward-dev/keyward/controllers/testenv"
 )
 
@@ -33,5 +38,56 @@ var _ = Describe("The default key of a Group", func() {
 			comes(g)
 			g.Expect(key.UID).NotTo(Equal(uid))
 		}).Should(Succeed())
+	})
+
+	It("outlives it, as all other keys do, also where an earlier release made the Group its owner", func(ctx SpecContext) {
+		w := testenv.NewWorld(ctx)
+		enabled := func(g *v1alpha1.Group) { g.Spec.DefaultKey.Enabled = ptr.To(true) }
+		acme := w.CreateGroup(ctx, enabled)
+		key := &v1alpha1.ApiKey{}
+		Eventually(func(g Gomega) {
+			g.Expect(w.ReconcileGroup(ctx, "acme")).To(Succeed())
+			g.Expect(testenv.Admin.Get(ctx, w.Request("acme-default").NamespacedName, key)).To(Succeed())
+		}).Should(Succeed())
+		Expect(key.OwnerReferences).To(BeEmpty(), "garbage collection would delete it with the Group")
+		key = w.ReconcileUntil(ctx, "acme-default", testenv.Ready)
+
+		Expect(testenv.Admin.Delete(ctx, acme)).To(Succeed())
+		w.ReconcileUntil(ctx, "acme-default", testenv.HasReason(v1alpha1.ConditionReady, v1alpha1.ReasonGroupNotFound))
+		acme = w.CreateGroup(ctx, enabled)
+		Eventually(func() error { return w.ReconcileGroup(ctx, "acme") }).Should(Succeed())
+		again := w.ReconcileUntil(ctx, "acme-default", testenv.Ready)
+		Expect(again.Status.Versions[0].Digest).To(Equal(key.Status.Versions[0].Digest))
+
+		theirs := metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: "tenant", UID: "u"}
+		testenv.Edit(ctx, again, func(k *v1alpha1.ApiKey) {
+			k.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(acme, v1alpha1.GroupVersion.WithKind("Group")), theirs}
+		})
+		Eventually(func(g Gomega) {
+			g.Expect(w.ReconcileGroup(ctx, "acme")).To(Succeed())
+			g.Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(again), again)).To(Succeed())
+			g.Expect(again.OwnerReferences).To(ConsistOf(theirs))
+		}).Should(Succeed())
+
+		By("not being deleted when it is no longer wanted")
+		testenv.Edit(ctx, acme, func(g *v1alpha1.Group) { g.Spec.DefaultKey.Enabled = ptr.To(false) })
+		Expect(w.ReconcileGroup(ctx, "acme")).To(Succeed())
+		Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(again), again)).To(Succeed())
+	})
+
+	It("is tried again within 30 seconds while it is denied, and the status of the Group does not wait for it", func(ctx SpecContext) {
+		w := testenv.NewWorld(ctx)
+		acme := w.CreateGroup(ctx, func(g *v1alpha1.Group) {
+			g.Spec.DefaultKey.Enabled, g.Spec.Limits.Keys = ptr.To(true), ptr.To[int32](0)
+		})
+		r := &group.Reconciler{Client: testenv.Manager.GetClient(), Hub: testenv.Hub, Tiers: w.Tiers, Recorder: w.Recorder, Clock: w.Clock}
+		Eventually(func(g Gomega) {
+			result, err := r.Reconcile(ctx, w.Request("acme"))
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(result.RequeueAfter).To(And(BeNumerically(">", 0), BeNumerically("<=", 30*time.Second)))
+			g.Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(acme), acme)).To(Succeed())
+			g.Expect(acme.Status.ObservedGeneration).To(Equal(acme.Generation))
+		}).Should(Succeed())
+		Expect(w.Events()).To(ContainSubstring("Warning KeyLimitReached the default key acme-default is not created"))
 	})
 })

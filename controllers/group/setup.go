@@ -19,6 +19,7 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/cache"
+	"github.com/keyward-dev/keyward/controllers/denial"
 	"github.com/keyward-dev/keyward/controllers/publish"
 )
 
@@ -38,13 +39,13 @@ const workers = 4
 func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("group").
-		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: workers, RateLimiter: denial.RateLimiter()}).
 		For(&v1alpha1.Group{}, builder.WithPredicates(notOnlyUsage())).
 		Watches(&v1alpha1.DomainAllowlist{}, later(allowlistDelay, groupOfAllowlist),
 			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.ApiKey{}, later(countDelay, groupOfKey), builder.WithPredicates(activityChanged())).
 		WatchesRawSource(r.enforcements()).
-		Complete(r)
+		Complete(denial.Wrap(r))
 }
 
 // notOnlyUsage passes changes of anything except the usage, which the quota accounts write: a Group is not reconciled each

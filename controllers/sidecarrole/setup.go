@@ -8,12 +8,14 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/cache"
+	"github.com/keyward-dev/keyward/controllers/denial"
 )
 
 // Setup registers the reconciler with the manager. Of a Group only its annotations matter, and of a Namespace its metadata.
@@ -25,7 +27,8 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 		Owns(&rbacv1.Role{}).
 		Owns(&rbacv1.RoleBinding{}).
 		WatchesMetadata(cache.NamespaceMetadata(), handler.EnqueueRequestsFromMapFunc(r.groupsIn), changed).
-		Complete(r)
+		WithOptions(controller.Options{RateLimiter: denial.RateLimiter()}).
+		Complete(denial.Wrap(r))
 }
 
 // groupsIn returns the Groups of a namespace that have the annotation.

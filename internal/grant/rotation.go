@@ -23,6 +23,10 @@ type Rotation struct {
 	Overlap time.Duration
 	// UnusedFor is how long a version has to be unused for its overlap to end early; 0 means that this never happens.
 	UnusedFor time.Duration
+	// Jitter is by how much a rotation is earlier than Every at most; nil for the default.
+	Jitter *time.Duration
+	// Window is when scheduled rotations happen; nil for any time.
+	Window *Window
 }
 
 // RotationOf returns how the key rotates. With a problem, the key does not rotate automatically.
@@ -71,6 +75,9 @@ func parseRotation(key *v1alpha1.ApiKey) (Rotation, Problems) {
 		problems = append(problems, rotationProblem("overlap", spec.Overlap,
 			fmt.Sprintf("%s is longer than every %s; write a shorter overlap", spec.Overlap, spec.Every)))
 	}
+	if !unread {
+		problems = append(problems, parseSchedule(&spec, &r)...)
+	}
 	if len(problems) > 0 {
 		return Rotation{Overlap: r.Overlap}, problems
 	}
@@ -108,28 +115,4 @@ func rotationUnder(key *v1alpha1.ApiKey, group *v1alpha1.Group) (Rotation, Probl
 
 func rotationProblem(name string, value v1alpha1.Duration, message string) *Problem {
 	return invalid("spec.rotation."+name, string(value), message)
-}
-
-// RotatesAt returns when the schedule replaces a version; zero means never. A version whose
-// successor would live longer is replaced early enough for the overlap to fit in before the version
-// expires, but not before two thirds of its lifetime.
-func (r Rotation) RotatesAt(key *v1alpha1.ApiKey, version *v1alpha1.KeyVersion) time.Time {
-	if r.Every == 0 {
-		return time.Time{}
-	}
-	at := version.MintedAt.Add(r.Every)
-	if version.ExpiresAt == nil {
-		return at
-	}
-	if key.Spec.ExpiresAt != nil {
-		if !at.Before(version.ExpiresAt.Time) {
-			return time.Time{}
-		}
-		return at
-	}
-	lifetime := version.ExpiresAt.Sub(version.MintedAt.Time)
-	if latest := version.ExpiresAt.Add(-min(r.Overlap, lifetime/3)); latest.Before(at) {
-		return latest
-	}
-	return at
 }

@@ -169,7 +169,7 @@ func (p *planner) due(active *v1alpha1.KeyVersion) v1alpha1.VersionCause {
 	if trigger != "" && p.out.Versions[len(p.out.Versions)-1].Trigger != trigger {
 		return v1alpha1.CauseTriggered
 	}
-	if at := p.rotation.RotatesAt(p.in.Key, active); !at.IsZero() && !p.now.Before(at) {
+	if at, _ := p.rotation.Next(p.in.Key, active, p.now); !at.IsZero() && !p.now.Before(at) {
 		return v1alpha1.CauseScheduled
 	}
 	return ""
@@ -186,7 +186,8 @@ func (p *planner) mintMissing() bool {
 	}
 	switch {
 	case active != nil && p.now.Before(p.replaceableAt(active)):
-		p.wakeAt(p.replaceableAt(active))
+		p.out.ReplacesAt = p.replaceableAt(active)
+		p.wakeAt(p.out.ReplacesAt)
 	case active != nil:
 		if p.planVersion(Mint, v1alpha1.CauseReplaced) {
 			p.note(true, v1alpha1.ReasonMinted, "Secret %s no longer holds version %d (%s), whose text is stored nowhere else; a new "+
@@ -248,11 +249,7 @@ func (p *planner) keep() bool {
 		return true
 	}
 	p.out.Action = Keep
-	switch active.Cause {
-	case v1alpha1.CauseScheduled, v1alpha1.CauseTriggered, v1alpha1.CauseReplaced:
-		p.out.Restart = len(p.in.Key.Spec.Secret.Restart) > 0 && active.RestartedAt == nil
-	case v1alpha1.CauseCreated, v1alpha1.CauseImported, v1alpha1.CauseRestored:
-	}
+	p.followUp(active)
 	return true
 }
 

@@ -43,9 +43,11 @@ func (p *planner) forecast() {
 	if active == nil || Revoked(p.in.Key) {
 		return
 	}
-	p.out.RotatesAt = p.rotation.RotatesAt(p.in.Key, active)
+	var closes time.Time
+	p.out.RotatesAt, closes = p.rotation.Next(p.in.Key, active, p.now)
 	if p.out.Obstacle == nil && p.out.Action != Mint {
 		p.wakeAt(p.out.RotatesAt)
+		p.wakeAt(closes)
 	}
 	if active.ExpiresAt == nil || !p.out.RotatesAt.IsZero() && p.in.Key.Spec.ExpiresAt == nil {
 		return

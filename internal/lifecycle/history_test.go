@@ -221,7 +221,10 @@ func TestHistories(t *testing.T) {
 				spec.ExpiresAfter = rapid.SampledFrom([]v1alpha1.Lifetime{"1h", "2h", "3h"}).Draw(t, "expiresAfter")
 			},
 			"edit schedule": func(t *rapid.T) {
-				spec.Rotation.Every = rapid.SampledFrom([]v1alpha1.Duration{"", "30m", "1h", "5h"}).Draw(t, "every")
+				spec.Rotation.Every = rapid.SampledFrom([]v1alpha1.Duration{"", "30m", "1h", "5h", "8d"}).Draw(t, "every")
+				spec.Rotation.Window = rapid.SampledFrom([]*v1alpha1.RotationWindow{
+					nil, {From: "13:00", To: "13:30"}, {Days: []v1alpha1.Weekday{"Sun"}, TimeZone: "Europe/Berlin"},
+				}).Draw(t, "window")
 			},
 			"edit overlap": func(t *rapid.T) {
 				spec.Rotation.Overlap = rapid.SampledFrom([]v1alpha1.Duration{"", "0s", "5m", "1h"}).Draw(t, "overlap")

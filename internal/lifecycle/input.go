@@ -30,6 +30,8 @@ type Input struct {
 	Pending int64
 	// Published reports whether every connected validation server has acknowledged the versions in Key's status.
 	Published bool
+	// SharedRestart reports whether another key rolls one of the workloads that this one rolls.
+	SharedRestart bool
 	// Usage is what validation servers have reported about the versions.
 	Usage Usage
 }

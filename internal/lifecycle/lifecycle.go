@@ -68,8 +68,9 @@ type Outcome struct {
 	// Cause is, for Mint and Import, why; ExpiresAt is when the new version expires; zero means never.
 	Cause     v1alpha1.VersionCause
 	ExpiresAt time.Time
-	// Restart reports, for Keep, whether workloads still have to be rolled for the Target version.
-	Restart bool
+	// Restart reports, for Keep, whether workloads still have to be rolled for the Target version, and Notify whether
+	// objects of others still have to be told of it.
+	Restart, Notify bool
 	// State and Obstacle summarize the key. The obstacle is why it is not accepted or delivered, if somebody has to act
 	// to change that.
 	State    v1alpha1.KeyState
@@ -78,6 +79,10 @@ type Outcome struct {
 	// waits for the end of an overlap.
 	RotatesAt time.Time
 	Postponed bool
+	// Contest is that something else keeps taking the text out of the Secret; nil if nothing does. ReplacesAt is when a
+	// version whose text was lost is replaced; zero if none waits for that.
+	Contest    *Contest
+	ReplacesAt time.Time
 	// Expiring reports whether the key expires soon and does not rotate automatically before.
 	Expiring bool
 	// Cutover is the version that is still used though its overlap is about to end, or nil.
@@ -99,10 +104,12 @@ func Plan(in Input, now time.Time) Outcome {
 		}
 	}
 	p.retireEarlier()
+	p.out.Contest = p.contest()
 	p.act()
 	p.trim()
 	p.out.State = p.state()
 	p.forecast()
+	p.quieten()
 	return p.out
 }
 

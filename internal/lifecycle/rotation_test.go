@@ -439,7 +439,7 @@ func run(t *testing.T, steps map[string]step) {
 	for name, s := range steps {
 		t.Run(name, func(t *testing.T) {
 			in := input(s.versions...)
-			in.Key.Spec.Rotation = v1alpha1.Rotation{Every: "60d", Overlap: "24h"}
+			in.Key.Spec.Rotation = v1alpha1.Rotation{Every: "60d", Overlap: "24h", Jitter: "0s"}
 			if s.carries > 0 {
 				in.Secret = carrying(s.carries)
 			}

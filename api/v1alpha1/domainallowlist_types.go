@@ -18,9 +18,9 @@ const (
 
 // DomainAllowlistSpec is the desired state of a DomainAllowlist.
 type DomainAllowlistSpec struct {
-	// groupRef names the Group; immutable, also in whether it has a namespace.
+	// groupRef names the Group; immutable.
 	//
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="an allowlist stays with its Group, and the reference as it is written; create a new DomainAllowlist for another Group"
+	// +kubebuilder:validation:XValidation:rule="self.name == oldSelf.name && (!has(self.__namespace__) || !has(oldSelf.__namespace__) || self.__namespace__ == oldSelf.__namespace__)",message="an allowlist stays with its Group; create a new DomainAllowlist for another Group"
 	// +required
 	GroupRef GroupReference `json:"groupRef,omitzero"`
 
@@ -29,7 +29,8 @@ type DomainAllowlistSpec struct {
 	//
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
-	// +listType=set
+	// +kubebuilder:validation:XValidation:rule="self.all(x, self.exists_one(y, x == y))",message="each is named once; remove the duplicate"
+	// +listType=atomic
 	// +required
 	Projects []ProjectName `json:"projects,omitempty"`
 
@@ -42,7 +43,8 @@ type DomainAllowlistSpec struct {
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=272
 	// +kubebuilder:validation:items:XValidation:rule="self.matches('^(https?://)?([*][.])?([^ /?#@*:]+|[[][0-9a-fA-F:.]+[]])(:[0-9]{1,5})?$')",message="write acme.com, *.acme.com, https://shop.acme.com:8443 or the like, without a path; a wildcard stands for whole labels at the front"
-	// +listType=set
+	// +kubebuilder:validation:XValidation:rule="self.all(x, self.exists_one(y, x == y))",message="each is named once; remove the duplicate"
+	// +listType=atomic
 	// +optional
 	Domains []string `json:"domains,omitempty"`
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -47,8 +46,8 @@ func (r *Reconciler) ensureDefaultKey(ctx context.Context, group *v1alpha1.Group
 	case apierrors.IsAlreadyExists(err), denial.IsTerminating(err):
 		return false, nil // the cache does not have it yet
 	case denial.Is(err):
-		r.Recorder.Eventf(group, nil, "Warning", r.denialReason(group, err), "Create",
-			"the default key %s is not created: %v", name.Name, err)
+		r.Recorder.Eventf(group, nil, "Warning", v1alpha1.ReasonDefaultKeyRefused, "Create",
+			"the default key %.253s is not created: %v", name.Name, err)
 		return true, nil
 	case err != nil:
 		return false, fmt.Errorf("creating the default key %s: %w", name, err)
@@ -72,14 +71,4 @@ func (r *Reconciler) disown(ctx context.Context, group *v1alpha1.Group, key *v1a
 		return fmt.Errorf("removing the owner of the default key %s: %w", key.Name, err)
 	}
 	return nil
-}
-
-// denialReason is why admission denies the default key.
-func (r *Reconciler) denialReason(group *v1alpha1.Group, err error) string {
-	resolution := r.Tiers.Resolve(group)
-	limit := resolution.Keys()
-	if limit != nil && strings.Contains(err.Error(), grant.KeyLimitReached(group, *limit).Message) {
-		return v1alpha1.ReasonKeyLimitReached
-	}
-	return v1alpha1.ReasonDefaultKeyRefused
 }

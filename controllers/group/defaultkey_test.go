@@ -5,6 +5,8 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -77,9 +79,12 @@ var _ = Describe("The default key of a Group", func() {
 
 	It("is tried again within 30 seconds while it is denied, and the status of the Group does not wait for it", func(ctx SpecContext) {
 		w := testenv.NewWorld(ctx)
-		acme := w.CreateGroup(ctx, func(g *v1alpha1.Group) {
-			g.Spec.DefaultKey.Enabled, g.Spec.Limits.Keys = ptr.To(true), ptr.To[int32](0)
-		})
+		quota := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "no-keys"}}
+		quota.Spec.Hard = corev1.ResourceList{"count/apikeys.keyward.dev": resource.MustParse("0")}
+		Expect(testenv.Admin.Create(ctx, quota)).To(Succeed())
+		quota.Status.Hard, quota.Status.Used = quota.Spec.Hard, quota.Spec.Hard // no controller does it here
+		Expect(testenv.Admin.Status().Update(ctx, quota)).To(Succeed())
+		acme := w.CreateGroup(ctx, func(g *v1alpha1.Group) { g.Spec.DefaultKey.Enabled = ptr.To(true) })
 		r := &group.Reconciler{Client: testenv.Manager.GetClient(), Hub: testenv.Hub, Tiers: w.Tiers, Recorder: w.Recorder, Clock: w.Clock}
 		Eventually(func(g Gomega) {
 			result, err := r.Reconcile(ctx, w.Request("acme"))
@@ -88,6 +93,6 @@ var _ = Describe("The default key of a Group", func() {
 			g.Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(acme), acme)).To(Succeed())
 			g.Expect(acme.Status.ObservedGeneration).To(Equal(acme.Generation))
 		}).Should(Succeed())
-		Expect(w.Events()).To(ContainSubstring("Warning KeyLimitReached the default key acme-default is not created"))
+		Expect(w.Events()).To(ContainSubstring("Warning DefaultKeyRefused the default key acme-default is not created"))
 	})
 })

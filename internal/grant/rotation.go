@@ -104,11 +104,14 @@ func rotationUnder(key *v1alpha1.ApiKey, group *v1alpha1.Group) (Rotation, Probl
 		return r, problems
 	}
 	start := time.Unix(0, 0)
-	expiresAt, problem := Expiry(key, group, start)
+	expiresAt, problem := CappedExpiry(key, group, start)
 	if lifetime := expiresAt.Sub(start); problem == nil && !expiresAt.IsZero() && lifetime < minRotating {
 		r.Every = 0
-		return r, Problems{rotationProblem("every", key.Spec.Rotation.Every,
-			fmt.Sprintf("a key that lives for %s cannot rotate automatically; let it live for at least %s", lifetime, minRotating))}
+		problem = rotationProblem("every", key.Spec.Rotation.Every,
+			fmt.Sprintf("a key that lives for %s cannot rotate automatically; let it live for at least %s", lifetime, minRotating))
+		declared, err := ParseDuration(v1alpha1.Duration(key.Spec.ExpiresAfter))
+		problem.Elsewhere = err != nil || declared >= minRotating // the Group's keyPolicy makes it so short
+		return r, Problems{problem}
 	}
 	return r, nil
 }

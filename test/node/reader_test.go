@@ -50,7 +50,7 @@ func TestReadHowTo(t *testing.T) {
 
 	shell.Read("docs/how-to/backup.md", "Restore")
 	if restored := shell.Must(keyText); restored != key {
-		t.Error("a restore has changed the key")
+		t.Errorf("a restore has changed the key:\n%s", shell.Must("kubectl -n acme get events"))
 	}
 	shell.Read("docs/how-to/upgrade.md", "With kustomize", "After")
 	shell.Read("docs/how-to/uninstall.md", "With everything")

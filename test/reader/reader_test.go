@@ -81,12 +81,12 @@ func TestShell(t *testing.T) {
 		if got := s.Must("echo $X; ls made-by-a-reader; ls /sys/class/net /proc/self/fd/0 >/dev/null && ip -o link | wc -l"); got != "5\nmade-by-a-reader\n1\n" {
 			t.Errorf("it printed %q", got)
 		}
-		if _, status, err := s.Do("false"); status != 1 || err != nil {
-			t.Errorf("a command that fails has the status %d, %v", status, err)
+		if result, err := s.Do("false"); result.Status != 1 || err != nil {
+			t.Errorf("a command that fails has the status %d, %v", result.Status, err)
 		}
-		printed, _, err := s.Do("set -e\necho before\nfalse\necho after")
-		if err == nil || strings.TrimSpace(printed) != "before" {
-			t.Errorf("a failed command did not end the shell: %v, it printed %q", err, printed)
+		result, err := s.Do("set -e\necho before\nfalse\necho after")
+		if err == nil || strings.TrimSpace(result.Printed) != "before" {
+			t.Errorf("a failed command did not end the shell: %v, it printed %q", err, result.Printed)
 		}
 	})
 	if found, err := filepath.Glob(filepath.Join(root, "made-by-a-reader")); err != nil || len(found) > 0 {

@@ -45,7 +45,7 @@ func Cannot() string {
 			return program + " is missing"
 		}
 	}
-	if output, err := exec.Command("unshare", append(namespaces(true), "true")...).CombinedOutput(); err != nil {
+	if output, err := exec.CommandContext(context.Background(), "unshare", append(namespaces(true), "true")...).CombinedOutput(); err != nil {
 		return fmt.Sprintf("namespaces cannot be created: %v: %s", err, output)
 	}
 	return ""
@@ -71,7 +71,7 @@ mount -t overlay overlay -o "lowerdir=$READER_ROOT,upperdir=$READER_SCRATCH/chan
 cd "$READER_ROOT"
 set +e -m
 while read -r block; do
-	. "$block" >"$block.out" 2>&1 </dev/null
+	. "$block" >"$block.out" 2>"$block.err" </dev/null
 	echo $? >"$block.tmp"; mv "$block.tmp" "$block.rc"
 done
 `
@@ -121,45 +121,58 @@ func Start(t *testing.T, setup Setup) *Shell {
 	return s
 }
 
-// Do types commands, waits until they have ended, and returns what they printed.
-func (s *Shell) Do(commands string) (printed string, status int, err error) {
+// Result is what commands did.
+type Result struct {
+	Printed    string // to standard output
+	Complained string // to standard error, where the shell also says which of its jobs have ended
+	Status     int
+}
+
+// all is what a person sees, except for the order.
+func (r Result) all() string { return r.Printed + r.Complained }
+
+// Do types commands, and waits until they have ended.
+func (s *Shell) Do(commands string) (Result, error) {
 	s.blocks++
 	file := filepath.Join(s.scratch, fmt.Sprintf("%03d.sh", s.blocks))
 	if err := os.WriteFile(file, []byte(commands), 0o600); err != nil {
-		return "", 0, err
+		return Result{}, err
 	}
 	if _, err := fmt.Fprintln(s.stdin, file); err != nil {
-		return "", 0, err
+		return Result{}, err
+	}
+	soFar := func() Result {
+		printed, _ := os.ReadFile(file + ".out") // there may be nothing yet
+		complained, _ := os.ReadFile(file + ".err")
+		return Result{Printed: string(printed), Complained: string(complained)}
 	}
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	deadline := time.After(s.setup.Patience)
 	for {
-		text, err := os.ReadFile(file + ".rc")
-		output, _ := os.ReadFile(file + ".out") // there may be nothing yet
-		if err == nil {
-			_, err = fmt.Sscan(string(text), &status)
-			return string(output), status, err
+		if text, err := os.ReadFile(file + ".rc"); err == nil {
+			result := soFar()
+			_, err = fmt.Sscan(string(text), &result.Status)
+			return result, err
 		}
 		select {
 		case <-tick.C:
 		case <-s.ended:
-			output, _ = os.ReadFile(file + ".out") // all of it
-			return string(output), 0, errors.New("a command failed")
+			return soFar(), errors.New("a command failed")
 		case <-deadline:
-			return string(output), 0, fmt.Errorf("they have not ended after %s", s.setup.Patience)
+			return soFar(), fmt.Errorf("they have not ended after %s", s.setup.Patience)
 		}
 	}
 }
 
-// Must types commands of the test itself, which have to succeed.
+// Must types commands of the test itself, which have to succeed, and returns what they printed to standard output.
 func (s *Shell) Must(commands string) string {
 	s.t.Helper()
-	printed, status, err := s.Do(commands)
-	if err != nil || status != 0 {
-		s.t.Fatalf("%s: status %d, %v:\n%s", commands, status, err, printed)
+	result, err := s.Do(commands)
+	if err != nil || result.Status != 0 {
+		s.t.Fatalf("%s: status %d, %v:\n%s", commands, result.Status, err, result.all())
 	}
-	return printed
+	return result.Printed
 }
 
 // Read reads sections of a page, or all of it, in the order of the page. Reading ends with the first block that fails.
@@ -230,16 +243,16 @@ func (s *Shell) block(page *Page, b *Block, printed *string) {
 				"kill -0 $! || { cat \"$READER_SCRATCH/staying.%[2]d\"; false; return; }; sleep 0.1; done\ncat \"$READER_SCRATCH/staying.%[2]d\"\n",
 				strings.TrimSpace(b.Text), s.staying, b.StaysUntil)
 		}
-		output, status, err := s.Do(commands)
-		*printed = output
+		result, err := s.Do(commands)
+		*printed = result.all()
 		switch {
 		case err != nil:
 			fail("%v", err)
-		case b.Fails != (status != 0):
-			fail("the status is %d", status)
+		case b.Fails != (result.Status != 0):
+			fail("the status is %d", result.Status)
 		}
 		for _, part := range b.Prints {
-			if err := Missing(part, output); err != nil {
+			if err := Missing(part, *printed); err != nil {
 				fail("%v", err)
 			}
 		}

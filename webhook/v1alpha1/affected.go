@@ -65,11 +65,10 @@ func (w *groups) affected(ctx context.Context, old, group *v1alpha1.Group) (admi
 // tightened returns why a change of the Group does not allow the lifetime of a key that was allowed before, or nil.
 func (w *groups) tightened(old, group *v1alpha1.Group, key *v1alpha1.ApiKey) *grant.Problem {
 	minted := minting(key, w.clock.Now())
-	if _, problem := grant.Expiry(key, old, minted); problem != nil {
+	_, was := grant.Expiry(key, old, minted)
+	_, is := grant.Expiry(key, group, minted)
+	if was != nil || is == nil || !is.Elsewhere {
 		return nil
 	}
-	if _, problem := grant.Expiry(key, group, minted); problem != nil && problem.Elsewhere {
-		return problem
-	}
-	return nil
+	return is
 }

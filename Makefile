@@ -136,7 +136,7 @@ test-chart: bin/devcluster ## Test the chart: renderings, and its life on a real
 .PHONY: test-node
 test-node: bin/devcluster bin/node/devcluster-node bin/helm build static ## Run the tests on a real node: Pods, probes, rollouts, evictions, a restart; UPDATE=1 writes what it measured into docs/performance.md
 	cd hack/devcluster && KEYWARD_NODE=1 go test -count=1 -timeout 10m -v -run '^TestNode' ./cluster
-	KEYWARD_NODE=1 go test -count=1 -timeout 20m -v -run '^TestNode$$' ./test/node $(if $(UPDATE),-update)
+	KEYWARD_NODE=1 go test -count=1 -timeout 20m -v -run '^(TestNode|TestReadHowTo)$$' ./test/node $(if $(UPDATE),-update)
 
 # Programs for images: static by the linker, without compiling everything again without cgo.
 STATIC = $(shell [ "$$(go env CGO_ENABLED)" = 0 ] || echo -linkmode=external -extldflags=-static)

@@ -127,6 +127,13 @@ func (b *builder) build(ctx context.Context, p program) error {
 		b.progress.clear()
 		return fmt.Errorf("building %s failed: %w", filepath.Base(p.file), err)
 	}
+	if err := os.Rename(next, p.file); err == nil {
+		return nil
+	}
+	// Overlay file systems, as in containers, cannot replace a file of a lower layer that has got another name.
+	if err := os.Remove(p.file); err != nil {
+		return err
+	}
 	return os.Rename(next, p.file)
 }
 

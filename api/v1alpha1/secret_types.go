@@ -33,7 +33,7 @@ type SecretSpec struct {
 	// +optional
 	Restart []Workload `json:"restart,omitempty"`
 
-	// notify names objects of other operators, at most 16, that are told of each version that is
+	// notify names objects of other operators, at most 16, that are notified of each version that is
 	// delivered, so that they do not wait for their next refresh. The manager needs the permission
 	// to patch them, which it does not have by default, and so does the user who adds one here.
 	//

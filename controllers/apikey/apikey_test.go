@@ -41,6 +41,7 @@ var _ = Describe("ApiKey", func() {
 		}, "300ms").Should(Succeed())
 		w.Clock.Step(2 * time.Second)
 		key := w.ReconcileUntil(ctx, "web", func(g Gomega, key *v1alpha1.ApiKey) {
+			g.Expect(key.Status.Enforcement).NotTo(BeNil())
 			g.Expect(key.Status.Enforcement.WaitingFor).To(Equal([]string{"slow"}))
 		})
 		Expect(*key.Status.Enforcement.Servers).To(BeEquivalentTo(2))

@@ -134,7 +134,7 @@ var _ = Describe("After a delivery", func() {
 	})
 
 	It("notifies a PushSecret of each version, once", func(ctx SpecContext) {
-		key := w.CreateKey(ctx, func(k *v1alpha1.ApiKey) {
+		w.CreateKey(ctx, func(k *v1alpha1.ApiKey) {
 			k.Spec.Secret.Notify = []v1alpha1.Notified{{Kind: v1alpha1.NotifiedPushSecret, Name: "vault"}}
 		})
 		w.ReconcileUntil(ctx, "web", testenv.HasReason(v1alpha1.ConditionReconciling, v1alpha1.ReasonNotifyRefused))
@@ -150,7 +150,7 @@ var _ = Describe("After a delivery", func() {
 				testenv.Ready(g, k)
 			}
 		}
-		key = w.ReconcileUntil(ctx, "web", notified(1))
+		key := w.ReconcileUntil(ctx, "web", notified(1))
 		reloaded(ctx, vault)
 		Expect(vault.GetAnnotations()).To(HaveKeyWithValue("force-sync", key.Status.KeyID+"-1"))
 		testenv.Edit(ctx, key, func(k *v1alpha1.ApiKey) { k.Spec.Rotation.Trigger = "now" })

@@ -73,7 +73,7 @@ func (r Rotation) RotatesAt(key *v1alpha1.ApiKey, version *v1alpha1.KeyVersion) 
 	return at
 }
 
-// plan plans the rotation, and reports whether it has a place in a window.
+// plan plans the rotation, and reports whether it is in a window.
 func (r Rotation) plan(key *v1alpha1.ApiKey, version *v1alpha1.KeyVersion, latest time.Time) (at time.Time, placed bool) {
 	if latest.IsZero() {
 		return latest, false

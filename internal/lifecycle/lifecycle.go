@@ -69,7 +69,7 @@ type Outcome struct {
 	Cause     v1alpha1.VersionCause
 	ExpiresAt time.Time
 	// Restart reports, for Keep, whether workloads still have to be rolled for the Target version, and Notify whether
-	// objects of others still have to be told of it.
+	// objects of others still have to be notified of it.
 	Restart, Notify bool
 	// State and Obstacle summarize the key. The obstacle is why it is not accepted or delivered, if somebody has to act
 	// to change that.

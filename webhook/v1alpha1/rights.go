@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	appsv1 "k8s.io/api/apps/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -16,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/internal/grant"
 )
 
 // right is something that the manager does for an ApiKey, with its own rights, where the author of
@@ -29,8 +29,8 @@ type right struct {
 	attributes authorizationv1.ResourceAttributes
 }
 
-// maxRights is how many rights one ApiKey can require, by its schema: an import, a template, 16 workloads.
-const maxRights = 18
+// maxRights is how many rights one ApiKey can require, by its schema: an import, a template, 16 workloads, 16 notified objects.
+const maxRights = 34
 
 // rightsFor returns the rights that a new ApiKey requires, or that a change adds: those of what was there before are
 // not checked again, so that a user who edits the rest needs only the right to do that. To put
@@ -53,16 +53,22 @@ func rightsFor(old, key *v1alpha1.ApiKey) []right {
 			attributes: authorizationv1.ResourceAttributes{Namespace: key.Namespace, Version: "v1", Resource: "secrets", Verb: "create"},
 		})
 	}
-	for i, workload := range key.Spec.Secret.Restart {
-		if slices.Contains(old.Spec.Secret.Restart, workload) {
+	rights = append(rights, rightsToPatch(key.Namespace, v1alpha1.ReasonRestartRefused, grant.Restarts(old), grant.Restarts(key))...)
+	return append(rights, rightsToPatch(key.Namespace, v1alpha1.ReasonNotifyRefused, grant.Notifies(old), grant.Notifies(key))...)
+}
+
+// rightsToPatch returns the rights to patch what the manager is to patch, and did not before.
+func rightsToPatch(namespace, reason string, old, targets []grant.Target) (rights []right) {
+	for _, target := range targets {
+		same := func(was grant.Target) bool { return was.Kind == target.Kind && was.Name == target.Name }
+		if slices.ContainsFunc(old, same) {
 			continue
 		}
 		rights = append(rights, right{
-			reason: v1alpha1.ReasonRestartRefused, field: fmt.Sprintf("spec.secret.restart[%d]", i),
-			what: fmt.Sprintf("patch %s %q", workload.Kind, shown(workload.Name)), hint: "leave it out",
+			reason: reason, field: target.Field, what: fmt.Sprintf("patch %s %q", target.Kind, shown(target.Name)), hint: "leave it out",
 			attributes: authorizationv1.ResourceAttributes{
-				Namespace: key.Namespace, Group: appsv1.GroupName, Version: "v1",
-				Resource: strings.ToLower(string(workload.Kind)) + "s", Name: workload.Name, Verb: "patch",
+				Namespace: namespace, Group: target.GroupVersion.Group, Version: target.GroupVersion.Version,
+				Resource: target.Resource, Name: target.Name, Verb: "patch",
 			},
 		})
 	}

@@ -216,8 +216,13 @@ var _ = Describe("The cost", func() {
 		} {
 			kind := map[bool]string{true: "ApiKey", false: "DomainAllowlist"}[strings.Contains(fmt.Sprintf("%T", object), "ApiKey")]
 			answer, is := review(admissionv1.Create, kind, nil, object)
+			within(admissionBound, is, "answering "+name)
+			if strings.Contains(name, "not there") { // another object may get it
+				Expect(answer.Warnings).NotTo(BeEmpty(), name)
+				Expect(len(strings.Join(answer.Warnings, ""))).To(BeNumerically("<", 10_000), name)
+				continue
+			}
 			Expect(answer.Allowed).To(BeFalse(), name)
-			within(admissionBound, is, "refusing "+name)
 			Expect(len(answer.Result.Message)).To(BeNumerically("<", 10_000), name)
 		}
 	})

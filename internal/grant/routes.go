@@ -72,10 +72,16 @@ func routesTooLarge(group *v1alpha1.Group) *Problem {
 // DomainProblems returns all that is wrong with the domains of an allowlist.
 func DomainProblems(list *v1alpha1.DomainAllowlist) Problems {
 	var problems Problems
+	seen := make(map[string]bool, len(list.Spec.Domains))
 	for i, domain := range list.Spec.Domains {
 		if problems.full() {
 			break
 		}
+		if seen[domain] { // to compare them all costs more than a rule of the schema may
+			problems = append(problems, invalid(fmt.Sprintf("spec.domains[%d]", i), domain, "each is named once; remove the duplicate"))
+			continue
+		}
+		seen[domain] = true
 		if _, err := origin.ParsePattern(domain); err != nil {
 			problems = append(problems, invalid(fmt.Sprintf("spec.domains[%d]", i), domain, err.Error()))
 		}

@@ -11,23 +11,23 @@ import (
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
 
-// life drives the plan of one key without a manager: everything succeeds at once.
-type life struct {
+// played drives the plan of one key without a manager: everything succeeds at once.
+type played struct {
 	*testing.T
 	in  lifecycle.Input
 	now time.Time
 	n   byte
 }
 
-func newLife(t *testing.T) *life {
-	l := &life{T: t, in: input(), now: start}
+func newPlayed(t *testing.T) *played {
+	l := &played{T: t, in: input(), now: start}
 	l.in.Key.Spec.Rotation.Overlap = "24h"
-	l.settle()
+	l.finish()
 	return l
 }
 
-// settle plans until nothing is left to do, and returns the last outcome.
-func (l *life) settle() lifecycle.Outcome {
+// finish plans until nothing is left to do, and returns the last outcome.
+func (l *played) finish() lifecycle.Outcome {
 	l.Helper()
 	for range 20 {
 		out := lifecycle.Plan(l.in, l.now)
@@ -53,15 +53,15 @@ func (l *life) settle() lifecycle.Outcome {
 	return lifecycle.Outcome{}
 }
 
-func (l *life) record(out lifecycle.Outcome) {
+func (l *played) record(out lifecycle.Outcome) {
 	l.in.Key.Status.LastHandledRotateRequest = lifecycle.HandledRequest(l.in.Key, out.Versions)
 	l.in.Key.Status.Versions, l.in.Key.Status.State = out.Versions, out.State
 }
 
-// are requires the states of all versions after the plan has settled.
-func (l *life) are(want string) lifecycle.Outcome {
+// are requires the states of all versions after the plan has finished.
+func (l *played) are(want string) lifecycle.Outcome {
 	l.Helper()
-	out := l.settle()
+	out := l.finish()
 	var states []string
 	for i := range out.Versions {
 		states = append(states, string(out.Versions[i].State))
@@ -72,12 +72,12 @@ func (l *life) are(want string) lifecycle.Outcome {
 	return out
 }
 
-func (l *life) request(text string) {
+func (l *played) request(text string) {
 	l.in.Key.Annotations = map[string]string{v1alpha1.AnnotationRotateRequestedAt: text}
 }
 
 func TestRequestedRotations(t *testing.T) {
-	l := newLife(t)
+	l := newPlayed(t)
 	l.are("Active")
 	l.request("monday")
 	l.are("Retiring Active")
@@ -106,7 +106,7 @@ func TestRequestedRotations(t *testing.T) {
 }
 
 func TestRequestedOverlaps(t *testing.T) {
-	l := newLife(t)
+	l := newPlayed(t)
 	l.request("1")
 	l.are("Retiring Active")
 	l.request("leaked;overlap=0s")
@@ -115,7 +115,7 @@ func TestRequestedOverlaps(t *testing.T) {
 	l.now = l.now.Add(30 * day)
 	l.are("Retired Retired Retiring Active") // by schedule, with the declared overlap
 
-	l = newLife(t)
+	l = newPlayed(t)
 	l.request("slow;overlap=48h")
 	out := l.are("Retiring Active")
 	if got := out.Versions[0].RetiresAt.Time; !got.Equal(start.Add(48*time.Hour + time.Second)) {
@@ -130,10 +130,10 @@ func TestRequestedOverlaps(t *testing.T) {
 		}
 	}
 	// Overlaps that are in the way of a rotation do not delay one that ends them.
-	l = newLife(t)
+	l = newPlayed(t)
 	for _, request := range []string{"1", "2", "3", "4", "5"} {
 		l.request(request)
-		l.settle()
+		l.finish()
 	}
 	l.are("Retiring Retiring Retiring Retiring Active")
 	l.request("leaked;overlap=0s")
@@ -141,7 +141,7 @@ func TestRequestedOverlaps(t *testing.T) {
 }
 
 func TestARequestSurvivesACrash(t *testing.T) {
-	l := newLife(t)
+	l := newPlayed(t)
 	l.request("monday")
 	out := lifecycle.Plan(l.in, l.now)
 	text, _ := keyformat.Mint("kw", &counter{n: 99})
@@ -159,7 +159,7 @@ func TestARequestSurvivesACrash(t *testing.T) {
 
 // TestATriggerThatComesBack: a tool that puts back what Git has, and a revert in Git, ask for nothing new.
 func TestATriggerThatComesBack(t *testing.T) {
-	l := newLife(t)
+	l := newPlayed(t)
 	trigger := func(text string) { l.in.Key.Spec.Rotation.Trigger = text }
 	trigger("2026-11-22")
 	l.are("Retiring Active")
@@ -174,7 +174,7 @@ func TestATriggerThatComesBack(t *testing.T) {
 }
 
 func TestATightenedPolicy(t *testing.T) {
-	l := newLife(t)
+	l := newPlayed(t)
 	l.in.Key.Spec.ExpiresAfter, l.in.Key.Spec.Rotation.Every = "90d", "60d"
 	l.are("Active")
 	l.in.Group.Spec.KeyPolicy.MaxLifetime = "30d"
@@ -192,12 +192,12 @@ func TestATightenedPolicy(t *testing.T) {
 	}
 	// What the key declares does not lengthen a version beyond the policy, and shortens it.
 	l.in.Key.Spec.ExpiresAfter = "365d"
-	if out = l.settle(); !out.Versions[1].ExpiresAt.Time.Equal(start.Add(30 * day)) {
+	if out = l.finish(); !out.Versions[1].ExpiresAt.Time.Equal(start.Add(30 * day)) {
 		t.Errorf("lengthened to %v", out.Versions[1].ExpiresAt)
 	}
 	l.in.Key.Spec.ExpiresAfter = "90d"
 	l.in.Group.Spec.KeyPolicy.MaxLifetime = "90d"
-	if out = l.settle(); !out.Versions[1].ExpiresAt.Time.Equal(start.Add(90 * day)) {
+	if out = l.finish(); !out.Versions[1].ExpiresAt.Time.Equal(start.Add(90 * day)) {
 		t.Errorf("the policy allows more again: %v", out.Versions[1].ExpiresAt)
 	}
 
@@ -206,12 +206,12 @@ func TestATightenedPolicy(t *testing.T) {
 		"an instant": func(k *v1alpha1.ApiKey) { k.Spec.ExpiresAt = at(300 * day) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLife(t)
+			l := newPlayed(t)
 			allow := true
 			l.in.Group.Spec.KeyPolicy.AllowNever = &allow
 			change(l.in.Key)
 			l.in.Key.Spec.Rotation.Every = "60d"
-			l.settle()
+			l.finish()
 			l.in.Group.Spec.KeyPolicy.AllowNever, l.in.Group.Spec.KeyPolicy.MaxLifetime = nil, "30d"
 			before := l.in.Key.Status.Versions[0].DeepCopy()
 			out := l.are("Active")
@@ -225,16 +225,16 @@ func TestATightenedPolicy(t *testing.T) {
 			}
 			for range 3 { // it goes on for as long as it is declared to
 				l.now = out.RotatesAt
-				if out = l.settle(); out.State != v1alpha1.KeyActive {
+				if out = l.finish(); out.State != v1alpha1.KeyActive {
 					t.Fatalf("it is %s at %v", out.State, l.now)
 				}
 			}
 		})
 	}
 	// A key that was never minted waits until its lifetime is allowed.
-	l = &life{T: t, in: input(), now: start}
+	l = &played{T: t, in: input(), now: start}
 	l.in.Key.Spec.ExpiresAfter, l.in.Group.Spec.KeyPolicy.MaxLifetime = "90d", "30d"
-	if out := l.settle(); out.State != v1alpha1.KeyBlocked || out.Obstacle.Reason != v1alpha1.ReasonLifetimeNotAllowed {
+	if out := l.finish(); out.State != v1alpha1.KeyBlocked || out.Obstacle.Reason != v1alpha1.ReasonLifetimeNotAllowed {
 		t.Errorf("%+v", out)
 	}
 	l.in.Group.Spec.KeyPolicy.MaxLifetime = "90d"

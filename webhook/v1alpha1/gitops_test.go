@@ -85,7 +85,7 @@ var _ = Describe("A directory that is applied again and again", func() {
 		Expect(live(ctx, w, &v1alpha1.ApiKey{}).Generation).To(Equal(generation), "it differs from itself each time")
 	})
 
-	It("keeps the true stamps, whatever stamps it has", func(ctx SpecContext) {
+	It("keeps the true stamps, regardless of the stamps that it has", func(ctx SpecContext) {
 		alice, heard := testenv.As("alice")
 		exported := m.key(nil)
 		exported.SetAnnotations(map[string]string{
@@ -101,13 +101,13 @@ var _ = Describe("A directory that is applied again and again", func() {
 		Expect(apply(ctx, alice, exported.DeepCopy())).To(Succeed())
 		stamps("alice", "alice", "admin")
 
-		flux, told := testenv.As("flux")
+		flux, warned := testenv.As("flux")
 		By("server-side, twice, and in a dry-run")
 		for range 2 {
-			told.Texts = nil
+			warned.Texts = nil
 			Expect(apply(ctx, flux, exported.DeepCopy())).To(Succeed())
 			stamps("alice", "alice", "admin")
-			Expect(told.Texts).To(ContainElement(ContainSubstring("metadata.annotations[keyward.dev/created-by]: only admission sets it")))
+			Expect(warned.Texts).To(ContainElement(ContainSubstring("metadata.annotations[keyward.dev/created-by]: only admission sets it")))
 		}
 		Expect(apply(ctx, flux, exported.DeepCopy(), client.DryRunAll)).To(Succeed())
 		By("as Velero updates what exists, and as kubectl replaces it")

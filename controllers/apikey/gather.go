@@ -114,7 +114,9 @@ func (f *facts) useSecret(key *v1alpha1.ApiKey, secret *corev1.Secret) {
 		return
 	}
 	f.secret = secret
-	f.input.Secret.Claimed = secret.Annotations[v1alpha1.AnnotationClaimed] == "true"
+	version := secret.Annotations[v1alpha1.AnnotationVersion]
+	f.input.Secret.Claimed = secret.Annotations[v1alpha1.AnnotationClaimed] == "true" ||
+		version != "" && key.Annotations[v1alpha1.AnnotationClaimedVersion] == version
 }
 
 // gatherEnforcement asks the Hub only about records that are not known to be in force: an idle cluster, a restart of the

@@ -30,7 +30,8 @@ type ApiKeySpec struct {
 	//
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
-	// +listType=set
+	// +kubebuilder:validation:XValidation:rule="self.all(x, self.exists_one(y, x == y))",message="each is named once; remove the duplicate"
+	// +listType=atomic
 	// +required
 	Projects []ProjectName `json:"projects,omitempty"`
 
@@ -39,7 +40,8 @@ type ApiKeySpec struct {
 	// +kubebuilder:default={"read"}
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=33
-	// +listType=set
+	// +kubebuilder:validation:XValidation:rule="self.all(x, self.exists_one(y, x == y))",message="each is named once; remove the duplicate"
+	// +listType=atomic
 	// +optional
 	Permissions []PermissionName `json:"permissions,omitempty"`
 

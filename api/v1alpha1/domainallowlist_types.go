@@ -29,7 +29,8 @@ type DomainAllowlistSpec struct {
 	//
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
-	// +listType=set
+	// +kubebuilder:validation:XValidation:rule="self.all(x, self.exists_one(y, x == y))",message="each is named once; remove the duplicate"
+	// +listType=atomic
 	// +required
 	Projects []ProjectName `json:"projects,omitempty"`
 
@@ -42,7 +43,8 @@ type DomainAllowlistSpec struct {
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=272
 	// +kubebuilder:validation:items:XValidation:rule="self.matches('^(https?://)?([*][.])?([^ /?#@*:]+|[[][0-9a-fA-F:.]+[]])(:[0-9]{1,5})?$')",message="write acme.com, *.acme.com, https://shop.acme.com:8443 or the like, without a path; a wildcard stands for whole labels at the front"
-	// +listType=set
+	// +kubebuilder:validation:XValidation:rule="self.all(x, self.exists_one(y, x == y))",message="each is named once; remove the duplicate"
+	// +listType=atomic
 	// +optional
 	Domains []string `json:"domains,omitempty"`
 

@@ -4,6 +4,13 @@ package v1alpha1
 const (
 	// AnnotationCreatedBy holds the user who created an ApiKey; stamped at admission.
 	AnnotationCreatedBy = "keyward.dev/created-by"
+	// AnnotationChangedBy holds the user who last changed the spec of an object, or requested a rotation; stamped at admission.
+	AnnotationChangedBy = "keyward.dev/changed-by"
+	// AnnotationRotateRequestedAt requests a rotation of an ApiKey when it gets a value that it did not have before, for
+	// instance the time. With ";overlap=" and a duration at the end, that is the overlap of this one rotation.
+	AnnotationRotateRequestedAt = "keyward.dev/rotate-requested-at"
+	// AnnotationPreventDeletion is set to true on an ApiKey, Group or DomainAllowlist so that admission refuses to delete it.
+	AnnotationPreventDeletion = "keyward.dev/prevent-deletion"
 	// FinalizerEnforcement keeps a deleted ApiKey until its revocation is enforced.
 	FinalizerEnforcement = "keyward.dev/enforcement"
 

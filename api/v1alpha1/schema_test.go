@@ -5,8 +5,11 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -35,7 +38,10 @@ var _ = Describe("The schema", func() {
 		Entry("without projects", func(k *v1alpha1.ApiKey) { k.Spec.Projects = nil }, "spec.projects"),
 		Entry("with a project twice", func(k *v1alpha1.ApiKey) {
 			k.Spec.Projects = []v1alpha1.ProjectName{"marketing", "marketing"}
-		}, "spec.projects[1]", "Duplicate"),
+		}, "spec.projects", "each is named once; remove the duplicate"),
+		Entry("with a permission twice", func(k *v1alpha1.ApiKey) {
+			k.Spec.Permissions = []v1alpha1.PermissionName{"read", "read"}
+		}, "spec.permissions", "each is named once"),
 		Entry("with a wildcard project", func(k *v1alpha1.ApiKey) { k.Spec.Projects = []v1alpha1.ProjectName{"*"} }, "spec.projects[0]"),
 		Entry("with a description of 501 characters", func(k *v1alpha1.ApiKey) { k.Spec.Description = strings.Repeat("ä", 501) },
 			"spec.description"),
@@ -116,13 +122,29 @@ var _ = Describe("The schema", func() {
 		Entry("of its Secret's type", func(*v1alpha1.ApiKey) {},
 			func(k *v1alpha1.ApiKey) { k.Spec.Secret.Template.Type = "example.com/mine" },
 			"spec.secret.template.type"),
-		Entry("of its revocation", func(k *v1alpha1.ApiKey) { k.Spec.Revoked = ptr.To(true) },
-			func(k *v1alpha1.ApiKey) { k.Spec.Revoked = ptr.To(false) },
-			"spec.revoked", "a revocation cannot be undone; create a new ApiKey instead"),
-		Entry("of its revocation, by leaving it out", func(k *v1alpha1.ApiKey) { k.Spec.Revoked = ptr.To(true) },
-			func(k *v1alpha1.ApiKey) { k.Spec.Revoked = nil },
-			"a revocation cannot be undone"),
 	)
+
+	It("keeps a key revoked without the webhook, too", func(ctx SpecContext) {
+		w.CreateGroup(ctx)
+		key := w.CreateKey(ctx, func(k *v1alpha1.ApiKey) { k.Spec.Revoked = ptr.To(true) })
+		webhooks := &admissionregistrationv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "keyward-mutating"}}
+		Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(webhooks), webhooks)).To(Succeed())
+		Expect(testenv.Admin.Delete(ctx, webhooks.DeepCopy())).To(Succeed())
+		DeferCleanup(func(ctx SpecContext) {
+			webhooks.ResourceVersion, webhooks.UID = "", ""
+			Expect(testenv.Admin.Create(ctx, webhooks)).To(Succeed())
+			Eventually(func(g Gomega) { // the API server may lag
+				probe := w.NewKey(func(k *v1alpha1.ApiKey) { k.Name = "probe" })
+				g.Expect(testenv.Admin.Create(ctx, probe, client.DryRunAll)).To(Succeed())
+				g.Expect(probe.Annotations).To(HaveKey(v1alpha1.AnnotationCreatedBy))
+			}).Should(Succeed())
+		})
+		for _, patch := range []string{`{"spec":{"revoked":false}}`, `{"spec":{"revoked":null}}`} {
+			Eventually(func() error { // the API server may lag
+				return testenv.Admin.Patch(ctx, key.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(patch)))
+			}).Should(MatchError(And(ContainSubstring("spec.revoked"), ContainSubstring("a revocation cannot be undone; create a new ApiKey instead"))))
+		}
+	})
 
 	DescribeTable("refuses a Group", func(ctx SpecContext, change func(*v1alpha1.Group), mentions ...string) {
 		g := &v1alpha1.Group{}
@@ -182,6 +204,8 @@ var _ = Describe("The schema", func() {
 		w.CreateGroup(ctx)
 		refused(testenv.Admin.Create(ctx, w.NewAllowlist(change)), mentions...)
 	},
+		Entry("with a domain twice", func(l *v1alpha1.DomainAllowlist) { l.Spec.Domains = []string{"a.example", "a.example"} },
+			"spec.domains", "each is named once"),
 		Entry("with a path", func(l *v1alpha1.DomainAllowlist) { l.Spec.Domains = []string{"acme.example/shop"} },
 			"spec.domains[0]", "without a path"),
 		Entry("with everything", func(l *v1alpha1.DomainAllowlist) { l.Spec.Domains = []string{"*"} }, "spec.domains[0]"),

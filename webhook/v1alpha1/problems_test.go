@@ -71,20 +71,6 @@ var _ = Describe("Admission", func() {
 		}))
 	})
 
-	It("reports all problems of an edit, also of what may not be edited", func(ctx SpecContext) {
-		w.CreateGroup(ctx)
-		key := w.CreateKey(ctx)
-		Eventually(func(g Gomega) {
-			edited := key.DeepCopy()
-			edited.Annotations[v1alpha1.AnnotationCreatedBy] = "somebody else"
-			edited.Spec.Projects = []v1alpha1.ProjectName{"sales"}
-			err := testenv.Admin.Update(ctx, edited, client.DryRunAll)
-			g.Expect(causes(err)).To(Equal([]string{
-				"FieldValueInvalid metadata.annotations[" + v1alpha1.AnnotationCreatedBy + "]", "FieldValueNotFound spec.projects[0]",
-			}))
-		}).Should(Succeed())
-	})
-
 	It("reports all problems of a Group at once, with the rights that its author lacks", func(ctx SpecContext) {
 		wrong := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "acme"}}
 		wrong.Spec.State = v1alpha1.GroupFrozen

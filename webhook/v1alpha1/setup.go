@@ -18,6 +18,8 @@ import (
 // +kubebuilder:webhookconfiguration:mutating=false,name=keyward-validating
 
 // +kubebuilder:webhook:name=apikeys.mutating.keyward.dev,path=/mutate-keyward-dev-v1alpha1-apikey,mutating=true,failurePolicy=fail,sideEffects=None,groups=keyward.dev,resources=apikeys,verbs=create;update,versions=v1alpha1,admissionReviewVersions=v1,serviceName=keyward-webhook,serviceNamespace=keyward-system,servicePort=9443,timeoutSeconds=10
+// +kubebuilder:webhook:name=groups.mutating.keyward.dev,path=/mutate-keyward-dev-v1alpha1-group,mutating=true,failurePolicy=fail,sideEffects=None,groups=keyward.dev,resources=groups,verbs=create;update,versions=v1alpha1,admissionReviewVersions=v1,serviceName=keyward-webhook,serviceNamespace=keyward-system,servicePort=9443,timeoutSeconds=10
+// +kubebuilder:webhook:name=domainallowlists.mutating.keyward.dev,path=/mutate-keyward-dev-v1alpha1-domainallowlist,mutating=true,failurePolicy=fail,sideEffects=None,groups=keyward.dev,resources=domainallowlists,verbs=create;update,versions=v1alpha1,admissionReviewVersions=v1,serviceName=keyward-webhook,serviceNamespace=keyward-system,servicePort=9443,timeoutSeconds=10
 // +kubebuilder:webhook:name=apikeys.validating.keyward.dev,path=/validate-keyward-dev-v1alpha1-apikey,mutating=false,failurePolicy=fail,sideEffects=None,groups=keyward.dev,resources=apikeys,verbs=create;update,versions=v1alpha1,admissionReviewVersions=v1,serviceName=keyward-webhook,serviceNamespace=keyward-system,servicePort=9443,timeoutSeconds=10
 // +kubebuilder:webhook:name=groups.validating.keyward.dev,path=/validate-keyward-dev-v1alpha1-group,mutating=false,failurePolicy=fail,sideEffects=None,groups=keyward.dev,resources=groups,verbs=create;update,versions=v1alpha1,admissionReviewVersions=v1,serviceName=keyward-webhook,serviceNamespace=keyward-system,servicePort=9443,timeoutSeconds=10
 // A deletion would undo what the platform has set, so it requires a manager, too, except that of a namespace or by an owner.
@@ -29,7 +31,10 @@ import (
 // Setup registers the webhooks with the manager. Groups may name the tiers of the catalogue.
 func Setup(mgr ctrl.Manager, tiers *tier.Catalogue) error {
 	keys := &apiKeys{reader: mgr.GetClient(), clock: clock.RealClock{}, tiers: tiers, access: &access{client: mgr.GetClient()}}
-	mgr.GetWebhookServer().Register("/mutate-keyward-dev-v1alpha1-apikey", &admission.Webhook{Handler: stamp{}})
+	server := mgr.GetWebhookServer()
+	server.Register("/mutate-keyward-dev-v1alpha1-apikey", &admission.Webhook{Handler: stamp{apiKey: true}})
+	server.Register("/mutate-keyward-dev-v1alpha1-group", &admission.Webhook{Handler: stamp{}})
+	server.Register("/mutate-keyward-dev-v1alpha1-domainallowlist", &admission.Webhook{Handler: stamp{}})
 	if err := ctrl.NewWebhookManagedBy(mgr, &v1alpha1.ApiKey{}).WithValidator(keys).Complete(); err != nil {
 		return fmt.Errorf("setting up the webhook of ApiKey: %w", err)
 	}

@@ -3,13 +3,14 @@ package v1alpha1
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	admissionv1 "k8s.io/api/admission/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
@@ -17,50 +18,104 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// stamp annotates new ApiKeys with the user who creates them, and adds the finalizer from the
-// start, which saves the controller a write.
+// stamp annotates objects with the user who created them or changed them last. Where a request has another value, or none,
+// the true one is put back with a warning and the request goes on: manifests that were exported have the stamps of another
+// cluster or of another time, and must be applicable any number of times.
 //
-// It decodes metadata only. A typed Defaulter would have to decode the spec, and so would
-// refuse a number in place of a text with a message of Go's decoder; the schema, which is checked later,
-// has better messages.
-type stamp struct{}
+// It decodes objects without their types. A typed Defaulter would refuse a number in place of a text with a message of
+// Go's decoder; the schema, which is checked later, has better messages.
+type stamp struct {
+	// apiKey is set for ApiKeys. These also have the finalizer from the start, which saves the controller a write, and stay
+	// revoked.
+	apiKey bool
+}
 
 // Handle implements admission.Handler.
-func (stamp) Handle(_ context.Context, request admission.Request) admission.Response {
+func (s stamp) Handle(_ context.Context, request admission.Request) admission.Response {
 	object := &unstructured.Unstructured{}
 	if err := json.Unmarshal(request.Object.Raw, &object.Object); err != nil {
 		return admission.Errored(http.StatusBadRequest, err)
 	}
+	var warnings admission.Warnings
 	switch request.Operation {
 	case admissionv1.Create:
-		// The object may be a copy, from a backup, or invented: the annotation is what the creator claims.
-		earlier := object.GetAnnotations()[v1alpha1.AnnotationCreatedBy]
-		if !isName(earlier) {
-			earlier = ""
-		}
-		annotateOrRemove(object, v1alpha1.AnnotationRestored, earlier)
-		annotate(object, v1alpha1.AnnotationCreatedBy, request.UserInfo.Username)
-		controllerutil.AddFinalizer(object, v1alpha1.FinalizerEnforcement)
+		s.create(object, request.UserInfo.Username)
 	case admissionv1.Update:
-		// A manifest that replaces the object does not have the annotation.
-		old := &metav1.PartialObjectMetadata{}
-		if err := json.Unmarshal(request.OldObject.Raw, old); err != nil {
+		old := &unstructured.Unstructured{}
+		if err := json.Unmarshal(request.OldObject.Raw, &old.Object); err != nil {
 			return admission.Errored(http.StatusBadRequest, err)
 		}
-		creator, stamped := old.Annotations[v1alpha1.AnnotationCreatedBy]
-		if _, has := object.GetAnnotations()[v1alpha1.AnnotationCreatedBy]; stamped && !has {
-			annotate(object, v1alpha1.AnnotationCreatedBy, creator)
-		}
-		annotateOrRemove(object, v1alpha1.AnnotationRestored, old.Annotations[v1alpha1.AnnotationRestored])
+		warnings = s.update(old, object, request.UserInfo.Username)
 	case admissionv1.Delete, admissionv1.Connect:
 	}
 	stamped, err := json.Marshal(object.Object)
 	if err != nil {
 		return admission.Errored(http.StatusInternalServerError, err)
 	}
-	return admission.PatchResponseFromRaw(request.Object.Raw, stamped)
+	return admission.PatchResponseFromRaw(request.Object.Raw, stamped).WithWarnings(warnings...)
 }
 
+func (s stamp) create(object *unstructured.Unstructured, user string) {
+	if s.apiKey {
+		// The object may be a copy, from a backup, or invented: the annotation is what the creator claims.
+		earlier := object.GetAnnotations()[v1alpha1.AnnotationCreatedBy]
+		if !isName(earlier) {
+			earlier = ""
+		}
+		annotateOrRemove(object, v1alpha1.AnnotationRestored, earlier)
+		annotate(object, v1alpha1.AnnotationCreatedBy, user)
+		controllerutil.AddFinalizer(object, v1alpha1.FinalizerEnforcement)
+	}
+	annotate(object, v1alpha1.AnnotationChangedBy, user)
+}
+
+// update puts back what a request may not change, and returns a warning for everything that it tried to.
+func (s stamp) update(old, object *unstructured.Unstructured, user string) (warnings admission.Warnings) {
+	if s.apiKey {
+		if keepRevoked(old, object) {
+			warnings = append(warnings, "spec.revoked: the key is revoked for good, and stays so; write true, or leave the field out, and "+
+				"create a new ApiKey where a key is needed")
+		}
+		for _, name := range []string{v1alpha1.AnnotationCreatedBy, v1alpha1.AnnotationRestored} {
+			warnings = append(warnings, keepStamp(old, object, name, old.GetAnnotations()[name])...)
+		}
+	}
+	changer := old.GetAnnotations()[v1alpha1.AnnotationChangedBy]
+	if isChanged(old, object) {
+		changer = user
+	}
+	return append(warnings, keepStamp(old, object, v1alpha1.AnnotationChangedBy, changer)...)
+}
+
+// isChanged reports whether a request changes what is declared: the spec, or that a rotation is requested.
+func isChanged(old, object *unstructured.Unstructured) bool {
+	const request = v1alpha1.AnnotationRotateRequestedAt
+	return !equality.Semantic.DeepEqual(old.Object["spec"], object.Object["spec"]) ||
+		old.GetAnnotations()[request] != object.GetAnnotations()[request]
+}
+
+// keepRevoked keeps a revoked key revoked, and reports whether the request asks for something else. A manifest that was
+// written before the revocation must stay applicable: a tool that applies a directory would stop at it.
+func keepRevoked(old, object *unstructured.Unstructured) bool {
+	if revoked, _, err := unstructured.NestedBool(old.Object, "spec", "revoked"); err != nil || !revoked {
+		return false
+	}
+	if revoked, _, err := unstructured.NestedBool(object.Object, "spec", "revoked"); err != nil || revoked {
+		return false // of another type: the schema refuses it
+	}
+	return unstructured.SetNestedField(object.Object, true, "spec", "revoked") == nil
+}
+
+// keepStamp sets a stamp to its value, and warns where the request has one that is neither this nor the earlier one.
+func keepStamp(old, object *unstructured.Unstructured, name, value string) admission.Warnings {
+	given, has := object.GetAnnotations()[name]
+	annotateOrRemove(object, name, value)
+	if !has || given == value || given == old.GetAnnotations()[name] {
+		return nil
+	}
+	return admission.Warnings{fmt.Sprintf("metadata.annotations[%s]: only admission sets it, and it is not what the manifest says; "+
+		"remove it from the manifest", name)}
+}
 func annotate(object *unstructured.Unstructured, name, value string) {
 	annotations := object.GetAnnotations()
 	if annotations == nil {

@@ -32,7 +32,7 @@ const (
 	systemNamespace = "keyward-system"
 
 	// patience is how long anything may take on a busy machine.
-	patience = 2 * time.Minute
+	patience = time.Minute
 )
 
 // root is the repository.

@@ -159,9 +159,13 @@ func (f *flux) drift(t *testing.T, objects []*unstructured.Unstructured) []strin
 	return drifted
 }
 
-// wait waits for the health of the objects, as spec.wait does.
-func (f *flux) wait(objects []*unstructured.Unstructured, timeout time.Duration) error {
-	return f.engine.Wait(objects, ssa.WaitOptions{Interval: 100 * time.Millisecond, Timeout: timeout, FailFast: true})
+// heals waits for the health of the objects, as spec.wait does. It tries again, as the controller does after its
+// retryInterval: a key can be refused for a moment before the manager knows its Group.
+func (f *flux) heals(t *testing.T, objects []*unstructured.Unstructured) {
+	t.Helper()
+	eventually(t, "Flux to find everything healthy", func(context.Context) error {
+		return f.engine.Wait(objects, ssa.WaitOptions{Interval: 100 * time.Millisecond, Timeout: patience, FailFast: true})
+	})
 }
 
 // prune deletes the objects, as when they are removed from Git, and waits until they are gone.

@@ -70,9 +70,7 @@ func TestTenant(t *testing.T) {
 	}
 	objects := f.build(t, "config/flux/tenant", of)
 	f.reconciles(t, objects)
-	if err := f.wait(objects, patience); err != nil {
-		t.Fatal(err)
-	}
+	f.heals(t, objects)
 	key := c.awaitKey(t, "hooli", "storefront", "active", inState(v1alpha1.KeyActive, 1))
 	if key.Spec.GroupRef.Name != "hooli" || key.Spec.Description != "The storefront of Hooli Inc" {
 		t.Errorf("the key is %+v", key.Spec)

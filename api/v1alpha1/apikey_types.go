@@ -20,9 +20,9 @@ const LifetimeNever Lifetime = "Never"
 // +kubebuilder:validation:XValidation:rule="!(has(oldSelf.revoked) && oldSelf.revoked) || (has(self.revoked) && self.revoked)",message="a revocation cannot be undone; create a new ApiKey instead",fieldPath=".revoked"
 // +kubebuilder:validation:XValidation:rule="!(has(self.rotation) && has(self.rotation.every) && has(self.secret) && has(self.secret.reveal) && self.secret.reveal == 'Once')",message="a key that is revealed once needs somebody to claim each new version: rotate it by rotation.trigger, not by rotation.every",fieldPath=".rotation.every"
 type ApiKeySpec struct {
-	// groupRef names the Group whose content the key reads; immutable, also in whether it has a namespace.
+	// groupRef names the Group whose content the key reads; immutable.
 	//
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a key stays with its Group, and the reference as it is written; create a new ApiKey for another Group"
+	// +kubebuilder:validation:XValidation:rule="self.name == oldSelf.name && (!has(self.__namespace__) || !has(oldSelf.__namespace__) || self.__namespace__ == oldSelf.__namespace__)",message="a key stays with its Group; create a new ApiKey for another Group"
 	// +required
 	GroupRef GroupReference `json:"groupRef,omitzero"`
 
@@ -190,6 +190,14 @@ type ApiKeyStatus struct {
 	// +optional
 	NextRotationAt *metav1.Time `json:"nextRotationAt,omitempty"`
 
+	// lastHandledRotateRequest is the value of the annotation keyward.dev/rotate-requested-at for which a
+	// version was last delivered.
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	// +optional
+	LastHandledRotateRequest string `json:"lastHandledRotateRequest,omitempty"`
+
 	// lastUsedAt is when a request was last allowed with a version of the key, as far as
 	// validation servers have reported; absent where none was. It is updated periodically.
 	//
@@ -240,6 +248,7 @@ type ApiKeyStatus struct {
 // ApiKey is one consumer's right to read content of a Group.
 //
 // +kubebuilder:object:root=true
+// +kubebuilder:validation:XValidation:rule="(has(self.spec.secret) && has(self.spec.secret.name) ? self.spec.secret.name : self.metadata.name) == (has(oldSelf.spec.secret) && has(oldSelf.spec.secret.name) ? oldSelf.spec.secret.name : oldSelf.metadata.name)",message="the Secret of a key keeps its name; create a new ApiKey for another Secret",fieldPath=".spec.secret.name"
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:path=apikeys,singular=apikey,shortName=ak,categories=keyward
 // +kubebuilder:printcolumn:name="Group",type=string,JSONPath=`.spec.groupRef.name`

@@ -86,6 +86,8 @@ const (
 	ReasonInvalidSpec = "InvalidSpec"
 	// ReasonManageRequired: the user may not set fields of a Group that are the platform's.
 	ReasonManageRequired = "ManageRequired"
+	// ReasonDeletionPrevented: an annotation prevents the deletion of the object.
+	ReasonDeletionPrevented = "DeletionPrevented"
 	// ReasonNoOverlap: no two projects claim the same requests equally well.
 	ReasonNoOverlap = "NoOverlap"
 	// ReasonRoutesOverlap: the message names the projects and routes.

@@ -18,9 +18,9 @@ const (
 
 // DomainAllowlistSpec is the desired state of a DomainAllowlist.
 type DomainAllowlistSpec struct {
-	// groupRef names the Group; immutable, also in whether it has a namespace.
+	// groupRef names the Group; immutable.
 	//
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="an allowlist stays with its Group, and the reference as it is written; create a new DomainAllowlist for another Group"
+	// +kubebuilder:validation:XValidation:rule="self.name == oldSelf.name && (!has(self.__namespace__) || !has(oldSelf.__namespace__) || self.__namespace__ == oldSelf.__namespace__)",message="an allowlist stays with its Group; create a new DomainAllowlist for another Group"
 	// +required
 	GroupRef GroupReference `json:"groupRef,omitzero"`
 

@@ -24,8 +24,8 @@ type Rotation struct {
 	// +optional
 	RetireWhenUnusedFor Duration `json:"retireWhenUnusedFor,omitempty"`
 
-	// trigger rotates the key when it changes to another value, at most 256 characters; for
-	// instance the date on which somebody asked for it.
+	// trigger rotates the key when it changes to a value that no version in status.versions had,
+	// at most 256 characters; for instance the date on which somebody asked for it.
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256

@@ -2,13 +2,11 @@ package v1alpha1
 
 // SecretSpec is where a key is delivered.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.name) == has(oldSelf.name)",message="the Secret of a key keeps its name; create a new ApiKey for another Secret",fieldPath=".name"
 // +kubebuilder:validation:XValidation:rule="(has(self.reveal) ? self.reveal : 'Mounted') == (has(oldSelf.reveal) ? oldSelf.reveal : 'Mounted')",message="how a key is revealed cannot change; create a new ApiKey",fieldPath=".reveal"
 type SecretSpec struct {
 	// name of the Secret; default: the name of the ApiKey; immutable. A Secret of that name
 	// that does not belong to the ApiKey is never changed.
 	//
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="the Secret of a key keeps its name; create a new ApiKey for another Secret"
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`

@@ -27,7 +27,7 @@ const (
 
 // VersionCause is why a version was added.
 //
-// +kubebuilder:validation:Enum=Created;Scheduled;Triggered;Replaced;Imported;Restored
+// +kubebuilder:validation:Enum=Created;Scheduled;Triggered;Requested;Replaced;Imported;Restored
 type VersionCause string
 
 // Causes of versions.
@@ -38,6 +38,8 @@ const (
 	CauseScheduled VersionCause = "Scheduled"
 	// CauseTriggered replaces a version because rotation.trigger changed.
 	CauseTriggered VersionCause = "Triggered"
+	// CauseRequested replaces a version because the annotation keyward.dev/rotate-requested-at changed.
+	CauseRequested VersionCause = "Requested"
 	// CauseReplaced replaces a version whose text was lost with its Secret.
 	CauseReplaced VersionCause = "Replaced"
 	// CauseImported is a key that existed before the ApiKey.
@@ -59,7 +61,7 @@ type KeyVersion struct {
 	// +required
 	State VersionState `json:"state,omitempty"`
 
-	// cause is why the version was added: Created (default), Scheduled, Triggered,
+	// cause is why the version was added: Created (default), Scheduled, Triggered, Requested,
 	// Replaced, Imported or Restored.
 	//
 	// +optional
@@ -89,6 +91,14 @@ type KeyVersion struct {
 	// +kubebuilder:validation:MaxLength=256
 	// +optional
 	Trigger string `json:"trigger,omitempty"`
+
+	// rotateRequest is the value of the annotation keyward.dev/rotate-requested-at that the version
+	// has handled, with the overlap that was requested, if any.
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	// +optional
+	RotateRequest string `json:"rotateRequest,omitempty"`
 
 	// mintedAt is when the version was minted or imported.
 	//

@@ -161,7 +161,7 @@ func (r *Reconciler) begin(key *v1alpha1.ApiKey, found *facts, outcome lifecycle
 	r.pending.put(key.UID, outcome.Target, text)
 	failpoint.Here(failpoint.BeforePending)
 	outcome.Versions = append(outcome.Versions,
-		lifecycle.NewVersion(outcome, text, found.keys.Digests.Of(text), key.Spec.Rotation.Trigger, r.Clock.Now()))
+		lifecycle.NewVersion(key, outcome, text, found.keys.Digests.Of(text), r.Clock.Now()))
 	return outcome
 }
 

@@ -109,6 +109,7 @@ func (r *Reconciler) desiredStatus(key *v1alpha1.ApiKey, found *facts, outcome l
 	status.CreatedBy = key.Annotations[v1alpha1.AnnotationCreatedBy]
 	status.State = outcome.State
 	status.Versions = outcome.Versions
+	status.LastHandledRotateRequest = lifecycle.HandledRequest(key, outcome.Versions)
 	status.Preview, status.ExpiresAt, status.SecretRef, status.NextRotationAt = "", nil, nil, nil
 	if shown := shownVersion(outcome.Versions); shown != nil {
 		status.Preview, status.ExpiresAt = shown.Preview, shown.ExpiresAt

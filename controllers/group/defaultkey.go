@@ -39,8 +39,8 @@ func (r *Reconciler) ensureDefaultKey(ctx context.Context, group *v1alpha1.Group
 	switch err := r.Client.Create(ctx, key); {
 	case apierrors.IsAlreadyExists(err):
 		return nil // the cache does not have it yet
-	case apierrors.IsInvalid(err): // by the webhook: the Group has reached its limit of ApiKeys
-		r.Recorder.Eventf(group, nil, "Warning", v1alpha1.ReasonKeyLimitReached, "Create", "the default key %s is not created: %v",
+	case apierrors.IsInvalid(err):
+		r.Recorder.Eventf(group, nil, "Warning", v1alpha1.ReasonInvalidSpec, "Create", "the default key %.253s is not created: %v",
 			name.Name, err)
 		return nil
 	case err != nil:

@@ -118,7 +118,7 @@ func groupExists(s Subject, group *v1alpha1.Group) *Problem {
 		return notAdmitted(s)
 	}
 	return &Problem{
-		Reason: v1alpha1.ReasonGroupNotFound, Type: field.ErrorTypeNotFound,
+		Reason: v1alpha1.ReasonGroupNotFound, Type: field.ErrorTypeNotFound, Elsewhere: true,
 		Field: "spec.groupRef", Value: namespace + "/" + name,
 		Message: fmt.Sprintf("there is no Group %q in namespace %q; create it, or correct the reference", name, namespace),
 	}
@@ -133,7 +133,7 @@ func notAdmitted(s Subject) *Problem {
 		admitting, what = "spec.allowlistsFrom", "DomainAllowlists"
 	}
 	return &Problem{
-		Reason: v1alpha1.ReasonNamespaceNotAllowed, Type: field.ErrorTypeForbidden,
+		Reason: v1alpha1.ReasonNamespaceNotAllowed, Type: field.ErrorTypeForbidden, Elsewhere: true,
 		Field: "spec.groupRef",
 		Message: fmt.Sprintf("no Group %q in namespace %q admits %s from namespace %q; correct the reference, "+
 			"let %s of the Group admit this namespace, or label this namespace so that its selector matches",
@@ -174,9 +174,9 @@ func projectsExist(s Subject, group *v1alpha1.Group, most int) Problems {
 		}
 		if !slices.Contains(have, name) {
 			problems = append(problems, &Problem{
-				Reason: v1alpha1.ReasonProjectNotFound, Type: field.ErrorTypeNotFound,
+				Reason: v1alpha1.ReasonProjectNotFound, Type: field.ErrorTypeNotFound, Elsewhere: true,
 				Field: fmt.Sprintf("spec.projects[%d]", i), Value: string(name),
-				Message: fmt.Sprintf("Group %s/%s has no project %q; it has %s", group.Namespace, group.Name, name, join(have)),
+				Message: fmt.Sprintf("Group %s/%s has no project %q; it has %s: add it there, or correct the reference", group.Namespace, group.Name, name, join(have)),
 			})
 		}
 	}
@@ -195,9 +195,9 @@ func permissionsExist(s Subject, group *v1alpha1.Group, most int) Problems {
 		}
 		if !slices.Contains(have, name) {
 			problems = append(problems, &Problem{
-				Reason: v1alpha1.ReasonPermissionNotFound, Type: field.ErrorTypeNotSupported,
+				Reason: v1alpha1.ReasonPermissionNotFound, Type: field.ErrorTypeNotSupported, Elsewhere: true,
 				Field: fmt.Sprintf("spec.permissions[%d]", i), Value: string(name),
-				Message: fmt.Sprintf("Group %s/%s has no capability %q; keys may have %s", group.Namespace, group.Name, name, join(have)),
+				Message: fmt.Sprintf("Group %s/%s has no capability %q; keys may have %s: add it there, or correct the reference", group.Namespace, group.Name, name, join(have)),
 			})
 		}
 	}
@@ -207,7 +207,7 @@ func permissionsExist(s Subject, group *v1alpha1.Group, most int) Problems {
 // KeyLimitReached is the problem of a key that is not minted because its Group has as many ApiKeys as it may have.
 func KeyLimitReached(group *v1alpha1.Group, limit int32) *Problem {
 	return &Problem{
-		Reason: v1alpha1.ReasonKeyLimitReached, Type: field.ErrorTypeForbidden,
+		Reason: v1alpha1.ReasonKeyLimitReached, Type: field.ErrorTypeForbidden, Elsewhere: true,
 		Field: "spec.groupRef",
 		Message: fmt.Sprintf("Group %s/%s may have %d ApiKeys, and has them; "+
 			"delete or revoke one, or raise spec.limits.keys or spec.tier of the Group", group.Namespace, group.Name, limit),
@@ -225,6 +225,19 @@ func join[T ~string](names []T) string {
 		quoted = append(quoted, fmt.Sprintf("%q", string(name)))
 	}
 	return strings.Join(quoted, ", ")
+}
+
+// maxName is how many characters the name of an object has at most.
+const maxName = 253
+
+// defaultKeyName returns the problem of a default key whose name, which is made of that of the Group, is too long.
+func defaultKeyName(group *v1alpha1.Group) Problems {
+	name, enabled := DefaultKeyName(group), group.Spec.DefaultKey.Enabled
+	if enabled == nil || !*enabled || len(name) <= maxName {
+		return nil
+	}
+	return Problems{invalid("spec.defaultKey.name", nil, fmt.Sprintf(
+		"by default it is that of the Group and \"-default\", which has %d characters; names have at most %d: write a shorter one", len(name), maxName))}
 }
 
 // DefaultKeyName is the name of the ApiKey that is created with a Group.

@@ -60,6 +60,51 @@ func Expiry(key *v1alpha1.ApiKey, group *v1alpha1.Group, mintedAt time.Time) (ti
 	return expiresAt, problem
 }
 
+// CappedExpiry is Expiry for a key that exists already, and whose lifetime the policy may have allowed earlier: it is shortened to
+// what the policy allows now.
+func CappedExpiry(key *v1alpha1.ApiKey, group *v1alpha1.Group, mintedAt time.Time) (time.Time, *Problem) {
+	expiresAt, problem := Expiry(key, group, mintedAt)
+	if problem == nil || !problem.Elsewhere {
+		return expiresAt, problem
+	}
+	return mintedAt.Add(longest(group.Spec.KeyPolicy)), nil
+}
+
+// ExpiryOfExisting returns when a version of the key expires that exists already, and that expires at has unless something else
+// was declared since; zero means never. A policy that was tightened since does not shorten its life, and what the
+// key declares does not extend it beyond the policy.
+func ExpiryOfExisting(key *v1alpha1.ApiKey, group *v1alpha1.Group, mintedAt, has time.Time) (time.Time, *Problem) {
+	expiresAt, problem := Expiry(key, group, mintedAt)
+	if problem == nil || !problem.Elsewhere {
+		return expiresAt, problem
+	}
+	if latest := mintedAt.Add(longest(group.Spec.KeyPolicy)); !has.IsZero() && latest.After(has) {
+		has = latest
+	}
+	free := group.DeepCopy()
+	allow := true
+	free.Spec.KeyPolicy.MaxLifetime, free.Spec.KeyPolicy.AllowNever = "", &allow
+	declared, problem := Expiry(key, free, mintedAt)
+	if problem != nil || declared.IsZero() || !has.IsZero() && has.Before(declared) {
+		return has, problem
+	}
+	return declared, nil
+}
+
+// longest returns how long keys live at most under a policy whose durations are valid; without a maximum, as long as keys
+// that declare nothing.
+func longest(policy v1alpha1.KeyPolicy) time.Duration {
+	text := policy.MaxLifetime
+	if text == "" {
+		text = defaultLifetimeOf(policy)
+	}
+	lifetime, err := ParseDuration(text)
+	if err != nil {
+		lifetime, _ = ParseDuration(defaultLifetime)
+	}
+	return lifetime
+}
+
 // defaultLifetimeOf returns the declared default, or else the general one, or maxLifetime where that is shorter.
 func defaultLifetimeOf(policy v1alpha1.KeyPolicy) v1alpha1.Duration {
 	if policy.DefaultLifetime != "" {
@@ -122,7 +167,7 @@ func checkInstant(group *v1alpha1.Group, path string, expiresAt, mintedAt time.T
 	if !expiresAt.After(mintedAt) {
 		text := expiresAt.UTC().Format(time.RFC3339)
 		problem := lifetimeProblem(path, "%s is over; give a later instant", text)
-		problem.Type, problem.Value = field.ErrorTypeInvalid, text
+		problem.Type, problem.Value, problem.Elsewhere = field.ErrorTypeInvalid, text, false
 		return time.Time{}, problem
 	}
 	if policy.MaxLifetime == "" {
@@ -143,5 +188,6 @@ func checkInstant(group *v1alpha1.Group, path string, expiresAt, mintedAt time.T
 func lifetimeProblem(path, format string, args ...any) *Problem {
 	return &Problem{
 		Reason: v1alpha1.ReasonLifetimeNotAllowed, Type: field.ErrorTypeForbidden, Field: path, Message: fmt.Sprintf(format, args...),
+		Elsewhere: true,
 	}
 }

@@ -20,6 +20,9 @@ type Problem struct {
 	Field string
 	// Value is what the field has, where it helps to repeat that; nil is not shown.
 	Value any
+	// Elsewhere reports whether a change of another object would end the problem. Admission warns of it only, because the
+	// other object may be changed a moment later, even from the same directory.
+	Elsewhere bool
 	// Message says what is wrong and how to fix it, without the field's path.
 	Message string
 }
@@ -87,6 +90,31 @@ func (p Problems) ErrorList() field.ErrorList {
 		list = append(list, reported)
 	}
 	return list
+}
+
+// Split separates the problems that only a change of the object itself ends from those that a change of another object would
+// end, too.
+func (p Problems) Split() (own, elsewhere Problems) {
+	for _, problem := range p {
+		if problem.Elsewhere {
+			elsewhere = append(elsewhere, problem)
+		} else {
+			own = append(own, problem)
+		}
+	}
+	return own, elsewhere
+}
+
+// Warnings returns the problems as admission warns of them: at most 20, and one more text where there are more.
+func (p Problems) Warnings() []string {
+	texts := make([]string, 0, min(len(p), maxProblems+1))
+	for i, problem := range p {
+		if i == maxProblems {
+			return append(texts, fmt.Sprintf("and more than these %d", i))
+		}
+		texts = append(texts, shown(problem.Field, maxPath)+": "+shown(problem.Message, maxMessage))
+	}
+	return texts
 }
 
 // invalid returns a problem of the reason InvalidSpec; a nil value is not repeated.

@@ -97,11 +97,14 @@ func rotationUnder(key *v1alpha1.ApiKey, group *v1alpha1.Group) (Rotation, Probl
 		return r, problems
 	}
 	start := time.Unix(0, 0)
-	expiresAt, problem := Expiry(key, group, start)
+	expiresAt, problem := CappedExpiry(key, group, start)
 	if lifetime := expiresAt.Sub(start); problem == nil && !expiresAt.IsZero() && lifetime < minRotating {
 		r.Every = 0
-		return r, Problems{rotationProblem("every", key.Spec.Rotation.Every,
-			fmt.Sprintf("a key that lives for %s cannot rotate automatically; let it live for at least %s", lifetime, minRotating))}
+		problem = rotationProblem("every", key.Spec.Rotation.Every,
+			fmt.Sprintf("a key that lives for %s cannot rotate automatically; let it live for at least %s", lifetime, minRotating))
+		declared, err := ParseDuration(v1alpha1.Duration(key.Spec.ExpiresAfter))
+		problem.Elsewhere = err != nil || declared >= minRotating // the Group's keyPolicy makes it so short
+		return r, Problems{problem}
 	}
 	return r, nil
 }
@@ -121,13 +124,13 @@ func (r Rotation) RotatesAt(key *v1alpha1.ApiKey, version *v1alpha1.KeyVersion) 
 	if version.ExpiresAt == nil {
 		return at
 	}
-	if key.Spec.ExpiresAt != nil {
+	lifetime := version.ExpiresAt.Sub(version.MintedAt.Time)
+	if end := key.Spec.ExpiresAt; end != nil && (!version.ExpiresAt.Before(end) || lifetime < minRotating) {
 		if !at.Before(version.ExpiresAt.Time) {
 			return time.Time{}
 		}
 		return at
 	}
-	lifetime := version.ExpiresAt.Sub(version.MintedAt.Time)
 	if latest := version.ExpiresAt.Add(-min(r.Overlap, lifetime/3)); latest.Before(at) {
 		return latest
 	}

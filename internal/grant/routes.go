@@ -15,7 +15,7 @@ import (
 // GroupProblems returns all that is wrong with the group alone and that its schema could not refuse.
 // The routes that it names are not published; the rest of the group is in force.
 func GroupProblems(group *v1alpha1.Group) Problems {
-	problems := keyPolicy(group)
+	problems := append(keyPolicy(group), defaultKeyName(group)...)
 	problems = append(problems, invalidSpec(tier.ValidateLimits(&group.Spec.Limits, field.NewPath("spec", "limits")))...)
 	for i := range group.Spec.Projects {
 		problems = problems.addRoutes(fmt.Sprintf("spec.projects[%d]", i), group.Spec.Projects[i].Routes)

@@ -47,12 +47,33 @@ func (p *planner) endForGood() bool {
 // ended reports whether the key has ended. A key that rotates automatically continues if no manager was running to rotate
 // it before it expired, unless its end was declared meanwhile.
 func (p *planner) ended() bool {
-	if p.active() != nil || p.pending() != nil || len(p.out.Versions) == 0 {
+	if p.active() != nil || p.pending() != nil {
 		return false
 	}
+	if len(p.out.Versions) == 0 {
+		return p.endedBeforeFirst()
+	}
 	last := &p.out.Versions[len(p.out.Versions)-1]
-	renews := p.rotation.Every > 0 && p.in.Key.Spec.ExpiresAt == nil && last.State == v1alpha1.VersionExpired
+	renews := p.rotation.Every > 0 && last.State == v1alpha1.VersionExpired && !p.declaredEnd(last)
 	return !renews || p.in.Key.Status.State == v1alpha1.KeyExpired
+}
+
+// endedBeforeFirst reports whether the key was over before it had a version, as when it is created from an old manifest. A
+// Secret that can be taken over shows what its version was.
+func (p *planner) endedBeforeFirst() bool {
+	secret := p.in.Secret
+	if secret.Found && !secret.Foreign && secret.Digest != "" {
+		return false
+	}
+	at := p.in.Key.Spec.ExpiresAt
+	return p.in.Key.Status.State == v1alpha1.KeyExpired || at != nil && ended(at, p.now)
+}
+
+// declaredEnd reports whether a version ended when the key itself is declared to end, and not before because of the
+// Group's keyPolicy.
+func (p *planner) declaredEnd(v *v1alpha1.KeyVersion) bool {
+	at := p.in.Key.Spec.ExpiresAt
+	return at != nil && (v.ExpiresAt == nil || !v.ExpiresAt.Before(at) || ended(at, p.now))
 }
 
 // restore takes over the version in the Secret of a key whose status was lost, for instance after a restore from a backup:
@@ -71,6 +92,7 @@ func (p *planner) restore() bool {
 	version := *p.in.Secret.Restorable.DeepCopy()
 	version.State, version.Cause = v1alpha1.VersionActive, v1alpha1.CauseRestored
 	version.Digest, version.Trigger = p.in.Secret.Digest, p.in.Key.Spec.Rotation.Trigger
+	version.RotateRequest = grant.RotateRequest(p.in.Key)
 	version.DeliveredAt = seconds(p.now)
 	if problem := p.capExpiry(&version); problem != nil {
 		p.out.Obstacle = problem
@@ -93,7 +115,7 @@ func (p *planner) restore() bool {
 // capExpiry ensures that a version that is taken over ends no later than its declaration allows: an annotation of a Secret
 // has no authority.
 func (p *planner) capExpiry(version *v1alpha1.KeyVersion) *grant.Problem {
-	latest, problem := grant.Expiry(p.in.Key, p.in.Group, version.MintedAt.Time)
+	latest, problem := grant.CappedExpiry(p.in.Key, p.in.Group, version.MintedAt.Time)
 	if at := p.in.Key.Spec.ExpiresAt; at != nil && !at.After(version.MintedAt.Time) {
 		latest, problem = at.Time, nil
 	}
@@ -155,7 +177,7 @@ func (p *planner) rotate() bool {
 			retiring++
 		}
 	}
-	if retiring >= MaxRetiring && p.rotation.Overlap > 0 {
+	if retiring >= MaxRetiring && p.overlapOf(cause) > 0 {
 		p.out.Postponed = true
 		return false
 	}
@@ -165,8 +187,10 @@ func (p *planner) rotate() bool {
 
 // due is why the version has to be replaced; empty if it does not.
 func (p *planner) due(active *v1alpha1.KeyVersion) v1alpha1.VersionCause {
-	trigger := p.in.Key.Spec.Rotation.Trigger
-	if trigger != "" && p.out.Versions[len(p.out.Versions)-1].Trigger != trigger {
+	switch {
+	case unhandledRequest(p.in.Key, p.out.Versions) != "":
+		return v1alpha1.CauseRequested
+	case p.triggered():
 		return v1alpha1.CauseTriggered
 	}
 	if at := p.rotation.RotatesAt(p.in.Key, active); !at.IsZero() && !p.now.Before(at) {
@@ -229,6 +253,13 @@ func (p *planner) replaceableAt(active *v1alpha1.KeyVersion) time.Time {
 // planVersion plans a new version, and reports whether it may be minted.
 func (p *planner) planVersion(action Action, cause v1alpha1.VersionCause) bool {
 	expiresAt, problem := grant.Expiry(p.in.Key, p.in.Group, p.now)
+	if tightened := problem; problem != nil && len(p.in.Key.Status.Versions) > 0 {
+		// The policy was tightened since the key was created: it goes on, within what is allowed now.
+		if expiresAt, problem = grant.CappedExpiry(p.in.Key, p.in.Group, p.now); problem == nil {
+			p.note(true, v1alpha1.ReasonLifetimeNotAllowed, "the new version lives until %s: %s",
+				expiresAt.UTC().Format(time.RFC3339), tightened.Error())
+		}
+	}
 	if problem != nil {
 		p.out.Obstacle = problem
 		return false
@@ -249,7 +280,7 @@ func (p *planner) keep() bool {
 	}
 	p.out.Action = Keep
 	switch active.Cause {
-	case v1alpha1.CauseScheduled, v1alpha1.CauseTriggered, v1alpha1.CauseReplaced:
+	case v1alpha1.CauseScheduled, v1alpha1.CauseTriggered, v1alpha1.CauseRequested, v1alpha1.CauseReplaced:
 		p.out.Restart = len(p.in.Key.Spec.Secret.Restart) > 0 && active.RestartedAt == nil
 	case v1alpha1.CauseCreated, v1alpha1.CauseImported, v1alpha1.CauseRestored:
 	}

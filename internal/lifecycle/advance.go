@@ -54,8 +54,8 @@ func (p *planner) advancePending(v *v1alpha1.KeyVersion) (keep bool) {
 	return false
 }
 
-// adoptExpiry applies an edit of the key's declared expiry. An expiry that the Group's policy does not allow leaves the
-// version as it is; act reports that.
+// adoptExpiry applies an edit of the key's declared expiry. A policy of the Group that was tightened since does not
+// shorten the life of a version.
 func (p *planner) adoptExpiry(v *v1alpha1.KeyVersion) {
 	if p.in.Group == nil || !grant.DeclaresExpiry(p.in.Key) {
 		return
@@ -65,7 +65,7 @@ func (p *planner) adoptExpiry(v *v1alpha1.KeyVersion) {
 		v.ExpiresAt = at.DeepCopy()
 		return
 	}
-	expiresAt, problem := grant.Expiry(p.in.Key, p.in.Group, v.MintedAt.Time)
+	expiresAt, problem := grant.ExpiryOfExisting(p.in.Key, p.in.Group, v.MintedAt.Time, timeOf(v.ExpiresAt))
 	if problem != nil {
 		return
 	}

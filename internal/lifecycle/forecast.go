@@ -29,6 +29,9 @@ type Cutover struct {
 func (p *planner) forecast() {
 	active := p.active()
 	p.wakeAt(p.claimDeadline())
+	if len(p.out.Versions) == 0 {
+		p.wakeAt(timeOf(p.in.Key.Spec.ExpiresAt))
+	}
 	for i := range p.out.Versions {
 		v := &p.out.Versions[i]
 		if !Live(v.State) {

@@ -69,6 +69,7 @@ func (w *world) step(t *rapid.T, dies int) {
 	if fmt.Sprint(w.in.Key.Status.Versions) != fmt.Sprint(out.Versions) {
 		w.in.Published = false
 	}
+	w.in.Key.Status.LastHandledRotateRequest = lifecycle.HandledRequest(w.in.Key, out.Versions)
 	w.in.Key.Status.Versions, w.in.Key.Status.State = out.Versions, out.State
 	// Only now: a process that died before has not sent its events.
 	for i := range out.Versions {
@@ -94,7 +95,7 @@ func (w *world) record(t *rapid.T, out *lifecycle.Outcome) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out.Versions = append(out.Versions, lifecycle.NewVersion(*out, text, text.Digest().String(), w.in.Key.Spec.Rotation.Trigger, w.now))
+	out.Versions = append(out.Versions, lifecycle.NewVersion(w.in.Key, *out, text, text.Digest().String(), w.now))
 	w.texts = map[int64]keyformat.Key{out.Target: text}
 	w.in.Pending = out.Target
 }
@@ -227,7 +228,15 @@ func TestHistories(t *testing.T) {
 				spec.Rotation.Overlap = rapid.SampledFrom([]v1alpha1.Duration{"", "0s", "5m", "1h"}).Draw(t, "overlap")
 			},
 			"trigger": func(t *rapid.T) { spec.Rotation.Trigger = rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "trigger") },
-			"use":     func(t *rapid.T) { w.use(t) },
+			"request": func(t *rapid.T) {
+				w.in.Key.Annotations = map[string]string{v1alpha1.AnnotationRotateRequestedAt: rapid.SampledFrom([]string{
+					"", "a", "b", "c;overlap=0s", "d;overlap=2h", "e;overlap=soon",
+				}).Draw(t, "request")}
+			},
+			"edit policy": func(t *rapid.T) {
+				w.in.Group.Spec.KeyPolicy.MaxLifetime = rapid.SampledFrom([]v1alpha1.Duration{"", "10m", "90m", "3h"}).Draw(t, "maxLifetime")
+			},
+			"use": func(t *rapid.T) { w.use(t) },
 			"revoke seldom": func(t *rapid.T) {
 				if rapid.IntRange(0, 29).Draw(t, "dice") == 0 {
 					spec.Revoked = ptr.To(true)
@@ -264,7 +273,7 @@ func (w *world) use(t *rapid.T) {
 // Secret carries, or somebody has claimed, and that every server accepts.
 func (w *world) requireDelivery(t *rapid.T) {
 	w.in.Key.Spec.Suspended = nil
-	w.in.Group.Spec.State = v1alpha1.GroupActive
+	w.in.Group.Spec.State, w.in.Group.Spec.KeyPolicy.MaxLifetime = v1alpha1.GroupActive, ""
 	w.in.Key.Spec.Rotation = v1alpha1.Rotation{Overlap: "1h"}
 	for range 12 {
 		w.look()

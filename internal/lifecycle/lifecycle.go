@@ -175,18 +175,19 @@ func timeOf(t *metav1.Time) time.Time {
 // seconds is an instant as API objects store it, in whole seconds.
 func seconds(t time.Time) *metav1.Time { return &metav1.Time{Time: t.Truncate(time.Second)} }
 
-// NewVersion is the version for an outcome with the action Mint or Import. The digest is in the form of
+// NewVersion is the version of an ApiKey for an outcome with the action Mint or Import. The digest is in the form of
 // keyformat.DigestSecret.
-func NewVersion(outcome Outcome, key keyformat.Key, digest, trigger string, now time.Time) v1alpha1.KeyVersion {
+func NewVersion(of *v1alpha1.ApiKey, outcome Outcome, key keyformat.Key, digest string, now time.Time) v1alpha1.KeyVersion {
 	version := v1alpha1.KeyVersion{
 		ID:       outcome.Target,
 		State:    v1alpha1.VersionPending,
 		Cause:    outcome.Cause,
-		Trigger:  trigger,
+		Trigger:  of.Spec.Rotation.Trigger,
 		Preview:  key.Preview(),
 		Digest:   digest,
 		MintedAt: *seconds(now),
 	}
+	version.RotateRequest = unhandledRequest(of, outcome.Versions)
 	if !outcome.ExpiresAt.IsZero() {
 		version.ExpiresAt = seconds(outcome.ExpiresAt)
 	}

@@ -147,15 +147,29 @@ func TestPlan(t *testing.T) {
 		"no version is minted for an instant in the past": {
 			in:    input(),
 			with:  func(in *lifecycle.Input) { in.Key.Spec.ExpiresAt = &metav1.Time{Time: start.Add(-time.Hour)} },
-			state: v1alpha1.KeyBlocked, obstacle: v1alpha1.ReasonLifetimeNotAllowed,
+			state: v1alpha1.KeyExpired,
 		},
-		"a lifetime beyond the policy leaves the version as it is, and is reported": {
+		"a key that was over before its first version stays over": {
+			in: input(),
+			with: func(in *lifecycle.Input) {
+				in.Key.Spec.ExpiresAt, in.Key.Status.State = &metav1.Time{Time: start.Add(time.Hour)}, v1alpha1.KeyExpired
+			},
+			state: v1alpha1.KeyExpired, wake: time.Hour,
+		},
+		"a blocked key is over at its instant": {
+			in: input(),
+			with: func(in *lifecycle.Input) {
+				in.Key.Spec.ExpiresAt, in.Problem = &metav1.Time{Time: start.Add(time.Hour)}, missing
+			},
+			state: v1alpha1.KeyBlocked, obstacle: v1alpha1.ReasonGroupNotFound, wake: time.Hour,
+		},
+		"a key whose lifetime is beyond a tightened policy is kept, and extended to what the policy allows": {
 			in: input(version(1, v1alpha1.VersionActive)), with: func(in *lifecycle.Input) {
 				in.Key.Spec.ExpiresAfter, in.Secret = "60d", carrying(1)
 				in.Group.Spec.KeyPolicy.MaxLifetime = "30d"
 			},
-			target: 1, state: v1alpha1.KeyActive, obstacle: v1alpha1.ReasonLifetimeNotAllowed,
-			versions: []v1alpha1.VersionState{v1alpha1.VersionActive}, wake: soon,
+			action: lifecycle.Keep, target: 1, state: v1alpha1.KeyActive,
+			versions: []v1alpha1.VersionState{v1alpha1.VersionActive}, wake: 16 * 24 * time.Hour,
 		},
 		"a key without expiry is not minted if the policy forbids it": {
 			in: input(), with: func(in *lifecycle.Input) { in.Key.Spec.ExpiresAfter = v1alpha1.LifetimeNever },

@@ -13,7 +13,6 @@ var obstacles = []func(*planner) *grant.Problem{
 	notGranted,
 	groupInactive,
 	suspended,
-	expiryNotAllowed,
 	rotationInvalid,
 	secretForeign,
 	templateInvalid,
@@ -57,19 +56,6 @@ func suspended(p *planner) *grant.Problem {
 		Reason: v1alpha1.ReasonSuspended, Field: "spec.suspended",
 		Message: "the key is refused until this is false again",
 	}
-}
-
-// expiryNotAllowed reports an edit of the expiry that is not applied to existing versions.
-func expiryNotAllowed(p *planner) *grant.Problem {
-	current := Current(p.in.Key.Status.Versions)
-	if current == nil || !grant.DeclaresExpiry(p.in.Key) {
-		return nil
-	}
-	if at := p.in.Key.Spec.ExpiresAt; at != nil && !at.After(current.MintedAt.Time) {
-		return nil // it has ended; it does not live too long
-	}
-	_, problem := grant.Expiry(p.in.Key, p.in.Group, current.MintedAt.Time)
-	return problem
 }
 
 func rotationInvalid(p *planner) *grant.Problem { return p.rotationProblem }

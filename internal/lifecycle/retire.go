@@ -79,15 +79,6 @@ func (p *planner) usableSince(v *v1alpha1.KeyVersion) time.Time {
 	return timeOf(v.DeliveredAt)
 }
 
-// overlapEnd is when a replaced version retires. Instants of API objects are truncated to seconds; an overlap is never
-// shorter than declared.
-func (p *planner) overlapEnd(v *v1alpha1.KeyVersion) time.Time {
-	if p.rotation.Overlap == 0 {
-		return v.ReplacedAt.Time
-	}
-	return v.ReplacedAt.Add(p.rotation.Overlap + time.Second)
-}
-
 // unusedLongEnough reports whether the overlap ends early.
 func (p *planner) unusedLongEnough(v, current *v1alpha1.KeyVersion) bool {
 	at := p.unusedLongEnoughAt(v, current)

@@ -33,24 +33,25 @@ func (w *apiKeys) ValidateCreate(ctx context.Context, key *v1alpha1.ApiKey) (adm
 	}
 	problem, err := w.checkLimit(ctx, checked.group)
 	if err != nil {
-		return checked.warnings, err
+		return nil, err
 	}
 	if problem != nil {
 		checked.problems = append(checked.problems, problem)
 	}
-	if err := w.decide(ctx, &v1alpha1.ApiKey{}, key, checked); err != nil {
-		return checked.warnings, err
+	if warnings, err := w.decide(ctx, &v1alpha1.ApiKey{}, key, checked); err != nil {
+		return warnings, err
 	}
 	secret := types.NamespacedName{Namespace: key.Namespace, Name: lifecycle.SecretName(key)}
+	warnings := checked.allWarnings()
 	others, err := cache.CachedKeysWithSecret(ctx, w.reader, secret)
 	if err != nil {
-		return checked.warnings, fmt.Errorf("looking for keys with the same Secret: %w", err)
+		return warnings, fmt.Errorf("looking for keys with the same Secret: %w", err)
 	}
 	if len(others) > 0 {
-		checked.warnings = append(checked.warnings, fmt.Sprintf("spec.secret.name: Secret %q is that of ApiKey %q%s; "+
+		warnings = append(warnings, fmt.Sprintf("spec.secret.name: Secret %q is that of ApiKey %q%s; "+
 			"this key is not delivered until it is free", secret.Name, others[0].Name, andOthers(len(others)-1)))
 	}
-	return checked.warnings, nil
+	return warnings, nil
 }
 
 func andOthers(n int) string {
@@ -100,25 +101,39 @@ func (w *apiKeys) checkLimit(ctx context.Context, group *v1alpha1.Group) (*grant
 // ValidateUpdate checks a changed key against its Group. What has not changed may have
 // become wrong since, and must not prevent a change of a finalizer or a label then.
 func (w *apiKeys) ValidateUpdate(ctx context.Context, old, key *v1alpha1.ApiKey) (admission.Warnings, error) {
-	const stamp = v1alpha1.AnnotationCreatedBy
-	changed := key.DeletionTimestamp == nil && !equality.Semantic.DeepEqual(old.Spec, key.Spec) && !endsKey(old, key)
+	if key.DeletionTimestamp != nil {
+		return nil, nil
+	}
 	checked := &checkedKey{}
-	if changed {
+	if !equality.Semantic.DeepEqual(old.Spec, key.Spec) && !endsKey(old, key) {
 		var err error
 		if checked, err = w.check(ctx, key); err != nil {
 			return nil, err
 		}
+		if problem := moved(old.Spec.GroupRef, key.Spec.GroupRef, key.Namespace); problem != nil {
+			checked.problems = append(checked.problems, problem)
+		}
+		if old.Spec.ImportFrom == nil && key.Spec.ImportFrom != nil && len(key.Status.Versions) > 0 {
+			checked.warnings = append(checked.warnings, "spec.importFrom: the key has a version already, so that nothing is imported; "+
+				"remove it, or create a new ApiKey to import one")
+		}
+	} else if requested(old, key) {
+		checked.problems = requestProblems(key)
 	}
-	if old.Annotations[stamp] != key.Annotations[stamp] {
-		checked.problems = append(grant.Problems{{
-			Reason: v1alpha1.ReasonInvalidSpec, Field: "metadata.annotations[" + stamp + "]",
-			Message: "it is set when the object is created and cannot change; remove it from the manifest",
-		}}, checked.problems...)
+	return w.decide(ctx, old, key, checked)
+}
+
+// requested reports whether the change requests a rotation.
+func requested(old, key *v1alpha1.ApiKey) bool {
+	const request = v1alpha1.AnnotationRotateRequestedAt
+	return old.Annotations[request] != key.Annotations[request]
+}
+
+func requestProblems(key *v1alpha1.ApiKey) grant.Problems {
+	if problem := grant.RequestProblem(key); problem != nil {
+		return grant.Problems{problem}
 	}
-	if !changed {
-		return nil, refuse("ApiKey", key.Name, checked.problems)
-	}
-	return checked.warnings, w.decide(ctx, old, key, checked)
+	return nil
 }
 
 // finality warns of edits that end a key irreversibly, and of those that come too late.
@@ -140,22 +155,29 @@ func endsKey(old, key *v1alpha1.ApiKey) bool {
 	return equality.Semantic.DeepEqual(old.Spec, *rest)
 }
 
-// ValidateDelete allows every deletion.
-func (w *apiKeys) ValidateDelete(context.Context, *v1alpha1.ApiKey) (admission.Warnings, error) {
-	return nil, nil
+// ValidateDelete refuses to delete a key that is annotated to prevent that.
+func (w *apiKeys) ValidateDelete(ctx context.Context, key *v1alpha1.ApiKey) (admission.Warnings, error) {
+	return nil, guardObject(ctx, "ApiKey", key)
 }
 
 // checkedKey is the result of checking a key.
 type checkedKey struct {
+	// problems include those that a change of another object would end: admission only warns of these.
 	problems grant.Problems
 	warnings admission.Warnings
 	// group is the Group where it exists and admits the key's namespace, or nil.
 	group *v1alpha1.Group
 }
 
+// allWarnings returns what the author of a key that is not refused is warned of.
+func (c *checkedKey) allWarnings() admission.Warnings {
+	_, elsewhere := c.problems.Split()
+	return append(elsewhere.Warnings(), c.warnings...)
+}
+
 // check finds all problems of a key, with the functions that the controller uses.
 func (w *apiKeys) check(ctx context.Context, key *v1alpha1.ApiKey) (*checkedKey, error) {
-	checked := &checkedKey{problems: grant.TemplateProblems(key)}
+	checked := &checkedKey{problems: append(requestProblems(key), grant.TemplateProblems(key)...)}
 	if from := key.Spec.ImportFrom; from != nil && from.SecretKeyRef.Name == lifecycle.SecretName(key) {
 		checked.problems = append(checked.problems, &grant.Problem{
 			Reason: v1alpha1.ReasonImportRefused, Field: "spec.importFrom.secretKeyRef.name", Value: from.SecretKeyRef.Name,
@@ -169,29 +191,45 @@ func (w *apiKeys) check(ctx context.Context, key *v1alpha1.ApiKey) (*checkedKey,
 	if granted.Admitted() {
 		checked.group = group
 	}
-	problems, warnings := split(granted)
-	checked.warnings = warnings
 	checked.problems = append(checked.problems, grant.RotationProblems(key, checked.group)...)
-	checked.problems = append(checked.problems, problems...)
-	if checked.group == nil {
-		return checked, nil
+	checked.problems = append(checked.problems, granted...)
+	if len(granted) > 0 && len(key.Status.Versions) > 0 {
+		checked.warnings = append(checked.warnings, "until that is so, validation servers refuse the key")
 	}
 	now := w.clock.Now()
-	expiresAt, problem := grant.Expiry(key, group, minting(key, now))
-	if problem != nil {
-		checked.problems = append(checked.problems, problem)
-	} else if len(checked.problems) == 0 {
-		checked.warnings = append(checked.warnings, finality(key, expiresAt, now)...)
+	if at := key.Spec.ExpiresAt; at != nil && len(key.Status.Versions) == 0 && !at.After(now) {
+		checked.warnings = append(checked.warnings, fmt.Sprintf("spec.expiresAt: %s is over, so that the key is Expired from the start, and "+
+			"no key is minted; give a later instant in a new ApiKey", at.UTC().Format(time.RFC3339)))
+		return checked, nil
+	}
+	if checked.group != nil {
+		checked.checkExpiry(key, now)
 	}
 	return checked, nil
 }
 
-// decide refuses a key that has problems, or whose author lacks a right that it requires.
-func (w *apiKeys) decide(ctx context.Context, old, key *v1alpha1.ApiKey, checked *checkedKey) error {
-	if err := refuse("ApiKey", key.Name, checked.problems); err != nil {
-		return err
+// checkExpiry adds what the Group does not allow about the key's expiry, and what an edit of it ends.
+func (c *checkedKey) checkExpiry(key *v1alpha1.ApiKey, now time.Time) {
+	expiresAt, problem := grant.Expiry(key, c.group, minting(key, now))
+	switch {
+	case problem == nil && len(c.problems) == 0:
+		c.warnings = append(c.warnings, finality(key, expiresAt, now)...)
+	case problem == nil:
+	case problem.Elsewhere && len(key.Status.Versions) > 0:
+		c.warnings = append(c.warnings, problem.Error()+"; the version that exists keeps its expiry, and the next ones live as long as "+
+			"is allowed")
+	default:
+		c.problems = append(c.problems, problem)
 	}
-	return w.checkRights(ctx, old, key)
+}
+
+// decide refuses a key that has problems of its own, or whose author lacks a right that it requires.
+func (w *apiKeys) decide(ctx context.Context, old, key *v1alpha1.ApiKey, checked *checkedKey) (admission.Warnings, error) {
+	own, _ := checked.problems.Split()
+	if err := refuse(ctx, "ApiKey", key.Name, own); err != nil {
+		return checked.allWarnings(), err
+	}
+	return checked.allWarnings(), w.checkRights(ctx, old, key)
 }
 
 // minting returns when the version whose expiry is checked was or will be minted. To edit the

@@ -30,9 +30,9 @@ func (w *domainAllowlists) ValidateUpdate(ctx context.Context, old, list *v1alph
 	return w.validate(ctx, old, list)
 }
 
-// ValidateDelete allows every deletion.
-func (w *domainAllowlists) ValidateDelete(context.Context, *v1alpha1.DomainAllowlist) (admission.Warnings, error) {
-	return nil, nil
+// ValidateDelete refuses to delete an allowlist that is annotated to prevent that.
+func (w *domainAllowlists) ValidateDelete(ctx context.Context, list *v1alpha1.DomainAllowlist) (admission.Warnings, error) {
+	return nil, guardObject(ctx, "DomainAllowlist", list)
 }
 
 // validate checks a list that is created, or changed from old. Lists that are created at the same moment do not see each other
@@ -42,7 +42,12 @@ func (w *domainAllowlists) validate(ctx context.Context, old, list *v1alpha1.Dom
 	if err != nil {
 		return nil, err
 	}
-	problems, warnings := split(granted)
+	problems, elsewhere := granted.Split()
+	if old != nil {
+		if problem := moved(old.Spec.GroupRef, list.Spec.GroupRef, list.Namespace); problem != nil {
+			problems = append(problems, problem)
+		}
+	}
 	if granted.Admitted() {
 		others, err := cache.CachedAllowlistsWith(ctx, w.reader, list)
 		if err != nil {
@@ -55,5 +60,5 @@ func (w *domainAllowlists) validate(ctx context.Context, old, list *v1alpha1.Dom
 			problems = append(problems, problem)
 		}
 	}
-	return warnings, refuse("DomainAllowlist", list.Name, append(grant.DomainProblems(list), problems...))
+	return elsewhere.Warnings(), refuse(ctx, "DomainAllowlist", list.Name, append(grant.DomainProblems(list), problems...))
 }

@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
@@ -18,6 +19,7 @@ import (
 
 type groups struct {
 	reader client.Reader
+	clock  clock.PassiveClock
 	tiers  *tier.Catalogue
 	access *access
 }
@@ -33,7 +35,7 @@ func (w *groups) ValidateCreate(ctx context.Context, group *v1alpha1.Group) (adm
 	if err != nil {
 		return nil, err
 	}
-	return append(w.warnings(group), taken...), refuse("Group", group.Name, append(grant.GroupProblems(group), forbidden...))
+	return append(w.warnings(group), taken...), refuse(ctx, "Group", group.Name, append(grant.GroupProblems(group), forbidden...))
 }
 
 // takenDefaultKey warns of an ApiKey that has the name of the default key, and is not the Group's: it is left as it is.
@@ -73,7 +75,8 @@ func (w *groups) warnings(group *v1alpha1.Group) admission.Warnings {
 }
 
 // ValidateUpdate checks a changed Group and who changes what. It warns about the Group's tier, and about keys that are no
-// longer accepted with the change: of a project or capability that is gone, or of a namespace that is no longer admitted.
+// longer accepted with the change: of a project or capability that is gone, or of a namespace that is no longer admitted; and
+// about those whose lifetime is no longer allowed.
 // The fields of the platform stay protected while the Group is being deleted, which can take long with a finalizer.
 func (w *groups) ValidateUpdate(ctx context.Context, old, group *v1alpha1.Group) (admission.Warnings, error) {
 	forbidden, err := w.guard(ctx, old, group)
@@ -81,49 +84,25 @@ func (w *groups) ValidateUpdate(ctx context.Context, old, group *v1alpha1.Group)
 		return nil, err
 	}
 	if group.DeletionTimestamp != nil || equality.Semantic.DeepEqual(old.Spec, group.Spec) {
-		return nil, refuse("Group", group.Name, forbidden)
+		return nil, refuse(ctx, "Group", group.Name, forbidden)
 	}
-	if err := refuse("Group", group.Name, append(grant.GroupProblems(group), forbidden...)); err != nil {
+	if err := refuse(ctx, "Group", group.Name, append(grant.GroupProblems(group), forbidden...)); err != nil {
 		return nil, err
 	}
 	taken, err := w.takenDefaultKey(ctx, old, group)
 	if err != nil {
 		return nil, err
 	}
-	orphaned, err := w.orphaned(ctx, old, group)
-	return append(append(w.warnings(group), taken...), orphaned...), err
-}
-
-// orphaned warns of keys that are no longer accepted with a change of the Group. It names an example where one is in the
-// Group's own namespace: the owner of the Group may not see those of other namespaces.
-func (w *groups) orphaned(ctx context.Context, old, group *v1alpha1.Group) (admission.Warnings, error) {
-	keys, err := cache.CachedKeys(ctx, w.reader, client.ObjectKeyFromObject(group))
-	if err != nil {
-		return nil, err
-	}
-	orphaned, example := 0, ""
-	for i := range keys {
-		labels, err := cache.NamespaceLabels(ctx, w.reader, keys[i].Namespace)
-		if err != nil {
-			return nil, err
-		}
-		subject := grant.ForKey(&keys[i], labels)
-		if problem := grant.Check(subject, group); problem != nil && grant.Check(subject, old) == nil {
-			orphaned++
-			if keys[i].Namespace == group.Namespace {
-				example = fmt.Sprintf(", for instance %s/%s: %s", keys[i].Namespace, keys[i].Name, problem.Message)
-			}
-		}
-	}
-	if orphaned == 0 {
-		return nil, nil
-	}
-	return admission.Warnings{fmt.Sprintf("%d ApiKeys are no longer accepted%s", orphaned, example)}, nil
+	affected, err := w.affected(ctx, old, group)
+	return append(append(w.warnings(group), taken...), affected...), err
 }
 
 // ValidateDelete refuses to delete what the platform has set, and warns about the keys that stop working with the Group.
 func (w *groups) ValidateDelete(ctx context.Context, group *v1alpha1.Group) (admission.Warnings, error) {
 	if err := w.guardDeletion(ctx, group); err != nil {
+		return nil, err
+	}
+	if err := guardObject(ctx, "Group", group); err != nil {
 		return nil, err
 	}
 	keys, err := cache.CachedKeys(ctx, w.reader, client.ObjectKeyFromObject(group))

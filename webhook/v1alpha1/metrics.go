@@ -8,7 +8,7 @@ import (
 var refusals = prometheus.NewCounterVec(prometheus.CounterOpts{
 	Name: "keyward_admission_refusals_total",
 	Help: "Objects that this replica's webhooks refused, by kind and by the reason of the first problem, which is one of the reasons of " +
-		"conditions. Objects that the schema refuses are not counted.",
+		"conditions. Objects that the schema refuses and dry-runs are not counted.",
 }, []string{"kind", "reason"})
 
 func init() { metrics.Registry.MustRegister(refusals) }

@@ -132,7 +132,7 @@ func (w *groups) guardDeletion(ctx context.Context, group *v1alpha1.Group) error
 	if err != nil || user == "" {
 		return err
 	}
-	refusals.WithLabelValues("Group", v1alpha1.ReasonManageRequired).Inc()
+	countRefusal(ctx, "Group", v1alpha1.ReasonManageRequired)
 	return apierrors.NewForbidden(schema.GroupResource{Group: v1alpha1.GroupVersion.Group, Resource: "groups"}, group.Name,
 		fmt.Errorf("the deletion would also remove %s: %s", strings.Join(paths, ", "), manageHint(user)))
 }

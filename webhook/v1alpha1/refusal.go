@@ -1,6 +1,8 @@
 package v1alpha1
 
 import (
+	"context"
+
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
@@ -9,24 +11,37 @@ import (
 	"github.com/keyward-dev/keyward/internal/grant"
 )
 
-// split separates the problems that refuse an object from those that are only warnings: that the Group does not exist or
-// does not admit the namespace. The Group may be applied a moment later, even from the same directory. That both cases
-// get the same answer also keeps users of other namespaces from finding out which Groups exist.
-func split(granted grant.Problems) (problems grant.Problems, warnings admission.Warnings) {
-	if granted.Admitted() {
-		return granted, nil
-	}
-	return nil, admission.Warnings{granted.First().Error()}
-}
-
 // refuse refuses an object for all its problems, or returns nil where there are none. The answer is 422 Invalid with a
 // cause for each problem, also where a part of the problems is Forbidden: that the user may not set a field. It is 403
 // Forbidden only where no other field would do instead: a deletion, and what the manager would do for a user who may not
 // do it.
-func refuse(kind, name string, problems grant.Problems) error {
+func refuse(ctx context.Context, kind, name string, problems grant.Problems) error {
 	if len(problems) == 0 {
 		return nil
 	}
-	refusals.WithLabelValues(kind, problems.First().Reason).Inc()
+	countRefusal(ctx, kind, problems.First().Reason)
 	return apierrors.NewInvalid(schema.GroupKind{Group: v1alpha1.GroupVersion.Group, Kind: kind}, name, problems.ErrorList())
+}
+
+// countRefusal counts a refusal, unless it is of a dry-run: tools for GitOps try what they apply every few minutes.
+func countRefusal(ctx context.Context, kind, reason string) {
+	request, err := admission.RequestFromContext(ctx)
+	if err == nil && request.DryRun != nil && *request.DryRun {
+		return
+	}
+	refusals.WithLabelValues(kind, reason).Inc()
+}
+
+// moved returns the problem of an object that is changed to refer to another Group, or nil. The schema cannot know that to
+// name the object's own namespace changes nothing.
+func moved(old, is v1alpha1.GroupReference, namespace string) *grant.Problem {
+	oldNamespace, oldName := grant.GroupKey(old, namespace)
+	groupNamespace, name := grant.GroupKey(is, namespace)
+	if oldNamespace == groupNamespace && oldName == name {
+		return nil
+	}
+	return &grant.Problem{
+		Reason: v1alpha1.ReasonInvalidSpec, Field: "spec.groupRef", Value: groupNamespace + "/" + name,
+		Message: "it stays with Group " + oldNamespace + "/" + oldName + "; create a new object for another Group",
+	}
 }

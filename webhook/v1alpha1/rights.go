@@ -111,7 +111,7 @@ func (w *apiKeys) checkRights(ctx context.Context, old, key *v1alpha1.ApiKey) er
 			continue
 		}
 		if len(missing) == 0 {
-			refusals.WithLabelValues("ApiKey", right.reason).Inc()
+			countRefusal(ctx, "ApiKey", right.reason)
 		}
 		missing = append(missing, fmt.Errorf("%s: user %q may not %s in namespace %q; ask for the right to, or %s",
 			right.field, shown(request.UserInfo.Username), right.what, key.Namespace, right.hint))

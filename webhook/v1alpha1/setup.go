@@ -26,6 +26,10 @@ import (
 // +kubebuilder:webhook:name=groups.deleting.keyward.dev,path=/validate-keyward-dev-v1alpha1-group,mutating=false,failurePolicy=fail,sideEffects=None,groups=keyward.dev,resources=groups,verbs=delete,versions=v1alpha1,admissionReviewVersions=v1,serviceName=keyward-webhook,serviceNamespace=keyward-system,servicePort=9443,timeoutSeconds=10,patch=`{"matchConditions":[{"name":"by-a-user","expression":"!(request.userInfo.username in ['system:serviceaccount:kube-system:namespace-controller', 'system:serviceaccount:kube-system:generic-garbage-collector', 'system:kube-controller-manager'])"}]}`
 // +kubebuilder:webhook:name=domainallowlists.validating.keyward.dev,path=/validate-keyward-dev-v1alpha1-domainallowlist,mutating=false,failurePolicy=fail,sideEffects=None,groups=keyward.dev,resources=domainallowlists,verbs=create;update,versions=v1alpha1,admissionReviewVersions=v1,serviceName=keyward-webhook,serviceNamespace=keyward-system,servicePort=9443,timeoutSeconds=10
 
+// A manager is asked about the deletion of a key or an allowlist only where that is guarded.
+// +kubebuilder:webhook:name=apikeys.deleting.keyward.dev,path=/validate-keyward-dev-v1alpha1-apikey,mutating=false,failurePolicy=fail,sideEffects=None,groups=keyward.dev,resources=apikeys,verbs=delete,versions=v1alpha1,admissionReviewVersions=v1,serviceName=keyward-webhook,serviceNamespace=keyward-system,servicePort=9443,timeoutSeconds=10,patch=`{"matchConditions":[{"name":"by-a-user","expression":"!(request.userInfo.username in ['system:serviceaccount:kube-system:namespace-controller', 'system:serviceaccount:kube-system:generic-garbage-collector', 'system:kube-controller-manager'])"},{"name":"guarded","expression":"has(oldObject.metadata.annotations) && 'keyward.dev/prevent-deletion' in oldObject.metadata.annotations"}]}`
+// +kubebuilder:webhook:name=domainallowlists.deleting.keyward.dev,path=/validate-keyward-dev-v1alpha1-domainallowlist,mutating=false,failurePolicy=fail,sideEffects=None,groups=keyward.dev,resources=domainallowlists,verbs=delete,versions=v1alpha1,admissionReviewVersions=v1,serviceName=keyward-webhook,serviceNamespace=keyward-system,servicePort=9443,timeoutSeconds=10,patch=`{"matchConditions":[{"name":"by-a-user","expression":"!(request.userInfo.username in ['system:serviceaccount:kube-system:namespace-controller', 'system:serviceaccount:kube-system:generic-garbage-collector', 'system:kube-controller-manager'])"},{"name":"guarded","expression":"has(oldObject.metadata.annotations) && 'keyward.dev/prevent-deletion' in oldObject.metadata.annotations"}]}`
+
 // +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
 
 // Setup registers the webhooks with the manager. Groups may name the tiers of the catalogue.
@@ -38,7 +42,7 @@ func Setup(mgr ctrl.Manager, tiers *tier.Catalogue) error {
 	if err := ctrl.NewWebhookManagedBy(mgr, &v1alpha1.ApiKey{}).WithValidator(keys).Complete(); err != nil {
 		return fmt.Errorf("setting up the webhook of ApiKey: %w", err)
 	}
-	groups := &groups{reader: mgr.GetClient(), tiers: tiers, access: keys.access}
+	groups := &groups{reader: mgr.GetClient(), clock: keys.clock, tiers: tiers, access: keys.access}
 	if err := ctrl.NewWebhookManagedBy(mgr, &v1alpha1.Group{}).WithValidator(groups).Complete(); err != nil {
 		return fmt.Errorf("setting up the webhook of Group: %w", err)
 	}

@@ -1,0 +1,78 @@
+package lifecycle
+
+import (
+	"slices"
+	"time"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/internal/grant"
+)
+
+// HandledRequest returns the request to rotate that was handled last: that of the latest of the versions that was delivered
+// for one, or else what the status says already.
+func HandledRequest(key *v1alpha1.ApiKey, versions []v1alpha1.KeyVersion) string {
+	for i := range slices.Backward(versions) {
+		if v := &versions[i]; v.RotateRequest != "" && v.DeliveredAt != nil {
+			return v.RotateRequest
+		}
+	}
+	return key.Status.LastHandledRotateRequest
+}
+
+// unhandledRequest returns the request to rotate that a new version handles; empty if there is none. A version that was
+// dropped before its delivery has handled nothing.
+func unhandledRequest(key *v1alpha1.ApiKey, versions []v1alpha1.KeyVersion) string {
+	request := grant.RotateRequest(key)
+	if request == key.Status.LastHandledRotateRequest ||
+		slices.ContainsFunc(versions, func(v v1alpha1.KeyVersion) bool { return v.RotateRequest == request }) {
+		return ""
+	}
+	return request
+}
+
+// triggered reports whether rotation.trigger has a value that no remembered version had. An earlier value that comes back
+// does not rotate again: a tool that reverts a change by hand, or a revert in Git, asks for nothing new.
+func (p *planner) triggered() bool {
+	trigger := p.in.Key.Spec.Rotation.Trigger
+	return trigger != "" && !slices.ContainsFunc(p.out.Versions, func(v v1alpha1.KeyVersion) bool { return v.Trigger == trigger })
+}
+
+// overlapOf returns the overlap of the versions that the next version replaces.
+func (p *planner) overlapOf(cause v1alpha1.VersionCause) time.Duration {
+	if cause == v1alpha1.CauseRequested {
+		if requested := grant.RequestedOverlap(grant.RotateRequest(p.in.Key)); requested != nil {
+			return *requested
+		}
+	}
+	return p.rotation.Overlap
+}
+
+// overlapEnd returns when a replaced version retires: after the declared overlap, or that which its successor was requested
+// with. An overlap that a later version was requested with ends it earlier, too.
+func (p *planner) overlapEnd(v *v1alpha1.KeyVersion) time.Time {
+	end := after(v.ReplacedAt.Time, p.rotation.Overlap)
+	successor := true
+	for i := range p.out.Versions {
+		w := &p.out.Versions[i]
+		since := p.usableSince(w)
+		if w.ID <= v.ID || since.IsZero() {
+			continue
+		}
+		if requested := grant.RequestedOverlap(w.RotateRequest); requested != nil {
+			if at := after(since, *requested); successor || at.Before(end) {
+				end = at
+			}
+		}
+		successor = false
+	}
+	return end
+}
+
+// after returns the end of an overlap. Instants of API objects are truncated to seconds; an overlap is never shorter than
+// declared.
+func after(at time.Time, overlap time.Duration) time.Time {
+	if overlap == 0 {
+		return at
+	}
+	return at.Add(overlap + time.Second)
+}

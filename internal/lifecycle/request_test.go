@@ -1,0 +1,257 @@
+package lifecycle_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/internal/grant"
+	"github.com/keyward-dev/keyward/internal/keyformat"
+	"github.com/keyward-dev/keyward/internal/lifecycle"
+)
+
+// life drives the plan of one key without a manager: everything succeeds at once.
+type life struct {
+	*testing.T
+	in  lifecycle.Input
+	now time.Time
+	n   byte
+}
+
+func newLife(t *testing.T) *life {
+	l := &life{T: t, in: input(), now: start}
+	l.in.Key.Spec.Rotation.Overlap = "24h"
+	l.settle()
+	return l
+}
+
+// settle plans until nothing is left to do, and returns the last outcome.
+func (l *life) settle() lifecycle.Outcome {
+	l.Helper()
+	for range 20 {
+		out := lifecycle.Plan(l.in, l.now)
+		switch out.Action {
+		case lifecycle.Mint:
+			l.n++
+			text, err := keyformat.Mint("kw", &counter{n: l.n})
+			if err != nil {
+				l.Fatal(err)
+			}
+			out.Versions = append(out.Versions, lifecycle.NewVersion(l.in.Key, out, text, text.Digest().String(), l.now))
+			l.in.Pending, l.in.Published = out.Target, true
+		case lifecycle.Deliver:
+			l.in.Secret = lifecycle.Secret{Found: true, Digest: lifecycle.Current(out.Versions[len(out.Versions)-1:]).Digest}
+			l.in.Pending = 0
+		default:
+			l.record(out)
+			return out
+		}
+		l.record(out)
+	}
+	l.Fatal("it never ends")
+	return lifecycle.Outcome{}
+}
+
+func (l *life) record(out lifecycle.Outcome) {
+	l.in.Key.Status.LastHandledRotateRequest = lifecycle.HandledRequest(l.in.Key, out.Versions)
+	l.in.Key.Status.Versions, l.in.Key.Status.State = out.Versions, out.State
+}
+
+// are requires the states of all versions after the plan has settled.
+func (l *life) are(want string) lifecycle.Outcome {
+	l.Helper()
+	out := l.settle()
+	var states []string
+	for i := range out.Versions {
+		states = append(states, string(out.Versions[i].State))
+	}
+	if got := strings.Join(states, " "); got != want {
+		l.Errorf("versions are %s, want %s", got, want)
+	}
+	return out
+}
+
+func (l *life) request(text string) {
+	l.in.Key.Annotations = map[string]string{v1alpha1.AnnotationRotateRequestedAt: text}
+}
+
+func TestRequestedRotations(t *testing.T) {
+	l := newLife(t)
+	l.are("Active")
+	l.request("monday")
+	l.are("Retiring Active")
+	if v := l.in.Key.Status.Versions[1]; v.Cause != v1alpha1.CauseRequested || v.RotateRequest != "monday" ||
+		l.in.Key.Status.LastHandledRotateRequest != "monday" {
+		t.Errorf("%+v", l.in.Key.Status)
+	}
+	l.now = l.now.Add(time.Hour)
+	l.are("Retiring Active")
+	for _, handled := range []string{"", "monday", "soon;overlap=maybe", strings.Repeat("x", 257), "a\nb"} {
+		l.request(handled)
+		l.are("Retiring Active")
+	}
+	l.request("tuesday")
+	l.are("Retiring Retiring Active")
+	l.request("monday") // it comes back, as with a tool that reverts changes
+	l.are("Retiring Retiring Active")
+
+	// A schedule that is due later handles nothing again.
+	l.in.Key.Spec.Rotation.Every = "60d"
+	l.now = l.now.Add(60 * day)
+	l.are("Retired Retired Retiring Active")
+	if v := l.in.Key.Status.Versions[3]; v.Cause != v1alpha1.CauseScheduled || v.RotateRequest != "" {
+		t.Errorf("%+v", v)
+	}
+}
+
+func TestRequestedOverlaps(t *testing.T) {
+	l := newLife(t)
+	l.request("1")
+	l.are("Retiring Active")
+	l.request("leaked;overlap=0s")
+	l.are("Retired Retired Active")
+	l.in.Key.Spec.Rotation.Every = "30d"
+	l.now = l.now.Add(30 * day)
+	l.are("Retired Retired Retiring Active") // by schedule, with the declared overlap
+
+	l = newLife(t)
+	l.request("slow;overlap=48h")
+	out := l.are("Retiring Active")
+	if got := out.Versions[0].RetiresAt.Time; !got.Equal(start.Add(48*time.Hour + time.Second)) {
+		t.Errorf("retires at %v", got)
+	}
+	l.now = start.Add(time.Hour)
+	l.request("faster;overlap=2h")
+	out = l.are("Retiring Retiring Active")
+	for i := range 2 {
+		if got := out.Versions[i].RetiresAt.Time; !got.Equal(start.Add(3*time.Hour + time.Second)) {
+			t.Errorf("version %d retires at %v", i+1, got)
+		}
+	}
+	// Overlaps that are in the way of a rotation do not delay one that ends them.
+	l = newLife(t)
+	for _, request := range []string{"1", "2", "3", "4", "5"} {
+		l.request(request)
+		l.settle()
+	}
+	l.are("Retiring Retiring Retiring Retiring Active")
+	l.request("leaked;overlap=0s")
+	l.are("Retired Retired Retired Retired Retired Active")
+}
+
+func TestARequestSurvivesACrash(t *testing.T) {
+	l := newLife(t)
+	l.request("monday")
+	out := lifecycle.Plan(l.in, l.now)
+	text, _ := keyformat.Mint("kw", &counter{n: 99})
+	out.Versions = append(out.Versions, lifecycle.NewVersion(l.in.Key, out, text, text.Digest().String(), l.now))
+	l.record(out)
+	if l.in.Key.Status.LastHandledRotateRequest != "" {
+		t.Error("it counts as handled before anybody has the new version")
+	}
+	l.in.Pending = 0 // the process died, and the text is lost
+	out = l.are("Retiring Active")
+	if v := out.Versions[1]; v.Cause != v1alpha1.CauseRequested || v.RotateRequest != "monday" {
+		t.Errorf("%+v", v)
+	}
+}
+
+// TestATriggerThatComesBack: a tool that puts back what Git has, and a revert in Git, ask for nothing new.
+func TestATriggerThatComesBack(t *testing.T) {
+	l := newLife(t)
+	trigger := func(text string) { l.in.Key.Spec.Rotation.Trigger = text }
+	trigger("2026-11-22")
+	l.are("Retiring Active")
+	trigger("by hand")
+	l.are("Retiring Retiring Active")
+	for _, earlier := range []string{"2026-11-22", "", "by hand", "2026-11-22"} {
+		trigger(earlier)
+		l.are("Retiring Retiring Active")
+	}
+	trigger("2026-11-23")
+	l.are("Retiring Retiring Retiring Active")
+}
+
+func TestATightenedPolicy(t *testing.T) {
+	l := newLife(t)
+	l.in.Key.Spec.ExpiresAfter, l.in.Key.Spec.Rotation.Every = "90d", "60d"
+	l.are("Active")
+	l.in.Group.Spec.KeyPolicy.MaxLifetime = "30d"
+	out := l.are("Active")
+	if out.Obstacle != nil || !out.Versions[0].ExpiresAt.Time.Equal(start.Add(90*day)) {
+		t.Errorf("the version that exists does not go on: %v, %v", out.Obstacle, out.Versions[0].ExpiresAt)
+	}
+	l.request("leaked;overlap=0s")
+	out = l.are("Retired Active")
+	if got := out.Versions[1].ExpiresAt.Time; !got.Equal(start.Add(30 * day)) {
+		t.Errorf("the next version lives until %v", got)
+	}
+	if out.RotatesAt.IsZero() || !out.RotatesAt.Before(start.Add(30*day)) {
+		t.Errorf("it rotates at %v", out.RotatesAt)
+	}
+	// What the key declares does not lengthen a version beyond the policy, and shortens it.
+	l.in.Key.Spec.ExpiresAfter = "365d"
+	if out = l.settle(); !out.Versions[1].ExpiresAt.Time.Equal(start.Add(30 * day)) {
+		t.Errorf("lengthened to %v", out.Versions[1].ExpiresAt)
+	}
+	l.in.Key.Spec.ExpiresAfter = "90d"
+	l.in.Group.Spec.KeyPolicy.MaxLifetime = "90d"
+	if out = l.settle(); !out.Versions[1].ExpiresAt.Time.Equal(start.Add(90 * day)) {
+		t.Errorf("the policy allows more again: %v", out.Versions[1].ExpiresAt)
+	}
+
+	for name, change := range map[string]func(*v1alpha1.ApiKey){
+		"never":      func(k *v1alpha1.ApiKey) { k.Spec.ExpiresAfter = v1alpha1.LifetimeNever },
+		"an instant": func(k *v1alpha1.ApiKey) { k.Spec.ExpiresAt = at(300 * day) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLife(t)
+			allow := true
+			l.in.Group.Spec.KeyPolicy.AllowNever = &allow
+			change(l.in.Key)
+			l.in.Key.Spec.Rotation.Every = "60d"
+			l.settle()
+			l.in.Group.Spec.KeyPolicy.AllowNever, l.in.Group.Spec.KeyPolicy.MaxLifetime = nil, "30d"
+			before := l.in.Key.Status.Versions[0].DeepCopy()
+			out := l.are("Active")
+			if out.Obstacle != nil || !out.Versions[0].ExpiresAt.Equal(before.ExpiresAt) {
+				t.Errorf("obstacle %v, expires at %v and not %v", out.Obstacle, out.Versions[0].ExpiresAt, before.ExpiresAt)
+			}
+			l.request("now")
+			out = l.are("Retiring Active")
+			if got := out.Versions[1].ExpiresAt; got == nil || !got.Time.Equal(start.Add(30*day)) {
+				t.Errorf("the next version lives until %v", got)
+			}
+			for range 3 { // it goes on for as long as it is declared to
+				l.now = out.RotatesAt
+				if out = l.settle(); out.State != v1alpha1.KeyActive {
+					t.Fatalf("it is %s at %v", out.State, l.now)
+				}
+			}
+		})
+	}
+	// A key that was never minted waits until its lifetime is allowed.
+	l = &life{T: t, in: input(), now: start}
+	l.in.Key.Spec.ExpiresAfter, l.in.Group.Spec.KeyPolicy.MaxLifetime = "90d", "30d"
+	if out := l.settle(); out.State != v1alpha1.KeyBlocked || out.Obstacle.Reason != v1alpha1.ReasonLifetimeNotAllowed {
+		t.Errorf("%+v", out)
+	}
+	l.in.Group.Spec.KeyPolicy.MaxLifetime = "90d"
+	l.are("Active")
+}
+
+func TestRequestProblems(t *testing.T) {
+	for text, want := range map[string]bool{
+		"": true, "2026-11-26T22:57:00Z": true, "a b;overlap=0s": true, ";overlap=15m": true,
+		"a;overlap=": false, "a;overlap=-1h": false, "a;overlap=1h;overlap=2h": false, "\x00": false, "a\tb": false,
+		strings.Repeat("a", 256): true, strings.Repeat("a", 257): false, "\xff": false,
+	} {
+		key := &v1alpha1.ApiKey{}
+		key.Annotations = map[string]string{v1alpha1.AnnotationRotateRequestedAt: text}
+		problem := grant.RequestProblem(key)
+		if (problem == nil) != want || want != (grant.RotateRequest(key) == text) {
+			t.Errorf("%q: %v, %q", text, problem, grant.RotateRequest(key))
+		}
+	}
+}

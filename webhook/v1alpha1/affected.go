@@ -1,0 +1,75 @@
+package v1alpha1
+
+import (
+	"context"
+	"fmt"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/cache"
+	"github.com/keyward-dev/keyward/internal/grant"
+	"github.com/keyward-dev/keyward/internal/lifecycle"
+)
+
+// affectedKeys counts keys that a change of their Group affects. It has an example only of the Group's own namespace: the owner
+// of the Group may not see those of other namespaces.
+type affectedKeys struct {
+	n       int
+	example string
+}
+
+func (a *affectedKeys) add(group *v1alpha1.Group, key *v1alpha1.ApiKey, problem *grant.Problem) {
+	a.n++
+	if key.Namespace == group.Namespace {
+		a.example = fmt.Sprintf(", for instance %s/%s: %s", key.Namespace, key.Name, problem.Message)
+	}
+}
+
+// affected warns of keys that a change of the Group no longer accepts, and of those whose lifetime it no longer allows.
+func (w *groups) affected(ctx context.Context, old, group *v1alpha1.Group) (admission.Warnings, error) {
+	keys, err := cache.CachedKeys(ctx, w.reader, client.ObjectKeyFromObject(group))
+	if err != nil {
+		return nil, err
+	}
+	var orphaned, outlived affectedKeys
+	for i := range keys {
+		key := &keys[i]
+		labels, err := cache.NamespaceLabels(ctx, w.reader, key.Namespace)
+		if err != nil {
+			return nil, err
+		}
+		subject := grant.ForKey(key, labels)
+		was, is := grant.Check(subject, old), grant.Check(subject, group)
+		switch {
+		case was == nil && is != nil:
+			orphaned.add(group, key, is)
+		case is == nil && lifecycle.Counts(key):
+			if problem := w.tightened(old, group, key); problem != nil {
+				outlived.add(group, key, problem)
+			}
+		}
+	}
+	var warnings admission.Warnings
+	if orphaned.n > 0 {
+		warnings = append(warnings, fmt.Sprintf("%d ApiKeys are no longer accepted%s", orphaned.n, orphaned.example))
+	}
+	if outlived.n > 0 {
+		warnings = append(warnings, fmt.Sprintf("spec.keyPolicy: %d ApiKeys declare a longer lifetime than is allowed with this; "+
+			"they keep the expiry that they have, and their next versions live as long as is allowed%s", outlived.n, outlived.example))
+	}
+	return warnings, nil
+}
+
+// tightened returns why a change of the Group does not allow the lifetime of a key that was allowed before, or nil.
+func (w *groups) tightened(old, group *v1alpha1.Group, key *v1alpha1.ApiKey) *grant.Problem {
+	minted := minting(key, w.clock.Now())
+	if _, problem := grant.Expiry(key, old, minted); problem != nil {
+		return nil
+	}
+	if _, problem := grant.Expiry(key, group, minted); problem != nil && problem.Elsewhere {
+		return problem
+	}
+	return nil
+}

@@ -159,13 +159,12 @@ func (f *flux) drift(t *testing.T, objects []*unstructured.Unstructured) []strin
 	return drifted
 }
 
-// heals waits for the health of the objects, as spec.wait does. It tries again, as the controller does after its
-// retryInterval: a key can be refused for a moment before the manager knows its Group.
+// heals waits for the health of the objects once, as spec.wait does, and so fails if one has failed.
 func (f *flux) heals(t *testing.T, objects []*unstructured.Unstructured) {
 	t.Helper()
-	eventually(t, "Flux to find everything healthy", func(context.Context) error {
-		return f.engine.Wait(objects, ssa.WaitOptions{Interval: 100 * time.Millisecond, Timeout: patience, FailFast: true})
-	})
+	if err := f.engine.Wait(objects, ssa.WaitOptions{Interval: 100 * time.Millisecond, Timeout: patience, FailFast: true}); err != nil {
+		t.Error(err)
+	}
 }
 
 // prune deletes the objects, as when they are removed from Git, and waits until they are gone.

@@ -273,7 +273,7 @@ func TestStates(t *testing.T) {
 			s.awaitKey(t, s.namespace, s.name, state.name+" after Flux", state.reached)
 		})
 	}
-	if *update && !t.Failed() {
+	if *update {
 		recordOthers(t, c, kept)
 		kept.finish(t)
 	}

@@ -136,11 +136,13 @@ func EventReasons() []Reason {
 			v1alpha1.ReasonRetired,
 			v1alpha1.ReasonClaimed, v1alpha1.ReasonVersionDropped, v1alpha1.ReasonRevoked, v1alpha1.ReasonExpired, v1alpha1.ReasonEnforced),
 		reasons(warning, v1alpha1.ReasonMinted, v1alpha1.ReasonRestored, v1alpha1.ReasonUnclaimed, v1alpha1.ReasonServersDisconnected,
-			v1alpha1.ReasonKeyLimitReached, v1alpha1.ReasonRoleConflict))
+			v1alpha1.ReasonLifetimeNotAllowed, v1alpha1.ReasonInvalidSpec, v1alpha1.ReasonRoleConflict))
 }
 
 // AdmissionReasons are the reasons for which only admission refuses an object; it has the reasons of conditions, too.
-func AdmissionReasons() []string { return []string{v1alpha1.ReasonManageRequired} }
+func AdmissionReasons() []string {
+	return []string{v1alpha1.ReasonManageRequired, v1alpha1.ReasonDeletionPrevented}
+}
 
 func typeOf(name string) *Type {
 	for i := range types {

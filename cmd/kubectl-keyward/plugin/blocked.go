@@ -31,25 +31,18 @@ func blocked(key *v1alpha1.ApiKey) error {
 	return fmt.Errorf("ApiKey %s/%s is %s (%s: %s); %w", key.Namespace, key.Name, key.Status.State, ready.Reason, ready.Message, errBlocked)
 }
 
-// fixable reports whether a key may be blocked by its declared overlap, so that another overlap would fix it.
-func fixable(key *v1alpha1.ApiKey) bool {
-	ready := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionReady)
-	return !ptr.Deref(key.Spec.Suspended, false) && ready != nil && ready.Reason == v1alpha1.ReasonInvalidSpec
-}
-
-// withdraw restores what was declared before rotate, if the rotation was blocked before it had any effect: nobody might
-// remember it by the time that it continues.
-func (r *rotation) withdraw(ctx context.Context, s *session, key *v1alpha1.ApiKey, trigger string,
-	overlap v1alpha1.Duration, why error) error {
+// withdraw takes the request back, if the rotation was blocked before it had any effect: nobody might remember it by the
+// time that it continues.
+func (r *rotation) withdraw(ctx context.Context, s *session, key *v1alpha1.ApiKey, earlier string, why error) error {
 	before := key.DeepCopy()
-	key.Spec.Rotation.Trigger, key.Spec.Rotation.Overlap = trigger, overlap
+	setRequest(key, earlier)
 	// The lock makes sure that nothing was minted in the meantime.
 	lock := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 	if err := s.Patch(ctx, key, lock, fieldOwner); err != nil {
-		r.narrate("spec.rotation could not be restored, so overlap stays %s: %s", before.Spec.Rotation.Overlap, oneLine(err.Error()))
+		r.narrate("The request could not be taken back: %s", oneLine(err.Error()))
 		return why
 	}
-	return refusedf("nothing was rotated, and spec.rotation is as it was before: %w", errors.Unwrap(errors.Unwrap(why)))
+	return refusedf("nothing was rotated, and the request is taken back: %w", errors.Unwrap(errors.Unwrap(why)))
 }
 
 // pending says what a rotation waits for that has no version yet.
@@ -64,7 +57,7 @@ func (r *rotation) pending(key *v1alpha1.ApiKey) string {
 		}
 	}
 	ready := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionReady)
-	if retiring >= lifecycle.MaxRetiring && !isZero(string(key.Spec.Rotation.Overlap)) && ready.Reason == v1alpha1.ReasonReady {
+	if retiring >= lifecycle.MaxRetiring && !isZero(or(r.overlap, string(key.Spec.Rotation.Overlap))) && ready.Reason == v1alpha1.ReasonReady {
 		return fmt.Sprintf("%s; to end those overlaps at once: kubectl keyward -n %s rotate %s --overlap 0s",
 			ready.Message, key.Namespace, key.Name)
 	}

@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -16,12 +17,11 @@ import (
 func TestRotateOfWhatDoesNotRotate(t *testing.T) {
 	obey(t, server(t, "edge-1"))
 	key := grown(t, mounted)
-	before := current(t, key).DeepCopy()
 	refused := func(parts ...string) {
 		t.Helper()
 		for _, args := range [][]string{nil, {"--overlap", "0s", "--yes"}, {"--wait=false"}} {
 			inLive(t, "", append([]string{"rotate", key.Name}, args...)...).expect(t, ExitRefused, append(parts, "nothing was changed")...)
-			if got := current(t, key).Spec.Rotation; got != before.Spec.Rotation || len(key.Status.Versions) != 1 {
+			if got := current(t, key); got.Annotations[v1alpha1.AnnotationRotateRequestedAt] != "" || len(key.Status.Versions) != 1 {
 				t.Errorf("changed: %+v", got)
 			}
 		}
@@ -67,32 +67,36 @@ func TestRotateOfWhatDoesNotRotate(t *testing.T) {
 func TestRotateThatIsBlockedMeanwhile(t *testing.T) {
 	namespace(t, "meanwhile")
 	for name, test := range map[string]struct {
-		minted  bool
-		code    int
-		want    string
-		overlap v1alpha1.Duration
+		minted bool
+		code   int
+		want   string
 	}{
-		"before": {false, ExitRefused, "spec.rotation is as it was before", "24h"},
-		"after":  {true, ExitTimeout, "spec.rotation.overlap stays 0s", "0s"},
+		"before": {false, ExitRefused, "the request is taken back"},
+		"after":  {true, ExitTimeout, "it is declared, and goes on"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			key := object(t, "meanwhile", name, func(k *v1alpha1.ApiKey) { k.Spec.Rotation.Trigger = "earlier" })
+			const annotation = v1alpha1.AnnotationRotateRequestedAt
+			key := object(t, "meanwhile", name, func(k *v1alpha1.ApiKey) {
+				k.Annotations = map[string]string{annotation: "earlier"}
+				k.Spec.Rotation.Trigger = "of Git"
+			})
 			results := make(chan result, 1)
 			go func() { results <- keyward(t, "", "rotate", name, "-n", "meanwhile", "--overlap", "0s", "--yes") }()
-			eventually(t, "it is declared", func() bool { return current(t, key).Spec.Rotation.Overlap == "0s" })
+			eventually(t, "it is declared", func() bool { return strings.HasSuffix(current(t, key).Annotations[annotation], ";overlap=0s") })
 			key.Status.State = v1alpha1.KeySuspended
 			condition(key, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonGroupFrozen, "Group meanwhile/acme is Frozen")
 			key.Status.Conditions[0].ObservedGeneration = key.Generation
 			if test.minted {
 				v := version(t, 2, v1alpha1.VersionPending, 0)
-				v.Trigger, v.DeliveredAt = key.Spec.Rotation.Trigger, nil
+				v.RotateRequest, v.DeliveredAt = key.Annotations[annotation], nil
 				key.Status.Versions = append(key.Status.Versions, v)
 			}
 			if err := admin.Status().Update(t.Context(), key); err != nil {
 				t.Fatal(err)
 			}
 			(<-results).expect(t, test.code, test.want, "GroupFrozen: Group meanwhile/acme is Frozen")
-			if got := current(t, key).Spec.Rotation; got.Overlap != test.overlap || (got.Trigger == "earlier") == test.minted {
+			if got := current(t, key); (got.Annotations[annotation] == "earlier") == test.minted || got.Spec.Rotation.Trigger != "of Git" ||
+				got.Spec.Rotation.Overlap != "24h" {
 				t.Errorf("%+v", got)
 			}
 		})
@@ -109,7 +113,7 @@ func TestRotateThatWaitsForAnOverlap(t *testing.T) {
 	inLive(t, "", "rotate", key.Name, "--timeout", "2s").expect(t, ExitTimeout, "waits until one of 4 overlaps ends",
 		"rotate "+key.Name+" --overlap 0s").
 		lacks(t, "has not looked at it")
-	inLive(t, "", "rotate", key.Name, "--overlap", "0s", "--yes").expect(t, 0, "spec.rotation.overlap is 24h again")
+	inLive(t, "", "rotate", key.Name, "--overlap", "0s", "--yes").expect(t, 0, "is rotated")
 }
 
 // TestATimeoutSaysWhatTheManagerSays plays a manager that has seen the edit, and has nothing to do.
@@ -118,14 +122,14 @@ func TestATimeoutSaysWhatTheManagerSays(t *testing.T) {
 	key := object(t, "content", "web", func(*v1alpha1.ApiKey) {})
 	results := make(chan result, 1)
 	go func() { results <- keyward(t, "", "rotate", "web", "-n", "content", "--timeout", "3s") }()
-	eventually(t, "it is declared", func() bool { return current(t, key).Spec.Rotation.Trigger != "" })
+	eventually(t, "it is declared", func() bool { return current(t, key).Annotations[v1alpha1.AnnotationRotateRequestedAt] != "" })
 	condition(key, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady, "the key is accepted, and is left as it is")
 	key.Status.Conditions[0].ObservedGeneration = key.Generation
 	if err := admin.Status().Update(t.Context(), key); err != nil {
 		t.Fatal(err)
 	}
 	(<-results).expect(t, ExitTimeout, "and is left as it is").lacks(t, "has not looked at it")
-	keyward(t, "", "rotate", "web", "-n", "content", "--timeout", "100ms").expect(t, ExitTimeout, "the manager has not looked at it")
+	keyward(t, "", "suspend", "web", "-n", "content", "--timeout", "100ms").expect(t, ExitTimeout, "the manager has not looked at it")
 }
 
 func TestBlocked(t *testing.T) {

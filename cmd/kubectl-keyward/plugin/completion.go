@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,9 +16,9 @@ import (
 // completionPatience is how long somebody who pressed Tab waits for the cluster.
 const completionPatience = 3 * time.Second
 
-// completeKeys offers the ApiKeys of the namespace for the one argument.
+// completeKeys offers the ApiKeys of the namespace: for the one argument of verbs that take one, or those that are not named yet.
 func (a *app) completeKeys(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 {
+	if len(args) > 0 && cmd.Flags().Lookup("selector") == nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	return a.complete(cmd, func(ctx context.Context, s *session) (names []string) {
@@ -27,7 +28,7 @@ func (a *app) completeKeys(cmd *cobra.Command, args []string, typed string) ([]s
 		}
 		for i := range keys.Items {
 			key := &keys.Items[i]
-			if strings.HasPrefix(key.Name, typed) {
+			if strings.HasPrefix(key.Name, typed) && !slices.Contains(args, key.Name) {
 				names = append(names, key.Name+"\t"+string(key.Status.State)+" "+key.Status.Preview)
 			}
 		}

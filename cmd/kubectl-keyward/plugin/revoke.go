@@ -19,66 +19,57 @@ type outcome struct {
 }
 
 func (a *app) revoke() *cobra.Command {
-	yes := false
+	var which targets
 	var waiting patience
-	cmd := a.withKey(&cobra.Command{
-		Use:   "revoke KEY",
-		Short: "Refuse a key for good, and wait until all servers do",
+	cmd := a.withKeys(&cobra.Command{
+		Use:   "revoke KEY... | -l SELECTOR | --all",
+		Short: "Refuse keys for good, and wait until all servers do",
 		Example: `  kubectl keyward -n acme revoke acme-web
-  kubectl keyward -n acme revoke acme-web --yes -o json`,
-	}, func(ctx context.Context, s *session, key *v1alpha1.ApiKey) error {
-		if !ptr.Deref(key.Spec.Revoked, false) {
-			a.narrate("All versions of ApiKey %s/%s are refused for good from now on. This cannot be undone.", key.Namespace, key.Name)
-			if err := a.confirm(ctx, yes, key.Name); err != nil {
-				return err
-			}
+  kubectl keyward -n acme revoke acme-web --yes -o json
+  kubectl keyward -n acme revoke -l incident=2026-11`,
+	}, &which, func(ctx context.Context, s *session, keys []*v1alpha1.ApiKey) error {
+		d := declaration{
+			action: "revoke", waiting: &waiting,
+			change:  func(spec *v1alpha1.ApiKeySpec) { spec.Revoked = ptr.To(true) },
+			reached: func(key *v1alpha1.ApiKey) bool { return key.Status.State == v1alpha1.KeyRevoked },
 		}
-		return a.declare(ctx, s, key, "revoke", waiting,
-			func(spec *v1alpha1.ApiKeySpec) { spec.Revoked = ptr.To(true) },
-			func(key *v1alpha1.ApiKey) bool { return key.Status.State == v1alpha1.KeyRevoked })
-	})
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
-	waiting.flags(cmd)
-	return cmd
-}
-
-// declare edits the key, waits until the change is in force, and prints the result.
-func (a *app) declare(ctx context.Context, s *session, key *v1alpha1.ApiKey, action string, waiting patience,
-	change func(*v1alpha1.ApiKeySpec), reached func(*v1alpha1.ApiKey) bool) error {
-	if err := s.patch(ctx, key, change); err != nil {
-		return err
-	}
-	if waiting.wait {
-		err := a.follow(ctx, s, key, waiting.timeout, a.enforced, func(key *v1alpha1.ApiKey) (bool, error) {
-			return acknowledged(key) && reached(key), nil
+		if len(keys) == 1 && !which.selected() {
+			key := keys[0]
+			if !ptr.Deref(key.Spec.Revoked, false) {
+				a.narrate("All versions of ApiKey %s/%s are refused for good from now on. This cannot be undone.", key.Namespace, key.Name)
+				if err := a.confirmAll(ctx, &which, keys); err != nil {
+					return err
+				}
+			}
+			return a.one(ctx, s, key, d)
+		}
+		keys, err := a.applicable(&which, keys, func(key *v1alpha1.ApiKey) error {
+			if which.selected() && key.Status.State == v1alpha1.KeyRevoked {
+				return refusedf("ApiKey %s/%s is revoked already", key.Namespace, key.Name)
+			}
+			return nil
 		})
 		if err != nil {
 			return err
 		}
-	}
-	view := viewOf(key, a.now())
-	err := a.print(outcome{action, waiting.wait, view}, func(p *page) {
-		name := p.paint(bold, view.Namespace+"/"+view.Name)
-		if !waiting.wait {
-			p.line("%s: declared; its state was %s", name, view.State)
-			return
+		a.narrate("All versions of these %d ApiKeys are refused for good from now on. This cannot be undone.", len(keys))
+		if err := a.confirmAll(ctx, &which, keys); err != nil {
+			return err
 		}
-		p.line("%s is %s: %s", name, p.paint(stateStyle(view.State), string(view.State)), describeEnforcement(view.Enforcement))
+		return a.several(ctx, s, keys, d)
 	})
-	if err != nil || !waiting.wait {
-		return err
-	}
-	return incomplete(key)
+	waiting.flags(cmd)
+	return cmd
 }
 
 func (a *app) suspend() *cobra.Command {
-	return a.suspension("suspend KEY", "Refuse a key until it is resumed", "suspend", true, func(key *v1alpha1.ApiKey) bool {
+	return a.suspension("suspend", "Refuse keys until they are resumed", true, func(key *v1alpha1.ApiKey) bool {
 		return key.Status.State != v1alpha1.KeyActive && key.Status.State != v1alpha1.KeyPending
 	})
 }
 
 func (a *app) resume() *cobra.Command {
-	return a.suspension("resume KEY", "Accept a suspended key again", "resume", false, func(key *v1alpha1.ApiKey) bool {
+	return a.suspension("resume", "Accept suspended keys again", false, func(key *v1alpha1.ApiKey) bool {
 		accepted := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionAccepted)
 		if accepted == nil {
 			return false
@@ -91,18 +82,33 @@ func (a *app) resume() *cobra.Command {
 	})
 }
 
-func (a *app) suspension(use, short, action string, suspended bool, reached func(*v1alpha1.ApiKey) bool) *cobra.Command {
+func (a *app) suspension(action, short string, suspended bool, reached func(*v1alpha1.ApiKey) bool) *cobra.Command {
+	var which targets
 	var waiting patience
-	cmd := a.withKey(&cobra.Command{Use: use, Short: short}, func(ctx context.Context, s *session, key *v1alpha1.ApiKey) error {
-		if err := requireLive(key); err != nil {
+	cmd := a.withKeys(&cobra.Command{
+		Use: action + " KEY... | -l SELECTOR | --all", Short: short,
+	}, &which, func(ctx context.Context, s *session, keys []*v1alpha1.ApiKey) error {
+		keys, err := a.applicable(&which, keys, requireLive)
+		if err != nil {
 			return err
 		}
-		change := func(spec *v1alpha1.ApiKeySpec) { spec.Suspended = &suspended }
-		err := a.declare(ctx, s, key, action, waiting, change, reached)
-		if err != nil || suspended || !waiting.wait {
-			return err
+		d := declaration{
+			action: action, waiting: &waiting, reached: reached,
+			change: func(spec *v1alpha1.ApiKeySpec) { spec.Suspended = &suspended },
 		}
-		return notAccepted(key)
+		if !suspended {
+			d.after = notAccepted
+		}
+		if len(keys) == 1 && !which.selected() {
+			return a.one(ctx, s, keys[0], d)
+		}
+		if which.selected() {
+			a.narrate("To %s these %d ApiKeys:", action, len(keys))
+			if err := a.confirmAll(ctx, &which, keys); err != nil {
+				return err
+			}
+		}
+		return a.several(ctx, s, keys, d)
 	})
 	waiting.flags(cmd)
 	return cmd

@@ -10,8 +10,10 @@ import (
 
 	"github.com/prometheus/common/model"
 	"github.com/spf13/cobra"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/internal/grant"
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
 
@@ -19,82 +21,110 @@ import (
 type rotation struct {
 	*app
 	overlap string
-	yes     bool
+	which   targets
 	waiting patience
 }
 
 func (a *app) rotate() *cobra.Command {
 	r := &rotation{app: a}
-	cmd := a.withKey(&cobra.Command{
-		Use:   "rotate KEY",
-		Short: "Replace a key by a new version",
-		Long: `Replace a key by a new version, by giving spec.rotation.trigger a new value. The earlier version
-stays accepted for the overlap, after the new one was delivered.
+	cmd := a.withKeys(&cobra.Command{
+		Use:   "rotate KEY... | -l SELECTOR | --all",
+		Short: "Replace keys by a new version",
+		Long: `Replace keys by a new version, by the annotation keyward.dev/rotate-requested-at; spec stays as it is in
+Git. The earlier version stays accepted for the overlap, after the new one was delivered.
 
---overlap changes spec.rotation.overlap, too. With 0s, the earlier versions are refused as soon as the new
-one is delivered: for a key that has leaked. The declared overlap is put back afterwards.`,
+--overlap is the overlap of this rotation only. With 0s, the earlier versions are refused as soon as the new
+one is delivered: for a key that has leaked. Several keys rotate one after the other.`,
 		Example: `  kubectl keyward -n acme rotate acme-web
-  kubectl keyward -n acme rotate acme-web --overlap 0s`,
+  kubectl keyward -n acme rotate acme-web --overlap 0s
+  kubectl keyward -n acme rotate -l team=web`,
 		PreRunE: func(*cobra.Command, []string) error {
 			if _, err := model.ParseDuration(r.overlap); r.overlap != "" && err != nil {
 				return usagef("--overlap: write a duration such as 24h, 15m or 0s")
 			}
 			return nil
 		},
-	}, r.run)
+	}, &r.which, r.run)
 	cmd.Flags().StringVar(&r.overlap, "overlap", "", "how long the earlier version stays accepted, such as 1h; 0s ends it at once")
-	cmd.Flags().BoolVarP(&r.yes, "yes", "y", false, "do not ask before --overlap 0s")
 	r.waiting.flags(cmd)
 	return cmd
 }
 
-func (r *rotation) run(ctx context.Context, s *session, key *v1alpha1.ApiKey) error {
-	if err := requireLive(key); err != nil {
-		return err
-	}
-	if obstacle := blocked(key); obstacle != nil && (r.overlap == "" || !fixable(key)) {
-		return refusedf("nothing was changed, for the key would not rotate: %w", obstacle)
-	}
-	declared, earlier := key.Spec.Rotation.Overlap, key.Spec.Rotation.Trigger
-	abrupt := isZero(r.overlap)
-	if r.overlap == "" {
-		r.overlap = string(declared)
-	}
-	if err := r.announce(ctx, key, abrupt); err != nil {
-		return err
-	}
-	trigger := r.now().UTC().Format(time.RFC3339) + "-" + strings.ToLower(rand.Text()[:6])
-	if err := s.patch(ctx, key, func(spec *v1alpha1.ApiKeySpec) {
-		spec.Rotation.Trigger, spec.Rotation.Overlap = trigger, v1alpha1.Duration(r.overlap)
-	}); err != nil {
-		return err
-	}
-	// Otherwise the next scheduled rotation would be as abrupt.
-	putBack := abrupt && !isZero(string(declared))
-	err := r.await(ctx, s, key, trigger, abrupt)
-	if errors.Is(err, errBlocked) && minted(key, trigger) == nil {
-		return r.withdraw(ctx, s, key, earlier, declared, err)
-	}
-	if err != nil || !r.waiting.wait || key.Spec.Secret.Reveal == v1alpha1.RevealOnce {
-		if putBack {
-			r.narrate("spec.rotation.overlap stays %s. When the earlier versions are over, put back what was "+
-				"declared: kubectl -n %s patch apikey %s --type=merge -p '{\"spec\":{\"rotation\":{\"overlap\":%q}}}'",
-				r.overlap, key.Namespace, key.Name, declared)
-		}
-		if err != nil {
+func (r *rotation) run(ctx context.Context, s *session, keys []*v1alpha1.ApiKey) error {
+	keys, err := r.applicable(&r.which, keys, func(key *v1alpha1.ApiKey) error {
+		if err := requireLive(key); err != nil {
 			return err
 		}
-	} else if putBack {
-		if err := s.patch(ctx, key, func(spec *v1alpha1.ApiKeySpec) { spec.Rotation.Overlap = declared }); err != nil {
-			return fmt.Errorf("rotated, but putting spec.rotation.overlap back to %s failed: %w", declared, err)
+		if obstacle := blocked(key); obstacle != nil {
+			return refusedf("nothing was changed, for the key would not rotate: %w", obstacle)
 		}
-		r.narrate("spec.rotation.overlap is %s again.", declared)
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	return r.conclude(key)
+	for _, key := range keys {
+		r.announce(key)
+	}
+	if r.abrupt() || r.which.selected() {
+		if err := r.confirmAll(ctx, &r.which, keys); err != nil {
+			return err
+		}
+	}
+	if len(keys) == 1 && !r.which.selected() {
+		if err := r.one(ctx, s, keys[0]); err != nil {
+			return err
+		}
+		view := viewOf(keys[0], r.now())
+		return r.print(outcome{"rotate", r.waiting.wait, view}, func(p *page) { r.describe(p, &view) })
+	}
+	done := &outcomes{Action: "rotate", Waited: r.waiting.wait}
+	for _, key := range keys {
+		if err := r.one(ctx, s, key); err != nil {
+			done.fail(key, err)
+			if ctx.Err() != nil {
+				break
+			}
+		}
+		done.Keys = append(done.Keys, viewOf(key, r.now()))
+	}
+	return r.conclude(done, r.describe)
 }
 
-// announce says what will happen, and asks for confirmation if somebody is refused at once.
-func (r *rotation) announce(ctx context.Context, key *v1alpha1.ApiKey, abrupt bool) error {
+// abrupt reports whether earlier versions are refused at once.
+func (r *rotation) abrupt() bool { return isZero(r.overlap) }
+
+// one requests the rotation of a key, and waits for it.
+func (r *rotation) one(ctx context.Context, s *session, key *v1alpha1.ApiKey) error {
+	earlier := key.Annotations[v1alpha1.AnnotationRotateRequestedAt]
+	name := r.now().UTC().Format(time.RFC3339) + "-" + strings.ToLower(rand.Text()[:6])
+	request := grant.NewRotateRequest(name, v1alpha1.Duration(r.overlap))
+	before := key.DeepCopy()
+	setRequest(key, request)
+	if err := s.Patch(ctx, key, client.MergeFrom(before), fieldOwner); err != nil {
+		return err
+	}
+	err := r.await(ctx, s, key, request)
+	if errors.Is(err, errBlocked) && minted(key, request) == nil {
+		return r.withdraw(ctx, s, key, earlier, err)
+	}
+	return err
+}
+
+// setRequest sets the annotation that requests a rotation, or removes it.
+func setRequest(key *v1alpha1.ApiKey, request string) {
+	if request == "" {
+		delete(key.Annotations, v1alpha1.AnnotationRotateRequestedAt)
+		return
+	}
+	if key.Annotations == nil {
+		key.Annotations = map[string]string{}
+	}
+	key.Annotations[v1alpha1.AnnotationRotateRequestedAt] = request
+}
+
+// announce says what will happen to a key.
+func (r *rotation) announce(key *v1alpha1.ApiKey) {
 	once := key.Spec.Secret.Reveal == v1alpha1.RevealOnce
 	after, there := "that", "there"
 	if once {
@@ -111,33 +141,29 @@ func (r *rotation) announce(ctx context.Context, key *v1alpha1.ApiKey, abrupt bo
 		v := &key.Status.Versions[i]
 		switch {
 		case !lifecycle.Live(v.State):
-		case abrupt:
+		case r.abrupt():
 			r.narrate("Version %d (%s) is refused as soon as the new one is %s: an app that has not read it by then "+
 				"is locked out until it does.", v.ID, v.Preview, there)
-		case v.State == v1alpha1.VersionRetiring && r.overlap == string(key.Spec.Rotation.Overlap):
+		case v.State == v1alpha1.VersionRetiring && r.overlap == "":
 			r.narrate("Version %d (%s) stays accepted until %s, as before.", v.ID, v.Preview, v.RetiresAt.UTC().Format(instant))
+		case v.State == v1alpha1.VersionRetiring:
+			r.narrate("Version %d (%s) stays accepted until %s, and at most %s after %s.", v.ID, v.Preview,
+				v.RetiresAt.UTC().Format(instant), r.overlap, after)
 		default:
-			r.narrate("Version %d (%s) stays accepted for %s after %s.", v.ID, v.Preview, r.overlap, after)
+			r.narrate("Version %d (%s) stays accepted for %s after %s.", v.ID, v.Preview,
+				or(r.overlap, or(string(key.Spec.Rotation.Overlap), "the default overlap")), after)
 		}
 	}
-	if r.overlap != string(key.Spec.Rotation.Overlap) && !abrupt {
-		r.narrate("spec.rotation.overlap is %s from now on, instead of %s.", r.overlap,
-			or(string(key.Spec.Rotation.Overlap), "the default"))
-	}
-	if !abrupt {
-		return nil
-	}
-	return r.confirm(ctx, r.yes, key.Name)
 }
 
-// await waits until the version of the trigger is delivered and, without an overlap, the earlier versions are refused
+// await waits until the version of the request is delivered and, without an overlap, the earlier versions are refused
 // everywhere.
-func (r *rotation) await(ctx context.Context, s *session, key *v1alpha1.ApiKey, trigger string, abrupt bool) error {
+func (r *rotation) await(ctx context.Context, s *session, key *v1alpha1.ApiKey, request string) error {
 	if !r.waiting.wait {
 		return nil
 	}
 	before := ""
-	return r.follow(ctx, s, key, r.waiting.timeout, func(key *v1alpha1.ApiKey) string { return r.progress(key, trigger) },
+	return r.follow(ctx, s, key, r.waiting.timeout, func(key *v1alpha1.ApiKey) string { return r.progress(key, request) },
 		func(key *v1alpha1.ApiKey) (bool, error) {
 			if err := requireLive(key); err != nil {
 				return false, err
@@ -145,11 +171,11 @@ func (r *rotation) await(ctx context.Context, s *session, key *v1alpha1.ApiKey, 
 			if obstacle := blocked(key); obstacle != nil && observed(key) {
 				return false, coded{ExitTimeout, fmt.Errorf("it is declared, and goes on once the key may: %w", obstacle)}
 			}
-			v := minted(key, trigger)
+			v := minted(key, request)
 			if v == nil || v.State != v1alpha1.VersionActive || v.DeliveredAt == nil {
 				return false, nil
 			}
-			if !abrupt || key.Spec.Secret.Reveal == v1alpha1.RevealOnce {
+			if !r.abrupt() || key.Spec.Secret.Reveal == v1alpha1.RevealOnce {
 				return true, nil
 			}
 			if hasLiveBefore(key, v) || key.Status.Enforcement == nil {
@@ -173,8 +199,8 @@ func hasLiveBefore(key *v1alpha1.ApiKey, v *v1alpha1.KeyVersion) bool {
 	return false
 }
 
-func (r *rotation) progress(key *v1alpha1.ApiKey, trigger string) string {
-	v := minted(key, trigger)
+func (r *rotation) progress(key *v1alpha1.ApiKey, request string) string {
+	v := minted(key, request)
 	if v == nil {
 		return r.pending(key)
 	}
@@ -188,31 +214,28 @@ func (r *rotation) progress(key *v1alpha1.ApiKey, trigger string) string {
 	return fmt.Sprintf("Version %d (%s) is delivered.", v.ID, v.Preview)
 }
 
-// minted returns the version that a trigger has created, or nil.
-func minted(key *v1alpha1.ApiKey, trigger string) *v1alpha1.KeyVersion {
+// minted returns the version that a request has created, or nil.
+func minted(key *v1alpha1.ApiKey, request string) *v1alpha1.KeyVersion {
 	for i := range key.Status.Versions {
-		if v := &key.Status.Versions[i]; v.Trigger == trigger {
+		if v := &key.Status.Versions[i]; v.RotateRequest == request {
 			return v
 		}
 	}
 	return nil
 }
 
-func (r *rotation) conclude(key *v1alpha1.ApiKey) error {
-	view := viewOf(key, r.now())
-	return r.print(outcome{"rotate", r.waiting.wait, view}, func(p *page) {
-		name := p.paint(bold, view.Namespace+"/"+view.Name)
-		if !r.waiting.wait {
-			p.line("%s: declared; its versions are still as they were", name)
-			return
+func (r *rotation) describe(p *page, view *keyView) {
+	name := p.paint(bold, view.Namespace+"/"+view.Name)
+	if !r.waiting.wait {
+		p.line("%s: declared; its versions are still as they were", name)
+		return
+	}
+	p.line("%s is rotated: %s", name, describeEnforcement(view.Enforcement))
+	for i := range view.Versions {
+		if w := &view.Versions[i]; lifecycle.Live(w.State) || i >= len(view.Versions)-2 {
+			p.line("  version %d (%s) is %s: %s", w.ID, w.Preview, p.paint(versionStyle(w.State), string(w.State)), p.end(w))
 		}
-		p.line("%s is rotated: %s", name, describeEnforcement(view.Enforcement))
-		for i := range view.Versions {
-			if w := &view.Versions[i]; lifecycle.Live(w.State) || i >= len(view.Versions)-2 {
-				p.line("  version %d (%s) is %s: %s", w.ID, w.Preview, p.paint(versionStyle(w.State), string(w.State)), p.end(w))
-			}
-		}
-	})
+	}
 }
 
 // isZero reports whether a duration is given and zero.

@@ -93,7 +93,7 @@ func TestMistakes(t *testing.T) {
 		"an unknown verb":        {[]string{"rotat"}, ExitUsage, "kubectl keyward --help"},
 		"an unknown flag":        {[]string{"status", "--nope"}, ExitUsage, "--nope"},
 		"an unknown output":      {[]string{"status", "-o", "xml"}, ExitUsage, "json or yaml"},
-		"a name too much":        {[]string{"revoke", "a", "b"}, ExitUsage, "accepts 1 arg"},
+		"a name too much":        {[]string{"reveal", "a", "b"}, ExitUsage, "accepts 1 arg"},
 		"no name":                {[]string{"reveal"}, ExitUsage, "accepts 1 arg"},
 		"a name and all":         {[]string{"status", "a", "-A"}, ExitUsage, "not both"},
 		"a key as a name":        {[]string{"explain", key}, ExitUsage, "kubectl keyward verify"},

@@ -22,7 +22,9 @@ func TestApplicationSet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	parameters := map[string]any{"path": map[string]any{"path": "tenants/globex", "basename": "globex", "segments": []string{"tenants", "globex"}}}
+	parameters := map[string]any{"path": map[string]any{
+		"path": "tenants/globex", "basename": "globex", "segments": []string{"tenants", "globex"},
+	}}
 	rendered, _ := render(t, of, options, parameters).(map[string]any)
 	for path, want := range map[string]string{
 		"metadata.name": "tenant-globex", "spec.source.path": "tenants/globex", "spec.destination.namespace": "globex",

@@ -17,7 +17,8 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-var update = flag.Bool("update", false, "write what is generated: test data and argocd-cm.yaml in config/argocd, and the table in docs/how-to/gitops.md")
+var update = flag.Bool("update", false,
+	"write what is generated: test data and argocd-cm.yaml in config/argocd, and the table in docs/how-to/gitops.md")
 
 // customizations is where the scripts are, in the layout of Argo CD's own repository.
 var customizations = filepath.Join(root, "config/argocd/resource_customizations", v1alpha1.GroupVersion.Group)

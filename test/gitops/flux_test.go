@@ -97,7 +97,9 @@ func (f *flux) build(t *testing.T, dir string, of kustomizev1.Kustomization) []*
 // options are those of kustomize-controller.
 func (f *flux) options() ssa.ApplyOptions {
 	options := ssa.DefaultApplyOptions()
-	options.ExclusionSelector = map[string]string{fluxGroup + "/reconcile": kustomizev1.DisabledValue, fluxGroup + "/ssa": kustomizev1.IgnoreValue}
+	options.ExclusionSelector = map[string]string{
+		fluxGroup + "/reconcile": kustomizev1.DisabledValue, fluxGroup + "/ssa": kustomizev1.IgnoreValue,
+	}
 	options.IfNotPresentSelector = map[string]string{fluxGroup + "/ssa": kustomizev1.IfNotPresentValue}
 	options.ForceSelector = map[string]string{fluxGroup + "/force": kustomizev1.EnabledValue}
 	options.Cleanup = ssa.ApplyCleanupOptions{

@@ -57,7 +57,8 @@ func TestPreview(t *testing.T) {
 	for _, u := range objects {
 		got[u.GetKind()] = u.GetName()
 		for _, path := range []string{
-			"spec.groupRef.name", "spec.secret.restart.0.name", pod + "containers.0.env.0.valueFrom.secretKeyRef.name", pod + "volumes.0.secret.secretName",
+			"spec.groupRef.name", "spec.secret.restart.0.name",
+			pod + "containers.0.env.0.valueFrom.secretKeyRef.name", pod + "volumes.0.secret.secretName",
 		} {
 			if value := field(u.Object, path); value != "" {
 				got[u.GetKind()+" "+path] = value
@@ -105,10 +106,14 @@ func TestReferences(t *testing.T) {
 	}
 	decode(t, read(t, "config/kustomize/references/names.yaml"), &names)
 	versions := map[string]string{
-		"Pod": "v1", "Secret": "v1", "Job": "batch/v1", "CronJob": "batch/v1", "Rollout": "argoproj.io/v1alpha1", "PushSecret": "external-secrets.io/v1alpha1",
+		"Pod": "v1", "Secret": "v1", "Job": "batch/v1", "CronJob": "batch/v1", "Rollout": "argoproj.io/v1alpha1",
+		"PushSecret": "external-secrets.io/v1alpha1",
 		"Deployment": "apps/v1", "StatefulSet": "apps/v1", "DaemonSet": "apps/v1",
 	}
-	lists := map[string]bool{"containers": true, "initContainers": true, "env": true, "envFrom": true, "volumes": true, "sources": true, "restart": true, "notify": true}
+	lists := map[string]bool{
+		"containers": true, "initContainers": true, "env": true, "envFrom": true, "volumes": true, "sources": true,
+		"restart": true, "notify": true,
+	}
 	var manifests []string
 	add := func(kind, name string, content map[string]any) {
 		version := versions[kind]

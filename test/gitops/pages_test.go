@@ -35,7 +35,9 @@ func TestPages(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	settings := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "argocd", Name: "argocd-cm"}, Data: map[string]string{"url": "https://argocd.acme.example"}}
+	settings := &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "argocd", Name: "argocd-cm"}, Data: map[string]string{"url": "https://argocd.acme.example"},
+	}
 	if err := c.admin.Create(t.Context(), settings); err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package gitops
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -85,7 +84,8 @@ func (c *cluster) claim(t *testing.T, of client.ObjectKey) {
 		return
 	}
 	id := latest(key)
-	c.patch(t, "claim", "ApiKey", of.Namespace, of.Name, fmt.Sprintf(`{"metadata":{"annotations":{%q:"%d"}}}`, v1alpha1.AnnotationClaimedVersion, id))
+	c.patch(t, "claim", "ApiKey", of.Namespace, of.Name,
+		fmt.Sprintf(`{"metadata":{"annotations":{%q:"%d"}}}`, v1alpha1.AnnotationClaimedVersion, id))
 	c.awaitKey(t, of.Namespace, of.Name, "claimed", func(key *v1alpha1.ApiKey) bool {
 		return key.Status.Versions[len(key.Status.Versions)-1].ClaimedAt != nil
 	})
@@ -99,7 +99,8 @@ func (c *cluster) noWarnings(t *testing.T, objects []*unstructured.Unstructured)
 		namespaces[u.GetNamespace()] = true
 	}
 	for namespace := range namespaces {
-		events, err := c.core.CoreV1().Events(namespace).List(context.WithoutCancel(t.Context()), metav1.ListOptions{FieldSelector: "type=" + corev1.EventTypeWarning})
+		warnings := metav1.ListOptions{FieldSelector: "type=" + corev1.EventTypeWarning}
+		events, err := c.core.CoreV1().Events(namespace).List(t.Context(), warnings)
 		if err != nil {
 			t.Fatal(err)
 		}

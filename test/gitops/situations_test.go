@@ -157,7 +157,7 @@ var situations = []situation{
 	{
 		what: "An exported manifest has another cluster's `created-by`",
 		try: func(p *place) string {
-			manifests := strings.Replace(p.objects(""), "metadata: {name: key,", `metadata: {annotations: {keyward.dev/created-by: "somebody"}, name: key,`, 1)
+			manifests := annotated(p.objects(""), `keyward.dev/created-by: "somebody"`)
 			for range 3 {
 				if err := p.tool.apply(p, manifests); err != nil {
 					p.t.Log(err)
@@ -198,9 +198,7 @@ var situations = []situation{
 	{
 		what: "The same, with `keyward.dev/prevent-deletion: \"true\"`",
 		try: func(p *place) string {
-			guard := func(manifests string) string {
-				return strings.Replace(manifests, "metadata: {name: key,", `metadata: {annotations: {keyward.dev/prevent-deletion: "true"}, name: key,`, 1)
-			}
+			guard := func(manifests string) string { return annotated(manifests, `keyward.dev/prevent-deletion: "true"`) }
 			p.declares(guard(p.objects("")))
 			p.active(1)
 			err := p.tool.remove(p, fmt.Sprintf(shop, p.namespace), guard(fmt.Sprintf(keyOf, p.namespace, "key", "shop", "")))
@@ -213,6 +211,11 @@ var situations = []situation{
 			return outcome(kept, "refused, and the tool tells", "deleted")
 		},
 	},
+}
+
+// annotated adds an annotation to the key.
+func annotated(manifests, annotation string) string {
+	return strings.Replace(manifests, "metadata: {name: key,", "metadata: {annotations: {"+annotation+"}, name: key,", 1)
 }
 
 // conflict is what Helm does when somebody else has set a field, unless it is told to force its own value.

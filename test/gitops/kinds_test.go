@@ -5,14 +5,11 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/fluxcd/pkg/apis/kustomize"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
-
-type kustomizev1HealthCheck = kustomize.CustomHealthCheck
 
 const others = `
 apiVersion: keyward.dev/v1alpha1

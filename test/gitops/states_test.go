@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/kustomize"
 	"github.com/fluxcd/pkg/runtime/cel"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
@@ -293,7 +294,7 @@ func (s *stage) judge(state state, kept *recording) {
 	if result.Status != state.kstatus {
 		s.t.Errorf("kstatus is %s (%s), want %s", result.Status, result.Message, state.kstatus)
 	}
-	s.judgeByExpressions(u, state.kstatus)
+	judgeByExpressions(s.t, u, state.kstatus)
 	if drifted := s.flux.drift(s.t, s.declared); len(drifted) > 0 {
 		s.t.Errorf("drift: %q", drifted)
 	}
@@ -323,15 +324,10 @@ func (s *stage) judge(state state, kept *recording) {
 }
 
 // judgeByExpressions evaluates healthCheckExprs of config/flux with Flux's library.
-func (s *stage) judgeByExpressions(u *unstructured.Unstructured, want status.Status) {
-	s.t.Helper()
-	judgeByExpressions(s.t, u, want)
-}
-
 func judgeByExpressions(t *testing.T, u *unstructured.Unstructured, want status.Status) {
 	t.Helper()
 	checks := fluxKustomization(t, "keys").Spec.HealthCheckExprs
-	i := slices.IndexFunc(checks, func(check kustomizev1HealthCheck) bool { return check.Kind == u.GetKind() })
+	i := slices.IndexFunc(checks, func(check kustomize.CustomHealthCheck) bool { return check.Kind == u.GetKind() })
 	if i < 0 {
 		t.Fatalf("config/flux has no health check of %s", u.GetKind())
 	}

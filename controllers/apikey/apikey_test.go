@@ -233,10 +233,10 @@ var _ = Describe("ApiKey", func() {
 		for range 3 { // its Group may be on its way
 			result, err := w.ReconcileKey(ctx, "web")
 			Expect(err).NotTo(HaveOccurred())
-			Expect(result.RequeueAfter).To(BeNumerically("<=", conditions.SettleFor))
+			Expect(result.RequeueAfter).To(BeNumerically("<=", conditions.ReferenceGrace))
 		}
 		Expect(w.Events()).To(BeEmpty())
-		w.Clock.Step(2 * conditions.SettleFor)
+		w.Clock.Step(2 * conditions.ReferenceGrace)
 		w.ReconcileUntil(ctx, "web", testenv.HasReason(v1alpha1.ConditionStalled, v1alpha1.ReasonGroupNotFound))
 		_, err := w.Secret(ctx)
 		Expect(apierrors.IsNotFound(err)).To(BeTrue())

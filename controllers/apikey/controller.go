@@ -93,7 +93,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{}, err
 	}
 	if problem := found.input.Problem; problem != nil && problem.Elsewhere && len(key.Status.Versions) == 0 {
-		if wait := conditions.Settling(key, key.Status.ObservedGeneration, r.Clock.Now()); wait > 0 {
+		if wait := conditions.GraceLeft(key, key.Status.ObservedGeneration, r.Clock.Now()); wait > 0 {
 			return ctrl.Result{RequeueAfter: wait}, nil
 		}
 	}

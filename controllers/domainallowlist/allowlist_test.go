@@ -44,7 +44,7 @@ var _ = Describe("DomainAllowlist of another namespace", func() {
 	DescribeTable("counts only where the Group allows it", func(ctx SpecContext, from v1alpha1.AllowedNamespaces, counts bool) {
 		// The allowlist comes first, so that admission cannot check it: the controllers enforce it anyway.
 		Expect(testenv.Admin.Create(ctx, w.NewAllowlist(foreign))).To(Succeed())
-		w.Clock.Step(2 * conditions.SettleFor)
+		w.Clock.Step(2 * conditions.ReferenceGrace)
 		if from.Selector != nil {
 			from.Selector.MatchLabels = map[string]string{"kubernetes.io/metadata.name": w.Namespace}
 		}

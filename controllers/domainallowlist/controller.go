@@ -49,7 +49,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{}, err
 	}
 	if problem != nil && problem.Elsewhere {
-		if wait := conditions.Settling(list, list.Status.ObservedGeneration, r.Clock.Now()); wait > 0 {
+		if wait := conditions.GraceLeft(list, list.Status.ObservedGeneration, r.Clock.Now()); wait > 0 {
 			return ctrl.Result{RequeueAfter: wait}, nil
 		}
 	}

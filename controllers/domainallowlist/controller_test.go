@@ -31,7 +31,7 @@ var _ = Describe("DomainAllowlist", func() {
 	It("is ready with its Group, and says what is missing", func(ctx SpecContext) {
 		Expect(testenv.Admin.Create(ctx, w.NewAllowlist())).To(Succeed())
 		Expect(reason(ctx)(Default)).To(BeEmpty(), "its Group may be on its way")
-		w.Clock.Step(2 * conditions.SettleFor)
+		w.Clock.Step(2 * conditions.ReferenceGrace)
 		Eventually(reason(ctx)).Should(Equal(v1alpha1.ReasonGroupNotFound))
 		group := w.CreateGroup(ctx)
 		Eventually(reason(ctx)).Should(Equal(v1alpha1.ReasonReady))

@@ -67,9 +67,9 @@ var situations = []situation{
 			p.declares(p.objects(fmt.Sprintf(trigger, "b")))
 			p.active(2)
 			p.declares(p.objects(fmt.Sprintf(trigger, "a")))
-			p.settles()
+			p.seen()
 			p.declares(p.objects(fmt.Sprintf(trigger, "b")))
-			return outcome(latest(p.settles().ApiKey) == 2, "rotates once", "rotates again")
+			return outcome(latest(p.seen().ApiKey) == 2, "rotates once", "rotates again")
 		},
 	},
 	{
@@ -88,7 +88,7 @@ var situations = []situation{
 			p.active(1)
 			p.keyward("suspend", "key")
 			p.declares(p.objects(""))
-			return outcome(p.settles().Status.State == v1alpha1.KeySuspended, "stays suspended", "undone")
+			return outcome(p.seen().Status.State == v1alpha1.KeySuspended, "stays suspended", "undone")
 		},
 	},
 	{
@@ -98,7 +98,7 @@ var situations = []situation{
 			p.active(1)
 			p.kubectl(p.t, "-n", p.namespace, "patch", "apikey", "key", "--type=merge", "-p", `{"spec":{"suspended":true}}`)
 			p.declares(p.objects(""))
-			return outcome(p.settles().Status.State == v1alpha1.KeySuspended, "stays suspended", "undone")
+			return outcome(p.seen().Status.State == v1alpha1.KeySuspended, "stays suspended", "undone")
 		},
 	},
 	{
@@ -110,7 +110,7 @@ var situations = []situation{
 			if p.conflicts(p.objects("suspended: false")) {
 				return "stays suspended: " + conflict
 			}
-			if p.settles().Status.State == v1alpha1.KeySuspended {
+			if p.seen().Status.State == v1alpha1.KeySuspended {
 				return "stays suspended"
 			}
 			return "Git wins: resumed"
@@ -125,7 +125,7 @@ var situations = []situation{
 			if err := p.tool.apply(p, p.objects("")); err != nil {
 				return outcome(false, "", "apply fails")
 			}
-			return outcome(p.settles().Status.State == v1alpha1.KeyRevoked, "applies, stays revoked", "undone")
+			return outcome(p.seen().Status.State == v1alpha1.KeyRevoked, "applies, stays revoked", "undone")
 		},
 	},
 	{
@@ -137,7 +137,7 @@ var situations = []situation{
 			if p.conflicts(p.objects("")) {
 				return outcome(false, "", "stays: "+conflict)
 			}
-			return outcome(slices.Equal(p.settles().Spec.Projects, []v1alpha1.ProjectName{"web"}), "taken back", "stays")
+			return outcome(slices.Equal(p.seen().Spec.Projects, []v1alpha1.ProjectName{"web"}), "taken back", "stays")
 		},
 	},
 	{
@@ -164,7 +164,7 @@ var situations = []situation{
 					return outcome(false, "", "refused")
 				}
 			}
-			return outcome(p.settles().Annotations[v1alpha1.AnnotationCreatedBy] != "somebody", "applies, with the true stamp", "forged")
+			return outcome(p.seen().Annotations[v1alpha1.AnnotationCreatedBy] != "somebody", "applies, with the true stamp", "forged")
 		},
 	},
 	{
@@ -218,7 +218,7 @@ func annotated(manifests, annotation string) string {
 	return strings.Replace(manifests, "metadata: {name: key,", "metadata: {annotations: {"+annotation+"}, name: key,", 1)
 }
 
-// conflict is what Helm does when somebody else has set a field, unless it is told to force its own value.
+// conflict is what Helm does when somebody else has set a field, unless it may force its own value.
 const conflict = "the upgrade fails with a conflict, without `--force-conflicts`"
 
 // conflicts reports whether the tool refuses to apply Git because of a conflict.
@@ -240,9 +240,9 @@ func (p *place) active(version int64) {
 // nothingChanges applies Git again, and compares all that people declare.
 func (p *place) nothingChanges(spec string, version int64) string {
 	p.t.Helper()
-	before := p.settles()
+	before := p.seen()
 	p.declares(p.objects(spec))
-	after := p.settles()
+	after := p.seen()
 	same := before.Generation == after.Generation && gocmp.Equal(before.Spec, after.Spec)
 	return outcome(same && latest(after.ApiKey) == version, "no difference", "differs")
 }

@@ -128,8 +128,8 @@ func (p *place) keyward(args ...string) {
 	p.kubectl(p.t, append([]string{"keyward", "-n", p.namespace}, args...)...)
 }
 
-// settles waits until the manager has seen the key, and returns it.
-func (p *place) settles() *keyNow {
+// seen waits until the manager has seen the key, and returns it.
+func (p *place) seen() *keyNow {
 	p.t.Helper()
 	var found *keyNow
 	eventually(p.t, "the manager", func(ctx context.Context) error {

@@ -22,7 +22,7 @@ LDFLAGS = -s -w -X $(STAMP).version=$(VERSION) -X $(STAMP).revision=$(REVISION)
 RACE := $(if $(shell command -v $(or $(CC),gcc) || command -v clang),-race)
 
 # Other modules of this repository, to lint.
-MODULES := hack/devcluster hack/release hack/tools/lint hack/tools/dashboards test/chart
+MODULES := hack/devcluster hack/release hack/tools/lint hack/tools/dashboards test/chart test/gitops
 
 # One clear line instead of a compiler error.
 GO_WANTED := $(shell sed -n 's/^go //p' $(ROOT)/go.mod)
@@ -112,7 +112,7 @@ test: bin/devcluster ## Run all tests, as CI does
 	KUBEBUILDER_ASSETS=$(BIN)/envtest go test $(RACE) -timeout 20m $$(go list ./... | grep -v '/test/e2e$$')
 	go test ./internal/lifecycle -rapid.checks=2000
 	cd hack/devcluster && go test ./...
-	@$(MAKE) --no-print-directory test-chart
+	@$(MAKE) --no-print-directory test-chart test-gitops
 	cd hack/release && go test ./...
 	@$(MAKE) --no-print-directory docs
 	@$(MAKE) --no-print-directory e2e
@@ -130,6 +130,11 @@ e2e: bin/devcluster ## Run the end-to-end tests: real processes on a real Kubern
 .PHONY: test-chart
 test-chart: bin/devcluster ## Test the chart: renderings, and its life on a real Kubernetes API
 	cd test/chart && go test -timeout 15m ./...
+
+# Like test-chart; the programs that it runs are built as for users.
+.PHONY: test-gitops
+test-gitops: bin/devcluster ## Test Keyward under Flux's engine, kstatus, Argo CD's scripts, kustomize and Helm
+	cd test/gitops && go test -timeout 15m ./...
 
 # Separate from other tests, because they need Linux, root and containerd (hack/install-node.sh); without them they are skipped.
 # The cluster and the tests are never cached, because they depend on more than Go code.

@@ -94,6 +94,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	if problem := found.input.Problem; problem != nil && problem.Elsewhere && len(key.Status.Versions) == 0 {
+		if wait := conditions.GraceLeft(key, key.Status.ObservedGeneration, r.Clock.Now()); wait > 0 {
+			return ctrl.Result{RequeueAfter: wait}, nil
+		}
+	}
 	outcome := lifecycle.Plan(found.input, r.Clock.Now())
 	if kept, err := r.remember(ctx, key, outcome.Versions); !kept || err != nil {
 		return ctrl.Result{RequeueAfter: rememberRetry}, err

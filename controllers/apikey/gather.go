@@ -120,7 +120,9 @@ func (f *facts) useSecret(key *v1alpha1.ApiKey, secret *corev1.Secret) {
 		return
 	}
 	f.secret, f.writers = secret, writersOf(secret)
-	f.input.Secret.Claimed = secret.Annotations[v1alpha1.AnnotationClaimed] == "true"
+	version := secret.Annotations[v1alpha1.AnnotationVersion]
+	f.input.Secret.Claimed = secret.Annotations[v1alpha1.AnnotationClaimed] == "true" ||
+		version != "" && key.Annotations[v1alpha1.AnnotationClaimedVersion] == version
 }
 
 // gatherEnforcement asks the Hub only about records that are not known to be in force: an idle cluster, a restart of the

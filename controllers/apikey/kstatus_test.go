@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/conditions"
 	"github.com/keyward-dev/keyward/controllers/testenv"
 )
 
@@ -147,6 +148,9 @@ var _ = Describe("kstatus", func() {
 
 	It("of an ApiKey without a Group, with a foreign Secret, or beyond the limit is Failed", func(ctx SpecContext) {
 		w.CreateKey(ctx)
+		Expect(reconcilers["ApiKey"](ctx, "web")).To(Succeed())
+		Expect(compute(ctx, "ApiKey", "web")).To(Equal(status.InProgressStatus), "while its Group may be on its way")
+		w.Clock.Step(2 * conditions.ReferenceGrace)
 		reaches(ctx, "ApiKey", "web", status.FailedStatus, v1alpha1.ReasonGroupNotFound)
 		group := w.CreateGroup(ctx, func(g *v1alpha1.Group) { g.Spec.Limits.Keys = ptr.To[int32](0) })
 		reaches(ctx, "ApiKey", "web", status.FailedStatus, v1alpha1.ReasonKeyLimitReached)
@@ -302,6 +306,9 @@ var _ = Describe("kstatus", func() {
 
 	It("of a DomainAllowlist without its Group is Failed", func(ctx SpecContext) {
 		Expect(testenv.Admin.Create(ctx, w.NewAllowlist())).To(Succeed())
+		Expect(reconcilers["DomainAllowlist"](ctx, "web")).To(Succeed())
+		Expect(compute(ctx, "DomainAllowlist", "web")).To(Equal(status.InProgressStatus), "while its Group may be on its way")
+		w.Clock.Step(2 * conditions.ReferenceGrace)
 		reaches(ctx, "DomainAllowlist", "web", status.FailedStatus, v1alpha1.ReasonGroupNotFound)
 		w.CreateGroup(ctx)
 		reaches(ctx, "DomainAllowlist", "web", status.CurrentStatus, v1alpha1.ReasonReady)

@@ -285,6 +285,26 @@ var _ = Describe("A key that is revealed once", func() {
 		Expect(w.Events()).To(ContainSubstring("was claimed"))
 	})
 
+	It("disappears when the ApiKey names its version as claimed, and the next version does not", func(ctx SpecContext) {
+		w.CreateKey(ctx, once)
+		key := w.ReconcileUntil(ctx, "web", testenv.Ready)
+		testenv.Edit(ctx, key, func(k *v1alpha1.ApiKey) {
+			k.Annotations[v1alpha1.AnnotationClaimedVersion] = "2"
+		})
+		key = w.ReconcileUntil(ctx, "web", testenv.Ready)
+		Expect(key.Status.SecretRef).NotTo(BeNil())
+		testenv.Edit(ctx, key, func(k *v1alpha1.ApiKey) {
+			k.Annotations[v1alpha1.AnnotationClaimedVersion] = "1"
+		})
+		key = w.ReconcileUntil(ctx, "web", gone(ctx))
+		Expect(w.Events()).To(ContainSubstring("was claimed"))
+		testenv.Edit(ctx, key, func(k *v1alpha1.ApiKey) { k.Spec.Rotation.Trigger = "again" })
+		w.ReconcileUntil(ctx, "web", func(g Gomega, key *v1alpha1.ApiKey) {
+			testenv.Ready(g, key)
+			g.Expect(key.Status.SecretRef).NotTo(BeNil())
+		})
+	})
+
 	It("disappears after an hour", func(ctx SpecContext) {
 		w.CreateKey(ctx, once)
 		w.ReconcileUntil(ctx, "web", testenv.Ready)

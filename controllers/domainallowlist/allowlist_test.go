@@ -11,6 +11,7 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/cache"
+	"github.com/keyward-dev/keyward/controllers/conditions"
 	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/controllers/testenv"
 )
@@ -43,6 +44,7 @@ var _ = Describe("DomainAllowlist of another namespace", func() {
 	DescribeTable("counts only where the Group allows it", func(ctx SpecContext, from v1alpha1.AllowedNamespaces, counts bool) {
 		// The allowlist comes first, so that admission cannot check it: the controllers enforce it anyway.
 		Expect(testenv.Admin.Create(ctx, w.NewAllowlist(foreign))).To(Succeed())
+		w.Clock.Step(2 * conditions.ReferenceGrace)
 		if from.Selector != nil {
 			from.Selector.MatchLabels = map[string]string{"kubernetes.io/metadata.name": w.Namespace}
 		}

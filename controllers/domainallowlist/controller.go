@@ -50,6 +50,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	if problem != nil && problem.Elsewhere {
+		if wait := conditions.GraceLeft(list, list.Status.ObservedGeneration, r.Clock.Now()); wait > 0 {
+			return ctrl.Result{RequeueAfter: wait}, nil
+		}
+	}
 	before := list.DeepCopy()
 	list.Status.ObservedGeneration = list.Generation
 	set := conditions.Setter{Conditions: &list.Status.Conditions, Generation: list.Generation, Now: r.Clock.Now()}

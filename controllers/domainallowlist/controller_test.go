@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/conditions"
 	"github.com/keyward-dev/keyward/controllers/testenv"
 )
 
@@ -29,6 +30,8 @@ var _ = Describe("DomainAllowlist", func() {
 
 	It("is ready with its Group, and says what is missing", func(ctx SpecContext) {
 		Expect(testenv.Admin.Create(ctx, w.NewAllowlist())).To(Succeed())
+		Expect(reason(ctx)(Default)).To(BeEmpty(), "its Group may be on its way")
+		w.Clock.Step(2 * conditions.ReferenceGrace)
 		Eventually(reason(ctx)).Should(Equal(v1alpha1.ReasonGroupNotFound))
 		group := w.CreateGroup(ctx)
 		Eventually(reason(ctx)).Should(Equal(v1alpha1.ReasonReady))

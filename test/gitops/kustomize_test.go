@@ -6,12 +6,11 @@ import (
 	"strings"
 	"testing"
 
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	gocmp "github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
-
-	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
@@ -77,10 +76,7 @@ func TestPreview(t *testing.T) {
 
 	c := needCluster(t)
 	namespace := c.namespace(t, "preview")
-	var original []*unstructured.Unstructured
-	for _, u := range parse(t, read(t, "config/kustomize/preview/shop.yaml")) {
-		original = append(original, u)
-	}
+	original := parse(t, read(t, "config/kustomize/preview/shop.yaml"))
 	f := c.flux(t, kustomizev1.Kustomization{})
 	for _, set := range [][]*unstructured.Unstructured{original, objects} {
 		for _, u := range set {

@@ -6,14 +6,13 @@ import (
 	"fmt"
 	"testing"
 
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"helm.sh/helm/v4/pkg/action"
 	"helm.sh/helm/v4/pkg/chart/common"
 	chart "helm.sh/helm/v4/pkg/chart/v2"
 	"helm.sh/helm/v4/pkg/kube"
 	"helm.sh/helm/v4/pkg/storage/driver"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
-
-	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 )
 
 // tool is something that makes a namespace be as manifests say.

@@ -61,19 +61,19 @@ var _ = Describe("A key whose Group grants a part of what it asks", func() {
 	It("goes on with that, rotates, and is published whole when the Group has the rest", func(ctx SpecContext) {
 		group, key := w.CreateGroup(ctx), w.CreateKey(ctx)
 		latest := follow(ctx)
-		settle := func(check func(Gomega, *v1alpha1.ApiKey)) *v1alpha1.ApiKey {
+		reach := func(check func(Gomega, *v1alpha1.ApiKey)) *v1alpha1.ApiKey {
 			return w.ReconcileUntil(ctx, "web", func(g Gomega, k *v1alpha1.ApiKey) {
 				latest()
 				check(g, k)
 			})
 		}
-		settle(testenv.Ready)
+		reach(testenv.Ready)
 		w.Events()
 		testenv.Edit(ctx, key, func(k *v1alpha1.ApiKey) {
 			k.Spec.Projects = []v1alpha1.ProjectName{"marketing", "sales"}
 			k.Spec.Permissions = []v1alpha1.PermissionName{"read", "refund"}
 		})
-		settle(goesOn(v1alpha1.ReasonProjectNotFound, `projects "marketing", permissions "read"`))
+		reach(goesOn(v1alpha1.ReasonProjectNotFound, `projects "marketing", permissions "read"`))
 		Expect(scope(latest)()).To(Equal([]string{"marketing", "read"}))
 		Expect(w.Events()).To(ContainSubstring("Warning ProjectNotFound"))
 
@@ -82,7 +82,7 @@ var _ = Describe("A key whose Group grants a part of what it asks", func() {
 		testenv.Edit(ctx, key, func(k *v1alpha1.ApiKey) {
 			k.Annotations = map[string]string{v1alpha1.AnnotationRotateRequestedAt: "leaked;overlap=0s"}
 		})
-		rotated := settle(func(g Gomega, k *v1alpha1.ApiKey) {
+		rotated := reach(func(g Gomega, k *v1alpha1.ApiKey) {
 			g.Expect(k.Status.LastHandledRotateRequest).To(Equal("leaked;overlap=0s"))
 			goesOn(v1alpha1.ReasonProjectNotFound, `projects "marketing"`)(g, k)
 		})
@@ -93,7 +93,7 @@ var _ = Describe("A key whose Group grants a part of what it asks", func() {
 
 		By("the rest is granted step by step")
 		testenv.Edit(ctx, group, func(g *v1alpha1.Group) { g.Spec.Projects = append(g.Spec.Projects, v1alpha1.Project{Name: "sales"}) })
-		settle(goesOn(v1alpha1.ReasonPermissionNotFound, `projects "marketing", "sales", permissions "read"`))
+		reach(goesOn(v1alpha1.ReasonPermissionNotFound, `projects "marketing", "sales", permissions "read"`))
 		Expect(scope(latest)()).To(Equal([]string{"marketing", "sales", "read"}))
 		testenv.Edit(ctx, group, func(g *v1alpha1.Group) {
 			g.Spec.Capabilities = append(g.Spec.Capabilities, v1alpha1.Capability{
@@ -101,11 +101,11 @@ var _ = Describe("A key whose Group grants a part of what it asks", func() {
 			})
 		})
 		Eventually(scope(latest)).Should(Equal([]string{"marketing", "sales", "read", "refund"}), "without a reconciliation of the key")
-		settle(testenv.Ready)
+		reach(testenv.Ready)
 
 		By("nothing of it is left")
 		testenv.Edit(ctx, group, func(g *v1alpha1.Group) { g.Spec.Projects = []v1alpha1.Project{{Name: "product"}} })
-		blocked := settle(testenv.HasReason(v1alpha1.ConditionAccepted, v1alpha1.ReasonProjectNotFound))
+		blocked := reach(testenv.HasReason(v1alpha1.ConditionAccepted, v1alpha1.ReasonProjectNotFound))
 		Expect(blocked.Status.State).To(Equal(v1alpha1.KeyBlocked))
 		Expect(meta.FindStatusCondition(blocked.Status.Conditions, v1alpha1.ConditionReady).Message).NotTo(ContainSubstring("goes on"))
 		Eventually(latest).Should(BeNil())

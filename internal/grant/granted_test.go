@@ -22,9 +22,9 @@ func TestGrant(t *testing.T) {
 		partly                bool
 		reason                string
 	}{
-		"all":              {projects: "product marketing", permissions: "read checkout", want: "product marketing; read checkout"},
-		"a project less":   {projects: "product sales marketing", permissions: "read", want: "product marketing; read", partly: true, reason: v1alpha1.ReasonProjectNotFound},
-		"no project":       {projects: "sales", permissions: "read", want: "; read", reason: v1alpha1.ReasonProjectNotFound},
+		"all":            {projects: "product marketing", permissions: "read checkout", want: "product marketing; read checkout"},
+		"a project less": {projects: "product sales marketing", permissions: "read", want: "product marketing; read", partly: true, reason: v1alpha1.ReasonProjectNotFound},
+		"no project":     {projects: "sales", permissions: "read", want: "; read", reason: v1alpha1.ReasonProjectNotFound},
 		"a capability less": {projects: "product", permissions: "refund read", want: "product; read", partly: true,
 			reason: v1alpha1.ReasonPermissionNotFound},
 		"no permission": {projects: "product", permissions: "refund", want: "product; ", reason: v1alpha1.ReasonPermissionNotFound},

@@ -72,8 +72,8 @@ func (w *groups) tightened(old, group *v1alpha1.Group, key *v1alpha1.ApiKey) *gr
 	minted := minting(key, w.clock.Now())
 	_, was := grant.Expiry(key, old, minted)
 	_, is := grant.Expiry(key, group, minted)
-	if was != nil || is == nil || !is.Elsewhere {
-		return nil
+	if was == nil && is != nil && is.Elsewhere {
+		return is
 	}
-	return is
+	return nil
 }

@@ -109,9 +109,9 @@ func (r *Reconciler) recordDeleted(ctx context.Context, key *v1alpha1.ApiKey) (c
 // gatherDeletion gathers the facts about a key that is being deleted. Of the objects that it names only its own Secret
 // matters then. With an error it returns the facts that are known nevertheless.
 func (r *Reconciler) gatherDeletion(ctx context.Context, key *v1alpha1.ApiKey) (*facts, error) {
-	group, problem, err := cache.CachedGroupForKey(ctx, r.Client, key)
-	f := &facts{input: lifecycle.Input{Key: key, Group: group, Problem: problem}}
-	r.gatherEnforcement(key, problem, f)
+	group, granted, err := cache.CachedGroupForKey(ctx, r.Client, key)
+	f := &facts{input: lifecycle.Input{Key: key, Group: group, Granted: granted}}
+	r.gatherEnforcement(key, f)
 	r.gatherUsage(key, f)
 	var unread error
 	if f.keys, unread = r.Seals.Keys(ctx); unread != nil {

@@ -1,0 +1,61 @@
+package grant
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+)
+
+// Granted is what a Group grants of what a key asks: never more than both have.
+type Granted struct {
+	Projects    []v1alpha1.ProjectName
+	Permissions []v1alpha1.PermissionName
+	// Problem is the first reason why that is not everything; nil if it is.
+	Problem *Problem
+}
+
+// Whole is everything that the key asks.
+func Whole(key *v1alpha1.ApiKey) Granted {
+	return Granted{Projects: key.Spec.Projects, Permissions: key.Spec.Permissions}
+}
+
+// Grant returns what the group grants of what the subject asks; group is nil where there is none. A Group that is missing or
+// does not admit the namespace grants nothing.
+func Grant(subject Subject, group *v1alpha1.Group) Granted {
+	granted := Granted{Projects: subject.Projects, Permissions: subject.Permissions, Problem: Check(subject, group)}
+	switch {
+	case granted.Problem == nil:
+	case CheckReference(subject, group) != nil:
+		granted.Projects, granted.Permissions = nil, nil
+	default:
+		granted.Projects = both(subject.Projects, Projects(group))
+		granted.Permissions = both(subject.Permissions, permissions(group))
+	}
+	return granted
+}
+
+// Partly reports whether a part of what the key asks is granted, and not all, with which the key is of use: at least a project
+// and a permission.
+func (g Granted) Partly() bool {
+	return g.Problem != nil && len(g.Projects) > 0 && len(g.Permissions) > 0
+}
+
+// Narrowed is the problem of a key that goes on with the part that is granted.
+func (g Granted) Narrowed() *Problem {
+	problem := *g.Problem
+	problem.Message += fmt.Sprintf("; until then the key goes on with what is granted: projects %s, permissions %s",
+		join(g.Projects), join(g.Permissions))
+	return &problem
+}
+
+// both returns the names that are also in have, in their order.
+func both[T comparable](names, have []T) []T {
+	var common []T
+	for _, name := range names {
+		if slices.Contains(have, name) {
+			common = append(common, name)
+		}
+	}
+	return common
+}

@@ -93,7 +93,7 @@ func (r *Reconciler) rolls(ctx context.Context, key *v1alpha1.ApiKey, version *v
 		of.add(key, version)
 		for i := range keys {
 			other := &keys[i]
-			if other.UID == key.UID || !slices.Contains(other.Spec.Secret.Restart, workload) {
+			if !shares(key, other, workload) {
 				continue
 			}
 			if delivered := lifecycle.Current(other.Status.Versions); delivered != nil && delivered.DeliveredAt != nil &&
@@ -147,15 +147,15 @@ func (r *Reconciler) gatherSharedRestart(ctx context.Context, key *v1alpha1.ApiK
 		return err
 	}
 	for i := range keys {
-		if keys[i].UID == key.UID {
-			continue
-		}
-		for _, workload := range key.Spec.Secret.Restart {
-			if slices.Contains(keys[i].Spec.Secret.Restart, workload) {
-				f.input.SharedRestart = true
-				return nil
-			}
+		if slices.ContainsFunc(key.Spec.Secret.Restart, func(w v1alpha1.Workload) bool { return shares(key, &keys[i], w) }) {
+			f.input.SharedRestart = true
+			break
 		}
 	}
 	return nil
+}
+
+// shares reports whether another key rolls the workload, too.
+func shares(key, other *v1alpha1.ApiKey, workload v1alpha1.Workload) bool {
+	return other.UID != key.UID && slices.Contains(other.Spec.Secret.Restart, workload)
 }

@@ -81,10 +81,9 @@ func ExpiryOfExisting(key *v1alpha1.ApiKey, group *v1alpha1.Group, mintedAt, has
 	if latest := mintedAt.Add(longest(group.Spec.KeyPolicy)); !has.IsZero() && latest.After(has) {
 		has = latest
 	}
-	free := group.DeepCopy()
-	allow := true
+	free, allow := *group, true // nothing below the policy is changed, so nothing else is copied
 	free.Spec.KeyPolicy.MaxLifetime, free.Spec.KeyPolicy.AllowNever = "", &allow
-	declared, problem := Expiry(key, free, mintedAt)
+	declared, problem := Expiry(key, &free, mintedAt)
 	if problem != nil || declared.IsZero() || !has.IsZero() && has.Before(declared) {
 		return has, problem
 	}

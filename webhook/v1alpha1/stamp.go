@@ -116,6 +116,7 @@ func keepStamp(old, object *unstructured.Unstructured, name, value string) admis
 	return admission.Warnings{fmt.Sprintf("metadata.annotations[%s]: only admission sets it, and it is not what the manifest says; "+
 		"remove it from the manifest", name)}
 }
+
 func annotate(object *unstructured.Unstructured, name, value string) {
 	annotations := object.GetAnnotations()
 	if annotations == nil {

@@ -57,7 +57,7 @@ func (p *pods) add(ctx context.Context, request admission.Request) admission.Res
 	}
 	_, defaults, err := p.injection(ctx, request.Namespace)
 	if err != nil {
-		return admission.Errored(http.StatusInternalServerError, err)
+		return undecided(ctx, err)
 	}
 	result, errs := inject.Pod(pod, request.Namespace, defaults, p.config)
 	if len(errs) > 0 {
@@ -66,11 +66,11 @@ func (p *pods) add(ctx context.Context, request admission.Request) admission.Res
 	// From the Pod as this version knows it: fields of newer API servers are in neither, and stay.
 	before, err := json.Marshal(pod)
 	if err != nil {
-		return admission.Errored(http.StatusInternalServerError, err)
+		return undecided(ctx, err)
 	}
 	after, err := json.Marshal(result)
 	if err != nil {
-		return admission.Errored(http.StatusInternalServerError, err)
+		return undecided(ctx, err)
 	}
 	return admission.PatchResponseFromRaw(before, after)
 }
@@ -88,7 +88,7 @@ func (p *pods) verify(ctx context.Context, request admission.Request) admission.
 	}
 	enabled, _, err := p.injection(ctx, request.Namespace)
 	if err != nil {
-		return admission.Errored(http.StatusInternalServerError, err)
+		return undecided(ctx, err)
 	}
 	if !enabled {
 		return refusePod(pod, field.ErrorList{field.Forbidden(labelPath, fmt.Sprintf(

@@ -86,7 +86,7 @@ func (p *pods) verify(ctx context.Context, request admission.Request) admission.
 			"the manager does not watch the namespace %s, and without a sidecar the content would be open to everybody: let the platform "+
 				"add the namespace to --watch-namespaces, or remove the label from the Pod", request.Namespace))})
 	}
-	enabled, _, err := p.injection(ctx, request.Namespace)
+	enabled, defaults, err := p.injection(ctx, request.Namespace)
 	if err != nil {
 		return undecided(ctx, err)
 	}
@@ -96,7 +96,7 @@ func (p *pods) verify(ctx context.Context, request admission.Request) admission.
 				"kubectl label namespace %s %s=%s, or remove the label from the Pod",
 			request.Namespace, v1alpha1.LabelInjection, v1alpha1.InjectionEnabled))})
 	}
-	if errs := inject.Verify(pod); len(errs) > 0 {
+	if errs := inject.Verify(pod, request.Namespace, defaults); len(errs) > 0 {
 		return refusePod(pod, errs)
 	}
 	return admission.Allowed("")

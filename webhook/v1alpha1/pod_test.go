@@ -302,7 +302,7 @@ var _ = Describe("Beside another webhook that changes Pods later", func() {
 			pod.Spec.Containers[0].Ports[0].Name = "http"
 		})
 		Expect(testenv.Admin.Create(ctx, contentPod(namespace))).To(MatchError(
-			ContainSubstring("spec.containers[0].ports[0].name: Duplicate value")))
+			ContainSubstring("spec.containers[0].ports[0].name: Forbidden: the sidecar is in front of this port")))
 	})
 
 	It("a Pod whose sidecar the other removes is refused", func(ctx SpecContext) {

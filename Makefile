@@ -5,7 +5,11 @@ SHELL := bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
-ROOT := $(abspath $(dir $(lastword $(MAKEFILE_LIST))))
+# make itself separates names by spaces, and the shell gives other characters a meaning.
+ifneq ($(shell case "$$PWD" in (*[[:space:]\'\"\$$\`\\\;\&\|\<\>\(\)\*\?\#:%]*) echo yes;; esac),)
+$(error The path of this folder has a space or a special character, with which make does not work: move it to another path than $(CURDIR))
+endif
+ROOT := $(CURDIR)
 BIN := $(ROOT)/bin
 # What everything that is built says about itself: programs, images, metrics and the chart.
 VERSION ?= $(shell $(ROOT)/hack/version.sh)
@@ -26,7 +30,7 @@ MODULES := hack/devcluster hack/release hack/tools/lint hack/tools/dashboards te
 
 # One clear line instead of a compiler error.
 GO_WANTED := $(shell sed -n 's/^go //p' $(ROOT)/go.mod)
-ifneq ($(filter-out help clean distclean,$(or $(MAKECMDGOALS),help)),)
+ifneq ($(filter-out help,$(or $(MAKECMDGOALS),help)),)
 GO_FOUND := $(shell cd $(ROOT) && GOTOOLCHAIN=local go env GOVERSION 2>/dev/null)
 ifeq ($(GO_FOUND),)
 $(error Go is missing: install Go $(GO_WANTED) or newer from https://go.dev/dl)
@@ -56,11 +60,7 @@ build: ## Build the manager, the validator, kubectl's plugin and the runner into
 
 .PHONY: clean
 clean: ## Remove what make run keeps in .local: data, keys and logs
-	@for lock in .local/cluster/lock .local/node/lock; do \
-		if [ -e $$lock ] && command -v flock >/dev/null && ! flock -n $$lock true; then \
-			echo "make run is using this data: end it with Ctrl-C first"; exit 1; fi; \
-	done
-	rm -rf .local
+	@if [ -e .local ]; then go run ./hack/clean .local; fi
 
 .PHONY: distclean
 distclean: clean ## Remove the built programs and tools, too

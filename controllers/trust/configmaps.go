@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -39,6 +41,8 @@ const (
 	foreignInterval = 10 * time.Minute
 	// reasonNameTaken is the reason of the event for that.
 	reasonNameTaken = "NameTaken"
+	// reasonNotReplaced is the reason of the event for one of Keyward's that is immutable, and cannot be deleted.
+	reasonNotReplaced = "NotReplaced"
 )
 
 // configMaps keeps a ConfigMap with the bundle in each namespace that asks for it. It reads the metadata of namespaces, and the
@@ -164,12 +168,45 @@ func (c *configMaps) write(ctx context.Context, name types.NamespacedName, found
 	if hasOnly(found, text) {
 		return nil
 	}
+	if ptr.Deref(found.Immutable, false) {
+		return c.replace(ctx, found, wanted)
+	}
 	update := found.DeepCopy()
 	update.Data, update.BinaryData = wanted.Data, nil
 	if err := c.client.Update(ctx, update); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("writing ConfigMap %s: %w", name, err)
 	}
 	return nil
+}
+
+// replace deletes an immutable ConfigMap, which nothing else can change, and creates another one.
+func (c *configMaps) replace(ctx context.Context, found, wanted *corev1.ConfigMap) error {
+	if len(found.Finalizers) > 0 && !found.DeletionTimestamp.IsZero() {
+		c.recorder.Eventf(found, nil, corev1.EventTypeWarning, reasonNotReplaced, "Publish",
+			"Keyward cannot replace this immutable ConfigMap, which others keep by finalizers: %s. Validation servers that mount it do not "+
+				"follow when the authority is renewed. Remove the finalizers, and Keyward creates it again",
+			shown(strings.Join(found.Finalizers, ", ")))
+		return nil // the end of the deletion is an event, too
+	}
+	if err := c.remove(ctx, found); err != nil {
+		return err
+	}
+	if len(found.Finalizers) > 0 {
+		return nil // its deletion is seen next
+	}
+	if err := c.client.Create(ctx, wanted); client.IgnoreAlreadyExists(err) != nil {
+		return fmt.Errorf("creating ConfigMap %s/%s: %w", wanted.Namespace, wanted.Name, err)
+	}
+	return nil
+}
+
+// shown bounds what an event repeats.
+func shown(text string) string {
+	const most = 200
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
 // remove deletes the ConfigMap if it is Keyward's.

@@ -15,6 +15,7 @@ import (
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
@@ -52,6 +53,26 @@ var _ = Describe("The authorities", func() {
 		has(ctx, namespace, "healed")
 		Expect(testenv.Admin.Delete(ctx, found)).To(Succeed())
 		has(ctx, namespace, "healed")
+	})
+
+	It("come back when somebody makes the ConfigMap immutable, or else an event says what keeps it", func(ctx SpecContext) {
+		namespace := newNamespace(ctx, asking)
+		publish(ctx, "mutable")
+		found := configMap(ctx, namespace)
+		found.Data, found.Immutable = map[string]string{v1alpha1.TrustKey: "an impostor's"}, ptr.To(true)
+		Expect(testenv.Admin.Update(ctx, found)).To(Succeed())
+		has(ctx, namespace, "mutable")
+
+		found = configMap(ctx, namespace)
+		found.Immutable, found.Finalizers = ptr.To(true), []string{"example.com/keep"}
+		Expect(testenv.Admin.Update(ctx, found)).To(Succeed())
+		publish(ctx, "renewed")
+		Eventually(nextEvent).Should(ContainSubstring("example.com/keep"))
+		found = configMap(ctx, namespace)
+		Expect(found.Data).To(HaveKeyWithValue(v1alpha1.TrustKey, "mutable"))
+		found.Finalizers = nil
+		Expect(testenv.Admin.Update(ctx, found)).To(Succeed())
+		has(ctx, namespace, "renewed")
 	})
 
 	It("leave a namespace that no longer asks, and nothing else does", func(ctx SpecContext) {

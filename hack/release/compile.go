@@ -20,6 +20,7 @@ func (r *release) compile(ctx context.Context, p program, target platform) (stri
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return "", err
 	}
+	fmt.Fprintf(os.Stderr, "building %s for %s\n", p.name, target)
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", r.ldflags(), "-o", path, p.source)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = r.root, os.Stderr, os.Stderr
 	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(setting string) bool {

@@ -6,9 +6,9 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/keyward-dev/keyward/hack/release/archive"
 	"github.com/keyward-dev/keyward/hack/release/sbom"
@@ -142,33 +142,37 @@ func (r *release) archive(p program, target platform, path string) (a archived, 
 // checksums is the file that sha256sum -c reads, in dist.
 const checksums = "SHA256SUMS"
 
-// writeChecksums writes the checksums of what people download. Blobs of the OCI layout are named by theirs.
+// releasedFiles are the names of what people download, below dist. What else lies there, such as the site of the documentation, is not part
+// of a release. Blobs of the OCI layout are named by their checksums.
+func releasedFiles() []string {
+	return append(archivePatterns(),
+		"RELEASE_NOTES.md", "images.json", "install.yaml", "images/*.tar", "images/*.spdx.json", "krew/*.yaml", "sbom/*.spdx.json")
+}
+
+// writeChecksums writes the checksums of what people download.
 func (r *release) writeChecksums() error {
-	var out bytes.Buffer
-	err := filepath.WalkDir(r.dist, func(path string, entry fs.DirEntry, err error) error {
+	var names []string
+	for _, pattern := range releasedFiles() {
+		paths, err := filepath.Glob(filepath.Join(r.dist, filepath.FromSlash(pattern)))
 		if err != nil {
 			return err
 		}
-		name, err := filepath.Rel(r.dist, path)
-		if err != nil {
-			return err
-		}
-		name = filepath.ToSlash(name)
-		if entry.IsDir() {
-			if name == "bin" || name == "images/oci" {
-				return fs.SkipDir
+		for _, path := range paths {
+			name, err := filepath.Rel(r.dist, path)
+			if err != nil {
+				return err
 			}
-			return nil
+			names = append(names, filepath.ToSlash(name))
 		}
-		if name == checksums {
-			return nil
+	}
+	slices.Sort(names)
+	var out bytes.Buffer
+	for _, name := range names {
+		sum, err := sumOf(filepath.Join(r.dist, filepath.FromSlash(name)))
+		if err != nil {
+			return err
 		}
-		sum, err := sumOf(path)
 		fmt.Fprintf(&out, "%s  %s\n", sum, name)
-		return err
-	})
-	if err != nil {
-		return err
 	}
 	return os.WriteFile(filepath.Join(r.dist, checksums), out.Bytes(), 0o644) //nolint:gosec // it is for everybody to read
 }

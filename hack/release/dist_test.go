@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,6 +29,16 @@ func TestDist(t *testing.T) {
 	stale := filepath.Join(r.dist, "kubectl-keyward_v0.0.1_linux_amd64.tar.gz")
 	if err := os.WriteFile(stale, nil, 0o600); err != nil {
 		t.Fatal(err)
+	}
+	// Of others, as make docs writes its site into dist.
+	for _, name := range []string{"docs/index.html", "secret-notes.txt", "images/notes.txt"} {
+		path := filepath.Join(r.dist, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := r.everything(t.Context(), "", "https://downloads.example/"); err != nil {
 		t.Fatal(err)
@@ -53,6 +64,20 @@ func TestDist(t *testing.T) {
 				t.Errorf("%s has no checksum:\n%s", name, read(checksums))
 			}
 		}
+		if sums := read(checksums); strings.Contains(sums, "docs/") || strings.Contains(sums, "notes.txt") {
+			t.Errorf("there are files of others in:\n%s", sums)
+		}
+		// Everything that the release has written has one.
+		_ = filepath.WalkDir(r.dist, func(path string, entry fs.DirEntry, err error) error {
+			name := filepath.ToSlash(strings.TrimPrefix(path, r.dist+string(filepath.Separator)))
+			switch {
+			case err != nil || entry.IsDir() && slices.Contains([]string{"bin", "images/oci", "docs"}, name):
+				return fs.SkipDir
+			case !entry.IsDir() && name != checksums && name != "secret-notes.txt" && !strings.Contains(read(checksums), "  "+name+"\n"):
+				t.Errorf("%s has no checksum", name)
+			}
+			return nil
+		})
 	})
 	t.Run("images", func(t *testing.T) {
 		var list imageList

@@ -74,6 +74,7 @@ func (r *release) images(ctx context.Context, push string) (*imageList, error) {
 		all, list.Images = append(all, built), append(list.Images, record)
 		fmt.Printf("%s:%s@%s\n", record.Name, record.Tag, record.Digest)
 	}
+	fmt.Fprintln(os.Stderr, "writing", filepath.Join(r.dist, "images", "oci"))
 	if err := image.WriteLayout(filepath.Join(r.dist, "images", "oci"), all); err != nil {
 		return nil, err
 	}

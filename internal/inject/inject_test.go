@@ -57,7 +57,7 @@ func TestTypicalPods(t *testing.T) {
 		if !equality.Semantic.DeepEqual(pod, before) {
 			t.Errorf("%s: the argument has changed", path)
 		}
-		if errs := Verify(result); len(errs) > 0 {
+		if errs := Verify(result, "acme", defaults); len(errs) > 0 {
 			t.Errorf("%s: %v", path, errs.ToAggregate())
 		}
 		got, err := yaml.Marshal(result)
@@ -144,7 +144,7 @@ func TestAgain(t *testing.T) {
 
 	other := first.DeepCopy()
 	other.Annotations[v1alpha1.AnnotationProject] = "sales"
-	refused(t, other, `metadata.annotations[keyward.dev/injected]: Invalid value`, `remove the annotation, the init container "keyward"`)
+	refused(t, other, `metadata.annotations[keyward.dev/injected]: Invalid value`, "remove the annotation keyward.dev/injected, the init container keyward")
 	bare := readPod(t, "testdata/deployment.yaml")
 	bare.Annotations[v1alpha1.AnnotationInjected] = "anything"
 	refused(t, bare, `metadata.annotations[keyward.dev/injected]: Forbidden`, "the Pod has no sidecar: remove the annotation")
@@ -161,6 +161,115 @@ func refused(t *testing.T, pod *corev1.Pod, texts ...string) {
 	for _, text := range texts {
 		if !strings.Contains(errs[0].Error(), text) {
 			t.Errorf("%s: lacks %q", errs[0], text)
+		}
+	}
+}
+
+// required has the Pod run where the system is or is not one of the values.
+func required(operator corev1.NodeSelectorOperator, values ...string) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		p.Spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{
+			RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{
+				{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: corev1.LabelOSStable, Operator: operator, Values: values}}},
+			}},
+		}}
+	}
+}
+
+// TestAccepted: what is close to what is refused.
+func TestAccepted(t *testing.T) {
+	for name, change := range map[string]func(*corev1.Pod){
+		"nodes with Linux":          func(p *corev1.Pod) { p.Spec.NodeSelector = map[string]string{corev1.LabelOSStable: "linux"} },
+		"affinity to Linux":         required(corev1.NodeSelectorOpIn, "linux"),
+		"affinity, also to Windows": required(corev1.NodeSelectorOpIn, "windows", "linux"),
+		"affinity, not Windows":     required(corev1.NodeSelectorOpNotIn, "windows"),
+		"one of two terms": func(p *corev1.Pod) {
+			required(corev1.NodeSelectorOpIn, "windows")(p)
+			terms := &p.Spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms
+			*terms = append(*terms, corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: "a", Operator: "Exists"}}})
+		},
+		"DNS of the cluster": func(p *corev1.Pod) { p.Spec.DNSPolicy = corev1.DNSClusterFirst },
+		"DNS of its own": func(p *corev1.Pod) {
+			p.Spec.DNSPolicy = corev1.DNSNone
+			p.Spec.DNSConfig = &corev1.PodDNSConfig{Nameservers: []string{"169.254.20.10"}, Searches: []string{"cluster.local"}}
+		},
+		"host port of another port": func(p *corev1.Pod) {
+			p.Annotations[v1alpha1.AnnotationUpstreamPort] = "http"
+			p.Spec.Containers[0].Ports = append(p.Spec.Containers[0].Ports, corev1.ContainerPort{ContainerPort: 9999, HostPort: 9999})
+		},
+	} {
+		pod := readPod(t, "testdata/deployment.yaml")
+		change(pod)
+		if _, errs := Pod(pod, "acme", nil, config); len(errs) > 0 {
+			t.Errorf("%s: %v", name, errs.ToAggregate())
+		}
+	}
+}
+
+// TestCopies: a Pod that was made from one with a sidecar, or changed after it got it, is refused if the sidecar is no longer in front
+// of its content, before and after other webhooks.
+func TestCopies(t *testing.T) {
+	good := injected(t, readPod(t, "testdata/deployment.yaml"))
+	added := func(p *corev1.Pod) *corev1.Container { return sidecar(&p.Spec) }
+	replaced := func(from, to string) func(*corev1.Pod) {
+		return func(p *corev1.Pod) {
+			for i, arg := range added(p).Args {
+				added(p).Args[i] = strings.ReplaceAll(arg, from, to)
+			}
+		}
+	}
+	for name, change := range map[string]func(*corev1.Pod){
+		"host port": func(p *corev1.Pod) { p.Spec.Containers[0].Ports[0].HostPort = 18999 },
+		"UDP host port": func(p *corev1.Pod) {
+			udp := p.Spec.Containers[0].Ports[0]
+			udp.Protocol, udp.HostPort = corev1.ProtocolUDP, 443
+			p.Spec.Containers[0].Ports = append(p.Spec.Containers[0].Ports, udp)
+		},
+		"host network":         func(p *corev1.Pod) { p.Spec.HostNetwork = true },
+		"DNS of the node":      func(p *corev1.Pod) { p.Spec.DNSPolicy = corev1.DNSDefault },
+		"another content port": func(p *corev1.Pod) { p.Spec.Containers[0].Ports[0].ContainerPort++ },
+		"content port named":   func(p *corev1.Pod) { p.Spec.Containers[0].Ports[0].Name = "web" },
+		"name back":            func(p *corev1.Pod) { p.Spec.Containers[0].Ports[0].Name, added(p).Ports = "http", nil },
+		"no ports":             func(p *corev1.Pod) { added(p).Ports = nil },
+		"other flags":          func(p *corev1.Pod) { added(p).Args = []string{"--version"} },
+		"another Group":        replaced("--group=acme/acme", "--group=other/acme"),
+		"another Group, added": func(p *corev1.Pod) { added(p).Args = append(added(p).Args, "-group", "other/acme") },
+		"another upstream":     func(p *corev1.Pod) { added(p).Args = append(added(p).Args, "--upstream=http://example.com") },
+		"another program":      func(p *corev1.Pod) { added(p).Command = []string{"sh"} },
+		"another container there": func(p *corev1.Pod) {
+			p.Spec.Containers = append(p.Spec.Containers, corev1.Container{Name: "b",
+				Ports: []corev1.ContainerPort{{ContainerPort: DefaultProxyPort}}})
+		},
+	} {
+		bad := good.DeepCopy()
+		change(bad)
+		if equality.Semantic.DeepEqual(good, bad) {
+			t.Errorf("%s: nothing is changed", name)
+		}
+		if _, errs := Pod(bad, "acme", defaults, config); len(errs) == 0 {
+			t.Errorf("%s: it is accepted", name)
+		}
+		if errs := Verify(bad, "acme", defaults); len(errs) == 0 {
+			t.Errorf("%s: it is accepted in the end", name)
+		}
+	}
+	for name, change := range map[string]func(*corev1.Pod){
+		"image":        func(p *corev1.Pod) { added(p).Image = "mirror.acme.example/validator:v2" },
+		"resources":    func(p *corev1.Pod) { added(p).Resources = corev1.ResourceRequirements{} },
+		"environment":  func(p *corev1.Pod) { added(p).Env = append(added(p).Env, corev1.EnvVar{Name: "A"}) },
+		"a later flag": func(p *corev1.Pod) { added(p).Args = append(added(p).Args, "--later=1") },
+		"another name": func(p *corev1.Pod) { p.Name = "copy" },
+		"a mesh": func(p *corev1.Pod) {
+			p.Spec.Containers = append(p.Spec.Containers, corev1.Container{Name: "mesh", Ports: []corev1.ContainerPort{{ContainerPort: 15090}}})
+		},
+	} {
+		changed := good.DeepCopy()
+		change(changed)
+		if result, errs := Pod(changed, "acme", defaults, config); len(errs) > 0 || !equality.Semantic.DeepEqual(result, changed) {
+			t.Errorf("%s: %v", name, errs.ToAggregate())
+		}
+		if errs := Verify(changed, "acme", defaults); len(errs) > 0 {
+			t.Errorf("%s, in the end: %v", name, errs.ToAggregate())
 		}
 	}
 }
@@ -197,6 +306,19 @@ func TestRefused(t *testing.T) {
 		"two ports": {ports(corev1.ContainerPort{Name: "a", ContainerPort: 1}, corev1.ContainerPort{ContainerPort: 2}),
 			annotation("upstream-port") + "Required", "which of them is the content server's: a, 2"},
 		"host port": {ports(corev1.ContainerPort{ContainerPort: 80, HostPort: 80}), port(0) + ".hostPort", "use a Service"},
+		"UDP host port": {func(p *corev1.Pod) {
+			p.Spec.Containers[0].Ports = append(p.Spec.Containers[0].Ports,
+				corev1.ContainerPort{ContainerPort: p.Spec.Containers[0].Ports[0].ContainerPort, Protocol: corev1.ProtocolUDP, HostPort: 443})
+		}, port(1) + ".hostPort", "use a Service"},
+		"name of the admin port": {ports(corev1.ContainerPort{Name: "keyward-admin", ContainerPort: 80}), port(0) + ".name", "rename it"},
+		"DNS of the node":        {func(p *corev1.Pod) { p.Spec.DNSPolicy = corev1.DNSDefault }, "spec.dnsPolicy", "ClusterFirst"},
+		"no DNS": {func(p *corev1.Pod) {
+			p.Spec.DNSPolicy, p.Spec.DNSConfig = corev1.DNSNone, &corev1.PodDNSConfig{Nameservers: []string{"10.96.0.10"}}
+		}, "spec.dnsPolicy", "dnsConfig.searches"},
+		"nodes with Windows": {func(p *corev1.Pod) { p.Spec.NodeSelector = map[string]string{corev1.LabelOSStable: "windows"} },
+			"spec.nodeSelector[kubernetes.io/os]", "on linux"},
+		"affinity to Windows": {required(corev1.NodeSelectorOpIn, "windows"), "spec.affinity.nodeAffinity", "on linux"},
+		"affinity, not Linux": {required(corev1.NodeSelectorOpNotIn, "linux"), "spec.affinity.nodeAffinity", "on linux"},
 		"a name twice": {func(p *corev1.Pod) {
 			set("upstream-port", "8080")(p)
 			p.Spec.Containers[0].Ports = append(p.Spec.Containers[0].Ports, corev1.ContainerPort{Name: "http", ContainerPort: 81})
@@ -267,7 +389,7 @@ func TestAllAtOnce(t *testing.T) {
 // TestVerify: a labelled Pod without its sidecar, or whose Service could find another container, is not created.
 func TestVerify(t *testing.T) {
 	pod := readPod(t, "testdata/several.yaml")
-	if errs := Verify(pod); len(errs) != 1 || errs[0].Field != "metadata.labels[keyward.dev/inject]" {
+	if errs := Verify(pod, "acme", defaults); len(errs) != 1 || errs[0].Field != "metadata.labels[keyward.dev/inject]" {
 		t.Errorf("without a sidecar: %v", errs)
 	}
 	good := injected(t, pod)
@@ -280,7 +402,7 @@ func TestVerify(t *testing.T) {
 	} {
 		bad := good.DeepCopy()
 		change(bad)
-		if errs := Verify(bad); len(errs) != 1 {
+		if errs := Verify(bad, "acme", defaults); len(errs) != 1 {
 			t.Errorf("%s: %v", name, errs)
 		}
 	}

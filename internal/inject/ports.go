@@ -89,16 +89,13 @@ func findUpstream(spec *corev1.PodSpec, settings *Settings) (*upstream, field.Er
 		case port.ContainerPort == number:
 			found.entries = append(found.entries, [2]int{i, j})
 			names[port.Name] = port.Name != ""
-			if port.HostPort != 0 {
-				errs = append(errs, field.Forbidden(portPath(i, j).Child("hostPort"),
-					"it leads to the content server without a decision: remove it, and use a Service"))
-			}
 		case own[port.ContainerPort]:
 			errs = append(errs, field.Invalid(portPath(i, j).Child("containerPort"), port.ContainerPort,
 				"the sidecar listens there; change it, or if it is the port for clients, give the sidecar another with "+
 					v1alpha1.AnnotationProxyPort))
 		}
 	})
+	errs = append(errs, hostPorts(spec, number)...)
 	eachPort(spec, func(i, j int, port *corev1.ContainerPort) {
 		if port.ContainerPort != number && names[port.Name] {
 			errs = append(errs, field.Invalid(portPath(i, j).Child("name"), shown(port.Name), fmt.Sprintf(
@@ -119,6 +116,19 @@ func findUpstream(spec *corev1.PodSpec, settings *Settings) (*upstream, field.Er
 		}
 	})
 	return found, errs
+}
+
+// hostPorts returns the ports of nodes that lead to the content server, also those of other protocols, such as UDP for HTTP/3.
+func hostPorts(spec *corev1.PodSpec, number int32) (errs field.ErrorList) {
+	for i := range spec.Containers {
+		for j, port := range spec.Containers[i].Ports {
+			if port.ContainerPort == number && port.HostPort != 0 {
+				errs = append(errs, field.Forbidden(portPath(i, j).Child("hostPort"),
+					"it leads to the content server without a decision: remove it, and use a Service"))
+			}
+		}
+	}
+	return errs
 }
 
 // numberOf returns the number of the port that an annotation names.

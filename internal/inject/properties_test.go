@@ -181,7 +181,7 @@ func TestProperties(t *testing.T) {
 		if len(errs) > 0 || !equality.Semantic.DeepEqual(result, again) {
 			t.Fatalf("not idempotent: %v", errs)
 		}
-		if errs := Verify(result); len(errs) > 0 {
+		if errs := Verify(result, "acme", nil); len(errs) > 0 {
 			t.Fatal(errs.ToAggregate())
 		}
 		checkUnchanged(t, pod, result)

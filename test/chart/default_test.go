@@ -100,7 +100,7 @@ var differences = []difference{
 		},
 	},
 	{
-		what: "helm.sh/resource-policy", why: "an uninstallation leaves the CRDs, and so the keys",
+		what: "helm.sh/resource-policy", why: "an uninstallation leaves the CRDs, and so the keys, and the authority",
 		chart: without([]string{"metadata", "annotations"}, "helm.sh/resource-policy"),
 	},
 	{

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	chartv2 "helm.sh/helm/v4/pkg/chart/v2"
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -65,14 +66,23 @@ func TestLifecycle(t *testing.T) {
 	h.upgrade(load(t), nil)
 	c.expectField(t, true)
 	installed := h.manifest()
+	certificates := func() any {
+		secret, err := c.get(t.Context(), "v1", "Secret", systemNamespace, "keyward-certs")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return secret.at("data")
+	}
+	before := certificates()
 	h.uninstall()
 	m.stop()
 	for _, o := range installed {
 		_, err := c.get(t.Context(), o.text("apiVersion"), o.kind(), o.namespace(), o.name())
+		kept := o.kind() == "CustomResourceDefinition" || o.name() == "keyward-certs"
 		switch {
-		case o.kind() == "CustomResourceDefinition" && err != nil:
+		case kept && err != nil:
 			t.Errorf("%s: %v", o.id(), err)
-		case o.kind() != "CustomResourceDefinition" && !apierrors.IsNotFound(err):
+		case !kept && !apierrors.IsNotFound(err):
 			t.Errorf("%s is left behind: %v", o.id(), err)
 		}
 	}
@@ -80,6 +90,9 @@ func TestLifecycle(t *testing.T) {
 	c.expectKeys(t, all)
 
 	h.install(load(t), nil)
+	if diff := cmp.Diff(before, certificates()); diff != "" {
+		t.Error("another authority would have to reach sidecars first")
+	}
 	m.start()
 	c.mint(t, "fifth")
 	c.expectKeys(t, all)

@@ -55,6 +55,31 @@ func TestRefusals(t *testing.T) {
 			"minReplicas is more than maxReplicas"}},
 		"scaling by nothing": {`validator: {autoscaling: {enabled: true, targetCPUUtilizationPercentage: 0}}`, []string{
 			"set targetCPUUtilizationPercentage or metrics"}},
+		"name of the proxy of another": {`validators: [{name: default, upstream: {url: "http://y"}}, {name: proxy}]`, []string{
+			"validators: proxy would have an object keyward-validator-proxy, which default has already; rename it"}},
+		"the same, the other way round": {`validators: [{name: x-proxy}, {name: x, upstream: {url: "http://y"}}]`, []string{
+			"validators: x would have an object keyward-validator-x-proxy, which x-proxy has already"}},
+		"name of the Role of another": {`validators: [{name: a, groups: [c/acme]}, {name: a-groups, namespaces: [c]}]`, []string{
+			"validators: a-groups would have an object keyward-validator-a-groups, which a has already"}},
+		"name of what monitoring has": {`{monitoring: {serviceMonitor: {enabled: true}}, validators: [{name: metrics}]}`, []string{
+			"validators: metrics would have an object keyward-validator-metrics, which monitoring has already"}},
+		"account of the manager": {`validators: [{name: a, serviceAccount: {name: keyward-manager}}]`, []string{
+			"validators: a: the manager has the ServiceAccount keyward-manager"}},
+		"manager with the account of a validator": {`manager: {serviceAccount: {name: keyward-validator}}`, []string{
+			"validators: default: the manager has the ServiceAccount keyward-validator"}},
+		"watched namespace twice":  {`watchNamespaces: [a, a]`, []string{"/watchNamespaces", "items at 0 and 1 are equal"}},
+		"namespace twice":          {`validator: {namespaces: [a, a]}`, []string{"/validator/namespaces", "items at 0 and 1 are equal"}},
+		"Group twice":              {`validator: {groups: [a/b, a/b]}`, []string{"/validator/groups", "items at 0 and 1 are equal"}},
+		"issuer without a name":    {`certificates: {certManager: {issuerRef: {kind: ClusterIssuer}}}`, []string{"issuerRef", "'name'"}},
+		"upstream without a host":  {`validator: {upstream: {url: "http://"}}`, []string{"/validator/upstream/url", "does not match pattern"}},
+		"upstream with a space":    {`validator: {upstream: {url: "http://x y"}}`, []string{"/validator/upstream/url", "does not match pattern"}},
+		"prefix that is too long":  {`validator: {trustedProxies: [10.0.0.0/33]}`, []string{"/validator/trustedProxies/0", "does not match pattern"}},
+		"IPv6 prefix, too":         {`validator: {trustedProxies: ["2001:db8::/129"]}`, []string{"/validator/trustedProxies/0", "does not match pattern"}},
+		"number beyond a byte":     {`validator: {trustedProxies: [10.0.256.0/8]}`, []string{"/validator/trustedProxies/0", "does not match pattern"}},
+		"registry with a scheme":   {`imageRegistry: "https://x.y"`, []string{"/imageRegistry", "does not match pattern"}},
+		"image without repository": {`manager: {image: {repository: ""}}`, []string{"/manager/image/repository", "does not match pattern"}},
+		"more than all Pods":       {`manager: {pdb: {minAvailable: 101%}}`, []string{"/manager/pdb/minAvailable", "does not match pattern"}},
+		"hardly any memory":        {`manager: {resources: {limits: {memory: 512Ki}}}`, []string{"resources.limits.memory: 512Ki is too little"}},
 		"field that has a value": {`manager: {extraPodSpec: {affinity: {}}}`, []string{
 			"extraPodSpec: affinity: there is a value of its own for it"}},
 	} {
@@ -69,6 +94,23 @@ func TestRefusals(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestAccepted: what is close to what is refused.
+func TestAccepted(t *testing.T) {
+	for name, values := range map[string]string{
+		"no resources":       `{manager: {resources: null}, validator: {resources: null}}`,
+		"other names":        `validators: [{name: default}, {name: proxy, upstream: {url: "h2c://y:1/z"}}, {name: groups, groups: [a/b]}]`,
+		"registries":         `{imageRegistry: "x.y:5000/a/b/", manager: {image: {registry: "[::1]:5000", repository: "images.example:1/a.b/c_d"}}}`,
+		"prefixes":           `validator: {trustedProxies: [10.0.0.0/8, 255.255.255.255/32, "::/0", "2001:db8::1/128", "::ffff:10.0.0.1/104"]}`,
+		"an issuer":          `certificates: {source: CertManager, certManager: {issuerRef: {name: a, kind: ClusterIssuer}}}`,
+		"the whole of a PDB": `manager: {pdb: {minAvailable: 100%}}`,
+		"upstreams":          `validators: [{name: a, upstream: {url: "http://[::1]:8080"}}, {name: b, upstream: {url: "https://content.acme.svc/"}}]`,
+	} {
+		if _, err := release(load(t), systemNamespace, parseValues(t, values)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -48,10 +48,11 @@ type bounded struct {
 
 // Register implements webhook.Server.
 func (b *bounded) Register(path string, hook http.Handler) {
-	b.Server.Register(path, b.within(hook))
+	expectFailures(path)
+	b.Server.Register(path, b.within(path, hook))
 }
 
-func (b *bounded) within(hook http.Handler) http.Handler {
+func (b *bounded) within(path string, hook http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		control := http.NewResponseController(w)
 		_ = control.SetReadDeadline(b.clock.Now().Add(readWithin)) // not supported by test recorders
@@ -68,6 +69,7 @@ func (b *bounded) within(hook http.Handler) http.Handler {
 		ctx, cancel := context.WithTimeout(r.Context(), readWithin+queueWithin+respondWithin)
 		defer cancel()
 		response := b.respond(share, hook, control, r.WithContext(ctx))
+		countFailure(path, response)
 		if response.refused != nil {
 			refuse(w, response.status, response.refused)
 			return

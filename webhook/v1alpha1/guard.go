@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
@@ -24,9 +22,8 @@ func guardObject(ctx context.Context, kind string, object client.Object) error {
 	if err != nil || slices.Contains(cleaners, request.UserInfo.Username) {
 		return err
 	}
-	countRefusal(ctx, kind, v1alpha1.ReasonDeletionPrevented)
 	singular := strings.ToLower(kind)
-	return apierrors.NewForbidden(schema.GroupResource{Group: v1alpha1.GroupVersion.Group, Resource: singular + "s"}, object.GetName(),
+	return forbid(ctx, kind, object.GetName(), v1alpha1.ReasonDeletionPrevented,
 		fmt.Errorf("it has the annotation %[1]s; to delete it, remove that first: kubectl -n %[2]s annotate %[3]s.%[4]s %[5]s %[1]s-",
 			v1alpha1.AnnotationPreventDeletion, object.GetNamespace(), singular, v1alpha1.GroupVersion.Group, object.GetName()))
 }

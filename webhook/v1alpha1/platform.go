@@ -9,9 +9,7 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
@@ -132,8 +130,7 @@ func (w *groups) guardDeletion(ctx context.Context, group *v1alpha1.Group) error
 	if err != nil || user == "" {
 		return err
 	}
-	countRefusal(ctx, "Group", v1alpha1.ReasonManageRequired)
-	return apierrors.NewForbidden(schema.GroupResource{Group: v1alpha1.GroupVersion.Group, Resource: "groups"}, group.Name,
+	return forbid(ctx, "Group", group.Name, v1alpha1.ReasonManageRequired,
 		fmt.Errorf("the deletion would also remove %s: %s", strings.Join(paths, ", "), manageHint(user)))
 }
 

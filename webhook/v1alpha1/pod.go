@@ -57,7 +57,7 @@ func (p *pods) add(ctx context.Context, request admission.Request) admission.Res
 	}
 	_, defaults, err := p.injection(ctx, request.Namespace)
 	if err != nil {
-		return admission.Errored(http.StatusInternalServerError, err)
+		return undecided(ctx, err)
 	}
 	result, errs := inject.Pod(pod, request.Namespace, defaults, p.config)
 	if len(errs) > 0 {
@@ -66,11 +66,11 @@ func (p *pods) add(ctx context.Context, request admission.Request) admission.Res
 	// From the Pod as this version knows it: fields of newer API servers are in neither, and stay.
 	before, err := json.Marshal(pod)
 	if err != nil {
-		return admission.Errored(http.StatusInternalServerError, err)
+		return undecided(ctx, err)
 	}
 	after, err := json.Marshal(result)
 	if err != nil {
-		return admission.Errored(http.StatusInternalServerError, err)
+		return undecided(ctx, err)
 	}
 	return admission.PatchResponseFromRaw(before, after)
 }
@@ -86,9 +86,9 @@ func (p *pods) verify(ctx context.Context, request admission.Request) admission.
 			"the manager does not watch the namespace %s, and without a sidecar the content would be open to everybody: let the platform "+
 				"add the namespace to --watch-namespaces, or remove the label from the Pod", request.Namespace))})
 	}
-	enabled, _, err := p.injection(ctx, request.Namespace)
+	enabled, defaults, err := p.injection(ctx, request.Namespace)
 	if err != nil {
-		return admission.Errored(http.StatusInternalServerError, err)
+		return undecided(ctx, err)
 	}
 	if !enabled {
 		return refusePod(pod, field.ErrorList{field.Forbidden(labelPath, fmt.Sprintf(
@@ -96,7 +96,7 @@ func (p *pods) verify(ctx context.Context, request admission.Request) admission.
 				"kubectl label namespace %s %s=%s, or remove the label from the Pod",
 			request.Namespace, v1alpha1.LabelInjection, v1alpha1.InjectionEnabled))})
 	}
-	if errs := inject.Verify(pod); len(errs) > 0 {
+	if errs := inject.Verify(pod, request.Namespace, defaults); len(errs) > 0 {
 		return refusePod(pod, errs)
 	}
 	return admission.Allowed("")

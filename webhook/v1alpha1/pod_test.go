@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"regexp"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -93,6 +94,28 @@ func called(path string) float64 {
 	}
 	return total
 }
+
+var _ = Describe("Each webhook", func() {
+	It("has series for reviews that it cannot decide", func() {
+		text, err := os.ReadFile("../../config/webhook/manifests.yaml")
+		Expect(err).NotTo(HaveOccurred())
+		paths := regexp.MustCompile(`(?m)^ +path: (/\S+)$`).FindAllSubmatch(text, -1)
+		Expect(len(paths)).To(BeNumerically(">=", 8))
+		families, err := metrics.Registry.(prometheus.Gatherer).Gather()
+		Expect(err).NotTo(HaveOccurred())
+		counted := map[string]bool{}
+		for _, family := range families {
+			for _, metric := range family.GetMetric() {
+				for _, label := range metric.GetLabel() {
+					counted[family.GetName()+label.GetName()+label.GetValue()] = true
+				}
+			}
+		}
+		for _, path := range paths {
+			Expect(counted).To(HaveKey("keyward_admission_failures_total" + "webhook" + string(path[1])))
+		}
+	})
+})
 
 var _ = Describe("A labelled Pod", func() {
 	It("gets its sidecar where the namespace allows it, under Pod Security restricted, and its port keeps its name", func(ctx SpecContext) {
@@ -279,7 +302,7 @@ var _ = Describe("Beside another webhook that changes Pods later", func() {
 			pod.Spec.Containers[0].Ports[0].Name = "http"
 		})
 		Expect(testenv.Admin.Create(ctx, contentPod(namespace))).To(MatchError(
-			ContainSubstring("spec.containers[0].ports[0].name: Duplicate value")))
+			ContainSubstring("spec.containers[0].ports[0].name: Forbidden: the sidecar is in front of this port")))
 	})
 
 	It("a Pod whose sidecar the other removes is refused", func(ctx SpecContext) {

@@ -2,6 +2,7 @@ package v1alpha1
 
 import (
 	"context"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -20,8 +21,18 @@ func refuse(ctx context.Context, kind, name string, problems grant.Problems) err
 		return nil
 	}
 	countRefusal(ctx, kind, problems.First().Reason)
-	return apierrors.NewInvalid(schema.GroupKind{Group: v1alpha1.GroupVersion.Group, Kind: kind}, name, problems.ErrorList())
+	return &refusal{apierrors.NewInvalid(schema.GroupKind{Group: v1alpha1.GroupVersion.Group, Kind: kind}, name, problems.ErrorList())}
 }
+
+// forbid refuses with 403 Forbidden, and is counted with the reason.
+func forbid(ctx context.Context, kind, name, reason string, because error) error {
+	countRefusal(ctx, kind, reason)
+	resource := schema.GroupResource{Group: v1alpha1.GroupVersion.Group, Resource: strings.ToLower(kind) + "s"}
+	return &refusal{apierrors.NewForbidden(resource, name, because)}
+}
+
+// refusal is a decision. All other errors of a validator are why there is none.
+type refusal struct{ *apierrors.StatusError }
 
 // countRefusal counts a refusal, unless it is of a dry-run: tools for GitOps try what they apply every few minutes.
 func countRefusal(ctx context.Context, kind, reason string) {

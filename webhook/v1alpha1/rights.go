@@ -1,6 +1,7 @@
 package v1alpha1
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -10,7 +11,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
@@ -101,13 +101,14 @@ func (w *apiKeys) checkRights(ctx context.Context, old, key *v1alpha1.ApiKey) er
 		return nil
 	}
 	if len(rights) > maxRights { // more than the schema admits: the request is not from an API server
-		return apierrors.NewBadRequest(fmt.Sprintf("the ApiKey requires %d rights; at most %d are checked", len(rights), maxRights))
+		return &refusal{apierrors.NewBadRequest(fmt.Sprintf("the ApiKey requires %d rights; at most %d are checked", len(rights), maxRights))}
 	}
 	request, err := admission.RequestFromContext(ctx)
 	if err != nil {
 		return fmt.Errorf("finding out who sends the request: %w", err)
 	}
 	var missing []error
+	var reason string // of the first
 	for _, right := range rights {
 		allowed, err := w.access.may(ctx, request.UserInfo, right.attributes)
 		if err != nil {
@@ -116,17 +117,14 @@ func (w *apiKeys) checkRights(ctx context.Context, old, key *v1alpha1.ApiKey) er
 		if allowed {
 			continue
 		}
-		if len(missing) == 0 {
-			countRefusal(ctx, "ApiKey", right.reason)
-		}
+		reason = cmp.Or(reason, right.reason)
 		missing = append(missing, fmt.Errorf("%s: user %q may not %s in namespace %q; ask for the right to, or %s",
 			right.field, shown(request.UserInfo.Username), right.what, key.Namespace, right.hint))
 	}
 	if len(missing) == 0 {
 		return nil
 	}
-	return apierrors.NewForbidden(schema.GroupResource{Group: v1alpha1.GroupVersion.Group, Resource: "apikeys"}, key.Name,
-		utilerrors.NewAggregate(missing))
+	return forbid(ctx, "ApiKey", key.Name, reason, utilerrors.NewAggregate(missing))
 }
 
 // shown returns as much of a text as messages repeat.

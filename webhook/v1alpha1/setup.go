@@ -39,15 +39,15 @@ func Setup(mgr ctrl.Manager, tiers *tier.Catalogue) error {
 	server.Register("/mutate-keyward-dev-v1alpha1-apikey", &admission.Webhook{Handler: stamp{apiKey: true}})
 	server.Register("/mutate-keyward-dev-v1alpha1-group", &admission.Webhook{Handler: stamp{}})
 	server.Register("/mutate-keyward-dev-v1alpha1-domainallowlist", &admission.Webhook{Handler: stamp{}})
-	if err := ctrl.NewWebhookManagedBy(mgr, &v1alpha1.ApiKey{}).WithValidator(keys).Complete(); err != nil {
+	if err := ctrl.NewWebhookManagedBy(mgr, &v1alpha1.ApiKey{}).WithValidator(decided(keys)).Complete(); err != nil {
 		return fmt.Errorf("setting up the webhook of ApiKey: %w", err)
 	}
 	groups := &groups{reader: mgr.GetClient(), clock: keys.clock, tiers: tiers, access: keys.access}
-	if err := ctrl.NewWebhookManagedBy(mgr, &v1alpha1.Group{}).WithValidator(groups).Complete(); err != nil {
+	if err := ctrl.NewWebhookManagedBy(mgr, &v1alpha1.Group{}).WithValidator(decided(groups)).Complete(); err != nil {
 		return fmt.Errorf("setting up the webhook of Group: %w", err)
 	}
 	if err := ctrl.NewWebhookManagedBy(mgr,
-		&v1alpha1.DomainAllowlist{}).WithValidator(&domainAllowlists{reader: mgr.GetClient()}).Complete(); err != nil {
+		&v1alpha1.DomainAllowlist{}).WithValidator(decided(&domainAllowlists{reader: mgr.GetClient()})).Complete(); err != nil {
 		return fmt.Errorf("setting up the webhook of DomainAllowlist: %w", err)
 	}
 	return nil

@@ -31,7 +31,7 @@ type stamp struct {
 }
 
 // Handle implements admission.Handler.
-func (s stamp) Handle(_ context.Context, request admission.Request) admission.Response {
+func (s stamp) Handle(ctx context.Context, request admission.Request) admission.Response {
 	object := &unstructured.Unstructured{}
 	if err := json.Unmarshal(request.Object.Raw, &object.Object); err != nil {
 		return admission.Errored(http.StatusBadRequest, err)
@@ -50,7 +50,7 @@ func (s stamp) Handle(_ context.Context, request admission.Request) admission.Re
 	}
 	stamped, err := json.Marshal(object.Object)
 	if err != nil {
-		return admission.Errored(http.StatusInternalServerError, err)
+		return undecided(ctx, err)
 	}
 	return admission.PatchResponseFromRaw(request.Object.Raw, stamped).WithWarnings(warnings...)
 }

@@ -2,15 +2,15 @@
 {{- define "keyward.labels" -}}
 app.kubernetes.io/name: keyward
 {{- with .component }}
-app.kubernetes.io/component: {{ . }}
+app.kubernetes.io/component: {{ . | quote }}
 {{- end }}
 {{- with .validator }}
-keyward.dev/validator: {{ . }}
+keyward.dev/validator: {{ . | quote }}
 {{- end }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service | quote }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | quote }}
 {{- with .root.Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
@@ -19,9 +19,9 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{/* Labels by which Pods are selected: never those that change with the release. Arguments: component, validator (optional). */}}
 {{- define "keyward.selector" -}}
 app.kubernetes.io/name: keyward
-app.kubernetes.io/component: {{ .component }}
+app.kubernetes.io/component: {{ .component | quote }}
 {{- with .validator }}
-keyward.dev/validator: {{ . }}
+keyward.dev/validator: {{ . | quote }}
 {{- end }}
 {{- end }}
 
@@ -39,7 +39,9 @@ keyward.dev/validator: {{ . }}
 {{- $unit := regexFind "[A-Za-z]*$" $text -}}
 {{- $units := dict "" 0.00000095367431640625 "k" 0.00095367431640625 "M" 0.95367431640625 "G" 953.67431640625 "Ki" 0.0009765625 "Mi" 1.0 "Gi" 1024.0 -}}
 {{- if not (hasKey $units $unit) }}{{ fail (printf "resources.limits.memory: %s: write it with Mi or Gi" $text) }}{{ end -}}
-{{- printf "%dMiB" (floor (mulf (trimSuffix $unit $text | float64) (get $units $unit) 0.9) | int64) -}}
+{{- $mebibytes := floor (mulf (trimSuffix $unit $text | float64) (get $units $unit) 0.9) | int64 -}}
+{{- if lt $mebibytes 10 }}{{ fail (printf "resources.limits.memory: %s is too little; write at least 12Mi" $text) }}{{ end -}}
+{{- printf "%dMiB" $mebibytes -}}
 {{- end }}
 
 {{/*
@@ -49,6 +51,10 @@ The validation servers: a list under the key "all", each entry with the defaults
 {{- define "keyward.validators" -}}
 {{- $all := list -}}
 {{- $names := list -}}
+{{- $manager := include "keyward.managerIdentity" . -}}
+{{- /* Names of objects, and what they are of. */ -}}
+{{- $taken := dict -}}
+{{- if .Values.monitoring.serviceMonitor.enabled }}{{ $_ := set $taken "keyward-validator-metrics" "monitoring" }}{{ end -}}
 {{- range .Values.validators -}}
 {{- if has .name $names }}{{ fail (printf "validators: %s is there twice; give each a name of its own" .name) }}{{ end -}}
 {{- $names = append $names .name -}}
@@ -56,6 +62,18 @@ The validation servers: a list under the key "all", each entry with the defaults
 {{- $fullname := ternary "keyward-validator" (printf "keyward-validator-%s" .name) (eq .name "default") -}}
 {{- $_ := set $merged "fullname" $fullname -}}
 {{- $_ := set $merged "account" ($merged.serviceAccount.name | default $fullname) -}}
+{{- if eq $merged.account $manager -}}
+{{- fail (printf "validators: %s: the manager has the ServiceAccount %s, which may read all Secrets of keys; name another in serviceAccount.name of one of them" .name $manager) -}}
+{{- end -}}
+{{- $own := list $fullname -}}
+{{- if $merged.upstream.url }}{{ $own = append $own (printf "%s-proxy" $fullname) }}{{ end -}}
+{{- if $merged.groups }}{{ $own = append $own (printf "%s-groups" $fullname) }}{{ end -}}
+{{- range $object := $own -}}
+{{- if hasKey $taken $object -}}
+{{- fail (printf "validators: %s would have an object %s, which %s has already; rename it" $merged.name $object (get $taken $object)) -}}
+{{- end -}}
+{{- $_ := set $taken $object $merged.name -}}
+{{- end -}}
 {{- include "keyward.watchedOnly" (dict "root" $ "validator" $merged) -}}
 {{- $all = append $all $merged -}}
 {{- end -}}
@@ -104,7 +122,7 @@ The first object with what the second sets in it, also false, 0 and "", which me
 
 {{/* The account, as the subject of a binding. */}}
 {{- define "keyward.managerSubject" -}}
-{kind: ServiceAccount, name: {{ include "keyward.managerIdentity" . }}, namespace: {{ .Release.Namespace }}}
+{kind: ServiceAccount, name: {{ include "keyward.managerIdentity" . | quote }}, namespace: {{ .Release.Namespace | quote }}}
 {{- end }}
 
 {{/* Objects of a file that kustomize has, too. Arguments: root, path, namespace (optional), without: kind/name of one to leave out (optional). */}}
@@ -139,7 +157,7 @@ The first object with what the second sets in it, also false, 0 and "", which me
 {{- with .root.Values.imagePullSecrets }}
 imagePullSecrets:
 {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
 {{- end }}
 {{- end }}
 {{- with include "keyward.affinity" . }}
@@ -163,7 +181,7 @@ tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .pod.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- range $key, $value := .pod.extraPodSpec }}
 {{- if has $key (list "affinity" "automountServiceAccountToken" "containers" "imagePullSecrets" "nodeSelector" "priorityClassName" "securityContext" "serviceAccountName" "terminationGracePeriodSeconds" "tolerations" "topologySpreadConstraints" "volumes") }}
@@ -219,7 +237,7 @@ the release's.
 apiVersion: config.keyward.dev/v1alpha1
 kind: ManagerConfiguration
 {{- with .Values.defaultTier }}
-defaultTier: {{ . }}
+defaultTier: {{ . | quote }}
 {{- end }}
 tiers:
 {{- range .Values.tiers }}

@@ -40,6 +40,13 @@ func RequestProblem(key *v1alpha1.ApiKey) *Problem {
 	return nil
 }
 
+// RequestTime returns the time that a request to rotate names; false if its name is none.
+func RequestTime(request string) (time.Time, bool) {
+	name, _, _ := strings.Cut(request, overlapOption)
+	at, err := time.Parse(time.RFC3339, name)
+	return at, err == nil
+}
+
 // RequestedOverlap returns the overlap that a request to rotate asks for in place of the declared one, or nil.
 func RequestedOverlap(request string) *time.Duration {
 	_, text, has := strings.Cut(request, overlapOption)

@@ -8,33 +8,23 @@ import (
 	"github.com/keyward-dev/keyward/internal/grant"
 )
 
-// HandledRequest returns the request to rotate that was handled last: that of the latest of the versions that was delivered
-// for one, or else what the status says already.
-func HandledRequest(key *v1alpha1.ApiKey, versions []v1alpha1.KeyVersion) string {
-	for i := range slices.Backward(versions) {
-		if v := &versions[i]; v.RotateRequest != "" && v.DeliveredAt != nil {
-			return v.RotateRequest
-		}
-	}
-	return key.Status.LastHandledRotateRequest
-}
-
 // unhandledRequest returns the request to rotate that a new version handles; empty if there is none. A version that was
 // dropped before its delivery has handled nothing.
 func unhandledRequest(key *v1alpha1.ApiKey, versions []v1alpha1.KeyVersion) string {
 	request := grant.RotateRequest(key)
-	if request == key.Status.LastHandledRotateRequest ||
+	if request == "" || handledRequest(&key.Status, request) ||
 		slices.ContainsFunc(versions, func(v v1alpha1.KeyVersion) bool { return v.RotateRequest == request }) {
 		return ""
 	}
 	return request
 }
 
-// triggered reports whether rotation.trigger has a value that no remembered version had. An earlier value that comes back
-// does not rotate again: a tool that reverts a change by hand, or a revert in Git, asks for nothing new.
+// triggered reports whether rotation.trigger has a value that no version had, as far as is remembered. An earlier value that
+// comes back does not rotate again: a tool that reverts a change by hand, or a revert in Git, asks for nothing new.
 func (p *planner) triggered() bool {
 	trigger := p.in.Key.Spec.Rotation.Trigger
-	return trigger != "" && !slices.ContainsFunc(p.out.Versions, func(v v1alpha1.KeyVersion) bool { return v.Trigger == trigger })
+	return trigger != "" && !remembers(p.in.Key.Status.HandledRotations, hashOf(handledTriggerKind, trigger)) &&
+		!slices.ContainsFunc(p.out.Versions, func(v v1alpha1.KeyVersion) bool { return v.Trigger == trigger })
 }
 
 // overlapOf returns the overlap of the versions that the next version replaces.

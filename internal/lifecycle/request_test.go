@@ -54,7 +54,7 @@ func (l *played) finish() lifecycle.Outcome {
 }
 
 func (l *played) record(out lifecycle.Outcome) {
-	l.in.Key.Status.LastHandledRotateRequest = lifecycle.HandledRequest(l.in.Key, out.Versions)
+	lifecycle.SetHandled(&l.in.Key.Status, out.Versions)
 	l.in.Key.Status.Versions, l.in.Key.Status.State = out.Versions, out.State
 }
 

@@ -100,6 +100,12 @@ type KeyVersion struct {
 	// +optional
 	RotateRequest string `json:"rotateRequest,omitempty"`
 
+	// declaredOverlap is rotation.overlap at the time of a request for another overlap: only a shorter
+	// one that is declared later ends the requested one.
+	//
+	// +optional
+	DeclaredOverlap Duration `json:"declaredOverlap,omitempty"`
+
 	// mintedAt is when the version was minted or imported.
 	//
 	// +required

@@ -37,6 +37,24 @@ func (p *planner) overlapOf(cause v1alpha1.VersionCause) time.Duration {
 	return p.rotation.Overlap
 }
 
+// requestedOverlap returns the overlap that a version was requested with, or nil. It is no longer than the schedule leaves
+// room for, as a declared one, and no longer than an overlap that was declared since and is shorter than the one
+// before: whoever declares that ends the overlaps that are running.
+func (p *planner) requestedOverlap(v *v1alpha1.KeyVersion) *time.Duration {
+	requested := grant.RequestedOverlap(v.RotateRequest)
+	if requested == nil {
+		return nil
+	}
+	overlap := *requested
+	if p.rotation.Every > 0 {
+		overlap = min(overlap, p.rotation.Every)
+	}
+	if before, err := grant.ParseDuration(v.DeclaredOverlap); err == nil && p.rotation.Overlap < before {
+		overlap = min(overlap, p.rotation.Overlap)
+	}
+	return &overlap
+}
+
 // overlapEnd returns when a replaced version retires: after the declared overlap, or that which its successor was requested
 // with. An overlap that a later version was requested with ends it earlier, too.
 func (p *planner) overlapEnd(v *v1alpha1.KeyVersion) time.Time {
@@ -48,7 +66,7 @@ func (p *planner) overlapEnd(v *v1alpha1.KeyVersion) time.Time {
 		if w.ID <= v.ID || since.IsZero() {
 			continue
 		}
-		if requested := grant.RequestedOverlap(w.RotateRequest); requested != nil {
+		if requested := p.requestedOverlap(w); requested != nil {
 			if at := after(since, *requested); successor || at.Before(end) {
 				end = at
 			}

@@ -230,7 +230,11 @@ func (c *checkedKey) checkExpiry(key *v1alpha1.ApiKey, now time.Time) {
 
 // decide refuses a key that has problems of its own, or whose author lacks a right that it requires.
 func (w *apiKeys) decide(ctx context.Context, old, key *v1alpha1.ApiKey, checked *checkedKey) (admission.Warnings, error) {
-	own, _ := checked.problems.Split()
+	guard, err := guardProblems(ctx, old, key)
+	if err != nil {
+		return nil, err
+	}
+	own, _ := append(checked.problems, guard...).Split()
 	if err := refuse(ctx, "ApiKey", key.Name, own); err != nil {
 		return checked.allWarnings(), err
 	}

@@ -16,6 +16,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -289,13 +290,18 @@ var _ = Describe("A key that is revealed once", func() {
 		w.CreateKey(ctx, once)
 		key := w.ReconcileUntil(ctx, "web", testenv.Ready)
 		testenv.Edit(ctx, key, func(k *v1alpha1.ApiKey) {
-			k.Annotations[v1alpha1.AnnotationClaimedVersion] = "2"
+			k.Annotations[v1alpha1.AnnotationClaimedVersion] = "1" // of which key?
 		})
-		key = w.ReconcileUntil(ctx, "web", testenv.Ready)
+		for range 3 {
+			key = w.ReconcileUntil(ctx, "web", testenv.Ready)
+		}
 		Expect(key.Status.SecretRef).NotTo(BeNil())
-		testenv.Edit(ctx, key, func(k *v1alpha1.ApiKey) {
-			k.Annotations[v1alpha1.AnnotationClaimedVersion] = "1"
-		})
+		claim := func(version string) error {
+			patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:"%s-%s"}}}`, v1alpha1.AnnotationClaimedVersion, key.Status.KeyID, version)
+			return testenv.Admin.Patch(ctx, key.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(patch)))
+		}
+		Expect(claim("2")).To(MatchError(ContainSubstring("no version 2 was delivered")))
+		Expect(claim("1")).To(Succeed())
 		key = w.ReconcileUntil(ctx, "web", gone(ctx))
 		Expect(w.Events()).To(ContainSubstring("was claimed"))
 		testenv.Edit(ctx, key, func(k *v1alpha1.ApiKey) { k.Spec.Rotation.Trigger = "again" })

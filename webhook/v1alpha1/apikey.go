@@ -122,6 +122,7 @@ func (w *apiKeys) ValidateUpdate(ctx context.Context, old, key *v1alpha1.ApiKey)
 		}
 	}
 	checked.problems = append(checked.problems, request...)
+	checked.checkClaim(old, key)
 	return w.decide(ctx, old, key, checked)
 }
 

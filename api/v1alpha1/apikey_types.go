@@ -250,7 +250,7 @@ type ApiKeyStatus struct {
 	Enforcement *Enforcement `json:"enforcement,omitempty"`
 
 	// conditions are Ready, Accepted, Enforced, and while they are true Reconciling, Stalled,
-	// ExpiringSoon, CutoverPending, SecretContested; at most 16.
+	// ExpiringSoon, CutoverPending, SecretContested, FollowUpPending; at most 16.
 	//
 	// +kubebuilder:validation:MaxItems=16
 	// +listType=map

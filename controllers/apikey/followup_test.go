@@ -80,7 +80,7 @@ var _ = Describe("After a delivery", func() {
 		})
 		w.ReconcileUntil(ctx, "web", testenv.Ready)
 		testenv.Edit(ctx, key, func(k *v1alpha1.ApiKey) { k.Spec.Rotation.Trigger = "now" })
-		key = w.ReconcileUntil(ctx, "web", testenv.HasReason(v1alpha1.ConditionReconciling, v1alpha1.ReasonRestartRefused))
+		key = w.ReconcileUntil(ctx, "web", testenv.HasReason(v1alpha1.ConditionFollowUpPending, v1alpha1.ReasonRestartRefused))
 		Expect(meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionReady).Message).To(
 			ContainSubstring("Rollout shop (this cluster has no rollouts of argoproj.io)"))
 		Expect(meta.IsStatusConditionTrue(key.Status.Conditions, v1alpha1.ConditionReady)).To(BeTrue())
@@ -88,8 +88,8 @@ var _ = Describe("After a delivery", func() {
 		define("argoproj.io", "Rollout", "rollouts")
 		shop := other("argoproj.io/v1alpha1", "Rollout", w.Namespace, "shop")
 		Expect(testenv.Admin.Create(ctx, shop)).To(Succeed())
-		key = w.ReconcileUntil(ctx, "web", testenv.Ready)
-		Expect(key.Status.Versions[1].RestartedAt).NotTo(BeNil())
+		key = w.ReconcileUntil(ctx, "web", func(g Gomega, k *v1alpha1.ApiKey) { g.Expect(k.Status.Versions[1].RestartedAt).NotTo(BeNil()) })
+		Expect(meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionFollowUpPending)).To(BeNil())
 		reloaded(ctx, shop)
 		restartAt, _, err := unstructured.NestedString(shop.Object, "spec", "restartAt")
 		Expect(err).NotTo(HaveOccurred())
@@ -152,7 +152,7 @@ var _ = Describe("After a delivery", func() {
 		w.CreateKey(ctx, func(k *v1alpha1.ApiKey) {
 			k.Spec.Secret.Notify = []v1alpha1.Notified{{Kind: v1alpha1.NotifiedPushSecret, Name: "vault"}}
 		})
-		w.ReconcileUntil(ctx, "web", testenv.HasReason(v1alpha1.ConditionReconciling, v1alpha1.ReasonNotifyRefused))
+		w.ReconcileUntil(ctx, "web", testenv.HasReason(v1alpha1.ConditionFollowUpPending, v1alpha1.ReasonNotifyRefused))
 		Expect(w.Events()).To(ContainSubstring("PushSecret vault (this cluster has no pushsecrets of external-secrets.io)"))
 
 		define("external-secrets.io", "PushSecret", "pushsecrets")

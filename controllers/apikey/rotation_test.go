@@ -204,7 +204,7 @@ var _ = Describe("Rotation", func() {
 		Expect(shop.Spec.Template.Annotations).To(BeEmpty(), "there was nothing to roll for")
 
 		testenv.Edit(ctx, key, trigger("now", "1h"))
-		key = w.ReconcileUntil(ctx, "web", testenv.HasReason(v1alpha1.ConditionReconciling, v1alpha1.ReasonRestartRefused))
+		key = w.ReconcileUntil(ctx, "web", testenv.HasReason(v1alpha1.ConditionFollowUpPending, v1alpha1.ReasonRestartRefused))
 		Expect(meta.IsStatusConditionTrue(key.Status.Conditions, v1alpha1.ConditionReady)).To(BeTrue())
 		Expect(w.Events()).To(ContainSubstring("StatefulSet absent"))
 		Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(shop), shop)).To(Succeed())
@@ -227,8 +227,7 @@ var _ = Describe("Rotation", func() {
 				return c.SubResource(subresource).Patch(ctx, object, patch, options...)
 			},
 		})
-		key = w.ReconcileUntil(ctx, "web", testenv.Ready)
-		Expect(key.Status.Versions[1].RestartedAt).NotTo(BeNil())
+		key = w.ReconcileUntil(ctx, "web", func(g Gomega, k *v1alpha1.ApiKey) { g.Expect(k.Status.Versions[1].RestartedAt).NotTo(BeNil()) })
 		Expect(conflicts).To(BeZero())
 		Expect(strings.Count(w.Events(), "rolled for version 2")).To(Equal(1), "said twice")
 		Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(shop), shop)).To(Succeed())

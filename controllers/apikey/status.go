@@ -126,6 +126,7 @@ func (r *Reconciler) desiredStatus(key *v1alpha1.ApiKey, found *facts, outcome l
 	setAccepted(set, key, found, outcome)
 	setForecasts(set, &status, outcome)
 	setContested(set, key, found, outcome)
+	setFollowUp(set, found)
 	if enforcementQueried(key, found) && !startsVersion(outcome) {
 		status.Enforcement = set.SetEnforced(found.enforcement, found.recordID)
 	} else if known := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionEnforced); known != nil {

@@ -48,7 +48,7 @@ func (p *planner) endForGood() bool {
 
 // outlive is for a key of which an earlier version outlives the one that was delivered last, as when the Group's keyPolicy was
 // tightened to less than an overlap. Its Secret has a text that is refused. It has not ended, so a request or trigger
-// still mints the next version; nothing does by itself, because the key does not rotate by a schedule.
+// still mints the next version; nothing does on its own, because the key does not rotate by a schedule.
 func (p *planner) outlive() bool {
 	outlives := latest(p.out.Versions, v1alpha1.VersionRetiring)
 	if outlives == nil || !p.ended() {
@@ -229,7 +229,7 @@ func (p *planner) due(active *v1alpha1.KeyVersion) v1alpha1.VersionCause {
 	return ""
 }
 
-// asked is whether somebody asks for a new version, and how; empty if nobody does.
+// asked returns how somebody asks for a new version; empty if nobody does.
 func (p *planner) asked() v1alpha1.VersionCause {
 	switch {
 	case unhandledRequest(p.in.Key, p.out.Versions) != "":

@@ -49,7 +49,7 @@ func SetHandled(status *v1alpha1.ApiKeyStatus, versions []v1alpha1.KeyVersion) {
 	earlier := slices.DeleteFunc(slices.Clone(status.HandledRotations), func(h v1alpha1.HandledRotation) bool {
 		return remembers(now, h.Hash)
 	})
-	all := append(earlier, now...)
+	all := slices.Concat(earlier, now)
 	for len(all) > maxHandled {
 		if at := all[0].RequestedAt; at != nil && (status.HandledThrough == nil || status.HandledThrough.Before(at)) {
 			status.HandledThrough = at.DeepCopy()

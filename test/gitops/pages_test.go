@@ -77,8 +77,8 @@ type reader struct {
 	namespaces          []string // that the page has declared
 }
 
-// places requires that the page has declared the namespaces of all objects: another test may have made them in this cluster.
-func (r *reader) places(manifests string) {
+// declared requires that the page has declared the namespaces of all objects: another test may have made them in this cluster.
+func (r *reader) declared(manifests string) {
 	r.t.Helper()
 	objects := parse(r.t, manifests)
 	for _, u := range objects {
@@ -128,7 +128,7 @@ func (r *reader) sync(path string) {
 		}
 		manifests.WriteString(string(text) + "\n---\n")
 	}
-	r.places(manifests.String())
+	r.declared(manifests.String())
 	for i := range tools {
 		if tools[i].name == r.tool {
 			p := &place{cluster: r.cluster, t: r.t, tool: &tools[i], namespace: "default"}

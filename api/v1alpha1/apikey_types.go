@@ -198,6 +198,20 @@ type ApiKeyStatus struct {
 	// +optional
 	LastHandledRotateRequest string `json:"lastHandledRotateRequest,omitempty"`
 
+	// handledRotations are the last 64 requests to rotate, and values of rotation.trigger, for which a version was
+	// delivered, oldest first: none of them rotates again.
+	//
+	// +kubebuilder:validation:MaxItems=64
+	// +listType=atomic
+	// +optional
+	HandledRotations []HandledRotation `json:"handledRotations,omitempty"`
+
+	// handledThrough is the latest time of the requests that handledRotations no longer has: a request
+	// that names no later one does not rotate.
+	//
+	// +optional
+	HandledThrough *metav1.Time `json:"handledThrough,omitempty"`
+
 	// lastUsedAt is when a request was last allowed with a version of the key, as far as
 	// validation servers have reported; absent where none was. It is updated periodically.
 	//
@@ -236,7 +250,7 @@ type ApiKeyStatus struct {
 	Enforcement *Enforcement `json:"enforcement,omitempty"`
 
 	// conditions are Ready, Accepted, Enforced, and while they are true Reconciling, Stalled,
-	// ExpiringSoon, CutoverPending, SecretContested; at most 16.
+	// ExpiringSoon, CutoverPending, SecretContested, FollowUpPending; at most 16.
 	//
 	// +kubebuilder:validation:MaxItems=16
 	// +listType=map

@@ -23,6 +23,9 @@ const (
 	// ConditionSecretContested: something else keeps overwriting or deleting the key in its Secret; the message names its
 	// field manager. Replacements wait longer each time. It ends 10 minutes after the last loss.
 	ConditionSecretContested = "SecretContested"
+	// ConditionFollowUpPending: the key is delivered, and workloads could not be rolled, or others not notified; the message names
+	// them. It is tried again every minute.
+	ConditionFollowUpPending = "FollowUpPending"
 	// ConditionTierResolved: the catalogue has the tier that the Group names; absent where it names none.
 	ConditionTierResolved = "TierResolved"
 	// ConditionQuotaLow: 80 % of a monthly quota are used; absent where the Group has no quota.

@@ -34,8 +34,9 @@ const (
 	// AnnotationClaimed is set to true on a Secret whose ApiKey is revealed once, to say that
 	// somebody has the text, which is then removed from the cluster.
 	AnnotationClaimed = "keyward.dev/claimed"
-	// AnnotationClaimedVersion holds, on an ApiKey that is revealed once, the id of the version that somebody has. It
-	// does what AnnotationClaimed does, for those who may write the ApiKey and not its Secret, and for no later version.
+	// AnnotationClaimedVersion holds, on an ApiKey that is revealed once, status.keyID, '-' and the id of the version that
+	// somebody has. It does what AnnotationClaimed does, for those who may write the ApiKey and not its Secret, for no later
+	// version, and for no other ApiKey of the name.
 	AnnotationClaimedVersion = "keyward.dev/claimed-version"
 	// AnnotationRestored is set at admission on an ApiKey that is created with the AnnotationCreatedBy of an
 	// earlier ApiKey: the creator of that one, as the creator of this one claims.

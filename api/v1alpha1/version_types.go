@@ -100,6 +100,12 @@ type KeyVersion struct {
 	// +optional
 	RotateRequest string `json:"rotateRequest,omitempty"`
 
+	// declaredOverlap is rotation.overlap at the time of a request for another overlap: only a shorter
+	// one that is declared later ends the requested one.
+	//
+	// +optional
+	DeclaredOverlap Duration `json:"declaredOverlap,omitempty"`
+
 	// mintedAt is when the version was minted or imported.
 	//
 	// +required
@@ -145,4 +151,20 @@ type KeyVersion struct {
 	//
 	// +optional
 	LastUsedAt *metav1.Time `json:"lastUsedAt,omitempty"`
+}
+
+// HandledRotation is a request to rotate, or a rotation.trigger, that a version was delivered for.
+type HandledRotation struct {
+	// hash is the first half of the SHA-256 of the kind, '/' and the value, in hexadecimal.
+	//
+	// +kubebuilder:validation:Pattern=`^[0-9a-f]{32}$`
+	// +kubebuilder:validation:MinLength=32
+	// +kubebuilder:validation:MaxLength=32
+	// +required
+	Hash string `json:"hash,omitempty"`
+
+	// requestedAt is the time that a request names, or that of its handling if that is earlier; absent if it names none.
+	//
+	// +optional
+	RequestedAt *metav1.Time `json:"requestedAt,omitempty"`
 }

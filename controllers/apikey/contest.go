@@ -26,12 +26,15 @@ func writersOf(secret *corev1.Secret) []string {
 			continue
 		}
 		var fields struct {
-			Data map[string]json.RawMessage `json:"f:data"`
+			Data       map[string]json.RawMessage `json:"f:data"`
+			StringData map[string]json.RawMessage `json:"f:stringData"` // of a manager that applies that
 		}
 		if err := json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields); err != nil {
 			continue
 		}
-		if _, owns := fields.Data["f:"+v1alpha1.SecretKeyAPIKey]; owns {
+		_, owns := fields.Data["f:"+v1alpha1.SecretKeyAPIKey]
+		_, applies := fields.StringData["f:"+v1alpha1.SecretKeyAPIKey]
+		if owns || applies {
 			writers = append(writers, entry.Manager)
 		}
 	}

@@ -9,11 +9,13 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
@@ -78,7 +80,7 @@ var _ = Describe("After a delivery", func() {
 		})
 		w.ReconcileUntil(ctx, "web", testenv.Ready)
 		testenv.Edit(ctx, key, func(k *v1alpha1.ApiKey) { k.Spec.Rotation.Trigger = "now" })
-		key = w.ReconcileUntil(ctx, "web", testenv.HasReason(v1alpha1.ConditionReconciling, v1alpha1.ReasonRestartRefused))
+		key = w.ReconcileUntil(ctx, "web", testenv.HasReason(v1alpha1.ConditionFollowUpPending, v1alpha1.ReasonRestartRefused))
 		Expect(meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionReady).Message).To(
 			ContainSubstring("Rollout shop (this cluster has no rollouts of argoproj.io)"))
 		Expect(meta.IsStatusConditionTrue(key.Status.Conditions, v1alpha1.ConditionReady)).To(BeTrue())
@@ -86,8 +88,8 @@ var _ = Describe("After a delivery", func() {
 		define("argoproj.io", "Rollout", "rollouts")
 		shop := other("argoproj.io/v1alpha1", "Rollout", w.Namespace, "shop")
 		Expect(testenv.Admin.Create(ctx, shop)).To(Succeed())
-		key = w.ReconcileUntil(ctx, "web", testenv.Ready)
-		Expect(key.Status.Versions[1].RestartedAt).NotTo(BeNil())
+		key = w.ReconcileUntil(ctx, "web", func(g Gomega, k *v1alpha1.ApiKey) { g.Expect(k.Status.Versions[1].RestartedAt).NotTo(BeNil()) })
+		Expect(meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionFollowUpPending)).To(BeNil())
 		reloaded(ctx, shop)
 		restartAt, _, err := unstructured.NestedString(shop.Object, "spec", "restartAt")
 		Expect(err).NotTo(HaveOccurred())
@@ -109,6 +111,18 @@ var _ = Describe("After a delivery", func() {
 		}
 		reloaded(ctx, shop)
 		generation := shop.Generation
+		conflicts := map[string]bool{} // the status that has the delivery is refused once: the next plan finds a pending version
+		w.Keys.Client = interceptor.NewClient(testenv.NewClient(), interceptor.Funcs{
+			SubResourcePatch: func(ctx context.Context, c client.Client, subresource string, object client.Object,
+				patch client.Patch, options ...client.SubResourcePatchOption) error {
+				k, ok := object.(*v1alpha1.ApiKey)
+				if ok && len(k.Status.Versions) == 2 && k.Status.Versions[1].DeliveredAt != nil && !conflicts[k.Name] {
+					conflicts[k.Name] = true
+					return apierrors.NewConflict(v1alpha1.GroupVersion.WithResource("apikeys").GroupResource(), k.Name, nil)
+				}
+				return c.SubResource(subresource).Patch(ctx, object, patch, options...)
+			},
+		})
 		for i, name := range names {
 			testenv.Edit(ctx, keys[name], func(k *v1alpha1.ApiKey) { k.Spec.Rotation.Trigger = "now" })
 			keys[name] = w.ReconcileUntil(ctx, name, func(g Gomega, k *v1alpha1.ApiKey) {
@@ -120,6 +134,7 @@ var _ = Describe("After a delivery", func() {
 				w.Clock.Step(3 * time.Second)
 			}
 		}
+		Expect(conflicts).To(HaveLen(2))
 		w.Clock.Step(10 * time.Second)
 		for _, name := range names {
 			keys[name] = w.ReconcileUntil(ctx, name, func(g Gomega, k *v1alpha1.ApiKey) {
@@ -137,7 +152,7 @@ var _ = Describe("After a delivery", func() {
 		w.CreateKey(ctx, func(k *v1alpha1.ApiKey) {
 			k.Spec.Secret.Notify = []v1alpha1.Notified{{Kind: v1alpha1.NotifiedPushSecret, Name: "vault"}}
 		})
-		w.ReconcileUntil(ctx, "web", testenv.HasReason(v1alpha1.ConditionReconciling, v1alpha1.ReasonNotifyRefused))
+		w.ReconcileUntil(ctx, "web", testenv.HasReason(v1alpha1.ConditionFollowUpPending, v1alpha1.ReasonNotifyRefused))
 		Expect(w.Events()).To(ContainSubstring("PushSecret vault (this cluster has no pushsecrets of external-secrets.io)"))
 
 		define("external-secrets.io", "PushSecret", "pushsecrets")

@@ -122,7 +122,7 @@ func (f *facts) useSecret(key *v1alpha1.ApiKey, secret *corev1.Secret) {
 	f.secret, f.writers = secret, writersOf(secret)
 	version := secret.Annotations[v1alpha1.AnnotationVersion]
 	f.input.Secret.Claimed = secret.Annotations[v1alpha1.AnnotationClaimed] == "true" ||
-		version != "" && key.Annotations[v1alpha1.AnnotationClaimedVersion] == version
+		lifecycle.ClaimedBy(key, publish.KeyID(key.UID), version)
 }
 
 // gatherEnforcement asks the Hub only about records that are not known to be in force: an idle cluster, a restart of the

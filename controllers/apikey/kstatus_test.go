@@ -136,7 +136,7 @@ var _ = Describe("kstatus", func() {
 		Entry("that has a workload which cannot be rolled", func(_ *v1alpha1.Group, k *v1alpha1.ApiKey) {
 			k.Spec.Secret.Restart = []v1alpha1.Workload{{Kind: "Deployment", Name: "absent"}}
 			k.Spec.Rotation.Trigger = "now"
-		}, v1alpha1.ReasonRestartRefused, status.InProgressStatus, true),
+		}, v1alpha1.ReasonRestartRefused, status.CurrentStatus, true),
 	)
 
 	It("of an ApiKey that has expired is Current", func(ctx SpecContext) {

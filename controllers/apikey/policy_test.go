@@ -74,7 +74,7 @@ var _ = Describe("The refusal of a Secret", func() {
 			_, _ = w.ReconcileKey(ctx, "web")
 			g.Expect(testenv.Admin.Get(ctx, w.Request("web").NamespacedName, key)).To(Succeed())
 			testenv.HasReason(v1alpha1.ConditionReady, v1alpha1.ReasonSecretRefused)(g, key)
-			g.Expect(message(key)).To(ContainSubstring("if the Secret is immutable, delete it"))
+			g.Expect(message(key)).To(ContainSubstring("if the Secret is immutable, undo the change of spec.secret"))
 		}).Should(Succeed())
 	})
 })

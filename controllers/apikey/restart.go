@@ -136,10 +136,12 @@ func (r *Reconciler) patchTarget(ctx context.Context, key *v1alpha1.ApiKey, targ
 	return "", nil
 }
 
-// gatherSharedRestart looks for another key that rolls a workload of this one, if this one is about to roll them.
+// gatherSharedRestart looks for another key that rolls a workload of this one, if this one may be about to roll them. The plan may
+// find that a version is delivered which the status does not show so, as after a conflict: that is the one to roll for.
 func (r *Reconciler) gatherSharedRestart(ctx context.Context, key *v1alpha1.ApiKey, f *facts) error {
-	current := lifecycle.Current(key.Status.Versions)
-	if len(key.Spec.Secret.Restart) == 0 || current == nil || current.RestartedAt != nil || !lifecycle.Replaces(current) {
+	if len(key.Spec.Secret.Restart) == 0 || !slices.ContainsFunc(key.Status.Versions, func(v v1alpha1.KeyVersion) bool {
+		return lifecycle.Live(v.State) && v.State != v1alpha1.VersionRetiring && v.RestartedAt == nil && lifecycle.Replaces(&v)
+	}) {
 		return nil
 	}
 	keys, err := cache.CachedKeysInNamespace(ctx, r.Client, key.Namespace)

@@ -16,6 +16,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -203,7 +204,7 @@ var _ = Describe("Rotation", func() {
 		Expect(shop.Spec.Template.Annotations).To(BeEmpty(), "there was nothing to roll for")
 
 		testenv.Edit(ctx, key, trigger("now", "1h"))
-		key = w.ReconcileUntil(ctx, "web", testenv.HasReason(v1alpha1.ConditionReconciling, v1alpha1.ReasonRestartRefused))
+		key = w.ReconcileUntil(ctx, "web", testenv.HasReason(v1alpha1.ConditionFollowUpPending, v1alpha1.ReasonRestartRefused))
 		Expect(meta.IsStatusConditionTrue(key.Status.Conditions, v1alpha1.ConditionReady)).To(BeTrue())
 		Expect(w.Events()).To(ContainSubstring("StatefulSet absent"))
 		Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(shop), shop)).To(Succeed())
@@ -226,8 +227,7 @@ var _ = Describe("Rotation", func() {
 				return c.SubResource(subresource).Patch(ctx, object, patch, options...)
 			},
 		})
-		key = w.ReconcileUntil(ctx, "web", testenv.Ready)
-		Expect(key.Status.Versions[1].RestartedAt).NotTo(BeNil())
+		key = w.ReconcileUntil(ctx, "web", func(g Gomega, k *v1alpha1.ApiKey) { g.Expect(k.Status.Versions[1].RestartedAt).NotTo(BeNil()) })
 		Expect(conflicts).To(BeZero())
 		Expect(strings.Count(w.Events(), "rolled for version 2")).To(Equal(1), "said twice")
 		Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(shop), shop)).To(Succeed())
@@ -289,13 +289,18 @@ var _ = Describe("A key that is revealed once", func() {
 		w.CreateKey(ctx, once)
 		key := w.ReconcileUntil(ctx, "web", testenv.Ready)
 		testenv.Edit(ctx, key, func(k *v1alpha1.ApiKey) {
-			k.Annotations[v1alpha1.AnnotationClaimedVersion] = "2"
+			k.Annotations[v1alpha1.AnnotationClaimedVersion] = "1" // of which key?
 		})
-		key = w.ReconcileUntil(ctx, "web", testenv.Ready)
+		for range 3 {
+			key = w.ReconcileUntil(ctx, "web", testenv.Ready)
+		}
 		Expect(key.Status.SecretRef).NotTo(BeNil())
-		testenv.Edit(ctx, key, func(k *v1alpha1.ApiKey) {
-			k.Annotations[v1alpha1.AnnotationClaimedVersion] = "1"
-		})
+		claim := func(version string) error {
+			patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:"%s-%s"}}}`, v1alpha1.AnnotationClaimedVersion, key.Status.KeyID, version)
+			return testenv.Admin.Patch(ctx, key.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(patch)))
+		}
+		Expect(claim("2")).To(MatchError(ContainSubstring("no version 2 was delivered")))
+		Expect(claim("1")).To(Succeed())
 		key = w.ReconcileUntil(ctx, "web", gone(ctx))
 		Expect(w.Events()).To(ContainSubstring("was claimed"))
 		testenv.Edit(ctx, key, func(k *v1alpha1.ApiKey) { k.Spec.Rotation.Trigger = "again" })

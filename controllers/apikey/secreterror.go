@@ -36,7 +36,8 @@ func (e *secretError) Unwrap() error { return e.cause }
 func (e *secretError) problem(key *v1alpha1.ApiKey) *grant.Problem {
 	hint := ""
 	if isImmutable(e.cause) {
-		hint = "; if the Secret is immutable, delete it, and a new key replaces it"
+		hint = "; if the Secret is immutable, undo the change of spec.secret, or create another ApiKey and let its users read that one: " +
+			"to delete this Secret would end the key that it has at once"
 	}
 	return &grant.Problem{
 		Reason: v1alpha1.ReasonSecretRefused, Field: "spec.secret",

@@ -108,8 +108,8 @@ func (r *Reconciler) desiredStatus(key *v1alpha1.ApiKey, found *facts, outcome l
 	status.KeyID = publish.KeyID(key.UID)
 	status.CreatedBy = key.Annotations[v1alpha1.AnnotationCreatedBy]
 	status.State = outcome.State
+	lifecycle.SetHandled(&status, outcome.Versions)
 	status.Versions = outcome.Versions
-	status.LastHandledRotateRequest = lifecycle.HandledRequest(key, outcome.Versions)
 	status.Preview, status.ExpiresAt, status.SecretRef, status.NextRotationAt = "", nil, nil, nil
 	if shown := shownVersion(outcome.Versions); shown != nil {
 		status.Preview, status.ExpiresAt = shown.Preview, shown.ExpiresAt
@@ -126,6 +126,7 @@ func (r *Reconciler) desiredStatus(key *v1alpha1.ApiKey, found *facts, outcome l
 	setAccepted(set, key, found, outcome)
 	setForecasts(set, &status, outcome)
 	setContested(set, key, found, outcome)
+	setFollowUp(set, found)
 	if enforcementQueried(key, found) && !startsVersion(outcome) {
 		status.Enforcement = set.SetEnforced(found.enforcement, found.recordID)
 	} else if known := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionEnforced); known != nil {

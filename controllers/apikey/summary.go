@@ -50,9 +50,10 @@ func summarize(key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome) co
 		}
 	case outcome.Obstacle != nil:
 		return conditions.Summary{Stalled: true, Reason: outcome.Obstacle.Reason, Message: outcome.Obstacle.Error()}
-	case found.followUpProblem != nil:
+	case found.followUpProblem != nil && !unacknowledged:
+		// Not in progress: what is to be rolled or notified may be what a tool creates once the key is ready.
 		return conditions.Summary{
-			Ready: true, Reconciling: true, Reason: found.followUpProblem.Reason, Message: found.followUpProblem.Error(),
+			Ready: true, Reason: found.followUpProblem.Reason, Message: found.followUpProblem.Error(),
 		}
 	case outcome.State == v1alpha1.KeyActive:
 		return conditions.Summary{
@@ -156,6 +157,15 @@ func describeAccepted(key *v1alpha1.ApiKey, outcome lifecycle.Outcome) string {
 		message += fmt.Sprintf("; version %d is being delivered", outcome.Target)
 	}
 	return message
+}
+
+// setFollowUp sets the condition about what should have followed the delivery.
+func setFollowUp(set conditions.Setter, found *facts) {
+	if problem := found.followUpProblem; problem != nil {
+		set.Set(v1alpha1.ConditionFollowUpPending, true, problem.Reason, problem.Error())
+		return
+	}
+	set.Set(v1alpha1.ConditionFollowUpPending, false, "", "")
 }
 
 // setForecasts sets the conditions about what is to come.

@@ -115,7 +115,7 @@ func TestStatusForTools(t *testing.T) {
 			status.InProgressStatus, yes, v1alpha1.ReasonAccepted},
 		"with a workload that cannot be rolled": {situation{state: v1alpha1.KeyActive, action: lifecycle.Keep,
 			version: v1alpha1.VersionActive, restart: true},
-			status.InProgressStatus, yes, v1alpha1.ReasonAccepted},
+			status.CurrentStatus, yes, v1alpha1.ReasonAccepted},
 		"without its Secret, minted again": {situation{state: v1alpha1.KeyPending, action: lifecycle.Mint, version: v1alpha1.VersionActive,
 			accepted: true},
 			status.InProgressStatus, yes, v1alpha1.ReasonAccepted},

@@ -77,9 +77,8 @@ var types = []Type{
 	},
 	{
 		Name: v1alpha1.ConditionReconciling, Kinds: []string{ApiKey, Group}, Normal: metav1.ConditionFalse, OnlyWhileTrue: true,
-		Reasons: append(reasons(silent, v1alpha1.ReasonPublishing, v1alpha1.ReasonKeyLost, v1alpha1.ReasonSuspended,
+		Reasons: reasons(silent, v1alpha1.ReasonPublishing, v1alpha1.ReasonKeyLost, v1alpha1.ReasonSuspended,
 			v1alpha1.ReasonRevoked, v1alpha1.ReasonGroupFrozen, v1alpha1.ReasonGroupSuspended, v1alpha1.ReasonDeleting),
-			reasons(warning, v1alpha1.ReasonRestartRefused, v1alpha1.ReasonNotifyRefused)...),
 	},
 	{
 		Name: v1alpha1.ConditionStalled, Kinds: []string{ApiKey, Group, DomainAllowlist}, Normal: metav1.ConditionFalse, OnlyWhileTrue: true,
@@ -111,6 +110,10 @@ var types = []Type{
 	{
 		Name: v1alpha1.ConditionSecretContested, Kinds: []string{ApiKey}, Normal: metav1.ConditionFalse, OnlyWhileTrue: true,
 		Once: true, EventReason: v1alpha1.ConditionSecretContested, Reasons: reasons(warning, v1alpha1.ReasonKeyLost),
+	},
+	{
+		Name: v1alpha1.ConditionFollowUpPending, Kinds: []string{ApiKey}, Normal: metav1.ConditionFalse, OnlyWhileTrue: true,
+		Reasons: reasons(warning, v1alpha1.ReasonRestartRefused, v1alpha1.ReasonNotifyRefused),
 	},
 	{
 		Name: v1alpha1.ConditionTierResolved, Kinds: []string{Group}, Normal: metav1.ConditionTrue,

@@ -1,6 +1,7 @@
 package grant
 
 import (
+	"regexp"
 	"strings"
 	"time"
 	"unicode"
@@ -14,6 +15,12 @@ const maxRequest = 256
 
 // overlapOption precedes the overlap in a request to rotate.
 const overlapOption = ";overlap="
+
+// misspelled is what somebody writes who means the overlapOption.
+var misspelled = regexp.MustCompile(`(?i)[;,]\s*overlap\s*[=:]`)
+
+// maxRequestedOverlap is the longest overlap of a request to a key that neither rotates by a schedule nor has a lifetime.
+const maxRequestedOverlap = 365 * 24 * time.Hour
 
 // RotateRequest returns the request to rotate that an ApiKey carries in the annotation AnnotationRotateRequestedAt; empty if
 // there is none, or one that RequestProblem reports.
@@ -36,8 +43,40 @@ func RequestProblem(key *v1alpha1.ApiKey) *Problem {
 		if _, err := ParseDuration(v1alpha1.Duration(text)); err != nil {
 			return invalid(path, request, "behind "+overlapOption+": "+err.Error())
 		}
+	} else if misspelled.MatchString(request) {
+		return invalid(path, request, "an overlap of its own is written in lower case and without spaces, at the end: "+overlapOption+"0s")
 	}
 	return nil
+}
+
+// RequestedOverlapProblem returns why the overlap of a new request to rotate is too long, or nil. A declared overlap is bounded in
+// the same way. What was requested before stays when the schedule is edited, and is then cut by that.
+func RequestedOverlapProblem(key *v1alpha1.ApiKey) *Problem {
+	request := RotateRequest(key)
+	overlap := RequestedOverlap(request)
+	if overlap == nil {
+		return nil
+	}
+	bound, of := maxRequestedOverlap, "a year"
+	for _, field := range []struct{ name, text string }{
+		{"spec.expiresAfter", string(key.Spec.ExpiresAfter)}, {"spec.rotation.every", string(key.Spec.Rotation.Every)},
+	} {
+		if length, err := ParseDuration(v1alpha1.Duration(field.text)); err == nil && length < bound {
+			bound, of = length, field.name+" "+field.text
+		}
+	}
+	if *overlap <= bound {
+		return nil
+	}
+	return invalid("metadata.annotations["+v1alpha1.AnnotationRotateRequestedAt+"]", request,
+		"the overlap is longer than "+of+"; write a shorter one")
+}
+
+// RequestTime returns the time that a request to rotate names; false if its name is none.
+func RequestTime(request string) (time.Time, bool) {
+	name, _, _ := strings.Cut(request, overlapOption)
+	at, err := time.Parse(time.RFC3339, name)
+	return at, err == nil
 }
 
 // RequestedOverlap returns the overlap that a request to rotate asks for in place of the declared one, or nil.

@@ -84,6 +84,14 @@ func parseRotation(key *v1alpha1.ApiKey) (Rotation, Problems) {
 	return r, nil
 }
 
+// DeclaredOverlap returns the overlap that the key declares, as it is written, or the default.
+func DeclaredOverlap(key *v1alpha1.ApiKey) v1alpha1.Duration {
+	if overlap := key.Spec.Rotation.Overlap; overlap != "" {
+		return overlap
+	}
+	return defaultOverlap
+}
+
 // RotationUnder is RotationOf that also checks the rotation against the
 // group's keyPolicy, where there is a group: a key that lives for seconds would rotate all
 // the time.

@@ -3,6 +3,7 @@ package grant
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 	_ "time/tzdata" // images have no files of time zones
@@ -89,11 +90,19 @@ func timeZone(name string) (*time.Location, error) {
 		return zone.(*time.Location), nil //nolint:forcetypeassert // nothing else is stored
 	}
 	zone, err := time.LoadLocation(name)
-	if err != nil || zone == time.Local {
+	if err != nil || zone == time.Local || isLocalFile(name) {
 		return nil, fmt.Errorf("%q is no IANA time zone; write for instance Europe/Berlin, or UTC", name)
 	}
 	zones.Store(name, zone)
 	return zone, nil
+}
+
+// isLocalFile reports whether a name is that of a file which some machines have beside the zones: the zone of the machine, and
+// other forms of the database. An image does not have them, so that a key would rotate at another time there, or not at all.
+func isLocalFile(name string) bool {
+	lower := strings.ToLower(name)
+	return slices.Contains([]string{"local", "localtime", "posixrules", "factory"}, lower) ||
+		strings.HasPrefix(lower, "posix/") || strings.HasPrefix(lower, "right/")
 }
 
 // longestPause is the most days from one opening to the next.

@@ -111,6 +111,9 @@ func TestSchedulesAreChecked(t *testing.T) {
 		want     string // a part of the problem; "" for none
 	}{
 		"no such zone":         {v1alpha1.Rotation{Every: "60d", Window: &v1alpha1.RotationWindow{TimeZone: "Europe/Atlantis"}}, "no IANA time zone; write for instance"},
+		"the zone of a file":   {v1alpha1.Rotation{Every: "60d", Window: &v1alpha1.RotationWindow{TimeZone: "localtime"}}, "no IANA time zone"},
+		"another form":         {v1alpha1.Rotation{Every: "60d", Window: &v1alpha1.RotationWindow{TimeZone: "right/UTC"}}, "no IANA time zone"},
+		"no zone at all":       {v1alpha1.Rotation{Every: "60d", Window: &v1alpha1.RotationWindow{TimeZone: "Factory"}}, "no IANA time zone"},
 		"the zone of a server": {v1alpha1.Rotation{Every: "60d", Window: &v1alpha1.RotationWindow{TimeZone: "Local"}}, "no IANA time zone"},
 		"a path":               {v1alpha1.Rotation{Every: "60d", Window: &v1alpha1.RotationWindow{TimeZone: "../../etc/passwd"}}, "no IANA time zone"},
 		"no length":            {v1alpha1.Rotation{Every: "60d", Window: &v1alpha1.RotationWindow{From: "02:00", To: "02:00"}}, "spec.rotation.window.to"},

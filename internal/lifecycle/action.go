@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 // steps are the steps of a key's life, in order; the first that applies is chosen.
 var steps = []func(*planner) (applies bool){
+	(*planner).outlive,
 	(*planner).endForGood,
 	(*planner).restore,
 	(*planner).importFirst,
@@ -41,6 +43,37 @@ func (p *planner) endForGood() bool {
 	}
 	p.out.Obstacle = nil
 	p.deleteSecretWhenEnded()
+	return true
+}
+
+// outlive is for a key of which an earlier version outlives the one that was delivered last, as when the Group's keyPolicy was
+// tightened to less than an overlap. Its Secret has a text that is refused. It has not ended, so a request or trigger
+// still mints the next version; nothing does on its own, because the key does not rotate by a schedule.
+func (p *planner) outlive() bool {
+	outlives := latest(p.out.Versions, v1alpha1.VersionRetiring)
+	if outlives == nil || !p.ended() {
+		return false
+	}
+	last := &p.out.Versions[len(p.out.Versions)-1]
+	if last.State != v1alpha1.VersionExpired || p.declaredEnd(last) {
+		return false
+	}
+	cause := p.asked()
+	switch {
+	case p.out.Obstacle != nil:
+	case cause != "":
+		p.planVersion(Mint, cause)
+	default:
+		p.out.Obstacle = &grant.Problem{
+			Reason: v1alpha1.ReasonLifetimeNotAllowed, Field: "spec.expiresAfter",
+			Message: fmt.Sprintf("version %d (%s), which was delivered last, has expired; version %d (%s) is still accepted, until its "+
+				"overlap ends; request a rotation, and let the key live longer than its overlap",
+				last.ID, last.Preview, outlives.ID, outlives.Preview),
+		}
+	}
+	if p.out.Action != Mint {
+		p.deleteSecretWhenEnded()
+	}
 	return true
 }
 
@@ -187,14 +220,22 @@ func (p *planner) rotate() bool {
 
 // due is why the version has to be replaced; empty if it does not.
 func (p *planner) due(active *v1alpha1.KeyVersion) v1alpha1.VersionCause {
+	if cause := p.asked(); cause != "" {
+		return cause
+	}
+	if at, _ := p.rotation.Next(p.in.Key, active, p.now); !at.IsZero() && !p.now.Before(at) {
+		return v1alpha1.CauseScheduled
+	}
+	return ""
+}
+
+// asked returns how somebody asks for a new version; empty if nobody does.
+func (p *planner) asked() v1alpha1.VersionCause {
 	switch {
 	case unhandledRequest(p.in.Key, p.out.Versions) != "":
 		return v1alpha1.CauseRequested
 	case p.triggered():
 		return v1alpha1.CauseTriggered
-	}
-	if at, _ := p.rotation.Next(p.in.Key, active, p.now); !at.IsZero() && !p.now.Before(at) {
-		return v1alpha1.CauseScheduled
 	}
 	return ""
 }

@@ -70,7 +70,7 @@ func (w *world) step(t *rapid.T, dies int) {
 	if fmt.Sprint(w.in.Key.Status.Versions) != fmt.Sprint(out.Versions) {
 		w.in.Published = false
 	}
-	w.in.Key.Status.LastHandledRotateRequest = lifecycle.HandledRequest(w.in.Key, out.Versions)
+	lifecycle.SetHandled(&w.in.Key.Status, out.Versions)
 	w.in.Key.Status.Versions, w.in.Key.Status.State = out.Versions, out.State
 	// Only now: a process that died before has not sent its events.
 	for i := range out.Versions {

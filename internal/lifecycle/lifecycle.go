@@ -195,6 +195,9 @@ func NewVersion(of *v1alpha1.ApiKey, outcome Outcome, key keyformat.Key, digest 
 		MintedAt: *seconds(now),
 	}
 	version.RotateRequest = unhandledRequest(of, outcome.Versions)
+	if grant.RequestedOverlap(version.RotateRequest) != nil {
+		version.DeclaredOverlap = grant.DeclaredOverlap(of)
+	}
 	if !outcome.ExpiresAt.IsZero() {
 		version.ExpiresAt = seconds(outcome.ExpiresAt)
 	}

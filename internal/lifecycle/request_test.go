@@ -54,7 +54,7 @@ func (l *played) finish() lifecycle.Outcome {
 }
 
 func (l *played) record(out lifecycle.Outcome) {
-	l.in.Key.Status.LastHandledRotateRequest = lifecycle.HandledRequest(l.in.Key, out.Versions)
+	lifecycle.SetHandled(&l.in.Key.Status, out.Versions)
 	l.in.Key.Status.Versions, l.in.Key.Status.State = out.Versions, out.State
 }
 
@@ -138,6 +138,70 @@ func TestRequestedOverlaps(t *testing.T) {
 	l.are("Retiring Retiring Retiring Retiring Active")
 	l.request("leaked;overlap=0s")
 	l.are("Retired Retired Retired Retired Retired Active")
+}
+
+// TestADeclaredOverlapEndsARequestedOne: an edit to a shorter overlap is what one does when the earlier text has leaked.
+func TestADeclaredOverlapEndsARequestedOne(t *testing.T) {
+	l := newPlayed(t)
+	l.request("x;overlap=48h")
+	l.are("Retiring Active")
+	l.in.Key.Spec.Rotation.Overlap = "36h"
+	if out := l.finish(); !out.Versions[0].RetiresAt.Time.Equal(start.Add(48*time.Hour + time.Second)) {
+		t.Errorf("a longer declared one changes the requested one: %v", out.Versions[0].RetiresAt)
+	}
+	l.in.Key.Spec.Rotation.Overlap = "2h"
+	if out := l.are("Retiring Active"); !out.Versions[0].RetiresAt.Time.Equal(start.Add(2*time.Hour + time.Second)) {
+		t.Errorf("retires at %v", out.Versions[0].RetiresAt)
+	}
+	l.in.Key.Spec.Rotation.Overlap = "0s"
+	l.are("Retired Active")
+
+	// The default is declared, too.
+	l = &played{T: t, in: input(), now: start}
+	l.finish()
+	l.request("x;overlap=48h")
+	l.are("Retiring Active")
+	l.in.Key.Spec.Rotation.Overlap = "0s"
+	l.are("Retired Active")
+
+	// A key that declares none may be given one for once.
+	l = newPlayed(t)
+	l.in.Key.Spec.Rotation.Overlap = "0s"
+	l.request("gently;overlap=48h")
+	l.are("Retiring Active")
+	l.now = start.Add(47 * time.Hour)
+	l.are("Retiring Active")
+
+	// A requested overlap is not longer than the schedule.
+	l = newPlayed(t)
+	l.request("x;overlap=300d")
+	l.are("Retiring Active")
+	l.in.Key.Spec.Rotation.Every = "30d"
+	if out := l.are("Retiring Active"); !out.Versions[0].RetiresAt.Time.Equal(start.Add(30*day + time.Second)) {
+		t.Errorf("retires at %v", out.Versions[0].RetiresAt)
+	}
+}
+
+func TestTooLongARequestedOverlap(t *testing.T) {
+	for _, test := range []struct {
+		overlap, every, after string
+		want                  string
+	}{
+		{"99y", "", "", "longer than a year"},
+		{"365d", "", "", ""},
+		{"365d", "", "Never", ""},
+		{"31d", "30d", "90d", "longer than spec.rotation.every 30d"},
+		{"30d", "30d", "90d", ""},
+		{"91d", "", "90d", "longer than spec.expiresAfter 90d"},
+	} {
+		key := &v1alpha1.ApiKey{}
+		key.Spec.Rotation.Every, key.Spec.ExpiresAfter = v1alpha1.Duration(test.every), v1alpha1.Lifetime(test.after)
+		key.Annotations = map[string]string{v1alpha1.AnnotationRotateRequestedAt: "x;overlap=" + test.overlap}
+		problem := grant.RequestedOverlapProblem(key)
+		if (problem == nil) != (test.want == "") || problem != nil && !strings.Contains(problem.Message, test.want) {
+			t.Errorf("%+v: %v", test, problem)
+		}
+	}
 }
 
 func TestARequestSurvivesACrash(t *testing.T) {
@@ -245,6 +309,7 @@ func TestRequestProblems(t *testing.T) {
 	for text, want := range map[string]bool{
 		"": true, "2026-11-26T22:57:00Z": true, "a b;overlap=0s": true, ";overlap=15m": true,
 		"a;overlap=": false, "a;overlap=-1h": false, "a;overlap=1h;overlap=2h": false, "\x00": false, "a\tb": false,
+		"a;Overlap=0s": false, "a; overlap=0s": false, "a;overlap = 0s": false, "a,overlap:0s": false, "overlap": true, "a;b": true,
 		strings.Repeat("a", 256): true, strings.Repeat("a", 257): false, "\xff": false,
 	} {
 		key := &v1alpha1.ApiKey{}

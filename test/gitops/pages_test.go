@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,11 +29,9 @@ var (
 // TestPages runs every command of the pages, in the order of the page, in a directory that has config beside it.
 func TestPages(t *testing.T) {
 	c := needCluster(t)
-	for _, name := range []string{"argocd", "tenants"} {
-		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
-		if err := c.admin.Create(t.Context(), namespace); client.IgnoreAlreadyExists(err) != nil {
-			t.Fatal(err)
-		}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "argocd"}}
+	if err := c.admin.Create(t.Context(), namespace); client.IgnoreAlreadyExists(err) != nil {
+		t.Fatal(err)
 	}
 	settings := &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "argocd", Name: "argocd-cm"}, Data: map[string]string{"url": "https://argocd.acme.example"},
@@ -75,6 +74,23 @@ type reader struct {
 	*cluster
 	t                   *testing.T
 	dir, at, page, tool string
+	namespaces          []string // that the page has declared
+}
+
+// declared requires that the page has declared the namespaces of all objects: another test may have made them in this cluster.
+func (r *reader) declared(manifests string) {
+	r.t.Helper()
+	objects := parse(r.t, manifests)
+	for _, u := range objects {
+		if u.GetKind() == "Namespace" {
+			r.namespaces = append(r.namespaces, u.GetName())
+		}
+	}
+	for _, u := range objects {
+		if namespace := u.GetNamespace(); namespace != "" && !slices.Contains(r.namespaces, namespace) {
+			r.t.Fatalf("%s: nothing makes the namespace %s of %s %s", r.page, namespace, u.GetKind(), u.GetName())
+		}
+	}
 }
 
 // run runs a block of commands, from where the last one has gone.
@@ -112,6 +128,7 @@ func (r *reader) sync(path string) {
 		}
 		manifests.WriteString(string(text) + "\n---\n")
 	}
+	r.declared(manifests.String())
 	for i := range tools {
 		if tools[i].name == r.tool {
 			p := &place{cluster: r.cluster, t: r.t, tool: &tools[i], namespace: "default"}

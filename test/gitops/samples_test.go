@@ -84,7 +84,7 @@ func (c *cluster) claim(t *testing.T, of client.ObjectKey) {
 	}
 	id := latest(key)
 	c.patch(t, "claim", "ApiKey", of.Namespace, of.Name,
-		fmt.Sprintf(`{"metadata":{"annotations":{%q:"%d"}}}`, v1alpha1.AnnotationClaimedVersion, id))
+		fmt.Sprintf(`{"metadata":{"annotations":{%q:"%s-%d"}}}`, v1alpha1.AnnotationClaimedVersion, key.Status.KeyID, id))
 	c.awaitKey(t, of.Namespace, of.Name, "claimed", func(key *v1alpha1.ApiKey) bool {
 		return key.Status.Versions[len(key.Status.Versions)-1].ClaimedAt != nil
 	})

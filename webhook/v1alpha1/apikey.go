@@ -38,6 +38,9 @@ func (w *apiKeys) ValidateCreate(ctx context.Context, key *v1alpha1.ApiKey) (adm
 	if problem != nil {
 		checked.problems = append(checked.problems, problem)
 	}
+	if problem := grant.RequestProblem(key); problem != nil { // its first version handles any other
+		checked.problems = append(checked.problems, problem)
+	}
 	if warnings, err := w.decide(ctx, &v1alpha1.ApiKey{}, key, checked); err != nil {
 		return warnings, err
 	}
@@ -104,7 +107,7 @@ func (w *apiKeys) ValidateUpdate(ctx context.Context, old, key *v1alpha1.ApiKey)
 	if key.DeletionTimestamp != nil {
 		return nil, nil
 	}
-	checked := &checkedKey{}
+	checked, request := &checkedKey{}, requestProblems(old, key)
 	if !equality.Semantic.DeepEqual(old.Spec, key.Spec) && !endsKey(old, key) {
 		var err error
 		if checked, err = w.check(ctx, key); err != nil {
@@ -117,23 +120,26 @@ func (w *apiKeys) ValidateUpdate(ctx context.Context, old, key *v1alpha1.ApiKey)
 			checked.warnings = append(checked.warnings, "spec.importFrom: the key has a version already, so that nothing is imported; "+
 				"remove it, or create a new ApiKey to import one")
 		}
-	} else if requested(old, key) {
-		checked.problems = requestProblems(key)
 	}
+	checked.problems = append(checked.problems, request...)
+	checked.checkClaim(old, key)
 	return w.decide(ctx, old, key, checked)
 }
 
-// requested reports whether the change requests a rotation.
-func requested(old, key *v1alpha1.ApiKey) bool {
+// requestProblems returns what is wrong with a rotation that the change requests. One that was requested before stays as it is.
+func requestProblems(old, key *v1alpha1.ApiKey) grant.Problems {
 	const request = v1alpha1.AnnotationRotateRequestedAt
-	return old.Annotations[request] != key.Annotations[request]
-}
-
-func requestProblems(key *v1alpha1.ApiKey) grant.Problems {
-	if problem := grant.RequestProblem(key); problem != nil {
-		return grant.Problems{problem}
+	if old.Annotations[request] == key.Annotations[request] {
+		return nil
 	}
-	return nil
+	problem := grant.RequestProblem(key)
+	if problem == nil {
+		problem = grant.RequestedOverlapProblem(key)
+	}
+	if problem == nil {
+		return nil
+	}
+	return grant.Problems{problem}
 }
 
 // finality warns of edits that end a key irreversibly, and of those that come too late.
@@ -177,7 +183,7 @@ func (c *checkedKey) allWarnings() admission.Warnings {
 
 // check finds all problems of a key, with the functions that the controller uses.
 func (w *apiKeys) check(ctx context.Context, key *v1alpha1.ApiKey) (*checkedKey, error) {
-	checked := &checkedKey{problems: append(requestProblems(key), grant.TemplateProblems(key)...)}
+	checked := &checkedKey{problems: grant.TemplateProblems(key)}
 	if from := key.Spec.ImportFrom; from != nil && from.SecretKeyRef.Name == lifecycle.SecretName(key) {
 		checked.problems = append(checked.problems, &grant.Problem{
 			Reason: v1alpha1.ReasonImportRefused, Field: "spec.importFrom.secretKeyRef.name", Value: from.SecretKeyRef.Name,
@@ -225,7 +231,11 @@ func (c *checkedKey) checkExpiry(key *v1alpha1.ApiKey, now time.Time) {
 
 // decide refuses a key that has problems of its own, or whose author lacks a right that it requires.
 func (w *apiKeys) decide(ctx context.Context, old, key *v1alpha1.ApiKey, checked *checkedKey) (admission.Warnings, error) {
-	own, _ := checked.problems.Split()
+	guard, err := guardProblems(ctx, old, key)
+	if err != nil {
+		return nil, err
+	}
+	own, _ := append(checked.problems, guard...).Split()
 	if err := refuse(ctx, "ApiKey", key.Name, own); err != nil {
 		return checked.allWarnings(), err
 	}

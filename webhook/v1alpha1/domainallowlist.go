@@ -24,8 +24,15 @@ func (w *domainAllowlists) ValidateCreate(ctx context.Context, list *v1alpha1.Do
 
 // ValidateUpdate checks a changed allowlist.
 func (w *domainAllowlists) ValidateUpdate(ctx context.Context, old, list *v1alpha1.DomainAllowlist) (admission.Warnings, error) {
-	if list.DeletionTimestamp != nil || equality.Semantic.DeepEqual(old.Spec, list.Spec) {
+	if list.DeletionTimestamp != nil {
 		return nil, nil
+	}
+	if equality.Semantic.DeepEqual(old.Spec, list.Spec) {
+		guard, err := guardProblems(ctx, old, list)
+		if err != nil {
+			return nil, err
+		}
+		return nil, refuse(ctx, "DomainAllowlist", list.Name, guard)
 	}
 	return w.validate(ctx, old, list)
 }
@@ -43,6 +50,15 @@ func (w *domainAllowlists) validate(ctx context.Context, old, list *v1alpha1.Dom
 		return nil, err
 	}
 	problems, elsewhere := granted.Split()
+	before := old
+	if before == nil {
+		before = &v1alpha1.DomainAllowlist{}
+	}
+	guard, err := guardProblems(ctx, before, list)
+	if err != nil {
+		return nil, err
+	}
+	problems = append(problems, guard...)
 	if old != nil {
 		if problem := moved(old.Spec.GroupRef, list.Spec.GroupRef, list.Namespace); problem != nil {
 			problems = append(problems, problem)

@@ -233,9 +233,27 @@ var _ = Describe("A guarded object", func() {
 		guard := func(value string) {
 			object.SetAnnotations(map[string]string{v1alpha1.AnnotationPreventDeletion: value})
 		}
-		guard("true")
+		owner := []metav1.OwnerReference{{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Group", Name: "gone", UID: "1-2-3"}}
+		for _, odd := range []string{"yes", "1", "", " true", "no"} {
+			guard(odd)
+			Expect(testenv.Admin.Create(ctx, object, client.DryRunAll)).To(
+				MatchError(ContainSubstring("metadata.annotations[keyward.dev/prevent-deletion]")), "%q", odd)
+		}
+		guard("True")
+		object.SetOwnerReferences(owner)
+		Expect(testenv.Admin.Create(ctx, object, client.DryRunAll)).To(MatchError(ContainSubstring("metadata.ownerReferences")))
+		object.SetOwnerReferences(nil)
 		Expect(testenv.Admin.Create(ctx, object)).To(Succeed())
 		user, _ := testenv.As("jane")
+		set := func(patch string) error {
+			return user.Patch(ctx, object, client.RawPatch(types.MergePatchType, []byte(`{"metadata":`+patch+`}`)), client.DryRunAll)
+		}
+		Expect(set(`{"annotations":{"keyward.dev/prevent-deletion":"yes"}}`)).To(
+			MatchError(ContainSubstring("metadata.annotations[keyward.dev/prevent-deletion]")))
+		Expect(set(`{"ownerReferences":[{"apiVersion":"keyward.dev/v1alpha1","kind":"Group","name":"gone","uid":"1-2-3"}]}`)).To(
+			MatchError(ContainSubstring("metadata.ownerReferences")))
+		object.SetAnnotations(nil)
+		Expect(user.Get(ctx, client.ObjectKeyFromObject(object), object)).To(Succeed())
 		for _, options := range [][]client.DeleteOption{nil, {client.DryRunAll}, {client.PropagationPolicy(metav1.DeletePropagationForeground)}} {
 			Expect(user.Delete(ctx, object, options...)).To(And(MatchError(apierrors.IsForbidden, "IsForbidden"),
 				MatchError(ContainSubstring("kubectl -n "+w.Namespace+" annotate "+kind+" "+object.GetName()+" keyward.dev/prevent-deletion-"))))
@@ -245,6 +263,7 @@ var _ = Describe("A guarded object", func() {
 		Expect(namespaces.Delete(ctx, object, client.DryRunAll)).To(Succeed(), "a namespace that is deleted would never end")
 		patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"annotations":{"keyward.dev/prevent-deletion":"false"}}}`))
 		Expect(user.Patch(ctx, object, patch)).To(Succeed())
+		Expect(object.GetAnnotations()).To(HaveKeyWithValue(v1alpha1.AnnotationChangedBy, "jane"))
 		Expect(user.Delete(ctx, object)).To(Succeed())
 	},
 		Entry("as an ApiKey", "apikey.keyward.dev", func() client.Object { return w.NewKey() }),

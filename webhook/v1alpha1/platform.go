@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
@@ -70,7 +71,10 @@ func (w *groups) guard(ctx context.Context, old, group *v1alpha1.Group) (grant.P
 	} else if owners {
 		paths = append(paths, "metadata.ownerReferences")
 	}
-	var problems grant.Problems
+	problems, err := guardProblems(ctx, old, group)
+	if err != nil {
+		return nil, err
+	}
 	if len(paths) > 0 {
 		user, err := w.mayManage(ctx, group)
 		if err != nil {
@@ -99,12 +103,12 @@ func forbidden(path, message string) *grant.Problem {
 	return &grant.Problem{Reason: v1alpha1.ReasonManageRequired, Type: field.ErrorTypeForbidden, Field: path, Message: message}
 }
 
-// ownersSet reports whether a user puts a Group under an owner, or changes anything in a reference to an owner: the
-// garbage collector deletes a Group for which no owner of that kind, name and UID exists. The garbage collector itself may
+// ownersSet reports whether a user puts an object under an owner, or changes anything in a reference to an owner: the
+// garbage collector deletes an object for which no owner of that kind, name and UID exists. The garbage collector itself may
 // change them, as it does to resolve cycles.
-func ownersSet(ctx context.Context, old, group *v1alpha1.Group) (bool, error) {
-	if !slices.ContainsFunc(group.OwnerReferences, func(owner metav1.OwnerReference) bool {
-		return !slices.ContainsFunc(old.OwnerReferences,
+func ownersSet(ctx context.Context, old, object client.Object) (bool, error) {
+	if !slices.ContainsFunc(object.GetOwnerReferences(), func(owner metav1.OwnerReference) bool {
+		return !slices.ContainsFunc(old.GetOwnerReferences(),
 			func(was metav1.OwnerReference) bool { return equality.Semantic.DeepEqual(was, owner) })
 	}) {
 		return false, nil

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -87,11 +88,14 @@ func (s stamp) update(old, object *unstructured.Unstructured, user string) (warn
 	return append(warnings, keepStamp(old, object, v1alpha1.AnnotationChangedBy, changer)...)
 }
 
-// isChanged reports whether a request changes what is declared: the spec, or that a rotation is requested.
+// requests are the annotations by which users ask for something.
+var requests = []string{v1alpha1.AnnotationRotateRequestedAt, v1alpha1.AnnotationPreventDeletion}
+
+// isChanged reports whether a request changes what is declared: the spec, that a rotation is requested, or that the object is
+// guarded.
 func isChanged(old, object *unstructured.Unstructured) bool {
-	const request = v1alpha1.AnnotationRotateRequestedAt
 	return !equality.Semantic.DeepEqual(old.Object["spec"], object.Object["spec"]) ||
-		old.GetAnnotations()[request] != object.GetAnnotations()[request]
+		slices.ContainsFunc(requests, func(name string) bool { return old.GetAnnotations()[name] != object.GetAnnotations()[name] })
 }
 
 // keepRevoked keeps a revoked key revoked, and reports whether the request asks for something else. A manifest that was

@@ -1,7 +1,7 @@
--- The annotation names the version that somebody has: its text is removed from the cluster, and no later one is.
+-- The annotation names the key and the version that somebody has: its text is removed from the cluster, and no other one is.
 local versions = obj.status.versions
 if obj.metadata.annotations == nil then
   obj.metadata.annotations = {}
 end
-obj.metadata.annotations["keyward.dev/claimed-version"] = tostring(versions[#versions].id)
+obj.metadata.annotations["keyward.dev/claimed-version"] = obj.status.keyID .. "-" .. tostring(versions[#versions].id)
 return obj

@@ -19,11 +19,21 @@ var otherServers = server{instance: "other servers"}
 // that it had.
 type absence struct {
 	acked uint64
+	// lacking are groups that it had not received completely, and rejected what it could not use.
+	lacking  map[string]sending
+	rejected *rejections
 	// all is what the server selects, if it has every such group; otherwise groups are those that it has. Only otherServers
 	// have several, and both.
 	all     []func(group string) bool
 	groups  map[string]struct{}
 	forgets time.Time // zero is never
+}
+
+// lacks reports whether the server lacks a change, or could not use the record.
+func (a *absence) lacks(c *change) bool {
+	_, lacking := a.lacking[c.Group]
+	_, rejected := a.rejected.of(c.Subject)
+	return a.acked < c.revision || lacking || rejected
 }
 
 func (a *absence) has(group string) bool {
@@ -49,7 +59,8 @@ func newAbsentServers() absentServers {
 // expire stops waiting for a server that was disconnected. Changes that it lacks name it.
 func (h *Hub) expire(sub *Subscription) {
 	delete(h.subs, sub)
-	defer h.evaluateAfter(sub.acked)
+	h.dropRejections(sub)
+	defer h.evaluateAfter(sub.ackedEverywhere())
 	if !sub.caughtUp && !sub.servesSnapshot {
 		return // it never had a snapshot to decide by
 	}
@@ -58,7 +69,7 @@ func (h *Hub) expire(sub *Subscription) {
 			return
 		}
 	}
-	gone := &absence{acked: sub.acked}
+	gone := &absence{acked: sub.acked, lacking: sub.incomplete, rejected: sub.rejected.shortened()}
 	if h.options.ForgetAfter > 0 {
 		gone.forgets = h.clock.Now().Add(h.options.ForgetAfter)
 	}
@@ -93,6 +104,9 @@ func (a *absentServers) merge(gone *absence) {
 		a.servers[otherServers] = others
 	}
 	others.acked = min(others.acked, gone.acked)
+	if len(gone.lacking) > 0 || gone.rejected != nil {
+		others.acked = 0
+	}
 	others.forgets = gone.forgets
 	for group := range gone.groups {
 		others.groups[group] = struct{}{}

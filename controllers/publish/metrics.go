@@ -18,9 +18,18 @@ var withheldRecords = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 	Help: "Groups and ApiKeys that are too large to be sent to validation servers, which refuse the keys instead.",
 }, []string{"kind", "namespace", "name"})
 
+var publishFailures = prometheus.NewCounter(prometheus.CounterOpts{
+	Name: "keyward_publish_failures_total",
+	Help: "Failures to publish the record of an object to validation servers; each is tried again.",
+})
+
 var (
 	pendingDesc = prometheus.NewDesc("keyward_enforcement_pending_records",
 		"Groups and ApiKeys whose latest change is not in force yet: validation servers are waited for.", nil, nil)
+	rejectedDesc = prometheus.NewDesc("keyward_enforcement_rejected_records",
+		"Groups and ApiKeys that some connected validation server lists as unusable.", nil, nil)
+	rejectingDesc = prometheus.NewDesc("keyward_sync_rejecting_servers",
+		"Connected validation servers that cannot use some record.", nil, nil)
 	missedDesc = prometheus.NewDesc("keyward_enforcement_missed_records",
 		"Groups and ApiKeys whose latest change was not acknowledged in time by some validation server that must have it, and that "+
 			"is no longer waited for.", nil, nil)
@@ -35,6 +44,8 @@ var collector = &hubCollector{}
 func (c *hubCollector) Describe(descs chan<- *prometheus.Desc) {
 	descs <- pendingDesc
 	descs <- missedDesc
+	descs <- rejectedDesc
+	descs <- rejectingDesc
 }
 
 // Collect implements prometheus.Collector.
@@ -46,6 +57,9 @@ func (c *hubCollector) Collect(all chan<- prometheus.Metric) {
 	pending, missed := hub.Unenforced()
 	all <- prometheus.MustNewConstMetric(pendingDesc, prometheus.GaugeValue, float64(pending))
 	all <- prometheus.MustNewConstMetric(missedDesc, prometheus.GaugeValue, float64(missed))
+	rejected, rejecting := hub.Rejected()
+	all <- prometheus.MustNewConstMetric(rejectedDesc, prometheus.GaugeValue, float64(rejected))
+	all <- prometheus.MustNewConstMetric(rejectingDesc, prometheus.GaugeValue, float64(rejecting))
 }
 
-func init() { metrics.Registry.MustRegister(latency, withheldRecords, collector) }
+func init() { metrics.Registry.MustRegister(latency, withheldRecords, publishFailures, collector) }

@@ -136,7 +136,11 @@ func (s *service) admit(stream syncv1.SyncService_SyncServer, id identity) (c *c
 	if !c.open(s.streams, "server "+id.server()+"\x00"+who.Instance, streamsOfPod) {
 		return c, errPod
 	}
-	return c, s.register(c, serviceAccount, who)
+	c.features = shared(hello)
+	if !c.features.has(syncv1.Feature_FEATURE_REJECTIONS) {
+		who.Rejections = nil
+	}
+	return c, s.register(c, serviceAccount, who, hello.GetIncarnation())
 }
 
 // receiveHello waits for the first request. If none comes, the stream ends, and the goroutine that receives ends with it.
@@ -163,7 +167,7 @@ func (s *service) receiveHello(stream syncv1.SyncService_SyncServer) (*syncv1.He
 }
 
 // register registers the server with the Hub and with everything that counts its use.
-func (s *service) register(c *connection, serviceAccount string, who publish.Subscriber) error {
+func (s *service) register(c *connection, serviceAccount string, who publish.Subscriber, incarnation string) error {
 	c.instance = who.Instance
 	c.subscription = s.hub.Subscribe(who)
 	reported, ok := s.streams.reserveStale(serviceAccount, c.subscription.Stale())
@@ -178,10 +182,10 @@ func (s *service) register(c *connection, serviceAccount string, who publish.Sub
 		Serves: c.subscription.Has, GroupOf: s.hub.GroupOf, LastServed: c.subscription.LastServed,
 	})
 	c.keys = s.usage.Keys.Connect(usage.KeyPeer{
-		Instance: who.Instance, Identity: who.Identity,
+		Instance: who.Instance, Identity: who.Identity, Incarnation: incarnation,
 		Serves: c.subscription.Serves, ServesKey: c.subscription.ServesKey,
 	})
-	c.session = s.quotas.Connect(quota.NameOf(who.Instance, who.Identity), c.subscription.Serves)
+	c.session = s.quotas.Connect(quota.NameOf(who.Instance, who.Identity)+"/"+incarnation, c.subscription.Serves)
 	return nil
 }
 

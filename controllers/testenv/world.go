@@ -230,10 +230,10 @@ func (w *World) Peer(instance string) usage.Peer {
 }
 
 // VersionUses reports that the versions, by their index, were used for allowed requests now.
-func (w *World) VersionUses(key *v1alpha1.ApiKey, at ...int) *syncv1.Uses {
+func (w *World) VersionUses(key *v1alpha1.ApiKey, at ...int) *syncv1.VersionReport {
 	GinkgoHelper()
 	now := w.Clock.Now().UnixMilli()
-	uses := &syncv1.Uses{ThroughMs: now}
+	uses := &syncv1.VersionReport{ThroughMs: now}
 	for _, i := range at {
 		digest, err := keyformat.ParseDigest(key.Status.Versions[i].Digest)
 		Expect(err).NotTo(HaveOccurred())

@@ -59,7 +59,7 @@ func TestReconnectionIsByInstanceAndIdentity(t *testing.T) {
 		borrowed.Close(true)
 	}
 	back := tracker.Connect(b)
-	back.Report(&syncv1.Uses{ThroughMs: start.UnixMilli()})
+	back.Report(&syncv1.VersionReport{ThroughMs: start.UnixMilli()})
 	if through(tracker, start).IsZero() {
 		t.Error("it is back, and still missed")
 	}
@@ -108,7 +108,7 @@ func TestServerReportsOnlyItsOwnGroups(t *testing.T) {
 	}
 	rogue := tracker.Connect(peer)
 	own := keyformat.DigestOf("own")
-	said := &syncv1.Uses{}
+	said := &syncv1.VersionReport{}
 	for i := range 100_000 {
 		digest := keyformat.DigestOf(fmt.Sprint(i))
 		said.Versions = append(said.Versions, &syncv1.VersionUse{Digest: digest[:], LastMs: start.UnixMilli(), Clients: []uint64{1}})

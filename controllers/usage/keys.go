@@ -14,7 +14,7 @@ import (
 
 const (
 	// Bounds of the texts in a report about a key.
-	maxIncarnation, maxKeyID, maxGroup = 26, 64, 317
+	maxKeyID, maxGroup = 64, 317
 	// maxKeys is the number of keys whose requests are counted, and maxCounts the number of counts, one per key and
 	// server.
 	maxKeys, maxCounts = 200_000, 2_000_000
@@ -39,7 +39,7 @@ type KeyName struct{ Group, ID string }
 // A count that is new begins at its persisted part, so that a new leader adds what the last one had not written. See
 // docs/design/0011-key-usage.md for what a crash may lose or count twice.
 //
-// mu guards keys, incarnations, and the name and pendingReports of KeyReporters. The functions of a KeyPeer are called under
+// mu guards keys, incarnations, and began and pendingReports of KeyReporters. The functions of a KeyPeer are called under
 // it, and take the Hub's lock; nothing that holds the Hub's lock calls Keys. While mu is not held:
 //   - counts is the number of entries in the counts of all incarnations;
 //   - an incarnation with a reporter is connected: it is the one that this reporter names, and no other reporter reports for
@@ -92,14 +92,15 @@ type KeyReporter struct {
 	peer  KeyPeer
 	ready chan struct{} // one slot: pendingReports may have something
 
-	name           incarnationName // its incarnation is "" before the first report
+	name           incarnationName
+	began          bool // it has reported
 	pendingReports map[KeyName]*syncv1.KeyUse
 }
 
 // KeyPeer is a validation server as Keys sees it.
 type KeyPeer struct {
-	// Instance and Identity say which server it is: the same name of another identity is another.
-	Instance, Identity string
+	// Instance and Identity say which server it is: the same name of another identity is another. Incarnation is its run.
+	Instance, Identity, Incarnation string
 	// Serves reports whether it may report the group, and whether that is known.
 	Serves func(group string) (serves, known bool)
 	// ServesKey reports whether the key belongs to the group, and the server may have the group.
@@ -108,7 +109,10 @@ type KeyPeer struct {
 
 // Connect registers a server. The caller must close it.
 func (k *Keys) Connect(peer KeyPeer) *KeyReporter {
-	return &KeyReporter{keys: k, peer: peer, ready: make(chan struct{}, 1), pendingReports: map[KeyName]*syncv1.KeyUse{}}
+	return &KeyReporter{
+		keys: k, peer: peer, ready: make(chan struct{}, 1), pendingReports: map[KeyName]*syncv1.KeyUse{},
+		name: incarnationName{peer.Instance, peer.Identity, peer.Incarnation},
+	}
 }
 
 // Close forgets a server that said goodbye: it does not report again. A disconnected server may report again for a day.
@@ -151,15 +155,15 @@ func (k *Keys) drop(name incarnationName) {
 }
 
 // Report adds up what the server reports. Each count that is wrong is left out, and only that.
-func (r *KeyReporter) Report(uses *syncv1.Uses) {
-	if len(uses.GetKeys()) == 0 || uses.GetIncarnation() == "" || len(uses.GetIncarnation()) > maxIncarnation {
+func (r *KeyReporter) Report(report *syncv1.KeyReport) {
+	if len(report.GetKeys()) == 0 {
 		return
 	}
 	k := r.keys
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if r.name.incarnation == "" {
-		r.name = incarnationName{r.peer.Instance, r.peer.Identity, uses.GetIncarnation()}
+	if !r.began {
+		r.began = true
 		inc := k.incarnations[r.name]
 		if inc == nil {
 			inc = &incarnation{counts: map[KeyName]*counted{}}
@@ -171,7 +175,7 @@ func (r *KeyReporter) Report(uses *syncv1.Uses) {
 	if inc == nil || inc.reporter != r {
 		return // it has reconnected, and reports on its new stream
 	}
-	for _, use := range uses.GetKeys() {
+	for _, use := range report.GetKeys() {
 		if !r.take(inc, use) {
 			keysRefused.Inc()
 		}
@@ -251,11 +255,11 @@ func (r *KeyReporter) signal() {
 func (r *KeyReporter) Ready() <-chan struct{} { return r.ready }
 
 // Take returns the next message to send.
-func (r *KeyReporter) Take() *syncv1.Allowances {
+func (r *KeyReporter) Take() *syncv1.KeysRecorded {
 	k := r.keys
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	message := &syncv1.Allowances{NowMs: k.clock.Now().UnixMilli()}
+	message := &syncv1.KeysRecorded{NowMs: k.clock.Now().UnixMilli()}
 	for _, name := range slices.Collect(maps.Keys(r.pendingReports)) {
 		if len(message.GetKeys()) == keysPerMessage {
 			r.signal()

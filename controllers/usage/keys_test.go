@@ -56,7 +56,7 @@ func (s *shown) writeStale(keys *usage.Keys) {
 
 // keyPeer is a server whose keys are all known.
 func keyPeer(instance string) usage.KeyPeer {
-	return usage.KeyPeer{Instance: instance, Serves: mayServe, ServesKey: func(string, string) bool { return true }}
+	return usage.KeyPeer{Instance: instance, Incarnation: "one", Serves: mayServe, ServesKey: func(string, string) bool { return true }}
 }
 
 func mayServe(group string) (serves, known bool) {
@@ -92,10 +92,10 @@ func TestKeyReports(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			keys := newKeys(clocktesting.NewFakeClock(start))
 			r := keys.Connect(keyPeer("server"))
-			r.Report(&syncv1.Uses{Incarnation: "one", Keys: []*syncv1.KeyUse{say(10, 0)}})
+			r.Report(&syncv1.KeyReport{Keys: []*syncv1.KeyUse{say(10, 0)}})
 			use := say(12, 0)
 			c.change(use)
-			r.Report(&syncv1.Uses{Incarnation: "one", Keys: []*syncv1.KeyUse{use}})
+			r.Report(&syncv1.KeyReport{Keys: []*syncv1.KeyUse{use}})
 			s := &shown{}
 			s.write(keys, 0)
 			if s.requests != c.want || s.period != "2026-11" {
@@ -114,11 +114,11 @@ func TestKeysMonth(t *testing.T) {
 	keys, s := newKeys(clk), &shown{}
 	a, b := keys.Connect(keyPeer("a")), keys.Connect(keyPeer("b"))
 	december := &syncv1.KeyUse{Group: web.Group, Key: web.ID, Period: "2026-12", Requests: 3}
-	a.Report(&syncv1.Uses{Incarnation: "one", Keys: []*syncv1.KeyUse{say(10, 0)}})
+	a.Report(&syncv1.KeyReport{Keys: []*syncv1.KeyUse{say(10, 0)}})
 	s.write(keys, 0)
 	clk.SetTime(time.Date(2026, 12, 1, 0, 0, 1, 0, time.UTC))
-	a.Report(&syncv1.Uses{Incarnation: "one", Keys: []*syncv1.KeyUse{say(11, 10), december}})
-	b.Report(&syncv1.Uses{Incarnation: "two", Keys: []*syncv1.KeyUse{say(5, 0)}})
+	a.Report(&syncv1.KeyReport{Keys: []*syncv1.KeyUse{say(11, 10), december}})
+	b.Report(&syncv1.KeyReport{Keys: []*syncv1.KeyUse{say(5, 0)}})
 	s.write(keys, 0)
 	if s.period != "2026-12" || s.requests != 3 {
 		t.Errorf("%+v", s)
@@ -135,7 +135,7 @@ func TestKeysDue(t *testing.T) {
 	keys, s := newKeys(clk), &shown{}
 	r := keys.Connect(keyPeer("a"))
 	report := func(id string, n uint64) {
-		r.Report(&syncv1.Uses{Incarnation: "one", Keys: []*syncv1.KeyUse{{Group: web.Group, Key: id, Period: "2026-11", Requests: n}}})
+		r.Report(&syncv1.KeyReport{Keys: []*syncv1.KeyUse{{Group: web.Group, Key: id, Period: "2026-11", Requests: n}}})
 	}
 	requests := uint64(0)
 	for i, step := range []struct {
@@ -193,12 +193,14 @@ func (s *keyServer) connect(keys *usage.Keys) {
 	if s.stream != nil {
 		s.stream.Close(false)
 	}
-	s.stream = keys.Connect(keyPeer("server"))
+	peer := keyPeer("server")
+	peer.Incarnation = s.incarnation
+	s.stream = keys.Connect(peer)
 	s.report(true)
 }
 
 func (s *keyServer) report(whole bool) {
-	s.stream.Report(&syncv1.Uses{Incarnation: s.incarnation, Keys: s.Keys(whole)})
+	s.stream.Report(&syncv1.KeyReport{Keys: s.Keys(whole)})
 }
 
 func (n *keyNetwork) use(s *keyServer) {

@@ -132,12 +132,12 @@ func (s *Server) Close(goodbye bool) {
 
 // Report records uses of versions that are known, of groups that the server serves. Times that are ahead of the manager's
 // clock count as now.
-func (s *Server) Report(uses *syncv1.Uses) {
+func (s *Server) Report(report *syncv1.VersionReport) {
 	t := s.tracker
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.clock.Now()
-	for _, v := range uses.GetVersions() {
+	for _, v := range report.GetVersions() {
 		if len(v.GetDigest()) != len(keyformat.Digest{}) {
 			versionsRefused.Inc()
 			continue
@@ -152,8 +152,8 @@ func (s *Server) Report(uses *syncv1.Uses) {
 		}
 		known.add(v.GetClients(), v.GetMoreClients())
 	}
-	if uses.GetThroughMs() > 0 {
-		s.through = earlier(time.UnixMilli(uses.GetThroughMs()), now)
+	if report.GetThroughMs() > 0 {
+		s.through = earlier(time.UnixMilli(report.GetThroughMs()), now)
 	}
 }
 

@@ -24,8 +24,8 @@ func connect(tracker *usage.Tracker, instance string, serves func(string) bool) 
 	})
 }
 
-func uses(through, last time.Time, clients ...uint64) *syncv1.Uses {
-	return &syncv1.Uses{ThroughMs: through.UnixMilli(), Versions: []*syncv1.VersionUse{{Digest: one[:], LastMs: last.UnixMilli(),
+func uses(through, last time.Time, clients ...uint64) *syncv1.VersionReport {
+	return &syncv1.VersionReport{ThroughMs: through.UnixMilli(), Versions: []*syncv1.VersionUse{{Digest: one[:], LastMs: last.UnixMilli(),
 		Clients: clients}}}
 }
 
@@ -72,7 +72,7 @@ func TestUses(t *testing.T) {
 	a, b := connect(tracker, "a", all), connect(tracker, "b", all)
 	a.Report(uses(start, start.Add(-time.Minute), 1, 2))
 	b.Report(uses(start, start.Add(-time.Hour), 2, 3))
-	b.Report(&syncv1.Uses{Versions: []*syncv1.VersionUse{{Digest: []byte("short")}}})
+	b.Report(&syncv1.VersionReport{Versions: []*syncv1.VersionUse{{Digest: []byte("short")}}})
 	got := tracker.Of("acme/acme", []keyformat.Digest{keyformat.DigestOf("two"), one}, nil).Of
 	if got[0] != (usage.Use{}) || !got[1].Last.Equal(start.Add(-time.Minute)) || got[1].Clients != 3 || got[1].More {
 		t.Errorf("got %+v", got)

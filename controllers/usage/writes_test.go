@@ -38,11 +38,11 @@ var _ = Describe("The requests of an ApiKey", func() {
 		w.Keys.Client = interceptor.NewClient(testenv.NewClient(), testenv.CountWrites(func() { writes++ }))
 		name := usage.KeyName{Group: w.Namespace + "/acme", ID: key.Status.KeyID}
 		server := w.Usage.Keys.Connect(usage.KeyPeer{
-			Instance: "validator", Serves: func(group string) (bool, bool) { return w.Selects(group), true },
+			Instance: "validator", Incarnation: "one", Serves: func(group string) (bool, bool) { return w.Selects(group), true },
 			ServesKey: func(group, _ string) bool { return w.Selects(group) },
 		})
 		report := func(requests uint64) {
-			server.Report(&syncv1.Uses{Incarnation: "one", Keys: []*syncv1.KeyUse{{
+			server.Report(&syncv1.KeyReport{Keys: []*syncv1.KeyUse{{
 				Group: name.Group, Key: name.ID, Period: w.Clock.Now().UTC().Format("2006-01"), Requests: requests,
 			}}})
 		}
@@ -110,16 +110,16 @@ var _ = Describe("The usage of many Groups", func() {
 			Store: &store.Status{Client: writer, Reader: testenv.Admin}, Clock: clock.RealClock{}, Log: GinkgoLogr,
 			Writes: store.StatusWrites,
 		})
-		session := aggregator.Connect("server", func(string) (bool, bool) { return true, true })
+		session := aggregator.Connect("server/life", func(string) (bool, bool) { return true, true })
 		report := func(requests uint64) {
-			uses := &syncv1.Uses{Incarnation: "life"}
+			uses := &syncv1.QuotaReport{}
 			for i := range count {
 				uses.Groups = append(uses.Groups, &syncv1.GroupUse{
 					Group: w.Namespace + "/" + name(i), Period: quotaledger.MonthOf(time.Now()).String(), Requests: requests,
 					Bytes: requests,
 				})
 			}
-			Expect(session.Report(uses)).To(Succeed())
+			session.Report(uses)
 		}
 		for i := range count {
 			aggregator.SetLimits(w.Namespace+"/"+name(i), quota.Limits{})

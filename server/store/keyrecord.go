@@ -22,6 +22,8 @@ const (
 	updateGroups protowire.Number = 2
 	updateKeys   protowire.Number = 3
 
+	updateVersions protowire.Number = 9
+
 	keyID          protowire.Number = 1
 	keyGroup       protowire.Number = 2
 	keyProjects    protowire.Number = 4

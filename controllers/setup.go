@@ -37,6 +37,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/revoked"
 	"github.com/keyward-dev/keyward/controllers/seal"
 	"github.com/keyward-dev/keyward/controllers/servingcert"
+	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/sidecarrole"
 	"github.com/keyward-dev/keyward/controllers/syncserver"
 	"github.com/keyward-dev/keyward/controllers/usage"
@@ -159,7 +160,7 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 	if err := addControllers(mgr, hub, tracker, seals, options); err != nil {
 		return nil, err
 	}
-	aggregator, err := addUsage(mgr, options)
+	aggregator, err := addUsage(mgr, tracker.Sessions, options)
 	if err != nil {
 		return nil, err
 	}
@@ -221,14 +222,14 @@ func addControllers(mgr ctrl.Manager, hub *publish.Hub, tracker *usage.Tracker, 
 }
 
 // addUsage adds the aggregator of usage, which leases quotas.
-func addUsage(mgr ctrl.Manager, options Options) (*quota.Aggregator, error) {
+func addUsage(mgr ctrl.Manager, sessions *session.Registry, options Options) (*quota.Aggregator, error) {
 	status := &store.Status{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(),
 		Describe: func(group *v1alpha1.Group) { quota.Describe(group, clock.RealClock{}.Now()) },
 		Wrote:    quota.Announce(conditions.Clipped(mgr.GetEventRecorder("keyward"))),
 	}
 	config := quota.Config{
-		Store: status, Clock: clock.RealClock{}, Log: ctrl.Log.WithName("usage"), Writes: store.StatusWrites,
+		Store: status, Sessions: sessions, Clock: clock.RealClock{}, Log: ctrl.Log.WithName("usage"), Writes: store.StatusWrites,
 		StartupGrace: options.Sync.StartupGrace, Grace: options.Sync.Grace,
 	}
 	runnables := []manager.Runnable{&quota.GroupMetrics{Reader: mgr.GetCache(), Clock: clock.RealClock{}, Groups: options.MetricsGroups}}

@@ -82,7 +82,7 @@ func TestReplicas(t *testing.T) {
 				}
 			},
 			"change of leader": func(*rapid.T) {
-				hub, clk = publish.NewHub(clk, publish.Options{Grace: time.Second}), clk
+				hub = publish.NewHub(clk, publish.Options{Grace: time.Second})
 				for _, record := range groups {
 					hub.PutGroup(record)
 				}

@@ -26,6 +26,9 @@ type Subscriber struct {
 	// Identity is the authenticated identity of the server. A subscriber of the same instance and identity replaces an
 	// earlier one that is disconnected; one of the same instance and another identity is another server.
 	Identity string
+	// Incarnation is the run of the server; "" if that is not known. A subscriber of the same run replaces an earlier one that is
+	// connected still: the server has reconnected before the end of its earlier connection was noticed.
+	Incarnation string
 	// Owner is the identity in a readable form, which is shown where two servers have the same Instance.
 	Owner string
 	// Selects reports whether the subscriber asked for the group.
@@ -127,9 +130,11 @@ func (h *Hub) Subscribe(subscriber Subscriber) *Subscription {
 	var superseded []*Subscription
 	sub.subscriber.Known = maps.Clone(subscriber.Known) // groups that match already were removed: release their memory
 	for earlier := range h.subs {
-		if earlier.server == sub.server && earlier.isDisconnected() {
+		if earlier.server == sub.server && (earlier.isDisconnected() || earlier.isOf(subscriber.Incarnation)) {
+			h.addToGroups(earlier, -1)
 			delete(h.subs, earlier)
 			sub.servesSnapshot = sub.servesSnapshot || earlier.caughtUp
+			earlier.disconnect()
 			superseded = append(superseded, earlier)
 		}
 	}
@@ -239,9 +244,7 @@ func (s *Subscription) Close(goodbye bool) {
 			h.expire(s)
 			return
 		}
-		s.groups, s.keys = nil, nil // marks it as disconnected
-		s.queue, s.slicing, s.versioned = nil, slicing{}, nil
-		s.undecided, s.withdrawn, s.reportedServers, s.subscriber.Known = nil, nil, nil, nil
+		s.disconnect()
 		h.clock.AfterFunc(h.options.Grace, func() {
 			h.mu.Lock()
 			defer h.mu.Unlock()
@@ -251,6 +254,18 @@ func (s *Subscription) Close(goodbye bool) {
 			h.expire(s)
 		})
 	})
+}
+
+// disconnect marks the server as disconnected, and forgets what it would have been sent.
+func (s *Subscription) disconnect() {
+	s.groups, s.keys = nil, nil
+	s.queue, s.slicing, s.versioned = nil, slicing{}, nil
+	s.undecided, s.withdrawn, s.reportedServers, s.subscriber.Known = nil, nil, nil, nil
+}
+
+// isOf reports whether it is known to be of a run.
+func (s *Subscription) isOf(incarnation string) bool {
+	return incarnation != "" && s.subscriber.Incarnation == incarnation
 }
 
 func (s *Subscription) isDisconnected() bool { return s.groups == nil }

@@ -258,3 +258,38 @@ func TestFlappingServerRejectsOnce(t *testing.T) {
 		t.Errorf("notified %d times; %+v", notified, e)
 	}
 }
+
+// TestReconnectedServerIsOne: a server that has reconnected before the end of its earlier connection was noticed is one server, and
+// what it acknowledges now counts. Two runs under one name are two servers.
+func TestReconnectedServerIsOne(t *testing.T) {
+	hub, _ := newHub(publish.Options{Grace: time.Second})
+	connectAs := func(incarnation string) *server {
+		s := subscribe(hub, publish.Subscriber{Instance: "a", Identity: "tenants/a", Incarnation: incarnation, Selects: all})
+		s.take(t, true)
+		return s
+	}
+	var latest *server
+	for range 1000 {
+		earlier := latest
+		latest = connectAs("one")
+		if earlier != nil {
+			earlier.Close(false)
+		}
+	}
+	half := latest // its connection is dead, and nobody has noticed
+	latest = connectAs("one")
+	key := keyRecord("k2", acme)
+	putKey(hub, key)
+	latest.take(t, true)
+	if e := enforcement(hub, key); !e.Complete || e.Servers != 1 || e.Acknowledged != 1 {
+		t.Errorf("%+v", e)
+	}
+	half.Close(false)
+	connectAs("two")
+	key = keyRecord("k3", acme)
+	putKey(hub, key)
+	latest.take(t, true)
+	if e := enforcement(hub, key); e.Complete || e.Servers != 2 {
+		t.Errorf("two processes: %+v", e)
+	}
+}

@@ -14,6 +14,7 @@ import (
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/controllers/publish"
+	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/controllers/usage/quota"
 )
@@ -32,7 +33,8 @@ type connection struct {
 	subscription  *publish.Subscription
 	reporter      *usage.Server
 	keys          *usage.KeyReporter
-	session       *quota.Session
+	session       *session.Session
+	quotas        *quota.Session
 	staleReported func() // releases what reserveStale has reserved; may be called more than once
 	cleanups      []func()
 	log           logr.Logger
@@ -57,12 +59,13 @@ func (c *connection) leave() {
 	c.cleanups = nil
 }
 
-// close reports to all trackers that the server is disconnected.
+// close ends the session, and what belongs to it.
 func (c *connection) close(goodbye bool) {
 	c.subscription.Close(goodbye)
-	c.reporter.Close(goodbye)
-	c.keys.Close(goodbye)
-	c.session.Close()
+	c.session.Close(goodbye)
+	c.reporter.Forget()
+	c.keys.Close()
+	c.quotas.Close()
 }
 
 func (c *connection) receive() error {
@@ -84,7 +87,7 @@ func (c *connection) receive() error {
 		case *syncv1.SyncRequest_Keys:
 			c.keys.Report(message.Keys)
 		case *syncv1.SyncRequest_Quotas:
-			c.session.Report(message.Quotas)
+			c.quotas.Report(message.Quotas)
 		case *syncv1.SyncRequest_Hello:
 			return status.Error(codes.InvalidArgument, "there is one Hello on a stream")
 		default: // a message of a later release
@@ -134,7 +137,7 @@ func (c *connection) send(ctx context.Context, updates <-chan *syncv1.Update, cl
 	}
 	var allowances, keys, servers <-chan struct{}
 	if c.features.has(syncv1.Feature_FEATURE_QUOTAS) {
-		allowances = c.session.Ready()
+		allowances = c.quotas.Ready()
 	}
 	if c.features.has(syncv1.Feature_FEATURE_KEY_REPORTS) {
 		keys = c.keys.Ready()
@@ -148,7 +151,7 @@ func (c *connection) send(ctx context.Context, updates <-chan *syncv1.Update, cl
 		case update := <-updates:
 			err = send(&syncv1.SyncResponse{Message: &syncv1.SyncResponse_Update{Update: update}})
 		case <-allowances:
-			err = send(&syncv1.SyncResponse{Message: &syncv1.SyncResponse_Allowances{Allowances: c.session.Take()}})
+			err = send(&syncv1.SyncResponse{Message: &syncv1.SyncResponse_Allowances{Allowances: c.quotas.Take()}})
 		case <-keys:
 			err = send(&syncv1.SyncResponse{Message: &syncv1.SyncResponse_Keys{Keys: c.keys.Take()}})
 		case <-servers:

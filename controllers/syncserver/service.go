@@ -14,6 +14,7 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/controllers/seal"
+	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/controllers/usage/quota"
 )
@@ -177,15 +178,13 @@ func (s *service) register(c *connection, serviceAccount string, who publish.Sub
 	}
 	c.staleReported = reported
 	c.cleanups = append(c.cleanups, reported)
-	c.reporter = s.usage.Connect(usage.Peer{
-		Instance: who.Instance, Identity: who.Identity,
-		Serves: c.subscription.Has, GroupOf: s.hub.GroupOf, LastServed: c.subscription.LastServed,
+	c.session = s.usage.Sessions.Connect(session.Server{
+		Run:    session.Run{ID: session.ID{Instance: who.Instance, Identity: who.Identity}, Incarnation: incarnation},
+		Serves: c.subscription.Serves, Has: c.subscription.Has, LastServed: c.subscription.LastServed,
 	})
-	c.keys = s.usage.Keys.Connect(usage.KeyPeer{
-		Instance: who.Instance, Identity: who.Identity, Incarnation: incarnation,
-		Serves: c.subscription.Serves, ServesKey: c.subscription.ServesKey,
-	})
-	c.session = s.quotas.Connect(quota.NameOf(who.Instance, who.Identity)+"/"+incarnation, c.subscription.Serves)
+	c.reporter = s.usage.Connect(c.session, s.hub.GroupOf)
+	c.keys = s.usage.Keys.Connect(c.session, c.subscription.ServesKey)
+	c.quotas = s.quotas.Connect(c.session)
 	return nil
 }
 

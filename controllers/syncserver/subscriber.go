@@ -47,7 +47,7 @@ func subscriber(ctx context.Context, id identity, r *rights, hello *syncv1.Hello
 		known[of.GetGroup()] = of.GetVersion()
 	}
 	return publish.Subscriber{
-		Instance: hello.GetInstance(), Identity: id.server(), Owner: id.owner(),
+		Instance: hello.GetInstance(), Identity: id.server(), Incarnation: hello.GetIncarnation(), Owner: id.owner(),
 		Selects: selected.selects, Authorizer: selected, Known: known, Rejections: hello.GetRejections(),
 	}, nil
 }

@@ -23,6 +23,7 @@ import (
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/syncserver"
 	"github.com/keyward-dev/keyward/controllers/testenv"
 	"github.com/keyward-dev/keyward/controllers/usage"
@@ -74,7 +75,7 @@ func servePort(change func(*syncserver.Server)) *rogue.Client {
 
 // newAggregator returns an Aggregator without a store: it accepts reports, and does nothing with them.
 func newAggregator() *quota.Aggregator {
-	return quota.New(quota.Config{Clock: clock.RealClock{}, Log: GinkgoLogr, Writes: rate.Inf})
+	return quota.New(quota.Config{Sessions: session.NewRegistry(clock.RealClock{}), Clock: clock.RealClock{}, Log: GinkgoLogr, Writes: rate.Inf})
 }
 
 var _ = Describe("Sync", func() {

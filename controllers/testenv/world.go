@@ -23,6 +23,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/group"
 	"github.com/keyward-dev/keyward/controllers/revoked"
 	"github.com/keyward-dev/keyward/controllers/seal"
+	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/internal/tier"
@@ -224,9 +225,12 @@ func (w *World) Selects(identity string) bool {
 	return identity == fmt.Sprintf("%s/acme", w.Namespace)
 }
 
-// Peer is a validation server of the World's Group, to its tracker.
-func (w *World) Peer(instance string) usage.Peer {
-	return usage.Peer{Instance: instance, Serves: w.Selects, GroupOf: Hub.GroupOf}
+// Server is a validation server of the World's Group.
+func (w *World) Server(instance string) session.Server {
+	return session.Server{
+		Run: session.Run{ID: session.ID{Instance: instance}, Incarnation: "one"},
+		Has: w.Selects, Serves: func(group string) (serves, known bool) { return w.Selects(group), true },
+	}
 }
 
 // VersionUses reports that the versions, by their index, were used for allowed requests now.

@@ -47,7 +47,7 @@ func TestBadInput(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n := newNetwork(t, 1000)
-			s := n.leaders[0].Connect("server/life", func(group string) (bool, bool) { return group == acme, true })
+			s := connect(n.leaders[0], "server", "life", func(group string) (bool, bool) { return group == acme, true })
 			say := func(use *syncv1.GroupUse) *syncv1.Allowances {
 				s.Report(&syncv1.QuotaReport{Groups: []*syncv1.GroupUse{use}})
 				n.leaders[0].PersistAll(t.Context())
@@ -75,9 +75,9 @@ func TestBadInput(t *testing.T) {
 func TestIncarnations(t *testing.T) {
 	n := newNetwork(t, 1000)
 	all := func(string) (bool, bool) { return true, true }
-	first := n.leaders[0].Connect("server/one", all)
-	second := n.leaders[0].Connect("server/one", all)
-	for i, s := range []*quota.Session{second, first} {
+	first := connect(n.leaders[0], "server", "one", all)
+	second := connect(n.leaders[0], "server", "one", all)
+	for i, s := range []connection{second, first} {
 		use := &syncv1.GroupUse{Group: acme, Period: "2026-11", Requests: uint64(5 + i)}
 		s.Report(&syncv1.QuotaReport{Groups: []*syncv1.GroupUse{use}})
 	}

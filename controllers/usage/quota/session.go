@@ -1,12 +1,11 @@
 package quota
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"strings"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/usage/store"
 	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
@@ -16,16 +15,7 @@ const (
 	maxRefusals = 10_000
 	// Bounds of the texts of a wrong report that are sent back.
 	maxGroup, maxPeriod = 317, 16
-	// maxNamed is how much of an instance is in the names of its accounts, which have to fit into a status.
-	maxNamed = 240
 )
-
-// NameOf returns the name of a server's accounts. Several servers may have the same instance, but only one has this name. The
-// identity is hashed, because a status limits the length of names.
-func NameOf(instance, identity string) string {
-	sum := sha256.Sum256([]byte(identity + "\x00" + instance))
-	return instance[:min(len(instance), maxNamed)] + "@" + hex.EncodeToString(sum[:6])
-}
 
 // nameWithoutIdentity returns the name that an account had before names were bound to identities.
 func nameWithoutIdentity(name string) string {
@@ -53,21 +43,20 @@ func adopt(work *quotaledger.Ledger, name string) {
 // an older session of it reports no more.
 type Session struct {
 	aggregator *Aggregator
-	server     string // the name of the account
-	serves     func(group string) (serves, known bool)
+	session    *session.Session
+	server     string // the name of the account, which is that of the run
 	outbox     outbox
 }
 
-// Connect registers a run of a server by the name of its account, which is NameOf the server, a slash, and the incarnation; and, as
-// far as that is known, which groups it may serve. The caller must close it.
-func (a *Aggregator) Connect(name string, serves func(group string) (serves, known bool)) *Session {
-	s := &Session{aggregator: a, server: name, serves: serves, outbox: newOutbox()}
+// Connect begins to account for a run of a server of the Aggregator's Sessions. The caller closes the Session after that.
+func (a *Aggregator) Connect(of *session.Session) *Session {
+	s := &Session{aggregator: a, session: of, server: of.Run.Name(), outbox: newOutbox()}
 	s.outbox.signal() // it is sent the time
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.sessions[s] = struct{}{}
-	a.servers[name] = s
-	delete(a.disconnected, name)
+	a.servers[s.server] = s
+	delete(a.runs, s.server)
 	return s
 }
 
@@ -79,7 +68,7 @@ func (s *Session) Close() {
 	delete(a.sessions, s)
 	if a.servers[s.server] == s {
 		delete(a.servers, s.server)
-		a.disconnected[s.server] = a.config.Clock.Now()
+		a.runs[s.server] = s.session.Run
 	}
 }
 
@@ -118,7 +107,7 @@ func (s *Session) take(use *syncv1.GroupUse) error {
 	if month != now && month != now.Previous() {
 		return fmt.Errorf("the month %s is neither this month nor the last one by the manager's clock: correct the server's clock", month)
 	}
-	serves, known := s.serves(use.GetGroup())
+	serves, known := s.session.Serves(use.GetGroup())
 	switch {
 	case !known:
 		return nil // rights are being asked for; the server reports it again

@@ -10,6 +10,7 @@ import (
 	"k8s.io/utils/clock"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/usage/quota"
 	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
@@ -19,8 +20,8 @@ import (
 func TestReportsForOtherGroupsAreRefused(t *testing.T) {
 	lines := 0
 	log := funcr.New(func(string, string) { lines++ }, funcr.Options{})
-	a := quota.New(quota.Config{Clock: clock.RealClock{}, Log: log, Writes: rate.Inf})
-	session := a.Connect("rogue/life", func(string) (bool, bool) { return false, true })
+	a := quota.New(quota.Config{Sessions: session.NewRegistry(clock.RealClock{}), Clock: clock.RealClock{}, Log: log, Writes: rate.Inf})
+	session := connect(a, "rogue", "life", func(string) (bool, bool) { return false, true })
 	for i := range 20 {
 		uses := &syncv1.QuotaReport{}
 		for j := range 5000 {
@@ -47,7 +48,7 @@ func TestServerNamesAreBoundToIdentity(t *testing.T) {
 	seen := map[string]bool{}
 	for _, instance := range []string{"v", strings.Repeat("x", 252), strings.Repeat("x", 253)} {
 		for _, identity := range []string{"a", "b"} {
-			name := quota.NameOf(instance, identity)
+			name := session.ID{Instance: instance, Identity: identity}.Name()
 			if seen[name] || len(name+"/")+26 > 280 {
 				t.Errorf("%s is the name of two, or too long", name)
 			}

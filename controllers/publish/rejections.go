@@ -3,6 +3,8 @@ package publish
 import (
 	"maps"
 	"slices"
+	"strings"
+	"unicode"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 )
@@ -39,9 +41,17 @@ func newRejections(list *syncv1.Rejections) *rejections {
 			r.more = true
 			break
 		}
-		r.reasons[ref] = rejected.GetReason()
+		r.reasons[ref] = strings.Map(printable, rejected.GetReason())
 	}
 	return r
+}
+
+// printable replaces what a terminal would not print: reasons are shown to people.
+func printable(r rune) rune {
+	if unicode.IsPrint(r) {
+		return r
+	}
+	return ' '
 }
 
 // of returns why a record is rejected, if it is. A group stands for all of its keys.

@@ -214,6 +214,10 @@ func TestRejections(t *testing.T) {
 	if records, servers := hub.Rejected(); records != 1 || servers != 1 {
 		t.Errorf("%d records, %d servers", records, servers)
 	}
+	b.Reject(&syncv1.Rejections{Records: []*syncv1.Rejected{{Kind: syncv1.RecordKind_RECORD_KIND_KEY, Id: "k3", Reason: "\x1b[31mred\n"}}})
+	if e := enforcement(hub, other); fmt.Sprint(e.Rejecting) != "[{b  [31mred }]" {
+		t.Errorf("a reason that a terminal would obey: %q", fmt.Sprint(e.Rejecting))
+	}
 	b.Reject(&syncv1.Rejections{More: true})
 	if e := enforcement(hub, other); e.Acknowledged != 1 || len(e.Rejecting) != 1 {
 		t.Errorf("of a server that rejects more than it lists: %+v", e)

@@ -318,8 +318,12 @@ func TestLaterGroupsAllowNothing(t *testing.T) {
 				t.Fatal("the key is unknown")
 			}
 			owns := match.Group.Projects[0].OwnsAll || len(match.Group.Projects[0].Routes) > 0
-			if owns != (c.want == "" || c.want == "origin") {
+			isValue := strings.Contains(c.want, "value")
+			if owns != (c.want == "" || c.want == "origin" || isValue) {
 				t.Errorf("the project owns requests: %t", owns)
+			}
+			if match.Group.Limits.Metered || strings.HasPrefix(c.want, "state") && match.Group.State != decision.Suspended {
+				t.Errorf("an unknown value allows more than others: %+v", match.Group)
 			}
 		})
 	}

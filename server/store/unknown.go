@@ -49,27 +49,34 @@ func unknownError(where string, number protowire.Number) error {
 	return fmt.Errorf("%sfield %d is of a later release: upgrade this validation server", where, number)
 }
 
-// unknownIn returns an error if a message has a field or a value of an enum that is not known, anywhere in it.
-func unknownIn(message protoreflect.Message, where string) (err error) {
+// unknownIn returns the first field and the first value of an enum that is not known, anywhere in a message, as errors.
+func unknownIn(message protoreflect.Message, where string) (field, value error) {
 	if number := unknownField(message); number != 0 {
-		return unknownError(where, number)
+		field = unknownError(where, number)
 	}
-	message.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
-		in := where + string(field.Name())
-		switch {
-		case field.IsMap():
-		case field.IsList() && field.Message() != nil:
-			for i := range value.List().Len() {
-				if err = unknownIn(value.List().Get(i).Message(), fmt.Sprintf("%s[%d].", in, i)); err != nil {
-					break
-				}
-			}
-		case field.Message() != nil:
-			err = unknownIn(value.Message(), in+".")
-		case field.Enum() != nil && !field.IsList() && field.Enum().Values().ByNumber(value.Enum()) == nil:
-			err = fmt.Errorf("%s: the value %d is of a later release: upgrade this validation server", in, value.Enum())
+	within := func(m protoreflect.Message, where string) {
+		inField, inValue := unknownIn(m, where)
+		if field == nil {
+			field = inField
 		}
-		return err == nil
+		if value == nil {
+			value = inValue
+		}
+	}
+	message.Range(func(of protoreflect.FieldDescriptor, is protoreflect.Value) bool {
+		in := where + string(of.Name())
+		switch {
+		case of.IsMap():
+		case of.IsList() && of.Message() != nil:
+			for i := range is.List().Len() {
+				within(is.List().Get(i).Message(), fmt.Sprintf("%s[%d].", in, i))
+			}
+		case of.Message() != nil:
+			within(is.Message(), in+".")
+		case of.Enum() != nil && !of.IsList() && of.Enum().Values().ByNumber(is.Enum()) == nil && value == nil:
+			value = fmt.Errorf("%s: the value %d is of a later release: upgrade this validation server", in, is.Enum())
+		}
+		return true
 	})
-	return err
+	return field, value
 }

@@ -146,12 +146,13 @@ func TestSkewOldManager(t *testing.T) {
 	old := w.buildPatched("manager-old", "./cmd/manager", append(without(ofManager, "KEY_REPORTS", "SERVERS", "REJECTIONS"),
 		patch{"controllers/syncserver/connection.go", "			c.keys.Report(message.Keys)\n",
 			"			return status.Error(codes.Internal, \"a message that was not agreed\")\n"})...)
-	w.lead(managerSetup{startupGrace: quick, binary: old})
-	v := w.startValidator(validatorSetup{instance: "current", flags: []string{"--usage-interval=1s"}})
+	w.lead(managerSetup{startupGrace: quick, binary: old, flags: []string{"--last-used-resolution=1s"}})
+	v := w.startValidator(validatorSetup{instance: "current", upstream: w.contentServer().URL, flags: []string{"--usage-interval=1s"}})
 	v.awaitReady()
 	w.createGroup()
 	key := w.mint("web")
 	v.awaits(key, "allowed")
+	v.uses(t, key)
 	w.awaitKey("web", "seen in use", func(key *v1alpha1.ApiKey) bool { return key.Status.LastUsedAt != nil })
 	w.revoke("web")
 	v.awaits(key, "key_revoked")

@@ -39,7 +39,7 @@ type KeyName struct{ Group, ID string }
 // A count that is new begins at its persisted part, so that a new leader adds what the last one had not written. See
 // docs/design/0011-key-usage.md for what a crash may lose or count twice.
 //
-// mu guards keys, incarnations, and began and pendingReports of KeyReporters. The functions of a session are called under
+// mu guards keys, incarnations, and began, closed and pendingReports of KeyReporters. The functions of a session are called under
 // it, and take the Hub's lock; nothing that holds the Hub's lock calls Keys. While mu is not held:
 //   - counts is the number of entries in the counts of all incarnations;
 //   - the reporter of an incarnation is the one of its latest stream that has reported, and no other reports for it. Whether the
@@ -90,7 +90,7 @@ type KeyReporter struct {
 	servesKey func(group, id string) bool
 	ready     chan struct{} // one slot: pendingReports may have something
 
-	began          bool // it has reported
+	began, closed  bool // it has reported, and its stream is over
 	pendingReports map[KeyName]*syncv1.KeyUse
 }
 
@@ -107,6 +107,7 @@ func (r *KeyReporter) Close() {
 	k := r.keys
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	r.closed = true
 	inc := k.incarnations[r.session.Run]
 	if inc == nil || inc.reporter != r {
 		return
@@ -141,6 +142,9 @@ func (r *KeyReporter) Report(report *syncv1.KeyReport) {
 	k := r.keys
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if r.closed {
+		return // it arrives late; the server reports it again
+	}
 	if !r.began {
 		r.began = true
 		inc := k.incarnations[r.session.Run]

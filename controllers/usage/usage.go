@@ -48,7 +48,7 @@ type Report struct {
 
 // Tracker collects the use of versions. It is safe for concurrent use.
 //
-// mu guards everything but Keys, which has a lock of its own, and but the fields of Server, which do not change. The
+// mu guards everything but Keys, which has a lock of its own. The
 // functions of a session are called under mu and take the Hub's lock; nothing that holds the Hub's lock calls a Tracker.
 // uses has at most maxUses entries, and through those of servers that are connected and have reported.
 type Tracker struct {
@@ -86,6 +86,7 @@ type Server struct {
 
 	tracker *Tracker
 	groupOf func(digest keyformat.Digest) (group string, known bool)
+	gone    bool // a report that arrives late is not for anybody; the Tracker's lock guards it
 }
 
 // Connect begins to track what a server of the Tracker's Sessions reports, until its session is closed; the caller calls Forget
@@ -98,6 +99,7 @@ func (t *Tracker) Connect(s *session.Session, groupOf func(digest keyformat.Dige
 func (s *Server) Forget() {
 	s.tracker.mu.Lock()
 	defer s.tracker.mu.Unlock()
+	s.gone = true
 	delete(s.tracker.through, s.Session)
 }
 
@@ -123,7 +125,7 @@ func (s *Server) Report(report *syncv1.VersionReport) {
 		}
 		known.add(v.GetClients(), v.GetMoreClients())
 	}
-	if report.GetThroughMs() > 0 {
+	if report.GetThroughMs() > 0 && !s.gone {
 		t.through[s.Session] = earlier(time.UnixMilli(report.GetThroughMs()), now)
 	}
 }

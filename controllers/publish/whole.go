@@ -64,8 +64,8 @@ func (s *Subscription) enter(identity string) {
 		s.queueWhole(identity)
 		return
 	}
-	changes, comparable := s.hub.changesSince(entry, known)
-	if !comparable {
+	changes, remembered := s.hub.changesSince(entry, known)
+	if !remembered {
 		s.queueWhole(identity)
 		return
 	}

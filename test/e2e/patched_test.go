@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 )
 
@@ -18,7 +17,6 @@ type patch struct {
 func (w *world) buildPatched(name, from string, patches ...patch) string {
 	w.t.Helper()
 	dir := w.t.TempDir()
-	replace := map[string]string{}
 	write := func(name string, data []byte) string {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, data, 0o600); err != nil {
@@ -26,16 +24,23 @@ func (w *world) buildPatched(name, from string, patches ...patch) string {
 		}
 		return path
 	}
-	for i, p := range patches {
-		code, err := os.ReadFile(filepath.Join(root, p.source))
-		if err != nil {
-			w.t.Fatal(err)
+	changed := map[string]string{} // several patches may be of one file
+	for _, p := range patches {
+		if _, read := changed[p.source]; !read {
+			code, err := os.ReadFile(filepath.Join(root, p.source))
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			changed[p.source] = string(code)
 		}
-		if strings.Count(string(code), p.old) != 1 {
+		if strings.Count(changed[p.source], p.old) != 1 {
 			w.t.Fatalf("%s has no line %q to change for this test, or several", p.source, p.old)
 		}
-		changed := strings.Replace(string(code), p.old, p.new, 1)
-		replace[filepath.Join(root, p.source)] = write(strconv.Itoa(i)+"-"+filepath.Base(p.source), []byte(changed))
+		changed[p.source] = strings.Replace(changed[p.source], p.old, p.new, 1)
+	}
+	replace := map[string]string{}
+	for source, code := range changed {
+		replace[filepath.Join(root, source)] = write(strings.ReplaceAll(source, "/", "-"), []byte(code))
 	}
 	overlay, err := json.Marshal(map[string]map[string]string{"Replace": replace})
 	if err != nil {

@@ -50,7 +50,7 @@ type Session struct {
 
 // Connect begins to account for a run of a server of the Aggregator's Sessions. The caller closes the Session after that.
 func (a *Aggregator) Connect(of *session.Session) *Session {
-	s := &Session{aggregator: a, session: of, server: of.Run.Name(), outbox: newOutbox()}
+	s := &Session{aggregator: a, session: of, server: of.Name(), outbox: newOutbox()}
 	s.outbox.signal() // it is sent the time
 	a.mu.Lock()
 	defer a.mu.Unlock()

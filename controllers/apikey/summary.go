@@ -124,7 +124,7 @@ func delivered(versions []v1alpha1.KeyVersion) bool {
 
 // unacknowledged reports whether a validation server lacks the published record of the key.
 func (f *facts) unacknowledged() bool {
-	return f.recordID != publish.NoRecord && !f.input.Published
+	return f.recordID != publish.NoRecord && !f.input.Published && !f.enforcement.Complete
 }
 
 // describeAccepted describes where the text of an accepted key is, and what is in progress.

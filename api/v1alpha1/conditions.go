@@ -59,9 +59,9 @@ const (
 	ReasonGroupNotFound = "GroupNotFound"
 	// ReasonNamespaceNotAllowed: the Group does not admit references from this namespace.
 	ReasonNamespaceNotAllowed = "NamespaceNotAllowed"
-	// ReasonProjectNotFound: the Group has no project of a given name.
+	// ReasonProjectNotFound: the Group has no project of a given name; an ApiKey that was delivered goes on with its others.
 	ReasonProjectNotFound = "ProjectNotFound"
-	// ReasonPermissionNotFound: the Group has no capability of a given name.
+	// ReasonPermissionNotFound: the Group has no capability of a given name; an ApiKey that was delivered goes on with its others.
 	ReasonPermissionNotFound = "PermissionNotFound"
 	// ReasonGroupFrozen: the Group's state is Frozen.
 	ReasonGroupFrozen = "GroupFrozen"

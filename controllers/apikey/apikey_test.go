@@ -223,7 +223,7 @@ var _ = Describe("ApiKey", func() {
 			func(g *v1alpha1.Group, _ *v1alpha1.ApiKey) { g.Spec.State = v1alpha1.GroupSuspended }),
 		Entry("while it is suspended", v1alpha1.ReasonSuspended, v1alpha1.KeySuspended,
 			func(_ *v1alpha1.Group, k *v1alpha1.ApiKey) { k.Spec.Suspended = ptr.To(true) }),
-		Entry("when its project is gone", v1alpha1.ReasonProjectNotFound, v1alpha1.KeyBlocked,
+		Entry("when its only project is gone", v1alpha1.ReasonProjectNotFound, v1alpha1.KeyBlocked,
 			func(g *v1alpha1.Group, _ *v1alpha1.ApiKey) { g.Spec.Projects = g.Spec.Projects[1:] }),
 		Entry("when it is revoked", v1alpha1.ReasonRevoked, v1alpha1.KeyRevoked,
 			func(_ *v1alpha1.Group, k *v1alpha1.ApiKey) { k.Spec.Revoked = ptr.To(true) }),

@@ -41,7 +41,7 @@ func (r *Reconciler) finalize(ctx context.Context, key *v1alpha1.ApiKey) (ctrl.R
 	}
 	unpublished := len(key.Status.Versions) == 0
 	found, err := r.gatherDeletion(ctx, key)
-	if err == nil && left > 0 && !unpublished && found.unacknowledged() {
+	if err == nil && left > 0 && !unpublished && !found.inForce() {
 		var result ctrl.Result
 		result, err = r.record(ctx, key, found, lifecycle.Plan(found.input, r.Clock.Now()))
 		if err == nil {
@@ -109,9 +109,9 @@ func (r *Reconciler) recordDeleted(ctx context.Context, key *v1alpha1.ApiKey) (c
 // gatherDeletion gathers the facts about a key that is being deleted. Of the objects that it names only its own Secret
 // matters then. With an error it returns the facts that are known nevertheless.
 func (r *Reconciler) gatherDeletion(ctx context.Context, key *v1alpha1.ApiKey) (*facts, error) {
-	group, problem, err := cache.CachedGroupForKey(ctx, r.Client, key)
-	f := &facts{input: lifecycle.Input{Key: key, Group: group, Problem: problem}}
-	r.gatherEnforcement(key, problem, f)
+	group, granted, err := cache.CachedGroupForKey(ctx, r.Client, key)
+	f := &facts{input: lifecycle.Input{Key: key, Group: group, Granted: granted}}
+	r.gatherEnforcement(key, f)
 	r.gatherUsage(key, f)
 	var unread error
 	if f.keys, unread = r.Seals.Keys(ctx); unread != nil {

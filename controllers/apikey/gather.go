@@ -40,11 +40,11 @@ type facts struct {
 }
 
 func (r *Reconciler) gather(ctx context.Context, key *v1alpha1.ApiKey) (*facts, error) {
-	group, problem, err := cache.CachedGroupForKey(ctx, r.Client, key)
+	group, granted, err := cache.CachedGroupForKey(ctx, r.Client, key)
 	if err != nil {
 		return nil, err
 	}
-	f := &facts{input: lifecycle.Input{Key: key, Group: group, Problem: problem}}
+	f := &facts{input: lifecycle.Input{Key: key, Group: group, Granted: granted}}
 	f.input.Pending, _ = r.pending.get(key.UID)
 
 	if f.keys, err = r.Seals.Keys(ctx); err != nil {
@@ -64,7 +64,7 @@ func (r *Reconciler) gather(ctx context.Context, key *v1alpha1.ApiKey) (*facts, 
 	if err := r.gatherSharedRestart(ctx, key, f); err != nil {
 		return nil, err
 	}
-	r.gatherEnforcement(key, problem, f)
+	r.gatherEnforcement(key, f)
 	r.gatherUsage(key, f)
 	return f, nil
 }
@@ -129,9 +129,9 @@ func (f *facts) useSecret(key *v1alpha1.ApiKey, secret *corev1.Secret) {
 
 // gatherEnforcement asks the Hub only about records that are not known to be in force: an idle cluster, a restart of the
 // manager, a server that connects or disconnects cause no writes.
-func (r *Reconciler) gatherEnforcement(key *v1alpha1.ApiKey, problem *grant.Problem, f *facts) {
+func (r *Reconciler) gatherEnforcement(key *v1alpha1.ApiKey, f *facts) {
 	f.recordID = publish.NoRecord
-	if record := publish.KeyRecord(key, problem); record != nil {
+	if record := publish.KeyRecord(key, f.input.Granted); record != nil {
 		f.recordID = publish.RecordID(record)
 	}
 	was := key.Status.Enforcement

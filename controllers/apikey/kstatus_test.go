@@ -126,6 +126,9 @@ var _ = Describe("kstatus", func() {
 			v1alpha1.ReasonGroupSuspended, status.CurrentStatus, false),
 		Entry("whose project is gone", func(g *v1alpha1.Group, _ *v1alpha1.ApiKey) { g.Spec.Projects = g.Spec.Projects[1:] },
 			v1alpha1.ReasonProjectNotFound, status.FailedStatus, false),
+		Entry("which asks for a project too much", func(_ *v1alpha1.Group, k *v1alpha1.ApiKey) {
+			k.Spec.Projects = append(k.Spec.Projects, "sales")
+		}, v1alpha1.ReasonProjectNotFound, status.FailedStatus, true),
 		Entry("whose expiry is shortened to what its Group allows from now on", func(g *v1alpha1.Group, k *v1alpha1.ApiKey) {
 			g.Spec.KeyPolicy.MaxLifetime, g.Spec.KeyPolicy.DefaultLifetime = "30d", "30d"
 			k.Spec.ExpiresAfter = "30d"

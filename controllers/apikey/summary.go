@@ -40,6 +40,9 @@ func summarize(key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome) co
 		}
 	case outcome.State == v1alpha1.KeyExpired:
 		return conditions.Summary{Ready: true, Reason: v1alpha1.ReasonExpired, Message: expiredForGood}
+	case found.narrowed() && (outcome.Obstacle == nil || declared(outcome.Obstacle.Reason)):
+		problem := found.input.Narrowed()
+		return conditions.Summary{Stalled: true, Reason: problem.Reason, Message: problem.Error()}
 	case outcome.Obstacle != nil && declared(outcome.Obstacle.Reason):
 		return conditions.Summary{
 			Ready: !unacknowledged, Reconciling: unacknowledged,
@@ -91,7 +94,7 @@ func setAccepted(set conditions.Setter, key *v1alpha1.ApiKey, found *facts, outc
 
 // refusal is why the key is not to be accepted; the reason is empty where it is.
 func refusal(key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome) (reason, message string) {
-	problem, obstacle := found.input.Problem, outcome.Obstacle
+	problem, obstacle := lifecycle.Refusal(key, found.input.Granted), outcome.Obstacle
 	switch {
 	case key.DeletionTimestamp != nil:
 		return v1alpha1.ReasonDeleting, "deleting revokes the key"
@@ -122,10 +125,19 @@ func delivered(versions []v1alpha1.KeyVersion) bool {
 	return false
 }
 
+// narrowed reports whether the key goes on with a part of what it asks, because its Group does not grant all of it.
+func (f *facts) narrowed() bool {
+	return f.input.Problem != nil && lifecycle.Refusal(f.input.Key, f.input.Granted) == nil
+}
+
 // unacknowledged reports whether a validation server lacks the published record of the key.
 func (f *facts) unacknowledged() bool {
-	return f.recordID != publish.NoRecord && !f.input.Published && !f.enforcement.Complete
+	return f.recordID != publish.NoRecord && !f.inForce()
 }
+
+// inForce reports whether no server has to be waited for, so that no server allows what the record, or its absence, does not.
+// A server that rejects the record allows nothing by it; the text of a key is not delivered then.
+func (f *facts) inForce() bool { return f.input.Published || f.enforcement.Complete }
 
 // describeAccepted describes where the text of an accepted key is, and what is in progress.
 func describeAccepted(key *v1alpha1.ApiKey, outcome lifecycle.Outcome) string {

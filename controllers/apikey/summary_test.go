@@ -43,6 +43,7 @@ type situation struct {
 	lacking  bool                  // a server lacks the record
 	restart  bool                  // a workload cannot be rolled
 	accepted bool                  // it was accepted before
+	narrowed bool                  // the Group grants a part of what the delivered key asks
 }
 
 // reconciled is the key with the status that is to be written.
@@ -71,6 +72,13 @@ func (s situation) reconciled() *v1alpha1.ApiKey {
 		outcome.Obstacle = &grant.Problem{Reason: s.obstacle, Message: "what is in the way"}
 		if s.problem {
 			found.input.Problem, found.recordID = outcome.Obstacle, publish.NoRecord
+		}
+	}
+	if s.narrowed && !s.problem {
+		key.Status.Versions = []v1alpha1.KeyVersion{{ID: 1, State: v1alpha1.VersionActive, DeliveredAt: &metav1.Time{Time: now}}}
+		found.input.Granted = grant.Granted{
+			Projects: []v1alpha1.ProjectName{"marketing"}, Permissions: []v1alpha1.PermissionName{"read"},
+			Problem: &grant.Problem{Reason: v1alpha1.ReasonProjectNotFound, Message: "there is none"},
 		}
 	}
 	if s.restart {
@@ -122,6 +130,20 @@ func TestStatusForTools(t *testing.T) {
 		"not granted": {situation{state: v1alpha1.KeyBlocked, obstacle: v1alpha1.ReasonProjectNotFound, problem: true,
 			version: v1alpha1.VersionActive, accepted: true},
 			status.FailedStatus, no, v1alpha1.ReasonProjectNotFound},
+		"granted a part": {situation{state: v1alpha1.KeyActive, action: lifecycle.Keep, version: v1alpha1.VersionActive, narrowed: true,
+			accepted: true},
+			status.FailedStatus, yes, v1alpha1.ReasonAccepted},
+		"granted a part again, and not acknowledged": {situation{state: v1alpha1.KeyActive, action: lifecycle.Keep,
+			version: v1alpha1.VersionActive, narrowed: true, lacking: true},
+			status.FailedStatus, no, v1alpha1.ReasonPublishing},
+		"granted a part, and rotating": {situation{state: v1alpha1.KeyActive, action: lifecycle.Mint, version: v1alpha1.VersionActive,
+			narrowed: true, accepted: true},
+			status.FailedStatus, yes, v1alpha1.ReasonAccepted},
+		"granted a part, and suspended": {situation{state: v1alpha1.KeySuspended, obstacle: v1alpha1.ReasonSuspended,
+			version: v1alpha1.VersionActive, narrowed: true},
+			status.FailedStatus, no, v1alpha1.ReasonSuspended},
+		"granted a part, and revoked": {situation{state: v1alpha1.KeyRevoked, version: v1alpha1.VersionRevoked, narrowed: true},
+			status.CurrentStatus, no, v1alpha1.ReasonRevoked},
 		"suspended, and not acknowledged": {situation{state: v1alpha1.KeySuspended, obstacle: v1alpha1.ReasonSuspended,
 			version: v1alpha1.VersionActive, lacking: true, accepted: true},
 			status.InProgressStatus, no, v1alpha1.ReasonSuspended},
@@ -167,7 +189,7 @@ func TestStatusForTools(t *testing.T) {
 // TestEverySituationIsInTheTable: in each combination of facts and decisions the key is Ready, Reconciling or Stalled, and
 // the table has all conditions with their reasons.
 func TestEverySituationIsInTheTable(t *testing.T) {
-	const bits = 5
+	const bits = 6
 	obstacles := []string{""}
 	for _, kind := range conditions.Types() {
 		if kind.Name != v1alpha1.ConditionStalled {
@@ -192,6 +214,7 @@ func TestEverySituationIsInTheTable(t *testing.T) {
 						s := situation{
 							state: state, obstacle: obstacle, version: version, action: action,
 							deleting: bit&1 > 0, problem: bit&2 > 0, lacking: bit&4 > 0, restart: bit&8 > 0, accepted: bit&16 > 0,
+							narrowed: bit&32 > 0,
 						}
 						checkSituation(t, s)
 					}

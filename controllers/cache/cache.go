@@ -45,14 +45,13 @@ func GroupName(ref v1alpha1.GroupReference, namespace string) types.NamespacedNa
 	return types.NamespacedName{Namespace: groupNamespace, Name: name}
 }
 
-// CachedGroupForKey returns the Group of the key, or nil if there is none, and why it does not grant what the key requests,
-// or nil if it does.
-func CachedGroupForKey(ctx context.Context, reader client.Reader, key *v1alpha1.ApiKey) (*v1alpha1.Group, *grant.Problem, error) {
+// CachedGroupForKey returns the Group of the key, or nil if there is none, and what it grants of what the key requests.
+func CachedGroupForKey(ctx context.Context, reader client.Reader, key *v1alpha1.ApiKey) (*v1alpha1.Group, grant.Granted, error) {
 	group, subject, err := cachedGroupOf(ctx, reader, grant.ForKey(key, nil))
 	if err != nil {
-		return nil, nil, err
+		return nil, grant.Granted{}, err
 	}
-	return group, grant.Check(subject, group), nil
+	return group, grant.Grant(subject, group), nil
 }
 
 // CachedGroupForKeyWithProblems is CachedGroupForKey with all problems.

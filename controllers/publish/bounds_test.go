@@ -111,7 +111,7 @@ func TestLargestRecordsAreSmall(t *testing.T) {
 			t.Errorf("with %d lists, the record has %d bytes", count, proto.Size(record))
 		}
 	}
-	if record := publish.KeyRecord(largestKey(), nil); len(record.GetVersions()) != 16 || proto.Size(record) > 16<<10 {
+	if record := publish.KeyRecord(largestKey(), grant.Whole(largestKey())); len(record.GetVersions()) != 16 || proto.Size(record) > 16<<10 {
 		t.Errorf("a key with %d versions has %d bytes", len(record.GetVersions()), proto.Size(record))
 	}
 }
@@ -243,7 +243,7 @@ func TestMessagesAreFarBelowWhatServersReceive(t *testing.T) {
 		record := publish.GroupRecord(group, largestAllowlists(group, grant.MaxDomains))
 		hub.PutGroup(record)
 		for j := range 200 {
-			key := publish.KeyRecord(largestKey(), nil)
+			key := publish.KeyRecord(largestKey(), grant.Whole(largestKey()))
 			key.Id, key.Group = fmt.Sprintf("g%dk%d", i, j), record.Identity()
 			hub.PutKey(key, types.NamespacedName{})
 		}

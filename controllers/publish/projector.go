@@ -249,11 +249,11 @@ func (p *Projector) keyChanged(ctx context.Context, object client.Object) error 
 
 // publishKey publishes a key that was just read. The caller holds the lock.
 func (p *Projector) publishKey(ctx context.Context, key *v1alpha1.ApiKey) error {
-	_, problem, err := cache.CachedGroupForKey(ctx, p.Cache, key)
+	_, granted, err := cache.CachedGroupForKey(ctx, p.Cache, key)
 	if err != nil {
 		return err
 	}
-	if record := KeyRecord(key, problem); record != nil {
+	if record := KeyRecord(key, granted); record != nil {
 		p.Imported.note(record, key) // first: a server that gets the record must get the secret with it
 		p.Hub.PutKey(record, client.ObjectKeyFromObject(key))
 	} else {

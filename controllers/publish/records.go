@@ -27,18 +27,18 @@ func KeyID(uid types.UID) string {
 	return "k" + strings.ToLower(keyIDs.EncodeToString(sum[:10]))
 }
 
-// KeyRecord is the published form of a key. It is nil for a key that is not published: one without versions, or one that
-// its Group does not grant.
-func KeyRecord(key *v1alpha1.ApiKey, problem *grant.Problem) *syncv1.Key {
-	if problem != nil || len(key.Status.Versions) == 0 {
+// KeyRecord is the published form of a key, with what its Group grants. It is nil for a key that is not published: one without
+// versions, or one that its Group refuses.
+func KeyRecord(key *v1alpha1.ApiKey, granted grant.Granted) *syncv1.Key {
+	if len(key.Status.Versions) == 0 || lifecycle.Refusal(key, granted) != nil {
 		return nil
 	}
 	groupNamespace, groupName := grant.GroupKey(key.Spec.GroupRef, key.Namespace)
 	record := &syncv1.Key{
 		Id:          KeyID(key.UID),
 		Group:       groupNamespace + "/" + groupName,
-		Projects:    toStrings(key.Spec.Projects),
-		Permissions: toStrings(key.Spec.Permissions),
+		Projects:    toStrings(granted.Projects),
+		Permissions: toStrings(granted.Permissions),
 		Suspended:   key.Spec.Suspended != nil && *key.Spec.Suspended,
 		Rate:        rateRecord(key.Spec.Limits),
 	}

@@ -1,13 +1,18 @@
 package publish_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/publish"
+	"github.com/keyward-dev/keyward/internal/grant"
 )
 
 // TestRateRecords: published rate limits are complete, and are the resolved ones.
@@ -46,7 +51,7 @@ func TestRateRecords(t *testing.T) {
 			key := &v1alpha1.ApiKey{}
 			key.Spec.Limits = c.spec
 			key.Status.Versions = []v1alpha1.KeyVersion{{}}
-			if got := publish.KeyRecord(key, nil).GetRate(); !proto.Equal(got, c.key) {
+			if got := publish.KeyRecord(key, grant.Whole(key)).GetRate(); !proto.Equal(got, c.key) {
 				t.Errorf("the key's rate is %v", got)
 			}
 		})
@@ -64,5 +69,71 @@ func TestCachingIsSharedWhereDeclared(t *testing.T) {
 		if got := publish.GroupRecord(group, nil).GetCaching(); got != want {
 			t.Errorf("%q is %v", declared, got)
 		}
+	}
+}
+
+// TestRecordsOfKeysThatAreGrantedAPart: a key that was delivered is published with what is granted of it, and with its versions
+// as they are; one that was not is not published.
+func TestRecordsOfKeysThatAreGrantedAPart(t *testing.T) {
+	instant := &metav1.Time{Time: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)}
+	digest := "sha256:" + strings.Repeat("ab", 32)
+	version := func(state v1alpha1.VersionState, deliveredAt *metav1.Time) v1alpha1.KeyVersion {
+		return v1alpha1.KeyVersion{ID: 1, State: state, Digest: digest, DeliveredAt: deliveredAt, ExpiresAt: instant}
+	}
+	delivered, pending := version(v1alpha1.VersionActive, instant), version(v1alpha1.VersionPending, nil)
+	type versions []v1alpha1.KeyVersion
+	for name, c := range map[string]struct {
+		projects    string
+		permissions string
+		versions
+		suspended bool
+		group     func(*v1alpha1.Group)
+		want      string // projects; permissions; empty if it is not published
+	}{
+		"all":                        {projects: "a b", permissions: "read order", versions: versions{delivered}, want: "[a b] [read order]"},
+		"all, and pending":           {projects: "a b", permissions: "read order", versions: versions{pending}, want: "[a b] [read order]"},
+		"a project too much":         {projects: "c a", permissions: "read order", versions: versions{delivered}, want: "[a] [read order]"},
+		"a permission too much":      {projects: "a b", permissions: "refund order", versions: versions{delivered}, want: "[a b] [order]"},
+		"while it rotates":           {projects: "c a", permissions: "read", versions: versions{delivered, pending}, want: "[a] [read]"},
+		"in its overlap only":        {projects: "c a", permissions: "read", versions: versions{version(v1alpha1.VersionRetiring, instant)}, want: "[a] [read]"},
+		"while it is suspended":      {projects: "c a", permissions: "read", versions: versions{delivered}, suspended: true, want: "[a] [read]"},
+		"never delivered":            {projects: "c a", permissions: "read", versions: versions{pending}},
+		"never minted":               {projects: "c a", permissions: "read"},
+		"no project":                 {projects: "c", permissions: "read", versions: versions{delivered}},
+		"no permission":              {projects: "a", permissions: "refund", versions: versions{delivered}},
+		"a Group of another project": {projects: "a", permissions: "read", versions: versions{delivered}, group: func(g *v1alpha1.Group) { g.Spec.Projects = g.Spec.Projects[1:] }},
+		"a Group that refuses the namespace": {projects: "a c", permissions: "read", versions: versions{delivered},
+			group: func(g *v1alpha1.Group) { g.Namespace = "elsewhere" }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			group := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: "tenants", Name: "acme"}}
+			group.Spec.Projects = []v1alpha1.Project{{Name: "a"}, {Name: "b"}}
+			group.Spec.Capabilities = []v1alpha1.Capability{{Name: "order"}}
+			if c.group != nil {
+				c.group(group)
+			}
+			key := &v1alpha1.ApiKey{ObjectMeta: metav1.ObjectMeta{Namespace: "tenants", Name: "web", UID: "1"}}
+			key.Spec.Suspended, key.Status.Versions = &c.suspended, c.versions
+			for _, text := range strings.Fields(c.projects) {
+				key.Spec.Projects = append(key.Spec.Projects, v1alpha1.ProjectName(text))
+			}
+			for _, text := range strings.Fields(c.permissions) {
+				key.Spec.Permissions = append(key.Spec.Permissions, v1alpha1.PermissionName(text))
+			}
+			record := publish.KeyRecord(key, grant.Grant(grant.ForKey(key, nil), group))
+			if c.want == "" {
+				if record != nil {
+					t.Errorf("published: %v", record)
+				}
+				return
+			}
+			if got := fmt.Sprint(record.GetProjects(), record.GetPermissions()); got != c.want {
+				t.Errorf("published with %s, want %s", got, c.want)
+			}
+			if record.GetSuspended() != c.suspended || len(record.GetVersions()) != len(c.versions) ||
+				record.GetVersions()[0].GetExpiresAtMs() != instant.UnixMilli() {
+				t.Errorf("published as %v", record)
+			}
+		})
 	}
 }

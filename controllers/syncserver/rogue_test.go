@@ -27,6 +27,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/syncserver"
 	"github.com/keyward-dev/keyward/controllers/testenv"
 	"github.com/keyward-dev/keyward/controllers/usage"
+	"github.com/keyward-dev/keyward/internal/grant"
 	"github.com/keyward-dev/keyward/test/rogue"
 )
 
@@ -271,7 +272,7 @@ var _ = Describe("A rogue at the sync port", func() {
 			g.Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(key), key)).To(Succeed())
 			g.Expect(key.Status.Versions).NotTo(BeEmpty())
 			e := testenv.Hub.Enforcement(publish.Subject{Ref: publish.KeyRef(publish.KeyID(key.UID)), Group: w.Namespace + "/acme"},
-				publish.RecordID(publish.KeyRecord(key, nil)))
+				publish.RecordID(publish.KeyRecord(key, grant.Whole(key))))
 			g.Expect(e.Waiting).To(Equal([]string{
 				"validator-0 (" + w.Namespace + "/validator/one)", "validator-0 (" + w.Namespace + "/validator/two)",
 			}))

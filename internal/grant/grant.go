@@ -183,11 +183,18 @@ func projectsExist(s Subject, group *v1alpha1.Group, most int) Problems {
 	return problems
 }
 
-func permissionsExist(s Subject, group *v1alpha1.Group, most int) Problems {
-	have := []v1alpha1.PermissionName{v1alpha1.PermissionRead}
+// permissions returns the names of the permissions that keys of the group may have.
+func permissions(group *v1alpha1.Group) []v1alpha1.PermissionName {
+	names := make([]v1alpha1.PermissionName, 0, 1+len(group.Spec.Capabilities))
+	names = append(names, v1alpha1.PermissionRead)
 	for i := range group.Spec.Capabilities {
-		have = append(have, group.Spec.Capabilities[i].Name)
+		names = append(names, group.Spec.Capabilities[i].Name)
 	}
+	return names
+}
+
+func permissionsExist(s Subject, group *v1alpha1.Group, most int) Problems {
+	have := permissions(group)
 	var problems Problems
 	for i, name := range s.Permissions {
 		if len(problems) == most {

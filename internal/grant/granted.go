@@ -1,22 +1,61 @@
 package grant
 
 import (
-	"encoding/json"
+	"fmt"
+	"slices"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// GrantedToKeys returns a text that is the same for two states of a group unless Check may say something else of some key. It
-// has what Check reads: a group has other fields that change more often.
-func GrantedToKeys(group *v1alpha1.Group) string {
-	capabilities := make([]v1alpha1.PermissionName, 0, len(group.Spec.Capabilities))
-	for i := range group.Spec.Capabilities {
-		capabilities = append(capabilities, group.Spec.Capabilities[i].Name)
+// Granted is what a Group grants of what a key asks: never more than both have.
+type Granted struct {
+	Projects    []v1alpha1.ProjectName
+	Permissions []v1alpha1.PermissionName
+	// Problem is the first reason why that is not everything; nil if it is.
+	Problem *Problem
+}
+
+// Whole is everything that the key asks.
+func Whole(key *v1alpha1.ApiKey) Granted {
+	return Granted{Projects: key.Spec.Projects, Permissions: key.Spec.Permissions}
+}
+
+// Grant returns what the group grants of what the subject asks; group is nil where there is none. A Group that is missing or
+// does not admit the namespace grants nothing.
+func Grant(subject Subject, group *v1alpha1.Group) Granted {
+	granted := Granted{Projects: subject.Projects, Permissions: subject.Permissions, Problem: Check(subject, group)}
+	switch {
+	case granted.Problem == nil:
+	case CheckReference(subject, group) != nil:
+		granted.Projects, granted.Permissions = nil, nil
+	default:
+		granted.Projects = both(subject.Projects, Projects(group))
+		granted.Permissions = both(subject.Permissions, permissions(group))
 	}
-	from, _ := Admits(Subject{}, group)
-	text, err := json.Marshal([]any{Projects(group), capabilities, from})
-	if err != nil {
-		return "" // names and selectors are text
+	return granted
+}
+
+// Partly reports whether a part of what the key asks is granted, and not all, with which the key is of use: at least a project
+// and a permission.
+func (g Granted) Partly() bool {
+	return g.Problem != nil && len(g.Projects) > 0 && len(g.Permissions) > 0
+}
+
+// Narrowed is the problem of a key that goes on with the part that is granted.
+func (g Granted) Narrowed() *Problem {
+	problem := *g.Problem
+	problem.Message += fmt.Sprintf("; until then the key goes on with what is granted: projects %s, permissions %s",
+		join(g.Projects), join(g.Permissions))
+	return &problem
+}
+
+// both returns the names that are also in have, in their order.
+func both[T comparable](names, have []T) []T {
+	var common []T
+	for _, name := range names {
+		if slices.Contains(have, name) {
+			common = append(common, name)
+		}
 	}
-	return string(text)
+	return common
 }

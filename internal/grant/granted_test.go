@@ -1,51 +1,148 @@
 package grant_test
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"pgregory.net/rapid"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/internal/grant"
 )
 
-// TestGrantedToKeys: where the text is the same, every key is granted the same.
-func TestGrantedToKeys(t *testing.T) {
-	names := rapid.SampledFrom([]string{"a", "b", "default"})
-	groups := rapid.Custom(func(t *rapid.T) *v1alpha1.Group {
-		group := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: "tenants", Name: "acme"}}
-		for _, name := range rapid.SliceOfNDistinct(names, 0, 2, rapid.ID[string]).Draw(t, "projects") {
-			group.Spec.Projects = append(group.Spec.Projects, v1alpha1.Project{Name: v1alpha1.ProjectName(name)})
-		}
-		for _, name := range rapid.SliceOfNDistinct(names, 0, 1, rapid.ID[string]).Draw(t, "capabilities") {
-			group.Spec.Capabilities = append(group.Spec.Capabilities, v1alpha1.Capability{Name: v1alpha1.PermissionName(name)})
-		}
-		group.Spec.AllowedNamespaces.From = rapid.SampledFrom([]v1alpha1.NamespacesFrom{
-			v1alpha1.NamespacesFromSame, v1alpha1.NamespacesFromAll, v1alpha1.NamespacesFromSelector,
-		}).Draw(t, "from")
-		if group.Spec.AllowedNamespaces.From == v1alpha1.NamespacesFromSelector {
-			group.Spec.AllowedNamespaces.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"is": names.Draw(t, "label")}}
-		}
-		group.Spec.DisplayName = names.Draw(t, "display name")
-		return group
-	})
+// TestGrant: a key has what both it and its Group name, and nothing of a Group that refuses it.
+func TestGrant(t *testing.T) {
+	for name, test := range map[string]struct {
+		projects, permissions string
+		group                 func(*v1alpha1.Group) *v1alpha1.Group
+		namespace             string
+		want                  string // projects; permissions
+		partly                bool
+		reason                string
+	}{
+		"all":            {projects: "product marketing", permissions: "read checkout", want: "product marketing; read checkout"},
+		"a project less": {projects: "product sales marketing", permissions: "read", want: "product marketing; read", partly: true, reason: v1alpha1.ReasonProjectNotFound},
+		"no project":     {projects: "sales", permissions: "read", want: "; read", reason: v1alpha1.ReasonProjectNotFound},
+		"a capability less": {projects: "product", permissions: "refund read", want: "product; read", partly: true,
+			reason: v1alpha1.ReasonPermissionNotFound},
+		"no permission": {projects: "product", permissions: "refund", want: "product; ", reason: v1alpha1.ReasonPermissionNotFound},
+		"less of both": {projects: "sales product", permissions: "refund checkout", want: "product; checkout", partly: true,
+			reason: v1alpha1.ReasonProjectNotFound},
+		"a project, and no permission": {projects: "product sales", permissions: "refund", want: "product; ",
+			reason: v1alpha1.ReasonProjectNotFound},
+		"the implicit project beside another": {projects: "default sales", permissions: "read", want: "default; read", partly: true,
+			group:  func(g *v1alpha1.Group) *v1alpha1.Group { g.Spec.Projects = nil; return g },
+			reason: v1alpha1.ReasonProjectNotFound},
+		"the implicit project, which is not there any more": {projects: "default", permissions: "read", want: "; read",
+			reason: v1alpha1.ReasonProjectNotFound},
+		"names that begin alike": {projects: "market marketing2", permissions: "Read", want: "; ", reason: v1alpha1.ReasonProjectNotFound},
+		"nothing at all":         {want: "; "},
+		"no Group": {projects: "product", permissions: "read", want: "; ", reason: v1alpha1.ReasonGroupNotFound,
+			group: func(*v1alpha1.Group) *v1alpha1.Group { return nil }},
+		"a namespace that is not admitted": {projects: "product sales", permissions: "read", namespace: "web", want: "; ",
+			reason: v1alpha1.ReasonNamespaceNotAllowed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			key := &v1alpha1.ApiKey{}
+			key.Namespace, key.Spec.GroupRef = "tenants", v1alpha1.GroupReference{Name: "acme", Namespace: "tenants"}
+			if test.namespace != "" {
+				key.Namespace = test.namespace
+			}
+			for _, text := range strings.Fields(test.projects) {
+				key.Spec.Projects = append(key.Spec.Projects, v1alpha1.ProjectName(text))
+			}
+			for _, text := range strings.Fields(test.permissions) {
+				key.Spec.Permissions = append(key.Spec.Permissions, v1alpha1.PermissionName(text))
+			}
+			g := group()
+			if test.group != nil {
+				g = test.group(g)
+			}
+			granted := grant.Grant(grant.ForKey(key, nil), g)
+			if got := words(granted.Projects) + "; " + words(granted.Permissions); got != test.want {
+				t.Errorf("granted %q, want %q", got, test.want)
+			}
+			reason := ""
+			if granted.Problem != nil {
+				reason = granted.Problem.Reason
+			}
+			if granted.Partly() != test.partly || reason != test.reason {
+				t.Errorf("partly %t, reason %q", granted.Partly(), reason)
+			}
+			if !granted.Partly() {
+				return
+			}
+			before := granted.Problem.Message
+			if text := granted.Narrowed().Error(); !strings.HasPrefix(text, granted.Problem.Error()) ||
+				!strings.Contains(text, "goes on with what is granted: projects "+quoted(granted.Projects)+", permissions "+quoted(granted.Permissions)) {
+				t.Error(text)
+			}
+			if granted.Problem.Message != before {
+				t.Error("the problem itself has changed")
+			}
+		})
+	}
+}
+
+func words[T ~string](names []T) string {
+	texts := make([]string, 0, len(names))
+	for _, name := range names {
+		texts = append(texts, string(name))
+	}
+	return strings.Join(texts, " ")
+}
+
+func quoted[T ~string](names []T) string {
+	texts := make([]string, 0, len(names))
+	for _, name := range names {
+		texts = append(texts, fmt.Sprintf("%q", string(name)))
+	}
+	return strings.Join(texts, ", ")
+}
+
+// TestGrantIsNeverWider: for any key and Group, what is granted is what both name.
+func TestGrantIsNeverWider(t *testing.T) {
+	projects := rapid.SliceOfNDistinct(rapid.SampledFrom([]v1alpha1.ProjectName{"default", "a", "b", "c"}), 0, 4, rapid.ID)
+	permissions := rapid.SliceOfNDistinct(rapid.SampledFrom([]v1alpha1.PermissionName{"read", "x", "y"}), 0, 3, rapid.ID)
 	rapid.Check(t, func(t *rapid.T) {
-		one, other := groups.Draw(t, "one"), groups.Draw(t, "other")
-		key := grant.Subject{
-			Namespace: rapid.SampledFrom([]string{"tenants", "web"}).Draw(t, "namespace"),
-			GroupRef:  v1alpha1.GroupReference{Namespace: "tenants", Name: "acme"},
-			Projects:  []v1alpha1.ProjectName{v1alpha1.ProjectName(names.Draw(t, "project"))}, NamespaceLabels: map[string]string{"is": "a"},
-			Permissions: []v1alpha1.PermissionName{v1alpha1.PermissionName(names.Draw(t, "permission"))},
+		g, key := group(), &v1alpha1.ApiKey{}
+		g.Spec.Projects, g.Spec.Capabilities = nil, nil
+		key.Namespace, key.Spec.GroupRef.Namespace = rapid.SampledFrom([]string{"tenants", "tenants", "web"}).Draw(t, "namespace"), "tenants"
+		key.Spec.Projects, key.Spec.Permissions = projects.Draw(t, "asks projects"), permissions.Draw(t, "asks permissions")
+		for _, name := range projects.Draw(t, "has projects") {
+			g.Spec.Projects = append(g.Spec.Projects, v1alpha1.Project{Name: name})
 		}
-		same := grant.GrantedToKeys(one) == grant.GrantedToKeys(other)
-		if same && (grant.Check(key, one) == nil) != (grant.Check(key, other) == nil) {
-			t.Fatalf("the same text, and another answer: %+v, %+v", one.Spec, other.Spec)
+		may := []v1alpha1.PermissionName{"read"}
+		for _, name := range permissions.Draw(t, "has permissions") {
+			g.Spec.Capabilities = append(g.Spec.Capabilities, v1alpha1.Capability{Name: name})
+			may = append(may, name)
 		}
-		other.Spec = *one.Spec.DeepCopy()
-		other.Spec.DisplayName, other.Spec.Context = "another", map[string]v1alpha1.ContextValue{"a": "b"}
-		if grant.GrantedToKeys(one) != grant.GrantedToKeys(other) {
-			t.Fatal("what no key depends on changes the text")
+		granted := grant.Grant(grant.ForKey(key, nil), g)
+		n := 0
+		for _, name := range key.Spec.Projects {
+			want := key.Namespace == "tenants" && slices.Contains(grant.Projects(g), name)
+			if slices.Contains(granted.Projects, name) != want {
+				t.Fatalf("project %q of %+v", name, granted)
+			} else if want {
+				n++
+			}
+		}
+		for _, name := range key.Spec.Permissions {
+			want := key.Namespace == "tenants" && slices.Contains(may, name)
+			if slices.Contains(granted.Permissions, name) != want {
+				t.Fatalf("permission %q of %+v", name, granted)
+			} else if want {
+				n++
+			}
+		}
+		if n != len(granted.Projects)+len(granted.Permissions) {
+			t.Fatalf("more is granted than was asked: %+v", granted)
+		}
+		if all := n == len(key.Spec.Projects)+len(key.Spec.Permissions) && key.Namespace == "tenants"; (granted.Problem == nil) != all ||
+			granted.Partly() && all {
+			t.Fatalf("%+v", granted)
 		}
 	})
 }

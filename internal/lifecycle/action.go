@@ -291,7 +291,7 @@ func (p *planner) state() v1alpha1.KeyState {
 		return v1alpha1.KeyRevoked
 	case Current(p.out.Versions) == nil && p.ended():
 		return v1alpha1.KeyExpired
-	case p.in.Problem != nil:
+	case notGranted(p) != nil:
 		return v1alpha1.KeyBlocked
 	case groupInactive(p) != nil, suspended(p) != nil:
 		return v1alpha1.KeySuspended

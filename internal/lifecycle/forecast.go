@@ -52,7 +52,9 @@ func (p *planner) forecast() {
 		p.wakeAt(p.out.RotatesAt)
 		p.wakeAt(closes)
 	}
-	if active.ExpiresAt == nil || !p.out.RotatesAt.IsZero() && p.in.Key.Spec.ExpiresAt == nil {
+	end := p.in.Key.Spec.ExpiresAt
+	renews := !p.out.RotatesAt.IsZero() && (end == nil || active.ExpiresAt != nil && active.ExpiresAt.Before(end))
+	if active.ExpiresAt == nil || renews {
 		return
 	}
 	lifetime := active.ExpiresAt.Sub(active.MintedAt.Time)

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/internal/grant"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
@@ -113,7 +114,8 @@ func (w *world) acknowledge() {
 
 // blind reports whether the servers refuse the key, with any versions.
 func (w *world) blind() bool {
-	return lifecycle.Revoked(w.in.Key) || ptr.Deref(w.in.Key.Spec.Suspended, false) || w.in.Group.Spec.State != v1alpha1.GroupActive
+	return lifecycle.Revoked(w.in.Key) || ptr.Deref(w.in.Key.Spec.Suspended, false) || w.in.Group.Spec.State != v1alpha1.GroupActive ||
+		lifecycle.Refusal(w.in.Key, w.in.Granted) != nil
 }
 
 // accepted reports whether servers with these versions accept the text, by their own clock.
@@ -156,6 +158,13 @@ func (w *world) check(t *rapid.T, out lifecycle.Outcome) {
 	if making && w.blind() {
 		t.Fatalf("version %d is minted, and would be refused", out.Target)
 	}
+	refused := !lifecycle.Revoked(w.in.Key) && out.State != v1alpha1.KeyExpired && lifecycle.Refusal(w.in.Key, w.in.Granted) != nil
+	if refused && (out.State != v1alpha1.KeyBlocked || out.Obstacle == nil || out.Action == lifecycle.Deliver) {
+		t.Fatalf("a key that is refused is %s, action %v", out.State, out.Action)
+	}
+	if !refused && out.Obstacle != nil && out.Obstacle.Reason == v1alpha1.ReasonProjectNotFound {
+		t.Fatalf("a key that goes on is stopped: %v", out.Obstacle)
+	}
 	if !out.Wake.IsZero() && !out.Wake.After(w.now) {
 		t.Fatalf("the wake %v is over", out.Wake)
 	}
@@ -193,6 +202,8 @@ func TestHistories(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := &world{in: input(), now: start, ended: map[int64]v1alpha1.VersionState{}}
 		spec := &w.in.Key.Spec
+		spec.Permissions = []v1alpha1.PermissionName{v1alpha1.PermissionRead}
+		w.ask()
 		spec.ExpiresAfter = "2h"
 		spec.Rotation.Overlap = "10m"
 		if rapid.Bool().Draw(t, "once") {
@@ -239,6 +250,10 @@ func TestHistories(t *testing.T) {
 			"edit policy": func(t *rapid.T) {
 				w.in.Group.Spec.KeyPolicy.MaxLifetime = rapid.SampledFrom([]v1alpha1.Duration{"", "10m", "90m", "3h"}).Draw(t, "maxLifetime")
 			},
+			"edit projects": func(t *rapid.T) {
+				spec.Projects = rapid.SampledFrom([][]v1alpha1.ProjectName{{"default"}, {"default", "sales"}, {"sales"}}).Draw(t, "projects")
+				w.ask()
+			},
 			"use": func(t *rapid.T) { w.use(t) },
 			"revoke seldom": func(t *rapid.T) {
 				if rapid.IntRange(0, 29).Draw(t, "dice") == 0 {
@@ -249,6 +264,9 @@ func TestHistories(t *testing.T) {
 		w.requireDelivery(t)
 	})
 }
+
+// ask asks the Group for what the key declares.
+func (w *world) ask() { w.in.Granted = grant.Grant(grant.ForKey(w.in.Key, nil), w.in.Group) }
 
 // loseStatus is a restore from a backup without status, which happens rarely.
 func (w *world) loseStatus(t *rapid.T) {
@@ -275,7 +293,8 @@ func (w *world) use(t *rapid.T) {
 // requireDelivery requires that, when everything works and nothing changes, a healthy key reaches a delivered version that its
 // Secret carries, or somebody has claimed, and that every server accepts.
 func (w *world) requireDelivery(t *rapid.T) {
-	w.in.Key.Spec.Suspended = nil
+	w.in.Key.Spec.Suspended, w.in.Key.Spec.Projects = nil, []v1alpha1.ProjectName{v1alpha1.DefaultProject}
+	w.ask()
 	w.in.Group.Spec.State, w.in.Group.Spec.KeyPolicy.MaxLifetime = v1alpha1.GroupActive, ""
 	w.in.Key.Spec.Rotation = v1alpha1.Rotation{Overlap: "1h"}
 	for range 12 {

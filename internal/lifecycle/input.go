@@ -13,8 +13,9 @@ type Input struct {
 	Key *v1alpha1.ApiKey
 	// Group is the Group that the key refers to, nil where there is none.
 	Group *v1alpha1.Group
-	// Problem is why the Group does not grant what the key asks; nil if it does.
-	Problem *grant.Problem
+	// Granted is what the Group grants of what the key asks.
+	grant.Granted
+
 	// Secret is what was found under the name of the key's Secret.
 	Secret Secret
 	// Template is what is wrong with the key's Secret template; nil if nothing is.

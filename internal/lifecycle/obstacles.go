@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/internal/grant"
@@ -29,7 +30,22 @@ func (p *planner) obstacle() *grant.Problem {
 	return nil
 }
 
-func notGranted(p *planner) *grant.Problem { return p.in.Problem }
+// Refusal returns why validation servers are not sent a key at all, because of its Group; nil if they are. A key that was
+// delivered goes on with what is granted of what it asks, if that is of use: otherwise an edit of the key that arrives before
+// one of its Group, or a misspelt name, would take it from those who have it. Whoever waits for a first version expects all.
+func Refusal(key *v1alpha1.ApiKey, granted grant.Granted) *grant.Problem {
+	if granted.Partly() && wasDelivered(key) {
+		return nil
+	}
+	return granted.Problem
+}
+
+// wasDelivered reports whether the status has a version that was delivered.
+func wasDelivered(key *v1alpha1.ApiKey) bool {
+	return slices.ContainsFunc(key.Status.Versions, func(v v1alpha1.KeyVersion) bool { return v.DeliveredAt != nil })
+}
+
+func notGranted(p *planner) *grant.Problem { return Refusal(p.in.Key, p.in.Granted) }
 
 func groupInactive(p *planner) *grant.Problem {
 	group, reason := p.in.Group, ""

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/internal/grant"
@@ -207,6 +208,27 @@ func TestRotation(t *testing.T) {
 				}
 			},
 		},
+		"a key whose Group caps its versions does not expire soon while it renews": {
+			versions: one, carries: 1, at: 77 * day, action: lifecycle.Keep, want: "Active", state: v1alpha1.KeyActive, wake: 85 * day,
+			with: func(in *lifecycle.Input) {
+				in.Key.Spec.Rotation.Every, in.Key.Spec.ExpiresAt = "85d", at(300*day)
+				in.Group.Spec.KeyPolicy.MaxLifetime = "90d"
+			},
+			check: func(t *testing.T, out lifecycle.Outcome) {
+				if out.Expiring || !out.RotatesAt.Equal(start.Add(85*day)) {
+					t.Errorf("expiring %t, rotates at %v", out.Expiring, out.RotatesAt)
+				}
+			},
+		},
+		"the last version of a key expires soon, even if it rotates before": {
+			versions: one, carries: 1, at: 77 * day, action: lifecycle.Keep, want: "Active", state: v1alpha1.KeyActive, wake: 85 * day,
+			with: func(in *lifecycle.Input) { in.Key.Spec.Rotation.Every, in.Key.Spec.ExpiresAt = "85d", at(90*day) },
+			check: func(t *testing.T, out lifecycle.Outcome) {
+				if !out.Expiring || !out.RotatesAt.Equal(start.Add(85*day)) {
+					t.Errorf("expiring %t, rotates at %v", out.Expiring, out.RotatesAt)
+				}
+			},
+		},
 		"a rotation comes in time for its overlap": {
 			versions: one, carries: 1, at: 89 * day, action: lifecycle.Mint, cause: v1alpha1.CauseScheduled, want: "Active",
 			state: v1alpha1.KeyActive, wake: 90 * day,
@@ -277,6 +299,66 @@ func TestRotation(t *testing.T) {
 					t.Error("does not say so")
 				}
 			},
+		},
+	})
+}
+
+// TestKeysThatAreGrantedAPart: one that was delivered goes on as if all were granted.
+func TestKeysThatAreGrantedAPart(t *testing.T) {
+	one := []v1alpha1.KeyVersion{delivered(1, v1alpha1.VersionActive, 0)}
+	pending := delivered(1, v1alpha1.VersionPending, 0)
+	pending.DeliveredAt = nil
+	part := func(change ...func(*lifecycle.Input)) func(*lifecycle.Input) {
+		return func(in *lifecycle.Input) {
+			in.Granted = grant.Granted{
+				Projects: []v1alpha1.ProjectName{"a"}, Permissions: []v1alpha1.PermissionName{"read"},
+				Problem: &grant.Problem{Reason: v1alpha1.ReasonProjectNotFound},
+			}
+			for _, c := range change {
+				c(in)
+			}
+		}
+	}
+	missing := func(t *testing.T, out lifecycle.Outcome) {
+		if out.Obstacle == nil || out.Obstacle.Reason != v1alpha1.ReasonProjectNotFound {
+			t.Errorf("obstacle %v", out.Obstacle)
+		}
+	}
+	run(t, map[string]step{
+		"it is kept": {
+			versions: one, carries: 1, at: day, with: part(), action: lifecycle.Keep, want: "Active", state: v1alpha1.KeyActive, wake: 60 * day,
+		},
+		"it rotates by its schedule": {
+			versions: one, carries: 1, at: 60 * day, with: part(), action: lifecycle.Mint, cause: v1alpha1.CauseScheduled, want: "Active",
+			state: v1alpha1.KeyActive, wake: 90 * day,
+		},
+		"it rotates on request, as after a leak": {
+			versions: one, carries: 1, at: day, action: lifecycle.Mint, cause: v1alpha1.CauseRequested, want: "Active",
+			state: v1alpha1.KeyActive, wake: 90 * day,
+			with: part(func(in *lifecycle.Input) {
+				in.Key.Annotations = map[string]string{v1alpha1.AnnotationRotateRequestedAt: "leaked;overlap=0s"}
+			}),
+		},
+		"it expires": {
+			versions: one, at: 90 * day, want: "Expired", state: v1alpha1.KeyExpired, note: "has expired",
+			with: part(func(in *lifecycle.Input) { in.Key.Spec.Rotation.Every = "" }),
+		},
+		"it is suspended": {
+			versions: one, carries: 1, at: day, want: "Active", state: v1alpha1.KeySuspended, wake: 90 * day,
+			with: part(func(in *lifecycle.Input) { in.Key.Spec.Suspended = ptr.To(true) }),
+		},
+		"before it is delivered it waits for all": {
+			versions: []v1alpha1.KeyVersion{pending}, at: 1, want: "Pending", state: v1alpha1.KeyBlocked, wake: 90 * day, check: missing,
+			with: part(func(in *lifecycle.Input) { in.Pending, in.Published = 1, true }),
+		},
+		"before it is minted it waits for all": {state: v1alpha1.KeyBlocked, with: part(), check: missing},
+		"without any project it is refused": {
+			versions: one, carries: 1, at: 60 * day, want: "Active", state: v1alpha1.KeyBlocked, wake: 90 * day, check: missing,
+			with: part(func(in *lifecycle.Input) { in.Projects = nil }),
+		},
+		"without any permission it is refused": {
+			versions: one, carries: 1, at: 60 * day, want: "Active", state: v1alpha1.KeyBlocked, wake: 90 * day, check: missing,
+			with: part(func(in *lifecycle.Input) { in.Permissions = nil }),
 		},
 	})
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers"
 	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/controllers/seal"
+	granting "github.com/keyward-dev/keyward/internal/grant"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
@@ -93,7 +94,7 @@ func become(key *v1alpha1.ApiKey, secret *corev1.Secret, name string, text keyfo
 	version.Preview, version.Digest = text.Preview(), text.Digest().String()
 	ready := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionReady)
 	ready.Message = strings.ReplaceAll(ready.Message, "Secret "+secret.Name, "Secret "+name)
-	key.Status.Enforcement.Record = publish.RecordID(publish.KeyRecord(key, nil))
+	key.Status.Enforcement.Record = publish.RecordID(publish.KeyRecord(key, granting.Whole(key)))
 
 	secret.Name, secret.UID = name, uuid.NewUUID()
 	secret.OwnerReferences[0].Name, secret.OwnerReferences[0].UID = key.Name, key.UID

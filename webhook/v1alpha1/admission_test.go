@@ -253,6 +253,21 @@ var _ = Describe("Admission", func() {
 		Expect(refused("ApiKey", v1alpha1.ReasonInvalidSpec)).To(Equal(before + 1))
 	})
 
+	It("warns of keys that go on with less after a change of their Group", func(ctx SpecContext) {
+		g := w.CreateGroup(ctx)
+		w.CreateKey(ctx, func(k *v1alpha1.ApiKey) { k.Spec.Projects = []v1alpha1.ProjectName{"marketing", "product"} })
+		w.ReconcileUntil(ctx, "web", testenv.Ready)
+		user, heard := testenv.As("jane")
+		Eventually(func(inner Gomega) { // the webhook's cache may lag
+			heard.Texts = nil
+			inner.Expect(user.Get(ctx, client.ObjectKeyFromObject(g), g)).To(Succeed())
+			g.Spec.Projects = g.Spec.Projects[1:]
+			inner.Expect(user.Update(ctx, g, client.DryRunAll)).To(Succeed())
+			inner.Expect(heard.Texts).To(ConsistOf(And(ContainSubstring("1 ApiKeys lose projects or permissions"), ContainSubstring("/web"),
+				ContainSubstring(`goes on with what is granted: projects "product"`))))
+		}).Should(Succeed())
+	})
+
 	It("warns of keys that a change of their Group blocks", func(ctx SpecContext) {
 		g := w.CreateGroup(ctx)
 		w.CreateKey(ctx)

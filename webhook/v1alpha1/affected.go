@@ -27,13 +27,13 @@ func (a *affectedKeys) add(group *v1alpha1.Group, key *v1alpha1.ApiKey, problem 
 	}
 }
 
-// affected warns of keys that a change of the Group no longer accepts, and of those whose lifetime it no longer allows.
+// affected warns of keys that a change of the Group no longer accepts, or accepts for less, and of those whose lifetime it no longer allows.
 func (w *groups) affected(ctx context.Context, old, group *v1alpha1.Group) (admission.Warnings, error) {
 	keys, err := cache.CachedKeys(ctx, w.reader, client.ObjectKeyFromObject(group))
 	if err != nil {
 		return nil, err
 	}
-	var orphaned, outlived affectedKeys
+	var orphaned, narrowed, outlived affectedKeys
 	for i := range keys {
 		key := &keys[i]
 		labels, err := cache.NamespaceLabels(ctx, w.reader, key.Namespace)
@@ -41,11 +41,13 @@ func (w *groups) affected(ctx context.Context, old, group *v1alpha1.Group) (admi
 			return nil, err
 		}
 		subject := grant.ForKey(key, labels)
-		was, is := grant.Check(subject, old), grant.Check(subject, group)
-		switch {
-		case was == nil && is != nil:
-			orphaned.add(group, key, is)
-		case is == nil && lifecycle.Counts(key):
+		was, is := grant.Grant(subject, old), grant.Grant(subject, group)
+		switch refusal := lifecycle.Refusal(key, is); {
+		case refusal != nil && lifecycle.Refusal(key, was) == nil:
+			orphaned.add(group, key, refusal)
+		case was.Problem == nil && is.Problem != nil:
+			narrowed.add(group, key, is.Narrowed())
+		case is.Problem == nil && lifecycle.Counts(key):
 			if problem := w.tightened(old, group, key); problem != nil {
 				outlived.add(group, key, problem)
 			}
@@ -54,6 +56,9 @@ func (w *groups) affected(ctx context.Context, old, group *v1alpha1.Group) (admi
 	var warnings admission.Warnings
 	if orphaned.n > 0 {
 		warnings = append(warnings, fmt.Sprintf("%d ApiKeys are no longer accepted%s", orphaned.n, orphaned.example))
+	}
+	if narrowed.n > 0 {
+		warnings = append(warnings, fmt.Sprintf("%d ApiKeys lose projects or permissions%s", narrowed.n, narrowed.example))
 	}
 	if outlived.n > 0 {
 		warnings = append(warnings, fmt.Sprintf("spec.keyPolicy: %d ApiKeys declare a longer lifetime than is allowed with this; "+

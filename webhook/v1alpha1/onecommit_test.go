@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/conditions"
 	"github.com/keyward-dev/keyward/controllers/testenv"
 )
 
@@ -50,6 +51,7 @@ var _ = Describe("One commit", func() {
 		Expect(apply(ctx, flux, list.DeepCopy())).To(Succeed())
 
 		By("until the Group has all of it, no key is minted")
+		w.Clock.Step(2 * conditions.ReferenceGrace)
 		blocked := w.ReconcileUntil(ctx, "web", testenv.HasReason(v1alpha1.ConditionReady, v1alpha1.ReasonProjectNotFound))
 		Expect(blocked.Status.State).To(Equal(v1alpha1.KeyBlocked))
 		Expect(blocked.Status.Versions).To(BeEmpty())

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -25,10 +26,18 @@ func blocked(key *v1alpha1.ApiKey) error {
 	// What the manager has not looked at yet may have ended it.
 	ready := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionReady)
 	if !observed(key) || key.Status.State != v1alpha1.KeySuspended && key.Status.State != v1alpha1.KeyBlocked &&
-		!meta.IsStatusConditionTrue(key.Status.Conditions, v1alpha1.ConditionStalled) {
+		!stopped(key) {
 		return nil
 	}
 	return fmt.Errorf("ApiKey %s/%s is %s (%s: %s); %w", key.Namespace, key.Name, key.Status.State, ready.Reason, ready.Message, errBlocked)
+}
+
+// stopped reports whether the key is stalled so that it does not rotate. A key that its Group grants a part of what it asks goes on
+// with that; one that gets nothing is Blocked.
+func stopped(key *v1alpha1.ApiKey) bool {
+	stalled := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionStalled)
+	return stalled != nil && stalled.Status == metav1.ConditionTrue && stalled.Reason != v1alpha1.ReasonProjectNotFound &&
+		stalled.Reason != v1alpha1.ReasonPermissionNotFound
 }
 
 // withdraw takes the request back, if the rotation was blocked before it had any effect: nobody might remember it by the

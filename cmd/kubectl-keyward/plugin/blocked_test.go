@@ -144,6 +144,13 @@ func TestBlocked(t *testing.T) {
 		"active, but stalled": {func(k *v1alpha1.ApiKey) {
 			condition(k, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonSecretConflict, "")
 		}, true},
+		"granted a part": {func(k *v1alpha1.ApiKey) {
+			condition(k, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonPermissionNotFound, "")
+		}, false},
+		"granted nothing": {func(k *v1alpha1.ApiKey) {
+			k.Status.State = v1alpha1.KeyBlocked
+			condition(k, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonPermissionNotFound, "")
+		}, true},
 		"not looked at": {func(k *v1alpha1.ApiKey) { k.Status.Conditions = nil }, false},
 	} {
 		key := &v1alpha1.ApiKey{}

@@ -158,8 +158,8 @@ func (p *page) key(v *keyView) {
 	}
 	facts = append(facts, texts("Key id", or(v.KeyID, "-")), texts("Secret", secret), texts("Created by", or(v.CreatedBy, "-")))
 	if !v.over() {
-		facts = append(facts, texts("Expires", or(p.when(v.ExpiresAt, instant), "never")),
-			texts("Next rotation", or(p.when(v.NextRotationAt, instant), "when asked for")))
+		facts = append(facts, texts("Expires", or(p.when(v.ExpiresAt, instant), "never")))
+		facts = append(facts, p.schedule(v)...)
 	}
 	facts = append(facts, texts("Last used", or(p.when(v.LastUsedAt, instant), "not as far as is known")),
 		texts("Enforcement", describeEnforcement(v.Enforcement)))

@@ -83,6 +83,40 @@ func TestStatus(t *testing.T) {
 	keyward(t, "", "status", "-n", "nowhere").expect(t, 0, `no ApiKeys in namespace "nowhere"`)
 }
 
+// TestStatusOfASchedule: the next rotation is shown in the time zone of the window, too, and what follows it.
+func TestStatusOfASchedule(t *testing.T) {
+	namespace(t, "schedule")
+	object(t, "schedule", "web", func(k *v1alpha1.ApiKey) {
+		k.Spec.Rotation.Every = "60d"
+		k.Spec.Rotation.Window = &v1alpha1.RotationWindow{
+			Days: []v1alpha1.Weekday{"Sat", "Sun"}, From: "22:00", To: "02:00", TimeZone: "Europe/Berlin",
+		}
+		k.Spec.Secret.Restart = []v1alpha1.Workload{{Kind: "Deployment", Name: "shop"}, {Kind: "StatefulSet", Name: "db"}}
+		k.Spec.Secret.Notify = []v1alpha1.Notified{{Kind: "PushSecret", Name: "vault"}}
+		k.Status.NextRotationAt = at(59 * day)
+	})
+	shown := keyward(t, "", "status", "-n", "schedule", "web").expect(t, 0, "Tue 2027-01-19 13:00:00 +01:00",
+		"Sat, Sun from 22:00 to 02:00, Europe/Berlin", "Deployment/shop, StatefulSet/db", "PushSecret/vault")
+	shown.golden(t, "status-schedule")
+
+	for want, w := range map[string]v1alpha1.RotationWindow{
+		"every day, UTC": {}, "Mon, UTC": {Days: []v1alpha1.Weekday{"Mon"}}, "every day from 00:00 to 06:00, UTC": {To: "06:00"},
+		"every day from 22:00 to 24:00, Asia/Tokyo": {From: "22:00", TimeZone: "Asia/Tokyo"},
+	} {
+		if got := describeWindow(&w); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	for _, zone := range []string{"", "UTC", "Local", "../etc/passwd", "No/Where"} {
+		if got := localTime(at(0), zone); got != "" {
+			t.Errorf("zone %q: %q", zone, got)
+		}
+	}
+	if got := localTime(nil, "Asia/Tokyo"); got != "" {
+		t.Errorf("no rotation: %q", got)
+	}
+}
+
 func TestMistakes(t *testing.T) {
 	key := mint(t, 9).Reveal()
 	for name, test := range map[string]struct {

@@ -33,8 +33,12 @@ type keyView struct {
 	NextRotationAt *metav1.Time      `json:"nextRotationAt,omitempty"`
 	LastUsedAt     *metav1.Time      `json:"lastUsedAt,omitempty"`
 	Overlap        v1alpha1.Duration `json:"overlap,omitempty"`
-	Enforcement    *enforcementView  `json:"enforcement,omitempty"`
-	Versions       []versionView     `json:"versions,omitempty"`
+	// Window is when scheduled rotations happen. Restart and Notify have kinds and names of what follows a rotation.
+	Window      *v1alpha1.RotationWindow `json:"window,omitempty"`
+	Restart     []string                 `json:"restart,omitempty"`
+	Notify      []string                 `json:"notify,omitempty"`
+	Enforcement *enforcementView         `json:"enforcement,omitempty"`
+	Versions    []versionView            `json:"versions,omitempty"`
 }
 
 // attention is something that somebody should read first.
@@ -78,6 +82,8 @@ func viewOf(key *v1alpha1.ApiKey, now time.Time) keyView {
 		CreatedBy: status.CreatedBy,
 		ExpiresAt: status.ExpiresAt, NextRotationAt: status.NextRotationAt, LastUsedAt: status.LastUsedAt, Overlap: key.Spec.Rotation.Overlap,
 	}
+	v.Window = key.Spec.Rotation.Window
+	v.Restart, v.Notify = targetsOf(&key.Spec.Secret)
 	if v.State == "" {
 		v.State = v1alpha1.KeyPending
 	}

@@ -11,6 +11,8 @@ const (
 	MaxAbsent = 10_000
 	// MaxAbsentOfOne is how many of them have one identity: as many as an account has streams by default.
 	MaxAbsentOfOne = 2000
+	// maxLackingAbsent is how many groups are kept of a server that it was being sent. If there were more, it counts as lacking all.
+	maxLackingAbsent = 64
 	// maxOfOthers bounds what is kept of those beyond. If they had more Groups and namespaces, they count as having all.
 	maxOfOthers = 20_000
 )
@@ -80,8 +82,11 @@ func (h *Hub) expire(sub *Subscription) {
 			return
 		}
 	}
-	gone := &absence{
-		server: sub.server, acked: sub.acked, lacking: sub.incomplete, rejected: sub.rejected.shortened(), has: map[scope]struct{}{},
+	gone := &absence{server: sub.server, acked: sub.acked, rejected: sub.rejected.shortened(), has: map[scope]struct{}{}}
+	if len(sub.incomplete) > maxLackingAbsent {
+		gone.acked = 0
+	} else {
+		gone.lacking = sub.incomplete
 	}
 	if h.options.ForgetAfter > 0 {
 		gone.forgets = h.clock.Now().Add(h.options.ForgetAfter)

@@ -101,6 +101,10 @@ func (w *World) Request(name string) reconcile.Request {
 	return reconcile.Request{NamespacedName: client.ObjectKey{Namespace: w.Namespace, Name: name}}
 }
 
+// watchesAgain is longer than client-go waits before it watches again: a schema that changes ends all watches of its kind, and
+// on a busy machine the first attempts fail.
+const watchesAgain = 90 * time.Second
+
 // ReconcileUntil reconciles the key, as its watches would, until the object satisfies the check.
 func (w *World) ReconcileUntil(ctx context.Context, name string, check func(Gomega, *v1alpha1.ApiKey)) *v1alpha1.ApiKey {
 	GinkgoHelper()
@@ -110,7 +114,7 @@ func (w *World) ReconcileUntil(ctx context.Context, name string, check func(Gome
 		g.Expect(client.IgnoreAlreadyExists(err)).NotTo(HaveOccurred())
 		g.Expect(Admin.Get(ctx, w.Request(name).NamespacedName, key)).To(Succeed())
 		check(g, key)
-	}).Should(Succeed())
+	}).WithTimeout(watchesAgain).Should(Succeed())
 	w.WaitForCache(ctx, key)
 	return key
 }
@@ -126,7 +130,7 @@ func (w *World) WaitForCache(ctx context.Context, key *v1alpha1.ApiKey) {
 			secret := &corev1.Secret{}
 			g.Expect(Manager.GetClient().Get(ctx, client.ObjectKeyFromObject(key), secret)).To(Succeed())
 		}
-	}).Should(Succeed())
+	}).WithTimeout(watchesAgain).Should(Succeed())
 }
 
 // CreateGroup creates the Group acme with two projects.

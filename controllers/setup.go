@@ -38,6 +38,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/revoked"
 	"github.com/keyward-dev/keyward/controllers/seal"
 	"github.com/keyward-dev/keyward/controllers/servingcert"
+	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/sidecarrole"
 	"github.com/keyward-dev/keyward/controllers/syncserver"
 	"github.com/keyward-dev/keyward/controllers/usage"
@@ -162,7 +163,7 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 	if err := addControllers(ctx, mgr, hub, tracker, seals, options); err != nil {
 		return nil, err
 	}
-	aggregator, err := addUsage(ctx, mgr, options)
+	aggregator, err := addUsage(ctx, mgr, tracker.Sessions, options)
 	if err != nil {
 		return nil, err
 	}
@@ -231,14 +232,14 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, hub *publish.Hub, tra
 }
 
 // addUsage adds the aggregator of usage, which leases quotas.
-func addUsage(ctx context.Context, mgr ctrl.Manager, options Options) (*quota.Aggregator, error) {
+func addUsage(ctx context.Context, mgr ctrl.Manager, sessions *session.Registry, options Options) (*quota.Aggregator, error) {
 	status := &store.Status{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(),
 		Describe: func(group *v1alpha1.Group) { quota.Describe(group, clock.RealClock{}.Now()) },
 		Wrote:    quota.Announce(eventRecorder(ctx, mgr)),
 	}
 	config := quota.Config{
-		Store: status, Clock: clock.RealClock{}, Log: ctrl.Log.WithName("usage"), Writes: store.StatusWrites,
+		Store: status, Sessions: sessions, Clock: clock.RealClock{}, Log: ctrl.Log.WithName("usage"), Writes: store.StatusWrites,
 		StartupGrace: options.Sync.StartupGrace, Grace: options.Sync.Grace,
 	}
 	runnables := []manager.Runnable{&quota.GroupMetrics{Reader: mgr.GetCache(), Clock: clock.RealClock{}, Groups: options.MetricsGroups}}

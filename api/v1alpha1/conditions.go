@@ -53,6 +53,8 @@ const (
 	ReasonNoServers = "NoServers"
 	// ReasonWaitingForServers: servers have not acknowledged; `status.enforcement.waitingFor` names them.
 	ReasonWaitingForServers = "WaitingForServers"
+	// ReasonRecordsRejected: servers have received the change and cannot use it; `status.enforcement.rejecting` names them.
+	ReasonRecordsRejected = "RecordsRejected"
 	// ReasonServersDisconnected: servers disconnected before they acknowledged; `status.enforcement.disconnected` names them.
 	ReasonServersDisconnected = "ServersDisconnected"
 

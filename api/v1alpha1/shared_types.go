@@ -50,6 +50,23 @@ const (
 	PermissionRead PermissionName = "read"
 )
 
+// RejectingServer is a validation server that cannot use what it was sent.
+type RejectingServer struct {
+	// server is the name of the server.
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +required
+	Server string `json:"server,omitempty"`
+
+	// reason is what the server says about it.
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	// +required
+	Reason string `json:"reason,omitempty"`
+}
+
 // Enforcement is how far the latest change is in force on the validation servers.
 type Enforcement struct {
 	// servers is the number of validation servers that the change is for.
@@ -91,6 +108,14 @@ type Enforcement struct {
 	// +listType=atomic
 	// +optional
 	Disconnected []string `json:"disconnected,omitempty"`
+
+	// rejecting names connected servers, at most 10, that have received the change and cannot use it,
+	// usually because they are of an earlier release. They refuse what it allows.
+	//
+	// +kubebuilder:validation:MaxItems=10
+	// +listType=atomic
+	// +optional
+	Rejecting []RejectingServer `json:"rejecting,omitempty"`
 
 	// record identifies the published state that these figures are about.
 	//

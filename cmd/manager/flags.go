@@ -93,6 +93,9 @@ func (s *settings) addSyncFlags() {
 	flag.DurationVar(&s.Sync.ForgetAfter, "sync-forget-after", 24*time.Hour,
 		"how long the status of every change names a validation server that was disconnected and not shut down, because it may "+
 			"still decide by what it knows; 0 is until it reconnects")
+	flag.BoolVar(&s.Sync.DeliverDespiteRejections, "deliver-despite-rejections", false,
+		"deliver keys although a connected validation server cannot use their record or that of their Group, and so refuses them; for "+
+			"the time of an upgrade in which servers of an earlier release do not receive these keys")
 	flag.IntVar(&s.SyncStreams, "sync-streams-per-account", syncserver.DefaultStreams,
 		"how many streams the validation servers of one ServiceAccount may have in total: more than there are servers, because "+
 			"a server may reconnect before its earlier stream has ended")

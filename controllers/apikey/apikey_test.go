@@ -289,6 +289,28 @@ var _ = Describe("ApiKey", func() {
 		Expect(strings.Count(w.Events(), "refused by every validation server")).To(Equal(1), "said twice")
 	})
 
+	It("is deleted when every server refuses it, also if its Group has refused it before", func(ctx SpecContext) {
+		group := w.CreateGroup(ctx)
+		v := w.Connect("v")
+		key := w.CreateKey(ctx)
+		w.ReconcileUntil(ctx, "web", func(g Gomega, key *v1alpha1.ApiKey) { v.CatchUp(); testenv.Ready(g, key) })
+		testenv.Edit(ctx, group, func(g *v1alpha1.Group) { g.Spec.Projects = g.Spec.Projects[1:] })
+		w.ReconcileUntil(ctx, "web", testenv.HasReason(v1alpha1.ConditionAccepted, v1alpha1.ReasonProjectNotFound))
+		Expect(testenv.Admin.Delete(ctx, key)).To(Succeed())
+		Consistently(func(g Gomega) {
+			_, err := w.ReconcileKey(ctx, "web")
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(key), key)).To(Succeed(), "gone before it is refused")
+		}, "300ms").Should(Succeed())
+		Eventually(func(g Gomega) {
+			v.CatchUp()
+			_, err := w.ReconcileKey(ctx, "web")
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(apierrors.IsNotFound(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(key), key))).To(BeTrue())
+		}).Should(Succeed())
+		Expect(w.Events()).To(ContainSubstring("refused by every validation server"))
+	})
+
 	It("is deleted after a while even if a server does not answer, and names the server", func(ctx SpecContext) {
 		w.CreateGroup(ctx)
 		v := w.Connect("stuck-validator")

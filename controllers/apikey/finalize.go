@@ -41,7 +41,7 @@ func (r *Reconciler) finalize(ctx context.Context, key *v1alpha1.ApiKey) (ctrl.R
 	}
 	unpublished := len(key.Status.Versions) == 0
 	found, err := r.gatherDeletion(ctx, key)
-	if err == nil && left > 0 && !unpublished && !found.input.Published {
+	if err == nil && left > 0 && !unpublished && !found.inForce() {
 		var result ctrl.Result
 		result, err = r.record(ctx, key, found, lifecycle.Plan(found.input, r.Clock.Now()))
 		if err == nil {

@@ -35,6 +35,8 @@ type facts struct {
 	// recordID and enforcement are about the record that is published for the object as it is.
 	recordID    string
 	enforcement publish.Enforcement
+	// enforcementQueried reports whether the Hub was asked about the record.
+	enforcementQueried bool
 }
 
 func (r *Reconciler) gather(ctx context.Context, key *v1alpha1.ApiKey) (*facts, error) {
@@ -136,16 +138,18 @@ func (r *Reconciler) gatherEnforcement(key *v1alpha1.ApiKey, f *facts) {
 	if was == nil && f.recordID == publish.NoRecord {
 		return
 	}
-	if was != nil && was.Record == f.recordID && isEnforced(key) {
-		f.input.Published = true
-		return
-	}
-	f.enforcement = r.Hub.Enforcement(publish.Subject{
+	subject := publish.Subject{
 		Ref:    publish.KeyRef(publish.KeyID(key.UID)),
 		Group:  cache.GroupName(key.Spec.GroupRef, key.Namespace).String(),
 		Object: types.NamespacedName{Namespace: key.Namespace, Name: key.Name},
-	}, f.recordID)
-	f.input.Published = f.enforcement.Complete
+	}
+	if was != nil && was.Record == f.recordID && isEnforced(key) && !r.Hub.IsRejected(subject) {
+		f.input.Published = true
+		return
+	}
+	f.enforcementQueried = true
+	f.enforcement = r.Hub.Enforcement(subject, f.recordID)
+	f.input.Published = f.enforcement.Deliverable
 }
 
 // gatherUsage gathers what validation servers have reported about the use of the key's versions. If fewer servers are

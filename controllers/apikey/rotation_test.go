@@ -154,7 +154,7 @@ var _ = Describe("Rotation", func() {
 	})
 
 	It("ends an overlap early when all clients have cut over, and warns while some have not", func(ctx SpecContext) {
-		server := w.Usage.Connect(w.Peer("validator"))
+		server := w.Usage.Connect(w.Usage.Sessions.Connect(w.Server("validator")), testenv.Hub.GroupOf)
 		w.CreateKey(ctx, func(k *v1alpha1.ApiKey) {
 			k.Spec.Rotation = v1alpha1.Rotation{Overlap: "8h", RetireWhenUnusedFor: "1h"}
 		})
@@ -170,7 +170,7 @@ var _ = Describe("Rotation", func() {
 
 		server.Close(false)
 		w.Clock.Step(30 * time.Minute)
-		server = w.Usage.Connect(w.Peer("another"))
+		server = w.Usage.Connect(w.Usage.Sessions.Connect(w.Server("another")), testenv.Hub.GroupOf)
 		server.Report(w.VersionUses(key, 1))
 		testenv.Edit(ctx, key, func(k *v1alpha1.ApiKey) { k.Spec.Rotation.Overlap = "20h" })
 		w.ReconcileUntil(ctx, "web", func(g Gomega, k *v1alpha1.ApiKey) {
@@ -179,7 +179,7 @@ var _ = Describe("Rotation", func() {
 		w.Clock.Step(45 * time.Minute)
 		server.Report(w.VersionUses(key))
 		w.ReconcileUntil(ctx, "web", func(g Gomega, k *v1alpha1.ApiKey) { versions(retiring, active)(g, k) })
-		back := w.Usage.Connect(w.Peer("validator"))
+		back := w.Usage.Connect(w.Usage.Sessions.Connect(w.Server("validator")), testenv.Hub.GroupOf)
 		back.Report(w.VersionUses(key))
 		key = w.ReconcileUntil(ctx, "web", versions(retired, active))
 		Expect(meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionCutoverPending)).To(BeNil())

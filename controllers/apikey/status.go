@@ -127,21 +127,12 @@ func (r *Reconciler) desiredStatus(key *v1alpha1.ApiKey, found *facts, outcome l
 	setForecasts(set, &status, outcome)
 	setContested(set, key, found, outcome)
 	setFollowUp(set, found)
-	if enforcementQueried(key, found) && !startsVersion(outcome) {
+	if found.enforcementQueried && !startsVersion(outcome) {
 		status.Enforcement = set.SetEnforced(found.enforcement, found.recordID)
 	} else if known := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionEnforced); known != nil {
 		known.ObservedGeneration = key.Generation
 	}
 	return status
-}
-
-// enforcementQueried reports whether the Hub was asked about the record.
-func enforcementQueried(key *v1alpha1.ApiKey, found *facts) bool {
-	was := key.Status.Enforcement
-	if was == nil {
-		return found.recordID != publish.NoRecord
-	}
-	return was.Record != found.recordID || !isEnforced(key)
 }
 
 // shownVersion is the version that a list of keys shows: the current one, or the last one.

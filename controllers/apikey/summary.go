@@ -133,8 +133,12 @@ func (f *facts) narrowed() bool {
 
 // unacknowledged reports whether a validation server lacks the published record of the key.
 func (f *facts) unacknowledged() bool {
-	return f.recordID != publish.NoRecord && !f.input.Published
+	return f.recordID != publish.NoRecord && !f.inForce()
 }
+
+// inForce reports whether no server has to be waited for, so that no server allows what the record, or its absence, does not.
+// A server that rejects the record allows nothing by it; the text of a key is not delivered then.
+func (f *facts) inForce() bool { return f.input.Published || f.enforcement.Complete }
 
 // describeAccepted describes where the text of an accepted key is, and what is in progress.
 func describeAccepted(key *v1alpha1.ApiKey, outcome lifecycle.Outcome) string {

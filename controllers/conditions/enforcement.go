@@ -1,6 +1,7 @@
 package conditions
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -36,13 +37,16 @@ const maxNamed = 10
 // SetEnforced sets Enforced and returns the enforcement to put beside it.
 func (s Setter) SetEnforced(e publish.Enforcement, recordID string) *v1alpha1.Enforcement {
 	reason, message := describe(e)
-	s.Set(v1alpha1.ConditionEnforced, e.Complete && len(e.Expired) == 0, reason, message)
+	s.Set(v1alpha1.ConditionEnforced, e.Complete && len(e.Expired)+len(e.Rejecting) == 0, reason, message)
 	status := &v1alpha1.Enforcement{
 		Servers:      ptr.To(int32(min(e.Servers, 1<<30))),
 		Acknowledged: ptr.To(int32(min(e.Acknowledged, 1<<30))),
 		WaitingFor:   e.Waiting[:min(maxNamed, len(e.Waiting))],
 		Disconnected: e.Expired[:min(maxNamed, len(e.Expired))],
 		Record:       recordID,
+	}
+	for _, of := range e.Rejecting[:min(maxNamed, len(e.Rejecting))] {
+		status.Rejecting = append(status.Rejecting, v1alpha1.RejectingServer{Server: of.Server, Reason: cmp.Or(of.Reason, "unknown")})
 	}
 	if e.Complete && e.Latency > 0 {
 		status.Latency = Latency(e.Latency)
@@ -57,6 +61,8 @@ func Latency(d time.Duration) string {
 
 func describe(e publish.Enforcement) (reason, message string) {
 	switch {
+	case e.Complete && len(e.Rejecting) > 0:
+		return v1alpha1.ReasonRecordsRejected, fmt.Sprintf("in force on %d of %d validation servers; %s", e.Acknowledged, e.Servers, rejecting(e))
 	case e.Complete && len(e.Expired) > 0:
 		return v1alpha1.ReasonServersDisconnected, fmt.Sprintf(
 			"in force on %d of %d validation servers; %s disconnected before that: they decide by the state that they had until they reconnect",
@@ -73,6 +79,8 @@ func describe(e publish.Enforcement) (reason, message string) {
 // Waiting describes what an incomplete enforcement waits for.
 func Waiting(e publish.Enforcement) string {
 	switch {
+	case len(e.Rejecting) > 0:
+		return rejecting(e)
 	case len(e.Waiting) > 0:
 		return fmt.Sprintf("%d of %d validation servers have acknowledged; waiting for %s", e.Acknowledged, e.Servers, list(e.Waiting))
 	case e.InStartupGrace:
@@ -80,6 +88,15 @@ func Waiting(e publish.Enforcement) string {
 	default:
 		return "waiting for the change to be published"
 	}
+}
+
+// rejecting names the servers that cannot use the record, and says why the first cannot.
+func rejecting(e publish.Enforcement) string {
+	names := make([]string, 0, len(e.Rejecting))
+	for _, of := range e.Rejecting {
+		names = append(names, of.Server)
+	}
+	return fmt.Sprintf("%s cannot use the record: %s", list(names), cmp.Or(e.Rejecting[0].Reason, "unknown"))
 }
 
 func list(names []string) string {

@@ -97,7 +97,7 @@ var types = []Type{
 		// Its event says how long it took, and so is not made of the condition alone.
 		Name: v1alpha1.ConditionEnforced, Kinds: []string{ApiKey, Group}, Normal: metav1.ConditionTrue,
 		Reasons: reasons(silent, v1alpha1.ReasonAcknowledged, v1alpha1.ReasonNoServers, v1alpha1.ReasonWaitingForServers,
-			v1alpha1.ReasonServersDisconnected),
+			v1alpha1.ReasonServersDisconnected, v1alpha1.ReasonRecordsRejected),
 	},
 	{
 		Name: v1alpha1.ConditionExpiringSoon, Kinds: []string{ApiKey}, Normal: metav1.ConditionFalse, OnlyWhileTrue: true,

@@ -112,12 +112,13 @@ func (r *Reconciler) update(ctx context.Context, group *v1alpha1.Group) (ctrl.Re
 
 // enforcement asks the Hub about a record that is not known to be in force.
 func (r *Reconciler) enforcement(group *v1alpha1.Group, recordID string) (enforcement publish.Enforcement, asked bool) {
-	was := group.Status.Enforcement
-	if was != nil && was.Record == recordID && meta.IsStatusConditionTrue(group.Status.Conditions, v1alpha1.ConditionEnforced) {
+	was, name := group.Status.Enforcement, client.ObjectKeyFromObject(group)
+	subject := publish.Subject{Ref: publish.GroupRef(name.String()), Group: name.String(), Object: name}
+	if was != nil && was.Record == recordID && meta.IsStatusConditionTrue(group.Status.Conditions, v1alpha1.ConditionEnforced) &&
+		!r.Hub.IsRejected(subject) {
 		return publish.Enforcement{}, false
 	}
-	name := client.ObjectKeyFromObject(group)
-	return r.Hub.Enforcement(publish.Subject{Ref: publish.GroupRef(name.String()), Group: name.String(), Object: name}, recordID), true
+	return r.Hub.Enforcement(subject, recordID), true
 }
 
 // describe writes the status of the Group. With unacknowledged, a validation server lacks its latest change.

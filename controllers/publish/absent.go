@@ -11,6 +11,8 @@ const (
 	MaxAbsent = 10_000
 	// MaxAbsentOfOne is how many of them have one identity: as many as an account has streams by default.
 	MaxAbsentOfOne = 2000
+	// maxLackingAbsent is how many groups are kept of a server that it was being sent. If there were more, it counts as lacking all.
+	maxLackingAbsent = 64
 	// maxOfOthers bounds what is kept of those beyond. If they had more Groups and namespaces, they count as having all.
 	maxOfOthers = 20_000
 )
@@ -21,10 +23,20 @@ var otherServers = server{instance: "other servers"}
 // absence is a server that was disconnected without a goodbye for longer than Grace. It may go on deciding by the snapshot
 // that it had.
 type absence struct {
-	server  server
-	acked   uint64
-	has     map[scope]struct{} // the groups that it has
-	forgets time.Time          // zero is never
+	server server
+	acked  uint64
+	// lacking are groups that it had not received completely, and rejected what it could not use.
+	lacking  map[string]sending
+	rejected *rejections
+	has      map[scope]struct{} // the groups that it has
+	forgets  time.Time          // zero is never
+}
+
+// lacks reports whether the server lacks a change, or could not use the record.
+func (a *absence) lacks(c *change) bool {
+	_, lacking := a.lacking[c.Group]
+	_, rejected := a.rejected.of(c.Subject)
+	return a.acked < c.revision || lacking || rejected
 }
 
 // absentServers are waited for by no change, and named by each change that they lack, until they connect again, or are
@@ -60,7 +72,8 @@ func (a *absentServers) having(group string) iter.Seq[*absence] {
 // expire stops waiting for a server that was disconnected. Changes that it lacks name it.
 func (h *Hub) expire(sub *Subscription) {
 	delete(h.subs, sub)
-	defer h.evaluateAfter(sub.acked)
+	h.dropRejections(sub)
+	defer h.evaluateAfter(sub.ackedEverywhere())
 	if !sub.caughtUp && !sub.servesSnapshot {
 		return // it never had a snapshot to decide by
 	}
@@ -69,7 +82,12 @@ func (h *Hub) expire(sub *Subscription) {
 			return
 		}
 	}
-	gone := &absence{server: sub.server, acked: sub.acked, has: map[scope]struct{}{}}
+	gone := &absence{server: sub.server, acked: sub.acked, rejected: sub.rejected.shortened(), has: map[scope]struct{}{}}
+	if len(sub.incomplete) > maxLackingAbsent {
+		gone.acked = 0
+	} else {
+		gone.lacking = sub.incomplete
+	}
 	if h.options.ForgetAfter > 0 {
 		gone.forgets = h.clock.Now().Add(h.options.ForgetAfter)
 	}
@@ -111,6 +129,9 @@ func (a *absentServers) merge(gone *absence) {
 		a.servers[otherServers] = others
 	}
 	others.acked = min(others.acked, gone.acked)
+	if len(gone.lacking) > 0 || gone.rejected != nil {
+		others.acked = 0
+	}
 	others.forgets = gone.forgets
 	for s := range gone.has {
 		if len(others.has) >= maxOfOthers {

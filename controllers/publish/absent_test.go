@@ -174,3 +174,44 @@ func TestAbsentServersAreBounded(t *testing.T) {
 		t.Errorf("when they are forgotten: %+v", e)
 	}
 }
+
+// TestAbsentServerThatWasCatchingUp: a server that is cut off while it is sent groups has what it has acknowledged, but for these
+// groups. If there are more than are kept, it counts as having nothing.
+func TestAbsentServerThatWasCatchingUp(t *testing.T) {
+	for name, test := range map[string]struct{ groups, acknowledged int }{
+		"a few groups": {3, 2}, "many groups": {200, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			hub, _ := newHub(publish.Options{ForgetAfter: time.Hour})
+			a, b := connect(hub, "a"), connect(hub, "b")
+			a.take(t, true)
+			b.take(t, true)
+			a.Close(false)
+			created := ""
+			for i := range test.groups {
+				created = fmt.Sprintf("tenants/created%d", i)
+				hub.PutGroup(groupRecord(created))
+			}
+			a = a.reconnect(hub, "a")
+			inCreated := keyRecord("k2", created)
+			putKey(hub, inCreated)
+			key := revoke(hub, "k3")
+			for a.keys["k3"] == nil {
+				update, err := a.Next(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				a.apply(update)
+				a.Ack(update.GetRevision())
+			}
+			a.Close(false)
+			b.take(t, true)
+			if e := enforcement(hub, key); !e.Complete || e.Servers != 2 || e.Acknowledged != test.acknowledged {
+				t.Errorf("a change that it has acknowledged: %+v", e)
+			}
+			if e := enforcement(hub, inCreated); !e.Complete || e.Servers != 2 || !slices.Equal(e.Expired, []string{"a"}) {
+				t.Errorf("a change of a group that it was being sent: %+v", e)
+			}
+		})
+	}
+}

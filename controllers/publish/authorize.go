@@ -61,8 +61,7 @@ func (s *Subscription) has(group string) bool {
 	if s.isDisconnected() {
 		return false // it never had a complete snapshot, and allows nothing before it has one
 	}
-	_, unsent := slices.BinarySearch(s.replay, group)
-	return !unsent
+	return !s.isQueued(group)
 }
 
 // ServesKey reports whether the key is one of the group, and the server may have that.
@@ -113,7 +112,7 @@ func (s *Subscription) decide(group string, allowed bool) {
 	case !allowed && had:
 		h.revision++
 		s.withdraw(group)
-		h.evaluateAfter(s.acked)
+		h.evaluateAfter(s.ackedEverywhere())
 	}
 }
 
@@ -130,16 +129,7 @@ func (s *Subscription) grant(group string) {
 		entry.servers++
 		s.hub.peersChanged()
 	}
-	if !s.caughtUp {
-		if at, there := slices.BinarySearch(s.replay, group); !there {
-			s.replay = slices.Insert(s.replay, at, group)
-		}
-	} else {
-		s.groups[group] = struct{}{}
-		for id := range entry.keys {
-			s.keys[id] = struct{}{}
-		}
-	}
+	s.enter(group)
 	s.signal()
 }
 
@@ -155,13 +145,13 @@ func (s *Subscription) withdraw(group string) {
 	if s.isDisconnected() {
 		return
 	}
+	delete(s.incomplete, group)
+	if s.slicing.group == group {
+		s.slicing = slicing{}
+	}
 	s.withdrawn[group] = struct{}{}
 	s.groups[group] = struct{}{}
-	for id := range s.keys {
-		if entry := h.keys[id]; entry != nil && entry.record.GetGroup() == group {
-			delete(s.keys, id)
-		}
-	}
+	maps.DeleteFunc(s.keys, func(_, of string) bool { return of == group })
 	s.signal()
 }
 

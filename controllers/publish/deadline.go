@@ -46,7 +46,7 @@ func (h *Hub) passDeadlines() {
 		case c.done:
 		case h.isPastDeadline(c):
 			for sub := range h.subs {
-				sub.passedOver = sub.passedOver || sub.acked < c.revision && sub.has(c.Group)
+				sub.passedOver = sub.passedOver || sub.lacks(c) && sub.has(c.Group)
 			}
 			h.evaluate(c)
 		case next == nil || c.deadline.Before(next.deadline):
@@ -72,7 +72,7 @@ func (h *Hub) reconnected(sub *Subscription) (all bool) {
 		at := slices.Index(known.change.expired, sub.server)
 		switch {
 		case at < 0:
-		case known.change.revision > sub.acked:
+		case sub.lacks(known.change):
 			all = false
 		default:
 			known.change.expired = slices.Delete(known.change.expired, at, at+1)

@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"cmp"
 	"slices"
 	"sort"
 	"time"
@@ -13,6 +14,8 @@ import (
 type Enforcement struct {
 	// Complete reports whether every server that must have the change has acknowledged it or is expired.
 	Complete bool
+	// Deliverable reports whether the text of a key may be delivered: every connected server accepts it, or is not to be waited for.
+	Deliverable bool
 	// Servers is how many servers must have the change, Acknowledged how many of them have acknowledged it.
 	Servers, Acknowledged int
 	// Latency is the time from the change to the last acknowledgement; zero where it is unknown.
@@ -20,6 +23,8 @@ type Enforcement struct {
 	// Waiting and Expired name servers that have not acknowledged the change: those that the Hub waits for, and those
 	// that were disconnected, or did not answer, for too long.
 	Waiting, Expired []string
+	// Rejecting are the connected servers that have received the change, and cannot use the record.
+	Rejecting []Rejection
 	// InStartupGrace reports whether the Hub still waits for servers of an earlier leader to reconnect.
 	InStartupGrace bool
 	// Since is when the change was published; zero where it is unknown.
@@ -44,7 +49,9 @@ type tracking struct {
 	latest  map[Ref]*change
 	results map[Ref]result
 	// withExpired has the results that name expired servers, and may have records whose result is gone.
-	withExpired       map[Ref]struct{}
+	withExpired map[Ref]struct{}
+	// rejected has the records of which Enforcement has last said that servers reject them.
+	rejected          map[Ref]Subject
 	deadlineScheduled bool // a timer for passDeadlines runs
 	// askedEarly has the records whose enforcement was asked for before the Hub was open.
 	askedEarly map[Ref]Subject
@@ -66,7 +73,10 @@ type change struct {
 }
 
 func newTracking() tracking {
-	return tracking{latest: map[Ref]*change{}, results: map[Ref]result{}, withExpired: map[Ref]struct{}{}, askedEarly: map[Ref]Subject{}}
+	return tracking{
+		latest: map[Ref]*change{}, results: map[Ref]result{}, withExpired: map[Ref]struct{}{}, rejected: map[Ref]Subject{},
+		askedEarly: map[Ref]Subject{},
+	}
 }
 
 // insert keeps the order: a change that is tracked on request may have an old revision.
@@ -79,10 +89,16 @@ func (t *tracking) insert(c *change) {
 }
 
 // Enforcement returns the progress of the record with this content. OnEnforced is called when an answer that was
-// incomplete becomes complete.
+// incomplete becomes complete, and when the servers have changed that reject the record.
 func (h *Hub) Enforcement(subject Subject, recordID string) Enforcement {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	e := h.enforcement(subject, recordID)
+	e.Deliverable = e.Complete && (len(e.Rejecting) == 0 || h.options.DeliverDespiteRejections)
+	return e
+}
+
+func (h *Hub) enforcement(subject Subject, recordID string) Enforcement {
 	if !h.isOpen() {
 		h.tracking.askedEarly[subject.Ref] = subject
 		return Enforcement{InStartupGrace: true}
@@ -93,7 +109,7 @@ func (h *Hub) Enforcement(subject Subject, recordID string) Enforcement {
 	c := h.tracking.latest[subject.Ref]
 	if found, ok := h.tracking.results[subject.Ref]; ok {
 		if h.inForce(found.change) {
-			return found.Enforcement
+			return h.withRejections(found)
 		}
 		// A server has subscribed that has not caught up. The Hub waits for it, but not beyond the deadline of the
 		// change: other servers may subscribe after it.
@@ -103,9 +119,21 @@ func (h *Hub) Enforcement(subject Subject, recordID string) Enforcement {
 		c = h.track(subject, h.revisionOf(subject.Ref), time.Time{}, h.deadline())
 	}
 	if c.done {
-		return h.tracking.results[subject.Ref].Enforcement
+		return h.withRejections(h.tracking.results[subject.Ref])
 	}
 	p, _ := h.progress(c)
+	return p
+}
+
+// withRejections returns a result as it is with the servers that reject the record now. These are counted by what is connected now.
+func (h *Hub) withRejections(known result) Enforcement {
+	if !h.isRejected(known.change.Subject) {
+		delete(h.tracking.rejected, known.change.Ref)
+		return known.Enforcement
+	}
+	h.tracking.rejected[known.change.Ref] = known.change.Subject
+	p, _ := h.progress(known.change)
+	p.Complete, p.Latency = true, known.Latency
 	return p
 }
 
@@ -132,6 +160,7 @@ func (h *Hub) Forget(ref Ref) {
 		delete(h.tracking.latest, ref)
 	}
 	delete(h.tracking.results, ref)
+	delete(h.tracking.rejected, ref)
 }
 
 // track tracks the latest change of a record; an earlier one no longer matters.
@@ -202,7 +231,7 @@ func (h *Hub) inForce(c *change) bool {
 		return true
 	}
 	for sub := range h.subs {
-		if sub.acked < c.revision && sub.has(c.Group) {
+		if sub.lacks(c) && sub.has(c.Group) {
 			return false
 		}
 	}
@@ -214,6 +243,8 @@ func (h *Hub) progress(c *change) (p Enforcement, expired []server) {
 	p = Enforcement{InStartupGrace: !h.startupOver, Since: c.at}
 	over, names := h.isPastDeadline(c), naming{}
 	var remaining []server
+	var rejecting []*Subscription
+	var reasons []string
 	here := map[server]struct{}{}
 	for sub := range h.subs {
 		if !sub.has(c.Group) {
@@ -222,8 +253,12 @@ func (h *Hub) progress(c *change) (p Enforcement, expired []server) {
 		p.Servers++
 		here[sub.server] = struct{}{}
 		names.note(sub.server)
+		reason, rejected := sub.rejected.of(c.Subject)
 		switch {
-		case sub.acked >= c.revision:
+		case !sub.lacks(c) && rejected:
+			rejecting = append(rejecting, sub)
+			reasons = append(reasons, reason)
+		case !sub.lacks(c):
 			p.Acknowledged++
 		case over:
 			expired = append(expired, sub.server)
@@ -237,12 +272,16 @@ func (h *Hub) progress(c *change) (p Enforcement, expired []server) {
 		}
 		p.Servers++
 		names.note(absent.server)
-		if absent.acked >= c.revision {
-			p.Acknowledged++
-		} else {
+		if absent.lacks(c) {
 			expired = append(expired, absent.server)
+		} else {
+			p.Acknowledged++
 		}
 	}
+	for i, sub := range rejecting {
+		p.Rejecting = append(p.Rejecting, Rejection{Server: names.of([]server{sub.server})[0], Reason: reasons[i]})
+	}
+	slices.SortFunc(p.Rejecting, func(a, b Rejection) int { return cmp.Compare(a.Server, b.Server) })
 	p.Waiting, p.Expired = names.of(remaining), names.of(expired)
 	return p, expired
 }

@@ -47,6 +47,8 @@ type Options struct {
 	// ForgetAfter is how long every change names a server that is expired, because it decides by the snapshot that it had. With
 	// 0 that is until it connects again.
 	ForgetAfter time.Duration
+	// DeliverDespiteRejections has keys delivered that a connected server cannot use.
+	DeliverDespiteRejections bool
 	// Patience is how long a server may take to acknowledge an update. A change waits at most Patience plus Grace from
 	// its own publication, no matter which servers connect, disconnect or do not answer in the meantime. With 0 it
 	// waits as long as there is a server to wait for.
@@ -64,6 +66,7 @@ type Options struct {
 // While mu is not held:
 //   - revision never decreases, and no record has a higher one;
 //   - a key in keys is in the keys of its group, which is in groups; content is the sum of the hashes of both;
+//   - remembered is the number of changes in the logs of groups;
 //   - digests has, for a digest, the key that was put last with it, until that key changes;
 //   - limited has exactly the groups with a limited above 0, and groupEntry.servers is countPeers of the group;
 //   - subs has the connected servers, and those that are disconnected for less than Grace.
@@ -73,11 +76,14 @@ type Hub struct {
 
 	mu            sync.Mutex
 	revision      uint64
+	term          [termSize]byte
+	remembered    int // how many changes are in the logs of groups
 	groups        map[string]*groupEntry
 	keys          map[string]*keyEntry
 	digests       map[keyformat.Digest]*keyEntry // keys by the digests of their versions
 	limited       map[string]*groupEntry         // groups that have a rate limit, or a key that has one
 	subs          map[*Subscription]struct{}
+	rejecting     map[*Subscription]struct{} // those in subs that cannot use some records
 	open          chan struct{}
 	startupOver   bool
 	startupOverAt time.Time // when StartupGrace ended
@@ -92,7 +98,8 @@ type groupEntry struct {
 	record   *syncv1.Group
 	revision uint64
 	keys     map[string]struct{}
-	content  syncv1.Content
+	content  content
+	log      changeLog
 	// servers is how many servers share the rate limits of the group; limited is how many such limits there are: its own
 	// and those of its keys.
 	servers, limited int
@@ -111,19 +118,21 @@ func (e *keyEntry) subject() Subject {
 // NewHub returns an empty Hub that is not open yet.
 func NewHub(clk clock.WithDelayedExecution, options Options) *Hub {
 	return &Hub{
-		clock:    clk,
-		options:  options,
-		revision: 1, // an empty Hub, too, has a revision to acknowledge
-		groups:   map[string]*groupEntry{},
-		keys:     map[string]*keyEntry{},
-		digests:  map[keyformat.Digest]*keyEntry{},
-		limited:  map[string]*groupEntry{},
-		subs:     map[*Subscription]struct{}{},
-		open:     make(chan struct{}),
-		tracking: newTracking(),
-		absent:   newAbsentServers(),
-		withheld: withheld{},
-		notify:   func(Subject) {},
+		clock:     clk,
+		options:   options,
+		revision:  1, // an empty Hub, too, has a revision to acknowledge
+		term:      newTerm(),
+		groups:    map[string]*groupEntry{},
+		keys:      map[string]*keyEntry{},
+		digests:   map[keyformat.Digest]*keyEntry{},
+		limited:   map[string]*groupEntry{},
+		subs:      map[*Subscription]struct{}{},
+		rejecting: map[*Subscription]struct{}{},
+		open:      make(chan struct{}),
+		tracking:  newTracking(),
+		absent:    newAbsentServers(),
+		withheld:  withheld{},
+		notify:    func(Subject) {},
 	}
 }
 
@@ -188,16 +197,17 @@ func (h *Hub) PutGroup(record *syncv1.Group) {
 	entry := h.groups[identity]
 	if entry == nil {
 		entry = &groupEntry{keys: map[string]struct{}{}, servers: h.countPeers(identity)}
+		entry.log.since = h.revision + 1
 		h.groups[identity] = entry
 	} else if proto.Equal(entry.record, record) {
 		return
 	} else {
-		entry.content.Remove(syncv1.HashGroup(entry.record))
+		entry.content.remove(hashGroup(entry.record))
 	}
 	h.revision++
 	h.rateLimitChanged(identity, entry, entry.record.GetLimits().GetRate() != nil, record.GetLimits().GetRate() != nil)
 	entry.record, entry.revision = record, h.revision
-	entry.content.Add(syncv1.HashGroup(record))
+	entry.content.add(hashGroup(record))
 	h.changed(groupSubject(entry.record))
 }
 
@@ -218,6 +228,7 @@ func (h *Hub) DeleteGroup(identity string) {
 		h.changed(subject)
 	}
 	delete(h.groups, identity)
+	h.remembered -= len(entry.log.changes)
 	if h.limited[identity] != nil {
 		delete(h.limited, identity)
 		h.peersChanged()
@@ -257,7 +268,7 @@ func (h *Hub) PutKey(record *syncv1.Key, object types.NamespacedName) {
 	entry.record, entry.object, entry.revision = record, object, h.revision
 	h.indexDigests(entry)
 	group.keys[id] = struct{}{}
-	group.content.Add(syncv1.HashKey(record))
+	group.content.add(hashKey(record))
 	h.changed(entry.subject())
 }
 
@@ -288,12 +299,19 @@ func (h *Hub) deleteKey(id string) {
 func (h *Hub) removeFromGroup(record *syncv1.Key) {
 	if group := h.groups[record.GetGroup()]; group != nil {
 		delete(group.keys, record.GetId())
-		group.content.Remove(syncv1.HashKey(record))
+		group.content.remove(hashKey(record))
 	}
 }
 
 // changed marks the record in the subscriptions of its group, and tracks the change until it is in force.
 func (h *Hub) changed(subject Subject) {
+	if entry := h.groups[subject.Group]; entry != nil {
+		key := ""
+		if subject.Kind == KindKey {
+			key = subject.ID
+		}
+		h.remember(entry, key)
+	}
 	for sub := range h.subs {
 		sub.changed(subject.Ref, subject.Group)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,18 +14,20 @@ import (
 	toolscache "k8s.io/client-go/tools/cache"
 	ctrlcache "sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/cache"
+	"github.com/keyward-dev/keyward/internal/grant"
 )
 
 // Projector keeps a Hub's records equal to the objects. It works on watch events: a revocation is on its way to the
 // validation servers before any reconciler has seen it.
 //
-// The handlers of all kinds run concurrently, one goroutine per kind. mu makes reading the cache and publishing what
-// follows from it one step: without it, a slow event could overwrite what a later one has published. The locks of the
-// Hub and of Imported are taken under mu, never the other way round.
+// The handlers of all kinds run concurrently, one goroutine per kind, and so does what is published in the background. mu makes
+// reading a key from the cache and publishing it one step: without it, a slow event could overwrite what a later one has published.
+// A Group and its allowlists, which are as large as their owners like, are read and compiled without it, and published
+// unless somebody has begun to do the same later. The locks of the Hub and of Imported are taken under mu, never the other way round.
 type Projector struct {
 	Hub   *Hub
 	Cache ctrlcache.Cache
@@ -40,6 +43,12 @@ type Projector struct {
 	// changed are the Groups whose allowlists have changed since they were published.
 	changed map[types.NamespacedName]struct{}
 	wake    chan struct{} // one slot: there are such Groups
+	// turns has, of each Group, the last time that somebody has begun to publish it, as a number.
+	turns map[types.NamespacedName]uint64
+	turn  uint64
+	// granted is what Groups granted to keys when they were last published.
+	granted map[types.NamespacedName]string
+	backlog backlog
 }
 
 // gather is how long changes of allowlists gather after some were published. For each all lists of a Group are read, which
@@ -52,6 +61,7 @@ func (p *Projector) NeedLeaderElection() bool { return true }
 // Start publishes all objects, opens the Hub, and follows changes until the context ends.
 func (p *Projector) Start(ctx context.Context) error {
 	p.changed, p.wake = map[types.NamespacedName]struct{}{}, make(chan struct{}, 1)
+	p.turns, p.granted, p.backlog = map[types.NamespacedName]uint64{}, map[types.NamespacedName]string{}, newBacklog()
 	kinds := []struct {
 		object  client.Object
 		matters func(was, is client.Object) bool
@@ -85,12 +95,15 @@ func (p *Projector) Start(ctx context.Context) error {
 		return err
 	}
 	defer collector.Set(p.Hub)()
+	done := make(chan struct{})
+	go func() { defer close(done); p.publishBacklog(ctx) }()
 	p.publishChanged(ctx)
+	<-done
 	return nil
 }
 
 // publishChanged publishes Groups whose allowlists change, until the context ends: at once the first, and then what has
-// gathered meanwhile. The Groups take turns with everything else.
+// gathered meanwhile.
 func (p *Projector) publishChanged(ctx context.Context) {
 	for {
 		select {
@@ -99,8 +112,9 @@ func (p *Projector) publishChanged(ctx context.Context) {
 			return
 		}
 		for name := range p.takeChanged() {
-			if err := p.publishInTurn(ctx, name); err != nil && ctx.Err() == nil {
-				logf.FromContext(ctx).Error(err, "Publishing failed", "namespace", name.Namespace, "name", name.Name)
+			project := func(ctx context.Context) error { return p.publishGroup(ctx, name) }
+			if err := project(ctx); err != nil {
+				p.failedToPublish(ctx, "Group "+name.String(), err, project)
 			}
 		}
 		select {
@@ -119,30 +133,50 @@ func (p *Projector) takeChanged() map[types.NamespacedName]struct{} {
 	return taken
 }
 
-func (p *Projector) publishInTurn(ctx context.Context, name types.NamespacedName) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.publishAllowlists(ctx, name)
-}
-
 // open publishes again what has changed while the first records were published, and opens the Hub.
 func (p *Projector) open(ctx context.Context) error {
+	for {
+		namespaces, groups, scopes, opened := p.takeEarly()
+		if opened {
+			return nil
+		}
+		for namespace := range namespaces {
+			if err := p.publishNamespace(ctx, namespace); err != nil {
+				return fmt.Errorf("publishing what is in namespace %s: %w", namespace, err)
+			}
+		}
+		for name := range groups {
+			if err := p.publishGroup(ctx, name); err != nil {
+				return fmt.Errorf("publishing Group %s: %w", name, err)
+			}
+		}
+		for _, of := range scopes {
+			names, err := p.keyNames(ctx, of)
+			if err != nil {
+				return fmt.Errorf("publishing the keys of %s: %w", of, err)
+			}
+			p.publishKeys(ctx, names)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+// takeEarly takes what has changed, or, if nothing has, opens the Hub.
+func (p *Projector) takeEarly() (namespaces map[string]bool, groups map[types.NamespacedName]struct{}, scopes []keyScope, opened bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for namespace := range p.relabelled {
-		if err := p.publishNamespace(ctx, namespace); err != nil {
-			return fmt.Errorf("publishing what is in namespace %s: %w", namespace, err)
-		}
+	if len(p.relabelled)+len(p.changed)+len(p.backlog.keysOf) == 0 {
+		p.relabelled = nil
+		p.Hub.Open()
+		return nil, nil, nil, true
 	}
-	p.relabelled = nil
-	for name := range p.changed {
-		if err := p.publishAllowlists(ctx, name); err != nil {
-			return fmt.Errorf("publishing Group %s: %w", name, err)
-		}
-	}
-	clear(p.changed)
-	p.Hub.Open()
-	return nil
+	namespaces, groups = p.relabelled, p.changed
+	scopes = slices.Collect(maps.Keys(p.backlog.keysOf))
+	p.relabelled, p.changed = map[string]bool{}, map[types.NamespacedName]struct{}{}
+	clear(p.backlog.keysOf)
+	return namespaces, groups, scopes, false
 }
 
 // groupMatters reports whether a change of a Group changes its record. Of the status, the record has the limits and the
@@ -178,10 +212,9 @@ func (p *Projector) handler(ctx context.Context, matters func(was, is client.Obj
 		if !ok {
 			return
 		}
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if err := project(ctx, object); err != nil && ctx.Err() == nil {
-			logf.FromContext(ctx).Error(err, "Publishing failed", "namespace", object.GetNamespace(), "name", object.GetName())
+		if err := project(ctx, object); err != nil {
+			what := fmt.Sprintf("%T %s %s", object, client.ObjectKeyFromObject(object), object.GetUID())
+			p.failedToPublish(ctx, what, err, func(ctx context.Context) error { return project(ctx, object) })
 		}
 	}
 	return toolscache.ResourceEventHandlerFuncs{
@@ -198,6 +231,8 @@ func (p *Projector) handler(ctx context.Context, matters func(was, is client.Obj
 }
 
 func (p *Projector) keyChanged(ctx context.Context, object client.Object) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	id := KeyID(object.GetUID())
 	key, err := cache.CachedKey(ctx, p.Cache, client.ObjectKeyFromObject(object))
 	switch {
@@ -212,6 +247,7 @@ func (p *Projector) keyChanged(ctx context.Context, object client.Object) error 
 	return p.publishKey(ctx, key)
 }
 
+// publishKey publishes a key that was just read. The caller holds the lock.
 func (p *Projector) publishKey(ctx context.Context, key *v1alpha1.ApiKey) error {
 	_, granted, err := cache.CachedGroupForKey(ctx, p.Cache, key)
 	if err != nil {
@@ -231,35 +267,50 @@ func (p *Projector) groupChanged(ctx context.Context, object client.Object) erro
 	return p.publishGroup(ctx, client.ObjectKeyFromObject(object))
 }
 
+// publishGroup publishes a Group with its allowlists, and its keys in the background if it grants them something else than before.
 func (p *Projector) publishGroup(ctx context.Context, name types.NamespacedName) error {
-	delete(p.changed, name)
+	turn := p.beginTurn(name)
 	group, err := cache.Group(ctx, p.Cache, name)
 	if err != nil {
 		return err
 	}
-	if group == nil {
-		p.Hub.DeleteGroup(name.String())
-		p.Hub.Forget(GroupRef(name.String()))
-	} else {
+	var record *syncv1.Group
+	granted := ""
+	if group != nil {
 		allowlists, err := cache.CachedAllowlists(ctx, p.Cache, group)
 		if err != nil {
 			return err
 		}
-		p.Hub.PutGroup(GroupRecord(group, allowlists))
+		record, granted = GroupRecord(group, allowlists), grant.GrantedToKeys(group)
 	}
-	if p.keysFollow {
-		return nil
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.turns[name] != turn {
+		return nil // somebody has begun later, and publishes it
 	}
-	keys, err := cache.CachedKeys(ctx, p.Cache, name)
-	if err != nil {
-		return err
+	before, known := p.granted[name]
+	if record == nil {
+		delete(p.turns, name)
+		delete(p.granted, name)
+		p.Hub.DeleteGroup(name.String())
+		p.Hub.Forget(GroupRef(name.String()))
+	} else {
+		p.granted[name] = granted
+		p.Hub.PutGroup(record)
 	}
-	for i := range keys {
-		if err := p.publishKey(ctx, &keys[i]); err != nil {
-			return err
-		}
+	if !p.keysFollow && (!known || record == nil || granted != before) {
+		p.publishLater(keyScope{name})
 	}
 	return nil
+}
+
+func (p *Projector) beginTurn(name types.NamespacedName) uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.changed, name)
+	p.turn++
+	p.turns[name] = p.turn
+	return p.turn
 }
 
 // allowlistChanged has the Group of a list published again, soon. Before the Hub is open that waits until everything
@@ -269,6 +320,8 @@ func (p *Projector) allowlistChanged(_ context.Context, object client.Object) er
 	if !ok {
 		return nil
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.changed[cache.GroupName(list.Spec.GroupRef, list.Namespace)] = struct{}{}
 	select {
 	case p.wake <- struct{}{}:
@@ -277,40 +330,28 @@ func (p *Projector) allowlistChanged(_ context.Context, object client.Object) er
 	return nil
 }
 
-// publishAllowlists publishes a Group whose allowlists have changed.
-func (p *Projector) publishAllowlists(ctx context.Context, name types.NamespacedName) error {
-	group, err := cache.Group(ctx, p.Cache, name)
-	if err != nil || group == nil {
-		return err
-	}
-	allowlists, err := cache.CachedAllowlists(ctx, p.Cache, group)
-	if err != nil {
-		return err
-	}
-	p.Hub.PutGroup(GroupRecord(group, allowlists))
-	return nil
-}
-
 // namespaceChanged publishes again the objects of the namespace, which may refer to Groups of other namespaces: its labels
 // may now match a Group's selector, or no longer. Before the Hub is open this is deferred until everything is published.
 func (p *Projector) namespaceChanged(ctx context.Context, namespace client.Object) error {
-	if p.relabelled != nil {
-		p.relabelled[namespace.GetName()] = true
+	if p.isStarting(namespace.GetName()) {
 		return nil
 	}
 	return p.publishNamespace(ctx, namespace.GetName())
 }
 
+// isStarting reports whether the first records are being published, and notes the namespace then.
+func (p *Projector) isStarting(namespace string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.relabelled == nil {
+		return false
+	}
+	p.relabelled[namespace] = true
+	return true
+}
+
 func (p *Projector) publishNamespace(ctx context.Context, namespace string) error {
-	keys, err := cache.CachedKeysInNamespace(ctx, p.Cache, namespace)
-	if err != nil {
-		return err
-	}
-	for i := range keys {
-		if err := p.publishKey(ctx, &keys[i]); err != nil {
-			return err
-		}
-	}
+	p.again(keyScope{types.NamespacedName{Namespace: namespace}})
 	var lists v1alpha1.DomainAllowlistList
 	if err := p.Cache.List(ctx, &lists, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return err

@@ -70,18 +70,28 @@ func TestReplicas(t *testing.T) {
 				if was != nil {
 					was.Close(rapid.Bool().Draw(t, "goodbye"))
 				}
-				subscriber := publish.Subscriber{Instance: instance}
-				if was != nil {
-					subscriber.Known = was.known()
-				}
-				servers[instance] = subscribe(hub, subscriber)
-				if was != nil {
-					servers[instance].groups, servers[instance].keys = was.groups, was.keys
+				if was == nil {
+					servers[instance] = connect(hub, instance)
+				} else {
+					servers[instance] = was.reconnect(hub, instance)
 				}
 			},
 			"read": func(t *rapid.T) {
 				if s := servers[name(t, "s", 3)]; s != nil {
 					s.take(t, rapid.Bool().Draw(t, "acknowledge"))
+				}
+			},
+			"change of leader": func(*rapid.T) {
+				hub = publish.NewHub(clk, publish.Options{Grace: time.Second})
+				for _, record := range groups {
+					hub.PutGroup(record)
+				}
+				for _, record := range keys {
+					putKey(hub, record)
+				}
+				hub.Open()
+				for instance, s := range servers {
+					servers[instance] = s.reconnect(hub, instance)
 				}
 			},
 			"time": func(*rapid.T) { clk.Step(time.Second) },
@@ -116,7 +126,7 @@ func TestReplicas(t *testing.T) {
 					t.Fatalf("all have read, but %s is not in force: %+v", id, e)
 				}
 			}
-			again := subscribe(hub, publish.Subscriber{Instance: instance + " again", Known: s.known()})
+			again := s.reconnect(hub, instance+" again")
 			again.take(t, true)
 			if len(again.received) != 1 || len(again.received[0].GetDeletedGroups()) > 0 {
 				t.Fatalf("%s has everything, and is sent %v", instance, again.received)

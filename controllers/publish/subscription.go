@@ -1,7 +1,6 @@
 package publish
 
 import (
-	"bytes"
 	"context"
 	"maps"
 	"slices"
@@ -27,14 +26,19 @@ type Subscriber struct {
 	// Identity is the authenticated identity of the server. A subscriber of the same instance and identity replaces an
 	// earlier one that is disconnected; one of the same instance and another identity is another server.
 	Identity string
+	// Incarnation is the run of the server; "" if that is not known. A subscriber of the same run replaces an earlier one that is
+	// connected still: the server has reconnected before the end of its earlier connection was noticed.
+	Incarnation string
 	// Owner is the identity in a readable form, which is shown where two servers have the same Instance.
 	Owner string
 	// Selection is what the subscriber asked for.
 	Selection Selection
 	// Authorizer says which of those groups it may have. With nil it may have all.
 	Authorizer Authorizer
-	// Known are the hashes of groups that the server has already. After Subscribe, the Hub's lock guards it.
+	// Known are the versions of groups that the server has already. After Subscribe, the Hub's lock guards it.
 	Known map[string][]byte
+	// Rejections are what it cannot use of these.
+	Rejections *syncv1.Rejections
 }
 
 // Subscription collects the changes that one validation server does not have yet. Only one goroutine at a time may call
@@ -48,7 +52,10 @@ type Subscriber struct {
 //   - groups == nil means that the server is disconnected; then keys is nil, too, and nothing is added to either;
 //   - acked <= sent <= the revision of the Hub; inFlight is strictly ascending, and has the sent revisions above acked;
 //   - unacked is zero exactly while inFlight is empty;
-//   - until caughtUp, replay has, in order, the groups that are not sent yet, and sent is 0;
+//   - incomplete has the groups that are sent whole and that the server does not have yet. Every group that is in queue and not
+//     withdrawn is in it, and so is the one in slicing. Of all other groups that it may have, the server has everything up to
+//     acked, is sent it in the updates up to sent, or it is in groups and keys;
+//   - the Hub's rejecting has the subscriptions with a rejected that is not nil, unless they are closed;
 //   - a group is not in both allowed and undecided, unless a review asks about a group again that it was granted.
 type Subscription struct {
 	hub        *Hub
@@ -62,10 +69,10 @@ type Subscription struct {
 	withdrawn       map[string]struct{} // groups to withdraw
 	servesSnapshot  bool                // it decides by the snapshot that it had when it connected
 	groups          map[string]struct{} // groups that have changed
-	keys            map[string]struct{} // keys that have changed
+	keys            map[string]string   // keys that have changed, and their groups
 	wake            chan struct{}       // one slot: there is something to send or to ask
-	joined          uint64              // the revision that the catch-up ends with
 	caughtUp        bool
+	current         uint64 // the revision that the catch-up has ended with; 0 before
 	sent            uint64
 	acked           uint64
 	passedOver      bool      // a change passed its deadline without this server
@@ -74,10 +81,12 @@ type Subscription struct {
 	closed          sync.Once
 	servers         chan struct{}  // one slot: the number of servers may have changed
 	reportedServers map[string]int // servers by group, as last reported to this server
-	// During the catch-up, replay has the groups that are still to be sent or confirmed, in order; replaying has the
-	// remaining keys of the group that is being sent.
-	replay    []string
-	replaying []string
+	queue           []string       // groups that are to be sent whole, in order
+	slicing         slicing        // the one that is being sent whole
+	sliced          bool           // the last update was a slice, so that it is the turn of changes
+	incomplete      map[string]sending
+	versioned       map[string]struct{} // groups of which records were sent since their versions
+	rejected        *rejections         // what the server cannot use
 }
 
 // Subscribe registers a server. The Hub must be open.
@@ -93,11 +102,13 @@ func (h *Hub) Subscribe(subscriber Subscriber) *Subscription {
 		withdrawn:       map[string]struct{}{},
 		servesSnapshot:  len(subscriber.Known) > 0,
 		groups:          map[string]struct{}{},
-		keys:            map[string]struct{}{},
+		keys:            map[string]string{},
 		wake:            make(chan struct{}, 1),
 		servers:         make(chan struct{}, 1),
 		reportedServers: map[string]int{},
-		joined:          h.revision,
+		incomplete:      map[string]sending{},
+		versioned:       map[string]struct{}{},
+		rejected:        newRejections(subscriber.Rejections),
 	}
 	for identity := range h.groups {
 		if !subscriber.Selection.Selects(identity) {
@@ -113,18 +124,18 @@ func (h *Hub) Subscribe(subscriber Subscriber) *Subscription {
 			}
 			sub.allowed[identity] = struct{}{}
 		}
-		known, has := subscriber.Known[identity]
-		delete(subscriber.Known, identity)
-		if !has || !bytes.Equal(known, h.groups[identity].content.Bytes()) {
-			sub.replay = append(sub.replay, identity)
-		}
+		sub.enter(identity)
 	}
-	slices.Sort(sub.replay)
+	slices.Sort(sub.queue)
+	var superseded []*Subscription
 	sub.subscriber.Known = maps.Clone(subscriber.Known) // groups that match already were removed: release their memory
 	for earlier := range h.subs {
-		if earlier.server == sub.server && earlier.isDisconnected() {
+		if earlier.server == sub.server && (earlier.isDisconnected() || earlier.isOf(subscriber.Incarnation)) {
+			h.addToGroups(earlier, -1)
 			delete(h.subs, earlier)
 			sub.servesSnapshot = sub.servesSnapshot || earlier.caughtUp
+			earlier.disconnect()
+			superseded = append(superseded, earlier)
 		}
 	}
 	if h.absent.remove(sub.server) {
@@ -132,6 +143,7 @@ func (h *Hub) Subscribe(subscriber Subscriber) *Subscription {
 	}
 	h.subs[sub] = struct{}{}
 	h.addToGroups(sub, 1)
+	h.reconnectRejections(sub, superseded)
 	return sub
 }
 
@@ -149,11 +161,21 @@ func (s *Subscription) changed(ref Ref, group string) {
 		}
 		return
 	}
-	switch ref.Kind {
-	case KindGroup:
+	if _, known := s.subscriber.Known[group]; known && s.hub.groups[group] != nil {
+		s.enter(group) // it was not there when the server connected with an earlier state of it
+		s.signal()
+		return
+	}
+	switch {
+	case s.hub.groups[group] == nil && ref.Kind == KindGroup:
 		s.groups[ref.ID] = struct{}{}
-	case KindKey:
-		s.keys[ref.ID] = struct{}{}
+		s.abandonWhole(group)
+	case s.isQueued(group):
+		return // the change is sent with the group
+	case ref.Kind == KindGroup:
+		s.groups[ref.ID] = struct{}{}
+	default:
+		s.keys[ref.ID] = group
 	}
 	s.signal()
 }
@@ -178,7 +200,8 @@ func (s *Subscription) Ack(revision uint64) bool {
 	}
 	before := s.acked
 	s.acked = revision
-	if s.passedOver || before < s.joined && s.joined <= revision {
+	completed := s.completeWhole(revision)
+	if s.passedOver || before < s.current && s.current <= revision {
 		s.passedOver = !s.hub.reconnected(s)
 	}
 	s.inFlight = slices.DeleteFunc(s.inFlight, func(sent uint64) bool { return sent <= revision })
@@ -188,6 +211,9 @@ func (s *Subscription) Ack(revision uint64) bool {
 	}
 	s.signal() // the window may have room now
 	s.hub.traceAck(s, before, revision)
+	if completed {
+		before = 0 // changes of a group that was sent whole
+	}
 	s.hub.evaluateBetween(before, revision)
 	return true
 }
@@ -209,16 +235,16 @@ func (s *Subscription) Close(goodbye bool) {
 		h.addToGroups(s, -1)
 		if goodbye {
 			delete(h.subs, s)
+			h.dropRejections(s)
 			h.absent.remove(s.server)
-			h.evaluateAfter(s.acked)
+			h.evaluateAfter(s.ackedEverywhere())
 			return
 		}
 		if h.options.Grace <= 0 {
 			h.expire(s)
 			return
 		}
-		s.groups, s.keys = nil, nil // marks it as disconnected
-		s.replay, s.replaying, s.undecided, s.withdrawn, s.reportedServers, s.subscriber.Known = nil, nil, nil, nil, nil, nil
+		s.disconnect()
 		h.clock.AfterFunc(h.options.Grace, func() {
 			h.mu.Lock()
 			defer h.mu.Unlock()
@@ -228,6 +254,18 @@ func (s *Subscription) Close(goodbye bool) {
 			h.expire(s)
 		})
 	})
+}
+
+// disconnect marks the server as disconnected, and forgets what it would have been sent.
+func (s *Subscription) disconnect() {
+	s.groups, s.keys = nil, nil
+	s.queue, s.slicing, s.versioned = nil, slicing{}, nil
+	s.undecided, s.withdrawn, s.reportedServers, s.subscriber.Known = nil, nil, nil, nil
+}
+
+// isOf reports whether it is known to be of a run.
+func (s *Subscription) isOf(incarnation string) bool {
+	return incarnation != "" && s.subscriber.Incarnation == incarnation
 }
 
 func (s *Subscription) isDisconnected() bool { return s.groups == nil }
@@ -251,61 +289,62 @@ func (s *Subscription) Next(ctx context.Context) (*syncv1.Update, error) {
 	}
 }
 
-// take returns the next update if there is one, or nil.
+// take returns the next update if there is one, or nil. Changes and slices of groups that are sent whole take turns.
 func (s *Subscription) take() *syncv1.Update {
-	if !s.CaughtUp() {
-		return s.catchUp()
-	}
-	return s.takeChanges()
-}
-
-// catchUp returns the next part of what the server lacked when it subscribed, or nil if the Authorizer must be asked
-// first.
-func (s *Subscription) catchUp() *syncv1.Update {
 	h := s.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for {
-		switch {
-		case s.isDisconnected(), len(s.undecided) > 0:
-			return nil
-		case len(s.replaying) > 0:
-			return &syncv1.Update{Keys: s.replayKeys()}
-		case len(s.replay) == 0:
-			return s.finishCatchUp()
+	if s.isDisconnected() {
+		return nil
+	}
+	if s.sliced || !s.sendsWhole() {
+		if update := s.takeChanges(); update != nil {
+			s.sliced = false
+			return update
 		}
-		identity := s.replay[0]
-		s.replay = s.replay[1:]
-		group := h.groups[identity]
-		if group == nil || !s.mayHave(identity) {
-			continue // it was deleted or withdrawn in the meantime
-		}
-		known, has := s.subscriber.Known[identity]
-		delete(s.subscriber.Known, identity)
-		if has && bytes.Equal(known, group.content.Bytes()) {
-			continue
-		}
-		s.replaying = slices.Sorted(maps.Keys(group.keys))
-		return &syncv1.Update{ReplacedGroups: []string{identity}, Groups: []*syncv1.Group{group.record}}
+	}
+	if !s.caughtUp && len(s.undecided) > 0 {
+		return s.takeChanges() // the Authorizer is asked first
+	}
+	if update := s.nextSlice(); update != nil {
+		s.sliced = true
+		return update
+	}
+	switch {
+	case len(s.groups)+len(s.keys) > 0:
+		return s.takeChanges()
+	case !s.caughtUp:
+		return s.finish(&syncv1.Update{})
+	case s.awaitsRevision():
+		update := &syncv1.Update{}
+		s.markWhole(update)
+		return update
+	default:
+		return nil
 	}
 }
 
-// finishCatchUp ends the catch-up: any other group that the server knew does not exist any more.
-func (s *Subscription) finishCatchUp() *syncv1.Update {
-	s.caughtUp = true
+// finish marks an update after which the server has everything. If that ends the catch-up, any other group that the server knew does
+// not exist any more.
+func (s *Subscription) finish(update *syncv1.Update) *syncv1.Update {
+	if update.GetRevision() == 0 {
+		s.markWhole(update)
+	}
+	if s.caughtUp || s.sendsWhole() || len(s.undecided) > 0 {
+		return update
+	}
+	s.caughtUp, s.current = true, update.GetRevision()
 	s.peersChanged()
-	s.markSent(s.joined)
-	stale := slices.Sorted(maps.Keys(s.subscriber.Known))
+	update.CaughtUp = true
+	update.DeletedGroups = append(update.DeletedGroups, slices.Sorted(maps.Keys(s.subscriber.Known))...)
 	s.subscriber.Known = nil
-	return &syncv1.Update{Revision: s.joined, CaughtUp: true, DeletedGroups: stale}
+	return update
 }
 
 // takeChanges returns the latest state of each record that has changed since the last update, or nil. What exceeds the
 // size of one update follows in the next ones, and only the last of them carries the revision.
 func (s *Subscription) takeChanges() *syncv1.Update {
 	h := s.hub
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	if len(s.groups)+len(s.keys) == 0 || len(s.inFlight) >= window {
 		return nil
 	}
@@ -325,9 +364,10 @@ func (s *Subscription) takeChanges() *syncv1.Update {
 		if group != nil && s.mayHave(identity) {
 			update.Groups = append(update.Groups, group.record)
 			size += proto.Size(group.record)
+			s.versioned[identity] = struct{}{}
 		}
 	}
-	for id := range s.keys {
+	for id, group := range s.keys {
 		if size > chunkBytes {
 			return update
 		}
@@ -336,15 +376,18 @@ func (s *Subscription) takeChanges() *syncv1.Update {
 		case key == nil:
 			update.DeletedKeys = append(update.DeletedKeys, id)
 			size += len(id)
+			s.versioned[group] = struct{}{}
 		case !s.mayHave(key.record.GetGroup()):
 		default:
 			update.Keys = append(update.Keys, key.record)
 			size += proto.Size(key.record)
+			s.versioned[key.record.GetGroup()] = struct{}{}
 		}
 	}
+	s.addVersions(update)
 	update.Revision = h.revision
 	s.markSent(h.revision)
-	return update
+	return s.finish(update)
 }
 
 // markSent records that an update with the revision is on its way.
@@ -354,6 +397,11 @@ func (s *Subscription) markSent(revision uint64) {
 	if s.unacked.IsZero() {
 		s.unacked = s.hub.clock.Now()
 	}
+	for identity, state := range s.incomplete {
+		if state.phase == phaseLast {
+			s.incomplete[identity] = sending{phaseSent, revision}
+		}
+	}
 }
 
 // Stale returns the number of groups that the server knows and has to delete.
@@ -361,19 +409,6 @@ func (s *Subscription) Stale() int {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
 	return len(s.subscriber.Known)
-}
-
-// replayKeys returns the next keys of the group that is being replayed.
-func (s *Subscription) replayKeys() []*syncv1.Key {
-	var records []*syncv1.Key
-	for size := 0; len(s.replaying) > 0 && size <= chunkBytes; s.replaying = s.replaying[1:] {
-		// A key that was deleted in the meantime is left out, and so is deleted on the server, too.
-		if entry := s.hub.keys[s.replaying[0]]; entry != nil {
-			records = append(records, entry.record)
-			size += proto.Size(entry.record)
-		}
-	}
-	return records
 }
 
 // CaughtUp reports whether the server was sent everything that it lacked when it subscribed.

@@ -19,16 +19,19 @@ const (
 	maxRequestBytes = 4 << 20
 	maxSelectors    = 1000
 	maxKnown        = 50_000
+	maxFeatures     = 64
+	maxRejected     = 1000
 	maxUses         = 5000 // of each list; a server sends more than that in several requests
 	maxClients      = 32
 )
 
 // Field numbers of sync.proto.
 const (
-	fieldHello, fieldUses                         = 1, 3
-	helloSelector, helloKnown                     = 2, 3
-	usesGroups, usesKeys, usesVersions            = 4, 5, 2
-	selectorGroups, selectorNamespaces, ofClients = 1, 2, 3
+	fieldHello, fieldAck, fieldVersions, fieldKeys, fieldQuotas = 1, 2, 3, 4, 5
+	helloSelector, helloKnown, helloFeatures, helloRejections   = 2, 3, 4, 6
+	selectorGroups, selectorNamespaces                          = 1, 2
+	ackRejections, rejectionsRecords                            = 2, 1
+	reportedVersions, reportedKeys, reportedGroups, ofClients   = 2, 1, 1, 3
 )
 
 // bounds has the bounds of the lists in a message, by field number.
@@ -46,14 +49,19 @@ var requestBounds = bounds{
 			selectorGroups:     {"hello.selector.groups", maxSelectors, nil},
 			selectorNamespaces: {"hello.selector.namespaces", maxSelectors, nil},
 		}},
-		helloKnown: {"hello.known", maxKnown, nil},
+		helloKnown:      {"hello.known", maxKnown, nil},
+		helloFeatures:   {"hello.features", maxFeatures, nil},
+		helloRejections: {"hello.rejections", 1, bounds{rejectionsRecords: {"hello.rejections.records", maxRejected, nil}}},
 	}},
-	fieldUses: {"uses", 1, bounds{
-		usesGroups: {"uses.groups", maxUses, nil},
-		usesKeys:   {"uses.keys", maxUses, nil},
+	fieldAck: {"ack", 1, bounds{
+		ackRejections: {"ack.rejections", 1, bounds{rejectionsRecords: {"ack.rejections.records", maxRejected, nil}}},
+	}},
+	fieldVersions: {"versions", 1, bounds{
 		// Clients are eight bytes each if they are packed, and nine if not.
-		usesVersions: {"uses.versions", maxUses, bounds{ofClients: {"uses.versions.clients", maxClients, nil}}},
+		reportedVersions: {"versions.versions", maxUses, bounds{ofClients: {"versions.versions.clients", maxClients, nil}}},
 	}},
+	fieldKeys:   {"keys", 1, bounds{reportedKeys: {"keys.keys", maxUses, nil}}},
+	fieldQuotas: {"quotas", 1, bounds{reportedGroups: {"quotas.groups", maxUses, nil}}},
 }
 
 // check checks an encoded message.
@@ -78,8 +86,11 @@ func (b bounds) check(encoded []byte) error {
 		entries := 1
 		if kind == protowire.BytesType {
 			value, _ = protowire.ConsumeBytes(value)
-			if number == ofClients && limit.most == maxClients {
+			switch {
+			case number == ofClients && limit.most == maxClients:
 				entries = len(value) / 8
+			case number == helloFeatures && limit.most == maxFeatures:
+				entries = len(value) // at least a byte each
 			}
 		}
 		if counts[number] += entries; counts[number] > limit.most {

@@ -14,6 +14,7 @@ import (
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/controllers/publish"
+	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/controllers/usage/quota"
 )
@@ -27,11 +28,13 @@ import (
 type connection struct {
 	stream        syncv1.SyncService_SyncServer
 	instance      string
+	features      inUse
 	rights        *rights
 	subscription  *publish.Subscription
 	reporter      *usage.Server
 	keys          *usage.KeyReporter
-	session       *quota.Session
+	session       *session.Session
+	quotas        *quota.Session
 	staleReported func() // releases what reserveStale has reserved; may be called more than once
 	cleanups      []func()
 	log           logr.Logger
@@ -56,12 +59,13 @@ func (c *connection) leave() {
 	c.cleanups = nil
 }
 
-// close reports to all trackers that the server is disconnected.
+// close ends the session, and what belongs to it.
 func (c *connection) close(goodbye bool) {
 	c.subscription.Close(goodbye)
-	c.reporter.Close(goodbye)
-	c.keys.Close(goodbye)
-	c.session.Close()
+	c.session.Close(goodbye)
+	c.reporter.Forget()
+	c.keys.Close()
+	c.quotas.Close()
 }
 
 func (c *connection) receive() error {
@@ -75,19 +79,34 @@ func (c *connection) receive() error {
 		}
 		switch message := request.GetMessage().(type) {
 		case *syncv1.SyncRequest_Ack:
-			if !c.subscription.Ack(message.Ack.GetRevision()) {
-				return errUnsent
-			}
-		case *syncv1.SyncRequest_Uses:
-			c.reporter.Report(message.Uses)
-			c.keys.Report(message.Uses)
-			if err := c.session.Report(message.Uses); err != nil {
+			if err := c.acknowledged(message.Ack); err != nil {
 				return err
 			}
-		default:
-			return status.Error(codes.InvalidArgument, "after the Hello only Acks and Uses are expected")
+		case *syncv1.SyncRequest_Versions:
+			c.reporter.Report(message.Versions)
+		case *syncv1.SyncRequest_Keys:
+			c.keys.Report(message.Keys)
+		case *syncv1.SyncRequest_Quotas:
+			c.quotas.Report(message.Quotas)
+		case *syncv1.SyncRequest_Hello:
+			return status.Error(codes.InvalidArgument, "there is one Hello on a stream")
+		default: // a message of a later release
 		}
 	}
+}
+
+// acknowledged applies an Ack: first what the server cannot use, because the Ack says that it has received that.
+func (c *connection) acknowledged(ack *syncv1.Ack) error {
+	if rejections := ack.GetRejections(); rejections != nil && c.features.has(syncv1.Feature_FEATURE_REJECTIONS) {
+		if err := checkRejections(rejections); err != nil {
+			return err
+		}
+		c.subscription.Reject(rejections)
+	}
+	if !c.subscription.Ack(ack.GetRevision()) {
+		return errUnsent
+	}
+	return nil
 }
 
 // await passes updates on as send takes them.
@@ -108,31 +127,42 @@ func (c *connection) await(ctx context.Context, updates chan<- *syncv1.Update, s
 	}
 }
 
-// send sends updates, allowances and numbers of servers, whichever is ready. It waits until the server has taken each, so
-// that nothing accumulates here: a message is made when it can be sent.
+// send sends the Welcome, and then updates, allowances and numbers of servers, whichever is ready. It waits until the server has
+// taken each, so that nothing accumulates here: a message is made when it can be sent. What the server does not know is not sent.
 func (c *connection) send(ctx context.Context, updates <-chan *syncv1.Update, clk clock.PassiveClock) error {
-	for {
-		response := &syncv1.SyncResponse{}
+	send := func(response *syncv1.SyncResponse) error {
+		c.sending.Store(clk.Now().UnixNano())
+		defer c.sending.Store(0)
+		return c.stream.Send(response)
+	}
+	var allowances, keys, servers <-chan struct{}
+	if c.features.has(syncv1.Feature_FEATURE_QUOTAS) {
+		allowances = c.quotas.Ready()
+	}
+	if c.features.has(syncv1.Feature_FEATURE_KEY_REPORTS) {
+		keys = c.keys.Ready()
+	}
+	if c.features.has(syncv1.Feature_FEATURE_SERVERS) {
+		servers = c.subscription.ServersChanged()
+	}
+	err := send(&syncv1.SyncResponse{Message: &syncv1.SyncResponse_Welcome{Welcome: &syncv1.Welcome{Features: features()}}})
+	for err == nil {
 		select {
 		case update := <-updates:
-			response.Update = update
-		case <-c.session.Ready():
-			response.Allowances = c.session.Take()
-		case <-c.keys.Ready():
-			response.Allowances = c.keys.Take()
-		case <-c.subscription.ServersChanged():
-			if response.Servers = c.subscription.TakeServers(); response.Servers == nil {
-				continue
+			err = send(&syncv1.SyncResponse{Message: &syncv1.SyncResponse_Update{Update: update}})
+		case <-allowances:
+			err = send(&syncv1.SyncResponse{Message: &syncv1.SyncResponse_Allowances{Allowances: c.quotas.Take()}})
+		case <-keys:
+			err = send(&syncv1.SyncResponse{Message: &syncv1.SyncResponse_Keys{Keys: c.keys.Take()}})
+		case <-servers:
+			if counts := c.subscription.TakeServers(); counts != nil {
+				err = send(&syncv1.SyncResponse{Message: &syncv1.SyncResponse_Servers{Servers: counts}})
 			}
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		c.sending.Store(clk.Now().UnixNano())
-		if err := c.stream.Send(response); err != nil {
-			return err
-		}
-		c.sending.Store(0)
 	}
+	return err
 }
 
 // isStuck reports whether the server has taken too long to take the response that is being sent.

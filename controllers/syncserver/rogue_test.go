@@ -159,7 +159,7 @@ var _ = Describe("A rogue at the sync port", func() {
 		}
 		key := mintedWithin(ctx, w, 10*time.Second)
 		others := w.VersionUses(key, 0)
-		Expect(stream.Send(&syncv1.SyncRequest{Message: &syncv1.SyncRequest_Uses{Uses: others}})).To(Succeed())
+		Expect(stream.Send(&syncv1.SyncRequest{Message: &syncv1.SyncRequest_Versions{Versions: others}})).To(Succeed())
 		Expect(stream.Ack(1 << 50)).To(Succeed()) // this ends the stream, after everything before it was received
 		Eventually(func() codes.Code { return status.Code(stream.CatchUp()) }).Should(Equal(codes.InvalidArgument))
 		Expect(tracker.Due(time.Minute)).To(BeEmpty())
@@ -188,7 +188,7 @@ var _ = Describe("A rogue at the sync port", func() {
 			return &syncv1.Hello{Instance: "rogue", Selector: &syncv1.GroupSelector{Groups: make([]string, 100_000)}}
 		}, codes.InvalidArgument, "hello.selector.groups"),
 		Entry("knows a group of a long name", func() *syncv1.Hello {
-			return &syncv1.Hello{Instance: "rogue", Known: []*syncv1.KnownGroup{{Group: strings.Repeat("x", 10_000)}}}
+			return &syncv1.Hello{Instance: "rogue", Incarnation: "one", Known: []*syncv1.KnownGroup{{Group: strings.Repeat("x", 10_000)}}}
 		}, codes.InvalidArgument, "known"),
 		Entry("has control characters in its name", func() *syncv1.Hello { return &syncv1.Hello{Instance: "v\x1b[31m\n"} },
 			codes.InvalidArgument, "instance"),

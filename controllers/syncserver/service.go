@@ -14,6 +14,7 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/controllers/seal"
+	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/controllers/usage/quota"
 )
@@ -136,7 +137,11 @@ func (s *service) admit(stream syncv1.SyncService_SyncServer, id identity) (c *c
 	if !c.open(s.streams, "server "+id.server()+"\x00"+who.Instance, streamsOfPod) {
 		return c, errPod
 	}
-	return c, s.register(c, serviceAccount, who)
+	c.features = shared(hello)
+	if !c.features.has(syncv1.Feature_FEATURE_REJECTIONS) {
+		who.Rejections = nil
+	}
+	return c, s.register(c, serviceAccount, who, hello.GetIncarnation())
 }
 
 // receiveHello waits for the first request. If none comes, the stream ends, and the goroutine that receives ends with it.
@@ -163,7 +168,7 @@ func (s *service) receiveHello(stream syncv1.SyncService_SyncServer) (*syncv1.He
 }
 
 // register registers the server with the Hub and with everything that counts its use.
-func (s *service) register(c *connection, serviceAccount string, who publish.Subscriber) error {
+func (s *service) register(c *connection, serviceAccount string, who publish.Subscriber, incarnation string) error {
 	c.instance = who.Instance
 	c.subscription = s.hub.Subscribe(who)
 	reported, ok := s.streams.reserveStale(serviceAccount, c.subscription.Stale())
@@ -173,15 +178,13 @@ func (s *service) register(c *connection, serviceAccount string, who publish.Sub
 	}
 	c.staleReported = reported
 	c.cleanups = append(c.cleanups, reported)
-	c.reporter = s.usage.Connect(usage.Peer{
-		Instance: who.Instance, Identity: who.Identity,
-		Serves: c.subscription.Has, GroupOf: s.hub.GroupOf, LastServed: c.subscription.LastServed,
+	c.session = s.usage.Sessions.Connect(session.Server{
+		Run:    session.Run{ID: session.ID{Instance: who.Instance, Identity: who.Identity}, Incarnation: incarnation},
+		Serves: c.subscription.Serves, Has: c.subscription.Has, LastServed: c.subscription.LastServed,
 	})
-	c.keys = s.usage.Keys.Connect(usage.KeyPeer{
-		Instance: who.Instance, Identity: who.Identity,
-		Serves: c.subscription.Serves, ServesKey: c.subscription.ServesKey,
-	})
-	c.session = s.quotas.Connect(quota.NameOf(who.Instance, who.Identity), c.subscription.Serves)
+	c.reporter = s.usage.Connect(c.session, s.hub.GroupOf)
+	c.keys = s.usage.Keys.Connect(c.session, c.subscription.ServesKey)
+	c.quotas = s.quotas.Connect(c.session)
 	return nil
 }
 

@@ -16,7 +16,10 @@ const (
 	maxInstance = 253
 	maxLabel    = 253 // a Kubernetes name
 	maxIdentity = 2*maxLabel + 1
-	maxHash     = 64
+	maxVersion  = 64
+	// maxIncarnation is the maximum length of the name of a run of a server, and maxReason that of a reason.
+	maxIncarnation, maxReason = 26, 256
+	maxRejectedID             = 317
 	// widerFrom is the number of selected groups from which on all groups are asked for first.
 	widerFrom = 16
 )
@@ -39,11 +42,11 @@ func subscriber(ctx context.Context, id identity, r *rights, hello *syncv1.Hello
 	}
 	known := make(map[string][]byte, len(hello.GetKnown()))
 	for _, of := range hello.GetKnown() {
-		known[of.GetGroup()] = of.GetHash()
+		known[of.GetGroup()] = of.GetVersion()
 	}
 	return publish.Subscriber{
-		Instance: hello.GetInstance(), Identity: id.server(), Owner: id.owner(),
-		Selection: selected.Selection, Authorizer: selected, Known: known,
+		Instance: hello.GetInstance(), Identity: id.server(), Incarnation: hello.GetIncarnation(), Owner: id.owner(),
+		Selection: selected.Selection, Authorizer: selected, Known: known, Rejections: hello.GetRejections(),
 	}, nil
 }
 
@@ -97,8 +100,22 @@ func checkHello(hello *syncv1.Hello) error {
 		}
 	}
 	for _, known := range hello.GetKnown() {
-		if len(known.GetGroup()) > maxIdentity || len(known.GetHash()) > maxHash {
-			return status.Errorf(codes.InvalidArgument, "known: %.80q is no group with its hash", known.GetGroup())
+		if len(known.GetGroup()) > maxIdentity || len(known.GetVersion()) > maxVersion {
+			return status.Errorf(codes.InvalidArgument, "known: %.80q is no group with its version", known.GetGroup())
+		}
+	}
+	switch n := len(hello.GetIncarnation()); {
+	case n == 0 || n > maxIncarnation || strings.ContainsFunc(hello.GetIncarnation(), func(r rune) bool { return !isAlphanumeric(r) }):
+		return status.Errorf(codes.InvalidArgument, "incarnation: give a text of 1 to %d letters and digits", maxIncarnation)
+	}
+	return checkRejections(hello.GetRejections())
+}
+
+// checkRejections checks the texts of a list; its length is checked by the codec.
+func checkRejections(list *syncv1.Rejections) error {
+	for _, rejected := range list.GetRecords() {
+		if len(rejected.GetId()) > maxRejectedID || len(rejected.GetReason()) > maxReason {
+			return status.Errorf(codes.InvalidArgument, "rejections: an id has at most %d bytes, and a reason %d", maxRejectedID, maxReason)
 		}
 	}
 	return nil

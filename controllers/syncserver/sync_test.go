@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 	"slices"
+	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -22,6 +23,7 @@ import (
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/syncserver"
 	"github.com/keyward-dev/keyward/controllers/testenv"
 	"github.com/keyward-dev/keyward/controllers/usage"
@@ -73,7 +75,7 @@ func servePort(change func(*syncserver.Server)) *rogue.Client {
 
 // newAggregator returns an Aggregator without a store: it accepts reports, and does nothing with them.
 func newAggregator() *quota.Aggregator {
-	return quota.New(quota.Config{Clock: clock.RealClock{}, Log: GinkgoLogr, Writes: rate.Inf})
+	return quota.New(quota.Config{Sessions: session.NewRegistry(clock.RealClock{}), Clock: clock.RealClock{}, Log: GinkgoLogr, Writes: rate.Inf})
 }
 
 var _ = Describe("Sync", func() {
@@ -138,7 +140,7 @@ var _ = Describe("Sync", func() {
 		}
 	}
 	hello := func(groups ...string) *syncv1.Hello {
-		return &syncv1.Hello{Instance: "validator-0", Selector: &syncv1.GroupSelector{Groups: groups}}
+		return &syncv1.Hello{Instance: "validator-0", Incarnation: "one", Selector: &syncv1.GroupSelector{Groups: groups}}
 	}
 
 	DescribeTable("refuses", func(ctx SpecContext, authorization func(context.Context) string, code codes.Code, mention string) {
@@ -164,6 +166,11 @@ var _ = Describe("Sync", func() {
 	},
 		Entry("without an instance", &syncv1.Hello{}, "instance"),
 		Entry("with a group without namespace", hello("acme"), "namespace/name"),
+		Entry("without an incarnation", &syncv1.Hello{Instance: "v"}, "incarnation"),
+		Entry("with another's account", &syncv1.Hello{Instance: "v", Incarnation: "a/b"}, "incarnation"),
+		Entry("with a long incarnation", &syncv1.Hello{Instance: "v", Incarnation: strings.Repeat("x", 27)}, "incarnation"),
+		Entry("with a long reason", &syncv1.Hello{Instance: "v", Incarnation: "one", Rejections: &syncv1.Rejections{
+			Records: []*syncv1.Rejected{{Id: "k1", Reason: strings.Repeat("x", 257)}}}}, "rejections"),
 		Entry("with an empty namespace", &syncv1.Hello{Instance: "v", Selector: &syncv1.GroupSelector{Namespaces: []string{""}}},
 			"namespace is empty"),
 	)
@@ -212,22 +219,19 @@ var _ = Describe("Sync", func() {
 		Expect(err).NotTo(HaveOccurred())
 		secrets, updates := sent()
 		Expect(secrets).To(Equal([][]byte{keys.Digests.Bytes()}))
-		content := syncv1.Content{}
+		var version []byte
 		reported := false
 		for _, update := range updates {
 			reported = reported || len(update.GetDigestSecret()) > 0
 			if slices.ContainsFunc(update.GetKeys(), func(k *syncv1.Key) bool { return k.GetId() == key.Status.KeyID }) {
 				Expect(reported).To(BeTrue(), "the key comes before what it is recognized by")
 			}
-			for _, group := range update.GetGroups() {
-				content.Add(syncv1.HashGroup(group))
-			}
-			for _, key := range update.GetKeys() {
-				content.Add(syncv1.HashKey(key))
+			for _, of := range update.GetVersions() {
+				version = of.GetVersion()
 			}
 		}
 		// A server that was updated may have the keys from before, and not the secret.
-		secrets, updates = sent(&syncv1.KnownGroup{Group: name, Hash: content.Bytes()})
+		secrets, updates = sent(&syncv1.KnownGroup{Group: name, Version: version})
 		Expect(updates).To(HaveLen(1), "it was sent again what it knew")
 		Expect(secrets).To(HaveLen(1))
 	})
@@ -237,7 +241,7 @@ var _ = Describe("Sync", func() {
 		Expect(testenv.Admin.Create(ctx, hidden)).To(Succeed())
 		allow(ctx, "acme")
 		Eventually(func(g Gomega) {
-			updates, err := first(ctx, "Bearer "+token(ctx, v1alpha1.SyncAudience), &syncv1.Hello{Instance: "validator-0"})
+			updates, err := first(ctx, "Bearer "+token(ctx, v1alpha1.SyncAudience), &syncv1.Hello{Instance: "validator-0", Incarnation: "one"})
 			g.Expect(err).NotTo(HaveOccurred())
 			var groups []string
 			for _, update := range updates {

@@ -24,6 +24,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/controllers/revoked"
 	"github.com/keyward-dev/keyward/controllers/seal"
+	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/internal/tier"
@@ -234,16 +235,19 @@ func (w *World) Selection() publish.Selection {
 	return publish.SelectGroups(fmt.Sprintf("%s/acme", w.Namespace))
 }
 
-// Peer is a validation server of the World's Group, to its tracker.
-func (w *World) Peer(instance string) usage.Peer {
-	return usage.Peer{Instance: instance, Serves: w.Selects, GroupOf: Hub.GroupOf}
+// Server is a validation server of the World's Group.
+func (w *World) Server(instance string) session.Server {
+	return session.Server{
+		Run: session.Run{ID: session.ID{Instance: instance}, Incarnation: "one"},
+		Has: w.Selects, Serves: func(group string) (serves, known bool) { return w.Selects(group), true },
+	}
 }
 
 // VersionUses reports that the versions, by their index, were used for allowed requests now.
-func (w *World) VersionUses(key *v1alpha1.ApiKey, at ...int) *syncv1.Uses {
+func (w *World) VersionUses(key *v1alpha1.ApiKey, at ...int) *syncv1.VersionReport {
 	GinkgoHelper()
 	now := w.Clock.Now().UnixMilli()
-	uses := &syncv1.Uses{ThroughMs: now}
+	uses := &syncv1.VersionReport{ThroughMs: now}
 	for _, i := range at {
 		digest, err := keyformat.ParseDigest(key.Status.Versions[i].Digest)
 		Expect(err).NotTo(HaveOccurred())

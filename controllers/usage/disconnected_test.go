@@ -8,6 +8,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 )
@@ -27,13 +28,13 @@ func TestServersWithoutTheGroupDoNotDelayRetirement(t *testing.T) {
 	a := connect(tracker, "a", all)
 	a.Report(uses(start, start))
 	for i := range 20_000 {
-		tracker.Connect(usage.Peer{
-			Instance: fmt.Sprint("stranger", i), Serves: none, LastServed: func() (func(string) bool, []string) { return none, []string{} },
+		connectAs(tracker, session.Server{
+			Run: run(fmt.Sprint("stranger", i), ""), Has: none, LastServed: func() (func(string) bool, []string) { return none, []string{} },
 		}).Close(false)
 	}
 	for i := range 20_000 {
-		tracker.Connect(usage.Peer{
-			Instance: fmt.Sprint("neighbour", i), Serves: none,
+		connectAs(tracker, session.Server{
+			Run: run(fmt.Sprint("neighbour", i), ""), Has: none,
 			LastServed: func() (func(string) bool, []string) { return none, []string{"other/other"} },
 		}).Close(false)
 	}
@@ -48,18 +49,18 @@ func TestReconnectionIsByInstanceAndIdentity(t *testing.T) {
 	tracker := usage.NewTracker(clocktesting.NewFakeClock(start))
 	a := connect(tracker, "a", all)
 	a.Report(uses(start, start))
-	b := usage.Peer{Instance: "b", Identity: "tenants/b", Serves: all}
-	tracker.Connect(b).Close(false)
+	b := session.Server{Run: run("b", "tenants/b"), Has: all}
+	connectAs(tracker, b).Close(false)
 	for _, serves := range []func(string) bool{none, all} {
-		borrowed := tracker.Connect(usage.Peer{Instance: "b", Identity: "rogues/r", Serves: serves})
+		borrowed := connectAs(tracker, session.Server{Run: run("b", "rogues/r"), Has: serves})
 		borrowed.Report(uses(start, start))
 		if !through(tracker, start).IsZero() {
 			t.Error("another identity of its name made it forgotten")
 		}
 		borrowed.Close(true)
 	}
-	back := tracker.Connect(b)
-	back.Report(&syncv1.Uses{ThroughMs: start.UnixMilli()})
+	back := connectAs(tracker, b)
+	back.Report(&syncv1.VersionReport{ThroughMs: start.UnixMilli()})
 	if through(tracker, start).IsZero() {
 		t.Error("it is back, and still missed")
 	}
@@ -74,9 +75,9 @@ func TestDisconnectedServerDelaysVersionsThatItMayKnow(t *testing.T) {
 			tracker := usage.NewTracker(clock)
 			a := connect(tracker, "a", all)
 			for i := range lost {
-				peer := usage.Peer{Instance: fmt.Sprint("gone", i), Identity: fmt.Sprint(i % 3), Serves: all}
+				peer := session.Server{Run: run(fmt.Sprint("gone", i), fmt.Sprint(i%3)), Has: all}
 				peer.LastServed = func() (func(string) bool, []string) { return all, []string{"acme/acme"} }
-				tracker.Connect(peer).Close(false)
+				connectAs(tracker, peer).Close(false)
 			}
 			clock.Step(30 * 24 * time.Hour)
 			now := clock.Now()
@@ -94,21 +95,20 @@ func TestDisconnectedServerDelaysVersionsThatItMayKnow(t *testing.T) {
 // TestServerReportsOnlyItsOwnGroups: uses are accepted for known versions of groups that the server serves.
 func TestServerReportsOnlyItsOwnGroups(t *testing.T) {
 	tracker := usage.NewTracker(clocktesting.NewFakeClock(start))
-	peer := usage.Peer{
-		Instance: "rogue", Serves: func(group string) bool { return group == "rogues/own" },
-		GroupOf: func(digest keyformat.Digest) (string, bool) {
-			switch digest {
-			case one:
-				return "acme/acme", true
-			case keyformat.DigestOf("own"):
-				return "rogues/own", true
-			}
-			return "", false
-		},
+	groupOf := func(digest keyformat.Digest) (string, bool) {
+		switch digest {
+		case one:
+			return "acme/acme", true
+		case keyformat.DigestOf("own"):
+			return "rogues/own", true
+		}
+		return "", false
 	}
-	rogue := tracker.Connect(peer)
+	rogue := tracker.Connect(tracker.Sessions.Connect(session.Server{
+		Run: run("rogue", ""), Has: func(group string) bool { return group == "rogues/own" },
+	}), groupOf)
 	own := keyformat.DigestOf("own")
-	said := &syncv1.Uses{}
+	said := &syncv1.VersionReport{}
 	for i := range 100_000 {
 		digest := keyformat.DigestOf(fmt.Sprint(i))
 		said.Versions = append(said.Versions, &syncv1.VersionUse{Digest: digest[:], LastMs: start.UnixMilli(), Clients: []uint64{1}})

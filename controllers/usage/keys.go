@@ -9,20 +9,20 @@ import (
 	"k8s.io/utils/clock"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
 const (
 	// Bounds of the texts in a report about a key.
-	maxIncarnation, maxKeyID, maxGroup = 26, 64, 317
+	maxKeyID, maxGroup = 64, 317
 	// maxKeys is the number of keys whose requests are counted, and maxCounts the number of counts, one per key and
 	// server.
 	maxKeys, maxCounts = 200_000, 2_000_000
 	// keysPerMessage is how many counts one message acknowledges.
 	keysPerMessage = 5000
-	// maxIncarnations is how many disconnected incarnations of one identity are kept, and maxPendingReports how many
-	// counts may wait on one stream for their acknowledgement to be sent.
-	maxIncarnations, maxPendingReports = 4000, 4 * keysPerMessage
+	// maxPendingReports is how many counts may wait on one stream for their acknowledgement to be sent.
+	maxPendingReports = 4 * keysPerMessage
 	// maxAttempts is how many writes are kept of which it is not known whether they succeeded.
 	maxAttempts = 8
 )
@@ -39,20 +39,21 @@ type KeyName struct{ Group, ID string }
 // A count that is new begins at its persisted part, so that a new leader adds what the last one had not written. See
 // docs/design/0011-key-usage.md for what a crash may lose or count twice.
 //
-// mu guards keys, incarnations, and the name and pendingReports of KeyReporters. The functions of a KeyPeer are called under
+// mu guards keys, incarnations, and began, closed and pendingReports of KeyReporters. The functions of a session are called under
 // it, and take the Hub's lock; nothing that holds the Hub's lock calls Keys. While mu is not held:
 //   - counts is the number of entries in the counts of all incarnations;
-//   - an incarnation with a reporter is connected: it is the one that this reporter names, and no other reporter reports for
-//     it; without one it is disconnected since disconnectedAt;
+//   - the reporter of an incarnation is the one of its latest stream that has reported, and no other reports for it. Whether the
+//     incarnation is connected still, or may come back, its session knows; what is forgotten there is dropped here;
 //   - of a count, written <= taken;
 //   - pending of a key is what was added up of its month and is not written. A write under way takes nothing off it before
 //     it is known to have succeeded, so that what is added in the meantime is kept.
 type Keys struct {
-	clock clock.PassiveClock
+	clock    clock.PassiveClock
+	sessions *session.Registry
 
 	mu           sync.Mutex
 	keys         map[KeyName]*keyUse
-	incarnations map[incarnationName]*incarnation
+	incarnations map[session.Run]*incarnation
 	counts       int
 }
 
@@ -66,14 +67,10 @@ type keyUse struct {
 	attempts []*Count
 }
 
-// incarnationName names one run of a server: by the names that it gives itself, under its authenticated identity.
-type incarnationName struct{ instance, identity, incarnation string }
-
 // incarnation is one run of a server.
 type incarnation struct {
-	counts         map[KeyName]*counted
-	reporter       *KeyReporter // nil while it is disconnected
-	disconnectedAt time.Time
+	counts   map[KeyName]*counted
+	reporter *KeyReporter // nil while it is disconnected
 }
 
 // counted is how much of a count was added up, and how much of that is written.
@@ -82,96 +79,86 @@ type counted struct {
 	taken, written uint64
 }
 
-func newKeys(clk clock.PassiveClock) *Keys {
-	return &Keys{clock: clk, keys: map[KeyName]*keyUse{}, incarnations: map[incarnationName]*incarnation{}}
+func newKeys(clk clock.PassiveClock, sessions *session.Registry) *Keys {
+	return &Keys{clock: clk, sessions: sessions, keys: map[KeyName]*keyUse{}, incarnations: map[session.Run]*incarnation{}}
 }
 
 // KeyReporter is the stream of one server.
 type KeyReporter struct {
-	keys  *Keys
-	peer  KeyPeer
-	ready chan struct{} // one slot: pendingReports may have something
+	keys      *Keys
+	session   *session.Session
+	servesKey func(group, id string) bool
+	ready     chan struct{} // one slot: pendingReports may have something
 
-	name           incarnationName // its incarnation is "" before the first report
+	began, closed  bool // it has reported, and its stream is over
 	pendingReports map[KeyName]*syncv1.KeyUse
 }
 
-// KeyPeer is a validation server as Keys sees it.
-type KeyPeer struct {
-	// Instance and Identity say which server it is: the same name of another identity is another.
-	Instance, Identity string
-	// Serves reports whether it may report the group, and whether that is known.
-	Serves func(group string) (serves, known bool)
-	// ServesKey reports whether the key belongs to the group, and the server may have the group.
-	ServesKey func(group, id string) bool
+// Connect begins to count what a server of the Tracker's Sessions reports. The caller closes the KeyReporter after the session.
+// servesKey reports whether the key belongs to the group, and the server may have the group.
+func (k *Keys) Connect(s *session.Session, servesKey func(group, id string) bool) *KeyReporter {
+	return &KeyReporter{
+		keys: k, session: s, servesKey: servesKey, ready: make(chan struct{}, 1), pendingReports: map[KeyName]*syncv1.KeyUse{},
+	}
 }
 
-// Connect registers a server. The caller must close it.
-func (k *Keys) Connect(peer KeyPeer) *KeyReporter {
-	return &KeyReporter{keys: k, peer: peer, ready: make(chan struct{}, 1), pendingReports: map[KeyName]*syncv1.KeyUse{}}
-}
-
-// Close forgets a server that said goodbye: it does not report again. A disconnected server may report again for a day.
-func (r *KeyReporter) Close(goodbye bool) {
+// Close ends the stream. What is known of a server that said goodbye is dropped: it does not report again.
+func (r *KeyReporter) Close() {
 	k := r.keys
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	inc := k.incarnations[r.name]
+	r.closed = true
+	inc := k.incarnations[r.session.Run]
 	if inc == nil || inc.reporter != r {
 		return
 	}
-	inc.reporter, inc.disconnectedAt = nil, k.clock.Now()
-	if goodbye {
-		k.drop(r.name)
-		return
-	}
-	k.dropOldest(r.peer.Identity)
+	inc.reporter = nil
+	k.dropForgotten(r.session.Identity)
 }
 
-// dropOldest bounds the disconnected incarnations of an identity. The caller holds the lock.
-func (k *Keys) dropOldest(identity string) {
-	disconnected, oldest := 0, incarnationName{}
-	for name, inc := range k.incarnations {
-		if name.identity != identity || inc.reporter != nil {
+// dropForgotten drops the incarnations, of one identity or of all, that do not report again. The caller holds the lock.
+func (k *Keys) dropForgotten(identity string) {
+	for run, inc := range k.incarnations {
+		if inc.reporter != nil || identity != "" && run.Identity != identity {
 			continue
 		}
-		if disconnected++; disconnected == 1 || inc.disconnectedAt.Before(k.incarnations[oldest].disconnectedAt) {
-			oldest = name
+		if _, mayReturn := k.sessions.Disconnected(run); !mayReturn && !k.sessions.IsConnected(run) {
+			k.drop(run)
 		}
-	}
-	if disconnected > maxIncarnations {
-		k.drop(oldest)
 	}
 }
 
 // drop forgets an incarnation; what was added up of its counts stays. The caller holds the lock.
-func (k *Keys) drop(name incarnationName) {
+func (k *Keys) drop(name session.Run) {
 	k.counts -= len(k.incarnations[name].counts)
 	delete(k.incarnations, name)
 }
 
 // Report adds up what the server reports. Each count that is wrong is left out, and only that.
-func (r *KeyReporter) Report(uses *syncv1.Uses) {
-	if len(uses.GetKeys()) == 0 || uses.GetIncarnation() == "" || len(uses.GetIncarnation()) > maxIncarnation {
+func (r *KeyReporter) Report(report *syncv1.KeyReport) {
+	if len(report.GetKeys()) == 0 {
 		return
 	}
 	k := r.keys
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if r.name.incarnation == "" {
-		r.name = incarnationName{r.peer.Instance, r.peer.Identity, uses.GetIncarnation()}
-		inc := k.incarnations[r.name]
+	if r.closed {
+		return // it arrives late; the server reports it again
+	}
+	if !r.began {
+		r.began = true
+		inc := k.incarnations[r.session.Run]
 		if inc == nil {
 			inc = &incarnation{counts: map[KeyName]*counted{}}
-			k.incarnations[r.name] = inc
+			k.incarnations[r.session.Run] = inc
 		}
 		inc.reporter = r
 	}
-	inc := k.incarnations[r.name]
+	inc := k.incarnations[r.session.Run]
 	if inc == nil || inc.reporter != r {
 		return // it has reconnected, and reports on its new stream
 	}
-	for _, use := range uses.GetKeys() {
+	for _, use := range report.GetKeys() {
 		if !r.take(inc, use) {
 			keysRefused.Inc()
 		}
@@ -188,10 +175,10 @@ func (r *KeyReporter) take(inc *incarnation, use *syncv1.KeyUse) bool {
 		len(name.ID) == 0 || len(name.ID) > maxKeyID || len(name.Group) > maxGroup {
 		return false
 	}
-	if serves, known := r.peer.Serves(name.Group); !serves {
+	if serves, known := r.session.Serves(name.Group); !serves {
 		return !known // rights are being asked for; the server reports the count again
 	}
-	if k.keys[name] == nil && !r.peer.ServesKey(name.Group, name.ID) {
+	if k.keys[name] == nil && !r.servesKey(name.Group, name.ID) {
 		r.report(name, month, use.GetRequests()) // the key does not exist: the server need not report it again
 		return true
 	}
@@ -251,11 +238,11 @@ func (r *KeyReporter) signal() {
 func (r *KeyReporter) Ready() <-chan struct{} { return r.ready }
 
 // Take returns the next message to send.
-func (r *KeyReporter) Take() *syncv1.Allowances {
+func (r *KeyReporter) Take() *syncv1.KeysRecorded {
 	k := r.keys
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	message := &syncv1.Allowances{NowMs: k.clock.Now().UnixMilli()}
+	message := &syncv1.KeysRecorded{NowMs: k.clock.Now().UnixMilli()}
 	for _, name := range slices.Collect(maps.Keys(r.pendingReports)) {
 		if len(message.GetKeys()) == keysPerMessage {
 			r.signal()

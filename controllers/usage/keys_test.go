@@ -7,11 +7,11 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 	"pgregory.net/rapid"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/server/decision"
@@ -54,16 +54,29 @@ func (s *shown) writeStale(keys *usage.Keys) {
 	}
 }
 
-// keyPeer is a server whose keys are all known.
-func keyPeer(instance string) usage.KeyPeer {
-	return usage.KeyPeer{Instance: instance, Serves: mayServe, ServesKey: func(string, string) bool { return true }}
+// connectKeys connects one run of a server.
+func connectKeys(tracker *usage.Tracker, instance, incarnation string) keyStream {
+	named := run(instance, "")
+	named.Incarnation = incarnation
+	s := tracker.Sessions.Connect(session.Server{Run: named, Serves: mayServe, Has: all})
+	return keyStream{tracker.Keys.Connect(s, func(string, string) bool { return true }), s}
+}
+
+// keyStream is the stream of a server with its session.
+type keyStream struct {
+	*usage.KeyReporter
+
+	session *session.Session
+}
+
+func (s keyStream) Close(goodbye bool) {
+	s.session.Close(goodbye)
+	s.KeyReporter.Close()
 }
 
 func mayServe(group string) (serves, known bool) {
 	return group == web.Group, group != "tenants/undecided"
 }
-
-func newKeys(clk clock.PassiveClock) *usage.Keys { return usage.NewTracker(clk).Keys }
 
 func say(requests, recorded uint64) *syncv1.KeyUse {
 	return &syncv1.KeyUse{Group: web.Group, Key: web.ID, Period: "2026-11", Requests: requests, Recorded: recorded}
@@ -90,12 +103,12 @@ func TestKeyReports(t *testing.T) {
 		"a long key":           {func(u *syncv1.KeyUse) { u.Key = strings.Repeat("k", 65) }, 10},
 	} {
 		t.Run(name, func(t *testing.T) {
-			keys := newKeys(clocktesting.NewFakeClock(start))
-			r := keys.Connect(keyPeer("server"))
-			r.Report(&syncv1.Uses{Incarnation: "one", Keys: []*syncv1.KeyUse{say(10, 0)}})
+			tracker := usage.NewTracker(clocktesting.NewFakeClock(start))
+			keys, r := tracker.Keys, connectKeys(tracker, "server", "one")
+			r.Report(&syncv1.KeyReport{Keys: []*syncv1.KeyUse{say(10, 0)}})
 			use := say(12, 0)
 			c.change(use)
-			r.Report(&syncv1.Uses{Incarnation: "one", Keys: []*syncv1.KeyUse{use}})
+			r.Report(&syncv1.KeyReport{Keys: []*syncv1.KeyUse{use}})
 			s := &shown{}
 			s.write(keys, 0)
 			if s.requests != c.want || s.period != "2026-11" {
@@ -111,14 +124,14 @@ func TestKeyReports(t *testing.T) {
 // TestKeysMonth: a new month replaces the last one, whose late reports are not needed.
 func TestKeysMonth(t *testing.T) {
 	clk := clocktesting.NewFakeClock(start)
-	keys, s := newKeys(clk), &shown{}
-	a, b := keys.Connect(keyPeer("a")), keys.Connect(keyPeer("b"))
+	tracker, s := usage.NewTracker(clk), &shown{}
+	keys, a, b := tracker.Keys, connectKeys(tracker, "a", "one"), connectKeys(tracker, "b", "two")
 	december := &syncv1.KeyUse{Group: web.Group, Key: web.ID, Period: "2026-12", Requests: 3}
-	a.Report(&syncv1.Uses{Incarnation: "one", Keys: []*syncv1.KeyUse{say(10, 0)}})
+	a.Report(&syncv1.KeyReport{Keys: []*syncv1.KeyUse{say(10, 0)}})
 	s.write(keys, 0)
 	clk.SetTime(time.Date(2026, 12, 1, 0, 0, 1, 0, time.UTC))
-	a.Report(&syncv1.Uses{Incarnation: "one", Keys: []*syncv1.KeyUse{say(11, 10), december}})
-	b.Report(&syncv1.Uses{Incarnation: "two", Keys: []*syncv1.KeyUse{say(5, 0)}})
+	a.Report(&syncv1.KeyReport{Keys: []*syncv1.KeyUse{say(11, 10), december}})
+	b.Report(&syncv1.KeyReport{Keys: []*syncv1.KeyUse{say(5, 0)}})
 	s.write(keys, 0)
 	if s.period != "2026-12" || s.requests != 3 {
 		t.Errorf("%+v", s)
@@ -132,10 +145,10 @@ func TestKeysMonth(t *testing.T) {
 // first; and an idle key is never due.
 func TestKeysDue(t *testing.T) {
 	clk := clocktesting.NewFakeClock(start)
-	keys, s := newKeys(clk), &shown{}
-	r := keys.Connect(keyPeer("a"))
+	tracker, s := usage.NewTracker(clk), &shown{}
+	keys, r := tracker.Keys, connectKeys(tracker, "a", "one")
 	report := func(id string, n uint64) {
-		r.Report(&syncv1.Uses{Incarnation: "one", Keys: []*syncv1.KeyUse{{Group: web.Group, Key: id, Period: "2026-11", Requests: n}}})
+		r.Report(&syncv1.KeyReport{Keys: []*syncv1.KeyUse{{Group: web.Group, Key: id, Period: "2026-11", Requests: n}}})
 	}
 	requests := uint64(0)
 	for i, step := range []struct {
@@ -176,7 +189,8 @@ func TestKeysDue(t *testing.T) {
 
 // keyNetwork is servers and a leader, with the messages between them.
 type keyNetwork struct {
-	keys    *usage.Keys
+	*usage.Tracker
+
 	servers []*keyServer
 	status  shown
 	used    uint64
@@ -186,19 +200,19 @@ type keyServer struct {
 	*recorder.Recorder
 
 	incarnation string
-	stream      *usage.KeyReporter
+	stream      *keyStream
 }
 
-func (s *keyServer) connect(keys *usage.Keys) {
+func (s *keyServer) connect(tracker *usage.Tracker) {
 	if s.stream != nil {
 		s.stream.Close(false)
 	}
-	s.stream = keys.Connect(keyPeer("server"))
+	s.stream = new(connectKeys(tracker, "server", s.incarnation))
 	s.report(true)
 }
 
 func (s *keyServer) report(whole bool) {
-	s.stream.Report(&syncv1.Uses{Incarnation: s.incarnation, Keys: s.Keys(whole)})
+	s.stream.Report(&syncv1.KeyReport{Keys: s.Keys(whole)})
 }
 
 func (n *keyNetwork) use(s *keyServer) {
@@ -213,10 +227,10 @@ func (n *keyNetwork) use(s *keyServer) {
 func TestKeysAreCountedOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		clk := clocktesting.NewFakeClock(start)
-		n := &keyNetwork{keys: newKeys(clk)}
+		n := &keyNetwork{Tracker: usage.NewTracker(clk)}
 		for i := range 2 {
 			n.servers = append(n.servers, &keyServer{Recorder: recorder.New(), incarnation: fmt.Sprint(i)})
-			n.servers[i].connect(n.keys)
+			n.servers[i].connect(n.Tracker)
 		}
 		pick := func(t *rapid.T) *keyServer { return n.servers[rapid.IntRange(0, 1).Draw(t, "server")] }
 		acknowledge := func() {
@@ -227,9 +241,9 @@ func TestKeysAreCountedOnce(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"use":         func(t *rapid.T) { n.use(pick(t)) },
 			"report":      func(t *rapid.T) { pick(t).report(rapid.Bool().Draw(t, "whole")) },
-			"connect":     func(t *rapid.T) { pick(t).connect(n.keys) },
-			"write":       func(t *rapid.T) { n.status.write(n.keys, rapid.IntRange(0, 2).Draw(t, "outcome")) },
-			"write stale": func(*rapid.T) { n.status.writeStale(n.keys) },
+			"connect":     func(t *rapid.T) { pick(t).connect(n.Tracker) },
+			"write":       func(t *rapid.T) { n.status.write(n.Keys, rapid.IntRange(0, 2).Draw(t, "outcome")) },
+			"write stale": func(*rapid.T) { n.status.writeStale(n.Keys) },
 			"told":        func(t *rapid.T) { s := pick(t); s.Recorded(s.stream.Take(), start) },
 			"told late":   func(t *rapid.T) { pick(t).stream.Take() },
 			"goodbye": func(t *rapid.T) {
@@ -237,22 +251,22 @@ func TestKeysAreCountedOnce(t *testing.T) {
 				s.report(false)
 				s.stream.Close(true)
 				*s = keyServer{Recorder: recorder.New(), incarnation: s.incarnation + "'"}
-				s.connect(n.keys)
+				s.connect(n.Tracker)
 			},
 			"leader": func(t *rapid.T) {
 				for _, s := range n.servers {
 					s.report(true)
 				}
-				n.status.write(n.keys, 0)
-				n.status.write(n.keys, 0)
+				n.status.write(n.Keys, 0)
+				n.status.write(n.Keys, 0)
 				for _, s := range n.servers { // lost messages are sent again
-					s.connect(n.keys)
+					s.connect(n.Tracker)
 				}
 				acknowledge()
-				n.keys = newKeys(clk)
+				n.Tracker = usage.NewTracker(clk)
 				for _, s := range n.servers {
 					s.stream = nil
-					s.connect(n.keys)
+					s.connect(n.Tracker)
 				}
 			},
 		})
@@ -260,7 +274,7 @@ func TestKeysAreCountedOnce(t *testing.T) {
 			s.report(true)
 		}
 		for range 2 { // the first may only detect that the count was written
-			n.status.write(n.keys, 0)
+			n.status.write(n.Keys, 0)
 		}
 		if n.status.requests != n.used {
 			t.Fatalf("%d shown of %d", n.status.requests, n.used)
@@ -272,23 +286,23 @@ func TestKeysAreCountedOnce(t *testing.T) {
 // not written are not lost.
 func TestNewLeader(t *testing.T) {
 	clk := clocktesting.NewFakeClock(start)
-	n := &keyNetwork{keys: newKeys(clk), servers: []*keyServer{{Recorder: recorder.New(), incarnation: "one"}}}
+	n := &keyNetwork{Tracker: usage.NewTracker(clk), servers: []*keyServer{{Recorder: recorder.New(), incarnation: "one"}}}
 	s := n.servers[0]
 	for range 5 {
 		n.use(s)
 	}
-	s.connect(n.keys)
-	n.status.write(n.keys, 0)
+	s.connect(n.Tracker)
+	n.status.write(n.Keys, 0)
 	s.Recorded(s.stream.Take(), start)
 	n.use(s)
 	s.report(false)
-	n.status.write(n.keys, 0) // and is not acknowledged
+	n.status.write(n.Keys, 0) // and is not acknowledged
 	n.use(s)
 	s.report(false)
-	n.keys = newKeys(clk)
+	n.Tracker = usage.NewTracker(clk)
 	s.stream = nil
-	s.connect(n.keys)
-	n.status.write(n.keys, 0)
+	s.connect(n.Tracker)
+	n.status.write(n.Keys, 0)
 	if n.used != 7 || n.status.requests != 8 {
 		t.Errorf("%d shown of %d", n.status.requests, n.used)
 	}

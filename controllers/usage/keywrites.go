@@ -14,11 +14,7 @@ func (k *Keys) Due(resolution time.Duration, most int) []KeyName {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := k.clock.Now()
-	for name, inc := range k.incarnations {
-		if inc.reporter == nil && now.Sub(inc.disconnectedAt) > forgetAfter {
-			k.drop(name)
-		}
-	}
+	k.dropForgotten("")
 	type candidate struct {
 		name KeyName
 		use  *keyUse

@@ -11,6 +11,7 @@ import (
 	"k8s.io/utils/clock"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
@@ -47,34 +48,20 @@ type Report struct {
 
 // Tracker collects the use of versions. It is safe for concurrent use.
 //
-// mu guards everything but Keys, which has a lock of its own, and but the fields of Peer, which do not change. The
-// functions of a Peer are called under mu and take the Hub's lock; nothing that holds the Hub's lock calls a Tracker.
-// uses has at most maxUses entries. A server is in servers from Connect to Close, and in disconnected from a Close without
-// goodbye until a server of the same instance and identity connects. By instance and identity, none is in both.
+// mu guards everything but Keys, which has a lock of its own. The
+// functions of a session are called under mu and take the Hub's lock; nothing that holds the Hub's lock calls a Tracker.
+// uses has at most maxUses entries, and through those of servers that are connected and have reported.
 type Tracker struct {
 	// Keys counts requests by key.
 	Keys *Keys
+	// Sessions knows which servers there are.
+	Sessions *session.Registry
 
 	clock clock.PassiveClock
 
-	mu           sync.Mutex
-	since        time.Time
-	uses         map[keyformat.Digest]*use
-	servers      map[*Server]struct{}
-	disconnected disconnectedServers
-}
-
-// Peer is a validation server as the tracker sees it.
-type Peer struct {
-	// Instance and Identity say which server it is: the same name of another identity is another.
-	Instance, Identity string
-	// Serves reports whether it may have the group, and has it. It is called after the end of the stream, too.
-	Serves func(group string) bool
-	// GroupOf is the group of the key that has a version of the digest.
-	GroupOf func(digest keyformat.Digest) (group string, known bool)
-	// LastServed returns what it served when its stream ended: as a function like Serves, and as a list; nil is all groups.
-	// Without it, Serves is used while the server is disconnected.
-	LastServed func() (serves func(group string) bool, groups []string)
+	mu      sync.Mutex
+	uses    map[keyformat.Digest]*use
+	through map[*session.Session]time.Time // until when a server has reported
 }
 
 type use struct {
@@ -86,58 +73,44 @@ type use struct {
 
 // NewTracker returns a tracker without reports.
 func NewTracker(clk clock.PassiveClock) *Tracker {
+	sessions := session.NewRegistry(clk)
 	return &Tracker{
-		Keys: newKeys(clk), clock: clk,
-		uses: map[keyformat.Digest]*use{}, servers: map[*Server]struct{}{}, disconnected: newDisconnectedServers(),
+		Keys: newKeys(clk, sessions), Sessions: sessions, clock: clk,
+		uses: map[keyformat.Digest]*use{}, through: map[*session.Session]time.Time{},
 	}
 }
 
 // Server is one connected validation server.
 type Server struct {
-	Peer
+	*session.Session
 
 	tracker *Tracker
-	through time.Time // up to when it has reported; zero before its first report; the Tracker's lock guards it
+	groupOf func(digest keyformat.Digest) (group string, known bool)
+	gone    bool // a report that arrives late is not for anybody; the Tracker's lock guards it
 }
 
-// Connect registers a server. The caller must close it.
-func (t *Tracker) Connect(peer Peer) *Server {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	s := &Server{Peer: peer, tracker: t}
-	t.servers[s] = struct{}{}
-	t.disconnected.reconnected(peer)
-	if t.since.IsZero() { // a replica that does not lead receives no reports
-		t.since = t.clock.Now()
-	}
-	return s
+// Connect begins to track what a server of the Tracker's Sessions reports, until its session is closed; the caller calls Forget
+// then. groupOf returns the group of the key that has a version of the digest.
+func (t *Tracker) Connect(s *session.Session, groupOf func(digest keyformat.Digest) (group string, known bool)) *Server {
+	return &Server{Session: s, tracker: t, groupOf: groupOf}
 }
 
-// Close forgets a server that said goodbye. A server that was disconnected may go on serving, and is tracked until it has
-// reconnected.
-func (s *Server) Close(goodbye bool) {
-	t := s.tracker
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.servers, s)
-	for other := range t.servers {
-		if other.Instance == s.Instance && other.Identity == s.Identity {
-			return // it has reconnected already
-		}
-	}
-	if !goodbye {
-		t.disconnected.add(s.Peer, t.clock.Now())
-	}
+// Forget forgets until when the server has reported.
+func (s *Server) Forget() {
+	s.tracker.mu.Lock()
+	defer s.tracker.mu.Unlock()
+	s.gone = true
+	delete(s.tracker.through, s.Session)
 }
 
 // Report records uses of versions that are known, of groups that the server serves. Times that are ahead of the manager's
 // clock count as now.
-func (s *Server) Report(uses *syncv1.Uses) {
+func (s *Server) Report(report *syncv1.VersionReport) {
 	t := s.tracker
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.clock.Now()
-	for _, v := range uses.GetVersions() {
+	for _, v := range report.GetVersions() {
 		if len(v.GetDigest()) != len(keyformat.Digest{}) {
 			versionsRefused.Inc()
 			continue
@@ -152,21 +125,21 @@ func (s *Server) Report(uses *syncv1.Uses) {
 		}
 		known.add(v.GetClients(), v.GetMoreClients())
 	}
-	if uses.GetThroughMs() > 0 {
-		s.through = earlier(time.UnixMilli(uses.GetThroughMs()), now)
+	if report.GetThroughMs() > 0 && !s.gone {
+		t.through[s.Session] = earlier(time.UnixMilli(report.GetThroughMs()), now)
 	}
 }
 
 // use returns the use of the version, or nil if the server may not report it.
 func (t *Tracker) use(s *Server, digest keyformat.Digest) *use {
 	if known := t.uses[digest]; known != nil {
-		if !s.Serves(known.group) {
+		if !s.Has(known.group) {
 			return nil
 		}
 		return known
 	}
-	group, ok := s.GroupOf(digest)
-	if !ok || !s.Serves(group) || len(t.uses) >= maxUses {
+	group, ok := s.groupOf(digest)
+	if !ok || !s.Has(group) || len(t.uses) >= maxUses {
 		return nil
 	}
 	known := &use{group: group}
@@ -200,7 +173,7 @@ func (u *use) add(clients []uint64, more bool) {
 func (t *Tracker) Of(group string, digests []keyformat.Digest, oldest *time.Time) Report {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	report := Report{Since: t.since, Of: make([]Use, len(digests))}
+	report := Report{Since: t.Sessions.Began(), Of: make([]Use, len(digests))}
 	for i, digest := range digests {
 		if known := t.uses[digest]; known != nil {
 			report.Of[i] = Use{Last: known.last, Clients: len(known.clients), More: known.more}
@@ -210,16 +183,14 @@ func (t *Tracker) Of(group string, digests []keyformat.Digest, oldest *time.Time
 		return report
 	}
 	unreported := false
-	for server := range t.servers {
-		if !server.Serves(group) {
-			continue
+	for _, server := range t.Sessions.Having(group) {
+		through := t.through[server]
+		if report.Servers++; report.Servers == 1 || through.Before(report.Through) {
+			report.Through = through
 		}
-		if report.Servers++; report.Servers == 1 || server.through.Before(report.Through) {
-			report.Through = server.through
-		}
-		unreported = unreported || server.through.IsZero()
+		unreported = unreported || through.IsZero()
 	}
-	if unreported || t.disconnected.mayKnow(group, *oldest) {
+	if unreported || t.Sessions.MayKnow(group, *oldest) {
 		report.Through = time.Time{}
 	}
 	return report

@@ -7,6 +7,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 )
@@ -18,14 +19,30 @@ var (
 )
 
 // connect connects a server to a Tracker for which all digests belong to acme/acme.
-func connect(tracker *usage.Tracker, instance string, serves func(string) bool) *usage.Server {
-	return tracker.Connect(usage.Peer{
-		Instance: instance, Serves: serves, GroupOf: func(keyformat.Digest) (string, bool) { return "acme/acme", true },
-	})
+func connect(tracker *usage.Tracker, instance string, has func(string) bool) server {
+	return connectAs(tracker, session.Server{Run: run(instance, ""), Has: has})
 }
 
-func uses(through, last time.Time, clients ...uint64) *syncv1.Uses {
-	return &syncv1.Uses{ThroughMs: through.UnixMilli(), Versions: []*syncv1.VersionUse{{Digest: one[:], LastMs: last.UnixMilli(),
+// connectAs connects a server that has more.
+func connectAs(tracker *usage.Tracker, peer session.Server) server {
+	s := tracker.Sessions.Connect(peer)
+	return server{tracker.Connect(s, func(keyformat.Digest) (string, bool) { return "acme/acme", true })}
+}
+
+func run(instance, identity string) session.Run {
+	return session.Run{ID: session.ID{Instance: instance, Identity: identity}, Incarnation: "one"}
+}
+
+// server is a server with its session.
+type server struct{ *usage.Server }
+
+func (s server) Close(goodbye bool) {
+	s.Session.Close(goodbye)
+	s.Forget()
+}
+
+func uses(through, last time.Time, clients ...uint64) *syncv1.VersionReport {
+	return &syncv1.VersionReport{ThroughMs: through.UnixMilli(), Versions: []*syncv1.VersionUse{{Digest: one[:], LastMs: last.UnixMilli(),
 		Clients: clients}}}
 }
 
@@ -72,7 +89,7 @@ func TestUses(t *testing.T) {
 	a, b := connect(tracker, "a", all), connect(tracker, "b", all)
 	a.Report(uses(start, start.Add(-time.Minute), 1, 2))
 	b.Report(uses(start, start.Add(-time.Hour), 2, 3))
-	b.Report(&syncv1.Uses{Versions: []*syncv1.VersionUse{{Digest: []byte("short")}}})
+	b.Report(&syncv1.VersionReport{Versions: []*syncv1.VersionUse{{Digest: []byte("short")}}})
 	got := tracker.Of("acme/acme", []keyformat.Digest{keyformat.DigestOf("two"), one}, nil).Of
 	if got[0] != (usage.Use{}) || !got[1].Last.Equal(start.Add(-time.Minute)) || got[1].Clients != 3 || got[1].More {
 		t.Errorf("got %+v", got)

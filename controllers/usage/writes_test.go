@@ -21,6 +21,7 @@ import (
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/testenv"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/controllers/usage/quota"
@@ -37,12 +38,10 @@ var _ = Describe("The requests of an ApiKey", func() {
 		key := w.ReconcileUntil(ctx, "web", testenv.Ready)
 		w.Keys.Client = interceptor.NewClient(testenv.NewClient(), testenv.CountWrites(func() { writes++ }))
 		name := usage.KeyName{Group: w.Namespace + "/acme", ID: key.Status.KeyID}
-		server := w.Usage.Keys.Connect(usage.KeyPeer{
-			Instance: "validator", Serves: func(group string) (bool, bool) { return w.Selects(group), true },
-			ServesKey: func(group, _ string) bool { return w.Selects(group) },
-		})
+		server := w.Usage.Keys.Connect(w.Usage.Sessions.Connect(w.Server("validator")),
+			func(group, _ string) bool { return w.Selects(group) })
 		report := func(requests uint64) {
-			server.Report(&syncv1.Uses{Incarnation: "one", Keys: []*syncv1.KeyUse{{
+			server.Report(&syncv1.KeyReport{Keys: []*syncv1.KeyUse{{
 				Group: name.Group, Key: name.ID, Period: w.Clock.Now().UTC().Format("2006-01"), Requests: requests,
 			}}})
 		}
@@ -106,20 +105,25 @@ var _ = Describe("The usage of many Groups", func() {
 
 		var writes atomic.Int64
 		writer := interceptor.NewClient(testenv.NewClient(), testenv.CountWrites(func() { writes.Add(1) }))
+		sessions := session.NewRegistry(clock.RealClock{})
 		aggregator := quota.New(quota.Config{
-			Store: &store.Status{Client: writer, Reader: testenv.Admin}, Clock: clock.RealClock{}, Log: GinkgoLogr,
+			Sessions: sessions,
+			Store:    &store.Status{Client: writer, Reader: testenv.Admin}, Clock: clock.RealClock{}, Log: GinkgoLogr,
 			Writes: store.StatusWrites,
 		})
-		session := aggregator.Connect("server", func(string) (bool, bool) { return true, true })
+		session := aggregator.Connect(sessions.Connect(session.Server{
+			Run:    session.Run{ID: session.ID{Instance: "server"}, Incarnation: "life"},
+			Serves: func(string) (bool, bool) { return true, true },
+		}))
 		report := func(requests uint64) {
-			uses := &syncv1.Uses{Incarnation: "life"}
+			uses := &syncv1.QuotaReport{}
 			for i := range count {
 				uses.Groups = append(uses.Groups, &syncv1.GroupUse{
 					Group: w.Namespace + "/" + name(i), Period: quotaledger.MonthOf(time.Now()).String(), Requests: requests,
 					Bytes: requests,
 				})
 			}
-			Expect(session.Report(uses)).To(Succeed())
+			session.Report(uses)
 		}
 		for i := range count {
 			aggregator.SetLimits(w.Namespace+"/"+name(i), quota.Limits{})

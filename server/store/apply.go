@@ -16,7 +16,7 @@ import (
 func (s *Store) Begin() ([]*syncv1.KnownGroup, error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	clear(s.renewed)
+	s.beginStream()
 	if s.journal != nil {
 		if err := s.journal.append(nil); err != nil {
 			return nil, s.journalFailed(err)
@@ -25,8 +25,15 @@ func (s *Store) Begin() ([]*syncv1.KnownGroup, error) {
 	return s.known(), nil
 }
 
+// beginStream forgets what the last stream has announced.
+func (s *Store) beginStream() {
+	clear(s.renewed)
+	clear(s.pending)
+}
+
 // Apply applies an update. When it returns nil, the update is in force and, if there is a journal, outlives the process. A
-// record that cannot be used is left out, so that the others are still applied: nothing is allowed because of it.
+// record that cannot be used is left out, so that the others are still applied: nothing is allowed because of it. Rejections has it
+// then.
 func (s *Store) Apply(update *syncv1.Update) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -91,6 +98,7 @@ func (s *Store) applyBeforeKeys(update *syncv1.Update) {
 	if secret := update.GetDigestSecret(); len(secret) > 0 {
 		if made, err := keyformat.NewDigestSecret(secret); err != nil {
 			s.reject("digest secret", "", err)
+			s.rejected.reason() // it is of no record
 		} else {
 			s.secret.Store(made)
 		}
@@ -106,6 +114,9 @@ func (s *Store) applyBeforeKeys(update *syncv1.Update) {
 }
 
 func (s *Store) applyAfterKeys(update *syncv1.Update) {
+	for _, of := range update.GetVersions() {
+		s.setVersion(of.GetGroup(), of.GetVersion())
+	}
 	if update.GetCaughtUp() {
 		s.sweep()
 		s.synced.Store(true)
@@ -129,13 +140,37 @@ func (s *Store) sweep() {
 	if len(s.renewed) == 0 {
 		return
 	}
+	versions := s.pending // those of groups that are being swept are not to be touched by that
+	s.pending = map[string][]byte{}
 	for key := range s.keys.All() {
 		group := s.scopes.numbered[key.Scope].group.compiled
 		if pass, ok := s.renewed[group.Identity]; ok && key.Pass < pass {
 			s.deleteKey(key.ID)
 		}
 	}
+	s.rejected.sweep(s.renewed)
 	clear(s.renewed)
+	for identity, version := range versions {
+		s.setVersion(identity, version)
+	}
+}
+
+// setVersion sets the version of a group that the store has completely, or, while the group is being replaced, has once the keys
+// are swept that were not sent again.
+func (s *Store) setVersion(identity string, version []byte) {
+	if _, replaced := s.renewed[identity]; replaced {
+		s.pending[identity] = version
+	} else if group, ok := s.groups[identity]; ok {
+		group.version = version
+	}
+}
+
+// touch takes the version of a group of which a record changes: the next version says what the group has then.
+func (s *Store) touch(group *groupRecord) {
+	group.version = nil
+	if len(s.pending) > 0 {
+		delete(s.pending, group.compiled.Identity)
+	}
 }
 
 func (s *Store) deleteGroups(identities []string) {
@@ -150,6 +185,8 @@ func (s *Store) deleteGroups(identities []string) {
 			s.unlist(group.compiled)
 		}
 		delete(s.renewed, identity)
+		delete(s.pending, identity)
+		s.rejected.deleteGroup(identity)
 	}
 	if keys == 0 {
 		return
@@ -167,15 +204,13 @@ func (s *Store) putGroup(wire *syncv1.Group) {
 	if !known {
 		record = &groupRecord{}
 	}
-	content, before := record.content, record.compiled
-	if known { // before mu is taken, because decisions wait for mu
-		content.Remove(syncv1.HashGroup(record.wire))
-	}
-	content.Add(syncv1.HashGroup(wire))
+	before := record.compiled
 	s.mu.Lock()
-	record.wire, record.compiled, record.content = wire, compiled, content
+	record.wire, record.compiled = wire, compiled
 	s.groups[wire.Identity()] = record
 	s.mu.Unlock()
+	s.touch(record)
+	s.rejected.putGroup(wire.Identity(), s.rejected.reason())
 	s.list(compiled)
 	if known {
 		s.unlist(before)
@@ -183,6 +218,10 @@ func (s *Store) putGroup(wire *syncv1.Group) {
 }
 
 func (s *Store) putMessage(wire *syncv1.Key) {
+	if err := unknownInKey(wire); err != nil {
+		s.rejectKey(wire.GetId(), wire.GetGroup(), err)
+		return
+	}
 	for range s.record.set(wire) {
 		s.reject("version of key", wire.GetId(), keyformat.ErrDigest)
 	}
@@ -205,12 +244,11 @@ func (s *Store) putEncoded(encoded []byte) error {
 func (s *Store) putKey(record *keyRecord) {
 	of, err := s.scopeOf(record)
 	if err != nil {
-		s.reject("key", string(record.id), err)
-		s.deleteKey(string(record.id))
+		scope, _ := decodeScope(record.scope)
+		s.rejectKey(string(record.id), scope.GetGroup(), err)
 		return
 	}
-	s.encoded = record.encode(s.encoded[:0])
-	of.group.content.Add(syncv1.HashEncodedKey(s.encoded))
+	s.touch(of.group)
 	of.group.keys++
 	of.keys++
 	earlier, replaces := s.keys.Get(string(record.id))
@@ -224,9 +262,26 @@ func (s *Store) putKey(record *keyRecord) {
 	if replaces {
 		s.dropUnused(earlier.Scope)
 	}
+	if s.rejected.faults+len(s.rejected.keys) > 0 {
+		s.rejected.putKey(key.ID, of.group.compiled.Identity, s.rejected.reason(), s.pass)
+	}
+}
+
+// rejectKey leaves a key out. What was known of it is not in force any more.
+func (s *Store) rejectKey(id, group string, err error) {
+	s.reject("key", id, err)
+	reason := s.rejected.reason()
+	s.deleteKey(id)
+	if known := s.groups[group]; known != nil {
+		s.touch(known)
+	}
+	if len(id) > 0 && len(id) <= keytable.MaxID { // no other has an id that could be reported
+		s.rejected.putKey(id, group, reason, s.pass)
+	}
 }
 
 func (s *Store) deleteKey(id string) {
+	s.rejected.putKey(id, "", "", 0)
 	key, ok := s.keys.Get(id)
 	if !ok {
 		return
@@ -238,19 +293,18 @@ func (s *Store) deleteKey(id string) {
 	s.dropUnused(key.Scope)
 }
 
-// uncount subtracts a key that is about to be removed from the sums.
+// uncount subtracts a key that is about to be removed from the numbers of keys.
 func (s *Store) uncount(key keytable.Key) {
-	s.versions = s.keys.Versions(s.versions[:0], key.ID)
-	s.encoded = s.encode(s.encoded[:0], key, s.versions)
 	of := s.scopes.numbered[key.Scope]
-	of.group.content.Remove(syncv1.HashEncodedKey(s.encoded))
+	s.touch(of.group)
 	of.group.keys--
 	of.keys--
 }
 
-// reject logs and counts a record that cannot be used.
+// reject logs and counts a record, or a part of one, that cannot be used.
 func (s *Store) reject(kind, name string, err error) {
 	s.metrics.rejected.Inc()
+	s.rejected.add(kind, name, err)
 	s.log.Error("record left out: the manager sent one that this validator cannot use; run the same release of both",
 		slog.String("kind", kind), slog.String("name", name), slog.Any("error", err))
 }

@@ -14,7 +14,8 @@ import (
 
 // compile prepares a group for decisions. Patterns of origins, routes of capabilities and context values that cannot be
 // used are left out, each on its own; without them less is allowed, never more. If a route of a project cannot be used, all
-// routes of all projects are left out: otherwise requests that the route owns would fall to a project with a wider route.
+// routes of all projects are left out: otherwise requests that the route owns would fall to a project with a wider route. So they
+// are if a field is of a later release, which may restrict what is allowed.
 func (s *Store) compile(wire *syncv1.Group) *decision.Group {
 	group := &decision.Group{
 		Identity:    wire.Identity(),
@@ -29,6 +30,14 @@ func (s *Store) compile(wire *syncv1.Group) *decision.Group {
 			Rate:         rateOf(wire.GetLimits().GetRate()),
 		},
 		SharedCaching: wire.GetCaching() == syncv1.Caching_CACHING_SHARED,
+	}
+	unknownField, unknownValue := unknownIn(wire.ProtoReflect(), "")
+	if unknownValue != nil { // the value is taken for the one that allows least
+		s.reject("group", group.Identity, unknownValue)
+	}
+	if unknownField != nil {
+		s.reject("group", group.Identity, unknownField)
+		wire = withoutRoutes(wire)
 	}
 	if size := sizeOf(wire); size > routing.MaxSize {
 		// With only some of the routes, requests that the others own would fall to those. So no project owns anything.

@@ -129,7 +129,7 @@ func TestEveryFieldOfAKeyIsHandled(t *testing.T) {
 	withoutEach(wire.ProtoReflect(), func(field protoreflect.FieldDescriptor) {
 		checked[field.FullName()] = true
 		without := recordOf(wire)
-		if without.equal(with) || bytes.Equal(without.encode(nil), with.encode(nil)) {
+		if without.equal(with) || bytes.Equal(without.encode(), with.encode()) {
 			t.Errorf("%s is lost in a keyRecord: handle it in set, decode and encode, see keyrecord.go", field.FullName())
 		}
 		for how := range find {

@@ -14,13 +14,15 @@ import (
 )
 
 // This file does protobuf's work by hand, for the one message of which there are many: a server that starts with a million
-// keys reads and hashes each of them, and messages would be ten million temporary objects. Tests hold it equal to protobuf,
+// keys reads each of them, and messages would be ten million temporary objects. Tests hold it equal to protobuf,
 // byte for byte, and fail if a field of sync.proto is not handled here.
 
 // The numbers of the fields in sync.proto.
 const (
 	updateGroups protowire.Number = 2
 	updateKeys   protowire.Number = 3
+
+	updateVersions protowire.Number = 9
 
 	keyID          protowire.Number = 1
 	keyGroup       protowire.Number = 2
@@ -97,7 +99,7 @@ func decodeScope(scope []byte) (*syncv1.Key, error) {
 	return wire, proto.Unmarshal(scope, wire)
 }
 
-// decode reads the encoding of a message if it has the form that encode produces. If it returns false, the encoding may
+// decode reads the encoding of a message if it has the form that encodeKey produces. If it returns false, the encoding may
 // have another form, or be malformed: protobuf finds out.
 func (k *keyRecord) decode(encoded []byte) bool {
 	k.reset()
@@ -217,11 +219,7 @@ func consume(encoded []byte, last protowire.Number) (number protowire.Number, va
 	return number, value, bits, start + n
 }
 
-// encode appends the deterministic encoding of the message.
-func (k *keyRecord) encode(buf []byte) []byte {
-	return encodeKey(buf, k.id, k.scope[:k.rateAt], k.scope[k.rateAt:], k.suspended, k.versions)
-}
-
+// encodeKey appends the encoding of a key: what decode reads.
 func encodeKey[T string | []byte](buf []byte, id, scope, rate T, suspended bool, versions []keytable.Version) []byte {
 	if len(id) > 0 {
 		buf = appendField(buf, keyID, id)

@@ -43,7 +43,7 @@ func (s *Store) replay(file *os.File) error {
 	if err != nil {
 		return err
 	}
-	good, err := readJournal(file, info.Size(), s.applyEncoded, func() { clear(s.renewed) })
+	good, err := readJournal(file, info.Size(), s.applyEncoded, s.beginStream)
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,8 @@ func (s *Store) setAside(cause error) error {
 	s.mu.Lock()
 	s.groups, s.keys, s.scopes, s.origins = map[string]*groupRecord{}, keytable.New(), newScopes(), origins{}
 	s.mu.Unlock()
-	clear(s.renewed)
+	s.beginStream()
+	s.rejected = newRejections()
 	s.secret.Store(nil)
 	s.synced.Store(false)
 	s.revision.Store(0)

@@ -41,8 +41,8 @@ type Config struct {
 //     change always finds it, maybe twice.
 //   - What a decision gets out of the store (compiled groups, scopes, ids) never changes. Changes replace it.
 //
-// Whenever writing is free, the content of a groupRecord is the sum of the hashes of the group and of its keys, keys is
-// their number, and scope.keys is the number of keys with that scope, which is not 0. If an update was acknowledged, the
+// Whenever writing is free, a groupRecord with a version has all records that the manager has named so, keys of it is the number of
+// its keys, and scope.keys is the number of keys with that scope, which is not 0. If an update was acknowledged, the
 // journal has it, or there is no journal file that a restart would begin from.
 //
 // The atomics are set by the holder of writing, after what they announce is in force, except lastContact, which stands alone.
@@ -60,11 +60,13 @@ type Store struct {
 	journal *journal          // nil if there is none
 	pass    uint32            // grows with each announcement of replaced groups
 	renewed map[string]uint32 // replaced groups, and the pass that replaces them
+	pending map[string][]byte // their versions, once they are replaced
+
+	rejected rejections
 
 	// These are buffers of the holder of writing, which are reused.
-	record   keyRecord
-	versions []keytable.Version
-	encoded  []byte
+	record  keyRecord
+	encoded []byte
 
 	secret      atomic.Pointer[keyformat.DigestSecret] // keys the digests of imported keys; nil while there are none
 	synced      atomic.Bool
@@ -76,8 +78,8 @@ type Store struct {
 type groupRecord struct {
 	wire     *syncv1.Group
 	compiled *decision.Group
-	content  syncv1.Content // of the group and its keys
-	keys     int            // how many the group has
+	version  []byte // as the manager names the group with its keys; nil if it has not named the group as it is
+	keys     int    // how many the group has
 }
 
 // Open returns a store with the content of its journal, if there is one. If the journal cannot be trusted, it is renamed,
@@ -90,7 +92,8 @@ func Open(config Config, log *slog.Logger, registry prometheus.Registerer) (*Sto
 		keys:    keytable.New(),
 		scopes:  newScopes(),
 		origins: origins{},
-		renewed: map[string]uint32{},
+		renewed: map[string]uint32{}, pending: map[string][]byte{},
+		rejected: newRejections(),
 	}
 	s.metrics = newMetrics(s, registry)
 	if config.Dir == "" {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
@@ -151,26 +153,179 @@ func TestBadRecordsAreLeftOut(t *testing.T) {
 	}
 }
 
-func TestKnownIsTheHashOfSentRecords(t *testing.T) {
+// versionsOf are the versions of groups that the store says to have.
+func versionsOf(t testing.TB, s *Store) map[string]string {
+	t.Helper()
+	known, err := s.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	versions := map[string]string{}
+	for _, of := range known {
+		versions[of.GetGroup()] = string(of.GetVersion())
+	}
+	return versions
+}
+
+func version(group, version string) []*syncv1.GroupVersion {
+	return []*syncv1.GroupVersion{{Group: group, Version: []byte(version)}}
+}
+
+// TestVersionsAreEchoed: a version is stored, over a restart and a compaction, until the group changes without one.
+func TestVersionsAreEchoed(t *testing.T) {
+	const acme = "tenants/acme"
 	s := open(t, Config{Dir: t.TempDir()})
 	g, keys := group("acme"), []*syncv1.Key{key("acme", 2), key("acme", 1)}
-	keys[0].Suspended = true
-	keys[0].Versions = append(keys[0].Versions, &syncv1.Version{Digest: bytes.Repeat([]byte{9}, 32), ExpiresAtMs: 7, Revoked: true})
-	g.Context = map[string]string{"b": "2", "a": "1"}
 	g.Limits = &syncv1.Limits{Rate: &syncv1.RateLimit{PerSecond: 5, Burst: 6}}
 	keys[1].Rate = &syncv1.RateLimit{PerSecond: 7, Burst: 8}
-	want := syncv1.ContentHash(g, keys)
-	apply(t, s, &syncv1.Update{Groups: []*syncv1.Group{g}, Keys: keys, CaughtUp: true})
+	apply(t, s, &syncv1.Update{Groups: []*syncv1.Group{g}, Keys: keys, Versions: version(acme, "one"), CaughtUp: true})
+	s.writing.Lock()
+	if err := s.compact(); err != nil {
+		t.Fatal(err)
+	}
+	s.writing.Unlock()
 	for range 2 {
-		known, err := s.Begin()
-		if err != nil || len(known) != 1 || known[0].GetGroup() != "tenants/acme" || !bytes.Equal(known[0].GetHash(), want) {
-			t.Fatalf("known %v, %v", known, err)
+		if got := versionsOf(t, s); len(got) != 1 || got[acme] != "one" {
+			t.Fatalf("known %v", got)
 		}
 		if match, ok := s.Find(digestOf(1)); !ok || match.Group.Limits.Rate != (decision.RateLimit{PerSecond: 5, Burst: 6}) ||
 			match.Key.Rate != (decision.RateLimit{PerSecond: 7, Burst: 8}) {
 			t.Errorf("the rates are %+v and %+v", match.Group.Limits, match.Key.Rate)
 		}
 		s = open(t, s.config) // and after a restart
+	}
+	for _, c := range []struct {
+		name   string
+		update *syncv1.Update
+		want   string
+	}{
+		{"a key without a version", &syncv1.Update{Keys: keys[:1]}, ""},
+		{"a key with one", &syncv1.Update{Keys: keys[:1], Versions: version(acme, "two")}, "two"},
+		{"a deleted key", &syncv1.Update{DeletedKeys: []string{keys[0].GetId()}}, ""},
+		{"a version alone", &syncv1.Update{Versions: version(acme, "three")}, "three"},
+		{"the group", &syncv1.Update{Groups: []*syncv1.Group{g}}, ""},
+		{"a group that is being replaced", &syncv1.Update{ReplacedGroups: []string{acme}, Groups: []*syncv1.Group{g},
+			Versions: version(acme, "four")}, ""}, // Begin forgets it
+		{"a group that is replaced", &syncv1.Update{ReplacedGroups: []string{acme}, Groups: []*syncv1.Group{g},
+			Versions: version(acme, "five"), CaughtUp: true}, "five"},
+		{"a group that is not known", &syncv1.Update{Versions: version("tenants/other", "six")}, "five"},
+	} {
+		apply(t, s, c.update)
+		for range 2 {
+			if got := versionsOf(t, s); len(got) != 1 || got[acme] != c.want {
+				t.Errorf("%s: known %v", c.name, got)
+			}
+			s = open(t, s.config)
+		}
+	}
+}
+
+// TestRejectionsAreListed: what cannot be used is listed while it is so, and a group that lacks it has no version after a restart
+// from a compacted journal, so that a later release is sent it again.
+func TestRejectionsAreListed(t *testing.T) {
+	const acme = "tenants/acme"
+	s := open(t, Config{Dir: t.TempDir()})
+	listed := func(list *syncv1.Rejections) (ids []string) {
+		for _, rejected := range list.GetRecords() {
+			if rejected.GetReason() == "" || len(rejected.GetReason()) > maxReason {
+				t.Errorf("reason %q", rejected.GetReason())
+			}
+			ids = append(ids, rejected.GetId())
+		}
+		return ids
+	}
+	bad := key("acme", 2)
+	bad.ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, 12, protowire.VarintType), 1))
+	informative := key("acme", 3)
+	informative.ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, 1000, protowire.VarintType), 1))
+	apply(t, s, &syncv1.Update{Groups: []*syncv1.Group{group("acme")}, Keys: []*syncv1.Key{key("acme", 1), bad, informative},
+		Versions: version(acme, "one"), CaughtUp: true})
+	if got := listed(s.Rejections(false)); !slices.Equal(got, []string{bad.GetId()}) || knows(s, 2) || !knows(s, 1) || !knows(s, 3) {
+		t.Errorf("rejected %v", got)
+	}
+	if s.Rejections(false) != nil || len(listed(s.Rejections(true))) != 1 {
+		t.Error("what has not changed is returned, or the whole is not")
+	}
+	if restarted := open(t, s.config); len(listed(restarted.Rejections(true))) != 1 {
+		t.Error("a restart forgets it")
+	}
+	s.writing.Lock()
+	if err := s.compact(); err != nil {
+		t.Fatal(err)
+	}
+	s.writing.Unlock()
+	if versionsOf(t, s)[acme] != "one" {
+		t.Error("the process that knows what it rejects is sent the group again")
+	}
+	if restarted := open(t, s.config); versionsOf(t, restarted)[acme] != "" || restarted.Rejections(true) != nil {
+		t.Error("a process that may be of a later release is not sent the group again")
+	}
+	apply(t, s, &syncv1.Update{Keys: []*syncv1.Key{key("acme", 2)}})
+	if list := s.Rejections(false); list == nil || len(list.GetRecords()) != 0 || !knows(s, 2) {
+		t.Errorf("once it can be used, rejected %v", list)
+	}
+	var many []*syncv1.Key
+	for i := range 40 {
+		k := key("acme", 10+i)
+		k.Versions[0].Digest = []byte("short")
+		many = append(many, k)
+	}
+	apply(t, s, &syncv1.Update{Keys: many})
+	if list := s.Rejections(false); len(list.GetRecords()) != 1 || list.GetRecords()[0].GetKind() != syncv1.RecordKind_RECORD_KIND_GROUP ||
+		list.GetRecords()[0].GetId() != acme {
+		t.Errorf("of many, rejected %v", list)
+	}
+	apply(t, s, &syncv1.Update{DeletedGroups: []string{acme}})
+	if list := s.Rejections(false); list == nil || len(list.GetRecords()) != 0 {
+		t.Errorf("after the group is deleted, rejected %v", list)
+	}
+}
+
+// TestLaterGroupsAllowNothing: a field, a value or a route of a later release may restrict what the group allows.
+func TestLaterGroupsAllowNothing(t *testing.T) {
+	unknown := func(m proto.Message, number protowire.Number) {
+		m.ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, number, protowire.VarintType), 1))
+	}
+	for name, c := range map[string]struct {
+		change func(*syncv1.Group)
+		want   string
+	}{
+		"as it is":                      {func(*syncv1.Group) {}, ""},
+		"a field that may be ignored":   {func(g *syncv1.Group) { unknown(g, 1001) }, ""},
+		"a field":                       {func(g *syncv1.Group) { unknown(g, 99) }, "field 99"},
+		"a field of a project":          {func(g *syncv1.Group) { unknown(g.GetProjects()[0], 99) }, "projects[0].field 99"},
+		"a field of the limits":         {func(g *syncv1.Group) { g.Limits = &syncv1.Limits{}; unknown(g.GetLimits(), 99) }, "limits.field 99"},
+		"a value":                       {func(g *syncv1.Group) { g.State = 9 }, "state: the value 9"},
+		"a value in another message":    {func(g *syncv1.Group) { g.Limits = &syncv1.Limits{Overage: 9} }, "limits.overage: the value 9"},
+		"a route that cannot be read":   {func(g *syncv1.Group) { g.Projects[0].Routes = []*syncv1.Route{{Paths: []string{"~later"}}} }, "routes[0]"},
+		"an origin that cannot be read": {func(g *syncv1.Group) { g.Projects[0].Origins = &syncv1.OriginPolicy{Patterns: []string{"~~"}} }, "origin"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, Config{})
+			g := group("acme")
+			g.Projects = []*syncv1.Project{{Name: "default", OwnsAll: true}}
+			c.change(g)
+			apply(t, s, &syncv1.Update{Groups: []*syncv1.Group{g}, Keys: []*syncv1.Key{key("acme", 1)}, CaughtUp: true})
+			reason := ""
+			if list := s.Rejections(true); list != nil {
+				reason = list.GetRecords()[0].GetReason()
+			}
+			if (reason == "") != (c.want == "") || !strings.Contains(reason, c.want) {
+				t.Errorf("rejected because %q", reason)
+			}
+			match, ok := s.Find(digestOf(1))
+			if !ok {
+				t.Fatal("the key is unknown")
+			}
+			owns := match.Group.Projects[0].OwnsAll || len(match.Group.Projects[0].Routes) > 0
+			isValue := strings.Contains(c.want, "value")
+			if owns != (c.want == "" || c.want == "origin" || isValue) {
+				t.Errorf("the project owns requests: %t", owns)
+			}
+			if match.Group.Limits.Metered || strings.HasPrefix(c.want, "state") && match.Group.State != decision.Suspended {
+				t.Errorf("an unknown value allows more than others: %+v", match.Group)
+			}
+		})
 	}
 }
 

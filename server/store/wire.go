@@ -12,11 +12,11 @@ import (
 	"github.com/keyward-dev/keyward/server/store/keytable"
 )
 
-// known returns the content hash of each group, of the records as they were received. The caller holds writing.
+// known returns the version of each group. The caller holds writing.
 func (s *Store) known() []*syncv1.KnownGroup {
 	known := make([]*syncv1.KnownGroup, 0, len(s.groups))
 	for identity, group := range s.groups {
-		known = append(known, &syncv1.KnownGroup{Group: identity, Hash: group.content.Bytes()})
+		known = append(known, &syncv1.KnownGroup{Group: identity, Version: group.version})
 	}
 	slices.SortFunc(known, func(a, b *syncv1.KnownGroup) int { return cmp.Compare(a.GetGroup(), b.GetGroup()) })
 	return known
@@ -54,7 +54,8 @@ func (p *piece) end(update *syncv1.Update) (err error) {
 	return p.flush()
 }
 
-// dump emits the whole store as the encoded updates of a catch-up. If a catch-up is in progress, the dump ends with its
+// dump emits the whole store as the encoded updates of a catch-up. Groups with rejected records have no version in it, because the
+// dump lacks these records: a process that starts from it is sent the groups again, and may be able to use them. If a catch-up is in progress, the dump ends with its
 // announcement and the keys that it has sent so far, so that the later sweep keeps the right keys. The caller holds
 // writing.
 func (s *Store) dump(emit func(update []byte) error) error {
@@ -80,6 +81,9 @@ func (s *Store) dump(emit func(update []byte) error) error {
 	if err := s.dumpKeys(p, func(keytable.Key) bool { return true }); err != nil {
 		return err
 	}
+	if err := s.dumpVersions(p, func(group *groupRecord) []byte { return group.version }); err != nil {
+		return err
+	}
 	revision := s.revision.Load()
 	if err := p.end(&syncv1.Update{Revision: revision, CaughtUp: s.synced.Load()}); err != nil || len(s.renewed) == 0 {
 		return err
@@ -94,7 +98,29 @@ func (s *Store) dump(emit func(update []byte) error) error {
 	if err != nil {
 		return err
 	}
+	if err := s.dumpVersions(p, func(group *groupRecord) []byte { return s.pending[group.compiled.Identity] }); err != nil {
+		return err
+	}
 	return p.end(&syncv1.Update{Revision: revision})
+}
+
+// dumpVersions adds the versions of groups that have no rejected records.
+func (s *Store) dumpVersions(p *piece, of func(*groupRecord) []byte) error {
+	incomplete := s.rejected.incomplete()
+	for identity, group := range s.groups {
+		version := of(group)
+		if len(version) == 0 || incomplete[identity] {
+			continue
+		}
+		encoded, err := proto.Marshal(&syncv1.GroupVersion{Group: identity, Version: version})
+		if err != nil {
+			return err
+		}
+		if err := p.add(updateVersions, encoded); err != nil {
+			return err
+		}
+	}
+	return p.flush()
 }
 
 // dumpKeys adds the keys that the function selects.

@@ -34,8 +34,8 @@ func TestStopWaitsForTheManager(t *testing.T) {
 	stream = m.Next()
 	<-stopped
 	var last *syncv1.GroupUse
-	for len(stream.Uses) > 0 {
-		for _, use := range (<-stream.Uses).GetGroups() {
+	for len(stream.Quotas) > 0 {
+		for _, use := range (<-stream.Quotas).GetGroups() {
 			last = use
 		}
 	}

@@ -57,6 +57,9 @@ type Sink interface {
 	Begin() ([]*syncv1.KnownGroup, error)
 	// Apply puts an update in force. If it returns nil, the update may be acknowledged.
 	Apply(*syncv1.Update) error
+	// Rejections returns what cannot be used of the records that were applied: nil if that is the same as when it was last
+	// asked, unless whole is set.
+	Rejections(whole bool) *syncv1.Rejections
 	// Contact records that the manager is connected.
 	Contact(now time.Time)
 }
@@ -68,8 +71,8 @@ type Usage interface {
 	// Keys returns the use of keys that was not reported on this stream yet. At the beginning of a stream, which is whole, it
 	// returns all that the manager has not persisted.
 	Keys(whole bool) []*syncv1.KeyUse
-	// Recorded applies what the manager has persisted.
-	Recorded(persisted *syncv1.Allowances, now time.Time)
+	// Recorded applies what the manager has persisted, and its clock.
+	Recorded(persisted *syncv1.KeysRecorded, now time.Time)
 }
 
 // Quota is the use of groups, and the allowances for it.
@@ -191,7 +194,8 @@ func (c *Client) connect(ctx, last context.Context) (accepted bool, err error) {
 	hello := &syncv1.Hello{
 		Instance: c.config.Instance,
 		Selector: &syncv1.GroupSelector{Groups: c.config.Groups, Namespaces: c.config.Namespaces},
-		Known:    known,
+		Known:    known, Rejections: c.sink.Rejections(true),
+		Features: features(), Incarnation: c.quota.Incarnation(),
 	}
 	if err := stream.Send(&syncv1.SyncRequest{Message: &syncv1.SyncRequest_Hello{Hello: hello}}); err != nil {
 		_, err = stream.Recv() // Send only returns that the stream is over, not why
@@ -214,9 +218,6 @@ func (c *Client) follow(ctx, last context.Context, stream syncStream) (accepted 
 	defer c.metrics.connected.Set(0)
 	defer c.quota.SetConnected(false)
 	r := &reporter{client: c, stream: stream, through: time.Now().Add(-usesReach)}
-	if err := r.groups(c.quota.Due(time.Now(), true)); err != nil {
-		return false, err
-	}
 	wake := c.quota.Wake()
 	pause := time.NewTimer(urgentPause)
 	defer pause.Stop()
@@ -228,6 +229,10 @@ func (c *Client) follow(ctx, last context.Context, stream syncStream) (accepted 
 			if !accepted {
 				accepted = true
 				c.accept()
+			}
+			if welcome := response.GetWelcome(); welcome != nil {
+				err = r.begin(welcome, phase == phaseDraining)
+				break
 			}
 			err = c.handle(stream, response)
 		case <-contact.C:
@@ -265,24 +270,31 @@ func (c *Client) follow(ctx, last context.Context, stream syncStream) (accepted 
 
 // handle applies a response of the manager.
 func (c *Client) handle(stream syncStream, response *syncv1.SyncResponse) error {
-	if allowances := response.GetAllowances(); allowances != nil {
-		now := time.Now()
-		c.usage.Recorded(allowances, now)
-		c.quota.Allow(allowances, now)
-		for _, allowance := range allowances.GetGroups() {
-			if why := allowance.GetRefused(); why != "" {
-				c.log.Warn("the manager refuses a report of usage; it is kept and sent again",
-					slog.String("group", allowance.GetGroup()), slog.String("period", allowance.GetPeriod()), slog.String("reason", why))
-			}
-		}
-	}
-	if servers := response.GetServers(); servers != nil {
-		c.rates.PeersChanged(servers)
-	}
-	if update := response.GetUpdate(); update != nil {
-		return c.apply(stream, update)
+	switch message := response.GetMessage().(type) {
+	case *syncv1.SyncResponse_Update:
+		return c.apply(stream, message.Update)
+	case *syncv1.SyncResponse_Servers:
+		c.rates.PeersChanged(message.Servers)
+	case *syncv1.SyncResponse_Keys:
+		c.usage.Recorded(message.Keys, time.Now())
+	case *syncv1.SyncResponse_Allowances:
+		c.allow(message.Allowances)
+	default: // a message of a later release
 	}
 	return nil
+}
+
+// allow applies allowances, and the manager's clock.
+func (c *Client) allow(allowances *syncv1.Allowances) {
+	now := time.Now()
+	c.usage.Recorded(&syncv1.KeysRecorded{NowMs: allowances.GetNowMs()}, now)
+	c.quota.Allow(allowances, now)
+	for _, allowance := range allowances.GetGroups() {
+		if why := allowance.GetRefused(); why != "" {
+			c.log.Warn("the manager refuses a report of usage; it is kept and sent again",
+				slog.String("group", allowance.GetGroup()), slog.String("period", allowance.GetPeriod()), slog.String("reason", why))
+		}
+	}
 }
 
 // syncStream is the client's end of a stream.
@@ -319,7 +331,7 @@ func (c *Client) apply(stream syncStream, update *syncv1.Update) error {
 		return err
 	}
 	c.metrics.apply.Observe(time.Since(begin).Seconds())
-	ack := &syncv1.Ack{Revision: update.GetRevision()}
+	ack := &syncv1.Ack{Revision: update.GetRevision(), Rejections: c.sink.Rejections(false)}
 	if err := stream.Send(&syncv1.SyncRequest{Message: &syncv1.SyncRequest_Ack{Ack: ack}}); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	} // io.EOF: the reason comes with the next Recv

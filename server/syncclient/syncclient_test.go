@@ -112,19 +112,18 @@ func TestUses(t *testing.T) {
 	// are complete.
 	reported := func(stream *fakemanager.Stream, requests uint64) {
 		t.Helper()
-		found, counted := false, requests == 0
-		for deadline := time.After(20 * time.Second); ; {
+		found, counted, complete := false, requests == 0, false
+		for deadline := time.After(20 * time.Second); !found || !counted || !complete; {
 			select {
-			case uses := <-stream.Uses:
-				for _, v := range uses.GetVersions() {
-					found = found || keyformat.Digest(v.GetDigest()) == digest
-				}
-				for _, k := range uses.GetKeys() {
+			case report := <-stream.Keys:
+				for _, k := range report.GetKeys() {
 					counted = counted || k.GetRequests() == requests
 				}
-				if found && counted && uses.GetThroughMs() > 0 {
-					return
+			case report := <-stream.Versions:
+				for _, v := range report.GetVersions() {
+					found = found || keyformat.Digest(v.GetDigest()) == digest
 				}
+				complete = report.GetThroughMs() > 0
 			case <-deadline:
 				t.Fatal("nothing was reported")
 			}
@@ -135,7 +134,7 @@ func TestUses(t *testing.T) {
 	stream.Close(status.Error(codes.Unavailable, "connect again"))
 	stream = m.Next()
 	reported(stream, 1)
-	stream.Allow(&syncv1.Allowances{NowMs: time.Now().UnixMilli(),
+	stream.Record(&syncv1.KeysRecorded{NowMs: time.Now().UnixMilli(),
 		Keys: []*syncv1.KeyUse{{Key: "k1", Period: time.Now().UTC().Format("2006-01"), Recorded: 1}}})
 	eventually(t, "what is persisted is not reported again", func() bool { return len(r.uses.Keys(true)) == 0 })
 	digest = keyformat.DigestOf("last")
@@ -157,14 +156,15 @@ func TestStream(t *testing.T) {
 	if r.store.Synced() {
 		t.Error("synced too early")
 	}
-	stream.Send(&syncv1.Update{Revision: 4, CaughtUp: true})
+	version := []byte("of the manager")
+	stream.Send(&syncv1.Update{Revision: 4, CaughtUp: true, Versions: []*syncv1.GroupVersion{{Group: "tenants/acme", Version: version}}})
 	if !r.store.Synced() || r.store.Revision() != 4 || testutil.ToFloat64(r.client.metrics.connected) != 1 || r.store.LastContact().IsZero() {
 		t.Error("an update that was acknowledged is not in force")
 	}
 
 	m.Restart() // with another certificate authority
 	stream = m.Next()
-	if known := stream.Hello.GetKnown(); len(known) != 1 || !bytes.Equal(known[0].GetHash(), syncv1.ContentHash(acme(), nil)) {
+	if known := stream.Hello.GetKnown(); len(known) != 1 || !bytes.Equal(known[0].GetVersion(), version) {
 		t.Errorf("known after a reconnect: %v", known)
 	}
 	stream.Send(&syncv1.Update{Revision: 1, CaughtUp: true})
@@ -187,11 +187,11 @@ func TestFailuresAreExplainedAndRetried(t *testing.T) {
 	r := run(t, m)
 	eventually(t, "an unauthenticated stream is explained",
 		func() bool { return strings.Contains(r.logs.String(), "audience keyward.dev/sync") })
+	m.Refuse(status.Error(codes.PermissionDenied, "may not validate"))
+	m.Refuse(status.Error(codes.PermissionDenied, "may not validate"))
 	if err := os.WriteFile(m.TokenFile, []byte(fakemanager.Token), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	m.Next().Close(status.Error(codes.PermissionDenied, "may not validate"))
-	m.Next().Close(status.Error(codes.PermissionDenied, "may not validate"))
 	m.Next().Send(&syncv1.Update{Revision: 1, CaughtUp: true})
 	logs := r.logs.String()
 	if strings.Count(logs, `"WARN","msg":"no stream`) != 2 || !strings.Contains(logs, "verb validate on groups.keyward.dev") {
@@ -229,6 +229,56 @@ func TestMissingFilesAreNamed(t *testing.T) {
 	m.Next().Send(&syncv1.Update{Revision: 1, CaughtUp: true})
 	if _, err := os.Stat(filepath.Dir(m.CAFile)); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestFeatures: a server sends nothing that the manager does not know, and ignores messages that it does not know itself.
+func TestFeatures(t *testing.T) {
+	m := fakemanager.Start(t)
+	m.Features = []syncv1.Feature{syncv1.Feature_FEATURE_VERSION_REPORTS, 99}
+	r := run(t, m)
+	stream := m.Next()
+	r.use(keyformat.DigestOf("one"))
+	r.quotas.Sent("tenants/acme", 100, time.Now())
+	later := &syncv1.SyncResponse{}
+	later.ProtoReflect().SetUnknown([]byte{0x9a, 0x06, 1, 'x'}) // a message of a later release
+	stream.Respond(later)
+	stream.Send(&syncv1.Update{Revision: 1, CaughtUp: true})
+	for found := false; !found; {
+		found = len((<-stream.Versions).GetVersions()) > 0
+	}
+	if len(stream.Keys)+len(stream.Quotas) > 0 {
+		t.Errorf("%d reports of keys and %d of quotas, which the manager does not know", len(stream.Keys), len(stream.Quotas))
+	}
+	if hello := stream.Hello; len(hello.GetFeatures()) != 5 || hello.GetIncarnation() == "" {
+		t.Errorf("hello %v", hello)
+	}
+}
+
+// TestRejections: an acknowledgement lists what cannot be used when that has changed, and the next Hello repeats it.
+func TestRejections(t *testing.T) {
+	m := fakemanager.Start(t)
+	run(t, m)
+	stream := m.Next()
+	bad := acme()
+	bad.Projects = []*syncv1.Project{{Name: "default", Routes: []*syncv1.Route{{Paths: []string{"~later"}}}}}
+	stream.Send(&syncv1.Update{Revision: 1, Groups: []*syncv1.Group{bad}, CaughtUp: true})
+	records := stream.Rejections.GetRecords()
+	if len(records) != 1 || records[0].GetKind() != syncv1.RecordKind_RECORD_KIND_GROUP || records[0].GetId() != "tenants/acme" {
+		t.Fatalf("rejected %v", stream.Rejections)
+	}
+	stream.Send(&syncv1.Update{Revision: 2, DeletedKeys: []string{"k9"}})
+	if stream.Rejections != nil {
+		t.Errorf("repeated %v", stream.Rejections)
+	}
+	stream.Close(status.Error(codes.Unavailable, "connect again"))
+	stream = m.Next()
+	if len(stream.Hello.GetRejections().GetRecords()) != 1 {
+		t.Errorf("hello %v", stream.Hello)
+	}
+	stream.Send(&syncv1.Update{Revision: 1, Groups: []*syncv1.Group{acme()}, CaughtUp: true})
+	if stream.Rejections == nil || len(stream.Rejections.GetRecords()) > 0 {
+		t.Errorf("once it can be used, rejected %v", stream.Rejections)
 	}
 }
 

@@ -21,8 +21,8 @@ func counts(uses []*syncv1.KeyUse) map[string][2]uint64 {
 }
 
 // recorded returns the confirmation that the manager has persisted a count.
-func recorded(now time.Time, id, period string, n uint64) *syncv1.Allowances {
-	return &syncv1.Allowances{NowMs: now.UnixMilli(), Keys: []*syncv1.KeyUse{{Key: id, Period: period, Recorded: n}}}
+func recorded(now time.Time, id, period string, n uint64) *syncv1.KeysRecorded {
+	return &syncv1.KeysRecorded{NowMs: now.UnixMilli(), Keys: []*syncv1.KeyUse{{Key: id, Period: period, Recorded: n}}}
 }
 
 // TestKeys: requests are counted by key, with any of its versions. A count that the manager has persisted is not reported
@@ -64,7 +64,7 @@ func TestKeys(t *testing.T) {
 func TestMonths(t *testing.T) {
 	r := New()
 	end := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
-	r.Recorded(&syncv1.Allowances{NowMs: end.Add(-time.Second).UnixMilli()}, end.Add(4*time.Second)) // we are ahead by 5 s
+	r.Recorded(&syncv1.KeysRecorded{NowMs: end.Add(-time.Second).UnixMilli()}, end.Add(4*time.Second)) // we are ahead by 5 s
 	r.used("k1", one, end.Add(4999*time.Millisecond), false, home)
 	r.used("k1", one, end.Add(5*time.Second), false, home)
 	r.used("k1", one, end.Add(time.Second), false, home) // the clock was turned back: the month stays

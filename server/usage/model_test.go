@@ -209,7 +209,7 @@ func TestRecorderEqualsModel(t *testing.T) {
 			"recorded": func(t *rapid.T) {
 				id, _ := draw(t)
 				m.offset = time.Duration(rapid.IntRange(-48, 48).Draw(t, "offset")) * time.Hour
-				persisted := &syncv1.Allowances{NowMs: now.Add(m.offset).UnixMilli()}
+				persisted := &syncv1.KeysRecorded{NowMs: now.Add(m.offset).UnixMilli()}
 				period, all := "2026-11", rapid.Bool().Draw(t, "all")
 				if k := m.keys[id]; k != nil {
 					period = rapid.SampledFrom(k.months).Draw(t, "month").period

@@ -61,7 +61,7 @@ func TestConcurrentForgetting(t *testing.T) {
 				case 0:
 					r.Since(now.Add(-step), now)
 				case 5:
-					r.Recorded(&syncv1.Allowances{NowMs: now.UnixMilli(), Keys: r.Keys(n%20 == 0)}, now)
+					r.Recorded(&syncv1.KeysRecorded{NowMs: now.UnixMilli(), Keys: r.Keys(n%20 == 0)}, now)
 				case 9:
 					r.Report(func(string, string) bool { return true }, 1)
 				}

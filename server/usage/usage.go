@@ -115,7 +115,7 @@ func (r *Recorder) Keys(whole bool) []*syncv1.KeyUse {
 }
 
 // Recorded applies what the manager has persisted, and the manager's clock.
-func (r *Recorder) Recorded(persisted *syncv1.Allowances, now time.Time) {
+func (r *Recorder) Recorded(persisted *syncv1.KeysRecorded, now time.Time) {
 	r.offset.Store(persisted.GetNowMs() - now.UnixMilli())
 	for _, use := range persisted.GetKeys() {
 		if month, err := parseMonth(use.GetPeriod()); err == nil {

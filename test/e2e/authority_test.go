@@ -258,10 +258,11 @@ func (c *trusting) connections() int {
 	return c.connected
 }
 
-// Begin, Apply and Contact implement syncclient.Sink: it needs no records.
+// Begin, Apply, Contact and Rejections implement syncclient.Sink: it needs no records.
 func (c *trusting) Begin() ([]*syncv1.KnownGroup, error) { return nil, nil }
 func (c *trusting) Apply(*syncv1.Update) error           { return nil }
 func (c *trusting) Contact(time.Time)                    {}
+func (c *trusting) Rejections(bool) *syncv1.Rejections   { return nil }
 
 // Enabled, Handle, WithAttrs and WithGroup implement slog.Handler.
 func (c *trusting) Enabled(context.Context, slog.Level) bool { return true }

@@ -1,12 +1,8 @@
 package e2e
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -74,30 +70,8 @@ func TestThatPublishBeforeDeliverCanFail(t *testing.T) {
 // buildHasty builds a manager that treats every version as published at once.
 func (w *world) buildHasty() string {
 	w.t.Helper()
-	const source, honest, hasty = "controllers/apikey/gather.go", "f.input.Published = f.enforcement.Complete", "f.input.Published = true"
-	code, err := os.ReadFile(filepath.Join(root, source))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if strings.Count(string(code), honest) != 1 {
-		w.t.Fatalf("%s has no line %q to change for this test", source, honest)
-	}
-	dir := w.t.TempDir()
-	changed, overlay := filepath.Join(dir, "gather.go"), filepath.Join(dir, "overlay.json")
-	binary := filepath.Join(dir, "keyward-manager-hasty")
-	replace, err := json.Marshal(map[string]map[string]string{"Replace": {filepath.Join(root, source): changed}})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	for path, data := range map[string][]byte{changed: []byte(strings.Replace(string(code), honest, hasty, 1)), overlay: replace} {
-		if err := os.WriteFile(path, data, 0o600); err != nil {
-			w.t.Fatal(err)
-		}
-	}
-	if err := goBuild(w.ctx, "-overlay", overlay, "-o", binary, "./cmd/manager"); err != nil {
-		w.t.Fatal(err)
-	}
-	return binary
+	return w.buildPatched("keyward-manager-hasty", "./cmd/manager", patch{"controllers/apikey/gather.go",
+		"f.input.Published = f.enforcement.Deliverable", "f.input.Published = true"})
 }
 
 // createKeys creates n ApiKeys, some at a time, in the background.

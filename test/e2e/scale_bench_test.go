@@ -215,7 +215,7 @@ func (f *fleet) connect(ctx context.Context, s *scaleServer) error {
 	if err != nil {
 		return err
 	}
-	hello := &syncv1.Hello{Instance: s.instance, Known: known}
+	hello := &syncv1.Hello{Instance: s.instance, Incarnation: "scale", Known: known}
 	if err := stream.Send(&syncv1.SyncRequest{Message: &syncv1.SyncRequest_Hello{Hello: hello}}); err != nil {
 		return err
 	}

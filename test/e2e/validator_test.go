@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,6 +31,7 @@ type validator struct {
 // validatorSetup says how a validation server is started; only its name is required.
 type validatorSetup struct {
 	instance string
+	binary   string // another than the one as shipped
 	upstream string
 	flags    []string
 	// token is the token of another ServiceAccount than the shipped one.
@@ -83,7 +85,7 @@ func (v *validator) start() {
 		token = v.setup.token
 	}
 	arguments := []string{
-		bin("e2e", "keyward-validator"),
+		cmp.Or(v.setup.binary, bin("e2e", "keyward-validator")),
 		"--instance=" + v.setup.instance,
 		"--sync-address=" + w.syncAddress, // there is no DNS to find the leader with
 		"--sync-server-name=keyward-sync." + systemNamespace + ".svc",

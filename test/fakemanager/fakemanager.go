@@ -36,35 +36,53 @@ type Manager struct {
 	CAFile    string
 	TokenFile string
 	Streams   chan *Stream
+	// Features are those of the Welcome: all, unless a test changes them before a validator connects.
+	Features []syncv1.Feature
 
-	t      testing.TB
-	server *grpc.Server
+	t        testing.TB
+	server   *grpc.Server
+	refusals chan error
 }
 
 // Stream is one validator's stream.
 type Stream struct {
-	Hello *syncv1.Hello
-	Ended chan error // receives how the validator ended it
-	Uses  chan *syncv1.Uses
+	Hello    *syncv1.Hello
+	Ended    chan error // receives how the validator ended it
+	Versions chan *syncv1.VersionReport
+	Keys     chan *syncv1.KeyReport
+	Quotas   chan *syncv1.QuotaReport
+	// Rejections are those of the Ack that Send has waited for; nil if it had none.
+	Rejections *syncv1.Rejections
 
 	t        testing.TB
 	requests chan *syncv1.SyncRequest
-	updates  chan *syncv1.Update
-	allow    chan *syncv1.Allowances
-	peers    chan *syncv1.Servers
+	down     chan *syncv1.SyncResponse
 	close    chan error
+}
+
+// AllFeatures are all features of the protocol.
+func AllFeatures() (all []syncv1.Feature) {
+	values := syncv1.Feature(0).Descriptor().Values()
+	for i := 1; i < values.Len(); i++ {
+		all = append(all, syncv1.Feature(values.Get(i).Number()))
+	}
+	return all
 }
 
 // Start runs a manager on a free port until the test is over.
 func Start(t testing.TB) *Manager {
 	t.Helper()
 	dir := t.TempDir()
-	m := &Manager{t: t, Streams: make(chan *Stream, 16), CAFile: filepath.Join(dir, "ca.crt"), TokenFile: filepath.Join(dir, "token")}
+	m := &Manager{t: t, Streams: make(chan *Stream, 16), CAFile: filepath.Join(dir, "ca.crt"), TokenFile: filepath.Join(dir, "token"),
+		Features: AllFeatures(), refusals: make(chan error, 16)}
 	certificate := m.certificate()
 	write(t, m.TokenFile, []byte(Token+"\n"))
 	m.listen(certificate, "127.0.0.1:0")
 	return m
 }
+
+// Refuse has the next Hello answered with an error.
+func (m *Manager) Refuse(err error) { m.refusals <- err }
 
 // Restart ends all streams without a goodbye and listens on the same address again.
 func (m *Manager) Restart() {
@@ -108,22 +126,35 @@ func (m *Manager) Next() *Stream {
 // Send sends an update and waits until it is acknowledged.
 func (s *Stream) Send(update *syncv1.Update) {
 	s.t.Helper()
-	s.updates <- update
+	s.Respond(&syncv1.SyncResponse{Message: &syncv1.SyncResponse_Update{Update: update}})
 	select {
 	case request := <-s.requests:
 		if got := request.GetAck().GetRevision(); got != update.GetRevision() {
 			s.t.Fatalf("revision %d acknowledged, want %d", got, update.GetRevision())
 		}
+		s.Rejections = request.GetAck().GetRejections()
 	case <-time.After(timeout):
 		s.t.Fatalf("revision %d was not acknowledged", update.GetRevision())
 	}
 }
 
+// Respond sends any response.
+func (s *Stream) Respond(response *syncv1.SyncResponse) { s.down <- response }
+
 // Allow sends allowances.
-func (s *Stream) Allow(allowances *syncv1.Allowances) { s.allow <- allowances }
+func (s *Stream) Allow(allowances *syncv1.Allowances) {
+	s.Respond(&syncv1.SyncResponse{Message: &syncv1.SyncResponse_Allowances{Allowances: allowances}})
+}
+
+// Record confirms requests of keys.
+func (s *Stream) Record(keys *syncv1.KeysRecorded) {
+	s.Respond(&syncv1.SyncResponse{Message: &syncv1.SyncResponse_Keys{Keys: keys}})
+}
 
 // SetPeers sends how many servers there are.
-func (s *Stream) SetPeers(servers *syncv1.Servers) { s.peers <- servers }
+func (s *Stream) SetPeers(servers *syncv1.Servers) {
+	s.Respond(&syncv1.SyncResponse{Message: &syncv1.SyncResponse_Servers{Servers: servers}})
+}
 
 // Close ends the stream with an error.
 func (s *Stream) Close(err error) { s.close <- err }
@@ -156,10 +187,20 @@ func (s *service) Sync(stream grpc.BidiStreamingServer[syncv1.SyncRequest, syncv
 	if err != nil {
 		return err
 	}
+	select {
+	case err := <-s.m.refusals:
+		return err
+	default:
+	}
 	open := &Stream{
 		Hello: first.GetHello(), Ended: make(chan error, 1), t: s.m.t,
-		Uses: make(chan *syncv1.Uses, 1024), requests: make(chan *syncv1.SyncRequest, 16), updates: make(chan *syncv1.Update),
-		allow: make(chan *syncv1.Allowances, 1024), peers: make(chan *syncv1.Servers, 16), close: make(chan error, 1),
+		Versions: make(chan *syncv1.VersionReport, 1024), Keys: make(chan *syncv1.KeyReport, 1024),
+		Quotas: make(chan *syncv1.QuotaReport, 1024), requests: make(chan *syncv1.SyncRequest, 16),
+		down: make(chan *syncv1.SyncResponse, 1024), close: make(chan error, 1),
+	}
+	welcome := &syncv1.SyncResponse{Message: &syncv1.SyncResponse_Welcome{Welcome: &syncv1.Welcome{Features: s.m.Features}}}
+	if err := stream.Send(welcome); err != nil {
+		return err
 	}
 	ended := make(chan error, 1)
 	go func() {
@@ -169,29 +210,26 @@ func (s *service) Sync(stream grpc.BidiStreamingServer[syncv1.SyncRequest, syncv
 				ended <- err
 				return
 			}
-			if uses := request.GetUses(); uses != nil {
-				open.Uses <- uses
-				if len(uses.GetGroups()) > 0 {
-					open.allow <- recorded(uses)
+			switch message := request.GetMessage().(type) {
+			case *syncv1.SyncRequest_Versions:
+				open.Versions <- message.Versions
+			case *syncv1.SyncRequest_Keys:
+				open.Keys <- message.Keys
+			case *syncv1.SyncRequest_Quotas:
+				open.Quotas <- message.Quotas
+				if len(message.Quotas.GetGroups()) > 0 {
+					open.Allow(recorded(message.Quotas))
 				}
-				continue
+			default:
+				open.requests <- request
 			}
-			open.requests <- request
 		}
 	}()
 	s.m.Streams <- open
 	for {
 		select {
-		case update := <-open.updates:
-			if err := stream.Send(&syncv1.SyncResponse{Update: update}); err != nil {
-				return err
-			}
-		case servers := <-open.peers:
-			if err := stream.Send(&syncv1.SyncResponse{Servers: servers}); err != nil {
-				return err
-			}
-		case allowances := <-open.allow:
-			if err := stream.Send(&syncv1.SyncResponse{Allowances: allowances}); err != nil {
+		case response := <-open.down:
+			if err := stream.Send(response); err != nil {
 				return err
 			}
 		case err := <-open.close:
@@ -207,9 +245,9 @@ func (s *service) Sync(stream grpc.BidiStreamingServer[syncv1.SyncRequest, syncv
 }
 
 // recorded returns the confirmation that everything that was reported is persisted.
-func recorded(uses *syncv1.Uses) *syncv1.Allowances {
+func recorded(report *syncv1.QuotaReport) *syncv1.Allowances {
 	allowances := &syncv1.Allowances{NowMs: time.Now().UnixMilli()}
-	for _, use := range uses.GetGroups() {
+	for _, use := range report.GetGroups() {
 		allowances.Groups = append(allowances.Groups, &syncv1.Allowance{
 			Group: use.GetGroup(), Period: use.GetPeriod(), Leased: use.GetLeased(), Sequence: use.GetSequence(), Recorded: use,
 		})

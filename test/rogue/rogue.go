@@ -50,7 +50,13 @@ func Call(ctx context.Context, connection *grpc.ClientConn,
 
 // Hello returns the rogue's first message.
 func (c *Client) Hello() *syncv1.Hello {
-	return &syncv1.Hello{Instance: c.Instance, Selector: &syncv1.GroupSelector{Groups: c.Groups, Namespaces: c.Namespaces}}
+	return &syncv1.Hello{
+		Instance: c.Instance, Incarnation: "rogue", Selector: &syncv1.GroupSelector{Groups: c.Groups, Namespaces: c.Namespaces},
+		Features: []syncv1.Feature{
+			syncv1.Feature_FEATURE_REJECTIONS, syncv1.Feature_FEATURE_VERSION_REPORTS, syncv1.Feature_FEATURE_KEY_REPORTS,
+			syncv1.Feature_FEATURE_QUOTAS, syncv1.Feature_FEATURE_SERVERS,
+		},
+	}
 }
 
 // Open sends Hello on a new connection.
@@ -97,13 +103,13 @@ func (s *Stream) Ack(revision uint64) error {
 
 // Uses reports the use of a number of versions that do not exist.
 func (s *Stream) Uses(n int) error {
-	uses := &syncv1.Uses{Incarnation: "rogue", ThroughMs: time.Now().UnixMilli()}
+	uses := &syncv1.VersionReport{ThroughMs: time.Now().UnixMilli()}
 	for range n {
 		digest := make([]byte, 32)
 		_, _ = rand.Read(digest) // never fails
 		uses.Versions = append(uses.Versions, &syncv1.VersionUse{Digest: digest, LastMs: time.Now().UnixMilli()})
 	}
-	return s.Send(&syncv1.SyncRequest{Message: &syncv1.SyncRequest_Uses{Uses: uses}})
+	return s.Send(&syncv1.SyncRequest{Message: &syncv1.SyncRequest_Versions{Versions: uses}})
 }
 
 // flooded is how many uses one message of Flood has.
@@ -164,7 +170,7 @@ func (c *Client) Kill(ctx context.Context) int {
 func (c *Client) Claim(ctx context.Context, n int) error {
 	hello := c.Hello()
 	for i := range n {
-		hello.Known = append(hello.Known, &syncv1.KnownGroup{Group: fmt.Sprintf("claimed/%d", i), Hash: []byte{1}})
+		hello.Known = append(hello.Known, &syncv1.KnownGroup{Group: fmt.Sprintf("claimed/%d", i), Version: []byte{1}})
 	}
 	stream, err := c.Open(ctx, hello)
 	if err != nil {

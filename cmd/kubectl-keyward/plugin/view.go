@@ -56,6 +56,8 @@ type enforcementView struct {
 	Latency      string   `json:"latency,omitempty"`
 	WaitingFor   []string `json:"waitingFor,omitempty"`
 	Disconnected []string `json:"disconnected,omitempty"`
+	// Rejecting are servers that cannot use the record.
+	Rejecting []v1alpha1.RejectingServer `json:"rejecting,omitempty"`
 }
 
 type versionView struct {
@@ -92,7 +94,7 @@ func viewOf(key *v1alpha1.ApiKey, now time.Time) keyView {
 		v.Enforcement = &enforcementView{
 			Complete: meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionEnforced),
 			Servers:  number(e.Servers), Acknowledged: number(e.Acknowledged), Latency: e.Latency, WaitingFor: e.WaitingFor,
-			Disconnected: e.Disconnected,
+			Disconnected: e.Disconnected, Rejecting: e.Rejecting,
 		}
 	}
 	for i := range status.Versions {
@@ -185,6 +187,9 @@ func describeEnforcement(e *enforcementView) string {
 	}
 	if len(e.Disconnected) > 0 {
 		text += "; disconnected, and deciding by the state that they had: " + strings.Join(e.Disconnected, ", ")
+	}
+	for _, of := range e.Rejecting {
+		text += fmt.Sprintf("; %s cannot use it: %s", of.Server, of.Reason)
 	}
 	return text
 }

@@ -98,7 +98,7 @@ func (a *app) enforced(key *v1alpha1.ApiKey) string {
 		return ""
 	}
 	view := viewOf(key, a.now())
-	if e := view.Enforcement; e != nil && !e.Complete && len(e.Disconnected) == 0 {
+	if e := view.Enforcement; e != nil && !e.Complete && len(e.Disconnected)+len(e.Rejecting) == 0 {
 		return fmt.Sprintf("%s: %s", view.State, describeEnforcement(e))
 	}
 	return ""
@@ -109,6 +109,9 @@ func incomplete(key *v1alpha1.ApiKey) error {
 	if e := key.Status.Enforcement; e != nil && len(e.Disconnected) > 0 {
 		return coded{ExitIncomplete, errors.New("disconnected servers decide by the state that they had until they reconnect: " +
 			"find out whether they run, or cut them off")}
+	} else if e != nil && len(e.Rejecting) > 0 {
+		return coded{ExitIncomplete, fmt.Errorf("%s cannot use the record: %s: upgrade this validation server",
+			e.Rejecting[0].Server, e.Rejecting[0].Reason)}
 	}
 	return nil
 }

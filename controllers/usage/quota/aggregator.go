@@ -11,6 +11,7 @@ import (
 	"golang.org/x/time/rate"
 	"k8s.io/utils/clock"
 
+	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/usage/store"
 	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
@@ -35,8 +36,10 @@ const (
 // Config configures an Aggregator.
 type Config struct {
 	Store store.Store
-	Clock clock.WithTickerAndDelayedExecution
-	Log   logr.Logger
+	// Sessions knows which servers there are.
+	Sessions *session.Registry
+	Clock    clock.WithTickerAndDelayedExecution
+	Log      logr.Logger
 	// Writes is the maximum number of writes to the store per second; rate.Inf for no maximum.
 	Writes rate.Limit
 	// StartupGrace is how long a new leader waits for servers to reconnect, and Grace how long it waits for a disconnected
@@ -48,11 +51,11 @@ type Config struct {
 //
 // mu guards everything below it, and is never held while the store is used. A worker that has set busy works on a copy of
 // what it needs (view, and a clone of the ledger), and takes mu again to publish the result. The outbox of a Session has a
-// lock of its own, which is taken under mu, never the other way round; so is the Hub's lock, by Session.serves. Nothing
+// lock of its own, which is taken under mu, never the other way round; so is the Hub's lock, by Serves of a session. Nothing
 // that holds the Hub's lock calls an Aggregator.
 //
 // While mu is not held:
-//   - an account is in servers while its session is connected, in disconnected afterwards until Grace is over, and never in both;
+//   - an account is in servers while its session is connected, and in runs afterwards, as long as its server may come back;
 //   - counters whose queued is not idle are in the queue of that urgency, or a timer will put them there; they may be in the
 //     other queue, too, whose workers skip them once another has taken them;
 //   - what is leased to servers, in all entries, is persisted: it may be more than servers know, never less.
@@ -61,16 +64,16 @@ type Aggregator struct {
 	limiter  *rate.Limiter
 	refusals *rate.Limiter // of log lines
 
-	mu           sync.Mutex
-	began        time.Time
-	limits       map[string]Limits // by group
-	all          map[store.Key]*counters
-	sessions     map[*Session]struct{}
-	servers      map[string]*Session  // by account
-	disconnected map[string]time.Time // when the server of an account was disconnected
-	asked        uint64
-	urgent       queue
-	lazy         queue
+	mu       sync.Mutex
+	began    time.Time
+	limits   map[string]Limits // by group
+	all      map[store.Key]*counters
+	sessions map[*Session]struct{}
+	servers  map[string]*Session    // by account
+	runs     map[string]session.Run // of accounts that are not connected any more, until Sessions has forgotten them
+	asked    uint64
+	urgent   queue
+	lazy     queue
 }
 
 // counters is one ledger with the reports that are not in it yet. The Aggregator's lock guards it, except for what belongs to
@@ -103,7 +106,7 @@ func New(config Config) *Aggregator {
 	return &Aggregator{
 		config: config, limiter: rate.NewLimiter(config.Writes, writeBurst), refusals: rate.NewLimiter(1, 100), began: config.Clock.Now(),
 		limits: map[string]Limits{}, all: map[store.Key]*counters{}, sessions: map[*Session]struct{}{},
-		servers: map[string]*Session{}, disconnected: map[string]time.Time{}, urgent: newQueue(), lazy: newQueue(),
+		servers: map[string]*Session{}, runs: map[string]session.Run{}, urgent: newQueue(), lazy: newQueue(),
 	}
 }
 
@@ -143,9 +146,9 @@ func (a *Aggregator) tick() {
 		s.outbox.signal()
 	}
 	now := a.config.Clock.Now()
-	for server, since := range a.disconnected {
-		if now.Sub(since) > a.config.Grace {
-			delete(a.disconnected, server)
+	for server, run := range a.runs {
+		if _, mayReturn := a.config.Sessions.Disconnected(run); !mayReturn {
+			delete(a.runs, server)
 		}
 	}
 	month := quotaledger.MonthOf(now)

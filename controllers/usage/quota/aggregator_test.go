@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/controllers/usage/quota"
@@ -49,11 +47,9 @@ func TestBadInput(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n := newNetwork(t, 1000)
-			s := n.leaders[0].Connect("server", func(group string) (bool, bool) { return group == acme, true })
+			s := connect(n.leaders[0], "server", "life", func(group string) (bool, bool) { return group == acme, true })
 			say := func(use *syncv1.GroupUse) *syncv1.Allowances {
-				if err := s.Report(&syncv1.Uses{Incarnation: "life", Groups: []*syncv1.GroupUse{use}}); err != nil {
-					t.Fatal(err)
-				}
+				s.Report(&syncv1.QuotaReport{Groups: []*syncv1.GroupUse{use}})
 				n.leaders[0].PersistAll(t.Context())
 				return s.Take()
 			}
@@ -75,25 +71,15 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-// TestIncarnations: a stream has one incarnation, and an earlier stream of the same incarnation is ignored.
+// TestIncarnations: an earlier stream of the same incarnation is ignored.
 func TestIncarnations(t *testing.T) {
 	n := newNetwork(t, 1000)
 	all := func(string) (bool, bool) { return true, true }
-	first := n.leaders[0].Connect("server", all)
-	for _, c := range []struct {
-		incarnation string
-		want        codes.Code
-	}{{"", codes.OK}, {strings.Repeat("x", 27), codes.InvalidArgument}, {"one", codes.OK}, {"two", codes.InvalidArgument}} {
-		if err := first.Report(&syncv1.Uses{Incarnation: c.incarnation}); status.Code(err) != c.want {
-			t.Errorf("%q: %v", c.incarnation, err)
-		}
-	}
-	second := n.leaders[0].Connect("server", all)
-	for i, s := range []interface{ Report(*syncv1.Uses) error }{second, first} {
+	first := connect(n.leaders[0], "server", "one", all)
+	second := connect(n.leaders[0], "server", "one", all)
+	for i, s := range []connection{second, first} {
 		use := &syncv1.GroupUse{Group: acme, Period: "2026-11", Requests: uint64(5 + i)}
-		if err := s.Report(&syncv1.Uses{Incarnation: "one", Groups: []*syncv1.GroupUse{use}}); err != nil {
-			t.Fatal(err)
-		}
+		s.Report(&syncv1.QuotaReport{Groups: []*syncv1.GroupUse{use}})
 	}
 	n.leaders[0].PersistAll(t.Context())
 	if n.store.requests != 5 {
@@ -159,10 +145,7 @@ func TestMonthEnds(t *testing.T) {
 						n.connect(s, 0)
 						s.stream.up = nil
 					}
-					if err := s.stream.session.Report(&syncv1.Uses{Incarnation: s.tracker.Incarnation(),
-						Groups: s.tracker.Due(skewed(skews[i]), true)}); err != nil {
-						t.Fatal(err)
-					}
+					s.stream.session.Report(&syncv1.QuotaReport{Groups: s.tracker.Due(skewed(skews[i]), true)})
 				}
 				n.leaders[0].PersistAll(t.Context())
 				for i, s := range n.servers {

@@ -1,6 +1,13 @@
 package quota
 
-import "context"
+import (
+	"context"
+
+	"github.com/keyward-dev/keyward/controllers/session"
+)
+
+// Sessions are those that the Aggregator asks.
+func (a *Aggregator) Sessions() *session.Registry { return a.config.Sessions }
 
 // PersistAll processes all counters that wait for it, as workers do.
 func (a *Aggregator) PersistAll(ctx context.Context) {

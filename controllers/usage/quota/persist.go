@@ -187,7 +187,10 @@ func (a *Aggregator) takeView(c *counters) (*view, error) {
 
 // presence reports whether the server of an account can be reached. The caller holds the lock.
 func (a *Aggregator) presence(server string, now time.Time) quotaledger.Presence {
-	disconnectedAt, wasConnected := a.disconnected[server]
+	disconnectedAt, wasConnected := time.Time{}, false
+	if run, known := a.runs[server]; known {
+		disconnectedAt, wasConnected = a.config.Sessions.Disconnected(run)
+	}
 	switch {
 	case a.servers[server] != nil:
 		return quotaledger.Connected

@@ -1,36 +1,21 @@
 package quota
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"strings"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/usage/store"
 	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
 const (
-	// maxIncarnation is the maximum length of the name of an incarnation.
-	maxIncarnation = 26
 	// maxRefusals is how many refusals wait for one server; further ones are not sent.
 	maxRefusals = 10_000
 	// Bounds of the texts of a wrong report that are sent back.
 	maxGroup, maxPeriod = 317, 16
-	// maxNamed is how much of an instance is in the names of its accounts, which have to fit into a status.
-	maxNamed = 240
 )
-
-// NameOf returns the name of a server's accounts. Several servers may have the same instance, but only one has this name. The
-// identity is hashed, because a status limits the length of names.
-func NameOf(instance, identity string) string {
-	sum := sha256.Sum256([]byte(identity + "\x00" + instance))
-	return instance[:min(len(instance), maxNamed)] + "@" + hex.EncodeToString(sum[:6])
-}
 
 // nameWithoutIdentity returns the name that an account had before names were bound to identities.
 func nameWithoutIdentity(name string) string {
@@ -54,24 +39,24 @@ func adopt(work *quotaledger.Ledger, name string) {
 
 // Session is the stream of one server.
 //
-// aggregator, instance and serves do not change; the Aggregator's lock guards server. The session reports for its account as
-// long as servers has it there: after the server has reconnected, an older session of it reports no more.
+// Its fields do not change. The session reports for its account as long as servers has it there: after the server has reconnected,
+// an older session of it reports no more.
 type Session struct {
 	aggregator *Aggregator
-	instance   string
-	serves     func(group string) (serves, known bool)
+	session    *session.Session
+	server     string // the name of the account, which is that of the run
 	outbox     outbox
-
-	server string // the name of the account; "" before the first report
 }
 
-// Connect registers a server and, as far as that is known, which groups it may serve. The caller must close it.
-func (a *Aggregator) Connect(instance string, serves func(group string) (serves, known bool)) *Session {
-	s := &Session{aggregator: a, instance: instance, serves: serves, outbox: newOutbox()}
+// Connect begins to account for a run of a server of the Aggregator's Sessions. The caller closes the Session after that.
+func (a *Aggregator) Connect(of *session.Session) *Session {
+	s := &Session{aggregator: a, session: of, server: of.Name(), outbox: newOutbox()}
 	s.outbox.signal() // it is sent the time
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.sessions[s] = struct{}{}
+	a.servers[s.server] = s
+	delete(a.runs, s.server)
 	return s
 }
 
@@ -81,9 +66,9 @@ func (s *Session) Close() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.sessions, s)
-	if s.server != "" && a.servers[s.server] == s {
+	if a.servers[s.server] == s {
 		delete(a.servers, s.server)
-		a.disconnected[s.server] = a.config.Clock.Now()
+		a.runs[s.server] = s.session.Run
 	}
 }
 
@@ -96,37 +81,19 @@ func (s *Session) Take() *syncv1.Allowances {
 }
 
 // Report accepts what the server reports. It does not block: reports that are right are persisted soon, and acknowledged
-// then. Each report that is wrong is refused, and only that. An error ends the stream.
-func (s *Session) Report(uses *syncv1.Uses) error {
-	incarnation := uses.GetIncarnation()
-	if incarnation == "" {
-		return nil // the server is of a release that does not count
-	}
-	if len(incarnation) > maxIncarnation || strings.ContainsFunc(incarnation, func(r rune) bool {
-		return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
-	}) {
-		return status.Errorf(codes.InvalidArgument, "incarnation: give a text of 1 to %d letters and digits", maxIncarnation)
-	}
+// then. Each report that is wrong is refused, and only that.
+func (s *Session) Report(report *syncv1.QuotaReport) {
 	a := s.aggregator
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if s.server == "" {
-		s.server = s.instance + "/" + incarnation
-		a.servers[s.server] = s
-		delete(a.disconnected, s.server)
+	if a.servers[s.server] != s {
+		return // it has reconnected: this report is older than those on its new stream
 	}
-	switch {
-	case s.server != s.instance+"/"+incarnation:
-		return status.Error(codes.InvalidArgument, "incarnation: it differs from the one that was given before on this stream")
-	case a.servers[s.server] != s:
-		return nil // it has reconnected: this report is older than those on its new stream
-	}
-	for _, use := range uses.GetGroups() {
+	for _, use := range report.GetGroups() {
 		if err := s.take(use); err != nil {
 			s.refuse(use.GetGroup(), use.GetPeriod(), err)
 		}
 	}
-	return nil
 }
 
 // take records the report of one account. The caller holds the Aggregator's lock.
@@ -140,7 +107,7 @@ func (s *Session) take(use *syncv1.GroupUse) error {
 	if month != now && month != now.Previous() {
 		return fmt.Errorf("the month %s is neither this month nor the last one by the manager's clock: correct the server's clock", month)
 	}
-	serves, known := s.serves(use.GetGroup())
+	serves, known := s.session.Serves(use.GetGroup())
 	switch {
 	case !known:
 		return nil // rights are being asked for; the server reports it again

@@ -7,11 +7,10 @@ import (
 
 	"github.com/go-logr/logr/funcr"
 	"golang.org/x/time/rate"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"k8s.io/utils/clock"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/usage/quota"
 	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
@@ -21,17 +20,15 @@ import (
 func TestReportsForOtherGroupsAreRefused(t *testing.T) {
 	lines := 0
 	log := funcr.New(func(string, string) { lines++ }, funcr.Options{})
-	a := quota.New(quota.Config{Clock: clock.RealClock{}, Log: log, Writes: rate.Inf})
-	session := a.Connect("rogue", func(string) (bool, bool) { return false, true })
+	a := quota.New(quota.Config{Sessions: session.NewRegistry(clock.RealClock{}), Clock: clock.RealClock{}, Log: log, Writes: rate.Inf})
+	session := connect(a, "rogue", "life", func(string) (bool, bool) { return false, true })
 	for i := range 20 {
-		uses := &syncv1.Uses{Incarnation: "life"}
+		uses := &syncv1.QuotaReport{}
 		for j := range 5000 {
 			uses.Groups = append(uses.Groups, &syncv1.GroupUse{Group: fmt.Sprintf("others/%d-%d", i, j),
 				Period: quotaledger.MonthOf(clock.RealClock{}.Now()).String(), Requests: 1})
 		}
-		if err := session.Report(uses); err != nil {
-			t.Fatal(err)
-		}
+		session.Report(uses)
 	}
 	refusals := 0
 	for {
@@ -46,24 +43,12 @@ func TestReportsForOtherGroupsAreRefused(t *testing.T) {
 	}
 }
 
-// TestIncarnationIsLettersAndDigits: so no account's name is ambiguous.
-func TestIncarnationIsLettersAndDigits(t *testing.T) {
-	for incarnation, right := range map[string]bool{"life": true, "4XYZ": true, "a/b": false, "a@b": false, "\x1b[31m": false,
-		"123456789012345678901234567": false} {
-		a := quota.New(quota.Config{Clock: clock.RealClock{}, Writes: rate.Inf})
-		err := a.Connect("v", func(string) (bool, bool) { return true, true }).Report(&syncv1.Uses{Incarnation: incarnation})
-		if (err == nil) != right || err != nil && status.Code(err) != codes.InvalidArgument {
-			t.Errorf("%q: %v", incarnation, err)
-		}
-	}
-}
-
 // TestServerNamesAreBoundToIdentity: and they fit into a status with the incarnation appended.
 func TestServerNamesAreBoundToIdentity(t *testing.T) {
 	seen := map[string]bool{}
 	for _, instance := range []string{"v", strings.Repeat("x", 252), strings.Repeat("x", 253)} {
 		for _, identity := range []string{"a", "b"} {
-			name := quota.NameOf(instance, identity)
+			name := session.ID{Instance: instance, Identity: identity}.Name()
 			if seen[name] || len(name+"/")+26 > 280 {
 				t.Errorf("%s is the name of two, or too long", name)
 			}

@@ -11,6 +11,7 @@ import (
 	"k8s.io/utils/clock"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/usage/quota"
 	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
@@ -20,15 +21,13 @@ import (
 func TestWrites(t *testing.T) {
 	const groups, perSecond, seconds = 10_000, 40, 3
 	s := newMemory()
-	a := quota.New(quota.Config{Store: s, Clock: clock.RealClock{}, Log: logr.Discard(), Writes: rate.Limit(perSecond)})
+	a := quota.New(quota.Config{Store: s, Sessions: session.NewRegistry(clock.RealClock{}), Clock: clock.RealClock{}, Log: logr.Discard(), Writes: rate.Limit(perSecond)})
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	session := a.Connect("server", func(string) (bool, bool) { return true, true })
+	session := connect(a, "server", "life", func(string) (bool, bool) { return true, true })
 	report := func(group string, requests, wants uint64) {
 		use := &syncv1.GroupUse{Group: group, Period: quotaledger.MonthOf(time.Now()).String(), Requests: requests, Wants: wants}
-		if err := session.Report(&syncv1.Uses{Incarnation: "life", Groups: []*syncv1.GroupUse{use}}); err != nil {
-			t.Error(err)
-		}
+		session.Report(&syncv1.QuotaReport{Groups: []*syncv1.GroupUse{use}})
 	}
 	most := uint64(1_000_000)
 	for i := range groups {

@@ -1,0 +1,52 @@
+package syncserver
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protodelim"
+	"google.golang.org/protobuf/proto"
+
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+)
+
+// TestRecordedStream: what the first validation server sent is within all bounds.
+func TestRecordedStream(t *testing.T) {
+	file, err := os.Open(filepath.Join("..", "..", "api", "sync", "v1", "testdata", "first.up.binpb"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	read := 0
+	for in := bufio.NewReader(file); ; read++ {
+		request, again := &syncv1.SyncRequest{}, &syncv1.SyncRequest{}
+		if err := protodelim.UnmarshalFrom(in, request); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		encoded, err := proto.Marshal(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := newCodec().Unmarshal(mem.BufferSlice{mem.SliceBuffer(encoded)}, again); err != nil || !proto.Equal(again, request) {
+			t.Errorf("request %d: %v, %v", read, again, err)
+		}
+		if hello := request.GetHello(); hello != nil {
+			if err := checkHello(hello); err != nil {
+				t.Error(err)
+			}
+			if both := shared(hello); len(both) < 5 || !both.has(syncv1.Feature_FEATURE_REJECTIONS) {
+				t.Errorf("in use are %v", both)
+			}
+		}
+	}
+	if read != 5 {
+		t.Errorf("%d requests", read)
+	}
+}

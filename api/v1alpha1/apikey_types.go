@@ -85,6 +85,22 @@ type ApiKeySpec struct {
 	// +optional
 	Limits RateLimit `json:"limits,omitzero"`
 
+	// clients are those that may present the key: Any, Browser or Server; default: Any. A key for browsers needs
+	// an allowed origin, also in a project that accepts requests without one. A key for servers is refused in
+	// requests that a browser sends.
+	//
+	// +optional
+	Clients Clients `json:"clients,omitempty"`
+
+	// addresses from which the key is accepted, 1 to 64 prefixes such as 192.0.2.0/24 or 2001:db8::/32; default:
+	// any address. A validation server that does not know the address of a client refuses it.
+	//
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	// +listType=atomic
+	// +optional
+	Addresses []AddressPrefix `json:"addresses,omitempty"`
+
 	// suspended refuses the key with 403 key_suspended while it is true; default false.
 	//
 	// +kubebuilder:default=false

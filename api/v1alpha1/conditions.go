@@ -66,6 +66,8 @@ const (
 	ReasonProjectNotFound = "ProjectNotFound"
 	// ReasonPermissionNotFound: the Group has no capability of a given name; an ApiKey that was delivered goes on with its others.
 	ReasonPermissionNotFound = "PermissionNotFound"
+	// ReasonAddressesRequired: the Group requires addresses, and the ApiKey declares none; one that was delivered is accepted from none.
+	ReasonAddressesRequired = "AddressesRequired"
 	// ReasonGroupFrozen: the Group's state is Frozen.
 	ReasonGroupFrozen = "GroupFrozen"
 	// ReasonGroupSuspended: the Group's state is Suspended.

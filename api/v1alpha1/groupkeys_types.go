@@ -28,6 +28,13 @@ type KeyPolicy struct {
 	// +kubebuilder:default=false
 	// +optional
 	AllowNever *bool `json:"allowNever,omitempty"`
+
+	// requireAddresses determines whether keys of the Group must declare from which addresses they are accepted;
+	// default: false. A key that does not is accepted from none.
+	//
+	// +kubebuilder:default=false
+	// +optional
+	RequireAddresses *bool `json:"requireAddresses,omitempty"`
 }
 
 // DefaultKey is an ApiKey that is created with a Group, for all projects that the Group has

@@ -1,6 +1,7 @@
 package v1alpha1_test
 
 import (
+	"slices"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -30,6 +31,19 @@ var _ = Describe("The schema", func() {
 		}
 	}
 
+	It("accepts addresses of both families, 64 of them", func(ctx SpecContext) {
+		w.CreateGroup(ctx)
+		w.CreateKey(ctx, func(k *v1alpha1.ApiKey) {
+			k.Spec.Clients = v1alpha1.ClientsServer
+			k.Spec.Addresses = append(prefixes(slices.Repeat([]string{"192.0.2.0/24"}, 62)...), prefixes("2001:db8::/32", "2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff/128")...)
+		})
+		empty := &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": v1alpha1.GroupVersion.String(), "kind": "ApiKey", "metadata": map[string]any{"namespace": w.Namespace, "name": "none"},
+			"spec": map[string]any{"groupRef": map[string]any{"name": "acme"}, "projects": []any{"marketing"}, "addresses": []any{}},
+		}}
+		refused(testenv.Admin.Create(ctx, empty), "spec.addresses")
+	})
+
 	DescribeTable("refuses an ApiKey", func(ctx SpecContext, change func(*v1alpha1.ApiKey), mentions ...string) {
 		w.CreateGroup(ctx)
 		refused(testenv.Admin.Create(ctx, w.NewKey(change)), mentions...)
@@ -43,6 +57,16 @@ var _ = Describe("The schema", func() {
 			k.Spec.Permissions = []v1alpha1.PermissionName{"read", "read"}
 		}, "spec.permissions", "each is named once"),
 		Entry("with a wildcard project", func(k *v1alpha1.ApiKey) { k.Spec.Projects = []v1alpha1.ProjectName{"*"} }, "spec.projects[0]"),
+		Entry("with clients that are none", func(k *v1alpha1.ApiKey) { k.Spec.Clients = "Human" }, "spec.clients"),
+		Entry("with an address without a length", func(k *v1alpha1.ApiKey) { k.Spec.Addresses = prefixes("192.0.2.7") }, "spec.addresses[0]",
+			"such as 192.0.2.0/24, 192.0.2.7/32"),
+		Entry("with an address that is none", func(k *v1alpha1.ApiKey) { k.Spec.Addresses = prefixes("192.0.2.0/24", "192.0.2.300/32") },
+			"spec.addresses[1]"),
+		Entry("with a mapped address", func(k *v1alpha1.ApiKey) { k.Spec.Addresses = prefixes("::ffff:192.0.2.0/120") }, "without ::ffff:"),
+		Entry("with bits after the prefix", func(k *v1alpha1.ApiKey) { k.Spec.Addresses = prefixes("192.0.2.7/24") }, "bits after the prefix are set"),
+		Entry("with all addresses", func(k *v1alpha1.ApiKey) { k.Spec.Addresses = prefixes("::/0") }, "leave addresses out"),
+		Entry("with 65 addresses", func(k *v1alpha1.ApiKey) { k.Spec.Addresses = prefixes(slices.Repeat([]string{"192.0.2.0/24"}, 65)...) },
+			"spec.addresses", "at most 64"),
 		Entry("with a description of 501 characters", func(k *v1alpha1.ApiKey) { k.Spec.Description = strings.Repeat("ä", 501) },
 			"spec.description"),
 		Entry("with two expiries", func(k *v1alpha1.ApiKey) {
@@ -238,3 +262,12 @@ var _ = Describe("The schema", func() {
 		Expect(key.Spec.Secret.Template.Type).To(Equal("Opaque"))
 	})
 })
+
+// prefixes are addresses as a key declares them.
+func prefixes(texts ...string) []v1alpha1.AddressPrefix {
+	all := make([]v1alpha1.AddressPrefix, 0, len(texts))
+	for _, text := range texts {
+		all = append(all, v1alpha1.AddressPrefix(text))
+	}
+	return all
+}

@@ -113,6 +113,11 @@ func (in *ApiKeySpec) DeepCopyInto(out *ApiKeySpec) {
 		**out = **in
 	}
 	in.Limits.DeepCopyInto(&out.Limits)
+	if in.Addresses != nil {
+		in, out := &in.Addresses, &out.Addresses
+		*out = make([]AddressPrefix, len(*in))
+		copy(*out, *in)
+	}
 	if in.Suspended != nil {
 		in, out := &in.Suspended, &out.Suspended
 		*out = new(bool)
@@ -703,6 +708,11 @@ func (in *KeyPolicy) DeepCopyInto(out *KeyPolicy) {
 	*out = *in
 	if in.AllowNever != nil {
 		in, out := &in.AllowNever, &out.AllowNever
+		*out = new(bool)
+		**out = **in
+	}
+	if in.RequireAddresses != nil {
+		in, out := &in.RequireAddresses, &out.RequireAddresses
 		*out = new(bool)
 		**out = **in
 	}

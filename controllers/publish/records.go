@@ -13,6 +13,7 @@ import (
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/internal/addresses"
 	"github.com/keyward-dev/keyward/internal/grant"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/internal/lifecycle"
@@ -41,6 +42,8 @@ func KeyRecord(key *v1alpha1.ApiKey, granted grant.Granted) *syncv1.Key {
 		Permissions: toStrings(granted.Permissions),
 		Suspended:   key.Spec.Suspended != nil && *key.Spec.Suspended,
 		Rate:        rateRecord(key.Spec.Limits),
+		Clients:     clientsRecord(key.Spec.Clients),
+		Addresses:   addresses.Canonical(key.Spec.Addresses),
 	}
 	revoked := lifecycle.Revoked(key)
 	for i := range key.Status.Versions {
@@ -75,6 +78,8 @@ func GroupRecord(group *v1alpha1.Group, allowlists []*v1alpha1.DomainAllowlist) 
 		Tier:        tierOf(group),
 		Limits:      limitsRecord(group),
 		Caching:     caching(group.Spec.Caching),
+
+		RequireAddresses: grant.RequiresAddresses(group),
 	}
 	if len(group.Spec.Context) > 0 {
 		record.Context = make(map[string]string, len(group.Spec.Context))
@@ -180,6 +185,18 @@ func caching(declared v1alpha1.Caching) syncv1.Caching {
 		return syncv1.Caching_CACHING_SHARED
 	}
 	return syncv1.Caching_CACHING_UNSPECIFIED
+}
+
+// clientsRecord takes a value that it does not know for the one that excludes browsers: the schema allows none.
+func clientsRecord(declared v1alpha1.Clients) syncv1.Clients {
+	switch declared {
+	case "", v1alpha1.ClientsAny:
+		return syncv1.Clients_CLIENTS_UNSPECIFIED
+	case v1alpha1.ClientsBrowser:
+		return syncv1.Clients_CLIENTS_BROWSER
+	default:
+		return syncv1.Clients_CLIENTS_SERVER
+	}
 }
 
 // NoRecord is the RecordID of a record that is not published.

@@ -58,6 +58,31 @@ func TestRateRecords(t *testing.T) {
 	}
 }
 
+// TestClientsAreNeverWider: clients and addresses are published as declared, in one form, and a value that is not known is not
+// taken for any client. A Group that requires addresses says so.
+func TestClientsAreNeverWider(t *testing.T) {
+	for declared, want := range map[v1alpha1.Clients]syncv1.Clients{
+		"": syncv1.Clients_CLIENTS_UNSPECIFIED, v1alpha1.ClientsAny: syncv1.Clients_CLIENTS_UNSPECIFIED,
+		v1alpha1.ClientsBrowser: syncv1.Clients_CLIENTS_BROWSER, v1alpha1.ClientsServer: syncv1.Clients_CLIENTS_SERVER,
+		"Human": syncv1.Clients_CLIENTS_SERVER,
+	} {
+		key := &v1alpha1.ApiKey{}
+		key.Status.Versions = []v1alpha1.KeyVersion{{}}
+		key.Spec.Clients, key.Spec.Addresses = declared, []v1alpha1.AddressPrefix{"2001:DB8::/32", "192.0.2.0/24", "192.0.2.9/24"}
+		record := publish.KeyRecord(key, grant.Whole(key))
+		if got := record.GetAddresses(); record.GetClients() != want || fmt.Sprint(got) != "[192.0.2.0/24 2001:db8::/32]" {
+			t.Errorf("%q is published as %v, %v", declared, record.GetClients(), got)
+		}
+	}
+	for _, required := range []bool{false, true} {
+		group := &v1alpha1.Group{}
+		group.Spec.KeyPolicy.RequireAddresses = &required
+		if got := publish.GroupRecord(group, nil).GetRequireAddresses(); got != required {
+			t.Errorf("required %t is published as %t", required, got)
+		}
+	}
+}
+
 // TestCachingIsSharedWhereDeclared: and nowhere else.
 func TestCachingIsSharedWhereDeclared(t *testing.T) {
 	for declared, want := range map[v1alpha1.Caching]syncv1.Caching{

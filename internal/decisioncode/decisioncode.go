@@ -27,8 +27,11 @@ const (
 	KeySuspended
 	GroupFrozen
 	GroupSuspended
+	AddressUnknown
+	AddressDenied
 	ProjectUnknown
 	ProjectDenied
+	ClientDenied
 	OriginMissing
 	OriginDenied
 	PermissionDenied
@@ -120,7 +123,7 @@ func (c Code) Anchor() string { return "decision-codes.md#" + c.row().name }
 func (c Code) FailedAttempt() bool {
 	switch c {
 	case KeyMissing, KeyMalformed, KeyUnknown, KeyRevoked, KeyExpired, KeyRetired,
-		ProjectUnknown, ProjectDenied, OriginMissing, OriginDenied:
+		AddressDenied, ProjectUnknown, ProjectDenied, ClientDenied, OriginMissing, OriginDenied:
 		return true
 	default:
 		return false

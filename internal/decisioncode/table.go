@@ -126,6 +126,21 @@ var table = [count]row{
 		"Group {group} is suspended, and with it all its keys.",
 		"Set its spec.state to Active when the reason for it no longer exists.",
 	},
+	AddressUnknown: {
+		"address_unknown", http.StatusForbidden, "Address unknown",
+		"This API key is accepted from certain addresses only, and this server does not know yours. Ask its owner.",
+		"The key is accepted from certain addresses only, and the validation server does not know that of the client.",
+		"Let the proxy in front of the validation server report the client's address, and list the proxy in " +
+			"--trusted-proxies; an application that asks POST /v1/verify sends clientAddress, and is listed there, too.",
+	},
+	AddressDenied: {
+		"address_denied", http.StatusForbidden, "Address denied",
+		"This API key is not accepted from your address. Ask its owner to add the address.",
+		"The client's address is in none of spec.addresses of the ApiKey, or there are none although Group {group} requires " +
+			"them.",
+		"If the client may use the key, add its address to spec.addresses. If nobody knows the address, the key may have been " +
+			"copied: rotate it. If it is that of a proxy, list the proxy in --trusted-proxies.",
+	},
 	ProjectUnknown: {
 		"project_unknown", http.StatusForbidden, "No such project",
 		"The request belongs to no project of the API key's group.",
@@ -137,6 +152,15 @@ var table = [count]row{
 		"This API key is not scoped to the project that the request belongs to.",
 		"The request belongs to project {project}, to which this key is not scoped.",
 		"If it should be, add {project} to spec.projects of the ApiKey.",
+	},
+	ClientDenied: {
+		"client_denied", http.StatusForbidden, "Client denied",
+		"This API key is for another kind of client: one for browsers needs an Origin or a Referer header of an allowed site, " +
+			"and one for servers must not be sent by a browser.",
+		"spec.clients of the ApiKey excludes the client: Server, and the request has an Origin, Referer or Sec-Fetch-Site " +
+			"header as a browser sends it, or Browser, and it has neither an Origin nor a Referer header.",
+		"Give pages a key with clients: Browser, and servers another one with clients: Server. If a page uses a key that is " +
+			"for servers, everybody can read it there: rotate it.",
 	},
 	OriginMissing: {
 		"origin_missing", http.StatusForbidden, "Origin missing",

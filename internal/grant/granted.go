@@ -44,6 +44,10 @@ func (g Granted) Partly() bool {
 // Narrowed is the problem of a key that goes on with the part that is granted.
 func (g Granted) Narrowed() *Problem {
 	problem := *g.Problem
+	if problem.Reason == v1alpha1.ReasonAddressesRequired {
+		problem.Message += "; until then the key is refused with 403 address_denied, and goes on being rotated"
+		return &problem
+	}
 	problem.Message += fmt.Sprintf("; until then the key goes on with what is granted: projects %s, permissions %s",
 		join(g.Projects), join(g.Permissions))
 	return &problem

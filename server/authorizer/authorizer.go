@@ -159,7 +159,7 @@ func (i *Integration) Decide(ctx context.Context, request *Request) (result Resu
 // decide fills in a result that is empty: to return it would copy it once more.
 func (i *Integration) decide(ctx context.Context, request *Request, result *Result) {
 	now := i.authorizer.now()
-	request.Reading = i.authorizer.reading
+	request.Reading, request.Address = i.authorizer.reading, request.Client
 	if request.Credential.Form == decision.Foreign && i.authorizer.recognizer != nil {
 		i.authorizer.recognizer.Recognize(&request.Credential)
 	}

@@ -24,8 +24,11 @@ const (
 	KeySuspended     = decisioncode.KeySuspended
 	GroupFrozen      = decisioncode.GroupFrozen
 	GroupSuspended   = decisioncode.GroupSuspended
+	AddressUnknown   = decisioncode.AddressUnknown
+	AddressDenied    = decisioncode.AddressDenied
 	ProjectUnknown   = decisioncode.ProjectUnknown
 	ProjectDenied    = decisioncode.ProjectDenied
+	ClientDenied     = decisioncode.ClientDenied
 	OriginMissing    = decisioncode.OriginMissing
 	OriginDenied     = decisioncode.OriginDenied
 	PermissionDenied = decisioncode.PermissionDenied

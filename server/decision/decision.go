@@ -3,6 +3,7 @@
 package decision
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -56,6 +57,10 @@ type Request struct {
 	RawQuery   string // as sent, without the '?'
 	Origin     string // the header's value, "" if there is none
 	Referer    string // the header's value, "" if there is none
+	FetchSite  string // the value of Sec-Fetch-Site, "" if there is none
+
+	// Address is the client's, without a zone, and not IPv4-mapped; the zero Addr if it is not known.
+	Address netip.Addr
 
 	// PreflightMethod is the method that a browser asks about (Access-Control-Request-Method), "" if the request is not a
 	// preflight. PreflightHeaders are the names of headers that it wants to send, separated by commas.
@@ -182,10 +187,17 @@ func (e *evaluation) verdict(snapshot Snapshot, now time.Time) Code {
 		return GroupFrozen
 	case e.match.Group.State != Active:
 		return GroupSuspended
+	}
+	if code := e.checkAddress(); code != Allowed {
+		return code
+	}
+	switch {
 	case !e.findProject():
 		return e.unowned()
 	case !slices.Contains(e.match.Key.Scope.Projects, e.project.Name):
 		return ProjectDenied
+	case e.deniesClient():
+		return ClientDenied
 	}
 	if code := e.checkOrigin(); code != Allowed {
 		return code

@@ -1,6 +1,8 @@
 package decision
 
 import (
+	"net/netip"
+
 	"github.com/keyward-dev/keyward/internal/origin"
 	"github.com/keyward-dev/keyward/internal/routing"
 )
@@ -23,10 +25,13 @@ type Key struct {
 	Rate      RateLimit // of this key alone
 }
 
-// Scope is the permissions of a key, and the projects that they are for.
+// Scope is the permissions of a key, the projects that they are for, and the clients that have them.
 type Scope struct {
 	Projects    []string
 	Permissions []string
+	// Clients are who may present the key, and Addresses from where; none are all.
+	Clients   Clients
+	Addresses []netip.Prefix // masked, and none of them IPv4-mapped
 }
 
 // State is the state of a group.
@@ -51,6 +56,8 @@ type Group struct {
 	Limits       Limits
 	// SharedCaching allows shared caches to keep responses, as the content server declares.
 	SharedCaching bool
+	// RequireAddresses denies keys without Addresses.
+	RequireAddresses bool
 }
 
 // RateLimit bounds how fast requests are allowed, by all validation servers together. The zero RateLimit is none.

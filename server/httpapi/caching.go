@@ -23,7 +23,7 @@ const (
 
 // Caching adds the header that tells gateways about keeping the response to an allowed request.
 func Caching(headers []Header, d decision.Decision) []Header {
-	if d.Group.SharedCaching {
+	if d.SharedCaching() {
 		return append(headers, Header{HeaderCaching, cachingShared})
 	}
 	return headers
@@ -35,7 +35,7 @@ func CacheControl(d decision.Decision) string {
 	switch {
 	case !d.Allowed():
 		return noStore.Value
-	case d.Group.SharedCaching:
+	case d.SharedCaching():
 		return ""
 	default:
 		return private

@@ -29,7 +29,8 @@ func (s *Store) compile(wire *syncv1.Group) *decision.Group {
 			DenyUnknown:  wire.GetLimits().GetDenyUnknown(),
 			Rate:         rateOf(wire.GetLimits().GetRate()),
 		},
-		SharedCaching: wire.GetCaching() == syncv1.Caching_CACHING_SHARED,
+		SharedCaching:    wire.GetCaching() == syncv1.Caching_CACHING_SHARED,
+		RequireAddresses: wire.GetRequireAddresses(),
 	}
 	unknownField, unknownValue := unknownIn(wire.ProtoReflect(), "")
 	if unknownValue != nil { // the value is taken for the one that allows least

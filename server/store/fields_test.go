@@ -26,6 +26,8 @@ var fillers = map[protoreflect.Name]protoreflect.Value{
 	"hosts":    protoreflect.ValueOfString("a.example"),
 	"paths":    protoreflect.ValueOfString("/a"),
 	"owners":   protoreflect.ValueOfUint32(0),
+
+	"addresses": protoreflect.ValueOfString("192.0.2.0/24"),
 }
 
 // fillFields sets every field of a message, and of those in it. An enum gets its last value.
@@ -222,6 +224,8 @@ func drawValue(t *rapid.T, field protoreflect.FieldDescriptor) protoreflect.Valu
 	switch field.Kind() {
 	case protoreflect.BoolKind:
 		return protoreflect.ValueOfBool(rapid.Bool().Draw(t, name))
+	case protoreflect.EnumKind:
+		return protoreflect.ValueOfEnum(protoreflect.EnumNumber(rapid.IntRange(0, field.Enum().Values().Len()-1).Draw(t, name)))
 	case protoreflect.StringKind:
 		return protoreflect.ValueOfString(rapid.StringN(0, 9, -1).Draw(t, name))
 	case protoreflect.BytesKind:

@@ -31,6 +31,8 @@ const (
 	keySuspended   protowire.Number = 6
 	keyVersions    protowire.Number = 7
 	keyRate        protowire.Number = 8
+	keyClients     protowire.Number = 9
+	keyAddresses   protowire.Number = 10
 
 	ratePerSecond protowire.Number = 1
 	rateBurst     protowire.Number = 2
@@ -44,8 +46,8 @@ const (
 // keyRecord is a syncv1.Key. Its memory is reused for the next one.
 type keyRecord struct {
 	id []byte
-	// scope is the encoding of the fields from keyGroup to keyPermissions and, from rateAt on, of keyRate: the fields that
-	// most keys share with others.
+	// scope is the encoding of the fields from keyGroup to keyPermissions and, from rateAt on, of those from keyRate on: the
+	// fields that most keys share with others.
 	scope     []byte
 	rateAt    int
 	suspended bool
@@ -73,6 +75,7 @@ func (k *keyRecord) set(wire *syncv1.Key) (leftOut int) {
 	if rate := wire.GetRate(); rate != nil {
 		k.appendRate(rate.GetPerSecond(), rate.GetBurst())
 	}
+	k.appendClients(wire)
 	k.suspended = wire.GetSuspended()
 	for _, v := range wire.GetVersions() {
 		if len(v.GetDigest()) != len(keyformat.Digest{}) {
@@ -103,7 +106,7 @@ func decodeScope(scope []byte) (*syncv1.Key, error) {
 // have another form, or be malformed: protobuf finds out.
 func (k *keyRecord) decode(encoded []byte) bool {
 	k.reset()
-	rated := false
+	rated, restricted := false, false
 	for last := keyID; len(encoded) > 0; {
 		number, value, bits, n := consume(encoded, last)
 		if n < 0 {
@@ -113,6 +116,12 @@ func (k *keyRecord) decode(encoded []byte) bool {
 		switch {
 		case number == keySuspended && value == nil:
 			k.suspended = bits != 0
+			continue
+		case number == keyClients && value == nil:
+			if restricted || !k.decodeClients(bits) {
+				return false
+			}
+			restricted = true
 			continue
 		case value == nil:
 			return false
@@ -130,6 +139,9 @@ func (k *keyRecord) decode(encoded []byte) bool {
 			continue
 		case !utf8.Valid(value):
 			return false
+		case number == keyAddresses:
+			k.scope = appendField(k.scope, number, value)
+			continue
 		}
 		switch number {
 		case keyID:

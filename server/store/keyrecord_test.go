@@ -39,7 +39,7 @@ func TestKeyRecordIsProtobuf(t *testing.T) {
 		}
 		scope, err := decodeScope(set.scope)
 		if err != nil || !proto.Equal(scope, &syncv1.Key{Group: wire.GetGroup(), Projects: wire.GetProjects(),
-			Permissions: wire.GetPermissions(), Rate: wire.GetRate()}) {
+			Permissions: wire.GetPermissions(), Rate: wire.GetRate(), Clients: wire.GetClients(), Addresses: wire.GetAddresses()}) {
 			t.Fatalf("the scope is %v, %v", scope, err)
 		}
 	})
@@ -58,7 +58,14 @@ func FuzzKeyRecord(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
+	limited.Clients, limited.Addresses = syncv1.Clients_CLIENTS_SERVER, []string{"192.0.2.0/24", "2001:db8::/32"}
+	restricted, err := proto.Marshal(limited)
+	if err != nil {
+		f.Fatal(err)
+	}
 	for _, seed := range [][]byte{
+		restricted, slices.Concat(rated, []byte{0x48, 0}), slices.Concat(rated, []byte{0x48, 1, 0x48, 2}),
+		slices.Concat(rated, []byte{0x48, 3}), slices.Concat(rated, []byte{0x52, 1, 0xff}),
 		encoded, slices.Concat(encoded, encoded), encoded[:len(encoded)-1], {}, empty, rated, slices.Concat(rated, rated[len(rated)-3:]),
 		encodeKey(nil, "k\xff", "", "", false, nil),                            // not UTF-8
 		encodeKey(nil, "k1", "\x1a\x01x\x30\x00\x30\x01", "", false, nil),      // the name of earlier releases; suspended, twice

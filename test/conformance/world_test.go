@@ -85,6 +85,7 @@ func snapshot(t testing.TB) (keyring, *syncv1.Update) {
 	add("dormant", "tenants/dormant", []string{"default"}, read)
 	add("solo", "tenants/solo", []string{"default"}, read)
 	add("paced", paced, []string{"default"}, read).Rate = &syncv1.RateLimit{PerSecond: 2, Burst: 900}
+	addRestricted(add)
 	mint("unknown")
 	foreign, err := keyformat.Import("legacy/platform+" + rand.Text())
 	keep("imported", foreign, err)
@@ -123,12 +124,14 @@ func groups() []*syncv1.Group {
 	}
 	limited := implicit("paced", syncv1.GroupState_GROUP_STATE_ACTIVE)
 	limited.Limits = &syncv1.Limits{Rate: &syncv1.RateLimit{PerSecond: 3, Burst: 3000}}
+	located := implicit("located", syncv1.GroupState_GROUP_STATE_ACTIVE)
+	located.RequireAddresses = true
 	return []*syncv1.Group{
 		acme, nested(path, lenient),
 		implicit("frozen", syncv1.GroupState_GROUP_STATE_FROZEN),
 		implicit("dormant", syncv1.GroupState_GROUP_STATE_SUSPENDED),
 		implicit("solo", syncv1.GroupState_GROUP_STATE_ACTIVE),
-		limited,
+		limited, located,
 	}
 }
 
@@ -152,7 +155,7 @@ func injectedFor(key, owner string) []string {
 		permissions = "read,checkout"
 	}
 	lines := []string{"X-Keyward-Key-Id: id-" + key, "X-Keyward-Permissions: " + permissions, "X-Keyward-Project: " + owner}
-	if group := map[string]string{"solo": "solo", "paced": "paced", "reader": "docs", "secretary": "docs"}[key]; group != "" {
+	if group := map[string]string{"solo": "solo", "located": "located", "paced": "paced", "reader": "docs", "secretary": "docs"}[key]; group != "" {
 		return append(lines, "X-Keyward-Group: tenants/"+group)
 	}
 	return append(lines, "X-Keyward-Group: tenants/acme", "X-Keyward-Group-Name: Acm%C3%A9 Inc", "X-Keyward-Tier: Pro",

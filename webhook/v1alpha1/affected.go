@@ -33,7 +33,7 @@ func (w *groups) affected(ctx context.Context, old, group *v1alpha1.Group) (admi
 	if err != nil {
 		return nil, err
 	}
-	var orphaned, narrowed, outlived affectedKeys
+	var orphaned, narrowed, unaddressed, outlived affectedKeys
 	for i := range keys {
 		key := &keys[i]
 		labels, err := cache.NamespaceLabels(ctx, w.reader, key.Namespace)
@@ -45,6 +45,8 @@ func (w *groups) affected(ctx context.Context, old, group *v1alpha1.Group) (admi
 		switch refusal := lifecycle.Refusal(key, is); {
 		case refusal != nil && lifecycle.Refusal(key, was) == nil:
 			orphaned.add(group, key, refusal)
+		case was.Problem == nil && is.Problem != nil && is.Problem.Reason == v1alpha1.ReasonAddressesRequired:
+			unaddressed.add(group, key, is.Narrowed())
 		case was.Problem == nil && is.Problem != nil:
 			narrowed.add(group, key, is.Narrowed())
 		case is.Problem == nil && lifecycle.Counts(key):
@@ -59,6 +61,10 @@ func (w *groups) affected(ctx context.Context, old, group *v1alpha1.Group) (admi
 	}
 	if narrowed.n > 0 {
 		warnings = append(warnings, fmt.Sprintf("%d ApiKeys lose projects or permissions%s", narrowed.n, narrowed.example))
+	}
+	if unaddressed.n > 0 {
+		warnings = append(warnings, fmt.Sprintf("spec.keyPolicy.requireAddresses: %d ApiKeys declare no addresses, and are accepted from none%s",
+			unaddressed.n, unaddressed.example))
 	}
 	if outlived.n > 0 {
 		warnings = append(warnings, fmt.Sprintf("spec.keyPolicy: %d ApiKeys declare a longer lifetime than is allowed with this; "+

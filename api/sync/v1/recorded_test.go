@@ -177,6 +177,8 @@ func down() []*syncv1.SyncResponse {
 		Limits:        &syncv1.Limits{RequestQuota: true, ByteQuota: true, Overage: syncv1.Overage_OVERAGE_METER, DenyUnknown: true, Rate: rate(50)},
 		Caching:       syncv1.Caching_CACHING_SHARED,
 		SharedOrigins: []*syncv1.SharedOrigins{{Owners: []uint32{0, 1}, Patterns: []string{"https://shop.acme.com"}}},
+
+		RequireAddresses: true,
 	}
 	key := func(id string, b byte) *syncv1.Key {
 		return &syncv1.Key{
@@ -186,6 +188,7 @@ func down() []*syncv1.SyncResponse {
 	}
 	suspended, revoked := key("k2", 2), key("k3", 3)
 	suspended.Suspended, revoked.Versions[0].Revoked = true, true
+	suspended.Clients, suspended.Addresses = syncv1.Clients_CLIENTS_SERVER, []string{"192.0.2.0/24", "2001:db8::/32"}
 	version := func(text string) []*syncv1.GroupVersion {
 		return []*syncv1.GroupVersion{{Group: "tenants/acme", Version: []byte(text)}}
 	}

@@ -346,6 +346,59 @@ func (Caching) EnumDescriptor() ([]byte, []int) {
 	return file_sync_v1_sync_proto_rawDescGZIP(), []int{5}
 }
 
+// Clients are who may present a key.
+type Clients int32
+
+const (
+	// UNSPECIFIED is any client.
+	Clients_CLIENTS_UNSPECIFIED Clients = 0
+	// BROWSER: requests have an allowed origin, also in projects that accept requests without one.
+	Clients_CLIENTS_BROWSER Clients = 1
+	// SERVER: requests that come from a browser are refused.
+	Clients_CLIENTS_SERVER Clients = 2
+)
+
+// Enum value maps for Clients.
+var (
+	Clients_name = map[int32]string{
+		0: "CLIENTS_UNSPECIFIED",
+		1: "CLIENTS_BROWSER",
+		2: "CLIENTS_SERVER",
+	}
+	Clients_value = map[string]int32{
+		"CLIENTS_UNSPECIFIED": 0,
+		"CLIENTS_BROWSER":     1,
+		"CLIENTS_SERVER":      2,
+	}
+)
+
+func (x Clients) Enum() *Clients {
+	p := new(Clients)
+	*p = x
+	return p
+}
+
+func (x Clients) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Clients) Descriptor() protoreflect.EnumDescriptor {
+	return file_sync_v1_sync_proto_enumTypes[6].Descriptor()
+}
+
+func (Clients) Type() protoreflect.EnumType {
+	return &file_sync_v1_sync_proto_enumTypes[6]
+}
+
+func (x Clients) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Clients.Descriptor instead.
+func (Clients) EnumDescriptor() ([]byte, []int) {
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{6}
+}
+
 type SyncRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Message:
@@ -2126,8 +2179,10 @@ type Group struct {
 	// shared_origins are the patterns that several projects allow, in addition to those of their own origins. A pattern is
 	// not repeated for each of them.
 	SharedOrigins []*SharedOrigins `protobuf:"bytes,11,rep,name=shared_origins,json=sharedOrigins,proto3" json:"shared_origins,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// require_addresses: keys of the group without addresses are accepted from no address.
+	RequireAddresses bool `protobuf:"varint,13,opt,name=require_addresses,json=requireAddresses,proto3" json:"require_addresses,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Group) Reset() {
@@ -2235,6 +2290,13 @@ func (x *Group) GetSharedOrigins() []*SharedOrigins {
 		return x.SharedOrigins
 	}
 	return nil
+}
+
+func (x *Group) GetRequireAddresses() bool {
+	if x != nil {
+		return x.RequireAddresses
+	}
+	return false
 }
 
 // SharedOrigins are patterns of DomainAllowlists that are for the same projects.
@@ -2608,7 +2670,12 @@ type Key struct {
 	Suspended   bool       `protobuf:"varint,6,opt,name=suspended,proto3" json:"suspended,omitempty"`
 	Versions    []*Version `protobuf:"bytes,7,rep,name=versions,proto3" json:"versions,omitempty"`
 	// rate is the rate limit of this key alone; absent if there is none.
-	Rate          *RateLimit `protobuf:"bytes,8,opt,name=rate,proto3" json:"rate,omitempty"`
+	Rate *RateLimit `protobuf:"bytes,8,opt,name=rate,proto3" json:"rate,omitempty"`
+	// clients are those that may present the key.
+	Clients Clients `protobuf:"varint,9,opt,name=clients,proto3,enum=keyward.sync.v1.Clients" json:"clients,omitempty"`
+	// addresses are the prefixes from which the key is accepted, such as 192.0.2.0/24, in canonical form (see package
+	// addresses). If there are none, it is accepted from everywhere.
+	Addresses     []string `protobuf:"bytes,10,rep,name=addresses,proto3" json:"addresses,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2688,6 +2755,20 @@ func (x *Key) GetVersions() []*Version {
 func (x *Key) GetRate() *RateLimit {
 	if x != nil {
 		return x.Rate
+	}
+	return nil
+}
+
+func (x *Key) GetClients() Clients {
+	if x != nil {
+		return x.Clients
+	}
+	return Clients_CLIENTS_UNSPECIFIED
+}
+
+func (x *Key) GetAddresses() []string {
+	if x != nil {
+		return x.Addresses
 	}
 	return nil
 }
@@ -2897,7 +2978,7 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x0freplaced_groups\x18\x06 \x03(\tR\x0ereplacedGroups\x12\x1b\n" +
 	"\tcaught_up\x18\a \x01(\bR\bcaughtUp\x12#\n" +
 	"\rdigest_secret\x18\b \x01(\fR\fdigestSecret\x129\n" +
-	"\bversions\x18\t \x03(\v2\x1d.keyward.sync.v1.GroupVersionR\bversions\"\xc1\x04\n" +
+	"\bversions\x18\t \x03(\v2\x1d.keyward.sync.v1.GroupVersionR\bversions\"\xee\x04\n" +
 	"\x05Group\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12!\n" +
@@ -2910,7 +2991,8 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x06limits\x18\t \x01(\v2\x17.keyward.sync.v1.LimitsR\x06limits\x122\n" +
 	"\acaching\x18\n" +
 	" \x01(\x0e2\x18.keyward.sync.v1.CachingR\acaching\x12E\n" +
-	"\x0eshared_origins\x18\v \x03(\v2\x1e.keyward.sync.v1.SharedOriginsR\rsharedOrigins\x1a:\n" +
+	"\x0eshared_origins\x18\v \x03(\v2\x1e.keyward.sync.v1.SharedOriginsR\rsharedOrigins\x12+\n" +
+	"\x11require_addresses\x18\r \x01(\bR\x10requireAddresses\x1a:\n" +
 	"\fContextEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"C\n" +
@@ -2938,7 +3020,7 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\fOriginPolicy\x12\x1a\n" +
 	"\bpatterns\x18\x01 \x03(\tR\bpatterns\x12'\n" +
 	"\x0fallow_localhost\x18\x02 \x01(\bR\x0eallowLocalhost\x12#\n" +
-	"\rallow_missing\x18\x03 \x01(\bR\fallowMissing\"\xf3\x01\n" +
+	"\rallow_missing\x18\x03 \x01(\bR\fallowMissing\"\xc5\x02\n" +
 	"\x03Key\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12\x1a\n" +
@@ -2946,7 +3028,10 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\vpermissions\x18\x05 \x03(\tR\vpermissions\x12\x1c\n" +
 	"\tsuspended\x18\x06 \x01(\bR\tsuspended\x124\n" +
 	"\bversions\x18\a \x03(\v2\x18.keyward.sync.v1.VersionR\bversions\x12.\n" +
-	"\x04rate\x18\b \x01(\v2\x1a.keyward.sync.v1.RateLimitR\x04rateJ\x04\b\x03\x10\x04\"\x83\x01\n" +
+	"\x04rate\x18\b \x01(\v2\x1a.keyward.sync.v1.RateLimitR\x04rate\x122\n" +
+	"\aclients\x18\t \x01(\x0e2\x18.keyward.sync.v1.ClientsR\aclients\x12\x1c\n" +
+	"\taddresses\x18\n" +
+	" \x03(\tR\taddressesJ\x04\b\x03\x10\x04\"\x83\x01\n" +
 	"\aVersion\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\fR\x06digest\x12\"\n" +
 	"\rexpires_at_ms\x18\x02 \x01(\x03R\vexpiresAtMs\x12\"\n" +
@@ -2981,7 +3066,11 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x15GROUP_STATE_SUSPENDED\x10\x03*6\n" +
 	"\aCaching\x12\x17\n" +
 	"\x13CACHING_UNSPECIFIED\x10\x00\x12\x12\n" +
-	"\x0eCACHING_SHARED\x10\x012V\n" +
+	"\x0eCACHING_SHARED\x10\x01*K\n" +
+	"\aClients\x12\x17\n" +
+	"\x13CLIENTS_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fCLIENTS_BROWSER\x10\x01\x12\x12\n" +
+	"\x0eCLIENTS_SERVER\x10\x022V\n" +
 	"\vSyncService\x12G\n" +
 	"\x04Sync\x12\x1c.keyward.sync.v1.SyncRequest\x1a\x1d.keyward.sync.v1.SyncResponse(\x010\x01B3Z1github.com/keyward-dev/keyward/api/sync/v1;syncv1b\x06proto3"
 
@@ -2997,7 +3086,7 @@ func file_sync_v1_sync_proto_rawDescGZIP() []byte {
 	return file_sync_v1_sync_proto_rawDescData
 }
 
-var file_sync_v1_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_sync_v1_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
 var file_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_sync_v1_sync_proto_goTypes = []any{
 	(Feature)(0),          // 0: keyward.sync.v1.Feature
@@ -3006,93 +3095,95 @@ var file_sync_v1_sync_proto_goTypes = []any{
 	(Overage)(0),          // 3: keyward.sync.v1.Overage
 	(GroupState)(0),       // 4: keyward.sync.v1.GroupState
 	(Caching)(0),          // 5: keyward.sync.v1.Caching
-	(*SyncRequest)(nil),   // 6: keyward.sync.v1.SyncRequest
-	(*SyncResponse)(nil),  // 7: keyward.sync.v1.SyncResponse
-	(*Hello)(nil),         // 8: keyward.sync.v1.Hello
-	(*Welcome)(nil),       // 9: keyward.sync.v1.Welcome
-	(*GroupSelector)(nil), // 10: keyward.sync.v1.GroupSelector
-	(*KnownGroup)(nil),    // 11: keyward.sync.v1.KnownGroup
-	(*GroupVersion)(nil),  // 12: keyward.sync.v1.GroupVersion
-	(*Ack)(nil),           // 13: keyward.sync.v1.Ack
-	(*Rejections)(nil),    // 14: keyward.sync.v1.Rejections
-	(*Rejected)(nil),      // 15: keyward.sync.v1.Rejected
-	(*VersionReport)(nil), // 16: keyward.sync.v1.VersionReport
-	(*KeyReport)(nil),     // 17: keyward.sync.v1.KeyReport
-	(*KeysRecorded)(nil),  // 18: keyward.sync.v1.KeysRecorded
-	(*QuotaReport)(nil),   // 19: keyward.sync.v1.QuotaReport
-	(*GroupUse)(nil),      // 20: keyward.sync.v1.GroupUse
-	(*KeyUse)(nil),        // 21: keyward.sync.v1.KeyUse
-	(*VersionUse)(nil),    // 22: keyward.sync.v1.VersionUse
-	(*Servers)(nil),       // 23: keyward.sync.v1.Servers
-	(*GroupServers)(nil),  // 24: keyward.sync.v1.GroupServers
-	(*Allowances)(nil),    // 25: keyward.sync.v1.Allowances
-	(*Allowance)(nil),     // 26: keyward.sync.v1.Allowance
-	(*Limits)(nil),        // 27: keyward.sync.v1.Limits
-	(*RateLimit)(nil),     // 28: keyward.sync.v1.RateLimit
-	(*Update)(nil),        // 29: keyward.sync.v1.Update
-	(*Group)(nil),         // 30: keyward.sync.v1.Group
-	(*SharedOrigins)(nil), // 31: keyward.sync.v1.SharedOrigins
-	(*Project)(nil),       // 32: keyward.sync.v1.Project
-	(*Route)(nil),         // 33: keyward.sync.v1.Route
-	(*QueryMatch)(nil),    // 34: keyward.sync.v1.QueryMatch
-	(*Capability)(nil),    // 35: keyward.sync.v1.Capability
-	(*OriginPolicy)(nil),  // 36: keyward.sync.v1.OriginPolicy
-	(*Key)(nil),           // 37: keyward.sync.v1.Key
-	(*Version)(nil),       // 38: keyward.sync.v1.Version
-	nil,                   // 39: keyward.sync.v1.Group.ContextEntry
+	(Clients)(0),          // 6: keyward.sync.v1.Clients
+	(*SyncRequest)(nil),   // 7: keyward.sync.v1.SyncRequest
+	(*SyncResponse)(nil),  // 8: keyward.sync.v1.SyncResponse
+	(*Hello)(nil),         // 9: keyward.sync.v1.Hello
+	(*Welcome)(nil),       // 10: keyward.sync.v1.Welcome
+	(*GroupSelector)(nil), // 11: keyward.sync.v1.GroupSelector
+	(*KnownGroup)(nil),    // 12: keyward.sync.v1.KnownGroup
+	(*GroupVersion)(nil),  // 13: keyward.sync.v1.GroupVersion
+	(*Ack)(nil),           // 14: keyward.sync.v1.Ack
+	(*Rejections)(nil),    // 15: keyward.sync.v1.Rejections
+	(*Rejected)(nil),      // 16: keyward.sync.v1.Rejected
+	(*VersionReport)(nil), // 17: keyward.sync.v1.VersionReport
+	(*KeyReport)(nil),     // 18: keyward.sync.v1.KeyReport
+	(*KeysRecorded)(nil),  // 19: keyward.sync.v1.KeysRecorded
+	(*QuotaReport)(nil),   // 20: keyward.sync.v1.QuotaReport
+	(*GroupUse)(nil),      // 21: keyward.sync.v1.GroupUse
+	(*KeyUse)(nil),        // 22: keyward.sync.v1.KeyUse
+	(*VersionUse)(nil),    // 23: keyward.sync.v1.VersionUse
+	(*Servers)(nil),       // 24: keyward.sync.v1.Servers
+	(*GroupServers)(nil),  // 25: keyward.sync.v1.GroupServers
+	(*Allowances)(nil),    // 26: keyward.sync.v1.Allowances
+	(*Allowance)(nil),     // 27: keyward.sync.v1.Allowance
+	(*Limits)(nil),        // 28: keyward.sync.v1.Limits
+	(*RateLimit)(nil),     // 29: keyward.sync.v1.RateLimit
+	(*Update)(nil),        // 30: keyward.sync.v1.Update
+	(*Group)(nil),         // 31: keyward.sync.v1.Group
+	(*SharedOrigins)(nil), // 32: keyward.sync.v1.SharedOrigins
+	(*Project)(nil),       // 33: keyward.sync.v1.Project
+	(*Route)(nil),         // 34: keyward.sync.v1.Route
+	(*QueryMatch)(nil),    // 35: keyward.sync.v1.QueryMatch
+	(*Capability)(nil),    // 36: keyward.sync.v1.Capability
+	(*OriginPolicy)(nil),  // 37: keyward.sync.v1.OriginPolicy
+	(*Key)(nil),           // 38: keyward.sync.v1.Key
+	(*Version)(nil),       // 39: keyward.sync.v1.Version
+	nil,                   // 40: keyward.sync.v1.Group.ContextEntry
 }
 var file_sync_v1_sync_proto_depIdxs = []int32{
-	8,  // 0: keyward.sync.v1.SyncRequest.hello:type_name -> keyward.sync.v1.Hello
-	13, // 1: keyward.sync.v1.SyncRequest.ack:type_name -> keyward.sync.v1.Ack
-	16, // 2: keyward.sync.v1.SyncRequest.versions:type_name -> keyward.sync.v1.VersionReport
-	17, // 3: keyward.sync.v1.SyncRequest.keys:type_name -> keyward.sync.v1.KeyReport
-	19, // 4: keyward.sync.v1.SyncRequest.quotas:type_name -> keyward.sync.v1.QuotaReport
-	9,  // 5: keyward.sync.v1.SyncResponse.welcome:type_name -> keyward.sync.v1.Welcome
-	29, // 6: keyward.sync.v1.SyncResponse.update:type_name -> keyward.sync.v1.Update
-	25, // 7: keyward.sync.v1.SyncResponse.allowances:type_name -> keyward.sync.v1.Allowances
-	23, // 8: keyward.sync.v1.SyncResponse.servers:type_name -> keyward.sync.v1.Servers
-	18, // 9: keyward.sync.v1.SyncResponse.keys:type_name -> keyward.sync.v1.KeysRecorded
-	10, // 10: keyward.sync.v1.Hello.selector:type_name -> keyward.sync.v1.GroupSelector
-	11, // 11: keyward.sync.v1.Hello.known:type_name -> keyward.sync.v1.KnownGroup
+	9,  // 0: keyward.sync.v1.SyncRequest.hello:type_name -> keyward.sync.v1.Hello
+	14, // 1: keyward.sync.v1.SyncRequest.ack:type_name -> keyward.sync.v1.Ack
+	17, // 2: keyward.sync.v1.SyncRequest.versions:type_name -> keyward.sync.v1.VersionReport
+	18, // 3: keyward.sync.v1.SyncRequest.keys:type_name -> keyward.sync.v1.KeyReport
+	20, // 4: keyward.sync.v1.SyncRequest.quotas:type_name -> keyward.sync.v1.QuotaReport
+	10, // 5: keyward.sync.v1.SyncResponse.welcome:type_name -> keyward.sync.v1.Welcome
+	30, // 6: keyward.sync.v1.SyncResponse.update:type_name -> keyward.sync.v1.Update
+	26, // 7: keyward.sync.v1.SyncResponse.allowances:type_name -> keyward.sync.v1.Allowances
+	24, // 8: keyward.sync.v1.SyncResponse.servers:type_name -> keyward.sync.v1.Servers
+	19, // 9: keyward.sync.v1.SyncResponse.keys:type_name -> keyward.sync.v1.KeysRecorded
+	11, // 10: keyward.sync.v1.Hello.selector:type_name -> keyward.sync.v1.GroupSelector
+	12, // 11: keyward.sync.v1.Hello.known:type_name -> keyward.sync.v1.KnownGroup
 	0,  // 12: keyward.sync.v1.Hello.features:type_name -> keyward.sync.v1.Feature
-	14, // 13: keyward.sync.v1.Hello.rejections:type_name -> keyward.sync.v1.Rejections
+	15, // 13: keyward.sync.v1.Hello.rejections:type_name -> keyward.sync.v1.Rejections
 	0,  // 14: keyward.sync.v1.Welcome.features:type_name -> keyward.sync.v1.Feature
-	14, // 15: keyward.sync.v1.Ack.rejections:type_name -> keyward.sync.v1.Rejections
-	15, // 16: keyward.sync.v1.Rejections.records:type_name -> keyward.sync.v1.Rejected
+	15, // 15: keyward.sync.v1.Ack.rejections:type_name -> keyward.sync.v1.Rejections
+	16, // 16: keyward.sync.v1.Rejections.records:type_name -> keyward.sync.v1.Rejected
 	1,  // 17: keyward.sync.v1.Rejected.kind:type_name -> keyward.sync.v1.RecordKind
-	22, // 18: keyward.sync.v1.VersionReport.versions:type_name -> keyward.sync.v1.VersionUse
-	21, // 19: keyward.sync.v1.KeyReport.keys:type_name -> keyward.sync.v1.KeyUse
-	21, // 20: keyward.sync.v1.KeysRecorded.keys:type_name -> keyward.sync.v1.KeyUse
-	20, // 21: keyward.sync.v1.QuotaReport.groups:type_name -> keyward.sync.v1.GroupUse
-	24, // 22: keyward.sync.v1.Servers.groups:type_name -> keyward.sync.v1.GroupServers
-	26, // 23: keyward.sync.v1.Allowances.groups:type_name -> keyward.sync.v1.Allowance
+	23, // 18: keyward.sync.v1.VersionReport.versions:type_name -> keyward.sync.v1.VersionUse
+	22, // 19: keyward.sync.v1.KeyReport.keys:type_name -> keyward.sync.v1.KeyUse
+	22, // 20: keyward.sync.v1.KeysRecorded.keys:type_name -> keyward.sync.v1.KeyUse
+	21, // 21: keyward.sync.v1.QuotaReport.groups:type_name -> keyward.sync.v1.GroupUse
+	25, // 22: keyward.sync.v1.Servers.groups:type_name -> keyward.sync.v1.GroupServers
+	27, // 23: keyward.sync.v1.Allowances.groups:type_name -> keyward.sync.v1.Allowance
 	2,  // 24: keyward.sync.v1.Allowance.state:type_name -> keyward.sync.v1.QuotaState
-	20, // 25: keyward.sync.v1.Allowance.recorded:type_name -> keyward.sync.v1.GroupUse
+	21, // 25: keyward.sync.v1.Allowance.recorded:type_name -> keyward.sync.v1.GroupUse
 	3,  // 26: keyward.sync.v1.Limits.overage:type_name -> keyward.sync.v1.Overage
-	28, // 27: keyward.sync.v1.Limits.rate:type_name -> keyward.sync.v1.RateLimit
-	30, // 28: keyward.sync.v1.Update.groups:type_name -> keyward.sync.v1.Group
-	37, // 29: keyward.sync.v1.Update.keys:type_name -> keyward.sync.v1.Key
-	12, // 30: keyward.sync.v1.Update.versions:type_name -> keyward.sync.v1.GroupVersion
+	29, // 27: keyward.sync.v1.Limits.rate:type_name -> keyward.sync.v1.RateLimit
+	31, // 28: keyward.sync.v1.Update.groups:type_name -> keyward.sync.v1.Group
+	38, // 29: keyward.sync.v1.Update.keys:type_name -> keyward.sync.v1.Key
+	13, // 30: keyward.sync.v1.Update.versions:type_name -> keyward.sync.v1.GroupVersion
 	4,  // 31: keyward.sync.v1.Group.state:type_name -> keyward.sync.v1.GroupState
-	32, // 32: keyward.sync.v1.Group.projects:type_name -> keyward.sync.v1.Project
-	35, // 33: keyward.sync.v1.Group.capabilities:type_name -> keyward.sync.v1.Capability
-	39, // 34: keyward.sync.v1.Group.context:type_name -> keyward.sync.v1.Group.ContextEntry
-	27, // 35: keyward.sync.v1.Group.limits:type_name -> keyward.sync.v1.Limits
+	33, // 32: keyward.sync.v1.Group.projects:type_name -> keyward.sync.v1.Project
+	36, // 33: keyward.sync.v1.Group.capabilities:type_name -> keyward.sync.v1.Capability
+	40, // 34: keyward.sync.v1.Group.context:type_name -> keyward.sync.v1.Group.ContextEntry
+	28, // 35: keyward.sync.v1.Group.limits:type_name -> keyward.sync.v1.Limits
 	5,  // 36: keyward.sync.v1.Group.caching:type_name -> keyward.sync.v1.Caching
-	31, // 37: keyward.sync.v1.Group.shared_origins:type_name -> keyward.sync.v1.SharedOrigins
-	33, // 38: keyward.sync.v1.Project.routes:type_name -> keyward.sync.v1.Route
-	36, // 39: keyward.sync.v1.Project.origins:type_name -> keyward.sync.v1.OriginPolicy
-	34, // 40: keyward.sync.v1.Route.query:type_name -> keyward.sync.v1.QueryMatch
-	33, // 41: keyward.sync.v1.Capability.routes:type_name -> keyward.sync.v1.Route
-	38, // 42: keyward.sync.v1.Key.versions:type_name -> keyward.sync.v1.Version
-	28, // 43: keyward.sync.v1.Key.rate:type_name -> keyward.sync.v1.RateLimit
-	6,  // 44: keyward.sync.v1.SyncService.Sync:input_type -> keyward.sync.v1.SyncRequest
-	7,  // 45: keyward.sync.v1.SyncService.Sync:output_type -> keyward.sync.v1.SyncResponse
-	45, // [45:46] is the sub-list for method output_type
-	44, // [44:45] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	32, // 37: keyward.sync.v1.Group.shared_origins:type_name -> keyward.sync.v1.SharedOrigins
+	34, // 38: keyward.sync.v1.Project.routes:type_name -> keyward.sync.v1.Route
+	37, // 39: keyward.sync.v1.Project.origins:type_name -> keyward.sync.v1.OriginPolicy
+	35, // 40: keyward.sync.v1.Route.query:type_name -> keyward.sync.v1.QueryMatch
+	34, // 41: keyward.sync.v1.Capability.routes:type_name -> keyward.sync.v1.Route
+	39, // 42: keyward.sync.v1.Key.versions:type_name -> keyward.sync.v1.Version
+	29, // 43: keyward.sync.v1.Key.rate:type_name -> keyward.sync.v1.RateLimit
+	6,  // 44: keyward.sync.v1.Key.clients:type_name -> keyward.sync.v1.Clients
+	7,  // 45: keyward.sync.v1.SyncService.Sync:input_type -> keyward.sync.v1.SyncRequest
+	8,  // 46: keyward.sync.v1.SyncService.Sync:output_type -> keyward.sync.v1.SyncResponse
+	46, // [46:47] is the sub-list for method output_type
+	45, // [45:46] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_sync_v1_sync_proto_init() }
@@ -3119,7 +3210,7 @@ func file_sync_v1_sync_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sync_v1_sync_proto_rawDesc), len(file_sync_v1_sync_proto_rawDesc)),
-			NumEnums:      6,
+			NumEnums:      7,
 			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,

@@ -134,7 +134,7 @@ func (s *Server) allow(r *reply, result authorizer.Result, q *checkRequest) {
 	}
 	add(httpapi.Header{Name: httpapi.HeaderRequestID, Value: q.request.ID}, corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD)
 	add(httpapi.Header{Name: httpapi.HeaderVary, Value: httpapi.Vary(&q.request.Request)}, corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD)
-	r.own = !result.Group.SharedCaching
+	r.own = !result.SharedCaching()
 	for _, h := range httpapi.RateLimit(result.Rates) { // an upstream may add rate limits of its own
 		add(h, corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD)
 	}

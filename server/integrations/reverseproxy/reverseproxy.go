@@ -202,7 +202,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		upgrade:   wantsUpgrade(r),
 		upstream:  httpapi.UpstreamHeaders(result.Decision, request.ID),
 		vary:      httpapi.Vary(&request.Request),
-		private:   !result.Group.SharedCaching,
+		private:   !result.SharedCaching(),
 		cors:      httpapi.CORS(result.Decision, &request.Request),
 		rates:     httpapi.RateLimit(result.Rates),
 	}

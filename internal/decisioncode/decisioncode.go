@@ -20,10 +20,12 @@ const (
 	QueryAmbiguous
 	KeyMissing
 	KeyMalformed
+	URLInvalid
 	KeyUnknown
 	KeyRevoked
 	KeyExpired
 	KeyRetired
+	URLExpired
 	KeySuspended
 	GroupFrozen
 	GroupSuspended
@@ -31,6 +33,7 @@ const (
 	AddressDenied
 	ProjectUnknown
 	ProjectDenied
+	URLDenied
 	ClientDenied
 	OriginMissing
 	OriginDenied
@@ -122,8 +125,8 @@ func (c Code) Anchor() string { return "decision-codes.md#" + c.row().name }
 // denials are about servers, or tell the holder of a key about that key.
 func (c Code) FailedAttempt() bool {
 	switch c {
-	case KeyMissing, KeyMalformed, KeyUnknown, KeyRevoked, KeyExpired, KeyRetired,
-		AddressDenied, ProjectUnknown, ProjectDenied, ClientDenied, OriginMissing, OriginDenied:
+	case KeyMissing, KeyMalformed, URLInvalid, KeyUnknown, KeyRevoked, KeyExpired, KeyRetired, URLExpired,
+		AddressDenied, ProjectUnknown, ProjectDenied, URLDenied, ClientDenied, OriginMissing, OriginDenied:
 		return true
 	default:
 		return false

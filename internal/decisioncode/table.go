@@ -81,6 +81,13 @@ var table = [count]row{
 		"Check what the client sends: it may be cut off or quoted, contain a placeholder, or be two keys at once. " +
 			"kubectl keyward verify --offline checks a key.",
 	},
+	URLInvalid: {
+		"url_invalid", http.StatusUnauthorized, "Signed URL invalid",
+		"The URL was not signed by a key that signs URLs here, or it was changed or cut off since. Ask for a new one.",
+		"The query parameter keyward-token is not complete, occurs twice, or was not signed by a version of a key that signs URLs.",
+		"Check that the whole URL was copied, and that spec.signedURLs of the ApiKey is true. A version whose text was not " +
+			"known to the manager when that was set signs nothing, and neither does an imported one: rotate the key.",
+	},
 	KeyUnknown: {
 		"key_unknown", http.StatusUnauthorized, "API key unknown",
 		"No such API key is known here. Check that it belongs to this environment.",
@@ -107,6 +114,12 @@ var table = [count]row{
 		"The key was rotated and the overlap is over: the client still uses the previous version.",
 		"Let the client read its Secret again (by a restart, if it is an environment variable; spec.secret.restart does " +
 			"that), and check that spec.rotation.overlap is long enough.",
+	},
+	URLExpired: {
+		"url_expired", http.StatusUnauthorized, "Signed URL expired",
+		"The signed URL has expired. Ask for a new one.",
+		"The signed URL has expired, by the clock of the validation server.",
+		"Sign a new one. A URL lives 24 hours at most; what is used for longer needs a key, or a page that asks for new URLs.",
 	},
 	KeySuspended: {
 		"key_suspended", http.StatusForbidden, "API key suspended",
@@ -152,6 +165,13 @@ var table = [count]row{
 		"This API key is not scoped to the project that the request belongs to.",
 		"The request belongs to project {project}, to which this key is not scoped.",
 		"If it should be, add {project} to spec.projects of the ApiKey.",
+	},
+	URLDenied: {
+		"url_denied", http.StatusForbidden, "Signed URL denied",
+		"The URL was signed for another path, method, project or origin, or for longer than 24 hours.",
+		"The token is not for this request: it names another project than {project}, or another path, method or origin, or it " +
+			"expires more than 24 hours from now.",
+		"Sign for what the client requests. The path is compared in whole segments: /videos/ is everything below it.",
 	},
 	ClientDenied: {
 		"client_denied", http.StatusForbidden, "Client denied",

@@ -22,6 +22,7 @@ type Authorizer struct {
 	snapshot decision.Snapshot
 	// recognizer is the snapshot, if the snapshot implements it.
 	recognizer decision.Recognizer
+	signers    decision.Signers // likewise
 	now        func() time.Time
 	log        *slog.Logger
 	throttle   *throttle.Throttle
@@ -121,6 +122,7 @@ func New(snapshot decision.Snapshot, now func() time.Time, log *slog.Logger, met
 		}, []string{"integration", "outcome"}),
 	}
 	a.recognizer, _ = snapshot.(decision.Recognizer)
+	a.signers, _ = snapshot.(decision.Signers)
 	metrics.MustRegister(a.tallies, a.attempts)
 	for _, option := range options {
 		option(a)
@@ -162,6 +164,9 @@ func (i *Integration) decide(ctx context.Context, request *Request, result *Resu
 	request.Reading, request.Address = i.authorizer.reading, request.Client
 	if request.Credential.Form == decision.Foreign && i.authorizer.recognizer != nil {
 		i.authorizer.recognizer.Recognize(&request.Credential)
+	}
+	if request.Credential.Form == decision.SignedURL && i.authorizer.signers != nil {
+		request.Resolve(i.authorizer.signers)
 	}
 	*result = Result{Decision: decision.Begin(i.authorizer.snapshot, &request.Request, now)}
 	if result.Code == decision.Preflight {

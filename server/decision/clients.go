@@ -14,11 +14,11 @@ const (
 	ServerOnly
 )
 
-// SharedCaching reports whether shared caches may keep the response to an allowed request, as the content server declares. Not
-// where the key is accepted from certain clients only: a cache compares headers that responses vary on, and neither addresses
+// SharedCaching reports whether shared caches may keep the response to an allowed request, as the content server declares. Not that
+// to a signed URL, which ends, and not where the key is accepted from certain clients only: a cache compares headers that responses vary on, and neither addresses
 // nor what browsers add.
 func (d *Decision) SharedCaching() bool {
-	return d.Group.SharedCaching && len(d.Key.Scope.Addresses) == 0 && d.Key.Scope.Clients == AnyClient
+	return d.Group.SharedCaching && !d.Signed && len(d.Key.Scope.Addresses) == 0 && d.Key.Scope.Clients == AnyClient
 }
 
 // checkAddress compares the client's address with those of the key. It comes before the project is looked for: whoever has
@@ -46,7 +46,7 @@ func (e *evaluation) deniesClient() bool {
 	case BrowserOnly:
 		return e.request.Origin == "" && e.request.Referer == ""
 	default:
-		return e.request.fromBrowser()
+		return e.request.claims == nil && e.request.fromBrowser() // a signed URL is for those who have no key
 	}
 }
 

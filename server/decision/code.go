@@ -17,10 +17,12 @@ const (
 	QueryAmbiguous   = decisioncode.QueryAmbiguous
 	KeyMissing       = decisioncode.KeyMissing
 	KeyMalformed     = decisioncode.KeyMalformed
+	URLInvalid       = decisioncode.URLInvalid
 	KeyUnknown       = decisioncode.KeyUnknown
 	KeyRevoked       = decisioncode.KeyRevoked
 	KeyExpired       = decisioncode.KeyExpired
 	KeyRetired       = decisioncode.KeyRetired
+	URLExpired       = decisioncode.URLExpired
 	KeySuspended     = decisioncode.KeySuspended
 	GroupFrozen      = decisioncode.GroupFrozen
 	GroupSuspended   = decisioncode.GroupSuspended
@@ -28,6 +30,7 @@ const (
 	AddressDenied    = decisioncode.AddressDenied
 	ProjectUnknown   = decisioncode.ProjectUnknown
 	ProjectDenied    = decisioncode.ProjectDenied
+	URLDenied        = decisioncode.URLDenied
 	ClientDenied     = decisioncode.ClientDenied
 	OriginMissing    = decisioncode.OriginMissing
 	OriginDenied     = decisioncode.OriginDenied

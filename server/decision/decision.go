@@ -10,6 +10,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/internal/origin"
 	"github.com/keyward-dev/keyward/internal/routing"
+	"github.com/keyward-dev/keyward/pkg/urltoken"
 )
 
 // Snapshot is what a validation server knows. It is safe for concurrent use.
@@ -59,6 +60,10 @@ type Request struct {
 	Referer    string // the header's value, "" if there is none
 	FetchSite  string // the value of Sec-Fetch-Site, "" if there is none
 
+	// Token is that of a signed URL, nil if there is none or it cannot be read. RawQuery does not have it. See Resolve.
+	Token  *urltoken.Token
+	claims *urltoken.Claims
+
 	// Address is the client's, without a zone, and not IPv4-mapped; the zero Addr if it is not known.
 	Address netip.Addr
 
@@ -82,7 +87,7 @@ type Request struct {
 // Credential is what is kept of a presented key.
 type Credential struct {
 	Form   Form
-	Digest keyformat.Digest // set if Form is WellFormed or Foreign; for the latter see Recognizer
+	Digest keyformat.Digest // set if Form is WellFormed or Foreign, see Recognizer, or by Request.Resolve
 }
 
 // Form is the form of what was presented.
@@ -95,6 +100,8 @@ const (
 	WellFormed
 	// Foreign does not have the form of our keys, but may be a key that was imported.
 	Foreign
+	// SignedURL is no key, but the Token that one has signed.
+	SignedURL
 )
 
 // Decision is the result. Key, Group and Project are set as soon as they are known, also when the request is denied.
@@ -106,6 +113,8 @@ type Decision struct {
 
 	// Retiring is set if the version has a successor, and is accepted during their overlap only.
 	Retiring bool
+	// Signed is set if the request has a signed URL instead of the key.
+	Signed bool
 	// OriginAllowed is set if pages of the request's Origin may read the response, allowed or not. It is never set without
 	// an Origin, or for an opaque one.
 	OriginAllowed bool
@@ -137,7 +146,7 @@ func Begin(snapshot Snapshot, request *Request, now time.Time) Decision {
 	code := e.verdict(snapshot, now)
 	d := Decision{
 		Code: code, Key: e.match.Key, Group: e.match.Group, Project: e.project,
-		Retiring: e.match.Version.RetiresAtMillis != 0,
+		Retiring: e.match.Version.RetiresAtMillis != 0, Signed: request.claims != nil,
 	}
 	if request.Origin != "" {
 		d.OriginAllowed, d.unread = e.mayRead(snapshot, code)
@@ -171,7 +180,9 @@ func (e *evaluation) verdict(snapshot Snapshot, now time.Time) Code {
 	switch {
 	case e.request.Credential.Form == Absent:
 		return KeyMissing
-	case e.request.Credential.Form != WellFormed && e.request.Credential.Form != Foreign:
+	case e.request.Credential.Form == SignedURL && e.request.claims == nil:
+		return URLInvalid
+	case e.request.Credential.Form > SignedURL || e.request.Credential.Form == Malformed:
 		return KeyMalformed
 	case !e.find(snapshot):
 		return e.unknown()
@@ -181,6 +192,8 @@ func (e *evaluation) verdict(snapshot Snapshot, now time.Time) Code {
 		return KeyExpired
 	case isOver(e.match.Version.RetiresAtMillis, e.nowMillis):
 		return KeyRetired
+	case e.urlIsOver():
+		return URLExpired
 	case e.match.Key.Suspended:
 		return KeySuspended
 	case e.match.Group.State == Frozen:
@@ -196,6 +209,8 @@ func (e *evaluation) verdict(snapshot Snapshot, now time.Time) Code {
 		return e.unowned()
 	case !slices.Contains(e.match.Key.Scope.Projects, e.project.Name):
 		return ProjectDenied
+	case !e.isSignedFor():
+		return URLDenied
 	case e.deniesClient():
 		return ClientDenied
 	}

@@ -19,7 +19,7 @@ const (
 )
 
 // NewRequest collects what a decision needs from the header of a request. Path is percent-encoded, and rawQuery without
-// its '?'; both are as sent.
+// its '?'; both are as sent. The token of a signed URL is taken out of the query.
 func NewRequest(header http.Header, method, host, path, rawQuery string) decision.Request {
 	request := decision.Request{
 		Credential: Credential(header),
@@ -32,6 +32,7 @@ func NewRequest(header http.Header, method, host, path, rawQuery string) decisio
 		Referer:   strings.Join(header["Referer"], ", "),
 		FetchSite: strings.Join(header[headerFetchSite], ", "),
 	}
+	takeToken(&request)
 	if asked := header[headerRequestMethod]; method == http.MethodOptions && request.Origin != "" && len(asked) == 1 && IsToken(asked[0]) {
 		request.PreflightMethod = asked[0]
 		request.PreflightHeaders = strings.Join(header[headerRequestHeaders], ",")

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"log/slog"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -218,7 +219,7 @@ func (s *Store) putGroup(wire *syncv1.Group) {
 }
 
 func (s *Store) putMessage(wire *syncv1.Key) {
-	if err := unknownInKey(wire); err != nil {
+	if err := cmp.Or(unknownInKey(wire), checkURLSecrets(wire)); err != nil {
 		s.rejectKey(wire.GetId(), wire.GetGroup(), err)
 		return
 	}
@@ -257,7 +258,9 @@ func (s *Store) putKey(record *keyRecord) {
 	}
 	key := keytable.Key{ID: string(record.id), Scope: of.number, Suspended: record.suspended, Pass: s.pass}
 	s.mu.Lock()
+	s.dropURLSecrets(key.ID)
 	s.keys.Put(key, record.versions)
+	s.addURLSecrets(record.versions)
 	s.mu.Unlock()
 	if replaces {
 		s.dropUnused(earlier.Scope)
@@ -288,6 +291,7 @@ func (s *Store) deleteKey(id string) {
 	}
 	s.uncount(key)
 	s.mu.Lock()
+	s.dropURLSecrets(id)
 	s.keys.Delete(id)
 	s.mu.Unlock()
 	s.dropUnused(key.Scope)

@@ -9,6 +9,7 @@ import (
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/internal/keyformat"
+	"github.com/keyward-dev/keyward/pkg/urltoken"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/store/keytable"
 )
@@ -41,6 +42,7 @@ const (
 	versionExpires protowire.Number = 2
 	versionRetires protowire.Number = 3
 	versionRevoked protowire.Number = 4
+	versionURL     protowire.Number = 5
 )
 
 // keyRecord is a syncv1.Key. Its memory is reused for the next one.
@@ -85,6 +87,8 @@ func (k *keyRecord) set(wire *syncv1.Key) (leftOut int) {
 		k.versions = append(k.versions, keytable.Version{
 			Digest:  keyformat.Digest(v.GetDigest()),
 			Version: decision.Version{ExpiresAtMillis: v.GetExpiresAtMs(), RetiresAtMillis: v.GetRetiresAtMs(), Revoked: v.GetRevoked()},
+
+			URLSecret: string(v.GetUrlSecret()),
 		})
 	}
 	return leftOut
@@ -196,6 +200,8 @@ func decodeVersion(v *keytable.Version, encoded []byte) bool {
 				return false
 			}
 			v.Digest = keyformat.Digest(value)
+		case number == versionURL && len(value) == urltoken.SecretSize:
+			v.URLSecret = string(value)
 		case value != nil:
 			return false
 		case number == versionExpires:
@@ -242,12 +248,15 @@ func encodeKey[T string | []byte](buf []byte, id, scope, rate T, suspended bool,
 	}
 	for i := range versions {
 		v := &versions[i]
-		var scratch [96]byte // more than a version ever takes
+		var scratch [128]byte // more than a version ever takes
 		encoded := appendField(scratch[:0], versionDigest, v.Digest[:])
 		encoded = appendNumber(encoded, versionExpires, uint64(v.ExpiresAtMillis))
 		encoded = appendNumber(encoded, versionRetires, uint64(v.RetiresAtMillis))
 		if v.Revoked {
 			encoded = appendNumber(encoded, versionRevoked, 1)
+		}
+		if v.URLSecret != "" {
+			encoded = appendField(encoded, versionURL, v.URLSecret)
 		}
 		buf = appendField(buf, keyVersions, encoded)
 	}

@@ -56,6 +56,7 @@ type Store struct {
 	groups  map[string]*groupRecord // by identity
 	keys    *keytable.Table
 	scopes  scopes
+	urls    urlSecrets        // guarded by mu
 	origins origins           // groups by the origins that they allow
 	journal *journal          // nil if there is none
 	pass    uint32            // grows with each announcement of replaced groups

@@ -18,7 +18,7 @@ func TestConformance(t *testing.T) {
 			opened[world] = integrations(t, newAuthorizer(t, world, update), position)
 		}
 		t.Run(position, func(t *testing.T) {
-			for _, c := range slices.Concat(table, spellingTable, clientTable, rateTable, quotaTable) {
+			for _, c := range slices.Concat(table, spellingTable, clientTable, signedTable, rateTable, quotaTable) {
 				t.Run(c.name, func(t *testing.T) {
 					e := c.testRequest(keys)
 					for name, ask := range opened[c.world] {
@@ -36,7 +36,7 @@ func TestConformance(t *testing.T) {
 // TestTableIsComplete: the table has every code, and every case has a reason of its own.
 func TestTableIsComplete(t *testing.T) {
 	names, guards, codes := map[string]bool{}, map[string]bool{}, map[decision.Code]bool{}
-	for _, c := range slices.Concat(table, spellingTable, clientTable, rateTable, quotaTable) {
+	for _, c := range slices.Concat(table, spellingTable, clientTable, signedTable, rateTable, quotaTable) {
 		if names[c.name] {
 			t.Errorf("two cases %q", c.name)
 		}
@@ -68,6 +68,9 @@ func (c *testCase) testRequest(keys keyring) testRequest {
 				*part = parts[i]
 			}
 		}
+	}
+	if c.signed.key != "" {
+		e.target = c.signed.add(e.target, keys)
 	}
 	for _, line := range c.headers {
 		e.lines = append(e.lines, keys.fill(line))

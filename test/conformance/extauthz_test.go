@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/keyward-dev/keyward/pkg/urltoken"
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
@@ -103,6 +104,10 @@ func askExtAuthz(t *testing.T, client authv3.AuthorizationClient, e testRequest,
 	}
 	for _, name := range response.GetOkResponse().GetHeadersToRemove() {
 		delete(header, strings.ToLower(name)) // after setting, as Envoy does
+	}
+	if removed := response.GetOkResponse().GetQueryParametersToRemove(); slices.Contains(removed, urltoken.Parameter) != strings.Contains(e.target,
+		urltoken.Parameter+"=") {
+		t.Errorf("parameters %q are removed", removed)
 	}
 	slices.Sort(injected)
 	sent := clientHeaders(response.GetOkResponse().GetResponseHeadersToAdd())

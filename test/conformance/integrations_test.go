@@ -276,7 +276,7 @@ func reverseProxy(t testing.TB, g *authorizer.Authorizer, clients *clientaddr.Re
 		case r := <-seen:
 			if e.arrived != nil {
 				e.arrived(r.RequestURI)
-			} else if !sameTarget(r.RequestURI, e.target) || r.Host != e.host || r.Method != e.method {
+			} else if !sameTarget(r.RequestURI, withoutToken(e.target)) || r.Host != e.host || r.Method != e.method {
 				t.Errorf("the upstream sees %s %s %s", r.Method, r.Host, r.RequestURI)
 			}
 			return outcome{

@@ -15,6 +15,7 @@ type testCase struct {
 	project string   // the trusted project
 	client  string   // the address that the nearest proxy has seen
 	id      string   // the request's id; "" is a new one
+	signed  signing  // the token that is added to the target, if there is one
 	world   string   // which snapshot; "" is the usual one
 	want    decision.Code
 

@@ -86,6 +86,7 @@ func snapshot(t testing.TB) (keyring, *syncv1.Update) {
 	add("solo", "tenants/solo", []string{"default"}, read)
 	add("paced", paced, []string{"default"}, read).Rate = &syncv1.RateLimit{PerSecond: 2, Burst: 900}
 	addRestricted(add)
+	addSigners(t, keys, add)
 	mint("unknown")
 	foreign, err := keyformat.Import("legacy/platform+" + rand.Text())
 	keep("imported", foreign, err)
@@ -151,7 +152,7 @@ func nested(path func(...string) []*syncv1.Route, lenient *syncv1.OriginPolicy) 
 // injectedFor returns what an upstream must see of a key.
 func injectedFor(key, owner string) []string {
 	permissions := "read"
-	if key == "both" {
+	if key == "both" || key == "signer of both" {
 		permissions = "read,checkout"
 	}
 	lines := []string{"X-Keyward-Key-Id: id-" + key, "X-Keyward-Permissions: " + permissions, "X-Keyward-Project: " + owner}

@@ -188,6 +188,7 @@ func down() []*syncv1.SyncResponse {
 	}
 	suspended, revoked := key("k2", 2), key("k3", 3)
 	suspended.Suspended, revoked.Versions[0].Revoked = true, true
+	suspended.Versions[0].UrlSecret = digest(8)
 	suspended.Clients, suspended.Addresses = syncv1.Clients_CLIENTS_SERVER, []string{"192.0.2.0/24", "2001:db8::/32"}
 	version := func(text string) []*syncv1.GroupVersion {
 		return []*syncv1.GroupVersion{{Group: "tenants/acme", Version: []byte(text)}}

@@ -2779,10 +2779,13 @@ type Version struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// digest is the SHA-256 of the whole key text, 32 bytes. If the text is not of Keyward's own form, it is the HMAC-SHA-256
 	// of that under the digest secret.
-	Digest        []byte `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
-	ExpiresAtMs   int64  `protobuf:"varint,2,opt,name=expires_at_ms,json=expiresAtMs,proto3" json:"expires_at_ms,omitempty"`
-	RetiresAtMs   int64  `protobuf:"varint,3,opt,name=retires_at_ms,json=retiresAtMs,proto3" json:"retires_at_ms,omitempty"`
-	Revoked       bool   `protobuf:"varint,4,opt,name=revoked,proto3" json:"revoked,omitempty"`
+	Digest      []byte `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
+	ExpiresAtMs int64  `protobuf:"varint,2,opt,name=expires_at_ms,json=expiresAtMs,proto3" json:"expires_at_ms,omitempty"`
+	RetiresAtMs int64  `protobuf:"varint,3,opt,name=retires_at_ms,json=retiresAtMs,proto3" json:"retires_at_ms,omitempty"`
+	Revoked     bool   `protobuf:"varint,4,opt,name=revoked,proto3" json:"revoked,omitempty"`
+	// url_secret is the secret with which URLs are signed (see docs/reference/signed-urls.md), 32 bytes; absent if the version signs
+	// none. It is derived from the key text. Servers neither print nor report it.
+	UrlSecret     []byte `protobuf:"bytes,5,opt,name=url_secret,json=urlSecret,proto3" json:"url_secret,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2843,6 +2846,13 @@ func (x *Version) GetRevoked() bool {
 		return x.Revoked
 	}
 	return false
+}
+
+func (x *Version) GetUrlSecret() []byte {
+	if x != nil {
+		return x.UrlSecret
+	}
+	return nil
 }
 
 var File_sync_v1_sync_proto protoreflect.FileDescriptor
@@ -3031,12 +3041,14 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x04rate\x18\b \x01(\v2\x1a.keyward.sync.v1.RateLimitR\x04rate\x122\n" +
 	"\aclients\x18\t \x01(\x0e2\x18.keyward.sync.v1.ClientsR\aclients\x12\x1c\n" +
 	"\taddresses\x18\n" +
-	" \x03(\tR\taddressesJ\x04\b\x03\x10\x04\"\x83\x01\n" +
+	" \x03(\tR\taddressesJ\x04\b\x03\x10\x04\"\xa2\x01\n" +
 	"\aVersion\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\fR\x06digest\x12\"\n" +
 	"\rexpires_at_ms\x18\x02 \x01(\x03R\vexpiresAtMs\x12\"\n" +
 	"\rretires_at_ms\x18\x03 \x01(\x03R\vretiresAtMs\x12\x18\n" +
-	"\arevoked\x18\x04 \x01(\bR\arevoked*\x99\x01\n" +
+	"\arevoked\x18\x04 \x01(\bR\arevoked\x12\x1d\n" +
+	"\n" +
+	"url_secret\x18\x05 \x01(\fR\turlSecret*\x99\x01\n" +
 	"\aFeature\x12\x17\n" +
 	"\x13FEATURE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12FEATURE_REJECTIONS\x10\x01\x12\x1b\n" +

@@ -50,6 +50,9 @@ func encodeWithProtobuf(r *reply) *authv3.CheckResponse {
 	for _, a := range added {
 		ok.ResponseHeadersToAdd = append(ok.ResponseHeadersToAdd, option(a.Header, a.action))
 	}
+	if r.signed {
+		ok.QueryParametersToRemove = []string{"keyward-token"}
+	}
 	response.HttpResponse = &authv3.CheckResponse_OkResponse{OkResponse: ok}
 	return response
 }
@@ -81,7 +84,7 @@ func FuzzEncode(f *testing.F) {
 				return // such text is never encoded
 			}
 		}
-		r := &reply{status: codes.Code(uint8(status)), message: message, denial: int(uint16(denial)), own: denial%2 == 0, body: body}
+		r := &reply{status: codes.Code(uint8(status)), message: message, denial: int(uint16(denial)), own: denial%2 == 0, signed: denial%3 == 0, body: body}
 		for line := range strings.Lines(set) {
 			name, value, _ := strings.Cut(line, ": ")
 			r.set = append(r.set, httpapi.Header{Name: name, Value: value})

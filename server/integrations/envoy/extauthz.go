@@ -104,6 +104,7 @@ type reply struct {
 	remove []string   // names of headers that the upstream must not see
 	added  []addition // to the response of the upstream
 	own    bool       // the response is for this client only: no shared cache may keep it
+	signed bool       // the URL is signed: the upstream must not see the token
 	body   []byte     // of the denial
 
 	metadata [5]httpapi.Header // for Envoy's access log. Entries without a name are omitted
@@ -134,7 +135,7 @@ func (s *Server) allow(r *reply, result authorizer.Result, q *checkRequest) {
 	}
 	add(httpapi.Header{Name: httpapi.HeaderRequestID, Value: q.request.ID}, corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD)
 	add(httpapi.Header{Name: httpapi.HeaderVary, Value: httpapi.Vary(&q.request.Request)}, corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD)
-	r.own = !result.SharedCaching()
+	r.own, r.signed = !result.SharedCaching(), result.Signed
 	for _, h := range httpapi.RateLimit(result.Rates) { // an upstream may add rate limits of its own
 		add(h, corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD)
 	}

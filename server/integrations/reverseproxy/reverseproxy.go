@@ -173,6 +173,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Client:  h.config.Clients.FromConnection(clientaddr.Peer(r.RemoteAddr), r.Header),
 		ID:      httpapi.RequestID(r.Header[httpapi.HeaderRequestID]...),
 	}
+	target.rawQuery = request.RawQuery // without the token of a signed URL
 	request.TrustedProject, request.NeedsHost = h.config.Project, true
 	ctx, span := r.Context(), tracing.Span{}
 	if h.integration.Traced() {

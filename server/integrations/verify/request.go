@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/keyward-dev/keyward/server/authorizer"
+	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 )
@@ -37,7 +38,10 @@ func (q *verifyRequest) request() (authorizer.Request, error) {
 	if q.RequestID != "" {
 		request.ID = httpapi.RequestID(q.RequestID)
 	}
-	if q.Key != nil {
+	switch {
+	case q.Key != nil && request.Credential.Form == decision.SignedURL: // two credentials
+		request.Credential, request.Token = decision.Credential{Form: decision.Malformed}, nil
+	case q.Key != nil:
 		request.Credential = httpapi.FromText(q.Key.Reveal())
 	}
 	request.TrustedProject = q.Project

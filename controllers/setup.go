@@ -264,7 +264,7 @@ func addUsage(ctx context.Context, mgr ctrl.Manager, sessions *session.Registry,
 func addSync(mgr ctrl.Manager, hub *publish.Hub, tracker *usage.Tracker, aggregator *quota.Aggregator,
 	seals *seal.Keeper, imported *publish.Imported, options Options, certificate *servingcert.Certificate,
 ) error {
-	if err := mgr.Add(&publish.Projector{Hub: hub, Cache: mgr.GetCache(), Imported: imported}); err != nil {
+	if err := mgr.Add(&publish.Projector{Hub: hub, Cache: mgr.GetCache(), Imported: imported, Seals: seals}); err != nil {
 		return fmt.Errorf("adding the projector: %w", err)
 	}
 	err := mgr.Add(&syncserver.Server{

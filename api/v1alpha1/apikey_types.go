@@ -101,6 +101,14 @@ type ApiKeySpec struct {
 	// +optional
 	Addresses []AddressPrefix `json:"addresses,omitempty"`
 
+	// signedURLs determines whether the key signs URLs, with which those who have no key request what is below one
+	// path, for 24 hours at most; default: false. Validation servers get a secret that is derived from the key for that.
+	// Imported keys sign none unless they have Keyward's own form.
+	//
+	// +kubebuilder:default=false
+	// +optional
+	SignedURLs *bool `json:"signedURLs,omitempty"`
+
 	// suspended refuses the key with 403 key_suspended while it is true; default false.
 	//
 	// +kubebuilder:default=false

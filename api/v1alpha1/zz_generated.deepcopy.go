@@ -118,6 +118,11 @@ func (in *ApiKeySpec) DeepCopyInto(out *ApiKeySpec) {
 		*out = make([]AddressPrefix, len(*in))
 		copy(*out, *in)
 	}
+	if in.SignedURLs != nil {
+		in, out := &in.SignedURLs, &out.SignedURLs
+		*out = new(bool)
+		**out = **in
+	}
 	if in.Suspended != nil {
 		in, out := &in.Suspended, &out.Suspended
 		*out = new(bool)

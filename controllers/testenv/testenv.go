@@ -85,7 +85,7 @@ func start(ctx SpecContext) {
 	Expect(webhookv1alpha1.Setup(Manager, Tiers)).To(Succeed())
 	webhookv1alpha1.SetupPods(Manager, inject.Config{Image: "keyward/validator:test", ManagerNamespace: SystemNamespace}, nil)
 	Hub = publish.NewHub(clock.RealClock{}, publish.Options{})
-	Expect(Manager.Add(&publish.Projector{Hub: Hub, Cache: Manager.GetCache(), Imported: Imported})).To(Succeed())
+	Expect(Manager.Add(&publish.Projector{Hub: Hub, Cache: Manager.GetCache(), Imported: Imported, Seals: Seals()})).To(Succeed())
 
 	running, stop := context.WithCancel(context.Background())
 	stopped := make(chan error, 1)

@@ -29,6 +29,8 @@ func TestGrantedToKeys(t *testing.T) {
 			group.Spec.AllowedNamespaces.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"is": names.Draw(t, "label")}}
 		}
 		group.Spec.DisplayName = names.Draw(t, "display name")
+		required := rapid.Bool().Draw(t, "addresses required")
+		group.Spec.KeyPolicy.RequireAddresses = &required
 		return group
 	})
 	rapid.Check(t, func(t *rapid.T) {

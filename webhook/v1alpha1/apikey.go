@@ -202,6 +202,10 @@ func (w *apiKeys) check(ctx context.Context, key *v1alpha1.ApiKey) (*checkedKey,
 	if len(granted) > 0 && len(key.Status.Versions) > 0 {
 		checked.warnings = append(checked.warnings, "until that is so, validation servers refuse the key")
 	}
+	if signs := key.Spec.SignedURLs; signs != nil && *signs && key.Spec.ImportFrom != nil {
+		checked.warnings = append(checked.warnings, "spec.signedURLs: an imported key signs no URLs unless it has Keyward's own form; "+
+			"the versions that replace it do")
+	}
 	now := w.clock.Now()
 	if at := key.Spec.ExpiresAt; at != nil && len(key.Status.Versions) == 0 && !at.After(now) {
 		checked.warnings = append(checked.warnings, fmt.Sprintf("spec.expiresAt: %s is over, so that the key is Expired from the start, and "+

@@ -236,7 +236,7 @@ func TestTokenIsNotPrinted(t *testing.T) {
 	}
 }
 
-// FuzzParse: whatever is read is bounded, has one text only, and is read again.
+// FuzzParse: what is read is bounded, has one text only, and is read again.
 func FuzzParse(f *testing.F) {
 	text, err := Sign(mint(f), Claims{Project: "marketing", Path: "/videos/", Expires: time.Unix(1_800_000_000, 0), Origin: "https://a.example"})
 	if err != nil {

@@ -26,9 +26,10 @@ const (
 	// MaxText is how long the text of a token is at most, in bytes.
 	MaxText = 2048
 
-	// SecretSize is the size of the secret that is derived from a key, and IDSize of what names the key, in bytes.
+	// SecretSize is the size of the secret that is derived from a key, in bytes.
 	SecretSize = 32
-	IDSize     = 16
+	// IDSize is the size of what names the key, in bytes.
+	IDSize = 16
 
 	// purpose separates the secret from all else that may be derived from a key.
 	purpose = "keyward.dev/url-token/v1"

@@ -227,7 +227,7 @@ var _ = Describe("Rotation", func() {
 				return c.SubResource(subresource).Patch(ctx, object, patch, options...)
 			},
 		})
-		key = w.ReconcileUntil(ctx, "web", func(g Gomega, k *v1alpha1.ApiKey) { g.Expect(k.Status.Versions[1].RestartedAt).NotTo(BeNil()) })
+		w.ReconcileUntil(ctx, "web", func(g Gomega, k *v1alpha1.ApiKey) { g.Expect(k.Status.Versions[1].RestartedAt).NotTo(BeNil()) })
 		Expect(conflicts).To(BeZero())
 		Expect(strings.Count(w.Events(), "rolled for version 2")).To(Equal(1), "said twice")
 		Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(shop), shop)).To(Succeed())

@@ -30,7 +30,6 @@ type facts struct {
 	delivered        bool           // in this reconciliation
 	followUpProblem  *grant.Problem // why workloads are not rolled, or others not notified, though the key works
 	lost             bool           // the text of the version that was delivered last is not in the Secret
-	writers          []string       // the field managers, other than the operator, that own the text in it
 
 	// recordID and enforcement are about the record that is published for the object as it is.
 	recordID    string
@@ -121,7 +120,7 @@ func (f *facts) useSecret(key *v1alpha1.ApiKey, secret *corev1.Secret) {
 	if f.input.Secret.Foreign = !belongs(key, secret, f.input.Secret.Digest); f.input.Secret.Foreign {
 		return
 	}
-	f.secret, f.writers = secret, writersOf(secret)
+	f.secret = secret
 	version := secret.Annotations[v1alpha1.AnnotationVersion]
 	f.input.Secret.Claimed = secret.Annotations[v1alpha1.AnnotationClaimed] == "true" ||
 		lifecycle.ClaimedBy(key, publish.KeyID(key.UID), version)

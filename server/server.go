@@ -25,6 +25,7 @@ import (
 	"github.com/keyward-dev/keyward/server/authorizer/ratelimit"
 	"github.com/keyward-dev/keyward/server/authorizer/search"
 	"github.com/keyward-dev/keyward/server/authorizer/throttle"
+	"github.com/keyward-dev/keyward/server/credential"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/http1"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
@@ -88,6 +89,7 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 		authorizer.WithThrottle(throttle.New(config.Throttle)), authorizer.WithMeter(s.usage), authorizer.WithRates(s.rates),
 		authorizer.WithQuota(s.quotas),
 		authorizer.WithReading(config.Reading), authorizer.WithSearches(search.New(searches, registry)),
+		authorizer.WithKeys(credential.New(config.Keys)),
 		authorizer.WithTracer(tracing.New(config.Tracing)),
 	}
 	if config.AdminTokenFile != "" {
@@ -193,7 +195,7 @@ func (s *Server) openIntegrations(a *authorizer.Authorizer) error {
 	}
 
 	config := listenerConfig{flag: "grpc-bind-address", address: s.config.GRPCAddress, limits: s.config.Listeners, tls: secure}
-	s.grpc, err = listenGRPC(config, s.registry, envoy.ServerOption(), func(server *grpc.Server) {
+	s.grpc, err = listenGRPC(config, s.registry, envoy.ServerOption(a.Keys()), func(server *grpc.Server) {
 		var options []envoy.Option
 		if s.accessLogs != nil {
 			s.accessLogs.Register(server)

@@ -24,6 +24,7 @@ const (
 	KeyRevoked
 	KeyExpired
 	KeyRetired
+	KeyLocationDenied
 	KeySuspended
 	GroupFrozen
 	GroupSuspended
@@ -119,7 +120,7 @@ func (c Code) Anchor() string { return "decision-codes.md#" + c.row().name }
 // denials are about servers, or tell the holder of a key about that key.
 func (c Code) FailedAttempt() bool {
 	switch c {
-	case KeyMissing, KeyMalformed, KeyUnknown, KeyRevoked, KeyExpired, KeyRetired,
+	case KeyMissing, KeyMalformed, KeyUnknown, KeyRevoked, KeyExpired, KeyRetired, KeyLocationDenied,
 		ProjectUnknown, ProjectDenied, OriginMissing, OriginDenied:
 		return true
 	default:

@@ -108,6 +108,15 @@ var table = [count]row{
 		"Let the client read its Secret again (by a restart, if it is an environment variable; spec.secret.restart does " +
 			"that), and check that spec.rotation.overlap is long enough.",
 	},
+	KeyLocationDenied: {
+		"key_location_denied", http.StatusUnauthorized, "API key in the wrong place",
+		"This API key may be sent in a header only, as 'Authorization: Bearer <key>' or 'X-Api-Key: <key>', because URLs end " +
+			"up in logs. Ask its owner if that is not possible.",
+		"The key was in the URL or in a subprotocol of a WebSocket, where Group {group} does not accept it, or from where the " +
+			"gateway cannot remove it.",
+		"The client has to send it in a header. If it cannot, as in an iframe or an image, add Query or WebSocketProtocol to " +
+			"spec.keyPolicy.acceptIn of the Group, and use a gateway that removes the key.",
+	},
 	KeySuspended: {
 		"key_suspended", http.StatusForbidden, "API key suspended",
 		"This API key is suspended. Ask its owner to resume it.",

@@ -13,6 +13,7 @@ import (
 	"github.com/keyward-dev/keyward/server/authorizer/ratelimit"
 	"github.com/keyward-dev/keyward/server/authorizer/search"
 	"github.com/keyward-dev/keyward/server/authorizer/throttle"
+	"github.com/keyward-dev/keyward/server/credential"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/tracing"
 )
@@ -31,8 +32,10 @@ type Authorizer struct {
 	rates      *ratelimit.Limiter
 	quota      Quota
 	reading    routing.Reading
+	keys       *credential.Locations
 	tallies    *tallies
 	attempts   *prometheus.CounterVec
+	exposed    *prometheus.CounterVec
 	tracer     *tracing.Tracer
 }
 
@@ -71,6 +74,12 @@ func WithSearches(b *search.Budget) Option { return func(a *Authorizer) { a.sear
 
 // WithReading sets how content servers interpret paths.
 func WithReading(r routing.Reading) Option { return func(a *Authorizer) { a.reading = r } }
+
+// WithKeys sets where keys are looked for.
+func WithKeys(l *credential.Locations) Option { return func(a *Authorizer) { a.keys = l } }
+
+// Keys returns where keys are looked for.
+func (a *Authorizer) Keys() *credential.Locations { return a.keys }
 
 // Recorder is notified of every decision. It must not keep the request, nor change anything.
 type Recorder interface {
@@ -120,8 +129,9 @@ func New(snapshot decision.Snapshot, now func() time.Time, log *slog.Logger, met
 				"or unattributed if the address is not known.",
 		}, []string{"integration", "outcome"}),
 	}
+	a.exposed = newExposed()
 	a.recognizer, _ = snapshot.(decision.Recognizer)
-	metrics.MustRegister(a.tallies, a.attempts)
+	metrics.MustRegister(a.tallies, a.attempts, a.exposed)
 	for _, option := range options {
 		option(a)
 	}
@@ -135,6 +145,7 @@ type Integration struct {
 	tally      *tally
 
 	counted, throttled, unattributed prometheus.Counter
+	inQuery, inProtocol              prometheus.Counter
 }
 
 // Integration returns the Authorizer for the integration of that name, which labels its metrics.
@@ -143,6 +154,8 @@ func (a *Authorizer) Integration(name string) *Integration {
 	i.counted = a.attempts.WithLabelValues(name, "counted")
 	i.throttled = a.attempts.WithLabelValues(name, "throttled")
 	i.unattributed = a.attempts.WithLabelValues(name, "unattributed")
+	i.inQuery = a.exposed.WithLabelValues(name, decision.InQuery.String())
+	i.inProtocol = a.exposed.WithLabelValues(name, decision.InWebSocketProtocol.String())
 	return i
 }
 
@@ -181,6 +194,9 @@ func (i *Integration) decide(ctx context.Context, request *Request, result *Resu
 	}
 	if !result.Allowed() {
 		i.finish(ctx, request, result, now)
+	}
+	if request.Location != decision.InHeader {
+		i.noteExposed(request.Location)
 	}
 	i.tally.note(result.Code, time.Since(now)) // a third reading of the clock would be expensive
 	if i.authorizer.recorder != nil {

@@ -8,32 +8,33 @@ type Code = decisioncode.Code
 // The outcomes, in the order in which they are checked for. Rate limits, quotas and TooManyFailures are decided after
 // Decide, by server/authorizer.
 const (
-	Allowed          = decisioncode.Allowed
-	NotSynced        = decisioncode.NotSynced
-	Stale            = decisioncode.Stale
-	PathTooLong      = decisioncode.PathTooLong
-	HostInvalid      = decisioncode.HostInvalid
-	PathAmbiguous    = decisioncode.PathAmbiguous
-	QueryAmbiguous   = decisioncode.QueryAmbiguous
-	KeyMissing       = decisioncode.KeyMissing
-	KeyMalformed     = decisioncode.KeyMalformed
-	KeyUnknown       = decisioncode.KeyUnknown
-	KeyRevoked       = decisioncode.KeyRevoked
-	KeyExpired       = decisioncode.KeyExpired
-	KeyRetired       = decisioncode.KeyRetired
-	KeySuspended     = decisioncode.KeySuspended
-	GroupFrozen      = decisioncode.GroupFrozen
-	GroupSuspended   = decisioncode.GroupSuspended
-	ProjectUnknown   = decisioncode.ProjectUnknown
-	ProjectDenied    = decisioncode.ProjectDenied
-	OriginMissing    = decisioncode.OriginMissing
-	OriginDenied     = decisioncode.OriginDenied
-	PermissionDenied = decisioncode.PermissionDenied
-	RateLimited      = decisioncode.RateLimited
-	QuotaExceeded    = decisioncode.QuotaExceeded
-	QuotaUnavailable = decisioncode.QuotaUnavailable
-	TooManyFailures  = decisioncode.TooManyFailures
-	Preflight        = decisioncode.Preflight
+	Allowed           = decisioncode.Allowed
+	NotSynced         = decisioncode.NotSynced
+	Stale             = decisioncode.Stale
+	PathTooLong       = decisioncode.PathTooLong
+	HostInvalid       = decisioncode.HostInvalid
+	PathAmbiguous     = decisioncode.PathAmbiguous
+	QueryAmbiguous    = decisioncode.QueryAmbiguous
+	KeyMissing        = decisioncode.KeyMissing
+	KeyMalformed      = decisioncode.KeyMalformed
+	KeyUnknown        = decisioncode.KeyUnknown
+	KeyRevoked        = decisioncode.KeyRevoked
+	KeyExpired        = decisioncode.KeyExpired
+	KeyRetired        = decisioncode.KeyRetired
+	KeyLocationDenied = decisioncode.KeyLocationDenied
+	KeySuspended      = decisioncode.KeySuspended
+	GroupFrozen       = decisioncode.GroupFrozen
+	GroupSuspended    = decisioncode.GroupSuspended
+	ProjectUnknown    = decisioncode.ProjectUnknown
+	ProjectDenied     = decisioncode.ProjectDenied
+	OriginMissing     = decisioncode.OriginMissing
+	OriginDenied      = decisioncode.OriginDenied
+	PermissionDenied  = decisioncode.PermissionDenied
+	RateLimited       = decisioncode.RateLimited
+	QuotaExceeded     = decisioncode.QuotaExceeded
+	QuotaUnavailable  = decisioncode.QuotaUnavailable
+	TooManyFailures   = decisioncode.TooManyFailures
+	Preflight         = decisioncode.Preflight
 )
 
 // Codes returns every Code, Allowed first.

@@ -50,17 +50,27 @@ type Match struct {
 // Request is what is known of a request. It holds no credential, so it may be logged.
 type Request struct {
 	Credential Credential
-	Method     string
-	Host       string
-	Path       string // percent-encoded, as sent
-	RawQuery   string // as sent, without the '?'
-	Origin     string // the header's value, "" if there is none
-	Referer    string // the header's value, "" if there is none
+	Location   Location // where the key was found
+	// KeyHeader is the header with the key if that is neither Authorization nor X-Api-Key, which always decide.
+	KeyHeader string
+	Method    string
+	Host      string
+	Path      string // percent-encoded, as sent
+	RawQuery  string // as sent, without the '?' and without a key
+	Origin    string // the header's value, "" if there is none
+	Referer   string // the header's value, "" if there is none
 
 	// PreflightMethod is the method that a browser asks about (Access-Control-Request-Method), "" if the request is not a
 	// preflight. PreflightHeaders are the names of headers that it wants to send, separated by commas.
 	PreflightMethod  string
 	PreflightHeaders string
+
+	// KeyDoubt is PathAmbiguous or QueryAmbiguous if it depends on the reader whether the URL has a key.
+	KeyDoubt Code
+	// KeepsKey is set if nobody can remove a key from the request unless it is in a header.
+	KeepsKey bool
+	// OwnAuthorization is set if the request's Authorization is for the content server.
+	OwnAuthorization bool
 
 	// NeedsHost is set if every request of the protocol has a host. A request without one is denied then: the content
 	// server would use a host that was not decided on.
@@ -98,6 +108,8 @@ type Decision struct {
 	Key     Key
 	Group   *Group
 	Project *Project
+	// Location is where the key was found.
+	Location Location
 
 	// Retiring is set if the version has a successor, and is accepted during their overlap only.
 	Retiring bool
@@ -132,7 +144,7 @@ func Begin(snapshot Snapshot, request *Request, now time.Time) Decision {
 	code := e.verdict(snapshot, now)
 	d := Decision{
 		Code: code, Key: e.match.Key, Group: e.match.Group, Project: e.project,
-		Retiring: e.match.Version.RetiresAtMillis != 0,
+		Retiring: e.match.Version.RetiresAtMillis != 0, Location: request.Location,
 	}
 	if request.Origin != "" {
 		d.OriginAllowed, d.unread = e.mayRead(snapshot, code)
@@ -176,6 +188,8 @@ func (e *evaluation) verdict(snapshot Snapshot, now time.Time) Code {
 		return KeyExpired
 	case isOver(e.match.Version.RetiresAtMillis, e.nowMillis):
 		return KeyRetired
+	case e.misplaced():
+		return KeyLocationDenied
 	case e.match.Key.Suspended:
 		return KeySuspended
 	case e.match.Group.State == Frozen:
@@ -207,10 +221,10 @@ func (e *evaluation) read() Code {
 		return HostInvalid
 	}
 	path, err := e.request.Reading.Path(e.request.Path)
-	if err != nil {
+	if err != nil || e.request.KeyDoubt == PathAmbiguous {
 		return PathAmbiguous
 	}
-	if !routing.CheckQuery(e.request.RawQuery) {
+	if !routing.CheckQuery(e.request.RawQuery) || e.request.KeyDoubt != Allowed {
 		return QueryAmbiguous
 	}
 	e.routing.Method, e.routing.Host, e.routing.Path, e.routing.RawQuery = e.request.Method, host, path, e.request.RawQuery

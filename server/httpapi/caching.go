@@ -23,7 +23,7 @@ const (
 
 // Caching adds the header that tells gateways about keeping the response to an allowed request.
 func Caching(headers []Header, d decision.Decision) []Header {
-	if d.Group.SharedCaching {
+	if d.Shareable() {
 		return append(headers, Header{HeaderCaching, cachingShared})
 	}
 	return headers
@@ -35,7 +35,7 @@ func CacheControl(d decision.Decision) string {
 	switch {
 	case !d.Allowed():
 		return noStore.Value
-	case d.Group.SharedCaching:
+	case d.Shareable():
 		return ""
 	default:
 		return private
@@ -48,6 +48,10 @@ func Vary(request *decision.Request) string {
 	switch {
 	case request.PreflightMethod != "":
 		return varyOnPreflight
+	case request.KeyHeader != "" && request.Origin != "":
+		return varyOnKeys + ", " + request.KeyHeader
+	case request.KeyHeader != "":
+		return varyOnAll + ", " + request.KeyHeader
 	case request.Origin != "":
 		return varyOnKeys
 	default:

@@ -40,6 +40,9 @@ func NewDenial(d decision.Decision, request *decision.Request, retryAfter time.D
 	denial := denialFor(d.Code, retryAfter)
 	denial.Headers = append(denial.Headers, Header{HeaderVary, Vary(request)})
 	denial.Headers = append(denial.Headers, CORS(d, request)...)
+	if request.Location == decision.InQuery {
+		denial.Headers = append(denial.Headers, ReferrerPolicy)
+	}
 	return denial
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/keyward-dev/keyward/internal/routing"
 	"github.com/keyward-dev/keyward/server/authorizer/throttle"
+	"github.com/keyward-dev/keyward/server/credential"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 	"github.com/keyward-dev/keyward/server/store"
@@ -37,6 +38,7 @@ type Config struct {
 	Listeners Listeners
 
 	Reading routing.Reading
+	Keys    credential.Config // where keys are looked for
 
 	TrustedProxies      []netip.Prefix
 	ClientAddressHeader string
@@ -88,6 +90,7 @@ func Parse(args []string, hostname string, usage io.Writer) (Config, error) {
 	c.upstreamFlags(flags)
 	c.Listeners.flags(flags)
 	c.requestFlags(flags)
+	c.keyFlags(flags)
 	c.syncFlags(flags, hostname)
 
 	duration(flags, &c.ShutdownDelay, "shutdown-delay", 5*time.Second,

@@ -18,7 +18,7 @@ func TestConformance(t *testing.T) {
 			opened[world] = integrations(t, newAuthorizer(t, world, update), position)
 		}
 		t.Run(position, func(t *testing.T) {
-			for _, c := range slices.Concat(table, spellingTable, rateTable, quotaTable) {
+			for _, c := range slices.Concat(table, spellingTable, rateTable, quotaTable, locationTable) {
 				t.Run(c.name, func(t *testing.T) {
 					e := c.testRequest(keys)
 					for name, ask := range opened[c.world] {
@@ -36,7 +36,7 @@ func TestConformance(t *testing.T) {
 // TestTableIsComplete: the table has every code, and every case has a reason of its own.
 func TestTableIsComplete(t *testing.T) {
 	names, guards, codes := map[string]bool{}, map[string]bool{}, map[decision.Code]bool{}
-	for _, c := range slices.Concat(table, spellingTable, rateTable, quotaTable) {
+	for _, c := range slices.Concat(table, spellingTable, rateTable, quotaTable, locationTable) {
 		if names[c.name] {
 			t.Errorf("two cases %q", c.name)
 		}
@@ -69,6 +69,10 @@ func (c *testCase) testRequest(keys keyring) testRequest {
 			}
 		}
 	}
+	e.target, e.arrives = keys.fill(e.target), c.arrives
+	for _, key := range keys {
+		e.secrets = append(e.secrets, key.Reveal())
+	}
 	for _, line := range c.headers {
 		e.lines = append(e.lines, keys.fill(line))
 	}
@@ -99,6 +103,7 @@ func (c *testCase) compare(t *testing.T, got outcome, e testRequest) {
 	if !slices.Equal(got.injected, injected) {
 		t.Errorf("injected\n%s\nwant\n%s", strings.Join(got.injected, "\n"), strings.Join(injected, "\n"))
 	}
+	c.compareExposed(t, got, e)
 	if !got.hasUpstream {
 		return
 	}
@@ -121,6 +126,9 @@ func (c *testCase) compareCORS(t *testing.T, got outcome) {
 		return strings.HasPrefix(strings.ToLower(line), "origin:") && strings.Trim(line[len("origin:"):], " \t") != ""
 	}) {
 		wantVary = "Authorization, X-Api-Key, Origin"
+	}
+	if c.varies != "" {
+		wantVary += ", " + c.varies
 	}
 	if c.want == decision.Preflight || c.preflight {
 		wantVary = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"slices"
@@ -26,7 +27,7 @@ func dialExtAuthz(t testing.TB, g *authorizer.Authorizer, clients *clientaddr.Re
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := grpc.NewServer(envoy.ServerOption())
+	server := grpc.NewServer(envoy.ServerOption(g.Keys()))
 	envoy.Register(server, g, clients, httpapi.Stripping{})
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)
@@ -91,13 +92,18 @@ func askExtAuthz(t *testing.T, client authv3.AuthorizationClient, e testRequest,
 		t.Error("an allow without status OK")
 	}
 	var injected []string
+	target := e.target
 	for _, option := range response.GetOkResponse().GetHeaders() {
 		if option.GetAppendAction() != corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD {
 			t.Errorf("%s is added to what the client sent", option.GetHeader().GetKey())
 		}
 		name := strings.ToLower(option.GetHeader().GetKey())
 		header[name] = []string{option.GetHeader().GetValue()}
-		if name != "x-request-id" {
+		if name == ":path" {
+			target = option.GetHeader().GetValue()
+			delete(header, name)
+		}
+		if name != "x-request-id" && name != ":path" && !isPassed(name) && name != "referer" {
 			injected = append(injected, option.GetHeader().GetKey()+": "+option.GetHeader().GetValue())
 		}
 	}
@@ -105,11 +111,12 @@ func askExtAuthz(t *testing.T, client authv3.AuthorizationClient, e testRequest,
 		delete(header, strings.ToLower(name)) // after setting, as Envoy does
 	}
 	slices.Sort(injected)
+	e.compareSecrets(t, fmt.Sprint(target, header))
 	sent := clientHeaders(response.GetOkResponse().GetResponseHeadersToAdd())
 	return outcome{
 		setsHeaders: true, headers: sent,
 		allowed: true, status: http.StatusOK, code: code, injected: injected, requestID: sent.Get("X-Request-Id"),
-		hasUpstream: true, upstream: linesOf(header, isWatched),
+		hasUpstream: true, upstream: linesOf(header, isWatched), target: target, selects: sent.Get("Sec-WebSocket-Protocol"),
 	}
 }
 

@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -143,8 +144,21 @@ func (d *proxyProfile) ask(t *testing.T, front net.Addr, e testRequest, more []s
 		t.Errorf("%s %q: the response is %v,\nand %v on a connection that was open", d.target(e.project), lines, r, warm)
 	}
 	if r.status == http.StatusOK {
+		target := e.target
+		if changed := r.header.Get("X-Keyward-Uri"); changed != "" {
+			target = changed
+			if _, query, _ := strings.Cut(changed, "?"); query != r.header.Get("X-Keyward-Query") {
+				t.Errorf("the query is %q", r.header)
+			}
+		}
+		selects := r.header.Get("X-Keyward-Websocket-Protocol")
+		for _, name := range []string{"X-Keyward-Uri", "X-Keyward-Query", "X-Keyward-Referer", "X-Keyward-Websocket-Protocol"} {
+			r.header.Del(name)
+		}
+		e.compareSecrets(t, fmt.Sprint(target, r.header))
 		return outcome{allowed: true, status: http.StatusOK, code: "allowed", setsHeaders: true, headers: r.header,
-			injected: linesOf(r.header, isContext), requestID: r.header.Get("X-Request-Id")}
+			injected: linesOf(r.header, isContext), requestID: r.header.Get("X-Request-Id"), target: target,
+			passed: append([]string{""}, linesOf(r.header, isPassed)...), selects: selects}
 	}
 	a := denial(t, r)
 	if !d.narrow {

@@ -31,6 +31,9 @@ type testCase struct {
 	// reads.
 	key, owner string
 	upstream   []string
+	arrives    string // the target that the upstream sees, if it is not the one that was sent
+	selects    string // the subprotocol of a WebSocket that has to be selected if the upstream selects none
+	varies     string // the further header on which the response depends
 }
 
 const (

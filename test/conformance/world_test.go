@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"crypto/rand"
+	"encoding/base64"
 	"log/slog"
 	"net/netip"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/authorizer/throttle"
+	"github.com/keyward-dev/keyward/server/credential"
 	"github.com/keyward-dev/keyward/server/store"
 )
 
@@ -26,6 +28,7 @@ type keyring map[string]keyformat.Key
 func (k keyring) fill(line string) string {
 	for name, key := range k {
 		line = strings.ReplaceAll(line, "{"+name+"}", key.Reveal())
+		line = strings.ReplaceAll(line, "{basic "+name+"}", base64.StdEncoding.EncodeToString([]byte(key.Reveal()+":")))
 	}
 	return line
 }
@@ -85,6 +88,7 @@ func snapshot(t testing.TB) (keyring, *syncv1.Update) {
 	add("dormant", "tenants/dormant", []string{"default"}, read)
 	add("solo", "tenants/solo", []string{"default"}, read)
 	add("paced", paced, []string{"default"}, read).Rate = &syncv1.RateLimit{PerSecond: 2, Burst: 900}
+	add("embed", "tenants/embeds", []string{"default"}, read)
 	mint("unknown")
 	foreign, err := keyformat.Import("legacy/platform+" + rand.Text())
 	keep("imported", foreign, err)
@@ -123,8 +127,10 @@ func groups() []*syncv1.Group {
 	}
 	limited := implicit("paced", syncv1.GroupState_GROUP_STATE_ACTIVE)
 	limited.Limits = &syncv1.Limits{Rate: &syncv1.RateLimit{PerSecond: 3, Burst: 3000}}
+	embeds := implicit("embeds", syncv1.GroupState_GROUP_STATE_ACTIVE)
+	embeds.AcceptIn = []syncv1.KeyLocation{syncv1.KeyLocation_KEY_LOCATION_QUERY, syncv1.KeyLocation_KEY_LOCATION_WEBSOCKET_PROTOCOL}
 	return []*syncv1.Group{
-		acme, nested(path, lenient),
+		embeds, acme, nested(path, lenient),
 		implicit("frozen", syncv1.GroupState_GROUP_STATE_FROZEN),
 		implicit("dormant", syncv1.GroupState_GROUP_STATE_SUSPENDED),
 		implicit("solo", syncv1.GroupState_GROUP_STATE_ACTIVE),
@@ -152,7 +158,7 @@ func injectedFor(key, owner string) []string {
 		permissions = "read,checkout"
 	}
 	lines := []string{"X-Keyward-Key-Id: id-" + key, "X-Keyward-Permissions: " + permissions, "X-Keyward-Project: " + owner}
-	if group := map[string]string{"solo": "solo", "paced": "paced", "reader": "docs", "secretary": "docs"}[key]; group != "" {
+	if group := map[string]string{"solo": "solo", "paced": "paced", "reader": "docs", "secretary": "docs", "embed": "embeds"}[key]; group != "" {
 		return append(lines, "X-Keyward-Group: tenants/"+group)
 	}
 	return append(lines, "X-Keyward-Group: tenants/acme", "X-Keyward-Group-Name: Acm%C3%A9 Inc", "X-Keyward-Tier: Pro",
@@ -176,6 +182,8 @@ func newAuthorizer(t testing.TB, world string, update *syncv1.Update, options ..
 			t.Fatal(err)
 		}
 	}
+	options = append(options, authorizer.WithKeys(credential.New(credential.Config{Parameters: []string{"token"},
+		Headers: []string{otherKeyHeader}, Schemes: []string{"ApiKey"}})))
 	if world == worldFailed {
 		options = append(options, authorizer.WithThrottle(exhausted()))
 	}

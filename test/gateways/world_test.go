@@ -23,6 +23,7 @@ import (
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/authorizer/ratelimit"
 	"github.com/keyward-dev/keyward/server/authorizer/throttle"
+	"github.com/keyward-dev/keyward/server/credential"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
@@ -43,8 +44,12 @@ type world struct {
 	spent                 string // a key whose quota is used up
 	paced, fast           string // keys with rate limits, of which that of fast is used up
 	shared                string // a key of a Group whose responses may be kept
+	embed                 string // a key of a Group that accepts keys everywhere
 	proxy                 http.Handler
 	project               string // the one that the gateway has to name
+
+	keysInURLs bool       // the gateway has to be configured for keys in URLs and subprotocols
+	logs       []*written // of the programs that were started
 
 	seen     chan http.Header
 	received chan struct{} // an event has reached the client
@@ -68,9 +73,10 @@ func (quota) Sent(string, uint64, time.Time) {}
 func groups(origins []string) []*syncv1.Group {
 	var all []*syncv1.Group
 	for name, caching := range map[string]syncv1.Caching{"acme": syncv1.Caching_CACHING_UNSPECIFIED,
-		"spent": syncv1.Caching_CACHING_UNSPECIFIED, "shared": syncv1.Caching_CACHING_SHARED} {
+		"spent": syncv1.Caching_CACHING_UNSPECIFIED, "embed": syncv1.Caching_CACHING_SHARED, "shared": syncv1.Caching_CACHING_SHARED} {
 		all = append(all, &syncv1.Group{
 			Caching:   caching,
+			AcceptIn:  acceptedBy(name),
 			Namespace: "tenants", Name: name, Tier: "Pro", State: syncv1.GroupState_GROUP_STATE_ACTIVE,
 			Context: map[string]string{"bucketName": "acme-media"},
 			Capabilities: []*syncv1.Capability{{Name: "upload", Routes: []*syncv1.Route{{Methods: []string{"POST"},
@@ -83,19 +89,34 @@ func groups(origins []string) []*syncv1.Group {
 	return all
 }
 
+// acceptedBy returns where the Group accepts keys.
+func acceptedBy(name string) []syncv1.KeyLocation {
+	if name != "embed" {
+		return nil
+	}
+	return []syncv1.KeyLocation{syncv1.KeyLocation_KEY_LOCATION_QUERY, syncv1.KeyLocation_KEY_LOCATION_WEBSOCKET_PROTOCOL}
+}
+
 // newWorld allows pages of more origins than the usual one.
 func newWorld(t *testing.T, origins ...string) *world {
 	t.Helper()
+	return newWorldOf(t, nil, origins...)
+}
+
+// newWorldOf has a content server of its own.
+func newWorldOf(t *testing.T, content http.Handler, origins ...string) *world {
+	t.Helper()
 	log, w := slog.New(slog.DiscardHandler), &world{seen: make(chan http.Header, 1), received: make(chan struct{}, 1)}
 	var keys []*syncv1.Key
-	for id, text := range map[string]*string{"acme": &w.key, "spent": &w.spent, "paced": &w.paced, "fast": &w.fast, "shared": &w.shared} {
+	for id, text := range map[string]*string{"acme": &w.key, "spent": &w.spent, "paced": &w.paced, "fast": &w.fast, "shared": &w.shared,
+		"embed": &w.embed} {
 		minted := fixture.Mint(t)
 		digest := minted.Digest()
 		*text = minted.Reveal()
 		key := &syncv1.Key{Id: "id-" + id, Group: "tenants/acme", Projects: []string{"media"},
 			Permissions: []string{"read", "upload"}, Versions: []*syncv1.Version{{Digest: digest[:]}}}
 		switch id {
-		case "spent", "shared":
+		case "spent", "shared", "embed":
 			key.Group = "tenants/" + id
 		case "paced":
 			key.Rate = &syncv1.RateLimit{PerSecond: 5, Burst: 1000}
@@ -114,11 +135,15 @@ func newWorld(t *testing.T, origins ...string) *world {
 	rates.Admit(&decision.Group{Identity: "tenants/acme"}, &decision.Key{ID: "id-fast",
 		Rate: decision.RateLimit{PerSecond: 2, Burst: 1}}, now)
 	g := authorizer.New(s, func() time.Time { return now }, log, prometheus.NewRegistry(),
-		authorizer.WithThrottle(limit), authorizer.WithRates(rates), authorizer.WithQuota(quota("tenants/spent")))
+		authorizer.WithThrottle(limit), authorizer.WithRates(rates), authorizer.WithQuota(quota("tenants/spent")),
+		authorizer.WithKeys(credential.New(credential.Config{Parameters: []string{"token"}})))
 	trusted := clientaddr.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, clientaddr.HeaderXForwardedFor)
 	mux := http.NewServeMux()
 	forwardauth.Register(mux, g, trusted)
-	w.keyward, w.content = serve(t, mux), serve(t, w.contentServer())
+	if content == nil {
+		content = w.contentServer()
+	}
+	w.keyward, w.content = serve(t, mux), serve(t, content)
 	upstream, err := url.Parse("http://" + w.content)
 	if err != nil {
 		t.Fatal(err)
@@ -171,11 +196,11 @@ func (w *world) send(t *testing.T, address string, e testCase) net.Conn {
 			continue
 		}
 		lines += strings.NewReplacer("{key}", w.key, "{spent}", w.spent, "{paced}", w.paced, "{fast}", w.fast, "{shared}",
-			w.shared).Replace(line) + "\r\n"
+			w.shared, "{embed}", w.embed).Replace(line) + "\r\n"
 	}
 	target := "/media/1"
 	if e.target != "" {
-		target = e.target
+		target = strings.NewReplacer("{key}", w.key, "{embed}", w.embed).Replace(e.target)
 	}
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(client)}, Timeout: 5 * time.Second}
 	conn, err := dialer.Dial("tcp", address)

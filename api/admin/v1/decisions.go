@@ -37,4 +37,6 @@ type Decision struct {
 	Group   string `json:"group,omitempty"`
 	Project string `json:"project,omitempty"`
 	KeyID   string `json:"keyId,omitempty"`
+	// KeyLocation is where the key was if it was not in a header: query or websocket_protocol.
+	KeyLocation string `json:"keyLocation,omitempty"`
 }

@@ -297,6 +297,58 @@ func (GroupState) EnumDescriptor() ([]byte, []int) {
 	return file_sync_v1_sync_proto_rawDescGZIP(), []int{4}
 }
 
+type KeyLocation int32
+
+const (
+	// UNSPECIFIED is a header, which every group accepts.
+	KeyLocation_KEY_LOCATION_UNSPECIFIED KeyLocation = 0
+	// QUERY is a parameter of the URL.
+	KeyLocation_KEY_LOCATION_QUERY KeyLocation = 1
+	// WEBSOCKET_PROTOCOL is a subprotocol of a WebSocket.
+	KeyLocation_KEY_LOCATION_WEBSOCKET_PROTOCOL KeyLocation = 2
+)
+
+// Enum value maps for KeyLocation.
+var (
+	KeyLocation_name = map[int32]string{
+		0: "KEY_LOCATION_UNSPECIFIED",
+		1: "KEY_LOCATION_QUERY",
+		2: "KEY_LOCATION_WEBSOCKET_PROTOCOL",
+	}
+	KeyLocation_value = map[string]int32{
+		"KEY_LOCATION_UNSPECIFIED":        0,
+		"KEY_LOCATION_QUERY":              1,
+		"KEY_LOCATION_WEBSOCKET_PROTOCOL": 2,
+	}
+)
+
+func (x KeyLocation) Enum() *KeyLocation {
+	p := new(KeyLocation)
+	*p = x
+	return p
+}
+
+func (x KeyLocation) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (KeyLocation) Descriptor() protoreflect.EnumDescriptor {
+	return file_sync_v1_sync_proto_enumTypes[5].Descriptor()
+}
+
+func (KeyLocation) Type() protoreflect.EnumType {
+	return &file_sync_v1_sync_proto_enumTypes[5]
+}
+
+func (x KeyLocation) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use KeyLocation.Descriptor instead.
+func (KeyLocation) EnumDescriptor() ([]byte, []int) {
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{5}
+}
+
 // Caching is who may cache responses to allowed requests.
 type Caching int32
 
@@ -330,11 +382,11 @@ func (x Caching) String() string {
 }
 
 func (Caching) Descriptor() protoreflect.EnumDescriptor {
-	return file_sync_v1_sync_proto_enumTypes[5].Descriptor()
+	return file_sync_v1_sync_proto_enumTypes[6].Descriptor()
 }
 
 func (Caching) Type() protoreflect.EnumType {
-	return &file_sync_v1_sync_proto_enumTypes[5]
+	return &file_sync_v1_sync_proto_enumTypes[6]
 }
 
 func (x Caching) Number() protoreflect.EnumNumber {
@@ -343,7 +395,7 @@ func (x Caching) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Caching.Descriptor instead.
 func (Caching) EnumDescriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{5}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{6}
 }
 
 type SyncRequest struct {
@@ -2126,6 +2178,8 @@ type Group struct {
 	// shared_origins are the patterns that several projects allow, in addition to those of their own origins. A pattern is
 	// not repeated for each of them.
 	SharedOrigins []*SharedOrigins `protobuf:"bytes,11,rep,name=shared_origins,json=sharedOrigins,proto3" json:"shared_origins,omitempty"`
+	// accept_in is where requests may have a key, beside headers.
+	AcceptIn      []KeyLocation `protobuf:"varint,12,rep,packed,name=accept_in,json=acceptIn,proto3,enum=keyward.sync.v1.KeyLocation" json:"accept_in,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2233,6 +2287,13 @@ func (x *Group) GetCaching() Caching {
 func (x *Group) GetSharedOrigins() []*SharedOrigins {
 	if x != nil {
 		return x.SharedOrigins
+	}
+	return nil
+}
+
+func (x *Group) GetAcceptIn() []KeyLocation {
+	if x != nil {
+		return x.AcceptIn
 	}
 	return nil
 }
@@ -2897,7 +2958,7 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x0freplaced_groups\x18\x06 \x03(\tR\x0ereplacedGroups\x12\x1b\n" +
 	"\tcaught_up\x18\a \x01(\bR\bcaughtUp\x12#\n" +
 	"\rdigest_secret\x18\b \x01(\fR\fdigestSecret\x129\n" +
-	"\bversions\x18\t \x03(\v2\x1d.keyward.sync.v1.GroupVersionR\bversions\"\xc1\x04\n" +
+	"\bversions\x18\t \x03(\v2\x1d.keyward.sync.v1.GroupVersionR\bversions\"\xfc\x04\n" +
 	"\x05Group\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12!\n" +
@@ -2910,7 +2971,8 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x06limits\x18\t \x01(\v2\x17.keyward.sync.v1.LimitsR\x06limits\x122\n" +
 	"\acaching\x18\n" +
 	" \x01(\x0e2\x18.keyward.sync.v1.CachingR\acaching\x12E\n" +
-	"\x0eshared_origins\x18\v \x03(\v2\x1e.keyward.sync.v1.SharedOriginsR\rsharedOrigins\x1a:\n" +
+	"\x0eshared_origins\x18\v \x03(\v2\x1e.keyward.sync.v1.SharedOriginsR\rsharedOrigins\x129\n" +
+	"\taccept_in\x18\f \x03(\x0e2\x1c.keyward.sync.v1.KeyLocationR\bacceptIn\x1a:\n" +
 	"\fContextEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"C\n" +
@@ -2978,7 +3040,11 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x17GROUP_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12GROUP_STATE_ACTIVE\x10\x01\x12\x16\n" +
 	"\x12GROUP_STATE_FROZEN\x10\x02\x12\x19\n" +
-	"\x15GROUP_STATE_SUSPENDED\x10\x03*6\n" +
+	"\x15GROUP_STATE_SUSPENDED\x10\x03*h\n" +
+	"\vKeyLocation\x12\x1c\n" +
+	"\x18KEY_LOCATION_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12KEY_LOCATION_QUERY\x10\x01\x12#\n" +
+	"\x1fKEY_LOCATION_WEBSOCKET_PROTOCOL\x10\x02*6\n" +
 	"\aCaching\x12\x17\n" +
 	"\x13CACHING_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eCACHING_SHARED\x10\x012V\n" +
@@ -2997,7 +3063,7 @@ func file_sync_v1_sync_proto_rawDescGZIP() []byte {
 	return file_sync_v1_sync_proto_rawDescData
 }
 
-var file_sync_v1_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_sync_v1_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
 var file_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_sync_v1_sync_proto_goTypes = []any{
 	(Feature)(0),          // 0: keyward.sync.v1.Feature
@@ -3005,94 +3071,96 @@ var file_sync_v1_sync_proto_goTypes = []any{
 	(QuotaState)(0),       // 2: keyward.sync.v1.QuotaState
 	(Overage)(0),          // 3: keyward.sync.v1.Overage
 	(GroupState)(0),       // 4: keyward.sync.v1.GroupState
-	(Caching)(0),          // 5: keyward.sync.v1.Caching
-	(*SyncRequest)(nil),   // 6: keyward.sync.v1.SyncRequest
-	(*SyncResponse)(nil),  // 7: keyward.sync.v1.SyncResponse
-	(*Hello)(nil),         // 8: keyward.sync.v1.Hello
-	(*Welcome)(nil),       // 9: keyward.sync.v1.Welcome
-	(*GroupSelector)(nil), // 10: keyward.sync.v1.GroupSelector
-	(*KnownGroup)(nil),    // 11: keyward.sync.v1.KnownGroup
-	(*GroupVersion)(nil),  // 12: keyward.sync.v1.GroupVersion
-	(*Ack)(nil),           // 13: keyward.sync.v1.Ack
-	(*Rejections)(nil),    // 14: keyward.sync.v1.Rejections
-	(*Rejected)(nil),      // 15: keyward.sync.v1.Rejected
-	(*VersionReport)(nil), // 16: keyward.sync.v1.VersionReport
-	(*KeyReport)(nil),     // 17: keyward.sync.v1.KeyReport
-	(*KeysRecorded)(nil),  // 18: keyward.sync.v1.KeysRecorded
-	(*QuotaReport)(nil),   // 19: keyward.sync.v1.QuotaReport
-	(*GroupUse)(nil),      // 20: keyward.sync.v1.GroupUse
-	(*KeyUse)(nil),        // 21: keyward.sync.v1.KeyUse
-	(*VersionUse)(nil),    // 22: keyward.sync.v1.VersionUse
-	(*Servers)(nil),       // 23: keyward.sync.v1.Servers
-	(*GroupServers)(nil),  // 24: keyward.sync.v1.GroupServers
-	(*Allowances)(nil),    // 25: keyward.sync.v1.Allowances
-	(*Allowance)(nil),     // 26: keyward.sync.v1.Allowance
-	(*Limits)(nil),        // 27: keyward.sync.v1.Limits
-	(*RateLimit)(nil),     // 28: keyward.sync.v1.RateLimit
-	(*Update)(nil),        // 29: keyward.sync.v1.Update
-	(*Group)(nil),         // 30: keyward.sync.v1.Group
-	(*SharedOrigins)(nil), // 31: keyward.sync.v1.SharedOrigins
-	(*Project)(nil),       // 32: keyward.sync.v1.Project
-	(*Route)(nil),         // 33: keyward.sync.v1.Route
-	(*QueryMatch)(nil),    // 34: keyward.sync.v1.QueryMatch
-	(*Capability)(nil),    // 35: keyward.sync.v1.Capability
-	(*OriginPolicy)(nil),  // 36: keyward.sync.v1.OriginPolicy
-	(*Key)(nil),           // 37: keyward.sync.v1.Key
-	(*Version)(nil),       // 38: keyward.sync.v1.Version
-	nil,                   // 39: keyward.sync.v1.Group.ContextEntry
+	(KeyLocation)(0),      // 5: keyward.sync.v1.KeyLocation
+	(Caching)(0),          // 6: keyward.sync.v1.Caching
+	(*SyncRequest)(nil),   // 7: keyward.sync.v1.SyncRequest
+	(*SyncResponse)(nil),  // 8: keyward.sync.v1.SyncResponse
+	(*Hello)(nil),         // 9: keyward.sync.v1.Hello
+	(*Welcome)(nil),       // 10: keyward.sync.v1.Welcome
+	(*GroupSelector)(nil), // 11: keyward.sync.v1.GroupSelector
+	(*KnownGroup)(nil),    // 12: keyward.sync.v1.KnownGroup
+	(*GroupVersion)(nil),  // 13: keyward.sync.v1.GroupVersion
+	(*Ack)(nil),           // 14: keyward.sync.v1.Ack
+	(*Rejections)(nil),    // 15: keyward.sync.v1.Rejections
+	(*Rejected)(nil),      // 16: keyward.sync.v1.Rejected
+	(*VersionReport)(nil), // 17: keyward.sync.v1.VersionReport
+	(*KeyReport)(nil),     // 18: keyward.sync.v1.KeyReport
+	(*KeysRecorded)(nil),  // 19: keyward.sync.v1.KeysRecorded
+	(*QuotaReport)(nil),   // 20: keyward.sync.v1.QuotaReport
+	(*GroupUse)(nil),      // 21: keyward.sync.v1.GroupUse
+	(*KeyUse)(nil),        // 22: keyward.sync.v1.KeyUse
+	(*VersionUse)(nil),    // 23: keyward.sync.v1.VersionUse
+	(*Servers)(nil),       // 24: keyward.sync.v1.Servers
+	(*GroupServers)(nil),  // 25: keyward.sync.v1.GroupServers
+	(*Allowances)(nil),    // 26: keyward.sync.v1.Allowances
+	(*Allowance)(nil),     // 27: keyward.sync.v1.Allowance
+	(*Limits)(nil),        // 28: keyward.sync.v1.Limits
+	(*RateLimit)(nil),     // 29: keyward.sync.v1.RateLimit
+	(*Update)(nil),        // 30: keyward.sync.v1.Update
+	(*Group)(nil),         // 31: keyward.sync.v1.Group
+	(*SharedOrigins)(nil), // 32: keyward.sync.v1.SharedOrigins
+	(*Project)(nil),       // 33: keyward.sync.v1.Project
+	(*Route)(nil),         // 34: keyward.sync.v1.Route
+	(*QueryMatch)(nil),    // 35: keyward.sync.v1.QueryMatch
+	(*Capability)(nil),    // 36: keyward.sync.v1.Capability
+	(*OriginPolicy)(nil),  // 37: keyward.sync.v1.OriginPolicy
+	(*Key)(nil),           // 38: keyward.sync.v1.Key
+	(*Version)(nil),       // 39: keyward.sync.v1.Version
+	nil,                   // 40: keyward.sync.v1.Group.ContextEntry
 }
 var file_sync_v1_sync_proto_depIdxs = []int32{
-	8,  // 0: keyward.sync.v1.SyncRequest.hello:type_name -> keyward.sync.v1.Hello
-	13, // 1: keyward.sync.v1.SyncRequest.ack:type_name -> keyward.sync.v1.Ack
-	16, // 2: keyward.sync.v1.SyncRequest.versions:type_name -> keyward.sync.v1.VersionReport
-	17, // 3: keyward.sync.v1.SyncRequest.keys:type_name -> keyward.sync.v1.KeyReport
-	19, // 4: keyward.sync.v1.SyncRequest.quotas:type_name -> keyward.sync.v1.QuotaReport
-	9,  // 5: keyward.sync.v1.SyncResponse.welcome:type_name -> keyward.sync.v1.Welcome
-	29, // 6: keyward.sync.v1.SyncResponse.update:type_name -> keyward.sync.v1.Update
-	25, // 7: keyward.sync.v1.SyncResponse.allowances:type_name -> keyward.sync.v1.Allowances
-	23, // 8: keyward.sync.v1.SyncResponse.servers:type_name -> keyward.sync.v1.Servers
-	18, // 9: keyward.sync.v1.SyncResponse.keys:type_name -> keyward.sync.v1.KeysRecorded
-	10, // 10: keyward.sync.v1.Hello.selector:type_name -> keyward.sync.v1.GroupSelector
-	11, // 11: keyward.sync.v1.Hello.known:type_name -> keyward.sync.v1.KnownGroup
+	9,  // 0: keyward.sync.v1.SyncRequest.hello:type_name -> keyward.sync.v1.Hello
+	14, // 1: keyward.sync.v1.SyncRequest.ack:type_name -> keyward.sync.v1.Ack
+	17, // 2: keyward.sync.v1.SyncRequest.versions:type_name -> keyward.sync.v1.VersionReport
+	18, // 3: keyward.sync.v1.SyncRequest.keys:type_name -> keyward.sync.v1.KeyReport
+	20, // 4: keyward.sync.v1.SyncRequest.quotas:type_name -> keyward.sync.v1.QuotaReport
+	10, // 5: keyward.sync.v1.SyncResponse.welcome:type_name -> keyward.sync.v1.Welcome
+	30, // 6: keyward.sync.v1.SyncResponse.update:type_name -> keyward.sync.v1.Update
+	26, // 7: keyward.sync.v1.SyncResponse.allowances:type_name -> keyward.sync.v1.Allowances
+	24, // 8: keyward.sync.v1.SyncResponse.servers:type_name -> keyward.sync.v1.Servers
+	19, // 9: keyward.sync.v1.SyncResponse.keys:type_name -> keyward.sync.v1.KeysRecorded
+	11, // 10: keyward.sync.v1.Hello.selector:type_name -> keyward.sync.v1.GroupSelector
+	12, // 11: keyward.sync.v1.Hello.known:type_name -> keyward.sync.v1.KnownGroup
 	0,  // 12: keyward.sync.v1.Hello.features:type_name -> keyward.sync.v1.Feature
-	14, // 13: keyward.sync.v1.Hello.rejections:type_name -> keyward.sync.v1.Rejections
+	15, // 13: keyward.sync.v1.Hello.rejections:type_name -> keyward.sync.v1.Rejections
 	0,  // 14: keyward.sync.v1.Welcome.features:type_name -> keyward.sync.v1.Feature
-	14, // 15: keyward.sync.v1.Ack.rejections:type_name -> keyward.sync.v1.Rejections
-	15, // 16: keyward.sync.v1.Rejections.records:type_name -> keyward.sync.v1.Rejected
+	15, // 15: keyward.sync.v1.Ack.rejections:type_name -> keyward.sync.v1.Rejections
+	16, // 16: keyward.sync.v1.Rejections.records:type_name -> keyward.sync.v1.Rejected
 	1,  // 17: keyward.sync.v1.Rejected.kind:type_name -> keyward.sync.v1.RecordKind
-	22, // 18: keyward.sync.v1.VersionReport.versions:type_name -> keyward.sync.v1.VersionUse
-	21, // 19: keyward.sync.v1.KeyReport.keys:type_name -> keyward.sync.v1.KeyUse
-	21, // 20: keyward.sync.v1.KeysRecorded.keys:type_name -> keyward.sync.v1.KeyUse
-	20, // 21: keyward.sync.v1.QuotaReport.groups:type_name -> keyward.sync.v1.GroupUse
-	24, // 22: keyward.sync.v1.Servers.groups:type_name -> keyward.sync.v1.GroupServers
-	26, // 23: keyward.sync.v1.Allowances.groups:type_name -> keyward.sync.v1.Allowance
+	23, // 18: keyward.sync.v1.VersionReport.versions:type_name -> keyward.sync.v1.VersionUse
+	22, // 19: keyward.sync.v1.KeyReport.keys:type_name -> keyward.sync.v1.KeyUse
+	22, // 20: keyward.sync.v1.KeysRecorded.keys:type_name -> keyward.sync.v1.KeyUse
+	21, // 21: keyward.sync.v1.QuotaReport.groups:type_name -> keyward.sync.v1.GroupUse
+	25, // 22: keyward.sync.v1.Servers.groups:type_name -> keyward.sync.v1.GroupServers
+	27, // 23: keyward.sync.v1.Allowances.groups:type_name -> keyward.sync.v1.Allowance
 	2,  // 24: keyward.sync.v1.Allowance.state:type_name -> keyward.sync.v1.QuotaState
-	20, // 25: keyward.sync.v1.Allowance.recorded:type_name -> keyward.sync.v1.GroupUse
+	21, // 25: keyward.sync.v1.Allowance.recorded:type_name -> keyward.sync.v1.GroupUse
 	3,  // 26: keyward.sync.v1.Limits.overage:type_name -> keyward.sync.v1.Overage
-	28, // 27: keyward.sync.v1.Limits.rate:type_name -> keyward.sync.v1.RateLimit
-	30, // 28: keyward.sync.v1.Update.groups:type_name -> keyward.sync.v1.Group
-	37, // 29: keyward.sync.v1.Update.keys:type_name -> keyward.sync.v1.Key
-	12, // 30: keyward.sync.v1.Update.versions:type_name -> keyward.sync.v1.GroupVersion
+	29, // 27: keyward.sync.v1.Limits.rate:type_name -> keyward.sync.v1.RateLimit
+	31, // 28: keyward.sync.v1.Update.groups:type_name -> keyward.sync.v1.Group
+	38, // 29: keyward.sync.v1.Update.keys:type_name -> keyward.sync.v1.Key
+	13, // 30: keyward.sync.v1.Update.versions:type_name -> keyward.sync.v1.GroupVersion
 	4,  // 31: keyward.sync.v1.Group.state:type_name -> keyward.sync.v1.GroupState
-	32, // 32: keyward.sync.v1.Group.projects:type_name -> keyward.sync.v1.Project
-	35, // 33: keyward.sync.v1.Group.capabilities:type_name -> keyward.sync.v1.Capability
-	39, // 34: keyward.sync.v1.Group.context:type_name -> keyward.sync.v1.Group.ContextEntry
-	27, // 35: keyward.sync.v1.Group.limits:type_name -> keyward.sync.v1.Limits
-	5,  // 36: keyward.sync.v1.Group.caching:type_name -> keyward.sync.v1.Caching
-	31, // 37: keyward.sync.v1.Group.shared_origins:type_name -> keyward.sync.v1.SharedOrigins
-	33, // 38: keyward.sync.v1.Project.routes:type_name -> keyward.sync.v1.Route
-	36, // 39: keyward.sync.v1.Project.origins:type_name -> keyward.sync.v1.OriginPolicy
-	34, // 40: keyward.sync.v1.Route.query:type_name -> keyward.sync.v1.QueryMatch
-	33, // 41: keyward.sync.v1.Capability.routes:type_name -> keyward.sync.v1.Route
-	38, // 42: keyward.sync.v1.Key.versions:type_name -> keyward.sync.v1.Version
-	28, // 43: keyward.sync.v1.Key.rate:type_name -> keyward.sync.v1.RateLimit
-	6,  // 44: keyward.sync.v1.SyncService.Sync:input_type -> keyward.sync.v1.SyncRequest
-	7,  // 45: keyward.sync.v1.SyncService.Sync:output_type -> keyward.sync.v1.SyncResponse
-	45, // [45:46] is the sub-list for method output_type
-	44, // [44:45] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	33, // 32: keyward.sync.v1.Group.projects:type_name -> keyward.sync.v1.Project
+	36, // 33: keyward.sync.v1.Group.capabilities:type_name -> keyward.sync.v1.Capability
+	40, // 34: keyward.sync.v1.Group.context:type_name -> keyward.sync.v1.Group.ContextEntry
+	28, // 35: keyward.sync.v1.Group.limits:type_name -> keyward.sync.v1.Limits
+	6,  // 36: keyward.sync.v1.Group.caching:type_name -> keyward.sync.v1.Caching
+	32, // 37: keyward.sync.v1.Group.shared_origins:type_name -> keyward.sync.v1.SharedOrigins
+	5,  // 38: keyward.sync.v1.Group.accept_in:type_name -> keyward.sync.v1.KeyLocation
+	34, // 39: keyward.sync.v1.Project.routes:type_name -> keyward.sync.v1.Route
+	37, // 40: keyward.sync.v1.Project.origins:type_name -> keyward.sync.v1.OriginPolicy
+	35, // 41: keyward.sync.v1.Route.query:type_name -> keyward.sync.v1.QueryMatch
+	34, // 42: keyward.sync.v1.Capability.routes:type_name -> keyward.sync.v1.Route
+	39, // 43: keyward.sync.v1.Key.versions:type_name -> keyward.sync.v1.Version
+	29, // 44: keyward.sync.v1.Key.rate:type_name -> keyward.sync.v1.RateLimit
+	7,  // 45: keyward.sync.v1.SyncService.Sync:input_type -> keyward.sync.v1.SyncRequest
+	8,  // 46: keyward.sync.v1.SyncService.Sync:output_type -> keyward.sync.v1.SyncResponse
+	46, // [46:47] is the sub-list for method output_type
+	45, // [45:46] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_sync_v1_sync_proto_init() }
@@ -3119,7 +3187,7 @@ func file_sync_v1_sync_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sync_v1_sync_proto_rawDesc), len(file_sync_v1_sync_proto_rawDesc)),
-			NumEnums:      6,
+			NumEnums:      7,
 			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,

@@ -83,7 +83,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 		return
 	}
-	request := event.request(h.clients)
+	request := event.request(h.integration.Keys(), h.clients)
 	request.TrustedProject = project
 	request.Trace.Headers = r.Header // the Lambda's
 	result := h.integration.Decide(r.Context(), &request)

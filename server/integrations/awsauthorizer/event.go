@@ -13,6 +13,7 @@ import (
 
 	"github.com/keyward-dev/keyward/internal/routing"
 	"github.com/keyward-dev/keyward/server/authorizer"
+	"github.com/keyward-dev/keyward/server/credential"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 )
@@ -158,7 +159,7 @@ func splitArn(arn string) (method, path string, err error) {
 }
 
 // request converts the event into a request for a decision.
-func (e *event) request(clients *clientaddr.Resolver) authorizer.Request {
+func (e *event) request(keys *credential.Locations, clients *clientaddr.Resolver) authorizer.Request {
 	header := e.header()
 	method, path, query, source := e.HTTPMethod, e.Path, e.query(), e.Context.Identity.SourceIP
 	if e.Version == version2 {
@@ -173,7 +174,8 @@ func (e *event) request(clients *clientaddr.Resolver) authorizer.Request {
 		// decision refuses an empty path for the same reason.
 		path = ""
 	}
-	request := authorizer.Request{Request: httpapi.NewRequest(header, method, host, path, query)}
+	request := authorizer.Request{Request: httpapi.NewRequest(keys, header, method, host, path, query)}
+	request.KeepsKey = true // no authorizer can change the request
 	if peer, err := netip.ParseAddr(source); err == nil {
 		request.Client = clients.FromConnection(peer, header)
 	}

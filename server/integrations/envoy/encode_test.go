@@ -121,7 +121,7 @@ func readWithProtobuf(message []byte) (*checkRequest, error) {
 func relevant(header http.Header) http.Header {
 	kept := http.Header{}
 	for name, lines := range header {
-		if canonical, ok := relevantHeader(name); name != "" && canonical == name || !ok {
+		if canonical, ok := new(checkRequest).relevantHeader(name); name != "" && canonical == name || !ok {
 			kept[name] = slices.Sorted(slices.Values(lines))
 		}
 	}
@@ -136,12 +136,12 @@ func TestRelevantHeader(t *testing.T) {
 		"X-Keyward-Group", "X-Keyward-Project",
 	} {
 		for _, written := range []string{name, strings.ToLower(name), strings.ToUpper(name)} {
-			if canonical, ok := relevantHeader(written); canonical != name || !ok {
+			if canonical, ok := new(checkRequest).relevantHeader(written); canonical != name || !ok {
 				t.Errorf("%s: %q %t", written, canonical, ok)
 			}
 		}
 	}
-	if canonical, ok := relevantHeader("accept-language"); canonical != "" || !ok {
+	if canonical, ok := new(checkRequest).relevantHeader("accept-language"); canonical != "" || !ok {
 		t.Errorf("accept-language: %q %t", canonical, ok)
 	}
 }

@@ -22,6 +22,7 @@ type FastPath struct {
 func newFastPath(handlers map[string]*handler) *FastPath {
 	names := append([]string{httpapi.HeaderRequestID, clientaddr.HeaderXForwardedFor, clientaddr.HeaderForwarded}, httpapi.Decisive...)
 	for _, h := range handlers {
+		names = append(names, h.integration.Keys().Headers()...)
 		if h.integration.Traced() {
 			names = append(names, tracing.HeaderParent, tracing.HeaderState)
 		}

@@ -23,6 +23,18 @@
 // nginx cannot remove headers by prefix either, so that requests in which a client sends a header X-Keyward-… are refused
 // with 400.
 //
+// What is left of an allowed request without the key, if the key was not in a header for keys, is in these headers:
+//
+//	X-Keyward-Uri, X-Keyward-Query      the target, and its query, if there was a key in it
+//	X-Keyward-Referer                   the Referer, if there was one in it; for Traefik always Referer
+//	Authorization                       always, if it is the content server's own
+//	Sec-WebSocket-Protocol              always, if there is a subprotocol that is not Keyward's
+//	X-Keyward-Websocket-Protocol        the subprotocol to select if the content server selects none
+//	Referrer-Policy                     for the response, unless the content server has one
+//
+// Traefik cannot replace a target, so that a key outside of headers is refused there, unless Traefik sends the request to
+// the reverse proxy.
+//
 // The parameter project of the URL, which the proxy's own configuration fixes, names the trusted project. Any other
 // parameter is refused. Caddy adds the client's query to a path that has none, so that its project is in the path:
 // /authz/caddy/projects/marketing.
@@ -121,9 +133,9 @@ func (h *handler) respond(ctx context.Context, e *requestContext, response *http
 		return
 	}
 	path, rawQuery := httpapi.SplitTarget(asked.uri)
-	e.request = authorizer.Request{Request: httpapi.NewRequest(e.Header, asked.method, asked.host, path, rawQuery),
+	e.request = authorizer.Request{Request: httpapi.NewRequest(h.integration.Keys(), e.Header, asked.method, asked.host, path, rawQuery),
 		Client: asked.client, ID: requestID}
-	e.request.TrustedProject, e.request.NeedsHost = project, true
+	e.request.TrustedProject, e.request.NeedsHost, e.request.KeepsKey = project, true, h.keepsKey
 	if h.integration.Traced() {
 		e.request.Trace = h.parent(e.Peer, e.Header)
 	}
@@ -140,6 +152,7 @@ func (h *handler) respond(ctx context.Context, e *requestContext, response *http
 	response.Headers = append(response.Headers, httpapi.CORS(result.Decision, &e.request.Request)...)
 	response.Headers = append(response.Headers, httpapi.RateLimit(result.Rates)...)
 	response.Headers = httpapi.Caching(response.Headers, result.Decision)
+	response.Headers = h.appendExposed(response.Headers, e, rawQuery)
 	response.Headers = append(response.Headers, httpapi.Header{Name: httpapi.HeaderVary, Value: httpapi.Vary(&e.request.Request)}, noStore)
 }
 

@@ -28,6 +28,8 @@ type proxyProfile struct {
 	// cannotRemove is for a proxy that cannot remove headers by prefix: a header that a client sends under one of
 	// Keyward's names, and that the configuration does not set, would reach the upstream.
 	cannotRemove bool
+	// keepsKey is for a proxy that cannot replace the target of a request.
+	keepsKey bool
 	// preflights is for a proxy that cannot restore a status, and sends preflights here instead of asking about them.
 	preflights bool
 }
@@ -38,7 +40,7 @@ var proxyProfiles = []proxyProfile{
 	{path: "/authz/nginx", integration: "forwardauth_nginx", method: "X-Original-Method", host: "X-Original-Host",
 		uri: "X-Original-Uri", address: "X-Real-Ip", narrow: true, cannotRemove: true},
 	{path: "/authz/traefik", integration: "forwardauth_traefik", method: "X-Forwarded-Method", host: "X-Forwarded-Host",
-		uri: "X-Forwarded-Uri", address: clientaddr.HeaderXForwardedFor, list: true, preflights: true},
+		uri: "X-Forwarded-Uri", address: clientaddr.HeaderXForwardedFor, list: true, preflights: true, keepsKey: true},
 	// Caddy passes the client's Host on, also to the content server. It accepts X-Forwarded-Host from proxies that it trusts.
 	{path: "/authz/caddy", integration: "forwardauth_caddy", method: "X-Forwarded-Method", uri: "X-Forwarded-Uri",
 		address: clientaddr.HeaderXForwardedFor, list: true, projectInPath: true},

@@ -62,6 +62,7 @@ type Config struct {
 
 // New returns the proxy.
 func New(auth *authorizer.Authorizer, config Config, log *slog.Logger) http.Handler {
+	config.Stripping.Keys = auth.Keys()
 	h := &handler{integration: auth.Integration(integrationName), config: config, log: log}
 	h.proxy = &httputil.ReverseProxy{
 		Rewrite: h.rewrite,
@@ -145,6 +146,9 @@ type passage struct {
 	upstream  []httpapi.Header // to set in the upstream's request
 	vary      string
 	private   bool             // no shared cache may keep the response
+	exposed   httpapi.Exposed  // what has a key, and is no header for keys
+	inURL     bool             // there was a key in the URL
+	own       bool             // Authorization is for the upstream
 	cors      []httpapi.Header // to set in the upstream's response unless it supports CORS itself
 	rates     []httpapi.Header // to add to it
 
@@ -169,7 +173,7 @@ func passageOf(r *http.Request) *passage {
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	target := targetOf(r)
 	request := authorizer.Request{
-		Request: httpapi.NewRequest(r.Header, r.Method, r.Host, target.path, target.rawQuery),
+		Request: httpapi.NewRequest(h.integration.Keys(), r.Header, r.Method, r.Host, target.path, target.rawQuery),
 		Client:  h.config.Clients.FromConnection(clientaddr.Peer(r.RemoteAddr), r.Header),
 		ID:      httpapi.RequestID(r.Header[httpapi.HeaderRequestID]...),
 	}
@@ -194,6 +198,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w = http1.Stream(w, r)
+	if target.rawQuery != request.RawQuery {
+		target.rawQuery, target.emptyQuery = request.RawQuery, false
+	}
 	p := &passage{
 		Context:   ctx,
 		requestID: request.ID,
@@ -202,7 +209,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		upgrade:   wantsUpgrade(r),
 		upstream:  httpapi.UpstreamHeaders(result.Decision, request.ID),
 		vary:      httpapi.Vary(&request.Request),
-		private:   !result.Group.SharedCaching,
+		private:   !result.Shareable(),
+		exposed:   httpapi.ExposedBy(h.integration.Keys(), r.Header, &request.Request, request.RawQuery),
+		inURL:     request.Location == decision.InQuery,
+		own:       request.OwnAuthorization,
 		cors:      httpapi.CORS(result.Decision, &request.Request),
 		rates:     httpapi.RateLimit(result.Rates),
 	}
@@ -260,9 +270,10 @@ func (h *handler) rewrite(r *httputil.ProxyRequest) {
 			r.Out.Header[name] = lines
 		}
 	}
-	passTrailers(r)
+	passTrailers(r, h.config.Stripping.Keys)
 	trusted := h.config.Clients.Trusts(clientaddr.Peer(r.In.RemoteAddr))
-	h.config.Stripping.Strip(r.Out.Header, trusted)
+	h.config.Stripping.Strip(r.Out.Header, httpapi.Sender{Trusted: trusted, OwnAuthorization: p.own})
+	replaceExposed(r.Out.Header, &p.exposed)
 	h.setForwarded(r, trusted)
 	httpapi.Set(r.Out.Header, p.upstream)
 	if h.integration.Traced() {
@@ -295,6 +306,7 @@ func modifyResponse(response *http.Response) error {
 	p.upstreamSpan.Respond(response.StatusCode)
 	p.upstreamSpan.End()
 	p.mark(response.Header)
+	p.selectProtocol(response)
 	if response.StatusCode != http.StatusSwitchingProtocols && (p.upgrade || p.bodyLeft()) {
 		response.Header.Set(headerConnection, connectionClose)
 	}
@@ -320,6 +332,9 @@ func (p *passage) mark(header http.Header) {
 	httpapi.AddVary(header, p.vary)
 	if p.private {
 		httpapi.Privatize(header)
+	}
+	if p.inURL && !httpapi.HasReferrerPolicy(header) {
+		httpapi.Set(header, []httpapi.Header{httpapi.ReferrerPolicy})
 	}
 	for _, h := range p.rates { // they are lists: an upstream may have rate limits of its own
 		header.Add(h.Name, h.Value)

@@ -14,6 +14,8 @@ import (
 
 	adminv1 "github.com/keyward-dev/keyward/api/admin/v1"
 	"github.com/keyward-dev/keyward/server/authorizer"
+	"github.com/keyward-dev/keyward/server/credential"
+	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 )
@@ -36,7 +38,7 @@ type handler struct {
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	request, err := decode(http.MaxBytesReader(w, r.Body, maxBody))
+	request, err := decode(http.MaxBytesReader(w, r.Body, maxBody), h.integration.Keys())
 	if err != nil {
 		w.Header().Set(httpapi.HeaderRequestID, httpapi.RequestID(r.Header[httpapi.HeaderRequestID]...))
 		refuse(w, err)
@@ -58,6 +60,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	verdict.ResponseHeaders = map[string]string{httpapi.HeaderVary: httpapi.Vary(&request.Request)}
 	if caching := httpapi.CacheControl(result.Decision); caching != "" {
 		verdict.ResponseHeaders["Cache-Control"] = caching
+	}
+	if request.Location == decision.InQuery {
+		verdict.ResponseHeaders[httpapi.ReferrerPolicy.Name] = httpapi.ReferrerPolicy.Value
 	}
 	for _, header := range append(httpapi.CORS(result.Decision, &request.Request), httpapi.RateLimit(result.Rates)...) {
 		verdict.ResponseHeaders[header.Name] = header.Value
@@ -95,7 +100,7 @@ func refuse(w http.ResponseWriter, err error) {
 type verifyRequest adminv1.VerifyRequest
 
 // decode reads one request and nothing else. Its errors name the field and contain no value.
-func decode(body io.Reader) (authorizer.Request, error) {
+func decode(body io.Reader, keys *credential.Locations) (authorizer.Request, error) {
 	text, err := io.ReadAll(body)
 	if err != nil {
 		return authorizer.Request{}, explain(err)
@@ -115,7 +120,7 @@ func decode(body io.Reader) (authorizer.Request, error) {
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return authorizer.Request{}, errors.New("the body must be one JSON object with nothing after it")
 	}
-	return q.request()
+	return q.request(keys)
 }
 
 // explain replaces a decoding error by one that quotes no value.

@@ -34,7 +34,7 @@ var locationTable = []testCase{
 	allowedInURL("in the query", "embeds that cannot set headers", "/x?token={embed}", "/x"),
 	allowedInURL("in the query, in front", "a separator of the key's parameter that is left", "/x?token={embed}&a=b", "/x?a=b"),
 	allowedInURL("in the query, at the end", "a separator at the end that is left", "/x?a=b&token={embed}", "/x?a=b"),
-	allowedInURL("in the query, among others", "parameters that are written anew where only the key is cut",
+	allowedInURL("in the query, among others", "parameters that are written again where only the key is cut",
 		"/x?z=%2B&a=1+2&token={embed}&a=%7e&c", "/x?z=%2B&a=1+2&a=%7e&c"),
 	allowedInURL("in the query, under an encoded name", "content servers that decode the name of a parameter that nobody removed",
 		"/x?%74oken={embed}", "/x"),

@@ -67,9 +67,9 @@ func startCaddy(t testing.TB, w *world) string {
 		"127.0.0.1:8081", keyward, "127.0.0.1:9000", content, ":8080 {", "http://:"+portOf(address)+" {", "\tlog default {", "\tadmin off\n\tlog default {")
 	main := filepath.Join(dir, "Caddyfile")
 	if w.keysInURLs { // with a log of requests, too
-		format := site[strings.Index(site, "\t\tformat filter {"):]
-		format = format[:strings.Index(format, "\n\t}\n")]
-		site = strings.Replace(site, "\troute {\n\t\t# Only", "\tlog {\n"+format+"\n\t}\n\troute {\n\t\t# Only", 1)
+		_, format, _ := strings.Cut(site, "\t\tformat filter {")
+		format, _, _ = strings.Cut(format, "\n\t}\n")
+		site = strings.Replace(site, "\troute {\n\t\t# Only", "\tlog {\n\t\tformat filter {"+format+"\n\t}\n\troute {\n\t\t# Only", 1)
 	}
 	write(t, main, site)
 	w.run(t, dir, program, "run", "--config", main)

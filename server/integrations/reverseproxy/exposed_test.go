@@ -86,20 +86,6 @@ func TestNoKeyReachesTheUpstream(t *testing.T) {
 	}
 }
 
-// clients speak HTTP/1 and HTTP/2.
-func clients(t *testing.T) map[string]*http.Client {
-	t.Helper()
-	all := map[string]*http.Client{}
-	for name, set := range map[string]func(*http.Protocols, bool){"HTTP/1": (*http.Protocols).SetHTTP1,
-		"HTTP/2": (*http.Protocols).SetUnencryptedHTTP2} {
-		transport := &http.Transport{Protocols: new(http.Protocols)}
-		set(transport.Protocols, true)
-		t.Cleanup(transport.CloseIdleConnections)
-		all[name] = &http.Client{Transport: transport}
-	}
-	return all
-}
-
 // TestKeyHeadersAreRemoved: a header that is configured for keys reaches the upstream in no spelling.
 func TestKeyHeadersAreRemoved(t *testing.T) {
 	seen := make(chan http.Header, 1)

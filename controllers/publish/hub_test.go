@@ -36,7 +36,9 @@ func objectOf(record *syncv1.Key) types.NamespacedName {
 func putKey(hub *publish.Hub, record *syncv1.Key) { hub.PutKey(record, objectOf(record)) }
 
 // newHub returns an open Hub with a group and a key.
-func newHub(options publish.Options) (*publish.Hub, *steppedClock) { return newHubThatForgets(0, options) }
+func newHub(options publish.Options) (*publish.Hub, *steppedClock) {
+	return newHubThatForgets(0, options)
+}
 
 func newHubThatForgets(after time.Duration, options publish.Options) (*publish.Hub, *steppedClock) {
 	clk := newClock()

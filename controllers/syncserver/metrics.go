@@ -13,11 +13,11 @@ import (
 var sessions atomic.Pointer[session.Registry]
 
 var (
-	connected = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	connectedServers = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "keyward_sync_servers",
 		Help: "Validation servers that are connected to this manager.",
 	}, func() float64 { connected, _ := count(); return connected })
-	absent = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	absentServers = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "keyward_sync_absent_servers",
 		Help: "Validation servers that were disconnected from this manager, were not shut down, and have not come back.",
 	}, func() float64 { _, absent := count(); return absent })
@@ -36,4 +36,4 @@ var unknownEnded = prometheus.NewCounter(prometheus.CounterOpts{
 	Help: "Connections to the sync port that were closed before a valid token was presented on them, to make room for others.",
 })
 
-func init() { metrics.Registry.MustRegister(connected, absent, unknownEnded) }
+func init() { metrics.Registry.MustRegister(connectedServers, absentServers, unknownEnded) }

@@ -19,7 +19,9 @@ var (
 	all   = func(string) bool { return true }
 )
 
-func newTracker(clk clock.PassiveClock) *usage.Tracker { return usage.NewTracker(clk, session.NewRegistry(clk, 0)) }
+func newTracker(clk clock.PassiveClock) *usage.Tracker {
+	return usage.NewTracker(clk, session.NewRegistry(clk, 0))
+}
 
 // connect connects a server to a Tracker for which all digests belong to acme/acme.
 func connect(tracker *usage.Tracker, instance string, has func(string) bool) server {

@@ -80,6 +80,8 @@ type Options struct {
 	AuthorityOverlap time.Duration
 	// Sync bounds how long the manager waits for validation servers.
 	Sync publish.Options
+	// ForgetServersAfter is how long a validation server is known that was disconnected and not shut down; with 0 until it reconnects.
+	ForgetServersAfter time.Duration
 	// SyncStreams is how many streams all validation servers of one ServiceAccount may have.
 	SyncStreams int
 	// Tiers is the catalogue of tiers that Groups may name.
@@ -156,14 +158,15 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 		return nil, err
 	}
 	options.Sync.Patience = syncserver.Patience
-	hub, tracker := publish.NewHub(clock.RealClock{}, options.Sync), usage.NewTracker(clock.RealClock{})
+	sessions := session.NewRegistry(clock.RealClock{}, options.ForgetServersAfter)
+	hub, tracker := publish.NewHub(clock.RealClock{}, sessions, options.Sync), usage.NewTracker(clock.RealClock{}, sessions)
 	hub.TraceTo(options.Traces)
 	seals := &seal.Keeper{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: options.Namespace, Random: rand.Reader}
 	imported := &publish.Imported{}
 	if err := addControllers(ctx, mgr, hub, tracker, seals, options); err != nil {
 		return nil, err
 	}
-	aggregator, err := addUsage(ctx, mgr, tracker.Sessions, options)
+	aggregator, err := addUsage(ctx, mgr, sessions, options)
 	if err != nil {
 		return nil, err
 	}

@@ -90,7 +90,7 @@ func (s *settings) addSyncFlags() {
 		"how long a new leader waits for validation servers to reconnect before anything counts as enforced; more than 2s")
 	flag.DurationVar(&s.Sync.Grace, "sync-grace", 5*time.Second,
 		"how long the leader waits for a disconnected validation server to reconnect")
-	flag.DurationVar(&s.Sync.ForgetAfter, "sync-forget-after", 24*time.Hour,
+	flag.DurationVar(&s.ForgetServersAfter, "sync-forget-after", 24*time.Hour,
 		"how long the status of every change names a validation server that was disconnected and not shut down, because it may "+
 			"still decide by what it knows; 0 is until it reconnects")
 	flag.BoolVar(&s.Sync.DeliverDespiteRejections, "deliver-despite-rejections", false,

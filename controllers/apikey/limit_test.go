@@ -43,7 +43,7 @@ func runControllers(ctx context.Context, w *testenv.World) {
 	Expect(err).NotTo(HaveOccurred())
 	Expect(cache.RegisterIndexes(ctx, mgr.GetFieldIndexer())).To(Succeed())
 	Expect((&apikey.Reconciler{
-		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Hub: testenv.Hub, Usage: usage.NewTracker(clock.RealClock{}),
+		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Hub: testenv.Hub, Usage: usage.NewTracker(clock.RealClock{}, testenv.Sessions),
 		Tiers:    testenv.Tiers,
 		Recorder: w.Recorder, Clock: clock.RealClock{}, Random: rand.Reader, LastUsedResolution: time.Minute,
 		Seals: testenv.Seals(), Memory: testenv.Memory(clock.RealClock{}),

@@ -23,6 +23,7 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/cache"
+	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/testenv"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/internal/lifecycle"
@@ -168,7 +169,7 @@ var _ = Describe("Rotation", func() {
 		key = w.ReconcileUntil(ctx, "web", testenv.HasReason(v1alpha1.ConditionCutoverPending, v1alpha1.ReasonStillUsed))
 		Expect(w.Events()).To(ContainSubstring("still used, by 2 client addresses"))
 
-		server.Close(false)
+		server.Disconnect(session.EveryGroup())
 		w.Clock.Step(30 * time.Minute)
 		server = w.Usage.Connect(w.Usage.Sessions.Connect(w.Server("another")), testenv.Hub.GroupOf)
 		server.Report(w.VersionUses(key, 1))

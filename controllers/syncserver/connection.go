@@ -14,7 +14,6 @@ import (
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/controllers/publish"
-	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/controllers/usage/quota"
 )
@@ -33,7 +32,6 @@ type connection struct {
 	subscription  *publish.Subscription
 	reporter      *usage.Server
 	keys          *usage.KeyReporter
-	session       *session.Session
 	quotas        *quota.Session
 	staleReported func() // releases what reserveStale has reserved; may be called more than once
 	cleanups      []func()
@@ -59,10 +57,9 @@ func (c *connection) leave() {
 	c.cleanups = nil
 }
 
-// close ends the session, and what belongs to it.
+// close ends the subscription with its session, and then what reports on that.
 func (c *connection) close(goodbye bool) {
 	c.subscription.Close(goodbye)
-	c.session.Close(goodbye)
 	c.reporter.Forget()
 	c.keys.Close()
 	c.quotas.Close()

@@ -43,8 +43,9 @@ type Server struct {
 	// Client reviews tokens and access.
 	Client client.Client
 	Hub    *publish.Hub
-	Usage  *usage.Tracker
-	// Quotas has what groups have used, and may use.
+	// Usage has when keys were last used. It asks the same Registry of sessions as the Hub.
+	Usage *usage.Tracker
+	// Quotas has what groups have used, and may use. It asks the same Registry of sessions, too.
 	Quotas *quota.Aggregator
 	Clock  clock.WithTicker
 	// Streams is how many streams all servers of one ServiceAccount may have; 0 is DefaultStreams.
@@ -71,6 +72,8 @@ func (s *Server) Start(ctx context.Context) error {
 		return fmt.Errorf("listening for validation servers: %w", err)
 	}
 	strangers := newStrangers()
+	sessions.Store(s.Usage.Sessions)
+	defer sessions.CompareAndSwap(s.Usage.Sessions, nil)
 	server := grpc.NewServer(
 		grpc.Creds(strangers.credentials(credentials.NewTLS(&tls.Config{
 			MinVersion:     tls.VersionTLS13,

@@ -52,7 +52,7 @@ func NewWorld(ctx context.Context) *World {
 		Recorder:  events.NewFakeRecorder(1000),
 		Tiers:     Tiers,
 	}
-	w.Usage = usage.NewTracker(w.Clock)
+	w.Usage = usage.NewTracker(w.Clock, session.NewRegistry(w.Clock, 0))
 	w.Restart()
 	DeferCleanup(w.expectKnownConditions)
 	return w

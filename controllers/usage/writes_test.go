@@ -105,7 +105,7 @@ var _ = Describe("The usage of many Groups", func() {
 
 		var writes atomic.Int64
 		writer := interceptor.NewClient(testenv.NewClient(), testenv.CountWrites(func() { writes.Add(1) }))
-		sessions := session.NewRegistry(clock.RealClock{})
+		sessions := session.NewRegistry(clock.RealClock{}, 0)
 		aggregator := quota.New(quota.Config{
 			Sessions: sessions,
 			Store:    &store.Status{Client: writer, Reader: testenv.Admin}, Clock: clock.RealClock{}, Log: GinkgoLogr,

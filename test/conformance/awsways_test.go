@@ -124,8 +124,10 @@ func TestAWSWays(t *testing.T) {
 			var response struct {
 				Code           string
 				IsAuthorized   bool
-				PolicyDocument struct{ Statement []struct{ Effect, Resource string } }
-				Context        struct{ Code, Project string }
+				PolicyDocument struct {
+					Statement []struct{ Effect, Resource string }
+				}
+				Context struct{ Code, Project string }
 			}
 			if err := json.Unmarshal([]byte(body), &response); err != nil {
 				t.Fatal(err)

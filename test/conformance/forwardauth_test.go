@@ -40,7 +40,7 @@ var proxyProfiles = map[string]proxyProfile{
 	"ingress-nginx": {path: "/authz/ingress-nginx", method: "X-Original-Method", url: "X-Original-URL", address: "X-Real-IP",
 		bare: true, narrow: true, cannotRemove: true},
 	"gateway-api": {path: "/authz/gateway-api", method: "Method", uri: "Path", projectFirst: true, narrow: true, cannotRemove: true},
-	"envoy-http": {path: "/authz/envoy-http", address: "X-Forwarded-For", list: true, projectFirst: true, prefixed: true},
+	"envoy-http":  {path: "/authz/envoy-http", address: "X-Forwarded-For", list: true, projectFirst: true, prefixed: true},
 }
 
 // knowsClient reports whether an integration learns the address of the client.

@@ -179,7 +179,7 @@ var waysTable = []wayCase{
 	{name: "gateway-api, headers of other gateways", guards: "X-Original-URL and its kind in a profile that reads Path",
 		request: "GET cdn.acme.example " + fabric, headers: fabricAsks("GET", "/api/scenes/prd-1",
 			"X-Original-URL: https://cdn.acme.example/api/scenes/mkt-1", "X-Original-URI: /api/scenes/mkt-1"), code: "project_denied"},
-	{name: "gateway-api, context of the client's", guards: "X-Keyward- headers that the filter's allowedHeaders let through",
+	{name: "gateway-api, context of the client's", guards: "X-Keyward- headers that the filter's allowedHeaders send on",
 		request: "GET cdn.acme.example " + fabric, headers: fabricAsks("GET", "/api/scenes/mkt-1", "X-Keyward-Tier: Pro"),
 		code: "header_reserved"},
 	{name: "gateway-api, an address of the client's", guards: "X-Forwarded-For that a client wrote, for which another is locked out",
@@ -241,7 +241,7 @@ var waysTable = []wayCase{
 	{name: "envoy-http, a URL behind the prefix", guards: "an absolute URL that was passed on as a path",
 		request: "GET cdn.acme.example " + service + "/http://cdn.acme.example/api/scenes/mkt-1", headers: goodAnd(),
 		code: "path_ambiguous"},
-	{name: "envoy-http, a fragment", guards: "a fragment that Envoy was told not to reject",
+	{name: "envoy-http, a fragment", guards: "a fragment that Envoy is configured not to reject",
 		request: "GET cdn.acme.example " + service + "/api/scenes/mkt-1#/x", headers: goodAnd(), code: "path_ambiguous"},
 	{name: "envoy-http, an encoded slash", guards: "an encoded slash behind the prefix", request: "GET cdn.acme.example " + service +
 		"/api/scenes%2fmkt-1", headers: goodAnd(), code: "path_ambiguous"},
@@ -320,5 +320,23 @@ func (c *wayCase) compare(t *testing.T, r reply) {
 	}
 	if status := r.header.Get("X-Keyward-Status"); status != "" && status != strconv.Itoa(got.problem.Status) {
 		t.Errorf("%s to restore, of %d", status, got.problem.Status)
+	}
+}
+
+// TestPrefixOverHTTP2: Envoy may ask over HTTP/2, where the target is a pseudo-header.
+func TestPrefixOverHTTP2(t *testing.T) {
+	keys, update := snapshot(t)
+	front := startWays(t, newAuthorizer(t, "", update), fastPathOn)
+	for target, want := range map[string]int{
+		service + "/api/scenes/mkt-1?x=1": http.StatusOK, service + "/../gateway-api": http.StatusBadRequest,
+		service + "/%2e%2e/gateway-api": http.StatusBadRequest, service + "//api/scenes/mkt-1": http.StatusBadRequest,
+		service + "/api/scenes/mkt-1#x": http.StatusBadRequest, service + "/elsewhere?project=marketing": http.StatusForbidden,
+		"/authz/projects/marketing/envoy-http/elsewhere": http.StatusOK, service: http.StatusNotFound,
+	} {
+		status, body := askHTTP2(t, front, [][2]string{{":method", "GET"}, {":scheme", "http"}, {":authority", "cdn.acme.example"},
+			{":path", target}, {"x-api-key", keys["good"].Reveal()}})
+		if status != want {
+			t.Errorf("%s: %d %s, want %d", target, status, body, want)
+		}
 	}
 }

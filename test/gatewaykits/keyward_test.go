@@ -104,4 +104,6 @@ func removesAll(t *testing.T, gateway string, list []string) {
 }
 
 // unmarshalMesh reads MeshConfig, and refuses fields that it does not have.
-func unmarshalMesh(text []byte, mesh *meshv1alpha1.MeshConfig) error { return strictly.Unmarshal(text, mesh) }
+func unmarshalMesh(text []byte, mesh *meshv1alpha1.MeshConfig) error {
+	return strictly.Unmarshal(text, mesh)
+}

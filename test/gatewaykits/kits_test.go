@@ -220,7 +220,7 @@ func TestExternalAuth(t *testing.T) {
 	}
 }
 
-// TestGrants: whatever refers to a Service of another namespace is granted that.
+// TestGrants: an object that refers to a Service of another namespace is granted that.
 func TestGrants(t *testing.T) {
 	for kit, from := range map[string][2]string{
 		"envoy-gateway/keyward.yaml": {"gateway.envoyproxy.io", "SecurityPolicy"}, "gateway-api/keyward.yaml": {gatewayv1.GroupName, "HTTPRoute"},

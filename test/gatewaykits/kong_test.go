@@ -79,7 +79,9 @@ func (r *kongRequest) run(t *testing.T, code string) {
 		}
 		return list
 	}
-	table := func(functions map[string]lua.LGFunction) *lua.LTable { return state.SetFuncs(state.NewTable(), functions) }
+	table := func(functions map[string]lua.LGFunction) *lua.LTable {
+		return state.SetFuncs(state.NewTable(), functions)
+	}
 	text := func(s string) lua.LGFunction {
 		return func(l *lua.LState) int { l.Push(lua.LString(s)); return 1 }
 	}

@@ -52,7 +52,7 @@ func (p *FastPath) split(target string) (h *handler, project, original string) {
 	return nil, "", ""
 }
 
-// isPlain reports whether net/http leaves a target as it is, whatever it does with others.
+// isPlain reports whether the target has only characters that net/http leaves as they are.
 func isPlain(target string) bool {
 	for i := range len(target) {
 		c := target[i]

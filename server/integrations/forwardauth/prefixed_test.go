@@ -97,7 +97,7 @@ func FuzzPrefix(f *testing.F) {
 	})
 }
 
-// FuzzURL: whatever a client's Host and target are, they are read as they were put together.
+// FuzzURL: any Host and target of a client are read as they were put together.
 func FuzzURL(f *testing.F) {
 	for _, c := range [][2]string{{"cdn.acme.example", "/x"}, {"cdn.acme.example?x", "/x"}, {"a#", "/://x/y"}, {"a@b", "//x"},
 		{"", "/x"}, {"a", ""}, {"a", "?x"}, {"https://a", "/x"}} {

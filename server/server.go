@@ -165,13 +165,13 @@ func (s *Server) openIntegrations(a *authorizer.Authorizer) error {
 	}
 	s.registry.MustRegister(&certificates{own: secure, authorityFile: s.config.Sync.CAFile})
 	mux := http.NewServeMux()
-	fastPath := forwardauth.Register(mux, a, clients)
+	fastPath := forwardauth.Register(mux, a, clients, forwardauth.KeepCredential(s.config.Stripping.KeepCredential))
 	verify.Register(mux, a, clients)
 	awsauthorizer.Register(mux, a, clients)
 	front, err := listenHTTP(listenerConfig{
 		flag: "http-bind-address", address: s.config.HTTPAddress, limits: s.config.Listeners, tls: secure, fastPath: fastPath,
 		smallBodies: true,
-	}, withUnknown(mux), s.log)
+	}, fastPath.Prefixed(withUnknown(mux)), s.log)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/httpapi"
@@ -40,8 +41,8 @@ func dialExtAuthz(t testing.TB, g *authorizer.Authorizer, clients *clientaddr.Re
 }
 
 // askExtAuthz asks like Envoy: with names in lower case, and duplicates joined by commas, or listed with
-// encode_raw_headers. Then it changes the request as Envoy would.
-func askExtAuthz(t *testing.T, client authv3.AuthorizationClient, e testRequest, raw bool) outcome {
+// encode_raw_headers, and the project in the route's extensions or annotations. Then it changes the request as Envoy would.
+func askExtAuthz(t *testing.T, client authv3.AuthorizationClient, e testRequest, raw, annotated bool) outcome {
 	t.Helper()
 	header := http.Header{} // by names in lower case
 	for _, line := range e.lines {
@@ -70,7 +71,10 @@ func askExtAuthz(t *testing.T, client authv3.AuthorizationClient, e testRequest,
 			SocketAddress: &corev3.SocketAddress{Address: client},
 		}}}
 	}
-	if e.project != "" {
+	switch {
+	case annotated:
+		check.Attributes.RouteMetadataContext = routeMetadata(t, e.project)
+	case e.project != "":
 		check.Attributes.ContextExtensions = map[string]string{envoy.ProjectExtension: e.project}
 	}
 	response, err := client.Check(context.Background(), check)
@@ -118,6 +122,22 @@ func askExtAuthz(t *testing.T, client authv3.AuthorizationClient, e testRequest,
 		allowed: true, status: http.StatusOK, code: code, injected: injected, requestID: sent.Get("X-Request-Id"),
 		hasUpstream: true, upstream: linesOf(header, isWatched), target: target, selects: sent.Get("Sec-WebSocket-Protocol"),
 	}
+}
+
+// routeMetadata is what Envoy Gateway knows of a route.
+func routeMetadata(t *testing.T, project string) *corev3.Metadata {
+	t.Helper()
+	annotations := map[string]any{"team": "web"}
+	if project != "" {
+		annotations[envoy.ProjectAnnotation] = project
+	}
+	fields, err := structpb.NewStruct(map[string]any{"resources": []any{map[string]any{
+		"kind": "HTTPRoute", "name": "content", "namespace": "acme", "annotations": annotations,
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{"envoy-gateway": fields}}
 }
 
 // clientHeaders are headers as Envoy sends them to a client.

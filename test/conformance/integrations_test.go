@@ -84,19 +84,21 @@ func integrations(t testing.TB, a *authorizer.Authorizer, position string) map[s
 	mux, opened := http.NewServeMux(), map[string]integration{}
 	fastPath := forwardauth.Register(mux, a, loopback)
 	if position == fastPathOff {
-		addProxyProfiles(opened, startFront(t, mux, nil))
+		addProxyProfiles(opened, startFront(t, fastPath.Prefixed(mux), nil))
 		return opened
 	}
 	verify.Register(mux, a, loopback)
 	awsauthorizer.Register(mux, a, loopback)
-	front := startFront(t, mux, fastPath)
+	front := startFront(t, fastPath.Prefixed(mux), fastPath)
 	url := "http://" + front.String()
 	check := dialExtAuthz(t, a, loopback)
-	opened["extauthz"] = func(t *testing.T, e testRequest) outcome { return askExtAuthz(t, check, e, false) }
-	opened["extauthz, raw"] = func(t *testing.T, e testRequest) outcome { return askExtAuthz(t, check, e, true) }
+	opened["extauthz"] = func(t *testing.T, e testRequest) outcome { return askExtAuthz(t, check, e, false, false) }
+	opened["extauthz, raw"] = func(t *testing.T, e testRequest) outcome { return askExtAuthz(t, check, e, true, false) }
+	opened["extauthz, Envoy Gateway"] = func(t *testing.T, e testRequest) outcome { return askExtAuthz(t, check, e, false, true) }
 	opened["verifyapi"] = func(t *testing.T, e testRequest) outcome { return askVerify(t, url, e) }
 	opened["awsauthorizer, 1.0"] = func(t *testing.T, e testRequest) outcome { return askAWS1(t, url, e) }
-	opened["awsauthorizer, 2.0"] = func(t *testing.T, e testRequest) outcome { return askAWS2(t, url, e) }
+	opened["awsauthorizer, 2.0"] = func(t *testing.T, e testRequest) outcome { return askAWS2(t, url, e, "$default") }
+	opened["awsauthorizer, 2.0, a stage"] = func(t *testing.T, e testRequest) outcome { return askAWS2(t, url, e, "prod") }
 	opened[verifyURL] = func(t *testing.T, e testRequest) outcome { return askVerifyURL(t, url, e) }
 	opened["reverseproxy"] = reverseProxy(t, a, loopback)
 	addProxyProfiles(opened, front)

@@ -16,6 +16,8 @@ import (
 type testCase struct {
 	name           string
 	method, target string
+	host           string // with hasHost; otherwise the usual one
+	hasHost        bool
 	headers        []string
 	keepAlive      bool // after the response; without it or a header Connection the connection is closed
 

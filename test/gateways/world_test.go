@@ -207,7 +207,11 @@ func (w *world) send(t *testing.T, address string, e testCase) net.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: cdn.acme.example\r\n%s\r\n", e.methodOrGet(), target, lines); err != nil {
+	host := "cdn.acme.example"
+	if e.hasHost {
+		host = e.host
+	}
+	if _, err := fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: %s\r\n%s\r\n", e.methodOrGet(), target, host, lines); err != nil {
 		_ = conn.Close()
 		t.Fatal(err)
 	}

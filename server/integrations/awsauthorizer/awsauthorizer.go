@@ -3,7 +3,7 @@
 //
 // The response to an event of payload format 1.0 (types TOKEN and REQUEST) is an IAM policy for exactly the method and
 // path of the request, that to an event of format 2.0 is a simple response. The parameter project of the URL, which the
-// Lambda's configuration fixes, names the trusted project.
+// Lambda's configuration fixes, names the trusted project. A WebSocket API asks about $connect, which is a GET of "/".
 package awsauthorizer
 
 import (

@@ -53,7 +53,7 @@ func (q *checkRequest) read(check *authv3.CheckRequest) {
 	attributes := check.GetAttributes().GetRequest().GetHttp()
 	q.method, q.host, q.target = attributes.GetMethod(), attributes.GetHost(), attributes.GetPath()
 	q.peer = check.GetAttributes().GetSource().GetAddress().GetSocketAddress().GetAddress()
-	q.project = check.GetAttributes().GetContextExtensions()[ProjectExtension]
+	q.project = trustedProject(check.GetAttributes())
 	q.readHeader(attributes)
 }
 

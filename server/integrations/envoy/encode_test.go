@@ -231,7 +231,9 @@ func checks() []*authv3.CheckRequest {
 	odd.Attributes.MetadataContext.FilterMetadata = map[string]*structpb.Struct{"envoy.filters.http.jwt_authn": {}}
 	odd.Attributes.Request.Http.Headers["Authorization"] = "Bearer z"
 	odd.Attributes.Request.Http.Headers["X-API-KEY\u212a"] = "z"
-	return []*authv3.CheckRequest{usual, raw, both, odd, {},
+	routed := proto.CloneOf(usual)
+	routed.Attributes.ContextExtensions, routed.Attributes.RouteMetadataContext = nil, routeOf("marketing")
+	return []*authv3.CheckRequest{usual, raw, both, odd, routed, {},
 		{Attributes: &authv3.AttributeContext{Source: &authv3.AttributeContext_Peer{Address: &corev3.Address{}}}}}
 }
 

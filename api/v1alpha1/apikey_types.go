@@ -72,7 +72,7 @@ type ApiKeySpec struct {
 
 	// importFrom makes an existing key the first version, so that its holders notice nothing;
 	// later versions are minted. It takes effect only before there is a first version, and may
-	// be removed afterwards. It cannot name another Secret.
+	// be removed afterwards. It cannot name another Secret or hash.
 	//
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a key is imported once; create a new ApiKey to import another"
 	// +optional

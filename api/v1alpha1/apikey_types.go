@@ -244,13 +244,19 @@ type ApiKeyStatus struct {
 	// +optional
 	Versions []KeyVersion `json:"versions,omitempty"`
 
+	// leak is the last report that a text of the key was found where others can read it; absent once that
+	// version has ended.
+	//
+	// +optional
+	Leak *KeyLeak `json:"leak,omitempty"`
+
 	// enforcement of the latest change of the key.
 	//
 	// +optional
 	Enforcement *Enforcement `json:"enforcement,omitempty"`
 
 	// conditions are Ready, Accepted, Enforced, and while they are true Reconciling, Stalled,
-	// ExpiringSoon, CutoverPending, SecretContested, FollowUpPending; at most 16.
+	// ExpiringSoon, CutoverPending, SecretContested, FollowUpPending, Leaked; at most 16.
 	//
 	// +kubebuilder:validation:MaxItems=16
 	// +listType=map

@@ -28,6 +28,14 @@ type KeyPolicy struct {
 	// +kubebuilder:default=false
 	// +optional
 	AllowNever *bool `json:"allowNever,omitempty"`
+
+	// onLeak is what happens to a key when it is reported that its text was found in public, beyond its condition
+	// Leaked and an event: Notify (default) is nothing, Suspend suspends it, Rotate replaces it with an overlap of
+	// at most an hour, Revoke revokes it for good.
+	//
+	// +kubebuilder:default=Notify
+	// +optional
+	OnLeak LeakResponse `json:"onLeak,omitempty"`
 }
 
 // DefaultKey is an ApiKey that is created with a Group, for all projects that the Group has

@@ -90,6 +90,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if rekeyed, err := r.rekey(ctx, key); rekeyed || err != nil {
 		return stale(err)
 	}
+	if wrote, err := r.respond(ctx, key); wrote || err != nil {
+		return stale(err)
+	}
 	found, err := r.gather(ctx, key)
 	if err != nil {
 		return ctrl.Result{}, err

@@ -192,7 +192,9 @@ var _ = Describe("A key that is imported by its hash", func() {
 	})
 })
 
-func byHash(_ context.Context, text string) func(*v1alpha1.ApiKey) { return testenv.ImportingHash(text) }
+func byHash(_ context.Context, text string) func(*v1alpha1.ApiKey) {
+	return testenv.ImportingHash(text)
+}
 
 // byText imports the text from a Secret that is created beside the ApiKey.
 func byText(ctx context.Context, text string) func(*v1alpha1.ApiKey) {

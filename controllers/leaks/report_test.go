@@ -7,23 +7,23 @@ import (
 	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
-func TestPlacesAreCleaned(t *testing.T) {
+func TestURLsAreCleaned(t *testing.T) {
 	const token = "acme_0123456789abcdefghij"
 	for given, want := range map[string]string{
-		"https://github.com/octocat/site/blob/main/.env":                 "https://github.com/octocat/site/blob/main/.env",
-		"https://user:password@git.example/a?token=secret#L10":           "https://git.example/a",
-		"https://git.example/?key=" + token:                              "https://git.example/",
-		"https://git.example/embed/" + token + "/x":                      "https://git.example",
-		"https://git.example/embed/acme%5F0123456789abcdefghij/x":        "https://git.example",
-		"https://" + token + ".example/":                                 "",
-		"javascript:alert(1)":                                            "",
-		"file:///etc/passwd":                                             "",
-		"not a URL\x1b[2J":                                               "",
-		"":                                                               "",
-		"https://git.example/" + strings.Repeat("a", 600):                ("https://git.example/" + strings.Repeat("a", 600))[:maxURL],
-		"https://git.example/" + strings.Repeat("a", 8*maxURL):           "",
-		"https://git.example/a b\n":                                      "",
-		"https://git.example/\u202egnp.exe":                              "https://git.example/%E2%80%AEgnp.exe",
+		"https://github.com/octocat/site/blob/main/.env":          "https://github.com/octocat/site/blob/main/.env",
+		"https://user:password@git.example/a?token=secret#L10":    "https://git.example/a",
+		"https://git.example/?key=" + token:                       "https://git.example/",
+		"https://git.example/embed/" + token + "/x":               "https://git.example",
+		"https://git.example/embed/acme%5F0123456789abcdefghij/x": "https://git.example",
+		"https://" + token + ".example/":                          "",
+		"javascript:alert(1)":                                     "",
+		"file:///etc/passwd":                                      "",
+		"not a URL\x1b[2J":                                        "",
+		"":                                                        "",
+		"https://git.example/" + strings.Repeat("a", 600):         ("https://git.example/" + strings.Repeat("a", 600))[:maxURL],
+		"https://git.example/" + strings.Repeat("a", 8*maxURL):    "",
+		"https://git.example/a b\n":                               "",
+		"https://git.example/\u202egnp.exe":                       "https://git.example/%E2%80%AEgnp.exe",
 	} {
 		if got := cleanURL(given, token); got != want {
 			t.Errorf("%q becomes %q, want %q", given, got, want)

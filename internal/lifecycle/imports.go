@@ -7,7 +7,9 @@ import (
 )
 
 // ImportsDigest reports whether the key is imported by the hash of its text, so that nobody here has the text.
-func ImportsDigest(key *v1alpha1.ApiKey) bool { return key.Spec.ImportFrom != nil && key.Spec.ImportFrom.SHA256 != "" }
+func ImportsDigest(key *v1alpha1.ApiKey) bool {
+	return key.Spec.ImportFrom != nil && key.Spec.ImportFrom.SHA256 != ""
+}
 
 // ImportDigest returns the hash by which the key is imported, or why it cannot be; neither if it is not imported by a hash.
 func ImportDigest(key *v1alpha1.ApiKey) (keyformat.Digest, *grant.Problem) {

@@ -88,7 +88,6 @@ func TestImport(t *testing.T) {
 	}
 
 	// Its text is recognized, and revealed by nobody.
-	inLive(t, "import-a of the old platform", "verify").expect(t, ExitRefused, "it is not of Keyward's form") // spaces
 	inLive(t, "", "reveal", "import-a").expect(t, ExitRefused, "was imported by its hash: only its holder has the text")
 	text := "imported-by-its-hash+0123456789"
 	one := keysFile(t, "name,sha256", "import-e,"+hashHex(text))

@@ -29,18 +29,18 @@ const (
 
 // importColumns are the columns that a file may have, and how each is read. A field is not empty, unless the column is required.
 var importColumns = map[string]func(*importFile, *importRow, string) error{
-	columnName:       readImportName,
-	columnSHA256:     readImportHash,
-	columnPreview:    readImportPreview,
-	columnGroup:      readImportGroup,
-	columnProjects:   readImportProjects,
-	"namespace":      readImportNamespace,
-	"permissions":    readImportPermissions,
-	"description":    readImportDescription,
-	"expiresat":      readImportExpiresAt,
-	"expiresafter":   readImportExpiresAfter,
-	"rotationevery":  readImportEvery,
-	"labels":         readImportLabels,
+	columnName:      readImportName,
+	columnSHA256:    readImportHash,
+	columnPreview:   readImportPreview,
+	columnGroup:     readImportGroup,
+	columnProjects:  readImportProjects,
+	"namespace":     readImportNamespace,
+	"permissions":   readImportPermissions,
+	"description":   readImportDescription,
+	"expiresat":     readImportExpiresAt,
+	"expiresafter":  readImportExpiresAfter,
+	"rotationevery": readImportEvery,
+	"labels":        readImportLabels,
 }
 
 func columnNames() string {

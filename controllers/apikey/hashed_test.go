@@ -168,7 +168,7 @@ var _ = Describe("A key that is imported by its hash", func() {
 		Entry("both", func(s *v1alpha1.ImportSource) { s.SecretKeyRef = v1alpha1.SecretKeyReference{Name: "a", Key: "b"} },
 			"set secretKeyRef or sha256, and not both"),
 		Entry("neither", func(s *v1alpha1.ImportSource) { s.SHA256 = "" }, "set secretKeyRef or sha256, and not both"),
-		Entry("another hash", func(s *v1alpha1.ImportSource) { s.SHA256 = s.SHA256 + s.SHA256 }, "spec.importFrom.sha256"),
+		Entry("another hash", func(s *v1alpha1.ImportSource) { s.SHA256 += s.SHA256 }, "spec.importFrom.sha256"),
 		Entry("a preview of a text in a Secret", func(s *v1alpha1.ImportSource) {
 			*s = v1alpha1.ImportSource{SecretKeyRef: v1alpha1.SecretKeyReference{Name: "a", Key: "b"}, Preview: "x"}
 		}, "a preview is for a key that is imported by its hash"),

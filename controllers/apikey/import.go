@@ -81,7 +81,7 @@ func (r *Reconciler) findImport(ctx context.Context, key *v1alpha1.ApiKey, f *fa
 		plain, problem := lifecycle.ImportDigest(key)
 		if problem != nil {
 			f.input.Import, f.importImpossible = problem, true
-			return credential{}, "", nil
+			return credential{}, "", nil //nolint:nilerr // the condition says so
 		}
 		// Its form is not known, so its digest is keyed in any case.
 		return credential{

@@ -140,7 +140,7 @@ func (r *importRun) readFile() error {
 	}
 	r.defaults.namespace = namespace
 	r.file.defaults, r.file.now = r.defaults, metav1.NewTime(r.now())
-	var in io.Reader = r.streams.In
+	in := r.streams.In
 	if r.from != "-" {
 		file, err := os.Open(r.from)
 		if err != nil {

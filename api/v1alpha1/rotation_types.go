@@ -108,7 +108,7 @@ type ImportSource struct {
 	// creates the ApiKey needs the right to get that Secret.
 	//
 	// +optional
-	SecretKeyRef SecretKeyReference `json:"secretKeyRef,omitzero"`
+	SecretKeyRef SecretKeyReference `json:"secretKeyRef,omitzero"` //nolint:kubeapilinter // absent is without a name; a pointer would say no more
 
 	// sha256 is the SHA-256 of the key text, without a salt, for who has no text: 64 hexadecimal
 	// digits, with or without sha256: in front, or 43 characters of base64 or base64url, with or

@@ -154,13 +154,13 @@ var _ = Describe("Access", func() {
 			"edit":                {"groups": read, "apikeys": read, "domainallowlists": all},
 			"admin":               {"groups": read, "apikeys": all, "domainallowlists": all},
 			"keyward-group-owner": {"groups": slices.Concat(read, []string{"update", "patch"})},
-			"keyward-platform":    {"groups": slices.Concat(all, []string{"manage"}), "apikeys": all, "domainallowlists": all},
+			"keyward-platform":    {"groups": slices.Concat(all, []string{"manage"}), "apikeys": slices.Concat(all, []string{"import"}), "domainallowlists": all},
 		}
 		people(ctx, w)
 		for who, rights := range want {
 			for _, kind := range []string{"groups", "apikeys", "domainallowlists"} {
 				for _, part := range []string{"", "status", "finalizers", "scale"} {
-					for _, verb := range slices.Concat(all, []string{"manage", "validate"}) {
+					for _, verb := range slices.Concat(all, []string{"manage", "validate", "import"}) {
 						review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
 							User: w.Namespace + ":" + who, Groups: []string{"system:authenticated"},
 							ResourceAttributes: &authorizationv1.ResourceAttributes{

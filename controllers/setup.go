@@ -98,6 +98,8 @@ type Options struct {
 	SidecarTrustBundle string
 	// Traces is where the spans of changes go; nil if they are not traced.
 	Traces trace.TracerProvider
+	// Leaks are where scanners report key texts that they have found; nowhere without an address.
+	Leaks LeakOptions
 	// MetricsGroups and MetricsKeys are how many Groups and ApiKeys have metrics of their own.
 	MetricsGroups, MetricsKeys int
 }
@@ -174,6 +176,9 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 		return nil, err
 	}
 	if err := webhookv1alpha1.Setup(mgr, options.Tiers); err != nil {
+		return nil, err
+	}
+	if err := addLeaks(mgr, seals, options.Leaks, certificate); err != nil {
 		return nil, err
 	}
 	webhookv1alpha1.SetupPods(mgr, inject.Config{

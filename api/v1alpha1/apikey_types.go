@@ -72,7 +72,7 @@ type ApiKeySpec struct {
 
 	// importFrom makes an existing key the first version, so that its holders notice nothing;
 	// later versions are minted. It takes effect only before there is a first version, and may
-	// be removed afterwards. It cannot name another Secret.
+	// be removed afterwards. It cannot name another Secret or hash.
 	//
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a key is imported once; create a new ApiKey to import another"
 	// +optional
@@ -244,13 +244,19 @@ type ApiKeyStatus struct {
 	// +optional
 	Versions []KeyVersion `json:"versions,omitempty"`
 
+	// leak is the last report that a text of the key was found where others can read it; absent once that
+	// version has ended.
+	//
+	// +optional
+	Leak *KeyLeak `json:"leak,omitempty"`
+
 	// enforcement of the latest change of the key.
 	//
 	// +optional
 	Enforcement *Enforcement `json:"enforcement,omitempty"`
 
 	// conditions are Ready, Accepted, Enforced, and while they are true Reconciling, Stalled,
-	// ExpiringSoon, CutoverPending, SecretContested, FollowUpPending; at most 16.
+	// ExpiringSoon, CutoverPending, SecretContested, FollowUpPending, Leaked; at most 16.
 	//
 	// +kubebuilder:validation:MaxItems=16
 	// +listType=map

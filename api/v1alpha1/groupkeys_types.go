@@ -38,6 +38,14 @@ type KeyPolicy struct {
 	// +kubebuilder:validation:MaxItems=2
 	// +optional
 	AcceptIn []KeyLocation `json:"acceptIn,omitempty"`
+
+	// onLeak is what happens to a key when it is reported that its text was found in public, beyond its condition
+	// Leaked and an event: Notify (default) is nothing, Suspend suspends it, Rotate replaces it with an overlap of
+	// at most an hour, Revoke revokes it for good.
+	//
+	// +kubebuilder:default=Notify
+	// +optional
+	OnLeak LeakResponse `json:"onLeak,omitempty"`
 }
 
 // KeyLocation is a place in a request, other than a header, that may have a key.

@@ -36,6 +36,7 @@ func parseFlags() (*settings, error) {
 	s.addSyncFlags()
 	s.addUsageFlags()
 	s.addSidecarFlags()
+	s.addLeakFlags()
 	flag.BoolVar(&s.showVersion, "version", false, "print the version and exit")
 	flag.StringVar(&s.Namespace, "namespace", namespace(), "namespace that the manager runs in; default from POD_NAMESPACE")
 	flag.BoolVar(&s.LeaderElect, "leader-elect", true, "let one of several replicas lead")
@@ -123,6 +124,15 @@ func (s *settings) addSidecarFlags() {
 		"without it they mount the ConfigMap keyward-ca of their namespace")
 }
 
+// addLeakFlags adds the flags of reports of leaks.
+func (s *settings) addLeakFlags() {
+	flag.StringVar(&s.Leaks.Address, "leaks-bind-address", "0",
+		"where scanners report key texts that they have found, such as :9447, docs/leaks.md; 0 turns it off")
+	flag.StringVar(&s.Leaks.TokenFile, "leaks-token-file", "", "file with the token, of at least 16 characters, of who may report leaks")
+	flag.StringVar(&s.Leaks.GitHubKeysURL, "leaks-github-keys-url", "",
+		"https:// URL of the keys with which GitHub signs reports of its secret scanning partner program; without it they are refused")
+}
+
 // complete checks the settings, and adds what is in files and in the environment.
 func (s *settings) complete() (err error) {
 	if s.configFile != "" {
@@ -150,6 +160,12 @@ func (s *settings) complete() (err error) {
 	}
 	if s.SyncStreams < 1 {
 		return fmt.Errorf("--sync-streams-per-account: write a number such as %d", syncserver.DefaultStreams)
+	}
+	if s.Leaks.Enabled() && s.Leaks.TokenFile == "" && s.Leaks.GitHubKeysURL == "" {
+		return fmt.Errorf("--leaks-bind-address: nobody may report; set --leaks-token-file or --leaks-github-keys-url, or both")
+	}
+	if url := s.Leaks.GitHubKeysURL; url != "" && !strings.HasPrefix(url, "https://") {
+		return fmt.Errorf("--leaks-github-keys-url: write an https:// URL")
 	}
 	// Validation servers forget what is recorded after two days.
 	if s.LastUsedResolution < time.Second || s.LastUsedResolution > 12*time.Hour {

@@ -25,7 +25,7 @@ type facts struct {
 	keys   *seal.Keys
 	secret *corev1.Secret // nil where there is none, or a foreign one
 
-	imported         keyformat.Key  // the key that spec.importFrom names, where it matters
+	imported         credential     // the key that spec.importFrom names, where it matters
 	importImpossible bool           // spec.importFrom names nothing that can ever exist
 	delivered        bool           // in this reconciliation
 	followUpProblem  *grant.Problem // why workloads are not rolled, or others not notified, though the key works
@@ -44,7 +44,7 @@ func (r *Reconciler) gather(ctx context.Context, key *v1alpha1.ApiKey) (*facts, 
 		return nil, err
 	}
 	f := &facts{input: lifecycle.Input{Key: key, Group: group, Granted: granted}}
-	f.input.Pending, _ = r.pending.get(key.UID)
+	f.usePending(r.pending.get(key.UID))
 
 	if f.keys, err = r.Seals.Keys(ctx); err != nil {
 		return nil, err
@@ -66,6 +66,11 @@ func (r *Reconciler) gather(ctx context.Context, key *v1alpha1.ApiKey) (*facts, 
 	r.gatherEnforcement(key, f)
 	r.gatherUsage(key, f)
 	return f, nil
+}
+
+// usePending notes which version is pending, and whether its text is known.
+func (f *facts) usePending(version int64, text keyformat.Key) {
+	f.input.Pending, f.input.WithoutText = version, version != 0 && text.IsZero()
 }
 
 // gatherSecret looks for the key's Secret. The cache holds only the operator's own Secrets, and may lag. Before an absence

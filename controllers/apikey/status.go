@@ -127,6 +127,7 @@ func (r *Reconciler) desiredStatus(key *v1alpha1.ApiKey, found *facts, outcome l
 	setForecasts(set, &status, outcome)
 	setContested(set, key, found, outcome)
 	setFollowUp(set, found)
+	setLeaked(set, &status)
 	if found.enforcementQueried && !startsVersion(outcome) {
 		status.Enforcement = set.SetEnforced(found.enforcement, found.recordID)
 	} else if known := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionEnforced); known != nil {

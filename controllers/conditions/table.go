@@ -116,6 +116,10 @@ var types = []Type{
 		Reasons: reasons(warning, v1alpha1.ReasonRestartRefused, v1alpha1.ReasonNotifyRefused),
 	},
 	{
+		Name: v1alpha1.ConditionLeaked, Kinds: []string{ApiKey}, Normal: metav1.ConditionFalse, OnlyWhileTrue: true,
+		EventReason: v1alpha1.ConditionLeaked, Reasons: reasons(warning, v1alpha1.ReasonLeakReported),
+	},
+	{
 		Name: v1alpha1.ConditionTierResolved, Kinds: []string{Group}, Normal: metav1.ConditionTrue,
 		Reasons: []Reason{{v1alpha1.ReasonTierFound, silent}, {v1alpha1.ReasonTierNotFound, warning}},
 	},

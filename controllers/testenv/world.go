@@ -3,6 +3,7 @@ package testenv
 import (
 	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"fmt"
 	"time"
 
@@ -182,6 +183,14 @@ func (w *World) CreateKey(ctx context.Context, change ...func(*v1alpha1.ApiKey))
 func Importing(name, entry string) func(*v1alpha1.ApiKey) {
 	return func(k *v1alpha1.ApiKey) {
 		k.Spec.ImportFrom = &v1alpha1.ImportSource{SecretKeyRef: v1alpha1.SecretKeyReference{Name: name, Key: entry}}
+	}
+}
+
+// ImportingHash has an ApiKey import a text by its hash.
+func ImportingHash(text string) func(*v1alpha1.ApiKey) {
+	return func(k *v1alpha1.ApiKey) {
+		digest := keyformat.DigestOf(text)
+		k.Spec.ImportFrom = &v1alpha1.ImportSource{SHA256: hex.EncodeToString(digest[:])}
 	}
 }
 

@@ -181,14 +181,19 @@ func (p *planner) publishAndDeliver() bool {
 	if pending == nil {
 		return false
 	}
-	if active := p.active(); active != nil && !p.carries(active) && !p.revealedOnce() && pending.Cause != v1alpha1.CauseReplaced {
+	if active := p.active(); active != nil && !p.carries(active) && active.ClaimedAt == nil && !p.revealedOnce() &&
+		pending.Cause != v1alpha1.CauseReplaced {
 		pending.Cause = v1alpha1.CauseReplaced // the text of the earlier version was lost meanwhile
 	}
 	if p.out.Obstacle != nil {
 		return true
 	}
 	p.out.Target, p.out.Action = pending.ID, Publish
-	if p.in.Published {
+	switch withoutText := p.in.WithoutText && p.in.Pending == pending.ID; {
+	case p.in.Published && withoutText:
+		p.out.Action = None
+		p.accept(pending)
+	case p.in.Published:
 		p.out.Action = Deliver
 	}
 	return true

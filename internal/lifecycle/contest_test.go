@@ -36,7 +36,7 @@ func (f *fight) step() (wake time.Time) {
 			if err != nil {
 				panic(err)
 			}
-			out.Versions = append(out.Versions, lifecycle.NewVersion(f.in.Key, out, text, text.Digest().String(), f.now))
+			out.Versions = append(out.Versions, lifecycle.NewVersion(f.in.Key, out, text.Preview(), text.Digest().String(), f.now))
 			f.in.Pending = out.Target
 		case lifecycle.Deliver:
 			f.in.Secret = lifecycle.Secret{Found: true, Digest: out.Versions[len(out.Versions)-1].Digest}

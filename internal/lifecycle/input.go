@@ -27,8 +27,10 @@ type Input struct {
 	NoSlot *grant.Problem
 	// Unverifiable is why the text of the versions cannot be recognized; nil if it can.
 	Unverifiable *grant.Problem
-	// Pending is the id of the Pending version whose text this process has in memory, or 0.
-	Pending int64
+	// Pending is the id of the Pending version whose text this process has in memory, or 0. WithoutText reports whether it has
+	// only the digest, because the key was imported by it.
+	Pending     int64
+	WithoutText bool
 	// Published reports whether every connected validation server has acknowledged the versions in Key's status.
 	Published bool
 	// SharedRestart reports whether another key rolls one of the workloads that this one rolls.

@@ -38,7 +38,7 @@ func (l *played) finish() lifecycle.Outcome {
 			if err != nil {
 				l.Fatal(err)
 			}
-			out.Versions = append(out.Versions, lifecycle.NewVersion(l.in.Key, out, text, text.Digest().String(), l.now))
+			out.Versions = append(out.Versions, lifecycle.NewVersion(l.in.Key, out, text.Preview(), text.Digest().String(), l.now))
 			l.in.Pending, l.in.Published = out.Target, true
 		case lifecycle.Deliver:
 			l.in.Secret = lifecycle.Secret{Found: true, Digest: lifecycle.Current(out.Versions[len(out.Versions)-1:]).Digest}
@@ -209,7 +209,7 @@ func TestARequestSurvivesACrash(t *testing.T) {
 	l.request("monday")
 	out := lifecycle.Plan(l.in, l.now)
 	text, _ := keyformat.Mint("kw", &counter{n: 99})
-	out.Versions = append(out.Versions, lifecycle.NewVersion(l.in.Key, out, text, text.Digest().String(), l.now))
+	out.Versions = append(out.Versions, lifecycle.NewVersion(l.in.Key, out, text.Preview(), text.Digest().String(), l.now))
 	l.record(out)
 	if l.in.Key.Status.LastHandledRotateRequest != "" {
 		t.Error("it counts as handled before anybody has the new version")

@@ -177,6 +177,9 @@ func (i *Integration) decide(ctx context.Context, request *Request, result *Resu
 		i.authorizer.recognizer.Recognize(&request.Credential)
 	}
 	*result = Result{Decision: decision.Begin(i.authorizer.snapshot, &request.Request, now)}
+	if result.Code == decision.KeyUnknown && i.recognizes(request) { // it was imported by its hash
+		*result = Result{Decision: decision.Begin(i.authorizer.snapshot, &request.Request, now)}
+	}
 	if result.Code == decision.Preflight {
 		i.finish(ctx, request, result, now) // the preflight may become a failed attempt
 	}
@@ -206,6 +209,16 @@ func (i *Integration) decide(ctx context.Context, request *Request, result *Resu
 	if i.authorizer.log.Enabled(ctx, slog.LevelDebug) {
 		i.logDecision(ctx, request, *result)
 	}
+}
+
+// recognizes reports whether the credential is known by another digest, which it has then.
+func (i *Integration) recognizes(request *Request) bool {
+	if i.authorizer.recognizer == nil {
+		return false
+	}
+	was := request.Credential
+	i.authorizer.recognizer.Recognize(&request.Credential)
+	return request.Credential != was
 }
 
 // finish searches other groups, if that is left to do. It skips the search, and accepts any group that allows the origin, for

@@ -73,6 +73,32 @@ func TestDecisionsAreCountedAndLogged(t *testing.T) {
 	}
 }
 
+// keyed is a snapshot of one key, which a credential is recognized as.
+type keyed struct {
+	one
+	plain keyformat.Digest
+}
+
+func (k keyed) Recognize(credential *decision.Credential) {
+	if credential.Digest == k.plain {
+		credential.Digest = k.digest
+	}
+}
+
+// TestTextsOfOurFormMayBeImportedByTheirHashes: they are unknown by their plain digest.
+func TestTextsOfOurFormMayBeImportedByTheirHashes(t *testing.T) {
+	plain := keyformat.DigestOf("minted elsewhere")
+	g := New(keyed{one{keyformat.DigestOf("keyed")}, plain}, time.Now, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	for digest, want := range map[keyformat.Digest]decision.Code{plain: decision.Allowed, keyformat.DigestOf("junk"): decision.KeyUnknown} {
+		request := &Request{Request: decision.Request{
+			Credential: decision.Credential{Form: decision.WellFormed, Digest: digest}, Method: "GET", Host: "cdn.acme.com", Path: "/x",
+		}}
+		if d := g.Integration("test").Decide(t.Context(), request); d.Code != want {
+			t.Errorf("got %v, want %v", d.Code, want)
+		}
+	}
+}
+
 // TestFailuresAreThrottled covers too many failures of one client, a valid key from the same client, failures of others, and
 // denials that are not failed attempts.
 func TestFailuresAreThrottled(t *testing.T) {

@@ -25,8 +25,8 @@ type Snapshot interface {
 
 // Recognizer is a Snapshot that knows some credentials by other digests than the plain ones.
 type Recognizer interface {
-	// Recognize replaces the digest of a Foreign credential by the one that Find knows it by. It may be called again with
-	// the result.
+	// Recognize replaces the digest of a credential by the one that Find knows it by, if that is another: of a Foreign
+	// credential, or a WellFormed one that Find does not know. It may be called again with the result.
 	Recognize(*Credential)
 }
 

@@ -190,6 +190,9 @@ func (w *apiKeys) check(ctx context.Context, key *v1alpha1.ApiKey) (*checkedKey,
 			Message: "this is the Secret that the key is delivered in; give spec.secret.name another name",
 		})
 	}
+	if _, problem := lifecycle.ImportDigest(key); problem != nil {
+		checked.problems = append(checked.problems, problem)
+	}
 	group, granted, err := cache.CachedGroupForKeyWithProblems(ctx, w.reader, key)
 	if err != nil {
 		return nil, err

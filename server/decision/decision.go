@@ -18,7 +18,8 @@ type Snapshot interface {
 	// Find returns the version with the digest, in any state.
 	Find(keyformat.Digest) (Match, bool)
 	// Allowing calls matches with the groups that have a project which allows the origin, maybe with the same group more
-	// than once, until matches returns true, and reports whether it did. If there are too many such groups, Allowing calls
+	// than once, and maybe with groups that only allow hosts beside it by a '*' within a label, until matches returns true,
+	// and reports whether it did. If there are too many such groups, Allowing calls
 	// it with none, and reports that. It holds no lock meanwhile.
 	Allowing(from origin.Origin, matches func(*Group) bool) (found, tooMany bool)
 }
@@ -56,6 +57,10 @@ type Request struct {
 	RawQuery   string // as sent, without the '?'
 	Origin     string // the header's value, "" if there is none
 	Referer    string // the header's value, "" if there is none
+
+	// FetchSite is the value of the header Sec-Fetch-Site (W3C Fetch Metadata Request Headers), "" if there is none. Pages
+	// cannot choose it.
+	FetchSite string
 
 	// PreflightMethod is the method that a browser asks about (Access-Control-Request-Method), "" if the request is not a
 	// preflight. PreflightHeaders are the names of headers that it wants to send, separated by commas.
@@ -303,6 +308,8 @@ func (e *evaluation) checkOrigin() Code {
 	case e.request.Referer != "":
 		from, err = origin.ParseReferer(e.request.Referer)
 	case e.project.Origins.AllowMissing:
+		return Allowed
+	case e.request.FetchSite == fetchSameOrigin && e.project.Origins.allowOwn(e.request.Host):
 		return Allowed
 	default:
 		return OriginMissing

@@ -74,6 +74,9 @@ type Request struct {
 	// Reading is how content servers interpret paths. It never comes from the client.
 	Reading routing.Reading
 
+	// AboutKey is set if the request asks about the key itself: no project, route or permission matters.
+	AboutKey bool
+
 	// TrustedProject is the project according to the gateway that routed the request here. If it is set, routes are not
 	// evaluated. It never comes from the client.
 	TrustedProject string
@@ -104,6 +107,8 @@ type Decision struct {
 	Group   *Group
 	Project *Project
 
+	// Version is the one of the key that was presented.
+	Version Version
 	// Retiring is set if the version has a successor, and is accepted during their overlap only.
 	Retiring bool
 	// OriginAllowed is set if pages of the request's Origin may read the response, allowed or not. It is never set without
@@ -136,7 +141,7 @@ func Begin(snapshot Snapshot, request *Request, now time.Time) Decision {
 	}
 	code := e.verdict(snapshot, now)
 	d := Decision{
-		Code: code, Key: e.match.Key, Group: e.match.Group, Project: e.project,
+		Code: code, Key: e.match.Key, Group: e.match.Group, Project: e.project, Version: e.match.Version,
 		Retiring: e.match.Version.RetiresAtMillis != 0,
 	}
 	if request.Origin != "" {
@@ -187,6 +192,8 @@ func (e *evaluation) verdict(snapshot Snapshot, now time.Time) Code {
 		return GroupFrozen
 	case e.match.Group.State != Active:
 		return GroupSuspended
+	case e.request.AboutKey:
+		return e.aboutKey()
 	case !e.findProject():
 		return e.unowned()
 	case !slices.Contains(e.match.Key.Scope.Projects, e.project.Name):

@@ -149,6 +149,11 @@ func (c *testCase) compareCORS(t *testing.T, got outcome) {
 			t.Errorf("%s: %q, want %q", name, lines, want)
 		}
 	}
+	for _, name := range []string{"Deprecation", "Sunset"} { // a newer version of the key exists
+		if got.headers.Get(name) != "" != (c.key == "retiring") {
+			t.Errorf("%s: %q", name, got.headers.Get(name))
+		}
+	}
 	if exposed := got.headers.Get("Access-Control-Expose-Headers"); (exposed != "") != (c.readable != "" && c.want != decision.Preflight) {
 		t.Errorf("exposed: %q", exposed)
 	}

@@ -10,7 +10,9 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
+	"time"
 
 	adminv1 "github.com/keyward-dev/keyward/api/admin/v1"
 	"github.com/keyward-dev/keyward/server/authorizer"
@@ -60,7 +62,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if caching := httpapi.CacheControl(result.Decision); caching != "" {
 		verdict.ResponseHeaders["Cache-Control"] = caching
 	}
-	for _, header := range append(httpapi.CORS(result.Decision, &request.Request), httpapi.RateLimit(result.Rates)...) {
+	for _, header := range slices.Concat(httpapi.CORS(result.Decision, &request.Request), httpapi.RateLimit(result.Rates),
+		httpapi.Retirement(result.Decision, time.Now())) {
 		verdict.ResponseHeaders[header.Name] = header.Value
 	}
 	_ = json.NewEncoder(w).Encode(verdict) // a client that has gone needs no response

@@ -2,7 +2,7 @@ package decision
 
 import "testing"
 
-// TestAboutKey: a key that is accepted anywhere may be asked about, by pages that may present it, whatever it is for.
+// TestAboutKey: a key that is accepted anywhere may be asked about, by pages that may present it, also if it is for another project.
 func TestAboutKey(t *testing.T) {
 	for name, c := range map[string]struct {
 		want     Code

@@ -119,7 +119,7 @@ func TestKeyInfoIsForHolders(t *testing.T) {
 		says   string
 	}{
 		{"GET", nil, 401, "key_missing"},
-		{"GET", []string{"X-Api-Key", "nonsense"}, 401, "key_malformed"},
+		{"GET", []string{"X-Api-Key", "no key"}, 401, "key_malformed"},
 		{"GET", []string{"X-Api-Key", fixture.Mint(t).Reveal()}, 401, "key_unknown"},
 		{"GET", []string{"X-Api-Key", key.Reveal(), "Origin", "https://evil.example"}, 403, "origin_denied"},
 		{"POST", []string{"X-Api-Key", key.Reveal()}, 405, "Method Not Allowed"},

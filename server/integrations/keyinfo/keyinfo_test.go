@@ -1,4 +1,4 @@
-package keyinfo_test
+package keyinfo
 
 import (
 	"encoding/json"
@@ -18,7 +18,6 @@ import (
 	"github.com/keyward-dev/keyward/server/authorizer/throttle"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
-	"github.com/keyward-dev/keyward/server/integrations/keyinfo"
 	"github.com/keyward-dev/keyward/test/fixture"
 )
 
@@ -32,7 +31,7 @@ func (u *used) Used(keyID string, _ *decision.Group, _ *decision.Request, _ time
 func serve(t *testing.T, update *syncv1.Update, options ...authorizer.Option) http.Handler {
 	t.Helper()
 	mux := http.NewServeMux()
-	keyinfo.New(fixture.Authorizer(t, update, options...), clientaddr.New(nil, clientaddr.HeaderXForwardedFor)).Register(mux)
+	New(fixture.Authorizer(t, update, options...), clientaddr.New(nil, clientaddr.HeaderXForwardedFor)).Register(mux)
 	return mux
 }
 
@@ -141,7 +140,7 @@ func TestKeyInfoIsForHolders(t *testing.T) {
 // TestInFront: the well-known path is answered in its one spelling, and everything else is the content server's.
 func TestInFront(t *testing.T) {
 	key := fixture.Mint(t)
-	h := keyinfo.New(fixture.Authorizer(t, fixture.Update(key)), clientaddr.New(nil, clientaddr.HeaderXForwardedFor))
+	h := New(fixture.Authorizer(t, fixture.Update(key)), clientaddr.New(nil, clientaddr.HeaderXForwardedFor))
 	front := h.InFront(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
 	for path, want := range map[string]int{
 		"/.well-known/keyward/key": 200, "/.well-known/keyward/key?x=1": 200, "/.well-known/keyward/key/": 418, "/v1/key": 418,

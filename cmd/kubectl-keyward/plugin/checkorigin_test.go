@@ -76,7 +76,9 @@ func TestCheckOrigin(t *testing.T) {
 		return r.lacks(t, adminToken)
 	}
 	both := []string{"--project", "web", "--url", first, "--url", second}
-	with := func(origin string, more ...string) []string { return append(append([]string{origin}, both...), more...) }
+	with := func(origin string, more ...string) []string {
+		return append(append([]string{origin}, both...), more...)
+	}
 	ask(with("https://acme.example/page")...).expect(t, 0, "Allowed: https://acme.example may use project web of Group origins/acme",
 		"by the domain acme.example of DomainAllowlist origins/shop, origins/site").lacks(t, "has it")
 	ask(with("https://www.acme.example")...).expect(t, 0, "by the domain *.acme.example of DomainAllowlist origins/site")

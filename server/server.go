@@ -33,6 +33,7 @@ import (
 	"github.com/keyward-dev/keyward/server/integrations/envoy"
 	"github.com/keyward-dev/keyward/server/integrations/envoy/accesslog"
 	"github.com/keyward-dev/keyward/server/integrations/forwardauth"
+	"github.com/keyward-dev/keyward/server/integrations/keyinfo"
 	"github.com/keyward-dev/keyward/server/integrations/reverseproxy"
 	"github.com/keyward-dev/keyward/server/integrations/verify"
 	"github.com/keyward-dev/keyward/server/options"
@@ -168,6 +169,8 @@ func (s *Server) openIntegrations(a *authorizer.Authorizer) error {
 	fastPath := forwardauth.Register(mux, a, clients, forwardauth.KeepCredential(s.config.Stripping.KeepCredential))
 	verify.Register(mux, a, clients)
 	awsauthorizer.Register(mux, a, clients)
+	holders := keyinfo.New(a, clients)
+	holders.Register(mux)
 	front, err := listenHTTP(listenerConfig{
 		flag: "http-bind-address", address: s.config.HTTPAddress, limits: s.config.Listeners, tls: secure, fastPath: fastPath,
 		smallBodies: true,
@@ -187,7 +190,7 @@ func (s *Server) openIntegrations(a *authorizer.Authorizer) error {
 		if s.config.Listeners.ProxyProtocol {
 			config.proxies = clients
 		}
-		server, err := listenHTTP(config, proxy, s.log)
+		server, err := listenHTTP(config, holders.InFront(proxy), s.log)
 		if err != nil {
 			return err
 		}

@@ -151,7 +151,8 @@ var table = [count]row{
 		"origin_missing", http.StatusForbidden, "Origin missing",
 		"This project accepts requests from browsers only: the request needs an Origin or a Referer header.",
 		"Project {project} accepts requests from browsers only, and the request had neither an Origin nor a Referer header.",
-		"If servers may use the key, too, set missingOrigin: Allow in a DomainAllowlist of the project.",
+		"If servers may use the key, too, set missingOrigin: Allow in a DomainAllowlist of the project. A page that sends neither " +
+			"to its own host is allowed if that host is in spec.domains.",
 	},
 	OriginDenied: {
 		"origin_denied", http.StatusForbidden, "Origin denied",

@@ -18,7 +18,8 @@ type Snapshot interface {
 	// Find returns the version with the digest, in any state.
 	Find(keyformat.Digest) (Match, bool)
 	// Allowing calls matches with the groups that have a project which allows the origin, maybe with the same group more
-	// than once, until matches returns true, and reports whether it did. If there are too many such groups, Allowing calls
+	// than once, and maybe with groups that only allow hosts beside it by a '*' within a label, until matches returns true,
+	// and reports whether it did. If there are too many such groups, Allowing calls
 	// it with none, and reports that. It holds no lock meanwhile.
 	Allowing(from origin.Origin, matches func(*Group) bool) (found, tooMany bool)
 }
@@ -60,6 +61,10 @@ type Request struct {
 	Origin    string // the header's value, "" if there is none
 	Referer   string // the header's value, "" if there is none
 
+	// FetchSite is the value of the header Sec-Fetch-Site (W3C Fetch Metadata Request Headers), "" if there is none. Pages
+	// cannot choose it.
+	FetchSite string
+
 	// PreflightMethod is the method that a browser asks about (Access-Control-Request-Method), "" if the request is not a
 	// preflight. PreflightHeaders are the names of headers that it wants to send, separated by commas.
 	PreflightMethod  string
@@ -78,6 +83,9 @@ type Request struct {
 
 	// Reading is how content servers interpret paths. It never comes from the client.
 	Reading routing.Reading
+
+	// AboutKey is set if the request asks about the key itself: no project, route or permission matters.
+	AboutKey bool
 
 	// TrustedProject is the project according to the gateway that routed the request here. If it is set, routes are not
 	// evaluated. It never comes from the client.
@@ -111,6 +119,8 @@ type Decision struct {
 	// Location is where the key was found.
 	Location Location
 
+	// Version is the one of the key that was presented.
+	Version Version
 	// Retiring is set if the version has a successor, and is accepted during their overlap only.
 	Retiring bool
 	// OriginAllowed is set if pages of the request's Origin may read the response, allowed or not. It is never set without
@@ -143,7 +153,7 @@ func Begin(snapshot Snapshot, request *Request, now time.Time) Decision {
 	}
 	code := e.verdict(snapshot, now)
 	d := Decision{
-		Code: code, Key: e.match.Key, Group: e.match.Group, Project: e.project,
+		Code: code, Key: e.match.Key, Group: e.match.Group, Project: e.project, Version: e.match.Version,
 		Retiring: e.match.Version.RetiresAtMillis != 0, Location: request.Location,
 	}
 	if request.Origin != "" {
@@ -196,6 +206,8 @@ func (e *evaluation) verdict(snapshot Snapshot, now time.Time) Code {
 		return GroupFrozen
 	case e.match.Group.State != Active:
 		return GroupSuspended
+	case e.request.AboutKey:
+		return e.aboutKey()
 	case !e.findProject():
 		return e.unowned()
 	case !slices.Contains(e.match.Key.Scope.Projects, e.project.Name):
@@ -317,6 +329,8 @@ func (e *evaluation) checkOrigin() Code {
 	case e.request.Referer != "":
 		from, err = origin.ParseReferer(e.request.Referer)
 	case e.project.Origins.AllowMissing:
+		return Allowed
+	case e.request.FetchSite == fetchSameOrigin && e.project.Origins.allowOwn(e.request.Host):
 		return Allowed
 	default:
 		return OriginMissing

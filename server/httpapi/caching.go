@@ -43,7 +43,8 @@ func CacheControl(d decision.Decision) string {
 }
 
 // Vary returns the value of that header for responses to the request: everything that a decision can depend on, so that
-// a cache gives the response to nobody who could get another decision. Referer counts if there is no Origin.
+// a cache gives the response to nobody who could get another decision. Referer counts if there is no Origin, and
+// Sec-Fetch-Site if there is neither.
 func Vary(request *decision.Request) string {
 	switch {
 	case request.PreflightMethod != "":
@@ -54,6 +55,8 @@ func Vary(request *decision.Request) string {
 		return varyOnAll + ", " + request.KeyHeader
 	case request.Origin != "":
 		return varyOnKeys
+	case request.Referer != "":
+		return varyOnReferer
 	default:
 		return varyOnAll
 	}
@@ -62,7 +65,8 @@ func Vary(request *decision.Request) string {
 const (
 	varyOnPreflight = headerOrigin + ", " + headerRequestMethod + ", " + headerRequestHeaders
 	varyOnKeys      = HeaderAuthorization + ", " + HeaderAPIKey + ", " + headerOrigin
-	varyOnAll       = varyOnKeys + ", " + headerReferer
+	varyOnReferer   = varyOnKeys + ", " + headerReferer
+	varyOnAll       = varyOnReferer + ", " + headerFetchSite
 )
 
 // onlyPrivate is shared by all responses without another directive. It has no room to append to.

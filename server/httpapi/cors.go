@@ -17,6 +17,7 @@ const (
 
 	headerOrigin         = "Origin"
 	headerReferer        = "Referer"
+	headerFetchSite      = "Sec-Fetch-Site"
 	headerRequestMethod  = "Access-Control-Request-Method"
 	headerRequestHeaders = "Access-Control-Request-Headers"
 	headerAllowMethods   = "Access-Control-Allow-Methods"
@@ -32,7 +33,7 @@ const (
 )
 
 // DecisionHeaders are the headers of requests, other than the credential's, that decisions depend on.
-var DecisionHeaders = []string{headerOrigin, headerReferer, headerRequestMethod, headerRequestHeaders}
+var DecisionHeaders = []string{headerOrigin, headerReferer, headerFetchSite, headerRequestMethod, headerRequestHeaders}
 
 // CORS returns the headers that let pages of the request's origin read the response, or none if they may not. The
 // response varies on the origin in any case.
@@ -55,6 +56,9 @@ func CORS(d decision.Decision, request *decision.Request) []Header {
 		return []Header{allowed, {headerAllowMethods, methods}, {headerAllowHeaders,
 			keyHeaders + allowedHeaders(request.PreflightHeaders)}, {headerMaxAge, maxAge}}
 	case decision.Allowed:
+		if d.Retiring {
+			return []Header{allowed, {HeaderExposeHeaders, exposed + ", " + HeaderDeprecation + ", " + HeaderSunset}}
+		}
 		return []Header{allowed, {HeaderExposeHeaders, exposed}}
 	default:
 		return []Header{allowed, {HeaderExposeHeaders, exposed + ", Retry-After, WWW-Authenticate"}}

@@ -34,6 +34,8 @@ func NewRequest(keys *credential.Locations, header http.Header, method, host, pa
 		// Two lines of one of them make an invalid origin, and so a denial.
 		Origin:  strings.Join(header["Origin"], ", "),
 		Referer: strings.Join(header["Referer"], ", "),
+		// Two lines of this one are no value that a browser sends.
+		FetchSite: strings.Join(header[headerFetchSite], ", "),
 	}
 	if asked := header[headerRequestMethod]; method == http.MethodOptions && request.Origin != "" && len(asked) == 1 && IsToken(asked[0]) {
 		request.PreflightMethod = asked[0]

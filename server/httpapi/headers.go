@@ -176,7 +176,7 @@ var Decisive = append([]string{HeaderAuthorization, HeaderAPIKey}, DecisionHeade
 // mayNotTrail are names, folded, and prefixes of names that end in '-', of fields that say how to frame, route,
 // authenticate or read a message. They must be headers, not trailers (RFC 9110, section 6.5.1).
 var mayNotTrail = []string{
-	reservedPrefix, "x-request-id", "authorization", "x-api-key", "cookie", "proxy-", "origin", "referer", "access-control-",
+	reservedPrefix, "x-request-id", "authorization", "x-api-key", "cookie", "proxy-", "origin", "referer", "sec-", "access-control-",
 	"host", "via", "expect", "range", "if-", "content-", "cache-control", "pragma", "max-forwards",
 	"transfer-encoding", "te", "trailer", "connection", "keep-alive", "upgrade",
 }

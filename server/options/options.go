@@ -118,11 +118,11 @@ func Parse(args []string, hostname string, usage io.Writer) (Config, error) {
 func (c *Config) addressFlags(flags *flag.FlagSet) {
 	flags.StringVar(&c.ProxyAddress, "proxy-bind-address", ":8080", "`address` of the reverse proxy in front of --upstream")
 	flags.StringVar(&c.HTTPAddress, "http-bind-address", ":8081", "`address` of /authz and the paths of its proxy profiles, "+
-		"/v1/verify and /v1/authorizers/aws")
+		"/v1/verify, /v1/key and /v1/authorizers/aws")
 	flags.StringVar(&c.GRPCAddress, "grpc-bind-address", ":8082", "`address` of Envoy's external authorization")
-	flags.StringVar(&c.AdminAddress, "admin-bind-address", ":8083", "`address` of /healthz, /readyz, /metrics, /v1/decisions and /v1/usage")
+	flags.StringVar(&c.AdminAddress, "admin-bind-address", ":8083", "`address` of /healthz, /readyz, /metrics, /v1/decisions, /v1/check-origin and /v1/usage")
 	flags.StringVar(&c.AdminTokenFile, "admin-token-file", "",
-		"`file` with the token for /v1/decisions and /v1/usage; without it no decisions are recorded, and usage is neither "+
+		"`file` with the token for /v1/decisions, /v1/check-origin and /v1/usage; without it no decisions are recorded, and usage is neither "+
 			"accepted nor reported")
 	flags.BoolVar(&c.AcceptDrain, "accept-drain", false,
 		"accept GET /drain at --admin-bind-address, for the preStop hook of a sidecar, which ends after the content server: for five minutes, "+

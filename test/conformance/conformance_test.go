@@ -124,17 +124,29 @@ func (c *testCase) compare(t *testing.T, got outcome, e testRequest) {
 	}
 }
 
+// value returns the value of a header of the request, with all its lines.
+func (c *testCase) value(name string) string {
+	var values []string
+	for _, line := range c.headers {
+		if sent, value, _ := strings.Cut(line, ":"); strings.EqualFold(sent, name) {
+			values = append(values, strings.Trim(value, " \t"))
+		}
+	}
+	return strings.Join(values, ", ")
+}
+
 // compareCORS compares what a page could read.
 func (c *testCase) compareCORS(t *testing.T, got outcome) {
 	t.Helper()
 	if !got.setsHeaders {
 		return
 	}
-	wantVary, wantMethods, wantAge := "Authorization, X-Api-Key, Origin, Referer", "", ""
-	if slices.ContainsFunc(c.headers, func(line string) bool {
-		return strings.HasPrefix(strings.ToLower(line), "origin:") && strings.Trim(line[len("origin:"):], " \t") != ""
-	}) {
-		wantVary = "Authorization, X-Api-Key, Origin"
+	wantVary, wantMethods, wantAge := "Authorization, X-Api-Key, Origin", "", ""
+	if c.value("Origin") == "" {
+		wantVary += ", Referer"
+		if c.value("Referer") == "" {
+			wantVary += ", Sec-Fetch-Site"
+		}
 	}
 	if c.varies != "" {
 		wantVary += ", " + c.varies
@@ -152,6 +164,11 @@ func (c *testCase) compareCORS(t *testing.T, got outcome) {
 	} {
 		if lines := strings.Join(got.headers[name], "|"); lines != want {
 			t.Errorf("%s: %q, want %q", name, lines, want)
+		}
+	}
+	for _, name := range []string{"Deprecation", "Sunset"} { // a newer version of the key exists
+		if got.headers.Get(name) != "" != (c.key == "retiring") {
+			t.Errorf("%s: %q", name, got.headers.Get(name))
 		}
 	}
 	if exposed := got.headers.Get("Access-Control-Expose-Headers"); (exposed != "") != (c.readable != "" && c.want != decision.Preflight) {
@@ -179,7 +196,7 @@ func (c *testCase) compareDenial(t *testing.T, got outcome) {
 	if got.problem.Code != "" {
 		p := got.problem
 		if p.Type != "https://keyward.dev/problems/"+c.want.String() || p.Title != c.want.Title() ||
-			p.Status != c.want.Status() || p.Detail != c.want.Detail() {
+			p.Status != c.want.Status() || p.Detail != c.want.DetailFor(c.value("Sec-Fetch-Site")) {
 			t.Errorf("problem %+v", p)
 		}
 		if (got.challenge != "") != (c.want.Status() == 401) {

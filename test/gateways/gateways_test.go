@@ -288,7 +288,7 @@ func (g *gateway) compare(t *testing.T, e testCase, got outcome) {
 	}
 	if got.seen != nil && g.overrides && response["Access-Control-Allow-Origin"] != "" {
 		response["Access-Control-Allow-Origin"] = page
-		for name, want := range map[string]string{"Access-Control-Expose-Headers": "*", "Vary": varies + ", Referer, Accept-Encoding"} {
+		for name, want := range map[string]string{"Access-Control-Expose-Headers": "*", "Vary": varies + ", Referer, Sec-Fetch-Site, Accept-Encoding"} {
 			if response[name] != "" {
 				response[name] = want
 			}

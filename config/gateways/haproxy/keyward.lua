@@ -4,7 +4,7 @@ local keyward = 'http://127.0.0.1:8081'
 
 -- The client's headers that are sent to the validation server. HAProxy itself describes the request. With the flag
 -- --key-header, add that header here, and in is_ours.
-local asked = {'authorization', 'x-api-key', 'sec-websocket-protocol', 'origin', 'referer', 'x-request-id', 'access-control-request-method', 'access-control-request-headers'}
+local asked = {'authorization', 'x-api-key', 'sec-websocket-protocol', 'origin', 'referer', 'sec-fetch-site', 'x-request-id', 'access-control-request-method', 'access-control-request-headers'}
 
 local away = '{"type":"https://keyward.dev/problems/validator_away","title":"Not ready","status":503,' ..
   '"detail":"No validation server could be asked. Try again in a moment.","code":"validator_away"}\n'

@@ -6,6 +6,7 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
+	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"google.golang.org/grpc"
@@ -148,6 +149,9 @@ func (s *Server) allow(r *reply, result authorizer.Result, q *checkRequest, rawQ
 	}
 	for _, h := range httpapi.RateLimit(result.Rates) { // an upstream may add rate limits of its own
 		add(h, corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD)
+	}
+	for _, h := range httpapi.Retirement(result.Decision, time.Now()) { // an upstream may speak of its own content
+		add(h, corev3.HeaderValueOption_ADD_IF_ABSENT)
 	}
 	for _, h := range httpapi.CORS(result.Decision, &q.request.Request) {
 		action := corev3.HeaderValueOption_ADD_IF_ABSENT // an upstream that supports CORS itself decides who may read

@@ -151,6 +151,7 @@ type passage struct {
 	own       bool             // Authorization is for the upstream
 	cors      []httpapi.Header // to set in the upstream's response unless it supports CORS itself
 	rates     []httpapi.Header // to add to it
+	retiring  []httpapi.Header // to set in it unless it speaks of its own content
 
 	span, upstreamSpan tracing.Span // of the request, and of the one to the upstream, which rewrite sets
 }
@@ -215,6 +216,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		own:       request.OwnAuthorization,
 		cors:      httpapi.CORS(result.Decision, &request.Request),
 		rates:     httpapi.RateLimit(result.Rates),
+		retiring:  httpapi.Retirement(result.Decision, time.Now()),
 	}
 	if r.ProtoMajor == 1 && r.ContentLength != 0 {
 		p.bodyEnded = new(atomic.Bool)
@@ -338,6 +340,9 @@ func (p *passage) mark(header http.Header) {
 	}
 	for _, h := range p.rates { // they are lists: an upstream may have rate limits of its own
 		header.Add(h.Name, h.Value)
+	}
+	if len(header[httpapi.HeaderDeprecation]) == 0 && len(header[httpapi.HeaderSunset]) == 0 {
+		httpapi.Set(header, p.retiring)
 	}
 	theirs := len(header[httpapi.HeaderAllowOrigin]) > 0
 	if !theirs {

@@ -10,7 +10,9 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
+	"time"
 
 	adminv1 "github.com/keyward-dev/keyward/api/admin/v1"
 	"github.com/keyward-dev/keyward/server/authorizer"
@@ -55,7 +57,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(httpapi.HeaderRequestID, request.ID)
 	request.Trace.Headers = r.Header // the app's own trace
 	result := h.integration.Decide(r.Context(), &request)
-	verdict := newVerdict(result)
+	verdict := newVerdict(result, &request.Request)
 	verdict.RequestID = request.ID
 	verdict.ResponseHeaders = map[string]string{httpapi.HeaderVary: httpapi.Vary(&request.Request)}
 	if caching := httpapi.CacheControl(result.Decision); caching != "" {
@@ -64,16 +66,17 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if request.Location == decision.InQuery {
 		verdict.ResponseHeaders[httpapi.ReferrerPolicy.Name] = httpapi.ReferrerPolicy.Value
 	}
-	for _, header := range append(httpapi.CORS(result.Decision, &request.Request), httpapi.RateLimit(result.Rates)...) {
+	for _, header := range slices.Concat(httpapi.CORS(result.Decision, &request.Request), httpapi.RateLimit(result.Rates),
+		httpapi.Retirement(result.Decision, time.Now())) {
 		verdict.ResponseHeaders[header.Name] = header.Value
 	}
 	_ = json.NewEncoder(w).Encode(verdict) // a client that has gone needs no response
 }
 
-func newVerdict(d authorizer.Result) adminv1.Verdict {
+func newVerdict(d authorizer.Result, request *decision.Request) adminv1.Verdict {
 	verdict := adminv1.Verdict{Allowed: d.Allowed(), Code: d.Code.String(), Status: d.Code.Status()}
 	if !d.Allowed() {
-		verdict.Title, verdict.Detail = d.Code.Title(), d.Code.Detail()
+		verdict.Title, verdict.Detail = d.Code.Title(), d.Code.DetailFor(request.FetchSite)
 		verdict.RetryAfter = httpapi.RetrySeconds(d.RetryAfter)
 		return verdict
 	}

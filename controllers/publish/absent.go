@@ -26,6 +26,47 @@ func (k *lastKnown) lacks(c *change) bool {
 	return k.acked < c.revision || lacking || rejected
 }
 
+// Close ends the subscription. A server that said goodbye is removed at once. The Hub waits for Grace for one that was
+// disconnected, because that goes on deciding by its last snapshot, and afterwards names it in every change that it lacks. The session of the
+// server ends with it.
+func (s *Subscription) Close(goodbye bool) {
+	s.closed.Do(func() {
+		h := s.hub
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.addToGroups(s, -1)
+		if goodbye {
+			s.session.Goodbye()
+			delete(h.subs, s)
+			h.dropRejections(s)
+			h.evaluateAfter(s.ackedEverywhere())
+			return
+		}
+		s.absentAs, s.isAbsent = s.session.Disconnect(s.lastScopes()...)
+		h.forgetAbsent()
+		if h.options.Grace <= 0 {
+			h.expire(s)
+			return
+		}
+		s.disconnect()
+		h.clock.AfterFunc(h.options.Grace, func() {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			if _, remaining := h.subs[s]; !remaining {
+				return // it has reconnected
+			}
+			h.expire(s)
+		})
+	})
+}
+
+// disconnect marks the server as disconnected, and forgets what it would have been sent.
+func (s *Subscription) disconnect() {
+	s.groups, s.keys = nil, nil
+	s.queue, s.slicing, s.versioned = nil, slicing{}, nil
+	s.undecided, s.withdrawn, s.reportedServers, s.subscriber.Known = nil, nil, nil, nil
+}
+
 // expire stops waiting for a server that was disconnected. Changes that it lacks name it.
 func (h *Hub) expire(sub *Subscription) {
 	delete(h.subs, sub)
@@ -86,7 +127,8 @@ func (h *Hub) AbsentServers(group string) (servers int) {
 	return servers
 }
 
-// forgetAbsent forgets the servers that have been absent for too long, and has itself called again for the next. It does nothing until then.
+// forgetAbsent forgets the servers that have been absent for too long, and has itself called again for the next. It does nothing until
+// then.
 func (h *Hub) forgetAbsent() {
 	if h.forgetScheduled {
 		return

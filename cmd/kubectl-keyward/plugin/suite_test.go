@@ -31,9 +31,9 @@ import (
 	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/controllers/group"
 	"github.com/keyward-dev/keyward/controllers/publish"
-	validators "github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/revoked"
 	"github.com/keyward-dev/keyward/controllers/seal"
+	validators "github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/internal/tier"
@@ -120,7 +120,8 @@ func manager(ctx context.Context) (ctrl.Manager, error) {
 	recorder := mgr.GetEventRecorder("keyward")
 	for _, reconciler := range []interface{ Setup(ctrl.Manager) error }{
 		&apikey.Reconciler{
-			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Hub: hub, Usage: usage.NewTracker(clock.RealClock{}, sessions), Tiers: tier.Builtin(),
+			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Hub: hub,
+			Usage: usage.NewTracker(clock.RealClock{}, sessions), Tiers: tier.Builtin(),
 			Recorder: recorder, Clock: clock.RealClock{}, Random: rand.Reader, LastUsedResolution: time.Minute,
 			Seals:  &seal.Keeper{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: live, Random: rand.Reader},
 			Memory: &revoked.Memory{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: live, Clock: clock.RealClock{}},

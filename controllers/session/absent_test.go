@@ -12,8 +12,8 @@ import (
 
 var begin = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
-// TestAbsentServersAreFoundByGroup: of any servers, those that had a group are found, each once, and so is whether one of them may know
-// something, also after some have come back or were forgotten.
+// TestAbsentServersAreFoundByGroup: of any servers, those that had a group are found, each once, and MayKnow reports whether one of them
+// may know something, also after some have come back or were forgotten.
 func TestAbsentServersAreFoundByGroup(t *testing.T) {
 	const forgetAfter = time.Hour
 	groups := []string{"a/one", "a/two", "b/one", "b/two"}
@@ -108,7 +108,7 @@ func TestAbsentServersAreFoundByGroup(t *testing.T) {
 	})
 }
 
-// TestAbsentServersOfOtherGroupsCostNothing: a question about a group looks only at the servers that had it.
+// TestAbsentServersOfOtherGroupsCostNothing: a look-up by a group looks only at the servers that had it.
 func TestAbsentServersOfOtherGroupsCostNothing(t *testing.T) {
 	const others, acme = 5000, "tenants/acme"
 	r := NewRegistry(clocktesting.NewFakeClock(begin), 0)

@@ -3,7 +3,7 @@ package session
 import "strings"
 
 // Scope is a part of all groups: one group, those of a namespace, or all. Servers are found by the scopes that they had, so that a
-// question about one group costs nothing for servers that do not have it.
+// look-up by one group costs nothing for servers that do not have it.
 type Scope struct {
 	kind scopeKind
 	name string

@@ -200,8 +200,8 @@ func TestFlappingServerCountsOnce(t *testing.T) {
 			t.Fatalf("%+v is persisted, want %d requests", m.ledgers.saved().Total(), requests)
 		}
 	}
-	if accounts := slices.Collect(maps.Keys(m.ledgers.saved().Servers)); len(accounts) != 1 {
-		t.Errorf("the ledger has the accounts %v", accounts)
+	if runs := slices.Collect(maps.Keys(m.ledgers.saved().Servers)); len(runs) != 1 {
+		t.Errorf("the ledger has the servers %v", runs)
 	}
 	last.close(true)
 	if c, a := testutil.ToFloat64(connectedServers), testutil.ToFloat64(absentServers); c != 0 || a != 0 {

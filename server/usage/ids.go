@@ -1,6 +1,7 @@
 package usage
 
 import (
+	"encoding/binary"
 	"hash/maphash"
 	"strings"
 )
@@ -15,45 +16,44 @@ const (
 // packed is an id of that form.
 type packed [10]byte
 
-// idValues has the values of digits; noDigit for everything else.
-var idValues = func() (values [256]uint8) {
-	for i := range values {
-		values[i] = noDigit
-	}
-	for value, digit := range []byte(idDigits) {
-		values[digit] = uint8(value)
-	}
-	return values
-}()
-
-const noDigit = 0xff
-
-// pack returns false if the id has another form.
+// pack returns false if the id has another form. It works on eight digits at a time: it is done for each request.
 func pack(id string) (p packed, ok bool) {
 	if len(id) != idLength || id[0] != idPrefix {
 		return p, false
 	}
-	bits, invalid := uint64(0), uint8(0)
-	for i := range idLength - 1 {
-		value := idValues[id[1+i]]
-		invalid |= value
-		bits = bits<<5 | uint64(value)
-		if i%8 == 7 {
-			half := p[i/8*5:]
-			half[0], half[1], half[2], half[3], half[4] = byte(bits>>32), byte(bits>>24), byte(bits>>16), byte(bits>>8), byte(bits)
-			bits = 0
-		}
-	}
-	return p, invalid < noDigit
+	var digits [idLength - 1]byte
+	copy(digits[:], id[1:])
+	first, firstOK := packDigits(binary.LittleEndian.Uint64(digits[:8]))
+	second, secondOK := packDigits(binary.LittleEndian.Uint64(digits[8:]))
+	binary.LittleEndian.PutUint64(p[:8], first|second<<halfBits)
+	binary.LittleEndian.PutUint16(p[8:], uint16(second>>(64-halfBits)))
+	return p, firstOK && secondOK
+}
+
+const (
+	halfBits = 8 * 5 // of the values of eight digits
+	ones     = 0x0101010101010101
+	highs    = 0x80 * ones
+)
+
+// packDigits returns the values of the digits in eight bytes, five bits each, and whether they are all digits.
+func packDigits(x uint64) (values uint64, ok bool) {
+	from := func(c uint64) uint64 { return x + (0x80-c)*ones } // sets the high bits of bytes that are c or more, if none is 0x80 or more
+	isNumeral, isLetter := from('0')&^from('9'+1), from('a')&^from('v'+1)
+	letters := isLetter & highs >> 7
+	v := x&(0x0f*ones) + letters*('9'-'0') + x&(letters<<4) // '0' is 0x30, and 'a' is 0x61
+	v = v&0x001f001f001f001f | v&0x1f001f001f001f00>>3
+	v = v&0x000003ff000003ff | v&0x03ff000003ff0000>>6
+	v = v&0x00000000000fffff | v&0x000fffff00000000>>12
+	return v, x&highs == 0 && (isNumeral|isLetter)&highs == highs
 }
 
 func (p *packed) unpack() (id [idLength]byte) {
+	low, high := binary.LittleEndian.Uint64(p[:8]), uint64(binary.LittleEndian.Uint16(p[8:]))
 	id[0] = idPrefix
-	for i := range 2 {
-		half := p[i*5:]
-		bits := uint64(half[0])<<32 | uint64(half[1])<<24 | uint64(half[2])<<16 | uint64(half[3])<<8 | uint64(half[4])
-		for digit := 7; digit >= 0; digit-- {
-			id[1+i*8+digit] = idDigits[bits&31]
+	for half, bits := range [...]uint64{low & (1<<halfBits - 1), low>>halfBits | high<<(64-halfBits)} {
+		for digit := range 8 {
+			id[1+8*half+digit] = idDigits[bits&31]
 			bits >>= 5
 		}
 	}

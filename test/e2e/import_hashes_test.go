@@ -19,7 +19,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// importKeysEnvironment is how many keys TestImportOfHashes imports; 10000 was measured for docs/performance.md.
+// importKeysEnvironment is how many keys TestImportOfHashes imports: set it to 10000 to measure.
 const importKeysEnvironment = "KEYWARD_IMPORT_KEYS"
 
 // TestImportOfHashes imports a file of hashes with the plugin, also after an interruption, verifies that holders of

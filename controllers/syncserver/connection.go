@@ -17,6 +17,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/controllers/usage/quota"
+	"github.com/keyward-dev/keyward/controllers/usage/traffic"
 )
 
 // connection is one validation server that is connected.
@@ -35,7 +36,8 @@ type connection struct {
 	keys          *usage.KeyReporter
 	session       *session.Session
 	quotas        *quota.Session
-	staleReported func() // releases what reserveStale has reserved; may be called more than once
+	traffic       *traffic.Pending // nil if it is not recorded
+	staleReported func()           // releases what reserveStale has reserved; may be called more than once
 	cleanups      []func()
 	log           logr.Logger
 
@@ -88,6 +90,10 @@ func (c *connection) receive() error {
 			c.keys.Report(message.Keys)
 		case *syncv1.SyncRequest_Quotas:
 			c.quotas.Report(message.Quotas)
+		case *syncv1.SyncRequest_Traffic:
+			if c.traffic != nil {
+				c.traffic.Report(c.session, message.Traffic)
+			}
 		case *syncv1.SyncRequest_Hello:
 			return status.Error(codes.InvalidArgument, "there is one Hello on a stream")
 		default: // a message of a later release

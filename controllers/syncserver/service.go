@@ -17,6 +17,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/controllers/usage/quota"
+	"github.com/keyward-dev/keyward/controllers/usage/traffic"
 )
 
 const (
@@ -49,6 +50,7 @@ type service struct {
 	hub      *publish.Hub
 	usage    *usage.Tracker
 	quotas   *quota.Aggregator
+	traffic  *traffic.Pending
 	access   access
 	registry *registry
 	streams  *streams
@@ -184,7 +186,7 @@ func (s *service) register(c *connection, serviceAccount string, who publish.Sub
 	})
 	c.reporter = s.usage.Connect(c.session, s.hub.GroupOf)
 	c.keys = s.usage.Keys.Connect(c.session, c.subscription.ServesKey)
-	c.quotas = s.quotas.Connect(c.session)
+	c.quotas, c.traffic = s.quotas.Connect(c.session), s.traffic
 	return nil
 }
 

@@ -30,6 +30,7 @@ type Authorizer struct {
 	meter      Meter
 	rates      *ratelimit.Limiter
 	quota      Quota
+	refusals   Refusals
 	reading    routing.Reading
 	tallies    *tallies
 	attempts   *prometheus.CounterVec
@@ -181,6 +182,7 @@ func (i *Integration) decide(ctx context.Context, request *Request, result *Resu
 	}
 	if !result.Allowed() {
 		i.finish(ctx, request, result, now)
+		i.refused(result)
 	}
 	i.tally.note(result.Code, time.Since(now)) // a third reading of the clock would be expensive
 	if i.authorizer.recorder != nil {

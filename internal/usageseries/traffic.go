@@ -83,16 +83,16 @@ func shorten(status *v1alpha1.GroupUsageStatus) {
 		if len(d.Refusals) <= pastCodes+1 {
 			continue
 		}
+		kept := map[string]int64{Other: d.Refusals[Other]}
+		delete(d.Refusals, Other)
 		codes := slices.SortedFunc(maps.Keys(d.Refusals), func(a, b string) int {
 			return cmp.Or(cmp.Compare(d.Refusals[b], d.Refusals[a]), strings.Compare(a, b))
 		})
-		kept := map[string]int64{}
 		for n, code := range codes {
 			if n >= pastCodes {
-				kept[Other] += d.Refusals[code]
-			} else {
-				kept[code] += d.Refusals[code]
+				code = Other
 			}
+			kept[code] += d.Refusals[codes[n]]
 		}
 		d.Refusals = kept
 	}

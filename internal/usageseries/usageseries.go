@@ -54,6 +54,14 @@ func Record(status *v1alpha1.GroupUsageStatus, at time.Time, month quotaledger.M
 	}
 }
 
+// Begin records the totals of a month of which it is not known on which days they came up.
+func Begin(status *v1alpha1.GroupUsageStatus, at time.Time, month quotaledger.Month, totals Totals) {
+	prune(status, at)
+	if m := monthOf(status, month.String()); m != nil {
+		m.UsageCounts = Counts(totals)
+	}
+}
+
 // Counts returns totals as they are shown.
 func Counts(totals Totals) v1alpha1.UsageCounts {
 	return v1alpha1.UsageCounts{

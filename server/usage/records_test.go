@@ -14,7 +14,7 @@ import (
 )
 
 func TestKeyFillsACacheLine(t *testing.T) {
-	if k, v, m := unsafe.Sizeof(key{}), unsafe.Sizeof(version{}), unsafe.Sizeof(monitor{}); k != 64 || v != 48 || m != 24 {
+	if k, v, m := unsafe.Sizeof(key{}), unsafe.Sizeof(version{}), unsafe.Sizeof(monitor{}); k != 64 || v != 48 || m != 32 {
 		t.Errorf("%d, %d and %d bytes", k, v, m)
 	}
 }

@@ -165,6 +165,7 @@ func (s *Objects) Save(ctx context.Context, key Key, entry Entry, totals Totals)
 		}
 		if lost || !o.exists && entry.Ledger.Unattributed != (quotaledger.Counters{}) {
 			s.reportLost(o.group, lost)
+			usageseries.Begin(&o.usage.Status, s.Clock.Now(), key.Month, totals)
 		}
 		return keep(o.usage, key.Month, entry.Ledger)
 	}, &key.Month, totals)

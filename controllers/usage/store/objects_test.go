@@ -166,7 +166,11 @@ func deletedWhileKnown(k *kept) {
 	if event := k.event(); !strings.Contains(event, v1alpha1.ReasonUsageDeleted) || !strings.Contains(event, "as it was") {
 		k.Errorf("the event is %q", event)
 	}
-	if s := k.usage().Status; *s.Months[0].Requests != 130 || len(s.Days) != 1 {
+	if s := k.usage().Status; *s.Months[0].Requests != 130 || len(s.Days) != 0 {
+		k.Errorf("the whole month is not of this day: %+v", s)
+	}
+	entry = k.save(entry, 140)
+	if s := k.usage().Status; *s.Months[0].Requests != 140 || *s.Days[0].Requests != 10 {
 		k.Errorf("%+v", s)
 	}
 	k.deleteUsage()

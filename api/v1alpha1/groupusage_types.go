@@ -45,7 +45,7 @@ type GroupUsageList struct {
 // GroupUsageStatus is what was used of a Group.
 type GroupUsageStatus struct {
 	// groupUID is the metadata.uid of the Group that all of this is about: a Group that is created again with the same name
-	// begins anew.
+	// begins at 0.
 	//
 	// +optional
 	GroupUID types.UID `json:"groupUID,omitempty"`
@@ -205,12 +205,12 @@ type MonthLedger struct {
 	// +optional
 	Revision *int64 `json:"revision,omitempty"`
 
-	// accounts are what validation servers have been allowed and have reported, at most 255; more servers require another
+	// entries are what validation servers have been allowed and have reported, at most 255; more servers require another
 	// usage store. Accounts that were closed long ago are in *, and use whose accounts were lost is in ?.
 	//
 	// +kubebuilder:validation:MaxItems=257
 	// +listType=map
 	// +listMapKey=server
 	// +optional
-	Accounts []LedgerEntry `json:"accounts,omitempty"`
+	Entries []LedgerEntry `json:"entries,omitempty"`
 }

@@ -966,8 +966,8 @@ func (in *MonthLedger) DeepCopyInto(out *MonthLedger) {
 		*out = new(int64)
 		**out = **in
 	}
-	if in.Accounts != nil {
-		in, out := &in.Accounts, &out.Accounts
+	if in.Entries != nil {
+		in, out := &in.Entries, &out.Entries
 		*out = make([]LedgerEntry, len(*in))
 		for i := range *in {
 			(*in)[i].DeepCopyInto(&(*out)[i])

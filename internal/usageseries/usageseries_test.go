@@ -66,7 +66,7 @@ func compare(a, b string) int {
 	return 0
 }
 
-// TestDayBoundary: what is recorded a moment before midnight (UTC) is of that day, whatever the local time is.
+// TestDayBoundary: what is recorded a moment before midnight (UTC) is of that day, regardless of the local time.
 func TestDayBoundary(t *testing.T) {
 	status := &v1alpha1.GroupUsageStatus{}
 	midnight := time.Date(2026, 11, 28, 0, 0, 0, 0, time.UTC)
@@ -80,7 +80,7 @@ func TestDayBoundary(t *testing.T) {
 	}
 }
 
-// TestOrigins: each number is not too low, and too high by at most a tenth; whatever has more than a tenth is there.
+// TestOrigins: each number is not too low, and too high by at most a tenth; each origin with more than a tenth is there.
 func TestOrigins(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		status, real, all := &v1alpha1.GroupUsageStatus{}, map[string]int64{}, int64(0)
@@ -167,7 +167,7 @@ func TestKeyDays(t *testing.T) {
 	if back.Last != "2026-11-28" || back.Requests[0] != 7 {
 		t.Errorf("with a clock that was turned back: %+v", back)
 	}
-	if odd := usageseries.AddToDay(&v1alpha1.KeyDays{Last: "nonsense", Requests: []int64{4}}, start, 3); odd.Requests[0] != 3 {
+	if odd := usageseries.AddToDay(&v1alpha1.KeyDays{Last: "invalid", Requests: []int64{4}}, start, 3); odd.Requests[0] != 3 {
 		t.Errorf("%+v", odd)
 	}
 }

@@ -57,7 +57,7 @@ func TestQuotaCrash(t *testing.T) {
 		t.Fatal(err)
 	}
 	held := int64(0)
-	for _, entry := range used.Status.Ledgers[0].Accounts {
+	for _, entry := range used.Status.Ledgers[0].Entries {
 		if strings.HasPrefix(entry.Server, "validator-1@") {
 			held = ptr.Deref(entry.Leased, 0) - ptr.Deref(entry.Spent, 0)
 		}

@@ -13,7 +13,7 @@ import (
 )
 
 // groupUsages guards what a quota is counted in: whoever could delete it, or have it deleted, would lose the days and months before,
-// and might begin the quota anew. Its status is not written through here, but as groupusages/status, which only the manager may.
+// and might have the quota begin at 0. Its status is not written through here, but as groupusages/status, which only the manager may.
 type groupUsages struct {
 	reader client.Reader
 	groups *groups

@@ -39,16 +39,16 @@ func keep(usage *v1alpha1.GroupUsage, month quotaledger.Month, l *quotaledger.Le
 		}
 	}
 	kept.Revision = ptr.To(ptr.Deref(kept.Revision, 0) + 1)
-	kept.Accounts = nil
+	kept.Entries = nil
 	for server, counts := range l.Servers {
-		kept.Accounts = append(kept.Accounts, entryOf(server, counts))
+		kept.Entries = append(kept.Entries, entryOf(server, counts))
 	}
 	for name, counts := range map[string]quotaledger.Counters{folded: l.Folded, unattributed: l.Unattributed} {
 		if counts != (quotaledger.Counters{}) {
-			kept.Accounts = append(kept.Accounts, entryOf(name, counts))
+			kept.Entries = append(kept.Entries, entryOf(name, counts))
 		}
 	}
-	slices.SortFunc(kept.Accounts, func(a, b v1alpha1.LedgerEntry) int { return strings.Compare(a.Server, b.Server) })
+	slices.SortFunc(kept.Entries, func(a, b v1alpha1.LedgerEntry) int { return strings.Compare(a.Server, b.Server) })
 	return nil
 }
 
@@ -73,7 +73,7 @@ func counter(n uint64) *int64 {
 
 func ledgerOf(kept *v1alpha1.MonthLedger) *quotaledger.Ledger {
 	l := &quotaledger.Ledger{Servers: map[string]quotaledger.Counters{}}
-	for _, entry := range kept.Accounts {
+	for _, entry := range kept.Entries {
 		counts := quotaledger.Counters{
 			Leased: number(entry.Leased), Sequence: number(entry.Sequence), Spent: number(entry.Spent),
 			Requests: number(entry.Requests), Bytes: number(entry.Bytes), Unconfirmed: number(entry.UnconfirmedRequests),

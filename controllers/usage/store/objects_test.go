@@ -112,7 +112,7 @@ func (k *kept) event() string {
 	}
 }
 
-// TestObjects: what a GroupUsage has, and whose it is, whatever happens to it and to its Group.
+// TestObjects: what a GroupUsage has, and whose it is, regardless of what happens to it and to its Group.
 func TestObjects(t *testing.T) {
 	admin := startAPI(t)
 	t.Run("series", func(t *testing.T) { series(keep(t, admin, "series")) })
@@ -218,7 +218,7 @@ func deletedWhileUnknown(k *kept) {
 	}
 }
 
-// createdAgain: a Group that is created again begins anew, also while the GroupUsage of the one before is still there.
+// createdAgain: a Group that is created again begins at 0, also while the GroupUsage of the one before is still there.
 func createdAgain(k *kept) {
 	entry := k.save(load(k, k.objects, k.key), 100)
 	before := k.group()
@@ -383,7 +383,7 @@ func size(k *kept) {
 	}
 }
 
-// TestSchemaOfGroupUsage: the schema takes nobody's usage of nonsense.
+// TestSchemaOfGroupUsage: the schema refuses what is no month, no day or no number.
 func TestSchemaOfGroupUsage(t *testing.T) {
 	admin := startAPI(t)
 	usage := &v1alpha1.GroupUsage{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "acme"}}

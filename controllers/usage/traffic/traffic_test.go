@@ -98,7 +98,7 @@ func TestRecord(t *testing.T) {
 	go func() { done <- p.Start(ctx) }()
 	s := connect(clock, acme)
 	p.Report(s, report(acme, map[string]uint64{"origin_denied": 1}))
-	for _, outcome := range []error{errors.New("the API server is away"), nil} {
+	for _, outcome := range []error{errors.New("the API server is unreachable"), nil} {
 		outcomes <- outcome
 		step(t, clock, recorded)
 	}

@@ -83,14 +83,14 @@ func TestDayBoundary(t *testing.T) {
 // TestOrigins: each number is not too low, and too high by at most a tenth; each origin with more than a tenth is there.
 func TestOrigins(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		status, real, all := &v1alpha1.GroupUsageStatus{}, map[string]int64{}, int64(0)
+		status, exact, all := &v1alpha1.GroupUsageStatus{}, map[string]int64{}, int64(0)
 		for range rapid.IntRange(1, 50).Draw(t, "reports") {
 			seen := usageseries.Traffic{Origins: map[string]uint64{}}
 			for range rapid.IntRange(1, 10).Draw(t, "origins") {
 				origin := fmt.Sprintf("https://%d.example.com", rapid.IntRange(0, 30).Draw(t, "origin"))
 				n := rapid.Uint64Range(1, 100).Draw(t, "requests")
 				seen.Origins[origin] += n
-				real[origin] += int64(n)
+				exact[origin] += int64(n)
 				all += int64(n)
 			}
 			usageseries.RecordTraffic(status, start, seen)
@@ -98,11 +98,11 @@ func TestOrigins(t *testing.T) {
 		shown := map[string]int64{}
 		for _, o := range status.Days[0].Origins {
 			shown[o.Origin] = *o.Requests
-			if *o.Requests < real[o.Origin] || *o.Requests > real[o.Origin]+all/10 {
-				t.Fatalf("%s has %d, shown are %d of %d", o.Origin, real[o.Origin], *o.Requests, all)
+			if *o.Requests < exact[o.Origin] || *o.Requests > exact[o.Origin]+all/10 {
+				t.Fatalf("%s has %d, shown are %d of %d", o.Origin, exact[o.Origin], *o.Requests, all)
 			}
 		}
-		for origin, n := range real {
+		for origin, n := range exact {
 			if _, known := shown[origin]; !known && n > all/10 {
 				t.Fatalf("%s with %d of %d is missing", origin, n, all)
 			}

@@ -88,7 +88,7 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 	searches := search.Config{AtOnce: runtime.GOMAXPROCS(0) / 2, IPv6Prefix: config.Throttle.IPv6Prefix, Work: decision.SearchWork}
 	dependencies := []authorizer.Option{
 		authorizer.WithThrottle(throttle.New(config.Throttle)), authorizer.WithMeter(s.usage), authorizer.WithRates(s.rates),
-		authorizer.WithQuota(s.quotas),
+		authorizer.WithQuota(s.quotas), authorizer.WithRefusals(s.usage),
 		authorizer.WithReading(config.Reading), authorizer.WithSearches(search.New(searches, registry)),
 		authorizer.WithKeys(credential.New(config.Keys)),
 		authorizer.WithTracer(tracing.New(config.Tracing)),

@@ -150,6 +150,29 @@ type KeyUsage struct {
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Requests *int64 `json:"requests,omitempty"`
+
+	// days are the requests of the last 31 days, also of earlier months.
+	//
+	// +optional
+	Days *KeyDays `json:"days,omitempty"`
+}
+
+// KeyDays are the requests of a key by day (UTC). Requests count for the day on which they are written into the status.
+type KeyDays struct {
+	// last is the day of the first number, such as 2026-11-27.
+	//
+	// +kubebuilder:validation:MinLength=10
+	// +kubebuilder:validation:MaxLength=10
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}$`
+	// +required
+	Last string `json:"last,omitempty"`
+
+	// requests of that day, of the day before it, and so on; at most 31.
+	//
+	// +kubebuilder:validation:MaxItems=31
+	// +listType=atomic
+	// +optional
+	Requests []int64 `json:"requests,omitempty"`
 }
 
 // ApiKeyStatus is the observed state of an ApiKey.

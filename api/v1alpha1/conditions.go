@@ -133,6 +133,8 @@ const (
 	ReasonKeyLimitReached = "KeyLimitReached"
 	// ReasonQuotaUsed: the message says how much of which quota is used.
 	ReasonQuotaUsed = "QuotaUsed"
+	// ReasonUsageDeleted: somebody has deleted the GroupUsage of the Group; the message says what is left.
+	ReasonUsageDeleted = "UsageDeleted"
 
 	// ReasonRotated: a new version has replaced an earlier one.
 	ReasonRotated = "Rotated"

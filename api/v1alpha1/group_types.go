@@ -185,16 +185,10 @@ type GroupStatus struct {
 	// +optional
 	Limits *GroupLimits `json:"limits,omitempty"`
 
-	// usage of the current month.
+	// usage of the latest month in which the Group was used. The GroupUsage of the same name has the other months, and days.
 	//
 	// +optional
-	Usage *GroupUsage `json:"usage,omitempty"`
-
-	// previousUsage is that of the month before, which validation servers that were disconnected may
-	// still report.
-	//
-	// +optional
-	PreviousUsage *GroupUsage `json:"previousUsage,omitempty"`
+	Usage *UsageTotals `json:"usage,omitempty"`
 
 	// enforcement of the latest change of the Group or of its DomainAllowlists.
 	//

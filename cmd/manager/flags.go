@@ -106,7 +106,7 @@ func (s *settings) addSyncFlags() {
 func (s *settings) addUsageFlags() {
 	flag.StringVar(&s.UsageStore, "usage-store", "",
 		"redis:// or rediss:// URL of the Redis or Valkey that stores usage; default from KEYWARD_USAGE_STORE; without either, usage "+
-			"is stored in the status of Groups")
+			"is stored in GroupUsages")
 	flag.DurationVar(&s.LastUsedResolution, "last-used-resolution", 10*time.Minute,
 		"how much later the last use of a key must be to be written into its status, with its requests; a busy key costs one write "+
 			"in that time")

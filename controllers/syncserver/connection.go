@@ -16,6 +16,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/controllers/usage/quota"
+	"github.com/keyward-dev/keyward/controllers/usage/traffic"
 )
 
 // connection is one validation server that is connected.
@@ -33,7 +34,8 @@ type connection struct {
 	reporter      *usage.Server
 	keys          *usage.KeyReporter
 	quotas        *quota.Session
-	staleReported func() // releases what reserveStale has reserved; may be called more than once
+	traffic       *traffic.Pending // nil if it is not recorded
+	staleReported func()           // releases what reserveStale has reserved; may be called more than once
 	cleanups      []func()
 	log           logr.Logger
 
@@ -85,6 +87,10 @@ func (c *connection) receive() error {
 			c.keys.Report(message.Keys)
 		case *syncv1.SyncRequest_Quotas:
 			c.quotas.Report(message.Quotas)
+		case *syncv1.SyncRequest_Traffic:
+			if c.traffic != nil {
+				c.traffic.Report(c.subscription.Session(), message.Traffic)
+			}
 		case *syncv1.SyncRequest_Hello:
 			return status.Error(codes.InvalidArgument, "there is one Hello on a stream")
 		default: // a message of a later release

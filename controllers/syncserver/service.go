@@ -16,6 +16,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/seal"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/controllers/usage/quota"
+	"github.com/keyward-dev/keyward/controllers/usage/traffic"
 )
 
 const (
@@ -48,6 +49,7 @@ type service struct {
 	hub      *publish.Hub
 	usage    *usage.Tracker
 	quotas   *quota.Aggregator
+	traffic  *traffic.Pending
 	access   access
 	registry *registry
 	streams  *streams
@@ -175,10 +177,10 @@ func (s *service) register(c *connection, serviceAccount string, who publish.Sub
 	}
 	c.staleReported = reported
 	c.cleanups = append(c.cleanups, reported)
-	server := c.subscription.Session()
-	c.reporter = s.usage.Connect(server, s.hub.GroupOf)
-	c.keys = s.usage.Keys.Connect(server, c.subscription.ServesKey)
-	c.quotas = s.quotas.Connect(server)
+	session := c.subscription.Session()
+	c.reporter = s.usage.Connect(session, s.hub.GroupOf)
+	c.keys = s.usage.Keys.Connect(session, c.subscription.ServesKey)
+	c.quotas, c.traffic = s.quotas.Connect(session), s.traffic
 	return nil
 }
 

@@ -27,6 +27,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/seal"
 	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/usage"
+	"github.com/keyward-dev/keyward/controllers/usage/totals"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/internal/tier"
 )
@@ -40,6 +41,8 @@ type World struct {
 	Usage     *usage.Tracker
 	Keys      *apikey.Reconciler
 	Tiers     *tier.Catalogue
+	// Totals has what is used of Groups, for ReconcileGroup; nil if nothing is.
+	Totals *totals.Board
 }
 
 // NewWorld creates a namespace.
@@ -85,7 +88,7 @@ func (w *World) ReconcileKey(ctx context.Context, name string) (reconcile.Result
 
 // ReconcileGroup reconciles the Group once.
 func (w *World) ReconcileGroup(ctx context.Context, name string) error {
-	r := &group.Reconciler{Client: Manager.GetClient(), Hub: Hub, Tiers: w.Tiers, Recorder: w.Recorder, Clock: w.Clock}
+	r := &group.Reconciler{Client: Manager.GetClient(), Hub: Hub, Tiers: w.Tiers, Recorder: w.Recorder, Clock: w.Clock, Totals: w.Totals}
 	_, err := r.Reconcile(ctx, w.Request(name))
 	return err
 }

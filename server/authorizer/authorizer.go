@@ -31,6 +31,7 @@ type Authorizer struct {
 	meter      Meter
 	rates      *ratelimit.Limiter
 	quota      Quota
+	refusals   Refusals
 	reading    routing.Reading
 	keys       *credential.Locations
 	tallies    *tallies
@@ -197,6 +198,7 @@ func (i *Integration) decide(ctx context.Context, request *Request, result *Resu
 	}
 	if !result.Allowed() {
 		i.finish(ctx, request, result, now)
+		i.refused(result)
 	}
 	if request.Location != decision.InHeader {
 		i.noteExposed(request.Location)

@@ -28,11 +28,14 @@ func (one) Allowing(origin.Origin, func(*decision.Group) bool) (found, tooMany b
 func (one) Health(time.Time) decision.Health { return decision.Synced }
 
 func (s one) Find(digest keyformat.Digest) (decision.Match, bool) {
+	if digest != s.digest {
+		return decision.Match{}, false
+	}
 	return decision.Match{
 		Key: decision.Key{ID: "k1", Scope: &decision.Scope{Projects: []string{"default"}, Permissions: []string{"read"}}},
 		Group: &decision.Group{Identity: "tenants/acme", State: decision.Active,
 			Projects: []decision.Project{{Name: "default", OwnsAll: true, Origins: decision.Origins{AllowMissing: true}}}},
-	}, digest == s.digest
+	}, true
 }
 
 // counted returns how many decisions of the integration test had the code.

@@ -23,6 +23,7 @@ const (
 type monitor struct {
 	requests uint64
 	error    uint64
+	reported uint64 // of requests; see Traffic
 	text     uint32 // the number of its serialization, which is never text that a client wrote
 	next     uint32 // monitor of the key, 0 is none
 }
@@ -80,7 +81,7 @@ func (s *shard) countNew(k *key, text string) {
 	switch {
 	case monitors == monitored:
 		s.origins.release(fewest.text)
-		fewest.text, fewest.error = s.origins.refer(text), fewest.requests
+		fewest.text, fewest.error, fewest.reported = s.origins.refer(text), fewest.requests, fewest.requests
 		fewest.requests++
 	case monitors > 0 || s.recorder.mayMonitor():
 		number := s.monitors.take()

@@ -15,7 +15,7 @@ import (
 
 func TestSizesOfRecords(t *testing.T) {
 	k, of, v, m := unsafe.Sizeof(key{}), unsafe.Sizeof(more{}), unsafe.Sizeof(version{}), unsafe.Sizeof(monitor{})
-	if k != 72 || of != 8 || v != 48 || m != 24 {
+	if k != 72 || of != 8 || v != 48 || m != 32 {
 		t.Errorf("%d, %d, %d and %d bytes", k, of, v, m)
 	}
 }

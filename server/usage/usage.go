@@ -3,7 +3,7 @@
 // from which origins most.
 //
 // All of it is in records without pointers, which refer to each other by number: however many keys are in use, the garbage
-// collector has almost nothing to mark. A key in use takes about 80 bytes; 56 more for each further version, and 24 for each of its origins.
+// collector has almost nothing to mark. A key in use takes about 80 bytes; 56 more for each further version, and 32 for each of its origins.
 //
 // The records of a shard refer to each other like this; a number of 0 is none, and records of the same kind form lists by
 // their next:
@@ -49,6 +49,7 @@ type Recorder struct {
 	offset  atomic.Int64 // the manager's clock minus ours, in milliseconds
 	origins atomic.Int64 // keys whose origins are counted
 	groups  groups
+	refused refusals
 }
 
 // New returns a recorder in which nothing is recorded.

@@ -226,6 +226,10 @@ func up() []*syncv1.SyncRequest {
 		}}}},
 		{Message: &syncv1.SyncRequest_Keys{Keys: &syncv1.KeyReport{Keys: []*syncv1.KeyUse{keyUse()}}}},
 		{Message: &syncv1.SyncRequest_Quotas{Quotas: &syncv1.QuotaReport{Groups: []*syncv1.GroupUse{use()}}}},
+		{Message: &syncv1.SyncRequest_Traffic{Traffic: &syncv1.TrafficReport{Groups: []*syncv1.GroupTraffic{{
+			Group: "tenants/acme", Refusals: map[string]uint64{"origin_denied": 3},
+			Origins: []*syncv1.OriginUse{{Origin: "https://shop.acme.com", Requests: 80}},
+		}}}}},
 	}
 }
 

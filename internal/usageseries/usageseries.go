@@ -1,5 +1,5 @@
 // Package usageseries keeps what was used of a Group by month and by day (UTC). It is pure. Its size is bounded, regardless of
-// what is reported: see docs/design/group-usage.md.
+// what is reported: see docs/design/0030-group-usage.md.
 package usageseries
 
 import (

@@ -37,7 +37,7 @@ func (p *planner) contest() *Contest {
 	if active == nil || Revoked(p.in.Key) {
 		return nil
 	}
-	var lost []time.Time // when, the latest first
+	var lost []time.Time // when, the latest first; those that follow each other soon are one
 	if !p.carries(active) && active.ClaimedAt == nil && p.pending() == nil {
 		lost = append(lost, p.now) // it is about to be replaced
 	}
@@ -53,7 +53,9 @@ func (p *planner) contest() *Contest {
 		if later = v.MintedAt.Time; last.IsZero() {
 			last = later
 		}
-		lost = append(lost, later)
+		if len(lost) == 0 || lost[len(lost)-1].Sub(later) > contestedFor {
+			lost = append(lost, later)
+		}
 	}
 	if until := last.Add(contestedFor); fast >= contestedFrom && p.now.Before(until) {
 		p.wakeAt(until)

@@ -293,6 +293,7 @@ type ApiKeyStatus struct {
 // +kubebuilder:object:root=true
 // +kubebuilder:validation:XValidation:rule="(has(self.spec.secret) && has(self.spec.secret.name) ? self.spec.secret.name : self.metadata.name) == (has(oldSelf.spec.secret) && has(oldSelf.spec.secret.name) ? oldSelf.spec.secret.name : oldSelf.metadata.name)",message="the Secret of a key keeps its name; create a new ApiKey for another Secret",fieldPath=".spec.secret.name"
 // +kubebuilder:subresource:status
+// +kubebuilder:metadata:annotations="argocd.argoproj.io/sync-options=Prune=false,Delete=false";"kustomize.toolkit.fluxcd.io/prune=disabled"
 // +kubebuilder:resource:path=apikeys,singular=apikey,shortName=ak,categories=keyward
 // +kubebuilder:printcolumn:name="Group",type=string,JSONPath=`.spec.groupRef.name`
 // +kubebuilder:printcolumn:name="Preview",type=string,JSONPath=`.status.preview`

@@ -64,6 +64,7 @@ type RotationWindow struct {
 	//
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=7
+	// +kubebuilder:validation:XValidation:rule="self.all(x, self.exists_one(y, x == y))",message="each is named once; remove the duplicate"
 	// +listType=atomic
 	// +optional
 	Days []Weekday `json:"days,omitempty"`

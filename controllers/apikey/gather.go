@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
@@ -123,6 +124,9 @@ func (f *facts) useSecret(key *v1alpha1.ApiKey, secret *corev1.Secret) {
 		f.input.Secret.Digest = digestOf(f.keys, text)
 	}
 	if f.input.Secret.Foreign = !belongs(key, secret, f.input.Secret.Digest); f.input.Secret.Foreign {
+		if owner := metav1.GetControllerOf(secret); isOther(owner, key) {
+			f.input.Secret.Owner = owner.Name
+		}
 		return
 	}
 	f.secret = secret

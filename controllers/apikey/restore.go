@@ -38,6 +38,11 @@ func belongs(key *v1alpha1.ApiKey, secret *corev1.Secret, digest string) bool {
 	return known
 }
 
+// isOther reports whether the owner of a Secret is another ApiKey than this one, or one that had its name.
+func isOther(owner *metav1.OwnerReference, key *v1alpha1.ApiKey) bool {
+	return owner != nil && owner.APIVersion == v1alpha1.GroupVersion.String() && owner.Kind == "ApiKey" && owner.Name != key.Name
+}
+
 // gatherRestorable reads what a Secret says about the version that it carries, for a key whose status has none. This is
 // trusted if the manager has sealed it, and the text has not ended.
 func (r *Reconciler) gatherRestorable(ctx context.Context, key *v1alpha1.ApiKey, f *facts) error {

@@ -162,7 +162,7 @@ func (r *Reconciler) sendEvents(before, key *v1alpha1.ApiKey, found *facts, outc
 	if !enforcement.Complete || !newlyEnforced(before, key) {
 		return
 	}
-	if outcome.Contest != nil && (key.Status.State == v1alpha1.KeyActive || key.Status.State == v1alpha1.KeyPending) {
+	if outcome.Contest != nil && !outcome.Contest.Slow && (key.Status.State == v1alpha1.KeyActive || key.Status.State == v1alpha1.KeyPending) {
 		return // one for each version that is lost says nothing new
 	}
 	enforced := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionEnforced)

@@ -43,6 +43,8 @@ type Input struct {
 type Secret struct {
 	// Found reports whether there is a Secret of the name, Foreign whether it is not the key's.
 	Found, Foreign bool
+	// Owner is the name of another ApiKey whose Secret it is; empty if it is none's.
+	Owner string
 	// Digest of the key text in it, in the form of KeyVersion's digest; empty without a text.
 	Digest string
 	// Claimed reports whether somebody has declared that they have the text.

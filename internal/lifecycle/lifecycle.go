@@ -96,6 +96,9 @@ type Outcome struct {
 func Plan(in Input, now time.Time) Outcome {
 	p := &planner{in: in, now: now}
 	p.rotation, p.rotationProblem = grant.RotationUnder(in.Key, in.Group)
+	if p.rotationProblem != nil && p.rotationProblem.Elsewhere && len(in.Key.Status.Versions) > 0 {
+		p.rotationProblem = nil // the policy was tightened since the key was created: it goes on, and rotates more often
+	}
 	for i := range in.Key.Status.Versions {
 		version := *in.Key.Status.Versions[i].DeepCopy()
 		if p.advance(&version) {

@@ -185,13 +185,21 @@ func TestRotation(t *testing.T) {
 				}
 			},
 		},
-		"a key that lives for seconds does not rotate automatically": {
-			versions: one, carries: 1, at: day, want: "Active", state: v1alpha1.KeyActive, wake: 76 * day,
+		"a key that declares to live for seconds does not rotate automatically": {
+			versions: one, carries: 1, at: time.Second, want: "Active", state: v1alpha1.KeyActive, wake: 2 * time.Second,
+			with: func(in *lifecycle.Input) {
+				in.Key.Spec.Rotation.Every, in.Key.Spec.Rotation.Overlap = "1m", "1m"
+				in.Key.Spec.ExpiresAfter = "2s"
+			},
+			check: obstacle(v1alpha1.ReasonInvalidSpec),
+		},
+		"a key goes on whose Group was changed to let keys live for seconds": {
+			versions: one, carries: 1, at: day, action: lifecycle.Mint, cause: v1alpha1.CauseScheduled,
+			want: "Active", state: v1alpha1.KeyActive, wake: 90 * day,
 			with: func(in *lifecycle.Input) {
 				in.Key.Spec.Rotation.Every, in.Key.Spec.Rotation.Overlap = "1m", "1m"
 				in.Group.Spec.KeyPolicy.DefaultLifetime = "2s"
 			},
-			check: obstacle(v1alpha1.ReasonInvalidSpec),
 		},
 		"a suspended key waits for its rotation": {
 			versions: one, carries: 1, at: 61 * day, want: "Active", state: v1alpha1.KeySuspended, wake: 90 * day,

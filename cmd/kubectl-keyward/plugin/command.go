@@ -187,17 +187,6 @@ func (s *session) read(ctx context.Context, name string, object client.Object, k
 	return fmt.Errorf("there is no %s%s in namespace %q: %s lists those that you may see", kind, called, s.namespace, list)
 }
 
-// fieldOwner is the name under which the plugin's edits are recorded. Flux takes over what managers have set whose names begin
-// with kubectl, and removes it where Git does not have it: a suspension would end at its next run.
-const fieldOwner = client.FieldOwner("keyward-cli")
-
-// patch changes the ApiKey, if the change makes a difference.
-func (s *session) patch(ctx context.Context, key *v1alpha1.ApiKey, change func(*v1alpha1.ApiKeySpec)) error {
-	before := key.DeepCopy()
-	change(&key.Spec)
-	return s.Patch(ctx, key, client.MergeFrom(before), fieldOwner)
-}
-
 // narrate writes a line of progress, for people.
 func (a *app) narrate(format string, args ...any) {
 	_, _ = fmt.Fprintf(a.streams.ErrOut, format+"\n", cleanArguments(args)...)

@@ -26,7 +26,7 @@ LDFLAGS = -s -w -X $(STAMP).version=$(VERSION) -X $(STAMP).revision=$(REVISION)
 RACE := $(if $(shell command -v $(or $(CC),gcc) || command -v clang),-race)
 
 # Other modules of this repository, to lint.
-MODULES := hack/devcluster hack/release hack/tools/lint hack/tools/dashboards test/chart test/gitops
+MODULES := hack/devcluster hack/release hack/tools/lint hack/tools/dashboards test/chart test/gatewaykits test/gitops test/scanners
 
 # One clear line instead of a compiler error.
 GO_WANTED := $(shell sed -n 's/^go //p' $(ROOT)/go.mod)
@@ -104,7 +104,7 @@ docs: bin/hugo ## Build the site of the documentation into dist/docs, and check 
 # Caches are shared and must not be changed: client-go panics if they are.
 test e2e: export KUBE_CACHE_MUTATION_DETECTOR := true
 # make lint vets everything, tests included. go test would vet it again, and all dependencies before it, with and without -race.
-test e2e test-chart test-node: export GOFLAGS := $(GOFLAGS) -vet=off
+test e2e test-chart test-gatewaykits test-node: export GOFLAGS := $(GOFLAGS) -vet=off
 
 .PHONY: test
 test: bin/devcluster ## Run all tests, as CI does
@@ -112,7 +112,8 @@ test: bin/devcluster ## Run all tests, as CI does
 	KUBEBUILDER_ASSETS=$(BIN)/envtest go test $(RACE) -timeout 20m $$(go list ./... | grep -v '/test/e2e$$')
 	go test ./internal/lifecycle -rapid.checks=2000
 	cd hack/devcluster && go test ./...
-	@$(MAKE) --no-print-directory test-chart test-gitops
+	@$(MAKE) --no-print-directory test-chart test-gitops test-gatewaykits
+	cd test/scanners && go test ./...
 	cd hack/release && go test ./...
 	@$(MAKE) --no-print-directory docs
 	@$(MAKE) --no-print-directory e2e
@@ -122,8 +123,8 @@ test: bin/devcluster ## Run all tests, as CI does
 COUNTED := Quota|Usage|Bytes|RateLimit
 .PHONY: e2e
 e2e: bin/devcluster ## Run the end-to-end tests: real processes on a real Kubernetes API
-	go test $(RACE) -count=1 -timeout 15m -run '$(COUNTED)' ./test/e2e & counted=$$!; failed=0; \
-	go test $(RACE) -count=1 -timeout 15m -skip '$(COUNTED)' ./test/e2e || failed=$$?; \
+	go test $(RACE) -count=1 -timeout 20m -run '$(COUNTED)' ./test/e2e & counted=$$!; failed=0; \
+	go test $(RACE) -count=1 -timeout 20m -skip '$(COUNTED)' ./test/e2e || failed=$$?; \
 	wait $$counted || failed=$$?; exit $$failed
 
 # In a module of its own, without the race detector: that would compile all of Helm once more.
@@ -135,6 +136,10 @@ test-chart: bin/devcluster ## Test the chart: renderings, and its life on a real
 .PHONY: test-gitops
 test-gitops: bin/devcluster ## Test Keyward under Flux's engine, kstatus, Argo CD's scripts, kustomize and Helm
 	cd test/gitops && go test -timeout 15m ./...
+
+.PHONY: test-gatewaykits
+test-gatewaykits: bin/devcluster ## Test the kits of config/gateways with the schemas and protobufs that gateways publish
+	cd test/gatewaykits && KUBEBUILDER_ASSETS=$(BIN)/envtest go test -timeout 15m ./...
 
 # Separate from other tests, because they need Linux, root and containerd (hack/install-node.sh); without them they are skipped.
 # The cluster and the tests are never cached, because they depend on more than Go code.

@@ -150,17 +150,19 @@ var _ = Describe("Access", func() {
 		write := []string{"create", "update", "patch", "delete", "deletecollection"}
 		all := slices.Concat(read, write)
 		want := map[string]map[string][]string{
-			"view":                {"groups": read, "apikeys": read, "domainallowlists": read},
-			"edit":                {"groups": read, "apikeys": read, "domainallowlists": all},
-			"admin":               {"groups": read, "apikeys": all, "domainallowlists": all},
-			"keyward-group-owner": {"groups": slices.Concat(read, []string{"update", "patch"})},
-			"keyward-platform":    {"groups": slices.Concat(all, []string{"manage"}), "apikeys": all, "domainallowlists": all},
+			"view":                {"groups": read, "apikeys": read, "domainallowlists": read, "groupusages": read},
+			"edit":                {"groups": read, "apikeys": read, "domainallowlists": all, "groupusages": read},
+			"admin":               {"groups": read, "apikeys": all, "domainallowlists": all, "groupusages": read},
+			"keyward-group-owner": {"groups": slices.Concat(read, []string{"update", "patch"}), "groupusages": read},
+			"keyward-platform": {
+				"groups": slices.Concat(all, []string{"manage"}), "apikeys": slices.Concat(all, []string{"import"}), "domainallowlists": all, "groupusages": read,
+			},
 		}
 		people(ctx, w)
 		for who, rights := range want {
-			for _, kind := range []string{"groups", "apikeys", "domainallowlists"} {
+			for _, kind := range []string{"groups", "groupusages", "apikeys", "domainallowlists"} {
 				for _, part := range []string{"", "status", "finalizers", "scale"} {
-					for _, verb := range slices.Concat(all, []string{"manage", "validate"}) {
+					for _, verb := range slices.Concat(all, []string{"manage", "validate", "import"}) {
 						review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
 							User: w.Namespace + ":" + who, Groups: []string{"system:authenticated"},
 							ResourceAttributes: &authorizationv1.ResourceAttributes{

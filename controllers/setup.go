@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
-	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -42,8 +41,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/sidecarrole"
 	"github.com/keyward-dev/keyward/controllers/syncserver"
 	"github.com/keyward-dev/keyward/controllers/usage"
-	"github.com/keyward-dev/keyward/controllers/usage/quota"
-	"github.com/keyward-dev/keyward/controllers/usage/store"
+	"github.com/keyward-dev/keyward/controllers/usage/totals"
 	"github.com/keyward-dev/keyward/internal/inject"
 	"github.com/keyward-dev/keyward/internal/tier"
 	"github.com/keyward-dev/keyward/webhook/admissionserver"
@@ -80,11 +78,13 @@ type Options struct {
 	AuthorityOverlap time.Duration
 	// Sync bounds how long the manager waits for validation servers.
 	Sync publish.Options
+	// ForgetServersAfter is how long a validation server is known that was disconnected and not shut down; with 0 until it reconnects.
+	ForgetServersAfter time.Duration
 	// SyncStreams is how many streams all validation servers of one ServiceAccount may have.
 	SyncStreams int
 	// Tiers is the catalogue of tiers that Groups may name.
 	Tiers *tier.Catalogue
-	// UsageStore is the URL of the Redis or Valkey in which usage is kept; without it usage is kept in the status of Groups.
+	// UsageStore is the URL of the Redis or Valkey in which ledgers are kept; without it they are kept in GroupUsages.
 	// It may contain a password, and is not logged.
 	UsageStore string
 	// LastUsedResolution is the minimum time between two writes of the last use of a key into its status.
@@ -96,6 +96,8 @@ type Options struct {
 	SidecarTrustBundle string
 	// Traces is where the spans of changes go; nil if they are not traced.
 	Traces trace.TracerProvider
+	// Leaks are where scanners report key texts that they have found; nowhere without an address.
+	Leaks LeakOptions
 	// MetricsGroups and MetricsKeys are how many Groups and ApiKeys have metrics of their own.
 	MetricsGroups, MetricsKeys int
 }
@@ -156,21 +158,25 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 		return nil, err
 	}
 	options.Sync.Patience = syncserver.Patience
-	hub, tracker := publish.NewHub(clock.RealClock{}, options.Sync), usage.NewTracker(clock.RealClock{})
+	sessions := session.NewRegistry(clock.RealClock{}, options.ForgetServersAfter)
+	hub, tracker := publish.NewHub(clock.RealClock{}, sessions, options.Sync), usage.NewTracker(clock.RealClock{}, sessions)
 	hub.TraceTo(options.Traces)
 	seals := &seal.Keeper{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: options.Namespace, Random: rand.Reader}
 	imported := &publish.Imported{}
-	if err := addControllers(ctx, mgr, hub, tracker, seals, options); err != nil {
-		return nil, err
-	}
-	aggregator, err := addUsage(ctx, mgr, tracker.Sessions, options)
+	counted, err := addUsage(ctx, mgr, sessions, options)
 	if err != nil {
 		return nil, err
 	}
-	if err := addSync(mgr, hub, tracker, aggregator, seals, imported, options, certificate); err != nil {
+	if err := addControllers(ctx, mgr, hub, tracker, seals, counted.totals, options); err != nil {
+		return nil, err
+	}
+	if err := addSync(mgr, hub, tracker, counted, seals, imported, options, certificate); err != nil {
 		return nil, err
 	}
 	if err := webhookv1alpha1.Setup(mgr, options.Tiers); err != nil {
+		return nil, err
+	}
+	if err := addLeaks(mgr, seals, options.Leaks, certificate); err != nil {
 		return nil, err
 	}
 	webhookv1alpha1.SetupPods(mgr, inject.Config{
@@ -204,7 +210,9 @@ func eventRecorder(ctx context.Context, mgr ctrl.Manager) events.EventRecorder {
 	}))
 }
 
-func addControllers(ctx context.Context, mgr ctrl.Manager, hub *publish.Hub, tracker *usage.Tracker, seals *seal.Keeper, options Options) error {
+func addControllers(ctx context.Context, mgr ctrl.Manager, hub *publish.Hub, tracker *usage.Tracker, seals *seal.Keeper,
+	board *totals.Board, options Options,
+) error {
 	memory := &revoked.Memory{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: options.Namespace, Clock: clock.RealClock{}}
 	keyMetrics := &apikey.KeyMetrics{Reader: mgr.GetCache(), Clock: clock.RealClock{}, Keys: options.MetricsKeys}
 	for _, runnable := range []manager.Runnable{seals, memory, keyMetrics} {
@@ -219,7 +227,9 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, hub *publish.Hub, tra
 			Recorder: recorder, Clock: clock.RealClock{}, Random: rand.Reader, Tiers: options.Tiers,
 			LastUsedResolution: options.LastUsedResolution,
 		},
-		&group.Reconciler{Client: mgr.GetClient(), Hub: hub, Tiers: options.Tiers, Recorder: recorder, Clock: clock.RealClock{}},
+		&group.Reconciler{
+			Client: mgr.GetClient(), Hub: hub, Tiers: options.Tiers, Recorder: recorder, Clock: clock.RealClock{}, Totals: board,
+		},
 		&domainallowlist.Reconciler{Client: mgr.GetClient(), Recorder: recorder, Clock: clock.RealClock{}},
 		&sidecarrole.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Recorder: recorder},
 	}
@@ -231,45 +241,15 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, hub *publish.Hub, tra
 	return nil
 }
 
-// addUsage adds the aggregator of usage, which leases quotas.
-func addUsage(ctx context.Context, mgr ctrl.Manager, sessions *session.Registry, options Options) (*quota.Aggregator, error) {
-	status := &store.Status{
-		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(),
-		Describe: func(group *v1alpha1.Group) { quota.Describe(group, clock.RealClock{}.Now()) },
-		Wrote:    quota.Announce(eventRecorder(ctx, mgr)),
-	}
-	config := quota.Config{
-		Store: status, Sessions: sessions, Clock: clock.RealClock{}, Log: ctrl.Log.WithName("usage"), Writes: store.StatusWrites,
-		StartupGrace: options.Sync.StartupGrace, Grace: options.Sync.Grace,
-	}
-	runnables := []manager.Runnable{&quota.GroupMetrics{Reader: mgr.GetCache(), Clock: clock.RealClock{}, Groups: options.MetricsGroups}}
-	if options.UsageStore != "" {
-		redis, err := store.OpenRedis(options.UsageStore, "keyward:", clock.RealClock{})
-		if err != nil {
-			return nil, fmt.Errorf("--usage-store: %w", err)
-		}
-		published := store.Publish(redis, status, store.StatusWrites)
-		config.Store, config.Writes = published, rate.Inf
-		runnables = append(runnables, published)
-	}
-	aggregator := quota.New(config)
-	for _, runnable := range append(runnables, aggregator, &quota.Follower{Aggregator: aggregator, Cache: mgr.GetCache()}) {
-		if err := mgr.Add(runnable); err != nil {
-			return nil, fmt.Errorf("adding the usage: %w", err)
-		}
-	}
-	return aggregator, nil
-}
-
-func addSync(mgr ctrl.Manager, hub *publish.Hub, tracker *usage.Tracker, aggregator *quota.Aggregator,
+func addSync(mgr ctrl.Manager, hub *publish.Hub, tracker *usage.Tracker, counted *counting,
 	seals *seal.Keeper, imported *publish.Imported, options Options, certificate *servingcert.Certificate,
 ) error {
 	if err := mgr.Add(&publish.Projector{Hub: hub, Cache: mgr.GetCache(), Imported: imported, Seals: seals}); err != nil {
 		return fmt.Errorf("adding the projector: %w", err)
 	}
 	err := mgr.Add(&syncserver.Server{
-		Address: options.SyncAddress, Certificate: certificate.Get, Client: mgr.GetClient(), Hub: hub, Usage: tracker, Quotas: aggregator,
-		Clock: clock.RealClock{}, Streams: options.SyncStreams, Seals: seals, Imported: imported,
+		Address: options.SyncAddress, Certificate: certificate.Get, Client: mgr.GetClient(), Hub: hub, Usage: tracker, Quotas: counted.quotas,
+		Traffic: counted.traffic, Clock: clock.RealClock{}, Streams: options.SyncStreams, Seals: seals, Imported: imported,
 	})
 	if err != nil {
 		return fmt.Errorf("adding the sync server: %w", err)

@@ -49,7 +49,22 @@ func TestDecisionsAreRecorded(t *testing.T) {
 		t.Errorf("it reveals too much: %s", text)
 	}
 
+	check := "http://" + v.addresses.Admin.String() + "/v1/check-origin?project=default&origin="
+	if status, _, _ := do(t, check+"https://evil.example"); status != http.StatusUnauthorized {
+		t.Errorf("without the token, an origin is checked: %d", status)
+	}
+	for from, want := range map[string]string{"https://evil.example": `"allowed":false`, "http://localhost:5173": `"localhost":true`} {
+		if _, _, text := do(t, check+from, "Authorization", "Bearer "+token); !strings.Contains(text, `"group":"tenants/acme"`) ||
+			!strings.Contains(text, want) {
+			t.Errorf("%s: no %s in %s", from, want, text)
+		}
+	}
+
 	off := start(t, configFor(t, m))
+	if status, _, text := do(t, "http://"+off.addresses.Admin.String()+"/v1/check-origin"); status != http.StatusNotFound ||
+		!strings.Contains(text, "--admin-token-file") {
+		t.Errorf("without the flag, an origin is checked: %d %s", status, text)
+	}
 	if status, _, text := do(t, "http://"+off.addresses.Admin.String()+"/v1/decisions"); status != http.StatusNotFound ||
 		!strings.Contains(text, "--admin-token-file") {
 		t.Errorf("without the flag: %d %s", status, text)

@@ -25,6 +25,7 @@ import (
 	"github.com/keyward-dev/keyward/server/authorizer/ratelimit"
 	"github.com/keyward-dev/keyward/server/authorizer/search"
 	"github.com/keyward-dev/keyward/server/authorizer/throttle"
+	"github.com/keyward-dev/keyward/server/credential"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/http1"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
@@ -32,6 +33,7 @@ import (
 	"github.com/keyward-dev/keyward/server/integrations/envoy"
 	"github.com/keyward-dev/keyward/server/integrations/envoy/accesslog"
 	"github.com/keyward-dev/keyward/server/integrations/forwardauth"
+	"github.com/keyward-dev/keyward/server/integrations/keyinfo"
 	"github.com/keyward-dev/keyward/server/integrations/reverseproxy"
 	"github.com/keyward-dev/keyward/server/integrations/verify"
 	"github.com/keyward-dev/keyward/server/options"
@@ -86,8 +88,9 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 	searches := search.Config{AtOnce: runtime.GOMAXPROCS(0) / 2, IPv6Prefix: config.Throttle.IPv6Prefix, Work: decision.SearchWork}
 	dependencies := []authorizer.Option{
 		authorizer.WithThrottle(throttle.New(config.Throttle)), authorizer.WithMeter(s.usage), authorizer.WithRates(s.rates),
-		authorizer.WithQuota(s.quotas),
+		authorizer.WithQuota(s.quotas), authorizer.WithRefusals(s.usage),
 		authorizer.WithReading(config.Reading), authorizer.WithSearches(search.New(searches, registry)),
+		authorizer.WithKeys(credential.New(config.Keys)),
 		authorizer.WithTracer(tracing.New(config.Tracing)),
 	}
 	if config.AdminTokenFile != "" {
@@ -163,13 +166,15 @@ func (s *Server) openIntegrations(a *authorizer.Authorizer) error {
 	}
 	s.registry.MustRegister(&certificates{own: secure, authorityFile: s.config.Sync.CAFile})
 	mux := http.NewServeMux()
-	fastPath := forwardauth.Register(mux, a, clients)
+	fastPath := forwardauth.Register(mux, a, clients, forwardauth.KeepCredential(s.config.Stripping.KeepCredential))
 	verify.Register(mux, a, clients)
 	awsauthorizer.Register(mux, a, clients)
+	holders := keyinfo.New(a, clients)
+	holders.Register(mux)
 	front, err := listenHTTP(listenerConfig{
 		flag: "http-bind-address", address: s.config.HTTPAddress, limits: s.config.Listeners, tls: secure, fastPath: fastPath,
 		smallBodies: true,
-	}, withUnknown(mux), s.log)
+	}, fastPath.Prefixed(withUnknown(mux)), s.log)
 	if err != nil {
 		return err
 	}
@@ -185,7 +190,7 @@ func (s *Server) openIntegrations(a *authorizer.Authorizer) error {
 		if s.config.Listeners.ProxyProtocol {
 			config.proxies = clients
 		}
-		server, err := listenHTTP(config, proxy, s.log)
+		server, err := listenHTTP(config, holders.InFront(proxy), s.log)
 		if err != nil {
 			return err
 		}
@@ -193,7 +198,7 @@ func (s *Server) openIntegrations(a *authorizer.Authorizer) error {
 	}
 
 	config := listenerConfig{flag: "grpc-bind-address", address: s.config.GRPCAddress, limits: s.config.Listeners, tls: secure}
-	s.grpc, err = listenGRPC(config, s.registry, envoy.ServerOption(), func(server *grpc.Server) {
+	s.grpc, err = listenGRPC(config, s.registry, envoy.ServerOption(a.Keys()), func(server *grpc.Server) {
 		var options []envoy.Option
 		if s.accessLogs != nil {
 			s.accessLogs.Register(server)

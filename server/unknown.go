@@ -16,7 +16,7 @@ const everyPath = "/"
 func withUnknown(mux *http.ServeMux) http.Handler {
 	unknown := func(w http.ResponseWriter, r *http.Request) {
 		problem := httpapi.NewProblem(http.StatusNotFound, "path_unknown", "Not found",
-			"This path does not exist. Gateways use /authz and the paths below it, applications use /v1/verify.")
+			"This path does not exist. Gateways use /authz and the paths below it, applications use /v1/verify, and holders of keys /v1/key.")
 		if allowed := methodsOf(mux, r); len(allowed) > 0 {
 			w.Header().Set("Allow", strings.Join(allowed, ", "))
 			problem = httpapi.NewProblem(http.StatusMethodNotAllowed, "method_unknown", "Method not allowed",

@@ -72,7 +72,7 @@ type ApiKeySpec struct {
 
 	// importFrom makes an existing key the first version, so that its holders notice nothing;
 	// later versions are minted. It takes effect only before there is a first version, and may
-	// be removed afterwards. It cannot name another Secret.
+	// be removed afterwards. It cannot name another Secret or hash.
 	//
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a key is imported once; create a new ApiKey to import another"
 	// +optional
@@ -174,6 +174,29 @@ type KeyUsage struct {
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Requests *int64 `json:"requests,omitempty"`
+
+	// days are the requests of the last 31 days, also of earlier months.
+	//
+	// +optional
+	Days *KeyDays `json:"days,omitempty"`
+}
+
+// KeyDays are the requests of a key by day (UTC). Requests count for the day on which they are written into the status.
+type KeyDays struct {
+	// last is the day of the first number, such as 2026-11-27.
+	//
+	// +kubebuilder:validation:MinLength=10
+	// +kubebuilder:validation:MaxLength=10
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}$`
+	// +required
+	Last string `json:"last,omitempty"`
+
+	// requests of that day, of the day before it, and so on; at most 31.
+	//
+	// +kubebuilder:validation:MaxItems=31
+	// +listType=atomic
+	// +optional
+	Requests []int64 `json:"requests,omitempty"`
 }
 
 // ApiKeyStatus is the observed state of an ApiKey.
@@ -268,13 +291,19 @@ type ApiKeyStatus struct {
 	// +optional
 	Versions []KeyVersion `json:"versions,omitempty"`
 
+	// leak is the last report that a text of the key was found where others can read it; absent once that
+	// version has ended.
+	//
+	// +optional
+	Leak *KeyLeak `json:"leak,omitempty"`
+
 	// enforcement of the latest change of the key.
 	//
 	// +optional
 	Enforcement *Enforcement `json:"enforcement,omitempty"`
 
 	// conditions are Ready, Accepted, Enforced, and while they are true Reconciling, Stalled,
-	// ExpiringSoon, CutoverPending, SecretContested, FollowUpPending; at most 16.
+	// ExpiringSoon, CutoverPending, SecretContested, FollowUpPending, Leaked; at most 16.
 	//
 	// +kubebuilder:validation:MaxItems=16
 	// +listType=map
@@ -288,6 +317,7 @@ type ApiKeyStatus struct {
 // +kubebuilder:object:root=true
 // +kubebuilder:validation:XValidation:rule="(has(self.spec.secret) && has(self.spec.secret.name) ? self.spec.secret.name : self.metadata.name) == (has(oldSelf.spec.secret) && has(oldSelf.spec.secret.name) ? oldSelf.spec.secret.name : oldSelf.metadata.name)",message="the Secret of a key keeps its name; create a new ApiKey for another Secret",fieldPath=".spec.secret.name"
 // +kubebuilder:subresource:status
+// +kubebuilder:metadata:annotations="argocd.argoproj.io/sync-options=Prune=false,Delete=false";"kustomize.toolkit.fluxcd.io/prune=disabled"
 // +kubebuilder:resource:path=apikeys,singular=apikey,shortName=ak,categories=keyward
 // +kubebuilder:printcolumn:name="Group",type=string,JSONPath=`.spec.groupRef.name`
 // +kubebuilder:printcolumn:name="Preview",type=string,JSONPath=`.status.preview`

@@ -26,6 +26,9 @@ const (
 	// ConditionFollowUpPending: the key is delivered, and workloads could not be rolled, or others not notified; the message names
 	// them. It is tried again every minute.
 	ConditionFollowUpPending = "FollowUpPending"
+	// ConditionLeaked: the text of a version that is still accepted was reported as found in public; the message says where, and what
+	// was done about it. It ends when that version ends.
+	ConditionLeaked = "Leaked"
 	// ConditionTierResolved: the catalogue has the tier that the Group names; absent where it names none.
 	ConditionTierResolved = "TierResolved"
 	// ConditionQuotaLow: 80 % of a monthly quota are used; absent where the Group has no quota.
@@ -39,6 +42,8 @@ const (
 
 // Reasons of conditions and events.
 const (
+	// ReasonLeakReported: a scanner has reported the text of a version.
+	ReasonLeakReported = "LeakReported"
 	// ReasonReady: the object is in force as declared.
 	ReasonReady = "Ready"
 	// ReasonAccepted: validation servers accept the key.
@@ -130,6 +135,8 @@ const (
 	ReasonKeyLimitReached = "KeyLimitReached"
 	// ReasonQuotaUsed: the message says how much of which quota is used.
 	ReasonQuotaUsed = "QuotaUsed"
+	// ReasonUsageDeleted: somebody has deleted the GroupUsage of the Group; the message says what is left.
+	ReasonUsageDeleted = "UsageDeleted"
 
 	// ReasonRotated: a new version has replaced an earlier one.
 	ReasonRotated = "Rotated"

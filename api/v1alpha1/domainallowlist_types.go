@@ -35,14 +35,16 @@ type DomainAllowlistSpec struct {
 	Projects []ProjectName `json:"projects,omitempty"`
 
 	// domains whose pages may present a key, at most 256: acme.com, *.acme.com (any
-	// subdomain, not acme.com itself), https://shop.acme.com:8443. Without a scheme both
-	// http and https match; without a port, the scheme's default port. International
-	// names may be written in their own script.
+	// subdomain, not acme.com itself), app-*.acme.com (within the first label, for
+	// preview hosts), https://shop.acme.com:8443. Without a scheme both http and https
+	// match; without a port, the scheme's default port. International names may be
+	// written in their own script. Apps and browser extensions are listed exactly as they
+	// send their origin: capacitor://localhost, chrome-extension://<id>.
 	//
 	// +kubebuilder:validation:MaxItems=256
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=272
-	// +kubebuilder:validation:items:XValidation:rule="self.matches('^(https?://)?([*][.])?([^ /?#@*:]+|[[][0-9a-fA-F:.]+[]])(:[0-9]{1,5})?$')",message="write acme.com, *.acme.com, https://shop.acme.com:8443 or the like, without a path; a wildcard stands for whole labels at the front"
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^([a-zA-Z][a-zA-Z0-9+.-]*://)?([^ /?#@*:.]*[*][^ /?#@*:.]*[.])?([^ /?#@*:]+|[[][0-9a-fA-F:.]+[]])(:[0-9]{1,5})?$')",message="write acme.com, *.acme.com, app-*.acme.com, https://shop.acme.com:8443, capacitor://localhost or the like, without a path; a wildcard is in the first label"
 	// +listType=atomic
 	// +optional
 	Domains []string `json:"domains,omitempty"`
@@ -84,6 +86,7 @@ type DomainAllowlistStatus struct {
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
+// +kubebuilder:metadata:annotations="argocd.argoproj.io/sync-options=Prune=false,Delete=false";"kustomize.toolkit.fluxcd.io/prune=disabled"
 // +kubebuilder:resource:path=domainallowlists,singular=domainallowlist,shortName=dal,categories=keyward
 // +kubebuilder:printcolumn:name="Group",type=string,JSONPath=`.spec.groupRef.name`
 // +kubebuilder:printcolumn:name="Projects",type=string,JSONPath=`.spec.projects`

@@ -185,16 +185,10 @@ type GroupStatus struct {
 	// +optional
 	Limits *GroupLimits `json:"limits,omitempty"`
 
-	// usage of the current month.
+	// usage of the latest month in which the Group was used. The GroupUsage of the same name has the other months, and days.
 	//
 	// +optional
-	Usage *GroupUsage `json:"usage,omitempty"`
-
-	// previousUsage is that of the month before, which validation servers that were disconnected may
-	// still report.
-	//
-	// +optional
-	PreviousUsage *GroupUsage `json:"previousUsage,omitempty"`
+	Usage *UsageTotals `json:"usage,omitempty"`
 
 	// enforcement of the latest change of the Group or of its DomainAllowlists.
 	//
@@ -230,6 +224,7 @@ type GroupKeys struct {
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
+// +kubebuilder:metadata:annotations="argocd.argoproj.io/sync-options=Prune=false,Delete=false";"kustomize.toolkit.fluxcd.io/prune=disabled"
 // +kubebuilder:resource:path=groups,singular=group,shortName=kwg,categories=keyward
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.spec.state`
 // +kubebuilder:printcolumn:name="Projects",type=integer,JSONPath=`.status.projects`

@@ -35,7 +35,36 @@ type KeyPolicy struct {
 	// +kubebuilder:default=false
 	// +optional
 	RequireAddresses *bool `json:"requireAddresses,omitempty"`
+
+	// acceptIn lists where else than in a header a request may have its key; default: nowhere. For what cannot set
+	// headers: Query is a parameter of the URL, as of iframes and images, which validation servers name with
+	// --key-query-parameter; WebSocketProtocol is the subprotocol keyward.key.<key>. URLs end up in the histories
+	// of browsers and in logs. Requests with a key elsewhere are denied with key_location_denied.
+	//
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=2
+	// +optional
+	AcceptIn []KeyLocation `json:"acceptIn,omitempty"`
+
+	// onLeak is what happens to a key when it is reported that its text was found in public, beyond its condition
+	// Leaked and an event: Notify (default) is nothing, Suspend suspends it, Rotate replaces it with an overlap of
+	// at most an hour, Revoke revokes it for good.
+	//
+	// +kubebuilder:default=Notify
+	// +optional
+	OnLeak LeakResponse `json:"onLeak,omitempty"`
 }
+
+// KeyLocation is a place in a request, other than a header, that may have a key.
+//
+// +kubebuilder:validation:Enum=Query;WebSocketProtocol
+type KeyLocation string
+
+// The locations.
+const (
+	KeyInQuery             KeyLocation = "Query"
+	KeyInWebSocketProtocol KeyLocation = "WebSocketProtocol"
+)
 
 // DefaultKey is an ApiKey that is created with a Group, for all projects that the Group has
 // then, and deleted with it. Its owner may edit everything else about it, also later.

@@ -107,9 +107,9 @@ type GroupLimits struct {
 	Limits `json:",inline"`
 }
 
-// GroupUsage is the usage of a Group in a calendar month (UTC) that validation servers have
-// reported. It is updated periodically.
-type GroupUsage struct {
+// UsageTotals is the usage of a Group in a calendar month (UTC) that validation servers have
+// reported. It is updated at most once a minute. GroupUsage has more, and sooner.
+type UsageTotals struct {
 	// period is the month, such as 2026-11.
 	//
 	// +kubebuilder:validation:MinLength=7
@@ -123,54 +123,10 @@ type GroupUsage struct {
 	// +required
 	ResetsAt metav1.Time `json:"resetsAt,omitzero"`
 
-	// requests is how many requests were allowed, including those below.
-	//
-	// +kubebuilder:validation:Minimum=0
-	// +optional
-	Requests *int64 `json:"requests,omitempty"`
-
-	// bytes is how many bytes of response bodies were sent.
-	//
-	// +kubebuilder:validation:Minimum=0
-	// +optional
-	Bytes *int64 `json:"bytes,omitempty"`
-
-	// overageRequests is how many requests were allowed beyond the quota, where overage is Meter.
-	//
-	// +kubebuilder:validation:Minimum=0
-	// +optional
-	OverageRequests *int64 `json:"overageRequests,omitempty"`
-
-	// overageBytes is how many bytes were beyond the quota, where overage is Meter.
-	//
-	// +kubebuilder:validation:Minimum=0
-	// +optional
-	OverageBytes *int64 `json:"overageBytes,omitempty"`
-
-	// unconfirmedRequests is how many requests were allowed without an allowance while the manager could not be reached,
-	// where quotaFailurePolicy is Allow. They are in addition to the quota.
-	//
-	// +kubebuilder:validation:Minimum=0
-	// +optional
-	UnconfirmedRequests *int64 `json:"unconfirmedRequests,omitempty"`
-
-	// revision is the number of writes.
-	//
-	// +kubebuilder:validation:Minimum=0
-	// +optional
-	Revision *int64 `json:"revision,omitempty"`
-
-	// ledger is what validation servers have been allowed and have reported, from which a new
-	// leader continues. It has at most 256 entries; more servers require another usage store.
-	//
-	// +kubebuilder:validation:MaxItems=256
-	// +listType=map
-	// +listMapKey=server
-	// +optional
-	Ledger []LedgerEntry `json:"ledger,omitempty"`
+	UsageCounts `json:",inline"`
 }
 
-// LedgerEntry has the counters of one incarnation of a validation server, from its start to its end, in a month.
+// LedgerEntry is the account of one incarnation of a validation server, from its start to its end, in a month.
 type LedgerEntry struct {
 	// server identifies the server: the instance, and its incarnation (boot ID).
 	//

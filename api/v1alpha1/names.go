@@ -62,3 +62,6 @@ const VerbManage = "manage"
 
 // SyncAudience is the audience of the tokens that validation servers present.
 const SyncAudience = "keyward.dev/sync"
+
+// VerbImport is the verb on apikeys.keyward.dev that is required to import a key by the hash of its text.
+const VerbImport = "import"

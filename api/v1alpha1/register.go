@@ -20,6 +20,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&Group{}, &GroupList{},
 		&ApiKey{}, &ApiKeyList{},
 		&DomainAllowlist{}, &DomainAllowlistList{},
+		&GroupUsage{}, &GroupUsageList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

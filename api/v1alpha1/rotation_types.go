@@ -64,6 +64,7 @@ type RotationWindow struct {
 	//
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=7
+	// +kubebuilder:validation:XValidation:rule="self.all(x, self.exists_one(y, x == y))",message="each is named once; remove the duplicate"
 	// +listType=atomic
 	// +optional
 	Days []Weekday `json:"days,omitempty"`
@@ -98,14 +99,38 @@ type RotationWindow struct {
 	TimeZone string `json:"timeZone,omitempty"`
 }
 
-// ImportSource is where an existing key is found.
+// ImportSource is where an existing key is found: its text, or only the hash of its text.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.secretKeyRef) != has(self.sha256)",message="set secretKeyRef or sha256, and not both"
+// +kubebuilder:validation:XValidation:rule="!has(self.preview) || has(self.sha256)",message="a preview is for a key that is imported by its hash; remove it",fieldPath=".preview"
 type ImportSource struct {
 	// secretKeyRef names an entry of a Secret in the namespace of the ApiKey: printable
 	// ASCII without spaces, 20 to 512 characters, of which at least 8 differ. The user who
 	// creates the ApiKey needs the right to get that Secret.
 	//
-	// +required
-	SecretKeyRef SecretKeyReference `json:"secretKeyRef,omitzero"`
+	// +optional
+	SecretKeyRef SecretKeyReference `json:"secretKeyRef,omitzero"` //nolint:kubeapilinter // absent is without a name; a pointer would say no more
+
+	// sha256 is the SHA-256 of the key text, without a salt, for who has no text: 64 hexadecimal
+	// digits, with or without sha256: in front, or 43 characters of base64 or base64url, with or
+	// without = at the end. There is no Secret until the first rotation, which mints a key. Whoever
+	// may read the ApiKey can test texts against it. The user who creates the ApiKey needs the verb
+	// import on apikeys.
+	//
+	// +kubebuilder:validation:MinLength=43
+	// +kubebuilder:validation:MaxLength=71
+	// +kubebuilder:validation:Pattern=`^((sha256:)?[0-9a-fA-F]{64}|[-A-Za-z0-9+/_]{42}[AEIMQUYcgkosw048]=?)$`
+	// +optional
+	SHA256 string `json:"sha256,omitempty"`
+
+	// preview is, with sha256, what is shown of the key so that its holder recognizes it, such as
+	// the first characters of its text; default: imported.
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^[!-~…]+$`
+	// +optional
+	Preview string `json:"preview,omitempty"`
 }
 
 // SecretKeyReference names an entry of a Secret.

@@ -241,6 +241,16 @@ var _ = Describe("The schema", func() {
 			"spec.domains[0]"),
 		Entry("with another scheme", func(l *v1alpha1.DomainAllowlist) { l.Spec.Domains = []string{"ftp://acme.example"} },
 			"spec.domains[0]"),
+		Entry("with the origin of anybody's sandboxed frame", func(l *v1alpha1.DomainAllowlist) { l.Spec.Domains = []string{"null"} },
+			"spec.domains[0]", "allow-same-origin"),
+		Entry("with a public suffix", func(l *v1alpha1.DomainAllowlist) { l.Spec.Domains = []string{"*.co.uk"} },
+			"spec.domains[0]", "public suffix"),
+		Entry("with a part of a public suffix", func(l *v1alpha1.DomainAllowlist) { l.Spec.Domains = []string{"app-*.co.uk"} },
+			"spec.domains[0]", "public suffix"),
+		Entry("with two wildcards", func(l *v1alpha1.DomainAllowlist) { l.Spec.Domains = []string{"*.app-*.acme.example"} },
+			"spec.domains[0]", "a wildcard is in the first label"),
+		Entry("with any extension", func(l *v1alpha1.DomainAllowlist) { l.Spec.Domains = []string{"chrome-extension://*"} },
+			"spec.domains[0]"),
 		Entry("with an unknown treatment of missing origins", func(l *v1alpha1.DomainAllowlist) { l.Spec.MissingOrigin = "Maybe" },
 			"spec.missingOrigin"),
 	)
@@ -255,7 +265,9 @@ var _ = Describe("The schema", func() {
 		})
 		Expect(testenv.Admin.Create(ctx, w.NewAllowlist(func(l *v1alpha1.DomainAllowlist) {
 			l.Spec.Domains = []string{"acme.example", "*.acme.example", "https://shop.acme.example:8443", "bücher.example",
-				"https://[2001:db8::1]:8443"}
+				"https://[2001:db8::1]:8443", "https://app-*.preview.acme.example", "*-web.acme.example:8443", "capacitor://localhost",
+				"tauri://localhost", "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
+				"moz-extension://0a5e3b2c-90d1-4f6a-8a43-123456789012"}
 		}))).To(Succeed())
 		key := w.CreateKey(ctx)
 		Expect(key.Spec.Permissions).To(Equal([]v1alpha1.PermissionName{v1alpha1.PermissionRead}))

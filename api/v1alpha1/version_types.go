@@ -68,7 +68,7 @@ type KeyVersion struct {
 	Cause VersionCause `json:"cause,omitempty"`
 
 	// preview is the part of the key that may be shown: its prefix and its last four characters;
-	// "imported" for an imported key of another form.
+	// for an imported key of another form "imported", or importFrom.preview.
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
@@ -76,8 +76,8 @@ type KeyVersion struct {
 	Preview string `json:"preview,omitempty"`
 
 	// digest is sha256: and the SHA-256 of the key text in hexadecimal. For an imported key of
-	// another form it is hmac-sha256:, the id of the manager's secret, ':' and an HMAC under that
-	// secret, so that nobody who reads it can test texts against it.
+	// another form, or whose form is not known, it is hmac-sha256:, the id of the manager's secret, ':'
+	// and an HMAC under that secret, so that nobody who reads it can test texts against it.
 	//
 	// +kubebuilder:validation:Pattern=`^(sha256|hmac-sha256:[0-9a-f]{8}):[0-9a-f]{64}$`
 	// +kubebuilder:validation:MinLength=71
@@ -125,7 +125,8 @@ type KeyVersion struct {
 	// +optional
 	DeliveredAt *metav1.Time `json:"deliveredAt,omitempty"`
 
-	// claimedAt is, for reveal: Once, when its text was claimed or its hour was over.
+	// claimedAt is, for reveal: Once, when its text was claimed or its hour was over; for a key that
+	// was imported by its hash, when that was accepted.
 	//
 	// +optional
 	ClaimedAt *metav1.Time `json:"claimedAt,omitempty"`

@@ -36,6 +36,7 @@ func parseFlags() (*settings, error) {
 	s.addSyncFlags()
 	s.addUsageFlags()
 	s.addSidecarFlags()
+	s.addLeakFlags()
 	flag.BoolVar(&s.showVersion, "version", false, "print the version and exit")
 	flag.StringVar(&s.Namespace, "namespace", namespace(), "namespace that the manager runs in; default from POD_NAMESPACE")
 	flag.BoolVar(&s.LeaderElect, "leader-elect", true, "let one of several replicas lead")
@@ -90,7 +91,7 @@ func (s *settings) addSyncFlags() {
 		"how long a new leader waits for validation servers to reconnect before anything counts as enforced; more than 2s")
 	flag.DurationVar(&s.Sync.Grace, "sync-grace", 5*time.Second,
 		"how long the leader waits for a disconnected validation server to reconnect")
-	flag.DurationVar(&s.Sync.ForgetAfter, "sync-forget-after", 24*time.Hour,
+	flag.DurationVar(&s.ForgetServersAfter, "sync-forget-after", 24*time.Hour,
 		"how long the status of every change names a validation server that was disconnected and not shut down, because it may "+
 			"still decide by what it knows; 0 is until it reconnects")
 	flag.BoolVar(&s.Sync.DeliverDespiteRejections, "deliver-despite-rejections", false,
@@ -105,7 +106,7 @@ func (s *settings) addSyncFlags() {
 func (s *settings) addUsageFlags() {
 	flag.StringVar(&s.UsageStore, "usage-store", "",
 		"redis:// or rediss:// URL of the Redis or Valkey that stores usage; default from KEYWARD_USAGE_STORE; without either, usage "+
-			"is stored in the status of Groups")
+			"is stored in GroupUsages")
 	flag.DurationVar(&s.LastUsedResolution, "last-used-resolution", 10*time.Minute,
 		"how much later the last use of a key must be to be written into its status, with its requests; a busy key costs one write "+
 			"in that time")
@@ -121,6 +122,15 @@ func (s *settings) addSidecarFlags() {
 		"KEYWARD_SIDECAR_IMAGE, or else keyward/validator with the version of the manager")
 	flag.StringVar(&s.SidecarTrustBundle, "sidecar-trust-bundle", "", "name of the ClusterTrustBundle with the authority that sidecars trust; "+
 		"without it they mount the ConfigMap keyward-ca of their namespace")
+}
+
+// addLeakFlags adds the flags of reports of leaks.
+func (s *settings) addLeakFlags() {
+	flag.StringVar(&s.Leaks.Address, "leaks-bind-address", "0",
+		"where scanners report key texts that they have found, such as :9447, docs/leaks.md; 0 turns it off")
+	flag.StringVar(&s.Leaks.TokenFile, "leaks-token-file", "", "file with the token, of at least 16 characters, of who may report leaks")
+	flag.StringVar(&s.Leaks.GitHubKeysURL, "leaks-github-keys-url", "",
+		"https:// URL of the keys with which GitHub signs reports of its secret scanning partner program; without it they are refused")
 }
 
 // complete checks the settings, and adds what is in files and in the environment.
@@ -150,6 +160,12 @@ func (s *settings) complete() (err error) {
 	}
 	if s.SyncStreams < 1 {
 		return fmt.Errorf("--sync-streams-per-account: write a number such as %d", syncserver.DefaultStreams)
+	}
+	if s.Leaks.Enabled() && s.Leaks.TokenFile == "" && s.Leaks.GitHubKeysURL == "" {
+		return fmt.Errorf("--leaks-bind-address: nobody may report; set --leaks-token-file or --leaks-github-keys-url, or both")
+	}
+	if url := s.Leaks.GitHubKeysURL; url != "" && !strings.HasPrefix(url, "https://") {
+		return fmt.Errorf("--leaks-github-keys-url: write an https:// URL")
 	}
 	// Validation servers forget what is recorded after two days.
 	if s.LastUsedResolution < time.Second || s.LastUsedResolution > 12*time.Hour {

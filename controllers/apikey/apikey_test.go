@@ -156,6 +156,16 @@ var _ = Describe("ApiKey", func() {
 		Expect(w.Plaintext(ctx)).To(HavePrefix("kw_"))
 	})
 
+	It("says whose key is in a Secret that is another ApiKey's", func(ctx SpecContext) {
+		w.CreateGroup(ctx)
+		w.CreateKey(ctx)
+		w.ReconcileUntil(ctx, "web", testenv.Ready)
+		w.CreateKey(ctx, func(k *v1alpha1.ApiKey) { k.Name, k.Spec.Secret.Name = "second", "web" })
+		key := w.ReconcileUntil(ctx, "second", testenv.HasReason(v1alpha1.ConditionStalled, v1alpha1.ReasonSecretConflict))
+		Expect(meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionStalled).Message).To(And(
+			ContainSubstring(`is that of ApiKey "web"`), ContainSubstring("another secret.name"), Not(ContainSubstring("Remove"))))
+	})
+
 	It("does not touch a Secret that is created just before the delivery", func(ctx SpecContext) {
 		w.CreateGroup(ctx)
 		v := w.Connect("v")

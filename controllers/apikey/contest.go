@@ -45,15 +45,14 @@ func writersOf(secret *corev1.Secret) []string {
 // lostTo describes what became of the key text in its Secret.
 func (f *facts) lostTo(key *v1alpha1.ApiKey) string {
 	name := lifecycle.SecretName(key)
-	switch {
-	case f.secret == nil:
+	if f.secret == nil {
 		return fmt.Sprintf("Secret %s was deleted", name)
-	case len(f.writers) == 0:
-		return fmt.Sprintf("entry %s of Secret %s was changed", v1alpha1.SecretKeyAPIKey, name)
-	default:
-		return fmt.Sprintf("entry %s of Secret %s was overwritten by field manager %s", v1alpha1.SecretKeyAPIKey, name,
-			strings.Join(f.writers, ", "))
 	}
+	writers := writersOf(f.secret)
+	if len(writers) == 0 {
+		return fmt.Sprintf("entry %s of Secret %s was changed", v1alpha1.SecretKeyAPIKey, name)
+	}
+	return fmt.Sprintf("entry %s of Secret %s was overwritten by field manager %s", v1alpha1.SecretKeyAPIKey, name, strings.Join(writers, ", "))
 }
 
 // setContested sets the condition that reports that something else keeps taking the key out of its Secret. What that is shows
@@ -64,8 +63,8 @@ func setContested(set conditions.Setter, key *v1alpha1.ApiKey, found *facts, out
 		return
 	}
 	was := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionSecretContested)
-	message := fmt.Sprintf("%s, again and again: each time a new key replaces the lost one, which is refused then, and each time later; "+
-		"let only one write this Secret, or create the ApiKey with another secret.name", found.lostTo(key))
+	message := fmt.Sprintf("%s repeatedly; each time a new key replaces the lost one, after a longer pause. "+
+		"Let nothing else write this Secret, or create the ApiKey again with another secret.name", found.lostTo(key))
 	if was != nil && !found.lost {
 		message = was.Message
 	}

@@ -90,6 +90,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if rekeyed, err := r.rekey(ctx, key); rekeyed || err != nil {
 		return stale(err)
 	}
+	if wrote, err := r.respond(ctx, key); wrote || err != nil {
+		return stale(err)
+	}
 	found, err := r.gather(ctx, key)
 	if err != nil {
 		return ctrl.Result{}, err
@@ -160,13 +163,13 @@ func (r *Reconciler) perform(ctx context.Context, key *v1alpha1.ApiKey, found *f
 			if !r.pending.putUnique(key.UID, outcome.Target, found.imported) {
 				return outcome, apierrors.NewConflict(v1alpha1.GroupVersion.WithResource("apikeys").GroupResource(), key.Name, errStale)
 			}
-			return r.begin(key, found, outcome, found.imported), nil
+			return r.begin(key, outcome, found.imported), nil
 		}
 		text, err := keyformat.Mint(grant.Prefix(found.input.Group), r.Random)
 		if err != nil {
 			return outcome, fmt.Errorf("minting: %w", err)
 		}
-		return r.begin(key, found, outcome, text), nil
+		return r.begin(key, outcome, credentialOf(found.keys, text)), nil
 	case lifecycle.Deliver:
 		return r.deliver(ctx, key, found, outcome)
 	case lifecycle.Keep:
@@ -180,11 +183,10 @@ func (r *Reconciler) perform(ctx context.Context, key *v1alpha1.ApiKey, found *f
 
 // begin adds a new version. It takes effect when it is recorded: then it is published to the validation servers, and
 // delivered only when all of them accept it.
-func (r *Reconciler) begin(key *v1alpha1.ApiKey, found *facts, outcome lifecycle.Outcome, text keyformat.Key) lifecycle.Outcome {
-	r.pending.put(key.UID, outcome.Target, text)
+func (r *Reconciler) begin(key *v1alpha1.ApiKey, outcome lifecycle.Outcome, with credential) lifecycle.Outcome {
+	r.pending.put(key.UID, outcome.Target, with)
 	failpoint.Here(failpoint.BeforePending)
-	outcome.Versions = append(outcome.Versions,
-		lifecycle.NewVersion(key, outcome, text, found.keys.Digests.Of(text), r.Clock.Now()))
+	outcome.Versions = append(outcome.Versions, lifecycle.NewVersion(key, outcome, with.preview, with.digest, r.Clock.Now()))
 	return outcome
 }
 

@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
@@ -25,12 +26,11 @@ type facts struct {
 	keys   *seal.Keys
 	secret *corev1.Secret // nil where there is none, or a foreign one
 
-	imported         keyformat.Key  // the key that spec.importFrom names, where it matters
+	imported         credential     // the key that spec.importFrom names, where it matters
 	importImpossible bool           // spec.importFrom names nothing that can ever exist
 	delivered        bool           // in this reconciliation
 	followUpProblem  *grant.Problem // why workloads are not rolled, or others not notified, though the key works
 	lost             bool           // the text of the version that was delivered last is not in the Secret
-	writers          []string       // the field managers, other than the operator, that own the text in it
 
 	// recordID and enforcement are about the record that is published for the object as it is.
 	recordID    string
@@ -45,7 +45,7 @@ func (r *Reconciler) gather(ctx context.Context, key *v1alpha1.ApiKey) (*facts, 
 		return nil, err
 	}
 	f := &facts{input: lifecycle.Input{Key: key, Group: group, Granted: granted}}
-	f.input.Pending, _ = r.pending.get(key.UID)
+	f.usePending(r.pending.get(key.UID))
 
 	if f.keys, err = r.Seals.Keys(ctx); err != nil {
 		return nil, err
@@ -67,6 +67,11 @@ func (r *Reconciler) gather(ctx context.Context, key *v1alpha1.ApiKey) (*facts, 
 	r.gatherEnforcement(key, f)
 	r.gatherUsage(key, f)
 	return f, nil
+}
+
+// usePending notes which version is pending, and whether its text is known.
+func (f *facts) usePending(version int64, text keyformat.Key) {
+	f.input.Pending, f.input.WithoutText = version, version != 0 && text.IsZero()
 }
 
 // gatherSecret looks for the key's Secret. The cache holds only the operator's own Secrets, and may lag. Before an absence
@@ -119,9 +124,12 @@ func (f *facts) useSecret(key *v1alpha1.ApiKey, secret *corev1.Secret) {
 		f.input.Secret.Digest = digestOf(f.keys, text)
 	}
 	if f.input.Secret.Foreign = !belongs(key, secret, f.input.Secret.Digest); f.input.Secret.Foreign {
+		if owner := metav1.GetControllerOf(secret); isOther(owner, key) {
+			f.input.Secret.Owner = owner.Name
+		}
 		return
 	}
-	f.secret, f.writers = secret, writersOf(secret)
+	f.secret = secret
 	version := secret.Annotations[v1alpha1.AnnotationVersion]
 	f.input.Secret.Claimed = secret.Annotations[v1alpha1.AnnotationClaimed] == "true" ||
 		lifecycle.ClaimedBy(key, publish.KeyID(key.UID), version)

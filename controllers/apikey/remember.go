@@ -13,6 +13,7 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/revoked"
+	"github.com/keyward-dev/keyward/controllers/seal"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
@@ -52,18 +53,22 @@ func ended(key *v1alpha1.ApiKey, versions []v1alpha1.KeyVersion) (entries []revo
 	return entries
 }
 
-// endedEarlier describes how a text ended earlier, and what allows it again; either is empty if there is no such thing.
-func (r *Reconciler) endedEarlier(ctx context.Context, key *v1alpha1.ApiKey, digest string) (over, allowed string, err error) {
-	read, err := keyformat.ReadDigest(digest)
-	if err != nil {
-		return "", "", err
+// endedEarlier describes how the text of that plain digest ended earlier, and what allows it again; either is empty if there is no
+// such thing.
+func (r *Reconciler) endedEarlier(ctx context.Context, key *v1alpha1.ApiKey, keys *seal.Keys, plain keyformat.Digest) (over, allowed string, err error) {
+	deleted := false
+	for _, digest := range identities(keys, plain) {
+		cause, known, err := r.Memory.Recall(ctx, digest)
+		switch {
+		case err != nil:
+			return "", "", err
+		case known && cause != revoked.Deleted:
+			return "was revoked or retired", "", nil
+		}
+		deleted = deleted || known
 	}
-	cause, known, err := r.Memory.Recall(ctx, read.Digest)
-	switch {
-	case err != nil || !known:
-		return "", "", err
-	case cause != revoked.Deleted:
-		return "was revoked or retired", "", nil
+	if !deleted {
+		return "", "", nil
 	}
 	until, err := r.restoringUntil(ctx, key.Namespace)
 	if until != "" {

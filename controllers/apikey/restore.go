@@ -11,6 +11,7 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/cache"
+	"github.com/keyward-dev/keyward/controllers/seal"
 	"github.com/keyward-dev/keyward/internal/grant"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 )
@@ -37,6 +38,11 @@ func belongs(key *v1alpha1.ApiKey, secret *corev1.Secret, digest string) bool {
 	return known
 }
 
+// isOther reports whether the owner of a Secret is another ApiKey than this one, or one that had its name.
+func isOther(owner *metav1.OwnerReference, key *v1alpha1.ApiKey) bool {
+	return owner != nil && owner.APIVersion == v1alpha1.GroupVersion.String() && owner.Kind == "ApiKey" && owner.Name != key.Name
+}
+
 // gatherRestorable reads what a Secret says about the version that it carries, for a key whose status has none. This is
 // trusted if the manager has sealed it, and the text has not ended.
 func (r *Reconciler) gatherRestorable(ctx context.Context, key *v1alpha1.ApiKey, f *facts) error {
@@ -51,7 +57,7 @@ func (r *Reconciler) gatherRestorable(ctx context.Context, key *v1alpha1.ApiKey,
 		refuse(v1alpha1.ReasonRestoreRefused, "holds no key: %v", err)
 		return nil
 	}
-	other, err := r.holderOf(ctx, key, f.input.Secret.Digest)
+	other, err := r.holderOf(ctx, key, f.keys, text.Digest())
 	if err != nil {
 		return err
 	}
@@ -59,7 +65,7 @@ func (r *Reconciler) gatherRestorable(ctx context.Context, key *v1alpha1.ApiKey,
 		refuse(v1alpha1.ReasonRestoreRefused, "holds the key of %s", other)
 		return nil
 	}
-	over, allowed, err := r.endedEarlier(ctx, key, f.input.Secret.Digest)
+	over, allowed, err := r.endedEarlier(ctx, key, f.keys, text.Digest())
 	if err != nil {
 		return err
 	}
@@ -107,25 +113,29 @@ func restorableVersion(secret *corev1.Secret, text keyformat.Key) *v1alpha1.KeyV
 	return version
 }
 
-// holderOf describes another ApiKey that has a version with the digest; it is empty if there is none. An ApiKey of another
-// namespace is not named: the user who creates ApiKeys here may not be allowed to know of it.
-func (r *Reconciler) holderOf(ctx context.Context, key *v1alpha1.ApiKey, digest string) (string, error) {
-	read, err := keyformat.ReadDigest(digest)
-	if err != nil {
-		return "", fmt.Errorf("looking for another ApiKey with the same key: %w", err)
-	}
-	holders, err := cache.CachedKeysWithDigest(ctx, r.Client, read.Digest)
-	if err != nil {
-		return "", fmt.Errorf("looking for another ApiKey with the same key: %w", err)
-	}
+// identities are the digests by which a text may be known: its plain one, and the keyed one, if its form is not that of minted
+// keys or was not known when it was imported.
+func identities(keys *seal.Keys, plain keyformat.Digest) [2]keyformat.Digest {
+	return [2]keyformat.Digest{plain, keys.Digests.Keyed(plain)}
+}
+
+// holderOf describes another ApiKey that has a version with the text of that plain digest; it is empty if there is none. An ApiKey
+// of another namespace is not named: the user who creates ApiKeys here may not be allowed to know of it.
+func (r *Reconciler) holderOf(ctx context.Context, key *v1alpha1.ApiKey, keys *seal.Keys, plain keyformat.Digest) (string, error) {
 	found := ""
-	for i := range holders {
-		switch other := &holders[i]; {
-		case other.UID == key.UID:
-		case other.Namespace == key.Namespace:
-			return "ApiKey " + other.Name, nil
-		default:
-			found = "another ApiKey"
+	for _, digest := range identities(keys, plain) {
+		holders, err := cache.CachedKeysWithDigest(ctx, r.Client, digest)
+		if err != nil {
+			return "", fmt.Errorf("looking for another ApiKey with the same key: %w", err)
+		}
+		for i := range holders {
+			switch other := &holders[i]; {
+			case other.UID == key.UID:
+			case other.Namespace == key.Namespace:
+				return "ApiKey " + other.Name, nil
+			default:
+				found = "another ApiKey"
+			}
 		}
 	}
 	return found, nil

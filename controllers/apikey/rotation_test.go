@@ -23,6 +23,7 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/cache"
+	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/testenv"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/internal/lifecycle"
@@ -168,7 +169,7 @@ var _ = Describe("Rotation", func() {
 		key = w.ReconcileUntil(ctx, "web", testenv.HasReason(v1alpha1.ConditionCutoverPending, v1alpha1.ReasonStillUsed))
 		Expect(w.Events()).To(ContainSubstring("still used, by 2 client addresses"))
 
-		server.Close(false)
+		server.Disconnect(session.EveryGroup())
 		w.Clock.Step(30 * time.Minute)
 		server = w.Usage.Connect(w.Usage.Sessions.Connect(w.Server("another")), testenv.Hub.GroupOf)
 		server.Report(w.VersionUses(key, 1))
@@ -227,7 +228,7 @@ var _ = Describe("Rotation", func() {
 				return c.SubResource(subresource).Patch(ctx, object, patch, options...)
 			},
 		})
-		key = w.ReconcileUntil(ctx, "web", func(g Gomega, k *v1alpha1.ApiKey) { g.Expect(k.Status.Versions[1].RestartedAt).NotTo(BeNil()) })
+		w.ReconcileUntil(ctx, "web", func(g Gomega, k *v1alpha1.ApiKey) { g.Expect(k.Status.Versions[1].RestartedAt).NotTo(BeNil()) })
 		Expect(conflicts).To(BeZero())
 		Expect(strings.Count(w.Events(), "rolled for version 2")).To(Equal(1), "said twice")
 		Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(shop), shop)).To(Succeed())

@@ -66,8 +66,7 @@ func (r *Reconciler) restoringUntil(ctx context.Context, namespace string) (stri
 // rekey converts the digests of imported keys to the current form, with one write: an earlier release stored plain digests
 // and the last characters, and the manager's secret may have been lost.
 func (r *Reconciler) rekey(ctx context.Context, key *v1alpha1.ApiKey) (rekeyed bool, err error) {
-	imported := slices.ContainsFunc(key.Status.Versions, func(v v1alpha1.KeyVersion) bool { return keyformat.IsForeignPreview(v.Preview) })
-	if !imported {
+	if !slices.ContainsFunc(key.Status.Versions, isKeyed) {
 		return false, nil
 	}
 	keys, err := r.Seals.Keys(ctx)
@@ -79,12 +78,13 @@ func (r *Reconciler) rekey(ctx context.Context, key *v1alpha1.ApiKey) (rekeyed b
 		v := &key.Status.Versions[i]
 		read, err := keyformat.ReadDigest(v.Digest)
 		switch {
-		case err != nil, !keyformat.IsForeignPreview(v.Preview):
+		case err != nil, !isKeyed(*v):
 			continue
 		case read.SecretID == "":
 			v.Digest, rekeyed = keys.Digests.Format(keys.Digests.Keyed(read.Digest)), true
+			v.Preview = keyformat.ForeignPreview
 		case read.SecretID != keys.Digests.ID() && v == lifecycle.Current(key.Status.Versions):
-			digest, err := r.redigest(ctx, key, keys)
+			digest, err := r.redigest(ctx, key, v, keys)
 			if err != nil {
 				return false, err
 			}
@@ -92,7 +92,6 @@ func (r *Reconciler) rekey(ctx context.Context, key *v1alpha1.ApiKey) (rekeyed b
 				v.Digest, rekeyed = digest, true
 			}
 		}
-		v.Preview = keyformat.ForeignPreview
 	}
 	if !rekeyed {
 		return false, nil
@@ -104,8 +103,18 @@ func (r *Reconciler) rekey(ctx context.Context, key *v1alpha1.ApiKey) (rekeyed b
 	return true, nil
 }
 
-// redigest is the digest of the text in the key's own Secret, if its namespace allows trusting it; empty otherwise.
-func (r *Reconciler) redigest(ctx context.Context, key *v1alpha1.ApiKey, keys *seal.Keys) (string, error) {
+// isKeyed reports whether the digest of the version is keyed, or has to be.
+func isKeyed(v v1alpha1.KeyVersion) bool {
+	read, err := keyformat.ReadDigest(v.Digest)
+	return err == nil && (read.SecretID != "" || keyformat.IsForeignPreview(v.Preview))
+}
+
+// redigest is the digest of the version under the current secret: of the hash by which it was imported, if that is still
+// declared, or of the text in the key's own Secret, if its namespace allows trusting it; empty otherwise.
+func (r *Reconciler) redigest(ctx context.Context, key *v1alpha1.ApiKey, v *v1alpha1.KeyVersion, keys *seal.Keys) (string, error) {
+	if plain, problem := lifecycle.ImportDigest(key); problem == nil && lifecycle.ImportsDigest(key) && v.Cause == v1alpha1.CauseImported {
+		return keys.Digests.Format(keys.Digests.Keyed(plain)), nil
+	}
 	until, err := r.restoringUntil(ctx, key.Namespace)
 	if err != nil || until == "" {
 		return "", err

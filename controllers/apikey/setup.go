@@ -35,7 +35,7 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.ApiKey{}, r.followSlots()).
 		Watches(&v1alpha1.ApiKey{}, r.rememberDeleted()).
 		Watches(&v1alpha1.Group{}, handler.EnqueueRequestsFromMapFunc(r.keysOfGroup),
-			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+			builder.WithPredicates(groupConcernsKeys())).
 		Watches(cache.NamespaceMetadata(), handler.EnqueueRequestsFromMapFunc(r.keysInNamespace),
 			builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		WatchesRawSource(r.enforcements()).

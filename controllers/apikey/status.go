@@ -127,6 +127,7 @@ func (r *Reconciler) desiredStatus(key *v1alpha1.ApiKey, found *facts, outcome l
 	setForecasts(set, &status, outcome)
 	setContested(set, key, found, outcome)
 	setFollowUp(set, found)
+	setLeaked(set, &status)
 	if found.enforcementQueried && !startsVersion(outcome) {
 		status.Enforcement = set.SetEnforced(found.enforcement, found.recordID)
 	} else if known := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionEnforced); known != nil {
@@ -161,7 +162,7 @@ func (r *Reconciler) sendEvents(before, key *v1alpha1.ApiKey, found *facts, outc
 	if !enforcement.Complete || !newlyEnforced(before, key) {
 		return
 	}
-	if outcome.Contest != nil && (key.Status.State == v1alpha1.KeyActive || key.Status.State == v1alpha1.KeyPending) {
+	if outcome.Contest != nil && !outcome.Contest.Slow && (key.Status.State == v1alpha1.KeyActive || key.Status.State == v1alpha1.KeyPending) {
 		return // one for each version that is lost says nothing new
 	}
 	enforced := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionEnforced)

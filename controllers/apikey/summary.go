@@ -147,6 +147,8 @@ func describeAccepted(key *v1alpha1.ApiKey, outcome lifecycle.Outcome) string {
 	switch {
 	case current == nil, current.State == v1alpha1.VersionRetiring:
 		return "the key is accepted until the overlap of its last version ends"
+	case current.ClaimedAt != nil && current.Cause == v1alpha1.CauseImported:
+		where = "was imported by its hash: its holder has the text, and the first rotation puts a new one into Secret " + lifecycle.SecretName(key)
 	case current.ClaimedAt != nil:
 		where = "its text was revealed, and is not in the cluster any more"
 	case key.Spec.Secret.Reveal == v1alpha1.RevealOnce:

@@ -17,6 +17,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/internal/lifecycle"
+	"github.com/keyward-dev/keyward/internal/usageseries"
 )
 
 const (
@@ -97,7 +98,10 @@ func (r *Reconciler) count(key *v1alpha1.ApiKey, found *facts, changed bool) *us
 	if count == nil || !count.Due && !changed {
 		return nil
 	}
-	key.Status.Usage = &v1alpha1.KeyUsage{Period: count.Month.String(), Requests: ptr.To(int64(count.Requests))}
+	key.Status.Usage = &v1alpha1.KeyUsage{
+		Period: count.Month.String(), Requests: ptr.To(int64(count.Requests)),
+		Days: usageseries.AddToDay(was.Days, r.Clock.Now(), count.Added),
+	}
 	setLastUsed(&key.Status, found.input.Usage, 0)
 	r.Usage.Keys.Writing(count)
 	return count

@@ -19,7 +19,7 @@ func TestWritersOf(t *testing.T) {
 		"another-entry":        `{"f:data":{"f:other":{}},"f:stringData":{"f:other":{}}}`,
 	} {
 		secret.ManagedFields = append(secret.ManagedFields, metav1.ManagedFieldsEntry{
-			Manager: manager, FieldsV1: &metav1.FieldsV1{Raw: []byte(fields)},
+			Manager: manager, FieldsV1: metav1.NewFieldsV1(fields),
 		})
 	}
 	if got, want := writersOf(secret), []string{"kustomize-controller", "vault-sync"}; !slices.Equal(got, want) {

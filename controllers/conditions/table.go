@@ -116,6 +116,10 @@ var types = []Type{
 		Reasons: reasons(warning, v1alpha1.ReasonRestartRefused, v1alpha1.ReasonNotifyRefused),
 	},
 	{
+		Name: v1alpha1.ConditionLeaked, Kinds: []string{ApiKey}, Normal: metav1.ConditionFalse, OnlyWhileTrue: true,
+		EventReason: v1alpha1.ConditionLeaked, Reasons: reasons(warning, v1alpha1.ReasonLeakReported),
+	},
+	{
 		Name: v1alpha1.ConditionTierResolved, Kinds: []string{Group}, Normal: metav1.ConditionTrue,
 		Reasons: []Reason{{v1alpha1.ReasonTierFound, silent}, {v1alpha1.ReasonTierNotFound, warning}},
 	},
@@ -143,7 +147,8 @@ func EventReasons() []Reason {
 			v1alpha1.ReasonNotified, v1alpha1.ReasonRetired,
 			v1alpha1.ReasonClaimed, v1alpha1.ReasonVersionDropped, v1alpha1.ReasonRevoked, v1alpha1.ReasonExpired, v1alpha1.ReasonEnforced),
 		reasons(warning, v1alpha1.ReasonMinted, v1alpha1.ReasonRestored, v1alpha1.ReasonUnclaimed, v1alpha1.ReasonServersDisconnected,
-			v1alpha1.ReasonLifetimeNotAllowed, v1alpha1.ReasonDefaultKeyRefused, v1alpha1.ReasonRoleConflict))
+			v1alpha1.ReasonLifetimeNotAllowed, v1alpha1.ReasonDefaultKeyRefused, v1alpha1.ReasonRoleConflict,
+			v1alpha1.ReasonUsageDeleted))
 }
 
 // AdmissionReasons are the reasons for which only admission refuses an object; it has the reasons of conditions, too.

@@ -58,7 +58,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	before := list.DeepCopy()
 	list.Status.ObservedGeneration = list.Generation
 	set := conditions.Setter{Conditions: &list.Status.Conditions, Generation: list.Generation, Now: r.Clock.Now()}
-	set.SetSummary(summarize(problem))
+	set.SetSummary(summarize(list, problem))
 	if equality.Semantic.DeepEqual(before.Status, list.Status) {
 		return ctrl.Result{}, nil
 	}
@@ -90,12 +90,15 @@ func (r *Reconciler) problem(ctx context.Context, list *v1alpha1.DomainAllowlist
 	return grant.Domains(list), nil
 }
 
-func summarize(problem *grant.Problem) conditions.Summary {
+func summarize(list *v1alpha1.DomainAllowlist, problem *grant.Problem) conditions.Summary {
 	if problem != nil {
 		return conditions.Summary{Stalled: true, Reason: problem.Reason, Message: problem.Error()}
 	}
-	return conditions.Summary{Ready: true, Reason: v1alpha1.ReasonReady,
-		Message: "the domains are part of the Group; its Enforced condition says where they are in force"}
+	message := "the domains are part of the Group; its Enforced condition says where they are in force"
+	if shared := grant.SharedDomains(list); len(shared) > 0 {
+		message += ". Note " + shared.First().Error()
+	}
+	return conditions.Summary{Ready: true, Reason: v1alpha1.ReasonReady, Message: message}
 }
 
 // Setup registers the reconciler with the manager.

@@ -28,6 +28,16 @@ var _ = Describe("DomainAllowlist", func() {
 		}
 	}
 
+	It("notes shared hosting", func(ctx SpecContext) {
+		w.CreateGroup(ctx)
+		list := w.NewAllowlist(func(l *v1alpha1.DomainAllowlist) { l.Spec.Domains = []string{"acme.example", "app-*.vercel.app"} })
+		Expect(testenv.Admin.Create(ctx, list)).To(Succeed())
+		Eventually(reason(ctx)).Should(Equal(v1alpha1.ReasonReady))
+		Expect(testenv.Admin.Get(ctx, w.Request("web").NamespacedName, list)).To(Succeed())
+		Expect(meta.FindStatusCondition(list.Status.Conditions, v1alpha1.ConditionReady).Message).To(
+			And(ContainSubstring("spec.domains[1]: app-*.vercel.app"), ContainSubstring("strangers")))
+	})
+
 	It("is ready with its Group, and says what is missing", func(ctx SpecContext) {
 		Expect(testenv.Admin.Create(ctx, w.NewAllowlist())).To(Succeed())
 		Expect(reason(ctx)(Default)).To(BeEmpty(), "its Group may be on its way")

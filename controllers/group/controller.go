@@ -22,6 +22,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/denial"
 	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/controllers/usage/quota"
+	"github.com/keyward-dev/keyward/controllers/usage/totals"
 	"github.com/keyward-dev/keyward/internal/grant"
 	"github.com/keyward-dev/keyward/internal/tier"
 )
@@ -33,6 +34,8 @@ type Reconciler struct {
 	Tiers    *tier.Catalogue
 	Recorder events.EventRecorder
 	Clock    clock.PassiveClock
+	// Totals has what is used of Groups, for their status; nil if nothing is counted.
+	Totals *totals.Board
 }
 
 // +kubebuilder:rbac:groups=keyward.dev,resources=groups,verbs=list;watch
@@ -48,6 +51,9 @@ const recordTooLarge = "spec: the Group is too large to be sent to validation se
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	group, err := cache.Group(ctx, r.Client, request.NamespacedName)
 	if err != nil || group == nil {
+		if err == nil && r.Totals != nil {
+			r.Totals.Forget(request.NamespacedName)
+		}
 		return ctrl.Result{}, err
 	}
 	denied, err := r.ensureDefaultKey(ctx, group)
@@ -89,6 +95,7 @@ func (r *Reconciler) update(ctx context.Context, group *v1alpha1.Group) (ctrl.Re
 	if publish.IsTooLarge(record) {
 		r.conditions(group).SetSummary(conditions.Summary{Stalled: true, Reason: v1alpha1.ReasonRecordTooLarge, Message: recordTooLarge})
 	}
+	used := r.use(group)
 	quota.Describe(group, r.Clock.Now())
 	result := ctrl.Result{RequeueAfter: quota.Changes(group, r.Clock.Now())}
 	if asked {
@@ -97,7 +104,7 @@ func (r *Reconciler) update(ctx context.Context, group *v1alpha1.Group) (ctrl.Re
 	} else if known := meta.FindStatusCondition(group.Status.Conditions, v1alpha1.ConditionEnforced); known != nil {
 		known.ObservedGeneration = group.Generation // the edit changes nothing that servers have
 	}
-	if equality.Semantic.DeepEqual(before.Status, group.Status) {
+	if used.isNothingElse(before, group) {
 		return result, nil
 	}
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
@@ -106,6 +113,7 @@ func (r *Reconciler) update(ctx context.Context, group *v1alpha1.Group) (ctrl.Re
 	} else if err != nil {
 		return ctrl.Result{}, fmt.Errorf("recording the status: %w", err)
 	}
+	used.shown()
 	r.sendEvents(before, group, enforcement)
 	return result, nil
 }

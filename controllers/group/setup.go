@@ -45,11 +45,12 @@ func (r *Reconciler) Setup(mgr ctrl.Manager) error {
 			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.ApiKey{}, later(countDelay, groupOfKey), builder.WithPredicates(activityChanged())).
 		WatchesRawSource(r.enforcements()).
+		WatchesRawSource(r.totals()).
 		Complete(denial.Wrap(r))
 }
 
-// notOnlyUsage passes changes of anything except the usage, which the quota accounts write: a Group is not reconciled each
-// time that some of its requests are counted, but when a quota has become low or is used up, which ends with the month.
+// notOnlyUsage passes changes of anything except the usage, which the reconciler writes itself: a Group is not reconciled each
+// time that its status shows other usage, but when a quota has become low or is used up, which ends with the month.
 // Nor is it reconciled for its own count of keys, which would be counted repeatedly while it changes.
 func notOnlyUsage() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
@@ -64,7 +65,7 @@ func notOnlyUsage() predicate.Predicate {
 func withoutUsage(group *v1alpha1.Group) *v1alpha1.Group {
 	rest := *group
 	rest.ResourceVersion, rest.ManagedFields = "", nil
-	rest.Status.Usage, rest.Status.PreviousUsage, rest.Status.Keys = nil, nil, nil
+	rest.Status.Usage, rest.Status.Keys = nil, nil
 	return &rest
 }
 

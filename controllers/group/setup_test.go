@@ -24,8 +24,7 @@ func TestUsageDoesNotReconcile(t *testing.T) {
 		want   bool
 	}{
 		"usage": {func(g *v1alpha1.Group) {
-			g.Status.Usage = &v1alpha1.GroupUsage{Period: "2026-11", Requests: ptr.To[int64](2)}
-			g.Status.PreviousUsage = &v1alpha1.GroupUsage{Period: "2026-10"}
+			g.Status.Usage = &v1alpha1.UsageTotals{Period: "2026-11", UsageCounts: v1alpha1.UsageCounts{Requests: ptr.To[int64](2)}}
 			g.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "keyward-manager"}}
 		}, false},
 		"a quota that has become low": {condition(v1alpha1.ConditionQuotaLow, metav1.ConditionTrue), true},

@@ -1,220 +1,163 @@
 package publish
 
 import (
-	"iter"
 	"slices"
-	"time"
+
+	"github.com/keyward-dev/keyward/controllers/session"
 )
 
-const (
-	// MaxAbsent is how many absent servers are kept separately. Those beyond are kept together.
-	MaxAbsent = 10_000
-	// MaxAbsentOfOne is how many of them have one identity: as many as an account has streams by default.
-	MaxAbsentOfOne = 2000
-	// maxLackingAbsent is how many groups are kept of a server that it was being sent. If there were more, it counts as lacking all.
-	maxLackingAbsent = 64
-	// maxOfOthers bounds what is kept of those beyond. If they had more Groups and namespaces, they count as having all.
-	maxOfOthers = 20_000
-)
+// maxLackingAbsent is how many groups are kept of a server that it was being sent. If there were more, it counts as lacking all.
+const maxLackingAbsent = 64
 
-// otherServers stands for the absent servers that are not kept separately.
-var otherServers = server{instance: "other servers"}
-
-// absence is a server that was disconnected without a goodbye for longer than Grace. It may go on deciding by the snapshot
-// that it had.
-type absence struct {
+// lastKnown is what a server had acknowledged that was disconnected without a goodbye for longer than Grace. Changes do not wait for it,
+// and each that it lacks names it. Which such servers there are, and which groups they had, the Registry knows.
+type lastKnown struct {
 	server server
 	acked  uint64
 	// lacking are groups that it had not received completely, and rejected what it could not use.
 	lacking  map[string]sending
 	rejected *rejections
-	has      map[scope]struct{} // the groups that it has
-	forgets  time.Time          // zero is never
 }
 
 // lacks reports whether the server lacks a change, or could not use the record.
-func (a *absence) lacks(c *change) bool {
-	_, lacking := a.lacking[c.Group]
-	_, rejected := a.rejected.of(c.Subject)
-	return a.acked < c.revision || lacking || rejected
+func (k *lastKnown) lacks(c *change) bool {
+	_, lacking := k.lacking[c.Group]
+	_, rejected := k.rejected.of(c.Subject)
+	return k.acked < c.revision || lacking || rejected
 }
 
-// absentServers are waited for by no change, and named by each change that they lack, until they connect again, or are
-// forgotten. The Hub's lock guards it. A server is not in it while it has a connected Subscription. of[i] is the number of
-// servers of identity i, and has no entry for 0. otherServers counts in neither. by has each server by all that it has, so that
-// a change of one Group costs nothing for servers that do not have it.
-type absentServers struct {
-	servers   map[server]*absence
-	of        map[string]int
-	by        map[scope]map[*absence]struct{}
-	scheduled bool // a timer for forgetAbsent runs
-}
-
-func newAbsentServers() absentServers {
-	return absentServers{servers: map[server]*absence{}, of: map[string]int{}, by: map[scope]map[*absence]struct{}{}}
-}
-
-// having returns the servers that have the group.
-func (a *absentServers) having(group string) iter.Seq[*absence] {
-	return func(yield func(*absence) bool) {
-		scopes := scopesOf(group)
-		for i, s := range scopes {
-			for gone := range a.by[s] {
-				again := slices.ContainsFunc(scopes[:i], func(wider scope) bool { _, has := gone.has[wider]; return has })
-				if !again && !yield(gone) {
-					return
-				}
-			}
+// Close ends the subscription. A server that said goodbye is removed at once. The Hub waits for Grace for one that was
+// disconnected, because that goes on deciding by its last snapshot, and afterwards names it in every change that it lacks. The session of the
+// server ends with it.
+func (s *Subscription) Close(goodbye bool) {
+	s.closed.Do(func() {
+		h := s.hub
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.addToGroups(s, -1)
+		if goodbye {
+			s.session.Goodbye()
+			delete(h.subs, s)
+			h.dropRejections(s)
+			h.evaluateAfter(s.ackedEverywhere())
+			return
 		}
-	}
+		s.absentAs, s.isAbsent = s.session.Disconnect(s.lastScopes()...)
+		h.forgetAbsent()
+		if h.options.Grace <= 0 {
+			h.expire(s)
+			return
+		}
+		s.disconnect()
+		h.clock.AfterFunc(h.options.Grace, func() {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			if _, remaining := h.subs[s]; !remaining {
+				return // it has reconnected
+			}
+			h.expire(s)
+		})
+	})
+}
+
+// disconnect marks the server as disconnected, and forgets what it would have been sent.
+func (s *Subscription) disconnect() {
+	s.groups, s.keys = nil, nil
+	s.queue, s.slicing, s.versioned = nil, slicing{}, nil
+	s.undecided, s.withdrawn, s.reportedServers, s.subscriber.Known = nil, nil, nil, nil
 }
 
 // expire stops waiting for a server that was disconnected. Changes that it lacks name it.
 func (h *Hub) expire(sub *Subscription) {
 	delete(h.subs, sub)
 	h.dropRejections(sub)
-	defer h.evaluateAfter(sub.ackedEverywhere())
-	if !sub.caughtUp && !sub.servesSnapshot {
-		return // it never had a snapshot to decide by
-	}
-	for other := range h.subs {
-		if other.server == sub.server && !other.isDisconnected() {
-			return
-		}
-	}
-	gone := &absence{server: sub.server, acked: sub.acked, rejected: sub.rejected.shortened(), has: map[scope]struct{}{}}
-	if len(sub.incomplete) > maxLackingAbsent {
-		gone.acked = 0
-	} else {
-		gone.lacking = sub.incomplete
-	}
-	if h.options.ForgetAfter > 0 {
-		gone.forgets = h.clock.Now().Add(h.options.ForgetAfter)
-	}
-	if sub.all {
-		for s := range sub.subscriber.Selection.scopes() {
-			gone.has[s] = struct{}{}
-		}
-	} else {
-		for group := range sub.allowed {
-			gone.has[scope{oneGroup, group}] = struct{}{}
-		}
-	}
-	h.absent.add(gone)
-	h.scheduleForgetting(gone.forgets)
-}
-
-func (a *absentServers) add(gone *absence) {
-	s := gone.server
 	switch {
-	case a.servers[s] != nil:
-		a.remove(s)
-	case len(a.servers) >= MaxAbsent || a.of[s.identity] >= MaxAbsentOfOne:
-		a.merge(gone)
-		return
+	case !sub.isAbsent:
+	case sub.absentAs == session.Others():
+		h.mergeLastKnown(sub)
+	case h.sessions.IsAbsent(sub.absentAs):
+		known := &lastKnown{server: sub.server, acked: sub.acked, rejected: sub.rejected.shortened(), lacking: sub.incomplete}
+		if len(sub.incomplete) > maxLackingAbsent {
+			known.acked, known.lacking = 0, nil
+		}
+		h.absent[sub.absentAs] = known
 	}
-	a.servers[s] = gone
-	a.of[s.identity]++
-	for s := range gone.has {
-		a.index(s, gone)
-	}
+	h.evaluateAfter(sub.ackedEverywhere())
 }
 
-// merge adds what one server has to what otherServers have. They are not removed when they connect again, so that a change
-// may name them for longer than necessary, never for less.
-func (a *absentServers) merge(gone *absence) {
-	others := a.servers[otherServers]
+// mergeLastKnown adds a server to the others, of which it is known what all of them have acknowledged.
+func (h *Hub) mergeLastKnown(sub *Subscription) {
+	acked := sub.ackedEverywhere()
+	if sub.rejected != nil {
+		acked = 0
+	}
+	others := h.absent[session.Others()]
 	if others == nil {
-		others = &absence{server: otherServers, acked: gone.acked, has: map[scope]struct{}{}}
-		a.servers[otherServers] = others
+		others = &lastKnown{server: server{ID: session.Others()}, acked: acked}
+		h.absent[session.Others()] = others
 	}
-	others.acked = min(others.acked, gone.acked)
-	if len(gone.lacking) > 0 || gone.rejected != nil {
-		others.acked = 0
-	}
-	others.forgets = gone.forgets
-	for s := range gone.has {
-		if len(others.has) >= maxOfOthers {
-			s = scope{kind: everyGroup}
-		}
-		others.has[s] = struct{}{}
-		a.index(s, others)
-	}
+	others.acked = min(others.acked, acked)
 }
 
-func (a *absentServers) index(s scope, gone *absence) {
-	if a.by[s] == nil {
-		a.by[s] = map[*absence]struct{}{}
-	}
-	a.by[s][gone] = struct{}{}
-}
-
-// remove removes a server. It reports whether it was there.
-func (a *absentServers) remove(s server) bool {
-	gone := a.servers[s]
-	if gone == nil {
-		return false
-	}
-	delete(a.servers, s)
-	for s := range gone.has {
-		if delete(a.by[s], gone); len(a.by[s]) == 0 {
-			delete(a.by, s)
+// lastScopes are the groups that the server may go on deciding about when it is disconnected.
+func (s *Subscription) lastScopes() []session.Scope {
+	switch {
+	case !s.caughtUp && !s.servesSnapshot:
+		return nil // it never had a snapshot to decide by
+	case s.all:
+		return slices.Collect(s.subscriber.Selection.scopes())
+	default:
+		scopes := make([]session.Scope, 0, len(s.allowed))
+		for group := range s.allowed {
+			scopes = append(scopes, session.OneGroup(group))
 		}
+		return scopes
 	}
-	if s == otherServers {
-		return true
-	}
-	if a.of[s.identity]--; a.of[s.identity] == 0 {
-		delete(a.of, s.identity)
-	}
-	return true
 }
 
 // AbsentServers returns how many servers of the group this Hub knows that are disconnected, and no longer waited for.
 func (h *Hub) AbsentServers(group string) (servers int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for range h.absent.having(group) {
-		servers++
+	for id := range h.sessions.Absent(group) {
+		if h.absent[id] != nil {
+			servers++
+		}
 	}
 	return servers
 }
 
-func (h *Hub) scheduleForgetting(at time.Time) {
-	if at.IsZero() || h.absent.scheduled {
+// forgetAbsent forgets the servers that have been absent for too long, and has itself called again for the next. It does nothing until
+// then.
+func (h *Hub) forgetAbsent() {
+	if h.forgetScheduled {
 		return
 	}
-	h.absent.scheduled = true
-	h.clock.AfterFunc(max(at.Sub(h.clock.Now()), granularity), func() {
+	forgotten, next := h.sessions.Forget()
+	for _, id := range forgotten {
+		delete(h.absent, id)
+	}
+	h.forgetResults(forgotten)
+	if next.IsZero() {
+		return
+	}
+	h.forgetScheduled = true
+	h.clock.AfterFunc(max(next.Sub(h.clock.Now()), granularity), func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		h.absent.scheduled = false
+		h.forgetScheduled = false
 		h.forgetAbsent()
 	})
 }
 
-// forgetAbsent forgets the servers that have been absent for too long.
-func (h *Hub) forgetAbsent() {
-	forgotten, now := map[server]struct{}{}, h.clock.Now()
-	var next time.Time
-	for s, gone := range h.absent.servers {
-		switch {
-		case gone.forgets.IsZero():
-		case !now.Before(gone.forgets):
-			h.absent.remove(s)
-			forgotten[s] = struct{}{}
-		case next.IsZero() || gone.forgets.Before(next):
-			next = gone.forgets
-		}
-	}
-	h.scheduleForgetting(next)
-	h.forgetResults(forgotten)
-}
-
 // forgetResults takes servers out of the results that name them as expired.
-func (h *Hub) forgetResults(servers map[server]struct{}) {
+func (h *Hub) forgetResults(servers []session.ID) {
 	if len(servers) == 0 {
 		return
+	}
+	forgotten := make(map[session.ID]struct{}, len(servers))
+	for _, id := range servers {
+		forgotten[id] = struct{}{}
 	}
 	for ref := range h.tracking.withExpired {
 		known, ok := h.tracking.results[ref]
@@ -223,7 +166,7 @@ func (h *Hub) forgetResults(servers map[server]struct{}) {
 			continue
 		}
 		before := len(known.change.expired)
-		known.change.expired = slices.DeleteFunc(known.change.expired, func(s server) bool { _, gone := servers[s]; return gone })
+		known.change.expired = slices.DeleteFunc(known.change.expired, func(s server) bool { _, gone := forgotten[s.ID]; return gone })
 		if removed := before - len(known.change.expired); removed > 0 {
 			known.Servers -= removed
 			h.renamed(ref, known)

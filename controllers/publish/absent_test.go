@@ -8,6 +8,7 @@ import (
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/controllers/publish"
+	"github.com/keyward-dev/keyward/controllers/session"
 )
 
 // revoke publishes the key with a revoked version.
@@ -24,7 +25,7 @@ func TestServerThatIsAbsentLacksLaterChanges(t *testing.T) {
 	const grace, forget = 5 * time.Second, time.Hour
 	setup := func(t *testing.T) (*publish.Hub, *steppedClock, *server) {
 		t.Helper()
-		hub, clk := newHub(publish.Options{Grace: grace, ForgetAfter: forget})
+		hub, clk := newHubThatForgets(forget, publish.Options{Grace: grace})
 		a, b := connect(hub, "a"), connect(hub, "b")
 		a.take(t, true)
 		b.take(t, true)
@@ -109,7 +110,7 @@ func TestServerThatIsAbsentLacksLaterChanges(t *testing.T) {
 		hub, clk, a := setup(t)
 		key := revoke(hub, "k1")
 		a.take(t, true)
-		clk.Step(forget - 11*time.Second)
+		clk.Step(forget - grace - 11*time.Second)
 		lacks(t, hub, key)
 		announced := 0
 		hub.OnEnforced(func(publish.Subject) { announced++ })
@@ -123,7 +124,7 @@ func TestServerThatIsAbsentLacksLaterChanges(t *testing.T) {
 		everywhere(t, hub, next, 1)
 	})
 	t.Run("and one of another Group does not", func(t *testing.T) {
-		hub, clk := newHub(publish.Options{Grace: grace, ForgetAfter: forget})
+		hub, clk := newHubThatForgets(forget, publish.Options{Grace: grace})
 		a := connect(hub, "a")
 		other := subscribe(hub, publish.Subscriber{Instance: "other", Selection: publish.SelectGroups("tenants/other")})
 		fresh := connect(hub, "fresh") // is never sent anything
@@ -137,7 +138,7 @@ func TestServerThatIsAbsentLacksLaterChanges(t *testing.T) {
 		everywhere(t, hub, key, 1)
 	})
 	t.Run("and one that is connected a second time does not", func(t *testing.T) {
-		hub, clk := newHub(publish.Options{Grace: grace, ForgetAfter: forget})
+		hub, clk := newHubThatForgets(forget, publish.Options{Grace: grace})
 		halfOpen, again := connect(hub, "b"), connect(hub, "b")
 		halfOpen.take(t, true)
 		again.take(t, true)
@@ -152,7 +153,7 @@ func TestServerThatIsAbsentLacksLaterChanges(t *testing.T) {
 // TestAbsentServersAreBounded: an identity with many instances has a bounded number of entries. Those beyond are named
 // together, and no change is said to be in force everywhere because of their number.
 func TestAbsentServersAreBounded(t *testing.T) {
-	hub, clk := newHub(publish.Options{Grace: time.Second, ForgetAfter: time.Hour})
+	hub, clk := newHubThatForgets(time.Hour, publish.Options{Grace: time.Second})
 	leave := func(identity string, servers int) {
 		for i := range servers {
 			s := subscribe(hub, publish.Subscriber{Instance: fmt.Sprint(identity, i), Identity: identity, Authorizer: granted(acme)})
@@ -161,11 +162,11 @@ func TestAbsentServersAreBounded(t *testing.T) {
 		}
 		clk.Step(time.Second)
 	}
-	leave("many", publish.MaxAbsentOfOne+50)
+	leave("many", session.MaxAbsentOfOne+50)
 	leave("one", 1)
 	key := revoke(hub, "k1")
 	e := enforcement(hub, key)
-	if e.Servers != publish.MaxAbsentOfOne+2 || len(e.Expired) != e.Servers || !slices.Contains(e.Expired, "one0") ||
+	if e.Servers != session.MaxAbsentOfOne+2 || len(e.Expired) != e.Servers || !slices.Contains(e.Expired, "one0") ||
 		!slices.Contains(e.Expired, "other servers") {
 		t.Errorf("%d servers, %d named", e.Servers, len(e.Expired))
 	}
@@ -182,7 +183,7 @@ func TestAbsentServerThatWasCatchingUp(t *testing.T) {
 		"a few groups": {3, 2}, "many groups": {200, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			hub, _ := newHub(publish.Options{ForgetAfter: time.Hour})
+			hub, _ := newHubThatForgets(time.Hour, publish.Options{})
 			a, b := connect(hub, "a"), connect(hub, "b")
 			a.take(t, true)
 			b.take(t, true)

@@ -3,7 +3,6 @@ package publish
 import (
 	"context"
 	"maps"
-	"slices"
 )
 
 // Authorizer says which of the groups that a subscriber selects it may have. All and Known are called with the Hub
@@ -214,19 +213,4 @@ func (s *Subscription) forgetGone() {
 			delete(s.allowed, group)
 		}
 	}
-}
-
-// LastServed returns what the server served when it was closed: as a function like Has, and as a list, which is nil where
-// it served every group. Neither keeps anything else of the subscription in memory.
-func (s *Subscription) LastServed() (has func(group string) bool, groups []string) {
-	s.hub.mu.Lock()
-	defer s.hub.mu.Unlock()
-	if !s.caughtUp && !s.servesSnapshot {
-		return func(string) bool { return false }, []string{}
-	}
-	if s.all {
-		return s.subscriber.Selection.Selects, nil
-	}
-	allowed := maps.Clone(s.allowed)
-	return func(group string) bool { _, may := allowed[group]; return may }, slices.AppendSeq([]string{}, maps.Keys(allowed))
 }

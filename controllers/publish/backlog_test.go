@@ -13,6 +13,7 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/publish"
+	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/testenv"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 )
@@ -42,7 +43,7 @@ func (c watched) Get(ctx context.Context, key client.ObjectKey, object client.Ob
 var _ = Describe("The Projector", func() {
 	project := func(ctx context.Context) (*publish.Hub, watched) {
 		GinkgoHelper()
-		hub := publish.NewHub(clock.RealClock{}, publish.Options{})
+		hub := publish.NewHub(clock.RealClock{}, session.NewRegistry(clock.RealClock{}, 0), publish.Options{})
 		cached := watched{testenv.Manager.GetCache(), &atomic.Int32{}, &atomic.Bool{}}
 		projector := &publish.Projector{Hub: hub, Cache: cached}
 		running, stop := context.WithCancel(ctx)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/publish"
+	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/testenv"
 )
 
@@ -37,7 +38,7 @@ var _ = Describe("A burst of allowlists", func() {
 		w := testenv.NewWorld(ctx)
 		w.CreateGroup(ctx)
 		lists := &atomic.Int32{}
-		hub := publish.NewHub(clock.RealClock{}, publish.Options{})
+		hub := publish.NewHub(clock.RealClock{}, session.NewRegistry(clock.RealClock{}, 0), publish.Options{})
 		projector := &publish.Projector{Hub: hub, Cache: counting{testenv.Manager.GetCache(), lists}}
 		running, stop := context.WithCancel(ctx)
 		ended := make(chan error, 1)

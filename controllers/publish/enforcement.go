@@ -245,13 +245,11 @@ func (h *Hub) progress(c *change) (p Enforcement, expired []server) {
 	var remaining []server
 	var rejecting []*Subscription
 	var reasons []string
-	here := map[server]struct{}{}
 	for sub := range h.subs {
 		if !sub.has(c.Group) {
 			continue
 		}
 		p.Servers++
-		here[sub.server] = struct{}{}
 		names.note(sub.server)
 		reason, rejected := sub.rejected.of(c.Subject)
 		switch {
@@ -266,9 +264,10 @@ func (h *Hub) progress(c *change) (p Enforcement, expired []server) {
 			remaining = append(remaining, sub.server)
 		}
 	}
-	for absent := range h.absent.having(c.Group) {
-		if _, back := here[absent.server]; back {
-			continue
+	for id := range h.sessions.Absent(c.Group) {
+		absent := h.absent[id]
+		if absent == nil {
+			continue // it is waited for, and counted above
 		}
 		p.Servers++
 		names.note(absent.server)

@@ -12,6 +12,7 @@ import (
 	"k8s.io/utils/clock"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
@@ -42,11 +43,9 @@ type Options struct {
 	// earlier leader can reconnect. It must exceed a server's longest pause between two attempts to connect, which
 	// is 2 s.
 	StartupGrace time.Duration
-	// Grace is how long the Hub waits for a disconnected server. After that the server is expired.
+	// Grace is how long the Hub waits for a disconnected server. After that the server is expired: changes that it lacks name it, because
+	// it decides by the snapshot that it had, until the Registry has forgotten it.
 	Grace time.Duration
-	// ForgetAfter is how long every change names a server that is expired, because it decides by the snapshot that it had. With
-	// 0 that is until it connects again.
-	ForgetAfter time.Duration
 	// DeliverDespiteRejections has keys delivered that a connected server cannot use.
 	DeliverDespiteRejections bool
 	// Patience is how long a server may take to acknowledge an update. A change waits at most Patience plus Grace from
@@ -61,7 +60,8 @@ type Options struct {
 // One lock, mu, guards the Hub and the mutable state of all its Subscriptions: whether a change is in force depends on
 // both. It is never held while a message is sent, or while an Authorizer asks. The callbacks that run under it
 // (Authorizer.All and Known, notify) must not block and must not call the Hub or a Subscription.
-// Other locks may be taken under it, the lock of rights for example, and a caller that holds one of those must not take mu.
+// Other locks may be taken under it, the lock of rights and that of the Registry for example, and a caller that holds one of those must
+// not take mu.
 //
 // While mu is not held:
 //   - revision never decreases, and no record has a higher one;
@@ -69,10 +69,12 @@ type Options struct {
 //   - remembered is the number of changes in the logs of groups;
 //   - digests has, for a digest, the key that was put last with it, until that key changes;
 //   - limited has exactly the groups with a limited above 0, and groupEntry.servers is countPeers of the group;
-//   - subs has the connected servers, and those that are disconnected for less than Grace.
+//   - subs has the servers that are connected to the Registry, and those that are disconnected for less than Grace;
+//   - absent has servers that are absent in the Registry and not in subs, and Others.
 type Hub struct {
-	clock   clock.WithDelayedExecution
-	options Options
+	clock    clock.WithDelayedExecution
+	sessions *session.Registry
+	options  Options
 
 	mu            sync.Mutex
 	revision      uint64
@@ -88,10 +90,12 @@ type Hub struct {
 	startupOver   bool
 	startupOverAt time.Time // when StartupGrace ended
 	tracking      tracking
-	absent        absentServers
+	absent        map[session.ID]*lastKnown
 	withheld      withheld
 	notify        func(Subject)
 	tracer        trace.Tracer // nil if changes are not traced
+
+	forgetScheduled bool // a timer for forgetAbsent runs
 }
 
 type groupEntry struct {
@@ -115,10 +119,11 @@ func (e *keyEntry) subject() Subject {
 	return Subject{Ref: KeyRef(e.record.GetId()), Group: e.record.GetGroup(), Object: e.object}
 }
 
-// NewHub returns an empty Hub that is not open yet.
-func NewHub(clk clock.WithDelayedExecution, options Options) *Hub {
+// NewHub returns an empty Hub that is not open yet. It connects the servers that subscribe to the Registry, and asks that which are absent.
+func NewHub(clk clock.WithDelayedExecution, sessions *session.Registry, options Options) *Hub {
 	return &Hub{
 		clock:     clk,
+		sessions:  sessions,
 		options:   options,
 		revision:  1, // an empty Hub, too, has a revision to acknowledge
 		term:      newTerm(),
@@ -130,7 +135,7 @@ func NewHub(clk clock.WithDelayedExecution, options Options) *Hub {
 		rejecting: map[*Subscription]struct{}{},
 		open:      make(chan struct{}),
 		tracking:  newTracking(),
-		absent:    newAbsentServers(),
+		absent:    map[session.ID]*lastKnown{},
 		withheld:  withheld{},
 		notify:    func(Subject) {},
 	}

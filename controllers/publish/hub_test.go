@@ -13,6 +13,7 @@ import (
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/controllers/publish"
+	"github.com/keyward-dev/keyward/controllers/session"
 )
 
 const acme = "tenants/acme"
@@ -36,8 +37,12 @@ func putKey(hub *publish.Hub, record *syncv1.Key) { hub.PutKey(record, objectOf(
 
 // newHub returns an open Hub with a group and a key.
 func newHub(options publish.Options) (*publish.Hub, *steppedClock) {
+	return newHubThatForgets(0, options)
+}
+
+func newHubThatForgets(after time.Duration, options publish.Options) (*publish.Hub, *steppedClock) {
 	clk := newClock()
-	hub := publish.NewHub(clk, options)
+	hub := publish.NewHub(clk, session.NewRegistry(clk, after), options)
 	hub.PutGroup(groupRecord(acme))
 	putKey(hub, keyRecord("k1", acme))
 	hub.Open()
@@ -338,7 +343,7 @@ func TestGoodbyeIsNotWaitedFor(t *testing.T) {
 
 func TestStartupGrace(t *testing.T) {
 	clk := newClock()
-	hub := publish.NewHub(clk, publish.Options{StartupGrace: 5 * time.Second})
+	hub := publish.NewHub(clk, session.NewRegistry(clk, 0), publish.Options{StartupGrace: 5 * time.Second})
 	hub.PutGroup(groupRecord(acme))
 	key := keyRecord("k1", acme)
 	putKey(hub, key)
@@ -482,7 +487,7 @@ func TestGroupCreatedDuringAuthorization(t *testing.T) {
 
 func TestServerOfAnEmptyHubIsNotOverdue(t *testing.T) {
 	clk := newClock()
-	hub := publish.NewHub(clk, publish.Options{})
+	hub := publish.NewHub(clk, session.NewRegistry(clk, 0), publish.Options{})
 	hub.Open()
 	s := connect(hub, "a")
 	s.take(t, true)

@@ -3,12 +3,15 @@ package publish
 import (
 	"slices"
 	"unicode/utf8"
+
+	"github.com/keyward-dev/keyward/controllers/session"
 )
 
 // server identifies a server by its authenticated identity. Connections of the same server have equal values.
 type server struct {
-	instance, identity string
-	owner              string // the identity in a readable form
+	session.ID
+
+	owner string // the identity in a readable form
 }
 
 // maxName is the maximum length of a name in status, in characters.
@@ -20,14 +23,14 @@ type naming map[string]int
 
 func (n naming) note(servers ...server) naming {
 	for _, s := range servers {
-		n[s.instance]++
+		n[s.Instance]++
 	}
 	return n
 }
 
 func (n naming) of(servers []server) (names []string) {
 	for _, s := range servers {
-		name := s.instance
+		name := s.Instance
 		if n[name] > 1 && s.owner != "" {
 			owner := cut(s.owner, maxName/2)
 			name = cut(name, maxName-len(" ()")-utf8.RuneCountInString(owner)) + " (" + owner + ")"

@@ -7,7 +7,6 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/internal/grant"
-	"github.com/keyward-dev/keyward/internal/origin"
 )
 
 // setOrigins adds up the allowlists of the projects. A project without any refuses foreign origins, and accepts requests
@@ -68,11 +67,11 @@ func setOrigins(record *syncv1.Group, allowlists []*v1alpha1.DomainAllowlist) {
 	}
 }
 
-// canonicalPatterns leaves out domains that do not parse: they allow nothing, and the status of their list says so.
+// canonicalPatterns leaves out domains that are refused: they allow nothing, and the status of their list says so.
 func canonicalPatterns(domains []string) []string {
 	patterns := make([]string, 0, len(domains))
 	for _, domain := range domains {
-		if pattern, err := origin.ParsePattern(domain); err == nil {
+		if pattern, err := grant.ParseDomain(domain); err == nil {
 			patterns = append(patterns, pattern.String())
 		}
 	}

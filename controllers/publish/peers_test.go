@@ -11,6 +11,7 @@ import (
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/controllers/publish"
+	"github.com/keyward-dev/keyward/controllers/session"
 )
 
 var rate = &syncv1.RateLimit{PerSecond: 10, Burst: 20}
@@ -155,7 +156,7 @@ func TestServersWithoutTheGroupAreNotCounted(t *testing.T) {
 // their shares. Afterwards they use the shares of servers that did not reconnect.
 func TestSharesDoNotGrowDuringStartupGrace(t *testing.T) {
 	clk := newClock()
-	hub := publish.NewHub(clk, publish.Options{StartupGrace: 5 * time.Second})
+	hub := publish.NewHub(clk, session.NewRegistry(clk, 0), publish.Options{StartupGrace: 5 * time.Second})
 	hub.PutGroup(limitedGroup(acme))
 	hub.Open()
 	a := share(hub, publish.Subscriber{Instance: "a"})

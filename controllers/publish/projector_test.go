@@ -14,6 +14,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/controllers/publish"
+	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/testenv"
 )
 
@@ -64,7 +65,7 @@ var _ = Describe("A new leader", func() {
 		}
 		Eventually(patterns(testenv.Hub)).Should(ConsistOf("www.acme.example"))
 
-		fresh, before := publish.NewHub(clock.RealClock{}, publish.Options{}), 0
+		fresh, before := publish.NewHub(clock.RealClock{}, session.NewRegistry(clock.RealClock{}, 0), publish.Options{}), 0
 		projector := &publish.Projector{Hub: fresh, Cache: interrupted{testenv.Manager.GetCache(), func() {
 			defer GinkgoRecover()
 			before++ // the Group is published with the allowlist

@@ -78,6 +78,7 @@ func GroupRecord(group *v1alpha1.Group, allowlists []*v1alpha1.DomainAllowlist) 
 		Tier:        tierOf(group),
 		Limits:      limitsRecord(group),
 		Caching:     caching(group.Spec.Caching),
+		AcceptIn:    locations(group.Spec.KeyPolicy.AcceptIn),
 
 		RequireAddresses: grant.RequiresAddresses(group),
 	}

@@ -11,6 +11,7 @@ import (
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/controllers/publish"
+	"github.com/keyward-dev/keyward/controllers/session"
 )
 
 // TestReplicas: after any changes, and in any order in which servers read, acknowledge, disconnect and reconnect, each server
@@ -82,7 +83,7 @@ func TestReplicas(t *testing.T) {
 				}
 			},
 			"change of leader": func(*rapid.T) {
-				hub = publish.NewHub(clk, publish.Options{Grace: time.Second})
+				hub = publish.NewHub(clk, session.NewRegistry(clk, 0), publish.Options{Grace: time.Second})
 				for _, record := range groups {
 					hub.PutGroup(record)
 				}

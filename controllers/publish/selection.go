@@ -3,6 +3,8 @@ package publish
 import (
 	"iter"
 	"strings"
+
+	"github.com/keyward-dev/keyward/controllers/session"
 )
 
 // Selection is what a server asks for: groups, and all groups of namespaces. With neither it is everything.
@@ -37,39 +39,20 @@ func namespaceOf(group string) string {
 	return namespace
 }
 
-// scope is a part of all groups by which servers are found: one group, those of a namespace, or all.
-type scope struct {
-	kind scopeKind
-	name string
-}
-
-type scopeKind int
-
-const (
-	everyGroup scopeKind = iota
-	groupsOfNamespace
-	oneGroup
-)
-
-// scopesOf are the scopes that a group is in.
-func scopesOf(group string) [3]scope {
-	return [...]scope{{kind: everyGroup}, {groupsOfNamespace, namespaceOf(group)}, {oneGroup, group}}
-}
-
 // scopes are those that make up the selection.
-func (s Selection) scopes() iter.Seq[scope] {
-	return func(yield func(scope) bool) {
+func (s Selection) scopes() iter.Seq[session.Scope] {
+	return func(yield func(session.Scope) bool) {
 		if s.Everything() {
-			yield(scope{kind: everyGroup})
+			yield(session.EveryGroup())
 			return
 		}
 		for group := range s.Groups {
-			if !yield(scope{oneGroup, group}) {
+			if !yield(session.OneGroup(group)) {
 				return
 			}
 		}
 		for namespace := range s.Namespaces {
-			if !yield(scope{groupsOfNamespace, namespace}) {
+			if !yield(session.GroupsOf(namespace)) {
 				return
 			}
 		}

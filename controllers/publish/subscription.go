@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/controllers/session"
 )
 
 // window is how many updates a server may leave unacknowledged. Beyond it, changes accumulate here, where a later change
@@ -44,7 +45,7 @@ type Subscriber struct {
 // Subscription collects the changes that one validation server does not have yet. Only one goroutine at a time may call
 // Next; all other methods are safe for concurrent use.
 //
-// hub, subscriber (except Known), server and the channels do not change. The Hub's lock guards everything else. The
+// hub, subscriber (except Known), server, session and the channels do not change. The Hub's lock guards everything else. The
 // channels wake and servers have one slot each and are sent to without blocking, so a signal may be spurious, but is
 // never lost: its receiver looks again under the lock.
 //
@@ -61,6 +62,7 @@ type Subscription struct {
 	hub        *Hub
 	subscriber Subscriber
 	server     server
+	session    *session.Session
 
 	// The Hub's lock guards the rest.
 	all             bool                // it may have everything that it selects
@@ -87,7 +89,12 @@ type Subscription struct {
 	incomplete      map[string]sending
 	versioned       map[string]struct{} // groups of which records were sent since their versions
 	rejected        *rejections         // what the server cannot use
+	absentAs        session.ID          // as what the server is absent, once it was disconnected
+	isAbsent        bool
 }
+
+// Session is the server's session in the Registry, from Subscribe to Close.
+func (s *Subscription) Session() *session.Session { return s.session }
 
 // Subscribe registers a server. The Hub must be open.
 func (h *Hub) Subscribe(subscriber Subscriber) *Subscription {
@@ -95,7 +102,7 @@ func (h *Hub) Subscribe(subscriber Subscriber) *Subscription {
 	defer h.mu.Unlock()
 	sub := &Subscription{
 		hub: h, subscriber: subscriber,
-		server:          server{subscriber.Instance, subscriber.Identity, subscriber.Owner},
+		server:          server{session.ID{Instance: subscriber.Instance, Identity: subscriber.Identity}, subscriber.Owner},
 		all:             subscriber.Authorizer == nil || subscriber.Authorizer.All(),
 		allowed:         map[string]struct{}{},
 		undecided:       map[string]struct{}{},
@@ -138,9 +145,11 @@ func (h *Hub) Subscribe(subscriber Subscriber) *Subscription {
 			superseded = append(superseded, earlier)
 		}
 	}
-	if h.absent.remove(sub.server) {
-		sub.servesSnapshot = true
-	}
+	delete(h.absent, sub.server.ID)
+	sub.session = h.sessions.Connect(session.Server{
+		Run: session.Run{ID: sub.server.ID, Incarnation: subscriber.Incarnation}, Serves: sub.Serves, Has: sub.Has,
+	})
+	sub.servesSnapshot = sub.servesSnapshot || sub.session.Returned()
 	h.subs[sub] = struct{}{}
 	h.addToGroups(sub, 1)
 	h.reconnectRejections(sub, superseded)
@@ -223,44 +232,6 @@ func (s *Subscription) Overdue(patience time.Duration) bool {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
 	return !s.unacked.IsZero() && s.hub.clock.Since(s.unacked) > patience
-}
-
-// Close ends the subscription. A server that said goodbye is removed at once. The Hub waits for Grace for one that was
-// disconnected, because that goes on deciding by its last snapshot, and afterwards names it in every change that it lacks.
-func (s *Subscription) Close(goodbye bool) {
-	s.closed.Do(func() {
-		h := s.hub
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.addToGroups(s, -1)
-		if goodbye {
-			delete(h.subs, s)
-			h.dropRejections(s)
-			h.absent.remove(s.server)
-			h.evaluateAfter(s.ackedEverywhere())
-			return
-		}
-		if h.options.Grace <= 0 {
-			h.expire(s)
-			return
-		}
-		s.disconnect()
-		h.clock.AfterFunc(h.options.Grace, func() {
-			h.mu.Lock()
-			defer h.mu.Unlock()
-			if _, remaining := h.subs[s]; !remaining {
-				return // it has reconnected
-			}
-			h.expire(s)
-		})
-	})
-}
-
-// disconnect marks the server as disconnected, and forgets what it would have been sent.
-func (s *Subscription) disconnect() {
-	s.groups, s.keys = nil, nil
-	s.queue, s.slicing, s.versioned = nil, slicing{}, nil
-	s.undecided, s.withdrawn, s.reportedServers, s.subscriber.Known = nil, nil, nil, nil
 }
 
 // isOf reports whether it is known to be of a run.

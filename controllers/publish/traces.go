@@ -49,7 +49,7 @@ func (h *Hub) traceAck(s *Subscription, after, upTo uint64) {
 	for _, c := range h.tracking.open {
 		if c.span != nil && !c.done && c.revision > after && c.revision <= upTo && s.has(c.Group) {
 			c.span.AddEvent("acknowledged", trace.WithTimestamp(h.clock.Now()),
-				trace.WithAttributes(attribute.String("keyward.server", s.server.instance)))
+				trace.WithAttributes(attribute.String("keyward.server", s.server.Instance)))
 		}
 	}
 }

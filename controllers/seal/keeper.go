@@ -35,7 +35,8 @@ var ErrReplaced = errors.New("the manager's secret in Secret " + SecretName + " 
 // +kubebuilder:rbac:groups="",namespace=keyward-system,resources=secrets,verbs=create
 // +kubebuilder:rbac:groups="",namespace=keyward-system,resources=secrets,verbs=get,resourceNames=keyward-seal
 
-// Keeper reads the manager's secret, and creates it if there is none. Only the leader uses it. It is safe for concurrent use.
+// Keeper reads the manager's secret, and creates it if there is none. The leader uses it, and replicas
+// that receive reports of leaks. It is safe for concurrent use.
 //
 // mu guards root and keys, which are both nil, or both set and never changed again; what Keys has returned may be used
 // without mu. The first call of Keys holds mu while it asks the API server, so that only one secret is made.

@@ -5,6 +5,9 @@ package session
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"iter"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,8 +15,8 @@ import (
 )
 
 const (
-	// forgetAfter is how long a run of a server is known that was disconnected.
-	forgetAfter = 24 * time.Hour
+	// runsFor is how long a run of a server is known that was disconnected, at least: a server reports up to a day of use when it is back.
+	runsFor = 24 * time.Hour
 	// maxRuns and maxRunsOfOne are how many disconnected runs are kept, in all and of one identity.
 	maxRuns, maxRunsOfOne = 40_000, 4000
 	// maxNamed is how much of an instance is in the name of a run, which has to fit into a status.
@@ -35,14 +38,14 @@ func (id ID) Name() string {
 type Run struct {
 	ID
 
-	// Incarnation is what the process calls itself, at random.
+	// Incarnation is what the process calls itself, at random; "" if it does not.
 	Incarnation string
 }
 
 // Name returns the name of a run. No other has it, of any server.
 func (r Run) Name() string { return r.ID.Name() + "/" + r.Incarnation }
 
-// Server is a server that connects. Its functions must not call the Registry.
+// Server is a server that connects. Its functions are called without the Registry's lock.
 type Server struct {
 	Run
 
@@ -50,9 +53,6 @@ type Server struct {
 	Serves func(group string) (serves, known bool)
 	// Has reports whether it may have the group, and has it. It is called after the end of the stream, too.
 	Has func(group string) bool
-	// LastServed returns what it had when its stream ended: as a function like Has, and as a list; nil is all groups. Without
-	// it, Has is used while the server is disconnected.
-	LastServed func() (has func(group string) bool, groups []string)
 }
 
 // Session is one stream of a server. Its fields do not change.
@@ -61,78 +61,91 @@ type Session struct {
 
 	registry *Registry
 	since    time.Time
-	number   uint64 // in the order of the connections
+	returned bool
 }
 
 // Registry is safe for concurrent use.
 //
-// mu guards everything, and is held for look-ups only: the functions of a Server are called without it. A server is in sessions from
-// Connect to Close, and in absent from a Close without a goodbye until a server of the same ID connects; none is in both. A run
-// is in runs from the Close of its last session on, for forgetAfter, unless it said goodbye.
+// mu guards everything, and is held for look-ups only: nothing is called with it that takes another lock, so that it may be taken under
+// any. A server is in sessions from Connect until its session ends, and in absent from a Disconnect until a server of the same
+// ID connects, or it is forgotten; none is in both. A run has one session at most, unless it has no incarnation. It is in
+// runs from the Disconnect of its session on, unless it connects again or is forgotten.
 type Registry struct {
-	clock clock.PassiveClock
+	clock       clock.PassiveClock
+	forgetAfter time.Duration
 
 	mu       sync.Mutex
 	began    time.Time // when the first server connected
-	number   uint64
 	sessions map[*Session]struct{}
 	absent   absentServers
 	runs     map[Run]time.Time // when they were disconnected
 	runsOf   map[string]int    // how many of an identity
 }
 
-// NewRegistry returns a Registry without servers.
-func NewRegistry(clk clock.PassiveClock) *Registry {
+// NewRegistry returns a Registry without servers. A server that is disconnected is absent for forgetAfter; with 0 that is until it connects
+// again.
+func NewRegistry(clk clock.PassiveClock, forgetAfter time.Duration) *Registry {
 	return &Registry{
-		clock: clk, sessions: map[*Session]struct{}{}, absent: newAbsentServers(), runs: map[Run]time.Time{}, runsOf: map[string]int{},
+		clock: clk, forgetAfter: forgetAfter, sessions: map[*Session]struct{}{}, absent: newAbsentServers(), runs: map[Run]time.Time{},
+		runsOf: map[string]int{},
 	}
 }
 
-// Connect registers a server. The caller must close the session.
+// Connect registers a server. The caller must end the session with Goodbye or Disconnect. An earlier session of the same run is over: the
+// server has reconnected before the end of its earlier stream was noticed.
 func (r *Registry) Connect(server Server) *Session {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.number++
-	s := &Session{Server: server, registry: r, since: r.clock.Now(), number: r.number}
+	s := &Session{Server: server, registry: r, since: r.clock.Now(), returned: r.absent.remove(server.ID)}
 	if r.began.IsZero() {
 		r.began = s.since
 	}
+	for earlier := range r.sessions {
+		if earlier.Run == s.Run && s.Incarnation != "" {
+			delete(r.sessions, earlier)
+		}
+	}
 	r.sessions[s] = struct{}{}
-	r.absent.reconnected(server.ID)
 	r.forgetRun(server.Run)
 	return s
 }
 
-// Close ends the session. A server that said goodbye is forgotten. One that was disconnected may go on deciding, and is known
-// until it has reconnected.
-func (s *Session) Close(goodbye bool) {
-	has, groups := s.Has, []string(nil)
-	if s.LastServed != nil && !goodbye {
-		has, groups = s.LastServed()
-	}
+// Goodbye ends the session of a server that decides nothing any more. It is forgotten.
+func (s *Session) Goodbye() {
+	r := s.registry
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.sessions, s)
+}
+
+// Disconnect ends the session of a server that was disconnected, and may go on deciding by what it had. It returns the ID under which the
+// server is absent now: its own or that of Others. It is not absent if it had nothing, if another process of its ID is connected, or if the
+// session was over.
+func (s *Session) Disconnect(had ...Scope) (as ID, absent bool) {
 	r := s.registry
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, open := r.sessions[s]; !open {
-		return
+		return ID{}, false
 	}
 	delete(r.sessions, s)
-	again, sameRun := false, false
+	another, sameRun := false, false
 	for other := range r.sessions {
-		again = again || other.ID == s.ID
+		another = another || other.ID == s.ID
 		sameRun = sameRun || other.Run == s.Run
-	}
-	if goodbye {
-		return
 	}
 	now := r.clock.Now()
 	if !sameRun {
 		r.addRun(s.Run, now)
 	}
-	if !again && (groups == nil || len(groups) > 0) {
-		r.absent.add(s.ID, has, groups, now)
+	if another || len(had) == 0 {
+		return ID{}, false
 	}
+	return r.absent.add(s.ID, had, now), true
 }
+
+// Returned reports whether the server was absent when it connected.
+func (s *Session) Returned() bool { return s.returned }
 
 // Since is when the session began.
 func (s *Session) Since() time.Time { return s.since }
@@ -144,10 +157,12 @@ func (r *Registry) Began() time.Time {
 	return r.began
 }
 
-// Having returns the servers that have the group, by their latest sessions: a process that has reconnected before its earlier session
-// has ended is there once. Two processes with one name are two.
+// Having returns the servers that are connected and have the group. Two processes with one name are two.
 func (r *Registry) Having(group string) (having []*Session) {
-	for _, s := range r.latest() {
+	r.mu.Lock()
+	sessions := slices.Collect(maps.Keys(r.sessions))
+	r.mu.Unlock()
+	for _, s := range sessions {
 		if s.Has(group) {
 			having = append(having, s)
 		}
@@ -155,32 +170,40 @@ func (r *Registry) Having(group string) (having []*Session) {
 	return having
 }
 
-func (r *Registry) latest() map[Run]*Session {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	latest := make(map[Run]*Session, len(r.sessions))
-	for s := range r.sessions {
-		if other := latest[s.Run]; other == nil || other.number < s.number {
-			latest[s.Run] = s
-		}
+// Absent returns the servers that were disconnected and had the group, each once. The Registry is locked during the loop, which must not
+// call it.
+func (r *Registry) Absent(group string) iter.Seq[ID] {
+	return func(yield func(ID) bool) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.absent.having(group)(yield)
 	}
-	return latest
 }
 
-// MayKnow reports whether a disconnected server of the group may know something that exists since then.
+// IsAbsent reports whether a server was disconnected, and is kept under its own ID.
+func (r *Registry) IsAbsent(id ID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.absent.servers[id] != nil
+}
+
+// Forget forgets the servers that have been absent for too long. It returns them, and when it has to be called again; the zero time while
+// no server is absent that will be forgotten.
+func (r *Registry) Forget() (forgotten []ID, next time.Time) {
+	if r.forgetAfter <= 0 {
+		return nil, time.Time{}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.absent.forget(r.forgetAfter, r.clock.Now())
+}
+
+// MayKnow reports whether a disconnected server of the group may know something that exists since then. So a server that never returns
+// delays the end of what existed before it was disconnected, until it is forgotten.
 func (r *Registry) MayKnow(group string, since time.Time) bool {
 	r.mu.Lock()
-	candidates, merged := r.absent.after(group, since)
-	r.mu.Unlock()
-	if merged {
-		return true
-	}
-	for _, has := range candidates {
-		if has(group) {
-			return true
-		}
-	}
-	return false
+	defer r.mu.Unlock()
+	return r.absent.mayKnow(group, since)
 }
 
 // Disconnected returns when a run was disconnected; known is false if it is connected, said goodbye, or was never here.
@@ -188,7 +211,7 @@ func (r *Registry) Disconnected(run Run) (at time.Time, known bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	at, known = r.runs[run]
-	return at, known && r.clock.Since(at) <= forgetAfter
+	return at, known && r.clock.Since(at) <= max(runsFor, r.forgetAfter)
 }
 
 // IsConnected reports whether a run has an open session.
@@ -203,16 +226,12 @@ func (r *Registry) IsConnected(run Run) bool {
 	return false
 }
 
-// Count returns how many servers are connected, how many were disconnected and have not come back, and how many runs of servers were
-// disconnected. A server counts once, however often it connects.
+// Count returns how many servers are connected, how many are absent, each under its own ID, and how many runs of servers were disconnected.
+// A server counts once, however often it connects.
 func (r *Registry) Count() (connected, absent, runs int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	connectedRuns := map[Run]struct{}{}
-	for s := range r.sessions {
-		connectedRuns[s.Run] = struct{}{}
-	}
-	return len(connectedRuns), len(r.absent.servers), len(r.runs)
+	return len(r.sessions), len(r.absent.servers), len(r.runs)
 }
 
 // addRun records that a run was disconnected. If there are too many, the oldest is forgotten. The caller holds the lock.
@@ -231,7 +250,7 @@ func (r *Registry) dropRuns(identity string, now time.Time) {
 	own := r.runsOf[identity] > 0
 	for run, at := range r.runs {
 		switch {
-		case now.Sub(at) > forgetAfter:
+		case now.Sub(at) > max(runsFor, r.forgetAfter):
 			r.forgetRun(run)
 		case own && run.Identity != identity:
 		case !found || at.Before(r.runs[oldest]):

@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -24,25 +25,38 @@ func server(instance, incarnation string) session.Server {
 // TestFlappingServerIsOne: a server that is disconnected and comes back, and goes again, is one server in every count.
 func TestFlappingServerIsOne(t *testing.T) {
 	clock := clocktesting.NewFakeClock(start)
-	r := session.NewRegistry(clock)
+	r := session.NewRegistry(clock, time.Hour)
 	want := func(when string, connected, absent, runs int) {
 		t.Helper()
 		if c, a, n := r.Count(); c != connected || a != absent || n != runs {
 			t.Fatalf("%s: %d connected, %d absent, %d runs; want %d, %d, %d", when, c, a, n, connected, absent, runs)
 		}
 	}
-	for range 1000 {
+	gone := func(s *session.Session, want bool) {
+		t.Helper()
+		if as, absent := s.Disconnect(session.EveryGroup()); absent != want || absent && as != s.ID {
+			t.Fatalf("absent as %v, %t", as, absent)
+		}
+	}
+	for i := range 1000 {
 		s := r.Connect(server("a", "one"))
+		if s.Returned() != (i > 0) {
+			t.Fatal("whether it was absent")
+		}
 		want("connected", 1, 0, 0)
 		again := r.Connect(server("a", "one")) // before its earlier stream has ended
+		want("connected again", 1, 0, 0)
 		if having := r.Having("tenants/acme"); len(having) != 1 || having[0] != again {
 			t.Fatalf("%d servers have the group", len(having))
 		}
-		s.Close(false)
-		want("reconnected", 1, 0, 0)
-		again.Close(false)
-		again.Close(false)
+		first, second := s, again
+		if i%2 == 1 { // the later stream may end first
+			first, second = again, s
+		}
+		gone(first, first == again)
+		gone(second, second == again)
 		want("disconnected", 0, 1, 1)
+		gone(again, false)
 		clock.Step(time.Second)
 	}
 	if at, known := r.Disconnected(server("a", "one").Run); !known || !at.Equal(clock.Now().Add(-time.Second)) {
@@ -53,7 +67,7 @@ func TestFlappingServerIsOne(t *testing.T) {
 	}
 	s := r.Connect(server("a", "two")) // another process
 	want("restarted", 1, 0, 1)
-	s.Close(true)
+	s.Goodbye()
 	want("after a goodbye", 0, 0, 1)
 	clock.Step(25 * time.Hour)
 	if _, known := r.Disconnected(server("a", "one").Run); known {
@@ -64,26 +78,41 @@ func TestFlappingServerIsOne(t *testing.T) {
 	}
 }
 
+// TestProcessesOfOneNameAreTwo: a server is not absent while another process of its name is connected.
+func TestProcessesOfOneNameAreTwo(t *testing.T) {
+	r := session.NewRegistry(clocktesting.NewFakeClock(start), time.Hour)
+	one, two := r.Connect(server("a", "one")), r.Connect(server("a", "two"))
+	if n := len(r.Having("tenants/acme")); n != 2 {
+		t.Fatalf("%d servers have the group, want both", n)
+	}
+	if _, absent := one.Disconnect(session.EveryGroup()); absent {
+		t.Error("it is absent while another is connected")
+	}
+	if as, absent := two.Disconnect(session.EveryGroup()); !absent || as != two.ID || !r.IsAbsent(two.ID) {
+		t.Error("both are gone, and it is not absent")
+	}
+	if connected, absent, runs := r.Count(); connected != 0 || absent != 1 || runs != 2 {
+		t.Errorf("%d are connected, %d absent, %d runs", connected, absent, runs)
+	}
+}
+
 // TestManyServersAreBounded: whoever connects under many names costs a bounded amount of memory, and hides nobody else.
 func TestManyServersAreBounded(t *testing.T) {
 	clock := clocktesting.NewFakeClock(start)
-	r := session.NewRegistry(clock)
-	r.Connect(session.Server{
-		Run: session.Run{ID: session.ID{Instance: "honest", Identity: "tenants/honest"}, Incarnation: "one"}, Has: all,
-	}).Close(false)
+	r := session.NewRegistry(clock, 0)
+	honest := session.ID{Instance: "honest", Identity: "tenants/honest"}
+	r.Connect(session.Server{Run: session.Run{ID: honest, Incarnation: "one"}}).Disconnect(session.EveryGroup())
 	for i := range 6000 {
-		rogue := server(fmt.Sprint("rogue", i), fmt.Sprint(i))
-		rogue.LastServed = func() (func(string) bool, []string) { return all, []string{"rogues/own"} }
-		r.Connect(rogue).Close(false)
+		r.Connect(server(fmt.Sprint("rogue", i), fmt.Sprint(i))).Disconnect(session.OneGroup("rogues/own"))
 		clock.Step(time.Millisecond)
 	}
-	if _, absent, runs := r.Count(); absent > 1001 || runs > 4001 {
+	if _, absent, runs := r.Count(); absent > session.MaxAbsentOfOne+1 || runs > 4001 {
 		t.Errorf("%d servers and %d runs are kept", absent, runs)
 	}
-	if _, known := r.Disconnected(session.Run{ID: session.ID{Instance: "honest", Identity: "tenants/honest"}, Incarnation: "one"}); !known {
+	if _, known := r.Disconnected(session.Run{ID: honest, Incarnation: "one"}); !known || !r.IsAbsent(honest) {
 		t.Error("a server of somebody else is forgotten")
 	}
-	if !r.MayKnow("rogues/own", start.Add(6*time.Second)) {
+	if !r.MayKnow("rogues/own", start.Add(6*time.Second)) || !slices.Contains(slices.Collect(r.Absent("rogues/own")), session.Others()) {
 		t.Error("a server that is not kept separately is forgotten")
 	}
 }

@@ -23,6 +23,8 @@ const (
 	maxRejected     = 1000
 	maxUses         = 5000 // of each list; a server sends more than that in several requests
 	maxClients      = 32
+	maxRefusals     = 64
+	maxOrigins      = 10
 )
 
 // Field numbers of sync.proto.
@@ -32,6 +34,7 @@ const (
 	selectorGroups, selectorNamespaces                          = 1, 2
 	ackRejections, rejectionsRecords                            = 2, 1
 	reportedVersions, reportedKeys, reportedGroups, ofClients   = 2, 1, 1, 3
+	fieldTraffic, trafficGroups, ofRefusals, ofOrigins          = 6, 1, 2, 3
 )
 
 // bounds has the bounds of the lists in a message, by field number.
@@ -62,6 +65,9 @@ var requestBounds = bounds{
 	}},
 	fieldKeys:   {"keys", 1, bounds{reportedKeys: {"keys.keys", maxUses, nil}}},
 	fieldQuotas: {"quotas", 1, bounds{reportedGroups: {"quotas.groups", maxUses, nil}}},
+	fieldTraffic: {"traffic", 1, bounds{trafficGroups: {"traffic.groups", maxUses, bounds{
+		ofRefusals: {"traffic.groups.refusals", maxRefusals, nil}, ofOrigins: {"traffic.groups.origins", maxOrigins, nil},
+	}}}},
 }
 
 // check checks an encoded message.

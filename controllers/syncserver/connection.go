@@ -14,9 +14,9 @@ import (
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/controllers/publish"
-	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/controllers/usage/quota"
+	"github.com/keyward-dev/keyward/controllers/usage/traffic"
 )
 
 // connection is one validation server that is connected.
@@ -33,9 +33,9 @@ type connection struct {
 	subscription  *publish.Subscription
 	reporter      *usage.Server
 	keys          *usage.KeyReporter
-	session       *session.Session
 	quotas        *quota.Session
-	staleReported func() // releases what reserveStale has reserved; may be called more than once
+	traffic       *traffic.Pending // nil if it is not recorded
+	staleReported func()           // releases what reserveStale has reserved; may be called more than once
 	cleanups      []func()
 	log           logr.Logger
 
@@ -59,10 +59,9 @@ func (c *connection) leave() {
 	c.cleanups = nil
 }
 
-// close ends the session, and what belongs to it.
+// close ends the subscription with its session, and then what reports on that.
 func (c *connection) close(goodbye bool) {
 	c.subscription.Close(goodbye)
-	c.session.Close(goodbye)
 	c.reporter.Forget()
 	c.keys.Close()
 	c.quotas.Close()
@@ -88,6 +87,10 @@ func (c *connection) receive() error {
 			c.keys.Report(message.Keys)
 		case *syncv1.SyncRequest_Quotas:
 			c.quotas.Report(message.Quotas)
+		case *syncv1.SyncRequest_Traffic:
+			if c.traffic != nil {
+				c.traffic.Report(c.subscription.Session(), message.Traffic)
+			}
 		case *syncv1.SyncRequest_Hello:
 			return status.Error(codes.InvalidArgument, "there is one Hello on a stream")
 		default: // a message of a later release

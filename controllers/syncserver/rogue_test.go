@@ -46,7 +46,7 @@ var _ = Describe("A rogue at the sync port", func() {
 		w.CreateGroup(ctx)
 		tokens.Store(0)
 		rights.Store(0)
-		tracker, clk = usage.NewTracker(clock.RealClock{}), clocktesting.NewFakeClock(time.Now())
+		tracker, clk = usage.NewTracker(clock.RealClock{}, testenv.Sessions), clocktesting.NewFakeClock(time.Now())
 		counting = interceptor.NewClient(testenv.NewClient(), interceptor.Funcs{
 			Create: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.CreateOption) error {
 				switch object.(type) {

@@ -21,6 +21,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/seal"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/controllers/usage/quota"
+	"github.com/keyward-dev/keyward/controllers/usage/traffic"
 )
 
 // A validation server that does not answer for this long counts as disconnected.
@@ -43,10 +44,13 @@ type Server struct {
 	// Client reviews tokens and access.
 	Client client.Client
 	Hub    *publish.Hub
-	Usage  *usage.Tracker
-	// Quotas has what groups have used, and may use.
+	// Usage has when keys were last used. It asks the same Registry of sessions as the Hub.
+	Usage *usage.Tracker
+	// Quotas has what groups have used, and may use. It asks the same Registry of sessions, too.
 	Quotas *quota.Aggregator
-	Clock  clock.WithTicker
+	// Traffic has what was refused of groups; if it is nil, that is not recorded.
+	Traffic *traffic.Pending
+	Clock   clock.WithTicker
 	// Streams is how many streams all servers of one ServiceAccount may have; 0 is DefaultStreams.
 	Streams int
 	// Seals has the secret of the digests of the keys in Imported.
@@ -71,6 +75,8 @@ func (s *Server) Start(ctx context.Context) error {
 		return fmt.Errorf("listening for validation servers: %w", err)
 	}
 	strangers := newStrangers()
+	sessions.Store(s.Usage.Sessions)
+	defer sessions.CompareAndSwap(s.Usage.Sessions, nil)
 	server := grpc.NewServer(
 		grpc.Creds(strangers.credentials(credentials.NewTLS(&tls.Config{
 			MinVersion:     tls.VersionTLS13,
@@ -107,7 +113,7 @@ func (s *Server) service(log logr.Logger) *service {
 	access := access{client: s.Client, attempts: newAttempts(s.Clock)}
 	exploring := rate.NewLimiter(explored, exploredAtOnce)
 	return &service{
-		hub: s.Hub, usage: s.Usage, quotas: s.Quotas, access: access, streams: newStreams(most), clock: s.Clock, log: log,
+		hub: s.Hub, usage: s.Usage, quotas: s.Quotas, traffic: s.Traffic, access: access, streams: newStreams(most), clock: s.Clock, log: log,
 		seals: s.Seals, imported: s.Imported,
 		refusals: rate.NewLimiter(1, 100),
 		registry: &registry{clock: s.Clock, byKey: map[string]*rights{}, make: func(id identity) *rights {

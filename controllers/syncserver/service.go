@@ -14,9 +14,9 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/controllers/seal"
-	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/controllers/usage/quota"
+	"github.com/keyward-dev/keyward/controllers/usage/traffic"
 )
 
 const (
@@ -49,6 +49,7 @@ type service struct {
 	hub      *publish.Hub
 	usage    *usage.Tracker
 	quotas   *quota.Aggregator
+	traffic  *traffic.Pending
 	access   access
 	registry *registry
 	streams  *streams
@@ -75,8 +76,6 @@ func (s *service) Sync(stream syncv1.SyncService_SyncServer) error {
 	}
 	defer c.leave()
 	log := s.log.WithValues("instance", c.instance, "server", id.owner())
-	connected.Inc()
-	defer connected.Dec()
 	log.Info("A validation server is connected")
 	err = s.serve(c)
 	c.close(errors.Is(err, errGoodbye))
@@ -141,7 +140,7 @@ func (s *service) admit(stream syncv1.SyncService_SyncServer, id identity) (c *c
 	if !c.features.has(syncv1.Feature_FEATURE_REJECTIONS) {
 		who.Rejections = nil
 	}
-	return c, s.register(c, serviceAccount, who, hello.GetIncarnation())
+	return c, s.register(c, serviceAccount, who)
 }
 
 // receiveHello waits for the first request. If none comes, the stream ends, and the goroutine that receives ends with it.
@@ -168,23 +167,20 @@ func (s *service) receiveHello(stream syncv1.SyncService_SyncServer) (*syncv1.He
 }
 
 // register registers the server with the Hub and with everything that counts its use.
-func (s *service) register(c *connection, serviceAccount string, who publish.Subscriber, incarnation string) error {
+func (s *service) register(c *connection, serviceAccount string, who publish.Subscriber) error {
 	c.instance = who.Instance
 	c.subscription = s.hub.Subscribe(who)
 	reported, ok := s.streams.reserveStale(serviceAccount, c.subscription.Stale())
 	if !ok {
-		c.subscription.Close(true)
+		c.subscription.Close(false) // it goes on deciding by what it knows
 		return errStale
 	}
 	c.staleReported = reported
 	c.cleanups = append(c.cleanups, reported)
-	c.session = s.usage.Sessions.Connect(session.Server{
-		Run:    session.Run{ID: session.ID{Instance: who.Instance, Identity: who.Identity}, Incarnation: incarnation},
-		Serves: c.subscription.Serves, Has: c.subscription.Has, LastServed: c.subscription.LastServed,
-	})
-	c.reporter = s.usage.Connect(c.session, s.hub.GroupOf)
-	c.keys = s.usage.Keys.Connect(c.session, c.subscription.ServesKey)
-	c.quotas = s.quotas.Connect(c.session)
+	session := c.subscription.Session()
+	c.reporter = s.usage.Connect(session, s.hub.GroupOf)
+	c.keys = s.usage.Keys.Connect(session, c.subscription.ServesKey)
+	c.quotas, c.traffic = s.quotas.Connect(session), s.traffic
 	return nil
 }
 

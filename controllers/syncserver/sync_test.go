@@ -23,7 +23,6 @@ import (
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/syncserver"
 	"github.com/keyward-dev/keyward/controllers/testenv"
 	"github.com/keyward-dev/keyward/controllers/usage"
@@ -56,7 +55,7 @@ func servePort(change func(*syncserver.Server)) *rogue.Client {
 	running, stop := context.WithCancel(context.Background())
 	stopped := make(chan error, 1)
 	server := &syncserver.Server{
-		Address: address, Hub: testenv.Hub, Usage: usage.NewTracker(clock.RealClock{}), Quotas: newAggregator(),
+		Address: address, Hub: testenv.Hub, Usage: usage.NewTracker(clock.RealClock{}, testenv.Sessions), Quotas: newAggregator(),
 		Client: testenv.Admin, Clock: clock.RealClock{},
 		Seals: testenv.Seals(), Imported: testenv.Imported,
 		Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &pair, nil },
@@ -75,7 +74,7 @@ func servePort(change func(*syncserver.Server)) *rogue.Client {
 
 // newAggregator returns an Aggregator without a store: it accepts reports, and does nothing with them.
 func newAggregator() *quota.Aggregator {
-	return quota.New(quota.Config{Sessions: session.NewRegistry(clock.RealClock{}), Clock: clock.RealClock{}, Log: GinkgoLogr, Writes: rate.Inf})
+	return quota.New(quota.Config{Sessions: testenv.Sessions, Clock: clock.RealClock{}, Log: GinkgoLogr, Writes: rate.Inf})
 }
 
 var _ = Describe("Sync", func() {

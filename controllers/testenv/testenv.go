@@ -29,6 +29,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers"
 	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/controllers/publish"
+	"github.com/keyward-dev/keyward/controllers/session"
 	_ "github.com/keyward-dev/keyward/controllers/testenv/mutationdetector" // before client-go is initialized
 	"github.com/keyward-dev/keyward/internal/inject"
 	"github.com/keyward-dev/keyward/internal/tier"
@@ -42,6 +43,7 @@ var (
 	Manager  ctrl.Manager  // its cache, its webhooks; no controllers
 	Admin    client.Client // without a cache, with every right
 	Hub      *publish.Hub
+	Sessions *session.Registry // that the Hub asks
 	Imported = &publish.Imported{}
 	Tiers    = tier.Builtin()
 )
@@ -84,7 +86,8 @@ func start(ctx SpecContext) {
 	Expect(cache.RegisterIndexes(ctx, Manager.GetFieldIndexer())).To(Succeed())
 	Expect(webhookv1alpha1.Setup(Manager, Tiers)).To(Succeed())
 	webhookv1alpha1.SetupPods(Manager, inject.Config{Image: "keyward/validator:test", ManagerNamespace: SystemNamespace}, nil)
-	Hub = publish.NewHub(clock.RealClock{}, publish.Options{})
+	Sessions = session.NewRegistry(clock.RealClock{}, 0)
+	Hub = publish.NewHub(clock.RealClock{}, Sessions, publish.Options{})
 	Expect(Manager.Add(&publish.Projector{Hub: Hub, Cache: Manager.GetCache(), Imported: Imported, Seals: Seals()})).To(Succeed())
 
 	running, stop := context.WithCancel(context.Background())

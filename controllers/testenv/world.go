@@ -3,6 +3,7 @@ package testenv
 import (
 	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"fmt"
 	"time"
 
@@ -26,6 +27,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/seal"
 	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/usage"
+	"github.com/keyward-dev/keyward/controllers/usage/totals"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/internal/tier"
 )
@@ -39,6 +41,8 @@ type World struct {
 	Usage     *usage.Tracker
 	Keys      *apikey.Reconciler
 	Tiers     *tier.Catalogue
+	// Totals has what is used of Groups, for ReconcileGroup; nil if nothing is.
+	Totals *totals.Board
 }
 
 // NewWorld creates a namespace.
@@ -52,7 +56,7 @@ func NewWorld(ctx context.Context) *World {
 		Recorder:  events.NewFakeRecorder(1000),
 		Tiers:     Tiers,
 	}
-	w.Usage = usage.NewTracker(w.Clock)
+	w.Usage = usage.NewTracker(w.Clock, session.NewRegistry(w.Clock, 0))
 	w.Restart()
 	DeferCleanup(w.expectKnownConditions)
 	return w
@@ -84,7 +88,7 @@ func (w *World) ReconcileKey(ctx context.Context, name string) (reconcile.Result
 
 // ReconcileGroup reconciles the Group once.
 func (w *World) ReconcileGroup(ctx context.Context, name string) error {
-	r := &group.Reconciler{Client: Manager.GetClient(), Hub: Hub, Tiers: w.Tiers, Recorder: w.Recorder, Clock: w.Clock}
+	r := &group.Reconciler{Client: Manager.GetClient(), Hub: Hub, Tiers: w.Tiers, Recorder: w.Recorder, Clock: w.Clock, Totals: w.Totals}
 	_, err := r.Reconcile(ctx, w.Request(name))
 	return err
 }
@@ -182,6 +186,14 @@ func (w *World) CreateKey(ctx context.Context, change ...func(*v1alpha1.ApiKey))
 func Importing(name, entry string) func(*v1alpha1.ApiKey) {
 	return func(k *v1alpha1.ApiKey) {
 		k.Spec.ImportFrom = &v1alpha1.ImportSource{SecretKeyRef: v1alpha1.SecretKeyReference{Name: name, Key: entry}}
+	}
+}
+
+// ImportingHash has an ApiKey import a text by its hash.
+func ImportingHash(text string) func(*v1alpha1.ApiKey) {
+	return func(k *v1alpha1.ApiKey) {
+		digest := keyformat.DigestOf(text)
+		k.Spec.ImportFrom = &v1alpha1.ImportSource{SHA256: hex.EncodeToString(digest[:])}
 	}
 }
 

@@ -24,19 +24,16 @@ func through(tracker *usage.Tracker, minted time.Time) time.Time {
 // TestServersWithoutTheGroupDoNotDelayRetirement: a server that does not serve a group does not delay it, however it was
 // disconnected.
 func TestServersWithoutTheGroupDoNotDelayRetirement(t *testing.T) {
-	tracker := usage.NewTracker(clocktesting.NewFakeClock(start))
+	tracker := newTracker(clocktesting.NewFakeClock(start))
 	a := connect(tracker, "a", all)
 	a.Report(uses(start, start))
 	for i := range 20_000 {
-		connectAs(tracker, session.Server{
-			Run: run(fmt.Sprint("stranger", i), ""), Has: none, LastServed: func() (func(string) bool, []string) { return none, []string{} },
-		}).Close(false)
+		stranger := connectAs(tracker, session.Server{Run: run(fmt.Sprint("stranger", i), ""), Has: none})
+		stranger.Disconnect()
+		stranger.Forget()
 	}
 	for i := range 20_000 {
-		connectAs(tracker, session.Server{
-			Run: run(fmt.Sprint("neighbour", i), ""), Has: none,
-			LastServed: func() (func(string) bool, []string) { return none, []string{"other/other"} },
-		}).Close(false)
+		connectAs(tracker, session.Server{Run: run(fmt.Sprint("neighbour", i), ""), Has: none}).Close(false, session.OneGroup("other/other"))
 	}
 	if got := through(tracker, start); !got.Equal(start) {
 		t.Errorf("through %v", got)
@@ -46,7 +43,7 @@ func TestServersWithoutTheGroupDoNotDelayRetirement(t *testing.T) {
 // TestReconnectionIsByInstanceAndIdentity: a server with the name of a disconnected one, and another identity, does not replace
 // it.
 func TestReconnectionIsByInstanceAndIdentity(t *testing.T) {
-	tracker := usage.NewTracker(clocktesting.NewFakeClock(start))
+	tracker := newTracker(clocktesting.NewFakeClock(start))
 	a := connect(tracker, "a", all)
 	a.Report(uses(start, start))
 	b := session.Server{Run: run("b", "tenants/b"), Has: all}
@@ -72,12 +69,11 @@ func TestDisconnectedServerDelaysVersionsThatItMayKnow(t *testing.T) {
 	for _, lost := range []int{1, 30_000} {
 		t.Run(fmt.Sprint(lost), func(t *testing.T) {
 			clock := clocktesting.NewFakeClock(start)
-			tracker := usage.NewTracker(clock)
+			tracker := newTracker(clock)
 			a := connect(tracker, "a", all)
 			for i := range lost {
 				peer := session.Server{Run: run(fmt.Sprint("gone", i), fmt.Sprint(i%3)), Has: all}
-				peer.LastServed = func() (func(string) bool, []string) { return all, []string{"acme/acme"} }
-				connectAs(tracker, peer).Close(false)
+				connectAs(tracker, peer).Close(false, session.OneGroup("acme/acme"))
 			}
 			clock.Step(30 * 24 * time.Hour)
 			now := clock.Now()
@@ -94,7 +90,7 @@ func TestDisconnectedServerDelaysVersionsThatItMayKnow(t *testing.T) {
 
 // TestServerReportsOnlyItsOwnGroups: uses are accepted for known versions of groups that the server serves.
 func TestServerReportsOnlyItsOwnGroups(t *testing.T) {
-	tracker := usage.NewTracker(clocktesting.NewFakeClock(start))
+	tracker := newTracker(clocktesting.NewFakeClock(start))
 	groupOf := func(digest keyformat.Digest) (string, bool) {
 		switch digest {
 		case one:

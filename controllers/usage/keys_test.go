@@ -70,7 +70,7 @@ type keyStream struct {
 }
 
 func (s keyStream) Close(goodbye bool) {
-	s.session.Close(goodbye)
+	end(s.session, goodbye)
 	s.KeyReporter.Close()
 }
 
@@ -103,7 +103,7 @@ func TestKeyReports(t *testing.T) {
 		"a long key":           {func(u *syncv1.KeyUse) { u.Key = strings.Repeat("k", 65) }, 10},
 	} {
 		t.Run(name, func(t *testing.T) {
-			tracker := usage.NewTracker(clocktesting.NewFakeClock(start))
+			tracker := newTracker(clocktesting.NewFakeClock(start))
 			keys, r := tracker.Keys, connectKeys(tracker, "server", "one")
 			r.Report(&syncv1.KeyReport{Keys: []*syncv1.KeyUse{say(10, 0)}})
 			use := say(12, 0)
@@ -124,7 +124,7 @@ func TestKeyReports(t *testing.T) {
 // TestKeysMonth: a new month replaces the last one, whose late reports are not needed.
 func TestKeysMonth(t *testing.T) {
 	clk := clocktesting.NewFakeClock(start)
-	tracker, s := usage.NewTracker(clk), &shown{}
+	tracker, s := newTracker(clk), &shown{}
 	keys, a, b := tracker.Keys, connectKeys(tracker, "a", "one"), connectKeys(tracker, "b", "two")
 	december := &syncv1.KeyUse{Group: web.Group, Key: web.ID, Period: "2026-12", Requests: 3}
 	a.Report(&syncv1.KeyReport{Keys: []*syncv1.KeyUse{say(10, 0)}})
@@ -145,7 +145,7 @@ func TestKeysMonth(t *testing.T) {
 // first; and an idle key is never due.
 func TestKeysDue(t *testing.T) {
 	clk := clocktesting.NewFakeClock(start)
-	tracker, s := usage.NewTracker(clk), &shown{}
+	tracker, s := newTracker(clk), &shown{}
 	keys, r := tracker.Keys, connectKeys(tracker, "a", "one")
 	report := func(id string, n uint64) {
 		r.Report(&syncv1.KeyReport{Keys: []*syncv1.KeyUse{{Group: web.Group, Key: id, Period: "2026-11", Requests: n}}})
@@ -227,7 +227,7 @@ func (n *keyNetwork) use(s *keyServer) {
 func TestKeysAreCountedOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		clk := clocktesting.NewFakeClock(start)
-		n := &keyNetwork{Tracker: usage.NewTracker(clk)}
+		n := &keyNetwork{Tracker: newTracker(clk)}
 		for i := range 2 {
 			n.servers = append(n.servers, &keyServer{Recorder: recorder.New(), incarnation: fmt.Sprint(i)})
 			n.servers[i].connect(n.Tracker)
@@ -263,7 +263,7 @@ func TestKeysAreCountedOnce(t *testing.T) {
 					s.connect(n.Tracker)
 				}
 				acknowledge()
-				n.Tracker = usage.NewTracker(clk)
+				n.Tracker = newTracker(clk)
 				for _, s := range n.servers {
 					s.stream = nil
 					s.connect(n.Tracker)
@@ -286,7 +286,7 @@ func TestKeysAreCountedOnce(t *testing.T) {
 // not written are not lost.
 func TestNewLeader(t *testing.T) {
 	clk := clocktesting.NewFakeClock(start)
-	n := &keyNetwork{Tracker: usage.NewTracker(clk), servers: []*keyServer{{Recorder: recorder.New(), incarnation: "one"}}}
+	n := &keyNetwork{Tracker: newTracker(clk), servers: []*keyServer{{Recorder: recorder.New(), incarnation: "one"}}}
 	s := n.servers[0]
 	for range 5 {
 		n.use(s)
@@ -299,7 +299,7 @@ func TestNewLeader(t *testing.T) {
 	n.status.write(n.Keys, 0) // and is not acknowledged
 	n.use(s)
 	s.report(false)
-	n.Tracker = usage.NewTracker(clk)
+	n.Tracker = newTracker(clk)
 	s.stream = nil
 	s.connect(n.Tracker)
 	n.status.write(n.Keys, 0)

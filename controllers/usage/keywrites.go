@@ -43,6 +43,8 @@ func (k *Keys) Due(resolution time.Duration, most int) []KeyName {
 type Count struct {
 	Month    quotaledger.Month
 	Requests uint64
+	// Added is how many of them status does not show yet.
+	Added uint64
 	// Due reports that it is to be written even if nothing else is.
 	Due bool
 
@@ -68,7 +70,7 @@ func (k *Keys) Of(name KeyName, period string, requests uint64) *Count {
 		return nil
 	}
 	c := &Count{
-		Month: use.month, Requests: use.pending, Due: use.due,
+		Month: use.month, Requests: use.pending, Added: use.pending, Due: use.due,
 		name: name, pending: use.pending, taken: map[*incarnation]uint64{},
 	}
 	switch month := use.month.String(); {

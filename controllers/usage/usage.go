@@ -71,9 +71,8 @@ type use struct {
 	more           bool
 }
 
-// NewTracker returns a tracker without reports.
-func NewTracker(clk clock.PassiveClock) *Tracker {
-	sessions := session.NewRegistry(clk)
+// NewTracker returns a tracker without reports, by the servers that are connected to the Registry.
+func NewTracker(clk clock.PassiveClock, sessions *session.Registry) *Tracker {
 	return &Tracker{
 		Keys: newKeys(clk, sessions), Sessions: sessions, clock: clk,
 		uses: map[keyformat.Digest]*use{}, through: map[*session.Session]time.Time{},

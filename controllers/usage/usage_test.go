@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
@@ -17,6 +18,10 @@ var (
 	one   = keyformat.DigestOf("one")
 	all   = func(string) bool { return true }
 )
+
+func newTracker(clk clock.PassiveClock) *usage.Tracker {
+	return usage.NewTracker(clk, session.NewRegistry(clk, 0))
+}
 
 // connect connects a server to a Tracker for which all digests belong to acme/acme.
 func connect(tracker *usage.Tracker, instance string, has func(string) bool) server {
@@ -36,9 +41,21 @@ func run(instance, identity string) session.Run {
 // server is a server with its session.
 type server struct{ *usage.Server }
 
-func (s server) Close(goodbye bool) {
-	s.Session.Close(goodbye)
+// Close ends the session of a server that had the groups; without any, of one that had all.
+func (s server) Close(goodbye bool, had ...session.Scope) {
+	end(s.Session, goodbye, had...)
 	s.Forget()
+}
+
+func end(s *session.Session, goodbye bool, had ...session.Scope) {
+	switch {
+	case goodbye:
+		s.Goodbye()
+	case len(had) == 0:
+		s.Disconnect(session.EveryGroup())
+	default:
+		s.Disconnect(had...)
+	}
 }
 
 func uses(through, last time.Time, clients ...uint64) *syncv1.VersionReport {
@@ -49,7 +66,7 @@ func uses(through, last time.Time, clients ...uint64) *syncv1.VersionReport {
 // TestThrough: all servers of a group must have reported, and none may be disconnected.
 func TestThrough(t *testing.T) {
 	clock := clocktesting.NewFakeClock(start)
-	tracker := usage.NewTracker(clock)
+	tracker := newTracker(clock)
 	want := func(when string, through time.Time, servers int) {
 		t.Helper()
 		report := tracker.Of("acme/acme", nil, &start)
@@ -85,7 +102,7 @@ func TestThrough(t *testing.T) {
 
 func TestUses(t *testing.T) {
 	clock := clocktesting.NewFakeClock(start)
-	tracker := usage.NewTracker(clock)
+	tracker := newTracker(clock)
 	a, b := connect(tracker, "a", all), connect(tracker, "b", all)
 	a.Report(uses(start, start.Add(-time.Minute), 1, 2))
 	b.Report(uses(start, start.Add(-time.Hour), 2, 3))
@@ -105,7 +122,7 @@ func TestUses(t *testing.T) {
 // TestDue: a version is due at its first use, and then once per resolution.
 func TestDue(t *testing.T) {
 	clock := clocktesting.NewFakeClock(start)
-	tracker := usage.NewTracker(clock)
+	tracker := newTracker(clock)
 	a := connect(tracker, "a", all)
 	for i, step := range []struct {
 		after time.Duration

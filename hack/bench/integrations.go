@@ -114,7 +114,7 @@ func (b *bench) startFleet(count int) error {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
-	keys := fixture.New(count)
+	keys := fixture.New(count, b.used)
 	manager, err := fixture.StartManager(keys, dir)
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/keyward-dev/keyward/hack/bench/baseline"
+	"github.com/keyward-dev/keyward/hack/bench/fixture"
 	"github.com/keyward-dev/keyward/hack/bench/hostile"
 )
 
@@ -22,6 +23,7 @@ type config struct {
 	validator string
 	runs      int
 	duration  time.Duration
+	used      int
 	only      *regexp.Regexp
 	cluster   bool
 	out       string
@@ -51,6 +53,7 @@ func main() {
 	flag.StringVar(&c.validator, "validator", "bin/keyward-validator", "the `program` to measure")
 	flag.IntVar(&c.runs, "runs", 5, "how `often` everything is measured; the medians are printed")
 	flag.DurationVar(&c.duration, "duration", 2*time.Second, "how `long` each load lasts")
+	flag.IntVar(&c.used, "used", fixture.Sampled, "how many keys requests are made with, of those that a validation server has")
 	flag.StringVar(&only, "only", "", "measure only the integrations and baselines, or with hostile the kinds of "+
 		"Groups, that this `expression` matches")
 	flag.BoolVar(&c.cluster, "cluster", true, "measure the manager, too, on a real Kubernetes API")

@@ -107,3 +107,28 @@ func TestTemplatesInDescriptions(t *testing.T) {
 		t.Error("a CRD of another form is accepted")
 	}
 }
+
+// TestCRDsAreNotPruned: the deletion of a CRD deletes all keys of the cluster, so no tool does that on its own.
+func TestCRDsAreNotPruned(t *testing.T) {
+	const root = "../.."
+	for _, dir := range []string{crdDir, "charts/keyward/templates/crds"} {
+		files, err := filepath.Glob(filepath.Join(root, dir, "*.yaml"))
+		if err != nil || len(files) != 3 {
+			t.Fatalf("%s has %d CRDs, %v", dir, len(files), err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			metadata, _, _ := strings.Cut(string(text), "\nspec:\n")
+			for _, want := range []string{
+				"    argocd.argoproj.io/sync-options: Prune=false,Delete=false\n", "    kustomize.toolkit.fluxcd.io/prune: disabled\n",
+			} {
+				if !strings.Contains(metadata, want) {
+					t.Errorf("%s lacks %q", file, want)
+				}
+			}
+		}
+	}
+}

@@ -25,6 +25,7 @@ const (
 	KeyRevoked
 	KeyExpired
 	KeyRetired
+	KeyLocationDenied
 	URLExpired
 	KeySuspended
 	GroupFrozen
@@ -125,7 +126,7 @@ func (c Code) Anchor() string { return "decision-codes.md#" + c.row().name }
 // denials are about servers, or tell the holder of a key about that key.
 func (c Code) FailedAttempt() bool {
 	switch c {
-	case KeyMissing, KeyMalformed, URLInvalid, KeyUnknown, KeyRevoked, KeyExpired, KeyRetired, URLExpired,
+	case KeyMissing, KeyMalformed, URLInvalid, KeyUnknown, KeyRevoked, KeyExpired, KeyRetired, KeyLocationDenied, URLExpired,
 		AddressDenied, ProjectUnknown, ProjectDenied, URLDenied, ClientDenied, OriginMissing, OriginDenied:
 		return true
 	default:

@@ -127,8 +127,41 @@ func sections() string {
 			b.WriteString(" The client reads:\n\n" + wrap("> ", code.Detail()))
 		}
 		b.WriteString("\n\n" + wrap("", code.Cause()+" "+code.Hint()) + "\n")
+		if code == OriginMissing {
+			b.WriteString("\n" + missing())
+		}
 	}
 	return b.String()
+}
+
+// missing returns what clients read in addition about a missing origin, as a table.
+func missing() string {
+	var b strings.Builder
+	b.WriteString("What the client reads goes on, depending on the header `Sec-Fetch-Site` of browsers:\n\n| Sec-Fetch-Site | |\n|---|---|\n")
+	for _, cause := range Causes() {
+		value := "`" + cause.FetchSite + "`"
+		if cause.FetchSite == "" {
+			value = "none"
+		}
+		b.WriteString("| " + value + " |" + strings.TrimPrefix(cause.Detail, OriginMissing.Detail()) + " |\n")
+	}
+	return b.String()
+}
+
+// TestMissingOriginNamesItsCause: each cause says more than the code, and what is no cause says the same.
+func TestMissingOriginNamesItsCause(t *testing.T) {
+	general := OriginMissing.Detail()
+	for _, cause := range Causes() {
+		if got := OriginMissing.DetailFor(cause.FetchSite); got != cause.Detail || got == general || !strings.HasPrefix(got, general) {
+			t.Errorf("%q: %s", cause.FetchSite, got)
+		}
+		if OriginDenied.DetailFor(cause.FetchSite) != OriginDenied.Detail() {
+			t.Errorf("%q is about another code", cause.FetchSite)
+		}
+	}
+	if got := OriginMissing.DetailFor("same-origin, same-origin"); got != general {
+		t.Error(got)
+	}
 }
 
 // wrap breaks a text into lines that begin with a prefix. Placeholders such as <key> are no HTML in it, and those that

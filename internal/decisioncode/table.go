@@ -115,6 +115,15 @@ var table = [count]row{
 		"Let the client read its Secret again (by a restart, if it is an environment variable; spec.secret.restart does " +
 			"that), and check that spec.rotation.overlap is long enough.",
 	},
+	KeyLocationDenied: {
+		"key_location_denied", http.StatusUnauthorized, "API key in the wrong place",
+		"This API key may be sent in a header only, as 'Authorization: Bearer <key>' or 'X-Api-Key: <key>', because URLs end " +
+			"up in logs. Ask its owner if that is not possible.",
+		"The key was in the URL or in a subprotocol of a WebSocket, where Group {group} does not accept it, or from where the " +
+			"gateway cannot remove it.",
+		"The client has to send it in a header. If it cannot, as in an iframe or an image, add Query or WebSocketProtocol to " +
+			"spec.keyPolicy.acceptIn of the Group, and use a gateway that removes the key.",
+	},
 	URLExpired: {
 		"url_expired", http.StatusUnauthorized, "Signed URL expired",
 		"The signed URL has expired. Ask for a new one.",
@@ -186,7 +195,8 @@ var table = [count]row{
 		"origin_missing", http.StatusForbidden, "Origin missing",
 		"This project accepts requests from browsers only: the request needs an Origin or a Referer header.",
 		"Project {project} accepts requests from browsers only, and the request had neither an Origin nor a Referer header.",
-		"If servers may use the key, too, set missingOrigin: Allow in a DomainAllowlist of the project.",
+		"If servers may use the key, too, set missingOrigin: Allow in a DomainAllowlist of the project. A page that sends neither " +
+			"to its own host is allowed if that host is in spec.domains.",
 	},
 	OriginDenied: {
 		"origin_denied", http.StatusForbidden, "Origin denied",

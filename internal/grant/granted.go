@@ -53,6 +53,11 @@ func (g Granted) Narrowed() *Problem {
 	return &problem
 }
 
+// LessThan reports whether less is granted than before.
+func (g Granted) LessThan(before Granted) bool {
+	return len(both(before.Projects, g.Projects)) < len(before.Projects) || len(both(before.Permissions, g.Permissions)) < len(before.Permissions)
+}
+
 // both returns the names that are also in have, in their order.
 func both[T comparable](names, have []T) []T {
 	var common []T

@@ -16,8 +16,9 @@ const maxRequest = 256
 // overlapOption precedes the overlap in a request to rotate.
 const overlapOption = ";overlap="
 
-// misspelled is what somebody writes who means the overlapOption.
-var misspelled = regexp.MustCompile(`(?i)[;,]\s*overlap\s*[=:]`)
+// misspelled is what a name does not contain: somebody who writes it means the overlapOption. If that were a part of the name, a key
+// that has leaked would stay accepted for the declared overlap.
+var misspelled = regexp.MustCompile(`(?i);|overlap`)
 
 // maxRequestedOverlap is the longest overlap of a request to a key that neither rotates by a schedule nor has a lifetime.
 const maxRequestedOverlap = 365 * 24 * time.Hour
@@ -39,12 +40,16 @@ func RequestProblem(key *v1alpha1.ApiKey) *Problem {
 		strings.ContainsFunc(request, func(r rune) bool { return !unicode.IsGraphic(r) }) {
 		return invalid(path, nil, "write at most 256 bytes of readable text, for instance the time: 2026-11-26T22:57:00Z")
 	}
-	if _, text, has := strings.Cut(request, overlapOption); has {
-		if _, err := ParseDuration(v1alpha1.Duration(text)); err != nil {
-			return invalid(path, request, "behind "+overlapOption+": "+err.Error())
-		}
-	} else if misspelled.MatchString(request) {
-		return invalid(path, request, "an overlap of its own is written in lower case and without spaces, at the end: "+overlapOption+"0s")
+	name, text, has := strings.Cut(request, overlapOption)
+	if misspelled.MatchString(name) {
+		return invalid(path, request, "write the time, for instance 2026-11-26T22:57:00Z; an overlap of its own is written in lower case and "+
+			"without spaces, at the end: "+overlapOption+"0s")
+	}
+	if !has {
+		return nil
+	}
+	if _, err := ParseDuration(v1alpha1.Duration(text)); err != nil {
+		return invalid(path, request, "behind "+overlapOption+": "+err.Error())
 	}
 	return nil
 }
@@ -72,10 +77,13 @@ func RequestedOverlapProblem(key *v1alpha1.ApiKey) *Problem {
 		"the overlap is longer than "+of+"; write a shorter one")
 }
 
-// RequestTime returns the time that a request to rotate names; false if its name is none.
+// RequestTime returns the time that a request to rotate names, alone or as NameRotateRequest does; false if it names none.
 func RequestTime(request string) (time.Time, bool) {
 	name, _, _ := strings.Cut(request, overlapOption)
 	at, err := time.Parse(time.RFC3339, name)
+	if unique := strings.LastIndexByte(name, '-'); err != nil && unique >= 0 {
+		at, err = time.Parse(time.RFC3339, name[:unique])
+	}
 	return at, err == nil
 }
 
@@ -90,6 +98,12 @@ func RequestedOverlap(request string) *time.Duration {
 		return nil
 	}
 	return &overlap
+}
+
+// NameRotateRequest returns the name of a request to rotate that is made at an instant. What is unique keeps requests of the same
+// second apart.
+func NameRotateRequest(at time.Time, unique string) string {
+	return at.UTC().Format(time.RFC3339) + "-" + unique
 }
 
 // NewRotateRequest returns a request to rotate of that name, with an overlap in place of the declared one if it is not empty.

@@ -92,9 +92,9 @@ func DeclaredOverlap(key *v1alpha1.ApiKey) v1alpha1.Duration {
 	return defaultOverlap
 }
 
-// RotationUnder is RotationOf that also checks the rotation against the
-// group's keyPolicy, where there is a group: a key that lives for seconds would rotate all
-// the time.
+// RotationUnder is RotationOf that also checks the rotation against the group's keyPolicy, where there is a group: a key that lives for
+// seconds would rotate all the time. A problem that is Elsewhere is that the policy makes keys so short-lived: one that exists goes on,
+// and rotates in time for that, as Rotation says.
 func RotationUnder(key *v1alpha1.ApiKey, group *v1alpha1.Group) (Rotation, *Problem) {
 	r, problems := rotationUnder(key, group)
 	return r, problems.First()
@@ -113,15 +113,18 @@ func rotationUnder(key *v1alpha1.ApiKey, group *v1alpha1.Group) (Rotation, Probl
 	}
 	start := time.Unix(0, 0)
 	expiresAt, problem := CappedExpiry(key, group, start)
-	if lifetime := expiresAt.Sub(start); problem == nil && !expiresAt.IsZero() && lifetime < minRotating {
-		r.Every = 0
-		problem = rotationProblem("every", key.Spec.Rotation.Every,
-			fmt.Sprintf("a key that lives for %s cannot rotate automatically; let it live for at least %s", lifetime, minRotating))
-		declared, err := ParseDuration(v1alpha1.Duration(key.Spec.ExpiresAfter))
-		problem.Elsewhere = err != nil || declared >= minRotating // the Group's keyPolicy makes it so short
-		return r, Problems{problem}
+	lifetime := expiresAt.Sub(start)
+	if problem != nil || expiresAt.IsZero() || lifetime >= minRotating {
+		return r, nil
 	}
-	return r, nil
+	declared, err := ParseDuration(v1alpha1.Duration(key.Spec.ExpiresAfter))
+	if err == nil && declared < minRotating {
+		r.Every = 0
+		return r, Problems{rotationProblem("every", key.Spec.Rotation.Every,
+			fmt.Sprintf("a key that lives for %s cannot rotate automatically; let it live for at least %s", lifetime, minRotating))}
+	}
+	return r, Problems{lifetimeProblem("spec.rotation.every", "with the keyPolicy of Group %s/%s, keys live for %s, which is too short to "+
+		"rotate automatically; let the Group allow at least %s", group.Namespace, group.Name, lifetime, minRotating)}
 }
 
 func rotationProblem(name string, value v1alpha1.Duration, message string) *Problem {

@@ -7,7 +7,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
-	"github.com/keyward-dev/keyward/internal/origin"
 	"github.com/keyward-dev/keyward/internal/routing"
 	"github.com/keyward-dev/keyward/internal/tier"
 )
@@ -68,29 +67,6 @@ func routesTooLarge(group *v1alpha1.Group) *Problem {
 		"(their texts, with 32 bytes for a path, 64 for a query parameter and so on): write fewer or shorter ones, "+
 		"such as a subtree /** in place of its paths, or a second Group; no route of it is in force until then", size, routing.MaxSize))
 }
-
-// DomainProblems returns all that is wrong with the domains of an allowlist.
-func DomainProblems(list *v1alpha1.DomainAllowlist) Problems {
-	var problems Problems
-	seen := make(map[string]bool, len(list.Spec.Domains))
-	for i, domain := range list.Spec.Domains {
-		if problems.full() {
-			break
-		}
-		if seen[domain] { // to compare them all costs more than a rule of the schema may
-			problems = append(problems, invalid(fmt.Sprintf("spec.domains[%d]", i), domain, "each is named once; remove the duplicate"))
-			continue
-		}
-		seen[domain] = true
-		if _, err := origin.ParsePattern(domain); err != nil {
-			problems = append(problems, invalid(fmt.Sprintf("spec.domains[%d]", i), domain, err.Error()))
-		}
-	}
-	return problems
-}
-
-// Domains returns the first problem of DomainProblems, or nil.
-func Domains(list *v1alpha1.DomainAllowlist) *Problem { return DomainProblems(list).First() }
 
 // Route returns the declared route in the form that routing compiles.
 func Route(route *v1alpha1.Route) routing.Route {

@@ -43,7 +43,7 @@ func parseSchedule(spec *v1alpha1.Rotation, r *Rotation) (problems Problems) {
 
 // latest is the instant at which the schedule replaces a version at the latest, in whole seconds; zero means never. A version
 // whose successor would live longer is replaced early enough for the overlap to fit in before the version expires, but not
-// before two thirds of its lifetime.
+// before two thirds of its lifetime, and not within a minute: then it expires first.
 func (r Rotation) latest(key *v1alpha1.ApiKey, version *v1alpha1.KeyVersion) time.Time {
 	if r.Every == 0 {
 		return time.Time{}
@@ -52,18 +52,25 @@ func (r Rotation) latest(key *v1alpha1.ApiKey, version *v1alpha1.KeyVersion) tim
 	if version.ExpiresAt == nil {
 		return at
 	}
-	lifetime := version.ExpiresAt.Sub(version.MintedAt.Time)
-	if end := key.Spec.ExpiresAt; end != nil && (!version.ExpiresAt.Before(end) || lifetime < minRotating) {
+	if end := key.Spec.ExpiresAt; end != nil && !version.ExpiresAt.Before(end) {
 		if !at.Before(version.ExpiresAt.Time) {
 			return time.Time{}
 		}
 		return at
 	}
-	if latest := version.ExpiresAt.Add(-min(r.Overlap, lifetime/3)); latest.Before(at) {
+	lifetime := version.ExpiresAt.Sub(version.MintedAt.Time)
+	latest := version.ExpiresAt.Add(-min(r.Overlap, lifetime/3))
+	if soonest := SoonestAfter(version); latest.Before(soonest) {
+		latest = soonest
+	}
+	if latest.Before(at) {
 		return latest.Truncate(time.Second)
 	}
 	return at
 }
+
+// SoonestAfter returns from when on the schedule replaces a version, though it lives shorter because of its Group's keyPolicy.
+func SoonestAfter(version *v1alpha1.KeyVersion) time.Time { return version.MintedAt.Add(minEvery) }
 
 // RotatesAt returns when the schedule replaces a version, in whole seconds; zero means never. That is earlier than the latest
 // instant by the jitter of the key, and in the last window before that. If no window opens before the latest instant, for

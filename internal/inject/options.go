@@ -28,6 +28,7 @@ var flags = map[string]option{
 	"idle-timeout":            {atLeast(time.Nanosecond), "2m"},
 	"ignore-path-case":        {oneOf("true", "false"), "true"},
 	"keep-credential":         {oneOf("true", "false"), "true"},
+	"key-query-parameter":     {isParameter, "token"},
 	"log-level":               {oneOf("debug", "info", "warn", "error"), "debug"},
 	"max-connections":         {between(0, 1<<20), "4096"},
 	"max-failures-per-minute": {between(0, 1<<30), "60"},
@@ -62,6 +63,13 @@ func between(least, most int) func(string) bool {
 		n, err := strconv.Atoi(value)
 		return err == nil && n >= least && n <= most && strconv.Itoa(n) == value
 	}
+}
+
+func isParameter(value string) bool {
+	const longest = 32
+	return value != "" && len(value) <= longest && !strings.ContainsFunc(value, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
+	})
 }
 
 func isPrefixes(value string) bool {

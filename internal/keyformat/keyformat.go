@@ -154,3 +154,6 @@ func checksum(s string) [checksumLen]byte {
 	}
 	return out
 }
+
+// TailLen is how many characters follow the '_' of a key: base62 digits.
+const TailLen = tailLen - 1

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -181,14 +182,19 @@ func (p *planner) publishAndDeliver() bool {
 	if pending == nil {
 		return false
 	}
-	if active := p.active(); active != nil && !p.carries(active) && !p.revealedOnce() && pending.Cause != v1alpha1.CauseReplaced {
+	if active := p.active(); active != nil && !p.carries(active) && active.ClaimedAt == nil && !p.revealedOnce() &&
+		pending.Cause != v1alpha1.CauseReplaced {
 		pending.Cause = v1alpha1.CauseReplaced // the text of the earlier version was lost meanwhile
 	}
 	if p.out.Obstacle != nil {
 		return true
 	}
 	p.out.Target, p.out.Action = pending.ID, Publish
-	if p.in.Published {
+	switch withoutText := p.in.WithoutText && p.in.Pending == pending.ID; {
+	case p.in.Published && withoutText:
+		p.out.Action = None
+		p.accept(pending)
+	case p.in.Published:
 		p.out.Action = Deliver
 	}
 	return true
@@ -260,7 +266,7 @@ func (p *planner) mintMissing() bool {
 				SecretName(p.in.Key), active.ID, active.Preview)
 		}
 	case len(p.in.Key.Status.Versions) > 0 && len(p.out.Versions) > 0:
-		p.planVersion(Mint, v1alpha1.CauseScheduled) // it expired while no manager was running to rotate it
+		p.mintExpired()
 	default:
 		from := p.in.Key.Annotations[v1alpha1.AnnotationRestored]
 		if p.planVersion(Mint, v1alpha1.CauseCreated) && from != "" && len(p.in.Key.Status.Versions) == 0 {
@@ -270,6 +276,18 @@ func (p *planner) mintMissing() bool {
 		}
 	}
 	return true
+}
+
+// mintExpired mints the successor of a version that has expired: no manager was running to rotate it, or its Group lets keys live for
+// less than a minute, and then it waits until the schedule may replace it.
+func (p *planner) mintExpired() {
+	cause := p.asked()
+	last := &p.out.Versions[len(p.out.Versions)-1]
+	if soonest := grant.SoonestAfter(last); cause == "" && p.now.Before(soonest) {
+		p.wakeAt(soonest)
+		return
+	}
+	p.planVersion(Mint, cmp.Or(cause, v1alpha1.CauseScheduled))
 }
 
 // Whoever may write a key's Secret can have versions replaced over and over, of which each is remembered until it would have

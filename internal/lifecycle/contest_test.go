@@ -36,7 +36,7 @@ func (f *fight) step() (wake time.Time) {
 			if err != nil {
 				panic(err)
 			}
-			out.Versions = append(out.Versions, lifecycle.NewVersion(f.in.Key, out, text, text.Digest().String(), f.now))
+			out.Versions = append(out.Versions, lifecycle.NewVersion(f.in.Key, out, text.Preview(), text.Digest().String(), f.now))
 			f.in.Pending = out.Target
 		case lifecycle.Deliver:
 			f.in.Secret = lifecycle.Secret{Found: true, Digest: out.Versions[len(out.Versions)-1].Digest}
@@ -98,8 +98,56 @@ func TestContest(t *testing.T) {
 	if early := lifecycle.Plan(f.in, out.Contest.Until.Add(-1)); early.Contest == nil || early.Wake.After(out.Contest.Until) {
 		t.Errorf("before: contest %v, wake %v", early.Contest, early.Wake)
 	}
-	if over := lifecycle.Plan(f.in, out.Contest.Until); over.Contest != nil || !over.Restart {
+	over := lifecycle.Plan(f.in, out.Contest.Until)
+	if over.Contest == nil || !over.Contest.Slow || !over.Restart {
 		t.Errorf("after: contest %v, restart %v", over.Contest, over.Restart)
+	}
+	if later := lifecycle.Plan(f.in, last.Add(24*time.Hour)); later.Contest != nil {
+		t.Errorf("a day later: contest %v", later.Contest)
+	}
+}
+
+// TestASlowContest: what writes the Secret every ten minutes or every hour contests it, too. Each version is used between, so its
+// workloads are rolled and its events are there.
+func TestASlowContest(t *testing.T) {
+	for every, from := range map[time.Duration]int{
+		605 * time.Second: 3, 29 * time.Minute: 3, time.Hour: 6, 210 * time.Minute: 6, 6 * time.Hour: 0,
+	} {
+		t.Run(every.String(), func(t *testing.T) {
+			f := &fight{in: input(delivered(1, v1alpha1.VersionActive, 0)), now: start}
+			f.in.Secret, f.in.Key.Status.Versions[0].ExpiresAt = carrying(1), nil
+			f.in.Key.Spec.Secret.Restart = []v1alpha1.Workload{{Kind: "Deployment", Name: "web"}}
+			for i := range 10 {
+				f.in.Secret.Digest = digest("of somebody else")
+				for range 5 {
+					if wake := f.step(); f.in.Secret.Digest == digest("of somebody else") {
+						f.now = wake
+					}
+				}
+				out := lifecycle.Plan(f.in, f.now)
+				if want := from > 0 && i+1 >= from; (out.Contest != nil) != want {
+					t.Errorf("after loss %d: contest %v", i+1, out.Contest)
+				}
+				if !out.Restart || f.notes < 3*(i+1) {
+					t.Errorf("after loss %d: restart %v, %d events", i+1, out.Restart, f.notes)
+				}
+				f.now = f.now.Add(every)
+				if out := lifecycle.Plan(f.in, f.now); i > 6 && (out.Contest != nil) != (from > 0) {
+					t.Errorf("before loss %d: contest %v", i+2, out.Contest)
+				}
+			}
+			for range 3 { // it ends
+				out := lifecycle.Plan(f.in, f.now)
+				if out.Contest == nil {
+					return
+				}
+				if !out.Contest.Until.After(f.now) || out.Wake.After(out.Contest.Until) {
+					t.Fatalf("until %v, wake %v, at %v", out.Contest.Until, out.Wake, f.now)
+				}
+				f.now = out.Contest.Until
+			}
+			t.Error("it never ends")
+		})
 	}
 }
 

@@ -16,7 +16,7 @@ const (
 
 // followUp plans what follows a delivery. What is lost again at once is not worth a roll.
 func (p *planner) followUp(active *v1alpha1.KeyVersion) {
-	if p.out.Contest != nil {
+	if p.contested() {
 		return
 	}
 	secret := &p.in.Key.Spec.Secret

@@ -1,13 +1,16 @@
 package lifecycle_test
 
 import (
+	"crypto/rand"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 
+	"github.com/keyward-dev/keyward/internal/grant"
 	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
 
@@ -101,6 +104,27 @@ func TestRequestsThatAreForgotten(t *testing.T) {
 	l.rotates("a slip does not make all later requests look old")
 	l.request(start.Add(24*time.Hour).Format(time.RFC3339) + ";overlap=0s")
 	l.rotates("from a machine whose clock is behind")
+}
+
+// TestRequestsOfThePluginThatAreForgotten: their name is a time with something behind it, so that no two are the same.
+func TestRequestsOfThePluginThatAreForgotten(t *testing.T) {
+	request := func(at time.Time) string {
+		return grant.NewRotateRequest(grant.NameRotateRequest(at, strings.ToLower(rand.Text()[:6])), "0s")
+	}
+	l := newPlayed(t)
+	first := request(l.now)
+	l.request(first)
+	l.rotates("a new request")
+	for range 70 {
+		l.now = l.now.Add(time.Hour)
+		l.request(request(l.now))
+		l.rotates("another")
+	}
+	l.request(first)
+	l.quiet("it comes back, as from a backup")
+	l.now = l.now.Add(time.Hour)
+	l.request(request(l.now))
+	l.rotates("a later one")
 }
 
 func TestWhatIsHandledIsWrittenOnce(t *testing.T) {

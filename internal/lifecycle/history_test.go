@@ -25,6 +25,8 @@ type world struct {
 	secret  *keyformat.Key
 	claimed bool
 	minted  int
+	// imported is the digest of a version that is imported by it.
+	imported string
 
 	ended     map[int64]v1alpha1.VersionState
 	published []v1alpha1.KeyVersion // what every server accepts by
@@ -82,6 +84,9 @@ func (w *world) step(t *rapid.T, dies int) {
 
 // look reads the Secret in the way of the reconciler.
 func (w *world) look() {
+	if v := lifecycle.Current(w.in.Key.Status.Versions); v != nil && v.State == v1alpha1.VersionPending && v.Digest == w.imported {
+		w.in.Pending, w.in.WithoutText = v.ID, true // as any process finds it in spec
+	}
 	w.in.Secret = lifecycle.Secret{Found: w.secret != nil, Claimed: w.claimed}
 	if w.secret == nil {
 		return
@@ -96,12 +101,15 @@ func (w *world) record(t *rapid.T, out *lifecycle.Outcome) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out.Versions = append(out.Versions, lifecycle.NewVersion(w.in.Key, *out, text, text.Digest().String(), w.now))
+	out.Versions = append(out.Versions, lifecycle.NewVersion(w.in.Key, *out, text.Preview(), text.Digest().String(), w.now))
 	w.texts = map[int64]keyformat.Key{out.Target: text}
-	w.in.Pending = out.Target
+	w.in.Pending, w.in.WithoutText = out.Target, false
+	if out.Action == lifecycle.Import && lifecycle.ImportsDigest(w.in.Key) {
+		w.texts, w.imported, w.in.WithoutText = nil, text.Digest().String(), true
+	}
 }
 
-func (w *world) crash() { w.texts, w.in.Pending = nil, 0 }
+func (w *world) crash() { w.texts, w.in.Pending, w.in.WithoutText = nil, 0, false }
 
 // acknowledge lets all servers take over what is recorded.
 func (w *world) acknowledge() {
@@ -146,6 +154,14 @@ func (w *world) check(t *rapid.T, out lifecycle.Outcome) {
 		if lifecycle.Live(v.State) {
 			live++
 			w.checkLive(t, v)
+		}
+		if v.Digest == w.imported && v.State == v1alpha1.VersionActive {
+			if byID(w.published, v.ID) == nil && !w.blind() {
+				t.Fatalf("version %d is active before every server accepts it", v.ID)
+			}
+			if v.ClaimedAt == nil {
+				t.Fatalf("version %d is in no Secret, and counts as lost", v.ID)
+			}
 		}
 	}
 	if live > lifecycle.MaxRetiring+3 || len(out.Versions)-live > lifecycle.MaxEnded {
@@ -209,9 +225,7 @@ func TestHistories(t *testing.T) {
 		if rapid.Bool().Draw(t, "once") {
 			spec.Secret.Reveal = v1alpha1.RevealOnce
 		}
-		if rapid.Bool().Draw(t, "import") {
-			spec.ImportFrom = &v1alpha1.ImportSource{}
-		}
+		spec.ImportFrom = rapid.SampledFrom([]*v1alpha1.ImportSource{nil, {}, {SHA256: "a hash"}}).Draw(t, "import")
 		t.Repeat(map[string]func(*rapid.T){
 			"reconcile":      func(t *rapid.T) { w.step(t, 2) },
 			"die unrecorded": func(t *rapid.T) { w.step(t, 0) },
@@ -275,7 +289,7 @@ func (w *world) loseStatus(t *rapid.T) {
 	}
 	w.crash()
 	w.in.Key.Status, w.in.Published = v1alpha1.ApiKeyStatus{}, false
-	w.ended, w.published = map[int64]v1alpha1.VersionState{}, nil
+	w.ended, w.published, w.imported = map[int64]v1alpha1.VersionState{}, nil, ""
 }
 
 // use reports that versions were used, and that every server has reported.

@@ -27,8 +27,10 @@ type Input struct {
 	NoSlot *grant.Problem
 	// Unverifiable is why the text of the versions cannot be recognized; nil if it can.
 	Unverifiable *grant.Problem
-	// Pending is the id of the Pending version whose text this process has in memory, or 0.
-	Pending int64
+	// Pending is the id of the Pending version whose text this process has in memory, or 0. WithoutText reports whether it has
+	// only the digest, because the key was imported by it.
+	Pending     int64
+	WithoutText bool
 	// Published reports whether every connected validation server has acknowledged the versions in Key's status.
 	Published bool
 	// SharedRestart reports whether another key rolls one of the workloads that this one rolls.
@@ -41,6 +43,8 @@ type Input struct {
 type Secret struct {
 	// Found reports whether there is a Secret of the name, Foreign whether it is not the key's.
 	Found, Foreign bool
+	// Owner is the name of another ApiKey whose Secret it is; empty if it is none's.
+	Owner string
 	// Digest of the key text in it, in the form of KeyVersion's digest; empty without a text.
 	Digest string
 	// Claimed reports whether somebody has declared that they have the text.

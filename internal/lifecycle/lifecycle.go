@@ -16,7 +16,6 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/internal/grant"
-	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
 const (
@@ -39,7 +38,7 @@ const (
 	// Mint creates a new version, which is recorded as Pending before anything else.
 	Mint
 	// Import makes the key that spec.importFrom names the first version, which is recorded as Pending before anything
-	// else.
+	// else. If only its digest is known, it is accepted without a delivery.
 	Import
 	// Publish waits until every connected validation server accepts the Target version.
 	Publish
@@ -97,6 +96,9 @@ type Outcome struct {
 func Plan(in Input, now time.Time) Outcome {
 	p := &planner{in: in, now: now}
 	p.rotation, p.rotationProblem = grant.RotationUnder(in.Key, in.Group)
+	if p.rotationProblem != nil && p.rotationProblem.Elsewhere && len(in.Key.Status.Versions) > 0 {
+		p.rotationProblem = nil // the policy was tightened since the key was created: it goes on, and rotates more often
+	}
 	for i := range in.Key.Status.Versions {
 		version := *in.Key.Status.Versions[i].DeepCopy()
 		if p.advance(&version) {
@@ -184,13 +186,13 @@ func seconds(t time.Time) *metav1.Time { return &metav1.Time{Time: t.Truncate(ti
 
 // NewVersion is the version of an ApiKey for an outcome with the action Mint or Import. The digest is in the form of
 // keyformat.DigestSecret.
-func NewVersion(of *v1alpha1.ApiKey, outcome Outcome, key keyformat.Key, digest string, now time.Time) v1alpha1.KeyVersion {
+func NewVersion(of *v1alpha1.ApiKey, outcome Outcome, preview, digest string, now time.Time) v1alpha1.KeyVersion {
 	version := v1alpha1.KeyVersion{
 		ID:       outcome.Target,
 		State:    v1alpha1.VersionPending,
 		Cause:    outcome.Cause,
 		Trigger:  of.Spec.Rotation.Trigger,
-		Preview:  key.Preview(),
+		Preview:  preview,
 		Digest:   digest,
 		MintedAt: *seconds(now),
 	}

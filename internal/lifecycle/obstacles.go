@@ -80,12 +80,13 @@ func secretForeign(p *planner) *grant.Problem {
 	if !p.in.Secret.Foreign {
 		return nil
 	}
-	return &grant.Problem{
-		Reason: v1alpha1.ReasonSecretConflict, Field: "spec.secret.name",
-		Message: fmt.Sprintf("Secret %q exists and does not belong to this ApiKey; it is left unchanged. Remove it, or create the "+
-			"ApiKey with another secret.name",
-			SecretName(p.in.Key)),
+	message := fmt.Sprintf("Secret %q exists and does not belong to this ApiKey; it is left unchanged. Remove it, or create the "+
+		"ApiKey with another secret.name", SecretName(p.in.Key))
+	if owner := p.in.Secret.Owner; owner != "" {
+		message = fmt.Sprintf("Secret %q is that of ApiKey %q, whose apps use the key in it; it is left unchanged. Create this ApiKey "+
+			"with another secret.name", SecretName(p.in.Key), owner)
 	}
+	return &grant.Problem{Reason: v1alpha1.ReasonSecretConflict, Field: "spec.secret.name", Message: message}
 }
 
 func templateInvalid(p *planner) *grant.Problem { return p.in.Template }

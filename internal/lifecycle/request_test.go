@@ -38,7 +38,7 @@ func (l *played) finish() lifecycle.Outcome {
 			if err != nil {
 				l.Fatal(err)
 			}
-			out.Versions = append(out.Versions, lifecycle.NewVersion(l.in.Key, out, text, text.Digest().String(), l.now))
+			out.Versions = append(out.Versions, lifecycle.NewVersion(l.in.Key, out, text.Preview(), text.Digest().String(), l.now))
 			l.in.Pending, l.in.Published = out.Target, true
 		case lifecycle.Deliver:
 			l.in.Secret = lifecycle.Secret{Found: true, Digest: lifecycle.Current(out.Versions[len(out.Versions)-1:]).Digest}
@@ -209,7 +209,7 @@ func TestARequestSurvivesACrash(t *testing.T) {
 	l.request("monday")
 	out := lifecycle.Plan(l.in, l.now)
 	text, _ := keyformat.Mint("kw", &counter{n: 99})
-	out.Versions = append(out.Versions, lifecycle.NewVersion(l.in.Key, out, text, text.Digest().String(), l.now))
+	out.Versions = append(out.Versions, lifecycle.NewVersion(l.in.Key, out, text.Preview(), text.Digest().String(), l.now))
 	l.record(out)
 	if l.in.Key.Status.LastHandledRotateRequest != "" {
 		t.Error("it counts as handled before anybody has the new version")
@@ -305,11 +305,76 @@ func TestATightenedPolicy(t *testing.T) {
 	l.are("Active")
 }
 
+// TestAPolicyOfMinutes: a slip in a unit must not leave the holders of keys without one. Keys go on and are replaced in time, at most
+// once a minute; requests and triggers work as ever.
+func TestAPolicyOfMinutes(t *testing.T) {
+	for policy, test := range map[v1alpha1.Duration]struct {
+		spec  func(*v1alpha1.ApiKey)
+		apart [2]time.Duration // how long after each other versions are minted
+		gap   time.Duration    // how long the Secret has a text that is refused, each time
+	}{
+		"2m":  {func(k *v1alpha1.ApiKey) { k.Spec.ExpiresAfter = "90d" }, [2]time.Duration{75 * time.Second, 80 * time.Second}, 0},
+		"70s": {func(*v1alpha1.ApiKey) {}, [2]time.Duration{57 * time.Second, time.Minute}, 0},
+		"10s": {func(k *v1alpha1.ApiKey) { k.Spec.ExpiresAfter = "90d" }, [2]time.Duration{time.Minute, time.Minute}, 50 * time.Second},
+		"90s": {func(k *v1alpha1.ApiKey) { k.Spec.ExpiresAt = at(300 * day) }, [2]time.Duration{57 * time.Second, time.Minute}, 0},
+	} {
+		t.Run(string(policy), func(t *testing.T) {
+			l := newPlayed(t)
+			test.spec(l.in.Key)
+			l.in.Key.Spec.Rotation = v1alpha1.Rotation{Every: "30d", Overlap: "1h"}
+			l.finish()
+			l.in.Group.Spec.KeyPolicy = v1alpha1.KeyPolicy{MaxLifetime: policy, DefaultLifetime: policy}
+			for _, ask := range []func(){func() { l.request("leaked;overlap=0s") }, func() { l.in.Key.Spec.Rotation.Trigger = "B" }} {
+				ask()
+				l.rotates("asked")
+				l.now = l.now.Add(time.Second)
+			}
+			for range 5 {
+				out := l.finish()
+				if out.Obstacle != nil || out.State != v1alpha1.KeyActive {
+					t.Fatalf("%s, obstacle %v", out.State, out.Obstacle)
+				}
+				before := out.Versions[len(out.Versions)-1]
+				refused := time.Duration(0)
+				for out.Versions[len(out.Versions)-1].ID == before.ID {
+					if out.Wake.IsZero() {
+						t.Fatal("nothing replaces it")
+					}
+					l.now = out.Wake
+					out = l.finish()
+				}
+				next := out.Versions[len(out.Versions)-1]
+				if late := next.MintedAt.Sub(before.ExpiresAt.Time); late > 0 {
+					refused = late
+				}
+				if apart := next.MintedAt.Sub(before.MintedAt.Time); apart < test.apart[0] || apart > test.apart[1] || refused != test.gap {
+					t.Errorf("replaced after %v, and refused for %v", apart, refused)
+				}
+			}
+			l.in.Group.Spec.KeyPolicy = v1alpha1.KeyPolicy{DefaultLifetime: "90d"}
+			if out := l.finish(); out.Obstacle != nil {
+				t.Errorf("the policy is raised: %v", out.Obstacle)
+			}
+		})
+	}
+	// A key that was never minted waits, and its message names what is in the way.
+	l := &played{T: t, in: input(), now: start}
+	l.in.Key.Spec.Rotation = v1alpha1.Rotation{Every: "30d", Overlap: "1h"}
+	l.in.Group.Spec.KeyPolicy = v1alpha1.KeyPolicy{MaxLifetime: "2m"}
+	out := l.finish()
+	if out.Obstacle == nil || out.Obstacle.Reason != v1alpha1.ReasonLifetimeNotAllowed ||
+		!strings.Contains(out.Obstacle.Message, "keyPolicy of Group acme/acme") {
+		t.Errorf("obstacle %v", out.Obstacle)
+	}
+}
+
 func TestRequestProblems(t *testing.T) {
 	for text, want := range map[string]bool{
 		"": true, "2026-11-26T22:57:00Z": true, "a b;overlap=0s": true, ";overlap=15m": true,
 		"a;overlap=": false, "a;overlap=-1h": false, "a;overlap=1h;overlap=2h": false, "\x00": false, "a\tb": false,
-		"a;Overlap=0s": false, "a; overlap=0s": false, "a;overlap = 0s": false, "a,overlap:0s": false, "overlap": true, "a;b": true,
+		"a;Overlap=0s": false, "a; overlap=0s": false, "a;overlap = 0s": false, "a,overlap:0s": false, "overlap": false, "a;b": false,
+		"a overlap=0s": false, "a?overlap=0s": false, "a|overlap=0s": false, "a;overlap": false, "a;ovrlap=0s": false, "a;b;overlap=0s": false,
+		"2026-11-26T22:57:00Z-abc123;overlap=0s": true, "no overlap, please": false, "ticket=42, by jane": true,
 		strings.Repeat("a", 256): true, strings.Repeat("a", 257): false, "\xff": false,
 	} {
 		key := &v1alpha1.ApiKey{}

@@ -185,13 +185,21 @@ func TestRotation(t *testing.T) {
 				}
 			},
 		},
-		"a key that lives for seconds does not rotate automatically": {
-			versions: one, carries: 1, at: day, want: "Active", state: v1alpha1.KeyActive, wake: 76 * day,
+		"a key that declares to live for seconds does not rotate automatically": {
+			versions: one, carries: 1, at: time.Second, want: "Active", state: v1alpha1.KeyActive, wake: 2 * time.Second,
+			with: func(in *lifecycle.Input) {
+				in.Key.Spec.Rotation.Every, in.Key.Spec.Rotation.Overlap = "1m", "1m"
+				in.Key.Spec.ExpiresAfter = "2s"
+			},
+			check: obstacle(v1alpha1.ReasonInvalidSpec),
+		},
+		"a key goes on whose Group was changed to let keys live for seconds": {
+			versions: one, carries: 1, at: day, action: lifecycle.Mint, cause: v1alpha1.CauseScheduled,
+			want: "Active", state: v1alpha1.KeyActive, wake: 90 * day,
 			with: func(in *lifecycle.Input) {
 				in.Key.Spec.Rotation.Every, in.Key.Spec.Rotation.Overlap = "1m", "1m"
 				in.Group.Spec.KeyPolicy.DefaultLifetime = "2s"
 			},
-			check: obstacle(v1alpha1.ReasonInvalidSpec),
 		},
 		"a suspended key waits for its rotation": {
 			versions: one, carries: 1, at: 61 * day, want: "Active", state: v1alpha1.KeySuspended, wake: 90 * day,
@@ -464,6 +472,28 @@ func TestRestoreAndImport(t *testing.T) {
 			}
 		}
 	}
+	byHash := func(change func(*lifecycle.Input)) func(*lifecycle.Input) {
+		return func(in *lifecycle.Input) {
+			in.Key.Spec.ImportFrom = &v1alpha1.ImportSource{SHA256: "a hash"}
+			in.Pending, in.WithoutText = 1, true
+			if change != nil {
+				change(in)
+			}
+		}
+	}
+	hashed := func(state v1alpha1.VersionState) v1alpha1.KeyVersion {
+		v := delivered(1, state, 0)
+		v.Cause, v.ClaimedAt = v1alpha1.CauseImported, at(0)
+		if state == v1alpha1.VersionPending {
+			v.DeliveredAt, v.ClaimedAt = nil, nil
+		}
+		return v
+	}
+	pendingRotation := func() v1alpha1.KeyVersion {
+		v := delivered(2, v1alpha1.VersionPending, 0)
+		v.Cause, v.DeliveredAt = v1alpha1.CauseScheduled, nil
+		return v
+	}
 	refused := &grant.Problem{Reason: v1alpha1.ReasonImportRefused, Field: "spec.importFrom", Message: "no"}
 	run(t, map[string]step{
 		"a Secret that outlived its status keeps its key": {
@@ -494,6 +524,36 @@ func TestRestoreAndImport(t *testing.T) {
 		},
 		"an existing key becomes the first version": {
 			with: imports(nil), action: lifecycle.Import, cause: v1alpha1.CauseImported, state: v1alpha1.KeyPending,
+		},
+		"a key of which only the hash is known is published first": {
+			versions: []v1alpha1.KeyVersion{hashed(v1alpha1.VersionPending)}, with: byHash(nil), action: lifecycle.Publish, want: "Pending",
+			state: v1alpha1.KeyPending, wake: 90 * day,
+		},
+		"a key of which only the hash is known is accepted without a Secret": {
+			versions: []v1alpha1.KeyVersion{hashed(v1alpha1.VersionPending)},
+			with:     byHash(func(in *lifecycle.Input) { in.Published = true }), action: lifecycle.None, want: "Active", state: v1alpha1.KeyActive,
+			wake: 60 * day,
+			check: func(t *testing.T, out lifecycle.Outcome) {
+				if v := out.Versions[0]; v.DeliveredAt == nil || v.ClaimedAt == nil {
+					t.Errorf("%+v", v)
+				}
+			},
+		},
+		"the first rotation of a key without a Secret mints one": {
+			versions: []v1alpha1.KeyVersion{hashed(v1alpha1.VersionActive)}, with: byHash(nil), at: 60 * day,
+			action: lifecycle.Mint, cause: v1alpha1.CauseScheduled, want: "Active", state: v1alpha1.KeyActive, wake: 90 * day,
+		},
+		"the version that replaces a key without a Secret has an overlap": {
+			versions: []v1alpha1.KeyVersion{hashed(v1alpha1.VersionActive), pendingRotation()},
+			with: byHash(func(in *lifecycle.Input) {
+				in.Pending, in.WithoutText, in.Published = 2, false, true
+			}),
+			action: lifecycle.Deliver, want: "Active Pending", state: v1alpha1.KeyActive, wake: 60 * day,
+			check: func(t *testing.T, out lifecycle.Outcome) {
+				if cause := out.Versions[1].Cause; cause != v1alpha1.CauseScheduled {
+					t.Errorf("its cause is %s: its holders would be refused at once", cause)
+				}
+			},
 		},
 		"a text that is no key is not imported": {
 			with: imports(func(in *lifecycle.Input) { in.Import = refused }), state: v1alpha1.KeyBlocked,

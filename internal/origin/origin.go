@@ -11,26 +11,20 @@ import (
 	"strings"
 )
 
-// Origin is a web origin in canonical form: Scheme is "http" or "https", Host is lowercase
-// ASCII without a trailing dot (IDN as punycode, IPv6 in brackets), Port is never 0.
+// Origin is an origin in canonical form. Of a web page, Scheme is "http" or "https", Host is lowercase
+// ASCII without a trailing dot (IDN as punycode, IPv6 in brackets), and Port is never 0. Of an app or a browser
+// extension, Scheme is its own, such as "capacitor", and Port is 0 if none is written: such a scheme has no default.
 // Origins that are the same compare equal.
 type Origin struct {
 	Scheme, Host string
 	Port         uint16
 }
 
-const (
-	schemeHTTP  = "http"
-	schemeHTTPS = "https"
-	portHTTP    = 80
-	portHTTPS   = 443
-)
-
 // The reasons why a header is not an origin.
 var (
 	// ErrOpaque is the error for "null", which sandboxed frames and local files send.
 	ErrOpaque    = errors.New("an opaque origin")
-	ErrMalformed = errors.New("not an origin: want http(s)://host[:port] and nothing else")
+	ErrMalformed = errors.New("not an origin: want scheme://host[:port] and nothing else")
 )
 
 // Parse parses the value of an Origin header. It fails with ErrOpaque or ErrMalformed; it
@@ -49,13 +43,14 @@ func Parse(header string) (Origin, error) {
 
 // ParseReferer returns the origin of a Referer header (RFC 9110, section 10.1.3). It
 // fails with ErrOpaque or ErrMalformed; user information is malformed, since RFC 9110
-// forbids senders to include it and its only use here would be to deceive.
+// forbids senders to include it and its only use here would be to deceive. So are the schemes of
+// apps and extensions: browsers send no Referer for their pages.
 func ParseReferer(header string) (Origin, error) {
 	if strings.HasPrefix(header, "about:") {
 		return Origin{}, ErrOpaque
 	}
 	scheme, rest, ok := cutScheme(header)
-	if !ok {
+	if !ok || !isWeb(scheme) {
 		return Origin{}, ErrMalformed
 	}
 	if end := strings.IndexAny(rest, "/?#"); end >= 0 {
@@ -73,31 +68,19 @@ func (o Origin) String() string {
 	return s
 }
 
-// IsLocalhost reports whether the origin names the machine itself, on any port:
-// localhost, *.localhost (RFC 6761), 127.0.0.0/8 and [::1].
+// IsLocalhost reports whether the origin is a web page of the machine itself, on any port:
+// localhost, *.localhost (RFC 6761), 127.0.0.0/8 and [::1]. An app that calls its own pages localhost
+// is none: it is installed on the devices of strangers.
 func (o Origin) IsLocalhost() bool {
 	switch {
+	case !isWeb(o.Scheme):
+		return false
 	case o.Host == "localhost", strings.HasSuffix(o.Host, ".localhost"), o.Host == "[::1]":
 		return true
 	case strings.HasPrefix(o.Host, "127."):
 		return endsInNumber(o.Host) // and thus an IPv4 address
 	default:
 		return false
-	}
-}
-
-// cutScheme splits "https://rest" into the canonical scheme and the rest.
-func cutScheme(s string) (scheme, rest string, ok bool) {
-	scheme, rest, ok = strings.Cut(s, "://")
-	switch {
-	case !ok:
-		return "", "", false
-	case strings.EqualFold(scheme, schemeHTTPS):
-		return schemeHTTPS, rest, true
-	case strings.EqualFold(scheme, schemeHTTP):
-		return schemeHTTP, rest, true
-	default:
-		return "", "", false
 	}
 }
 
@@ -111,7 +94,7 @@ func fromAuthority(scheme, authority string) (Origin, error) {
 			return Origin{}, ErrMalformed
 		}
 	}
-	host, err := canonicalHost(host)
+	host, err := canonicalHostOf(scheme, host)
 	if err != nil {
 		return Origin{}, ErrMalformed
 	}
@@ -134,11 +117,4 @@ func parsePort(s string) (uint16, bool) {
 	}
 	n, err := strconv.ParseUint(s, 10, 16)
 	return uint16(n), err == nil
-}
-
-func defaultPort(scheme string) uint16 {
-	if scheme == schemeHTTPS {
-		return portHTTPS
-	}
-	return portHTTP
 }

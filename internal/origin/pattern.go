@@ -13,21 +13,38 @@ import (
 //
 //	acme.com                     that host, http and https at their default ports
 //	*.acme.com                   every subdomain at any depth, not acme.com itself
+//	app-*.acme.com               hosts of one label more than acme.com, such as app-42.acme.com: '*' is never empty, nor a dot
 //	https://acme.com             https only
 //	https://shop.acme.com:8443   https at that port only
 //	acme.com:8443                http and https at that port
+//	capacitor://localhost        an app or a browser extension, exactly
 type Pattern struct {
-	scheme   string // "" for both
-	host     string // without "*.", where there is a wildcard
-	wildcard bool
+	scheme   string // "" for http and https
+	host     string // with a wildcard: what follows the first dot
+	label    string // of a wildcard within the first label: that label, as in "app-*"
+	wildcard bool   // "*."
+	star     uint8  // where the '*' of the label is
 	port     uint16 // 0 for the default port of the scheme
 }
 
-const wildcardPrefix = "*."
+// Reach is which hosts a pattern allows, in relation to its Host.
+type Reach uint8
+
+// The reaches of patterns.
+const (
+	Exactly  Reach = iota // the host itself
+	Below                 // all its subdomains
+	OneLabel              // some hosts with one label more
+)
+
+const (
+	wildcardPrefix = "*."
+	punycodePrefix = "xn--"
+)
 
 // ParsePattern parses a pattern. Its errors say what to write instead.
 func ParsePattern(s string) (Pattern, error) {
-	if len(s) > len("https://*.")+maxWritten+len(":65535") {
+	if len(s) > maxScheme+len("://*.")+maxWritten+len(":65535") {
 		return Pattern{}, errHostLong
 	}
 	pattern, err := parsePattern(s)
@@ -43,7 +60,8 @@ func parsePattern(s string) (Pattern, error) {
 	if strings.Contains(s, "://") {
 		var ok bool
 		if p.scheme, rest, ok = cutScheme(s); !ok {
-			return Pattern{}, fmt.Errorf("the scheme must be http or https, or be left out for both")
+			return Pattern{}, fmt.Errorf("the scheme must be http or https, be left out for both, or be that of an app or a browser "+
+				"extension, as in capacitor://localhost%s", notOfApps[p.scheme])
 		}
 	}
 	if err := checkSurroundings(rest); err != nil {
@@ -59,15 +77,48 @@ func parsePattern(s string) (Pattern, error) {
 			p.port = 0
 		}
 	}
-	host, p.wildcard = strings.CutPrefix(host, wildcardPrefix)
-	if strings.Contains(host, "*") {
-		return Pattern{}, fmt.Errorf("a '*' is only allowed at the start, for subdomains, as in *.acme.com; list the domains to allow")
-	}
-	var err error
-	if p.host, err = canonicalPatternHost(host); err != nil {
+	if err := p.parseHost(host); err != nil {
 		return Pattern{}, err
 	}
-	return p, p.checkWildcard()
+	return p, nil
+}
+
+func (p *Pattern) parseHost(host string) (err error) {
+	if p.scheme != "" && !isWeb(p.scheme) {
+		if strings.Contains(host, "*") {
+			return fmt.Errorf("an app or a browser extension is listed exactly, without '*', which would allow that of anybody")
+		}
+		p.host, err = canonicalHostOf(p.scheme, host)
+		return err
+	}
+	host, p.wildcard = strings.CutPrefix(host, wildcardPrefix)
+	if first, rest, dotted := strings.Cut(host, "."); !p.wildcard && dotted && strings.Count(first, "*") == 1 {
+		if err := p.parseLabel(first); err != nil {
+			return err
+		}
+		host = rest
+	}
+	if strings.Contains(host, "*") {
+		return fmt.Errorf("one '*' is allowed in the first label: alone for all subdomains, as in *.acme.com, or beside other " +
+			"characters, as in app-*.acme.com; list the domains to allow")
+	}
+	if p.host, err = canonicalPatternHost(host); err != nil {
+		return err
+	}
+	return p.checkWildcard()
+}
+
+// parseLabel reads a label with one '*'. It has to be ASCII: the punycode of a name begins and ends with other characters
+// than the name.
+func (p *Pattern) parseLabel(label string) error {
+	if !isASCII(label) || len(label) >= len(punycodePrefix) && strings.EqualFold(label[:len(punycodePrefix)], punycodePrefix) {
+		return fmt.Errorf("a label of an international name cannot have a '*'; list the domains to allow")
+	}
+	if len(label) > maxLabel {
+		return errHostLabel
+	}
+	p.label, p.star = strings.ToLower(label), uint8(strings.IndexByte(label, '*')) //nolint:gosec // below maxLabel
+	return checkHost(strings.Replace(p.label, "*", "a", 1))
 }
 
 // checkSurroundings returns a specific error for parts that do not belong to a host.
@@ -95,7 +146,7 @@ func canonicalPatternHost(host string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if strings.Contains(host, "xn--") {
+	if strings.Contains(host, punycodePrefix) {
 		if again, err := idna.Lookup.ToASCII(host); err != nil || again != host {
 			return "", errHostIDN
 		}
@@ -103,15 +154,15 @@ func canonicalPatternHost(host string) (string, error) {
 	return host, nil
 }
 
-func (p Pattern) checkWildcard() error {
+func (p *Pattern) checkWildcard() error {
 	switch {
-	case !p.wildcard:
+	case !p.wildcard && p.label == "":
 		return nil
 	case strings.HasPrefix(p.host, "[") || endsInNumber(p.host):
-		return fmt.Errorf("an IP address has no subdomains: leave out the '*.'")
+		return fmt.Errorf("an IP address has no subdomains: leave out the '*'")
 	case !strings.Contains(p.host, ".") && p.host != "localhost":
 		return fmt.Errorf("a wildcard over a whole top-level domain would allow anyone: write at least two labels, as in *.acme.%s", p.host)
-	case len(p.host)+len("a.") > maxHost:
+	case len(p.host)+len(".")+max(1, len(p.label)) > maxHost:
 		return errHostLong
 	default:
 		return nil
@@ -119,36 +170,63 @@ func (p Pattern) checkWildcard() error {
 }
 
 // Matches reports whether the pattern allows the origin.
-func (p Pattern) Matches(o Origin) bool {
-	if p.scheme != "" && p.scheme != o.Scheme {
+func (p Pattern) Matches(o Origin) bool { return p.matchesOthers(o) && p.matchesHost(o.Host) }
+
+// matchesOthers compares scheme and port. A pattern without a scheme is for web pages.
+func (p Pattern) matchesOthers(o Origin) bool {
+	if p.scheme != o.Scheme && (p.scheme != "" || !isWeb(o.Scheme)) {
 		return false
 	}
 	port := p.port
 	if port == 0 {
 		port = defaultPort(o.Scheme)
 	}
-	if port != o.Port {
-		return false
-	}
-	if !p.wildcard {
-		return p.host != "" && p.host == o.Host
-	}
-	dot := len(o.Host) - len(p.host) - 1
-	return dot > 0 && o.Host[dot] == '.' && o.Host[dot+1:] == p.host
+	return port == o.Port
 }
 
-// Host returns the host of the pattern, to look patterns up by: the exact host,
-// or with a wildcard the host after it.
-func (p Pattern) Host() (host string, wildcard bool) { return p.host, p.wildcard }
+func (p Pattern) matchesHost(host string) bool {
+	if !p.wildcard && p.label == "" {
+		return p.host != "" && p.host == host
+	}
+	dot := len(host) - len(p.host) - 1
+	if dot <= 0 || host[dot] != '.' || host[dot+1:] != p.host {
+		return false
+	}
+	return p.wildcard || p.matchesLabel(host[:dot])
+}
+
+func (p Pattern) matchesLabel(first string) bool {
+	return len(first) >= len(p.label) && strings.HasPrefix(first, p.label[:p.star]) && strings.HasSuffix(first, p.label[p.star+1:]) &&
+		strings.IndexByte(first, '.') < 0
+}
+
+// Host returns the host of the pattern, to look patterns up by, and which hosts it allows in relation to that.
+func (p Pattern) Host() (host string, reach Reach) {
+	switch {
+	case p.wildcard:
+		return p.host, Below
+	case p.label != "":
+		return p.host, OneLabel
+	default:
+		return p.host, Exactly
+	}
+}
+
+// IsWeb reports whether the pattern is for web pages, whose hosts are looked up in DNS.
+func (p Pattern) IsWeb() bool { return p.scheme == "" || isWeb(p.scheme) }
 
 // Origins returns the origins that the pattern allows, to look patterns up by: at most one for
-// each scheme. With a wildcard their host is the one after it.
+// each scheme. With a wildcard their host is the Host.
 func (p Pattern) Origins() iter.Seq[Origin] {
 	return func(yield func(Origin) bool) {
-		for _, scheme := range []string{schemeHTTP, schemeHTTPS} {
-			if p.host == "" || p.scheme != "" && p.scheme != scheme {
-				continue
-			}
+		if p.host == "" {
+			return
+		}
+		schemes := []string{p.scheme}
+		if p.scheme == "" {
+			schemes = []string{schemeHTTP, schemeHTTPS}
+		}
+		for _, scheme := range schemes {
 			port := p.port
 			if port == 0 {
 				port = defaultPort(scheme)
@@ -168,6 +246,9 @@ func (p Pattern) String() string {
 	}
 	if p.wildcard {
 		s.WriteString(wildcardPrefix)
+	}
+	if p.label != "" {
+		s.WriteString(p.label + ".")
 	}
 	s.WriteString(p.host)
 	if p.port != 0 {

@@ -51,19 +51,23 @@ type Ledger struct {
 	Servers map[string]Counters
 	// Folded is the sum of closed counters that have been removed.
 	Folded Counters
+	// Unattributed is use of which only the sum is known, because the accounts were lost; see Recover.
+	Unattributed Counters
 }
 
 // Clone returns a copy.
-func (l *Ledger) Clone() *Ledger { return &Ledger{Servers: maps.Clone(l.Servers), Folded: l.Folded} }
+func (l *Ledger) Clone() *Ledger {
+	return &Ledger{Servers: maps.Clone(l.Servers), Folded: l.Folded, Unattributed: l.Unattributed}
+}
 
 // Equal reports whether two ledgers have the same content.
 func (l *Ledger) Equal(other *Ledger) bool {
-	return l.Folded == other.Folded && maps.Equal(l.Servers, other.Servers)
+	return l.Folded == other.Folded && l.Unattributed == other.Unattributed && maps.Equal(l.Servers, other.Servers)
 }
 
 // Total returns the sum of the accounts.
 func (l *Ledger) Total() Counters {
-	total := l.Folded
+	total := l.Folded.plus(l.Unattributed)
 	for _, a := range l.Servers {
 		total = total.plus(a)
 	}
@@ -81,7 +85,7 @@ func (a Counters) plus(b Counters) Counters {
 
 // Committed returns how much of the quota is spent or may be spent.
 func (l *Ledger) Committed() uint64 {
-	sum := l.Folded.Requests - l.Folded.Unconfirmed
+	sum := l.Folded.committed() + l.Unattributed.committed()
 	for _, a := range l.Servers {
 		sum += a.committed()
 	}
@@ -92,9 +96,12 @@ func (l *Ledger) Committed() uint64 {
 // nothing. It lowers Leased where the server has returned a part of it, but only if the server had the latest
 // allowance then: one that is on its way to the server would still count.
 func (l *Ledger) Report(server string, reported Counters) error {
-	was := l.Servers[server]
+	was, known := l.Servers[server]
 	if err := check(was, reported); err != nil {
 		return err
+	}
+	if !known {
+		l.attribute(reported)
 	}
 	now := reported
 	if was.Closed {

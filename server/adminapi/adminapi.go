@@ -1,5 +1,5 @@
-// Package adminapi is the admin port of a validation server: health, readiness and metrics for everybody; the decision log
-// and usage for clients that present the admin token.
+// Package adminapi is the admin port of a validation server: health, readiness and metrics for everybody; the decision log,
+// checks of origins and usage for clients that present the admin token.
 package adminapi
 
 import (
@@ -13,15 +13,14 @@ import (
 
 	adminv1 "github.com/keyward-dev/keyward/api/admin/v1"
 	"github.com/keyward-dev/keyward/server/adminapi/decisionlog"
+	"github.com/keyward-dev/keyward/server/adminapi/originapi"
 	"github.com/keyward-dev/keyward/server/adminapi/usageapi"
 )
 
 // Store is what the server knows of Groups and keys.
 type Store interface {
 	usageapi.Groups
-
-	// Synced reports whether there is a complete snapshot from the manager.
-	Synced() bool
+	originapi.Groups
 }
 
 // Usage counts and reports the use of keys.
@@ -39,7 +38,7 @@ type Config struct {
 	// Drain is called for GET /drain; without it there is no such path.
 	Drain func()
 
-	// Decisions is the decision log. Without one, which is without a token, neither decisions nor usage are served.
+	// Decisions is the decision log. Without one, which is without a token, only what is for everybody is served.
 	Decisions *decisionlog.Ring
 	TokenFile string
 	Quota     usageapi.Counter
@@ -63,12 +62,14 @@ func New(c Config) http.Handler {
 	if c.Decisions == nil {
 		mux.HandleFunc("GET "+adminv1.DecisionsPath, decisionlog.Disabled)
 		mux.HandleFunc(adminv1.UsagePath, usageapi.Disabled)
+		mux.HandleFunc("GET "+adminv1.CheckOriginPath, originapi.Disabled)
 		return mux
 	}
 	withToken := func(pattern string, handler http.Handler) {
 		mux.Handle(pattern, RequireToken(c.TokenFile, c.Log, handler))
 	}
 	withToken("GET "+adminv1.DecisionsPath, c.Decisions.Handler())
+	withToken("GET "+adminv1.CheckOriginPath, originapi.Handler(c.Store))
 	withToken("POST "+adminv1.UsagePath, usageapi.Handler(c.Store, c.Quota, c.Usage, time.Now))
 	withToken("GET "+adminv1.UsagePath, usageapi.ReportHandler(c.Store, c.Usage))
 	return mux

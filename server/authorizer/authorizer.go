@@ -13,6 +13,7 @@ import (
 	"github.com/keyward-dev/keyward/server/authorizer/ratelimit"
 	"github.com/keyward-dev/keyward/server/authorizer/search"
 	"github.com/keyward-dev/keyward/server/authorizer/throttle"
+	"github.com/keyward-dev/keyward/server/credential"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/tracing"
 )
@@ -31,9 +32,12 @@ type Authorizer struct {
 	meter      Meter
 	rates      *ratelimit.Limiter
 	quota      Quota
+	refusals   Refusals
 	reading    routing.Reading
+	keys       *credential.Locations
 	tallies    *tallies
 	attempts   *prometheus.CounterVec
+	exposed    *prometheus.CounterVec
 	tracer     *tracing.Tracer
 }
 
@@ -72,6 +76,12 @@ func WithSearches(b *search.Budget) Option { return func(a *Authorizer) { a.sear
 
 // WithReading sets how content servers interpret paths.
 func WithReading(r routing.Reading) Option { return func(a *Authorizer) { a.reading = r } }
+
+// WithKeys sets where keys are looked for.
+func WithKeys(l *credential.Locations) Option { return func(a *Authorizer) { a.keys = l } }
+
+// Keys returns where keys are looked for.
+func (a *Authorizer) Keys() *credential.Locations { return a.keys }
 
 // Recorder is notified of every decision. It must not keep the request, nor change anything.
 type Recorder interface {
@@ -121,9 +131,10 @@ func New(snapshot decision.Snapshot, now func() time.Time, log *slog.Logger, met
 				"or unattributed if the address is not known.",
 		}, []string{"integration", "outcome"}),
 	}
+	a.exposed = newExposed()
 	a.recognizer, _ = snapshot.(decision.Recognizer)
 	a.signers, _ = snapshot.(decision.Signers)
-	metrics.MustRegister(a.tallies, a.attempts)
+	metrics.MustRegister(a.tallies, a.attempts, a.exposed)
 	for _, option := range options {
 		option(a)
 	}
@@ -137,6 +148,7 @@ type Integration struct {
 	tally      *tally
 
 	counted, throttled, unattributed prometheus.Counter
+	inQuery, inProtocol              prometheus.Counter
 }
 
 // Integration returns the Authorizer for the integration of that name, which labels its metrics.
@@ -145,6 +157,8 @@ func (a *Authorizer) Integration(name string) *Integration {
 	i.counted = a.attempts.WithLabelValues(name, "counted")
 	i.throttled = a.attempts.WithLabelValues(name, "throttled")
 	i.unattributed = a.attempts.WithLabelValues(name, "unattributed")
+	i.inQuery = a.exposed.WithLabelValues(name, decision.InQuery.String())
+	i.inProtocol = a.exposed.WithLabelValues(name, decision.InWebSocketProtocol.String())
 	return i
 }
 
@@ -169,16 +183,19 @@ func (i *Integration) decide(ctx context.Context, request *Request, result *Resu
 		request.Resolve(i.authorizer.signers)
 	}
 	*result = Result{Decision: decision.Begin(i.authorizer.snapshot, &request.Request, now)}
+	if result.Code == decision.KeyUnknown && i.recognizes(request) { // it was imported by its hash
+		*result = Result{Decision: decision.Begin(i.authorizer.snapshot, &request.Request, now)}
+	}
 	if result.Code == decision.Preflight {
 		i.finish(ctx, request, result, now) // the preflight may become a failed attempt
 	}
 	if result.Allowed() && i.authorizer.rates != nil {
 		i.limit(result, now)
 	}
-	if result.Allowed() && i.authorizer.quota != nil {
+	if result.Allowed() && i.authorizer.quota != nil && !request.AboutKey { // which is no use of content, nor of the key
 		result.Code, result.RetryAfter = i.authorizer.quota.Spend(ctx, result.Group, now)
 	}
-	if result.Allowed() && i.authorizer.meter != nil {
+	if result.Allowed() && i.authorizer.meter != nil && !request.AboutKey {
 		i.authorizer.meter.Used(result.Key.ID, result.Group, &request.Request, now, result.Retiring, request.Client)
 	}
 	if result.Code.FailedAttempt() {
@@ -186,6 +203,10 @@ func (i *Integration) decide(ctx context.Context, request *Request, result *Resu
 	}
 	if !result.Allowed() {
 		i.finish(ctx, request, result, now)
+		i.refused(result)
+	}
+	if request.Location.IsExposed() {
+		i.noteExposed(request.Location)
 	}
 	i.tally.note(result.Code, time.Since(now)) // a third reading of the clock would be expensive
 	if i.authorizer.recorder != nil {
@@ -195,6 +216,16 @@ func (i *Integration) decide(ctx context.Context, request *Request, result *Resu
 	if i.authorizer.log.Enabled(ctx, slog.LevelDebug) {
 		i.logDecision(ctx, request, *result)
 	}
+}
+
+// recognizes reports whether the credential is known by another digest, which it has then.
+func (i *Integration) recognizes(request *Request) bool {
+	if i.authorizer.recognizer == nil {
+		return false
+	}
+	was := request.Credential
+	i.authorizer.recognizer.Recognize(&request.Credential)
+	return request.Credential != was
 }
 
 // finish searches other groups, if that is left to do. It skips the search, and accepts any group that allows the origin, for

@@ -28,11 +28,14 @@ func (one) Allowing(origin.Origin, func(*decision.Group) bool) (found, tooMany b
 func (one) Health(time.Time) decision.Health { return decision.Synced }
 
 func (s one) Find(digest keyformat.Digest) (decision.Match, bool) {
+	if digest != s.digest {
+		return decision.Match{}, false
+	}
 	return decision.Match{
 		Key: decision.Key{ID: "k1", Scope: &decision.Scope{Projects: []string{"default"}, Permissions: []string{"read"}}},
 		Group: &decision.Group{Identity: "tenants/acme", State: decision.Active,
 			Projects: []decision.Project{{Name: "default", OwnsAll: true, Origins: decision.Origins{AllowMissing: true}}}},
-	}, digest == s.digest
+	}, true
 }
 
 // counted returns how many decisions of the integration test had the code.
@@ -70,6 +73,32 @@ func TestDecisionsAreCountedAndLogged(t *testing.T) {
 	}
 	if strings.Contains(text, "secret-in") {
 		t.Errorf("logged: %s", text)
+	}
+}
+
+// keyed is a snapshot of one key, which a credential is recognized as.
+type keyed struct {
+	one
+	plain keyformat.Digest
+}
+
+func (k keyed) Recognize(credential *decision.Credential) {
+	if credential.Digest == k.plain {
+		credential.Digest = k.digest
+	}
+}
+
+// TestTextsOfOurFormMayBeImportedByTheirHashes: they are unknown by their plain digest.
+func TestTextsOfOurFormMayBeImportedByTheirHashes(t *testing.T) {
+	plain := keyformat.DigestOf("minted elsewhere")
+	g := New(keyed{one{keyformat.DigestOf("keyed")}, plain}, time.Now, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	for digest, want := range map[keyformat.Digest]decision.Code{plain: decision.Allowed, keyformat.DigestOf("junk"): decision.KeyUnknown} {
+		request := &Request{Request: decision.Request{
+			Credential: decision.Credential{Form: decision.WellFormed, Digest: digest}, Method: "GET", Host: "cdn.acme.com", Path: "/x",
+		}}
+		if d := g.Integration("test").Decide(t.Context(), request); d.Code != want {
+			t.Errorf("got %v, want %v", d.Code, want)
+		}
 	}
 }
 

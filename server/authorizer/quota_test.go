@@ -20,6 +20,13 @@ type observer struct {
 	code               decision.Code
 	spent, used, bytes int
 	recorded           decision.Code
+	refused            []decision.Code
+}
+
+func (a *observer) Refused(group string, code decision.Code) {
+	if group != "" {
+		a.refused = append(a.refused, code)
+	}
 }
 
 func (a *observer) Spend(context.Context, *decision.Group, time.Time) (decision.Code, time.Duration) {
@@ -38,7 +45,7 @@ func (a *observer) Record(_ string, _ time.Time, _ *Request, result *Result) {
 }
 
 // TestQuotaComesLast: the quota is consulted only about requests that are allowed otherwise. A request that the quota denies
-// is neither a use of a key nor a failed attempt.
+// is neither a use of a key nor a failed attempt. It counts as a refusal of the group, and one without a known key does not.
 func TestQuotaComesLast(t *testing.T) {
 	good := keyformat.DigestOf("some key")
 	for _, c := range []struct {
@@ -55,7 +62,7 @@ func TestQuotaComesLast(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			a := &observer{code: c.quota}
 			g := New(one{good}, time.Now, slog.New(slog.DiscardHandler), prometheus.NewRegistry(),
-				WithQuota(a), WithMeter(a), WithRecorder(a), WithThrottle(throttle.New(throttle.Config{Failures: 1, IPv6Prefix: 64})))
+				WithQuota(a), WithMeter(a), WithRefusals(a), WithRecorder(a), WithThrottle(throttle.New(throttle.Config{Failures: 1, IPv6Prefix: 64})))
 			integration := g.Integration("test")
 			var result Result
 			for range 3 {
@@ -63,6 +70,9 @@ func TestQuotaComesLast(t *testing.T) {
 					Request: decision.Request{Credential: decision.Credential{Form: decision.WellFormed, Digest: c.digest}, Method: "GET", Path: "/x"},
 					Client:  netip.MustParseAddr("192.0.2.1"),
 				})
+			}
+			if refused := c.spent - c.used; len(a.refused) != refused || refused > 0 && a.refused[0] != c.want {
+				t.Errorf("%v count as refused", a.refused)
 			}
 			if result.Code != c.want || a.recorded != c.want || a.spent != c.spent || a.used != c.used {
 				t.Errorf("%v, recorded %v, spent %d times, used %d times", result.Code, a.recorded, a.spent, a.used)

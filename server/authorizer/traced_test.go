@@ -20,7 +20,7 @@ func decider(t testing.TB, tracer *tracing.Tracer, without bool) func() {
 	integration := fixture.Authorizer(t, fixture.Update(key), authorizer.WithTracer(tracer)).Integration("test")
 	headers := http.Header{"X-Api-Key": {key.Reveal()}, tracing.HeaderParent: {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"}}
 	ctx := t.Context()
-	request := authorizer.Request{Request: httpapi.NewRequest(headers, http.MethodGet, "cdn.acme.example", "/x", "")}
+	request := authorizer.Request{Request: httpapi.NewRequest(nil, headers, http.MethodGet, "cdn.acme.example", "/x", "")}
 	again := &authorizer.Request{} // is reused, as integrations do
 	return func() {
 		*again = request

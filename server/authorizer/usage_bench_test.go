@@ -31,7 +31,7 @@ func stored(b *testing.B, digest keyformat.Digest) *store.Store {
 				Origins: &syncv1.OriginPolicy{Patterns: []string{"https://shop.acme.com"}, AllowMissing: true},
 			}},
 		}},
-		Keys: []*syncv1.Key{{Id: "k1", Group: "tenants/acme", Projects: []string{"marketing"}, Permissions: []string{"read"},
+		Keys: []*syncv1.Key{{Id: "k0123456789abcdef", Group: "tenants/acme", Projects: []string{"marketing"}, Permissions: []string{"read"},
 			Versions: []*syncv1.Version{{Digest: digest[:]}}}},
 	})
 	if err != nil {

@@ -8,18 +8,11 @@ type Clients uint8
 // The clients that may present a key.
 const (
 	AnyClient Clients = iota
-	// BrowserOnly needs an allowed origin.
+	// BrowserOnly needs an allowed origin, also in projects that accept requests without one.
 	BrowserOnly
 	// ServerOnly refuses requests that come from a browser.
 	ServerOnly
 )
-
-// SharedCaching reports whether shared caches may keep the response to an allowed request, as the content server declares. Not that
-// to a signed URL, which ends, and not where the key is accepted from certain clients only: a cache compares headers that responses vary on, and neither addresses
-// nor what browsers add.
-func (d *Decision) SharedCaching() bool {
-	return d.Group.SharedCaching && !d.Signed && len(d.Key.Scope.Addresses) == 0 && d.Key.Scope.Clients == AnyClient
-}
 
 // checkAddress compares the client's address with those of the key. It comes before the project is looked for: whoever has
 // copied a key does not learn by it which projects there are.
@@ -44,7 +37,7 @@ func (e *evaluation) deniesClient() bool {
 	case AnyClient:
 		return false
 	case BrowserOnly:
-		return e.request.Origin == "" && e.request.Referer == ""
+		return e.request.Origin == "" && e.request.Referer == "" && !e.isOwnPage()
 	default:
 		return e.request.claims == nil && e.request.fromBrowser() // a signed URL is for those who have no key
 	}

@@ -46,7 +46,7 @@ func TestOnlyItsClients(t *testing.T) {
 		if got.Code != want {
 			t.Fatalf("%v, want %v", got.Code, want)
 		}
-		if shared := group.SharedCaching && len(scope.Addresses) == 0 && scope.Clients == AnyClient; got.SharedCaching() != shared {
+		if shared := group.SharedCaching && len(scope.Addresses) == 0 && scope.Clients == AnyClient; got.Shareable() != shared {
 			t.Fatal("a response that depends on the client may be shared, or one that does not may not")
 		}
 	})

@@ -65,8 +65,8 @@ func (d *Decision) Unfinished() bool { return d.unread }
 
 // Finish finds out whether pages of the request's origin may read the response, and whether a preflight is allowed, if
 // Begin has left that undecided. It searches the groups that allow the origin for one that owns the request. Without a
-// search, for clients that have used up their budget, any group that allows the origin is enough. It returns the work that
-// was spent, at most SearchWork.
+// search, for clients that have used up their budget, any group that allows the origin is enough, as it is for a request
+// about a key. It returns the work that was spent, at most SearchWork.
 func (d *Decision) Finish(snapshot Snapshot, request *Request, search bool) (spent int) {
 	if !d.unread {
 		return 0
@@ -77,7 +77,7 @@ func (d *Decision) Finish(snapshot Snapshot, request *Request, search bool) (spe
 		return 0
 	}
 	method := false
-	if search {
+	if search && !request.AboutKey {
 		e := evaluation{request: request}
 		if e.read() == Allowed {
 			if d.Code == Preflight {

@@ -20,15 +20,16 @@ type Snapshot interface {
 	// Find returns the version with the digest, in any state.
 	Find(keyformat.Digest) (Match, bool)
 	// Allowing calls matches with the groups that have a project which allows the origin, maybe with the same group more
-	// than once, until matches returns true, and reports whether it did. If there are too many such groups, Allowing calls
+	// than once, and maybe with groups that only allow hosts beside it by a '*' within a label, until matches returns true,
+	// and reports whether it did. If there are too many such groups, Allowing calls
 	// it with none, and reports that. It holds no lock meanwhile.
 	Allowing(from origin.Origin, matches func(*Group) bool) (found, tooMany bool)
 }
 
 // Recognizer is a Snapshot that knows some credentials by other digests than the plain ones.
 type Recognizer interface {
-	// Recognize replaces the digest of a Foreign credential by the one that Find knows it by. It may be called again with
-	// the result.
+	// Recognize replaces the digest of a credential by the one that Find knows it by, if that is another: of a Foreign
+	// credential, or a WellFormed one that Find does not know. It may be called again with the result.
 	Recognize(*Credential)
 }
 
@@ -52,15 +53,21 @@ type Match struct {
 // Request is what is known of a request. It holds no credential, so it may be logged.
 type Request struct {
 	Credential Credential
-	Method     string
-	Host       string
-	Path       string // percent-encoded, as sent
-	RawQuery   string // as sent, without the '?'
-	Origin     string // the header's value, "" if there is none
-	Referer    string // the header's value, "" if there is none
-	FetchSite  string // the value of Sec-Fetch-Site, "" if there is none
+	Location   Location // where the key was found
+	// KeyHeader is the header with the key if that is neither Authorization nor X-Api-Key, which always decide.
+	KeyHeader string
+	Method    string
+	Host      string
+	Path      string // percent-encoded, as sent
+	RawQuery  string // as sent, without the '?', and without a key and the Token
+	Origin    string // the header's value, "" if there is none
+	Referer   string // the header's value, "" if there is none
 
-	// Token is that of a signed URL, nil if there is none or it cannot be read. RawQuery does not have it. See Resolve.
+	// FetchSite is the value of the header Sec-Fetch-Site (W3C Fetch Metadata Request Headers), "" if there is none. Pages
+	// cannot choose it.
+	FetchSite string
+
+	// Token is that of a signed URL, nil if there is none or it cannot be read. See Resolve.
 	Token  *urltoken.Token
 	claims *urltoken.Claims
 
@@ -72,12 +79,22 @@ type Request struct {
 	PreflightMethod  string
 	PreflightHeaders string
 
+	// KeyDoubt is PathAmbiguous or QueryAmbiguous if it depends on the reader whether the URL has a key.
+	KeyDoubt Code
+	// KeepsKey is set if nobody can remove a key from the request unless it is in a header.
+	KeepsKey bool
+	// OwnAuthorization is set if the request's Authorization is for the content server.
+	OwnAuthorization bool
+
 	// NeedsHost is set if every request of the protocol has a host. A request without one is denied then: the content
 	// server would use a host that was not decided on.
 	NeedsHost bool
 
 	// Reading is how content servers interpret paths. It never comes from the client.
 	Reading routing.Reading
+
+	// AboutKey is set if the request asks about the key itself: no project, route or permission matters.
+	AboutKey bool
 
 	// TrustedProject is the project according to the gateway that routed the request here. If it is set, routes are not
 	// evaluated. It never comes from the client.
@@ -110,11 +127,13 @@ type Decision struct {
 	Key     Key
 	Group   *Group
 	Project *Project
+	// Location is where the key was found.
+	Location Location
 
+	// Version is the one of the key that was presented.
+	Version Version
 	// Retiring is set if the version has a successor, and is accepted during their overlap only.
 	Retiring bool
-	// Signed is set if the request has a signed URL instead of the key.
-	Signed bool
 	// OriginAllowed is set if pages of the request's Origin may read the response, allowed or not. It is never set without
 	// an Origin, or for an opaque one.
 	OriginAllowed bool
@@ -145,8 +164,8 @@ func Begin(snapshot Snapshot, request *Request, now time.Time) Decision {
 	}
 	code := e.verdict(snapshot, now)
 	d := Decision{
-		Code: code, Key: e.match.Key, Group: e.match.Group, Project: e.project,
-		Retiring: e.match.Version.RetiresAtMillis != 0, Signed: request.claims != nil,
+		Code: code, Key: e.match.Key, Group: e.match.Group, Project: e.project, Version: e.match.Version,
+		Retiring: e.match.Version.RetiresAtMillis != 0, Location: request.Location,
 	}
 	if request.Origin != "" {
 		d.OriginAllowed, d.unread = e.mayRead(snapshot, code)
@@ -192,6 +211,8 @@ func (e *evaluation) verdict(snapshot Snapshot, now time.Time) Code {
 		return KeyExpired
 	case isOver(e.match.Version.RetiresAtMillis, e.nowMillis):
 		return KeyRetired
+	case e.misplaced():
+		return KeyLocationDenied
 	case e.urlIsOver():
 		return URLExpired
 	case e.match.Key.Suspended:
@@ -205,6 +226,8 @@ func (e *evaluation) verdict(snapshot Snapshot, now time.Time) Code {
 		return code
 	}
 	switch {
+	case e.request.AboutKey:
+		return e.aboutKey()
 	case !e.findProject():
 		return e.unowned()
 	case !slices.Contains(e.match.Key.Scope.Projects, e.project.Name):
@@ -234,10 +257,10 @@ func (e *evaluation) read() Code {
 		return HostInvalid
 	}
 	path, err := e.request.Reading.Path(e.request.Path)
-	if err != nil {
+	if err != nil || e.request.KeyDoubt == PathAmbiguous {
 		return PathAmbiguous
 	}
-	if !routing.CheckQuery(e.request.RawQuery) {
+	if !routing.CheckQuery(e.request.RawQuery) || e.request.KeyDoubt != Allowed {
 		return QueryAmbiguous
 	}
 	e.routing.Method, e.routing.Host, e.routing.Path, e.routing.RawQuery = e.request.Method, host, path, e.request.RawQuery
@@ -330,6 +353,8 @@ func (e *evaluation) checkOrigin() Code {
 	case e.request.Referer != "":
 		from, err = origin.ParseReferer(e.request.Referer)
 	case e.project.Origins.AllowMissing:
+		return Allowed
+	case e.isOwnPage():
 		return Allowed
 	default:
 		return OriginMissing

@@ -54,6 +54,8 @@ type Group struct {
 	Capabilities []Capability
 	Context      []ContextValue // sorted by name
 	Limits       Limits
+	// AcceptIn is where keys may be.
+	AcceptIn Locations
 	// SharedCaching allows shared caches to keep responses, as the content server declares.
 	SharedCaching bool
 	// RequireAddresses denies keys without Addresses.

@@ -23,7 +23,7 @@ const (
 
 // Caching adds the header that tells gateways about keeping the response to an allowed request.
 func Caching(headers []Header, d decision.Decision) []Header {
-	if d.SharedCaching() {
+	if d.Shareable() {
 		return append(headers, Header{HeaderCaching, cachingShared})
 	}
 	return headers
@@ -35,7 +35,7 @@ func CacheControl(d decision.Decision) string {
 	switch {
 	case !d.Allowed():
 		return noStore.Value
-	case d.SharedCaching():
+	case d.Shareable():
 		return ""
 	default:
 		return private
@@ -43,13 +43,20 @@ func CacheControl(d decision.Decision) string {
 }
 
 // Vary returns the value of that header for responses to the request: everything that a decision can depend on, so that
-// a cache gives the response to nobody who could get another decision. Referer counts if there is no Origin.
+// a cache gives the response to nobody who could get another decision. Referer counts if there is no Origin, and
+// Sec-Fetch-Site if there is neither.
 func Vary(request *decision.Request) string {
 	switch {
 	case request.PreflightMethod != "":
 		return varyOnPreflight
+	case request.KeyHeader != "" && request.Origin != "":
+		return varyOnKeys + ", " + request.KeyHeader
+	case request.KeyHeader != "":
+		return varyOnAll + ", " + request.KeyHeader
 	case request.Origin != "":
 		return varyOnKeys
+	case request.Referer != "":
+		return varyOnReferer
 	default:
 		return varyOnAll
 	}
@@ -58,7 +65,8 @@ func Vary(request *decision.Request) string {
 const (
 	varyOnPreflight = headerOrigin + ", " + headerRequestMethod + ", " + headerRequestHeaders
 	varyOnKeys      = HeaderAuthorization + ", " + HeaderAPIKey + ", " + headerOrigin
-	varyOnAll       = varyOnKeys + ", " + headerReferer
+	varyOnReferer   = varyOnKeys + ", " + headerReferer
+	varyOnAll       = varyOnReferer + ", " + headerFetchSite
 )
 
 // onlyPrivate is shared by all responses without another directive. It has no room to append to.

@@ -107,7 +107,7 @@ func TestVary(t *testing.T) {
 		request decision.Request
 		want    string
 	}{
-		{decision.Request{}, "Authorization, X-Api-Key, Origin, Referer"},
+		{decision.Request{}, "Authorization, X-Api-Key, Origin, Referer, Sec-Fetch-Site"},
 		{decision.Request{Referer: "https://a.example/"}, "Authorization, X-Api-Key, Origin, Referer"},
 		{decision.Request{Origin: "https://a.example"}, "Authorization, X-Api-Key, Origin"},
 		{decision.Request{Origin: "https://a.example", PreflightMethod: "GET"},

@@ -17,7 +17,7 @@ const (
 
 	headerOrigin         = "Origin"
 	headerReferer        = "Referer"
-	headerFetchSite      = "Sec-Fetch-Site" // of Fetch Metadata
+	headerFetchSite      = "Sec-Fetch-Site"
 	headerRequestMethod  = "Access-Control-Request-Method"
 	headerRequestHeaders = "Access-Control-Request-Headers"
 	headerAllowMethods   = "Access-Control-Allow-Methods"
@@ -56,6 +56,9 @@ func CORS(d decision.Decision, request *decision.Request) []Header {
 		return []Header{allowed, {headerAllowMethods, methods}, {headerAllowHeaders,
 			keyHeaders + allowedHeaders(request.PreflightHeaders)}, {headerMaxAge, maxAge}}
 	case decision.Allowed:
+		if d.Retiring {
+			return []Header{allowed, {HeaderExposeHeaders, exposed + ", " + HeaderDeprecation + ", " + HeaderSunset}}
+		}
 		return []Header{allowed, {HeaderExposeHeaders, exposed}}
 	default:
 		return []Header{allowed, {HeaderExposeHeaders, exposed + ", Retry-After, WWW-Authenticate"}}

@@ -79,7 +79,7 @@ func TestPreflightDetection(t *testing.T) {
 		{"GET", header("Origin", "https://a.example", headerRequestMethod, "POST"), ""},
 		{"options", header("Origin", "https://a.example", headerRequestMethod, "POST"), ""},
 	} {
-		if got := NewRequest(c.header, c.method, "h", "/", "").PreflightMethod; got != c.want {
+		if got := NewRequest(nil, c.header, c.method, "h", "/", "").PreflightMethod; got != c.want {
 			t.Errorf("%s %v: got %q", c.method, c.header, got)
 		}
 	}

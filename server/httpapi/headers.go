@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/keyward-dev/keyward/server/credential"
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
@@ -163,19 +164,9 @@ func SendsReserved(header http.Header) bool {
 	return false
 }
 
-// carriesCredential reports whether the header carries a key. An Authorization of another scheme is for the upstream.
-func carriesCredential(name string, header http.Header) bool {
-	switch {
-	case isFolded(name, foldedAPIKey):
-		return true
-	case isFolded(name, foldedAuthorization):
-		return slices.ContainsFunc(header[name], func(value string) bool {
-			_, ours := fromAuthorization(strings.Trim(value, " \t"))
-			return ours
-		})
-	default:
-		return false
-	}
+// IsKeyHeader reports whether an upstream may take the name for that of a header that is configured to carry a key.
+func IsKeyHeader(keys *credential.Locations, name string) bool {
+	return slices.ContainsFunc(keys.Folded(), func(folded string) bool { return isFolded(name, folded) })
 }
 
 // Decisive are the headers that decisions depend on, and upstreams may, too: a Connection header that names them (RFC
@@ -185,7 +176,7 @@ var Decisive = append([]string{HeaderAuthorization, HeaderAPIKey}, DecisionHeade
 // mayNotTrail are names, folded, and prefixes of names that end in '-', of fields that say how to frame, route,
 // authenticate or read a message. They must be headers, not trailers (RFC 9110, section 6.5.1).
 var mayNotTrail = []string{
-	reservedPrefix, "x-request-id", "authorization", "x-api-key", "cookie", "proxy-", "origin", "referer", "access-control-",
+	reservedPrefix, "x-request-id", "authorization", "x-api-key", "cookie", "proxy-", "origin", "referer", "sec-", "access-control-",
 	"host", "via", "expect", "range", "if-", "content-", "cache-control", "pragma", "max-forwards",
 	"transfer-encoding", "te", "trailer", "connection", "keep-alive", "upgrade",
 }

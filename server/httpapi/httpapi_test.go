@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/keyward-dev/keyward/internal/keyformat"
+	"github.com/keyward-dev/keyward/server/credential"
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
@@ -24,6 +25,12 @@ func mint(t testing.TB) string {
 		t.Fatal(err)
 	}
 	return key.Reveal()
+}
+
+// Credential is the one that the usual headers carry.
+func Credential(header http.Header) decision.Credential {
+	var usual *credential.Locations
+	return usual.Read(header, "", "").Credential
 }
 
 func TestCredential(t *testing.T) {
@@ -107,8 +114,9 @@ func FuzzAuthorization(f *testing.F) {
 		if keyformat.DigestOf(text) != got.Digest && keyformat.DigestOf(strings.Trim(apiKey, " \t")) != got.Digest {
 			t.Fatalf("%q, %q: the digest of something else", authorization, apiKey)
 		}
-		new(Stripping).Strip(header, false)
-		if left := Credential(header); left.Form != decision.Absent {
+		var usual *credential.Locations
+		new(Stripping).Strip(header, Sender{OwnAuthorization: usual.Read(header, "", "").OwnAuthorization})
+		if left := Credential(header); left.Form == decision.WellFormed {
 			t.Fatalf("%q is left", header)
 		}
 	})
@@ -120,20 +128,20 @@ func TestRemovals(t *testing.T) {
 		"X-KEYWARD-ANYTHING": {"spoofed"}, "X-Keywardness": {"fine"}, "Accept": {"*/*"},
 		"Authorization": {"Bearer x"}, "X-Api-Key": {"x"}, "X_api_key": {"x"},
 	}
-	got := new(Stripping).Names(nil, header, false, []Header{{HeaderGroup, "tenants/acme"}})
+	got := new(Stripping).Names(nil, header, Sender{}, []Header{{HeaderGroup, "tenants/acme"}})
 	want := []string{"Authorization", "X-Api-Key", "X-KEYWARD-ANYTHING", "X-Keyward_Key-Id", "X_Keyward_Group", "X_api_key",
 		"x-keyward-project"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if got := (&Stripping{KeepCredential: true}).Names(nil, http.Header{"Authorization": {"Bearer x"}, "X-Api-Key": {"x"}}, false,
+	if got := (&Stripping{KeepCredential: true}).Names(nil, http.Header{"Authorization": {"Bearer x"}, "X-Api-Key": {"x"}}, Sender{},
 		nil); got != nil {
 		t.Errorf("the credential is removed: %q", got)
 	}
-	if got := new(Stripping).Names(nil, http.Header{"Authorization": {"Basic dTpw"}}, false, nil); got != nil {
+	if got := new(Stripping).Names(nil, http.Header{"Authorization": {"Basic dTpw"}}, Sender{OwnAuthorization: true}, nil); got != nil {
 		t.Errorf("somebody else's credential is removed: %q", got)
 	}
-	new(Stripping).Strip(header, false)
+	new(Stripping).Strip(header, Sender{})
 	Set(header, []Header{{HeaderGroup, "tenants/acme"}})
 	if len(header) != 3 || header.Get(HeaderGroup) != "tenants/acme" {
 		t.Errorf("left: %q", header)

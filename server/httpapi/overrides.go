@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/keyward-dev/keyward/server/credential"
 )
 
 // kind is what a header means to content servers beyond its own content.
@@ -134,11 +136,21 @@ func UnusualNames() []string { return slices.Sorted(maps.Keys(unusualNames)) }
 // IsOverride reports whether the header of that name is removed because content servers may obey it.
 func IsOverride(name string) bool { return kindOf(name) == override }
 
+// Sender is what is known of who has sent a request that is allowed.
+type Sender struct {
+	// Trusted is set for a trusted proxy.
+	Trusted bool
+	// OwnAuthorization is set if the request's Authorization is for the upstream.
+	OwnAuthorization bool
+}
+
 // Stripping is what is removed from allowed requests before upstreams see them, in addition to what only Keyward may
 // set.
 type Stripping struct {
 	// KeepCredential lets upstreams see the key.
 	KeepCredential bool
+	// Keys is where keys may be.
+	Keys *credential.Locations
 	// KeepOverrides are names of overrides that upstreams may see, in this spelling with any case.
 	KeepOverrides []string
 	// Writes are the forwarding headers that the proxy in between sets itself, for any client; nil for none.
@@ -149,9 +161,9 @@ type Stripping struct {
 // anyway, because Envoy removes last. Forwarding headers from a trusted peer stay, unless they are in a spelling that
 // proxies do not use and so come from its client. A key or an override in such a spelling is not what was configured to
 // stay either.
-func (s *Stripping) Names(names []string, header http.Header, trusted bool, set []Header) []string {
+func (s *Stripping) Names(names []string, header http.Header, from Sender, set []Header) []string {
 	for name := range header {
-		if s.mayStay(name, header, trusted) {
+		if s.mayStay(name, from) {
 			continue
 		}
 		if !slices.ContainsFunc(set, func(h Header) bool { return strings.EqualFold(h.Name, name) }) {
@@ -163,25 +175,37 @@ func (s *Stripping) Names(names []string, header http.Header, trusted bool, set 
 }
 
 // Strip removes these headers.
-func (s *Stripping) Strip(header http.Header, trusted bool) {
+func (s *Stripping) Strip(header http.Header, from Sender) {
 	for name := range header {
-		if !s.mayStay(name, header, trusted) {
+		if !s.mayStay(name, from) {
 			delete(header, name)
 		}
 	}
 }
 
-func (s *Stripping) mayStay(name string, header http.Header, trusted bool) bool {
-	if isReserved(name) || (!s.KeepCredential || !IsUsual(name)) && carriesCredential(name, header) {
+func (s *Stripping) mayStay(name string, from Sender) bool {
+	if isReserved(name) || (!s.KeepCredential || !IsUsual(name)) && s.carriesKey(name, from) {
 		return false
 	}
 	switch kindOf(name) {
 	case override:
 		return slices.ContainsFunc(s.KeepOverrides, func(kept string) bool { return strings.EqualFold(kept, name) })
 	case forwarding:
-		return (trusted || s.Writes != nil && s.Writes.Find(name) != "") && IsUsual(name)
+		return (from.Trusted || s.Writes != nil && s.Writes.Find(name) != "") && IsUsual(name)
 	default:
 		return true
+	}
+}
+
+// carriesKey reports whether the header carries a key.
+func (s *Stripping) carriesKey(name string, from Sender) bool {
+	switch {
+	case isFolded(name, foldedAPIKey):
+		return true
+	case isFolded(name, foldedAuthorization):
+		return !from.OwnAuthorization
+	default:
+		return IsKeyHeader(s.Keys, name)
 	}
 }
 

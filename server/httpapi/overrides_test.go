@@ -54,8 +54,8 @@ func TestOverridesAreRemoved(t *testing.T) {
 	keep := &Stripping{KeepOverrides: []string{"X-HTTP-Method-Override"}}
 	stays := func(s *Stripping, name string, trusted bool) bool {
 		header := http.Header{name: {"x"}}
-		if left := s.Names(nil, header, trusted, nil); len(left) > 0 {
-			s.Strip(header, trusted)
+		if left := s.Names(nil, header, Sender{Trusted: trusted}, nil); len(left) > 0 {
+			s.Strip(header, Sender{Trusted: trusted})
 			if len(header) > 0 {
 				t.Errorf("%s stays", name)
 			}
@@ -105,8 +105,8 @@ func TestReservedNamesAreRemovedInEverySpelling(t *testing.T) {
 			for _, s := range []*Stripping{{}, {KeepCredential: true}} {
 				for _, trusted := range []bool{false, true} {
 					header := http.Header{spelled: {"evil"}}
-					named := s.Names(nil, header, trusted, nil)
-					s.Strip(header, trusted)
+					named := s.Names(nil, header, Sender{Trusted: trusted}, nil)
+					s.Strip(header, Sender{Trusted: trusted})
 					kept := s.KeepCredential && strings.EqualFold(spelled, HeaderAPIKey)
 					if (len(header) > 0) != kept || (len(named) > 0) == kept {
 						t.Errorf("%s, with %+v: stays %v, named %v", spelled, s, header, named)
@@ -136,7 +136,7 @@ func TestReservedNamesAreRemovedInEverySpelling(t *testing.T) {
 			}
 		}
 		header := http.Header{spelled.String(): {"evil"}}
-		if new(Stripping).Strip(header, true); len(header) > 0 {
+		if new(Stripping).Strip(header, Sender{Trusted: true}); len(header) > 0 {
 			t.Errorf("%v stays", header)
 		}
 	})
@@ -177,6 +177,6 @@ func BenchmarkNames(b *testing.B) {
 	b.ReportAllocs()
 	names := make([]string, 0, 8)
 	for b.Loop() {
-		names = new(Stripping).Names(names[:0], header, false, nil)
+		names = new(Stripping).Names(names[:0], header, Sender{}, nil)
 	}
 }

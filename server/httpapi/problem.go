@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/keyward-dev/keyward/internal/decisioncode"
 	"github.com/keyward-dev/keyward/server/decision"
 )
 
@@ -37,9 +38,12 @@ func NewProblem(status int, code, title, detail string) Problem {
 // NewDenial returns the response to a decision other than Allowed. retryAfter is when the client may try again, 0 if
 // that is not known.
 func NewDenial(d decision.Decision, request *decision.Request, retryAfter time.Duration) Denial {
-	denial := denialFor(d.Code, retryAfter)
+	denial := denialFor(d.Code, request, retryAfter)
 	denial.Headers = append(denial.Headers, Header{HeaderVary, Vary(request)})
 	denial.Headers = append(denial.Headers, CORS(d, request)...)
+	if request.Location.InURL() {
+		denial.Headers = append(denial.Headers, ReferrerPolicy)
+	}
 	return denial
 }
 
@@ -57,14 +61,14 @@ func CodeDenial(code decision.Code) Denial {
 	return NewProblem(code.Status(), code.String(), code.Title(), code.Detail()).Denial()
 }
 
-func denialFor(code decision.Code, retryAfter time.Duration) Denial {
+func denialFor(code decision.Code, request *decision.Request, retryAfter time.Duration) Denial {
 	if code == decision.Preflight {
 		return Denial{Status: code.Status(), Headers: []Header{noStore}}
 	}
 	if code.Status() == http.StatusServiceUnavailable {
 		retryAfter = time.Second
 	}
-	return denialOf(code.Status(), bodies[code], challenge(code), RetrySeconds(retryAfter))
+	return denialOf(code.Status(), bodyOf(code, request), challenge(code), RetrySeconds(retryAfter))
 }
 
 // bodies are the bodies of denials by code. Nobody changes them.
@@ -75,6 +79,25 @@ var bodies = func() map[decision.Code][]byte {
 	}
 	return all
 }()
+
+// missing are the bodies of denials for lack of an origin, by Sec-Fetch-Site. Nobody changes them.
+var missing = func() map[string][]byte {
+	all := map[string][]byte{}
+	for _, cause := range decisioncode.Causes() {
+		code := decision.OriginMissing
+		all[cause.FetchSite] = NewProblem(code.Status(), code.String(), code.Title(), cause.Detail).json()
+	}
+	return all
+}()
+
+func bodyOf(code decision.Code, request *decision.Request) []byte {
+	if code == decision.OriginMissing {
+		if body, ok := missing[request.FetchSite]; ok {
+			return body
+		}
+	}
+	return bodies[code]
+}
 
 // RetrySeconds returns the value of Retry-After (RFC 9110, section 10.2.3), in whole seconds.
 func RetrySeconds(after time.Duration) int { return int((after + time.Second - 1) / time.Second) }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/keyward-dev/keyward/internal/routing"
 	"github.com/keyward-dev/keyward/server/authorizer/throttle"
+	"github.com/keyward-dev/keyward/server/credential"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 	"github.com/keyward-dev/keyward/server/store"
@@ -37,6 +38,7 @@ type Config struct {
 	Listeners Listeners
 
 	Reading routing.Reading
+	Keys    credential.Config // where keys are looked for
 
 	TrustedProxies      []netip.Prefix
 	ClientAddressHeader string
@@ -88,6 +90,7 @@ func Parse(args []string, hostname string, usage io.Writer) (Config, error) {
 	c.upstreamFlags(flags)
 	c.Listeners.flags(flags)
 	c.requestFlags(flags)
+	c.keyFlags(flags)
 	c.syncFlags(flags, hostname)
 
 	duration(flags, &c.ShutdownDelay, "shutdown-delay", 5*time.Second,
@@ -115,11 +118,11 @@ func Parse(args []string, hostname string, usage io.Writer) (Config, error) {
 func (c *Config) addressFlags(flags *flag.FlagSet) {
 	flags.StringVar(&c.ProxyAddress, "proxy-bind-address", ":8080", "`address` of the reverse proxy in front of --upstream")
 	flags.StringVar(&c.HTTPAddress, "http-bind-address", ":8081", "`address` of /authz and the paths of its proxy profiles, "+
-		"/v1/verify and /v1/authorizers/aws")
+		"/v1/verify, /v1/key and /v1/authorizers/aws")
 	flags.StringVar(&c.GRPCAddress, "grpc-bind-address", ":8082", "`address` of Envoy's external authorization")
-	flags.StringVar(&c.AdminAddress, "admin-bind-address", ":8083", "`address` of /healthz, /readyz, /metrics, /v1/decisions and /v1/usage")
+	flags.StringVar(&c.AdminAddress, "admin-bind-address", ":8083", "`address` of /healthz, /readyz, /metrics, /v1/decisions, /v1/check-origin and /v1/usage")
 	flags.StringVar(&c.AdminTokenFile, "admin-token-file", "",
-		"`file` with the token for /v1/decisions and /v1/usage; without it no decisions are recorded, and usage is neither "+
+		"`file` with the token for /v1/decisions, /v1/check-origin and /v1/usage; without it no decisions are recorded, and usage is neither "+
 			"accepted nor reported")
 	flags.BoolVar(&c.AcceptDrain, "accept-drain", false,
 		"accept GET /drain at --admin-bind-address, for the preStop hook of a sidecar, which ends after the content server: for five minutes, "+

@@ -37,9 +37,13 @@ func TestFlags(t *testing.T) {
 		"--trusted-proxies=10.1.2.3/8, 192.0.2.0/24", "--trusted-proxies=2001:db8::/32", "--client-address-header=forwarded",
 		"--max-failures-per-minute=0",
 		"--path-parameters=allow", "--ignore-path-case", "--http-fast-path=false",
+		"--key-query-parameter=token", "--key-query-parameter=api_key", "--key-header=ocp-apim-subscription-key", "--key-scheme=ApiKey",
 	}, "pod-0", io.Discard)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if fmt.Sprint(c.Keys) != "{[token api_key] [Ocp-Apim-Subscription-Key] [ApiKey]}" {
+		t.Errorf("keys in %v", c.Keys)
 	}
 	if c.Timeout != 5*time.Second || c.Upstream.String() != "http://127.0.0.1:9000" || c.Project != "marketing" ||
 		!c.Stripping.KeepCredential || fmt.Sprint(c.Stripping.KeepOverrides) != "[X-HTTP-Method-Override x-original-url "+
@@ -55,6 +59,17 @@ func TestFlags(t *testing.T) {
 func TestErrorsNameFlagAndHint(t *testing.T) {
 	for _, c := range []struct{ args, flag, hint string }{
 		{"--upstream=localhost:9000", "upstream", "http://127.0.0.1:9000"},
+		{"--key-query-parameter=", "key-query-parameter", "such as token"},
+		{"--key-query-parameter=to[ken]", "key-query-parameter", "such as token"},
+		{"--key-query-parameter=Keyward-Token", "key-query-parameter", "signed URLs"},
+		{"--key-header=Cookie", "key-header", "Ocp-Apim-Subscription-Key"},
+		{"--key-header=X-Keyward-Key", "key-header", "Ocp-Apim-Subscription-Key"},
+		{"--key-header=Sec-WebSocket-Key", "key-header", "Ocp-Apim-Subscription-Key"},
+		{"--key-header=X-Forwarded-For", "key-header", "Ocp-Apim-Subscription-Key"},
+		{"--key-header=X_Key", "key-header", "Ocp-Apim-Subscription-Key"},
+		{"--key-header=" + strings.Repeat("x", 33), "key-header", "Ocp-Apim-Subscription-Key"},
+		{"--key-scheme=basic", "key-scheme", "such as ApiKey"},
+		{"--key-scheme=Api_Key", "key-scheme", "such as ApiKey"},
 		{"--upstream=http://h/base", "upstream", "leave out everything"},
 		{"--upstream=http://u:p@h", "upstream", "leave out everything"},
 		{"--upstream=ftp://h", "upstream", "http://127.0.0.1:9000"},

@@ -29,6 +29,7 @@ func (s *Store) compile(wire *syncv1.Group) *decision.Group {
 			DenyUnknown:  wire.GetLimits().GetDenyUnknown(),
 			Rate:         rateOf(wire.GetLimits().GetRate()),
 		},
+		AcceptIn:         locationsOf(wire.GetAcceptIn()),
 		SharedCaching:    wire.GetCaching() == syncv1.Caching_CACHING_SHARED,
 		RequireAddresses: wire.GetRequireAddresses(),
 	}
@@ -117,6 +118,19 @@ func withoutRoutes(wire *syncv1.Group) *syncv1.Group {
 
 func rateOf(wire *syncv1.RateLimit) decision.RateLimit {
 	return decision.RateLimit{PerSecond: wire.GetPerSecond(), Burst: wire.GetBurst()}
+}
+
+// locationsOf ignores locations that it does not know: keys there are denied.
+func locationsOf(wire []syncv1.KeyLocation) (accepted decision.Locations) {
+	for _, location := range wire {
+		switch location {
+		case syncv1.KeyLocation_KEY_LOCATION_QUERY:
+			accepted = accepted.With(decision.InQuery)
+		case syncv1.KeyLocation_KEY_LOCATION_WEBSOCKET_PROTOCOL:
+			accepted = accepted.With(decision.InWebSocketProtocol)
+		}
+	}
+	return accepted
 }
 
 func stateOf(state syncv1.GroupState) decision.State {

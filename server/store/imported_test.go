@@ -98,6 +98,27 @@ func TestPlainDigestsOfImportedKeysStayValid(t *testing.T) {
 	}
 }
 
+// TestHashesOfMintedTextsAreRecognized: nobody knows the form of a text that is imported by its hash, so its digest is keyed, also if the
+// text was minted by another Keyward. A text that is known by its plain digest stays so.
+func TestHashesOfMintedTextsAreRecognized(t *testing.T) {
+	s := open(t, Config{})
+	secret := digestSecret(t, 1)
+	elsewhere, here := keyformat.DigestOf("minted elsewhere"), keyformat.DigestOf("minted here")
+	apply(t, s, &syncv1.Update{
+		Revision: 1, CaughtUp: true, DigestSecret: secret.Bytes(), Groups: []*syncv1.Group{group("acme")},
+		Keys: []*syncv1.Key{imported(1, secret.Keyed(elsewhere)), imported(2, here)},
+	})
+	for digest, want := range map[keyformat.Digest]keyformat.Digest{elsewhere: secret.Keyed(elsewhere), here: here} {
+		credential := decision.Credential{Form: decision.WellFormed, Digest: digest}
+		if s.Recognize(&credential); credential.Digest != want {
+			t.Errorf("%v is known by %v, want %v", digest, credential.Digest, want)
+		}
+		if _, found := s.Find(credential.Digest); !found {
+			t.Errorf("%v is not found", digest)
+		}
+	}
+}
+
 // TestRecognizeDoesNotAllocate: junk costs almost nothing if there are no imported keys, and little if there are; it
 // allocates nothing.
 func TestRecognizeDoesNotAllocate(t *testing.T) {

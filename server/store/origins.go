@@ -12,11 +12,12 @@ import (
 // maxAllowing is how many groups are searched for one origin at most.
 const maxAllowing = 512
 
-// allowedHost is what a pattern allows: an origin or, with the wildcard, all origins whose host is a subdomain of its host.
-// The zero value is localhost with any port.
+// allowedHost is what a pattern allows: an origin or, depending on the reach, origins whose host is a subdomain of its
+// host. All patterns of a group with a '*' within the label before the same host have one entry, so that a tenant cannot make
+// an entry long. The zero value is localhost with any port.
 type allowedHost struct {
-	origin   origin.Origin
-	wildcard bool
+	origin origin.Origin
+	reach  origin.Reach
 }
 
 // origins finds groups by the origins that they allow, so that no pattern has to be evaluated.
@@ -61,9 +62,9 @@ func allowedHostsOf(group *decision.Group) []allowedHost {
 	hosts := map[allowedHost]struct{}{}
 	add := func(patterns []origin.Pattern) {
 		for _, pattern := range patterns {
-			_, wildcard := pattern.Host()
+			_, reach := pattern.Host()
 			for from := range pattern.Origins() {
-				hosts[allowedHost{from, wildcard}] = struct{}{}
+				hosts[allowedHost{from, reach}] = struct{}{}
 			}
 		}
 	}
@@ -114,7 +115,12 @@ func (s *Store) allowing(from origin.Origin, groups []*decision.Group) (_ []*dec
 		add(allowedHost{})
 	}
 	add(allowedHost{origin: from})
-	for at, more := (allowedHost{from, true}), true; more && !tooMany; {
+	if _, parent, more := strings.Cut(from.Host, "."); more {
+		at := allowedHost{from, origin.OneLabel}
+		at.origin.Host = parent
+		add(at)
+	}
+	for at, more := (allowedHost{from, origin.Below}), true; more && !tooMany; {
 		if _, at.origin.Host, more = strings.Cut(at.origin.Host, "."); more {
 			add(at)
 		}

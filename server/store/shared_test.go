@@ -77,3 +77,30 @@ func TestGroupWithMostOriginsCostsLittleMemory(t *testing.T) {
 	}
 	runtime.KeepAlive(s)
 }
+
+func TestWithProject(t *testing.T) {
+	s := open(t, Config{})
+	update := &syncv1.Update{CaughtUp: true}
+	for _, name := range []string{"c", "a", "b", "d"} {
+		g := group(name)
+		g.Projects = []*syncv1.Project{{Name: "web"}, {Name: "only-" + name}}
+		update.Groups = append(update.Groups, g)
+	}
+	apply(t, s, update)
+	for _, c := range []struct {
+		project, group string
+		want           string
+	}{
+		{"web", "", "[tenants/a tenants/b tenants/c] 1"}, {"only-b", "", "[tenants/b] 0"}, {"none", "", "[] 0"},
+		{"web", "tenants/d", "[tenants/d] 0"}, {"only-b", "tenants/d", "[] 0"}, {"web", "tenants/none", "[] 0"},
+	} {
+		found, more := s.WithProject(c.project, c.group, 3)
+		names := []string{}
+		for _, g := range found {
+			names = append(names, g.Identity)
+		}
+		if got := fmt.Sprint(names, more); got != c.want {
+			t.Errorf("%s, %s: %s, want %s", c.project, c.group, got, c.want)
+		}
+	}
+}

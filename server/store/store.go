@@ -145,12 +145,12 @@ func (s *Store) Find(digest keyformat.Digest) (decision.Match, bool) {
 	}, true
 }
 
-// Recognize implements decision.Recognizer. A text that is not of Keyward's own form is known by its keyed digest. Without
-// a secret there is no such key, or only keys that a manager of an earlier release has sent, which are known by their plain
-// digests.
+// Recognize implements decision.Recognizer. A text that is not of Keyward's own form is known by its keyed digest, and so is a key
+// that was imported by the hash of a text of either form. Without a secret there is no such key, or only keys that a manager
+// of an earlier release has sent, which are known by their plain digests.
 func (s *Store) Recognize(credential *decision.Credential) {
 	secret := s.secret.Load()
-	if credential.Form != decision.Foreign || secret == nil {
+	if secret == nil || credential.Form != decision.Foreign && credential.Form != decision.WellFormed {
 		return
 	}
 	keyed := secret.Keyed(credential.Digest)

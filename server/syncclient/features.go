@@ -10,5 +10,6 @@ func features() []syncv1.Feature {
 		syncv1.Feature_FEATURE_KEY_REPORTS,
 		syncv1.Feature_FEATURE_QUOTAS,
 		syncv1.Feature_FEATURE_SERVERS,
+		syncv1.Feature_FEATURE_TRAFFIC_REPORTS,
 	}
 }

@@ -16,7 +16,11 @@ type reporter struct {
 	features []syncv1.Feature // of the manager; nil before its Welcome, and then nothing is reported
 	through  time.Time        // until when the uses of versions are reported
 	whole    bool             // whether everything was reported once
+	rounds   int              // how often everything was reported since traffic was
 }
+
+// trafficEvery is how often traffic is reported: with every sixth report of everything, which is once a minute.
+const trafficEvery = 6
 
 // begin begins to report: first the groups, which the manager has to know of before it leases, and everything if the server stops.
 func (r *reporter) begin(welcome *syncv1.Welcome, stopping bool) error {
@@ -24,7 +28,7 @@ func (r *reporter) begin(welcome *syncv1.Welcome, stopping bool) error {
 	if err := r.groups(r.client.quota.Due(time.Now(), true)); err != nil || !stopping {
 		return err
 	}
-	return r.all(time.Now())
+	return r.last()
 }
 
 func (r *reporter) has(feature syncv1.Feature) bool { return slices.Contains(r.features, feature) }
@@ -48,6 +52,32 @@ func (r *reporter) all(through time.Time) error {
 		}
 	}
 	r.through, r.whole = through, true
+	if r.rounds++; r.rounds >= trafficEvery {
+		return r.traffic()
+	}
+	return nil
+}
+
+// last is all for a server that is stopping.
+func (r *reporter) last() error {
+	if err := r.all(time.Now()); err != nil {
+		return err
+	}
+	return r.traffic()
+}
+
+// traffic reports what was refused of groups, and which origins others came from.
+func (r *reporter) traffic() error {
+	if !r.has(syncv1.Feature_FEATURE_TRAFFIC_REPORTS) {
+		return nil
+	}
+	r.rounds = 0
+	for part := range slices.Chunk(r.client.usage.Traffic(), trafficPerMessage) {
+		report := &syncv1.TrafficReport{Groups: part}
+		if err := r.send(&syncv1.SyncRequest{Message: &syncv1.SyncRequest_Traffic{Traffic: report}}); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

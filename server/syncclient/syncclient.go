@@ -28,6 +28,8 @@ const (
 	usesMargin = time.Second
 	// usesPerMessage is how many uses one message reports at most.
 	usesPerMessage = 5000
+	// trafficPerMessage is of how many groups one message reports what was refused: they take up to 2 MB.
+	trafficPerMessage = 1000
 	// usesReach is how far back a new stream reports uses that earlier streams may not have reported.
 	usesReach      = 24 * time.Hour
 	goodbyeTimeout = 2 * time.Second
@@ -73,6 +75,8 @@ type Usage interface {
 	Keys(whole bool) []*syncv1.KeyUse
 	// Recorded applies what the manager has persisted, and its clock.
 	Recorded(persisted *syncv1.KeysRecorded, now time.Time)
+	// Traffic returns what was refused of groups, and which origins others came from, since the last time.
+	Traffic() []*syncv1.GroupTraffic
 }
 
 // Quota is the use of groups, and the allowances for it.
@@ -253,7 +257,7 @@ func (c *Client) follow(ctx, last context.Context, stream syncStream) (accepted 
 		case <-stopping:
 			phase, stopping = phaseDraining, nil
 			c.quota.Close()
-			err = r.all(time.Now())
+			err = r.last()
 		case <-drained:
 			phase, stopping, drained = phaseGoodbye, nil, nil
 			err = stream.CloseSend()

@@ -250,7 +250,7 @@ func TestFeatures(t *testing.T) {
 	if len(stream.Keys)+len(stream.Quotas) > 0 {
 		t.Errorf("%d reports of keys and %d of quotas, which the manager does not know", len(stream.Keys), len(stream.Quotas))
 	}
-	if hello := stream.Hello; len(hello.GetFeatures()) != 5 || hello.GetIncarnation() == "" {
+	if hello := stream.Hello; len(hello.GetFeatures()) != len(fakemanager.AllFeatures()) || hello.GetIncarnation() == "" {
 		t.Errorf("hello %v", hello)
 	}
 }

@@ -1,10 +1,11 @@
 package usage
 
 import (
-	"strings"
+	"encoding/binary"
 	"time"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
 const (
@@ -16,32 +17,89 @@ const (
 	keepUnrecorded = 31 * 24 * time.Hour
 )
 
-// maxInlineID is the length of the ids that the manager gives to keys. Other ids may be longer.
-const maxInlineID = 17
-
-// key is the use of one key, of all its versions. It is as large as a cache line, so that counting a request waits for
-// memory once.
+// key is the use of one key, of all its versions. There is one for each key in use, so it is small.
 type key struct {
-	last  int64 // when it was used, Unix milliseconds
-	count count // of the month
+	digest keyformat.Digest // of the version that was used last, if hasLatest
 
 	// Numbers, of which 0 is none.
-	group    uint32
-	versions uint32 // the first
-	origins  uint32 // the first monitor
+	group uint32
+	more  uint32 // what few keys have
 
-	month  month
-	length uint8 // of the id; isLong if the id is in longIDs
-	inline [maxInlineID]byte
+	id                 packed // unless hasLongID
+	last               uint48 // when it was used, Unix milliseconds
+	requests, recorded uint48 // of its count
+	state              uint16 // flags, and the month
 }
 
-const isLong = 0xff
+// flags of a key; the other bits of its state are the month.
+const (
+	hasLongID uint16 = 1 << iota // the id is in longIDs
+	hasLatest                    // its last use was one of the version with digest
+	hasUnsent                    // its count was not reported on this stream as it is
+	flagBits  = iota
+)
+
+func (k *key) is(flag uint16) bool { return k.state&flag != 0 }
+
+func (k *key) set(flag uint16, on bool) {
+	if k.state &^= flag; on {
+		k.state |= flag
+	}
+}
+
+func (k *key) month() month { return month(k.state >> flagBits) }
+
+func (k *key) setMonth(m month) { k.state = k.state&(1<<flagBits-1) | uint16(m)<<flagBits }
+
+func (k *key) count() count { return count{k.requests.get(), k.recorded.get(), k.is(hasUnsent)} }
+
+func (k *key) setCount(c count) {
+	k.requests.put(c.requests)
+	k.recorded.put(c.recorded)
+	k.set(hasUnsent, c.unsent)
+}
+
+// uint48 is a number in 6 bytes. What is larger counts as the largest.
+type uint48 [6]byte
+
+func (u *uint48) get() uint64 {
+	return uint64(binary.LittleEndian.Uint32(u[:4])) | uint64(binary.LittleEndian.Uint16(u[4:]))<<32
+}
+
+func (u *uint48) put(n uint64) {
+	n = min(n, 1<<48-1)
+	binary.LittleEndian.PutUint32(u[:4], uint32(n))
+	binary.LittleEndian.PutUint16(u[4:], uint16(n>>32))
+}
+
+func (u *uint48) millis() int64 { return int64(u.get()) }
+
+func (u *uint48) set(millis int64) { u.put(uint64(max(0, millis))) }
+
+// more is what few keys have: versions that were not used last, and monitors of origins. Numbers, of which 0 is none.
+type more struct{ versions, origins uint32 }
+
+// moreOf returns what few keys have, and gives it to the key. The pointer is valid until the next call.
+func (s *shard) moreOf(k *key) *more {
+	if k.more == 0 {
+		k.more = s.more.take()
+	}
+	return s.more.at(k.more)
+}
+
+// releaseMore takes it from the key if there is nothing in it.
+func (s *shard) releaseMore(k *key) {
+	if k.more != 0 && *s.more.at(k.more) == (more{}) {
+		s.more.release(k.more)
+		k.more = 0
+	}
+}
 
 // count is the requests of one key in one month, in this incarnation of the server.
 type count struct {
 	requests uint64
-	sent     uint64 // as it was reported on this stream last
 	recorded uint64 // as the manager has persisted it
+	unsent   bool   // it was not reported on this stream as it is
 }
 
 // past is the count of an earlier month that the manager has not persisted.
@@ -51,67 +109,41 @@ type past struct {
 	month month
 }
 
-func (s *shard) setID(number uint32, id string) {
-	k := s.keys.at(number)
-	if len(id) <= maxInlineID {
-		k.length = uint8(copy(k.inline[:], id))
-		return
-	}
-	k.length = isLong
-	if s.longIDs == nil {
-		s.longIDs = map[uint32]string{}
-	}
-	s.longIDs[number] = strings.Clone(id) // it may be part of a larger string
-}
-
-func (s *shard) id(number uint32) string {
-	k := s.keys.at(number)
-	if k.length == isLong {
-		return s.longIDs[number]
-	}
-	return string(k.inline[:k.length])
-}
-
-func (s *shard) isID(number uint32, id string) bool {
-	k := s.keys.at(number)
-	if k.length == isLong {
-		return s.longIDs[number] == id
-	}
-	return string(k.inline[:k.length]) == id
-}
-
 // count counts requests. The months are those of the manager's clock. If the clock was turned back, requests count in the
 // month that has begun already.
 func (s *shard) count(number uint32, requests uint64, millis int64) {
 	k := s.keys.at(number)
-	k.last = max(k.last, millis)
-	if now := s.calendar.of(millis + s.recorder.offset.Load()); now > k.month {
+	if now := s.calendar.of(millis + s.recorder.offset.Load()); now > k.month() {
 		s.roll(number, now)
 	}
-	k.count.requests += requests
+	if requests > 0 {
+		k.requests.put(k.requests.get() + requests)
+		k.set(hasUnsent, true)
+	}
 }
 
 // roll begins a month. The count of the last one is kept until it is persisted.
 func (s *shard) roll(number uint32, now month) {
 	k := s.keys.at(number)
 	delete(s.before, number)
-	if !k.count.isRecorded() {
+	if c := k.count(); !c.isRecorded() {
 		if s.before == nil {
 			s.before = map[uint32]past{}
 		}
-		s.before[number] = past{k.count, k.month}
+		s.before[number] = past{c, k.month()}
 	}
-	k.count, k.month = count{}, now
+	k.setCount(count{})
+	k.setMonth(now)
 }
 
 func (c *count) isRecorded() bool { return c.requests == c.recorded }
 
 // take reports whether the count has to be reported, and marks it as reported.
 func (c *count) take(whole bool) bool {
-	if c.isRecorded() || c.requests == c.sent && !whole {
+	if c.isRecorded() || !c.unsent && !whole {
 		return false
 	}
-	c.sent = c.requests
+	c.unsent = false
 	return true
 }
 
@@ -133,23 +165,27 @@ func (s *shard) reportCounts(uses []*syncv1.KeyUse, whole bool) []*syncv1.KeyUse
 			s.before[number] = p
 			report(number, &p.count, p.month)
 		}
-		if k := s.keys.at(number); k.count.take(whole) {
-			report(number, &k.count, k.month)
+		k := s.keys.at(number)
+		if c := k.count(); c.take(whole) {
+			k.setCount(c)
+			report(number, &c, k.month())
 		}
 	}
 	return uses
 }
 
 // recorded applies how much of a month the manager has persisted.
-func (s *shard) recorded(hash uint64, id string, in month, recorded uint64) {
+func (s *shard) recorded(of *name, in month, recorded uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	number := s.find(hash, id)
+	number := s.find(of)
 	if number == 0 {
 		return
 	}
-	if k := s.keys.at(number); k.month == in {
-		k.count.record(recorded)
+	if k := s.keys.at(number); k.month() == in {
+		c := k.count()
+		c.record(recorded)
+		k.setCount(c)
 	}
 	if p, ok := s.before[number]; ok && p.month == in {
 		p.record(recorded)
@@ -165,8 +201,8 @@ func (s *shard) isForgotten(number uint32, since int64) bool {
 	k := s.keys.at(number)
 	_, unrecorded := s.before[number]
 	keep := keepRecorded
-	if unrecorded || !k.count.isRecorded() {
+	if c := k.count(); unrecorded || !c.isRecorded() {
 		keep = keepUnrecorded
 	}
-	return k.last < since-keep.Milliseconds()
+	return k.last.millis() < since-keep.Milliseconds()
 }

@@ -2,14 +2,16 @@ package usage
 
 import "time"
 
-// month is a calendar month (UTC), counted from that of the Unix epoch.
+// month is a calendar month (UTC), counted from that of the Unix epoch. It has monthBits.
 type month uint16
+
+const monthBits = 16 - flagBits
 
 // period is the format of a month, such as 2026-11.
 const period = "2006-01"
 
 func monthOf(at time.Time) month {
-	return month(min(max(0, (at.Year()-1970)*12+int(at.Month()-time.January)), 1<<16-1))
+	return month(min(max(0, (at.Year()-1970)*12+int(at.Month()-time.January)), 1<<monthBits-1))
 }
 
 func parseMonth(text string) (month, error) {

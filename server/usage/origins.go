@@ -23,13 +23,14 @@ const (
 type monitor struct {
 	requests uint64
 	error    uint64
+	reported uint64 // of requests; see Traffic
 	text     uint32 // the number of its serialization, which is never text that a client wrote
 	next     uint32 // monitor of the key, 0 is none
 }
 
 // countKnown counts a request if its origin is monitored and written as browsers do; otherwise it returns false.
 func (s *shard) countKnown(k *key, text string) bool {
-	for number := k.origins; number != 0; {
+	for number := s.originsOf(k); number != 0; {
 		m := s.monitors.at(number)
 		if s.origins.of(m.text) == text {
 			m.requests++
@@ -40,8 +41,16 @@ func (s *shard) countKnown(k *key, text string) bool {
 	return false
 }
 
+// originsOf returns the number of the first monitor of a key.
+func (s *shard) originsOf(k *key) uint32 {
+	if k.more == 0 {
+		return 0
+	}
+	return s.more.at(k.more).origins
+}
+
 // noteOrigin counts a request by its origin, in any spelling.
-func (s *shard) noteOrigin(hash uint64, id, written string) {
+func (s *shard) noteOrigin(of *name, written string) {
 	from, err := origin.Parse(written)
 	if err != nil {
 		return // an origin that no allowlist could have allowed
@@ -52,7 +61,7 @@ func (s *shard) noteOrigin(hash uint64, id, written string) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if number := s.find(hash, id); number != 0 && !s.countKnown(s.keys.at(number), text) {
+	if number := s.find(of); number != 0 && !s.countKnown(s.keys.at(number), text) {
 		s.countNew(s.keys.at(number), text)
 	}
 }
@@ -62,7 +71,7 @@ func (s *shard) noteOrigin(hash uint64, id, written string) {
 func (s *shard) countNew(k *key, text string) {
 	var fewest *monitor
 	monitors := 0
-	for number := k.origins; number != 0; monitors++ {
+	for number := s.originsOf(k); number != 0; monitors++ {
 		m := s.monitors.at(number)
 		if fewest == nil || m.requests <= fewest.requests {
 			fewest = m
@@ -72,12 +81,12 @@ func (s *shard) countNew(k *key, text string) {
 	switch {
 	case monitors == monitored:
 		s.origins.release(fewest.text)
-		fewest.text, fewest.error = s.origins.refer(text), fewest.requests
+		fewest.text, fewest.error, fewest.reported = s.origins.refer(text), fewest.requests, fewest.requests
 		fewest.requests++
 	case monitors > 0 || s.recorder.mayMonitor():
 		number := s.monitors.take()
-		*s.monitors.at(number) = monitor{requests: 1, text: s.origins.refer(text), next: k.origins}
-		k.origins = number
+		*s.monitors.at(number) = monitor{requests: 1, text: s.origins.refer(text), next: s.originsOf(k)}
+		s.moreOf(k).origins = number
 	}
 }
 
@@ -91,16 +100,21 @@ func (r *Recorder) mayMonitor() bool {
 }
 
 func (s *shard) dropOrigins(k *key) {
-	if k.origins != 0 {
+	if k.more == 0 {
+		return
+	}
+	of := s.more.at(k.more)
+	if of.origins != 0 {
 		s.recorder.origins.Add(-1)
 	}
-	for number := k.origins; number != 0; {
+	for number := of.origins; number != 0; {
 		m := *s.monitors.at(number)
 		s.origins.release(m.text)
 		s.monitors.release(number)
 		number = m.next
 	}
-	k.origins = 0
+	of.origins = 0
+	s.releaseMore(k)
 }
 
 // withoutPath returns the part of a Referer that an Origin has. Path and query are not looked at any further.

@@ -28,8 +28,8 @@ func (s *shard) report(reported []adminv1.KeyUsage, selected func(id, group stri
 		k := s.keys.at(number)
 		if id, group := s.id(number), s.recorder.groups.of(k.group); selected(id, group) {
 			reported = append(reported, adminv1.KeyUsage{
-				KeyID: id, Group: group, Period: k.month.String(), Requests: k.count.requests,
-				LastUsedAt: time.UnixMilli(k.last).UTC(), Origins: s.reportOrigins(k),
+				KeyID: id, Group: group, Period: k.month().String(), Requests: k.requests.get(),
+				LastUsedAt: time.UnixMilli(k.last.millis()).UTC(), Origins: s.reportOrigins(k),
 			})
 		}
 	}
@@ -38,7 +38,7 @@ func (s *shard) report(reported []adminv1.KeyUsage, selected func(id, group stri
 
 func (s *shard) reportOrigins(k *key) []adminv1.OriginUsage {
 	reported := []adminv1.OriginUsage{}
-	for number := k.origins; number != 0; {
+	for number := s.originsOf(k); number != 0; {
 		m := s.monitors.at(number)
 		reported = append(reported, adminv1.OriginUsage{Origin: s.origins.of(m.text), Requests: m.requests, Error: m.error})
 		number = m.next

@@ -3,15 +3,17 @@
 // from which origins most.
 //
 // All of it is in records without pointers, which refer to each other by number: however many keys are in use, the garbage
-// collector has almost nothing to mark. A key in use takes about 140 bytes, and 24 more for each of its origins.
+// collector has almost nothing to mark. A key in use takes about 80 bytes; 56 more for each further version, and 32 for each of its origins.
 //
 // The records of a shard refer to each other like this; a number of 0 is none, and records of the same kind form lists by
 // their next:
 //
-//	index ──▶ key ──versions──▶ version ──next──▶ version …      clients[version] has the hashed addresses of a few versions
-//	           │──origins───▶ monitor ──next──▶ monitor …        each monitor has the number of a text in origins
-//	           │──group─────▶ a text in Recorder.groups          which all shards share
-//	           └ before[key], longIDs[key]                       what few keys have: an earlier month, a long id
+//	index ──▶ key ──more──▶ more ──versions──▶ version ──next──▶ version …
+//	           │              └──origins───▶ monitor ──next──▶ monitor …   each monitor has the number of a text in origins
+//	           │──group──▶ a text in Recorder.groups                       which all shards share
+//	           └ before[key], longIDs[key], clients[key, digest]           what very few keys have
+//
+// The record of a key has its version that was used last, which is often the only one.
 package usage
 
 import (
@@ -47,6 +49,7 @@ type Recorder struct {
 	offset  atomic.Int64 // the manager's clock minus ours, in milliseconds
 	origins atomic.Int64 // keys whose origins are counted
 	groups  groups
+	refused refusals
 }
 
 // New returns a recorder in which nothing is recorded.
@@ -58,32 +61,26 @@ func New() *Recorder {
 	return r
 }
 
-// shard returns the shard of the key with the id, and the hash that the key is found by.
-func (r *Recorder) shard(id string) (*shard, uint64) {
-	hash := maphash.String(r.seed, id)
-	return &r.shards[hash>>(64-shardBits)], hash
-}
-
 // Used records an allowed request with a version of the key with the id. If the version is retiring, the client's address,
 // which may be unknown, is counted as well.
 func (r *Recorder) Used(keyID string, group *decision.Group, request *decision.Request, at time.Time, retiring bool, client netip.Addr) {
-	u := use{id: keyID, group: group.Identity, digest: &request.Credential.Digest, millis: at.UnixMilli(), requests: 1, origin: request.Origin}
+	u := use{group: group.Identity, digest: &request.Credential.Digest, millis: at.UnixMilli(), requests: 1, origin: request.Origin}
 	if u.origin == "" && request.Referer != "" {
 		u.origin = withoutPath(request.Referer)
 	}
 	if retiring && client.IsValid() {
 		u.client, u.hasClient = hash(*u.digest, client), true
 	}
-	s, hash := r.shard(keyID)
-	if !s.note(hash, &u) {
-		s.noteOrigin(hash, keyID, u.origin)
+	s, of := r.shard(keyID)
+	if !s.note(&of, &u) {
+		s.noteOrigin(&of, u.origin)
 	}
 }
 
 // Count records requests that were allowed elsewhere with the key with the id, of the group namespace/name.
 func (r *Recorder) Count(id, group string, requests uint64, at time.Time) {
-	s, hash := r.shard(id)
-	s.note(hash, &use{id: id, group: group, millis: at.UnixMilli(), requests: requests})
+	s, of := r.shard(id)
+	s.note(&of, &use{group: group, millis: at.UnixMilli(), requests: requests})
 }
 
 // hash is the same on every server, so that the manager can recognize an address that several servers have seen. The digest in
@@ -119,8 +116,8 @@ func (r *Recorder) Recorded(persisted *syncv1.KeysRecorded, now time.Time) {
 	r.offset.Store(persisted.GetNowMs() - now.UnixMilli())
 	for _, use := range persisted.GetKeys() {
 		if month, err := parseMonth(use.GetPeriod()); err == nil {
-			s, hash := r.shard(use.GetKey())
-			s.recorded(hash, use.GetKey(), month, use.GetRecorded())
+			s, of := r.shard(use.GetKey())
+			s.recorded(&of, month, use.GetRecorded())
 		}
 	}
 }

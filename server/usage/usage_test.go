@@ -108,7 +108,7 @@ func BenchmarkUsed(b *testing.B) {
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
 				for i, now := 0, start; pb.Next(); i, now = i+1, now.Add(1e6) {
-					r.Used("k1", acme, &requests[i%len(requests)], now, false, home)
+					r.Used("k0123456789abcdef", acme, &requests[i%len(requests)], now, false, home)
 				}
 			})
 		})

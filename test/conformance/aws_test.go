@@ -50,19 +50,24 @@ func askAWS1(t *testing.T, base string, e testRequest) outcome {
 	return fromAWS(t, statements[0]["Effect"] == "Allow", response.Context)
 }
 
-// askAWS2 asks like an HTTP API: duplicates are joined by commas, the query is raw.
-func askAWS2(t *testing.T, base string, e testRequest) outcome {
+// askAWS2 asks like an HTTP API: duplicates are joined by commas, the query is raw, and the path begins with the stage,
+// except for the default one.
+func askAWS2(t *testing.T, base string, e testRequest, stage string) outcome {
 	t.Helper()
 	path, query := httpapi.SplitTarget(e.target)
+	rawPath := path
+	if stage != "$default" {
+		rawPath = "/" + stage + path
+	}
 	headers := map[string]string{}
 	for name, values := range headersOf(e) {
 		headers[strings.ToLower(name)] = strings.Join(values, ",")
 	}
 	body := postAWS(t, base, e, map[string]any{
 		"version": "2.0", "type": "REQUEST", "routeArn": methodArn + e.method +
-			path, "routeKey": "$default", "rawPath": path, "rawQueryString": query, "headers": headers,
-		"requestContext": map[string]any{"domainName": e.host, "http": map[string]any{"method": e.method, "path": path,
-			"sourceIp": sourceOf(e)}},
+			path, "routeKey": "$default", "rawPath": rawPath, "rawQueryString": query, "headers": headers,
+		"requestContext": map[string]any{"domainName": e.host, "stage": stage, "http": map[string]any{"method": e.method,
+			"path": rawPath, "sourceIp": sourceOf(e)}},
 	})
 	var response struct {
 		IsAuthorized bool           `json:"isAuthorized"`

@@ -18,11 +18,11 @@ func TestConformance(t *testing.T) {
 			opened[world] = integrations(t, newAuthorizer(t, world, update), position)
 		}
 		t.Run(position, func(t *testing.T) {
-			for _, c := range slices.Concat(table, spellingTable, clientTable, signedTable, rateTable, quotaTable) {
+			for _, c := range slices.Concat(table, spellingTable, clientTable, signedTable, rateTable, quotaTable, locationTable) {
 				t.Run(c.name, func(t *testing.T) {
 					e := c.testRequest(keys)
 					for name, ask := range opened[c.world] {
-						if c.excepts(name) {
+						if c.excepts(name) || e.client != "" && !knowsClient(name) {
 							continue
 						}
 						t.Run(name, func(t *testing.T) { c.compare(t, ask(t, e), e) })
@@ -36,7 +36,7 @@ func TestConformance(t *testing.T) {
 // TestTableIsComplete: the table has every code, and every case has a reason of its own.
 func TestTableIsComplete(t *testing.T) {
 	names, guards, codes := map[string]bool{}, map[string]bool{}, map[decision.Code]bool{}
-	for _, c := range slices.Concat(table, spellingTable, clientTable, signedTable, rateTable, quotaTable) {
+	for _, c := range slices.Concat(table, spellingTable, clientTable, signedTable, rateTable, quotaTable, locationTable) {
 		if names[c.name] {
 			t.Errorf("two cases %q", c.name)
 		}
@@ -50,6 +50,15 @@ func TestTableIsComplete(t *testing.T) {
 		if !codes[code] {
 			t.Errorf("no case for %v", code)
 		}
+	}
+	for _, c := range slices.Concat(waysTable, awsTable) {
+		if names[c.name] {
+			t.Errorf("two cases %q", c.name)
+		}
+		if c.guards == "" || guards[c.guards] {
+			t.Errorf("%s: it guards against nothing, or the same as another: %q", c.name, c.guards)
+		}
+		guards[c.guards], names[c.name] = true, true
 	}
 	t.Logf("%d cases", len(names))
 }
@@ -69,8 +78,12 @@ func (c *testCase) testRequest(keys keyring) testRequest {
 			}
 		}
 	}
+	e.target, e.arrives = keys.fill(e.target), c.arrives
+	for _, key := range keys {
+		e.secrets = append(e.secrets, key.Reveal())
+	}
 	if c.signed.key != "" {
-		e.target = c.signed.add(e.target, keys)
+		c.signed.sign(&e, keys)
 	}
 	for _, line := range c.headers {
 		e.lines = append(e.lines, keys.fill(line))
@@ -102,6 +115,7 @@ func (c *testCase) compare(t *testing.T, got outcome, e testRequest) {
 	if !slices.Equal(got.injected, injected) {
 		t.Errorf("injected\n%s\nwant\n%s", strings.Join(got.injected, "\n"), strings.Join(injected, "\n"))
 	}
+	c.compareExposed(t, got, e)
 	if !got.hasUpstream {
 		return
 	}
@@ -113,17 +127,32 @@ func (c *testCase) compare(t *testing.T, got outcome, e testRequest) {
 	}
 }
 
+// value returns the value of a header of the request, with all its lines.
+func (c *testCase) value(name string) string {
+	var values []string
+	for _, line := range c.headers {
+		if sent, value, _ := strings.Cut(line, ":"); strings.EqualFold(sent, name) {
+			values = append(values, strings.Trim(value, " \t"))
+		}
+	}
+	return strings.Join(values, ", ")
+}
+
 // compareCORS compares what a page could read.
 func (c *testCase) compareCORS(t *testing.T, got outcome) {
 	t.Helper()
 	if !got.setsHeaders {
 		return
 	}
-	wantVary, wantMethods, wantAge := "Authorization, X-Api-Key, Origin, Referer", "", ""
-	if slices.ContainsFunc(c.headers, func(line string) bool {
-		return strings.HasPrefix(strings.ToLower(line), "origin:") && strings.Trim(line[len("origin:"):], " \t") != ""
-	}) {
-		wantVary = "Authorization, X-Api-Key, Origin"
+	wantVary, wantMethods, wantAge := "Authorization, X-Api-Key, Origin", "", ""
+	if c.value("Origin") == "" {
+		wantVary += ", Referer"
+		if c.value("Referer") == "" {
+			wantVary += ", Sec-Fetch-Site"
+		}
+	}
+	if c.varies != "" {
+		wantVary += ", " + c.varies
 	}
 	if c.want == decision.Preflight || c.preflight {
 		wantVary = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"
@@ -138,6 +167,11 @@ func (c *testCase) compareCORS(t *testing.T, got outcome) {
 	} {
 		if lines := strings.Join(got.headers[name], "|"); lines != want {
 			t.Errorf("%s: %q, want %q", name, lines, want)
+		}
+	}
+	for _, name := range []string{"Deprecation", "Sunset"} { // a newer version of the key exists
+		if got.headers.Get(name) != "" != (c.key == "retiring") {
+			t.Errorf("%s: %q", name, got.headers.Get(name))
 		}
 	}
 	if exposed := got.headers.Get("Access-Control-Expose-Headers"); (exposed != "") != (c.readable != "" && c.want != decision.Preflight) {
@@ -165,7 +199,7 @@ func (c *testCase) compareDenial(t *testing.T, got outcome) {
 	if got.problem.Code != "" {
 		p := got.problem
 		if p.Type != "https://keyward.dev/problems/"+c.want.String() || p.Title != c.want.Title() ||
-			p.Status != c.want.Status() || p.Detail != c.want.Detail() {
+			p.Status != c.want.Status() || p.Detail != c.want.DetailFor(c.value("Sec-Fetch-Site")) {
 			t.Errorf("problem %+v", p)
 		}
 		if (got.challenge != "") != (c.want.Status() == 401) {

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"slices"
@@ -13,8 +14,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/types/known/structpb"
 
-	"github.com/keyward-dev/keyward/pkg/urltoken"
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
@@ -27,7 +28,7 @@ func dialExtAuthz(t testing.TB, g *authorizer.Authorizer, clients *clientaddr.Re
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := grpc.NewServer(envoy.ServerOption())
+	server := grpc.NewServer(envoy.ServerOption(g.Keys()))
 	envoy.Register(server, g, clients, httpapi.Stripping{})
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)
@@ -40,8 +41,8 @@ func dialExtAuthz(t testing.TB, g *authorizer.Authorizer, clients *clientaddr.Re
 }
 
 // askExtAuthz asks like Envoy: with names in lower case, and duplicates joined by commas, or listed with
-// encode_raw_headers. Then it changes the request as Envoy would.
-func askExtAuthz(t *testing.T, client authv3.AuthorizationClient, e testRequest, raw bool) outcome {
+// encode_raw_headers, and the project in the route's extensions or annotations. Then it changes the request as Envoy would.
+func askExtAuthz(t *testing.T, client authv3.AuthorizationClient, e testRequest, raw, annotated bool) outcome {
 	t.Helper()
 	header := http.Header{} // by names in lower case
 	for _, line := range e.lines {
@@ -70,7 +71,10 @@ func askExtAuthz(t *testing.T, client authv3.AuthorizationClient, e testRequest,
 			SocketAddress: &corev3.SocketAddress{Address: client},
 		}}}
 	}
-	if e.project != "" {
+	switch {
+	case annotated:
+		check.Attributes.RouteMetadataContext = routeMetadata(t, e.project)
+	case e.project != "":
 		check.Attributes.ContextExtensions = map[string]string{envoy.ProjectExtension: e.project}
 	}
 	response, err := client.Check(context.Background(), check)
@@ -92,30 +96,48 @@ func askExtAuthz(t *testing.T, client authv3.AuthorizationClient, e testRequest,
 		t.Error("an allow without status OK")
 	}
 	var injected []string
+	target := e.target
 	for _, option := range response.GetOkResponse().GetHeaders() {
 		if option.GetAppendAction() != corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD {
 			t.Errorf("%s is added to what the client sent", option.GetHeader().GetKey())
 		}
 		name := strings.ToLower(option.GetHeader().GetKey())
 		header[name] = []string{option.GetHeader().GetValue()}
-		if name != "x-request-id" {
+		if name == ":path" {
+			target = option.GetHeader().GetValue()
+			delete(header, name)
+		}
+		if name != "x-request-id" && name != ":path" && !isPassed(name) && name != "referer" {
 			injected = append(injected, option.GetHeader().GetKey()+": "+option.GetHeader().GetValue())
 		}
 	}
 	for _, name := range response.GetOkResponse().GetHeadersToRemove() {
 		delete(header, strings.ToLower(name)) // after setting, as Envoy does
 	}
-	if removed := response.GetOkResponse().GetQueryParametersToRemove(); slices.Contains(removed, urltoken.Parameter) != strings.Contains(e.target,
-		urltoken.Parameter+"=") {
-		t.Errorf("parameters %q are removed", removed)
-	}
 	slices.Sort(injected)
+	e.compareSecrets(t, fmt.Sprint(target, header))
 	sent := clientHeaders(response.GetOkResponse().GetResponseHeadersToAdd())
 	return outcome{
 		setsHeaders: true, headers: sent,
 		allowed: true, status: http.StatusOK, code: code, injected: injected, requestID: sent.Get("X-Request-Id"),
-		hasUpstream: true, upstream: linesOf(header, isWatched),
+		hasUpstream: true, upstream: linesOf(header, isWatched), target: target, selects: sent.Get("Sec-WebSocket-Protocol"),
 	}
+}
+
+// routeMetadata is what Envoy Gateway knows of a route.
+func routeMetadata(t *testing.T, project string) *corev3.Metadata {
+	t.Helper()
+	annotations := map[string]any{"team": "web"}
+	if project != "" {
+		annotations[envoy.ProjectAnnotation] = project
+	}
+	fields, err := structpb.NewStruct(map[string]any{"resources": []any{map[string]any{
+		"kind": "HTTPRoute", "name": "content", "namespace": "acme", "annotations": annotations,
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{"envoy-gateway": fields}}
 }
 
 // clientHeaders are headers as Envoy sends them to a client.

@@ -94,21 +94,27 @@ func dialWarm(t testing.TB, address net.Addr) (net.Conn, *bufio.Reader) {
 // sendWarm is send on a connection that stays open, on which the fast path may respond.
 func sendWarm(t testing.TB, address net.Addr, host, target string, lines []string) reply {
 	t.Helper()
+	return sendOpen(t, address, http.MethodGet, host, target, lines)
+}
+
+func sendOpen(t testing.TB, address net.Addr, method, host, target string, lines []string) reply {
+	t.Helper()
 	conn, in := dialWarm(t, address)
 	defer func() { _ = conn.Close() }()
-	raw := fmt.Sprintf("GET %s HTTP/1.1\r\nHost: %s\r\n%s\r\n", target, host, strings.Join(append(slices.Clone(lines), ""), "\r\n"))
+	raw := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: %s\r\n%s\r\n", method, target, host,
+		strings.Join(append(slices.Clone(lines), ""), "\r\n"))
 	if _, err := io.WriteString(conn, raw); err != nil {
 		t.Fatal(err)
 	}
-	r, err := readReply(in)
+	r, err := readReply(in, method)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return r
 }
 
-func readReply(in *bufio.Reader) (reply, error) {
-	response, err := http.ReadResponse(in, nil)
+func readReply(in *bufio.Reader, method string) (reply, error) {
+	response, err := http.ReadResponse(in, &http.Request{Method: method})
 	if err != nil {
 		return reply{}, err
 	}
@@ -145,6 +151,7 @@ func fastPathStreams() []string {
 		"/api/scenes/mkt-1\r\nX-Forwarded-For: 192.0.2.1\r\n" +
 		"X-Original-Method: GET\r\nX-Original-Host: cdn.acme.example\r\nX-Original-URI: /api/scenes/mkt-1\r\nX-HAProxy-Method: " +
 		"GET\r\nX-HAProxy-Host: cdn.acme.example\r\nX-HAProxy-Uri: /api/scenes/mkt-1\r\n" +
+		"X-Original-URL: https://cdn.acme.example/api/scenes/mkt-1\r\nMethod: GET\r\nPath: /api/scenes/mkt-1\r\n" +
 		"Authorization: Bearer {good}\r\nX-Request-Id: mine\r\nOrigin: https://www.acme.example\r\n"
 	var streams []string
 	for _, target := range []string{"/authz", "/authz/nginx", "/authz/traefik", "/authz/caddy", "/authz/haproxy",
@@ -153,6 +160,15 @@ func fastPathStreams() []string {
 		"/authz/caddy/projects/marketing", "/authz/caddy/projects/nope", "/authz/caddy/projects/%6darketing",
 		"/authz/caddy/projects/..", "/authz/caddy/projects/", "/authz/caddy?project=marketing", "/authz/caddy?",
 		"/authz/caddy/projects/marketing?", "/authz/caddy/projects/a.b", "/authz?project=a.b", "/authz/traefik/preflights",
+		"/authz/ingress-nginx", "/authz/ingress-nginx?project=marketing", "/authz/ingress-nginx/projects/marketing",
+		"/authz/gateway-api", "/authz/gateway-api?project=marketing", "/authz/gateway-api/api/scenes/mkt-1",
+		"/authz/projects/marketing/gateway-api", "/authz/projects/%6darketing/gateway-api", "/authz/projects/marketing/gateway-api/",
+		"/authz/projects/marketing/nginx", "/authz/projects/marketing", "/authz/projects//gateway-api",
+		"/authz/envoy-http/api/scenes/mkt-1?x=1", "/authz/envoy-http/api/scenes/mkt-1?", "/authz/envoy-http", "/authz/envoy-http?x",
+		"/authz/envoy-http/", "/authz/envoy-http//api/scenes/mkt-1", "/authz/envoy-http/../nginx", "/authz/envoy-http/%2e%2e/nginx",
+		"/authz/envoy-http/api/scenes/mkt-%31", "/authz/envoy-http/api/scenes/mkt-1#x", "/authz/envoy-http/api/scenes/mkt-1?x#y",
+		"/authz/envoy-http/%zz", "/authz/envoy-http/\\x", "/authz/envoy-httpx/api", "/authz/projects/marketing/envoy-http/any?project=web",
+		"/authz/projects/a.b/envoy-http/any", "/authz/projects/../envoy-http/any", "http://cdn.acme.example/authz/envoy-http/any",
 		"http://cdn.acme.example/authz", "/authz%", "/%61uthz", "/authz#x", "*"} {
 		streams = append(streams, "GET "+target+" HTTP/1.1\r\n"+lines+"\r\n")
 	}
@@ -186,7 +202,7 @@ func FuzzFastPath(f *testing.F) {
 	mux := http.NewServeMux()
 	fastPath := forwardauth.Register(mux, newAuthorizer(f, "", update),
 		clientaddr.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, clientaddr.HeaderXForwardedFor))
-	fast, slow := startFront(f, mux, fastPath), startFront(f, mux, nil)
+	fast, slow := startFront(f, fastPath.Prefixed(mux), fastPath), startFront(f, fastPath.Prefixed(mux), nil)
 	responsesOf := func(t *testing.T, address net.Addr, stream string) []reply {
 		conn, in := dialWarm(t, address)
 		defer func() { _ = conn.Close() }()
@@ -197,7 +213,7 @@ func FuzzFastPath(f *testing.F) {
 		}()
 		var responses []reply
 		for {
-			r, err := readReply(in)
+			r, err := readReply(in, http.MethodGet)
 			if err != nil {
 				return responses
 			}
@@ -224,8 +240,9 @@ func FuzzFastPath(f *testing.F) {
 func TestFastPathServesProxies(t *testing.T) {
 	keys, update := snapshot(t)
 	mux := http.NewServeMux()
-	fastPath := &counted{FastPath: forwardauth.Register(mux, newAuthorizer(t, "", update), nil)}
-	front := startFront(t, mux, fastPath)
+	registered := forwardauth.Register(mux, newAuthorizer(t, "", update), nil)
+	fastPath := &counted{FastPath: registered}
+	front := startFront(t, registered.Prefixed(mux), fastPath)
 	for name, d := range proxyProfiles {
 		e := testRequest{method: "GET", host: "cdn.acme.example", target: "/api/scenes/mkt-1?x", client: "192.0.2.1:4711"}
 		for _, e.project = range []string{"", "marketing"} {
@@ -235,7 +252,8 @@ func TestFastPathServesProxies(t *testing.T) {
 			} {
 				before := fastPath.responses.Load()
 				for range 100 { // net/http gets a request that arrives before it has finished the previous one
-					if sendWarm(t, front, e.host, d.target(e.project),
+					method, host, target := d.asked(e)
+					if sendOpen(t, front, method, host, target,
 						append(e.lines, d.setHeaders(e)...)); fastPath.responses.Load() != before {
 						break
 					}

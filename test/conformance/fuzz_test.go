@@ -11,7 +11,7 @@ import (
 
 var (
 	fuzzMethods = []string{"GET", "POST", "PUT", "OPTIONS", "DELETE", "get", "PATCH"}
-	fuzzNames   = []string{"Authorization", "X-Api-Key", "Origin", "Referer", "Access-Control-Request-Method",
+	fuzzNames   = []string{"Authorization", "X-Api-Key", "Origin", "Referer", "Sec-Fetch-Site", "Access-Control-Request-Method",
 		"Access-Control-Request-Headers", "X-Other", "X-Request-Id",
 		"X-Keyward-Group", "X_Keyward_Project", "X.Keyward.Tier"}
 	fuzzProjects = []string{"", "", "marketing", "web", "nope"}

@@ -33,6 +33,9 @@ type testRequest struct {
 
 	lines []string
 
+	arrives string   // the target that the upstream must see if it is not the one that was sent
+	secrets []string // texts that the upstream must not see, if arrives is set
+
 	// arrived is called with the target that the upstream sees. Without it, that must be the one that was sent.
 	arrived func(target string)
 }
@@ -56,6 +59,10 @@ type outcome struct {
 	// If the integration has an upstream: the lines that it sees, of headers that Keyward reads and of X-Other.
 	hasUpstream bool
 	upstream    []string
+	// If the gateway has to replace something: the target that the upstream sees, and its own headers that may carry a key.
+	target  string
+	passed  []string
+	selects string
 }
 
 const verifyURL = "verifyapi, with url"
@@ -77,19 +84,21 @@ func integrations(t testing.TB, a *authorizer.Authorizer, position string) map[s
 	mux, opened := http.NewServeMux(), map[string]integration{}
 	fastPath := forwardauth.Register(mux, a, loopback)
 	if position == fastPathOff {
-		addProxyProfiles(opened, startFront(t, mux, nil))
+		addProxyProfiles(opened, startFront(t, fastPath.Prefixed(mux), nil))
 		return opened
 	}
 	verify.Register(mux, a, loopback)
 	awsauthorizer.Register(mux, a, loopback)
-	front := startFront(t, mux, fastPath)
+	front := startFront(t, fastPath.Prefixed(mux), fastPath)
 	url := "http://" + front.String()
 	check := dialExtAuthz(t, a, loopback)
-	opened["extauthz"] = func(t *testing.T, e testRequest) outcome { return askExtAuthz(t, check, e, false) }
-	opened["extauthz, raw"] = func(t *testing.T, e testRequest) outcome { return askExtAuthz(t, check, e, true) }
+	opened["extauthz"] = func(t *testing.T, e testRequest) outcome { return askExtAuthz(t, check, e, false, false) }
+	opened["extauthz, raw"] = func(t *testing.T, e testRequest) outcome { return askExtAuthz(t, check, e, true, false) }
+	opened["extauthz, Envoy Gateway"] = func(t *testing.T, e testRequest) outcome { return askExtAuthz(t, check, e, false, true) }
 	opened["verifyapi"] = func(t *testing.T, e testRequest) outcome { return askVerify(t, url, e) }
 	opened["awsauthorizer, 1.0"] = func(t *testing.T, e testRequest) outcome { return askAWS1(t, url, e) }
-	opened["awsauthorizer, 2.0"] = func(t *testing.T, e testRequest) outcome { return askAWS2(t, url, e) }
+	opened["awsauthorizer, 2.0"] = func(t *testing.T, e testRequest) outcome { return askAWS2(t, url, e, "$default") }
+	opened["awsauthorizer, 2.0, a stage"] = func(t *testing.T, e testRequest) outcome { return askAWS2(t, url, e, "prod") }
 	opened[verifyURL] = func(t *testing.T, e testRequest) outcome { return askVerifyURL(t, url, e) }
 	opened["reverseproxy"] = reverseProxy(t, a, loopback)
 	addProxyProfiles(opened, front)
@@ -196,7 +205,7 @@ func isContext(lower string) bool { return strings.HasPrefix(lower, "x-keyward-"
 // isWatched reports whether the tests compare what the upstream sees of the header.
 func isWatched(lower string) bool {
 	folded := foldedName(lower)
-	return isContext(folded) || folded == "authorization" || folded == "x-api-key" || folded == "x-request-id" || folded == "x-other"
+	return isContext(folded) || isPassed(folded) || folded == strings.ToLower(otherKeyHeader) || folded == "x-api-key" || folded == "x-request-id" || folded == "x-other"
 }
 
 // foldedName returns the name as CGI distinguishes names.
@@ -276,9 +285,10 @@ func reverseProxy(t testing.TB, g *authorizer.Authorizer, clients *clientaddr.Re
 		case r := <-seen:
 			if e.arrived != nil {
 				e.arrived(r.RequestURI)
-			} else if !sameTarget(r.RequestURI, withoutToken(e.target)) || r.Host != e.host || r.Method != e.method {
+			} else if !sameTarget(r.RequestURI, e.wanted()) || r.Host != e.host || r.Method != e.method {
 				t.Errorf("the upstream sees %s %s %s", r.Method, r.Host, r.RequestURI)
 			}
+			e.compareSecrets(t, fmt.Sprint(r.RequestURI, r.Header))
 			return outcome{
 				allowed: true, status: got.status, code: "allowed", setsHeaders: true, headers: got.header, injected: linesOf(r.Header,
 					isContext), requestID: strings.Join(got.header["X-Request-Id"], ", "),

@@ -23,7 +23,7 @@ const (
 
 	ratePolicies = `"group";q=3;w=1, "key";q=2;w=1`
 	// ratesLeft is what is left while integrations are asked, of shares of 1000 and 300.
-	ratesLeft = `"group";r=9[0-9]{2};t=[0-9]{1,2}, "key";r=2[0-9]{2};t=[0-9]{1,2}`
+	ratesLeft = `"group";r=9[0-9]{2};t=[0-9]{1,3}, "key";r=2[0-9]{2};t=[0-9]{1,3}`
 	// ratesUsed is what is left when the key's share is used up.
 	ratesUsed = `"group";r=700;t=300, "key";r=0;t=2`
 )

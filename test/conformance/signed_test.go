@@ -17,8 +17,8 @@ type signing struct {
 	change func(token string) string // after it is signed
 }
 
-// add adds the token to a target.
-func (s signing) add(target string, keys keyring) string {
+// sign adds the token to the target. No content server must see it.
+func (s signing) sign(e *testRequest, keys keyring) {
 	claims := s.claims
 	if claims.Project == "" {
 		claims.Project = "marketing"
@@ -37,23 +37,11 @@ func (s signing) add(target string, keys keyring) string {
 		token = s.change(token)
 	}
 	separator := "?"
-	if strings.Contains(target, "?") {
+	if strings.Contains(e.target, "?") {
 		separator = "&"
 	}
-	return target + separator + urltoken.Parameter + "=" + token
-}
-
-// withoutToken is the target that the upstream sees.
-func withoutToken(target string) string {
-	path, query, _ := strings.Cut(target, "?")
-	_, query, count := urltoken.Cut(query)
-	if count == 0 {
-		return target
-	}
-	if query == "" {
-		return path
-	}
-	return path + "?" + query
+	e.arrives, e.secrets = e.target, append(e.secrets, urltoken.Parameter)
+	e.target += separator + urltoken.Parameter + "=" + token
 }
 
 // addSigners adds keys that sign URLs.
@@ -100,6 +88,9 @@ var signedTable = []testCase{
 	{name: "signed, with another scheme's Authorization", guards: "a content server's own authentication beside a signed URL",
 		headers: []string{"Authorization: Basic dTpw"}, signed: signedBy("signer"), key: "signer", owner: "marketing",
 		upstream: []string{"Authorization: Basic dTpw"}},
+	{name: "signed, beside a session", guards: "apps with sessions of their own, which lose either the session or the signed URL",
+		headers: []string{"Authorization: Bearer " + sessionJWT}, signed: signedBy("signer"), key: "signer", owner: "marketing",
+		upstream: []string{"Authorization: Bearer " + sessionJWT}},
 	{name: "signed, for writing", guards: "a URL that was signed for writing and only reads", request: "POST - /tenant/checkout/sessions",
 		signed: claiming(urltoken.Claims{Path: "/tenant/checkout/sessions", Methods: []string{"POST"}}), key: "signer of both", owner: "marketing"},
 

@@ -8,7 +8,7 @@ import (
 
 // httpServers are the integrations whose own HTTP server refuses invalid hosts before anything is decided, by the
 // prefixes of their names.
-const httpServers = "reverseproxy|forwardauth, caddy"
+const httpServers = "reverseproxy|forwardauth, caddy|forwardauth, gateway-api|forwardauth, envoy-http"
 
 // spellingTable has other spellings of what another project owns, as some kind of content server reads them.
 var spellingTable = []testCase{

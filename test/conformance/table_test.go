@@ -32,6 +32,9 @@ type testCase struct {
 	// reads.
 	key, owner string
 	upstream   []string
+	arrives    string // the target that the upstream sees, if it is not the one that was sent
+	selects    string // the subprotocol of a WebSocket that has to be selected if the upstream selects none
+	varies     string // the further header on which the response depends
 }
 
 const (
@@ -216,6 +219,48 @@ var table = []testCase{
 		headers: with("good", "Origin: https://evil.example", "Referer: https://www.acme.example/"), want: decision.OriginDenied},
 	{name: "no origin where one is demanded", guards: "scripts without a browser, where only pages may ask",
 		request: "- - /api/scenes/web-1", headers: bearer("browser"), want: decision.OriginMissing},
+	{name: "app", guards: "apps whose pages have a scheme of their own", readable: "capacitor://localhost",
+		headers: with("good", "Origin: capacitor://localhost"), key: "good", owner: "marketing"},
+	{name: "another app", guards: "the scheme of an app taken for localhost", headers: with("good", "Origin: ionic://localhost"),
+		want: decision.OriginDenied},
+	{name: "extension", guards: "any extension of a browser", headers: with("good", "Origin: chrome-extension://abcdefghijklmnopabcdefghijklmnop"),
+		want: decision.OriginDenied},
+	{name: "preview host", guards: "preview hosts that cannot be listed", readable: "https://app-42.acme.example",
+		headers: with("good", "Origin: https://app-42.acme.example"), key: "good", owner: "marketing"},
+	{name: "preview host, two labels", guards: "a '*' within a label that matches a dot",
+		headers: with("good", "Origin: https://app-4.evil.acme.example"), want: decision.OriginDenied},
+	{name: "preview host, nothing for the '*'", guards: "a '*' that is empty",
+		headers: with("good", "Origin: https://app-.acme.example"), want: decision.OriginDenied},
+	{name: "preview host, another scheme", guards: "the scheme of a pattern forgotten beside its '*'",
+		headers: with("good", "Origin: http://app-42.acme.example"), want: decision.OriginDenied},
+	{name: "preflight of an app", guards: "apps that may not ask", request: "OPTIONS - -", readable: "capacitor://localhost",
+		headers: asks("capacitor://localhost", "GET"), want: decision.Preflight},
+	{name: "preflight of a preview host", guards: "preview hosts that are not found without a key", request: "OPTIONS - -",
+		readable: "https://app-42.acme.example", headers: asks("https://app-42.acme.example", "GET"), want: decision.Preflight},
+	{name: "preflight of a host beside preview hosts", guards: "hosts that are found with those of a pattern", request: "OPTIONS - -",
+		headers: asks("https://web-42.acme.example", "GET"), preflight: true, want: decision.OriginDenied},
+	{name: "same origin", guards: "a site's own pages that send neither Origin nor Referer", request: "- www.acme.example /api/scenes/web-1",
+		headers: with("browser", "Sec-Fetch-Site: same-origin"), key: "browser", owner: "web"},
+	{name: "same origin, in capitals and with the port", guards: "hosts compared as text",
+		request: "- WWW.acme.example:443 /api/scenes/web-1", headers: with("browser", "Sec-Fetch-Site: same-origin"), key: "browser", owner: "web"},
+	{name: "same origin, another host", guards: "pages of a host that is not allowed, on the same content server",
+		request: "- evil.example /api/scenes/web-1", headers: with("browser", "Sec-Fetch-Site: same-origin"), want: decision.OriginMissing},
+	{name: "same origin, another port", guards: "a page of another server, which shares the host only",
+		request: "- www.acme.example:8443 /api/scenes/web-1", headers: with("browser", "Sec-Fetch-Site: same-origin"), want: decision.OriginMissing},
+	{name: "same origin, foreign Origin", guards: "a header that takes the place of the origin",
+		request: "- www.acme.example /api/scenes/web-1", headers: with("browser", "Sec-Fetch-Site: same-origin", "Origin: https://evil.example"),
+		want: decision.OriginDenied},
+	{name: "same origin, foreign Referer", guards: "a header that takes the place of the Referer",
+		request: "- www.acme.example /api/scenes/web-1", headers: with("browser", "Sec-Fetch-Site: same-origin", "Referer: https://evil.example/"),
+		want: decision.OriginDenied},
+	{name: "same site", guards: "pages of other subdomains", request: "- www.acme.example /api/scenes/web-1",
+		headers: with("browser", "Sec-Fetch-Site: same-site"), want: decision.OriginMissing},
+	{name: "cross site", guards: "pages of others", request: "- www.acme.example /api/scenes/web-1",
+		headers: with("browser", "Sec-Fetch-Site: cross-site"), want: decision.OriginMissing},
+	{name: "opened directly", guards: "addresses that people open", request: "- www.acme.example /api/scenes/web-1",
+		headers: with("browser", "Sec-Fetch-Site: none"), want: decision.OriginMissing},
+	{name: "same origin, twice", guards: "a value that another reader takes for another", request: "- www.acme.example /api/scenes/web-1",
+		headers: with("browser", "Sec-Fetch-Site: same-origin", "Sec-Fetch-Site: same-origin"), want: decision.OriginMissing},
 	{name: "localhost where it is not allowed", guards: "somebody's own machine, in production", request: "- - /api/scenes/web-1",
 		headers: with("browser", "Origin: http://localhost:5173"), want: decision.OriginDenied},
 	{name: "origin where one is demanded", guards: "a demanded origin being refused although it is allowed", readable: acmePage,

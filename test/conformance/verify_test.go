@@ -30,7 +30,8 @@ func postVerify(t *testing.T, base string, e testRequest, fields map[string]any)
 	for _, line := range e.lines {
 		name, value, _ := strings.Cut(line, ": ")
 		switch name {
-		case "Authorization", "X-Api-Key", "Origin", "Referer", "Sec-Fetch-Site", "Access-Control-Request-Method", "Access-Control-Request-Headers":
+		case "Authorization", "X-Api-Key", "Origin", "Referer", "Sec-Fetch-Site", "Access-Control-Request-Method", "Access-Control-Request-Headers",
+			"Sec-WebSocket-Protocol", otherKeyHeader:
 			headers[name] = append(headers[name], value)
 		case "X-Request-Id":
 			ids = append(ids, value)

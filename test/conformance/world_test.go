@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"crypto/rand"
+	"encoding/base64"
 	"log/slog"
 	"net/netip"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/authorizer/throttle"
+	"github.com/keyward-dev/keyward/server/credential"
 	"github.com/keyward-dev/keyward/server/store"
 )
 
@@ -26,6 +28,7 @@ type keyring map[string]keyformat.Key
 func (k keyring) fill(line string) string {
 	for name, key := range k {
 		line = strings.ReplaceAll(line, "{"+name+"}", key.Reveal())
+		line = strings.ReplaceAll(line, "{basic "+name+"}", base64.StdEncoding.EncodeToString([]byte(key.Reveal()+":")))
 	}
 	return line
 }
@@ -87,6 +90,7 @@ func snapshot(t testing.TB) (keyring, *syncv1.Update) {
 	add("paced", paced, []string{"default"}, read).Rate = &syncv1.RateLimit{PerSecond: 2, Burst: 900}
 	addRestricted(add)
 	addSigners(t, keys, add)
+	add("embed", "tenants/embeds", []string{"default"}, read)
 	mint("unknown")
 	foreign, err := keyformat.Import("legacy/platform+" + rand.Text())
 	keep("imported", foreign, err)
@@ -109,7 +113,8 @@ func groups() []*syncv1.Group {
 					{Paths: []string{"/api/scenes/mkt-*", "/tenant/checkout/**"}},
 					{Paths: []string{"/api/list"}, Query: []*syncv1.QueryMatch{{Name: "siteId", Values: []string{"42"}}}},
 				},
-				Origins: &syncv1.OriginPolicy{Patterns: []string{"https://www.acme.example", "*.shops.acme.example"},
+				Origins: &syncv1.OriginPolicy{Patterns: []string{"https://www.acme.example", "*.shops.acme.example",
+					"https://app-*.acme.example", "capacitor://localhost"},
 					AllowLocalhost: true, AllowMissing: true}},
 			{Name: "product", Origins: lenient, Routes: []*syncv1.Route{{Paths: []string{"/api/scenes/prd-*"}},
 				{Hosts: []string{"product.acme.example", "xn--mnchen-3ya.example"}}}},
@@ -127,8 +132,10 @@ func groups() []*syncv1.Group {
 	limited.Limits = &syncv1.Limits{Rate: &syncv1.RateLimit{PerSecond: 3, Burst: 3000}}
 	located := implicit("located", syncv1.GroupState_GROUP_STATE_ACTIVE)
 	located.RequireAddresses = true
+	embeds := implicit("embeds", syncv1.GroupState_GROUP_STATE_ACTIVE)
+	embeds.AcceptIn = []syncv1.KeyLocation{syncv1.KeyLocation_KEY_LOCATION_QUERY, syncv1.KeyLocation_KEY_LOCATION_WEBSOCKET_PROTOCOL}
 	return []*syncv1.Group{
-		acme, nested(path, lenient),
+		embeds, acme, nested(path, lenient),
 		implicit("frozen", syncv1.GroupState_GROUP_STATE_FROZEN),
 		implicit("dormant", syncv1.GroupState_GROUP_STATE_SUSPENDED),
 		implicit("solo", syncv1.GroupState_GROUP_STATE_ACTIVE),
@@ -156,7 +163,8 @@ func injectedFor(key, owner string) []string {
 		permissions = "read,checkout"
 	}
 	lines := []string{"X-Keyward-Key-Id: id-" + key, "X-Keyward-Permissions: " + permissions, "X-Keyward-Project: " + owner}
-	if group := map[string]string{"solo": "solo", "located": "located", "paced": "paced", "reader": "docs", "secretary": "docs"}[key]; group != "" {
+	group := map[string]string{"solo": "solo", "located": "located", "paced": "paced", "reader": "docs", "secretary": "docs", "embed": "embeds"}[key]
+	if group != "" {
 		return append(lines, "X-Keyward-Group: tenants/"+group)
 	}
 	return append(lines, "X-Keyward-Group: tenants/acme", "X-Keyward-Group-Name: Acm%C3%A9 Inc", "X-Keyward-Tier: Pro",
@@ -180,6 +188,8 @@ func newAuthorizer(t testing.TB, world string, update *syncv1.Update, options ..
 			t.Fatal(err)
 		}
 	}
+	options = append(options, authorizer.WithKeys(credential.New(credential.Config{Parameters: []string{"token"},
+		Headers: []string{otherKeyHeader}, Schemes: []string{"ApiKey"}})))
 	if world == worldFailed {
 		options = append(options, authorizer.WithThrottle(exhausted()))
 	}

@@ -59,8 +59,8 @@ func TestBytes(t *testing.T) {
 		if err := w.admin.Get(w.ctx, client.ObjectKey{Namespace: w.namespace, Name: "acme"}, group); err != nil {
 			return err
 		}
-		u := group.Status.Usage
-		if u == nil || ptr.Deref(u.Bytes, 0) != received || ptr.Deref(u.Requests, 0) != requests ||
+		u := w.usage("acme")
+		if ptr.Deref(u.Bytes, 0) != received || ptr.Deref(u.Requests, 0) != requests ||
 			!meta.IsStatusConditionTrue(group.Status.Conditions, v1alpha1.ConditionQuotaExceeded) {
 			return fmt.Errorf("of %d bytes in %d requests it says %+v, %+v", received, requests, u, group.Status.Conditions)
 		}

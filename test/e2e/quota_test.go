@@ -52,12 +52,12 @@ func TestQuotaCrash(t *testing.T) {
 	r := newQuotaRun(t, 3, 5_000, v1alpha1.QuotaFailureDeny, "")
 	r.at(r.quota/2, func() { r.take().kill() })
 	r.offer(8_000)
-	group := &v1alpha1.Group{}
-	if err := r.admin.Get(r.ctx, client.ObjectKey{Namespace: r.namespace, Name: "acme"}, group); err != nil {
+	used := &v1alpha1.GroupUsage{}
+	if err := r.admin.Get(r.ctx, client.ObjectKey{Namespace: r.namespace, Name: "acme"}, used); err != nil {
 		t.Fatal(err)
 	}
 	held := int64(0)
-	for _, entry := range group.Status.Usage.Ledger {
+	for _, entry := range used.Status.Ledgers[0].Entries {
 		if strings.HasPrefix(entry.Server, "validator-1@") {
 			held = ptr.Deref(entry.Leased, 0) - ptr.Deref(entry.Spent, 0)
 		}
@@ -296,18 +296,27 @@ func (r *quotaRun) ask() error {
 	}
 }
 
-// awaitCounted waits until the status counts exactly this number of requests.
-func (r *quotaRun) awaitCounted(requests int64) *v1alpha1.GroupUsage {
+// awaitCounted waits until the GroupUsage counts exactly this number of requests, in the month and on its days.
+func (r *quotaRun) awaitCounted(requests int64) v1alpha1.UsageCounts {
 	r.t.Helper()
-	group := &v1alpha1.Group{}
-	eventually(r.t, "the status to count all requests", patience, func() error {
-		if err := r.admin.Get(r.ctx, client.ObjectKey{Namespace: r.namespace, Name: "acme"}, group); err != nil {
-			return err
-		}
-		if group.Status.Usage == nil || ptr.Deref(group.Status.Usage.Requests, 0) != requests {
-			return fmt.Errorf("of %d it says %+v", requests, group.Status.Usage)
+	var counts v1alpha1.UsageCounts
+	eventually(r.t, "the GroupUsage to count all requests", patience, func() error {
+		counts = r.usage("acme")
+		if ptr.Deref(counts.Requests, 0) != requests {
+			return fmt.Errorf("of %d it says %+v", requests, counts)
 		}
 		return nil
 	})
-	return group.Status.Usage
+	used := &v1alpha1.GroupUsage{}
+	if err := r.admin.Get(r.ctx, client.ObjectKey{Namespace: r.namespace, Name: "acme"}, used); err != nil {
+		r.t.Fatal(err)
+	}
+	byDay := int64(0)
+	for _, day := range used.Status.Days {
+		byDay += ptr.Deref(day.Requests, 0)
+	}
+	if byDay != requests {
+		r.t.Errorf("the days have %d of %d requests", byDay, requests)
+	}
+	return counts
 }

@@ -62,7 +62,7 @@ func rejectedBy(instance, reason string, acknowledged, servers int32) func(*v1al
 // that it would refuse, until it is upgraded, or the manager is started to deliver nevertheless.
 func TestSkewOldValidator(t *testing.T) {
 	w := newWorld(t)
-	old := w.buildPatched("validator-old", "./cmd/validator", append(without(ofValidator, "KEY_REPORTS", "SERVERS"), withoutQueries())...)
+	old := w.buildPatched("validator-old", "./cmd/validator", append(without(ofValidator, "KEY_REPORTS", "SERVERS", "TRAFFIC_REPORTS"), withoutQueries())...)
 	m := w.lead(managerSetup{startupGrace: quick})
 	current := w.startValidators("current")[0]
 	aged := w.startValidator(validatorSetup{instance: "aged", binary: old})
@@ -143,7 +143,9 @@ func TestSkewNewManager(t *testing.T) {
 // TestSkewOldManager: a validation server sends an old manager nothing that it does not know, and is served by it.
 func TestSkewOldManager(t *testing.T) {
 	w := newWorld(t)
-	old := w.buildPatched("manager-old", "./cmd/manager", append(without(ofManager, "KEY_REPORTS", "SERVERS", "REJECTIONS"),
+	old := w.buildPatched("manager-old", "./cmd/manager", append(without(ofManager, "KEY_REPORTS", "SERVERS", "REJECTIONS", "TRAFFIC_REPORTS"),
+		patch{"controllers/syncserver/connection.go", "			if c.traffic != nil {\n",
+			"			if true {\n				return status.Error(codes.Internal, \"a message that was not agreed\")\n			}\n			if c.traffic != nil {\n"},
 		patch{"controllers/syncserver/connection.go", "			c.keys.Report(message.Keys)\n",
 			"			return status.Error(codes.Internal, \"a message that was not agreed\")\n"})...)
 	w.lead(managerSetup{startupGrace: quick, binary: old, flags: []string{"--last-used-resolution=1s"}})
@@ -155,7 +157,7 @@ func TestSkewOldManager(t *testing.T) {
 	v.uses(t, key)
 	w.awaitKey("web", "seen in use", func(key *v1alpha1.ApiKey) bool { return key.Status.LastUsedAt != nil })
 	w.revoke("web")
-	v.awaits(key, "key_revoked")
+	v.awaits(key, "key_revoked") // a refusal, which it does not report
 	if _, metrics, err := get("http://" + v.listens.Admin.String() + "/metrics"); err != nil ||
 		strings.Contains(metrics, `keyward_validator_stream_failures_total{code="Internal"}`) {
 		t.Errorf("it sent what was not agreed, or %v", err)

@@ -51,6 +51,7 @@ type Stream struct {
 	Versions chan *syncv1.VersionReport
 	Keys     chan *syncv1.KeyReport
 	Quotas   chan *syncv1.QuotaReport
+	Traffic  chan *syncv1.TrafficReport
 	// Rejections are those of the Ack that Send has waited for; nil if it had none.
 	Rejections *syncv1.Rejections
 
@@ -195,7 +196,7 @@ func (s *service) Sync(stream grpc.BidiStreamingServer[syncv1.SyncRequest, syncv
 	open := &Stream{
 		Hello: first.GetHello(), Ended: make(chan error, 1), t: s.m.t,
 		Versions: make(chan *syncv1.VersionReport, 1024), Keys: make(chan *syncv1.KeyReport, 1024),
-		Quotas: make(chan *syncv1.QuotaReport, 1024), requests: make(chan *syncv1.SyncRequest, 16),
+		Quotas: make(chan *syncv1.QuotaReport, 1024), Traffic: make(chan *syncv1.TrafficReport, 1024), requests: make(chan *syncv1.SyncRequest, 16),
 		down: make(chan *syncv1.SyncResponse, 1024), close: make(chan error, 1),
 	}
 	welcome := &syncv1.SyncResponse{Message: &syncv1.SyncResponse_Welcome{Welcome: &syncv1.Welcome{Features: s.m.Features}}}
@@ -220,6 +221,8 @@ func (s *service) Sync(stream grpc.BidiStreamingServer[syncv1.SyncRequest, syncv
 				if len(message.Quotas.GetGroups()) > 0 {
 					open.Allow(recorded(message.Quotas))
 				}
+			case *syncv1.SyncRequest_Traffic:
+				open.Traffic <- message.Traffic
 			default:
 				open.requests <- request
 			}

@@ -25,6 +25,7 @@ const (
 func (w *world) contentServer() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /media/socket", echo)
+	mux.HandleFunc("GET /media/chat", w.chat)
 	mux.HandleFunc("GET /media/events", w.sendEvents)
 	mux.HandleFunc("GET /media/large", func(rw http.ResponseWriter, _ *http.Request) {
 		_, _ = io.Copy(rw, largeContent()) // the client compares
@@ -80,6 +81,17 @@ func echo(rw http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+}
+
+// chat is a WebSocket that speaks the subprotocol chat, and says what it was offered.
+func (w *world) chat(rw http.ResponseWriter, r *http.Request) {
+	r.Header.Set(headerTarget, r.RequestURI)
+	w.seen <- r.Header
+	conn, err := websocket.Accept(rw, r, &websocket.AcceptOptions{Subprotocols: []string{"chat"}, InsecureSkipVerify: true})
+	if err != nil {
+		return // it has responded
+	}
+	_ = conn.Close(websocket.StatusNormalClosure, "")
 }
 
 // sendEvents sends one event after the other, each after the client has received the previous one. If something keeps them

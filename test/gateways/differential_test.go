@@ -139,6 +139,7 @@ func divided() *syncv1.Group {
 	}
 	return &syncv1.Group{
 		Namespace: "tenants", Name: "acme", State: syncv1.GroupState_GROUP_STATE_ACTIVE,
+		AcceptIn: []syncv1.KeyLocation{syncv1.KeyLocation_KEY_LOCATION_QUERY},
 		Capabilities: []*syncv1.Capability{{Name: "checkout", Routes: []*syncv1.Route{{Methods: []string{"POST"},
 			Paths: []string{"/checkout"}}}}},
 		Projects: []*syncv1.Project{

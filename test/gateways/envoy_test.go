@@ -184,7 +184,7 @@ func compareHeaders(t *testing.T, filter *authzv3.ExtAuthz) {
 		}
 		return false
 	}
-	names := append([]string{"Authorization", "X-Api-Key", httpapi.HeaderRequestID, "X-Forwarded-For", "Forwarded",
+	names := append([]string{"Authorization", "X-Api-Key", "Sec-WebSocket-Protocol", httpapi.HeaderRequestID, "X-Forwarded-For", "Forwarded",
 		httpapi.HeaderGroup, "X-Keyward-Context-Anything"}, httpapi.DecisionHeaders...)
 	for _, name := range names {
 		if !sent(strings.ToLower(name)) {

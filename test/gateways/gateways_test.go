@@ -16,6 +16,8 @@ import (
 type testCase struct {
 	name           string
 	method, target string
+	host           string // with hasHost; otherwise the usual one
+	hasHost        bool
 	headers        []string
 	keepAlive      bool // after the response; without it or a header Connection the connection is closed
 
@@ -286,7 +288,7 @@ func (g *gateway) compare(t *testing.T, e testCase, got outcome) {
 	}
 	if got.seen != nil && g.overrides && response["Access-Control-Allow-Origin"] != "" {
 		response["Access-Control-Allow-Origin"] = page
-		for name, want := range map[string]string{"Access-Control-Expose-Headers": "*", "Vary": varies + ", Referer, Accept-Encoding"} {
+		for name, want := range map[string]string{"Access-Control-Expose-Headers": "*", "Vary": varies + ", Referer, Sec-Fetch-Site, Accept-Encoding"} {
 			if response[name] != "" {
 				response[name] = want
 			}

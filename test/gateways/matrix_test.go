@@ -114,6 +114,33 @@ var rows = []row{
 		return c.caching(t, "{key}")
 	}},
 	{"the same, with `caching: Shared`", "", func(t *testing.T, c *client) string { return c.caching(t, "{shared}") }},
+	{"a key in the URL, where the Group accepts it, is", "", func(t *testing.T, c *client) string {
+		got := c.roundTrip(t, c.address, testCase{target: "/media/1?a&token={embed}"})
+		if got.seen == nil {
+			return summary(got)
+		}
+		if target := got.seen.Get(headerTarget); target != "/media/1?a" {
+			t.Errorf("the content server sees %s", strings.ReplaceAll(target, c.embed, "{embed}"))
+		}
+		return "removed"
+	}},
+	{"a key as a subprotocol, where the Group accepts it, is", "", func(t *testing.T, c *client) string {
+		got := c.roundTrip(t, c.address, testCase{headers: []string{"Sec-WebSocket-Protocol: chat, keyward.key.{embed}"}})
+		if got.seen == nil {
+			return summary(got)
+		}
+		if names := got.seen.Get("Sec-WebSocket-Protocol"); names != "chat" {
+			t.Errorf("the content server sees %s", strings.ReplaceAll(names, c.embed, "{embed}"))
+		}
+		return "removed"
+	}},
+	{"`Authorization: Bearer <JWT>` beside `X-Api-Key` is", "passed on", func(t *testing.T, c *client) string {
+		got := c.roundTrip(t, c.address, testCase{headers: []string{"X-Api-Key: {key}", "Authorization: Bearer " + sessionJWT}})
+		if got.seen.Get("Authorization") != "Bearer "+sessionJWT {
+			return "lost"
+		}
+		return "passed on"
+	}},
 	{"no validation server", "", func(t *testing.T, c *client) string {
 		if c.gateway.unavailable == 0 {
 			return "—"

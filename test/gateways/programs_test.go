@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -42,7 +43,8 @@ func startNginx(t testing.TB, w *world) string {
 	keyward, content := w.keyward, w.content
 	program, dir, address := installed(t, "nginx"), t.TempDir(), freeAddress(t)
 	site := shipped(t, "nginx/keyward.conf", "/authz/nginx;", w.named("/authz/nginx", "?project=", ";"), "127.0.0.1:8081",
-		keyward, "127.0.0.1:9000", content, "listen 8080", "listen "+address)
+		keyward, "127.0.0.1:9000", content, "listen 8080", "listen "+address, "/var/log/nginx/keyward.log", filepath.Join(dir, "access.log"),
+		"/var/log/nginx/keyward-error.log", filepath.Join(dir, "error.log"))
 	write(t, filepath.Join(dir, "keyward.conf"), site)
 	main := filepath.Join(dir, "nginx.conf")
 	write(t, main, fmt.Sprintf(`daemon off; master_process off; pid %[1]s/pid; error_log stderr error;
@@ -53,7 +55,7 @@ http {
 	include %[1]s/keyward.conf;
 }
 `, dir))
-	run(t, dir, program, "-e", "stderr", "-p", dir, "-c", main)
+	w.run(t, dir, program, "-e", "stderr", "-p", dir, "-c", main)
 	return address
 }
 
@@ -62,10 +64,15 @@ func startCaddy(t testing.TB, w *world) string {
 	keyward, content := w.keyward, w.content
 	program, dir, address := installed(t, "caddy"), t.TempDir(), freeAddress(t)
 	site := shipped(t, "caddy/Caddyfile", "rewrite /authz/caddy?", w.named("rewrite /authz/caddy", "/projects/", "?"),
-		"127.0.0.1:8081", keyward, "127.0.0.1:9000", content, ":8080 {", "http://:"+portOf(address)+" {")
+		"127.0.0.1:8081", keyward, "127.0.0.1:9000", content, ":8080 {", "http://:"+portOf(address)+" {", "\tlog default {", "\tadmin off\n\tlog default {")
 	main := filepath.Join(dir, "Caddyfile")
-	write(t, main, "{\n\tadmin off\n}\n"+site)
-	run(t, dir, program, "run", "--config", main)
+	if w.keysInURLs { // with a log of requests, too
+		_, format, _ := strings.Cut(site, "\t\tformat filter {")
+		format, _, _ = strings.Cut(format, "\n\t}\n")
+		site = strings.Replace(site, "\troute {\n\t\t# Only", "\tlog {\n\t\tformat filter {"+format+"\n\t}\n\troute {\n\t\t# Only", 1)
+	}
+	write(t, main, site)
+	w.run(t, dir, program, "run", "--config", main)
 	return address
 }
 
@@ -79,9 +86,9 @@ func startHAProxy(t testing.TB, w *world) string {
 	if w.project != "" {
 		action = "lua.keyward " + w.project
 	}
-	write(t, main, shipped(t, "haproxy/haproxy.cfg", "lua.keyward -", action, "127.0.0.1:8080", address, "127.0.0.1:9000",
+	write(t, main, shipped(t, "haproxy/haproxy.cfg", "#log", "log", "lua.keyward -", action, "127.0.0.1:8080", address, "127.0.0.1:9000",
 		content, "lua-load ", "lua-load "+dir+"/"))
-	run(t, dir, program, "-db", "-f", main)
+	w.run(t, dir, program, "-db", "-f", main)
 	return address
 }
 
@@ -97,13 +104,22 @@ func startTraefik(t testing.TB, w *world) string {
 		t.Fatal(err)
 	}
 	dir, address := t.TempDir(), freeAddress(t)
-	dynamic := filepath.Join(dir, "keyward.yaml")
+	dynamic := filepath.Join(dir, "dynamic", "keyward.yaml")
+	if err := os.Mkdir(filepath.Dir(dynamic), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	write(t, dynamic, shipped(t, "traefik/keyward.yaml", "/authz/traefik\n", w.named("/authz/traefik", "?project=", "\n"),
 		"path: /authz/traefik/preflights", w.named("path: /authz/traefik/preflights", "/projects/",
 			""), "127.0.0.1:8081", keyward, "127.0.0.1:9000", content))
 	main := filepath.Join(dir, "traefik.yaml")
-	write(t, main, shipped(t, "traefik/traefik.yaml", "127.0.0.1:8080", address, "keyward.yaml\n\n", dynamic+"\n\n"))
-	run(t, dir, program, "--configFile="+main)
+	provider := "filename: " + dynamic
+	if w.keysInURLs {
+		provider = "directory: " + filepath.Dir(dynamic)
+		write(t, filepath.Join(filepath.Dir(dynamic), "keys-in-urls.yaml"), shipped(t, "traefik/keys-in-urls.yaml", "127.0.0.1:8084",
+			serveStrictly(t, w.proxy)))
+	}
+	write(t, main, shipped(t, "traefik/traefik.yaml", "127.0.0.1:8080", address, "filename: keyward.yaml\n", provider+"\n"))
+	w.run(t, dir, program, "--configFile="+main)
 	waitFor(t, address)
 	// It listens before it has read its configuration for requests.
 	await(t, "Traefik's routes", func() bool {
@@ -132,13 +148,53 @@ func installed(t testing.TB, name string) string {
 	return program
 }
 
+// written is what a program has written, to its output and into files of its directory.
+type written struct {
+	mu     sync.Mutex
+	output strings.Builder
+	home   string
+}
+
+// Write implements io.Writer.
+func (w *written) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.output.Write(p)
+}
+
+// text returns everything.
+func (w *written) text(t testing.TB) string {
+	t.Helper()
+	w.mu.Lock()
+	all := w.output.String()
+	w.mu.Unlock()
+	names, err := filepath.Glob(filepath.Join(w.home, "*.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all += string(text)
+	}
+	return all
+}
+
+// run starts a program that ends with the test, and keeps its logs.
+func (w *world) run(t testing.TB, home, program string, args ...string) {
+	t.Helper()
+	w.logs = append(w.logs, run(t, home, program, args...))
+}
+
 // run starts a program that ends with the test.
-func run(t testing.TB, home, program string, args ...string) {
+func run(t testing.TB, home, program string, args ...string) *written {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), program, args...)
 	command.Env = append(os.Environ(), "HOME="+home, "XDG_DATA_HOME="+home, "XDG_CONFIG_HOME="+home)
-	var output strings.Builder
-	command.Stdout, command.Stderr = &output, &output
+	output := &written{home: home}
+	command.Stdout, command.Stderr = output, output
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -146,10 +202,11 @@ func run(t testing.TB, home, program string, args ...string) {
 		_ = command.Process.Kill()
 		_ = command.Wait()
 		if t.Failed() {
-			said := output.String()
+			said := output.text(t)
 			t.Log(said[max(0, len(said)-4<<10):])
 		}
 	})
+	return output
 }
 
 func freeAddress(t testing.TB) string {

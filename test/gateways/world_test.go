@@ -20,9 +20,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/pkg/urltoken"
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/authorizer/ratelimit"
 	"github.com/keyward-dev/keyward/server/authorizer/throttle"
+	"github.com/keyward-dev/keyward/server/credential"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
@@ -43,8 +45,13 @@ type world struct {
 	spent                 string // a key whose quota is used up
 	paced, fast           string // keys with rate limits, of which that of fast is used up
 	shared                string // a key of a Group whose responses may be kept
+	embed                 string // a key of a Group that accepts keys everywhere, and signs URLs
+	signed                string // the token of a URL
 	proxy                 http.Handler
 	project               string // the one that the gateway has to name
+
+	keysInURLs bool       // the gateway has to be configured for keys in URLs and subprotocols
+	logs       []*written // of the programs that were started
 
 	seen     chan http.Header
 	received chan struct{} // an event has reached the client
@@ -68,9 +75,10 @@ func (quota) Sent(string, uint64, time.Time) {}
 func groups(origins []string) []*syncv1.Group {
 	var all []*syncv1.Group
 	for name, caching := range map[string]syncv1.Caching{"acme": syncv1.Caching_CACHING_UNSPECIFIED,
-		"spent": syncv1.Caching_CACHING_UNSPECIFIED, "shared": syncv1.Caching_CACHING_SHARED} {
+		"spent": syncv1.Caching_CACHING_UNSPECIFIED, "embed": syncv1.Caching_CACHING_SHARED, "shared": syncv1.Caching_CACHING_SHARED} {
 		all = append(all, &syncv1.Group{
 			Caching:   caching,
+			AcceptIn:  acceptedBy(name),
 			Namespace: "tenants", Name: name, Tier: "Pro", State: syncv1.GroupState_GROUP_STATE_ACTIVE,
 			Context: map[string]string{"bucketName": "acme-media"},
 			Capabilities: []*syncv1.Capability{{Name: "upload", Routes: []*syncv1.Route{{Methods: []string{"POST"},
@@ -83,18 +91,36 @@ func groups(origins []string) []*syncv1.Group {
 	return all
 }
 
+// acceptedBy returns where the Group accepts keys.
+func acceptedBy(name string) []syncv1.KeyLocation {
+	if name != "embed" {
+		return nil
+	}
+	return []syncv1.KeyLocation{syncv1.KeyLocation_KEY_LOCATION_QUERY, syncv1.KeyLocation_KEY_LOCATION_WEBSOCKET_PROTOCOL}
+}
+
 // newWorld allows pages of more origins than the usual one.
 func newWorld(t *testing.T, origins ...string) *world {
 	t.Helper()
+	return newWorldOf(t, nil, origins...)
+}
+
+// newWorldOf has a content server of its own.
+func newWorldOf(t *testing.T, content http.Handler, origins ...string) *world {
+	t.Helper()
 	log, w := slog.New(slog.DiscardHandler), &world{seen: make(chan http.Header, 1), received: make(chan struct{}, 1)}
 	var keys []*syncv1.Key
-	for id, text := range map[string]*string{"acme": &w.key, "spent": &w.spent, "paced": &w.paced, "fast": &w.fast, "shared": &w.shared} {
+	for id, text := range map[string]*string{"acme": &w.key, "spent": &w.spent, "paced": &w.paced, "fast": &w.fast, "shared": &w.shared,
+		"embed": &w.embed} {
 		minted := fixture.Mint(t)
 		digest := minted.Digest()
 		*text = minted.Reveal()
 		key := &syncv1.Key{Id: "id-" + id, Group: "tenants/acme", Projects: []string{"media"},
 			Permissions: []string{"read", "upload"}, Versions: []*syncv1.Version{{Digest: digest[:]}}}
 		switch id {
+		case "embed":
+			w.signed, key.Versions[0].UrlSecret = signed(t, w.embed)
+			fallthrough
 		case "spent", "shared":
 			key.Group = "tenants/" + id
 		case "paced":
@@ -114,17 +140,35 @@ func newWorld(t *testing.T, origins ...string) *world {
 	rates.Admit(&decision.Group{Identity: "tenants/acme"}, &decision.Key{ID: "id-fast",
 		Rate: decision.RateLimit{PerSecond: 2, Burst: 1}}, now)
 	g := authorizer.New(s, func() time.Time { return now }, log, prometheus.NewRegistry(),
-		authorizer.WithThrottle(limit), authorizer.WithRates(rates), authorizer.WithQuota(quota("tenants/spent")))
+		authorizer.WithThrottle(limit), authorizer.WithRates(rates), authorizer.WithQuota(quota("tenants/spent")),
+		authorizer.WithKeys(credential.New(credential.Config{Parameters: []string{"token"}})))
 	trusted := clientaddr.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, clientaddr.HeaderXForwardedFor)
 	mux := http.NewServeMux()
 	forwardauth.Register(mux, g, trusted)
-	w.keyward, w.content = serve(t, mux), serve(t, w.contentServer())
+	if content == nil {
+		content = w.contentServer()
+	}
+	w.keyward, w.content = serve(t, mux), serve(t, content)
 	upstream, err := url.Parse("http://" + w.content)
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.proxy = reverseproxy.New(g, reverseproxy.Config{Upstream: upstream, Clients: trusted}, log)
 	return w
+}
+
+// signed returns a token for everything that tests request, and the secret that has signed it.
+func signed(t *testing.T, key string) (token string, secret []byte) {
+	t.Helper()
+	secret, err := urltoken.Derive(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err = urltoken.Sign(key, urltoken.Claims{Project: "media", Path: "/media/", Expires: time.Now().Add(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token, secret
 }
 
 func serve(t testing.TB, handler http.Handler) string {
@@ -171,18 +215,22 @@ func (w *world) send(t *testing.T, address string, e testCase) net.Conn {
 			continue
 		}
 		lines += strings.NewReplacer("{key}", w.key, "{spent}", w.spent, "{paced}", w.paced, "{fast}", w.fast, "{shared}",
-			w.shared).Replace(line) + "\r\n"
+			w.shared, "{embed}", w.embed, "{signed}", w.signed).Replace(line) + "\r\n"
 	}
 	target := "/media/1"
 	if e.target != "" {
-		target = e.target
+		target = strings.NewReplacer("{key}", w.key, "{embed}", w.embed, "{signed}", w.signed).Replace(e.target)
 	}
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(client)}, Timeout: 5 * time.Second}
 	conn, err := dialer.Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: cdn.acme.example\r\n%s\r\n", e.methodOrGet(), target, lines); err != nil {
+	host := "cdn.acme.example"
+	if e.hasHost {
+		host = e.host
+	}
+	if _, err := fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: %s\r\n%s\r\n", e.methodOrGet(), target, host, lines); err != nil {
 		_ = conn.Close()
 		t.Fatal(err)
 	}

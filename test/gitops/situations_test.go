@@ -102,6 +102,17 @@ var situations = []situation{
 		},
 	},
 	{
+		what: "`kubectl patch` with `suspended: true`, and then `kubectl keyward suspend`",
+		try: func(p *place) string {
+			p.declares(p.objects(""))
+			p.active(1)
+			p.kubectl(p.t, "-n", p.namespace, "patch", "apikey", "key", "--type=merge", "-p", `{"spec":{"suspended":true}}`)
+			p.keyward("suspend", "key")
+			p.declares(p.objects(""))
+			return outcome(p.seen().Status.State == v1alpha1.KeySuspended, "stays suspended", "undone")
+		},
+	},
+	{
 		what: "Git has `suspended: false`, and somebody suspends",
 		try: func(p *place) string {
 			p.declares(p.objects("suspended: false"))
@@ -138,6 +149,28 @@ var situations = []situation{
 				return outcome(false, "", "stays: "+conflict)
 			}
 			return outcome(slices.Equal(p.seen().Spec.Projects, []v1alpha1.ProjectName{"web"}), "taken back", "stays")
+		},
+	},
+	{
+		what: "The same with `permissions`, which Git does not have", surprises: everyTool(),
+		try: func(p *place) string {
+			p.declares(p.objects(""))
+			p.active(1)
+			p.patch(p.t, "somebody", "ApiKey", p.namespace, "key", `{"spec":{"permissions":["read","write"]}}`)
+			p.declares(p.objects(""))
+			return outcome(len(p.seen().Spec.Permissions) == 1, "taken back", "stays")
+		},
+	},
+	{
+		what: "The same, and Git has `permissions: [read]`", surprises: []string{"Helm"},
+		try: func(p *place) string {
+			p.declares(p.objects("permissions: [read]"))
+			p.active(1)
+			p.patch(p.t, "somebody", "ApiKey", p.namespace, "key", `{"spec":{"permissions":["read","write"]}}`)
+			if p.conflicts(p.objects("permissions: [read]")) {
+				return outcome(false, "", "stays: "+conflict)
+			}
+			return outcome(len(p.seen().Spec.Permissions) == 1, "taken back", "stays")
 		},
 	},
 	{
@@ -211,6 +244,15 @@ var situations = []situation{
 			return outcome(kept, "refused, and the tool tells", "deleted")
 		},
 	},
+}
+
+// everyTool are the names of all tools.
+func everyTool() []string {
+	var names []string
+	for i := range tools {
+		names = append(names, tools[i].name)
+	}
+	return names
 }
 
 // annotated adds an annotation to the key.

@@ -95,3 +95,19 @@ func goLimit(t *testing.T, env []corev1.EnvVar) int64 {
 	}
 	return 0
 }
+
+// TestAvailableIsReachable: a Pod that is ready is reached through its Service only when the proxies of all nodes know it, about a second
+// later. Who waits for a rollout and then applies an ApiKey must not find a webhook that refuses connections.
+func TestAvailableIsReachable(t *testing.T) {
+	for _, dir := range []string{"default", "namespaced"} {
+		deployments := build(t, dir).deployments
+		if len(deployments) != 2 {
+			t.Errorf("%s has %d Deployments, want the manager and the validation server", dir, len(deployments))
+		}
+		for _, d := range deployments {
+			if d.Spec.MinReadySeconds < 3 {
+				t.Errorf("%s: %s: minReadySeconds: %d, so that it is available as soon as it is ready", dir, d.Name, d.Spec.MinReadySeconds)
+			}
+		}
+	}
+}

@@ -54,7 +54,7 @@ func (c *Client) Hello() *syncv1.Hello {
 		Instance: c.Instance, Incarnation: "rogue", Selector: &syncv1.GroupSelector{Groups: c.Groups, Namespaces: c.Namespaces},
 		Features: []syncv1.Feature{
 			syncv1.Feature_FEATURE_REJECTIONS, syncv1.Feature_FEATURE_VERSION_REPORTS, syncv1.Feature_FEATURE_KEY_REPORTS,
-			syncv1.Feature_FEATURE_QUOTAS, syncv1.Feature_FEATURE_SERVERS,
+			syncv1.Feature_FEATURE_QUOTAS, syncv1.Feature_FEATURE_SERVERS, syncv1.Feature_FEATURE_TRAFFIC_REPORTS,
 		},
 	}
 }

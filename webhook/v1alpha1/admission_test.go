@@ -108,8 +108,13 @@ var _ = Describe("Admission", func() {
 			inner.Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(g), g)).To(Succeed())
 			g.Spec.DefaultKey = v1alpha1.DefaultKey{Enabled: ptr.To(true), Name: "web"}
 			inner.Expect(user.Update(ctx, g, client.DryRunAll)).To(Succeed())
-			inner.Expect(heard.Texts).To(ConsistOf(ContainSubstring("spec.defaultKey.name: ApiKey web exists already")))
+			inner.Expect(heard.Texts).To(ConsistOf(And(ContainSubstring("spec.defaultKey.name: ApiKey web exists already"),
+				ContainSubstring("is its default key"))))
 		}).Should(Succeed())
+		heard.Texts = nil
+		other := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "other"}, Spec: *g.Spec.DeepCopy()}
+		Expect(user.Create(ctx, other, client.DryRunAll)).To(Succeed())
+		Expect(heard.Texts).To(ConsistOf(ContainSubstring("write another name if the Group is to have one")))
 		heard.Texts = nil
 		g.Spec.DefaultKey.Name = "free"
 		Expect(user.Update(ctx, g, client.DryRunAll)).To(Succeed())
@@ -265,6 +270,46 @@ var _ = Describe("Admission", func() {
 			inner.Expect(user.Update(ctx, g, client.DryRunAll)).To(Succeed())
 			inner.Expect(heard.Texts).To(ConsistOf(And(ContainSubstring("1 ApiKeys lose projects or permissions"), ContainSubstring("/web"),
 				ContainSubstring(`goes on with what is granted: projects "product"`))))
+		}).Should(Succeed())
+	})
+
+	It("warns again when the same keys lose more", func(ctx SpecContext) {
+		g := w.CreateGroup(ctx, func(g *v1alpha1.Group) {
+			g.Spec.Projects = append(g.Spec.Projects, v1alpha1.Project{Name: "third", Routes: g.Spec.Projects[0].Routes})
+		})
+		w.CreateKey(ctx, func(k *v1alpha1.ApiKey) { k.Spec.Projects = []v1alpha1.ProjectName{"marketing", "product", "third"} })
+		w.ReconcileUntil(ctx, "web", testenv.Ready)
+		user, heard := testenv.As("jane")
+		edit := func(dry bool, texts ...any) {
+			GinkgoHelper()
+			Eventually(func(inner Gomega) { // the webhook's cache may lag
+				heard.Texts = nil
+				inner.Expect(user.Get(ctx, client.ObjectKeyFromObject(g), g)).To(Succeed())
+				g.Spec.Projects = g.Spec.Projects[1:]
+				inner.Expect(user.Update(ctx, g, client.DryRunAll)).To(Succeed())
+				inner.Expect(heard.Texts).To(ConsistOf(texts...))
+			}).Should(Succeed())
+			if !dry {
+				Expect(user.Update(ctx, g)).To(Succeed())
+			}
+		}
+		edit(false, ContainSubstring("1 ApiKeys lose projects or permissions"))
+		edit(true, And(ContainSubstring("1 ApiKeys lose projects or permissions"),
+			ContainSubstring(`goes on with what is granted: projects "third"`)))
+		By("editing something else")
+		heard.Texts = nil
+		Expect(user.Get(ctx, client.ObjectKeyFromObject(g), g)).To(Succeed())
+		g.Spec.DisplayName = "Edited"
+		Expect(user.Update(ctx, g, client.DryRunAll)).To(Succeed())
+		Expect(heard.Texts).To(BeEmpty())
+		By("editing the key")
+		Eventually(func(inner Gomega) {
+			heard.Texts = nil
+			key := w.NewKey()
+			inner.Expect(user.Get(ctx, client.ObjectKeyFromObject(key), key)).To(Succeed())
+			key.Spec.Description = "edited"
+			inner.Expect(user.Update(ctx, key, client.DryRunAll)).To(Succeed())
+			inner.Expect(heard.Texts).To(ContainElement(ContainSubstring("until that is so, the key goes on with what is granted")))
 		}).Should(Succeed())
 	})
 

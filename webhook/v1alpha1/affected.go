@@ -33,7 +33,7 @@ func (w *groups) affected(ctx context.Context, old, group *v1alpha1.Group) (admi
 	if err != nil {
 		return nil, err
 	}
-	var orphaned, narrowed, unaddressed, outlived affectedKeys
+	var orphaned, narrowed, unaddressed, outlived, hurried affectedKeys
 	for i := range keys {
 		key := &keys[i]
 		labels, err := cache.NamespaceLabels(ctx, w.reader, key.Namespace)
@@ -45,13 +45,16 @@ func (w *groups) affected(ctx context.Context, old, group *v1alpha1.Group) (admi
 		switch refusal := lifecycle.Refusal(key, is); {
 		case refusal != nil && lifecycle.Refusal(key, was) == nil:
 			orphaned.add(group, key, refusal)
-		case was.Problem == nil && is.Problem != nil && is.Problem.Reason == v1alpha1.ReasonAddressesRequired:
-			unaddressed.add(group, key, is.Narrowed())
-		case was.Problem == nil && is.Problem != nil:
+		case is.Problem != nil && refusal == nil && is.LessThan(was):
 			narrowed.add(group, key, is.Narrowed())
+		case is.Problem != nil && refusal == nil && is.Problem.Reason == v1alpha1.ReasonAddressesRequired && !grant.RequiresAddresses(old):
+			unaddressed.add(group, key, is.Narrowed())
 		case is.Problem == nil && lifecycle.Counts(key):
 			if problem := w.tightened(old, group, key); problem != nil {
 				outlived.add(group, key, problem)
+			}
+			if problem := hurries(old, group, key); problem != nil {
+				hurried.add(group, key, problem)
 			}
 		}
 	}
@@ -70,16 +73,34 @@ func (w *groups) affected(ctx context.Context, old, group *v1alpha1.Group) (admi
 		warnings = append(warnings, fmt.Sprintf("spec.keyPolicy: %d ApiKeys declare a longer lifetime than is allowed with this; "+
 			"they keep the expiry that they have, and their next versions live as long as is allowed%s", outlived.n, outlived.example))
 	}
+	if hurried.n > 0 {
+		warnings = append(warnings, fmt.Sprintf("spec.keyPolicy: %d ApiKeys rotate more often than they declare, up to once a minute%s",
+			hurried.n, hurried.example))
+	}
 	return warnings, nil
 }
 
-// tightened returns why a change of the Group does not allow the lifetime of a key that was allowed before, or nil.
-func (w *groups) tightened(old, group *v1alpha1.Group, key *v1alpha1.ApiKey) *grant.Problem {
-	minted := minting(key, w.clock.Now())
-	_, was := grant.Expiry(key, old, minted)
-	_, is := grant.Expiry(key, group, minted)
+// hurries returns why a change of the Group makes a key rotate as often as its short life requires, or nil.
+func hurries(old, group *v1alpha1.Group, key *v1alpha1.ApiKey) *grant.Problem {
+	_, was := grant.RotationUnder(key, old)
+	_, is := grant.RotationUnder(key, group)
 	if was == nil && is != nil && is.Elsewhere {
 		return is
 	}
 	return nil
+}
+
+// tightened returns why a change of the Group does not allow the lifetime of a key, if it shortens that, or nil.
+func (w *groups) tightened(old, group *v1alpha1.Group, key *v1alpha1.ApiKey) *grant.Problem {
+	minted := minting(key, w.clock.Now())
+	_, problem := grant.Expiry(key, group, minted)
+	if problem == nil || !problem.Elsewhere {
+		return nil
+	}
+	was, before := grant.CappedExpiry(key, old, minted)
+	is, now := grant.CappedExpiry(key, group, minted)
+	if before == nil && now == nil && !was.IsZero() && !is.Before(was) {
+		return nil // as before, or longer
+	}
+	return problem
 }

@@ -31,12 +31,14 @@ func (w *apiKeys) ValidateCreate(ctx context.Context, key *v1alpha1.ApiKey) (adm
 	if err != nil {
 		return nil, err
 	}
-	problem, err := w.checkLimit(ctx, checked.group)
-	if err != nil {
-		return nil, err
-	}
-	if problem != nil {
-		checked.problems = append(checked.problems, problem)
+	if !checked.over { // an Expired key does not count
+		problem, err := w.checkLimit(ctx, checked.group)
+		if err != nil {
+			return nil, err
+		}
+		if problem != nil {
+			checked.problems = append(checked.problems, problem)
+		}
 	}
 	if problem := grant.RequestProblem(key); problem != nil { // its first version handles any other
 		checked.problems = append(checked.problems, problem)
@@ -173,6 +175,8 @@ type checkedKey struct {
 	warnings admission.Warnings
 	// group is the Group where it exists and admits the key's namespace, or nil.
 	group *v1alpha1.Group
+	// over is that the key has ended before it had a version.
+	over bool
 }
 
 // allWarnings returns what the author of a key that is not refused is warned of.
@@ -190,6 +194,9 @@ func (w *apiKeys) check(ctx context.Context, key *v1alpha1.ApiKey) (*checkedKey,
 			Message: "this is the Secret that the key is delivered in; give spec.secret.name another name",
 		})
 	}
+	if _, problem := lifecycle.ImportDigest(key); problem != nil {
+		checked.problems = append(checked.problems, problem)
+	}
 	group, granted, err := cache.CachedGroupForKeyWithProblems(ctx, w.reader, key)
 	if err != nil {
 		return nil, err
@@ -200,7 +207,13 @@ func (w *apiKeys) check(ctx context.Context, key *v1alpha1.ApiKey) (*checkedKey,
 	checked.problems = append(checked.problems, grant.RotationProblems(key, checked.group)...)
 	checked.problems = append(checked.problems, granted...)
 	if len(granted) > 0 && len(key.Status.Versions) > 0 {
-		checked.warnings = append(checked.warnings, "until that is so, validation servers refuse the key")
+		until := "until that is so, validation servers refuse the key"
+		if _, whole, err := cache.CachedGroupForKey(ctx, w.reader, key); err != nil {
+			return nil, err
+		} else if lifecycle.Refusal(key, whole) == nil {
+			until = "until that is so, the key goes on with what is granted"
+		}
+		checked.warnings = append(checked.warnings, until)
 	}
 	if signs := key.Spec.SignedURLs; signs != nil && *signs && key.Spec.ImportFrom != nil {
 		checked.warnings = append(checked.warnings, "spec.signedURLs: an imported key signs no URLs unless it has Keyward's own form; "+
@@ -208,6 +221,7 @@ func (w *apiKeys) check(ctx context.Context, key *v1alpha1.ApiKey) (*checkedKey,
 	}
 	now := w.clock.Now()
 	if at := key.Spec.ExpiresAt; at != nil && len(key.Status.Versions) == 0 && !at.After(now) {
+		checked.over = true
 		checked.warnings = append(checked.warnings, fmt.Sprintf("spec.expiresAt: %s is over, so that the key is Expired from the start, and "+
 			"no key is minted; give a later instant in a new ApiKey", at.UTC().Format(time.RFC3339)))
 		return checked, nil

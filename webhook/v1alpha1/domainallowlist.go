@@ -76,5 +76,5 @@ func (w *domainAllowlists) validate(ctx context.Context, old, list *v1alpha1.Dom
 			problems = append(problems, problem)
 		}
 	}
-	return elsewhere.Warnings(), refuse(ctx, "DomainAllowlist", list.Name, append(grant.DomainProblems(list), problems...))
+	return append(elsewhere.Warnings(), grant.SharedDomains(list).Warnings()...), refuse(ctx, "DomainAllowlist", list.Name, append(grant.DomainProblems(list), problems...))
 }

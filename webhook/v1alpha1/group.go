@@ -53,6 +53,8 @@ func (w *groups) takenDefaultKey(ctx context.Context, old, group *v1alpha1.Group
 		return nil, fmt.Errorf("reading the default key: %w", err)
 	case metav1.IsControlledBy(key, group):
 		return nil, nil
+	case cache.GroupName(key.Spec.GroupRef, key.Namespace) == client.ObjectKeyFromObject(group):
+		return admission.Warnings{fmt.Sprintf("spec.defaultKey.name: ApiKey %s exists already, and is its default key, as it is", key.Name)}, nil
 	}
 	return admission.Warnings{fmt.Sprintf("spec.defaultKey.name: ApiKey %s exists already, and stays as it is: no default key is created; "+
 		"write another name if the Group is to have one", key.Name)}, nil

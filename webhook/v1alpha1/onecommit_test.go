@@ -140,6 +140,23 @@ var _ = Describe("One commit", func() {
 				ContainSubstring("2 ApiKeys declare a longer lifetime"), ContainSubstring("they keep the expiry"))))
 		}).Should(Succeed())
 		Expect(platform.Patch(ctx, g, lower)).To(Succeed())
+		By("lowering it again, which hurts them more")
+		policy := func(lifetime string) client.Patch {
+			return client.RawPatch(types.MergePatchType, []byte(`{"spec":{"keyPolicy":{"maxLifetime":"`+lifetime+`","defaultLifetime":"`+lifetime+`"}}}`))
+		}
+		warned := func(lifetime string, of ...any) {
+			GinkgoHelper()
+			Eventually(func(inner Gomega) {
+				heard.Texts = nil
+				inner.Expect(platform.Patch(ctx, g.DeepCopy(), policy(lifetime), client.DryRunAll)).To(Succeed())
+				inner.Expect(heard.Texts).To(ConsistOf(of...))
+			}).Should(Succeed())
+		}
+		longer := ContainSubstring("2 ApiKeys declare a longer lifetime")
+		warned("20d", longer)
+		warned("40d")
+		By("lowering it to minutes, where months were meant")
+		warned("2m", longer, ContainSubstring("2 ApiKeys rotate more often than they declare"))
 
 		heard.Texts = nil
 		edit := `{"spec":{"description":"just a text"},"metadata":{"annotations":{"keyward.dev/rotate-requested-at":"leaked;overlap=0s"}}}`

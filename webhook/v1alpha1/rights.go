@@ -16,6 +16,7 @@ import (
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/internal/grant"
+	"github.com/keyward-dev/keyward/internal/lifecycle"
 )
 
 // right is something that the manager does for an ApiKey, with its own rights, where the author of
@@ -37,7 +38,23 @@ const maxRights = 34
 // the key itself into an Opaque Secret requires no right beyond that to create ApiKeys.
 func rightsFor(old, key *v1alpha1.ApiKey) []right {
 	var rights []right
-	if from := key.Spec.ImportFrom; from != nil && !equality.Semantic.DeepEqual(old.Spec.ImportFrom, from) {
+	from := key.Spec.ImportFrom
+	if from != nil && equality.Semantic.DeepEqual(old.Spec.ImportFrom, from) {
+		from = nil
+	}
+	switch {
+	case from == nil:
+	case lifecycle.ImportsDigest(key):
+		// A hash is less of a secret than a text: who has seen that of another's key could take it, before its owner imports it.
+		rights = append(rights, right{
+			reason: v1alpha1.ReasonImportRefused, field: "spec.importFrom.sha256",
+			what: "import keys by their hash", hint: "import the text by secretKeyRef",
+			attributes: authorizationv1.ResourceAttributes{
+				Namespace: key.Namespace, Group: v1alpha1.GroupVersion.Group, Version: v1alpha1.GroupVersion.Version,
+				Resource: "apikeys", Name: key.Name, Verb: v1alpha1.VerbImport,
+			},
+		})
+	default:
 		rights = append(rights, right{
 			reason: v1alpha1.ReasonImportRefused, field: "spec.importFrom.secretKeyRef.name",
 			what: fmt.Sprintf("get Secret %q", shown(from.SecretKeyRef.Name)), hint: "let somebody create the ApiKey who has it",

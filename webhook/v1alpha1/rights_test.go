@@ -66,6 +66,8 @@ var _ = Describe("What the manager does for a key, its author may do", func() {
 	},
 		Entry("to read a Secret", rule("get", "", "secrets", "db"), testenv.Importing("db", "password"),
 			"spec.importFrom.secretKeyRef.name", `may not get Secret "db"`),
+		Entry("to import the hash of a text", rule("import", v1alpha1.GroupVersion.Group, "apikeys"),
+			testenv.ImportingHash("legacy-platform/0123456789"), "spec.importFrom.sha256", "may not import keys by their hash"),
 		Entry("to label Secrets", rule("create", "", "secrets"), func(k *v1alpha1.ApiKey) {
 			k.Spec.Secret.Template.Labels = map[string]v1alpha1.LabelValue{"argocd.argoproj.io/secret-type": "repository"}
 		}, "spec.secret.template.labels", "may not create Secrets"),
@@ -90,6 +92,7 @@ var _ = Describe("What the manager does for a key, its author may do", func() {
 		Expect(c.Update(ctx, key)).To(MatchError(apierrors.IsForbidden, "IsForbidden"))
 	},
 		Entry("an import", testenv.Importing("db", "password")),
+		Entry("a hash", testenv.ImportingHash("legacy-platform/0123456789")),
 		Entry("a label", func(k *v1alpha1.ApiKey) { k.Spec.Secret.Template.Labels = map[string]v1alpha1.LabelValue{"a": "b"} }),
 		Entry("a workload", func(k *v1alpha1.ApiKey) {
 			k.Spec.Secret.Restart = []v1alpha1.Workload{{Kind: "Deployment", Name: "api"}}

@@ -26,6 +26,9 @@ import (
 // +kubebuilder:webhook:name=groups.deleting.keyward.dev,path=/validate-keyward-dev-v1alpha1-group,mutating=false,failurePolicy=fail,sideEffects=None,groups=keyward.dev,resources=groups,verbs=delete,versions=v1alpha1,admissionReviewVersions=v1,serviceName=keyward-webhook,serviceNamespace=keyward-system,servicePort=9443,timeoutSeconds=10,patch=`{"matchConditions":[{"name":"by-a-user","expression":"!(request.userInfo.username in ['system:serviceaccount:kube-system:namespace-controller', 'system:serviceaccount:kube-system:generic-garbage-collector', 'system:kube-controller-manager'])"}]}`
 // +kubebuilder:webhook:name=domainallowlists.validating.keyward.dev,path=/validate-keyward-dev-v1alpha1-domainallowlist,mutating=false,failurePolicy=fail,sideEffects=None,groups=keyward.dev,resources=domainallowlists,verbs=create;update,versions=v1alpha1,admissionReviewVersions=v1,serviceName=keyward-webhook,serviceNamespace=keyward-system,servicePort=9443,timeoutSeconds=10
 
+// What a quota is counted in is the platform's, too. The manager writes its status, which is another resource.
+// +kubebuilder:webhook:name=groupusages.validating.keyward.dev,path=/validate-keyward-dev-v1alpha1-groupusage,mutating=false,failurePolicy=fail,sideEffects=None,groups=keyward.dev,resources=groupusages,verbs=update;delete,versions=v1alpha1,admissionReviewVersions=v1,serviceName=keyward-webhook,serviceNamespace=keyward-system,servicePort=9443,timeoutSeconds=10,patch=`{"matchConditions":[{"name":"by-a-user","expression":"!(request.userInfo.username in ['system:serviceaccount:kube-system:namespace-controller', 'system:serviceaccount:kube-system:generic-garbage-collector', 'system:kube-controller-manager'])"}]}`
+
 // A manager is asked about the deletion of a key or an allowlist only where that is guarded.
 // +kubebuilder:webhook:name=apikeys.deleting.keyward.dev,path=/validate-keyward-dev-v1alpha1-apikey,mutating=false,failurePolicy=fail,sideEffects=None,groups=keyward.dev,resources=apikeys,verbs=delete,versions=v1alpha1,admissionReviewVersions=v1,serviceName=keyward-webhook,serviceNamespace=keyward-system,servicePort=9443,timeoutSeconds=10,patch=`{"matchConditions":[{"name":"by-a-user","expression":"!(request.userInfo.username in ['system:serviceaccount:kube-system:namespace-controller', 'system:serviceaccount:kube-system:generic-garbage-collector', 'system:kube-controller-manager'])"},{"name":"guarded","expression":"has(oldObject.metadata.annotations) && 'keyward.dev/prevent-deletion' in oldObject.metadata.annotations"}]}`
 // +kubebuilder:webhook:name=domainallowlists.deleting.keyward.dev,path=/validate-keyward-dev-v1alpha1-domainallowlist,mutating=false,failurePolicy=fail,sideEffects=None,groups=keyward.dev,resources=domainallowlists,verbs=delete,versions=v1alpha1,admissionReviewVersions=v1,serviceName=keyward-webhook,serviceNamespace=keyward-system,servicePort=9443,timeoutSeconds=10,patch=`{"matchConditions":[{"name":"by-a-user","expression":"!(request.userInfo.username in ['system:serviceaccount:kube-system:namespace-controller', 'system:serviceaccount:kube-system:generic-garbage-collector', 'system:kube-controller-manager'])"},{"name":"guarded","expression":"has(oldObject.metadata.annotations) && 'keyward.dev/prevent-deletion' in oldObject.metadata.annotations"}]}`
@@ -45,6 +48,10 @@ func Setup(mgr ctrl.Manager, tiers *tier.Catalogue) error {
 	groups := &groups{reader: mgr.GetClient(), clock: keys.clock, tiers: tiers, access: keys.access}
 	if err := ctrl.NewWebhookManagedBy(mgr, &v1alpha1.Group{}).WithValidator(decided(groups)).Complete(); err != nil {
 		return fmt.Errorf("setting up the webhook of Group: %w", err)
+	}
+	usages := &groupUsages{reader: mgr.GetClient(), groups: groups}
+	if err := ctrl.NewWebhookManagedBy(mgr, &v1alpha1.GroupUsage{}).WithValidator(decided(usages)).Complete(); err != nil {
+		return fmt.Errorf("setting up the webhook of GroupUsage: %w", err)
 	}
 	if err := ctrl.NewWebhookManagedBy(mgr,
 		&v1alpha1.DomainAllowlist{}).WithValidator(decided(&domainAllowlists{reader: mgr.GetClient()})).Complete(); err != nil {

@@ -176,6 +176,7 @@ func down() []*syncv1.SyncResponse {
 		Context:       map[string]string{"database": "acme_prod"},
 		Limits:        &syncv1.Limits{RequestQuota: true, ByteQuota: true, Overage: syncv1.Overage_OVERAGE_METER, DenyUnknown: true, Rate: rate(50)},
 		Caching:       syncv1.Caching_CACHING_SHARED,
+		AcceptIn:      []syncv1.KeyLocation{syncv1.KeyLocation_KEY_LOCATION_QUERY, syncv1.KeyLocation_KEY_LOCATION_WEBSOCKET_PROTOCOL},
 		SharedOrigins: []*syncv1.SharedOrigins{{Owners: []uint32{0, 1}, Patterns: []string{"https://shop.acme.com"}}},
 
 		RequireAddresses: true,
@@ -229,6 +230,10 @@ func up() []*syncv1.SyncRequest {
 		}}}},
 		{Message: &syncv1.SyncRequest_Keys{Keys: &syncv1.KeyReport{Keys: []*syncv1.KeyUse{keyUse()}}}},
 		{Message: &syncv1.SyncRequest_Quotas{Quotas: &syncv1.QuotaReport{Groups: []*syncv1.GroupUse{use()}}}},
+		{Message: &syncv1.SyncRequest_Traffic{Traffic: &syncv1.TrafficReport{Groups: []*syncv1.GroupTraffic{{
+			Group: "tenants/acme", Refusals: map[string]uint64{"origin_denied": 3},
+			Origins: []*syncv1.OriginUse{{Origin: "https://shop.acme.com", Requests: 80}},
+		}}}}},
 	}
 }
 

@@ -46,6 +46,8 @@ const (
 	Feature_FEATURE_QUOTAS Feature = 4
 	// SERVERS: Servers.
 	Feature_FEATURE_SERVERS Feature = 5
+	// TRAFFIC_REPORTS: TrafficReport.
+	Feature_FEATURE_TRAFFIC_REPORTS Feature = 6
 )
 
 // Enum value maps for Feature.
@@ -57,6 +59,7 @@ var (
 		3: "FEATURE_KEY_REPORTS",
 		4: "FEATURE_QUOTAS",
 		5: "FEATURE_SERVERS",
+		6: "FEATURE_TRAFFIC_REPORTS",
 	}
 	Feature_value = map[string]int32{
 		"FEATURE_UNSPECIFIED":     0,
@@ -65,6 +68,7 @@ var (
 		"FEATURE_KEY_REPORTS":     3,
 		"FEATURE_QUOTAS":          4,
 		"FEATURE_SERVERS":         5,
+		"FEATURE_TRAFFIC_REPORTS": 6,
 	}
 )
 
@@ -297,6 +301,58 @@ func (GroupState) EnumDescriptor() ([]byte, []int) {
 	return file_sync_v1_sync_proto_rawDescGZIP(), []int{4}
 }
 
+type KeyLocation int32
+
+const (
+	// UNSPECIFIED is a header, which every group accepts.
+	KeyLocation_KEY_LOCATION_UNSPECIFIED KeyLocation = 0
+	// QUERY is a parameter of the URL.
+	KeyLocation_KEY_LOCATION_QUERY KeyLocation = 1
+	// WEBSOCKET_PROTOCOL is a subprotocol of a WebSocket.
+	KeyLocation_KEY_LOCATION_WEBSOCKET_PROTOCOL KeyLocation = 2
+)
+
+// Enum value maps for KeyLocation.
+var (
+	KeyLocation_name = map[int32]string{
+		0: "KEY_LOCATION_UNSPECIFIED",
+		1: "KEY_LOCATION_QUERY",
+		2: "KEY_LOCATION_WEBSOCKET_PROTOCOL",
+	}
+	KeyLocation_value = map[string]int32{
+		"KEY_LOCATION_UNSPECIFIED":        0,
+		"KEY_LOCATION_QUERY":              1,
+		"KEY_LOCATION_WEBSOCKET_PROTOCOL": 2,
+	}
+)
+
+func (x KeyLocation) Enum() *KeyLocation {
+	p := new(KeyLocation)
+	*p = x
+	return p
+}
+
+func (x KeyLocation) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (KeyLocation) Descriptor() protoreflect.EnumDescriptor {
+	return file_sync_v1_sync_proto_enumTypes[5].Descriptor()
+}
+
+func (KeyLocation) Type() protoreflect.EnumType {
+	return &file_sync_v1_sync_proto_enumTypes[5]
+}
+
+func (x KeyLocation) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use KeyLocation.Descriptor instead.
+func (KeyLocation) EnumDescriptor() ([]byte, []int) {
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{5}
+}
+
 // Caching is who may cache responses to allowed requests.
 type Caching int32
 
@@ -330,11 +386,11 @@ func (x Caching) String() string {
 }
 
 func (Caching) Descriptor() protoreflect.EnumDescriptor {
-	return file_sync_v1_sync_proto_enumTypes[5].Descriptor()
+	return file_sync_v1_sync_proto_enumTypes[6].Descriptor()
 }
 
 func (Caching) Type() protoreflect.EnumType {
-	return &file_sync_v1_sync_proto_enumTypes[5]
+	return &file_sync_v1_sync_proto_enumTypes[6]
 }
 
 func (x Caching) Number() protoreflect.EnumNumber {
@@ -343,7 +399,7 @@ func (x Caching) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Caching.Descriptor instead.
 func (Caching) EnumDescriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{5}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{6}
 }
 
 // Clients are who may present a key.
@@ -383,11 +439,11 @@ func (x Clients) String() string {
 }
 
 func (Clients) Descriptor() protoreflect.EnumDescriptor {
-	return file_sync_v1_sync_proto_enumTypes[6].Descriptor()
+	return file_sync_v1_sync_proto_enumTypes[7].Descriptor()
 }
 
 func (Clients) Type() protoreflect.EnumType {
-	return &file_sync_v1_sync_proto_enumTypes[6]
+	return &file_sync_v1_sync_proto_enumTypes[7]
 }
 
 func (x Clients) Number() protoreflect.EnumNumber {
@@ -396,7 +452,7 @@ func (x Clients) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Clients.Descriptor instead.
 func (Clients) EnumDescriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{6}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{7}
 }
 
 type SyncRequest struct {
@@ -408,6 +464,7 @@ type SyncRequest struct {
 	//	*SyncRequest_Versions
 	//	*SyncRequest_Keys
 	//	*SyncRequest_Quotas
+	//	*SyncRequest_Traffic
 	Message       isSyncRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -495,6 +552,15 @@ func (x *SyncRequest) GetQuotas() *QuotaReport {
 	return nil
 }
 
+func (x *SyncRequest) GetTraffic() *TrafficReport {
+	if x != nil {
+		if x, ok := x.Message.(*SyncRequest_Traffic); ok {
+			return x.Traffic
+		}
+	}
+	return nil
+}
+
 type isSyncRequest_Message interface {
 	isSyncRequest_Message()
 }
@@ -519,6 +585,10 @@ type SyncRequest_Quotas struct {
 	Quotas *QuotaReport `protobuf:"bytes,5,opt,name=quotas,proto3,oneof"`
 }
 
+type SyncRequest_Traffic struct {
+	Traffic *TrafficReport `protobuf:"bytes,6,opt,name=traffic,proto3,oneof"`
+}
+
 func (*SyncRequest_Hello) isSyncRequest_Message() {}
 
 func (*SyncRequest_Ack) isSyncRequest_Message() {}
@@ -528,6 +598,8 @@ func (*SyncRequest_Versions) isSyncRequest_Message() {}
 func (*SyncRequest_Keys) isSyncRequest_Message() {}
 
 func (*SyncRequest_Quotas) isSyncRequest_Message() {}
+
+func (*SyncRequest_Traffic) isSyncRequest_Message() {}
 
 type SyncResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1467,6 +1539,171 @@ func (x *GroupUse) GetClosed() bool {
 	return false
 }
 
+// TrafficReport reports which requests of groups were refused, and which origins allowed ones came from: each as how many there
+// were since the last report that was sent. It is for people to see. What is lost with a stream is not sent again, so that nothing
+// is counted twice.
+type TrafficReport struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Groups        []*GroupTraffic        `protobuf:"bytes,1,rep,name=groups,proto3" json:"groups,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TrafficReport) Reset() {
+	*x = TrafficReport{}
+	mi := &file_sync_v1_sync_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TrafficReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TrafficReport) ProtoMessage() {}
+
+func (x *TrafficReport) ProtoReflect() protoreflect.Message {
+	mi := &file_sync_v1_sync_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TrafficReport.ProtoReflect.Descriptor instead.
+func (*TrafficReport) Descriptor() ([]byte, []int) {
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *TrafficReport) GetGroups() []*GroupTraffic {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+// GroupTraffic is what was seen of one group since the last report.
+type GroupTraffic struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// group is the identity namespace/name.
+	Group string `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	// refusals counts the requests with a key of the group that were refused, by decision code; at most 64.
+	Refusals map[string]uint64 `protobuf:"bytes,2,rep,name=refusals,proto3" json:"refusals,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// origins are those with the most allowed requests; at most 10.
+	Origins       []*OriginUse `protobuf:"bytes,3,rep,name=origins,proto3" json:"origins,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GroupTraffic) Reset() {
+	*x = GroupTraffic{}
+	mi := &file_sync_v1_sync_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GroupTraffic) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GroupTraffic) ProtoMessage() {}
+
+func (x *GroupTraffic) ProtoReflect() protoreflect.Message {
+	mi := &file_sync_v1_sync_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GroupTraffic.ProtoReflect.Descriptor instead.
+func (*GroupTraffic) Descriptor() ([]byte, []int) {
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *GroupTraffic) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *GroupTraffic) GetRefusals() map[string]uint64 {
+	if x != nil {
+		return x.Refusals
+	}
+	return nil
+}
+
+func (x *GroupTraffic) GetOrigins() []*OriginUse {
+	if x != nil {
+		return x.Origins
+	}
+	return nil
+}
+
+// OriginUse counts the allowed requests from one origin.
+type OriginUse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// origin is scheme://host, at most 128 bytes. A port is left out.
+	Origin        string `protobuf:"bytes,1,opt,name=origin,proto3" json:"origin,omitempty"`
+	Requests      uint64 `protobuf:"varint,2,opt,name=requests,proto3" json:"requests,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OriginUse) Reset() {
+	*x = OriginUse{}
+	mi := &file_sync_v1_sync_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OriginUse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OriginUse) ProtoMessage() {}
+
+func (x *OriginUse) ProtoReflect() protoreflect.Message {
+	mi := &file_sync_v1_sync_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OriginUse.ProtoReflect.Descriptor instead.
+func (*OriginUse) Descriptor() ([]byte, []int) {
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *OriginUse) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+func (x *OriginUse) GetRequests() uint64 {
+	if x != nil {
+		return x.Requests
+	}
+	return 0
+}
+
 // KeyUse counts the requests of one key in one month and this incarnation of the server, cumulatively. It is for people
 // to see; quotas do not depend on it.
 type KeyUse struct {
@@ -1486,7 +1723,7 @@ type KeyUse struct {
 
 func (x *KeyUse) Reset() {
 	*x = KeyUse{}
-	mi := &file_sync_v1_sync_proto_msgTypes[15]
+	mi := &file_sync_v1_sync_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1498,7 +1735,7 @@ func (x *KeyUse) String() string {
 func (*KeyUse) ProtoMessage() {}
 
 func (x *KeyUse) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[15]
+	mi := &file_sync_v1_sync_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1511,7 +1748,7 @@ func (x *KeyUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyUse.ProtoReflect.Descriptor instead.
 func (*KeyUse) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{15}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *KeyUse) GetKey() string {
@@ -1566,7 +1803,7 @@ type VersionUse struct {
 
 func (x *VersionUse) Reset() {
 	*x = VersionUse{}
-	mi := &file_sync_v1_sync_proto_msgTypes[16]
+	mi := &file_sync_v1_sync_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1578,7 +1815,7 @@ func (x *VersionUse) String() string {
 func (*VersionUse) ProtoMessage() {}
 
 func (x *VersionUse) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[16]
+	mi := &file_sync_v1_sync_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1591,7 +1828,7 @@ func (x *VersionUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VersionUse.ProtoReflect.Descriptor instead.
 func (*VersionUse) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{16}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *VersionUse) GetDigest() []byte {
@@ -1636,7 +1873,7 @@ type Servers struct {
 
 func (x *Servers) Reset() {
 	*x = Servers{}
-	mi := &file_sync_v1_sync_proto_msgTypes[17]
+	mi := &file_sync_v1_sync_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1648,7 +1885,7 @@ func (x *Servers) String() string {
 func (*Servers) ProtoMessage() {}
 
 func (x *Servers) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[17]
+	mi := &file_sync_v1_sync_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1661,7 +1898,7 @@ func (x *Servers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Servers.ProtoReflect.Descriptor instead.
 func (*Servers) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{17}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Servers) GetGroups() []*GroupServers {
@@ -1691,7 +1928,7 @@ type GroupServers struct {
 
 func (x *GroupServers) Reset() {
 	*x = GroupServers{}
-	mi := &file_sync_v1_sync_proto_msgTypes[18]
+	mi := &file_sync_v1_sync_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1703,7 +1940,7 @@ func (x *GroupServers) String() string {
 func (*GroupServers) ProtoMessage() {}
 
 func (x *GroupServers) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[18]
+	mi := &file_sync_v1_sync_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1716,7 +1953,7 @@ func (x *GroupServers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupServers.ProtoReflect.Descriptor instead.
 func (*GroupServers) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{18}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GroupServers) GetGroup() string {
@@ -1745,7 +1982,7 @@ type Allowances struct {
 
 func (x *Allowances) Reset() {
 	*x = Allowances{}
-	mi := &file_sync_v1_sync_proto_msgTypes[19]
+	mi := &file_sync_v1_sync_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1757,7 +1994,7 @@ func (x *Allowances) String() string {
 func (*Allowances) ProtoMessage() {}
 
 func (x *Allowances) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[19]
+	mi := &file_sync_v1_sync_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1770,7 +2007,7 @@ func (x *Allowances) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Allowances.ProtoReflect.Descriptor instead.
 func (*Allowances) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{19}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Allowances) GetNowMs() int64 {
@@ -1812,7 +2049,7 @@ type Allowance struct {
 
 func (x *Allowance) Reset() {
 	*x = Allowance{}
-	mi := &file_sync_v1_sync_proto_msgTypes[20]
+	mi := &file_sync_v1_sync_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1824,7 +2061,7 @@ func (x *Allowance) String() string {
 func (*Allowance) ProtoMessage() {}
 
 func (x *Allowance) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[20]
+	mi := &file_sync_v1_sync_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1837,7 +2074,7 @@ func (x *Allowance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Allowance.ProtoReflect.Descriptor instead.
 func (*Allowance) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{20}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Allowance) GetGroup() string {
@@ -1922,7 +2159,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_sync_v1_sync_proto_msgTypes[21]
+	mi := &file_sync_v1_sync_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1934,7 +2171,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[21]
+	mi := &file_sync_v1_sync_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1947,7 +2184,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{21}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Limits) GetRequestQuota() bool {
@@ -1998,7 +2235,7 @@ type RateLimit struct {
 
 func (x *RateLimit) Reset() {
 	*x = RateLimit{}
-	mi := &file_sync_v1_sync_proto_msgTypes[22]
+	mi := &file_sync_v1_sync_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2010,7 +2247,7 @@ func (x *RateLimit) String() string {
 func (*RateLimit) ProtoMessage() {}
 
 func (x *RateLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[22]
+	mi := &file_sync_v1_sync_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2023,7 +2260,7 @@ func (x *RateLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RateLimit.ProtoReflect.Descriptor instead.
 func (*RateLimit) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{22}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RateLimit) GetPerSecond() uint32 {
@@ -2070,7 +2307,7 @@ type Update struct {
 
 func (x *Update) Reset() {
 	*x = Update{}
-	mi := &file_sync_v1_sync_proto_msgTypes[23]
+	mi := &file_sync_v1_sync_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2082,7 +2319,7 @@ func (x *Update) String() string {
 func (*Update) ProtoMessage() {}
 
 func (x *Update) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[23]
+	mi := &file_sync_v1_sync_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2095,7 +2332,7 @@ func (x *Update) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Update.ProtoReflect.Descriptor instead.
 func (*Update) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{23}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Update) GetRevision() uint64 {
@@ -2179,6 +2416,8 @@ type Group struct {
 	// shared_origins are the patterns that several projects allow, in addition to those of their own origins. A pattern is
 	// not repeated for each of them.
 	SharedOrigins []*SharedOrigins `protobuf:"bytes,11,rep,name=shared_origins,json=sharedOrigins,proto3" json:"shared_origins,omitempty"`
+	// accept_in is where requests may have a key, beside headers.
+	AcceptIn []KeyLocation `protobuf:"varint,12,rep,packed,name=accept_in,json=acceptIn,proto3,enum=keyward.sync.v1.KeyLocation" json:"accept_in,omitempty"`
 	// require_addresses: keys of the group without addresses are accepted from no address.
 	RequireAddresses bool `protobuf:"varint,13,opt,name=require_addresses,json=requireAddresses,proto3" json:"require_addresses,omitempty"`
 	unknownFields    protoimpl.UnknownFields
@@ -2187,7 +2426,7 @@ type Group struct {
 
 func (x *Group) Reset() {
 	*x = Group{}
-	mi := &file_sync_v1_sync_proto_msgTypes[24]
+	mi := &file_sync_v1_sync_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2199,7 +2438,7 @@ func (x *Group) String() string {
 func (*Group) ProtoMessage() {}
 
 func (x *Group) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[24]
+	mi := &file_sync_v1_sync_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2212,7 +2451,7 @@ func (x *Group) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Group.ProtoReflect.Descriptor instead.
 func (*Group) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{24}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Group) GetNamespace() string {
@@ -2292,6 +2531,13 @@ func (x *Group) GetSharedOrigins() []*SharedOrigins {
 	return nil
 }
 
+func (x *Group) GetAcceptIn() []KeyLocation {
+	if x != nil {
+		return x.AcceptIn
+	}
+	return nil
+}
+
 func (x *Group) GetRequireAddresses() bool {
 	if x != nil {
 		return x.RequireAddresses
@@ -2312,7 +2558,7 @@ type SharedOrigins struct {
 
 func (x *SharedOrigins) Reset() {
 	*x = SharedOrigins{}
-	mi := &file_sync_v1_sync_proto_msgTypes[25]
+	mi := &file_sync_v1_sync_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2324,7 +2570,7 @@ func (x *SharedOrigins) String() string {
 func (*SharedOrigins) ProtoMessage() {}
 
 func (x *SharedOrigins) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[25]
+	mi := &file_sync_v1_sync_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2337,7 +2583,7 @@ func (x *SharedOrigins) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SharedOrigins.ProtoReflect.Descriptor instead.
 func (*SharedOrigins) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{25}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SharedOrigins) GetOwners() []uint32 {
@@ -2367,7 +2613,7 @@ type Project struct {
 
 func (x *Project) Reset() {
 	*x = Project{}
-	mi := &file_sync_v1_sync_proto_msgTypes[26]
+	mi := &file_sync_v1_sync_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2379,7 +2625,7 @@ func (x *Project) String() string {
 func (*Project) ProtoMessage() {}
 
 func (x *Project) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[26]
+	mi := &file_sync_v1_sync_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2392,7 +2638,7 @@ func (x *Project) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Project.ProtoReflect.Descriptor instead.
 func (*Project) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{26}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Project) GetName() string {
@@ -2436,7 +2682,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_sync_v1_sync_proto_msgTypes[27]
+	mi := &file_sync_v1_sync_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2448,7 +2694,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[27]
+	mi := &file_sync_v1_sync_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2461,7 +2707,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{27}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Route) GetMethods() []string {
@@ -2502,7 +2748,7 @@ type QueryMatch struct {
 
 func (x *QueryMatch) Reset() {
 	*x = QueryMatch{}
-	mi := &file_sync_v1_sync_proto_msgTypes[28]
+	mi := &file_sync_v1_sync_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2514,7 +2760,7 @@ func (x *QueryMatch) String() string {
 func (*QueryMatch) ProtoMessage() {}
 
 func (x *QueryMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[28]
+	mi := &file_sync_v1_sync_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2527,7 +2773,7 @@ func (x *QueryMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryMatch.ProtoReflect.Descriptor instead.
 func (*QueryMatch) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{28}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *QueryMatch) GetName() string {
@@ -2554,7 +2800,7 @@ type Capability struct {
 
 func (x *Capability) Reset() {
 	*x = Capability{}
-	mi := &file_sync_v1_sync_proto_msgTypes[29]
+	mi := &file_sync_v1_sync_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2566,7 +2812,7 @@ func (x *Capability) String() string {
 func (*Capability) ProtoMessage() {}
 
 func (x *Capability) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[29]
+	mi := &file_sync_v1_sync_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2579,7 +2825,7 @@ func (x *Capability) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Capability.ProtoReflect.Descriptor instead.
 func (*Capability) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{29}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Capability) GetName() string {
@@ -2609,7 +2855,7 @@ type OriginPolicy struct {
 
 func (x *OriginPolicy) Reset() {
 	*x = OriginPolicy{}
-	mi := &file_sync_v1_sync_proto_msgTypes[30]
+	mi := &file_sync_v1_sync_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2621,7 +2867,7 @@ func (x *OriginPolicy) String() string {
 func (*OriginPolicy) ProtoMessage() {}
 
 func (x *OriginPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[30]
+	mi := &file_sync_v1_sync_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2634,7 +2880,7 @@ func (x *OriginPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OriginPolicy.ProtoReflect.Descriptor instead.
 func (*OriginPolicy) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{30}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *OriginPolicy) GetPatterns() []string {
@@ -2682,7 +2928,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_sync_v1_sync_proto_msgTypes[31]
+	mi := &file_sync_v1_sync_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2694,7 +2940,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[31]
+	mi := &file_sync_v1_sync_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2707,7 +2953,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{31}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Key) GetId() string {
@@ -2792,7 +3038,7 @@ type Version struct {
 
 func (x *Version) Reset() {
 	*x = Version{}
-	mi := &file_sync_v1_sync_proto_msgTypes[32]
+	mi := &file_sync_v1_sync_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2804,7 +3050,7 @@ func (x *Version) String() string {
 func (*Version) ProtoMessage() {}
 
 func (x *Version) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[32]
+	mi := &file_sync_v1_sync_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2817,7 +3063,7 @@ func (x *Version) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Version.ProtoReflect.Descriptor instead.
 func (*Version) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{32}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Version) GetDigest() []byte {
@@ -2859,13 +3105,14 @@ var File_sync_v1_sync_proto protoreflect.FileDescriptor
 
 const file_sync_v1_sync_proto_rawDesc = "" +
 	"\n" +
-	"\x12sync/v1/sync.proto\x12\x0fkeyward.sync.v1\"\x9a\x02\n" +
+	"\x12sync/v1/sync.proto\x12\x0fkeyward.sync.v1\"\xd6\x02\n" +
 	"\vSyncRequest\x12.\n" +
 	"\x05hello\x18\x01 \x01(\v2\x16.keyward.sync.v1.HelloH\x00R\x05hello\x12(\n" +
 	"\x03ack\x18\x02 \x01(\v2\x14.keyward.sync.v1.AckH\x00R\x03ack\x12<\n" +
 	"\bversions\x18\x03 \x01(\v2\x1e.keyward.sync.v1.VersionReportH\x00R\bversions\x120\n" +
 	"\x04keys\x18\x04 \x01(\v2\x1a.keyward.sync.v1.KeyReportH\x00R\x04keys\x126\n" +
-	"\x06quotas\x18\x05 \x01(\v2\x1c.keyward.sync.v1.QuotaReportH\x00R\x06quotasB\t\n" +
+	"\x06quotas\x18\x05 \x01(\v2\x1c.keyward.sync.v1.QuotaReportH\x00R\x06quotas\x12:\n" +
+	"\atraffic\x18\x06 \x01(\v2\x1e.keyward.sync.v1.TrafficReportH\x00R\atrafficB\t\n" +
 	"\amessage\"\xac\x02\n" +
 	"\fSyncResponse\x124\n" +
 	"\awelcome\x18\x01 \x01(\v2\x18.keyward.sync.v1.WelcomeH\x00R\awelcome\x121\n" +
@@ -2934,7 +3181,19 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x05spent\x18\f \x01(\x04R\x05spent\x12\x14\n" +
 	"\x05wants\x18\n" +
 	" \x01(\x04R\x05wants\x12\x16\n" +
-	"\x06closed\x18\v \x01(\bR\x06closed\"\x80\x01\n" +
+	"\x06closed\x18\v \x01(\bR\x06closed\"F\n" +
+	"\rTrafficReport\x125\n" +
+	"\x06groups\x18\x01 \x03(\v2\x1d.keyward.sync.v1.GroupTrafficR\x06groups\"\xe0\x01\n" +
+	"\fGroupTraffic\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12G\n" +
+	"\brefusals\x18\x02 \x03(\v2+.keyward.sync.v1.GroupTraffic.RefusalsEntryR\brefusals\x124\n" +
+	"\aorigins\x18\x03 \x03(\v2\x1a.keyward.sync.v1.OriginUseR\aorigins\x1a;\n" +
+	"\rRefusalsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"?\n" +
+	"\tOriginUse\x12\x16\n" +
+	"\x06origin\x18\x01 \x01(\tR\x06origin\x12\x1a\n" +
+	"\brequests\x18\x02 \x01(\x04R\brequests\"\x80\x01\n" +
 	"\x06KeyUse\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x1a\n" +
 	"\brequests\x18\x02 \x01(\x04R\brequests\x12\x14\n" +
@@ -2988,7 +3247,7 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x0freplaced_groups\x18\x06 \x03(\tR\x0ereplacedGroups\x12\x1b\n" +
 	"\tcaught_up\x18\a \x01(\bR\bcaughtUp\x12#\n" +
 	"\rdigest_secret\x18\b \x01(\fR\fdigestSecret\x129\n" +
-	"\bversions\x18\t \x03(\v2\x1d.keyward.sync.v1.GroupVersionR\bversions\"\xee\x04\n" +
+	"\bversions\x18\t \x03(\v2\x1d.keyward.sync.v1.GroupVersionR\bversions\"\xa9\x05\n" +
 	"\x05Group\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12!\n" +
@@ -3001,7 +3260,8 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x06limits\x18\t \x01(\v2\x17.keyward.sync.v1.LimitsR\x06limits\x122\n" +
 	"\acaching\x18\n" +
 	" \x01(\x0e2\x18.keyward.sync.v1.CachingR\acaching\x12E\n" +
-	"\x0eshared_origins\x18\v \x03(\v2\x1e.keyward.sync.v1.SharedOriginsR\rsharedOrigins\x12+\n" +
+	"\x0eshared_origins\x18\v \x03(\v2\x1e.keyward.sync.v1.SharedOriginsR\rsharedOrigins\x129\n" +
+	"\taccept_in\x18\f \x03(\x0e2\x1c.keyward.sync.v1.KeyLocationR\bacceptIn\x12+\n" +
 	"\x11require_addresses\x18\r \x01(\bR\x10requireAddresses\x1a:\n" +
 	"\fContextEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -3048,14 +3308,15 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\rretires_at_ms\x18\x03 \x01(\x03R\vretiresAtMs\x12\x18\n" +
 	"\arevoked\x18\x04 \x01(\bR\arevoked\x12\x1d\n" +
 	"\n" +
-	"url_secret\x18\x05 \x01(\fR\turlSecret*\x99\x01\n" +
+	"url_secret\x18\x05 \x01(\fR\turlSecret*\xb6\x01\n" +
 	"\aFeature\x12\x17\n" +
 	"\x13FEATURE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12FEATURE_REJECTIONS\x10\x01\x12\x1b\n" +
 	"\x17FEATURE_VERSION_REPORTS\x10\x02\x12\x17\n" +
 	"\x13FEATURE_KEY_REPORTS\x10\x03\x12\x12\n" +
 	"\x0eFEATURE_QUOTAS\x10\x04\x12\x13\n" +
-	"\x0fFEATURE_SERVERS\x10\x05*U\n" +
+	"\x0fFEATURE_SERVERS\x10\x05\x12\x1b\n" +
+	"\x17FEATURE_TRAFFIC_REPORTS\x10\x06*U\n" +
 	"\n" +
 	"RecordKind\x12\x1b\n" +
 	"\x17RECORD_KIND_UNSPECIFIED\x10\x00\x12\x15\n" +
@@ -3075,7 +3336,11 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x17GROUP_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12GROUP_STATE_ACTIVE\x10\x01\x12\x16\n" +
 	"\x12GROUP_STATE_FROZEN\x10\x02\x12\x19\n" +
-	"\x15GROUP_STATE_SUSPENDED\x10\x03*6\n" +
+	"\x15GROUP_STATE_SUSPENDED\x10\x03*h\n" +
+	"\vKeyLocation\x12\x1c\n" +
+	"\x18KEY_LOCATION_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12KEY_LOCATION_QUERY\x10\x01\x12#\n" +
+	"\x1fKEY_LOCATION_WEBSOCKET_PROTOCOL\x10\x02*6\n" +
 	"\aCaching\x12\x17\n" +
 	"\x13CACHING_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eCACHING_SHARED\x10\x01*K\n" +
@@ -3098,104 +3363,114 @@ func file_sync_v1_sync_proto_rawDescGZIP() []byte {
 	return file_sync_v1_sync_proto_rawDescData
 }
 
-var file_sync_v1_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_sync_v1_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
+var file_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_sync_v1_sync_proto_goTypes = []any{
 	(Feature)(0),          // 0: keyward.sync.v1.Feature
 	(RecordKind)(0),       // 1: keyward.sync.v1.RecordKind
 	(QuotaState)(0),       // 2: keyward.sync.v1.QuotaState
 	(Overage)(0),          // 3: keyward.sync.v1.Overage
 	(GroupState)(0),       // 4: keyward.sync.v1.GroupState
-	(Caching)(0),          // 5: keyward.sync.v1.Caching
-	(Clients)(0),          // 6: keyward.sync.v1.Clients
-	(*SyncRequest)(nil),   // 7: keyward.sync.v1.SyncRequest
-	(*SyncResponse)(nil),  // 8: keyward.sync.v1.SyncResponse
-	(*Hello)(nil),         // 9: keyward.sync.v1.Hello
-	(*Welcome)(nil),       // 10: keyward.sync.v1.Welcome
-	(*GroupSelector)(nil), // 11: keyward.sync.v1.GroupSelector
-	(*KnownGroup)(nil),    // 12: keyward.sync.v1.KnownGroup
-	(*GroupVersion)(nil),  // 13: keyward.sync.v1.GroupVersion
-	(*Ack)(nil),           // 14: keyward.sync.v1.Ack
-	(*Rejections)(nil),    // 15: keyward.sync.v1.Rejections
-	(*Rejected)(nil),      // 16: keyward.sync.v1.Rejected
-	(*VersionReport)(nil), // 17: keyward.sync.v1.VersionReport
-	(*KeyReport)(nil),     // 18: keyward.sync.v1.KeyReport
-	(*KeysRecorded)(nil),  // 19: keyward.sync.v1.KeysRecorded
-	(*QuotaReport)(nil),   // 20: keyward.sync.v1.QuotaReport
-	(*GroupUse)(nil),      // 21: keyward.sync.v1.GroupUse
-	(*KeyUse)(nil),        // 22: keyward.sync.v1.KeyUse
-	(*VersionUse)(nil),    // 23: keyward.sync.v1.VersionUse
-	(*Servers)(nil),       // 24: keyward.sync.v1.Servers
-	(*GroupServers)(nil),  // 25: keyward.sync.v1.GroupServers
-	(*Allowances)(nil),    // 26: keyward.sync.v1.Allowances
-	(*Allowance)(nil),     // 27: keyward.sync.v1.Allowance
-	(*Limits)(nil),        // 28: keyward.sync.v1.Limits
-	(*RateLimit)(nil),     // 29: keyward.sync.v1.RateLimit
-	(*Update)(nil),        // 30: keyward.sync.v1.Update
-	(*Group)(nil),         // 31: keyward.sync.v1.Group
-	(*SharedOrigins)(nil), // 32: keyward.sync.v1.SharedOrigins
-	(*Project)(nil),       // 33: keyward.sync.v1.Project
-	(*Route)(nil),         // 34: keyward.sync.v1.Route
-	(*QueryMatch)(nil),    // 35: keyward.sync.v1.QueryMatch
-	(*Capability)(nil),    // 36: keyward.sync.v1.Capability
-	(*OriginPolicy)(nil),  // 37: keyward.sync.v1.OriginPolicy
-	(*Key)(nil),           // 38: keyward.sync.v1.Key
-	(*Version)(nil),       // 39: keyward.sync.v1.Version
-	nil,                   // 40: keyward.sync.v1.Group.ContextEntry
+	(KeyLocation)(0),      // 5: keyward.sync.v1.KeyLocation
+	(Caching)(0),          // 6: keyward.sync.v1.Caching
+	(Clients)(0),          // 7: keyward.sync.v1.Clients
+	(*SyncRequest)(nil),   // 8: keyward.sync.v1.SyncRequest
+	(*SyncResponse)(nil),  // 9: keyward.sync.v1.SyncResponse
+	(*Hello)(nil),         // 10: keyward.sync.v1.Hello
+	(*Welcome)(nil),       // 11: keyward.sync.v1.Welcome
+	(*GroupSelector)(nil), // 12: keyward.sync.v1.GroupSelector
+	(*KnownGroup)(nil),    // 13: keyward.sync.v1.KnownGroup
+	(*GroupVersion)(nil),  // 14: keyward.sync.v1.GroupVersion
+	(*Ack)(nil),           // 15: keyward.sync.v1.Ack
+	(*Rejections)(nil),    // 16: keyward.sync.v1.Rejections
+	(*Rejected)(nil),      // 17: keyward.sync.v1.Rejected
+	(*VersionReport)(nil), // 18: keyward.sync.v1.VersionReport
+	(*KeyReport)(nil),     // 19: keyward.sync.v1.KeyReport
+	(*KeysRecorded)(nil),  // 20: keyward.sync.v1.KeysRecorded
+	(*QuotaReport)(nil),   // 21: keyward.sync.v1.QuotaReport
+	(*GroupUse)(nil),      // 22: keyward.sync.v1.GroupUse
+	(*TrafficReport)(nil), // 23: keyward.sync.v1.TrafficReport
+	(*GroupTraffic)(nil),  // 24: keyward.sync.v1.GroupTraffic
+	(*OriginUse)(nil),     // 25: keyward.sync.v1.OriginUse
+	(*KeyUse)(nil),        // 26: keyward.sync.v1.KeyUse
+	(*VersionUse)(nil),    // 27: keyward.sync.v1.VersionUse
+	(*Servers)(nil),       // 28: keyward.sync.v1.Servers
+	(*GroupServers)(nil),  // 29: keyward.sync.v1.GroupServers
+	(*Allowances)(nil),    // 30: keyward.sync.v1.Allowances
+	(*Allowance)(nil),     // 31: keyward.sync.v1.Allowance
+	(*Limits)(nil),        // 32: keyward.sync.v1.Limits
+	(*RateLimit)(nil),     // 33: keyward.sync.v1.RateLimit
+	(*Update)(nil),        // 34: keyward.sync.v1.Update
+	(*Group)(nil),         // 35: keyward.sync.v1.Group
+	(*SharedOrigins)(nil), // 36: keyward.sync.v1.SharedOrigins
+	(*Project)(nil),       // 37: keyward.sync.v1.Project
+	(*Route)(nil),         // 38: keyward.sync.v1.Route
+	(*QueryMatch)(nil),    // 39: keyward.sync.v1.QueryMatch
+	(*Capability)(nil),    // 40: keyward.sync.v1.Capability
+	(*OriginPolicy)(nil),  // 41: keyward.sync.v1.OriginPolicy
+	(*Key)(nil),           // 42: keyward.sync.v1.Key
+	(*Version)(nil),       // 43: keyward.sync.v1.Version
+	nil,                   // 44: keyward.sync.v1.GroupTraffic.RefusalsEntry
+	nil,                   // 45: keyward.sync.v1.Group.ContextEntry
 }
 var file_sync_v1_sync_proto_depIdxs = []int32{
-	9,  // 0: keyward.sync.v1.SyncRequest.hello:type_name -> keyward.sync.v1.Hello
-	14, // 1: keyward.sync.v1.SyncRequest.ack:type_name -> keyward.sync.v1.Ack
-	17, // 2: keyward.sync.v1.SyncRequest.versions:type_name -> keyward.sync.v1.VersionReport
-	18, // 3: keyward.sync.v1.SyncRequest.keys:type_name -> keyward.sync.v1.KeyReport
-	20, // 4: keyward.sync.v1.SyncRequest.quotas:type_name -> keyward.sync.v1.QuotaReport
-	10, // 5: keyward.sync.v1.SyncResponse.welcome:type_name -> keyward.sync.v1.Welcome
-	30, // 6: keyward.sync.v1.SyncResponse.update:type_name -> keyward.sync.v1.Update
-	26, // 7: keyward.sync.v1.SyncResponse.allowances:type_name -> keyward.sync.v1.Allowances
-	24, // 8: keyward.sync.v1.SyncResponse.servers:type_name -> keyward.sync.v1.Servers
-	19, // 9: keyward.sync.v1.SyncResponse.keys:type_name -> keyward.sync.v1.KeysRecorded
-	11, // 10: keyward.sync.v1.Hello.selector:type_name -> keyward.sync.v1.GroupSelector
-	12, // 11: keyward.sync.v1.Hello.known:type_name -> keyward.sync.v1.KnownGroup
-	0,  // 12: keyward.sync.v1.Hello.features:type_name -> keyward.sync.v1.Feature
-	15, // 13: keyward.sync.v1.Hello.rejections:type_name -> keyward.sync.v1.Rejections
-	0,  // 14: keyward.sync.v1.Welcome.features:type_name -> keyward.sync.v1.Feature
-	15, // 15: keyward.sync.v1.Ack.rejections:type_name -> keyward.sync.v1.Rejections
-	16, // 16: keyward.sync.v1.Rejections.records:type_name -> keyward.sync.v1.Rejected
-	1,  // 17: keyward.sync.v1.Rejected.kind:type_name -> keyward.sync.v1.RecordKind
-	23, // 18: keyward.sync.v1.VersionReport.versions:type_name -> keyward.sync.v1.VersionUse
-	22, // 19: keyward.sync.v1.KeyReport.keys:type_name -> keyward.sync.v1.KeyUse
-	22, // 20: keyward.sync.v1.KeysRecorded.keys:type_name -> keyward.sync.v1.KeyUse
-	21, // 21: keyward.sync.v1.QuotaReport.groups:type_name -> keyward.sync.v1.GroupUse
-	25, // 22: keyward.sync.v1.Servers.groups:type_name -> keyward.sync.v1.GroupServers
-	27, // 23: keyward.sync.v1.Allowances.groups:type_name -> keyward.sync.v1.Allowance
-	2,  // 24: keyward.sync.v1.Allowance.state:type_name -> keyward.sync.v1.QuotaState
-	21, // 25: keyward.sync.v1.Allowance.recorded:type_name -> keyward.sync.v1.GroupUse
-	3,  // 26: keyward.sync.v1.Limits.overage:type_name -> keyward.sync.v1.Overage
-	29, // 27: keyward.sync.v1.Limits.rate:type_name -> keyward.sync.v1.RateLimit
-	31, // 28: keyward.sync.v1.Update.groups:type_name -> keyward.sync.v1.Group
-	38, // 29: keyward.sync.v1.Update.keys:type_name -> keyward.sync.v1.Key
-	13, // 30: keyward.sync.v1.Update.versions:type_name -> keyward.sync.v1.GroupVersion
-	4,  // 31: keyward.sync.v1.Group.state:type_name -> keyward.sync.v1.GroupState
-	33, // 32: keyward.sync.v1.Group.projects:type_name -> keyward.sync.v1.Project
-	36, // 33: keyward.sync.v1.Group.capabilities:type_name -> keyward.sync.v1.Capability
-	40, // 34: keyward.sync.v1.Group.context:type_name -> keyward.sync.v1.Group.ContextEntry
-	28, // 35: keyward.sync.v1.Group.limits:type_name -> keyward.sync.v1.Limits
-	5,  // 36: keyward.sync.v1.Group.caching:type_name -> keyward.sync.v1.Caching
-	32, // 37: keyward.sync.v1.Group.shared_origins:type_name -> keyward.sync.v1.SharedOrigins
-	34, // 38: keyward.sync.v1.Project.routes:type_name -> keyward.sync.v1.Route
-	37, // 39: keyward.sync.v1.Project.origins:type_name -> keyward.sync.v1.OriginPolicy
-	35, // 40: keyward.sync.v1.Route.query:type_name -> keyward.sync.v1.QueryMatch
-	34, // 41: keyward.sync.v1.Capability.routes:type_name -> keyward.sync.v1.Route
-	39, // 42: keyward.sync.v1.Key.versions:type_name -> keyward.sync.v1.Version
-	29, // 43: keyward.sync.v1.Key.rate:type_name -> keyward.sync.v1.RateLimit
-	6,  // 44: keyward.sync.v1.Key.clients:type_name -> keyward.sync.v1.Clients
-	7,  // 45: keyward.sync.v1.SyncService.Sync:input_type -> keyward.sync.v1.SyncRequest
-	8,  // 46: keyward.sync.v1.SyncService.Sync:output_type -> keyward.sync.v1.SyncResponse
-	46, // [46:47] is the sub-list for method output_type
-	45, // [45:46] is the sub-list for method input_type
-	45, // [45:45] is the sub-list for extension type_name
-	45, // [45:45] is the sub-list for extension extendee
-	0,  // [0:45] is the sub-list for field type_name
+	10, // 0: keyward.sync.v1.SyncRequest.hello:type_name -> keyward.sync.v1.Hello
+	15, // 1: keyward.sync.v1.SyncRequest.ack:type_name -> keyward.sync.v1.Ack
+	18, // 2: keyward.sync.v1.SyncRequest.versions:type_name -> keyward.sync.v1.VersionReport
+	19, // 3: keyward.sync.v1.SyncRequest.keys:type_name -> keyward.sync.v1.KeyReport
+	21, // 4: keyward.sync.v1.SyncRequest.quotas:type_name -> keyward.sync.v1.QuotaReport
+	23, // 5: keyward.sync.v1.SyncRequest.traffic:type_name -> keyward.sync.v1.TrafficReport
+	11, // 6: keyward.sync.v1.SyncResponse.welcome:type_name -> keyward.sync.v1.Welcome
+	34, // 7: keyward.sync.v1.SyncResponse.update:type_name -> keyward.sync.v1.Update
+	30, // 8: keyward.sync.v1.SyncResponse.allowances:type_name -> keyward.sync.v1.Allowances
+	28, // 9: keyward.sync.v1.SyncResponse.servers:type_name -> keyward.sync.v1.Servers
+	20, // 10: keyward.sync.v1.SyncResponse.keys:type_name -> keyward.sync.v1.KeysRecorded
+	12, // 11: keyward.sync.v1.Hello.selector:type_name -> keyward.sync.v1.GroupSelector
+	13, // 12: keyward.sync.v1.Hello.known:type_name -> keyward.sync.v1.KnownGroup
+	0,  // 13: keyward.sync.v1.Hello.features:type_name -> keyward.sync.v1.Feature
+	16, // 14: keyward.sync.v1.Hello.rejections:type_name -> keyward.sync.v1.Rejections
+	0,  // 15: keyward.sync.v1.Welcome.features:type_name -> keyward.sync.v1.Feature
+	16, // 16: keyward.sync.v1.Ack.rejections:type_name -> keyward.sync.v1.Rejections
+	17, // 17: keyward.sync.v1.Rejections.records:type_name -> keyward.sync.v1.Rejected
+	1,  // 18: keyward.sync.v1.Rejected.kind:type_name -> keyward.sync.v1.RecordKind
+	27, // 19: keyward.sync.v1.VersionReport.versions:type_name -> keyward.sync.v1.VersionUse
+	26, // 20: keyward.sync.v1.KeyReport.keys:type_name -> keyward.sync.v1.KeyUse
+	26, // 21: keyward.sync.v1.KeysRecorded.keys:type_name -> keyward.sync.v1.KeyUse
+	22, // 22: keyward.sync.v1.QuotaReport.groups:type_name -> keyward.sync.v1.GroupUse
+	24, // 23: keyward.sync.v1.TrafficReport.groups:type_name -> keyward.sync.v1.GroupTraffic
+	44, // 24: keyward.sync.v1.GroupTraffic.refusals:type_name -> keyward.sync.v1.GroupTraffic.RefusalsEntry
+	25, // 25: keyward.sync.v1.GroupTraffic.origins:type_name -> keyward.sync.v1.OriginUse
+	29, // 26: keyward.sync.v1.Servers.groups:type_name -> keyward.sync.v1.GroupServers
+	31, // 27: keyward.sync.v1.Allowances.groups:type_name -> keyward.sync.v1.Allowance
+	2,  // 28: keyward.sync.v1.Allowance.state:type_name -> keyward.sync.v1.QuotaState
+	22, // 29: keyward.sync.v1.Allowance.recorded:type_name -> keyward.sync.v1.GroupUse
+	3,  // 30: keyward.sync.v1.Limits.overage:type_name -> keyward.sync.v1.Overage
+	33, // 31: keyward.sync.v1.Limits.rate:type_name -> keyward.sync.v1.RateLimit
+	35, // 32: keyward.sync.v1.Update.groups:type_name -> keyward.sync.v1.Group
+	42, // 33: keyward.sync.v1.Update.keys:type_name -> keyward.sync.v1.Key
+	14, // 34: keyward.sync.v1.Update.versions:type_name -> keyward.sync.v1.GroupVersion
+	4,  // 35: keyward.sync.v1.Group.state:type_name -> keyward.sync.v1.GroupState
+	37, // 36: keyward.sync.v1.Group.projects:type_name -> keyward.sync.v1.Project
+	40, // 37: keyward.sync.v1.Group.capabilities:type_name -> keyward.sync.v1.Capability
+	45, // 38: keyward.sync.v1.Group.context:type_name -> keyward.sync.v1.Group.ContextEntry
+	32, // 39: keyward.sync.v1.Group.limits:type_name -> keyward.sync.v1.Limits
+	6,  // 40: keyward.sync.v1.Group.caching:type_name -> keyward.sync.v1.Caching
+	36, // 41: keyward.sync.v1.Group.shared_origins:type_name -> keyward.sync.v1.SharedOrigins
+	5,  // 42: keyward.sync.v1.Group.accept_in:type_name -> keyward.sync.v1.KeyLocation
+	38, // 43: keyward.sync.v1.Project.routes:type_name -> keyward.sync.v1.Route
+	41, // 44: keyward.sync.v1.Project.origins:type_name -> keyward.sync.v1.OriginPolicy
+	39, // 45: keyward.sync.v1.Route.query:type_name -> keyward.sync.v1.QueryMatch
+	38, // 46: keyward.sync.v1.Capability.routes:type_name -> keyward.sync.v1.Route
+	43, // 47: keyward.sync.v1.Key.versions:type_name -> keyward.sync.v1.Version
+	33, // 48: keyward.sync.v1.Key.rate:type_name -> keyward.sync.v1.RateLimit
+	7,  // 49: keyward.sync.v1.Key.clients:type_name -> keyward.sync.v1.Clients
+	8,  // 50: keyward.sync.v1.SyncService.Sync:input_type -> keyward.sync.v1.SyncRequest
+	9,  // 51: keyward.sync.v1.SyncService.Sync:output_type -> keyward.sync.v1.SyncResponse
+	51, // [51:52] is the sub-list for method output_type
+	50, // [50:51] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_sync_v1_sync_proto_init() }
@@ -3209,6 +3484,7 @@ func file_sync_v1_sync_proto_init() {
 		(*SyncRequest_Versions)(nil),
 		(*SyncRequest_Keys)(nil),
 		(*SyncRequest_Quotas)(nil),
+		(*SyncRequest_Traffic)(nil),
 	}
 	file_sync_v1_sync_proto_msgTypes[1].OneofWrappers = []any{
 		(*SyncResponse_Welcome)(nil),
@@ -3222,8 +3498,8 @@ func file_sync_v1_sync_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sync_v1_sync_proto_rawDesc), len(file_sync_v1_sync_proto_rawDesc)),
-			NumEnums:      7,
-			NumMessages:   34,
+			NumEnums:      8,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

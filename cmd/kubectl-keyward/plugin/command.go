@@ -106,7 +106,8 @@ Exit codes: 0 done; 1 failed; 2 not understood; 3 the key is not valid, or its s
 	}
 	a.flags.AddFlags(root.PersistentFlags())
 	root.PersistentFlags().StringVarP(&a.output, "output", "o", "", "json or yaml, of usage also wide; default: text for people")
-	root.AddCommand(a.status(), a.usage(), a.rotate(), a.revoke(), a.suspend(), a.resume(), a.reveal(), a.verify(), a.sign(), a.explain(), a.inject())
+	root.AddCommand(a.status(), a.usage(), a.rotate(), a.revoke(), a.suspend(), a.resume(), a.reveal(), a.verify(), a.sign(), a.explain(),
+		a.checkOrigin(), a.inject(), a.importKeys(), a.leaks())
 	a.completeFlags(root)
 	hideArguments(root)
 	return root
@@ -184,17 +185,6 @@ func (s *session) read(ctx context.Context, name string, object client.Object, k
 		called = fmt.Sprintf(" %q", name)
 	}
 	return fmt.Errorf("there is no %s%s in namespace %q: %s lists those that you may see", kind, called, s.namespace, list)
-}
-
-// fieldOwner is the name under which the plugin's edits are recorded. Flux takes over what managers have set whose names begin
-// with kubectl, and removes it where Git does not have it: a suspension would end at its next run.
-const fieldOwner = client.FieldOwner("keyward-cli")
-
-// patch changes the ApiKey, if the change makes a difference.
-func (s *session) patch(ctx context.Context, key *v1alpha1.ApiKey, change func(*v1alpha1.ApiKeySpec)) error {
-	before := key.DeepCopy()
-	change(&key.Spec)
-	return s.Patch(ctx, key, client.MergeFrom(before), fieldOwner)
 }
 
 // narrate writes a line of progress, for people.

@@ -70,14 +70,7 @@ or the name of its ApiKey. Validation servers remember their last 10,000 decisio
 		},
 		RunE: a.withSession(q.run),
 	}
-	cmd.Flags().StringArrayVar(&q.servers.urls, "url", nil,
-		"where the admin port of a validation server is reached directly; may be repeated")
-	cmd.Flags().StringVar(&q.servers.namespace, "validator-namespace", "keyward-system", "namespace of the validation servers")
-	cmd.Flags().StringVarP(&q.servers.selector, "selector", "l",
-		"app.kubernetes.io/name=keyward,app.kubernetes.io/component=validator", "labels of the validation servers")
-	cmd.Flags().StringVar(&q.servers.tokenFile, "token-file", "", "file with the validation servers' token; default: from the Secret")
-	cmd.Flags().StringVar(&q.servers.secret, "token-secret", "keyward-system/keyward-validator-admin",
-		"Secret whose entry \"token\" is the validation servers' token")
+	q.servers.addFlags(cmd.Flags())
 	cmd.Flags().IntVar(&q.limit, "limit", 5, "how many decisions to show")
 	cmd.Flags().BoolVar(&q.all, "all", false, "also show requests that were allowed")
 	return cmd

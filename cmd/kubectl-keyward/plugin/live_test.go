@@ -11,7 +11,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/client-go/util/retry"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
@@ -118,6 +122,72 @@ func TestSuspendAndResumeAndRevoke(t *testing.T) {
 	inLive(t, "", "revoke", key.Name, "--yes").expect(t, 0, "is Revoked")
 	for _, verb := range []string{"rotate", "suspend", "resume", "reveal"} {
 		inLive(t, "", verb, key.Name).expect(t, ExitRefused, "create a new ApiKey")
+	}
+}
+
+// TestRotateOfWhatIsNotClaimed: nobody has said that they have it, so it ends at once.
+func TestRotateOfWhatIsNotClaimed(t *testing.T) {
+	obey(t, server(t, "edge-1"))
+	key := grown(t, once)
+	inLive(t, "", "rotate", key.Name).expect(t, 0, "is not claimed, and is refused as soon as the new one is there").lacks(t, "after it is claimed")
+	if got := current(t, key).Status.Versions[0].State; got != v1alpha1.VersionRevoked {
+		t.Errorf("the first is %s", got)
+	}
+}
+
+// TestSuspendOfWhatSomebodyHasSuspended: first by kubectl, as people do, and then by the plugin, which must own the field from
+// then on. Flux takes over what kubectl has set, and removes it where Git does not have it.
+func TestSuspendOfWhatSomebodyHasSuspended(t *testing.T) {
+	obey(t, server(t, "edge-1"))
+	key := grown(t, mounted)
+	reconcile := func() {
+		t.Helper()
+		err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
+			for i := range current(t, key).ManagedFields {
+				if entry := &key.ManagedFields[i]; strings.HasPrefix(entry.Manager, "kubectl") {
+					entry.Manager, entry.Operation = "kustomize-controller", metav1.ManagedFieldsOperationApply
+				}
+			}
+			return admin.Update(t.Context(), key)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		manifest := map[string]any{
+			"apiVersion": v1alpha1.GroupVersion.String(), "kind": "ApiKey",
+			"metadata": map[string]any{"namespace": key.Namespace, "name": key.Name},
+			"spec":     map[string]any{"groupRef": map[string]any{"name": key.Name}, "projects": []any{"default"}},
+		}
+		apply := client.ApplyConfigurationFromUnstructured(&unstructured.Unstructured{Object: manifest})
+		if err := admin.Apply(t.Context(), apply, client.FieldOwner("kustomize-controller"), client.ForceOwnership); err != nil {
+			t.Fatal(err)
+		}
+		current(t, key)
+	}
+	byHand := func(patch string) {
+		t.Helper()
+		if err := admin.Patch(t.Context(), key, client.RawPatch(types.MergePatchType, []byte(patch)), client.FieldOwner("kubectl-patch")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	byHand(`{"spec":{"suspended":true}}`)
+	if reconcile(); ptr.Deref(key.Spec.Suspended, false) {
+		t.Fatal("what kubectl has set stays: this test does not show what Flux does")
+	}
+	byHand(`{"spec":{"suspended":true}}`)
+	inLive(t, "", "suspend", key.Name).expect(t, 0, "is Suspended")
+	if reconcile(); !ptr.Deref(key.Spec.Suspended, false) {
+		t.Error("the suspension is undone")
+	}
+	inLive(t, "", "resume", key.Name).expect(t, 0, "is Active")
+	if reconcile(); ptr.Deref(key.Spec.Suspended, false) {
+		t.Error("the key is not resumed")
+	}
+	inLive(t, "", "suspend", key.Name).expect(t, 0, "is Suspended")
+	byHand(`{"spec":{"revoked":true}}`)
+	inLive(t, "", "revoke", key.Name, "--yes").expect(t, 0, "is Revoked")
+	if reconcile(); !ptr.Deref(key.Spec.Revoked, false) || !ptr.Deref(key.Spec.Suspended, false) {
+		t.Errorf("what the plugin has declared is gone: %+v", key.Spec)
 	}
 }
 

@@ -73,6 +73,9 @@ func (s *session) find(ctx context.Context, key *v1alpha1.ApiKey) (*corev1.Secre
 	secret := &corev1.Secret{}
 	err := s.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: name}, secret)
 	switch {
+	case apierrors.IsNotFound(err) && current != nil && current.ClaimedAt != nil && current.Cause == v1alpha1.CauseImported:
+		return nil, keyformat.Key{}, nil, refusedf("version %d (%s) was imported by its hash: only its holder has the text. For a new one: "+
+			"kubectl keyward -n %s rotate %s", current.ID, current.Preview, key.Namespace, key.Name)
 	case apierrors.IsNotFound(err) && current != nil && current.ClaimedAt != nil:
 		return nil, keyformat.Key{}, nil, refusedf("version %d (%s) was claimed, or its hour was over, at %s: its "+
 			"text is nowhere in the cluster. For another: kubectl keyward -n %s rotate %s",

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/prometheus/common/model"
 	"github.com/spf13/cobra"
@@ -97,7 +96,7 @@ func (r *rotation) abrupt() bool { return isZero(r.overlap) }
 // one requests the rotation of a key, and waits for it.
 func (r *rotation) one(ctx context.Context, s *session, key *v1alpha1.ApiKey) error {
 	earlier := key.Annotations[v1alpha1.AnnotationRotateRequestedAt]
-	name := r.now().UTC().Format(time.RFC3339) + "-" + strings.ToLower(rand.Text()[:6])
+	name := grant.NameRotateRequest(r.now(), strings.ToLower(rand.Text()[:6]))
 	request := grant.NewRotateRequest(name, v1alpha1.Duration(r.overlap))
 	before := key.DeepCopy()
 	setRequest(key, request)
@@ -141,6 +140,9 @@ func (r *rotation) announce(key *v1alpha1.ApiKey) {
 		v := &key.Status.Versions[i]
 		switch {
 		case !lifecycle.Live(v.State):
+		case once && v.State != v1alpha1.VersionRetiring && v.ClaimedAt == nil:
+			r.narrate("Version %d (%s) is not claimed, and is refused as soon as the new one is there, also to those who have read it.",
+				v.ID, v.Preview)
 		case r.abrupt():
 			r.narrate("Version %d (%s) is refused as soon as the new one is %s: an app that has not read it by then "+
 				"is locked out until it does.", v.ID, v.Preview, there)

@@ -33,6 +33,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/publish"
 	"github.com/keyward-dev/keyward/controllers/revoked"
 	"github.com/keyward-dev/keyward/controllers/seal"
+	validators "github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 	"github.com/keyward-dev/keyward/internal/tier"
@@ -114,11 +115,13 @@ func manager(ctx context.Context) (ctrl.Manager, error) {
 	if err := cache.RegisterIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
 		return nil, err
 	}
-	hub = publish.NewHub(clock.RealClock{}, publish.Options{})
+	sessions := validators.NewRegistry(clock.RealClock{}, 0)
+	hub = publish.NewHub(clock.RealClock{}, sessions, publish.Options{})
 	recorder := mgr.GetEventRecorder("keyward")
 	for _, reconciler := range []interface{ Setup(ctrl.Manager) error }{
 		&apikey.Reconciler{
-			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Hub: hub, Usage: usage.NewTracker(clock.RealClock{}), Tiers: tier.Builtin(),
+			Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Hub: hub,
+			Usage: usage.NewTracker(clock.RealClock{}, sessions), Tiers: tier.Builtin(),
 			Recorder: recorder, Clock: clock.RealClock{}, Random: rand.Reader, LastUsedResolution: time.Minute,
 			Seals:  &seal.Keeper{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: live, Random: rand.Reader},
 			Memory: &revoked.Memory{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: live, Clock: clock.RealClock{}},

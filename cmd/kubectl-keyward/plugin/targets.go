@@ -45,8 +45,12 @@ func (a *app) withKeys(cmd *cobra.Command, t *targets, run func(context.Context,
 // arguments requires names or one of the flags.
 func (t *targets) arguments(cmd *cobra.Command, args []string) error {
 	named := len(args) > 0
+	selector, err := labels.Parse(t.selector)
+	if err != nil {
+		return errors.New("--selector: write labels such as incident=2026-11 or team in (web, app)")
+	}
 	switch given := cmd.Flags().Changed("selector"); {
-	case given && t.selector == "": // it would select everything, as of a variable of a script that is not set
+	case given && selector.Empty(): // it would select everything, as of variables of a script that are not set
 		return errors.New("--selector is empty, which selects every ApiKey: write --all if that is intended")
 	case given && t.all, t.selected() && named:
 		return errors.New("write names, or --selector, or --all, and not two of them")

@@ -126,6 +126,8 @@ func TestTargets(t *testing.T) {
 	}{
 		"none":              {nil, ExitUsage, "name at least one ApiKey"},
 		"an empty selector": {[]string{"-l", ""}, ExitUsage, "write --all if that is intended"},
+		"a blank selector":  {[]string{"-l", " "}, ExitUsage, "write --all if that is intended"},
+		"one of commas":     {[]string{"-l", " , "}, ExitUsage, "--selector: "},
 		"two ways":          {[]string{"web", "--all"}, ExitUsage, "not two of them"},
 		"two flags":         {[]string{"-l", "a=b", "--all"}, ExitUsage, "not two of them"},
 		"no selector":       {[]string{"-l", "a in b"}, ExitUsage, "write labels such as"},

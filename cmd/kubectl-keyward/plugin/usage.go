@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
@@ -36,6 +37,11 @@ type usageView struct {
 	// UnconfirmedRequests are on top of the quota.
 	UnconfirmedRequests int64        `json:"unconfirmedRequests,omitempty"`
 	ByKey               []keyUseView `json:"byKey"`
+
+	// Days, the latest first, and the refused requests and the origins of the month, are those of the GroupUsage.
+	Days     []v1alpha1.DayUsage    `json:"days,omitempty"`
+	Refusals map[string]int64       `json:"refusals,omitempty"`
+	Origins  []v1alpha1.OriginCount `json:"origins,omitempty"`
 }
 
 // useView is one limit, and what is used of it.
@@ -82,7 +88,11 @@ Months are calendar months in UTC. The forecast is linear. What is shown of keys
 		if err != nil {
 			return err
 		}
-		view := a.usageOf(group, keys)
+		recorded, err := s.usage(ctx, group)
+		if err != nil {
+			return err
+		}
+		view := a.usageOf(group, recorded, keys)
 		wide := a.output == outputWide
 		return a.print(view, func(p *page) { p.usage(&view, limit, wide) })
 	})
@@ -94,6 +104,16 @@ Months are calendar months in UTC. The forecast is linear. What is shown of keys
 func (s *session) group(ctx context.Context, name string) (*v1alpha1.Group, error) {
 	group := &v1alpha1.Group{}
 	return group, s.read(ctx, name, group, "Group", "kubectl get groups.keyward.dev -A")
+}
+
+// usage reads the GroupUsage of a Group: an empty one if there is none yet, or the user may not read it.
+func (s *session) usage(ctx context.Context, group *v1alpha1.Group) (*v1alpha1.GroupUsage, error) {
+	usage := &v1alpha1.GroupUsage{}
+	err := s.Get(ctx, client.ObjectKeyFromObject(group), usage)
+	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) || meta.IsNoMatchError(err) {
+		return &v1alpha1.GroupUsage{}, nil
+	}
+	return usage, err
 }
 
 // keysOf lists the ApiKeys of a Group that the user may see.
@@ -110,18 +130,24 @@ func (a *app) keysOf(ctx context.Context, s *session, group *v1alpha1.Group) ([]
 }
 
 // usageOf returns what is shown.
-func (a *app) usageOf(group *v1alpha1.Group, keys []v1alpha1.ApiKey) usageView {
+func (a *app) usageOf(group *v1alpha1.Group, recorded *v1alpha1.GroupUsage, keys []v1alpha1.ApiKey) usageView {
 	now, limits := a.now(), group.Spec.Limits
 	v := usageView{Namespace: group.Namespace, Name: group.Name, Tier: group.Spec.Tier, State: group.Spec.State, ByKey: []keyUseView{}}
 	if in := group.Status.Limits; in != nil {
 		limits, v.Tier = in.Limits, cmp.Or(in.Tier, v.Tier)
 	}
 	v.Overage = cmp.Or(limits.Overage, v1alpha1.OverageBlock)
-	used := ptr.Deref(group.Status.Usage, v1alpha1.GroupUsage{})
-	period, begin, end := monthOf(used.Period, now)
-	if used.Period != period {
-		used = v1alpha1.GroupUsage{} // nothing of this month yet
+	shown := ptr.Deref(group.Status.Usage, v1alpha1.UsageTotals{})
+	latest := v1alpha1.MonthUsage{Month: shown.Period, UsageCounts: shown.UsageCounts}
+	if months := recorded.Status.Months; len(months) > 0 && months[0].Month >= latest.Month {
+		latest = months[0] // it is written before the status of the Group
 	}
+	period, begin, end := monthOf(latest.Month, now)
+	used := v1alpha1.UsageCounts{}
+	if latest.Month == period {
+		used, v.Refusals, v.Origins = latest.UsageCounts, latest.Refusals, latest.Origins
+	}
+	v.Days = recorded.Status.Days
 	const day = 24 * 60 * 60
 	v.Period, v.ResetsAt, v.DaysLeft = period, metav1.NewTime(end), int(end.Sub(now).Seconds())/day
 	v.UnconfirmedRequests = ptr.Deref(used.UnconfirmedRequests, 0)

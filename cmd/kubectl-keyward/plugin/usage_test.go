@@ -23,9 +23,9 @@ func month(t *testing.T, namespace, name string, change func(*v1alpha1.Group)) {
 	group.Status.Limits = &v1alpha1.GroupLimits{Tier: "Pro", Limits: v1alpha1.Limits{
 		RequestsPerMonth: ptr.To[int64](500_000), BytesPerMonth: ptr.To(resource.MustParse("100G")),
 	}}
-	group.Status.Usage = &v1alpha1.GroupUsage{
+	group.Status.Usage = &v1alpha1.UsageTotals{
 		Period: "2026-11", ResetsAt: metav1.NewTime(time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)),
-		Requests: ptr.To[int64](405_000), Bytes: ptr.To[int64](12_345_678_901),
+		UsageCounts: v1alpha1.UsageCounts{Requests: ptr.To[int64](405_000), Bytes: ptr.To[int64](12_345_678_901)},
 	}
 	change(group)
 	status := group.Status
@@ -89,7 +89,9 @@ func TestUsage(t *testing.T) {
 			Message: "the catalogue has no tier Gold", LastTransitionTime: *at(-day),
 		}}}
 	})
-	for _, name := range []string{"busy", "over", "metered", "unlimited", "new"} {
+	month(t, "usage", "series", func(*v1alpha1.Group) {})
+	series(t, "usage", "series")
+	for _, name := range []string{"busy", "over", "metered", "unlimited", "new", "series"} {
 		r := keyward(t, "", "usage", "-n", "usage", name)
 		r.golden(t, "usage-"+name)
 		for _, line := range strings.Split(r.out, "\n") {
@@ -104,6 +106,34 @@ func TestUsage(t *testing.T) {
 	keyward(t, "", "usage", "-n", "usage", "busy", "--limit", "1").expect(t, 0, "Left out: 4 with fewer requests")
 	december := func() time.Time { return time.Date(2026, 12, 2, 12, 0, 0, 0, time.UTC) }
 	keywardAt(t, december, "", "usage", "-n", "usage", "busy").golden(t, "usage-next-month")
+}
+
+// series creates the GroupUsage of a Group, which knows more than the Group's status.
+func series(t *testing.T, namespace, name string) {
+	t.Helper()
+	usage := &v1alpha1.GroupUsage{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+	if err := admin.Create(t.Context(), usage); err != nil {
+		t.Fatal(err)
+	}
+	usage.Status.Months = []v1alpha1.MonthUsage{{
+		Month: "2026-11", UsageCounts: v1alpha1.UsageCounts{Requests: ptr.To[int64](405_017), Bytes: ptr.To[int64](12_345_700_000)},
+		TrafficCounts: v1alpha1.TrafficCounts{
+			Refusals: map[string]int64{"origin_denied": 1_204, "quota_exceeded": 17, "other": 2},
+			Origins: []v1alpha1.OriginCount{
+				{Origin: "https://shop.acme.com", Requests: ptr.To[int64](400_000)}, {Origin: "https://acme.com", Requests: ptr.To[int64](5_000)},
+			},
+		},
+	}}
+	for day := 21; day > 11; day-- {
+		usage.Status.Days = append(usage.Status.Days, v1alpha1.DayUsage{
+			Day: time.Date(2026, 11, day, 0, 0, 0, 0, time.UTC).Format(time.DateOnly), Requests: ptr.To(int64(day * 1000)),
+			Bytes:         ptr.To(int64(day) * 1_000_000),
+			TrafficCounts: v1alpha1.TrafficCounts{Refusals: map[string]int64{"origin_denied": int64(day), "other": 1}},
+		})
+	}
+	if err := admin.Status().Update(t.Context(), usage); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestUsageMistakes: the error is one line, without any argument that may be a key.

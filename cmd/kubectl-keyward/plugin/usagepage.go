@@ -44,6 +44,7 @@ func (p *page) usage(v *usageView, limit int, wide bool) {
 	}
 	p.table(rows)
 	p.beyond(v, wide)
+	p.series(v, wide)
 	p.line("")
 	p.byKey(v, limit, wide)
 }

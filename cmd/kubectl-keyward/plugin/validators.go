@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/labels"
@@ -60,6 +61,17 @@ type servers struct {
 	urls                []string
 	namespace, selector string
 	tokenFile, secret   string
+}
+
+// addFlags adds the flags that say so.
+func (w *servers) addFlags(flags *pflag.FlagSet) {
+	flags.StringArrayVar(&w.urls, "url", nil, "where the admin port of a validation server is reached directly; may be repeated")
+	flags.StringVar(&w.namespace, "validator-namespace", "keyward-system", "namespace of the validation servers")
+	flags.StringVarP(&w.selector, "selector", "l",
+		"app.kubernetes.io/name=keyward,app.kubernetes.io/component=validator", "labels of the validation servers")
+	flags.StringVar(&w.tokenFile, "token-file", "", "file with the validation servers' token; default: from the Secret")
+	flags.StringVar(&w.secret, "token-secret", "keyward-system/keyward-validator-admin",
+		"Secret whose entry \"token\" is the validation servers' token")
 }
 
 // find returns the servers to ask.
@@ -121,13 +133,9 @@ func (w *servers) token(ctx context.Context, s *session) (string, error) {
 func (v *validator) ask(ctx context.Context, s *session, token string, queries []url.Values) ([]ruling, error) {
 	ctx, cancel := context.WithTimeout(ctx, serverPatience)
 	defer cancel()
-	base := v.url
-	if v.pod != nil {
-		local, err := forward(ctx, s.config, v.pod)
-		if err != nil {
-			return nil, err
-		}
-		base = local
+	base, err := v.base(ctx, s)
+	if err != nil {
+		return nil, err
 	}
 	for _, query := range queries {
 		decisions, err := v.fetch(ctx, base, token, query)
@@ -142,6 +150,14 @@ func (v *validator) ask(ctx context.Context, s *session, token string, queries [
 		}
 	}
 	return nil, nil
+}
+
+// base returns the URL of the server's admin port, until ctx is done.
+func (v *validator) base(ctx context.Context, s *session) (string, error) {
+	if v.pod == nil {
+		return v.url, nil
+	}
+	return forward(ctx, s.config, v.pod)
 }
 
 // fetchRefused asks for the refusals of each code: the refusals of a busy key are hidden among its many allowed requests.
@@ -162,38 +178,47 @@ func (v *validator) fetchRefused(ctx context.Context, base, token string, query 
 }
 
 func (v *validator) fetch(ctx context.Context, base, token string, query url.Values) ([]ruling, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, base+adminv1.DecisionsPath+"?"+query.Encode(), http.NoBody)
-	if err != nil {
-		return nil, err
-	}
-	request.Header.Set("Authorization", "Bearer "+token)
-	// Its own transport: no connection outlives the tunnel.
-	response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true, Proxy: http.ProxyFromEnvironment}}).Do(request)
-	if err != nil {
-		return nil, errors.Unwrap(err) // without the URL, which is the query again
-	}
-	defer func() { _ = response.Body.Close() }()
-	body := io.LimitReader(response.Body, mostAnswer)
-	switch response.StatusCode {
-	case http.StatusOK:
-	case http.StatusNotFound:
-		return nil, errors.New("it keeps no decisions: start it with --admin-token-file")
-	case http.StatusUnauthorized:
-		return nil, errors.New("it requires another token: see --token-file and --token-secret")
-	default:
-		var problem struct{ Title, Detail string }
-		_ = json.NewDecoder(body).Decode(&problem) // without one, the status says it
-		return nil, fmt.Errorf("it answers %s %s", response.Status, problem.Detail)
-	}
 	var answer adminv1.Decisions
-	if err := json.NewDecoder(body).Decode(&answer); err != nil {
-		return nil, fmt.Errorf("read its answer: %w", err)
+	if err := get(ctx, base+adminv1.DecisionsPath+"?"+query.Encode(), token, "it keeps no decisions: start it with --admin-token-file",
+		&answer); err != nil {
+		return nil, err
 	}
 	var decisions []ruling
 	for _, decision := range answer.Decisions {
 		decisions = append(decisions, ruling{v.name, decision})
 	}
 	return decisions, nil
+}
+
+// get asks an admin port. What 404 means depends on what is asked.
+func get(ctx context.Context, at, token, notFound string, answer any) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, at, http.NoBody)
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Authorization", "Bearer "+token)
+	// Its own transport: no connection outlives the tunnel.
+	response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true, Proxy: http.ProxyFromEnvironment}}).Do(request)
+	if err != nil {
+		return errors.Unwrap(err) // without the URL, which is the query again
+	}
+	defer func() { _ = response.Body.Close() }()
+	body := io.LimitReader(response.Body, mostAnswer)
+	switch response.StatusCode {
+	case http.StatusOK:
+	case http.StatusNotFound:
+		return errors.New(notFound)
+	case http.StatusUnauthorized:
+		return errors.New("it requires another token: see --token-file and --token-secret")
+	default:
+		var problem struct{ Title, Detail string }
+		_ = json.NewDecoder(body).Decode(&problem) // without one, the status says it
+		return fmt.Errorf("it answers %s %s", response.Status, problem.Detail)
+	}
+	if err := json.NewDecoder(body).Decode(answer); err != nil {
+		return fmt.Errorf("read its answer: %w", err)
+	}
+	return nil
 }
 
 // forward opens a tunnel to the admin port of a Pod, until ctx is done, and returns the URL

@@ -130,7 +130,7 @@ func (a *app) compare(ctx context.Context, s *session, v *verdict, digest keyfor
 		key := &keys[i]
 		for j := range key.Status.Versions {
 			w := &key.Status.Versions[j]
-			if w.Digest != digest.String() {
+			if w.Digest != digest.String() && !isImported(key, w, digest) {
 				continue
 			}
 			reason, valid := accepted(key, w, a.now())
@@ -166,6 +166,12 @@ func (a *app) compare(ctx context.Context, s *session, v *verdict, digest keyfor
 		}
 	}
 	return nil
+}
+
+// isImported reports whether the version was imported by that hash, as far as the ApiKey still says so.
+func isImported(key *v1alpha1.ApiKey, v *v1alpha1.KeyVersion, digest keyformat.Digest) bool {
+	imported, problem := lifecycle.ImportDigest(key)
+	return v.Cause == v1alpha1.CauseImported && lifecycle.ImportsDigest(key) && problem == nil && imported == digest
 }
 
 // accepted reports whether validation servers accept the version now, and why.

@@ -2,8 +2,9 @@
 -- the validation server's address here, because HAProxy's client for Lua does not know backends.
 local keyward = 'http://127.0.0.1:8081'
 
--- The client's headers that are sent to the validation server. HAProxy itself describes the request.
-local asked = {'authorization', 'x-api-key', 'origin', 'referer', 'sec-fetch-site', 'x-request-id', 'access-control-request-method', 'access-control-request-headers'}
+-- The client's headers that are sent to the validation server. HAProxy itself describes the request. With the flag
+-- --key-header, add that header here, and in is_ours.
+local asked = {'authorization', 'x-api-key', 'sec-websocket-protocol', 'origin', 'referer', 'sec-fetch-site', 'x-request-id', 'access-control-request-method', 'access-control-request-headers'}
 
 local away = '{"type":"https://keyward.dev/problems/validator_away","title":"Not ready","status":503,' ..
   '"detail":"No validation server could be asked. Try again in a moment.","code":"validator_away"}\n'
@@ -26,8 +27,12 @@ end
 
 local function is_ours(name)
   name = fold(name)
-  return name:sub(1, 10) == 'x-keyward-' or name == 'x-request-id' or name == 'x-api-key' or name == 'authorization'
+  return name:sub(1, 10) == 'x-keyward-' or name == 'x-request-id' or name == 'x-api-key' or name == 'authorization' or
+    name == 'sec-websocket-protocol'
 end
+
+-- What is left of a request without its key, which the content server gets in other places.
+local for_us = {['x-keyward-caching'] = true, ['x-keyward-uri'] = true, ['x-keyward-query'] = true, ['x-keyward-referer'] = true, ['x-keyward-websocket-protocol'] = true}
 
 local function deny(txn, status, headers, body)
   txn:done(txn:reply{status = status, headers = headers, body = body})
@@ -65,15 +70,22 @@ core.register_action('keyward', {'http-req'}, function(txn, project)
     return deny(txn, status, passed, answer.body or '')
   end
 
-  -- Only Keyward says whose request it is, in any spelling; and the content server must not see the key.
+  -- Only Keyward says whose request it is, in any spelling; and the content server must not see the key. The validation
+  -- server returns an Authorization that is the content server's own, and subprotocols of WebSockets that are.
   for name in pairs(sent) do
     if is_ours(name) then txn.http:req_del_header(name) end
   end
   for name in pairs(answer.headers) do
-    if is_ours(name) and name ~= 'x-keyward-caching' then txn.http:req_set_header(name, list(answer.headers, name)[1]) end
+    if is_ours(name) and not for_us[name] then txn.http:req_set_header(name, list(answer.headers, name)[1]) end
   end
-  -- A target may also name a host (GET http://…). The content server receives what was decided on.
-  txn.http:req_set_uri(target)
+  -- A target may also name a host (GET http://…). The content server receives what was decided on, without a key.
+  txn.http:req_set_uri(list(answer.headers, 'x-keyward-uri')[1] or target)
+  local referer = list(answer.headers, 'x-keyward-referer')[1]
+  if referer then txn.http:req_set_header('referer', referer) end
+  local policy = list(answer.headers, 'referrer-policy')[1]
+  if policy then txn:set_var('txn.referrer', policy) end
+  local protocol = list(answer.headers, 'x-keyward-websocket-protocol')[1]
+  if protocol then txn:set_var('txn.select', protocol) end
   txn:set_var('txn.request_id', list(answer.headers, 'x-request-id')[1])
   local rate = list(answer.headers, 'ratelimit')[1]
   if rate then

@@ -2,11 +2,12 @@ package quota
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/client-go/tools/events"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
@@ -79,11 +80,18 @@ func describe(names []string, percent int, group *v1alpha1.Group) string {
 		percent, strings.Join(names, " and "), group.Status.Usage.ResetsAt.UTC().Format(time.RFC3339))
 }
 
-// Announce returns a function that sends an event when a quota gets low or is used up.
-func Announce(recorder events.EventRecorder) func(before, group *v1alpha1.Group) {
-	return func(before, group *v1alpha1.Group) {
-		for _, event := range conditions.Events(before.Status.Conditions, group.Status.Conditions) {
-			recorder.Eventf(group, nil, event.Type, event.Reason, "Count", "%s", event.Message)
+// Crossed reports whether the conditions of a Group would change with this usage.
+func Crossed(group *v1alpha1.Group, usage *v1alpha1.UsageTotals, now time.Time) bool {
+	described := &v1alpha1.Group{ObjectMeta: group.ObjectMeta, Spec: group.Spec, Status: group.Status}
+	described.Status.Usage = usage
+	described.Status.Conditions = slices.Clone(group.Status.Conditions)
+	Describe(described, now)
+	for _, name := range []string{v1alpha1.ConditionQuotaLow, v1alpha1.ConditionQuotaExceeded} {
+		is, was := meta.FindStatusCondition(described.Status.Conditions, name), meta.FindStatusCondition(group.Status.Conditions, name)
+		isTrue, wasTrue := is != nil && is.Status == metav1.ConditionTrue, was != nil && was.Status == metav1.ConditionTrue
+		if isTrue != wasTrue || isTrue && is.Message != was.Message {
+			return true
 		}
 	}
+	return false
 }

@@ -31,9 +31,16 @@ func TestDescribe(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			group := &v1alpha1.Group{}
 			group.Status.Limits = &v1alpha1.GroupLimits{Limits: v1alpha1.Limits{RequestsPerMonth: ptr.To[int64](100)}}
-			group.Status.Usage = &v1alpha1.GroupUsage{Period: "2026-11", ResetsAt: metav1.NewTime(resets),
-				Requests: ptr.To(c.used + c.on), UnconfirmedRequests: &c.on}
+			used := &v1alpha1.UsageTotals{Period: "2026-11", ResetsAt: metav1.NewTime(resets),
+				UsageCounts: v1alpha1.UsageCounts{Requests: ptr.To(c.used + c.on), UnconfirmedRequests: &c.on}}
+			if Crossed(group, used, c.now) != c.low {
+				t.Error("it is not known before whether a condition changes")
+			}
+			group.Status.Usage = used
 			Describe(group, c.now)
+			if Crossed(group, used, c.now) {
+				t.Error("the conditions are said to change again")
+			}
 			low := meta.IsStatusConditionTrue(group.Status.Conditions, v1alpha1.ConditionQuotaLow)
 			full := meta.IsStatusConditionTrue(group.Status.Conditions, v1alpha1.ConditionQuotaExceeded)
 			if low != c.low || full != c.full || Changes(group, c.now) != c.changes {

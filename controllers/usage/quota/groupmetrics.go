@@ -16,6 +16,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/cache"
 	"github.com/keyward-dev/keyward/controllers/scrape"
+	"github.com/keyward-dev/keyward/controllers/usage/totals"
 	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
@@ -31,10 +32,10 @@ var (
 		"Groups that have used all of a quota of the month.", nil, nil)
 	unresolvedDesc = prometheus.NewDesc("keyward_groups_tier_unresolved", "Groups whose tier is not in the catalogue.", nil, nil)
 	requestsDesc   = prometheus.NewDesc("keyward_group_requests",
-		"Allowed requests of a Group this month (UTC), from its status. Groups beyond --metrics-groups are added up as other.",
+		"Allowed requests of a Group this month (UTC), as far as it is persisted. Groups beyond --metrics-groups are added up as other.",
 		[]string{"group"}, nil)
 	bytesDesc = prometheus.NewDesc("keyward_group_response_bytes",
-		"Bytes of response bodies of a Group this month (UTC), from its status. Groups beyond --metrics-groups are added up as other.",
+		"Bytes of response bodies of a Group this month (UTC), as far as it is persisted. Groups beyond --metrics-groups are added up as other.",
 		[]string{"group"}, nil)
 	requestLimitDesc = prometheus.NewDesc("keyward_group_requests_limit",
 		"Requests that a Group may have in a month, if it has a limit.", []string{"group"}, nil)
@@ -48,6 +49,8 @@ type GroupMetrics struct {
 	// Reader is the cache.
 	Reader client.Reader
 	Clock  clock.PassiveClock
+	// Totals, where set, has what is used sooner than the status shows it.
+	Totals *totals.Board
 	// Groups is how many groups have series of their own: those with the most requests.
 	Groups int
 }
@@ -71,6 +74,20 @@ func (m *GroupMetrics) scrape(all chan<- prometheus.Metric) {
 	m.collect(groups, scrape.Gauges(all))
 }
 
+// latest returns a Group with the latest usage in its status.
+func (m *GroupMetrics) latest(group *v1alpha1.Group) *v1alpha1.Group {
+	if m.Totals == nil {
+		return group
+	}
+	usage, _ := m.Totals.Of(client.ObjectKeyFromObject(group))
+	if usage == nil {
+		return group
+	}
+	latest := *group // it shares the rest with the cache
+	latest.Status.Usage = usage
+	return &latest
+}
+
 // groupUse is the exported usage of one group.
 type groupUse struct {
 	name            string
@@ -83,7 +100,7 @@ func (m *GroupMetrics) collect(groups []v1alpha1.Group, emit func(desc *promethe
 	low, full, unresolved := 0, 0, 0
 	uses := make([]groupUse, 0, len(groups))
 	for i := range groups {
-		group := &groups[i]
+		group := m.latest(&groups[i])
 		use := groupUse{name: group.Namespace + "/" + group.Name, limits: LimitsOf(group)}
 		if usage := group.Status.Usage; usage != nil && usage.Period == month {
 			use.requests, use.bytes = uint64(max(0, ptr.Deref(usage.Requests, 0))), uint64(max(0, ptr.Deref(usage.Bytes, 0)))

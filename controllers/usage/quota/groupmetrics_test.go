@@ -34,7 +34,9 @@ func (l *listed) List(_ context.Context, list client.ObjectList, _ ...client.Lis
 func metered(name, period string, requests int64, change ...func(*v1alpha1.Group)) v1alpha1.Group {
 	g := v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: "tenants", Name: name}}
 	g.Spec.Limits.RequestsPerMonth = ptr.To[int64](100)
-	g.Status.Usage = &v1alpha1.GroupUsage{Period: period, Requests: ptr.To(requests), Bytes: ptr.To(10 * requests)}
+	g.Status.Usage = &v1alpha1.UsageTotals{
+		Period: period, UsageCounts: v1alpha1.UsageCounts{Requests: ptr.To(requests), Bytes: ptr.To(10 * requests)},
+	}
 	for _, f := range change {
 		f(&g)
 	}
@@ -90,9 +92,9 @@ keyward_groups_quota_low 3
 # HELP keyward_groups_tier_unresolved Groups whose tier is not in the catalogue.
 # TYPE keyward_groups_tier_unresolved gauge
 keyward_groups_tier_unresolved 1
-# HELP keyward_group_requests Allowed requests of a Group this month (UTC), from its status. Groups beyond --metrics-groups are added up as other.
+# HELP keyward_group_requests Allowed requests of a Group this month (UTC), as far as it is persisted. Groups beyond --metrics-groups are added up as other.
 # TYPE keyward_group_requests gauge
-# HELP keyward_group_response_bytes Bytes of response bodies of a Group this month (UTC), from its status. Groups beyond --metrics-groups are added up as other.
+# HELP keyward_group_response_bytes Bytes of response bodies of a Group this month (UTC), as far as it is persisted. Groups beyond --metrics-groups are added up as other.
 # TYPE keyward_group_response_bytes gauge
 `
 	expect(&quota.GroupMetrics{Reader: cache, Clock: clk, Groups: 2}, head+`

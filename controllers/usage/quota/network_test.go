@@ -61,7 +61,7 @@ type connection struct {
 }
 
 func (c connection) Close() {
-	c.session.Close(false)
+	c.session.Disconnect(session.EveryGroup())
 	c.Session.Close()
 }
 
@@ -85,7 +85,7 @@ func newNetwork(t failer, requests uint64) *network {
 
 func (n *network) newLeader() *quota.Aggregator {
 	a := quota.New(quota.Config{
-		Store: n.store, Sessions: session.NewRegistry(n.clock), Clock: n.clock, Log: logr.Discard(), Writes: rate.Inf, StartupGrace: 5 * time.Second, Grace: 5 * time.Second,
+		Store: n.store, Sessions: session.NewRegistry(n.clock, 0), Clock: n.clock, Log: logr.Discard(), Writes: rate.Inf, StartupGrace: 5 * time.Second, Grace: 5 * time.Second,
 	})
 	a.SetLimits(acme, n.limits())
 	return a

@@ -20,7 +20,7 @@ import (
 func TestReportsForOtherGroupsAreRefused(t *testing.T) {
 	lines := 0
 	log := funcr.New(func(string, string) { lines++ }, funcr.Options{})
-	a := quota.New(quota.Config{Sessions: session.NewRegistry(clock.RealClock{}), Clock: clock.RealClock{}, Log: log, Writes: rate.Inf})
+	a := quota.New(quota.Config{Sessions: session.NewRegistry(clock.RealClock{}, 0), Clock: clock.RealClock{}, Log: log, Writes: rate.Inf})
 	session := connect(a, "rogue", "life", func(string) (bool, bool) { return false, true })
 	for i := range 20 {
 		uses := &syncv1.QuotaReport{}

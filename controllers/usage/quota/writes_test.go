@@ -21,7 +21,7 @@ import (
 func TestWrites(t *testing.T) {
 	const groups, perSecond, seconds = 10_000, 40, 3
 	s := newMemory()
-	a := quota.New(quota.Config{Store: s, Sessions: session.NewRegistry(clock.RealClock{}), Clock: clock.RealClock{}, Log: logr.Discard(), Writes: rate.Limit(perSecond)})
+	a := quota.New(quota.Config{Store: s, Sessions: session.NewRegistry(clock.RealClock{}, 0), Clock: clock.RealClock{}, Log: logr.Discard(), Writes: rate.Limit(perSecond)})
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	session := connect(a, "server", "life", func(string) (bool, bool) { return true, true })

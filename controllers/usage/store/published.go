@@ -12,19 +12,18 @@ import (
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 )
 
-// publishAfter is the maximum age of totals in the status of a Group, unless there are too many Groups for the writes per
-// second.
+// publishAfter is the maximum age of totals in a GroupUsage, unless there are too many for the writes per second.
 const publishAfter = 5 * time.Second
 
-// Published is a store that periodically publishes totals in the status of Groups.
+// Published is a store that periodically records totals in GroupUsages.
 //
-// mu guards totals, and is not held while a Store or the status is written. totals has the latest totals of each ledger that
+// mu guards totals, and is not held while a Store or a GroupUsage is written. totals has the latest totals of each ledger that
 // are not published yet; each of its keys is in the queue, is about to be added to it, or Start has taken it out. The queue
 // and the limiter have locks of their own.
 type Published struct {
 	Store
 
-	status  *Status
+	objects *Objects
 	limiter *rate.Limiter
 	queue   workqueue.TypedDelayingInterface[Key]
 
@@ -33,11 +32,22 @@ type Published struct {
 }
 
 // Publish returns a store whose totals are published, with at most so many writes per second. The caller must start it.
-func Publish(store Store, status *Status, writes rate.Limit) *Published {
+func Publish(store Store, objects *Objects, writes rate.Limit) *Published {
 	return &Published{
-		Store: store, status: status, limiter: rate.NewLimiter(writes, 1),
+		Store: store, objects: objects, limiter: rate.NewLimiter(writes, 1),
 		queue: workqueue.NewTypedDelayingQueue[Key](), totals: map[Key]Totals{},
 	}
+}
+
+// Load implements Store. A ledger that the Store does not have, and whose month has begun in another store, begins with what is
+// known to be used.
+func (p *Published) Load(ctx context.Context, key Key) (Entry, error) {
+	entry, err := p.Store.Load(ctx, key)
+	if err != nil || entry.Version != "" {
+		return entry, err
+	}
+	entry.Ledger, err = p.objects.Recover(ctx, key)
+	return entry, err
 }
 
 // Save implements Store.
@@ -65,7 +75,7 @@ func (p *Published) Start(ctx context.Context) error {
 			return nil
 		}
 		if err := p.publish(ctx, key); err != nil && ctx.Err() == nil {
-			logf.FromContext(ctx).Error(err, "Usage cannot be written into the status; it will be tried again", "group", key.Group)
+			logf.FromContext(ctx).Error(err, "Usage cannot be written into a GroupUsage; it will be tried again", "group", key.Group)
 			p.queue.AddAfter(key, publishAfter)
 		}
 		p.queue.Done(key)
@@ -83,7 +93,7 @@ func (p *Published) publish(ctx context.Context, key Key) error {
 	if !ok {
 		return nil
 	}
-	err := p.status.Publish(ctx, key, totals)
+	err := p.objects.Publish(ctx, key, totals)
 	if err == nil || errors.Is(err, ErrNoGroup) {
 		return nil
 	}

@@ -22,6 +22,7 @@ const (
 
 	fieldVersion = ":version"
 	fieldFolded  = ":folded"
+	fieldLost    = ":unattributed"
 )
 
 // Redis keeps ledgers in Redis or Valkey, each in a hash with a field for each account. How much survives a crash depends on
@@ -66,9 +67,12 @@ func (r *Redis) Load(ctx context.Context, key Key) (Entry, error) {
 		if err := json.Unmarshal([]byte(text), &counts); err != nil {
 			return Entry{}, fmt.Errorf("%s, field %s, is not an account: %w", r.name(key), name, err)
 		}
-		if name == fieldFolded {
+		switch name {
+		case fieldFolded:
 			entry.Ledger.Folded = counts
-		} else {
+		case fieldLost:
+			entry.Ledger.Unattributed = counts
+		default:
 			entry.Ledger.Servers[name] = counts
 		}
 	}
@@ -102,8 +106,11 @@ func (r *Redis) Save(ctx context.Context, key Key, entry Entry, _ Totals) (strin
 			return "", err
 		}
 	}
-	if entry.Ledger.Folded != (quotaledger.Counters{}) {
-		if err := add(fieldFolded, entry.Ledger.Folded); err != nil {
+	for name, counts := range map[string]quotaledger.Counters{fieldFolded: entry.Ledger.Folded, fieldLost: entry.Ledger.Unattributed} {
+		if counts == (quotaledger.Counters{}) {
+			continue
+		}
+		if err := add(name, counts); err != nil {
 			return "", err
 		}
 	}

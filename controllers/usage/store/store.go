@@ -1,4 +1,4 @@
-// Package store keeps the ledgers of groups: in the status of their Groups, or in Redis.
+// Package store keeps the ledgers of groups: in their GroupUsages, or in Redis.
 package store
 
 import (
@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"github.com/keyward-dev/keyward/internal/quotaledger"
+	"github.com/keyward-dev/keyward/internal/usageseries"
 )
 
 var (
@@ -31,16 +32,13 @@ type Entry struct {
 }
 
 // Totals are the sums of a ledger that are shown to people.
-type Totals struct {
-	Requests, Bytes               uint64
-	OverageRequests, OverageBytes uint64
-	Unconfirmed                   uint64
-}
+type Totals = usageseries.Totals
 
 // Store keeps ledgers. It is safe for concurrent use. After Save has returned nil, the ledger survives a crash as far as the
 // store guarantees that.
 type Store interface {
-	// Load returns the ledger; a ledger that was never saved is empty. Errors: ErrNoGroup.
+	// Load returns the ledger. One that was never saved is empty, unless it is known otherwise how much was used. Errors:
+	// ErrNoGroup.
 	Load(ctx context.Context, key Key) (Entry, error)
 	// Save replaces the ledger if it has the entry's version, and returns the new version. Errors: ErrConflict, ErrNoGroup,
 	// ErrFull.

@@ -13,14 +13,13 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/ptr"
+	clocktesting "k8s.io/utils/clock/testing"
 	"pgregory.net/rapid"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers"
-	"github.com/keyward-dev/keyward/controllers/usage/quota"
 	"github.com/keyward-dev/keyward/controllers/usage/store"
 	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
@@ -30,7 +29,7 @@ func TestStores(t *testing.T) {
 	for _, kind := range []struct {
 		name string
 		open func(t *testing.T) (s store.Store, group func() string)
-	}{{"status", openStatus}, {"redis", openRedis}} {
+	}{{"objects", openObjects}, {"redis", openRedis}} {
 		t.Run(kind.name, func(t *testing.T) {
 			s, group := kind.open(t)
 			t.Run("round trip", func(t *testing.T) { roundTrip(t, s, group) })
@@ -65,7 +64,7 @@ func roundTrip(t *testing.T, s store.Store, group func() string) {
 		for range rapid.IntRange(1, 3).Draw(rt, "writes") {
 			entry.Ledger = &quotaledger.Ledger{
 				Servers: rapid.MapOfN(rapid.StringMatching(`[a-z0-9.-]{1,20}/[A-Z2-7]{26}`), counts, 0, 12).Draw(rt, "accounts"),
-				Folded:  counts.Draw(rt, "folded"),
+				Folded:  counts.Draw(rt, "folded"), Unattributed: counts.Draw(rt, "unattributed"),
 			}
 			version, err := s.Save(t.Context(), key, entry, store.Totals{Requests: 1})
 			if err != nil {
@@ -142,10 +141,14 @@ func months(t *testing.T, s store.Store, group string) {
 	}
 }
 
-func openStatus(t *testing.T) (store.Store, func() string) {
+func objects(admin client.Client) *store.Objects {
+	return &store.Objects{Client: admin, Reader: admin, Groups: admin, Clock: clocktesting.NewFakePassiveClock(this.Begin().Add(time.Hour))}
+}
+
+func openObjects(t *testing.T) (store.Store, func() string) {
 	admin := startAPI(t)
 	n := 0
-	s := &store.Status{Client: admin, Reader: admin}
+	s := objects(admin)
 	missing := store.Key{Group: "default/missing", Month: this}
 	if _, err := s.Load(t.Context(), missing); !errors.Is(err, store.ErrNoGroup) {
 		t.Errorf("without a Group: %v", err)
@@ -184,58 +187,6 @@ func startAPI(t *testing.T) client.Client {
 		t.Fatal(err)
 	}
 	return admin
-}
-
-// TestStatus: the totals of a ledger in the status, and the events when a quota gets low.
-func TestStatus(t *testing.T) {
-	admin := startAPI(t)
-	group := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "acme"}}
-	group.Spec.Limits.RequestsPerMonth = ptr.To(int64(100))
-	if err := admin.Create(t.Context(), group); err != nil {
-		t.Fatal(err)
-	}
-	var announced []string
-	s := &store.Status{
-		Client: admin, Reader: admin,
-		Describe: func(group *v1alpha1.Group) { quota.Describe(group, this.Begin()) },
-		Wrote: func(_, group *v1alpha1.Group) {
-			announced = announced[:0]
-			for _, c := range group.Status.Conditions {
-				announced = append(announced, c.Type+"="+string(c.Status))
-			}
-		},
-	}
-	key := store.Key{Group: "default/acme", Month: this}
-	entry := load(t, s, key)
-	for _, c := range []struct {
-		requests uint64
-		want     string
-	}{
-		{79, "[QuotaLow=False QuotaExceeded=False]"},
-		{80, "[QuotaLow=True QuotaExceeded=False]"},
-		{100, "[QuotaLow=True QuotaExceeded=True]"},
-	} {
-		entry.Ledger = &quotaledger.Ledger{Servers: map[string]quotaledger.Counters{"a": {Requests: c.requests}}}
-		version, err := s.Save(t.Context(), key, entry, store.Totals{Requests: c.requests})
-		if err != nil {
-			t.Fatal(err)
-		}
-		entry.Version = version
-		if fmt.Sprint(announced) != c.want {
-			t.Errorf("%d requests: %v", c.requests, announced)
-		}
-	}
-	if err := s.Publish(t.Context(), key, store.Totals{Requests: 42, Unconfirmed: 2}); err != nil {
-		t.Fatal(err)
-	}
-	if err := admin.Get(t.Context(), client.ObjectKeyFromObject(group), group); err != nil {
-		t.Fatal(err)
-	}
-	u := group.Status.Usage
-	if u.Period != "2026-12" || *u.Requests != 42 || *u.UnconfirmedRequests != 2 ||
-		!u.ResetsAt.Time.Equal(this.End()) || len(u.Ledger) != 0 {
-		t.Errorf("status: %+v", u)
-	}
 }
 
 func openRedis(t *testing.T) (store.Store, func() string) {

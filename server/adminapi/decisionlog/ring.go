@@ -46,6 +46,8 @@ type slot struct {
 
 	integration, keyID, group, project string
 
+	location decision.Location
+
 	text []byte
 	ends [texts]int // of each text
 }
@@ -72,6 +74,7 @@ func (r *Ring) Record(integration string, at time.Time, request *authorizer.Requ
 	defer s.mu.Unlock()
 	s.sequence, s.at, s.code, s.integration = sequence, at, result.Code, integration
 	s.keyID, s.group, s.project = "", "", ""
+	s.location = request.Location
 	if result.Group != nil {
 		s.keyID, s.group = result.Key.ID, result.Group.Identity
 	}
@@ -99,6 +102,14 @@ func (s *slot) get(which int) string {
 		begin = s.ends[which-1]
 	}
 	return string(s.text[begin:s.ends[which]])
+}
+
+// locationOf returns the name of a location that leaks, and "" for a header.
+func locationOf(l decision.Location) string {
+	if l == decision.InHeader {
+		return ""
+	}
+	return l.String()
 }
 
 // methodOf returns the method, or "other" for what is not a method: a client can send anything in its place.
@@ -165,6 +176,6 @@ func (s *slot) read(sequence uint64, query *Query) (adminv1.Decision, bool) {
 	return adminv1.Decision{
 		Time: s.at.UTC(), RequestID: s.get(textID), Integration: s.integration, Code: s.code.String(), Status: s.code.Status(),
 		Method: s.get(textMethod), Host: s.get(textHost), Origin: s.get(textOrigin),
-		Group: s.group, Project: s.project, KeyID: s.keyID,
+		Group: s.group, Project: s.project, KeyID: s.keyID, KeyLocation: locationOf(s.location),
 	}, true
 }

@@ -3,7 +3,7 @@
 //
 // The response to an event of payload format 1.0 (types TOKEN and REQUEST) is an IAM policy for exactly the method and
 // path of the request, that to an event of format 2.0 is a simple response. The parameter project of the URL, which the
-// Lambda's configuration fixes, names the trusted project.
+// Lambda's configuration fixes, names the trusted project. A WebSocket API asks about $connect, which is a GET of "/".
 package awsauthorizer
 
 import (
@@ -83,7 +83,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 		return
 	}
-	request := event.request(h.clients)
+	request := event.request(h.integration.Keys(), h.clients)
 	request.TrustedProject = project
 	request.Trace.Headers = r.Header // the Lambda's
 	result := h.integration.Decide(r.Context(), &request)
@@ -91,7 +91,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(httpapi.HeaderRequestID, request.ID)
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	_ = json.NewEncoder(w).Encode(event.respond(result, request.ID)) // a client that has gone needs no response
+	_ = json.NewEncoder(w).Encode(event.respond(result, &request)) // a client that has gone needs no response
 }
 
 func refuse(w http.ResponseWriter, err error) {
@@ -104,8 +104,8 @@ func refuse(w http.ResponseWriter, err error) {
 	httpapi.NewProblem(status, "event_invalid", "Event not understood", err.Error()).Denial().Write(w)
 }
 
-func (e *event) respond(result authorizer.Result, requestID string) any {
-	about := contextOf(result, requestID)
+func (e *event) respond(result authorizer.Result, request *authorizer.Request) any {
+	about := contextOf(result, request)
 	if e.Version == version2 {
 		return SimpleResponse{IsAuthorized: result.Allowed(), Context: about}
 	}
@@ -129,13 +129,13 @@ var rateNames = map[string]string{httpapi.HeaderRateLimitPolicy: "rateLimitPolic
 
 // contextOf returns what integrations and gateway responses find in $context.authorizer: for an allowed request, whose
 // content it is; for a denial, the reason. It is flat, as API Gateway requires.
-func contextOf(result authorizer.Result, requestID string) map[string]any {
-	about := map[string]any{"requestId": requestID, "code": result.Code.String(), "status": result.Code.Status()}
+func contextOf(result authorizer.Result, request *authorizer.Request) map[string]any {
+	about := map[string]any{"requestId": request.ID, "code": result.Code.String(), "status": result.Code.Status()}
 	for _, h := range httpapi.RateLimit(result.Rates) {
 		about[rateNames[h.Name]] = h.Value
 	}
 	if !result.Allowed() {
-		about["title"], about["detail"] = result.Code.Title(), result.Code.Detail()
+		about["title"], about["detail"] = result.Code.Title(), result.Code.DetailFor(request.FetchSite)
 		if seconds := httpapi.RetrySeconds(result.RetryAfter); seconds > 0 {
 			about["retryAfter"] = seconds
 		}

@@ -202,7 +202,7 @@ func FuzzEvent(f *testing.F) {
 		if err != nil {
 			return
 		}
-		request := e.request(nil)
+		request := e.request(nil, nil)
 		if request.ID == "" || request.Method == "" || strings.ContainsAny(request.Path, "%?#") {
 			t.Errorf("%q becomes %+v", text, request)
 		}

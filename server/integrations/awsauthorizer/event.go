@@ -13,6 +13,7 @@ import (
 
 	"github.com/keyward-dev/keyward/internal/routing"
 	"github.com/keyward-dev/keyward/server/authorizer"
+	"github.com/keyward-dev/keyward/server/credential"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 )
@@ -52,6 +53,9 @@ type event struct {
 	Context struct {
 		RequestID  string `json:"requestId"`
 		DomainName string `json:"domainName"`
+		Stage      string `json:"stage"`
+		RouteKey   string `json:"routeKey"`
+		EventType  string `json:"eventType"`
 		Identity   struct {
 			SourceIP string `json:"sourceIp"`
 		} `json:"identity"`
@@ -110,23 +114,30 @@ func (e *event) check() error {
 	case e.Version == version2 && e.Type != typeRequest:
 		return errors.New("type: of format 2.0 it must be REQUEST")
 	case e.Version == version2:
-		return present(map[string]string{"requestContext.http.method": e.Context.HTTP.Method, "rawPath": e.RawPath})
+		if err := present("requestContext.http.method", e.Context.HTTP.Method, "rawPath", e.RawPath); err != nil {
+			return err
+		}
+		return e.cutStage()
 	}
 	method, path, err := splitArn(e.MethodArn)
 	if err != nil {
 		return err
 	}
+	if strings.HasPrefix(method, "$") {
+		return e.checkConnect(method, path)
+	}
 	if e.Type == typeToken {
 		e.HTTPMethod, e.Path = method, path
 		e.Headers, e.MultiHeaders = nil, map[string][]string{httpapi.HeaderAuthorization: {e.AuthorizationToken}}
 	}
-	return present(map[string]string{"httpMethod": e.HTTPMethod, "path": e.Path})
+	return present("httpMethod", e.HTTPMethod, "path", e.Path)
 }
 
-func present(fields map[string]string) error {
-	for name, value := range fields {
-		if value == "" {
-			return fmt.Errorf("%s: it is missing", name)
+// present takes names and values of fields, and returns an error about the first one without a value.
+func present(fields ...string) error {
+	for i := 0; i < len(fields); i += 2 {
+		if fields[i+1] == "" {
+			return fmt.Errorf("%s: it is missing", fields[i])
 		}
 	}
 	return nil
@@ -158,7 +169,7 @@ func splitArn(arn string) (method, path string, err error) {
 }
 
 // request converts the event into a request for a decision.
-func (e *event) request(clients *clientaddr.Resolver) authorizer.Request {
+func (e *event) request(keys *credential.Locations, clients *clientaddr.Resolver) authorizer.Request {
 	header := e.header()
 	method, path, query, source := e.HTTPMethod, e.Path, e.query(), e.Context.Identity.SourceIP
 	if e.Version == version2 {
@@ -173,7 +184,8 @@ func (e *event) request(clients *clientaddr.Resolver) authorizer.Request {
 		// decision refuses an empty path for the same reason.
 		path = ""
 	}
-	request := authorizer.Request{Request: httpapi.NewRequest(header, method, host, path, query)}
+	request := authorizer.Request{Request: httpapi.NewRequest(keys, header, method, host, path, query)}
+	request.KeepsKey = true // no authorizer can change the request
 	if peer, err := netip.ParseAddr(source); err == nil {
 		request.Client = clients.FromConnection(peer, header)
 	}

@@ -7,6 +7,7 @@ import (
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 
 	"github.com/keyward-dev/keyward/server/authorizer"
+	"github.com/keyward-dev/keyward/server/credential"
 	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
@@ -18,6 +19,8 @@ type checkRequest struct {
 	project              string // the one that the route names
 
 	httpapi.Lines // the relevant ones, or all
+
+	keys *credential.Locations // says which are relevant
 
 	request authorizer.Request
 	reply   reply
@@ -41,7 +44,7 @@ func (q *checkRequest) reset() {
 	clear(q.reply.set)
 	clear(q.reply.remove)
 	clear(q.reply.added)
-	*q = checkRequest{Lines: q.Lines, reply: reply{set: q.reply.set[:0], remove: q.reply.remove[:0], added: q.reply.added[:0]}}
+	*q = checkRequest{Lines: q.Lines, keys: q.keys, reply: reply{set: q.reply.set[:0], remove: q.reply.remove[:0], added: q.reply.added[:0]}}
 }
 
 // read reads a message that parse has left to protobuf.
@@ -50,7 +53,7 @@ func (q *checkRequest) read(check *authv3.CheckRequest) {
 	attributes := check.GetAttributes().GetRequest().GetHttp()
 	q.method, q.host, q.target = attributes.GetMethod(), attributes.GetHost(), attributes.GetPath()
 	q.peer = check.GetAttributes().GetSource().GetAddress().GetSocketAddress().GetAddress()
-	q.project = check.GetAttributes().GetContextExtensions()[ProjectExtension]
+	q.project = trustedProject(check.GetAttributes())
 	q.readHeader(attributes)
 }
 

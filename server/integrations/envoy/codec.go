@@ -12,12 +12,14 @@ import (
 	"google.golang.org/grpc/encoding/proto" // which also registers the codec of all other messages
 	"google.golang.org/grpc/mem"
 	protobuf "google.golang.org/protobuf/proto"
+
+	"github.com/keyward-dev/keyward/server/credential"
 )
 
 // ServerOption makes a gRPC server read checks and write their responses as this package does, and all other messages
 // as it would without this option.
-func ServerOption() grpc.ServerOption {
-	return grpc.ForceServerCodecV2(codec{encoding.GetCodecV2(proto.Name)})
+func ServerOption(keys *credential.Locations) grpc.ServerOption {
+	return grpc.ForceServerCodecV2(codec{encoding.GetCodecV2(proto.Name), keys})
 }
 
 // service is Envoy's service, with the messages of this package instead of the generated ones.
@@ -54,7 +56,11 @@ func check(
 }
 
 // codec reads check requests, writes their responses, and leaves other messages to the codec of gRPC.
-type codec struct{ encoding.CodecV2 }
+type codec struct {
+	encoding.CodecV2
+
+	keys *credential.Locations
+}
 
 // Unmarshal implements encoding.CodecV2.
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
@@ -62,6 +68,7 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	if !ok {
 		return c.CodecV2.Unmarshal(data, v)
 	}
+	q.keys = c.keys
 	return q.unmarshal(textOf(data))
 }
 

@@ -9,7 +9,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"github.com/keyward-dev/keyward/pkg/urltoken"
 	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
@@ -31,7 +30,6 @@ const (
 	okHeaders         = 2<<3 | typeBytes
 	okRemovals        = 5<<3 | typeBytes
 	okResponseHeaders = 6<<3 | typeBytes
-	okQueryRemovals   = 8<<3 | typeBytes
 
 	optionHeader = 1<<3 | typeBytes
 	optionAction = 3<<3 | typeVarint
@@ -94,9 +92,6 @@ func (a *checkResponse) ok(r *reply) {
 	}
 	if r.own {
 		*a = append(*a, encodedPrivately...)
-	}
-	if r.signed {
-		a.text(okQueryRemovals, urltoken.Parameter)
 	}
 	a.end(response)
 }

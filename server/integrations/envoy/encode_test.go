@@ -50,9 +50,6 @@ func encodeWithProtobuf(r *reply) *authv3.CheckResponse {
 	for _, a := range added {
 		ok.ResponseHeadersToAdd = append(ok.ResponseHeadersToAdd, option(a.Header, a.action))
 	}
-	if r.signed {
-		ok.QueryParametersToRemove = []string{"keyward-token"}
-	}
 	response.HttpResponse = &authv3.CheckResponse_OkResponse{OkResponse: ok}
 	return response
 }
@@ -84,7 +81,7 @@ func FuzzEncode(f *testing.F) {
 				return // such text is never encoded
 			}
 		}
-		r := &reply{status: codes.Code(uint8(status)), message: message, denial: int(uint16(denial)), own: denial%2 == 0, signed: denial%3 == 0, body: body}
+		r := &reply{status: codes.Code(uint8(status)), message: message, denial: int(uint16(denial)), own: denial%2 == 0, body: body}
 		for line := range strings.Lines(set) {
 			name, value, _ := strings.Cut(line, ": ")
 			r.set = append(r.set, httpapi.Header{Name: name, Value: value})
@@ -124,7 +121,7 @@ func readWithProtobuf(message []byte) (*checkRequest, error) {
 func relevant(header http.Header) http.Header {
 	kept := http.Header{}
 	for name, lines := range header {
-		if canonical, ok := relevantHeader(name); name != "" && canonical == name || !ok {
+		if canonical, ok := new(checkRequest).relevantHeader(name); name != "" && canonical == name || !ok {
 			kept[name] = slices.Sorted(slices.Values(lines))
 		}
 	}
@@ -139,12 +136,12 @@ func TestRelevantHeader(t *testing.T) {
 		"X-Keyward-Group", "X-Keyward-Project",
 	} {
 		for _, written := range []string{name, strings.ToLower(name), strings.ToUpper(name)} {
-			if canonical, ok := relevantHeader(written); canonical != name || !ok {
+			if canonical, ok := new(checkRequest).relevantHeader(written); canonical != name || !ok {
 				t.Errorf("%s: %q %t", written, canonical, ok)
 			}
 		}
 	}
-	if canonical, ok := relevantHeader("accept-language"); canonical != "" || !ok {
+	if canonical, ok := new(checkRequest).relevantHeader("accept-language"); canonical != "" || !ok {
 		t.Errorf("accept-language: %q %t", canonical, ok)
 	}
 }
@@ -234,7 +231,9 @@ func checks() []*authv3.CheckRequest {
 	odd.Attributes.MetadataContext.FilterMetadata = map[string]*structpb.Struct{"envoy.filters.http.jwt_authn": {}}
 	odd.Attributes.Request.Http.Headers["Authorization"] = "Bearer z"
 	odd.Attributes.Request.Http.Headers["X-API-KEY\u212a"] = "z"
-	return []*authv3.CheckRequest{usual, raw, both, odd, {},
+	routed := proto.CloneOf(usual)
+	routed.Attributes.ContextExtensions, routed.Attributes.RouteMetadataContext = nil, routeOf("marketing")
+	return []*authv3.CheckRequest{usual, raw, both, odd, routed, {},
 		{Attributes: &authv3.AttributeContext{Source: &authv3.AttributeContext_Peer{Address: &corev3.Address{}}}}}
 }
 

@@ -6,12 +6,14 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
+	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
 	"github.com/keyward-dev/keyward/server/authorizer"
+	"github.com/keyward-dev/keyward/server/credential"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 )
@@ -56,7 +58,7 @@ var envoyWrites = httpapi.NewNames(clientaddr.HeaderXForwardedFor, "X-Forwarded-
 	"X-Envoy-External-Address")
 
 func newServer(auth *authorizer.Authorizer, clients *clientaddr.Resolver, stripping httpapi.Stripping, options ...Option) *Server {
-	stripping.Writes = envoyWrites
+	stripping.Writes, stripping.Keys = envoyWrites, auth.Keys()
 	s := &Server{integration: auth.Integration(integrationName), clients: clients, stripping: stripping}
 	for _, option := range options {
 		option(s)
@@ -68,7 +70,7 @@ func newServer(auth *authorizer.Authorizer, clients *clientaddr.Resolver, stripp
 func (s *Server) respond(ctx context.Context, q *checkRequest) *checkResponse {
 	path, rawQuery := httpapi.SplitTarget(q.target)
 	q.request = authorizer.Request{
-		Request: httpapi.NewRequest(q.Header, q.method, q.host, path, rawQuery),
+		Request: httpapi.NewRequest(s.integration.Keys(), q.Header, q.method, q.host, path, rawQuery),
 		Client:  s.clients.FromConnection(peerOf(q), q.Header),
 		ID:      httpapi.RequestID(q.Header[httpapi.HeaderRequestID]...),
 	}
@@ -77,7 +79,7 @@ func (s *Server) respond(ctx context.Context, q *checkRequest) *checkResponse {
 
 	result := s.integration.Decide(ctx, &q.request)
 	if result.Allowed() {
-		s.allow(&q.reply, result, q)
+		s.allow(&q.reply, result, q, rawQuery)
 	} else {
 		deny(&q.reply, result, &q.request)
 	}
@@ -104,7 +106,6 @@ type reply struct {
 	remove []string   // names of headers that the upstream must not see
 	added  []addition // to the response of the upstream
 	own    bool       // the response is for this client only: no shared cache may keep it
-	signed bool       // the URL is signed: the upstream must not see the token
 	body   []byte     // of the denial
 
 	metadata [5]httpapi.Header // for Envoy's access log. Entries without a name are omitted
@@ -117,10 +118,13 @@ type addition struct {
 	action corev3.HeaderValueOption_HeaderAppendAction
 }
 
-func (s *Server) allow(r *reply, result authorizer.Result, q *checkRequest) {
+func (s *Server) allow(r *reply, result authorizer.Result, q *checkRequest, rawQuery string) {
 	r.status = codes.OK
 	r.set = append(httpapi.AppendContextHeaders(r.set, result.Decision), httpapi.Header{Name: httpapi.HeaderRequestID, Value: q.request.ID})
-	r.remove = s.stripping.Names(r.remove, q.Header, s.clients.Trusts(peerOf(q)), r.set)
+	exposed := httpapi.ExposedBy(s.integration.Keys(), q.Header, &q.request.Request, rawQuery)
+	from := httpapi.Sender{Trusted: s.clients.Trusts(peerOf(q)), OwnAuthorization: q.request.OwnAuthorization}
+	r.remove = s.stripping.Names(r.remove, q.Header, from, r.set)
+	r.replaceExposed(&exposed)
 	r.metadata = [len(r.metadata)]httpapi.Header{
 		{Name: "group", Value: result.Group.Identity},
 		{Name: "project", Value: result.Project.Name},
@@ -135,9 +139,18 @@ func (s *Server) allow(r *reply, result authorizer.Result, q *checkRequest) {
 	}
 	add(httpapi.Header{Name: httpapi.HeaderRequestID, Value: q.request.ID}, corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD)
 	add(httpapi.Header{Name: httpapi.HeaderVary, Value: httpapi.Vary(&q.request.Request)}, corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD)
-	r.own, r.signed = !result.SharedCaching(), result.Signed
+	r.own = !result.Shareable()
+	if q.request.Location.InURL() {
+		add(httpapi.ReferrerPolicy, corev3.HeaderValueOption_ADD_IF_ABSENT)
+	}
+	if name := exposed.Offer.Select; name != "" {
+		add(httpapi.Header{Name: credential.HeaderWebSocketProtocol, Value: name}, corev3.HeaderValueOption_ADD_IF_ABSENT)
+	}
 	for _, h := range httpapi.RateLimit(result.Rates) { // an upstream may add rate limits of its own
 		add(h, corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD)
+	}
+	for _, h := range httpapi.Retirement(result.Decision, time.Now()) { // an upstream may speak of its own content
+		add(h, corev3.HeaderValueOption_ADD_IF_ABSENT)
 	}
 	for _, h := range httpapi.CORS(result.Decision, &q.request.Request) {
 		action := corev3.HeaderValueOption_ADD_IF_ABSENT // an upstream that supports CORS itself decides who may read

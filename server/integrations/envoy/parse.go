@@ -15,6 +15,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/keyward-dev/keyward/server/credential"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 	"github.com/keyward-dev/keyward/server/tracing"
@@ -80,7 +81,7 @@ const (
 
 // decisive are the headers that decisions depend on, and those of the trace.
 var decisive = httpapi.NewNames(append([]string{httpapi.HeaderRequestID, clientaddr.HeaderXForwardedFor,
-	clientaddr.HeaderForwarded, tracing.HeaderParent, tracing.HeaderState}, httpapi.Decisive...)...)
+	clientaddr.HeaderForwarded, tracing.HeaderParent, tracing.HeaderState, credential.HeaderWebSocketProtocol}, httpapi.Decisive...)...)
 
 // parse reads a CheckRequest. It returns false if protobuf has to read the message; then part of it has been read.
 func (q *checkRequest) parse(message string) bool {
@@ -238,7 +239,7 @@ func (q *checkRequest) parseHeader(message string) bool {
 	if !e.parse(message, false) {
 		return false
 	}
-	name, ok := relevantHeader(e.key)
+	name, ok := q.relevantHeader(e.key)
 	if name == "" {
 		return ok
 	}
@@ -257,7 +258,7 @@ func (q *checkRequest) parseList(message string) bool {
 		if tag != headerMapHeaders || !e.parse(value, true) {
 			return false
 		}
-		name, ok := relevantHeader(e.key)
+		name, ok := q.relevantHeader(e.key)
 		if !ok {
 			return false
 		}
@@ -274,7 +275,7 @@ func (q *checkRequest) parseList(message string) bool {
 
 // relevantHeader returns the name of a header in its canonical form, or "" if the header is not needed. Names that are
 // not ASCII are left to protobuf.
-func relevantHeader(name string) (canonical string, ok bool) {
+func (q *checkRequest) relevantHeader(name string) (canonical string, ok bool) {
 	for i := range len(name) {
 		if name[i] >= utf8.RuneSelf {
 			return "", false
@@ -283,7 +284,7 @@ func relevantHeader(name string) (canonical string, ok bool) {
 	if canonical = decisive.Find(name); canonical != "" {
 		return canonical, true
 	}
-	if httpapi.MayBeRemoved(name) {
+	if httpapi.MayBeRemoved(name) || httpapi.IsKeyHeader(q.keys, name) {
 		return http.CanonicalHeaderKey(name), true
 	}
 	return "", true

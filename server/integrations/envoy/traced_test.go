@@ -17,7 +17,7 @@ import (
 // TestChecksAreTraced: the trace in the headers that Envoy reports is continued.
 func TestChecksAreTraced(t *testing.T) {
 	for _, name := range []string{tracing.HeaderParent, tracing.HeaderState} {
-		if canonical, ok := relevantHeader(name); canonical != name || !ok {
+		if canonical, ok := new(checkRequest).relevantHeader(name); canonical != name || !ok {
 			t.Errorf("%s is not read", name)
 		}
 	}

@@ -1,12 +1,15 @@
 // Package forwardauth is the integration for proxies that ask with an HTTP subrequest. Each proxy has a profile, which
 // says which headers describe the original request. No other headers are read:
 //
-//	              method, target                host              client's address
-//	/authz          X-Forwarded-Method, -Uri    X-Forwarded-Host  X-Forwarded-For or Forwarded
-//	/authz/nginx    X-Original-Method, -URI     X-Original-Host   X-Real-IP
-//	/authz/traefik  X-Forwarded-Method, -Uri    X-Forwarded-Host  X-Forwarded-For
-//	/authz/caddy    X-Forwarded-Method, -Uri    Host              X-Forwarded-For
-//	/authz/haproxy  X-HAProxy-Method, -Uri      X-HAProxy-Host    X-HAProxy-Src
+//	                      method, target                      host              client's address
+//	/authz                X-Forwarded-Method, -Uri            X-Forwarded-Host  X-Forwarded-For or Forwarded
+//	/authz/nginx          X-Original-Method, -URI             X-Original-Host   X-Real-IP
+//	/authz/ingress-nginx  X-Original-Method, -URL             X-Original-URL    X-Real-IP
+//	/authz/traefik        X-Forwarded-Method, -Uri            X-Forwarded-Host  X-Forwarded-For
+//	/authz/caddy          X-Forwarded-Method, -Uri            Host              X-Forwarded-For
+//	/authz/haproxy        X-HAProxy-Method, -Uri              X-HAProxy-Host    X-HAProxy-Src
+//	/authz/gateway-api    Method, Path                        Host              not known
+//	/authz/envoy-http/…   its own, and its own behind prefix  Host              X-Forwarded-For
 //
 // /authz is for any other proxy that can send these headers. The proxy must set them itself, replacing what the client
 // sent, and must remove what the client sent under the name of a context header. Addresses are accepted from trusted
@@ -23,9 +26,26 @@
 // nginx cannot remove headers by prefix either, so that requests in which a client sends a header X-Keyward-… are refused
 // with 400.
 //
+// What is left of an allowed request without the key, if the key was not in a header for keys, is in these headers:
+//
+//	X-Keyward-Uri, X-Keyward-Query      the target, and its query, if there was a key in it
+//	X-Keyward-Referer                   the Referer, if there was one in it; for Traefik always Referer
+//	Authorization                       always, if it is the content server's own
+//	Sec-WebSocket-Protocol              always, if there is a subprotocol that is not Keyward's
+//	X-Keyward-Websocket-Protocol        the subprotocol to select if the content server selects none
+//	Referrer-Policy                     for the response, unless the content server has one
+//
+// Traefik cannot replace a target, so that a key outside of headers is refused there, unless Traefik sends the request to
+// the reverse proxy.
+//
 // The parameter project of the URL, which the proxy's own configuration fixes, names the trusted project. Any other
 // parameter is refused. Caddy adds the client's query to a path that has none, so that its project is in the path:
-// /authz/caddy/projects/marketing.
+// /authz/caddy/projects/marketing. For the two last profiles it is in front of the profile's name, because what follows that
+// name may be the client's: /authz/projects/marketing/envoy-http.
+//
+// Envoy's HTTP service accepts 200 only, and sends any other response to the client as it is, so that the response to a
+// preflight stays 204 there. X-Envoy-Auth-Headers-To-Remove in the response to an allowed request names the headers with
+// the key, which Envoy then removes.
 //
 // Traefik cannot restore a status. Instead of asking about preflights, it sends them to /authz/traefik/preflights, where
 // the response is what the client is to see: method, Host and query are the client's, and its path is in X-Replaced-Path,
@@ -38,6 +58,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
+	"time"
 
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/httpapi"
@@ -53,16 +74,31 @@ const (
 	codeReserved = "header_reserved"
 )
 
-// Register adds all proxy profiles to a mux, and returns the fast path, which responds to simple requests without the
-// mux.
-func Register(mux *http.ServeMux, auth *authorizer.Authorizer, clients *clientaddr.Resolver) *FastPath {
+// Option configures the integration.
+type Option func(*handler)
+
+// KeepCredential lets content servers behind Envoy see the key.
+func KeepCredential(keep bool) Option { return func(h *handler) { h.stripping.KeepCredential = keep } }
+
+// Register adds all proxy profiles to a mux, except those of Prefixed, and returns the fast path, which responds to simple
+// requests without the mux.
+func Register(mux *http.ServeMux, auth *authorizer.Authorizer, clients *clientaddr.Resolver, options ...Option) *FastPath {
 	handlers := map[string]*handler{}
 	for _, d := range proxyProfiles {
 		h := &handler{proxyProfile: d, integration: auth.Integration(d.integration), clients: clients, addresses: d.addresses(clients)}
+		for _, option := range options {
+			option(h)
+		}
 		handlers[d.path] = h
+		if d.prefixed { // the mux would clean the path
+			continue
+		}
 		mux.Handle(d.path, h)
 		if d.projectInPath {
 			mux.Handle(d.path+pathProject, h)
+		}
+		if d.projectFirst {
+			mux.Handle(d.projectPath("{"+parameterProject+"}"), h)
 		}
 		if d.preflights {
 			mux.HandleFunc(d.path+pathPreflights, h.respondToPreflight)
@@ -78,6 +114,7 @@ type handler struct {
 	integration *authorizer.Integration
 	clients     *clientaddr.Resolver
 	addresses   *clientaddr.Resolver // reads the profile's list
+	stripping   httpapi.Stripping
 }
 
 // requestContext is a request with what a decision needs.
@@ -86,6 +123,8 @@ type requestContext struct {
 
 	forceQuery  bool   // there is a '?' with nothing after it
 	projectPath string // the project in the path
+	method      string // its own
+	target      string // what follows the prefix, query included
 
 	request authorizer.Request
 }
@@ -96,8 +135,12 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			Peer: clientaddr.Peer(r.RemoteAddr), Header: r.Header},
 		forceQuery: r.URL.ForceQuery, projectPath: r.PathValue(parameterProject),
 	}
+	h.write(w, r, &e)
+}
+
+func (h *handler) write(w http.ResponseWriter, r *http.Request, e *requestContext) {
 	var response httpapi.Response
-	h.respond(r.Context(), &e, &response)
+	h.respond(r.Context(), e, &response)
 	response.Write(w)
 }
 
@@ -105,7 +148,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *handler) respond(ctx context.Context, e *requestContext, response *httpapi.Response) {
 	requestID := httpapi.RequestID(e.Header[httpapi.HeaderRequestID]...)
 	response.Headers = append(response.Headers, httpapi.Header{Name: httpapi.HeaderRequestID, Value: requestID})
-	asked, wrong := h.read(&e.FastRequest)
+	asked, wrong := h.read(e)
 	if wrong != "" {
 		h.refuse(response, incomplete(wrong))
 		return
@@ -121,9 +164,9 @@ func (h *handler) respond(ctx context.Context, e *requestContext, response *http
 		return
 	}
 	path, rawQuery := httpapi.SplitTarget(asked.uri)
-	e.request = authorizer.Request{Request: httpapi.NewRequest(e.Header, asked.method, asked.host, path, rawQuery),
+	e.request = authorizer.Request{Request: httpapi.NewRequest(h.integration.Keys(), e.Header, asked.method, asked.host, path, rawQuery),
 		Client: asked.client, ID: requestID}
-	e.request.TrustedProject, e.request.NeedsHost = project, true
+	e.request.TrustedProject, e.request.NeedsHost, e.request.KeepsKey = project, true, h.keepsKey
 	if h.integration.Traced() {
 		e.request.Trace = h.parent(e.Peer, e.Header)
 	}
@@ -136,10 +179,15 @@ func (h *handler) respond(ctx context.Context, e *requestContext, response *http
 	}
 	response.Status = http.StatusOK
 	response.Headers = httpapi.AppendContextHeaders(response.Headers, result.Decision)
+	if h.prefixed {
+		response.Headers = h.appendRemoval(response.Headers, e)
+	}
 	// The proxy adds the following headers to the response.
 	response.Headers = append(response.Headers, httpapi.CORS(result.Decision, &e.request.Request)...)
 	response.Headers = append(response.Headers, httpapi.RateLimit(result.Rates)...)
+	response.Headers = append(response.Headers, httpapi.Retirement(result.Decision, time.Now())...)
 	response.Headers = httpapi.Caching(response.Headers, result.Decision)
+	response.Headers = h.appendExposed(response.Headers, e, rawQuery)
 	response.Headers = append(response.Headers, httpapi.Header{Name: httpapi.HeaderVary, Value: httpapi.Vary(&e.request.Request)}, noStore)
 }
 
@@ -157,7 +205,7 @@ func (h *handler) refuse(response *httpapi.Response, problem httpapi.Problem) {
 // deny fills in a denial as the client is to see it, or with a status that the proxy passes on. A preflight never gets
 // its own status: the proxy would take it for allowed, and let the request pass.
 func (h *handler) deny(response *httpapi.Response, denial httpapi.Denial, code string) {
-	if h.narrow || denial.Status < http.StatusMultipleChoices {
+	if h.narrow || denial.Status < http.StatusMultipleChoices && !h.prefixed {
 		response.Headers = append(response.Headers, httpapi.Header{Name: headerStatus, Value: strconv.Itoa(denial.Status)},
 			httpapi.Header{Name: headerCode, Value: code})
 		if h.narrow && len(denial.Body) > 0 {

@@ -35,20 +35,21 @@ func bothPositions(t *testing.T, test func(t *testing.T, handler http.Handler)) 
 				response.Write(w)
 				return
 			}
-			mux.ServeHTTP(w, r)
+			fastPath.Prefixed(mux).ServeHTTP(w, r)
 		}))
 	})
-	t.Run("fast path off", func(t *testing.T) { test(t, mux) })
+	t.Run("fast path off", func(t *testing.T) { test(t, fastPath.Prefixed(mux)) })
 }
 
 // ask sends a request as a proxy profile says, complete except for what is changed.
 func ask(t *testing.T, mux http.Handler, d *proxyProfile, target string, changed http.Header) (int, httpapi.Problem) {
 	t.Helper()
 	request := httptest.NewRequest(http.MethodGet, target, http.NoBody)
-	for _, name := range []string{d.method, d.host, d.uri, d.address} {
-		if name != "" {
-			request.Header[name] = []string{"/x"}
-		}
+	for _, name := range d.headers() {
+		request.Header[name] = []string{"/x"}
+	}
+	if d.url != "" {
+		request.Header[d.url] = []string{"https://x/x"}
 	}
 	maps.Copy(request.Header, changed)
 	recorder := httptest.NewRecorder()
@@ -64,6 +65,11 @@ func ask(t *testing.T, mux http.Handler, d *proxyProfile, target string, changed
 	return recorder.Code, problem
 }
 
+// asking are the profiles of proxies that describe the original request in headers.
+func asking() []proxyProfile {
+	return slices.DeleteFunc(slices.Clone(proxyProfiles), func(d proxyProfile) bool { return d.prefixed })
+}
+
 // refusal is the status with which a proxy profile refuses invalid requests.
 func (d *proxyProfile) refusal() int {
 	if d.narrow {
@@ -77,12 +83,12 @@ func (d *proxyProfile) refusal() int {
 func TestIncompleteRequestsAreRefused(t *testing.T) { bothPositions(t, incompleteRequestsAreRefused) }
 
 func incompleteRequestsAreRefused(t *testing.T, mux http.Handler) {
-	for _, d := range proxyProfiles {
+	for _, d := range asking() {
 		if _, problem := ask(t, mux, &d, d.path, nil); problem.Code != "not_synced" {
 			t.Fatalf("%s: %+v", d.path, problem)
 		}
 		refused := map[string][][]string{}
-		for _, name := range []string{d.method, d.host, d.uri} {
+		for _, name := range []string{d.method, d.host, d.uri, d.url} {
 			refused[name] = [][]string{nil, {""}, {"a", "b"}, {"a", "a"}}
 		}
 		if d.address != "" && !d.list {
@@ -108,7 +114,8 @@ func TestAddresses(t *testing.T) {
 		"X-Haproxy-Src": {"198.51.100.4"}}
 	proxy := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
 	for path, want := range map[string]string{"/authz": "198.51.100.1", "/authz/nginx": "198.51.100.3",
-		"/authz/traefik": "198.51.100.2", "/authz/caddy": "198.51.100.2", "/authz/haproxy": "198.51.100.4"} {
+		"/authz/traefik": "198.51.100.2", "/authz/caddy": "198.51.100.2", "/authz/haproxy": "198.51.100.4",
+		"/authz/ingress-nginx": "198.51.100.3", "/authz/gateway-api": "invalid IP", "/authz/envoy-http": "198.51.100.2"} {
 		d := &proxyProfiles[slices.IndexFunc(proxyProfiles, func(d proxyProfile) bool { return d.path == path })]
 		for name, c := range map[string]struct {
 			resolver *clientaddr.Resolver
@@ -131,12 +138,18 @@ func TestAddresses(t *testing.T) {
 func TestParametersAreRefused(t *testing.T) { bothPositions(t, parametersAreRefused) }
 
 func parametersAreRefused(t *testing.T, mux http.Handler) {
-	for _, d := range proxyProfiles {
+	for _, d := range asking() {
 		good, wrong := []string{"", "?project=marketing", "?project=%6darketing"}, []string{"?projct=marketing",
 			"?Project=marketing", "?project=", "?project", "?project=a&project=b", "?project=a&x=1", "?project=a;x", "?%zz", "?x"}
 		if d.projectInPath {
 			good, wrong = []string{"", "/projects/marketing"}, append(wrong, "?", "?project=marketing",
 				"/projects/marketing?project=other", "/projects/marketing?x=1")
+		}
+		if d.projectFirst {
+			good, wrong = []string{""}, append(wrong, "?", "?project=marketing")
+			if _, problem := ask(t, mux, &d, d.projectPath("marketing"), nil); problem.Code != "not_synced" {
+				t.Errorf("%s: %+v", d.path, problem)
+			}
 		}
 		for _, query := range good {
 			if _, problem := ask(t, mux, &d, d.path+query, nil); problem.Code != "not_synced" {
@@ -173,7 +186,7 @@ func FuzzParameters(f *testing.F) {
 		f.Add(query)
 	}
 	f.Fuzz(func(t *testing.T, query string) {
-		for _, d := range proxyProfiles {
+		for _, d := range asking() {
 			project, wrong := d.trustedProject(&requestContext{FastRequest: httpapi.FastRequest{Path: d.path, RawQuery: query}})
 			if wrong != "" {
 				if project != "" {
@@ -182,7 +195,7 @@ func FuzzParameters(f *testing.F) {
 				continue
 			}
 			if values, err := url.ParseQuery(query); err != nil || len(values) > 1 || values.Get("project") != project ||
-				d.projectInPath && query != "" {
+				(d.projectInPath || d.projectFirst) && query != "" {
 				t.Errorf("%q names %q", query, project)
 			}
 		}
@@ -193,7 +206,7 @@ func FuzzParameters(f *testing.F) {
 func TestReservedHeadersAreRefused(t *testing.T) { bothPositions(t, reservedHeadersAreRefused) }
 
 func reservedHeadersAreRefused(t *testing.T, mux http.Handler) {
-	for _, d := range proxyProfiles {
+	for _, d := range asking() {
 		for name, refused := range map[string]bool{
 			"X-Keyward-Group": true, "X-Keyward-Context-Anything": true, "X_keyward_context_anything": true, "X-Keyward-": true,
 			"X-Keyward": false, "X-Keywards-Group": false, "Cookie": false,

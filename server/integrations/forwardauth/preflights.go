@@ -25,7 +25,7 @@ func (h *handler) respondToPreflight(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	request := authorizer.Request{
-		Request: httpapi.NewRequest(r.Header, r.Method, r.Host, lines[0], r.URL.RawQuery),
+		Request: httpapi.NewRequest(h.integration.Keys(), r.Header, r.Method, r.Host, lines[0], r.URL.RawQuery),
 		Client:  h.client(clientaddr.Peer(r.RemoteAddr), r.Header),
 		ID:      requestID,
 	}

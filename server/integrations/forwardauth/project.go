@@ -2,18 +2,30 @@ package forwardauth
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
 const (
 	parameterProject = "project"
+	pathAuthz        = "/authz"
+	pathProjects     = pathAuthz + "/projects/"
 	pathProject      = "/projects/{" + parameterProject + "}"
 )
 
 // trustedProject reads the project that the proxy's configuration names, or returns what is wrong with it. It ignores
 // nothing that looks like a project, because then another project would decide.
 func (d *proxyProfile) trustedProject(e *requestContext) (project, wrong string) {
+	if d.prefixed { // its query is the client's
+		return e.projectPath, ""
+	}
+	if d.projectFirst {
+		if e.RawQuery != "" || e.forceQuery {
+			return "", "This address accepts no query. The project goes into the path: " + d.projectPath("<name>") + "."
+		}
+		return e.projectPath, ""
+	}
 	if d.projectInPath {
 		if e.RawQuery != "" || e.forceQuery {
 			return "", "This address accepts no query, and this one may be the client's: end the path with a '?' in the " +
@@ -26,6 +38,11 @@ func (d *proxyProfile) trustedProject(e *requestContext) (project, wrong string)
 		return "", ""
 	}
 	return httpapi.TrustedProject(e.RawQuery)
+}
+
+// projectPath is the profile's path with a project, which comes before everything that may be the client's.
+func (d *proxyProfile) projectPath(project string) string {
+	return pathProjects + project + strings.TrimPrefix(d.path, pathAuthz)
 }
 
 const codeIncomplete = "request_incomplete"

@@ -31,7 +31,7 @@ func TestNoSharedCacheKeepsResponses(t *testing.T) {
 			w.WriteHeader(http.StatusEarlyHints)
 		}
 	}
-	const all = "Authorization, X-Api-Key, Origin, Referer"
+	const all = "Authorization, X-Api-Key, Origin, Referer, Sec-Fetch-Site"
 	for name, c := range map[string]struct {
 		caching syncv1.Caching
 		want    string

@@ -26,7 +26,7 @@ func TestResponsesOfTheUpstream(t *testing.T) {
 		allowOrigin, vary, allCredentials string
 	}{
 		"an origin":              {working, "/", page, page, "Authorization, X-Api-Key, Origin", ""},
-		"no origin":              {working, "/", "", "", "Authorization, X-Api-Key, Origin, Referer", ""},
+		"no origin":              {working, "/", "", "", "Authorization, X-Api-Key, Origin, Referer, Sec-Fetch-Site", ""},
 		"early hints":            {working, "/hints", page, page, "Authorization, X-Api-Key, Origin", ""},
 		"vary on something else": {working, "/?Vary=Accept", page, page, "Accept, Authorization, X-Api-Key, Origin", ""},
 		"vary on the origin":     {working, "/?Vary=accept,+origin", page, page, "accept, origin, Authorization, X-Api-Key", ""},
@@ -36,7 +36,7 @@ func TestResponsesOfTheUpstream(t *testing.T) {
 			"https://other.example", "Authorization, X-Api-Key, Origin", "true"},
 		"half of the upstream's":  {working, "/?Access-Control-Allow-Credentials=true", page, page, "Authorization, X-Api-Key, Origin", ""},
 		"no upstream":             {broken, "/", page, page, "Authorization, X-Api-Key, Origin", ""},
-		"no upstream, no origin":  {broken, "/", "", "", "Authorization, X-Api-Key, Origin, Referer", ""},
+		"no upstream, no origin":  {broken, "/", "", "", "Authorization, X-Api-Key, Origin, Referer, Sec-Fetch-Site", ""},
 		"a wildcard of theirs":    {working, "/?Access-Control-Allow-Origin=*", page, "*", "Authorization, X-Api-Key, Origin", ""},
 		"a list of vary elements": {working, "/?Vary=a&Vary=b,Origin", page, page, "a, b,Origin, Authorization, X-Api-Key", ""},
 	} {

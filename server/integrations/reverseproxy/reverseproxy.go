@@ -62,6 +62,7 @@ type Config struct {
 
 // New returns the proxy.
 func New(auth *authorizer.Authorizer, config Config, log *slog.Logger) http.Handler {
+	config.Stripping.Keys = auth.Keys()
 	h := &handler{integration: auth.Integration(integrationName), config: config, log: log}
 	h.proxy = &httputil.ReverseProxy{
 		Rewrite: h.rewrite,
@@ -145,8 +146,12 @@ type passage struct {
 	upstream  []httpapi.Header // to set in the upstream's request
 	vary      string
 	private   bool             // no shared cache may keep the response
+	exposed   httpapi.Exposed  // what has a key, and is no header for keys
+	inURL     bool             // there was a key or a token in the URL
+	own       bool             // Authorization is for the upstream
 	cors      []httpapi.Header // to set in the upstream's response unless it supports CORS itself
 	rates     []httpapi.Header // to add to it
+	retiring  []httpapi.Header // to set in it unless it speaks of its own content
 
 	span, upstreamSpan tracing.Span // of the request, and of the one to the upstream, which rewrite sets
 }
@@ -169,11 +174,10 @@ func passageOf(r *http.Request) *passage {
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	target := targetOf(r)
 	request := authorizer.Request{
-		Request: httpapi.NewRequest(r.Header, r.Method, r.Host, target.path, target.rawQuery),
+		Request: httpapi.NewRequest(h.integration.Keys(), r.Header, r.Method, r.Host, target.path, target.rawQuery),
 		Client:  h.config.Clients.FromConnection(clientaddr.Peer(r.RemoteAddr), r.Header),
 		ID:      httpapi.RequestID(r.Header[httpapi.HeaderRequestID]...),
 	}
-	target.rawQuery = request.RawQuery // without the token of a signed URL
 	request.TrustedProject, request.NeedsHost = h.config.Project, true
 	ctx, span := r.Context(), tracing.Span{}
 	if h.integration.Traced() {
@@ -195,6 +199,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w = http1.Stream(w, r)
+	if target.rawQuery != request.RawQuery {
+		target.rawQuery, target.emptyQuery = request.RawQuery, false
+	}
 	p := &passage{
 		Context:   ctx,
 		requestID: request.ID,
@@ -203,9 +210,13 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		upgrade:   wantsUpgrade(r),
 		upstream:  httpapi.UpstreamHeaders(result.Decision, request.ID),
 		vary:      httpapi.Vary(&request.Request),
-		private:   !result.SharedCaching(),
+		private:   !result.Shareable(),
+		exposed:   httpapi.ExposedBy(h.integration.Keys(), r.Header, &request.Request, request.RawQuery),
+		inURL:     request.Location.InURL(),
+		own:       request.OwnAuthorization,
 		cors:      httpapi.CORS(result.Decision, &request.Request),
 		rates:     httpapi.RateLimit(result.Rates),
+		retiring:  httpapi.Retirement(result.Decision, time.Now()),
 	}
 	if r.ProtoMajor == 1 && r.ContentLength != 0 {
 		p.bodyEnded = new(atomic.Bool)
@@ -261,9 +272,10 @@ func (h *handler) rewrite(r *httputil.ProxyRequest) {
 			r.Out.Header[name] = lines
 		}
 	}
-	passTrailers(r)
+	passTrailers(r, h.config.Stripping.Keys)
 	trusted := h.config.Clients.Trusts(clientaddr.Peer(r.In.RemoteAddr))
-	h.config.Stripping.Strip(r.Out.Header, trusted)
+	h.config.Stripping.Strip(r.Out.Header, httpapi.Sender{Trusted: trusted, OwnAuthorization: p.own})
+	replaceExposed(r.Out.Header, &p.exposed)
 	h.setForwarded(r, trusted)
 	httpapi.Set(r.Out.Header, p.upstream)
 	if h.integration.Traced() {
@@ -296,6 +308,7 @@ func modifyResponse(response *http.Response) error {
 	p.upstreamSpan.Respond(response.StatusCode)
 	p.upstreamSpan.End()
 	p.mark(response.Header)
+	p.selectProtocol(response)
 	if response.StatusCode != http.StatusSwitchingProtocols && (p.upgrade || p.bodyLeft()) {
 		response.Header.Set(headerConnection, connectionClose)
 	}
@@ -322,8 +335,14 @@ func (p *passage) mark(header http.Header) {
 	if p.private {
 		httpapi.Privatize(header)
 	}
+	if p.inURL && !httpapi.HasReferrerPolicy(header) {
+		httpapi.Set(header, []httpapi.Header{httpapi.ReferrerPolicy})
+	}
 	for _, h := range p.rates { // they are lists: an upstream may have rate limits of its own
 		header.Add(h.Name, h.Value)
+	}
+	if len(header[httpapi.HeaderDeprecation]) == 0 && len(header[httpapi.HeaderSunset]) == 0 {
+		httpapi.Set(header, p.retiring)
 	}
 	theirs := len(header[httpapi.HeaderAllowOrigin]) > 0
 	if !theirs {

@@ -23,6 +23,7 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/authorizer/quota"
+	"github.com/keyward-dev/keyward/server/credential"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/test/fixture"
 )
@@ -74,7 +75,8 @@ func startFor(t testing.TB, upstream http.HandlerFunc, config Config, group *syn
 	quotas := quota.New(prometheus.NewRegistry())
 	decided, options := &recorder{}, []authorizer.Option{authorizer.WithQuota(quotas)}
 	if _, benchmark := t.(*testing.B); !benchmark {
-		options = append(options, authorizer.WithRecorder(decided))
+		options = append(options, authorizer.WithRecorder(decided), authorizer.WithKeys(credential.New(credential.Config{
+			Parameters: []string{"token"}, Headers: []string{"X-Other-Key"}})))
 	}
 	h, ok := New(fixture.Authorizer(t, update, options...), config, log).(*handler)
 	if !ok {

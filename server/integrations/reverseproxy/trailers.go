@@ -7,12 +7,13 @@ import (
 	"net/http/httputil"
 	"sync/atomic"
 
+	"github.com/keyward-dev/keyward/server/credential"
 	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
 // passTrailers lets announced trailers of a request follow its body, except those that would add to what was decided
 // on. ReverseProxy itself passes no trailers on: it clones the request before they have arrived.
-func passTrailers(r *httputil.ProxyRequest) {
+func passTrailers(r *httputil.ProxyRequest, keys *credential.Locations) {
 	r.Out.Trailer = nil
 	if r.Out.Body == nil {
 		return
@@ -20,7 +21,7 @@ func passTrailers(r *httputil.ProxyRequest) {
 	body := &requestBody{ReadCloser: r.Out.Body, in: r.In, ended: passageOf(r.In).bodyEnded}
 	r.Out.Body = body
 	for name := range r.In.Trailer {
-		if httpapi.MayTrail(name) {
+		if httpapi.MayTrail(name) && !httpapi.IsKeyHeader(keys, name) {
 			if body.trailer == nil {
 				body.trailer = http.Header{}
 			}

@@ -22,7 +22,7 @@ func FuzzRequest(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		request, err := decode(strings.NewReader(text))
+		request, err := decode(strings.NewReader(text), nil)
 		if err != nil {
 			const long = 20 // like a key, and unlike most words of an error
 			if value := strings.Trim(text, `{}[]" `); len(value) >= long && strings.Contains(err.Error(), value) {
@@ -42,7 +42,7 @@ func FuzzRequest(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		other, err := decode(bytes.NewReader(again))
+		other, err := decode(bytes.NewReader(again), nil)
 		if err != nil {
 			t.Fatalf("%q is accepted, and %q is not: %v", text, again, err)
 		}
@@ -58,7 +58,7 @@ func TestTruncatedRequests(t *testing.T) {
 	const whole = `{"key":"k","method":"GET","headers":{"Authorization":["Bearer k","x"],"Origin":{"a":[1]}}}`
 	for i := range len(whole) {
 		for _, end := range []string{"", "x", "[x", `"`} {
-			if _, err := decode(strings.NewReader(whole[:i] + end)); err == nil {
+			if _, err := decode(strings.NewReader(whole[:i]+end), nil); err == nil {
 				t.Errorf("%q is accepted", whole[:i]+end)
 			}
 		}

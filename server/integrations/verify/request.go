@@ -4,20 +4,24 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/keyward-dev/keyward/server/authorizer"
+	"github.com/keyward-dev/keyward/server/credential"
 	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 )
 
-// The headers that a request may contain. Others are refused, since they would look as if they mattered.
-var requestHeaders = append([]string{httpapi.HeaderAuthorization, httpapi.HeaderAPIKey}, httpapi.DecisionHeaders...)
+// requestHeaders are the headers that a request may contain. Others are refused, since they would look as if they mattered.
+func requestHeaders(keys *credential.Locations) []string {
+	return append(keys.Headers(), httpapi.DecisionHeaders...)
+}
 
 // request converts it into a request for a decision. Fields that are missing are as in an HTTP request without them;
 // the method and a target are required.
-func (q *verifyRequest) request() (authorizer.Request, error) {
+func (q *verifyRequest) request(keys *credential.Locations) (authorizer.Request, error) {
 	if q.Method == "" {
 		return authorizer.Request{}, errors.New("method: it is missing; write one such as GET")
 	}
@@ -25,11 +29,11 @@ func (q *verifyRequest) request() (authorizer.Request, error) {
 	if err != nil {
 		return authorizer.Request{}, err
 	}
-	header, err := q.header()
+	header, err := q.header(keys)
 	if err != nil {
 		return authorizer.Request{}, err
 	}
-	request := authorizer.Request{Request: httpapi.NewRequest(header, q.Method, host, path, rawQuery)}
+	request := authorizer.Request{Request: httpapi.NewRequest(keys, header, q.Method, host, path, rawQuery)}
 	if q.ClientAddress != "" {
 		if request.Client = clientaddr.Read(q.ClientAddress); !request.Client.IsValid() {
 			return authorizer.Request{}, errors.New("clientAddress: write an IP address such as 192.0.2.1")
@@ -38,11 +42,12 @@ func (q *verifyRequest) request() (authorizer.Request, error) {
 	if q.RequestID != "" {
 		request.ID = httpapi.RequestID(q.RequestID)
 	}
-	switch {
-	case q.Key != nil && request.Credential.Form == decision.SignedURL: // two credentials
-		request.Credential, request.Token = decision.Credential{Form: decision.Malformed}, nil
-	case q.Key != nil:
-		request.Credential = httpapi.FromText(q.Key.Reveal())
+	if q.Key != nil {
+		given := credential.FromText(q.Key.Reveal())
+		if found := request.Credential; found.Form != decision.Absent && found != given {
+			given = decision.Credential{Form: decision.Malformed} // there is another one in the URL
+		}
+		request.Credential = given
 	}
 	request.TrustedProject = q.Project
 	return request, nil
@@ -84,18 +89,19 @@ func (q *verifyRequest) target() (host, path, rawQuery string, err error) {
 }
 
 // header collects the headers of the request, and the fields that are short forms of headers.
-func (q *verifyRequest) header() (http.Header, error) {
+func (q *verifyRequest) header(keys *credential.Locations) (http.Header, error) {
 	header := http.Header{}
 	for name, lines := range q.Headers {
 		canonical := http.CanonicalHeaderKey(name)
-		if !isRequestHeader(canonical) {
-			return nil, fmt.Errorf("headers: send only %s; other headers have no effect", strings.Join(requestHeaders, ", "))
+		if known := requestHeaders(keys); !slices.Contains(known, canonical) {
+			return nil, fmt.Errorf("headers: send only %s; other headers have no effect", strings.Join(known, ", "))
 		}
 		for _, line := range lines {
 			header.Add(canonical, line.Reveal())
 		}
 	}
-	if q.Key != nil && (len(header[httpapi.HeaderAuthorization]) > 0 || len(header[httpapi.HeaderAPIKey]) > 0) {
+	carriesKey := func(name string) bool { return name != credential.HeaderWebSocketProtocol && len(header[name]) > 0 }
+	if q.Key != nil && slices.ContainsFunc(keys.Headers(), carriesKey) {
 		return nil, errors.New("key: give the key either here or in headers")
 	}
 	for name, value := range map[string]string{"Origin": q.Origin, "Referer": q.Referer} {
@@ -108,13 +114,4 @@ func (q *verifyRequest) header() (http.Header, error) {
 		header.Set(name, value)
 	}
 	return header, nil
-}
-
-func isRequestHeader(name string) bool {
-	for _, known := range requestHeaders {
-		if name == known {
-			return true
-		}
-	}
-	return false
 }

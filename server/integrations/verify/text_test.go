@@ -15,7 +15,7 @@ func TestTextIsUnchanged(t *testing.T) {
 	for text, want := range map[string]error{
 		"": nil, "é": nil, `\ud83d\ude00`: nil, "\xff": httpapi.ErrText, `\ud800`: httpapi.ErrText, `\ude00\ud83d`: httpapi.ErrText,
 	} {
-		if _, err := decode(strings.NewReader(fmt.Sprintf(body, text))); !errors.Is(err, want) {
+		if _, err := decode(strings.NewReader(fmt.Sprintf(body, text)), nil); !errors.Is(err, want) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}

@@ -10,10 +10,14 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
+	"time"
 
 	adminv1 "github.com/keyward-dev/keyward/api/admin/v1"
 	"github.com/keyward-dev/keyward/server/authorizer"
+	"github.com/keyward-dev/keyward/server/credential"
+	"github.com/keyward-dev/keyward/server/decision"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
 )
@@ -36,7 +40,7 @@ type handler struct {
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	request, err := decode(http.MaxBytesReader(w, r.Body, maxBody))
+	request, err := decode(http.MaxBytesReader(w, r.Body, maxBody), h.integration.Keys())
 	if err != nil {
 		w.Header().Set(httpapi.HeaderRequestID, httpapi.RequestID(r.Header[httpapi.HeaderRequestID]...))
 		refuse(w, err)
@@ -53,22 +57,26 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(httpapi.HeaderRequestID, request.ID)
 	request.Trace.Headers = r.Header // the app's own trace
 	result := h.integration.Decide(r.Context(), &request)
-	verdict := newVerdict(result)
+	verdict := newVerdict(result, &request.Request)
 	verdict.RequestID = request.ID
 	verdict.ResponseHeaders = map[string]string{httpapi.HeaderVary: httpapi.Vary(&request.Request)}
 	if caching := httpapi.CacheControl(result.Decision); caching != "" {
 		verdict.ResponseHeaders["Cache-Control"] = caching
 	}
-	for _, header := range append(httpapi.CORS(result.Decision, &request.Request), httpapi.RateLimit(result.Rates)...) {
+	if request.Location.InURL() {
+		verdict.ResponseHeaders[httpapi.ReferrerPolicy.Name] = httpapi.ReferrerPolicy.Value
+	}
+	for _, header := range slices.Concat(httpapi.CORS(result.Decision, &request.Request), httpapi.RateLimit(result.Rates),
+		httpapi.Retirement(result.Decision, time.Now())) {
 		verdict.ResponseHeaders[header.Name] = header.Value
 	}
 	_ = json.NewEncoder(w).Encode(verdict) // a client that has gone needs no response
 }
 
-func newVerdict(d authorizer.Result) adminv1.Verdict {
+func newVerdict(d authorizer.Result, request *decision.Request) adminv1.Verdict {
 	verdict := adminv1.Verdict{Allowed: d.Allowed(), Code: d.Code.String(), Status: d.Code.Status()}
 	if !d.Allowed() {
-		verdict.Title, verdict.Detail = d.Code.Title(), d.Code.Detail()
+		verdict.Title, verdict.Detail = d.Code.Title(), d.Code.DetailFor(request.FetchSite)
 		verdict.RetryAfter = httpapi.RetrySeconds(d.RetryAfter)
 		return verdict
 	}
@@ -95,7 +103,7 @@ func refuse(w http.ResponseWriter, err error) {
 type verifyRequest adminv1.VerifyRequest
 
 // decode reads one request and nothing else. Its errors name the field and contain no value.
-func decode(body io.Reader) (authorizer.Request, error) {
+func decode(body io.Reader, keys *credential.Locations) (authorizer.Request, error) {
 	text, err := io.ReadAll(body)
 	if err != nil {
 		return authorizer.Request{}, explain(err)
@@ -115,7 +123,7 @@ func decode(body io.Reader) (authorizer.Request, error) {
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return authorizer.Request{}, errors.New("the body must be one JSON object with nothing after it")
 	}
-	return q.request()
+	return q.request(keys)
 }
 
 // explain replaces a decoding error by one that quotes no value.

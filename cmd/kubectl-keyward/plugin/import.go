@@ -1,0 +1,348 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/internal/lifecycle"
+)
+
+// Results of a row.
+const (
+	importCreated   = "created"
+	importWould     = "would be created"
+	importExists    = "exists"
+	importExpired   = "left out: it has expired"
+	importFailed    = "failed"
+	importNotTried  = "not tried"
+	importedWorkers = 16
+	importPage      = 500
+)
+
+// importResult is what became of one row.
+type importResult struct {
+	Line      int    `json:"line"`
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	Result    string `json:"result"`
+	Accepted  bool   `json:"accepted,omitempty"`
+	Error     string `json:"error,omitempty"`
+}
+
+// importReport is the document that import prints.
+type importReport struct {
+	Applied  bool            `json:"applied"`
+	Problems []importProblem `json:"problems,omitempty"`
+	Rows     []importResult  `json:"rows"`
+}
+
+// importRun is one run of import.
+type importRun struct {
+	*app
+	from             string
+	apply, manifests bool
+	defaults         importDefaults
+	waiting          patience
+	file             importFile
+	existing         map[client.ObjectKey]*v1alpha1.ApiKey
+}
+
+func (a *app) importKeys() *cobra.Command {
+	r := &importRun{app: a}
+	cmd := &cobra.Command{
+		Use:   "import --from FILE",
+		Short: "Import keys of another platform by the hashes of their texts",
+		Long: `Import keys of another platform of which the SHA-256 is known: an ApiKey is created for each line of a CSV file.
+Without --apply, the file is checked and every ApiKey is sent to the API server as a dry run.
+
+The columns name and sha256 are required; others are preview, group, projects, permissions, description,
+expiresAt, expiresAfter, rotationEvery, labels and namespace. An ApiKey that exists with the same hash stays as it
+is, so that the command can be repeated after an interruption. Nothing is created while a line is wrong.`,
+		Example: `  kubectl keyward -n acme import --from keys.csv --group acme --project default
+  kubectl keyward -n acme import --from keys.csv --group acme --project default --apply
+  kubectl keyward -n acme import --from keys.csv --manifests >keys.yaml`,
+		Args: noArguments,
+		PreRunE: func(*cobra.Command, []string) error {
+			switch {
+			case r.from == "":
+				return usagef("--from: name the file, or write - for standard input")
+			case r.manifests && r.apply:
+				return usagef("write --manifests or --apply, and not both")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return r.run(cmd.Context()) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&r.from, "from", "", "CSV file with a line for each key; - is standard input")
+	flags.BoolVar(&r.apply, "apply", false, "create the ApiKeys")
+	flags.BoolVar(&r.manifests, "manifests", false, "print the ApiKeys as YAML, for Git, and ask no cluster")
+	flags.StringVar(&r.defaults.group, "group", "", "the Group of keys whose line names none")
+	flags.StringSliceVar(&r.defaults.projects, "project", nil, "a project of keys whose line names none; may be repeated")
+	flags.StringVar(&r.defaults.lifetime, "expires-after", "", "the lifetime of keys whose line says nothing, such as 90d; default: that of the Group")
+	flags.BoolVar(&r.waiting.wait, "wait", true, "with --apply, wait until validation servers accept the keys")
+	flags.DurationVar(&r.waiting.timeout, "timeout", 15*time.Minute, "how long to wait")
+	return cmd
+}
+
+func (r *importRun) run(ctx context.Context) error {
+	if err := r.readFile(); err != nil {
+		return err
+	}
+	report := &importReport{Applied: r.apply, Problems: r.file.problems, Rows: []importResult{}}
+	if len(r.file.problems) > 0 {
+		return r.conclude(report)
+	}
+	if r.manifests {
+		return r.printManifests()
+	}
+	s, err := r.connectUnthrottled()
+	if err != nil {
+		return err
+	}
+	if err := r.findExisting(ctx, s); err != nil {
+		return err
+	}
+	if err := r.checkSlots(ctx, s, report); err != nil {
+		return err
+	}
+	if len(report.Problems) == 0 {
+		report.Rows = r.createAll(ctx, s)
+		if r.apply && r.waiting.wait {
+			r.awaitAccepted(ctx, s, report.Rows)
+		}
+	}
+	return r.conclude(report)
+}
+
+func (r *importRun) readFile() error {
+	namespace, _, err := r.flags.ToRawKubeConfigLoader().Namespace()
+	if err != nil {
+		return fmt.Errorf("read the kubeconfig: %w", err)
+	}
+	r.defaults.namespace = namespace
+	r.file.defaults, r.file.now = r.defaults, metav1.NewTime(r.now())
+	in := r.streams.In
+	if r.from != "-" {
+		file, err := os.Open(r.from)
+		if err != nil {
+			return fmt.Errorf("--from: %w", err)
+		}
+		defer func() { _ = file.Close() }()
+		in = file
+	}
+	if err := r.file.read(in); err != nil {
+		return usagef("%s: %w", r.from, err)
+	}
+	if len(r.file.rows) == 0 && len(r.file.problems) == 0 {
+		return usagef("%s: there is no key below the names of the columns", r.from)
+	}
+	return nil
+}
+
+// connectUnthrottled connects without the client's own limit of 5 requests per second: the API server limits what it processes.
+func (r *importRun) connectUnthrottled() (*session, error) {
+	s, err := r.connect()
+	if err != nil {
+		return nil, err
+	}
+	s.config.QPS = -1
+	c, err := client.NewWithWatch(s.config, client.Options{Scheme: scheme()})
+	if err != nil {
+		return nil, fmt.Errorf("connect to the cluster: %w", err)
+	}
+	s.WithWatch = c
+	return s, nil
+}
+
+// list calls use with all ApiKeys of the namespaces of the file.
+func (r *importRun) list(ctx context.Context, s *session, use func(*v1alpha1.ApiKey)) error {
+	var namespaces []string
+	for i := range r.file.rows {
+		if of := r.file.rows[i].key.Namespace; !slices.Contains(namespaces, of) {
+			namespaces = append(namespaces, of)
+		}
+	}
+	for _, namespace := range namespaces {
+		for next := ""; ; {
+			var page v1alpha1.ApiKeyList
+			if err := s.List(ctx, &page, client.InNamespace(namespace), client.Limit(importPage), client.Continue(next)); err != nil {
+				return err
+			}
+			for i := range page.Items {
+				use(&page.Items[i])
+			}
+			if next = page.Continue; next == "" {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+func (r *importRun) findExisting(ctx context.Context, s *session) error {
+	r.existing = map[client.ObjectKey]*v1alpha1.ApiKey{}
+	return r.list(ctx, s, func(key *v1alpha1.ApiKey) { r.existing[client.ObjectKeyFromObject(key)] = key })
+}
+
+// pending returns the rows that an ApiKey is to be created for, by their Groups.
+func (r *importRun) pending() map[client.ObjectKey][]*importRow {
+	of := map[client.ObjectKey][]*importRow{}
+	for i := range r.file.rows {
+		row := &r.file.rows[i]
+		if row.expired || r.existing[client.ObjectKeyFromObject(row.key)] != nil {
+			continue
+		}
+		ref := row.key.Spec.GroupRef
+		group := client.ObjectKey{Namespace: or(ref.Namespace, row.key.Namespace), Name: ref.Name}
+		of[group] = append(of[group], row)
+	}
+	return of
+}
+
+// checkSlots finds out before anything is created whether the Groups exist and have room for all keys: admission sees one key
+// at a time.
+func (r *importRun) checkSlots(ctx context.Context, s *session, report *importReport) error {
+	for name, rows := range r.pending() {
+		group := &v1alpha1.Group{}
+		problem := func(format string, args ...any) {
+			report.Problems = append(report.Problems, importProblem{rows[0].line, columnGroup, fmt.Sprintf(format, args...)})
+		}
+		switch err := s.Get(ctx, name, group); {
+		case apierrors.IsNotFound(err):
+			problem("there is no Group %q in namespace %q; create it", name.Name, name.Namespace)
+		case apierrors.IsForbidden(err): // of another namespace: admission says whether it is right
+		case err != nil:
+			return err
+		default:
+			if keys := group.Status.Keys; keys != nil && keys.Limit != nil {
+				if free := max(int(*keys.Limit-ptr.Deref(keys.Active, 0)), 0); len(rows) > free {
+					problem("Group %q has room for %d keys, and %d lines need one; raise spec.limits.keys, or its tier", name.Name, free, len(rows))
+				}
+			}
+		}
+	}
+	slices.SortFunc(report.Problems, func(a, b importProblem) int { return a.Line - b.Line })
+	return nil
+}
+
+// createAll creates the ApiKeys, some at a time, and returns the results in the order of the lines.
+func (r *importRun) createAll(ctx context.Context, s *session) []importResult {
+	results := make([]importResult, len(r.file.rows))
+	rows := make(chan int)
+	var working sync.WaitGroup
+	var mu sync.Mutex
+	done := 0
+	for range importedWorkers {
+		working.Go(func() {
+			for i := range rows {
+				results[i] = r.create(ctx, s, &r.file.rows[i])
+				mu.Lock()
+				if done++; done%1000 == 0 {
+					r.narrate("%d of %d lines", done, len(results))
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	for i := range results {
+		rows <- i
+	}
+	close(rows)
+	working.Wait()
+	return results
+}
+
+func (r *importRun) create(ctx context.Context, s *session, row *importRow) importResult {
+	result := importResult{Line: row.line, Namespace: row.key.Namespace, Name: row.key.Name}
+	fail := func(err error) importResult {
+		result.Result = importFailed
+		result.Error, _ = explainError(err)
+		return result
+	}
+	existing := r.existing[client.ObjectKeyFromObject(row.key)]
+	switch {
+	case ctx.Err() != nil:
+		result.Result = importNotTried
+		return result
+	case existing == nil && row.expired:
+		result.Result = importExpired
+		return result
+	case existing == nil:
+		options := []client.CreateOption{fieldOwner}
+		result.Result = importCreated
+		if !r.apply {
+			options, result.Result = append(options, client.DryRunAll), importWould
+		}
+		err := s.Create(ctx, row.key.DeepCopy(), options...)
+		if !apierrors.IsAlreadyExists(err) {
+			if err != nil {
+				return fail(err)
+			}
+			return result
+		}
+		existing = &v1alpha1.ApiKey{} // somebody has created it meanwhile
+		if err := s.Get(ctx, client.ObjectKeyFromObject(row.key), existing); err != nil {
+			return fail(err)
+		}
+	}
+	result.Result = importExists
+	digest, problem := lifecycle.ImportDigest(existing)
+	switch {
+	case !lifecycle.ImportsDigest(existing):
+		return fail(errors.New("column name: there is an ApiKey of that name that is not imported by a hash; choose another name"))
+	case problem != nil || digest != row.digest:
+		return fail(errors.New("column name: there is an ApiKey of that name with another hash; choose another name"))
+	}
+	return result
+}
+
+// awaitAccepted waits until validation servers accept the keys, and notes which they do not.
+func (r *importRun) awaitAccepted(ctx context.Context, s *session, results []importResult) {
+	waiting := map[client.ObjectKey]*importResult{}
+	for i := range results {
+		if result := &results[i]; result.Result == importCreated || result.Result == importExists {
+			waiting[client.ObjectKey{Namespace: result.Namespace, Name: result.Name}] = result
+		}
+	}
+	total, reasons := len(waiting), map[client.ObjectKey]string{}
+	err := wait.PollUntilContextTimeout(ctx, time.Second, r.waiting.timeout, true, func(ctx context.Context) (bool, error) {
+		err := r.list(ctx, s, func(key *v1alpha1.ApiKey) {
+			name := client.ObjectKeyFromObject(key)
+			result := waiting[name]
+			accepted := meta.FindStatusCondition(key.Status.Conditions, v1alpha1.ConditionAccepted)
+			switch {
+			case result == nil || accepted == nil:
+			case accepted.Status == metav1.ConditionTrue:
+				result.Accepted = true
+				delete(waiting, name)
+			default:
+				reasons[name] = accepted.Reason + ": " + accepted.Message
+			}
+		})
+		r.narrate("%d of %d keys are accepted", total-len(waiting), total)
+		return err == nil && len(waiting) == 0, nil // another list may succeed
+	})
+	if err == nil {
+		return
+	}
+	for name, result := range waiting {
+		result.Error = or(reasons[name], "the manager has not looked at it yet") + fmt.Sprintf("; it is created, and not accepted after %s",
+			model.Duration(r.waiting.timeout))
+	}
+}

@@ -1,0 +1,94 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"golang.org/x/time/rate"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/controllers/cache"
+	"github.com/keyward-dev/keyward/controllers/session"
+	"github.com/keyward-dev/keyward/controllers/usage/quota"
+	"github.com/keyward-dev/keyward/controllers/usage/store"
+	"github.com/keyward-dev/keyward/controllers/usage/totals"
+	"github.com/keyward-dev/keyward/controllers/usage/traffic"
+	"github.com/keyward-dev/keyward/internal/quotaledger"
+)
+
+// readAgain is when GroupUsages are listed again that could not be listed.
+const readAgain = 10 * time.Second
+
+// counting is what counts the use of Groups.
+type counting struct {
+	quotas  *quota.Aggregator
+	totals  *totals.Board
+	traffic *traffic.Pending
+}
+
+// addUsage adds what counts the use of Groups, and leases quotas.
+func addUsage(ctx context.Context, mgr ctrl.Manager, sessions *session.Registry, options Options) (*counting, error) {
+	board := totals.New(clock.RealClock{}, func(ctx context.Context, name types.NamespacedName) *v1alpha1.Group {
+		group, err := cache.Group(ctx, mgr.GetClient(), name)
+		if err != nil {
+			return nil // the cache is closing
+		}
+		return group
+	}, quota.Crossed)
+	pending := traffic.New(clock.RealClock{})
+	objects := &store.Objects{
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Groups: mgr.GetClient(), Clock: clock.RealClock{}, Traffic: pending,
+		Recorder: eventRecorder(ctx, mgr),
+	}
+	pending.Record = objects.RecordTraffic
+	kept, writes := store.Store(objects), rate.Limit(store.ObjectWrites)
+	runnables := []manager.Runnable{
+		&quota.GroupMetrics{Reader: mgr.GetCache(), Clock: clock.RealClock{}, Groups: options.MetricsGroups, Totals: board},
+		board, pending, showKnown(objects, board, options.WatchNamespaces),
+	}
+	if options.UsageStore != "" {
+		redis, err := store.OpenRedis(options.UsageStore, "keyward:", clock.RealClock{})
+		if err != nil {
+			return nil, fmt.Errorf("--usage-store: %w", err)
+		}
+		published := store.Publish(redis, objects, store.ObjectWrites)
+		kept, writes = published, rate.Inf
+		runnables = append(runnables, published)
+	}
+	aggregator := quota.New(quota.Config{
+		Store: &store.Notified{Store: kept, Saved: func(key store.Key, used store.Totals) {
+			board.Set(ctx, key.Group, key.Month, used)
+		}},
+		Sessions: sessions, Clock: clock.RealClock{}, Log: ctrl.Log.WithName("usage"), Writes: writes,
+		StartupGrace: options.Sync.StartupGrace, Grace: options.Sync.Grace,
+	})
+	for _, runnable := range append(runnables, aggregator, &quota.Follower{Aggregator: aggregator, Cache: mgr.GetCache()}) {
+		if err := mgr.Add(runnable); err != nil {
+			return nil, fmt.Errorf("adding the usage: %w", err)
+		}
+	}
+	return &counting{quotas: aggregator, totals: board, traffic: pending}, nil
+}
+
+// showKnown has the status of Groups show what an earlier leader has persisted, and not shown any more. It runs once for each leader.
+func showKnown(objects *store.Objects, board *totals.Board, namespaces []string) manager.RunnableFunc {
+	return func(ctx context.Context) error {
+		month := quotaledger.MonthOf(clock.RealClock{}.Now())
+		_ = wait.PollUntilContextCancel(ctx, readAgain, true, func(ctx context.Context) (bool, error) {
+			err := objects.Each(ctx, namespaces, month, func(group string, used store.Totals) {
+				board.Begin(ctx, group, month, used)
+			})
+			if err != nil && ctx.Err() == nil {
+				ctrl.LoggerFrom(ctx).Error(err, "The status of Groups shows earlier usage; it will be tried again")
+			}
+			return err == nil, nil
+		})
+		return nil
+	}
+}

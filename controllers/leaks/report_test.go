@@ -1,0 +1,74 @@
+package leaks
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/keyward-dev/keyward/internal/keyformat"
+)
+
+func TestURLsAreCleaned(t *testing.T) {
+	const token = "acme_0123456789abcdefghij"
+	for given, want := range map[string]string{
+		"https://github.com/octocat/site/blob/main/.env":          "https://github.com/octocat/site/blob/main/.env",
+		"https://user:password@git.example/a?token=secret#L10":    "https://git.example/a",
+		"https://git.example/?key=" + token:                       "https://git.example/",
+		"https://git.example/embed/" + token + "/x":               "https://git.example",
+		"https://git.example/embed/acme%5F0123456789abcdefghij/x": "https://git.example",
+		"https://" + token + ".example/":                          "",
+		"javascript:alert(1)":                                     "",
+		"file:///etc/passwd":                                      "",
+		"not a URL\x1b[2J":                                        "",
+		"":                                                        "",
+		"https://git.example/" + strings.Repeat("a", 600):         ("https://git.example/" + strings.Repeat("a", 600))[:maxURL],
+		"https://git.example/" + strings.Repeat("a", 8*maxURL):    "",
+		"https://git.example/a b\n":                               "",
+		"https://git.example/\u202egnp.exe":                       "https://git.example/%E2%80%AEgnp.exe",
+	} {
+		if got := cleanURL(given, token); got != want {
+			t.Errorf("%q becomes %q, want %q", given, got, want)
+		}
+	}
+	if got := cleanWord("Git hub\n<b>_1.2-3é", 10); got != "Githubb_1." {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestReportsAreParsed(t *testing.T) {
+	all, err := parseReports([]byte(`[{"token":"a text","type":"kw_key","url":"https://a.example/b","source":"content","later":1},
+		{"sha256":"` + keyformat.DigestOf("another").String() + `"}]`))
+	if err != nil || len(all) != 2 {
+		t.Fatal(all, err)
+	}
+	if all[0] != (found{keyformat.DigestOf("a text"), "kw_key", "https://a.example/b", "content"}) || all[1].digest != keyformat.DigestOf("another") {
+		t.Errorf("%+v", all)
+	}
+	for _, body := range []string{``, `{}`, `[1]`, `[{}]`, `[{"sha256":"short"}]`, `[{"token":{"secret":"text"}}]`,
+		"[" + strings.Repeat(`{"token":"x"},`, maxReports) + `{"token":"x"}]`} {
+		if all, err := parseReports([]byte(body)); err == nil || strings.Contains(err.Error(), "text") && strings.Contains(body, "secret") {
+			t.Errorf("%.40s is read as %v, %v", body, all, err)
+		}
+	}
+}
+
+func FuzzParseReports(f *testing.F) {
+	f.Add(`[{"token":"acme_0123456789","type":"t","url":"https://git.example/acme_0123456789?x#y","source":"s"}]`)
+	f.Add(`[{"sha256":"jZae727K08KaOmKSgOaGzww/XVqGr/PKEgIMkjrcbJI=","url":"http://[::1]:80/%zz"}]`)
+	f.Fuzz(func(t *testing.T, body string) {
+		all, err := parseReports([]byte(body))
+		if err != nil {
+			if len(err.Error()) > 200 {
+				t.Fatal(err)
+			}
+			return
+		}
+		for _, r := range all {
+			if len(r.url) > maxURL || len(r.source) > maxSource || len(r.kind) > 128 {
+				t.Fatalf("%+v", r)
+			}
+			if strings.ContainsAny(r.url+r.source+r.kind, " \n\r\t\x1b<>\"") || strings.ContainsAny(r.url, "?#@") && !strings.Contains(r.url, "/") {
+				t.Fatalf("%+v", r)
+			}
+		}
+	})
+}

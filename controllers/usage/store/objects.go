@@ -1,0 +1,307 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/internal/quotaledger"
+	"github.com/keyward-dev/keyward/internal/usageseries"
+)
+
+const (
+	// attempts is how often a write is tried when something else in the object changes.
+	attempts = 5
+
+	// maxServers is how many accounts, one per server, a month of a GroupUsage can take.
+	maxServers = 256
+
+	// pageSize is how many GroupUsages are listed at once.
+	pageSize = 250
+
+	// ObjectWrites is the maximum number of writes of GroupUsages per second.
+	ObjectWrites = 40
+)
+
+// +kubebuilder:rbac:groups=keyward.dev,resources=groupusages,verbs=create;get;list;patch
+// +kubebuilder:rbac:groups=keyward.dev,resources=groupusages/status,verbs=patch
+
+// Traffic has what was seen of groups, namespace/name, and is not recorded yet.
+type Traffic interface {
+	// Take returns what was seen of a group since the last time. What could not be recorded is given back.
+	Take(group string) usageseries.Traffic
+	GiveBack(group string, seen usageseries.Traffic)
+}
+
+// Objects keeps ledgers in the GroupUsages of Groups, together with the series of what was used. It is the only writer of
+// GroupUsages. They are not cached: nothing watches them, and a write wakes nobody.
+type Objects struct {
+	// Client writes. Reader reads past any cache, because an earlier leader may still write, too. Groups reads Groups; it may be
+	// a cache.
+	Client client.Client
+	Reader client.Reader
+	Groups client.Reader
+	Clock  clock.PassiveClock
+	// Traffic is recorded with each write; nil if there is none.
+	Traffic Traffic
+	// Recorder, where set, is for events about Groups.
+	Recorder events.EventRecorder
+}
+
+// object is a GroupUsage as it was read, and its Group.
+type object struct {
+	group *v1alpha1.Group
+	// usage is what will be written, and stored what was read.
+	usage, stored *v1alpha1.GroupUsage
+	// exists reports whether the API server has it, and ours whether what it has is about this Group, and not about one that had
+	// the name before.
+	exists, ours bool
+}
+
+// Load implements Store. A month without a ledger begins with what is known to be used of it.
+func (s *Objects) Load(ctx context.Context, key Key) (Entry, error) {
+	read, err := s.read(ctx, key.Group)
+	if err != nil {
+		return Entry{}, err
+	}
+	entry := Entry{Version: read.version(key.Month)}
+	if kept := ledgerIn(read.usage, key.Month); kept != nil {
+		entry.Ledger = ledgerOf(kept)
+	} else {
+		entry.Ledger = read.recover(key.Month)
+	}
+	return entry, nil
+}
+
+// recover returns the ledger of a month whose accounts are not known: with what the GroupUsage shows of the month, or else the Group.
+func (o *object) recover(month quotaledger.Month) *quotaledger.Ledger {
+	totals, known := usageseries.Of(&o.usage.Status, month)
+	if shown := o.group.Status.Usage; !known && shown != nil && shown.Period == month.String() {
+		totals = usageseries.TotalsOf(shown.UsageCounts)
+	}
+	return quotaledger.Recover(totals.Requests, totals.Unconfirmed, totals.Bytes)
+}
+
+func (s *Objects) read(ctx context.Context, name string) (*object, error) {
+	namespace, name, _ := strings.Cut(name, "/")
+	o := &object{group: &v1alpha1.Group{}, usage: &v1alpha1.GroupUsage{}}
+	at := types.NamespacedName{Namespace: namespace, Name: name}
+	if err := s.Groups.Get(ctx, at, o.group); apierrors.IsNotFound(err) {
+		return nil, ErrNoGroup
+	} else if err != nil {
+		return nil, fmt.Errorf("reading the Group: %w", err)
+	}
+	switch err := s.Reader.Get(ctx, at, o.usage); {
+	case apierrors.IsNotFound(err):
+		o.usage = &v1alpha1.GroupUsage{}
+	case err != nil:
+		return nil, fmt.Errorf("reading the GroupUsage: %w", err)
+	default:
+		o.exists, o.ours = true, isAbout(o.usage, o.group)
+	}
+	o.stored = o.usage.DeepCopy()
+	if !o.ours {
+		o.usage.Status = v1alpha1.GroupUsageStatus{}
+	}
+	return o, nil
+}
+
+// isAbout reports whether what a GroupUsage has is about the Group. It is about one that had the same name before if it has that
+// one's UID, and is owned by that one: without an owner, or with this Group as its owner, somebody has restored it.
+func isAbout(usage *v1alpha1.GroupUsage, group *v1alpha1.Group) bool {
+	if usage.Status.GroupUID == "" || usage.Status.GroupUID == group.UID {
+		return true
+	}
+	for _, owner := range usage.OwnerReferences {
+		if owner.Kind == kindGroup && owner.UID != group.UID {
+			return false
+		}
+	}
+	return true
+}
+
+const kindGroup = "Group"
+
+func ownerOf(group *v1alpha1.Group) metav1.OwnerReference {
+	return metav1.OwnerReference{APIVersion: v1alpha1.GroupVersion.String(), Kind: kindGroup, Name: group.Name, UID: group.UID}
+}
+
+// version identifies the ledger of a month. It is not the resourceVersion, which changes with that of another month.
+func (o *object) version(month quotaledger.Month) string {
+	if !o.exists || !o.ours {
+		return string(o.group.UID)
+	}
+	revision := int64(0)
+	if kept := ledgerIn(o.usage, month); kept != nil && kept.Revision != nil {
+		revision = *kept.Revision
+	}
+	return fmt.Sprintf("%s/%s/%d", o.group.UID, o.usage.UID, revision)
+}
+
+// isLost reports whether the version is of a GroupUsage of this Group that does not exist any more.
+func (o *object) isLost(version string) bool {
+	return !o.exists && strings.HasPrefix(version, string(o.group.UID)+"/")
+}
+
+// Save implements Store. It reads the GroupUsage first, and the API server refuses the write if that was changed in the
+// meantime, so that nothing is overwritten that was not read. If somebody has deleted it, it is made again from the entry.
+func (s *Objects) Save(ctx context.Context, key Key, entry Entry, totals Totals) (string, error) {
+	if len(entry.Ledger.Servers) >= maxServers {
+		return "", fmt.Errorf("%w: a GroupUsage takes %d; use --usage-store", ErrFull, maxServers)
+	}
+	written, err := s.update(ctx, key.Group, func(o *object) error {
+		lost := o.isLost(entry.Version)
+		if !lost && o.version(key.Month) != entry.Version {
+			return ErrConflict
+		}
+		if lost || !o.exists && entry.Ledger.Unattributed != (quotaledger.Counters{}) {
+			s.reportLost(o.group, lost)
+			usageseries.Begin(&o.usage.Status, s.Clock.Now(), key.Month, totals)
+		}
+		return keep(o.usage, key.Month, entry.Ledger)
+	}, &key.Month, totals)
+	if err != nil {
+		return "", err
+	}
+	return written.version(key.Month), nil
+}
+
+// Publish records the totals of a month whose ledger is kept elsewhere. Errors: ErrNoGroup.
+func (s *Objects) Publish(ctx context.Context, key Key, totals Totals) error {
+	_, err := s.update(ctx, key.Group, func(*object) error { return nil }, &key.Month, totals)
+	return err
+}
+
+// RecordTraffic records what was seen of a group that has nothing else to record. Errors: ErrNoGroup.
+func (s *Objects) RecordTraffic(ctx context.Context, group string) error {
+	_, err := s.update(ctx, group, func(*object) error { return nil }, nil, Totals{})
+	return err
+}
+
+// Recover returns the ledger of a month of which only the totals are known. Errors: ErrNoGroup.
+func (s *Objects) Recover(ctx context.Context, key Key) (*quotaledger.Ledger, error) {
+	read, err := s.read(ctx, key.Group)
+	if err != nil {
+		return nil, err
+	}
+	return read.recover(key.Month), nil
+}
+
+// Each calls f with the totals of a month of each group that has a GroupUsage, in these namespaces, or in all if there are none.
+func (s *Objects) Each(ctx context.Context, namespaces []string, month quotaledger.Month, f func(group string, totals Totals)) error {
+	if len(namespaces) == 0 {
+		namespaces = []string{metav1.NamespaceAll}
+	}
+	for _, namespace := range namespaces {
+		list := &v1alpha1.GroupUsageList{}
+		for page := true; page; page = list.Continue != "" {
+			err := s.Reader.List(ctx, list, client.InNamespace(namespace), client.Limit(pageSize), client.Continue(list.Continue))
+			if err != nil {
+				return fmt.Errorf("listing GroupUsages: %w", err)
+			}
+			for i := range list.Items {
+				usage, group := &list.Items[i], &v1alpha1.Group{}
+				if err := s.Groups.Get(ctx, client.ObjectKeyFromObject(usage), group); err != nil || !isAbout(usage, group) {
+					continue // it is being collected
+				}
+				if totals, known := usageseries.Of(&usage.Status, month); known {
+					f(client.ObjectKeyFromObject(usage).String(), totals)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// update changes a GroupUsage, and records the totals of the month, if there is one, and the traffic.
+func (s *Objects) update(ctx context.Context, group string, change func(*object) error, month *quotaledger.Month, totals Totals,
+) (written *object, err error) {
+	var seen usageseries.Traffic
+	if s.Traffic != nil {
+		seen = s.Traffic.Take(group)
+		defer func() {
+			if err != nil {
+				s.Traffic.GiveBack(group, seen)
+			}
+		}()
+	}
+	for range attempts {
+		o, err := s.read(ctx, group)
+		if err != nil {
+			return nil, err
+		}
+		if err := change(o); err != nil {
+			return nil, err
+		}
+		now := s.Clock.Now()
+		o.usage.Status.GroupUID = o.group.UID
+		if month != nil {
+			usageseries.Record(&o.usage.Status, now, *month, totals)
+		}
+		usageseries.RecordTraffic(&o.usage.Status, now, seen)
+		usageseries.Touch(&o.usage.Status, now)
+		err = s.write(ctx, o)
+		switch {
+		case err == nil:
+			return o, nil
+		case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err), apierrors.IsNotFound(err):
+			// Somebody has changed, made or deleted it: look again.
+		default:
+			return nil, fmt.Errorf("recording the usage: %w", err)
+		}
+	}
+	return nil, ErrConflict
+}
+
+// write writes a GroupUsage. The status of one that is not ours yet is replaced before it becomes that of the Group: a crash in
+// between leaves one that says whose it is.
+func (s *Objects) write(ctx context.Context, o *object) error {
+	status := o.usage.Status
+	if !o.exists {
+		o.usage.ObjectMeta = metav1.ObjectMeta{
+			Namespace: o.group.Namespace, Name: o.group.Name, OwnerReferences: []metav1.OwnerReference{ownerOf(o.group)},
+			Labels: map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy},
+		}
+		if err := s.Client.Create(ctx, o.usage); err != nil {
+			return err
+		}
+		o.exists, o.stored, o.usage.Status = true, o.usage.DeepCopy(), status
+	}
+	if err := s.Client.Status().Patch(ctx, o.usage, locked(o.stored)); err != nil {
+		return err
+	}
+	o.ours = true
+	if owners := o.usage.OwnerReferences; len(owners) == 1 && owners[0].UID == o.group.UID {
+		return nil
+	}
+	written := o.usage.DeepCopy()
+	o.usage.OwnerReferences = []metav1.OwnerReference{ownerOf(o.group)}
+	// If it was collected with its earlier owner, the next write makes it again.
+	return client.IgnoreNotFound(s.Client.Patch(ctx, o.usage, locked(written)))
+}
+
+func locked(before *v1alpha1.GroupUsage) client.Patch {
+	return client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+}
+
+// reportLost sends an event about a GroupUsage that somebody has deleted, and that is made again.
+func (s *Objects) reportLost(group *v1alpha1.Group, exactly bool) {
+	if s.Recorder == nil {
+		return
+	}
+	how := "what the status of the Group shows, and what validation servers that run report, counts for the quota"
+	if exactly {
+		how = "its quota is as it was"
+	}
+	s.Recorder.Eventf(group, nil, corev1.EventTypeWarning, v1alpha1.ReasonUsageDeleted, "Count",
+		"the GroupUsage was deleted, and is made again: %s; its earlier days and months are lost", how)
+}

@@ -1,0 +1,186 @@
+// Package usageseries keeps what was used of a Group by month and by day (UTC). It is pure. Its size is bounded, regardless of
+// what is reported: see docs/design/0030-group-usage.md.
+package usageseries
+
+import (
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/internal/quotaledger"
+)
+
+const (
+	// maxMonths and maxDays are how many are kept, the current ones included.
+	maxMonths, maxDays = 13, 62
+
+	dayFormat = time.DateOnly
+)
+
+// Totals are the sums of a ledger that are shown to people.
+type Totals struct {
+	Requests, Bytes               uint64
+	OverageRequests, OverageBytes uint64
+	Unconfirmed                   uint64
+}
+
+// Traffic is what was seen since it was last recorded.
+type Traffic struct {
+	// Refusals counts refused requests by decision code, and Origins allowed requests by scheme://host.
+	Refusals, Origins map[string]uint64
+}
+
+// IsEmpty reports whether nothing was seen.
+func (t Traffic) IsEmpty() bool { return len(t.Refusals) == 0 && len(t.Origins) == 0 }
+
+// Record records the totals of a month, as of an instant. What they have grown by is of the day of the instant, or of the last day
+// of the month, if the month is over.
+func Record(status *v1alpha1.GroupUsageStatus, at time.Time, month quotaledger.Month, totals Totals) {
+	prune(status, at)
+	m := monthOf(status, month.String())
+	if m == nil {
+		return // too long ago
+	}
+	requests, bytes := grown(m.Requests, totals.Requests), grown(m.Bytes, totals.Bytes)
+	m.UsageCounts = Counts(totals)
+	if requests == 0 && bytes == 0 {
+		return
+	}
+	if d := dayOf(status, dayIn(month, at)); d != nil {
+		d.Requests, d.Bytes = plus(d.Requests, requests), plus(d.Bytes, bytes)
+	}
+}
+
+// Begin records the totals of a month of which it is not known on which days they came up.
+func Begin(status *v1alpha1.GroupUsageStatus, at time.Time, month quotaledger.Month, totals Totals) {
+	prune(status, at)
+	if m := monthOf(status, month.String()); m != nil {
+		m.UsageCounts = Counts(totals)
+	}
+}
+
+// Counts returns totals as they are shown.
+func Counts(totals Totals) v1alpha1.UsageCounts {
+	return v1alpha1.UsageCounts{
+		Requests: ptr.To(int64(totals.Requests)), Bytes: ptr.To(int64(totals.Bytes)),
+		OverageRequests: unlessZero(totals.OverageRequests), OverageBytes: unlessZero(totals.OverageBytes),
+		UnconfirmedRequests: unlessZero(totals.Unconfirmed),
+	}
+}
+
+// TotalsOf returns the totals that counts show.
+func TotalsOf(counts v1alpha1.UsageCounts) Totals {
+	n := func(n *int64) uint64 { return uint64(max(0, ptr.Deref(n, 0))) }
+	return Totals{
+		Requests: n(counts.Requests), Bytes: n(counts.Bytes),
+		OverageRequests: n(counts.OverageRequests), OverageBytes: n(counts.OverageBytes), Unconfirmed: n(counts.UnconfirmedRequests),
+	}
+}
+
+// RecordTraffic adds what was seen, to the day and to the month of the instant.
+func RecordTraffic(status *v1alpha1.GroupUsageStatus, at time.Time, seen Traffic) {
+	if seen.IsEmpty() {
+		return
+	}
+	prune(status, at)
+	if m := monthOf(status, quotaledger.MonthOf(at).String()); m != nil {
+		add(&m.TrafficCounts, seen)
+	}
+	if d := dayOf(status, at.UTC().Format(dayFormat)); d != nil {
+		add(&d.TrafficCounts, seen)
+	}
+	bound(status)
+}
+
+// Of returns the totals of a month that a status has.
+func Of(status *v1alpha1.GroupUsageStatus, month quotaledger.Month) (totals Totals, known bool) {
+	for i := range status.Months {
+		if status.Months[i].Month == month.String() {
+			return TotalsOf(status.Months[i].UsageCounts), true
+		}
+	}
+	return Totals{}, false
+}
+
+// Touch records when a status was written.
+func Touch(status *v1alpha1.GroupUsageStatus, at time.Time) {
+	status.UpdatedAt = ptr.To(metav1.NewTime(at.Truncate(time.Second)))
+}
+
+// prune drops months and days that are too long ago.
+func prune(status *v1alpha1.GroupUsageStatus, at time.Time) {
+	at = at.UTC()
+	firstMonth := time.Date(at.Year(), at.Month()-(maxMonths-1), 1, 0, 0, 0, 0, time.UTC)
+	firstDay := at.AddDate(0, 0, -(maxDays - 1)).Format(dayFormat)
+	earliest := quotaledger.MonthOf(firstMonth).String()
+	status.Months = slices.DeleteFunc(status.Months, func(m v1alpha1.MonthUsage) bool { return m.Month < earliest })
+	status.Days = slices.DeleteFunc(status.Days, func(d v1alpha1.DayUsage) bool { return d.Day < firstDay })
+}
+
+// monthOf returns the entry of a month, which it makes if it is missing; nil if there is no room for one that long ago.
+func monthOf(status *v1alpha1.GroupUsageStatus, month string) *v1alpha1.MonthUsage {
+	at, found := slices.BinarySearchFunc(status.Months, month, func(m v1alpha1.MonthUsage, month string) int {
+		return -compare(m.Month, month)
+	})
+	if !found {
+		status.Months = slices.Insert(status.Months, at, v1alpha1.MonthUsage{Month: month})
+		status.Months = status.Months[:min(len(status.Months), maxMonths)]
+	}
+	if at >= len(status.Months) {
+		return nil
+	}
+	return &status.Months[at]
+}
+
+// dayOf is monthOf for a day.
+func dayOf(status *v1alpha1.GroupUsageStatus, day string) *v1alpha1.DayUsage {
+	at, found := slices.BinarySearchFunc(status.Days, day, func(d v1alpha1.DayUsage, day string) int {
+		return -compare(d.Day, day)
+	})
+	if !found {
+		status.Days = slices.Insert(status.Days, at, v1alpha1.DayUsage{Day: day})
+		status.Days = status.Days[:min(len(status.Days), maxDays)]
+		shorten(status)
+	}
+	if at >= len(status.Days) {
+		return nil
+	}
+	return &status.Days[at]
+}
+
+// compare compares months, or days, which sort as text.
+func compare(a, b string) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	default:
+		return 0
+	}
+}
+
+// dayIn returns the day of an instant, or the nearest one in the month.
+func dayIn(month quotaledger.Month, at time.Time) string {
+	if end := month.End(); !at.Before(end) {
+		at = end.Add(-time.Nanosecond)
+	}
+	if begin := month.Begin(); at.Before(begin) {
+		at = begin
+	}
+	return at.UTC().Format(dayFormat)
+}
+
+func grown(was *int64, is uint64) int64 { return max(0, int64(is)-ptr.Deref(was, 0)) }
+
+func plus(n *int64, more int64) *int64 { return ptr.To(ptr.Deref(n, 0) + more) }
+
+func unlessZero(n uint64) *int64 {
+	if n == 0 {
+		return nil
+	}
+	return ptr.To(int64(n))
+}

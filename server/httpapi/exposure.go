@@ -1,0 +1,77 @@
+package httpapi
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/keyward-dev/keyward/server/credential"
+	"github.com/keyward-dev/keyward/server/decision"
+)
+
+const headerReferrerPolicy = "Referrer-Policy"
+
+// ReferrerPolicy is for responses to requests whose URL had a key, if the content server has no policy of its own. Browsers
+// would send that URL to the same host with each image of a page. Its origin, which they send instead, is what decisions need.
+var ReferrerPolicy = Header{headerReferrerPolicy, "strict-origin"}
+
+// HasReferrerPolicy reports whether a response has a policy of its own.
+func HasReferrerPolicy(header http.Header) bool { return len(header[headerReferrerPolicy]) > 0 }
+
+// Exposed is what has to be replaced in a request that is allowed, so that the upstream sees no key outside of the headers
+// that Stripping removes.
+type Exposed struct {
+	// Target is set if the target of the request had a key or a token; it has none.
+	Target string
+	// Referers are set if the Referer had one.
+	Referers []string
+	// Offer is about the subprotocols of WebSockets.
+	Offer credential.Offer
+}
+
+// ExposedBy returns it for a request, whose query as sent is rawQuery.
+func ExposedBy(keys *credential.Locations, header http.Header, request *decision.Request, rawQuery string) (e Exposed) {
+	if request.RawQuery != rawQuery {
+		e.Target = wireTarget(request.Path, request.RawQuery)
+	}
+	for i, line := range header[headerReferer] {
+		cut := keys.CutReferer(line)
+		if cut == line {
+			continue
+		}
+		if e.Referers == nil {
+			e.Referers = append(e.Referers, header[headerReferer]...)
+		}
+		e.Referers[i] = cut
+	}
+	e.Offer = credential.OfferOf(header)
+	return e
+}
+
+// wireTarget writes a target, and percent-encodes the bytes that may be in no line of HTTP.
+func wireTarget(path, rawQuery string) string {
+	const digits = "0123456789ABCDEF"
+	var out strings.Builder
+	write := func(text string) {
+		for _, c := range []byte(text) {
+			if c <= ' ' || c >= 0x7f {
+				out.Write([]byte{'%', digits[c>>4], digits[c&15]})
+				continue
+			}
+			out.WriteByte(c)
+		}
+	}
+	write(path)
+	if rawQuery != "" {
+		out.WriteByte('?')
+		write(rawQuery)
+	}
+	return out.String()
+}
+
+// MayCarryKey reports whether a header of that name may be configured to carry keys: it must not have a meaning for anybody
+// else.
+func MayCarryKey(name string) bool {
+	return MayTrail(name) && !IsReserved(name) && !slices.Contains(DecisionHeaders, name) && name != "Date" && name != "User-Agent" &&
+		!strings.HasPrefix(name, "Sec-") && !strings.HasPrefix(name, "Accept") && !strings.HasPrefix(name, "Trace")
+}

@@ -42,6 +42,9 @@ var _ = Describe("The schema", func() {
 		Entry("with a permission twice", func(k *v1alpha1.ApiKey) {
 			k.Spec.Permissions = []v1alpha1.PermissionName{"read", "read"}
 		}, "spec.permissions", "each is named once"),
+		Entry("with a day of its window twice", func(k *v1alpha1.ApiKey) {
+			k.Spec.Rotation.Window = &v1alpha1.RotationWindow{Days: []v1alpha1.Weekday{"Sat", "Sat"}}
+		}, "spec.rotation.window.days", "each is named once"),
 		Entry("with a wildcard project", func(k *v1alpha1.ApiKey) { k.Spec.Projects = []v1alpha1.ProjectName{"*"} }, "spec.projects[0]"),
 		Entry("with a description of 501 characters", func(k *v1alpha1.ApiKey) { k.Spec.Description = strings.Repeat("ä", 501) },
 			"spec.description"),

@@ -119,7 +119,8 @@ func states() []state {
 			name: "restarted", spec: "secret: {restart: [{kind: Deployment, name: web}]}",
 			arrive: func(s *stage) { s.act("rotate") },
 			reached: func(key *v1alpha1.ApiKey) bool {
-				return inState(v1alpha1.KeyActive, 2)(key) && key.Status.Versions[len(key.Status.Versions)-1].RestartedAt != nil
+				return inState(v1alpha1.KeyActive, 2)(key) && key.Status.Versions[len(key.Status.Versions)-1].RestartedAt != nil &&
+					!isTrue(key, v1alpha1.ConditionReconciling) // which is written after the time of the restart
 			},
 			kstatus: status.CurrentStatus, health: "Healthy", actions: active,
 		},

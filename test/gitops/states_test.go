@@ -119,8 +119,7 @@ func states() []state {
 			name: "restarted", spec: "secret: {restart: [{kind: Deployment, name: web}]}",
 			arrive: func(s *stage) { s.act("rotate") },
 			reached: func(key *v1alpha1.ApiKey) bool {
-				return inState(v1alpha1.KeyActive, 2)(key) && key.Status.Versions[len(key.Status.Versions)-1].RestartedAt != nil &&
-					!isTrue(key, v1alpha1.ConditionReconciling) // which is written after the time of the restart
+				return inState(v1alpha1.KeyActive, 2)(key) && key.Status.Versions[len(key.Status.Versions)-1].RestartedAt != nil
 			},
 			kstatus: status.CurrentStatus, health: "Healthy", actions: active,
 		},
@@ -266,12 +265,16 @@ func TestStates(t *testing.T) {
 			if state.arrive != nil {
 				state.arrive(s)
 			}
-			s.awaitKey(t, s.namespace, s.name, state.name, state.reached)
+			// Of a key that is settled, the end of the work is written last.
+			reached := func(key *v1alpha1.ApiKey) bool {
+				return state.reached(key) && (state.kstatus != status.CurrentStatus || !isTrue(key, v1alpha1.ConditionReconciling))
+			}
+			s.awaitKey(t, s.namespace, s.name, state.name, reached)
 			s.judge(state, kept)
 			if changed := s.flux.reconciles(t, s.declared); len(changed) > 0 {
 				t.Errorf("Flux changes %q", changed)
 			}
-			s.awaitKey(t, s.namespace, s.name, state.name+" after Flux", state.reached)
+			s.awaitKey(t, s.namespace, s.name, state.name+" after Flux", reached)
 		})
 	}
 	if *update {

@@ -265,7 +265,7 @@ func TestStates(t *testing.T) {
 			if state.arrive != nil {
 				state.arrive(s)
 			}
-			// Of a key that is settled, the end of the work is written last.
+			// The end of the work is written last.
 			reached := func(key *v1alpha1.ApiKey) bool {
 				return state.reached(key) && (state.kstatus != status.CurrentStatus || !isTrue(key, v1alpha1.ConditionReconciling))
 			}

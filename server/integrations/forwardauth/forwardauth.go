@@ -35,8 +35,8 @@
 //	X-Keyward-Websocket-Protocol        the subprotocol to select if the content server selects none
 //	Referrer-Policy                     for the response, unless the content server has one
 //
-// Traefik, ingress-nginx, implementations of the Gateway API and Envoy's HTTP service cannot replace a target, so that a key
-// outside of headers is refused there, unless Traefik sends the request to the reverse proxy.
+// Traefik, ingress-nginx, implementations of the Gateway API and Envoy's HTTP service cannot replace a target, and who asks
+// /authz itself may not. A key outside of headers is refused there, unless Traefik sends the request to the reverse proxy.
 //
 // The parameter project of the URL, which the proxy's own configuration fixes, names the trusted project. Any other
 // parameter is refused. Caddy adds the client's query to a path that has none, so that its project is in the path:

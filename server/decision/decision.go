@@ -48,7 +48,8 @@ type Match struct {
 	Group   *Group
 }
 
-// Request is what is known of a request. It holds no credential, so it may be logged.
+// Request is what is known of a request. It holds no credential, but Referer may have a key, and so may RawQuery and Path if
+// KeyDoubt is set: they are never logged.
 type Request struct {
 	Credential Credential
 	Location   Location // where the key was found
@@ -57,7 +58,7 @@ type Request struct {
 	Method    string
 	Host      string
 	Path      string // percent-encoded, as sent
-	RawQuery  string // as sent, without the '?' and without a key
+	RawQuery  string // as sent, without the '?' and the parameters of keys
 	Origin    string // the header's value, "" if there is none
 	Referer   string // the header's value, "" if there is none
 

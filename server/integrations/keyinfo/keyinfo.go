@@ -1,5 +1,5 @@
 // Package keyinfo is the integration for holders of keys: GET /v1/key, and in front of content GET /.well-known/keyward/key,
-// with a key as in any other request, return what its holder may know about it.
+// with a key in a header, as in any other request, return what its holder may know about it.
 package keyinfo
 
 import (

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/keyward-dev/keyward/server/credential"
@@ -62,6 +61,5 @@ func wireTarget(path, rawQuery string) string {
 // MayCarryKey reports whether a header of that name may be configured to carry keys: it must not have a meaning for anybody
 // else.
 func MayCarryKey(name string) bool {
-	return MayTrail(name) && !IsReserved(name) && !slices.Contains(DecisionHeaders, name) && name != "Date" && name != "User-Agent" &&
-		!strings.HasPrefix(name, "Sec-") && !strings.HasPrefix(name, "Accept") && !strings.HasPrefix(name, "Trace")
+	return MayTrail(name) && name != "Date" && name != "User-Agent" && !strings.HasPrefix(name, "Accept") && !strings.HasPrefix(name, "Trace")
 }

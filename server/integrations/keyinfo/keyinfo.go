@@ -51,9 +51,7 @@ func (h *Handler) InFront(content http.Handler) http.Handler {
 			content.ServeHTTP(w, r)
 			return
 		}
-		if r.ProtoMajor == 1 && (r.ContentLength != 0 || len(r.Header[httpapi.HeaderUpgrade]) > 0) {
-			w.Header().Set("Connection", "close") // what follows must not be read as a request
-		}
+		httpapi.CloseUnread(w.Header(), r)
 		h.ServeHTTP(w, r)
 	})
 }

@@ -282,12 +282,7 @@ func (e *evaluation) ownerIn(group *Group) (owner *Project) {
 	projects := group.Projects
 	if trusted := e.request.TrustedProject; trusted != "" {
 		e.routing.Spend(len(projects))
-		for i := range projects {
-			if projects[i].Name == trusted {
-				owner = &projects[i]
-			}
-		}
-		return owner
+		return group.ProjectNamed(trusted)
 	}
 	var best routing.Rank
 	for i := range projects {
@@ -336,7 +331,7 @@ func (e *evaluation) checkOrigin() Code {
 	default:
 		return OriginMissing
 	}
-	if err != nil || !e.project.Origins.allow(from) {
+	if err != nil || !e.project.Origins.Allows(from) {
 		return OriginDenied
 	}
 	return Allowed

@@ -191,7 +191,7 @@ func (i *Integration) decide(ctx context.Context, request *Request, result *Resu
 		result.Code, result.RetryAfter = i.authorizer.quota.Spend(ctx, result.Group, now)
 	}
 	if result.Allowed() && i.authorizer.meter != nil && !request.AboutKey {
-		i.authorizer.meter.Used(result.Key.ID, result.Group, &request.Request, now, result.Retiring, request.Client)
+		i.authorizer.meter.Used(result.Key.ID, result.Group, &request.Request, now, result.Retiring(), request.Client)
 	}
 	if result.Code.FailedAttempt() {
 		i.failed(request, result, now)

@@ -122,8 +122,6 @@ type Decision struct {
 
 	// Version is the one of the key that was presented.
 	Version Version
-	// Retiring is set if the version has a successor, and is accepted during their overlap only.
-	Retiring bool
 	// OriginAllowed is set if pages of the request's Origin may read the response, allowed or not. It is never set without
 	// an Origin, or for an opaque one.
 	OriginAllowed bool
@@ -137,6 +135,9 @@ type Decision struct {
 
 // Allowed reports whether the request is allowed.
 func (d Decision) Allowed() bool { return d.Code == Allowed }
+
+// Retiring reports whether the version of the key has a successor, and is accepted during their overlap only.
+func (d *Decision) Retiring() bool { return d.Version.RetiresAtMillis != 0 }
 
 // Decide decides the request as of now. The order of the checks is part of the interface: the first one that fails is the result.
 func Decide(snapshot Snapshot, request *Request, now time.Time) Decision {
@@ -154,8 +155,7 @@ func Begin(snapshot Snapshot, request *Request, now time.Time) Decision {
 	}
 	code := e.verdict(snapshot, now)
 	d := Decision{
-		Code: code, Key: e.match.Key, Group: e.match.Group, Project: e.project, Version: e.match.Version,
-		Retiring: e.match.Version.RetiresAtMillis != 0, Location: request.Location,
+		Code: code, Key: e.match.Key, Group: e.match.Group, Project: e.project, Version: e.match.Version, Location: request.Location,
 	}
 	if request.Origin != "" {
 		d.OriginAllowed, d.unread = e.mayRead(snapshot, code)

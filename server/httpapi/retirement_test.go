@@ -15,7 +15,7 @@ func TestRetirement(t *testing.T) {
 		readings++
 		return instant
 	}
-	overlap := decision.Decision{Retiring: true, Version: decision.Version{RetiresAtMillis: instant.Add(time.Hour).UnixMilli()}}
+	overlap := decision.Decision{Version: decision.Version{RetiresAtMillis: instant.Add(time.Hour).UnixMilli()}}
 	if got := fmt.Sprint(Retirement(overlap, now)); got != "[{Deprecation @1795780800} {Sunset Fri, 27 Nov 2026 13:00:00 GMT}]" {
 		t.Error(got)
 	}

@@ -203,8 +203,8 @@ const (
 )
 
 // mayBeOwn reports whether an Authorization is for the content server if there is another key in a place for keys. What has
-// the form of a key never is: it would be a second key. So may be any token of 20 to 512 characters, because keys that were
-// imported have no form, except one that is a JWT.
+// the form of a key is a second key. So may be any other token, because imported keys have no form of their own. Only a JWT is
+// taken for the content server's.
 func (k kind) mayBeOwn(text string) bool {
 	if k == user {
 		return !keyformat.WellFormed(text)

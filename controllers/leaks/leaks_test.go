@@ -149,6 +149,17 @@ var _ = Describe("A report of a leak", func() {
 		Expect(w.Plaintext(ctx)).NotTo(Equal(text))
 	})
 
+	It("rotates a key that lives shorter than the overlap", func(ctx SpecContext) {
+		create(ctx, v1alpha1.LeakRotate, func(k *v1alpha1.ApiKey) { k.Spec.ExpiresAfter = "30m" })
+		reported(w.Plaintext(ctx))
+		key := w.ReconcileUntil(ctx, "web", func(g Gomega, k *v1alpha1.ApiKey) {
+			g.Expect(k.Status.Versions).To(HaveLen(2))
+			g.Expect(k.Status.Versions[0].State).To(Equal(v1alpha1.VersionRetiring))
+			g.Expect(k.Status.LastHandledRotateRequest).To(HaveSuffix(";overlap=30m"))
+		})
+		Expect(key.Status.Versions[0].RetiresAt.Sub(key.Status.Versions[1].DeliveredAt.Time)).To(BeNumerically("<=", 30*time.Minute+time.Second))
+	})
+
 	It("revokes the key", func(ctx SpecContext) {
 		create(ctx, v1alpha1.LeakRevoke)
 		reported(w.Plaintext(ctx))

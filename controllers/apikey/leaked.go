@@ -42,7 +42,7 @@ func (r *Reconciler) respond(ctx context.Context, key *v1alpha1.ApiKey) (wrote b
 		if key.Annotations == nil {
 			key.Annotations = map[string]string{}
 		}
-		name := leak.ReportedAt.UTC().Format(time.RFC3339) + fmt.Sprintf("-leak-%d", leak.Version)
+		name := grant.NameRotateRequest(leak.ReportedAt.Time, fmt.Sprintf("leak%d", leak.Version))
 		key.Annotations[v1alpha1.AnnotationRotateRequestedAt] = grant.NewRotateRequest(name, shortOverlap(key))
 	case v1alpha1.LeakNotify:
 	}

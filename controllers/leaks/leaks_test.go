@@ -28,6 +28,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/leaks"
 	"github.com/keyward-dev/keyward/controllers/testenv"
+	"github.com/keyward-dev/keyward/internal/grant"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
@@ -155,9 +156,12 @@ var _ = Describe("A report of a leak", func() {
 		key := w.ReconcileUntil(ctx, "web", func(g Gomega, k *v1alpha1.ApiKey) {
 			g.Expect(k.Status.Versions).To(HaveLen(2))
 			g.Expect(k.Status.Versions[0].State).To(Equal(v1alpha1.VersionRetiring))
-			g.Expect(k.Status.LastHandledRotateRequest).To(HaveSuffix(";overlap=30m"))
+			g.Expect(k.Status.LastHandledRotateRequest).To(HaveSuffix("-leak1;overlap=30m"))
 		})
 		Expect(key.Status.Versions[0].RetiresAt.Sub(key.Status.Versions[1].DeliveredAt.Time)).To(BeNumerically("<=", 30*time.Minute+time.Second))
+		at, named := grant.RequestTime(key.Status.LastHandledRotateRequest)
+		Expect(named).To(BeTrue())
+		Expect(at).To(BeTemporally("==", key.Status.Leak.ReportedAt.Time))
 	})
 
 	It("revokes the key", func(ctx SpecContext) {

@@ -98,6 +98,7 @@ func (s *Subscription) Session() *session.Session { return s.session }
 
 // Subscribe registers a server. The Hub must be open.
 func (h *Hub) Subscribe(subscriber Subscriber) *Subscription {
+	rejected := newRejections(subscriber.Rejections)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	sub := &Subscription{
@@ -115,7 +116,7 @@ func (h *Hub) Subscribe(subscriber Subscriber) *Subscription {
 		reportedServers: map[string]int{},
 		incomplete:      map[string]sending{},
 		versioned:       map[string]struct{}{},
-		rejected:        newRejections(subscriber.Rejections),
+		rejected:        rejected,
 	}
 	for identity := range h.groups {
 		if !subscriber.Selection.Selects(identity) {

@@ -56,6 +56,7 @@ type Subscriber struct {
 //   - incomplete has the groups that are sent whole and that the server does not have yet. Every group that is in queue and not
 //     withdrawn is in it, and so is the one in slicing. Of all other groups that it may have, the server has everything up to
 //     acked, is sent it in the updates up to sent, or it is in groups and keys;
+//   - last has the groups of incomplete in phaseLast, and sentWhole those in phaseSent; both may have others, which have left that phase;
 //   - the Hub's rejecting has the subscriptions with a rejected that is not nil, unless they are closed;
 //   - a group is not in both allowed and undecided, unless a review asks about a group again that it was granted.
 type Subscription struct {
@@ -87,6 +88,7 @@ type Subscription struct {
 	slicing         slicing        // the one that is being sent whole
 	sliced          bool           // the last update was a slice, so that it is the turn of changes
 	incomplete      map[string]sending
+	last, sentWhole []string            // those in incomplete that are in phaseLast and phaseSent, so that nobody looks through all
 	versioned       map[string]struct{} // groups of which records were sent since their versions
 	rejected        *rejections         // what the server cannot use
 	absentAs        session.ID          // as what the server is absent, once it was disconnected
@@ -369,11 +371,7 @@ func (s *Subscription) markSent(revision uint64) {
 	if s.unacked.IsZero() {
 		s.unacked = s.hub.clock.Now()
 	}
-	for identity, state := range s.incomplete {
-		if state.phase == phaseLast {
-			s.incomplete[identity] = sending{phaseSent, revision}
-		}
-	}
+	s.markWholeSent(revision)
 }
 
 // Stale returns the number of groups that the server knows and has to delete.

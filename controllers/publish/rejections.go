@@ -12,9 +12,10 @@ import (
 type Rejection struct{ Server, Reason string }
 
 const (
-	// maxRejected is how many rejected records are kept of a server. If it lists more, it rejects everything that it has.
-	maxRejected = 1000
-	// maxRejectedAbsent is the same for a server that is absent.
+	// MaxRejected is how many rejected records a server may list; a longer list is refused before it is decoded. A server that cannot use
+	// more says so, and then rejects everything that it has.
+	MaxRejected = 1000
+	// maxRejectedAbsent is how many are kept of a server that is absent.
 	maxRejectedAbsent = 16
 	// tooManyReason is the reason for a record that a server does not list.
 	tooManyReason = "the server cannot use more records than it lists"
@@ -35,10 +36,6 @@ func newRejections(list *syncv1.Rejections) *rejections {
 		ref := KeyRef(rejected.GetId())
 		if rejected.GetKind() == syncv1.RecordKind_RECORD_KIND_GROUP {
 			ref = GroupRef(rejected.GetId())
-		}
-		if len(r.reasons) == maxRejected {
-			r.more = true
-			break
 		}
 		r.reasons[ref] = strings.Map(printable, rejected.GetReason())
 	}

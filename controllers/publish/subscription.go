@@ -27,8 +27,8 @@ type Subscriber struct {
 	// Identity is the authenticated identity of the server. A subscriber of the same instance and identity replaces an
 	// earlier one that is disconnected; one of the same instance and another identity is another server.
 	Identity string
-	// Incarnation is the run of the server; "" if that is not known. A subscriber of the same run replaces an earlier one that is
-	// connected still: the server has reconnected before the end of its earlier connection was noticed.
+	// Incarnation is the run of the server. A subscriber of the same run replaces an earlier one that is connected still: the server
+	// has reconnected before the end of its earlier connection was noticed.
 	Incarnation string
 	// Owner is the identity in a readable form, which is shown where two servers have the same Instance.
 	Owner string
@@ -140,7 +140,7 @@ func (h *Hub) Subscribe(subscriber Subscriber) *Subscription {
 	var superseded []*Subscription
 	sub.subscriber.Known = maps.Clone(subscriber.Known) // groups that match already were removed: release their memory
 	for earlier := range h.subs {
-		if earlier.server == sub.server && (earlier.isDisconnected() || earlier.isOf(subscriber.Incarnation)) {
+		if earlier.server == sub.server && (earlier.isDisconnected() || earlier.subscriber.Incarnation == subscriber.Incarnation) {
 			h.addToGroups(earlier, -1)
 			delete(h.subs, earlier)
 			sub.servesSnapshot = sub.servesSnapshot || earlier.caughtUp
@@ -235,11 +235,6 @@ func (s *Subscription) Overdue(patience time.Duration) bool {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
 	return !s.unacked.IsZero() && s.hub.clock.Since(s.unacked) > patience
-}
-
-// isOf reports whether it is known to be of a run.
-func (s *Subscription) isOf(incarnation string) bool {
-	return incarnation != "" && s.subscriber.Incarnation == incarnation
 }
 
 func (s *Subscription) isDisconnected() bool { return s.groups == nil }

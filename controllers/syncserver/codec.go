@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/controllers/publish"
 )
 
 // Bounds of a request, which are checked before it is decoded: an empty entry of a list is many times as large decoded as
@@ -20,7 +21,6 @@ const (
 	maxSelectors    = 1000
 	maxKnown        = 50_000
 	maxFeatures     = 64
-	maxRejected     = 1000
 	maxUses         = 5000 // of each list; a server sends more than that in several requests
 	maxClients      = 32
 	maxRefusals     = 64
@@ -64,10 +64,10 @@ var requestBounds = bounds{
 		}),
 		helloKnown:      listOf("hello.known", maxKnown),
 		helloFeatures:   packed("hello.features", maxFeatures, 1),
-		helloRejections: message("hello.rejections", bounds{rejectionsRecords: listOf("hello.rejections.records", maxRejected)}),
+		helloRejections: message("hello.rejections", bounds{rejectionsRecords: listOf("hello.rejections.records", publish.MaxRejected)}),
 	}),
 	fieldAck: message("ack", bounds{
-		ackRejections: message("ack.rejections", bounds{rejectionsRecords: listOf("ack.rejections.records", maxRejected)}),
+		ackRejections: message("ack.rejections", bounds{rejectionsRecords: listOf("ack.rejections.records", publish.MaxRejected)}),
 	}),
 	fieldVersions: message("versions", bounds{
 		reportedVersions: messages("versions.versions", maxUses, bounds{ofClients: packed("versions.versions.clients", maxClients, 8)}),

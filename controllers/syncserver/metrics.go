@@ -26,7 +26,7 @@ var (
 
 func count() (connected, absent float64) {
 	if r := sessions.Load(); r != nil {
-		servers, gone, _ := r.Count()
+		servers, gone := r.Count()
 		return float64(servers), float64(gone)
 	}
 	return 0, 0

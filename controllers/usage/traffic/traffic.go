@@ -79,7 +79,7 @@ func read(said *syncv1.GroupTraffic) usageseries.Traffic {
 		seen.Refusals[code] += min(requests, quotaledger.Max)
 	}
 	for _, use := range said.GetOrigins() {
-		if text := use.GetOrigin(); isOrigin(text) && len(seen.Origins) < maxOrigins {
+		if text := use.GetOrigin(); isOrigin(text) {
 			seen.Origins[text] += min(use.GetRequests(), quotaledger.Max)
 		}
 	}

@@ -147,7 +147,7 @@ func (p *Pending) Start(ctx context.Context) error {
 		if over {
 			return nil
 		}
-		if p.has(group) && p.limiter.Wait(ctx) == nil {
+		if p.has(group) && p.limiter.Wait(ctx) == nil && p.has(group) { // something else may have recorded it meanwhile
 			p.record(ctx, group)
 		}
 		p.queue.Done(group)

@@ -119,7 +119,8 @@ func (e *keyEntry) subject() Subject {
 	return Subject{Ref: KeyRef(e.record.GetId()), Group: e.record.GetGroup(), Object: e.object}
 }
 
-// NewHub returns an empty Hub that is not open yet. It connects the servers that subscribe to the Registry, and asks that which are absent.
+// NewHub returns an empty Hub that is not open yet. It registers each server that subscribes in the Registry, and asks the Registry which
+// servers are absent.
 func NewHub(clk clock.WithDelayedExecution, sessions *session.Registry, options Options) *Hub {
 	return &Hub{
 		clock:     clk,

@@ -23,7 +23,7 @@ const (
 	attempts = 5
 
 	// maxServers is how many accounts, one per server, a month of a GroupUsage can take.
-	maxServers = 256
+	maxServers = 255
 
 	// pageSize is how many GroupUsages are listed at once.
 	pageSize = 250
@@ -155,7 +155,7 @@ func (o *object) isLost(version string) bool {
 // Save implements Store. It reads the GroupUsage first, and the API server refuses the write if that was changed in the
 // meantime, so that nothing is overwritten that was not read. If somebody has deleted it, it is made again from the entry.
 func (s *Objects) Save(ctx context.Context, key Key, entry Entry, totals Totals) (string, error) {
-	if len(entry.Ledger.Servers) >= maxServers {
+	if len(entry.Ledger.Servers) > maxServers {
 		return "", fmt.Errorf("%w: a GroupUsage takes %d; use --usage-store", ErrFull, maxServers)
 	}
 	written, err := s.update(ctx, key.Group, func(o *object) error {

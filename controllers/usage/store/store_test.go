@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -154,10 +155,15 @@ func openObjects(t *testing.T) (store.Store, func() string) {
 		t.Errorf("without a Group: %v", err)
 	}
 	many := &quotaledger.Ledger{Servers: map[string]quotaledger.Counters{}}
-	for i := range 256 {
+	for i := range 255 {
 		many.Servers[fmt.Sprint(i)] = quotaledger.Counters{Requests: 1}
 	}
-	if _, err := s.Save(t.Context(), missing, store.Entry{Ledger: many}, store.Totals{}); !errors.Is(err, store.ErrFull) {
+	if _, err := s.Save(t.Context(), missing, store.Entry{Ledger: many}, store.Totals{}); !errors.Is(err, store.ErrNoGroup) {
+		t.Errorf("with as many accounts as fit: %v", err)
+	}
+	many.Servers["255"] = quotaledger.Counters{Requests: 1}
+	if _, err := s.Save(t.Context(), missing, store.Entry{Ledger: many}, store.Totals{}); !errors.Is(err, store.ErrFull) ||
+		!strings.Contains(err.Error(), "takes 255;") {
 		t.Errorf("with too many accounts: %v", err)
 	}
 	return s, func() string {

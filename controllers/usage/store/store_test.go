@@ -22,6 +22,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers"
 	"github.com/keyward-dev/keyward/controllers/usage/store"
+	"github.com/keyward-dev/keyward/hack/ports"
 	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
@@ -219,12 +220,10 @@ func startRedis(t *testing.T, dir string) string {
 	if err != nil {
 		t.Skip("redis-server is not installed; see hack/install-gateways.sh")
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := ports.Free()
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := listener.Addr().String()
-	_ = listener.Close()
 	_, port, _ := net.SplitHostPort(address)
 	redis := exec.Command(program, "--bind", "127.0.0.1", "--port", port, "--dir", dir, "--save", "", "--appendonly", "no")
 	if err := redis.Start(); err != nil {

@@ -187,8 +187,8 @@ bench-revoke: bin/devcluster ## Measure how soon a revocation is enforced, for d
 
 # The path of a request, and of an update of the snapshot.
 MICRO_PACKAGES := ./internal/keyformat ./internal/origin ./internal/routing \
-	./server/decision ./server/integrations/envoy ./server/integrations/forwardauth ./server/http1 ./server/authorizer ./server/httpapi ./server/integrations/reverseproxy ./server/store ./server/usage
-MICRO := ^Benchmark(WellFormed|DigestOf|ParseAndMatch|Match|CanonicalPath|Decide|Parse|Encode|Answer|Read|Tally|Credential|MillionKeys|Pass|Used)$$
+	./server/credential ./server/decision ./server/integrations/envoy ./server/integrations/forwardauth ./server/http1 ./server/authorizer ./server/httpapi ./server/integrations/reverseproxy ./server/store ./server/usage
+MICRO := ^Benchmark(WellFormed|DigestOf|ParseAndMatch|Match|CanonicalPath|Decide|Parse|Encode|Answer|Read|Tally|MillionKeys|Pass|Used)$$
 MICRO_COUNT ?= 10
 
 .PHONY: bench-micro

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
@@ -35,7 +36,7 @@ type counting struct {
 // addUsage adds what counts the use of Groups, and leases quotas.
 func addUsage(ctx context.Context, mgr ctrl.Manager, sessions *session.Registry, options Options) (*counting, error) {
 	board := totals.New(clock.RealClock{}, func(ctx context.Context, name types.NamespacedName) *v1alpha1.Group {
-		group, err := cache.Group(ctx, mgr.GetClient(), name)
+		group, err := cache.Group(ctx, mgr.GetClient(), name, client.UnsafeDisableDeepCopy)
 		if err != nil {
 			return nil // the cache is closing
 		}

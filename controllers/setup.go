@@ -162,7 +162,6 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 	hub, tracker := publish.NewHub(clock.RealClock{}, sessions, options.Sync), usage.NewTracker(clock.RealClock{}, sessions)
 	hub.TraceTo(options.Traces)
 	seals := &seal.Keeper{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: options.Namespace, Random: rand.Reader}
-	imported := &publish.Imported{}
 	counted, err := addUsage(ctx, mgr, sessions, options)
 	if err != nil {
 		return nil, err
@@ -170,7 +169,7 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 	if err := addControllers(ctx, mgr, hub, tracker, seals, counted.totals, options); err != nil {
 		return nil, err
 	}
-	if err := addSync(mgr, hub, tracker, counted, seals, imported, options, certificate); err != nil {
+	if err := addSync(mgr, hub, tracker, counted, seals, options, certificate); err != nil {
 		return nil, err
 	}
 	if err := webhookv1alpha1.Setup(mgr, options.Tiers); err != nil {
@@ -242,8 +241,9 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, hub *publish.Hub, tra
 }
 
 func addSync(mgr ctrl.Manager, hub *publish.Hub, tracker *usage.Tracker, counted *counting,
-	seals *seal.Keeper, imported *publish.Imported, options Options, certificate *servingcert.Certificate,
+	seals *seal.Keeper, options Options, certificate *servingcert.Certificate,
 ) error {
+	imported := &publish.Imported{}
 	if err := mgr.Add(&publish.Projector{Hub: hub, Cache: mgr.GetCache(), Imported: imported, Seals: seals}); err != nil {
 		return fmt.Errorf("adding the projector: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
+// +kubebuilder:metadata:annotations="argocd.argoproj.io/sync-options=Prune=false,Delete=false";"kustomize.toolkit.fluxcd.io/prune=disabled"
 // +kubebuilder:resource:path=groupusages,singular=groupusage,shortName=kwu,categories=keyward
 // +kubebuilder:printcolumn:name="Month",type=string,JSONPath=`.status.months[0].month`
 // +kubebuilder:printcolumn:name="Requests",type=integer,JSONPath=`.status.months[0].requests`

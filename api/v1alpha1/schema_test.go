@@ -56,6 +56,9 @@ var _ = Describe("The schema", func() {
 		Entry("with a permission twice", func(k *v1alpha1.ApiKey) {
 			k.Spec.Permissions = []v1alpha1.PermissionName{"read", "read"}
 		}, "spec.permissions", "each is named once"),
+		Entry("with a day of its window twice", func(k *v1alpha1.ApiKey) {
+			k.Spec.Rotation.Window = &v1alpha1.RotationWindow{Days: []v1alpha1.Weekday{"Sat", "Sat"}}
+		}, "spec.rotation.window.days", "each is named once"),
 		Entry("with a wildcard project", func(k *v1alpha1.ApiKey) { k.Spec.Projects = []v1alpha1.ProjectName{"*"} }, "spec.projects[0]"),
 		Entry("with clients that are none", func(k *v1alpha1.ApiKey) { k.Spec.Clients = "Human" }, "spec.clients"),
 		Entry("with an address without a length", func(k *v1alpha1.ApiKey) { k.Spec.Addresses = prefixes("192.0.2.7") }, "spec.addresses[0]",

@@ -42,7 +42,7 @@ func (r *Reconciler) respond(ctx context.Context, key *v1alpha1.ApiKey) (wrote b
 		if key.Annotations == nil {
 			key.Annotations = map[string]string{}
 		}
-		name := leak.ReportedAt.UTC().Format(time.RFC3339) + fmt.Sprintf("-leak-%d", leak.Version)
+		name := grant.NameRotateRequest(leak.ReportedAt.Time, fmt.Sprintf("leak%d", leak.Version))
 		key.Annotations[v1alpha1.AnnotationRotateRequestedAt] = grant.NewRotateRequest(name, shortOverlap(key))
 	case v1alpha1.LeakNotify:
 	}
@@ -78,12 +78,18 @@ func leakResponse(key *v1alpha1.ApiKey, group *v1alpha1.Group) v1alpha1.LeakResp
 	}
 }
 
-// shortOverlap is the declared overlap, if it is short enough.
+// shortOverlap is the shortest of leakOverlap, the declared overlap, and the longest that admission allows: see
+// grant.RequestedOverlapProblem. A request that admission refused would be written again and again.
 func shortOverlap(key *v1alpha1.ApiKey) v1alpha1.Duration {
-	if declared, err := grant.ParseDuration(grant.DeclaredOverlap(key)); err == nil && declared < leakOverlap {
-		return grant.DeclaredOverlap(key)
+	short, least := v1alpha1.Duration("1h"), leakOverlap
+	for _, text := range []v1alpha1.Duration{
+		grant.DeclaredOverlap(key), v1alpha1.Duration(key.Spec.ExpiresAfter), key.Spec.Rotation.Every,
+	} {
+		if length, err := grant.ParseDuration(text); err == nil && length < least {
+			short, least = text, length
+		}
 	}
-	return "1h"
+	return short
 }
 
 // setLeaked sets the condition about a text that was found in public, and forgets the report when that version has ended.

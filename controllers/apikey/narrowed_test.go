@@ -2,6 +2,7 @@ package apikey_test
 
 import (
 	"context"
+	"crypto/rand"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -20,7 +21,7 @@ var _ = Describe("A key whose Group grants a part of what it asks", func() {
 
 	// follow returns the latest record of the key that a validation server was sent; nil after a removal.
 	follow := func(ctx SpecContext) func() *syncv1.Key {
-		v := testenv.Validator{Subscription: testenv.Hub.Subscribe(publish.Subscriber{Instance: "v", Selection: w.Selection()})}
+		v := testenv.Validator{Subscription: testenv.Hub.Subscribe(publish.Subscriber{Instance: "v", Incarnation: rand.Text(), Selection: w.Selection()})}
 		DeferCleanup(func() { v.Close(true) })
 		var latest *syncv1.Key
 		return func() *syncv1.Key {

@@ -57,7 +57,7 @@ func ended(key *v1alpha1.ApiKey, versions []v1alpha1.KeyVersion) (entries []revo
 // such thing.
 func (r *Reconciler) endedEarlier(ctx context.Context, key *v1alpha1.ApiKey, keys *seal.Keys, plain keyformat.Digest) (over, allowed string, err error) {
 	deleted := false
-	for _, digest := range identities(keys, plain) {
+	for _, digest := range keys.Identities(plain) {
 		cause, known, err := r.Memory.Recall(ctx, digest)
 		switch {
 		case err != nil:

@@ -113,17 +113,11 @@ func restorableVersion(secret *corev1.Secret, text keyformat.Key) *v1alpha1.KeyV
 	return version
 }
 
-// identities are the digests by which a text may be known: its plain one, and the keyed one, if its form is not that of minted
-// keys or was not known when it was imported.
-func identities(keys *seal.Keys, plain keyformat.Digest) [2]keyformat.Digest {
-	return [2]keyformat.Digest{plain, keys.Digests.Keyed(plain)}
-}
-
 // holderOf describes another ApiKey that has a version with the text of that plain digest; it is empty if there is none. An ApiKey
 // of another namespace is not named: the user who creates ApiKeys here may not be allowed to know of it.
 func (r *Reconciler) holderOf(ctx context.Context, key *v1alpha1.ApiKey, keys *seal.Keys, plain keyformat.Digest) (string, error) {
 	found := ""
-	for _, digest := range identities(keys, plain) {
+	for _, digest := range keys.Identities(plain) {
 		holders, err := cache.CachedKeysWithDigest(ctx, r.Client, digest)
 		if err != nil {
 			return "", fmt.Errorf("looking for another ApiKey with the same key: %w", err)

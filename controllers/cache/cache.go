@@ -57,12 +57,12 @@ func CachedGroupForKey(ctx context.Context, reader client.Reader, key *v1alpha1.
 // CachedGroupForKeyWithProblems is CachedGroupForKey with all problems.
 func CachedGroupForKeyWithProblems(ctx context.Context, reader client.Reader,
 	key *v1alpha1.ApiKey,
-) (*v1alpha1.Group, grant.Problems, error) {
+) (*v1alpha1.Group, grant.Granted, grant.Problems, error) {
 	group, subject, err := cachedGroupOf(ctx, reader, grant.ForKey(key, nil))
 	if err != nil {
-		return nil, nil, err
+		return nil, grant.Granted{}, nil, err
 	}
-	return group, grant.CheckAll(subject, group), nil
+	return group, grant.Grant(subject, group), grant.CheckAll(subject, group), nil
 }
 
 // CachedGroupForAllowlist is CachedGroupForKey for a DomainAllowlist.

@@ -96,7 +96,7 @@ func summarize(list *v1alpha1.DomainAllowlist, problem *grant.Problem) condition
 	}
 	message := "the domains are part of the Group; its Enforced condition says where they are in force"
 	if shared := grant.SharedDomains(list); len(shared) > 0 {
-		message += ". Note " + shared.First().Error()
+		message += ". Also note: " + shared.First().Error()
 	}
 	return conditions.Summary{Ready: true, Reason: v1alpha1.ReasonReady, Message: message}
 }

@@ -2,6 +2,7 @@ package group_test
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"time"
 
@@ -134,7 +135,7 @@ var _ = Describe("Group", func() {
 			g.Spec.Tier = "Pro"
 			g.Spec.Limits.Burst = new(int32(7))
 		})
-		v := testenv.Hub.Subscribe(publish.Subscriber{Instance: "v", Selection: w.Selection()})
+		v := testenv.Hub.Subscribe(publish.Subscriber{Instance: "v", Incarnation: rand.Text(), Selection: w.Selection()})
 		defer v.Close(true)
 		published := func(want string) {
 			GinkgoHelper()

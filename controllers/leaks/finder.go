@@ -24,7 +24,7 @@ func (s *Server) record(ctx context.Context, report *found, source string) (know
 	if err != nil {
 		return false, err
 	}
-	for _, digest := range [...]keyformat.Digest{report.digest, keys.Digests.Keyed(report.digest)} {
+	for _, digest := range keys.Identities(report.digest) {
 		holders, err := cache.CachedKeysWithDigest(ctx, s.Client, digest)
 		if err != nil {
 			return false, fmt.Errorf("looking for the ApiKey of a leaked text: %w", err)

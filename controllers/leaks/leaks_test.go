@@ -28,6 +28,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/leaks"
 	"github.com/keyward-dev/keyward/controllers/testenv"
+	"github.com/keyward-dev/keyward/internal/grant"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
@@ -147,6 +148,20 @@ var _ = Describe("A report of a leak", func() {
 		first, second := key.Status.Versions[0], key.Status.Versions[1]
 		Expect(first.RetiresAt.Sub(second.DeliveredAt.Time)).To(BeNumerically("<=", time.Hour+time.Second))
 		Expect(w.Plaintext(ctx)).NotTo(Equal(text))
+	})
+
+	It("rotates a key that lives shorter than the overlap", func(ctx SpecContext) {
+		create(ctx, v1alpha1.LeakRotate, func(k *v1alpha1.ApiKey) { k.Spec.ExpiresAfter = "30m" })
+		reported(w.Plaintext(ctx))
+		key := w.ReconcileUntil(ctx, "web", func(g Gomega, k *v1alpha1.ApiKey) {
+			g.Expect(k.Status.Versions).To(HaveLen(2))
+			g.Expect(k.Status.Versions[0].State).To(Equal(v1alpha1.VersionRetiring))
+			g.Expect(k.Status.LastHandledRotateRequest).To(HaveSuffix("-leak1;overlap=30m"))
+		})
+		Expect(key.Status.Versions[0].RetiresAt.Sub(key.Status.Versions[1].DeliveredAt.Time)).To(BeNumerically("<=", 30*time.Minute+time.Second))
+		at, named := grant.RequestTime(key.Status.LastHandledRotateRequest)
+		Expect(named).To(BeTrue())
+		Expect(at).To(BeTemporally("==", key.Status.Leak.ReportedAt.Time))
 	})
 
 	It("revokes the key", func(ctx SpecContext) {

@@ -63,7 +63,7 @@ func (s *Subscription) Close(goodbye bool) {
 // disconnect marks the server as disconnected, and forgets what it would have been sent.
 func (s *Subscription) disconnect() {
 	s.groups, s.keys = nil, nil
-	s.queue, s.slicing, s.versioned = nil, slicing{}, nil
+	s.queue, s.slicing, s.last, s.versioned = nil, slicing{}, nil, nil
 	s.undecided, s.withdrawn, s.reportedServers, s.subscriber.Known = nil, nil, nil, nil
 }
 

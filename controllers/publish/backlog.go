@@ -53,7 +53,7 @@ func (p *Projector) publishLater(of keyScope) {
 	p.backlog.signal()
 }
 
-// retry has something that failed tried again, until it succeeds, or is superseded by another change of the same object.
+// retry has something that failed tried again, until it succeeds, or something else fails under the same name.
 func (p *Projector) retry(what string, project func(context.Context) error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

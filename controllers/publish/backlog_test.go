@@ -2,6 +2,7 @@ package publish_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"sync/atomic"
 
@@ -71,7 +72,7 @@ var _ = Describe("The Projector", func() {
 		hub, cached := project(ctx)
 		published := func() bool { _, known := hub.GroupOf(digestOf(key)); return known }
 		Eventually(published).Should(BeTrue())
-		v := testenv.Validator{Subscription: hub.Subscribe(publish.Subscriber{Instance: "v", Selection: w.Selection()})}
+		v := testenv.Validator{Subscription: hub.Subscribe(publish.Subscriber{Instance: "v", Incarnation: rand.Text(), Selection: w.Selection()})}
 		DeferCleanup(func() { v.Close(true) })
 		contextOf := func(g Gomega) map[string]string {
 			for {

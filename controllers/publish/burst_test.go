@@ -2,6 +2,7 @@ package publish_test
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -48,7 +49,7 @@ var _ = Describe("A burst of allowlists", func() {
 			Eventually(ended).Should(Receive(BeNil()))
 		})
 		Eventually(hub.Opened()).Should(BeClosed())
-		v := testenv.Validator{Subscription: hub.Subscribe(publish.Subscriber{Instance: "v", Selection: w.Selection()})}
+		v := testenv.Validator{Subscription: hub.Subscribe(publish.Subscriber{Instance: "v", Incarnation: rand.Text(), Selection: w.Selection()})}
 		DeferCleanup(func() { v.Close(true) })
 		var latest []string
 		patterns := func() int {

@@ -119,7 +119,8 @@ func (e *keyEntry) subject() Subject {
 	return Subject{Ref: KeyRef(e.record.GetId()), Group: e.record.GetGroup(), Object: e.object}
 }
 
-// NewHub returns an empty Hub that is not open yet. It connects the servers that subscribe to the Registry, and asks that which are absent.
+// NewHub returns an empty Hub that is not open yet. It registers each server that subscribes in the Registry, and asks the Registry which
+// servers are absent.
 func NewHub(clk clock.WithDelayedExecution, sessions *session.Registry, options Options) *Hub {
 	return &Hub{
 		clock:     clk,
@@ -213,6 +214,7 @@ func (h *Hub) PutGroup(record *syncv1.Group) {
 	h.rateLimitChanged(identity, entry, entry.record.GetLimits().GetRate() != nil, record.GetLimits().GetRate() != nil)
 	entry.record, entry.revision = record, h.revision
 	entry.content.add(hashGroup(record))
+	h.remember(entry, "")
 	h.changed(groupSubject(entry.record))
 }
 
@@ -274,6 +276,7 @@ func (h *Hub) PutKey(record *syncv1.Key, object types.NamespacedName) {
 	h.indexDigests(entry)
 	group.keys[id] = struct{}{}
 	group.content.add(hashKey(record))
+	h.remember(group, id)
 	h.changed(entry.subject())
 }
 
@@ -296,6 +299,7 @@ func (h *Hub) deleteKey(id string) {
 	h.removeFromGroup(entry.record)
 	if group := h.groups[entry.record.GetGroup()]; group != nil {
 		h.rateLimitChanged(entry.record.GetGroup(), group, entry.record.GetRate() != nil, false)
+		h.remember(group, id)
 	}
 	h.changed(entry.subject())
 }
@@ -310,13 +314,6 @@ func (h *Hub) removeFromGroup(record *syncv1.Key) {
 
 // changed marks the record in the subscriptions of its group, and tracks the change until it is in force.
 func (h *Hub) changed(subject Subject) {
-	if entry := h.groups[subject.Group]; entry != nil {
-		key := ""
-		if subject.Kind == KindKey {
-			key = subject.ID
-		}
-		h.remember(entry, key)
-	}
 	for sub := range h.subs {
 		sub.changed(subject.Ref, subject.Group)
 	}

@@ -1,7 +1,9 @@
 package publish_test
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"maps"
 	"slices"
@@ -64,7 +66,9 @@ func connect(hub *publish.Hub, instance string) *server {
 	return subscribe(hub, publish.Subscriber{Instance: instance})
 }
 
+// subscribe connects a server, which is another run of it unless one is given.
 func subscribe(hub *publish.Hub, subscriber publish.Subscriber) *server {
+	subscriber.Incarnation = cmp.Or(subscriber.Incarnation, rand.Text())
 	return &server{
 		Subscription: hub.Subscribe(subscriber),
 		groups:       map[string]*syncv1.Group{}, keys: map[string]*syncv1.Key{}, replaced: map[string]map[string]bool{},

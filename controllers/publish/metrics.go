@@ -27,7 +27,7 @@ var (
 	pendingDesc = prometheus.NewDesc("keyward_enforcement_pending_records",
 		"Groups and ApiKeys whose latest change is not in force yet: validation servers are waited for.", nil, nil)
 	rejectedDesc = prometheus.NewDesc("keyward_enforcement_rejected_records",
-		"Groups and ApiKeys that some connected validation server lists as unusable.", nil, nil)
+		"Groups and ApiKeys whose status says that some connected validation server cannot use them.", nil, nil)
 	rejectingDesc = prometheus.NewDesc("keyward_sync_rejecting_servers",
 		"Connected validation servers that cannot use some record.", nil, nil)
 	missedDesc = prometheus.NewDesc("keyward_enforcement_missed_records",

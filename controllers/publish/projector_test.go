@@ -2,6 +2,7 @@ package publish_test
 
 import (
 	"context"
+	"crypto/rand"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -45,7 +46,7 @@ var _ = Describe("A new leader", func() {
 			return testenv.Admin.Create(ctx, list)
 		}).Should(Succeed())
 		patterns := func(hub *publish.Hub) func(Gomega) []string {
-			v := testenv.Validator{Subscription: hub.Subscribe(publish.Subscriber{Instance: "v", Selection: other.Selection()})}
+			v := testenv.Validator{Subscription: hub.Subscribe(publish.Subscriber{Instance: "v", Incarnation: rand.Text(), Selection: other.Selection()})}
 			DeferCleanup(func() { v.Close(true) })
 			var latest []string
 			return func(g Gomega) []string {

@@ -2,7 +2,6 @@ package publish
 
 import (
 	"maps"
-	"slices"
 	"strings"
 	"unicode"
 
@@ -13,9 +12,10 @@ import (
 type Rejection struct{ Server, Reason string }
 
 const (
-	// maxRejected is how many rejected records are kept of a server. If it lists more, it rejects everything that it has.
-	maxRejected = 1000
-	// maxRejectedAbsent is the same for a server that is absent.
+	// MaxRejected is how many rejected records a server may list; a longer list is refused before it is decoded. A server that cannot use
+	// more says so, and then rejects everything that it has.
+	MaxRejected = 1000
+	// maxRejectedAbsent is how many are kept of a server that is absent.
 	maxRejectedAbsent = 16
 	// tooManyReason is the reason for a record that a server does not list.
 	tooManyReason = "the server cannot use more records than it lists"
@@ -36,10 +36,6 @@ func newRejections(list *syncv1.Rejections) *rejections {
 		ref := KeyRef(rejected.GetId())
 		if rejected.GetKind() == syncv1.RecordKind_RECORD_KIND_GROUP {
 			ref = GroupRef(rejected.GetId())
-		}
-		if len(r.reasons) == maxRejected {
-			r.more = true
-			break
 		}
 		r.reasons[ref] = strings.Map(printable, rejected.GetReason())
 	}
@@ -85,11 +81,12 @@ func (r *rejections) shortened() *rejections {
 
 // Reject replaces the records that the server cannot use. The caller calls it before it acknowledges the update that had them.
 func (s *Subscription) Reject(list *syncv1.Rejections) {
+	now := newRejections(list)
 	h := s.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !s.isDisconnected() {
-		h.setRejections(s, newRejections(list))
+		h.setRejections(s, now)
 	}
 }
 
@@ -123,7 +120,7 @@ func (h *Hub) setRejections(s *Subscription, now *rejections) {
 
 // notifyRejected notifies what was last said to be rejected, if it may be by this server: it may not be any more.
 func (h *Hub) notifyRejected(s *Subscription) {
-	for _, subject := range slices.Collect(maps.Values(h.tracking.rejected)) {
+	for _, subject := range h.tracking.rejected {
 		if s.mayHave(subject.Group) {
 			h.notify(subject)
 		}
@@ -168,20 +165,11 @@ func (h *Hub) isRejected(subject Subject) bool {
 	return false
 }
 
-// Rejected returns how many records connected servers list that they cannot use, and how many servers list any.
+// Rejected returns of how many records Enforcement has last said that connected servers reject them, and how many servers reject any.
 func (h *Hub) Rejected() (records, servers int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	refs := map[Ref]struct{}{}
-	for s := range h.rejecting {
-		servers++
-		for ref := range s.rejected.reasons {
-			if subject, known := h.subjectOf(ref); known && s.mayHave(subject.Group) {
-				refs[ref] = struct{}{}
-			}
-		}
-	}
-	return len(refs), servers
+	return len(h.tracking.rejected), len(h.rejecting)
 }
 
 // subjectOf returns the record that is published under the name.

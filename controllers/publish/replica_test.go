@@ -22,6 +22,7 @@ func TestReplicas(t *testing.T) {
 		hub, clk := newHub(publish.Options{Grace: time.Second})
 		groups := map[string]*syncv1.Group{acme: groupRecord(acme)}
 		keys := map[string]*syncv1.Key{"k1": keyRecord("k1", acme)}
+		homes := map[string]string{"k1": acme} // an id is never used again, so not in another group either
 		servers := map[string]*server{}
 
 		name := func(t *rapid.T, kind string, n int) string {
@@ -39,15 +40,15 @@ func TestReplicas(t *testing.T) {
 			"put key": func(t *rapid.T) {
 				id := name(t, "k", 6)
 				identity := group(t)
-				if known := keys[id]; known != nil {
-					identity = known.GetGroup() // a key keeps its group
+				if home := homes[id]; home != "" {
+					identity = home
 				}
 				if groups[identity] == nil {
 					return
 				}
 				record := keyRecord(id, identity)
 				record.Suspended = rapid.Bool().Draw(t, "suspended")
-				keys[id] = record
+				keys[id], homes[id] = record, identity
 				putKey(hub, record)
 			},
 			"delete key": func(t *rapid.T) {

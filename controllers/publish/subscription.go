@@ -27,8 +27,8 @@ type Subscriber struct {
 	// Identity is the authenticated identity of the server. A subscriber of the same instance and identity replaces an
 	// earlier one that is disconnected; one of the same instance and another identity is another server.
 	Identity string
-	// Incarnation is the run of the server; "" if that is not known. A subscriber of the same run replaces an earlier one that is
-	// connected still: the server has reconnected before the end of its earlier connection was noticed.
+	// Incarnation is the run of the server. A subscriber of the same run replaces an earlier one that is connected still: the server
+	// has reconnected before the end of its earlier connection was noticed.
 	Incarnation string
 	// Owner is the identity in a readable form, which is shown where two servers have the same Instance.
 	Owner string
@@ -56,6 +56,7 @@ type Subscriber struct {
 //   - incomplete has the groups that are sent whole and that the server does not have yet. Every group that is in queue and not
 //     withdrawn is in it, and so is the one in slicing. Of all other groups that it may have, the server has everything up to
 //     acked, is sent it in the updates up to sent, or it is in groups and keys;
+//   - last has the groups of incomplete in phaseLast, and sentWhole those in phaseSent; both may have others, which have left that phase;
 //   - the Hub's rejecting has the subscriptions with a rejected that is not nil, unless they are closed;
 //   - a group is not in both allowed and undecided, unless a review asks about a group again that it was granted.
 type Subscription struct {
@@ -87,6 +88,7 @@ type Subscription struct {
 	slicing         slicing        // the one that is being sent whole
 	sliced          bool           // the last update was a slice, so that it is the turn of changes
 	incomplete      map[string]sending
+	last, sentWhole []string            // those in incomplete that are in phaseLast and phaseSent, so that nobody looks through all
 	versioned       map[string]struct{} // groups of which records were sent since their versions
 	rejected        *rejections         // what the server cannot use
 	absentAs        session.ID          // as what the server is absent, once it was disconnected
@@ -98,6 +100,7 @@ func (s *Subscription) Session() *session.Session { return s.session }
 
 // Subscribe registers a server. The Hub must be open.
 func (h *Hub) Subscribe(subscriber Subscriber) *Subscription {
+	rejected := newRejections(subscriber.Rejections)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	sub := &Subscription{
@@ -115,7 +118,7 @@ func (h *Hub) Subscribe(subscriber Subscriber) *Subscription {
 		reportedServers: map[string]int{},
 		incomplete:      map[string]sending{},
 		versioned:       map[string]struct{}{},
-		rejected:        newRejections(subscriber.Rejections),
+		rejected:        rejected,
 	}
 	for identity := range h.groups {
 		if !subscriber.Selection.Selects(identity) {
@@ -137,7 +140,7 @@ func (h *Hub) Subscribe(subscriber Subscriber) *Subscription {
 	var superseded []*Subscription
 	sub.subscriber.Known = maps.Clone(subscriber.Known) // groups that match already were removed: release their memory
 	for earlier := range h.subs {
-		if earlier.server == sub.server && (earlier.isDisconnected() || earlier.isOf(subscriber.Incarnation)) {
+		if earlier.server == sub.server && (earlier.isDisconnected() || earlier.subscriber.Incarnation == subscriber.Incarnation) {
 			h.addToGroups(earlier, -1)
 			delete(h.subs, earlier)
 			sub.servesSnapshot = sub.servesSnapshot || earlier.caughtUp
@@ -232,11 +235,6 @@ func (s *Subscription) Overdue(patience time.Duration) bool {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
 	return !s.unacked.IsZero() && s.hub.clock.Since(s.unacked) > patience
-}
-
-// isOf reports whether it is known to be of a run.
-func (s *Subscription) isOf(incarnation string) bool {
-	return incarnation != "" && s.subscriber.Incarnation == incarnation
 }
 
 func (s *Subscription) isDisconnected() bool { return s.groups == nil }
@@ -368,11 +366,7 @@ func (s *Subscription) markSent(revision uint64) {
 	if s.unacked.IsZero() {
 		s.unacked = s.hub.clock.Now()
 	}
-	for identity, state := range s.incomplete {
-		if state.phase == phaseLast {
-			s.incomplete[identity] = sending{phaseSent, revision}
-		}
-	}
+	s.markWholeSent(revision)
 }
 
 // Stale returns the number of groups that the server knows and has to delete.

@@ -3,6 +3,7 @@ package publish_test
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/controllers/publish"
+	"github.com/keyward-dev/keyward/controllers/session"
 )
 
 // sent returns the size of what a server received, without the names of what is deleted.
@@ -83,6 +85,50 @@ func TestChangesAreForgotten(t *testing.T) {
 		if len(again.keys) != len(s.keys) {
 			t.Errorf("%d keys, want %d", len(s.keys), len(again.keys))
 		}
+	}
+}
+
+// TestDeletedGroupEvictsNoChanges: what is remembered of the changes of other groups stays when a large group is deleted.
+func TestDeletedGroupEvictsNoChanges(t *testing.T) {
+	const groups, changes, large = 256, 1024, "tenants/large" // together as many changes as are remembered
+	clk := newClock()
+	hub := publish.NewHub(clk, session.NewRegistry(clk, 0), publish.Options{})
+	name := func(i int) string { return fmt.Sprintf("tenants/g%d", i) }
+	for g := range groups {
+		hub.PutGroup(groupRecord(name(g)))
+	}
+	hub.PutGroup(groupRecord(large))
+	for i := range 2000 {
+		putKey(hub, keyRecord(fmt.Sprint("large", i), large))
+	}
+	hub.Open()
+	s := connect(hub, "a")
+	s.take(t, true)
+	known := s.known()
+	s.Close(false)
+	for g := range groups {
+		for i := range changes {
+			key := keyRecord(fmt.Sprintf("g%dk%d", g, i%2), name(g))
+			key.Suspended = i%4 < 2
+			putKey(hub, key)
+		}
+	}
+	sentWhole := func() (whole int) {
+		again := subscribe(hub, publish.Subscriber{Instance: "a", Known: maps.Clone(known)})
+		again.take(t, true)
+		again.Close(false)
+		for _, update := range again.received {
+			whole += len(update.GetReplacedGroups())
+		}
+		return whole
+	}
+	hub.DeleteGroup(large)
+	if n := sentWhole(); n > 0 {
+		t.Errorf("%d groups are sent whole", n)
+	}
+	hub.PutGroup(groupRecord("tenants/more")) // itself whole, and another, whose changes make room
+	if n := sentWhole(); n != 2 {
+		t.Errorf("%d groups are sent whole, so that there was room for more changes", n)
 	}
 }
 
@@ -211,7 +257,7 @@ func TestRejections(t *testing.T) {
 	if e := enforcement(hub, other); e.Acknowledged != 1 || fmt.Sprint(e.Rejecting) != want {
 		t.Errorf("a key of a group that is rejected: %+v", e)
 	}
-	if records, servers := hub.Rejected(); records != 1 || servers != 1 {
+	if records, servers := hub.Rejected(); records != 2 || servers != 1 { // both keys, by the Group
 		t.Errorf("%d records, %d servers", records, servers)
 	}
 	b.Reject(&syncv1.Rejections{Records: []*syncv1.Rejected{{Kind: syncv1.RecordKind_RECORD_KIND_KEY, Id: "k3", Reason: "\x1b[31mred\n"}}})

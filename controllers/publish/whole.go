@@ -154,6 +154,7 @@ func (s *Subscription) endWhole(update *syncv1.Update) {
 		return
 	}
 	s.incomplete[identity] = sending{phase: phaseLast}
+	s.last = append(s.last, identity)
 	s.versioned[identity] = struct{}{}
 	if len(s.groups)+len(s.keys) > 0 {
 		return // its version may have to wait for one of these
@@ -201,21 +202,36 @@ func (s *Subscription) abandonWhole(identity string) {
 
 // awaitsRevision reports whether the server was sent whole groups, and no revision since.
 func (s *Subscription) awaitsRevision() bool {
-	for _, state := range s.incomplete {
-		if state.phase == phaseLast {
-			return true
+	return slices.ContainsFunc(s.last, func(identity string) bool { return s.incomplete[identity].phase == phaseLast })
+}
+
+// markWholeSent records that a revision is on its way, with which the server has the groups whose last slice was sent.
+func (s *Subscription) markWholeSent(revision uint64) {
+	for _, identity := range s.last {
+		if s.incomplete[identity].phase == phaseLast {
+			s.incomplete[identity] = sending{phaseSent, revision}
+			s.sentWhole = append(s.sentWhole, identity)
 		}
 	}
-	return false
+	s.last = nil
 }
 
 // completeWhole records that the server has acknowledged a revision. It reports whether it has a group now that it lacked.
 func (s *Subscription) completeWhole(revision uint64) (some bool) {
-	for identity, state := range s.incomplete {
-		if state.phase == phaseSent && state.revision <= revision {
+	s.sentWhole = slices.DeleteFunc(s.sentWhole, func(identity string) bool {
+		state := s.incomplete[identity]
+		if state.phase != phaseSent {
+			return true // it was withdrawn or deleted, and maybe is sent again
+		}
+		if state.revision <= revision {
 			delete(s.incomplete, identity)
 			some = true
+			return true
 		}
+		return false
+	})
+	if len(s.sentWhole) == 0 {
+		s.sentWhole = nil // a catch-up may have made it long
 	}
 	return some
 }

@@ -62,6 +62,12 @@ func NewKeys(root []byte) (*Keys, error) {
 	return &Keys{Digests: secret, seals: seals, urls: urls}, nil
 }
 
+// Identities are the digests by which a text of that plain digest may be known: the plain one, and the keyed one, if its form is not that of
+// minted keys or was not known when it was imported.
+func (k *Keys) Identities(plain keyformat.Digest) [2]keyformat.Digest {
+	return [2]keyformat.Digest{plain, k.Digests.Keyed(plain)}
+}
+
 // newRoot returns a secret of random bytes.
 func newRoot(random io.Reader) ([]byte, error) {
 	root := make([]byte, RootBytes)

@@ -38,7 +38,7 @@ func (id ID) Name() string {
 type Run struct {
 	ID
 
-	// Incarnation is what the process calls itself, at random; "" if it does not.
+	// Incarnation is what the process calls itself, at random.
 	Incarnation string
 }
 
@@ -68,7 +68,7 @@ type Session struct {
 //
 // mu guards everything, and is held for look-ups only: nothing is called with it that takes another lock, so that it may be taken under
 // any. A server is in sessions from Connect until its session ends, and in absent from a Disconnect until a server of the same
-// ID connects, or it is forgotten; none is in both. A run has one session at most, unless it has no incarnation. It is in
+// ID connects, or it is forgotten; none is in both. A run has one session at most. It is in
 // runs from the Disconnect of its session on, unless it connects again or is forgotten.
 type Registry struct {
 	clock       clock.PassiveClock
@@ -101,7 +101,7 @@ func (r *Registry) Connect(server Server) *Session {
 		r.began = s.since
 	}
 	for earlier := range r.sessions {
-		if earlier.Run == s.Run && s.Incarnation != "" {
+		if earlier.Run == s.Run {
 			delete(r.sessions, earlier)
 		}
 	}
@@ -226,12 +226,12 @@ func (r *Registry) IsConnected(run Run) bool {
 	return false
 }
 
-// Count returns how many servers are connected, how many are absent, each under its own ID, and how many runs of servers were disconnected.
-// A server counts once, however often it connects.
-func (r *Registry) Count() (connected, absent, runs int) {
+// Count returns how many servers are connected, and how many are absent, each under its own ID. A server counts once, however often it
+// connects.
+func (r *Registry) Count() (connected, absent int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.sessions), len(r.absent.servers), len(r.runs)
+	return len(r.sessions), len(r.absent.servers)
 }
 
 // addRun records that a run was disconnected. If there are too many, the oldest is forgotten. The caller holds the lock.

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/controllers/publish"
 )
 
 // Bounds of a request, which are checked before it is decoded: an empty entry of a list is many times as large decoded as
@@ -20,7 +21,6 @@ const (
 	maxSelectors    = 1000
 	maxKnown        = 50_000
 	maxFeatures     = 64
-	maxRejected     = 1000
 	maxUses         = 5000 // of each list; a server sends more than that in several requests
 	maxClients      = 32
 	maxRefusals     = 64
@@ -44,30 +44,39 @@ type bound struct {
 	name string
 	most int
 	in   bounds // of the lists in the entry, if that is a message
+	// packed is how many bytes an entry has at least where one field may have several, packed; 0 if none may.
+	packed int
 }
 
+func listOf(name string, most int) bound { return bound{name: name, most: most} }
+
+func message(name string, in bounds) bound { return messages(name, 1, in) }
+
+func messages(name string, most int, in bounds) bound { return bound{name: name, most: most, in: in} }
+
+func packed(name string, most, entry int) bound { return bound{name: name, most: most, packed: entry} }
+
 var requestBounds = bounds{
-	fieldHello: {"hello", 1, bounds{
-		helloSelector: {"hello.selector", 1, bounds{
-			selectorGroups:     {"hello.selector.groups", maxSelectors, nil},
-			selectorNamespaces: {"hello.selector.namespaces", maxSelectors, nil},
-		}},
-		helloKnown:      {"hello.known", maxKnown, nil},
-		helloFeatures:   {"hello.features", maxFeatures, nil},
-		helloRejections: {"hello.rejections", 1, bounds{rejectionsRecords: {"hello.rejections.records", maxRejected, nil}}},
-	}},
-	fieldAck: {"ack", 1, bounds{
-		ackRejections: {"ack.rejections", 1, bounds{rejectionsRecords: {"ack.rejections.records", maxRejected, nil}}},
-	}},
-	fieldVersions: {"versions", 1, bounds{
-		// Clients are eight bytes each if they are packed, and nine if not.
-		reportedVersions: {"versions.versions", maxUses, bounds{ofClients: {"versions.versions.clients", maxClients, nil}}},
-	}},
-	fieldKeys:   {"keys", 1, bounds{reportedKeys: {"keys.keys", maxUses, nil}}},
-	fieldQuotas: {"quotas", 1, bounds{reportedGroups: {"quotas.groups", maxUses, nil}}},
-	fieldTraffic: {"traffic", 1, bounds{trafficGroups: {"traffic.groups", maxUses, bounds{
-		ofRefusals: {"traffic.groups.refusals", maxRefusals, nil}, ofOrigins: {"traffic.groups.origins", maxOrigins, nil},
-	}}}},
+	fieldHello: message("hello", bounds{
+		helloSelector: message("hello.selector", bounds{
+			selectorGroups:     listOf("hello.selector.groups", maxSelectors),
+			selectorNamespaces: listOf("hello.selector.namespaces", maxSelectors),
+		}),
+		helloKnown:      listOf("hello.known", maxKnown),
+		helloFeatures:   packed("hello.features", maxFeatures, 1),
+		helloRejections: message("hello.rejections", bounds{rejectionsRecords: listOf("hello.rejections.records", publish.MaxRejected)}),
+	}),
+	fieldAck: message("ack", bounds{
+		ackRejections: message("ack.rejections", bounds{rejectionsRecords: listOf("ack.rejections.records", publish.MaxRejected)}),
+	}),
+	fieldVersions: message("versions", bounds{
+		reportedVersions: messages("versions.versions", maxUses, bounds{ofClients: packed("versions.versions.clients", maxClients, 8)}),
+	}),
+	fieldKeys:   message("keys", bounds{reportedKeys: listOf("keys.keys", maxUses)}),
+	fieldQuotas: message("quotas", bounds{reportedGroups: listOf("quotas.groups", maxUses)}),
+	fieldTraffic: message("traffic", bounds{trafficGroups: messages("traffic.groups", maxUses, bounds{
+		ofRefusals: listOf("traffic.groups.refusals", maxRefusals), ofOrigins: listOf("traffic.groups.origins", maxOrigins),
+	})}),
 }
 
 // check checks an encoded message.
@@ -92,11 +101,8 @@ func (b bounds) check(encoded []byte) error {
 		entries := 1
 		if kind == protowire.BytesType {
 			value, _ = protowire.ConsumeBytes(value)
-			switch {
-			case number == ofClients && limit.most == maxClients:
-				entries = len(value) / 8
-			case number == helloFeatures && limit.most == maxFeatures:
-				entries = len(value) // at least a byte each
+			if limit.packed > 0 {
+				entries = len(value) / limit.packed
 			}
 		}
 		if counts[number] += entries; counts[number] > limit.most {

@@ -9,7 +9,8 @@ import (
 	"github.com/keyward-dev/keyward/controllers/session"
 )
 
-// sessions are those of the Server that listens in this process; nil without one. A replica that does not lead exports zeros.
+// sessions are those of the Server that listens in this process; nil without one. A replica that does not lead exports zeros, unlike with a
+// scrape.Current: rules and dashboards find all managers by these metrics.
 var sessions atomic.Pointer[session.Registry]
 
 var (
@@ -25,7 +26,7 @@ var (
 
 func count() (connected, absent float64) {
 	if r := sessions.Load(); r != nil {
-		servers, gone, _ := r.Count()
+		servers, gone := r.Count()
 		return float64(servers), float64(gone)
 	}
 	return 0, 0

@@ -104,8 +104,8 @@ func checkHello(hello *syncv1.Hello) error {
 			return status.Errorf(codes.InvalidArgument, "known: %.80q is no group with its version", known.GetGroup())
 		}
 	}
-	switch n := len(hello.GetIncarnation()); {
-	case n == 0 || n > maxIncarnation || strings.ContainsFunc(hello.GetIncarnation(), func(r rune) bool { return !isAlphanumeric(r) }):
+	if name := hello.GetIncarnation(); name == "" || len(name) > maxIncarnation ||
+		strings.ContainsFunc(name, func(r rune) bool { return !isAlphanumeric(r) }) {
 		return status.Errorf(codes.InvalidArgument, "incarnation: give a text of 1 to %d letters and digits", maxIncarnation)
 	}
 	return checkRejections(hello.GetRejections())

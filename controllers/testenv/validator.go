@@ -2,6 +2,7 @@ package testenv
 
 import (
 	"context"
+	"crypto/rand"
 
 	. "github.com/onsi/ginkgo/v2"
 
@@ -13,7 +14,7 @@ type Validator struct{ *publish.Subscription }
 
 // Connect subscribes a validation server, which catches up.
 func (w *World) Connect(name string) Validator {
-	v := Validator{Hub.Subscribe(publish.Subscriber{Instance: name, Selection: w.Selection()})}
+	v := Validator{Hub.Subscribe(publish.Subscriber{Instance: name, Incarnation: rand.Text(), Selection: w.Selection()})}
 	DeferCleanup(func() { v.Close(true) })
 	v.CatchUp()
 	return v

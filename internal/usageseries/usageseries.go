@@ -4,6 +4,7 @@ package usageseries
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -123,7 +124,7 @@ func prune(status *v1alpha1.GroupUsageStatus, at time.Time) {
 // monthOf returns the entry of a month, which it makes if it is missing; nil if there is no room for one that long ago.
 func monthOf(status *v1alpha1.GroupUsageStatus, month string) *v1alpha1.MonthUsage {
 	at, found := slices.BinarySearchFunc(status.Months, month, func(m v1alpha1.MonthUsage, month string) int {
-		return -compare(m.Month, month)
+		return strings.Compare(month, m.Month) // the latest is first
 	})
 	if !found {
 		status.Months = slices.Insert(status.Months, at, v1alpha1.MonthUsage{Month: month})
@@ -138,7 +139,7 @@ func monthOf(status *v1alpha1.GroupUsageStatus, month string) *v1alpha1.MonthUsa
 // dayOf is monthOf for a day.
 func dayOf(status *v1alpha1.GroupUsageStatus, day string) *v1alpha1.DayUsage {
 	at, found := slices.BinarySearchFunc(status.Days, day, func(d v1alpha1.DayUsage, day string) int {
-		return -compare(d.Day, day)
+		return strings.Compare(day, d.Day)
 	})
 	if !found {
 		status.Days = slices.Insert(status.Days, at, v1alpha1.DayUsage{Day: day})
@@ -149,18 +150,6 @@ func dayOf(status *v1alpha1.GroupUsageStatus, day string) *v1alpha1.DayUsage {
 		return nil
 	}
 	return &status.Days[at]
-}
-
-// compare compares months, or days, which sort as text.
-func compare(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	default:
-		return 0
-	}
 }
 
 // dayIn returns the day of an instant, or the nearest one in the month.

@@ -192,11 +192,12 @@ func (i *Integration) decide(ctx context.Context, request *Request, result *Resu
 	if result.Allowed() && i.authorizer.rates != nil {
 		i.limit(result, now)
 	}
-	if result.Allowed() && i.authorizer.quota != nil && !request.AboutKey { // which is no use of content, nor of the key
+	// To ask about a key uses neither content nor the key.
+	if result.Allowed() && i.authorizer.quota != nil && !request.AboutKey {
 		result.Code, result.RetryAfter = i.authorizer.quota.Spend(ctx, result.Group, now)
 	}
 	if result.Allowed() && i.authorizer.meter != nil && !request.AboutKey {
-		i.authorizer.meter.Used(result.Key.ID, result.Group, &request.Request, now, result.Retiring, request.Client)
+		i.authorizer.meter.Used(result.Key.ID, result.Group, &request.Request, now, result.Retiring(), request.Client)
 	}
 	if result.Code.FailedAttempt() {
 		i.failed(request, result, now)

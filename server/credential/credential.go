@@ -27,7 +27,7 @@ const (
 // Config is where else keys are looked for.
 type Config struct {
 	Parameters []string // of the query; names of letters, digits, '-' and '_'
-	Headers    []string // each has a key and nothing else
+	Headers    []string // each has a key and nothing else; names of letters, digits and '-'
 	Schemes    []string // of Authorization, beside Bearer
 }
 
@@ -35,7 +35,7 @@ type Config struct {
 type Locations struct {
 	parameters []routing.Parameter
 	headers    []string // canonical
-	folded     []string // the same, as content servers may see them
+	folded     []string // the same in lower case
 	schemes    []string
 }
 
@@ -47,7 +47,7 @@ func New(c Config) *Locations {
 	}
 	for _, name := range c.Headers {
 		name = http.CanonicalHeaderKey(name)
-		l.headers, l.folded = append(l.headers, name), append(l.folded, fold(name))
+		l.headers, l.folded = append(l.headers, name), append(l.folded, strings.ToLower(name))
 	}
 	return l
 }
@@ -65,7 +65,7 @@ func (l *Locations) Headers() []string {
 	return append([]string{HeaderAuthorization, HeaderAPIKey, HeaderWebSocketProtocol}, l.more()...)
 }
 
-// Folded returns the names of the configured headers in lower case, with '-' for all characters except letters and digits.
+// Folded returns the names of the configured headers in lower case.
 func (l *Locations) Folded() []string {
 	if l == nil {
 		return nil
@@ -75,15 +75,6 @@ func (l *Locations) Folded() []string {
 
 // InURL reports whether keys may be in URLs. The tokens of signed URLs always may.
 func (l *Locations) InURL() bool { return l != nil && len(l.parameters) > 0 }
-
-func fold(name string) string {
-	return strings.Map(func(c rune) rune {
-		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' {
-			return c
-		}
-		return '-'
-	}, strings.ToLower(name))
-}
 
 // Found is what was found in a request.
 type Found struct {
@@ -237,13 +228,13 @@ const (
 )
 
 // mayBeOwn reports whether an Authorization is for the content server if there is another key in a place for keys. What has
-// the form of a key never is: it would be a second key. So may be any token of 20 to 512 characters, because keys that were
-// imported have no form, except one that is a JWT.
+// the form of a key is a second key. So may be any other token, because imported keys have no form of their own. Only a JWT is
+// taken for the content server's.
 func (k kind) mayBeOwn(text string) bool {
 	if k == user {
 		return !keyformat.WellFormed(text)
 	}
-	return IsJWT(text)
+	return isJWT(text)
 }
 
 // fromAuthorization returns the text of an Authorization value that may be a key.
@@ -294,9 +285,9 @@ func fromBasic(encoded string) (string, bool) {
 	return name, ok && !strings.Contains(name, ":") && (keyformat.WellFormed(name) || keyformat.Importable(name))
 }
 
-// IsJWT reports whether a text is a JSON Web Token in compact form: signed (RFC 7515, section 7.1) or encrypted (RFC 7516,
+// isJWT reports whether a text is a JSON Web Token in compact form: signed (RFC 7515, section 7.1) or encrypted (RFC 7516,
 // section 7.1). No key that Keyward makes has that form.
-func IsJWT(text string) bool {
+func isJWT(text string) bool {
 	const signed, encrypted = 2, 4 // dots
 	dots := strings.Count(text, ".")
 	if dots != signed && dots != encrypted || len(text) > maxJWT {
@@ -344,17 +335,7 @@ func isJoined(value string) bool {
 func startsParameter(s string) bool {
 	s = strings.TrimLeft(s, " \t")
 	name, _, hasValue := strings.Cut(s, "=")
-	return hasValue && isToken(strings.TrimRight(name, " \t"))
-}
-
-// isToken reports whether s is a token (RFC 9110, section 5.6.2).
-func isToken(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(`"(),/:;<=>?@[\]{}`, c) >= 0 {
-			return false
-		}
-	}
-	return s != ""
+	return hasValue && IsToken(strings.TrimRight(name, " \t"))
 }
 
 // looksLikeScheme distinguishes an authentication scheme from a key that is followed by something: no registered scheme has

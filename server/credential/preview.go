@@ -16,6 +16,9 @@ func (l *Locations) Preview(header http.Header) string {
 			text = placed
 		}
 	}
+	if p := readProtocols(header[HeaderWebSocketProtocol]); p.keys == 1 {
+		text = p.key
+	}
 	key, err := keyformat.Parse(text)
 	if err != nil {
 		return ""

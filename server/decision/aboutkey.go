@@ -24,7 +24,7 @@ func (e *evaluation) aboutKey() Code {
 	}
 	projects := e.match.Group.Projects
 	for i := range projects {
-		if slices.Contains(e.match.Key.Scope.Projects, projects[i].Name) && projects[i].Origins.allow(from) {
+		if slices.Contains(e.match.Key.Scope.Projects, projects[i].Name) && projects[i].Origins.Allows(from) {
 			return Allowed
 		}
 	}

@@ -44,7 +44,7 @@ func (e *evaluation) mayRead(snapshot Snapshot, code Code) (allowed, unread bool
 	}
 	switch {
 	case e.project != nil:
-		return e.project.Origins.allow(from), false
+		return e.project.Origins.Allows(from), false
 	case e.match.Group != nil:
 		return e.match.Group.Allows(from), false
 	case code == PathTooLong, code == HostInvalid, code == PathAmbiguous, code == QueryAmbiguous:
@@ -123,7 +123,7 @@ func (e *evaluation) openTo(snapshot Snapshot, from origin.Origin) (allowed, met
 		if searching.routing.Exhausted() {
 			return true
 		}
-		if owner == nil || !owner.Origins.allow(from) {
+		if owner == nil || !owner.Origins.Allows(from) {
 			return false
 		}
 		allowed = true
@@ -142,5 +142,5 @@ func (e *evaluation) readOnly() bool {
 
 // Allows reports whether any project of the group allows the origin.
 func (g *Group) Allows(from origin.Origin) bool {
-	return slices.ContainsFunc(g.Projects, func(p Project) bool { return p.Origins.allow(from) })
+	return slices.ContainsFunc(g.Projects, func(p Project) bool { return p.Origins.Allows(from) })
 }

@@ -50,7 +50,8 @@ type Match struct {
 	Group   *Group
 }
 
-// Request is what is known of a request. It holds no credential, so it may be logged.
+// Request is what is known of a request. It holds no credential, but Referer may have a key, and so may RawQuery and Path if
+// KeyDoubt is set: they are never logged.
 type Request struct {
 	Credential Credential
 	Location   Location // where the key was found
@@ -59,7 +60,7 @@ type Request struct {
 	Method    string
 	Host      string
 	Path      string // percent-encoded, as sent
-	RawQuery  string // as sent, without the '?', and without a key and the Token
+	RawQuery  string // as sent, without the '?', the parameters of keys and the Token
 	Origin    string // the header's value, "" if there is none
 	Referer   string // the header's value, "" if there is none
 
@@ -132,8 +133,6 @@ type Decision struct {
 
 	// Version is the one of the key that was presented.
 	Version Version
-	// Retiring is set if the version has a successor, and is accepted during their overlap only.
-	Retiring bool
 	// OriginAllowed is set if pages of the request's Origin may read the response, allowed or not. It is never set without
 	// an Origin, or for an opaque one.
 	OriginAllowed bool
@@ -147,6 +146,9 @@ type Decision struct {
 
 // Allowed reports whether the request is allowed.
 func (d Decision) Allowed() bool { return d.Code == Allowed }
+
+// Retiring reports whether the version of the key has a successor, and is accepted during their overlap only.
+func (d *Decision) Retiring() bool { return d.Version.RetiresAtMillis != 0 }
 
 // Decide decides the request as of now. The order of the checks is part of the interface: the first one that fails is the result.
 func Decide(snapshot Snapshot, request *Request, now time.Time) Decision {
@@ -164,8 +166,7 @@ func Begin(snapshot Snapshot, request *Request, now time.Time) Decision {
 	}
 	code := e.verdict(snapshot, now)
 	d := Decision{
-		Code: code, Key: e.match.Key, Group: e.match.Group, Project: e.project, Version: e.match.Version,
-		Retiring: e.match.Version.RetiresAtMillis != 0, Location: request.Location,
+		Code: code, Key: e.match.Key, Group: e.match.Group, Project: e.project, Version: e.match.Version, Location: request.Location,
 	}
 	if request.Origin != "" {
 		d.OriginAllowed, d.unread = e.mayRead(snapshot, code)
@@ -305,12 +306,7 @@ func (e *evaluation) ownerIn(group *Group) (owner *Project) {
 	projects := group.Projects
 	if trusted := e.request.TrustedProject; trusted != "" {
 		e.routing.Spend(len(projects))
-		for i := range projects {
-			if projects[i].Name == trusted {
-				owner = &projects[i]
-			}
-		}
-		return owner
+		return group.ProjectNamed(trusted)
 	}
 	var best routing.Rank
 	for i := range projects {
@@ -359,7 +355,7 @@ func (e *evaluation) checkOrigin() Code {
 	default:
 		return OriginMissing
 	}
-	if err != nil || !e.project.Origins.allow(from) {
+	if err != nil || !e.project.Origins.Allows(from) {
 		return OriginDenied
 	}
 	return Allowed

@@ -17,9 +17,6 @@ func (g *Group) ProjectNamed(name string) *Project {
 	return nil
 }
 
-// Allows reports whether the origin may present keys of the project.
-func (o *Origins) Allows(from origin.Origin) bool { return o.allow(from) }
-
 // All returns all patterns of the project.
 func (o *Origins) All() iter.Seq[origin.Pattern] {
 	return func(yield func(origin.Pattern) bool) {

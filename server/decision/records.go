@@ -126,7 +126,8 @@ type Origins struct {
 	AllowMissing   bool // requests with neither Origin nor Referer
 }
 
-func (o *Origins) allow(from origin.Origin) bool {
+// Allows reports whether the origin may present keys of the project.
+func (o *Origins) Allows(from origin.Origin) bool {
 	if o.AllowLocalhost && from.IsLocalhost() {
 		return true
 	}

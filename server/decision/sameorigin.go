@@ -19,12 +19,12 @@ func (o *Origins) allowOwn(host string) bool {
 	if err != nil {
 		return false
 	}
-	if o.allow(from) {
+	if o.Allows(from) {
 		return true
 	}
 	if !from.IsLocalhost() {
 		return false
 	}
 	from, err = origin.Parse("http://" + host)
-	return err == nil && o.allow(from)
+	return err == nil && o.Allows(from)
 }

@@ -101,7 +101,7 @@ func (b *untilEnd) Read(p []byte) (int, error) {
 // may not be HTTP.
 func closeUpgrades(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ProtoMajor == 1 && len(r.Header[httpapi.HeaderUpgrade]) > 0 {
+		if httpapi.WantsUpgrade(r) {
 			w.Header().Set("Connection", "close")
 		}
 		next.ServeHTTP(w, r)

@@ -43,16 +43,20 @@ func CacheControl(d decision.Decision) string {
 }
 
 // Vary returns the value of that header for responses to the request: everything that a decision can depend on, so that
-// a cache gives the response to nobody who could get another decision. Referer counts if there is no Origin, and
-// Sec-Fetch-Site if there is neither.
+// a cache gives the response to nobody who could get another decision.
 func Vary(request *decision.Request) string {
+	names := vary(request)
+	if request.KeyHeader != "" && request.PreflightMethod == "" {
+		return names + ", " + request.KeyHeader
+	}
+	return names
+}
+
+// vary is for keys in the usual headers. Referer counts if there is no Origin, and Sec-Fetch-Site if there is neither.
+func vary(request *decision.Request) string {
 	switch {
 	case request.PreflightMethod != "":
 		return varyOnPreflight
-	case request.KeyHeader != "" && request.Origin != "":
-		return varyOnKeys + ", " + request.KeyHeader
-	case request.KeyHeader != "":
-		return varyOnAll + ", " + request.KeyHeader
 	case request.Origin != "":
 		return varyOnKeys
 	case request.Referer != "":

@@ -110,6 +110,11 @@ func TestVary(t *testing.T) {
 		{decision.Request{}, "Authorization, X-Api-Key, Origin, Referer, Sec-Fetch-Site"},
 		{decision.Request{Referer: "https://a.example/"}, "Authorization, X-Api-Key, Origin, Referer"},
 		{decision.Request{Origin: "https://a.example"}, "Authorization, X-Api-Key, Origin"},
+		{decision.Request{KeyHeader: "X-Key"}, "Authorization, X-Api-Key, Origin, Referer, Sec-Fetch-Site, X-Key"},
+		{decision.Request{KeyHeader: "X-Key", Referer: "https://a.example/"}, "Authorization, X-Api-Key, Origin, Referer, X-Key"},
+		{decision.Request{KeyHeader: "X-Key", Origin: "https://a.example"}, "Authorization, X-Api-Key, Origin, X-Key"},
+		{decision.Request{KeyHeader: "X-Key", Origin: "https://a.example", PreflightMethod: "GET"},
+			"Origin, Access-Control-Request-Method, Access-Control-Request-Headers"},
 		{decision.Request{Origin: "https://a.example", PreflightMethod: "GET"},
 			"Origin, Access-Control-Request-Method, Access-Control-Request-Headers"},
 	} {

@@ -56,7 +56,7 @@ func CORS(d decision.Decision, request *decision.Request) []Header {
 		return []Header{allowed, {headerAllowMethods, methods}, {headerAllowHeaders,
 			keyHeaders + allowedHeaders(request.PreflightHeaders)}, {headerMaxAge, maxAge}}
 	case decision.Allowed:
-		if d.Retiring {
+		if d.Retiring() {
 			return []Header{allowed, {HeaderExposeHeaders, exposed + ", " + HeaderDeprecation + ", " + HeaderSunset}}
 		}
 		return []Header{allowed, {HeaderExposeHeaders, exposed}}

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/keyward-dev/keyward/server/credential"
@@ -48,30 +47,17 @@ func ExposedBy(keys *credential.Locations, header http.Header, request *decision
 	return e
 }
 
-// wireTarget writes a target, and percent-encodes the bytes that may be in no line of HTTP.
+// wireTarget writes a target of which the path may have bytes that may be in no line of HTTP. No query that is allowed has any.
 func wireTarget(path, rawQuery string) string {
-	const digits = "0123456789ABCDEF"
-	var out strings.Builder
-	write := func(text string) {
-		for _, c := range []byte(text) {
-			if c <= ' ' || c >= 0x7f {
-				out.Write([]byte{'%', digits[c>>4], digits[c&15]})
-				continue
-			}
-			out.WriteByte(c)
-		}
-	}
-	write(path)
+	target := Escape(path, &visible)
 	if rawQuery != "" {
-		out.WriteByte('?')
-		write(rawQuery)
+		target += "?" + rawQuery
 	}
-	return out.String()
+	return target
 }
 
 // MayCarryKey reports whether a header of that name may be configured to carry keys: it must not have a meaning for anybody
 // else.
 func MayCarryKey(name string) bool {
-	return MayTrail(name) && !IsReserved(name) && !slices.Contains(DecisionHeaders, name) && name != "Date" && name != "User-Agent" &&
-		!strings.HasPrefix(name, "Sec-") && !strings.HasPrefix(name, "Accept") && !strings.HasPrefix(name, "Trace")
+	return MayTrail(name) && name != "Date" && name != "User-Agent" && !strings.HasPrefix(name, "Accept") && !strings.HasPrefix(name, "Trace")
 }

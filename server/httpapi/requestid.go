@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/keyward-dev/keyward/internal/keyformat"
+	"github.com/keyward-dev/keyward/server/credential"
 )
 
 // HeaderRequestID identifies a request in the logs of everybody on its way.
@@ -22,18 +23,4 @@ func RequestID(lines ...string) string {
 }
 
 // IsToken reports whether a text is a token.
-func IsToken[T string | []byte](text T) bool {
-	for i := range len(text) {
-		if !isTokenByte[text[i]] {
-			return false
-		}
-	}
-	return len(text) > 0
-}
-
-var isTokenByte = func() (is [256]bool) {
-	for _, c := range []byte("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") {
-		is[c] = true
-	}
-	return is
-}()
+func IsToken[T string | []byte](text T) bool { return credential.IsToken(text) }

@@ -16,14 +16,14 @@ const (
 )
 
 // Retirement returns these headers for a version in its overlap. Validation servers do not know when the overlap began, so it
-// is deprecated as of now.
-func Retirement(d decision.Decision, now time.Time) []Header {
-	if !d.Retiring || !d.Allowed() {
+// is deprecated as of now, a clock that is read for such a version only.
+func Retirement(d decision.Decision, now func() time.Time) []Header {
+	if !d.Retiring() || !d.Allowed() {
 		return nil
 	}
 	ends := time.UnixMilli(d.Version.RetiresAtMillis).UTC()
 	return []Header{
-		{HeaderDeprecation, "@" + strconv.FormatInt(now.Unix(), 10)},
+		{HeaderDeprecation, "@" + strconv.FormatInt(now().Unix(), 10)},
 		{HeaderSunset, ends.Format(http.TimeFormat)},
 	}
 }

@@ -65,7 +65,7 @@ func (c *Config) addKeyScheme(name string) error {
 	taken := func(known string) bool { return strings.EqualFold(known, name) }
 	switch {
 	case !isWord(name, maxScheme, plain) || slices.ContainsFunc([]string{usualScheme, "Basic", "Digest", "Negotiate"}, taken):
-		return errors.New("write the name of a scheme other than Bearer and Basic, such as ApiKey")
+		return errors.New("write the name of a scheme other than Bearer, Basic, Digest and Negotiate, such as ApiKey")
 	case len(c.Keys.Schemes) == maxLocations:
 		return errors.New(tooMany)
 	}

@@ -11,7 +11,8 @@ import (
 )
 
 const (
-	// maxListed is how many rejected records a list has, and maxListedKeys how many keys of one group. A group stands for more.
+	// maxListed is how many rejected records a list has, and maxListedKeys how many keys of one group. Of a group with more, the
+	// group is listed instead.
 	maxListed, maxListedKeys = 1000, 16
 	// maxReason is the maximum length of a reason, in bytes.
 	maxReason = 256

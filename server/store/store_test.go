@@ -297,6 +297,7 @@ func TestLaterGroupsAllowNothing(t *testing.T) {
 		"a field of the limits":         {func(g *syncv1.Group) { g.Limits = &syncv1.Limits{}; unknown(g.GetLimits(), 99) }, "limits.field 99"},
 		"a value":                       {func(g *syncv1.Group) { g.State = 9 }, "state: the value 9"},
 		"a value in another message":    {func(g *syncv1.Group) { g.Limits = &syncv1.Limits{Overage: 9} }, "limits.overage: the value 9"},
+		"a value in a list":             {func(g *syncv1.Group) { g.AcceptIn = []syncv1.KeyLocation{9} }, "accept_in: the value 9"},
 		"a route that cannot be read":   {func(g *syncv1.Group) { g.Projects[0].Routes = []*syncv1.Route{{Paths: []string{"~later"}}} }, "routes[0]"},
 		"an origin that cannot be read": {func(g *syncv1.Group) { g.Projects[0].Origins = &syncv1.OriginPolicy{Patterns: []string{"~~"}} }, "origin"},
 	} {

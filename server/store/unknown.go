@@ -63,6 +63,11 @@ func unknownIn(message protoreflect.Message, where string) (field, value error) 
 			value = inValue
 		}
 	}
+	known := func(enum protoreflect.EnumDescriptor, number protoreflect.EnumNumber, in string) {
+		if value == nil && enum.Values().ByNumber(number) == nil {
+			value = fmt.Errorf("%s: the value %d is of a later release: upgrade this validation server", in, number)
+		}
+	}
 	message.Range(func(of protoreflect.FieldDescriptor, is protoreflect.Value) bool {
 		in := where + string(of.Name())
 		switch {
@@ -73,8 +78,12 @@ func unknownIn(message protoreflect.Message, where string) (field, value error) 
 			}
 		case of.Message() != nil:
 			within(is.Message(), in+".")
-		case of.Enum() != nil && !of.IsList() && of.Enum().Values().ByNumber(is.Enum()) == nil && value == nil:
-			value = fmt.Errorf("%s: the value %d is of a later release: upgrade this validation server", in, is.Enum())
+		case of.Enum() != nil && of.IsList():
+			for i := range is.List().Len() {
+				known(of.Enum(), is.List().Get(i).Enum(), in)
+			}
+		case of.Enum() != nil:
+			known(of.Enum(), is.Enum(), in)
 		}
 		return true
 	})

@@ -104,8 +104,11 @@ func (s *shard) takeOrigins(seen map[string]map[string]uint64) {
 		for at := s.originsOf(k); at != 0; {
 			m := s.monitors.at(at)
 			at = m.next
+			if m.requests == m.reported {
+				continue
+			}
 			text := withoutPort(s.origins.of(m.text))
-			if m.requests == m.reported || len(text) > maxReportedOrigin {
+			if len(text) > maxReportedOrigin {
 				continue
 			}
 			group := s.recorder.groups.of(k.group)

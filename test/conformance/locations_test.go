@@ -13,8 +13,8 @@ const otherKeyHeader = "Ocp-Apim-Subscription-Key"
 
 // keepsKey are the integrations from whose requests nobody can remove a key in the URL, and the others.
 const (
-	keepsKey   = "awsauthorizer|forwardauth, traefik|forwardauth, ingress-nginx|forwardauth, gateway-api|forwardauth, envoy-http"
-	removesKey = "extauthz|verifyapi|reverseproxy|forwardauth, plain|forwardauth, nginx|forwardauth, caddy|forwardauth, haproxy"
+	keepsKey   = "awsauthorizer|forwardauth, plain|forwardauth, traefik|forwardauth, ingress-nginx|forwardauth, gateway-api|forwardauth, envoy-http"
+	removesKey = "extauthz|verifyapi|reverseproxy|forwardauth, nginx|forwardauth, caddy|forwardauth, haproxy"
 
 	sessionJWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
 )

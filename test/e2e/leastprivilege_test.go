@@ -32,6 +32,9 @@ var exceptions = map[string]string{
 	"ClusterRole keyward-manager: validate groups.keyward.dev":    "asked when it creates the Role of sidecars, which allows it, without a request",
 	"Role keyward-manager-namespace: validate groups.keyward.dev": "the same",
 
+	"ClusterRole keyward-manager: patch groupusages.keyward.dev":    "of one that was restored without its owner",
+	"Role keyward-manager-namespace: patch groupusages.keyward.dev": "the same",
+
 	"Role keyward-manager: delete secrets":                 "of revoked texts, when all in one of them have expired, after months",
 	"ClusterRole keyward-restart: patch statefulsets.apps": "the sample restarts a Deployment",
 	"ClusterRole keyward-restart: patch daemonsets.apps":   "the same",

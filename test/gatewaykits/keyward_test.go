@@ -69,7 +69,7 @@ func serviceExists(t *testing.T, name string) {
 }
 
 // decisive are the headers that decisions depend on.
-func decisive() []string { return httpapi.Decisive }
+func decisive() []string { return append([]string{"Sec-WebSocket-Protocol"}, httpapi.Decisive...) }
 
 // removesAll: a list has what the decision says, so that a client cannot say it, the key, and all headers by which a content server
 // uses another request than was decided on. Of those that begin alike, it has some.

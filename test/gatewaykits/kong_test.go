@@ -1,6 +1,7 @@
 package gatewaykits
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -12,6 +13,9 @@ import (
 	lua "github.com/yuin/gopher-lua"
 	"sigs.k8s.io/yaml"
 
+	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/server/authorizer"
+	"github.com/keyward-dev/keyward/server/credential"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/integrations/forwardauth"
 	"github.com/keyward-dev/keyward/test/fixture"
@@ -209,7 +213,9 @@ func TestKong(t *testing.T) {
 	update := fixture.Update(key)
 	update.Groups[0].Context = map[string]string{"database": "acme_prod"}
 	mux := http.NewServeMux()
-	forwardauth.Register(mux, fixture.Authorizer(t, update), nil)
+	update.Groups[0].AcceptIn = []syncv1.KeyLocation{syncv1.KeyLocation_KEY_LOCATION_QUERY, syncv1.KeyLocation_KEY_LOCATION_WEBSOCKET_PROTOCOL}
+	locations := credential.New(credential.Config{Parameters: []string{"token"}})
+	forwardauth.Register(mux, fixture.Authorizer(t, update, authorizer.WithKeys(locations)), nil)
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	code := strings.Replace(plugin.Config.Access[0], "http://127.0.0.1:8081", server.URL, 1)
@@ -248,11 +254,19 @@ func TestKong(t *testing.T) {
 		}
 	})
 	t.Run("the key in Authorization", func(t *testing.T) {
-		for _, value := range []string{"Bearer " + key.Reveal(), "bearer " + key.Reveal(), key.Reveal()} {
+		basic := "Basic " + base64.StdEncoding.EncodeToString([]byte(key.Reveal()+":"))
+		for _, value := range []string{"Bearer " + key.Reveal(), "bearer " + key.Reveal(), key.Reveal(), basic} {
 			r := ask(t, kongRequest{headers: map[string][]string{"authorization": {value}}})
 			if r.status != 0 || r.sentOn["authorization"] != nil {
 				t.Errorf("%d %s", r.status, r.body)
 			}
+		}
+	})
+	t.Run("an app's own token", func(t *testing.T) {
+		session := "Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
+		r := ask(t, kongRequest{headers: good("authorization", session)})
+		if r.status != 0 || !slices.Equal(r.sentOn["authorization"], []string{session}) {
+			t.Errorf("%d %s, sent on %v", r.status, r.body, r.sentOn["authorization"])
 		}
 	})
 	t.Run("what is removed", func(t *testing.T) {
@@ -277,7 +291,10 @@ func TestKong(t *testing.T) {
 		request kongRequest
 		code    string
 	}{
-		"no key":          {kongRequest{}, "key_missing"},
+		"no key":           {kongRequest{}, "key_missing"},
+		"a key in the URL": {kongRequest{query: "token=" + key.Reveal()}, "key_location_denied"},
+		"a key as a subprotocol": {kongRequest{headers: map[string][]string{"sec-websocket-protocol": {"keyward.key." + key.Reveal()}}},
+			"key_location_denied"},
 		"two keys":        {kongRequest{headers: map[string][]string{"x-api-key": {key.Reveal(), key.Reveal()}}}, "key_malformed"},
 		"a write":         {kongRequest{method: http.MethodDelete, headers: good("x-http-method-override", "GET")}, "permission_denied"},
 		"what is sent on": {kongRequest{upstreamURI: "/a/../b", headers: good()}, "path_ambiguous"},

@@ -265,12 +265,16 @@ func TestStates(t *testing.T) {
 			if state.arrive != nil {
 				state.arrive(s)
 			}
-			s.awaitKey(t, s.namespace, s.name, state.name, state.reached)
+			// The end of the work is written last.
+			reached := func(key *v1alpha1.ApiKey) bool {
+				return state.reached(key) && (state.kstatus != status.CurrentStatus || !isTrue(key, v1alpha1.ConditionReconciling))
+			}
+			s.awaitKey(t, s.namespace, s.name, state.name, reached)
 			s.judge(state, kept)
 			if changed := s.flux.reconciles(t, s.declared); len(changed) > 0 {
 				t.Errorf("Flux changes %q", changed)
 			}
-			s.awaitKey(t, s.namespace, s.name, state.name+" after Flux", state.reached)
+			s.awaitKey(t, s.namespace, s.name, state.name+" after Flux", reached)
 		})
 	}
 	if *update {

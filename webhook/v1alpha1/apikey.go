@@ -197,20 +197,18 @@ func (w *apiKeys) check(ctx context.Context, key *v1alpha1.ApiKey) (*checkedKey,
 	if _, problem := lifecycle.ImportDigest(key); problem != nil {
 		checked.problems = append(checked.problems, problem)
 	}
-	group, granted, err := cache.CachedGroupForKeyWithProblems(ctx, w.reader, key)
+	group, granted, problems, err := cache.CachedGroupForKeyWithProblems(ctx, w.reader, key)
 	if err != nil {
 		return nil, err
 	}
-	if granted.Admitted() {
+	if problems.Admitted() {
 		checked.group = group
 	}
 	checked.problems = append(checked.problems, grant.RotationProblems(key, checked.group)...)
-	checked.problems = append(checked.problems, granted...)
-	if len(granted) > 0 && len(key.Status.Versions) > 0 {
+	checked.problems = append(checked.problems, problems...)
+	if len(problems) > 0 && len(key.Status.Versions) > 0 {
 		until := "until that is so, validation servers refuse the key"
-		if _, whole, err := cache.CachedGroupForKey(ctx, w.reader, key); err != nil {
-			return nil, err
-		} else if lifecycle.Refusal(key, whole) == nil {
+		if lifecycle.Refusal(key, granted) == nil {
 			until = "until that is so, the key goes on with what is granted"
 		}
 		checked.warnings = append(checked.warnings, until)

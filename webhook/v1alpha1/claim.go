@@ -2,7 +2,6 @@ package v1alpha1
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
@@ -25,10 +24,8 @@ func (c *checkedKey) checkClaim(old, key *v1alpha1.ApiKey) {
 			"write status.keyID, '-' and the id of the version")
 		return
 	}
-	for i := range key.Status.Versions {
-		if v := &key.Status.Versions[i]; v.DeliveredAt != nil && value == lifecycle.Claim(keyID, strconv.FormatInt(v.ID, 10)) {
-			return
-		}
+	if lifecycle.ClaimedBy(key, keyID, id) {
+		return
 	}
 	c.problems = append(c.problems, &grant.Problem{
 		Reason: v1alpha1.ReasonInvalidSpec, Field: field, Value: value,

@@ -52,7 +52,7 @@ func (w *groupUsages) ValidateDelete(ctx context.Context, usage *v1alpha1.GroupU
 	return admission.Warnings{"the days and months before are lost; the manager makes it again, with the quota of this month as far as it knows"}, nil
 }
 
-// guard refuses what the user may not do who may not manage the Group.
+// guard refuses the request of a user who may not manage the Group.
 func (w *groupUsages) guard(ctx context.Context, usage *v1alpha1.GroupUsage, what string) error {
 	user, err := w.groups.mayNot(ctx, authorizationv1.ResourceAttributes{
 		Resource: "groups", Verb: v1alpha1.VerbManage, Namespace: usage.Namespace, Name: usage.Name,

@@ -37,8 +37,8 @@ func guarded(object client.Object) bool {
 }
 
 // guardProblems returns what is wrong with the guard that a request sets: a value that is neither true nor false, and a new owner
-// of an object that is guarded, with which, or without which, the garbage collector deletes it. For a new object, old has
-// nothing.
+// of a guarded object: the garbage collector deletes the object when that owner is deleted or does not exist. For a new object,
+// old has nothing.
 func guardProblems(ctx context.Context, old, object client.Object) (grant.Problems, error) {
 	const name = v1alpha1.AnnotationPreventDeletion
 	var problems grant.Problems

@@ -2,8 +2,8 @@ package adminv1
 
 import "time"
 
-// Where the holder of a key asks about it, with the key as in any other request: at the integrations' HTTP port, and below
-// the host of the content, where the reverse proxy answers.
+// Where the holder of a key asks about it, with the key in a header, as in any other request: at the integrations' HTTP
+// port, and below the host of the content, where the reverse proxy answers.
 const (
 	KeyPath          = "/v1/key"
 	KeyWellKnownPath = "/.well-known/keyward/key"
@@ -13,7 +13,7 @@ const (
 type KeyInfo struct {
 	// ID is that of the key, in all its versions.
 	ID string `json:"id"`
-	// Preview is of the version that was presented; empty if the key was imported.
+	// Preview is of the version that was presented; empty if the key is not of Keyward's form.
 	Preview     string   `json:"preview,omitempty"`
 	Projects    []string `json:"projects"`
 	Permissions []string `json:"permissions"`

@@ -2295,8 +2295,8 @@ type Update struct {
 	// caught_up marks the last update of the catch-up. Groups that the server knew and that were neither sent nor confirmed
 	// are in deleted_groups by then.
 	CaughtUp bool `protobuf:"varint,7,opt,name=caught_up,json=caughtUp,proto3" json:"caught_up,omitempty"`
-	// digest_secret keys the digests of keys that are not of Keyward's own form, 32 bytes. It is sent to servers that have
-	// such keys, before the keys; if it is absent, it does not change.
+	// digest_secret keys the digests of keys that are not of Keyward's own form, or that were imported by a hash, 32 bytes. It
+	// is sent to servers that have such keys, before the keys; if it is absent, it does not change.
 	DigestSecret []byte `protobuf:"bytes,8,opt,name=digest_secret,json=digestSecret,proto3" json:"digest_secret,omitempty"`
 	// versions are those of groups that the server has completely with this update. A group of which records came without one has
 	// no version until the next, and one that is being replaced has it from caught_up on.
@@ -3023,8 +3023,8 @@ func (x *Key) GetAddresses() []string {
 // zero means never.
 type Version struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// digest is the SHA-256 of the whole key text, 32 bytes. If the text is not of Keyward's own form, it is the HMAC-SHA-256
-	// of that under the digest secret.
+	// digest is the SHA-256 of the whole key text, 32 bytes. If the text is not of Keyward's own form, or was imported by its
+	// hash, it is the HMAC-SHA-256 of that under the digest secret.
 	Digest      []byte `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
 	ExpiresAtMs int64  `protobuf:"varint,2,opt,name=expires_at_ms,json=expiresAtMs,proto3" json:"expires_at_ms,omitempty"`
 	RetiresAtMs int64  `protobuf:"varint,3,opt,name=retires_at_ms,json=retiresAtMs,proto3" json:"retires_at_ms,omitempty"`

@@ -10,9 +10,11 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
+	"github.com/keyward-dev/keyward/internal/grant"
 	"github.com/keyward-dev/keyward/internal/keyformat"
 )
 
@@ -73,7 +75,7 @@ default one. Scanners: ` + names + `. With --prefix, no cluster is asked.`,
 }
 
 // keyPrefix is what the schema admits as keyPolicy.prefix.
-var keyPrefix = regexp.MustCompile(`^[a-z][a-z0-9]{1,15}$`)
+var keyPrefix = regexp.MustCompile(keyformat.PrefixPattern)
 
 // usedPrefixes returns the prefixes of all Groups, or of those of the namespace if the user may list no others.
 func (a *app) usedPrefixes(ctx context.Context) ([]string, error) {
@@ -81,13 +83,15 @@ func (a *app) usedPrefixes(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	prefixes := []string{defaultPrefix}
+	prefixes := []string{grant.DefaultPrefix}
 	var groups v1alpha1.GroupList
-	if err := s.List(ctx, &groups); err != nil {
-		if err := s.List(ctx, &groups, client.InNamespace(s.namespace)); err != nil {
-			return nil, err
-		}
+	err = s.List(ctx, &groups)
+	if apierrors.IsForbidden(err) {
 		a.narrate("Only Groups of namespace %q: you may not list others.", s.namespace)
+		err = s.List(ctx, &groups, client.InNamespace(s.namespace))
+	}
+	if err != nil {
+		return nil, err
 	}
 	for i := range groups.Items {
 		if prefix := groups.Items[i].Spec.KeyPolicy.Prefix; keyPrefix.MatchString(prefix) {
@@ -96,9 +100,6 @@ func (a *app) usedPrefixes(ctx context.Context) ([]string, error) {
 	}
 	return prefixes, nil
 }
-
-// defaultPrefix is the default of keyPolicy.prefix.
-const defaultPrefix = "kw"
 
 // keyBody matches what follows the prefix.
 var keyBody = fmt.Sprintf("_[0-9A-Za-z]{%d}", keyformat.TailLen)

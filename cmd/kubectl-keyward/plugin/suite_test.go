@@ -138,7 +138,7 @@ func manager(ctx context.Context) (ctrl.Manager, error) {
 // server adds a validation server for the Group of the test to the hub.
 func server(t *testing.T, name string) *publish.Subscription {
 	t.Helper()
-	s := hub.Subscribe(publish.Subscriber{Instance: name,
+	s := hub.Subscribe(publish.Subscriber{Instance: name, Incarnation: rand.Text(),
 		Selection: publish.SelectGroups(live + "/" + strings.ToLower(t.Name()))})
 	t.Cleanup(func() { s.Close(true) })
 	return s

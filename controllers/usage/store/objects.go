@@ -23,7 +23,7 @@ const (
 	attempts = 5
 
 	// maxServers is how many accounts, one per server, a month of a GroupUsage can take.
-	maxServers = 256
+	maxServers = 255
 
 	// pageSize is how many GroupUsages are listed at once.
 	pageSize = 250
@@ -46,7 +46,7 @@ type Traffic interface {
 // GroupUsages. They are not cached: nothing watches them, and a write wakes nobody.
 type Objects struct {
 	// Client writes. Reader reads past any cache, because an earlier leader may still write, too. Groups reads Groups; it may be
-	// a cache.
+	// a cache, to which these belong: they are only read.
 	Client client.Client
 	Reader client.Reader
 	Groups client.Reader
@@ -59,7 +59,7 @@ type Objects struct {
 
 // object is a GroupUsage as it was read, and its Group.
 type object struct {
-	group *v1alpha1.Group
+	group *v1alpha1.Group // as the cache has it
 	// usage is what will be written, and stored what was read.
 	usage, stored *v1alpha1.GroupUsage
 	// exists reports whether the API server has it, and ours whether what it has is about this Group, and not about one that had
@@ -95,7 +95,7 @@ func (s *Objects) read(ctx context.Context, name string) (*object, error) {
 	namespace, name, _ := strings.Cut(name, "/")
 	o := &object{group: &v1alpha1.Group{}, usage: &v1alpha1.GroupUsage{}}
 	at := types.NamespacedName{Namespace: namespace, Name: name}
-	if err := s.Groups.Get(ctx, at, o.group); apierrors.IsNotFound(err) {
+	if err := s.Groups.Get(ctx, at, o.group, client.UnsafeDisableDeepCopy); apierrors.IsNotFound(err) {
 		return nil, ErrNoGroup
 	} else if err != nil {
 		return nil, fmt.Errorf("reading the Group: %w", err)
@@ -155,7 +155,7 @@ func (o *object) isLost(version string) bool {
 // Save implements Store. It reads the GroupUsage first, and the API server refuses the write if that was changed in the
 // meantime, so that nothing is overwritten that was not read. If somebody has deleted it, it is made again from the entry.
 func (s *Objects) Save(ctx context.Context, key Key, entry Entry, totals Totals) (string, error) {
-	if len(entry.Ledger.Servers) >= maxServers {
+	if len(entry.Ledger.Servers) > maxServers {
 		return "", fmt.Errorf("%w: a GroupUsage takes %d; use --usage-store", ErrFull, maxServers)
 	}
 	written, err := s.update(ctx, key.Group, func(o *object) error {
@@ -210,7 +210,8 @@ func (s *Objects) Each(ctx context.Context, namespaces []string, month quotaledg
 			}
 			for i := range list.Items {
 				usage, group := &list.Items[i], &v1alpha1.Group{}
-				if err := s.Groups.Get(ctx, client.ObjectKeyFromObject(usage), group); err != nil || !isAbout(usage, group) {
+				err := s.Groups.Get(ctx, client.ObjectKeyFromObject(usage), group, client.UnsafeDisableDeepCopy)
+				if err != nil || !isAbout(usage, group) {
 					continue // it is being collected
 				}
 				if totals, known := usageseries.Of(&usage.Status, month); known {

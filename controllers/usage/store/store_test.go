@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers"
 	"github.com/keyward-dev/keyward/controllers/usage/store"
+	"github.com/keyward-dev/keyward/hack/ports"
 	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
@@ -154,10 +156,15 @@ func openObjects(t *testing.T) (store.Store, func() string) {
 		t.Errorf("without a Group: %v", err)
 	}
 	many := &quotaledger.Ledger{Servers: map[string]quotaledger.Counters{}}
-	for i := range 256 {
+	for i := range 255 {
 		many.Servers[fmt.Sprint(i)] = quotaledger.Counters{Requests: 1}
 	}
-	if _, err := s.Save(t.Context(), missing, store.Entry{Ledger: many}, store.Totals{}); !errors.Is(err, store.ErrFull) {
+	if _, err := s.Save(t.Context(), missing, store.Entry{Ledger: many}, store.Totals{}); !errors.Is(err, store.ErrNoGroup) {
+		t.Errorf("with as many accounts as fit: %v", err)
+	}
+	many.Servers["255"] = quotaledger.Counters{Requests: 1}
+	if _, err := s.Save(t.Context(), missing, store.Entry{Ledger: many}, store.Totals{}); !errors.Is(err, store.ErrFull) ||
+		!strings.Contains(err.Error(), "takes 255;") {
 		t.Errorf("with too many accounts: %v", err)
 	}
 	return s, func() string {
@@ -213,12 +220,10 @@ func startRedis(t *testing.T, dir string) string {
 	if err != nil {
 		t.Skip("redis-server is not installed; see hack/install-gateways.sh")
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := ports.Free()
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := listener.Addr().String()
-	_ = listener.Close()
 	_, port, _ := net.SplitHostPort(address)
 	redis := exec.Command(program, "--bind", "127.0.0.1", "--port", port, "--dir", dir, "--save", "", "--appendonly", "no")
 	if err := redis.Start(); err != nil {

@@ -30,8 +30,8 @@ const (
 
 // Board has the totals of groups. It is safe for concurrent use.
 //
-// mu guards groups and notify, and is not held while a Group is read or anybody is notified. A group whose due is false and whose
-// totals are not shown is in the queue, or Start has taken it out of it.
+// mu guards groups and notify, and is not held while a Group is read or anybody is notified. If the totals of a group are not shown
+// and not due, the group is in the queue, or Start is about to decide about it.
 type Board struct {
 	clock   clock.WithTicker
 	limiter *rate.Limiter
@@ -87,7 +87,8 @@ func (b *Board) set(ctx context.Context, group string, month quotaledger.Month, 
 	if is == nil || is.Status.Usage != nil && is.Status.Usage.Period > month.String() {
 		return // it was deleted, or shows a later month
 	}
-	now := b.clock.Now()
+	now, usage := b.clock.Now(), usageOf(month, used)
+	urgent := b.crossed(is, usage, now)
 	b.mu.Lock()
 	t := b.groups[group]
 	switch {
@@ -99,9 +100,7 @@ func (b *Board) set(ctx context.Context, group string, month quotaledger.Month, 
 		return
 	}
 	t.month, t.totals = month, used
-	usage := t.usage()
-	wait := t.written.Add(interval).Sub(now)
-	urgent, asked := b.crossed(is, usage, now), t.due
+	wait, asked := t.written.Add(interval).Sub(now), t.due
 	t.due = t.due || urgent
 	notify := b.notify
 	b.mu.Unlock()
@@ -119,9 +118,11 @@ func nameOf(group string) types.NamespacedName {
 	return types.NamespacedName{Namespace: namespace, Name: name}
 }
 
-func (t *totals) usage() *v1alpha1.UsageTotals {
+func (t *totals) usage() *v1alpha1.UsageTotals { return usageOf(t.month, t.totals) }
+
+func usageOf(month quotaledger.Month, used usageseries.Totals) *v1alpha1.UsageTotals {
 	return &v1alpha1.UsageTotals{
-		Period: t.month.String(), ResetsAt: metav1.NewTime(t.month.End()), UsageCounts: usageseries.Counts(t.totals),
+		Period: month.String(), ResetsAt: metav1.NewTime(month.End()), UsageCounts: usageseries.Counts(used),
 	}
 }
 

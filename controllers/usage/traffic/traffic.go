@@ -6,7 +6,6 @@ package traffic
 import (
 	"context"
 	"errors"
-	"strings"
 	"sync"
 	"time"
 
@@ -19,6 +18,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/usage/store"
 	"github.com/keyward-dev/keyward/internal/decisioncode"
+	"github.com/keyward-dev/keyward/internal/origin"
 	"github.com/keyward-dev/keyward/internal/quotaledger"
 	"github.com/keyward-dev/keyward/internal/usageseries"
 )
@@ -73,34 +73,26 @@ func (p *Pending) Report(from *session.Session, report *syncv1.TrafficReport) {
 func read(said *syncv1.GroupTraffic) usageseries.Traffic {
 	seen := usageseries.Traffic{Refusals: map[string]uint64{}, Origins: map[string]uint64{}}
 	for code, requests := range said.GetRefusals() {
-		if !codes[code] {
+		if _, known := decisioncode.Parse(code); !known { // a later server may know more
 			code = usageseries.Other
 		}
 		seen.Refusals[code] += min(requests, quotaledger.Max)
 	}
-	for _, origin := range said.GetOrigins() {
-		if text := origin.GetOrigin(); isOrigin(text) && len(seen.Origins) < maxOrigins {
-			seen.Origins[text] += min(origin.GetRequests(), quotaledger.Max)
+	for _, use := range said.GetOrigins() {
+		if text := use.GetOrigin(); isOrigin(text) {
+			seen.Origins[text] += min(use.GetRequests(), quotaledger.Max)
 		}
 	}
 	return seen
 }
 
-// codes are the decision codes of this manager. A later server may know more.
-var codes = func() map[string]bool {
-	known := map[string]bool{}
-	for _, code := range decisioncode.All() {
-		known[code.String()] = true
-	}
-	return known
-}()
-
-// isOrigin reports whether a text is like scheme://host, which is all that is shown.
+// isOrigin reports whether a text is an origin as servers write it, which is all that is shown.
 func isOrigin(text string) bool {
-	scheme, host, found := strings.Cut(text, "://")
-	return found && scheme != "" && host != "" && len(text) <= usageseries.MaxOrigin &&
-		!strings.ContainsFunc(text, func(c rune) bool { return c <= ' ' || c > '~' || strings.ContainsRune(`"'<>\@`, c) }) &&
-		!strings.ContainsAny(host, "/?#")
+	if len(text) > usageseries.MaxOrigin {
+		return false
+	}
+	o, err := origin.Parse(text)
+	return err == nil && o.String() == text
 }
 
 func (p *Pending) add(group string, seen usageseries.Traffic) {
@@ -155,7 +147,7 @@ func (p *Pending) Start(ctx context.Context) error {
 		if over {
 			return nil
 		}
-		if p.has(group) && p.limiter.Wait(ctx) == nil {
+		if p.has(group) && p.limiter.Wait(ctx) == nil && p.has(group) { // something else may have recorded it meanwhile
 			p.record(ctx, group)
 		}
 		p.queue.Done(group)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -80,13 +81,23 @@ func free(ctx context.Context, port int) bool {
 	return true
 }
 
+// The system uses none of these ports for outgoing connections (net.ipv4.ip_local_port_range), and Kubernetes none for node
+// ports. From an ephemeral port, whoever waits for etcd could connect to itself: TCP allows that if nobody listens yet.
+const (
+	firstPort = 12_000
+	lastPort  = 30_000
+
+	portAttempts = 100
+)
+
+// freePort returns a port that is free, and stays free until somebody asks for it by its number.
 func freePort(ctx context.Context) (int, error) {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
+	for range portAttempts {
+		if port := firstPort + rand.IntN(lastPort-firstPort); free(ctx, port) {
+			return port, nil
+		}
 	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().(*net.TCPAddr).Port, nil
+	return 0, errors.New("find a free port: all that were tried are taken")
 }
 
 // tail returns the last lines of a log, for an error message.

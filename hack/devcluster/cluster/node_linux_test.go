@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,6 +17,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/wait"
+
+	"github.com/keyward-dev/keyward/hack/devcluster/cluster"
 )
 
 const dnsImage = "localhost/devcluster/coredns:dev"
@@ -33,7 +34,11 @@ func TestNode(t *testing.T) {
 	}
 	dir := t.TempDir()
 	before := hostState(t)
-	forwarded := fmt.Sprint(freePort(t))
+	port, err := cluster.FreePort(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	forwarded := fmt.Sprint(port)
 	first := up(t, dir, "--node", "--forward", forwarded+"=whoami.default.svc:80")
 	traces := tracesOf(t, dir)
 	if traces.processes(t) < 5 || len(traces.cgroups(t)) == 0 {
@@ -203,14 +208,4 @@ func reachable(t *testing.T, url string) {
 	if err != nil {
 		t.Fatalf("%s: %v", url, last)
 	}
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().(*net.TCPAddr).Port
 }

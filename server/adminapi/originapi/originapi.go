@@ -102,11 +102,13 @@ func check(group *decision.Group, q query) adminv1.OriginCheck {
 	result.Allowed = project.Origins.Allows(q.from)
 	for pattern := range project.Origins.All() {
 		result.Domains++
-		switch near := pattern.Near(q.from); {
+		switch {
 		case result.Domain == "" && pattern.Matches(q.from):
 			result.Domain = pattern.String()
-		case near != "" && !result.Allowed && len(result.Near) < adminv1.MaxNearDomains:
-			result.Near = append(result.Near, adminv1.NearDomain{Domain: pattern.String(), Reason: near})
+		case !result.Allowed && len(result.Near) < adminv1.MaxNearDomains:
+			if near := pattern.Near(q.from); near != "" {
+				result.Near = append(result.Near, adminv1.NearDomain{Domain: pattern.String(), Reason: near})
+			}
 		}
 	}
 	result.Localhost = result.Allowed && result.Domain == ""

@@ -149,7 +149,8 @@ func (s *Server) allow(r *reply, result authorizer.Result, q *checkRequest, rawQ
 	for _, h := range httpapi.RateLimit(result.Rates) { // an upstream may add rate limits of its own
 		add(h, corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD)
 	}
-	for _, h := range httpapi.Retirement(result.Decision, time.Now()) { // an upstream may speak of its own content
+	// An upstream may speak of its own content. If it sends one of the two, Envoy adds the other: it asks of each header alone.
+	for _, h := range httpapi.Retirement(result.Decision, time.Now) {
 		add(h, corev3.HeaderValueOption_ADD_IF_ABSENT)
 	}
 	for _, h := range httpapi.CORS(result.Decision, &q.request.Request) {

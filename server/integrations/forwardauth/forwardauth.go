@@ -29,14 +29,14 @@
 // What is left of an allowed request without the key, if the key was not in a header for keys, is in these headers:
 //
 //	X-Keyward-Uri, X-Keyward-Query      the target, and its query, if there was a key in it
-//	X-Keyward-Referer                   the Referer, if there was one in it; for Traefik always Referer
+//	X-Keyward-Referer                   the Referer, if there was one in it; where a target cannot be replaced, always as Referer
 //	Authorization                       always, if it is the content server's own
 //	Sec-WebSocket-Protocol              always, if there is a subprotocol that is not Keyward's
 //	X-Keyward-Websocket-Protocol        the subprotocol to select if the content server selects none
 //	Referrer-Policy                     for the response, unless the content server has one
 //
-// Traefik cannot replace a target, so that a key outside of headers is refused there, unless Traefik sends the request to
-// the reverse proxy.
+// Traefik, ingress-nginx, implementations of the Gateway API and Envoy's HTTP service cannot replace a target, and who asks
+// /authz itself may not. A key outside of headers is refused there, unless Traefik sends the request to the reverse proxy.
 //
 // The parameter project of the URL, which the proxy's own configuration fixes, names the trusted project. Any other
 // parameter is refused. Caddy adds the client's query to a path that has none, so that its project is in the path:
@@ -86,6 +86,7 @@ func Register(mux *http.ServeMux, auth *authorizer.Authorizer, clients *clientad
 	handlers := map[string]*handler{}
 	for _, d := range proxyProfiles {
 		h := &handler{proxyProfile: d, integration: auth.Integration(d.integration), clients: clients, addresses: d.addresses(clients)}
+		h.stripping.Keys = auth.Keys()
 		for _, option := range options {
 			option(h)
 		}
@@ -185,7 +186,7 @@ func (h *handler) respond(ctx context.Context, e *requestContext, response *http
 	// The proxy adds the following headers to the response.
 	response.Headers = append(response.Headers, httpapi.CORS(result.Decision, &e.request.Request)...)
 	response.Headers = append(response.Headers, httpapi.RateLimit(result.Rates)...)
-	response.Headers = append(response.Headers, httpapi.Retirement(result.Decision, time.Now())...)
+	response.Headers = append(response.Headers, httpapi.Retirement(result.Decision, time.Now)...)
 	response.Headers = httpapi.Caching(response.Headers, result.Decision)
 	response.Headers = h.appendExposed(response.Headers, e, rawQuery)
 	response.Headers = append(response.Headers, httpapi.Header{Name: httpapi.HeaderVary, Value: httpapi.Vary(&e.request.Request)}, noStore)

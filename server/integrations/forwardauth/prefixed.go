@@ -63,8 +63,8 @@ func isPlain(target string) bool {
 	return true
 }
 
-// appendRemoval lets Envoy remove the key, and what only Keyward may set. Of all other headers it does not say here which
-// there are, and removes them itself.
+// appendRemoval lets Envoy remove the key, and what only Keyward may set. Envoy's configuration removes all others: it does
+// not send them here, so nobody here knows of them.
 func (h *handler) appendRemoval(headers []httpapi.Header, e *requestContext) []httpapi.Header {
 	from := httpapi.Sender{OwnAuthorization: e.request.OwnAuthorization}
 	if names := h.stripping.OwnNames(e.Header, from, headers); len(names) > 0 {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/keyward-dev/keyward/server/authorizer"
+	"github.com/keyward-dev/keyward/server/credential"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/test/fixture"
 )
@@ -14,14 +16,16 @@ import (
 // TestEnvoyRemovesTheKey: Envoy's HTTP service says by a header of its response what content servers must not see.
 func TestEnvoyRemovesTheKey(t *testing.T) {
 	key := fixture.Mint(t)
-	auth := fixture.Authorizer(t, fixture.Update(key))
+	locations := credential.New(credential.Config{Headers: []string{"Ocp-Apim-Subscription-Key"}})
+	auth := fixture.Authorizer(t, fixture.Update(key), authorizer.WithKeys(locations))
 	for name, c := range map[string]struct {
 		keep   bool
 		header http.Header
 		want   string
 	}{
-		"in Authorization": {header: http.Header{"Authorization": {"Bearer " + key.Reveal()}}, want: "Authorization"},
-		"in X-Api-Key":     {header: http.Header{"X-Api-Key": {key.Reveal()}}, want: "X-Api-Key"},
+		"in Authorization":       {header: http.Header{"Authorization": {"Bearer " + key.Reveal()}}, want: "Authorization"},
+		"in X-Api-Key":           {header: http.Header{"X-Api-Key": {key.Reveal()}}, want: "X-Api-Key"},
+		"in a configured header": {header: http.Header{"Ocp-Apim-Subscription-Key": {key.Reveal()}}, want: "Ocp-Apim-Subscription-Key"},
 		"beside another's credential": {header: http.Header{"X-Api-Key": {key.Reveal()}, "Authorization": {"Basic dTpw"}},
 			want: "X-Api-Key"},
 		"kept": {keep: true, header: http.Header{"Authorization": {"Bearer " + key.Reveal()}}},

@@ -37,7 +37,7 @@ type proxyProfile struct {
 	// cannotRemove is for a proxy that cannot remove headers by prefix: a header that a client sends under one of
 	// Keyward's names, and that the configuration does not set, would reach the upstream.
 	cannotRemove bool
-	// keepsKey is for a proxy that cannot replace the target of a request.
+	// keepsKey is for a proxy that cannot replace the target of a request, or is not known to do it.
 	keepsKey bool
 	// preflights is for a proxy that cannot restore a status, and sends preflights here instead of asking about them.
 	preflights bool
@@ -45,7 +45,7 @@ type proxyProfile struct {
 
 var proxyProfiles = []proxyProfile{
 	{path: "/authz", integration: "forwardauth", method: "X-Forwarded-Method", host: "X-Forwarded-Host", uri: "X-Forwarded-Uri",
-		list: true},
+		list: true, keepsKey: true},
 	{path: "/authz/nginx", integration: "forwardauth_nginx", method: "X-Original-Method", host: "X-Original-Host",
 		uri: "X-Original-Uri", address: "X-Real-Ip", narrow: true, cannotRemove: true},
 	{path: "/authz/traefik", integration: "forwardauth_traefik", method: "X-Forwarded-Method", host: "X-Forwarded-Host",

@@ -1,5 +1,5 @@
 // Package keyinfo is the integration for holders of keys: GET /v1/key, and in front of content GET /.well-known/keyward/key,
-// with a key as in any other request, return what its holder may know about it.
+// with a key in a header, as in any other request, return what its holder may know about it.
 package keyinfo
 
 import (
@@ -51,9 +51,7 @@ func (h *Handler) InFront(content http.Handler) http.Handler {
 			content.ServeHTTP(w, r)
 			return
 		}
-		if r.ProtoMajor == 1 && (r.ContentLength != 0 || len(r.Header[httpapi.HeaderUpgrade]) > 0) {
-			w.Header().Set("Connection", "close") // what follows must not be read as a request
-		}
+		httpapi.CloseUnread(w.Header(), r)
 		h.ServeHTTP(w, r)
 	})
 }
@@ -85,7 +83,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	httpapi.Set(w.Header(), append(httpapi.CORS(result.Decision, &request.Request), limits...))
-	httpapi.Set(w.Header(), httpapi.Retirement(result.Decision, time.Now()))
+	httpapi.Set(w.Header(), httpapi.Retirement(result.Decision, time.Now))
 	w.Header().Set(httpapi.HeaderVary, httpapi.Vary(&request.Request))
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")

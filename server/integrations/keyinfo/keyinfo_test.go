@@ -53,6 +53,7 @@ func rotated(key, next keyformat.Key, ends time.Time) *syncv1.Update {
 	k.Versions[0].RetiresAtMs, k.Versions[0].ExpiresAtMs = ends.UnixMilli(), ends.Add(time.Hour).UnixMilli()
 	k.Versions = append(k.Versions, &syncv1.Version{Digest: digest[:]})
 	update.GetGroups()[0].Projects[0].Origins.Patterns = []string{"https://acme.example"}
+	update.GetGroups()[0].AcceptIn = []syncv1.KeyLocation{syncv1.KeyLocation_KEY_LOCATION_WEBSOCKET_PROTOCOL}
 	update.GetGroups()[0].DisplayName, update.GetGroups()[0].Tier = "A Tenant", "Pro"
 	return update
 }
@@ -95,6 +96,10 @@ func TestKeyInfo(t *testing.T) {
 	}
 	if head := get(h, "HEAD", adminv1.KeyPath, "X-Api-Key", next.Reveal()); head.Code != 200 {
 		t.Errorf("HEAD: %d", head.Code)
+	}
+	page := get(h, "GET", adminv1.KeyPath, "Sec-WebSocket-Protocol", "keyward.key."+next.Reveal())
+	if page.Code != 200 || !strings.Contains(page.Body.String(), next.Preview()) {
+		t.Errorf("a key among the subprotocols: %d %s", page.Code, page.Body)
 	}
 	preflight := get(h, "OPTIONS", adminv1.KeyWellKnownPath, "Origin", "https://acme.example", "Access-Control-Request-Method", "GET",
 		"Access-Control-Request-Headers", "authorization")

@@ -188,13 +188,13 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	result := h.integration.Decide(ctx, &request)
 	if !result.Allowed() {
 		w.Header().Set(httpapi.HeaderRequestID, request.ID)
-		closeUnread(w.Header(), r)
+		httpapi.CloseUnread(w.Header(), r)
 		httpapi.NewDenial(result.Decision, &request.Request, result.RetryAfter).With(httpapi.RateLimit(result.Rates)...).Write(w)
 		return
 	}
 	if !httpapi.IsHost(r.Host) { // net/http would send another one
 		w.Header().Set(httpapi.HeaderRequestID, request.ID)
-		closeUnread(w.Header(), r)
+		httpapi.CloseUnread(w.Header(), r)
 		hostMalformed.Denial().Write(w)
 		return
 	}
@@ -207,7 +207,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		requestID: request.ID,
 		span:      span,
 		target:    target,
-		upgrade:   wantsUpgrade(r),
+		upgrade:   httpapi.WantsUpgrade(r),
 		upstream:  httpapi.UpstreamHeaders(result.Decision, request.ID),
 		vary:      httpapi.Vary(&request.Request),
 		private:   !result.Shareable(),
@@ -216,7 +216,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		own:       request.OwnAuthorization,
 		cors:      httpapi.CORS(result.Decision, &request.Request),
 		rates:     httpapi.RateLimit(result.Rates),
-		retiring:  httpapi.Retirement(result.Decision, time.Now()),
+		retiring:  httpapi.Retirement(result.Decision, time.Now),
 	}
 	if r.ProtoMajor == 1 && r.ContentLength != 0 {
 		p.bodyEnded = new(atomic.Bool)
@@ -280,20 +280,6 @@ func (h *handler) rewrite(r *httputil.ProxyRequest) {
 	httpapi.Set(r.Out.Header, p.upstream)
 	if h.integration.Traced() {
 		p.upstreamSpan = h.integration.TraceUpstream(p, r.Out.Header)
-	}
-}
-
-// wantsUpgrade reports whether the client wants to change the protocol, also to an empty name: if one reader sees an
-// upgrade and another none, they read differently what follows.
-func wantsUpgrade(r *http.Request) bool {
-	return r.ProtoMajor == 1 && len(r.Header[httpapi.HeaderUpgrade]) > 0
-}
-
-// closeUnread closes the connection of a client that is refused and may already have sent something that must not be
-// read as a request: a body, or another protocol than HTTP.
-func closeUnread(header http.Header, r *http.Request) {
-	if wantsUpgrade(r) || r.ProtoMajor == 1 && r.ContentLength != 0 {
-		header.Set(headerConnection, connectionClose)
 	}
 }
 

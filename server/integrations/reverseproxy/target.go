@@ -28,47 +28,17 @@ func targetOf(r *http.Request) (t target) {
 // upstreamURL contains exactly what was decided on. net/http sends an opaque URL unchanged.
 func (h *handler) upstreamURL(t target) *url.URL {
 	u := h.target
-	u.Opaque, u.RawQuery, u.ForceQuery = escape(t.path, &literalInPath), escape(t.rawQuery, &literalInQuery), t.emptyQuery
+	u.Opaque, u.RawQuery, u.ForceQuery = httpapi.Escape(t.path, &literalInPath), httpapi.EscapeQuery(t.rawQuery), t.emptyQuery
 	return &u
 }
 
-// Bytes that may be literal in a request line: those of RFC 3986, sections 3.3 and 3.4, with the '%' of existing
-// escapes, and others that clients do not escape and servers accept. A query has more of the latter, since nobody
-// decodes it as a whole.
-var (
-	literalInPath  = bytesOf("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~" + "!$&'()*+,;=" + ":@/%" + "[]")
-	literalInQuery = func() (raw [256]bool) {
-		for c := byte('!'); c <= '~'; c++ {
-			raw[c] = c != '#'
-		}
-		return raw
-	}()
-)
+// literalInPath are the bytes that may be literal in the path of a request line: those of RFC 3986, section 3.3, with the '%' of
+// existing escapes, and others that clients do not escape and servers accept.
+var literalInPath = bytesOf("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~" + "!$&'()*+,;=" + ":@/%" + "[]")
 
 func bytesOf(text string) (raw [256]bool) {
 	for _, c := range []byte(text) {
 		raw[c] = true
 	}
 	return raw
-}
-
-// escape percent-encodes the bytes that may not be literal, each on its own, and keeps all others: decoding the result
-// once gives the same as decoding the text once.
-func escape(text string, raw *[256]bool) string {
-	const digits = "0123456789ABCDEF"
-	for i := range len(text) {
-		if raw[text[i]] {
-			continue
-		}
-		out := append(make([]byte, 0, len(text)+2*len(text[i:])), text[:i]...)
-		for _, c := range []byte(text[i:]) {
-			if raw[c] {
-				out = append(out, c)
-			} else {
-				out = append(out, '%', digits[c>>4], digits[c&15])
-			}
-		}
-		return string(out)
-	}
-	return text
 }

@@ -45,7 +45,7 @@ func (q *verifyRequest) request(keys *credential.Locations) (authorizer.Request,
 	if q.Key != nil {
 		given := credential.FromText(q.Key.Reveal())
 		if found := request.Credential; found.Form != decision.Absent && found != given {
-			given = decision.Credential{Form: decision.Malformed} // there is another one in the URL
+			given = decision.Credential{Form: decision.Malformed} // there is another one in the URL or among the subprotocols
 		}
 		request.Credential = given
 	}
@@ -90,10 +90,10 @@ func (q *verifyRequest) target() (host, path, rawQuery string, err error) {
 
 // header collects the headers of the request, and the fields that are short forms of headers.
 func (q *verifyRequest) header(keys *credential.Locations) (http.Header, error) {
-	header := http.Header{}
+	header, known := http.Header{}, requestHeaders(keys)
 	for name, lines := range q.Headers {
 		canonical := http.CanonicalHeaderKey(name)
-		if known := requestHeaders(keys); !slices.Contains(known, canonical) {
+		if !slices.Contains(known, canonical) {
 			return nil, fmt.Errorf("headers: send only %s; other headers have no effect", strings.Join(known, ", "))
 		}
 		for _, line := range lines {

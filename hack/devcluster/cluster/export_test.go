@@ -1,0 +1,4 @@
+package cluster
+
+// FreePort is freePort.
+var FreePort = freePort

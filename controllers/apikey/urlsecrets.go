@@ -12,19 +12,22 @@ import (
 	"github.com/keyward-dev/keyward/pkg/urltoken"
 )
 
-// updateURLSecrets records, encrypted, the secrets with which versions sign URLs, and removes those that are no longer needed, with
-// one write. A version gets its secret while its text is known: before it is delivered, and later as long as the text is in its
-// Secret. So the secret outlives this process, and the text.
+// updateURLSecrets records, encrypted, the secrets with which versions sign URLs, or removes them if the key signs none, with one
+// write. A version gets its secret while its text is known: before it is delivered, and later as long as the text is in its
+// Secret. So the secret outlives this process, and the text. A version that is over keeps it, because validation servers say of
+// its URLs why they ended, and because removing it would be one more change to be acknowledged.
 func (r *Reconciler) updateURLSecrets(ctx context.Context, key *v1alpha1.ApiKey, found *facts) (changed bool, err error) {
 	signs, before := publish.SignsURLs(key), key.DeepCopy()
 	for i := range key.Status.Versions {
 		v := &key.Status.Versions[i]
-		if !signs || isOver(v) {
+		switch {
+		case !signs:
 			changed = changed || v.URLSecret != ""
 			v.URLSecret = ""
 			continue
-		}
-		if v.URLSecret != "" {
+		case isOver(v):
+			continue
+		case v.URLSecret != "":
 			if _, err := found.keys.OpenURLSecret(v.URLSecret, v.Digest); err == nil {
 				continue
 			} // the manager's secret was lost

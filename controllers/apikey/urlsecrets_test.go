@@ -3,10 +3,12 @@ package apikey_test
 import (
 	"context"
 	"encoding/base64"
+	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/api/v1alpha1"
@@ -70,6 +72,24 @@ var _ = Describe("A key that signs URLs", func() {
 		second := derive(w.Plaintext(ctx))
 		Expect(second).NotTo(Equal(first))
 		Expect(secrets()).To(Equal([][]byte{first, second}))
+
+		By("what cannot be opened is derived again where the text is known, and kept for a secret that comes back elsewhere")
+		lost := "v1." + strings.Repeat("A", 80)
+		found := &v1alpha1.ApiKey{}
+		Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(key), found)).To(Succeed())
+		before := found.DeepCopy()
+		found.Status.Versions[0].URLSecret, found.Status.Versions[1].URLSecret = lost, lost
+		Expect(testenv.Admin.Status().Patch(ctx, found, client.MergeFrom(before))).To(Succeed())
+		reach(func(g Gomega, k *v1alpha1.ApiKey) {
+			g.Expect(k.Status.Versions[1].URLSecret).NotTo(Equal(lost))
+			g.Expect(k.Status.Versions[0].URLSecret).To(Equal(lost))
+			g.Expect(secrets()).To(Equal([][]byte{nil, second}))
+		})
+		Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(key), found)).To(Succeed())
+		before = found.DeepCopy()
+		found.Status.Versions[0].URLSecret = ready.Status.Versions[0].URLSecret
+		Expect(testenv.Admin.Status().Patch(ctx, found, client.MergeFrom(before))).To(Succeed())
+		reach(func(g Gomega, _ *v1alpha1.ApiKey) { g.Expect(secrets()).To(Equal([][]byte{first, second})) })
 
 		By("it no longer signs")
 		testenv.Edit(ctx, key, func(k *v1alpha1.ApiKey) { k.Spec.SignedURLs = ptr.To(false) })

@@ -102,8 +102,17 @@ func (a *app) signingKey(ctx context.Context, s *signing, args []string, claims 
 	if claims.Project, err = projectOf(key, claims.Project); err != nil {
 		return "", err
 	}
-	_, text, _, err := session.find(ctx, key)
-	return text.Reveal(), err
+	_, text, found, err := session.find(ctx, key)
+	switch {
+	case err != nil:
+		return "", err
+	case text.IsForeign():
+		return "", refusedf("%w", urltoken.ErrKey)
+	case found.version.URLSecret == "": // what it signs would be refused
+		return "", refusedf("validation servers cannot verify yet what version %d (%s) signs: try again, or see what kubectl keyward -n %s status %s "+
+			"says of the key", found.Version, found.Preview, key.Namespace, key.Name)
+	}
+	return text.Reveal(), nil
 }
 
 // projectOf returns the project that is signed for.

@@ -36,6 +36,8 @@ type Reconciler struct {
 	Clock    clock.PassiveClock
 	// Totals has what is used of Groups, for their status; nil if nothing is counted.
 	Totals *totals.Board
+
+	counts *counts
 }
 
 // +kubebuilder:rbac:groups=keyward.dev,resources=groups,verbs=list;watch
@@ -51,6 +53,9 @@ const recordTooLarge = "spec: the Group is too large to be sent to validation se
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	group, err := cache.Group(ctx, r.Client, request.NamespacedName)
 	if err != nil || group == nil {
+		if err == nil {
+			r.counts.forget(request.NamespacedName)
+		}
 		if err == nil && r.Totals != nil {
 			r.Totals.Forget(request.NamespacedName)
 		}
@@ -73,7 +78,7 @@ func (r *Reconciler) update(ctx context.Context, group *v1alpha1.Group) (ctrl.Re
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	active, err := r.activeKeys(ctx, group)
+	active, err := r.counts.of(client.ObjectKeyFromObject(group), func() (int, error) { return r.activeKeys(ctx, group) })
 	if err != nil {
 		return ctrl.Result{}, err
 	}

@@ -3,6 +3,8 @@ package grant
 import (
 	"encoding/json"
 
+	"k8s.io/apimachinery/pkg/api/equality"
+
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
@@ -15,4 +17,11 @@ func GrantedToKeys(group *v1alpha1.Group) string {
 		return "" // names and selectors are text
 	}
 	return string(text)
+}
+
+// ConcernsKeys reports whether a change of a Group may matter to its keys. Its context does not: it is in the record of the Group alone,
+// and may change often, while a Group may have very many keys.
+func ConcernsKeys(before, after v1alpha1.GroupSpec) bool {
+	before.Context, after.Context = nil, nil
+	return !equality.Semantic.DeepEqual(before, after)
 }

@@ -52,3 +52,36 @@ func TestGrantedToKeys(t *testing.T) {
 		}
 	})
 }
+
+// TestConcernsKeys: of all fields only the context does not matter to keys, also of fields that are added later.
+func TestConcernsKeys(t *testing.T) {
+	fields := reflect.TypeFor[v1alpha1.GroupSpec]()
+	for i := range fields.NumField() {
+		var before, after v1alpha1.GroupSpec
+		fill(reflect.ValueOf(&after).Elem().Field(i))
+		if name := fields.Field(i).Name; grant.ConcernsKeys(before, after) != (name != "Context") {
+			t.Errorf("a change of %s concerns keys: %v", name, name == "Context")
+		}
+	}
+}
+
+// fill makes a value differ from that of its type.
+func fill(value reflect.Value) {
+	switch value.Kind() {
+	case reflect.String:
+		value.SetString("x")
+	case reflect.Bool:
+		value.SetBool(true)
+	case reflect.Int32, reflect.Int64:
+		value.SetInt(1)
+	case reflect.Pointer:
+		value.Set(reflect.New(value.Type().Elem()))
+	case reflect.Slice:
+		value.Set(reflect.MakeSlice(value.Type(), 1, 1))
+	case reflect.Map:
+		value.Set(reflect.MakeMap(value.Type()))
+		value.SetMapIndex(reflect.ValueOf("x").Convert(value.Type().Key()), reflect.New(value.Type().Elem()).Elem())
+	case reflect.Struct:
+		fill(value.Field(0))
+	}
+}

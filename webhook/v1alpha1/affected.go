@@ -29,6 +29,9 @@ func (a *affectedKeys) add(group *v1alpha1.Group, key *v1alpha1.ApiKey, problem 
 
 // affected warns of keys that a change of the Group no longer accepts, or accepts for less, and of those whose lifetime it no longer allows.
 func (w *groups) affected(ctx context.Context, old, group *v1alpha1.Group) (admission.Warnings, error) {
+	if !grant.ConcernsKeys(old.Spec, group.Spec) {
+		return nil, nil
+	}
 	keys, err := cache.CachedKeys(ctx, w.reader, client.ObjectKeyFromObject(group))
 	if err != nil {
 		return nil, err

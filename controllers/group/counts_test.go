@@ -8,8 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestCounts: whatever changes while keys are counted, a count is that of the moment when it is asked for or of a later one, and nothing is
-// counted twice while nothing changes.
+// TestCounts: regardless of what changes while keys are counted, a count is that of the moment when it is asked for or of a later one,
+// and nothing is counted twice while nothing changes.
 func TestCounts(t *testing.T) {
 	names := []types.NamespacedName{{Name: "acme"}, {Name: "bakery"}}
 	rapid.Check(t, func(t *rapid.T) {

@@ -108,7 +108,7 @@ func headersOf(c claims) (lines []string) {
 	return lines
 }
 
-// TestPrincipalsSayWhatHeadersSay, whatever a Group has.
+// TestPrincipalsSayWhatHeadersSay, for any Group.
 func TestPrincipalsSayWhatHeadersSay(t *testing.T) {
 	s := newSigner(t)
 	printable := rapid.StringMatching(`([!-~]([ -~]{0,10}[!-~])?)?`)

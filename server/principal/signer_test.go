@@ -190,7 +190,7 @@ func TestBadKeysLater(t *testing.T) {
 	}
 	r.volume.write(map[string][]byte{"a": a, "b": b})
 	r.pass(reread)
-	r.want("mended", "a", "a", "b")
+	r.want("fixed", "a", "a", "b")
 	invalid(0)
 	if strings.Contains(r.logs.String(), "PRIVATE") || strings.Contains(r.logs.String(), string(b[30:60])) {
 		t.Error("the log has a key")

@@ -36,6 +36,8 @@ var flags = map[string]option{
 	"max-staleness":           {atLeast(0), "1h"},
 	"on-stale":                {oneOf("allow", "deny"), "deny"},
 	"path-parameters":         {oneOf("allow", "deny"), "allow"},
+	"principal-audience":      {isClaim, "keyward.dev/content"},
+	"principal-issuer":        {isClaim, "keyward.dev"},
 	"proxy-protocol":          {oneOf("true", "false"), "true"},
 	"read-header-timeout":     {atLeast(time.Nanosecond), "10s"},
 	"throttle-ipv6-prefix":    {between(1, 128), "64"},

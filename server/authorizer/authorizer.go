@@ -15,6 +15,7 @@ import (
 	"github.com/keyward-dev/keyward/server/authorizer/throttle"
 	"github.com/keyward-dev/keyward/server/credential"
 	"github.com/keyward-dev/keyward/server/decision"
+	"github.com/keyward-dev/keyward/server/principal"
 	"github.com/keyward-dev/keyward/server/tracing"
 )
 
@@ -39,6 +40,7 @@ type Authorizer struct {
 	attempts   *prometheus.CounterVec
 	exposed    *prometheus.CounterVec
 	tracer     *tracing.Tracer
+	principals *principal.Signer // nil for none
 }
 
 // Request is a request as an integration knows it.

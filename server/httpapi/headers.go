@@ -18,6 +18,7 @@ const (
 	HeaderProject       = "X-Keyward-Project"     //
 	HeaderKeyID         = "X-Keyward-Key-Id"      //
 	HeaderPermissions   = "X-Keyward-Permissions" // separated by commas
+	HeaderPrincipal     = "X-Keyward-Principal"   // all of that, signed, if there is a key for it
 	headerContextPrefix = "X-Keyward-Context-"    // and the name of a context value
 
 	reservedPrefix = "x-keyward-"
@@ -41,17 +42,17 @@ type Header struct {
 
 // ContextHeaders returns the headers that an allowed request gains. It omits empty values. The display name, which is
 // free text, is encoded by Encode. All other values are printable ASCII and appear unchanged; one that violates this is
-// encoded, too.
-func ContextHeaders(d decision.Decision) []Header {
+// encoded, too. The principal is that of the request, "" if there is none.
+func ContextHeaders(d decision.Decision, principal string) []Header {
 	if !d.Allowed() {
 		return nil
 	}
-	return AppendContextHeaders(make([]Header, 0, 6+len(d.Group.Context)+1), d) // and the request's id
+	return AppendContextHeaders(make([]Header, 0, 7+len(d.Group.Context)+1), d, principal) // and the request's id
 }
 
 // AppendContextHeaders is ContextHeaders for a request that is allowed, and for callers with a list of their own, which
 // must not contain such headers yet.
-func AppendContextHeaders(headers []Header, d decision.Decision) []Header {
+func AppendContextHeaders(headers []Header, d decision.Decision, principal string) []Header {
 	add := func(name, value string) {
 		if value != "" {
 			headers = append(headers, Header{name, value})
@@ -63,6 +64,7 @@ func AppendContextHeaders(headers []Header, d decision.Decision) []Header {
 	add(HeaderProject, safe(d.Project.Name))
 	add(HeaderKeyID, safe(d.Key.ID))
 	add(HeaderPermissions, Permissions(d))
+	add(HeaderPrincipal, principal)
 	for i := range d.Group.Context {
 		value := &d.Group.Context[i]
 		if name, ok := headerOf(value); ok && !slices.ContainsFunc(headers, func(h Header) bool { return h.Name == name }) {
@@ -136,8 +138,8 @@ func isSafe(text string) bool {
 func isPrintable(c byte) bool { return c >= 0x20 && c < 0x7f }
 
 // UpstreamHeaders returns the headers that the upstream gets with an allowed request: its context and its id.
-func UpstreamHeaders(d decision.Decision, requestID string) []Header {
-	return append(ContextHeaders(d), Header{HeaderRequestID, requestID})
+func UpstreamHeaders(d decision.Decision, principal, requestID string) []Header {
+	return append(ContextHeaders(d, principal), Header{HeaderRequestID, requestID})
 }
 
 // isReserved reports whether an upstream may take the name for one of Keyward's headers or for the request id, in any

@@ -106,11 +106,11 @@ func TestContextHeaders(t *testing.T) {
 		{HeaderKeyID, "k1"}, {HeaderPermissions, "read,checkout"}, {"X-Keyward-Context-Bucketname", "acme-media"},
 		{"X-Keyward-Context-Share", "50% of it"}, {"X-Keyward-Context-Smuggled", "a%0D%0AX-Evil: 1"},
 	}
-	if got := ContextHeaders(d); !slices.Equal(got, want) {
+	if got := ContextHeaders(d, ""); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	d.Code = decision.KeyRevoked
-	if got := ContextHeaders(d); got != nil {
+	if got := ContextHeaders(d, ""); got != nil {
 		t.Errorf("a denial injects %q", got)
 	}
 }

@@ -2,6 +2,7 @@
 package options
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"github.com/keyward-dev/keyward/server/credential"
 	"github.com/keyward-dev/keyward/server/httpapi"
 	"github.com/keyward-dev/keyward/server/httpapi/clientaddr"
+	"github.com/keyward-dev/keyward/server/principal"
 	"github.com/keyward-dev/keyward/server/store"
 	"github.com/keyward-dev/keyward/server/syncclient"
 	"github.com/keyward-dev/keyward/server/tracing"
@@ -39,6 +41,8 @@ type Config struct {
 
 	Reading routing.Reading
 	Keys    credential.Config // where keys are looked for
+
+	Principal principal.Config // of what is signed for content servers
 
 	TrustedProxies      []netip.Prefix
 	ClientAddressHeader string
@@ -91,6 +95,7 @@ func Parse(args []string, hostname string, usage io.Writer) (Config, error) {
 	c.Listeners.flags(flags)
 	c.requestFlags(flags)
 	c.keyFlags(flags)
+	c.principalFlags(flags)
 	c.syncFlags(flags, hostname)
 
 	duration(flags, &c.ShutdownDelay, "shutdown-delay", 5*time.Second,
@@ -220,6 +225,6 @@ func (c *Config) check() error {
 	case !(c.Tracing.Ratio >= 0 && c.Tracing.Ratio <= 1):
 		return errors.New("--trace-sample-ratio: write a number from 0 to 1, such as 0.01 for one trace in a hundred")
 	default:
-		return c.Listeners.check()
+		return cmp.Or(c.checkPrincipal(), c.Listeners.check())
 	}
 }

@@ -7,25 +7,37 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/keyward-dev/keyward/server/authorizer"
 	"github.com/keyward-dev/keyward/server/decision"
+	"github.com/keyward-dev/keyward/test/fixture"
 )
+
+// everyCase returns all tables.
+func everyCase() []testCase {
+	return slices.Concat(table, spellingTable, clientTable, signedTable, rateTable, quotaTable, locationTable, principalTable)
+}
 
 func TestConformance(t *testing.T) {
 	keys, update := snapshot(t)
+	signer, _, published := fixture.Signer(t)
 	for _, position := range []string{fastPathOn, fastPathOff} {
 		opened := map[string]map[string]integration{}
 		for _, world := range []string{"", worldUnsynced, worldStale, worldFailed, worldPaced, worldFast, worldSpent, worldUnavailable} {
-			opened[world] = integrations(t, newAuthorizer(t, world, update), position)
+			opened[world] = integrations(t, newAuthorizer(t, world, update, authorizer.WithPrincipals(signer)), position)
 		}
 		t.Run(position, func(t *testing.T) {
-			for _, c := range slices.Concat(table, spellingTable, clientTable, signedTable, rateTable, quotaTable, locationTable) {
+			for _, c := range everyCase() {
 				t.Run(c.name, func(t *testing.T) {
 					e := c.testRequest(keys)
 					for name, ask := range opened[c.world] {
 						if c.excepts(name) || e.client != "" && !knowsClient(name) {
 							continue
 						}
-						t.Run(name, func(t *testing.T) { c.compare(t, ask(t, e), e) })
+						t.Run(name, func(t *testing.T) {
+							got := ask(t, e)
+							got.takePrincipals(t, published)
+							c.compare(t, got, e)
+						})
 					}
 				})
 			}
@@ -36,7 +48,7 @@ func TestConformance(t *testing.T) {
 // TestTableIsComplete: the table has every code, and every case has a reason of its own.
 func TestTableIsComplete(t *testing.T) {
 	names, guards, codes := map[string]bool{}, map[string]bool{}, map[decision.Code]bool{}
-	for _, c := range slices.Concat(table, spellingTable, clientTable, signedTable, rateTable, quotaTable, locationTable) {
+	for _, c := range everyCase() {
 		if names[c.name] {
 			t.Errorf("two cases %q", c.name)
 		}

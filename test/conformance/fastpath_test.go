@@ -137,6 +137,9 @@ func same(a, b reply, lines string) bool {
 		delete(r.header, "Content-Length")
 		if id := r.header.Get("X-Request-Id"); id != "" && !strings.Contains(lines, id) {
 			r.header.Set("X-Request-Id", "made")
+			if r.header.Get("X-Keyward-Principal") != "" { // which has the id
+				r.header.Set("X-Keyward-Principal", "made")
+			}
 		}
 		if limit := r.header.Get("RateLimit"); limit != "" {
 			r.header.Set("RateLimit", rest.ReplaceAllString(limit, "=n"))

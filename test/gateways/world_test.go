@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/prometheus/client_golang/prometheus"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
@@ -52,6 +53,8 @@ type world struct {
 
 	keysInURLs bool       // the gateway has to be configured for keys in URLs and subprotocols
 	logs       []*written // of the programs that were started
+
+	published *jose.JSONWebKeySet // with which principals are verified
 
 	seen     chan http.Header
 	received chan struct{} // an event has reached the client
@@ -139,7 +142,9 @@ func newWorldOf(t *testing.T, content http.Handler, origins ...string) *world {
 	rates := ratelimit.New(func() time.Time { return now })
 	rates.Admit(&decision.Group{Identity: "tenants/acme"}, &decision.Key{ID: "id-fast",
 		Rate: decision.RateLimit{PerSecond: 2, Burst: 1}}, now)
-	g := authorizer.New(s, func() time.Time { return now }, log, prometheus.NewRegistry(),
+	signer, _, published := fixture.Signer(t)
+	w.published = published
+	g := authorizer.New(s, func() time.Time { return now }, log, prometheus.NewRegistry(), authorizer.WithPrincipals(signer),
 		authorizer.WithThrottle(limit), authorizer.WithRates(rates), authorizer.WithQuota(quota("tenants/spent")),
 		authorizer.WithKeys(credential.New(credential.Config{Parameters: []string{"token"}})))
 	trusted := clientaddr.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, clientaddr.HeaderXForwardedFor)

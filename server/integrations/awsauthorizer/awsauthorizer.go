@@ -91,7 +91,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(httpapi.HeaderRequestID, request.ID)
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	_ = json.NewEncoder(w).Encode(event.respond(result, &request)) // a client that has gone needs no response
+	_ = json.NewEncoder(w).Encode(event.respond(result, &request, h.integration.Principal(&result.Decision, request.ID))) // a client that has gone needs no response
 }
 
 func refuse(w http.ResponseWriter, err error) {
@@ -104,8 +104,11 @@ func refuse(w http.ResponseWriter, err error) {
 	httpapi.NewProblem(status, "event_invalid", "Event not understood", err.Error()).Denial().Write(w)
 }
 
-func (e *event) respond(result authorizer.Result, request *authorizer.Request) any {
+func (e *event) respond(result authorizer.Result, request *authorizer.Request, signed string) any {
 	about := contextOf(result, request)
+	if signed != "" {
+		about["principal"] = signed
+	}
 	if e.Version == version2 {
 		return SimpleResponse{IsAuthorized: result.Allowed(), Context: about}
 	}

@@ -120,7 +120,9 @@ type addition struct {
 
 func (s *Server) allow(r *reply, result authorizer.Result, q *checkRequest, rawQuery string) {
 	r.status = codes.OK
-	r.set = append(httpapi.AppendContextHeaders(r.set, result.Decision), httpapi.Header{Name: httpapi.HeaderRequestID, Value: q.request.ID})
+	principal := s.integration.Principal(&result.Decision, q.request.ID)
+	r.set = append(httpapi.AppendContextHeaders(r.set, result.Decision, principal),
+		httpapi.Header{Name: httpapi.HeaderRequestID, Value: q.request.ID})
 	exposed := httpapi.ExposedBy(s.integration.Keys(), q.Header, &q.request.Request, rawQuery)
 	from := httpapi.Sender{Trusted: s.clients.Trusts(peerOf(q)), OwnAuthorization: q.request.OwnAuthorization}
 	r.remove = s.stripping.Names(r.remove, q.Header, from, r.set)

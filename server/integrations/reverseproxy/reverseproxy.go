@@ -208,7 +208,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		span:      span,
 		target:    target,
 		upgrade:   httpapi.WantsUpgrade(r),
-		upstream:  httpapi.UpstreamHeaders(result.Decision, request.ID),
+		upstream:  httpapi.UpstreamHeaders(result.Decision, h.integration.Principal(&result.Decision, request.ID), request.ID),
 		vary:      httpapi.Vary(&request.Request),
 		private:   !result.Shareable(),
 		exposed:   httpapi.ExposedBy(h.integration.Keys(), r.Header, &request.Request, request.RawQuery),

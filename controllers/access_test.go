@@ -113,6 +113,7 @@ var (
 		"spec.limits":  func(s *v1alpha1.GroupSpec) { s.Limits.RequestsPerMonth = ptr.To[int64](9e9) },
 		"spec.state":   func(s *v1alpha1.GroupSpec) { s.State = v1alpha1.GroupSuspended },
 		"spec.context": func(s *v1alpha1.GroupSpec) { s.Context = map[string]v1alpha1.ContextValue{"database": "acme_prod"} },
+		"spec.keyPolicy.keysMaySet": func(s *v1alpha1.GroupSpec) { s.KeyPolicy.KeysMaySet = []v1alpha1.ContextName{"region"} },
 		"spec.allowedNamespaces": func(s *v1alpha1.GroupSpec) {
 			s.AllowedNamespaces = v1alpha1.AllowedNamespaces{From: v1alpha1.NamespacesFromSelector, Selector: &metav1.LabelSelector{}}
 			s.AllowedNamespaces.Selector.MatchLabels = map[string]string{"a": "c"}
@@ -136,6 +137,7 @@ func frozen(g *v1alpha1.Group) {
 	g.Spec.Tier, g.Spec.State = "Free", v1alpha1.GroupFrozen
 	g.Spec.Limits.BytesPerMonth, g.Spec.Limits.Keys = &limit, ptr.To[int32](3)
 	g.Spec.Context = map[string]v1alpha1.ContextValue{"database": "spec"}
+	g.Spec.KeyPolicy.KeysMaySet = []v1alpha1.ContextName{"plan"}
 	g.Spec.AllowedNamespaces = v1alpha1.AllowedNamespaces{
 		From: v1alpha1.NamespacesFromSelector, Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"a": "b"}},
 	}

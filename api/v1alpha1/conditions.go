@@ -71,6 +71,9 @@ const (
 	ReasonProjectNotFound = "ProjectNotFound"
 	// ReasonPermissionNotFound: the Group has no capability of a given name; an ApiKey that was delivered goes on with its others.
 	ReasonPermissionNotFound = "PermissionNotFound"
+	// ReasonContextNotAllowed: the Group does not let keys set a given name of the context; an ApiKey that was delivered goes on
+	// without it.
+	ReasonContextNotAllowed = "ContextNotAllowed"
 	// ReasonGroupFrozen: the Group's state is Frozen.
 	ReasonGroupFrozen = "GroupFrozen"
 	// ReasonGroupSuspended: the Group's state is Suspended.

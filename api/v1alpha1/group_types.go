@@ -45,6 +45,9 @@ const (
 )
 
 // GroupSpec is the desired state of a Group.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.context) || !has(self.keyPolicy) || !has(self.keyPolicy.keysMaySet) || self.keyPolicy.keysMaySet.all(k, self.context.all(j, k == j || k.lowerAscii() != j.lowerAscii()))",message="a name differs from one of spec.context only in case and would become the same HTTP header; write both alike",fieldPath=".keyPolicy.keysMaySet"
+// +kubebuilder:validation:XValidation:rule="!has(self.context) || !has(self.keyPolicy) || !has(self.keyPolicy.keysMaySet) || self.context.size() + self.keyPolicy.keysMaySet.filter(k, !(k in self.context)).size() <= 32",message="spec.context and this list have at most 32 names together; remove some",fieldPath=".keyPolicy.keysMaySet"
 type GroupSpec struct {
 	// displayName is the Group's name for people, at most 128 characters; default: metadata.name.
 	//
@@ -136,6 +139,12 @@ type GroupSpec struct {
 	// +optional
 	AllowlistsFrom AllowedNamespaces `json:"allowlistsFrom,omitzero"`
 }
+
+// ContextName is the name of a context value: letters and digits, at most 63. It becomes part of the name of an HTTP header.
+//
+// +kubebuilder:validation:MaxLength=63
+// +kubebuilder:validation:Pattern=`^[A-Za-z][A-Za-z0-9]{0,62}$`
+type ContextName string
 
 // ContextValue is a value that becomes an HTTP header: printable ASCII of at most 1024
 // characters without spaces at the ends.

@@ -112,6 +112,13 @@ func (in *ApiKeySpec) DeepCopyInto(out *ApiKeySpec) {
 		*out = new(ImportSource)
 		**out = **in
 	}
+	if in.Context != nil {
+		in, out := &in.Context, &out.Context
+		*out = make(map[string]ContextValue, len(*in))
+		for key, val := range *in {
+			(*out)[key] = val
+		}
+	}
 	in.Limits.DeepCopyInto(&out.Limits)
 	if in.Suspended != nil {
 		in, out := &in.Suspended, &out.Suspended
@@ -816,6 +823,11 @@ func (in *KeyPolicy) DeepCopyInto(out *KeyPolicy) {
 	if in.AcceptIn != nil {
 		in, out := &in.AcceptIn, &out.AcceptIn
 		*out = make([]KeyLocation, len(*in))
+		copy(*out, *in)
+	}
+	if in.KeysMaySet != nil {
+		in, out := &in.KeysMaySet, &out.KeysMaySet
+		*out = make([]ContextName, len(*in))
 		copy(*out, *in)
 	}
 }

@@ -54,7 +54,7 @@ const (
 func problems(event string) []Reason {
 	return reasons(event,
 		v1alpha1.ReasonGroupNotFound, v1alpha1.ReasonNamespaceNotAllowed, v1alpha1.ReasonProjectNotFound,
-		v1alpha1.ReasonPermissionNotFound, v1alpha1.ReasonLifetimeNotAllowed, v1alpha1.ReasonInvalidSpec,
+		v1alpha1.ReasonPermissionNotFound, v1alpha1.ReasonContextNotAllowed, v1alpha1.ReasonLifetimeNotAllowed, v1alpha1.ReasonInvalidSpec,
 		v1alpha1.ReasonSecretConflict, v1alpha1.ReasonSecretRefused, v1alpha1.ReasonSecretTemplateInvalid,
 		v1alpha1.ReasonImportRefused, v1alpha1.ReasonRestoreRefused, v1alpha1.ReasonTextRevoked,
 		v1alpha1.ReasonKeyLimitReached, v1alpha1.ReasonAllowlistsTooLarge, v1alpha1.ReasonRecordTooLarge)

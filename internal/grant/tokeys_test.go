@@ -28,6 +28,9 @@ func TestGrantedToKeys(t *testing.T) {
 		if group.Spec.AllowedNamespaces.From == v1alpha1.NamespacesFromSelector {
 			group.Spec.AllowedNamespaces.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"is": names.Draw(t, "label")}}
 		}
+		for _, name := range rapid.SliceOfNDistinct(names, 0, 2, rapid.ID[string]).Draw(t, "keys may set") {
+			group.Spec.KeyPolicy.KeysMaySet = append(group.Spec.KeyPolicy.KeysMaySet, v1alpha1.ContextName(name))
+		}
 		group.Spec.DisplayName = names.Draw(t, "display name")
 		return group
 	})
@@ -38,6 +41,7 @@ func TestGrantedToKeys(t *testing.T) {
 			GroupRef:  v1alpha1.GroupReference{Namespace: "tenants", Name: "acme"},
 			Projects:  []v1alpha1.ProjectName{v1alpha1.ProjectName(names.Draw(t, "project")), "b"}, NamespaceLabels: map[string]string{"is": "a"},
 			Permissions: []v1alpha1.PermissionName{v1alpha1.PermissionName(names.Draw(t, "permission")), "b"},
+			Context:     map[string]v1alpha1.ContextValue{names.Draw(t, "context"): "x", "b": "y"},
 		}
 		same := grant.GrantedToKeys(one) == grant.GrantedToKeys(other)
 		if same && !reflect.DeepEqual(grant.Grant(key, one), grant.Grant(key, other)) {

@@ -23,10 +23,11 @@ type Key struct {
 	Rate      RateLimit // of this key alone
 }
 
-// Scope is the permissions of a key, and the projects that they are for.
+// Scope is the permissions of a key, the projects that they are for, and what the upstream is told in addition.
 type Scope struct {
 	Projects    []string
 	Permissions []string
+	Context     []ContextValue // laid over the group's; sorted by name
 }
 
 // State is the state of a group.

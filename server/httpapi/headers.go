@@ -46,7 +46,7 @@ func ContextHeaders(d decision.Decision) []Header {
 	if !d.Allowed() {
 		return nil
 	}
-	return AppendContextHeaders(make([]Header, 0, 6+len(d.Group.Context)+1), d) // and the request's id
+	return AppendContextHeaders(make([]Header, 0, 6+len(d.Group.Context)+len(d.Key.Scope.Context)+1), d) // and the request's id
 }
 
 // AppendContextHeaders is ContextHeaders for a request that is allowed, and for callers with a list of their own, which
@@ -63,8 +63,7 @@ func AppendContextHeaders(headers []Header, d decision.Decision) []Header {
 	add(HeaderProject, safe(d.Project.Name))
 	add(HeaderKeyID, safe(d.Key.ID))
 	add(HeaderPermissions, Permissions(d))
-	for i := range d.Group.Context {
-		value := &d.Group.Context[i]
+	for value := range d.ContextValues {
 		if name, ok := headerOf(value); ok && !slices.ContainsFunc(headers, func(h Header) bool { return h.Name == name }) {
 			add(name, safe(value.Value))
 		}

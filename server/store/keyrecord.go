@@ -44,16 +44,18 @@ const (
 // keyRecord is a syncv1.Key. Its memory is reused for the next one.
 type keyRecord struct {
 	id []byte
-	// scope is the encoding of the fields from keyGroup to keyPermissions and, from rateAt on, of keyRate: the fields that
-	// most keys share with others.
+	// scope is the encoding of the fields from keyGroup to keyPermissions and, from rateAt on, of those from keyRate on: the
+	// fields that most keys share with others.
 	scope     []byte
 	rateAt    int
 	suspended bool
 	versions  []keytable.Version
+	// entry is a buffer for an entry of the context, and lastName the name in the one that was decoded last.
+	entry, lastName []byte
 }
 
 func (k *keyRecord) reset() {
-	*k = keyRecord{id: k.id[:0], scope: k.scope[:0], versions: k.versions[:0]}
+	*k = keyRecord{id: k.id[:0], scope: k.scope[:0], versions: k.versions[:0], entry: k.entry[:0]}
 }
 
 // set sets the record from a message. It returns how many versions were left out because their digest is not one.
@@ -73,6 +75,7 @@ func (k *keyRecord) set(wire *syncv1.Key) (leftOut int) {
 	if rate := wire.GetRate(); rate != nil {
 		k.appendRate(rate.GetPerSecond(), rate.GetBurst())
 	}
+	k.appendContext(wire.GetContext())
 	k.suspended = wire.GetSuspended()
 	for _, v := range wire.GetVersions() {
 		if len(v.GetDigest()) != len(keyformat.Digest{}) {
@@ -127,6 +130,11 @@ func (k *keyRecord) decode(encoded []byte) bool {
 				return false
 			}
 			rated = true
+			continue
+		case number == keyContext:
+			if !k.decodeContext(value) {
+				return false
+			}
 			continue
 		case !utf8.Valid(value):
 			return false

@@ -88,6 +88,7 @@ func snapshot(t testing.TB) (keyring, *syncv1.Update) {
 	add("dormant", "tenants/dormant", []string{"default"}, read)
 	add("solo", "tenants/solo", []string{"default"}, read)
 	add("paced", paced, []string{"default"}, read).Rate = &syncv1.RateLimit{PerSecond: 2, Burst: 900}
+	add("told", acme, marketing, read).Context = map[string]string{"share": "60%", "plan": "trial"}
 	add("embed", "tenants/embeds", []string{"default"}, read)
 	mint("unknown")
 	foreign, err := keyformat.Import("legacy/platform+" + rand.Text())
@@ -162,8 +163,12 @@ func injectedFor(key, owner string) []string {
 	if group := map[string]string{"solo": "solo", "paced": "paced", "reader": "docs", "secretary": "docs", "embed": "embeds"}[key]; group != "" {
 		return append(lines, "X-Keyward-Group: tenants/"+group)
 	}
-	return append(lines, "X-Keyward-Group: tenants/acme", "X-Keyward-Group-Name: Acm%C3%A9 Inc", "X-Keyward-Tier: Pro",
-		"X-Keyward-Context-Bucketname: acme-media", "X-Keyward-Context-Share: 50%")
+	lines = append(lines, "X-Keyward-Group: tenants/acme", "X-Keyward-Group-Name: Acm%C3%A9 Inc", "X-Keyward-Tier: Pro",
+		"X-Keyward-Context-Bucketname: acme-media")
+	if key == "told" {
+		return append(lines, "X-Keyward-Context-Share: 60%", "X-Keyward-Context-Plan: trial")
+	}
+	return append(lines, "X-Keyward-Context-Share: 50%")
 }
 
 // newAuthorizer returns an authorizer on a store in the state of that world.

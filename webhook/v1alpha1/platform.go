@@ -35,6 +35,8 @@ var platformFields = []struct {
 		return s.State
 	}},
 	{"spec.context", func(s *v1alpha1.GroupSpec) any { return s.Context }},
+	// With this list, whoever writes a key of the Group decides about a part of the context.
+	{"spec.keyPolicy.keysMaySet", func(s *v1alpha1.GroupSpec) any { return s.KeyPolicy.KeysMaySet }},
 	{"spec.allowedNamespaces", func(s *v1alpha1.GroupSpec) any {
 		if s.AllowedNamespaces.From == "" {
 			return v1alpha1.AllowedNamespaces{From: v1alpha1.NamespacesFromSame}

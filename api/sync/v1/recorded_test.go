@@ -182,6 +182,7 @@ func down() []*syncv1.SyncResponse {
 	key := func(id string, b byte) *syncv1.Key {
 		return &syncv1.Key{
 			Id: id, Group: "tenants/acme", Projects: []string{"marketing"}, Permissions: []string{"read", "checkout"}, Rate: rate(5),
+			Context:  map[string]string{"plan": "trial"},
 			Versions: []*syncv1.Version{{Digest: digest(b), ExpiresAtMs: 4_000_000_000_000, RetiresAtMs: 3_900_000_000_000}},
 		}
 	}

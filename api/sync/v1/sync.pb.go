@@ -2854,7 +2854,10 @@ type Key struct {
 	Suspended   bool       `protobuf:"varint,6,opt,name=suspended,proto3" json:"suspended,omitempty"`
 	Versions    []*Version `protobuf:"bytes,7,rep,name=versions,proto3" json:"versions,omitempty"`
 	// rate is the rate limit of this key alone; absent if there is none.
-	Rate          *RateLimit `protobuf:"bytes,8,opt,name=rate,proto3" json:"rate,omitempty"`
+	Rate *RateLimit `protobuf:"bytes,8,opt,name=rate,proto3" json:"rate,omitempty"`
+	// context is injected upstream on allow, in place of the values of the same names in the group's context, or beside them. It
+	// has only names that the group lets keys set.
+	Context       map[string]string `protobuf:"bytes,11,rep,name=context,proto3" json:"context,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2934,6 +2937,13 @@ func (x *Key) GetVersions() []*Version {
 func (x *Key) GetRate() *RateLimit {
 	if x != nil {
 		return x.Rate
+	}
+	return nil
+}
+
+func (x *Key) GetContext() map[string]string {
+	if x != nil {
+		return x.Context
 	}
 	return nil
 }
@@ -3198,7 +3208,7 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\fOriginPolicy\x12\x1a\n" +
 	"\bpatterns\x18\x01 \x03(\tR\bpatterns\x12'\n" +
 	"\x0fallow_localhost\x18\x02 \x01(\bR\x0eallowLocalhost\x12#\n" +
-	"\rallow_missing\x18\x03 \x01(\bR\fallowMissing\"\xf3\x01\n" +
+	"\rallow_missing\x18\x03 \x01(\bR\fallowMissing\"\xec\x02\n" +
 	"\x03Key\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12\x1a\n" +
@@ -3206,7 +3216,11 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\vpermissions\x18\x05 \x03(\tR\vpermissions\x12\x1c\n" +
 	"\tsuspended\x18\x06 \x01(\bR\tsuspended\x124\n" +
 	"\bversions\x18\a \x03(\v2\x18.keyward.sync.v1.VersionR\bversions\x12.\n" +
-	"\x04rate\x18\b \x01(\v2\x1a.keyward.sync.v1.RateLimitR\x04rateJ\x04\b\x03\x10\x04\"\x83\x01\n" +
+	"\x04rate\x18\b \x01(\v2\x1a.keyward.sync.v1.RateLimitR\x04rate\x12;\n" +
+	"\acontext\x18\v \x03(\v2!.keyward.sync.v1.Key.ContextEntryR\acontext\x1a:\n" +
+	"\fContextEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01J\x04\b\x03\x10\x04\"\x83\x01\n" +
 	"\aVersion\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\fR\x06digest\x12\"\n" +
 	"\rexpires_at_ms\x18\x02 \x01(\x03R\vexpiresAtMs\x12\"\n" +
@@ -3263,7 +3277,7 @@ func file_sync_v1_sync_proto_rawDescGZIP() []byte {
 }
 
 var file_sync_v1_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_sync_v1_sync_proto_goTypes = []any{
 	(Feature)(0),          // 0: keyward.sync.v1.Feature
 	(RecordKind)(0),       // 1: keyward.sync.v1.RecordKind
@@ -3310,6 +3324,7 @@ var file_sync_v1_sync_proto_goTypes = []any{
 	(*Version)(nil),       // 42: keyward.sync.v1.Version
 	nil,                   // 43: keyward.sync.v1.GroupTraffic.RefusalsEntry
 	nil,                   // 44: keyward.sync.v1.Group.ContextEntry
+	nil,                   // 45: keyward.sync.v1.Key.ContextEntry
 }
 var file_sync_v1_sync_proto_depIdxs = []int32{
 	9,  // 0: keyward.sync.v1.SyncRequest.hello:type_name -> keyward.sync.v1.Hello
@@ -3361,13 +3376,14 @@ var file_sync_v1_sync_proto_depIdxs = []int32{
 	37, // 46: keyward.sync.v1.Capability.routes:type_name -> keyward.sync.v1.Route
 	42, // 47: keyward.sync.v1.Key.versions:type_name -> keyward.sync.v1.Version
 	32, // 48: keyward.sync.v1.Key.rate:type_name -> keyward.sync.v1.RateLimit
-	7,  // 49: keyward.sync.v1.SyncService.Sync:input_type -> keyward.sync.v1.SyncRequest
-	8,  // 50: keyward.sync.v1.SyncService.Sync:output_type -> keyward.sync.v1.SyncResponse
-	50, // [50:51] is the sub-list for method output_type
-	49, // [49:50] is the sub-list for method input_type
-	49, // [49:49] is the sub-list for extension type_name
-	49, // [49:49] is the sub-list for extension extendee
-	0,  // [0:49] is the sub-list for field type_name
+	45, // 49: keyward.sync.v1.Key.context:type_name -> keyward.sync.v1.Key.ContextEntry
+	7,  // 50: keyward.sync.v1.SyncService.Sync:input_type -> keyward.sync.v1.SyncRequest
+	8,  // 51: keyward.sync.v1.SyncService.Sync:output_type -> keyward.sync.v1.SyncResponse
+	51, // [51:52] is the sub-list for method output_type
+	50, // [50:51] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_sync_v1_sync_proto_init() }
@@ -3396,7 +3412,7 @@ func file_sync_v1_sync_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sync_v1_sync_proto_rawDesc), len(file_sync_v1_sync_proto_rawDesc)),
 			NumEnums:      7,
-			NumMessages:   38,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

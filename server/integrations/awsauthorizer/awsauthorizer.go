@@ -149,10 +149,10 @@ func contextOf(result authorizer.Result, request *authorizer.Request) map[string
 	return about
 }
 
-// groupContext gives Keyward's own names precedence over those that a group may choose.
+// groupContext gives Keyward's own names precedence over those that a group or a key may choose.
 func groupContext(d decision.Decision) map[string]string {
 	values := map[string]string{}
-	for _, value := range d.Group.Context {
+	for value := range d.ContextValues {
 		values[value.Name] = value.Value
 	}
 	values["groupId"] = d.Group.Identity

@@ -113,6 +113,9 @@ var (
 		"spec.limits":  func(s *v1alpha1.GroupSpec) { s.Limits.RequestsPerMonth = ptr.To[int64](9e9) },
 		"spec.state":   func(s *v1alpha1.GroupSpec) { s.State = v1alpha1.GroupSuspended },
 		"spec.context": func(s *v1alpha1.GroupSpec) { s.Context = map[string]v1alpha1.ContextValue{"database": "acme_prod"} },
+		"spec.sealedContext": func(s *v1alpha1.GroupSpec) {
+			s.SealedContext = []v1alpha1.SealedContext{{Name: "mail", SecretKeyRef: v1alpha1.SecretKeyReference{Name: "mail", Key: "token"}}}
+		},
 		"spec.keyPolicy.keysMaySet": func(s *v1alpha1.GroupSpec) { s.KeyPolicy.KeysMaySet = []v1alpha1.ContextName{"region"} },
 		"spec.allowedNamespaces": func(s *v1alpha1.GroupSpec) {
 			s.AllowedNamespaces = v1alpha1.AllowedNamespaces{From: v1alpha1.NamespacesFromSelector, Selector: &metav1.LabelSelector{}}
@@ -187,6 +190,15 @@ var _ = Describe("Access", func() {
 	It("lets the owner of a Group change the owner's fields, and none of the platform's", func(ctx SpecContext) {
 		group := w.CreateGroup(ctx, frozen)
 		people := people(ctx, w)
+		// Who writes a sealed context needs the right to read its Secrets, which no role of Groups includes.
+		bindRule(ctx, w, w.Namespace+":keyward-platform", rbacv1.PolicyRule{
+			APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{"mail"}, Verbs: []string{"get"},
+		})
+		Eventually(func() error {
+			changed := group.DeepCopy()
+			platformFields["spec.sealedContext"](&changed.Spec)
+			return people["keyward-platform"].Update(ctx, changed, client.DryRunAll)
+		}).Should(Succeed())
 		for who, c := range people {
 			for name, change := range maps.All(merged(platformFields, ownerFields)) {
 				_, platforms := platformFields[name]

@@ -31,6 +31,8 @@ const (
 	ConditionLeaked = "Leaked"
 	// ConditionTierResolved: the catalogue has the tier that the Group names; absent where it names none.
 	ConditionTierResolved = "TierResolved"
+	// ConditionContextSealed: every value of `spec.sealedContext` is sealed for content servers; absent where there is none.
+	ConditionContextSealed = "ContextSealed"
 	// ConditionQuotaLow: 80 % of a monthly quota are used; absent where the Group has no quota.
 	ConditionQuotaLow = "QuotaLow"
 	// ConditionQuotaExceeded: a monthly quota is used up; absent where the Group has no quota.
@@ -132,6 +134,12 @@ const (
 	ReasonTierFound = "TierFound"
 	// ReasonTierNotFound: the catalogue has no such tier; the limits stay as they were.
 	ReasonTierNotFound = "TierNotFound"
+	// ReasonSealed: every value is sealed.
+	ReasonSealed = "Sealed"
+	// ReasonSecretUnusable: a Secret or an entry of it is missing, empty or too large; that value is not sent.
+	ReasonSecretUnusable = "SecretUnusable"
+	// ReasonNoSealingKey: the manager has no key to seal with; values that were sealed before stay as they are.
+	ReasonNoSealingKey = "NoSealingKey"
 	// ReasonKeyLimitReached: the Group has as many ApiKeys as it may have.
 	ReasonKeyLimitReached = "KeyLimitReached"
 	// ReasonQuotaUsed: the message says how much of which quota is used.

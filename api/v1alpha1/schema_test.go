@@ -209,6 +209,13 @@ var _ = Describe("The schema", func() {
 			g.Spec.Context = map[string]v1alpha1.ContextValue{"plan": "a"}
 			g.Spec.KeyPolicy.KeysMaySet = names(32)
 		}, "spec.keyPolicy.keysMaySet", "at most 32 names together"),
+		Entry("with sealed names that differ in case only", func(g *v1alpha1.Group) {
+			ref := v1alpha1.SecretKeyReference{Name: "a", Key: "b"}
+			g.Spec.SealedContext = []v1alpha1.SealedContext{{Name: "mail", SecretKeyRef: ref}, {Name: "Mail", SecretKeyRef: ref}}
+		}, "spec.sealedContext", "rename one"),
+		Entry("with a sealed value of no Secret", func(g *v1alpha1.Group) {
+			g.Spec.SealedContext = []v1alpha1.SealedContext{{Name: "mail"}}
+		}, "spec.sealedContext[0].secretKeyRef"),
 		Entry("with a prefix that has an underscore", func(g *v1alpha1.Group) { g.Spec.KeyPolicy.Prefix = "my_kw" },
 			"spec.keyPolicy.prefix"),
 		Entry("with a default beyond the longest", func(g *v1alpha1.Group) {

@@ -21,7 +21,7 @@ func groupConcernsKeys() predicate.Predicate {
 			return false
 		}
 		before, after := was.Spec, is.Spec
-		before.Context, after.Context = nil, nil
+		before.Context, after.Context, before.SealedContext, after.SealedContext = nil, nil, nil, nil
 		return was.UID != is.UID || is.DeletionTimestamp != nil || !equality.Semantic.DeepEqual(before, after)
 	}}
 }

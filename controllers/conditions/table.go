@@ -124,6 +124,10 @@ var types = []Type{
 		Reasons: []Reason{{v1alpha1.ReasonTierFound, silent}, {v1alpha1.ReasonTierNotFound, warning}},
 	},
 	{
+		Name: v1alpha1.ConditionContextSealed, Kinds: []string{Group}, Normal: metav1.ConditionTrue,
+		Reasons: append(reasons(warning, v1alpha1.ReasonSecretUnusable, v1alpha1.ReasonNoSealingKey), Reason{v1alpha1.ReasonSealed, silent}),
+	},
+	{
 		Name: v1alpha1.ConditionRoutesOverlap, Kinds: []string{Group}, Normal: metav1.ConditionFalse,
 		Reasons: []Reason{{v1alpha1.ReasonNoOverlap, silent}, {v1alpha1.ReasonRoutesOverlap, warning}},
 	},

@@ -78,6 +78,8 @@ func GroupRecord(group *v1alpha1.Group, allowlists []*v1alpha1.DomainAllowlist) 
 		Caching:     caching(group.Spec.Caching),
 		AcceptIn:    locations(group.Spec.KeyPolicy.AcceptIn),
 		Context:     contextRecord(group.Spec.Context),
+
+		SealedContext: sealedRecord(group),
 	}
 	if record.DisplayName == "" {
 		record.DisplayName = group.Name

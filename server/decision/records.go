@@ -49,6 +49,7 @@ type Group struct {
 	Projects     []Project // sorted by name
 	Capabilities []Capability
 	Context      []ContextValue // sorted by name
+	Sealed       []ContextValue // sorted by name; only content servers can read the values
 	Limits       Limits
 	// AcceptIn is where keys may be.
 	AcceptIn Locations

@@ -19,6 +19,7 @@ const (
 	HeaderKeyID         = "X-Keyward-Key-Id"      //
 	HeaderPermissions   = "X-Keyward-Permissions" // separated by commas
 	headerContextPrefix = "X-Keyward-Context-"    // and the name of a context value
+	headerSealedPrefix  = "X-Keyward-Sealed-"     // and the name of a sealed one
 
 	reservedPrefix = "x-keyward-"
 
@@ -46,7 +47,7 @@ func ContextHeaders(d decision.Decision) []Header {
 	if !d.Allowed() {
 		return nil
 	}
-	return AppendContextHeaders(make([]Header, 0, 6+len(d.Group.Context)+len(d.Key.Scope.Context)+1), d) // and the request's id
+	return AppendContextHeaders(make([]Header, 0, 6+len(d.Group.Context)+len(d.Key.Scope.Context)+len(d.Group.Sealed)+1), d) // and the request's id
 }
 
 // AppendContextHeaders is ContextHeaders for a request that is allowed, and for callers with a list of their own, which
@@ -68,6 +69,9 @@ func AppendContextHeaders(headers []Header, d decision.Decision) []Header {
 			add(name, safe(value.Value))
 		}
 	}
+	for i := range d.Group.Sealed {
+		add(d.Group.Sealed[i].Header, safe(d.Group.Sealed[i].Value))
+	}
 	return headers
 }
 
@@ -85,7 +89,12 @@ func Permissions(d decision.Decision) string { return safe(strings.Join(d.Key.Sc
 // ContextHeaderName returns the header of a context value: "X-Keyward-Context-Bucketname" for "bucketName", as header
 // names have no case. It fails for names with other characters than letters, digits and '-': upstreams that fold others
 // could not distinguish them.
-func ContextHeaderName(name string) (string, bool) {
+func ContextHeaderName(name string) (string, bool) { return headerName(headerContextPrefix, name) }
+
+// SealedHeaderName is ContextHeaderName for a value of the sealed context.
+func SealedHeaderName(name string) (string, bool) { return headerName(headerSealedPrefix, name) }
+
+func headerName(prefix, name string) (string, bool) {
 	if name == "" {
 		return "", false
 	}
@@ -94,7 +103,7 @@ func ContextHeaderName(name string) (string, bool) {
 			return "", false
 		}
 	}
-	return http.CanonicalHeaderKey(headerContextPrefix + name), true
+	return http.CanonicalHeaderKey(prefix + name), true
 }
 
 // Encode makes any text safe in a header line: all bytes except printable ASCII, '%' itself, and spaces at the ends are

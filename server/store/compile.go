@@ -79,6 +79,7 @@ func (s *Store) compile(wire *syncv1.Group) *decision.Group {
 		}
 		group.Context = append(group.Context, compiled)
 	}
+	group.Sealed = s.sealedContext(group.Identity, wire.GetSealedContext())
 	slices.SortFunc(group.Context, func(a, b decision.ContextValue) int { return cmp.Compare(a.Name, b.Name) })
 	return group
 }

@@ -122,6 +122,8 @@ func groups() []*syncv1.Group {
 		Capabilities: []*syncv1.Capability{{Name: "checkout", Routes: []*syncv1.Route{{Methods: []string{"POST"},
 			Paths: []string{"/tenant/checkout/sessions"}}}}},
 		Context: map[string]string{"bucketName": "acme-media", "share": "50%"},
+
+		SealedContext: map[string]string{"paymentKey": "v1.2026.c2VhbGVk"},
 	}
 	implicit := func(name string, state syncv1.GroupState) *syncv1.Group {
 		return &syncv1.Group{Namespace: "tenants", Name: name, State: state,
@@ -164,7 +166,7 @@ func injectedFor(key, owner string) []string {
 		return append(lines, "X-Keyward-Group: tenants/"+group)
 	}
 	lines = append(lines, "X-Keyward-Group: tenants/acme", "X-Keyward-Group-Name: Acm%C3%A9 Inc", "X-Keyward-Tier: Pro",
-		"X-Keyward-Context-Bucketname: acme-media")
+		"X-Keyward-Context-Bucketname: acme-media", "X-Keyward-Sealed-Paymentkey: v1.2026.c2VhbGVk")
 	if key == "told" {
 		return append(lines, "X-Keyward-Context-Share: 60%", "X-Keyward-Context-Plan: trial")
 	}

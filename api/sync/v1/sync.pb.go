@@ -2,7 +2,7 @@
 //
 // State flows down as updates with revisions; acknowledgements and reports of usage flow up. Records carry digests, instants and
 // compiled scopes: no message of this protocol holds a key. The only secret that it carries is the one that keys the
-// digests of imported keys.
+// digests of imported keys, and, sealed for content servers, the sealed contexts of groups.
 //
 // A server rejects a record with a field or a value that it does not know: it may restrict what is allowed. Fields of records with
 // numbers from 1000 on restrict nothing: a server ignores them if it does not know them.
@@ -2364,7 +2364,10 @@ type Group struct {
 	// not repeated for each of them.
 	SharedOrigins []*SharedOrigins `protobuf:"bytes,11,rep,name=shared_origins,json=sharedOrigins,proto3" json:"shared_origins,omitempty"`
 	// accept_in is where requests may have a key, beside headers.
-	AcceptIn      []KeyLocation `protobuf:"varint,12,rep,packed,name=accept_in,json=acceptIn,proto3,enum=keyward.sync.v1.KeyLocation" json:"accept_in,omitempty"`
+	AcceptIn []KeyLocation `protobuf:"varint,12,rep,packed,name=accept_in,json=acceptIn,proto3,enum=keyward.sync.v1.KeyLocation" json:"accept_in,omitempty"`
+	// sealed_context is injected upstream on allow, as X-Keyward-Sealed-<Name>. Its values are sealed for content servers: servers
+	// pass them on as they are, and cannot open them (see package sealedcontext).
+	SealedContext map[string]string `protobuf:"bytes,14,rep,name=sealed_context,json=sealedContext,proto3" json:"sealed_context,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2479,6 +2482,13 @@ func (x *Group) GetSharedOrigins() []*SharedOrigins {
 func (x *Group) GetAcceptIn() []KeyLocation {
 	if x != nil {
 		return x.AcceptIn
+	}
+	return nil
+}
+
+func (x *Group) GetSealedContext() map[string]string {
+	if x != nil {
+		return x.SealedContext
 	}
 	return nil
 }
@@ -3166,7 +3176,7 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x0freplaced_groups\x18\x06 \x03(\tR\x0ereplacedGroups\x12\x1b\n" +
 	"\tcaught_up\x18\a \x01(\bR\bcaughtUp\x12#\n" +
 	"\rdigest_secret\x18\b \x01(\fR\fdigestSecret\x129\n" +
-	"\bversions\x18\t \x03(\v2\x1d.keyward.sync.v1.GroupVersionR\bversions\"\xfc\x04\n" +
+	"\bversions\x18\t \x03(\v2\x1d.keyward.sync.v1.GroupVersionR\bversions\"\x90\x06\n" +
 	"\x05Group\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12!\n" +
@@ -3180,8 +3190,12 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\acaching\x18\n" +
 	" \x01(\x0e2\x18.keyward.sync.v1.CachingR\acaching\x12E\n" +
 	"\x0eshared_origins\x18\v \x03(\v2\x1e.keyward.sync.v1.SharedOriginsR\rsharedOrigins\x129\n" +
-	"\taccept_in\x18\f \x03(\x0e2\x1c.keyward.sync.v1.KeyLocationR\bacceptIn\x1a:\n" +
+	"\taccept_in\x18\f \x03(\x0e2\x1c.keyward.sync.v1.KeyLocationR\bacceptIn\x12P\n" +
+	"\x0esealed_context\x18\x0e \x03(\v2).keyward.sync.v1.Group.SealedContextEntryR\rsealedContext\x1a:\n" +
 	"\fContextEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a@\n" +
+	"\x12SealedContextEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"C\n" +
 	"\rSharedOrigins\x12\x16\n" +
@@ -3277,7 +3291,7 @@ func file_sync_v1_sync_proto_rawDescGZIP() []byte {
 }
 
 var file_sync_v1_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_sync_v1_sync_proto_goTypes = []any{
 	(Feature)(0),          // 0: keyward.sync.v1.Feature
 	(RecordKind)(0),       // 1: keyward.sync.v1.RecordKind
@@ -3324,7 +3338,8 @@ var file_sync_v1_sync_proto_goTypes = []any{
 	(*Version)(nil),       // 42: keyward.sync.v1.Version
 	nil,                   // 43: keyward.sync.v1.GroupTraffic.RefusalsEntry
 	nil,                   // 44: keyward.sync.v1.Group.ContextEntry
-	nil,                   // 45: keyward.sync.v1.Key.ContextEntry
+	nil,                   // 45: keyward.sync.v1.Group.SealedContextEntry
+	nil,                   // 46: keyward.sync.v1.Key.ContextEntry
 }
 var file_sync_v1_sync_proto_depIdxs = []int32{
 	9,  // 0: keyward.sync.v1.SyncRequest.hello:type_name -> keyward.sync.v1.Hello
@@ -3370,20 +3385,21 @@ var file_sync_v1_sync_proto_depIdxs = []int32{
 	6,  // 40: keyward.sync.v1.Group.caching:type_name -> keyward.sync.v1.Caching
 	35, // 41: keyward.sync.v1.Group.shared_origins:type_name -> keyward.sync.v1.SharedOrigins
 	5,  // 42: keyward.sync.v1.Group.accept_in:type_name -> keyward.sync.v1.KeyLocation
-	37, // 43: keyward.sync.v1.Project.routes:type_name -> keyward.sync.v1.Route
-	40, // 44: keyward.sync.v1.Project.origins:type_name -> keyward.sync.v1.OriginPolicy
-	38, // 45: keyward.sync.v1.Route.query:type_name -> keyward.sync.v1.QueryMatch
-	37, // 46: keyward.sync.v1.Capability.routes:type_name -> keyward.sync.v1.Route
-	42, // 47: keyward.sync.v1.Key.versions:type_name -> keyward.sync.v1.Version
-	32, // 48: keyward.sync.v1.Key.rate:type_name -> keyward.sync.v1.RateLimit
-	45, // 49: keyward.sync.v1.Key.context:type_name -> keyward.sync.v1.Key.ContextEntry
-	7,  // 50: keyward.sync.v1.SyncService.Sync:input_type -> keyward.sync.v1.SyncRequest
-	8,  // 51: keyward.sync.v1.SyncService.Sync:output_type -> keyward.sync.v1.SyncResponse
-	51, // [51:52] is the sub-list for method output_type
-	50, // [50:51] is the sub-list for method input_type
-	50, // [50:50] is the sub-list for extension type_name
-	50, // [50:50] is the sub-list for extension extendee
-	0,  // [0:50] is the sub-list for field type_name
+	45, // 43: keyward.sync.v1.Group.sealed_context:type_name -> keyward.sync.v1.Group.SealedContextEntry
+	37, // 44: keyward.sync.v1.Project.routes:type_name -> keyward.sync.v1.Route
+	40, // 45: keyward.sync.v1.Project.origins:type_name -> keyward.sync.v1.OriginPolicy
+	38, // 46: keyward.sync.v1.Route.query:type_name -> keyward.sync.v1.QueryMatch
+	37, // 47: keyward.sync.v1.Capability.routes:type_name -> keyward.sync.v1.Route
+	42, // 48: keyward.sync.v1.Key.versions:type_name -> keyward.sync.v1.Version
+	32, // 49: keyward.sync.v1.Key.rate:type_name -> keyward.sync.v1.RateLimit
+	46, // 50: keyward.sync.v1.Key.context:type_name -> keyward.sync.v1.Key.ContextEntry
+	7,  // 51: keyward.sync.v1.SyncService.Sync:input_type -> keyward.sync.v1.SyncRequest
+	8,  // 52: keyward.sync.v1.SyncService.Sync:output_type -> keyward.sync.v1.SyncResponse
+	52, // [52:53] is the sub-list for method output_type
+	51, // [51:52] is the sub-list for method input_type
+	51, // [51:51] is the sub-list for extension type_name
+	51, // [51:51] is the sub-list for extension extendee
+	0,  // [0:51] is the sub-list for field type_name
 }
 
 func init() { file_sync_v1_sync_proto_init() }
@@ -3412,7 +3428,7 @@ func file_sync_v1_sync_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sync_v1_sync_proto_rawDesc), len(file_sync_v1_sync_proto_rawDesc)),
 			NumEnums:      7,
-			NumMessages:   39,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

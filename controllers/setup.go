@@ -98,6 +98,8 @@ type Options struct {
 	Traces trace.TracerProvider
 	// Leaks are where scanners report key texts that they have found; nowhere without an address.
 	Leaks LeakOptions
+	// SealedContextKeys is the directory with the keys that seal the sealed contexts of Groups; if it is empty, there are none.
+	SealedContextKeys string
 	// MetricsGroups and MetricsKeys are how many Groups and ApiKeys have metrics of their own.
 	MetricsGroups, MetricsKeys int
 }
@@ -228,6 +230,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, hub *publish.Hub, tra
 		},
 		&group.Reconciler{
 			Client: mgr.GetClient(), Hub: hub, Tiers: options.Tiers, Recorder: recorder, Clock: clock.RealClock{}, Totals: board,
+			APIReader: mgr.GetAPIReader(), Ring: sealingRing(options.SealedContextKeys),
 		},
 		&domainallowlist.Reconciler{Client: mgr.GetClient(), Recorder: recorder, Clock: clock.RealClock{}},
 		&sidecarrole.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Recorder: recorder},

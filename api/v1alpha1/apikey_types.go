@@ -78,6 +78,17 @@ type ApiKeySpec struct {
 	// +optional
 	ImportFrom *ImportSource `json:"importFrom,omitempty"`
 
+	// context is laid over the context of the Group: allowed requests with the key have these values in place of the
+	// Group's or beside them, as X-Keyward-Context-<Name>. Only names that the Group lists in keyPolicy.keysMaySet have an effect.
+	// It has at most 32 entries; names consist of letters and digits and differ in more than case, values are printable ASCII
+	// of at most 1024 characters.
+	//
+	// +kubebuilder:validation:MaxProperties=32
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.matches('^[A-Za-z][A-Za-z0-9]{0,62}$'))",message="names are letters and digits, start with a letter, and have at most 63 characters"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, self.all(j, k == j || k.lowerAscii() != j.lowerAscii()))",message="two names differ only in case and would become the same HTTP header; rename one"
+	// +optional
+	Context map[string]ContextValue `json:"context,omitempty"`
+
 	// limits of this key alone, in addition to those of its Group.
 	//
 	// +kubebuilder:default={}

@@ -46,6 +46,16 @@ type KeyPolicy struct {
 	// +optional
 	AcceptIn []KeyLocation `json:"acceptIn,omitempty"`
 
+	// keysMaySet lists the names of context values that keys may set for themselves with spec.context, in place of the
+	// Group's or beside them, at most 32 names together with those of the Group's context; default: none. Whoever may write
+	// a key of the Group decides about these values, so the list needs the verb manage, as the context does.
+	//
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:XValidation:rule="self.all(k, self.all(j, k == j || k.lowerAscii() != j.lowerAscii()))",message="two names differ only in case and would become the same HTTP header; remove one"
+	// +listType=set
+	// +optional
+	KeysMaySet []ContextName `json:"keysMaySet,omitempty"`
+
 	// onLeak is what happens to a key when it is reported that its text was found in public, beyond its condition
 	// Leaked and an event: Notify (default) is nothing, Suspend suspends it, Rotate replaces it with an overlap of
 	// at most an hour, Revoke revokes it for good.

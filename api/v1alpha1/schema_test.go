@@ -1,6 +1,7 @@
 package v1alpha1_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -218,6 +219,27 @@ var _ = Describe("The schema", func() {
 		Entry("with a context value that would add a header", func(g *v1alpha1.Group) {
 			g.Spec.Context = map[string]v1alpha1.ContextValue{"bucket": "a\r\nX-Admin: 1"}
 		}, "spec.context"),
+		Entry("that lets keys set what would be the same header as a value of its own", func(g *v1alpha1.Group) {
+			g.Spec.Context = map[string]v1alpha1.ContextValue{"bucket": "a"}
+			g.Spec.KeyPolicy.KeysMaySet = []v1alpha1.ContextName{"plan", "Bucket"}
+		}, "spec.keyPolicy.keysMaySet", "write both alike"),
+		Entry("that lets keys set two names of the same header", func(g *v1alpha1.Group) {
+			g.Spec.KeyPolicy.KeysMaySet = []v1alpha1.ContextName{"plan", "Plan"}
+		}, "spec.keyPolicy.keysMaySet", "remove one"),
+		Entry("that lets keys set a name that is no header's", func(g *v1alpha1.Group) {
+			g.Spec.KeyPolicy.KeysMaySet = []v1alpha1.ContextName{"my plan"}
+		}, "spec.keyPolicy.keysMaySet[0]"),
+		Entry("whose keys may have more values together with it than a Group alone", func(g *v1alpha1.Group) {
+			g.Spec.Context = map[string]v1alpha1.ContextValue{"plan": "a"}
+			g.Spec.KeyPolicy.KeysMaySet = names(32)
+		}, "spec.keyPolicy.keysMaySet", "at most 32 names together"),
+		Entry("with sealed names that differ in case only", func(g *v1alpha1.Group) {
+			ref := v1alpha1.SecretKeyReference{Name: "a", Key: "b"}
+			g.Spec.SealedContext = []v1alpha1.SealedContext{{Name: "mail", SecretKeyRef: ref}, {Name: "Mail", SecretKeyRef: ref}}
+		}, "spec.sealedContext", "rename one"),
+		Entry("with a sealed value of no Secret", func(g *v1alpha1.Group) {
+			g.Spec.SealedContext = []v1alpha1.SealedContext{{Name: "mail"}}
+		}, "spec.sealedContext[0].secretKeyRef"),
 		Entry("with a prefix that has an underscore", func(g *v1alpha1.Group) { g.Spec.KeyPolicy.Prefix = "my_kw" },
 			"spec.keyPolicy.prefix"),
 		Entry("with a default beyond the longest", func(g *v1alpha1.Group) {
@@ -265,6 +287,7 @@ var _ = Describe("The schema", func() {
 				Methods: []string{"GET"}, Query: map[string]v1alpha1.QueryValues{"siteId": {"42"}},
 			}}
 			g.Spec.Context = map[string]v1alpha1.ContextValue{"database": "acme_prod", "bucketName": "acme media"}
+			g.Spec.KeyPolicy.KeysMaySet = append(names(30), "database")
 		})
 		Expect(testenv.Admin.Create(ctx, w.NewAllowlist(func(l *v1alpha1.DomainAllowlist) {
 			l.Spec.Domains = []string{"acme.example", "*.acme.example", "https://shop.acme.example:8443", "bücher.example",
@@ -272,7 +295,9 @@ var _ = Describe("The schema", func() {
 				"tauri://localhost", "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
 				"moz-extension://0a5e3b2c-90d1-4f6a-8a43-123456789012"}
 		}))).To(Succeed())
-		key := w.CreateKey(ctx)
+		key := w.CreateKey(ctx, func(k *v1alpha1.ApiKey) {
+			k.Spec.Context = map[string]v1alpha1.ContextValue{"database": "trial", "n0": ""}
+		})
 		Expect(key.Spec.Permissions).To(Equal([]v1alpha1.PermissionName{v1alpha1.PermissionRead}))
 		Expect(key.Spec.Secret.Template.Type).To(Equal("Opaque"))
 	})
@@ -285,4 +310,12 @@ func prefixes(texts ...string) []v1alpha1.AddressPrefix {
 		all = append(all, v1alpha1.AddressPrefix(text))
 	}
 	return all
+}
+
+// names are names of context values, from n0 on.
+func names(n int) (list []v1alpha1.ContextName) {
+	for i := range n {
+		list = append(list, v1alpha1.ContextName(fmt.Sprint("n", i)))
+	}
+	return list
 }

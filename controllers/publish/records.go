@@ -44,6 +44,7 @@ func KeyRecord(key *v1alpha1.ApiKey, granted grant.Granted) *syncv1.Key {
 		Rate:        rateRecord(key.Spec.Limits),
 		Clients:     clientsRecord(key.Spec.Clients),
 		Addresses:   addresses.Canonical(key.Spec.Addresses),
+		Context:     contextRecord(granted.Context),
 	}
 	revoked := lifecycle.Revoked(key)
 	for i := range key.Status.Versions {
@@ -79,14 +80,10 @@ func GroupRecord(group *v1alpha1.Group, allowlists []*v1alpha1.DomainAllowlist) 
 		Limits:      limitsRecord(group),
 		Caching:     caching(group.Spec.Caching),
 		AcceptIn:    locations(group.Spec.KeyPolicy.AcceptIn),
+		Context:     contextRecord(group.Spec.Context),
 
 		RequireAddresses: grant.RequiresAddresses(group),
-	}
-	if len(group.Spec.Context) > 0 {
-		record.Context = make(map[string]string, len(group.Spec.Context))
-		for name, value := range group.Spec.Context {
-			record.Context[name] = string(value)
-		}
+		SealedContext:    sealedRecord(group),
 	}
 	if record.DisplayName == "" {
 		record.DisplayName = group.Name
@@ -110,6 +107,18 @@ func GroupRecord(group *v1alpha1.Group, allowlists []*v1alpha1.DomainAllowlist) 
 		record.Capabilities = append(record.Capabilities, &syncv1.Capability{
 			Name: string(capability.Name), Routes: routes(capability.Routes),
 		})
+	}
+	return record
+}
+
+// contextRecord is nil where there is no context.
+func contextRecord(declared map[string]v1alpha1.ContextValue) map[string]string {
+	if len(declared) == 0 {
+		return nil
+	}
+	record := make(map[string]string, len(declared))
+	for name, value := range declared {
+		record[name] = string(value)
 	}
 	return record
 }

@@ -30,6 +30,8 @@ type Subject struct {
 	Permissions []v1alpha1.PermissionName
 	// Addresses are those from which a key is accepted; none are all.
 	Addresses []v1alpha1.AddressPrefix
+	// Context is what the object lays over the context of the Group.
+	Context map[string]v1alpha1.ContextValue
 }
 
 // ForKey returns what an ApiKey requests.
@@ -41,6 +43,7 @@ func ForKey(key *v1alpha1.ApiKey, namespaceLabels map[string]string) Subject {
 		Projects:        key.Spec.Projects,
 		Permissions:     key.Spec.Permissions,
 		Addresses:       key.Spec.Addresses,
+		Context:         key.Spec.Context,
 	}
 }
 
@@ -73,6 +76,7 @@ func check(subject Subject, group *v1alpha1.Group, most int) Problems {
 	}
 	problems := projectsExist(subject, group, most)
 	problems = append(problems, permissionsExist(subject, group, most-len(problems))...)
+	problems = append(problems, contextAllowed(subject, group, most-len(problems))...)
 	return append(problems, addressesDeclared(subject, group, most-len(problems))...)
 }
 

@@ -2,6 +2,7 @@ package grant_test
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -28,6 +29,9 @@ func TestGrantedToKeys(t *testing.T) {
 		if group.Spec.AllowedNamespaces.From == v1alpha1.NamespacesFromSelector {
 			group.Spec.AllowedNamespaces.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"is": names.Draw(t, "label")}}
 		}
+		for _, name := range rapid.SliceOfNDistinct(names, 0, 2, rapid.ID[string]).Draw(t, "keys may set") {
+			group.Spec.KeyPolicy.KeysMaySet = append(group.Spec.KeyPolicy.KeysMaySet, v1alpha1.ContextName(name))
+		}
 		group.Spec.DisplayName = names.Draw(t, "display name")
 		required := rapid.Bool().Draw(t, "addresses required")
 		group.Spec.KeyPolicy.RequireAddresses = &required
@@ -40,6 +44,7 @@ func TestGrantedToKeys(t *testing.T) {
 			GroupRef:  v1alpha1.GroupReference{Namespace: "tenants", Name: "acme"},
 			Projects:  []v1alpha1.ProjectName{v1alpha1.ProjectName(names.Draw(t, "project")), "b"}, NamespaceLabels: map[string]string{"is": "a"},
 			Permissions: []v1alpha1.PermissionName{v1alpha1.PermissionName(names.Draw(t, "permission")), "b"},
+			Context:     map[string]v1alpha1.ContextValue{names.Draw(t, "context"): "x", "b": "y"},
 		}
 		same := grant.GrantedToKeys(one) == grant.GrantedToKeys(other)
 		if same && !reflect.DeepEqual(grant.Grant(key, one), grant.Grant(key, other)) {
@@ -53,14 +58,15 @@ func TestGrantedToKeys(t *testing.T) {
 	})
 }
 
-// TestConcernsKeys: of all fields only the context does not matter to keys, also of fields that are added later.
+// TestConcernsKeys: of all fields only the contexts do not matter to keys; one that is added later does.
 func TestConcernsKeys(t *testing.T) {
 	fields := reflect.TypeFor[v1alpha1.GroupSpec]()
 	for i := range fields.NumField() {
 		var before, after v1alpha1.GroupSpec
 		fill(reflect.ValueOf(&after).Elem().Field(i))
-		if name := fields.Field(i).Name; grant.ConcernsKeys(before, after) != (name != "Context") {
-			t.Errorf("a change of %s concerns keys: %v", name, name == "Context")
+		name := fields.Field(i).Name
+		if want := !strings.HasSuffix(name, "Context"); grant.ConcernsKeys(before, after) != want {
+			t.Errorf("a change of %s concerns keys: %v", name, !want)
 		}
 	}
 }

@@ -25,13 +25,15 @@ type Key struct {
 	Rate      RateLimit // of this key alone
 }
 
-// Scope is the permissions of a key, the projects that they are for, and the clients that have them.
+// Scope is the permissions of a key, the projects that they are for, the clients that have them, and what the upstream gets in
+// addition.
 type Scope struct {
 	Projects    []string
 	Permissions []string
 	// Clients are who may present the key, and Addresses from where; none are all.
 	Clients   Clients
 	Addresses []netip.Prefix // masked, and none of them IPv4-mapped
+	Context   []ContextValue // laid over the group's; sorted by name
 }
 
 // State is the state of a group.
@@ -53,6 +55,7 @@ type Group struct {
 	Projects     []Project // sorted by name
 	Capabilities []Capability
 	Context      []ContextValue // sorted by name
+	Sealed       []ContextValue // sorted by name; only content servers can read the values
 	Limits       Limits
 	// AcceptIn is where keys may be.
 	AcceptIn Locations

@@ -20,6 +20,7 @@ const (
 	HeaderPermissions   = "X-Keyward-Permissions" // separated by commas
 	HeaderPrincipal     = "X-Keyward-Principal"   // all of that, signed, if there is a key for it
 	headerContextPrefix = "X-Keyward-Context-"    // and the name of a context value
+	headerSealedPrefix  = "X-Keyward-Sealed-"     // and the name of a sealed one
 
 	reservedPrefix = "x-keyward-"
 
@@ -47,7 +48,8 @@ func ContextHeaders(d decision.Decision, principal string) []Header {
 	if !d.Allowed() {
 		return nil
 	}
-	return AppendContextHeaders(make([]Header, 0, 7+len(d.Group.Context)+1), d, principal) // and the request's id
+	values := len(d.Group.Context) + len(d.Key.Scope.Context) + len(d.Group.Sealed)
+	return AppendContextHeaders(make([]Header, 0, 7+values+1), d, principal) // and the request's id
 }
 
 // AppendContextHeaders is ContextHeaders for a request that is allowed, and for callers with a list of their own, which
@@ -65,11 +67,13 @@ func AppendContextHeaders(headers []Header, d decision.Decision, principal strin
 	add(HeaderKeyID, safe(d.Key.ID))
 	add(HeaderPermissions, Permissions(d))
 	add(HeaderPrincipal, principal)
-	for i := range d.Group.Context {
-		value := &d.Group.Context[i]
+	for value := range d.ContextValues {
 		if name, ok := headerOf(value); ok && !slices.ContainsFunc(headers, func(h Header) bool { return h.Name == name }) {
 			add(name, safe(value.Value))
 		}
+	}
+	for i := range d.Group.Sealed {
+		add(d.Group.Sealed[i].Header, safe(d.Group.Sealed[i].Value))
 	}
 	return headers
 }
@@ -88,7 +92,12 @@ func Permissions(d decision.Decision) string { return safe(strings.Join(d.Key.Sc
 // ContextHeaderName returns the header of a context value: "X-Keyward-Context-Bucketname" for "bucketName", as header
 // names have no case. It fails for names with other characters than letters, digits and '-': upstreams that fold others
 // could not distinguish them.
-func ContextHeaderName(name string) (string, bool) {
+func ContextHeaderName(name string) (string, bool) { return headerName(headerContextPrefix, name) }
+
+// SealedHeaderName is ContextHeaderName for a value of the sealed context.
+func SealedHeaderName(name string) (string, bool) { return headerName(headerSealedPrefix, name) }
+
+func headerName(prefix, name string) (string, bool) {
 	if name == "" {
 		return "", false
 	}
@@ -97,7 +106,7 @@ func ContextHeaderName(name string) (string, bool) {
 			return "", false
 		}
 	}
-	return http.CanonicalHeaderKey(headerContextPrefix + name), true
+	return http.CanonicalHeaderKey(prefix + name), true
 }
 
 // Encode makes any text safe in a header line: all bytes except printable ASCII, '%' itself, and spaces at the ends are

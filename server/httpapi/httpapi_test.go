@@ -109,6 +109,12 @@ func TestContextHeaders(t *testing.T) {
 	if got := ContextHeaders(d, ""); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
+	d.Key.Scope.Context = []decision.ContextValue{{Name: "bucketName", Value: "acme-trial"}, {Name: "plan", Value: "trial"}, {Name: "share"}}
+	want[6].Value = "acme-trial"
+	want[7] = Header{"X-Keyward-Context-Plan", "trial"} // an empty value of a key removes the group's
+	if got := ContextHeaders(d, ""); !slices.Equal(got, want) {
+		t.Errorf("with those of the key: %q, want %q", got, want)
+	}
 	d.Code = decision.KeyRevoked
 	if got := ContextHeaders(d, ""); got != nil {
 		t.Errorf("a denial injects %q", got)

@@ -37,6 +37,7 @@ type claims struct {
 	Project     string            `json:"project"`
 	Permissions []string          `json:"permissions"`
 	Context     map[string]string `json:"context,omitempty"`
+	Sealed      map[string]string `json:"sealed,omitempty"`
 }
 
 // Sign returns the principal of an allowed request as of now.
@@ -46,7 +47,7 @@ func (s *Signer) Sign(d *decision.Decision, requestID string, now time.Time) str
 		Issuer: s.config.Issuer, Audience: s.config.Audience, Subject: d.Key.ID,
 		IssuedAt: issued, ExpiresAt: issued + int64(lifetime/time.Second), ID: requestID,
 		Group: d.Group.Identity, GroupName: d.Group.DisplayName, Tier: d.Group.Tier, Project: d.Project.Name,
-		Permissions: d.Key.Scope.Permissions, Context: contextOf(d.Group),
+		Permissions: d.Key.Scope.Permissions, Context: contextOf(d), Sealed: sealedOf(d.Group),
 	})
 	if err != nil { // it has only texts and numbers
 		return ""
@@ -54,24 +55,35 @@ func (s *Signer) Sign(d *decision.Decision, requestID string, now time.Time) str
 	return s.ring.Load().signing.sign(payload)
 }
 
-// contextOf returns the values that headers have: of two names that differ in case only, the first one.
-func contextOf(group *decision.Group) map[string]string {
-	if len(group.Context) == 0 {
+// contextOf returns the values that headers have: of names that differ in case only, the first one with a value.
+func contextOf(d *decision.Decision) map[string]string {
+	if len(d.Group.Context) == 0 && len(d.Key.Scope.Context) == 0 {
 		return nil
 	}
-	values := make(map[string]string, len(group.Context))
-	for i, value := range group.Context {
-		if value.Value == "" || isShadowed(group.Context[:i], value.Name) {
-			continue
+	values := make(map[string]string, len(d.Group.Context)+len(d.Key.Scope.Context))
+	for value := range d.ContextValues {
+		if value.Value != "" && !has(values, value.Name) {
+			values[value.Name] = value.Value
 		}
-		values[value.Name] = value.Value
 	}
 	return values
 }
 
-func isShadowed(before []decision.ContextValue, name string) bool {
-	for i := range before {
-		if before[i].Value != "" && strings.EqualFold(before[i].Name, name) {
+// sealedOf returns the sealed values as they are: only content servers can open them.
+func sealedOf(group *decision.Group) map[string]string {
+	if len(group.Sealed) == 0 {
+		return nil
+	}
+	values := make(map[string]string, len(group.Sealed))
+	for i := range group.Sealed {
+		values[group.Sealed[i].Name] = group.Sealed[i].Value
+	}
+	return values
+}
+
+func has(values map[string]string, name string) bool {
+	for other := range values {
+		if strings.EqualFold(other, name) {
 			return true
 		}
 	}

@@ -99,6 +99,11 @@ func headersOf(c claims) (lines []string) {
 			plain[header] = value
 		}
 	}
+	for name, value := range c.Sealed {
+		if header, ok := httpapi.SealedHeaderName(name); ok {
+			plain[header] = value
+		}
+	}
 	for name, value := range plain {
 		if value != "" {
 			lines = append(lines, name+": "+value)
@@ -124,8 +129,19 @@ func TestPrincipalsSayWhatHeadersSay(t *testing.T) {
 		for range rapid.IntRange(0, 5).Draw(t, "values") {
 			value := decision.ContextValue{Name: name.Draw(t, "name"), Value: printable.Draw(t, "value")}
 			value.Header, _ = httpapi.ContextHeaderName(value.Name)
-			d.Group.Context = append(d.Group.Context, value)
+			if rapid.Bool().Draw(t, "of the key") {
+				d.Key.Scope.Context = append(d.Key.Scope.Context, value)
+			} else {
+				d.Group.Context = append(d.Group.Context, value)
+			}
 		}
+		if rapid.Bool().Draw(t, "sealed") {
+			header, _ := httpapi.SealedHeaderName("payment")
+			d.Group.Sealed = []decision.ContextValue{{Name: "payment", Value: "v1.2026.c2VhbGVk", Header: header}}
+		}
+		byName := func(a, b decision.ContextValue) int { return strings.Compare(a.Name, b.Name) }
+		slices.SortStableFunc(d.Group.Context, byName)
+		slices.SortStableFunc(d.Key.Scope.Context, byName)
 		_, own := verified(t, s, s.Sign(&d, "r", time.Now()))
 		var want []string
 		for _, h := range httpapi.ContextHeaders(d, "") {

@@ -41,6 +41,9 @@ func decisionScope(wire *syncv1.Key) (decision.Scope, error) {
 		return scope, fmt.Errorf("clients: the value %d is of a later release: upgrade this validation server", clients)
 	}
 	var err error
-	scope.Addresses, err = addresses.ParseAll(wire.GetAddresses())
+	if scope.Addresses, err = addresses.ParseAll(wire.GetAddresses()); err != nil {
+		return scope, err
+	}
+	scope.Context, err = keyContextOf(wire)
 	return scope, err
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/keyward-dev/keyward/internal/origin"
 	"github.com/keyward-dev/keyward/internal/routing"
 	"github.com/keyward-dev/keyward/server/decision"
-	"github.com/keyward-dev/keyward/server/httpapi"
 )
 
 // compile prepares a group for decisions. Patterns of origins, routes of capabilities and context values that cannot be
@@ -74,13 +73,14 @@ func (s *Store) compile(wire *syncv1.Group) *decision.Group {
 		})
 	}
 	for name, value := range wire.GetContext() {
-		header, ok := httpapi.ContextHeaderName(name)
-		if !ok {
-			s.reject("context value", group.Identity+", "+name, fmt.Errorf("a name has letters, digits and '-' only"))
+		compiled, err := contextValue(name, value)
+		if err != nil {
+			s.reject("context value", group.Identity+", "+name, err)
 			continue
 		}
-		group.Context = append(group.Context, decision.ContextValue{Name: name, Value: value, Header: header})
+		group.Context = append(group.Context, compiled)
 	}
+	group.Sealed = s.sealedContext(group.Identity, wire.GetSealedContext())
 	slices.SortFunc(group.Context, func(a, b decision.ContextValue) int { return cmp.Compare(a.Name, b.Name) })
 	return group
 }

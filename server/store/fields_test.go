@@ -211,6 +211,11 @@ func draw(t *rapid.T, message protoreflect.Message) {
 		field := fields.Get(i)
 		name := string(field.FullName())
 		switch {
+		case field.IsMap():
+			values := message.Mutable(field).Map()
+			for range rapid.IntRange(0, 3).Draw(t, name+", how many") {
+				values.Set(drawValue(t, field.MapKey()).MapKey(), drawValue(t, field.MapValue()))
+			}
 		case field.IsList():
 			list := message.Mutable(field).List()
 			for range rapid.IntRange(0, 3).Draw(t, name+", how many") {

@@ -54,10 +54,12 @@ type keyRecord struct {
 	rateAt    int
 	suspended bool
 	versions  []keytable.Version
+	// entry is a buffer for an entry of the context, and lastName the name in the one that was decoded last.
+	entry, lastName []byte
 }
 
 func (k *keyRecord) reset() {
-	*k = keyRecord{id: k.id[:0], scope: k.scope[:0], versions: k.versions[:0]}
+	*k = keyRecord{id: k.id[:0], scope: k.scope[:0], versions: k.versions[:0], entry: k.entry[:0]}
 }
 
 // set sets the record from a message. It returns how many versions were left out because their digest is not one.
@@ -78,6 +80,7 @@ func (k *keyRecord) set(wire *syncv1.Key) (leftOut int) {
 		k.appendRate(rate.GetPerSecond(), rate.GetBurst())
 	}
 	k.appendClients(wire)
+	k.appendContext(wire.GetContext())
 	k.suspended = wire.GetSuspended()
 	for _, v := range wire.GetVersions() {
 		if len(v.GetDigest()) != len(keyformat.Digest{}) {
@@ -140,6 +143,11 @@ func (k *keyRecord) decode(encoded []byte) bool {
 				return false
 			}
 			rated = true
+			continue
+		case number == keyContext:
+			if !k.decodeContext(value) {
+				return false
+			}
 			continue
 		case !utf8.Valid(value):
 			return false

@@ -146,6 +146,9 @@ func fromAWS(t *testing.T, allowed bool, context map[string]any) outcome {
 			"rateLimitPolicy"}, name):
 		case isText:
 			header, _ := httpapi.ContextHeaderName(name)
+			if sealed, is := strings.CutPrefix(name, "sealed_"); is {
+				header, _ = httpapi.SealedHeaderName(sealed)
+			}
 			a.injected = append(a.injected, header+": "+text)
 		default:
 			t.Errorf("%s is no text", name)

@@ -64,6 +64,7 @@ func takePrincipal(t *testing.T, keys *jose.JSONWebKeySet, lines []string, reque
 		Project     string            `json:"project"`
 		Permissions []string          `json:"permissions"`
 		Context     map[string]string `json:"context"`
+		Sealed      map[string]string `json:"sealed"`
 	}
 	if err := token.Claims(keys, &standard, &own); err != nil {
 		t.Errorf("%s: %v", lines[at], err)
@@ -76,6 +77,10 @@ func takePrincipal(t *testing.T, keys *jose.JSONWebKeySet, lines []string, reque
 		"X-Keyward-Project": own.Project, "X-Keyward-Key-Id": standard.Subject, "X-Keyward-Permissions": strings.Join(own.Permissions, ",")}
 	for name, value := range own.Context {
 		header, _ := httpapi.ContextHeaderName(name)
+		said[header] = value
+	}
+	for name, value := range own.Sealed {
+		header, _ := httpapi.SealedHeaderName(name)
 		said[header] = value
 	}
 	var want []string

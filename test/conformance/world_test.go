@@ -90,6 +90,7 @@ func snapshot(t testing.TB) (keyring, *syncv1.Update) {
 	add("paced", paced, []string{"default"}, read).Rate = &syncv1.RateLimit{PerSecond: 2, Burst: 900}
 	addRestricted(add)
 	addSigners(t, keys, add)
+	add("told", acme, marketing, read).Context = map[string]string{"share": "60%", "plan": "trial"}
 	add("embed", "tenants/embeds", []string{"default"}, read)
 	mint("unknown")
 	foreign, err := keyformat.Import("legacy/platform+" + rand.Text())
@@ -123,6 +124,8 @@ func groups() []*syncv1.Group {
 		Capabilities: []*syncv1.Capability{{Name: "checkout", Routes: []*syncv1.Route{{Methods: []string{"POST"},
 			Paths: []string{"/tenant/checkout/sessions"}}}}},
 		Context: map[string]string{"bucketName": "acme-media", "share": "50%"},
+
+		SealedContext: map[string]string{"paymentKey": "v1.2026.c2VhbGVk"},
 	}
 	implicit := func(name string, state syncv1.GroupState) *syncv1.Group {
 		return &syncv1.Group{Namespace: "tenants", Name: name, State: state,
@@ -167,8 +170,12 @@ func injectedFor(key, owner string) []string {
 	if group != "" {
 		return append(lines, "X-Keyward-Group: tenants/"+group)
 	}
-	return append(lines, "X-Keyward-Group: tenants/acme", "X-Keyward-Group-Name: Acm%C3%A9 Inc", "X-Keyward-Tier: Pro",
-		"X-Keyward-Context-Bucketname: acme-media", "X-Keyward-Context-Share: 50%")
+	lines = append(lines, "X-Keyward-Group: tenants/acme", "X-Keyward-Group-Name: Acm%C3%A9 Inc", "X-Keyward-Tier: Pro",
+		"X-Keyward-Context-Bucketname: acme-media", "X-Keyward-Sealed-Paymentkey: v1.2026.c2VhbGVk")
+	if key == "told" {
+		return append(lines, "X-Keyward-Context-Share: 60%", "X-Keyward-Context-Plan: trial")
+	}
+	return append(lines, "X-Keyward-Context-Share: 50%")
 }
 
 // newAuthorizer returns an authorizer on a store in the state of that world.

@@ -66,7 +66,7 @@ func (w *groups) affected(ctx context.Context, old, group *v1alpha1.Group) (admi
 		warnings = append(warnings, fmt.Sprintf("%d ApiKeys are no longer accepted%s", orphaned.n, orphaned.example))
 	}
 	if narrowed.n > 0 {
-		warnings = append(warnings, fmt.Sprintf("%d ApiKeys lose projects or permissions%s", narrowed.n, narrowed.example))
+		warnings = append(warnings, fmt.Sprintf("%d ApiKeys lose projects, permissions or context%s", narrowed.n, narrowed.example))
 	}
 	if unaddressed.n > 0 {
 		warnings = append(warnings, fmt.Sprintf("spec.keyPolicy.requireAddresses: %d ApiKeys declare no addresses, and are accepted from none%s",

@@ -174,6 +174,7 @@ func down() []*syncv1.SyncResponse {
 		},
 		Capabilities:  []*syncv1.Capability{{Name: "checkout", Routes: []*syncv1.Route{{Methods: []string{"POST"}, Paths: []string{"/tenant/**"}}}}},
 		Context:       map[string]string{"database": "acme_prod"},
+		SealedContext: map[string]string{"payment": "v1.2026.c2VhbGVk"},
 		Limits:        &syncv1.Limits{RequestQuota: true, ByteQuota: true, Overage: syncv1.Overage_OVERAGE_METER, DenyUnknown: true, Rate: rate(50)},
 		Caching:       syncv1.Caching_CACHING_SHARED,
 		AcceptIn:      []syncv1.KeyLocation{syncv1.KeyLocation_KEY_LOCATION_QUERY, syncv1.KeyLocation_KEY_LOCATION_WEBSOCKET_PROTOCOL},
@@ -184,6 +185,7 @@ func down() []*syncv1.SyncResponse {
 	key := func(id string, b byte) *syncv1.Key {
 		return &syncv1.Key{
 			Id: id, Group: "tenants/acme", Projects: []string{"marketing"}, Permissions: []string{"read", "checkout"}, Rate: rate(5),
+			Context:  map[string]string{"plan": "trial"},
 			Versions: []*syncv1.Version{{Digest: digest(b), ExpiresAtMs: 4_000_000_000_000, RetiresAtMs: 3_900_000_000_000}},
 		}
 	}

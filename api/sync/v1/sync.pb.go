@@ -2,7 +2,7 @@
 //
 // State flows down as updates with revisions; acknowledgements and reports of usage flow up. Records carry digests, instants and
 // compiled scopes: no message of this protocol holds a key. The only secret that it carries is the one that keys the
-// digests of imported keys.
+// digests of imported keys, and, sealed for content servers, the sealed contexts of groups.
 //
 // A server rejects a record with a field or a value that it does not know: it may restrict what is allowed. Fields of records with
 // numbers from 1000 on restrict nothing: a server ignores them if it does not know them.
@@ -2420,8 +2420,11 @@ type Group struct {
 	AcceptIn []KeyLocation `protobuf:"varint,12,rep,packed,name=accept_in,json=acceptIn,proto3,enum=keyward.sync.v1.KeyLocation" json:"accept_in,omitempty"`
 	// require_addresses: keys of the group without addresses are accepted from no address.
 	RequireAddresses bool `protobuf:"varint,13,opt,name=require_addresses,json=requireAddresses,proto3" json:"require_addresses,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// sealed_context is injected upstream on allow, as X-Keyward-Sealed-<Name>. Its values are sealed for content servers: servers
+	// pass them on as they are, and cannot open them (see package sealedcontext).
+	SealedContext map[string]string `protobuf:"bytes,14,rep,name=sealed_context,json=sealedContext,proto3" json:"sealed_context,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Group) Reset() {
@@ -2543,6 +2546,13 @@ func (x *Group) GetRequireAddresses() bool {
 		return x.RequireAddresses
 	}
 	return false
+}
+
+func (x *Group) GetSealedContext() map[string]string {
+	if x != nil {
+		return x.SealedContext
+	}
+	return nil
 }
 
 // SharedOrigins are patterns of DomainAllowlists that are for the same projects.
@@ -2921,7 +2931,10 @@ type Key struct {
 	Clients Clients `protobuf:"varint,9,opt,name=clients,proto3,enum=keyward.sync.v1.Clients" json:"clients,omitempty"`
 	// addresses are the prefixes from which the key is accepted, such as 192.0.2.0/24, in canonical form (see package
 	// addresses). If there are none, it is accepted from everywhere.
-	Addresses     []string `protobuf:"bytes,10,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	Addresses []string `protobuf:"bytes,10,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	// context is injected upstream on allow, in place of the values of the same names in the group's context, or beside them. It
+	// has only names that the group lets keys set.
+	Context       map[string]string `protobuf:"bytes,11,rep,name=context,proto3" json:"context,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3015,6 +3028,13 @@ func (x *Key) GetClients() Clients {
 func (x *Key) GetAddresses() []string {
 	if x != nil {
 		return x.Addresses
+	}
+	return nil
+}
+
+func (x *Key) GetContext() map[string]string {
+	if x != nil {
+		return x.Context
 	}
 	return nil
 }
@@ -3247,7 +3267,7 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x0freplaced_groups\x18\x06 \x03(\tR\x0ereplacedGroups\x12\x1b\n" +
 	"\tcaught_up\x18\a \x01(\bR\bcaughtUp\x12#\n" +
 	"\rdigest_secret\x18\b \x01(\fR\fdigestSecret\x129\n" +
-	"\bversions\x18\t \x03(\v2\x1d.keyward.sync.v1.GroupVersionR\bversions\"\xa9\x05\n" +
+	"\bversions\x18\t \x03(\v2\x1d.keyward.sync.v1.GroupVersionR\bversions\"\xbd\x06\n" +
 	"\x05Group\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12!\n" +
@@ -3262,8 +3282,12 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	" \x01(\x0e2\x18.keyward.sync.v1.CachingR\acaching\x12E\n" +
 	"\x0eshared_origins\x18\v \x03(\v2\x1e.keyward.sync.v1.SharedOriginsR\rsharedOrigins\x129\n" +
 	"\taccept_in\x18\f \x03(\x0e2\x1c.keyward.sync.v1.KeyLocationR\bacceptIn\x12+\n" +
-	"\x11require_addresses\x18\r \x01(\bR\x10requireAddresses\x1a:\n" +
+	"\x11require_addresses\x18\r \x01(\bR\x10requireAddresses\x12P\n" +
+	"\x0esealed_context\x18\x0e \x03(\v2).keyward.sync.v1.Group.SealedContextEntryR\rsealedContext\x1a:\n" +
 	"\fContextEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a@\n" +
+	"\x12SealedContextEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"C\n" +
 	"\rSharedOrigins\x12\x16\n" +
@@ -3290,7 +3314,7 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\fOriginPolicy\x12\x1a\n" +
 	"\bpatterns\x18\x01 \x03(\tR\bpatterns\x12'\n" +
 	"\x0fallow_localhost\x18\x02 \x01(\bR\x0eallowLocalhost\x12#\n" +
-	"\rallow_missing\x18\x03 \x01(\bR\fallowMissing\"\xc5\x02\n" +
+	"\rallow_missing\x18\x03 \x01(\bR\fallowMissing\"\xbe\x03\n" +
 	"\x03Key\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12\x1a\n" +
@@ -3301,7 +3325,11 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x04rate\x18\b \x01(\v2\x1a.keyward.sync.v1.RateLimitR\x04rate\x122\n" +
 	"\aclients\x18\t \x01(\x0e2\x18.keyward.sync.v1.ClientsR\aclients\x12\x1c\n" +
 	"\taddresses\x18\n" +
-	" \x03(\tR\taddressesJ\x04\b\x03\x10\x04\"\xa2\x01\n" +
+	" \x03(\tR\taddresses\x12;\n" +
+	"\acontext\x18\v \x03(\v2!.keyward.sync.v1.Key.ContextEntryR\acontext\x1a:\n" +
+	"\fContextEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01J\x04\b\x03\x10\x04\"\xa2\x01\n" +
 	"\aVersion\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\fR\x06digest\x12\"\n" +
 	"\rexpires_at_ms\x18\x02 \x01(\x03R\vexpiresAtMs\x12\"\n" +
@@ -3364,7 +3392,7 @@ func file_sync_v1_sync_proto_rawDescGZIP() []byte {
 }
 
 var file_sync_v1_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_sync_v1_sync_proto_goTypes = []any{
 	(Feature)(0),          // 0: keyward.sync.v1.Feature
 	(RecordKind)(0),       // 1: keyward.sync.v1.RecordKind
@@ -3412,6 +3440,8 @@ var file_sync_v1_sync_proto_goTypes = []any{
 	(*Version)(nil),       // 43: keyward.sync.v1.Version
 	nil,                   // 44: keyward.sync.v1.GroupTraffic.RefusalsEntry
 	nil,                   // 45: keyward.sync.v1.Group.ContextEntry
+	nil,                   // 46: keyward.sync.v1.Group.SealedContextEntry
+	nil,                   // 47: keyward.sync.v1.Key.ContextEntry
 }
 var file_sync_v1_sync_proto_depIdxs = []int32{
 	10, // 0: keyward.sync.v1.SyncRequest.hello:type_name -> keyward.sync.v1.Hello
@@ -3457,20 +3487,22 @@ var file_sync_v1_sync_proto_depIdxs = []int32{
 	6,  // 40: keyward.sync.v1.Group.caching:type_name -> keyward.sync.v1.Caching
 	36, // 41: keyward.sync.v1.Group.shared_origins:type_name -> keyward.sync.v1.SharedOrigins
 	5,  // 42: keyward.sync.v1.Group.accept_in:type_name -> keyward.sync.v1.KeyLocation
-	38, // 43: keyward.sync.v1.Project.routes:type_name -> keyward.sync.v1.Route
-	41, // 44: keyward.sync.v1.Project.origins:type_name -> keyward.sync.v1.OriginPolicy
-	39, // 45: keyward.sync.v1.Route.query:type_name -> keyward.sync.v1.QueryMatch
-	38, // 46: keyward.sync.v1.Capability.routes:type_name -> keyward.sync.v1.Route
-	43, // 47: keyward.sync.v1.Key.versions:type_name -> keyward.sync.v1.Version
-	33, // 48: keyward.sync.v1.Key.rate:type_name -> keyward.sync.v1.RateLimit
-	7,  // 49: keyward.sync.v1.Key.clients:type_name -> keyward.sync.v1.Clients
-	8,  // 50: keyward.sync.v1.SyncService.Sync:input_type -> keyward.sync.v1.SyncRequest
-	9,  // 51: keyward.sync.v1.SyncService.Sync:output_type -> keyward.sync.v1.SyncResponse
-	51, // [51:52] is the sub-list for method output_type
-	50, // [50:51] is the sub-list for method input_type
-	50, // [50:50] is the sub-list for extension type_name
-	50, // [50:50] is the sub-list for extension extendee
-	0,  // [0:50] is the sub-list for field type_name
+	46, // 43: keyward.sync.v1.Group.sealed_context:type_name -> keyward.sync.v1.Group.SealedContextEntry
+	38, // 44: keyward.sync.v1.Project.routes:type_name -> keyward.sync.v1.Route
+	41, // 45: keyward.sync.v1.Project.origins:type_name -> keyward.sync.v1.OriginPolicy
+	39, // 46: keyward.sync.v1.Route.query:type_name -> keyward.sync.v1.QueryMatch
+	38, // 47: keyward.sync.v1.Capability.routes:type_name -> keyward.sync.v1.Route
+	43, // 48: keyward.sync.v1.Key.versions:type_name -> keyward.sync.v1.Version
+	33, // 49: keyward.sync.v1.Key.rate:type_name -> keyward.sync.v1.RateLimit
+	7,  // 50: keyward.sync.v1.Key.clients:type_name -> keyward.sync.v1.Clients
+	47, // 51: keyward.sync.v1.Key.context:type_name -> keyward.sync.v1.Key.ContextEntry
+	8,  // 52: keyward.sync.v1.SyncService.Sync:input_type -> keyward.sync.v1.SyncRequest
+	9,  // 53: keyward.sync.v1.SyncService.Sync:output_type -> keyward.sync.v1.SyncResponse
+	53, // [53:54] is the sub-list for method output_type
+	52, // [52:53] is the sub-list for method input_type
+	52, // [52:52] is the sub-list for extension type_name
+	52, // [52:52] is the sub-list for extension extendee
+	0,  // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_sync_v1_sync_proto_init() }
@@ -3499,7 +3531,7 @@ func file_sync_v1_sync_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sync_v1_sync_proto_rawDesc), len(file_sync_v1_sync_proto_rawDesc)),
 			NumEnums:      8,
-			NumMessages:   38,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -152,11 +152,17 @@ func contextOf(result authorizer.Result, request *authorizer.Request) map[string
 	return about
 }
 
-// groupContext gives Keyward's own names precedence over those that a group may choose.
+// sealedPrefix precedes the names of sealed values. Names of a context have no underscore.
+const sealedPrefix = "sealed_"
+
+// groupContext gives Keyward's own names precedence over those that a group or a key may choose.
 func groupContext(d decision.Decision) map[string]string {
 	values := map[string]string{}
-	for _, value := range d.Group.Context {
+	for value := range d.ContextValues {
 		values[value.Name] = value.Value
+	}
+	for i := range d.Group.Sealed {
+		values[sealedPrefix+d.Group.Sealed[i].Name] = d.Group.Sealed[i].Value
 	}
 	values["groupId"] = d.Group.Identity
 	values["groupName"] = d.Group.DisplayName

@@ -53,6 +53,8 @@ type Group struct {
 	AcceptIn Locations
 	// SharedCaching allows shared caches to keep responses, as the content server declares.
 	SharedCaching bool
+	// HasPublic is set if a project has public paths.
+	HasPublic bool
 }
 
 // RateLimit bounds how fast requests are allowed, by all validation servers together. The zero RateLimit is none.
@@ -90,6 +92,8 @@ type Project struct {
 	OwnsAll bool // every request that no route matches
 	Routes  []routing.Matcher
 	Origins Origins
+	// Public is what needs no key: requests that the project owns and one of these covers.
+	Public []routing.Matcher
 }
 
 // projectWork is the work of fetching a project from memory.

@@ -25,7 +25,10 @@ var fillers = map[protoreflect.Name]protoreflect.Value{
 	"methods":  protoreflect.ValueOfString("GET"),
 	"hosts":    protoreflect.ValueOfString("a.example"),
 	"paths":    protoreflect.ValueOfString("/a"),
-	"owners":   protoreflect.ValueOfUint32(0),
+
+	"public_paths": protoreflect.ValueOfString("/a"),
+
+	"owners": protoreflect.ValueOfUint32(0),
 }
 
 // fillFields sets every field of a message, and of those in it. An enum gets its last value.

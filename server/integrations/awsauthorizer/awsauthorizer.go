@@ -29,7 +29,7 @@ const (
 	effectAllow   = "Allow"
 	effectDeny    = "Deny"
 
-	// nobody is the principal of a request whose key is not known.
+	// nobody is the principal of a request without a key, or whose key is not known.
 	nobody = "anonymous"
 )
 
@@ -113,7 +113,7 @@ func (e *event) respond(result authorizer.Result, request *authorizer.Request) a
 	if result.Allowed() {
 		effect = effectAllow
 	}
-	if result.Group != nil {
+	if result.Key.ID != "" {
 		principal = result.Key.ID
 	}
 	return PolicyResponse{

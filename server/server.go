@@ -93,6 +93,7 @@ func New(config options.Config, log *slog.Logger) (_ *Server, err error) {
 	dependencies := []authorizer.Option{
 		authorizer.WithThrottle(throttle.New(config.Throttle)), authorizer.WithMeter(s.usage), authorizer.WithRates(s.rates),
 		authorizer.WithQuota(s.quotas), authorizer.WithRefusals(s.usage),
+		authorizer.WithPublic(throttle.New(config.Public), s.usage),
 		authorizer.WithReading(config.Reading), authorizer.WithSearches(search.New(searches, registry)),
 		authorizer.WithKeys(credential.New(config.Keys)),
 		authorizer.WithTracer(tracing.New(config.Tracing)),

@@ -88,9 +88,10 @@ func GroupRecord(group *v1alpha1.Group, allowlists []*v1alpha1.DomainAllowlist) 
 	if record.DisplayName == "" {
 		record.DisplayName = group.Name
 	}
-	routes := routeRecords
-	if grant.RoutesTooLarge(group) {
-		routes = func([]v1alpha1.Route) []*syncv1.Route { return nil } // servers would keep none of them
+	routes, public := routeRecords, func(p *v1alpha1.Project) []string { return p.Public }
+	if grant.RoutesTooLarge(group) { // servers would keep none of them
+		routes = func([]v1alpha1.Route) []*syncv1.Route { return nil }
+		public = func(*v1alpha1.Project) []string { return nil }
 	}
 	if len(group.Spec.Projects) == 0 {
 		record.Projects = []*syncv1.Project{{Name: string(v1alpha1.DefaultProject), OwnsAll: true}}
@@ -98,7 +99,7 @@ func GroupRecord(group *v1alpha1.Group, allowlists []*v1alpha1.DomainAllowlist) 
 	for i := range group.Spec.Projects {
 		project := &group.Spec.Projects[i]
 		record.Projects = append(record.Projects, &syncv1.Project{
-			Name: string(project.Name), Routes: routes(project.Routes),
+			Name: string(project.Name), Routes: routes(project.Routes), PublicPaths: public(project),
 		})
 	}
 	setOrigins(record, allowlists)

@@ -214,11 +214,12 @@ var table = [count]row{
 	},
 	RateLimited: {
 		"rate_limited", http.StatusTooManyRequests, "Too many requests",
-		"Requests with this API key, or with all keys of its group together, exceed the rate limit. Wait as long as " +
-			"Retry-After says, and then send them more slowly.",
-		"Requests with the key, or with all keys of Group {group}, exceeded the rate limit.",
+		"Requests with this API key, with all keys of its group together, or without a key from this address, exceed the rate " +
+			"limit. Wait as long as Retry-After says, and then send them more slowly.",
+		"Requests with the key, with all keys of Group {group}, or from one address for public paths, exceeded the rate limit.",
 		"If a higher rate is acceptable, raise requestsPerSecond, or burst if requests come all at once, in spec.limits of " +
-			"the ApiKey, of the Group, or of its tier.",
+			"the ApiKey, of the Group, or of its tier. The rate of requests without a key is --max-public-requests-per-minute of " +
+			"the validation server.",
 	},
 	QuotaExceeded: {
 		"quota_exceeded", http.StatusPaymentRequired, "Quota exceeded",
@@ -246,5 +247,10 @@ var table = [count]row{
 		"preflight", http.StatusNoContent, "Preflight answered",
 		"Requests from this origin may be sent, with an API key.",
 		"A browser asked whether it may send a request from this origin, and the answer was yes.", "",
+	},
+	Public: {
+		"public", http.StatusOK, "Public", "",
+		"The request had no key, and needed none: project {project} of Group {group} has declared its path to be public. Nothing " +
+			"of a quota was used.", "",
 	},
 }

@@ -34,6 +34,7 @@ type Authorizer struct {
 	rates      *ratelimit.Limiter
 	quota      Quota
 	refusals   Refusals
+	public     publicLimit
 	reading    routing.Reading
 	keys       *credential.Locations
 	tallies    *tallies
@@ -191,14 +192,17 @@ func (i *Integration) decide(ctx context.Context, request *Request, result *Resu
 	if result.Code == decision.Preflight {
 		i.finish(ctx, request, result, now) // the preflight may become a failed attempt
 	}
-	if result.Allowed() && i.authorizer.rates != nil {
+	if result.Code == decision.Allowed && i.authorizer.rates != nil {
 		i.limit(result, now)
 	}
 	// To ask about a key uses neither content nor the key.
-	if result.Allowed() && i.authorizer.quota != nil && !request.AboutKey {
+	if result.Code == decision.Allowed && i.authorizer.quota != nil && !request.AboutKey {
 		result.Code, result.RetryAfter = i.authorizer.quota.Spend(ctx, result.Group, now)
 	}
-	if result.Allowed() && i.authorizer.meter != nil && !request.AboutKey {
+	if result.Code == decision.Public {
+		i.limitPublic(request, result, now)
+	}
+	if result.Code == decision.Allowed && i.authorizer.meter != nil && !request.AboutKey {
 		i.authorizer.meter.Used(result.Key.ID, result.Group, &request.Request, now, result.Retiring(), request.Client)
 	}
 	if result.Code.FailedAttempt() {
@@ -246,9 +250,9 @@ func (i *Integration) finish(ctx context.Context, request *Request, result *Resu
 	spent = result.Finish(i.authorizer.snapshot, &request.Request, true)
 }
 
-// Sent counts bytes of the response body of an allowed request.
+// Sent counts bytes of the response body of an allowed request, for the group that is Charged with it, if there is one.
 func (i *Integration) Sent(group *decision.Group, bytes int) {
-	if i.authorizer.quota != nil && bytes > 0 {
+	if i.authorizer.quota != nil && bytes > 0 && group != nil {
 		i.authorizer.quota.Sent(group.Identity, uint64(bytes), i.authorizer.now())
 	}
 }

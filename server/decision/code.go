@@ -41,6 +41,7 @@ const (
 	QuotaUnavailable  = decisioncode.QuotaUnavailable
 	TooManyFailures   = decisioncode.TooManyFailures
 	Preflight         = decisioncode.Preflight
+	Public            = decisioncode.Public
 )
 
 // Codes returns every Code, Allowed first.

@@ -144,8 +144,8 @@ type Decision struct {
 	unread bool
 }
 
-// Allowed reports whether the request is allowed.
-func (d Decision) Allowed() bool { return d.Code == Allowed }
+// Allowed reports whether the request is allowed, with a key or, if its Code is Public, without.
+func (d Decision) Allowed() bool { return d.Code.Allows() }
 
 // Retiring reports whether the version of the key has a successor, and is accepted during their overlap only.
 func (d *Decision) Retiring() bool { return d.Version.RetiresAtMillis != 0 }
@@ -199,7 +199,7 @@ func (e *evaluation) verdict(snapshot Snapshot, now time.Time) Code {
 	}
 	switch {
 	case e.request.Credential.Form == Absent:
-		return KeyMissing
+		return e.keyless(snapshot)
 	case e.request.Credential.Form == SignedURL && e.request.claims == nil:
 		return URLInvalid
 	case e.request.Credential.Form > SignedURL || e.request.Credential.Form == Malformed:
@@ -302,13 +302,18 @@ func (e *evaluation) unowned() Code {
 // ownerIn finds the project of a group that owns the request: the trusted one, or the one with the most specific route.
 // Projects are sorted by name, so the first wins a tie. If finding out takes too much work, or depends on how the query is
 // interpreted, no project owns the request: the one with the next best route is not the owner.
-func (e *evaluation) ownerIn(group *Group) (owner *Project) {
+func (e *evaluation) ownerIn(group *Group) *Project {
+	owner, _ := e.rankIn(group)
+	return owner
+}
+
+// rankIn is ownerIn that also returns the rank of the owner's route. The zero Rank is that of an owner without one.
+func (e *evaluation) rankIn(group *Group) (owner *Project, best routing.Rank) {
 	projects := group.Projects
 	if trusted := e.request.TrustedProject; trusted != "" {
 		e.routing.Spend(len(projects))
-		return group.ProjectNamed(trusted)
+		return group.ProjectNamed(trusted), best
 	}
-	var best routing.Rank
 	for i := range projects {
 		rank, ok := projects[i].owns(&e.routing)
 		if ok && (owner == nil || rank.Compare(best) > 0) {
@@ -319,9 +324,9 @@ func (e *evaluation) ownerIn(group *Group) (owner *Project) {
 		e.doubtful = e.isDoubtful(projects, owner, best)
 	}
 	if e.doubtful || e.routing.Exhausted() {
-		return nil
+		return nil, best
 	}
-	return owner
+	return owner, best
 }
 
 // isDoubtful reports whether another project than the owner may have a route that is as specific.

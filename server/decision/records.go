@@ -63,6 +63,8 @@ type Group struct {
 	SharedCaching bool
 	// RequireAddresses denies keys without Addresses.
 	RequireAddresses bool
+	// HasPublic is set if a project has public paths.
+	HasPublic bool
 }
 
 // RateLimit bounds how fast requests are allowed, by all validation servers together. The zero RateLimit is none.
@@ -100,6 +102,8 @@ type Project struct {
 	OwnsAll bool // every request that no route matches
 	Routes  []routing.Matcher
 	Origins Origins
+	// Public is what needs no key: requests that the project owns and one of these covers.
+	Public []routing.Matcher
 }
 
 // projectWork is the work of fetching a project from memory.

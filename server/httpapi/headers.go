@@ -86,7 +86,7 @@ func headerOf(value *decision.ContextValue) (name string, ok bool) {
 	return ContextHeaderName(value.Name)
 }
 
-// Permissions lists the permissions of an allowed request's key.
+// Permissions lists the permissions of an allowed request's key, of which there are none without a key.
 func Permissions(d decision.Decision) string { return safe(strings.Join(d.Key.Scope.Permissions, ",")) }
 
 // ContextHeaderName returns the header of a context value: "X-Keyward-Context-Bucketname" for "bucketName", as header

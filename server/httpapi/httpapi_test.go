@@ -135,7 +135,10 @@ func TestEncodeIsSafeAndReversible(t *testing.T) {
 }
 
 func TestDenials(t *testing.T) {
-	for _, code := range decision.Codes()[1:] {
+	for _, code := range decision.Codes() {
+		if code.Allows() {
+			continue
+		}
 		recorder := httptest.NewRecorder()
 		NewDenial(decision.Decision{Code: code}, &decision.Request{}, 0).Write(recorder)
 		if code == decision.Preflight {

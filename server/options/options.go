@@ -47,6 +47,7 @@ type Config struct {
 	TrustedProxies      []netip.Prefix
 	ClientAddressHeader string
 	Throttle            throttle.Config
+	Public              throttle.Config // of requests that need no key; IPv6Prefix is that of Throttle
 
 	AdminTokenFile string
 
@@ -76,6 +77,7 @@ const (
 	defaultTimeout = time.Minute
 
 	defaultFailures   = 60
+	defaultPublic     = 600
 	defaultIPv6Prefix = 64
 	bitsIPv6          = 128
 
@@ -117,6 +119,7 @@ func Parse(args []string, hostname string, usage io.Writer) (Config, error) {
 	if flags.NArg() > 0 {
 		return Config{}, errors.New("there are only flags, no arguments: look for a space that should be a '='")
 	}
+	c.Public.IPv6Prefix = c.Throttle.IPv6Prefix
 	return c, c.check()
 }
 
@@ -167,6 +170,9 @@ func (c *Config) requestFlags(flags *flag.FlagSet) {
 		"(default) or Forwarded", c.setClientAddressHeader)
 	flags.IntVar(&c.Throttle.Failures, "max-failures-per-minute", defaultFailures,
 		"how `many` requests of one client address may fail in a minute; the response to further failures is 429; 0 is any number")
+	flags.IntVar(&c.Public.Failures, "max-public-requests-per-minute", defaultPublic,
+		"how `many` requests of one client address for public paths, which need no key, are allowed in a minute; the response to further "+
+			"ones is 429; clients whose address is not known share it, those of each Group apart; 0 is any number")
 	flags.IntVar(&c.Throttle.IPv6Prefix, "throttle-ipv6-prefix", defaultIPv6Prefix, "`bits` of an IPv6 address that identify a client")
 }
 
@@ -208,6 +214,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("--instance: give a name of 1 to %d letters, digits and -._:/, such as the name of the pod", maxInstance)
 	case c.Throttle.Failures < 0:
 		return errors.New("--max-failures-per-minute: write a number such as 60, or 0 for any")
+	case c.Public.Failures < 0:
+		return errors.New("--max-public-requests-per-minute: write a number such as 600, or 0 for any")
 	case c.Throttle.IPv6Prefix < 1 || c.Throttle.IPv6Prefix > bitsIPv6:
 		return fmt.Errorf("--throttle-ipv6-prefix: write a number of bits from 1 to %d, such as 64", bitsIPv6)
 	case c.Sync.Address == "":

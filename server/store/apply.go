@@ -184,6 +184,7 @@ func (s *Store) deleteGroups(identities []string) {
 			delete(s.groups, identity)
 			s.mu.Unlock()
 			s.unlist(group.compiled)
+			s.unclaim(group, group.compiled, nil)
 		}
 		delete(s.renewed, identity)
 		delete(s.pending, identity)
@@ -206,6 +207,7 @@ func (s *Store) putGroup(wire *syncv1.Group) {
 		record = &groupRecord{}
 	}
 	before := record.compiled
+	s.claim(record, before, compiled)
 	s.mu.Lock()
 	record.wire, record.compiled = wire, compiled
 	s.groups[wire.Identity()] = record
@@ -215,6 +217,7 @@ func (s *Store) putGroup(wire *syncv1.Group) {
 	s.list(compiled)
 	if known {
 		s.unlist(before)
+		s.unclaim(record, before, compiled)
 	}
 }
 

@@ -56,13 +56,15 @@ func (s *Store) compile(wire *syncv1.Group) *decision.Group {
 			OwnsAll: project.GetOwnsAll(),
 			Routes:  routes,
 			Origins: s.compileOrigins(where, project.GetOrigins()),
+			Public:  s.compilePublic(where, project.GetPublicPaths()),
 		})
 	}
 	if !whole {
 		for i := range group.Projects {
-			group.Projects[i].Routes, group.Projects[i].OwnsAll = nil, false
+			group.Projects[i].Routes, group.Projects[i].OwnsAll, group.Projects[i].Public = nil, false, nil
 		}
 	}
+	group.HasPublic = slices.ContainsFunc(group.Projects, func(p decision.Project) bool { return len(p.Public) > 0 })
 	s.compileShared(group, wire.GetSharedOrigins())
 	slices.SortStableFunc(group.Projects, func(a, b decision.Project) int { return cmp.Compare(a.Name, b.Name) })
 	for _, capability := range wire.GetCapabilities() {
@@ -95,6 +97,10 @@ func sizeOf(wire *syncv1.Group) (size int) {
 	}
 	for _, project := range wire.GetProjects() {
 		add(project.GetRoutes())
+		for _, path := range project.GetPublicPaths() {
+			public := routing.Public(path)
+			size += public.Size()
+		}
 	}
 	for _, capability := range wire.GetCapabilities() {
 		add(capability.GetRoutes())

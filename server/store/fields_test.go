@@ -28,8 +28,9 @@ var fillers = map[protoreflect.Name]protoreflect.Value{
 	"paths":    protoreflect.ValueOfString("/a"),
 	"owners":   protoreflect.ValueOfUint32(0),
 
-	"url_secret": protoreflect.ValueOfBytes(bytes.Repeat([]byte{5}, urltoken.SecretSize)),
-	"addresses":  protoreflect.ValueOfString("192.0.2.0/24"),
+	"url_secret":   protoreflect.ValueOfBytes(bytes.Repeat([]byte{5}, urltoken.SecretSize)),
+	"addresses":    protoreflect.ValueOfString("192.0.2.0/24"),
+	"public_paths": protoreflect.ValueOfString("/a"),
 }
 
 // fillFields sets every field of a message, and of those in it. An enum gets its last value.

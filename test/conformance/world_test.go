@@ -161,6 +161,9 @@ func nested(path func(...string) []*syncv1.Route, lenient *syncv1.OriginPolicy) 
 
 // injectedFor returns what an upstream must see of a key.
 func injectedFor(key, owner string) []string {
+	if key == "" {
+		return publicInjected(owner)
+	}
 	permissions := "read"
 	if key == "both" || key == "signer of both" {
 		permissions = "read,checkout"
@@ -194,6 +197,12 @@ func newAuthorizer(t testing.TB, world string, update *syncv1.Update, options ..
 		if err := s.Apply(update); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if world == worldPublic {
+		if err := s.Apply(&syncv1.Update{Revision: 2, Groups: publicGroups()}); err != nil {
+			t.Fatal(err)
+		}
+		options = append(options, authorizer.WithPublic(flooded(), nil))
 	}
 	options = append(options, authorizer.WithKeys(credential.New(credential.Config{Parameters: []string{"token"},
 		Headers: []string{otherKeyHeader}, Schemes: []string{"ApiKey"}})))

@@ -74,7 +74,7 @@ func (q quota) Spend(_ context.Context, group *decision.Group, _ time.Time) (dec
 // Sent implements authorizer.Quota.
 func (quota) Sent(string, uint64, time.Time) {}
 
-// groups are three equal ones, except for caching.
+// groups are equal ones, except for caching and where keys may be, and one that has a public path.
 func groups(origins []string) []*syncv1.Group {
 	var all []*syncv1.Group
 	for name, caching := range map[string]syncv1.Caching{"acme": syncv1.Caching_CACHING_UNSPECIFIED,
@@ -91,7 +91,10 @@ func groups(origins []string) []*syncv1.Group {
 				Origins: &syncv1.OriginPolicy{Patterns: origins, AllowMissing: true}}},
 		})
 	}
-	return all
+	return append(all, &syncv1.Group{ // without a tier and a context, and with a public path
+		Namespace: "tenants", Name: "open", State: syncv1.GroupState_GROUP_STATE_ACTIVE,
+		Projects: []*syncv1.Project{{Name: "site", Routes: []*syncv1.Route{{Hosts: []string{"open.example"}}}, PublicPaths: []string{"/robots.txt"}}},
+	})
 }
 
 // acceptedBy returns where the Group accepts keys.

@@ -169,7 +169,7 @@ func down() []*syncv1.SyncResponse {
 			{Name: "marketing", Routes: []*syncv1.Route{{
 				Methods: []string{"GET"}, Hosts: []string{"cdn.acme.com"}, Paths: []string{"/api/scenes/mkt-*"},
 				Query: []*syncv1.QueryMatch{{Name: "siteId", Values: []string{"42"}}},
-			}}, Origins: &syncv1.OriginPolicy{Patterns: []string{"https://acme.com"}, AllowLocalhost: true, AllowMissing: true}},
+			}}, Origins: &syncv1.OriginPolicy{Patterns: []string{"https://acme.com"}, AllowLocalhost: true, AllowMissing: true}, PublicPaths: []string{"/robots.txt", "/.well-known/**"}},
 			{Name: "other", OwnsAll: true},
 		},
 		Capabilities:  []*syncv1.Capability{{Name: "checkout", Routes: []*syncv1.Route{{Methods: []string{"POST"}, Paths: []string{"/tenant/**"}}}}},
@@ -234,7 +234,7 @@ func up() []*syncv1.SyncRequest {
 		{Message: &syncv1.SyncRequest_Quotas{Quotas: &syncv1.QuotaReport{Groups: []*syncv1.GroupUse{use()}}}},
 		{Message: &syncv1.SyncRequest_Traffic{Traffic: &syncv1.TrafficReport{Groups: []*syncv1.GroupTraffic{{
 			Group: "tenants/acme", Refusals: map[string]uint64{"origin_denied": 3},
-			Origins: []*syncv1.OriginUse{{Origin: "https://shop.acme.com", Requests: 80}},
+			Origins: []*syncv1.OriginUse{{Origin: "https://shop.acme.com", Requests: 80}}, Public: 7,
 		}}}}},
 	}
 }

@@ -1594,7 +1594,9 @@ type GroupTraffic struct {
 	// refusals counts the requests with a key of the group that were refused, by decision code; at most 64.
 	Refusals map[string]uint64 `protobuf:"bytes,2,rep,name=refusals,proto3" json:"refusals,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	// origins are those with the most allowed requests; at most 10.
-	Origins       []*OriginUse `protobuf:"bytes,3,rep,name=origins,proto3" json:"origins,omitempty"`
+	Origins []*OriginUse `protobuf:"bytes,3,rep,name=origins,proto3" json:"origins,omitempty"`
+	// public is how many requests were allowed without a key.
+	Public        uint64 `protobuf:"varint,4,opt,name=public,proto3" json:"public,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1648,6 +1650,13 @@ func (x *GroupTraffic) GetOrigins() []*OriginUse {
 		return x.Origins
 	}
 	return nil
+}
+
+func (x *GroupTraffic) GetPublic() uint64 {
+	if x != nil {
+		return x.Public
+	}
+	return 0
 }
 
 // OriginUse counts the allowed requests from one origin.
@@ -2615,8 +2624,11 @@ type Project struct {
 	Name   string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Routes []*Route               `protobuf:"bytes,2,rep,name=routes,proto3" json:"routes,omitempty"`
 	// owns_all is set on the implicit project `default`, which owns every request.
-	OwnsAll       bool          `protobuf:"varint,3,opt,name=owns_all,json=ownsAll,proto3" json:"owns_all,omitempty"`
-	Origins       *OriginPolicy `protobuf:"bytes,4,opt,name=origins,proto3" json:"origins,omitempty"`
+	OwnsAll bool          `protobuf:"varint,3,opt,name=owns_all,json=ownsAll,proto3" json:"owns_all,omitempty"`
+	Origins *OriginPolicy `protobuf:"bytes,4,opt,name=origins,proto3" json:"origins,omitempty"`
+	// public_paths are those of the project's requests that need no key (see package routing). They allow more than a server allows
+	// that does not know them.
+	PublicPaths   []string `protobuf:"bytes,1000,rep,name=public_paths,json=publicPaths,proto3" json:"public_paths,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2675,6 +2687,13 @@ func (x *Project) GetOwnsAll() bool {
 func (x *Project) GetOrigins() *OriginPolicy {
 	if x != nil {
 		return x.Origins
+	}
+	return nil
+}
+
+func (x *Project) GetPublicPaths() []string {
+	if x != nil {
+		return x.PublicPaths
 	}
 	return nil
 }
@@ -3203,11 +3222,12 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	" \x01(\x04R\x05wants\x12\x16\n" +
 	"\x06closed\x18\v \x01(\bR\x06closed\"F\n" +
 	"\rTrafficReport\x125\n" +
-	"\x06groups\x18\x01 \x03(\v2\x1d.keyward.sync.v1.GroupTrafficR\x06groups\"\xe0\x01\n" +
+	"\x06groups\x18\x01 \x03(\v2\x1d.keyward.sync.v1.GroupTrafficR\x06groups\"\xf8\x01\n" +
 	"\fGroupTraffic\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12G\n" +
 	"\brefusals\x18\x02 \x03(\v2+.keyward.sync.v1.GroupTraffic.RefusalsEntryR\brefusals\x124\n" +
-	"\aorigins\x18\x03 \x03(\v2\x1a.keyward.sync.v1.OriginUseR\aorigins\x1a;\n" +
+	"\aorigins\x18\x03 \x03(\v2\x1a.keyward.sync.v1.OriginUseR\aorigins\x12\x16\n" +
+	"\x06public\x18\x04 \x01(\x04R\x06public\x1a;\n" +
 	"\rRefusalsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"?\n" +
@@ -3292,12 +3312,13 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"C\n" +
 	"\rSharedOrigins\x12\x16\n" +
 	"\x06owners\x18\x01 \x03(\rR\x06owners\x12\x1a\n" +
-	"\bpatterns\x18\x02 \x03(\tR\bpatterns\"\xa1\x01\n" +
+	"\bpatterns\x18\x02 \x03(\tR\bpatterns\"\xc5\x01\n" +
 	"\aProject\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12.\n" +
 	"\x06routes\x18\x02 \x03(\v2\x16.keyward.sync.v1.RouteR\x06routes\x12\x19\n" +
 	"\bowns_all\x18\x03 \x01(\bR\aownsAll\x127\n" +
-	"\aorigins\x18\x04 \x01(\v2\x1d.keyward.sync.v1.OriginPolicyR\aorigins\"\x80\x01\n" +
+	"\aorigins\x18\x04 \x01(\v2\x1d.keyward.sync.v1.OriginPolicyR\aorigins\x12\"\n" +
+	"\fpublic_paths\x18\xe8\a \x03(\tR\vpublicPaths\"\x80\x01\n" +
 	"\x05Route\x12\x18\n" +
 	"\amethods\x18\x01 \x03(\tR\amethods\x12\x14\n" +
 	"\x05hosts\x18\x02 \x03(\tR\x05hosts\x12\x14\n" +

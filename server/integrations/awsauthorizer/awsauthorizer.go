@@ -29,7 +29,7 @@ const (
 	effectAllow   = "Allow"
 	effectDeny    = "Deny"
 
-	// nobody is the principal of a request whose key is not known.
+	// nobody is the principal of a request without a key, or whose key is not known.
 	nobody = "anonymous"
 )
 
@@ -116,7 +116,7 @@ func (e *event) respond(result authorizer.Result, request *authorizer.Request, s
 	if result.Allowed() {
 		effect = effectAllow
 	}
-	if result.Group != nil {
+	if result.Key.ID != "" {
 		principal = result.Key.ID
 	}
 	return PolicyResponse{

@@ -133,8 +133,8 @@ func (s *Server) allow(r *reply, result authorizer.Result, q *checkRequest, rawQ
 		{Name: "key_id", Value: result.Key.ID},
 		{Name: "code", Value: result.Code.String()},
 	}
-	if s.receipts != nil {
-		r.metadata[len(r.metadata)-1] = httpapi.Header{Name: "receipt", Value: s.receipts.Issue(result.Group.Identity, result.Key.ID)}
+	if charged := result.Charged(); s.receipts != nil && charged != nil {
+		r.metadata[len(r.metadata)-1] = httpapi.Header{Name: "receipt", Value: s.receipts.Issue(charged.Identity, result.Key.ID)}
 	}
 	add := func(h httpapi.Header, action corev3.HeaderValueOption_HeaderAppendAction) {
 		r.added = append(r.added, addition{h, action})

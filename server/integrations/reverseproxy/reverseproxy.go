@@ -225,7 +225,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			h.log.Debug("cannot stream in both directions at once", slog.Any("error", err))
 		}
 	}
-	response := &counted{ResponseWriter: w, integration: h.integration, group: result.Group}
+	response := &counted{ResponseWriter: w, integration: h.integration, group: result.Charged()}
 	defer func() {
 		p.upstreamSpan.End()
 		if reason := recover(); reason != nil { // the response is cut off: bytes that were counted are sent nevertheless
@@ -243,8 +243,8 @@ type counted struct {
 	http.ResponseWriter
 
 	integration *authorizer.Integration
-	group       *decision.Group
-	begun       bool // the final response
+	group       *decision.Group // nil if nobody is charged
+	begun       bool            // the final response
 }
 
 // Write implements http.ResponseWriter.

@@ -36,7 +36,7 @@ func TestPublicPathsAreChecked(t *testing.T) {
 		t.Errorf("problems with %v, want %s", fields, want)
 	}
 	if message := got.First().Error(); !strings.Contains(message, "a path starts with '/'") {
-		t.Errorf("no remedy in %q", message)
+		t.Errorf("no hint in %q", message)
 	}
 	for range 2000 {
 		group.Spec.Projects[0].Public = append(group.Spec.Projects[0].Public, "/some/path/that/is/public")

@@ -18,7 +18,7 @@ type Claims interface {
 // the largest group, and takes a fraction of a millisecond.
 const publicWork = 1 << 16
 
-// strictest is how paths are read that need no key, beside the Reading of the request: whatever the content server ignores, or
+// strictest is how paths are read that need no key, beside the Reading of the request: regardless of what the content server ignores, or
 // cuts off, the path must not be that of another project.
 var strictest = routing.Reading{IgnoreCase: true}
 

@@ -18,8 +18,8 @@ type Claims interface {
 // the largest group, and takes a fraction of a millisecond.
 const publicWork = 1 << 16
 
-// strictest is how paths are read that need no key, beside the Reading of the request: of what the content server ignores, or
-// cuts off, nothing may make the path one of another project.
+// strictest is how paths are read that need no key, beside the Reading of the request: regardless of what the content server ignores, or
+// cuts off, the path must not be that of another project.
 var strictest = routing.Reading{IgnoreCase: true}
 
 // keyless decides a request without a key.

@@ -39,7 +39,7 @@ func site(t *testing.T) *Group {
 	t.Helper()
 	host := []string{"www.acme.com"}
 	return groupOf("acme",
-		public(t, "admin", nil, routing.Route{Hosts: host, Paths: []string{"/static/admin/**", "/static/Desk/**", "/static/run.php", "/static/desktop"}}),
+		public(t, "admin", nil, routing.Route{Hosts: host, Paths: []string{"/static/admin/**", "/static/Desk/**", "/static/run.php", "/static/exit"}}),
 		public(t, "members", nil, routing.Route{Hosts: host, Paths: []string{"/static/list"}, Query: map[string][]string{"for": {"members"}}}),
 		public(t, "web", []string{"/robots.txt", "/.well-known/**", "/static/**", "/health/", "/icons/*.png", "/index.php"}, routing.Route{Hosts: host}),
 	)
@@ -95,7 +95,7 @@ func TestPublic(t *testing.T) {
 		{request: "GET /static/admİn/x", want: KeyMissing},
 		{request: "GET /static/%61dmin/x", want: KeyMissing},
 		{request: "GET /static/desk/x", want: KeyMissing},
-		{request: "GET /static/desktop/", want: KeyMissing},
+		{request: "GET /static/exit/", want: KeyMissing},
 		{request: "GET /static/run.php/x", want: KeyMissing},
 		{request: "GET /static/RUN.php/x", want: KeyMissing},
 		{request: "GET /static/list", query: "for=members", want: KeyMissing},

@@ -121,7 +121,7 @@ func TestPublicPathsOfARecord(t *testing.T) {
 	}
 }
 
-// TestClaimsFollowGroups changes groups at random. After any history, the index is as if it had been made from what there is now.
+// TestClaimsFollowGroups changes groups at random. Regardless of what came before, the index is as if it had been made from what there is now.
 func TestClaimsFollowGroups(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		s := open(t, Config{})

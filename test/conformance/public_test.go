@@ -56,7 +56,7 @@ var publicTable = slices.Concat([]testCase{
 	shut("public: another project's part in capitals", "content servers that ignore case, below a public subtree", "GET "+siteHost+" /static/ADMIN/x"),
 	shut("public: another project's part, encoded", "routes of others that encoding gets around, without a key", "GET "+siteHost+" /static/%61dmin/x").
 		not("awsauthorizer"), // it cannot know what was encoded, and refuses
-	shut("public: another project's part with a slash", "a slash that takes a path away from its owner", "GET "+siteHost+" /static/desktop/"),
+	shut("public: another project's part with a slash", "a slash that takes a path away from its owner", "GET "+siteHost+" /static/exit/"),
 	shut("public: another project's script", "the PATH_INFO of a script below a public subtree", "GET "+siteHost+" /static/run.php/x"),
 	shut("public: a short name", "Windows, which finds a directory by its short name", "GET "+siteHost+" /static/ADMIN~1/x"),
 	shut("public: another host", "paths that are public on every host", "GET cdn.acme.example /robots.txt"),
@@ -110,7 +110,7 @@ func publicGroups() []*syncv1.Group {
 	active := syncv1.GroupState_GROUP_STATE_ACTIVE
 	return []*syncv1.Group{
 		{Namespace: "tenants", Name: "site", State: active, Context: map[string]string{"bucketName": "site-media"}, Projects: []*syncv1.Project{
-			{Name: "admin", Routes: route(siteHost, "/static/admin/**", "/static/run.php", "/static/desktop")},
+			{Name: "admin", Routes: route(siteHost, "/static/admin/**", "/static/run.php", "/static/exit")},
 			{Name: "web", Routes: []*syncv1.Route{{Hosts: []string{siteHost, "*.pages.site.example", "shared.example"}}},
 				Origins:     &syncv1.OriginPolicy{Patterns: []string{acmePage}},
 				PublicPaths: []string{"/robots.txt", "/health", "/.well-known/**", "/static/**", "/run.php", "/x"}},

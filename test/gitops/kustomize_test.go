@@ -180,7 +180,7 @@ func TestPrincipalComponent(t *testing.T) {
 	for name, text := range map[string]string{
 		"/cluster/kustomization.yaml":   "resources: [deployment.yaml, other.yaml]\ncomponents: [../principal]\n",
 		"/cluster/deployment.yaml":      read(t, "config/validator/deployment.yaml"),
-		"/cluster/other.yaml":           read(t, "config/manager/manager.yaml"),
+		"/cluster/other.yaml":           read(t, "config/manager/deployment.yaml"),
 		"/principal/kustomization.yaml": read(t, "config/kustomize/principal/kustomization.yaml"),
 	} {
 		if err := files.WriteFile(name, []byte(text)); err != nil {

@@ -79,6 +79,7 @@ func (r *Reconciler) update(ctx context.Context, group *v1alpha1.Group) (ctrl.Re
 	}
 	before := group.DeepCopy()
 	resolution := r.Tiers.Resolve(group)
+	resolution.Schedule(group, r.Clock.Now())
 	group.Status.Limits = resolution.Limits
 	// New limits are published with the status, and so never delayed.
 	resolved := equality.Semantic.DeepEqual(before.Status.Limits, group.Status.Limits)

@@ -76,6 +76,7 @@ func GroupRecord(group *v1alpha1.Group, allowlists []*v1alpha1.DomainAllowlist) 
 		Limits:      limitsRecord(group),
 		Caching:     caching(group.Spec.Caching),
 		AcceptIn:    locations(group.Spec.KeyPolicy.AcceptIn),
+		QuotaPeriod: periodRecord(tier.Schedule(group)),
 	}
 	if len(group.Spec.Context) > 0 {
 		record.Context = make(map[string]string, len(group.Spec.Context))

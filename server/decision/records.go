@@ -2,6 +2,7 @@ package decision
 
 import (
 	"github.com/keyward-dev/keyward/internal/origin"
+	"github.com/keyward-dev/keyward/internal/quotaledger"
 	"github.com/keyward-dev/keyward/internal/routing"
 )
 
@@ -75,6 +76,8 @@ type Limits struct {
 	Metered bool
 	// DenyUnknown is set if requests are denied while it is not known what is left of a quota.
 	DenyUnknown bool
+	// Schedule says when the periods of the quotas begin.
+	Schedule quotaledger.Schedule
 }
 
 // ContextValue is injected upstream on allow.

@@ -28,6 +28,7 @@ func (s *Store) compile(wire *syncv1.Group) *decision.Group {
 			Metered:      wire.GetLimits().GetOverage() == syncv1.Overage_OVERAGE_METER,
 			DenyUnknown:  wire.GetLimits().GetDenyUnknown(),
 			Rate:         rateOf(wire.GetLimits().GetRate()),
+			Schedule:     scheduleOf(wire.GetQuotaPeriod()),
 		},
 		AcceptIn:      locationsOf(wire.GetAcceptIn()),
 		SharedCaching: wire.GetCaching() == syncv1.Caching_CACHING_SHARED,

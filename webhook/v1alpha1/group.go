@@ -96,7 +96,11 @@ func (w *groups) ValidateUpdate(ctx context.Context, old, group *v1alpha1.Group)
 		return nil, err
 	}
 	affected, err := w.affected(ctx, old, group)
-	return append(append(w.warnings(group), taken...), affected...), err
+	warnings := append(append(w.warnings(group), taken...), affected...)
+	if warning := w.tiers.PeriodWarning(old, group, w.clock.Now()); warning != "" {
+		warnings = append(warnings, warning)
+	}
+	return warnings, err
 }
 
 // ValidateDelete refuses to delete what the platform has set, and warns about the keys that stop working with the Group.

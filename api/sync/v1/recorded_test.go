@@ -177,6 +177,7 @@ func down() []*syncv1.SyncResponse {
 		Limits:        &syncv1.Limits{RequestQuota: true, ByteQuota: true, Overage: syncv1.Overage_OVERAGE_METER, DenyUnknown: true, Rate: rate(50)},
 		Caching:       syncv1.Caching_CACHING_SHARED,
 		AcceptIn:      []syncv1.KeyLocation{syncv1.KeyLocation_KEY_LOCATION_QUERY, syncv1.KeyLocation_KEY_LOCATION_WEBSOCKET_PROTOCOL},
+		QuotaPeriod:   &syncv1.QuotaPeriod{AnchorDay: 15, Starts: []int32{20_757, 20_788, 20_818}},
 		SharedOrigins: []*syncv1.SharedOrigins{{Owners: []uint32{0, 1}, Patterns: []string{"https://shop.acme.com"}}},
 	}
 	key := func(id string, b byte) *syncv1.Key {

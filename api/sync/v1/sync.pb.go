@@ -155,7 +155,7 @@ const (
 	QuotaState_QUOTA_STATE_UNSPECIFIED QuotaState = 0
 	// OPEN: the server may spend its allowance, and ask for more.
 	QuotaState_QUOTA_STATE_OPEN QuotaState = 1
-	// EXHAUSTED: the quota of the month is used up; no server has any of it left.
+	// EXHAUSTED: the quota of the period is used up; no server has any of it left.
 	QuotaState_QUOTA_STATE_EXHAUSTED QuotaState = 2
 )
 
@@ -692,7 +692,7 @@ type Hello struct {
 	// features are those of the server.
 	Features []Feature `protobuf:"varint,4,rep,packed,name=features,proto3,enum=keyward.sync.v1.Feature" json:"features,omitempty"`
 	// incarnation distinguishes the runs of one instance: a random text of each process, 1 to 26 letters and digits. Counters in
-	// reports are those of one incarnation in one month; they never decrease.
+	// reports are those of one incarnation in one period; they never decrease.
 	Incarnation string `protobuf:"bytes,5,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
 	// rejections are those of the known groups; absent if there are none.
 	Rejections    *Rejections `protobuf:"bytes,6,opt,name=rejections,proto3" json:"rejections,omitempty"`
@@ -1355,13 +1355,14 @@ func (x *QuotaReport) GetGroups() []*GroupUse {
 	return nil
 }
 
-// GroupUse is the use of one group in one month: how much this incarnation of the server has allowed, cumulatively, and
+// GroupUse is the use of one group in one period: how much this incarnation of the server has allowed, cumulatively, and
 // under which allowance.
 type GroupUse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// group is the identity namespace/name.
 	Group string `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
-	// period is the calendar month in UTC by the manager's clock, such as 2026-11.
+	// period is that of the group's quota_period by the manager's clock: the month, such as 2026-11, of one that begins with a
+	// month, and otherwise its first day, such as 2026-11-15.
 	Period string `protobuf:"bytes,2,opt,name=period,proto3" json:"period,omitempty"`
 	// requests is how many requests were allowed, of all kinds.
 	Requests uint64 `protobuf:"varint,3,opt,name=requests,proto3" json:"requests,omitempty"`
@@ -1920,7 +1921,7 @@ func (x *GroupServers) GetServers() uint32 {
 // Allowances grant a server requests to allow, and confirm what is persisted.
 type Allowances struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// now_ms is the manager's clock in Unix milliseconds, by which months change.
+	// now_ms is the manager's clock in Unix milliseconds, by which periods change.
 	NowMs         int64        `protobuf:"varint,1,opt,name=now_ms,json=nowMs,proto3" json:"now_ms,omitempty"`
 	Groups        []*Allowance `protobuf:"bytes,2,rep,name=groups,proto3" json:"groups,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1971,12 +1972,12 @@ func (x *Allowances) GetGroups() []*Allowance {
 	return nil
 }
 
-// Allowance is the part of a group's monthly quota that one incarnation of a server may spend.
+// Allowance is the part of a group's quota of a period that one incarnation of a server may spend.
 type Allowance struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Group  string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
 	Period string                 `protobuf:"bytes,2,opt,name=period,proto3" json:"period,omitempty"`
-	// resets_at_ms is when the month ends, in Unix milliseconds of the manager's clock.
+	// resets_at_ms is when the period ends, in Unix milliseconds of the manager's clock.
 	ResetsAtMs int64 `protobuf:"varint,3,opt,name=resets_at_ms,json=resetsAtMs,proto3" json:"resets_at_ms,omitempty"`
 	// leased is how many requests the server may allow in total, cumulatively.
 	Leased uint64 `protobuf:"varint,4,opt,name=leased,proto3" json:"leased,omitempty"`
@@ -2364,7 +2365,9 @@ type Group struct {
 	// not repeated for each of them.
 	SharedOrigins []*SharedOrigins `protobuf:"bytes,11,rep,name=shared_origins,json=sharedOrigins,proto3" json:"shared_origins,omitempty"`
 	// accept_in is where requests may have a key, beside headers.
-	AcceptIn      []KeyLocation `protobuf:"varint,12,rep,packed,name=accept_in,json=acceptIn,proto3,enum=keyward.sync.v1.KeyLocation" json:"accept_in,omitempty"`
+	AcceptIn []KeyLocation `protobuf:"varint,12,rep,packed,name=accept_in,json=acceptIn,proto3,enum=keyward.sync.v1.KeyLocation" json:"accept_in,omitempty"`
+	// quota_period is when quotas are reset; absent for calendar months (UTC).
+	QuotaPeriod   *QuotaPeriod `protobuf:"bytes,15,opt,name=quota_period,json=quotaPeriod,proto3" json:"quota_period,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2483,6 +2486,69 @@ func (x *Group) GetAcceptIn() []KeyLocation {
 	return nil
 }
 
+func (x *Group) GetQuotaPeriod() *QuotaPeriod {
+	if x != nil {
+		return x.QuotaPeriod
+	}
+	return nil
+}
+
+// QuotaPeriod says when the periods of a group begin: all of them, so that servers count without asking.
+type QuotaPeriod struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// anchor_day is the day of the month (UTC) on which a period begins, 1 to 31; in a month that is too short its last day.
+	AnchorDay uint32 `protobuf:"varint,1,opt,name=anchor_day,json=anchorDay,proto3" json:"anchor_day,omitempty"`
+	// starts are days on which a period begins all the same, as days since 1970-01-01, ascending, at most 3: those of the last
+	// period, the running one and the next, from before anchor_day was changed. No other period begins between them.
+	Starts        []int32 `protobuf:"varint,2,rep,packed,name=starts,proto3" json:"starts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuotaPeriod) Reset() {
+	*x = QuotaPeriod{}
+	mi := &file_sync_v1_sync_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuotaPeriod) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuotaPeriod) ProtoMessage() {}
+
+func (x *QuotaPeriod) ProtoReflect() protoreflect.Message {
+	mi := &file_sync_v1_sync_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuotaPeriod.ProtoReflect.Descriptor instead.
+func (*QuotaPeriod) Descriptor() ([]byte, []int) {
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *QuotaPeriod) GetAnchorDay() uint32 {
+	if x != nil {
+		return x.AnchorDay
+	}
+	return 0
+}
+
+func (x *QuotaPeriod) GetStarts() []int32 {
+	if x != nil {
+		return x.Starts
+	}
+	return nil
+}
+
 // SharedOrigins are patterns of DomainAllowlists that are for the same projects.
 type SharedOrigins struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2496,7 +2562,7 @@ type SharedOrigins struct {
 
 func (x *SharedOrigins) Reset() {
 	*x = SharedOrigins{}
-	mi := &file_sync_v1_sync_proto_msgTypes[28]
+	mi := &file_sync_v1_sync_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2508,7 +2574,7 @@ func (x *SharedOrigins) String() string {
 func (*SharedOrigins) ProtoMessage() {}
 
 func (x *SharedOrigins) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[28]
+	mi := &file_sync_v1_sync_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2521,7 +2587,7 @@ func (x *SharedOrigins) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SharedOrigins.ProtoReflect.Descriptor instead.
 func (*SharedOrigins) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{28}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SharedOrigins) GetOwners() []uint32 {
@@ -2551,7 +2617,7 @@ type Project struct {
 
 func (x *Project) Reset() {
 	*x = Project{}
-	mi := &file_sync_v1_sync_proto_msgTypes[29]
+	mi := &file_sync_v1_sync_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2563,7 +2629,7 @@ func (x *Project) String() string {
 func (*Project) ProtoMessage() {}
 
 func (x *Project) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[29]
+	mi := &file_sync_v1_sync_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2576,7 +2642,7 @@ func (x *Project) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Project.ProtoReflect.Descriptor instead.
 func (*Project) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{29}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Project) GetName() string {
@@ -2620,7 +2686,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_sync_v1_sync_proto_msgTypes[30]
+	mi := &file_sync_v1_sync_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2632,7 +2698,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[30]
+	mi := &file_sync_v1_sync_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2645,7 +2711,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{30}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Route) GetMethods() []string {
@@ -2686,7 +2752,7 @@ type QueryMatch struct {
 
 func (x *QueryMatch) Reset() {
 	*x = QueryMatch{}
-	mi := &file_sync_v1_sync_proto_msgTypes[31]
+	mi := &file_sync_v1_sync_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2698,7 +2764,7 @@ func (x *QueryMatch) String() string {
 func (*QueryMatch) ProtoMessage() {}
 
 func (x *QueryMatch) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[31]
+	mi := &file_sync_v1_sync_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2711,7 +2777,7 @@ func (x *QueryMatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryMatch.ProtoReflect.Descriptor instead.
 func (*QueryMatch) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{31}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *QueryMatch) GetName() string {
@@ -2738,7 +2804,7 @@ type Capability struct {
 
 func (x *Capability) Reset() {
 	*x = Capability{}
-	mi := &file_sync_v1_sync_proto_msgTypes[32]
+	mi := &file_sync_v1_sync_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2750,7 +2816,7 @@ func (x *Capability) String() string {
 func (*Capability) ProtoMessage() {}
 
 func (x *Capability) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[32]
+	mi := &file_sync_v1_sync_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2763,7 +2829,7 @@ func (x *Capability) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Capability.ProtoReflect.Descriptor instead.
 func (*Capability) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{32}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Capability) GetName() string {
@@ -2793,7 +2859,7 @@ type OriginPolicy struct {
 
 func (x *OriginPolicy) Reset() {
 	*x = OriginPolicy{}
-	mi := &file_sync_v1_sync_proto_msgTypes[33]
+	mi := &file_sync_v1_sync_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2805,7 +2871,7 @@ func (x *OriginPolicy) String() string {
 func (*OriginPolicy) ProtoMessage() {}
 
 func (x *OriginPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[33]
+	mi := &file_sync_v1_sync_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2818,7 +2884,7 @@ func (x *OriginPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OriginPolicy.ProtoReflect.Descriptor instead.
 func (*OriginPolicy) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{33}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *OriginPolicy) GetPatterns() []string {
@@ -2861,7 +2927,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_sync_v1_sync_proto_msgTypes[34]
+	mi := &file_sync_v1_sync_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2873,7 +2939,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[34]
+	mi := &file_sync_v1_sync_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2886,7 +2952,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{34}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Key) GetId() string {
@@ -2954,7 +3020,7 @@ type Version struct {
 
 func (x *Version) Reset() {
 	*x = Version{}
-	mi := &file_sync_v1_sync_proto_msgTypes[35]
+	mi := &file_sync_v1_sync_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2966,7 +3032,7 @@ func (x *Version) String() string {
 func (*Version) ProtoMessage() {}
 
 func (x *Version) ProtoReflect() protoreflect.Message {
-	mi := &file_sync_v1_sync_proto_msgTypes[35]
+	mi := &file_sync_v1_sync_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2979,7 +3045,7 @@ func (x *Version) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Version.ProtoReflect.Descriptor instead.
 func (*Version) Descriptor() ([]byte, []int) {
-	return file_sync_v1_sync_proto_rawDescGZIP(), []int{35}
+	return file_sync_v1_sync_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Version) GetDigest() []byte {
@@ -3156,7 +3222,7 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x0freplaced_groups\x18\x06 \x03(\tR\x0ereplacedGroups\x12\x1b\n" +
 	"\tcaught_up\x18\a \x01(\bR\bcaughtUp\x12#\n" +
 	"\rdigest_secret\x18\b \x01(\fR\fdigestSecret\x129\n" +
-	"\bversions\x18\t \x03(\v2\x1d.keyward.sync.v1.GroupVersionR\bversions\"\xfc\x04\n" +
+	"\bversions\x18\t \x03(\v2\x1d.keyward.sync.v1.GroupVersionR\bversions\"\xbd\x05\n" +
 	"\x05Group\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12!\n" +
@@ -3170,10 +3236,15 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\acaching\x18\n" +
 	" \x01(\x0e2\x18.keyward.sync.v1.CachingR\acaching\x12E\n" +
 	"\x0eshared_origins\x18\v \x03(\v2\x1e.keyward.sync.v1.SharedOriginsR\rsharedOrigins\x129\n" +
-	"\taccept_in\x18\f \x03(\x0e2\x1c.keyward.sync.v1.KeyLocationR\bacceptIn\x1a:\n" +
+	"\taccept_in\x18\f \x03(\x0e2\x1c.keyward.sync.v1.KeyLocationR\bacceptIn\x12?\n" +
+	"\fquota_period\x18\x0f \x01(\v2\x1c.keyward.sync.v1.QuotaPeriodR\vquotaPeriod\x1a:\n" +
 	"\fContextEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"C\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"D\n" +
+	"\vQuotaPeriod\x12\x1d\n" +
+	"\n" +
+	"anchor_day\x18\x01 \x01(\rR\tanchorDay\x12\x16\n" +
+	"\x06starts\x18\x02 \x03(\x05R\x06starts\"C\n" +
 	"\rSharedOrigins\x12\x16\n" +
 	"\x06owners\x18\x01 \x03(\rR\x06owners\x12\x1a\n" +
 	"\bpatterns\x18\x02 \x03(\tR\bpatterns\"\xa1\x01\n" +
@@ -3263,7 +3334,7 @@ func file_sync_v1_sync_proto_rawDescGZIP() []byte {
 }
 
 var file_sync_v1_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_sync_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_sync_v1_sync_proto_goTypes = []any{
 	(Feature)(0),          // 0: keyward.sync.v1.Feature
 	(RecordKind)(0),       // 1: keyward.sync.v1.RecordKind
@@ -3300,16 +3371,17 @@ var file_sync_v1_sync_proto_goTypes = []any{
 	(*RateLimit)(nil),     // 32: keyward.sync.v1.RateLimit
 	(*Update)(nil),        // 33: keyward.sync.v1.Update
 	(*Group)(nil),         // 34: keyward.sync.v1.Group
-	(*SharedOrigins)(nil), // 35: keyward.sync.v1.SharedOrigins
-	(*Project)(nil),       // 36: keyward.sync.v1.Project
-	(*Route)(nil),         // 37: keyward.sync.v1.Route
-	(*QueryMatch)(nil),    // 38: keyward.sync.v1.QueryMatch
-	(*Capability)(nil),    // 39: keyward.sync.v1.Capability
-	(*OriginPolicy)(nil),  // 40: keyward.sync.v1.OriginPolicy
-	(*Key)(nil),           // 41: keyward.sync.v1.Key
-	(*Version)(nil),       // 42: keyward.sync.v1.Version
-	nil,                   // 43: keyward.sync.v1.GroupTraffic.RefusalsEntry
-	nil,                   // 44: keyward.sync.v1.Group.ContextEntry
+	(*QuotaPeriod)(nil),   // 35: keyward.sync.v1.QuotaPeriod
+	(*SharedOrigins)(nil), // 36: keyward.sync.v1.SharedOrigins
+	(*Project)(nil),       // 37: keyward.sync.v1.Project
+	(*Route)(nil),         // 38: keyward.sync.v1.Route
+	(*QueryMatch)(nil),    // 39: keyward.sync.v1.QueryMatch
+	(*Capability)(nil),    // 40: keyward.sync.v1.Capability
+	(*OriginPolicy)(nil),  // 41: keyward.sync.v1.OriginPolicy
+	(*Key)(nil),           // 42: keyward.sync.v1.Key
+	(*Version)(nil),       // 43: keyward.sync.v1.Version
+	nil,                   // 44: keyward.sync.v1.GroupTraffic.RefusalsEntry
+	nil,                   // 45: keyward.sync.v1.Group.ContextEntry
 }
 var file_sync_v1_sync_proto_depIdxs = []int32{
 	9,  // 0: keyward.sync.v1.SyncRequest.hello:type_name -> keyward.sync.v1.Hello
@@ -3336,7 +3408,7 @@ var file_sync_v1_sync_proto_depIdxs = []int32{
 	25, // 21: keyward.sync.v1.KeysRecorded.keys:type_name -> keyward.sync.v1.KeyUse
 	21, // 22: keyward.sync.v1.QuotaReport.groups:type_name -> keyward.sync.v1.GroupUse
 	23, // 23: keyward.sync.v1.TrafficReport.groups:type_name -> keyward.sync.v1.GroupTraffic
-	43, // 24: keyward.sync.v1.GroupTraffic.refusals:type_name -> keyward.sync.v1.GroupTraffic.RefusalsEntry
+	44, // 24: keyward.sync.v1.GroupTraffic.refusals:type_name -> keyward.sync.v1.GroupTraffic.RefusalsEntry
 	24, // 25: keyward.sync.v1.GroupTraffic.origins:type_name -> keyward.sync.v1.OriginUse
 	28, // 26: keyward.sync.v1.Servers.groups:type_name -> keyward.sync.v1.GroupServers
 	30, // 27: keyward.sync.v1.Allowances.groups:type_name -> keyward.sync.v1.Allowance
@@ -3345,29 +3417,30 @@ var file_sync_v1_sync_proto_depIdxs = []int32{
 	3,  // 30: keyward.sync.v1.Limits.overage:type_name -> keyward.sync.v1.Overage
 	32, // 31: keyward.sync.v1.Limits.rate:type_name -> keyward.sync.v1.RateLimit
 	34, // 32: keyward.sync.v1.Update.groups:type_name -> keyward.sync.v1.Group
-	41, // 33: keyward.sync.v1.Update.keys:type_name -> keyward.sync.v1.Key
+	42, // 33: keyward.sync.v1.Update.keys:type_name -> keyward.sync.v1.Key
 	13, // 34: keyward.sync.v1.Update.versions:type_name -> keyward.sync.v1.GroupVersion
 	4,  // 35: keyward.sync.v1.Group.state:type_name -> keyward.sync.v1.GroupState
-	36, // 36: keyward.sync.v1.Group.projects:type_name -> keyward.sync.v1.Project
-	39, // 37: keyward.sync.v1.Group.capabilities:type_name -> keyward.sync.v1.Capability
-	44, // 38: keyward.sync.v1.Group.context:type_name -> keyward.sync.v1.Group.ContextEntry
+	37, // 36: keyward.sync.v1.Group.projects:type_name -> keyward.sync.v1.Project
+	40, // 37: keyward.sync.v1.Group.capabilities:type_name -> keyward.sync.v1.Capability
+	45, // 38: keyward.sync.v1.Group.context:type_name -> keyward.sync.v1.Group.ContextEntry
 	31, // 39: keyward.sync.v1.Group.limits:type_name -> keyward.sync.v1.Limits
 	6,  // 40: keyward.sync.v1.Group.caching:type_name -> keyward.sync.v1.Caching
-	35, // 41: keyward.sync.v1.Group.shared_origins:type_name -> keyward.sync.v1.SharedOrigins
+	36, // 41: keyward.sync.v1.Group.shared_origins:type_name -> keyward.sync.v1.SharedOrigins
 	5,  // 42: keyward.sync.v1.Group.accept_in:type_name -> keyward.sync.v1.KeyLocation
-	37, // 43: keyward.sync.v1.Project.routes:type_name -> keyward.sync.v1.Route
-	40, // 44: keyward.sync.v1.Project.origins:type_name -> keyward.sync.v1.OriginPolicy
-	38, // 45: keyward.sync.v1.Route.query:type_name -> keyward.sync.v1.QueryMatch
-	37, // 46: keyward.sync.v1.Capability.routes:type_name -> keyward.sync.v1.Route
-	42, // 47: keyward.sync.v1.Key.versions:type_name -> keyward.sync.v1.Version
-	32, // 48: keyward.sync.v1.Key.rate:type_name -> keyward.sync.v1.RateLimit
-	7,  // 49: keyward.sync.v1.SyncService.Sync:input_type -> keyward.sync.v1.SyncRequest
-	8,  // 50: keyward.sync.v1.SyncService.Sync:output_type -> keyward.sync.v1.SyncResponse
-	50, // [50:51] is the sub-list for method output_type
-	49, // [49:50] is the sub-list for method input_type
-	49, // [49:49] is the sub-list for extension type_name
-	49, // [49:49] is the sub-list for extension extendee
-	0,  // [0:49] is the sub-list for field type_name
+	35, // 43: keyward.sync.v1.Group.quota_period:type_name -> keyward.sync.v1.QuotaPeriod
+	38, // 44: keyward.sync.v1.Project.routes:type_name -> keyward.sync.v1.Route
+	41, // 45: keyward.sync.v1.Project.origins:type_name -> keyward.sync.v1.OriginPolicy
+	39, // 46: keyward.sync.v1.Route.query:type_name -> keyward.sync.v1.QueryMatch
+	38, // 47: keyward.sync.v1.Capability.routes:type_name -> keyward.sync.v1.Route
+	43, // 48: keyward.sync.v1.Key.versions:type_name -> keyward.sync.v1.Version
+	32, // 49: keyward.sync.v1.Key.rate:type_name -> keyward.sync.v1.RateLimit
+	7,  // 50: keyward.sync.v1.SyncService.Sync:input_type -> keyward.sync.v1.SyncRequest
+	8,  // 51: keyward.sync.v1.SyncService.Sync:output_type -> keyward.sync.v1.SyncResponse
+	51, // [51:52] is the sub-list for method output_type
+	50, // [50:51] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_sync_v1_sync_proto_init() }
@@ -3396,7 +3469,7 @@ func file_sync_v1_sync_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sync_v1_sync_proto_rawDesc), len(file_sync_v1_sync_proto_rawDesc)),
 			NumEnums:      7,
-			NumMessages:   38,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

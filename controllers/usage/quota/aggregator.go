@@ -138,7 +138,7 @@ func (a *Aggregator) Start(ctx context.Context) error {
 	}
 }
 
-// tick has the time sent to servers, and forgets months that are over.
+// tick has the time sent to servers, and forgets periods that are over.
 func (a *Aggregator) tick() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -151,9 +151,8 @@ func (a *Aggregator) tick() {
 			delete(a.runs, server)
 		}
 	}
-	month := quotaledger.MonthOf(now)
 	for key, c := range a.all {
-		if key.Month != month && key.Month != month.Previous() && !c.busy && c.queued == idle {
+		if !a.limits[key.Group].Schedule.Accepts(key.Period, now) && !c.busy && c.queued == idle {
 			delete(a.all, key)
 		}
 	}
@@ -165,9 +164,9 @@ func (a *Aggregator) SetLimits(group string, limits Limits) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.limits[group] = limits
-	month := quotaledger.MonthOf(a.config.Clock.Now())
-	for _, key := range []store.Key{{Group: group, Month: month}, {Group: group, Month: month.Previous()}} {
-		if c := a.all[key]; c != nil && !c.limits.equal(limits) {
+	running := limits.Schedule.At(a.config.Clock.Now())
+	for _, period := range []quotaledger.Period{running.Period, limits.Schedule.Before(running).Period} {
+		if c := a.all[store.Key{Group: group, Period: period}]; c != nil && !c.limits.equal(limits) {
 			a.enqueue(c, true)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
 	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/usage/quota"
+	"github.com/keyward-dev/keyward/internal/quotaledger"
 	serverquota "github.com/keyward-dev/keyward/server/authorizer/quota"
 	"github.com/keyward-dev/keyward/server/decision"
 )
@@ -33,6 +34,8 @@ type network struct {
 	started int
 	quota   uint64
 	group   *decision.Group
+	// schedule is when periods begin.
+	schedule quotaledger.Schedule
 
 	admitted, crashed uint64
 }
@@ -84,19 +87,23 @@ func newNetwork(t failer, requests uint64) *network {
 }
 
 func (n *network) newLeader() *quota.Aggregator {
-	a := quota.New(quota.Config{
-		Store: n.store, Sessions: session.NewRegistry(n.clock, 0), Clock: n.clock, Log: logr.Discard(), Writes: rate.Inf, StartupGrace: 5 * time.Second, Grace: 5 * time.Second,
-	})
+	a := n.newAggregator()
 	a.SetLimits(acme, n.limits())
 	return a
 }
 
-func (n *network) limits() quota.Limits { return quota.Limits{Requests: &n.quota} }
+func (n *network) newAggregator() *quota.Aggregator {
+	return quota.New(quota.Config{
+		Store: n.store, Sessions: session.NewRegistry(n.clock, 0), Clock: n.clock, Log: logr.Discard(), Writes: rate.Inf, StartupGrace: 5 * time.Second, Grace: 5 * time.Second,
+	})
+}
+
+func (n *network) limits() quota.Limits { return quota.Limits{Requests: &n.quota, Schedule: n.schedule} }
 
 func (n *network) setQuota(requests uint64) {
 	n.quota = requests
 	for _, leader := range n.leaders {
-		leader.SetLimits(acme, quota.Limits{Requests: &requests})
+		leader.SetLimits(acme, quota.Limits{Requests: &requests, Schedule: n.schedule})
 	}
 }
 
@@ -138,6 +145,10 @@ func (n *network) report(s *server, all bool) {
 		groups = s.tracker.Due(n.clock.Now(), false)
 	}
 	s.stream.up = append(s.stream.up, &syncv1.QuotaReport{Groups: groups})
+}
+
+func reportOf(period string, requests uint64) *syncv1.QuotaReport {
+	return &syncv1.QuotaReport{Groups: []*syncv1.GroupUse{{Group: acme, Period: period, Requests: requests}}}
 }
 
 func (st *stream) deliverUp(t failer, again bool) {

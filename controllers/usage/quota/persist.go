@@ -21,7 +21,10 @@ const (
 	foldFrom  = 64
 )
 
-var errUnknownLimits = errors.New("the limits of the group are not known yet")
+var (
+	errUnknownLimits = errors.New("the limits of the group are not known yet")
+	errNoPeriod      = errors.New("it is no period of the group's quotas")
+)
 
 // process persists the reports of counters, and enqueues them again where that is necessary.
 func (a *Aggregator) process(ctx context.Context, c *counters) {
@@ -32,11 +35,11 @@ func (a *Aggregator) process(ctx context.Context, c *counters) {
 	wanted := c.wanted
 	c.wanted = idle
 	switch {
-	case errors.Is(err, store.ErrNoGroup):
+	case errors.Is(err, store.ErrNoGroup), errors.Is(err, errNoPeriod):
 		a.refuseAll(c, err)
 	case err != nil && ctx.Err() == nil:
 		a.config.Log.Error(err, "Usage cannot be persisted; servers keep it until it can",
-			"group", c.key.Group, "period", c.key.Month.String())
+			"group", c.key.Group, "period", c.key.Period.String())
 		a.later(c, retryAfter)
 	case c.waiting:
 		a.later(c, recheckAfter)
@@ -56,11 +59,11 @@ func (a *Aggregator) later(c *counters, wait time.Duration) {
 	})
 }
 
-// refuseAll refuses the reports of a group that was deleted. The caller holds the lock.
+// refuseAll refuses the reports of a group that was deleted, or of what is no period of it. The caller holds the lock.
 func (a *Aggregator) refuseAll(c *counters, err error) {
 	for server := range c.reports {
 		if s := a.servers[server]; s != nil {
-			s.refuse(c.key.Group, c.key.Month.String(), err)
+			s.refuse(c.key.Group, c.key.Period.String(), err)
 		}
 	}
 	delete(a.all, c.key)
@@ -94,7 +97,7 @@ func (a *Aggregator) persist(ctx context.Context, c *counters) error {
 		}
 		c.fold(work, v.now)
 		var outcome quotaledger.Outcome
-		if quotaledger.MonthOf(v.now) == c.key.Month {
+		if v.limits.Schedule.At(v.now).Period == c.key.Period {
 			outcome = work.Allow(v.limits.quota(work.Total()), v.peers)
 		}
 		entry := store.Entry{Ledger: work, Version: c.entry.Version}
@@ -165,6 +168,9 @@ func (a *Aggregator) takeView(c *counters) (*view, error) {
 	if !known {
 		return nil, errUnknownLimits
 	}
+	if !limits.Schedule.Begins(c.key.Period) {
+		return nil, errNoPeriod
+	}
 	v := &view{
 		now: a.config.Clock.Now(), limits: limits,
 		peers: map[string]quotaledger.Peer{}, reports: map[string]*report{}, refused: map[string]error{},
@@ -234,7 +240,7 @@ func (a *Aggregator) report(c *counters, v *view, entry store.Entry, totals stor
 			continue
 		}
 		if refusal != nil {
-			s.refuse(c.key.Group, c.key.Month.String(), refusal)
+			s.refuse(c.key.Group, c.key.Period.String(), refusal)
 			delete(c.reports, server)
 			continue
 		}
@@ -259,7 +265,7 @@ func allowance(c *counters, counts quotaledger.Counters, recall bool) *syncv1.Al
 		state = syncv1.QuotaState_QUOTA_STATE_EXHAUSTED
 	}
 	return &syncv1.Allowance{
-		Group: c.key.Group, Period: c.key.Month.String(), ResetsAtMs: c.key.Month.End().UnixMilli(),
+		Group: c.key.Group, Period: c.key.Period.String(), ResetsAtMs: c.limits.Schedule.SpanOf(c.key.Period).End().UnixMilli(),
 		Leased: counts.Leased, Sequence: counts.Sequence, Recall: recall, State: state,
 		Recorded: &syncv1.GroupUse{
 			Requests: counts.Requests, Bytes: counts.Bytes, UnconfirmedRequests: counts.Unconfirmed,

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	syncv1 "github.com/keyward-dev/keyward/api/sync/v1"
+	"github.com/keyward-dev/keyward/internal/quotaledger"
 )
 
 const (
@@ -20,7 +21,7 @@ const (
 	maxWanted = 1 << 40
 )
 
-// month has the counters of one group in one month.
+// month has the counters of one group in one period, which is as a rule a month.
 //
 // Requests spend the allowance without a lock, and everything else works under mu. What may be relied on:
 //
@@ -43,7 +44,7 @@ const (
 //     afterwards (see await), so it cannot miss an allowance that arrives in between.
 type month struct {
 	group, period string
-	begins, ends  int64 // Unix milliseconds of the manager's clock
+	begins        int64 // Unix milliseconds of the manager's clock
 
 	left                     atomic.Int64 // what may still be spent
 	low                      atomic.Int64 // when left gets there, it is time to ask for more
@@ -68,13 +69,8 @@ type use struct {
 	closed                                                bool
 }
 
-func newMonth(group string, at time.Time) *month {
-	at = at.UTC()
-	begin := time.Date(at.Year(), at.Month(), 1, 0, 0, 0, 0, time.UTC)
-	return &month{
-		group: group, period: begin.Format("2006-01"), changed: make(chan struct{}),
-		begins: begin.UnixMilli(), ends: begin.AddDate(0, 1, 0).UnixMilli(),
-	}
+func newMonth(group string, period quotaledger.Period) *month {
+	return &month{group: group, period: period.String(), changed: make(chan struct{}), begins: period.Begin().UnixMilli()}
 }
 
 // take spends one request. It reports low when it is time to ask for more.

@@ -23,7 +23,7 @@ const keptStarts = 3
 type Schedule struct {
 	// less is the day of the month on which a period begins, less one. In a month that is too short it is the last day.
 	less int8
-	// kept are days on which a period begins whatever the day of the month, ascending; the zero Period ends them. No other
+	// kept are days on which a period begins regardless of the day of the month, ascending; the zero Period ends them. No other
 	// period begins between the first and the last of them. They are from before the day was changed.
 	kept [keptStarts]Period
 }

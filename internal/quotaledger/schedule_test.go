@@ -28,7 +28,7 @@ var schedules = rapid.Custom(func(t *rapid.T) quotaledger.Schedule {
 	return s
 })
 
-// TestEveryInstantIsInOnePeriod: periods follow each other without a gap, whatever was changed, and none is too long.
+// TestEveryInstantIsInOnePeriod: periods follow each other without a gap, regardless of what was changed, and none is too long.
 func TestEveryInstantIsInOnePeriod(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s, at := schedules.Draw(t, "schedule"), instants.Draw(t, "instant")
@@ -61,7 +61,7 @@ func TestEveryInstantIsInOnePeriod(t *testing.T) {
 	})
 }
 
-// TestChangeGrantsNothingTwice: the running period and the last remain what they were, whatever the anchor day is changed to, and
+// TestChangeGrantsNothingTwice: the running period and the last remain what they were, regardless of what the anchor day is changed to, and
 // how often. Then comes one that may be shorter, and after that each begins on the anchor day.
 func TestChangeGrantsNothingTwice(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

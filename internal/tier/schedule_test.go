@@ -90,7 +90,7 @@ func TestScheduleOfATier(t *testing.T) {
 	}
 }
 
-// TestPeriodWarning: whoever changes the anchor day is told which periods follow.
+// TestPeriodWarning: whoever changes the anchor day gets to know which periods follow.
 func TestPeriodWarning(t *testing.T) {
 	catalogue, at := tier.Builtin(), on("2026-11-20")
 	was := groupOf("Pro")

@@ -48,6 +48,8 @@ type Group struct {
 	State        State
 	Projects     []Project // sorted by name
 	Capabilities []Capability
+	// Weighted is set if the cost of a capability is not 1.
+	Weighted bool
 	Context      []ContextValue // sorted by name
 	Limits       Limits
 	// AcceptIn is where keys may be.
@@ -160,6 +162,8 @@ func (o *Origins) work() int {
 type Capability struct {
 	Name   string
 	Routes []routing.Matcher
+	// Cost is how many requests a request counts as that a route matches.
+	Cost uint32
 }
 
 func (c *Capability) covers(request *routing.Request) bool {

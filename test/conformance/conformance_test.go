@@ -14,7 +14,7 @@ func TestConformance(t *testing.T) {
 	keys, update := snapshot(t)
 	for _, position := range []string{fastPathOn, fastPathOff} {
 		opened := map[string]map[string]integration{}
-		for _, world := range []string{"", worldUnsynced, worldStale, worldFailed, worldPaced, worldFast, worldSpent, worldUnavailable} {
+		for _, world := range []string{"", worldUnsynced, worldStale, worldFailed, worldPaced, worldFast, worldSpent, worldScarce, worldUnavailable} {
 			opened[world] = integrations(t, newAuthorizer(t, world, update), position)
 		}
 		t.Run(position, func(t *testing.T) {

@@ -18,7 +18,7 @@ import (
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 )
 
-// TestBytes reads content through a reverse proxy until the bytes of the period are used up: the status counts what the
+// TestBytes reads content through a reverse proxy until the bytes of the month are used up: the status counts what the
 // client received, and has the condition for it.
 func TestBytes(t *testing.T) {
 	w := newWorld(t)

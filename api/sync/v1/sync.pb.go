@@ -1364,7 +1364,7 @@ type GroupUse struct {
 	// period is that of the group's quota_period by the manager's clock: the month, such as 2026-11, of one that begins with a
 	// month, and otherwise its first day, such as 2026-11-15.
 	Period string `protobuf:"bytes,2,opt,name=period,proto3" json:"period,omitempty"`
-	// requests is how many requests were allowed, of all kinds.
+	// requests is how many requests were allowed, of all kinds, each as many as it costs; so are the other numbers.
 	Requests uint64 `protobuf:"varint,3,opt,name=requests,proto3" json:"requests,omitempty"`
 	// bytes is how many bytes of response bodies this server has seen.
 	Bytes uint64 `protobuf:"varint,4,opt,name=bytes,proto3" json:"bytes,omitempty"`
@@ -1381,6 +1381,9 @@ type GroupUse struct {
 	Spent uint64 `protobuf:"varint,12,opt,name=spent,proto3" json:"spent,omitempty"`
 	// wants is how many more requests the server asks an allowance for; 0 for none.
 	Wants uint64 `protobuf:"varint,10,opt,name=wants,proto3" json:"wants,omitempty"`
+	// needs is how many it must have that are not spent, to allow a request that waits and counts as so many; 0 is 1. At most
+	// 1000 count.
+	Needs uint64 `protobuf:"varint,13,opt,name=needs,proto3" json:"needs,omitempty"`
 	// closed is set when this incarnation of the server is over: what it has not spent is free.
 	Closed        bool `protobuf:"varint,11,opt,name=closed,proto3" json:"closed,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1476,6 +1479,13 @@ func (x *GroupUse) GetSpent() uint64 {
 func (x *GroupUse) GetWants() uint64 {
 	if x != nil {
 		return x.Wants
+	}
+	return 0
+}
+
+func (x *GroupUse) GetNeeds() uint64 {
+	if x != nil {
+		return x.Needs
 	}
 	return 0
 }
@@ -1990,7 +2000,10 @@ type Allowance struct {
 	// recorded is the use as it is persisted: the server need not report it again.
 	Recorded *GroupUse `protobuf:"bytes,8,opt,name=recorded,proto3" json:"recorded,omitempty"`
 	// refused is why the latest report of the group was refused; empty if it was accepted.
-	Refused       string `protobuf:"bytes,9,opt,name=refused,proto3" json:"refused,omitempty"`
+	Refused string `protobuf:"bytes,9,opt,name=refused,proto3" json:"refused,omitempty"`
+	// refuse_from is the least cost of a request that is more than all that is left of the quota, and for which it is pointless
+	// to wait; 0 if no request is known to be.
+	RefuseFrom    uint64 `protobuf:"varint,10,opt,name=refuse_from,json=refuseFrom,proto3" json:"refuse_from,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2086,6 +2099,13 @@ func (x *Allowance) GetRefused() string {
 		return x.Refused
 	}
 	return ""
+}
+
+func (x *Allowance) GetRefuseFrom() uint64 {
+	if x != nil {
+		return x.RefuseFrom
+	}
+	return 0
 }
 
 // Limits bound a group.
@@ -2795,9 +2815,12 @@ func (x *QueryMatch) GetValues() []string {
 }
 
 type Capability struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Routes        []*Route               `protobuf:"bytes,2,rep,name=routes,proto3" json:"routes,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Name   string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Routes []*Route               `protobuf:"bytes,2,rep,name=routes,proto3" json:"routes,omitempty"`
+	// cost is how many requests of a quota a request counts as that a route matches, regardless of the key's permissions: 0 to
+	// 1000; absent is 1. Of several capabilities the highest counts.
+	Cost          *uint32 `protobuf:"varint,3,opt,name=cost,proto3,oneof" json:"cost,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2844,6 +2867,13 @@ func (x *Capability) GetRoutes() []*Route {
 		return x.Routes
 	}
 	return nil
+}
+
+func (x *Capability) GetCost() uint32 {
+	if x != nil && x.Cost != nil {
+		return *x.Cost
+	}
+	return 0
 }
 
 // OriginPolicy is the sum of a project's DomainAllowlists, without the patterns that the group has in shared_origins.
@@ -3144,7 +3174,7 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x04keys\x18\x01 \x03(\v2\x17.keyward.sync.v1.KeyUseR\x04keys\x12\x15\n" +
 	"\x06now_ms\x18\x02 \x01(\x03R\x05nowMs\"@\n" +
 	"\vQuotaReport\x121\n" +
-	"\x06groups\x18\x01 \x03(\v2\x19.keyward.sync.v1.GroupUseR\x06groups\"\x95\x02\n" +
+	"\x06groups\x18\x01 \x03(\v2\x19.keyward.sync.v1.GroupUseR\x06groups\"\xab\x02\n" +
 	"\bGroupUse\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x16\n" +
 	"\x06period\x18\x02 \x01(\tR\x06period\x12\x1a\n" +
@@ -3155,7 +3185,8 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\bsequence\x18\t \x01(\x04R\bsequence\x12\x14\n" +
 	"\x05spent\x18\f \x01(\x04R\x05spent\x12\x14\n" +
 	"\x05wants\x18\n" +
-	" \x01(\x04R\x05wants\x12\x16\n" +
+	" \x01(\x04R\x05wants\x12\x14\n" +
+	"\x05needs\x18\r \x01(\x04R\x05needs\x12\x16\n" +
 	"\x06closed\x18\v \x01(\bR\x06closed\"F\n" +
 	"\rTrafficReport\x125\n" +
 	"\x06groups\x18\x01 \x03(\v2\x1d.keyward.sync.v1.GroupTrafficR\x06groups\"\xe0\x01\n" +
@@ -3190,7 +3221,7 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\n" +
 	"Allowances\x12\x15\n" +
 	"\x06now_ms\x18\x01 \x01(\x03R\x05nowMs\x122\n" +
-	"\x06groups\x18\x02 \x03(\v2\x1a.keyward.sync.v1.AllowanceR\x06groups\"\xab\x02\n" +
+	"\x06groups\x18\x02 \x03(\v2\x1a.keyward.sync.v1.AllowanceR\x06groups\"\xcc\x02\n" +
 	"\tAllowance\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x16\n" +
 	"\x06period\x18\x02 \x01(\tR\x06period\x12 \n" +
@@ -3201,7 +3232,10 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\x06recall\x18\x06 \x01(\bR\x06recall\x121\n" +
 	"\x05state\x18\a \x01(\x0e2\x1b.keyward.sync.v1.QuotaStateR\x05state\x125\n" +
 	"\brecorded\x18\b \x01(\v2\x19.keyward.sync.v1.GroupUseR\brecorded\x12\x18\n" +
-	"\arefused\x18\t \x01(\tR\arefused\"\xd3\x01\n" +
+	"\arefused\x18\t \x01(\tR\arefused\x12\x1f\n" +
+	"\vrefuse_from\x18\n" +
+	" \x01(\x04R\n" +
+	"refuseFrom\"\xd3\x01\n" +
 	"\x06Limits\x12#\n" +
 	"\rrequest_quota\x18\x01 \x01(\bR\frequestQuota\x12\x1d\n" +
 	"\n" +
@@ -3261,11 +3295,13 @@ const file_sync_v1_sync_proto_rawDesc = "" +
 	"\n" +
 	"QueryMatch\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
-	"\x06values\x18\x02 \x03(\tR\x06values\"P\n" +
+	"\x06values\x18\x02 \x03(\tR\x06values\"r\n" +
 	"\n" +
 	"Capability\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12.\n" +
-	"\x06routes\x18\x02 \x03(\v2\x16.keyward.sync.v1.RouteR\x06routes\"x\n" +
+	"\x06routes\x18\x02 \x03(\v2\x16.keyward.sync.v1.RouteR\x06routes\x12\x17\n" +
+	"\x04cost\x18\x03 \x01(\rH\x00R\x04cost\x88\x01\x01B\a\n" +
+	"\x05_cost\"x\n" +
 	"\fOriginPolicy\x12\x1a\n" +
 	"\bpatterns\x18\x01 \x03(\tR\bpatterns\x12'\n" +
 	"\x0fallow_localhost\x18\x02 \x01(\bR\x0eallowLocalhost\x12#\n" +
@@ -3463,6 +3499,7 @@ func file_sync_v1_sync_proto_init() {
 		(*SyncResponse_Servers)(nil),
 		(*SyncResponse_Keys)(nil),
 	}
+	file_sync_v1_sync_proto_msgTypes[33].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

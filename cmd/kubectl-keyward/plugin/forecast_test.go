@@ -47,7 +47,8 @@ func TestForecast(t *testing.T) {
 func TestForecastIsInTheMonth(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		at := time.Unix(rapid.Int64Range(1.7e9, 2e9).Draw(t, "now"), 0)
-		_, begin, end := monthOf("", at)
+		span := periodOf(quotaledger.NewSchedule(rapid.IntRange(1, 31).Draw(t, "anchor day")), "", at)
+		begin, end := span.Begin(), span.End()
 		used, quota := rapid.Int64Range(0, 1e15).Draw(t, "used"), rapid.Int64Range(0, 1e15).Draw(t, "quota")
 		total, usedUp := forecast(used, &quota, begin, end, at)
 		if total != 0 && total < used-used/1e12-1 {

@@ -86,6 +86,8 @@ type counters struct {
 	// waiting reports that a server waits for leases that others may return; exhausted, that it was reported to servers that
 	// nothing is left.
 	waiting, exhausted bool
+	// short has the servers to which it was reported that some requests cost more than is left.
+	short          map[string]struct{}
 	queued, wanted     urgency
 	busy               bool // a worker has it
 
@@ -96,8 +98,8 @@ type counters struct {
 }
 
 type report struct {
-	counts       quotaledger.Counters
-	wants, asked uint64
+	counts              quotaledger.Counters
+	wants, needs, asked uint64
 	fresh        bool // not persisted yet
 }
 
@@ -190,7 +192,7 @@ func (a *Aggregator) Forget(group string) {
 func (a *Aggregator) counters(key store.Key) *counters {
 	c := a.all[key]
 	if c == nil {
-		c = &counters{key: key, reports: map[string]*report{}, limits: a.limits[key.Group], closed: map[string]time.Time{}}
+		c = &counters{key: key, reports: map[string]*report{}, limits: a.limits[key.Group], closed: map[string]time.Time{}, short: map[string]struct{}{}}
 		a.all[key] = c
 	}
 	return c

@@ -131,7 +131,7 @@ func TestMonthEnds(t *testing.T) {
 		spend := func() (allowed int) {
 			for i, s := range n.servers {
 				for range 20 {
-					if code, _ := s.tracker.Spend(t.Context(), n.group, skewed(skews[i])); code == decision.Allowed {
+					if code, _ := s.tracker.Spend(t.Context(), n.group, 1, skewed(skews[i])); code == decision.Allowed {
 						allowed++
 					}
 				}
@@ -217,6 +217,24 @@ func TestOverage(t *testing.T) {
 	n.servers[0].tracker.Sent(acme, 12, n.clock.Now())
 	n.pump()
 	if want := (store.Totals{Requests: 8, OverageRequests: 3, Bytes: 12, OverageBytes: 7}); n.store.totals != want {
+		t.Errorf("%+v", n.store.totals)
+	}
+}
+
+// TestCostlyOverage: overage is metered by what requests cost.
+func TestCostlyOverage(t *testing.T) {
+	ten := uint64(10)
+	n := newNetwork(t, ten)
+	n.group.Limits = decision.Limits{RequestQuota: true, Metered: true}
+	n.leaders[0].SetLimits(acme, quota.Limits{Requests: &ten, Metered: true})
+	n.add()
+	for _, cost := range []uint64{7, 0, 5, 1} {
+		if code := n.ask(n.servers[0], cost); code != decision.Allowed {
+			t.Errorf("%d: %v", cost, code)
+		}
+	}
+	n.pump()
+	if want := (store.Totals{Requests: 13, OverageRequests: 3}); n.store.totals != want {
 		t.Errorf("%+v", n.store.totals)
 	}
 }

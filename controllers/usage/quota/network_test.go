@@ -3,6 +3,7 @@ package quota_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -128,10 +129,13 @@ func (n *network) disconnect(s *server) {
 	}
 }
 
-func (n *network) request(s *server) decision.Code {
-	code, _ := s.tracker.Spend(context.Background(), n.group, n.clock.Now())
+func (n *network) request(s *server) decision.Code { return n.ask(s, 1) }
+
+// ask makes a request that counts as so many.
+func (n *network) ask(s *server, cost uint64) decision.Code {
+	code, _ := s.tracker.Spend(context.Background(), n.group, cost, n.clock.Now())
 	if code == decision.Allowed {
-		n.admitted++
+		n.admitted += cost
 	}
 	return code
 }
@@ -282,6 +286,12 @@ func exact(t *rapid.T) {
 			}
 		},
 		"round": func(t *rapid.T) { n.round(t, pick(t)) },
+		"costly requests": func(t *rapid.T) {
+			s := pick(t)
+			for range rapid.IntRange(1, 5).Draw(t, "n") {
+				n.ask(s, rapid.Uint64Range(0, 30).Draw(t, "cost"))
+			}
+		},
 		"busy round": func(t *rapid.T) {
 			s := pick(t)
 			for range rapid.IntRange(1, 40).Draw(t, "n") {
@@ -374,6 +384,7 @@ func (n *network) finish(t *rapid.T) {
 	n.add()
 	n.pump()
 	n.clock.Step(10 * time.Second)
+	n.fits(t)
 	used := 0
 	for range 200 {
 		n.pump()
@@ -407,6 +418,31 @@ func (n *network) finish(t *rapid.T) {
 	for _, s := range n.servers {
 		if !s.tracker.Reported() {
 			t.Fatalf("%s has not reported everything", s.name)
+		}
+	}
+}
+
+// fits checks that a request that costs all that is left is allowed, wherever it is, and that one that costs more is refused, which
+// keeps nobody from anything.
+func (n *network) fits(t *rapid.T) {
+	if n.crashed > 0 || n.quota == n.admitted {
+		return // it is not known what is left
+	}
+	open := slices.DeleteFunc(slices.Clone(n.servers), func(s *server) bool { return s.closing })
+	for _, c := range []struct {
+		more uint64
+		want decision.Code
+	}{{1, decision.QuotaExceeded}, {0, decision.Allowed}} {
+		s := open[rapid.IntRange(0, len(open)-1).Draw(t, "server")]
+		cost, code := n.quota-n.admitted+c.more, decision.QuotaUnavailable
+		for range 20 {
+			if code = n.ask(s, cost); code != decision.QuotaUnavailable {
+				break
+			}
+			n.pump()
+		}
+		if code != c.want {
+			t.Fatalf("a request for %d of %d is answered %v, want %v", cost, n.quota-n.admitted, code, c.want)
 		}
 	}
 }

@@ -180,7 +180,7 @@ func (a *Aggregator) takeView(c *counters) (*view, error) {
 	}
 	for server, r := range c.reports {
 		presence := a.presence(server, v.now)
-		v.peers[server] = quotaledger.Peer{Presence: presence, Wants: r.wants, Sequence: r.counts.Sequence, Asked: r.asked}
+		v.peers[server] = quotaledger.Peer{Presence: presence, Wants: r.wants, Needs: r.needs, Sequence: r.counts.Sequence, Asked: r.asked}
 		switch {
 		case r.fresh:
 			v.reports[server] = r
@@ -236,7 +236,8 @@ func (a *Aggregator) report(c *counters, v *view, entry store.Entry, totals stor
 		_, asked := v.reports[server]
 		recall := slices.Contains(outcome.Recall, server)
 		refusal := v.refused[server]
-		if !asked && !recall && !slices.Contains(outcome.Raised, server) && (!changed || !known) {
+		news := c.setShort(server, slices.Contains(outcome.Short, server))
+		if !asked && !recall && !news && !slices.Contains(outcome.Raised, server) && (!changed || !known) {
 			continue
 		}
 		if refusal != nil {
@@ -244,7 +245,11 @@ func (a *Aggregator) report(c *counters, v *view, entry store.Entry, totals stor
 			delete(c.reports, server)
 			continue
 		}
-		s.outbox.put(c.key, allowance(c, counts, recall))
+		answer := allowance(c, counts, recall)
+		if _, short := c.short[server]; short {
+			answer.RefuseFrom = outcome.Attainable + 1
+		}
+		s.outbox.put(c.key, answer)
 	}
 	for server, r := range v.reports {
 		r.fresh = false // a later report is another object
@@ -252,6 +257,17 @@ func (a *Aggregator) report(c *counters, v *view, entry store.Entry, totals stor
 			delete(c.reports, server)
 		}
 	}
+}
+
+// setShort records whether a request of a server costs more than is left, and reports whether that is news.
+func (c *counters) setShort(server string, short bool) (news bool) {
+	_, was := c.short[server]
+	if short {
+		c.short[server] = struct{}{}
+	} else {
+		delete(c.short, server)
+	}
+	return short != was
 }
 
 // mayAskAgain reports whether servers to which it was reported that nothing is left may ask again. The caller holds the lock.

@@ -119,7 +119,7 @@ func (s *Session) take(use *syncv1.GroupUse) error {
 	c := a.counters(store.Key{Group: use.GetGroup(), Period: period})
 	a.asked++
 	c.reports[s.server] = &report{
-		fresh: true, wants: use.GetWants(), asked: a.asked,
+		fresh: true, wants: use.GetWants(), needs: use.GetNeeds(), asked: a.asked,
 		counts: quotaledger.Counters{
 			Leased: use.GetLeased(), Sequence: use.GetSequence(), Requests: use.GetRequests(), Spent: use.GetSpent(),
 			Unconfirmed: use.GetUnconfirmedRequests(), Bytes: use.GetBytes(), Closed: use.GetClosed(),

@@ -234,7 +234,7 @@ func deletedWhileUnknown(k *kept) {
 	k.save(load(k, k.objects, k.key), 100)
 	group := k.group()
 	group.Status.Usage = &v1alpha1.UsageTotals{
-		Period: this.String(), ResetsAt: metav1.NewTime(this.End()), UsageCounts: usageseries.Counts(store.Totals{Requests: 100, Bytes: 200}),
+		Period: this.String(), ResetsAt: metav1.NewTime(this.Begin().AddDate(0, 1, 0)), UsageCounts: usageseries.Counts(store.Totals{Requests: 100, Bytes: 200}),
 	}
 	if err := k.admin.Status().Update(k.Context(), group); err != nil {
 		k.Fatal(err)

@@ -96,40 +96,40 @@ func (t *Tracker) Follow(schedules func(identity string) quotaledger.Schedule) {
 // Incarnation distinguishes this run of the server from others.
 func (t *Tracker) Incarnation() string { return t.incarnation }
 
-// Spend counts a request of the group that is allowed otherwise. If the quota denies it, Spend returns why: the quota is used
-// up for the duration, or it is not known whether it is. It waits for the manager if that may help.
-func (t *Tracker) Spend(ctx context.Context, of *decision.Group, now time.Time) (decision.Code, time.Duration) {
+// Spend counts a request of the group that is allowed otherwise as so many as it costs. If the quota denies it, Spend returns why:
+// less than that is left of the quota for the duration, or it is not known whether it is. It waits for the manager if that may help.
+func (t *Tracker) Spend(ctx context.Context, of *decision.Group, cost uint64, now time.Time) (decision.Code, time.Duration) {
 	limits := &of.Limits
 	m := t.of(of.Identity, limits.Schedule, now)
 	switch {
 	case limits.Metered || !limits.RequestQuota && !limits.ByteQuota:
-		m.free.Add(1)
+		m.free.Add(cost)
 		return decision.Allowed, 0
-	case !limits.RequestQuota:
+	case !limits.RequestQuota, cost == 0 && limits.ByteQuota:
 		if m.exhausted.Load() {
 			return t.exceeded(m, now)
 		}
-		m.free.Add(1)
+		m.free.Add(cost)
 		return decision.Allowed, 0
 	}
-	if spent, low := m.take(); spent {
+	if spent, low := m.take(int64(cost)); spent {
 		if low {
 			t.report(m.month)
 		}
 		return decision.Allowed, 0
 	}
-	return t.await(ctx, m, limits.DenyUnknown, now)
+	return t.await(ctx, m, cost, limits.DenyUnknown, now)
 }
 
-// await is Spend when no allowance is left.
-func (t *Tracker) await(ctx context.Context, m *running, deny bool, now time.Time) (decision.Code, time.Duration) {
+// await is Spend when the allowance that is left is less than the cost.
+func (t *Tracker) await(ctx context.Context, m *running, cost uint64, deny bool, now time.Time) (decision.Code, time.Duration) {
 	var timeout <-chan time.Time
 	for {
-		changed, unresponsive := m.wantsMore()
-		if spent, _ := m.take(); spent {
+		changed, unresponsive := m.wantsMore(cost, now)
+		if spent, _ := m.take(int64(cost)); spent {
 			return decision.Allowed, 0
 		}
-		if m.exhausted.Load() {
+		if m.exhausted.Load() || m.isTooMuch(cost, now) {
 			return t.exceeded(m, now)
 		}
 		t.report(m.month)
@@ -157,8 +157,8 @@ func (t *Tracker) await(ctx context.Context, m *running, deny bool, now time.Tim
 		t.metrics.unavailable.Inc()
 		return decision.QuotaUnavailable, retryAfter
 	}
-	m.unconfirmed.Add(1)
-	t.metrics.unconfirmed.Inc()
+	m.unconfirmed.Add(cost)
+	t.metrics.unconfirmed.Add(float64(cost))
 	return decision.Allowed, 0
 }
 

@@ -16,3 +16,11 @@ func periodRecord(schedule quotaledger.Schedule) *syncv1.QuotaPeriod {
 	}
 	return record
 }
+
+// costRecord is what a request of a capability counts as; nil for 1, which earlier servers know, too.
+func costRecord(cost *int32) *uint32 {
+	if cost == nil || *cost == 1 {
+		return nil
+	}
+	return new(uint32(max(0, *cost)))
+}

@@ -22,3 +22,11 @@ func (s *Store) Schedule(identity string) quotaledger.Schedule {
 	}
 	return quotaledger.Schedule{}
 }
+
+// costOf returns how many requests a request of a capability counts as.
+func costOf(wire *syncv1.Capability) uint32 {
+	if wire.Cost == nil {
+		return 1
+	}
+	return min(wire.GetCost(), quotaledger.MaxCost)
+}

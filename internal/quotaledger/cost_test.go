@@ -90,9 +90,9 @@ func spentOf(l *quotaledger.Ledger) (spent uint64) {
 func TestShortIsOfThoseWhoNeedMore(t *testing.T) {
 	l := &quotaledger.Ledger{Servers: map[string]quotaledger.Counters{"holder": {Leased: 3}}}
 	outcome := l.Allow(4, map[string]quotaledger.Peer{
-		"holder": {Presence: quotaledger.Connected},
-		"expensive":   {Presence: quotaledger.Connected, Wants: 5, Needs: 5, Asked: 1},
-		"cheap":  {Presence: quotaledger.Connected, Wants: 1, Asked: 2},
+		"holder":    {Presence: quotaledger.Connected},
+		"expensive": {Presence: quotaledger.Connected, Wants: 5, Needs: 5, Asked: 1},
+		"cheap":     {Presence: quotaledger.Connected, Wants: 1, Asked: 2},
 	})
 	if !slices.Equal(outcome.Short, []string{"expensive"}) || outcome.Attainable != 4 || outcome.Exhausted {
 		t.Errorf("%+v", outcome)

@@ -50,8 +50,8 @@ type Group struct {
 	Capabilities []Capability
 	// Weighted is set if the cost of a capability is not 1.
 	Weighted bool
-	Context      []ContextValue // sorted by name
-	Limits       Limits
+	Context  []ContextValue // sorted by name
+	Limits   Limits
 	// AcceptIn is where keys may be.
 	AcceptIn Locations
 	// SharedCaching allows shared caches to keep responses, as the content server declares.

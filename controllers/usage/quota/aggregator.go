@@ -88,8 +88,8 @@ type counters struct {
 	waiting, exhausted bool
 	// short has the servers to which it was reported that some requests cost more than is left.
 	short          map[string]struct{}
-	queued, wanted     urgency
-	busy               bool // a worker has it
+	queued, wanted urgency
+	busy           bool // a worker has it
 
 	// While busy, only the worker writes the rest; it holds the lock to write, and need not hold it to read.
 	entry  store.Entry // its Ledger is nil until it is loaded
@@ -100,7 +100,7 @@ type counters struct {
 type report struct {
 	counts              quotaledger.Counters
 	wants, needs, asked uint64
-	fresh        bool // not persisted yet
+	fresh               bool // not persisted yet
 }
 
 // New returns an Aggregator without counters.

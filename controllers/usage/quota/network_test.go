@@ -99,7 +99,9 @@ func (n *network) newAggregator() *quota.Aggregator {
 	})
 }
 
-func (n *network) limits() quota.Limits { return quota.Limits{Requests: &n.quota, Schedule: n.schedule} }
+func (n *network) limits() quota.Limits {
+	return quota.Limits{Requests: &n.quota, Schedule: n.schedule}
+}
 
 func (n *network) setQuota(requests uint64) {
 	n.quota = requests

@@ -149,7 +149,9 @@ func (o *object) version(period quotaledger.Period) string {
 }
 
 // span returns a period with its end.
-func (o *object) span(period quotaledger.Period) quotaledger.Span { return tier.Schedule(o.group).SpanOf(period) }
+func (o *object) span(period quotaledger.Period) quotaledger.Span {
+	return tier.Schedule(o.group).SpanOf(period)
+}
 
 // isLost reports whether the version is of a GroupUsage of this Group that does not exist any more.
 func (o *object) isLost(version string) bool {

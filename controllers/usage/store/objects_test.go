@@ -439,9 +439,9 @@ func TestSchemaOfGroupUsage(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, change := range map[string]func(*v1alpha1.GroupUsageStatus){
-		"a month": func(s *v1alpha1.GroupUsageStatus) { s.Months = []v1alpha1.MonthUsage{{Month: "2026/11"}} },
+		"a month":  func(s *v1alpha1.GroupUsageStatus) { s.Months = []v1alpha1.MonthUsage{{Month: "2026/11"}} },
 		"a period": func(s *v1alpha1.GroupUsageStatus) { s.Months = []v1alpha1.MonthUsage{{Month: "2026-11-1"}} },
-		"a day":   func(s *v1alpha1.GroupUsageStatus) { s.Days = []v1alpha1.DayUsage{{Day: "yesterday"}} },
+		"a day":    func(s *v1alpha1.GroupUsageStatus) { s.Days = []v1alpha1.DayUsage{{Day: "yesterday"}} },
 		"a number": func(s *v1alpha1.GroupUsageStatus) {
 			s.Days = []v1alpha1.DayUsage{{Day: "2026-11-01", Requests: ptr.To[int64](-1)}}
 		},

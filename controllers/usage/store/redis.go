@@ -126,7 +126,7 @@ func (r *Redis) Save(ctx context.Context, key Key, entry Entry, _ Totals) (strin
 
 // seconds returns how long the hash is to be kept.
 func (r *Redis) seconds(key Key) int64 {
-	return int64(max(time.Minute, key.Period.Begin().Add(quotaledger.MaxPeriod + keepFor).Sub(r.clock.Now())) / time.Second)
+	return int64(max(time.Minute, key.Period.Begin().Add(quotaledger.MaxPeriod+keepFor).Sub(r.clock.Now())) / time.Second)
 }
 
 // next returns a version that the hash has not had before, even if Redis has lost the hash.

@@ -91,7 +91,9 @@ func New(registry prometheus.Registerer) *Tracker {
 }
 
 // Follow sets what knows when the periods of groups begin. Without it, those of groups that requests do not say are calendar months.
-func (t *Tracker) Follow(schedules func(identity string) quotaledger.Schedule) { t.schedules = schedules }
+func (t *Tracker) Follow(schedules func(identity string) quotaledger.Schedule) {
+	t.schedules = schedules
+}
 
 // Incarnation distinguishes this run of the server from others.
 func (t *Tracker) Incarnation() string { return t.incarnation }

@@ -1,5 +1,5 @@
-// Package usageseries keeps what was used of a Group by period of its quotas, as a rule a month, and by day (UTC). It is pure. Its size is bounded, regardless of
-// what is reported: see docs/design/0030-group-usage.md.
+// Package usageseries keeps what was used of a Group by period of its quotas, as a rule a month, and by day (UTC). It is pure.
+// Its size is bounded, regardless of what is reported: see docs/design/0030-group-usage.md.
 package usageseries
 
 import (

@@ -78,7 +78,8 @@ func (a *app) usage() *cobra.Command {
 		Short: "Show a Group's month at a glance: what is used of its limits, and by which keys",
 		Long: `Show a Group's month at a glance: what is used of its limits, and by which keys.
 
-Months are calendar months in UTC, unless the quotas of the Group are reset on another day. The forecast is linear. What is shown of keys may be some minutes old.`,
+Months are calendar months in UTC, unless the quotas of the Group are reset on another day. The forecast is linear. What is
+shown of keys may be some minutes old.`,
 		Example: `  kubectl keyward -n acme usage acme
   kubectl keyward -n acme usage acme -o wide`,
 		PreRunE: func(*cobra.Command, []string) error {

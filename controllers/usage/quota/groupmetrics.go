@@ -31,10 +31,12 @@ var (
 		"Groups that have used all of a quota of the running period.", nil, nil)
 	unresolvedDesc = prometheus.NewDesc("keyward_groups_tier_unresolved", "Groups whose tier is not in the catalogue.", nil, nil)
 	requestsDesc   = prometheus.NewDesc("keyward_group_requests",
-		"Allowed requests of a Group in the running period of its quotas, as a rule this month (UTC), as far as it is persisted. Groups beyond --metrics-groups are added up as other.",
+		"Allowed requests of a Group in the running period of its quotas, as a rule this month (UTC), as far as it is persisted. "+
+			"Groups beyond --metrics-groups are added up as other.",
 		[]string{"group"}, nil)
 	bytesDesc = prometheus.NewDesc("keyward_group_response_bytes",
-		"Bytes of response bodies of a Group in the running period of its quotas, as a rule this month (UTC), as far as it is persisted. Groups beyond --metrics-groups are added up as other.",
+		"Bytes of response bodies of a Group in the running period of its quotas, as a rule this month (UTC), as far as it is "+
+			"persisted. Groups beyond --metrics-groups are added up as other.",
 		[]string{"group"}, nil)
 	requestLimitDesc = prometheus.NewDesc("keyward_group_requests_limit",
 		"Requests that a Group may have in a period, if it has a limit.", []string{"group"}, nil)

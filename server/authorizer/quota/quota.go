@@ -59,10 +59,10 @@ type Tracker struct {
 // group has the counters of the current period, and of earlier ones for as long as there is anything to report of them.
 //
 // Invariants: current, which is read without the lock, is nil or has one that was in months when it was set; a request that uses
-// it checks that it is that of the instant, by the schedule that the group has now. Only the holder of mu changes current, months and dropped. Elements of months
-// are appended, or the slice is replaced: a copy of the slice stays valid without the lock. Once dropped is set, the group
-// is not in Tracker.groups and months is empty: a request that has still found the group looks it up again, so that nothing
-// is counted here.
+// it checks that it is that of the instant, by the schedule that the group has now. Only the holder of mu changes current, months
+// and dropped. Elements of months are appended, or the slice is replaced: a copy of the slice stays valid without the lock. Once
+// dropped is set, the group is not in Tracker.groups and months is empty: a request that has still found the group looks it up
+// again, so that nothing is counted here.
 type group struct {
 	identity string
 	current  atomic.Pointer[running]

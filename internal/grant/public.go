@@ -43,6 +43,9 @@ func PublicWarnings(group *v1alpha1.Group, others []v1alpha1.Group) (warnings []
 		if slices.Contains(project.Public, "/**") {
 			warn("with /** all of project %s needs no key", project.Name)
 		}
+		if path := unrouted(project); path != "" {
+			warn("no route of project %s matches %s: the request is not the project's, so it needs a key; add a route for it", project.Name, path)
+		}
 		hosts, anyHost := hostsOf(project.Routes)
 		switch host := sharedHost(group, hosts, others); {
 		case len(project.Routes) == 0:
@@ -57,6 +60,29 @@ func PublicWarnings(group *v1alpha1.Group, others []v1alpha1.Group) (warnings []
 		}
 	}
 	return warnings
+}
+
+// unrouted returns a public path that no route of the project has; "" if there is none, or the project has no routes. It looks at literal
+// paths only: a pattern may meet a route somewhere.
+func unrouted(project *v1alpha1.Project) string {
+	for _, path := range project.Public {
+		if len(project.Routes) > 0 && !strings.Contains(path, "*") && !slices.ContainsFunc(project.Routes, func(route v1alpha1.Route) bool {
+			return len(route.Paths) == 0 || owns(route.Paths, path)
+		}) {
+			return path
+		}
+	}
+	return ""
+}
+
+func owns(paths []string, path string) bool {
+	matcher, err := routing.Compile(routing.Route{Paths: paths})
+	if err != nil {
+		return true // another problem says so
+	}
+	request := &routing.Request{Path: path}
+	_, is := matcher.Match(request)
+	return is || request.Exhausted()
 }
 
 // hostsOf returns the hosts of routes, and whether one is for any host.

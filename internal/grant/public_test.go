@@ -24,6 +24,13 @@ func site(name string, public []string, hosts ...string) *v1alpha1.Group {
 		Spec: v1alpha1.GroupSpec{Projects: []v1alpha1.Project{project}}}
 }
 
+// routed is a Group with one project that has routes for the paths, on a host of its own.
+func routed(public string, paths ...string) *v1alpha1.Group {
+	group := site("acme", []string{public}, "acme.example")
+	group.Spec.Projects[0].Routes[0].Paths = paths
+	return group
+}
+
 func TestPublicPathsAreChecked(t *testing.T) {
 	group := site("acme", []string{"/robots.txt", "robots.txt", "/a/../b", "/.well-known/**", "/a%2fb", "/**/x", "/a?b"}, "acme.example")
 	got := grant.GroupProblems(group)
@@ -67,6 +74,10 @@ func TestPublicWarnings(t *testing.T) {
 		{"any host, and one without projects", site("acme", robots, ""), implicit, "name the hosts"},
 		{"any host, twice", site("acme", robots, ""), site("other", nil, ""), "name the hosts"},
 		{"any host, alone", site("acme", robots, ""), site("other", nil, "other.example"), ""},
+		{"a path of no route", routed("/robots.txt", "/media/**", "/api"), implicit, "no route of project web matches /robots.txt"},
+		{"a path below a route", routed("/media/robots.txt", "/media/**"), implicit, ""},
+		{"a path of a route", routed("/robots.txt", "/media/**", "/robots.txt"), implicit, ""},
+		{"a pattern that may meet no route", routed("/.well-known/**", "/media/**"), implicit, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := grant.PublicWarnings(c.group, []v1alpha1.Group{*c.group, *c.other})

@@ -2,7 +2,8 @@ package main
 
 // business is for whoever sells access to content.
 func business() *board {
-	d := page("Keyward: business", "Who uses how much, who needs more, and how it grows. Months are calendar months in UTC.", "now-30d")
+	d := page("Keyward: business", "Who uses how much, who needs more, and how it grows. Months are the periods of "+
+		"quotas: calendar months in UTC, unless a Group has its own.", "now-30d")
 	const in = `{namespace="$namespace"}`
 	with(d, "This month (UTC)",
 		number("Groups", "Groups that exist.", unitCount, `sum(keyward_groups`+in+`)`, nil),

@@ -368,7 +368,7 @@ func TestTiesAgreesWithMatch(t *testing.T) {
 
 // smallWorld has a request for every difference between routes of drawRoute.
 func smallWorld() []Request {
-	segments := []string{"a", "b", "ab", "c", "acb", "a.b", "c.b", "a.c"}
+	segments := []string{"a", "b", "ab", "c", "acb", "a.b", "c.b", "a.c", "a.c.b"}
 	paths := []string{"/"}
 	level := []string{""}
 	for range 4 {

@@ -47,7 +47,7 @@ func (s *Signer) Sign(d *decision.Decision, requestID string, now time.Time) str
 		Issuer: s.config.Issuer, Audience: s.config.Audience, Subject: d.Key.ID,
 		IssuedAt: issued, ExpiresAt: issued + int64(lifetime/time.Second), ID: requestID,
 		Group: d.Group.Identity, GroupName: d.Group.DisplayName, Tier: d.Group.Tier, Project: d.Project.Name,
-		Permissions: d.Key.Scope.Permissions, Context: contextOf(d), Sealed: sealedOf(d.Group),
+		Permissions: append([]string{}, d.Key.Scope.Permissions...), Context: contextOf(d), Sealed: sealedOf(d.Group),
 	})
 	if err != nil { // it has only texts and numbers
 		return ""

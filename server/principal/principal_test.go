@@ -113,6 +113,16 @@ func headersOf(c claims) (lines []string) {
 	return lines
 }
 
+// TestPrincipalWithoutAKey has a list of permissions all the same: clients may look for one in it.
+func TestPrincipalWithoutAKey(t *testing.T) {
+	s, d := newSigner(t), acme()
+	d.Code, d.Key = decision.Public, decision.Key{Scope: &decision.Scope{}}
+	standard, own := verified(t, s, s.Sign(&d, "request-1", time.Now()))
+	if standard.Subject != "" || own.Permissions == nil || len(own.Permissions) != 0 {
+		t.Errorf("claims %+v, %+v", standard, own)
+	}
+}
+
 // TestPrincipalsSayWhatHeadersSay, for any Group.
 func TestPrincipalsSayWhatHeadersSay(t *testing.T) {
 	s := newSigner(t)

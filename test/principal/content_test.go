@@ -210,7 +210,7 @@ func TestContentServerInJavaScript(t *testing.T) {
 	}
 }
 
-// TestClaims: both examples read all that there is.
+// TestClaims: the example in Go reads all that there is.
 func TestClaims(t *testing.T) {
 	k := start(t)
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody)

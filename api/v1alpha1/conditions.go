@@ -33,9 +33,9 @@ const (
 	ConditionTierResolved = "TierResolved"
 	// ConditionContextSealed: every value of `spec.sealedContext` is sealed for content servers; absent where there is none.
 	ConditionContextSealed = "ContextSealed"
-	// ConditionQuotaLow: 80 % of a monthly quota are used; absent where the Group has no quota.
+	// ConditionQuotaLow: 80 % of a quota of the running period are used; absent where the Group has no quota.
 	ConditionQuotaLow = "QuotaLow"
-	// ConditionQuotaExceeded: a monthly quota is used up; absent where the Group has no quota.
+	// ConditionQuotaExceeded: a quota of the running period is used up; absent where the Group has no quota.
 	ConditionQuotaExceeded = "QuotaExceeded"
 	// ConditionRoutesOverlap: two projects claim the same requests equally well; such requests go to the first of
 	// them by name.

@@ -126,7 +126,7 @@ func Parse(args []string, hostname string, usage io.Writer) (Config, error) {
 func (c *Config) addressFlags(flags *flag.FlagSet) {
 	flags.StringVar(&c.ProxyAddress, "proxy-bind-address", ":8080", "`address` of the reverse proxy in front of --upstream")
 	flags.StringVar(&c.HTTPAddress, "http-bind-address", ":8081", "`address` of /authz and the paths of its proxy profiles, "+
-		"/v1/verify, /v1/key and /v1/authorizers/aws")
+		"/v1/verify, /v1/key, /v1/authorizers/aws and, with --principal-key-file, /.well-known/keyward/jwks.json")
 	flags.StringVar(&c.GRPCAddress, "grpc-bind-address", ":8082", "`address` of Envoy's external authorization")
 	flags.StringVar(&c.AdminAddress, "admin-bind-address", ":8083", "`address` of /healthz, /readyz, /metrics, /v1/decisions, /v1/check-origin and /v1/usage")
 	flags.StringVar(&c.AdminTokenFile, "admin-token-file", "",
@@ -194,7 +194,8 @@ func (c *Config) syncFlags(flags *flag.FlagSet, hostname string) {
 	duration(flags, &c.Sync.UsageTimeout, "usage-timeout", 20*time.Second,
 		"how `long` to wait after SIGTERM, when all requests are finished, for the manager to record the usage (default 20s)")
 	flags.StringVar(&c.Store.Dir, "snapshot-dir", "",
-		"`directory` in which the snapshot survives restarts; it contains digests and the secret of imported ones, no keys")
+		"`directory` in which the snapshot survives restarts; it contains no keys, but digests, the secret of imported ones, and the secrets of "+
+			"keys that sign URLs")
 	duration(flags, &c.Store.MaxStaleness, "max-staleness", 0, "how `long` without the manager until --on-stale applies; 0 "+
 		"means forever (default)")
 	flags.Func("on-stale", "allow: continue to decide with the last snapshot (default); deny: respond with 503", c.setOnStale)

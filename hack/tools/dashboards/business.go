@@ -5,7 +5,7 @@ func business() *board {
 	d := page("Keyward: business", "Who uses how much, who needs more, and how it grows. Months are the periods of "+
 		"quotas: calendar months in UTC, unless a Group has its own.", "now-30d")
 	const in = `{namespace="$namespace"}`
-	with(d, "This month (UTC)",
+	with(d, "Running period (UTC)",
 		number("Groups", "Groups that exist.", unitCount, `sum(keyward_groups`+in+`)`, nil),
 		number("Active keys", "ApiKeys that are accepted.", unitCount, `sum(keyward_apikeys{namespace="$namespace", state="Active"})`, nil),
 		number("Requests", "Allowed requests of all Groups.", unitCount, `sum(keyward_group_requests`+in+`)`, nil),

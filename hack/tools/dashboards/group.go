@@ -6,7 +6,7 @@ func group() *board {
 		WithVariable(choice("group", "Group", `label_values(keyward_group_requests{namespace="$namespace"}, group)`))
 	const of = `{namespace="$namespace", group="$group"}`
 	used := &limits{0.8, 1}
-	with(d, "This month (UTC)",
+	with(d, "Running period (UTC)",
 		number("Requests", "Allowed requests this month.", unitCount, `max(keyward_group_requests`+of+`)`, nil),
 		number("Requests of the quota", "Requests as a share of what the Group may have. From 100 % on they are answered 402, or are overage.", unitShare,
 			`max(namespace_group_quota:keyward_group_quota_used:ratio{namespace="$namespace", group="$group", quota="requests"})`, used),

@@ -13,16 +13,17 @@ import (
 )
 
 // guardSecrets returns the Secrets of the sealed context that the user may not read: the manager does it with its own rights, and
-// whoever has a content server would read them. Those that the Group had before are not checked again.
+// whoever has a content server would read them. Entries that the Group had before are not checked again.
 func (w *groups) guardSecrets(ctx context.Context, old, group *v1alpha1.Group) (grant.Problems, error) {
-	reviewed := map[string]bool{}
+	had, reviewed := map[v1alpha1.SecretKeyReference]bool{}, map[string]bool{}
 	for i := range old.Spec.SealedContext {
-		reviewed[old.Spec.SealedContext[i].SecretKeyRef.Name] = true
+		had[old.Spec.SealedContext[i].SecretKeyRef] = true
 	}
 	var problems grant.Problems
 	for i := range group.Spec.SealedContext {
-		name := group.Spec.SealedContext[i].SecretKeyRef.Name
-		if reviewed[name] {
+		ref := group.Spec.SealedContext[i].SecretKeyRef
+		name := ref.Name
+		if had[ref] || reviewed[name] {
 			continue
 		}
 		reviewed[name] = true

@@ -22,6 +22,7 @@ var _ = Describe("A sealed context", func() {
 		with := pipeline(ctx, w, "with", groups, rule("get", "", "secrets", "mail", "payments"))
 		owner := pipeline(ctx, w, "owner", rbacv1.PolicyRule{APIGroups: groups.APIGroups, Resources: groups.Resources, Verbs: []string{"get", "update"}},
 			rule("get", "", "secrets", "mail", "payments"))
+		entry := "token"
 		declare := func(as client.Client, secrets ...string) error {
 			group := &v1alpha1.Group{}
 			if err := as.Get(ctx, w.Request("acme").NamespacedName, group); err != nil {
@@ -30,7 +31,7 @@ var _ = Describe("A sealed context", func() {
 			group.Spec.DisplayName, group.Spec.SealedContext = "Acme with "+secrets[0], nil
 			for _, name := range secrets {
 				group.Spec.SealedContext = append(group.Spec.SealedContext, v1alpha1.SealedContext{
-					Name: v1alpha1.ContextName(name), SecretKeyRef: v1alpha1.SecretKeyReference{Name: name, Key: "token"},
+					Name: v1alpha1.ContextName(name), SecretKeyRef: v1alpha1.SecretKeyReference{Name: name, Key: entry},
 				})
 			}
 			return as.Update(ctx, group)
@@ -43,6 +44,9 @@ var _ = Describe("A sealed context", func() {
 		Expect(declare(without, "mail")).To(Succeed())
 		Expect(declare(with, "mail", "payments")).To(Succeed())
 		Expect(declare(without, "payments", "mail")).To(Succeed(), "what is there already is not asked for again")
+		entry = "other"
+		Expect(declare(without, "payments", "mail")).To(MatchError(ContainSubstring(`may not get Secret "payments"`)), "another entry is")
+		entry = "token"
 		Expect(declare(without, "mail")).To(Succeed())
 		Expect(declare(without, "payments")).NotTo(Succeed(), "and is once it was removed")
 	})

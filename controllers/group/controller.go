@@ -43,6 +43,7 @@ type Reconciler struct {
 	Ring      func() (*sealedcontext.Ring, error)
 
 	counts *counts
+	looks  looks
 }
 
 // +kubebuilder:rbac:groups=keyward.dev,resources=groups,verbs=list;watch
@@ -60,6 +61,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if err != nil || group == nil {
 		if err == nil {
 			r.counts.forget(request.NamespacedName)
+			r.looks.forget(request.NamespacedName)
 		}
 		if err == nil && r.Totals != nil {
 			r.Totals.Forget(request.NamespacedName)
@@ -91,9 +93,7 @@ func (r *Reconciler) update(ctx context.Context, group *v1alpha1.Group) (ctrl.Re
 	resolution := r.Tiers.Resolve(group)
 	resolution.Schedule(group, r.Clock.Now())
 	group.Status.Limits = resolution.Limits
-	if err := r.sealContext(ctx, group); err != nil {
-		return ctrl.Result{}, err
-	}
+	r.sealContext(ctx, group)
 	// New limits and sealed values are published with the status, and so never delayed.
 	resolved := equality.Semantic.DeepEqual(before.Status.Limits, group.Status.Limits) &&
 		slices.Equal(before.Status.SealedContext, group.Status.SealedContext)

@@ -6,12 +6,17 @@ import (
 	"crypto/rand"
 	"errors"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/keyward-dev/keyward/api/v1alpha1"
 	"github.com/keyward-dev/keyward/controllers/group"
@@ -180,6 +185,44 @@ var _ = Describe("A sealed context", func() {
 		w.Ring = seals("2026")
 		Expect(testenv.Admin.Delete(ctx, secret)).To(Succeed())
 		Expect(reach(ctx, is(metav1.ConditionFalse, v1alpha1.ReasonSecretUnusable))).To(BeEmpty())
+	})
+
+	It("keeps what was sealed, and the rest of the status up to date, while a Secret cannot be read", func(ctx SpecContext) {
+		w.Ring = seals("2026")
+		putSecret(ctx, map[string]string{"mail": "m"})
+		object := w.CreateGroup(ctx, declares("mail"))
+		sealed := reach(ctx, is(metav1.ConditionTrue, v1alpha1.ReasonSealed))
+
+		var reads atomic.Int64
+		r := &group.Reconciler{
+			Client: testenv.Manager.GetClient(), Hub: testenv.Hub, Tiers: w.Tiers, Recorder: w.Recorder, Clock: w.Clock, Ring: w.Ring,
+			APIReader: interceptor.NewClient(testenv.NewClient(), interceptor.Funcs{
+				Get: func(context.Context, client.WithWatch, client.ObjectKey, client.Object, ...client.GetOption) error {
+					reads.Add(1)
+					return apierrors.NewForbidden(corev1.Resource("secrets"), "credentials", errors.New("sk_live"))
+				},
+			}),
+		}
+		testenv.Edit(ctx, object, func(g *v1alpha1.Group) { declares("mail", "new")(g); g.Spec.Limits.RequestsPerMonth = new(int64(7)) })
+		Eventually(func(g Gomega) {
+			_, err := r.Reconcile(ctx, w.Request("acme"))
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(testenv.Admin.Get(ctx, w.Request("acme").NamespacedName, object)).To(Succeed())
+			g.Expect(object.Status.ObservedGeneration).To(Equal(object.Generation))
+			g.Expect(object.Status.Limits.RequestsPerMonth).To(HaveValue(BeEquivalentTo(7)))
+			is(metav1.ConditionFalse, v1alpha1.ReasonSecretUnusable, `Secret "credentials" cannot be read now`)(g, object)
+		}).Should(Succeed())
+		Expect(object.Status.SealedContext).To(ConsistOf(v1alpha1.SealedValue{Name: "mail", Sealed: sealed["mail"]}))
+
+		By("it is not read for every other reason to look at the Group")
+		before := reads.Load()
+		for range 5 {
+			Expect(r.Reconcile(ctx, w.Request("acme"))).Error().NotTo(HaveOccurred())
+		}
+		Expect(reads.Load()).To(Equal(before))
+		w.Clock.Step(time.Minute)
+		Expect(r.Reconcile(ctx, w.Request("acme"))).Error().NotTo(HaveOccurred())
+		Expect(reads.Load()).To(Equal(before + 1))
 	})
 
 	It("is looked at every minute, and needs a manager with keys", func(ctx SpecContext) {

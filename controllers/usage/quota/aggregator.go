@@ -154,7 +154,8 @@ func (a *Aggregator) tick() {
 		}
 	}
 	for key, c := range a.all {
-		if !a.limits[key.Group].Schedule.Accepts(key.Period, now) && !c.busy && c.queued == idle {
+		limits, known := a.limits[key.Group] // until they are known, the reports of the group wait
+		if known && !limits.Schedule.Accepts(key.Period, now) && !c.busy && c.queued == idle {
 			delete(a.all, key)
 		}
 	}

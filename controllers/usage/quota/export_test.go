@@ -27,3 +27,6 @@ func (a *Aggregator) PersistAll(ctx context.Context) {
 
 // Collector is the collector of the metrics of Groups.
 var Collector = collector
+
+// Tick is what is done every timeInterval.
+func (a *Aggregator) Tick() { a.tick() }

@@ -236,7 +236,8 @@ func (a *Aggregator) report(c *counters, v *view, entry store.Entry, totals stor
 		_, asked := v.reports[server]
 		recall := slices.Contains(outcome.Recall, server)
 		refusal := v.refused[server]
-		news := c.setShort(server, slices.Contains(outcome.Short, server))
+		short := slices.Contains(outcome.Short, server)
+		news := c.setShort(server, short)
 		if !asked && !recall && !news && !slices.Contains(outcome.Raised, server) && (!changed || !known) {
 			continue
 		}
@@ -246,7 +247,7 @@ func (a *Aggregator) report(c *counters, v *view, entry store.Entry, totals stor
 			continue
 		}
 		answer := allowance(c, counts, recall)
-		if _, short := c.short[server]; short {
+		if short {
 			answer.RefuseFrom = outcome.Attainable + 1
 		}
 		s.outbox.put(c.key, answer)

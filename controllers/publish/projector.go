@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -52,6 +53,9 @@ type Projector struct {
 	// granted is what Groups granted to keys when they were last published.
 	granted map[types.NamespacedName]string
 	backlog backlog
+
+	// sealsFailed is when the manager's secret could not be read the last time.
+	sealsFailed atomic.Pointer[time.Time]
 }
 
 // gather is how long changes of allowlists gather after some were published. For each all lists of a Group are read, which
@@ -187,7 +191,7 @@ func (p *Projector) takeEarly() (namespaces map[string]bool, groups map[types.Na
 func groupMatters(was, is client.Object) bool {
 	before, _ := was.(*v1alpha1.Group)
 	after, _ := is.(*v1alpha1.Group)
-	return specChanged(was, is) || before != nil && after != nil && !proto.Equal(GroupRecord(before, nil), GroupRecord(after, nil))
+	return specChanged(was, is) || before != nil && after != nil && !proto.Equal(fromStatus(before), fromStatus(after))
 }
 
 func specChanged(was, is client.Object) bool {
@@ -233,6 +237,8 @@ func (p *Projector) handler(ctx context.Context, matters func(was, is client.Obj
 }
 
 func (p *Projector) keyChanged(ctx context.Context, object client.Object) error {
+	changed, _ := object.(*v1alpha1.ApiKey)
+	p.readSeals(ctx, changed)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	id := KeyID(object.GetUID())
@@ -255,7 +261,7 @@ func (p *Projector) publishKey(ctx context.Context, key *v1alpha1.ApiKey) error 
 	if err != nil {
 		return err
 	}
-	record, err := p.record(ctx, key, granted)
+	record, err := p.record(key, granted)
 	if record != nil {
 		p.Imported.note(record, key) // first: a server that gets the record must get the secret with it
 		p.Hub.PutKey(record, client.ObjectKeyFromObject(key))

@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/hex"
@@ -71,24 +72,14 @@ func KeyRecord(key *v1alpha1.ApiKey, granted grant.Granted) *syncv1.Key {
 // GroupRecord is the published form of a group with the allowlists that refer to it and that it admits. Those that are
 // beyond the bounds allow nothing, and neither do routes that are too large.
 func GroupRecord(group *v1alpha1.Group, allowlists []*v1alpha1.DomainAllowlist) *syncv1.Group {
-	record := &syncv1.Group{
-		Namespace:   group.Namespace,
-		Name:        group.Name,
-		DisplayName: group.Spec.DisplayName,
-		State:       groupState(group.Spec.State),
-		Tier:        tierOf(group),
-		Limits:      limitsRecord(group),
-		Caching:     caching(group.Spec.Caching),
-		AcceptIn:    locations(group.Spec.KeyPolicy.AcceptIn),
-		Context:     contextRecord(group.Spec.Context),
-		QuotaPeriod: periodRecord(tier.Schedule(group)),
-
-		RequireAddresses: grant.RequiresAddresses(group),
-		SealedContext:    sealedRecord(group),
-	}
-	if record.DisplayName == "" {
-		record.DisplayName = group.Name
-	}
+	record := fromStatus(group)
+	record.Namespace, record.Name = group.Namespace, group.Name
+	record.DisplayName = cmp.Or(group.Spec.DisplayName, group.Name)
+	record.State = groupState(group.Spec.State)
+	record.Caching = caching(group.Spec.Caching)
+	record.AcceptIn = locations(group.Spec.KeyPolicy.AcceptIn)
+	record.Context = contextRecord(group.Spec.Context)
+	record.RequireAddresses = grant.RequiresAddresses(group)
 	routes, public := routeRecords, func(p *v1alpha1.Project) []string { return p.Public }
 	if grant.RoutesTooLarge(group) { // servers would keep none of them
 		routes = func([]v1alpha1.Route) []*syncv1.Route { return nil }
@@ -111,6 +102,13 @@ func GroupRecord(group *v1alpha1.Group, allowlists []*v1alpha1.DomainAllowlist) 
 		})
 	}
 	return record
+}
+
+// fromStatus is the part of a Group's record that depends on its status. Nothing else of the record does: see groupMatters.
+func fromStatus(group *v1alpha1.Group) *syncv1.Group {
+	return &syncv1.Group{
+		Tier: tierOf(group), Limits: limitsRecord(group), QuotaPeriod: periodRecord(tier.Schedule(group)), SealedContext: sealedRecord(group),
+	}
 }
 
 // contextRecord is nil where there is no context.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -38,8 +39,8 @@ var ErrReplaced = errors.New("the manager's secret in Secret " + SecretName + " 
 // Keeper reads the manager's secret, and creates it if there is none. The leader uses it, and replicas
 // that receive reports of leaks. It is safe for concurrent use.
 //
-// mu guards root and keys, which are both nil, or both set and never changed again; what Keys has returned may be used
-// without mu. The first call of Keys holds mu while it asks the API server, so that only one secret is made.
+// mu guards root. It is nil as long as keys is, and never changed again; what Keys has returned may be used without mu. The first call
+// of Keys holds mu while it asks the API server, so that only one secret is made.
 type Keeper struct {
 	// Reader reads past the cache.
 	Reader client.Reader
@@ -51,15 +52,21 @@ type Keeper struct {
 
 	mu   sync.Mutex
 	root []byte
-	keys *Keys
+	keys atomic.Pointer[Keys]
 }
+
+// Known returns what Keys does, if that is known already. It never waits.
+func (k *Keeper) Known() *Keys { return k.keys.Load() }
 
 // Keys returns what is derived from the secret. It asks the API server once.
 func (k *Keeper) Keys(ctx context.Context) (*Keys, error) {
+	if known := k.Known(); known != nil {
+		return known, nil
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.keys != nil {
-		return k.keys, nil
+	if known := k.Known(); known != nil {
+		return known, nil
 	}
 	root, err := k.obtain(ctx)
 	if err != nil {
@@ -69,7 +76,8 @@ func (k *Keeper) Keys(ctx context.Context) (*Keys, error) {
 	if err != nil {
 		return nil, fmt.Errorf("entry %q of Secret %s/%s: %w; restore the Secret from a backup", rootEntry, k.Namespace, SecretName, err)
 	}
-	k.root, k.keys = root, keys
+	k.root = root
+	k.keys.Store(keys)
 	return keys, nil
 }
 

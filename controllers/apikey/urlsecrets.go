@@ -3,6 +3,7 @@ package apikey
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -17,7 +18,11 @@ import (
 // Secret. So the secret outlives this process, and the text. A version that is over keeps it, because validation servers say of
 // its URLs why they ended, and because removing it would be one more change to be acknowledged.
 func (r *Reconciler) updateURLSecrets(ctx context.Context, key *v1alpha1.ApiKey, found *facts) (changed bool, err error) {
-	signs, before := publish.SignsURLs(key), key.DeepCopy()
+	signs := publish.SignsURLs(key)
+	if !signs && !slices.ContainsFunc(key.Status.Versions, func(v v1alpha1.KeyVersion) bool { return v.URLSecret != "" }) {
+		return false, nil
+	}
+	before := key.DeepCopy()
 	for i := range key.Status.Versions {
 		v := &key.Status.Versions[i]
 		switch {

@@ -2,6 +2,7 @@ package apikey_test
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"strings"
 
@@ -20,7 +21,7 @@ import (
 var _ = Describe("A key that signs URLs", func() {
 	It("has its secret published before it is delivered, until it no longer signs", func(ctx SpecContext) {
 		w := testenv.NewWorld(ctx)
-		v := testenv.Validator{Subscription: testenv.Hub.Subscribe(publish.Subscriber{Instance: "v", Selection: w.Selection()})}
+		v := testenv.Validator{Subscription: testenv.Hub.Subscribe(publish.Subscriber{Instance: "v", Incarnation: rand.Text(), Selection: w.Selection()})}
 		DeferCleanup(func() { v.Close(true) })
 		var latest *syncv1.Key
 		follow := func() {

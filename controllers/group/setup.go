@@ -99,17 +99,21 @@ func later(delay time.Duration, groupOf func(client.Object) (types.NamespacedNam
 	}
 	return handler.Funcs{
 		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) { enqueue(e.Object, q) },
-		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) { enqueue(e.ObjectNew, q) },
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) {
+			enqueue(e.ObjectOld, q)
+			enqueue(e.ObjectNew, q)
+		},
 		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) { enqueue(e.Object, q) },
 	}
 }
 
-// activityChanged passes keys that were created or deleted, or became or ceased to be active.
+// activityChanged passes keys that were created or deleted, or became or ceased to be active. One that was created again, of another Group,
+// may be seen as an update.
 func activityChanged() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		was, _ := e.ObjectOld.(*v1alpha1.ApiKey)
 		is, _ := e.ObjectNew.(*v1alpha1.ApiKey)
-		return was != nil && is != nil && isActive(was) != isActive(is)
+		return was != nil && is != nil && (was.UID != is.UID || isActive(was) != isActive(is))
 	}}
 }
 

@@ -26,12 +26,13 @@ func HasPublic(group *v1alpha1.Group) bool {
 	return slices.ContainsFunc(group.Spec.Projects, func(p v1alpha1.Project) bool { return len(p.Public) > 0 })
 }
 
-// maxHostPairs is how many pairs of hosts are compared for one warning.
+// maxHostPairs is how many pairs of hosts are compared for the warnings of a Group.
 const maxHostPairs = 1 << 20
 
 // PublicWarnings says what keeps public paths of the Group from being public, or makes more of it public than may be meant. Others
 // are all Groups. It does not say which of them are in the way: who writes this Group may not be allowed to know.
 func PublicWarnings(group *v1alpha1.Group, others []v1alpha1.Group) (warnings []string) {
+	left := maxHostPairs
 	for i := range group.Spec.Projects {
 		project := &group.Spec.Projects[i]
 		if len(project.Public) == 0 {
@@ -47,7 +48,7 @@ func PublicWarnings(group *v1alpha1.Group, others []v1alpha1.Group) (warnings []
 			warn("no route of project %s matches %s: the request is not the project's, so it needs a key; add a route for it", project.Name, path)
 		}
 		hosts, anyHost := hostsOf(project.Routes)
-		switch host := sharedHost(group, hosts, others); {
+		switch host := sharedHost(group, hosts, others, &left); {
 		case len(project.Routes) == 0:
 			warn("project %s has no routes: without a key a request is this project's only where the gateway names the project, and only on "+
 				"validation servers without another Group that has a project of that name", project.Name)
@@ -94,16 +95,18 @@ func hostsOf(routes []v1alpha1.Route) (hosts []string, anyHost bool) {
 	return hosts, anyHost
 }
 
-// sharedHost returns a host for which another Group has routes, too.
-func sharedHost(group *v1alpha1.Group, hosts []string, others []v1alpha1.Group) string {
-	left := maxHostPairs
+// sharedHost returns a host for which another Group has routes, too. It takes what it compares from what is left.
+func sharedHost(group *v1alpha1.Group, hosts []string, others []v1alpha1.Group, left *int) string {
+	if len(hosts) == 0 {
+		return ""
+	}
 	for i := range others {
 		if isSame(group, &others[i]) {
 			continue
 		}
 		for j := range others[i].Spec.Projects {
 			theirs, _ := hostsOf(others[i].Spec.Projects[j].Routes)
-			if left -= len(theirs) * len(hosts); left < 0 {
+			if *left -= 1 + len(theirs)*len(hosts); *left < 0 {
 				return ""
 			}
 			for _, host := range hosts {
@@ -125,14 +128,18 @@ func hostsMeet(a, b string) bool {
 
 // otherGroups reports whether another Group owns requests for any host.
 func otherGroups(group *v1alpha1.Group, others []v1alpha1.Group) bool {
-	return slices.ContainsFunc(others, func(other v1alpha1.Group) bool {
-		if isSame(group, &other) {
-			return false
+	for i := range others {
+		if !isSame(group, &others[i]) && ownsAnyHost(&others[i]) {
+			return true
 		}
-		return len(other.Spec.Projects) == 0 || slices.ContainsFunc(other.Spec.Projects, func(p v1alpha1.Project) bool {
-			_, anyHost := hostsOf(p.Routes)
-			return anyHost
-		})
+	}
+	return false
+}
+
+func ownsAnyHost(group *v1alpha1.Group) bool {
+	return len(group.Spec.Projects) == 0 || slices.ContainsFunc(group.Spec.Projects, func(p v1alpha1.Project) bool {
+		_, anyHost := hostsOf(p.Routes)
+		return anyHost
 	})
 }
 

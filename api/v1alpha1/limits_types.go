@@ -79,8 +79,8 @@ type Limits struct {
 // QuotaPeriod is the time that a quota is for: a month that begins on a day of its own, as the invoice does.
 type QuotaPeriod struct {
 	// anchorDay is the day of the month (UTC) on which a period begins and the one before ends, 1 to 31. A month without that
-	// day has its last day instead. A change takes effect when the running period ends: the next one then lasts until the
-	// anchorDay, and may be shorter, with the whole quota.
+	// day has its last day instead. A change takes effect when the running period ends. The next one ends on the next
+	// anchorDay: it may be shorter, and has the whole quota.
 	//
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=31

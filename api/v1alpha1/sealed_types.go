@@ -17,13 +17,14 @@ type SealedContext struct {
 
 // SealedValue is a value of a sealed context as it is sent.
 type SealedValue struct {
-	// name of the value.
+	// name of the value: at most 63 letters and digits.
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +required
 	Name ContextName `json:"name,omitempty"`
 
-	// sealed is the value, sealed with AES-256-GCM: v1, the id of the key, and the data, with dots between them.
+	// sealed is the value, sealed with AES-256-GCM: v1, the id of the key, and the data, with dots between them; at most 2048
+	// characters.
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048

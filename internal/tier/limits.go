@@ -72,8 +72,7 @@ func validatePeriod(period *v1alpha1.QuotaPeriod, path *field.Path) field.ErrorL
 	return nil
 }
 
-// isByteCount reports whether the quantity is a whole number of at least 1 that 64 bits hold.
-// isByteCount is the same as the rule of the schema.
+// isByteCount reports whether the quantity is a whole number of at least 1 that 64 bits hold, as the rule of the schema does.
 func isByteCount(q *resource.Quantity) bool {
 	_, whole := q.AsInt64()
 	return whole && q.Sign() > 0 && q.Cmp(resource.MustParse("1E")) < 0

@@ -28,7 +28,7 @@ func Schedule(group *v1alpha1.Group) quotaledger.Schedule {
 	for _, text := range limits.PeriodStarts {
 		at, err := time.Parse(time.DateOnly, string(text))
 		if err != nil {
-			continue // the schema allows little else
+			continue // the schema allows a day that does not exist, such as 2026-02-30
 		}
 		kept = append(kept, quotaledger.PeriodFrom(at))
 	}

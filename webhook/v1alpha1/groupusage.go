@@ -49,7 +49,7 @@ func (w *groupUsages) ValidateDelete(ctx context.Context, usage *v1alpha1.GroupU
 	if err := w.guard(ctx, usage, "the deletion would remove what was used"); err != nil {
 		return nil, err
 	}
-	return admission.Warnings{"the days and months before are lost; the manager makes it again, with the quota of this month as far as it knows"}, nil
+	return admission.Warnings{"the days and months before are lost; the manager makes it again, with the quota of the running period as far as it knows"}, nil
 }
 
 // guard refuses the request of a user who may not manage the Group.

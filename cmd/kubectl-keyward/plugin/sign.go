@@ -3,6 +3,7 @@ package plugin
 import (
 	"context"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -124,10 +125,8 @@ func projectOf(key *v1alpha1.ApiKey, asked string) (string, error) {
 	case asked == "":
 		return "", usagef("--project: the key is for %s; name the one that the URL belongs to", strings.Join(projects, ", "))
 	}
-	for _, project := range projects {
-		if project == asked {
-			return asked, nil
-		}
+	if slices.Contains(projects, asked) {
+		return asked, nil
 	}
 	return "", refusedf("the key is not for project %q, but for %s", asked, strings.Join(projects, ", "))
 }

@@ -229,7 +229,6 @@ func keyRequests(usage *v1alpha1.KeyUsage, period quotaledger.Span) int64 {
 		}
 		return 0
 	}
-	sum := int64(0)
 	if usage.Days == nil {
 		return 0
 	}
@@ -237,6 +236,7 @@ func keyRequests(usage *v1alpha1.KeyUsage, period quotaledger.Span) int64 {
 	if err != nil {
 		return 0
 	}
+	sum := int64(0)
 	for i, requests := range usage.Days.Requests {
 		if period.Has(last.AddDate(0, 0, -i)) {
 			sum += requests

@@ -98,6 +98,8 @@ type Options struct {
 	Traces trace.TracerProvider
 	// Leaks are where scanners report key texts that they have found; nowhere without an address.
 	Leaks LeakOptions
+	// UsageAddress is where usage over time is served, host:port; "0" or empty turns it off.
+	UsageAddress string
 	// MetricsGroups and MetricsKeys are how many Groups and ApiKeys have metrics of their own.
 	MetricsGroups, MetricsKeys int
 }
@@ -176,6 +178,9 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 		return nil, err
 	}
 	if err := addLeaks(mgr, seals, options.Leaks, certificate); err != nil {
+		return nil, err
+	}
+	if err := addUsageAPI(mgr, options.UsageAddress, certificate); err != nil {
 		return nil, err
 	}
 	webhookv1alpha1.SetupPods(mgr, inject.Config{

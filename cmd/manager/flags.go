@@ -107,6 +107,8 @@ func (s *settings) addUsageFlags() {
 	flag.StringVar(&s.UsageStore, "usage-store", "",
 		"redis:// or rediss:// URL of the Redis or Valkey that stores usage; default from KEYWARD_USAGE_STORE; without either, usage "+
 			"is stored in GroupUsages")
+	flag.StringVar(&s.UsageAddress, "usage-bind-address", "0",
+		"where programs read what was used of Groups over time, such as :9448, docs/reference/usage-series.md; 0 turns it off")
 	flag.DurationVar(&s.LastUsedResolution, "last-used-resolution", 10*time.Minute,
 		"how much later the last use of a key must be to be written into its status, with its requests; a busy key costs one write "+
 			"in that time")

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// maxMonths and maxDays are how many are kept, the current ones included.
-	maxMonths, maxDays = 13, 62
+	// MaxMonths and MaxDays are how many are kept, the current ones included.
+	MaxMonths, MaxDays = 13, 62
 
 	dayFormat = time.DateOnly
 )
@@ -114,8 +114,8 @@ func Touch(status *v1alpha1.GroupUsageStatus, at time.Time) {
 // prune drops months and days that are too long ago.
 func prune(status *v1alpha1.GroupUsageStatus, at time.Time) {
 	at = at.UTC()
-	firstMonth := time.Date(at.Year(), at.Month()-(maxMonths-1), 1, 0, 0, 0, 0, time.UTC)
-	firstDay := at.AddDate(0, 0, -(maxDays - 1)).Format(dayFormat)
+	firstMonth := time.Date(at.Year(), at.Month()-(MaxMonths-1), 1, 0, 0, 0, 0, time.UTC)
+	firstDay := at.AddDate(0, 0, -(MaxDays - 1)).Format(dayFormat)
 	earliest := quotaledger.MonthOf(firstMonth).String()
 	status.Months = slices.DeleteFunc(status.Months, func(m v1alpha1.MonthUsage) bool { return m.Month < earliest })
 	status.Days = slices.DeleteFunc(status.Days, func(d v1alpha1.DayUsage) bool { return d.Day < firstDay })
@@ -128,7 +128,7 @@ func monthOf(status *v1alpha1.GroupUsageStatus, month string) *v1alpha1.MonthUsa
 	})
 	if !found {
 		status.Months = slices.Insert(status.Months, at, v1alpha1.MonthUsage{Month: month})
-		status.Months = status.Months[:min(len(status.Months), maxMonths)]
+		status.Months = status.Months[:min(len(status.Months), MaxMonths)]
 	}
 	if at >= len(status.Months) {
 		return nil
@@ -143,7 +143,7 @@ func dayOf(status *v1alpha1.GroupUsageStatus, day string) *v1alpha1.DayUsage {
 	})
 	if !found {
 		status.Days = slices.Insert(status.Days, at, v1alpha1.DayUsage{Day: day})
-		status.Days = status.Days[:min(len(status.Days), maxDays)]
+		status.Days = status.Days[:min(len(status.Days), MaxDays)]
 		shorten(status)
 	}
 	if at >= len(status.Days) {

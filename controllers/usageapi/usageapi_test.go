@@ -192,8 +192,8 @@ var _ = Describe("Usage over time", func() {
 	})
 
 	It("shows the days of a key to who may get the ApiKey, too", func(ctx SpecContext) {
-		key := w.CreateKey(ctx)
-		key = w.ReconcileUntil(ctx, "web", testenv.Ready)
+		w.CreateKey(ctx)
+		key := w.ReconcileUntil(ctx, "web", testenv.Ready)
 		key.Status.Usage = &v1alpha1.KeyUsage{Period: "2026-11", Requests: ptr.To[int64](9), Days: &v1alpha1.KeyDays{Last: "2026-11-21", Requests: []int64{4, 5}}}
 		Expect(testenv.Admin.Status().Update(ctx, key)).To(Succeed())
 		w.WaitForCache(ctx, key)

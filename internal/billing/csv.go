@@ -120,7 +120,7 @@ func WriteLines(w io.Writer, lines [][]string) error {
 		line = slices.Clone(line)
 		for i, text := range line {
 			line[i] = oneLine.Replace(text)
-			if start := strings.TrimLeft(line[i], " "); start != "" && strings.Contains("=+-@", start[:1]) {
+			if start := strings.TrimLeft(line[i], " "); start != "" && strings.IndexByte("=+-@", start[0]) >= 0 {
 				line[i] = "'" + line[i]
 			}
 		}

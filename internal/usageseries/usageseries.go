@@ -15,8 +15,10 @@ import (
 )
 
 const (
-	// MaxMonths and MaxDays are how many are kept, the current ones included.
-	MaxMonths, MaxDays = 13, 62
+	// MaxMonths is how many months are kept, the current one included.
+	MaxMonths = 13
+	// MaxDays is the same for days.
+	MaxDays = 62
 
 	dayFormat = time.DateOnly
 )

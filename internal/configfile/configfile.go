@@ -88,14 +88,14 @@ func Decode(into any, written Fields, path *field.Path, hints map[string]string)
 			}
 		}
 		if err != nil {
-			problems = append(problems, field.Invalid(path.Child(name), shown(written[name]), hints[name]))
+			problems = append(problems, field.Invalid(path.Child(name), Shown(written[name]), hints[name]))
 		}
 	}
 	return problems
 }
 
-// shown is the value as it is written, or nothing where that would fill the line.
-func shown(value stdjson.RawMessage) any {
+// Shown is a value as it is written, or nothing where that would fill the line.
+func Shown(value stdjson.RawMessage) any {
 	if len(value) > 200 {
 		return field.OmitValueType{}
 	}

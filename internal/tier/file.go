@@ -115,9 +115,12 @@ func parseTier(written fields, path *field.Path) (Tier, field.ErrorList) {
 		problems = append(problems, field.Invalid(path.Child("name"), name, nameHint))
 		delete(written, "name")
 	}
+	retention, wrong := parseLogRetention(written["logRetention"], path)
+	problems = append(problems, wrong...)
+	delete(written, "logRetention")
 	var t fileTier
 	problems = append(problems, configfile.Decode(&t, written, path, fileHints)...)
-	tier := Tier{Name: name, AuditLog: t.AuditLog}
+	tier := Tier{Name: name, AuditLog: t.AuditLog, LogRetention: retention}
 	return tier, append(problems, parseLimits(&tier.Limits, t.Limits, path.Child("limits"))...)
 }
 

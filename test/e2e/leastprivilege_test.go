@@ -35,6 +35,9 @@ var exceptions = map[string]string{
 	"ClusterRole keyward-manager: patch groupusages.keyward.dev":    "of one that was restored without its owner",
 	"Role keyward-manager-namespace: patch groupusages.keyward.dev": "the same",
 
+	"ClusterRole keyward-manager: delete grouplogs.keyward.dev":    "of segments that are older than logs are kept, after days",
+	"Role keyward-manager-namespace: delete grouplogs.keyward.dev": "the same",
+
 	"Role keyward-manager: delete secrets":                 "of revoked texts, when all in one of them have expired, after months",
 	"ClusterRole keyward-restart: patch statefulsets.apps": "the sample restarts a Deployment",
 	"ClusterRole keyward-restart: patch daemonsets.apps":   "the same",

@@ -39,9 +39,9 @@ import (
 func Setup(mgr ctrl.Manager, tiers *tier.Catalogue) error {
 	keys := &apiKeys{reader: mgr.GetClient(), clock: clock.RealClock{}, tiers: tiers, access: &access{client: mgr.GetClient()}}
 	server := mgr.GetWebhookServer()
-	server.Register("/mutate-keyward-dev-v1alpha1-apikey", &admission.Webhook{Handler: stamp{apiKey: true}})
-	server.Register("/mutate-keyward-dev-v1alpha1-group", &admission.Webhook{Handler: stamp{}})
-	server.Register("/mutate-keyward-dev-v1alpha1-domainallowlist", &admission.Webhook{Handler: stamp{}})
+	server.Register("/mutate-keyward-dev-v1alpha1-apikey", &admission.Webhook{Handler: stamp{apiKey: true, kind: "ApiKey", clock: keys.clock}})
+	server.Register("/mutate-keyward-dev-v1alpha1-group", &admission.Webhook{Handler: stamp{kind: "Group", clock: keys.clock}})
+	server.Register("/mutate-keyward-dev-v1alpha1-domainallowlist", &admission.Webhook{Handler: stamp{kind: "DomainAllowlist", clock: keys.clock}})
 	if err := ctrl.NewWebhookManagedBy(mgr, &v1alpha1.ApiKey{}).WithValidator(decided(keys)).Complete(); err != nil {
 		return fmt.Errorf("setting up the webhook of ApiKey: %w", err)
 	}

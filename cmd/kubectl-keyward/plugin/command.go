@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -89,6 +90,10 @@ Exit codes: 0 done; 1 failed; 2 not understood; 3 the key is not valid, or its s
 		Args:          noArguments,
 		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
 			switch {
+			case cmd.Name() == verbAudit: // it prints events, which have forms of their own
+				if !slices.Contains([]string{"", outputTable, "json", outputOCSF}, a.output) {
+					return errAuditOutput
+				}
 			case a.output == outputWide && isWide(cmd.Name()), a.output == "", a.output == "json", a.output == "yaml":
 			default:
 				return errors.New("-o: write json or yaml; with usage, also wide")
@@ -105,9 +110,9 @@ Exit codes: 0 done; 1 failed; 2 not understood; 3 the key is not valid, or its s
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	a.flags.AddFlags(root.PersistentFlags())
-	root.PersistentFlags().StringVarP(&a.output, "output", "o", "", "json or yaml, of usage also wide; default: text for people")
+	root.PersistentFlags().StringVarP(&a.output, "output", "o", "", "json or yaml, of usage also wide, of audit table, json or ocsf; default: text for people")
 	root.AddCommand(a.status(), a.usage(), a.rotate(), a.revoke(), a.suspend(), a.resume(), a.reveal(), a.verify(), a.explain(), a.checkOrigin(), a.inject(),
-		a.importKeys(), a.leaks())
+		a.importKeys(), a.leaks(), a.audit())
 	a.completeFlags(root)
 	hideArguments(root)
 	return root

@@ -62,6 +62,9 @@ func (a *app) completeFlags(root *cobra.Command) {
 			if isWide(cmd.Name()) {
 				forms = append(forms, outputWide)
 			}
+			if cmd.Name() == verbAudit {
+				forms = []string{outputTable, "json", outputOCSF}
+			}
 			return forms, cobra.ShellCompDirectiveNoFileComp
 		},
 		"namespace": func(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {

@@ -62,6 +62,10 @@ type Writer struct {
 	chains  map[types.UID]*chain
 	queue   workqueue.TypedRateLimitingInterface[types.UID]
 	limiter *rate.Limiter
+	// complete reports that chains has all logs.
+	complete bool
+	// appended notifies readers.
+	appended signal
 }
 
 // NeedLeaderElection is true: only the leader writes.
@@ -121,7 +125,7 @@ func (w *Writer) untilDone(ctx context.Context, what string, try func(context.Co
 func (w *Writer) Load(ctx context.Context) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.chains = map[types.UID]*chain{}
+	w.chains, w.complete = map[types.UID]*chain{}, false
 	for _, namespace := range w.namespaces() {
 		err := eachSegment(ctx, w.Reader, func(of *v1alpha1.GroupLog) {
 			group := groupevent.Group{Namespace: of.Namespace, Name: of.Spec.Group, UID: string(of.Spec.GroupUID)}
@@ -141,6 +145,7 @@ func (w *Writer) Load(ctx context.Context) error {
 			return err
 		}
 	}
+	w.complete = true
 	return nil
 }
 
@@ -327,6 +332,7 @@ func (w *Writer) write(c *chain, taken []groupevent.Event, write func() error) e
 	}
 	failpoint.Here(failpoint.AfterSegment)
 	c.wrote(taken)
+	w.appended.notify()
 	return nil
 }
 

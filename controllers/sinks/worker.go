@@ -52,7 +52,8 @@ type worker struct {
 	reason    Reason    // that was logged
 	refusals  int       // in a row
 
-	next int // index of the lane that is asked first the next time
+	unread int // rounds in a row in which logs could not be read
+	next   int // index of the lane that is asked first the next time
 }
 
 // run sends until the context ends.
@@ -82,6 +83,7 @@ func (w *worker) round(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	w.unread = 0
 	return batch.full, w.deliver(ctx, batch)
 }
 
@@ -130,7 +132,9 @@ func (w *worker) pause(failures int, err error) time.Duration {
 func (w *worker) failed(err error) time.Duration {
 	var failure *Failure
 	if !errors.As(err, &failure) { // nothing that the sink has done
-		w.log.Error(err, "Cannot read logs; trying again")
+		if w.unread++; w.unread == 2 { // a leader that begins may not know the logs yet
+			w.log.Error(err, "Cannot read logs; trying again")
+		}
 		return readPause
 	}
 	failures.WithLabelValues(w.sink.Name, string(failure.Reason)).Inc()

@@ -22,6 +22,8 @@ import (
 	"github.com/keyward-dev/keyward/controllers/sinks"
 )
 
+// +kubebuilder:rbac:groups="",namespace=keyward-system,resources=configmaps,verbs=get;update,resourceNames=keyward-sinks-0;keyward-sinks-1;keyward-sinks-2;keyward-sinks-3;keyward-sinks-4;keyward-sinks-5;keyward-sinks-6;keyward-sinks-7
+
 // Shards is how many ConfigMaps there are. An API server takes a ConfigMap of 1 MiB, in which a position has about 50 bytes: there is room for
 // 160,000 positions, such as those of three sinks in 50,000 logs.
 const Shards = 8

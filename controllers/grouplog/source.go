@@ -22,6 +22,8 @@ type Source struct {
 
 	mu   sync.Mutex
 	logs map[types.UID]sinks.Log // as they were seen last
+	// gone has up to where segments do not exist any more, such as those of a namespace that was deleted.
+	gone map[types.UID]uint64
 }
 
 // Changed implements sinks.Source.
@@ -43,7 +45,7 @@ func (s *Source) Logs(ctx context.Context) ([]sinks.Log, error) {
 		log, seen := s.logs[uid]
 		// A log that is being written has what it had, until it is looked at again.
 		if c.mu.TryLock() {
-			log.Key, log.First, log.Last = c.group.UID, c.first(), c.head.Sequence
+			log.Key, log.First, log.Last = c.group.UID, max(c.first(), s.gone[uid]+1), c.head.Sequence
 			c.mu.Unlock()
 		} else if !seen {
 			log.Key = c.group.UID
@@ -64,14 +66,15 @@ func (s *Source) Logs(ctx context.Context) ([]sinks.Log, error) {
 
 // Read implements sinks.Source.
 func (s *Source) Read(ctx context.Context, log string, after uint64, limit int) ([]sinks.Record, error) {
-	namespace, name, found := s.Writer.segmentAfter(types.UID(log), after)
+	name, last, found := s.Writer.segmentAfter(types.UID(log), after)
 	if !found {
 		return nil, nil
 	}
 	object := &v1alpha1.GroupLog{}
-	err := s.Writer.Reader.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, object)
+	err := s.Writer.Reader.Get(ctx, name, object)
 	if apierrors.IsNotFound(err) {
-		return nil, nil // it was just pruned
+		s.lose(types.UID(log), last)
+		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading a segment of a log: %w", err)
@@ -90,6 +93,16 @@ func (s *Source) Read(ctx context.Context, log string, after uint64, limit int) 
 		}
 	}
 	return records, nil
+}
+
+// lose records that the segment that ends with a sequence does not exist any more.
+func (s *Source) lose(uid types.UID, last uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gone == nil {
+		s.gone = map[types.UID]uint64{}
+	}
+	s.gone[uid] = max(s.gone[uid], last)
 }
 
 // loaded returns the logs that are known. It is an error if they are not known yet.
@@ -111,19 +124,19 @@ func (c *chain) first() uint64 {
 	return 1
 }
 
-// segmentAfter returns the segment that has the event after a sequence.
-func (w *Writer) segmentAfter(uid types.UID, after uint64) (namespace, name string, found bool) {
+// segmentAfter returns the segment that has the event after a sequence, and the sequence of its last event.
+func (w *Writer) segmentAfter(uid types.UID, after uint64) (name types.NamespacedName, last uint64, found bool) {
 	w.mu.Lock()
 	c := w.chains[uid]
 	w.mu.Unlock()
 	if c == nil {
-		return "", "", false
+		return name, 0, false
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	i := slices.IndexFunc(c.segments, func(s segment) bool { return s.last.Sequence > after })
 	if i < 0 {
-		return "", "", false
+		return name, 0, false
 	}
-	return c.group.Namespace, c.segments[i].name, true
+	return types.NamespacedName{Namespace: c.group.Namespace, Name: c.segments[i].name}, c.segments[i].last.Sequence, true
 }

@@ -118,6 +118,17 @@ var _ = Describe("A log for sinks", func() {
 		Expect(err).NotTo(HaveOccurred())
 		Expect(none).To(BeEmpty())
 
+		By("knowing that somebody has deleted a segment")
+		for _, segment := range segments(ctx, w) {
+			Expect(testenv.Admin.Delete(ctx, &segment)).To(Succeed())
+		}
+		none, err = source.Read(ctx, string(group.UID), 1, 100)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(none).To(BeEmpty())
+		logs, err = source.Logs(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(logs[0].First).To(Equal(logs[0].Last + 1))
+
 		By("knowing that the Group has gone")
 		Expect(testenv.Admin.Delete(ctx, group)).To(Succeed())
 		Eventually(func(g Gomega) {

@@ -68,10 +68,11 @@ func (w *worker) refresh(ctx context.Context) error {
 }
 
 func (w *worker) update(l *lane, log *Log, now time.Time) {
-	if l.position > 0 && l.position+1 < log.First {
-		lost := log.First - 1 - l.position
-		events.WithLabelValues(w.sink.Name, resultTrimmed).Add(float64(lost))
-		w.log.Info("Events were deleted from a log before they could be sent", "log", log.Key, "events", lost)
+	if l.position+1 < log.First {
+		if lost := log.First - 1 - l.position; l.position > 0 { // or else it is new here
+			events.WithLabelValues(w.sink.Name, resultTrimmed).Add(float64(lost))
+			w.log.Info("Events were deleted from a log before they could be sent", "log", log.Key, "events", lost)
+		}
 		w.advance(l, log.First-1)
 	}
 	// A log that ends before the position was restored from a backup. What follows its end now is new.

@@ -365,6 +365,20 @@ func TestTrimmedLog(t *testing.T) {
 	w.Expect(w.metric("keyward_sink_events_total", "trimmed", name)).To(Equal(5.0))
 }
 
+// TestLogWithoutEvents: nobody waits for events of a log that has gone.
+func TestLogWithoutEvents(t *testing.T) {
+	w, r := newWorld(t), newReceiver(t)
+	name := w.sink(r, config.Webhook, nil).Name
+	w.logs.append("acme", 10, noon, "a")
+	w.logs.trim("acme", 10)
+	w.start()
+	w.pass(time.Second, func() bool { return w.store.get(name, "acme") == 10 })
+	w.Expect(w.metric("keyward_sink_lag_seconds", name)).To(Equal(0.0))
+	w.Expect(w.metric("keyward_sink_events_total", "trimmed", name)).To(Equal(0.0))
+	w.logs.append("acme", 2, w.clock.Now(), "a")
+	w.arrive(r, 2)
+}
+
 // TestRestoredLog: a log that ends before the position comes from a backup. What is appended to it is new.
 func TestRestoredLog(t *testing.T) {
 	w, r := newWorld(t), newReceiver(t)

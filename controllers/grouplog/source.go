@@ -43,13 +43,11 @@ func (s *Source) Logs(ctx context.Context) ([]sinks.Log, error) {
 	for _, c := range chains {
 		uid := uidOf(c.group)
 		log, seen := s.logs[uid]
-		// A log that is being written has what it had, until it is looked at again.
-		if c.mu.TryLock() {
-			log.Key, log.First, log.Last = c.group.UID, max(c.first(), s.gone[uid]+1), c.head.Sequence
-			c.mu.Unlock()
-		} else if !seen {
-			log.Key = c.group.UID
+		c.mu.Lock()
+		if !c.stale || !seen { // or else it may not have been read to its end
+			log.Key, log.First, log.Last = c.group.UID, max(c.first(), s.gone[uid]+1), c.last()
 		}
+		c.mu.Unlock()
 		group, err := cache.Group(ctx, s.Writer.Cache, types.NamespacedName{Namespace: c.group.Namespace, Name: c.group.Name},
 			client.UnsafeDisableDeepCopy)
 		if err != nil {
@@ -122,6 +120,14 @@ func (c *chain) first() uint64 {
 		return uint64(c.pruned.Sequence) + 1 //nolint:gosec // the API server accepts none below 1
 	}
 	return 1
+}
+
+// last returns the sequence of the last event that there is. The head may be further, if the end is missing.
+func (c *chain) last() uint64 {
+	if n := len(c.segments); n > 0 {
+		return c.segments[n-1].last.Sequence
+	}
+	return c.first() - 1
 }
 
 // segmentAfter returns the segment that has the event after a sequence, and the sequence of its last event.

@@ -139,6 +139,20 @@ var _ = Describe("A log for sinks", func() {
 		}).Should(Succeed())
 	})
 
+	It("ends with the last event that there is, also if its end is missing", func(ctx SpecContext) {
+		writer := newWriter(ctx, w)
+		Expect(writer.Observe(ctx, group)).To(Succeed())
+		Expect(writer.Flush(ctx, group.UID)).To(Succeed())
+		for _, segment := range segments(ctx, w) {
+			Expect(testenv.Admin.Delete(ctx, &segment)).To(Succeed())
+		}
+		logs, err := (&grouplog.Source{Writer: newWriter(ctx, w)}).Logs(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(logs).To(HaveLen(1))
+		Expect(logs[0].First).To(Equal(uint64(1)))
+		Expect(logs[0].Last).To(BeZero())
+	})
+
 	It("is not known before it is read", func(ctx SpecContext) {
 		_, err := (&grouplog.Source{Writer: &grouplog.Writer{}}).Logs(ctx)
 		Expect(err).To(HaveOccurred())

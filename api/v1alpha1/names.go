@@ -9,6 +9,8 @@ const (
 	// AnnotationChanges holds the last changes of the spec of an object, with who made them; stamped at admission. The log of
 	// the Group is written from it.
 	AnnotationChanges = "keyward.dev/changes"
+	// AnnotationDeletedBy holds who asked for the deletion of an object last; stamped at admission of the deletion.
+	AnnotationDeletedBy = "keyward.dev/deleted-by"
 	// AnnotationRotateRequestedAt requests a rotation of an ApiKey when it gets a value that it did not have before, for
 	// instance the time. With ";overlap=" and a duration at the end, that is the overlap of this one rotation.
 	AnnotationRotateRequestedAt = "keyward.dev/rotate-requested-at"

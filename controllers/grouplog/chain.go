@@ -51,6 +51,8 @@ func newChain(group groupevent.Group) *chain {
 	return c
 }
 
+func (c *chain) name() string { return c.group.Namespace + "/" + c.group.Name }
+
 // forget forgets what the segments say.
 func (c *chain) forget() {
 	c.head, c.segments = groupevent.Head{}, nil

@@ -132,12 +132,12 @@ func (w *Writer) Deleted(ctx context.Context, obj any) error {
 	}
 	switch object := obj.(type) {
 	case *v1alpha1.Group:
-		found.deleted(w.Clock.Now(), groupevent.TypeGroupDeleted, string(object.Spec.State))
+		found.deleted(w.Clock.Now(), groupevent.TypeGroupDeleted, object.Annotations, string(object.Spec.State))
 	case *v1alpha1.DomainAllowlist:
-		found.deleted(w.Clock.Now(), groupevent.TypeAllowlistDeleted, "")
+		found.deleted(w.Clock.Now(), groupevent.TypeAllowlistDeleted, object.Annotations, "")
 	case *v1alpha1.ApiKey:
 		if object.DeletionTimestamp == nil {
-			found.deleted(w.Clock.Now(), groupevent.TypeKeyDeleted, string(object.Status.State))
+			found.deleted(w.Clock.Now(), groupevent.TypeKeyDeleted, object.Annotations, string(object.Status.State))
 		}
 	}
 	w.note(group, found)
@@ -180,7 +180,7 @@ func (w *Writer) findDeletedOf(ctx context.Context, c *chain) error {
 			continue
 		}
 		found := &evidence{group: c.group, subject: subject}
-		found.deleted(w.Clock.Now(), kind, "")
+		found.deleted(w.Clock.Now(), kind, nil, "")
 		if found.err != nil {
 			return found.err
 		}

@@ -151,14 +151,18 @@ func ofKey(group *v1alpha1.Group, key *v1alpha1.ApiKey) *evidence {
 			groupevent.KeyLeaked{Version: leak.Version, Source: leak.Source, Response: string(leak.Response)})
 	}
 	if at := key.DeletionTimestamp; at != nil {
-		e.deleted(at.Time, groupevent.TypeKeyDeleted, string(key.Status.State))
+		e.deleted(at.Time, groupevent.TypeKeyDeleted, key.Annotations, string(key.Status.State))
 	}
 	return e
 }
 
-// deleted adds that the object was deleted. Who has done it is not on the object.
-func (e *evidence) deleted(at time.Time, kind groupevent.Type, state string) {
-	e.add(kind, "deleted", at, byUnknown, groupevent.Deleted{State: state})
+// deleted adds that the object was deleted, and by whom, if admission has stamped that on the object.
+func (e *evidence) deleted(at time.Time, kind groupevent.Type, stamped map[string]string, state string) {
+	by := byUnknown
+	if stamp := specchange.Deletion(stamped); stamp != nil && at.Sub(stamp.At) < specchange.DeletionStampValid {
+		by = actorOf(stamp)
+	}
+	e.add(kind, "deleted", at, by, groupevent.Deleted{State: state})
 }
 
 func typeOfKeyEdit(change *specchange.Change) groupevent.Type {

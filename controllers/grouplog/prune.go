@@ -59,7 +59,7 @@ func (w *Writer) pruneOne(ctx context.Context, c *chain) error {
 		}
 		// Recorded first: a crash in between leaves segments that need not be there, and not a log whose beginning is missing.
 		pruned := &v1alpha1.PrunedLog{LogPosition: positionOf(c.segments[n-1].last), Through: metav1.NewTime(through)}
-		err := w.Heads.RecordLog(ctx, c.group.Namespace+"/"+c.group.Name, v1alpha1.LogHead{LogPosition: positionOf(c.head), Pruned: pruned})
+		err := w.Heads.RecordLog(ctx, c.name(), group.UID, v1alpha1.LogHead{LogPosition: positionOf(c.head), Pruned: pruned})
 		if err != nil {
 			return fmt.Errorf("recording what is pruned: %w", err)
 		}

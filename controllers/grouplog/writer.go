@@ -29,7 +29,7 @@ import (
 const (
 	// gather is how long events of a Group gather before they are written together.
 	gather = 250 * time.Millisecond
-	// workers write logs of different Groups at the same time, and writes is how many segments they write per second.
+	// workers write logs of different Groups at the same time, and writes is how many logs they write per second.
 	workers, writes = 4, 40
 	// pruneEvery is how often segments are looked at that may be too old.
 	pruneEvery = time.Hour
@@ -41,8 +41,8 @@ const (
 
 // Heads records how far logs have come.
 type Heads interface {
-	// RecordLog records the head of the log of a group, namespace/name. Errors: store.ErrNoGroup.
-	RecordLog(ctx context.Context, group string, head v1alpha1.LogHead) error
+	// RecordLog records the head of the log of a group, namespace/name, that has the UID. Errors: store.ErrNoGroup.
+	RecordLog(ctx context.Context, group string, uid types.UID, head v1alpha1.LogHead) error
 }
 
 // Writer writes the logs of Groups. It is the only writer of GroupLogs.
@@ -85,7 +85,9 @@ func (w *Writer) Start(ctx context.Context) error {
 	defer working.Wait()
 	defer w.queue.ShutDown()
 	for _, c := range w.all() {
-		w.queue.Add(uidOf(c.group)) // an earlier leader may not have recorded the head
+		if c.head != c.recorded { // an earlier leader has not recorded it
+			w.queue.Add(uidOf(c.group))
+		}
 	}
 	if synced, err := w.follow(ctx); !synced || err != nil {
 		return err
@@ -245,6 +247,11 @@ func (w *Writer) Flush(ctx context.Context, uid types.UID) error {
 	if c == nil {
 		return nil
 	}
+	if w.limiter != nil {
+		if err := w.limiter.Wait(ctx); err != nil {
+			return err
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.stale {
@@ -253,11 +260,6 @@ func (w *Writer) Flush(ctx context.Context, uid types.UID) error {
 		}
 	}
 	for len(c.pending) > 0 {
-		if w.limiter != nil {
-			if err := w.limiter.Wait(ctx); err != nil {
-				return err
-			}
-		}
 		err := w.append(ctx, c)
 		switch {
 		case denial.IsTerminating(err):
@@ -392,7 +394,7 @@ func (w *Writer) recordHead(ctx context.Context, c *chain) error {
 	if c.head == c.recorded || c.deleted {
 		return nil
 	}
-	err := w.Heads.RecordLog(ctx, c.group.Namespace+"/"+c.group.Name, v1alpha1.LogHead{LogPosition: positionOf(c.head), Pruned: c.pruned})
+	err := w.Heads.RecordLog(ctx, c.name(), uidOf(c.group), v1alpha1.LogHead{LogPosition: positionOf(c.head), Pruned: c.pruned})
 	switch {
 	case errors.Is(err, store.ErrNoGroup):
 		return nil // it is deleted

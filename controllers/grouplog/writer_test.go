@@ -30,11 +30,11 @@ type heads struct {
 	before, after error
 }
 
-func (h *heads) RecordLog(ctx context.Context, group string, head v1alpha1.LogHead) error {
+func (h *heads) RecordLog(ctx context.Context, group string, uid types.UID, head v1alpha1.LogHead) error {
 	if h.before != nil {
 		return h.before
 	}
-	if err := h.Objects.RecordLog(ctx, group, head); err != nil {
+	if err := h.Objects.RecordLog(ctx, group, uid, head); err != nil {
 		return err
 	}
 	return h.after
@@ -426,6 +426,42 @@ var _ = Describe("The log of a Group", func() {
 		Expect(repeated).To(HaveLen(len(events)))
 	})
 
+	It("is that of one Group, also when another gets its name", func(ctx SpecContext) {
+		writer := newWriter(ctx, w)
+		look(ctx, w, writer)
+		for n := range 3 {
+			Expect(writer.Observe(ctx, changed(n+1))).To(Succeed())
+		}
+		Expect(writer.Flush(ctx, group.UID)).To(Succeed())
+		first := group.UID
+		Expect(testenv.Admin.Delete(ctx, group)).To(Succeed())
+		gone(ctx, group)
+		By("creating it again, with the GroupUsage of the first from a backup")
+		usage := &v1alpha1.GroupUsage{}
+		Expect(testenv.Admin.Get(ctx, w.Request("acme").NamespacedName, usage)).To(Succeed())
+		usage.OwnerReferences = nil
+		Expect(testenv.Admin.Update(ctx, usage)).To(Succeed())
+		usage.Status.GroupUID = ""
+		Expect(testenv.Admin.Status().Update(ctx, usage)).To(Succeed())
+		group = w.CreateGroup(ctx)
+		cached(ctx, group)
+		next := newWriter(ctx, w)
+		look(ctx, w, next)
+		Expect(next.FindDeleted(ctx)).To(Succeed())
+		for _, uid := range []types.UID{first, group.UID} {
+			Expect(next.Flush(ctx, uid)).To(Succeed())
+		}
+		Expect(head(ctx, w).Sequence).To(BeEquivalentTo(1))
+		last := map[types.UID]string{}
+		for _, segment := range segments(ctx, w) {
+			all := strings.Split(strings.TrimSuffix(segment.Spec.Events, "\n"), "\n")
+			event, err := groupevent.Decode([]byte(all[len(all)-1]))
+			Expect(err).NotTo(HaveOccurred())
+			last[segment.Spec.GroupUID] = fmt.Sprint(event.Sequence, " ", event.Type.Short())
+		}
+		Expect(last).To(Equal(map[types.UID]string{first: "5 group.deleted", group.UID: "1 group.created"}))
+	})
+
 	It("can only be appended to", func(ctx SpecContext) {
 		writer := newWriter(ctx, w)
 		look(ctx, w, writer)
@@ -464,8 +500,12 @@ var _ = Describe("The log of a Group", func() {
 		has("group.created", "key.created", "key.minted", "key.delivered")
 		list := w.NewAllowlist()
 		Expect(testenv.Admin.Create(ctx, list)).To(Succeed())
-		Expect(testenv.Admin.Delete(ctx, list)).To(Succeed())
+		joe, _ := testenv.As("joe")
+		Expect(joe.Delete(ctx, list)).To(Succeed())
 		has("group.created", "key.created", "key.minted", "key.delivered", "allowlist.created", "allowlist.deleted")
+		events, _ := verify(ctx, w)
+		Expect(events[5].Type).To(Equal(groupevent.TypeAllowlistDeleted))
+		Expect(events[5].Actor.User).To(Equal("joe"))
 		Eventually(func() int64 { return ptr.Deref(head(ctx, w), v1alpha1.LogHead{}).Sequence }).Should(BeEquivalentTo(6))
 		stop()
 		Eventually(stopped).Should(Receive(BeNil()))

@@ -253,7 +253,7 @@ func FuzzDecode(f *testing.F) {
 func TestNewRefuses(t *testing.T) {
 	group, subject := Group{"tenants", "acme", "uid-1"}, Subject{"ApiKey", "tenants", "acme-web", "uid-2"}
 	at := time.Unix(0, 0)
-	for name, make := range map[string]func() (Event, error){
+	for name, try := range map[string]func() (Event, error){
 		"an unknown type": func() (Event, error) { return New(group, "key.nothing", "1", at, subject, Actor{}, Deleted{}) },
 		"no id":           func() (Event, error) { return New(group, TypeKeyDeleted, "", at, subject, Actor{}, Deleted{}) },
 		"no Group":        func() (Event, error) { return New(Group{}, TypeKeyDeleted, "1", at, subject, Actor{}, Deleted{}) },
@@ -268,7 +268,7 @@ func TestNewRefuses(t *testing.T) {
 			return New(group, TypeKeyDeleted, "1", at, subject, Actor{}, map[string]any{"a": 1.5})
 		},
 	} {
-		if event, err := make(); err == nil {
+		if event, err := try(); err == nil {
 			t.Errorf("%s: %+v", name, event)
 		}
 	}
@@ -280,7 +280,7 @@ func TestCanonical(t *testing.T) {
 		`{"literals":[null,true,false],"numbers":[4,-0]}`:                                          `{"literals":[null,true,false],"numbers":[4,0]}`,
 		`{"string":"\u20ac$\u000F\u000aA'\u0042\u0022\u005c\\\"\/"}`:                               `{"string":"€$\u000f\nA'B\"\\\\\"/"}`,
 		"{\"\u20ac\":1,\"\\r\":2,\"\ufb33\":3,\"1\":4,\"\U0001f600\":5,\"\u0080\":6,\"\u00f6\":7}": "{\"\\r\":2,\"1\":4,\"\u0080\":6,\"\u00f6\":7,\"\u20ac\":1,\"\U0001f600\":5,\"\ufb33\":3}",
-		" [ \"\\u2028<>&\" ] ": "[\"\u2028<>&\"]",
+		"[\n\"\\u2028<>&\"]\n": "[\"\u2028<>&\"]",
 	} {
 		if got, err := canonical([]byte(text)); err != nil || string(got) != expected {
 			t.Errorf("%s:\n%s\n%s, %v", text, got, expected, err)

@@ -85,11 +85,7 @@ func Of(annotations map[string]string) []Change {
 
 // Add returns the annotation with another change. Earlier ones give way to it.
 func Add(annotations map[string]string, change Change) (string, error) {
-	change.User = clip(change.User, maxName)
-	change.Groups = slices.Clone(change.Groups[:min(len(change.Groups), maxGroups)])
-	for i := range change.Groups {
-		change.Groups[i] = clip(change.Groups[i], maxName)
-	}
+	change.clip()
 	changes := append(Of(annotations), change)
 	changes = changes[max(0, len(changes)-kept):]
 	for {
@@ -108,6 +104,15 @@ func Add(annotations map[string]string, change Change) (string, error) {
 		default:
 			last.Groups, last.User = nil, clip(last.User, maxName/2)
 		}
+	}
+}
+
+// clip bounds who made a change.
+func (c *Change) clip() {
+	c.User = clip(c.User, maxName)
+	c.Groups = slices.Clone(c.Groups[:min(len(c.Groups), maxGroups)])
+	for i := range c.Groups {
+		c.Groups[i] = clip(c.Groups[i], maxName)
 	}
 }
 

@@ -1,6 +1,7 @@
 package v1alpha1
 
 import (
+	"context"
 	"encoding/json"
 	"time"
 
@@ -43,6 +44,20 @@ func (s stamp) recordChange(request admission.Request, old, object *unstructured
 		return err
 	}
 	annotate(object, name, value)
+	return nil
+}
+
+// keepDeletion keeps the stamp of who asked for the deletion of an object. Only the manager sets it.
+func (s stamp) keepDeletion(ctx context.Context, request admission.Request, old, object *unstructured.Unstructured) error {
+	const name = v1alpha1.AnnotationDeletedBy
+	earlier := old.GetAnnotations()[name]
+	if object.GetAnnotations()[name] == earlier {
+		return nil
+	}
+	if manager, err := s.self.is(ctx, request.UserInfo.Username); manager || err != nil {
+		return err
+	}
+	annotateOrRemove(object, name, earlier)
 	return nil
 }
 

@@ -69,4 +69,31 @@ var _ = Describe("The changes of an object", func() {
 		Expect(all[1]).To(And(HaveField("User", "joe"), HaveField("Spec", false), HaveField("Generation", key.Generation)))
 		Expect(all[1].Fields).To(ConsistOf(specchange.Field{Path: specchange.FieldRequest, After: "2026-11-27T08:00:00Z"}))
 	})
+
+	It("have who deletes the object, and nobody else writes that", func(ctx SpecContext) {
+		joe, warned := testenv.Impersonate("joe", "dev", "system:masters")
+		w.CreateGroup(ctx)
+		list := w.NewAllowlist(func(l *v1alpha1.DomainAllowlist) { l.Finalizers = []string{"keyward.dev/spec"} })
+		Expect(testenv.Admin.Create(ctx, list)).To(Succeed())
+		key := w.CreateKey(ctx)
+		for _, object := range []client.Object{list, key} {
+			forged := `{"metadata":{"annotations":{"keyward.dev/deleted-by":"{\"user\":\"nobody\"}"}}}`
+			Expect(joe.Patch(ctx, object, client.RawPatch(types.MergePatchType, []byte(forged)))).To(Succeed())
+			Expect(object.GetAnnotations()).NotTo(HaveKey(v1alpha1.AnnotationDeletedBy))
+			Expect(joe.Delete(ctx, object, client.DryRunAll)).To(Succeed())
+			Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(object), object)).To(Succeed())
+			Expect(object.GetAnnotations()).NotTo(HaveKey(v1alpha1.AnnotationDeletedBy))
+
+			Expect(joe.Delete(ctx, object)).To(Succeed())
+			Expect(warned.Texts).To(BeEmpty())
+			Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(object), object)).To(Succeed())
+			Expect(object.GetDeletionTimestamp()).NotTo(BeNil())
+			Expect(specchange.Deletion(object.GetAnnotations())).To(HaveValue(And(HaveField("User", "joe"), HaveField("Groups", ContainElement("dev")))))
+			jane, _ := testenv.As("jane")
+			Expect(jane.Delete(ctx, object)).To(Succeed())
+			Expect(testenv.Admin.Get(ctx, client.ObjectKeyFromObject(object), object)).To(Succeed())
+			Expect(specchange.Deletion(object.GetAnnotations()).User).To(Equal("joe"), "it is deleted already")
+		}
+		Expect(testenv.Admin.Patch(ctx, list, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`)))).To(Succeed())
+	})
 })

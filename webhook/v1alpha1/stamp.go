@@ -33,6 +33,7 @@ type stamp struct {
 	// kind is that of the objects.
 	kind  string
 	clock clock.PassiveClock
+	self  *self
 }
 
 // Handle implements admission.Handler.
@@ -44,6 +45,7 @@ func (s stamp) Handle(ctx context.Context, request admission.Request) admission.
 	var warnings admission.Warnings
 	switch request.Operation {
 	case admissionv1.Create:
+		annotateOrRemove(object, v1alpha1.AnnotationDeletedBy, "")
 		s.create(object, request.UserInfo.Username)
 		if err := s.recordChange(request, nil, object); err != nil {
 			return undecided(ctx, err)
@@ -54,6 +56,9 @@ func (s stamp) Handle(ctx context.Context, request admission.Request) admission.
 			return admission.Errored(http.StatusBadRequest, err)
 		}
 		warnings = s.update(old, object, request.UserInfo.Username)
+		if err := s.keepDeletion(ctx, request, old, object); err != nil {
+			return undecided(ctx, err)
+		}
 		if err := s.recordChange(request, old, object); err != nil {
 			return undecided(ctx, err)
 		}

@@ -150,17 +150,18 @@ var _ = Describe("Access", func() {
 		write := []string{"create", "update", "patch", "delete", "deletecollection"}
 		all := slices.Concat(read, write)
 		want := map[string]map[string][]string{
-			"view":                {"groups": read, "apikeys": read, "domainallowlists": read, "groupusages": read},
-			"edit":                {"groups": read, "apikeys": read, "domainallowlists": all, "groupusages": read},
-			"admin":               {"groups": read, "apikeys": all, "domainallowlists": all, "groupusages": read},
-			"keyward-group-owner": {"groups": slices.Concat(read, []string{"update", "patch"}), "groupusages": read},
+			"view":                {"groups": read, "apikeys": read, "domainallowlists": read, "groupusages": read, "grouplogs": read},
+			"edit":                {"groups": read, "apikeys": read, "domainallowlists": all, "groupusages": read, "grouplogs": read},
+			"admin":               {"groups": read, "apikeys": all, "domainallowlists": all, "groupusages": read, "grouplogs": read},
+			"keyward-group-owner": {"groups": slices.Concat(read, []string{"update", "patch"}), "groupusages": read, "grouplogs": read},
 			"keyward-platform": {
 				"groups": slices.Concat(all, []string{"manage"}), "apikeys": slices.Concat(all, []string{"import"}), "domainallowlists": all, "groupusages": read,
+				"grouplogs": read,
 			},
 		}
 		people(ctx, w)
 		for who, rights := range want {
-			for _, kind := range []string{"groups", "groupusages", "apikeys", "domainallowlists"} {
+			for _, kind := range []string{"groups", "groupusages", "grouplogs", "apikeys", "domainallowlists"} {
 				for _, part := range []string{"", "status", "finalizers", "scale"} {
 					for _, verb := range slices.Concat(all, []string{"manage", "validate", "import"}) {
 						review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{

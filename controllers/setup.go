@@ -39,6 +39,7 @@ import (
 	"github.com/keyward-dev/keyward/controllers/servingcert"
 	"github.com/keyward-dev/keyward/controllers/session"
 	"github.com/keyward-dev/keyward/controllers/sidecarrole"
+	sinkconfig "github.com/keyward-dev/keyward/controllers/sinks/config"
 	"github.com/keyward-dev/keyward/controllers/syncserver"
 	"github.com/keyward-dev/keyward/controllers/usage"
 	"github.com/keyward-dev/keyward/controllers/usage/totals"
@@ -84,6 +85,8 @@ type Options struct {
 	SyncStreams int
 	// Tiers is the catalogue of tiers that Groups may name.
 	Tiers *tier.Catalogue
+	// Sinks are where the logs of Groups are sent; nil for nowhere.
+	Sinks *sinkconfig.Configuration
 	// UsageStore is the URL of the Redis or Valkey in which ledgers are kept; without it they are kept in GroupUsages.
 	// It may contain a password, and is not logged.
 	UsageStore string
@@ -166,6 +169,9 @@ func NewManager(ctx context.Context, config *rest.Config, options Options) (ctrl
 	seals := &seal.Keeper{Reader: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: options.Namespace, Random: rand.Reader}
 	counted, err := addUsage(ctx, mgr, sessions, options)
 	if err != nil {
+		return nil, err
+	}
+	if err := addLogs(mgr, counted, options); err != nil {
 		return nil, err
 	}
 	if err := addControllers(ctx, mgr, hub, tracker, seals, counted.totals, options); err != nil {

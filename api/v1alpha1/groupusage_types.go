@@ -80,6 +80,11 @@ type GroupUsageStatus struct {
 	// +listMapKey=month
 	// +optional
 	Ledgers []MonthLedger `json:"ledgers,omitempty"`
+
+	// log is how far the log of the Group has come: it shows where the end of the log is missing.
+	//
+	// +optional
+	Log *LogHead `json:"log,omitempty"`
 }
 
 // MonthUsage is the usage of a Group in a calendar month (UTC).

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/keyward-dev/keyward/controllers"
+	"github.com/keyward-dev/keyward/controllers/sinks/config"
 	"github.com/keyward-dev/keyward/controllers/syncserver"
 	"github.com/keyward-dev/keyward/internal/tier"
 	"github.com/keyward-dev/keyward/internal/version"
@@ -22,6 +23,7 @@ type settings struct {
 	controllers.Options
 
 	configFile  string
+	sinksFile   string
 	watched     string
 	endpoint    string  // of an OpenTelemetry collector
 	ratio       float64 // of the traces that are sampled
@@ -45,6 +47,8 @@ func parseFlags() (*settings, error) {
 			"config/namespaced; without it in all namespaces")
 	s.addCertificateFlags()
 	flag.StringVar(&s.configFile, "config", "", "YAML file with the catalogue of tiers, docs/tiers.md; without it the built-in one")
+	flag.StringVar(&s.sinksFile, "sinks-file", "",
+		"YAML file with the sinks that the logs of Groups are sent to, docs/sinks.md; without it they are sent nowhere")
 	flag.StringVar(&s.endpoint, "otlp-endpoint", "",
 		"URL of an OpenTelemetry collector that receives traces over OTLP, such as http://collector:4318; default from "+
 			"OTEL_EXPORTER_OTLP_ENDPOINT; without either nothing is traced")
@@ -139,6 +143,11 @@ func (s *settings) addLeakFlags() {
 func (s *settings) complete() (err error) {
 	if s.configFile != "" {
 		if s.Tiers, err = tier.Load(s.configFile); err != nil {
+			return err
+		}
+	}
+	if s.sinksFile != "" {
+		if s.Sinks, err = config.Load(s.sinksFile); err != nil {
 			return err
 		}
 	}

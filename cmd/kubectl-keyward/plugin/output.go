@@ -14,6 +14,7 @@ const (
 	outputTable = "table" // as without -o
 	outputCSV   = "csv"
 	outputFocus = "focus"
+	outputOCSF  = "ocsf"
 )
 
 // outputsOf returns what -o takes for a verb.
@@ -23,6 +24,8 @@ func outputsOf(cmd *cobra.Command) []string {
 		return []string{"json", "yaml", outputWide, outputTable, outputCSV}
 	case "billing export":
 		return []string{outputCSV, outputFocus}
+	case verbAudit: // it prints events, which have forms of their own
+		return []string{outputTable, "json", outputOCSF}
 	}
 	return []string{"json", "yaml"}
 }

@@ -172,6 +172,7 @@ func (w *world) liveThroughEverything(ofManager, ofValidator []string) {
 	w.liveThroughKeys(v)
 	w.liveThroughSidecars("acme")
 	w.liveThroughTrust()
+	w.liveThroughDeletions()
 	w.awaitSink("dev.keyward.key.minted.v1", "dev.keyward.key.rotated.v1", "dev.keyward.key.revoked.v1", "dev.keyward.key.deleted.v1")
 
 	m.stop(patience)
@@ -245,6 +246,22 @@ func (w *world) awaitGone(name string, object client.Object) {
 		}
 		return nil
 	})
+}
+
+// liveThroughDeletions deletes what a log has to name somebody for.
+func (w *world) liveThroughDeletions() {
+	w.t.Helper()
+	group := &v1alpha1.Group{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "passing"}}
+	list := &v1alpha1.DomainAllowlist{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "passing"}}
+	list.Spec.GroupRef.Name, list.Spec.Projects = "passing", []v1alpha1.ProjectName{v1alpha1.DefaultProject}
+	for _, object := range []client.Object{group, list} {
+		w.create(object)
+	}
+	for _, object := range []client.Object{list, group} {
+		if err := w.admin.Delete(w.ctx, object); err != nil {
+			w.t.Fatal(err)
+		}
+	}
 }
 
 // liveThroughTrust has the authority renewed, and ConfigMaps created, corrected and deleted.
